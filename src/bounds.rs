@@ -1,0 +1,109 @@
+//! Every maximum of the gateway in one place, and the worst-case memory that follows from them.
+//!
+//! A leaf: constants only. Each bound names what happens when it is reached. Nothing here is configurable; what an
+//! operator may choose is in `config/`.
+
+use std::time::Duration;
+
+// ---- stage 1: accept -------------------------------------------------------------------------------------------
+
+/// Open connections on the applications' side. Above it the listener stops accepting until one closes.
+pub const CONNECTIONS_MAX: usize = 10_000;
+/// Calls being worked on at once. Above it: 503 `overloaded`.
+pub const CALLS_IN_FLIGHT_MAX: usize = 8_192;
+/// Request head, all names and values together. Above it: 413 `headers_too_large`. hyper's own limit is higher, so
+/// that our answer comes first.
+pub const HEAD_BYTES_MAX: usize = 64 << 10;
+/// Waiting for a request head, and an idle keep-alive connection: then the connection is closed. Longer than the
+/// pools of the common SDKs keep an idle connection, so that the gateway is rarely the first to close.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
+/// TLS handshake: then the connection is closed.
+pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// HTTP/2 streams of one connection at once. Above it the stream is refused by the protocol.
+pub const H2_STREAMS_MAX: u32 = 256;
+
+// ---- stage 3: authenticate -------------------------------------------------------------------------------------
+
+/// A bearer, in bytes. A longer one is refused before any cryptography.
+pub const BEARER_BYTES_MAX: usize = 8 << 10;
+/// An organisation's name, in bytes.
+pub const ORG_BYTES_MAX: usize = 128;
+/// Keys in one JWK set. A larger set is refused whole.
+pub const JWKS_KEYS_MAX: usize = 64;
+/// A JWK set, in bytes.
+pub const JWKS_BYTES_MAX: usize = 256 << 10;
+
+// ---- stage 4: quota --------------------------------------------------------------------------------------------
+
+/// Organisations with a bucket. At the bound full buckets are dropped first (they say nothing that a new one would
+/// not); if none is full, a newcomer is refused as `overloaded` rather than another's debt forgotten.
+pub const ORGS_MAX: usize = 1_000_000;
+
+// ---- stage 5: redact -------------------------------------------------------------------------------------------
+
+/// Nesting of a JSON body. Deeper is 400 `invalid_json`.
+pub const JSON_DEPTH_MAX: usize = 128;
+/// What the redactor may hold back of one body, in bytes.
+pub const REDACT_HELD_BYTES_MAX: usize = 64 << 10;
+/// Longest `model` that is read. A longer one is 400 `invalid_request`.
+pub const MODEL_BYTES_MAX: usize = 256;
+
+// ---- stage 6: route --------------------------------------------------------------------------------------------
+
+/// Redacted bytes that wait for `model` to pass when routing needs it. Above it: 400 `invalid_request`.
+pub const ROUTE_WAIT_BYTES_MAX: usize = 1 << 20;
+
+// ---- stage 7: upstream -----------------------------------------------------------------------------------------
+
+/// Redacted bytes gathered before the provider is called, so that a small body has a `content-length` and is known to
+/// be well-formed before its first byte leaves. A larger body streams.
+pub const GATHER_BYTES_MAX: usize = 64 << 10;
+/// Replay buffers of all calls together. Above it a call is sent once.
+pub const REPLAY_BYTES_ALL_MAX: usize = 256 << 20;
+/// Idle pooled connections to one provider.
+pub const POOL_IDLE_MAX: usize = 512;
+/// How long a pooled connection may lie idle.
+pub const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest `retry-after` of a provider that is waited for; a longer one is given to the client.
+pub const RETRY_AFTER_WAIT_MAX: Duration = Duration::from_secs(10);
+
+// ---- stage 8: respond ------------------------------------------------------------------------------------------
+
+/// A JSON answer up to this size is checked whole before its head is released; a larger one streams.
+pub const ANSWER_GATHER_BYTES_MAX: usize = 1 << 20;
+/// One server-sent event. A longer one is forwarded but no longer looked into.
+pub const SSE_EVENT_BYTES_MAX: usize = 1 << 20;
+
+// ---- intent ----------------------------------------------------------------------------------------------------
+
+/// A ticket's JSON, in bytes. Above it: 413 `body_too_large`.
+pub const TICKET_BYTES_MAX: usize = 1 << 20;
+/// Characters of a ticket that reach the prompt; a longer ticket is cut in the middle, with a note.
+pub const TICKET_PROMPT_CHARS_MAX: usize = 24_000;
+/// Finished intents that are kept for the same ticket asked again.
+pub const INTENTS_KEPT_MAX: usize = 4_096;
+/// How long they are kept.
+pub const INTENTS_KEPT_FOR: Duration = Duration::from_secs(600);
+/// Intents going on in the background at once. Above it the work ends with its caller's deadline.
+pub const INTENTS_BACKGROUND_MAX: usize = 256;
+
+// ---- stage 9: record -------------------------------------------------------------------------------------------
+
+/// One record of the write-ahead log. A longer row loses the tail of its captured bodies, and says so.
+pub const WAL_RECORD_BYTES_MAX: usize = 1 << 20;
+/// A segment of the write-ahead log; then a new one is begun.
+pub const WAL_SEGMENT_BYTES_MAX: u64 = 64 << 20;
+/// All segments that are not yet stored. Above it the newest rows are dropped and counted, traffic goes on.
+pub const WAL_BYTES_MAX: u64 = 4 << 30;
+/// Rows in one batch to the store.
+pub const BATCH_ROWS_MAX: usize = 10_000;
+/// Bytes in one batch to the store.
+pub const BATCH_BYTES_MAX: usize = 16 << 20;
+
+// ---- configuration ---------------------------------------------------------------------------------------------
+
+/// One configuration file, in bytes. A larger one is refused.
+pub const CONFIG_FILE_BYTES_MAX: u64 = 4 << 20;
+
+const _: () = assert!(GATHER_BYTES_MAX <= ROUTE_WAIT_BYTES_MAX);
+const _: () = assert!(WAL_RECORD_BYTES_MAX as u64 * 8 <= WAL_SEGMENT_BYTES_MAX);

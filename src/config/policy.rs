@@ -1,0 +1,274 @@
+//! The checked configuration: what the rooms work with.
+//!
+//! Level 2 of the map. Immutable; a value of these types has passed `check`, so it cannot hold a wrong value, and no
+//! `Option` here means "default". Does not: know YAML, read files, or change after it is made. A reload makes a new
+//! [`Policy`] and swaps it whole.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderName, Method, Uri};
+
+use crate::cost::PriceList;
+use crate::ids::{OrgId, Secret};
+use crate::limit::bucket::Quota;
+use crate::provider::Kind;
+use crate::redact::Rules;
+use crate::upstream::breaker::BreakerOptions;
+use crate::upstream::retry::RetryOptions;
+
+/// `gateway.yaml`: what is read once, at start.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The applications' side.
+    pub listen: SocketAddr,
+    /// The operators' side.
+    pub admin_listen: SocketAddr,
+    /// Write-ahead log and embedded store.
+    pub data_dir: PathBuf,
+    /// TLS on the applications' side.
+    pub tls: Option<Tls>,
+    /// Longest request body, in bytes.
+    pub max_body_bytes: u64,
+    /// How long calls may go on after SIGTERM.
+    pub shutdown_grace: Duration,
+    /// Where rows are stored.
+    pub store: StoreKind,
+    /// Where limits are counted.
+    pub limits_store: LimitsStore,
+    /// The gateway's own log.
+    pub log: LogOptions,
+}
+
+/// PEM files; read again when they change.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    pub cert_file: PathBuf,
+    pub key_file: PathBuf,
+    /// Where set, clients must present a certificate signed by one of these.
+    pub client_ca_file: Option<PathBuf>,
+}
+
+/// Where rows are stored.
+#[derive(Clone, Debug)]
+pub enum StoreKind {
+    /// SQLite, `data_dir/tollgate.db`.
+    Embedded,
+    ClickHouse(ClickHouseOptions),
+}
+
+/// How to reach ClickHouse over HTTP.
+#[derive(Clone, Debug)]
+pub struct ClickHouseOptions {
+    /// `http://host:port` or `https://host:port`, without a path.
+    pub url: String,
+    /// Letters, digits and `_`.
+    pub database: String,
+    pub user: String,
+    pub password: Secret,
+}
+
+/// Where limits are counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LimitsStore {
+    Memory,
+    /// `redis://host:port`
+    Redis(String),
+}
+
+/// The gateway's own log.
+#[derive(Clone, Debug)]
+pub struct LogOptions {
+    /// A `tracing` filter: `info`, `debug`, `tollgate=debug,info` …
+    pub level: String,
+    pub json: bool,
+}
+
+/// `policies/*.yaml`: hot.
+#[derive(Debug)]
+pub struct Policy {
+    /// Twelve hex digits of the SHA-256 of the files; on every row.
+    pub version: Arc<str>,
+    /// Milliseconds since 1970 when it was loaded.
+    pub loaded_at_ms: i64,
+    pub auth: AuthPolicy,
+    /// All providers, in the order of their names' first mention; the numbers in [`Routing`] index this list.
+    pub providers: Vec<Arc<Provider>>,
+    pub routing: Routing,
+    pub retry: RetryOptions,
+    pub timeouts: Timeouts,
+    pub breaker: BreakerOptions,
+    pub redaction: RedactionPolicy,
+    pub limits: Limits,
+    pub features: Features,
+    pub intent: IntentPolicy,
+    pub ailog: AiLogPolicy,
+    pub prices: PriceList,
+}
+
+/// Who may call.
+#[derive(Debug)]
+pub struct AuthPolicy {
+    /// Tried in this order; not empty.
+    pub accept: Vec<Accept>,
+    /// Present where a secret or a key set is configured.
+    pub jwt: Option<JwtPolicy>,
+    /// By SHA-256 of the key.
+    pub keys: HashMap<[u8; 32], GatewayKey>,
+}
+
+/// One way of saying who calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accept {
+    Jwt,
+    Key,
+    Passthrough,
+    Anonymous,
+}
+
+/// What a JWT has to be.
+#[derive(Debug)]
+pub struct JwtPolicy {
+    /// Not empty.
+    pub algorithms: Vec<jsonwebtoken::Algorithm>,
+    /// For the HS family; empty if only a key set is used.
+    pub secret: Secret,
+    pub jwks: Option<JwksSource>,
+    /// Exact; empty: not checked.
+    pub issuer: String,
+    /// Exact; empty: not checked.
+    pub audience: String,
+    /// Path of names to the organisation, e.g. `["org_id"]` or `["app", "org"]` for `app.org`.
+    pub org_claim: Vec<String>,
+    pub leeway: Duration,
+}
+
+/// Where a JWK set comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JwksSource {
+    /// Watched.
+    File(PathBuf),
+    /// Asked again for an unknown `kid`, at most every 30 s.
+    Url(Uri),
+}
+
+/// A key of the gateway's own.
+#[derive(Clone, Debug)]
+pub struct GatewayKey {
+    pub name: Arc<str>,
+    pub org: OrgId,
+}
+
+/// A provider as configured.
+#[derive(Debug)]
+pub struct Provider {
+    pub name: Arc<str>,
+    pub kind: Kind,
+    /// `http` or `https`, with authority, the path without a trailing slash, no query.
+    pub base_url: Uri,
+    /// Empty: calls without a key of the caller's own go without one.
+    pub api_key: Secret,
+    /// Request headers passed on besides the common ones.
+    pub forward_headers: Vec<HeaderName>,
+}
+
+/// Which provider gets a call.
+#[derive(Debug)]
+pub struct Routing {
+    /// Indices into [`Policy::providers`]; empty: an unmatched model is 404.
+    pub default: Vec<usize>,
+    /// More paths that are open.
+    pub endpoints: Vec<(Method, String)>,
+    /// First match wins.
+    pub models: Vec<ModelRule>,
+}
+
+/// Models of this form go to these providers.
+#[derive(Debug)]
+pub struct ModelRule {
+    pub pattern: crate::route::Glob,
+    /// Not empty.
+    pub to: Vec<usize>,
+}
+
+/// How long each part of a call may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    pub connect: Duration,
+    /// From the request sent to the head of the answer.
+    pub first_byte: Duration,
+    /// Between two pieces of a body, either way.
+    pub idle: Duration,
+    /// The whole call, all attempts together.
+    pub total: Duration,
+}
+
+/// What is taken out, per organisation.
+#[derive(Debug)]
+pub struct RedactionPolicy {
+    pub default: Arc<Rules>,
+    pub orgs: HashMap<OrgId, Arc<Rules>>,
+}
+
+impl RedactionPolicy {
+    /// The rules of an organisation.
+    pub fn of(&self, org: &OrgId) -> &Arc<Rules> {
+        self.orgs.get(org).unwrap_or(&self.default)
+    }
+}
+
+/// How much each organisation may call.
+#[derive(Debug)]
+pub struct Limits {
+    pub default: Quota,
+    pub orgs: HashMap<OrgId, Quota>,
+}
+
+impl Limits {
+    /// The quota of an organisation.
+    pub fn of(&self, org: &OrgId) -> Quota {
+        self.orgs.get(org).copied().unwrap_or(self.default)
+    }
+}
+
+/// Feature flags.
+#[derive(Debug)]
+pub struct Features {
+    pub ai_intent_enabled: bool,
+    pub ai_intent_orgs: HashMap<OrgId, bool>,
+}
+
+impl Features {
+    /// Whether intents are on for an organisation.
+    pub fn ai_intent(&self, org: &OrgId) -> bool {
+        self.ai_intent_orgs.get(org).copied().unwrap_or(self.ai_intent_enabled)
+    }
+}
+
+/// The ticket endpoint.
+#[derive(Debug)]
+pub struct IntentPolicy {
+    /// Index into [`Policy::providers`].
+    pub provider: usize,
+    pub model: String,
+    /// 0 to 2.
+    pub temperature: f64,
+    /// Not empty, no two alike.
+    pub categories: Vec<String>,
+    /// Not empty, no two alike.
+    pub priorities: Vec<String>,
+    pub deadline: Duration,
+}
+
+/// What a row keeps.
+#[derive(Clone, Copy, Debug)]
+pub struct AiLogPolicy {
+    pub capture_request: bool,
+    pub capture_response: bool,
+    /// Each body is cut here.
+    pub capture_bytes: usize,
+    pub retention_days: u32,
+}

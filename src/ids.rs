@@ -1,0 +1,121 @@
+//! Names that travel with a call: organisation, caller, request id, secret.
+//!
+//! A leaf. Cheap to clone (one reference count). A value of these types has been checked where it was made.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// An organisation. Invariant: 1 to 128 bytes of `A-Z a-z 0-9 . _ : @ + = / -`, so it is safe in a log and a label.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OrgId(Arc<str>);
+
+impl OrgId {
+    /// The organisation of that name, or nothing if the name is empty, too long or has another character.
+    pub fn new(name: &str) -> Option<OrgId> {
+        let fits = !name.is_empty()
+            && name.len() <= crate::bounds::ORG_BYTES_MAX
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._:@+=/-".contains(&b));
+        fits.then(|| OrgId(Arc::from(name)))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::borrow::Borrow<str> for OrgId {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for OrgId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The id of one call: the caller's own if it sent a sane one, else made here. 1 to 128 bytes of `A-Z a-z 0-9 . _ -`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RequestId(Arc<str>);
+
+impl RequestId {
+    /// Takes the caller's id if it is sane.
+    pub fn from_client(value: &[u8]) -> Option<RequestId> {
+        let fits =
+            (1..=128).contains(&value.len()) && value.iter().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(b));
+        let text = std::str::from_utf8(value).ok()?;
+        fits.then(|| RequestId(Arc::from(text)))
+    }
+
+    /// Makes one: `req_` and 24 random letters and digits.
+    pub fn random() -> RequestId {
+        let mut id = *b"req_000000000000000000000000";
+        for b in &mut id[4..] {
+            *b = fastrand::alphanumeric() as u8;
+        }
+        RequestId(Arc::from(std::str::from_utf8(&id).unwrap_or("req_")))
+    }
+
+    /// The id.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Text that must never be printed: a key, a password. `Debug` and `Display` hide it.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Secret(Arc<str>);
+
+impl Secret {
+    /// Wraps a secret.
+    pub fn new(text: &str) -> Secret {
+        Secret(Arc::from(text))
+    }
+
+    /// The secret itself. Call it only where it is used.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether nothing is set.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_empty() { "(none)" } else { "(secret)" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn org_names_are_plain() {
+        for good in ["a", "acme", "4711", "key-0123456789ab", "team/a.b_c", "auth0|x".replace('|', ":").as_str()] {
+            assert!(OrgId::new(good).is_some(), "{good}");
+        }
+        for bad in ["", " ", "a b", "a\nb", "ä", "{}", &"x".repeat(129)] {
+            assert!(OrgId::new(bad).is_none(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn request_ids_of_clients_are_taken_only_when_sane() {
+        assert_eq!(RequestId::from_client(b"abc-1.2_3").map(|r| r.as_str().to_owned()), Some("abc-1.2_3".into()));
+        for bad in [&b""[..], b"a b", b"a\nb", b"\xff", &[b'a'; 129]] {
+            assert!(RequestId::from_client(bad).is_none());
+        }
+        assert!(RequestId::from_client(RequestId::random().as_str().as_bytes()).is_some());
+    }
+
+    #[test]
+    fn secrets_are_not_printed() {
+        assert_eq!(format!("{:?}", Secret::new("sk-1")), "(secret)");
+    }
+}

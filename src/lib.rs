@@ -1,0 +1,32 @@
+//! Tollgate: a gateway between applications and LLM providers.
+//!
+//! A call walks through the rooms in the order of the `mod` lines below. `pipeline` tells the walk in one place;
+//! ARCHITECTURE.md is the map.
+
+// Leaves: every room may use them, they use no room.
+pub mod bounds;
+mod clock;
+mod code;
+mod ids;
+mod metrics;
+mod usage;
+
+// The rooms, in the order a call meets them.
+mod ailog;
+mod auth;
+mod cost;
+mod intent;
+pub mod limit;
+mod pipeline;
+mod provider;
+pub mod redact;
+mod route;
+mod server;
+pub mod sse;
+mod upstream;
+
+// Around the walk.
+mod admin;
+mod app;
+pub mod cli;
+mod config;

@@ -1,0 +1,166 @@
+//! The metrics registry: every series the gateway shows, by name.
+//!
+//! A leaf: atomics only. Label values come from closed sets or from the configuration, never from a request, so the
+//! number of series is bounded. Does not: serve anything (see `admin`).
+
+use std::sync::Arc;
+
+use prometheus::core::Collector;
+use prometheus::{
+    Counter, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
+    Registry, TextEncoder,
+};
+
+/// All series, ready to be counted on.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Registry,
+    /// `route` (`proxy`, `intent`, `none`), `code` (status), `outcome`.
+    pub requests: IntCounterVec,
+    pub request_duration: HistogramVec,
+    pub time_to_first_byte: Histogram,
+    /// Time spent in the gateway itself.
+    pub overhead: Histogram,
+    pub in_flight: IntGauge,
+    pub connections: IntGauge,
+    /// `provider`, `outcome` (`ok`, `status_4xx`, `status_5xx`, `connect`, `reset`, `timeout`, `protocol`).
+    pub upstream_attempts: IntCounterVec,
+    /// `provider`, `reason`.
+    pub retries: IntCounterVec,
+    /// `provider`: 0 closed, 1 open.
+    pub breaker_open: GaugeVec,
+    /// `provider`: the gateway's own key was refused.
+    pub provider_key_refused: IntCounterVec,
+    /// `kind`.
+    pub redactions: IntCounterVec,
+    pub attachments_dropped: IntCounter,
+    pub ratelimit_rejections: IntCounter,
+    pub limited_orgs: IntGauge,
+    /// `code`.
+    pub auth_failures: IntCounterVec,
+    /// `provider`, `direction` (`input`, `cached`, `output`, `reasoning`).
+    pub tokens: IntCounterVec,
+    pub cost_usd: Counter,
+    /// `result` (`written`, `stored`, `lost`, `dead_letter`).
+    pub log_rows: IntCounterVec,
+    /// Bytes in the write-ahead log that are not stored yet.
+    pub log_spool_bytes: IntGauge,
+    pub log_oldest_unshipped_seconds: Gauge,
+    pub config_last_reload_successful: IntGauge,
+    pub config_last_reload_success_timestamp_seconds: Gauge,
+    /// `bound`: how often a maximum was reached.
+    pub bounds_reached: IntCounterVec,
+    pub panics: IntCounter,
+}
+
+/// Seconds, from fifty microseconds (the gateway's own work) to ten minutes (a long answer).
+const SECONDS: &[f64] = &[
+    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
+    10.0, 30.0, 60.0, 120.0, 300.0, 600.0,
+];
+
+impl Metrics {
+    /// A registry of its own for each gateway, so that several may live in one process.
+    ///
+    /// # Panics
+    /// If two series have one name: a defect that every test would meet.
+    pub fn new() -> Arc<Metrics> {
+        let registry = Registry::new();
+        let counters =
+            |name: &str, help: &str, labels: &[&str]| add(&registry, IntCounterVec::new(Opts::new(name, help), labels));
+        let counter = |name: &str, help: &str| add(&registry, IntCounter::new(name, help));
+        let int = |name: &str, help: &str| add(&registry, IntGauge::new(name, help));
+        let float = |name: &str, help: &str| add(&registry, Gauge::new(name, help));
+        let seconds = |name: &str, help: &str| HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
+        let metrics = Metrics {
+            requests: counters("tollgate_requests_total", "Calls answered.", &["route", "code", "outcome"]),
+            request_duration: add(
+                &registry,
+                HistogramVec::new(
+                    seconds("tollgate_request_duration_seconds", "From the request head to the end of the answer."),
+                    &["route"],
+                ),
+            ),
+            time_to_first_byte: add(
+                &registry,
+                Histogram::with_opts(seconds(
+                    "tollgate_time_to_first_byte_seconds",
+                    "From the request head to the provider's first byte.",
+                )),
+            ),
+            overhead: add(
+                &registry,
+                Histogram::with_opts(seconds(
+                    "tollgate_overhead_seconds",
+                    "Time spent in the gateway itself, from the request head to the first attempt.",
+                )),
+            ),
+            in_flight: int("tollgate_requests_in_flight", "Calls being worked on."),
+            connections: int("tollgate_connections", "Open connections on the applications' side."),
+            upstream_attempts: counters(
+                "tollgate_upstream_attempts_total",
+                "Sends to a provider.",
+                &["provider", "outcome"],
+            ),
+            retries: counters("tollgate_retries_total", "Sends after the first.", &["provider", "reason"]),
+            breaker_open: add(
+                &registry,
+                GaugeVec::new(
+                    Opts::new("tollgate_breaker_open", "1 while a provider's circuit is open."),
+                    &["provider"],
+                ),
+            ),
+            provider_key_refused: counters(
+                "tollgate_provider_key_refused_total",
+                "Times a provider refused the gateway's own key.",
+                &["provider"],
+            ),
+            redactions: counters("tollgate_redactions_total", "Placeholders put into requests.", &["kind"]),
+            attachments_dropped: counter("tollgate_attachments_dropped_total", "Attachments taken out of requests."),
+            ratelimit_rejections: counter("tollgate_ratelimit_rejections_total", "Calls over their limit."),
+            limited_orgs: int("tollgate_limited_organizations", "Organisations with a bucket in memory."),
+            auth_failures: counters("tollgate_auth_failures_total", "Calls without a valid identity.", &["code"]),
+            tokens: counters("tollgate_tokens_total", "Tokens used.", &["provider", "direction"]),
+            cost_usd: add(&registry, Counter::new("tollgate_cost_usd_total", "Cost of the priced calls.")),
+            log_rows: counters("tollgate_log_rows_total", "Rows of the AILog.", &["result"]),
+            log_spool_bytes: int("tollgate_log_spool_bytes", "Write-ahead log not yet in the store."),
+            log_oldest_unshipped_seconds: float(
+                "tollgate_log_oldest_unshipped_seconds",
+                "Age of the oldest row that is not yet in the store.",
+            ),
+            config_last_reload_successful: int(
+                "tollgate_config_last_reload_successful",
+                "1 if the last policy edit was taken, 0 if it was refused.",
+            ),
+            config_last_reload_success_timestamp_seconds: float(
+                "tollgate_config_last_reload_success_timestamp_seconds",
+                "When the policy in force was loaded.",
+            ),
+            bounds_reached: counters("tollgate_bounds_reached_total", "Times a maximum was reached.", &["bound"]),
+            panics: counter("tollgate_panics_total", "Calls that ended in a defect."),
+            registry: registry.clone(),
+        };
+        let info = counters("tollgate_build_info", "1, with the version as a label.", &["version"]);
+        info.with_label_values(&[env!("CARGO_PKG_VERSION")]).inc();
+        #[cfg(target_os = "linux")]
+        drop(registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self())));
+        Arc::new(metrics)
+    }
+
+    /// Notes that a maximum of `bounds` was reached.
+    pub fn bound(&self, name: &'static str) {
+        self.bounds_reached.with_label_values(&[name]).inc();
+    }
+
+    /// The Prometheus text format.
+    pub fn text(&self) -> String {
+        TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
+    }
+}
+
+#[expect(clippy::expect_used, reason = "constant names; a clash is a defect that every test meets")]
+fn add<C: Collector + Clone + 'static>(registry: &Registry, made: prometheus::Result<C>) -> C {
+    let collector = made.expect("metric");
+    registry.register(Box::new(collector.clone())).expect("metric name");
+    collector
+}
