@@ -1,6 +1,24 @@
-//! The command line.
+//! The command line: which command, with what, and the exit code.
+//!
+//! Level 6 of the map. One file per command, each with `Args` (clap) and `run`. Exit codes: 0 done, 1 the user must
+//! change something, 2 usage, 70 a defect.
 
 use std::process::ExitCode;
+
+/// Why a command did not do its work.
+#[derive(Debug)]
+pub enum Failure {
+    /// The user must change something; the text says what. Exit code 1.
+    User(String),
+    /// A defect of Tollgate. Exit code 70.
+    Defect(anyhow::Error),
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Failure {
+        Failure::Defect(error.into())
+    }
+}
 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
