@@ -1,0 +1,336 @@
+//! A whole JSON answer: which model answered, what it used, whether it is an error.
+//!
+//! Pure. Borrows from the answer; unknown fields are skipped without being kept.
+//!
+//! # Source
+//! OpenAI OpenAPI 2.3 (`CompletionUsage`, `ResponseUsage`), Anthropic API reference (`Usage`), read November 2026.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::Wire;
+use crate::usage::TokenUsage;
+
+/// What a JSON answer says about itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AnswerFacts {
+    /// `model`; empty where there is none.
+    pub model: String,
+    pub usage: Option<TokenUsage>,
+    /// The answer is a JSON object.
+    pub is_object: bool,
+}
+
+/// Reads an answer. Anything but a JSON object gives the default.
+pub fn read(wire: Wire, answer: &[u8]) -> AnswerFacts {
+    match serde_json::from_slice::<Head<'_>>(answer) {
+        Ok(head) => AnswerFacts {
+            model: head.model.0.map(Cow::into_owned).unwrap_or_default(),
+            usage: head.usage.0.and_then(|usage| usage.tokens(wire)),
+            is_object: true,
+        },
+        Err(_) => AnswerFacts::default(),
+    }
+}
+
+/// What a provider's error says, for deciding what to do with it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ErrorFacts {
+    /// `error.code`, or Anthropic's `error.type`.
+    pub code: String,
+    pub kind: String,
+}
+
+/// Reads an error body; anything unfamiliar gives empty fields.
+pub fn read_error(answer: &[u8]) -> ErrorFacts {
+    #[derive(serde::Deserialize)]
+    struct Body<'a> {
+        #[serde(borrow, default)]
+        error: Lenient<Inner<'a>>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Inner<'a> {
+        #[serde(borrow, default)]
+        code: Text<'a>,
+        #[serde(borrow, default, rename = "type")]
+        kind: Text<'a>,
+    }
+    let Ok(Body { error: Lenient(Some(inner)) }) = serde_json::from_slice(answer) else { return ErrorFacts::default() };
+    let text = |t: Text<'_>| t.0.map(Cow::into_owned).unwrap_or_default();
+    ErrorFacts { code: text(inner.code), kind: text(inner.kind) }
+}
+
+#[derive(serde::Deserialize)]
+struct Head<'a> {
+    #[serde(borrow, default)]
+    model: Text<'a>,
+    #[serde(default)]
+    usage: Lenient<Usage>,
+}
+
+/// Every name under which a provider reports usage. Absent, null and odd values are `None`.
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
+pub(super) struct Usage {
+    #[serde(default)]
+    prompt_tokens: Count,
+    #[serde(default)]
+    completion_tokens: Count,
+    #[serde(default)]
+    total_tokens: Count,
+    #[serde(default)]
+    input_tokens: Count,
+    #[serde(default)]
+    output_tokens: Count,
+    #[serde(default)]
+    cache_creation_input_tokens: Count,
+    #[serde(default)]
+    cache_read_input_tokens: Count,
+    #[serde(default)]
+    prompt_tokens_details: Lenient<Details>,
+    #[serde(default)]
+    input_tokens_details: Lenient<Details>,
+    #[serde(default)]
+    completion_tokens_details: Lenient<Details>,
+    #[serde(default)]
+    output_tokens_details: Lenient<Details>,
+}
+
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
+struct Details {
+    #[serde(default)]
+    cached_tokens: Count,
+    #[serde(default)]
+    cache_write_tokens: Count,
+    #[serde(default)]
+    reasoning_tokens: Count,
+}
+
+impl Usage {
+    /// In the gateway's own form; `None` where nothing familiar was there.
+    pub(super) fn tokens(&self, wire: Wire) -> Option<TokenUsage> {
+        let input_details = self.prompt_tokens_details.0.or(self.input_tokens_details.0).unwrap_or_default();
+        let output_details = self.completion_tokens_details.0.or(self.output_tokens_details.0).unwrap_or_default();
+        let input = self.prompt_tokens.0.or(self.input_tokens.0);
+        let output = self.completion_tokens.0.or(self.output_tokens.0);
+        if input.is_none() && output.is_none() && self.total_tokens.0.is_none() {
+            return None;
+        }
+        let total = self.total_tokens.0.unwrap_or(0);
+        let mut usage = TokenUsage {
+            input: input.unwrap_or_else(|| total.saturating_sub(output.unwrap_or(0))),
+            cached: input_details.cached_tokens.or_zero(),
+            cache_write: input_details.cache_write_tokens.or_zero(),
+            output: output.unwrap_or(0),
+            reasoning: output_details.reasoning_tokens.or_zero(),
+        };
+        if wire == Wire::Messages {
+            // Anthropic counts cache tokens beside the input, not within it.
+            usage.cached = self.cache_read_input_tokens.or_zero();
+            usage.cache_write = self.cache_creation_input_tokens.or_zero();
+            usage.input = usage.input.saturating_add(usage.cached).saturating_add(usage.cache_write);
+        }
+        usage.cached = usage.cached.min(usage.input);
+        usage.cache_write = usage.cache_write.min(usage.input - usage.cached);
+        usage.reasoning = usage.reasoning.min(usage.output);
+        Some(usage)
+    }
+
+    /// Takes over what a later report says; a stream reports piece by piece.
+    pub(super) fn update(&mut self, later: &Usage) {
+        let take = |old: &mut Count, new: Count| {
+            if new.0.is_some() {
+                *old = new;
+            }
+        };
+        take(&mut self.prompt_tokens, later.prompt_tokens);
+        take(&mut self.completion_tokens, later.completion_tokens);
+        take(&mut self.total_tokens, later.total_tokens);
+        take(&mut self.input_tokens, later.input_tokens);
+        take(&mut self.output_tokens, later.output_tokens);
+        take(&mut self.cache_creation_input_tokens, later.cache_creation_input_tokens);
+        take(&mut self.cache_read_input_tokens, later.cache_read_input_tokens);
+        for (old, new) in [
+            (&mut self.prompt_tokens_details, later.prompt_tokens_details),
+            (&mut self.input_tokens_details, later.input_tokens_details),
+            (&mut self.completion_tokens_details, later.completion_tokens_details),
+            (&mut self.output_tokens_details, later.output_tokens_details),
+        ] {
+            if new.0.is_some() {
+                *old = new;
+            }
+        }
+    }
+}
+
+/// A count of tokens; anything but a whole number from 0 up is "not known".
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Count(pub(super) Option<u64>);
+
+impl Count {
+    fn or_zero(self) -> u64 {
+        self.0.unwrap_or(0)
+    }
+}
+
+/// A string; anything else is "not known".
+#[derive(Clone, Debug, Default)]
+pub(super) struct Text<'a>(pub(super) Option<Cow<'a, str>>);
+
+/// An object of a known form; anything else is "not known". (A malformed field *within* it still fails the parse, which
+/// its own fields prevent by being lenient themselves.)
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lenient<T>(pub(super) Option<T>);
+
+impl<T> Default for Lenient<T> {
+    fn default() -> Self {
+        Lenient(None)
+    }
+}
+
+struct CountVisitor;
+struct TextVisitor;
+struct LenientVisitor<T>(std::marker::PhantomData<T>);
+
+/// The arms that every lenient visitor shares: a value of another type is read to its end and forgotten.
+macro_rules! forget {
+    ($value:expr, $($scalar:ident: $type:ty),*) => {
+        $(fn $scalar<E>(self, _: $type) -> Result<Self::Value, E> { Ok($value) })*
+        fn visit_unit<E>(self) -> Result<Self::Value, E> { Ok($value) }
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+            while seq.next_element::<IgnoredAny>()?.is_some() {}
+            Ok($value)
+        }
+    };
+}
+
+impl<'de> Visitor<'de> for CountVisitor {
+    type Value = Count;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a count")
+    }
+    fn visit_u64<E>(self, v: u64) -> Result<Count, E> {
+        Ok(Count(Some(v)))
+    }
+    forget!(Count(None), visit_bool: bool, visit_i64: i64, visit_f64: f64, visit_str: &str);
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Count, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Count(None))
+    }
+}
+
+impl<'de> Visitor<'de> for TextVisitor {
+    type Value = Text<'de>;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("text")
+    }
+    fn visit_borrowed_str<E>(self, v: &'de str) -> Result<Text<'de>, E> {
+        Ok(Text(Some(Cow::Borrowed(v))))
+    }
+    fn visit_str<E>(self, v: &str) -> Result<Text<'de>, E> {
+        Ok(Text(Some(Cow::Owned(v.to_owned()))))
+    }
+    forget!(Text(None), visit_bool: bool, visit_i64: i64, visit_u64: u64, visit_f64: f64);
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Text<'de>, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Text(None))
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for LenientVisitor<T> {
+    type Value = Lenient<T>;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Lenient<T>, A::Error> {
+        T::deserialize(serde::de::value::MapAccessDeserializer::new(map)).map(|v| Lenient(Some(v)))
+    }
+    forget!(Lenient(None), visit_bool: bool, visit_i64: i64, visit_u64: u64, visit_f64: f64, visit_str: &str);
+}
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        d.deserialize_any(CountVisitor)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        d.deserialize_any(TextVisitor)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Lenient<T> {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        d.deserialize_any(LenientVisitor(std::marker::PhantomData))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn usage(input: u64, cached: u64, cache_write: u64, output: u64, reasoning: u64) -> Option<TokenUsage> {
+        Some(TokenUsage { input, cached, cache_write, output, reasoning })
+    }
+
+    #[test]
+    fn usage_of_every_dialect() {
+        let table = [
+            (
+                Wire::Chat,
+                r#"{"model":"m","usage":{"prompt_tokens":100,"completion_tokens":20,"total_tokens":120,
+               "prompt_tokens_details":{"cached_tokens":64,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":5}}}"#,
+                usage(100, 64, 0, 20, 5),
+            ),
+            (
+                Wire::Responses,
+                r#"{"usage":{"input_tokens":36,"input_tokens_details":{"cached_tokens":8,"cache_write_tokens":4},
+               "output_tokens":87,"output_tokens_details":{"reasoning_tokens":9},"total_tokens":123}}"#,
+                usage(36, 8, 4, 87, 9),
+            ),
+            (Wire::Other, r#"{"object":"list","usage":{"prompt_tokens":8,"total_tokens":8}}"#, usage(8, 0, 0, 0, 0)),
+            (
+                Wire::Messages,
+                r#"{"usage":{"input_tokens":10,"cache_creation_input_tokens":100,"cache_read_input_tokens":1000,"output_tokens":5}}"#,
+                usage(1110, 1000, 100, 5, 0),
+            ),
+            (Wire::Chat, r#"{"usage":{"prompt_tokens":0,"completion_tokens":0}}"#, usage(0, 0, 0, 0, 0)),
+            // A provider that says odd things.
+            (
+                Wire::Chat,
+                r#"{"usage":{"prompt_tokens":5,"completion_tokens":2,"prompt_tokens_details":{"cached_tokens":9}}}"#,
+                usage(5, 5, 0, 2, 0),
+            ),
+            (Wire::Chat, r#"{"usage":{"prompt_tokens":"5","completion_tokens":-1,"total_tokens":1.5}}"#, None),
+            (
+                Wire::Chat,
+                r#"{"usage":{"prompt_tokens":{"a":1},"completion_tokens":[2],"total_tokens":7}}"#,
+                usage(7, 0, 0, 0, 0),
+            ),
+            (Wire::Chat, r#"{"usage":null}"#, None),
+            (Wire::Chat, r#"{"usage":[1,{"a":2}]}"#, None),
+            (Wire::Chat, r#"{}"#, None),
+            (Wire::Chat, "[]", None),
+            (Wire::Chat, "<html>", None),
+        ];
+        for (wire, text, expected) in table {
+            assert_eq!(read(wire, text.as_bytes()).usage, expected, "{text}");
+        }
+        assert_eq!(read(Wire::Chat, br#"{"model":"gpt\u002d4o","usage":{}}"#).model, "gpt-4o");
+        assert_eq!(read(Wire::Chat, br#"{"model":7}"#).model, "");
+    }
+
+    #[test]
+    fn errors_are_read_where_they_look_like_one() {
+        let facts = read_error(
+            br#"{"error":{"message":"m","type":"insufficient_quota","param":null,"code":"insufficient_quota"}}"#,
+        );
+        assert_eq!((facts.code.as_str(), facts.kind.as_str()), ("insufficient_quota", "insufficient_quota"));
+        assert_eq!(read_error(br#"{"type":"error","error":{"type":"overloaded_error"}}"#).kind, "overloaded_error");
+        for odd in [&b"{}"[..], b"{\"error\":\"x\"}", b"{\"error\":{\"code\":42}}", b"nope", b""] {
+            assert_eq!(read_error(odd), ErrorFacts::default());
+        }
+    }
+}
