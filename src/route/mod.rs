@@ -1,4 +1,26 @@
-//! Stage 6 of the walk: method, path and model to ordered targets.
+//! Stages 1 and 6 of the walk: which endpoint a request is for, and which providers get it.
+//!
+//! `table` maps method and path to an [`Endpoint`](table::Endpoint), once; everything after reads that value.
+//! Promises: paths match exactly or not at all, so what is authenticated, limited, logged and sent is the same path.
+//! Does not: normalise, decode or rewrite a path, or look at `Host`.
+
+pub mod table;
+
+use std::sync::Arc;
+
+use crate::config::policy::{Policy, Provider};
+
+/// The providers for a model, in the order in which they are tried; empty where routing knows none.
+pub fn targets(policy: &Policy, model: Option<&str>) -> Vec<Arc<Provider>> {
+    let rule = model.and_then(|model| policy.routing.models.iter().find(|rule| rule.pattern.matches(model)));
+    let to = rule.map_or(&policy.routing.default, |rule| &rule.to);
+    to.iter().filter_map(|index| policy.providers.get(*index).cloned()).collect()
+}
+
+/// Whether a target can be chosen without knowing the model.
+pub fn needs_model(policy: &Policy) -> bool {
+    !policy.routing.models.is_empty() || policy.routing.default.is_empty()
+}
 
 /// A model pattern: `*` stands for any run of characters, everything else for itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,12 +35,11 @@ impl Glob {
     /// Whether `text` as a whole has this form. Linear in `text` for each `*`.
     pub fn matches(&self, text: &str) -> bool {
         let mut parts = self.0.split('*');
-        let first = parts.next().unwrap_or_default();
-        let Some(mut rest) = text.strip_prefix(first) else { return false };
+        let Some(mut rest) = text.strip_prefix(parts.next().unwrap_or_default()) else { return false };
         let mut last = None;
         for part in parts {
             if let Some(previous) = last.replace(part) {
-                let Some(at) = find(rest, previous) else { return false };
+                let Some(at) = rest.find(previous) else { return false };
                 rest = &rest[at + previous.len()..];
             }
         }
@@ -27,10 +48,6 @@ impl Glob {
             Some(end) => rest.ends_with(end),
         }
     }
-}
-
-fn find(text: &str, part: &str) -> Option<usize> {
-    text.find(part)
 }
 
 #[cfg(test)]

@@ -1,4 +1,424 @@
-//! Stage 7 of the walk: the redacted call goes to a provider.
+//! Stage 7 of the walk: the redacted call goes to a provider, as often as is right, until there is an answer.
+//!
+//! `retry`, `budget`, `breaker` are the decisions (pure), `replay` the body, `client` one attempt; this file is the
+//! loop over attempts. Promises: at most `max_retries` attempts beyond the first, all within one deadline; a provider
+//! whose circuit is open is not asked; what is handed back has not been shown to the client. A short JSON answer is
+//! whole before it is handed back, so that a truncated one is another attempt and not garbage. Does not: redact, or
+//! speak to the client.
 
 pub mod breaker;
+pub mod budget;
+pub mod client;
+pub mod replay;
 pub mod retry;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use dashmap::DashMap;
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
+use http_body_util::BodyExt;
+use hyper::body::{Body as _, Incoming};
+use tokio::time::Instant;
+
+use crate::bounds::{ANSWER_GATHER_BYTES_MAX, RETRY_AFTER_WAIT_MAX};
+use crate::clock::Clock;
+use crate::config::policy::{Policy, Provider};
+use crate::ids::Secret;
+use crate::metrics::Metrics;
+use crate::provider::answer::read_error;
+use breaker::Breaker;
+use budget::Budget;
+use client::Client;
+use replay::{Outgoing, ReplayRoom};
+use retry::{Failure, MONEY_CODES, StatusFacts, Verdict};
+
+/// What is sent, apart from where.
+pub struct Call<'a> {
+    pub method: &'a Method,
+    /// Path below the provider's base URL, with its redacted query: `/chat/completions?x=y`.
+    pub path_and_query: &'a str,
+    /// Headers that may leave; no credential among them.
+    pub headers: &'a HeaderMap,
+    /// What the client sent; a target's `forward_headers` are taken from it.
+    pub client_headers: &'a HeaderMap,
+    pub body: &'a Outgoing,
+    /// The caller's own provider key; it goes to the first target only, and then the gateway's key to none.
+    pub own_key: Option<&'a Secret>,
+    /// The call leaves something behind at the provider.
+    pub stateful: bool,
+    /// When the whole call must be over.
+    pub deadline: Instant,
+}
+
+/// An answer that may be shown to the client.
+pub struct Answer {
+    pub head: http::response::Parts,
+    pub body: AnswerBody,
+    /// Waiting makes no sense to the client either: `x-should-retry: false`.
+    pub about_money: bool,
+}
+
+/// The body of an answer.
+pub enum AnswerBody {
+    /// All of it.
+    Whole(Bytes),
+    /// What has been read, and the rest.
+    Streaming(Bytes, Incoming),
+}
+
+/// Why there is no answer.
+#[derive(Debug, PartialEq, Eq)]
+pub enum NoAnswer {
+    /// The provider failed, and the attempts are used up or would be wrong.
+    Unavailable { retry_after: Option<Duration> },
+    /// The first byte or the deadline passed.
+    Timeout,
+    /// The request body broke on the client's side.
+    BodyBroken,
+}
+
+/// How the attempts went, whatever came of them. Kept outside the future, so that it is there when the future is
+/// dropped.
+#[derive(Debug, Default)]
+pub struct Trail {
+    /// Sends.
+    pub attempts: u8,
+    /// The provider of the last send.
+    pub provider: Option<Arc<Provider>>,
+    /// When the first send began.
+    pub first_sent: Option<Instant>,
+}
+
+/// All providers, as this process sees them.
+pub struct Upstream {
+    client: Client,
+    health: DashMap<Arc<str>, Mutex<Health>>,
+    room: Arc<ReplayRoom>,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+}
+
+#[derive(Default)]
+struct Health {
+    breaker: Breaker,
+    budget: Budget,
+}
+
+/// One attempt's end.
+enum Attempted {
+    Answer(Answer),
+    /// A failure, with the provider's own words where there are some.
+    Failed(Failure, Option<Answer>),
+    /// The provider refused the gateway's key.
+    KeyRefused,
+}
+
+impl Upstream {
+    /// Providers are known by name; what is learned of them outlives policy reloads.
+    pub fn new(connect_timeout: Duration, replay_bytes_max: usize, metrics: Arc<Metrics>, clock: Clock) -> Upstream {
+        Upstream {
+            client: Client::new(connect_timeout),
+            health: DashMap::new(),
+            room: ReplayRoom::new(replay_bytes_max),
+            metrics,
+            clock,
+        }
+    }
+
+    /// Where replay buffers take their room from.
+    pub fn replay_room(&self) -> Arc<ReplayRoom> {
+        Arc::clone(&self.room)
+    }
+
+    /// Sends `call` to `targets`, in their order, until there is an answer to show.
+    ///
+    /// # Errors
+    /// See [`NoAnswer`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the attempt under way and starts no other.
+    pub async fn call(
+        &self,
+        policy: &Policy,
+        targets: &[Arc<Provider>],
+        call: &Call<'_>,
+        trail: &mut Trail,
+    ) -> Result<Answer, NoAnswer> {
+        match tokio::time::timeout_at(call.deadline, self.attempts(policy, targets, call, trail)).await {
+            Ok(result) => result,
+            Err(_) => Err(NoAnswer::Timeout),
+        }
+    }
+
+    async fn attempts(
+        &self,
+        policy: &Policy,
+        targets: &[Arc<Provider>],
+        call: &Call<'_>,
+        trail: &mut Trail,
+    ) -> Result<Answer, NoAnswer> {
+        // A caller's own key belongs to one provider.
+        let targets = if call.own_key.is_some() { targets.get(..1).unwrap_or_default() } else { targets };
+        let mut retries = 0u32;
+        let mut turn = 0usize;
+        loop {
+            let (target, skipped) = self.admitted(policy, targets, turn)?;
+            turn += skipped + 1;
+            let (failure, words) = match self.attempt(policy, target, call, trail).await {
+                Attempted::Answer(answer) => return Ok(answer),
+                Attempted::KeyRefused => return Err(NoAnswer::Unavailable { retry_after: None }),
+                Attempted::Failed(..) if call.body.is_broken() => return Err(NoAnswer::BodyBroken),
+                Attempted::Failed(failure, words) => (failure, words),
+            };
+            // The wait that a provider asks for is its own; the next target need not keep it.
+            let wait = match retry::decide(&failure, call.stateful) {
+                Verdict::Again(after) if retries < policy.retry.max_retries && call.body.may_repeat() => {
+                    self.pause(policy, &target.name, retries, after.filter(|_| targets.len() == 1), call.deadline)
+                }
+                _ => None,
+            };
+            let Some(wait) = wait else { return used_up(&failure, words) };
+            self.metrics.retries.with_label_values(&[&*target.name, failure.reason()]).inc();
+            drop(words);
+            tokio::time::sleep(wait).await;
+            retries += 1;
+        }
+    }
+
+    /// The next target whose circuit lets a call through, and how many were passed over.
+    fn admitted<'t>(
+        &self,
+        policy: &Policy,
+        targets: &'t [Arc<Provider>],
+        turn: usize,
+    ) -> Result<(&'t Arc<Provider>, usize), NoAnswer> {
+        let mut soonest: Option<Duration> = None;
+        for skipped in 0..targets.len() {
+            let target = &targets[(turn + skipped) % targets.len()];
+            match self.health(&target.name, |h| h.breaker.admit(&policy.breaker, self.clock.now().0)) {
+                Ok(()) => return Ok((target, skipped)),
+                Err(wait) => soonest = Some(soonest.map_or(wait, |s| s.min(wait))),
+            }
+        }
+        Err(NoAnswer::Unavailable { retry_after: soonest })
+    }
+
+    /// How long to wait before the next attempt; `None` where there should be none.
+    fn pause(
+        &self,
+        policy: &Policy,
+        provider: &Arc<str>,
+        retries: u32,
+        asked: Option<Duration>,
+        deadline: Instant,
+    ) -> Option<Duration> {
+        let backoff = retry::backoff(&policy.retry, retries, fastrand::f64());
+        let wait = asked.map_or(backoff, |a| a.max(backoff));
+        let fits = Instant::now() + wait < deadline && asked.is_none_or(|a| a <= RETRY_AFTER_WAIT_MAX);
+        let percent = policy.retry.budget_percent;
+        let granted = fits && self.health(provider, |h| h.budget.retry(percent, self.clock.now().0));
+        if fits && !granted {
+            self.metrics.bound("retry_budget");
+        }
+        granted.then_some(wait)
+    }
+
+    async fn attempt(&self, policy: &Policy, target: &Arc<Provider>, call: &Call<'_>, trail: &mut Trail) -> Attempted {
+        trail.attempts = trail.attempts.saturating_add(1);
+        trail.provider = Some(Arc::clone(target));
+        trail.first_sent.get_or_insert_with(Instant::now);
+        self.health(&target.name, |h| h.budget.call(self.clock.now().0));
+        let request = request(target, call);
+        let sent = self.client.send(request, call.body, policy.timeouts.connect, policy.timeouts.first_byte).await;
+        let (outcome, attempted) = match sent {
+            Err(failure) => (failure.reason(), Attempted::Failed(failure, None)),
+            Ok(response) => self.read(policy, target, call, response).await,
+        };
+        // A body that broke on the client's side says nothing about the provider.
+        if !call.body.is_broken() {
+            let now = self.clock.now().0;
+            self.health(&target.name, |h| match &attempted {
+                Attempted::Failed(failure, _) if failure.counts_against_provider() => {
+                    h.breaker.failed(&policy.breaker, now);
+                }
+                _ => h.breaker.succeeded(),
+            });
+            let open = self.health(&target.name, |h| h.breaker.is_open(now));
+            self.metrics.breaker_open.with_label_values(&[&*target.name]).set(f64::from(u8::from(open)));
+        }
+        self.metrics.upstream_attempts.with_label_values(&[&*target.name, outcome]).inc();
+        attempted
+    }
+
+    /// Reads as much of an answer as must be known before it is shown.
+    async fn read(
+        &self,
+        policy: &Policy,
+        target: &Arc<Provider>,
+        call: &Call<'_>,
+        response: http::Response<Incoming>,
+    ) -> (&'static str, Attempted) {
+        let (head, incoming) = response.into_parts();
+        let status = head.status;
+        if status.is_informational() || (status.is_redirection() && status != StatusCode::NOT_MODIFIED) {
+            // A provider that upgrades or points elsewhere is not set up right; its hint is not followed.
+            return ("protocol", Attempted::Failed(Failure::Protocol, None));
+        }
+        if call.own_key.is_none() && matches!(status.as_u16(), 401 | 403) {
+            tracing::error!(provider = %target.name, %status, "the provider refuses the gateway's key");
+            self.metrics.provider_key_refused.with_label_values(&[&*target.name]).inc();
+            return ("key_refused", Attempted::KeyRefused);
+        }
+        let gather = !status.is_success() || is_json(&head.headers);
+        let body = if gather {
+            match gathered(incoming, policy.timeouts.idle).await {
+                Ok(body) => body,
+                Err(()) => return ("truncated", Attempted::Failed(Failure::Truncated, None)),
+            }
+        } else {
+            AnswerBody::Streaming(Bytes::new(), incoming)
+        };
+        let mut answer = Answer { head, body, about_money: false };
+        if status.is_success() || status == StatusCode::NOT_MODIFIED {
+            return ("ok", Attempted::Answer(answer));
+        }
+        let facts = status_facts(&answer, self.clock.wall_ms());
+        answer.about_money = facts.about_money;
+        let failure = Failure::Status(facts);
+        (failure.reason(), Attempted::Failed(failure, Some(answer)))
+    }
+
+    fn health<T>(&self, provider: &Arc<str>, f: impl FnOnce(&mut Health) -> T) -> T {
+        if let Some(health) = self.health.get(provider) {
+            return f(&mut health.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+        let health = self.health.entry(Arc::clone(provider)).or_default();
+        f(&mut health.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// What is shown when there will be no further attempt.
+fn used_up(failure: &Failure, words: Option<Answer>) -> Result<Answer, NoAnswer> {
+    match failure {
+        Failure::FirstByteTimeout => Err(NoAnswer::Timeout),
+        Failure::Status(facts) if facts.status < 500 => {
+            words.ok_or(NoAnswer::Unavailable { retry_after: facts.retry_after })
+        }
+        Failure::Status(facts) => Err(NoAnswer::Unavailable { retry_after: facts.retry_after }),
+        Failure::Connect | Failure::Reset | Failure::Protocol | Failure::Truncated => {
+            Err(NoAnswer::Unavailable { retry_after: None })
+        }
+    }
+}
+
+fn request(target: &Provider, call: &Call<'_>) -> Request<replay::AttemptBody> {
+    let mut request = Request::new(call.body.attempt());
+    *request.method_mut() = call.method.clone();
+    *request.uri_mut() = target_uri(&target.base_url, call.path_and_query);
+    let headers = request.headers_mut();
+    headers.clone_from(call.headers);
+    for name in &target.forward_headers {
+        for value in call.client_headers.get_all(name) {
+            headers.append(name, value.clone());
+        }
+    }
+    let key = call.own_key.unwrap_or(&target.api_key);
+    if !key.is_empty() {
+        let (name, prefix) = target.kind.key_header();
+        if let Ok(mut value) = HeaderValue::from_str(&[prefix, key.reveal()].concat()) {
+            value.set_sensitive(true);
+            headers.insert(name, value);
+        }
+    }
+    if let Some((name, value)) = target.kind.version_header()
+        && !headers.contains_key(name)
+    {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    request
+}
+
+/// The base URL with the path behind its own. Both were checked, so they fit together.
+fn target_uri(base: &Uri, path_and_query: &str) -> Uri {
+    let mut parts = base.clone().into_parts();
+    let whole = [base.path().trim_end_matches('/'), path_and_query].concat();
+    parts.path_and_query = whole.parse().ok();
+    Uri::from_parts(parts).unwrap_or_else(|_| base.clone())
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|v| v.to_str().ok())
+        .is_some_and(|v| v.split(';').next().is_some_and(|t| t.trim().eq_ignore_ascii_case("application/json")))
+}
+
+/// Reads an answer to its end, or to the bound.
+///
+/// # Errors
+/// It broke off, or nothing came for `idle`.
+async fn gathered(mut incoming: Incoming, idle: Duration) -> Result<AnswerBody, ()> {
+    let mut first = Bytes::new();
+    let mut more = BytesMut::new();
+    loop {
+        if incoming.is_end_stream() {
+            break;
+        }
+        match tokio::time::timeout(idle, incoming.frame()).await {
+            Ok(None) => break,
+            Ok(Some(Ok(frame))) => {
+                let Ok(data) = frame.into_data() else { continue };
+                if first.is_empty() {
+                    first = data;
+                } else {
+                    if more.is_empty() {
+                        more.extend_from_slice(&first);
+                    }
+                    more.extend_from_slice(&data);
+                }
+                if first.len().max(more.len()) > ANSWER_GATHER_BYTES_MAX {
+                    let read = if more.is_empty() { first } else { more.freeze() };
+                    return Ok(AnswerBody::Streaming(read, incoming));
+                }
+            }
+            Ok(Some(Err(_))) | Err(_) => return Err(()),
+        }
+    }
+    Ok(AnswerBody::Whole(if more.is_empty() { first } else { more.freeze() }))
+}
+
+fn status_facts(answer: &Answer, now_ms: i64) -> StatusFacts {
+    let headers = &answer.head.headers;
+    let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
+    let about_money = match &answer.body {
+        AnswerBody::Whole(body) => {
+            let error = read_error(body);
+            [&error.code, &error.kind].iter().any(|c| MONEY_CODES.contains(&c.as_str()))
+        }
+        AnswerBody::Streaming(..) => false,
+    };
+    StatusFacts {
+        status: answer.head.status.as_u16(),
+        should_retry: text("x-should-retry").and_then(|v| v.trim().parse().ok()),
+        retry_after: retry::retry_after(text("retry-after-ms"), text("retry-after"), now_ms),
+        about_money: about_money || answer.head.status == StatusCode::PAYMENT_REQUIRED,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_base_url_keeps_its_path() {
+        for (base, path, expected) in [
+            ("https://api.openai.com/v1", "/chat/completions", "https://api.openai.com/v1/chat/completions"),
+            ("http://127.0.0.1:8000", "/models?limit=2", "http://127.0.0.1:8000/models?limit=2"),
+            ("http://h/a/b/", "/x", "http://h/a/b/x"),
+        ] {
+            assert_eq!(target_uri(&base.parse().expect("uri"), path).to_string(), expected);
+        }
+    }
+}

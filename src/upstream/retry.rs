@@ -1,6 +1,10 @@
 //! Whether to try again: the decision, without the trying.
 //!
-//! Stage 7 of the walk. Pure: no clock, no network.
+//! Stage 7 of the walk. Pure: no clock, no network. One table for every way an attempt can fail.
+//!
+//! Promises: never again what is not safe to repeat; never a wait shorter than the provider asked for; a failure about
+//! money or about a timeout at the first byte is not repeated. Does not: count attempts or time (the caller knows
+//! both), or choose the provider.
 
 use std::time::Duration;
 
@@ -17,4 +21,216 @@ pub struct RetryOptions {
     pub budget_percent: u32,
     /// Redacted body that is kept for another attempt, in bytes.
     pub replay_bytes: usize,
+}
+
+/// How an attempt failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// Nothing was sent: name, route, connect or handshake.
+    Connect,
+    /// The connection broke after something was sent and before the answer began.
+    Reset,
+    /// No answer head within `first_byte`.
+    FirstByteTimeout,
+    /// The answer is no HTTP that can be used, or TLS does not verify: it would be so again.
+    Protocol,
+    /// An answer with this status.
+    Status(StatusFacts),
+    /// A short answer broke off before its end; nothing of it has been passed on.
+    Truncated,
+}
+
+/// What an answer with an error status says about being asked again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StatusFacts {
+    pub status: u16,
+    /// `x-should-retry`
+    pub should_retry: Option<bool>,
+    /// `retry-after-ms` or `retry-after`
+    pub retry_after: Option<Duration>,
+    /// The error is about money (`insufficient_quota` and its kin): waiting does not help.
+    pub about_money: bool,
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Try again, not before this long.
+    Again(Option<Duration>),
+    /// Do not.
+    GiveUp,
+}
+
+/// Error codes that mean the account has no money or quota left.
+///
+/// # Source
+/// OpenAI error codes guide and Anthropic API errors, read November 2026.
+pub const MONEY_CODES: &[&str] = &[
+    "insufficient_quota",
+    "credit_balance_exhausted",
+    "billing_hard_limit_reached",
+    "billing_not_active",
+    "organization_spend_limit_exceeded",
+    "project_spend_limit_exceeded",
+    "organization_usage_limit_exceeded",
+    "enforced_spend_limit_reached",
+    "billing_error",
+];
+
+impl Failure {
+    /// Label for metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Failure::Connect => "connect",
+            Failure::Reset => "reset",
+            Failure::FirstByteTimeout => "timeout",
+            Failure::Protocol => "protocol",
+            Failure::Truncated => "truncated",
+            Failure::Status(facts) => match facts.status {
+                429 => "status_429",
+                500..=599 => "status_5xx",
+                _ => "status_4xx",
+            },
+        }
+    }
+
+    /// Whether it speaks against the provider's health. A client's own mistake does not, nor does a limit.
+    pub fn counts_against_provider(&self) -> bool {
+        match self {
+            Failure::Connect | Failure::Reset | Failure::FirstByteTimeout | Failure::Protocol | Failure::Truncated => {
+                true
+            }
+            Failure::Status(facts) => facts.status >= 500,
+        }
+    }
+}
+
+/// Decides. `stateful`: the call leaves something behind at the provider, so an attempt that may have arrived is not
+/// repeated.
+pub fn decide(failure: &Failure, stateful: bool) -> Verdict {
+    match failure {
+        Failure::Connect => Verdict::Again(None),
+        Failure::Reset | Failure::Truncated if stateful => Verdict::GiveUp,
+        Failure::Reset | Failure::Truncated => Verdict::Again(None),
+        Failure::FirstByteTimeout | Failure::Protocol => Verdict::GiveUp,
+        Failure::Status(facts) => decide_status(facts, stateful),
+    }
+}
+
+fn decide_status(facts: &StatusFacts, stateful: bool) -> Verdict {
+    if facts.about_money || facts.should_retry == Some(false) {
+        return Verdict::GiveUp;
+    }
+    let transient = matches!(facts.status, 408 | 409 | 429 | 500 | 502 | 503 | 504 | 529);
+    let asked_for = facts.should_retry == Some(true) && facts.status >= 400;
+    // A refusal that says when to come back has not done the work.
+    let surely_undone = matches!(facts.status, 429 | 503) && facts.retry_after.is_some();
+    if asked_for || (transient && (!stateful || surely_undone)) {
+        Verdict::Again(facts.retry_after)
+    } else {
+        Verdict::GiveUp
+    }
+}
+
+/// Reads `retry-after-ms` and `retry-after` (seconds, also with a fraction, or an HTTP date). A past date, a negative,
+/// infinite or unreadable value is no answer. At most a year.
+pub fn retry_after(ms: Option<&str>, seconds_or_date: Option<&str>, now_ms: i64) -> Option<Duration> {
+    let number = |text: &str, unit: f64| {
+        let value: f64 = text.trim().parse().ok()?;
+        (value.is_finite() && value >= 0.0).then(|| Duration::from_secs_f64((value * unit).min(31_536_000.0)))
+    };
+    ms.and_then(|v| number(v, 0.001)).or_else(|| {
+        let text = seconds_or_date?;
+        number(text, 1.0).or_else(|| {
+            let date = httpdate::parse_http_date(text.trim()).ok()?;
+            let at_ms = i64::try_from(date.duration_since(std::time::UNIX_EPOCH).ok()?.as_millis()).ok()?;
+            let wait = u64::try_from(at_ms - now_ms).ok()?;
+            Some(Duration::from_millis(wait.min(31_536_000_000)))
+        })
+    })
+}
+
+/// Full jitter: anything from zero to `base · 2ⁿ`, at most `max`. `retry` counts from 0; `random` is in 0..1.
+pub fn backoff(options: &RetryOptions, retry: u32, random: f64) -> Duration {
+    let ceiling = options.base_delay.saturating_mul(1u32.checked_shl(retry).unwrap_or(u32::MAX)).min(options.max_delay);
+    ceiling.mul_f64(random.clamp(0.0, 1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(status: u16) -> StatusFacts {
+        StatusFacts { status, ..StatusFacts::default() }
+    }
+
+    #[test]
+    fn the_decision_table() {
+        let s = |status| StatusFacts { status, ..StatusFacts::default() };
+        let after = |status| StatusFacts { retry_after: Some(Duration::from_secs(2)), ..s(status) };
+        let should = |status, yes| StatusFacts { should_retry: Some(yes), ..s(status) };
+        // (failure, inference, stateful)
+        let mut table = vec![
+            (Failure::Connect, true, true),
+            (Failure::Reset, true, false),
+            (Failure::Truncated, true, false),
+            (Failure::FirstByteTimeout, false, false),
+            (Failure::Protocol, false, false),
+            (Failure::Status(after(429)), true, true),
+            (Failure::Status(after(503)), true, true),
+            (Failure::Status(after(500)), true, false),
+            (Failure::Status(should(400, true)), true, true),
+            (Failure::Status(should(500, false)), false, false),
+            (Failure::Status(StatusFacts { about_money: true, ..after(429) }), false, false),
+            (Failure::Status(StatusFacts { about_money: true, ..should(429, true) }), false, false),
+        ];
+        table.extend([408, 409, 429, 500, 502, 503, 504, 529].map(|c| (Failure::Status(status(c)), true, false)));
+        table.extend(
+            [400, 401, 402, 403, 404, 405, 413, 415, 422, 501, 505].map(|c| (Failure::Status(status(c)), false, false)),
+        );
+        for (failure, inference, stateful) in table {
+            let again = |stateful| matches!(decide(&failure, stateful), Verdict::Again(_));
+            assert_eq!((again(false), again(true)), (inference, stateful), "{failure:?}");
+        }
+        assert_eq!(decide(&Failure::Status(after(429)), false), Verdict::Again(Some(Duration::from_secs(2))));
+    }
+
+    #[test]
+    fn retry_after_in_all_its_forms() {
+        let now = 1_700_000_000_000;
+        let date = |ms: i64| httpdate::fmt_http_date(std::time::UNIX_EPOCH + Duration::from_millis(ms.unsigned_abs()));
+        let (future, past) = (date(now + 3_000), date(now - 3_000));
+        let table: &[(Option<&str>, Option<&str>, Option<u64>)] = &[
+            (None, Some("2"), Some(2_000)),
+            (None, Some("0.5"), Some(500)),
+            (Some("800"), Some("2"), Some(800)),
+            (Some("x"), Some("2"), Some(2_000)),
+            (None, Some(&future), Some(3_000)),
+            (None, Some(&past), None),
+            (None, Some("-5"), None),
+            (None, Some("NaN"), None),
+            (None, Some("inf"), None),
+            (None, Some(""), None),
+            (None, Some("1e99"), Some(31_536_000_000)),
+            (None, None, None),
+        ];
+        for (ms, text, expected) in table {
+            assert_eq!(retry_after(*ms, *text, now), expected.map(Duration::from_millis), "{ms:?} {text:?}");
+        }
+    }
+
+    #[test]
+    fn backoff_doubles_and_stays_in_range() {
+        let options = RetryOptions {
+            max_retries: 2,
+            base_delay: Duration::from_millis(500),
+            max_delay: Duration::from_secs(8),
+            budget_percent: 20,
+            replay_bytes: 0,
+        };
+        let most: Vec<u128> = (0..8).map(|n| backoff(&options, n, 1.0).as_millis()).collect();
+        assert_eq!(most, [500, 1000, 2000, 4000, 8000, 8000, 8000, 8000]);
+        assert_eq!(backoff(&options, 3, 0.0), Duration::ZERO);
+        assert!(backoff(&options, 40, 0.5) <= Duration::from_secs(8));
+    }
 }

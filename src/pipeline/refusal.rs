@@ -1,0 +1,68 @@
+//! The gateway's own no: what is said to the client, before it is bytes.
+//!
+//! Any stage of the walk may end in one. Does not: become bytes here (see `server/reply`), or hold text of a body, a
+//! credential or a provider's name for a host.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use crate::code::Code;
+use crate::limit::bucket::Decision;
+
+/// Why a call ends here.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    pub code: Code,
+    /// For a person: what is wrong and what to do.
+    pub message: Cow<'static, str>,
+    /// The field or header concerned.
+    pub param: Option<&'static str>,
+    pub retry_after: Option<Duration>,
+    /// The organisation's quota, where it was asked.
+    pub quota: Option<Decision>,
+    /// `allow` of a 405.
+    pub allow: Option<&'static str>,
+    /// The provider and the attempts, where it came to that.
+    pub tried: Option<(String, u8)>,
+    /// The connection cannot be used again (its framing is in doubt, or a body was left unread).
+    pub close: bool,
+}
+
+impl Refusal {
+    /// A refusal with a message and nothing else.
+    pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Refusal {
+        Refusal {
+            code,
+            message: message.into(),
+            param: None,
+            retry_after: None,
+            quota: None,
+            allow: None,
+            tried: None,
+            close: false,
+        }
+    }
+
+    /// Names the field concerned.
+    pub fn about(mut self, param: &'static str) -> Refusal {
+        self.param = Some(param);
+        self
+    }
+
+    /// Says when to come back.
+    pub fn after(mut self, wait: Duration) -> Refusal {
+        self.retry_after = Some(wait);
+        self
+    }
+
+    /// Ends the connection after the answer.
+    pub fn closing(mut self) -> Refusal {
+        self.close = true;
+        self
+    }
+
+    /// Whether the client's SDK should leave the retrying to us: we have done it.
+    pub fn is_final(&self) -> bool {
+        matches!(self.code, Code::ProviderUnavailable | Code::ProviderTimeout)
+    }
+}

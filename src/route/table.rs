@@ -1,0 +1,286 @@
+//! The route table: method and path to an endpoint, exactly.
+//!
+//! Stage 1 of the walk. Pure. Three kinds of provider routes: open to every caller, open to callers with their own
+//! provider key only (they name stored objects, which a shared key would show across organisations), and closed.
+//! A path that holds anything but plain segments (an empty one, dots, an escape, a parameter) matches nothing.
+
+use std::borrow::Cow;
+
+use http::Method;
+
+use crate::provider::Wire;
+use crate::redact::Shape;
+
+/// What a request is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Matched {
+    Healthz,
+    Readyz,
+    Intent,
+    Proxy(Endpoint),
+    /// Known, and not open: 403.
+    Closed,
+    /// The path is known, the method is not: 405 with these.
+    WrongMethod(&'static str),
+    /// 404.
+    Unknown,
+}
+
+/// An endpoint of a provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Canonical path, `/v1/chat/completions`; a stored object's id is `{id}`.
+    pub name: Cow<'static, str>,
+    /// Path below the provider's base URL, as the client wrote it: `/chat/completions`.
+    pub path: String,
+    pub shape: Shape,
+    pub wire: Wire,
+    /// Only for callers with their own provider key.
+    pub own_key_only: bool,
+    /// Repeating a call leaves something behind twice.
+    pub stateful: bool,
+}
+
+/// Endpoints that are open to every caller.
+const OPEN: &[(&str, &str, Shape, Wire)] = &[
+    ("POST", "chat/completions", Shape::Chat, Wire::Chat),
+    ("POST", "completions", Shape::Completions, Wire::Completions),
+    ("POST", "responses", Shape::Responses, Wire::Responses),
+    ("POST", "responses/input_tokens", Shape::Responses, Wire::Other),
+    ("POST", "responses/compact", Shape::Responses, Wire::Other),
+    ("POST", "embeddings", Shape::Embeddings, Wire::Other),
+    ("POST", "moderations", Shape::Moderations, Wire::Other),
+    ("POST", "images/generations", Shape::Images, Wire::Other),
+    ("POST", "audio/speech", Shape::Speech, Wire::Other),
+    ("POST", "messages", Shape::Messages, Wire::Messages),
+    ("POST", "messages/count_tokens", Shape::Messages, Wire::Other),
+    ("GET", "models", Shape::Other, Wire::Other),
+    ("GET", "models/*", Shape::Other, Wire::Other),
+];
+
+/// First segments of routes that name stored objects, upload content, or start work that is fetched later.
+const OWN_KEY: &[&str] = &[
+    "assistants",
+    "audio",
+    "batches",
+    "chat",
+    "containers",
+    "conversations",
+    "evals",
+    "files",
+    "fine_tuning",
+    "images",
+    "messages",
+    "models",
+    "responses",
+    "skills",
+    "threads",
+    "uploads",
+    "vector_stores",
+    "videos",
+];
+
+/// First segments of routes that administer an account or speak another protocol: never open by themselves.
+const NEVER: &[&str] = &["organization", "projects", "realtime", "chatkit", "dashboard"];
+
+/// Finds the route. `opened` are the policy's `routing.endpoints`: method and path, `*` for one segment.
+pub fn find(method: &Method, path: &str, opened: &[(Method, String)]) -> Matched {
+    match path {
+        "/healthz" => return only(method, "GET, HEAD", Matched::Healthz),
+        "/readyz" => return only(method, "GET, HEAD", Matched::Readyz),
+        "/api/ai/intent" => return only(method, "POST", Matched::Intent),
+        _ => {}
+    }
+    let Some(below) = plain(path) else { return Matched::Unknown };
+    let mut allow = None;
+    for (open_method, pattern, shape, wire) in OPEN {
+        if fits(pattern, below) {
+            if method.as_str() == *open_method {
+                return Matched::Proxy(Endpoint {
+                    name: name(pattern),
+                    path: ["/", below].concat(),
+                    shape: *shape,
+                    wire: *wire,
+                    own_key_only: false,
+                    stateful: false,
+                });
+            }
+            allow = Some(*open_method);
+        }
+    }
+    let endpoint = |own_key_only| Endpoint {
+        name: Cow::Owned(stored_name(below)),
+        path: ["/", below].concat(),
+        shape: Shape::Other,
+        wire: Wire::Other,
+        own_key_only,
+        stateful: true,
+    };
+    let opened_by_policy = opened.iter().any(|(m, p)| m == method && fits(below_version(p), below));
+    if opened_by_policy {
+        return Matched::Proxy(endpoint(false));
+    }
+    let first = below.split('/').next().unwrap_or_default();
+    let plain_method = matches!(*method, Method::GET | Method::POST | Method::DELETE);
+    match allow {
+        Some(allow) if below.split('/').count() <= 2 && !(plain_method && stored(below)) => Matched::WrongMethod(allow),
+        _ if NEVER.contains(&first) => Matched::Closed,
+        _ if OWN_KEY.contains(&first) && plain_method => Matched::Proxy(endpoint(true)),
+        _ if OWN_KEY.contains(&first) => Matched::WrongMethod("GET, POST, DELETE"),
+        _ => Matched::Unknown,
+    }
+}
+
+fn only(method: &Method, allow: &'static str, matched: Matched) -> Matched {
+    if allow.split(", ").any(|m| method.as_str() == m) { matched } else { Matched::WrongMethod(allow) }
+}
+
+/// Listing or reading stored objects under a path whose `POST` is open: `GET chat/completions`, `DELETE models/x`.
+fn stored(below: &str) -> bool {
+    matches!(below.split('/').next(), Some("chat" | "responses" | "models")) && below != "models"
+}
+
+/// The path below `/v1/`, which may be left out, if every segment is plain.
+fn plain(path: &str) -> Option<&str> {
+    if !path.starts_with('/') {
+        return None;
+    }
+    let below = below_version(path);
+    let segment = |s: &str| {
+        !s.is_empty()
+            && s.bytes().any(|b| b != b'.')
+            && s.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~:@+,".contains(&b))
+    };
+    below.split('/').all(segment).then_some(below)
+}
+
+fn below_version(path: &str) -> &str {
+    let path = path.strip_prefix('/').unwrap_or(path);
+    path.strip_prefix("v1/").unwrap_or(path)
+}
+
+fn fits(pattern: &str, path: &str) -> bool {
+    let (mut a, mut b) = (pattern.split('/'), path.split('/'));
+    loop {
+        match (a.next(), b.next()) {
+            (None, None) => return true,
+            (Some(p), Some(s)) if p == "*" || p == s => {}
+            _ => return false,
+        }
+    }
+}
+
+fn name(pattern: &'static str) -> Cow<'static, str> {
+    match pattern {
+        "chat/completions" => Cow::Borrowed("/v1/chat/completions"),
+        "responses" => Cow::Borrowed("/v1/responses"),
+        "embeddings" => Cow::Borrowed("/v1/embeddings"),
+        "messages" => Cow::Borrowed("/v1/messages"),
+        other => Cow::Owned(["/v1/", &other.replace('*', "{id}")].concat()),
+    }
+}
+
+/// The path with its ids left out, so that an analyst can group by it.
+fn stored_name(below: &str) -> String {
+    const WORDS: &[&str] = &[
+        "cancel",
+        "completions",
+        "content",
+        "edits",
+        "events",
+        "generations",
+        "input_items",
+        "jobs",
+        "messages",
+        "output_items",
+        "parts",
+        "runs",
+        "search",
+        "speech",
+        "steps",
+        "transcriptions",
+        "translations",
+        "variations",
+    ];
+    let mut name = String::from("/v1");
+    for (i, segment) in below.split('/').enumerate() {
+        name.push('/');
+        name.push_str(if i == 0 || WORDS.contains(&segment) { segment } else { "{id}" });
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matched(method: &str, path: &str) -> String {
+        let opened = [(Method::POST, "/v1/rerank".to_owned()), (Method::GET, "/v1/batches/*".to_owned())];
+        match find(&method.parse().expect("method"), path, &opened) {
+            Matched::Proxy(e) => {
+                let who = if e.own_key_only { "own key" } else { "all" };
+                format!("{who} {} {}", e.name, e.path)
+            }
+            Matched::WrongMethod(allow) => format!("405 {allow}"),
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_table() {
+        let table = [
+            ("POST", "/v1/chat/completions", "all /v1/chat/completions /chat/completions"),
+            ("POST", "/chat/completions", "all /v1/chat/completions /chat/completions"),
+            ("GET", "/v1/models", "all /v1/models /models"),
+            ("GET", "/v1/models/ft:gpt-4o:acme::a1", "all /v1/models/{id} /models/ft:gpt-4o:acme::a1"),
+            ("POST", "/v1/messages/count_tokens", "all /v1/messages/count_tokens /messages/count_tokens"),
+            ("POST", "/v1/rerank", "all /v1/rerank /rerank"),
+            ("GET", "/v1/batches/batch_1", "all /v1/batches/{id} /batches/batch_1"),
+            ("POST", "/api/ai/intent", "Intent"),
+            ("GET", "/healthz", "Healthz"),
+            ("GET", "/readyz", "Readyz"),
+            // Stored objects.
+            ("GET", "/v1/files/file-1/content", "own key /v1/files/{id}/content /files/file-1/content"),
+            ("POST", "/v1/files", "own key /v1/files /files"),
+            ("GET", "/v1/responses/resp_1", "own key /v1/responses/{id} /responses/resp_1"),
+            ("GET", "/v1/chat/completions", "own key /v1/chat/completions /chat/completions"),
+            (
+                "GET",
+                "/v1/chat/completions/c1/messages",
+                "own key /v1/chat/completions/{id}/messages /chat/completions/c1/messages",
+            ),
+            ("POST", "/v1/audio/transcriptions", "own key /v1/audio/transcriptions /audio/transcriptions"),
+            ("POST", "/v1/batches", "own key /v1/batches /batches"),
+            // Never.
+            ("GET", "/v1/organization/usage", "Closed"),
+            ("POST", "/v1/realtime/client_secrets", "Closed"),
+            // Wrong method.
+            ("GET", "/api/ai/intent", "405 POST"),
+            ("PUT", "/v1/chat/completions", "405 POST"),
+            ("GET", "/v1/embeddings", "405 POST"),
+            ("POST", "/v1/models", "405 GET"),
+            ("CONNECT", "/v1/chat/completions", "405 POST"),
+            ("PATCH", "/v1/files/f", "405 GET, POST, DELETE"),
+            ("POST", "/healthz", "405 GET, HEAD"),
+            // Nothing.
+            ("GET", "/", "Unknown"),
+            ("GET", "/metrics", "Unknown"),
+            ("POST", "/v1/nonsense", "Unknown"),
+            ("POST", "/v1//chat/completions", "Unknown"),
+            ("POST", "//v1/chat/completions", "Unknown"),
+            ("POST", "/v1/../chat/completions", "Unknown"),
+            ("POST", "/v1/%2e%2e/chat/completions", "Unknown"),
+            ("POST", "/v1/chat%2fcompletions", "Unknown"),
+            ("POST", "/v1/chat/completions;x=1", "Unknown"),
+            ("POST", "/v1/chat/completions/", "Unknown"),
+            ("POST", "/v1/chat\\completions", "Unknown"),
+            ("GET", "/v1/models/..", "Unknown"),
+            ("POST", "chat/completions", "Unknown"),
+            ("POST", "*", "Unknown"),
+            ("POST", "", "Unknown"),
+        ];
+        for (method, path, expected) in table {
+            assert_eq!(matched(method, path), expected, "{method} {path}");
+        }
+    }
+}

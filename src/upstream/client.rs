@@ -1,0 +1,137 @@
+//! The pooled HTTP client: one attempt at one provider.
+//!
+//! Stage 7 of the walk. HTTP/1.1 and HTTP/2 over TCP or TLS with the machine's trusted roots. Promises: a call whose
+//! future is dropped closes its connection; redirects are not followed; nothing is retried here beyond a pooled
+//! connection that was dead before the first byte was written. Does not: decide what a failure means for the call.
+
+use std::error::Error as StdError;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client as PooledClient;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::Instant;
+
+use super::replay::{AttemptBody, Outgoing};
+use super::retry::Failure;
+use crate::bounds::{POOL_IDLE_MAX, POOL_IDLE_TIMEOUT};
+
+type Pool = PooledClient<HttpsConnector<HttpConnector>, AttemptBody>;
+
+/// Sends attempts over pooled connections.
+pub struct Client {
+    tls: rustls::ClientConfig,
+    /// The pool, and the connect timeout it was made with: another timeout in the policy makes another pool.
+    pool: ArcSwap<(Duration, Pool)>,
+}
+
+impl Client {
+    /// A client that trusts the machine's roots, or Mozilla's where the machine has none.
+    pub fn new(connect_timeout: Duration) -> Client {
+        let tls = rustls::ClientConfig::builder().with_root_certificates(roots()).with_no_client_auth();
+        let pool = ArcSwap::from_pointee((connect_timeout, pool(&tls, connect_timeout)));
+        Client { tls, pool }
+    }
+
+    /// Sends one request and waits for the head of its answer.
+    ///
+    /// # Errors
+    /// How it failed. A body that broke on the client's side shows as [`Failure::Reset`]; ask [`Outgoing::is_broken`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes the connection that the attempt used.
+    pub async fn send(
+        &self,
+        request: Request<AttemptBody>,
+        body: &Outgoing,
+        connect_timeout: Duration,
+        first_byte: Duration,
+    ) -> Result<Response<Incoming>, Failure> {
+        let answer = self.pool_for(connect_timeout).request(request);
+        tokio::pin!(answer);
+        let mut deadline = Instant::now() + first_byte;
+        loop {
+            match tokio::time::timeout_at(deadline, answer.as_mut()).await {
+                Ok(Ok(response)) => return Ok(response),
+                Ok(Err(error)) => return Err(classify(&error)),
+                // The wait for the first byte begins when the request has been sent, not while it is.
+                Err(_) => match body.progress().map(|at| at + first_byte) {
+                    Some(later) if later > deadline => deadline = later,
+                    _ => return Err(Failure::FirstByteTimeout),
+                },
+            }
+        }
+    }
+
+    fn pool_for(&self, connect_timeout: Duration) -> Pool {
+        let current = self.pool.load();
+        if current.0 == connect_timeout {
+            return current.1.clone();
+        }
+        let made = pool(&self.tls, connect_timeout);
+        self.pool.store(Arc::new((connect_timeout, made.clone())));
+        made
+    }
+}
+
+fn pool(tls: &rustls::ClientConfig, connect_timeout: Duration) -> Pool {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(connect_timeout));
+    tcp.set_keepalive(Some(Duration::from_secs(60)));
+    let connector = HttpsConnectorBuilder::new()
+        .with_tls_config(tls.clone())
+        .https_or_http()
+        .enable_all_versions()
+        .wrap_connector(tcp);
+    PooledClient::builder(TokioExecutor::new())
+        .pool_idle_timeout(POOL_IDLE_TIMEOUT)
+        .pool_max_idle_per_host(POOL_IDLE_MAX)
+        .pool_timer(TokioTimer::new())
+        .timer(TokioTimer::new())
+        .build(connector)
+}
+
+/// The machine's trusted roots; Mozilla's where there are none, as in an empty container.
+fn roots() -> rustls::RootCertStore {
+    let mut store = rustls::RootCertStore::empty();
+    for certificate in rustls_native_certs::load_native_certs().certs {
+        // A root that cannot be parsed is left out: it could not have verified anything.
+        drop(store.add(certificate));
+    }
+    if store.is_empty() {
+        store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    store
+}
+
+fn classify(error: &hyper_util::client::legacy::Error) -> Failure {
+    let mut source: Option<&(dyn StdError + 'static)> = Some(error);
+    while let Some(cause) = source {
+        if let Some(tls) = cause.downcast_ref::<rustls::Error>().or_else(|| within_io(cause)) {
+            // A certificate that does not verify will not verify next time; an alert or a cut handshake may pass.
+            return match tls {
+                rustls::Error::InvalidCertificate(_) | rustls::Error::InvalidMessage(_) => Failure::Protocol,
+                _ => Failure::Connect,
+            };
+        }
+        if let Some(http) = cause.downcast_ref::<hyper::Error>()
+            && (http.is_parse() || http.is_parse_too_large() || http.is_parse_status())
+        {
+            return Failure::Protocol;
+        }
+        source = cause.source();
+    }
+    if error.is_connect() { Failure::Connect } else { Failure::Reset }
+}
+
+/// rustls errors travel inside `io::Error`, which does not name them as its source.
+fn within_io<'a>(cause: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
+    cause.downcast_ref::<std::io::Error>()?.get_ref()?.downcast_ref()
+}
