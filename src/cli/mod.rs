@@ -3,6 +3,13 @@
 //! Level 6 of the map. One file per command, each with `Args` (clap) and `run`. Exit codes: 0 done, 1 the user must
 //! change something, 2 usage, 70 a defect.
 
+pub mod check;
+pub mod completions;
+pub mod healthcheck;
+mod print;
+pub mod schema;
+pub mod token;
+
 use std::process::ExitCode;
 
 /// Why a command did not do its work.

@@ -1,0 +1,70 @@
+//! `tollgate check`: every problem of the configuration, or a short summary of what it says.
+//!
+//! The same code that `serve` and a reload run, so what passes here is taken there.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use super::{Failure, print};
+use crate::config::{self, Loaded};
+
+/// Arguments of `tollgate check`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Folder (gateway.yaml, policies/*.yaml) or file; default: TOLLGATE_CONFIG, else ./config
+    #[arg(long, value_name = "PATH")]
+    config: Option<PathBuf>,
+}
+
+/// Checks the configuration and prints the result.
+///
+/// # Errors
+/// [`Failure::User`] if there is a problem; all of them are on stdout by then.
+pub fn run(args: &Args) -> Result<(), Failure> {
+    match config::load(args.config.as_deref()) {
+        Ok(loaded) => {
+            print::line(&summary(&loaded))?;
+            Ok(())
+        }
+        Err(problems) => {
+            print::line(&problems.to_string())?;
+            let count = problems.lines().len();
+            Err(Failure::User(format!("{count} problem{}", if count == 1 { "" } else { "s" })))
+        }
+    }
+}
+
+fn summary(loaded: &Loaded) -> String {
+    let (policy, files) = (&loaded.policy, loaded.origin.files());
+    let mut text = match files.as_slice() {
+        [] => "ok: no files, so the built-in configuration".to_owned(),
+        [file] => format!("ok: {file}"),
+        files => format!("ok: {} files: {}", files.len(), files.join(", ")),
+    };
+    let providers: Vec<&str> = policy.providers.iter().map(|p| &*p.name).collect();
+    let ways: Vec<String> = policy.auth.accept.iter().map(|a| format!("{a:?}").to_lowercase()).collect();
+    let lines = [
+        ("policy", policy.version.to_string()),
+        ("listen", format!("{} (applications), {} (operators)", loaded.settings.listen, loaded.settings.admin_listen)),
+        ("accept", ways.join(", ")),
+        (
+            "jwt",
+            if policy.auth.jwt.is_some() { "checked" } else { "no secret and no key set, so none is accepted" }.into(),
+        ),
+        ("keys", policy.auth.keys.len().to_string()),
+        ("providers", providers.join(", ")),
+        (
+            "limits",
+            format!(
+                "{} calls a minute, {} organisations with their own",
+                policy.limits.default.requests_per_minute(),
+                policy.limits.orgs.len()
+            ),
+        ),
+    ];
+    for (name, value) in lines {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "\n  {name:<10} {value}");
+    }
+    text
+}

@@ -1,0 +1,21 @@
+//! `tollgate completions SHELL`: a completion script for the shell.
+
+use super::{Failure, print};
+
+/// Arguments of `tollgate completions`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The shell that will read the script.
+    shell: clap_complete::Shell,
+}
+
+/// Prints the script for `command`, which is the whole command line as clap knows it.
+///
+/// # Errors
+/// [`Failure::Defect`] if stdout is closed.
+pub fn run(args: &Args, mut command: clap::Command) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut command, "tollgate", &mut script);
+    print::line(String::from_utf8_lossy(&script).trim_end())?;
+    Ok(())
+}

@@ -1,0 +1,85 @@
+//! `tollgate token`: signs a JWT with the configured HS secret, to try things out.
+//!
+//! The token goes to stdout and nothing else does, so that `OPENAI_API_KEY=$(tollgate token --org acme)` works.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde_json::{Map, Value as Json, json};
+
+use super::{Failure, print};
+use crate::clock;
+use crate::config;
+use crate::config::policy::JwtPolicy;
+use crate::ids::OrgId;
+
+/// Arguments of `tollgate token`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Folder or file of the configuration, as for serve
+    #[arg(long, value_name = "PATH")]
+    config: Option<PathBuf>,
+    /// The organisation that the token speaks for
+    #[arg(long, value_name = "ORG")]
+    org: String,
+    /// Who holds the token; the `caller` in the log
+    #[arg(long, value_name = "NAME")]
+    sub: Option<String>,
+    /// How long it is valid
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = config::duration)]
+    ttl: Duration,
+}
+
+/// Prints a token.
+///
+/// # Errors
+/// [`Failure::User`] if no HS secret is configured or the organisation's name is none.
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let loaded = config::load(args.config.as_deref()).map_err(|problems| Failure::User(problems.to_string()))?;
+    let org = OrgId::new(&args.org)
+        .ok_or_else(|| Failure::User("--org: 1 to 128 of A-Z a-z 0-9 . _ : @ + = / -".to_owned()))?;
+    let signed = loaded.policy.auth.jwt.as_ref().and_then(|jwt| {
+        let algorithm = jwt.algorithms.iter().copied().find(|a| is_hs(*a)).filter(|_| !jwt.secret.is_empty())?;
+        Some(sign(jwt, algorithm, &org, args.sub.as_deref(), args.ttl, clock::wall_ms() / 1000))
+    });
+    let Some(token) = signed else {
+        return Err(Failure::User(
+            "no HS secret is configured, so there is nothing to sign with; set auth.jwt.secret, e.g. with\n  export TOLLGATE_JWT_SECRET=$(openssl rand -hex 32)\nand, in policies/*.yaml, auth: {jwt: {secret: \"${TOLLGATE_JWT_SECRET}\"}}"
+                .to_owned(),
+        ));
+    };
+    print::line(&token?)?;
+    Ok(())
+}
+
+fn is_hs(algorithm: Algorithm) -> bool {
+    matches!(algorithm, Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512)
+}
+
+/// A token that the policy accepts.
+fn sign(
+    jwt: &JwtPolicy,
+    algorithm: Algorithm,
+    org: &OrgId,
+    sub: Option<&str>,
+    ttl: Duration,
+    now_s: i64,
+) -> Result<String, jsonwebtoken::errors::Error> {
+    let mut claims = Map::new();
+    let expires = now_s.saturating_add(i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX));
+    claims.insert("iat".to_owned(), json!(now_s));
+    claims.insert("exp".to_owned(), json!(expires));
+    let optional = [("sub", sub.unwrap_or_default()), ("iss", &jwt.issuer), ("aud", &jwt.audience)];
+    for (name, value) in optional.into_iter().filter(|(_, value)| !value.is_empty()) {
+        claims.insert(name.to_owned(), json!(value));
+    }
+    // The innermost object first: app.org is {"app": {"org": …}}.
+    let mut path = jwt.org_claim.iter().rev();
+    let last = path.next().map_or("org_id", String::as_str);
+    let (name, value) = path.fold((last, json!(org.as_str())), |(name, value), outer| {
+        (outer.as_str(), Json::Object(Map::from_iter([(name.to_owned(), value)])))
+    });
+    claims.insert(name.to_owned(), value);
+    jsonwebtoken::encode(&Header::new(algorithm), &claims, &EncodingKey::from_secret(jwt.secret.reveal().as_bytes()))
+}

@@ -1,0 +1,134 @@
+//! `auth`, checked.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jsonwebtoken::Algorithm;
+
+use super::super::place::Problems;
+use super::super::policy::{AuthPolicy, GatewayKey, JwksSource, JwtPolicy};
+use super::super::raw::{RawAuth, RawJwt, RawKey};
+use super::super::shape::At;
+use super::{distinct, lasting};
+
+/// RFC 7518 §3.2 asks for as many bytes as the hash has; under this one a secret can be guessed from a single token.
+const SECRET_BYTES_MIN: usize = 16;
+const LEEWAY_MAX: Duration = Duration::from_secs(600);
+
+pub(super) fn auth(raw: &RawAuth, problems: &mut Problems) -> Option<AuthPolicy> {
+    distinct(&raw.accept, problems);
+    if raw.accept.is_empty() {
+        problems
+            .add(&raw.accept.at, "empty, so nobody could call; name at least one of jwt, key, passthrough, anonymous");
+    }
+    let jwt = jwt(&raw.jwt.value, problems)?;
+    let keys = keys(&raw.keys, problems);
+    Some(AuthPolicy { accept: raw.accept.iter().map(|a| a.value).collect(), jwt, keys })
+}
+
+/// `Some(None)`: no secret and no key set, so JWTs are not checked here.
+fn jwt(raw: &RawJwt, problems: &mut Problems) -> Option<Option<JwtPolicy>> {
+    distinct(&raw.algorithms, problems);
+    let algorithms: Vec<Algorithm> = raw.algorithms.iter().map(|a| a.value).collect();
+    if algorithms.is_empty() {
+        problems.add(&raw.algorithms.at, "empty, so no JWT could verify; name at least one, e.g. [HS256]");
+    }
+    let by_secret = |a: &Algorithm| matches!(a, Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512);
+    let secret = &raw.secret.value;
+    if !secret.is_empty() && secret.reveal().len() < SECRET_BYTES_MIN {
+        let reason = format!(
+            "a secret of less than {SECRET_BYTES_MIN} bytes can be guessed from one token; take a random one: openssl rand -hex 32"
+        );
+        problems.add(&raw.secret.at, reason);
+    }
+    if !secret.is_empty() && !algorithms.is_empty() && !algorithms.iter().any(by_secret) {
+        problems.add(
+            &raw.algorithms.at,
+            "`secret` is given but no HS algorithm accepts it; add HS256, or take the secret out",
+        );
+    }
+    let jwks = jwks(&raw.jwks, problems)?;
+    if jwks.is_some() && !algorithms.is_empty() && algorithms.iter().all(by_secret) {
+        let at = if raw.algorithms.given { &raw.algorithms.at } else { &raw.jwks.at };
+        problems.add(at, "a key set is given, but only HS algorithms are accepted; set `algorithms` to those of its keys, e.g. [RS256]");
+    }
+    let org_claim = org_claim(&raw.org_claim, problems);
+    let leeway = lasting(&raw.leeway, Duration::ZERO..=LEEWAY_MAX, problems);
+    if secret.is_empty() && jwks.is_none() {
+        return Some(None);
+    }
+    Some(Some(JwtPolicy {
+        algorithms,
+        secret: secret.clone(),
+        jwks,
+        issuer: raw.issuer.value.clone(),
+        audience: raw.audience.value.clone(),
+        org_claim,
+        leeway,
+    }))
+}
+
+/// `Some(None)`: none is configured.
+fn jwks(given: &At<String>, problems: &mut Problems) -> Option<Option<JwksSource>> {
+    let text = given.value.trim();
+    if text.is_empty() {
+        return Some(None);
+    }
+    if !text.contains("://") {
+        return Some(Some(JwksSource::File(PathBuf::from(text))));
+    }
+    let uri = text.parse::<http::Uri>().ok().filter(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some_and(|a| !a.as_str().contains('@'))
+    });
+    if uri.is_none() {
+        problems
+            .add(&given.at, "no address of a key set; give a file, or http(s)://host/path without user and password");
+    }
+    uri.map(|uri| Some(JwksSource::Url(uri)))
+}
+
+/// `app.org` leads into an object; a claim that is a URL is one name.
+fn org_claim(given: &At<String>, problems: &mut Problems) -> Vec<String> {
+    let text = given.value.trim();
+    let path: Vec<String> =
+        if text.contains("://") { vec![text.to_owned()] } else { text.split('.').map(str::to_owned).collect() };
+    if path.iter().any(String::is_empty) || path.len() > 8 {
+        problems.add(&given.at, "no claim; give its name, with dots to lead into objects: org_id, app.org");
+    }
+    path
+}
+
+fn keys(raw: &[At<RawKey>], problems: &mut Problems) -> HashMap<[u8; 32], GatewayKey> {
+    let mut keys: HashMap<[u8; 32], GatewayKey> = HashMap::with_capacity(raw.len());
+    for key in raw {
+        if key.name.is_empty() || key.name.len() > 128 || key.name.chars().any(char::is_control) {
+            problems.add(&key.name.at, "a key's name is 1 to 128 bytes of text on one line");
+        }
+        let Some(digest) = sha256(&key.sha256.value) else {
+            let reason = "not a SHA-256: 64 hex digits of the whole key; printf %s \"$KEY\" | sha256sum prints it";
+            problems.add(&key.sha256.at, reason);
+            continue;
+        };
+        let value = GatewayKey { name: Arc::from(key.name.value.as_str()), org: key.org.value.clone() };
+        if let Some(other) = keys.insert(digest, value) {
+            problems.add(&key.sha256.at, format!("the same key as that of `{}`; keep one", other.name));
+        }
+    }
+    keys
+}
+
+fn sha256(text: &str) -> Option<[u8; 32]> {
+    let text = text.trim().as_bytes();
+    if text.len() != 64 {
+        return None;
+    }
+    let mut digest = [0; 32];
+    for (byte, pair) in digest.iter_mut().zip(text.chunks_exact(2)) {
+        let high = (pair[0] as char).to_digit(16)?;
+        let low = (pair[1] as char).to_digit(16)?;
+        *byte = u8::try_from(high * 16 + low).ok()?;
+    }
+    Some(digest)
+}

@@ -1,0 +1,202 @@
+//! `providers`, `routing` and `prices`, checked.
+
+use std::sync::Arc;
+
+use http::{HeaderName, Method, Uri};
+
+use super::super::place::{Place, Problems, suggest};
+use super::super::policy::{ModelRule, Provider, Routing};
+use super::super::raw::{RawPrice, RawProvider, RawRouting};
+use super::super::shape::{At, Named};
+use super::{distinct, label};
+use crate::cost::{Price, PriceList};
+use crate::provider::Kind;
+use crate::route::Glob;
+
+const PROVIDERS_MAX: usize = 64;
+
+/// Headers that carry credentials, frame the message or are set by the gateway: never passed on by configuration.
+const HEADERS_OWN: &[&str] = &[
+    "authorization",
+    "proxy-authorization",
+    "x-api-key",
+    "api-key",
+    "x-goog-api-key",
+    "x-tollgate-token",
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "keep-alive",
+    "te",
+    "trailer",
+    "upgrade",
+    "expect",
+    "accept-encoding",
+    "content-encoding",
+    "x-request-id",
+];
+
+/// The names of all providers, in the order of the file.
+pub(super) struct Names(Vec<String>);
+
+impl Names {
+    pub(super) fn of(raw: &Named<RawProvider>) -> Names {
+        Names(raw.0.iter().map(|(name, _)| name.value.clone()).collect())
+    }
+
+    /// The index of a provider; a problem where there is none of that name.
+    pub(super) fn find(&self, name: &str, at: &Place, problems: &mut Problems) -> Option<usize> {
+        let index = self.0.iter().position(|n| n == name);
+        if index.is_none() {
+            let shown: String = name.chars().take(64).collect();
+            let hint = suggest(name, self.0.iter().map(String::as_str));
+            problems.add(at, format!("there is no provider `{shown}`; {hint}"));
+        }
+        index
+    }
+
+    /// What a key that nobody gave stands for: `name` if there is such a provider, else the first.
+    pub(super) fn default(&self, name: &str) -> Option<usize> {
+        self.0.iter().position(|n| n == name).or(if self.0.is_empty() { None } else { Some(0) })
+    }
+}
+
+pub(super) fn providers(raw: &At<Named<RawProvider>>, problems: &mut Problems) -> Vec<Arc<Provider>> {
+    if raw.0.is_empty() {
+        problems.add(&raw.at, "no provider, so no call could go anywhere; give at least one");
+    }
+    if raw.0.len() > PROVIDERS_MAX {
+        problems.add(&raw.at, format!("more than {PROVIDERS_MAX} providers"));
+    }
+    let mut providers = Vec::with_capacity(raw.0.len());
+    for (name, given) in &raw.0 {
+        label(name, &name.at, problems);
+        let base_url = base_url(given, problems);
+        let forward_headers = given.forward_headers.iter().filter_map(|h| header(h, problems)).collect();
+        let key = given.api_key.value.reveal();
+        if key.bytes().any(|b| !(0x21..=0x7e).contains(&b)) {
+            problems.add(&given.api_key.at, "holds a space, a line break or another character that no key has");
+        }
+        if let Some(base_url) = base_url {
+            providers.push(Arc::new(Provider {
+                name: Arc::from(name.value.as_str()),
+                kind: given.kind.value,
+                base_url,
+                api_key: given.api_key.value.clone(),
+                forward_headers,
+            }));
+        }
+    }
+    providers
+}
+
+fn base_url(given: &RawProvider, problems: &mut Problems) -> Option<Uri> {
+    let text = match (&given.base_url.value, given.kind.value) {
+        (Some(text), _) => text.trim(),
+        (None, Kind::OpenAi) => "https://api.openai.com/v1",
+        (None, Kind::Anthropic) => "https://api.anthropic.com/v1",
+    };
+    let fault = match text.trim_end_matches('/').parse::<Uri>() {
+        Err(_) => "not a URL",
+        Ok(uri) if !matches!(uri.scheme_str(), Some("http" | "https")) => "not an http or https URL",
+        Ok(uri) if uri.authority().is_none_or(|a| a.host().is_empty()) => "a URL without a host",
+        Ok(uri) if uri.authority().is_some_and(|a| a.as_str().contains('@')) => {
+            "a URL with a user; put keys into api_key"
+        }
+        Ok(uri) if uri.query().is_some() || text.contains('#') => "a URL with a query or fragment",
+        Ok(uri) if uri.path().split('/').any(|s| s == "." || s == "..") || uri.path().contains("//") => {
+            "a URL with an unclean path"
+        }
+        Ok(uri) => return Some(uri),
+    };
+    problems.add(&given.base_url.at, format!("{fault}; give e.g. https://api.example.com/v1"));
+    None
+}
+
+fn header(given: &At<String>, problems: &mut Problems) -> Option<HeaderName> {
+    match given.value.trim().parse::<HeaderName>() {
+        Err(_) => problems.add(&given.at, "no name of a header"),
+        Ok(name) if HEADERS_OWN.contains(&name.as_str()) => {
+            problems.add(&given.at, "this header carries credentials or frames the message; it is never passed on");
+        }
+        Ok(name) => return Some(name),
+    }
+    None
+}
+
+pub(super) fn routing(raw: &RawRouting, names: &Names, problems: &mut Problems) -> Option<Routing> {
+    let default = if raw.default.given {
+        targets(&raw.default, names, problems)
+    } else {
+        names.default("openai").into_iter().collect()
+    };
+    let mut endpoints: Vec<(Method, String)> = Vec::new();
+    for given in raw.endpoints.iter() {
+        match endpoint(given) {
+            Ok(open) if endpoints.contains(&open) => problems.add(&given.at, "given twice; keep one"),
+            Ok(open) => endpoints.push(open),
+            Err(reason) => {
+                problems.add(&given.at, format!("{reason}; give a method and a path, e.g. \"POST /v1/batches\""))
+            }
+        }
+    }
+    let mut models = Vec::with_capacity(raw.models.len());
+    for rule in raw.models.iter() {
+        if rule.r#match.trim().is_empty() {
+            problems.add(&rule.r#match.at, "empty; give a model, with `*` for any run of characters");
+        }
+        if rule.to.is_empty() {
+            problems.add(&rule.to.at, "empty; name at least one provider, or take the rule out");
+        }
+        models.push(ModelRule { pattern: Glob::new(rule.r#match.trim()), to: targets(&rule.to, names, problems) });
+    }
+    Some(Routing { default, endpoints, models })
+}
+
+fn targets(list: &[At<String>], names: &Names, problems: &mut Problems) -> Vec<usize> {
+    distinct(list, problems);
+    list.iter().filter_map(|name| names.find(name, &name.at, problems)).collect()
+}
+
+fn endpoint(given: &At<String>) -> Result<(Method, String), &'static str> {
+    let mut words = given.value.split_ascii_whitespace();
+    let (Some(method), Some(path), None) = (words.next(), words.next(), words.next()) else {
+        return Err("not a method and a path");
+    };
+    let method = match method.to_ascii_uppercase().as_str() {
+        "GET" => Method::GET,
+        "POST" => Method::POST,
+        "PUT" => Method::PUT,
+        "PATCH" => Method::PATCH,
+        "DELETE" => Method::DELETE,
+        _ => return Err("the method has to be GET, POST, PUT, PATCH or DELETE"),
+    };
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._~:@!$&'()*+,=-{}".contains(&b);
+    let clean = path.starts_with("/v1/")
+        && path.len() <= 512
+        && path.bytes().all(plain)
+        && path.split('/').skip(1).all(|segment| !matches!(segment, "" | "." | ".."));
+    if clean { Ok((method, path.to_owned())) } else { Err("the path has to begin with /v1/ and be plain") }
+}
+
+pub(super) fn prices(raw: &[At<RawPrice>], names: &Names, problems: &mut Problems) -> PriceList {
+    let mut prices = Vec::with_capacity(raw.len());
+    for price in raw {
+        let provider = price.provider.value.clone().unwrap_or_default();
+        if !provider.is_empty() {
+            names.find(&provider, &price.provider.at, problems);
+        }
+        if price.model.trim().is_empty() {
+            problems.add(&price.model.at, "empty; give a model, with `*` for any run of characters");
+        }
+        prices.push(Price {
+            provider,
+            model: price.model.trim().to_owned(),
+            input: price.input.value.0,
+            cached_input: price.cached_input.value.map(|usd| usd.0),
+            output: price.output.value.0,
+        });
+    }
+    PriceList::built_in_with(prices)
+}

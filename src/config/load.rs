@@ -1,0 +1,346 @@
+//! From a path to a checked configuration: finds the files, joins their sections, checks them.
+//!
+//! A folder holds `gateway.yaml` and `policies/*.yaml`; sections may be split over as many policy files as one likes, each
+//! section in one of them. A single file may hold everything. No path at all is the built-in configuration.
+//!
+//! Bounds: [`FILES_MAX`] files of [`CONFIG_FILE_BYTES_MAX`] bytes each; beyond is a problem. Only regular files are read.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use aws_lc_rs::digest;
+use serde_json::{Value as Json, json};
+
+use super::check;
+use super::place::{Place, Problems, suggest};
+use super::policy::{ClickHouseOptions, Policy, Settings};
+use super::raw::{RawGateway, RawPolicy};
+use super::shape::{Section, Shape};
+use super::yaml::{self, Name, Node, Value};
+use crate::bounds::CONFIG_FILE_BYTES_MAX;
+
+/// Files of one configuration.
+const FILES_MAX: usize = 256;
+
+/// Where a configuration comes from; can be read again and again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// `gateway.yaml` and `policies/*.yaml`.
+    Folder(PathBuf),
+    /// One file that holds everything.
+    File(PathBuf),
+    /// Nothing was configured.
+    BuiltIn,
+}
+
+/// A configuration that has passed every check.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) settings: Settings,
+    /// How to reach ClickHouse, whether or not it is the store.
+    pub(crate) clickhouse: ClickHouseOptions,
+    pub(crate) policy: Policy,
+    pub(crate) origin: Origin,
+}
+
+/// Where a configuration came from and what it said.
+#[derive(Clone, Debug)]
+pub(crate) struct Origin {
+    pub(crate) source: Source,
+    pub(super) shown: Arc<Json>,
+    pub(super) snapshot: Snapshot,
+}
+
+impl Origin {
+    /// The files that were read, in the order they were read.
+    pub(crate) fn files(&self) -> Vec<String> {
+        self.snapshot.files.iter().map(|(name, _)| name.clone()).collect()
+    }
+
+    /// What is loaded, every key with its value, secrets masked.
+    pub(crate) fn masked(&self) -> &Json {
+        &self.shown
+    }
+}
+
+/// What the files hold: enough to see whether they changed, and in what.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Snapshot {
+    /// Name and text.
+    pub(super) files: Vec<(String, Arc<str>)>,
+    /// Top-level keys and the file each is in.
+    pub(super) sections: Vec<(String, String)>,
+    /// SHA-256 of what the keys of `gateway.yaml` say.
+    pub(super) gateway: String,
+}
+
+/// Loads the configuration at `path`; without one, that of `TOLLGATE_CONFIG`, of `./config` if there is such a folder, else
+/// the built-in one.
+///
+/// # Errors
+/// Every problem of every file.
+pub(crate) fn load(path: Option<&Path>) -> Result<Loaded, Problems> {
+    Source::find(path)?.load(crate::clock::wall_ms())
+}
+
+impl Source {
+    /// The source that the flag, the environment or the working directory names.
+    ///
+    /// # Errors
+    /// There is nothing at the path that was named.
+    pub(crate) fn find(path: Option<&Path>) -> Result<Source, Problems> {
+        let named = path
+            .map(Path::to_owned)
+            .or_else(|| std::env::var_os("TOLLGATE_CONFIG").filter(|value| !value.is_empty()).map(PathBuf::from));
+        let Some(path) = named else {
+            let default = PathBuf::from("config");
+            return Ok(if default.is_dir() { Source::Folder(default) } else { Source::BuiltIn });
+        };
+        match fs::metadata(&path) {
+            Ok(found) if found.is_dir() => Ok(Source::Folder(path)),
+            Ok(_) => Ok(Source::File(path)),
+            Err(error) => {
+                let mut problems = Problems::default();
+                let file = problems.file(&path.to_string_lossy());
+                let at = Place { file: Some(file), ..Place::built_in() };
+                problems.add(&at, format!("cannot be read: {error}; give a folder or a file that is there"));
+                Err(problems)
+            }
+        }
+    }
+
+    /// Reads and checks everything.
+    ///
+    /// # Errors
+    /// Every problem of every file.
+    pub(crate) fn load(&self, now_ms: i64) -> Result<Loaded, Problems> {
+        self.load_in(now_ms, Problems::default())
+    }
+
+    /// As [`Source::load`], with the environment of `problems`.
+    pub(super) fn load_in(&self, now_ms: i64, mut problems: Problems) -> Result<Loaded, Problems> {
+        let files = self.read(&mut problems);
+        let joined = join(&files, &mut problems);
+        let version = version(files.iter().filter(|f| f.is_policy || joined.has_policy(&f.name)));
+        let mut gateway_says = String::new();
+        joined.gateway.write(&mut gateway_says);
+        let gateway = RawGateway::read(&joined.gateway, &mut problems);
+        let policy = RawPolicy::read(&joined.policy, &mut problems);
+        let shown = shown(gateway.as_ref(), policy.as_ref());
+        let settings = gateway.and_then(|raw| check::settings(&raw, &mut problems));
+        let policy = policy.and_then(|raw| check::policy(&raw, version, now_ms, &mut problems));
+        match (settings, policy) {
+            (Some((settings, clickhouse)), Some(policy)) if problems.is_empty() => Ok(Loaded {
+                settings,
+                clickhouse,
+                policy,
+                origin: Origin {
+                    source: self.clone(),
+                    shown: Arc::new(shown),
+                    snapshot: Snapshot {
+                        sections: joined.sections,
+                        gateway: hex(&digest::digest(&digest::SHA256, gateway_says.as_bytes())),
+                        files: files.into_iter().map(|f| (f.name, f.text)).collect(),
+                    },
+                },
+            }),
+            _ => Err(problems),
+        }
+    }
+
+    /// What the files hold now, without looking into it.
+    pub(super) fn texts(&self) -> Vec<(String, Arc<str>)> {
+        self.read(&mut Problems::default()).into_iter().map(|f| (f.name, f.text)).collect()
+    }
+
+    /// The folders in which a change of a file would show.
+    pub(super) fn folders(&self) -> Vec<PathBuf> {
+        match self {
+            Source::Folder(folder) => vec![folder.clone(), folder.join("policies")],
+            Source::File(file) => {
+                let parent = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+                vec![parent.to_owned()]
+            }
+            Source::BuiltIn => Vec::new(),
+        }
+    }
+
+    fn read(&self, problems: &mut Problems) -> Vec<SourceFile> {
+        let mut files = Vec::new();
+        match self {
+            Source::BuiltIn => {}
+            Source::File(path) => files.extend(SourceFile::read(path, true, true, problems)),
+            Source::Folder(folder) => {
+                for path in ["gateway.yaml", "gateway.yml"].map(|name| folder.join(name)) {
+                    // A dangling link is there, and a problem.
+                    if fs::symlink_metadata(&path).is_ok() {
+                        files.extend(SourceFile::read(&path, true, false, problems));
+                    }
+                }
+                for path in yaml_files(&folder.join("policies"), problems) {
+                    files.extend(SourceFile::read(&path, false, true, problems));
+                }
+            }
+        }
+        files
+    }
+}
+
+/// One file as read.
+struct SourceFile {
+    name: String,
+    /// Index in the problems.
+    file: usize,
+    text: Arc<str>,
+    /// May hold the keys of `gateway.yaml`.
+    is_gateway: bool,
+    /// Counts for the version of the policy.
+    is_policy: bool,
+}
+
+impl SourceFile {
+    fn read(path: &Path, is_gateway: bool, is_policy: bool, problems: &mut Problems) -> Option<SourceFile> {
+        let name = path.to_string_lossy().into_owned();
+        let file = problems.file(&name);
+        let at = Place { file: Some(file), ..Place::built_in() };
+        let bytes = match read_bounded(path) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                problems.add(&at, format!("cannot be read: {error}"));
+                return None;
+            }
+        };
+        match String::from_utf8(bytes) {
+            Ok(text) => Some(SourceFile { name, file, text: Arc::from(text), is_gateway, is_policy }),
+            Err(error) => {
+                let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+                let line = good.iter().filter(|b| **b == b'\n').count() + 1;
+                let start = good.iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
+                let column = String::from_utf8_lossy(&good[start..]).chars().count() + 1;
+                let number = |n| u32::try_from(n).unwrap_or(u32::MAX);
+                problems.add(&at.moved(number(line), number(column)), "not UTF-8; save the file as UTF-8");
+                None
+            }
+        }
+    }
+}
+
+fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    // Opening a pipe would wait for its writer, so the kind comes first.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(CONFIG_FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > CONFIG_FILE_BYTES_MAX {
+        return Err(io::Error::other(format!("larger than {} MiB", CONFIG_FILE_BYTES_MAX >> 20)));
+    }
+    Ok(bytes)
+}
+
+/// The `*.yaml` and `*.yml` of a folder by name; hidden ones (editors' and Kubernetes' own) are not meant.
+fn yaml_files(folder: &Path, problems: &mut Problems) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = match fs::read_dir(folder) {
+        Ok(entries) => entries.filter_map(|entry| Some(entry.ok()?.path())).collect(),
+        Err(error) => {
+            if error.kind() != io::ErrorKind::NotFound {
+                let file = problems.file(&folder.to_string_lossy());
+                problems.add(&Place { file: Some(file), ..Place::built_in() }, format!("cannot be read: {error}"));
+            }
+            Vec::new()
+        }
+    };
+    paths.retain(|path| {
+        let hidden = path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
+        let yaml = path.extension().is_some_and(|e| e == "yaml" || e == "yml");
+        yaml && !hidden && !path.is_dir()
+    });
+    paths.sort();
+    if paths.len() > FILES_MAX {
+        let file = problems.file(&folder.to_string_lossy());
+        let at = Place { file: Some(file), ..Place::built_in() };
+        problems.add(&at, format!("{} policy files; {FILES_MAX} are read at most", paths.len()));
+        paths.truncate(FILES_MAX);
+    }
+    paths
+}
+
+/// Twelve hex digits of the SHA-256 of the policy files.
+fn version<'a>(files: impl Iterator<Item = &'a SourceFile>) -> Arc<str> {
+    let mut context = digest::Context::new(&digest::SHA256);
+    for file in files {
+        // Lengths first, so that no two sets of files look alike.
+        context.update(&(file.text.len() as u64).to_le_bytes());
+        context.update(file.text.as_bytes());
+    }
+    Arc::from(&hex(&context.finish())[..12])
+}
+
+/// The top-level keys of all files, sorted into the two halves of the configuration.
+struct Joined {
+    gateway: Node,
+    policy: Node,
+    sections: Vec<(String, String)>,
+}
+
+impl Joined {
+    /// Whether a file holds a section of the policy.
+    fn has_policy(&self, file: &str) -> bool {
+        self.sections.iter().any(|(key, name)| name == file && RawPolicy::KEYS.contains(&key.as_str()))
+    }
+}
+
+fn join(files: &[SourceFile], problems: &mut Problems) -> Joined {
+    let mut gateway: Vec<(Name, Node)> = Vec::new();
+    let mut policy: Vec<(Name, Node)> = Vec::new();
+    let mut sections = Vec::new();
+    for file in files {
+        let Some(root) = yaml::parse(&file.text, Some(file.file), problems) else { continue };
+        let entries = match root.value {
+            Value::Map(entries) => entries,
+            Value::Null | Value::Failed => Vec::new(),
+            Value::Scalar(_) | Value::List(_) => {
+                problems.add(&root.at, "a mapping is needed here: the name of a section, a colon, and its keys");
+                continue;
+            }
+        };
+        for (name, node) in entries {
+            let half = if RawPolicy::KEYS.contains(&name.text.as_str()) {
+                &mut policy
+            } else if !RawGateway::KEYS.contains(&name.text.as_str()) {
+                let known = RawGateway::KEYS.iter().filter(|_| file.is_gateway).chain(RawPolicy::KEYS).copied();
+                problems.add(&name.at, format!("unknown key; {}", suggest(&name.text, known)));
+                continue;
+            } else if !file.is_gateway {
+                problems.add(&name.at, "belongs into gateway.yaml, because it is read only at start; move it there");
+                continue;
+            } else {
+                &mut gateway
+            };
+            if let Some((first, _)) = half.iter().find(|(known, _)| known.text == name.text) {
+                let first = problems.show(&first.at);
+                problems.add(&name.at, format!("this section is already in {first}; keep one of the two"));
+                continue;
+            }
+            sections.push((name.text.clone(), file.name.clone()));
+            half.push((name, node));
+        }
+    }
+    let at = Place { file: files.first().map(|f| f.file), ..Place::built_in() };
+    let node = |entries| Node { at: at.clone(), value: Value::Map(entries) };
+    Joined { gateway: node(gateway), policy: node(policy), sections }
+}
+
+fn shown(gateway: Option<&RawGateway>, policy: Option<&RawPolicy>) -> Json {
+    json!({ "gateway": gateway.map(Shape::json), "policy": policy.map(Shape::json) })
+}
+
+fn hex(digest: &digest::Digest) -> String {
+    digest.as_ref().iter().fold(String::with_capacity(64), |mut out, byte| {
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
+}

@@ -1,0 +1,356 @@
+//! The configuration as operators write it: every section, every key, its default and its meaning.
+//!
+//! The one truth for reading (`load`), for editors (`schema`) and for `/api/config`. Nothing here has been checked beyond
+//! its kind; that is `check`. Defaults are YAML, read by the same code as the files.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::place::{Problems, suggest};
+use super::policy::Accept;
+use super::shape::{
+    At, Entries, Named, PerOrg, Section, SectionSchema, Shape, Size, Usd, key_name, scalar, section, shown, words,
+};
+use super::yaml::Node;
+use crate::ids::{OrgId, Secret};
+use crate::provider::Kind;
+use crate::redact::Attachments;
+
+/// `store` in `gateway.yaml`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Store {
+    Embedded,
+    ClickHouse,
+}
+
+/// `log.format` in `gateway.yaml`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LogFormat {
+    Text,
+    Json,
+}
+
+words!(Store { "embedded" => Store::Embedded, "clickhouse" => Store::ClickHouse });
+words!(LogFormat { "text" => LogFormat::Text, "json" => LogFormat::Json });
+words!(Kind { "openai" => Kind::OpenAi, "anthropic" => Kind::Anthropic });
+words!(Attachments { "drop" => Attachments::Drop, "reject" => Attachments::Reject, "allow" => Attachments::Allow });
+words!(Accept {
+    "jwt" => Accept::Jwt,
+    "key" => Accept::Key,
+    "passthrough" => Accept::Passthrough,
+    "anonymous" => Accept::Anonymous,
+});
+words!(jsonwebtoken::Algorithm {
+    "HS256" => jsonwebtoken::Algorithm::HS256,
+    "HS384" => jsonwebtoken::Algorithm::HS384,
+    "HS512" => jsonwebtoken::Algorithm::HS512,
+    "RS256" => jsonwebtoken::Algorithm::RS256,
+    "RS384" => jsonwebtoken::Algorithm::RS384,
+    "RS512" => jsonwebtoken::Algorithm::RS512,
+    "PS256" => jsonwebtoken::Algorithm::PS256,
+    "PS384" => jsonwebtoken::Algorithm::PS384,
+    "PS512" => jsonwebtoken::Algorithm::PS512,
+    "ES256" => jsonwebtoken::Algorithm::ES256,
+    "ES384" => jsonwebtoken::Algorithm::ES384,
+    "EdDSA" => jsonwebtoken::Algorithm::EdDSA,
+});
+
+section! {
+    /// `gateway.yaml`: read once, at start.
+    RawGateway {
+        /// The applications' side: address and port.
+        listen: String = "127.0.0.1:8080";
+        /// The operators' side (dashboard, metrics, health): address and port.
+        admin_listen: String = "127.0.0.1:9090";
+        /// Folder of the write-ahead log and the embedded store.
+        data_dir: PathBuf = "./data";
+        /// TLS on the applications' side; null for plain HTTP.
+        tls: Option<RawTls> = "null";
+        /// A longer request body is answered with 413.
+        max_body_bytes: Size = "100MiB";
+        /// How long calls may go on after SIGTERM.
+        shutdown_grace: Duration = "30s";
+        /// Where rows are kept: embedded (SQLite in data_dir) or clickhouse.
+        store: Store = "embedded";
+        /// How to reach ClickHouse, for `store: clickhouse` and `tollgate clickhouse`.
+        clickhouse: RawClickHouse = "{}";
+        /// Where limits are counted: memory, or redis://host:port to share them between replicas.
+        limits_store: String = "memory";
+        /// The gateway's own log on stderr.
+        log: RawLog = "{}";
+    }
+}
+section! {
+    /// PEM files, read again when they change.
+    RawTls {
+        /// Certificate chain.
+        cert_file: PathBuf;
+        /// Private key.
+        key_file: PathBuf;
+        /// Where given, clients must show a certificate signed by one of these.
+        client_ca_file: Option<PathBuf> = "null";
+    }
+}
+section! {
+    /// ClickHouse over HTTP.
+    RawClickHouse {
+        /// http://host:port or https://host:port.
+        url: String = "http://127.0.0.1:8123";
+        /// Letters, digits and `_`.
+        database: String = "tollgate";
+        /// User name.
+        user: String = "default";
+        /// Password; better ${CLICKHOUSE_PASSWORD:-} than the password itself.
+        password: Secret = "''";
+    }
+}
+section! {
+    /// The gateway's own log.
+    RawLog {
+        /// error, warn, info, debug or trace; also per room: `tollgate=debug,info`.
+        level: String = "info";
+        /// text for people, json for collectors.
+        format: LogFormat = "text";
+    }
+}
+section! {
+    /// `policies/*.yaml`: hot.
+    RawPolicy {
+        /// Who may call.
+        auth: RawAuth = "{}";
+        /// Where calls go: a name, and what stands behind it.
+        providers: Named<RawProvider> =
+            "openai: {kind: openai, base_url: 'https://api.openai.com/v1', api_key: '${OPENAI_API_KEY:-}'}";
+        /// Which provider gets a call.
+        routing: RawRouting = "{}";
+        /// When and how often a failed call is sent again.
+        retry: RawRetry = "{}";
+        /// How long each part of a call may take.
+        timeouts: RawTimeouts = "{}";
+        /// When a failing provider is left alone, for each provider.
+        breaker: RawBreaker = "{}";
+        /// What is taken out of requests.
+        redaction: PerOrg<RawRules> = "{}";
+        /// How much each organisation may call.
+        limits: PerOrg<RawLimits> = "{}";
+        /// Feature flags.
+        features: PerOrg<RawFeatures> = "{}";
+        /// The ticket endpoint, POST /api/ai/intent.
+        intent: RawIntent = "{}";
+        /// What a row of the AILog keeps.
+        ailog: RawAiLog = "{}";
+        /// USD per million tokens; these lines come before the built-in list.
+        prices: Vec<At<RawPrice>> = "[]";
+    }
+}
+section! {
+    /// Who may call.
+    RawAuth {
+        /// Ways of saying who calls, tried in this order: jwt, key, passthrough, anonymous.
+        accept: Vec<At<Accept>> = "[jwt, key, passthrough]";
+        /// What a JWT has to be.
+        jwt: RawJwt = "{}";
+        /// The gateway's own keys; they begin with `tg-` and are kept only as SHA-256.
+        keys: Vec<At<RawKey>> = "[]";
+    }
+}
+section! {
+    /// What a JWT has to be. JWTs are checked once there is a secret or a key set.
+    RawJwt {
+        /// Signature algorithms that are accepted.
+        algorithms: Vec<At<jsonwebtoken::Algorithm>> = "[HS256]";
+        /// Shared secret of the HS algorithms; better ${JWT_SECRET} than the secret itself.
+        secret: Secret = "''";
+        /// A JWK set: a file (watched) or a URL (asked again for an unknown kid, at most every 30 s).
+        jwks: String = "''";
+        /// `iss` has to be exactly this; empty: not checked.
+        issuer: String = "''";
+        /// `aud` has to be or to hold exactly this; empty: not checked.
+        audience: String = "''";
+        /// The claim that names the organisation; dots lead into objects: app.org.
+        org_claim: String = "org_id";
+        /// How far clocks may differ.
+        leeway: Duration = "30s";
+    }
+}
+section! {
+    /// One of the gateway's own keys.
+    RawKey {
+        /// Who holds it; the `caller` of its rows.
+        name: String;
+        /// SHA-256 of the whole key, 64 hex digits: printf %s "$KEY" | sha256sum.
+        sha256: String;
+        /// Its organisation.
+        org: OrgId;
+    }
+}
+section! {
+    /// A provider.
+    RawProvider {
+        /// The dialect it speaks: openai (and every server like it) or anthropic.
+        kind: Kind = "openai";
+        /// http(s)://host[:port]/path, up to and with the version; where left out, the public address of its kind.
+        base_url: Option<String> = "null";
+        /// The gateway's own key there; better a ${REFERENCE}. Empty: only callers' own keys are sent.
+        api_key: Secret = "''";
+        /// Request headers passed on besides the common ones.
+        forward_headers: Vec<At<String>> = "[]";
+    }
+}
+section! {
+    /// Which provider gets a call.
+    RawRouting {
+        /// For models that no rule matches, tried in this order; [] answers them with 404 model_not_found.
+        default: Vec<At<String>> = "[openai]";
+        /// More paths to open, e.g. "POST /v1/batches".
+        endpoints: Vec<At<String>> = "[]";
+        /// Rules by model; the first match wins.
+        models: Vec<At<RawModelRule>> = "[]";
+    }
+}
+section! {
+    /// Models of this form go to these providers.
+    RawModelRule {
+        /// A model, `*` for any run of characters: claude-*.
+        r#match: String;
+        /// Providers, tried in this order.
+        to: Vec<At<String>>;
+    }
+}
+section! {
+    /// When and how often a failed call is sent again.
+    RawRetry {
+        /// Attempts beyond the first, 0 to 10.
+        max_retries: u64 = "2";
+        /// Longest wait before the first retry; it doubles with each, and a random part of it is waited.
+        base_delay: Duration = "500ms";
+        /// Longest wait before any retry.
+        max_delay: Duration = "8s";
+        /// Retries per hundred calls over 10 s (0 to 1000), never under 10 a second.
+        budget_percent: u64 = "20";
+        /// A redacted body up to this size is kept for another attempt; a larger one is sent once.
+        replay_bytes: Size = "1MiB";
+    }
+}
+section! {
+    /// How long each part of a call may take.
+    RawTimeouts {
+        /// Until the connection to the provider stands.
+        connect: Duration = "5s";
+        /// From the request sent to the head of the answer.
+        first_byte: Duration = "60s";
+        /// Between two pieces of a body, either way.
+        idle: Duration = "60s";
+        /// The whole call, all attempts together.
+        total: Duration = "10m";
+    }
+}
+section! {
+    /// When a failing provider is left alone.
+    RawBreaker {
+        /// Failures in a row that open the circuit; a client's 4xx never counts.
+        consecutive_failures: u64 = "10";
+        /// How long it stays open before one call may try again.
+        open_for: Duration = "15s";
+    }
+}
+section! {
+    /// What is taken out of requests.
+    RawRules {
+        /// email, phone, credit_card, iban, us_ssn, ip, api_key.
+        entities: Vec<At<String>> = "[email, phone]";
+        /// Images, audio, files: drop (a note stays), reject (415) or allow.
+        attachments: Attachments = "drop";
+        /// Numbered placeholders that are put back in the answer, for the caller only.
+        restore: bool = "false";
+        /// Patterns of your own.
+        custom: Vec<At<RawCustom>> = "[]";
+        /// Word lists of your own.
+        terms: Vec<At<RawTerms>> = "[]";
+    }
+}
+section! {
+    /// A pattern of your own.
+    RawCustom {
+        /// Letters, digits, `_` and `-`; the kind that is counted.
+        name: String;
+        /// A regular expression (Rust's regex syntax; no look-around, so linear time).
+        pattern: String;
+        /// What stands in its place; where left out, [REDACTED_NAME].
+        replacement: Option<String> = "null";
+    }
+}
+section! {
+    /// A word list of your own.
+    RawTerms {
+        /// Letters, digits, `_` and `-`; the kind that is counted.
+        name: String;
+        /// Words and phrases, found in any case.
+        words: Vec<At<String>>;
+        /// What stands in their place; where left out, [REDACTED_NAME].
+        replacement: Option<String> = "null";
+    }
+}
+section! {
+    /// How much each organisation may call.
+    RawLimits {
+        /// Calls a minute; the bucket refills evenly.
+        requests_per_minute: u64 = "60";
+        /// Calls that an idle organisation may make at once: what the bucket holds.
+        burst: u64 = "60";
+        /// true: never more than requests_per_minute in any 60 s.
+        strict: bool = "false";
+    }
+}
+section! {
+    /// Feature flags.
+    RawFeatures {
+        /// The ticket endpoint; off, it answers 403 feature_disabled.
+        ai_intent_enabled: bool = "${AI_INTENT_ENABLED:-true}";
+    }
+}
+section! {
+    /// The ticket endpoint.
+    RawIntent {
+        /// The provider that is asked.
+        provider: String = "openai";
+        /// Its model.
+        model: String = "gpt-4o-mini";
+        /// 0 to 2.
+        temperature: f64 = "0.2";
+        /// What a ticket may be about.
+        categories: Vec<At<String>> = "[billing, technical, account, other]";
+        /// How urgent it may be.
+        priorities: Vec<At<String>> = "[low, medium, high, vip]";
+        /// The caller gets an answer by then; the work goes on behind it.
+        deadline: Duration = "20s";
+    }
+}
+section! {
+    /// What a row of the AILog keeps.
+    RawAiLog {
+        /// Keep the redacted request.
+        capture_request: bool = "true";
+        /// Keep the redacted answer.
+        capture_response: bool = "true";
+        /// Each of the two is cut here.
+        capture_bytes: Size = "16KiB";
+        /// Rows are dropped after so many days.
+        retention_days: u64 = "90";
+    }
+}
+section! {
+    /// Prices of a model, USD per million tokens.
+    RawPrice {
+        /// A provider's name; where left out, any.
+        provider: Option<String> = "null";
+        /// A model, `*` for any run of characters.
+        model: String;
+        /// Prompt tokens.
+        input: Usd;
+        /// Prompt tokens from the provider's cache; where left out, as `input`.
+        cached_input: Option<Usd> = "null";
+        /// Answer tokens.
+        output: Usd;
+    }
+}

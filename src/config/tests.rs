@@ -1,0 +1,524 @@
+//! The configuration from outside: files in, policy or problems out.
+
+use std::fs;
+use std::path::Path;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tempfile::TempDir;
+
+use super::load::{Loaded, Source};
+use super::place::Problems;
+use super::policy::{Accept, JwksSource, LimitsStore, Policy, StoreKind};
+use super::watch::{Status, Watcher};
+use crate::ids::OrgId;
+use crate::metrics::Metrics;
+
+fn env(name: &str) -> Option<String> {
+    match name {
+        "KEY" => Some("sk-from-the-environment".to_owned()),
+        "OFF" => Some("False".to_owned()),
+        "FIVE" => Some("5".to_owned()),
+        "EVIL" => Some("x\nlimits: {strict: true}".to_owned()),
+        _ => None,
+    }
+}
+
+fn load(source: &Source) -> Result<Loaded, Problems> {
+    let mut problems = Problems::default();
+    problems.env = env;
+    source.load_in(1_700_000_000_123, problems)
+}
+
+/// A folder with these files.
+fn folder(files: &[(&str, &str)]) -> TempDir {
+    let dir = TempDir::new().expect("folder");
+    for (name, text) in files {
+        write(dir.path(), name, text);
+    }
+    dir
+}
+
+fn write(dir: &Path, name: &str, text: &str) {
+    let path = dir.join(name);
+    fs::create_dir_all(path.parent().expect("parent")).expect("folder");
+    fs::write(path, text).expect("file");
+}
+
+/// The problems of these files, with the folder's name taken out.
+fn problems(files: &[(&str, &str)]) -> Vec<String> {
+    let dir = folder(files);
+    let prefix = format!("{}/", dir.path().display());
+    match load(&Source::Folder(dir.path().to_owned())) {
+        Ok(_) => Vec::new(),
+        Err(problems) => problems.lines().iter().map(|l| l.replace(&prefix, "")).collect(),
+    }
+}
+
+fn policy(yaml: &str) -> Policy {
+    let dir = folder(&[("all.yaml", yaml)]);
+    load(&Source::File(dir.path().join("all.yaml"))).expect("good").policy
+}
+
+fn org(name: &str) -> OrgId {
+    OrgId::new(name).expect("org")
+}
+
+#[test]
+fn nothing_configured_is_the_documented_default() {
+    let loaded = load(&Source::BuiltIn).expect("defaults");
+    let (settings, policy) = (&loaded.settings, &loaded.policy);
+    assert_eq!(settings.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(settings.admin_listen.to_string(), "127.0.0.1:9090");
+    assert_eq!(settings.data_dir, Path::new("./data"));
+    assert!(settings.tls.is_none() && matches!(settings.store, StoreKind::Embedded));
+    assert_eq!(settings.max_body_bytes, 100 << 20);
+    assert_eq!(settings.shutdown_grace, Duration::from_secs(30));
+    assert_eq!(settings.limits_store, LimitsStore::Memory);
+    assert_eq!(policy.auth.accept, [Accept::Jwt, Accept::Key, Accept::Passthrough]);
+    assert!(policy.auth.jwt.is_none() && policy.auth.keys.is_empty());
+    assert_eq!(policy.providers.len(), 1);
+    assert_eq!(policy.providers[0].base_url.to_string(), "https://api.openai.com/v1");
+    assert_eq!(policy.routing.default, [0]);
+    assert_eq!((policy.retry.max_retries, policy.retry.budget_percent, policy.retry.replay_bytes), (2, 20, 1 << 20));
+    assert_eq!(policy.timeouts.total, Duration::from_secs(600));
+    assert_eq!(policy.breaker.consecutive_failures, 10);
+    assert_eq!(policy.limits.default.requests_per_minute(), 60);
+    assert!(policy.features.ai_intent(&org("any")));
+    assert_eq!(policy.intent.priorities, ["low", "medium", "high", "vip"]);
+    assert_eq!((policy.ailog.capture_bytes, policy.ailog.retention_days), (16 << 10, 90));
+    assert_eq!((policy.version.len(), policy.loaded_at_ms), (12, 1_700_000_000_123));
+}
+
+#[test]
+fn the_shipped_files_say_the_defaults_and_nothing_else() {
+    let shipped = load(&Source::Folder(Path::new(env!("CARGO_MANIFEST_DIR")).join("config"))).expect("shipped");
+    let defaults = load(&Source::BuiltIn).expect("defaults");
+    assert_eq!(shipped.origin.masked(), defaults.origin.masked());
+    // And each key of the configuration is shown in them.
+    let sections: Vec<&str> = shipped.origin.snapshot.sections.iter().map(|(key, _)| key.as_str()).collect();
+    for half in ["gateway", "policy"] {
+        for key in defaults.origin.masked()[half].as_object().expect("mapping").keys() {
+            assert!(sections.contains(&key.as_str()), "{key} is not in the shipped files");
+        }
+    }
+}
+
+#[test]
+fn the_shipped_schema_is_the_current_one() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/tollgate.schema.json");
+    let shipped = fs::read_to_string(path).expect("schema");
+    assert!(
+        shipped.trim() == format!("{:#}", super::json_schema()),
+        "write it anew: tollgate schema > config/tollgate.schema.json"
+    );
+}
+
+#[test]
+fn the_schema_knows_every_key_that_is_read() {
+    fn keys(json: &serde_json::Value, path: &str, schema: &serde_json::Value, seen: &mut usize) {
+        let Some(map) = json.as_object() else { return };
+        for (key, value) in map {
+            let known = &schema["properties"][key];
+            assert!(known.is_object(), "{path}.{key} is not in the schema");
+            assert!(known["description"].as_str().is_some_and(|d| !d.is_empty()), "{path}.{key} has no description");
+            *seen += 1;
+            keys(value, &format!("{path}.{key}"), known, seen);
+        }
+    }
+    let defaults = load(&Source::BuiltIn).expect("defaults");
+    let schema = super::json_schema();
+    let mut seen = 0;
+    for half in ["gateway", "policy"] {
+        let mut json = defaults.origin.masked()[half].clone();
+        json.as_object_mut().expect("mapping").remove("providers");
+        keys(&json, half, &schema, &mut seen);
+    }
+    assert!(seen > 60, "{seen} keys");
+    assert_eq!(
+        schema["properties"]["features"]["properties"]["ai_intent_enabled"]["default"],
+        "${AI_INTENT_ENABLED:-true}"
+    );
+    assert_eq!(schema["properties"]["limits"]["properties"]["requests_per_minute"]["default"], 60);
+}
+
+#[test]
+fn every_problem_of_every_file_is_told_in_order_with_its_place() {
+    let found = problems(&[
+        ("gateway.yaml", "listen: here\nmax_body_byte: 1MiB\nlog: {level: loud, format: xml}\n"),
+        (
+            "policies/a.yaml",
+            "limits:\n  requests_per_minute: 0\n  burst: many\n  orgs:\n    'a b': {}\n    acme: {strikt: true}\n",
+        ),
+        ("policies/b.yml", "limits: {}\nredaction:\n  entities: [email, phones]\nlisten: 127.0.0.1:1\n"),
+        ("policies/c.yaml", "retry: {max_retries: [1]}\ntimeouts: 5s\n"),
+        ("policies/ignored.txt", "nonsense: true\n"),
+    ]);
+    let expected = [
+        "gateway.yaml:1:9: listen: no address to listen on; give IP:PORT, e.g. 127.0.0.1:8080, 0.0.0.0:8080 or [::]:8080",
+        "gateway.yaml:2:1: max_body_byte: unknown key; did you mean `max_body_bytes`?",
+        "gateway.yaml:3:14: log.level: no log filter; give error, warn, info, debug or trace, or `tollgate=debug,info`",
+        "gateway.yaml:3:28: log.format: `xml` is not known here; known here: text, json",
+        "policies/a.yaml:2:24: limits.requests_per_minute: 0 is not allowed; give 1 to 10000000",
+        "policies/a.yaml:3:10: limits.burst: `many`: not a whole number of 0 or more",
+        "policies/a.yaml:5:5: limits.orgs.a b: no name of an organisation: 1 to 128 of A-Z a-z 0-9 . _ : @ + = / -",
+        "policies/a.yaml:6:12: limits.orgs.acme.strikt: unknown key; did you mean `strict`?",
+        "policies/b.yml:1:1: limits: this section is already in policies/a.yaml:1:1; keep one of the two",
+        "policies/b.yml:3:21: redaction.entities[1]: no entity that can be found; did you mean `phone`?",
+        "policies/b.yml:4:1: listen: belongs into gateway.yaml, because it is read only at start; move it there",
+        "policies/c.yaml:1:22: retry.max_retries: a whole number is needed here, not a list",
+        "policies/c.yaml:2:11: timeouts: a mapping is needed here, with keys of connect, first_byte, idle, total",
+    ];
+    assert_eq!(found, expected, "{found:#?}");
+}
+
+/// One policy text, one place and the words its problem has to hold.
+#[test]
+fn rules_of_the_policy() {
+    let table = [
+        ("auth: {accept: []}", "1:16: auth.accept: ", "nobody could call"),
+        ("auth: {accept: [jwt, jwt]}", "1:22: auth.accept[1]: ", "given twice"),
+        ("auth: {accept: [token]}", "1:17: auth.accept[0]: ", "known here: jwt, key, passthrough, anonymous"),
+        ("auth: {jwt: {secret: short}}", "1:22: auth.jwt.secret: ", "less than 16 bytes"),
+        ("auth: {jwt: {algorithms: [none]}}", "1:27: auth.jwt.algorithms[0]: ", "`none` is not known here"),
+        ("auth: {jwt: {jwks: keys.json}}", "1:20: auth.jwt.jwks: ", "only HS algorithms"),
+        ("auth: {jwt: {jwks: 'ftp://x/y', algorithms: [RS256]}}", "1:20: auth.jwt.jwks: ", "no address of a key set"),
+        ("auth: {jwt: {leeway: 1h}}", "1:22: auth.jwt.leeway: ", "give 0s to 10m"),
+        ("auth: {jwt: {org_claim: a..b}}", "1:25: auth.jwt.org_claim: ", "no claim"),
+        ("auth: {keys: [{name: a, sha256: 12, org: b}]}", "1:33: auth.keys[0].sha256: ", "64 hex digits"),
+        ("auth: {keys: [{name: a, org: b}]}", "1:15: auth.keys[0]: ", "`sha256` is missing"),
+        ("auth: {keys: [{name: a, sha256: ~, org: b}]}", "1:25: auth.keys[0].sha256: ", "`sha256` is missing"),
+        ("providers: {}", "1:12: providers: ", "at least one"),
+        ("providers: {a: {base_url: 'ftp://x'}}", "1:27: providers.a.base_url: ", "http or https"),
+        ("providers: {a: {base_url: 'http://x/v1?k=1'}}", "1:27: providers.a.base_url: ", "query"),
+        ("providers: {a: {base_url: 'http://u:p@x/v1'}}", "1:27: providers.a.base_url: ", "a user"),
+        ("providers: {a: {kind: openapi}}", "1:23: providers.a.kind: ", "did you mean `openai`?"),
+        (
+            "providers: {a: {forward_headers: [Authorization]}}",
+            "1:35: providers.a.forward_headers[0]: ",
+            "never passed on",
+        ),
+        ("providers: {'a b': {}}", "1:13: providers.a b: ", "a name is"),
+        ("routing: {default: [nobody]}", "1:21: routing.default[0]: ", "there is no provider `nobody`"),
+        ("routing: {models: [{match: 'x*', to: []}]}", "1:38: routing.models[0].to: ", "at least one provider"),
+        (
+            "routing: {models: [{match: 'x*', to: [opnai]}]}",
+            "1:39: routing.models[0].to[0]: ",
+            "did you mean `openai`?",
+        ),
+        ("routing: {endpoints: ['FETCH /v1/x']}", "1:23: routing.endpoints[0]: ", "the method"),
+        ("routing: {endpoints: ['GET /v1/../x']}", "1:23: routing.endpoints[0]: ", "the path"),
+        ("retry: {max_retries: 11}", "1:22: retry.max_retries: ", "give 0 to 10"),
+        ("retry: {max_delay: 1ms}", "1:20: retry.max_delay: ", "shorter than `base_delay`"),
+        ("retry: {budget_percent: 1001}", "1:25: retry.budget_percent: ", "give 0 to 1000"),
+        ("timeouts: {connect: 0s}", "1:21: timeouts.connect: ", "0s is not allowed"),
+        ("timeouts: {connect: 5}", "1:21: timeouts.connect: ", "needs a unit"),
+        ("breaker: {consecutive_failures: 0}", "1:33: breaker.consecutive_failures: ", "0 is not allowed"),
+        ("redaction: {attachments: keep}", "1:26: redaction.attachments: ", "known here: drop, reject, allow"),
+        ("redaction: {custom: [{name: email, pattern: x}]}", "1:29: redaction.custom[0].name: ", "take a new one"),
+        ("redaction: {orgs: {acme: {orgs: {}}}}", "1:27: redaction.orgs.acme.orgs: ", "unknown key"),
+        ("limits: {orgs: {acme: {burst: 0}}}", "1:31: limits.orgs.acme.burst: ", "0 is not allowed"),
+        ("limits: {strict: true, requests_per_minute: 10001}", "1:45: limits.requests_per_minute: ", "give 1 to 10000"),
+        ("limits: {strict: yes}", "1:18: limits.strict: ", "write true or false"),
+        ("limits: [1]", "1:9: limits: ", "a mapping is needed"),
+        ("features: {ai_intent_enabled: maybe}", "1:31: features.ai_intent_enabled: ", "write true or false"),
+        ("intent: {provider: other}", "1:20: intent.provider: ", "there is no provider `other`"),
+        ("intent: {temperature: 2.5}", "1:23: intent.temperature: ", "give 0 to 2"),
+        ("intent: {categories: []}", "1:22: intent.categories: ", "give 1 to 64 words"),
+        ("intent: {priorities: [low, Low]}", "1:28: intent.priorities[1]: ", "given twice"),
+        ("ailog: {capture_bytes: 1GiB}", "1:24: ailog.capture_bytes: ", "give 0B to 256KiB"),
+        ("ailog: {retention_days: 0}", "1:25: ailog.retention_days: ", "0 is not allowed"),
+        ("prices: [{model: m, input: -1, output: 1}]", "1:28: prices[0].input: ", "not negative"),
+        (
+            "prices: [{provider: x, model: m, input: 1, output: 1}]",
+            "1:21: prices[0].provider: ",
+            "there is no provider",
+        ),
+        ("prices: [{model: m, input: 1}]", "1:10: prices[0]: ", "`output` is missing"),
+        ("limit: {}", "1:1: limit: ", "did you mean `limits`?"),
+        ("- a", "1:1: ", "a mapping is needed"),
+        ("a: b: c", "1:", "not valid YAML"),
+        ("limits: {burst: '${UNSET}'}", "1:17: limits.burst: ", "UNSET is not set"),
+        ("limits: {burst: ${UNSET}}", "1:", "a ${…} needs quotes"),
+        ("limits: {burst: 1, burst: 2}", "1:20: limits.burst: ", "given twice"),
+    ];
+    for (yaml, place, words) in table {
+        let found = problems(&[("policies/p.yaml", yaml)]);
+        assert_eq!(found.len(), 1, "{yaml}: {found:#?}");
+        assert!(
+            found[0].starts_with(&format!("policies/p.yaml:{place}")) && found[0].contains(words),
+            "{yaml}: {found:#?}"
+        );
+    }
+}
+
+#[test]
+fn rules_of_the_gateway() {
+    let table = [
+        ("listen: '8080'", "1:9: listen: ", "IP:PORT"),
+        ("listen: 0.0.0.0:9090", "1:9: listen: ", "needs its own port"),
+        ("tls: {cert_file: a}", "1:6: tls: ", "`key_file` is missing"),
+        ("max_body_bytes: 0", "1:17: max_body_bytes: ", "give 1KiB"),
+        ("store: mysql", "1:8: store: ", "known here: embedded, clickhouse"),
+        ("clickhouse: {url: 'clickhouse:9000'}", "1:19: clickhouse.url: ", "http://host:port"),
+        ("clickhouse: {database: 'a; drop'}", "1:24: clickhouse.database: ", "A-Z a-z 0-9 _"),
+        ("limits_store: redis", "1:15: limits_store: ", "redis://host:port"),
+        ("log: {format: yaml}", "1:15: log.format: ", "known here: text, json"),
+    ];
+    for (yaml, place, words) in table {
+        let found = problems(&[("gateway.yaml", yaml)]);
+        assert_eq!(found.len(), 1, "{yaml}: {found:#?}");
+        assert!(
+            found[0].starts_with(&format!("gateway.yaml:{place}")) && found[0].contains(words),
+            "{yaml}: {found:#?}"
+        );
+    }
+}
+
+#[test]
+fn a_policy_that_says_everything() {
+    let digest = "a1".repeat(32);
+    let policy = policy(&format!(
+        r#"
+listen: localhost:0
+auth:
+  accept: [key, anonymous]
+  jwt: {{algorithms: [RS256, ES256], jwks: "https://id.example/jwks", org_claim: app.org, leeway: 5s}}
+  keys: [{{name: ci, sha256: {digest}, org: 4711}}]
+providers:
+  local: {{base_url: "http://127.0.0.1:9/v1/", api_key: "${{KEY}}", forward_headers: [X-Trace]}}
+  claude: {{kind: anthropic}}
+routing:
+  endpoints: ["post /v1/batches"]
+  models: [{{match: "claude-*", to: [claude, local]}}]
+redaction:
+  entities: [email]
+  orgs: {{acme: {{attachments: reject}}}}
+limits:
+  requests_per_minute: ${{FIVE}}
+  orgs:
+    acme: {{burst: 7}}
+    big: {{requests_per_minute: 1_000, strict: true}}
+features:
+  ai_intent_enabled: "${{OFF:-true}}"
+  orgs: {{acme: {{ai_intent_enabled: true}}}}
+intent: {{categories: [a, no]}}
+prices: [{{model: "x*", input: 0.15, output: 2}}]
+"#
+    ));
+    assert_eq!(policy.auth.accept, [Accept::Key, Accept::Anonymous]);
+    let jwt = policy.auth.jwt.as_ref().expect("jwt");
+    assert_eq!(jwt.org_claim, ["app", "org"]);
+    assert!(matches!(&jwt.jwks, Some(JwksSource::Url(uri)) if uri.path() == "/jwks"));
+    let key = &policy.auth.keys[&[0xa1; 32]];
+    assert_eq!((&*key.name, key.org.as_str()), ("ci", "4711"));
+    let local = &policy.providers[0];
+    assert_eq!((local.base_url.path(), local.api_key.reveal()), ("/v1", "sk-from-the-environment"));
+    assert_eq!(policy.providers[1].base_url.to_string(), "https://api.anthropic.com/v1");
+    assert!(policy.providers[1].api_key.is_empty());
+    // Neither was given, and there is no `openai`: the first provider.
+    assert_eq!((policy.routing.default.as_slice(), policy.intent.provider), (&[0][..], 0));
+    assert_eq!(policy.routing.models[0].to, [1, 0]);
+    assert_eq!(policy.routing.endpoints, [(http::Method::POST, "/v1/batches".to_owned())]);
+    assert!(!Arc::ptr_eq(policy.redaction.of(&org("acme")), policy.redaction.of(&org("other"))));
+    assert_eq!(policy.limits.of(&org("acme")).requests_per_minute(), 5);
+    assert_eq!(policy.limits.of(&org("big")).requests_per_minute(), 1000);
+    assert_eq!(policy.limits.of(&org("other")).requests_per_minute(), 5);
+    assert!(!policy.features.ai_intent(&org("other")) && policy.features.ai_intent(&org("acme")));
+    assert_eq!(policy.intent.categories, ["a", "no"]);
+}
+
+#[test]
+fn secrets_are_neither_shown_nor_quoted() {
+    let yaml = "limits_store: 'redis://:hunter2@h:1'\nclickhouse: {password: hunter2}\nauth: {jwt: {secret: hunter2hunter2hunter2}}\nproviders: {a: {api_key: hunter2}}\n";
+    let dir = folder(&[("all.yaml", yaml)]);
+    let loaded = load(&Source::File(dir.path().join("all.yaml"))).expect("good");
+    let shown = loaded.origin.masked().to_string();
+    assert!(!shown.contains("hunter2") && shown.contains("***") && shown.contains("redis://***@h:1"), "{shown}");
+    assert!(!format!("{:?}", loaded.policy).contains("hunter2"));
+    // What a variable holds is not quoted, wherever it stands.
+    for yaml in ["limits: {burst: '${KEY}'}", "store: '${KEY}'", "retry: {base_delay: '${KEY}'}", "listen: '${KEY}'"] {
+        let dir = folder(&[("all.yaml", yaml)]);
+        let problems = load(&Source::File(dir.path().join("all.yaml"))).expect_err("wrong").to_string();
+        assert!(!problems.contains("sk-from"), "{problems}");
+    }
+}
+
+#[test]
+fn a_variable_cannot_become_structure() {
+    let policy = policy("intent: {model: '${EVIL}'}\n");
+    assert_eq!(policy.intent.model, "x\nlimits: {strict: true}");
+    assert_eq!(policy.limits.default.requests_per_minute(), 60);
+}
+
+#[test]
+fn sections_without_keys_are_defaults() {
+    let policy = policy("limits:\nprices:\nredaction:\n  custom:\n  # - nothing\n  orgs:\n");
+    assert_eq!(policy.limits.default.requests_per_minute(), 60);
+}
+
+#[test]
+fn what_cannot_be_read_is_told() {
+    let dir = folder(&[("policies/latin.yaml", "")]);
+    fs::write(dir.path().join("policies/latin.yaml"), b"limits: {}\n# caf\xe9\n").expect("write");
+    let text = load(&Source::Folder(dir.path().to_owned())).expect_err("wrong").to_string();
+    assert!(text.ends_with("latin.yaml:2:6: not UTF-8; save the file as UTF-8"), "{text}");
+    let text = Source::find(Some(Path::new("/nowhere/at/all"))).expect_err("wrong").to_string();
+    assert!(text.starts_with("/nowhere/at/all:1:1: cannot be read: "), "{text}");
+    fs::write(dir.path().join("policies/latin.yaml"), "#".repeat(5 << 20)).expect("write");
+    let text = load(&Source::Folder(dir.path().to_owned())).expect_err("wrong").to_string();
+    assert!(text.ends_with("cannot be read: larger than 4 MiB"), "{text}");
+}
+
+#[test]
+fn the_version_is_that_of_the_policy_files() {
+    let version = |files: &[(&str, &str)]| {
+        let dir = folder(files);
+        load(&Source::Folder(dir.path().to_owned())).expect("good").policy.version
+    };
+    let one = version(&[("policies/a.yaml", "limits: {burst: 1}\n")]);
+    assert_eq!(one, version(&[("gateway.yaml", "listen: 127.0.0.1:1\n"), ("policies/a.yaml", "limits: {burst: 1}\n")]));
+    assert_ne!(one, version(&[("policies/a.yaml", "limits: {burst: 2}\n")]));
+    // Policy sections in gateway.yaml count as well.
+    assert_ne!(one, version(&[("gateway.yaml", "retry: {}\n"), ("policies/a.yaml", "limits: {burst: 1}\n")]));
+}
+
+// ---- watching -----------------------------------------------------------------------------------------------------
+
+struct Watched {
+    dir: TempDir,
+    policy: Arc<ArcSwap<Policy>>,
+    metrics: Arc<Metrics>,
+    watcher: Watcher,
+}
+
+fn watched(files: &[(&str, &str)]) -> Watched {
+    let dir = folder(files);
+    let loaded = Source::Folder(dir.path().to_owned()).load(1).expect("good");
+    let (policy, metrics) = (Arc::new(ArcSwap::from_pointee(loaded.policy)), Metrics::new());
+    let watcher = Watcher::start(&loaded.origin, policy.clone(), metrics.clone()).expect("thread");
+    Watched { dir, policy, metrics, watcher }
+}
+
+impl Watched {
+    fn rpm(&self) -> u32 {
+        self.policy.load().limits.default.requests_per_minute()
+    }
+
+    /// Waits until the status is as wanted; a test that waits in vain fails after a minute.
+    fn until(&self, what: &str, wanted: impl Fn(&Status) -> bool) -> Status {
+        let shared = self.watcher.shared();
+        let state = shared.lock();
+        let (state, timeout) = shared
+            .changed
+            .wait_timeout_while(state, Duration::from_secs(60), |state| !wanted(&state.status))
+            .unwrap_or_else(PoisonError::into_inner);
+        assert!(!timeout.timed_out(), "{what}: {:?}", state.status);
+        state.status.clone()
+    }
+}
+
+#[test]
+fn edits_are_taken_and_bad_ones_refused() {
+    let w = watched(&[("policies/limits.yaml", "limits: {requests_per_minute: 60}\n")]);
+    let first = w.watcher.status();
+    assert_eq!(w.metrics.config_last_reload_successful.get(), 1);
+
+    write(w.dir.path(), "policies/limits.yaml", "limits: {requests_per_minute: 10}\n");
+    let second = w.until("edit", |s| s.version != first.version);
+    assert_eq!(w.rpm(), 10);
+    assert!(second.loaded_at_ms > first.loaded_at_ms);
+
+    write(w.dir.path(), "policies/limits.yaml", "limits:\n  requests_per_minute: 0\n");
+    let refused = w.until("bad edit", |s| s.refused).last_refused.expect("refused");
+    assert!(
+        refused.problems[0].contains("limits.yaml:2:24: limits.requests_per_minute: 0 is not allowed"),
+        "{refused:?}"
+    );
+    assert_eq!((w.rpm(), w.metrics.config_last_reload_successful.get()), (10, 0));
+
+    // Put back as it was: nothing is refused any more.
+    write(w.dir.path(), "policies/limits.yaml", "limits: {requests_per_minute: 10}\n");
+    let repaired = w.until("repaired", |s| !s.refused);
+    assert_eq!((repaired.version, w.rpm(), w.metrics.config_last_reload_successful.get()), (second.version, 10, 1));
+    assert!(repaired.last_refused.is_some());
+}
+
+#[test]
+fn files_are_replaced_by_renaming_again_and_again() {
+    let w = watched(&[("policies/limits.yaml", "limits: {}\n")]);
+    for rpm in 1..4 {
+        let before = w.watcher.status().version;
+        write(w.dir.path(), "policies/.limits.tmp", &format!("limits: {{requests_per_minute: {rpm}}}\n"));
+        fs::rename(w.dir.path().join("policies/.limits.tmp"), w.dir.path().join("policies/limits.yaml"))
+            .expect("rename");
+        w.until("rename", |s| s.version != before);
+        assert_eq!(w.rpm(), rpm);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn mounted_config_maps_are_followed() {
+    use std::os::unix::fs::symlink;
+    let dir = folder(&[("policies/..v0/limits.yaml", "limits: {requests_per_minute: 100}\n")]);
+    let policies = dir.path().join("policies");
+    symlink("..v0", policies.join("..data")).expect("link");
+    symlink("..data/limits.yaml", policies.join("limits.yaml")).expect("link");
+    let loaded = Source::Folder(dir.path().to_owned()).load(1).expect("good");
+    let (policy, metrics) = (Arc::new(ArcSwap::from_pointee(loaded.policy)), Metrics::new());
+    let watcher = Watcher::start(&loaded.origin, policy.clone(), metrics.clone()).expect("thread");
+    let w = Watched { dir, policy, metrics, watcher };
+    for rpm in 1..4_u32 {
+        let before = w.watcher.status().version;
+        write(&policies, &format!("..v{rpm}/limits.yaml"), &format!("limits: {{requests_per_minute: {rpm}}}\n"));
+        symlink(format!("..v{rpm}"), policies.join("..data_tmp")).expect("link");
+        fs::rename(policies.join("..data_tmp"), policies.join("..data")).expect("swap");
+        fs::remove_dir_all(policies.join(format!("..v{}", rpm - 1))).expect("old version");
+        w.until("swap", |s| s.version != before);
+        assert_eq!(w.rpm(), rpm);
+    }
+}
+
+#[test]
+fn a_file_that_vanishes_or_is_emptied_does_not_loosen_the_rules() {
+    let w =
+        watched(&[("policies/limits.yaml", "limits: {requests_per_minute: 5}\n"), ("policies/b.yaml", "retry: {}\n")]);
+    fs::remove_file(w.dir.path().join("policies/limits.yaml")).expect("remove");
+    let refused = w.until("removed", |s| s.refused).last_refused.expect("refused");
+    assert!(refused.problems[0].contains("limits.yaml:1:1: limits: the file is gone"), "{refused:?}");
+    assert_eq!(w.rpm(), 5);
+
+    write(w.dir.path(), "policies/limits.yaml", "");
+    w.until("emptied", |s| s.last_refused.as_ref().is_some_and(|r| r.problems[0].contains("the file is empty")));
+    assert_eq!(w.rpm(), 5);
+
+    // The section moves to another file: taken.
+    write(w.dir.path(), "policies/b.yaml", "retry: {}\nlimits: {requests_per_minute: 6}\n");
+    w.until("moved", |s| !s.refused);
+    assert_eq!(w.rpm(), 6);
+
+    // Taken out of a file that is still there: meant.
+    write(w.dir.path(), "policies/b.yaml", "retry: {}\n");
+    let version = w.watcher.status().version;
+    w.until("taken out", |s| s.version != version || s.files.len() == 2 && w.rpm() == 60);
+    assert_eq!(w.rpm(), 60);
+}
+
+#[test]
+fn an_operator_may_insist_and_the_gateway_file_waits_for_a_restart() {
+    let w = watched(&[("policies/limits.yaml", "limits: {requests_per_minute: 5}\n")]);
+    fs::remove_file(w.dir.path().join("policies/limits.yaml")).expect("remove");
+    w.watcher.reload_now().expect("meant");
+    assert_eq!(w.rpm(), 60);
+    write(w.dir.path(), "gateway.yaml", "listen: 127.0.0.1:1\n");
+    w.watcher.reload_now().expect("good");
+    assert!(w.watcher.status().restart_needed);
+    write(w.dir.path(), "gateway.yaml", "listen: wrong\n");
+    assert!(w.watcher.reload_now().is_err());
+    assert!(w.watcher.status().refused);
+    fs::remove_file(w.dir.path().join("gateway.yaml")).expect("remove");
+    w.watcher.reload_now().expect("good");
+    assert!(!w.watcher.status().restart_needed);
+}

@@ -1,0 +1,364 @@
+//! Keeps the policy in force up to date with its files.
+//!
+//! Level 3 of the map: one thread of its own, which stops when the [`Watcher`] is dropped. It wakes on a change in the
+//! folders (events of the system, 300 ms of quiet awaited) and every 15 s (network file systems, single-file mounts), and
+//! acts only when the *contents* differ from what it last saw. So a file written in pieces, an atomic rename and a
+//! Kubernetes `..data` swap are all one reload.
+//!
+//! Promises: the policy is replaced whole or not at all; an edit with a problem is refused, logged with its place, counted
+//! and kept for `status`; a policy file that vanishes or is emptied does not silently loosen the rules it held: the policy
+//! in force stays until the file is back, its sections stand elsewhere, or `reload_now` says that it is meant. Does not:
+//! apply `gateway.yaml`; a change there is reported as waiting for a restart.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+use serde_json::Value as Json;
+
+use super::load::{Origin, Snapshot, Source};
+use super::place::{Place, Problems};
+use super::policy::Policy;
+use super::raw::RawPolicy;
+use super::shape::Section;
+use crate::clock;
+use crate::metrics::Metrics;
+
+/// Quiet that is awaited after a change, so that several writes are one reload.
+const QUIET: Duration = Duration::from_millis(300);
+/// A folder that never becomes quiet is looked at after so many pauses all the same.
+const QUIET_ROUNDS_MAX: u32 = 10;
+/// How often the files are read without having been told of a change.
+const POLL: Duration = Duration::from_secs(15);
+
+/// The watching thread.
+pub(crate) struct Watcher {
+    shared: Arc<Shared>,
+    signals: SyncSender<Signal>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What is in force, and what was refused.
+#[derive(Clone, Debug)]
+pub(crate) struct Status {
+    /// Of the policy in force.
+    pub(crate) version: Arc<str>,
+    pub(crate) loaded_at_ms: i64,
+    pub(crate) files: Vec<String>,
+    /// The whole configuration, secrets masked.
+    pub(crate) config: Arc<Json>,
+    /// Whether the files now hold an edit that was refused.
+    pub(crate) refused: bool,
+    /// The last edit that was refused, be it repaired since or not.
+    pub(crate) last_refused: Option<Refused>,
+    /// Whether `gateway.yaml` says something else than at the start.
+    pub(crate) restart_needed: bool,
+}
+
+/// An edit that was refused.
+#[derive(Clone, Debug)]
+pub(crate) struct Refused {
+    pub(crate) at_ms: i64,
+    /// One `file:line:column: key: reason` each.
+    pub(crate) problems: Vec<String>,
+}
+
+#[derive(Debug)]
+enum Signal {
+    Changed,
+    Stop,
+}
+
+pub(super) struct Shared {
+    state: Mutex<State>,
+    /// Told after each look at the files, so that tests need not sleep.
+    #[cfg(test)]
+    pub(super) changed: std::sync::Condvar,
+}
+
+pub(super) struct State {
+    source: Source,
+    policy: Arc<ArcSwap<Policy>>,
+    metrics: Arc<Metrics>,
+    /// What the policy in force was made of.
+    in_force: Snapshot,
+    /// What the files held when they were last looked at.
+    seen: Vec<(String, Arc<str>)>,
+    /// `gateway.yaml` as the process began with it.
+    gateway: String,
+    pub(super) status: Status,
+}
+
+impl Watcher {
+    /// Watches the files of `origin` and replaces `policy` when they change.
+    ///
+    /// # Errors
+    /// The thread cannot be started. A system without change events is no error: the files are then read every 15 s.
+    pub(crate) fn start(origin: &Origin, policy: Arc<ArcSwap<Policy>>, metrics: Arc<Metrics>) -> io::Result<Watcher> {
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State::new(origin, policy, metrics)),
+            #[cfg(test)]
+            changed: std::sync::Condvar::new(),
+        });
+        // One waiting signal says all that several would.
+        let (signals, received) = sync_channel(1);
+        let thread = {
+            let (shared, signals, source) = (shared.clone(), signals.clone(), origin.source.clone());
+            std::thread::Builder::new()
+                .name("config-watch".to_owned())
+                .spawn(move || run(&shared, &source, &signals, &received))?
+        };
+        Ok(Watcher { shared, signals, thread: Some(thread) })
+    }
+
+    #[cfg(test)]
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// What is in force, and what was refused.
+    pub(crate) fn status(&self) -> Status {
+        self.shared.lock().status.clone()
+    }
+
+    /// Reads the files now, and takes them even if sections have vanished with their files (an operator asks for it).
+    ///
+    /// # Errors
+    /// Every problem of every file; the policy in force stays.
+    pub(crate) fn reload_now(&self) -> Result<(), Problems> {
+        self.shared.check(Ask::Operator)
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        // A full channel is emptied by the thread within one reload.
+        drop(self.signals.send(Signal::Stop));
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+/// Who wants the files to be read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ask {
+    Change,
+    Operator,
+}
+
+fn run(shared: &Shared, source: &Source, signals: &SyncSender<Signal>, received: &Receiver<Signal>) {
+    let mut folders = Folders::new(signals.clone());
+    folders.follow(source);
+    // Between the reading at the start and the first watch something may have changed already.
+    drop(shared.check(Ask::Change));
+    loop {
+        match received.recv_timeout(POLL) {
+            Ok(Signal::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Timeout) => {}
+            Ok(Signal::Changed) => {
+                for _ in 0..QUIET_ROUNDS_MAX {
+                    match received.recv_timeout(QUIET) {
+                        Ok(Signal::Changed) => {}
+                        Ok(Signal::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                        Err(RecvTimeoutError::Timeout) => break,
+                    }
+                }
+            }
+        }
+        folders.follow(source);
+        drop(shared.check(Ask::Change));
+    }
+}
+
+impl Shared {
+    /// A panic while the lock was held is a defect of one reload; the state before it is whole.
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn check(&self, ask: Ask) -> Result<(), Problems> {
+        let result = self.lock().check(ask);
+        #[cfg(test)]
+        self.changed.notify_all();
+        result
+    }
+}
+
+impl State {
+    fn new(origin: &Origin, policy: Arc<ArcSwap<Policy>>, metrics: Arc<Metrics>) -> State {
+        let current = policy.load();
+        let status = Status {
+            version: current.version.clone(),
+            loaded_at_ms: current.loaded_at_ms,
+            files: origin.files(),
+            config: origin.shown.clone(),
+            refused: false,
+            last_refused: None,
+            restart_needed: false,
+        };
+        drop(current);
+        let state = State {
+            source: origin.source.clone(),
+            policy,
+            metrics,
+            in_force: origin.snapshot.clone(),
+            seen: origin.snapshot.files.clone(),
+            gateway: origin.snapshot.gateway.clone(),
+            status,
+        };
+        state.report(true);
+        state
+    }
+
+    /// Reads the files; replaces the policy if they hold a good one that differs.
+    fn check(&mut self, ask: Ask) -> Result<(), Problems> {
+        let texts = self.source.texts();
+        if texts == self.seen && ask == Ask::Change {
+            return Ok(());
+        }
+        self.seen = texts;
+        let loaded = match self.source.load(clock::wall_ms()) {
+            Ok(loaded) => loaded,
+            Err(problems) => return Err(self.refuse(problems)),
+        };
+        if ask == Ask::Change
+            && let Some(problems) = lost(&self.in_force, &loaded.origin.snapshot)
+        {
+            return Err(self.refuse(problems));
+        }
+        // What was loaded counts, even if the files have changed since they were compared.
+        self.seen.clone_from(&loaded.origin.snapshot.files);
+        let restart_needed = loaded.origin.snapshot.gateway != self.gateway;
+        if restart_needed && !self.status.restart_needed {
+            tracing::warn!("gateway.yaml has changed; it is read only at start, so a restart is needed for it");
+        }
+        self.status.restart_needed = restart_needed;
+        self.status.config = loaded.origin.shown.clone();
+        self.status.refused = false;
+        if loaded.policy.version != self.status.version || ask == Ask::Operator {
+            self.status.version = loaded.policy.version.clone();
+            self.status.loaded_at_ms = loaded.policy.loaded_at_ms;
+            self.status.files = loaded.origin.files();
+            self.policy.store(Arc::new(loaded.policy));
+            tracing::info!(version = %self.status.version, "policy reloaded");
+        } else {
+            tracing::info!(version = %self.status.version, "configuration files are as the policy in force again");
+        }
+        self.in_force = loaded.origin.snapshot;
+        self.report(true);
+        Ok(())
+    }
+
+    fn refuse(&mut self, problems: Problems) -> Problems {
+        let lines = problems.lines();
+        for line in &lines {
+            tracing::error!(version = %self.status.version, "policy edit refused, the policy in force stays: {line}");
+        }
+        self.status.refused = true;
+        self.status.last_refused = Some(Refused { at_ms: clock::wall_ms(), problems: lines });
+        self.report(false);
+        problems
+    }
+
+    fn report(&self, successful: bool) {
+        self.metrics.config_last_reload_successful.set(i64::from(successful));
+        #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit a double to the millisecond")]
+        self.metrics.config_last_reload_success_timestamp_seconds.set(self.status.loaded_at_ms as f64 / 1000.0);
+    }
+}
+
+/// Sections that were in force and whose file is gone or empty now: an accident more often than a wish.
+fn lost(before: &Snapshot, after: &Snapshot) -> Option<Problems> {
+    let mut problems = Problems::default();
+    for (section, name) in &before.sections {
+        let still =
+            after.sections.iter().any(|(key, _)| key == section) || !RawPolicy::KEYS.contains(&section.as_str());
+        let text = after.files.iter().find(|(file, _)| file == name).map(|(_, text)| text);
+        let state = match text {
+            None => "gone",
+            Some(text) if text.trim().is_empty() => "empty",
+            Some(_) => continue,
+        };
+        if !still {
+            let file = problems.file(name);
+            let at = Place { file: Some(file), ..Place::built_in() }.key(section);
+            problems.add(
+                &at,
+                format!(
+                    "the file is {state}, and `{section}` with it; put it back or give the section elsewhere, or send SIGHUP (or restart) if the default is meant"
+                ),
+            );
+        }
+    }
+    (!problems.is_empty()).then_some(problems)
+}
+
+/// The folders under watch: those of the source, and those that its links lead to.
+struct Folders {
+    watcher: Option<RecommendedWatcher>,
+    /// What each path was when it was put under watch, so that a folder that was replaced is watched anew.
+    watched: HashMap<PathBuf, u64>,
+}
+
+impl Folders {
+    fn new(signals: SyncSender<Signal>) -> Folders {
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            // Reading the files is an access, too, and must not wake us again.
+            let of_interest = event.as_ref().is_ok_and(|e| !matches!(e.kind, notify::EventKind::Access(_)));
+            if of_interest || event.is_err() {
+                drop(signals.try_send(Signal::Changed));
+            }
+        });
+        if let Err(error) = &watcher {
+            tracing::warn!(%error, "no change events for configuration files; they are read every 15 s instead");
+        }
+        Folders { watcher: watcher.ok(), watched: HashMap::new() }
+    }
+
+    /// Puts the folders of `source` under watch, as they are now.
+    fn follow(&mut self, source: &Source) {
+        let Some(watcher) = &mut self.watcher else { return };
+        let mut wanted: HashMap<PathBuf, u64> = HashMap::new();
+        let mut want = |folder: &Path| {
+            if let (Ok(real), Ok(found)) = (fs::canonicalize(folder), fs::metadata(folder)) {
+                wanted.insert(real, identity(&found));
+            }
+        };
+        source.folders().iter().for_each(|folder| want(folder));
+        for (name, _) in source.texts() {
+            if let Some(parent) = fs::canonicalize(&name).ok().as_deref().and_then(Path::parent) {
+                want(parent);
+            }
+        }
+        self.watched.retain(|path, id| {
+            let keep = wanted.get(path) == Some(id);
+            if !keep {
+                drop(watcher.unwatch(path));
+            }
+            keep
+        });
+        for (path, id) in wanted {
+            if !self.watched.contains_key(&path) && watcher.watch(&path, RecursiveMode::NonRecursive).is_ok() {
+                self.watched.insert(path, id);
+            }
+        }
+    }
+}
+
+#[cfg(unix)]
+fn identity(found: &fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(found)
+}
+
+#[cfg(not(unix))]
+fn identity(_: &fs::Metadata) -> u64 {
+    0
+}
