@@ -93,6 +93,14 @@ pub const INTENTS_BACKGROUND_MAX: usize = 256;
 pub const WAL_RECORD_BYTES_MAX: usize = 1 << 20;
 /// A segment of the write-ahead log; then a new one is begun.
 pub const WAL_SEGMENT_BYTES_MAX: u64 = 64 << 20;
+/// A label of a row (organisation, model, endpoint …), in bytes. A longer one is cut.
+pub const LOG_LABEL_BYTES_MAX: usize = 1 << 10;
+/// Kinds of refusal (organisation, route, outcome, code) that are folded at once. Above it each call has a row.
+pub const REFUSED_KINDS_MAX: usize = 4_096;
+/// The dead-letter file, in bytes. Above it rows that a store refuses are counted as lost.
+pub const DEAD_LETTER_BYTES_MAX: u64 = 256 << 20;
+/// Lines of one report. Above it the rest is left out, and the report says so.
+pub const REPORT_ROWS_MAX: usize = 10_000;
 /// All segments that are not yet stored. Above it the newest rows are dropped and counted, traffic goes on.
 pub const WAL_BYTES_MAX: u64 = 4 << 30;
 /// Rows in one batch to the store.

@@ -117,3 +117,52 @@ pub struct Row {
     /// Calls this row stands for: 1, or more where a flood of refused calls was folded into one row.
     pub calls: u32,
 }
+
+impl Row {
+    /// The row of a call that has just begun: a new id, nothing known of its course yet.
+    pub fn begin(
+        created_at_ms: i64,
+        org_id: OrgId,
+        route: RouteKind,
+        request_id: RequestId,
+        policy_version: Arc<str>,
+    ) -> Row {
+        Row {
+            id: Uuid::now_v7(),
+            created_at_ms,
+            org_id,
+            caller: Arc::from(""),
+            route,
+            endpoint: Cow::Borrowed(""),
+            provider: Arc::from(""),
+            model: String::new(),
+            response_model: String::new(),
+            stream: false,
+            status: 0,
+            outcome: Outcome::Ok,
+            error_code: None,
+            attempts: 0,
+            latency_ms: 0,
+            ttfb_ms: 0,
+            gateway_us: 0,
+            usage: TokenUsage::default(),
+            usage_source: UsageSource::None,
+            cost_nano_usd: None,
+            redacted_emails: 0,
+            redacted_phones: 0,
+            redacted_other: 0,
+            attachments_dropped: 0,
+            request: None,
+            response: None,
+            request_bytes: 0,
+            response_bytes: 0,
+            truncated: false,
+            category: None,
+            priority: None,
+            confidence: None,
+            request_id,
+            policy_version,
+            calls: 1,
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! The dead-letter file: rows that a store will never take, kept as JSON lines with the reason.
+//!
+//! Stage 9 of the walk, on the shipper's thread. `data_dir/dead-letter.jsonl`.
+//!
+//! # Bounds
+//! `DEAD_LETTER_BYTES_MAX`; above it a row is refused here too, and counted as lost.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+
+use base64::Engine;
+use serde_json::{Map, json};
+
+use super::columns::{COLUMNS, Decoder, Value, iso};
+use crate::bounds::DEAD_LETTER_BYTES_MAX;
+
+/// Keeps an encoded row with the reason why it is here.
+///
+/// # Errors
+/// The file cannot be written, or is full.
+pub(super) fn keep(path: &Path, reason: &str, row: &[u8]) -> io::Result<()> {
+    let mut file = File::options().create(true).append(true).open(path)?;
+    if file.metadata()?.len() > DEAD_LETTER_BYTES_MAX {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    let row = match as_json(row) {
+        Some(row) => json!({ "reason": reason, "row": row }),
+        None => json!({ "reason": reason, "base64": base64::prelude::BASE64_STANDARD.encode(row) }),
+    };
+    let mut line = row.to_string();
+    line.push('\n');
+    file.write_all(line.as_bytes())
+}
+
+/// The row by column names; nothing if it is of another schema.
+pub(super) fn as_json(row: &[u8]) -> Option<Map<String, serde_json::Value>> {
+    let mut decoder = Decoder::new(row);
+    let mut object = Map::new();
+    for (name, of) in COLUMNS {
+        let value = match decoder.next(of).ok()? {
+            Value::Null => serde_json::Value::Null,
+            Value::Uuid(id) => json!(id.to_string()),
+            Value::Millis(ms) => json!(iso(ms)),
+            Value::Text(text) => json!(String::from_utf8_lossy(text)),
+            Value::Bool(b) => json!(b),
+            Value::Integer(n) => json!(n),
+            Value::NanoUsd(nano) => json!(nano as f64 / 1e9),
+            Value::Float(f) => json!(f),
+        };
+        object.insert(name.to_owned(), value);
+    }
+    decoder.is_at_end().then_some(object)
+}

@@ -1,0 +1,80 @@
+//! The record of one call: opened before its first await, written exactly once.
+//!
+//! Stages 2 and 9 of the walk. A drop guard: where the task of a call is cancelled because its client left, the row is
+//! written by `Drop`.
+
+use super::AiLog;
+use super::row::{Outcome, Row};
+use crate::clock::{Clock, Nanos};
+
+/// Status of a call whose client left before it had one.
+const CLIENT_CLOSED_REQUEST: u16 = 499;
+
+/// Writes the row of a call when the call ends, however it ends.
+#[must_use = "dropping the recorder writes the row as a client's disconnect"]
+pub struct Recorder {
+    log: AiLog,
+    row: Row,
+    started: Nanos,
+    clock: Clock,
+    closed: bool,
+}
+
+impl Recorder {
+    /// Arms the guard. `started` is when the request's head had arrived.
+    pub fn open(log: &AiLog, row: Row, started: Nanos, clock: Clock) -> Recorder {
+        Recorder { log: log.clone(), row, started, clock, closed: false }
+    }
+
+    /// The row as it is so far.
+    pub fn row(&self) -> &Row {
+        &self.row
+    }
+
+    /// The row, to be filled as the call goes on.
+    pub fn row_mut(&mut self) -> &mut Row {
+        &mut self.row
+    }
+
+    /// Ends the call: sets its latency and writes the row. Later calls do nothing.
+    pub fn close(&mut self) {
+        if self.end() {
+            self.log.append(&self.row);
+        }
+    }
+
+    /// Ends a call that was refused before any work (see [`AiLog::append_refused`]).
+    pub fn close_refused(&mut self) {
+        if self.end() {
+            self.log.append_refused(self.row.clone());
+        }
+    }
+
+    /// Whether the row was written.
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    fn end(&mut self) -> bool {
+        if self.closed {
+            return false;
+        }
+        self.closed = true;
+        let latency = self.clock.now().since(self.started);
+        self.row.latency_ms = u32::try_from(latency.as_millis()).unwrap_or(u32::MAX);
+        true
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        if self.closed {
+            return;
+        }
+        self.row.outcome = Outcome::ClientDisconnect;
+        if self.row.status == 0 {
+            self.row.status = CLIENT_CLOSED_REQUEST;
+        }
+        self.close();
+    }
+}

@@ -1,0 +1,231 @@
+//! Reading the log: sums for reports and the dashboard, rows for the live tail. Both stores give the same answers.
+//!
+//! For the command line and the operators' side. Reads the stores, not the write-ahead log: a row can be found about a
+//! quarter of a second after its call. Blocks: call it from a thread that may.
+//!
+//! Does not: change anything; and names from outside reach SQL only as bound values.
+
+mod sqlite;
+
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use super::columns::iso;
+use crate::bounds::REPORT_ROWS_MAX;
+use crate::config::policy::StoreKind;
+
+/// By what calls are summed up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dim {
+    Day,
+    Org,
+    Model,
+    Provider,
+    Route,
+    Caller,
+}
+
+impl Dim {
+    /// All of them.
+    pub const ALL: [Dim; 6] = [Dim::Day, Dim::Org, Dim::Model, Dim::Provider, Dim::Route, Dim::Caller];
+
+    /// The name used on the command line and in queries; column names are understood, too.
+    pub fn parse(name: &str) -> Option<Dim> {
+        Dim::ALL.into_iter().find(|d| d.as_str() == name || d.column() == name)
+    }
+
+    /// The name used on the command line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Dim::Day => "day",
+            Dim::Org => "org",
+            Dim::Model => "model",
+            Dim::Provider => "provider",
+            Dim::Route => "route",
+            Dim::Caller => "caller",
+        }
+    }
+
+    /// The name in results: a column of `ai_log`, or `day`.
+    pub const fn column(self) -> &'static str {
+        match self {
+            Dim::Org => "org_id",
+            other => other.as_str(),
+        }
+    }
+}
+
+/// Sums of the calls that agree in some dimensions.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Summary {
+    /// Values of the dimensions, in the order asked for.
+    pub key: Vec<String>,
+    pub calls: u64,
+    /// Provider errors, timeouts and the gateway's own no.
+    pub errors: u64,
+    pub rate_limited: u64,
+    pub input_tokens: u64,
+    pub cached_tokens: u64,
+    pub output_tokens: u64,
+    /// 10⁻⁹ USD, of the calls that have a price.
+    pub cost_nano_usd: i64,
+    /// Calls with usage but without a price.
+    pub unpriced: u64,
+    pub redactions: u64,
+    pub attachments_dropped: u64,
+    /// Percentiles of the latency, by nearest rank.
+    pub p50_ms: u64,
+    pub p95_ms: u64,
+    pub p99_ms: u64,
+}
+
+impl Summary {
+    /// Part of the calls that were errors.
+    pub fn error_rate(&self) -> f64 {
+        if self.calls == 0 { 0.0 } else { self.errors as f64 / self.calls as f64 }
+    }
+
+    /// As JSON, with the dimensions and the column names of the log.
+    pub fn to_json(&self, by: &[Dim]) -> Map<String, Value> {
+        let mut object = Map::new();
+        for (dim, value) in by.iter().zip(&self.key) {
+            object.insert(dim.column().to_owned(), Value::from(value.as_str()));
+        }
+        let numbers: [(&str, Value); 14] = [
+            ("calls", self.calls.into()),
+            ("errors", self.errors.into()),
+            ("error_rate", self.error_rate().into()),
+            ("rate_limited", self.rate_limited.into()),
+            ("input_tokens", self.input_tokens.into()),
+            ("cached_tokens", self.cached_tokens.into()),
+            ("output_tokens", self.output_tokens.into()),
+            ("cost_usd", (self.cost_nano_usd as f64 / 1e9).into()),
+            ("unpriced", self.unpriced.into()),
+            ("redactions", self.redactions.into()),
+            ("attachments_dropped", self.attachments_dropped.into()),
+            ("p50_ms", self.p50_ms.into()),
+            ("p95_ms", self.p95_ms.into()),
+            ("p99_ms", self.p99_ms.into()),
+        ];
+        object.extend(numbers.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        object
+    }
+}
+
+/// 10⁻⁹ USD as a decimal with all nine digits that count, at least two: `0.000195`, `1.50`.
+pub fn usd(nano: i64) -> String {
+    let (sign, n) = if nano < 0 { ("-", nano.unsigned_abs()) } else { ("", nano.unsigned_abs()) };
+    let fraction = format!("{:09}", n % 1_000_000_000);
+    let digits = fraction.trim_end_matches('0').len().max(2);
+    format!("{sign}{}.{}", n / 1_000_000_000, &fraction[..digits])
+}
+
+/// Which rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Milliseconds since 1970: from here on.
+    pub from_ms: Option<i64>,
+    /// Milliseconds since 1970: before this.
+    pub to_ms: Option<i64>,
+    /// Exact values of columns; see [`Filter::COLUMNS`].
+    pub equal: Vec<(&'static str, String)>,
+}
+
+impl Filter {
+    /// Columns that rows can be chosen by.
+    pub const COLUMNS: [&'static str; 11] = [
+        "id",
+        "org_id",
+        "caller",
+        "route",
+        "endpoint",
+        "provider",
+        "model",
+        "outcome",
+        "error_code",
+        "request_id",
+        "status",
+    ];
+
+    /// Adds a condition; says whether there is such a column.
+    pub fn and(&mut self, column: &str, value: &str) -> bool {
+        match Filter::COLUMNS.into_iter().find(|c| *c == column) {
+            Some(column) => {
+                self.equal.push((column, value.to_owned()));
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+/// Why the log cannot be read. Something that the operator has to change.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error("the embedded store cannot be read: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+}
+
+/// Reads one store.
+pub struct Reader {
+    store: Kind,
+}
+
+enum Kind {
+    Sqlite(sqlite::Sqlite),
+    /// Nothing was ever stored.
+    Empty,
+}
+
+impl Reader {
+    /// Opens the store that the settings name. Works while a gateway writes to it.
+    ///
+    /// # Errors
+    /// It cannot be read. A store that was never written to is empty, not an error.
+    pub fn open(store: &StoreKind, data_dir: &Path) -> Result<Reader, ReadError> {
+        let store = match store {
+            StoreKind::Embedded => match sqlite::Sqlite::open(&data_dir.join(super::EMBEDDED_FILE))? {
+                Some(store) => Kind::Sqlite(store),
+                None => Kind::Empty,
+            },
+            StoreKind::ClickHouse(_) => Kind::Empty,
+        };
+        Ok(Reader { store })
+    }
+
+    /// Sums of the calls of `from_ms <= created_at < to_ms`, by `by`, in the order of the keys.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    /// # Bounds
+    /// At most `REPORT_ROWS_MAX` lines.
+    pub fn summary(&self, from_ms: i64, to_ms: i64, by: &[Dim]) -> Result<Vec<Summary>, ReadError> {
+        match &self.store {
+            Kind::Sqlite(store) => store.summary(from_ms, to_ms, by),
+            Kind::Empty => Ok(Vec::new()),
+        }
+    }
+
+    /// The newest rows that the filter lets through, newest first, as objects of the public columns.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn logs(&self, filter: &Filter, limit: usize) -> Result<Vec<Map<String, Value>>, ReadError> {
+        let limit = limit.min(REPORT_ROWS_MAX);
+        match &self.store {
+            Kind::Sqlite(store) => store.logs(filter, limit),
+            Kind::Empty => Ok(Vec::new()),
+        }
+    }
+}
+
+/// SQL for `dims`, as a list that ends in a comma where it is not empty.
+fn listed(parts: impl Iterator<Item = String>) -> String {
+    parts.map(|p| p + ", ").collect()
+}
+
+/// The bounds of a summary as the stores keep them.
+fn bounds_of(from_ms: i64, to_ms: i64) -> (String, String) {
+    (iso(from_ms), iso(to_ms))
+}

@@ -1,0 +1,467 @@
+//! The shipper: takes rows from the write-ahead log to the store, in order, until they are there.
+//!
+//! Stage 9 of the walk, on a thread of its own.
+//!
+//! Promises: a range of the log is taken off only when the store has it; a range that may have reached the store is
+//! sent again as the same range. A row that the store will never take ends in the dead-letter file and stops nobody.
+//! While the store is away the log grows and calls go on. Does not: run on the request path.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use prometheus::IntCounter;
+
+use super::dead_letter;
+use super::fold::Fold;
+use super::tail::{Batch, BatchLimits, Next, Position, Tail};
+use super::wal::{self, Wal, lock};
+use crate::clock::{Clock, Nanos, wall_ms};
+use crate::metrics::Metrics;
+
+/// How often the log is looked at when nobody asks. A row is in the store after about this time; and with few rows a
+/// second they share a transaction.
+const TICK: Duration = Duration::from_millis(250);
+/// How often folded refusals become rows.
+const FOLD_EVERY: Duration = Duration::from_secs(1);
+/// How often old rows are looked for.
+const RETENTION_EVERY: Duration = Duration::from_secs(600);
+/// Waiting after the first failure; doubled with each further one.
+const BACKOFF_MIN: Duration = Duration::from_millis(200);
+const BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// Waiting where only an operator can help.
+const OPERATOR_WAIT: Duration = Duration::from_secs(5);
+/// How often a batch is sent that the store calls malformed, before it is divided.
+const DATA_TRIES: u32 = 3;
+/// How often a segment is read before it is put aside.
+const READ_TRIES: u32 = 5;
+/// Longest a store may take for one batch.
+const STORE_TIMEOUT: Duration = Duration::from_secs(60);
+const DAY_MS: i64 = 86_400_000;
+
+/// Where rows end up.
+pub(super) trait Store: Send {
+    /// How much it likes to take at once.
+    fn limits(&self) -> BatchLimits;
+    /// Where an earlier process stopped.
+    ///
+    /// # Errors
+    /// It cannot be known.
+    fn resume(&mut self) -> Result<Option<Resume>, StoreError>;
+    /// Stores a batch and keeps the position behind it. The same range may be given again.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    fn store(&mut self, batch: &Batch, within: Duration) -> Result<Stored, StoreError>;
+    /// Makes what is stored durable, before its segment is removed.
+    fn settle(&mut self);
+    /// Deletes a slice of the rows that are older; says whether there are more.
+    fn forget_before(&mut self, created_at_ms: i64) -> bool;
+}
+
+/// Where to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Resume {
+    pub(super) position: Position,
+    /// End of a range that may have reached the store already.
+    pub(super) sealed_until: Option<u64>,
+}
+
+/// What became of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stored {
+    /// Rows that were not there before.
+    pub(super) rows: usize,
+}
+
+/// Why a batch is not known to be stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum StoreError {
+    /// It will pass; the same range is sent again, after `at_least`.
+    Retry { reason: String, at_least: Duration },
+    /// An operator has to act; the same range is tried every few seconds.
+    Operator { reason: String },
+    /// Some row of the batch cannot be taken.
+    Rows { reason: String },
+}
+
+/// The counters of the log, looked up once.
+pub(super) struct Counters {
+    pub(super) written: IntCounter,
+    pub(super) stored: IntCounter,
+    pub(super) lost: IntCounter,
+    pub(super) dead_letter: IntCounter,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+impl Counters {
+    pub(super) fn new(metrics: Arc<Metrics>) -> Counters {
+        let of = |result: &str| metrics.log_rows.with_label_values(&[result]);
+        Counters {
+            written: of("written"),
+            stored: of("stored"),
+            lost: of("lost"),
+            dead_letter: of("dead_letter"),
+            metrics,
+        }
+    }
+}
+
+/// What the callers' side and the shipper share.
+pub(super) struct Core {
+    pub(super) wal: Arc<Wal>,
+    pub(super) fold: Mutex<Fold>,
+    pub(super) counters: Counters,
+    pub(super) clock: Clock,
+    control: Mutex<Control>,
+    wake: Condvar,
+    progress: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Control {
+    /// Ship what can be shipped until then, and end.
+    stop_at: Option<Nanos>,
+    /// Somebody waits: do not sleep.
+    poked: bool,
+    /// Zero: rows are kept for ever.
+    retention_days: u32,
+    /// Milliseconds since 1970 of the oldest row that is not stored.
+    oldest_ms: Option<i64>,
+    /// Why the last attempt to store failed; nothing while all is well.
+    trouble: Option<String>,
+}
+
+impl Core {
+    pub(super) fn new(wal: Arc<Wal>, counters: Counters, retention_days: u32) -> Core {
+        Core {
+            wal,
+            fold: Mutex::default(),
+            counters,
+            clock: Clock::start(),
+            control: Mutex::new(Control { retention_days, ..Control::default() }),
+            wake: Condvar::new(),
+            progress: Condvar::new(),
+        }
+    }
+
+    /// Writes a row; see [`super::AiLog::append`].
+    pub(super) fn append(&self, row: &super::row::Row) {
+        thread_local! {
+            static RECORD: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
+        }
+        RECORD.with_borrow_mut(|record| {
+            wal::record(row, record);
+            match self.wal.append(record) {
+                Ok(()) => self.counters.written.inc(),
+                Err(error) => self.lose(&error),
+            }
+        });
+    }
+
+    fn lose(&self, error: &wal::AppendError) {
+        self.counters.lost.inc();
+        if matches!(error, wal::AppendError::Full) {
+            self.counters.metrics.bound("wal_bytes");
+        }
+        // The first, and then one in a thousand: a full disk must not be filled further by its own complaint.
+        if self.counters.lost.get() % 1_000 == 1 {
+            tracing::error!(%error, source = ?std::error::Error::source(error), "a row of the log is lost");
+        }
+    }
+
+    /// Turns folded refusals into rows.
+    pub(super) fn end_second(&self) {
+        let rows = lock(&self.fold).end_second();
+        for row in rows {
+            self.append(&row);
+        }
+    }
+
+    pub(super) fn set_retention_days(&self, days: u32) {
+        lock(&self.control).retention_days = days;
+    }
+
+    pub(super) fn oldest_ms(&self) -> Option<i64> {
+        lock(&self.control).oldest_ms
+    }
+
+    pub(super) fn trouble(&self) -> Option<String> {
+        lock(&self.control).trouble.clone()
+    }
+
+    /// Waits until what has been written is stored; says whether it is.
+    pub(super) fn flush(&self, within: Duration) -> bool {
+        self.end_second();
+        let mark = self.wal.written();
+        let until = self.clock.now().0.saturating_add(nanos(within));
+        let mut control = lock(&self.control);
+        while !self.wal.is_taken(mark) {
+            let now = self.clock.now().0;
+            if now >= until {
+                return false;
+            }
+            control.poked = true;
+            self.wake.notify_one();
+            let wait = Duration::from_nanos(until - now).min(TICK);
+            control = self.progress.wait_timeout(control, wait).map_or_else(|e| e.into_inner().0, |(guard, _)| guard);
+        }
+        true
+    }
+
+    /// Tells the shipper to end, at the latest after `within`.
+    pub(super) fn stop(&self, within: Duration) {
+        let mut control = lock(&self.control);
+        let at = Nanos(self.clock.now().0.saturating_add(nanos(within)));
+        control.stop_at = Some(control.stop_at.map_or(at, |before| before.min(at)));
+        self.wake.notify_one();
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stop_at().is_some()
+    }
+
+    fn stop_at(&self) -> Option<Nanos> {
+        lock(&self.control).stop_at
+    }
+
+    /// Sleeps for `at_most`, or until somebody waits or wants an end.
+    fn sleep(&self, at_most: Duration) {
+        let until = self.clock.now().0.saturating_add(nanos(at_most));
+        let mut control = lock(&self.control);
+        loop {
+            let now = self.clock.now().0;
+            if std::mem::take(&mut control.poked) || control.stop_at.is_some() || now >= until {
+                return;
+            }
+            let wait = Duration::from_nanos(until - now);
+            control = self.wake.wait_timeout(control, wait).map_or_else(|e| e.into_inner().0, |(guard, _)| guard);
+        }
+    }
+
+    fn report(&self, oldest_ms: Option<i64>, trouble: Option<&str>) {
+        let age = oldest_ms.map_or(0, |ms| wall_ms().saturating_sub(ms).max(0));
+        self.counters.metrics.log_oldest_unshipped_seconds.set(age as f64 / 1_000.0);
+        self.counters.metrics.log_spool_bytes.set(i64::try_from(self.wal.bytes()).unwrap_or(i64::MAX));
+        let mut control = lock(&self.control);
+        control.oldest_ms = oldest_ms;
+        if control.trouble.as_deref() != trouble {
+            match trouble {
+                Some(reason) => tracing::warn!(reason, "the log cannot be stored; rows are kept and tried again"),
+                None => tracing::info!("the log is stored again"),
+            }
+            control.trouble = trouble.map(str::to_owned);
+        }
+        self.progress.notify_all();
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The thread's state.
+pub(super) struct Shipper {
+    core: Arc<Core>,
+    store: Box<dyn Store>,
+    tail: Tail,
+    dead_letters: PathBuf,
+    /// End of the range that has to be sent as it is.
+    sealed_until: Option<u64>,
+    failures: u32,
+    data_failures: u32,
+    read_failures: u32,
+    next_fold: Nanos,
+    next_retention: Nanos,
+}
+
+enum Step {
+    /// Something is stored, and there may be more.
+    Stored,
+    CaughtUp,
+    Failed(Duration),
+}
+
+impl Shipper {
+    /// A shipper that goes on where the store says an earlier one stopped.
+    ///
+    /// # Errors
+    /// The store does not know.
+    pub(super) fn new(
+        core: Arc<Core>,
+        mut store: Box<dyn Store>,
+        dead_letters: PathBuf,
+    ) -> Result<Shipper, StoreError> {
+        let resume = store.resume()?;
+        let tail = Tail::new(core.wal.clone(), resume.map(|r| r.position));
+        let sealed_until = resume.and_then(|r| r.sealed_until).filter(|_| tail.is_resumed());
+        Ok(Shipper {
+            core,
+            store,
+            tail,
+            dead_letters,
+            sealed_until,
+            failures: 0,
+            data_failures: 0,
+            read_failures: 0,
+            next_fold: Nanos(0),
+            next_retention: Nanos(0),
+        })
+    }
+
+    /// Works until it is told to end.
+    pub(super) fn run(&mut self) {
+        loop {
+            let stop_at = self.core.stop_at();
+            let now = self.core.clock.now();
+            if now >= self.next_fold || stop_at.is_some() {
+                self.core.end_second();
+                self.next_fold = after(now, FOLD_EVERY);
+            }
+            let step = self.step(stop_at);
+            match (step, stop_at) {
+                (Step::Stored, None) => {}
+                (Step::Stored, Some(at)) if self.core.clock.now() < at => {}
+                (Step::CaughtUp, None) => {
+                    let more = self.retain(now);
+                    self.core.sleep(if more { Duration::from_millis(10) } else { TICK });
+                }
+                (Step::Failed(wait), None) => self.core.sleep(wait),
+                (Step::Failed(wait), Some(at)) if after(self.core.clock.now(), wait) < at => {
+                    std::thread::sleep(wait.min(TICK));
+                }
+                (_, Some(_)) => return,
+            }
+        }
+    }
+
+    fn step(&mut self, stop_at: Option<Nanos>) -> Step {
+        let next = match self.tail.next(self.store.limits(), self.sealed_until) {
+            Ok(next) => next,
+            Err(error) => return self.cannot_read(&error),
+        };
+        self.read_failures = 0;
+        match next {
+            Next::Nothing => {
+                self.core.report(None, None);
+                Step::CaughtUp
+            }
+            Next::SegmentDone => {
+                self.store.settle();
+                self.tail.remove_done();
+                Step::Stored
+            }
+            Next::Batch => self.store_batch(stop_at),
+        }
+    }
+
+    fn store_batch(&mut self, stop_at: Option<Nanos>) -> Step {
+        let batch = self.tail.batch();
+        let within = stop_at.map_or(STORE_TIMEOUT, |at| at.since(self.core.clock.now()).min(STORE_TIMEOUT));
+        let oldest_ms = batch.rows.first().and_then(|_| super::columns::created_at_ms(batch.row(0)));
+        let result = if batch.rows.is_empty() { Ok(Stored { rows: 0 }) } else { self.store.store(batch, within) };
+        match result {
+            Ok(stored) => {
+                self.core.counters.stored.inc_by(stored.rows as u64);
+                self.pass_batch();
+                self.core.report(oldest_ms, None);
+                Step::Stored
+            }
+            Err(error) => {
+                self.sealed_until = Some(batch.end);
+                let (reason, wait) = match error {
+                    StoreError::Retry { reason, at_least } => (reason, self.backoff().max(at_least)),
+                    StoreError::Operator { reason } => (reason, OPERATOR_WAIT),
+                    StoreError::Rows { reason } => {
+                        self.data_failures += 1;
+                        if self.data_failures >= DATA_TRIES {
+                            return self.divide(&reason);
+                        }
+                        (reason, BACKOFF_MIN)
+                    }
+                };
+                self.core.report(oldest_ms, Some(&reason));
+                Step::Failed(wait)
+            }
+        }
+    }
+
+    /// The batch is where it belongs; what was damaged in its range is counted.
+    fn pass_batch(&mut self) {
+        let batch = self.tail.batch();
+        if batch.damaged > 0 {
+            self.core.counters.lost.inc_by(u64::from(batch.damaged));
+            tracing::warn!(
+                segment = %batch.segment, from = batch.start, to = batch.end, stretches = batch.damaged,
+                "damage in the write-ahead log; at least one row each is lost"
+            );
+        }
+        for row in &batch.unknown {
+            self.bury("not a row of this version's schema", row);
+        }
+        let end = batch.end;
+        self.tail.advance(end);
+        (self.sealed_until, self.failures, self.data_failures) = (None, 0, 0);
+    }
+
+    /// The store calls the batch malformed: its halves are tried, and a single row is buried.
+    fn divide(&mut self, reason: &str) -> Step {
+        let batch = self.tail.batch();
+        if batch.rows.len() <= 1 {
+            self.bury(reason, batch.row(0));
+            self.pass_batch();
+            return Step::Stored;
+        }
+        self.sealed_until = Some(batch.rows[batch.rows.len() / 2 - 1].segment_end);
+        // The halves are new batches, but their turn has been waited for already.
+        self.data_failures = DATA_TRIES - 1;
+        Step::Stored
+    }
+
+    fn bury(&self, reason: &str, row: &[u8]) {
+        match dead_letter::keep(&self.dead_letters, reason, row) {
+            Ok(()) => self.core.counters.dead_letter.inc(),
+            Err(error) => {
+                self.core.counters.lost.inc();
+                tracing::error!(%error, "the dead-letter file does not take a row");
+            }
+        }
+    }
+
+    fn cannot_read(&mut self, error: &std::io::Error) -> Step {
+        self.read_failures += 1;
+        if self.read_failures >= READ_TRIES || error.kind() == std::io::ErrorKind::NotFound {
+            tracing::error!(%error, "a segment of the write-ahead log cannot be read and is put aside");
+            self.core.counters.lost.inc();
+            self.tail.quarantine();
+            (self.read_failures, self.sealed_until) = (0, None);
+            return Step::Stored;
+        }
+        self.core.report(None, Some(&format!("a segment of the write-ahead log cannot be read: {error}")));
+        Step::Failed(self.backoff())
+    }
+
+    /// Full jitter, so that several gateways do not come back at once.
+    fn backoff(&mut self) -> Duration {
+        self.failures = self.failures.saturating_add(1);
+        let most = BACKOFF_MIN.saturating_mul(1 << self.failures.min(10)).min(BACKOFF_MAX);
+        most.mul_f64(0.5 + fastrand::f64() / 2.0)
+    }
+
+    /// Deletes old rows, a slice at a time; says whether there are more.
+    fn retain(&mut self, now: Nanos) -> bool {
+        if now < self.next_retention {
+            return false;
+        }
+        let days = lock(&self.core.control).retention_days;
+        let more = days > 0 && self.store.forget_before(wall_ms() - i64::from(days) * DAY_MS);
+        if !more {
+            self.next_retention = after(now, RETENTION_EVERY);
+        }
+        more
+    }
+}
+
+fn after(now: Nanos, wait: Duration) -> Nanos {
+    Nanos(now.0.saturating_add(nanos(wait)))
+}

@@ -1,0 +1,237 @@
+//! The embedded store: SQLite, `data_dir/tollgate.db`, one file that any SQLite tool opens.
+//!
+//! Stage 9 of the walk, on the shipper's thread, the only writer. Readers open the file themselves (see `report`).
+//!
+//! Promises: a batch and the position behind it are stored in one transaction, and a row is taken once by its id, so a
+//! replay doubles nothing. Amounts are integers of 10⁻⁹ USD in `cost_nano_usd`; `cost_usd` is computed from it.
+//! Does not: wait for the disk at every commit. The segments of the write-ahead log are removed only after a checkpoint,
+//! which does, so a power cut loses no more than the write-ahead log itself had not on disk.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
+use rusqlite::{Connection, OptionalExtension};
+use uuid::Uuid;
+
+use super::columns::{COLUMNS, Decoder, Type, Value, iso_millis};
+use super::ship::{Resume, Store, StoreError, Stored};
+use super::tail::{Batch, BatchLimits, Position};
+
+/// Layout of the file; `PRAGMA user_version`.
+const USER_VERSION: i32 = 1;
+/// Rows of one transaction. Large enough that its fixed cost vanishes, small enough that readers see rows soon.
+const ROWS_MAX: usize = 2_000;
+/// Rows deleted at once when they are past their time; between two slices new rows are stored.
+const RETENTION_SLICE: usize = 500;
+
+const SETUP: &str = "
+    PRAGMA page_size = 8192;
+    PRAGMA journal_mode = WAL;
+    PRAGMA synchronous = NORMAL;
+    PRAGMA cache_size = -8192;
+    PRAGMA wal_autocheckpoint = 4000;
+    PRAGMA journal_size_limit = 67108864;
+";
+
+/// The daily figures. Percentiles by nearest rank: the smallest latency that at least so many percent do not exceed.
+const DAILY_SUMMARY: &str = "
+CREATE VIEW IF NOT EXISTS daily_summary AS
+WITH ranked AS (
+    SELECT substr(created_at, 1, 10) AS day, org_id, provider, model, route, calls, outcome, input_tokens,
+           output_tokens, cost_nano_usd, latency_ms,
+           row_number() OVER (PARTITION BY substr(created_at, 1, 10), org_id, provider, model, route
+                              ORDER BY latency_ms) AS rank,
+           count(*) OVER (PARTITION BY substr(created_at, 1, 10), org_id, provider, model, route) AS rows
+    FROM ai_log
+)
+SELECT day, org_id, provider, model, route,
+       sum(calls) AS calls,
+       sum(CASE WHEN outcome IN ('provider_error', 'timeout', 'refused') THEN calls ELSE 0 END) AS errors,
+       sum(CASE WHEN outcome IN ('provider_error', 'timeout', 'refused') THEN calls ELSE 0 END) * 1.0 / sum(calls)
+           AS error_rate,
+       sum(CASE WHEN outcome = 'rate_limited' THEN calls ELSE 0 END) AS rate_limited,
+       sum(input_tokens) AS input_tokens,
+       sum(output_tokens) AS output_tokens,
+       coalesce(sum(cost_nano_usd), 0) / 1e9 AS cost_usd,
+       max(CASE WHEN rank = (50 * rows + 99) / 100 THEN latency_ms END) AS p50_ms,
+       max(CASE WHEN rank = (95 * rows + 99) / 100 THEN latency_ms END) AS p95_ms,
+       max(CASE WHEN rank = (99 * rows + 99) / 100 THEN latency_ms END) AS p99_ms
+FROM ranked
+GROUP BY day, org_id, provider, model, route";
+
+/// The writer's connection.
+pub(super) struct Sqlite {
+    connection: Connection,
+    insert: String,
+}
+
+/// Why the file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SqliteError {
+    /// Somebody else's file, or one of a later version.
+    #[error("it has layout {found}, this version of tollgate knows up to {USER_VERSION}")]
+    Version {
+        /// `user_version` of the file.
+        found: i32,
+    },
+    /// SQLite says no.
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+}
+
+impl Sqlite {
+    /// Opens the file, and lays out a new one.
+    ///
+    /// # Errors
+    /// It is no SQLite database, of a later version, or cannot be written.
+    pub(super) fn open(path: &Path) -> Result<Sqlite, SqliteError> {
+        let connection = Connection::open(path)?;
+        connection.busy_timeout(Duration::from_secs(5))?;
+        connection.execute_batch(SETUP)?;
+        let found: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        if found > USER_VERSION {
+            return Err(SqliteError::Version { found });
+        }
+        if found < USER_VERSION {
+            connection.execute_batch(&format!(
+                "BEGIN; {}; {DAILY_SUMMARY}; PRAGMA user_version = {USER_VERSION}; COMMIT;",
+                table()
+            ))?;
+        }
+        let marks = vec!["?"; COLUMNS.len()].join(", ");
+        let insert = format!("INSERT OR IGNORE INTO ai_log ({}) VALUES ({marks})", stored_columns().join(", "));
+        Ok(Sqlite { connection, insert })
+    }
+
+    fn insert(&mut self, batch: &Batch) -> rusqlite::Result<usize> {
+        let transaction = self.connection.transaction()?;
+        let mut stored = 0;
+        {
+            let mut statement = transaction.prepare_cached(&self.insert)?;
+            for index in 0..batch.rows.len() {
+                let mut decoder = Decoder::new(batch.row(index));
+                for (at, (_, of)) in COLUMNS.iter().enumerate() {
+                    // The reader of the log has checked the row.
+                    let value = decoder.next(*of).unwrap_or(Value::Null);
+                    bind(&mut statement, at + 1, value)?;
+                }
+                stored += statement.raw_execute()?;
+            }
+            transaction
+                .prepare_cached(
+                    "INSERT INTO log_position (one, segment, \"offset\") VALUES (1, ?1, ?2)
+                     ON CONFLICT (one) DO UPDATE SET segment = excluded.segment, \"offset\" = excluded.\"offset\"",
+                )?
+                .execute((batch.segment.as_bytes(), batch.end as i64))?;
+        }
+        transaction.commit()?;
+        Ok(stored)
+    }
+}
+
+impl Store for Sqlite {
+    fn limits(&self) -> BatchLimits {
+        BatchLimits { rows_max: ROWS_MAX, bytes_max: 4 << 20 }
+    }
+
+    fn resume(&mut self) -> Result<Option<Resume>, StoreError> {
+        let found = self
+            .connection
+            .query_row("SELECT segment, \"offset\" FROM log_position", [], |row| {
+                Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, i64>(1)?))
+            })
+            .optional()
+            .map_err(|e| failed(&e))?;
+        Ok(found.map(|(segment, offset)| Resume {
+            position: Position { segment: Uuid::from_bytes(segment), offset: offset as u64 },
+            sealed_until: None,
+        }))
+    }
+
+    fn store(&mut self, batch: &Batch, _within: Duration) -> Result<Stored, StoreError> {
+        self.insert(batch).map(|rows| Stored { rows }).map_err(|e| failed(&e))
+    }
+
+    fn settle(&mut self) {
+        // Passive: goes as far as readers allow, and syncs what it goes over.
+        let done = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        if let Err(error) = done {
+            tracing::warn!(%error, "checkpoint of the embedded store");
+        }
+    }
+
+    fn forget_before(&mut self, created_at_ms: i64) -> bool {
+        let oldest = iso_millis(created_at_ms);
+        let deleted = self.connection.prepare_cached(
+            "DELETE FROM ai_log WHERE rowid IN
+                 (SELECT rowid FROM ai_log WHERE created_at < ?1 ORDER BY created_at LIMIT ?2)",
+        );
+        let deleted = deleted.and_then(|mut s| s.execute((Text(&oldest), RETENTION_SLICE as i64)));
+        match deleted {
+            Ok(rows) => rows == RETENTION_SLICE,
+            Err(error) => {
+                tracing::warn!(%error, "retention in the embedded store");
+                false
+            }
+        }
+    }
+}
+
+/// Every failure here is the machine's (disk, lock), not the row's: the batch is tried again.
+fn failed(error: &rusqlite::Error) -> StoreError {
+    StoreError::Retry { reason: error.to_string(), at_least: Duration::ZERO }
+}
+
+/// Names under which the columns of [`COLUMNS`] are stored.
+fn stored_columns() -> Vec<&'static str> {
+    COLUMNS.iter().map(|(name, _)| if *name == "cost_usd" { "cost_nano_usd" } else { name }).collect()
+}
+
+fn table() -> String {
+    let mut lines = Vec::new();
+    for (name, of) in COLUMNS {
+        lines.push(match of {
+            Type::Uuid => format!("{name} TEXT PRIMARY KEY"),
+            Type::Millis | Type::Text => format!("{name} TEXT NOT NULL"),
+            Type::Bool | Type::U8 | Type::U16 | Type::U32 | Type::U64 => format!("{name} INTEGER NOT NULL"),
+            // The nearest double of a whole number of 10⁻⁹ USD: right to the last of nine digits up to millions.
+            Type::NanoUsd => format!("{name} REAL GENERATED ALWAYS AS (cost_nano_usd / 1e9) VIRTUAL"),
+            Type::OptionalText => format!("{name} TEXT"),
+            Type::OptionalFloat => format!("{name} REAL"),
+        });
+    }
+    lines.push("cost_nano_usd INTEGER".to_owned());
+    format!(
+        "CREATE TABLE ai_log ({});
+         CREATE INDEX ai_log_created_at ON ai_log (created_at);
+         CREATE TABLE log_position (one INTEGER PRIMARY KEY CHECK (one = 1), segment BLOB NOT NULL,
+                                    \"offset\" INTEGER NOT NULL)",
+        lines.join(", ")
+    )
+}
+
+/// Text that is bound without a copy of ours and without another look at its UTF-8.
+struct Text<'a>(&'a [u8]);
+
+impl ToSql for Text<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(ValueRef::Text(self.0)))
+    }
+}
+
+fn bind(statement: &mut rusqlite::Statement<'_>, at: usize, value: Value<'_>) -> rusqlite::Result<()> {
+    match value {
+        Value::Null => statement.raw_bind_parameter(at, rusqlite::types::Null),
+        Value::Uuid(id) => {
+            let mut text = Uuid::encode_buffer();
+            statement.raw_bind_parameter(at, Text(id.hyphenated().encode_lower(&mut text).as_bytes()))
+        }
+        Value::Millis(ms) => statement.raw_bind_parameter(at, Text(&iso_millis(ms))),
+        Value::Text(text) => statement.raw_bind_parameter(at, Text(text)),
+        Value::Bool(b) => statement.raw_bind_parameter(at, b),
+        Value::Integer(n) => statement.raw_bind_parameter(at, i64::try_from(n).unwrap_or(i64::MAX)),
+        Value::NanoUsd(nano) => statement.raw_bind_parameter(at, nano),
+        Value::Float(f) => statement.raw_bind_parameter(at, f),
+    }
+}

@@ -1,0 +1,259 @@
+//! The reading side of the write-ahead log: records become batches, stored batches make segments disappear.
+//!
+//! Stage 9 of the walk, on the shipper's thread.
+//!
+//! Promises: a batch is a range of one segment, and the same range always gives the same rows. Damage (a torn tail,
+//! flipped bits, zeroes) is stepped over to the next whole record and counted; it never stops the reader.
+//! Does not: decide when a batch is stored.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::columns::{self, SCHEMA_VERSION};
+use super::wal::{MARKER, RECORD_HEAD_BYTES, SEGMENT_HEAD_BYTES, Segment, Wal};
+use crate::bounds::{BATCH_BYTES_MAX, WAL_RECORD_BYTES_MAX};
+
+/// A place in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Position {
+    pub(super) segment: Uuid,
+    pub(super) offset: u64,
+}
+
+/// How much one batch may hold.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BatchLimits {
+    pub(super) rows_max: usize,
+    pub(super) bytes_max: usize,
+}
+
+/// Where a row lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    /// End of the row in [`Batch::payload`].
+    pub(super) payload_end: usize,
+    /// End of its record in the segment.
+    pub(super) segment_end: u64,
+}
+
+/// The rows of one range of one segment.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    /// Which segment.
+    pub(super) segment: Uuid,
+    /// The range, in bytes of the segment.
+    pub(super) start: u64,
+    pub(super) end: u64,
+    /// The rows in RowBinary, one after the other.
+    pub(super) payload: Vec<u8>,
+    pub(super) rows: Vec<Span>,
+    /// Damaged stretches in the range.
+    pub(super) damaged: u32,
+    /// Whole records that are no rows of this version's schema: raw bodies, for the dead-letter file.
+    pub(super) unknown: Vec<Vec<u8>>,
+}
+
+impl Batch {
+    /// The encoded row at `index`.
+    pub(super) fn row(&self, index: usize) -> &[u8] {
+        let start = index.checked_sub(1).map_or(0, |before| self.rows[before].payload_end);
+        &self.payload[start..self.rows[index].payload_end]
+    }
+
+    fn clear(&mut self) {
+        self.payload.clear();
+        self.rows.clear();
+        self.unknown.clear();
+        self.damaged = 0;
+    }
+}
+
+/// What there is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// A batch to be stored.
+    Batch,
+    /// Everything in the oldest segment is stored and nothing will be added: it may be removed.
+    SegmentDone,
+    /// Everything that was written is stored.
+    Nothing,
+}
+
+/// Reads the log from a position on.
+pub(super) struct Tail {
+    wal: Arc<Wal>,
+    /// The oldest segment, opened, and how far it is stored.
+    current: Option<(Arc<Segment>, File)>,
+    offset: u64,
+    resumed: bool,
+    chunk: Vec<u8>,
+    batch: Batch,
+}
+
+impl Tail {
+    /// A reader that goes on at `stored`: segments before it were stored by an earlier process and are removed. Where no
+    /// segment has that id, everything that is there was never stored.
+    pub(super) fn new(wal: Arc<Wal>, stored: Option<Position>) -> Tail {
+        let mut tail = Tail {
+            wal,
+            current: None,
+            offset: SEGMENT_HEAD_BYTES as u64,
+            resumed: false,
+            chunk: Vec::new(),
+            batch: Batch::default(),
+        };
+        if let Some(position) = stored.filter(|p| tail.wal.has(p.segment)) {
+            tail.resumed = true;
+            while let Some(segment) = tail.wal.oldest() {
+                let records_end = segment.extent().0;
+                if segment.id == position.segment {
+                    tail.offset = position.offset.clamp(SEGMENT_HEAD_BYTES as u64, records_end);
+                    tail.wal.taken(tail.offset - SEGMENT_HEAD_BYTES as u64);
+                    break;
+                }
+                tail.wal.taken(records_end.saturating_sub(SEGMENT_HEAD_BYTES as u64));
+                tail.wal.remove_oldest();
+            }
+        }
+        tail
+    }
+
+    /// Looks for the next batch, up to `end` where the range is already known; it is in [`Tail::batch`] then.
+    ///
+    /// # Errors
+    /// The segment cannot be read.
+    pub(super) fn next(&mut self, limits: BatchLimits, end: Option<u64>) -> io::Result<Next> {
+        let Some(segment) = self.open_oldest()? else { return Ok(Next::Nothing) };
+        let (committed, sealed) = segment.extent();
+        let known = end.filter(|end| (self.offset + 1..=committed).contains(end));
+        let until = known.unwrap_or(committed);
+        if self.offset < until {
+            // A range that was sealed before is read whole, whatever the limits are today.
+            let limits = if known.is_some() { BatchLimits { rows_max: usize::MAX, ..limits } } else { limits };
+            self.read(&segment, until, limits)?;
+            return Ok(Next::Batch);
+        }
+        Ok(if sealed { Next::SegmentDone } else { Next::Nothing })
+    }
+
+    /// Removes the segment that [`Next::SegmentDone`] was said of.
+    pub(super) fn remove_done(&mut self) {
+        self.current = None;
+        self.offset = SEGMENT_HEAD_BYTES as u64;
+        self.wal.remove_oldest();
+    }
+
+    /// Whether the position given at the start was found.
+    pub(super) fn is_resumed(&self) -> bool {
+        self.resumed
+    }
+
+    /// The batch that `next` gave last.
+    pub(super) fn batch(&self) -> &Batch {
+        &self.batch
+    }
+
+    /// The range up to `end` is stored.
+    pub(super) fn advance(&mut self, end: u64) {
+        self.wal.taken(end.saturating_sub(self.offset));
+        self.offset = end;
+    }
+
+    /// Gives up the oldest segment, which cannot be read: it is left on disk under another name.
+    pub(super) fn quarantine(&mut self) {
+        if let Some(segment) = self.wal.oldest() {
+            let _ = std::fs::rename(&segment.path, segment.path.with_extension("quarantined"));
+            self.wal.taken(segment.extent().0.saturating_sub(self.offset));
+            self.wal.remove_oldest();
+        }
+        self.current = None;
+        self.offset = SEGMENT_HEAD_BYTES as u64;
+    }
+
+    fn open_oldest(&mut self) -> io::Result<Option<Arc<Segment>>> {
+        if let Some((segment, _)) = &self.current {
+            return Ok(Some(segment.clone()));
+        }
+        let Some(segment) = self.wal.oldest() else { return Ok(None) };
+        let file = File::open(&segment.path)?;
+        self.current = Some((segment.clone(), file));
+        Ok(Some(segment))
+    }
+
+    /// Fills `batch` with the records from `offset` to `until`, at most one chunk and `limits`.
+    fn read(&mut self, segment: &Segment, until: u64, limits: BatchLimits) -> io::Result<()> {
+        let Some((_, file)) = &self.current else { return Ok(()) };
+        // At least one whole record, so that every call gets on.
+        let most = limits.bytes_max.clamp(WAL_RECORD_BYTES_MAX + RECORD_HEAD_BYTES, BATCH_BYTES_MAX) as u64;
+        let length = (until - self.offset).min(most) as usize;
+        self.chunk.resize(length, 0);
+        file.read_exact_at(&mut self.chunk, self.offset)?;
+
+        let batch = &mut self.batch;
+        batch.clear();
+        batch.segment = segment.id;
+        batch.start = self.offset;
+        let whole = self.offset + length as u64 == until;
+        let (mut at, mut in_damage) = (0, false);
+        while at < length && batch.rows.len() < limits.rows_max {
+            match parse(&self.chunk[at..], whole) {
+                Parsed::Record { version, row, length } => {
+                    at += length;
+                    in_damage = false;
+                    let segment_end = self.offset + at as u64;
+                    if version == SCHEMA_VERSION && columns::check(row).is_ok() {
+                        batch.payload.extend_from_slice(row);
+                        batch.rows.push(Span { payload_end: batch.payload.len(), segment_end });
+                    } else {
+                        batch.unknown.push(row.to_vec());
+                    }
+                }
+                Parsed::Incomplete if at > 0 => break,
+                Parsed::Incomplete | Parsed::Damage => {
+                    batch.damaged += u32::from(!in_damage);
+                    in_damage = true;
+                    at += 1;
+                    at += memchr::memmem::find(&self.chunk[at..], MARKER).unwrap_or_else(|| {
+                        if whole { length - at } else { (length - at).saturating_sub(MARKER.len() - 1) }
+                    });
+                }
+            }
+        }
+        batch.end = self.offset + at as u64;
+        Ok(())
+    }
+}
+
+enum Parsed<'a> {
+    Record {
+        version: u8,
+        row: &'a [u8],
+        length: usize,
+    },
+    /// It may be a record that goes on behind these bytes.
+    Incomplete,
+    Damage,
+}
+
+/// Looks at the front of `bytes`; `whole` says that nothing follows them.
+fn parse(bytes: &[u8], whole: bool) -> Parsed<'_> {
+    let short = if whole { Parsed::Damage } else { Parsed::Incomplete };
+    let Some((head, rest)) = bytes.split_first_chunk::<RECORD_HEAD_BYTES>() else { return short };
+    let [m0, m1, m2, m3, l0, l1, l2, l3, c0, c1, c2, c3] = *head;
+    let length = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
+    if [m0, m1, m2, m3] != *MARKER || length == 0 || length > WAL_RECORD_BYTES_MAX {
+        return Parsed::Damage;
+    }
+    let Some(body) = rest.get(..length) else { return short };
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&[l0, l1, l2, l3]), body);
+    match body.split_first() {
+        Some((version, row)) if crc == u32::from_le_bytes([c0, c1, c2, c3]) => {
+            Parsed::Record { version: *version, row, length: RECORD_HEAD_BYTES + length }
+        }
+        _ => Parsed::Damage,
+    }
+}

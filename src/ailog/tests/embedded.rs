@@ -1,0 +1,250 @@
+//! The log with the embedded store, from `append` to SQL.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use rusqlite::Connection;
+use rusqlite::types::ValueRef;
+
+use super::{SOON, as_json, count, open, row};
+use crate::ailog::report::Reader;
+use crate::ailog::row::{Outcome, Row};
+use crate::ailog::{AiLog, OpenError, Options, Recorder, columns};
+use crate::clock::Clock;
+use crate::config::policy::StoreKind;
+use crate::metrics::Metrics;
+
+fn database(dir: &Path) -> Connection {
+    Connection::open(dir.join("tollgate.db")).expect("database")
+}
+
+fn number(dir: &Path, sql: &str) -> i64 {
+    database(dir).query_row(sql, [], |row| row.get(0)).expect("number")
+}
+
+#[test]
+fn a_row_comes_back_as_it_went_in() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (log, metrics) = open(dir.path());
+    (0..500).for_each(|seed| log.append(&row(seed)));
+    assert!(log.flush(SOON));
+    assert_eq!((count(&metrics, "written"), count(&metrics, "stored"), count(&metrics, "lost")), (500, 500, 0));
+
+    let database = database(dir.path());
+    let mut statement =
+        database.prepare(&format!("SELECT {} FROM ai_log WHERE id = ?", columns::column_list())).expect("sql");
+    for seed in 0..500 {
+        let expected = as_json(&row(seed));
+        let mut rows = statement.query([row(seed).id.to_string()]).expect("query");
+        let found = rows.next().expect("row").expect("there is a row");
+        for (at, (name, _)) in columns::COLUMNS.iter().enumerate() {
+            let same = match (found.get_ref(at).expect("value"), &expected[*name]) {
+                (ValueRef::Null, e) => e.is_null(),
+                (ValueRef::Integer(n), e) => e.as_i64() == Some(n) || e.as_bool() == Some(n == 1),
+                (ValueRef::Real(f), e) => e.as_f64() == Some(f),
+                (ValueRef::Text(t), e) => e.as_str().map(str::as_bytes) == Some(t),
+                (ValueRef::Blob(_), _) => false,
+            };
+            assert!(same, "{name} of {seed}: {:?}", expected[*name]);
+        }
+        assert!(rows.next().expect("query").is_none(), "once");
+    }
+}
+
+#[test]
+fn select_star_has_the_public_columns_in_order() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (log, _) = open(dir.path());
+    log.close(SOON);
+    let database = database(dir.path());
+    let names =
+        |sql| -> Vec<String> { database.prepare(sql).expect("sql").column_names().map(str::to_owned).collect() };
+    let mut expected: Vec<&str> = columns::COLUMNS.iter().map(|(name, _)| *name).collect();
+    expected.push("cost_nano_usd");
+    assert_eq!(names("SELECT * FROM ai_log"), expected);
+    assert_eq!(
+        names("SELECT * FROM daily_summary"),
+        [
+            "day",
+            "org_id",
+            "provider",
+            "model",
+            "route",
+            "calls",
+            "errors",
+            "error_rate",
+            "rate_limited",
+            "input_tokens",
+            "output_tokens",
+            "cost_usd",
+            "p50_ms",
+            "p95_ms",
+            "p99_ms"
+        ]
+    );
+}
+
+#[test]
+fn the_daily_summary_is_what_brute_force_finds() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (log, _) = open(dir.path());
+    let rows: Vec<Row> = (0..3_000).map(row).collect();
+    rows.iter().for_each(|row| log.append(row));
+    assert!(log.flush(SOON));
+
+    let mut groups: BTreeMap<Vec<String>, Vec<&Row>> = BTreeMap::new();
+    for row in &rows {
+        let day = columns::iso(row.created_at_ms)[..10].to_owned();
+        let key = [day.as_str(), row.org_id.as_str(), &row.provider, &row.model, row.route.as_str()];
+        groups.entry(key.map(str::to_owned).to_vec()).or_default().push(row);
+    }
+    let database = database(dir.path());
+    let mut statement = database.prepare("SELECT * FROM daily_summary ORDER BY 1, 2, 3, 4, 5").expect("sql");
+    let mut found = statement.query([]).expect("query");
+    for (key, members) in &groups {
+        let line = found.next().expect("query").expect("a line");
+        for (at, part) in key.iter().enumerate() {
+            assert_eq!(&line.get::<_, String>(at).expect("key"), part);
+        }
+        let sum = |of: &dyn Fn(&Row) -> i64| members.iter().map(|r| of(r)).sum::<i64>();
+        let calls = sum(&|r| i64::from(r.calls));
+        let errors = sum(&|r| match r.outcome {
+            Outcome::ProviderError | Outcome::Timeout | Outcome::Refused => i64::from(r.calls),
+            _ => 0,
+        });
+        let nano = sum(&|r| r.cost_nano_usd.unwrap_or(0));
+        let mut latencies: Vec<i64> = members.iter().map(|r| i64::from(r.latency_ms)).collect();
+        latencies.sort_unstable();
+        let percentile = |p: usize| latencies[(p * latencies.len()).div_ceil(100) - 1];
+        let int = |at: usize| line.get::<_, i64>(at).expect("integer");
+        assert_eq!((int(5), int(6)), (calls, errors));
+        assert_eq!(line.get::<_, f64>(7).expect("rate"), errors as f64 / calls as f64);
+        assert_eq!(int(8), sum(&|r| if r.outcome == Outcome::RateLimited { i64::from(r.calls) } else { 0 }));
+        assert_eq!((int(9), int(10)), (sum(&|r| r.usage.input as i64), sum(&|r| r.usage.output as i64)));
+        assert_eq!((line.get::<_, f64>(11).expect("cost") * 1e9).round() as i64, nano);
+        assert_eq!((int(12), int(13), int(14)), (percentile(50), percentile(95), percentile(99)));
+    }
+    assert!(found.next().expect("query").is_none());
+}
+
+#[test]
+fn a_restart_stores_what_was_left_and_doubles_nothing() {
+    let dir = tempfile::tempdir().expect("dir");
+    for round in 0..5 {
+        let (log, _) = open(dir.path());
+        (0..300).for_each(|n| log.append(&row(round * 300 + n)));
+        if round % 2 == 0 {
+            assert!(log.flush(SOON));
+        }
+        // Dropped without `close`, as a process that ends: rows are on disk, stored or not.
+        drop(log);
+    }
+    let (log, _) = open(dir.path());
+    assert!(log.flush(SOON));
+    assert_eq!(log.backlog().bytes, 0);
+    log.close(SOON);
+    assert_eq!(number(dir.path(), "SELECT count(*) FROM ai_log"), 1_500);
+    let segments = std::fs::read_dir(dir.path().join("wal")).expect("dir").count();
+    assert!(segments <= 1, "stored segments are removed, {segments} are left");
+}
+
+#[test]
+fn a_log_replayed_from_the_start_doubles_nothing() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (log, _) = open(dir.path());
+    (0..300).for_each(|n| log.append(&row(n)));
+    assert!(log.flush(SOON));
+    drop(log);
+    database(dir.path()).execute("DELETE FROM log_position", []).expect("forget");
+    let (log, metrics) = open(dir.path());
+    assert!(log.flush(SOON));
+    assert_eq!(count(&metrics, "stored"), 0);
+    assert_eq!(number(dir.path(), "SELECT count(*) FROM ai_log"), 300);
+}
+
+#[test]
+fn a_second_process_is_told_which_folder_is_in_use() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (log, _) = open(dir.path());
+    let second = AiLog::open(Options::new(dir.path(), 0), StoreKind::Embedded, Metrics::new());
+    let Err(error @ OpenError::InUse(_)) = second else { panic!("two logs in one folder") };
+    assert!(error.to_string().contains(&dir.path().display().to_string()), "{error}");
+    drop(log);
+    open(dir.path());
+}
+
+#[test]
+fn a_flood_of_refusals_costs_few_rows_and_all_are_counted() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (log, metrics) = open(dir.path());
+    let mut refused = row(4);
+    (refused.outcome, refused.calls, refused.attempts) = (Outcome::RateLimited, 1, 0);
+    for n in 0..20_000 {
+        refused.id = uuid::Uuid::now_v7();
+        refused.model = format!("m{}", n % 2);
+        log.append_refused(refused.clone());
+    }
+    log.close(SOON);
+    let rows = count(&metrics, "written");
+    assert!(rows < 100, "{rows} rows");
+    assert_eq!(number(dir.path(), "SELECT sum(calls) FROM ai_log WHERE outcome = 'rate_limited'"), 20_000);
+    assert_eq!(number(dir.path(), "SELECT sum(rate_limited) FROM daily_summary"), 20_000);
+}
+
+#[test]
+fn old_rows_are_deleted_and_others_kept() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (log, _) = open(dir.path());
+    for n in 0..1_700 {
+        let mut row = row(n);
+        row.created_at_ms = crate::clock::wall_ms() - if n < 1_200 { 40 * 86_400_000 } else { 0 };
+        log.append(&row);
+    }
+    assert!(log.flush(SOON));
+    log.close(SOON);
+    drop(log);
+    let log = AiLog::open(Options::new(dir.path(), 30), StoreKind::Embedded, Metrics::new()).expect("log");
+    let clock = Clock::start();
+    let begun = clock.now();
+    while number(dir.path(), "SELECT count(*) FROM ai_log") > 500 {
+        assert!(clock.now().since(begun) < SOON, "retention has not run");
+        std::thread::yield_now();
+    }
+    drop(log);
+    assert_eq!(number(dir.path(), "SELECT count(*) FROM ai_log"), 500);
+}
+
+#[test]
+fn the_recorder_writes_exactly_once() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (log, metrics) = open(dir.path());
+    let clock = Clock::start();
+    let mut closed = Recorder::open(&log, row(1), clock.now(), clock);
+    closed.row_mut().status = 200;
+    closed.close();
+    closed.close();
+    drop(closed);
+    assert_eq!(count(&metrics, "written"), 1);
+    let mut left = row(2);
+    (left.status, left.outcome) = (0, Outcome::Ok);
+    drop(Recorder::open(&log, left, clock.now(), clock));
+    assert_eq!(count(&metrics, "written"), 2);
+    log.close(SOON);
+    assert_eq!(
+        number(dir.path(), "SELECT count(*) FROM ai_log WHERE outcome = 'client_disconnect' AND status = 499"),
+        1
+    );
+}
+
+#[test]
+fn reports_read_what_was_stored() {
+    let dir = tempfile::tempdir().expect("dir");
+    let reader = Reader::open(&StoreKind::Embedded, dir.path()).expect("no store yet");
+    assert_eq!(reader.summary(0, i64::MAX, &[]).expect("summary"), []);
+    let (log, _) = open(dir.path());
+    let rows: Vec<Row> = (0..400).map(row).collect();
+    rows.iter().for_each(|row| log.append(row));
+    assert!(log.flush(SOON));
+    let reader = Reader::open(&StoreKind::Embedded, dir.path()).expect("store");
+    super::check_report(&reader, &rows);
+}

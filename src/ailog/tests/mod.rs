@@ -1,0 +1,171 @@
+//! Tests of the log: rows from one end to the other, and what they share.
+
+mod embedded;
+mod wal;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::report::{Dim, Filter, Reader, Summary};
+use super::row::{Outcome, RouteKind, Row};
+use super::{AiLog, Options, columns, dead_letter};
+use crate::code::Code;
+use crate::config::policy::StoreKind;
+use crate::ids::{OrgId, RequestId};
+use crate::metrics::Metrics;
+use crate::redact::{Attachments, Redacted, Rules, RulesSpec};
+use crate::usage::{TokenUsage, UsageSource};
+
+/// Long enough for a busy machine; reached only by a failure.
+pub(super) const SOON: Duration = Duration::from_secs(60);
+
+/// Text as the log gets it; nothing in it is taken out.
+pub(super) fn redacted(text: &str) -> Redacted {
+    let spec =
+        RulesSpec { entities: vec![], attachments: Attachments::Allow, restore: false, custom: vec![], terms: vec![] };
+    crate::redact::text(&Rules::compile(&spec).expect("no rules"), text).0
+}
+
+/// A row of which every column is different from row to row; the same for the same seed.
+pub(super) fn row(seed: u64) -> Row {
+    let mut rng = fastrand::Rng::with_seed(seed ^ 0x9e37_79b9_7f4a_7c15);
+    let outcomes = [
+        Outcome::Ok,
+        Outcome::Ok,
+        Outcome::Ok,
+        Outcome::ClientError,
+        Outcome::RateLimited,
+        Outcome::ProviderError,
+        Outcome::Timeout,
+        Outcome::ClientDisconnect,
+        Outcome::Refused,
+    ];
+    let outcome = outcomes[rng.usize(..outcomes.len())];
+    let texts = [
+        "",
+        "plain",
+        "héllo → wörld",
+        "{\"a\":[1,2,\"\\n\"]}",
+        "line\nline\ttab",
+        "🦀🦀🦀",
+        "'; DROP TABLE ai_log; --",
+    ];
+    let mut text = |limit: usize| texts[rng.usize(..texts.len())].repeat(rng.usize(..limit));
+    let (request, response, model) = (text(40), text(40), text(3));
+    // Some days of November 2026, with times on both sides of midnight.
+    let created_at_ms = 1_793_491_200_000 + rng.i64(0..5) * 86_400_000 + rng.i64(-3..3) * 1_000 + rng.i64(0..999);
+    Row {
+        id: Uuid::from_u64_pair(rng.u64(..), seed),
+        created_at_ms,
+        org_id: OrgId::new(["acme", "globex", "team/a.b_c"][rng.usize(..3)]).expect("org"),
+        caller: Arc::from(["ci", "", "auth0|4711"][rng.usize(..3)]),
+        route: if rng.bool() { RouteKind::Proxy } else { RouteKind::Intent },
+        endpoint: Cow::Borrowed("/v1/chat/completions"),
+        provider: Arc::from(["openai", "anthropic", ""][rng.usize(..3)]),
+        model,
+        response_model: "gpt-4o-mini-2024-07-18".to_owned(),
+        stream: rng.bool(),
+        status: rng.u16(200..600),
+        outcome,
+        error_code: (outcome == Outcome::RateLimited).then_some(Code::RateLimitExceeded),
+        attempts: rng.u8(..4),
+        latency_ms: rng.u32(..60_000),
+        ttfb_ms: rng.u32(..9_000),
+        gateway_us: rng.u32(..900),
+        usage: TokenUsage {
+            input: rng.u64(..100_000),
+            cached: rng.u64(..1_000),
+            cache_write: 0,
+            output: rng.u64(..9_000),
+            reasoning: rng.u64(..300),
+        },
+        usage_source: if rng.bool() { UsageSource::Provider } else { UsageSource::Estimated },
+        cost_nano_usd: rng.bool().then(|| rng.i64(0..5_000_000_000)),
+        redacted_emails: rng.u32(..5),
+        redacted_phones: rng.u32(..5),
+        redacted_other: rng.u32(..5),
+        attachments_dropped: rng.u32(..3),
+        request: rng.bool().then(|| redacted(&request)),
+        response: rng.bool().then(|| redacted(&response)),
+        request_bytes: rng.u64(..1 << 40),
+        response_bytes: rng.u64(..1 << 40),
+        truncated: rng.bool(),
+        category: rng.bool().then(|| "billing".to_owned()),
+        priority: rng.bool().then(|| "high".to_owned()),
+        confidence: rng.bool().then(|| f64::from(rng.u32(..1_000)) / 1_000.0),
+        request_id: RequestId::from_client(format!("req-{seed}").as_bytes()).expect("id"),
+        policy_version: Arc::from("0123456789ab"),
+        calls: if outcome == Outcome::RateLimited { rng.u32(1..500) } else { 1 },
+    }
+}
+
+/// A log in `dir` with the embedded store, and its metrics.
+pub(super) fn open(dir: &std::path::Path) -> (AiLog, Arc<Metrics>) {
+    let metrics = Metrics::new();
+    let log = AiLog::open(Options::new(dir, 0), StoreKind::Embedded, metrics.clone()).expect("log");
+    (log, metrics)
+}
+
+/// The value of `tollgate_log_rows_total`.
+pub(super) fn count(metrics: &Metrics, result: &str) -> u64 {
+    metrics.log_rows.with_label_values(&[result]).get()
+}
+
+/// The row by column names, from its encoded form.
+pub(super) fn as_json(row: &Row) -> serde_json::Map<String, serde_json::Value> {
+    let mut out = Vec::new();
+    columns::encode(row, &mut out);
+    dead_letter::as_json(&out).expect("a row")
+}
+
+/// Whether a reader of a store that holds `rows` says what they say.
+pub(super) fn check_report(reader: &Reader, rows: &[Row]) {
+    for by in [&[][..], &[Dim::Day], &[Dim::Org, Dim::Model], &Dim::ALL] {
+        let lines = reader.summary(0, i64::MAX, by).expect("summary");
+        assert!(!lines.is_empty());
+        let sum = |of: &dyn Fn(&Summary) -> u64| lines.iter().map(of).sum::<u64>();
+        let all = |of: &dyn Fn(&Row) -> u64| rows.iter().map(of).sum::<u64>();
+        assert_eq!(sum(&|s| s.calls), all(&|r| u64::from(r.calls)));
+        assert_eq!(sum(&|s| s.input_tokens), all(&|r| r.usage.input));
+        assert_eq!(sum(&|s| s.cached_tokens), all(&|r| r.usage.cached));
+        assert_eq!(sum(&|s| s.output_tokens), all(&|r| r.usage.output));
+        assert_eq!(sum(&|s| s.cost_nano_usd as u64), all(&|r| r.cost_nano_usd.unwrap_or(0) as u64));
+        assert_eq!(sum(&|s| s.attachments_dropped), all(&|r| u64::from(r.attachments_dropped)));
+        assert_eq!(
+            sum(&|s| s.redactions),
+            all(&|r| u64::from(r.redacted_emails + r.redacted_phones + r.redacted_other))
+        );
+        assert!(lines.iter().all(|s| s.key.len() == by.len() && s.p50_ms <= s.p95_ms && s.p95_ms <= s.p99_ms));
+        assert!(lines.is_sorted_by(|a, b| a.key < b.key), "in the order of the keys");
+    }
+    let mut latencies: Vec<u64> = rows.iter().map(|r| u64::from(r.latency_ms)).collect();
+    latencies.sort_unstable();
+    let line = &reader.summary(0, i64::MAX, &[]).expect("summary")[0];
+    let percentile = |p: usize| latencies[(p * latencies.len()).div_ceil(100) - 1];
+    assert_eq!((line.p50_ms, line.p95_ms, line.p99_ms), (percentile(50), percentile(95), percentile(99)));
+
+    let mut newest: Vec<&Row> = rows.iter().collect();
+    newest.sort_by_key(|r| std::cmp::Reverse((r.created_at_ms, r.id)));
+    let logs = reader.logs(&Filter::default(), 50).expect("logs");
+    let expected: Vec<_> = newest.iter().take(50).map(|r| as_json(r)).collect();
+    assert_eq!(logs, expected);
+    assert!(logs[0].keys().eq(expected[0].keys()));
+
+    let mut filter =
+        Filter { from_ms: Some(newest[300].created_at_ms), to_ms: Some(newest[10].created_at_ms), ..Filter::default() };
+    assert!(
+        filter.and("org_id", "acme")
+            && filter.and("status", &newest[100].status.to_string())
+            && !filter.and("calls; --", "")
+    );
+    let range = newest[300].created_at_ms..newest[10].created_at_ms;
+    let expected: Vec<_> = newest
+        .iter()
+        .filter(|r| range.contains(&r.created_at_ms) && r.org_id.as_str() == "acme" && r.status == newest[100].status)
+        .map(|r| as_json(r))
+        .collect();
+    assert_eq!(reader.logs(&filter, 50).expect("logs"), expected);
+}

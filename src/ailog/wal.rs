@@ -1,0 +1,352 @@
+//! The write-ahead log: rows on disk before the client sees the end of its answer.
+//!
+//! Stage 9 of the walk. Append-only segment files in `data_dir/wal`, read and removed by the shipper (see `tail`).
+//!
+//! A segment is a head (magic, id, time, CRC) and records. A record is a marker, the length of its body, a CRC-32C over
+//! length and body, and the body: schema version and one row (see `columns`).
+//!
+//! Promises: when [`Wal::append`] returns well, the record is in the page cache, so it survives the end of the process
+//! however it ends. A failed write leaves no trace that a reader could take for a record. A segment that was found at
+//! start is only read, never written to again. Does not: wait for the disk (a power cut may lose the last seconds).
+//!
+//! # Bounds
+//! A record, a segment, and all segments together have a most (`bounds.rs`). At the last the newest row is refused and
+//! counted as lost; traffic goes on.
+
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use uuid::Uuid;
+
+use super::columns::SCHEMA_VERSION;
+use super::row::Row;
+use crate::bounds;
+
+pub(super) const MAGIC: &[u8; 8] = b"TOLLWAL1";
+/// Magic, segment id, milliseconds since 1970, CRC-32C of these.
+pub(super) const SEGMENT_HEAD_BYTES: usize = 8 + 16 + 8 + 4;
+/// Begins every record; makes it possible to find the next one behind damage.
+pub(super) const MARKER: &[u8; 4] = b"\xf5TGR";
+/// Marker, length of the body, CRC-32C.
+pub(super) const RECORD_HEAD_BYTES: usize = 4 + 4 + 4;
+
+/// The file operations that can fail on a full or broken disk; tests put a failing one here.
+pub(super) trait Disk: Send + Sync {
+    /// Creates a file that must not be there yet, for reading and writing.
+    fn create(&self, path: &Path) -> io::Result<File>;
+    /// Writes all of `bytes` at `offset`.
+    fn write_all_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()>;
+}
+
+/// The file system as it is.
+pub(super) struct FileSystem;
+
+impl Disk for FileSystem {
+    fn create(&self, path: &Path) -> io::Result<File> {
+        File::options().read(true).write(true).create_new(true).open(path)
+    }
+
+    fn write_all_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+        file.write_all_at(bytes, offset)
+    }
+}
+
+/// How large the log may grow.
+#[derive(Clone, Copy, Debug)]
+pub struct WalLimits {
+    /// One segment, in bytes.
+    pub segment_bytes_max: u64,
+    /// Everything not yet stored, in bytes.
+    pub total_bytes_max: u64,
+}
+
+impl Default for WalLimits {
+    fn default() -> WalLimits {
+        WalLimits { segment_bytes_max: bounds::WAL_SEGMENT_BYTES_MAX, total_bytes_max: bounds::WAL_BYTES_MAX }
+    }
+}
+
+/// Why a record was not written.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AppendError {
+    #[error("the write-ahead log has reached its bound")]
+    Full,
+    #[error("the write-ahead log cannot be written")]
+    Io(#[source] io::Error),
+}
+
+/// One segment file.
+#[derive(Debug)]
+pub(super) struct Segment {
+    pub(super) id: Uuid,
+    pub(super) path: PathBuf,
+    /// Everything before this offset is written and will not change.
+    committed: AtomicU64,
+    /// Nothing will be added.
+    sealed: AtomicBool,
+}
+
+impl Segment {
+    /// Where the written part ends, and whether that is final.
+    pub(super) fn extent(&self) -> (u64, bool) {
+        // In this order: a segment seen as sealed has its last record committed.
+        let sealed = self.sealed.load(Ordering::Acquire);
+        (self.committed.load(Ordering::Acquire), sealed)
+    }
+}
+
+struct Active {
+    file: File,
+    segment: Arc<Segment>,
+}
+
+struct Writer {
+    active: Option<Active>,
+    next_number: u64,
+}
+
+/// What was found at start.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Found {
+    /// Segments with records.
+    pub(super) segments: usize,
+    /// Files that are no segments of this version; put aside under another name.
+    pub(super) quarantined: usize,
+}
+
+/// The writing side.
+pub(super) struct Wal {
+    dir: PathBuf,
+    limits: WalLimits,
+    disk: Box<dyn Disk>,
+    writer: Mutex<Writer>,
+    /// Oldest first. The reader takes them off at the front.
+    segments: Mutex<VecDeque<Arc<Segment>>>,
+    /// Bytes of records written, counted from what was found at start.
+    written: AtomicU64,
+    /// Bytes of records that the reader is done with.
+    taken: AtomicU64,
+}
+
+/// A poisoned lock only says that a thread panicked; the state behind ours is whole after every statement.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Wal {
+    /// Opens the folder and takes stock of the segments that an earlier process left.
+    ///
+    /// # Errors
+    /// The folder cannot be made or read.
+    pub(super) fn open(dir: &Path, limits: WalLimits, disk: Box<dyn Disk>) -> io::Result<(Wal, Found)> {
+        fs::create_dir_all(dir)?;
+        let mut numbered = Vec::new();
+        for entry in fs::read_dir(dir)? {
+            let path = entry?.path();
+            if let Some(number) = number_of(&path) {
+                numbered.push((number, path));
+            }
+        }
+        numbered.sort();
+        let next_number = numbered.last().map_or(1, |(n, _)| n + 1);
+        let (mut segments, mut found, mut bytes) = (VecDeque::new(), Found::default(), 0);
+        for (_, path) in numbered {
+            match recognise(&path)? {
+                Recognised::Segment(segment) => {
+                    bytes += segment.extent().0 - SEGMENT_HEAD_BYTES as u64;
+                    found.segments += 1;
+                    segments.push_back(Arc::new(segment));
+                }
+                // The process ended while it began the segment: there is no record in it.
+                Recognised::Begun => fs::remove_file(&path)?,
+                Recognised::Foreign => {
+                    found.quarantined += 1;
+                    fs::rename(&path, path.with_extension("quarantined"))?;
+                }
+            }
+        }
+        let wal = Wal {
+            dir: dir.to_owned(),
+            limits,
+            disk,
+            writer: Mutex::new(Writer { active: None, next_number }),
+            segments: Mutex::new(segments),
+            written: AtomicU64::new(bytes),
+            taken: AtomicU64::new(0),
+        };
+        Ok((wal, found))
+    }
+
+    /// Writes one record (see [`record`]).
+    ///
+    /// # Errors
+    /// The log is at its bound, or the disk does not take the record. Nothing of it is left.
+    pub(super) fn append(&self, record: &[u8]) -> Result<(), AppendError> {
+        let length = record.len() as u64;
+        if self.bytes() + length > self.limits.total_bytes_max {
+            return Err(AppendError::Full);
+        }
+        let mut writer = lock(&self.writer);
+        if let Some(active) = &writer.active
+            && active.segment.extent().0 + length > self.limits.segment_bytes_max
+        {
+            writer.seal();
+        }
+        if writer.active.is_none() {
+            writer.active = Some(self.begin_segment(writer.next_number).map_err(AppendError::Io)?);
+            writer.next_number += 1;
+        }
+        let Some(active) = &writer.active else { return Err(AppendError::Full) };
+        let (end, _) = active.segment.extent();
+        if let Err(error) = self.disk.write_all_at(&active.file, record, end) {
+            // A part of the record may be there. The next one is written over it; so that a longer rest is not left
+            // behind that one, it is cut off, and where even that fails the segment is given up.
+            if active.file.set_len(end).is_err() {
+                writer.seal();
+            }
+            return Err(AppendError::Io(error));
+        }
+        active.segment.committed.store(end + length, Ordering::Release);
+        self.written.fetch_add(length, Ordering::Release);
+        Ok(())
+    }
+
+    /// Makes everything that was appended survive a power cut, too.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        let file = match &lock(&self.writer).active {
+            Some(active) => active.file.try_clone()?,
+            None => return Ok(()),
+        };
+        file.sync_data()
+    }
+
+    /// Bytes that the reader has not taken off yet.
+    pub(super) fn bytes(&self) -> u64 {
+        self.written().saturating_sub(self.taken.load(Ordering::Acquire))
+    }
+
+    /// Bytes written so far, as a mark to wait for with [`Wal::is_taken`].
+    pub(super) fn written(&self) -> u64 {
+        self.written.load(Ordering::Acquire)
+    }
+
+    /// Whether the reader is done with everything up to `mark`.
+    pub(super) fn is_taken(&self, mark: u64) -> bool {
+        self.taken.load(Ordering::Acquire) >= mark
+    }
+
+    /// The oldest segment.
+    pub(super) fn oldest(&self) -> Option<Arc<Segment>> {
+        lock(&self.segments).front().cloned()
+    }
+
+    /// Whether a segment of that id is there.
+    pub(super) fn has(&self, id: Uuid) -> bool {
+        lock(&self.segments).iter().any(|s| s.id == id)
+    }
+
+    /// The reader is done with `length` bytes of records.
+    pub(super) fn taken(&self, length: u64) {
+        self.taken.fetch_add(length, Ordering::Release);
+    }
+
+    /// Removes the oldest segment, which the reader is done with. If the file cannot be removed it stays until the next
+    /// start, and is recognised then by the position that the store has kept.
+    pub(super) fn remove_oldest(&self) {
+        let Some(segment) = lock(&self.segments).pop_front() else { return };
+        if let Err(error) = fs::remove_file(&segment.path)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, path = %segment.path.display(), "a stored log segment cannot be removed");
+        }
+    }
+
+    /// Ends the active segment, so that it can be read to its end and removed.
+    pub(super) fn seal(&self) {
+        lock(&self.writer).seal();
+    }
+
+    fn begin_segment(&self, number: u64) -> io::Result<Active> {
+        let path = self.dir.join(format!("{number:016x}.seg"));
+        let id = Uuid::now_v7();
+        let mut head = Vec::with_capacity(SEGMENT_HEAD_BYTES);
+        head.extend_from_slice(MAGIC);
+        head.extend_from_slice(id.as_bytes());
+        head.extend_from_slice(&crate::clock::wall_ms().to_le_bytes());
+        head.extend_from_slice(&crc32c::crc32c(&head).to_le_bytes());
+        let file = self.disk.create(&path)?;
+        if let Err(error) = self.disk.write_all_at(&file, &head, 0) {
+            let _ = fs::remove_file(&path);
+            return Err(error);
+        }
+        let segment = Arc::new(Segment {
+            id,
+            path,
+            committed: AtomicU64::new(SEGMENT_HEAD_BYTES as u64),
+            sealed: AtomicBool::new(false),
+        });
+        lock(&self.segments).push_back(segment.clone());
+        Ok(Active { file, segment })
+    }
+}
+
+impl Writer {
+    fn seal(&mut self) {
+        if let Some(active) = self.active.take() {
+            active.segment.sealed.store(true, Ordering::Release);
+        }
+    }
+}
+
+/// Puts the record of `row` into `out`, which is emptied first.
+pub(super) fn record(row: &Row, out: &mut Vec<u8>) {
+    out.clear();
+    out.extend_from_slice(MARKER);
+    out.extend_from_slice(&[0; 8]);
+    out.push(SCHEMA_VERSION);
+    super::columns::encode(row, out);
+    let length = ((out.len() - RECORD_HEAD_BYTES) as u32).to_le_bytes();
+    out[4..8].copy_from_slice(&length);
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&length), &out[RECORD_HEAD_BYTES..]);
+    out[8..12].copy_from_slice(&crc.to_le_bytes());
+}
+
+enum Recognised {
+    Segment(Segment),
+    Begun,
+    Foreign,
+}
+
+fn recognise(path: &Path) -> io::Result<Recognised> {
+    let file = File::open(path)?;
+    let length = file.metadata()?.len();
+    let mut head = [0; SEGMENT_HEAD_BYTES];
+    let present = (length as usize).min(SEGMENT_HEAD_BYTES);
+    file.read_exact_at(&mut head[..present], 0)?;
+    if length <= SEGMENT_HEAD_BYTES as u64 && (head[..present.min(8)] == MAGIC[..present.min(8)] || head == [0; 36]) {
+        return Ok(Recognised::Begun);
+    }
+    let (covered, crc) = head.split_at(SEGMENT_HEAD_BYTES - 4);
+    if &head[..8] != MAGIC || crc32c::crc32c(covered).to_le_bytes() != crc {
+        return Ok(Recognised::Foreign);
+    }
+    let mut id = [0; 16];
+    id.copy_from_slice(&head[8..24]);
+    Ok(Recognised::Segment(Segment {
+        id: Uuid::from_bytes(id),
+        path: path.to_owned(),
+        committed: AtomicU64::new(length),
+        sealed: AtomicBool::new(true),
+    }))
+}
+
+/// The number in a segment's file name, which orders the segments.
+fn number_of(path: &Path) -> Option<u64> {
+    let name = path.file_name()?.to_str()?.strip_suffix(".seg")?;
+    (name.len() == 16).then(|| u64::from_str_radix(name, 16).ok()).flatten()
+}
