@@ -113,5 +113,14 @@ pub const BATCH_BYTES_MAX: usize = 16 << 20;
 /// One configuration file, in bytes. A larger one is refused.
 pub const CONFIG_FILE_BYTES_MAX: u64 = 4 << 20;
 
+// ---- the simulated provider ------------------------------------------------------------------------------------
+
+/// A body sent to the simulated provider. Above it: 413.
+pub const MOCK_BODY_BYTES_MAX: usize = 128 << 20;
+/// Words of one simulated answer; more are not made.
+pub const MOCK_CHUNKS_MAX: usize = 100_000;
+/// Fault markers that are counted. At the bound all counts begin again.
+pub const MOCK_MARKERS_MAX: usize = 4_096;
+
 const _: () = assert!(GATHER_BYTES_MAX <= ROUTE_WAIT_BYTES_MAX);
 const _: () = assert!(WAL_RECORD_BYTES_MAX as u64 * 8 <= WAL_SEGMENT_BYTES_MAX);

@@ -30,3 +30,4 @@ mod admin;
 mod app;
 pub mod cli;
 mod config;
+mod mock;

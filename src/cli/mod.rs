@@ -9,6 +9,7 @@ pub mod healthcheck;
 mod print;
 pub mod schema;
 pub mod token;
+pub mod mock;
 
 use std::process::ExitCode;
 

@@ -1,0 +1,169 @@
+//! From a request to an answer: which endpoint, and what it says when it refuses.
+
+use bytes::Bytes;
+use hyper::Method;
+use serde_json::{Value, json};
+
+use super::fault::{self, Script};
+use super::{chat, extras, intent, json, messages, responses};
+
+/// What goes back to the caller.
+pub(super) enum Answer {
+    /// Status and body at once.
+    Whole { status: u16, content_type: &'static str, headers: Vec<(&'static str, String)>, body: Bytes },
+    /// Server-sent events, each complete with its empty line.
+    Events(Vec<Bytes>),
+}
+
+impl Answer {
+    /// 200 with JSON.
+    pub(super) fn ok(body: &Value) -> Answer {
+        let body = body.to_string().into();
+        Answer::Whole { status: 200, content_type: "application/json", headers: vec![], body }
+    }
+}
+
+/// An unnamed event: OpenAI's form.
+pub(super) fn event(data: &Value) -> Bytes {
+    format!("data: {data}\n\n").into()
+}
+
+/// A named event: the form of `responses` and of Anthropic.
+pub(super) fn named_event(name: &str, data: &Value) -> Bytes {
+    format!("event: {name}\ndata: {data}\n\n").into()
+}
+
+/// An error of the provider.
+#[derive(Debug)]
+pub(super) struct ApiError {
+    pub(super) status: u16,
+    pub(super) retry_after: Option<String>,
+    pub(super) should_retry: Option<bool>,
+    kind: &'static str,
+    message: String,
+    param: Option<&'static str>,
+    code: Option<String>,
+}
+
+impl ApiError {
+    /// 400: what the provider does not understand.
+    pub(super) fn invalid(message: &str, param: Option<&'static str>) -> ApiError {
+        let mut error = ApiError::of_status(400, &Script::default());
+        message.clone_into(&mut error.message);
+        error.param = param;
+        error
+    }
+
+    /// 413: longer than the simulated provider takes.
+    pub(super) fn too_large() -> ApiError {
+        ApiError::of_status(413, &Script::default())
+    }
+
+    fn not_found(method: &Method, path: &str) -> ApiError {
+        let mut error = ApiError::of_status(404, &Script::default());
+        error.message = format!("Invalid URL ({method} {path})");
+        error
+    }
+
+    /// What a provider says with this status.
+    pub(super) fn of_status(status: u16, script: &Script) -> ApiError {
+        let (kind, message, code) = match status {
+            401 => ("invalid_request_error", "Incorrect API key provided: sk-si******ated.", Some("invalid_api_key")),
+            403 => ("permission_error", "You are not allowed to use this.", None),
+            404 => ("invalid_request_error", "The model does not exist or you do not have access to it.", None),
+            413 => ("invalid_request_error", "The request is too large.", None),
+            429 => ("requests", "Rate limit reached. Please try again later.", Some("rate_limit_exceeded")),
+            400..=499 => ("invalid_request_error", "The request is not valid.", None),
+            503 => ("service_unavailable_error", "The server is overloaded.", Some("server_is_overloaded")),
+            _ => ("server_error", "The server had an error while processing your request.", None),
+        };
+        ApiError {
+            status,
+            retry_after: script.retry_after.clone(),
+            should_retry: script.should_retry,
+            kind,
+            message: message.to_owned(),
+            param: None,
+            code: script.code.clone().or_else(|| code.map(str::to_owned)),
+        }
+    }
+
+    /// OpenAI's error object.
+    pub(super) fn openai_body(&self) -> Value {
+        json!({"error": {"message": self.message, "type": self.kind, "param": self.param, "code": self.code}})
+    }
+
+    /// Anthropic's error object.
+    pub(super) fn anthropic_body(&self) -> Value {
+        let kind = match self.status {
+            401 => "authentication_error",
+            403 => "permission_error",
+            404 => "not_found_error",
+            413 => "request_too_large",
+            429 => "rate_limit_error",
+            529 => "overloaded_error",
+            400..=499 => "invalid_request_error",
+            _ => "api_error",
+        };
+        json!({"type": "error", "error": {"type": kind, "message": self.message}, "request_id": "req_mock"})
+    }
+}
+
+/// One request, read.
+pub(super) struct Call<'a> {
+    method: &'a Method,
+    path: &'a str,
+    body: Option<Value>,
+    /// Counted from 1; ids are made of it, so that a run can be repeated.
+    number: u64,
+}
+
+impl<'a> Call<'a> {
+    /// Reads a request; a body that is no JSON is told later, by [`Call::answer`].
+    pub(super) fn new(method: &'a Method, path: &'a str, body: &[u8], number: u64) -> Call<'a> {
+        Call { method, path: path.strip_prefix("/v1").unwrap_or(path), body: json::parse(body), number }
+    }
+
+    /// Whether the caller speaks Anthropic's API.
+    pub(super) fn is_anthropic(&self) -> bool {
+        self.path.starts_with("/messages")
+    }
+
+    /// The markers of all its texts, in order.
+    pub(super) fn markers(&self) -> Vec<String> {
+        let mut found = vec![];
+        if let Some(body) = &self.body {
+            json::each_string(body, &mut |text| match intent::ticket(text) {
+                // A ticket is JSON inside a string: its markers are read without the second layer of escapes.
+                Some(ticket) => found.extend(fault::markers(&ticket.text()).map(str::to_owned)),
+                None => found.extend(fault::markers(text).map(str::to_owned)),
+            });
+        }
+        found
+    }
+
+    /// The answer to it.
+    ///
+    /// # Errors
+    /// What the provider would refuse.
+    pub(super) fn answer(&self, script: &Script) -> Result<Answer, ApiError> {
+        if *self.method == Method::GET {
+            return extras::get(self.path).ok_or_else(|| ApiError::not_found(self.method, self.path));
+        }
+        let endpoint = match (self.method.as_str(), self.path) {
+            ("POST", "/chat/completions") => chat::chat,
+            ("POST", "/completions") => chat::completions,
+            ("POST", "/responses") => responses::responses,
+            ("POST", "/messages") => messages::messages,
+            ("POST", "/messages/count_tokens") => messages::count_tokens,
+            ("POST", "/embeddings") => extras::embeddings,
+            ("POST", "/moderations") => extras::moderations,
+            ("POST", "/images/generations") => extras::images,
+            ("POST", "/audio/speech") => extras::speech,
+            _ => return Err(ApiError::not_found(self.method, self.path)),
+        };
+        let body = self.body.as_ref().filter(|body| body.is_object());
+        let body = body.ok_or_else(|| ApiError::invalid("We could not parse the JSON body of your request.", None))?;
+        endpoint(body, script, self.number)
+    }
+}

@@ -1,0 +1,247 @@
+//! The simulated provider: speaks the OpenAI and Anthropic APIs, so that demos and tests need no key and no network.
+//!
+//! Around the walk: a program of its own (`tollgate mock`) that stands where a provider would. Promises: answers are
+//! deterministic, usage is counted (a token is four bytes), streams have the events and endings of the real thing, and
+//! faults are played on request, by flags for every call or by a marker in a message's text for one call
+//! (`[[mock:status=503,times=2]]`, see [`fault`]). Does not: understand anything, keep anything, or check keys.
+//!
+//! Sources: the OpenAI API reference and the Anthropic API reference, as read in November 2026.
+
+mod answer;
+mod body;
+mod chat;
+mod extras;
+mod fault;
+mod intent;
+mod json;
+mod messages;
+mod responses;
+mod think;
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::bounds::{CONNECTIONS_MAX, MOCK_BODY_BYTES_MAX};
+use answer::{Answer, ApiError, Call};
+use body::{End, Play};
+use fault::{Plays, Script};
+
+/// What every call gets, unless its own marker says otherwise.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Port 0: any free port.
+    pub listen: SocketAddr,
+    /// Every n-th call fails with `status`; 0: none.
+    pub fail_every: u64,
+    /// The status of such a failure.
+    pub status: u16,
+    /// Waiting time before an answer begins.
+    pub latency: Duration,
+    /// Waiting time between two events of a stream.
+    pub chunk_delay: Duration,
+    /// Words of an answer; without it the answer is as long as it is.
+    pub chunks: Option<usize>,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            fail_every: 0,
+            status: 503,
+            latency: Duration::ZERO,
+            chunk_delay: Duration::ZERO,
+            chunks: None,
+        }
+    }
+}
+
+/// A running simulated provider. It stops when this is dropped.
+pub struct Handle {
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    shared: Arc<Shared>,
+}
+
+impl Handle {
+    /// Calls that have arrived so far.
+    pub fn calls(&self) -> u64 {
+        self.shared.calls.load(Ordering::Relaxed)
+    }
+
+    /// Stops and waits until every connection is closed.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.tasks.wait().await;
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+struct Shared {
+    options: Options,
+    calls: AtomicU64,
+    plays: Plays,
+}
+
+/// Starts a simulated provider on the current runtime; says where it listens.
+///
+/// # Errors
+/// If the address cannot be bound.
+pub async fn start(options: Options) -> io::Result<(SocketAddr, Handle)> {
+    let listener = TcpListener::bind(options.listen).await?;
+    let address = listener.local_addr()?;
+    let shared = Arc::new(Shared { options, calls: AtomicU64::new(0), plays: Plays::default() });
+    let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+    tasks.spawn(accept(listener, Arc::clone(&shared), stop.clone(), tasks.clone()));
+    tasks.close();
+    Ok((address, Handle { stop, tasks, shared }))
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>, stop: CancellationToken, tasks: TaskTracker) {
+    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let accepted = async {
+            let permit = Arc::clone(&permits).acquire_owned().await;
+            (permit, listener.accept().await)
+        };
+        let (permit, connection) = tokio::select! {
+            () = stop.cancelled() => return,
+            accepted = accepted => accepted,
+        };
+        // A connection that was gone before it was accepted, or no file descriptor left: the next try may do better.
+        let Ok((connection, _)) = connection else {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            continue;
+        };
+        let (shared, stop) = (Arc::clone(&shared), stop.clone());
+        tasks.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = serve(connection, shared) => {}
+            }
+            drop(permit);
+        });
+    }
+}
+
+async fn serve(connection: TcpStream, shared: Arc<Shared>) {
+    // Without it small events wait for the peer's acknowledgement; an error means that the peer is gone.
+    let _ = connection.set_nodelay(true);
+    let service = service_fn(move |request| {
+        let shared = Arc::clone(&shared);
+        async move { call(&shared, request).await }
+    });
+    // An error here is a peer that left, or a reset that a marker asked for.
+    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(connection), service).await;
+}
+
+/// The connection is closed without an answer: what a marker asked for.
+#[derive(Debug, thiserror::Error)]
+#[error("reset on request")]
+struct Reset;
+
+async fn call(shared: &Shared, request: Request<Incoming>) -> Result<Response<Play>, Reset> {
+    let number = shared.calls.fetch_add(1, Ordering::Relaxed) + 1;
+    let (head, body) = request.into_parts();
+    let body = match read(body).await {
+        Ok(body) => body,
+        Err(Unread::TooLong) => return Ok(respond(error_answer(ApiError::too_large(), false), &Script::default())),
+        Err(Unread::Gone) => return Err(Reset),
+    };
+    let call = Call::new(&head.method, head.uri.path(), &body, number);
+    let mut script = Script::from_options(&shared.options);
+    let marked = call.markers().into_iter().try_for_each(|marker| shared.plays.apply(&marker, &mut script));
+    if let Err(problem) = marked {
+        return Ok(respond(error_answer(ApiError::invalid(&problem, None), call.is_anthropic()), &Script::default()));
+    }
+    let every = shared.options.fail_every;
+    if every > 0 && number.is_multiple_of(every) && script.status.is_none() {
+        script.status = Some(shared.options.status);
+    }
+    tokio::time::sleep(script.delay).await;
+    if script.reset {
+        return Err(Reset);
+    }
+    let answer = match script.status {
+        Some(status) => error_answer(ApiError::of_status(status, &script), call.is_anthropic()),
+        None => call.answer(&script).unwrap_or_else(|error| error_answer(error, call.is_anthropic())),
+    };
+    if script.stall && matches!(answer, Answer::Whole { .. }) {
+        // Dropped with the connection.
+        std::future::pending::<Infallible>().await;
+    }
+    Ok(respond(answer, &script))
+}
+
+fn error_answer(error: ApiError, anthropic: bool) -> Answer {
+    let body = if anthropic { error.anthropic_body() } else { error.openai_body() };
+    let mut headers = vec![];
+    headers.extend(error.retry_after.map(|seconds| ("retry-after", seconds)));
+    headers.extend(error.should_retry.map(|yes| ("x-should-retry", yes.to_string())));
+    Answer::Whole { status: error.status, content_type: "application/json", headers, body: body.to_string().into() }
+}
+
+fn respond(answer: Answer, script: &Script) -> Response<Play> {
+    let end = match (script.cut, script.stall) {
+        (true, _) => End::Cut,
+        (false, true) => End::Stall,
+        (false, false) => End::Whole,
+    };
+    let (status, content_type, headers, play) = match answer {
+        Answer::Whole { status, content_type, headers, body } => {
+            (status, content_type, headers, Play::whole(body, end))
+        }
+        Answer::Events(events) => {
+            (200, "text/event-stream; charset=utf-8", vec![], Play::events(events, script.chunk_delay, end))
+        }
+    };
+    let mut response = Response::new(play);
+    *response.status_mut() = hyper::StatusCode::from_u16(status).unwrap_or(hyper::StatusCode::SERVICE_UNAVAILABLE);
+    let fixed = [("content-type", content_type.to_owned()), ("openai-version", "2020-10-01".to_owned())];
+    for (name, value) in fixed.into_iter().chain(headers) {
+        if let Ok(value) = value.parse() {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+}
+
+enum Unread {
+    TooLong,
+    Gone,
+}
+
+async fn read(mut body: Incoming) -> Result<Bytes, Unread> {
+    let mut read = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| Unread::Gone)?.into_data() else { continue };
+        if read.len() + data.len() > MOCK_BODY_BYTES_MAX {
+            return Err(Unread::TooLong);
+        }
+        read.extend_from_slice(&data);
+    }
+    Ok(read.freeze())
+}
+
+#[cfg(test)]
+mod tests;
