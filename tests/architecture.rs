@@ -1,0 +1,387 @@
+//! Which room may import which: one crate has no walls of its own, so this test is the wall.
+//!
+//! Reads `src/**/*.rs` as text: comments, strings and `#[cfg(test)]` modules are taken out, what remains is searched for
+//! `crate::` and `super::` paths (groups in braces are expanded) and for names that pure files must not know. A new
+//! folder under `src/` fails until it has a line in the table. Does not: see through macros.
+
+use std::fs;
+use std::path::Path;
+
+/// Everyone may import these.
+const LEAVES: &[&str] = &["bounds", "clock", "code", "ids", "metrics", "usage"];
+
+/// What a file may do besides computing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum May {
+    /// No I/O, no clock, no tasks.
+    Nothing,
+    /// Tasks and waiting, but no sockets and no files.
+    Wait,
+    /// Its own sockets, files and tasks.
+    Io,
+}
+
+use May::{Io, Nothing, Wait};
+
+/// Room (or file of a room), what it may do, and what it may import besides the leaves and its own folder. The longest
+/// name that fits a file counts; a pure file of another room (`limit/bucket`) has a line of its own so that it can be
+/// imported without its room. Arrows point down only: siblings of one level meet in `pipeline`.
+const ROOMS: &[(&str, May, &[&str])] = &[
+    // Level 0: leaves. They know nobody.
+    ("bounds", Nothing, &[]),
+    ("clock", Io, &[]),
+    ("code", Nothing, &[]),
+    ("ids", Nothing, &[]),
+    ("metrics", Nothing, &[]),
+    ("usage", Nothing, &[]),
+    // Level 1: pure.
+    ("redact", Nothing, &[]),
+    ("sse", Nothing, &[]),
+    ("provider", Nothing, &["sse"]),
+    ("cost", Nothing, &[]),
+    ("intent/prompt", Nothing, &["redact"]),
+    ("intent/parse", Nothing, &[]),
+    ("limit/bucket", Nothing, &[]),
+    ("route", Nothing, &["provider", "config/policy"]),
+    ("upstream/retry", Nothing, &["provider", "upstream/backoff", "upstream/budget"]),
+    ("upstream/backoff", Nothing, &["upstream/retry"]),
+    ("upstream/budget", Nothing, &[]),
+    ("upstream/breaker", Nothing, &[]),
+    // Level 2: data, with the option types of level 1.
+    ("config", Io, &["redact", "cost", "provider", "limit/bucket", "route", "upstream/retry", "upstream/breaker"]),
+    (
+        "config/policy",
+        Nothing,
+        &["redact", "cost", "provider", "limit/bucket", "route", "upstream/retry", "upstream/breaker"],
+    ),
+    // Level 3: rooms with I/O of their own. Never a sibling.
+    ("auth", Io, &["config"]),
+    ("limit", Io, &["config"]),
+    ("upstream", Io, &["config", "provider", "redact", "route"]),
+    ("ailog", Io, &["config", "cost", "redact"]),
+    // Level 4: the walk. It waits and spawns, but opens no socket.
+    (
+        "pipeline",
+        Wait,
+        &["ailog", "auth", "config", "cost", "intent", "limit", "provider", "redact", "route", "sse", "upstream"],
+    ),
+    ("intent", Wait, &["config", "cost", "provider", "redact"]),
+    // Level 5: the edges.
+    ("server", Io, &["pipeline", "config"]),
+    ("admin", Io, &["pipeline", "config", "ailog"]),
+    // The simulated provider stands outside the gateway and knows nothing of it.
+    ("mock", Io, &[]),
+    // Level 6: everything.
+    ("app", Io, ANYTHING),
+    ("cli", Io, ANYTHING),
+    ("main", Io, ANYTHING),
+    ("lib", Io, ANYTHING),
+];
+
+const ANYTHING: &[&str] = &["*"];
+
+/// What a file that may not do I/O must not name. A path that begins so is a breach, unless an entry of `HARMLESS` fits.
+const IO_NAMES: &[&str] = &[
+    "std::fs",
+    "std::net",
+    "std::process",
+    "std::thread",
+    "tokio::net",
+    "tokio::fs",
+    "rusqlite",
+    "clickhouse",
+    "notify",
+];
+/// What a file that may not wait must not name either.
+const WAITING_NAMES: &[&str] =
+    &["tokio", "tokio_util", "hyper", "hyper_util", "std::time::Instant", "std::time::SystemTime"];
+/// Addresses are data.
+const HARMLESS: &[&str] = &[
+    "std::net::IpAddr",
+    "std::net::Ipv4Addr",
+    "std::net::Ipv6Addr",
+    "std::net::SocketAddr",
+    "std::net::AddrParseError",
+];
+
+#[test]
+fn rooms_import_only_what_they_may() {
+    let mut breaches = vec![];
+    let mut files = vec![];
+    collect(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")), &mut files);
+    assert!(files.len() > 20, "only {} files under src/", files.len());
+    for file in files {
+        let name = file.strip_prefix(concat!(env!("CARGO_MANIFEST_DIR"), "/src")).expect("below src");
+        let name = name.to_str().expect("plain names").trim_end_matches(".rs").trim_end_matches("/mod");
+        breaches.extend(check(name, &fs::read_to_string(&file).expect("readable")));
+    }
+    assert!(breaches.is_empty(), "{} breach(es):\n{}", breaches.len(), breaches.join("\n"));
+}
+
+fn collect(folder: &Path, files: &mut Vec<std::path::PathBuf>) {
+    for entry in fs::read_dir(folder).expect("folder") {
+        let path = entry.expect("entry").path();
+        // A room's tests may import what they like.
+        let is_tests =
+            path.file_stem().is_some_and(|stem| stem == "tests" || stem.to_string_lossy().ends_with("_tests"));
+        if path.is_dir() && !is_tests {
+            collect(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") && !is_tests {
+            files.push(path);
+        }
+    }
+    files.sort();
+}
+
+/// What is wrong with a file; `name` is its path below `src/`, without `.rs` and `/mod`.
+fn check(name: &str, source: &str) -> Vec<String> {
+    let Some((room, may, imports)) = room_of(name) else {
+        return vec![format!("src/{name}: belongs to no room; give it a line in ROOMS")];
+    };
+    let code = plain(source);
+    let mut breaches = vec![];
+    for path in paths(&code) {
+        if let Some(target) = resolve(name, &path) {
+            let allowed = room_of(&target).is_none_or(|(other, ..)| {
+                let own = other == room || (other.starts_with(&format!("{}/", top(room))) && room == top(room));
+                let listed = imports.iter().any(|import| *import == "*" || *import == other || *import == top(other));
+                own || listed || LEAVES.contains(&other)
+            });
+            if !allowed || (LEAVES.contains(&room) && !target.starts_with(room) && !LEAVES.contains(&top(&target))) {
+                breaches.push(format!("src/{name}: {room} may not import {path}"));
+            }
+        }
+        let begins = |names: &[&str]| names.iter().any(|name| path == *name || path.starts_with(&format!("{name}::")));
+        let breach = match may {
+            Io => false,
+            Wait => begins(IO_NAMES),
+            Nothing => begins(IO_NAMES) || begins(WAITING_NAMES),
+        };
+        if breach && !begins(HARMLESS) {
+            breaches.push(format!("src/{name}: {room} may not use {path}"));
+        }
+    }
+    breaches
+}
+
+fn top(room: &str) -> &str {
+    room.split('/').next().unwrap_or(room)
+}
+
+/// The line of the table that a module belongs to: the longest name that it begins with.
+fn room_of(module: &str) -> Option<(&'static str, May, &'static [&'static str])> {
+    let fits = |room: &str| module == room || module.starts_with(&format!("{room}/"));
+    ROOMS.iter().copied().filter(|(room, ..)| fits(room)).max_by_key(|(room, ..)| room.len())
+}
+
+/// The module that a `crate::` or `super::` path names, with `/` between its parts; nothing for other paths.
+fn resolve(name: &str, path: &str) -> Option<String> {
+    let mut parts: Vec<&str> = path.split("::").collect();
+    let mut base: Vec<&str> = name.split('/').collect();
+    match parts.first() {
+        Some(&"crate") => base.clear(),
+        Some(&"super") => {
+            while parts.get(1) == Some(&"super") {
+                parts.remove(0);
+                base.pop();
+            }
+            base.pop();
+        }
+        _ => return None,
+    }
+    base.extend(&parts[1..]);
+    // Only names of modules count, not those of types and functions in them.
+    let modules = base.iter().take_while(|part| part.starts_with(|c: char| c.is_ascii_lowercase()));
+    Some(modules.copied().collect::<Vec<_>>().join("/"))
+}
+
+/// Every path of two names or more in `code`, groups expanded, in order.
+fn paths(code: &str) -> Vec<String> {
+    let mut found = vec![];
+    let bytes = code.as_bytes();
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    let mut at = 0;
+    while at < bytes.len() {
+        let starts = is_name(bytes[at]) && (at == 0 || !is_name(bytes[at - 1])) && !code[..at].ends_with("::");
+        if starts && code[at..].trim_start_matches(|c: char| c == '_' || c.is_ascii_alphanumeric()).starts_with("::") {
+            at += tree(&code[at..], "", &mut found);
+        } else {
+            at += 1;
+            while !code.is_char_boundary(at) {
+                at += 1;
+            }
+        }
+    }
+    found
+}
+
+/// Reads one use tree at the start of `code` into `found`, each path with `prefix`; says how many bytes it read.
+fn tree(code: &str, prefix: &str, found: &mut Vec<String>) -> usize {
+    let mut path = prefix.to_owned();
+    let mut at = 0;
+    loop {
+        let rest = &code[at..];
+        let name: String = rest.chars().take_while(|c| *c == '_' || c.is_ascii_alphanumeric()).collect();
+        at += name.len();
+        if !name.is_empty() && name != "self" {
+            path = if path.is_empty() { name } else { format!("{path}::{name}") };
+        }
+        if !code[at..].starts_with("::") {
+            break;
+        }
+        at += 2;
+        if code[at..].starts_with('{') {
+            at += 1;
+            loop {
+                at += code[at..].len() - code[at..].trim_start_matches(|c: char| c.is_whitespace() || c == ',').len();
+                if code[at..].is_empty() || code[at..].starts_with('}') {
+                    return (at + 1).min(code.len());
+                }
+                // `*`, `as name` and anything else that is no path is stepped over.
+                let read = tree(&code[at..], &path, found);
+                let other = || code[at..].chars().next().map_or(1, char::len_utf8);
+                at += if read == 0 { other() } else { read };
+            }
+        }
+    }
+    if path.contains("::") || !prefix.is_empty() {
+        found.push(path);
+    }
+    at
+}
+
+/// `source` without comments, strings, characters and `#[cfg(test)]` items with a body.
+fn plain(source: &str) -> String {
+    let mut code = String::with_capacity(source.len());
+    let mut rest = source;
+    while let Some(first) = rest.chars().next() {
+        let skip = if rest.starts_with("//") {
+            rest.find('\n').unwrap_or(rest.len())
+        } else if rest.starts_with("/*") {
+            rest.find("*/").map_or(rest.len(), |end| end + 2)
+        } else if let Some(length) = raw_string(rest) {
+            length
+        } else if first == '"' {
+            string(rest)
+        } else if first == '\'' {
+            character(rest)
+        } else {
+            0
+        };
+        if skip > 0 {
+            code.push(' ');
+            rest = &rest[skip..];
+        } else {
+            code.push(first);
+            rest = &rest[first.len_utf8()..];
+        }
+    }
+    without_tests(&code)
+}
+
+fn raw_string(text: &str) -> Option<usize> {
+    let after = text.strip_prefix("br").or_else(|| text.strip_prefix('r'))?;
+    let hashes = after.len() - after.trim_start_matches('#').len();
+    let inside = after[hashes..].strip_prefix('"')?;
+    let end = format!("\"{}", "#".repeat(hashes));
+    let opened = text.len() - inside.len();
+    Some(inside.find(&end).map_or(text.len(), |at| opened + at + end.len()))
+}
+
+fn string(text: &str) -> usize {
+    let mut escaped = false;
+    for (at, c) in text.char_indices().skip(1) {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '"' => return at + 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+/// The length of a character literal; 0 for a lifetime.
+fn character(text: &str) -> usize {
+    let mut chars = text.char_indices().skip(1);
+    match chars.next() {
+        Some((_, '\\')) => text.char_indices().skip(3).find(|(_, c)| *c == '\'').map_or(0, |(at, _)| at + 1),
+        Some(_) => chars.next().filter(|(_, c)| *c == '\'').map_or(0, |(at, _)| at + 1),
+        None => 0,
+    }
+}
+
+fn without_tests(code: &str) -> String {
+    let mut kept = String::with_capacity(code.len());
+    let mut rest = code;
+    while let Some(at) = rest.find("#[cfg(test)]") {
+        kept.push_str(&rest[..at]);
+        let item = &rest[at..];
+        let mut depth = 0_usize;
+        let mut end = item.len();
+        for (at, c) in item.char_indices() {
+            match c {
+                '{' => depth += 1,
+                '}' => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            if (c == '}' || c == ';') && depth == 0 {
+                end = at + 1;
+                break;
+            }
+        }
+        rest = &item[end..];
+    }
+    kept.push_str(rest);
+    kept
+}
+
+/// The checker itself, on made-up sources.
+#[test]
+fn the_wall_holds() {
+    let good = [
+        (
+            "redact/json",
+            "use std::time::Duration;\nuse crate::bounds::HELD;\nuse super::Rules;\nfn f(a: std::net::IpAddr) {}",
+        ),
+        ("auth", "use crate::config::policy::{AuthPolicy, JwtPolicy};\nuse tokio::net::TcpStream;"),
+        ("limit/store", "use super::bucket::Quota; use crate::{clock::{self, Nanos}, ids::OrgId};"),
+        ("limit", "mod bucket; pub use self::bucket::Quota;"),
+        (
+            "redact",
+            "// use tokio::net\nconst A: &str = \"crate::auth::B\"; const C: char = '\"'; fn f<'a>() {} /* crate::app */",
+        ),
+        ("redact", "fn a() {}\n#[cfg(test)]\nmod tests { use crate::ailog::Row; fn f() { if true { } } }\nfn b() {}"),
+        ("pipeline", "use crate::upstream::Client; use tokio::sync::Mutex;"),
+        ("cli/serve", "use crate::app::run; use super::Failure;"),
+    ];
+    for (name, source) in good {
+        assert_eq!(check(name, source), Vec::<String>::new(), "{name}: {source}");
+    }
+    let bad = [
+        ("redact/json", "use tokio::time::sleep;", "redact may not use tokio::time::sleep"),
+        ("redact", "use std::{fmt, time::{Duration, Instant}};", "redact may not use std::time::Instant"),
+        ("cost", "fn f() { let t = std::time::SystemTime::now(); }", "may not use std::time::SystemTime::now"),
+        ("sse", "use crate::{bounds, ailog::row::{Row, Outcome}};", "sse may not import crate::ailog::row::Row"),
+        ("limit/bucket", "use super::store::Map;", "limit/bucket may not import super::store::Map"),
+        ("limit/store", "use super::super::auth::Caller;", "limit may not import super::super::auth::Caller"),
+        ("auth/jwt", "fn f(x: crate::upstream::Client) {}", "auth may not import crate::upstream::Client"),
+        ("config/policy", "use crate::limit::store::Store;", "config/policy may not import crate::limit::store::Store"),
+        (
+            "config/check",
+            "use crate::upstream::client::Client;",
+            "config may not import crate::upstream::client::Client",
+        ),
+        ("pipeline/intent", "use tokio::net::TcpStream;", "pipeline may not use tokio::net::TcpStream"),
+        ("intent", "use crate::pipeline::context;", "intent may not import crate::pipeline::context"),
+        ("server", "use crate::ailog::AiLog;", "server may not import crate::ailog::AiLog"),
+        ("ids", "use crate::auth::Caller;", "ids may not import crate::auth::Caller"),
+        ("mock", "use crate::config::policy::Policy;", "mock may not import crate::config::policy::Policy"),
+        ("redact", "#[cfg(test)]\nmod tests;\nuse crate::auth::Caller;", "redact may not import crate::auth::Caller"),
+        ("helpers", "", "src/helpers: belongs to no room"),
+    ];
+    for (name, source, expected) in bad {
+        let breaches = check(name, source);
+        assert!(breaches.iter().any(|breach| breach.contains(expected)), "{name}: {source}\ngave {breaches:?}");
+    }
+}
