@@ -1,0 +1,217 @@
+//! A process that starts, is watched, is told to stop, and is killed.
+
+use std::process::Stdio;
+
+use crate::support::step;
+use crate::support::{Gateway, Provider, Setup, chat, eventually, jwt, request, tollgate};
+
+#[test]
+fn operators_see_health_metrics_and_the_log() {
+    let provider = Provider::start();
+    let gateway = Gateway::start(&provider);
+    gateway.operators("/healthz").ok();
+    gateway.operators("/readyz").ok();
+    assert_eq!(gateway.send("GET", "/healthz", &[], b"").status, 200);
+    assert_eq!(gateway.send("GET", "/readyz", &[], b"").status, 200);
+    gateway.chat("acme", "mail jane@example.com").ok();
+    gateway.rows(1);
+    let metrics = gateway.operators("/metrics");
+    let text = metrics.ok().text();
+    let expected = [
+        "tollgate_requests_total",
+        "tollgate_request_duration_seconds_bucket",
+        "tollgate_time_to_first_byte_seconds_bucket",
+        "tollgate_overhead_seconds_bucket",
+        "tollgate_upstream_attempts_total",
+        "tollgate_redactions_total",
+        "tollgate_tokens_total",
+        "tollgate_cost_usd_total",
+        "tollgate_log_rows_total",
+        "tollgate_log_spool_bytes",
+        "tollgate_log_oldest_unshipped_seconds",
+        "tollgate_config_last_reload_successful 1",
+        "tollgate_config_last_reload_success_timestamp_seconds",
+        "tollgate_build_info",
+        "process_resident_memory_bytes",
+    ];
+    for name in expected {
+        assert!(text.contains(name), "{name} is not in\n{text}");
+    }
+    assert!(gateway.metric("tollgate_requests_total") >= 1.0);
+    let logs = gateway.operators("/api/logs").ok().text().to_owned();
+    assert!(logs.contains("\"org_id\":\"acme\"") || logs.contains("\"org_id\": \"acme\""), "{logs}");
+    let summary = gateway.operators("/api/summary").ok().text().to_owned();
+    assert!(summary.contains("acme") && summary.contains("input_tokens"), "{summary}");
+    let page = gateway.operators("/");
+    assert!(page.ok().header("content-type").is_some_and(|value| value.starts_with("text/html")));
+    let config = gateway.operators("/api/config").ok().text().to_owned();
+    assert!(!config.contains("sk-gateway-own-key") && !config.contains("integration-test-secret"), "{config}");
+}
+
+#[test]
+fn a_foreign_host_is_refused_on_the_operators_side() {
+    let provider = Provider::start();
+    let gateway = Gateway::start(&provider);
+    let ask = |host: &str| {
+        let bytes = format!("GET /api/config HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        crate::support::Connection::open(gateway.operators).send(bytes.as_bytes()).reply().status
+    };
+    assert_eq!(ask(&gateway.operators.to_string()), 200);
+    assert_eq!(ask(&format!("localhost:{}", gateway.operators.port())), 200);
+    let foreign = ask("evil.example");
+    assert!((400..500).contains(&foreign), "{foreign}");
+}
+
+#[test]
+fn a_second_process_on_the_same_folder_says_so() {
+    let provider = Provider::start();
+    let gateway = Gateway::start(&provider);
+    let second = tollgate().args(["serve", "--config"]).arg(gateway.folder()).stdin(Stdio::null()).output().unwrap();
+    assert_eq!(second.status.code(), Some(1), "{second:?}");
+    let told = String::from_utf8_lossy(&second.stderr).into_owned() + &String::from_utf8_lossy(&second.stdout);
+    assert!(told.contains(&gateway.folder().join("data").display().to_string()), "{told}");
+    gateway.chat("acme", "hi").ok();
+}
+
+#[test]
+fn sigterm_lets_running_calls_end() {
+    let provider = Provider::start();
+    let mut gateway = Gateway::start(&provider);
+    let events = step::chat_events(&["first ", "last "], true);
+    let (gate, go) = step::gate();
+    let mut script = step::sse_open(&events[..2]);
+    script.push(gate);
+    script.extend(step::sse_rest(&events[2..]));
+    provider.script([script]);
+    let bearer = format!("Bearer {}", jwt("acme"));
+    let mut body = chat("hi");
+    body["stream"] = serde_json::json!(true);
+    let mut connection = gateway.connect();
+    connection.send(&request(
+        "POST",
+        "/v1/chat/completions",
+        &[("authorization", &bearer)],
+        body.to_string().as_bytes(),
+    ));
+    let mut head = connection.head().unwrap();
+    connection.chunks_until("first ");
+    gateway.signal("TERM");
+    // Not ready any more, and new connections are refused, while the old stream goes on.
+    eventually("the listener closed", || std::net::TcpStream::connect(gateway.apps).is_err().then_some(()));
+    go.send(()).unwrap();
+    connection.body(&mut head);
+    assert!(head.complete && head.text().ends_with("[DONE]\n\n"), "{}", head.text());
+    let status = gateway.wait();
+    assert!(status.success(), "{status}");
+    let row = gateway.only_row();
+    assert_eq!(row["outcome"], "ok", "{row:?}");
+}
+
+#[test]
+fn sigterm_does_not_wait_for_ever() {
+    let provider = Provider::start();
+    let mut gateway = Setup::new(&provider).setting("shutdown_grace", "500ms").start();
+    let mut script = step::sse_open(&step::chat_events(&["first "], true)[..2]);
+    script.push(step::Act::Hold);
+    provider.script([script]);
+    let bearer = format!("Bearer {}", jwt("acme"));
+    let mut connection = gateway.connect();
+    let body = r#"{"model":"m","stream":true,"messages":[{"role":"user","content":"x"}]}"#;
+    connection.send(&request("POST", "/v1/chat/completions", &[("authorization", &bearer)], body.as_bytes()));
+    connection.head().unwrap();
+    connection.chunks_until("first ");
+    let rows = gateway.stop();
+    assert_eq!(rows.len(), 1, "{rows:?}");
+}
+
+#[test]
+fn kill_9_loses_no_row_and_doubles_none() {
+    let provider = Provider::start();
+    let mut gateway = Gateway::start(&provider);
+    let mut answered = 0;
+    for round in 0..3 {
+        for _ in 0..40 {
+            gateway.chat("acme", &format!("round {round}")).ok();
+            answered += 1;
+        }
+        gateway = gateway.kill_and_restart();
+        gateway.chat("acme", "after the restart").ok();
+        answered += 1;
+    }
+    let rows = gateway.stop();
+    assert_eq!(rows.len(), answered);
+    let ids: std::collections::HashSet<String> = rows.iter().map(|row| row["id"].to_string()).collect();
+    assert_eq!(ids.len(), answered);
+}
+
+#[test]
+fn the_daily_summary_adds_up() {
+    let provider = Provider::start();
+    let mut gateway = Gateway::start(&provider);
+    for n in 0..10 {
+        if n % 5 == 0 {
+            provider.script((0..3).map(|_| step::error(503, "x")));
+        }
+        gateway.chat(if n < 6 { "acme" } else { "other" }, "hi");
+    }
+    gateway.stop();
+    let database = rusqlite::Connection::open(gateway.database()).unwrap();
+    let rows = crate::support::gateway::query(&database, "SELECT * FROM daily_summary ORDER BY org_id").unwrap();
+    let column = |org: &str, column: &str| -> f64 {
+        rows.iter()
+            .filter(|row| row["org_id"] == org)
+            .map(|row| row[column].as_f64().or_else(|| row[column].as_str()?.parse().ok()).unwrap_or(0.0))
+            .sum()
+    };
+    let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-9, "{a} {b} {rows:?}");
+    close(column("acme", "calls"), 6.0);
+    close(column("acme", "errors"), 2.0);
+    close(column("other", "calls"), 4.0);
+    close(column("acme", "input_tokens"), 44.0);
+    close(column("other", "output_tokens"), 28.0);
+    close(column("other", "cost_usd"), 4.0 * 5.55e-6);
+    let names = [
+        "day",
+        "org_id",
+        "provider",
+        "model",
+        "route",
+        "calls",
+        "errors",
+        "error_rate",
+        "rate_limited",
+        "input_tokens",
+        "output_tokens",
+        "cost_usd",
+        "p50_ms",
+        "p95_ms",
+        "p99_ms",
+    ];
+    for name in names {
+        assert!(rows[0].contains_key(name), "{name} is not in {:?}", rows[0]);
+    }
+}
+
+#[test]
+fn commands_say_what_they_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| {
+        tollgate().args(arguments).current_dir(folder.path()).stdin(Stdio::null()).output().unwrap()
+    };
+    assert_eq!(run(&["--no-such-flag"]).status.code(), Some(2));
+    assert_eq!(run(&["--help"]).status.code(), Some(0));
+    assert!(String::from_utf8_lossy(&run(&["--version"]).stdout).contains(env!("CARGO_PKG_VERSION")));
+    std::fs::create_dir(folder.path().join("config")).unwrap();
+    std::fs::write(
+        folder.path().join("config/gateway.yaml"),
+        "listen: 127.0.0.1:0\nlissten: 1\nmax_body_bytes: lots\n",
+    )
+    .unwrap();
+    let check = run(&["check"]);
+    let told = String::from_utf8_lossy(&check.stdout).into_owned() + &String::from_utf8_lossy(&check.stderr);
+    assert_eq!(check.status.code(), Some(1), "{told}");
+    assert!(told.contains("gateway.yaml:2:") && told.contains("gateway.yaml:3:"), "{told}");
+    let schema: serde_json::Value = serde_json::from_slice(&run(&["schema"]).stdout).unwrap();
+    assert!(schema.is_object());
+    assert_eq!(run(&["healthcheck"]).status.code(), Some(1), "nobody answers");
+}

@@ -1,0 +1,197 @@
+//! What leaves the house: nothing personal, however the bytes are cut; everything else byte for byte.
+
+use serde_json::{Value, json};
+
+use crate::support::{Gateway, Provider, Setup, chat, chunked, jwt};
+
+const PATH: &str = "/v1/chat/completions";
+
+/// Every letter of a JSON text's strings as an escape.
+fn escaped(json: &str) -> String {
+    json.chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || "@.+ -".contains(c) {
+                format!("\\u{:04x}", u32::from(c))
+            } else {
+                c.to_string()
+            }
+        })
+        .collect()
+}
+
+#[test]
+fn personal_data_is_redacted_wherever_the_body_is_cut() {
+    let provider = Provider::start();
+    let gateway = Gateway::start(&provider);
+    let bearer = format!("Bearer {}", jwt("acme"));
+    let headers = [("authorization", bearer.as_str())];
+    let texts = [
+        "mail jane.doe@example.com or +49 30 1234567 now".to_owned(),
+        escaped("mail jane.doe@example.com or +49 30 1234567 now"),
+    ];
+    for text in texts {
+        let body = format!("{{\"model\":\"gpt-4o-mini\",\"messages\":[{{\"role\":\"user\",\"content\":\"{text}\"}}]}}");
+        let mut connection = gateway.connect();
+        let bytes = body.as_bytes();
+        for cut in 0..bytes.len() {
+            let reply = connection.send(&chunked(PATH, &headers, &[&bytes[..cut], &bytes[cut..]])).reply();
+            assert_eq!(reply.ok().header("x-tollgate-redactions"), Some("email=1,phone=1"), "cut at {cut}");
+        }
+        // One byte in each chunk, too.
+        let each: Vec<&[u8]> = bytes.chunks(1).collect();
+        connection.send(&chunked(PATH, &headers, &each)).reply().ok();
+        let seen = provider.take_seen();
+        assert_eq!(seen.len(), bytes.len() + 1);
+        let first = seen[0].text().to_owned();
+        let content = seen[0].json()["messages"][0]["content"].as_str().unwrap().to_owned();
+        assert!(content.starts_with("mail [") && content.ends_with(" now"), "{content}");
+        for personal in ["jane", "doe", "example", "1234567", "+49"] {
+            assert!(!content.contains(personal), "{content}");
+        }
+        // What is outside the matches is what was sent, escapes and all.
+        let (before, after) = (body.find("mail").or(body.find("\\u006d")).unwrap(), &body[body.len() - 4..]);
+        assert!(first.starts_with(&body[..before]) && first.ends_with(after), "{first}");
+        for (cut, seen) in seen.iter().enumerate() {
+            assert_eq!(seen.text(), first, "cut at {cut}");
+        }
+    }
+}
+
+#[test]
+fn personal_data_is_in_no_log() {
+    let provider = Provider::start();
+    let gateway = Setup::new(&provider).setting("log", "{level: debug, format: json}").start();
+    provider.script([
+        crate::support::step::chat("you said jane.doe@example.com"),
+        crate::support::step::sse(&crate::support::step::chat_events(
+            &["write to jane", ".doe@exam", "ple.com ok"],
+            true,
+        )),
+    ]);
+    gateway.chat("acme", "jane.doe@example.com").ok();
+    let mut body = chat("call +49 30 1234567");
+    body["stream"] = json!(true);
+    gateway.post(PATH, &jwt("acme"), &body).ok();
+    for row in gateway.rows(2) {
+        let text = Value::Object(row).to_string();
+        for personal in ["jane", "1234567"] {
+            assert!(!text.contains(personal), "{text}");
+        }
+    }
+    for personal in ["jane", "1234567", "sk-gateway-own-key"] {
+        assert!(!gateway.printed().contains(personal), "{}", gateway.printed());
+        assert!(!gateway.operators("/metrics").text().contains(personal));
+        assert!(!gateway.operators("/api/config").text().contains(personal));
+        assert!(!gateway.operators("/api/logs").text().contains(personal));
+    }
+    // The write-ahead log holds the same rows.
+    let mut folders = vec![gateway.folder().join("data")];
+    let mut files = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().flatten() {
+            if entry.path().is_dir() {
+                folders.push(entry.path());
+            } else if let Ok(bytes) = std::fs::read(entry.path()) {
+                files += 1;
+                for personal in ["jane.doe", "1234567"] {
+                    assert!(!bytes.windows(personal.len()).any(|w| w == personal.as_bytes()), "{:?}", entry.path());
+                }
+            }
+        }
+    }
+    assert!(files > 0);
+}
+
+#[test]
+fn attachments_do_not_reach_the_provider() {
+    let provider = Provider::start();
+    let gateway = Gateway::start(&provider);
+    let pixels = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg==";
+    let body = json!({"model": "gpt-4o-mini", "messages": [{"role": "user", "content": [
+        {"type": "text", "text": "look at this"},
+        {"type": "image_url", "image_url": {"url": format!("data:image/png;base64,{pixels}")}},
+        {"type": "image_url", "image_url": {"url": "https://example.org/photo-of-jane.png"}},
+        {"type": "input_audio", "input_audio": {"data": pixels, "format": "wav"}},
+        {"type": "file", "file": {"file_data": pixels, "filename": "contract-of-jane.pdf"}},
+        {"type": "text", "text": format!("inline data:image/png;base64,{pixels} end")},
+    ]}]});
+    gateway.post(PATH, &jwt("acme"), &body).ok();
+    let seen = provider.only();
+    assert!(seen.text().contains("look at this"), "{}", seen.text());
+    for gone in ["iVBORw0KGgo", "data:image", "photo-of-jane", "contract-of-jane"] {
+        assert!(!seen.text().contains(gone), "{}", seen.text());
+    }
+    assert_eq!(seen.json()["model"], "gpt-4o-mini");
+    let row = gateway.only_row();
+    assert!(row["attachments_dropped"].as_u64().unwrap() >= 4, "{row:?}");
+    assert!(!row["request"].as_str().unwrap().contains("iVBORw0KGgo"));
+}
+
+#[test]
+fn attachments_can_be_refused_or_allowed() {
+    let provider = Provider::start();
+    let gateway = Setup::new(&provider)
+        .section("redaction", "attachments: reject\norgs: {artists: {attachments: allow}}")
+        .start();
+    let body = json!({"model": "gpt-4o-mini", "messages": [{"role": "user", "content": [
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}]}]});
+    gateway.post(PATH, &jwt("acme"), &body).refused(415, "attachments_not_allowed");
+    assert!(provider.take_seen().iter().all(|seen| !seen.complete));
+    gateway.post(PATH, &jwt("artists"), &body).ok();
+    assert!(provider.only().text().contains("iVBORw0KGgo="));
+}
+
+#[test]
+fn organisations_have_their_own_rules() {
+    let provider = Provider::start();
+    let gateway = Setup::new(&provider)
+        .section(
+            "redaction",
+            "entities: [email]\ncustom: [{name: ticket, pattern: \"TKT-[0-9]+\", replacement: \"[TICKET]\"}]\n\
+             terms: [{name: project, words: [Bluebird], replacement: \"[PROJECT]\"}]\norgs: {plain: {entities: []}}",
+        )
+        .start();
+    let text = "jane@example.com TKT-123 Bluebird +49 30 1234567";
+    gateway.chat("acme", text).ok();
+    gateway.chat("plain", text).ok();
+    let seen = provider.seen();
+    let content = |n: usize| seen[n].json()["messages"][0]["content"].as_str().unwrap().to_owned();
+    assert!(content(0).ends_with("[TICKET] [PROJECT] +49 30 1234567"), "{}", content(0));
+    assert!(!content(0).contains("jane"));
+    assert!(content(1).starts_with("jane@example.com"), "{}", content(1));
+}
+
+#[test]
+fn placeholders_can_be_put_back_for_the_caller() {
+    use crate::support::step;
+    let provider = Provider::start();
+    let gateway = Setup::new(&provider).section("redaction", "restore: true").start();
+    gateway.chat("acme", "write to jane@example.com and joe@example.com and jane@example.com").ok();
+    let content = provider.take_seen()[0].json()["messages"][0]["content"].as_str().unwrap().to_owned();
+    let placeholders: Vec<&str> = content.split(' ').filter(|word| word.starts_with('[')).collect();
+    assert_eq!(placeholders.len(), 3, "{content}");
+    assert!(placeholders[0] == placeholders[2] && placeholders[0] != placeholders[1], "{content}");
+    // The answer names one of them, in one piece and cut in the middle of a stream.
+    let (left, right) = placeholders[1].split_at(4);
+    provider.script([
+        step::chat(&format!("I wrote to {}.", placeholders[1])),
+        step::sse(&step::chat_events(&["I wrote to ", left, right, "."], true)),
+    ]);
+    let text = "write to jane@example.com and joe@example.com and jane@example.com";
+    let whole = gateway.chat("acme", text);
+    assert_eq!(whole.ok().json()["choices"][0]["message"]["content"], "I wrote to joe@example.com.");
+    let mut body = chat(text);
+    body["stream"] = json!(true);
+    let stream = gateway.post(PATH, &jwt("acme"), &body);
+    let said: String = stream
+        .ok()
+        .text()
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line.strip_prefix("data: ")?).ok())
+        .filter_map(|event| event["choices"][0]["delta"]["content"].as_str().map(str::to_owned))
+        .collect();
+    assert_eq!(said, "I wrote to joe@example.com.");
+    for row in gateway.rows(3) {
+        assert!(!Value::Object(row.clone()).to_string().contains("joe"), "{row:?}");
+    }
+}

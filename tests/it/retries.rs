@@ -1,0 +1,249 @@
+//! What failed is tried again, within bounds; what cannot be helped is told in a friendly way.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::support::{Gateway, Provider, Setup, chat, jwt, refused_address, step};
+
+#[test]
+fn a_provider_that_fails_twice_and_then_answers() {
+    let provider = Provider::start();
+    let gateway = Gateway::start(&provider);
+    provider.script([step::error(503, "server_is_overloaded"), step::error(500, "x")]);
+    let reply = gateway.chat("acme", "mail jane@example.com");
+    assert_eq!(reply.ok().json(), step::chat_body("hello"));
+    assert_eq!(reply.header("x-tollgate-attempts"), Some("3"));
+    let seen = provider.seen();
+    assert_eq!(seen.len(), 3);
+    assert!(seen.iter().all(|s| s.body == seen[0].body && !s.text().contains("jane")), "{seen:?}");
+    let row = gateway.only_row();
+    assert_eq!((&row["attempts"], &row["outcome"], &row["status"]), (&json!(3), &json!("ok"), &json!(200)));
+    assert!((gateway.metric("tollgate_retries_total") - 2.0).abs() < 0.1);
+}
+
+#[test]
+fn a_provider_that_stays_down_gets_three_attempts_and_a_friendly_answer() {
+    for failure in [step::error(503, "server_is_overloaded"), step::error(529, "x"), step::reset_before_head()] {
+        let provider = Provider::start();
+        provider.always(failure);
+        let gateway = Gateway::start(&provider);
+        let reply = gateway.chat("acme", "hi");
+        reply.refused(503, "provider_unavailable");
+        assert_eq!(reply.header("x-should-retry"), Some("false"));
+        assert_eq!(reply.header("x-tollgate-attempts"), Some("3"));
+        assert!(reply.header("retry-after").is_some());
+        assert!(!reply.text().contains("the provider says no"), "{}", reply.text());
+        assert!(!reply.text().contains(&provider.address.to_string()), "{}", reply.text());
+        assert_eq!(provider.seen().len(), 3);
+        let row = gateway.only_row();
+        let expected = [
+            ("attempts", json!(3)),
+            ("outcome", json!("provider_error")),
+            ("status", json!(503)),
+            ("error_code", json!("provider_unavailable")),
+            ("usage_source", json!("none")),
+        ];
+        for (column, value) in expected {
+            assert_eq!(row[column], value, "{column}");
+        }
+        assert!(row["cost_usd"].is_null());
+    }
+}
+
+#[test]
+fn a_provider_that_is_not_there() {
+    let gateway = Setup::towards(refused_address()).start();
+    let reply = gateway.chat("acme", "hi");
+    reply.refused(503, "provider_unavailable");
+    assert_eq!(reply.header("x-should-retry"), Some("false"));
+    assert_eq!(gateway.only_row()["attempts"], 3);
+}
+
+#[test]
+fn one_of_each_status() {
+    let provider = Provider::start();
+    let gateway = Setup::new(&provider).section("breaker", "{consecutive_failures: 1000}").start();
+    let table = [
+        (408, 408, 3),
+        (409, 409, 3),
+        (429, 429, 3),
+        (500, 503, 3),
+        (502, 503, 3),
+        (503, 503, 3),
+        (504, 503, 3),
+        (529, 503, 3),
+        (400, 400, 1),
+        (402, 402, 1),
+        (404, 404, 1),
+        (413, 413, 1),
+        (422, 422, 1),
+    ];
+    for (status, expected, attempts) in table {
+        provider.always(step::error(status, "some_code"));
+        provider.take_seen();
+        let reply = gateway.chat("acme", "hi");
+        assert_eq!((reply.status, provider.seen().len()), (expected, attempts), "{status}");
+        if expected == 503 {
+            reply.refused(503, "provider_unavailable");
+        }
+    }
+}
+
+#[test]
+fn money_is_not_asked_for_twice() {
+    let provider = Provider::start();
+    let gateway = Gateway::start(&provider);
+    for code in ["insufficient_quota", "credit_balance_exhausted", "organization_spend_limit_exceeded"] {
+        let body = json!({"error": {"message": "no money", "type": "insufficient_quota", "param": null, "code": code}});
+        provider.script([step::json(429, &body)]);
+        provider.take_seen();
+        let reply = gateway.chat("acme", "hi");
+        assert_eq!((reply.status, provider.seen().len()), (429, 1), "{code}");
+        assert_eq!(reply.json()["error"]["code"], code);
+    }
+}
+
+#[test]
+fn a_provider_s_wishes_are_obeyed() {
+    let provider = Provider::start();
+    let gateway = Gateway::start(&provider);
+    let answer = |status: u16, name: &str, value: &str| {
+        step::with_headers(
+            status,
+            &[("content-type", "application/json"), (name, value)],
+            b"{\"error\":{\"message\":\"m\"}}",
+        )
+    };
+    // Told not to.
+    provider.script([answer(503, "x-should-retry", "false")]);
+    gateway.chat("acme", "hi").refused(503, "provider_unavailable");
+    assert_eq!(provider.take_seen().len(), 1);
+    // Told to wait a second: waited for in full.
+    provider.script([answer(429, "retry-after", "1")]);
+    let begun = Instant::now();
+    gateway.chat("acme", "hi").ok();
+    assert!(begun.elapsed() >= Duration::from_secs(1), "{:?}", begun.elapsed());
+    assert_eq!(provider.take_seen().len(), 2);
+    // Told to wait longer than anybody would: the client is told instead.
+    provider.script([answer(429, "retry-after", "120")]);
+    let begun = Instant::now();
+    let reply = gateway.chat("acme", "hi");
+    assert_eq!((reply.status, reply.header("retry-after")), (429, Some("120")));
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    assert_eq!(provider.take_seen().len(), 1);
+    // Nonsense is no wish.
+    for nonsense in ["-5", "1e9", "NaN", "soon"] {
+        provider.script([answer(503, "retry-after", nonsense)]);
+        gateway.chat("acme", "hi").ok();
+        assert_eq!(provider.take_seen().len(), 2, "{nonsense}");
+    }
+}
+
+#[test]
+fn a_first_byte_that_never_comes() {
+    let provider = Provider::start();
+    provider.always(step::silence());
+    let gateway = Setup::new(&provider).section("timeouts", "{first_byte: 300ms}").start();
+    let reply = gateway.chat("acme", "hi");
+    reply.refused(504, "provider_timeout");
+    assert_eq!(provider.seen().len(), 1, "a provider that may still be at work is not asked twice");
+    let row = gateway.only_row();
+    assert_eq!((&row["outcome"], &row["status"]), (&json!("timeout"), &json!(504)));
+    crate::support::eventually("the provider's connection closed", || (provider.closed_by_peer() == 1).then_some(()));
+}
+
+#[test]
+fn the_deadline_is_the_deadline() {
+    let provider = Provider::start();
+    provider.always(step::error(503, "x"));
+    let gateway = Setup::new(&provider)
+        .section("retry", "{max_retries: 10, base_delay: 400ms, max_delay: 400ms}")
+        .section("timeouts", "{total: 500ms, first_byte: 400ms}")
+        .start();
+    let begun = Instant::now();
+    let reply = gateway.chat("acme", "hi");
+    assert!(reply.status == 503 || reply.status == 504, "{}", reply.text());
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_body_over_the_replay_bound_is_sent_once() {
+    let provider = Provider::start();
+    let gateway = Setup::new(&provider).section("retry", "{replay_bytes: 1KiB, base_delay: 10ms}").start();
+    provider.script([step::error(503, "x")]);
+    let large = gateway.chat("acme", &"word ".repeat(40_000));
+    large.refused(503, "provider_unavailable");
+    assert_eq!(provider.take_seen().len(), 1);
+    provider.script([step::error(503, "x")]);
+    gateway.chat("acme", "small").ok();
+    assert_eq!(provider.take_seen().len(), 2);
+}
+
+#[test]
+fn retries_can_be_turned_off_and_have_a_budget() {
+    let provider = Provider::start();
+    provider.always(step::error(503, "x"));
+    let gateway = Setup::new(&provider)
+        .section("retry", "{max_retries: 0}")
+        .section("breaker", "{consecutive_failures: 100000}")
+        .start();
+    gateway.chat("acme", "hi").refused(503, "provider_unavailable");
+    assert_eq!(provider.take_seen().len(), 1);
+    // An outage is not multiplied: ten retries a second and a fifth of the calls, not two for each.
+    gateway.edit_and_wait("retry", "{max_retries: 2, base_delay: 1ms, max_delay: 1ms, budget_percent: 0}");
+    let begun = Instant::now();
+    for _ in 0..200 {
+        assert_eq!(gateway.chat("acme", "hi").status, 503);
+    }
+    let retries = provider.take_seen().len() - 200;
+    // Never under ten a second over ten seconds: at most that many may have been in hand at once.
+    let most = 100 + 10 * (usize::try_from(begun.elapsed().as_secs()).unwrap() + 1);
+    assert!(retries <= most && retries < 390, "{retries} retries");
+}
+
+#[test]
+fn an_open_breaker_answers_at_once_and_closes_again() {
+    let provider = Provider::start();
+    let gateway = Setup::new(&provider)
+        .section("retry", "{max_retries: 0}")
+        .section("breaker", "{consecutive_failures: 3, open_for: 1s}")
+        .start();
+    // A client's own mistakes do not count.
+    provider.script((0..5).map(|_| step::error(400, "x")));
+    for _ in 0..5 {
+        assert_eq!(gateway.chat("acme", "hi").status, 400);
+    }
+    provider.script((0..3).map(|_| step::error(503, "x")));
+    for _ in 0..3 {
+        gateway.chat("acme", "hi").refused(503, "provider_unavailable");
+    }
+    provider.take_seen();
+    let open = gateway.chat("acme", "hi");
+    open.refused(503, "provider_unavailable");
+    assert!(open.header("retry-after").is_some());
+    assert_eq!(provider.seen().len(), 0, "an open circuit sends nothing");
+    crate::support::eventually("the circuit closed", || (gateway.chat("acme", "hi").status == 200).then_some(()));
+    gateway.chat("acme", "hi").ok();
+}
+
+#[test]
+fn protocol_rubbish_is_not_tried_again() {
+    let provider = Provider::start();
+    let gateway = Gateway::start(&provider);
+    for rubbish in ["SSH-2.0-OpenSSH_9\r\n\r\n", "HTTP/1.1 42 x\r\n\r\n", "HTTP/1.1 200 OK\r\nbad\x01header: x\r\n\r\n"]
+    {
+        provider.take_seen();
+        provider.script([vec![step::Act::Send(rubbish.as_bytes().to_vec()), step::Act::Close]]);
+        let reply = gateway.chat("acme", "hi");
+        reply.refused(503, "provider_unavailable");
+        assert_eq!(provider.seen().len(), 1, "{rubbish}");
+    }
+    // A short JSON answer is checked whole, so a cut one becomes a clean error.
+    provider.script((0..3).map(|_| step::truncated_json(&step::chat_body("hello"))));
+    gateway.post("/v1/chat/completions", &jwt("acme"), &chat("hi")).refused(503, "provider_unavailable");
+    // A redirect is not followed.
+    provider.take_seen();
+    provider.script([step::with_headers(307, &[("location", "http://127.0.0.1:1/x")], b"")]);
+    gateway.chat("acme", "hi").refused(503, "provider_unavailable");
+}

@@ -1,0 +1,94 @@
+//! The official SDKs, unmodified, with only the base URL and a token set: gateway in the middle, simulated provider
+//! behind it.
+//!
+//! The SDKs are installed by `scripts/test`; without them these tests fail and say so.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use crate::support::{Gateway, Setup, jwt, tollgate};
+
+/// `tollgate mock` as a process of its own.
+struct Mock {
+    process: Child,
+    address: SocketAddr,
+}
+
+impl Mock {
+    fn start() -> Mock {
+        let mut process = tollgate()
+            .args(["mock", "--listen", "127.0.0.1:0"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("start");
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("listening on http://").unwrap_or_else(|| panic!("{line:?}"));
+        Mock { address: address.parse().unwrap(), process }
+    }
+
+    fn gateway(&self) -> Gateway {
+        Setup::towards(self.address)
+            .section(
+                "limits",
+                "{requests_per_minute: 60000, burst: 60000, orgs: {limited: {requests_per_minute: 1, burst: 1}}}",
+            )
+            .start()
+    }
+}
+
+impl Drop for Mock {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Runs a test program of `tests/sdk`; it prints one line for each check and ends with `ok`.
+fn run(program: &Path, script: &str, checks: usize) {
+    assert!(
+        program.exists() || program.components().count() == 1,
+        "{} is missing: run scripts/test",
+        program.display()
+    );
+    let mock = Mock::start();
+    let gateway = mock.gateway();
+    let output = Command::new(program)
+        .arg(root().join("tests/sdk").join(script))
+        .env("OPENAI_BASE_URL", format!("http://{}/v1", gateway.apps))
+        .env("OPENAI_API_KEY", jwt("acme"))
+        .env("LIMITED_API_KEY", jwt("limited"))
+        .env("BAD_API_KEY", "tg-unknown")
+        .env_remove("OPENAI_ORG_ID")
+        .env_remove("OPENAI_PROJECT_ID")
+        .stdin(Stdio::null())
+        .output()
+        .expect("run");
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{script}:\n{out}\n{err}");
+    let passed = out.lines().filter(|line| line.starts_with("ok ")).count();
+    assert_eq!(passed, checks, "{out}\n{err}");
+    let rows = gateway.rows(checks);
+    assert!(rows.iter().any(|row| row["stream"] == 1 && row["usage_source"] == "provider"), "{rows:?}");
+}
+
+#[test]
+fn the_python_sdk_works_unmodified() {
+    run(&root().join(".venv/bin/python"), "python_sdk.py", 9);
+}
+
+#[test]
+fn the_node_sdk_works_unmodified() {
+    assert!(
+        root().join("tests/sdk/node_modules/openai").exists(),
+        "tests/sdk/node_modules is missing: run scripts/test"
+    );
+    run(Path::new("node"), "node_sdk.mjs", 9);
+}

@@ -1,0 +1,244 @@
+//! Streams: their bytes, their usage, and how they end when something goes wrong.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::step::{self, Act};
+use crate::support::{Connection, Gateway, Provider, Reply, Setup, chat, eventually, jwt, request};
+
+const PATH: &str = "/v1/chat/completions";
+
+fn streamed(text: &str) -> Value {
+    let mut body = chat(text);
+    body["stream"] = json!(true);
+    body
+}
+
+fn asking_for_usage(text: &str) -> Value {
+    let mut body = streamed(text);
+    body["stream_options"] = json!({"include_usage": true});
+    body
+}
+
+/// Sends a call; the connection and the head of its answer.
+fn open(gateway: &Gateway, path: &str, body: &Value) -> (Connection, Reply) {
+    let bearer = format!("Bearer {}", jwt("acme"));
+    let mut connection = gateway.connect();
+    connection.send(&request("POST", path, &[("authorization", &bearer)], body.to_string().as_bytes()));
+    let head = connection.head().expect("a head");
+    (connection, head)
+}
+
+#[test]
+fn a_stream_s_bytes_pass_unchanged() {
+    let provider = Provider::start();
+    let gateway = Gateway::start(&provider);
+    let mut events = step::chat_events(&["Grüße ", "aus ", "\u{1f600}"], true);
+    events.insert(1, ": a comment\n\n".into());
+    events.insert(2, "retry: 100\r\nid: 7\r\ndata: {\"choices\":[],\"x\":1}\r\n\r\n".into());
+    for step in [step::sse(&events), step::one_byte_per_frame(&events)] {
+        provider.script([step]);
+        let reply = gateway.post(PATH, &jwt("acme"), &asking_for_usage("hi"));
+        assert_eq!(reply.ok().text(), events.concat());
+        assert!(reply.complete);
+        assert!(reply.header("content-type").is_some_and(|value| value.starts_with("text/event-stream")));
+        let row = gateway.rows(1).pop().unwrap();
+        assert_eq!((&row["stream"], &row["input_tokens"], &row["output_tokens"]), (&json!(1), &json!(11), &json!(7)));
+    }
+    assert!(provider.seen().iter().all(|seen| seen.json() == asking_for_usage("hi")));
+}
+
+#[test]
+fn usage_is_asked_for_and_taken_out_again() {
+    let provider = Provider::start();
+    let gateway = Gateway::start(&provider);
+    let with_usage = step::chat_events(&["hello"], true);
+    let usage_event = with_usage[with_usage.len() - 2].clone();
+    for options in [Value::Null, json!({}), json!({"include_usage": false}), json!({"include_obfuscation": false})] {
+        provider.take_seen();
+        provider.script([step::sse(&with_usage)]);
+        let mut body = streamed("hi");
+        if !options.is_null() {
+            body["stream_options"] = options.clone();
+        }
+        let reply = gateway.post(PATH, &jwt("acme"), &body);
+        let sent = provider.only().json();
+        assert_eq!(sent["stream_options"]["include_usage"], true, "{options}: {sent}");
+        if options["include_obfuscation"] == false {
+            assert_eq!(sent["stream_options"]["include_obfuscation"], false);
+        }
+        let text = reply.ok().text();
+        assert!(!text.contains("\"choices\":[]") && !text.contains(&usage_event), "{text}");
+        assert!(text.contains("hello") && text.ends_with("data: [DONE]\n\n"), "{text}");
+    }
+    for row in gateway.rows(4) {
+        assert_eq!((&row["usage_source"], &row["output_tokens"]), (&json!("provider"), &json!(7)), "{row:?}");
+    }
+}
+
+#[test]
+fn events_arrive_as_they_are_sent() {
+    let provider = Provider::start();
+    let gateway = Gateway::start(&provider);
+    let events = step::chat_events(&["first ", "second "], true);
+    let (gate, go) = step::gate();
+    let mut script = step::sse_open(&events[..2]);
+    script.push(gate);
+    script.extend(step::sse_rest(&events[2..]));
+    provider.script([script]);
+    let (mut connection, mut head) = open(&gateway, PATH, &asking_for_usage("hi"));
+    assert_eq!(head.status, 200);
+    // The second event is held back by the provider, and the first is here already.
+    let before = connection.chunks_until("first ");
+    assert!(!before.contains("second"));
+    go.send(()).unwrap();
+    connection.body(&mut head);
+    assert!(head.complete && head.text().ends_with("[DONE]\n\n"), "{}", head.text());
+}
+
+#[test]
+fn a_stream_that_is_cut_says_so() {
+    let provider = Provider::start();
+    let gateway = Setup::new(&provider).section("timeouts", "{idle: 300ms}").start();
+    let events = step::chat_events(&["one ", "two ", "three "], true);
+    let whole = &events[..3];
+    let mut reset = step::sse_open(whole);
+    reset.push(Act::Reset);
+    let mut stalled = step::sse_open(whole);
+    stalled.push(Act::Hold);
+    let failures = [
+        ("mid event", step::cut_mid_event(&events[..4])),
+        ("between events", {
+            let mut s = step::sse_open(whole);
+            s.push(Act::Close);
+            s
+        }),
+        ("by a clean end without [DONE]", step::sse(whole)),
+        ("by a reset", reset),
+        ("by silence", stalled),
+    ];
+    let count = failures.len();
+    for (how, failure) in failures {
+        provider.script([failure]);
+        let reply = gateway.post(PATH, &jwt("acme"), &streamed("hi"));
+        let text = reply.ok().text();
+        assert!(!text.contains("[DONE]"), "{how}: {text}");
+        assert!(text.contains("one "), "{how}: {text}");
+        let last = text.trim_end().rsplit("\n\n").next().unwrap();
+        let data: Value = serde_json::from_str(last.strip_prefix("data: ").unwrap_or("null")).unwrap_or(Value::Null);
+        assert!(data["error"]["message"].is_string() && data["error"]["code"].is_string(), "{how}: {text}");
+    }
+    for row in gateway.rows(count) {
+        let outcome = row["outcome"].as_str().unwrap();
+        assert!(outcome == "provider_error" || outcome == "timeout", "{row:?}");
+        assert_eq!(row["attempts"], 1, "an answer that has begun is not asked for again");
+    }
+}
+
+#[test]
+fn other_endpoints_tell_it_in_their_own_events() {
+    let provider = Provider::start();
+    let gateway = Setup::new(&provider)
+        .section("providers", &format!(
+            "openai: {{kind: openai, base_url: \"http://{0}/v1\", api_key: sk-a}}\nanthropic: {{kind: anthropic, base_url: \"http://{0}\", api_key: sk-b}}",
+            provider.address))
+        .section("routing", "{default: [openai], models: [{match: \"claude-*\", to: [anthropic]}]}")
+        .start();
+    let created = |n: u32| {
+        format!(
+            "event: response.output_text.delta\ndata: {{\"type\":\"response.output_text.delta\",\"delta\":\"x\",\"sequence_number\":{n}}}\n\n"
+        )
+    };
+    provider.script([step::cut_mid_event(&[created(0), created(1), created(2)])]);
+    let reply = gateway.post("/v1/responses", &jwt("acme"), &json!({"model": "gpt-4o", "input": "hi", "stream": true}));
+    let last = reply.ok().text().trim_end().rsplit("\n\n").next().unwrap().to_owned();
+    assert!(last.starts_with("event: error\ndata: "), "{}", reply.text());
+    let data: Value = serde_json::from_str(last.lines().nth(1).unwrap().strip_prefix("data: ").unwrap()).unwrap();
+    assert_eq!((&data["type"], &data["sequence_number"]), (&json!("error"), &json!(2)), "{data}");
+    assert!(data["message"].is_string() && data["code"].is_string(), "{data}");
+
+    let message = "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"x\"}}\n\n";
+    provider.script([step::cut_mid_event(&[message, message])]);
+    let body =
+        json!({"model": "claude-x", "max_tokens": 9, "stream": true, "messages": [{"role": "user", "content": "hi"}]});
+    let reply = gateway.post("/v1/messages", &jwt("acme"), &body);
+    let last = reply.ok().text().trim_end().rsplit("\n\n").next().unwrap().to_owned();
+    assert!(last.starts_with("event: error\ndata: "), "{}", reply.text());
+    let data: Value = serde_json::from_str(last.lines().nth(1).unwrap().strip_prefix("data: ").unwrap()).unwrap();
+    assert_eq!((&data["type"], data["error"]["message"].is_string()), (&json!("error"), true), "{data}");
+}
+
+#[test]
+fn an_error_that_the_provider_tells_in_its_stream_counts() {
+    let provider = Provider::start();
+    let gateway = Gateway::start(&provider);
+    let events = [
+        step::chat_events(&["one "], true)[1].clone(),
+        "data: {\"error\":{\"message\":\"overloaded\",\"type\":\"server_error\",\"param\":null,\"code\":\"x\"}}\n\n"
+            .into(),
+    ];
+    provider.script([step::sse(&events)]);
+    let reply = gateway.post(PATH, &jwt("acme"), &asking_for_usage("hi"));
+    assert_eq!(reply.ok().text(), events.concat(), "it is passed on, and nothing is added");
+    assert_eq!(gateway.only_row()["outcome"], "provider_error");
+}
+
+#[test]
+fn a_client_that_leaves_takes_the_provider_with_it() {
+    let provider = Provider::start();
+    let gateway = Gateway::start(&provider);
+    // In the middle of a stream.
+    let mut script = step::sse_open(&step::chat_events(&["one "], true)[..2]);
+    script.push(Act::Hold);
+    provider.script([script]);
+    let (mut connection, _) = open(&gateway, PATH, &streamed("hi"));
+    connection.chunks_until("one ");
+    let left = Instant::now();
+    drop(connection);
+    eventually("the provider's connection closed", || (provider.closed_by_peer() == 1).then_some(()));
+    assert!(left.elapsed() < Duration::from_secs(1), "{:?}", left.elapsed());
+    // Before the first byte.
+    provider.script([step::silence()]);
+    let bearer = format!("Bearer {}", jwt("acme"));
+    let mut connection = gateway.connect();
+    connection.send(&request("POST", PATH, &[("authorization", &bearer)], chat("hi").to_string().as_bytes()));
+    provider.wait_for(2);
+    let left = Instant::now();
+    drop(connection);
+    eventually("the provider's connection closed", || (provider.closed_by_peer() == 2).then_some(()));
+    assert!(left.elapsed() < Duration::from_secs(1), "{:?}", left.elapsed());
+    let rows = gateway.rows(2);
+    assert_eq!(rows.len(), 2, "{rows:?}");
+    assert!(rows.iter().all(|row| row["outcome"] == "client_disconnect" && row["attempts"] == 1), "{rows:?}");
+    assert_eq!(rows[1]["status"], 499);
+    assert_eq!(provider.seen().len(), 2, "nobody asks again for a client that has left");
+}
+
+#[test]
+fn a_client_that_leaves_between_attempts_ends_them() {
+    let provider = Provider::start();
+    provider.always(step::error(503, "x"));
+    let gateway = Setup::new(&provider).section("retry", "{base_delay: 8s, max_delay: 8s}").start();
+    let bearer = format!("Bearer {}", jwt("acme"));
+    let mut connection = gateway.connect();
+    connection.send(&request("POST", PATH, &[("authorization", &bearer)], chat("hi").to_string().as_bytes()));
+    provider.wait_for(1);
+    drop(connection);
+    let row = gateway.only_row();
+    assert_eq!((&row["outcome"], &row["attempts"]), (&json!("client_disconnect"), &json!(1)), "{row:?}");
+    assert_eq!(provider.seen().len(), 1);
+}
+
+#[test]
+fn a_row_is_there_before_the_end_of_the_answer() {
+    let provider = Provider::start();
+    let gateway = Gateway::start(&provider);
+    provider.always(step::sse(&step::chat_events(&["hello"], true)));
+    for _ in 0..20 {
+        gateway.post(PATH, &jwt("acme"), &streamed("hi")).ok();
+    }
+    // Killed the moment the last answer is complete: every row is found afterwards.
+    let gateway = gateway.kill_and_restart();
+    assert_eq!(gateway.rows(20).len(), 20);
+}

@@ -1,0 +1,316 @@
+//! A gateway process with a configuration of its own, in a folder of its own.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection as Database, OpenFlags};
+use serde_json::{Map, Value, json};
+use tempfile::TempDir;
+
+use super::{Connection, DEADLINE, Provider, Reply, SECRET, eventually, jwt, post, request};
+
+/// The binary under test.
+pub fn tollgate() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+    // What the developer has set must not reach the tests.
+    for name in ["OPENAI_API_KEY", "TOLLGATE_CONFIG", "AI_INTENT_ENABLED", "HTTP_PROXY", "http_proxy", "RUST_LOG"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// What a gateway is started with. The defaults suit most tests: an HS256 secret, one provider, room for many calls,
+/// short backoffs.
+pub struct Setup {
+    settings: BTreeMap<String, String>,
+    sections: BTreeMap<String, String>,
+    environment: Vec<(String, String)>,
+}
+
+impl Setup {
+    pub fn new(provider: &Provider) -> Setup {
+        Setup::towards(provider.address)
+    }
+
+    /// A gateway whose provider is at an address.
+    pub fn towards(provider: SocketAddr) -> Setup {
+        let setup = Setup { settings: BTreeMap::new(), sections: BTreeMap::new(), environment: vec![] };
+        setup
+            .setting("shutdown_grace", "5s")
+            .section("auth", &format!("jwt: {{secret: \"{SECRET}\"}}"))
+            .section(
+                "providers",
+                &format!("openai: {{kind: openai, base_url: \"http://{provider}/v1\", api_key: sk-gateway-own-key}}"),
+            )
+            .section("limits", "{requests_per_minute: 60000, burst: 60000}")
+            .section("retry", "{base_delay: 10ms, max_delay: 20ms}")
+    }
+
+    /// Sets a key of `gateway.yaml`.
+    pub fn setting(mut self, key: &str, yaml: &str) -> Setup {
+        self.settings.insert(key.to_owned(), yaml.to_owned());
+        self
+    }
+
+    /// Sets a section of the policy, in a file of its own.
+    pub fn section(mut self, name: &str, yaml: &str) -> Setup {
+        self.sections.insert(name.to_owned(), yaml.to_owned());
+        self
+    }
+
+    pub fn environment(mut self, name: &str, value: &str) -> Setup {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub fn start(self) -> Gateway {
+        let folder = tempfile::tempdir().expect("folder");
+        fs::create_dir(folder.path().join("policies")).unwrap();
+        let mut settings = format!(
+            "listen: 127.0.0.1:0\nadmin_listen: 127.0.0.1:0\ndata_dir: \"{}\"\n",
+            folder.path().join("data").display()
+        );
+        for (key, yaml) in &self.settings {
+            settings.push_str(&format!("{key}: {yaml}\n"));
+        }
+        fs::write(folder.path().join("gateway.yaml"), settings).unwrap();
+        for (name, yaml) in &self.sections {
+            fs::write(folder.path().join("policies").join(format!("{name}.yaml")), section(name, yaml)).unwrap();
+        }
+        Gateway::run(folder, self.environment)
+    }
+}
+
+fn section(name: &str, yaml: &str) -> String {
+    let lines: Vec<String> = yaml.lines().map(|line| format!("  {line}\n")).collect();
+    format!("{name}:\n{}", lines.concat())
+}
+
+/// A running gateway. It is killed when this is dropped.
+pub struct Gateway {
+    process: Child,
+    /// The applications' side.
+    pub apps: SocketAddr,
+    /// The operators' side.
+    pub operators: SocketAddr,
+    folder: TempDir,
+    environment: Vec<(String, String)>,
+    /// All that it printed on both outputs.
+    printed: Arc<Mutex<String>>,
+}
+
+impl Gateway {
+    /// With the defaults of [`Setup`].
+    pub fn start(provider: &Provider) -> Gateway {
+        Setup::new(provider).start()
+    }
+
+    fn run(folder: TempDir, environment: Vec<(String, String)>) -> Gateway {
+        let printed = Arc::new(Mutex::new(String::new()));
+        let mut process = tollgate()
+            .args(["serve", "--config"])
+            .arg(folder.path())
+            .envs(environment.iter().map(|(name, value)| (name, value)))
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("start");
+        collect(process.stdout.take().unwrap(), &printed);
+        collect(process.stderr.take().unwrap(), &printed);
+        let addresses = eventually("the gateway's addresses", || {
+            let text = printed.lock().unwrap().clone();
+            if let Ok(Some(status)) = process.try_wait() {
+                panic!("the gateway ended at once, {status}:\n{text}");
+            }
+            Some((address(&text, "listening on ")?, address(&text, "operators on ")?))
+        });
+        Gateway { process, apps: addresses.0, operators: addresses.1, folder, environment, printed }
+    }
+
+    /// One chat call of an organisation.
+    pub fn chat(&self, org: &str, text: &str) -> Reply {
+        self.post("/v1/chat/completions", &jwt(org), &chat(text))
+    }
+
+    pub fn post(&self, path: &str, bearer: &str, body: &Value) -> Reply {
+        post(self.apps, path, bearer, body)
+    }
+
+    /// A request with these headers on the applications' side.
+    pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+        Connection::open(self.apps).send(&request(method, path, headers, body)).reply()
+    }
+
+    pub fn connect(&self) -> Connection {
+        Connection::open(self.apps)
+    }
+
+    /// `GET` on the operators' side.
+    pub fn operators(&self, path: &str) -> Reply {
+        let host = format!("GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.operators);
+        Connection::open(self.operators).send(host.as_bytes()).reply()
+    }
+
+    /// A metric's value: all series that begin so, added up.
+    pub fn metric(&self, name: &str) -> f64 {
+        let text = self.operators("/metrics");
+        let series = text.ok().text().lines().filter(|line| line.starts_with(name));
+        series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    }
+
+    /// The rows of the log, oldest first, once there are at least `count`.
+    pub fn rows(&self, count: usize) -> Vec<Map<String, Value>> {
+        let path = self.database();
+        eventually(&format!("{count} rows in the store; there are {:?}", count_of(&path)), || {
+            rows(&path).filter(|rows| rows.len() >= count)
+        })
+    }
+
+    /// The only row of the log.
+    pub fn only_row(&self) -> Map<String, Value> {
+        let rows = self.rows(1);
+        assert_eq!(rows.len(), 1, "{rows:?}");
+        rows[0].clone()
+    }
+
+    pub fn database(&self) -> PathBuf {
+        self.folder.path().join("data/tollgate.db")
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Replaces a section of the policy, in one move.
+    pub fn edit(&self, name: &str, yaml: &str) {
+        self.write_policy(name, &section(name, yaml));
+    }
+
+    /// Replaces a policy file by any text.
+    pub fn write_policy(&self, name: &str, text: &str) {
+        let new = self.folder.path().join(format!("{name}.new"));
+        fs::write(&new, text).unwrap();
+        fs::rename(new, self.folder.path().join("policies").join(format!("{name}.yaml"))).unwrap();
+    }
+
+    /// What is loaded, as the operators see it.
+    pub fn config(&self) -> Value {
+        self.operators("/api/config").ok().json()
+    }
+
+    pub fn policy_version(&self) -> String {
+        self.config()["policy_version"].as_str().expect("policy_version").to_owned()
+    }
+
+    /// Edits a section and waits until it is in force.
+    pub fn edit_and_wait(&self, name: &str, yaml: &str) {
+        let before = self.policy_version();
+        self.edit(name, yaml);
+        eventually("the edited policy", || (self.policy_version() != before).then_some(()));
+    }
+
+    /// All that was printed so far.
+    pub fn printed(&self) -> String {
+        self.printed.lock().unwrap().clone()
+    }
+
+    /// Sends a signal by its name.
+    pub fn signal(&self, name: &str) {
+        let pid = self.process.id().to_string();
+        let sent = Command::new("kill").args([&format!("-{name}"), &pid]).status().expect("kill");
+        assert!(sent.success());
+    }
+
+    /// Waits for the process to end.
+    pub fn wait(&mut self) -> ExitStatus {
+        let begun = Instant::now();
+        eventually(&format!("the end of the process, since {begun:?}"), || self.process.try_wait().expect("wait"))
+    }
+
+    /// Asks it to end, waits for it, and gives the rows that it left.
+    pub fn stop(&mut self) -> Vec<Map<String, Value>> {
+        self.signal("TERM");
+        let status = self.wait();
+        assert!(status.success(), "{status}\n{}", self.printed());
+        rows(&self.database()).expect("a store")
+    }
+
+    /// Kills it as `kill -9` does, and starts it again on the same folder.
+    pub fn kill_and_restart(mut self) -> Gateway {
+        self.process.kill().expect("kill");
+        self.process.wait().expect("wait");
+        let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap());
+        Gateway::run(folder, self.environment.clone())
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        if std::thread::panicking() {
+            eprintln!("---- the gateway printed ----\n{}", self.printed());
+        }
+    }
+}
+
+/// A chat body.
+pub fn chat(text: &str) -> Value {
+    json!({"model": "gpt-4o-mini", "messages": [{"role": "user", "content": text}]})
+}
+
+fn collect(output: impl Read + Send + 'static, printed: &Arc<Mutex<String>>) {
+    let printed = Arc::clone(printed);
+    std::thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            let mut printed = printed.lock().unwrap();
+            printed.push_str(&line);
+            printed.push('\n');
+        }
+    });
+}
+
+fn address(printed: &str, before: &str) -> Option<SocketAddr> {
+    let line = printed.lines().find_map(|line| line.split_once(before))?.1;
+    line.split_whitespace().next()?.split("://").nth(1)?.trim_end_matches('/').parse().ok()
+}
+
+fn count_of(path: &Path) -> Option<usize> {
+    rows(path).map(|rows| rows.len())
+}
+
+/// Every row of `ai_log` as JSON; nothing while there is no store yet.
+fn rows(path: &Path) -> Option<Vec<Map<String, Value>>> {
+    let database = Database::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).ok()?;
+    database.busy_timeout(DEADLINE).ok()?;
+    query(&database, "SELECT * FROM ai_log ORDER BY created_at, id").ok()
+}
+
+/// The rows of any query as JSON.
+pub fn query(database: &Database, sql: &str) -> rusqlite::Result<Vec<Map<String, Value>>> {
+    let mut statement = database.prepare(sql)?;
+    let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
+    let rows = statement.query_map([], |row| {
+        let value = |(index, name): (usize, &String)| {
+            let value = match row.get_ref(index)? {
+                ValueRef::Null => Value::Null,
+                ValueRef::Integer(number) => json!(number),
+                ValueRef::Real(number) => json!(number),
+                ValueRef::Text(text) => json!(String::from_utf8_lossy(text)),
+                ValueRef::Blob(bytes) => json!(String::from_utf8_lossy(bytes)),
+            };
+            Ok((name.clone(), value))
+        };
+        names.iter().enumerate().map(value).collect::<rusqlite::Result<Map<String, Value>>>()
+    })?;
+    rows.collect()
+}
