@@ -92,3 +92,35 @@ fn the_node_sdk_works_unmodified() {
     );
     run(Path::new("node"), "node_sdk.mjs", 9);
 }
+
+/// Runs an example as its reader would; what it printed.
+fn example(command: &mut Command) -> String {
+    let mock = Mock::start();
+    let gateway = mock.gateway();
+    let output = command
+        .env("OPENAI_BASE_URL", format!("http://{}/v1", gateway.apps))
+        .env("OPENAI_API_KEY", jwt("acme"))
+        .output()
+        .expect("run");
+    let out = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{out}\n{}", String::from_utf8_lossy(&output.stderr));
+    out
+}
+
+#[test]
+fn the_examples_run() {
+    let with_curl = example(Command::new("bash").arg(root().join("examples/curl.sh")));
+    for expected in ["chat.completion", "data: [DONE]", "\"billing\"", "invalid_json"] {
+        assert!(with_curl.contains(expected), "{expected} is not in {with_curl}");
+    }
+    let with_python = example(Command::new(root().join(".venv/bin/python")).arg(root().join("examples/chat.py")));
+    // Read from standard input, so that the SDK is found beside the test programs.
+    let source = std::fs::File::open(root().join("examples/chat.mjs")).unwrap();
+    let mut node = Command::new("node");
+    let with_node = example(
+        node.args(["--input-type=module", "-"]).current_dir(root().join("tests/sdk")).stdin(Stdio::from(source)),
+    );
+    for printed in [with_curl, with_python, with_node] {
+        assert!(printed.contains("simulated answer") && !printed.contains("jane"), "{printed}");
+    }
+}

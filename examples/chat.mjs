@@ -1,0 +1,15 @@
+// The official Node SDK through a gateway. Set OPENAI_BASE_URL and OPENAI_API_KEY; nothing else changes.
+
+import OpenAI from "openai";
+
+const client = new OpenAI();
+const model = "gpt-4o-mini";
+const messages = [{ role: "user", content: "Write a short note to jane.doe@example.com" }];
+
+const answer = await client.chat.completions.create({ model, messages });
+console.log(answer.choices[0].message.content);
+
+for await (const chunk of await client.chat.completions.create({ model, messages, stream: true })) {
+  process.stdout.write(chunk.choices[0].delta.content ?? "");
+}
+console.log();
