@@ -42,7 +42,7 @@ const ROOMS: &[(&str, May, &[&str])] = &[
     ("intent/prompt", Nothing, &["redact"]),
     ("intent/parse", Nothing, &[]),
     ("limit/bucket", Nothing, &[]),
-    ("route", Nothing, &["provider", "config/policy"]),
+    ("route", Nothing, &["provider", "redact", "config/policy"]),
     ("upstream/retry", Nothing, &["provider", "upstream/backoff", "upstream/budget"]),
     ("upstream/backoff", Nothing, &["upstream/retry"]),
     ("upstream/budget", Nothing, &[]),

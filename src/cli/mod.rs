@@ -6,10 +6,10 @@
 pub mod check;
 pub mod completions;
 pub mod healthcheck;
+pub mod mock;
 mod print;
 pub mod schema;
 pub mod token;
-pub mod mock;
 
 use std::process::ExitCode;
 
