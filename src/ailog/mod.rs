@@ -7,6 +7,7 @@
 //! Promises: a row whose `append` returned survives the end of the process, however it ends, and is stored exactly once.
 //! What cannot be kept is counted, never silent. Does not: wait for a store on the request path.
 
+mod clickhouse;
 mod columns;
 mod dead_letter;
 mod fold;
@@ -27,6 +28,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+pub(crate) use clickhouse::schema;
 pub use recorder::Recorder;
 pub use sqlite::SqliteError;
 pub use wal::WalLimits;
@@ -143,7 +145,10 @@ impl AiLog {
                 let path = data_dir.join(EMBEDDED_FILE);
                 Box::new(sqlite::Sqlite::open(&path).map_err(|error| OpenError::Store { path, error })?)
             }
-            StoreKind::ClickHouse(_) => return Err(OpenError::Position("the ClickHouse store follows".to_owned())),
+            StoreKind::ClickHouse(server) => Box::new(
+                clickhouse::ClickHouse::new(&server, data_dir)
+                    .map_err(|error| OpenError::Folder { path: data_dir.clone(), error })?,
+            ),
         };
         let shipper = Shipper::new(core.clone(), store, data_dir.join("dead-letter.jsonl")).map_err(position_error)?;
         let thread = std::thread::Builder::new()

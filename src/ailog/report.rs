@@ -5,6 +5,7 @@
 //!
 //! Does not: change anything; and names from outside reach SQL only as bound values.
 
+mod clickhouse;
 mod sqlite;
 
 use std::path::Path;
@@ -121,6 +122,14 @@ pub fn usd(nano: i64) -> String {
     format!("{sign}{}.{}", n / 1_000_000_000, &fraction[..digits])
 }
 
+/// The inverse of [`usd`], for at most nine digits after the point.
+fn parse_usd(text: &str) -> Option<i64> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let nano = if fraction.is_empty() { 0 } else { format!("{fraction:0<9}").parse::<i64>().ok()? };
+    let nano = if whole.starts_with('-') { -nano } else { nano };
+    whole.parse::<i64>().ok()?.checked_mul(1_000_000_000)?.checked_add(nano)
+}
+
 /// Which rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
@@ -165,6 +174,12 @@ impl Filter {
 pub enum ReadError {
     #[error("the embedded store cannot be read: {0}")]
     Sqlite(#[from] rusqlite::Error),
+    #[error("ClickHouse cannot be read: {0}")]
+    ClickHouse(#[from] ::clickhouse::error::Error),
+    #[error("ClickHouse gives an answer that is not understood")]
+    Answer,
+    #[error("no event queue: {0}")]
+    System(#[from] std::io::Error),
 }
 
 /// Reads one store.
@@ -174,6 +189,7 @@ pub struct Reader {
 
 enum Kind {
     Sqlite(sqlite::Sqlite),
+    ClickHouse(Box<clickhouse::ClickHouse>),
     /// Nothing was ever stored.
     Empty,
 }
@@ -189,7 +205,7 @@ impl Reader {
                 Some(store) => Kind::Sqlite(store),
                 None => Kind::Empty,
             },
-            StoreKind::ClickHouse(_) => Kind::Empty,
+            StoreKind::ClickHouse(options) => Kind::ClickHouse(Box::new(clickhouse::ClickHouse::new(options)?)),
         };
         Ok(Reader { store })
     }
@@ -203,6 +219,7 @@ impl Reader {
     pub fn summary(&self, from_ms: i64, to_ms: i64, by: &[Dim]) -> Result<Vec<Summary>, ReadError> {
         match &self.store {
             Kind::Sqlite(store) => store.summary(from_ms, to_ms, by),
+            Kind::ClickHouse(store) => store.summary(from_ms, to_ms, by),
             Kind::Empty => Ok(Vec::new()),
         }
     }
@@ -215,6 +232,7 @@ impl Reader {
         let limit = limit.min(REPORT_ROWS_MAX);
         match &self.store {
             Kind::Sqlite(store) => store.logs(filter, limit),
+            Kind::ClickHouse(store) => store.logs(filter, limit),
             Kind::Empty => Ok(Vec::new()),
         }
     }

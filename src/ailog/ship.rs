@@ -19,9 +19,8 @@ use super::wal::{self, Wal, lock};
 use crate::clock::{Clock, Nanos, wall_ms};
 use crate::metrics::Metrics;
 
-/// How often the log is looked at when nobody asks. A row is in the store after about this time; and with few rows a
-/// second they share a transaction.
-const TICK: Duration = Duration::from_millis(250);
+/// How often somebody who waits looks again, whatever the store's own tick.
+const WAIT_TICK: Duration = Duration::from_millis(100);
 /// How often folded refusals become rows.
 const FOLD_EVERY: Duration = Duration::from_secs(1);
 /// How often old rows are looked for.
@@ -43,6 +42,8 @@ const DAY_MS: i64 = 86_400_000;
 pub(super) trait Store: Send {
     /// How much it likes to take at once.
     fn limits(&self) -> BatchLimits;
+    /// How often the log is looked at when nobody asks: a row is in the store after about this time.
+    fn tick(&self) -> Duration;
     /// Where an earlier process stopped.
     ///
     /// # Errors
@@ -203,7 +204,7 @@ impl Core {
             }
             control.poked = true;
             self.wake.notify_one();
-            let wait = Duration::from_nanos(until - now).min(TICK);
+            let wait = Duration::from_nanos(until - now).min(WAIT_TICK);
             control = self.progress.wait_timeout(control, wait).map_or_else(|e| e.into_inner().0, |(guard, _)| guard);
         }
         true
@@ -324,11 +325,11 @@ impl Shipper {
                 (Step::Stored, Some(at)) if self.core.clock.now() < at => {}
                 (Step::CaughtUp, None) => {
                     let more = self.retain(now);
-                    self.core.sleep(if more { Duration::from_millis(10) } else { TICK });
+                    self.core.sleep(if more { Duration::from_millis(10) } else { self.store.tick() });
                 }
                 (Step::Failed(wait), None) => self.core.sleep(wait),
                 (Step::Failed(wait), Some(at)) if after(self.core.clock.now(), wait) < at => {
-                    std::thread::sleep(wait.min(TICK));
+                    std::thread::sleep(wait.min(WAIT_TICK));
                 }
                 (_, Some(_)) => return,
             }

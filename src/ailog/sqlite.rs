@@ -22,6 +22,8 @@ use super::tail::{Batch, BatchLimits, Position};
 const USER_VERSION: i32 = 1;
 /// Rows of one transaction. Large enough that its fixed cost vanishes, small enough that readers see rows soon.
 const ROWS_MAX: usize = 2_000;
+/// With few rows a second they share a transaction.
+const TICK: Duration = Duration::from_millis(250);
 /// Rows deleted at once when they are past their time; between two slices new rows are stored.
 const RETENTION_SLICE: usize = 500;
 
@@ -133,6 +135,10 @@ impl Sqlite {
 impl Store for Sqlite {
     fn limits(&self) -> BatchLimits {
         BatchLimits { rows_max: ROWS_MAX, bytes_max: 4 << 20 }
+    }
+
+    fn tick(&self) -> Duration {
+        TICK
     }
 
     fn resume(&mut self) -> Result<Option<Resume>, StoreError> {

@@ -10,6 +10,8 @@ pub mod mock;
 mod print;
 pub mod schema;
 pub mod token;
+pub mod clickhouse;
+pub mod report;
 
 use std::process::ExitCode;
 

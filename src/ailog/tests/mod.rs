@@ -1,5 +1,6 @@
 //! Tests of the log: rows from one end to the other, and what they share.
 
+mod clickhouse;
 mod embedded;
 mod wal;
 

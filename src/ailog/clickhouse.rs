@@ -1,0 +1,288 @@
+//! The ClickHouse store: sealed batches over HTTP, each exactly once.
+//!
+//! Stage 9 of the walk, on the shipper's thread.
+//!
+//! A batch is a range of one segment of the write-ahead log. Before it is first sent the range is noted in a small file
+//! (`clickhouse.position`), and it is sent again as exactly that range until ClickHouse acknowledges it, over restarts,
+//! too. The range is the batch's `insert_deduplication_token`: a token names one content and no other, and ClickHouse
+//! drops a block whose token it has seen. One `send` makes one compressed block, so an upload that is cut stores nothing.
+//!
+//! Promises: exactly once, as long as the table's deduplication window (10,000 inserts) is not passed between two tries
+//! of one batch; beyond it, at least once. Does not: create tables (see `schema`).
+
+pub(crate) mod schema;
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::Bytes;
+use clickhouse::error::Error;
+use clickhouse::{Client, Compression};
+use tokio::runtime::Runtime;
+use uuid::Uuid;
+
+use super::columns::column_list;
+use super::ship::{Resume, Store, StoreError, Stored};
+use super::tail::{Batch, BatchLimits, Position};
+use crate::bounds::{BATCH_BYTES_MAX, BATCH_ROWS_MAX};
+use crate::config::policy::ClickHouseOptions;
+
+/// How often rows are gathered for an insert: more often would only make more parts to merge.
+const TICK: Duration = Duration::from_millis(700);
+/// Waiting where the table has too many parts: merges take seconds.
+const PARTS_WAIT: Duration = Duration::from_secs(5);
+
+/// The client and the place in the log.
+pub(super) struct ClickHouse {
+    client: Client,
+    runtime: Runtime,
+    insert: String,
+    position_file: PathBuf,
+}
+
+/// A client of the configured database.
+pub(super) fn client(options: &ClickHouseOptions) -> Client {
+    Client::default()
+        .with_url(&options.url)
+        .with_database(&options.database)
+        .with_user(&options.user)
+        .with_password(options.password.reveal())
+        .with_compression(Compression::Lz4)
+        // Rows are sent and read in formats of our own choice; there is no row type that could be validated.
+        .with_validation(false)
+}
+
+/// A runtime for one thread: the shipper and the reports wait for one request at a time.
+pub(super) fn runtime() -> io::Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+impl ClickHouse {
+    /// A store that has not talked to the server yet.
+    ///
+    /// # Errors
+    /// The system gives no event queue.
+    pub(super) fn new(options: &ClickHouseOptions, data_dir: &Path) -> io::Result<ClickHouse> {
+        Ok(ClickHouse {
+            client: client(options),
+            runtime: runtime()?,
+            insert: format!("INSERT INTO ai_log ({}) FORMAT RowBinary", column_list()),
+            position_file: data_dir.join("clickhouse.position"),
+        })
+    }
+
+    fn keep_position(&self, position: Position, sealed_until: Option<u64>) -> Result<(), StoreError> {
+        keep(&self.position_file, Resume { position, sealed_until }).map_err(|e| StoreError::Retry {
+            reason: format!("the position in the log: {e}"),
+            at_least: Duration::ZERO,
+        })
+    }
+}
+
+impl Store for ClickHouse {
+    fn limits(&self) -> BatchLimits {
+        BatchLimits { rows_max: BATCH_ROWS_MAX, bytes_max: BATCH_BYTES_MAX }
+    }
+
+    fn tick(&self) -> Duration {
+        TICK
+    }
+
+    fn resume(&mut self) -> Result<Option<Resume>, StoreError> {
+        let text = match fs::read_to_string(&self.position_file) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(StoreError::Operator { reason: error.to_string() }),
+        };
+        let resume = parse_resume(&text);
+        if resume.is_none() {
+            tracing::warn!("clickhouse.position is damaged; rows that wait are sent from the oldest on");
+        }
+        Ok(resume)
+    }
+
+    fn store(&mut self, batch: &Batch, within: Duration) -> Result<Stored, StoreError> {
+        let at = |offset| Position { segment: batch.segment, offset };
+        self.keep_position(at(batch.start), Some(batch.end))?;
+        let mut insert = self.client.insert_formatted_with(self.insert.as_str());
+        for (name, value) in [
+            ("insert_deduplication_token", token(batch).as_str()),
+            ("async_insert", "0"),
+            ("insert_deduplicate", "1"),
+            ("deduplicate_blocks_in_dependent_materialized_views", "1"),
+        ] {
+            insert = insert.with_setting(name, value);
+        }
+        let payload = Bytes::copy_from_slice(&batch.payload);
+        let sent = self.runtime.block_on(async {
+            let work = async {
+                insert.send(payload).await?;
+                insert.end().await
+            };
+            tokio::time::timeout(within, work).await.unwrap_or(Err(Error::TimedOut))
+        });
+        sent.map_err(|error| classify(&error))?;
+        // Not kept: the same range is sent again after a restart, and dropped there by its token.
+        let _ = self.keep_position(at(batch.end), None);
+        Ok(Stored { rows: batch.rows.len() })
+    }
+
+    fn settle(&mut self) {}
+
+    fn forget_before(&mut self, _created_at_ms: i64) -> bool {
+        // The table has a TTL.
+        false
+    }
+}
+
+fn token(batch: &Batch) -> String {
+    format!("{}-{}-{}", batch.segment.simple(), batch.start, batch.end)
+}
+
+/// Replaces the file in one step, so that an end of the process leaves the old or the new one.
+fn keep(path: &Path, resume: Resume) -> io::Result<()> {
+    let new = path.with_extension("position.new");
+    let mut text = format!("1 {} {}", resume.position.segment.simple(), resume.position.offset);
+    if let Some(end) = resume.sealed_until {
+        text.push_str(&format!(" {end}"));
+    }
+    text.push_str(&format!("\n{:08x}\n", crc32c::crc32c(text.as_bytes())));
+    fs::File::create(&new)?.write_all(text.as_bytes())?;
+    fs::rename(new, path)
+}
+
+fn parse_resume(text: &str) -> Option<Resume> {
+    let (line, crc) = text.split_once('\n')?;
+    if crc.trim_end() != format!("{:08x}", crc32c::crc32c(line.as_bytes())) {
+        return None;
+    }
+    let mut words = line.strip_prefix("1 ")?.split(' ');
+    let position = Position { segment: Uuid::parse_str(words.next()?).ok()?, offset: words.next()?.parse().ok()? };
+    let sealed_until = words.next().map(str::parse).transpose().ok()?;
+    Some(Resume { position, sealed_until })
+}
+
+/// What a failure means for the batch, by ClickHouse's error code; the status alone misleads (a full disk and bad data
+/// are both 500).
+///
+/// The reason holds the code and its name only: the text of an error may quote the data.
+fn classify(error: &Error) -> StoreError {
+    let again = |reason: String| StoreError::Retry { reason, at_least: Duration::ZERO };
+    let text = match error {
+        Error::BadResponse(text) => text,
+        Error::TimedOut => return again("ClickHouse does not answer in time".to_owned()),
+        // Whether the rows arrived is not known; the token makes it the same to try again.
+        Error::Network(_) => return again("ClickHouse cannot be reached".to_owned()),
+        _ => return again("ClickHouse gives an answer that is not understood".to_owned()),
+    };
+    let Some(code) = exception_code(text) else { return by_status(text) };
+    let reason = format!("ClickHouse error {code}{}", exception_name(text).map_or(String::new(), |n| format!(" {n}")));
+    match code {
+        // Rows that cannot be parsed, or that break a constraint.
+        6 | 26 | 27 | 33 | 38 | 41 | 43 | 53 | 69 | 70 | 72 | 117 | 131 | 321 | 349 | 467 | 469 => {
+            StoreError::Rows { reason }
+        }
+        // Table, column, database or setting missing; user, password or rights wrong; read-only.
+        16 | 47 | 60 | 81 | 115 | 164 | 192 | 193 | 194 | 291 | 497 | 516 => StoreError::Operator { reason },
+        // Too many parts.
+        252 => StoreError::Retry { reason, at_least: PARTS_WAIT },
+        _ => again(reason),
+    }
+}
+
+/// An answer without a code: a proxy's, or a server's that is starting.
+fn by_status(text: &str) -> StoreError {
+    let status: Option<u16> = text.get(..3).and_then(|s| s.parse().ok());
+    match status {
+        Some(status @ (400..=407 | 410..=428)) => {
+            StoreError::Operator { reason: format!("the ClickHouse address answers {status}") }
+        }
+        Some(status) => {
+            StoreError::Retry { reason: format!("the ClickHouse address answers {status}"), at_least: Duration::ZERO }
+        }
+        None => StoreError::Retry {
+            reason: "the ClickHouse address answers without a ClickHouse error".to_owned(),
+            at_least: Duration::ZERO,
+        },
+    }
+}
+
+/// `Code: 60. DB::Exception: …`
+fn exception_code(text: &str) -> Option<u32> {
+    let digits = text.split_once("Code: ")?.1;
+    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+    digits[..end].parse().ok()
+}
+
+/// `… (UNKNOWN_TABLE) (version …)`
+fn exception_name(text: &str) -> Option<&str> {
+    text.rsplit('(').filter_map(|part| part.split_once(')')).map(|(name, _)| name).find(|name| {
+        name.len() > 3
+            && name.len() < 80
+            && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_are_told_apart() {
+        let check = |error: Error, expected: &str| {
+            let found = match classify(&error) {
+                StoreError::Retry { reason, at_least } => format!("retry {} {reason}", at_least.as_secs()),
+                StoreError::Operator { reason } => format!("operator {reason}"),
+                StoreError::Rows { reason } => format!("rows {reason}"),
+            };
+            assert_eq!(found, expected);
+        };
+        let bad = |text: &str| Error::BadResponse(text.to_owned());
+        check(
+            bad("Code: 60. DB::Exception: Table x.ai_log does not exist. (UNKNOWN_TABLE) (version 26.9.2.1)"),
+            "operator ClickHouse error 60 UNKNOWN_TABLE",
+        );
+        check(
+            bad("Code: 516. DB::Exception: default: Authentication failed. (AUTHENTICATION_FAILED)"),
+            "operator ClickHouse error 516 AUTHENTICATION_FAILED",
+        );
+        check(
+            bad("Code: 252. DB::Exception: Too many parts (300). (TOO_MANY_PARTS)"),
+            "retry 5 ClickHouse error 252 TOO_MANY_PARTS",
+        );
+        check(
+            bad("Code: 241. DB::Exception: (MEMORY_LIMIT_EXCEEDED)"),
+            "retry 0 ClickHouse error 241 MEMORY_LIMIT_EXCEEDED",
+        );
+        check(bad("Code: 75, e.displayText() = DB::Exception: No space left on device"), "retry 0 ClickHouse error 75");
+        // What the message quotes of the data is not repeated.
+        check(
+            bad(
+                "Code: 27. DB::Exception: Cannot parse input: expected 'x' before: 'anna@example.org'. (CANNOT_PARSE_INPUT_ASSERTION_FAILED)",
+            ),
+            "rows ClickHouse error 27 CANNOT_PARSE_INPUT_ASSERTION_FAILED",
+        );
+        check(bad("503 Service Unavailable"), "retry 0 the ClickHouse address answers 503");
+        check(bad("429 Too Many Requests"), "retry 0 the ClickHouse address answers 429");
+        check(bad("404 Not Found"), "operator the ClickHouse address answers 404");
+        check(bad("<html>é"), "retry 0 the ClickHouse address answers without a ClickHouse error");
+        check(Error::TimedOut, "retry 0 ClickHouse does not answer in time");
+    }
+
+    #[test]
+    fn the_position_is_kept_whole_or_not_at_all() {
+        let dir = tempfile::tempdir().expect("dir");
+        let path = dir.path().join("clickhouse.position");
+        for sealed_until in [None, Some(99)] {
+            let resume = Resume { position: Position { segment: Uuid::now_v7(), offset: 44 }, sealed_until };
+            keep(&path, resume).expect("kept");
+            let text = fs::read_to_string(&path).expect("text");
+            assert_eq!(parse_resume(&text), Some(resume));
+            for cut in 0..text.len() - 1 {
+                assert_eq!(parse_resume(&text[..cut]), None, "{cut}");
+            }
+        }
+    }
+}

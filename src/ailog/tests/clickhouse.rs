@@ -1,0 +1,314 @@
+//! The log with ClickHouse's real engine behind its HTTP interface: same rows, same figures, each exactly once.
+//!
+//! The engine comes from the Python package `chdb-core`, served by `tests/clickhouse/chdb_http.py`. These tests need it:
+//! they fail, with the remedy, where it is missing.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, OnceLock};
+
+use super::{SOON, as_json, check_report, count, row};
+use crate::ailog::report::{Dim, Filter, Reader};
+use crate::ailog::row::Row;
+use crate::ailog::schema::SchemaOptions;
+use crate::ailog::{AiLog, Options, columns};
+use crate::clock::Clock;
+use crate::config::policy::{ClickHouseOptions, StoreKind};
+use crate::ids::Secret;
+use crate::metrics::Metrics;
+
+/// A running engine. It ends with this process, whose end closes its standard input.
+struct Engine {
+    child: Child,
+    port: u16,
+    _dir: Option<tempfile::TempDir>,
+}
+
+fn python() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let python = std::env::var_os("TOLLGATE_TEST_PYTHON").map_or_else(|| root.join(".venv/bin/python"), PathBuf::from);
+    assert!(
+        python.exists(),
+        "the ClickHouse tests need Python with the engine in it. Run:\n    python3 -m venv .venv && .venv/bin/pip install \
+         --no-deps chdb-core==26.9.0 lz4==4.4.5\nor name a Python that has them in TOLLGATE_TEST_PYTHON"
+    );
+    python
+}
+
+impl Engine {
+    fn start(data: &Path, port: u16, arguments: &[&str]) -> Engine {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clickhouse/chdb_http.py");
+        let port_file = data.join("port");
+        let _ = std::fs::remove_file(&port_file);
+        let mut child = Command::new(python())
+            .arg(script)
+            .arg("--path")
+            .arg(data.join("engine"))
+            .arg("--port-file")
+            .arg(&port_file)
+            .args(["--port", &port.to_string(), "--until-eof"])
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("python starts");
+        let clock = Clock::start();
+        let begun = clock.now();
+        loop {
+            if let Ok(port) = std::fs::read_to_string(&port_file) {
+                return Engine { child, port: port.parse().expect("port"), _dir: None };
+            }
+            assert!(child.try_wait().expect("child").is_none(), "the engine ended; is chdb-core 26.9.0 installed?");
+            assert!(clock.now().since(begun) < SOON, "the engine does not start");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    }
+
+    /// An engine of its own, for a test that breaks it.
+    fn own() -> Engine {
+        let dir = tempfile::tempdir().expect("dir");
+        let mut engine = Engine::start(dir.path(), 0, &[]);
+        engine._dir = Some(dir);
+        engine
+    }
+
+    /// The engine that the other tests share, each with a database of its own.
+    fn shared() -> &'static Engine {
+        static ENGINE: OnceLock<Engine> = OnceLock::new();
+        ENGINE.get_or_init(Engine::own)
+    }
+
+    fn options(&self, database: &str) -> ClickHouseOptions {
+        ClickHouseOptions {
+            url: format!("http://127.0.0.1:{}", self.port),
+            database: database.to_owned(),
+            user: "default".to_owned(),
+            password: Secret::default(),
+        }
+    }
+
+    fn apply(&self, database: &str) -> ClickHouseOptions {
+        let options = self.options(database);
+        schema(database).apply(&options).expect("schema");
+        options
+    }
+
+    fn post(&self, target: &str, body: &str) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("connect");
+        write!(
+            stream,
+            "POST {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .expect("write");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("read");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("head");
+        assert!(head.starts_with("HTTP/1.1 200"), "{answer}");
+        body.to_owned()
+    }
+
+    fn query(&self, sql: &str) -> String {
+        self.post("/", sql).trim().to_owned()
+    }
+
+    fn fault(&self, fault: &str) {
+        self.post(&format!("/_fault?{fault}"), "");
+    }
+
+    fn kill(&mut self) {
+        self.child.kill().expect("kill");
+        self.child.wait().expect("ended");
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn schema(database: &str) -> SchemaOptions {
+    // The rows of these tests are of one month; none may pass its time while they run.
+    SchemaOptions { database: database.to_owned(), cluster: None, retention_days: 3_650 }
+}
+
+fn open(dir: &Path, options: &ClickHouseOptions) -> (AiLog, Arc<Metrics>) {
+    let metrics = Metrics::new();
+    let log = AiLog::open(Options::new(dir, 0), StoreKind::ClickHouse(options.clone()), metrics.clone()).expect("log");
+    (log, metrics)
+}
+
+#[test]
+fn the_schema_may_be_applied_again_and_has_the_public_columns() {
+    let engine = Engine::shared();
+    assert_eq!(schema("again").apply(&engine.options("again")).expect("first"), [1, 2]);
+    assert_eq!(schema("again").apply(&engine.options("again")).expect("second"), [0; 0]);
+    let names = engine.query("SELECT groupArray(name) FROM (SELECT name FROM system.columns WHERE database = 'again' AND table = 'ai_log' ORDER BY position)");
+    let expected: Vec<String> = columns::COLUMNS.iter().map(|(name, _)| format!("'{name}'")).collect();
+    assert_eq!(names, format!("[{}]", expected.join(",")));
+    assert_eq!(
+        engine
+            .query("SELECT count() FROM system.columns WHERE database = 'again' AND table = 'ai_log' AND comment = ''"),
+        "0"
+    );
+    let views = "SELECT arrayStringConcat(groupArray(name), ' ') FROM (SELECT name FROM system.columns WHERE database = 'again' AND table = 'daily_summary' ORDER BY position)";
+    assert_eq!(
+        engine.query(views),
+        "day org_id provider model route calls errors error_rate rate_limited input_tokens output_tokens cost_usd p50_ms p95_ms p99_ms"
+    );
+    for view in ["cost_by_org_day", "errors_hourly"] {
+        assert_eq!(engine.query(&format!("SELECT count() FROM again.{view}")), "0");
+    }
+}
+
+#[test]
+fn rows_come_back_as_they_went_in_and_reports_agree() {
+    let engine = Engine::shared();
+    let options = engine.apply("roundtrip");
+    let dir = tempfile::tempdir().expect("dir");
+    let (log, metrics) = open(dir.path(), &options);
+    let rows: Vec<Row> = (0..2_000).map(row).collect();
+    rows.iter().for_each(|row| log.append(row));
+    assert!(log.flush(SOON), "{:?}", log.backlog());
+    assert_eq!((count(&metrics, "stored"), count(&metrics, "lost"), count(&metrics, "dead_letter")), (2_000, 0, 0));
+
+    let store = StoreKind::ClickHouse(options);
+    let reader = Reader::open(&store, dir.path()).expect("reader");
+    check_report(&reader, &rows);
+    let mut all: Vec<_> = rows.iter().collect();
+    all.sort_by_key(|r| std::cmp::Reverse((r.created_at_ms, r.id)));
+    let expected: Vec<_> = all.into_iter().map(as_json).collect();
+    let found = reader.logs(&Filter::default(), 10_000).expect("logs");
+    assert_eq!(found.len(), expected.len());
+    for (found, expected) in found.iter().zip(&expected) {
+        for (name, _) in columns::COLUMNS {
+            assert_eq!(found[name], expected[name], "{name} of {}", expected["request_id"]);
+        }
+    }
+
+    // The same figures as the embedded store, line by line.
+    let embedded_dir = tempfile::tempdir().expect("dir");
+    let (embedded, _) = super::open(embedded_dir.path());
+    rows.iter().for_each(|row| embedded.append(row));
+    assert!(embedded.flush(SOON));
+    let embedded = Reader::open(&StoreKind::Embedded, embedded_dir.path()).expect("reader");
+    for by in [&[][..], &[Dim::Day, Dim::Org, Dim::Model], &Dim::ALL] {
+        let (mut a, mut b) =
+            (reader.summary(0, i64::MAX, by).expect("a"), embedded.summary(0, i64::MAX, by).expect("b"));
+        a.sort_by(|x, y| x.key.cmp(&y.key));
+        b.sort_by(|x, y| x.key.cmp(&y.key));
+        assert_eq!(a, b);
+    }
+    let sqlite = rusqlite::Connection::open(embedded_dir.path().join("tollgate.db")).expect("database");
+    let mut statement = sqlite.prepare("SELECT * FROM daily_summary ORDER BY 1, 2, 3, 4, 5").expect("sql");
+    let mut lines = statement.query([]).expect("query");
+    let found = engine.query("SELECT * FROM roundtrip.daily_summary ORDER BY 1, 2, 3, 4, 5");
+    let mut compared = 0;
+    for line in found.lines() {
+        let theirs: Vec<&str> = line.split('\t').collect();
+        let ours = lines.next().expect("query").expect("as many lines");
+        for (at, theirs) in theirs.iter().enumerate() {
+            match ours.get_ref(at).expect("value") {
+                rusqlite::types::ValueRef::Text(text) => {
+                    // TabSeparated escapes; compare what needs no escape.
+                    if !theirs.contains('\\') {
+                        assert_eq!(theirs.as_bytes(), text);
+                    }
+                }
+                rusqlite::types::ValueRef::Integer(n) => assert_eq!(theirs.parse::<i64>().expect("int"), n),
+                rusqlite::types::ValueRef::Real(f) => assert_eq!(theirs.parse::<f64>().expect("float"), f),
+                other => panic!("{other:?}"),
+            }
+        }
+        compared += 1;
+    }
+    assert!(compared > 50 && lines.next().expect("query").is_none());
+}
+
+#[test]
+fn whatever_happens_on_the_way_each_row_is_there_once() {
+    let dir = tempfile::tempdir().expect("dir");
+    let mut engine = Engine::start(dir.path(), 0, &[]);
+    let options = engine.apply("faults");
+    let (log, metrics) = open(dir.path(), &options);
+    let mut written = 0;
+    let mut more = |log: &AiLog| {
+        (written..written + 100).for_each(|n| log.append(&row(n)));
+        written += 100;
+    };
+    for fault in [
+        "mode=drop_after&count=2",
+        "mode=status&status=503&count=2",
+        "mode=drop_before&count=1",
+        "mode=status&status=500&count=1",
+    ] {
+        engine.fault(fault);
+        more(&log);
+        assert!(log.flush(SOON), "{fault}: {:?}", log.backlog());
+    }
+    assert_eq!(log.backlog().trouble, None);
+
+    // The engine is killed; calls go on; it comes back at the same address.
+    engine.kill();
+    more(&log);
+    assert!(!log.flush(std::time::Duration::from_millis(300)));
+    assert!(log.backlog().bytes > 0);
+    let port = engine.port;
+    engine = Engine::start(dir.path(), port, &[]);
+    assert!(log.flush(SOON), "{:?}", log.backlog());
+
+    // An acknowledgement is lost and the gateway ends before it can try again; the next one sends the same range.
+    engine.fault("mode=drop_after&count=1000000");
+    more(&log);
+    let clock = Clock::start();
+    let begun = clock.now();
+    while log.backlog().trouble.is_none() {
+        assert!(clock.now().since(begun) < SOON);
+        log.flush(std::time::Duration::from_millis(10));
+    }
+    drop(log);
+    engine.fault("mode=delay&ms=0&count=1");
+    let (log, metrics_after) = open(dir.path(), &options);
+    more(&log);
+    assert!(log.flush(SOON), "{:?}", log.backlog());
+    assert_eq!(engine.query("SELECT count(), uniqExact(id) FROM faults.ai_log"), format!("{written}\t{written}"));
+    for metrics in [metrics, metrics_after] {
+        assert_eq!((count(&metrics, "lost"), count(&metrics, "dead_letter")), (0, 0));
+    }
+}
+
+#[test]
+fn a_gateway_starts_before_its_database_is_there() {
+    let engine = Engine::own();
+    let dir = tempfile::tempdir().expect("dir");
+    let options = engine.options("late");
+    let (log, metrics) = open(dir.path(), &options);
+    (0..10).for_each(|n| log.append(&row(n)));
+    assert!(!log.flush(std::time::Duration::from_millis(200)));
+    let trouble = log.backlog().trouble.expect("trouble");
+    assert!(trouble.contains("UNKNOWN_DATABASE") || trouble.contains("UNKNOWN_TABLE"), "{trouble}");
+    engine.apply("late");
+    assert!(log.flush(SOON), "{:?}", log.backlog());
+    assert_eq!(count(&metrics, "stored"), 10);
+}
+
+#[test]
+fn a_row_that_the_table_refuses_is_buried_and_stops_nobody() {
+    let engine = Engine::shared();
+    let options = engine.apply("poison");
+    engine.query("ALTER TABLE poison.ai_log ADD CONSTRAINT no_poison CHECK request_id != 'req-77'");
+    let dir = tempfile::tempdir().expect("dir");
+    let (log, metrics) = open(dir.path(), &options);
+    (0..200).for_each(|n| log.append(&row(n)));
+    assert!(log.flush(SOON), "{:?}", log.backlog());
+    assert_eq!((count(&metrics, "stored"), count(&metrics, "dead_letter"), count(&metrics, "lost")), (199, 1, 0));
+    assert_eq!(engine.query("SELECT count(), uniqExact(id) FROM poison.ai_log"), "199\t199");
+    let buried = std::fs::read_to_string(dir.path().join("dead-letter.jsonl")).expect("file");
+    let line: serde_json::Value = serde_json::from_str(&buried).expect("one line of JSON");
+    assert_eq!(line["row"], serde_json::Value::Object(as_json(&row(77))));
+    assert!(line["reason"].as_str().expect("reason").contains("469"), "{}", line["reason"]);
+}

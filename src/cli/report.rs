@@ -1,0 +1,307 @@
+//! `tollgate report`: calls, cost, errors and latency out of the log, as a table, CSV or JSON.
+
+use std::io::Write;
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
+
+use super::Failure;
+use crate::ailog::report::{Dim, Reader, Summary, usd};
+use crate::bounds::REPORT_ROWS_MAX;
+use crate::clock::wall_ms;
+use crate::config::policy::Settings;
+
+/// `tollgate report`
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// First day, as 2026-11-23 (UTC). Without it: a week up to the last day.
+    #[arg(long, value_name = "DAY")]
+    from: Option<Date>,
+    /// Last day, included. Without it: today.
+    #[arg(long, value_name = "DAY")]
+    to: Option<Date>,
+    /// Sum up by these: day, org, model, provider, route, caller.
+    #[arg(long, value_delimiter = ',', default_value = "day,org,model", value_parser = dim)]
+    by: Vec<Dim>,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    Table,
+    Csv,
+    Json,
+}
+
+fn dim(name: &str) -> Result<Dim, String> {
+    Dim::parse(name).ok_or_else(|| format!("choose from {}", Dim::ALL.map(Dim::as_str).join(", ")))
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// The days are in the wrong order, or the store cannot be read.
+pub fn run(args: Args, settings: &Settings) -> Result<(), Failure> {
+    let (from, to) = days(&args, wall_ms())?;
+    let reader = Reader::open(&settings.store, &settings.data_dir).map_err(|e| Failure::User(e.to_string()))?;
+    let lines =
+        reader.summary(start_ms(from)?, start_ms(to)? + DAY_MS, &args.by).map_err(|e| Failure::User(e.to_string()))?;
+    let text = match args.format {
+        Format::Table => table(&lines, &args.by, from, to),
+        Format::Csv => csv(&lines, &args.by),
+        Format::Json => json(&lines, &args.by),
+    };
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // `tollgate report | head` is no failure.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+const DAY_MS: i64 = 86_400_000;
+
+fn days(args: &Args, now_ms: i64) -> Result<(Date, Date), Failure> {
+    let today = Timestamp::from_millisecond(now_ms)?.to_zoned(TimeZone::UTC).date();
+    let to = args.to.unwrap_or(today);
+    let from = match args.from {
+        Some(from) => from,
+        None => to.checked_sub(6.days())?,
+    };
+    if from > to {
+        return Err(Failure::User(format!("--from {from} is after --to {to}")));
+    }
+    Ok((from, to))
+}
+
+fn start_ms(day: Date) -> Result<i64, Failure> {
+    Ok(day.to_zoned(TimeZone::UTC)?.timestamp().as_millisecond())
+}
+
+fn table(lines: &[Summary], by: &[Dim], from: Date, to: Date) -> String {
+    if lines.is_empty() {
+        return format!(
+            "No calls were logged from {from} to {to}.\n\
+             Rows are written by `tollgate serve`; `tollgate demo` makes some to look at.\n"
+        );
+    }
+    let mut rows = vec![header(
+        by,
+        &[
+            "calls", "errors", "error %", "limited", "input", "cached", "output", "cost USD", "p50 ms", "p95 ms",
+            "p99 ms",
+        ],
+    )];
+    rows.extend(lines.iter().map(|line| cells(line, by.len())));
+    if lines.len() > 1 {
+        rows.push(total(lines, by.len()));
+    }
+    let mut text = aligned(&rows, by.len());
+    let unpriced: u64 = lines.iter().map(|l| l.unpriced).sum();
+    if unpriced > 0 {
+        text.push_str(&format!("\n{unpriced} calls are of models without a price; add them under `prices:`.\n"));
+    }
+    if lines.len() == REPORT_ROWS_MAX {
+        text.push_str(&format!("\nOnly the first {REPORT_ROWS_MAX} lines; choose fewer days or dimensions.\n"));
+    }
+    text
+}
+
+fn header(by: &[Dim], figures: &[&str]) -> Vec<String> {
+    by.iter().map(|d| d.as_str()).chain(figures.iter().copied()).map(str::to_owned).collect()
+}
+
+fn cells(line: &Summary, keys: usize) -> Vec<String> {
+    let mut cells: Vec<String> = line.key.iter().take(keys).map(|k| printable(k)).collect();
+    cells.extend([
+        line.calls.to_string(),
+        line.errors.to_string(),
+        format!("{:.1}", line.error_rate() * 100.0),
+        line.rate_limited.to_string(),
+        line.input_tokens.to_string(),
+        line.cached_tokens.to_string(),
+        line.output_tokens.to_string(),
+        usd(line.cost_nano_usd),
+        line.p50_ms.to_string(),
+        line.p95_ms.to_string(),
+        line.p99_ms.to_string(),
+    ]);
+    cells
+}
+
+/// Sums; percentiles of parts do not add up.
+fn total(lines: &[Summary], keys: usize) -> Vec<String> {
+    let sum = |of: fn(&Summary) -> u64| lines.iter().map(of).sum::<u64>();
+    let all = Summary {
+        key: (0..keys).map(|i| if i == 0 { "total".to_owned() } else { String::new() }).collect(),
+        calls: sum(|l| l.calls),
+        errors: sum(|l| l.errors),
+        rate_limited: sum(|l| l.rate_limited),
+        input_tokens: sum(|l| l.input_tokens),
+        cached_tokens: sum(|l| l.cached_tokens),
+        output_tokens: sum(|l| l.output_tokens),
+        cost_nano_usd: lines.iter().map(|l| l.cost_nano_usd).sum(),
+        ..Summary::default()
+    };
+    let mut cells = cells(&all, keys);
+    let percentiles = cells.len() - 3;
+    cells[percentiles..].fill(String::new());
+    cells
+}
+
+/// A model's or caller's name comes from outside: a control character would move the cursor of the terminal.
+fn printable(text: &str) -> String {
+    if text.is_empty() {
+        "-".to_owned()
+    } else {
+        text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    }
+}
+
+/// Columns side by side: names to the left, figures to the right.
+fn aligned(rows: &[Vec<String>], names: usize) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |at: usize| rows.iter().filter_map(|r| r.get(at)).map(|c| c.chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        let cells: Vec<String> = row
+            .iter()
+            .zip(&widths)
+            .enumerate()
+            .map(|(at, (cell, width))| if at < names { format!("{cell:<width$}") } else { format!("{cell:>width$}") })
+            .collect();
+        text.push_str(cells.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// RFC 4180, with the column names of the log.
+fn csv(lines: &[Summary], by: &[Dim]) -> String {
+    let figures = [
+        "calls",
+        "errors",
+        "error_rate",
+        "rate_limited",
+        "input_tokens",
+        "cached_tokens",
+        "output_tokens",
+        "cost_usd",
+        "unpriced",
+        "redactions",
+        "attachments_dropped",
+        "p50_ms",
+        "p95_ms",
+        "p99_ms",
+    ];
+    let names: Vec<&str> = by.iter().map(|d| d.column()).chain(figures).collect();
+    let mut text = names.join(",") + "\r\n";
+    for line in lines {
+        let mut cells: Vec<String> = line.key.iter().map(|k| quoted(k)).collect();
+        let figures: [String; 14] = [
+            line.calls.to_string(),
+            line.errors.to_string(),
+            line.error_rate().to_string(),
+            line.rate_limited.to_string(),
+            line.input_tokens.to_string(),
+            line.cached_tokens.to_string(),
+            line.output_tokens.to_string(),
+            usd(line.cost_nano_usd),
+            line.unpriced.to_string(),
+            line.redactions.to_string(),
+            line.attachments_dropped.to_string(),
+            line.p50_ms.to_string(),
+            line.p95_ms.to_string(),
+            line.p99_ms.to_string(),
+        ];
+        cells.extend(figures);
+        text.push_str(&(cells.join(",") + "\r\n"));
+    }
+    text
+}
+
+fn quoted(cell: &str) -> String {
+    // A spreadsheet would take a cell that begins like this for a formula.
+    let cell = if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { cell.to_owned() };
+    if cell.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell }
+}
+
+fn json(lines: &[Summary], by: &[Dim]) -> String {
+    let lines: Vec<_> = lines.iter().map(|line| line.to_json(by)).collect();
+    serde_json::to_string_pretty(&lines).unwrap_or_default() + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn args(words: &[&str]) -> Args {
+        Command::try_parse_from(std::iter::once(&"report").chain(words)).expect("arguments").args
+    }
+
+    fn line(key: &[&str], calls: u64, nano: i64) -> Summary {
+        Summary {
+            key: key.iter().map(|k| (*k).to_owned()).collect(),
+            calls,
+            errors: 1,
+            cost_nano_usd: nano,
+            p50_ms: 10,
+            p95_ms: 20,
+            p99_ms: 30,
+            ..Summary::default()
+        }
+    }
+
+    #[test]
+    fn the_last_week_is_the_default() {
+        let now = 1_795_428_000_000;
+        let text = |words: &[&str]| days(&args(words), now).map(|(from, to)| format!("{from} {to}")).ok();
+        assert_eq!(text(&[]).as_deref(), Some("2026-11-17 2026-11-23"));
+        assert_eq!(text(&["--from", "2026-11-01"]).as_deref(), Some("2026-11-01 2026-11-23"));
+        assert_eq!(text(&["--to", "2026-03-01"]).as_deref(), Some("2026-02-23 2026-03-01"));
+        assert_eq!(text(&["--from", "2026-11-24"]), None);
+        assert_eq!(args(&["--by", "org,caller"]).by, [Dim::Org, Dim::Caller]);
+        assert!(Command::try_parse_from(["report", "--by", "weather"]).is_err());
+    }
+
+    #[test]
+    fn a_table_lines_up_and_adds_up() {
+        let day = Date::constant(2026, 11, 23);
+        let lines = [line(&["acme", "gpt-4o"], 9, 195_000), line(&["globex", "evil\u{1b}[2J"], 1, 1_500_000_000)];
+        assert_eq!(
+            table(&lines, &[Dim::Org, Dim::Model], day, day),
+            "\
+org     model     calls  errors  error %  limited  input  cached  output  cost USD  p50 ms  p95 ms  p99 ms
+acme    gpt-4o        9       1     11.1        0      0       0       0  0.000195      10      20      30
+globex  evil\u{fffd}[2J      1       1    100.0        0      0       0       0      1.50      10      20      30
+total                10       2     20.0        0      0       0       0  1.500195
+"
+        );
+        assert!(table(&[], &[Dim::Org], day, day).starts_with("No calls were logged from 2026-11-23 to 2026-11-23."));
+    }
+
+    #[test]
+    fn csv_and_json_have_the_column_names() {
+        let lines = [line(&["a,\"b\""], 1, 5)];
+        assert_eq!(
+            csv(&lines, &[Dim::Org]),
+            "org_id,calls,errors,error_rate,rate_limited,input_tokens,cached_tokens,output_tokens,cost_usd,unpriced,\
+             redactions,attachments_dropped,p50_ms,p95_ms,p99_ms\r\n\"a,\"\"b\"\"\",1,1,1,0,0,0,0,0.000000005,0,0,0,10,20,30\r\n"
+        );
+        assert_eq!(quoted("=1+1"), "'=1+1");
+        let parsed: serde_json::Value = serde_json::from_str(&json(&lines, &[Dim::Org])).expect("JSON");
+        assert_eq!((&parsed[0]["org_id"], &parsed[0]["cost_usd"]), (&"a,\"b\"".into(), &5e-9.into()));
+    }
+}
