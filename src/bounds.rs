@@ -48,6 +48,15 @@ pub const REDACT_HELD_BYTES_MAX: usize = 64 << 10;
 /// Longest `model` that is read. A longer one is 400 `invalid_request`.
 pub const MODEL_BYTES_MAX: usize = 256;
 
+/// Custom patterns, and word lists, of one policy. More are refused with the policy.
+pub const CUSTOM_PATTERNS_MAX: usize = 64;
+/// Words in all word lists of one policy. More are refused with the policy.
+pub const TERMS_MAX: usize = 50_000;
+/// A compiled custom pattern, in bytes. A larger one is refused with the policy.
+pub const CUSTOM_REGEX_BYTES_MAX: usize = 1 << 20;
+/// Paths of redacted fields that a call's ledger keeps. Further ones are counted, not named.
+pub const REDACT_FIELDS_MAX: usize = 32;
+
 // ---- stage 6: route --------------------------------------------------------------------------------------------
 
 /// Redacted bytes that wait for `model` to pass when routing needs it. Above it: 400 `invalid_request`.

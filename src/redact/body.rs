@@ -1,0 +1,752 @@
+//! One body on its way through: which strings are user text, which parts are attachments, what routing has to know.
+//!
+//! Stage 5 of the walk. Pure. Listens to the tokenizer, hands user text to the scanner, and carries out what the scanner
+//! found on the raw bytes. Deny by default: every string is looked at unless its place is on a short list. Does not:
+//! parse values, re-serialise, or keep the body.
+
+use std::sync::Arc;
+
+use super::json::{Scalar, Sink, Take};
+use super::keys::{Key, PartKind};
+use super::out::Out;
+use super::rules::{Compiled, KindId, kind};
+use super::scan::{Look, Op, Scanner};
+use super::{Attachments, Facts, Ledger, RedactError, Shape};
+use crate::bounds::{MODEL_BYTES_MAX, REDACT_FIELDS_MAX};
+
+/// Bytes of a key, or of a `type`, that are kept to recognise it.
+const NAME_MAX: usize = 64;
+/// Kinds noted while a part is held, so that they can be taken back with it. Further ones are counted either way.
+const NOTED_MAX: usize = 1024;
+
+const USAGE: &[u8] = br#""stream_options":{"include_usage":true}"#;
+
+/// What stands where in a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Top,
+    /// `messages`, or the items of `input`.
+    Items,
+    /// A message or an item.
+    Item,
+    /// A list of content parts.
+    Parts,
+    /// A content part: its type must be known.
+    Part,
+    /// An object that may be an attachment by its type.
+    Typed,
+    /// User data: keys are text too.
+    Data,
+    /// A JSON Schema.
+    Schema,
+    StreamOptions,
+    Plain,
+}
+
+/// An open container.
+#[derive(Clone, Debug)]
+struct Frame {
+    place: Place,
+    object: bool,
+    key: Key,
+    name: [u8; NAME_MAX],
+    name_len: u8,
+    /// Values begun.
+    values: u32,
+    /// Held back until its type is known.
+    held: bool,
+    kind: Option<PartKind>,
+    has_text: bool,
+    noted: usize,
+    fields: usize,
+}
+
+/// What to put in place of a value that is dropped.
+#[derive(Clone, Copy, Debug)]
+struct Drop {
+    /// Containers open outside of it.
+    depth: usize,
+    note: Note,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Note {
+    Null,
+    Text,
+    Part,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Body {
+    pub(super) rules: Arc<Compiled>,
+    shape: Shape,
+    ask_for_usage: bool,
+    pub(super) facts: Facts,
+    pub(super) ledger: Ledger,
+    pub(super) out: Out,
+    scanner: Scanner,
+    frames: Vec<Frame>,
+    /// Routing keys seen.
+    seen: u8,
+    /// The string at hand is looked at.
+    scanning: bool,
+    /// The string at hand is kept, up to a bound: a key, a type, the model.
+    captured: Option<Vec<u8>>,
+    spare: Vec<u8>,
+    /// The string at hand is a key.
+    reading_key: bool,
+    drop: Option<Drop>,
+    /// A scalar that may be rewritten, and where it began.
+    scalar_at: Option<u64>,
+    noted: Vec<KindId>,
+    started: bool,
+}
+
+impl Body {
+    pub(super) fn new(rules: Arc<Compiled>, shape: Shape, ask_for_usage: bool) -> Body {
+        let ask_for_usage = ask_for_usage && matches!(shape, Shape::Chat | Shape::Completions);
+        Body {
+            scanner: Scanner::new(Arc::clone(&rules), 1),
+            rules,
+            shape,
+            ask_for_usage,
+            facts: Facts::default(),
+            ledger: Ledger::default(),
+            out: Out::default(),
+            frames: Vec::with_capacity(8),
+            seen: 0,
+            scanning: false,
+            captured: None,
+            spare: Vec::new(),
+            reading_key: false,
+            drop: None,
+            scalar_at: None,
+            noted: Vec::new(),
+            started: false,
+        }
+    }
+
+    /// Raw bytes before this may leave, when characters have been told up to `told`.
+    pub(super) fn safe(&mut self, told: u64) -> Result<u64, RedactError> {
+        if self.scanning {
+            let safe = self.scanner.safe(told);
+            self.carry_out()?;
+            return Ok(safe);
+        }
+        Ok(self.scalar_at.unwrap_or(told))
+    }
+
+    /// Whether anything but white space was met.
+    pub(super) fn started(&self) -> bool {
+        self.started
+    }
+
+    /// Whether no body at all is one too.
+    pub(super) fn may_be_empty(&self) -> bool {
+        self.shape == Shape::Other
+    }
+
+    fn top(&self) -> Option<&Frame> {
+        self.frames.last()
+    }
+
+    // ---- values --------------------------------------------------------------------------------------------------
+
+    /// A value begins at `at`: counts it, and decides whether it is dropped. `opaque`: it is a string or a container.
+    fn value(&mut self, at: u64, opaque: bool, object: bool) -> Result<(), RedactError> {
+        self.started = true;
+        let Some(frame) = self.frames.last_mut() else {
+            let any = matches!(self.shape, Shape::Answer | Shape::Other);
+            return if any || object { Ok(()) } else { invalid("the request body must be a JSON object") };
+        };
+        frame.values += 1;
+        if !opaque || self.drop.is_some() {
+            return Ok(());
+        }
+        let (place, key, in_object) = (frame.place, frame.key, frame.object);
+        if !in_object || self.shape == Shape::Answer {
+            return Ok(());
+        }
+        match (place, key) {
+            (Place::Part, Key::Attachment | Key::Blob | Key::Audio | Key::Source) => self.part_key(at, object),
+            (Place::Item, Key::Audio) if object => self.drop_value(at, Note::Null),
+            (Place::Item | Place::Typed | Place::Plain | Place::Top | Place::Data, Key::Attachment)
+                if place != Place::Data || self.shape == Shape::Other =>
+            {
+                self.drop_value(at, Note::Text)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A key that only attachments have stands in a content part.
+    fn part_key(&mut self, at: u64, object: bool) -> Result<(), RedactError> {
+        let Some(frame) = self.frames.last_mut() else { return Ok(()) };
+        let named_by_string = frame.key == Key::Source && !object;
+        match frame.kind {
+            Some(PartKind::Text) if frame.key == Key::Attachment || frame.key == Key::Audio => refuse(format!(
+                "a content part of a text type may not carry `{}`",
+                String::from_utf8_lossy(&frame.name[..frame.name_len as usize])
+            )),
+            None if !named_by_string => {
+                frame.kind = Some(PartKind::Attachment);
+                self.attachment_part(at)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The part at hand is an attachment.
+    fn attachment_part(&mut self, at: u64) -> Result<(), RedactError> {
+        match self.rules.attachments {
+            Attachments::Allow => {
+                self.release();
+                Ok(())
+            }
+            Attachments::Reject => refuse("attachments are not allowed".to_owned()),
+            Attachments::Drop => {
+                self.out.advance(at);
+                let Some(frame) = self.frames.last_mut() else { return Ok(()) };
+                let held = std::mem::take(&mut frame.held);
+                let (noted, fields) = (frame.noted, frame.fields);
+                if !held || !self.out.discard() {
+                    return refuse("the `type` of a content part must stand at its beginning".to_owned());
+                }
+                self.take_back(noted, fields);
+                self.attachment_noted(self.frames.len() - 1);
+                self.drop = Some(Drop { depth: self.frames.len() - 1, note: Note::Part });
+                self.out.set_dropping(true);
+                Ok(())
+            }
+        }
+    }
+
+    /// Drops the value that begins at `at`.
+    fn drop_value(&mut self, at: u64, note: Note) -> Result<(), RedactError> {
+        match self.rules.attachments {
+            Attachments::Allow => Ok(()),
+            Attachments::Reject => refuse("attachments are not allowed".to_owned()),
+            Attachments::Drop => {
+                self.out.advance(at);
+                self.attachment_noted(self.frames.len());
+                self.drop = Some(Drop { depth: self.frames.len(), note });
+                self.out.set_dropping(true);
+                Ok(())
+            }
+        }
+    }
+
+    /// A value has ended before `to`; if it is the one that is dropped, its note takes its place.
+    fn value_end(&mut self, to: u64) {
+        if let Some(drop) = self.drop
+            && drop.depth == self.frames.len()
+        {
+            self.out.skip(to);
+            self.out.set_dropping(false);
+            self.drop = None;
+            let note: &[u8] = match (drop.note, self.shape) {
+                (Note::Null, _) => b"null",
+                (Note::Text, _) => br#""[attachment removed]""#,
+                (Note::Part, Shape::Responses) => br#"{"type":"input_text","text":"[attachment removed]"}"#,
+                (Note::Part, _) => br#"{"type":"text","text":"[attachment removed]"}"#,
+            };
+            self.out.write(note);
+        }
+    }
+
+    fn attachment_noted(&mut self, depth: usize) {
+        self.ledger.attachments += 1;
+        self.note_field(depth);
+    }
+
+    // ---- content parts -------------------------------------------------------------------------------------------
+
+    /// Lets the part at hand go.
+    fn release(&mut self) {
+        if let Some(frame) = self.frames.last_mut()
+            && std::mem::take(&mut frame.held)
+        {
+            self.out.release();
+            if !self.frames.iter().any(|f| f.held) {
+                self.noted.clear();
+            }
+        }
+    }
+
+    /// The `type` of an object is known.
+    fn typed(&mut self, at: u64, name: &[u8]) -> Result<(), RedactError> {
+        let Some(frame) = self.frames.last_mut() else { return Ok(()) };
+        if !matches!(frame.place, Place::Part | Place::Typed | Place::Item) || self.drop.is_some() {
+            return Ok(());
+        }
+        let strict = frame.place == Place::Part;
+        let kind = PartKind::of(name);
+        match (frame.kind, kind) {
+            // A key has shown it to be an attachment, which is allowed.
+            (Some(PartKind::Attachment), _) if self.rules.attachments == Attachments::Allow => Ok(()),
+            (Some(_), _) if strict => refuse("a content part has two types".to_owned()),
+            (_, PartKind::Attachment) => {
+                frame.kind = Some(kind);
+                self.attachment_part(at)
+            }
+            (_, PartKind::Text) => {
+                frame.kind = Some(kind);
+                self.release();
+                Ok(())
+            }
+            (_, PartKind::Unknown) if strict && self.rules.attachments != Attachments::Allow => {
+                refuse("a content part has a type that is not known".to_owned())
+            }
+            (_, PartKind::Unknown) => {
+                self.release();
+                Ok(())
+            }
+        }
+    }
+
+    // ---- what was taken out ----------------------------------------------------------------------------------------
+
+    /// Does what the scanner found.
+    fn carry_out(&mut self) -> Result<(), RedactError> {
+        if self.scanner.ops.is_empty() {
+            return Ok(());
+        }
+        let mut ops = std::mem::take(&mut self.scanner.ops);
+        for op in ops.drain(..) {
+            match op {
+                Op::Replace { from, to, kind, escapes, quote } => {
+                    if self.drop.is_some() {
+                        continue;
+                    }
+                    if kind == kind::ATTACHMENT && self.rules.attachments == Attachments::Reject {
+                        return refuse("attachments are not allowed (a `data:` URL in a text)".to_owned());
+                    }
+                    self.out.advance(from);
+                    self.out.skip(to);
+                    let rules = Arc::clone(&self.rules);
+                    let replacement = &rules.kinds[kind as usize].replacement;
+                    if quote {
+                        self.out.write(b"\\\"");
+                    }
+                    if escapes > 0 && replacement.bytes().any(|b| matches!(b, b'"' | b'\\' | 0..=0x1F)) {
+                        self.out.write(escape(replacement, escapes + u8::from(quote)).as_bytes());
+                    } else {
+                        self.out.write(replacement.as_bytes());
+                    }
+                    if quote {
+                        self.out.write(b"\\\"");
+                    }
+                    self.note(kind);
+                }
+                Op::Drop { to } => self.out.skip(to),
+            }
+        }
+        self.scanner.ops = ops;
+        Ok(())
+    }
+
+    fn note(&mut self, kind: KindId) {
+        if kind == kind::ATTACHMENT {
+            self.ledger.attachments += 1;
+        } else {
+            self.ledger.add(&self.rules.kinds[kind as usize].name);
+        }
+        if self.noted.len() < NOTED_MAX && self.frames.iter().any(|f| f.held) {
+            self.noted.push(kind);
+        }
+        self.note_field(self.frames.len());
+    }
+
+    /// Takes back what was noted in a part that is dropped whole.
+    fn take_back(&mut self, noted: usize, fields: usize) {
+        for kind in self.noted.drain(noted.min(self.noted.len())..) {
+            if kind == kind::ATTACHMENT {
+                self.ledger.attachments -= 1;
+            } else {
+                self.ledger.remove(&self.rules.kinds[kind as usize].name);
+            }
+        }
+        self.ledger.fields.truncate(fields);
+    }
+
+    /// Notes where the body is, by the names of the API; names that are user data are not told.
+    fn note_field(&mut self, depth: usize) {
+        if self.ledger.fields.len() >= REDACT_FIELDS_MAX {
+            return;
+        }
+        let mut path = String::new();
+        for frame in &self.frames[..depth] {
+            if !frame.object {
+                path.push_str(&format!("[{}]", frame.values.saturating_sub(1)));
+                continue;
+            }
+            let name = &frame.name[..frame.name_len as usize];
+            let plain = frame.place != Place::Data
+                && frame.place != Place::Schema
+                && name.len() < NAME_MAX
+                && name.iter().all(|b| b.is_ascii_alphabetic() || matches!(b, b'_' | b'0'..=b'9'))
+                && name.iter().filter(|b| b.is_ascii_digit()).count() < 4;
+            if !path.is_empty() {
+                path.push('.');
+            }
+            path.push_str(if plain { std::str::from_utf8(name).unwrap_or("*") } else { "*" });
+        }
+        if !self.ledger.fields.contains(&path) {
+            self.ledger.fields.push(path);
+        }
+    }
+
+    // ---- strings ---------------------------------------------------------------------------------------------------
+
+    /// How the string value at hand is looked at; nothing if it passes.
+    fn look(&self) -> Option<Look> {
+        let Some(frame) = self.top() else { return Some(Look::All) };
+        if self.rules.attachments == Attachments::Allow
+            && matches!(frame.key, Key::Attachment | Key::Blob)
+            && self.frames.iter().any(|f| f.kind == Some(PartKind::Attachment))
+        {
+            return None;
+        }
+        match (frame.place, frame.key) {
+            (Place::Top, Key::Model) => None,
+            (Place::Data, _) => Some(Look::All),
+            (Place::Schema, Key::Type | Key::SchemaTerm) => None,
+            (Place::Schema, _) => Some(Look::All),
+            (_, Key::Type | Key::Role | Key::Opaque) => None,
+            (Place::Part, Key::Blob) if frame.kind == Some(PartKind::Text) => None,
+            (_, Key::Name) => Some(Look::Names),
+            _ => Some(Look::All),
+        }
+    }
+
+    /// Whether base64 in the string at hand is an attachment.
+    fn blob(&self) -> bool {
+        let on = self.rules.attachments != Attachments::Allow || self.shape == Shape::Answer;
+        on && self.top().is_some_and(|f| matches!(f.key, Key::Blob | Key::Attachment | Key::Audio))
+    }
+
+    /// What a key that has been read means.
+    fn key_end(&mut self, name: &[u8]) -> Result<(), RedactError> {
+        let top = self.frames.len() == 1;
+        let Some(frame) = self.frames.last_mut() else { return Ok(()) };
+        let key = Key::of(name);
+        frame.key = key;
+        frame.name_len = name.len().min(NAME_MAX) as u8;
+        frame.name[..name.len().min(NAME_MAX)].copy_from_slice(&name[..name.len().min(NAME_MAX)]);
+        frame.has_text |= key == Key::Text;
+        if frame.place == Place::Item && matches!(key, Key::Role | Key::Content) {
+            // A message: it is not dropped whole.
+            self.release();
+        }
+        if !top || matches!(self.shape, Shape::Answer) {
+            return Ok(());
+        }
+        if key == Key::Override {
+            return invalid(&format!("`{}` is not allowed in a request body", String::from_utf8_lossy(name)));
+        }
+        if let Some(bit) = key.routing_bit() {
+            if self.seen & 1 << bit != 0 {
+                return invalid(&format!("`{}` stands twice in the request body", String::from_utf8_lossy(name)));
+            }
+            self.seen |= 1 << bit;
+        }
+        Ok(())
+    }
+
+    fn seen(&self, key: Key) -> bool {
+        key.routing_bit().is_some_and(|bit| self.seen & 1 << bit != 0)
+    }
+
+    /// What the object or array that opens under the key at hand is.
+    fn child(&self, object: bool) -> Place {
+        let Some(frame) = self.top() else {
+            return if object && !matches!(self.shape, Shape::Answer) { Place::Top } else { Place::Data };
+        };
+        if matches!(self.shape, Shape::Answer | Shape::Other) {
+            return Place::Data;
+        }
+        match (frame.place, frame.key) {
+            (Place::Data, _) => Place::Data,
+            (Place::Schema, _) => Place::Schema,
+            (Place::Items, _) => Place::Item,
+            (Place::Parts, _) => Place::Part,
+            (Place::Top, Key::Messages) => Place::Items,
+            (Place::Top, Key::Input) if matches!(self.shape, Shape::Moderations | Shape::Embeddings) => Place::Parts,
+            (Place::Top, Key::Input) => Place::Items,
+            (Place::Top, Key::System) if !object => Place::Parts,
+            (Place::Top, Key::StreamOptions) => Place::StreamOptions,
+            (Place::Top, Key::Prompt) => Place::Typed,
+            (_, Key::Metadata) => Place::Data,
+            (Place::Item | Place::Part | Place::Typed, Key::Content) => {
+                if object {
+                    Place::Typed
+                } else {
+                    Place::Parts
+                }
+            }
+            (Place::Top | Place::Plain, Key::Content) if !object => Place::Parts,
+            (_, Key::Arguments) => Place::Data,
+            (Place::Part | Place::Item | Place::Plain, Key::Input) => Place::Data,
+            (Place::Plain | Place::Typed, Key::Schema) => Place::Schema,
+            (Place::Part | Place::Typed, _) => Place::Typed,
+            _ if object && frame.place == Place::Top && frame.key == Key::Other => Place::Plain,
+            _ => Place::Plain,
+        }
+    }
+}
+
+impl Sink for Body {
+    fn open(&mut self, object: bool, at: u64) -> Result<(), RedactError> {
+        self.value(at, true, object)?;
+        let place = self.child(object);
+        if let Some(Frame { place: Place::Top, key, object: true, .. }) = self.top() {
+            match key {
+                Key::Model => return invalid("`model` must be a string"),
+                Key::Conversation => self.facts.stateful = true,
+                _ => {}
+            }
+        }
+        let mut held = false;
+        if place == Place::Part && !object && self.shape != Shape::Embeddings {
+            return refuse("a list of content parts holds another list".to_owned());
+        }
+        let typed = match place {
+            Place::Part | Place::Typed => true,
+            Place::Item => self.shape == Shape::Responses,
+            _ => false,
+        };
+        if object && typed && self.drop.is_none() {
+            self.out.advance(at);
+            self.out.hold();
+            held = true;
+        }
+        // The elements of a list stand under the list's key.
+        let key = if object { Key::Other } else { self.top().map_or(Key::Other, |f| f.key) };
+        let (mut name, mut name_len) = ([0; NAME_MAX], 0);
+        if !object && let Some(frame) = self.top() {
+            (name, name_len) = (frame.name, frame.name_len);
+        }
+        self.frames.push(Frame {
+            place,
+            object,
+            key,
+            name,
+            name_len,
+            values: 0,
+            held,
+            kind: None,
+            has_text: false,
+            noted: self.noted.len(),
+            fields: self.ledger.fields.len(),
+        });
+        Ok(())
+    }
+
+    fn close(&mut self, at: u64) -> Result<(), RedactError> {
+        if let Some(frame) = self.top() {
+            let (place, object, values) = (frame.place, frame.object, frame.values);
+            let untyped = place == Place::Part && object && frame.kind.is_none() && self.drop.is_none();
+            if untyped && !frame.has_text && self.rules.attachments != Attachments::Allow {
+                return refuse("a content part has no `type`".to_owned());
+            }
+            self.release();
+            let ask = self.ask_for_usage && self.facts.stream && !self.facts.usage_asked && !self.facts.usage_injected;
+            if place == Place::Top && ask && !self.seen(Key::StreamOptions) {
+                self.out.advance(at);
+                self.out.write(b",");
+                self.out.write(USAGE);
+                self.facts.usage_injected = true;
+            }
+            if place == Place::StreamOptions && object && ask && !frame_has_usage(self.seen) {
+                self.out.advance(at);
+                self.out.write(if values > 0 { b"," } else { b"" });
+                self.out.write(&USAGE[18..USAGE.len() - 1]);
+                self.facts.usage_injected = true;
+            }
+        }
+        self.frames.pop();
+        self.value_end(at + 1);
+        Ok(())
+    }
+
+    fn string(&mut self, key: bool, at: u64) -> Result<Take, RedactError> {
+        self.scanning = false;
+        self.reading_key = key;
+        if key {
+            self.spare.clear();
+            self.captured = Some(std::mem::take(&mut self.spare));
+            if self.top().is_some_and(|f| f.place == Place::Data) && self.drop.is_none() {
+                self.out.advance(at);
+                self.scanning = true;
+                self.scanner.begin(Look::All, None, false);
+            }
+            return Ok(Take::Text);
+        }
+        self.value(at, true, false)?;
+        let (place, key) = self.top().map_or((Place::Data, Key::Other), |f| (f.place, f.key));
+        let in_object = self.top().is_some_and(|f| f.object);
+        if place == Place::Top && in_object && matches!(key, Key::PreviousResponseId | Key::Conversation) {
+            self.facts.stateful = true;
+        }
+        if self.drop.is_some() {
+            return Ok(Take::Skip);
+        }
+        if in_object && (key == Key::Type || place == Place::Top && key == Key::Model) {
+            self.spare.clear();
+            self.captured = Some(std::mem::take(&mut self.spare));
+        }
+        let Some(look) = self.look() else {
+            return Ok(if self.captured.is_some() { Take::Text } else { Take::Skip });
+        };
+        let hint = match self.top() {
+            Some(f) if look == Look::All => self.rules.words.key(&f.name[..f.name_len as usize]),
+            _ => None,
+        };
+        self.scanning = true;
+        let blob = self.blob();
+        self.scanner.begin(look, hint, blob);
+        Ok(Take::Text)
+    }
+
+    fn plain(&mut self, text: &[u8], at: u64) -> Result<(), RedactError> {
+        if let Some(captured) = &mut self.captured {
+            let room = (MODEL_BYTES_MAX + 1).saturating_sub(captured.len());
+            captured.extend_from_slice(&text[..text.len().min(room)]);
+        }
+        if self.scanning {
+            self.scanner.plain(text, at);
+            return self.carry_out();
+        }
+        Ok(())
+    }
+
+    fn char(&mut self, c: Option<char>, from: u64, to: u64) -> Result<(), RedactError> {
+        if let Some(captured) = &mut self.captured
+            && captured.len() <= MODEL_BYTES_MAX
+        {
+            captured.extend_from_slice(c.unwrap_or(char::REPLACEMENT_CHARACTER).encode_utf8(&mut [0; 4]).as_bytes());
+        }
+        if self.scanning {
+            self.scanner.char(c, from, to);
+            return self.carry_out();
+        }
+        Ok(())
+    }
+
+    fn string_end(&mut self, at: u64) -> Result<(), RedactError> {
+        if self.scanning {
+            self.scanner.end();
+            self.carry_out()?;
+            self.scanning = false;
+        }
+        let Some(captured) = self.captured.take() else {
+            self.value_end(at + 1);
+            return Ok(());
+        };
+        let result = self.captured_end(&captured, at);
+        self.spare = captured;
+        result
+    }
+
+    fn scalar(&mut self, at: u64) -> Result<(), RedactError> {
+        self.value(at, false, false)?;
+        let rewritten = self.top().is_some_and(|f| match f.place {
+            Place::Top => f.object && f.key == Key::StreamOptions,
+            Place::StreamOptions => f.object && f.key == Key::IncludeUsage,
+            _ => false,
+        });
+        if rewritten {
+            self.scalar_at = Some(at);
+        }
+        Ok(())
+    }
+
+    fn scalar_end(&mut self, scalar: Scalar, to: u64) -> Result<(), RedactError> {
+        let rewrite = self.scalar_at.take();
+        let Some(&Frame { place, key, object: true, .. }) = self.top() else {
+            self.value_end(to);
+            return Ok(());
+        };
+        let ask = self.ask_for_usage && self.facts.stream && !self.facts.usage_injected;
+        match (place, key, scalar) {
+            (Place::Top, Key::Model, _) => return invalid("`model` must be a string"),
+            (Place::Top, Key::Stream, Scalar::True) => self.facts.stream = true,
+            (Place::Top, Key::Store | Key::Background, Scalar::True) => self.facts.stateful = true,
+            (Place::Top, Key::StreamOptions, Scalar::Null) if ask => {
+                self.rewrite(rewrite, to, &USAGE[17..]);
+            }
+            (Place::StreamOptions, Key::IncludeUsage, Scalar::True) => {
+                self.facts.usage_asked = true;
+                self.seen |= USAGE_SEEN;
+            }
+            (Place::StreamOptions, Key::IncludeUsage, Scalar::False) => {
+                self.seen |= USAGE_SEEN;
+                if ask {
+                    self.rewrite(rewrite, to, b"true");
+                }
+            }
+            (Place::StreamOptions, Key::IncludeUsage, _) => self.seen |= USAGE_SEEN,
+            _ => {}
+        }
+        self.value_end(to);
+        Ok(())
+    }
+}
+
+/// Bit of `seen`: `include_usage` stood in `stream_options`.
+const USAGE_SEEN: u8 = 1 << 7;
+
+fn frame_has_usage(seen: u8) -> bool {
+    seen & USAGE_SEEN != 0
+}
+
+impl Body {
+    /// A string that was kept has ended.
+    fn captured_end(&mut self, captured: &[u8], at: u64) -> Result<(), RedactError> {
+        let Some(frame) = self.top() else { return Ok(()) };
+        // The tokenizer tells keys and values alike; a key is one whose value has not begun.
+        if self.reading_key {
+            self.reading_key = false;
+            return self.key_end(captured);
+        }
+        if frame.place == Place::Top && frame.key == Key::Model {
+            if captured.len() > MODEL_BYTES_MAX {
+                return invalid(&format!("`model` is longer than {MODEL_BYTES_MAX} bytes"));
+            }
+            self.facts.model = Some(String::from_utf8_lossy(captured).into_owned());
+        } else if frame.key == Key::Type {
+            self.typed(at, captured)?;
+        }
+        self.value_end(at + 1);
+        Ok(())
+    }
+
+    /// Puts `bytes` in the place of a scalar that began at `from`.
+    fn rewrite(&mut self, from: Option<u64>, to: u64, bytes: &[u8]) {
+        if let Some(from) = from {
+            self.out.advance(from);
+            self.out.skip(to);
+            self.out.write(bytes);
+            self.facts.usage_injected = true;
+        }
+    }
+}
+
+fn invalid<T>(reason: &str) -> Result<T, RedactError> {
+    Err(RedactError::InvalidRequest { reason: reason.to_owned() })
+}
+
+fn refuse<T>(reason: String) -> Result<T, RedactError> {
+    Err(RedactError::Attachment { reason })
+}
+
+/// Escapes `text` for a JSON string, `times` over.
+fn escape(text: &str, times: u8) -> String {
+    let mut text = text.to_owned();
+    for _ in 0..times {
+        let quoted = serde_json::Value::String(text).to_string();
+        text = quoted[1..quoted.len() - 1].to_owned();
+    }
+    text
+}

@@ -1,0 +1,141 @@
+//! Numbers with a form or check digits of their own: payment cards (Luhn), IBANs (mod 97), US social security numbers.
+//!
+//! Sources: ISO/IEC 7812-1, ISO 13616-1, SSA randomization (area, group and serial that are never issued).
+
+use super::View;
+
+/// Digits from `q` on with single spaces or dashes between them: how many, their end, and the digits themselves.
+fn digits<const N: usize>(view: &View<'_>, q: usize) -> ([u8; N], usize, usize) {
+    let mut digits = [0; N];
+    let (mut n, mut i, mut end) = (0, q, q);
+    while n < N {
+        match view.at(i) {
+            Some(b @ b'0'..=b'9') => {
+                digits[n] = b - b'0';
+                n += 1;
+                i += 1;
+                end = i;
+            }
+            Some(b' ' | b'-') if i > q && i == end => i += 1,
+            _ => break,
+        }
+    }
+    (digits, n, end)
+}
+
+fn glued(view: &View<'_>, start: usize, end: usize) -> bool {
+    let word = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let left = word(view.before(start))
+        || matches!(view.before(start), Some(b'.' | b'-')) && start > view.lo + 1 && word(view.before(start - 1));
+    let right = word(view.at(end)) || matches!(view.at(end), Some(b'.' | b'-')) && word(view.at(end + 1));
+    left || right
+}
+
+/// A payment card whose first digit is at `q`: 13 to 19 digits, a known issuer's prefix, Luhn.
+pub(in crate::redact) fn card(view: &View<'_>, q: usize) -> Option<(usize, usize)> {
+    let (digits, n, _) = digits::<20>(view, q);
+    let prefix = digits.iter().take(4).fold(0u32, |p, d| p * 10 + u32::from(*d));
+    let lengths: &[usize] = match prefix {
+        3400..=3499 | 3700..=3799 => &[15],
+        3000..=3059 | 3600..=3699 | 3800..=3999 => &[14, 16],
+        4000..=4999 => &[19, 16, 13],
+        2221..=2720 | 5100..=5599 => &[16],
+        3528..=3589 | 6000..=6999 | 5000..=5099 | 8100..=8199 => &[19, 18, 17, 16],
+        _ => return None,
+    };
+    lengths.iter().filter(|len| **len <= n).find_map(|&len| {
+        let end = nth_end(view, q, len);
+        (luhn(&digits[..len]) && !glued(view, q, end)).then_some((q, end))
+    })
+}
+
+/// The end of the `n`th digit from `q` on.
+fn nth_end(view: &View<'_>, q: usize, n: usize) -> usize {
+    let mut seen = 0;
+    let mut i = q;
+    while seen < n && i < view.text.len() {
+        seen += usize::from(view.text[i].is_ascii_digit());
+        i += 1;
+    }
+    i
+}
+
+fn luhn(digits: &[u8]) -> bool {
+    let sum: u32 = digits
+        .iter()
+        .rev()
+        .enumerate()
+        .map(|(i, &d)| if i % 2 == 0 { u32::from(d) } else { u32::from(d * 2 / 10 + d * 2 % 10) })
+        .sum();
+    sum % 10 == 0 && digits.iter().any(|d| *d != digits[0])
+}
+
+/// A US social security number whose first digit is at `q`: 3-2-4 with one kind of separator.
+pub(in crate::redact) fn ssn(view: &View<'_>, q: usize) -> Option<(usize, usize)> {
+    let t = view.text.get(q..q + 11)?;
+    let sep = t[3];
+    if !matches!(sep, b'-' | b' ') || t[6] != sep {
+        return None;
+    }
+    let number = |r: std::ops::Range<usize>| {
+        t[r].iter().try_fold(0u32, |n, b| b.is_ascii_digit().then(|| n * 10 + u32::from(b - b'0')))
+    };
+    let (area, group, serial) = (number(0..3)?, number(4..6)?, number(7..11)?);
+    let issued = area != 0 && area != 666 && area < 900 && group != 0 && serial != 0;
+    (issued && !glued(view, q, q + 11)).then_some((q, q + 11))
+}
+
+/// An IBAN whose check digits begin at `q`, after the two letters of its country.
+pub(in crate::redact) fn iban(view: &View<'_>, q: usize) -> Option<(usize, usize)> {
+    let start = q.checked_sub(2)?;
+    if start < view.lo || !view.text[start..q].iter().all(u8::is_ascii_alphabetic) {
+        return None;
+    }
+    if view.before(start).is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_') {
+        return None;
+    }
+    let length = match &view.text[start..q].to_ascii_uppercase()[..] {
+        b"NO" => 15,
+        b"BE" => 16,
+        b"DK" | b"FI" | b"FO" | b"GL" | b"NL" | b"SD" => 18,
+        b"MK" | b"SI" => 19,
+        b"AT" | b"BA" | b"EE" | b"KZ" | b"LT" | b"LU" | b"MN" | b"XK" => 20,
+        b"CH" | b"HR" | b"LI" | b"LV" => 21,
+        b"BG" | b"BH" | b"CR" | b"DE" | b"GB" | b"GE" | b"IE" | b"ME" | b"RS" | b"VA" => 22,
+        b"AE" | b"GI" | b"IL" | b"IQ" | b"OM" | b"SO" | b"TL" => 23,
+        b"AD" | b"CZ" | b"ES" | b"MD" | b"PK" | b"RO" | b"SA" | b"SE" | b"SK" | b"TN" | b"VG" => 24,
+        b"LY" | b"PT" | b"ST" => 25,
+        b"IS" | b"TR" => 26,
+        b"BI" | b"DJ" | b"FR" | b"GR" | b"IT" | b"MC" | b"MR" | b"SM" => 27,
+        b"AL" | b"AZ" | b"BY" | b"CY" | b"DO" | b"GT" | b"HU" | b"LB" | b"NI" | b"PL" | b"SV" => 28,
+        b"BR" | b"EG" | b"PS" | b"QA" | b"UA" => 29,
+        b"JO" | b"KW" | b"MU" | b"YE" => 30,
+        b"MT" | b"SC" => 31,
+        b"LC" => 32,
+        b"RU" => 33,
+        _ => return None,
+    };
+    let mut chars = [0u8; 34];
+    let (mut n, mut i, mut spaced) = (0, start, false);
+    while n < length {
+        match view.at(i) {
+            Some(b) if b.is_ascii_alphanumeric() => {
+                chars[n] = b.to_ascii_uppercase();
+                n += 1;
+                spaced = false;
+            }
+            Some(b' ' | b'-') if !spaced => spaced = true,
+            _ => return None,
+        }
+        i += 1;
+    }
+    if view.at(i).is_some_and(|b| b.is_ascii_alphanumeric()) {
+        return None;
+    }
+    let rotated = chars[4..length].iter().chain(&chars[..4]);
+    let check = rotated.fold(0u32, |m, &b| match b {
+        b'0'..=b'9' => (m * 10 + u32::from(b - b'0')) % 97,
+        _ => (m * 100 + u32::from(b - b'A') + 10) % 97,
+    });
+    (check == 1).then_some((start, i))
+}

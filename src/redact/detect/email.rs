@@ -1,0 +1,311 @@
+//! E-mail addresses in prose, code and URLs: RFC 5321 local parts and domains, internationalised ones (RFC 6531),
+//! quoted local parts, address literals, and `%40` for `@`.
+//!
+//! Where a grammar of addresses would take too much of the text around one (`?email=bob@…`, `我的邮箱是bob@…`), the
+//! text's own habits decide. Not taken: `name@1.2.3`, `icon@2x.png`, `git@host:path`, the user part of a URL, `x@y.shape(`.
+
+use super::View;
+use crate::redact::fold::{IDEOGRAPHIC_STOP, NESTED_QUOTE, is_unspaced};
+
+/// Longest local part that is taken whole, in bytes; of a longer run only the end is.
+const LOCAL_MAX: usize = 200;
+/// What is taken of a run that is too long (RFC 5321 §4.5.3.1.1).
+const LOCAL_TAKEN: usize = 64;
+/// Longest domain, in bytes of folded text.
+const DOMAIN_MAX: usize = 400;
+/// Longest quoted local part.
+const QUOTED_MAX: usize = 80;
+
+/// Finds the address around the `@` (or `%40`, `%2540`) at `at`, which is `width` bytes wide.
+pub(in crate::redact) fn find(view: &View<'_>, at: usize, width: usize) -> Option<(usize, usize)> {
+    let end = domain(view, at + width)?;
+    let start = if matches!(view.before(at), Some(b'"')) { quoted(view, at)? } else { local(view, at)? };
+    if vetoed(view, start, at, at + width, end) { None } else { Some((start, end)) }
+}
+
+fn is_atext(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || b"!#$%&'*+/=?^_`{|}~.-".contains(&b)
+}
+
+/// Where the local part before `at` begins.
+fn local(view: &View<'_>, at: usize) -> Option<usize> {
+    let mut i = at;
+    let mut ascii = false;
+    while let Some(b) = view.before(i) {
+        if at - i > LOCAL_MAX {
+            i = at - LOCAL_TAKEN;
+            while view.at(i).is_some_and(|b| b & 0xC0 == 0x80) {
+                i += 1;
+            }
+            break;
+        }
+        if b < 0x80 {
+            if !is_atext(b) {
+                break;
+            }
+            ascii = true;
+            i -= 1;
+        } else {
+            match view.char_before(i) {
+                Some(c) if !(ascii && is_unspaced(c)) => i -= c.len_utf8(),
+                _ => break,
+            }
+        }
+    }
+    let start = i + cut(&view.text[i..at]);
+    view.text[start..at].iter().any(|b| b.is_ascii_alphanumeric() || *b >= 0x80).then_some(start)
+}
+
+/// How much of a run of local-part characters is the text's own punctuation: URL paths, queries, assignments, markup.
+fn cut(run: &[u8]) -> usize {
+    let mut from = 0;
+    if let Some(i) = run.iter().rposition(|b| matches!(b, b'|' | b'`' | b'{' | b'}' | b'?' | b'#' | b'*'))
+        && (i > 0 || run.len() > 1)
+        && !matches!(run[i], b'#' | b'*' | b'?' | b'{' | b'}' | b'|' | b'`' if is_rfc_art(run))
+    {
+        from = i + 1;
+    }
+    // Percent-encoded separators: "%20bob", "%3Cbob", "to%3Dbob".
+    while let Some(i) = run[from..].windows(3).position(|w| {
+        w[0] == b'%'
+            && matches!(
+                &w[1..].to_ascii_uppercase()[..],
+                b"20"
+                    | b"22"
+                    | b"26"
+                    | b"27"
+                    | b"28"
+                    | b"2C"
+                    | b"2F"
+                    | b"3A"
+                    | b"3B"
+                    | b"3C"
+                    | b"3D"
+                    | b"3E"
+                    | b"3F"
+                    | b"5B"
+                    | b"7B"
+                    | b"09"
+                    | b"0A"
+                    | b"0D"
+            )
+    }) {
+        from += i + 3;
+    }
+    // A path: what follows the last slash, unless the slash stands inside a word ("customer/department=shipping").
+    let rest = &run[from..];
+    let slashes = rest.iter().filter(|b| **b == b'/').count();
+    if let Some(i) = rest.iter().rposition(|b| *b == b'/')
+        && (slashes > 1 || i == 0 || rest.contains(&b'&'))
+    {
+        from += i + 1;
+    }
+    // A query or an assignment: "email=bob", "a=1&email=bob"; bounce addresses keep theirs.
+    let rest = &run[from..];
+    let bounce = [&b"prvs="[..], b"msprvs1=", b"SRS0=", b"SRS1=", b"SRS0+", b"bounce", b"btv1="];
+    if !bounce.iter().any(|b| rest.len() > b.len() && rest[..b.len()].eq_ignore_ascii_case(b))
+        && let Some(i) = rest.iter().rposition(|b| *b == b'=')
+        && (rest[..i].contains(&b'&')
+            || rest[..i].iter().all(|b| b.is_ascii_alphanumeric() || b"_-.$&=".contains(b) || *b >= 0x80))
+    {
+        from += i + 1;
+    }
+    let rest = &run[from..];
+    from + rest.iter().take_while(|b| b".-'*/=!#&~^|{}?`".contains(b)).count().min(rest.len().saturating_sub(1))
+}
+
+/// A local part of the kind only standards write: "!#$%&'*+/=?^_`{|}~".
+fn is_rfc_art(run: &[u8]) -> bool {
+    run.iter().filter(|b| !b.is_ascii_alphanumeric() && b"!#$%&'*+/=?^_`{|}~".contains(b)).count() > 8
+}
+
+/// Where a quoted local part begins whose closing mark stands before `at`.
+fn quoted(view: &View<'_>, at: usize) -> Option<usize> {
+    let mut i = at - 1;
+    while let Some(b) = view.before(i) {
+        i -= 1;
+        if b == b'"' {
+            let open = match view.before(i) {
+                None => true,
+                Some(b) => matches!(b, b' ' | b'\n' | b'<' | b'(' | b',' | b';' | b':' | NESTED_QUOTE),
+            };
+            return (open && i + 2 < at).then_some(i);
+        }
+        if b == b'\n' || b == NESTED_QUOTE || at - i > QUOTED_MAX {
+            return None;
+        }
+    }
+    None
+}
+
+/// Where the domain that begins at `from` ends.
+fn domain(view: &View<'_>, from: usize) -> Option<usize> {
+    if view.at(from) == Some(b'[') {
+        return literal(view, from);
+    }
+    let mut labels = 0;
+    let mut best = None;
+    let mut i = from;
+    loop {
+        let (end, tld) = label(view, i);
+        if end == i || end - from > DOMAIN_MAX {
+            break;
+        }
+        labels += 1;
+        if labels >= 2 && tld > i {
+            best = Some(tld);
+        }
+        let stop = view.at(end);
+        let next = view.at(end + 1);
+        let dot = stop == Some(b'.') && next.is_some_and(|b| b.is_ascii_alphanumeric() || b >= 0x80)
+            || stop == Some(IDEOGRAPHIC_STOP) && labels == 1 && next.is_some_and(|b| b.is_ascii_alphanumeric());
+        // Text glued behind a domain in another script is not followed by more of the domain.
+        if !dot || labels >= 2 && tld > i && tld < end {
+            break;
+        }
+        i = end + 1;
+    }
+    best
+}
+
+/// The end of the label at `from`, and where it ends as a top-level domain (`from`, if it cannot be one).
+fn label(view: &View<'_>, from: usize) -> (usize, usize) {
+    let mut i = from;
+    let mut letters = None;
+    let first_ascii = view.at(from).is_some_and(|b| b < 0x80);
+    while let Some(b) = view.at(i) {
+        if b < 0x80 {
+            if !(b.is_ascii_alphanumeric() || b == b'_' || b == b'-' && i > from) {
+                break;
+            }
+            if !first_ascii && b.is_ascii_alphabetic() && view.char_before(i).is_some_and(is_unspaced) {
+                break;
+            }
+            if letters.is_none() && !b.is_ascii_alphabetic() {
+                letters = Some(i);
+            }
+            i += 1;
+        } else {
+            match view.char_at(i) {
+                Some(c) if !(first_ascii && is_unspaced(c)) => {
+                    if letters.is_none() && first_ascii {
+                        letters = Some(i);
+                    }
+                    i += c.len_utf8();
+                }
+                _ => break,
+            }
+        }
+    }
+    while i > from && matches!(view.at(i - 1), Some(b'-' | b'_')) {
+        i -= 1;
+    }
+    let text = &view.text[from..i];
+    let ace = text.len() > 5 && text[..4].eq_ignore_ascii_case(b"xn--");
+    let tld = if ace || !first_ascii {
+        i
+    } else {
+        let end = letters.unwrap_or(i).min(i);
+        // `ma\u{f1}ana`-like labels are letters too; a top-level domain of mixed scripts does not exist.
+        if end >= from + 2 && end - from <= 63 { end } else { from }
+    };
+    let tld = if !first_ascii && text.iter().all(u8::is_ascii_digit) { from } else { tld };
+    (i, if text.len() < 2 { from } else { tld })
+}
+
+/// `[192.0.2.1]` and `[IPv6:…]`.
+fn literal(view: &View<'_>, from: usize) -> Option<usize> {
+    let inside = &view.text[from + 1..view.text.len().min(from + 50)];
+    let close = inside.iter().position(|b| *b == b']')?;
+    let inside = &inside[..close];
+    let v6 = inside.len() > 7 && inside[..5].eq_ignore_ascii_case(b"IPv6:");
+    let v4 = inside.iter().filter(|b| **b == b'.').count() == 3
+        && inside.iter().all(|b| b.is_ascii_digit() || *b == b'.')
+        && inside.len() >= 7;
+    (v4 || v6).then_some(from + close + 2)
+}
+
+/// Endings of file names that are no top-level domains.
+const FILES: &[&[u8]] = &[
+    b"png", b"jpg", b"jpeg", b"gif", b"svg", b"webp", b"avif", b"bmp", b"ico", b"tiff", b"css", b"scss", b"js", b"jsx",
+    b"ts", b"tsx", b"mjs", b"json", b"yaml", b"yml", b"toml", b"xml", b"html", b"htm", b"txt", b"log", b"csv", b"lock",
+    b"conf", b"ini", b"cfg", b"exe", b"dll", b"jar", b"tgz", b"gz", b"service", b"socket", b"timer", b"target",
+    b"mount", b"slice", b"scope", b"path", b"pdf", b"docx", b"xlsx",
+];
+
+/// Attributes of arrays: `q@k.transpose`, `x@w.T`.
+const ATTRIBUTES: &[&[u8]] = &[
+    b"transpose",
+    b"shape",
+    b"reshape",
+    b"size",
+    b"dtype",
+    b"grad",
+    b"weight",
+    b"bias",
+    b"mean",
+    b"conj",
+    b"values",
+    b"detach",
+    b"numpy",
+    b"dot",
+    b"mT",
+];
+
+/// Whether something that has the form of an address is something else.
+fn vetoed(view: &View<'_>, start: usize, at: usize, host: usize, end: usize) -> bool {
+    let local = &view.text[start..at];
+    let domain = &view.text[host..end];
+    if domain.first() == Some(&b'[') {
+        return false;
+    }
+    let mut labels = domain.split(|b| *b == b'.');
+    let first = labels.next().unwrap_or_default();
+    let second = labels.next().unwrap_or_default();
+    let last = domain.rsplit(|b| *b == b'.').next().unwrap_or_default();
+    let is = |list: &[&[u8]]| list.iter().any(|f| last.eq_ignore_ascii_case(f));
+    let digits = |s: &[u8]| !s.is_empty() && s.iter().all(u8::is_ascii_digit);
+    // pkg@1.2.3-beta.rc, action@v4.1.x
+    let version = first.strip_prefix(b"v").unwrap_or(first);
+    if digits(version)
+        && second.first().is_some_and(u8::is_ascii_digit)
+        && !second.iter().all(u8::is_ascii_alphabetic)
+        && digits(second.split(|b| *b == b'-').next().unwrap_or_default())
+    {
+        return true;
+    }
+    let retina = first.len() == 2 && first[0].is_ascii_digit() && first[1] == b'x';
+    if is(FILES) && (retina || last.len() != 2 || !second.is_empty() && labels_of(domain) == 2) {
+        return true;
+    }
+    // Code: a call, an attribute of an array, a qualified `this`.
+    let call = view.at(end) == Some(b'(') && view.at(end + 1).is_some_and(|b| !b.is_ascii_alphabetic() && b != b' ');
+    if call || is(ATTRIBUTES) || matches!(local, b"this" | b"super" | b"return") {
+        return true;
+    }
+    // git@host:path and ssh://git@host
+    if matches!(local, b"git" | b"hg" | b"svn") && matches!(view.at(end), Some(b':' | b'/')) {
+        return true;
+    }
+    in_url(view, start)
+}
+
+fn labels_of(domain: &[u8]) -> usize {
+    domain.split(|b| *b == b'.').count()
+}
+
+/// Whether the local part is the user part of a URL: `scheme://user:password@host`.
+fn in_url(view: &View<'_>, start: usize) -> bool {
+    let mut i = start;
+    while let Some(b) = view.before(i) {
+        if b == b'/' {
+            let before = &view.text[view.lo..i];
+            return before.ends_with(b"://");
+        }
+        if !(b.is_ascii_alphanumeric() || b"._~!$&*+,;=:%-".contains(&b)) || start - i > 100 {
+            return false;
+        }
+        i -= 1;
+    }
+    false
+}

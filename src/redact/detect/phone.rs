@@ -1,0 +1,580 @@
+//! Telephone numbers: international ones by their `+` or `00`, national ones by their grouping, bare ones by a
+//! telephone word near them.
+//!
+//! A number is read as groups of digits with short separators between. What looks like one and is not (dates, amounts,
+//! addresses of machines, cards, identifiers with their word before them) is left alone.
+//!
+//! Sources: ITU-T E.164 and its list of country codes; the national groupings as the regulators' pages print them.
+
+use super::View;
+use super::words::{Near, Says, Words};
+use crate::redact::fold::is_unspaced;
+
+/// Groups that are read of one number.
+const GROUPS_MAX: usize = 12;
+/// Digits that are read of one number.
+const DIGITS_MAX: usize = 20;
+/// How far before a number a telephone word may stand.
+const WORD_BEFORE: usize = 64;
+/// How far after.
+const WORD_AFTER: usize = 32;
+/// How near an identifier word has to stand to take a well-grouped number.
+const IDENTIFIER_NEAR: usize = 14;
+
+/// A run of digits.
+#[derive(Clone, Copy, Debug, Default)]
+struct Group {
+    start: usize,
+    end: usize,
+    /// The separator before it.
+    sep: Sep,
+}
+
+impl Group {
+    fn len(&self) -> usize {
+        self.end - self.start
+    }
+}
+
+/// What stands between two groups.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Sep {
+    space: bool,
+    dash: bool,
+    dot: bool,
+    slash: bool,
+    paren: bool,
+}
+
+/// What is known of a candidate.
+struct Candidate<'a> {
+    view: View<'a>,
+    words: &'a Words,
+    groups: [Group; GROUPS_MAX],
+    n: usize,
+    start: usize,
+    plus: bool,
+    /// The first group stands in brackets of its own.
+    bracket: bool,
+    /// Digits stand before it with only space between.
+    digits_before: bool,
+    hint: Option<Says>,
+    before: Option<Near>,
+}
+
+/// Finds the number whose first digit is at `q`. `hint`: what the JSON key of a short string says.
+pub(in crate::redact) fn find(view: &View<'_>, q: usize, words: &Words, hint: Option<Says>) -> Option<(usize, usize)> {
+    let (groups, n) = groups(view, q);
+    if groups[..n].iter().map(Group::len).sum::<usize>() < 7 {
+        return None;
+    }
+    let (start, plus, bracket) = prefix(view, q, &groups[..n]);
+    let digits_before = left(view, start, plus)?;
+    let before = words.before(view, start, WORD_BEFORE);
+    let c = Candidate { view: *view, words, groups, n, start, plus, bracket, digits_before, hint, before };
+    let last = if plus { c.international(0) } else { c.national() }?;
+    let end = c.groups[last].end;
+    Some((start, extension(view, end).unwrap_or(end)))
+}
+
+/// Reads groups from the first digit on.
+fn groups(view: &View<'_>, q: usize) -> ([Group; GROUPS_MAX], usize) {
+    let mut groups = [Group::default(); GROUPS_MAX];
+    let mut n = 0;
+    let mut i = q;
+    let mut digits = 0;
+    let mut sep = Sep::default();
+    while n < GROUPS_MAX {
+        let start = i;
+        while view.at(i).is_some_and(|b| b.is_ascii_digit()) && i - start <= DIGITS_MAX {
+            i += 1;
+        }
+        if i == start {
+            break;
+        }
+        groups[n] = Group { start, end: i, sep };
+        n += 1;
+        digits += i - start;
+        if digits > DIGITS_MAX {
+            break;
+        }
+        match separator(view, i, digits) {
+            Some((next, s)) => (i, sep) = (next, s),
+            None => break,
+        }
+    }
+    (groups, n)
+}
+
+/// The separator at `i`, if a digit follows it.
+fn separator(view: &View<'_>, mut i: usize, digits: usize) -> Option<(usize, Sep)> {
+    let from = i;
+    let mut sep = Sep::default();
+    let mut spaces = 0;
+    loop {
+        match view.at(i)? {
+            b'0'..=b'9' => return (i > from).then_some((i, sep)),
+            b' ' if spaces < 2 => {
+                spaces += 1;
+                sep.space = true;
+            }
+            b'-' if !sep.dash && !sep.dot => sep.dash = true,
+            b'.' if !sep.dot && !sep.dash => sep.dot = true,
+            b'/' if !sep.slash => sep.slash = true,
+            b'(' | b')' | b'[' | b']' => sep.paren = true,
+            // A number may go on after the end of the line only if what stands before it can be no number.
+            b'\n' if digits < 7 && spaces == 0 => {
+                spaces = 2;
+                sep.space = true;
+            }
+            // "03ー1234ー5678": the long-vowel mark where a dash is meant.
+            0xE3 if !sep.dash && view.char_at(i) == Some('ー') => {
+                sep.dash = true;
+                i += 2;
+            }
+            _ => return None,
+        }
+        i += 1;
+        if i - from > 5 {
+            return None;
+        }
+    }
+}
+
+/// Where the number begins: its `+` and its opening bracket belong to it.
+fn prefix(view: &View<'_>, q: usize, groups: &[Group]) -> (usize, bool, bool) {
+    let closes = |g: &Group| matches!(view.at(g.end), Some(b')' | b']')) && g.len() <= 6;
+    let own = groups.first().is_some_and(closes);
+    match view.before(q) {
+        Some(b'+') => {
+            let bracket = own && matches!(view.before(q - 1), Some(b'(' | b'['));
+            (q - 1 - usize::from(bracket), true, bracket)
+        }
+        Some(b' ') if q > view.lo + 1 && view.before(q - 1) == Some(b'+') => (q - 2, true, false),
+        Some(b'(' | b'[') if own => {
+            let plus = view.before(q - 1) == Some(b'+');
+            (q - 1 - usize::from(plus), plus, true)
+        }
+        _ => (q, false, false),
+    }
+}
+
+/// Whether a number may begin at `start`; if so, whether digits stand before it with only space between.
+fn left(view: &View<'_>, start: usize, plus: bool) -> Option<bool> {
+    let Some(b) = view.before(start) else { return Some(false) };
+    let further = if start > view.lo + 1 { view.before(start - 1) } else { None };
+    let joined = further.is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_');
+    match b {
+        b'0'..=b'9' | b'_' | b'@' | b'%' | b'^' => None,
+        b'a'..=b'z' | b'A'..=b'Z' => plus.then_some(false),
+        b'#' | b'$' | b'~' => plus.then_some(false),
+        b'.' | b',' if further.is_some_and(|b| b.is_ascii_digit()) => (plus && b == b',').then_some(false),
+        b':' if further.is_some_and(|b| b.is_ascii_digit()) => plus.then_some(false),
+        b'-' if joined => plus.then_some(false),
+        b'+' | b'*' | b'<' | b'>' if joined && !plus && further.is_some_and(|b| b.is_ascii_digit()) => None,
+        b'/' if joined => (plus || view.text[view.lo..start].ends_with(b"wa.me/")).then_some(false),
+        b' ' => {
+            let mut i = start - 1;
+            while view.before(i) == Some(b' ') {
+                i -= 1;
+            }
+            Some(view.before(i).is_some_and(|b| b.is_ascii_digit()))
+        }
+        0x80.. => {
+            let glued = view.char_before(start).is_some_and(|c| c.is_alphabetic() && !is_unspaced(c));
+            (!glued || plus).then_some(false)
+        }
+        _ => Some(false),
+    }
+}
+
+impl Candidate<'_> {
+    fn lens(&self) -> impl Iterator<Item = usize> + '_ {
+        self.groups[..self.n].iter().map(Group::len)
+    }
+
+    fn digit(&self, group: usize, i: usize) -> u8 {
+        self.view.text[self.groups[group].start + i]
+    }
+
+    fn text(&self, group: usize) -> &[u8] {
+        &self.view.text[self.groups[group].start..self.groups[group].end]
+    }
+
+    /// Digits of the groups up to and with `last`.
+    fn total(&self, last: usize) -> usize {
+        self.groups[..=last].iter().map(Group::len).sum()
+    }
+
+    /// Whether the groups have these lengths from `first` on.
+    fn shape(&self, first: usize, lens: &[usize]) -> bool {
+        self.n >= first + lens.len() && self.groups[first..].iter().zip(lens).all(|(g, len)| g.len() == *len)
+    }
+
+    /// Whether an identifier word stands right before the number.
+    fn identifier(&self) -> bool {
+        match self.before {
+            Some(near) => near.says == Says::Identifier && near.gap <= IDENTIFIER_NEAR && !self.sentence_ends(near.gap),
+            None => self.hint == Some(Says::Identifier),
+        }
+    }
+
+    fn sentence_ends(&self, gap: usize) -> bool {
+        let between = &self.view.text[self.start - gap..self.start];
+        between.windows(2).any(|w| matches!(w[0], b'.' | b'!' | b'?' | b';') && w[1] == b' ') && between.len() > 4
+            || between.contains(&b'\n')
+    }
+
+    /// Whether a telephone word stands near: before within `reach`, or (for `after`) after the number.
+    fn phone_word(&self, last: usize, reach: usize, after: bool) -> bool {
+        match self.before {
+            Some(near) if near.says == Says::Phone && near.gap <= reach => true,
+            Some(near) if near.says == Says::Identifier && near.gap <= WORD_BEFORE / 2 => false,
+            _ if self.hint.is_some() => self.hint == Some(Says::Phone),
+            _ => {
+                after
+                    && self
+                        .words
+                        .after(&self.view, self.groups[last].end, WORD_AFTER)
+                        .is_some_and(|near| near.says == Says::Phone)
+            }
+        }
+    }
+
+    /// Whether the number may end with group `last`. `more`: a further group after a space is another number.
+    fn right(&self, last: usize, more: bool) -> bool {
+        let end = self.groups[last].end;
+        let digit_follows = last + 1 < self.n;
+        let Some(b) = self.view.at(end) else { return true };
+        let next = self.view.at(end + 1);
+        let next_alnum = next.is_some_and(|b| b.is_ascii_alphanumeric());
+        match b {
+            b'0'..=b'9' | b'_' | b'%' | b'@' | b'=' => false,
+            b'a'..=b'z' | b'A'..=b'Z' => extension(&self.view, end).is_some(),
+            b' ' | b'(' | b'[' => !digit_follows || more,
+            b'-' | b'~' => !next_alnum,
+            b'.' => !next.is_some_and(|b| b.is_ascii_digit()),
+            b':' => self.plus || !next.is_some_and(|b| b.is_ascii_digit()),
+            b',' => self.plus || !next.is_some_and(|b| b.is_ascii_digit()) || !self.decimals(end + 1),
+            _ => true,
+        }
+    }
+
+    /// Whether one or two digits and no more stand at `i`.
+    fn decimals(&self, i: usize) -> bool {
+        let n = self.view.text[i..].iter().take_while(|b| b.is_ascii_digit()).count();
+        n <= 2
+    }
+
+    /// The last group of an international number whose country code begins in group `first`, after `+`.
+    fn international(&self, first: usize) -> Option<usize> {
+        let mut digits = [0u8; 4];
+        let mut known = 0;
+        for &b in self.groups[first..self.n].iter().flat_map(|g| &self.view.text[g.start..g.end]).take(4) {
+            digits[known] = b;
+            known += 1;
+        }
+        self.extent(first, country(&digits[..known])?, 0)
+    }
+
+    /// The longest run of groups from `first` on that is complete: `skip` digits of a prefix, then what `country` allows.
+    fn extent(&self, first: usize, (min, max): (usize, usize), skip: usize) -> Option<usize> {
+        let mut total = 0;
+        let mut best = None;
+        for last in first..self.n {
+            let g = self.groups[last];
+            // "(0)": the trunk prefix that is not dialled from abroad.
+            let trunk = g.len() == 1 && self.digit(last, 0) == b'0' && g.sep.paren && last > first;
+            if !trunk {
+                total += g.len();
+            }
+            if total > max + skip {
+                break;
+            }
+            let short = max == 11 && total == 8 + skip && self.shape(first, &[1, 3, 4]);
+            if (total >= min + skip || short) && self.right(last, true) {
+                best = Some(last);
+            }
+        }
+        best
+    }
+
+    fn national(&self) -> Option<usize> {
+        if self.date() || self.machine() {
+            return None;
+        }
+        if let Some(last) = self.exit_code() {
+            return Some(last);
+        }
+        if self.identifier() {
+            return None;
+        }
+        let grouped = self.north_america().or_else(|| self.trunk()).or_else(|| self.grouped());
+        // Digits before it with a space between: the front of a longer row of digits, unless its own separators differ.
+        let grouped = grouped.filter(|last| {
+            !self.digits_before || self.bracket || !self.groups[1..=*last].iter().any(|g| g.sep.space && !g.sep.paren)
+        });
+        grouped.or_else(|| self.by_word())
+    }
+
+    /// `00` and `011` before a country code.
+    fn exit_code(&self) -> Option<usize> {
+        let first = self.text(0);
+        let skip = match first {
+            _ if first.starts_with(b"00") => 2,
+            b"011" if self.n > 1 => 3,
+            _ => return None,
+        };
+        let digits: Vec<u8> = self.groups[..self.n]
+            .iter()
+            .flat_map(|g| self.view.text[g.start..g.end].iter().copied())
+            .skip(skip)
+            .take(4)
+            .collect();
+        if self.identifier() {
+            return None;
+        }
+        let (min, max) = country(&digits)?;
+        if self.n == 1 || self.groups[1..self.n].iter().all(|g| g.sep.paren) {
+            // Bare digits: only a country whose numbers have one length, or a telephone word.
+            let total = first.len().saturating_sub(2);
+            let exact = total + 1 >= max && total <= max && digits.first() != Some(&b'1');
+            if self.n == 1 && !exact && !self.phone_word(0, WORD_BEFORE, true) {
+                return None;
+            }
+        }
+        self.extent(0, (min.max(9), max), skip)
+    }
+
+    /// 3-3-4 with or without a leading 1: the North American plan, and others of that shape.
+    fn north_america(&self) -> Option<usize> {
+        let one = self.groups[0].len() == 1 && self.digit(0, 0) == b'1';
+        let first = usize::from(one);
+        let last = first + 2;
+        if self.shape(first, &[3, 3, 4]) && self.digit(first, 0) >= b'2' && self.right(last, self.tight(last)) {
+            return Some(last);
+        }
+        let area = self.bracket || one && self.groups[1].sep.paren;
+        let last = first + 1;
+        (area && self.shape(first, &[3, 7]) && self.digit(first, 0) >= b'2' && self.right(last, true)).then_some(last)
+    }
+
+    /// Whether no plain space stands inside the groups up to `last`, so that a space ends the number.
+    fn tight(&self, last: usize) -> bool {
+        !self.groups[1..=last].iter().any(|g| g.sep.space && !g.sep.paren && !g.sep.dash)
+    }
+
+    /// A trunk prefix 0 and an area code: `030 1234567`, `06 12 34 56 78`, `(02) 9876 5432`.
+    fn trunk(&self) -> Option<usize> {
+        let first = self.text(0);
+        let zero = first.len() >= 2 && first[0] == b'0' && first[1] != b'0' && first.len() <= 6
+            || first == b"0" && self.bracket;
+        if !zero || self.n < 2 {
+            return None;
+        }
+        let pairs = self.lens().take_while(|len| *len == 2).count();
+        let mut best = None;
+        for last in 1..self.n {
+            let total = self.total(last);
+            if total > 12 {
+                break;
+            }
+            let short = total == 8 && (self.bracket || self.groups[1].sep.slash) && self.groups[last].len() > 2;
+            let all_pairs = pairs > last && total != 10;
+            let dotted =
+                self.groups[1..=last].iter().all(|g| g.sep.dot) && !(pairs > last || self.groups[0].len() >= 3);
+            if (9..=12).contains(&total) && !all_pairs && !dotted && self.right(last, self.tight(last))
+                || short && self.right(last, false)
+            {
+                best = Some(last);
+            }
+        }
+        best
+    }
+
+    /// Groupings of countries without a trunk prefix that are like nothing else.
+    fn grouped(&self) -> Option<usize> {
+        let g = &self.groups;
+        let d = self.digit(0, 0);
+        let dash = |i: usize| g[i].sep.dash;
+        let year = |i: usize| matches!(self.text(i), [b'1', b'9', _, _] | [b'2', b'0', _, _]);
+        let shapes: &[(&[usize], bool)] = &[
+            // Brazil: 11 91234-5678.
+            (&[2, 5, 4], self.n > 2 && self.digit(1, 0) == b'9' && d != b'0'),
+            // Mexico: 55 1234 5678; Brazil: 11 3123-4567; Argentina: 11 1234-5678.
+            (
+                &[2, 4, 4],
+                self.n > 2
+                    && !(year(1) && year(2))
+                    && (self.bracket || dash(2) && !dash(1) || matches!(self.text(0), b"33" | b"55" | b"56" | b"81")),
+            ),
+            // China: 138 1234 5678.
+            (&[3, 4, 4], d == b'1' && self.digit(0, 1) >= b'3'),
+            (&[3, 8], self.bracket && d != b'0'),
+            // India: 98765 43210.
+            (&[5, 5], d >= b'6' && (self.n < 2 || g[1].sep.space || dash(1))),
+            // Russia: 8 (495) 123-45-67, 8 800 555 35 35.
+            (&[1, 3, 3, 2, 2], matches!(d, b'7' | b'8')),
+            (&[1, 3, 3, 4], matches!(d, b'7' | b'8') && self.digit(1, 0) >= b'3'),
+            (&[1, 3, 7], matches!(d, b'7' | b'8') && self.digit(1, 0) >= b'3' && self.n > 1 && g[1].sep.paren),
+            (&[3, 3, 2, 2], self.n > 3 && (self.bracket || dash(2) && dash(3))),
+            // Spain, Poland, Switzerland: 912 34 56 78, 91 234 56 78.
+            (&[3, 2, 2, 2], d >= b'5'),
+            (&[2, 3, 2, 2], d >= b'1'),
+            // Spain, Poland, Portugal, Czechia: 601-234-567.
+            (&[3, 3, 3], self.n > 2 && d >= b'5' && dash(1) && dash(2)),
+            // Service numbers: 1300 123 456, 1800 123 4567.
+            (&[4, 3, 3], matches!(self.text(0), b"1300" | b"1800" | b"1860" | b"0800")),
+            (&[4, 3, 4], matches!(self.text(0), b"1300" | b"1800" | b"1860")),
+        ];
+        for (lens, fits) in shapes {
+            let last = lens.len() - 1;
+            if self.shape(0, lens) && *fits && self.right(last, self.tight(last)) {
+                return Some(last);
+            }
+        }
+        // An area code in brackets before a number: (11) 4321-1234.
+        if self.bracket && (2..=5).contains(&g[0].len()) && !(g[0].len() == 4 && year(0)) {
+            return (1..self.n).rev().find(|&last| (8..=12).contains(&self.total(last)) && self.right(last, false));
+        }
+        None
+    }
+
+    /// Anything of the right length beside a telephone word.
+    fn by_word(&self) -> Option<usize> {
+        if self.digits_before && self.hint.is_none() && self.before.is_none_or(|n| n.gap > 24) {
+            return None;
+        }
+        (0..self.n).rev().find(|&last| {
+            let total = self.total(last);
+            let (reach, after) = if total < 9 { (28, false) } else { (WORD_BEFORE, true) };
+            let fits = if last == 0 { (7..=12).contains(&total) } else { (7..=13).contains(&total) };
+            fits && self.right(last, false) && !self.years(last) && self.phone_word(last, reach, after)
+        })
+    }
+
+    /// `2019-2020`
+    fn years(&self, last: usize) -> bool {
+        last == 1
+            && self.shape(0, &[4, 4])
+            && (0..2).all(|i| matches!(self.text(i), [b'1', b'9', _, _] | [b'2', b'0', _, _]))
+    }
+
+    /// A date, or a date and a time: 2024-11-05, 05.11.2024, 05/11/24 …
+    fn date(&self) -> bool {
+        let number = |i: usize| self.text(i).iter().fold(0u32, |n, d| n * 10 + u32::from(d - b'0'));
+        let year = |i: usize| (1900..2100).contains(&number(i));
+        let month_day = |a: usize, b: usize| {
+            (1..=12).contains(&number(a)) && (1..=31).contains(&number(b))
+                || (1..=31).contains(&number(a)) && (1..=12).contains(&number(b))
+        };
+        if self.n < 3 {
+            // 20241105 and 20241105-123301
+            let compact = self.groups[0].len() == 8 || self.groups[0].len() == 14;
+            let t = self.text(0);
+            return compact
+                && (t.starts_with(b"19") || t.starts_with(b"20"))
+                && matches!(t[4..6], [b'0', b'1'..=b'9'] | [b'1', b'0'..=b'2'])
+                && matches!(t[6..8], [b'0', b'1'..=b'9'] | [b'1' | b'2', _] | [b'3', b'0' | b'1']);
+        }
+        let same = self.groups[1].sep == self.groups[2].sep && !self.groups[1].sep.paren;
+        let short = |i: usize| self.groups[i].len() <= 2;
+        same && (self.groups[0].len() == 4 && year(0) && short(1) && short(2) && month_day(1, 2)
+            || self.groups[2].len() == 4 && year(2) && short(0) && short(1) && month_day(0, 1))
+    }
+
+    /// The address of a machine (192.168.100.200), or a payment card.
+    fn machine(&self) -> bool {
+        let octet = |i: usize| {
+            self.groups[i].len() <= 3 && self.text(i).iter().fold(0u32, |n, d| n * 10 + u32::from(d - b'0')) <= 255
+        };
+        let dots = |i: usize| self.groups[i].sep == Sep { dot: true, ..Sep::default() };
+        let pairs = self.lens().filter(|len| *len == 2).count();
+        if self.n >= 4 && (0..4).all(octet) && (1..4).all(dots) && pairs < 4 && self.total(3) < 12 {
+            return true;
+        }
+        let lens: Vec<usize> = self.lens().collect();
+        lens.starts_with(&[4, 4, 4, 4]) || lens.starts_with(&[4, 6, 5])
+    }
+}
+
+/// Fewest and most digits of an international number, its country code counted; nothing for a code that does not exist.
+fn country(digits: &[u8]) -> Option<(usize, usize)> {
+    let n = |k: usize| digits.get(..k)?.iter().try_fold(0u32, |n, d| Some(n * 10 + u32::from(d.checked_sub(b'0')?)));
+    let one = n(1)?;
+    if one == 1 {
+        return Some((11, 11));
+    }
+    if one == 7 {
+        return Some((11, 11));
+    }
+    let two = n(2)?;
+    let max = match two {
+        20 => 12,
+        27 | 31 | 33 | 34 | 41 | 48 | 51 | 56 | 61 | 66 | 93 | 94 => 11,
+        30 | 44 | 52 | 57 | 58 | 60 | 63 | 64 | 81 | 82 | 84 | 90 | 91 | 92 | 95 | 98 => 12,
+        32 | 36 | 40 | 46 => 11,
+        39 | 43 | 54 | 55 | 86 => 13,
+        45 | 47 | 53 | 65 => 10,
+        49 | 62 => 14,
+        _ => 0,
+    };
+    if max > 0 {
+        return Some((if two == 52 || two == 39 { 10 } else { 9 }, if two == 52 { 13 } else { max }));
+    }
+    let max = match n(3)? {
+        354 => 10,
+        370..=374 | 216 | 386 | 852 | 853 | 961 | 965 | 973 | 974 => 11,
+        234 | 358 | 880 | 977 => 13,
+        // Codes that are not assigned.
+        210
+        | 214
+        | 215
+        | 217
+        | 219
+        | 259
+        | 280..=289
+        | 292..=296
+        | 384
+        | 388
+        | 422
+        | 424..=429
+        | 693..=699
+        | 801..=807
+        | 809..=849
+        | 851
+        | 854..=869
+        | 871..=879
+        | 884
+        | 885
+        | 887
+        | 889
+        | 969
+        | 978
+        | 990
+        | 991
+        | 997
+        | 999 => return None,
+        _ => 12,
+    };
+    Some((9, max))
+}
+
+/// Where a marked extension after a number ends: `ext. 12`, `x12`, `, extension 345`.
+fn extension(view: &View<'_>, end: usize) -> Option<usize> {
+    const MARKS: &[&str] = &["extension", "extn", "ext", "x", "durchwahl", "poste", "доб", "ramal", "anexo", "内線"];
+    let mut i = end;
+    while i - end < 2 && matches!(view.at(i), Some(b' ' | b',' | b';')) {
+        i += 1;
+    }
+    let rest = view.text.get(i..)?;
+    let mark = MARKS.iter().find(|m| rest.len() > m.len() && rest[..m.len()].eq_ignore_ascii_case(m.as_bytes()))?;
+    i += mark.len();
+    let after = i;
+    while i - after < 2 && matches!(view.at(i), Some(b' ' | b'.' | b':' | b'#')) {
+        i += 1;
+    }
+    let digits = view.text[i..].iter().take_while(|b| b.is_ascii_digit()).count();
+    let whole = !view.at(i + digits).is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_');
+    ((1..=6).contains(&digits) && whole).then_some(i + digits)
+}

@@ -1,0 +1,111 @@
+//! Credentials that show by their prefix: keys of providers and forges, tokens, JWTs, private keys in PEM.
+//!
+//! Sources: the issuers' documentation of their prefixes. Only prefixes that stand for a secret; publishable keys pass.
+
+use super::View;
+
+/// How the text after a prefix has to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// At least so many characters of a token, then the rest of it.
+    Token(usize),
+    /// Exactly so many upper-case letters and digits.
+    Fixed(usize),
+    /// Three base64url parts.
+    Jwt,
+    /// A PEM block of a private key.
+    Pem,
+}
+
+const FORMS: &[(&str, Form)] = &[
+    ("sk-", Form::Token(20)),
+    ("sk_live_", Form::Token(16)),
+    ("sk_test_", Form::Token(16)),
+    ("rk_live_", Form::Token(16)),
+    ("rk_test_", Form::Token(16)),
+    ("whsec_", Form::Token(16)),
+    ("ghp_", Form::Token(30)),
+    ("gho_", Form::Token(30)),
+    ("ghu_", Form::Token(30)),
+    ("ghs_", Form::Token(30)),
+    ("ghr_", Form::Token(30)),
+    ("github_pat_", Form::Token(22)),
+    ("glpat-", Form::Token(20)),
+    ("xoxb-", Form::Token(10)),
+    ("xoxp-", Form::Token(10)),
+    ("xoxa-", Form::Token(10)),
+    ("xoxr-", Form::Token(10)),
+    ("xoxs-", Form::Token(10)),
+    ("xapp-", Form::Token(10)),
+    ("AKIA", Form::Fixed(16)),
+    ("ASIA", Form::Fixed(16)),
+    ("AIza", Form::Token(35)),
+    ("ya29.", Form::Token(20)),
+    ("hf_", Form::Token(30)),
+    ("gsk_", Form::Token(30)),
+    ("xai-", Form::Token(30)),
+    ("pplx-", Form::Token(30)),
+    ("npm_", Form::Token(30)),
+    ("pypi-", Form::Token(30)),
+    ("dop_v1_", Form::Token(40)),
+    ("shpat_", Form::Token(30)),
+    ("SG.", Form::Token(40)),
+    ("tg-", Form::Token(20)),
+    ("eyJ", Form::Jwt),
+    ("-----BEGIN ", Form::Pem),
+];
+
+/// The prefixes, for the search; the number of a prefix is what [`find`] asks for.
+pub(in crate::redact) fn prefixes() -> impl Iterator<Item = &'static str> {
+    FORMS.iter().map(|(prefix, _)| *prefix)
+}
+
+/// What goes on after the part that was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::redact) enum More {
+    /// The rest of the token, of any length.
+    Token,
+    /// The rest of the PEM block.
+    Pem,
+    Nothing,
+}
+
+/// Whether the prefix number `form` at `start` begins a secret: where its fixed part ends and what goes on after it.
+pub(in crate::redact) fn find(view: &View<'_>, start: usize, form: usize) -> Option<(usize, More)> {
+    let (prefix, form) = FORMS.get(form)?;
+    let from = start + prefix.len();
+    if *form != Form::Pem && view.before(start).is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_') {
+        return None;
+    }
+    let run = view.text.get(from..)?.iter().take(200).take_while(|b| is_token(**b)).count();
+    let text = &view.text[from..from + run];
+    match *form {
+        Form::Token(min) => {
+            // Keys are random: words with dashes between them ("sk-learn-is-a-library…") are not.
+            let random =
+                text.iter().any(u8::is_ascii_digit) && text.iter().filter(|b| b.is_ascii_alphabetic()).count() > 2;
+            (run >= min && random).then_some((from + min, More::Token))
+        }
+        Form::Fixed(n) => {
+            let fits = run == n && text.iter().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
+            fits.then_some((from + n, More::Nothing))
+        }
+        Form::Jwt => {
+            let dot = view.text[from..].iter().take(240).position(|b| *b == b'.')?;
+            let head = &view.text[from..from + dot];
+            let body = view.text.get(from + dot + 1..from + dot + 4)?;
+            (dot >= 10 && head.iter().all(|b| is_token(*b) && *b != b'.') && body == b"eyJ")
+                .then_some((from + dot + 4, More::Token))
+        }
+        Form::Pem => {
+            let head = &view.text[from..view.text.len().min(from + 60)];
+            let end = head.windows(5).position(|w| w == b"-----")?;
+            head[..end].ends_with(b"PRIVATE KEY").then_some((from + end + 5, More::Pem))
+        }
+    }
+}
+
+/// A character of a token. The dot belongs to it only inside (see `scan`).
+pub(in crate::redact) fn is_token(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.')
+}

@@ -1,0 +1,176 @@
+//! Words that say what a number near them is: a telephone, or an identifier of some other kind.
+//!
+//! Pure. One automaton over all languages. The word nearest to a number decides.
+
+use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind, MatchKind};
+
+use super::View;
+use crate::redact::fold::is_unspaced;
+
+/// What a word says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::redact) enum Says {
+    Phone,
+    /// An order, a ticket, an account …
+    Identifier,
+}
+
+/// A word near a number: what it says, and how many bytes stand between them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::redact) struct Near {
+    pub(in crate::redact) says: Says,
+    pub(in crate::redact) gap: usize,
+}
+
+/// Telephone words. `*` at the end: the word may go on; at the beginning: it may end a longer one.
+const PHONE: &str = "phone* *phone telephone* tel cell cellphone cellular mobile* mob fax* *fax call calls called calling callback \
+    sms txt whatsapp* viber dial* ring rings hotline* landline* voicemail pager ph text-me contact-number contact-no \
+    contact-us reach-me reach-us reached-at reach reachable my-number number-is helpline switchboard \
+    telefon* *telefon handy* *handy mobil* rufnummer* anrufen ruf rufen rufe durchwahl festnetz* erreichbar erreichen \
+    meine-nummer nummer-ist telefoon* *nummer-lautet \
+    téléphone* telephon* tél portable* appelez appeler appelle appelez-moi joindre joignable gsm numéro-est mon-numéro \
+    teléfono* telefono* móvil* movil* celular* llámame llamame llámenos llame llamar llama llamada* llamen tlf tfno telf mi-número \
+    número-es fijo telefone* telemóvel ligue ligar liga-me contacto contato fone zap \
+    cellulare* chiamare chiamami chiamatemi chiama chiamate recapito* cel bel bellen bereikbaar mobiel* \
+    komórk* zadzwoń* zadzwon* dzwonić dzwoń* dzwon* kom numer-telefonu telefonu \
+    zavolejte volejte zavolajte volajte telefón* nás-na mob tlf nummeret ringa mobilen nås ring-mig mobilnr telnr \
+    puhelin* puh soita* soittaa matkapuhelin* kännykkä* numeroni \
+    телефон* тел моб мобил* сотов* позвон* звон* номер-телефона факс* дзвон* набер* телефону вайбер ватсап* мобіл* \
+    cep* ara arayın arayin arayabilirsiniz numaram telefonum gsm hívj* hívás* telefonszám* mobilszám* sunaț* sunat* sună suna apelaț* \
+    τηλέφωνο* τηλ κινητό* κινητο* καλέστε καλεστε τηλεφων* τηλεφών* телефонен обадете* zovite nazovite pozovite mobitel* broj-telefona \
+    pokličite skambink* paskambink* zvaniet tālrunis tālr helista* sími hringdu símanúmer \
+    هاتف* الهاتف* جوال* الجوال* موبايل* اتصل* تلفون* رقمي واتساب* للتواصل تلفن* تماس* همراه* شماره* فون* موبائل* \
+    טלפון* נייד* התקשר* פלאפון* טל \
+    फोन* फ़ोन* मोबाइल* कॉल* नंबर* নম্বর* ফোন* মোবাইল* தொலைபேசி* ஃபோன்* అ.ఫోన్ ఫోన్* \
+    电话* 電話* 手机* 手機* 致电* 致電* 拨打* 撥打* 座机* 传真* 傳真* 来电* 來電* 热线* 熱線* 專線* 联系* 聯絡* 聯繫* 打给* \
+    携帯* TEL 連絡先* ファックス* ファクス* お電話* スマホ* \
+    전화* 휴대폰* 핸드폰* 연락처* 팩스* 휴대전화* 연락* 번호는* 모바일* \
+    โทร* มือถือ* เบอร์* điện-thoại* đt sđt gọi* di-động hotline số-máy liên-hệ \
+    telepon* telpon* hp hubungi* ponsel* wa nomor-hp nombor-telefon tawag* tawagan simu namba nambari piga telefoni";
+
+/// Identifier words.
+const IDENTIFIER: &str = "order* ticket* invoice* id ids ref reference* case account* acct serial* sku isbn issn part-no tracking* \
+    confirmation* booking* transaction* txn txid customer-id customer-no client-id member-id policy-number claim* batch* lot model \
+    version* build* pid uuid guid epoch timestamp* unix ts ssn vat tax* iban bic card* po zip postcode postal passport* \
+    licence* license* dns soa ean gtin upc imei imsi iccid mac doi pmid arxiv issue bug commit error errno code* \
+    latitude longitude lat lon lng price* total amount* balance invoice-no document* doc file row line page chapter section hash \
+    checksum offset size bytes length count seq sequence session* request* trace* span* job* build-number revision rev \
+    bestell* bestellung* auftrag* rechnung* kundennummer* kunden-nr aktenzeichen vorgang* vertrags* sendungs* artikel* serien* \
+    steuer* ausweis* vorgangsnummer kontonummer* konto* referenz* mitglieds* fallnummer \
+    commande* facture* dossier* référence* siret siren client-n° réservation* colis contrat* \
+    pedido* factura* expediente* dni nif cif referencia* reserva* albarán seguimiento cuenta* boleta cédula rut \
+    fatura* cpf cnpj nota-fiscal encomenda* processo* ordine* fattura* pratica codice* conto bestelnummer* factuur* klantnummer* \
+    rekening* zamówieni* zamowieni* faktura* fakturanummer nip pesel regon przesyłk* konta objednávk* objednavk* faktúr* ičo \
+    beställning* ordernummer* ordrenummer* kundnummer* personnummer* tilaus* lasku* viitenumero* \
+    заказ* счет* счёт* инн снилс артикул* замовлен* рахун* паспорт* договор* трек* накладн* \
+    sipariş* siparis* müşteri* takip* tc-kimlik rendelés* számla* comand* comenzi factură* παραγγελία* τιμολόγιο* αφμ \
+    订单* 訂單* 发票* 發票* 编号* 編號* 单号* 單號* 身份证* 身分證* 账号* 帳號* 账户* 流水号* 快递* 运单* \
+    注文* 伝票* 請求書* 会員番号* 受付番号* 口座* 管理番号* 追跡* 品番* お客様番号* 問い合わせ番号* \
+    주문* 송장* 계좌* 사업자* 고객번호* 접수번호* 운송장* 예약번호* 주민* \
+    mã-đơn* đơn-hàng* hóa-đơn* pesanan* faktur* resi invois طلب* الطلب* فاتورة* الفاتورة* حساب* שובר* הזמנה* חשבונית* \
+    ऑर्डर* आदेश* चालान* খাতা* অর্ডার* คำสั่งซื้อ* ออเดอร์* ใบแจ้งหนี้*";
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    says: Says,
+    /// More letters may stand before or after.
+    open_left: bool,
+    open_right: bool,
+}
+
+/// The automaton over all words.
+#[derive(Debug)]
+pub(in crate::redact) struct Words {
+    automaton: AhoCorasick,
+    entries: Vec<Entry>,
+}
+
+impl Words {
+    /// Builds it; nothing if the word list cannot be built, which a test would show.
+    pub(in crate::redact) fn new() -> Option<Words> {
+        let mut patterns: Vec<String> = Vec::new();
+        let mut entries = Vec::new();
+        for (list, says) in [(PHONE, Says::Phone), (IDENTIFIER, Says::Identifier)] {
+            for word in list.split_whitespace() {
+                let entry = Entry { says, open_left: word.starts_with('*'), open_right: word.ends_with('*') };
+                let word = word.trim_matches('*').replace('-', " ");
+                // The automaton ignores case in ASCII only; a first letter of another script is given both ways.
+                let mut capital = word.clone();
+                if let Some(first) = word.chars().next().filter(|c| !c.is_ascii()) {
+                    capital = first.to_uppercase().chain(word.chars().skip(1)).collect();
+                }
+                let upper = word.to_uppercase();
+                for form in [word.clone(), capital, upper] {
+                    if !patterns.iter().any(|p| p.eq_ignore_ascii_case(&form)) {
+                        patterns.push(form);
+                        entries.push(entry);
+                    }
+                }
+            }
+        }
+        let automaton = AhoCorasickBuilder::new()
+            .ascii_case_insensitive(true)
+            .match_kind(MatchKind::LeftmostLongest)
+            .kind(Some(AhoCorasickKind::ContiguousNFA))
+            .build(&patterns)
+            .ok()?;
+        Some(Words { automaton, entries })
+    }
+
+    /// The word nearest before `end`, looking at most `reach` bytes back.
+    pub(in crate::redact) fn before(&self, view: &View<'_>, end: usize, reach: usize) -> Option<Near> {
+        let from = view.lo.max(end.saturating_sub(reach));
+        let text = &view.text[from..end];
+        let mut nearest = None;
+        let mut at = 0;
+        // A hit inside another word is no word: go on one byte after its start.
+        while let Some(hit) = self.automaton.find(&text[at..]) {
+            let (start, stop) = (at + hit.start(), at + hit.end());
+            let entry = self.entries[hit.pattern().as_usize()];
+            if bounded(&text[..], start, stop, entry) {
+                nearest = Some(Near { says: entry.says, gap: text.len() - stop });
+                at = stop;
+            } else {
+                at = start + 1;
+            }
+        }
+        nearest
+    }
+
+    /// The first word after `start`, looking at most `reach` bytes on and not past the line.
+    pub(in crate::redact) fn after(&self, view: &View<'_>, start: usize, reach: usize) -> Option<Near> {
+        let text = &view.text[start..view.text.len().min(start + reach)];
+        let text = &text[..text.iter().position(|b| *b == b'\n').unwrap_or(text.len())];
+        let mut at = 0;
+        while let Some(hit) = self.automaton.find(&text[at..]) {
+            let (from, to) = (at + hit.start(), at + hit.end());
+            let entry = self.entries[hit.pattern().as_usize()];
+            if bounded(text, from, to, entry) {
+                return Some(Near { says: entry.says, gap: from });
+            }
+            at = from + 1;
+        }
+        None
+    }
+
+    /// What the name of a JSON key says.
+    pub(in crate::redact) fn key(&self, key: &[u8]) -> Option<Says> {
+        let mut spaced = Vec::with_capacity(key.len() + 8);
+        for (i, &b) in key.iter().enumerate() {
+            if b.is_ascii_uppercase() && i > 0 && key[i - 1].is_ascii_lowercase() {
+                spaced.push(b' ');
+            }
+            spaced.push(if matches!(b, b'_' | b'-' | b'.') { b' ' } else { b });
+        }
+        let view = View { text: &spaced, lo: 0 };
+        self.before(&view, spaced.len(), spaced.len()).map(|near| near.says)
+    }
+}
+
+/// Whether the hit stands alone: no letter before or after it that would make it part of another word.
+fn bounded(text: &[u8], start: usize, stop: usize, entry: Entry) -> bool {
+    let view = View { text, lo: 0 };
+    let letter = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() && !c.is_ascii_digit() && !is_unspaced(c));
+    let own = view.char_at(start).is_some_and(is_unspaced);
+    own || (entry.open_left || !letter(view.char_before(start))) && (entry.open_right || !letter(view.char_at(stop)))
+}

@@ -1,0 +1,153 @@
+//! Folding: how one character of user text is seen by the detectors.
+//!
+//! Full-width forms, foreign digits, dashes and spaces become their ASCII kin, invisible characters vanish, and every
+//! other symbol becomes one break byte, so that detectors work on bytes. Pure. Folding is for looking only: what is not
+//! part of a match leaves exactly as it came.
+//!
+//! Source: Unicode 16 character properties (general category Nd, Cf; block Halfwidth and Fullwidth Forms).
+
+/// Stands for a symbol that belongs to no match.
+pub(super) const BREAK: u8 = 0x03;
+/// Stands for `。`, which is a dot inside a domain name and a full stop elsewhere.
+pub(super) const IDEOGRAPHIC_STOP: u8 = 0x02;
+/// Stands for a quotation mark that opens or closes a string of JSON inside a string.
+pub(super) const NESTED_QUOTE: u8 = 0x01;
+
+/// What a character becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fold {
+    /// Seen as this byte.
+    Byte(u8),
+    /// Not seen.
+    Skip,
+    /// A letter, mark or digit without an ASCII kin: seen as itself.
+    Keep,
+}
+
+/// The zero of every run of ten decimal digits (category Nd) outside ASCII and the full-width forms.
+const ZEROS: &[u32] = &[
+    0x0660, 0x06F0, 0x07C0, 0x0966, 0x09E6, 0x0A66, 0x0AE6, 0x0B66, 0x0BE6, 0x0C66, 0x0CE6, 0x0D66, 0x0DE6, 0x0E50,
+    0x0ED0, 0x0F20, 0x1040, 0x1090, 0x17E0, 0x1810, 0x1946, 0x19D0, 0x1A80, 0x1A90, 0x1B50, 0x1BB0, 0x1C40, 0x1C50,
+    0xA620, 0xA8D0, 0xA900, 0xA9D0, 0xA9F0, 0xAA50, 0xABF0, 0x104A0, 0x10D30, 0x11066, 0x110F0, 0x11136, 0x111D0,
+    0x112F0, 0x11450, 0x114D0, 0x11650, 0x116C0, 0x11730, 0x118E0, 0x11950, 0x11C50, 0x11D50, 0x11DA0, 0x11F50,
+    0x16A60, 0x16AC0, 0x16B50, 0x1D7CE, 0x1D7D8, 0x1D7E2, 0x1D7EC, 0x1D7F6, 0x1E140, 0x1E2F0, 0x1E4F0, 0x1E950,
+    0x1FBF0,
+];
+
+/// Folds one character.
+pub(super) fn fold(c: char) -> Fold {
+    let code = c as u32;
+    match code {
+        0..=0x1F => Fold::Byte(if matches!(c, '\n' | '\r') {
+            b'\n'
+        } else if c == '\t' {
+            b' '
+        } else {
+            BREAK
+        }),
+        0x20..=0x7E => Fold::Byte(code as u8),
+        // The common letters, before the searches below.
+        0xC0..=0x24F if code != 0xD7 && code != 0xF7 => Fold::Keep,
+        0x4E00..=0x9FFF | 0xAC00..=0xD7A3 | 0x3041..=0x3096 | 0x30A1..=0x30FA | 0x0400..=0x0481 => Fold::Keep,
+        0x80..=0x2FFF => fold_low(c, code),
+        0x3000 => Fold::Byte(b' '),
+        0x3002 | 0xFF61 => Fold::Byte(IDEOGRAPHIC_STOP),
+        // The long-vowel mark stands for a dash between digits and is a letter elsewhere; see `scan`.
+        0xFE00..=0xFE0F | 0xFEFF | 0xFFA0 | 0x3164 => Fold::Skip,
+        0xFE52 => Fold::Byte(b'.'),
+        0xFE58 | 0xFE63 | 0x301C | 0xFF5E => Fold::Byte(b'-'),
+        0xFE59 => Fold::Byte(b'('),
+        0xFE5A => Fold::Byte(b')'),
+        0xFE62 => Fold::Byte(b'+'),
+        0xFE6B => Fold::Byte(b'@'),
+        0xFF01..=0xFF5D => Fold::Byte((code - 0xFEE0) as u8),
+        0xE0000..=0xE0FFF | 0x1BCA0..=0x1BCA3 | 0x1D173..=0x1D17A => Fold::Skip,
+        _ => fold_class(c, code),
+    }
+}
+
+/// U+0080 to U+2FFF without the Latin letters: spaces, dashes, invisible characters.
+fn fold_low(c: char, code: u32) -> Fold {
+    match code {
+        0x85 | 0x2028 | 0x2029 => Fold::Byte(b'\n'),
+        0xA0 | 0x1680 | 0x2000..=0x200A | 0x202F | 0x205F => Fold::Byte(b' '),
+        0xAD
+        | 0x034F
+        | 0x061C
+        | 0x115F
+        | 0x1160
+        | 0x17B4
+        | 0x17B5
+        | 0x180B..=0x180F
+        | 0x200B..=0x200F
+        | 0x202A..=0x202E
+        | 0x2060..=0x206F => Fold::Skip,
+        0x2010..=0x2015 | 0x2212 | 0x2043 => Fold::Byte(b'-'),
+        0xB7 | 0x2024 | 0x2219 | 0x22C5 => Fold::Byte(b'.'),
+        0x2044 | 0x2215 => Fold::Byte(b'/'),
+        0x2795 => Fold::Byte(b'+'),
+        _ => fold_class(c, code),
+    }
+}
+
+/// Digits, letters and marks; everything else is a break.
+fn fold_class(c: char, code: u32) -> Fold {
+    let after = ZEROS.partition_point(|zero| *zero <= code);
+    if let Some(zero) = after.checked_sub(1).and_then(|i| ZEROS.get(i))
+        && code - zero < 10
+    {
+        return Fold::Byte(b'0' + (code - zero) as u8);
+    }
+    // Marks that are not alphabetic (combining accents, viramas) belong to the letter before them.
+    let mark = matches!(code, 0x0300..=0x036F | 0x0483..=0x0489 | 0x0591..=0x05C7 | 0x064B..=0x065F | 0x0900..=0x0DFF
+        | 0x0E00..=0x0EFF | 0x1AB0..=0x1AFF | 0x1DC0..=0x1DFF | 0x20D0..=0x20FF | 0x3099..=0x309A | 0xFE20..=0xFE2F);
+    if mark || c.is_alphanumeric() { Fold::Keep } else { Fold::Byte(BREAK) }
+}
+
+/// Whether words of this letter's script are written without spaces between them, so that a word before or after an
+/// ASCII word is not a part of it.
+pub(super) fn is_unspaced(c: char) -> bool {
+    matches!(c as u32, 0x0E00..=0x0EFF | 0x1000..=0x109F | 0x1100..=0x11FF | 0x1780..=0x17FF | 0x3005..=0x30FF
+        | 0x3130..=0x318F | 0x3400..=0x9FFF | 0xAC00..=0xD7AF | 0xF900..=0xFAFF | 0xFF66..=0xFFDC | 0x20000..=0x3FFFF)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn characters_are_seen_as_their_kin() {
+        for (c, seen) in [
+            ('a', Fold::Byte(b'a')),
+            ('＠', Fold::Byte(b'@')),
+            ('．', Fold::Byte(b'.')),
+            ('５', Fold::Byte(b'5')),
+            ('٣', Fold::Byte(b'3')),
+            ('۹', Fold::Byte(b'9')),
+            ('७', Fold::Byte(b'7')),
+            ('𝟎', Fold::Byte(b'0')),
+            ('𝟿', Fold::Byte(b'9')),
+            ('\u{2011}', Fold::Byte(b'-')),
+            ('−', Fold::Byte(b'-')),
+            ('\u{a0}', Fold::Byte(b' ')),
+            ('\u{200b}', Fold::Skip),
+            ('\u{ad}', Fold::Skip),
+            ('\u{feff}', Fold::Skip),
+            ('ü', Fold::Keep),
+            ('я', Fold::Keep),
+            ('話', Fold::Keep),
+            ('\u{0301}', Fold::Keep),
+            ('“', Fold::Byte(BREAK)),
+            ('🙂', Fold::Byte(BREAK)),
+            ('×', Fold::Byte(BREAK)),
+            ('。', Fold::Byte(IDEOGRAPHIC_STOP)),
+        ] {
+            assert_eq!(fold(c), seen, "{c:?}");
+        }
+    }
+
+    #[test]
+    fn zeros_are_in_order() {
+        assert!(ZEROS.windows(2).all(|w| w[1] - w[0] >= 10));
+    }
+}

@@ -1,0 +1,172 @@
+//! Where redacted bytes go: raw bytes by offset, with replacements between them.
+//!
+//! Pure. Knows the piece of the body at hand and the few raw bytes kept from pieces before it. Passes long stretches on as
+//! slices of the piece, without a copy. May hold what it is given back while it is not yet known whether a content part
+//! may leave. Memory: the bytes kept, bounded by the caller's window, and the held ones, bounded by [`HELD_MAX`].
+
+use bytes::{Bytes, BytesMut};
+
+use super::Redacted;
+
+/// Longest content part that is held back until its `type` is known, in redacted bytes. A longer one is let go as text.
+pub(super) const HELD_MAX: usize = crate::bounds::REDACT_HELD_BYTES_MAX / 2;
+/// Shorter slices are copied together.
+const SLICE_MIN: usize = 512;
+
+/// Redacted bytes in the making.
+#[derive(Debug, Default)]
+pub(super) struct Out {
+    /// Raw bytes from `kept_at` to `piece_at` that could not leave yet.
+    kept: BytesMut,
+    kept_at: u64,
+    piece: Bytes,
+    piece_at: u64,
+    /// Raw bytes before it are dealt with.
+    done: u64,
+    /// Bytes to leave, not yet long enough to be handed on.
+    small: BytesMut,
+    ready: Vec<Redacted>,
+    held: Vec<u8>,
+    /// For each hold, where it begins in all the bytes given out since the outermost began.
+    holds: Vec<usize>,
+    /// Bytes of the outermost hold that were let go.
+    let_go: usize,
+    dropping: bool,
+}
+
+impl Out {
+    /// Takes the next piece of the body.
+    pub(super) fn begin(&mut self, piece: Bytes) {
+        self.piece = piece;
+    }
+
+    /// Ends the piece: bytes before `safe` leave, the rest is kept. What is ready goes to `out`.
+    pub(super) fn end(&mut self, safe: u64, out: &mut Vec<Redacted>) {
+        self.advance(safe);
+        let end = self.piece_at + self.piece.len() as u64;
+        let from = self.done.max(self.piece_at);
+        if self.done >= self.piece_at {
+            self.kept.clear();
+            self.kept_at = from;
+        } else {
+            let _ = self.kept.split_to((self.done - self.kept_at) as usize);
+            self.kept_at = self.done;
+        }
+        self.kept.extend_from_slice(&self.piece[(from - self.piece_at) as usize..]);
+        self.piece = Bytes::new();
+        self.piece_at = end;
+        self.flush_small();
+        out.append(&mut self.ready);
+    }
+
+    /// Raw bytes up to `to` leave as they are.
+    pub(super) fn advance(&mut self, to: u64) {
+        if to <= self.done {
+            return;
+        }
+        let from = self.done;
+        self.done = to;
+        if self.dropping {
+            return;
+        }
+        if from < self.piece_at {
+            let end = to.min(self.piece_at);
+            let kept = &self.kept[(from - self.kept_at) as usize..(end - self.kept_at) as usize];
+            if self.holds.is_empty() {
+                self.small.extend_from_slice(kept);
+            } else {
+                self.held.extend_from_slice(kept);
+            }
+        }
+        if to > self.piece_at {
+            let range = (from.max(self.piece_at) - self.piece_at) as usize..(to - self.piece_at) as usize;
+            if !self.holds.is_empty() {
+                self.held.extend_from_slice(&self.piece[range]);
+            } else if range.len() < SLICE_MIN {
+                self.small.extend_from_slice(&self.piece[range]);
+            } else {
+                self.flush_small();
+                self.ready.push(Redacted(self.piece.slice(range)));
+            }
+        }
+        self.bound();
+    }
+
+    /// Raw bytes up to `to` do not leave.
+    pub(super) fn skip(&mut self, to: u64) {
+        self.done = self.done.max(to);
+    }
+
+    /// Puts `bytes` here.
+    pub(super) fn write(&mut self, bytes: &[u8]) {
+        if self.dropping {
+            return;
+        }
+        if self.holds.is_empty() {
+            self.small.extend_from_slice(bytes);
+        } else {
+            self.held.extend_from_slice(bytes);
+            self.bound();
+        }
+    }
+
+    /// From here on everything is dropped, or no longer.
+    pub(super) fn set_dropping(&mut self, dropping: bool) {
+        self.dropping = dropping;
+    }
+
+    /// From here on bytes are held back. Returns the number of the hold.
+    pub(super) fn hold(&mut self) -> usize {
+        if self.holds.is_empty() {
+            self.let_go = 0;
+        }
+        self.holds.push(self.let_go + self.held.len());
+        self.holds.len() - 1
+    }
+
+    /// Lets the innermost hold go.
+    pub(super) fn release(&mut self) {
+        self.holds.pop();
+        if self.holds.is_empty() {
+            self.small.extend_from_slice(&self.held);
+            self.held.clear();
+        }
+    }
+
+    /// Drops what the innermost hold has held back, if it still can.
+    #[must_use]
+    pub(super) fn discard(&mut self) -> bool {
+        let Some(start) = self.holds.pop() else { return false };
+        let whole = self.let_go + self.held.len() - start <= HELD_MAX && start >= self.let_go;
+        if whole {
+            self.held.truncate(start - self.let_go);
+        }
+        if self.holds.is_empty() {
+            self.small.extend_from_slice(&self.held);
+            self.held.clear();
+        }
+        whole
+    }
+
+    /// Lets go what can no longer be dropped, when much is held.
+    fn bound(&mut self) {
+        if self.held.len() <= 2 * HELD_MAX {
+            return;
+        }
+        // Holds that are short enough to be dropped later keep their bytes, so that the outcome does not depend on when
+        // this is called.
+        let total = self.let_go + self.held.len();
+        let keep = self.holds.iter().copied().find(|start| total - start <= HELD_MAX).unwrap_or(total).max(self.let_go);
+        let n = keep - self.let_go;
+        self.small.extend_from_slice(&self.held[..n]);
+        self.held.drain(..n);
+        self.let_go += n;
+        self.flush_small();
+    }
+
+    fn flush_small(&mut self) {
+        if !self.small.is_empty() {
+            self.ready.push(Redacted(self.small.split().freeze()));
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Rules: what a policy asks for, compiled once and shared by all calls of an organisation.
+//!
+//! Pure and immutable. A custom pattern or a word may match at most [`CUSTOM_SPAN_MAX`] bytes of folded text; what is
+//! longer is not found. Patterns see folded text: full-width forms as ASCII, invisible characters not at all.
+
+use std::sync::Arc;
+
+use aho_corasick::{AhoCorasick, AhoCorasickBuilder, MatchKind};
+use regex::bytes::{Regex, RegexBuilder};
+
+use super::detect::{secret, words::Words};
+use super::{Attachments, ENTITIES, RulesError, RulesSpec};
+use crate::bounds::{CUSTOM_PATTERNS_MAX, CUSTOM_REGEX_BYTES_MAX, TERMS_MAX};
+
+/// Number of a kind in [`Compiled::kinds`].
+pub(super) type KindId = u16;
+
+/// One kind of what is taken out.
+#[derive(Debug)]
+pub(super) struct Kind {
+    /// Entity name, or the name of a custom pattern or word list.
+    pub(super) name: Arc<str>,
+    /// What is put in its place, not escaped.
+    pub(super) replacement: String,
+}
+
+/// What stands first in [`Compiled::kinds`], in this order.
+pub(super) mod kind {
+    use super::KindId;
+    pub(crate) const EMAIL: KindId = 0;
+    pub(crate) const PHONE: KindId = 1;
+    pub(crate) const CREDIT_CARD: KindId = 2;
+    pub(crate) const IBAN: KindId = 3;
+    pub(crate) const US_SSN: KindId = 4;
+    pub(crate) const IP: KindId = 5;
+    pub(crate) const API_KEY: KindId = 6;
+    /// Not an entity: `data:` URLs, counted apart.
+    pub(crate) const ATTACHMENT: KindId = 7;
+    pub(crate) const FIRST_CUSTOM: KindId = 8;
+}
+
+/// Compiled rules. Immutable and shared by all calls of an organisation.
+#[derive(Debug)]
+pub struct Rules(pub(super) Arc<Compiled>);
+
+/// What is inside [`Rules`].
+#[derive(Debug)]
+pub(super) struct Compiled {
+    pub(super) kinds: Vec<Kind>,
+    /// Which of the built-in entities are on, by number.
+    pub(super) on: [bool; kind::FIRST_CUSTOM as usize],
+    pub(super) attachments: Attachments,
+    pub(super) words: Words,
+    /// Prefixes of secrets, if they are looked for.
+    pub(super) secrets: Option<AhoCorasick>,
+    pub(super) custom: Vec<(KindId, Regex)>,
+    /// Word lists, all in one; for each word its kind.
+    pub(super) terms: Option<(AhoCorasick, Vec<KindId>)>,
+}
+
+impl Rules {
+    /// Compiles what a policy asks for.
+    ///
+    /// # Errors
+    /// Every problem, in the order of the spec.
+    pub fn compile(spec: &RulesSpec) -> Result<Rules, Vec<RulesError>> {
+        let mut problems = Vec::new();
+        let mut kinds: Vec<Kind> = ENTITIES
+            .iter()
+            .map(|name| Kind { name: Arc::from(*name), replacement: format!("[REDACTED_{}]", name.to_uppercase()) })
+            .collect();
+        kinds.push(Kind { name: Arc::from("attachment"), replacement: "[REDACTED_ATTACHMENT]".to_owned() });
+        let mut on = [false; kind::FIRST_CUSTOM as usize];
+        for entity in &spec.entities {
+            match ENTITIES.iter().position(|e| e == entity) {
+                Some(i) => on[i] = true,
+                None => problems.push(RulesError::UnknownEntity(entity.clone())),
+            }
+        }
+        on[kind::ATTACHMENT as usize] = spec.attachments != Attachments::Allow;
+        let custom = compile_custom(spec, &mut kinds, &mut problems);
+        let terms = compile_terms(spec, &mut kinds, &mut problems);
+        let secrets = if on[kind::API_KEY as usize] {
+            AhoCorasickBuilder::new().match_kind(MatchKind::LeftmostFirst).build(secret::prefixes()).ok()
+        } else {
+            None
+        };
+        match Words::new() {
+            Some(words) if problems.is_empty() => Ok(Rules(Arc::new(Compiled {
+                kinds,
+                on,
+                attachments: spec.attachments,
+                words,
+                secrets,
+                custom,
+                terms,
+            }))),
+            _ => Err(problems),
+        }
+    }
+}
+
+impl Compiled {
+    /// Whether this kind is looked for.
+    pub(super) fn has(&self, kind: KindId) -> bool {
+        self.on.get(kind as usize).copied().unwrap_or(true)
+    }
+
+    /// Whether patterns whose matches depend on where a search begins are in use: then text is looked at in windows
+    /// that lie at fixed places of the string.
+    pub(super) fn windowed(&self) -> bool {
+        !self.custom.is_empty() || self.terms.is_some()
+    }
+}
+
+fn compile_custom(spec: &RulesSpec, kinds: &mut Vec<Kind>, problems: &mut Vec<RulesError>) -> Vec<(KindId, Regex)> {
+    let mut compiled = Vec::new();
+    for (index, custom) in spec.custom.iter().enumerate() {
+        let mut problem = |reason: String| problems.push(RulesError::Pattern { index, reason });
+        if index >= CUSTOM_PATTERNS_MAX {
+            problem(format!("more than {CUSTOM_PATTERNS_MAX} patterns"));
+            break;
+        }
+        if custom.name.is_empty() {
+            problem("the name is empty".to_owned());
+        }
+        match RegexBuilder::new(&custom.pattern)
+            .size_limit(CUSTOM_REGEX_BYTES_MAX)
+            .dfa_size_limit(CUSTOM_REGEX_BYTES_MAX)
+            .build()
+        {
+            Ok(regex) if regex.is_match(b"") => problem("the pattern matches empty text".to_owned()),
+            Ok(regex) => {
+                compiled.push((kinds.len() as KindId, regex));
+                kinds.push(Kind { name: Arc::from(&*custom.name), replacement: custom.replacement.clone() });
+            }
+            Err(error) => problem(error.to_string()),
+        }
+    }
+    compiled
+}
+
+fn compile_terms(
+    spec: &RulesSpec,
+    kinds: &mut Vec<Kind>,
+    problems: &mut Vec<RulesError>,
+) -> Option<(AhoCorasick, Vec<KindId>)> {
+    let mut words: Vec<&str> = Vec::new();
+    let mut word_kinds = Vec::new();
+    for (index, terms) in spec.terms.iter().enumerate() {
+        let mut problem = |reason: String| problems.push(RulesError::Terms { index, reason });
+        if index >= CUSTOM_PATTERNS_MAX || words.len() + terms.words.len() > TERMS_MAX {
+            problem(format!("more than {CUSTOM_PATTERNS_MAX} lists or {TERMS_MAX} words"));
+            break;
+        }
+        if terms.name.is_empty() || terms.words.is_empty() {
+            problem("the name or the list of words is empty".to_owned());
+        }
+        if let Some(word) = terms.words.iter().find(|w| w.trim().is_empty() || w.len() > super::CUSTOM_SPAN_MAX) {
+            problem(format!("a word is empty or too long ({} bytes)", word.len()));
+            continue;
+        }
+        for word in &terms.words {
+            words.push(word);
+            word_kinds.push(kinds.len() as KindId);
+        }
+        kinds.push(Kind { name: Arc::from(&*terms.name), replacement: terms.replacement.clone() });
+    }
+    if words.is_empty() {
+        return None;
+    }
+    let built =
+        AhoCorasickBuilder::new().ascii_case_insensitive(true).match_kind(MatchKind::LeftmostLongest).build(&words);
+    match built {
+        Ok(automaton) => Some((automaton, word_kinds)),
+        Err(error) => {
+            problems.push(RulesError::Terms { index: 0, reason: error.to_string() });
+            None
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! Bodies: shapes, attachments, routing facts, usage, refusals.
+
+use super::*;
+
+const BOTH: &[&str] = &["email", "phone"];
+
+#[test]
+fn strings_are_text_unless_their_place_says_otherwise() {
+    let rules = rules(BOTH);
+    for (shape, given, expected) in [
+        (
+            Shape::Chat,
+            r#"{"model":"a@b.com","messages":[{"role":"user","content":"mail bob@example.com now"}],"user":"bob@example.com"}"#,
+            r#"{"model":"a@b.com","messages":[{"role":"user","content":"mail [REDACTED_EMAIL] now"}],"user":"[REDACTED_EMAIL]"}"#,
+        ),
+        (
+            Shape::Chat,
+            r#"{"messages":[{"role":"tool","tool_call_id":"call_5551234567","content":"bob\u0040example.com"}],"n":5551234567}"#,
+            r#"{"messages":[{"role":"tool","tool_call_id":"call_5551234567","content":"[REDACTED_EMAIL]"}],"n":5551234567}"#,
+        ),
+        (
+            Shape::Chat,
+            r#"{"messages":[{"role":"assistant","tool_calls":[{"id":"c","type":"function","function":{"name":"mail","arguments":"{\"to\":\"bob\\u0040example.com\",\"phone\":5551234567,\"deep\":\"{\\\"cc\\\":\\\"x\\\\u0040example.com\\\"}\"}"}}]}]}"#,
+            r#"{"messages":[{"role":"assistant","tool_calls":[{"id":"c","type":"function","function":{"name":"mail","arguments":"{\"to\":\"[REDACTED_EMAIL]\",\"phone\":\"[REDACTED_PHONE]\",\"deep\":\"{\\\"cc\\\":\\\"[REDACTED_EMAIL]\\\"}\"}"}}]}]}"#,
+        ),
+        (
+            Shape::Responses,
+            r#"{"instructions":"a@b.com","input":[{"role":"user","content":[{"type":"input_text","text":"tel 030 1234567"}]}],"metadata":{"a@b.com":"c@d.org"}}"#,
+            r#"{"instructions":"[REDACTED_EMAIL]","input":[{"role":"user","content":[{"type":"input_text","text":"tel [REDACTED_PHONE]"}]}],"metadata":{"[REDACTED_EMAIL]":"[REDACTED_EMAIL]"}}"#,
+        ),
+        (
+            Shape::Messages,
+            r#"{"system":[{"type":"text","text":"a@b.com"}],"messages":[{"role":"user","content":[{"type":"tool_use","id":"t","name":"n","input":{"a@b.com":"call 555-123-4567"}},{"type":"tool_result","tool_use_id":"t","content":[{"type":"text","text":"a@b.com"}]}]}]}"#,
+            r#"{"system":[{"type":"text","text":"[REDACTED_EMAIL]"}],"messages":[{"role":"user","content":[{"type":"tool_use","id":"t","name":"n","input":{"[REDACTED_EMAIL]":"call [REDACTED_PHONE]"}},{"type":"tool_result","tool_use_id":"t","content":[{"type":"text","text":"[REDACTED_EMAIL]"}]}]}]}"#,
+        ),
+        (
+            Shape::Embeddings,
+            r#"{"model":"e","input":["a@b.com","none",[1,2]]}"#,
+            r#"{"model":"e","input":["[REDACTED_EMAIL]","none",[1,2]]}"#,
+        ),
+        (Shape::Completions, r#"{"prompt":["a@b.com"]}"#, r#"{"prompt":["[REDACTED_EMAIL]"]}"#),
+        (Shape::Other, r#"["a@b.com"]"#, r#"["[REDACTED_EMAIL]"]"#),
+    ] {
+        assert_eq!(body(&rules, shape, given).as_deref(), Ok(expected));
+    }
+}
+
+#[test]
+fn attachments_never_leave() {
+    let rules = rules(BOTH);
+    let note = r#"{"type":"text","text":"[attachment removed]"}"#;
+    for part in [
+        r#"{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}}"#,
+        r#"{"image_url":{"url":"https://example.com/a.png"},"type":"image_url"}"#,
+        r#"{"\u0074ype":"input_audio","input_audio":{"data":"AAAA","format":"wav"}}"#,
+        r#"{"file":{"file_data":"AAAA","filename":"a@b.com"},"type":"file"}"#,
+        r#"{"cache_control":{"type":"ephemeral"},"source":{"type":"base64","data":"AAAA"},"type":"image"}"#,
+        r#"{"title":"mail bob@example.com","type":"document","source":{"type":"text","data":"bob@example.com"}}"#,
+    ] {
+        let given = format!(r#"{{"messages":[{{"role":"user","content":[{{"type":"text","text":"a"}},{part}]}}]}}"#);
+        let expected = format!(r#"{{"messages":[{{"role":"user","content":[{{"type":"text","text":"a"}},{note}]}}]}}"#);
+        assert_eq!(body(&rules, Shape::Chat, &given).as_deref(), Ok(&*expected), "{part}");
+        let (_, redactor) = pieces(&rules, Shape::Chat, &[given.as_bytes()]).expect("body");
+        assert_eq!(redactor.ledger().attachments, 1);
+        assert_eq!(redactor.ledger().counts, [], "what a dropped part held is not counted apart");
+        assert_eq!(redactor.ledger().fields, ["messages[0].content[1]"]);
+        let reject = with(BOTH, Attachments::Reject);
+        assert!(matches!(body(&reject, Shape::Chat, &given), Err(RedactError::Attachment { .. })), "{part}");
+        let allow = with(BOTH, Attachments::Allow);
+        assert!(body(&allow, Shape::Chat, &given).is_ok(), "{part}");
+    }
+    // Inside a tool's result whose own type comes last.
+    let given = r#"{"messages":[{"content":[{"content":[{"source":{"data":"AAAA"},"type":"image"}],"tool_use_id":"t","type":"tool_result"}]}]}"#;
+    let expected =
+        format!(r#"{{"messages":[{{"content":[{{"content":[{note}],"tool_use_id":"t","type":"tool_result"}}]}}]}}"#);
+    assert_eq!(body(&rules, Shape::Messages, given).as_deref(), Ok(&*expected));
+    // In prose.
+    assert_eq!(
+        message(&rules, "see data:image/png;base64,iVBORw0KGgo= and DATA:text/html,<b>"),
+        "see [REDACTED_ATTACHMENT] and [REDACTED_ATTACHMENT]<b>"
+    );
+    assert_eq!(message(&rules, "the data: 1, 2"), "the data: 1, 2");
+    // Audio that an assistant spoke.
+    let given = r#"{"messages":[{"role":"assistant","audio":{"id":"audio_1"}}],"audio":{"voice":"alloy"}}"#;
+    let expected = r#"{"messages":[{"role":"assistant","audio":null}],"audio":{"voice":"alloy"}}"#;
+    assert_eq!(body(&rules, Shape::Chat, given).as_deref(), Ok(expected));
+}
+
+#[test]
+fn parts_that_cannot_be_understood_are_refused() {
+    let rules = rules(BOTH);
+    for part in [
+        r#"{"type":"hologram","text":"a"}"#,
+        r#"{"blob":"AAAA"}"#,
+        r#"[]"#,
+        r#"{"type":"text","type":"image_url","text":"a"}"#,
+        r#"{"type":"text","text":"a","image_url":{"url":"https://example.com"}}"#,
+    ] {
+        let given = format!(r#"{{"messages":[{{"content":[{part}]}}]}}"#);
+        assert!(matches!(body(&rules, Shape::Chat, &given), Err(RedactError::Attachment { .. })), "{part}");
+    }
+    let given = r#"{"messages":[{"content":[{"type":"text","text":"a","image_url":null}]}]}"#;
+    assert_eq!(body(&rules, Shape::Chat, given).as_deref(), Ok(given));
+}
+
+#[test]
+fn long_parts_whose_type_comes_last() {
+    let rules = rules(BOTH);
+    for (n, dropped) in [(100, true), (20_000, true), (40_000, false), (200_000, false)] {
+        let long = "x".repeat(n);
+        let text = format!(r#"{{"messages":[{{"content":[{{"text":"{long}","type":"text"}}]}}]}}"#);
+        assert_eq!(body(&rules, Shape::Chat, &text).as_deref(), Ok(&*text));
+        let image = format!(r#"{{"messages":[{{"content":[{{"text":"{long}","type":"image"}}]}}]}}"#);
+        assert_eq!(body(&rules, Shape::Chat, &image).is_ok(), dropped, "{n}");
+    }
+}
+
+#[test]
+fn what_routing_needs_is_seen() {
+    let rules = rules(BOTH);
+    let facts = |text: &str| pieces(&rules, Shape::Chat, &[text.as_bytes()]).map(|(_, r)| r.facts().clone());
+    let seen = facts(r#"{"m\u006fdel":"gpt\u002d4","stream":true,"store":true}"#).expect("facts");
+    assert_eq!(seen.model.as_deref(), Some("gpt-4"));
+    assert!(seen.stream && seen.stateful && seen.usage_injected && !seen.usage_asked);
+    for refused in [
+        "[]",
+        "null",
+        "7",
+        r#""a""#,
+        r#"{"model":1}"#,
+        r#"{"model":null}"#,
+        r#"{"model":{}}"#,
+        r#"{"model":"a","\u006dodel":"b"}"#,
+        r#"{"messages":[],"messages":[]}"#,
+        r#"{"stream":true,"stream":false}"#,
+        r#"{"api_base":"http://evil"}"#,
+        r#"{"extra_headers":{}}"#,
+        &format!(r#"{{"model":"{}"}}"#, "m".repeat(257)),
+    ] {
+        assert!(matches!(facts(refused), Err(RedactError::InvalidRequest { .. })), "{refused}");
+    }
+    assert!(facts(r#"{"messages":[{"model":"a","model":"b"}]}"#).is_ok(), "only at the top");
+}
+
+#[test]
+fn usage_is_asked_for() {
+    let rules = rules(BOTH);
+    for (given, expected) in [
+        (r#"{"stream":true}"#, r#"{"stream":true,"stream_options":{"include_usage":true}}"#),
+        (r#"{"stream":false}"#, r#"{"stream":false}"#),
+        (r#"{}"#, r#"{}"#),
+        (r#"{"stream":true,"stream_options":{}}"#, r#"{"stream":true,"stream_options":{"include_usage":true}}"#),
+        (r#"{"stream":true,"stream_options":null}"#, r#"{"stream":true,"stream_options":{"include_usage":true}}"#),
+        (
+            r#"{"stream":true,"stream_options":{"a":1} }"#,
+            r#"{"stream":true,"stream_options":{"a":1,"include_usage":true} }"#,
+        ),
+        (
+            r#"{"stream":true,"stream_options":{"include_usage":false}}"#,
+            r#"{"stream":true,"stream_options":{"include_usage":true}}"#,
+        ),
+        (
+            r#"{"stream_options":{"include_usage":true},"stream":true}"#,
+            r#"{"stream_options":{"include_usage":true},"stream":true}"#,
+        ),
+    ] {
+        assert_eq!(body(&rules, Shape::Chat, given).as_deref(), Ok(expected));
+        assert_eq!(body(&rules, Shape::Responses, given).as_deref(), Ok(given));
+    }
+}
+
+#[test]
+fn invalid_json_is_refused() {
+    let rules = rules(BOTH);
+    for text in [
+        "",
+        " ",
+        "{",
+        "{]",
+        r#"{"a"}"#,
+        r#"{"a":}"#,
+        r#"{"a":1,}"#,
+        r#"{,}"#,
+        r#"{"a":01}"#,
+        r#"{"a":1.}"#,
+        r#"{"a":+1}"#,
+        r#"{"a":tru}"#,
+        r#"{"a":"\x"}"#,
+        "{\"a\":\"\n\"}",
+        r#"{"a":1}x"#,
+        r#"{"a":1}{}"#,
+        "\u{feff}{}",
+        r#"{"a":"\u12G4"}"#,
+        r#"{"a":'b'}"#,
+        "{\"a\":\"b",
+    ] {
+        assert!(matches!(body(&rules, Shape::Chat, text), Err(RedactError::InvalidJson { .. })), "{text}");
+    }
+    for bytes in [
+        &b"{\"a\":\"\xff\"}"[..],
+        b"{\"a\":\"\xc0\xaf\"}",
+        b"{\"a\":\"\xed\xa0\x80\"}",
+        b"{\"a\xff\":1}",
+        b"\xff\xfe{\0",
+    ] {
+        assert!(matches!(pieces(&rules, Shape::Chat, &[bytes]), Err(RedactError::InvalidJson { .. })));
+    }
+    let deep = |n: usize| format!(r#"{{"a":{}{}}}"#, "[".repeat(n), "]".repeat(n));
+    assert!(body(&rules, Shape::Chat, &deep(127)).is_ok());
+    assert!(body(&rules, Shape::Chat, &deep(128)).is_err());
+}
+
+#[test]
+fn odd_values_pass_untouched() {
+    let rules = rules(BOTH);
+    for text in [
+        r#"{"a":"a\ud83d"}"#,
+        r#"{"a":"\ude00\ud83d\ud83d\ude00x\/\b\f\u0000"}"#,
+        r#"{"a":123456789012345678901234567890,"b":1e999,"c":-0,"d":0.1000000000000000055511151231257827,"a":[]}"#,
+        "\n\t {\"a\" : \r[ 1 , 2 ] }\n",
+    ] {
+        assert_eq!(body(&rules, Shape::Chat, text).as_deref(), Ok(text));
+    }
+}
+
+#[test]
+fn a_failed_redactor_gives_out_nothing_more() {
+    let mut redactor = BodyRedactor::new(rules(BOTH), Shape::Chat, false);
+    let mut out = Vec::new();
+    assert!(redactor.push(Bytes::from_static(b"{x"), &mut out).is_err());
+    let given = out.len();
+    assert!(redactor.push(Bytes::from_static(b"{}"), &mut out).is_err());
+    assert!(redactor.finish(&mut out).is_err());
+    assert_eq!(out.len(), given);
+}
+
+#[test]
+fn clean_bodies_leave_as_the_very_bytes() {
+    let text = Bytes::from(format!(r#"{{"messages":[{{"content":"{}"}}]}}"#, "hello world ".repeat(300)));
+    let mut redactor = BodyRedactor::new(rules(BOTH), Shape::Chat, false);
+    let mut out = Vec::new();
+    redactor.push(text.clone(), &mut out).expect("push");
+    redactor.finish(&mut out).expect("finish");
+    assert_eq!(out.len(), 1);
+    assert_eq!(out[0].as_bytes().as_ptr(), text.as_ptr());
+}
