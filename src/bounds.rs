@@ -28,6 +28,9 @@ pub const H2_STREAMS_MAX: u32 = 256;
 pub const BEARER_BYTES_MAX: usize = 8 << 10;
 /// An organisation's name, in bytes.
 pub const ORG_BYTES_MAX: usize = 128;
+/// Verified tokens that are remembered, so that one that comes again costs no signature check. Above it the ones not used
+/// for longest go first.
+pub const VERIFIED_TOKENS_MAX: usize = 65_536;
 /// Keys in one JWK set. A larger set is refused whole.
 pub const JWKS_KEYS_MAX: usize = 64;
 /// A JWK set, in bytes.

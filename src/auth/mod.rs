@@ -1,1 +1,249 @@
-//! auth
+//! Stage 3 of the walk: the bearer becomes a [`Caller`].
+//!
+//! A caller shows a JWT or a gateway key as its bearer token (that is all an application has to set), or either in
+//! `x-tollgate-token`, alone or beside a bearer that is its own provider key. Where the policy says so, a bearer that is
+//! neither passes through to the provider, and a call without any is anonymous. Ways are tried in the order of
+//! `auth.accept`; but whoever shows a gateway credential is judged by it, so that a wrong one is never taken for something
+//! else.
+//!
+//! Promises: a gateway credential never ends up as an upstream key; nothing is decoded before its length is checked, and
+//! nothing of a token is believed before its signature is; no message quotes a credential; the organisation comes from the
+//! credential alone. A token that was verified once costs a hash and a look-up until it expires, the policy's rules for
+//! JWTs change, or the key set does.
+//!
+//! Bounds: `BEARER_BYTES_MAX`, `VERIFIED_TOKENS_MAX`, `JWKS_*`. Does not: read bodies, or fetch a key set itself (see
+//! [`KeySetFetch`]).
+//!
+//! # Source
+//! RFC 6750 (bearer), RFC 7515 and 7519 (JWS, JWT), RFC 8725 (JWT best current practices).
+
+mod bearer;
+mod json;
+mod jwks;
+mod jwt;
+mod key;
+mod verified;
+
+use std::sync::Arc;
+
+use http::{HeaderMap, Uri};
+
+pub(crate) use jwks::{FetchError, KeySetFetch};
+
+use crate::code::Code;
+use crate::config::policy::{Accept, AuthPolicy, JwtPolicy};
+use crate::ids::{OrgId, Secret};
+
+/// Who calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Caller {
+    pub(crate) org: OrgId,
+    /// Name of the gateway key, or subject of the JWT; may be empty.
+    pub(crate) name: Arc<str>,
+    pub(crate) via: Accept,
+    /// The caller's own provider key, which is used instead of the gateway's.
+    pub(crate) upstream_key: Option<Secret>,
+}
+
+/// Why a call has no caller. `Display` is for people and quotes nothing of what was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum AuthError {
+    /// Nobody said who they are.
+    #[error("{0}")]
+    Missing(&'static str),
+    /// What was shown does not hold.
+    #[error("{0}")]
+    Invalid(&'static str),
+    /// The token holds, but names no organisation.
+    #[error(
+        "the token is valid but names no organization that can be used; its organization claim has to be a short name or a number"
+    )]
+    OrgMissing,
+}
+
+impl AuthError {
+    /// The public code.
+    pub(crate) fn code(self) -> Code {
+        match self {
+            AuthError::Missing(_) => Code::MissingToken,
+            AuthError::Invalid(_) => Code::InvalidToken,
+            AuthError::OrgMissing => Code::OrgMissing,
+        }
+    }
+}
+
+const MISSING: AuthError = AuthError::Missing(
+    "no API key was given; send a JWT or a gateway key as the bearer token (in an SDK: as the API key)",
+);
+const NOT_ACCEPTED: AuthError = AuthError::Invalid("this kind of API key is not accepted here");
+const UNKNOWN_KEY: AuthError = AuthError::Invalid("this gateway key is not known; check that it was copied whole");
+const UNVERIFIED: AuthError =
+    AuthError::Invalid("the token cannot be verified; check that it was issued for this gateway and copied whole");
+const TWO_CREDENTIALS: AuthError = AuthError::Invalid(
+    "two gateway credentials were sent; beside x-tollgate-token the bearer has to be a provider's own key",
+);
+const JWT_NEEDED: AuthError = AuthError::Invalid("this endpoint needs a JWT as its bearer token");
+
+/// What a look at the headers came to.
+#[derive(Debug)]
+enum Identified {
+    Done(Result<Caller, AuthError>),
+    /// The token names a key that is not in the set; the set may have to be asked for at this address.
+    NeedsKeySet(Uri),
+}
+
+/// Knows the tokens that were verified and the key sets that were read. Outlives policy reloads.
+#[derive(Debug, Default)]
+pub(crate) struct Authenticator {
+    verified: verified::Verified,
+    key_sets: jwks::KeySets,
+}
+
+/// One of the two places of a credential, looked at.
+enum Shown<'a> {
+    /// A gateway key, or what claims to be one.
+    Key(Option<Caller>),
+    /// A JWT in form, where JWTs are checked.
+    Jwt(&'a str, &'a JwtPolicy),
+    /// Neither.
+    Foreign(&'a str),
+}
+
+impl Authenticator {
+    /// Finds out who calls. `require_jwt`: nothing but a JWT will do.
+    ///
+    /// Waits only where a JWK set has to be asked for: at the first token that needs it, at an unknown key id (at most once
+    /// in 30 s), and when the set has grown old.
+    ///
+    /// # Errors
+    /// See [`AuthError`].
+    ///
+    /// # Cancel safety
+    /// A fetch that is dropped is begun again by a later call.
+    pub(crate) async fn authenticate(
+        &self,
+        policy: &AuthPolicy,
+        headers: &HeaderMap,
+        now_ms: i64,
+        require_jwt: bool,
+        fetch: &impl KeySetFetch,
+    ) -> Result<Caller, AuthError> {
+        let source = policy.jwt.as_ref().and_then(|jwt| jwt.jwks.as_ref());
+        if let Some(address) = source.and_then(|source| self.key_sets.is_old(source, now_ms)) {
+            self.key_sets.renew(&address, now_ms, fetch).await;
+        }
+        let address = match self.identify(policy, headers, now_ms, require_jwt) {
+            Identified::Done(result) => return result,
+            Identified::NeedsKeySet(address) => address,
+        };
+        self.key_sets.refresh(&address, now_ms, fetch).await;
+        match self.identify(policy, headers, now_ms, require_jwt) {
+            Identified::Done(result) => result,
+            Identified::NeedsKeySet(_) => Err(UNVERIFIED),
+        }
+    }
+
+    fn identify(&self, policy: &AuthPolicy, headers: &HeaderMap, now_ms: i64, require_jwt: bool) -> Identified {
+        let found = match bearer::find(headers) {
+            Ok(found) => found,
+            Err(error) => return Identified::Done(Err(error)),
+        };
+        match (found.gateway, found.bearer) {
+            (Some(token), bearer) => self.gateway_header(policy, token, bearer, now_ms, require_jwt),
+            (None, Some(bearer)) => self.bearer(policy, bearer, now_ms, require_jwt),
+            (None, None) if policy.accept.contains(&Accept::Anonymous) && !require_jwt => {
+                Identified::Done(Ok(key::anonymous()))
+            }
+            (None, None) => Identified::Done(Err(MISSING)),
+        }
+    }
+
+    /// `x-tollgate-token`, alone or beside the caller's own provider key.
+    fn gateway_header(
+        &self,
+        policy: &AuthPolicy,
+        token: &str,
+        bearer: Option<&str>,
+        now_ms: i64,
+        require_jwt: bool,
+    ) -> Identified {
+        let upstream_key = match bearer.map(|bearer| look(policy, bearer)) {
+            None => None,
+            Some(Shown::Key(_) | Shown::Jwt(..)) => return Identified::Done(Err(TWO_CREDENTIALS)),
+            Some(Shown::Foreign(key)) => policy.accept.contains(&Accept::Passthrough).then(|| Secret::new(key)),
+        };
+        let identified = match look(policy, token) {
+            Shown::Foreign(_) if require_jwt => Identified::Done(Err(JWT_NEEDED)),
+            Shown::Foreign(_) => Identified::Done(Err(UNVERIFIED)),
+            shown => self.credential(policy, shown, now_ms, require_jwt),
+        };
+        match identified {
+            Identified::Done(Ok(caller)) => Identified::Done(Ok(Caller { upstream_key, ..caller })),
+            other => other,
+        }
+    }
+
+    /// A bearer on its own.
+    fn bearer(&self, policy: &AuthPolicy, bearer: &str, now_ms: i64, require_jwt: bool) -> Identified {
+        let key = match look(policy, bearer) {
+            Shown::Foreign(key) => key,
+            shown => return self.credential(policy, shown, now_ms, require_jwt),
+        };
+        if require_jwt {
+            return Identified::Done(Err(JWT_NEEDED));
+        }
+        let way = policy.accept.iter().find(|way| matches!(way, Accept::Passthrough | Accept::Anonymous));
+        Identified::Done(match way {
+            Some(Accept::Passthrough) => Ok(key::passthrough(key)),
+            Some(_) => Ok(key::anonymous()),
+            None => Err(UNVERIFIED),
+        })
+    }
+
+    /// A gateway key or a JWT, wherever it was.
+    fn credential(&self, policy: &AuthPolicy, shown: Shown<'_>, now_ms: i64, require_jwt: bool) -> Identified {
+        match shown {
+            Shown::Jwt(..) if !policy.accept.contains(&Accept::Jwt) => Identified::Done(Err(NOT_ACCEPTED)),
+            Shown::Jwt(token, jwt) => self.jwt(jwt, token, now_ms),
+            _ if require_jwt => Identified::Done(Err(JWT_NEEDED)),
+            Shown::Key(Some(_)) if !policy.accept.contains(&Accept::Key) => Identified::Done(Err(NOT_ACCEPTED)),
+            Shown::Key(Some(caller)) => Identified::Done(Ok(caller)),
+            Shown::Key(None) | Shown::Foreign(_) => Identified::Done(Err(UNKNOWN_KEY)),
+        }
+    }
+
+    fn jwt(&self, policy: &JwtPolicy, token: &str, now_ms: i64) -> Identified {
+        let keys = policy.jwks.as_ref().map(|source| self.key_sets.current(source, now_ms));
+        let digest = verified::digest(policy, keys.as_ref().map(|k| &k.keys.digest), token);
+        if let Some(claims) = self.verified.get(&digest) {
+            return Identified::Done(claims.still_valid(policy, now_ms).and_then(|()| claims.caller()));
+        }
+        let claims = match jwt::verify(policy, keys.as_ref().map(|k| &*k.keys), token) {
+            Ok(claims) => Arc::new(claims),
+            // Another set may hold the key: once more with it, if it may be asked for now.
+            Err(jwt::Refusal::UnknownKey) => {
+                let address = keys.and_then(|k| k.may_ask);
+                return address.map_or(Identified::Done(Err(UNVERIFIED)), Identified::NeedsKeySet);
+            }
+            Err(jwt::Refusal::Invalid) => return Identified::Done(Err(UNVERIFIED)),
+        };
+        let result = claims.still_valid(policy, now_ms).and_then(|()| claims.caller());
+        if result.is_ok() {
+            self.verified.put(digest, claims);
+        }
+        Identified::Done(result)
+    }
+}
+
+/// What kind of credential this is, by its form and by the keys that are known.
+fn look<'a>(policy: &'a AuthPolicy, text: &'a str) -> Shown<'a> {
+    match (&policy.jwt, key::find(policy, text)) {
+        (_, Some(caller)) => Shown::Key(Some(caller)),
+        _ if text.starts_with(key::PREFIX) => Shown::Key(None),
+        (Some(jwt), None) if jwt::has_form(text) => Shown::Jwt(text, jwt),
+        _ => Shown::Foreign(text),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -83,3 +83,43 @@ fn sign(
     claims.insert(name.to_owned(), value);
     jsonwebtoken::encode(&Header::new(algorithm), &claims, &EncodingKey::from_secret(jwt.secret.reveal().as_bytes()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::{Authenticator, FetchError, KeySetFetch};
+
+    struct NoFetch;
+
+    impl KeySetFetch for NoFetch {
+        async fn fetch(&self, _: &http::Uri, _: usize) -> Result<Vec<u8>, FetchError> {
+            panic!("no key set is configured")
+        }
+    }
+
+    #[test]
+    fn the_gateway_accepts_what_it_signed() {
+        for jwt in [
+            "secret: 0123456789abcdef",
+            "secret: 0123456789abcdef, algorithms: [RS256, HS512], org_claim: app.of.org, issuer: me, audience: you",
+        ] {
+            let dir = tempfile::TempDir::new().expect("folder");
+            let file = dir.path().join("p.yaml");
+            std::fs::write(&file, format!("auth: {{jwt: {{{jwt}}}}}")).expect("write");
+            let auth = config::load(Some(&file)).expect("good").policy.auth;
+            let policy = auth.jwt.as_ref().expect("jwt");
+            let algorithm = policy.algorithms.iter().copied().find(|a| is_hs(*a)).expect("HS");
+            let org = OrgId::new("acme").expect("org");
+            let token = sign(policy, algorithm, &org, Some("ann"), Duration::from_secs(60), 1_000).expect("token");
+            let mut headers = http::HeaderMap::new();
+            headers.insert("authorization", format!("Bearer {token}").parse().expect("header"));
+            let runtime = tokio::runtime::Builder::new_current_thread().build().expect("runtime");
+            let ask = |now_ms| {
+                runtime.block_on(Authenticator::default().authenticate(&auth, &headers, now_ms, true, &NoFetch))
+            };
+            let caller = ask(1_000_000).expect("caller");
+            assert_eq!((caller.org, &*caller.name), (org, "ann"));
+            assert!(ask(1_089_999).is_ok() && ask(1_090_000).is_err());
+        }
+    }
+}

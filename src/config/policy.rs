@@ -144,6 +144,8 @@ pub struct JwtPolicy {
     /// Path of names to the organisation, e.g. `["org_id"]` or `["app", "org"]` for `app.org`.
     pub org_claim: Vec<String>,
     pub leeway: Duration,
+    /// SHA-256 over all of the above: what was verified under other rules is verified anew.
+    pub fingerprint: [u8; 32],
 }
 
 /// Where a JWK set comes from.

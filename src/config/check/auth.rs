@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_lc_rs::digest;
 use jsonwebtoken::Algorithm;
 
 use super::super::place::Problems;
@@ -59,7 +60,7 @@ fn jwt(raw: &RawJwt, problems: &mut Problems) -> Option<Option<JwtPolicy>> {
     if secret.is_empty() && jwks.is_none() {
         return Some(None);
     }
-    Some(Some(JwtPolicy {
+    let policy = JwtPolicy {
         algorithms,
         secret: secret.clone(),
         jwks,
@@ -67,7 +68,21 @@ fn jwt(raw: &RawJwt, problems: &mut Problems) -> Option<Option<JwtPolicy>> {
         audience: raw.audience.value.clone(),
         org_claim,
         leeway,
-    }))
+        fingerprint: [0; 32],
+    };
+    Some(Some(JwtPolicy { fingerprint: fingerprint(&policy), ..policy }))
+}
+
+/// SHA-256 over every field; `Debug` frames them without ambiguity, and the secret, which it hides, comes before.
+fn fingerprint(policy: &JwtPolicy) -> [u8; 32] {
+    let mut context = digest::Context::new(&digest::SHA256);
+    let secret = policy.secret.reveal().as_bytes();
+    context.update(&(secret.len() as u64).to_le_bytes());
+    context.update(secret);
+    context.update(format!("{policy:?}").as_bytes());
+    let mut out = [0; 32];
+    out.copy_from_slice(context.finish().as_ref());
+    out
 }
 
 /// `Some(None)`: none is configured.

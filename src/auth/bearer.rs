@@ -1,0 +1,72 @@
+//! Credentials out of the request head, by strict rules.
+//!
+//! Pure. One `authorization: Bearer …` (the scheme in any case) or, without it, one `x-api-key` (Anthropic's SDKs); and one
+//! `x-tollgate-token`. Anything that two readers could understand differently (two headers, a list, another scheme) is
+//! refused.
+
+use http::{HeaderMap, HeaderValue};
+
+use super::AuthError;
+use crate::bounds::BEARER_BYTES_MAX;
+
+/// What the head shows.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Found<'a> {
+    /// `x-tollgate-token`.
+    pub(super) gateway: Option<&'a str>,
+    /// `authorization`, else `x-api-key`.
+    pub(super) bearer: Option<&'a str>,
+}
+
+const EMPTY: AuthError = AuthError::Missing("the API key is empty; send a JWT or a gateway key as the bearer token");
+const SCHEME: AuthError = AuthError::Invalid("the authorization header has to be `Bearer` and one token");
+const TWICE: AuthError = AuthError::Invalid("the API key was sent more than once");
+const FORM: AuthError = AuthError::Invalid("the API key holds characters that no key has, or is too long");
+
+/// Finds the credentials.
+///
+/// # Errors
+/// A credential that is there but has no clear meaning.
+pub(super) fn find(headers: &HeaderMap) -> Result<Found<'_>, AuthError> {
+    let gateway = only(headers, "x-tollgate-token")?.map(token).transpose()?;
+    let bearer = match only(headers, "authorization")? {
+        Some(value) => Some(bearer(value)?),
+        None => only(headers, "x-api-key")?.map(token).transpose()?,
+    };
+    Ok(Found { gateway, bearer })
+}
+
+fn only<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a HeaderValue>, AuthError> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next();
+    if values.next().is_some() { Err(TWICE) } else { Ok(first) }
+}
+
+fn bearer(value: &HeaderValue) -> Result<&str, AuthError> {
+    let bytes = value.as_bytes();
+    let Some((scheme, rest)) = bytes.split_at_checked(6) else { return Err(SCHEME) };
+    if !scheme.eq_ignore_ascii_case(b"bearer") {
+        return Err(SCHEME);
+    }
+    match rest.first() {
+        None => Err(EMPTY),
+        Some(b' ' | b'\t') => checked(rest.trim_ascii()),
+        Some(_) => Err(SCHEME),
+    }
+}
+
+fn token(value: &HeaderValue) -> Result<&str, AuthError> {
+    checked(value.as_bytes().trim_ascii())
+}
+
+/// One word of visible ASCII without a comma or a quote (RFC 6750 §2.1 allows less, providers' keys need no more).
+fn checked(bytes: &[u8]) -> Result<&str, AuthError> {
+    if bytes.is_empty() {
+        return Err(EMPTY);
+    }
+    let plain = |b: &u8| b.is_ascii_graphic() && !b",\"\\".contains(b);
+    if bytes.len() > BEARER_BYTES_MAX || !bytes.iter().all(plain) {
+        return Err(FORM);
+    }
+    std::str::from_utf8(bytes).map_err(|_| FORM)
+}

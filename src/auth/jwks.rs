@@ -1,0 +1,311 @@
+//! JWK sets: which public keys may sign, from a file or a URL.
+//!
+//! A file is read again when it changes (looked at every 2 s at most, on a call that needs it). A URL is asked at the first
+//! token that needs it, for an unknown key id at most every 30 s, and when the set is a quarter of an hour old; by one
+//! call at a time, the others go on with the set there is. The last good set is kept through every failure.
+//!
+//! Bounds: `JWKS_BYTES_MAX` and `JWKS_KEYS_MAX` (a larger set is refused whole), 5 s for a fetch. Keys that are weak, meant
+//! for something else, or of a kind that is not known are left out. Secret keys (`oct`) do not belong into a public set
+//! and are left out, too.
+//!
+//! # Source
+//! RFC 7517 (JWK), RFC 7518 §6, RFC 8037 §2, RFC 8725 §3.5 and §3.10.
+
+use std::fs;
+use std::io::Read as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::Uri;
+use jsonwebtoken::{Algorithm, DecodingKey};
+use serde_json::{Map, Value};
+
+use super::{json, jwt};
+use crate::bounds::{JWKS_BYTES_MAX, JWKS_KEYS_MAX};
+use crate::config::policy::JwksSource;
+
+/// A file is looked at no more often than this.
+const FILE_EVERY_MS: i64 = 2_000;
+/// A URL is asked no more often than this.
+const URL_COOL_DOWN_MS: i64 = 30_000;
+/// Where a fetch was cut off by its caller leaving, another may begin after this.
+const URL_AGAIN_MS: i64 = 1_000;
+/// A set of this age is asked for again, so that a key that was withdrawn goes.
+const URL_OLD_MS: i64 = 900_000;
+const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+/// 2048 to 8192 bits: weaker ones can be broken, longer ones cost a call milliseconds.
+const RSA_BYTES: std::ops::RangeInclusive<usize> = 256..=1024;
+
+/// Fetches a JWK set. Given by whoever has an HTTP client; must not follow redirects to another host, and may stop reading
+/// after `bytes_max`.
+pub(crate) trait KeySetFetch: Sync {
+    /// The body of a `200` answer.
+    fn fetch(&self, address: &Uri, bytes_max: usize) -> impl Future<Output = Result<Vec<u8>, FetchError>> + Send;
+}
+
+/// Why a set could not be fetched; the text is for the operators' log.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct FetchError(pub(crate) String);
+
+/// Public keys that may sign.
+#[derive(Debug, Default)]
+pub(super) struct KeySet {
+    keys: Vec<Key>,
+    /// SHA-256 of the set's text.
+    pub(super) digest: [u8; 32],
+}
+
+#[derive(Debug)]
+struct Key {
+    kid: Option<String>,
+    algorithms: Vec<Algorithm>,
+    public: DecodingKey,
+}
+
+impl KeySet {
+    /// Reads a set.
+    ///
+    /// # Errors
+    /// It is too large, no JWK set, or holds no key that can be used.
+    fn read(bytes: &[u8]) -> Result<KeySet, &'static str> {
+        if bytes.len() > JWKS_BYTES_MAX {
+            return Err("the set is too large");
+        }
+        let set = json::object(bytes).ok_or("not JSON, or a name is given twice in an object")?;
+        let list = set.get("keys").and_then(Value::as_array).ok_or("no list of `keys`")?;
+        if list.len() > JWKS_KEYS_MAX {
+            return Err("the set has too many keys");
+        }
+        let keys: Vec<Key> = list.iter().filter_map(Value::as_object).filter_map(Key::read).collect();
+        if keys.is_empty() {
+            return Err("no key that can be used: signing keys of RSA (2048 to 8192 bits), P-256, P-384 or Ed25519");
+        }
+        let mut sum = [0; 32];
+        sum.copy_from_slice(digest(&SHA256, bytes).as_ref());
+        Ok(KeySet { keys, digest: sum })
+    }
+
+    /// The keys that may have signed: of this id (all, where the token names none), and fit for the algorithm.
+    pub(super) fn fitting<'a>(
+        &'a self,
+        kid: Option<&'a str>,
+        algorithm: Algorithm,
+    ) -> impl Iterator<Item = &'a DecodingKey> {
+        self.keys
+            .iter()
+            .filter(move |key| kid.is_none() || key.kid.as_deref() == kid)
+            .filter(move |key| key.algorithms.contains(&algorithm))
+            .map(|key| &key.public)
+    }
+}
+
+impl Key {
+    /// A key that may verify signatures; `None` for any other.
+    fn read(jwk: &Map<String, Value>) -> Option<Key> {
+        let text = |name: &str| jwk.get(name).and_then(Value::as_str);
+        let bytes = |name: &str| URL_SAFE_NO_PAD.decode(text(name)?).ok();
+        if jwk.get("use").is_some_and(|u| u != "sig") {
+            return None;
+        }
+        if let Some(operations) = jwk.get("key_ops")
+            && !operations.as_array()?.iter().any(|o| o == "verify")
+        {
+            return None;
+        }
+        let (public, mut algorithms) = match (text("kty")?, text("crv")) {
+            ("RSA", _) => {
+                let (n, e) = (bytes("n")?, bytes("e")?);
+                let strong = RSA_BYTES.contains(&n.len()) && n[0] >= 0x80;
+                let exponent = (1..=4).contains(&e.len()) && e[e.len() - 1] % 2 == 1 && (e.len() > 1 || e[0] > 1);
+                if !strong || !exponent {
+                    return None;
+                }
+                let all = [
+                    Algorithm::RS256,
+                    Algorithm::RS384,
+                    Algorithm::RS512,
+                    Algorithm::PS256,
+                    Algorithm::PS384,
+                    Algorithm::PS512,
+                ];
+                (DecodingKey::from_rsa_raw_components(&n, &e), all.to_vec())
+            }
+            ("EC", Some(curve)) => {
+                let (algorithm, length) = match curve {
+                    "P-256" => (Algorithm::ES256, 32),
+                    "P-384" => (Algorithm::ES384, 48),
+                    _ => return None,
+                };
+                if bytes("x")?.len() != length || bytes("y")?.len() != length {
+                    return None;
+                }
+                (DecodingKey::from_ec_components(text("x")?, text("y")?).ok()?, vec![algorithm])
+            }
+            ("OKP", Some("Ed25519")) if bytes("x")?.len() == 32 => {
+                (DecodingKey::from_ed_components(text("x")?).ok()?, vec![Algorithm::EdDSA])
+            }
+            _ => return None,
+        };
+        if let Some(alg) = jwk.get("alg") {
+            let only = jwt::algorithm(alg.as_str()?)?;
+            algorithms.retain(|a| *a == only);
+        }
+        if algorithms.is_empty() {
+            return None;
+        }
+        let kid = match jwk.get("kid") {
+            None => None,
+            Some(kid) => Some(kid.as_str()?.to_owned()),
+        };
+        Some(Key { kid, algorithms, public })
+    }
+}
+
+/// The key set in use; there is one, that of the policy.
+#[derive(Debug, Default)]
+pub(super) struct KeySets {
+    slot: ArcSwapOption<Slot>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    source: JwksSource,
+    keys: ArcSwap<KeySet>,
+    /// When the source was last looked at (a file) or asked (a URL), in wall milliseconds; `i64::MIN`: never.
+    asked_ms: AtomicI64,
+    /// Held by the call that asks.
+    asking: tokio::sync::Mutex<()>,
+}
+
+/// The set that judges a token now.
+pub(super) struct Current {
+    pub(super) keys: Arc<KeySet>,
+    /// Where a fresh one may be asked for, or waited for, now.
+    pub(super) may_ask: Option<Uri>,
+}
+
+impl KeySets {
+    /// The set of this source as it is known now. A file that is due is looked at.
+    pub(super) fn current(&self, source: &JwksSource, now_ms: i64) -> Current {
+        let slot = self.slot(source);
+        let may_ask = match source {
+            JwksSource::File(path) => {
+                slot.look(path, now_ms);
+                None
+            }
+            JwksSource::Url(address) => {
+                // Where another call is asking just now, its answer is worth waiting for.
+                let may = slot.due(now_ms, URL_COOL_DOWN_MS) || slot.asking.try_lock().is_err();
+                may.then(|| address.clone())
+            }
+        };
+        Current { keys: slot.keys.load_full(), may_ask }
+    }
+
+    /// Whether the set of a URL is so old that it should be asked for, even if it knows the key.
+    pub(super) fn is_old(&self, source: &JwksSource, now_ms: i64) -> Option<Uri> {
+        let JwksSource::Url(address) = source else { return None };
+        let slot = self.slot.load_full().filter(|slot| slot.source == *source)?;
+        let asked = slot.asked_ms.load(Ordering::Relaxed) != i64::MIN;
+        (asked && slot.due(now_ms, URL_OLD_MS)).then(|| address.clone())
+    }
+
+    /// Asks for the set at `address`, if nobody has within the cool-down. Of several calls one asks and the others wait for
+    /// it.
+    pub(super) async fn refresh(&self, address: &Uri, now_ms: i64, fetch: &impl KeySetFetch) {
+        let slot = self.slot(&JwksSource::Url(address.clone()));
+        let _asking = slot.asking.lock().await;
+        slot.ask(address, now_ms, URL_COOL_DOWN_MS, fetch).await;
+    }
+
+    /// As `refresh` for a set that is old; where somebody is asking already, there is nothing to wait for.
+    pub(super) async fn renew(&self, address: &Uri, now_ms: i64, fetch: &impl KeySetFetch) {
+        let slot = self.slot(&JwksSource::Url(address.clone()));
+        if let Ok(_asking) = slot.asking.try_lock() {
+            slot.ask(address, now_ms, URL_OLD_MS, fetch).await;
+        }
+    }
+
+    fn slot(&self, source: &JwksSource) -> Arc<Slot> {
+        if let Some(slot) = self.slot.load_full()
+            && slot.source == *source
+        {
+            return slot;
+        }
+        // The policy names another source: the old keys must not judge any more.
+        let fresh = Arc::new(Slot {
+            source: source.clone(),
+            keys: ArcSwap::default(),
+            asked_ms: AtomicI64::new(i64::MIN),
+            asking: tokio::sync::Mutex::new(()),
+        });
+        self.slot.rcu(|slot| match slot {
+            Some(slot) if slot.source == *source => Some(slot.clone()),
+            _ => Some(fresh.clone()),
+        });
+        self.slot.load_full().filter(|slot| slot.source == *source).unwrap_or(fresh)
+    }
+}
+
+impl Slot {
+    /// Whether `every_ms` have passed since the source was last asked; a clock that was set back counts as passed.
+    fn due(&self, now_ms: i64, every_ms: i64) -> bool {
+        let asked = self.asked_ms.load(Ordering::Relaxed);
+        asked == i64::MIN || now_ms.abs_diff(asked) >= every_ms.unsigned_abs()
+    }
+
+    fn look(&self, path: &Path, now_ms: i64) {
+        if !self.due(now_ms, FILE_EVERY_MS) {
+            return;
+        }
+        self.asked_ms.store(now_ms, Ordering::Relaxed);
+        match read_file(path) {
+            Ok(bytes) => self.take(&bytes),
+            Err(error) => tracing::error!(%error, "the key set's file cannot be read; the last good set is kept"),
+        }
+    }
+
+    async fn ask(&self, address: &Uri, now_ms: i64, every_ms: i64, fetch: &impl KeySetFetch) {
+        if !self.due(now_ms, every_ms) {
+            return;
+        }
+        // If this call's client leaves in the middle, another may ask soon; a flood of such calls still may not.
+        self.asked_ms.store(now_ms - URL_COOL_DOWN_MS.max(every_ms) + URL_AGAIN_MS, Ordering::Relaxed);
+        let answer = tokio::time::timeout(FETCH_TIMEOUT, fetch.fetch(address, JWKS_BYTES_MAX)).await;
+        self.asked_ms.store(now_ms, Ordering::Relaxed);
+        match answer {
+            Ok(Ok(bytes)) => self.take(&bytes),
+            Ok(Err(error)) => tracing::error!(%error, "the key set cannot be fetched; the last good set is kept"),
+            Err(_) => tracing::error!("the key set did not come in time; the last good set is kept"),
+        }
+    }
+
+    fn take(&self, bytes: &[u8]) {
+        if digest(&SHA256, bytes).as_ref() == self.keys.load().digest {
+            return;
+        }
+        match KeySet::read(bytes) {
+            Ok(set) => {
+                tracing::info!(keys = set.keys.len(), "key set loaded");
+                self.keys.store(Arc::new(set));
+            }
+            Err(reason) => tracing::error!(reason, "the key set cannot be used; the last good set is kept"),
+        }
+    }
+}
+
+fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(std::io::Error::other("not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(JWKS_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}

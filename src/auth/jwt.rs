@@ -1,0 +1,249 @@
+//! A JWT, by a strict profile.
+//!
+//! Pure. The cryptography is `jsonwebtoken`'s; what a token may look like is decided here, because libraries let pass what
+//! the standards forbid. Three parts of canonical base64url (so one token has one spelling), headers and claims without
+//! repeated names, `crit`, `b64` and `zip` refused, keys inside the token ignored, `typ` a JWT's or none, and the
+//! algorithm both configured and fit for the key that verifies it: it is the key that says what it is for, not the token.
+//!
+//! # Source
+//! RFC 7515 §4.1, RFC 7519 §4.1, RFC 8725 §3, RFC 9068 §2.1 (`at+jwt`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, DecodingKey};
+use serde_json::{Map, Value};
+
+use super::jwks::KeySet;
+use super::{AuthError, Caller, json};
+use crate::bounds::BEARER_BYTES_MAX;
+use crate::config::policy::{Accept, JwtPolicy};
+use crate::ids::OrgId;
+
+/// A key id is a name to look up, not a document.
+const KID_BYTES_MAX: usize = 256;
+/// A subject is kept in each row.
+const SUBJECT_CHARS_MAX: usize = 128;
+/// Keys that are tried for a token without a key id.
+const KEYS_TRIED_MAX: usize = 8;
+/// 9999-12-31: later dates are mistakes (often milliseconds).
+const SECONDS_MAX: f64 = 253_402_300_799.0;
+
+/// Why a token is none. Deliberately coarse: the difference would tell a forger more than a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    Invalid,
+    /// Well-formed, but signed by a key that is not here.
+    UnknownKey,
+}
+
+/// What a token with a good signature says.
+#[derive(Clone, Debug)]
+pub(super) struct Claims {
+    org: Option<OrgId>,
+    subject: Arc<str>,
+    /// Seconds since 1970.
+    expires: f64,
+    not_before: Option<f64>,
+    issued: Option<f64>,
+}
+
+impl Claims {
+    /// Whether the token is valid at this moment.
+    ///
+    /// # Errors
+    /// It has expired, or is not valid yet.
+    pub(super) fn still_valid(&self, policy: &JwtPolicy, now_ms: i64) -> Result<(), AuthError> {
+        #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 fit a double exactly")]
+        let now = now_ms as f64 / 1000.0;
+        let leeway = Duration::as_secs_f64(&policy.leeway);
+        if now - leeway >= self.expires {
+            return Err(AuthError::Invalid("the token has expired; get a new one"));
+        }
+        if [self.not_before, self.issued].into_iter().flatten().any(|from| from > now + leeway) {
+            return Err(AuthError::Invalid("the token is not valid yet; check the clocks"));
+        }
+        Ok(())
+    }
+
+    /// The caller that the token speaks for.
+    ///
+    /// # Errors
+    /// It names no organisation.
+    pub(super) fn caller(&self) -> Result<Caller, AuthError> {
+        let org = self.org.clone().ok_or(AuthError::OrgMissing)?;
+        Ok(Caller { org, name: self.subject.clone(), via: Accept::Jwt, upstream_key: None })
+    }
+
+    #[cfg(test)]
+    pub(super) fn for_test() -> Claims {
+        Claims { org: None, subject: Arc::from(""), expires: 0.0, not_before: None, issued: None }
+    }
+}
+
+/// Whether a text has the looks of a JWT, however broken: it begins with a JSON object in base64url.
+pub(super) fn has_form(text: &str) -> bool {
+    let first = text.split('.').next().unwrap_or_default().trim_end_matches('=').as_bytes();
+    let begins = |length: usize| {
+        let decoded = URL_SAFE_NO_PAD.decode(&first[..length]);
+        decoded.is_ok_and(|bytes| bytes.trim_ascii_start().first() == Some(&b'{'))
+    };
+    // Whole groups of four letters decode by themselves; where the whole does not, its beginning may.
+    let object = || begins(first.len()) || begins(first.len() & !3) || begins(first.len().min(16) & !3);
+    text.starts_with("eyJ") || (text.contains('.') && object())
+}
+
+/// Checks form and signature, and everything of the claims that does not depend on the time.
+///
+/// # Errors
+/// See [`Refusal`].
+pub(super) fn verify(policy: &JwtPolicy, keys: Option<&KeySet>, token: &str) -> Result<Claims, Refusal> {
+    if token.len() > BEARER_BYTES_MAX {
+        return Err(Refusal::Invalid);
+    }
+    let mut parts = token.split('.');
+    let (Some(header), Some(payload), Some(signature), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err(Refusal::Invalid);
+    };
+    let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| Refusal::Invalid);
+    let (header_bytes, payload_bytes) = (decode(header)?, decode(payload)?);
+    if decode(signature)?.is_empty() {
+        return Err(Refusal::Invalid);
+    }
+    let head = Head::read(&header_bytes).ok_or(Refusal::Invalid)?;
+    if !policy.algorithms.contains(&head.algorithm) {
+        return Err(Refusal::Invalid);
+    }
+    let message = &token.as_bytes()[..header.len() + 1 + payload.len()];
+    check_signature(policy, keys, &head, message, signature)?;
+    claims(policy, &payload_bytes).ok_or(Refusal::Invalid)
+}
+
+/// The header, as far as it counts.
+struct Head {
+    algorithm: Algorithm,
+    kid: Option<String>,
+}
+
+impl Head {
+    fn read(bytes: &[u8]) -> Option<Head> {
+        let mut header = json::object(bytes)?;
+        // Extensions that would change the meaning of the rest, and none of which is understood here.
+        if ["crit", "b64", "zip", "enc"].iter().any(|name| header.contains_key(*name)) {
+            return None;
+        }
+        let typ = header.get("typ").map(|typ| typ.as_str().map(str::to_ascii_lowercase));
+        if !matches!(typ.as_ref().map(Option::as_deref), None | Some(Some("jwt" | "at+jwt"))) {
+            return None;
+        }
+        let algorithm = algorithm(header.get("alg")?.as_str()?)?;
+        let kid = match header.remove("kid") {
+            None => None,
+            Some(Value::String(kid)) if kid.len() <= KID_BYTES_MAX => Some(kid),
+            Some(_) => return None,
+        };
+        Some(Head { algorithm, kid })
+    }
+}
+
+/// An algorithm by its exact name.
+pub(super) fn algorithm(name: &str) -> Option<Algorithm> {
+    Some(match name {
+        "HS256" => Algorithm::HS256,
+        "HS384" => Algorithm::HS384,
+        "HS512" => Algorithm::HS512,
+        "RS256" => Algorithm::RS256,
+        "RS384" => Algorithm::RS384,
+        "RS512" => Algorithm::RS512,
+        "PS256" => Algorithm::PS256,
+        "PS384" => Algorithm::PS384,
+        "PS512" => Algorithm::PS512,
+        "ES256" => Algorithm::ES256,
+        "ES384" => Algorithm::ES384,
+        "EdDSA" => Algorithm::EdDSA,
+        _ => return None,
+    })
+}
+
+fn check_signature(
+    policy: &JwtPolicy,
+    keys: Option<&KeySet>,
+    head: &Head,
+    message: &[u8],
+    signature: &str,
+) -> Result<(), Refusal> {
+    let holds =
+        |key: &DecodingKey| jsonwebtoken::crypto::verify(signature, message, key, head.algorithm).unwrap_or(false);
+    if matches!(head.algorithm, Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512) {
+        // Only the configured secret; a key set is public and can never hold one.
+        let secret = policy.secret.reveal();
+        let good = !secret.is_empty() && holds(&DecodingKey::from_secret(secret.as_bytes()));
+        return if good { Ok(()) } else { Err(Refusal::Invalid) };
+    }
+    let mut known = false;
+    let fitting = keys.into_iter().flat_map(|set| set.fitting(head.kid.as_deref(), head.algorithm));
+    for key in fitting.take(KEYS_TRIED_MAX) {
+        known = true;
+        if holds(key) {
+            return Ok(());
+        }
+    }
+    // Without a key id it may be a key that has not been seen yet.
+    if known && head.kid.is_some() { Err(Refusal::Invalid) } else { Err(Refusal::UnknownKey) }
+}
+
+/// The claims, if each that is there has the type and value it must have.
+fn claims(policy: &JwtPolicy, payload: &[u8]) -> Option<Claims> {
+    let claims = json::object(payload)?;
+    let date = |name: &str| match claims.get(name) {
+        None => Some(None),
+        Some(value) => value.as_f64().filter(|s| (0.0..=SECONDS_MAX).contains(s)).map(Some),
+    };
+    let issuer = match claims.get("iss") {
+        None => None,
+        Some(value) => Some(value.as_str()?),
+    };
+    if !policy.issuer.is_empty() && issuer != Some(&policy.issuer) {
+        return None;
+    }
+    if !policy.audience.is_empty() && !is_for(&policy.audience, claims.get("aud")?) {
+        return None;
+    }
+    let subject = match claims.get("sub") {
+        None => String::new(),
+        Some(Value::Number(number)) => number.to_string(),
+        Some(value) => value.as_str()?.chars().filter(|c| !c.is_control()).take(SUBJECT_CHARS_MAX).collect(),
+    };
+    Some(Claims {
+        org: organization(&policy.org_claim, &claims),
+        subject: Arc::from(subject),
+        expires: date("exp")??,
+        not_before: date("nbf")?,
+        issued: date("iat")?,
+    })
+}
+
+/// `aud` is this audience, or a list of texts that holds it.
+fn is_for(audience: &str, aud: &Value) -> bool {
+    match aud {
+        Value::String(one) => one == audience,
+        Value::Array(list) => {
+            list.iter().all(Value::is_string) && list.iter().any(|one| one.as_str() == Some(audience))
+        }
+        _ => false,
+    }
+}
+
+/// The organisation at the end of the path: a name, or a whole number as its digits.
+fn organization(path: &[String], claims: &Map<String, Value>) -> Option<OrgId> {
+    let (last, outer) = path.split_last()?;
+    let object = outer.iter().try_fold(claims, |object, name| object.get(name)?.as_object())?;
+    match object.get(last)? {
+        Value::String(name) => OrgId::new(name),
+        Value::Number(number) if number.is_u64() => OrgId::new(&number.to_string()),
+        _ => None,
+    }
+}
