@@ -25,6 +25,10 @@ mod server;
 pub mod sse;
 mod upstream;
 
+/// What `benches/wal.rs` measures.
+#[doc(hidden)]
+pub use ailog::bench as ailog_bench;
+
 // Around the walk.
 mod admin;
 mod app;

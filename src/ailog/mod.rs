@@ -7,6 +7,7 @@
 //! Promises: a row whose `append` returned survives the end of the process, however it ends, and is stored exactly once.
 //! What cannot be kept is counted, never silent. Does not: wait for a store on the request path.
 
+pub mod bench;
 mod clickhouse;
 mod columns;
 mod dead_letter;

@@ -136,7 +136,7 @@ fn cells(line: &Summary, keys: usize) -> Vec<String> {
 fn total(lines: &[Summary], keys: usize) -> Vec<String> {
     let sum = |of: fn(&Summary) -> u64| lines.iter().map(of).sum::<u64>();
     let all = Summary {
-        key: (0..keys).map(|i| if i == 0 { "total".to_owned() } else { String::new() }).collect(),
+        key: vec!["total".to_owned(); keys],
         calls: sum(|l| l.calls),
         errors: sum(|l| l.errors),
         rate_limited: sum(|l| l.rate_limited),
@@ -147,6 +147,9 @@ fn total(lines: &[Summary], keys: usize) -> Vec<String> {
         ..Summary::default()
     };
     let mut cells = cells(&all, keys);
+    if let Some(rest) = cells.get_mut(1..keys) {
+        rest.fill(String::new());
+    }
     let percentiles = cells.len() - 3;
     cells[percentiles..].fill(String::new());
     cells
