@@ -191,27 +191,3 @@ fn the_daily_summary_adds_up() {
         assert!(rows[0].contains_key(name), "{name} is not in {:?}", rows[0]);
     }
 }
-
-#[test]
-fn commands_say_what_they_do() {
-    let folder = tempfile::tempdir().unwrap();
-    let run = |arguments: &[&str]| {
-        tollgate().args(arguments).current_dir(folder.path()).stdin(Stdio::null()).output().unwrap()
-    };
-    assert_eq!(run(&["--no-such-flag"]).status.code(), Some(2));
-    assert_eq!(run(&["--help"]).status.code(), Some(0));
-    assert!(String::from_utf8_lossy(&run(&["--version"]).stdout).contains(env!("CARGO_PKG_VERSION")));
-    std::fs::create_dir(folder.path().join("config")).unwrap();
-    std::fs::write(
-        folder.path().join("config/gateway.yaml"),
-        "listen: 127.0.0.1:0\nlissten: 1\nmax_body_bytes: lots\n",
-    )
-    .unwrap();
-    let check = run(&["check"]);
-    let told = String::from_utf8_lossy(&check.stdout).into_owned() + &String::from_utf8_lossy(&check.stderr);
-    assert_eq!(check.status.code(), Some(1), "{told}");
-    assert!(told.contains("gateway.yaml:2:") && told.contains("gateway.yaml:3:"), "{told}");
-    let schema: serde_json::Value = serde_json::from_slice(&run(&["schema"]).stdout).unwrap();
-    assert!(schema.is_object());
-    assert_eq!(run(&["healthcheck"]).status.code(), Some(1), "nobody answers");
-}

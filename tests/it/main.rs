@@ -7,6 +7,8 @@
 #![expect(clippy::disallowed_methods, reason = "tests measure the time of the real world")]
 #![expect(clippy::print_stderr, reason = "what the gateway printed is shown beside a failure")]
 
+mod broken;
+mod commands;
 mod framing;
 mod identity;
 mod intent;

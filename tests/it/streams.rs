@@ -218,8 +218,9 @@ fn a_client_that_leaves_takes_the_provider_with_it() {
 #[test]
 fn a_client_that_leaves_between_attempts_ends_them() {
     let provider = Provider::start();
-    provider.always(step::error(503, "x"));
-    let gateway = Setup::new(&provider).section("retry", "{base_delay: 8s, max_delay: 8s}").start();
+    // Asked to wait eight seconds, so that the client leaves while the gateway waits.
+    provider.always(step::with_headers(503, &[("retry-after", "8")], b"{}"));
+    let gateway = Gateway::start(&provider);
     let bearer = format!("Bearer {}", jwt("acme"));
     let mut connection = gateway.connect();
     connection.send(&request("POST", PATH, &[("authorization", &bearer)], chat("hi").to_string().as_bytes()));

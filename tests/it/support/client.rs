@@ -120,7 +120,19 @@ impl Connection {
 
     /// The head of the next answer; interim answers (1xx) are passed over. Nothing if the connection ends first.
     pub fn head(&mut self) -> Option<Reply> {
-        loop {
+        self.next_head().map(|(_, head)| head)
+    }
+
+    /// How many interim answers came, and the head behind them.
+    ///
+    /// # Panics
+    /// If the connection ends before.
+    pub fn head_and_interim(&mut self) -> (usize, Reply) {
+        self.next_head().expect("an answer, but the connection was closed")
+    }
+
+    fn next_head(&mut self) -> Option<(usize, Reply)> {
+        for interim in 0.. {
             let head = String::from_utf8(self.take_to(b"\r\n\r\n")?).expect("ASCII head");
             let mut lines = head.trim_end().split("\r\n");
             let status_line = lines.next().unwrap();
@@ -130,9 +142,11 @@ impl Connection {
                 (name.to_ascii_lowercase(), value.trim().to_owned())
             };
             if status >= 200 {
-                return Some(Reply { status, headers: lines.map(header).collect(), body: vec![], complete: false });
+                let headers = lines.map(header).collect();
+                return Some((interim, Reply { status, headers, body: vec![], complete: false }));
             }
         }
+        None
     }
 
     /// The next piece of a chunked body; empty at its end, nothing if the connection ended before.

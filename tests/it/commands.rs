@@ -1,0 +1,149 @@
+//! The commands, as a person types them.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Output, Stdio};
+
+use serde_json::Value;
+
+use crate::support::{Gateway, Provider, step, tollgate};
+
+/// Runs a command in `folder` with `input` on its standard input and `config` as its configuration.
+fn run(folder: &Path, config: Option<&Path>, arguments: &[&str], input: &str) -> Output {
+    let mut command = tollgate();
+    if let Some(config) = config {
+        command.env("TOLLGATE_CONFIG", config);
+    }
+    command.args(arguments).current_dir(folder).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut process = command.spawn().expect("start");
+    // A command that reads nothing may be gone already.
+    let _ = process.stdin.take().unwrap().write_all(input.as_bytes());
+    process.wait_with_output().expect("wait")
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+#[test]
+fn usage_and_version() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| run(folder.path(), None, arguments, "");
+    assert_eq!(run(&["--no-such-flag"]).status.code(), Some(2));
+    let help = run(&["--help"]);
+    assert_eq!(help.status.code(), Some(0));
+    for command in [
+        "serve",
+        "demo",
+        "mock",
+        "check",
+        "schema",
+        "report",
+        "redact",
+        "token",
+        "clickhouse",
+        "healthcheck",
+        "completions",
+    ] {
+        assert!(text(&help).contains(command), "{command} is not in {}", text(&help));
+    }
+    assert!(text(&run(&["--version"])).contains(env!("CARGO_PKG_VERSION")));
+    assert!(text(&run(&["completions", "bash"])).contains("tollgate"));
+    assert_eq!(run(&["healthcheck"]).status.code(), Some(1), "nobody answers");
+    let schema: Value = serde_json::from_slice(&run(&["schema"]).stdout).expect("JSON");
+    assert!(schema["properties"].is_object(), "{schema}");
+    let ddl = run(&["clickhouse", "print"]);
+    assert!(
+        ddl.status.success() && text(&ddl).contains("ai_log") && text(&ddl).contains("daily_summary"),
+        "{}",
+        text(&ddl)
+    );
+}
+
+#[test]
+fn check_tells_every_problem_with_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("config");
+    std::fs::create_dir_all(config.join("policies")).unwrap();
+    std::fs::write(config.join("gateway.yaml"), "listen: 127.0.0.1:0\nlissten: 1\nmax_body_bytes: lots\n").unwrap();
+    std::fs::write(config.join("policies/limits.yaml"), "limits:\n  requests_per_minute: 0\n").unwrap();
+    let check = run(folder.path(), None, &["check"], "");
+    let told = text(&check);
+    assert_eq!(check.status.code(), Some(1), "{told}");
+    for place in ["gateway.yaml:2:", "gateway.yaml:3:", "limits.yaml:2:"] {
+        assert!(told.contains(place), "{place} is not in {told}");
+    }
+    assert!(told.contains("listen"), "a suggestion for the unknown key: {told}");
+    let serve = run(folder.path(), None, &["serve"], "");
+    assert_eq!(serve.status.code(), Some(1), "{}", text(&serve));
+    std::fs::write(config.join("gateway.yaml"), "listen: 127.0.0.1:0\n").unwrap();
+    std::fs::write(config.join("policies/limits.yaml"), "limits:\n  requests_per_minute: 10\n").unwrap();
+    let check = run(folder.path(), None, &["check"], "");
+    assert_eq!(check.status.code(), Some(0), "{}", text(&check));
+    let missing = run(folder.path(), None, &["check", "--config", "nowhere"], "");
+    assert_eq!(missing.status.code(), Some(1), "{}", text(&missing));
+}
+
+#[test]
+fn a_token_opens_the_gateway() {
+    let provider = Provider::start();
+    let gateway = Gateway::start(&provider);
+    let signed = run(gateway.folder(), Some(gateway.folder()), &["token", "--org", "acme", "--ttl", "1h"], "");
+    assert!(signed.status.success(), "{}", text(&signed));
+    let token = String::from_utf8(signed.stdout).unwrap();
+    gateway.post("/v1/chat/completions", token.trim(), &crate::support::chat("hi")).ok();
+    assert_eq!(gateway.only_row()["org_id"], "acme");
+    let empty = tempfile::tempdir().unwrap();
+    let without = run(empty.path(), None, &["token", "--org", "acme"], "");
+    assert_eq!(without.status.code(), Some(1), "{}", text(&without));
+    assert!(text(&without).contains("secret"), "{}", text(&without));
+}
+
+#[test]
+fn redact_shows_what_would_leave_the_house() {
+    let folder = tempfile::tempdir().unwrap();
+    let plain = run(folder.path(), None, &["redact", "--text"], "mail jane@example.com now\n");
+    let out = String::from_utf8(plain.stdout).unwrap();
+    assert!(out.starts_with("mail [") && out.ends_with(" now\n") && !out.contains("jane"), "{out}");
+    let body = r#"{ "messages":[{"content":"mail \u006aane@example.com","n":1e999}] }"#;
+    let json = run(folder.path(), None, &["redact", "--json"], body);
+    let out = String::from_utf8(json.stdout).unwrap();
+    assert!(out.starts_with(r#"{ "messages":[{"content":"mail ["#) && out.ends_with(r#"","n":1e999}] }"#), "{out}");
+    std::fs::write(folder.path().join("note.txt"), "call +49 30 1234567").unwrap();
+    let file = run(folder.path(), None, &["redact", "--text", "note.txt"], "");
+    assert!(!text(&file).contains("1234567") && text(&file).contains("call ["), "{}", text(&file));
+    let broken = run(folder.path(), None, &["redact", "--json"], "{");
+    assert_eq!(broken.status.code(), Some(1), "{}", text(&broken));
+}
+
+#[test]
+fn report_adds_up_while_the_gateway_runs() {
+    let provider = Provider::start();
+    let gateway = Gateway::start(&provider);
+    for org in ["acme", "acme", "other"] {
+        gateway.chat(org, "hi").ok();
+    }
+    provider.script((0..3).map(|_| step::error(503, "x")));
+    gateway.chat("acme", "hi");
+    gateway.rows(4);
+    let config = Some(gateway.folder());
+    let json = run(gateway.folder(), config, &["report", "--by", "org", "--format", "json"], "");
+    let rows: Value = serde_json::from_slice(&json.stdout).unwrap_or_else(|error| panic!("{error}: {}", text(&json)));
+    let rows = rows.as_array().or(rows["rows"].as_array()).unwrap_or_else(|| panic!("{rows}")).clone();
+    let acme =
+        rows.iter().find(|row| row["org_id"] == "acme" || row["org"] == "acme").unwrap_or_else(|| panic!("{rows:?}"));
+    assert_eq!((&acme["calls"], &acme["errors"]), (&3.into(), &1.into()), "{acme}");
+    for (format, needle) in [("table", "acme"), ("csv", "acme,")] {
+        let out = run(gateway.folder(), config, &["report", "--by", "org", "--format", format], "");
+        assert!(out.status.success() && text(&out).contains(needle), "{format}: {}", text(&out));
+    }
+}
+
+#[test]
+fn the_demo_shows_itself_and_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let demo = run(folder.path(), None, &["demo", "--requests", "60", "--exit"], "");
+    let told = text(&demo);
+    assert!(demo.status.success(), "{told}");
+    assert!(told.contains("redact") && told.contains("USD") || told.contains('$'), "{told}");
+}
