@@ -21,3 +21,4 @@ mod retries;
 mod sdk;
 mod streams;
 mod support;
+mod tls;

@@ -123,6 +123,12 @@ impl Connection {
         self.next_head().map(|(_, head)| head)
     }
 
+    /// The status of what comes back, where that is HTTP at all; nothing for anything else, or a closed connection.
+    pub fn head_or_rubbish(&mut self) -> Option<u16> {
+        let head = String::from_utf8(self.take_to(b"\r\n\r\n")?).ok()?;
+        head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()
+    }
+
     /// How many interim answers came, and the head behind them.
     ///
     /// # Panics

@@ -1,0 +1,122 @@
+//! TLS on the applications' side: both protocols, certificates that change while calls run, certificates of clients.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use std::net::TcpStream;
+
+use crate::support::{Connection, DEADLINE, Gateway, Provider, Setup, chat, eventually, jwt, request};
+
+fn file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/tls").join(name)
+}
+
+fn certificate(name: &str) -> CertificateDer<'static> {
+    CertificateDer::from_pem_file(file(&format!("{name}.pem"))).unwrap()
+}
+
+/// A gateway with TLS whose certificate lies in its own folder, so that it can be exchanged.
+fn start(provider: &Provider, more: &str) -> (Gateway, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    install(folder.path(), "first");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let tls = format!("{{cert_file: \"{}\", key_file: \"{}\"{more}}}", path("cert.pem"), path("key.pem"));
+    (Setup::new(provider).setting("tls", &tls).start(), folder)
+}
+
+fn install(folder: &Path, name: &str) {
+    for (from, to) in [(format!("{name}.key"), "key.pem"), (format!("{name}.pem"), "cert.pem")] {
+        std::fs::copy(file(&from), folder.join("new")).unwrap();
+        std::fs::rename(folder.join("new"), folder.join(to)).unwrap();
+    }
+}
+
+/// A handshake; the error where there is one.
+fn handshake(
+    gateway: &Gateway,
+    protocols: &[&[u8]],
+    client: Option<&str>,
+) -> std::io::Result<StreamOwned<ClientConnection, TcpStream>> {
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate("ca")).unwrap();
+    let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots);
+    let mut config = match client {
+        None => builder.with_no_client_auth(),
+        Some(name) => {
+            let key = PrivateKeyDer::from_pem_file(file(&format!("{name}.key"))).unwrap();
+            builder.with_client_auth_cert(vec![certificate(name)], key).unwrap()
+        }
+    };
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+    let mut tls = ClientConnection::new(Arc::new(config), ServerName::try_from("gateway.test").unwrap()).unwrap();
+    let mut stream = TcpStream::connect(gateway.apps)?;
+    stream.set_read_timeout(Some(DEADLINE))?;
+    while tls.is_handshaking() {
+        tls.complete_io(&mut stream)?;
+    }
+    Ok(StreamOwned::new(tls, stream))
+}
+
+/// A chat call over TLS; the first line of the answer, or nothing where the connection was closed.
+fn ask(stream: &mut StreamOwned<ClientConnection, TcpStream>) -> Option<String> {
+    let bearer = format!("Bearer {}", jwt("acme"));
+    let bytes =
+        request("POST", "/v1/chat/completions", &[("authorization", &bearer)], chat("hi").to_string().as_bytes());
+    stream.write_all(&bytes).ok()?;
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(stream), &mut line).ok()?;
+    (!line.is_empty()).then(|| line.trim().to_owned())
+}
+
+#[test]
+fn calls_over_tls_and_the_protocol_is_agreed() {
+    let provider = Provider::start();
+    let (gateway, _folder) = start(&provider, "");
+    let mut stream = handshake(&gateway, &[b"http/1.1"], None).unwrap();
+    assert_eq!(ask(&mut stream).as_deref(), Some("HTTP/1.1 200 OK"));
+    let both = handshake(&gateway, &[b"h2", b"http/1.1"], None).unwrap();
+    assert_eq!(both.conn.alpn_protocol(), Some(&b"h2"[..]));
+    let none = handshake(&gateway, &[], None);
+    assert_eq!(ask(&mut none.unwrap()).as_deref(), Some("HTTP/1.1 200 OK"));
+    // Plain HTTP on a TLS port is closed, and harms nobody.
+    let mut plain = Connection::open(gateway.apps);
+    plain.send(b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n");
+    assert!(plain.head_or_rubbish().is_none_or(|status| status >= 400));
+    let mut stream = handshake(&gateway, &[], None).unwrap();
+    assert_eq!(ask(&mut stream).as_deref(), Some("HTTP/1.1 200 OK"));
+}
+
+#[test]
+fn a_new_certificate_is_taken_up_while_the_old_connection_lives() {
+    let provider = Provider::start();
+    let (gateway, folder) = start(&provider, "");
+    let shown = || handshake(&gateway, &[], None).ok()?.conn.peer_certificates()?.first().cloned();
+    let mut old = handshake(&gateway, &[], None).unwrap();
+    assert_eq!(shown(), Some(certificate("first")));
+    install(folder.path(), "second");
+    eventually("the new certificate", || (shown() == Some(certificate("second"))).then_some(()));
+    assert_eq!(ask(&mut old).as_deref(), Some("HTTP/1.1 200 OK"));
+    // A broken file changes nothing.
+    std::fs::write(folder.path().join("cert.pem"), "nonsense").unwrap();
+    gateway.edit_and_wait("limits", "{requests_per_minute: 77, burst: 77}");
+    assert_eq!(shown(), Some(certificate("second")));
+}
+
+#[test]
+fn clients_without_a_certificate_are_refused_where_one_is_asked_for() {
+    let provider = Provider::start();
+    let (gateway, _folder) = start(&provider, &format!(", client_ca_file: \"{}\"", file("ca.pem").display()));
+    let mut known = handshake(&gateway, &[], Some("client")).unwrap();
+    assert_eq!(ask(&mut known).as_deref(), Some("HTTP/1.1 200 OK"));
+    // In TLS 1.3 the client learns of it with its first read.
+    let unknown = handshake(&gateway, &[], None).ok().and_then(|mut stream| ask(&mut stream));
+    assert_eq!(unknown, None);
+    assert_eq!(provider.seen().len(), 1);
+}
