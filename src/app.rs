@@ -1,1 +1,215 @@
-//! wiring
+//! The wiring: the only file that knows every room. Starts them in order, and stops them in the reverse one.
+//!
+//! Level 6 of the map. Promises: both listeners are bound before anything is taken; SIGTERM or SIGINT drains (not ready,
+//! no new connections, open calls finish within `shutdown_grace`), a second one is quick; the log is closed last and
+//! whole. Does not: decide anything about a call.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use arc_swap::ArcSwap;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::admin::{self, Admin};
+use crate::ailog::{AiLog, Options};
+use crate::auth::Authenticator;
+use crate::bounds::{ORGS_MAX, REPLAY_BYTES_ALL_MAX};
+use crate::cli::Failure;
+use crate::clock::Clock;
+use crate::config::Loaded;
+use crate::config::policy::{LimitsStore, Policy, Settings};
+use crate::config::watch::Watcher;
+use crate::limit::store::Limiter;
+use crate::metrics::Metrics;
+use crate::pipeline::{Gateway, Rooms};
+use crate::server::{self, Ending, tls::TlsAcceptor};
+use crate::upstream::Upstream;
+
+/// How often idle buckets are forgotten and the log learns of a changed retention.
+const TEND_EVERY: Duration = Duration::from_secs(10);
+/// What cut calls may take to be gone.
+const CUT_WITHIN: Duration = Duration::from_secs(2);
+/// What the log may take to store what is left, at the end.
+const LOG_CLOSE_WITHIN: Duration = Duration::from_secs(10);
+
+/// A gateway that runs.
+pub struct App {
+    /// Where applications call.
+    pub listen: SocketAddr,
+    /// Where operators look.
+    pub admin_listen: SocketAddr,
+    gateway: Arc<Gateway>,
+    watcher: Arc<Watcher>,
+    log: AiLog,
+    settings: Settings,
+    ending: Ending,
+    /// Ends the operators' side.
+    stop_admin: CancellationToken,
+    calls: TaskTracker,
+    others: TaskTracker,
+}
+
+/// Starts everything that a configuration names.
+///
+/// # Errors
+/// An address or the data folder is in use, a certificate cannot be read: the user must change something.
+pub async fn start(loaded: Loaded) -> Result<App, Failure> {
+    let Loaded { settings, policy, origin, .. } = loaded;
+    if let LimitsStore::Redis(url) = &settings.limits_store {
+        let message =
+            format!("limits_store: {url} cannot be used: this version counts limits in memory only; set `memory`");
+        return Err(Failure::User(message));
+    }
+    let listener = bind(settings.listen, "listen")?;
+    let admin_listener = bind(settings.admin_listen, "admin_listen")?;
+    let tls = settings.tls.as_ref().map(TlsAcceptor::new).transpose();
+    let tls = tls.map_err(|error| Failure::User(format!("tls: {error:#}")))?;
+    let (metrics, clock) = (Metrics::new(), Clock::start());
+
+    let options = Options::new(&settings.data_dir, policy.ailog.retention_days);
+    let log = AiLog::open(options, settings.store.clone(), Arc::clone(&metrics));
+    let log = log.map_err(|error| Failure::User(error.to_string()))?;
+
+    let upstream = Upstream::new(policy.timeouts.connect, REPLAY_BYTES_ALL_MAX, Arc::clone(&metrics), clock);
+    let policy = Arc::new(ArcSwap::from_pointee(policy));
+    let watcher =
+        Watcher::start(&origin, Arc::clone(&policy), Arc::clone(&metrics)).context("cannot watch the policy")?;
+    let (calls, others) = (TaskTracker::new(), TaskTracker::new());
+    let gateway = Arc::new(Gateway::new(Rooms {
+        policy,
+        max_body_bytes: settings.max_body_bytes,
+        auth: Authenticator::default(),
+        limiter: Limiter::new(ORGS_MAX),
+        upstream,
+        log: log.clone(),
+        metrics,
+        clock,
+        tasks: calls.clone(),
+    }));
+    let app = App {
+        listen: listener.local_addr().context("listen")?,
+        admin_listen: admin_listener.local_addr().context("admin_listen")?,
+        gateway,
+        watcher: Arc::new(watcher),
+        log,
+        settings,
+        ending: Ending::default(),
+        stop_admin: CancellationToken::new(),
+        calls,
+        others,
+    };
+    app.open(listener, admin_listener, tls);
+    Ok(app)
+}
+
+fn bind(address: SocketAddr, key: &str) -> Result<TcpListener, Failure> {
+    server::bind(address).map_err(|error| {
+        Failure::User(format!(
+            "{key}: cannot listen on {address}: {error}; is another process there? set another `{key}`"
+        ))
+    })
+}
+
+impl App {
+    /// `http` or `https`, as the applications' side speaks.
+    pub fn scheme(&self) -> &'static str {
+        if self.settings.tls.is_some() { "https" } else { "http" }
+    }
+
+    /// What it was started with.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The policy in force.
+    pub fn policy(&self) -> Arc<Policy> {
+        self.gateway.policy.load_full()
+    }
+
+    /// The log that its calls leave.
+    pub fn log(&self) -> &AiLog {
+        &self.log
+    }
+
+    fn open(&self, listener: TcpListener, admin_listener: TcpListener, tls: Option<TlsAcceptor>) {
+        if let (Some(acceptor), Some(files)) = (tls.clone(), self.settings.tls.clone()) {
+            self.others.spawn(acceptor.follow(files, self.stop_admin.clone()));
+        }
+        let gateway = Arc::clone(&self.gateway);
+        self.others.spawn(server::serve(listener, gateway, tls, self.ending.clone(), self.calls.clone()));
+        let admin =
+            Admin::new(Arc::clone(&self.gateway), self.settings.clone(), Arc::clone(&self.watcher), self.log.clone());
+        let stop = self.stop_admin.clone();
+        self.others.spawn(admin::serve(admin_listener, Arc::new(admin), stop, self.others.clone()));
+        self.others.spawn(tend(Arc::clone(&self.gateway), self.stop_admin.clone()));
+    }
+
+    /// Runs until a signal, then drains.
+    ///
+    /// # Errors
+    /// Signals cannot be listened for.
+    pub async fn run(self) -> Result<(), Failure> {
+        let mut term = signal(SignalKind::terminate()).context("SIGTERM")?;
+        let mut int = signal(SignalKind::interrupt()).context("SIGINT")?;
+        let mut hup = signal(SignalKind::hangup()).context("SIGHUP")?;
+        loop {
+            tokio::select! {
+                _ = term.recv() => break,
+                _ = int.recv() => break,
+                _ = hup.recv() => {
+                    let watcher = Arc::clone(&self.watcher);
+                    // A refusal is logged where it is found.
+                    drop(tokio::task::spawn_blocking(move || watcher.reload_now()).await);
+                }
+            }
+        }
+        let grace = self.settings.shutdown_grace;
+        tracing::info!(grace_ms = grace.as_millis() as u64, "draining: open calls may finish");
+        tokio::select! {
+            () = self.drain(grace) => {}
+            _ = term.recv() => tracing::warn!("second signal: open calls are cut"),
+            _ = int.recv() => tracing::warn!("second signal: open calls are cut"),
+        }
+        self.end().await;
+        Ok(())
+    }
+
+    /// Ends what is still open, stores what can be stored, and lets go of the data folder.
+    pub async fn end(self) {
+        self.gateway.drain();
+        self.ending.stop.cancel();
+        self.ending.cut.cancel();
+        self.calls.close();
+        // Cut calls write their rows as they are dropped; only then is the log closed.
+        drop(tokio::time::timeout(CUT_WITHIN, self.calls.wait()).await);
+        self.stop_admin.cancel();
+        let log = self.log.clone();
+        drop(tokio::task::spawn_blocking(move || log.close(LOG_CLOSE_WITHIN)).await);
+    }
+
+    async fn drain(&self, grace: Duration) {
+        self.gateway.drain();
+        self.ending.stop.cancel();
+        self.calls.close();
+        if tokio::time::timeout(grace, self.calls.wait()).await.is_err() {
+            tracing::warn!(open = self.calls.len(), "calls were still open at the end of the grace");
+        }
+    }
+}
+
+/// Small things that are due now and then.
+async fn tend(gateway: Arc<Gateway>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(TEND_EVERY) => {}
+        }
+        gateway.limiter.forget_idle(gateway.clock.now());
+        gateway.log.set_retention_days(gateway.policy.load().ailog.retention_days);
+    }
+}

@@ -120,6 +120,13 @@ pub const BATCH_ROWS_MAX: usize = 10_000;
 /// Bytes in one batch to the store.
 pub const BATCH_BYTES_MAX: usize = 16 << 20;
 
+// ---- the operators' side ---------------------------------------------------------------------------------------
+
+/// Open connections on the operators' side. Above it the listener waits.
+pub const ADMIN_CONNECTIONS_MAX: usize = 256;
+/// Queries of the log at once. Above it: 503.
+pub const ADMIN_QUERIES_MAX: usize = 4;
+
 // ---- configuration ---------------------------------------------------------------------------------------------
 
 /// One configuration file, in bytes. A larger one is refused.

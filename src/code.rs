@@ -31,6 +31,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of the documentation.
+    #[cfg(test)]
     pub const ALL: [Code; 21] = [
         Code::InvalidJson,
         Code::InvalidRequest,

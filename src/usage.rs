@@ -25,8 +25,6 @@ pub struct TokenUsage {
 pub enum UsageSource {
     /// The provider reported them.
     Provider,
-    /// The gateway estimated them.
-    Estimated,
     /// Nobody knows; the numbers are zero and there is no cost.
     #[default]
     None,
@@ -37,7 +35,6 @@ impl UsageSource {
     pub const fn as_str(self) -> &'static str {
         match self {
             UsageSource::Provider => "provider",
-            UsageSource::Estimated => "estimated",
             UsageSource::None => "none",
         }
     }

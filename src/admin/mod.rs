@@ -1,1 +1,258 @@
-//! admin
+//! The operators' side: dashboard, metrics, health and the JSON behind them, on a listener of its own.
+//!
+//! Level 5 of the map. Read-only: nothing here changes anything. Promises: a `Host` that is a foreign name is refused
+//! (a page elsewhere cannot read this through a rebound name); pages load nothing from elsewhere; queries of the log run
+//! off the runtime's threads and a few at a time. Does not: authenticate; it is to be bound where only operators reach it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::ailog::AiLog;
+use crate::ailog::report::{Dim, Filter, Reader};
+use crate::bounds::{ADMIN_CONNECTIONS_MAX, ADMIN_QUERIES_MAX, HEAD_TIMEOUT};
+use crate::config::policy::Settings;
+use crate::config::watch::Watcher;
+use crate::pipeline::Gateway;
+use crate::pipeline::body::Body;
+
+const DAY_MS: i64 = 86_400_000;
+const PAGE: &str = include_str!("assets/index.html");
+const SCRIPT: &str = include_str!("assets/dashboard.js");
+const STYLE: &str = include_str!("assets/dashboard.css");
+
+/// What operators may look at.
+pub struct Admin {
+    pub gateway: Arc<Gateway>,
+    pub settings: Settings,
+    pub watcher: Arc<Watcher>,
+    pub log: AiLog,
+    queries: Semaphore,
+}
+
+impl Admin {
+    /// The operators' side of a gateway.
+    pub fn new(gateway: Arc<Gateway>, settings: Settings, watcher: Arc<Watcher>, log: AiLog) -> Admin {
+        Admin { gateway, settings, watcher, log, queries: Semaphore::new(ADMIN_QUERIES_MAX) }
+    }
+}
+
+/// Answers operators until `stop`.
+pub async fn serve(listener: TcpListener, admin: Arc<Admin>, stop: CancellationToken, tasks: TaskTracker) {
+    let places = Arc::new(Semaphore::new(ADMIN_CONNECTIONS_MAX));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let stream = tokio::select! {
+            () = stop.cancelled() => return,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(_) => {
+                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                    continue;
+                }
+            },
+        };
+        let (admin, stop) = (Arc::clone(&admin), stop.clone());
+        tasks.spawn(async move {
+            let _place = place;
+            let service = service_fn(move |request| {
+                let admin = Arc::clone(&admin);
+                async move { Ok::<_, std::convert::Infallible>(answer(&admin, &request).await) }
+            });
+            let mut builder = hyper::server::conn::http1::Builder::new();
+            builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+            let connection = builder.serve_connection(TokioIo::new(stream), service);
+            // A peer that leaves is no event; at the end open pages are simply let go.
+            tokio::select! {
+                result = connection => drop(result),
+                () = stop.cancelled() => {}
+            }
+        });
+    }
+}
+
+async fn answer(admin: &Arc<Admin>, request: &Request<Incoming>) -> Response<Body> {
+    let mut response = if !host_is_ours(request) {
+        text(StatusCode::FORBIDDEN, "this side answers to an IP address or `localhost` only\n")
+    } else if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n");
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+        response
+    } else {
+        routed(admin, request).await
+    };
+    if request.method() == Method::HEAD {
+        *response.body_mut() = Body::Full(None);
+    }
+    let headers = response.headers_mut();
+    for (name, value) in [
+        ("content-security-policy", "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"),
+        ("x-content-type-options", "nosniff"),
+        ("referrer-policy", "no-referrer"),
+        ("cache-control", "no-store"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+async fn routed(admin: &Arc<Admin>, request: &Request<Incoming>) -> Response<Body> {
+    let query = Query::of(request.uri().query());
+    match request.uri().path() {
+        "/" => typed("text/html; charset=utf-8", PAGE),
+        "/dashboard.js" => typed("text/javascript; charset=utf-8", SCRIPT),
+        "/dashboard.css" => typed("text/css; charset=utf-8", STYLE),
+        "/healthz" => text(StatusCode::OK, "ok\n"),
+        "/readyz" if admin.gateway.is_ready() => text(StatusCode::OK, "ready\n"),
+        "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+        "/metrics" => {
+            admin.gateway.metrics.limited_orgs.set(i64::try_from(admin.gateway.limiter.len()).unwrap_or(i64::MAX));
+            typed("text/plain; version=0.0.4; charset=utf-8", admin.gateway.metrics.text())
+        }
+        "/api/config" => json_answer(&config(admin)),
+        "/api/summary" => queried(admin, move |reader| summary(reader, &query)).await,
+        "/api/logs" => queried(admin, move |reader| logs(reader, &query)).await,
+        _ => text(StatusCode::NOT_FOUND, "there is: / /metrics /healthz /readyz /api/summary /api/logs /api/config\n"),
+    }
+}
+
+/// A name that somebody else may let point here is no name for this side.
+fn host_is_ours(request: &Request<Incoming>) -> bool {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let (Some(host), None) = (hosts.next().and_then(|h| h.to_str().ok()), hosts.next()) else { return false };
+    let name = match host.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or_default(),
+        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+    };
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
+}
+
+fn config(admin: &Admin) -> Value {
+    let status = admin.watcher.status();
+    let backlog = admin.log.backlog();
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "policy_version": &*status.version,
+        "loaded_at": iso(status.loaded_at_ms),
+        "files": status.files,
+        "last_edit_refused": status.refused,
+        "last_refused": status.last_refused.map(|r| json!({"at": iso(r.at_ms), "problems": r.problems})),
+        "restart_needed": status.restart_needed,
+        "log": {"unstored_bytes": backlog.bytes, "lost_rows": backlog.lost, "trouble": backlog.trouble},
+        "config": &*status.config,
+    })
+}
+
+async fn queried<F>(admin: &Arc<Admin>, ask: F) -> Response<Body>
+where
+    F: FnOnce(&Reader) -> Result<Value, String> + Send + 'static,
+{
+    let Ok(_permit) = admin.queries.try_acquire() else {
+        return text(StatusCode::SERVICE_UNAVAILABLE, "too many queries at once; try again\n");
+    };
+    let (store, data_dir) = (admin.settings.store.clone(), admin.settings.data_dir.clone());
+    let asked = tokio::task::spawn_blocking(move || {
+        let reader = Reader::open(&store, &data_dir).map_err(|e| e.to_string())?;
+        ask(&reader)
+    });
+    match asked.await {
+        Ok(Ok(value)) => json_answer(&value),
+        Ok(Err(message)) => {
+            let mut response = json_answer(&json!({"error": message}));
+            *response.status_mut() = StatusCode::BAD_REQUEST;
+            response
+        }
+        Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "the query failed\n"),
+    }
+}
+
+/// `?from=2026-11-01&to=2026-11-30&by=day,org,model`; the last seven days where nothing is said.
+fn summary(reader: &Reader, query: &Query) -> Result<Value, String> {
+    let now = crate::clock::wall_ms();
+    let from = query.day("from")?.unwrap_or(now - now.rem_euclid(DAY_MS) - 6 * DAY_MS);
+    let to = query.day("to")?.map_or(now + DAY_MS, |day| day + DAY_MS);
+    let by = query.get("by").unwrap_or("day,org,model");
+    let dims: Vec<Dim> = by
+        .split(',')
+        .map(|name| {
+            Dim::parse(name.trim())
+                .ok_or_else(|| format!("`{name}` is nothing to sum by; use day, org, model, provider, route, caller"))
+        })
+        .collect::<Result<_, _>>()?;
+    let rows = reader.summary(from, to, &dims).map_err(|e| e.to_string())?;
+    let rows: Vec<Value> = rows.iter().map(|row| Value::Object(row.to_json(&dims))).collect();
+    Ok(json!({"from": iso(from), "to": iso(to), "rows": rows}))
+}
+
+/// `?limit=50&org_id=acme&outcome=ok…`: newest first.
+fn logs(reader: &Reader, query: &Query) -> Result<Value, String> {
+    let limit = match query.get("limit") {
+        None => 50,
+        Some(text) => text.parse::<usize>().map_err(|_| "`limit` must be a number".to_owned())?.min(1000),
+    };
+    let mut filter =
+        Filter { from_ms: query.day("from")?, to_ms: query.day("to")?.map(|d| d + DAY_MS), ..Filter::default() };
+    for (name, value) in &query.0 {
+        if !matches!(name.as_str(), "limit" | "from" | "to") && !filter.and(name, value) {
+            return Err(format!("`{name}` is no column to choose by; use one of {}", Filter::COLUMNS.join(", ")));
+        }
+    }
+    let rows = reader.logs(&filter, limit).map_err(|e| e.to_string())?;
+    Ok(json!({"rows": rows}))
+}
+
+/// A query string, decoded.
+struct Query(Vec<(String, String)>);
+
+impl Query {
+    fn of(query: Option<&str>) -> Query {
+        let pairs = query.unwrap_or_default().split('&').filter(|p| !p.is_empty()).take(32);
+        let decoded = |text: &str| crate::pipeline::percent_decoded(text).unwrap_or_default();
+        Query(pairs.map(|p| p.split_once('=').unwrap_or((p, ""))).map(|(k, v)| (decoded(k), decoded(v))).collect())
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(k, _)| k == name).map(|(_, v)| v.as_str()).filter(|v| !v.is_empty())
+    }
+
+    /// The beginning of a day, in milliseconds since 1970.
+    fn day(&self, name: &str) -> Result<Option<i64>, String> {
+        self.get(name)
+            .map(|text| {
+                let day: jiff::civil::Date =
+                    text.parse().map_err(|_| format!("`{name}` must be a day like 2026-11-23"))?;
+                let zoned = day.to_zoned(jiff::tz::TimeZone::UTC).map_err(|e| e.to_string())?;
+                Ok(zoned.timestamp().as_millisecond())
+            })
+            .transpose()
+    }
+}
+
+fn iso(ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(ms).map(|t| format!("{t:.3}")).unwrap_or_default()
+}
+
+fn text(status: StatusCode, text: &'static str) -> Response<Body> {
+    let mut response = typed("text/plain; charset=utf-8", text);
+    *response.status_mut() = status;
+    response
+}
+
+fn json_answer(value: &Value) -> Response<Body> {
+    typed("application/json", value.to_string())
+}
+
+fn typed(kind: &'static str, body: impl Into<bytes::Bytes>) -> Response<Body> {
+    let mut response = Response::new(Body::full(body));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}

@@ -4,16 +4,25 @@
 //! change something, 2 usage, 70 a defect.
 
 pub mod check;
+pub mod clickhouse;
 pub mod completions;
+pub mod demo;
 pub mod healthcheck;
 pub mod mock;
 mod print;
-pub mod schema;
-pub mod token;
-pub mod clickhouse;
 pub mod report;
+pub mod schema;
+pub mod serve;
+pub mod token;
 
+use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::config::policy::{Settings, StoreKind};
+use crate::config::{self, Loaded};
 
 /// Why a command did not do its work.
 #[derive(Debug)]
@@ -30,7 +39,100 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
     }
 }
 
+/// A gateway between applications and LLM providers: redacts, limits, retries and logs every call.
+#[derive(Parser)]
+#[command(name = "tollgate", version, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: serve::Args,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the gateway (the default command)
+    Serve(serve::Args),
+    /// Gateway, simulated provider and sample calls: see what it does, without a key or a service
+    Demo(demo::Args),
+    /// The simulated OpenAI-compatible provider alone
+    Mock(mock::Args),
+    /// Check the configuration: every problem as file:line:column: message
+    Check(check::Args),
+    /// JSON Schema of the configuration, for editors
+    Schema(schema::Args),
+    /// Calls, cost, errors and latencies from the log
+    Report(Configured<report::Args>),
+    /// The ClickHouse schema, printed or applied
+    Clickhouse(Configured<clickhouse::Args>),
+    /// Sign a JWT with the configured HS secret, to try things out
+    Token(token::Args),
+    /// Exit 0 if a running gateway is ready (for containers)
+    Healthcheck(healthcheck::Args),
+    /// Completions for a shell
+    Completions(completions::Args),
+}
+
+/// A command that works with the configuration of a gateway.
+#[derive(Debug, clap::Args)]
+struct Configured<A: clap::Args> {
+    /// Folder (gateway.yaml, policies/*.yaml) or file; default: TOLLGATE_CONFIG, else ./config
+    #[arg(long, value_name = "PATH", global = true)]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    args: A,
+}
+
+impl<A: clap::Args> Configured<A> {
+    fn load(self) -> Result<(A, Loaded), Failure> {
+        let loaded = config::load(self.config.as_deref());
+        Ok((self.args, loaded.map_err(|problems| Failure::User(problems.to_string()))?))
+    }
+}
+
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    // One crypto provider for everything that speaks TLS; a second one in the process would be a defect.
+    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    let cli = Cli::parse();
+    let result = match cli.command.unwrap_or(Command::Serve(cli.serve)) {
+        Command::Serve(args) => serve::run(&args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Mock(args) => mock::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Schema(args) => schema::run(&args),
+        Command::Report(configured) => configured.load().and_then(|(args, loaded)| report::run(args, &loaded.settings)),
+        Command::Clickhouse(configured) => configured.load().and_then(|(args, loaded)| {
+            // Before `store: clickhouse` is set, the schema can be looked at and made.
+            let store = StoreKind::ClickHouse(loaded.clickhouse);
+            clickhouse::run(args, &Settings { store, ..loaded.settings })
+        }),
+        Command::Token(args) => token::run(&args),
+        Command::Healthcheck(args) => healthcheck::run(&args),
+        Command::Completions(args) => completions::run(&args, Cli::command()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::User(message)) => {
+            say(&message);
+            ExitCode::from(1)
+        }
+        // Who closes the pipe early (`| head`) has seen enough.
+        Err(Failure::Defect(error)) if closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(Failure::Defect(error)) => {
+            say(&format!("tollgate made a mistake: {error:#}"));
+            ExitCode::from(70)
+        }
+    }
+}
+
+fn say(message: &str) {
+    if !message.is_empty() {
+        // Nobody reads stderr: nothing left to tell.
+        drop(writeln!(std::io::stderr(), "{message}"));
+    }
+}
+
+fn closed_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
 }

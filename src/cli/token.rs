@@ -53,12 +53,12 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-fn is_hs(algorithm: Algorithm) -> bool {
+pub(super) fn is_hs(algorithm: Algorithm) -> bool {
     matches!(algorithm, Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512)
 }
 
 /// A token that the policy accepts.
-fn sign(
+pub(super) fn sign(
     jwt: &JwtPolicy,
     algorithm: Algorithm,
     org: &OrgId,

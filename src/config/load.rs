@@ -59,11 +59,6 @@ impl Origin {
     pub(crate) fn files(&self) -> Vec<String> {
         self.snapshot.files.iter().map(|(name, _)| name.clone()).collect()
     }
-
-    /// What is loaded, every key with its value, secrets masked.
-    pub(crate) fn masked(&self) -> &Json {
-        &self.shown
-    }
 }
 
 /// What the files hold: enough to see whether they changed, and in what.

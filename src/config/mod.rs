@@ -23,7 +23,8 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use load::{Loaded, Origin, Source, load};
-pub(crate) use place::Problems;
+#[cfg(test)]
+pub(crate) use load::Source;
+pub(crate) use load::{Loaded, load};
 pub(crate) use schema::json_schema;
 pub(crate) use values::duration;

@@ -91,17 +91,19 @@ fn may_return(name: &HeaderName) -> bool {
     match *name {
         header::CONTENT_TYPE | header::CONTENT_ENCODING | header::CACHE_CONTROL | header::RETRY_AFTER => true,
         header::CONTENT_DISPOSITION | header::ETAG | header::LAST_MODIFIED => true,
-        _ => matches!(
-            name.as_str(),
-            "openai-processing-ms"
-                | "openai-version"
-                | "openai-model"
-                | "retry-after-ms"
-                | "x-should-retry"
-                | "x-ratelimit-limit-tokens"
-                | "x-ratelimit-remaining-tokens"
-                | "x-ratelimit-reset-tokens"
-        ) || name.as_str().starts_with("anthropic-ratelimit-"),
+        _ => {
+            matches!(
+                name.as_str(),
+                "openai-processing-ms"
+                    | "openai-version"
+                    | "openai-model"
+                    | "retry-after-ms"
+                    | "x-should-retry"
+                    | "x-ratelimit-limit-tokens"
+                    | "x-ratelimit-remaining-tokens"
+                    | "x-ratelimit-reset-tokens"
+            ) || name.as_str().starts_with("anthropic-ratelimit-")
+        }
     }
 }
 
@@ -153,11 +155,26 @@ mod tests {
         let sent = head(
             "/",
             &[
-                ("host", "a"), ("authorization", "Bearer k"), ("x-api-key", "k"), ("x-tollgate-token", "t"), ("cookie", "c"),
-                ("content-type", "application/json"), ("accept", "*/*"), ("user-agent", "u"), ("openai-beta", "b"),
-                ("openai-organization", "o"), ("openai-project", "p"), ("anthropic-version", "v"), ("x-stainless-lang", "l"),
-                ("idempotency-key", "i"), ("x-forwarded-for", "1"), ("connection", "close, X-Stainless-Os"), ("x-stainless-os", "o"),
-                ("te", "trailers"), ("accept-encoding", "gzip"), ("content-length", "3"),
+                ("host", "a"),
+                ("authorization", "Bearer k"),
+                ("x-api-key", "k"),
+                ("x-tollgate-token", "t"),
+                ("cookie", "c"),
+                ("content-type", "application/json"),
+                ("accept", "*/*"),
+                ("user-agent", "u"),
+                ("openai-beta", "b"),
+                ("openai-organization", "o"),
+                ("openai-project", "p"),
+                ("anthropic-version", "v"),
+                ("x-stainless-lang", "l"),
+                ("idempotency-key", "i"),
+                ("x-forwarded-for", "1"),
+                ("connection", "close, X-Stainless-Os"),
+                ("x-stainless-os", "o"),
+                ("te", "trailers"),
+                ("accept-encoding", "gzip"),
+                ("content-length", "3"),
             ],
         );
         let passed = request_headers(&sent.headers);
@@ -165,12 +182,30 @@ mod tests {
         names.sort_unstable();
         assert_eq!(
             names,
-            ["accept", "anthropic-version", "content-type", "idempotency-key", "openai-beta", "user-agent", "x-stainless-lang"]
+            [
+                "accept",
+                "anthropic-version",
+                "content-type",
+                "idempotency-key",
+                "openai-beta",
+                "user-agent",
+                "x-stainless-lang"
+            ]
         );
 
         let mut answered = HeaderMap::new();
-        for name in ["content-type", "x-request-id", "set-cookie", "server", "openai-organization", "transfer-encoding",
-            "x-ratelimit-remaining-tokens", "x-ratelimit-remaining-requests", "location", "alt-svc"] {
+        for name in [
+            "content-type",
+            "x-request-id",
+            "set-cookie",
+            "server",
+            "openai-organization",
+            "transfer-encoding",
+            "x-ratelimit-remaining-tokens",
+            "x-ratelimit-remaining-requests",
+            "location",
+            "alt-svc",
+        ] {
             answered.insert(HeaderName::from_static(name), HeaderValue::from_static("x"));
         }
         let passed = answer_headers(&answered);

@@ -1,1 +1,708 @@
-//! pipeline
+//! The walk of a call, told once, in a straight line.
+//!
+//! Level 4 of the map: the rooms meet here and nowhere else. [`handle`] finds the route and sends a call on its way;
+//! [`proxy`] is the walk of a provider's endpoint, `intent` that of a ticket. Promises: a call is authenticated, limited
+//! and logged by the same matched route; every authenticated call leaves one row; text goes on only as `Redacted`. Does
+//! not: open sockets, or turn a refusal into bytes (`server/reply` does).
+
+pub mod body;
+pub mod framing;
+mod intake;
+pub mod intent;
+mod record;
+pub mod refusal;
+mod tee;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header};
+use hyper::Request;
+use hyper::body::{Body as _, Incoming};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use crate::ailog::row::{Outcome, RouteKind, Row};
+use crate::ailog::{AiLog, Recorder};
+use crate::auth::{Authenticator, Caller, FetchError, KeySetFetch};
+use crate::bounds::CALLS_IN_FLIGHT_MAX;
+use crate::clock::{Clock, Nanos};
+use crate::code::Code;
+use crate::config::policy::{Policy, Provider};
+use crate::ids::RequestId;
+use crate::intent::background::Kept;
+use crate::limit::bucket::Decision;
+use crate::limit::store::Limiter;
+use crate::metrics::Metrics;
+use crate::provider::answer;
+use crate::redact::{self, BodyRedactor};
+use crate::route::table::{self, Endpoint, Matched};
+use crate::upstream::replay::Outgoing;
+use crate::upstream::{Answer, AnswerBody, Call, NoAnswer, Upstream};
+use crate::usage::{TokenUsage, UsageSource};
+use body::Body;
+use intake::{Gathered, Intake, lock};
+use record::Record;
+use refusal::Refusal;
+use tee::{Logged, Patience, Tee, outcome_of};
+
+/// Everything a call needs, made once.
+pub struct Gateway {
+    pub policy: Arc<ArcSwap<Policy>>,
+    pub max_body_bytes: u64,
+    pub auth: Authenticator,
+    pub limiter: Limiter,
+    pub upstream: Upstream,
+    pub log: AiLog,
+    pub metrics: Arc<Metrics>,
+    pub clock: Clock,
+    pub places: Arc<Semaphore>,
+    pub intents: Kept,
+    /// Work that goes on after its call.
+    pub tasks: TaskTracker,
+    draining: AtomicBool,
+}
+
+/// What [`Gateway::new`] puts together.
+pub struct Rooms {
+    pub policy: Arc<ArcSwap<Policy>>,
+    pub max_body_bytes: u64,
+    pub auth: Authenticator,
+    pub limiter: Limiter,
+    pub upstream: Upstream,
+    pub log: AiLog,
+    pub metrics: Arc<Metrics>,
+    pub clock: Clock,
+    pub tasks: TaskTracker,
+}
+
+impl Gateway {
+    /// A gateway that takes calls.
+    pub fn new(rooms: Rooms) -> Gateway {
+        Gateway {
+            policy: rooms.policy,
+            max_body_bytes: rooms.max_body_bytes,
+            auth: rooms.auth,
+            limiter: rooms.limiter,
+            upstream: rooms.upstream,
+            log: rooms.log,
+            metrics: rooms.metrics,
+            clock: rooms.clock,
+            places: Arc::new(Semaphore::new(CALLS_IN_FLIGHT_MAX)),
+            intents: Kept::default(),
+            tasks: rooms.tasks,
+            draining: AtomicBool::new(false),
+        }
+    }
+
+    /// From now on `/readyz` says no.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// Whether new calls are welcome.
+    pub fn is_ready(&self) -> bool {
+        !self.draining.load(Ordering::Acquire)
+    }
+}
+
+/// One call: from its head to the head of its answer.
+///
+/// # Errors
+/// The gateway's own no.
+///
+/// # Cancel safety
+/// Dropped when the client leaves: the provider's connection is closed and the row says `client_disconnect`.
+pub async fn handle(
+    gateway: &Arc<Gateway>,
+    request: Request<Incoming>,
+    request_id: &RequestId,
+) -> Result<Response<Body>, Refusal> {
+    let started = gateway.clock.now();
+    let (head, incoming) = request.into_parts();
+    framing::check(&head)?;
+    let policy = gateway.policy.load_full();
+    let matched = table::find(&head.method, head.uri.path(), &policy.routing.endpoints);
+    let walk = Walk { gateway, policy, head, request_id, started };
+    match matched {
+        Matched::Healthz => Ok(plain(StatusCode::OK, "ok\n")),
+        Matched::Readyz if gateway.is_ready() => Ok(plain(StatusCode::OK, "ready\n")),
+        Matched::Readyz => Ok(plain(StatusCode::SERVICE_UNAVAILABLE, "draining\n")),
+        // The two walks are large futures of which a connection holds one at a time.
+        Matched::Intent => Box::pin(intent::intent(walk, incoming)).await,
+        Matched::Proxy(endpoint) => Box::pin(proxy(walk, endpoint, incoming)).await,
+        Matched::Closed => {
+            walk.caller(false).await?;
+            Err(closed_endpoint())
+        }
+        Matched::WrongMethod(allow) => {
+            let message = format!("{} is not allowed here; use {allow}", known_method(&walk.head.method));
+            Err(Refusal { allow: Some(allow), ..Refusal::new(Code::MethodNotAllowed, message) })
+        }
+        Matched::Unknown => Err(Refusal::new(
+            Code::NotFound,
+            "there is no such endpoint; provider endpoints are under /v1, tickets go to POST /api/ai/intent",
+        )),
+    }
+}
+
+/// The walk of a call to a provider's endpoint.
+async fn proxy(walk: Walk<'_>, endpoint: Endpoint, incoming: Incoming) -> Result<Response<Body>, Refusal> {
+    // 3. authenticate
+    let caller = walk.caller(false).await?;
+    if endpoint.own_key_only && caller.upstream_key.is_none() {
+        return Err(closed_endpoint());
+    }
+
+    // 4. quota, and a place among the calls in flight
+    let (decision, permit) = walk.admit(&caller, RouteKind::Proxy, endpoint.name.clone())?;
+
+    // 2. the record: from here on the call leaves its row, whatever happens
+    let mut record = walk.record(&caller, RouteKind::Proxy, endpoint.name.clone());
+    let walked = walk_to_answer(&walk, &endpoint, &caller, incoming, &mut record).await;
+
+    // 8. respond, 9. settle
+    match walked {
+        Ok((answer, provider, attempts)) => {
+            let drop_usage = record.drop_usage();
+            let redactions = record.redactions();
+            let mut response = respond(&walk, &endpoint, &caller, answer, record, drop_usage, permit);
+            let headers = response.headers_mut();
+            quota_headers(headers, &decision);
+            set(headers, "x-tollgate-provider", &provider.name);
+            headers.insert("x-tollgate-attempts", HeaderValue::from(u16::from(attempts)));
+            if !redactions.is_empty() {
+                set(headers, "x-tollgate-redactions", &redactions);
+            }
+            Ok(response)
+        }
+        Err(refusal) => {
+            record.refuse(&refusal);
+            Err(Refusal { quota: Some(decision), ..refusal })
+        }
+    }
+}
+
+/// Stages 5 to 7: the body is redacted while it comes in, a provider is chosen, and asked until it answers.
+async fn walk_to_answer(
+    walk: &Walk<'_>,
+    endpoint: &Endpoint,
+    caller: &Caller,
+    incoming: Incoming,
+    record: &mut Record,
+) -> Result<(Answer, Arc<Provider>, u8), Refusal> {
+    let policy = &walk.policy;
+    let rules = policy.redaction.of(&caller.org);
+    let path = walk.redacted_target(endpoint, rules, record)?;
+
+    // 5. redact
+    let (body, facts, waited) = if walk.head.method == Method::POST {
+        walk.check_body_head()?;
+        let ask_for_usage = matches!(endpoint.wire, crate::provider::Wire::Chat | crate::provider::Wire::Completions);
+        let redactor = BodyRedactor::new(Arc::clone(rules), endpoint.shape, ask_for_usage);
+        let capture = if policy.ailog.capture_request { policy.ailog.capture_bytes } else { 0 };
+        let mut intake = Intake::new(incoming, redactor, walk.gateway.max_body_bytes, capture, policy.timeouts.idle);
+        record.follow(intake.seen());
+        let gathered = intake.gather(crate::route::needs_model(policy)).await?;
+        let (facts, waited) = (lock(&intake.seen()).facts.clone(), intake.waited);
+        let body = match gathered {
+            Gathered::Whole(body) => Outgoing::Whole(body),
+            Gathered::Begun(first) => {
+                let room = walk.gateway.upstream.replay_room();
+                Outgoing::streaming(first, Box::new(intake), policy.retry.replay_bytes, room)
+            }
+        };
+        (body, facts, waited)
+    } else {
+        if !incoming.is_end_stream() {
+            return Err(Refusal::new(Code::InvalidRequest, "this endpoint takes no request body").closing());
+        }
+        (Outgoing::Whole(redact::Redacted::default()), redact::Facts::default(), Duration::ZERO)
+    };
+
+    // 6. route
+    let targets = crate::route::targets(policy, facts.model.as_deref());
+    if targets.is_empty() {
+        let message = "no provider is configured for this model";
+        return Err(Refusal::new(Code::ModelNotFound, message).about("model"));
+    }
+
+    // 7. upstream
+    let deadline = walk.deadline(policy.timeouts.total);
+    let headers = framing::request_headers(&walk.head.headers);
+    let call = Call {
+        method: &walk.head.method,
+        path_and_query: &path,
+        headers: &headers,
+        client_headers: &walk.head.headers,
+        body: &body,
+        own_key: caller.upstream_key.as_ref(),
+        stateful: endpoint.stateful || facts.stateful,
+        deadline,
+    };
+    let sent_at = walk.gateway.clock.now();
+    record.own_time(sent_at.since(walk.started).saturating_sub(waited));
+    let trail = record.trail();
+    let answered = walk.gateway.upstream.call(policy, &targets, &call, &trail).await;
+    let (attempts, provider) = (trail.attempts(), trail.provider());
+    match answered {
+        Ok(answer) => {
+            record.first_byte(walk.gateway.clock.now());
+            let provider = provider.or_else(|| targets.first().cloned());
+            provider.map(|p| (answer, p, attempts)).ok_or_else(|| defect("an answer without a provider"))
+        }
+        Err(no_answer) => {
+            let broken = if no_answer == NoAnswer::BodyBroken { record.body_refusal() } else { None };
+            let tried = provider.map(|p| (p.name.to_string(), attempts));
+            Err(Refusal { tried, ..broken.unwrap_or_else(|| no_answer_refusal(&no_answer)) })
+        }
+    }
+}
+
+/// Stage 8: the provider's answer becomes the client's, as it comes.
+fn respond(
+    walk: &Walk<'_>,
+    endpoint: &Endpoint,
+    caller: &Caller,
+    answer: Answer,
+    mut record: Record,
+    drop_usage: bool,
+    permit: OwnedSemaphorePermit,
+) -> Response<Body> {
+    let policy = &walk.policy;
+    let status = answer.head.status;
+    let mut headers = framing::answer_headers(&answer.head.headers);
+    let log = Logged {
+        rules: Arc::clone(policy.redaction.of(&caller.org)),
+        capture: policy.ailog.capture_response,
+        capture_bytes: policy.ailog.capture_bytes,
+    };
+    let patience = Patience { idle: policy.timeouts.idle, deadline: walk.deadline(policy.timeouts.total) };
+    let body = match answer.body {
+        AnswerBody::Whole(bytes) => {
+            let bytes = if status.is_success() { bytes } else { walk.blanked(bytes, caller, &record) };
+            let facts = answer::read(endpoint.wire, &bytes);
+            record.used(facts.usage, &facts.model);
+            record.row().response_bytes = bytes.len() as u64;
+            if log.capture {
+                let (text, cut) = redact::answer(&log.rules, &bytes, true, log.capture_bytes);
+                record.answered(text, cut);
+            }
+            if answer.about_money {
+                headers.insert("x-should-retry", HeaderValue::from_static("false"));
+            }
+            record.close(status.as_u16(), outcome_of(status.as_u16()), None);
+            Body::full(bytes)
+        }
+        AnswerBody::Streaming(read, incoming) if is_event_stream(&headers) && read.is_empty() => {
+            record.row().stream = true;
+            headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+            let tee = Tee::events(endpoint.wire, drop_usage, incoming, patience, record, log, permit);
+            Body::Teed(Box::new(tee))
+        }
+        AnswerBody::Streaming(read, incoming) => {
+            if let Some(length) = answer.head.headers.get(header::CONTENT_LENGTH) {
+                headers.insert(header::CONTENT_LENGTH, length.clone());
+            }
+            let textual = is_textual(&headers);
+            let wire = endpoint.wire;
+            let tee = Tee::plain(wire, status.as_u16(), textual, read, incoming, patience, record, log, permit);
+            Body::Teed(Box::new(tee))
+        }
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// One call on its way, as all stages see it.
+pub struct Walk<'g> {
+    gateway: &'g Arc<Gateway>,
+    policy: Arc<Policy>,
+    head: Parts,
+    request_id: &'g RequestId,
+    started: Nanos,
+}
+
+impl Walk<'_> {
+    /// Stage 3.
+    async fn caller(&self, jwt_only: bool) -> Result<Caller, Refusal> {
+        let now_ms = self.gateway.clock.wall_ms();
+        let fetch = KeySets(&self.gateway.upstream);
+        let (auth, headers) = (&self.policy.auth, &self.head.headers);
+        let result = self.gateway.auth.authenticate(auth, headers, now_ms, jwt_only, &fetch).await;
+        result.map_err(|error| {
+            let code = error.code();
+            self.gateway.metrics.auth_failures.with_label_values(&[code.as_str()]).inc();
+            Refusal::new(code, error.to_string())
+        })
+    }
+
+    /// Stage 4. A call over its limit, or over the gateway's own, leaves a (folded) row here.
+    fn admit(
+        &self,
+        caller: &Caller,
+        route: RouteKind,
+        endpoint: Cow<'static, str>,
+    ) -> Result<(Decision, OwnedSemaphorePermit), Refusal> {
+        let gateway = self.gateway;
+        let quota = self.policy.limits.of(&caller.org);
+        let overloaded = || {
+            let message = "the gateway is at its limits; please try again in a moment";
+            Refusal::new(Code::Overloaded, message).after(Duration::from_secs(1)).closing()
+        };
+        let refusal = match gateway.limiter.take(&caller.org, &quota, gateway.clock.now()) {
+            Ok(decision) => match decision.wait {
+                None => match Arc::clone(&gateway.places).try_acquire_owned() {
+                    Ok(permit) => return Ok((decision, permit)),
+                    Err(_) => {
+                        gateway.metrics.bound("calls_in_flight");
+                        Refusal { quota: Some(decision), ..overloaded() }
+                    }
+                },
+                Some(wait) => {
+                    gateway.metrics.ratelimit_rejections.inc();
+                    let message = format!(
+                        "your organization may make {} calls a minute; the next one is free in {:.1} s",
+                        decision.limit,
+                        wait.as_secs_f64()
+                    );
+                    Refusal { quota: Some(decision), ..Refusal::new(Code::RateLimitExceeded, message).after(wait) }
+                }
+            },
+            Err(_) => {
+                gateway.metrics.bound("organizations");
+                overloaded()
+            }
+        };
+        let mut row = self.row(caller, route, endpoint);
+        row.status = refusal.code.status();
+        row.error_code = Some(refusal.code);
+        let over_limit = refusal.code == Code::RateLimitExceeded;
+        row.outcome = if over_limit { Outcome::RateLimited } else { Outcome::Refused };
+        let labels = [route.as_str(), record::status_label(row.status), row.outcome.as_str()];
+        gateway.metrics.requests.with_label_values(&labels).inc();
+        gateway.log.append_refused(row);
+        Err(refusal)
+    }
+
+    /// Stage 2: the record, armed.
+    fn record(&self, caller: &Caller, route: RouteKind, endpoint: Cow<'static, str>) -> Record {
+        let row = self.row(caller, route, endpoint);
+        let recorder = Recorder::open(&self.gateway.log, row, self.started, self.gateway.clock);
+        let gateway = self.gateway;
+        Record::new(recorder, Arc::clone(&self.policy), Arc::clone(&gateway.metrics), gateway.clock, self.started)
+    }
+
+    fn row(&self, caller: &Caller, route: RouteKind, endpoint: Cow<'static, str>) -> Row {
+        Row {
+            id: Uuid::now_v7(),
+            created_at_ms: self.gateway.clock.wall_ms(),
+            org_id: caller.org.clone(),
+            caller: Arc::clone(&caller.name),
+            route,
+            endpoint,
+            provider: Arc::from(""),
+            model: String::new(),
+            response_model: String::new(),
+            stream: false,
+            status: 0,
+            outcome: Outcome::ClientDisconnect,
+            error_code: None,
+            attempts: 0,
+            latency_ms: 0,
+            ttfb_ms: 0,
+            gateway_us: 0,
+            usage: TokenUsage::default(),
+            usage_source: UsageSource::None,
+            cost_nano_usd: None,
+            redacted_emails: 0,
+            redacted_phones: 0,
+            redacted_other: 0,
+            attachments_dropped: 0,
+            request: None,
+            response: None,
+            request_bytes: 0,
+            response_bytes: 0,
+            truncated: false,
+            category: None,
+            priority: None,
+            confidence: None,
+            request_id: self.request_id.clone(),
+            policy_version: Arc::clone(&self.policy.version),
+            calls: 1,
+        }
+    }
+
+    /// When a call that may take `total` must be over.
+    fn deadline(&self, total: Duration) -> Instant {
+        Instant::now() + total.saturating_sub(self.gateway.clock.now().since(self.started))
+    }
+
+    /// What the head says about the body: a kind that can be read, in no coding, not too long.
+    fn check_body_head(&self) -> Result<(), Refusal> {
+        let headers = &self.head.headers;
+        let length: Option<u64> =
+            headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
+        if length.is_some_and(|l| l > self.gateway.max_body_bytes) {
+            return Err(intake::too_large(self.gateway.max_body_bytes));
+        }
+        let unsupported = |message: &'static str| Err(Refusal::new(Code::UnsupportedMediaType, message).closing());
+        if headers.get(header::CONTENT_ENCODING).is_some_and(|v| !v.as_bytes().eq_ignore_ascii_case(b"identity")) {
+            return unsupported("compressed request bodies are not read; send the body as it is");
+        }
+        let Some(kind) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
+        let kind = kind.to_str().unwrap_or_default().to_ascii_lowercase();
+        let mut parts = kind.split(';').map(str::trim);
+        let essence = parts.next().unwrap_or_default();
+        if essence.starts_with("multipart/") {
+            let message = "file uploads are not allowed: their content cannot be redacted on its way";
+            return Err(Refusal::new(Code::AttachmentsNotAllowed, message).closing());
+        }
+        if essence != "application/json" {
+            return unsupported("the request body must be application/json");
+        }
+        let utf8 = |p: &str| {
+            p.strip_prefix("charset=").is_none_or(|c| matches!(c.trim_matches('"'), "utf-8" | "utf8" | "us-ascii"))
+        };
+        if !parts.all(utf8) {
+            return unsupported("the request body must be UTF-8");
+        }
+        Ok(())
+    }
+
+    /// The path for the provider, with the query's names and values redacted.
+    fn redacted_target(
+        &self,
+        endpoint: &Endpoint,
+        rules: &redact::Rules,
+        record: &mut Record,
+    ) -> Result<String, Refusal> {
+        let Some(query) = self.head.uri.query().filter(|q| !q.is_empty()) else { return Ok(endpoint.path.clone()) };
+        let (query, ledger) = redacted_query(rules, query)
+            .ok_or_else(|| Refusal::new(Code::InvalidRequest, "the query of the request is not UTF-8"))?;
+        record.took_from_query(ledger);
+        Ok([&endpoint.path, "?", &query].concat())
+    }
+
+    /// A provider's error with every credential of this call blanked: some providers quote the key they were given.
+    fn blanked(&self, body: Bytes, caller: &Caller, record: &Record) -> Bytes {
+        let provider = record.trail().provider();
+        let own = caller.upstream_key.iter();
+        let ours = provider.iter().map(|p| &p.api_key);
+        let mut body = body;
+        for key in own.chain(ours).filter(|k| k.reveal().len() >= 8) {
+            let key = key.reveal().as_bytes();
+            while let Some(at) = memchr::memmem::find(&body, key) {
+                let mut blank = Vec::with_capacity(body.len());
+                blank.extend_from_slice(&body[..at]);
+                blank.extend_from_slice(b"[credential]");
+                blank.extend_from_slice(&body[at + key.len()..]);
+                body = Bytes::from(blank);
+            }
+        }
+        body
+    }
+}
+
+/// Key sets come through the client that also calls providers.
+struct KeySets<'u>(&'u Upstream);
+
+impl KeySetFetch for KeySets<'_> {
+    async fn fetch(&self, address: &Uri, bytes_max: usize) -> Result<Vec<u8>, FetchError> {
+        self.0.fetch(address, bytes_max).await.map_err(FetchError)
+    }
+}
+
+impl Record {
+    /// The usage event was asked for by the gateway, so the client must not see it.
+    fn drop_usage(&self) -> bool {
+        self.seen().is_some_and(|seen| lock(seen).facts.usage_injected)
+    }
+
+    /// Why the body broke.
+    fn body_refusal(&self) -> Option<Refusal> {
+        self.seen().and_then(|seen| lock(seen).refusal.clone())
+    }
+}
+
+fn redacted_query(rules: &redact::Rules, query: &str) -> Option<(String, redact::Ledger)> {
+    let mut total = redact::Ledger::default();
+    let mut redacted = String::with_capacity(query.len());
+    for (i, pair) in query.split('&').enumerate() {
+        if i > 0 {
+            redacted.push('&');
+        }
+        for (j, part) in pair.splitn(2, '=').enumerate() {
+            if j > 0 {
+                redacted.push('=');
+            }
+            let decoded = percent_decoded(part)?;
+            let (clean, ledger) = redact::text(rules, &decoded);
+            if ledger.counts.is_empty() {
+                redacted.push_str(part);
+            } else {
+                percent_encode(clean.as_bytes(), &mut redacted);
+                total.absorb(&ledger);
+            }
+        }
+    }
+    Some((redacted, total))
+}
+
+/// Form decoding: `%40` and `+`; `None` where the result is not UTF-8.
+pub fn percent_decoded(text: &str) -> Option<String> {
+    let bytes = text.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut i = 0;
+    while i < bytes.len() {
+        let hex = |at: usize| bytes.get(at).and_then(|b| char::from(*b).to_digit(16));
+        match (bytes[i], hex(i + 1), hex(i + 2)) {
+            (b'%', Some(high), Some(low)) => {
+                decoded.push(u8::try_from(high * 16 + low).ok()?);
+                i += 3;
+            }
+            (b'+', ..) => {
+                decoded.push(b' ');
+                i += 1;
+            }
+            (byte, ..) => {
+                decoded.push(byte);
+                i += 1;
+            }
+        }
+    }
+    String::from_utf8(decoded).ok()
+}
+
+fn percent_encode(bytes: &[u8], out: &mut String) {
+    for byte in bytes {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(byte) {
+            out.push(char::from(*byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+}
+
+/// What the client is told when no provider answered.
+pub fn no_answer_refusal(no_answer: &NoAnswer) -> Refusal {
+    match no_answer {
+        NoAnswer::Unavailable { retry_after } => {
+            let message = "The AI service is temporarily unavailable. Please try again in a few seconds.";
+            Refusal::new(Code::ProviderUnavailable, message).after(retry_after.unwrap_or(Duration::from_secs(5)))
+        }
+        NoAnswer::Timeout => {
+            let message = "The AI service took too long to answer. Please try again.";
+            Refusal::new(Code::ProviderTimeout, message).after(Duration::from_secs(5))
+        }
+        NoAnswer::BodyBroken => {
+            Refusal::new(Code::InvalidRequest, "the request body could not be read to its end").closing()
+        }
+    }
+}
+
+fn closed_endpoint() -> Refusal {
+    Refusal::new(
+        Code::EndpointNotAllowed,
+        "this endpoint is not open: it names stored objects or administers an account. It can be called with the \
+         caller's own provider key, or opened by `routing.endpoints` in the policy",
+    )
+}
+
+fn defect(what: &'static str) -> Refusal {
+    tracing::error!(what, "defect");
+    Refusal::new(Code::Internal, "the gateway made a mistake; nothing of your request was lost or logged in clear")
+}
+
+/// The organisation's quota, as OpenAI names it.
+pub fn quota_headers(headers: &mut HeaderMap, decision: &Decision) {
+    headers.insert("x-ratelimit-limit-requests", HeaderValue::from(decision.limit));
+    headers.insert("x-ratelimit-remaining-requests", HeaderValue::from(decision.remaining));
+    set(headers, "x-ratelimit-reset-requests", &go_duration(decision.reset));
+}
+
+/// `850ms`, `1s`, `6m0s`: as OpenAI writes them, rounded up to the millisecond.
+fn go_duration(d: Duration) -> String {
+    let ms = d.as_nanos().div_ceil(1_000_000);
+    let (minutes, seconds, millis) = (ms / 60_000, ms / 1000 % 60, ms % 1000);
+    let fraction = if millis == 0 { String::new() } else { format!(".{millis:03}").trim_end_matches('0').to_owned() };
+    match (minutes, seconds) {
+        (0, 0) if millis > 0 => format!("{millis}ms"),
+        (0, _) => format!("{seconds}{fraction}s"),
+        _ => format!("{minutes}m{seconds}{fraction}s"),
+    }
+}
+
+fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::full(Bytes::from_static(text.as_bytes())));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+fn known_method(method: &Method) -> &str {
+    match *method {
+        Method::GET | Method::HEAD | Method::POST | Method::PUT | Method::DELETE | Method::PATCH => method.as_str(),
+        Method::OPTIONS | Method::CONNECT | Method::TRACE => method.as_str(),
+        _ => "this method",
+    }
+}
+
+fn essence(headers: &HeaderMap) -> &str {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().unwrap_or_default().trim()
+}
+
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    essence(headers).eq_ignore_ascii_case("text/event-stream") && !headers.contains_key(header::CONTENT_ENCODING)
+}
+
+fn is_textual(headers: &HeaderMap) -> bool {
+    let kind = essence(headers).to_ascii_lowercase();
+    (kind.starts_with("text/") || kind.ends_with("json")) && !headers.contains_key(header::CONTENT_ENCODING)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resets_are_written_as_openai_writes_them() {
+        let table = [
+            (0, "0s"),
+            (1, "1ms"),
+            (850, "850ms"),
+            (1000, "1s"),
+            (1500, "1.5s"),
+            (360_000, "6m0s"),
+            (61_250, "1m1.25s"),
+        ];
+        for (ms, expected) in table {
+            assert_eq!(go_duration(Duration::from_millis(ms)), expected);
+        }
+    }
+
+    #[test]
+    fn queries_are_decoded_as_forms() {
+        assert_eq!(percent_decoded("a%40b+c%zz%"), Some("a@b c%zz%".to_owned()));
+        assert_eq!(percent_decoded("%ff"), None);
+        let mut out = String::new();
+        percent_encode("[R] ä".as_bytes(), &mut out);
+        assert_eq!(out, "%5BR%5D%20%C3%A4");
+    }
+}

@@ -35,6 +35,15 @@ pub fn read(wire: Wire, answer: &[u8]) -> AnswerFacts {
     }
 }
 
+/// Reads usage from the end of a long answer, of which only `tail` was kept: the last `"usage"` in it.
+pub fn read_tail(wire: Wire, tail: &[u8]) -> Option<TokenUsage> {
+    const NAME: &[u8] = b"\"usage\"";
+    let at = memchr::memmem::rfind(tail, NAME)? + NAME.len();
+    let value = tail[at..].trim_ascii_start().strip_prefix(b":")?;
+    let mut values = serde_json::Deserializer::from_slice(value).into_iter::<Lenient<Usage>>();
+    values.next()?.ok()?.0?.tokens(wire)
+}
+
 /// What a provider's error says, for deciding what to do with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ErrorFacts {
@@ -320,6 +329,15 @@ mod tests {
         }
         assert_eq!(read(Wire::Chat, br#"{"model":"gpt\u002d4o","usage":{}}"#).model, "gpt-4o");
         assert_eq!(read(Wire::Chat, br#"{"model":7}"#).model, "");
+    }
+
+    #[test]
+    fn usage_at_the_end_of_a_long_answer() {
+        let tail = br#"0.1,0.2]}],"model":"m","usage" : {"prompt_tokens":8,"total_tokens":8}}"#;
+        assert_eq!(read_tail(Wire::Other, tail), usage(8, 0, 0, 0, 0));
+        for odd in [&b""[..], b"\"usage\"", b"\"usage\":{\"prompt_to", b"\"usage\":null}"] {
+            assert_eq!(read_tail(Wire::Other, odd), None);
+        }
     }
 
     #[test]

@@ -121,6 +121,11 @@ impl StreamReader {
             }
     }
 
+    /// The last event of a complete answer was seen.
+    pub fn ended(&self) -> bool {
+        self.ended
+    }
+
     /// The provider told of a failure in the stream.
     pub fn failed(&self) -> bool {
         self.failed
@@ -345,11 +350,6 @@ impl StreamReader {
 }
 
 impl Transcript {
-    /// Whether there is nothing in it.
-    pub fn is_empty(&self) -> bool {
-        self.choices.is_empty()
-    }
-
     fn add(&mut self, index: u64, text: Text<'_>, field: impl Fn(&mut Choice) -> &mut String) {
         if let Text(Some(text)) = text {
             let text = self.fitting(text);

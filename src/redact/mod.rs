@@ -59,6 +59,15 @@ impl Redacted {
         }
     }
 
+    /// At most the first `bytes_max` bytes, and no part of a character at the end.
+    pub fn prefix(&self, bytes_max: usize) -> Redacted {
+        let mut end = bytes_max.min(self.0.len());
+        while end < self.0.len() && end > 0 && self.0[end] & 0xc0 == 0x80 {
+            end -= 1;
+        }
+        Redacted(self.0.slice(..end))
+    }
+
     /// The bytes, to be sent.
     pub fn into_bytes(self) -> Bytes {
         self.0
@@ -83,16 +92,22 @@ pub struct RulesSpec {
 /// One `redaction.custom`.
 #[derive(Clone, Debug)]
 pub struct CustomSpec {
+    /// Under which matches are counted.
     pub name: String,
+    /// A regular expression of the `regex` crate.
     pub pattern: String,
+    /// What stands in place of a match.
     pub replacement: String,
 }
 
 /// One `redaction.terms`.
 #[derive(Clone, Debug)]
 pub struct TermsSpec {
+    /// Under which matches are counted.
     pub name: String,
+    /// Whole words, whatever their case.
     pub words: Vec<String>,
+    /// What stands in place of a match.
     pub replacement: String,
 }
 
@@ -118,10 +133,20 @@ pub enum RulesError {
     UnknownEntity(String),
     /// `custom[index]` is no pattern that can be used.
     #[error("custom[{index}]: {reason}")]
-    Pattern { index: usize, reason: String },
+    Pattern {
+        /// Which, from 0.
+        index: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// `terms[index]` cannot be used.
     #[error("terms[{index}]: {reason}")]
-    Terms { index: usize, reason: String },
+    Terms {
+        /// Which, from 0.
+        index: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
 }
 
 /// Which strings of a body are user text, and what a content part looks like.
@@ -177,6 +202,17 @@ pub struct Ledger {
 }
 
 impl Ledger {
+    /// Adds what another text held.
+    pub fn absorb(&mut self, other: &Ledger) {
+        for (kind, count) in &other.counts {
+            match self.counts.iter_mut().find(|(k, _)| k == kind) {
+                Some((_, total)) => *total += count,
+                None => self.counts.push((Arc::clone(kind), *count)),
+            }
+        }
+        self.attachments += other.attachments;
+    }
+
     /// How many of one kind.
     pub fn count(&self, kind: &str) -> u32 {
         self.counts.iter().find(|(k, _)| &**k == kind).map_or(0, |(_, n)| *n)
@@ -204,13 +240,24 @@ impl Ledger {
 pub enum RedactError {
     /// The body is no JSON (RFC 8259), not UTF-8, nested too deep, or something follows it.
     #[error("the request body is not valid JSON: {reason} at byte {offset}")]
-    InvalidJson { offset: u64, reason: &'static str },
+    InvalidJson {
+        /// Bytes of the body before the one that was not expected.
+        offset: u64,
+        /// What is wrong there.
+        reason: &'static str,
+    },
     /// JSON, but not a body that can be routed and redacted: not an object, a routing key twice, `model` no string …
     #[error("{reason}")]
-    InvalidRequest { reason: String },
+    InvalidRequest {
+        /// What is wrong, and what to do.
+        reason: String,
+    },
     /// An attachment where the policy says `reject`, or a part that cannot be understood.
     #[error("{reason}")]
-    Attachment { reason: String },
+    Attachment {
+        /// What is wrong, and what to do.
+        reason: String,
+    },
     /// A defect of the redactor.
     #[error("the request could not be redacted and was not forwarded")]
     Internal,

@@ -1,1 +1,197 @@
-//! server
+//! Stage 1 of the walk: connections in, answers out.
+//!
+//! Level 5 of the map. One accept loop, one task per connection, HTTP/1.1 and HTTP/2 by hyper, TLS by rustls. `guard`
+//! looks at the bytes of a head before hyper does, `reply` makes bytes of a refusal, `tls` reads certificates. Promises:
+//! a bound on connections (above it the loop waits); every connection ends within the drain. Does not: know what a call
+//! is about.
+
+pub mod guard;
+pub mod reply;
+pub mod tls;
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::bounds::{CONNECTIONS_MAX, H2_STREAMS_MAX, HEAD_TIMEOUT, TLS_HANDSHAKE_TIMEOUT};
+use crate::ids::RequestId;
+use crate::metrics::Metrics;
+use crate::pipeline::body::Body;
+use crate::pipeline::{self, Gateway};
+use guard::{Guarded, Verdict};
+use tls::TlsAcceptor;
+
+/// Binds a listening socket with a deep queue, so that a burst of connects is not refused.
+///
+/// # Errors
+/// The address is in use or not ours.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let domain = if address.is_ipv4() { socket2::Domain::IPV4 } else { socket2::Domain::IPV6 };
+    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, Some(socket2::Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(4096)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// How a server is told to end.
+#[derive(Clone, Default)]
+pub struct Ending {
+    /// No more connections; those that are open finish their calls.
+    pub stop: CancellationToken,
+    /// Open connections are cut.
+    pub cut: CancellationToken,
+}
+
+/// Takes connections until told to stop.
+pub async fn serve(
+    listener: TcpListener,
+    gateway: Arc<Gateway>,
+    tls: Option<TlsAcceptor>,
+    ending: Ending,
+    tasks: TaskTracker,
+) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let stream = tokio::select! {
+            () = ending.stop.cancelled() => return,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    pause_after(&error, &gateway.metrics).await;
+                    continue;
+                }
+            },
+        };
+        if places.available_permits() == 0 {
+            gateway.metrics.bound("connections");
+        }
+        let (gateway, tls, ending) = (Arc::clone(&gateway), tls.clone(), ending.clone());
+        tasks.spawn(async move {
+            let _place = place;
+            let open = Counted::new(&gateway.metrics);
+            drop(stream.set_nodelay(true));
+            match tls {
+                None => connection(stream, &gateway, ending).await,
+                Some(acceptor) => {
+                    // A peer that does not finish its handshake is nobody's call: nothing to answer.
+                    if let Ok(Ok(stream)) = tokio::time::timeout(TLS_HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+                        connection(stream, &gateway, ending).await;
+                    }
+                }
+            }
+            drop(open);
+        });
+    }
+}
+
+/// A peer that gave up is no reason to wait; a lack of descriptors is.
+async fn pause_after(error: &io::Error, metrics: &Metrics) {
+    if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
+        metrics.bound("accept");
+        tracing::warn!(%error, "cannot accept connections for a moment");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// One connection, from its first byte to its last.
+async fn connection<S>(stream: S, gateway: &Arc<Gateway>, ending: Ending)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (stream, heads) = Guarded::new(stream);
+    let served = AtomicU64::new(0);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let gateway = Arc::clone(gateway);
+        let verdict = match request.version() {
+            http::Version::HTTP_2 => Verdict::Clear,
+            _ => heads.verdict(served.fetch_add(1, Ordering::Relaxed)),
+        };
+        async move { Ok::<_, std::convert::Infallible>(answer(&gateway, request, verdict).await) }
+    });
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).pipeline_flush(true);
+    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(H2_STREAMS_MAX).max_header_list_size(64 << 10);
+    let io = TokioIo::new(stream);
+    let mut connection = pin!(builder.serve_connection(io, service));
+    // An error here is the peer's: it left, or spoke no HTTP. hyper has answered what could be answered.
+    tokio::select! {
+        result = connection.as_mut() => return drop(result),
+        () = ending.stop.cancelled() => connection.as_mut().graceful_shutdown(),
+    }
+    tokio::select! {
+        result = connection.as_mut() => drop(result),
+        () = ending.cut.cancelled() => {}
+    }
+}
+
+/// One call, whatever becomes of it.
+async fn answer(gateway: &Arc<Gateway>, request: Request<Incoming>, verdict: Verdict) -> Response<Body> {
+    let id = request.headers().get("x-request-id").and_then(|v| RequestId::from_client(v.as_bytes()));
+    let id = id.unwrap_or_else(RequestId::random);
+    let head_only = request.method() == http::Method::HEAD;
+    let result = match verdict {
+        Verdict::Clear => caught(pipeline::handle(gateway, request, &id), &gateway.metrics).await,
+        Verdict::Ambiguous(why) => Err(guard::refusal(why)),
+    };
+    let mut response = result.unwrap_or_else(|refusal| {
+        if refusal.code.status() >= 500 {
+            tracing::warn!(code = refusal.code.as_str(), request_id = id.as_str(), "call refused");
+        }
+        reply::refusal(&refusal)
+    });
+    reply::finish(&mut response, &id);
+    if head_only {
+        *response.body_mut() = Body::Full(None);
+    }
+    response
+}
+
+/// A defect in one call ends that call and no other.
+async fn caught<F>(call: F, metrics: &Metrics) -> Result<Response<Body>, pipeline::refusal::Refusal>
+where
+    F: Future<Output = Result<Response<Body>, pipeline::refusal::Refusal>>,
+{
+    let mut call = pin!(call);
+    std::future::poll_fn(|cx| {
+        let polled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| call.as_mut().poll(cx)));
+        polled.unwrap_or_else(|_| {
+            metrics.panics.inc();
+            std::task::Poll::Ready(Err(reply::defect()))
+        })
+    })
+    .await
+}
+
+/// Counts an open connection while it lives.
+struct Counted(prometheus::IntGauge);
+
+impl Counted {
+    fn new(metrics: &Metrics) -> Counted {
+        metrics.connections.inc();
+        Counted(metrics.connections.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

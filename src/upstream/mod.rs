@@ -12,6 +12,7 @@ pub mod client;
 pub mod replay;
 pub mod retry;
 
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -28,11 +29,15 @@ use crate::config::policy::{Policy, Provider};
 use crate::ids::Secret;
 use crate::metrics::Metrics;
 use crate::provider::answer::read_error;
+use crate::redact::Redacted;
 use breaker::Breaker;
 use budget::Budget;
 use client::Client;
 use replay::{Outgoing, ReplayRoom};
 use retry::{Failure, MONEY_CODES, StatusFacts, Verdict};
+
+/// What a document named by the policy may take to come.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What is sent, apart from where.
 pub struct Call<'a> {
@@ -79,16 +84,28 @@ pub enum NoAnswer {
     BodyBroken,
 }
 
-/// How the attempts went, whatever came of them. Kept outside the future, so that it is there when the future is
-/// dropped.
+/// How the attempts go. Shared with the record, so that it is known also when the call is dropped under way.
 #[derive(Debug, Default)]
 pub struct Trail {
-    /// Sends.
-    pub attempts: u8,
+    attempts: AtomicU8,
+    provider: Mutex<Option<Arc<Provider>>>,
+}
+
+impl Trail {
+    /// Sends so far.
+    pub fn attempts(&self) -> u8 {
+        self.attempts.load(Ordering::Relaxed)
+    }
+
     /// The provider of the last send.
-    pub provider: Option<Arc<Provider>>,
-    /// When the first send began.
-    pub first_sent: Option<Instant>,
+    pub fn provider(&self) -> Option<Arc<Provider>> {
+        self.provider.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn sent_to(&self, provider: &Arc<Provider>) {
+        self.attempts.store(self.attempts().saturating_add(1), Ordering::Relaxed);
+        *self.provider.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(provider));
+    }
 }
 
 /// All providers, as this process sees them.
@@ -132,6 +149,31 @@ impl Upstream {
         Arc::clone(&self.room)
     }
 
+    /// Fetches a small document that the policy names by its address, such as a key set. Redirects are not followed.
+    ///
+    /// # Errors
+    /// For the operators' log: it cannot be reached, is no `200`, or is longer than `bytes_max`.
+    pub async fn fetch(&self, address: &Uri, bytes_max: usize) -> Result<Vec<u8>, String> {
+        let body = Outgoing::Whole(Redacted::default());
+        let mut request = Request::new(body.attempt());
+        *request.uri_mut() = address.clone();
+        let sent = self.client.send(request, &body, FETCH_TIMEOUT, FETCH_TIMEOUT).await;
+        let response = sent.map_err(|failure| format!("no answer ({})", failure.reason()))?;
+        if response.status() != StatusCode::OK {
+            return Err(format!("status {}", response.status().as_u16()));
+        }
+        let mut incoming = response.into_body();
+        let mut document = Vec::new();
+        while let Some(frame) = incoming.frame().await {
+            let frame = frame.map_err(|_| "the answer broke off".to_owned())?;
+            document.extend_from_slice(frame.data_ref().map_or(&[][..], |d| d));
+            if document.len() > bytes_max {
+                return Err(format!("longer than {bytes_max} bytes"));
+            }
+        }
+        Ok(document)
+    }
+
     /// Sends `call` to `targets`, in their order, until there is an answer to show.
     ///
     /// # Errors
@@ -144,7 +186,7 @@ impl Upstream {
         policy: &Policy,
         targets: &[Arc<Provider>],
         call: &Call<'_>,
-        trail: &mut Trail,
+        trail: &Trail,
     ) -> Result<Answer, NoAnswer> {
         match tokio::time::timeout_at(call.deadline, self.attempts(policy, targets, call, trail)).await {
             Ok(result) => result,
@@ -157,7 +199,7 @@ impl Upstream {
         policy: &Policy,
         targets: &[Arc<Provider>],
         call: &Call<'_>,
-        trail: &mut Trail,
+        trail: &Trail,
     ) -> Result<Answer, NoAnswer> {
         // A caller's own key belongs to one provider.
         let targets = if call.own_key.is_some() { targets.get(..1).unwrap_or_default() } else { targets };
@@ -225,10 +267,8 @@ impl Upstream {
         granted.then_some(wait)
     }
 
-    async fn attempt(&self, policy: &Policy, target: &Arc<Provider>, call: &Call<'_>, trail: &mut Trail) -> Attempted {
-        trail.attempts = trail.attempts.saturating_add(1);
-        trail.provider = Some(Arc::clone(target));
-        trail.first_sent.get_or_insert_with(Instant::now);
+    async fn attempt(&self, policy: &Policy, target: &Arc<Provider>, call: &Call<'_>, trail: &Trail) -> Attempted {
+        trail.sent_to(target);
         self.health(&target.name, |h| h.budget.call(self.clock.now().0));
         let request = request(target, call);
         let sent = self.client.send(request, call.body, policy.timeouts.connect, policy.timeouts.first_byte).await;

@@ -83,7 +83,7 @@ pub(super) fn row(seed: u64) -> Row {
             output: rng.u64(..9_000),
             reasoning: rng.u64(..300),
         },
-        usage_source: if rng.bool() { UsageSource::Provider } else { UsageSource::Estimated },
+        usage_source: if rng.bool() { UsageSource::Provider } else { UsageSource::None },
         cost_nano_usd: rng.bool().then(|| rng.i64(0..5_000_000_000)),
         redacted_emails: rng.u32(..5),
         redacted_phones: rng.u32(..5),

@@ -1,0 +1,137 @@
+// The operators' dashboard: sums and the latest calls, from /api/summary, /api/logs and /api/config. Everything that comes
+// from the log is put in as text, never as markup.
+"use strict";
+
+const byId = (id) => document.getElementById(id);
+const number = (n) => Number(n || 0).toLocaleString("en");
+const usd = (n) => "$" + Number(n || 0).toFixed(n && n < 0.01 ? 6 : 2);
+
+function element(name, text, className) {
+  const node = document.createElement(name);
+  if (text !== undefined && text !== null) node.textContent = text;
+  if (className) node.className = className;
+  return node;
+}
+
+async function get(path) {
+  const response = await fetch(path);
+  const body = await response.json();
+  if (!response.ok) throw new Error(body.error || response.statusText);
+  return body;
+}
+
+function table(node, columns, rows) {
+  const head = element("tr");
+  for (const c of columns) head.append(element("th", c.title, c.number ? "n" : ""));
+  const body = rows.map((row) => {
+    const line = element("tr");
+    for (const c of columns) {
+      const cell = element("td", c.show(row), (c.number ? "n" : "") + (c.bad && c.bad(row) ? " bad" : ""));
+      cell.title = cell.textContent;
+      line.append(cell);
+    }
+    return line;
+  });
+  if (!body.length) {
+    const empty = element("td", "nothing yet");
+    empty.colSpan = columns.length;
+    const line = element("tr");
+    line.append(empty);
+    body.push(line);
+  }
+  node.replaceChildren(head, ...body);
+}
+
+function bars(node, days, value, show) {
+  const NS = "http://www.w3.org/2000/svg";
+  const svg = document.createElementNS(NS, "svg");
+  svg.setAttribute("viewBox", "0 0 300 120");
+  svg.setAttribute("preserveAspectRatio", "none");
+  svg.setAttribute("role", "img");
+  const most = Math.max(...days.map(value), 0);
+  svg.setAttribute("aria-label", days.map((d) => d.day + ": " + show(value(d))).join(", "));
+  const step = 300 / Math.max(days.length, 1);
+  days.forEach((d, i) => {
+    const height = most ? (value(d) / most) * 100 : 0;
+    const bar = document.createElementNS(NS, "rect");
+    const at = { x: i * step + step * 0.1, y: 120 - height, width: Math.max(step * 0.8, 1), height };
+    for (const [k, v] of Object.entries(at)) bar.setAttribute(k, v);
+    const title = document.createElementNS(NS, "title");
+    title.textContent = d.day + ": " + show(value(d));
+    bar.append(title);
+    svg.append(bar);
+  });
+  node.replaceChildren(svg, element("figcaption", days.length ? "up to " + show(most) : "nothing yet"));
+}
+
+const sum = (rows, field) => rows.reduce((total, row) => total + Number(row[field] || 0), 0);
+
+function figures(rows) {
+  const calls = sum(rows, "calls");
+  const shown = [
+    ["calls", number(calls)],
+    ["cost", usd(sum(rows, "cost_usd"))],
+    ["error rate", calls ? ((100 * sum(rows, "errors")) / calls).toFixed(2) + " %" : "–"],
+    ["rate limited", number(sum(rows, "rate_limited"))],
+    ["input tokens", number(sum(rows, "input_tokens"))],
+    ["output tokens", number(sum(rows, "output_tokens"))],
+  ];
+  byId("figures").replaceChildren(...shown.map(([name, value]) => {
+    const box = element("div");
+    box.append(element("b", value), element("span", name));
+    return box;
+  }));
+}
+
+async function refresh() {
+  const days = Number(byId("days").value);
+  const by = byId("by").value;
+  const from = new Date(Date.now() - (days - 1) * 86400000).toISOString().slice(0, 10);
+  try {
+    const [daily, groups, logs, config] = await Promise.all([
+      get("/api/summary?by=day&from=" + from),
+      get("/api/summary?by=" + by + "&from=" + from),
+      get("/api/logs?limit=50"),
+      get("/api/config"),
+    ]);
+    figures(daily.rows);
+    bars(byId("calls"), daily.rows, (d) => Number(d.calls), number);
+    bars(byId("cost"), daily.rows, (d) => Number(d.cost_usd), usd);
+    bars(byId("errors"), daily.rows, (d) => Number(d.errors), number);
+    byId("by-title").textContent = "By " + byId("by").selectedOptions[0].textContent;
+    const key = Object.keys(groups.rows[0] || { [by]: "" })[0];
+    const n = (title, field, show = number) => ({ title, number: true, show: (r) => show(r[field]) });
+    table(byId("groups"), [
+      { title: by, show: (r) => r[key] || "–" },
+      n("calls", "calls"), n("errors", "errors"), n("rate limited", "rate_limited"), n("input tokens", "input_tokens"),
+      n("output tokens", "output_tokens"), n("cost", "cost_usd", usd), n("p50 ms", "p50_ms"), n("p95 ms", "p95_ms"), n("p99 ms", "p99_ms"),
+    ], groups.rows.sort((a, b) => b.cost_usd - a.cost_usd || b.calls - a.calls));
+    table(byId("tail"), [
+      { title: "time (UTC)", show: (r) => String(r.created_at).replace("T", " ").slice(0, 23) },
+      { title: "organisation", show: (r) => r.org_id }, { title: "endpoint", show: (r) => r.endpoint },
+      { title: "model", show: (r) => r.model }, { title: "outcome", show: (r) => r.outcome, bad: (r) => !["ok", "rate_limited"].includes(r.outcome) },
+      n("status", "status", String), n("attempts", "attempts", String), n("ms", "latency_ms"),
+      { title: "redacted", number: true, show: (r) => number(r.redacted_emails + r.redacted_phones + r.redacted_other) },
+      { title: "tokens", number: true, show: (r) => number(r.input_tokens + r.output_tokens) }, n("cost", "cost_usd", usd),
+      { title: "request", show: (r) => r.request || "" },
+    ], logs.rows);
+    byId("policy").textContent = "policy " + config.policy_version + ", loaded " + config.loaded_at.slice(0, 19) + " UTC";
+    const trouble = [];
+    if (config.last_edit_refused && config.last_refused) trouble.push("The last policy edit was refused:", ...config.last_refused.problems);
+    if (config.restart_needed) trouble.push("gateway.yaml has changed; a restart takes it over.");
+    if (config.log.trouble) trouble.push("The log's store does not take rows: " + config.log.trouble);
+    if (config.log.lost_rows) trouble.push(number(config.log.lost_rows) + " rows of the log were lost.");
+    show(trouble.join("\n"));
+  } catch (error) {
+    show("The dashboard cannot be read: " + error.message);
+  }
+}
+
+function show(text) {
+  byId("trouble").textContent = text;
+  byId("trouble").hidden = !text;
+}
+
+for (const id of ["days", "by"]) byId(id).addEventListener("change", refresh);
+refresh();
+setInterval(refresh, 3000);

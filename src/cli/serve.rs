@@ -1,0 +1,53 @@
+//! `tollgate serve`: the gateway, until a signal.
+
+use std::path::PathBuf;
+
+use super::{Failure, print};
+use crate::app;
+use crate::config::policy::LogOptions;
+use crate::config::{self, Loaded};
+
+/// What `serve` takes.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// Folder (gateway.yaml, policies/*.yaml) or file; default: TOLLGATE_CONFIG, else ./config
+    #[arg(long, value_name = "PATH")]
+    config: Option<PathBuf>,
+}
+
+/// Runs the gateway.
+///
+/// # Errors
+/// The configuration has problems, or an address or folder is in use.
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let loaded = config::load(args.config.as_deref()).map_err(|problems| Failure::User(problems.to_string()))?;
+    log_to_stderr(&loaded.settings.log)?;
+    runtime()?.block_on(serve(loaded))
+}
+
+async fn serve(loaded: Loaded) -> Result<(), Failure> {
+    let app = app::start(loaded).await?;
+    print::line(&format!("listening on {}://{}", app.scheme(), app.listen))?;
+    print::line(&format!("operators on http://{}", app.admin_listen))?;
+    app.run().await
+}
+
+/// A runtime for this machine: one thread where there is one core, which saves every hand-over between threads.
+pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let mut builder = if cores == 1 {
+        tokio::runtime::Builder::new_current_thread()
+    } else {
+        tokio::runtime::Builder::new_multi_thread()
+    };
+    builder.enable_all().build()
+}
+
+/// The gateway's own log goes to stderr; stdout says where it listens.
+fn log_to_stderr(options: &LogOptions) -> Result<(), Failure> {
+    let filter = tracing_subscriber::EnvFilter::try_new(&options.level)
+        .map_err(|error| Failure::User(format!("log.level: {error}")))?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let set = if options.json { builder.json().try_init() } else { builder.with_ansi(false).try_init() };
+    set.map_err(|error| Failure::Defect(anyhow::anyhow!(error)))
+}

@@ -1,0 +1,270 @@
+//! The request body on its way in: read, bounded, redacted, and counted, piece by piece.
+//!
+//! Stage 5 of the walk. A small body is gathered whole before the provider is called; a large one becomes the
+//! [`Source`] of a body that streams. Promises: nothing comes out that is not [`Redacted`]; a body that cannot be
+//! understood, is too long or stops coming never becomes a complete one upstream; a defect of the redactor is a refusal.
+//! Does not: choose a provider, or send.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::{Body as _, Incoming};
+use tokio::time::{Instant, Sleep};
+
+use super::refusal::Refusal;
+use crate::bounds::{GATHER_BYTES_MAX, ROUTE_WAIT_BYTES_MAX};
+use crate::code::Code;
+use crate::redact::{BodyRedactor, Facts, Ledger, RedactError, Redacted};
+use crate::upstream::replay::{Broken, Source};
+
+/// What is known of a body, also after the walk has ended early. Shared by the source that reads the body and the
+/// record of the call.
+#[derive(Debug, Default)]
+pub struct Seen {
+    pub facts: Facts,
+    pub ledger: Ledger,
+    /// As sent by the client.
+    pub bytes: u64,
+    /// The beginning of the redacted body, for the log.
+    pub capture: Vec<Redacted>,
+    capture_left: usize,
+    /// The capture does not hold all of it.
+    pub cut: bool,
+    /// Why the body could not be completed.
+    pub refusal: Option<Refusal>,
+    /// The client went away while sending it.
+    pub disconnected: bool,
+}
+
+impl Seen {
+    /// What is known of a body that was made whole, such as a prompt.
+    pub fn of_whole(body: &Redacted, ledger: Ledger, facts: Facts, capture_bytes: usize) -> Seen {
+        let kept = body.prefix(capture_bytes);
+        let cut = kept.as_bytes().len() < body.as_bytes().len();
+        Seen { facts, ledger, bytes: body.as_bytes().len() as u64, capture: vec![kept], cut, ..Seen::default() }
+    }
+}
+
+/// Reads one request body.
+pub struct Intake {
+    incoming: Incoming,
+    redactor: BodyRedactor,
+    seen: Arc<Mutex<Seen>>,
+    ready: Vec<Redacted>,
+    bytes: u64,
+    bytes_max: u64,
+    idle: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+    finished: bool,
+    /// Time spent waiting for the client.
+    pub waited: Duration,
+}
+
+/// What [`Intake::gather`] found.
+pub enum Gathered {
+    /// The whole body.
+    Whole(Redacted),
+    /// The beginning of a longer one.
+    Begun(Vec<Redacted>),
+}
+
+impl Intake {
+    /// `capture_bytes`: how much of the redacted body is kept for the log.
+    pub fn new(
+        incoming: Incoming,
+        redactor: BodyRedactor,
+        bytes_max: u64,
+        capture_bytes: usize,
+        idle: Duration,
+    ) -> Intake {
+        let seen = Seen { capture_left: capture_bytes, ..Seen::default() };
+        Intake {
+            incoming,
+            redactor,
+            seen: Arc::new(Mutex::new(seen)),
+            ready: Vec::new(),
+            bytes: 0,
+            bytes_max,
+            idle,
+            timer: None,
+            finished: false,
+            waited: Duration::ZERO,
+        }
+    }
+
+    /// What is known of the body.
+    pub fn seen(&self) -> Arc<Mutex<Seen>> {
+        Arc::clone(&self.seen)
+    }
+
+    /// Reads the whole body if it is small, else its beginning: enough to route by (`needs_model`).
+    ///
+    /// # Errors
+    /// The body is refused.
+    pub async fn gather(&mut self, needs_model: bool) -> Result<Gathered, Refusal> {
+        let mut pieces = Vec::new();
+        let mut gathered = 0;
+        loop {
+            let from = pieces.len();
+            let more = std::future::poll_fn(|cx| self.poll_more(cx, &mut pieces)).await?;
+            gathered += pieces[from..].iter().map(|p| p.as_bytes().len()).sum::<usize>();
+            if !more {
+                self.finished = true;
+                return Ok(Gathered::Whole(Redacted::concat(pieces)));
+            }
+            if gathered < GATHER_BYTES_MAX {
+                continue;
+            }
+            if !needs_model || self.redactor.facts().model.is_some() {
+                return Ok(Gathered::Begun(pieces));
+            }
+            if gathered >= ROUTE_WAIT_BYTES_MAX {
+                let message = "`model` must come within the first MiB of a request body that is routed by model; \
+                               put it before the messages";
+                return Err(self.refused(Refusal::new(Code::InvalidRequest, message).about("model").closing()));
+            }
+        }
+    }
+
+    /// Appends the next redacted pieces; `false` at the end of the body.
+    fn poll_more(&mut self, cx: &mut Context<'_>, out: &mut Vec<Redacted>) -> Poll<Result<bool, Refusal>> {
+        let from = out.len();
+        let chunk = loop {
+            match self.poll_frame(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(refusal)) => return Poll::Ready(Err(self.refused(refusal))),
+                Poll::Ready(Ok(Some(chunk))) if chunk.is_empty() => {}
+                Poll::Ready(Ok(chunk)) => break chunk,
+            }
+        };
+        let more = chunk.is_some();
+        // A defect in a detector must not let the body pass: it is caught here and the call refused.
+        let redacted = catch_unwind(AssertUnwindSafe(|| match chunk {
+            Some(chunk) => self.redactor.push(chunk, out),
+            None => self.redactor.finish(out),
+        }))
+        .unwrap_or(Err(RedactError::Internal));
+        if let Err(error) = redacted {
+            out.truncate(from);
+            return Poll::Ready(Err(self.refused(refusal_of(&error))));
+        }
+        self.note(&out[from..]);
+        Poll::Ready(Ok(more))
+    }
+
+    /// The next bytes of the client; trailers are dropped.
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Refusal>> {
+        loop {
+            if self.incoming.is_end_stream() {
+                return Poll::Ready(Ok(None));
+            }
+            match Pin::new(&mut self.incoming).poll_frame(cx) {
+                Poll::Ready(None) => return Poll::Ready(Ok(None)),
+                Poll::Ready(Some(Ok(frame))) => {
+                    if let Some(timer) = self.timer.take() {
+                        // The timer was set when the wait began.
+                        self.waited += Instant::now() - (timer.deadline() - self.idle);
+                    }
+                    let Ok(data) = frame.into_data() else { continue };
+                    self.bytes += data.len() as u64;
+                    if self.bytes > self.bytes_max {
+                        return Poll::Ready(Err(too_large(self.bytes_max)));
+                    }
+                    return Poll::Ready(Ok(Some(data)));
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    if error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
+                        lock(&self.seen).disconnected = true;
+                    }
+                    let message = "the request body could not be read to its end";
+                    return Poll::Ready(Err(Refusal::new(Code::InvalidRequest, message).closing()));
+                }
+                Poll::Pending => {
+                    let idle = self.idle;
+                    let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
+                    ready!(timer.as_mut().poll(cx));
+                    let message = "the request body stopped coming";
+                    return Poll::Ready(Err(Refusal::new(Code::RequestTimeout, message).closing()));
+                }
+            }
+        }
+    }
+
+    fn note(&mut self, pieces: &[Redacted]) {
+        let mut seen = lock(&self.seen);
+        seen.bytes = self.bytes;
+        for piece in pieces {
+            let bytes = piece.as_bytes();
+            if bytes.len() > seen.capture_left {
+                seen.cut = true;
+            }
+            if seen.capture_left > 0 && !bytes.is_empty() {
+                let kept = piece.prefix(seen.capture_left);
+                seen.capture_left -= kept.as_bytes().len();
+                seen.capture.push(kept);
+            }
+        }
+        if seen.facts != *self.redactor.facts() {
+            seen.facts = self.redactor.facts().clone();
+        }
+        if seen.ledger != *self.redactor.ledger() {
+            seen.ledger = self.redactor.ledger().clone();
+        }
+    }
+
+    fn refused(&mut self, refusal: Refusal) -> Refusal {
+        let mut seen = lock(&self.seen);
+        seen.bytes = self.bytes;
+        seen.facts = self.redactor.facts().clone();
+        seen.ledger = self.redactor.ledger().clone();
+        seen.refusal = Some(refusal.clone());
+        refusal
+    }
+}
+
+impl Source for Intake {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Redacted, Broken>>> {
+        loop {
+            if !self.ready.is_empty() {
+                return Poll::Ready(Some(Ok(Redacted::concat(std::mem::take(&mut self.ready)))));
+            }
+            if self.finished {
+                return Poll::Ready(None);
+            }
+            let mut out = Vec::new();
+            match ready!(self.poll_more(cx, &mut out)) {
+                Ok(more) => self.finished = !more,
+                Err(_) => {
+                    self.finished = true;
+                    return Poll::Ready(Some(Err(Broken)));
+                }
+            }
+            self.ready = out;
+        }
+    }
+}
+
+/// What is known of a body, whoever else looks.
+pub fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
+    seen.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The 413 of a body longer than `bytes_max`.
+pub fn too_large(bytes_max: u64) -> Refusal {
+    let message = format!("the request body is too large; at most {bytes_max} bytes are taken");
+    Refusal::new(Code::BodyTooLarge, message).closing()
+}
+
+fn refusal_of(error: &RedactError) -> Refusal {
+    let code = match error {
+        RedactError::InvalidJson { .. } => Code::InvalidJson,
+        RedactError::InvalidRequest { .. } => Code::InvalidRequest,
+        RedactError::Attachment { .. } => Code::AttachmentsNotAllowed,
+        RedactError::Internal => Code::RedactionFailed,
+    };
+    Refusal::new(code, error.to_string()).closing()
+}

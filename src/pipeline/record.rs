@@ -1,0 +1,302 @@
+//! The record of one call, from its opening to its one row.
+//!
+//! Stages 2 and 9 of the walk. Holds the log's [`Recorder`] together with what the other stages know, so that the row is
+//! right wherever the walk ends, also when the client leaves and everything is dropped. Does not: write the log itself.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::intake::{Seen, lock};
+use super::refusal::Refusal;
+use crate::ailog::Recorder;
+use crate::ailog::row::{Outcome, Row};
+use crate::clock::{Clock, Nanos};
+use crate::code::Code;
+use crate::config::policy::Policy;
+use crate::metrics::Metrics;
+use crate::redact::{Ledger, Redacted};
+use crate::upstream::Trail;
+use crate::usage::{TokenUsage, UsageSource};
+
+/// One call's record. Dropping it without [`Record::close`] says that the client left.
+pub struct Record {
+    recorder: Recorder,
+    policy: Arc<Policy>,
+    metrics: Arc<Metrics>,
+    seen: Option<Arc<Mutex<Seen>>>,
+    query: Ledger,
+    trail: Arc<Trail>,
+    clock: Clock,
+    started: Nanos,
+    closed: bool,
+}
+
+impl Record {
+    /// Wraps an armed recorder.
+    pub fn new(recorder: Recorder, policy: Arc<Policy>, metrics: Arc<Metrics>, clock: Clock, started: Nanos) -> Record {
+        metrics.in_flight.inc();
+        let trail = Arc::new(Trail::default());
+        Record { recorder, policy, metrics, seen: None, query: Ledger::default(), trail, clock, started, closed: false }
+    }
+
+    /// The row so far.
+    pub fn row(&mut self) -> &mut Row {
+        self.recorder.row_mut()
+    }
+
+    /// From now on the row follows what is known of this body.
+    pub fn follow(&mut self, seen: Arc<Mutex<Seen>>) {
+        self.seen = Some(seen);
+    }
+
+    /// How the attempts go.
+    pub fn trail(&self) -> Arc<Trail> {
+        Arc::clone(&self.trail)
+    }
+
+    /// The attempts were made on another record's behalf first: from now on they are this one's.
+    pub fn walk_trail(&mut self, trail: &Arc<Trail>) {
+        self.trail = Arc::clone(trail);
+    }
+
+    /// What is known of the request body, where there is one.
+    pub fn seen(&self) -> Option<&Mutex<Seen>> {
+        self.seen.as_deref()
+    }
+
+    /// Counts what was taken out of the query.
+    pub fn took_from_query(&mut self, ledger: Ledger) {
+        self.query = ledger;
+    }
+
+    /// The value of `x-tollgate-redactions`: kinds and counts, only kinds that occurred.
+    pub fn redactions(&self) -> String {
+        let seen = self.seen.as_deref().map(lock);
+        let body = seen.as_ref().map(|s| &s.ledger);
+        let mut text = String::new();
+        let mut add = |kind: &str, count: u32| {
+            if count > 0 {
+                let comma = if text.is_empty() { "" } else { "," };
+                text.push_str(&format!("{comma}{kind}={count}"));
+            }
+        };
+        for (kind, count) in body.into_iter().flat_map(|l| &l.counts) {
+            add(kind, count + self.query.count(kind));
+        }
+        for (kind, count) in &self.query.counts {
+            if body.is_none_or(|l| l.count(kind) == 0) {
+                add(kind, *count);
+            }
+        }
+        add("attachment", body.map_or(0, |l| l.attachments));
+        text
+    }
+
+    /// Notes the time until the provider's first byte.
+    pub fn first_byte(&mut self, now: Nanos) {
+        let elapsed = now.since(self.started);
+        self.row().ttfb_ms = millis(elapsed);
+        self.metrics.time_to_first_byte.observe(elapsed.as_secs_f64());
+    }
+
+    /// Notes the time spent in the gateway itself.
+    pub fn own_time(&mut self, own: Duration) {
+        self.row().gateway_us = u32::try_from(own.as_micros()).unwrap_or(u32::MAX);
+        self.metrics.overhead.observe(own.as_secs_f64());
+    }
+
+    /// Notes what the provider said was used, and what that costs.
+    pub fn used(&mut self, usage: Option<TokenUsage>, response_model: &str) {
+        self.name_model();
+        self.name_provider();
+        let policy = Arc::clone(&self.policy);
+        let row = self.row();
+        response_model.clone_into(&mut row.response_model);
+        if let Some(usage) = usage {
+            row.usage = usage;
+            row.usage_source = UsageSource::Provider;
+            let model = if response_model.is_empty() { row.model.as_str() } else { response_model };
+            let price = |model: &str| policy.prices.cost(&row.provider, model, &usage);
+            row.cost_nano_usd = price(model).or_else(|| price(&row.model));
+        }
+    }
+
+    /// Keeps the redacted answer.
+    pub fn answered(&mut self, response: Redacted, cut: bool) {
+        let row = self.row();
+        row.response = Some(response);
+        row.truncated |= cut;
+    }
+
+    /// Writes the row: the call is over. The first call counts; later ones change nothing.
+    pub fn close(&mut self, status: u16, outcome: Outcome, code: Option<Code>) {
+        if self.closed {
+            return;
+        }
+        self.closed = true;
+        self.settle();
+        let row = self.recorder.row_mut();
+        row.status = status;
+        row.outcome = outcome;
+        row.error_code = code;
+        self.count();
+        self.recorder.close();
+    }
+
+    /// Whether the row has been written.
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Writes the row of a refused call.
+    pub fn refuse(&mut self, refusal: &Refusal) {
+        let outcome = match refusal.code {
+            Code::RateLimitExceeded => Outcome::RateLimited,
+            Code::RedactionFailed | Code::Internal | Code::Overloaded => Outcome::Refused,
+            Code::ProviderUnavailable => Outcome::ProviderError,
+            Code::ProviderTimeout => Outcome::Timeout,
+            _ if self.seen.as_deref().is_some_and(|s| lock(s).disconnected) => Outcome::ClientDisconnect,
+            Code::InvalidJson
+            | Code::InvalidRequest
+            | Code::MissingToken
+            | Code::InvalidToken
+            | Code::FeatureDisabled
+            | Code::EndpointNotAllowed
+            | Code::OrgMissing
+            | Code::NotFound
+            | Code::ModelNotFound
+            | Code::MethodNotAllowed
+            | Code::RequestTimeout
+            | Code::BodyTooLarge
+            | Code::HeadersTooLarge
+            | Code::AttachmentsNotAllowed
+            | Code::UnsupportedMediaType => Outcome::ClientError,
+        };
+        let status = if outcome == Outcome::ClientDisconnect { 499 } else { refusal.code.status() };
+        self.close(status, outcome, Some(refusal.code));
+    }
+
+    fn name_model(&mut self) {
+        let model = self.seen.as_deref().and_then(|seen| lock(seen).facts.model.clone());
+        if let Some(model) = model {
+            self.row().model = model;
+        }
+    }
+
+    fn name_provider(&mut self) {
+        let trail = Arc::clone(&self.trail);
+        let row = self.row();
+        row.attempts = trail.attempts();
+        if let Some(provider) = trail.provider() {
+            row.provider = Arc::clone(&provider.name);
+        }
+    }
+
+    /// Takes over what is known of the attempts and the request body.
+    fn settle(&mut self) {
+        self.name_provider();
+        self.name_model();
+        let Some(seen) = self.seen.clone() else {
+            let query = std::mem::take(&mut self.query);
+            self.note_ledger(&query);
+            return;
+        };
+        let (ledger, pieces, cut) = {
+            let mut seen = lock(&seen);
+            let row = self.recorder.row_mut();
+            row.request_bytes = seen.bytes;
+            row.stream |= seen.facts.stream;
+            (std::mem::take(&mut seen.ledger), std::mem::take(&mut seen.capture), seen.cut)
+        };
+        let keep = self.policy.ailog.capture_request;
+        let row = self.recorder.row_mut();
+        row.request = keep.then(|| Redacted::concat(pieces));
+        row.truncated |= keep && cut;
+        let query = std::mem::take(&mut self.query);
+        self.note_ledger(&ledger);
+        self.note_ledger(&query);
+    }
+
+    fn note_ledger(&mut self, ledger: &Ledger) {
+        let row = self.recorder.row_mut();
+        for (kind, count) in &ledger.counts {
+            match &**kind {
+                "email" => row.redacted_emails += count,
+                "phone" => row.redacted_phones += count,
+                _ => row.redacted_other += count,
+            }
+            // Names of custom patterns come from the policy, so the label stays within the configuration.
+            self.metrics.redactions.with_label_values(&[&**kind]).inc_by(u64::from(*count));
+        }
+        row.attachments_dropped += ledger.attachments;
+        self.metrics.attachments_dropped.inc_by(u64::from(ledger.attachments));
+    }
+
+    fn count(&mut self) {
+        let row = self.recorder.row_mut();
+        let metrics = &self.metrics;
+        metrics.in_flight.dec();
+        let (route, outcome) = (row.route.as_str(), row.outcome.as_str());
+        metrics.requests.with_label_values(&[route, status_label(row.status), outcome]).inc();
+        let elapsed = self.clock.now().since(self.started);
+        metrics.request_duration.with_label_values(&[route]).observe(elapsed.as_secs_f64());
+        if row.usage_source == UsageSource::Provider {
+            let usage = row.usage;
+            for (direction, count) in [
+                ("input", usage.input),
+                ("cached", usage.cached),
+                ("output", usage.output),
+                ("reasoning", usage.reasoning),
+            ] {
+                if count > 0 {
+                    metrics.tokens.with_label_values(&[&*row.provider, direction]).inc_by(count);
+                }
+            }
+        }
+        if let Some(nano) = row.cost_nano_usd {
+            // Shown, not billed: the row keeps the exact integer.
+            #[expect(clippy::cast_precision_loss, reason = "a gauge for dashboards")]
+            metrics.cost_usd.inc_by((nano.max(0) as f64) / 1e9);
+        }
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        if !self.closed {
+            self.close(499, Outcome::ClientDisconnect, None);
+        }
+    }
+}
+
+/// Whole milliseconds, at most what the column holds.
+pub fn millis(d: Duration) -> u32 {
+    u32::try_from(d.as_millis()).unwrap_or(u32::MAX)
+}
+
+/// A status as a metric label, without making text for the usual ones; odd ones share a label.
+pub fn status_label(status: u16) -> &'static str {
+    match status {
+        200 => "200",
+        201 => "201",
+        202 => "202",
+        204 => "204",
+        304 => "304",
+        400 => "400",
+        401 => "401",
+        403 => "403",
+        404 => "404",
+        405 => "405",
+        408 => "408",
+        409 => "409",
+        413 => "413",
+        415 => "415",
+        422 => "422",
+        429 => "429",
+        499 => "499",
+        500 => "500",
+        503 => "503",
+        504 => "504",
+        _ => "other",
+    }
+}

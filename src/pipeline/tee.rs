@@ -1,0 +1,358 @@
+//! A provider's streaming answer on its way to the client, teed to usage and log.
+//!
+//! Stage 8 of the walk. Events of a stream are passed on whole and unchanged, as they come; other bodies frame by frame.
+//! Promises: the row is written before the client can see that the answer is complete (its last event, or the last
+//! byte of a known length); a stream that breaks is closed by the endpoint's own error event and never by `[DONE]`; a
+//! slow client holds the provider back, because nothing is read that has not been asked for. Does not: retry.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use hyper::body::{Body as _, Incoming};
+use tokio::time::{Instant, Sleep};
+
+use super::body::Cut;
+use super::record::Record;
+use crate::ailog::row::Outcome;
+use crate::bounds::SSE_EVENT_BYTES_MAX;
+use crate::code::Code;
+use crate::provider::answer::read_tail;
+use crate::provider::stream::{Role, StreamReader};
+use crate::provider::{Wire, error::stream_event};
+use crate::redact::{self, Rules};
+use crate::sse::{self, EventReader, Piece};
+
+/// What the client is told when a stream breaks.
+const BROKEN: &str = "The AI service stopped before the answer was complete. Please try again.";
+const TOO_SLOW: &str = "The AI service took too long to complete the answer. Please try again.";
+
+/// One streaming answer.
+pub struct Tee {
+    /// Absent once it has ended or failed.
+    incoming: Option<Incoming>,
+    ready: VecDeque<Bytes>,
+    kind: TeeKind,
+    status: u16,
+    record: Record,
+    log: Logged,
+    bytes: u64,
+    idle: Duration,
+    deadline: Instant,
+    timer: Option<Pin<Box<Sleep>>>,
+    last_frame: Instant,
+    cut: bool,
+    /// Holds the call's place among those in flight.
+    _permit: tokio::sync::OwnedSemaphorePermit,
+}
+
+/// What is kept for the log.
+pub struct Logged {
+    pub rules: Arc<Rules>,
+    pub capture: bool,
+    pub capture_bytes: usize,
+}
+
+/// How long an answer may take.
+#[derive(Clone, Copy)]
+pub struct Patience {
+    pub idle: Duration,
+    pub deadline: Instant,
+}
+
+enum TeeKind {
+    Events { wire: Wire, reader: EventReader, stream: Box<StreamReader>, drop_usage: bool, pieces: Vec<Piece> },
+    Plain { prefix: BytesMut, textual: bool, tail: BytesMut, wire: Wire },
+}
+
+/// How much of the end of a long JSON answer is kept: usage stands there.
+const TAIL_BYTES: usize = 4 << 10;
+
+impl Tee {
+    /// An event stream. `drop_usage`: the gateway asked for the usage event, so the client does not get it.
+    pub fn events(
+        wire: Wire,
+        drop_usage: bool,
+        incoming: Incoming,
+        patience: Patience,
+        record: Record,
+        log: Logged,
+        permit: tokio::sync::OwnedSemaphorePermit,
+    ) -> Tee {
+        let kind = TeeKind::Events {
+            wire,
+            reader: EventReader::new(SSE_EVENT_BYTES_MAX),
+            stream: Box::new(StreamReader::new(
+                wire,
+                if log.capture { log.capture_bytes.saturating_add(1024) } else { 0 },
+            )),
+            drop_usage,
+            pieces: Vec::new(),
+        };
+        Tee::new(kind, 200, Bytes::new(), incoming, patience, record, log, permit)
+    }
+
+    /// Any other answer, of which `read` has been read already.
+    #[expect(clippy::too_many_arguments, reason = "one place makes it, from values that have no other home together")]
+    pub fn plain(
+        wire: Wire,
+        status: u16,
+        textual: bool,
+        read: Bytes,
+        incoming: Incoming,
+        patience: Patience,
+        record: Record,
+        log: Logged,
+        permit: tokio::sync::OwnedSemaphorePermit,
+    ) -> Tee {
+        let kind = TeeKind::Plain { prefix: BytesMut::new(), textual, tail: BytesMut::new(), wire };
+        Tee::new(kind, status, read, incoming, patience, record, log, permit)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "as above")]
+    fn new(
+        kind: TeeKind,
+        status: u16,
+        read: Bytes,
+        incoming: Incoming,
+        patience: Patience,
+        record: Record,
+        log: Logged,
+        permit: tokio::sync::OwnedSemaphorePermit,
+    ) -> Tee {
+        let mut tee = Tee {
+            incoming: Some(incoming),
+            ready: VecDeque::new(),
+            kind,
+            status,
+            record,
+            log,
+            bytes: 0,
+            idle: patience.idle,
+            deadline: patience.deadline,
+            timer: None,
+            last_frame: Instant::now(),
+            cut: false,
+            _permit: permit,
+        };
+        if !read.is_empty() {
+            tee.take(read);
+        }
+        tee
+    }
+
+    /// Whether nothing more will come.
+    pub fn is_over(&self) -> bool {
+        self.incoming.is_none() && self.ready.is_empty() && !self.cut
+    }
+
+    /// The next bytes for the client.
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Cut>>> {
+        loop {
+            if let Some(bytes) = self.ready.pop_front() {
+                return Poll::Ready(Some(Ok(bytes)));
+            }
+            if std::mem::take(&mut self.cut) {
+                return Poll::Ready(Some(Err(Cut)));
+            }
+            let Some(incoming) = self.incoming.as_mut() else { return Poll::Ready(None) };
+            match Pin::new(&mut *incoming).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    let last = incoming.is_end_stream();
+                    self.timer = None;
+                    if let Ok(data) = frame.into_data() {
+                        self.last_frame = Instant::now();
+                        self.take(data);
+                    }
+                    // The last byte of a known length tells the client that the answer is complete: record first.
+                    if last {
+                        self.ended();
+                    }
+                }
+                Poll::Ready(None) => self.ended(),
+                Poll::Ready(Some(Err(_))) => self.broke(Outcome::ProviderError, Code::ProviderUnavailable, BROKEN),
+                Poll::Pending => {
+                    let until = (self.last_frame + self.idle).min(self.deadline);
+                    let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
+                    if timer.as_mut().poll(cx).is_pending() {
+                        return Poll::Pending;
+                    }
+                    self.broke(Outcome::Timeout, Code::ProviderTimeout, TOO_SLOW);
+                }
+            }
+        }
+    }
+
+    /// Takes bytes of the provider and makes ready what the client gets of them.
+    fn take(&mut self, data: Bytes) {
+        self.bytes += data.len() as u64;
+        match &mut self.kind {
+            TeeKind::Plain { prefix, textual, tail, .. } => {
+                if *textual {
+                    let room = self.log.capture_bytes.saturating_sub(prefix.len()).min(data.len());
+                    prefix.extend_from_slice(&data[..room]);
+                    if data.len() >= TAIL_BYTES {
+                        tail.clear();
+                        tail.extend_from_slice(&data[data.len() - TAIL_BYTES..]);
+                    } else {
+                        let surplus = (tail.len() + data.len()).saturating_sub(TAIL_BYTES);
+                        bytes::Buf::advance(tail, surplus);
+                        tail.extend_from_slice(&data);
+                    }
+                }
+                self.ready.push_back(data);
+            }
+            TeeKind::Events { reader, pieces, .. } => {
+                reader.push(data.clone(), pieces);
+                self.take_events(&data);
+            }
+        }
+    }
+
+    /// Makes ready what the client gets of the events that `chunk` completed. Neighbours within the chunk leave as one
+    /// slice of it.
+    fn take_events(&mut self, chunk: &Bytes) {
+        let TeeKind::Events { stream, drop_usage, pieces, .. } = &mut self.kind else { return };
+        let (mut over, mut failed) = (false, false);
+        let mut run = 0..0;
+        for piece in pieces.drain(..) {
+            if let Piece::Event(event) = &piece {
+                let parsed = sse::parse(event);
+                match stream.event(parsed.name, &parsed.data) {
+                    Role::UsageOnly if *drop_usage => continue,
+                    Role::Content | Role::UsageOnly => {}
+                    Role::Last => over = true,
+                    Role::Failed => failed = true,
+                }
+            }
+            let bytes = piece.into_bytes();
+            let place = place_in(chunk, &bytes);
+            if place.as_ref().is_some_and(|p| p.start == run.end && !run.is_empty()) {
+                run.end += bytes.len();
+                continue;
+            }
+            self.ready.extend(Some(chunk.slice(run)).filter(|r| !r.is_empty()));
+            run = place.unwrap_or_else(|| {
+                self.ready.push_back(bytes);
+                0..0
+            });
+        }
+        self.ready.extend(Some(chunk.slice(run)).filter(|r| !r.is_empty()));
+        if failed {
+            self.record_stream(Outcome::ProviderError, None);
+        } else if over {
+            self.record_stream(Outcome::Ok, None);
+        }
+    }
+
+    /// The provider's answer has ended as HTTP; whether it is complete is for the wire format to say.
+    fn ended(&mut self) {
+        self.incoming = None;
+        match &mut self.kind {
+            TeeKind::Plain { .. } => self.record_plain(outcome_of(self.status), None),
+            TeeKind::Events { reader, stream, .. } => {
+                if stream.may_end() {
+                    let rest = reader.rest();
+                    let failed = stream.failed();
+                    self.ready.extend(Some(rest).filter(|r| !r.is_empty()));
+                    self.record_stream(if failed { Outcome::ProviderError } else { Outcome::Ok }, None);
+                } else {
+                    self.broke(Outcome::ProviderError, Code::ProviderUnavailable, BROKEN);
+                }
+            }
+        }
+    }
+
+    /// The provider's answer broke off.
+    fn broke(&mut self, outcome: Outcome, code: Code, message: &str) {
+        self.incoming = None;
+        match &mut self.kind {
+            TeeKind::Plain { .. } => {
+                self.record.row().truncated = true;
+                self.record_plain(outcome, Some(code));
+                self.cut = true;
+            }
+            // What matters has been passed on and recorded; a late fault changes nothing.
+            TeeKind::Events { stream, .. } if stream.ended() => {}
+            TeeKind::Events { wire, .. } => {
+                let event = stream_event(*wire, code, message);
+                self.record_stream(outcome, Some(code));
+                match event {
+                    Some(event) => self.ready.push_back(Bytes::from(event)),
+                    None => self.cut = true,
+                }
+            }
+        }
+    }
+
+    fn record_stream(&mut self, outcome: Outcome, code: Option<Code>) {
+        if self.record.is_closed() {
+            return;
+        }
+        self.note_stream();
+        self.record.close(self.status, outcome, code);
+    }
+
+    fn note_stream(&mut self) {
+        let TeeKind::Events { stream, .. } = &self.kind else { return };
+        self.record.row().response_bytes = self.bytes;
+        self.record.used(stream.usage(), stream.model());
+        if self.log.capture {
+            let transcript = stream.transcript();
+            let json = serde_json::to_vec(transcript).unwrap_or_default();
+            let (text, cut) = redact::answer(&self.log.rules, &Bytes::from(json), true, self.log.capture_bytes);
+            let cut = cut || transcript.cut;
+            self.record.answered(text, cut);
+        }
+    }
+
+    fn record_plain(&mut self, outcome: Outcome, code: Option<Code>) {
+        self.note_plain();
+        self.record.close(self.status, outcome, code);
+    }
+
+    fn note_plain(&mut self) {
+        let TeeKind::Plain { prefix, textual, tail, wire } = &mut self.kind else { return };
+        self.record.row().response_bytes = self.bytes;
+        if *textual {
+            let facts = read_tail(*wire, tail);
+            self.record.used(facts, "");
+            if self.log.capture {
+                let whole = prefix.len() as u64 == self.bytes;
+                let prefix = prefix.split().freeze();
+                let (text, cut) = redact::answer(&self.log.rules, &prefix, whole, self.log.capture_bytes);
+                self.record.answered(text, cut || !whole);
+            }
+        }
+    }
+}
+
+impl Drop for Tee {
+    /// The client left: what is known by now goes into the row, which the record then writes.
+    fn drop(&mut self) {
+        if !self.record.is_closed() {
+            self.note_stream();
+            self.note_plain();
+        }
+    }
+}
+
+/// What a passed-on status means for the log.
+pub fn outcome_of(status: u16) -> Outcome {
+    match status {
+        429 => Outcome::RateLimited,
+        400..=499 => Outcome::ClientError,
+        500..=599 => Outcome::ProviderError,
+        _ => Outcome::Ok,
+    }
+}
+
+/// Where `part` lies within `chunk`, if it is a slice of it.
+fn place_in(chunk: &Bytes, part: &Bytes) -> Option<std::ops::Range<usize>> {
+    let start = (part.as_ptr() as usize).checked_sub(chunk.as_ptr() as usize)?;
+    let end = start + part.len();
+    (end <= chunk.len()).then_some(start..end)
+}

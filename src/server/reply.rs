@@ -1,0 +1,67 @@
+//! A refusal becomes bytes: the only place that does.
+//!
+//! Errors have OpenAI's shape, because anything else makes the SDKs lose the message. Promises: `message`, `type`,
+//! `param` and `code` are always there; the text is one that a stage of the walk wrote for a person. Does not: log.
+
+use http::{HeaderValue, Response, StatusCode, header};
+use serde_json::json;
+
+use crate::code::Code;
+use crate::ids::RequestId;
+use crate::pipeline::body::Body;
+use crate::pipeline::quota_headers;
+use crate::pipeline::refusal::Refusal;
+
+/// The answer that says no.
+pub fn refusal(refusal: &Refusal) -> Response<Body> {
+    let code = refusal.code;
+    let body = json!({"error": {
+        "message": refusal.message,
+        "type": code.kind(),
+        "param": refusal.param,
+        "code": code.as_str(),
+    }});
+    let mut response = Response::new(Body::full(body.to_string()));
+    *response.status_mut() = StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(wait) = refusal.retry_after {
+        // Rounded up: who comes back then is not too early.
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_nanos().div_ceil(1_000_000_000).max(1) as u64));
+        headers.insert("retry-after-ms", HeaderValue::from(wait.as_nanos().div_ceil(1_000_000).max(1) as u64));
+    }
+    if let Some(quota) = &refusal.quota {
+        quota_headers(headers, quota);
+    }
+    if refusal.is_final() {
+        headers.insert("x-should-retry", HeaderValue::from_static("false"));
+    }
+    if let Some((provider, attempts)) = &refusal.tried {
+        if let Ok(value) = HeaderValue::from_str(provider) {
+            headers.insert("x-tollgate-provider", value);
+        }
+        headers.insert("x-tollgate-attempts", HeaderValue::from(u16::from(*attempts)));
+    }
+    if let Some(allow) = refusal.allow {
+        headers.insert(header::ALLOW, HeaderValue::from_static(allow));
+    }
+    if code.status() == 401 {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    if refusal.close {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// What every answer carries.
+pub fn finish(response: &mut Response<Body>, id: &RequestId) {
+    if let Ok(value) = HeaderValue::from_str(id.as_str()) {
+        response.headers_mut().insert("x-request-id", value);
+    }
+}
+
+/// The refusal of a call that met a defect.
+pub fn defect() -> Refusal {
+    Refusal::new(Code::Internal, "the gateway made a mistake; the request was not completed").closing()
+}
