@@ -55,6 +55,12 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
+    /// What is loaded, every key with its value, secrets masked.
+    #[cfg(test)]
+    pub(crate) fn masked(&self) -> &Json {
+        &self.shown
+    }
+
     /// The files that were read, in the order they were read.
     pub(crate) fn files(&self) -> Vec<String> {
         self.snapshot.files.iter().map(|(name, _)| name.clone()).collect()
