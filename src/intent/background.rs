@@ -12,7 +12,7 @@ use dashmap::mapref::entry::Entry;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{Intent, Ticket};
+use super::ticket::{Intent, Ticket};
 use crate::bounds::{INTENTS_BACKGROUND_MAX, INTENTS_KEPT_FOR, INTENTS_KEPT_MAX};
 use crate::ids::OrgId;
 

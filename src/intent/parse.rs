@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value};
 
-use super::Intent;
+use super::ticket::Intent;
 
 /// Reads an answer.
 pub fn parse(text: &str, categories: &[String], priorities: &[String]) -> Intent {

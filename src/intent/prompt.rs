@@ -6,7 +6,7 @@
 
 use serde_json::{Value, json};
 
-use super::Ticket;
+use super::ticket::Ticket;
 use crate::bounds::TICKET_PROMPT_CHARS_MAX;
 
 /// What the policy says about intents, as far as the prompt needs it.

@@ -177,7 +177,7 @@ impl Intake {
                     return Poll::Ready(Ok(Some(data)));
                 }
                 Poll::Ready(Some(Err(error))) => {
-                    if error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
+                    if client_left(&error) {
                         lock(&self.seen).disconnected = true;
                     }
                     let message = "the request body could not be read to its end";
@@ -246,6 +246,20 @@ impl Source for Intake {
             self.ready = out;
         }
     }
+}
+
+/// A body that ends before its length is a client that left; one that is malformed is its mistake.
+fn client_left(error: &hyper::Error) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    let mut left = error.is_incomplete_message() || error.is_closed() || error.is_canceled();
+    while let Some(error) = cause {
+        let io = error.downcast_ref::<std::io::Error>();
+        left |=
+            io.is_some_and(|e| matches!(e.kind(), UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe));
+        cause = error.source();
+    }
+    left
 }
 
 /// What is known of a body, whoever else looks.

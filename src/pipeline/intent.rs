@@ -30,7 +30,7 @@ use crate::config::policy::{Policy, Provider};
 use crate::intent::background::{Finished, Kept, Key, Known};
 use crate::intent::parse::parse;
 use crate::intent::prompt::{self, Choices, Format};
-use crate::intent::{Intent, Ticket};
+use crate::intent::ticket::{Intent, Ticket};
 use crate::provider::{Kind, Wire, answer};
 use crate::redact::{self, BodyRedactor, Redacted, Shape};
 use crate::upstream::replay::Outgoing;
@@ -62,7 +62,9 @@ pub async fn intent(walk: Walk<'_>, incoming: Incoming) -> Result<Response<Body>
         }
         Err(refusal) => {
             record.refuse(&refusal);
-            Err(Refusal { quota: Some(decision), ..refusal })
+            let trail = record.trail();
+            let tried = trail.provider().map(|p| (p.name.to_string(), trail.attempts()));
+            Err(Refusal { quota: Some(decision), tried, ..refusal })
         }
     }
 }

@@ -142,10 +142,7 @@ pub async fn handle(
             walk.caller(false).await?;
             Err(closed_endpoint())
         }
-        Matched::WrongMethod(allow) => {
-            let message = format!("{} is not allowed here; use {allow}", known_method(&walk.head.method));
-            Err(Refusal { allow: Some(allow), ..Refusal::new(Code::MethodNotAllowed, message) })
-        }
+        Matched::WrongMethod(allow) => Err(walk.wrong_method(allow)),
         Matched::Unknown => Err(Refusal::new(
             Code::NotFound,
             "there is no such endpoint; provider endpoints are under /v1, tickets go to POST /api/ai/intent",
@@ -158,7 +155,7 @@ async fn proxy(walk: Walk<'_>, endpoint: Endpoint, incoming: Incoming) -> Result
     // 3. authenticate
     let caller = walk.caller(false).await?;
     if endpoint.own_key_only && caller.upstream_key.is_none() {
-        return Err(closed_endpoint());
+        return Err(endpoint.others_use.map_or_else(closed_endpoint, |allow| walk.wrong_method(allow)));
     }
 
     // 4. quota, and a place among the calls in flight
@@ -440,6 +437,11 @@ impl Walk<'_> {
             policy_version: Arc::clone(&self.policy.version),
             calls: 1,
         }
+    }
+
+    fn wrong_method(&self, allow: &'static str) -> Refusal {
+        let message = format!("{} is not allowed here; use {allow}", known_method(&self.head.method));
+        Refusal { allow: Some(allow), ..Refusal::new(Code::MethodNotAllowed, message) }
     }
 
     /// When a call that may take `total` must be over.

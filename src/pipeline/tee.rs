@@ -44,7 +44,7 @@ pub struct Tee {
     deadline: Instant,
     timer: Option<Pin<Box<Sleep>>>,
     last_frame: Instant,
-    cut: bool,
+    cut: Cutting,
     /// Holds the call's place among those in flight.
     _permit: tokio::sync::OwnedSemaphorePermit,
 }
@@ -61,6 +61,14 @@ pub struct Logged {
 pub struct Patience {
     pub idle: Duration,
     pub deadline: Instant,
+}
+
+/// Whether the connection is to be cut.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cutting {
+    No,
+    AfterFlush,
+    Now,
 }
 
 enum TeeKind {
@@ -135,7 +143,7 @@ impl Tee {
             deadline: patience.deadline,
             timer: None,
             last_frame: Instant::now(),
-            cut: false,
+            cut: Cutting::No,
             _permit: permit,
         };
         if !read.is_empty() {
@@ -146,7 +154,7 @@ impl Tee {
 
     /// Whether nothing more will come.
     pub fn is_over(&self) -> bool {
-        self.incoming.is_none() && self.ready.is_empty() && !self.cut
+        self.incoming.is_none() && self.ready.is_empty() && self.cut == Cutting::No
     }
 
     /// The next bytes for the client.
@@ -155,8 +163,18 @@ impl Tee {
             if let Some(bytes) = self.ready.pop_front() {
                 return Poll::Ready(Some(Ok(bytes)));
             }
-            if std::mem::take(&mut self.cut) {
-                return Poll::Ready(Some(Err(Cut)));
+            match self.cut {
+                Cutting::No => {}
+                Cutting::AfterFlush => {
+                    // What was handed on before goes out first: a client that sees the head sees that the rest is missing.
+                    self.cut = Cutting::Now;
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Cutting::Now => {
+                    self.cut = Cutting::No;
+                    return Poll::Ready(Some(Err(Cut)));
+                }
             }
             let Some(incoming) = self.incoming.as_mut() else { return Poll::Ready(None) };
             match Pin::new(&mut *incoming).poll_frame(cx) {
@@ -273,16 +291,16 @@ impl Tee {
             TeeKind::Plain { .. } => {
                 self.record.row().truncated = true;
                 self.record_plain(outcome, Some(code));
-                self.cut = true;
+                self.cut = Cutting::AfterFlush;
             }
             // What matters has been passed on and recorded; a late fault changes nothing.
             TeeKind::Events { stream, .. } if stream.ended() => {}
-            TeeKind::Events { wire, .. } => {
-                let event = stream_event(*wire, code, message);
+            TeeKind::Events { wire, stream, .. } => {
+                let event = stream_event(*wire, code, message, stream.next_sequence_number());
                 self.record_stream(outcome, Some(code));
                 match event {
                     Some(event) => self.ready.push_back(Bytes::from(event)),
-                    None => self.cut = true,
+                    None => self.cut = Cutting::AfterFlush,
                 }
             }
         }

@@ -12,9 +12,9 @@ use serde_json::json;
 use super::Wire;
 use crate::code::Code;
 
-/// The error event, complete with its blank line. `None` where the wire format has no such event: then the connection
+/// The error event, complete with its blank line. `sequence_number` counts the events of a responses stream. `None` where the wire format has no such event: then the connection
 /// is cut.
-pub fn stream_event(wire: Wire, code: Code, message: &str) -> Option<String> {
+pub fn stream_event(wire: Wire, code: Code, message: &str, sequence_number: u64) -> Option<String> {
     match wire {
         Wire::Chat | Wire::Completions => {
             let data =
@@ -22,7 +22,7 @@ pub fn stream_event(wire: Wire, code: Code, message: &str) -> Option<String> {
             Some(format!("data: {data}\n\n"))
         }
         Wire::Responses => {
-            let data = json!({"type": "error", "code": code.as_str(), "message": message, "param": null});
+            let data = json!({"type": "error", "code": code.as_str(), "message": message, "param": null, "sequence_number": sequence_number});
             Some(format!("event: error\ndata: {data}\n\n"))
         }
         Wire::Messages => {
@@ -39,17 +39,16 @@ mod tests {
 
     #[test]
     fn each_wire_has_its_own_error() {
-        let event = |wire| stream_event(wire, Code::ProviderUnavailable, "gone");
+        let event = |wire| stream_event(wire, Code::ProviderUnavailable, "gone", 7);
         assert_eq!(
             event(Wire::Chat).as_deref(),
             Some(
                 "data: {\"error\":{\"code\":\"provider_unavailable\",\"message\":\"gone\",\"param\":null,\"type\":\"service_unavailable_error\"}}\n\n"
             )
         );
-        assert!(
-            event(Wire::Responses)
-                .is_some_and(|e| e.starts_with("event: error\ndata: {") && e.contains("\"type\":\"error\""))
-        );
+        assert!(event(Wire::Responses).is_some_and(
+            |e| e.starts_with("event: error\ndata: {") && e.contains("\"sequence_number\":7,\"type\":\"error\"")
+        ));
         assert!(
             event(Wire::Messages)
                 .is_some_and(|e| e.contains("\"error\":{\"message\":\"gone\",\"type\":\"api_error\"}"))

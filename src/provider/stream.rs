@@ -38,6 +38,8 @@ pub struct StreamReader {
     ended: bool,
     failed: bool,
     finish_seen: bool,
+    /// Of a responses stream: one more than the last.
+    next_sequence_number: u64,
     transcript: Transcript,
 }
 
@@ -85,6 +87,7 @@ impl StreamReader {
             ended: false,
             failed: false,
             finish_seen: false,
+            next_sequence_number: 0,
             transcript: Transcript { text_bytes_left: text_bytes_max, ..Transcript::default() },
         }
     }
@@ -119,6 +122,11 @@ impl StreamReader {
                 Wire::Responses | Wire::Messages => false,
                 Wire::Other => true,
             }
+    }
+
+    /// The number that the next event of a responses stream would have.
+    pub fn next_sequence_number(&self) -> u64 {
+        self.next_sequence_number
     }
 
     /// The last event of a complete answer was seen.
@@ -227,6 +235,8 @@ impl StreamReader {
             #[serde(borrow, default, rename = "type")]
             kind: Text<'a>,
             #[serde(default)]
+            sequence_number: Count,
+            #[serde(default)]
             output_index: Count,
             #[serde(borrow, default)]
             delta: Text<'a>,
@@ -245,6 +255,9 @@ impl StreamReader {
         if let Lenient(Some(response)) = event.response {
             self.saw_model(response.model);
             self.saw_usage(response.usage);
+        }
+        if let Count(Some(number)) = event.sequence_number {
+            self.next_sequence_number = number.saturating_add(1);
         }
         let index = event.output_index.0.unwrap_or(0);
         match event.kind.0.as_deref().unwrap_or_default() {

@@ -37,6 +37,8 @@ pub struct Endpoint {
     pub wire: Wire,
     /// Only for callers with their own provider key.
     pub own_key_only: bool,
+    /// For the others this is an open path with a wrong method: 405 with this `allow`.
+    pub others_use: Option<&'static str>,
     /// Repeating a call leaves something behind twice.
     pub stateful: bool,
 }
@@ -102,6 +104,7 @@ pub fn find(method: &Method, path: &str, opened: &[(Method, String)]) -> Matched
                     shape: *shape,
                     wire: *wire,
                     own_key_only: false,
+                    others_use: None,
                     stateful: false,
                 });
             }
@@ -114,6 +117,7 @@ pub fn find(method: &Method, path: &str, opened: &[(Method, String)]) -> Matched
         shape: Shape::Other,
         wire: Wire::Other,
         own_key_only,
+        others_use: allow,
         stateful: true,
     };
     let opened_by_policy = opened.iter().any(|(m, p)| m == method && fits(below_version(p), below));
@@ -219,7 +223,8 @@ mod tests {
         match find(&method.parse().expect("method"), path, &opened) {
             Matched::Proxy(e) => {
                 let who = if e.own_key_only { "own key" } else { "all" };
-                format!("{who} {} {}", e.name, e.path)
+                let others = e.others_use.map(|allow| format!(", others {allow}")).unwrap_or_default();
+                format!("{who} {} {}{others}", e.name, e.path)
             }
             Matched::WrongMethod(allow) => format!("405 {allow}"),
             other => format!("{other:?}"),
@@ -243,7 +248,7 @@ mod tests {
             ("GET", "/v1/files/file-1/content", "own key /v1/files/{id}/content /files/file-1/content"),
             ("POST", "/v1/files", "own key /v1/files /files"),
             ("GET", "/v1/responses/resp_1", "own key /v1/responses/{id} /responses/resp_1"),
-            ("GET", "/v1/chat/completions", "own key /v1/chat/completions /chat/completions"),
+            ("GET", "/v1/chat/completions", "own key /v1/chat/completions /chat/completions, others POST"),
             (
                 "GET",
                 "/v1/chat/completions/c1/messages",

@@ -135,9 +135,12 @@ fn decide_status(facts: &StatusFacts, stateful: bool) -> Verdict {
 /// Reads `retry-after-ms` and `retry-after` (seconds, also with a fraction, or an HTTP date). A past date, a negative,
 /// infinite or unreadable value is no answer. At most a year.
 pub fn retry_after(ms: Option<&str>, seconds_or_date: Option<&str>, now_ms: i64) -> Option<Duration> {
+    // RFC 9110 knows digits only; a fraction is what SDKs read. Signs and exponents are somebody's mistake.
     let number = |text: &str, unit: f64| {
-        let value: f64 = text.trim().parse().ok()?;
-        (value.is_finite() && value >= 0.0).then(|| Duration::from_secs_f64((value * unit).min(31_536_000.0)))
+        let text = text.trim();
+        let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+        let value: f64 = plain.then(|| text.parse().ok()).flatten()?;
+        Some(Duration::from_secs_f64((value * unit).min(31_536_000.0)))
     };
     ms.and_then(|v| number(v, 0.001)).or_else(|| {
         let text = seconds_or_date?;
@@ -211,7 +214,9 @@ mod tests {
             (None, Some("NaN"), None),
             (None, Some("inf"), None),
             (None, Some(""), None),
-            (None, Some("1e99"), Some(31_536_000_000)),
+            (None, Some("1e9"), None),
+            (None, Some("9999999999"), Some(31_536_000_000)),
+            (None, Some("."), None),
             (None, None, None),
         ];
         for (ms, text, expected) in table {

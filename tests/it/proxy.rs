@@ -206,7 +206,7 @@ fn bodies_that_cannot_be_understood_are_refused() {
         assert!(["invalid_json", "invalid_request"].contains(&reply.error_code().as_str()), "{}", reply.text());
     }
     send(&[], long.as_bytes()).refused(413, "body_too_large");
-    send(&[("content-type", "multipart/form-data; boundary=x")], b"--x--").refused(415, "unsupported_media_type");
+    send(&[("content-type", "multipart/form-data; boundary=x")], b"--x--").refused(415, "attachments_not_allowed");
     send(&[("content-type", "application/json; charset=utf-16")], b"{}").refused(415, "unsupported_media_type");
     send(&[("content-encoding", "gzip")], b"\x1f\x8b").refused(415, "unsupported_media_type");
     assert!(provider.seen().iter().all(|seen| !seen.complete), "{:?}", provider.seen());

@@ -122,7 +122,7 @@ fn report(app: &App, tally: &Tally) -> Result<(), Failure> {
     ))?;
     print::line(&format!("  attachments dropped  {:>6}", sum(&all, |s| s.attachments_dropped)))?;
     print::line("")?;
-    print::line("organisation    calls  errors  limited   tokens in     out        cost   p95 ms")?;
+    print::line("organisation    calls  errors  limited   tokens in     out    cost USD   p95 ms")?;
     for s in &by_org {
         let org = s.key.first().map_or("", String::as_str);
         print::line(&format!(
