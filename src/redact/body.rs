@@ -100,6 +100,8 @@ pub(super) struct Body {
     /// A scalar that may be rewritten, and where it began.
     scalar_at: Option<u64>,
     noted: Vec<KindId>,
+    /// The place of the string at hand is in the ledger.
+    place_noted: bool,
     started: bool,
 }
 
@@ -123,6 +125,7 @@ impl Body {
             drop: None,
             scalar_at: None,
             noted: Vec::new(),
+            place_noted: false,
             started: false,
         }
     }
@@ -355,7 +358,9 @@ impl Body {
         if self.noted.len() < NOTED_MAX && self.frames.iter().any(|f| f.held) {
             self.noted.push(kind);
         }
-        self.note_field(self.frames.len());
+        if !std::mem::replace(&mut self.place_noted, true) {
+            self.note_field(self.frames.len());
+        }
     }
 
     /// Takes back what was noted in a part that is dropped whole.
@@ -572,6 +577,7 @@ impl Sink for Body {
 
     fn string(&mut self, key: bool, at: u64) -> Result<Take, RedactError> {
         self.scanning = false;
+        self.place_noted = false;
         self.reading_key = key;
         if key {
             self.spare.clear();

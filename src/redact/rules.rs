@@ -50,7 +50,7 @@ pub(super) struct Compiled {
     /// Which of the built-in entities are on, by number.
     pub(super) on: [bool; kind::FIRST_CUSTOM as usize],
     pub(super) attachments: Attachments,
-    pub(super) words: Words,
+    pub(super) words: &'static Words,
     /// Prefixes of secrets, if they are looked for.
     pub(super) secrets: Option<AhoCorasick>,
     pub(super) custom: Vec<(KindId, Regex)>,
@@ -85,7 +85,7 @@ impl Rules {
         } else {
             None
         };
-        match Words::new() {
+        match Words::all() {
             Some(words) if problems.is_empty() => Ok(Rules(Arc::new(Compiled {
                 kinds,
                 on,

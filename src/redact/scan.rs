@@ -197,7 +197,11 @@ impl Scanner {
 
     /// Takes one other character, which stands at `from..to`.
     pub(super) fn char(&mut self, c: Option<char>, from: u64, to: u64) {
-        self.level(0, c, from, to);
+        if self.is_slow() || matches!(c, Some('\\' | '"')) {
+            self.level(0, c, from, to);
+        } else {
+            self.fold(c, from, to);
+        }
         self.make_room();
     }
 
@@ -477,8 +481,9 @@ impl Scanner {
         let names = self.look == Look::Names;
         let mut secret = if names { None } else { self.next_secret(self.cur, limit, view_end) };
         let mut from = self.cur;
+        let mut hot = from;
         loop {
-            let trigger = next_trigger(rules, text, from, limit, self.barrier);
+            let trigger = next_trigger(rules, text, from, limit, self.barrier, &mut hot);
             if let Some(found) = secret
                 && trigger.is_none_or(|q| found.start <= q)
             {
@@ -539,7 +544,7 @@ impl Scanner {
         }
         if number.is_none() && rules.has(kind::PHONE) {
             let hint = if self.from_start && q < HINT_REACH { self.hint } else { None };
-            number = found(phone::find(view, q, &rules.words, hint), kind::PHONE);
+            number = found(phone::find(view, q, rules.words, hint), kind::PHONE);
         }
         let number = number?;
         // An address beats a number inside its local part.
@@ -623,7 +628,9 @@ impl Scanner {
             let marks = self.window[found.start..].iter().filter(|b| **b == NESTED_QUOTE).count();
             let inside = self.quoted ^ (marks % 2 == 1);
             escapes += u8::from(inside) + u8::from(inside && self.inner);
-            quote = !inside;
+            // A number under a key of the JSON text inside: what takes its place is a string.
+            let mut before = self.window[..found.start].iter().rev().filter(|b| **b != b' ' && **b != b'\n');
+            quote = !inside && before.next() == Some(&b':') && before.next() == Some(&NESTED_QUOTE);
         }
         let (from, to) = (self.raw_start(found.start), self.raw_end(found.end - 1));
         self.ops.push(Op::Replace { from, to, kind: found.kind, escapes, quote });
@@ -703,33 +710,47 @@ fn colon(rules: &Compiled, view: &View<'_>, q: usize) -> Option<Found> {
     ip::v6(view, q).map(|(start, end)| Found { start, end, kind: kind::IP, tail: Tail::None })
 }
 
-/// The next byte in `from..limit` around which a detector has to look.
-fn next_trigger(rules: &Compiled, text: &[u8], from: usize, limit: usize, barrier: usize) -> Option<usize> {
+/// The next byte in `from..limit` around which a detector has to look. `hot`: up to where blocks are known to be worth
+/// walking through.
+fn next_trigger(
+    rules: &Compiled,
+    text: &[u8],
+    from: usize,
+    limit: usize,
+    barrier: usize,
+    hot: &mut usize,
+) -> Option<usize> {
     let ip = rules.has(kind::IP);
     let digits_min = if ip { 4 } else { 7 };
     let mut i = from;
     let mut ahead = None;
     while i < limit {
-        let block = &text[i..text.len().min(i + 64)];
-        let (digits, other) = ahead.take().unwrap_or_else(|| triggers(block, text[i.saturating_sub(1)]));
-        let next = text.get(i + 64..).map(|t| triggers(&t[..t.len().min(64)], text[i + 63]));
-        if other || ip || digits + next.map_or(0, |n| n.0) >= digits_min {
-            for (k, &b) in block.iter().enumerate().take(limit - i) {
-                let q = i + k;
-                let hit = match b {
-                    b'@' => true,
-                    b'%' => matches!(text.get(q + 1), Some(b'4' | b'2')),
-                    b'0'..=b'9' => q == barrier || q == 0 || !text[q - 1].is_ascii_digit(),
-                    b':' => ip || q > 0 && text[q - 1] | 0x20 == b'a',
-                    _ => false,
-                };
-                if hit {
-                    return Some(q);
-                }
+        if i >= *hot {
+            let block = &text[i..text.len().min(i + 64)];
+            let (digits, other) = ahead.take().unwrap_or_else(|| triggers(block, text[i.saturating_sub(1)]));
+            let next = text.get(i + 64..).map(|t| triggers(&t[..t.len().min(64)], text[i + 63]));
+            if !(other || ip || digits + next.map_or(0, |n| n.0) >= digits_min) {
+                ahead = next;
+                i += 64;
+                continue;
+            }
+            *hot = i + 64;
+        }
+        let end = limit.min(*hot);
+        for q in i..end {
+            let hit = match text[q] {
+                b'@' => true,
+                b'%' => matches!(text.get(q + 1), Some(b'4' | b'2')),
+                b'0'..=b'9' => q == barrier || q == 0 || !text[q - 1].is_ascii_digit(),
+                b':' => ip || q > 0 && text[q - 1] | 0x20 == b'a',
+                _ => false,
+            };
+            if hit {
+                return Some(q);
             }
         }
-        ahead = next;
-        i += 64;
+        i = end;
+        ahead = None;
     }
     None
 }

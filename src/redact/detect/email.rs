@@ -19,7 +19,11 @@ const QUOTED_MAX: usize = 80;
 /// Finds the address around the `@` (or `%40`, `%2540`) at `at`, which is `width` bytes wide.
 pub(in crate::redact) fn find(view: &View<'_>, at: usize, width: usize) -> Option<(usize, usize)> {
     let end = domain(view, at + width)?;
-    let start = if matches!(view.before(at), Some(b'"')) { quoted(view, at)? } else { local(view, at)? };
+    let mut start = if matches!(view.before(at), Some(b'"')) { quoted(view, at)? } else { local(view, at)? };
+    if view.at(start) == Some(b'_') && view.at(end) == Some(b'_') && start + 1 < at {
+        // Emphasis in Markdown.
+        start += 1;
+    }
     if vetoed(view, start, at, at + width, end) { None } else { Some((start, end)) }
 }
 
@@ -52,6 +56,9 @@ fn local(view: &View<'_>, at: usize) -> Option<usize> {
             }
         }
     }
+    if is_rfc_art(&view.text[i..at]) {
+        return Some(i);
+    }
     let start = i + cut(&view.text[i..at]);
     view.text[start..at].iter().any(|b| b.is_ascii_alphanumeric() || *b >= 0x80).then_some(start)
 }
@@ -59,10 +66,7 @@ fn local(view: &View<'_>, at: usize) -> Option<usize> {
 /// How much of a run of local-part characters is the text's own punctuation: URL paths, queries, assignments, markup.
 fn cut(run: &[u8]) -> usize {
     let mut from = 0;
-    if let Some(i) = run.iter().rposition(|b| matches!(b, b'|' | b'`' | b'{' | b'}' | b'?' | b'#' | b'*'))
-        && (i > 0 || run.len() > 1)
-        && !matches!(run[i], b'#' | b'*' | b'?' | b'{' | b'}' | b'|' | b'`' if is_rfc_art(run))
-    {
+    if let Some(i) = run.iter().rposition(|b| matches!(b, b'|' | b'`' | b'{' | b'}' | b'?' | b'#' | b'*')) {
         from = i + 1;
     }
     // Percent-encoded separators: "%20bob", "%3Cbob", "to%3Dbob".

@@ -6,6 +6,8 @@
 //!
 //! Sources: ITU-T E.164 and its list of country codes; the national groupings as the regulators' pages print them.
 
+use std::cell::OnceCell;
+
 use super::View;
 use super::words::{Near, Says, Words};
 use crate::redact::fold::is_unspaced;
@@ -59,22 +61,50 @@ struct Candidate<'a> {
     /// Digits stand before it with only space between.
     digits_before: bool,
     hint: Option<Says>,
-    before: Option<Near>,
+    /// The word before it, once it was looked for.
+    before: OnceCell<Option<Near>>,
 }
 
 /// Finds the number whose first digit is at `q`. `hint`: what the JSON key of a short string says.
 pub(in crate::redact) fn find(view: &View<'_>, q: usize, words: &Words, hint: Option<Says>) -> Option<(usize, usize)> {
+    if joined(view, q) {
+        return None;
+    }
     let (groups, n) = groups(view, q);
     if groups[..n].iter().map(Group::len).sum::<usize>() < 7 {
         return None;
     }
     let (start, plus, bracket) = prefix(view, q, &groups[..n]);
     let digits_before = left(view, start, plus)?;
-    let before = words.before(view, start, WORD_BEFORE);
-    let c = Candidate { view: *view, words, groups, n, start, plus, bracket, digits_before, hint, before };
+    if digits_before && !plus && !bracket && in_row(view, start) {
+        return None;
+    }
+    let c =
+        Candidate { view: *view, words, groups, n, start, plus, bracket, digits_before, hint, before: OnceCell::new() };
     let last = if plus { c.international(0) } else { c.national() }?;
     let end = c.groups[last].end;
     Some((start, extension(view, end).unwrap_or(end)))
+}
+
+/// Whether the digit at `q` goes on what stands before it: the most common reason to look no further.
+fn joined(view: &View<'_>, q: usize) -> bool {
+    matches!(view.before(q), Some(b'-' | b'.' | b',' | b':'))
+        && q > view.lo + 1
+        && view.before(q - 1).is_some_and(|b| b.is_ascii_digit())
+}
+
+/// Whether two or more groups of digits stand right before `start`: a row of numbers, not a telephone number.
+fn in_row(view: &View<'_>, start: usize) -> bool {
+    let mut groups = 0;
+    let mut i = start;
+    while let Some(b) = view.before(i) {
+        if start - i > 24 || !(b.is_ascii_digit() || matches!(b, b' ' | b'-' | b'.' | b'/')) {
+            break;
+        }
+        groups += usize::from(b.is_ascii_digit() && !view.at(i).is_some_and(|b| b.is_ascii_digit()));
+        i -= 1;
+    }
+    groups >= 3
 }
 
 /// Reads groups from the first digit on.
@@ -193,6 +223,10 @@ impl Candidate<'_> {
         self.groups[..self.n].iter().map(Group::len)
     }
 
+    fn before(&self) -> Option<Near> {
+        *self.before.get_or_init(|| self.words.before(&self.view, self.start, WORD_BEFORE))
+    }
+
     fn digit(&self, group: usize, i: usize) -> u8 {
         self.view.text[self.groups[group].start + i]
     }
@@ -213,7 +247,7 @@ impl Candidate<'_> {
 
     /// Whether an identifier word stands right before the number.
     fn identifier(&self) -> bool {
-        match self.before {
+        match self.before() {
             Some(near) => near.says == Says::Identifier && near.gap <= IDENTIFIER_NEAR && !self.sentence_ends(near.gap),
             None => self.hint == Some(Says::Identifier),
         }
@@ -227,7 +261,7 @@ impl Candidate<'_> {
 
     /// Whether a telephone word stands near: before within `reach`, or (for `after`) after the number.
     fn phone_word(&self, last: usize, reach: usize, after: bool) -> bool {
-        match self.before {
+        match self.before() {
             Some(near) if near.says == Says::Phone && near.gap <= reach => true,
             Some(near) if near.says == Says::Identifier && near.gap <= WORD_BEFORE / 2 => false,
             _ if self.hint.is_some() => self.hint == Some(Says::Phone),
@@ -251,13 +285,23 @@ impl Candidate<'_> {
         match b {
             b'0'..=b'9' | b'_' | b'%' | b'@' | b'=' => false,
             b'a'..=b'z' | b'A'..=b'Z' => extension(&self.view, end).is_some(),
-            b' ' | b'(' | b'[' => !digit_follows || more,
+            b' ' | b'(' | b'[' => !digit_follows || more || self.another(last),
             b'-' | b'~' => !next_alnum,
             b'.' => !next.is_some_and(|b| b.is_ascii_digit()),
             b':' => self.plus || !next.is_some_and(|b| b.is_ascii_digit()),
             b',' => self.plus || !next.is_some_and(|b| b.is_ascii_digit()) || !self.decimals(end + 1),
             _ => true,
         }
+    }
+
+    /// Whether the groups after `last` are another number of the same shape.
+    fn another(&self, last: usize) -> bool {
+        let n = last + 1;
+        n > 1
+            && self.n >= 2 * n
+            && (0..n).all(|i| self.groups[i].len() == self.groups[n + i].len())
+            && self.total(last) >= 8
+            && !(0..n).all(|i| self.groups[i].len() == self.groups[0].len())
     }
 
     /// Whether one or two digits and no more stand at `i`.
@@ -306,15 +350,16 @@ impl Candidate<'_> {
         if let Some(last) = self.exit_code() {
             return Some(last);
         }
-        if self.identifier() {
-            return None;
-        }
         let grouped = self.north_america().or_else(|| self.trunk()).or_else(|| self.grouped());
         // Digits before it with a space between: the front of a longer row of digits, unless its own separators differ.
         let grouped = grouped.filter(|last| {
             !self.digits_before || self.bracket || !self.groups[1..=*last].iter().any(|g| g.sep.space && !g.sep.paren)
         });
-        grouped.or_else(|| self.by_word())
+        match grouped {
+            Some(_) if self.identifier() => None,
+            Some(last) => Some(last),
+            None => self.by_word(),
+        }
     }
 
     /// `00` and `011` before a country code.
@@ -331,10 +376,10 @@ impl Candidate<'_> {
             .skip(skip)
             .take(4)
             .collect();
+        let (min, max) = country(&digits)?;
         if self.identifier() {
             return None;
         }
-        let (min, max) = country(&digits)?;
         if self.n == 1 || self.groups[1..self.n].iter().all(|g| g.sep.paren) {
             // Bare digits: only a country whose numbers have one length, or a telephone word.
             let total = first.len().saturating_sub(2);
@@ -442,14 +487,14 @@ impl Candidate<'_> {
 
     /// Anything of the right length beside a telephone word.
     fn by_word(&self) -> Option<usize> {
-        if self.digits_before && self.hint.is_none() && self.before.is_none_or(|n| n.gap > 24) {
-            return None;
-        }
         (0..self.n).rev().find(|&last| {
             let total = self.total(last);
             let (reach, after) = if total < 9 { (28, false) } else { (WORD_BEFORE, true) };
             let fits = if last == 0 { (7..=12).contains(&total) } else { (7..=13).contains(&total) };
-            fits && self.right(last, false) && !self.years(last) && self.phone_word(last, reach, after)
+            fits && self.right(last, false)
+                && !self.years(last)
+                && !(self.digits_before && self.hint.is_none() && self.before().is_none_or(|n| n.gap > 24))
+                && self.phone_word(last, reach, after)
         })
     }
 

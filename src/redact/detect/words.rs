@@ -2,6 +2,8 @@
 //!
 //! Pure. One automaton over all languages. The word nearest to a number decides.
 
+use std::sync::OnceLock;
+
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind, MatchKind};
 
 use super::View;
@@ -86,8 +88,14 @@ pub(in crate::redact) struct Words {
 }
 
 impl Words {
+    /// The words, built once: a constant, but for the time it takes.
+    pub(in crate::redact) fn all() -> Option<&'static Words> {
+        static WORDS: OnceLock<Option<Words>> = OnceLock::new();
+        WORDS.get_or_init(Words::new).as_ref()
+    }
+
     /// Builds it; nothing if the word list cannot be built, which a test would show.
-    pub(in crate::redact) fn new() -> Option<Words> {
+    fn new() -> Option<Words> {
         let mut patterns: Vec<String> = Vec::new();
         let mut entries = Vec::new();
         for (list, says) in [(PHONE, Says::Phone), (IDENTIFIER, Says::Identifier)] {
@@ -111,7 +119,7 @@ impl Words {
         let automaton = AhoCorasickBuilder::new()
             .ascii_case_insensitive(true)
             .match_kind(MatchKind::LeftmostLongest)
-            .kind(Some(AhoCorasickKind::ContiguousNFA))
+            .kind(Some(AhoCorasickKind::DFA))
             .build(&patterns)
             .ok()?;
         Some(Words { automaton, entries })
