@@ -10,6 +10,7 @@ pub mod demo;
 pub mod healthcheck;
 pub mod mock;
 mod print;
+pub mod redact;
 pub mod report;
 pub mod schema;
 pub mod serve;
@@ -61,6 +62,8 @@ enum Command {
     Check(check::Args),
     /// JSON Schema of the configuration, for editors
     Schema(schema::Args),
+    /// What would leave the house: the redactor as a filter, bytes in, bytes out
+    Redact(Configured<redact::Args>),
     /// Calls, cost, errors and latencies from the log
     Report(Configured<report::Args>),
     /// The ClickHouse schema, printed or applied

@@ -1,60 +1,168 @@
-//! Text that is no request body: query values, error messages, and answers on their way to the log.
+//! Text that is no request body: query values, error messages, plain files, and answers on their way to the log.
 //!
-//! Pure. Never fails: what cannot be understood as JSON is redacted as text.
+//! Pure. Never fails: what cannot be understood as JSON is redacted as text, and bytes that are no UTF-8 stay as they are
+//! and end what stands before them. The same promises as for bodies: any cut gives the same bytes, in bounded memory.
 
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
+use super::out::Out;
 use super::rules::kind;
 use super::scan::{Look, Op, Scanner};
-use super::{BodyRedactor, Ledger, Redacted, Rules, Shape};
+use super::{BodyRedactor, Finding, Ledger, Redacted, Rules, Shape};
+
+/// Redacts a plain text, piece by piece.
+#[derive(Debug)]
+pub struct TextRedactor {
+    rules: Rules,
+    scanner: Scanner,
+    out: Out,
+    ledger: Ledger,
+    offset: u64,
+    /// The beginning of a character that is not complete.
+    pending: [u8; 4],
+    pending_len: usize,
+    findings: Option<Vec<Finding>>,
+}
+
+impl TextRedactor {
+    /// A redactor for one text.
+    pub fn new(rules: &Rules) -> TextRedactor {
+        let mut scanner = Scanner::new(Arc::clone(&rules.0), 0);
+        scanner.begin(Look::All, None, false);
+        TextRedactor {
+            rules: Rules(Arc::clone(&rules.0)),
+            scanner,
+            out: Out::default(),
+            ledger: Ledger::default(),
+            offset: 0,
+            pending: [0; 4],
+            pending_len: 0,
+            findings: None,
+        }
+    }
+
+    /// From here on every match is kept for [`TextRedactor::findings`].
+    pub fn explain(&mut self) {
+        self.findings = Some(Vec::new());
+    }
+
+    /// Takes the matches found since the last time.
+    pub fn findings(&mut self) -> Vec<Finding> {
+        self.findings.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Takes the next piece and appends to `out` what may leave now.
+    pub fn push(&mut self, piece: Bytes, out: &mut Vec<Redacted>) {
+        self.out.begin(piece.clone());
+        let mut i = 0;
+        while self.pending_len > 0 && i < piece.len() {
+            i += usize::from(self.complete(piece[i]));
+        }
+        for chunk in piece[i..].utf8_chunks() {
+            self.text(chunk.valid());
+            let invalid = chunk.invalid();
+            let at_end = self.offset + invalid.len() as u64 == self.out.end_of_piece();
+            let cut = at_end && std::str::from_utf8(invalid).is_err_and(|e| e.error_len().is_none());
+            if cut {
+                self.pending[..invalid.len()].copy_from_slice(invalid);
+                self.pending_len = invalid.len();
+            } else if !invalid.is_empty() {
+                self.invalid(invalid.len());
+            }
+        }
+        let safe = self.scanner.safe(self.offset);
+        self.carry_out();
+        self.out.end(safe, out);
+    }
+
+    /// Says that the text is complete.
+    pub fn finish(&mut self, out: &mut Vec<Redacted>) {
+        let pending = std::mem::take(&mut self.pending_len);
+        self.invalid(pending);
+        self.scanner.end();
+        self.carry_out();
+        self.out.end(self.offset, out);
+    }
+
+    /// What has been taken out so far.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Adds a byte to the character that is not complete; whether it was one of it.
+    fn complete(&mut self, byte: u8) -> bool {
+        self.pending[self.pending_len] = byte;
+        let (pending, len) = (self.pending, self.pending_len + 1);
+        match std::str::from_utf8(&pending[..len]) {
+            Ok(text) => {
+                self.pending_len = 0;
+                self.text(text);
+                true
+            }
+            Err(error) if error.error_len().is_none() => {
+                self.pending_len = len;
+                true
+            }
+            Err(_) => {
+                let pending = std::mem::take(&mut self.pending_len);
+                self.invalid(pending);
+                false
+            }
+        }
+    }
+
+    fn text(&mut self, text: &str) {
+        // In pieces, so that what was found is carried out before it piles up.
+        let mut rest = text;
+        while !rest.is_empty() {
+            let n = rest.floor_char_boundary(16 << 10).max(rest.chars().next().map_or(0, char::len_utf8));
+            self.scanner.text(&rest[..n], self.offset);
+            self.offset += n as u64;
+            self.carry_out();
+            rest = &rest[n..];
+        }
+    }
+
+    fn invalid(&mut self, n: usize) {
+        for _ in 0..n {
+            self.scanner.char(None, self.offset, self.offset + 1);
+            self.offset += 1;
+        }
+        self.carry_out();
+    }
+
+    fn carry_out(&mut self) {
+        for op in self.scanner.ops.drain(..) {
+            match op {
+                Op::Replace { from, to, kind, .. } => {
+                    let what = &self.rules.0.kinds[kind as usize];
+                    self.out.advance(from);
+                    self.out.skip(to);
+                    self.out.write(what.replacement.as_bytes());
+                    if kind == kind::ATTACHMENT {
+                        self.ledger.attachments += 1;
+                    } else {
+                        self.ledger.add(&what.name);
+                    }
+                    if let Some(findings) = &mut self.findings {
+                        findings.push(Finding { kind: Arc::clone(&what.name), from, to, field: String::new() });
+                    }
+                }
+                Op::Drop { to } => self.out.skip(to),
+            }
+        }
+    }
+}
 
 /// Redacts plain text (a query value, an error message of a provider, text put together from a stream).
 pub fn text(rules: &Rules, text: &str) -> (Redacted, Ledger) {
-    let mut scanner = Scanner::new(Arc::clone(&rules.0), 0);
-    let mut ledger = Ledger::default();
-    let mut out = BytesMut::new();
-    let mut done = 0;
-    scanner.begin(Look::All, None, false);
-    // In pieces, so that what was found is carried out before it piles up.
-    let mut rest = text;
-    let mut base = 0;
-    while !rest.is_empty() {
-        let n = rest.floor_char_boundary(16 << 10);
-        scanner.text(&rest[..n], base);
-        carry_out(&mut scanner, rules, text, &mut done, &mut out, &mut ledger);
-        (rest, base) = (&rest[n..], base + n as u64);
-    }
-    scanner.end();
-    carry_out(&mut scanner, rules, text, &mut done, &mut out, &mut ledger);
-    out.extend_from_slice(&text.as_bytes()[done..]);
-    (Redacted(out.freeze()), ledger)
-}
-
-fn carry_out(
-    scanner: &mut Scanner,
-    rules: &Rules,
-    text: &str,
-    done: &mut usize,
-    out: &mut BytesMut,
-    ledger: &mut Ledger,
-) {
-    for op in scanner.ops.drain(..) {
-        match op {
-            Op::Replace { from, to, kind, .. } => {
-                out.extend_from_slice(&text.as_bytes()[*done..from as usize]);
-                out.extend_from_slice(rules.0.kinds[kind as usize].replacement.as_bytes());
-                *done = to as usize;
-                if kind == kind::ATTACHMENT {
-                    ledger.attachments += 1;
-                } else {
-                    ledger.add(&rules.0.kinds[kind as usize].name);
-                }
-            }
-            Op::Drop { to } => *done = to as usize,
-        }
-    }
+    let mut redactor = TextRedactor::new(rules);
+    let mut out = Vec::new();
+    redactor.push(Bytes::copy_from_slice(text.as_bytes()), &mut out);
+    redactor.finish(&mut out);
+    (Redacted(join(&out, usize::MAX)), redactor.ledger)
 }
 
 /// Redacts a provider's answer for the log: JSON as JSON, anything else as text, cut at `bytes_max` after redaction.

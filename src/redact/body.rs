@@ -11,7 +11,7 @@ use super::keys::{Key, PartKind};
 use super::out::Out;
 use super::rules::{Compiled, KindId, kind};
 use super::scan::{Look, Op, Scanner};
-use super::{Attachments, Facts, Ledger, RedactError, Shape};
+use super::{Attachments, Facts, Finding, Ledger, RedactError, Shape};
 use crate::bounds::{MODEL_BYTES_MAX, REDACT_FIELDS_MAX};
 
 /// Bytes of a key, or of a `type`, that are kept to recognise it.
@@ -102,6 +102,8 @@ pub(super) struct Body {
     noted: Vec<KindId>,
     /// The place of the string at hand is in the ledger.
     place_noted: bool,
+    /// Every match, for those who asked to be told.
+    pub(super) findings: Option<Vec<Finding>>,
     started: bool,
 }
 
@@ -126,6 +128,7 @@ impl Body {
             scalar_at: None,
             noted: Vec::new(),
             place_noted: false,
+            findings: None,
             started: false,
         }
     }
@@ -217,7 +220,7 @@ impl Body {
                     return refuse("the `type` of a content part must stand at its beginning".to_owned());
                 }
                 self.take_back(noted, fields);
-                self.attachment_noted(self.frames.len() - 1);
+                self.attachment_noted(at, self.frames.len() - 1);
                 self.drop = Some(Drop { depth: self.frames.len() - 1, note: Note::Part });
                 self.out.set_dropping(true);
                 Ok(())
@@ -232,7 +235,7 @@ impl Body {
             Attachments::Reject => refuse("attachments are not allowed".to_owned()),
             Attachments::Drop => {
                 self.out.advance(at);
-                self.attachment_noted(self.frames.len());
+                self.attachment_noted(at, self.frames.len());
                 self.drop = Some(Drop { depth: self.frames.len(), note });
                 self.out.set_dropping(true);
                 Ok(())
@@ -258,8 +261,9 @@ impl Body {
         }
     }
 
-    fn attachment_noted(&mut self, depth: usize) {
+    fn attachment_noted(&mut self, at: u64, depth: usize) {
         self.ledger.attachments += 1;
+        self.explain(kind::ATTACHMENT, at, at, depth);
         self.note_field(depth);
     }
 
@@ -341,6 +345,7 @@ impl Body {
                         self.out.write(b"\\\"");
                     }
                     self.note(kind);
+                    self.explain(kind, from, to, self.frames.len());
                 }
                 Op::Drop { to } => self.out.skip(to),
             }
@@ -375,11 +380,16 @@ impl Body {
         self.ledger.fields.truncate(fields);
     }
 
-    /// Notes where the body is, by the names of the API; names that are user data are not told.
-    fn note_field(&mut self, depth: usize) {
-        if self.ledger.fields.len() >= REDACT_FIELDS_MAX {
-            return;
+    fn explain(&mut self, kind: KindId, from: u64, to: u64, depth: usize) {
+        if self.findings.is_some() {
+            let field = self.path(depth);
+            let kind = Arc::clone(&self.rules.kinds[kind as usize].name);
+            self.findings.get_or_insert_default().push(Finding { kind, from, to, field });
         }
+    }
+
+    /// The place at hand, by the names of the API; names that are user data are not told.
+    fn path(&self, depth: usize) -> String {
         let mut path = String::new();
         for frame in &self.frames[..depth] {
             if !frame.object {
@@ -397,6 +407,15 @@ impl Body {
             }
             path.push_str(if plain { std::str::from_utf8(name).unwrap_or("*") } else { "*" });
         }
+        path
+    }
+
+    /// Notes in the ledger where the body is.
+    fn note_field(&mut self, depth: usize) {
+        if self.ledger.fields.len() >= REDACT_FIELDS_MAX {
+            return;
+        }
+        let path = self.path(depth);
         if !self.ledger.fields.contains(&path) {
             self.ledger.fields.push(path);
         }

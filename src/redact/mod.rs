@@ -27,7 +27,7 @@ use bytes::Bytes;
 use body::Body;
 use json::Tokenizer;
 
-pub use answer::{answer, text};
+pub use answer::{TextRedactor, answer, text};
 pub use rules::Rules;
 pub use scan::CUSTOM_SPAN_MAX;
 
@@ -263,6 +263,19 @@ pub enum RedactError {
     Internal,
 }
 
+/// One match, for those who want to know what a policy does: its place, never its text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Entity name, name of a custom pattern or word list, or `attachment`.
+    pub kind: Arc<str>,
+    /// Offset of its first byte.
+    pub from: u64,
+    /// Offset after its last byte.
+    pub to: u64,
+    /// Path of the field (`messages[0].content`); empty for plain text.
+    pub field: String,
+}
+
 /// Redacts one body, piece by piece.
 #[derive(Debug)]
 pub struct BodyRedactor {
@@ -329,6 +342,16 @@ impl BodyRedactor {
     /// What has been taken out so far.
     pub fn ledger(&self) -> &Ledger {
         &self.body.ledger
+    }
+
+    /// From here on every match is kept for [`BodyRedactor::findings`].
+    pub fn explain(&mut self) {
+        self.body.findings = Some(Vec::new());
+    }
+
+    /// Takes the matches found since the last time.
+    pub fn findings(&mut self) -> Vec<Finding> {
+        self.body.findings.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Runs one step; after an error, or a panic in a step before, nothing goes on.

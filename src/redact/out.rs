@@ -40,6 +40,11 @@ impl Out {
         self.piece = piece;
     }
 
+    /// The offset after the piece at hand.
+    pub(super) fn end_of_piece(&self) -> u64 {
+        self.piece_at + self.piece.len() as u64
+    }
+
     /// Ends the piece: bytes before `safe` leave, the rest is kept. What is ready goes to `out`.
     pub(super) fn end(&mut self, safe: u64, out: &mut Vec<Redacted>) {
         self.advance(safe);

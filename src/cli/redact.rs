@@ -1,0 +1,419 @@
+//! `tollgate redact`: the redactor as a filter, to try a policy on data at hand. Bytes in, bytes out.
+//!
+//! Streams: memory does not grow with the input. Counts (and progress, on a terminal) go to standard error; matched text
+//! goes nowhere. Does not: call anyone, or write anything but its output.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, Read, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::Failure;
+use crate::redact::{BodyRedactor, Finding, Ledger, Redacted, Rules, Shape, TextRedactor};
+
+/// Bytes read at once.
+const PIECE: usize = 256 << 10;
+/// Bytes of the beginning that are looked at to tell what the input is.
+const PEEK: usize = 16 << 10;
+/// Progress is shown each time so many bytes have passed.
+const PROGRESS_EVERY: u64 = 32 << 20;
+
+/// Shows what would leave the house: redacts a request body or a text
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The input is one JSON body (the default if it begins with `{`)
+    #[arg(long, conflicts_with_all = ["jsonl", "text"])]
+    pub json: bool,
+    /// The input is one JSON body a line; a line that is refused is reported and left out
+    #[arg(long, conflicts_with = "text")]
+    pub jsonl: bool,
+    /// The input is plain text
+    #[arg(long)]
+    pub text: bool,
+    /// The endpoint whose body it is; told by the body's own fields if not given
+    #[arg(long, value_enum)]
+    pub endpoint: Option<Endpoint>,
+    /// Say what matched, where and by which rule; never the matched text
+    #[arg(long)]
+    pub explain: bool,
+    /// The file to read; standard input if not given, or `-`
+    pub file: Option<PathBuf>,
+}
+
+/// Whose body a JSON text is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Endpoint {
+    Chat,
+    Completions,
+    Responses,
+    Embeddings,
+    Messages,
+    /// Every string is user text
+    Other,
+}
+
+impl Endpoint {
+    fn shape(self) -> Shape {
+        match self {
+            Endpoint::Chat => Shape::Chat,
+            Endpoint::Completions => Shape::Completions,
+            Endpoint::Responses => Shape::Responses,
+            Endpoint::Embeddings => Shape::Embeddings,
+            Endpoint::Messages => Shape::Messages,
+            Endpoint::Other => Shape::Other,
+        }
+    }
+}
+
+/// Runs the command with these rules.
+///
+/// # Errors
+/// [`Failure::User`]: the file cannot be read, or the body is refused; what had already passed has been written.
+pub fn run(args: Args, rules: &Arc<Rules>) -> Result<(), Failure> {
+    let (input, size): (Box<dyn Read>, Option<u64>) = match args.file.as_deref() {
+        None => (Box::new(io::stdin().lock()), None),
+        Some(path) if path.as_os_str() == "-" => (Box::new(io::stdin().lock()), None),
+        Some(path) => {
+            let file = File::open(path).map_err(|e| Failure::User(format!("{}: {e}", path.display())))?;
+            let size = file.metadata().map(|m| m.len()).ok().filter(|n| *n > 0);
+            (Box::new(file), size)
+        }
+    };
+    let mut report = Report { terminal: io::stderr().is_terminal(), size, explain: args.explain, ..Report::default() };
+    let mut output = BufWriter::with_capacity(PIECE, io::stdout().lock());
+    let result = filter(&args, rules, input, &mut output, &mut report);
+    // A reader that has seen enough (`| head`) is no failure.
+    let result = match result.and_then(|()| Ok(output.flush()?)) {
+        Err(Stop::Output(e)) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(Stop::Output(e)) => Err(Failure::User(format!("cannot write: {e}"))),
+        Err(Stop::Input(text)) => Err(Failure::User(text)),
+        Ok(()) => Ok(()),
+    };
+    report.end();
+    result
+}
+
+/// Why the filter stops early.
+enum Stop {
+    Input(String),
+    Output(io::Error),
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Stop {
+        Stop::Output(error)
+    }
+}
+
+fn filter(
+    args: &Args,
+    rules: &Arc<Rules>,
+    mut input: impl Read,
+    output: &mut impl Write,
+    report: &mut Report,
+) -> Result<(), Stop> {
+    let first = read(&mut input)?;
+    let begins = first.iter().find(|b| !b.is_ascii_whitespace());
+    if args.jsonl {
+        return lines(args, rules, first, input, output, report);
+    }
+    let json = args.json || !args.text && begins == Some(&b'{');
+    let mut redactor = if json {
+        Either::Body(Box::new(BodyRedactor::new(Arc::clone(rules), shape(args, &first), false)))
+    } else {
+        Either::Text(Box::new(TextRedactor::new(rules)))
+    };
+    if report.explain {
+        redactor.explain();
+    }
+    let mut out = Vec::new();
+    let mut piece = first;
+    while !piece.is_empty() {
+        report.passed(piece.len());
+        let pushed = redactor.push(piece, &mut out);
+        report.findings(redactor.findings(), None);
+        write(output, &mut out)?;
+        pushed.map_err(Stop::Input)?;
+        piece = read(&mut input)?;
+    }
+    let finished = redactor.finish(&mut out);
+    report.findings(redactor.findings(), None);
+    report.ledger(redactor.ledger());
+    write(output, &mut out)?;
+    finished.map_err(Stop::Input)
+}
+
+/// One body a line. A line may be of any length.
+fn lines(
+    args: &Args,
+    rules: &Arc<Rules>,
+    first: Bytes,
+    mut input: impl Read,
+    output: &mut impl Write,
+    report: &mut Report,
+) -> Result<(), Stop> {
+    let mut line = 1;
+    let mut current: Option<BodyRedactor> = None;
+    let mut failed: Option<String> = None;
+    let mut refused = 0u64;
+    let mut pending: Vec<u8> = Vec::new();
+    let mut out = Vec::new();
+    let mut piece = first;
+    loop {
+        report.passed(piece.len());
+        let end = piece.is_empty();
+        let mut rest = piece;
+        loop {
+            let newline = memchr::memchr(b'\n', &rest);
+            let part = rest.split_to(newline.unwrap_or(rest.len()));
+            if !part.iter().all(u8::is_ascii_whitespace) || current.is_some() {
+                let redactor = current.get_or_insert_with(|| {
+                    let mut redactor = BodyRedactor::new(Arc::clone(rules), shape(args, &part), false);
+                    if report.explain {
+                        redactor.explain();
+                    }
+                    redactor
+                });
+                if failed.is_none() {
+                    failed = redactor.push(part, &mut out).err().map(|e| e.to_string());
+                }
+                // A line leaves whole or not at all; it is kept until it has ended.
+                pending.extend(out.drain(..).flat_map(Redacted::into_bytes));
+            }
+            if newline.is_none() && !end {
+                break;
+            }
+            if let Some(mut redactor) = current.take() {
+                if failed.is_none() {
+                    failed = redactor.finish(&mut out).err().map(|e| e.to_string());
+                    pending.extend(out.drain(..).flat_map(Redacted::into_bytes));
+                }
+                report.findings(redactor.findings(), Some(line));
+                match failed.take() {
+                    Some(reason) => {
+                        refused += 1;
+                        report.say(&format!("line {line}: left out: {reason}"));
+                    }
+                    None => {
+                        report.ledger(redactor.ledger());
+                        output.write_all(&pending)?;
+                        output.write_all(b"\n")?;
+                    }
+                }
+            }
+            pending.clear();
+            line += 1;
+            match newline {
+                Some(_) => drop(rest.split_to(1)),
+                None => break,
+            }
+        }
+        if end {
+            let stop = Stop::Input(format!("{refused} lines were left out"));
+            return if refused == 0 { Ok(()) } else { Err(stop) };
+        }
+        piece = read(&mut input)?;
+    }
+}
+
+/// Whose body this is, by the names of its fields.
+fn shape(args: &Args, beginning: &[u8]) -> Shape {
+    if let Some(endpoint) = args.endpoint {
+        return endpoint.shape();
+    }
+    let beginning = &beginning[..beginning.len().min(PEEK)];
+    let has = |name: &[u8]| memchr::memmem::find(beginning, name).is_some();
+    if has(b"\"messages\"") {
+        Shape::Chat
+    } else if has(b"\"input\"") {
+        Shape::Responses
+    } else if has(b"\"prompt\"") {
+        Shape::Completions
+    } else {
+        Shape::Other
+    }
+}
+
+/// The next piece of the input; empty at its end.
+fn read(input: &mut impl Read) -> Result<Bytes, Stop> {
+    let mut piece = vec![0; PIECE];
+    let mut n = 0;
+    while n < piece.len() {
+        match input.read(&mut piece[n..]) {
+            Ok(0) => break,
+            Ok(more) => n += more,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(Stop::Input(format!("cannot read: {e}"))),
+        }
+    }
+    piece.truncate(n);
+    Ok(piece.into())
+}
+
+fn write(output: &mut impl Write, out: &mut Vec<Redacted>) -> Result<(), Stop> {
+    for redacted in out.drain(..) {
+        output.write_all(redacted.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// The redactor at work.
+enum Either {
+    Body(Box<BodyRedactor>),
+    Text(Box<TextRedactor>),
+}
+
+impl Either {
+    fn explain(&mut self) {
+        match self {
+            Either::Body(body) => body.explain(),
+            Either::Text(text) => text.explain(),
+        }
+    }
+
+    fn findings(&mut self) -> Vec<Finding> {
+        match self {
+            Either::Body(body) => body.findings(),
+            Either::Text(text) => text.findings(),
+        }
+    }
+
+    fn push(&mut self, piece: Bytes, out: &mut Vec<Redacted>) -> Result<(), String> {
+        match self {
+            Either::Body(body) => body.push(piece, out).map_err(|e| e.to_string()),
+            Either::Text(text) => {
+                text.push(piece, out);
+                Ok(())
+            }
+        }
+    }
+
+    fn finish(&mut self, out: &mut Vec<Redacted>) -> Result<(), String> {
+        match self {
+            Either::Body(body) => body.finish(out).map_err(|e| e.to_string()),
+            Either::Text(text) => {
+                text.finish(out);
+                Ok(())
+            }
+        }
+    }
+
+    fn ledger(&self) -> &Ledger {
+        match self {
+            Either::Body(body) => body.ledger(),
+            Either::Text(text) => text.ledger(),
+        }
+    }
+}
+
+/// What is told on standard error.
+#[derive(Default)]
+struct Report {
+    terminal: bool,
+    explain: bool,
+    size: Option<u64>,
+    bytes: u64,
+    shown: u64,
+    counts: BTreeMap<Arc<str>, u64>,
+    attachments: u64,
+}
+
+impl Report {
+    /// A line on standard error; a closed one is no reason to stop.
+    fn say(&self, line: &str) {
+        let clear = if self.terminal { "\r\x1b[K" } else { "" };
+        let _ = writeln!(io::stderr(), "{clear}{line}");
+    }
+
+    fn passed(&mut self, n: usize) {
+        self.bytes += n as u64;
+        if !self.terminal || self.bytes < self.shown + PROGRESS_EVERY {
+            return;
+        }
+        self.shown = self.bytes;
+        let done = match self.size {
+            Some(size) => {
+                let tenths = (self.bytes * 30 / size).min(30) as usize;
+                format!("[{}{}] {} %", "=".repeat(tenths), " ".repeat(30 - tenths), (self.bytes * 100 / size).min(100))
+            }
+            None => format!("{} MiB", self.bytes >> 20),
+        };
+        let _ = write!(io::stderr(), "\r\x1b[K{done}");
+    }
+
+    fn findings(&self, findings: Vec<Finding>, line: Option<u64>) {
+        for f in findings {
+            let line = line.map(|n| format!("line {n}, ")).unwrap_or_default();
+            let field = if f.field.is_empty() { String::new() } else { format!(" in {}", f.field) };
+            let length = if f.to > f.from { format!("{} bytes", f.to - f.from) } else { "a part".to_owned() };
+            self.say(&format!("{line}byte {}: {} ({length}){field}", f.from, f.kind));
+        }
+    }
+
+    fn ledger(&mut self, ledger: &Ledger) {
+        for (kind, n) in &ledger.counts {
+            *self.counts.entry(Arc::clone(kind)).or_default() += u64::from(*n);
+        }
+        self.attachments += u64::from(ledger.attachments);
+    }
+
+    fn end(&self) {
+        let mut counts: Vec<String> = self.counts.iter().map(|(kind, n)| format!("{kind}={n}")).collect();
+        if self.attachments > 0 {
+            counts.push(format!("attachments={}", self.attachments));
+        }
+        let counts = if counts.is_empty() { "nothing".to_owned() } else { counts.join(", ") };
+        self.say(&format!("{} bytes; taken out: {counts}", self.bytes));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::redact::{Attachments, RulesSpec};
+
+    fn filtered(args: &Args, input: &str) -> (String, Option<String>) {
+        let spec = RulesSpec {
+            entities: vec!["email".into(), "phone".into()],
+            attachments: Attachments::Drop,
+            restore: false,
+            custom: vec![],
+            terms: vec![],
+        };
+        let rules = Arc::new(Rules::compile(&spec).expect("rules"));
+        let mut output = Vec::new();
+        let stop = match filter(args, &rules, input.as_bytes(), &mut output, &mut Report::default()) {
+            Ok(()) => None,
+            Err(Stop::Input(text)) => Some(text),
+            Err(Stop::Output(e)) => Some(e.to_string()),
+        };
+        (String::from_utf8(output).expect("UTF-8"), stop)
+    }
+
+    fn args() -> Args {
+        Args { json: false, jsonl: false, text: false, endpoint: None, explain: false, file: None }
+    }
+
+    #[test]
+    fn the_input_says_what_it_is() {
+        let (out, stop) = filtered(&args(), "mail bob@example.com\n");
+        assert_eq!((&*out, stop), ("mail [REDACTED_EMAIL]\n", None));
+        let (out, stop) = filtered(&args(), " {\"messages\":[{\"content\":\"bob\\u0040example.com\"}]}\n");
+        assert_eq!((&*out, stop), (" {\"messages\":[{\"content\":\"[REDACTED_EMAIL]\"}]}\n", None));
+        let (_, stop) = filtered(&args(), "{\"a\":}");
+        assert!(stop.is_some_and(|s| s.contains("not valid JSON")));
+        let (out, _) = filtered(&Args { text: true, ..args() }, "{\"a\":} bob@example.com");
+        assert_eq!(out, "{\"a\":} [REDACTED_EMAIL]");
+    }
+
+    #[test]
+    fn lines_stand_alone() {
+        let given = "{\"a\":\"bob@example.com\"}\n\n{\"a\":\n{\"b\":1}";
+        let (out, stop) = filtered(&Args { jsonl: true, ..args() }, given);
+        assert_eq!(out, "{\"a\":\"[REDACTED_EMAIL]\"}\n{\"b\":1}\n");
+        assert_eq!(stop.as_deref(), Some("1 lines were left out"));
+    }
+}
