@@ -117,7 +117,10 @@ impl TextRedactor {
         // In pieces, so that what was found is carried out before it piles up.
         let mut rest = text;
         while !rest.is_empty() {
-            let n = rest.floor_char_boundary(16 << 10).max(rest.chars().next().map_or(0, char::len_utf8));
+            let mut n = rest.len().min(16 << 10);
+            while !rest.is_char_boundary(n) {
+                n -= 1;
+            }
             self.scanner.text(&rest[..n], self.offset);
             self.offset += n as u64;
             self.carry_out();

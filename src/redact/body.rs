@@ -646,6 +646,19 @@ impl Sink for Body {
         Ok(())
     }
 
+    fn wide(&mut self, text: &str, at: u64) -> Result<(), RedactError> {
+        if let Some(captured) = &mut self.captured
+            && captured.len() <= MODEL_BYTES_MAX
+        {
+            captured.extend_from_slice(&text.as_bytes()[..text.len().min(2 * MODEL_BYTES_MAX)]);
+        }
+        if self.scanning {
+            self.scanner.wide(text, at);
+            return self.carry_out();
+        }
+        Ok(())
+    }
+
     fn char(&mut self, c: Option<char>, from: u64, to: u64) -> Result<(), RedactError> {
         if let Some(captured) = &mut self.captured
             && captured.len() <= MODEL_BYTES_MAX

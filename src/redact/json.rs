@@ -37,6 +37,8 @@ pub(super) trait Sink {
     fn string(&mut self, key: bool, at: u64) -> Result<Take, RedactError>;
     /// Characters of a string that are ASCII and not escaped.
     fn plain(&mut self, text: &[u8], at: u64) -> Result<(), RedactError>;
+    /// Characters of a string that are not ASCII.
+    fn wide(&mut self, text: &str, at: u64) -> Result<(), RedactError>;
     /// One other character; nothing stands for half a surrogate pair.
     fn char(&mut self, c: Option<char>, from: u64, to: u64) -> Result<(), RedactError>;
     /// The string closes; `at` is its quotation mark.
@@ -328,29 +330,29 @@ impl Tokenizer {
         }
     }
 
-    /// Takes one character of several bytes; one that is cut is completed by [`Tokenizer::utf8`].
+    /// Takes a run of characters of several bytes; one that is cut is completed by [`Tokenizer::utf8`].
     fn multibyte(&mut self, rest: &[u8], sink: &mut impl Sink) -> Result<usize, RedactError> {
         self.lone_high(sink)?;
-        let len = match rest[0] {
-            0xC2..=0xDF => 2,
-            0xE0..=0xEF => 3,
-            0xF0..=0xF4 => 4,
-            _ => return self.fail("it is not UTF-8"),
+        let run = &rest[..rest.iter().position(u8::is_ascii).unwrap_or(rest.len())];
+        let (text, error) = match std::str::from_utf8(run) {
+            Ok(text) => (text, None),
+            Err(e) => (std::str::from_utf8(&run[..e.valid_up_to()]).unwrap_or_default(), Some(e)),
         };
-        if rest.len() < len {
-            self.state = State::Utf8;
-            self.utf8_len = 1;
-            self.utf8[0] = rest[0];
-            return Ok(1);
-        }
-        match std::str::from_utf8(&rest[..len]).ok().and_then(|s| s.chars().next()) {
-            Some(c) => {
-                if self.take == Take::Text {
-                    sink.char(Some(c), self.offset, self.offset + len as u64)?;
-                }
-                Ok(len)
+        if !text.is_empty() {
+            if self.take == Take::Text {
+                sink.wide(text, self.offset)?;
             }
-            None => self.fail("it is not UTF-8"),
+            return Ok(text.len());
+        }
+        match error {
+            // The rest of the character may be in the next piece, or be no part of one: byte by byte.
+            Some(e) if e.error_len().is_none() => {
+                self.state = State::Utf8;
+                self.utf8_len = 1;
+                self.utf8[0] = rest[0];
+                Ok(1)
+            }
+            _ => self.fail("it is not UTF-8"),
         }
     }
 

@@ -92,22 +92,22 @@ pub struct RulesSpec {
 /// One `redaction.custom`.
 #[derive(Clone, Debug)]
 pub struct CustomSpec {
-    /// Under which matches are counted.
+    /// What the ledger calls it.
     pub name: String,
-    /// A regular expression of the `regex` crate.
+    /// A regular expression; sees folded text, matches at most [`CUSTOM_SPAN_MAX`] bytes for certain.
     pub pattern: String,
-    /// What stands in place of a match.
+    /// Put in the place of each match, as it stands.
     pub replacement: String,
 }
 
 /// One `redaction.terms`.
 #[derive(Clone, Debug)]
 pub struct TermsSpec {
-    /// Under which matches are counted.
+    /// What the ledger calls it.
     pub name: String,
-    /// Whole words, whatever their case.
+    /// Found as whole words; upper and lower case are alike in ASCII.
     pub words: Vec<String>,
-    /// What stands in place of a match.
+    /// Put in the place of each word, as it stands.
     pub replacement: String,
 }
 
@@ -134,17 +134,17 @@ pub enum RulesError {
     /// `custom[index]` is no pattern that can be used.
     #[error("custom[{index}]: {reason}")]
     Pattern {
-        /// Which, from 0.
+        /// Its place in the list.
         index: usize,
-        /// What is wrong with it.
+        /// What is wrong.
         reason: String,
     },
     /// `terms[index]` cannot be used.
     #[error("terms[{index}]: {reason}")]
     Terms {
-        /// Which, from 0.
+        /// Its place in the list.
         index: usize,
-        /// What is wrong with it.
+        /// What is wrong.
         reason: String,
     },
 }
@@ -241,21 +241,21 @@ pub enum RedactError {
     /// The body is no JSON (RFC 8259), not UTF-8, nested too deep, or something follows it.
     #[error("the request body is not valid JSON: {reason} at byte {offset}")]
     InvalidJson {
-        /// Bytes of the body before the one that was not expected.
+        /// Where it went wrong.
         offset: u64,
-        /// What is wrong there.
+        /// How.
         reason: &'static str,
     },
     /// JSON, but not a body that can be routed and redacted: not an object, a routing key twice, `model` no string …
     #[error("{reason}")]
     InvalidRequest {
-        /// What is wrong, and what to do.
+        /// What is wrong, for the client.
         reason: String,
     },
     /// An attachment where the policy says `reject`, or a part that cannot be understood.
     #[error("{reason}")]
     Attachment {
-        /// What is wrong, and what to do.
+        /// What is wrong, for the client.
         reason: String,
     },
     /// A defect of the redactor.

@@ -82,11 +82,26 @@ enum Tail {
     Pem(u8, u8),
 }
 
-/// Undoes escapes of JSON inside a string, as far as they are ones.
+/// Undoes escapes of JSON inside a string, as far as they are ones: what is held while it may be the beginning of one.
 #[derive(Clone, Copy, Debug, Default)]
 struct Unescape {
-    chars: [(char, u64, u64); 6],
+    /// ASCII all of it.
+    chars: [u8; 6],
     n: usize,
+    /// Where the first begins, and where each ends, counted from there.
+    from: u64,
+    ends: [u32; 6],
+}
+
+impl Unescape {
+    fn push(&mut self, c: u8, from: u64, to: u64) {
+        if self.n == 0 {
+            self.from = from;
+        }
+        self.chars[self.n] = c;
+        self.ends[self.n] = (to - self.from) as u32;
+        self.n += 1;
+    }
 }
 
 /// Whether the string holds a JSON text.
@@ -205,6 +220,34 @@ impl Scanner {
         self.make_room();
     }
 
+    /// Takes text that is not ASCII and stands unescaped at `at`.
+    pub(super) fn wide(&mut self, text: &str, at: u64) {
+        // Letters are seen as they stand; runs of them go into the window at once.
+        let mut from = 0;
+        for (i, c) in text.char_indices() {
+            let slow = self.is_slow();
+            if !slow && fold::fold(c) == Fold::Keep && i - from < WINDOW / 4 {
+                continue;
+            }
+            if i > from {
+                self.run(&text.as_bytes()[from..i], at + from as u64);
+                self.make_room();
+            }
+            let to = i + c.len_utf8();
+            if slow {
+                self.level(0, Some(c), at + i as u64, at + to as u64);
+            } else {
+                self.fold(Some(c), at + i as u64, at + to as u64);
+            }
+            from = to;
+            self.make_room();
+        }
+        if from < text.len() {
+            self.run(&text.as_bytes()[from..], at + from as u64);
+            self.make_room();
+        }
+    }
+
     /// Takes text that is not escaped and stands at `base`.
     pub(super) fn text(&mut self, text: &str, base: u64) {
         let mut i = 0;
@@ -216,9 +259,13 @@ impl Scanner {
             if n > 0 {
                 self.plain(&text.as_bytes()[i..i + n], base + i as u64);
                 i += n;
-            } else if let Some(c) = text[i..].chars().next() {
-                self.char(Some(c), base + i as u64, base + (i + c.len_utf8()) as u64);
-                i += c.len_utf8();
+            } else if let Some(c) = text[i..].chars().next().filter(char::is_ascii) {
+                self.char(Some(c), base + i as u64, base + i as u64 + 1);
+                i += 1;
+            } else {
+                let n = text.as_bytes()[i..].iter().position(u8::is_ascii).unwrap_or(text.len() - i);
+                self.wide(&text[i..i + n], base + i as u64);
+                i += n;
             }
         }
     }
@@ -234,7 +281,7 @@ impl Scanner {
     pub(super) fn safe(&mut self, told: u64) -> u64 {
         self.scan(false);
         let held = self.barrier.max(self.cur.saturating_sub(BEHIND));
-        let pending = self.unescape.iter().filter(|u| u.n > 0).map(|u| u.chars[0].1).min().unwrap_or(told).min(told);
+        let pending = self.unescape.iter().filter(|u| u.n > 0).map(|u| u.from).min().unwrap_or(told).min(told);
         if held < self.window.len() { self.raw_start(held).min(pending) } else { pending }
     }
 
@@ -250,37 +297,25 @@ impl Scanner {
         let Some(unescape) = self.unescape.get_mut(k) else { return self.fold(c, from, to) };
         let full = if k == 0 { self.nested == Nested::Yes } else { self.inner };
         match (unescape.n, c) {
-            (0, Some('\\')) => {
-                unescape.chars[0] = ('\\', from, to);
-                unescape.n = 1;
-            }
+            (0, Some('\\')) => unescape.push(b'\\', from, to),
             (0, _) if k == 0 => self.first_level(c, from, to),
             (0, _) => self.level(k + 1, c, from, to),
-            (1, Some('u')) => {
-                unescape.chars[1] = ('u', from, to);
-                unescape.n = 2;
-            }
+            (1, Some('u')) => unescape.push(b'u', from, to),
             (1, Some(e @ ('"' | '\\' | '/' | 'b' | 'f' | 'n' | 'r' | 't'))) if full => {
-                let start = unescape.chars[0].1;
-                unescape.n = 0;
                 let c = match e {
                     'b' | 'f' => '\u{8}',
                     'n' | 'r' => '\n',
                     't' => '\t',
                     other => other,
                 };
-                self.just_opened &= k > 0;
-                self.level(k + 1, Some(c), start, to);
+                self.unescaped(k, Some(c), to);
             }
             (n, Some(h)) if n >= 2 && h.is_ascii_hexdigit() => {
-                unescape.chars[n] = (h, from, to);
-                unescape.n += 1;
+                unescape.push(h as u8, from, to);
                 if n == 5 {
-                    let start = unescape.chars[0].1;
-                    let code = unescape.chars[2..].iter().fold(0, |v, (h, ..)| v << 4 | h.to_digit(16).unwrap_or(0));
-                    unescape.n = 0;
-                    self.just_opened &= k > 0;
-                    self.level(k + 1, char::from_u32(code), start, to);
+                    let digits = unescape.chars[2..].iter();
+                    let code = digits.fold(0, |v, h| v << 4 | char::from(*h).to_digit(16).unwrap_or(0));
+                    self.unescaped(k, char::from_u32(code), to);
                 }
             }
             _ => {
@@ -290,15 +325,23 @@ impl Scanner {
         }
     }
 
+    /// An escape of level `k` is complete and stands for `c`.
+    fn unescaped(&mut self, k: usize, c: Option<char>, to: u64) {
+        self.unescape[k].n = 0;
+        self.just_opened &= k > 0;
+        self.level(k + 1, c, self.unescape[k].from, to);
+    }
+
     /// What was held as the beginning of an escape is none.
     fn flush(&mut self, k: usize) {
         let held = self.unescape[k];
         self.unescape[k].n = 0;
-        for (c, from, to) in &held.chars[..held.n] {
-            if k == 0 {
-                self.just_opened = false;
-            }
-            self.level(k + 1, Some(*c), *from, *to);
+        self.just_opened &= k > 0 || held.n == 0;
+        let mut from = held.from;
+        for (c, end) in held.chars.iter().zip(held.ends).take(held.n) {
+            let to = held.from + u64::from(end);
+            self.level(k + 1, Some(char::from(*c)), from, to);
+            from = to;
         }
     }
 
@@ -480,10 +523,17 @@ impl Scanner {
         let text = &self.window[..view_end];
         let names = self.look == Look::Names;
         let mut secret = if names { None } else { self.next_secret(self.cur, limit, view_end) };
-        let mut from = self.cur;
-        let mut hot = from;
+        let mut triggers = Triggers {
+            text,
+            limit,
+            barrier: self.barrier,
+            ip: rules.has(kind::IP),
+            block: self.cur.wrapping_sub(64),
+            mask: 0,
+            ahead: None,
+        };
         loop {
-            let trigger = next_trigger(rules, text, from, limit, self.barrier, &mut hot);
+            let trigger = triggers.next();
             if let Some(found) = secret
                 && trigger.is_none_or(|q| found.start <= q)
             {
@@ -503,10 +553,8 @@ impl Scanner {
                 // A secret that begins before the end of the match was not before its start: it lies inside.
                 return found;
             }
-            from = q + 1;
-            if secret.is_some_and(|s| s.start < from) {
-                secret = None;
-            }
+            // It would have come before this trigger.
+            secret = secret.filter(|s| s.start > q);
         }
     }
 
@@ -710,49 +758,85 @@ fn colon(rules: &Compiled, view: &View<'_>, q: usize) -> Option<Found> {
     ip::v6(view, q).map(|(start, end)| Found { start, end, kind: kind::IP, tail: Tail::None })
 }
 
-/// The next byte in `from..limit` around which a detector has to look. `hot`: up to where blocks are known to be worth
-/// walking through.
-fn next_trigger(
-    rules: &Compiled,
-    text: &[u8],
-    from: usize,
+/// Bytes around which a detector has to look, one after the other.
+struct Triggers<'a> {
+    text: &'a [u8],
     limit: usize,
     barrier: usize,
-    hot: &mut usize,
-) -> Option<usize> {
-    let ip = rules.has(kind::IP);
-    let digits_min = if ip { 4 } else { 7 };
-    let mut i = from;
-    let mut ahead = None;
-    while i < limit {
-        if i >= *hot {
-            let block = &text[i..text.len().min(i + 64)];
-            let (digits, other) = ahead.take().unwrap_or_else(|| triggers(block, text[i.saturating_sub(1)]));
-            let next = text.get(i + 64..).map(|t| triggers(&t[..t.len().min(64)], text[i + 63]));
-            if !(other || ip || digits + next.map_or(0, |n| n.0) >= digits_min) {
-                ahead = next;
-                i += 64;
-                continue;
+    ip: bool,
+    /// The block at hand, and which of its bytes are still to be told.
+    block: usize,
+    mask: u64,
+    /// What is known of the next block.
+    ahead: Option<(u32, bool)>,
+}
+
+impl Triggers<'_> {
+    fn next(&mut self) -> Option<usize> {
+        let digits_min = if self.ip { 4 } else { 7 };
+        loop {
+            if self.mask != 0 {
+                let q = self.block + self.mask.trailing_zeros() as usize;
+                self.mask &= self.mask - 1;
+                if q >= self.limit {
+                    return None;
+                }
+                match self.text[q] {
+                    b'%' if !matches!(self.text.get(q + 1), Some(b'4' | b'2')) => continue,
+                    b':' if !self.ip && (q == 0 || self.text[q - 1] | 0x20 != b'a') => continue,
+                    _ => return Some(q),
+                }
             }
-            *hot = i + 64;
-        }
-        let end = limit.min(*hot);
-        for q in i..end {
-            let hit = match text[q] {
-                b'@' => true,
-                b'%' => matches!(text.get(q + 1), Some(b'4' | b'2')),
-                b'0'..=b'9' => q == barrier || q == 0 || !text[q - 1].is_ascii_digit(),
-                b':' => ip || q > 0 && text[q - 1] | 0x20 == b'a',
-                _ => false,
-            };
-            if hit {
-                return Some(q);
+            // `block` is the block before, or 64 before the first.
+            let i = self.block.wrapping_add(64);
+            if i >= self.limit {
+                return None;
             }
+            let (digits, other) = self.ahead.take().unwrap_or_else(|| self.count(i));
+            let next = if i + 64 < self.text.len() { self.count(i + 64) } else { (0, false) };
+            if other || self.ip || digits + next.0 >= digits_min {
+                self.mask = self.starts(i);
+            }
+            self.ahead = Some(next);
+            self.block = i;
         }
-        i = end;
-        ahead = None;
     }
-    None
+
+    fn count(&self, i: usize) -> (u32, bool) {
+        triggers(&self.text[i..self.text.len().min(i + 64)], self.text[i.saturating_sub(1)])
+    }
+
+    /// One bit for each trigger of the block at `i`: the first digit of a run, and marks.
+    fn starts(&self, i: usize) -> u64 {
+        const ONES: u64 = 0x0101_0101_0101_0101;
+        const TOP: u64 = ONES << 7;
+        let mut padded = [0u8; 64];
+        let block = &self.text[i..self.text.len().min(i + 64)];
+        padded[..block.len()].copy_from_slice(block);
+        let (mut digits, mut marks) = (0u64, 0u64);
+        for (k, word) in padded.as_chunks::<8>().0.iter().enumerate() {
+            let w = u64::from_le_bytes(*word);
+            // The top bit of each byte that is one; the low bits cannot carry into the next byte.
+            let digit = {
+                let x = w ^ (ONES * 0x30);
+                !(((x & !TOP) + ONES * 0x76) | x) & TOP
+            };
+            let equals = |b: u8| {
+                let x = w ^ (ONES * u64::from(b));
+                !(((x & !TOP) + ONES * 0x7F) | x) & TOP
+            };
+            let mark = equals(b'@') | equals(b'%') | equals(b':');
+            let gather = |m: u64| (m >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56;
+            digits |= gather(digit) << (8 * k);
+            marks |= gather(mark) << (8 * k);
+        }
+        let before = i > 0 && i != self.barrier && self.text[i - 1].is_ascii_digit();
+        let mut starts = digits & !(digits << 1 | u64::from(before));
+        if self.barrier > i && self.barrier < i + 64 {
+            starts |= digits & 1 << (self.barrier - i);
+        }
+        starts | marks
+    }
 }
 
 /// How many digits a block has, and whether another trigger stands in it. Written so that it compiles to vector code.

@@ -67,7 +67,7 @@ fn luhn(digits: &[u8]) -> bool {
         .enumerate()
         .map(|(i, &d)| if i % 2 == 0 { u32::from(d) } else { u32::from(d * 2 / 10 + d * 2 % 10) })
         .sum();
-    sum % 10 == 0 && digits.iter().any(|d| *d != digits[0])
+    sum.is_multiple_of(10) && digits.iter().any(|d| *d != digits[0])
 }
 
 /// A US social security number whose first digit is at `q`: 3-2-4 with one kind of separator.

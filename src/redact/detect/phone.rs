@@ -67,7 +67,10 @@ struct Candidate<'a> {
 
 /// Finds the number whose first digit is at `q`. `hint`: what the JSON key of a short string says.
 pub(in crate::redact) fn find(view: &View<'_>, q: usize, words: &Words, hint: Option<Says>) -> Option<(usize, usize)> {
-    if joined(view, q) {
+    if joined(view, q) || too_few(view, q) {
+        return None;
+    }
+    if view.before(q) == Some(b' ') && in_row(view, q) {
         return None;
     }
     let (groups, n) = groups(view, q);
@@ -76,9 +79,6 @@ pub(in crate::redact) fn find(view: &View<'_>, q: usize, words: &Words, hint: Op
     }
     let (start, plus, bracket) = prefix(view, q, &groups[..n]);
     let digits_before = left(view, start, plus)?;
-    if digits_before && !plus && !bracket && in_row(view, start) {
-        return None;
-    }
     let c =
         Candidate { view: *view, words, groups, n, start, plus, bracket, digits_before, hint, before: OnceCell::new() };
     let last = if plus { c.international(0) } else { c.national() }?;
@@ -88,9 +88,29 @@ pub(in crate::redact) fn find(view: &View<'_>, q: usize, words: &Words, hint: Op
 
 /// Whether the digit at `q` goes on what stands before it: the most common reason to look no further.
 fn joined(view: &View<'_>, q: usize) -> bool {
-    matches!(view.before(q), Some(b'-' | b'.' | b',' | b':'))
-        && q > view.lo + 1
-        && view.before(q - 1).is_some_and(|b| b.is_ascii_digit())
+    match view.before(q) {
+        Some(b'-' | b'.' | b',' | b':') => q > view.lo + 1 && view.before(q - 1).is_some_and(|b| b.is_ascii_digit()),
+        Some(b) => b.is_ascii_alphabetic() || b == b'_',
+        None => false,
+    }
+}
+
+/// Whether fewer digits than any number has stand from `q` on with only separators between.
+fn too_few(view: &View<'_>, q: usize) -> bool {
+    let mut digits = 0;
+    for b in &view.text[q..view.text.len().min(q + 48)] {
+        match b {
+            b'0'..=b'9' => {
+                digits += 1;
+                if digits == 7 {
+                    return false;
+                }
+            }
+            b' ' | b'-' | b'.' | b'/' | b'(' | b')' | b'[' | b']' | b'\n' | 0x80.. => {}
+            _ => return true,
+        }
+    }
+    true
 }
 
 /// Whether two or more groups of digits stand right before `start`: a row of numbers, not a telephone number.
@@ -223,6 +243,7 @@ impl Candidate<'_> {
         self.groups[..self.n].iter().map(Group::len)
     }
 
+    /// The word nearest before the number.
     fn before(&self) -> Option<Near> {
         *self.before.get_or_init(|| self.words.before(&self.view, self.start, WORD_BEFORE))
     }

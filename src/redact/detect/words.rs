@@ -135,7 +135,7 @@ impl Words {
         while let Some(hit) = self.automaton.find(&text[at..]) {
             let (start, stop) = (at + hit.start(), at + hit.end());
             let entry = self.entries[hit.pattern().as_usize()];
-            if bounded(&text[..], start, stop, entry) {
+            if bounded(text, start, stop, entry) {
                 nearest = Some(Near { says: entry.says, gap: text.len() - stop });
                 at = stop;
             } else {
