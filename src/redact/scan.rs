@@ -795,7 +795,7 @@ impl Triggers<'_> {
             let (digits, other) = self.ahead.take().unwrap_or_else(|| self.count(i));
             let next = if i + 64 < self.text.len() { self.count(i + 64) } else { (0, false) };
             if other || self.ip || digits + next.0 >= digits_min {
-                self.mask = self.starts(i);
+                self.mask = self.starts(i, other || self.ip);
             }
             self.ahead = Some(next);
             self.block = i;
@@ -806,29 +806,33 @@ impl Triggers<'_> {
         triggers(&self.text[i..self.text.len().min(i + 64)], self.text[i.saturating_sub(1)])
     }
 
-    /// One bit for each trigger of the block at `i`: the first digit of a run, and marks.
-    fn starts(&self, i: usize) -> u64 {
+    /// One bit for each trigger of the block at `i`: the first digit of a run, and marks if there are some.
+    fn starts(&self, i: usize, marked: bool) -> u64 {
         const ONES: u64 = 0x0101_0101_0101_0101;
         const TOP: u64 = ONES << 7;
         let mut padded = [0u8; 64];
-        let block = &self.text[i..self.text.len().min(i + 64)];
-        padded[..block.len()].copy_from_slice(block);
+        let block = match self.text[i..].first_chunk::<64>() {
+            Some(block) => block,
+            None => {
+                let rest = &self.text[i..];
+                padded[..rest.len()].copy_from_slice(rest);
+                &padded
+            }
+        };
         let (mut digits, mut marks) = (0u64, 0u64);
-        for (k, word) in padded.as_chunks::<8>().0.iter().enumerate() {
+        for (k, word) in block.as_chunks::<8>().0.iter().enumerate() {
             let w = u64::from_le_bytes(*word);
+            let gather = |m: u64| ((m >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56) << (8 * k);
             // The top bit of each byte that is one; the low bits cannot carry into the next byte.
-            let digit = {
-                let x = w ^ (ONES * 0x30);
-                !(((x & !TOP) + ONES * 0x76) | x) & TOP
-            };
-            let equals = |b: u8| {
-                let x = w ^ (ONES * u64::from(b));
-                !(((x & !TOP) + ONES * 0x7F) | x) & TOP
-            };
-            let mark = equals(b'@') | equals(b'%') | equals(b':');
-            let gather = |m: u64| (m >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56;
-            digits |= gather(digit) << (8 * k);
-            marks |= gather(mark) << (8 * k);
+            let x = w ^ (ONES * 0x30);
+            digits |= gather(!(((x & !TOP) + ONES * 0x76) | x) & TOP);
+            if marked {
+                let equals = |b: u8| {
+                    let x = w ^ (ONES * u64::from(b));
+                    !(((x & !TOP) + ONES * 0x7F) | x) & TOP
+                };
+                marks |= gather(equals(b'@') | equals(b'%') | equals(b':'));
+            }
         }
         let before = i > 0 && i != self.barrier && self.text[i - 1].is_ascii_digit();
         let mut starts = digits & !(digits << 1 | u64::from(before));

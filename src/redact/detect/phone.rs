@@ -26,15 +26,23 @@ const IDENTIFIER_NEAR: usize = 14;
 /// A run of digits.
 #[derive(Clone, Copy, Debug, Default)]
 struct Group {
-    start: usize,
-    end: usize,
+    start: u32,
+    end: u32,
     /// The separator before it.
     sep: Sep,
 }
 
 impl Group {
+    fn start(&self) -> usize {
+        self.start as usize
+    }
+
+    fn end(&self) -> usize {
+        self.end as usize
+    }
+
     fn len(&self) -> usize {
-        self.end - self.start
+        (self.end - self.start) as usize
     }
 }
 
@@ -52,7 +60,7 @@ struct Sep {
 struct Candidate<'a> {
     view: View<'a>,
     words: &'a Words,
-    groups: [Group; GROUPS_MAX],
+    groups: &'a [Group; GROUPS_MAX],
     n: usize,
     start: usize,
     plus: bool,
@@ -67,22 +75,33 @@ struct Candidate<'a> {
 
 /// Finds the number whose first digit is at `q`. `hint`: what the JSON key of a short string says.
 pub(in crate::redact) fn find(view: &View<'_>, q: usize, words: &Words, hint: Option<Says>) -> Option<(usize, usize)> {
-    if joined(view, q) || too_few(view, q) {
+    if joined(view, q) || iso_date(view, q) || too_few(view, q) {
         return None;
     }
     if view.before(q) == Some(b' ') && in_row(view, q) {
         return None;
     }
-    let (groups, n) = groups(view, q);
+    let mut groups = [Group::default(); GROUPS_MAX];
+    let n = read(view, q, &mut groups);
     if groups[..n].iter().map(Group::len).sum::<usize>() < 7 {
         return None;
     }
     let (start, plus, bracket) = prefix(view, q, &groups[..n]);
     let digits_before = left(view, start, plus)?;
-    let c =
-        Candidate { view: *view, words, groups, n, start, plus, bracket, digits_before, hint, before: OnceCell::new() };
+    let c = Candidate {
+        view: *view,
+        words,
+        groups: &groups,
+        n,
+        start,
+        plus,
+        bracket,
+        digits_before,
+        hint,
+        before: OnceCell::new(),
+    };
     let last = if plus { c.international(0) } else { c.national() }?;
-    let end = c.groups[last].end;
+    let end = c.groups[last].end();
     Some((start, extension(view, end).unwrap_or(end)))
 }
 
@@ -93,6 +112,19 @@ fn joined(view: &View<'_>, q: usize) -> bool {
         Some(b) => b.is_ascii_alphabetic() || b == b'_',
         None => false,
     }
+}
+
+/// Whether `2024-11-05` or the like stands at `q`.
+fn iso_date(view: &View<'_>, q: usize) -> bool {
+    let Some(t) = view.text.get(q..).and_then(|t| t.first_chunk::<10>()) else { return false };
+    let year = matches!(t[..2], [b'1', b'9'] | [b'2', b'0']) && t[2].is_ascii_digit() && t[3].is_ascii_digit();
+    let month = matches!(t[5..7], [b'0', b'1'..=b'9'] | [b'1', b'0'..=b'2']);
+    let day = matches!(t[8..], [b'0' | b'1' | b'2', b'0'..=b'9'] | [b'3', b'0' | b'1']);
+    year && month
+        && day
+        && matches!(t[4], b'-' | b'/' | b'.')
+        && t[4] == t[7]
+        && !view.at(q + 10).is_some_and(|b| b.is_ascii_digit())
 }
 
 /// Whether fewer digits than any number has stand from `q` on with only separators between.
@@ -128,8 +160,7 @@ fn in_row(view: &View<'_>, start: usize) -> bool {
 }
 
 /// Reads groups from the first digit on.
-fn groups(view: &View<'_>, q: usize) -> ([Group; GROUPS_MAX], usize) {
-    let mut groups = [Group::default(); GROUPS_MAX];
+fn read(view: &View<'_>, q: usize, groups: &mut [Group; GROUPS_MAX]) -> usize {
     let mut n = 0;
     let mut i = q;
     let mut digits = 0;
@@ -142,7 +173,7 @@ fn groups(view: &View<'_>, q: usize) -> ([Group; GROUPS_MAX], usize) {
         if i == start {
             break;
         }
-        groups[n] = Group { start, end: i, sep };
+        groups[n] = Group { start: start as u32, end: i as u32, sep };
         n += 1;
         digits += i - start;
         if digits > DIGITS_MAX {
@@ -153,7 +184,7 @@ fn groups(view: &View<'_>, q: usize) -> ([Group; GROUPS_MAX], usize) {
             None => break,
         }
     }
-    (groups, n)
+    n
 }
 
 /// The separator at `i`, if a digit follows it.
@@ -193,7 +224,7 @@ fn separator(view: &View<'_>, mut i: usize, digits: usize) -> Option<(usize, Sep
 
 /// Where the number begins: its `+` and its opening bracket belong to it.
 fn prefix(view: &View<'_>, q: usize, groups: &[Group]) -> (usize, bool, bool) {
-    let closes = |g: &Group| matches!(view.at(g.end), Some(b')' | b']')) && g.len() <= 6;
+    let closes = |g: &Group| matches!(view.at(g.end()), Some(b')' | b']')) && g.len() <= 6;
     let own = groups.first().is_some_and(closes);
     match view.before(q) {
         Some(b'+') => {
@@ -249,11 +280,11 @@ impl Candidate<'_> {
     }
 
     fn digit(&self, group: usize, i: usize) -> u8 {
-        self.view.text[self.groups[group].start + i]
+        self.view.text[self.groups[group].start() + i]
     }
 
     fn text(&self, group: usize) -> &[u8] {
-        &self.view.text[self.groups[group].start..self.groups[group].end]
+        &self.view.text[self.groups[group].start()..self.groups[group].end()]
     }
 
     /// Digits of the groups up to and with `last`.
@@ -290,7 +321,7 @@ impl Candidate<'_> {
                 after
                     && self
                         .words
-                        .after(&self.view, self.groups[last].end, WORD_AFTER)
+                        .after(&self.view, self.groups[last].end(), WORD_AFTER)
                         .is_some_and(|near| near.says == Says::Phone)
             }
         }
@@ -298,7 +329,7 @@ impl Candidate<'_> {
 
     /// Whether the number may end with group `last`. `more`: a further group after a space is another number.
     fn right(&self, last: usize, more: bool) -> bool {
-        let end = self.groups[last].end;
+        let end = self.groups[last].end();
         let digit_follows = last + 1 < self.n;
         let Some(b) = self.view.at(end) else { return true };
         let next = self.view.at(end + 1);
@@ -335,7 +366,7 @@ impl Candidate<'_> {
     fn international(&self, first: usize) -> Option<usize> {
         let mut digits = [0u8; 4];
         let mut known = 0;
-        for &b in self.groups[first..self.n].iter().flat_map(|g| &self.view.text[g.start..g.end]).take(4) {
+        for &b in self.groups[first..self.n].iter().flat_map(|g| &self.view.text[g.start()..g.end()]).take(4) {
             digits[known] = b;
             known += 1;
         }
@@ -393,7 +424,7 @@ impl Candidate<'_> {
         };
         let digits: Vec<u8> = self.groups[..self.n]
             .iter()
-            .flat_map(|g| self.view.text[g.start..g.end].iter().copied())
+            .flat_map(|g| self.view.text[g.start()..g.end()].iter().copied())
             .skip(skip)
             .take(4)
             .collect();
