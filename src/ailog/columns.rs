@@ -162,7 +162,8 @@ pub(super) fn encode(row: &Row, out: &mut Vec<u8>) {
 
 /// Redacted bodies are text, but a provider may have sent anything.
 fn valid_utf8(bytes: &[u8]) -> Cow<'_, str> {
-    String::from_utf8_lossy(bytes)
+    // The check alone is several times as fast as the repair.
+    std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
 /// Cuts both bodies so that they fit a record together; the shorter one keeps what the longer leaves.

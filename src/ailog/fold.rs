@@ -1,9 +1,9 @@
 //! Folding of refused calls: a flood of them costs one row a second and kind, and every call is counted.
 //!
-//! Stage 9 of the walk. Pure: the shipper's tick is its clock.
+//! Stage 9 of the walk. Pure: it is told the time.
 //!
 //! Promises: the sum of `calls` over the rows that come out is the number of calls that went in. Does not: fold calls that
-//! did any work.
+//! did any work; or keep the calls of the current second over the end of the process (the first of each kind is on disk).
 //!
 //! # Bounds
 //! `REFUSED_KINDS_MAX` kinds at once; above it each call has a row of its own.
@@ -12,9 +12,11 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::row::{Outcome, RouteKind, Row};
 use crate::bounds::REFUSED_KINDS_MAX;
+use crate::clock::Nanos;
 use crate::code::Code;
 use crate::ids::OrgId;
 
@@ -33,7 +35,12 @@ struct Kind {
 pub(super) struct Fold {
     /// `None`: the kind has its row, nothing was folded since.
     kinds: HashMap<Kind, Option<Row>>,
+    /// When the current second began.
+    since: Nanos,
 }
+
+/// How long calls are folded before they become rows.
+pub(super) const FOLD_FOR: Duration = Duration::from_secs(1);
 
 impl Fold {
     /// Takes a refused call; gives it back if it is to be written at once: the first of its kind.
@@ -62,8 +69,14 @@ impl Fold {
         }
     }
 
+    /// Whether the current second is over.
+    pub(super) fn is_due(&self, now: Nanos) -> bool {
+        now.since(self.since) >= FOLD_FOR
+    }
+
     /// Ends the second: the rows that were folded in it. Kinds that were quiet are forgotten.
-    pub(super) fn end_second(&mut self) -> Vec<Row> {
+    pub(super) fn end_second(&mut self, now: Nanos) -> Vec<Row> {
+        self.since = now;
         let mut rows = Vec::new();
         self.kinds.retain(|_, folded| match folded.take() {
             Some(row) => {
@@ -100,4 +113,69 @@ fn without_bodies(mut row: Row) -> Row {
     row.request = None;
     row.response = None;
     row
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ailog::tests::row;
+    use proptest::prelude::*;
+
+    fn refused(org: u8, model: u8) -> Row {
+        let mut row = row(4);
+        (row.outcome, row.error_code, row.calls) = (Outcome::RateLimited, Some(Code::RateLimitExceeded), 1);
+        row.org_id = OrgId::new(&format!("org{org}")).expect("org");
+        row.model = format!("m{model}");
+        row
+    }
+
+    proptest! {
+        /// Whatever comes when: every call is in exactly one row of its organisation, and no second has more than one folded
+        /// row of a kind.
+        #[test]
+        fn every_call_is_counted(calls in proptest::collection::vec((0u8..4, 0u8..3, any::<bool>()), 0..300)) {
+            let mut fold = Fold::default();
+            let (mut given, mut got) = ([0u32; 4], [0u32; 4]);
+            let count = |row: &Row| (usize::from(row.org_id.as_str().as_bytes()[3] - b'0'), row.calls);
+            for (n, (org, model, second_ends)) in calls.into_iter().enumerate() {
+                given[usize::from(org)] += 1;
+                if let Some(row) = fold.take(refused(org, model)) {
+                    let (org, calls) = count(&row);
+                    got[org] += calls;
+                }
+                if second_ends {
+                    let rows = fold.end_second(Nanos(n as u64));
+                    prop_assert!(rows.len() <= 4);
+                    rows.iter().map(count).for_each(|(org, calls)| got[org] += calls);
+                }
+            }
+            fold.end_second(Nanos(0)).iter().map(count).for_each(|(org, calls)| got[org] += calls);
+            prop_assert_eq!(given, got);
+        }
+    }
+
+    #[test]
+    fn what_differs_is_not_known_and_bodies_are_not_kept() {
+        let mut fold = Fold::default();
+        assert!(fold.take(refused(0, 0)).is_some());
+        assert!(fold.take(refused(0, 1)).is_none() && fold.take(refused(0, 2)).is_none());
+        let rows = fold.end_second(Nanos(0));
+        assert_eq!((rows.len(), rows[0].calls, rows[0].model.as_str()), (1, 2, ""));
+        assert!(rows[0].request.is_none() && rows[0].response.is_none());
+        // Quiet for a second: the next one is a first again.
+        assert!(fold.end_second(Nanos(0)).is_empty());
+        assert!(fold.take(refused(0, 0)).is_some());
+    }
+
+    #[test]
+    fn more_kinds_than_the_bound_have_rows_of_their_own() {
+        let mut fold = Fold::default();
+        let mut row = refused(0, 0);
+        for n in 0..REFUSED_KINDS_MAX + 10 {
+            row.org_id = OrgId::new(&format!("o{n}")).expect("org");
+            assert!(fold.take(row.clone()).is_some());
+        }
+        assert!(fold.take(row).is_some(), "not folded, and not lost");
+        assert_eq!(fold.kinds.len(), REFUSED_KINDS_MAX);
+    }
 }

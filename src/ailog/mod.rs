@@ -173,10 +173,7 @@ impl AiLog {
     /// Writes a row for a call that was refused before any work: the first of a kind (organisation, outcome, code) at
     /// once, the others folded into one row a second that says how many they were.
     pub fn append_refused(&self, row: Row) {
-        let now = lock(&self.inner.core.fold).take(row);
-        if let Some(row) = now {
-            self.inner.core.append(&row);
-        }
+        self.inner.core.append_refused(row);
     }
 
     /// Waits until everything written so far is stored; says whether it is. Blocks.

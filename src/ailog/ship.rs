@@ -13,7 +13,7 @@ use std::time::Duration;
 use prometheus::IntCounter;
 
 use super::dead_letter;
-use super::fold::Fold;
+use super::fold::{FOLD_FOR, Fold};
 use super::tail::{Batch, BatchLimits, Next, Position, Tail};
 use super::wal::{self, Wal, lock};
 use crate::clock::{Clock, Nanos, wall_ms};
@@ -21,8 +21,6 @@ use crate::metrics::Metrics;
 
 /// How often somebody who waits looks again, whatever the store's own tick.
 const WAIT_TICK: Duration = Duration::from_millis(100);
-/// How often folded refusals become rows.
-const FOLD_EVERY: Duration = Duration::from_secs(1);
 /// How often old rows are looked for.
 const RETENTION_EVERY: Duration = Duration::from_secs(600);
 /// Waiting after the first failure; doubled with each further one.
@@ -171,9 +169,22 @@ impl Core {
         }
     }
 
+    /// Writes or folds a refused call; see [`super::AiLog::append_refused`].
+    pub(super) fn append_refused(&self, row: super::row::Row) {
+        let mut fold = lock(&self.fold);
+        let first = fold.take(row);
+        // The shipper ends the seconds, too, but it may be waiting for a slow store.
+        let now = self.clock.now();
+        let folded = if fold.is_due(now) { fold.end_second(now) } else { Vec::new() };
+        drop(fold);
+        for row in first.iter().chain(&folded) {
+            self.append(row);
+        }
+    }
+
     /// Turns folded refusals into rows.
     pub(super) fn end_second(&self) {
-        let rows = lock(&self.fold).end_second();
+        let rows = lock(&self.fold).end_second(self.clock.now());
         for row in rows {
             self.append(&row);
         }
@@ -317,7 +328,7 @@ impl Shipper {
             let now = self.core.clock.now();
             if now >= self.next_fold || stop_at.is_some() {
                 self.core.end_second();
-                self.next_fold = after(now, FOLD_EVERY);
+                self.next_fold = after(now, FOLD_FOR);
             }
             let step = self.step(stop_at);
             match (step, stop_at) {

@@ -2,6 +2,7 @@
 
 mod clickhouse;
 mod embedded;
+mod kill;
 mod wal;
 
 use std::borrow::Cow;
