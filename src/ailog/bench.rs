@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::row::{RouteKind, Row};
+use super::schema::SchemaOptions;
 use super::{AiLog, Options, columns, wal};
 use crate::clock::{Clock, wall_ms};
-use crate::config::policy::StoreKind;
-use crate::ids::{OrgId, RequestId};
+use crate::config::policy::{ClickHouseOptions, StoreKind};
+use crate::ids::{OrgId, RequestId, Secret};
 use crate::metrics::Metrics;
 use crate::redact::{Attachments, Rules, RulesSpec};
 use crate::usage::{TokenUsage, UsageSource};
@@ -24,20 +25,33 @@ pub struct Figures {
     pub append_cpu_ns: f64,
     /// The same, as time that passed: half of the appends, 99 %, 99.9 %.
     pub append_ns: [u64; 3],
-    /// CPU nanoseconds of one row on the shipper's thread, to the embedded store.
+    /// CPU nanoseconds of one row on the shipper's thread, to the store.
     pub ship_cpu_ns: f64,
     /// Rows that the store took in a second.
     pub stored_per_second: f64,
 }
 
-/// Appends `rows` rows with two bodies of `body_bytes` each, `per_second` of them (0: as fast as it goes), and waits
-/// until they are stored.
+/// What is done.
+#[derive(Clone, Debug)]
+pub struct Work {
+    /// Rows to append.
+    pub rows: usize,
+    /// Length of each of a row's two bodies.
+    pub body_bytes: usize,
+    /// Rows a second; 0: as fast as it goes.
+    pub per_second: u64,
+    /// Address of a ClickHouse server; its database `tollgate_bench` is made. Nothing: the embedded store.
+    pub clickhouse: Option<String>,
+}
+
+/// Does the work and waits until all rows are stored.
 ///
 /// # Panics
-/// If the folder cannot be used.
-pub fn run(dir: &Path, rows: usize, body_bytes: usize, per_second: u64) -> Figures {
+/// If folder or server cannot be used.
+pub fn run(dir: &Path, work: &Work) -> Figures {
+    let Work { rows, body_bytes, per_second, .. } = *work;
     let clock = Clock::start();
-    let log = AiLog::open(Options::new(dir, 0), StoreKind::Embedded, Metrics::new());
+    let log = AiLog::open(Options::new(dir, 0), store(work.clickhouse.as_deref()), Metrics::new());
     let log = match log {
         Ok(log) => log,
         Err(error) => panic!("{error}"),
@@ -55,7 +69,7 @@ pub fn run(dir: &Path, rows: usize, body_bytes: usize, per_second: u64) -> Figur
     let thread_before = thread_cpu_ns();
     for n in 0..rows {
         row.id = uuid::Uuid::now_v7();
-        if per_second > 0 && n as u64 % (per_second / 20).max(1) == 0 {
+        if per_second > 0 && (n as u64).is_multiple_of((per_second / 20).max(1)) {
             let due = n as u64 * 1_000_000_000 / per_second;
             let passed = clock.now().since(begun).as_nanos() as u64;
             std::thread::sleep(Duration::from_nanos(due.saturating_sub(passed)));
@@ -81,6 +95,18 @@ pub fn run(dir: &Path, rows: usize, body_bytes: usize, per_second: u64) -> Figur
         append_ns: [at(500), at(990), at(999)],
         ship_cpu_ns: process.saturating_sub(cpu_in_append) as f64 / rows as f64,
         stored_per_second: rows as f64 / passed.as_secs_f64(),
+    }
+}
+
+fn store(clickhouse: Option<&str>) -> StoreKind {
+    let Some(url) = clickhouse else { return StoreKind::Embedded };
+    let database = "tollgate_bench".to_owned();
+    let schema = SchemaOptions { database: database.clone(), cluster: None, retention_days: 90 };
+    let server =
+        ClickHouseOptions { url: url.to_owned(), database, user: "default".to_owned(), password: Secret::default() };
+    match schema.apply(&server) {
+        Ok(_) => StoreKind::ClickHouse(server),
+        Err(error) => panic!("{error}"),
     }
 }
 
