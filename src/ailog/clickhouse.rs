@@ -31,6 +31,8 @@ use crate::config::policy::ClickHouseOptions;
 
 /// How often rows are gathered for an insert: more often would only make more parts to merge.
 const TICK: Duration = Duration::from_millis(700);
+/// How often a request that is under way is asked whether it is still wanted.
+const GIVE_UP_TICK: Duration = Duration::from_millis(50);
 /// Waiting where the table has too many parts: merges take seconds.
 const PARTS_WAIT: Duration = Duration::from_secs(5);
 
@@ -103,7 +105,7 @@ impl Store for ClickHouse {
         Ok(resume)
     }
 
-    fn store(&mut self, batch: &Batch, within: Duration) -> Result<Stored, StoreError> {
+    fn store(&mut self, batch: &Batch, give_up: &dyn Fn() -> bool) -> Result<Stored, StoreError> {
         let at = |offset| Position { segment: batch.segment, offset };
         self.keep_position(at(batch.start), Some(batch.end))?;
         let mut insert = self.client.insert_formatted_with(self.insert.as_str());
@@ -121,7 +123,7 @@ impl Store for ClickHouse {
                 insert.send(payload).await?;
                 insert.end().await
             };
-            tokio::time::timeout(within, work).await.unwrap_or(Err(Error::TimedOut))
+            until_given_up(work, give_up).await
         });
         sent.map_err(|error| classify(&error))?;
         // Not kept: the same range is sent again after a restart, and dropped there by its token.
@@ -134,6 +136,20 @@ impl Store for ClickHouse {
     fn forget_before(&mut self, _created_at_ms: i64) -> bool {
         // The table has a TTL.
         false
+    }
+}
+
+async fn until_given_up(
+    work: impl Future<Output = Result<(), Error>>,
+    give_up: &dyn Fn() -> bool,
+) -> Result<(), Error> {
+    let mut work = std::pin::pin!(work);
+    loop {
+        match tokio::time::timeout(GIVE_UP_TICK, &mut work).await {
+            Ok(result) => return result,
+            Err(_) if give_up() => return Err(Error::TimedOut),
+            Err(_) => {}
+        }
     }
 }
 

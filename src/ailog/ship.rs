@@ -47,11 +47,12 @@ pub(super) trait Store: Send {
     /// # Errors
     /// It cannot be known.
     fn resume(&mut self) -> Result<Option<Resume>, StoreError>;
-    /// Stores a batch and keeps the position behind it. The same range may be given again.
+    /// Stores a batch and keeps the position behind it. The same range may be given again. Where it has to wait it asks
+    /// `give_up` many times a second.
     ///
     /// # Errors
     /// See [`StoreError`].
-    fn store(&mut self, batch: &Batch, within: Duration) -> Result<Stored, StoreError>;
+    fn store(&mut self, batch: &Batch, give_up: &dyn Fn() -> bool) -> Result<Stored, StoreError>;
     /// Makes what is stored durable, before its segment is removed.
     fn settle(&mut self);
     /// Deletes a slice of the rows that are older; says whether there are more.
@@ -330,7 +331,7 @@ impl Shipper {
                 self.core.end_second();
                 self.next_fold = after(now, FOLD_FOR);
             }
-            let step = self.step(stop_at);
+            let step = self.step();
             match (step, stop_at) {
                 (Step::Stored, None) => {}
                 (Step::Stored, Some(at)) if self.core.clock.now() < at => {}
@@ -347,7 +348,7 @@ impl Shipper {
         }
     }
 
-    fn step(&mut self, stop_at: Option<Nanos>) -> Step {
+    fn step(&mut self) -> Step {
         let next = match self.tail.next(self.store.limits(), self.sealed_until) {
             Ok(next) => next,
             Err(error) => return self.cannot_read(&error),
@@ -363,15 +364,17 @@ impl Shipper {
                 self.tail.remove_done();
                 Step::Stored
             }
-            Next::Batch => self.store_batch(stop_at),
+            Next::Batch => self.store_batch(),
         }
     }
 
-    fn store_batch(&mut self, stop_at: Option<Nanos>) -> Step {
+    fn store_batch(&mut self) -> Step {
         let batch = self.tail.batch();
-        let within = stop_at.map_or(STORE_TIMEOUT, |at| at.since(self.core.clock.now()).min(STORE_TIMEOUT));
         let oldest_ms = batch.rows.first().and_then(|_| super::columns::created_at_ms(batch.row(0)));
-        let result = if batch.rows.is_empty() { Ok(Stored { rows: 0 }) } else { self.store.store(batch, within) };
+        let core = &self.core;
+        let until = after(core.clock.now(), STORE_TIMEOUT);
+        let give_up = || core.clock.now() >= core.stop_at().map_or(until, |at| at.min(until));
+        let result = if batch.rows.is_empty() { Ok(Stored { rows: 0 }) } else { self.store.store(batch, &give_up) };
         match result {
             Ok(stored) => {
                 self.core.counters.stored.inc_by(stored.rows as u64);

@@ -157,7 +157,7 @@ impl Store for Sqlite {
         }))
     }
 
-    fn store(&mut self, batch: &Batch, _within: Duration) -> Result<Stored, StoreError> {
+    fn store(&mut self, batch: &Batch, _give_up: &dyn Fn() -> bool) -> Result<Stored, StoreError> {
         self.insert(batch).map(|rows| Stored { rows }).map_err(|e| failed(&e))
     }
 

@@ -190,8 +190,11 @@ impl Tail {
         // At least one whole record, so that every call gets on.
         let most = limits.bytes_max.clamp(WAL_RECORD_BYTES_MAX + RECORD_HEAD_BYTES, BATCH_BYTES_MAX) as u64;
         let length = (until - self.offset).min(most) as usize;
-        self.chunk.resize(length, 0);
-        file.read_exact_at(&mut self.chunk, self.offset)?;
+        if self.chunk.len() < length {
+            self.chunk.resize(length, 0);
+        }
+        let chunk = &mut self.chunk[..length];
+        file.read_exact_at(chunk, self.offset)?;
 
         let batch = &mut self.batch;
         batch.clear();
@@ -200,7 +203,7 @@ impl Tail {
         let whole = self.offset + length as u64 == until;
         let (mut at, mut in_damage) = (0, false);
         while at < length && batch.rows.len() < limits.rows_max {
-            match parse(&self.chunk[at..], whole) {
+            match parse(&chunk[at..], whole) {
                 Parsed::Record { version, row, length } => {
                     at += length;
                     in_damage = false;
@@ -217,7 +220,7 @@ impl Tail {
                     batch.damaged += u32::from(!in_damage);
                     in_damage = true;
                     at += 1;
-                    at += memchr::memmem::find(&self.chunk[at..], MARKER).unwrap_or_else(|| {
+                    at += memchr::memmem::find(&chunk[at..], MARKER).unwrap_or_else(|| {
                         if whole { length - at } else { (length - at).saturating_sub(MARKER.len() - 1) }
                     });
                 }

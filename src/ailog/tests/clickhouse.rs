@@ -312,3 +312,23 @@ fn a_row_that_the_table_refuses_is_buried_and_stops_nobody() {
     assert_eq!(line["row"], serde_json::Value::Object(as_json(&row(77))));
     assert!(line["reason"].as_str().expect("reason").contains("469"), "{}", line["reason"]);
 }
+
+#[test]
+fn closing_does_not_wait_for_a_slow_server_and_loses_nothing() {
+    let engine = Engine::own();
+    let options = engine.apply("slow");
+    let dir = tempfile::tempdir().expect("dir");
+    let (log, _) = open(dir.path(), &options);
+    engine.fault("mode=delay&ms=20000&count=1");
+    (0..50).for_each(|n| log.append(&row(n)));
+    // The shipper is in the middle of its request now, or begins it while the log is closed.
+    log.flush(std::time::Duration::from_millis(50));
+    let clock = Clock::start();
+    let begun = clock.now();
+    log.close(std::time::Duration::from_millis(100));
+    assert!(clock.now().since(begun) < std::time::Duration::from_secs(10), "{:?}", clock.now().since(begun));
+    drop(log);
+    let (log, _) = open(dir.path(), &options);
+    assert!(log.flush(SOON), "{:?}", log.backlog());
+    assert_eq!(engine.query("SELECT count(), uniqExact(id) FROM slow.ai_log"), "50\t50");
+}

@@ -1,7 +1,11 @@
 //! The log with the embedded store, from `append` to SQL.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
@@ -9,9 +13,11 @@ use rusqlite::types::ValueRef;
 use super::{SOON, as_json, count, open, row};
 use crate::ailog::report::Reader;
 use crate::ailog::row::{Outcome, Row};
+use crate::ailog::wal::{Disk, FileSystem};
 use crate::ailog::{AiLog, OpenError, Options, Recorder, columns};
 use crate::clock::Clock;
-use crate::config::policy::StoreKind;
+use crate::config::policy::{ClickHouseOptions, StoreKind};
+use crate::ids::Secret;
 use crate::metrics::Metrics;
 
 fn database(dir: &Path) -> Connection {
@@ -247,4 +253,67 @@ fn reports_read_what_was_stored() {
     assert!(log.flush(SOON));
     let reader = Reader::open(&StoreKind::Embedded, dir.path()).expect("store");
     super::check_report(&reader, &rows);
+}
+
+/// A disk that is full while it is told so.
+struct Filling(Arc<AtomicBool>);
+
+impl Disk for Filling {
+    fn create(&self, path: &Path) -> io::Result<File> {
+        if self.0.load(Ordering::Relaxed) { Err(io::ErrorKind::StorageFull.into()) } else { FileSystem.create(path) }
+    }
+
+    fn write_all_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+        if self.0.load(Ordering::Relaxed) {
+            FileSystem.write_all_at(file, &bytes[..bytes.len() / 2], offset)?;
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        FileSystem.write_all_at(file, bytes, offset)
+    }
+}
+
+#[test]
+fn a_full_disk_costs_the_rows_of_its_time_and_no_others() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (full, metrics) = (Arc::new(AtomicBool::new(true)), Metrics::new());
+    let disk = Box::new(Filling(full.clone()));
+    let log = AiLog::open_on(Options::new(dir.path(), 0), StoreKind::Embedded, metrics.clone(), disk).expect("log");
+    let mut next = 0;
+    for is_full in [true, false, true, false] {
+        full.store(is_full, Ordering::Relaxed);
+        (next..next + 100).for_each(|n| log.append(&row(n)));
+        next += 100;
+    }
+    assert!(log.flush(SOON));
+    log.close(SOON);
+    assert_eq!((count(&metrics, "written"), count(&metrics, "stored"), count(&metrics, "lost")), (200, 200, 200));
+    assert_eq!(log.backlog().lost, 200);
+    let kept = "SELECT count(*) FROM ai_log WHERE CAST(substr(request_id, 5) AS INTEGER) / 100 IN (1, 3)";
+    assert_eq!(number(dir.path(), kept), 200);
+}
+
+#[test]
+fn a_log_beyond_its_bound_drops_the_newest_and_says_so() {
+    let dir = tempfile::tempdir().expect("dir");
+    let metrics = Metrics::new();
+    let mut options = Options::new(dir.path(), 0);
+    options.wal.total_bytes_max = 10_000;
+    // A store that is away, so that nothing is taken off the log.
+    let server = ClickHouseOptions {
+        url: "http://127.0.0.1:1".to_owned(),
+        database: "d".to_owned(),
+        user: "default".to_owned(),
+        password: Secret::default(),
+    };
+    let log = AiLog::open(options, StoreKind::ClickHouse(server), metrics.clone()).expect("starts without its store");
+    (0..100).for_each(|n| log.append(&row(n)));
+    let (written, lost) = (count(&metrics, "written"), count(&metrics, "lost"));
+    assert_eq!(written + lost, 100);
+    assert!(written > 0 && lost > 0 && log.backlog().bytes <= 10_000);
+    assert!(metrics.text().contains("tollgate_bounds_reached_total{bound=\"wal_bytes\"}"));
+    drop(log);
+    // What was written is stored once there is a store; a gateway may change its store in between.
+    let (log, _) = open(dir.path());
+    assert!(log.flush(SOON));
+    assert_eq!(number(dir.path(), "SELECT count(*) FROM ai_log"), written as i64);
 }
