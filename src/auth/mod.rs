@@ -237,11 +237,13 @@ impl Authenticator {
 
 /// What kind of credential this is, by its form and by the keys that are known.
 fn look<'a>(policy: &'a AuthPolicy, text: &'a str) -> Shown<'a> {
-    match (&policy.jwt, key::find(policy, text)) {
-        (_, Some(caller)) => Shown::Key(Some(caller)),
-        _ if text.starts_with(key::PREFIX) => Shown::Key(None),
-        (Some(jwt), None) if jwt::has_form(text) => Shown::Jwt(text, jwt),
-        _ => Shown::Foreign(text),
+    match &policy.jwt {
+        Some(jwt) if jwt::has_form(text) => Shown::Jwt(text, jwt),
+        _ => match key::find(policy, text) {
+            Some(caller) => Shown::Key(Some(caller)),
+            None if text.starts_with(key::PREFIX) => Shown::Key(None),
+            None => Shown::Foreign(text),
+        },
     }
 }
 

@@ -8,6 +8,7 @@ pub mod clickhouse;
 pub mod completions;
 pub mod demo;
 pub mod healthcheck;
+pub mod key;
 pub mod mock;
 mod print;
 pub mod redact;

@@ -169,24 +169,29 @@ impl Source {
         }
     }
 
-    fn read(&self, problems: &mut Problems) -> Vec<SourceFile> {
-        let mut files = Vec::new();
+    /// The files that there are, by name, and what each may hold: keys of the gateway, a whole policy.
+    pub(super) fn names(&self, problems: &mut Problems) -> Vec<(PathBuf, bool, bool)> {
         match self {
-            Source::BuiltIn => {}
-            Source::File(path) => files.extend(SourceFile::read(path, true, true, problems)),
+            Source::BuiltIn => Vec::new(),
+            Source::File(path) => vec![(path.clone(), true, true)],
             Source::Folder(folder) => {
-                for path in ["gateway.yaml", "gateway.yml"].map(|name| folder.join(name)) {
-                    // A dangling link is there, and a problem.
-                    if fs::symlink_metadata(&path).is_ok() {
-                        files.extend(SourceFile::read(&path, true, false, problems));
-                    }
-                }
-                for path in yaml_files(&folder.join("policies"), problems) {
-                    files.extend(SourceFile::read(&path, false, true, problems));
-                }
+                let gateway = ["gateway.yaml", "gateway.yml"].map(|name| folder.join(name)).into_iter();
+                // A dangling link is there, and a problem.
+                let mut names: Vec<_> =
+                    gateway.filter(|path| fs::symlink_metadata(path).is_ok()).map(|path| (path, true, false)).collect();
+                names
+                    .extend(yaml_files(&folder.join("policies"), problems).into_iter().map(|path| (path, false, true)));
+                names
             }
         }
-        files
+    }
+
+    fn read(&self, problems: &mut Problems) -> Vec<SourceFile> {
+        let names = self.names(problems);
+        let read = |(path, is_gateway, is_policy): (PathBuf, bool, bool)| {
+            SourceFile::read(&path, is_gateway, is_policy, problems)
+        };
+        names.into_iter().filter_map(read).collect()
     }
 }
 

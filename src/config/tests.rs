@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::load::{Loaded, Source};
@@ -227,7 +228,7 @@ fn rules_of_the_policy() {
         ("intent: {temperature: 2.5}", "1:23: intent.temperature: ", "give 0 to 2"),
         ("intent: {categories: []}", "1:22: intent.categories: ", "give 1 to 64 words"),
         ("intent: {priorities: [low, Low]}", "1:28: intent.priorities[1]: ", "given twice"),
-        ("ailog: {capture_bytes: 1GiB}", "1:24: ailog.capture_bytes: ", "give 0B to 256KiB"),
+        ("ailog: {capture_bytes: 1GiB}", "1:24: ailog.capture_bytes: ", "give 0B to 1MiB"),
         ("ailog: {retention_days: 0}", "1:25: ailog.retention_days: ", "0 is not allowed"),
         ("prices: [{model: m, input: -1, output: 1}]", "1:28: prices[0].input: ", "not negative"),
         (
@@ -259,7 +260,7 @@ fn rules_of_the_gateway() {
         ("listen: '8080'", "1:9: listen: ", "IP:PORT"),
         ("listen: 0.0.0.0:9090", "1:9: listen: ", "needs its own port"),
         ("tls: {cert_file: a}", "1:6: tls: ", "`key_file` is missing"),
-        ("max_body_bytes: 0", "1:17: max_body_bytes: ", "give 1KiB"),
+        ("max_body_bytes: 0", "1:17: max_body_bytes: ", "give 1B to 64GiB"),
         ("store: mysql", "1:8: store: ", "known here: embedded, clickhouse"),
         ("clickhouse: {url: 'clickhouse:9000'}", "1:19: clickhouse.url: ", "http://host:port"),
         ("clickhouse: {database: 'a; drop'}", "1:24: clickhouse.database: ", "A-Z a-z 0-9 _"),
@@ -384,6 +385,44 @@ fn the_version_is_that_of_the_policy_files() {
     assert_ne!(one, version(&[("gateway.yaml", "retry: {}\n"), ("policies/a.yaml", "limits: {burst: 1}\n")]));
 }
 
+#[test]
+fn organisations_that_say_the_same_share_their_rules() {
+    let policy = policy("redaction: {orgs: {a: {restore: true}, b: {restore: true}, c: {}}}");
+    let rules = |name: &str| policy.redaction.of(&org(name)).clone();
+    assert!(Arc::ptr_eq(&rules("a"), &rules("b")) && Arc::ptr_eq(&rules("c"), &rules("other")));
+    assert!(!Arc::ptr_eq(&rules("a"), &rules("c")));
+}
+
+proptest! {
+    /// Whatever a file holds, there is a configuration or a reason with a place.
+    #[test]
+    fn any_text_loads_or_says_why(text in "([a-z_]{0,8}[:{}\\[\\],&*!|>'\"#%@$\\-\t\n ]{1,3}){0,40}|\\PC{0,200}") {
+        let dir = folder(&[("all.yaml", &text)]);
+        if let Err(problems) = load(&Source::File(dir.path().join("all.yaml"))) {
+            let lines = problems.lines();
+            prop_assert!(!lines.is_empty());
+            for line in lines {
+                let place = line.split("all.yaml:").nth(1).unwrap_or_default();
+                let mut numbers = place.split(':').map(str::parse::<u32>);
+                prop_assert!(matches!((numbers.next(), numbers.next()), (Some(Ok(1..)), Some(Ok(1..)))), "{}", line);
+            }
+        }
+    }
+
+    /// A shipped file with a piece cut out of it: the same.
+    #[test]
+    fn a_file_that_lost_a_piece_loads_or_says_why(from in 0usize..2500, length in 1usize..80) {
+        let text = include_str!("../../config/policies/access.yaml");
+        let (from, to) = (from.min(text.len()), (from + length).min(text.len()));
+        let cut = [&text.as_bytes()[..from], &text.as_bytes()[to..]].concat();
+        let cut = String::from_utf8_lossy(&cut).into_owned();
+        let dir = folder(&[("policies/access.yaml", &cut)]);
+        if let Err(problems) = load(&Source::Folder(dir.path().to_owned())) {
+            prop_assert!(problems.lines().iter().all(|line| line.contains("access.yaml:")), "{}", problems);
+        }
+    }
+}
+
 // ---- watching -----------------------------------------------------------------------------------------------------
 
 struct Watched {
@@ -437,6 +476,10 @@ fn edits_are_taken_and_bad_ones_refused() {
         "{refused:?}"
     );
     assert_eq!((w.rpm(), w.metrics.config_last_reload_successful.get()), (10, 0));
+    let json = w.watcher.status().json();
+    assert_eq!((&json["refused"], &json["policy_version"]), (&true.into(), &(*second.version).into()));
+    assert_eq!(json["policy"]["limits"]["requests_per_minute"], 10);
+    assert!(json["last_refused"]["problems"][0].as_str().is_some_and(|p| p.contains("0 is not allowed")));
 
     // Put back as it was: nothing is refused any more.
     write(w.dir.path(), "policies/limits.yaml", "limits: {requests_per_minute: 10}\n");

@@ -17,7 +17,7 @@ use super::env;
 use super::place::{Place, Problems};
 
 /// Nodes of one file, aliases counted as what they stand for.
-const NODES_MAX: usize = 100_000;
+const NODES_MAX: usize = 250_000;
 /// Nesting of a file. The configuration itself needs six.
 const DEPTH_MAX: usize = 32;
 const NOT_YAML: &str = "not valid YAML";

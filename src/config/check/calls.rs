@@ -96,8 +96,7 @@ fn words(list: &At<Vec<At<String>>>, problems: &mut Problems) -> Vec<String> {
 }
 
 pub(super) fn ailog(raw: &RawAiLog, problems: &mut Problems) -> Option<AiLogPolicy> {
-    // Two bodies and their row have to fit into one record of the write-ahead log, escapes included.
-    let capture_bytes = sized(&raw.capture_bytes, 0..=(bounds::WAL_RECORD_BYTES_MAX / 4) as u64, problems);
+    let capture_bytes = sized(&raw.capture_bytes, 0..=bounds::WAL_RECORD_BYTES_MAX as u64, problems);
     let retention_days = in_range(&raw.retention_days, 1..=36_500, problems);
     Some(AiLogPolicy {
         capture_request: raw.capture_request.value,

@@ -44,7 +44,7 @@ pub(in super::super) fn settings(raw: &RawGateway, problems: &mut Problems) -> O
             key_file: tls.key_file.value.clone(),
             client_ca_file: tls.client_ca_file.value.clone(),
         }),
-        max_body_bytes: sized(&raw.max_body_bytes, 1 << 10..=64 << 30, problems),
+        max_body_bytes: sized(&raw.max_body_bytes, 1..=64 << 30, problems),
         shutdown_grace: lasting(&raw.shutdown_grace, Duration::ZERO..=DAY, problems),
         store,
         limits_store: limits_store?,

@@ -41,16 +41,47 @@ pub(super) fn features(raw: &PerOrg<RawFeatures>) -> Features {
 }
 
 pub(super) fn redaction(raw: &PerOrg<RawRules>, problems: &mut Problems) -> Option<RedactionPolicy> {
-    let default = rules(&raw.base, problems);
+    let mut compiled = Compiled::new();
+    let default = rules(&raw.base, &mut compiled, problems);
     let mut orgs = HashMap::with_capacity(raw.orgs.len());
     for (org, own) in &raw.orgs {
-        orgs.insert(org.clone(), rules(own, problems).map(Arc::new));
+        orgs.insert(org.clone(), rules(own, &mut compiled, problems));
     }
     let orgs = orgs.into_iter().map(|(org, rules)| Some((org, rules?))).collect::<Option<HashMap<_, _>>>();
-    Some(RedactionPolicy { default: Arc::new(default?), orgs: orgs? })
+    Some(RedactionPolicy { default: default?, orgs: orgs? })
 }
 
-fn rules(raw: &RawRules, problems: &mut Problems) -> Option<Rules> {
+/// Rules that were compiled, by what they say: organisations that say the same share them.
+type Compiled = HashMap<String, Arc<Rules>>;
+
+fn rules(raw: &RawRules, compiled: &mut Compiled, problems: &mut Problems) -> Option<Arc<Rules>> {
+    let spec = spec(raw, problems);
+    let says = format!("{spec:?}");
+    if let Some(rules) = compiled.get(&says) {
+        return Some(rules.clone());
+    }
+    let errors = match Rules::compile(&spec) {
+        Ok(rules) => return Some(compiled.entry(says).or_insert(Arc::new(rules)).clone()),
+        Err(errors) => errors,
+    };
+    for error in errors {
+        match error {
+            RulesError::UnknownEntity(name) => {
+                problems.add(&raw.entities.at, format!("no entity that can be found: {name}"));
+            }
+            RulesError::Pattern { index, reason } => {
+                problems.add(raw.custom.get(index).map_or(&raw.custom.at, |c| &c.pattern.at), reason);
+            }
+            RulesError::Terms { index, reason } => {
+                problems.add(raw.terms.get(index).map_or(&raw.terms.at, |t| &t.words.at), reason);
+            }
+        }
+    }
+    None
+}
+
+/// What the rules say; names are checked here, patterns and words where they are compiled.
+fn spec(raw: &RawRules, problems: &mut Problems) -> RulesSpec {
     let mut entities: Vec<&At<String>> = Vec::new();
     for entity in raw.entities.iter() {
         if !ENTITIES.contains(&entity.value.as_str()) {
@@ -71,7 +102,7 @@ fn rules(raw: &RawRules, problems: &mut Problems) -> Option<Rules> {
         }
         names.push(&name.value);
     }
-    let spec = RulesSpec {
+    RulesSpec {
         entities: entities.iter().map(|e| e.value.clone()).collect(),
         attachments: raw.attachments.value,
         restore: raw.restore.value,
@@ -93,26 +124,7 @@ fn rules(raw: &RawRules, problems: &mut Problems) -> Option<Rules> {
                 replacement: replacement(&t.replacement, &t.name),
             })
             .collect(),
-    };
-    let errors = match Rules::compile(&spec) {
-        Ok(rules) => return Some(rules),
-        Err(errors) => errors,
-    };
-    for error in errors {
-        match error {
-            RulesError::UnknownEntity(name) => {
-                let at = entities.iter().find(|e| e.value == name).map_or(&raw.entities.at, |e| &e.at);
-                problems.add(at, "no entity that can be found");
-            }
-            RulesError::Pattern { index, reason } => {
-                problems.add(raw.custom.get(index).map_or(&raw.custom.at, |c| &c.pattern.at), reason);
-            }
-            RulesError::Terms { index, reason } => {
-                problems.add(raw.terms.get(index).map_or(&raw.terms.at, |t| &t.words.at), reason);
-            }
-        }
     }
-    None
 }
 
 /// What stands in the place of a match: as given, else in the form of the built-in entities.
