@@ -31,13 +31,15 @@ use crate::bounds::{JWKS_BYTES_MAX, JWKS_KEYS_MAX};
 use crate::config::policy::JwksSource;
 
 /// A file is looked at no more often than this.
-const FILE_EVERY_MS: i64 = 2_000;
+const FILE_EVERY_MS: u64 = 2_000;
 /// A URL is asked no more often than this.
-const URL_COOL_DOWN_MS: i64 = 30_000;
+const URL_COOL_DOWN_MS: u64 = 30_000;
 /// Where a fetch was cut off by its caller leaving, another may begin after this.
-const URL_AGAIN_MS: i64 = 1_000;
+const URL_AGAIN_MS: u64 = 1_000;
 /// A set of this age is asked for again, so that a key that was withdrawn goes.
-const URL_OLD_MS: i64 = 900_000;
+const URL_OLD_MS: u64 = 900_000;
+/// Before the first time.
+const NEVER: i64 = i64::MIN;
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 /// 2048 to 8192 bits: weaker ones can be broken, longer ones cost a call milliseconds.
 const RSA_BYTES: std::ops::RangeInclusive<usize> = 256..=1024;
@@ -178,8 +180,10 @@ pub(super) struct KeySets {
 struct Slot {
     source: JwksSource,
     keys: ArcSwap<KeySet>,
-    /// When the source was last looked at (a file) or asked (a URL), in wall milliseconds; `i64::MIN`: never.
+    /// When the source was last looked at (a file) or asked (a URL), in wall milliseconds; `NEVER`: not yet.
     asked_ms: AtomicI64,
+    /// When a URL last gave a good set.
+    answered_ms: AtomicI64,
     /// Held by the call that asks.
     asking: tokio::sync::Mutex<()>,
 }
@@ -212,9 +216,11 @@ impl KeySets {
     /// Whether the set of a URL is so old that it should be asked for, even if it knows the key.
     pub(super) fn is_old(&self, source: &JwksSource, now_ms: i64) -> Option<Uri> {
         let JwksSource::Url(address) = source else { return None };
-        let slot = self.slot.load_full().filter(|slot| slot.source == *source)?;
-        let asked = slot.asked_ms.load(Ordering::Relaxed) != i64::MIN;
-        (asked && slot.due(now_ms, URL_OLD_MS)).then(|| address.clone())
+        let slot = self.slot.load();
+        let slot = slot.as_ref().filter(|slot| slot.source == *source)?;
+        let answered = slot.answered_ms.load(Ordering::Relaxed);
+        let old = answered != NEVER && now_ms.abs_diff(answered) >= URL_OLD_MS;
+        (old && slot.due(now_ms, URL_COOL_DOWN_MS)).then(|| address.clone())
     }
 
     /// Asks for the set at `address`, if nobody has within the cool-down. Of several calls one asks and the others wait for
@@ -222,14 +228,14 @@ impl KeySets {
     pub(super) async fn refresh(&self, address: &Uri, now_ms: i64, fetch: &impl KeySetFetch) {
         let slot = self.slot(&JwksSource::Url(address.clone()));
         let _asking = slot.asking.lock().await;
-        slot.ask(address, now_ms, URL_COOL_DOWN_MS, fetch).await;
+        slot.ask(address, now_ms, fetch).await;
     }
 
     /// As `refresh` for a set that is old; where somebody is asking already, there is nothing to wait for.
     pub(super) async fn renew(&self, address: &Uri, now_ms: i64, fetch: &impl KeySetFetch) {
         let slot = self.slot(&JwksSource::Url(address.clone()));
         if let Ok(_asking) = slot.asking.try_lock() {
-            slot.ask(address, now_ms, URL_OLD_MS, fetch).await;
+            slot.ask(address, now_ms, fetch).await;
         }
     }
 
@@ -243,7 +249,8 @@ impl KeySets {
         let fresh = Arc::new(Slot {
             source: source.clone(),
             keys: ArcSwap::default(),
-            asked_ms: AtomicI64::new(i64::MIN),
+            asked_ms: AtomicI64::new(NEVER),
+            answered_ms: AtomicI64::new(NEVER),
             asking: tokio::sync::Mutex::new(()),
         });
         self.slot.rcu(|slot| match slot {
@@ -256,9 +263,9 @@ impl KeySets {
 
 impl Slot {
     /// Whether `every_ms` have passed since the source was last asked; a clock that was set back counts as passed.
-    fn due(&self, now_ms: i64, every_ms: i64) -> bool {
+    fn due(&self, now_ms: i64, every_ms: u64) -> bool {
         let asked = self.asked_ms.load(Ordering::Relaxed);
-        asked == i64::MIN || now_ms.abs_diff(asked) >= every_ms.unsigned_abs()
+        asked == NEVER || now_ms.abs_diff(asked) >= every_ms
     }
 
     fn look(&self, path: &Path, now_ms: i64) {
@@ -267,36 +274,45 @@ impl Slot {
         }
         self.asked_ms.store(now_ms, Ordering::Relaxed);
         match read_file(path) {
-            Ok(bytes) => self.take(&bytes),
+            Ok(bytes) => drop(self.take(&bytes)),
             Err(error) => tracing::error!(%error, "the key set's file cannot be read; the last good set is kept"),
         }
     }
 
-    async fn ask(&self, address: &Uri, now_ms: i64, every_ms: i64, fetch: &impl KeySetFetch) {
-        if !self.due(now_ms, every_ms) {
+    async fn ask(&self, address: &Uri, now_ms: i64, fetch: &impl KeySetFetch) {
+        if !self.due(now_ms, URL_COOL_DOWN_MS) {
             return;
         }
         // If this call's client leaves in the middle, another may ask soon; a flood of such calls still may not.
-        self.asked_ms.store(now_ms - URL_COOL_DOWN_MS.max(every_ms) + URL_AGAIN_MS, Ordering::Relaxed);
+        self.asked_ms.store(now_ms.saturating_sub_unsigned(URL_COOL_DOWN_MS - URL_AGAIN_MS), Ordering::Relaxed);
         let answer = tokio::time::timeout(FETCH_TIMEOUT, fetch.fetch(address, JWKS_BYTES_MAX)).await;
         self.asked_ms.store(now_ms, Ordering::Relaxed);
         match answer {
-            Ok(Ok(bytes)) => self.take(&bytes),
+            Ok(Ok(bytes)) => {
+                if self.take(&bytes) {
+                    self.answered_ms.store(now_ms, Ordering::Relaxed);
+                }
+            }
             Ok(Err(error)) => tracing::error!(%error, "the key set cannot be fetched; the last good set is kept"),
             Err(_) => tracing::error!("the key set did not come in time; the last good set is kept"),
         }
     }
 
-    fn take(&self, bytes: &[u8]) {
+    /// Puts a set in force; whether it was good.
+    fn take(&self, bytes: &[u8]) -> bool {
         if digest(&SHA256, bytes).as_ref() == self.keys.load().digest {
-            return;
+            return true;
         }
         match KeySet::read(bytes) {
             Ok(set) => {
                 tracing::info!(keys = set.keys.len(), "key set loaded");
                 self.keys.store(Arc::new(set));
+                true
             }
-            Err(reason) => tracing::error!(reason, "the key set cannot be used; the last good set is kept"),
+            Err(reason) => {
+                tracing::error!(reason, "the key set cannot be used; the last good set is kept");
+                false
+            }
         }
     }
 }

@@ -631,7 +631,7 @@ fn each_family_verifies_with_its_own_key_only() {
 
 #[test]
 fn sets_are_bounded_and_weak_keys_left_out() {
-    let (good, other) = (es256("k"), rsa("k", "RS256"));
+    let (good, other, edwards) = (es256("k"), rsa("k", "RS256"), ed25519("k"));
     let with = |jwk: &Json, changes: Json| {
         let mut jwk = jwk.clone();
         jwk.as_object_mut().expect("object").extend(changes.as_object().expect("object").clone());
@@ -651,6 +651,10 @@ fn sets_are_bounded_and_weak_keys_left_out() {
         (set(&[&with(ec, json!({"alg": 1}))]), &good, false),
         (set(&[&with(ec, json!({"crv": "P-521"}))]), &good, false),
         (set(&[&with(ec, json!({"x": "AAAA"}))]), &good, false),
+        // Points that are not on the curve.
+        (set(&[&with(ec, json!({"x": B64.encode([7; 32])}))]), &good, false),
+        (set(&[&with(&edwards.jwk, json!({"x": B64.encode([0xff; 32])}))]), &edwards, false),
+        (set(&[&edwards.jwk]), &edwards, true),
         (set(&[&with(big, json!({"alg": "PS256"}))]), &other, false),
         (set(&[&with(big, json!({"n": B64.encode([0xff; 64])}))]), &other, false),
         (set(&[&with(big, json!({"n": B64.encode([0xff; 2048])}))]), &other, false),
@@ -702,12 +706,20 @@ fn rotation_is_followed_and_an_outage_survived() {
         }
         assert_eq!(server.asked(), 6);
 
+        // An old set that cannot be renewed is kept, too, and asked for again after the cool-down.
+        server.serve(None);
+        let old = NOW_MS + 60_000 + 900_000;
+        for (at, asked) in [(old, 7), (old + 29_999, 7), (old + 30_000, 8)] {
+            assert!(ask_set(&auth, &policy, &server, &old_token, at).await);
+            assert_eq!(server.asked(), asked);
+        }
+
         // The old key is withdrawn: gone when the set has grown old, with what was verified by it.
         server.serve(Some(set(&[&new.jwk])));
-        let later = NOW_MS + 180_000 + 900_000;
+        let later = old + 60_000;
         assert!(ask_set(&auth, &policy, &server, &new_token, later).await);
         assert!(!ask_set(&auth, &policy, &server, &old_token, later).await);
-        assert_eq!(server.asked(), 7);
+        assert_eq!(server.asked(), 9);
     });
 }
 

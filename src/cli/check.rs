@@ -68,3 +68,31 @@ fn summary(loaded: &Loaded) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_says_what_is_in_force_and_no_secret() {
+        let dir = tempfile::TempDir::new().expect("folder");
+        let file = dir.path().join("all.yaml");
+        let text = "auth: {accept: [jwt], jwt: {secret: a-secret-that-is-long}}\nproviders: {local: {base_url: 'http://127.0.0.1:9', api_key: sk-1}}\n";
+        std::fs::write(&file, text).expect("write");
+        let summary = summary(&config::load(Some(&file)).expect("good"));
+        assert!(summary.starts_with(&format!("ok: {}\n  policy     ", file.display())), "{summary}");
+        for part in ["accept     jwt", "jwt        checked", "providers  local", "60 calls a minute"] {
+            assert!(summary.contains(part), "{part}: {summary}");
+        }
+        assert!(!summary.contains("a-secret") && !summary.contains("sk-1"));
+    }
+
+    #[test]
+    fn problems_are_counted_and_the_user_is_to_change_something() {
+        let dir = tempfile::TempDir::new().expect("folder");
+        let file = dir.path().join("all.yaml");
+        std::fs::write(&file, "limits: {burst: 0}\nretry: {max_retries: 99}\n").expect("write");
+        let failure = run(&Args { config: Some(file) });
+        assert!(matches!(failure, Err(Failure::User(text)) if text == "2 problems"));
+    }
+}
