@@ -105,6 +105,9 @@ pub fn main() -> ExitCode {
         Command::Mock(args) => mock::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Schema(args) => schema::run(&args),
+        Command::Redact(configured) => {
+            configured.load().and_then(|(args, loaded)| redact::run(args, &loaded.policy.redaction.default))
+        }
         Command::Report(configured) => configured.load().and_then(|(args, loaded)| report::run(args, &loaded.settings)),
         Command::Clickhouse(configured) => configured.load().and_then(|(args, loaded)| {
             // Before `store: clickhouse` is set, the schema can be looked at and made.
