@@ -154,8 +154,8 @@ fn a_failing_provider_is_retried_and_then_told() {
         step::error(503, "x"),
         step::chat(r#"{"category":"other","priority":"low","confidence":1}"#),
     ]);
-    let reply = ask(&gateway, "acme", &ticket());
-    assert_eq!(reply.ok().header("x-tollgate-attempts"), Some("3"));
+    ask(&gateway, "acme", &ticket()).ok();
+    assert_eq!(gateway.only_row()["attempts"], 3);
     provider.always(step::error(503, "x"));
     provider.take_seen();
     let other = json!({"title": "another", "body": "ticket"});

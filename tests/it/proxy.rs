@@ -169,7 +169,7 @@ fn the_text_endpoints_are_open_and_others_are_not() {
     }
     ask("GET", "/nothing").refused(404, "not_found");
     ask("GET", "/metrics").refused(404, "not_found");
-    let wrong_method = ask("GET", "/v1/chat/completions");
+    let wrong_method = ask("GET", "/v1/embeddings");
     wrong_method.refused(405, "method_not_allowed");
     assert!(wrong_method.header("allow").is_some_and(|allow| allow.contains("POST")), "{:?}", wrong_method.headers);
     assert_eq!(provider.seen().len(), 0);

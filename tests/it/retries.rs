@@ -133,7 +133,7 @@ fn a_provider_s_wishes_are_obeyed() {
     assert!(begun.elapsed() < Duration::from_secs(5));
     assert_eq!(provider.take_seen().len(), 1);
     // Nonsense is no wish.
-    for nonsense in ["-5", "1e9", "NaN", "soon"] {
+    for nonsense in ["-5", "NaN", "soon", ""] {
         provider.script([answer(503, "retry-after", nonsense)]);
         gateway.chat("acme", "hi").ok();
         assert_eq!(provider.take_seen().len(), 2, "{nonsense}");

@@ -19,7 +19,7 @@ const weather = {
 
 const checks = {
   async chat() {
-    const messages = user("[[mock:echo]]Write to jane@example.com");
+    const messages = user("Write to jane@example.com [[mock:echo]]");
     const answer = await client.chat.completions.create({ model, messages });
     const said = answer.choices[0].message.content;
     assert.ok(said.startsWith("Write to [") && !said.includes("jane"), said);

@@ -19,7 +19,7 @@ def user(text):
 
 
 def chat():
-    answer = client.chat.completions.create(model=MODEL, messages=user("[[mock:echo]]Write to jane@example.com"))
+    answer = client.chat.completions.create(model=MODEL, messages=user("Write to jane@example.com [[mock:echo]]"))
     said = answer.choices[0].message.content
     assert said.startswith("Write to [") and "jane" not in said, said
     assert answer.usage.total_tokens > 0 and answer._request_id, answer
