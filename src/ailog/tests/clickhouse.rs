@@ -261,15 +261,18 @@ fn whatever_happens_on_the_way_each_row_is_there_once() {
     engine = Engine::start(dir.path(), port, &[]);
     assert!(log.flush(SOON), "{:?}", log.backlog());
 
-    // An acknowledgement is lost and the gateway ends before it can try again; the next one sends the same range.
+    // An acknowledgement is lost, and before the next try there are more rows: the range must not grow with them.
+    engine.fault("mode=drop_after&count=1");
+    more(&log);
+    in_trouble(&log);
+    more(&log);
+    assert!(log.flush(SOON), "{:?}", log.backlog());
+
+    // The same, and the gateway ends before it can try again; the next one sends the same range.
     engine.fault("mode=drop_after&count=1000000");
     more(&log);
-    let clock = Clock::start();
-    let begun = clock.now();
-    while log.backlog().trouble.is_none() {
-        assert!(clock.now().since(begun) < SOON);
-        log.flush(std::time::Duration::from_millis(10));
-    }
+    in_trouble(&log);
+    more(&log);
     drop(log);
     engine.fault("mode=delay&ms=0&count=1");
     let (log, metrics_after) = open(dir.path(), &options);
@@ -278,6 +281,16 @@ fn whatever_happens_on_the_way_each_row_is_there_once() {
     assert_eq!(engine.query("SELECT count(), uniqExact(id) FROM faults.ai_log"), format!("{written}\t{written}"));
     for metrics in [metrics, metrics_after] {
         assert_eq!((count(&metrics, "lost"), count(&metrics, "dead_letter")), (0, 0));
+    }
+}
+
+/// Waits until an attempt to store has failed.
+fn in_trouble(log: &AiLog) {
+    let clock = Clock::start();
+    let begun = clock.now();
+    while log.backlog().trouble.is_none() {
+        assert!(clock.now().since(begun) < SOON);
+        log.flush(std::time::Duration::from_millis(10));
     }
 }
 
