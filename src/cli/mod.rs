@@ -71,6 +71,8 @@ enum Command {
     Clickhouse(Configured<clickhouse::Args>),
     /// Sign a JWT with the configured HS secret, to try things out
     Token(token::Args),
+    /// Make a gateway key, and its line for the policy
+    Key(key::Args),
     /// Exit 0 if a running gateway is ready (for containers)
     Healthcheck(healthcheck::Args),
     /// Completions for a shell
@@ -115,6 +117,7 @@ pub fn main() -> ExitCode {
             clickhouse::run(args, &Settings { store, ..loaded.settings })
         }),
         Command::Token(args) => token::run(&args),
+        Command::Key(args) => key::run(&args),
         Command::Healthcheck(args) => healthcheck::run(&args),
         Command::Completions(args) => completions::run(&args, Cli::command()),
     };

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 
 use super::load::{Origin, Snapshot, Source};
 use super::place::{Place, Problems};
@@ -60,26 +60,6 @@ pub(crate) struct Status {
     pub(crate) last_refused: Option<Refused>,
     /// Whether `gateway.yaml` says something else than at the start.
     pub(crate) restart_needed: bool,
-}
-
-impl Status {
-    /// The same as JSON, for `/api/config`.
-    pub(crate) fn json(&self) -> Json {
-        let time = |ms: i64| jiff::Timestamp::from_millisecond(ms).map_or(Json::Null, |t| json!(t.to_string()));
-        json!({
-            "policy_version": &*self.version,
-            "loaded_at": time(self.loaded_at_ms),
-            "files": self.files,
-            "restart_needed": self.restart_needed,
-            "refused": self.refused,
-            "last_refused": self.last_refused.as_ref().map(|edit| json!({
-                "at": time(edit.at_ms),
-                "problems": edit.problems,
-            })),
-            "gateway": self.config["gateway"],
-            "policy": self.config["policy"],
-        })
-    }
 }
 
 /// An edit that was refused.
