@@ -144,7 +144,7 @@ where
 
 /// One call, whatever becomes of it.
 async fn answer(gateway: &Arc<Gateway>, request: Request<Incoming>, verdict: Verdict) -> Response<Body> {
-    let id = request.headers().get("x-request-id").and_then(|v| RequestId::from_client(v.as_bytes()));
+    let id = request.headers().get(reply::REQUEST_ID).and_then(|v| RequestId::from_client(v.as_bytes()));
     let id = id.unwrap_or_else(RequestId::random);
     let head_only = request.method() == http::Method::HEAD;
     let result = match verdict {

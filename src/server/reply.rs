@@ -3,14 +3,17 @@
 //! Errors have OpenAI's shape, because anything else makes the SDKs lose the message. Promises: `message`, `type`,
 //! `param` and `code` are always there; the text is one that a stage of the walk wrote for a person. Does not: log.
 
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use serde_json::json;
 
 use crate::code::Code;
 use crate::ids::RequestId;
 use crate::pipeline::body::Body;
-use crate::pipeline::quota_headers;
 use crate::pipeline::refusal::Refusal;
+use crate::pipeline::{ATTEMPTS, PROVIDER, quota_headers};
+
+/// The header that carries a call's id, both ways.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The answer that says no.
 pub fn refusal(refusal: &Refusal) -> Response<Body> {
@@ -38,9 +41,9 @@ pub fn refusal(refusal: &Refusal) -> Response<Body> {
     }
     if let Some((provider, attempts)) = &refusal.tried {
         if let Ok(value) = HeaderValue::from_str(provider) {
-            headers.insert("x-tollgate-provider", value);
+            headers.insert(PROVIDER, value);
         }
-        headers.insert("x-tollgate-attempts", HeaderValue::from(u16::from(*attempts)));
+        headers.insert(ATTEMPTS, HeaderValue::from(u16::from(*attempts)));
     }
     if let Some(allow) = refusal.allow {
         headers.insert(header::ALLOW, HeaderValue::from_static(allow));
@@ -57,7 +60,7 @@ pub fn refusal(refusal: &Refusal) -> Response<Body> {
 /// What every answer carries.
 pub fn finish(response: &mut Response<Body>, id: &RequestId) {
     if let Ok(value) = HeaderValue::from_str(id.as_str()) {
-        response.headers_mut().insert("x-request-id", value);
+        response.headers_mut().insert(REQUEST_ID, value);
     }
 }
 
