@@ -179,6 +179,10 @@ fn read(view: &View<'_>, q: usize, groups: &mut [Group; GROUPS_MAX]) -> usize {
         if digits > DIGITS_MAX {
             break;
         }
+        if n == 1 && i - q == 1 && view.at(i) == Some(b')') && view.before(q) != Some(b'(') {
+            // "1) …" numbers a list.
+            break;
+        }
         match separator(view, i, digits) {
             Some((next, s)) => (i, sep) = (next, s),
             None => break,
@@ -195,7 +199,8 @@ fn separator(view: &View<'_>, mut i: usize, digits: usize) -> Option<(usize, Sep
     loop {
         match view.at(i)? {
             b'0'..=b'9' => return (i > from).then_some((i, sep)),
-            b' ' if spaces < 2 => {
+            // A dot and a space end a sentence, or number a list.
+            b' ' if spaces < 2 && !(sep.dot && view.before(i) == Some(b'.')) => {
                 spaces += 1;
                 sep.space = true;
             }
@@ -248,7 +253,8 @@ fn left(view: &View<'_>, start: usize, plus: bool) -> Option<bool> {
     match b {
         b'0'..=b'9' | b'_' | b'@' | b'%' | b'^' => None,
         b'a'..=b'z' | b'A'..=b'Z' => plus.then_some(false),
-        b'#' | b'$' | b'~' => plus.then_some(false),
+        b'#' => (plus || after_label(view, start - 1)).then_some(false),
+        b'$' | b'~' => plus.then_some(false),
         b'.' | b',' if further.is_some_and(|b| b.is_ascii_digit()) => (plus && b == b',').then_some(false),
         b':' if further.is_some_and(|b| b.is_ascii_digit()) => plus.then_some(false),
         b'-' if joined => plus.then_some(false),
@@ -267,6 +273,14 @@ fn left(view: &View<'_>, start: usize, plus: bool) -> Option<bool> {
         }
         _ => Some(false),
     }
+}
+
+/// Whether what stands before `end` is a label that takes a number sign: "phone #…".
+fn after_label(view: &View<'_>, end: usize) -> bool {
+    let before = view.text[view.lo..end].trim_ascii_end();
+    [&b"phone"[..], b"ph", b"tel", b"fax", b"mobile", b"cell"]
+        .iter()
+        .any(|label| before.len() >= label.len() && before[before.len() - label.len()..].eq_ignore_ascii_case(label))
 }
 
 impl Candidate<'_> {
@@ -508,10 +522,11 @@ impl Candidate<'_> {
             // China: 138 1234 5678.
             (&[3, 4, 4], d == b'1' && self.digit(0, 1) >= b'3'),
             (&[3, 8], self.bracket && d != b'0'),
+            (&[2, 3, 4, 4], self.text(0) == b"86" && self.digit(1, 0) == b'1'),
             // India: 98765 43210.
             (&[5, 5], d >= b'6' && (self.n < 2 || g[1].sep.space || dash(1))),
             // Russia: 8 (495) 123-45-67, 8 800 555 35 35.
-            (&[1, 3, 3, 2, 2], matches!(d, b'7' | b'8')),
+            (&[1, 3, 3, 2, 2], matches!(d, b'0' | b'7' | b'8')),
             (&[1, 3, 3, 4], matches!(d, b'7' | b'8') && self.digit(1, 0) >= b'3'),
             (&[1, 3, 7], matches!(d, b'7' | b'8') && self.digit(1, 0) >= b'3' && self.n > 1 && g[1].sep.paren),
             (&[3, 3, 2, 2], self.n > 3 && (self.bracket || dash(2) && dash(3))),
@@ -539,9 +554,18 @@ impl Candidate<'_> {
 
     /// Anything of the right length beside a telephone word.
     fn by_word(&self) -> Option<usize> {
+        let before = &self.view.text[self.view.lo..self.start];
+        if self.n == 1
+            && (before.ends_with(b"wa.me/") || before.ends_with(b"phone=") || before.ends_with(b"tel:"))
+            && (7..=15).contains(&self.total(0))
+            && self.right(0, false)
+        {
+            return Some(0);
+        }
         (0..self.n).rev().find(|&last| {
             let total = self.total(last);
-            let (reach, after) = if total < 9 { (28, false) } else { (WORD_BEFORE, true) };
+            let reach = if total < 9 { 28 } else { WORD_BEFORE };
+            let after = total >= 8;
             let fits = if last == 0 { (7..=12).contains(&total) } else { (7..=13).contains(&total) };
             fits && self.right(last, false)
                 && !self.years(last)
@@ -599,6 +623,9 @@ impl Candidate<'_> {
 fn country(digits: &[u8]) -> Option<(usize, usize)> {
     let n = |k: usize| digits.get(..k)?.iter().try_fold(0u32, |n, d| Some(n * 10 + u32::from(d.checked_sub(b'0')?)));
     let one = n(1)?;
+    if one == 0 {
+        return None;
+    }
     if one == 1 {
         return Some((11, 11));
     }
@@ -640,8 +667,10 @@ fn country(digits: &[u8]) -> Option<(usize, usize)> {
         | 801..=807
         | 809..=849
         | 851
-        | 854..=869
-        | 871..=879
+        | 854
+        | 857..=869
+        | 871..=877
+        | 879
         | 884
         | 885
         | 887

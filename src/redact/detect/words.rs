@@ -27,28 +27,29 @@ pub(in crate::redact) struct Near {
 /// Telephone words. `*` at the end: the word may go on; at the beginning: it may end a longer one.
 const PHONE: &str = "phone* *phone telephone* tel cell cellphone cellular mobile* mob fax* *fax call calls called calling callback \
     sms txt whatsapp* viber dial* ring rings hotline* landline* voicemail pager ph text-me contact-number contact-no \
-    contact-us reach-me reach-us reached-at reach reachable my-number number-is helpline switchboard \
+    contact-us reach-me reach-us reached-at reach reachable my-number my-no number-is contact helpline switchboard \
     telefon* *telefon handy* *handy mobil* rufnummer* anrufen ruf rufen rufe durchwahl festnetz* erreichbar erreichen \
     meine-nummer nummer-ist telefoon* *nummer-lautet \
     téléphone* telephon* tél portable* appelez appeler appelle appelez-moi joindre joignable gsm numéro-est mon-numéro \
     teléfono* telefono* móvil* movil* celular* llámame llamame llámenos llame llamar llama llamada* llamen tlf tfno telf mi-número \
     número-es fijo telefone* telemóvel ligue ligar liga-me contacto contato fone zap \
-    cellulare* chiamare chiamami chiamatemi chiama chiamate recapito* cel bel bellen bereikbaar mobiel* \
+    mio-numero nummer-is nummer-er nummer-är mijn-nummer mitt-nummer min-nummer mój-numer moje-číslo numărul-meu numarul-meu \
+    мой-номер* мій-номер* моего-номер* cellulare* chiamare chiamami chiamatemi chiama chiamate recapito* cel bel bellen bereikbaar mobiel* \
     komórk* zadzwoń* zadzwon* dzwonić dzwoń* dzwon* kom numer-telefonu telefonu \
     zavolejte volejte zavolajte volajte telefón* nás-na mob tlf nummeret ringa mobilen nås ring-mig mobilnr telnr \
     puhelin* puh soita* soittaa matkapuhelin* kännykkä* numeroni \
     телефон* тел моб мобил* сотов* позвон* звон* номер-телефона факс* дзвон* набер* телефону вайбер ватсап* мобіл* \
     cep* ara arayın arayin arayabilirsiniz numaram telefonum gsm hívj* hívás* telefonszám* mobilszám* sunaț* sunat* sună suna apelaț* \
-    τηλέφωνο* τηλ κινητό* κινητο* καλέστε καλεστε τηλεφων* τηλεφών* телефонен обадете* zovite nazovite pozovite mobitel* broj-telefona \
+    τηλέφωνο* τηλέφων* τηλ κινητό* κινητο* καλέστε καλεστε τηλεφων* τηλεφών* телефонен обадете* zovite nazovite pozovite mobitel* broj-telefona \
     pokličite skambink* paskambink* zvaniet tālrunis tālr helista* sími hringdu símanúmer \
     هاتف* الهاتف* جوال* الجوال* موبايل* اتصل* تلفون* رقمي واتساب* للتواصل تلفن* تماس* همراه* شماره* فون* موبائل* \
     טלפון* נייד* התקשר* פלאפון* טל \
     फोन* फ़ोन* मोबाइल* कॉल* नंबर* নম্বর* ফোন* মোবাইল* தொலைபேசி* ஃபோன்* అ.ఫోన్ ఫోన్* \
-    电话* 電話* 手机* 手機* 致电* 致電* 拨打* 撥打* 座机* 传真* 傳真* 来电* 來電* 热线* 熱線* 專線* 联系* 聯絡* 聯繫* 打给* \
+    我的号码* 我的號碼* 号码是* 號碼是* 电话* 電話* 手机* 手機* 致电* 致電* 拨打* 撥打* 座机* 传真* 傳真* 来电* 來電* 热线* 熱線* 專線* 联系* 聯絡* 聯繫* 打给* \
     携帯* TEL 連絡先* ファックス* ファクス* お電話* スマホ* \
     전화* 휴대폰* 핸드폰* 연락처* 팩스* 휴대전화* 연락* 번호는* 모바일* \
     โทร* มือถือ* เบอร์* điện-thoại* đt sđt gọi* di-động hotline số-máy liên-hệ \
-    telepon* telpon* hp hubungi* ponsel* wa nomor-hp nombor-telefon tawag* tawagan simu namba nambari piga telefoni";
+    nomor-saya telepon* telpon* hp hubungi* ponsel* wa nomor-hp nombor-telefon tawag* tawagan simu namba nambari piga telefoni";
 
 /// Identifier words.
 const IDENTIFIER: &str = "order* ticket* invoice* id ids ref reference* case account* acct serial* sku isbn issn part-no tracking* \
@@ -57,7 +58,7 @@ const IDENTIFIER: &str = "order* ticket* invoice* id ids ref reference* case acc
     licence* license* dns soa ean gtin upc imei imsi iccid mac doi pmid arxiv issue bug commit error errno code* \
     latitude longitude lat lon lng price* total amount* balance invoice-no document* doc file row line page chapter section hash \
     checksum offset size bytes length count seq sequence session* request* trace* span* job* build-number revision rev \
-    bestell* bestellung* auftrag* rechnung* kundennummer* kunden-nr aktenzeichen vorgang* vertrags* sendungs* artikel* serien* \
+    bestell* bestellung* auftrag* rechnung* kundennummer* kunden-nr aktenzeichen az vorgang* vertrags* sendungs* artikel* serien* \
     steuer* ausweis* vorgangsnummer kontonummer* konto* referenz* mitglieds* fallnummer \
     commande* facture* dossier* référence* siret siren client-n° réservation* colis contrat* \
     pedido* factura* expediente* dni nif cif referencia* reserva* albarán seguimiento cuenta* boleta cédula rut \
