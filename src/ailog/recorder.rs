@@ -26,11 +26,6 @@ impl Recorder {
         Recorder { log: log.clone(), row, started, clock, closed: false }
     }
 
-    /// The row as it is so far.
-    pub fn row(&self) -> &Row {
-        &self.row
-    }
-
     /// The row, to be filled as the call goes on.
     pub fn row_mut(&mut self) -> &mut Row {
         &mut self.row
@@ -38,31 +33,13 @@ impl Recorder {
 
     /// Ends the call: sets its latency and writes the row. Later calls do nothing.
     pub fn close(&mut self) {
-        if self.end() {
-            self.log.append(&self.row);
-        }
-    }
-
-    /// Ends a call that was refused before any work (see [`AiLog::append_refused`]).
-    pub fn close_refused(&mut self) {
-        if self.end() {
-            self.log.append_refused(self.row.clone());
-        }
-    }
-
-    /// Whether the row was written.
-    pub fn is_closed(&self) -> bool {
-        self.closed
-    }
-
-    fn end(&mut self) -> bool {
         if self.closed {
-            return false;
+            return;
         }
         self.closed = true;
         let latency = self.clock.now().since(self.started);
         self.row.latency_ms = u32::try_from(latency.as_millis()).unwrap_or(u32::MAX);
-        true
+        self.log.append(&self.row);
     }
 }
 

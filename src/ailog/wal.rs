@@ -216,15 +216,6 @@ impl Wal {
         Ok(())
     }
 
-    /// Makes everything that was appended survive a power cut, too.
-    pub(super) fn sync(&self) -> io::Result<()> {
-        let file = match &lock(&self.writer).active {
-            Some(active) => active.file.try_clone()?,
-            None => return Ok(()),
-        };
-        file.sync_data()
-    }
-
     /// Bytes that the reader has not taken off yet.
     pub(super) fn bytes(&self) -> u64 {
         self.written().saturating_sub(self.taken.load(Ordering::Acquire))
@@ -267,6 +258,7 @@ impl Wal {
     }
 
     /// Ends the active segment, so that it can be read to its end and removed.
+    #[cfg(test)]
     pub(super) fn seal(&self) {
         lock(&self.writer).seal();
     }

@@ -47,12 +47,8 @@ impl PriceList {
         PriceList { overrides, built_in: built_in::families() }
     }
 
-    /// The line that prices a model of a provider. `provider` is the provider's name in the policy; it may be empty.
-    pub fn price(&self, provider: &str, model: &str) -> Option<&Price> {
-        self.own_line(provider, model).or_else(|| self.family(model).map(|f| &f.price))
-    }
-
-    /// What a call cost, in 10⁻⁹ USD; nothing if the model has no price.
+    /// What a call cost, in 10⁻⁹ USD; nothing if the model has no price. `provider` is the provider's name in the policy;
+    /// it may be empty.
     ///
     /// ```text
     /// gpt-4o-mini, 1000 tokens in (200 of them cached), 100 out:
@@ -184,7 +180,6 @@ mod tests {
         assert_eq!(prices.cost("openai", "gpt-4o-mini", &million), Some(3_000_000_000));
         assert_eq!(prices.cost("openai", "gpt-4o", &million), Some(1_875_000_000));
         assert_eq!(prices.cost("", "local-llama", &million), Some(0));
-        assert_eq!(prices.price("azure", "gpt-4o").map(|p| p.input), Some(7 * USD));
     }
 
     #[test]
