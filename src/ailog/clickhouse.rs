@@ -200,8 +200,10 @@ fn classify(error: &Error) -> StoreError {
         6 | 26 | 27 | 33 | 38 | 41 | 43 | 53 | 69 | 70 | 72 | 117 | 131 | 321 | 349 | 467 | 469 => {
             StoreError::Rows { reason }
         }
-        // Table, column, database or setting missing; user, password or rights wrong; read-only.
-        16 | 47 | 60 | 81 | 115 | 164 | 192 | 193 | 194 | 291 | 497 | 516 => StoreError::Operator { reason },
+        // Database or table missing.
+        60 | 81 => StoreError::Operator { reason: format!("{reason}: run `tollgate clickhouse apply`") },
+        // Column or setting missing; user, password or rights wrong; read-only.
+        16 | 47 | 115 | 164 | 192 | 193 | 194 | 291 | 497 | 516 => StoreError::Operator { reason },
         // Too many parts.
         252 => StoreError::Retry { reason, at_least: PARTS_WAIT },
         _ => again(reason),
@@ -226,7 +228,7 @@ fn by_status(text: &str) -> StoreError {
 }
 
 /// `Code: 60. DB::Exception: …`
-fn exception_code(text: &str) -> Option<u32> {
+pub(super) fn exception_code(text: &str) -> Option<u32> {
     let digits = text.split_once("Code: ")?.1;
     let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
     digits[..end].parse().ok()
@@ -258,7 +260,7 @@ mod tests {
         let bad = |text: &str| Error::BadResponse(text.to_owned());
         check(
             bad("Code: 60. DB::Exception: Table x.ai_log does not exist. (UNKNOWN_TABLE) (version 26.9.2.1)"),
-            "operator ClickHouse error 60 UNKNOWN_TABLE",
+            "operator ClickHouse error 60 UNKNOWN_TABLE: run `tollgate clickhouse apply`",
         );
         check(
             bad("Code: 516. DB::Exception: default: Authentication failed. (AUTHENTICATION_FAILED)"),

@@ -174,12 +174,27 @@ impl Filter {
 pub enum ReadError {
     #[error("the embedded store cannot be read: {0}")]
     Sqlite(#[from] rusqlite::Error),
+    #[error("ClickHouse has no database or table of that name; run `tollgate clickhouse apply`")]
+    NoSchema,
     #[error("ClickHouse cannot be read: {0}")]
-    ClickHouse(#[from] ::clickhouse::error::Error),
+    ClickHouse(#[source] ::clickhouse::error::Error),
     #[error("ClickHouse gives an answer that is not understood")]
     Answer,
     #[error("no event queue: {0}")]
     System(#[from] std::io::Error),
+}
+
+impl From<::clickhouse::error::Error> for ReadError {
+    fn from(error: ::clickhouse::error::Error) -> ReadError {
+        match &error {
+            ::clickhouse::error::Error::BadResponse(text)
+                if matches!(super::clickhouse::exception_code(text), Some(60 | 81)) =>
+            {
+                ReadError::NoSchema
+            }
+            _ => ReadError::ClickHouse(error),
+        }
+    }
 }
 
 /// Reads one store.

@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, OnceLock};
 
 use super::{SOON, as_json, check_report, count, row};
-use crate::ailog::report::{Dim, Filter, Reader};
+use crate::ailog::report::{Dim, Filter, ReadError, Reader};
 use crate::ailog::row::Row;
 use crate::ailog::schema::SchemaOptions;
 use crate::ailog::{AiLog, Options, columns};
@@ -304,6 +304,9 @@ fn a_gateway_starts_before_its_database_is_there() {
     assert!(!log.flush(std::time::Duration::from_millis(200)));
     let trouble = log.backlog().trouble.expect("trouble");
     assert!(trouble.contains("UNKNOWN_DATABASE") || trouble.contains("UNKNOWN_TABLE"), "{trouble}");
+    assert!(trouble.contains("tollgate clickhouse apply"), "{trouble}");
+    let reader = Reader::open(&StoreKind::ClickHouse(options.clone()), dir.path()).expect("reader");
+    assert!(matches!(reader.summary(0, i64::MAX, &[]), Err(ReadError::NoSchema)));
     engine.apply("late");
     assert!(log.flush(SOON), "{:?}", log.backlog());
     assert_eq!(count(&metrics, "stored"), 10);
