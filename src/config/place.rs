@@ -107,7 +107,8 @@ impl Problems {
         let mut lines: Vec<String> = Vec::new();
         for problem in sorted {
             let path = if problem.at.path.is_empty() { String::new() } else { format!("{}: ", problem.at.path) };
-            let line = format!("{}: {path}{}", self.show(&problem.at), problem.message).replace(['\n', '\r'], " ");
+            // A key may hold anything; what is printed stays on its line and leaves the terminal alone.
+            let line = format!("{}: {path}{}", self.show(&problem.at), problem.message).replace(char::is_control, " ");
             if !lines.contains(&line) {
                 lines.push(line);
             }
@@ -195,13 +196,13 @@ mod tests {
         let (a, b) = (problems.file("a.yaml"), problems.file("b.yaml"));
         let at = |file, line| Place { file: Some(file), line, column: 2, path: Arc::from("x.y") };
         problems.add(&at(b, 1), "third");
-        problems.add(&at(a, 9), "second\nline");
+        problems.add(&at(a, 9), "second\nl\u{1b}ine");
         problems.add(&at(a, 2), "first");
         problems.add(&at(a, 2), "first");
         problems.add(&Place::built_in(), "last");
         assert_eq!(
             problems.to_string(),
-            "a.yaml:2:2: x.y: first\na.yaml:9:2: x.y: second line\nb.yaml:1:2: x.y: third\nbuilt-in default: last"
+            "a.yaml:2:2: x.y: first\na.yaml:9:2: x.y: second l ine\nb.yaml:1:2: x.y: third\nbuilt-in default: last"
         );
     }
 }

@@ -12,6 +12,7 @@ mod commands;
 mod framing;
 mod identity;
 mod intent;
+mod key_sets;
 mod lifecycle;
 mod limits;
 mod proxy;
