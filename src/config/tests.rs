@@ -201,7 +201,11 @@ fn rules_of_the_policy() {
             "never passed on",
         ),
         ("providers: {'a b': {}}", "1:13: providers.a b: ", "a name is"),
-        ("routing: {default: [nobody]}", "1:21: routing.default[0]: ", "there is no provider `nobody`"),
+        (
+            "routing: {default: [nobody]}",
+            "1:21: routing.default[0]: ",
+            "there is no provider of this name; known here: openai",
+        ),
         ("routing: {models: [{match: 'x*', to: []}]}", "1:38: routing.models[0].to: ", "at least one provider"),
         (
             "routing: {models: [{match: 'x*', to: [opnai]}]}",
@@ -224,7 +228,7 @@ fn rules_of_the_policy() {
         ("limits: {strict: yes}", "1:18: limits.strict: ", "write true or false"),
         ("limits: [1]", "1:9: limits: ", "a mapping is needed"),
         ("features: {ai_intent_enabled: maybe}", "1:31: features.ai_intent_enabled: ", "write true or false"),
-        ("intent: {provider: other}", "1:20: intent.provider: ", "there is no provider `other`"),
+        ("intent: {provider: other}", "1:20: intent.provider: ", "there is no provider of this name"),
         ("intent: {temperature: 2.5}", "1:23: intent.temperature: ", "give 0 to 2"),
         ("intent: {categories: []}", "1:22: intent.categories: ", "give 1 to 64 words"),
         ("intent: {priorities: [low, Low]}", "1:28: intent.priorities[1]: ", "given twice"),
@@ -393,6 +397,20 @@ fn organisations_that_say_the_same_share_their_rules() {
     assert!(!Arc::ptr_eq(&rules("a"), &rules("c")));
 }
 
+/// The names that lead to each value that is no mapping.
+fn leaves(json: &serde_json::Value, path: &mut Vec<String>, found: &mut Vec<Vec<String>>) {
+    match json.as_object().filter(|map| !map.is_empty()) {
+        None => found.push(path.clone()),
+        Some(map) => {
+            for (key, value) in map {
+                path.push(key.clone());
+                leaves(value, path, found);
+                path.pop();
+            }
+        }
+    }
+}
+
 proptest! {
     /// Whatever a file holds, there is a configuration or a reason with a place.
     #[test]
@@ -405,6 +423,34 @@ proptest! {
                 let place = line.split("all.yaml:").nth(1).unwrap_or_default();
                 let mut numbers = place.split(':').map(str::parse::<u32>);
                 prop_assert!(matches!((numbers.next(), numbers.next()), (Some(Ok(1..)), Some(Ok(1..)))), "{}", line);
+            }
+        }
+    }
+
+    /// Any value under any key: taken, or refused at its place and nowhere else.
+    #[test]
+    fn any_value_of_any_key_is_taken_or_refused_there(
+        pick: prop::sample::Index,
+        value in prop_oneof![
+            prop::sample::select(vec![
+                "0", "1", "-1", "1.5", "99999999999999999999", "1e400", "true", "null", "''", "' '", "[]", "{}", "[[]]",
+                "[{}]", "{a: {}}", "[null]", "500ms", "36500d", "18446744073709551615GiB", "'${'", "'${KEY}'", "openai",
+                "jwt", "'[::]:0'", "'http://x/'", "'redis://x'", "'\\0'", "\"\\u0000\"", "[openai, openai]",
+            ]).prop_map(str::to_owned),
+            "'[ -&(-~]{0,40}'",
+        ],
+    ) {
+        let defaults = load(&Source::BuiltIn).expect("defaults");
+        let mut paths = Vec::new();
+        leaves(&defaults.origin.masked()["gateway"], &mut Vec::new(), &mut paths);
+        leaves(&defaults.origin.masked()["policy"], &mut Vec::new(), &mut paths);
+        let path = pick.get(&paths);
+        let yaml = path.iter().rev().fold(value.clone(), |inner, key| format!("{{{key}: {inner}}}"));
+        let dir = folder(&[("all.yaml", &yaml)]);
+        if let Err(problems) = load(&Source::File(dir.path().join("all.yaml"))) {
+            for line in problems.lines() {
+                prop_assert!(line.contains("all.yaml:1:"), "{}: {}", yaml, line);
+                prop_assert!(!line.contains("sk-from"), "{}", line);
             }
         }
     }

@@ -127,8 +127,8 @@ fn keys(raw: &[At<RawKey>], problems: &mut Problems) -> HashMap<[u8; 32], Gatewa
             continue;
         };
         let value = GatewayKey { name: Arc::from(key.name.value.as_str()), org: key.org.value.clone() };
-        if let Some(other) = keys.insert(digest, value) {
-            problems.add(&key.sha256.at, format!("the same key as that of `{}`; keep one", other.name));
+        if keys.insert(digest, value).is_some() {
+            problems.add(&key.sha256.at, "the same key as an earlier one; keep one");
         }
     }
     keys

@@ -87,7 +87,7 @@ fn words(list: &At<Vec<At<String>>>, problems: &mut Problems) -> Vec<String> {
         if word.is_empty() || word.len() > 64 || word.chars().any(char::is_control) {
             problems.add(&given.at, "a word is 1 to 64 bytes of text on one line");
         } else if words.iter().any(|known| known.to_lowercase() == word.to_lowercase()) {
-            problems.add(&given.at, format!("`{word}` is given twice; keep one"));
+            problems.add(&given.at, "given twice; keep one");
         } else {
             words.push(word.to_owned());
         }

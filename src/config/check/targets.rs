@@ -49,9 +49,9 @@ impl Names {
     pub(super) fn find(&self, name: &str, at: &Place, problems: &mut Problems) -> Option<usize> {
         let index = self.0.iter().position(|n| n == name);
         if index.is_none() {
-            let shown: String = name.chars().take(64).collect();
+            // The name may have come from the environment, and then is not to be shown.
             let hint = suggest(name, self.0.iter().map(String::as_str));
-            problems.add(at, format!("there is no provider `{shown}`; {hint}"));
+            problems.add(at, format!("there is no provider of this name; {hint}"));
         }
         index
     }

@@ -59,7 +59,9 @@ impl Shape for bool {
 impl Shape for u64 {
     fn read(node: &Node, problems: &mut Problems) -> Option<u64> {
         parsed(node, "a whole number", problems, |text| {
-            values::whole(text).ok_or_else(|| "not a whole number of 0 or more".to_owned())
+            let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+            let reason = if digits { "too large" } else { "not a whole number of 0 or more" };
+            values::whole(text).ok_or_else(|| reason.to_owned())
         })
     }
     fn json(&self) -> Json {
