@@ -8,6 +8,7 @@
 #![expect(clippy::print_stderr, reason = "what the gateway printed is shown beside a failure")]
 
 mod broken;
+mod clickhouse;
 mod commands;
 mod framing;
 mod identity;
