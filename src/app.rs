@@ -32,6 +32,8 @@ use crate::upstream::Upstream;
 
 /// How often idle buckets are forgotten and the log learns of a changed retention.
 const TEND_EVERY: Duration = Duration::from_secs(10);
+/// RFC 7518, section 3.2: as many bytes as the hash of HS256 has.
+const SECRET_BYTES_ADVISED: usize = 32;
 /// What cut calls may take to be gone.
 const CUT_WITHIN: Duration = Duration::from_secs(2);
 /// What the log may take to store what is left, at the end.
@@ -60,10 +62,15 @@ pub struct App {
 /// An address or the data folder is in use, a certificate cannot be read: the user must change something.
 pub async fn start(loaded: Loaded) -> Result<App, Failure> {
     let Loaded { settings, policy, origin, .. } = loaded;
-    if let LimitsStore::Redis(url) = &settings.limits_store {
-        let message =
-            format!("limits_store: {url} cannot be used: this version counts limits in memory only; set `memory`");
-        return Err(Failure::User(message));
+    if let LimitsStore::Redis(_) = &settings.limits_store {
+        let message = "limits_store: redis cannot be used: this version counts limits in memory only; set `memory`";
+        return Err(Failure::User(message.to_owned()));
+    }
+    let secret = policy.auth.jwt.as_ref().map(|jwt| jwt.secret.reveal().len()).filter(|len| *len > 0);
+    if secret.is_some_and(|len| len < SECRET_BYTES_ADVISED) {
+        tracing::warn!(
+            "auth.jwt.secret is short and can be guessed from one token; take a random one: openssl rand -hex 32"
+        );
     }
     let listener = bind(settings.listen, "listen")?;
     let admin_listener = bind(settings.admin_listen, "admin_listen")?;

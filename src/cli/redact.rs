@@ -46,10 +46,15 @@ pub struct Args {
 /// Whose body a JSON text is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Endpoint {
+    /// chat/completions
     Chat,
+    /// completions
     Completions,
+    /// responses
     Responses,
+    /// embeddings
     Embeddings,
+    /// Anthropic's messages
     Messages,
     /// Every string is user text
     Other,

@@ -181,7 +181,7 @@ fn rules_of_the_policy() {
         ("auth: {accept: []}", "1:16: auth.accept: ", "nobody could call"),
         ("auth: {accept: [jwt, jwt]}", "1:22: auth.accept[1]: ", "given twice"),
         ("auth: {accept: [token]}", "1:17: auth.accept[0]: ", "known here: jwt, key, passthrough, anonymous"),
-        ("auth: {jwt: {secret: short}}", "1:22: auth.jwt.secret: ", "less than 16 bytes"),
+        ("redaction: {restore: true}", "1:22: redaction.restore: ", "not put back"),
         ("auth: {jwt: {algorithms: [none]}}", "1:27: auth.jwt.algorithms[0]: ", "`none` is not known here"),
         ("auth: {jwt: {jwks: keys.json}}", "1:20: auth.jwt.jwks: ", "only HS algorithms"),
         ("auth: {jwt: {jwks: 'ftp://x/y', algorithms: [RS256]}}", "1:20: auth.jwt.jwks: ", "no address of a key set"),
@@ -391,7 +391,7 @@ fn the_version_is_that_of_the_policy_files() {
 
 #[test]
 fn organisations_that_say_the_same_share_their_rules() {
-    let policy = policy("redaction: {orgs: {a: {restore: true}, b: {restore: true}, c: {}}}");
+    let policy = policy("redaction: {orgs: {a: {attachments: reject}, b: {attachments: reject}, c: {}}}");
     let rules = |name: &str| policy.redaction.of(&org(name)).clone();
     assert!(Arc::ptr_eq(&rules("a"), &rules("b")) && Arc::ptr_eq(&rules("c"), &rules("other")));
     assert!(!Arc::ptr_eq(&rules("a"), &rules("c")));

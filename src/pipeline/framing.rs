@@ -127,10 +127,13 @@ mod tests {
         request.body(()).expect("request").into_parts().0
     }
 
+    /// Target, headers, and the status of the refusal.
+    type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], Option<u16>);
+
     #[test]
     fn ambiguous_heads_are_refused() {
         let long = "x".repeat(HEAD_BYTES_MAX);
-        let table: &[(&str, &[(&str, &str)], Option<u16>)] = &[
+        let table: &[Case<'_>] = &[
             ("/v1/x", &[("host", "a")], None),
             ("http://a/v1/x", &[("host", "A")], None),
             ("/v1/x", &[("host", "a"), ("transfer-encoding", "Chunked")], None),

@@ -459,9 +459,12 @@ mod tests {
         );
     }
 
+    /// Wire, events (name and data), and whether the stream may end after them.
+    type Case<'a> = (Wire, &'a [(&'a str, &'a str)], bool);
+
     #[test]
     fn an_end_without_its_last_event_is_no_end() {
-        let cases: &[(Wire, &[(&str, &str)], bool)] = &[
+        let cases: &[Case<'_>] = &[
             (Wire::Chat, &[], false),
             (Wire::Chat, &[("", r#"{"choices":[{"delta":{"content":"x"}}]}"#)], false),
             (Wire::Chat, &[("", r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#)], true),

@@ -160,38 +160,3 @@ fn organisations_have_their_own_rules() {
     assert!(!content(0).contains("jane"));
     assert!(content(1).starts_with("jane@example.com"), "{}", content(1));
 }
-
-#[test]
-fn placeholders_can_be_put_back_for_the_caller() {
-    use crate::support::step;
-    let provider = Provider::start();
-    let gateway = Setup::new(&provider).section("redaction", "restore: true").start();
-    gateway.chat("acme", "write to jane@example.com and joe@example.com and jane@example.com").ok();
-    let content = provider.take_seen()[0].json()["messages"][0]["content"].as_str().unwrap().to_owned();
-    let placeholders: Vec<&str> = content.split(' ').filter(|word| word.starts_with('[')).collect();
-    assert_eq!(placeholders.len(), 3, "{content}");
-    assert!(placeholders[0] == placeholders[2] && placeholders[0] != placeholders[1], "{content}");
-    // The answer names one of them, in one piece and cut in the middle of a stream.
-    let (left, right) = placeholders[1].split_at(4);
-    provider.script([
-        step::chat(&format!("I wrote to {}.", placeholders[1])),
-        step::sse(&step::chat_events(&["I wrote to ", left, right, "."], true)),
-    ]);
-    let text = "write to jane@example.com and joe@example.com and jane@example.com";
-    let whole = gateway.chat("acme", text);
-    assert_eq!(whole.ok().json()["choices"][0]["message"]["content"], "I wrote to joe@example.com.");
-    let mut body = chat(text);
-    body["stream"] = json!(true);
-    let stream = gateway.post(PATH, &jwt("acme"), &body);
-    let said: String = stream
-        .ok()
-        .text()
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line.strip_prefix("data: ")?).ok())
-        .filter_map(|event| event["choices"][0]["delta"]["content"].as_str().map(str::to_owned))
-        .collect();
-    assert_eq!(said, "I wrote to joe@example.com.");
-    for row in gateway.rows(3) {
-        assert!(!Value::Object(row.clone()).to_string().contains("joe"), "{row:?}");
-    }
-}

@@ -14,8 +14,6 @@ use super::super::raw::{RawAuth, RawJwt, RawKey};
 use super::super::shape::At;
 use super::{distinct, lasting};
 
-/// RFC 7518 §3.2 asks for as many bytes as the hash has; under this one a secret can be guessed from a single token.
-const SECRET_BYTES_MIN: usize = 16;
 const LEEWAY_MAX: Duration = Duration::from_secs(600);
 
 pub(super) fn auth(raw: &RawAuth, problems: &mut Problems) -> Option<AuthPolicy> {
@@ -38,12 +36,6 @@ fn jwt(raw: &RawJwt, problems: &mut Problems) -> Option<Option<JwtPolicy>> {
     }
     let by_secret = |a: &Algorithm| matches!(a, Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512);
     let secret = &raw.secret.value;
-    if !secret.is_empty() && secret.reveal().len() < SECRET_BYTES_MIN {
-        let reason = format!(
-            "a secret of less than {SECRET_BYTES_MIN} bytes can be guessed from one token; take a random one: openssl rand -hex 32"
-        );
-        problems.add(&raw.secret.at, reason);
-    }
     if !secret.is_empty() && !algorithms.is_empty() && !algorithms.iter().any(by_secret) {
         problems.add(
             &raw.algorithms.at,

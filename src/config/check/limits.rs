@@ -102,6 +102,12 @@ fn spec(raw: &RawRules, problems: &mut Problems) -> RulesSpec {
         }
         names.push(&name.value);
     }
+    if raw.restore.value {
+        problems.add(
+            &raw.restore.at,
+            "placeholders are not put back in answers by this version; set false (they stay in the answer as they are)",
+        );
+    }
     RulesSpec {
         entities: entities.iter().map(|e| e.value.clone()).collect(),
         attachments: raw.attachments.value,

@@ -85,7 +85,6 @@ fn the_labelled_set() {
             n[0], n[1], n[2], n[3], n[4], n[5]
         );
     }
-    println!("{markdown}");
     assert!(COVERAGE.contains(&markdown), "COVERAGE.md has another table than:\n{markdown}");
 }
 
