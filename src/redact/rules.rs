@@ -3,6 +3,7 @@
 //! Pure and immutable. A custom pattern or a word may match at most [`CUSTOM_SPAN_MAX`] bytes of folded text; what is
 //! longer is not found. Patterns see folded text: full-width forms as ASCII, invisible characters not at all.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, MatchKind};
@@ -49,6 +50,8 @@ pub(super) struct Compiled {
     pub(super) kinds: Vec<Kind>,
     /// Which of the built-in entities are on, by number.
     pub(super) on: [bool; kind::FIRST_CUSTOM as usize],
+    /// Entities are looked for that are numbers and no telephone numbers.
+    pub(super) numbers: bool,
     pub(super) attachments: Attachments,
     pub(super) words: &'static Words,
     /// Prefixes of secrets, if they are looked for.
@@ -56,6 +59,8 @@ pub(super) struct Compiled {
     pub(super) custom: Vec<(KindId, Regex)>,
     /// Word lists, all in one; for each word its kind.
     pub(super) terms: Option<(AhoCorasick, Vec<KindId>)>,
+    /// Values that may stay, in the form of [`plain`].
+    allowed: HashSet<Box<[u8]>>,
 }
 
 impl Rules {
@@ -64,6 +69,15 @@ impl Rules {
     /// # Errors
     /// Every problem, in the order of the spec.
     pub fn compile(spec: &RulesSpec) -> Result<Rules, Vec<RulesError>> {
+        Rules::compile_allowing(spec, &[])
+    }
+
+    /// Compiles what a policy asks for, but for values that may stay: `support@example.com`, all of a domain as
+    /// `@example.com`, or a number, whose digits alone count. Case does not matter.
+    ///
+    /// # Errors
+    /// As for [`Rules::compile`].
+    pub fn compile_allowing(spec: &RulesSpec, allow: &[String]) -> Result<Rules, Vec<RulesError>> {
         let mut problems = Vec::new();
         let mut kinds: Vec<Kind> = ENTITIES
             .iter()
@@ -78,6 +92,7 @@ impl Rules {
             }
         }
         on[kind::ATTACHMENT as usize] = spec.attachments != Attachments::Allow;
+        let numbers = on[kind::CREDIT_CARD as usize..=kind::IP as usize].contains(&true);
         let custom = compile_custom(spec, &mut kinds, &mut problems);
         let terms = compile_terms(spec, &mut kinds, &mut problems);
         let secrets = if on[kind::API_KEY as usize] {
@@ -85,15 +100,18 @@ impl Rules {
         } else {
             None
         };
+        let allowed = allow.iter().map(|value| plain(value.as_bytes())).filter(|value| !value.is_empty()).collect();
         match Words::all() {
             Some(words) if problems.is_empty() => Ok(Rules(Arc::new(Compiled {
                 kinds,
                 on,
+                numbers,
                 attachments: spec.attachments,
                 words,
                 secrets,
                 custom,
                 terms,
+                allowed,
             }))),
             _ => Err(problems),
         }
@@ -106,10 +124,29 @@ impl Compiled {
         self.on.get(kind as usize).copied().unwrap_or(true)
     }
 
+    /// Whether this match may stay.
+    pub(super) fn allows(&self, text: &[u8]) -> bool {
+        if self.allowed.is_empty() {
+            return false;
+        }
+        let value = plain(text);
+        let domain = value.iter().position(|b| *b == b'@').map(|i| &value[i..]);
+        self.allowed.contains(&value) || domain.is_some_and(|d| self.allowed.contains(d))
+    }
+
     /// Whether patterns whose matches depend on where a search begins are in use: then text is looked at in windows
     /// that lie at fixed places of the string.
     pub(super) fn windowed(&self) -> bool {
         !self.custom.is_empty() || self.terms.is_some()
+    }
+}
+
+/// A value as it is compared: without case; a number by its digits.
+fn plain(value: &[u8]) -> Box<[u8]> {
+    if value.iter().any(|b| b.is_ascii_alphabetic() || *b >= 0x80) {
+        value.trim_ascii().to_ascii_lowercase().into()
+    } else {
+        value.iter().copied().filter(u8::is_ascii_digit).collect()
     }
 }
 

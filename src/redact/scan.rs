@@ -528,6 +528,7 @@ impl Scanner {
             limit,
             barrier: self.barrier,
             ip: rules.has(kind::IP),
+            numbers: rules.numbers,
             block: self.cur.wrapping_sub(64),
             mask: 0,
             ahead: None,
@@ -578,16 +579,16 @@ impl Scanner {
         let found =
             |hit: Option<(usize, usize)>, kind| hit.map(|(start, end)| Found { start, end, kind, tail: Tail::None });
         let mut number = None;
-        if rules.has(kind::IBAN) {
+        if rules.numbers && rules.has(kind::IBAN) {
             number = found(card::iban(view, q), kind::IBAN);
         }
-        if number.is_none() && rules.has(kind::CREDIT_CARD) {
+        if rules.numbers && number.is_none() && rules.has(kind::CREDIT_CARD) {
             number = found(card::card(view, q), kind::CREDIT_CARD);
         }
-        if number.is_none() && rules.has(kind::US_SSN) {
+        if rules.numbers && number.is_none() && rules.has(kind::US_SSN) {
             number = found(card::ssn(view, q), kind::US_SSN);
         }
-        if number.is_none() && rules.has(kind::IP) {
+        if rules.numbers && number.is_none() && rules.has(kind::IP) {
             number = found(ip::v4(view, q), kind::IP);
         }
         if number.is_none() && rules.has(kind::PHONE) {
@@ -671,6 +672,10 @@ impl Scanner {
 
     /// Notes a match.
     fn apply(&mut self, found: Found) {
+        if found.kind < kind::API_KEY && self.rules.allows(&self.window[found.start..found.end]) {
+            (self.barrier, self.cur) = (found.end, found.end);
+            return;
+        }
         let (mut quote, mut escapes) = (false, self.level);
         if self.nested == Nested::Yes {
             let marks = self.window[found.start..].iter().filter(|b| **b == NESTED_QUOTE).count();
@@ -764,6 +769,7 @@ struct Triggers<'a> {
     limit: usize,
     barrier: usize,
     ip: bool,
+    numbers: bool,
     /// The block at hand, and which of its bytes are still to be told.
     block: usize,
     mask: u64,
@@ -784,6 +790,7 @@ impl Triggers<'_> {
                 match self.text[q] {
                     b'%' if !matches!(self.text.get(q + 1), Some(b'4' | b'2')) => continue,
                     b':' if !self.ip && (q == 0 || self.text[q - 1] | 0x20 != b'a') => continue,
+                    b'0'..=b'9' if !self.numbers && phone::joined(self.text, self.barrier, q) => continue,
                     _ => return Some(q),
                 }
             }

@@ -14,10 +14,13 @@ pub(in crate::redact) fn find(view: &View<'_>, colon: usize) -> Option<(usize, u
         return None;
     }
     let head = &view.text[colon + 1..view.text.len().min(colon + 1 + 200)];
-    let comma = head.iter().position(|b| *b == b',')?;
+    let sane = |b: &u8| b.is_ascii_alphanumeric() || b"!#$&-^_.+/;=%*'\"".contains(b);
+    let comma = head.iter().take_while(|b| sane(b)).count();
+    if head.get(comma) != Some(&b',') {
+        return None;
+    }
     let head = &head[..comma];
-    let sane = head.iter().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+/;=%*'\"".contains(b));
     let base64 = head.len() >= 7 && head[head.len() - 7..].eq_ignore_ascii_case(b";base64");
     let typed = head.iter().position(|b| *b == b'/').is_some_and(|i| i > 0) || head.first() == Some(&b';');
-    (sane && (base64 || typed)).then_some((start, colon + 1 + comma + 1, base64))
+    (base64 || typed).then_some((start, colon + 1 + comma + 1, base64))
 }

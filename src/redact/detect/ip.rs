@@ -60,6 +60,6 @@ pub(in crate::redact) fn v6(view: &View<'_>, at: usize) -> Option<(usize, usize)
     }
     let text = std::str::from_utf8(&view.text[start..end]).ok()?;
     let address: std::net::Ipv6Addr = text.parse().ok()?;
-    // "::" alone is a token of programming languages.
-    (!address.is_unspecified()).then_some((start, end))
+    // "::" is a token of programming languages, alone or between names.
+    (!address.is_unspecified() && text.bytes().any(|b| b.is_ascii_digit())).then_some((start, end))
 }

@@ -75,7 +75,7 @@ struct Candidate<'a> {
 
 /// Finds the number whose first digit is at `q`. `hint`: what the JSON key of a short string says.
 pub(in crate::redact) fn find(view: &View<'_>, q: usize, words: &Words, hint: Option<Says>) -> Option<(usize, usize)> {
-    if joined(view, q) || iso_date(view, q) || too_few(view, q) {
+    if joined(view.text, view.lo, q) || iso_date(view, q) || too_few(view, q) {
         return None;
     }
     if view.before(q) == Some(b' ') && in_row(view, q) {
@@ -106,11 +106,16 @@ pub(in crate::redact) fn find(view: &View<'_>, q: usize, words: &Words, hint: Op
 }
 
 /// Whether the digit at `q` goes on what stands before it: the most common reason to look no further.
-fn joined(view: &View<'_>, q: usize) -> bool {
-    match view.before(q) {
-        Some(b'-' | b'.' | b',' | b':') => q > view.lo + 1 && view.before(q - 1).is_some_and(|b| b.is_ascii_digit()),
-        Some(b) => b.is_ascii_alphabetic() || b == b'_',
-        None => false,
+///
+/// Apart from [`find`], because it needs no view: text before `lo` does not count.
+#[inline]
+pub(in crate::redact) fn joined(text: &[u8], lo: usize, q: usize) -> bool {
+    if q <= lo {
+        return false;
+    }
+    match text[q - 1] {
+        b'-' | b'.' | b',' | b':' => q > lo + 1 && text[q - 2].is_ascii_digit(),
+        b => b.is_ascii_alphabetic() || b == b'_',
     }
 }
 

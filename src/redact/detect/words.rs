@@ -164,14 +164,19 @@ impl Words {
 
     /// What the name of a JSON key says.
     pub(in crate::redact) fn key(&self, key: &[u8]) -> Option<Says> {
-        let mut spaced = Vec::with_capacity(key.len() + 8);
-        for (i, &b) in key.iter().enumerate() {
+        // Twice the longest key, for a space before each letter.
+        let mut spaced = [0u8; 128];
+        let mut n = 0;
+        for (i, &b) in key.iter().take(64).enumerate() {
             if b.is_ascii_uppercase() && i > 0 && key[i - 1].is_ascii_lowercase() {
-                spaced.push(b' ');
+                spaced[n] = b' ';
+                n += 1;
             }
-            spaced.push(if matches!(b, b'_' | b'-' | b'.') { b' ' } else { b });
+            spaced[n] = if matches!(b, b'_' | b'-' | b'.') { b' ' } else { b };
+            n += 1;
         }
-        let view = View { text: &spaced, lo: 0 };
+        let spaced = &spaced[..n];
+        let view = View { text: spaced, lo: 0 };
         self.before(&view, spaced.len(), spaced.len()).map(|near| near.says)
     }
 }

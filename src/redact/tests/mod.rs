@@ -1,6 +1,7 @@
 //! Tests of the room: promises as properties, shapes as tables, detection against the labelled set.
 
 mod bodies;
+mod entities;
 mod labelled;
 mod properties;
 

@@ -1,0 +1,197 @@
+//! Entities by policy, patterns and words, allow lists, plain text, answers.
+
+use super::*;
+
+#[test]
+fn entities_are_taken_out_when_the_policy_asks() {
+    for (entity, given, expected) in [
+        ("credit_card", "card 4111 1111 1111 1111.", "card [REDACTED_CREDIT_CARD]."),
+        ("credit_card", "4111-1111-1111-1111", "[REDACTED_CREDIT_CARD]"),
+        ("credit_card", "378282246310005, 5500000000000004", "[REDACTED_CREDIT_CARD], [REDACTED_CREDIT_CARD]"),
+        ("credit_card", "4111 1111 1111 1112", "4111 1111 1111 1112"),
+        ("credit_card", "id a4111111111111111 0000000000000000", "id a4111111111111111 0000000000000000"),
+        ("iban", "IBAN DE89 3704 0044 0532 0130 00!", "IBAN [REDACTED_IBAN]!"),
+        ("iban", "GB29NWBK60161331926819", "[REDACTED_IBAN]"),
+        ("iban", "GB29NWBK60161331926818", "GB29NWBK60161331926818"),
+        ("us_ssn", "ssn 219-09-9999", "ssn [REDACTED_US_SSN]"),
+        (
+            "us_ssn",
+            "000-12-3456 666-12-3456 900-12-3456 1219-09-9999",
+            "000-12-3456 666-12-3456 900-12-3456 1219-09-9999",
+        ),
+        ("ip", "from 192.168.1.20:8080 to 2001:db8::1.", "from [REDACTED_IP]:8080 to [REDACTED_IP]."),
+        ("ip", "1.1.1.1", "[REDACTED_IP]"),
+        ("ip", "v1.2.3.4.5 256.1.1.1 std::fmt 12:30:45 a::b", "v1.2.3.4.5 256.1.1.1 std::fmt 12:30:45 a::b"),
+        ("api_key", "key sk-proj-abcDEF1234567890abcDEF123456.", "key [REDACTED_API_KEY]."),
+        ("api_key", "AKIAIOSFODNN7EXAMPLE is aws", "[REDACTED_API_KEY] is aws"),
+        ("api_key", "ghp_0123456789abcdefghijABCDEFGHIJ012345", "[REDACTED_API_KEY]"),
+        (
+            "api_key",
+            "Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk, ok",
+            "Bearer [REDACTED_API_KEY], ok",
+        ),
+        (
+            "api_key",
+            "-----BEGIN RSA PRIVATE KEY-----\nMIIEow+/=\nabc\n-----END RSA PRIVATE KEY-----\nafter",
+            "[REDACTED_API_KEY]\nafter",
+        ),
+        ("api_key", "sk-learn-is-a-library-for-machines", "sk-learn-is-a-library-for-machines"),
+        ("api_key", "-----BEGIN CERTIFICATE-----\nMIIE", "-----BEGIN CERTIFICATE-----\nMIIE"),
+    ] {
+        assert_eq!(message(&rules(&[entity]), given), expected, "{entity}");
+        assert_eq!(message(&rules(&[]), given), given, "nothing asked for");
+    }
+}
+
+#[test]
+fn long_secrets_are_taken_whole() {
+    let rules = rules(&["api_key"]);
+    let key = format!("-----BEGIN PRIVATE KEY-----\n{}-----END PRIVATE KEY-----", "MIIEabcd0123\n".repeat(2_000));
+    assert_eq!(message(&rules, &format!("a {key} b")), "a [REDACTED_API_KEY] b");
+    let jwt = format!("eyJhbGciOiJIUzI1NiJ9.eyJ{}.sig_-1", "a0B1".repeat(5_000));
+    assert_eq!(message(&rules, &format!("a {jwt}. b")), "a [REDACTED_API_KEY]. b");
+}
+
+fn custom(pattern: &str, replacement: &str, words: &[&str]) -> Result<Rules, Vec<RulesError>> {
+    Rules::compile(&RulesSpec {
+        entities: vec!["email".into()],
+        attachments: Attachments::Drop,
+        restore: false,
+        custom: vec![CustomSpec { name: "code".into(), pattern: pattern.into(), replacement: replacement.into() }],
+        terms: if words.is_empty() {
+            vec![]
+        } else {
+            vec![TermsSpec {
+                name: "project".into(),
+                words: words.iter().map(|w| (*w).to_owned()).collect(),
+                replacement: "[PROJECT]".into(),
+            }]
+        },
+    })
+}
+
+#[test]
+fn patterns_and_words_of_the_policy() {
+    let rules = Arc::new(custom(r"\bEMP-\d{4}\b", "\"<emp>\"\n", &["Blue Heron", "heron"]).expect("rules"));
+    assert_eq!(
+        message(&rules, "EMP-1234 and ＥＭＰ-5678, blue heron, Heron, herons, bob@example.com EMP-12345"),
+        "\"<emp>\"\n and \"<emp>\"\n, [PROJECT], [PROJECT], herons, [REDACTED_EMAIL] EMP-12345"
+    );
+    let long = format!("{}EMP-1234 {}", "x ".repeat(5_000), "y ".repeat(5_000));
+    assert_eq!(message(&rules, &long), long.replace("EMP-1234", "\"<emp>\"\n"));
+    let nested = r#"{"messages":[{"tool_calls":[{"function":{"arguments":"{\"a\":\"EMP-1234\"}"}}]}]}"#;
+    let out = body(&rules, Shape::Chat, nested).expect("body");
+    assert!(out.contains(r#"{\"a\":\"\\\"<emp>\\\"\\n\"}"#), "{out}");
+    let (_, ledger) = text(&rules, "EMP-1234 heron");
+    assert_eq!((ledger.count("code"), ledger.count("project"), ledger.count("email")), (1, 1, 0));
+    for (pattern, words) in [("(", &["a"][..]), ("a*", &["a"]), ("a", &[""]), ("(a{1000}){1000}", &["a"])] {
+        assert!(custom(pattern, "", words).is_err(), "{pattern}");
+    }
+    let problems = Rules::compile(&RulesSpec {
+        entities: vec!["email".into(), "e-mail".into()],
+        attachments: Attachments::Drop,
+        restore: false,
+        custom: vec![],
+        terms: vec![],
+    });
+    assert_eq!(problems.err().map(|p| p[0].to_string()).as_deref(), Some("unknown entity `e-mail`"));
+}
+
+#[test]
+fn allowed_values_stay() {
+    let spec = RulesSpec {
+        entities: vec!["email".into(), "phone".into()],
+        attachments: Attachments::Drop,
+        restore: false,
+        custom: vec![],
+        terms: vec![],
+    };
+    let allow = ["Support@Example.com".to_owned(), "@example.org".to_owned(), "+1 (800) 555-0199".to_owned()];
+    let rules = Arc::new(Rules::compile_allowing(&spec, &allow).expect("rules"));
+    assert_eq!(
+        message(
+            &rules,
+            "support@example.com bob@example.com ann@example.org x@evil-example.org +1 800 555 0199 +1 800 555 0198"
+        ),
+        "support@example.com [REDACTED_EMAIL] ann@example.org [REDACTED_EMAIL] +1 800 555 0199 [REDACTED_PHONE]"
+    );
+}
+
+#[test]
+fn answers_are_redacted_for_the_log() {
+    let rules = rules(&["email", "phone"]);
+    let cut = |given: &str, whole: bool, max: usize| {
+        let (redacted, cut) = answer(&rules, &Bytes::copy_from_slice(given.as_bytes()), whole, max);
+        (String::from_utf8(redacted.into_bytes().to_vec()).expect("UTF-8"), cut)
+    };
+    let given = r#"{"id":"chatcmpl-1","choices":[{"message":{"content":"bob\u0040example.com","type":"hologram"}}]}"#;
+    let (out, was_cut) = cut(given, true, 1000);
+    assert!(out.contains(r#""content":"[REDACTED_EMAIL]""#) && !was_cut, "{out}");
+    assert_eq!(cut("Bad key of bob@example.com", true, 1000), ("Bad key of [REDACTED_EMAIL]".into(), false));
+    assert_eq!(cut("{broken bob@example.com", true, 1000), ("{broken [REDACTED_EMAIL]".into(), false));
+    assert_eq!(cut("ééé", true, 3), ("é".into(), true));
+    let (out, was_cut) = cut(r#"{"a":"hello","b":"bob@exam"#, false, 1000);
+    assert!(out.starts_with(r#"{"a":"hello""#) && !out.contains("bob") && was_cut, "{out}");
+    let image = format!(r#"{{"data":[{{"b64_json":"{}"}}]}}"#, "QUJD".repeat(10_000));
+    assert_eq!(cut(&image, true, 1000), (r#"{"data":[{"b64_json":"[REDACTED_ATTACHMENT]"}]}"#.into(), false));
+}
+
+#[test]
+fn plain_text_in_any_pieces() {
+    let rules = rules(&["email", "phone"]);
+    let given = "a bob@example.com é — 電話０３－１２３４－５６７８ \u{200b}x".as_bytes().to_vec();
+    let mut given = given;
+    given.extend_from_slice(b" \xe9\xff tail \xe2\x82");
+    let run = |sizes: usize| {
+        let mut redactor = TextRedactor::new(&rules);
+        let mut out = Vec::new();
+        for piece in given.chunks(sizes) {
+            redactor.push(Bytes::copy_from_slice(piece), &mut out);
+        }
+        redactor.finish(&mut out);
+        out.iter().flat_map(|r| r.as_bytes().to_vec()).collect::<Vec<u8>>()
+    };
+    let whole = run(usize::MAX);
+    for sizes in 1..20 {
+        assert_eq!(run(sizes), whole, "{sizes}");
+    }
+    assert!(whole.ends_with(b" \xe9\xff tail \xe2\x82"), "what is no UTF-8 stays");
+    let text = String::from_utf8_lossy(&whole).into_owned();
+    assert!(text.contains("[REDACTED_EMAIL]") && text.contains("[REDACTED_PHONE]"), "{text}");
+}
+
+#[test]
+fn memory_does_not_grow_with_the_body() {
+    let rules = rules(&["email", "phone"]);
+    for (begin, unit, end) in [
+        (
+            r#"{"messages":[{"content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,"#,
+            "QUJD",
+            r#""}}]}]}"#,
+        ),
+        (r#"{"messages":[{"content":""#, "some words 12 and data ", r#""}]}"#),
+        (r#"{"messages":[{"content":""#, "\\u0061\\u0040", r#""}]}"#),
+        (r#"{"messages":[{"content":""#, "\u{200b}", r#""}]}"#),
+        (r#"{"messages":[{"content":"data:a/b;base64,"#, "QUJD", r#""}]}"#),
+        (r#"{"messages":[{"content":[{"text":""#, "words ", r#"","type":"text"}]}]}"#),
+        (r#"{""#, "long key ", r#"":1}"#),
+    ] {
+        let mut redactor = BodyRedactor::new(Arc::clone(&rules), Shape::Chat, false);
+        let piece = Bytes::from(unit.repeat(16_384 / unit.len()));
+        let (mut taken, mut given, mut dropped) = (begin.len(), 0, false);
+        let mut out = Vec::new();
+        redactor.push(Bytes::copy_from_slice(begin.as_bytes()), &mut out).expect("begin");
+        for _ in 0..256 {
+            redactor.push(piece.clone(), &mut out).expect("piece");
+            taken += piece.len();
+            given += out.drain(..).map(|r| r.as_bytes().len()).sum::<usize>();
+            dropped |= redactor.ledger().attachments > 0;
+            assert!(
+                dropped || taken - given <= crate::bounds::REDACT_HELD_BYTES_MAX + piece.len(),
+                "{unit}: {taken} {given}"
+            );
+        }
+        redactor.push(Bytes::copy_from_slice(end.as_bytes()), &mut out).expect("end");
+        redactor.finish(&mut out).expect("finish");
+    }
+}
