@@ -99,8 +99,11 @@ fn main() {
         )
     };
     let dense = |i: usize| {
-        let contact =
-            if i.is_multiple_of(2) { format!("user{i}@example.com") } else { format!("555-{:03}-{:04}", i % 1000, i % 10_000) };
+        let contact = if i.is_multiple_of(2) {
+            format!("user{i}@example.com")
+        } else {
+            format!("555-{:03}-{:04}", i % 1000, i % 10_000)
+        };
         format!("Please write to the person who is in charge of the order, {contact}, before the end of this week. ")
     };
     let texts = [("prose", filled(prose)), ("logs", filled(log)), ("dense", filled(dense))];

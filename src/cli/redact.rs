@@ -46,15 +46,15 @@ pub struct Args {
 /// Whose body a JSON text is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Endpoint {
-    /// chat/completions
+    /// `chat/completions`
     Chat,
-    /// completions
+    /// `completions`
     Completions,
-    /// responses
+    /// `responses`
     Responses,
-    /// embeddings
+    /// `embeddings`
     Embeddings,
-    /// Anthropic's messages
+    /// Anthropic's `messages`
     Messages,
     /// Every string is user text
     Other,

@@ -134,7 +134,8 @@ fn iso_date(view: &View<'_>, q: usize) -> bool {
 
 /// Whether fewer digits than any number has stand from `q` on with only separators between.
 fn too_few(view: &View<'_>, q: usize) -> bool {
-    let mut digits = 0;
+    let plus = view.before(q) == Some(b'+');
+    let (mut digits, mut last) = (0, 0);
     for b in &view.text[q..view.text.len().min(q + 48)] {
         match b {
             b'0'..=b'9' => {
@@ -143,9 +144,11 @@ fn too_few(view: &View<'_>, q: usize) -> bool {
                     return false;
                 }
             }
+            b'\n' if !(plus || matches!(last, b'-' | b')')) => return true,
             b' ' | b'-' | b'.' | b'/' | b'(' | b')' | b'[' | b']' | b'\n' | 0x80.. => {}
             _ => return true,
         }
+        last = *b;
     }
     true
 }
@@ -188,7 +191,7 @@ fn read(view: &View<'_>, q: usize, groups: &mut [Group; GROUPS_MAX]) -> usize {
             // "1) …" numbers a list.
             break;
         }
-        match separator(view, i, digits) {
+        match separator(view, i, digits, view.before(q) == Some(b'+')) {
             Some((next, s)) => (i, sep) = (next, s),
             None => break,
         }
@@ -197,7 +200,7 @@ fn read(view: &View<'_>, q: usize, groups: &mut [Group; GROUPS_MAX]) -> usize {
 }
 
 /// The separator at `i`, if a digit follows it.
-fn separator(view: &View<'_>, mut i: usize, digits: usize) -> Option<(usize, Sep)> {
+fn separator(view: &View<'_>, mut i: usize, digits: usize, plus: bool) -> Option<(usize, Sep)> {
     let from = i;
     let mut sep = Sep::default();
     let mut spaces = 0;
@@ -214,7 +217,7 @@ fn separator(view: &View<'_>, mut i: usize, digits: usize) -> Option<(usize, Sep
             b'/' if !sep.slash => sep.slash = true,
             b'(' | b')' | b'[' | b']' => sep.paren = true,
             // A number may go on after the end of the line only if what stands before it can be no number.
-            b'\n' if digits < 7 && spaces == 0 => {
+            b'\n' if digits < 7 && spaces == 0 && (plus || matches!(view.before(i), Some(b'-' | b')'))) => {
                 spaces = 2;
                 sep.space = true;
             }
