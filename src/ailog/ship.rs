@@ -356,6 +356,7 @@ impl Shipper {
         self.read_failures = 0;
         match next {
             Next::Nothing => {
+                self.tail.release();
                 self.core.report(None, None);
                 Step::CaughtUp
             }

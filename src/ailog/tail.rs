@@ -157,6 +157,16 @@ impl Tail {
         &self.batch
     }
 
+    /// Gives back the memory that catching up took; what a quiet log needs is kept.
+    pub(super) fn release(&mut self) {
+        const KEPT_BYTES: usize = 1 << 20;
+        if self.chunk.capacity() > KEPT_BYTES {
+            self.chunk = Vec::new();
+        }
+        self.batch.clear();
+        self.batch.payload.shrink_to(KEPT_BYTES);
+    }
+
     /// The range up to `end` is stored.
     pub(super) fn advance(&mut self, end: u64) {
         self.wal.taken(end.saturating_sub(self.offset));
