@@ -1,6 +1,6 @@
 //! HTTP as it should not be: what is ambiguous is refused, what is hop-by-hop stays on its hop.
 
-use crate::support::{Connection, Gateway, Provider, chat, jwt};
+use crate::support::{Connection, Gateway, Provider, Setup, chat, jwt};
 
 /// Writes raw bytes, `{auth}` and `{body}` and `{len}` filled in; the status of the answer, 0 for a closed connection.
 fn raw(gateway: &Gateway, template: &str) -> u16 {
@@ -118,4 +118,48 @@ fn a_client_that_stops_in_its_body_leaves_nothing_half_done() {
     let row = gateway.only_row();
     assert_eq!(row["outcome"], "client_disconnect", "{row:?}");
     assert!(provider.seen().iter().all(|seen| !seen.complete), "{:?}", provider.seen());
+}
+
+#[test]
+fn a_client_that_waits_to_be_asked_is_asked() {
+    let provider = Provider::start();
+    let gateway = Gateway::start(&provider);
+    let body = chat("hi").to_string();
+    let mut connection = gateway.connect();
+    let head = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\n\
+         expect: 100-continue\r\ncontent-length: {}\r\n\r\n",
+        jwt("acme"),
+        body.len()
+    );
+    connection.send(head.as_bytes());
+    assert_eq!(connection.interim(), 100);
+    connection.send(body.as_bytes());
+    connection.reply().ok();
+    assert_eq!(provider.only().text(), body);
+}
+
+#[test]
+fn a_body_that_does_not_come_is_not_waited_for_for_ever() {
+    let provider = Provider::start();
+    let gateway = Setup::new(&provider).section("timeouts", "{idle: 300ms}").start();
+    let mut connection = gateway.connect();
+    let head = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\n\
+         content-length: 1000\r\n\r\n{{",
+        jwt("acme")
+    );
+    connection.send(head.as_bytes());
+    connection.reply().refused(408, "request_timeout");
+    assert!(provider.seen().iter().all(|seen| !seen.complete));
+    // A slow body that keeps coming is read to its end.
+    let body = chat("hi").to_string();
+    let head = head.replace("1000", &body.len().to_string());
+    let mut connection = gateway.connect();
+    connection.send(head.as_bytes());
+    for piece in body.as_bytes()[1..].chunks(8) {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        connection.send(piece);
+    }
+    connection.reply().ok();
 }

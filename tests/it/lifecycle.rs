@@ -98,6 +98,8 @@ fn sigterm_lets_running_calls_end() {
     gateway.signal("TERM");
     // Not ready any more, and new connections are refused, while the old stream goes on.
     eventually("the listener closed", || std::net::TcpStream::connect(gateway.apps).is_err().then_some(()));
+    assert_eq!(gateway.operators("/readyz").status, 503);
+    assert_eq!(gateway.operators("/healthz").status, 200);
     go.send(()).unwrap();
     connection.body(&mut head);
     assert!(head.complete && head.text().ends_with("[DONE]\n\n"), "{}", head.text());

@@ -107,3 +107,14 @@ fn a_flood_of_refusals_costs_few_rows_and_all_are_counted() {
         limited.iter().all(|row| row["attempts"] == 0 && row["usage_source"] == "none" && row["cost_usd"].is_null())
     );
 }
+
+#[test]
+fn a_strict_limit_has_no_burst_above_it() {
+    let provider = Provider::start();
+    let gateway = Setup::new(&provider).section("limits", "{requests_per_minute: 5, burst: 50, strict: true}").start();
+    let statuses: Vec<u16> = (0..8).map(|_| gateway.chat("acme", "hi").status).collect();
+    assert_eq!(statuses, [200, 200, 200, 200, 200, 429, 429, 429]);
+    let refused = gateway.chat("acme", "hi");
+    let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((50..=60).contains(&wait), "the first of the five leaves the window in a minute: {wait}");
+}

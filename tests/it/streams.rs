@@ -243,3 +243,37 @@ fn a_row_is_there_before_the_end_of_the_answer() {
     let gateway = gateway.kill_and_restart();
     assert_eq!(gateway.rows(20).len(), 20);
 }
+
+#[test]
+fn an_http2_client_that_resets_its_stream_takes_the_provider_with_it() {
+    use http_body_util::{BodyExt, Full};
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    let provider = Provider::start();
+    let gateway = Gateway::start(&provider);
+    let mut script = step::sse_open(&step::chat_events(&["one "], true)[..2]);
+    script.push(Act::Hold);
+    provider.script([script]);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let stream = tokio::net::TcpStream::connect(gateway.apps).await.unwrap();
+        let (mut send, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+        let task = tokio::task::spawn(connection);
+        let request = http::Request::post(format!("http://{}{PATH}", gateway.apps))
+            .header("authorization", format!("Bearer {}", jwt("acme")))
+            .header("content-type", "application/json")
+            .body(Full::new(bytes::Bytes::from(streamed("hi").to_string())))
+            .unwrap();
+        let mut answer = send.send_request(request).await.unwrap();
+        answer.body_mut().frame().await.unwrap().unwrap();
+        // Only this stream is reset; the connection stays and is of use.
+        drop(answer);
+        let again = http::Request::get(format!("http://{}/healthz", gateway.apps)).body(Full::default()).unwrap();
+        assert_eq!(send.send_request(again).await.unwrap().status(), 200);
+        let left = Instant::now();
+        eventually("the provider's connection closed", || (provider.closed_by_peer() == 1).then_some(()));
+        assert!(left.elapsed() < Duration::from_secs(1), "{:?}", left.elapsed());
+        task.abort();
+    });
+    assert_eq!(gateway.only_row()["outcome"], "client_disconnect");
+}

@@ -129,6 +129,13 @@ impl Connection {
         head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()
     }
 
+    /// The status of the next answer, which has to be an interim one.
+    pub fn interim(&mut self) -> u16 {
+        let status = self.head_or_rubbish().expect("an interim answer");
+        assert!((100..200).contains(&status), "{status}");
+        status
+    }
+
     /// How many interim answers came, and the head behind them.
     ///
     /// # Panics
