@@ -69,27 +69,20 @@ impl Record {
         self.query = ledger;
     }
 
-    /// The value of `x-tollgate-redactions`: kinds and counts, only kinds that occurred.
+    /// The value of `x-tollgate-redactions`: `email=1,phone=2`, only kinds that occurred; e-mail and phone first, then the
+    /// others by name.
     pub fn redactions(&self) -> String {
-        let seen = self.seen.as_deref().map(lock);
-        let body = seen.as_ref().map(|s| &s.ledger);
-        let mut text = String::new();
-        let mut add = |kind: &str, count: u32| {
-            if count > 0 {
-                let comma = if text.is_empty() { "" } else { "," };
-                text.push_str(&format!("{comma}{kind}={count}"));
-            }
-        };
-        for (kind, count) in body.into_iter().flat_map(|l| &l.counts) {
-            add(kind, count + self.query.count(kind));
+        let mut all = self.query.clone();
+        if let Some(seen) = &self.seen {
+            all.absorb(&lock(seen).ledger);
         }
-        for (kind, count) in &self.query.counts {
-            if body.is_none_or(|l| l.count(kind) == 0) {
-                add(kind, *count);
-            }
+        let rank = |kind: &str| ["email", "phone"].iter().position(|k| *k == kind).unwrap_or(2);
+        all.counts.sort_by(|(a, _), (b, _)| rank(a).cmp(&rank(b)).then_with(|| a.cmp(b)));
+        let mut parts: Vec<String> = all.counts.iter().map(|(kind, count)| format!("{kind}={count}")).collect();
+        if all.attachments > 0 {
+            parts.push(format!("attachment={}", all.attachments));
         }
-        add("attachment", body.map_or(0, |l| l.attachments));
-        text
+        parts.join(",")
     }
 
     /// Notes the time until the provider's first byte.
