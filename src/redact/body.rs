@@ -434,6 +434,9 @@ impl Body {
         }
         match (frame.place, frame.key) {
             (Place::Top, Key::Model) => None,
+            // Ids and names of an answer are made by the provider.
+            (Place::Data, Key::Type | Key::Role | Key::Model) if self.shape == Shape::Answer => None,
+            (Place::Data, Key::Name) if self.shape == Shape::Answer => Some(Look::Names),
             (Place::Data, _) => Some(Look::All),
             (Place::Schema, Key::Type | Key::SchemaTerm) => None,
             (Place::Schema, _) => Some(Look::All),
@@ -601,7 +604,9 @@ impl Sink for Body {
         if key {
             self.spare.clear();
             self.captured = Some(std::mem::take(&mut self.spare));
-            if self.top().is_some_and(|f| f.place == Place::Data) && self.drop.is_none() {
+            // The keys of an answer are the provider's own; those of user data are the user's.
+            let users = self.shape != Shape::Answer && self.top().is_some_and(|f| f.place == Place::Data);
+            if users && self.drop.is_none() {
                 self.out.advance(at);
                 self.scanning = true;
                 self.scanner.begin(Look::All, None, false);
@@ -625,7 +630,7 @@ impl Sink for Body {
             return Ok(if self.captured.is_some() { Take::Text } else { Take::Skip });
         };
         let hint = match self.top() {
-            Some(f) if look == Look::All => self.rules.words.key(&f.name[..f.name_len as usize]),
+            Some(f) if look == Look::All && f.key == Key::Other => self.rules.words.key(&f.name[..f.name_len as usize]),
             _ => None,
         };
         self.scanning = true;

@@ -88,6 +88,9 @@ impl Out {
             if !self.holds.is_empty() {
                 self.held.extend_from_slice(&self.piece[range]);
             } else if range.len() < SLICE_MIN {
+                if self.small.capacity() == 0 {
+                    self.small.reserve(2 * SLICE_MIN);
+                }
                 self.small.extend_from_slice(&self.piece[range]);
             } else {
                 self.flush_small();
