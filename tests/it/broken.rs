@@ -136,7 +136,7 @@ fn a_compressed_answer_keeps_its_label() {
 
 #[test]
 fn a_client_that_does_not_read_costs_no_memory() {
-    const LENGTH: usize = 64 << 20;
+    const LENGTH: usize = 128 << 20;
     let provider = Provider::start();
     let gateway = Gateway::start(&provider);
     gateway.chat("acme", "hi").ok();
@@ -154,8 +154,9 @@ fn a_client_that_does_not_read_costs_no_memory() {
     ));
     let mut head = connection.head().unwrap();
     // The provider writes as fast as it can, the client reads nothing: bytes wait in the sockets, not in the gateway.
+    // Half of the answer is room enough for what the log and the allocator take once.
     let highest = (0..50).map(|_| gateway.metric("process_resident_memory_bytes")).fold(0.0, f64::max);
-    assert!(highest - before < 24.0 * 1024.0 * 1024.0, "{before} to {highest}");
+    assert!(highest - before < 64.0 * 1024.0 * 1024.0, "{before} to {highest}");
     connection.body(&mut head);
     assert!(head.complete && head.body.len() == LENGTH);
     assert_eq!(gateway.rows(2)[1]["response_bytes"], json!(LENGTH));
