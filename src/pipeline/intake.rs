@@ -41,6 +41,12 @@ pub struct Seen {
 }
 
 impl Seen {
+    /// The body was gathered whole, so that its capture is a slice of it and need not be put together again.
+    fn capture_whole(&mut self, body: &Redacted) {
+        let kept: usize = self.capture.iter().map(|p| p.as_bytes().len()).sum();
+        self.capture = vec![body.prefix(kept)];
+    }
+
     /// What is known of a body that was made whole, such as a prompt.
     pub fn of_whole(body: &Redacted, ledger: Ledger, facts: Facts, capture_bytes: usize) -> Seen {
         let kept = body.prefix(capture_bytes);
@@ -114,7 +120,9 @@ impl Intake {
             gathered += pieces[from..].iter().map(|p| p.as_bytes().len()).sum::<usize>();
             if !more {
                 self.finished = true;
-                return Ok(Gathered::Whole(Redacted::concat(pieces)));
+                let whole = Redacted::concat(pieces);
+                lock(&self.seen).capture_whole(&whole);
+                return Ok(Gathered::Whole(whole));
             }
             if gathered < GATHER_BYTES_MAX {
                 continue;
