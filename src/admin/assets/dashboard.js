@@ -99,7 +99,7 @@ async function refresh() {
     bars(byId("cost"), daily.rows, (d) => Number(d.cost_usd), usd);
     bars(byId("errors"), daily.rows, (d) => Number(d.errors), number);
     byId("by-title").textContent = "By " + byId("by").selectedOptions[0].textContent;
-    const key = Object.keys(groups.rows[0] || { [by]: "" })[0];
+    const key = by === "org" ? "org_id" : by;
     const n = (title, field, show = number) => ({ title, number: true, show: (r) => show(r[field]) });
     table(byId("groups"), [
       { title: by, show: (r) => r[key] || "–" },
