@@ -17,8 +17,12 @@ pub const HEAD_BYTES_MAX: usize = 64 << 10;
 /// Waiting for a request head, and an idle keep-alive connection: then the connection is closed. Longer than the
 /// pools of the common SDKs keep an idle connection, so that the gateway is rarely the first to close.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
+/// How long a client may take no byte of its answer: then the connection is closed, and with it the provider's.
+pub const WRITE_STALL_MAX: Duration = Duration::from_secs(60);
 /// TLS handshake: then the connection is closed.
 pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often an HTTP/2 peer is asked whether it is still there, and how long it may take to say so.
+pub const H2_KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// HTTP/2 streams of one connection at once. Above it the stream is refused by the protocol.
 pub const H2_STREAMS_MAX: u32 = 256;
 

@@ -3,17 +3,22 @@
 //! Stage 1 of the walk. hyper makes an unambiguous request of an ambiguous head (it takes `content-length` out where
 //! there is `transfer-encoding` too); a gateway should refuse what another server might read differently. This follows
 //! the framing of a connection just closely enough to know where each head begins, and remembers which head was
-//! ambiguous. Promises: bytes pass unchanged; a few bytes of state per connection and at most one header line held.
-//! Does not: parse what hyper refuses anyway (then it stops looking), or look into HTTP/2.
+//! ambiguous. It also ends a connection that never says anything, which hyper waits for without end, and one whose peer
+//! has stopped reading. Promises: bytes pass unchanged; a few bytes of state per connection and at most one header line
+//! held. Does not: parse what hyper refuses anyway (then it stops looking), or look into HTTP/2.
 
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
 
+use crate::bounds::{HEAD_TIMEOUT, WRITE_STALL_MAX};
 use crate::code::Code;
 use crate::pipeline::refusal::Refusal;
 
@@ -67,29 +72,67 @@ pub struct Guarded<S> {
     inner: S,
     scanner: Scanner,
     heads: Arc<Heads>,
+    /// Bytes read, as far as they matter: until hyper knows what is spoken and sets timers of its own.
+    opening_bytes: usize,
+    /// Runs while an opening is awaited.
+    opening: Option<Pin<Box<Sleep>>>,
+    /// Runs while the peer takes nothing.
+    stall: Option<Pin<Box<Sleep>>>,
 }
+
+/// Length of the HTTP/2 preface: after so many bytes it is clear what is spoken.
+const OPENING_BYTES: usize = 24;
 
 impl<S> Guarded<S> {
     /// Wraps a connection.
     pub fn new(inner: S) -> (Guarded<S>, Arc<Heads>) {
         let heads = Arc::new(Heads(AtomicU64::new(NONE)));
-        (Guarded { inner, scanner: Scanner::default(), heads: Arc::clone(&heads) }, heads)
+        let (scanner, for_service) = (Scanner::default(), Arc::clone(&heads));
+        (Guarded { inner, scanner, heads, opening_bytes: 0, opening: None, stall: None }, for_service)
     }
+
+    /// What a write came to, with an end to waiting.
+    fn written<T>(&mut self, polled: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if polled.is_ready() {
+            self.stall = None;
+            return polled;
+        }
+        waited(&mut self.stall, WRITE_STALL_MAX, cx)
+    }
+}
+
+/// Waits at most `most`, counted from the first time.
+fn waited<T>(timer: &mut Option<Pin<Box<Sleep>>>, most: Duration, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+    let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(most)));
+    ready!(timer.as_mut().poll(cx));
+    Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
-        ready!(Pin::new(&mut this.inner).poll_read(cx, buf))?;
-        this.scanner.scan(&buf.filled()[before..], &this.heads);
-        Poll::Ready(Ok(()))
+        match Pin::new(&mut this.inner).poll_read(cx, buf) {
+            Poll::Pending if this.opening_bytes < OPENING_BYTES => waited(&mut this.opening, HEAD_TIMEOUT, cx),
+            Poll::Ready(Ok(())) => {
+                let read = &buf.filled()[before..];
+                this.opening_bytes = this.opening_bytes.saturating_add(read.len());
+                if this.opening_bytes >= OPENING_BYTES {
+                    this.opening = None;
+                }
+                this.scanner.scan(read, &this.heads);
+                Poll::Ready(Ok(()))
+            }
+            other => other,
+        }
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().inner).poll_write(cx, buf)
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.inner).poll_write(cx, buf);
+        this.written(polled, cx)
     }
 
     fn poll_write_vectored(
@@ -97,7 +140,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().inner).poll_write_vectored(cx, bufs)
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.inner).poll_write_vectored(cx, bufs);
+        this.written(polled, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -105,7 +150,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().inner).poll_flush(cx)
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.inner).poll_flush(cx);
+        this.written(polled, cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -297,6 +344,19 @@ mod tests {
         for (bytes, expected) in table {
             assert_eq!(look(bytes.as_bytes()), *expected, "{bytes:?}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silent_and_deaf_peers_are_let_go() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let begun = tokio::time::Instant::now();
+        let (_peer, ours) = tokio::io::duplex(16);
+        let (mut stream, _) = Guarded::new(ours);
+        let read = stream.read_u8().await.expect_err("nothing was ever said");
+        assert_eq!((read.kind(), begun.elapsed() >= HEAD_TIMEOUT), (io::ErrorKind::TimedOut, true));
+        let begun = tokio::time::Instant::now();
+        let written = stream.write_all(&[0; 100]).await.expect_err("nobody reads");
+        assert_eq!((written.kind(), begun.elapsed() >= WRITE_STALL_MAX), (io::ErrorKind::TimedOut, true));
     }
 
     #[test]

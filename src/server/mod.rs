@@ -28,7 +28,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::bounds::{CONNECTIONS_MAX, H2_STREAMS_MAX, HEAD_TIMEOUT, TLS_HANDSHAKE_TIMEOUT};
+use crate::bounds::{CONNECTIONS_MAX, H2_KEEP_ALIVE, H2_STREAMS_MAX, HEAD_TIMEOUT, TLS_HANDSHAKE_TIMEOUT};
 use crate::ids::RequestId;
 use crate::metrics::Metrics;
 use crate::pipeline::body::Body;
@@ -128,7 +128,13 @@ where
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).pipeline_flush(true);
-    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(H2_STREAMS_MAX).max_header_list_size(64 << 10);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(H2_STREAMS_MAX)
+        .max_header_list_size(64 << 10)
+        .keep_alive_interval(H2_KEEP_ALIVE)
+        .keep_alive_timeout(H2_KEEP_ALIVE);
     let io = TokioIo::new(stream);
     let mut connection = pin!(builder.serve_connection(io, service));
     // An error here is the peer's: it left, or spoke no HTTP. hyper has answered what could be answered.
