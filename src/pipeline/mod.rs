@@ -163,16 +163,17 @@ pub async fn handle(
 async fn proxy(walk: Walk<'_>, endpoint: Endpoint, incoming: Incoming) -> Result<Response<Body>, Refusal> {
     // 3. authenticate
     let caller = walk.caller(false).await?;
-    if endpoint.own_key_only && caller.upstream_key.is_none() {
-        return Err(endpoint.others_use.map_or_else(closed_endpoint, |allow| walk.wrong_method(allow)));
-    }
 
     // 4. quota, and a place among the calls in flight
     let (decision, permit) = walk.admit(&caller, RouteKind::Proxy, endpoint.name.clone())?;
 
     // 2. the record: from here on the call leaves its row, whatever happens
     let mut record = walk.record(&caller, RouteKind::Proxy, endpoint.name.clone());
-    let walked = walk_to_answer(&walk, &endpoint, &caller, incoming, &mut record).await;
+    let walked = if endpoint.own_key_only && caller.upstream_key.is_none() {
+        Err(endpoint.others_use.map_or_else(closed_endpoint, |allow| walk.wrong_method(allow)))
+    } else {
+        walk_to_answer(&walk, &endpoint, &caller, incoming, &mut record).await
+    };
 
     // 8. respond, 9. settle
     match walked {
@@ -209,14 +210,18 @@ async fn walk_to_answer(
     let path = walk.redacted_target(endpoint, rules, record)?;
 
     // 5. redact
-    let (body, facts, waited) = if walk.head.method == Method::POST {
+    // Stored objects are also cancelled and the like by a POST that says nothing.
+    let bare = endpoint.shape == redact::Shape::Other && incoming.is_end_stream();
+    let (body, facts, waited) = if walk.head.method == Method::POST && !bare {
         walk.check_body_head()?;
         let ask_for_usage = matches!(endpoint.wire, crate::provider::Wire::Chat | crate::provider::Wire::Completions);
         let redactor = BodyRedactor::new(Arc::clone(rules), endpoint.shape, ask_for_usage);
         let capture = if policy.ailog.capture_request { policy.ailog.capture_bytes } else { 0 };
         let mut intake = Intake::new(incoming, redactor, walk.gateway.max_body_bytes, capture, policy.timeouts.idle);
         record.follow(intake.seen());
-        let gathered = intake.gather(crate::route::needs_model(policy)).await?;
+        let slow = |_| Refusal::new(Code::RequestTimeout, "the request body came too slowly").closing();
+        let gather = intake.gather(crate::route::needs_model(policy));
+        let gathered = tokio::time::timeout_at(walk.deadline(policy.timeouts.total), gather).await.map_err(slow)??;
         let (facts, waited) = (lock(&intake.seen()).facts.clone(), intake.waited);
         let body = match gathered {
             Gathered::Whole(body) => Outgoing::Whole(body),

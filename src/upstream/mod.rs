@@ -216,7 +216,9 @@ impl Upstream {
             };
             // The wait that a provider asks for is its own; the next target need not keep it.
             let wait = match retry::decide(&failure, call.stateful) {
-                Verdict::Again(after) if retries < policy.retry.max_retries && call.body.may_repeat() => {
+                Verdict::Again(after)
+                    if retries < policy.retry.max_retries && call.body.may_repeat(policy.retry.replay_bytes) =>
+                {
                     self.pause(policy, &target.name, retries, after.filter(|_| targets.len() == 1), call.deadline)
                 }
                 _ => None,
@@ -315,7 +317,7 @@ impl Upstream {
         let body = if gather {
             match gathered(incoming, policy.timeouts.idle).await {
                 Ok(body) => body,
-                Err(()) => return ("truncated", Attempted::Failed(Failure::Truncated, None)),
+                Err(failure) => return (failure.reason(), Attempted::Failed(failure, None)),
             }
         } else {
             AnswerBody::Streaming(Bytes::new(), incoming)
@@ -399,7 +401,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 ///
 /// # Errors
 /// It broke off, or nothing came for `idle`.
-async fn gathered(mut incoming: Incoming, idle: Duration) -> Result<AnswerBody, ()> {
+pub async fn gathered(mut incoming: Incoming, idle: Duration) -> Result<AnswerBody, Failure> {
     let mut first = Bytes::new();
     let mut more = BytesMut::new();
     loop {
@@ -423,7 +425,8 @@ async fn gathered(mut incoming: Incoming, idle: Duration) -> Result<AnswerBody, 
                     return Ok(AnswerBody::Streaming(read, incoming));
                 }
             }
-            Ok(Some(Err(_))) | Err(_) => return Err(()),
+            Ok(Some(Err(_))) => return Err(Failure::Truncated),
+            Err(_) => return Err(Failure::FirstByteTimeout),
         }
     }
     Ok(AnswerBody::Whole(if more.is_empty() { first } else { more.freeze() }))

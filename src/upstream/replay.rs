@@ -75,6 +75,8 @@ pub struct Flow {
     /// The attempt that may take from the source.
     attempt: u32,
     progress: Instant,
+    /// The source has nothing ready.
+    waiting: bool,
 }
 
 impl Outgoing {
@@ -95,6 +97,7 @@ impl Outgoing {
             broken: false,
             attempt: 0,
             progress: Instant::now(),
+            waiting: false,
         };
         for piece in first {
             let piece = piece.into_bytes();
@@ -126,13 +129,13 @@ impl Outgoing {
         }
     }
 
-    /// Whether another attempt would send the whole body.
-    pub fn may_repeat(&self) -> bool {
+    /// Whether another attempt may send the whole body: it is there, and no longer than `replay_bytes_max`.
+    pub fn may_repeat(&self, replay_bytes_max: usize) -> bool {
         match self {
-            Outgoing::Whole(_) => true,
+            Outgoing::Whole(body) => body.as_bytes().len() <= replay_bytes_max,
             Outgoing::Streaming(flow) => {
                 let state = lock(flow);
-                !state.let_go && !state.broken
+                !state.let_go && !state.broken && state.kept_bytes <= replay_bytes_max
             }
         }
     }
@@ -149,7 +152,11 @@ impl Outgoing {
     pub fn progress(&self) -> Option<Instant> {
         match self {
             Outgoing::Whole(_) => None,
-            Outgoing::Streaming(flow) => Some(lock(flow).progress),
+            Outgoing::Streaming(flow) => {
+                let state = lock(flow);
+                // While the client is the one who is waited for, the provider's time does not run.
+                Some(if state.waiting { Instant::now() } else { state.progress })
+            }
         }
     }
 }
@@ -210,9 +217,12 @@ impl Flow {
             return Poll::Ready(Some(Ok(piece.clone())));
         }
         let Some(source) = self.source.as_mut() else { return Poll::Ready(None) };
-        match source.poll_piece(cx) {
+        let polled = source.poll_piece(cx);
+        self.waiting = polled.is_pending();
+        match polled {
             Poll::Pending => Poll::Pending,
             Poll::Ready(None) => {
+                self.progress = Instant::now();
                 self.source = None;
                 Poll::Ready(None)
             }
@@ -312,7 +322,7 @@ mod tests {
             let out = streaming(&["a", "b"], &["c", "d"], false, 100);
             let mut first = out.attempt();
             take(&mut first, taken).expect("whole");
-            assert!(out.may_repeat());
+            assert!(out.may_repeat(1000));
             assert_eq!(take(&mut out.attempt(), 100).expect("whole"), "abcd", "after {taken} pieces");
             assert!(take(&mut first, 1).is_err() || taken == 5, "an earlier attempt gets nothing more");
             assert_eq!(take(&mut out.attempt(), 100).expect("whole"), "abcd");
@@ -324,16 +334,16 @@ mod tests {
         let out = streaming(&["a", "b"], &["c", "d", "e"], false, 3);
         let mut body = out.attempt();
         assert_eq!(take(&mut body, 3).expect("kept"), "abc");
-        assert!(out.may_repeat());
+        assert!(out.may_repeat(1000));
         assert_eq!(take(&mut body, 100).expect("whole"), "de");
-        assert!(!out.may_repeat());
+        assert!(!out.may_repeat(1000));
     }
 
     #[test]
     fn a_broken_body_is_never_completed() {
         let out = streaming(&["a"], &["b"], true, 100);
         assert!(take(&mut out.attempt(), 100).is_err());
-        assert!(out.is_broken() && !out.may_repeat());
+        assert!(out.is_broken() && !out.may_repeat(1000));
         assert!(take(&mut out.attempt(), 100).is_err());
     }
 
@@ -347,10 +357,10 @@ mod tests {
         let (one, two) = (flow("aa"), flow("bb"));
         assert_eq!(take(&mut one.attempt(), 9).expect("whole"), "aa");
         assert_eq!(take(&mut two.attempt(), 9).expect("whole"), "bb");
-        assert_eq!((one.may_repeat(), two.may_repeat()), (true, false));
+        assert_eq!((one.may_repeat(1000), two.may_repeat(1000)), (true, false));
         drop(one);
         let three = flow("cc");
         assert_eq!(take(&mut three.attempt(), 9).expect("whole"), "cc");
-        assert!(three.may_repeat());
+        assert!(three.may_repeat(1000));
     }
 }

@@ -30,7 +30,7 @@ pub enum Failure {
     Connect,
     /// The connection broke after something was sent and before the answer began.
     Reset,
-    /// No answer head within `first_byte`.
+    /// No answer head within `first_byte`, or a short answer that stopped coming.
     FirstByteTimeout,
     /// The answer is no HTTP that can be used, or TLS does not verify: it would be so again.
     Protocol,
@@ -110,9 +110,10 @@ impl Failure {
 pub fn decide(failure: &Failure, stateful: bool) -> Verdict {
     match failure {
         Failure::Connect => Verdict::Again(None),
-        Failure::Reset | Failure::Truncated if stateful => Verdict::GiveUp,
-        Failure::Reset | Failure::Truncated => Verdict::Again(None),
-        Failure::FirstByteTimeout | Failure::Protocol => Verdict::GiveUp,
+        Failure::Reset if stateful => Verdict::GiveUp,
+        Failure::Reset => Verdict::Again(None),
+        // The answer had begun, and so had its bill.
+        Failure::FirstByteTimeout | Failure::Protocol | Failure::Truncated => Verdict::GiveUp,
         Failure::Status(facts) => decide_status(facts, stateful),
     }
 }
@@ -176,7 +177,7 @@ mod tests {
         let mut table = vec![
             (Failure::Connect, true, true),
             (Failure::Reset, true, false),
-            (Failure::Truncated, true, false),
+            (Failure::Truncated, false, false),
             (Failure::FirstByteTimeout, false, false),
             (Failure::Protocol, false, false),
             (Failure::Status(after(429)), true, true),
