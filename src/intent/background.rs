@@ -38,7 +38,7 @@ pub enum Known {
 /// Tickets at work and finished.
 #[derive(Default)]
 pub struct Kept {
-    slots: DashMap<Key, Slot>,
+    slots: Arc<DashMap<Key, Slot>>,
 }
 
 enum Slot {
@@ -47,8 +47,8 @@ enum Slot {
 }
 
 /// The right to work on a ticket in the background. Dropping it without an answer forgets the ticket.
-pub struct Working<'k> {
-    kept: &'k Kept,
+pub struct Working {
+    slots: Arc<DashMap<Key, Slot>>,
     key: Key,
     answer: watch::Sender<Option<Finished>>,
 }
@@ -76,7 +76,7 @@ impl Kept {
     }
 
     /// Asks to work on a ticket in the background. `None`: the bound is reached, or somebody is at it already.
-    pub fn begin(&self, key: Key) -> Option<Working<'_>> {
+    pub fn begin(&self, key: Key) -> Option<Working> {
         if self.slots.len() >= INTENTS_KEPT_MAX {
             self.slots.retain(|_, slot| match slot {
                 Slot::Running(_) => true,
@@ -93,21 +93,21 @@ impl Kept {
             Entry::Occupied(mut slot) => drop(slot.insert(Slot::Running(receiver))),
             Entry::Vacant(slot) => drop(slot.insert(Slot::Running(receiver))),
         }
-        Some(Working { kept: self, key, answer })
+        Some(Working { slots: Arc::clone(&self.slots), key, answer })
     }
 }
 
-impl Working<'_> {
+impl Working {
     /// The work is done: whoever waits gets the answer, and whoever asks later too.
     pub fn finish(self, finished: Finished) {
-        self.kept.slots.insert(self.key, Slot::Done(finished.clone(), Instant::now()));
+        self.slots.insert(self.key, Slot::Done(finished.clone(), Instant::now()));
         drop(self.answer.send(Some(finished)));
     }
 }
 
-impl Drop for Working<'_> {
+impl Drop for Working {
     fn drop(&mut self) {
-        self.kept.slots.remove_if(&self.key, |_, slot| matches!(slot, Slot::Running(_)));
+        self.slots.remove_if(&self.key, |_, slot| matches!(slot, Slot::Running(_)));
     }
 }
 

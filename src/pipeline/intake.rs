@@ -41,6 +41,18 @@ pub struct Seen {
 }
 
 impl Seen {
+    /// The same body for another row, which does not count again what was taken out of it.
+    pub fn without_counts(&self) -> Seen {
+        Seen {
+            facts: self.facts.clone(),
+            ledger: Ledger::default(),
+            bytes: self.bytes,
+            capture: self.capture.clone(),
+            cut: self.cut,
+            ..Seen::default()
+        }
+    }
+
     /// The body was gathered whole, so that its capture is a slice of it and need not be put together again.
     fn capture_whole(&mut self, body: &Redacted) {
         let kept: usize = self.capture.iter().map(|p| p.as_bytes().len()).sum();

@@ -6,8 +6,10 @@
 
 use std::borrow::Cow;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, header};
@@ -32,9 +34,9 @@ use crate::intent::parse::parse;
 use crate::intent::prompt::{self, Choices, Format};
 use crate::intent::ticket::{Intent, Ticket};
 use crate::provider::{Kind, Wire, answer};
-use crate::redact::{self, BodyRedactor, Redacted, Shape};
+use crate::redact::{self, Facts, RedactError, Redacted};
 use crate::upstream::replay::Outgoing;
-use crate::upstream::{Answer, AnswerBody, Call, NoAnswer, Trail};
+use crate::upstream::{Answer, AnswerBody, Call, NoAnswer, Trail, gathered};
 use crate::usage::TokenUsage;
 
 const ENDPOINT: Cow<'static, str> = Cow::Borrowed("/api/ai/intent");
@@ -42,14 +44,16 @@ const ENDPOINT: Cow<'static, str> = Cow::Borrowed("/api/ai/intent");
 /// Answers `POST /api/ai/intent`.
 pub async fn intent(walk: Walk<'_>, incoming: Incoming) -> Result<Response<Body>, Refusal> {
     let caller = walk.caller(true).await?;
-    if !walk.policy.features.ai_intent(&caller.org) {
-        let message =
-            "the intent endpoint is switched off; `features.ai_intent_enabled` (AI_INTENT_ENABLED) turns it on";
-        return Err(Refusal::new(Code::FeatureDisabled, message));
-    }
     let (decision, _permit) = walk.admit(&caller, RouteKind::Intent, ENDPOINT)?;
     let mut record = walk.record(&caller, RouteKind::Intent, ENDPOINT);
-    match classified(&walk, &caller, incoming, &mut record).await {
+    let result = if walk.policy.features.ai_intent(&caller.org) {
+        classified(&walk, &caller, incoming, &mut record).await
+    } else {
+        let message =
+            "the intent endpoint is switched off; `features.ai_intent_enabled` (AI_INTENT_ENABLED) turns it on";
+        Err(Refusal::new(Code::FeatureDisabled, message))
+    };
+    match result {
         Ok(intent) => {
             let body = serde_json::to_vec(&intent).unwrap_or_default();
             record.row().response_bytes = body.len() as u64;
@@ -77,7 +81,9 @@ async fn classified(
     record: &mut Record,
 ) -> Result<Intent, Refusal> {
     walk.check_body_head()?;
-    let body = read_ticket(walk, incoming, record).await?;
+    let slow = |_| Refusal::new(Code::RequestTimeout, "the request body came too slowly").closing();
+    let until = walk.deadline(walk.policy.intent.deadline);
+    let body = tokio::time::timeout_at(until, read_ticket(walk, incoming, record)).await.map_err(slow)??;
     let ticket = ticket_of(&body)?;
     let policy = Arc::clone(&walk.policy);
     let model = policy.intent.model.clone();
@@ -93,16 +99,16 @@ async fn classified(
     let (job, seen) = Job::new(walk, caller, &ticket, record.trail())?;
     {
         // What the prompt held becomes what the row says of the request; its size is the ticket's own.
-        let mut seen = lock(&seen);
-        seen.bytes = body.len() as u64;
+        lock(&seen).bytes = body.len() as u64;
     }
+    let again = Arc::new(Mutex::new(lock(&seen).without_counts()));
     record.follow(seen);
     record.own_time(walk.gateway.clock.now().since(walk.started));
     let mut work: Work = Box::pin(job.run());
     match tokio::time::timeout_at(deadline, work.as_mut()).await {
         Ok(done) => settle(record, done, walk.gateway.clock.now()),
         Err(_) => {
-            go_on(walk, caller, work, key, model);
+            go_on(walk, caller, work, key, again);
             Err(no_answer_refusal(&NoAnswer::Timeout))
         }
     }
@@ -129,20 +135,21 @@ async fn known(kept: &Kept, key: &Key, deadline: Instant) -> Result<Option<Finis
 
 type Work = Pin<Box<dyn Future<Output = Done> + Send>>;
 
-/// Lets work go on whose caller has its 504. It keeps its attempts and its deadline, and gets a row of its own.
-fn go_on(walk: &Walk<'_>, caller: &Caller, work: Work, key: Key, model: String) {
+/// Lets work go on whose caller has its 504. It keeps its attempts and its deadline, and gets a row of its own; what was
+/// redacted is counted on the caller's.
+fn go_on(walk: &Walk<'_>, caller: &Caller, work: Work, key: Key, seen: Arc<Mutex<Seen>>) {
     let gateway = Arc::clone(walk.gateway);
-    let mut row = walk.row(caller, RouteKind::Intent, ENDPOINT);
-    row.model = model;
+    // Registered before the caller has its answer, so that the same ticket asked again finds it.
+    let Some(working) = gateway.intents.begin(key) else {
+        gateway.metrics.bound("intents_background");
+        return;
+    };
+    let row = walk.row(caller, RouteKind::Intent, ENDPOINT);
     let (policy, started) = (Arc::clone(&walk.policy), gateway.clock.now());
-    let tasks = gateway.tasks.clone();
-    tasks.spawn(async move {
-        let Some(working) = gateway.intents.begin(key) else {
-            gateway.metrics.bound("intents_background");
-            return;
-        };
-        let recorder = Recorder::open(&gateway.log, row, started, gateway.clock);
-        let mut record = Record::new(recorder, policy, Arc::clone(&gateway.metrics), gateway.clock, started);
+    let recorder = Recorder::open(&gateway.log, row, started, gateway.clock);
+    let mut record = Record::new(recorder, policy, Arc::clone(&gateway.metrics), gateway.clock, started);
+    record.follow(seen);
+    walk.gateway.tasks.spawn(async move {
         let done = work.await;
         let (provider, response_model) = (done.provider(), done.model.clone());
         match settle(&mut record, done, gateway.clock.now()) {
@@ -189,14 +196,14 @@ impl Job {
         caller: &Caller,
         ticket: &Ticket,
         trail: Arc<Trail>,
-    ) -> Result<(Job, Arc<std::sync::Mutex<Seen>>), Refusal> {
+    ) -> Result<(Job, Arc<Mutex<Seen>>), Refusal> {
         let policy = Arc::clone(&walk.policy);
         let failed = || Refusal::new(Code::RedactionFailed, "the ticket could not be redacted and was not forwarded");
         let target = policy.providers.get(policy.intent.provider).cloned().ok_or_else(failed)?;
         let rules = Arc::clone(policy.redaction.of(&caller.org));
-        let (format, shape) = match target.kind {
-            Kind::OpenAi => (Format::Chat, Shape::Chat),
-            Kind::Anthropic => (Format::Messages, Shape::Messages),
+        let format = match target.kind {
+            Kind::OpenAi => Format::Chat,
+            Kind::Anthropic => Format::Messages,
         };
         let choices = Choices {
             model: &policy.intent.model,
@@ -204,22 +211,26 @@ impl Job {
             categories: &policy.intent.categories,
             priorities: &policy.intent.priorities,
         };
-        let prompt = prompt::request(format, choices, ticket).to_string();
-        let mut redactor = BodyRedactor::new(Arc::clone(&rules), shape, false);
-        let mut pieces = Vec::new();
-        // Our own JSON: if it is refused, that is a defect and the ticket stays here.
-        let redacted = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            redactor.push(Bytes::from(prompt), &mut pieces).and_then(|()| redactor.finish(&mut pieces))
+        // Title and body pass the redactor; what the gateway writes around them is its own.
+        let redacted = catch_unwind(AssertUnwindSafe(|| {
+            redact::within(&rules, [&ticket.title, &ticket.body], |[title, body]| {
+                let clean = Ticket { title: title.to_owned(), body: body.to_owned() };
+                prompt::request(format, choices, &clean).to_string()
+            })
         }));
-        if !matches!(redacted, Ok(Ok(()))) {
-            return Err(failed());
-        }
-        let body = Redacted::concat(pieces);
+        let (body, ledger) = match redacted {
+            Ok(Ok(redacted)) => redacted,
+            Ok(Err(error @ RedactError::Attachment { .. })) => {
+                return Err(Refusal::new(Code::AttachmentsNotAllowed, error.to_string()));
+            }
+            Ok(Err(_)) | Err(_) => return Err(failed()),
+        };
         let capture = if policy.ailog.capture_request { policy.ailog.capture_bytes } else { 0 };
-        let seen = Seen::of_whole(&body, redactor.ledger().clone(), redactor.facts().clone(), capture);
+        let facts = Facts { model: Some(policy.intent.model.clone()), ..Facts::default() };
+        let seen = Seen::of_whole(&body, ledger, facts, capture);
         let deadline = walk.deadline(policy.timeouts.total);
         let gateway = Arc::clone(walk.gateway);
-        Ok((Job { gateway, policy, target, rules, body, trail, deadline }, Arc::new(std::sync::Mutex::new(seen))))
+        Ok((Job { gateway, policy, target, rules, body, trail, deadline }, Arc::new(Mutex::new(seen))))
     }
 
     async fn run(self) -> Done {
@@ -260,7 +271,14 @@ impl Job {
         };
         let retry_after = retry_after(&answer);
         // A provider's own error is not the help desk's business: to it the service is unavailable.
-        let AnswerBody::Whole(bytes) = answer.body else {
+        let idle = self.policy.timeouts.idle;
+        let bytes = match answer.body {
+            AnswerBody::Whole(bytes) => Ok(bytes),
+            // Not labelled as JSON: read all the same, it was paid for.
+            AnswerBody::Streaming(_, rest) if answer.head.status.is_success() => whole(rest, idle).await,
+            AnswerBody::Streaming(..) => Err(()),
+        };
+        let Ok(bytes) = bytes else {
             done.result = Err(NoAnswer::Unavailable { retry_after });
             return done;
         };
@@ -277,6 +295,14 @@ impl Job {
             Err(NoAnswer::Unavailable { retry_after })
         };
         done
+    }
+}
+
+/// An answer that was not gathered before, if it is short.
+async fn whole(rest: Incoming, idle: Duration) -> Result<Bytes, ()> {
+    match gathered(rest, idle).await {
+        Ok(AnswerBody::Whole(bytes)) => Ok(bytes),
+        Ok(AnswerBody::Streaming(..)) | Err(_) => Err(()),
     }
 }
 

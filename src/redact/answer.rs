@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use super::out::Out;
 use super::rules::kind;
 use super::scan::{Look, Op, Scanner};
-use super::{BodyRedactor, Finding, Ledger, Redacted, Rules, Shape};
+use super::{Attachments, BodyRedactor, Finding, Ledger, RedactError, Redacted, Rules, Shape};
 
 /// Redacts a plain text, piece by piece.
 #[derive(Debug)]
@@ -168,6 +168,37 @@ pub fn text(rules: &Rules, text: &str) -> (Redacted, Ledger) {
     (Redacted(join(&out, usize::MAX)), redactor.ledger)
 }
 
+/// Redacts texts and lets `build` make a body of them: what the gateway itself writes around them is not looked at, so a
+/// word list cannot change an instruction.
+///
+/// # Errors
+/// An attachment (a `data:` URL) where the policy says `reject`.
+pub fn within<const N: usize>(
+    rules: &Rules,
+    texts: [&str; N],
+    build: impl FnOnce([&str; N]) -> String,
+) -> Result<(Redacted, Ledger), RedactError> {
+    let mut ledger = Ledger::default();
+    let clean = texts.map(|raw| {
+        let (clean, found) = text(rules, raw);
+        ledger.absorb(&found);
+        clean
+    });
+    if ledger.attachments > 0 && rules.0.attachments == Attachments::Reject {
+        return Err(RedactError::Attachment { reason: "attachments are not allowed".to_owned() });
+    }
+    // What was text is text: placeholders stand for whole matches, and those begin and end between characters.
+    let mut broken = false;
+    let parts = clean.each_ref().map(|c| {
+        std::str::from_utf8(c.as_bytes()).unwrap_or_else(|_| {
+            broken = true;
+            ""
+        })
+    });
+    let body = build(parts);
+    if broken { Err(RedactError::Internal) } else { Ok((Redacted(Bytes::from(body)), ledger)) }
+}
+
 /// Redacts a provider's answer for the log: JSON as JSON, anything else as text, cut at `bytes_max` after redaction.
 /// `whole` says whether `answer` is the whole answer. Returns the text and whether it was cut. Never fails: what cannot
 /// be understood as JSON is redacted as text.
@@ -183,7 +214,16 @@ pub fn answer(rules: &Arc<Rules>, answer: &Bytes, whole: bool, bytes_max: usize)
             redacted = Some(join(&out, bytes_max.saturating_add(4)));
         }
     }
-    let redacted = redacted.unwrap_or_else(|| text(rules, &String::from_utf8_lossy(answer)).0.into_bytes());
+    let redacted = redacted.unwrap_or_else(|| {
+        let mut redactor = TextRedactor::new(rules);
+        let mut out = Vec::new();
+        redactor.push(Bytes::from(String::from_utf8_lossy(answer).into_owned()), &mut out);
+        // What stands at the end of a text that goes on may be the beginning of a match.
+        if whole {
+            redactor.finish(&mut out);
+        }
+        join(&out, bytes_max.saturating_add(4))
+    });
     if redacted.len() <= bytes_max {
         return (Redacted(redacted), !whole);
     }

@@ -27,7 +27,7 @@ use bytes::Bytes;
 use body::Body;
 use json::Tokenizer;
 
-pub use answer::{TextRedactor, answer, text};
+pub use answer::{TextRedactor, answer, text, within};
 pub use rules::Rules;
 pub use scan::CUSTOM_SPAN_MAX;
 
