@@ -47,6 +47,28 @@ fn a_ticket_is_classified() {
 }
 
 #[test]
+fn a_ticket_is_redacted_before_it_is_cut_and_framed() {
+    let provider = Provider::start();
+    let redaction = "{terms: [{name: dept, words: [billing], replacement: \"[DEPT]\"}], attachments: reject}";
+    let gateway = Setup::new(&provider).section("redaction", redaction).start();
+    let answer = || step::chat(r#"{"category":"billing","priority":"high","confidence":0.9}"#);
+    // An address stands across every place where a long ticket might be cut.
+    for before in [8_980, 8_990, 8_995, 9_000] {
+        provider.script([answer()]);
+        let body = format!("{} joe.doe@example.com {}", "a ".repeat(before / 2), "b ".repeat(12_000));
+        let reply = ask(&gateway, "acme", &json!({"title": "billing", "body": body}));
+        assert_eq!(reply.ok().json()["category"], "billing");
+        let sent = provider.take_seen().remove(0).text().to_owned();
+        assert!(!sent.contains("joe") && !sent.contains("doe@"), "{before}");
+        assert!(sent.contains("[DEPT]") && sent.contains("Allowed categories: \\\"billing\\\""), "{sent}");
+    }
+    let with_image =
+        json!({"title": "x", "body": "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAUAAAAFCAYAAACNbyblAAAA"});
+    ask(&gateway, "acme", &with_image).refused(415, "attachments_not_allowed");
+    assert_eq!(provider.seen().len(), 0);
+}
+
+#[test]
 fn answers_are_read_tolerantly_and_checked_strictly() {
     let provider = Provider::start();
     let gateway = Gateway::start(&provider);

@@ -171,10 +171,13 @@ fn the_deadline_is_the_deadline() {
 fn a_body_over_the_replay_bound_is_sent_once() {
     let provider = Provider::start();
     let gateway = Setup::new(&provider).section("retry", "{replay_bytes: 1KiB, base_delay: 10ms}").start();
-    provider.script([step::error(503, "x")]);
-    let large = gateway.chat("acme", &"word ".repeat(40_000));
-    large.refused(503, "provider_unavailable");
-    assert_eq!(provider.take_seen().len(), 1);
+    // One that streams, and one that is gathered whole.
+    for words in [40_000, 2_000] {
+        provider.script([step::error(503, "x")]);
+        let large = gateway.chat("acme", &"word ".repeat(words));
+        large.refused(503, "provider_unavailable");
+        assert_eq!(provider.take_seen().len(), 1);
+    }
     provider.script([step::error(503, "x")]);
     gateway.chat("acme", "small").ok();
     assert_eq!(provider.take_seen().len(), 2);
