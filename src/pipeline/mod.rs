@@ -27,7 +27,6 @@ use hyper::body::{Body as _, Incoming};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
-use uuid::Uuid;
 
 use crate::ailog::row::{Outcome, RouteKind, Row};
 use crate::ailog::{AiLog, Recorder};
@@ -46,7 +45,6 @@ use crate::redact::{self, BodyRedactor};
 use crate::route::table::{self, Endpoint, Matched};
 use crate::upstream::replay::Outgoing;
 use crate::upstream::{Answer, AnswerBody, Call, NoAnswer, Upstream};
-use crate::usage::{TokenUsage, UsageSource};
 use body::Body;
 use intake::{Gathered, Intake, lock};
 use record::Record;
@@ -414,44 +412,9 @@ impl Walk<'_> {
     }
 
     fn row(&self, caller: &Caller, route: RouteKind, endpoint: Cow<'static, str>) -> Row {
-        let created_at_ms = self.gateway.clock.wall_ms();
-        Row {
-            id: row_id(created_at_ms),
-            created_at_ms,
-            org_id: caller.org.clone(),
-            caller: Arc::clone(&caller.name),
-            route,
-            endpoint,
-            provider: Arc::from(""),
-            model: String::new(),
-            response_model: String::new(),
-            stream: false,
-            status: 0,
-            outcome: Outcome::ClientDisconnect,
-            error_code: None,
-            attempts: 0,
-            latency_ms: 0,
-            ttfb_ms: 0,
-            gateway_us: 0,
-            usage: TokenUsage::default(),
-            usage_source: UsageSource::None,
-            cost_nano_usd: None,
-            redacted_emails: 0,
-            redacted_phones: 0,
-            redacted_other: 0,
-            attachments_dropped: 0,
-            request: None,
-            response: None,
-            request_bytes: 0,
-            response_bytes: 0,
-            truncated: false,
-            category: None,
-            priority: None,
-            confidence: None,
-            request_id: self.request_id.clone(),
-            policy_version: Arc::clone(&self.policy.version),
-            calls: 1,
-        }
+        let (id, version) = (self.request_id.clone(), Arc::clone(&self.policy.version));
+        let begun = Row::begin(self.gateway.clock.wall_ms(), caller.org.clone(), route, id, version);
+        Row { caller: Arc::clone(&caller.name), endpoint, ..begun }
     }
 
     fn wrong_method(&self, allow: &'static str) -> Refusal {
@@ -549,14 +512,6 @@ impl Record {
     fn body_refusal(&self) -> Option<Refusal> {
         self.seen().and_then(|seen| lock(seen).refusal.clone())
     }
-}
-
-/// A UUIDv7 whose random bits come without a system call: they keep rows apart, they guard nothing.
-fn row_id(created_at_ms: i64) -> Uuid {
-    let mut random = [0; 10];
-    random[..8].copy_from_slice(&fastrand::u64(..).to_le_bytes());
-    random[8..].copy_from_slice(&fastrand::u16(..).to_le_bytes());
-    uuid::Builder::from_unix_timestamp_millis(u64::try_from(created_at_ms).unwrap_or(0), &random).into_uuid()
 }
 
 fn redacted_query(rules: &redact::Rules, query: &str) -> Option<(String, redact::Ledger)> {
