@@ -261,7 +261,7 @@ section! {
         entities: Vec<At<String>> = "[email, phone]";
         /// Images, audio, files: drop (a note stays), reject (415) or allow.
         attachments: Attachments = "drop";
-        /// Numbered placeholders that are put back in the answer, for the caller only.
+        /// Placeholders put back in the answer for the caller; not in this version, true is refused.
         restore: bool = "false";
         /// Patterns of your own.
         custom: Vec<At<RawCustom>> = "[]";

@@ -1,8 +1,8 @@
 //! A ticket and the policy to the request that asks a model about it.
 //!
 //! Pure. The ticket goes in as JSON in a message of its own: it is data, and the instructions say so. Promises: at most
-//! [`TICKET_PROMPT_CHARS_MAX`] characters of a ticket; nothing but title and body. Does not: redact (the request passes
-//! the redactor like any other body).
+//! [`TICKET_PROMPT_CHARS_MAX`] characters of a ticket; nothing but title and body. Does not: redact (the ticket that
+//! comes in has passed the redactor).
 
 use serde_json::{Value, json};
 

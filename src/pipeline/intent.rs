@@ -1,6 +1,6 @@
 //! The walk of a ticket: the same stages as any call, with a prompt in the middle.
 //!
-//! Promises: only title and body are used, and they pass the redactor inside the prompt like any other body; a caller is
+//! Promises: only title and body are used, and they pass the redactor before the prompt is built of them; a caller is
 //! answered by its deadline; work that outlives it goes on within the same attempts, has a row of its own with the same
 //! request id, and answers the same ticket asked again. Does not: keep a ticket (only a digest of it).
 

@@ -3,7 +3,7 @@
 //! `retry`, `budget`, `breaker` are the decisions (pure), `replay` the body, `client` one attempt; this file is the
 //! loop over attempts. Promises: at most `max_retries` attempts beyond the first, all within one deadline; a provider
 //! whose circuit is open is not asked; what is handed back has not been shown to the client. A short JSON answer is
-//! whole before it is handed back, so that a truncated one is another attempt and not garbage. Does not: redact, or
+//! whole before it is handed back, so that a truncated one is a clean failure and not garbage. Does not: redact, or
 //! speak to the client.
 
 pub mod breaker;
