@@ -127,7 +127,8 @@ where
         async move { Ok::<_, std::convert::Infallible>(answer(&gateway, request, verdict).await) }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).pipeline_flush(true);
+    // Never `pipeline_flush`: with it hyper takes bodies without end while the peer does not read.
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     builder
         .http2()
         .timer(TokioTimer::new())
