@@ -4,6 +4,7 @@
 //! found on the raw bytes. Deny by default: every string is looked at unless its place is on a short list. Does not:
 //! parse values, re-serialise, or keep the body.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::json::{Scalar, Sink, Take};
@@ -390,10 +391,11 @@ impl Body {
 
     /// The place at hand, by the names of the API; names that are user data are not told.
     fn path(&self, depth: usize) -> String {
-        let mut path = String::new();
+        let mut path = String::with_capacity(64);
         for frame in &self.frames[..depth] {
             if !frame.object {
-                path.push_str(&format!("[{}]", frame.values.saturating_sub(1)));
+                // Writing to a string does not fail.
+                let _ = write!(path, "[{}]", frame.values.saturating_sub(1));
                 continue;
             }
             let name = &frame.name[..frame.name_len as usize];
@@ -639,12 +641,17 @@ impl Sink for Body {
         Ok(Take::Text)
     }
 
-    fn plain(&mut self, text: &[u8], at: u64) -> Result<(), RedactError> {
+    fn plain(&mut self, text: &[u8], at: u64, whole: bool) -> Result<(), RedactError> {
         if let Some(captured) = &mut self.captured {
             let room = (MODEL_BYTES_MAX + 1).saturating_sub(captured.len());
             captured.extend_from_slice(&text[..text.len().min(room)]);
         }
         if self.scanning {
+            // Most strings: nothing in it could begin a match, so it need not go through the window.
+            if whole && self.scanner.is_harmless(text) {
+                self.scanning = false;
+                return Ok(());
+            }
             self.scanner.plain(text, at);
             return self.carry_out();
         }

@@ -35,8 +35,8 @@ pub(super) trait Sink {
     fn close(&mut self, at: u64) -> Result<(), RedactError>;
     /// A string opens; `at` is its quotation mark.
     fn string(&mut self, key: bool, at: u64) -> Result<Take, RedactError>;
-    /// Characters of a string that are ASCII and not escaped.
-    fn plain(&mut self, text: &[u8], at: u64) -> Result<(), RedactError>;
+    /// Characters of a string that are ASCII and not escaped. `whole`: they are all of it.
+    fn plain(&mut self, text: &[u8], at: u64, whole: bool) -> Result<(), RedactError>;
     /// Characters of a string that are not ASCII.
     fn wide(&mut self, text: &str, at: u64) -> Result<(), RedactError>;
     /// One other character; nothing stands for half a surrogate pair.
@@ -97,6 +97,8 @@ pub(super) struct Tokenizer {
     depth: usize,
     key: bool,
     take: Take,
+    /// Where the string at hand has its first character.
+    text_at: u64,
     /// Where the escape or character began that is not complete.
     from: u64,
     hex: u32,
@@ -118,6 +120,7 @@ impl Tokenizer {
             depth: 0,
             key: false,
             take: Take::Skip,
+            text_at: 0,
             from: 0,
             hex: 0,
             hex_left: 0,
@@ -261,6 +264,7 @@ impl Tokenizer {
     fn string(&mut self, key: bool, sink: &mut impl Sink) -> Result<(), RedactError> {
         self.key = key;
         self.state = State::Text;
+        self.text_at = self.offset + 1;
         self.take = sink.string(key, self.offset)?;
         Ok(())
     }
@@ -302,23 +306,24 @@ impl Tokenizer {
     fn text(&mut self, rest: &[u8], sink: &mut impl Sink) -> Result<usize, RedactError> {
         let n = plain_len(rest);
         if n > 0 {
+            let ends = rest.get(n) == Some(&b'"');
             if self.take == Take::Text {
                 self.lone_high(sink)?;
-                sink.plain(&rest[..n], self.offset)?;
+                sink.plain(&rest[..n], self.offset, ends && self.offset == self.text_at)?;
             }
             self.high = None;
-            return Ok(n);
+            if !ends {
+                return Ok(n);
+            }
+            self.offset += n as u64;
+            self.string_end(sink)?;
+            return Ok(n + 1);
         }
         self.from = self.offset;
         match rest[0] {
             b'"' => {
                 self.lone_high(sink)?;
-                if self.key {
-                    self.state = State::Colon;
-                } else {
-                    self.after_value();
-                }
-                sink.string_end(self.offset)?;
+                self.string_end(sink)?;
                 Ok(1)
             }
             b'\\' => {
@@ -328,6 +333,15 @@ impl Tokenizer {
             0..=0x1F => self.fail("a control character must be escaped"),
             _ => self.multibyte(rest, sink),
         }
+    }
+
+    fn string_end(&mut self, sink: &mut impl Sink) -> Result<(), RedactError> {
+        if self.key {
+            self.state = State::Colon;
+        } else {
+            self.after_value();
+        }
+        sink.string_end(self.offset)
     }
 
     /// Takes a run of characters of several bytes; one that is cut is completed by [`Tokenizer::utf8`].

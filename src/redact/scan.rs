@@ -29,6 +29,9 @@ const SKIPPED_MAX: u8 = 8;
 const BLOB_HEAD: usize = 1024;
 /// Shorter strings of base64 characters may be anything.
 const BLOB_MIN: usize = 64;
+/// Fewer digits close together are no number that is looked for; an IP address may have four.
+const DIGITS_MIN: u32 = 7;
+const DIGITS_MIN_IP: u32 = 4;
 /// A digit this far into a string or less stands under its JSON key.
 const HINT_REACH: usize = 48;
 
@@ -208,6 +211,23 @@ impl Scanner {
             i += n;
             self.make_room();
         }
+    }
+
+    /// Whether a string that is `text` from its beginning to its end holds nothing that a detector would be asked about.
+    pub(super) fn is_harmless(&self, text: &[u8]) -> bool {
+        let (mut digits, mut before) = (0, 0);
+        // In a name digits mean nothing.
+        let digits_min = if self.look == Look::Names { u32::MAX } else { DIGITS_MIN };
+        !self.blob
+            && self.rules.secrets.is_none()
+            && !self.rules.has(kind::IP)
+            && !self.rules.windowed()
+            && text.chunks(64).all(|block| {
+                let (here, other) = triggers(block, before);
+                before = block[block.len() - 1];
+                digits += here;
+                !other && digits < digits_min
+            })
     }
 
     /// Takes one other character, which stands at `from..to`.
@@ -779,7 +799,7 @@ struct Triggers<'a> {
 
 impl Triggers<'_> {
     fn next(&mut self) -> Option<usize> {
-        let digits_min = if self.ip { 4 } else { 7 };
+        let digits_min = if self.ip { DIGITS_MIN_IP } else { DIGITS_MIN };
         loop {
             if self.mask != 0 {
                 let q = self.block + self.mask.trailing_zeros() as usize;
@@ -856,14 +876,12 @@ fn triggers(block: &[u8], before: u8) -> (u32, bool) {
     let mut other = 0u8;
     let mut previous = before;
     if let Ok(block) = <&[u8; 64]>::try_from(block) {
-        for &b in block {
+        // Each byte beside the one before it: a copy, so that all 64 are alike.
+        let mut shifted = [before; 64];
+        shifted[1..].copy_from_slice(&block[..63]);
+        for (&b, &a) in block.iter().zip(&shifted) {
             digits += u8::from(b.wrapping_sub(b'0') < 10);
-            other |= u8::from(b == b'@') | u8::from(b == b'%');
-        }
-        let pairs = block[1..].iter().zip(&block[..63]);
-        other |= u8::from(before | 0x20 == b'a' && block[0] == b':');
-        for (&b, &a) in pairs {
-            other |= u8::from(b == b':') & u8::from(a | 0x20 == b'a');
+            other |= u8::from(b == b'@') | u8::from(b == b'%') | u8::from(b == b':') & u8::from(a | 0x20 == b'a');
         }
     } else {
         for &b in block {
