@@ -107,6 +107,10 @@ pub const INTENTS_BACKGROUND_MAX: usize = 256;
 
 /// One record of the write-ahead log. A longer row loses the tail of its captured bodies, and says so.
 pub const WAL_RECORD_BYTES_MAX: usize = 1 << 20;
+/// Records that wait for one write with others. At the bound they are written at once.
+pub const LOG_GROUP_ROWS_MAX: usize = 32;
+/// The same in bytes.
+pub const LOG_GROUP_BYTES_MAX: usize = 256 << 10;
 /// A segment of the write-ahead log; then a new one is begun.
 pub const WAL_SEGMENT_BYTES_MAX: u64 = 64 << 20;
 /// A label of a row (organisation, model, endpoint …), in bytes. A longer one is cut.

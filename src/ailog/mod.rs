@@ -12,6 +12,7 @@ mod clickhouse;
 mod columns;
 mod dead_letter;
 mod fold;
+mod group;
 pub mod recorder;
 pub mod report;
 pub mod row;
@@ -30,6 +31,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 pub(crate) use clickhouse::schema;
+pub use group::Pending;
 pub use recorder::Recorder;
 pub use sqlite::SqliteError;
 pub use wal::WalLimits;
@@ -170,6 +172,11 @@ impl AiLog {
         self.inner.core.append(row);
     }
 
+    /// The same, in one write with the rows of other calls that end now: the row survives when the answer is ready.
+    pub fn append_soon(&self, row: &Row) -> Pending {
+        ship::encoded(row, |record| self.inner.core.append_soon(record))
+    }
+
     /// Writes a row for a call that was refused before any work: the first of a kind (organisation, outcome, code) at
     /// once, the others folded into one row a second that says how many they were.
     pub fn append_refused(&self, row: Row) {
@@ -212,6 +219,7 @@ impl Inner {
             tracing::error!("the log's thread ended in a defect");
         }
         self.core.end_second();
+        self.core.write_group();
     }
 }
 

@@ -3,8 +3,8 @@
 //! Stages 2 and 9 of the walk. A drop guard: where the task of a call is cancelled because its client left, the row is
 //! written by `Drop`.
 
-use super::AiLog;
 use super::row::{Outcome, Row};
+use super::{AiLog, Pending};
 use crate::clock::{Clock, Nanos};
 
 /// Status of a call whose client left before it had one.
@@ -33,13 +33,24 @@ impl Recorder {
 
     /// Ends the call: sets its latency and writes the row. Later calls do nothing.
     pub fn close(&mut self) {
-        if self.closed {
-            return;
+        if self.end() {
+            self.log.append(&self.row);
         }
-        self.closed = true;
+    }
+
+    /// The same, in one write with the rows of other calls that end now; the row is in the log when the answer is ready.
+    pub fn close_soon(&mut self) -> Option<Pending> {
+        self.end().then(|| self.log.append_soon(&self.row))
+    }
+
+    /// Whether the call had not ended before.
+    fn end(&mut self) -> bool {
+        if std::mem::replace(&mut self.closed, true) {
+            return false;
+        }
         let latency = self.clock.now().since(self.started);
         self.row.latency_ms = u32::try_from(latency.as_millis()).unwrap_or(u32::MAX);
-        self.log.append(&self.row);
+        true
     }
 }
 

@@ -14,6 +14,7 @@ use prometheus::IntCounter;
 
 use super::dead_letter;
 use super::fold::{FOLD_FOR, Fold};
+use super::group::Group;
 use super::tail::{Batch, BatchLimits, Next, Position, Tail};
 use super::wal::{self, Wal, lock};
 use crate::clock::{Clock, Nanos, wall_ms};
@@ -107,10 +108,22 @@ impl Counters {
     }
 }
 
+/// Gives the record of `row` to `f`, from a buffer that each thread keeps.
+pub(super) fn encoded<T>(row: &super::row::Row, f: impl FnOnce(&[u8]) -> T) -> T {
+    thread_local! {
+        static RECORD: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
+    }
+    RECORD.with_borrow_mut(|record| {
+        wal::record(row, record);
+        f(record)
+    })
+}
+
 /// What the callers' side and the shipper share.
 pub(super) struct Core {
     pub(super) wal: Arc<Wal>,
     pub(super) fold: Mutex<Fold>,
+    pub(super) group: Mutex<Group>,
     pub(super) counters: Counters,
     pub(super) clock: Clock,
     control: Mutex<Control>,
@@ -137,6 +150,7 @@ impl Core {
         Core {
             wal,
             fold: Mutex::default(),
+            group: Mutex::default(),
             counters,
             clock: Clock::start(),
             control: Mutex::new(Control { retention_days, ..Control::default() }),
@@ -147,16 +161,26 @@ impl Core {
 
     /// Writes a row; see [`super::AiLog::append`].
     pub(super) fn append(&self, row: &super::row::Row) {
-        thread_local! {
-            static RECORD: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
+        encoded(row, |record| self.append_record(record));
+    }
+
+    fn append_record(&self, record: &[u8]) {
+        match self.wal.append(record) {
+            Ok(()) => self.counters.written.inc(),
+            Err(error) => self.lose(&error),
         }
-        RECORD.with_borrow_mut(|record| {
-            wal::record(row, record);
-            match self.wal.append(record) {
-                Ok(()) => self.counters.written.inc(),
-                Err(error) => self.lose(&error),
-            }
-        });
+    }
+
+    /// Writes records that stand one behind the other in one write; where that fails, those that can be written.
+    pub(super) fn append_records(&self, records: &[u8], ends: &[usize]) {
+        if ends.len() > 1 && self.wal.append(records).is_ok() {
+            return self.counters.written.inc_by(ends.len() as u64);
+        }
+        let mut from = 0;
+        for &end in ends {
+            self.append_record(&records[from..end]);
+            from = end;
+        }
     }
 
     fn lose(&self, error: &wal::AppendError) {
@@ -206,6 +230,7 @@ impl Core {
     /// Waits until what has been written is stored; says whether it is.
     pub(super) fn flush(&self, within: Duration) -> bool {
         self.end_second();
+        self.write_group();
         let mark = self.wal.written();
         let until = self.clock.now().0.saturating_add(nanos(within));
         let mut control = lock(&self.control);
@@ -325,6 +350,7 @@ impl Shipper {
     /// Works until it is told to end.
     pub(super) fn run(&mut self) {
         loop {
+            self.core.write_group();
             let stop_at = self.core.stop_at();
             let now = self.core.clock.now();
             if now >= self.next_fold || stop_at.is_some() {

@@ -29,7 +29,7 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::ailog::row::{Outcome, RouteKind, Row};
-use crate::ailog::{AiLog, Recorder};
+use crate::ailog::{AiLog, Pending, Recorder};
 use crate::auth::{Authenticator, Caller, FetchError, KeySetFetch};
 use crate::bounds::CALLS_IN_FLIGHT_MAX;
 use crate::clock::{Clock, Nanos};
@@ -178,13 +178,16 @@ async fn proxy(walk: Walk<'_>, endpoint: Endpoint, incoming: Incoming) -> Result
         Ok((answer, provider, attempts)) => {
             let drop_usage = record.drop_usage();
             let redactions = record.redactions();
-            let mut response = respond(&walk, &endpoint, &caller, answer, record, drop_usage, permit);
+            let (mut response, pending) = respond(&walk, &endpoint, &caller, answer, record, drop_usage, permit);
             let headers = response.headers_mut();
             quota_headers(headers, &decision);
             set(headers, PROVIDER, &provider.name);
             headers.insert(ATTEMPTS, HeaderValue::from(u16::from(attempts)));
             if !redactions.is_empty() {
                 set(headers, REDACTIONS, &redactions);
+            }
+            if let Some(pending) = pending {
+                pending.await;
             }
             Ok(response)
         }
@@ -275,7 +278,8 @@ async fn walk_to_answer(
     }
 }
 
-/// Stage 8: the provider's answer becomes the client's, as it comes.
+/// Stage 8: the provider's answer becomes the client's, as it comes. Where all of it is here it may go out when its row is
+/// in the log.
 fn respond(
     walk: &Walk<'_>,
     endpoint: &Endpoint,
@@ -284,8 +288,9 @@ fn respond(
     mut record: Record,
     drop_usage: bool,
     permit: OwnedSemaphorePermit,
-) -> Response<Body> {
+) -> (Response<Body>, Option<Pending>) {
     let policy = &walk.policy;
+    let mut pending = None;
     let status = answer.head.status;
     let mut headers = framing::answer_headers(&answer.head.headers);
     let log = Logged {
@@ -307,7 +312,7 @@ fn respond(
             if answer.about_money {
                 headers.insert("x-should-retry", HeaderValue::from_static("false"));
             }
-            record.close(status.as_u16(), outcome_of(status.as_u16()), None);
+            pending = record.close_soon(status.as_u16(), outcome_of(status.as_u16()), None);
             Body::full(bytes)
         }
         AnswerBody::Streaming(read, incoming) if is_event_stream(&headers) && read.is_empty() => {
@@ -329,7 +334,7 @@ fn respond(
     let mut response = Response::new(body);
     *response.status_mut() = status;
     *response.headers_mut() = headers;
-    response
+    (response, pending)
 }
 
 /// One call on its way, as all stages see it.

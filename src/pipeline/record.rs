@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::intake::{Seen, lock};
 use super::refusal::Refusal;
-use crate::ailog::Recorder;
 use crate::ailog::row::{Outcome, Row};
+use crate::ailog::{Pending, Recorder};
 use crate::clock::{Clock, Nanos};
 use crate::code::Code;
 use crate::config::policy::Policy;
@@ -123,8 +123,20 @@ impl Record {
 
     /// Writes the row: the call is over. The first call counts; later ones change nothing.
     pub fn close(&mut self, status: u16, outcome: Outcome, code: Option<Code>) {
+        if self.end(status, outcome, code) {
+            self.recorder.close();
+        }
+    }
+
+    /// The same, in one write with the rows of other calls that end now. The answer may go out when the result is ready.
+    pub fn close_soon(&mut self, status: u16, outcome: Outcome, code: Option<Code>) -> Option<Pending> {
+        if self.end(status, outcome, code) { self.recorder.close_soon() } else { None }
+    }
+
+    /// Whether the call had not ended before.
+    fn end(&mut self, status: u16, outcome: Outcome, code: Option<Code>) -> bool {
         if self.closed {
-            return;
+            return false;
         }
         self.closed = true;
         self.settle();
@@ -133,7 +145,7 @@ impl Record {
         row.outcome = outcome;
         row.error_code = code;
         self.count();
-        self.recorder.close();
+        true
     }
 
     /// Whether the row has been written.

@@ -2,6 +2,7 @@
 
 mod clickhouse;
 mod embedded;
+mod group;
 mod kill;
 mod wal;
 
