@@ -4,6 +4,8 @@
 //! no new connections, open calls finish within `shutdown_grace`), a second one is quick; the log is closed last and
 //! whole. Does not: decide anything about a call.
 
+mod budgets;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,14 +20,15 @@ use tokio_util::task::TaskTracker;
 use crate::admin::{self, Admin};
 use crate::ailog::{AiLog, Options};
 use crate::auth::Authenticator;
-use crate::bounds::{ORGS_MAX, REPLAY_BYTES_ALL_MAX};
+use crate::bounds::REPLAY_BYTES_ALL_MAX;
 use crate::cli::Failure;
 use crate::clock::Clock;
 use crate::config::Loaded;
 use crate::config::policy::{LimitsStore, Policy, Settings};
 use crate::config::watch::Watcher;
-use crate::limit::store::Limiter;
+use crate::limit::redis::{Outbox, Shared};
 use crate::metrics::Metrics;
+use crate::pipeline::quota::Quotas;
 use crate::pipeline::{Gateway, Rooms};
 use crate::server::{self, Ending, tls::TlsAcceptor};
 use crate::upstream::Upstream;
@@ -62,10 +65,6 @@ pub struct App {
 /// An address or the data folder is in use, a certificate cannot be read: the user must change something.
 pub async fn start(loaded: Loaded) -> Result<App, Failure> {
     let Loaded { settings, policy, origin, .. } = loaded;
-    if let LimitsStore::Redis(_) = &settings.limits_store {
-        let message = "limits_store: redis cannot be used: this version counts limits in memory only; set `memory`";
-        return Err(Failure::User(message.to_owned()));
-    }
     let secret = policy.auth.jwt.as_ref().map(|jwt| jwt.secret.reveal().len()).filter(|len| *len > 0);
     if secret.is_some_and(|len| len < SECRET_BYTES_ADVISED) {
         tracing::warn!(
@@ -82,6 +81,7 @@ pub async fn start(loaded: Loaded) -> Result<App, Failure> {
     let log = AiLog::open(options, settings.store.clone(), Arc::clone(&metrics));
     let log = log.map_err(|error| Failure::User(error.to_string()))?;
 
+    let shared = shared_limits(&settings, &metrics, clock)?;
     let upstream = Upstream::new(policy.timeouts.connect, REPLAY_BYTES_ALL_MAX, Arc::clone(&metrics), clock);
     let policy = Arc::new(ArcSwap::from_pointee(policy));
     let watcher =
@@ -91,7 +91,7 @@ pub async fn start(loaded: Loaded) -> Result<App, Failure> {
         policy,
         max_body_bytes: settings.max_body_bytes,
         auth: Authenticator::default(),
-        limiter: Limiter::new(ORGS_MAX),
+        quotas: Quotas::new(shared.as_ref().map(|(shared, _)| Arc::clone(shared))),
         upstream,
         log: log.clone(),
         metrics,
@@ -110,8 +110,27 @@ pub async fn start(loaded: Loaded) -> Result<App, Failure> {
         calls,
         others,
     };
+    if !budgets::at_start(&app.gateway, &app.log, &app.settings).await {
+        let (gateway, log, settings) = (Arc::clone(&app.gateway), app.log.clone(), app.settings.clone());
+        app.others.spawn(budgets::follow(gateway, log, settings, app.stop_admin.clone()));
+    }
+    if let Some((shared, outbox)) = shared {
+        // Ends after the calls have, whose use it still settles.
+        app.others.spawn(shared.run(outbox, app.stop_admin.clone()));
+    }
     app.open(listener, admin_listener, tls);
     Ok(app)
+}
+
+/// The store that replicas share, where one is configured. It need not answer yet.
+fn shared_limits(
+    settings: &Settings,
+    metrics: &Arc<Metrics>,
+    clock: Clock,
+) -> Result<Option<(Arc<Shared>, Outbox)>, Failure> {
+    let LimitsStore::Redis(options) = &settings.limits_store else { return Ok(None) };
+    let made = Shared::new(options, Arc::clone(metrics), clock);
+    made.map(Some).map_err(|error| Failure::User(format!("limits_store: {error}; give redis://host:port")))
 }
 
 fn bind(address: SocketAddr, key: &str) -> Result<TcpListener, Failure> {
@@ -216,7 +235,7 @@ async fn tend(gateway: Arc<Gateway>, stop: CancellationToken) {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(TEND_EVERY) => {}
         }
-        gateway.limiter.forget_idle(gateway.clock.now());
+        gateway.quotas.forget_idle(gateway.clock.now(), gateway.clock.wall_ms());
         gateway.log.set_retention_days(gateway.policy.load().ailog.retention_days);
     }
 }

@@ -45,6 +45,16 @@ pub const JWKS_BYTES_MAX: usize = 256 << 10;
 /// Organisations with a bucket. At the bound full buckets are dropped first (they say nothing that a new one would
 /// not); if none is full, a newcomer is refused as `overloaded` rather than another's debt forgotten.
 pub const ORGS_MAX: usize = 1_000_000;
+/// Subjects (organisations, keys, users, models) with limits beyond an organisation's requests. At the bound as above.
+pub const METERS_MAX: usize = 1_000_000;
+/// Organisations of which calls are leased from the shared store at once. Above it the store is asked for every call.
+pub const LEASES_MAX: usize = 65_536;
+/// How long leased calls may be spent; then they go back.
+pub const LEASE_LASTS: Duration = Duration::from_millis(500);
+/// Ended calls whose use the shared store has not been told yet. Above it what they reserved stays used.
+pub const SETTLEMENTS_MAX: usize = 8_192;
+/// Sums read from the log at start, to go on counting budgets. Above it the smallest are left out.
+pub const BUDGET_ROWS_MAX: usize = 1_000_000;
 
 // ---- stage 5: redact -------------------------------------------------------------------------------------------
 

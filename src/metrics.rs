@@ -34,7 +34,12 @@ pub struct Metrics {
     /// `kind`.
     pub redactions: IntCounterVec,
     pub attachments_dropped: IntCounter,
-    pub ratelimit_rejections: IntCounter,
+    /// `scope` (`org`, `key`, `user`, `model`), `limit` (its key in the policy).
+    pub ratelimit_rejections: IntCounterVec,
+    /// 1 while the store that replicas share answers.
+    pub limits_store_up: IntGauge,
+    /// `result` (`shared`, `leased`, `local`, `open`, `closed`).
+    pub limits_decisions: IntCounterVec,
     pub limited_orgs: IntGauge,
     /// `code`.
     pub auth_failures: IntCounterVec,
@@ -117,7 +122,17 @@ impl Metrics {
             ),
             redactions: counters("tollgate_redactions_total", "Placeholders put into requests.", &["kind"]),
             attachments_dropped: counter("tollgate_attachments_dropped_total", "Attachments taken out of requests."),
-            ratelimit_rejections: counter("tollgate_ratelimit_rejections_total", "Calls over their limit."),
+            ratelimit_rejections: counters(
+                "tollgate_ratelimit_rejections_total",
+                "Calls over a limit.",
+                &["scope", "limit"],
+            ),
+            limits_store_up: int("tollgate_limits_store_up", "1 while the shared limits store answers."),
+            limits_decisions: counters(
+                "tollgate_limits_store_decisions_total",
+                "Decisions with a shared limits store, by where they were made.",
+                &["result"],
+            ),
             limited_orgs: int("tollgate_limited_organizations", "Organisations with a bucket in memory."),
             auth_failures: counters("tollgate_auth_failures_total", "Calls without a valid identity.", &["code"]),
             tokens: counters("tollgate_tokens_total", "Tokens used.", &["provider", "direction"]),
@@ -142,6 +157,8 @@ impl Metrics {
         };
         let info = counters("tollgate_build_info", "1, with the version as a label.", &["version"]);
         info.with_label_values(&[env!("CARGO_PKG_VERSION")]).inc();
+        // The series that everyone has is there from the start, at 0.
+        drop(metrics.ratelimit_rejections.with_label_values(&["org", "requests_per_minute"]));
         #[cfg(target_os = "linux")]
         drop(registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self())));
         Arc::new(metrics)

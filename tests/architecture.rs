@@ -43,17 +43,25 @@ const ROOMS: &[(&str, May, &[&str])] = &[
     ("intent/prompt", Nothing, &["intent/ticket"]),
     ("intent/parse", Nothing, &["intent/ticket"]),
     ("limit/bucket", Nothing, &[]),
+    ("limit/calendar", Nothing, &[]),
+    ("limit/caps", Nothing, &["limit/bucket"]),
+    ("limit/estimate", Nothing, &[]),
+    ("limit/meter", Nothing, &["limit/bucket", "limit/calendar", "limit/caps"]),
     ("route", Nothing, &["provider", "redact", "config/policy"]),
     ("upstream/retry", Nothing, &["provider", "upstream/backoff", "upstream/budget"]),
     ("upstream/backoff", Nothing, &["upstream/retry"]),
     ("upstream/budget", Nothing, &[]),
     ("upstream/breaker", Nothing, &[]),
     // Level 2: data, with the option types of level 1.
-    ("config", Io, &["redact", "cost", "provider", "limit/bucket", "route", "upstream/retry", "upstream/breaker"]),
+    (
+        "config",
+        Io,
+        &["redact", "cost", "provider", "limit/bucket", "limit/caps", "route", "upstream/retry", "upstream/breaker"],
+    ),
     (
         "config/policy",
         Nothing,
-        &["redact", "cost", "provider", "limit/bucket", "route", "upstream/retry", "upstream/breaker"],
+        &["redact", "cost", "provider", "limit/bucket", "limit/caps", "route", "upstream/retry", "upstream/breaker"],
     ),
     // Level 3: rooms with I/O of their own. Never a sibling.
     ("auth", Io, &["config"]),

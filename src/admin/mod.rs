@@ -115,7 +115,11 @@ async fn routed(admin: &Arc<Admin>, request: &Request<Incoming>) -> Response<Bod
         "/readyz" if admin.gateway.is_ready() => text(StatusCode::OK, "ready\n"),
         "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
         "/metrics" => {
-            admin.gateway.metrics.limited_orgs.set(i64::try_from(admin.gateway.limiter.len()).unwrap_or(i64::MAX));
+            admin
+                .gateway
+                .metrics
+                .limited_orgs
+                .set(i64::try_from(admin.gateway.quotas.limiter.len()).unwrap_or(i64::MAX));
             typed("text/plain; version=0.0.4; charset=utf-8", admin.gateway.metrics.text())
         }
         "/api/config" => json_answer(&config(admin)),

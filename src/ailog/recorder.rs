@@ -17,13 +17,14 @@ pub struct Recorder {
     row: Row,
     started: Nanos,
     clock: Clock,
+    folded: bool,
     closed: bool,
 }
 
 impl Recorder {
     /// Arms the guard. `started` is when the request's head had arrived.
     pub fn open(log: &AiLog, row: Row, started: Nanos, clock: Clock) -> Recorder {
-        Recorder { log: log.clone(), row, started, clock, closed: false }
+        Recorder { log: log.clone(), row, started, clock, folded: false, closed: false }
     }
 
     /// The row, to be filled as the call goes on.
@@ -31,9 +32,19 @@ impl Recorder {
         &mut self.row
     }
 
+    /// The row is that of a call refused before any work: it may be folded with others of its kind.
+    pub fn fold(&mut self) {
+        self.folded = true;
+    }
+
     /// Ends the call: sets its latency and writes the row. Later calls do nothing.
     pub fn close(&mut self) {
-        if self.end() {
+        if !self.end() {
+            return;
+        }
+        if self.folded {
+            self.log.append_refused(self.row.clone());
+        } else {
             self.log.append(&self.row);
         }
     }

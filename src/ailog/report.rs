@@ -114,6 +114,16 @@ impl Summary {
     }
 }
 
+/// What the priced calls of one organisation, caller and model cost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spent {
+    pub org: String,
+    pub caller: String,
+    /// As asked for.
+    pub model: String,
+    pub nano_usd: u64,
+}
+
 /// 10⁻⁹ USD as a decimal with all nine digits that count, at least two: `0.000195`, `1.50`.
 pub fn usd(nano: i64) -> String {
     let (sign, n) = if nano < 0 { ("-", nano.unsigned_abs()) } else { ("", nano.unsigned_abs()) };
@@ -235,6 +245,18 @@ impl Reader {
         match &self.store {
             Kind::Sqlite(store) => store.summary(from_ms, to_ms, by),
             Kind::ClickHouse(store) => store.summary(from_ms, to_ms, by),
+            Kind::Empty => Ok(Vec::new()),
+        }
+    }
+
+    /// What the calls of `from_ms <= created_at < to_ms` cost, the largest sums first, at most `most` of them.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn spent(&self, from_ms: i64, to_ms: i64, most: usize) -> Result<Vec<Spent>, ReadError> {
+        match &self.store {
+            Kind::Sqlite(store) => store.spent(from_ms, to_ms, most),
+            Kind::ClickHouse(store) => store.spent(from_ms, to_ms, most),
             Kind::Empty => Ok(Vec::new()),
         }
     }

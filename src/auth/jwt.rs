@@ -212,14 +212,12 @@ fn claims(policy: &JwtPolicy, payload: &[u8]) -> Option<Claims> {
     if !policy.audience.is_empty() && !is_for(&policy.audience, claims.get("aud")?) {
         return None;
     }
-    let subject = match claims.get("sub") {
-        None => String::new(),
-        Some(Value::Number(number)) => number.to_string(),
-        Some(value) => value.as_str()?.chars().filter(|c| !c.is_control()).take(SUBJECT_CHARS_MAX).collect(),
-    };
+    // `sub` has to be a text or a number wherever the user's name comes from.
+    subject(claims.get("sub"))?;
+    let user = at_end(&policy.user_claim, &claims);
     Some(Claims {
         org: organization(&policy.org_claim, &claims),
-        subject: Arc::from(subject),
+        subject: Arc::from(subject(user)?),
         expires: date("exp")??,
         not_before: date("nbf")?,
         issued: date("iat")?,
@@ -237,11 +235,24 @@ fn is_for(audience: &str, aud: &Value) -> bool {
     }
 }
 
+/// A user's name: a text, cut, or a number as its digits; empty where there is none.
+fn subject(claim: Option<&Value>) -> Option<String> {
+    match claim {
+        None => Some(String::new()),
+        Some(Value::Number(number)) => Some(number.to_string()),
+        Some(value) => Some(value.as_str()?.chars().filter(|c| !c.is_control()).take(SUBJECT_CHARS_MAX).collect()),
+    }
+}
+
+/// The claim at the end of a path.
+fn at_end<'c>(path: &[String], claims: &'c Map<String, Value>) -> Option<&'c Value> {
+    let (last, outer) = path.split_last()?;
+    outer.iter().try_fold(claims, |object, name| object.get(name)?.as_object())?.get(last)
+}
+
 /// The organisation at the end of the path: a name, or a whole number as its digits.
 fn organization(path: &[String], claims: &Map<String, Value>) -> Option<OrgId> {
-    let (last, outer) = path.split_last()?;
-    let object = outer.iter().try_fold(claims, |object, name| object.get(name)?.as_object())?;
-    match object.get(last)? {
+    match at_end(path, claims)? {
         Value::String(name) => OrgId::new(name),
         Value::Number(number) if number.is_u64() => OrgId::new(&number.to_string()),
         _ => None,

@@ -41,6 +41,7 @@ fn jwt_policy() -> JwtPolicy {
         issuer: String::new(),
         audience: String::new(),
         org_claim: vec!["org_id".to_owned()],
+        user_claim: vec!["sub".to_owned()],
         leeway: Duration::from_secs(30),
         fingerprint: [1; 32],
     }

@@ -15,8 +15,10 @@ use http::{HeaderName, Method, Uri};
 use crate::cost::PriceList;
 use crate::ids::{OrgId, Secret};
 use crate::limit::bucket::Quota;
+use crate::limit::caps::Caps;
 use crate::provider::Kind;
 use crate::redact::Rules;
+use crate::route::Glob;
 use crate::upstream::breaker::BreakerOptions;
 use crate::upstream::retry::RetryOptions;
 
@@ -75,8 +77,17 @@ pub struct ClickHouseOptions {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LimitsStore {
     Memory,
-    /// `redis://host:port`
-    Redis(String),
+    /// Shared by replicas.
+    Redis(RedisOptions),
+}
+
+/// How to reach Redis or Valkey.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedisOptions {
+    /// `redis://[user:password@]host[:port][/database]`
+    pub url: Secret,
+    /// How long a decision may wait for it.
+    pub timeout: Duration,
 }
 
 /// The gateway's own log.
@@ -143,6 +154,8 @@ pub struct JwtPolicy {
     pub audience: String,
     /// Path of names to the organisation, e.g. `["org_id"]` or `["app", "org"]` for `app.org`.
     pub org_claim: Vec<String>,
+    /// Path of names to the user.
+    pub user_claim: Vec<String>,
     pub leeway: Duration,
     /// SHA-256 over all of the above: what was verified under other rules is verified anew.
     pub fingerprint: [u8; 32],
@@ -222,11 +235,16 @@ impl RedactionPolicy {
     }
 }
 
-/// How much each organisation may call.
+/// How much each organisation may use.
 #[derive(Debug)]
 pub struct Limits {
     pub default: Quota,
     pub orgs: HashMap<OrgId, Quota>,
+    /// Absent where nothing but an organisation's requests is limited, for anyone: then nobody pays for looking.
+    pub more: Option<Box<MoreLimits>>,
+    /// What holds where `limits_store` is shared.
+    pub shared: SharedLimits,
+    pub shared_orgs: HashMap<OrgId, SharedLimits>,
 }
 
 impl Limits {
@@ -234,6 +252,89 @@ impl Limits {
     pub fn of(&self, org: &OrgId) -> Quota {
         self.orgs.get(org).copied().unwrap_or(self.default)
     }
+
+    /// How an organisation is counted in a shared store.
+    pub fn shared_of(&self, org: &OrgId) -> SharedLimits {
+        self.shared_orgs.get(org).copied().unwrap_or(self.shared)
+    }
+}
+
+/// Limits beyond an organisation's requests.
+#[derive(Debug)]
+pub struct MoreLimits {
+    pub default: OrgLimits,
+    pub orgs: HashMap<OrgId, OrgLimits>,
+}
+
+impl MoreLimits {
+    /// Those of an organisation.
+    pub fn of(&self, org: &OrgId) -> &OrgLimits {
+        self.orgs.get(org).unwrap_or(&self.default)
+    }
+
+    /// Whether money is limited anywhere, so that what was spent before the start matters.
+    pub fn have_budgets(&self) -> bool {
+        std::iter::once(&self.default).chain(self.orgs.values()).any(|limits| {
+            let models = limits.models.iter().map(|model| &model.caps);
+            [&limits.all, &limits.each_key, &limits.each_user].into_iter().chain(models).any(Caps::has_budget)
+        })
+    }
+}
+
+/// Limits of one organisation beyond its requests.
+#[derive(Debug, Default)]
+pub struct OrgLimits {
+    /// Of all its calls together; without requests, which have a quota of their own.
+    pub all: Caps,
+    /// Of each gateway key.
+    pub each_key: Caps,
+    /// Of each user of its JWTs.
+    pub each_user: Caps,
+    /// Of calls by model; the first that fits counts.
+    pub models: Vec<ModelLimits>,
+}
+
+impl OrgLimits {
+    /// Whether any of them needs to know what a call will use.
+    pub fn need_estimate(&self) -> bool {
+        !self.models.is_empty() || [&self.all, &self.each_key, &self.each_user].into_iter().any(Caps::need_estimate)
+    }
+}
+
+/// Limits of the models of a form, together.
+#[derive(Debug)]
+pub struct ModelLimits {
+    pub pattern: Glob,
+    /// The pattern as written: its name in messages and in the store.
+    pub name: Arc<str>,
+    pub caps: Caps,
+}
+
+/// How a shared store is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SharedLimits {
+    pub fail: Fail,
+    /// The part of a burst that gateways may hold unspent, in thousandths of a percent; 0: every call asks the store.
+    pub lease_millipercent: u32,
+}
+
+impl SharedLimits {
+    /// Calls that all gateways together may hold unspent of a bucket.
+    pub fn allowance(self, quota: &Quota) -> u32 {
+        let calls = u64::from(quota.burst()) * u64::from(self.lease_millipercent) / 100_000;
+        u32::try_from(calls).unwrap_or(u32::MAX)
+    }
+}
+
+/// What holds while the shared store is away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fail {
+    /// Each gateway keeps the limits by itself.
+    Local,
+    /// Calls pass without limits.
+    Open,
+    /// Calls are refused: 503 `overloaded`.
+    Closed,
 }
 
 /// Feature flags.

@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::place::{Problems, suggest};
-use super::policy::Accept;
+use super::policy::{Accept, Fail};
 use super::shape::{
-    At, Entries, Named, PerOrg, Section, SectionSchema, Shape, Size, Usd, key_name, scalar, section, shown, words,
+    At, Cap, Entries, Named, PerOrg, Section, SectionSchema, Shape, Size, Usd, key_name, scalar, section, shown, words,
 };
 use super::yaml::Node;
 use crate::ids::{OrgId, Secret};
@@ -40,6 +40,7 @@ words!(Accept {
     "passthrough" => Accept::Passthrough,
     "anonymous" => Accept::Anonymous,
 });
+words!(Fail { "local" => Fail::Local, "open" => Fail::Open, "closed" => Fail::Closed });
 words!(jsonwebtoken::Algorithm {
     "HS256" => jsonwebtoken::Algorithm::HS256,
     "HS384" => jsonwebtoken::Algorithm::HS384,
@@ -74,8 +75,10 @@ section! {
         store: Store = "embedded";
         /// How to reach ClickHouse, for `store: clickhouse` and `tollgate clickhouse`.
         clickhouse: RawClickHouse = "{}";
-        /// Where limits are counted: memory, or redis://host:port to share them between replicas.
+        /// Where limits are counted: memory, or redis://[user:password@]host:port[/database] to share them between replicas.
         limits_store: String = "memory";
+        /// How long a call may wait for a shared store; then the policy's limits.fail holds.
+        limits_store_timeout: Duration = "250ms";
         /// The gateway's own log on stderr.
         log: RawLog = "{}";
     }
@@ -169,6 +172,8 @@ section! {
         audience: String = "''";
         /// The claim that names the organisation; dots lead into objects: app.org.
         org_claim: String = "org_id";
+        /// The claim that names the user: the `caller` of rows, and whom limits.each_user counts; dots as above.
+        user_claim: String = "sub";
         /// How far clocks may differ.
         leeway: Duration = "30s";
     }
@@ -292,7 +297,7 @@ section! {
     }
 }
 section! {
-    /// How much each organisation may call.
+    /// How much each organisation may use. A limit that is `off` is none.
     RawLimits {
         /// Calls a minute; the bucket refills evenly.
         requests_per_minute: u64 = "60";
@@ -300,6 +305,57 @@ section! {
         burst: u64 = "60";
         /// true: never more than requests_per_minute in any 60 s.
         strict: bool = "false";
+        /// Tokens a minute, in and out: estimated when a call begins, settled when it ends. What is over is owed.
+        tokens_per_minute: Cap<u64> = "off";
+        /// Calls being worked on at once.
+        calls_in_flight: Cap<u64> = "off";
+        /// USD in a calendar day (UTC).
+        usd_per_day: Cap<Usd> = "off";
+        /// USD in a calendar month (UTC).
+        usd_per_month: Cap<Usd> = "off";
+        /// What each gateway key may use, within all that.
+        each_key: RawCaps = "{}";
+        /// What each user may use (see auth.jwt.user_claim), within all that.
+        each_user: RawCaps = "{}";
+        /// What calls may use by model, within all that; the first match counts.
+        models: Vec<At<RawModelCaps>> = "[]";
+        /// With a shared limits_store, while it is away: local (each gateway by itself), open (no limits), closed (503).
+        fail: Fail = "local";
+        /// With a shared limits_store: how much of `burst` gateways may hold unspent, all together, so that not every call
+        /// asks the store (0 to 10 percent); so many calls may pass too many. Not for strict.
+        lease_percent: f64 = "0";
+    }
+}
+section! {
+    /// Limits within an organisation's own.
+    RawCaps {
+        /// Calls a minute, and at once.
+        requests_per_minute: Cap<u64> = "off";
+        /// Tokens a minute, in and out.
+        tokens_per_minute: Cap<u64> = "off";
+        /// Calls being worked on at once.
+        calls_in_flight: Cap<u64> = "off";
+        /// USD in a calendar day (UTC).
+        usd_per_day: Cap<Usd> = "off";
+        /// USD in a calendar month (UTC).
+        usd_per_month: Cap<Usd> = "off";
+    }
+}
+section! {
+    /// Limits of the models of a form, together.
+    RawModelCaps {
+        /// A model, `*` for any run of characters: gpt-4o*.
+        r#match: String;
+        /// Calls a minute, and at once.
+        requests_per_minute: Cap<u64> = "off";
+        /// Tokens a minute, in and out.
+        tokens_per_minute: Cap<u64> = "off";
+        /// Calls being worked on at once.
+        calls_in_flight: Cap<u64> = "off";
+        /// USD in a calendar day (UTC).
+        usd_per_day: Cap<Usd> = "off";
+        /// USD in a calendar month (UTC).
+        usd_per_month: Cap<Usd> = "off";
     }
 }
 section! {

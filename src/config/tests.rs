@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::load::{Loaded, Source};
 use super::place::Problems;
-use super::policy::{Accept, JwksSource, LimitsStore, Policy, StoreKind};
+use super::policy::{Accept, Fail, JwksSource, LimitsStore, Policy, StoreKind};
 use super::watch::{Status, Watcher};
 use crate::ids::OrgId;
 use crate::metrics::Metrics;
@@ -90,6 +90,28 @@ fn nothing_configured_is_the_documented_default() {
     assert_eq!(policy.intent.priorities, ["low", "medium", "high", "vip"]);
     assert_eq!((policy.ailog.capture_bytes, policy.ailog.retention_days), (16 << 10, 90));
     assert_eq!((policy.version.len(), policy.loaded_at_ms), (12, 1_700_000_000_123));
+}
+
+#[test]
+fn limits_are_inherited_and_lifted() {
+    let policy = policy(
+        "limits:\n  tokens_per_minute: 100\n  usd_per_day: 1.50\n  each_key: {requests_per_minute: 5}\n  lease_percent: 0.5\n  \
+         orgs:\n    acme: {tokens_per_minute: off, fail: closed}\n    big: {burst: 1000, each_key: {calls_in_flight: 2}}\n",
+    );
+    let limits = &policy.limits;
+    let more = limits.more.as_ref().expect("more limits");
+    let (any, acme, big) = (more.of(&org("any")), more.of(&org("acme")), more.of(&org("big")));
+    assert_eq!(any.all.tokens_per_minute.map(std::num::NonZeroU64::get), Some(100));
+    assert_eq!(acme.all.tokens_per_minute, None);
+    assert_eq!(acme.all.nano_usd_per_day.map(std::num::NonZeroU64::get), Some(1_500_000_000));
+    assert_eq!(acme.each_key.requests.map(|quota| (quota.requests_per_minute(), quota.burst())), Some((5, 5)));
+    assert!(big.each_key.requests.is_none() && big.each_key.calls_in_flight.is_some());
+    assert_eq!((limits.shared_of(&org("any")).fail, limits.shared_of(&org("acme")).fail), (Fail::Local, Fail::Closed));
+    // Half a percent of 60 is none, of 1000 it is five.
+    let allowance = |name: &str| limits.shared_of(&org(name)).allowance(&limits.of(&org(name)));
+    assert_eq!((allowance("any"), allowance("big")), (0, 5));
+    assert!(more.have_budgets());
+    assert!(self::policy("limits: {orgs: {acme: {tokens_per_minute: off}}}").limits.more.is_none());
 }
 
 #[test]
@@ -227,6 +249,14 @@ fn rules_of_the_policy() {
         ("limits: {strict: true, requests_per_minute: 10001}", "1:45: limits.requests_per_minute: ", "give 1 to 10000"),
         ("limits: {strict: yes}", "1:18: limits.strict: ", "write true or false"),
         ("limits: [1]", "1:9: limits: ", "a mapping is needed"),
+        ("limits: {tokens_per_minute: 0}", "1:29: limits.tokens_per_minute: ", "give 1 to 1000000000000, or `off`"),
+        ("limits: {usd_per_day: 0}", "1:23: limits.usd_per_day: ", "0 is not allowed; give more than 0"),
+        ("limits: {usd_per_month: lots}", "1:25: limits.usd_per_month: ", "not an amount of USD"),
+        ("limits: {each_user: {calls_in_flight: 0}}", "1:39: limits.each_user.calls_in_flight: ", "or `off`"),
+        ("limits: {models: [{match: a}]}", "1:19: limits.models[0]: ", "limits nothing"),
+        ("limits: {lease_percent: 11}", "1:25: limits.lease_percent: ", "11 is not allowed; give 0 to 10"),
+        ("limits: {lease_percent: 1, strict: true}", "1:25: limits.lease_percent: ", "nothing can be leased"),
+        ("limits: {fail: never}", "1:16: limits.fail: ", "not known here"),
         ("features: {ai_intent_enabled: maybe}", "1:31: features.ai_intent_enabled: ", "write true or false"),
         ("intent: {provider: other}", "1:20: intent.provider: ", "there is no provider of this name"),
         ("intent: {temperature: 2.5}", "1:23: intent.temperature: ", "give 0 to 2"),
@@ -269,6 +299,9 @@ fn rules_of_the_gateway() {
         ("clickhouse: {url: 'clickhouse:9000'}", "1:19: clickhouse.url: ", "http://host:port"),
         ("clickhouse: {database: 'a; drop'}", "1:24: clickhouse.database: ", "A-Z a-z 0-9 _"),
         ("limits_store: redis", "1:15: limits_store: ", "redis://host:port"),
+        ("limits_store: 'redis://h:1/zero'", "1:15: limits_store: ", "redis://host:port"),
+        ("limits_store: 'rediss://h:1'", "1:15: limits_store: ", "TLS to the limits store is not in this version"),
+        ("limits_store_timeout: 1m", "1:23: limits_store_timeout: ", "give 1ms to 10s"),
         ("log: {format: yaml}", "1:15: log.format: ", "known here: text, json"),
     ];
     for (yaml, place, words) in table {

@@ -63,7 +63,7 @@ pub(super) fn nano(text: &str) -> Result<u64, String> {
     let (units, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let plain = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
     if !plain(units) || !plain(fraction) {
-        return Err(format!("not a price; {hint}"));
+        return Err(format!("not an amount of USD; {hint}"));
     }
     let fraction = fraction.trim_end_matches('0');
     if fraction.len() > 9 {
@@ -75,7 +75,7 @@ pub(super) fn nano(text: &str) -> Result<u64, String> {
         .ok()
         .and_then(|u| u.checked_mul(1_000_000_000)?.checked_add(nanos))
         .filter(|n| *n <= 1_000_000_000_000_000_000)
-        .ok_or_else(|| "more than a billion USD per million tokens".to_owned())
+        .ok_or_else(|| "more than a billion USD".to_owned())
 }
 
 /// A decimal from units of 10⁻⁹, without superfluous zeros.

@@ -42,8 +42,9 @@ pub struct Decision {
 pub enum Cell {
     /// Token bucket: theoretical arrival time, in nanoseconds of the gateway's clock.
     Bucket(u64),
-    /// Strict: the moments of the calls of the last 60 s, oldest first; at most `requests_per_minute` of them.
-    Window(VecDeque<u64>),
+    /// Strict: the moments of the calls of the last 60 s, oldest first; at most `requests_per_minute` of them. Boxed, so
+    /// that the many cells that are buckets stay small.
+    Window(Box<VecDeque<u64>>),
 }
 
 impl Quota {
@@ -57,6 +58,16 @@ impl Quota {
         self.requests_per_minute.get()
     }
 
+    /// Calls that the bucket holds.
+    pub const fn burst(&self) -> u32 {
+        self.burst.get()
+    }
+
+    /// Whether a sliding 60 s is counted instead of a bucket.
+    pub const fn is_strict(&self) -> bool {
+        self.strict
+    }
+
     /// Nanoseconds in which one call is gained. Rounded up, so that rounding never lets one call too many through.
     const fn emission_interval(&self) -> u64 {
         MINUTE_NS.div_ceil(self.requests_per_minute.get() as u64)
@@ -64,7 +75,7 @@ impl Quota {
 
     /// A cell that has used nothing.
     pub fn fresh(&self) -> Cell {
-        if self.strict { Cell::Window(VecDeque::new()) } else { Cell::Bucket(0) }
+        if self.strict { Cell::Window(Box::default()) } else { Cell::Bucket(0) }
     }
 }
 
@@ -82,6 +93,14 @@ impl Cell {
         }
     }
 
+    /// Gives back a call that was counted and then not made: another limit refused it.
+    pub fn give_back(&mut self, quota: &Quota) {
+        match self {
+            Cell::Bucket(tat) => *tat = tat.saturating_sub(quota.emission_interval()),
+            Cell::Window(times) => drop(times.pop_back()),
+        }
+    }
+
     /// Whether the cell says no more than a fresh one would, so that it may be forgotten.
     pub fn is_idle(&self, now_ns: u64) -> bool {
         match self {
@@ -95,7 +114,7 @@ impl Cell {
             Cell::Bucket(tat) => {
                 let interval = quota.emission_interval();
                 let used = tat.saturating_sub(now_ns).div_ceil(interval).min(u64::from(quota.requests_per_minute()));
-                Cell::Window((0..used).map(|_| now_ns).collect())
+                Cell::Window(Box::new((0..used).map(|_| now_ns).collect()))
             }
             Cell::Window(times) => {
                 let used = times.iter().filter(|t| t.saturating_add(MINUTE_NS) > now_ns).count() as u64;
@@ -216,6 +235,17 @@ mod tests {
                     now += wait;
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_call_that_is_given_back_was_never_made() {
+        for strict in [false, true] {
+            let q = quota(60, 60, strict);
+            let mut cell = q.fresh();
+            assert_eq!(passed(&mut cell, &q, S, 100), 60);
+            cell.give_back(&q);
+            assert_eq!(passed(&mut cell, &q, S, 100), 1, "strict {strict}");
         }
     }
 

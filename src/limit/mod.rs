@@ -1,6 +1,16 @@
-//! Stage 4 of the walk: each organisation is kept to its quota.
+//! Stage 4 of the walk: everyone is kept to their limits.
 //!
-//! `bucket` is the arithmetic (pure), `store` the map of organisations (bounded, outlives policy reloads).
+//! `bucket` is the arithmetic of requests (pure), `store` the map of organisations (bounded, outlives policy reloads).
+//! Limits beyond an organisation's requests (tokens, calls in flight, money; by key, user and model) have their words in
+//! `caps`, their arithmetic in `meter`, `calendar` and `estimate` (pure), and their map in `meters`. `redis` shares all of
+//! them between replicas. `sketch` knows who is refused most.
 
 pub mod bucket;
+pub mod calendar;
+pub mod caps;
+pub mod estimate;
+pub mod meter;
+pub mod meters;
+pub mod redis;
+pub mod sketch;
 pub mod store;

@@ -7,6 +7,8 @@
 //! Promises: at most [`ORGS_MAX`](crate::bounds::ORGS_MAX) organisations; none that owes something is forgotten. Does
 //! not: read a clock, or share with other processes.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use dashmap::DashMap;
 
 use super::bucket::{Cell, Decision, Quota};
@@ -17,6 +19,26 @@ use crate::ids::OrgId;
 pub struct Limiter {
     cells: DashMap<OrgId, Cell>,
     orgs_max: usize,
+    sweep: Sweep,
+}
+
+/// When a full map was last searched for what may be forgotten. At the bound every newcomer would search it, so that a
+/// flood of newcomers would do nothing else: once a second is enough.
+#[derive(Debug, Default)]
+pub(super) struct Sweep {
+    /// Nanoseconds of the gateway's clock.
+    last: AtomicU64,
+}
+
+impl Sweep {
+    const EVERY_NS: u64 = 1_000_000_000;
+
+    /// Whether it is time; the one who is told so does it.
+    pub(super) fn is_due(&self, now: Nanos) -> bool {
+        let last = self.last.load(Ordering::Relaxed);
+        let due = last == 0 || now.0.saturating_sub(last) >= Sweep::EVERY_NS;
+        due && self.last.compare_exchange(last, now.0.max(1), Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
 }
 
 /// No more organisations can be tracked, and none tracked is idle.
@@ -26,7 +48,7 @@ pub struct Full;
 impl Limiter {
     /// An empty map for at most `orgs_max` organisations.
     pub fn new(orgs_max: usize) -> Limiter {
-        Limiter { cells: DashMap::new(), orgs_max }
+        Limiter { cells: DashMap::new(), orgs_max, sweep: Sweep::default() }
     }
 
     /// Asks for one call of `org` under `quota`.
@@ -38,13 +60,22 @@ impl Limiter {
             return Ok(cell.take(quota, now.0));
         }
         if self.cells.len() >= self.orgs_max {
-            self.forget_idle(now);
+            if self.sweep.is_due(now) {
+                self.forget_idle(now);
+            }
             if self.cells.len() >= self.orgs_max {
                 return Err(Full);
             }
         }
         let mut cell = self.cells.entry(org.clone()).or_insert_with(|| quota.fresh());
         Ok(cell.take(quota, now.0))
+    }
+
+    /// Gives back a call that passed here and that another limit refused.
+    pub fn give_back(&self, org: &OrgId, quota: &Quota) {
+        if let Some(mut cell) = self.cells.get_mut(org) {
+            cell.give_back(quota);
+        }
     }
 
     /// Drops every bucket that says no more than a fresh one would.

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use super::body::Body;
 use super::intake::{Seen, lock, too_large};
+use super::quota::{Admitted, Work as Estimated};
 use super::record::Record;
 use super::refusal::Refusal;
 use super::{Gateway, Walk, no_answer_refusal, quota_headers};
@@ -44,8 +45,9 @@ const ENDPOINT: Cow<'static, str> = Cow::Borrowed("/api/ai/intent");
 /// Answers `POST /api/ai/intent`.
 pub async fn intent(walk: Walk<'_>, incoming: Incoming) -> Result<Response<Body>, Refusal> {
     let caller = walk.caller(true).await?;
-    let (decision, _permit) = walk.admit(&caller, RouteKind::Intent, ENDPOINT)?;
+    let Admitted { decision, permit: _permit, held } = walk.admit(&caller, RouteKind::Intent, ENDPOINT).await?;
     let mut record = walk.record(&caller, RouteKind::Intent, ENDPOINT);
+    held.into_iter().for_each(|held| record.hold(held));
     let result = if walk.policy.features.ai_intent(&caller.org) {
         classified(&walk, &caller, incoming, &mut record).await
     } else {
@@ -101,6 +103,14 @@ async fn classified(
         // What the prompt held becomes what the row says of the request; its size is the ticket's own.
         lock(&seen).bytes = body.len() as u64;
     }
+    let work = Estimated {
+        wire: job.wire(),
+        provider: &job.target.name,
+        model: &model,
+        begin: job.body.as_bytes(),
+        bytes: job.body.as_bytes().len() as u64,
+    };
+    walk.reserve(caller, work, record).await?;
     let again = Arc::new(Mutex::new(lock(&seen).without_counts()));
     record.follow(seen);
     record.own_time(walk.gateway.clock.now().since(walk.started));
@@ -108,7 +118,7 @@ async fn classified(
     match tokio::time::timeout_at(deadline, work.as_mut()).await {
         Ok(done) => settle(record, done, walk.gateway.clock.now()),
         Err(_) => {
-            go_on(walk, caller, work, key, again);
+            go_on(walk, caller, work, key, again, record);
             Err(no_answer_refusal(&NoAnswer::Timeout))
         }
     }
@@ -137,7 +147,7 @@ type Work = Pin<Box<dyn Future<Output = Done> + Send>>;
 
 /// Lets work go on whose caller has its 504. It keeps its attempts and its deadline, and gets a row of its own; what was
 /// redacted is counted on the caller's.
-fn go_on(walk: &Walk<'_>, caller: &Caller, work: Work, key: Key, seen: Arc<Mutex<Seen>>) {
+fn go_on(walk: &Walk<'_>, caller: &Caller, work: Work, key: Key, seen: Arc<Mutex<Seen>>, waiting: &mut Record) {
     let gateway = Arc::clone(walk.gateway);
     // Registered before the caller has its answer, so that the same ticket asked again finds it.
     let Some(working) = gateway.intents.begin(key) else {
@@ -149,6 +159,7 @@ fn go_on(walk: &Walk<'_>, caller: &Caller, work: Work, key: Key, seen: Arc<Mutex
     let recorder = Recorder::open(&gateway.log, row, started, gateway.clock);
     let mut record = Record::new(recorder, policy, Arc::clone(&gateway.metrics), gateway.clock, started);
     record.follow(seen);
+    waiting.hand_over(&mut record);
     walk.gateway.tasks.spawn(async move {
         let done = work.await;
         let (provider, response_model) = (done.provider(), done.model.clone());
@@ -233,10 +244,19 @@ impl Job {
         Ok((Job { gateway, policy, target, rules, body, trail, deadline }, Arc::new(Mutex::new(seen))))
     }
 
+    /// The wire format of the answer.
+    fn wire(&self) -> Wire {
+        match self.target.kind {
+            Kind::OpenAi => Wire::Chat,
+            Kind::Anthropic => Wire::Messages,
+        }
+    }
+
     async fn run(self) -> Done {
-        let (path, wire) = match self.target.kind {
-            Kind::OpenAi => ("/chat/completions", Wire::Chat),
-            Kind::Anthropic => ("/messages", Wire::Messages),
+        let wire = self.wire();
+        let path = match self.target.kind {
+            Kind::OpenAi => "/chat/completions",
+            Kind::Anthropic => "/messages",
         };
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

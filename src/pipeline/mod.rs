@@ -9,6 +9,7 @@ pub mod body;
 pub mod framing;
 mod intake;
 pub mod intent;
+pub mod quota;
 mod record;
 pub mod refusal;
 mod tee;
@@ -28,17 +29,16 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use crate::ailog::row::{Outcome, RouteKind, Row};
+use crate::ailog::row::{RouteKind, Row};
 use crate::ailog::{AiLog, Pending, Recorder};
 use crate::auth::{Authenticator, Caller, FetchError, KeySetFetch};
-use crate::bounds::CALLS_IN_FLIGHT_MAX;
+use crate::bounds::{CALLS_IN_FLIGHT_MAX, GATHER_BYTES_MAX};
 use crate::clock::{Clock, Nanos};
 use crate::code::Code;
 use crate::config::policy::{Policy, Provider};
 use crate::ids::RequestId;
 use crate::intent::background::Kept;
 use crate::limit::bucket::Decision;
-use crate::limit::store::Limiter;
 use crate::metrics::Metrics;
 use crate::provider::answer;
 use crate::redact::{self, BodyRedactor};
@@ -47,6 +47,7 @@ use crate::upstream::replay::Outgoing;
 use crate::upstream::{Answer, AnswerBody, Call, NoAnswer, Upstream};
 use body::Body;
 use intake::{Gathered, Intake, lock};
+use quota::{Admitted, Quotas, Work};
 use record::Record;
 use refusal::Refusal;
 use tee::{Logged, Patience, Tee, outcome_of};
@@ -65,7 +66,7 @@ pub struct Gateway {
     pub policy: Arc<ArcSwap<Policy>>,
     pub max_body_bytes: u64,
     pub auth: Authenticator,
-    pub limiter: Limiter,
+    pub quotas: Quotas,
     pub upstream: Upstream,
     pub log: AiLog,
     pub metrics: Arc<Metrics>,
@@ -82,7 +83,7 @@ pub struct Rooms {
     pub policy: Arc<ArcSwap<Policy>>,
     pub max_body_bytes: u64,
     pub auth: Authenticator,
-    pub limiter: Limiter,
+    pub quotas: Quotas,
     pub upstream: Upstream,
     pub log: AiLog,
     pub metrics: Arc<Metrics>,
@@ -97,7 +98,7 @@ impl Gateway {
             policy: rooms.policy,
             max_body_bytes: rooms.max_body_bytes,
             auth: rooms.auth,
-            limiter: rooms.limiter,
+            quotas: rooms.quotas,
             upstream: rooms.upstream,
             log: rooms.log,
             metrics: rooms.metrics,
@@ -163,10 +164,11 @@ async fn proxy(walk: Walk<'_>, endpoint: Endpoint, incoming: Incoming) -> Result
     let caller = walk.caller(false).await?;
 
     // 4. quota, and a place among the calls in flight
-    let (decision, permit) = walk.admit(&caller, RouteKind::Proxy, endpoint.name.clone())?;
+    let Admitted { decision, permit, held } = walk.admit(&caller, RouteKind::Proxy, endpoint.name.clone()).await?;
 
     // 2. the record: from here on the call leaves its row, whatever happens
     let mut record = walk.record(&caller, RouteKind::Proxy, endpoint.name.clone());
+    held.into_iter().for_each(|held| record.hold(held));
     let walked = if endpoint.own_key_only && caller.upstream_key.is_none() {
         Err(endpoint.others_use.map_or_else(closed_endpoint, |allow| walk.wrong_method(allow)))
     } else {
@@ -221,7 +223,7 @@ async fn walk_to_answer(
         let mut intake = Intake::new(incoming, redactor, walk.gateway.max_body_bytes, capture, policy.timeouts.idle);
         record.follow(intake.seen());
         let slow = |_| Refusal::new(Code::RequestTimeout, "the request body came too slowly").closing();
-        let gather = intake.gather(crate::route::needs_model(policy));
+        let gather = intake.gather(crate::route::needs_model(policy) || policy.limits.more.is_some());
         let gathered = tokio::time::timeout_at(walk.deadline(policy.timeouts.total), gather).await.map_err(slow)??;
         let (facts, waited) = (lock(&intake.seen()).facts.clone(), intake.waited);
         let body = match gathered {
@@ -244,6 +246,18 @@ async fn walk_to_answer(
     if targets.is_empty() {
         let message = "no provider is configured for this model";
         return Err(Refusal::new(Code::ModelNotFound, message).about("model"));
+    }
+
+    // 4. again: what the call will use is reserved, now that it can be estimated
+    if let (Some(_), Some(target)) = (&policy.limits.more, targets.first()) {
+        let declared = walk.head.headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
+        let (begin, bytes) = match &body {
+            Outgoing::Whole(body) => (body.clone(), body.as_bytes().len() as u64),
+            Outgoing::Streaming(_) => (redact::Redacted::default(), declared.unwrap_or(GATHER_BYTES_MAX as u64)),
+        };
+        let model = facts.model.as_deref().unwrap_or_default();
+        let work = Work { wire: endpoint.wire, provider: &target.name, model, begin: begin.as_bytes(), bytes };
+        walk.reserve(caller, work, record).await?;
     }
 
     // 7. upstream
@@ -358,54 +372,6 @@ impl Walk<'_> {
             self.gateway.metrics.auth_failures.with_label_values(&[code.as_str()]).inc();
             Refusal::new(code, error.to_string())
         })
-    }
-
-    /// Stage 4. A call over its limit, or over the gateway's own, leaves a (folded) row here.
-    fn admit(
-        &self,
-        caller: &Caller,
-        route: RouteKind,
-        endpoint: Cow<'static, str>,
-    ) -> Result<(Decision, OwnedSemaphorePermit), Refusal> {
-        let gateway = self.gateway;
-        let quota = self.policy.limits.of(&caller.org);
-        let overloaded = || {
-            let message = "the gateway is at its limits; please try again in a moment";
-            Refusal::new(Code::Overloaded, message).after(Duration::from_secs(1)).closing()
-        };
-        let refusal = match gateway.limiter.take(&caller.org, &quota, gateway.clock.now()) {
-            Ok(decision) => match decision.wait {
-                None => match Arc::clone(&gateway.places).try_acquire_owned() {
-                    Ok(permit) => return Ok((decision, permit)),
-                    Err(_) => {
-                        gateway.metrics.bound("calls_in_flight");
-                        Refusal { quota: Some(decision), ..overloaded() }
-                    }
-                },
-                Some(wait) => {
-                    gateway.metrics.ratelimit_rejections.inc();
-                    let message = format!(
-                        "your organization may make {} calls a minute; the next one is free in {:.1} s",
-                        decision.limit,
-                        wait.as_secs_f64()
-                    );
-                    Refusal { quota: Some(decision), ..Refusal::new(Code::RateLimitExceeded, message).after(wait) }
-                }
-            },
-            Err(_) => {
-                gateway.metrics.bound("organizations");
-                overloaded()
-            }
-        };
-        let mut row = self.row(caller, route, endpoint);
-        row.status = refusal.code.status();
-        row.error_code = Some(refusal.code);
-        let over_limit = refusal.code == Code::RateLimitExceeded;
-        row.outcome = if over_limit { Outcome::RateLimited } else { Outcome::Refused };
-        let labels = [route.as_str(), record::status_label(row.status), row.outcome.as_str()];
-        gateway.metrics.requests.with_label_values(&labels).inc();
-        gateway.log.append_refused(row);
-        Err(refusal)
     }
 
     /// Stage 2: the record, armed.

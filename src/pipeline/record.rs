@@ -13,6 +13,7 @@ use crate::ailog::{Pending, Recorder};
 use crate::clock::{Clock, Nanos};
 use crate::code::Code;
 use crate::config::policy::Policy;
+use crate::limit::meters::Reservation;
 use crate::metrics::Metrics;
 use crate::redact::{Ledger, Redacted};
 use crate::upstream::Trail;
@@ -26,6 +27,8 @@ pub struct Record {
     seen: Option<Arc<Mutex<Seen>>>,
     query: Ledger,
     trail: Arc<Trail>,
+    /// What the call holds of limits until it is over.
+    held: Option<Box<Reservation>>,
     clock: Clock,
     started: Nanos,
     closed: bool,
@@ -36,7 +39,8 @@ impl Record {
     pub fn new(recorder: Recorder, policy: Arc<Policy>, metrics: Arc<Metrics>, clock: Clock, started: Nanos) -> Record {
         metrics.in_flight.inc();
         let trail = Arc::new(Trail::default());
-        Record { recorder, policy, metrics, seen: None, query: Ledger::default(), trail, clock, started, closed: false }
+        let query = Ledger::default();
+        Record { recorder, policy, metrics, seen: None, query, trail, held: None, clock, started, closed: false }
     }
 
     /// The row so far.
@@ -47,6 +51,21 @@ impl Record {
     /// From now on the row follows what is known of this body.
     pub fn follow(&mut self, seen: Arc<Mutex<Seen>>) {
         self.seen = Some(seen);
+    }
+
+    /// Until the call is over this is held of its limits; then it is settled on what was used.
+    pub fn hold(&mut self, reservation: Reservation) {
+        match &mut self.held {
+            Some(held) => held.absorb(reservation),
+            None => self.held = Some(Box::new(reservation)),
+        }
+    }
+
+    /// The work goes on under another record, which settles what it holds.
+    pub fn hand_over(&mut self, other: &mut Record) {
+        if let Some(held) = self.held.take() {
+            other.hold(*held);
+        }
     }
 
     /// How the attempts go.
@@ -145,7 +164,22 @@ impl Record {
         row.outcome = outcome;
         row.error_code = code;
         self.count();
+        self.settle_limits(outcome);
         true
+    }
+
+    /// What was reserved becomes what was used; an answer whose use nobody knows used what was estimated, and a call that
+    /// failed used nothing.
+    fn settle_limits(&mut self, outcome: Outcome) {
+        let Some(held) = self.held.take() else { return };
+        let row = self.recorder.row_mut();
+        let cost = u64::try_from(row.cost_nano_usd.unwrap_or(0)).unwrap_or(0);
+        let used = match row.usage_source {
+            UsageSource::Provider => Some((row.usage.input.saturating_add(row.usage.output), cost)),
+            UsageSource::None if outcome == Outcome::Ok => None,
+            UsageSource::None => Some((0, 0)),
+        };
+        held.settle(used, self.clock.now());
     }
 
     /// Whether the row has been written.
@@ -178,6 +212,10 @@ impl Record {
             | Code::UnsupportedMediaType => Outcome::ClientError,
         };
         let status = if outcome == Outcome::ClientDisconnect { 499 } else { refusal.code.status() };
+        // Refused for a limit before any work: one of a flood, perhaps.
+        if outcome == Outcome::RateLimited && self.trail.attempts() == 0 {
+            self.recorder.fold();
+        }
         self.close(status, outcome, Some(refusal.code));
     }
 

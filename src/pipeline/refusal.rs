@@ -20,6 +20,8 @@ pub struct Refusal {
     pub retry_after: Option<Duration>,
     /// The organisation's quota, where it was asked.
     pub quota: Option<Decision>,
+    /// The wait is longer than a client should sit out (a budget is used up).
+    pub lasting: bool,
     /// `allow` of a 405.
     pub allow: Option<&'static str>,
     /// The provider and the attempts, where it came to that.
@@ -37,6 +39,7 @@ impl Refusal {
             param: None,
             retry_after: None,
             quota: None,
+            lasting: false,
             allow: None,
             tried: None,
             close: false,
@@ -61,8 +64,8 @@ impl Refusal {
         self
     }
 
-    /// Whether the client's SDK should leave the retrying to us: we have done it.
+    /// Whether the client's SDK should not try again: we have done it, or it would wait for hours.
     pub fn is_final(&self) -> bool {
-        matches!(self.code, Code::ProviderUnavailable | Code::ProviderTimeout)
+        self.lasting || matches!(self.code, Code::ProviderUnavailable | Code::ProviderTimeout)
     }
 }

@@ -16,6 +16,8 @@ mod intent;
 mod key_sets;
 mod lifecycle;
 mod limits;
+mod limits_more;
+mod limits_shared;
 mod proxy;
 mod redaction;
 mod reload;

@@ -7,7 +7,7 @@ use clickhouse::query::Query;
 use serde_json::{Map, Value};
 use tokio::runtime::Runtime;
 
-use super::{Dim, Filter, ReadError, Summary, listed, parse_usd};
+use super::{Dim, Filter, ReadError, Spent, Summary, listed, parse_usd};
 use crate::ailog::clickhouse::{client, runtime};
 use crate::ailog::columns::{COLUMNS, Type, column_list};
 use crate::bounds::REPORT_ROWS_MAX;
@@ -91,6 +91,27 @@ impl ClickHouse {
             }
         }
         Ok(lines)
+    }
+
+    pub(super) fn spent(&self, from_ms: i64, to_ms: i64, most: usize) -> Result<Vec<Spent>, ReadError> {
+        let query = self.client.query(&format!(
+            "SELECT toString(l.org_id) AS s_org, toString(l.caller) AS s_caller, toString(l.model) AS s_model,
+                    toString(sum(l.cost_usd)) AS s_cost
+             FROM ai_log AS l
+             WHERE l.created_at >= fromUnixTimestamp64Milli(toInt64(?), 'UTC')
+               AND l.created_at < fromUnixTimestamp64Milli(toInt64(?), 'UTC') AND l.cost_usd > 0
+             GROUP BY l.org_id, l.caller, l.model ORDER BY sum(l.cost_usd) DESC LIMIT {most}"
+        ));
+        let sums = self.fetch(query.bind(from_ms.clamp(0, LAST_MS)).bind(to_ms.clamp(0, LAST_MS)))?;
+        let text =
+            |sum: &Map<String, Value>, name| sum.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let spent = |sum: &Map<String, Value>| Spent {
+            org: text(sum, "s_org"),
+            caller: text(sum, "s_caller"),
+            model: text(sum, "s_model"),
+            nano_usd: parse_usd(&text(sum, "s_cost")).and_then(|nano| u64::try_from(nano).ok()).unwrap_or(0),
+        };
+        Ok(sums.iter().map(spent).collect())
     }
 
     pub(super) fn logs(&self, filter: &Filter, limit: usize) -> Result<Vec<Map<String, Value>>, ReadError> {

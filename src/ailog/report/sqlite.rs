@@ -7,7 +7,7 @@ use rusqlite::types::{ToSql, ValueRef};
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Map, Value};
 
-use super::{Dim, Filter, ReadError, Summary, bounds_of, listed};
+use super::{Dim, Filter, ReadError, Spent, Summary, bounds_of, listed};
 use crate::ailog::columns::{COLUMNS, Type, column_list, iso};
 use crate::bounds::REPORT_ROWS_MAX;
 
@@ -87,6 +87,20 @@ impl Sqlite {
             }
         }
         Ok(lines)
+    }
+
+    pub(super) fn spent(&self, from_ms: i64, to_ms: i64, most: usize) -> Result<Vec<Spent>, ReadError> {
+        let mut statement = self.connection.prepare(&format!(
+            "SELECT org_id, caller, model, sum(cost_nano_usd) FROM ai_log
+             WHERE created_at >= ?1 AND created_at < ?2 AND cost_nano_usd > 0
+             GROUP BY org_id, caller, model ORDER BY 4 DESC LIMIT {most}"
+        ))?;
+        let (from, to) = bounds_of(from_ms, to_ms);
+        let sums = statement.query_map([from, to], |row| {
+            let nano_usd = u64::try_from(row.get::<_, i64>(3)?).unwrap_or(0);
+            Ok(Spent { org: row.get(0)?, caller: row.get(1)?, model: row.get(2)?, nano_usd })
+        })?;
+        Ok(sums.collect::<rusqlite::Result<_>>()?)
     }
 
     pub(super) fn logs(&self, filter: &Filter, limit: usize) -> Result<Vec<Map<String, Value>>, ReadError> {

@@ -47,7 +47,8 @@ fn jwt(raw: &RawJwt, problems: &mut Problems) -> Option<Option<JwtPolicy>> {
         let at = if raw.algorithms.given { &raw.algorithms.at } else { &raw.jwks.at };
         problems.add(at, "a key set is given, but only HS algorithms are accepted; set `algorithms` to those of its keys, e.g. [RS256]");
     }
-    let org_claim = org_claim(&raw.org_claim, problems);
+    let org_claim = claim(&raw.org_claim, problems);
+    let user_claim = claim(&raw.user_claim, problems);
     let leeway = lasting(&raw.leeway, Duration::ZERO..=LEEWAY_MAX, problems);
     if secret.is_empty() && jwks.is_none() {
         return Some(None);
@@ -59,6 +60,7 @@ fn jwt(raw: &RawJwt, problems: &mut Problems) -> Option<Option<JwtPolicy>> {
         issuer: raw.issuer.value.clone(),
         audience: raw.audience.value.clone(),
         org_claim,
+        user_claim,
         leeway,
         fingerprint: [0; 32],
     };
@@ -97,7 +99,7 @@ fn jwks(given: &At<String>, problems: &mut Problems) -> Option<Option<JwksSource
 }
 
 /// `app.org` leads into an object; a claim that is a URL is one name.
-fn org_claim(given: &At<String>, problems: &mut Problems) -> Vec<String> {
+fn claim(given: &At<String>, problems: &mut Problems) -> Vec<String> {
     let text = given.value.trim();
     let path: Vec<String> =
         if text.contains("://") { vec![text.to_owned()] } else { text.split('.').map(str::to_owned).collect() };

@@ -4,11 +4,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::super::place::Problems;
-use super::super::policy::{ClickHouseOptions, LimitsStore, LogOptions, Settings, StoreKind, Tls};
+use super::super::policy::{ClickHouseOptions, LimitsStore, LogOptions, RedisOptions, Settings, StoreKind, Tls};
 use super::super::raw::{LogFormat, RawClickHouse, RawGateway, Store};
 use super::super::shape::At;
 use super::{lasting, sized};
+use crate::ids::Secret;
 
+/// Longer, and a store that hangs would look like a gateway that does.
+const STORE_TIMEOUT_MAX: Duration = Duration::from_secs(10);
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// The checked settings, and how to reach ClickHouse (also where the embedded store is used, for the commands that
@@ -30,7 +33,8 @@ pub(in super::super) fn settings(raw: &RawGateway, problems: &mut Problems) -> O
         Store::Embedded => StoreKind::Embedded,
         Store::ClickHouse => StoreKind::ClickHouse(clickhouse.clone()),
     };
-    let limits_store = limits_store(&raw.limits_store, problems);
+    let timeout = lasting(&raw.limits_store_timeout, Duration::from_millis(1)..=STORE_TIMEOUT_MAX, problems);
+    let limits_store = limits_store(&raw.limits_store, timeout, problems);
     if !is_filter(&raw.log.level) {
         problems
             .add(&raw.log.level.at, "no log filter; give error, warn, info, debug or trace, or `tollgate=debug,info`");
@@ -104,7 +108,7 @@ fn clickhouse(raw: &RawClickHouse, problems: &mut Problems) -> ClickHouseOptions
     }
 }
 
-fn limits_store(given: &At<String>, problems: &mut Problems) -> Option<LimitsStore> {
+fn limits_store(given: &At<String>, timeout: Duration, problems: &mut Problems) -> Option<LimitsStore> {
     let text = given.value.trim();
     if text == "memory" {
         return Some(LimitsStore::Memory);
@@ -113,9 +117,17 @@ fn limits_store(given: &At<String>, problems: &mut Problems) -> Option<LimitsSto
         matches!(uri.scheme_str(), Some("redis" | "rediss"))
             && uri.host().is_some_and(|h| !h.is_empty())
             && uri.query().is_none()
+            && uri.path().trim_start_matches('/').bytes().all(|b| b.is_ascii_digit())
     });
-    if uri.is_none() {
+    let Some(uri) = uri else {
         problems.add(&given.at, "no store for limits; give `memory` or redis://host:port");
+        return None;
+    };
+    if uri.scheme_str() == Some("rediss") {
+        let reason = "TLS to the limits store is not in this version; give redis://host:port in a private network or \
+                      through a TLS tunnel";
+        problems.add(&given.at, reason);
+        return None;
     }
-    uri.map(|_| LimitsStore::Redis(text.to_owned()))
+    Some(LimitsStore::Redis(RedisOptions { url: Secret::new(text), timeout }))
 }

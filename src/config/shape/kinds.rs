@@ -165,19 +165,38 @@ impl Shape for Size {
     }
 }
 
-/// USD per million tokens, in units of 10⁻⁹.
+/// USD (for prices: per million tokens), in units of 10⁻⁹.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::config) struct Usd(pub(in crate::config) u64);
 
 impl Shape for Usd {
     fn read(node: &Node, problems: &mut Problems) -> Option<Usd> {
-        parsed(node, "a price", problems, values::nano).map(Usd)
+        parsed(node, "an amount of USD", problems, values::nano).map(Usd)
     }
     fn json(&self) -> Json {
         json!(values::show_nano(self.0))
     }
     fn schema() -> Json {
         json!({"anyOf": [{"type": "number", "minimum": 0}, {"type": "string"}]})
+    }
+}
+
+/// A limit, or `off`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::config) struct Cap<T>(pub(in crate::config) Option<T>);
+
+impl<T: Shape> Shape for Cap<T> {
+    fn read(node: &Node, problems: &mut Problems) -> Option<Cap<T>> {
+        match &node.value {
+            Value::Scalar(scalar) if scalar.text.trim() == "off" => Some(Cap(None)),
+            _ => T::read(node, problems).map(|value| Cap(Some(value))),
+        }
+    }
+    fn json(&self) -> Json {
+        self.0.as_ref().map_or(json!("off"), Shape::json)
+    }
+    fn schema() -> Json {
+        json!({"anyOf": [{"const": "off"}, T::schema()]})
     }
 }
 

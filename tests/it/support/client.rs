@@ -118,6 +118,12 @@ impl Connection {
         Some(self.read.drain(..length).collect())
     }
 
+    /// The next line, of a protocol that has lines.
+    pub fn line(&mut self) -> String {
+        let line = self.take_to(b"\r\n").expect("a line");
+        String::from_utf8(line).expect("UTF-8").trim_end().to_owned()
+    }
+
     /// The head of the next answer; interim answers (1xx) are passed over. Nothing if the connection ends first.
     pub fn head(&mut self) -> Option<Reply> {
         self.next_head().map(|(_, head)| head)

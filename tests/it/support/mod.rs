@@ -6,6 +6,7 @@ mod client;
 pub mod gateway;
 mod jwt;
 mod provider;
+mod redis;
 pub mod step;
 
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ pub use client::{Connection, Reply, chunked, post, request};
 pub use gateway::{Gateway, Setup, chat, tollgate};
 pub use jwt::{SECRET, jwt, sign};
 pub use provider::{Provider, refused_address};
+pub use redis::Redis;
 
 /// The longest that anything is waited for. Only a failing test waits this long.
 pub const DEADLINE: Duration = Duration::from_secs(20);

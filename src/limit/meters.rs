@@ -1,0 +1,283 @@
+//! The meters of all subjects that the policy limits by more than an organisation's requests: one map, bounded.
+//!
+//! Stages 4 and 9 of the walk. Touched only where the policy has such limits. Kept across policy reloads, like the
+//! buckets in `store`.
+//!
+//! Promises: exact under concurrency, because a meter is only touched under its shard's lock; a call passes all of its
+//! subjects or takes from none; a [`Reservation`] ends exactly once, however its call ends; no meter that says something
+//! is forgotten. Does not: read a clock, or share with other processes (see `redis`).
+//!
+//! # Bounds
+//! [`METERS_MAX`](crate::bounds::METERS_MAX) meters; at the bound idle ones are forgotten, and if there is none the
+//! newcomer is refused.
+
+use std::sync::Arc;
+
+use dashmap::DashMap;
+
+use super::calendar::Date;
+use super::caps::{Ask, Caps, Over, Subject};
+use super::meter::{Meter, Moment, Taken};
+use super::redis::Held;
+use super::store::{Full, Sweep};
+use crate::clock::Nanos;
+
+/// The meters.
+pub struct Meters {
+    map: DashMap<Subject, Meter>,
+    meters_max: usize,
+    sweep: Sweep,
+}
+
+/// Why a call does not pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Denied {
+    /// A limit refuses.
+    Over(Over),
+    /// No more subjects can be counted.
+    Full,
+}
+
+impl From<Full> for Denied {
+    fn from(_: Full) -> Denied {
+        Denied::Full
+    }
+}
+
+/// A subject, and what it may use.
+pub type Want = (Subject, Caps);
+
+impl Meters {
+    /// An empty map for at most `meters_max` subjects.
+    pub fn new(meters_max: usize) -> Meters {
+        Meters { map: DashMap::new(), meters_max, sweep: Sweep::default() }
+    }
+
+    /// Asks the same of every subject; all of them pass, or nothing is taken.
+    ///
+    /// # Errors
+    /// The first that refuses.
+    pub fn ask(self: &Arc<Meters>, wants: &[Want], ask: Ask, at: Moment) -> Result<Reservation, Denied> {
+        let mut reservation =
+            Reservation { meters: Arc::clone(self), held: Vec::with_capacity(wants.len()), shared: None };
+        for (subject, caps) in wants {
+            match self.with(subject, at, |meter| meter.ask(caps, ask, at)) {
+                Ok(Ok(taken)) => reservation.held.push((subject.clone(), taken)),
+                Ok(Err(refused)) => {
+                    reservation.undo();
+                    let wait = Some(refused.wait);
+                    let scope = subject.scope.clone();
+                    return Err(Denied::Over(Over { which: refused.which, scope, limit: refused.limit, wait }));
+                }
+                Err(full) => {
+                    reservation.undo();
+                    return Err(full.into());
+                }
+            }
+        }
+        Ok(reservation)
+    }
+
+    /// Counts what was admitted elsewhere.
+    pub fn note(self: &Arc<Meters>, wants: &[Want], ask: Ask, at: Moment) -> Reservation {
+        let mut reservation =
+            Reservation { meters: Arc::clone(self), held: Vec::with_capacity(wants.len()), shared: None };
+        for (subject, caps) in wants {
+            // Where there is no room it is not counted here; the store that admitted it has counted it.
+            if let Ok(taken) = self.with(subject, at, |meter| meter.note(caps, ask, at)) {
+                reservation.held.push((subject.clone(), taken));
+            }
+        }
+        reservation
+    }
+
+    /// Adds what a subject spent before this process began.
+    ///
+    /// # Errors
+    /// [`Full`] at the bound.
+    pub fn spent_before(&self, subject: &Subject, at: Moment, day_nano: u64, month_nano: u64) -> Result<(), Full> {
+        self.with(subject, at, |meter| meter.spent_before(at.date, day_nano, month_nano))
+    }
+
+    fn with<T>(&self, subject: &Subject, at: Moment, work: impl FnOnce(&mut Meter) -> T) -> Result<T, Full> {
+        if let Some(mut meter) = self.map.get_mut(subject) {
+            return Ok(work(&mut meter));
+        }
+        if self.map.len() >= self.meters_max {
+            if self.sweep.is_due(Nanos(at.now_ns)) {
+                self.forget_idle(at);
+            }
+            if self.map.len() >= self.meters_max {
+                return Err(Full);
+            }
+        }
+        Ok(work(&mut self.map.entry(subject.clone()).or_default()))
+    }
+
+    /// Drops every meter that says no more than a fresh one would.
+    pub fn forget_idle(&self, at: Moment) {
+        self.map.retain(|_, meter| !meter.is_idle(at));
+    }
+
+    /// Subjects with a meter.
+    pub fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    /// Whether no subject has one.
+    pub fn is_empty(&self) -> bool {
+        self.map.is_empty()
+    }
+}
+
+/// What a call holds of its subjects' limits until it is over. Dropping it releases all of it but the requests.
+#[must_use = "dropping it releases what was reserved"]
+pub struct Reservation {
+    meters: Arc<Meters>,
+    held: Vec<(Subject, Taken)>,
+    /// The same in the store that replicas share.
+    shared: Option<Box<Held>>,
+}
+
+impl Reservation {
+    /// From now on this is held in the shared store, too.
+    pub fn also(&mut self, held: Held) {
+        match &mut self.shared {
+            Some(shared) => shared.absorb(held),
+            None => self.shared = Some(Box::new(held)),
+        }
+    }
+
+    /// Takes over what another reservation of the same call holds.
+    pub fn absorb(&mut self, mut other: Reservation) {
+        self.held.append(&mut other.held);
+        if let Some(held) = other.shared.take() {
+            self.also(*held);
+        }
+    }
+
+    /// The call is over and used so much; `None`: what was estimated.
+    pub fn settle(mut self, used: Option<(u64, u64)>, now: Nanos) {
+        for (subject, taken) in self.held.drain(..) {
+            if let Some(mut meter) = self.meters.map.get_mut(&subject) {
+                match used {
+                    Some((tokens, nano_usd)) => meter.settle(&taken, tokens, nano_usd, now.0),
+                    None => meter.keep(&taken),
+                }
+            }
+        }
+        if let Some(held) = self.shared.take() {
+            held.settle(used);
+        }
+    }
+
+    /// The call was refused by another limit: nothing of it happened.
+    pub fn undo(mut self) {
+        for (subject, taken) in self.held.drain(..) {
+            if let Some(mut meter) = self.meters.map.get_mut(&subject) {
+                meter.give_back(&taken);
+            }
+        }
+        if let Some(held) = self.shared.take() {
+            held.settle(Some((0, 0)));
+        }
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        for (subject, taken) in self.held.drain(..) {
+            if let Some(mut meter) = self.meters.map.get_mut(&subject) {
+                meter.settle(&taken, 0, 0, 0);
+            }
+        }
+        if let Some(held) = self.shared.take() {
+            held.settle(Some((0, 0)));
+        }
+    }
+}
+
+/// The moment of a decision, from the two clocks.
+pub fn moment(now: Nanos, wall_ms: i64) -> Moment {
+    Moment { now_ns: now.0, date: Date::at(wall_ms) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::{NonZeroU32, NonZeroU64};
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+    use crate::ids::OrgId;
+    use crate::limit::bucket::Quota;
+    use crate::limit::caps::{Estimate, Scope, Which};
+
+    const AT: Nanos = Nanos(1_000_000_000);
+
+    fn subject(scope: Scope) -> Subject {
+        Subject { org: OrgId::new("acme").expect("name"), scope }
+    }
+
+    fn call(tokens: u64) -> Ask {
+        Ask { call: true, estimate: Some(Estimate { tokens, nano_usd: 0 }) }
+    }
+
+    #[test]
+    fn a_call_that_one_subject_refuses_takes_from_none() {
+        let meters = Arc::new(Meters::new(10));
+        let one = NonZeroU32::MIN;
+        let key =
+            (subject(Scope::Key("ci".into())), Caps { requests: Some(Quota::new(one, one, false)), ..Caps::default() });
+        let org = (subject(Scope::Org), Caps { calls_in_flight: Some(one), ..Caps::default() });
+        let at = moment(AT, 0);
+        let first = meters.ask(&[key.clone(), org.clone()], call(0), at).unwrap_or_else(|_| panic!("passes"));
+        let other = (subject(Scope::Key("other".into())), key.1);
+        let denied = meters.ask(&[other.clone(), org.clone()], call(0), at);
+        let Err(Denied::Over(over)) = denied else { panic!("not refused") };
+        assert_eq!((over.which, over.scope), (Which::CallsInFlight, Scope::Org));
+        drop(first);
+        // The other key's only request was given back, and the place is free again.
+        drop(meters.ask(&[other, org], call(0), at).unwrap_or_else(|_| panic!("passes")));
+        assert!(matches!(meters.ask(&[key], call(0), at), Err(Denied::Over(Over { which: Which::Requests, .. }))));
+    }
+
+    #[test]
+    fn many_threads_never_hold_more_places_than_there_are() {
+        let (meters, most) = (Arc::new(Meters::new(10)), AtomicU32::new(0));
+        let holding = AtomicU32::new(0);
+        let want = [(subject(Scope::Org), Caps { calls_in_flight: NonZeroU32::new(7), ..Caps::default() })];
+        std::thread::scope(|scope| {
+            for _ in 0..64 {
+                scope.spawn(|| {
+                    for _ in 0..50 {
+                        if let Ok(reservation) = meters.ask(&want, call(0), moment(AT, 0)) {
+                            most.fetch_max(holding.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                            std::thread::yield_now();
+                            holding.fetch_sub(1, Ordering::SeqCst);
+                            drop(reservation);
+                        }
+                    }
+                });
+            }
+        });
+        assert!((1..=7).contains(&most.into_inner()));
+        assert!(
+            (0..7).map(|_| meters.ask(&want, call(0), moment(AT, 0))).collect::<Vec<_>>().iter().all(Result::is_ok)
+        );
+    }
+
+    #[test]
+    fn at_the_bound_no_debt_is_forgotten() {
+        let meters = Arc::new(Meters::new(1));
+        let caps = Caps { tokens_per_minute: NonZeroU64::new(60), ..Caps::default() };
+        let (a, b) = ((subject(Scope::User("a".into())), caps), (subject(Scope::User("b".into())), caps));
+        let reservation =
+            meters.ask(std::slice::from_ref(&a), call(30), moment(AT, 0)).unwrap_or_else(|_| panic!("passes"));
+        reservation.settle(None, AT);
+        assert!(matches!(meters.ask(std::slice::from_ref(&b), call(1), moment(AT, 0)), Err(Denied::Full)));
+        // Half a minute's tokens have refilled after half a minute.
+        let later = moment(Nanos(AT.0 + 30_000_000_000), 0);
+        assert!(meters.ask(&[b], call(1), later).is_ok());
+        assert_eq!(meters.len(), 1);
+    }
+}

@@ -1,0 +1,168 @@
+//! Limits as the scripts take them: keys, numbers, and what is to be settled later.
+//!
+//! Names of keys are `tollgate:{ORG}:SCOPE:LIMIT`; the braces keep all keys of an organisation together where a server
+//! shares them out by name.
+
+use redis::ScriptInvocation;
+
+use crate::ids::OrgId;
+use crate::limit::bucket::Quota;
+use crate::limit::caps::{Ask, Estimate, Over, Scope, Subject, Which};
+use crate::limit::meter::Moment;
+use crate::limit::meters::Want;
+
+/// One limit of one subject, and what a call asks of it.
+#[derive(Clone, Debug)]
+pub(super) struct Item {
+    key: String,
+    twin: Option<String>,
+    of: Of,
+    which: Which,
+    scope: Scope,
+    /// Something of it is held until the call is over.
+    holds: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Of {
+    Bucket { per_minute: u64, holds: u64, cost: u64 },
+    Window { most: u64 },
+    InFlight { most: u64, lasts_ms: u64 },
+    Spent { most: u64, cost: u64, forget_s: u64, left_us: u64 },
+}
+
+/// What is held of a limit until a call is over.
+#[derive(Clone, Debug)]
+pub(super) enum Part {
+    Tokens { key: String, per_minute: u64, reserved: u64 },
+    Spent { key: String, reserved: u64 },
+    InFlight { key: String, call: String },
+}
+
+/// The keys of an organisation's quota of requests, as bucket and as window.
+pub(super) fn request_keys(org: &OrgId) -> [String; 2] {
+    let base = base(org, &Scope::Org);
+    [format!("{base}:r"), format!("{base}:w")]
+}
+
+fn base(org: &OrgId, scope: &Scope) -> String {
+    match scope {
+        Scope::Org => format!("tollgate:{{{org}}}:o"),
+        Scope::Key(name) => format!("tollgate:{{{org}}}:k:{name}"),
+        Scope::User(name) => format!("tollgate:{{{org}}}:u:{name}"),
+        Scope::Model(name) => format!("tollgate:{{{org}}}:m:{name}"),
+    }
+}
+
+/// The quota of requests of a subject.
+pub(super) fn requests(org: &OrgId, scope: &Scope, quota: &Quota) -> Item {
+    let base = base(org, scope);
+    let (bucket, window) = (format!("{base}:r"), format!("{base}:w"));
+    let most = u64::from(quota.requests_per_minute());
+    let (key, twin, of) = if quota.is_strict() {
+        (window, bucket, Of::Window { most })
+    } else {
+        (bucket, window, Of::Bucket { per_minute: most, holds: u64::from(quota.burst()), cost: 1 })
+    };
+    Item { key, twin: Some(twin), of, which: Which::Requests, scope: scope.clone(), holds: false }
+}
+
+/// All that a call asks of a subject.
+pub(super) fn items((subject, caps): &Want, ask: Ask, at: Moment, call_lasts_ms: u64, items: &mut Vec<Item>) {
+    let Subject { org, scope } = subject;
+    let base = base(org, scope);
+    let Estimate { tokens, nano_usd } = ask.estimate.unwrap_or_default();
+    let holds = ask.estimate.is_some();
+    let mut add = |key: String, which: Which, of: Of| {
+        items.push(Item {
+            key,
+            twin: None,
+            of,
+            which,
+            scope: scope.clone(),
+            holds: holds || which == Which::CallsInFlight,
+        });
+    };
+    if let Some(most) = caps.calls_in_flight.filter(|_| ask.call) {
+        let most = u64::from(most.get());
+        add(format!("{base}:f"), Which::CallsInFlight, Of::InFlight { most, lasts_ms: call_lasts_ms });
+    }
+    if let Some(rate) = caps.tokens_per_minute {
+        let cost = tokens.min(rate.get());
+        add(format!("{base}:t"), Which::Tokens, Of::Bucket { per_minute: rate.get(), holds: rate.get(), cost });
+    }
+    let us = |left: std::time::Duration| u64::try_from(left.as_micros()).unwrap_or(u64::MAX);
+    if let Some(most) = caps.nano_usd_per_day {
+        let of = Of::Spent { most: most.get(), cost: nano_usd, forget_s: 2 * 86_400, left_us: us(at.date.day_left) };
+        add(format!("{base}:d:{}", at.date.day), Which::UsdPerDay, of);
+    }
+    if let Some(most) = caps.nano_usd_per_month {
+        let of = Of::Spent { most: most.get(), cost: nano_usd, forget_s: 40 * 86_400, left_us: us(at.date.month_left) };
+        add(format!("{base}:m:{}", at.date.month), Which::UsdPerMonth, of);
+    }
+    if let Some(quota) = caps.requests.filter(|_| ask.call) {
+        items.push(requests(org, scope, &quota));
+    }
+}
+
+impl Item {
+    /// Adds this limit to a call of `decide.lua`.
+    pub(super) fn write(&self, call: &str, to: &mut ScriptInvocation<'_>) {
+        to.key(&self.key).key(self.twin.as_ref().unwrap_or(&self.key));
+        match self.of {
+            Of::Bucket { per_minute, holds, cost } => to.arg("b").arg(per_minute).arg(holds).arg(cost).arg(""),
+            Of::Window { most } => to.arg("w").arg(most).arg(0).arg(0).arg(call),
+            Of::InFlight { most, lasts_ms } => to.arg("f").arg(most).arg(lasts_ms).arg(0).arg(call),
+            Of::Spent { most, cost, forget_s, left_us } => to.arg("s").arg(most).arg(cost).arg(forget_s).arg(left_us),
+        };
+    }
+
+    /// The refusal, if this is the limit that refuses.
+    pub(super) fn over(&self, wait: std::time::Duration) -> Over {
+        let limit = match self.of {
+            Of::Bucket { per_minute, .. } => per_minute,
+            Of::Window { most } | Of::InFlight { most, .. } | Of::Spent { most, .. } => most,
+        };
+        Over { which: self.which, scope: self.scope.clone(), limit, wait: Some(wait) }
+    }
+
+    /// What is held of it once it has passed; nothing of a request, which is spent.
+    pub(super) fn part(&self, call: &str) -> Option<Part> {
+        if !self.holds {
+            return None;
+        }
+        let key = self.key.clone();
+        match self.of {
+            Of::Bucket { per_minute, cost, .. } => Some(Part::Tokens { key, per_minute, reserved: cost }),
+            Of::Window { .. } => None,
+            Of::InFlight { .. } => Some(Part::InFlight { key, call: call.to_owned() }),
+            Of::Spent { cost, .. } => Some(Part::Spent { key, reserved: cost }),
+        }
+    }
+}
+
+impl Part {
+    /// Adds to a call of `settle.lua` what the call came to, `None` where the estimate stands; says whether there was
+    /// anything to change.
+    pub(super) fn write(&self, used: Option<(u64, u64)>, to: &mut ScriptInvocation<'_>) -> bool {
+        let more = |used: u64, reserved: u64| i128::from(used) - i128::from(reserved);
+        match self {
+            Part::InFlight { key, call } => drop(to.key(key).arg("f").arg(call).arg("")),
+            Part::Tokens { key, per_minute, reserved } => {
+                let more = used.map_or(0, |(tokens, _)| more(tokens, *reserved));
+                if more == 0 {
+                    return false;
+                }
+                to.key(key).arg("b").arg(*per_minute).arg(more.to_string());
+            }
+            Part::Spent { key, reserved } => {
+                let more = used.map_or(0, |(_, nano_usd)| more(nano_usd, *reserved));
+                if more == 0 {
+                    return false;
+                }
+                to.key(key).arg("s").arg(more.to_string()).arg("");
+            }
+        }
+        true
+    }
+}

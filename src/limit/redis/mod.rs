@@ -1,0 +1,401 @@
+//! Limits shared by replicas, through Redis or Valkey.
+//!
+//! Stage 4 of the walk, with `limits_store: redis://…`. One script decides on all limits of a call at once (`decide.lua`),
+//! by the server's own clock, so that replicas need not agree on the time. What was reserved is settled later, in the
+//! background (`settle.lua`). Where the policy allows an error, a gateway takes several calls at once and spends them
+//! without asking again (`lease.lua`, `lease`).
+//!
+//! Promises: without leases never a call too many, however many gateways ask; with them no more than the policy allows; a
+//! server that is away costs a call at most the time-out once, and none after that, until it is back: while it is away the
+//! answer is [`Away`] at once and the policy says what that means. Keys expire by themselves. Does not: speak TLS, or know
+//! clusters; keep what a server forgets when it is restarted without persistence.
+//!
+//! One connection carries all decisions, pipelined; a second would only split the pipeline.
+
+mod items;
+mod lease;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, Script};
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::bucket::{Decision, Quota};
+use super::caps::{Ask, Over, Scope};
+use super::meter::Moment;
+use super::meters::Want;
+use crate::bounds::{LEASE_LASTS, SETTLEMENTS_MAX};
+use crate::clock::{Clock, Nanos};
+use crate::config::policy::RedisOptions;
+use crate::ids::OrgId;
+use crate::metrics::Metrics;
+use items::{Item, Part};
+use lease::{Leases, Look};
+
+/// How often a server that is away is tried again.
+const RECONNECT_EVERY: Duration = Duration::from_millis(200);
+/// How often leases that have run out are given back.
+const RETURN_EVERY: Duration = Duration::from_millis(250);
+/// Calls settled by one run of the script.
+const SETTLED_AT_ONCE: usize = 64;
+
+/// The store cannot be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Away;
+
+/// The shared store, as the walk sees it.
+pub struct Shared {
+    client: Client,
+    timeout: Duration,
+    /// This gateway among the others.
+    name: String,
+    /// Absent while the server is away.
+    connection: ArcSwapOption<MultiplexedConnection>,
+    broken: Notify,
+    decide: Script,
+    settle: Script,
+    lease: Script,
+    leases: Leases,
+    outbox: mpsc::Sender<Settlement>,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+}
+
+/// What calls came to, on its way to the store.
+pub struct Outbox(mpsc::Receiver<Settlement>);
+
+struct Settlement {
+    parts: Vec<Part>,
+    used: Option<(u64, u64)>,
+}
+
+/// The store's answer to a call.
+#[derive(Debug)]
+pub struct Answer {
+    /// The organisation's requests, where they were asked for.
+    pub decision: Decision,
+    /// The limit that refuses, if one does.
+    pub over: Option<Over>,
+    /// What is held until the call is over.
+    pub held: Option<Held>,
+}
+
+/// What a call holds in the store. Dropping it releases it.
+pub struct Held {
+    shared: Arc<Shared>,
+    parts: Vec<Part>,
+}
+
+impl std::fmt::Debug for Held {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(&self.parts).finish()
+    }
+}
+
+impl Held {
+    /// Holds what another of the same call holds, too.
+    pub fn absorb(&mut self, mut other: Held) {
+        self.parts.append(&mut other.parts);
+    }
+
+    /// The call is over and used so many tokens and 10⁻⁹ USD; `None`: what was estimated.
+    pub fn settle(mut self, used: Option<(u64, u64)>) {
+        self.send(used);
+    }
+
+    fn send(&mut self, used: Option<(u64, u64)>) {
+        let parts = std::mem::take(&mut self.parts);
+        if !parts.is_empty() && self.shared.outbox.try_send(Settlement { parts, used }).is_err() {
+            // What was reserved stays used, and places in flight free themselves in time.
+            self.shared.metrics.bound("limits_settlements");
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.send(Some((0, 0)));
+    }
+}
+
+impl Shared {
+    /// A store that is not connected yet; [`Shared::run`] does that.
+    ///
+    /// # Errors
+    /// The address is none.
+    pub fn new(options: &RedisOptions, metrics: Arc<Metrics>, clock: Clock) -> Result<(Arc<Shared>, Outbox), String> {
+        let client = Client::open(options.url.reveal()).map_err(|error| error.to_string())?;
+        let (outbox, receiver) = mpsc::channel(SETTLEMENTS_MAX);
+        let shared = Shared {
+            client,
+            timeout: options.timeout,
+            name: format!("{:016x}", fastrand::u64(..)),
+            connection: ArcSwapOption::empty(),
+            broken: Notify::new(),
+            decide: Script::new(include_str!("decide.lua")),
+            settle: Script::new(include_str!("settle.lua")),
+            lease: Script::new(include_str!("lease.lua")),
+            leases: Leases::default(),
+            outbox,
+            metrics,
+            clock,
+        };
+        Ok((Arc::new(shared), Outbox(receiver)))
+    }
+
+    /// Whether the server can be asked.
+    pub fn is_up(&self) -> bool {
+        self.connection.load().is_some()
+    }
+
+    /// Asks for a call: the organisation's requests under `quota` where given, and everything in `wants`; all of it or
+    /// nothing. `call_lasts`: a place in flight frees itself after that, should this gateway be gone.
+    ///
+    /// # Errors
+    /// The store is away.
+    ///
+    /// # Cancel safety
+    /// A place in flight that was taken for a call that is dropped meanwhile is freed.
+    pub async fn ask(
+        self: &Arc<Shared>,
+        org: &OrgId,
+        quota: Option<&Quota>,
+        wants: &[Want],
+        ask: Ask,
+        at: Moment,
+        call_lasts: Duration,
+    ) -> Result<Answer, Away> {
+        let call = format!("{:016x}", fastrand::u64(..));
+        let mut list: Vec<Item> = quota.iter().map(|quota| items::requests(org, &Scope::Org, quota)).collect();
+        let lasts_ms = u64::try_from(call_lasts.as_millis()).unwrap_or(u64::MAX);
+        wants.iter().for_each(|want| items::items(want, ask, at, lasts_ms, &mut list));
+        let mut invocation = self.decide.prepare_invoke();
+        list.iter().for_each(|item| item.write(&call, &mut invocation));
+        let parts = list.iter().filter_map(|item| item.part(&call));
+        // Only places can be freed without knowing whether they were taken.
+        let (places, others): (Vec<_>, Vec<_>) = parts.partition(|part| matches!(part, Part::InFlight { .. }));
+        let mut held = Held { shared: Arc::clone(self), parts: places };
+        let [failed, wait, remaining, reset] = self.run_script(&invocation).await?;
+        let decision = |wait| Decision {
+            wait,
+            limit: quota.map_or(0, Quota::requests_per_minute),
+            remaining: u32::try_from(remaining).unwrap_or(u32::MAX),
+            reset: micros(reset),
+        };
+        let Some(item) = usize::try_from(failed).ok().and_then(|n| list.get(n.checked_sub(1)?)) else {
+            held.parts.extend(others);
+            let held = Some(held).filter(|held| !held.parts.is_empty());
+            return Ok(Answer { decision: decision(None), over: None, held });
+        };
+        held.parts.clear();
+        let of_requests = quota.is_some() && failed == 1;
+        let over = item.over(micros(wait));
+        Ok(Answer { decision: decision(over.wait.filter(|_| of_requests)), over: Some(over), held: None })
+    }
+
+    /// Asks for a call of an organisation that has no other limits. At most `allowance` calls may be leased by all
+    /// gateways together; under 2 the store is asked for every call.
+    ///
+    /// # Errors
+    /// The store is away, and there is no lease.
+    pub async fn ask_request(
+        self: &Arc<Shared>,
+        org: &OrgId,
+        quota: &Quota,
+        allowance: u32,
+        at: Moment,
+    ) -> Result<Decision, Away> {
+        let alone = async || self.ask(org, Some(quota), &[], Ask::default(), at, Duration::ZERO).await;
+        let alone = async || alone().await.map(|answer| answer.decision);
+        if allowance < 2 || quota.is_strict() {
+            return alone().await;
+        }
+        let now = Nanos(at.now_ns);
+        let unspent = match self.leases.take(org, now, self.timeout) {
+            Look::Pass(decision) => {
+                self.metrics.limits_decisions.with_label_values(&["leased"]).inc();
+                return Ok(decision);
+            }
+            Look::Alone => return alone().await,
+            Look::Ask { unspent } => unspent,
+        };
+        // Half of what may be out, so that another gateway finds some.
+        let [granted, wait, remaining, reset] = self.lease(org, quota, allowance / 2 + 1, allowance, unspent).await?;
+        let decision = Decision {
+            wait: (granted == 0).then(|| micros(wait)),
+            limit: quota.requests_per_minute(),
+            remaining: u32::try_from(remaining).unwrap_or(u32::MAX),
+            reset: micros(reset),
+        };
+        let left = u32::try_from(granted.saturating_sub(1)).unwrap_or(0);
+        self.leases.granted(org, left, decision, now);
+        Ok(Decision { remaining: decision.remaining.saturating_add(left), ..decision })
+    }
+
+    async fn lease(
+        &self,
+        org: &OrgId,
+        quota: &Quota,
+        wanted: u32,
+        allowance: u32,
+        unspent: u32,
+    ) -> Result<[i64; 4], Away> {
+        let [bucket, window] = items::request_keys(org);
+        let mut invocation = self.lease.prepare_invoke();
+        invocation.key(bucket).key(window).arg(quota.requests_per_minute()).arg(quota.burst()).arg(wanted);
+        let lasts_ms = u64::try_from(LEASE_LASTS.as_millis()).unwrap_or(u64::MAX);
+        invocation.arg(allowance).arg(lasts_ms).arg(&self.name).arg(unspent);
+        self.run_script(&invocation).await
+    }
+
+    async fn run_script(&self, script: &redis::ScriptInvocation<'_>) -> Result<[i64; 4], Away> {
+        let connection = self.connection.load_full().ok_or(Away)?;
+        let mut pipe = MultiplexedConnection::clone(&connection);
+        match tokio::time::timeout(self.timeout, script.invoke_async::<[i64; 4]>(&mut pipe)).await {
+            Ok(Ok(numbers)) => {
+                self.metrics.limits_decisions.with_label_values(&["shared"]).inc();
+                Ok(numbers)
+            }
+            Ok(Err(error)) => {
+                self.broke(&connection, &error.to_string());
+                Err(Away)
+            }
+            Err(_) => {
+                self.broke(&connection, "no answer within the time-out");
+                Err(Away)
+            }
+        }
+    }
+
+    /// A question failed: nobody asks until `run` has seen the server answer again.
+    fn broke(&self, connection: &Arc<MultiplexedConnection>, reason: &str) {
+        let current = self.connection.load();
+        if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, connection)) {
+            drop(self.connection.compare_and_swap(&*current, None));
+            self.metrics.limits_store_up.set(0);
+            tracing::warn!(reason, "the limits store is away; the policy's limits.fail is in force");
+            self.broken.notify_one();
+        }
+    }
+
+    /// Connects, connects again, settles what calls came to, and gives back leases, until `stop`; what has been handed in
+    /// by then is settled first.
+    pub async fn run(self: Arc<Shared>, mut outbox: Outbox, stop: CancellationToken) {
+        let mut told = false;
+        loop {
+            match self.connect().await {
+                Ok(()) => {
+                    told = false;
+                    self.work(&mut outbox.0, &stop).await;
+                }
+                Err(reason) if !told => {
+                    told = true;
+                    tracing::warn!(reason, "the limits store cannot be reached; the policy's limits.fail is in force");
+                }
+                Err(_) => {}
+            }
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = tokio::time::sleep(RECONNECT_EVERY) => {}
+            }
+        }
+        // The last calls end as the gateway does.
+        while let Ok(settlement) = outbox.0.try_recv() {
+            if self.settle_all(vec![settlement], &mut outbox.0).await.is_err() {
+                break;
+            }
+        }
+    }
+
+    async fn connect(&self) -> Result<(), String> {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.timeout))
+            .set_response_timeout(Some(self.timeout));
+        let connecting = async {
+            let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
+            // A server that takes connections but has no memory, or is a read-only replica, cannot count.
+            let mut trial = self.settle.prepare_invoke();
+            trial.key("tollgate:{}:trial").arg("f").arg("x").arg("");
+            trial.invoke_async::<i64>(&mut connection).await?;
+            Ok::<_, redis::RedisError>(connection)
+        };
+        // Connecting, greeting and the trial have a time-out each; a name that is not resolved has none.
+        let connection = tokio::time::timeout(self.timeout.saturating_mul(4), connecting).await;
+        let connection = connection.map_err(|_| "no answer".to_owned())?.map_err(|error| error.to_string())?;
+        self.connection.store(Some(Arc::new(connection)));
+        self.metrics.limits_store_up.set(1);
+        tracing::info!("the limits store is connected");
+        Ok(())
+    }
+
+    /// While the connection holds.
+    async fn work(&self, outbox: &mut mpsc::Receiver<Settlement>, stop: &CancellationToken) {
+        let mut tick = tokio::time::interval(RETURN_EVERY);
+        while self.is_up() {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.broken.notified() => {}
+                // What fails is counted where it fails.
+                Some(first) = outbox.recv() => { let _ = self.settle_all(vec![first], outbox).await; }
+                _ = tick.tick() => self.give_back_leases().await,
+            }
+        }
+    }
+
+    /// Settles these and what else waits, at most [`SETTLED_AT_ONCE`]. Sent once: a second time could free twice.
+    async fn settle_all(
+        &self,
+        mut batch: Vec<Settlement>,
+        outbox: &mut mpsc::Receiver<Settlement>,
+    ) -> Result<(), Away> {
+        while batch.len() < SETTLED_AT_ONCE
+            && let Ok(next) = outbox.try_recv()
+        {
+            batch.push(next);
+        }
+        let mut invocation = self.settle.prepare_invoke();
+        let mut changes = 0;
+        for settlement in &batch {
+            for part in &settlement.parts {
+                changes += usize::from(part.write(settlement.used, &mut invocation));
+            }
+        }
+        if changes == 0 {
+            return Ok(());
+        }
+        self.run_settle(&invocation).await
+    }
+
+    async fn run_settle(&self, script: &redis::ScriptInvocation<'_>) -> Result<(), Away> {
+        let connection = self.connection.load_full().ok_or(Away)?;
+        let mut pipe = MultiplexedConnection::clone(&connection);
+        match tokio::time::timeout(self.timeout, script.invoke_async::<i64>(&mut pipe)).await {
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(error)) => self.broke(&connection, &error.to_string()),
+            Err(_) => self.broke(&connection, "no answer within the time-out"),
+        }
+        self.metrics.bound("limits_settlements");
+        Err(Away)
+    }
+
+    /// What is left of leases that have run out goes back to their buckets.
+    async fn give_back_leases(&self) {
+        let ended = self.leases.ended(self.clock.now());
+        for some in ended.chunks(SETTLED_AT_ONCE) {
+            let mut invocation = self.settle.prepare_invoke();
+            for (org, left, per_minute) in some {
+                let [bucket, _] = items::request_keys(org);
+                invocation.key(bucket).arg("b").arg(*per_minute).arg(-i64::from(*left));
+            }
+            let _ = self.run_settle(&invocation).await;
+        }
+    }
+}
+
+fn micros(number: i64) -> Duration {
+    Duration::from_micros(u64::try_from(number).unwrap_or(0))
+}

@@ -1,0 +1,439 @@
+//! Stage 4 of the walk: may this call pass, and what is said if it may not.
+//!
+//! An organisation's requests are asked for at the head of every call. Where the policy limits more, so are its calls in
+//! flight and those of its key and user; and once the body is known, tokens and money are reserved by estimate, to be
+//! settled by the record when the call is over. With a shared store one question to it decides; while it is away the
+//! policy says what holds.
+//!
+//! Promises: with nothing but requests limited, and no shared store, a call pays for one look-up in a map; a call passes
+//! all of its limits or takes from none; what was reserved is settled or released, however the call ends. Does not: count
+//! (see `limit`), or cut a stream that has begun.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::record::{self, Record};
+use super::refusal::Refusal;
+use super::{Gateway, Walk};
+use crate::ailog::report::Spent;
+use crate::ailog::row::{Outcome, RouteKind};
+use crate::auth::Caller;
+use crate::bounds::{METERS_MAX, ORGS_MAX};
+use crate::clock::Nanos;
+use crate::code::Code;
+use crate::config::policy::{Accept, Fail, OrgLimits, Policy};
+use crate::ids::OrgId;
+use crate::limit::bucket::{Decision, Quota};
+use crate::limit::caps::{Ask, Caps, Estimate, Over, Scope, Subject, Which};
+use crate::limit::estimate;
+use crate::limit::meter::Moment;
+use crate::limit::meters::{Denied, Meters, Reservation, Want, moment};
+use crate::limit::redis::Shared;
+use crate::limit::sketch::Sketch;
+use crate::limit::store::{Full, Limiter};
+use crate::provider::Wire;
+
+/// Everything that is counted to keep callers to their limits.
+pub struct Quotas {
+    /// Requests of organisations.
+    pub limiter: Limiter,
+    /// Everything else.
+    pub meters: Arc<Meters>,
+    /// Where replicas count together.
+    pub shared: Option<Arc<Shared>>,
+    /// Who is refused most.
+    pub refused: Sketch,
+}
+
+impl Quotas {
+    /// Nothing counted yet. `shared`: the store of all replicas, if there is one.
+    pub fn new(shared: Option<Arc<Shared>>) -> Quotas {
+        Quotas {
+            limiter: Limiter::new(ORGS_MAX),
+            meters: Arc::new(Meters::new(METERS_MAX)),
+            shared,
+            refused: Sketch::default(),
+        }
+    }
+
+    /// Forgets what says no more than nothing would.
+    pub fn forget_idle(&self, now: Nanos, wall_ms: i64) {
+        self.limiter.forget_idle(now);
+        self.meters.forget_idle(moment(now, wall_ms));
+    }
+}
+
+impl Quotas {
+    /// Goes on counting budgets where an earlier process left off: what its calls spent in this day and in this month, by
+    /// organisation, caller and model.
+    pub fn spent_before(&self, policy: &Policy, at: Moment, day: &[Spent], month: &[Spent]) {
+        let mut sums: HashMap<Subject, (u64, u64)> = HashMap::new();
+        for (spent, is_day) in day.iter().map(|s| (s, true)).chain(month.iter().map(|s| (s, false))) {
+            let Some(org) = OrgId::new(&spent.org) else { continue };
+            let caller = Arc::<str>::from(spent.caller.as_str());
+            let is_key = policy.auth.keys.values().any(|key| key.org == org && key.name == caller);
+            let caller = if is_key { Scope::Key(caller) } else { Scope::User(caller) };
+            let models = policy.limits.more.as_ref().map(|more| &more.of(&org).models);
+            let model = models.into_iter().flatten().find(|limits| limits.pattern.matches(&spent.model));
+            let model = model.map(|limits| Scope::Model(Arc::clone(&limits.name)));
+            for scope in [Scope::Org, caller].into_iter().chain(model) {
+                let sum = sums.entry(Subject { org: org.clone(), scope }).or_default();
+                let part = if is_day { &mut sum.0 } else { &mut sum.1 };
+                *part = part.saturating_add(spent.nano_usd);
+            }
+        }
+        for (subject, (day, month)) in sums {
+            if self.meters.spent_before(&subject, at, day, month).is_err() {
+                tracing::warn!("more subjects have spent money than can be counted; some begin anew");
+                return;
+            }
+        }
+    }
+}
+
+/// A call that may go on.
+pub struct Admitted {
+    /// The organisation's requests.
+    pub decision: Decision,
+    /// Its place among the gateway's calls in flight.
+    pub permit: OwnedSemaphorePermit,
+    /// What it holds of other limits.
+    pub held: Option<Reservation>,
+}
+
+/// What the limits say.
+enum Verdict {
+    Pass(Decision, Option<Reservation>),
+    Over(Over, Option<Decision>),
+    /// The maps are full.
+    Full,
+    /// The shared store is away and the policy is `closed`.
+    Away,
+}
+
+impl From<Denied> for Verdict {
+    fn from(denied: Denied) -> Verdict {
+        match denied {
+            Denied::Over(over) => Verdict::Over(over, None),
+            Denied::Full => Verdict::Full,
+        }
+    }
+}
+
+impl Walk<'_> {
+    /// Stage 4. A call over its limit, or over the gateway's own, leaves a (folded) row here.
+    pub(super) async fn admit(
+        &self,
+        caller: &Caller,
+        route: RouteKind,
+        endpoint: Cow<'static, str>,
+    ) -> Result<Admitted, Refusal> {
+        let (gateway, limits) = (self.gateway, &self.policy.limits);
+        let quota = limits.of(&caller.org);
+        let verdict = match (&gateway.quotas.shared, &limits.more) {
+            (None, None) => requests(&gateway.quotas.limiter, caller, &quota, gateway.clock.now()),
+            (Some(shared), _) => Box::pin(self.ask_shared(shared, caller, &quota)).await,
+            (None, Some(_)) => self.ask_here(caller, &quota),
+        };
+        let refusal = match verdict {
+            Verdict::Pass(decision, held) => match Arc::clone(&gateway.places).try_acquire_owned() {
+                Ok(permit) => return Ok(Admitted { decision, permit, held }),
+                Err(_) => {
+                    gateway.metrics.bound("calls_in_flight");
+                    Refusal { quota: Some(decision), ..overloaded() }
+                }
+            },
+            other => self.refusal(caller, other),
+        };
+        let mut row = self.row(caller, route, endpoint);
+        row.status = refusal.code.status();
+        row.error_code = Some(refusal.code);
+        let over_limit = refusal.code == Code::RateLimitExceeded;
+        row.outcome = if over_limit { Outcome::RateLimited } else { Outcome::Refused };
+        let labels = [route.as_str(), record::status_label(row.status), row.outcome.as_str()];
+        gateway.metrics.requests.with_label_values(&labels).inc();
+        gateway.log.append_refused(row);
+        Err(refusal)
+    }
+
+    /// Reserves what the call is estimated to use, once its body has been seen: `begin` of it, of `bytes` in all. Nothing
+    /// to do where neither tokens nor money nor models are limited.
+    ///
+    /// # Errors
+    /// A limit refuses.
+    pub(super) async fn reserve(&self, caller: &Caller, what: Work<'_>, record: &mut Record) -> Result<(), Refusal> {
+        let Some(more) = &self.policy.limits.more else { return Ok(()) };
+        let limits = more.of(&caller.org);
+        if !limits.need_estimate() {
+            return Ok(());
+        }
+        let generates = matches!(what.wire, Wire::Chat | Wire::Completions | Wire::Responses | Wire::Messages);
+        let usage = estimate::usage(what.begin, what.bytes, generates);
+        let cost = self.policy.prices.cost(what.provider, what.model, &usage).unwrap_or(0);
+        let tokens = usage.input.saturating_add(usage.output);
+        let estimate = Estimate { tokens, nano_usd: u64::try_from(cost).unwrap_or(0) };
+        let ask = Ask { call: false, estimate: Some(estimate) };
+        let at = self.moment();
+        let wants: Vec<Want> = wants(limits, caller).into_iter().filter(|(_, caps)| caps.need_estimate()).collect();
+        let model: Vec<Want> = model_want(limits, caller, what.model).into_iter().collect();
+        let verdict = match &self.gateway.quotas.shared {
+            None => self.reserve_here(&wants, &model, ask, at),
+            Some(shared) => Box::pin(self.reserve_shared(shared, caller, [&wants, &model], ask, at)).await,
+        };
+        match verdict {
+            Verdict::Pass(_, held) => {
+                held.into_iter().for_each(|held| record.hold(held));
+                Ok(())
+            }
+            other => Err(self.refusal(caller, other)),
+        }
+    }
+
+    fn reserve_here(&self, wants: &[Want], model: &[Want], ask: Ask, at: Moment) -> Verdict {
+        let meters = &self.gateway.quotas.meters;
+        let asked =
+            meters.ask(model, Ask { call: true, ..ask }, at).and_then(|mut held| match meters.ask(wants, ask, at) {
+                Ok(rest) => {
+                    held.absorb(rest);
+                    Ok(held)
+                }
+                Err(denied) => {
+                    held.undo();
+                    Err(denied)
+                }
+            });
+        asked.map_or_else(Verdict::from, |held| Verdict::Pass(NOTHING, Some(held)))
+    }
+
+    async fn reserve_shared(
+        &self,
+        shared: &Arc<Shared>,
+        caller: &Caller,
+        [wants, model]: [&[Want]; 2],
+        ask: Ask,
+        at: Moment,
+    ) -> Verdict {
+        let meters = &self.gateway.quotas.meters;
+        let lasts = self.policy.timeouts.total;
+        let mut all = None;
+        for (wants, ask) in [(model, Ask { call: true, ..ask }), (wants, ask)] {
+            if wants.is_empty() {
+                continue;
+            }
+            match shared.ask(&caller.org, None, wants, ask, at, lasts).await {
+                Ok(answer) => {
+                    if let Some(over) = answer.over {
+                        return Verdict::Over(over, None);
+                    }
+                    let mut held = meters.note(wants, ask, at);
+                    answer.held.into_iter().for_each(|shared| held.also(shared));
+                    match &mut all {
+                        None => all = Some(held),
+                        Some(all) => all.absorb(held),
+                    }
+                }
+                Err(_) => match self.fail(caller) {
+                    Fail::Local => match meters.ask(wants, ask, at) {
+                        Ok(held) => all = Some(held),
+                        Err(denied) => return denied.into(),
+                    },
+                    Fail::Open => {}
+                    Fail::Closed => return Verdict::Away,
+                },
+            }
+        }
+        Verdict::Pass(NOTHING, all)
+    }
+
+    /// All limits of the head of a call, counted in this process.
+    fn ask_here(&self, caller: &Caller, quota: &Quota) -> Verdict {
+        let quotas = &self.gateway.quotas;
+        let Some(more) = &self.policy.limits.more else {
+            return requests(&quotas.limiter, caller, quota, self.gateway.clock.now());
+        };
+        let wants = wants(more.of(&caller.org), caller);
+        let at = self.moment();
+        let held = match quotas.meters.ask(&wants, Ask::CALL, at) {
+            Ok(held) => held,
+            Err(denied) => return denied.into(),
+        };
+        match requests(&quotas.limiter, caller, quota, Nanos(at.now_ns)) {
+            Verdict::Pass(decision, _) => Verdict::Pass(decision, Some(held)),
+            refused => {
+                held.undo();
+                refused
+            }
+        }
+    }
+
+    /// The same, counted in the store of all replicas. What passes is counted here, too, so that this gateway knows it
+    /// when the store is away.
+    async fn ask_shared(&self, shared: &Arc<Shared>, caller: &Caller, quota: &Quota) -> Verdict {
+        let (quotas, limits) = (&self.gateway.quotas, &self.policy.limits);
+        let at = self.moment();
+        let wants = limits.more.as_ref().map(|more| wants(more.of(&caller.org), caller)).unwrap_or_default();
+        let ask = Ask::CALL;
+        let answer = if wants.is_empty() {
+            let allowance = limits.shared_of(&caller.org).allowance(quota);
+            shared.ask_request(&caller.org, quota, allowance, at).await.map(|decision| (decision, None, None))
+        } else {
+            let lasts = self.policy.timeouts.total;
+            let asked = shared.ask(&caller.org, Some(quota), &wants, ask, at, lasts).await;
+            asked.map(|answer| (answer.decision, answer.over, answer.held))
+        };
+        let (decision, over, in_store) = match answer {
+            Ok(answer) => answer,
+            Err(_) => {
+                return match self.fail(caller) {
+                    Fail::Local => self.ask_here(caller, quota),
+                    Fail::Open => Verdict::Pass(unlimited(quota), None),
+                    Fail::Closed => Verdict::Away,
+                };
+            }
+        };
+        let over = over.or_else(|| decision.wait.map(|wait| over_requests(quota, wait)));
+        if let Some(over) = over {
+            return Verdict::Over(over, Some(decision));
+        }
+        drop(quotas.limiter.take(&caller.org, quota, Nanos(at.now_ns)));
+        let mut held = (!wants.is_empty()).then(|| quotas.meters.note(&wants, ask, at));
+        if let (Some(held), Some(in_store)) = (&mut held, in_store) {
+            held.also(in_store);
+        }
+        Verdict::Pass(decision, held)
+    }
+
+    /// What the policy says while the store is away; counted.
+    fn fail(&self, caller: &Caller) -> Fail {
+        let fail = self.policy.limits.shared_of(&caller.org).fail;
+        let result = match fail {
+            Fail::Local => "local",
+            Fail::Open => "open",
+            Fail::Closed => "closed",
+        };
+        self.gateway.metrics.limits_decisions.with_label_values(&[result]).inc();
+        fail
+    }
+
+    fn refusal(&self, caller: &Caller, verdict: Verdict) -> Refusal {
+        let gateway: &Gateway = self.gateway;
+        match verdict {
+            Verdict::Over(over, quota) => {
+                let labels = [over.scope.as_str(), over.which.as_str()];
+                gateway.metrics.ratelimit_rejections.with_label_values(&labels).inc();
+                gateway.quotas.refused.count(&caller.org);
+                // A day or a month is no wait that a client should sit out.
+                let lasting = matches!(over.which, Which::UsdPerDay | Which::UsdPerMonth);
+                let refusal = Refusal::new(Code::RateLimitExceeded, message(&over));
+                Refusal { quota, retry_after: over.wait, lasting, ..refusal }
+            }
+            Verdict::Away => {
+                let message = "calls cannot be counted at the moment, and are not taken uncounted; please try again";
+                Refusal::new(Code::Overloaded, message).after(Duration::from_secs(1)).closing()
+            }
+            Verdict::Full | Verdict::Pass(..) => {
+                gateway.metrics.bound("organizations");
+                overloaded()
+            }
+        }
+    }
+
+    fn moment(&self) -> Moment {
+        moment(self.gateway.clock.now(), self.gateway.clock.wall_ms())
+    }
+}
+
+/// What is known of a call before it is sent, to estimate it by.
+pub(super) struct Work<'w> {
+    pub wire: Wire,
+    pub provider: &'w str,
+    pub model: &'w str,
+    /// The redacted body, or its beginning.
+    pub begin: &'w [u8],
+    /// Of the whole body, as far as is known.
+    pub bytes: u64,
+}
+
+/// Where nothing was asked of an organisation's requests.
+const NOTHING: Decision = Decision { wait: None, limit: 0, remaining: 0, reset: Duration::ZERO };
+
+fn requests(limiter: &Limiter, caller: &Caller, quota: &Quota, now: Nanos) -> Verdict {
+    match limiter.take(&caller.org, quota, now) {
+        Ok(decision) => match decision.wait {
+            None => Verdict::Pass(decision, None),
+            Some(wait) => Verdict::Over(over_requests(quota, wait), Some(decision)),
+        },
+        Err(Full) => Verdict::Full,
+    }
+}
+
+fn over_requests(quota: &Quota, wait: Duration) -> Over {
+    let limit = u64::from(quota.requests_per_minute());
+    Over { which: Which::Requests, scope: Scope::Org, limit, wait: Some(wait) }
+}
+
+/// Nobody counts: everything is free.
+fn unlimited(quota: &Quota) -> Decision {
+    let limit = quota.requests_per_minute();
+    Decision { wait: None, limit, remaining: limit, reset: Duration::ZERO }
+}
+
+/// Whom a call counts for, besides its organisation's requests.
+fn wants(limits: &OrgLimits, caller: &Caller) -> Vec<Want> {
+    let own = match caller.via {
+        Accept::Key => Some((Scope::Key(Arc::clone(&caller.name)), limits.each_key)),
+        Accept::Jwt => Some((Scope::User(Arc::clone(&caller.name)), limits.each_user)),
+        Accept::Passthrough | Accept::Anonymous => None,
+    };
+    let all = Some((Scope::Org, limits.all));
+    own.into_iter()
+        .chain(all)
+        .filter(|(_, caps)| !caps.is_empty())
+        .map(|(scope, caps)| want(caller, scope, caps))
+        .collect()
+}
+
+fn model_want(limits: &OrgLimits, caller: &Caller, model: &str) -> Option<Want> {
+    let limits = limits.models.iter().find(|limits| limits.pattern.matches(model))?;
+    Some(want(caller, Scope::Model(Arc::clone(&limits.name)), limits.caps))
+}
+
+fn want(caller: &Caller, scope: Scope, caps: Caps) -> Want {
+    (Subject { org: caller.org.clone(), scope }, caps)
+}
+
+fn overloaded() -> Refusal {
+    let message = "the gateway is at its limits; please try again in a moment";
+    Refusal::new(Code::Overloaded, message).after(Duration::from_secs(1)).closing()
+}
+
+/// Which limit was hit, for a person.
+fn message(over: &Over) -> String {
+    let whose = match &over.scope {
+        Scope::Org => "your organization".to_owned(),
+        Scope::Key(name) => format!("your key {name}"),
+        Scope::User(_) => "each user of your organization".to_owned(),
+        Scope::Model(name) => format!("your organization, with models {name},"),
+    };
+    let seconds = over.wait.unwrap_or_default().as_secs_f64();
+    let limit = over.limit;
+    match over.which {
+        Which::Requests => format!("{whose} may make {limit} calls a minute; the next one is free in {seconds:.1} s"),
+        Which::Tokens => format!("{whose} may use {limit} tokens a minute; enough are free in {seconds:.1} s"),
+        Which::CallsInFlight => format!("{whose} may have {limit} calls going on at once; wait for one of them to end"),
+        Which::UsdPerDay => format!("{whose} may spend {} USD a day; the next day begins at 00:00 UTC", usd(limit)),
+        Which::UsdPerMonth => {
+            format!("{whose} may spend {} USD a month; it begins anew on the first, 00:00 UTC", usd(limit))
+        }
+    }
+}
+
+/// 10⁻⁹ USD as a decimal, without superfluous zeros.
+fn usd(nano: u64) -> String {
+    let text = format!("{}.{:09}", nano / 1_000_000_000, nano % 1_000_000_000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}

@@ -1,0 +1,184 @@
+//! Limits beyond an organisation's requests: tokens, calls in flight, money; by key, user and model.
+
+use serde_json::json;
+
+use crate::support::{Gateway, Provider, Reply, SECRET, Setup, chat, eventually, jwt, sign, step};
+
+/// Room for any number of calls, and the limits under test.
+fn limits(more: &str) -> String {
+    format!("{{requests_per_minute: 60000, burst: 60000, {more}}}")
+}
+
+/// A chat that is estimated at about 30 tokens; the scripted provider says that it used 18, for 5.55 micro-USD.
+fn short(gateway: &Gateway, bearer: &str) -> Reply {
+    let mut body = chat("hi");
+    body["max_tokens"] = json!(10);
+    gateway.post("/v1/chat/completions", bearer, &body)
+}
+
+/// Asserts a refusal that names its limit, in the message and on the metrics.
+#[track_caller]
+fn over(gateway: &Gateway, reply: &Reply, scope: &str, limit: &str, says: &str) {
+    reply.refused(429, "rate_limit_exceeded");
+    assert!(reply.text().contains(says), "{}", reply.text());
+    let series = format!("tollgate_ratelimit_rejections_total{{limit=\"{limit}\",scope=\"{scope}\"}}");
+    assert!(gateway.metric(&series) >= 1.0, "{series}");
+}
+
+#[test]
+fn tokens_are_reserved_settled_and_owed() {
+    let provider = Provider::start();
+    let gateway = Setup::new(&provider).section("limits", &limits("tokens_per_minute: 60")).start();
+    // Estimated at 30, used 18: the second fits, which it would not were the first not settled.
+    short(&gateway, &jwt("acme")).ok();
+    short(&gateway, &jwt("acme")).ok();
+    let refused = short(&gateway, &jwt("acme"));
+    over(&gateway, &refused, "org", "tokens_per_minute", "60 tokens a minute");
+    let wait: u64 = refused.header("retry-after-ms").unwrap().parse().unwrap();
+    assert!((1..=20_000).contains(&wait), "{wait}");
+    // One that uses far more than was left passes whole; what it used too much is owed.
+    let events = step::chat_events(&["a"; 5], true);
+    let huge =
+        events.iter().map(|e| e.replace("\"completion_tokens\":7", "\"completion_tokens\":607")).collect::<Vec<_>>();
+    provider.script([step::sse(&huge)]);
+    let streamed = gateway.post(
+        "/v1/chat/completions",
+        &jwt("other"),
+        &json!({"model": "gpt-4o-mini", "stream": true, "stream_options": {"include_usage": true}, "messages": []}),
+    );
+    assert!(streamed.ok().text().contains("[DONE]"));
+    let wait: u64 = short(&gateway, &jwt("other")).header("retry-after").unwrap().parse().unwrap();
+    // 618 used, 60 held: over 500 are owed.
+    assert!((500..=660).contains(&wait), "{wait}");
+    assert_eq!(provider.seen().len(), 3, "none of the refused reached the provider");
+}
+
+#[test]
+fn what_a_failed_call_reserved_is_free_again() {
+    let provider = Provider::start();
+    let gateway = Setup::new(&provider)
+        .section("limits", &limits("tokens_per_minute: 60, usd_per_day: 0.00003, calls_in_flight: 1"))
+        .section("retry", "{max_retries: 0}")
+        .start();
+    for _ in 0..5 {
+        provider.script([step::error(500, "x")]);
+        short(&gateway, &jwt("acme")).refused(503, "provider_unavailable");
+        provider.script([step::error(400, "x")]);
+        assert_eq!(short(&gateway, &jwt("acme")).status, 400);
+        // A client that leaves before the answer.
+        provider.script([step::silence()]);
+        let (before, closed) = (provider.seen().len(), provider.closed_by_peer());
+        let mut connection = gateway.connect();
+        let bearer = format!("Bearer {}", jwt("acme"));
+        let body = chat("hi").to_string();
+        connection.send(&crate::support::request(
+            "POST",
+            "/v1/chat/completions",
+            &[("authorization", &bearer)],
+            body.as_bytes(),
+        ));
+        provider.wait_for(before + 1);
+        let refused = short(&gateway, &jwt("acme"));
+        over(&gateway, &refused, "org", "calls_in_flight", "1 calls going on at once");
+        drop(connection);
+        eventually("the call to be given up", || (provider.closed_by_peer() > closed).then_some(()));
+    }
+    short(&gateway, &jwt("acme")).ok();
+}
+
+#[test]
+fn keys_users_and_models_have_their_own_limits() {
+    let provider = Provider::start();
+    let key = |name: &str| format!("{{name: {name}, org: acme, sha256: \"{}\"}}", sha256(&format!("tg-{name}")));
+    let auth = format!("jwt: {{secret: \"{SECRET}\", user_claim: app.user}}\nkeys: [{}, {}]", key("one"), key("two"));
+    let gateway = Setup::new(&provider)
+        .section("auth", &auth)
+        .section(
+            "limits",
+            &limits(
+                "each_key: {requests_per_minute: 2}, each_user: {requests_per_minute: 1}, \
+             models: [{match: \"gpt-4o*\", requests_per_minute: 4}, {match: \"*\", tokens_per_minute: 1000}], \
+             orgs: {free: {each_user: {tokens_per_minute: 100000}, models: []}}",
+            ),
+        )
+        .start();
+    short(&gateway, "tg-one").ok();
+    short(&gateway, "tg-one").ok();
+    over(&gateway, &short(&gateway, "tg-one"), "key", "requests_per_minute", "your key one may make 2 calls");
+    let user = |org: &str, user: &str| {
+        let claims = json!({"org_id": org, "app": {"user": user}, "exp": 4_000_000_000u64});
+        sign(&json!({"alg": "HS256"}), &claims, SECRET)
+    };
+    short(&gateway, &user("acme", "ann")).ok();
+    over(&gateway, &short(&gateway, &user("acme", "ann")), "user", "requests_per_minute", "each user");
+    // Other keys and users are not touched, until all of them together have used up the model's limit.
+    short(&gateway, "tg-two").ok();
+    let refused = short(&gateway, &user("acme", "bob"));
+    over(&gateway, &refused, "model", "requests_per_minute", "models gpt-4o*,");
+    let other = json!({"model": "text-embedding-3-small", "input": "hi"});
+    gateway.post("/v1/embeddings", "tg-two", &other).ok();
+    // An organisation with rules of its own.
+    for _ in 0..6 {
+        short(&gateway, &user("free", "ann")).ok();
+    }
+    let rows = gateway.rows(12);
+    assert!(rows.iter().any(|row| row["caller"] == "ann") && rows.iter().any(|row| row["caller"] == "two"));
+}
+
+#[test]
+fn budgets_survive_a_restart() {
+    let provider = Provider::start();
+    // Four calls of 5.55 micro-USD: the fifth's estimate no longer fits.
+    let gateway = Setup::new(&provider)
+        .section("limits", &limits("orgs: {acme: {usd_per_day: 0.00003}, monthly: {usd_per_month: 0.00003}}"))
+        .start();
+    let spend = |gateway: &Gateway, org: &str| {
+        let mut passed = 0;
+        while passed < 20 && short(gateway, &jwt(org)).status == 200 {
+            passed += 1;
+        }
+        passed
+    };
+    let (day, month) = (spend(&gateway, "acme"), spend(&gateway, "monthly"));
+    assert!((3..=5).contains(&day) && day == month, "{day} {month}");
+    short(&gateway, &jwt("unlimited")).ok();
+    // Killed, not stopped: what had not reached the store is read from the write-ahead log.
+    let gateway = gateway.kill_and_restart();
+    let refused = eventually("the budgets to be known", || {
+        Some(short(&gateway, &jwt("acme"))).filter(|reply| reply.status == 429)
+    });
+    over(&gateway, &refused, "org", "usd_per_day", "may spend 0.00003 USD a day");
+    assert_eq!(refused.header("x-should-retry"), Some("false"));
+    assert!(refused.header("retry-after").unwrap().parse::<u64>().unwrap() <= 86_400);
+    over(&gateway, &short(&gateway, &jwt("monthly")), "org", "usd_per_month", "may spend 0.00003 USD a month");
+    short(&gateway, &jwt("unlimited")).ok();
+}
+
+#[test]
+fn a_flood_over_a_token_limit_is_folded() {
+    let provider = Provider::start();
+    let mut gateway = Setup::new(&provider).section("limits", &limits("tokens_per_minute: 30")).start();
+    let refused = (0..60).filter(|_| short(&gateway, &jwt("acme")).status == 429).count();
+    assert!(refused >= 55, "{refused}");
+    let rows = gateway.stop();
+    let limited: Vec<_> = rows.iter().filter(|row| row["outcome"] == "rate_limited").collect();
+    let calls: u64 = limited.iter().map(|row| row["calls"].as_u64().unwrap()).sum();
+    assert_eq!(calls, refused as u64);
+    assert!(limited.len() <= 30, "{} rows", limited.len());
+}
+
+#[test]
+fn limits_are_edited_hot_and_nothing_is_refilled() {
+    let provider = Provider::start();
+    let gateway = Setup::new(&provider).section("limits", &limits("tokens_per_minute: 40")).start();
+    while short(&gateway, &jwt("acme")).status == 200 {}
+    gateway.edit_and_wait("limits", &limits("tokens_per_minute: 41"));
+    short(&gateway, &jwt("acme")).refused(429, "rate_limit_exceeded");
+    gateway.edit_and_wait("limits", &limits("tokens_per_minute: off"));
+    short(&gateway, &jwt("acme")).ok();
+}
+
+fn sha256(text: &str) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}

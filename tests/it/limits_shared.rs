@@ -1,0 +1,188 @@
+//! Limits that gateways share through a real Redis server, which is killed, started anew and made to hang.
+
+use std::sync::{Arc, Barrier};
+use std::time::{Duration, Instant};
+
+use crate::support::{Gateway, Provider, Redis, Setup, eventually, step};
+
+/// No answer of the store is waited for so long unless a test makes it hang.
+const PATIENT: &str = "10s";
+
+fn setup(provider: &Provider, redis: &Redis, limits: &str) -> Setup {
+    Setup::new(provider)
+        .setting("limits_store", &format!("\"{}\"", redis.url()))
+        .setting("limits_store_timeout", PATIENT)
+        .section("limits", limits)
+}
+
+fn start(setup: Setup) -> Arc<Gateway> {
+    let gateway = setup.start();
+    eventually("the store to be connected", || (gateway.metric("tollgate_limits_store_up") == 1.0).then_some(()));
+    Arc::new(gateway)
+}
+
+/// `threads` callers, spread over the gateways, make `each` calls of one organisation; how many passed, and the statuses
+/// of the others.
+fn flood(gateways: &[Arc<Gateway>], threads: usize, each: usize) -> (usize, Vec<u16>) {
+    let barrier = Arc::new(Barrier::new(threads));
+    let callers: Vec<_> = (0..threads)
+        .map(|n| {
+            let (gateway, barrier) = (Arc::clone(&gateways[n % gateways.len()]), Arc::clone(&barrier));
+            std::thread::spawn(move || {
+                barrier.wait();
+                (0..each).map(|_| gateway.chat("acme", "hi").status).collect::<Vec<_>>()
+            })
+        })
+        .collect();
+    let statuses: Vec<u16> = callers.into_iter().flat_map(|caller| caller.join().unwrap()).collect();
+    let passed = statuses.iter().filter(|status| **status == 200).count();
+    (passed, statuses.into_iter().filter(|status| *status != 200).collect())
+}
+
+#[test]
+fn two_gateways_on_one_store_let_exactly_the_limit_through() {
+    let (provider, redis) = (Provider::start(), Redis::start());
+    for (limits, most) in [
+        // One call a minute is gained, so that none is while the test runs (and one is allowed for).
+        ("{requests_per_minute: 1, burst: 60, fail: closed}", 60),
+        ("{requests_per_minute: 40, strict: true, fail: closed, orgs: {acme: {requests_per_minute: 35}}}", 35),
+    ] {
+        let gateways = [start(setup(&provider, &redis, limits)), start(setup(&provider, &redis, limits))];
+        let begun = Instant::now();
+        let (passed, others) = flood(&gateways, 20, 10);
+        let gained = usize::from(begun.elapsed() > Duration::from_secs(55));
+        assert!((most..=most + gained).contains(&passed), "{passed} passed");
+        assert!(others.iter().all(|status| *status == 429), "{others:?}");
+        let refused = gateways[0].chat("acme", "hi");
+        refused.refused(429, "rate_limit_exceeded");
+        assert_eq!(refused.header("x-ratelimit-remaining-requests"), Some("0"));
+        assert!(refused.header("retry-after").unwrap().parse::<u64>().unwrap() >= 1);
+        // What was used is still used for a gateway that comes later, and by another kind of limit.
+        let third = start(setup(&provider, &redis, "{requests_per_minute: 30, burst: 30, fail: closed}"));
+        third.chat("acme", "hi").refused(429, "rate_limit_exceeded");
+        assert_eq!(third.chat("fresh", "hi").ok().header("x-ratelimit-remaining-requests"), Some("29"));
+        redis_forget(&redis);
+    }
+}
+
+/// Takes everything out of the store.
+fn redis_forget(redis: &Redis) {
+    let mut connection = crate::support::Connection::open(redis.address);
+    connection.send(b"FLUSHALL\r\n");
+    assert_eq!(connection.line(), "+OK");
+}
+
+#[test]
+fn leased_calls_ask_seldom_and_pass_at_most_one_percent_too_many() {
+    let (provider, redis) = (Provider::start(), Redis::start());
+    let limits = "{requests_per_minute: 1, burst: 1000, fail: closed, lease_percent: 1}";
+    let gateways = [start(setup(&provider, &redis, limits)), start(setup(&provider, &redis, limits))];
+    let begun = Instant::now();
+    let (mut passed, _) = flood(&gateways, 12, 100);
+    // What the last leases left comes back: not one call is lost.
+    eventually("all thousand calls to be used", || {
+        let (more, _) = flood(&gateways, 4, 3);
+        passed += more;
+        (passed >= 1_000).then_some(())
+    });
+    let (more, _) = flood(&gateways, 8, 5);
+    let gained = usize::try_from(begun.elapsed().as_secs() / 60).unwrap() + 1;
+    assert!((1_000..=1_010 + gained).contains(&(passed + more)), "{}", passed + more);
+    let (leased, asked) = gateways.iter().fold((0.0, 0.0), |(leased, asked), gateway| {
+        let count = |kind: &str| gateway.metric(&format!("tollgate_limits_store_decisions_total{{result=\"{kind}\"}}"));
+        (leased + count("leased"), asked + count("shared"))
+    });
+    assert!(leased > 100.0, "{leased} leased, {asked} asked for");
+}
+
+#[test]
+fn places_tokens_and_money_are_shared_too() {
+    let (provider, redis) = (Provider::start(), Redis::start());
+    let limits = "{requests_per_minute: 1000, burst: 1000, fail: closed, calls_in_flight: 1, \
+                  orgs: {tokens: {calls_in_flight: off, tokens_per_minute: 60}, money: {usd_per_day: 0.00002}}}";
+    let (a, b) = (start(setup(&provider, &redis, limits)), start(setup(&provider, &redis, limits)));
+    // A call in flight on one gateway takes the other's place; when it ends the place is free.
+    let (wait, open) = step::gate();
+    let mut slow = vec![wait];
+    slow.extend(step::chat("slow"));
+    provider.script([slow]);
+    let first = std::thread::spawn({
+        let a = Arc::clone(&a);
+        move || a.chat("acme", "hi").status
+    });
+    provider.wait_for(1);
+    let refused = b.chat("acme", "hi");
+    refused.refused(429, "rate_limit_exceeded");
+    assert!(refused.text().contains("1 calls going on at once"), "{}", refused.text());
+    open.send(()).unwrap();
+    assert_eq!(first.join().unwrap(), 200);
+    eventually("the place to be free", || (b.chat("acme", "hi").status == 200).then_some(()));
+    // A chat of 18 tokens and 5.55 micro-USD, estimated as much more: the estimate is given back, the use stays.
+    let body = r#"{"model":"gpt-4o-mini","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}"#;
+    for (org, limit, most) in [("tokens", "tokens a minute", 2), ("money", "USD a day", 3)] {
+        let mut passed = 0;
+        let reply = eventually("the limit to be reached", || {
+            let bearer = format!("Bearer {}", crate::support::jwt(org));
+            let gateway = if passed % 2 == 0 { &a } else { &b };
+            let reply = gateway.send("POST", "/v1/chat/completions", &[("authorization", &bearer)], body.as_bytes());
+            passed += usize::from(reply.status == 200);
+            // The settlement of the last call may still be on its way.
+            (reply.status == 429 && passed >= most).then_some(reply)
+        });
+        reply.refused(429, "rate_limit_exceeded");
+        assert!(reply.text().contains(limit), "{}", reply.text());
+        assert!((most..=most + 1).contains(&passed), "{org}: {passed}");
+    }
+}
+
+#[test]
+fn a_store_that_is_gone_costs_no_call_and_its_return_is_noticed() {
+    let (provider, mut redis) = (Provider::start(), Redis::start());
+    let gateway =
+        |fail: &str| start(setup(&provider, &redis, &format!("{{requests_per_minute: 1, burst: 5, fail: {fail}}}")));
+    let (local, open, closed) = (gateway("local"), gateway("open"), gateway("closed"));
+    for org in ["local", "open", "closed"] {
+        closed.chat(org, "hi").ok();
+    }
+    local.chat("local", "hi").ok();
+    redis.kill();
+    let statuses = |gateway: &Gateway, org: &str| (0..8).map(|_| gateway.chat(org, "hi").status).collect::<Vec<_>>();
+    // It knows of the one call that it let through itself, and not of the other gateway's.
+    assert_eq!(statuses(&local, "local"), [200, 200, 200, 200, 429, 429, 429, 429]);
+    assert_eq!(statuses(&open, "open"), [200; 8]);
+    closed.chat("closed", "hi").refused(503, "overloaded");
+    assert_eq!(closed.metric("tollgate_limits_store_up"), 0.0);
+    redis.start_again();
+    eventually("the store to be back", || (closed.chat("closed", "hi").status == 200).then_some(()));
+    // Started anew it has forgotten the scripts and what was used.
+    assert_eq!(statuses(&closed, "closed")[..4], [200; 4]);
+    closed.chat("closed", "hi").refused(429, "rate_limit_exceeded");
+}
+
+#[test]
+fn a_store_that_hangs_is_waited_for_once() {
+    let (provider, redis) = (Provider::start(), Redis::start());
+    let limits = "{requests_per_minute: 1, burst: 6, fail: local}";
+    let gateway = start(setup(&provider, &redis, limits).setting("limits_store_timeout", "1s"));
+    gateway.chat("acme", "hi").ok();
+    redis.hang();
+    let begun = Instant::now();
+    let statuses: Vec<u16> = (0..30).map(|_| gateway.chat("acme", "hi").status).collect();
+    // One call waits for a second; were it each of them, it would be thirty.
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+    assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 5, "{statuses:?}");
+    redis.go_on();
+    eventually("the store to be back", || (gateway.metric("tollgate_limits_store_up") == 1.0).then_some(()));
+    gateway.chat("other", "hi").ok();
+}
+
+#[test]
+fn a_gateway_starts_without_its_store() {
+    let (provider, mut redis) = (Provider::start(), Redis::start());
+    redis.kill();
+    let gateway = setup(&provider, &redis, "{requests_per_minute: 1, burst: 1}").start();
+    gateway.chat("acme", "hi").ok();
+    gateway.chat("acme", "hi").refused(429, "rate_limit_exceeded");
+    redis.start_again();
+    eventually("the store to be connected", || (gateway.metric("tollgate_limits_store_up") == 1.0).then_some(()));
+}
