@@ -74,7 +74,7 @@ impl Claims {
     /// It names no organisation.
     pub(super) fn caller(&self) -> Result<Caller, AuthError> {
         let org = self.org.clone().ok_or(AuthError::OrgMissing)?;
-        Ok(Caller { org, name: self.subject.clone(), via: Accept::Jwt, upstream_key: None })
+        Ok(Caller { org, name: self.subject.clone(), via: Accept::Jwt, upstream_key: None, key: None })
     }
 
     #[cfg(test)]

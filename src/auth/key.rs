@@ -8,15 +8,15 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{SHA256, digest};
 use subtle::ConstantTimeEq;
 
-use super::Caller;
+use super::{AuthError, Caller};
 use crate::config::policy::{Accept, AuthPolicy};
 use crate::ids::{OrgId, Secret};
 
 /// How gateway keys begin, so that one that is not known is never taken for a provider's.
 pub(super) const PREFIX: &str = "tg-";
 
-/// The caller that holds this key.
-pub(super) fn find(policy: &AuthPolicy, key: &str) -> Option<Caller> {
+/// The caller that holds this key; an error where the key is known and has expired.
+pub(super) fn find(policy: &AuthPolicy, key: &str, now_ms: i64) -> Option<Result<Caller, AuthError>> {
     if policy.keys.is_empty() {
         return None;
     }
@@ -26,7 +26,16 @@ pub(super) fn find(policy: &AuthPolicy, key: &str) -> Option<Caller> {
     if !bool::from(known.ct_eq(&digest)) {
         return None;
     }
-    Some(Caller { org: holder.org.clone(), name: holder.name.clone(), via: Accept::Key, upstream_key: None })
+    if holder.expires_ms.is_some_and(|expires| now_ms >= expires) {
+        return Some(Err(AuthError::Invalid("this gateway key has expired; ask for a new one")));
+    }
+    Some(Ok(Caller {
+        org: holder.org.clone(),
+        name: holder.name.clone(),
+        via: Accept::Key,
+        upstream_key: None,
+        key: holder.is_restricted().then(|| Arc::clone(holder)),
+    }))
 }
 
 /// The caller behind a provider's own key.
@@ -36,6 +45,7 @@ pub(super) fn passthrough(key: &str) -> Caller {
         name: Arc::from(""),
         via: Accept::Passthrough,
         upstream_key: Some(Secret::new(key)),
+        key: None,
     }
 }
 
@@ -43,7 +53,7 @@ pub(super) fn passthrough(key: &str) -> Caller {
 #[expect(clippy::expect_used, reason = "a constant that fits the rule of names")]
 pub(super) fn anonymous() -> Caller {
     let org = OrgId::new("anonymous").expect("plain name");
-    Caller { org, name: Arc::from(""), via: Accept::Anonymous, upstream_key: None }
+    Caller { org, name: Arc::from(""), via: Accept::Anonymous, upstream_key: None, key: None }
 }
 
 /// `key-` and twelve hex digits of the SHA-256: the same key is the same organisation, and tells nothing of the key.

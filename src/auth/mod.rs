@@ -31,7 +31,7 @@ use http::{HeaderMap, Uri};
 pub(crate) use jwks::{FetchError, KeySetFetch};
 
 use crate::code::Code;
-use crate::config::policy::{Accept, AuthPolicy, JwtPolicy};
+use crate::config::policy::{Accept, AuthPolicy, GatewayKey, JwtPolicy};
 use crate::ids::{OrgId, Secret};
 
 /// Who calls.
@@ -43,6 +43,8 @@ pub(crate) struct Caller {
     pub(crate) via: Accept,
     /// The caller's own provider key, which is used instead of the gateway's.
     pub(crate) upstream_key: Option<Secret>,
+    /// The gateway key, where it may not be used for everything.
+    pub(crate) key: Option<Arc<GatewayKey>>,
 }
 
 /// Why a call has no caller. `Display` is for people and quotes nothing of what was sent.
@@ -102,7 +104,7 @@ pub(crate) struct Authenticator {
 /// One of the two places of a credential, looked at.
 enum Shown<'a> {
     /// A gateway key, or what claims to be one.
-    Key(Option<Caller>),
+    Key(Option<Result<Caller, AuthError>>),
     /// A JWT in form, where JWTs are checked.
     Jwt(&'a str, &'a JwtPolicy),
     /// Neither.
@@ -167,12 +169,12 @@ impl Authenticator {
         now_ms: i64,
         require_jwt: bool,
     ) -> Identified {
-        let upstream_key = match bearer.map(|bearer| look(policy, bearer)) {
+        let upstream_key = match bearer.map(|bearer| look(policy, bearer, now_ms)) {
             None => None,
             Some(Shown::Key(_) | Shown::Jwt(..)) => return Identified::Done(Err(TWO_CREDENTIALS)),
             Some(Shown::Foreign(key)) => policy.accept.contains(&Accept::Passthrough).then(|| Secret::new(key)),
         };
-        let identified = match look(policy, token) {
+        let identified = match look(policy, token, now_ms) {
             Shown::Foreign(_) if require_jwt => Identified::Done(Err(JWT_NEEDED)),
             Shown::Foreign(_) => Identified::Done(Err(UNVERIFIED)),
             shown => self.credential(policy, shown, now_ms, require_jwt),
@@ -185,7 +187,7 @@ impl Authenticator {
 
     /// A bearer on its own.
     fn bearer(&self, policy: &AuthPolicy, bearer: &str, now_ms: i64, require_jwt: bool) -> Identified {
-        let key = match look(policy, bearer) {
+        let key = match look(policy, bearer, now_ms) {
             Shown::Foreign(key) => key,
             shown => return self.credential(policy, shown, now_ms, require_jwt),
         };
@@ -207,7 +209,7 @@ impl Authenticator {
             Shown::Jwt(token, jwt) => self.jwt(jwt, token, now_ms),
             _ if require_jwt => Identified::Done(Err(JWT_NEEDED)),
             Shown::Key(Some(_)) if !policy.accept.contains(&Accept::Key) => Identified::Done(Err(NOT_ACCEPTED)),
-            Shown::Key(Some(caller)) => Identified::Done(Ok(caller)),
+            Shown::Key(Some(caller)) => Identified::Done(caller),
             Shown::Key(None) | Shown::Foreign(_) => Identified::Done(Err(UNKNOWN_KEY)),
         }
     }
@@ -236,10 +238,10 @@ impl Authenticator {
 }
 
 /// What kind of credential this is, by its form and by the keys that are known.
-fn look<'a>(policy: &'a AuthPolicy, text: &'a str) -> Shown<'a> {
+fn look<'a>(policy: &'a AuthPolicy, text: &'a str, now_ms: i64) -> Shown<'a> {
     match &policy.jwt {
         Some(jwt) if jwt::has_form(text) => Shown::Jwt(text, jwt),
-        _ => match key::find(policy, text) {
+        _ => match key::find(policy, text, now_ms) {
             Some(caller) => Shown::Key(Some(caller)),
             None if text.starts_with(key::PREFIX) => Shown::Key(None),
             None => Shown::Foreign(text),

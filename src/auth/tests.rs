@@ -50,8 +50,14 @@ fn jwt_policy() -> JwtPolicy {
 fn policy(accept: &[Accept], jwt: Option<JwtPolicy>) -> AuthPolicy {
     let mut sum = [0; 32];
     sum.copy_from_slice(digest::digest(&digest::SHA256, KEY.as_bytes()).as_ref());
-    let holder = GatewayKey { name: Arc::from("ci"), org: OrgId::new("keyed").expect("org") };
-    AuthPolicy { accept: accept.to_vec(), jwt, keys: HashMap::from([(sum, holder)]) }
+    let holder = GatewayKey {
+        name: Arc::from("ci"),
+        org: OrgId::new("keyed").expect("org"),
+        expires_ms: Some(NOW_MS + 1_000_000_000),
+        models: vec![],
+        endpoints: vec![],
+    };
+    AuthPolicy { accept: accept.to_vec(), jwt, keys: HashMap::from([(sum, Arc::new(holder))]) }
 }
 
 const ALL: [Accept; 4] = [Accept::Jwt, Accept::Key, Accept::Passthrough, Accept::Anonymous];

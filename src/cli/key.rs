@@ -30,7 +30,24 @@ enum Command {
         /// Who holds it; the `caller` in the log
         #[arg(long, value_name = "NAME")]
         name: String,
+        /// When it expires: after a time (90d) or on a day (2027-01-31); never, where left out
+        #[arg(long, value_name = "WHEN")]
+        expires: Option<String>,
+        /// A model that it may be used for, `*` for any run of characters; may be given again
+        #[arg(long = "model", value_name = "MODEL")]
+        models: Vec<String>,
+        /// A path that it may be used for, e.g. /v1/chat/completions; may be given again
+        #[arg(long = "endpoint", value_name = "PATH")]
+        endpoints: Vec<String>,
     },
+}
+
+/// What a key may be used for, as the policy says it.
+#[derive(Debug, Default)]
+struct Restrictions {
+    expires: Option<String>,
+    models: Vec<String>,
+    endpoints: Vec<String>,
 }
 
 /// Makes a key.
@@ -38,17 +55,22 @@ enum Command {
 /// # Errors
 /// [`Failure::User`] if organisation or name cannot be used.
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let Command::New { org, name } = &args.command;
+    let Command::New { org, name, expires, models, endpoints } = &args.command;
     let org =
         OrgId::new(org).ok_or_else(|| Failure::User("--org: 1 to 128 of A-Z a-z 0-9 . _ : @ + = / -".to_owned()))?;
     if name.is_empty() || name.len() > 128 || name.chars().any(char::is_control) {
         return Err(Failure::User("--name: 1 to 128 bytes of text on one line".to_owned()));
     }
+    if let Some(path) = endpoints.iter().find(|path| !path.starts_with("/v1/") && !path.starts_with('*')) {
+        return Err(Failure::User(format!("--endpoint: `{path}` is no path; give e.g. /v1/chat/completions")));
+    }
+    let expires = expires.as_deref().map(|text| moment(text, crate::clock::wall_ms())).transpose()?;
+    let restrictions = Restrictions { expires, models: models.clone(), endpoints: endpoints.clone() };
     let key = key()?;
     writeln!(
         std::io::stderr(),
         "# a line for auth.keys in policies/*.yaml; the key itself is shown only now\n{}",
-        line(&key, name, &org)
+        line(&key, name, &org, &restrictions)
     )?;
     print::line(&key)?;
     Ok(())
@@ -61,15 +83,37 @@ fn key() -> Result<String, Failure> {
     Ok(format!("tg-{}", URL_SAFE_NO_PAD.encode(bits)))
 }
 
+/// A time from now, a day or a moment, as the policy takes it.
+fn moment(text: &str, now_ms: i64) -> Result<String, Failure> {
+    let wrong =
+        || Failure::User(format!("--expires: `{text}` is no time; give e.g. 90d, 2027-01-31 or 2027-01-31T12:00:00Z"));
+    if text.parse::<jiff::Timestamp>().is_ok() || text.parse::<jiff::civil::Date>().is_ok() {
+        return Ok(text.to_owned());
+    }
+    let lasts = crate::config::duration(text).map_err(|_| wrong())?;
+    let seconds = now_ms / 1000 + i64::try_from(lasts.as_secs()).map_err(|_| wrong())?;
+    jiff::Timestamp::from_second(seconds).map(|moment| moment.to_string()).map_err(|_| wrong())
+}
+
 /// The entry of `auth.keys`. Strings are JSON, which YAML reads as they are meant; `$${` is a literal `${`.
-fn line(key: &str, name: &str, org: &OrgId) -> String {
+fn line(key: &str, name: &str, org: &OrgId, restrictions: &Restrictions) -> String {
     let mut sum = String::with_capacity(64);
     for byte in digest::digest(&digest::SHA256, key.as_bytes()).as_ref() {
         // Writing to a string cannot fail.
         let _ = write!(sum, "{byte:02x}");
     }
     let text = |text: &str| serde_json::Value::from(text.replace("${", "$${")).to_string();
-    format!("- {{name: {}, sha256: {sum}, org: {}}}", text(name), text(org.as_str()))
+    let mut line = format!("- {{name: {}, sha256: {sum}, org: {}", text(name), text(org.as_str()));
+    if let Some(moment) = &restrictions.expires {
+        line.push_str(&format!(", expires: {}", text(moment)));
+    }
+    for (name, list) in [("models", &restrictions.models), ("endpoints", &restrictions.endpoints)] {
+        if !list.is_empty() {
+            let list: Vec<String> = list.iter().map(|entry| text(entry)).collect();
+            line.push_str(&format!(", {name}: [{}]", list.join(", ")));
+        }
+    }
+    line + "}"
 }
 
 #[cfg(test)]
@@ -84,11 +128,40 @@ mod tests {
             let dir = tempfile::TempDir::new().expect("folder");
             let file = dir.path().join("p.yaml");
             let org = OrgId::new(org).expect("org");
-            std::fs::write(&file, format!("auth:\n  keys:\n    {}\n", line(&key, name, &org))).expect("write");
+            std::fs::write(
+                &file,
+                format!("auth:\n  keys:\n    {}\n", line(&key, name, &org, &Restrictions::default())),
+            )
+            .expect("write");
             let keys = crate::config::load(Some(&file)).expect("good").policy.auth.keys;
             let sum = digest::digest(&digest::SHA256, key.as_bytes());
             let (known, holder) = keys.iter().next().expect("one key");
             assert_eq!((known.as_slice(), &*holder.name, &holder.org), (sum.as_ref(), name, &org));
+            assert!(!holder.is_restricted() && holder.expires_ms.is_none());
+        }
+    }
+
+    #[test]
+    fn what_a_key_may_be_used_for_is_in_its_line() {
+        let restrictions = Restrictions {
+            expires: Some(moment("90d", 1_800_000_000_123).expect("a time")),
+            models: vec!["gpt-4o*".to_owned(), "a: {b}".to_owned()],
+            endpoints: vec!["/v1/embeddings".to_owned()],
+        };
+        let dir = tempfile::TempDir::new().expect("folder");
+        let (file, org) = (dir.path().join("p.yaml"), OrgId::new("acme").expect("org"));
+        let line = line("tg-x", "ci", &org, &restrictions);
+        std::fs::write(&file, format!("auth:\n  keys:\n    {line}\n")).expect("write");
+        let keys = crate::config::load(Some(&file)).expect("good").policy.auth.keys;
+        let key = keys.values().next().expect("one key");
+        assert_eq!(key.expires_ms, Some(1_800_000_000_000 + 90 * 86_400_000));
+        assert!(key.may_use(Some("gpt-4o-mini")) && key.may_use(Some("a: {b}")));
+        assert!(!key.may_use(Some("gpt-4")) && !key.may_use(None));
+        assert!(key.may_call("/v1/embeddings") && !key.may_call("/v1/chat/completions"));
+        for (text, expected) in
+            [("2027-01-31", Ok("2027-01-31")), ("2027-01-31T12:00:00Z", Ok("2027-01-31T12:00:00Z")), ("soon", Err(()))]
+        {
+            assert_eq!(moment(text, 0).as_deref().map_err(|_| ()), expected);
         }
     }
 }

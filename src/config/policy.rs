@@ -128,7 +128,7 @@ pub struct AuthPolicy {
     /// Present where a secret or a key set is configured.
     pub jwt: Option<JwtPolicy>,
     /// By SHA-256 of the key.
-    pub keys: HashMap<[u8; 32], GatewayKey>,
+    pub keys: HashMap<[u8; 32], Arc<GatewayKey>>,
 }
 
 /// One way of saying who calls.
@@ -171,10 +171,33 @@ pub enum JwksSource {
 }
 
 /// A key of the gateway's own.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GatewayKey {
     pub name: Arc<str>,
     pub org: OrgId,
+    /// Milliseconds since 1970 from when on it is refused.
+    pub expires_ms: Option<i64>,
+    /// Models it may be used for; empty: all.
+    pub models: Vec<Glob>,
+    /// Canonical paths it may be used for; empty: all.
+    pub endpoints: Vec<Glob>,
+}
+
+impl GatewayKey {
+    /// Whether it may not be used for everything that its organisation may do.
+    pub fn is_restricted(&self) -> bool {
+        !(self.models.is_empty() && self.endpoints.is_empty())
+    }
+
+    /// Whether it may be used for an endpoint, by its canonical path.
+    pub fn may_call(&self, endpoint: &str) -> bool {
+        self.endpoints.is_empty() || self.endpoints.iter().any(|glob| glob.matches(endpoint))
+    }
+
+    /// Whether it may be used for a model. A call that names none is not known to be allowed.
+    pub fn may_use(&self, model: Option<&str>) -> bool {
+        self.models.is_empty() || model.is_some_and(|model| self.models.iter().any(|glob| glob.matches(model)))
+    }
 }
 
 /// A provider as configured.

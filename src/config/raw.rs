@@ -187,6 +187,12 @@ section! {
         sha256: String;
         /// Its organisation.
         org: OrgId;
+        /// From when on it is refused: a day (2027-01-31, 00:00 UTC) or a moment (2027-01-31T12:00:00Z); never, where left out.
+        expires: Option<String> = "null";
+        /// Models that it may be used for, `*` for any run of characters; all, where empty.
+        models: Vec<At<String>> = "[]";
+        /// Paths that it may be used for, e.g. /v1/chat/completions, `*` for any run of characters; all, where empty.
+        endpoints: Vec<At<String>> = "[]";
     }
 }
 section! {

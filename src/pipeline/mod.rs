@@ -171,6 +171,8 @@ async fn proxy(walk: Walk<'_>, endpoint: Endpoint, incoming: Incoming) -> Result
     held.into_iter().for_each(|held| record.hold(held));
     let walked = if endpoint.own_key_only && caller.upstream_key.is_none() {
         Err(endpoint.others_use.map_or_else(closed_endpoint, |allow| walk.wrong_method(allow)))
+    } else if caller.key.as_ref().is_some_and(|key| !key.may_call(&endpoint.name)) {
+        Err(Refusal::new(Code::EndpointNotAllowed, "this key may not be used for this endpoint").closing())
     } else {
         walk_to_answer(&walk, &endpoint, &caller, incoming, &mut record).await
     };
@@ -223,7 +225,7 @@ async fn walk_to_answer(
         let mut intake = Intake::new(incoming, redactor, walk.gateway.max_body_bytes, capture, policy.timeouts.idle);
         record.follow(intake.seen());
         let slow = |_| Refusal::new(Code::RequestTimeout, "the request body came too slowly").closing();
-        let gather = intake.gather(crate::route::needs_model(policy) || policy.limits.more.is_some());
+        let gather = intake.gather(needs_model(policy, caller));
         let gathered = tokio::time::timeout_at(walk.deadline(policy.timeouts.total), gather).await.map_err(slow)??;
         let (facts, waited) = (lock(&intake.seen()).facts.clone(), intake.waited);
         let body = match gathered {
@@ -240,6 +242,14 @@ async fn walk_to_answer(
         }
         (Outgoing::Whole(redact::Redacted::default()), redact::Facts::default(), Duration::ZERO)
     };
+
+    if walk.head.method == Method::POST
+        && let Some(key) = &caller.key
+        && !key.may_use(facts.model.as_deref())
+    {
+        let message = "this key may not be used with this model";
+        return Err(Refusal::new(Code::ModelNotFound, message).about("model").closing());
+    }
 
     // 6. route
     let targets = crate::route::targets(policy, facts.model.as_deref());
@@ -559,6 +569,12 @@ pub fn no_answer_refusal(no_answer: &NoAnswer) -> Refusal {
             Refusal::new(Code::InvalidRequest, "the request body could not be read to its end").closing()
         }
     }
+}
+
+/// Whether a body is waited for until its model is known.
+fn needs_model(policy: &Policy, caller: &Caller) -> bool {
+    let limited = policy.limits.more.as_ref().is_some_and(|more| more.of(&caller.org).need_estimate());
+    limited || crate::route::needs_model(policy) || caller.key.as_ref().is_some_and(|key| !key.models.is_empty())
 }
 
 fn closed_endpoint() -> Refusal {

@@ -178,6 +178,37 @@ fn limits_are_edited_hot_and_nothing_is_refilled() {
     short(&gateway, &jwt("acme")).ok();
 }
 
+#[test]
+fn keys_expire_and_are_for_their_models_and_endpoints() {
+    let provider = Provider::start();
+    let key = |name: &str, more: &str| {
+        format!("{{name: {name}, org: acme, sha256: \"{}\", {more}}}", sha256(&format!("tg-{name}")))
+    };
+    let keys = [
+        key("old", "expires: 2026-01-31"),
+        key("new", "expires: 2999-01-31T12:00:00Z"),
+        key("mini", "models: [\"gpt-4o-mini*\"]"),
+        key("chat", "endpoints: [/v1/chat/completions]"),
+    ];
+    let gateway = Setup::new(&provider).section("auth", &format!("keys: [{}]", keys.join(", "))).start();
+    short(&gateway, "tg-new").ok();
+    let expired = short(&gateway, "tg-old");
+    expired.refused(401, "invalid_token");
+    assert!(expired.text().contains("has expired"), "{}", expired.text());
+    short(&gateway, "tg-mini").ok();
+    let ask = |path: &str, key: &str, body: &serde_json::Value| gateway.post(path, key, body);
+    let large = json!({"model": "gpt-4o", "messages": [{"role": "user", "content": "x".repeat(200_000)}]});
+    ask("/v1/chat/completions", "tg-mini", &large).refused(404, "model_not_found");
+    // A large body whose model comes last is waited for, not sent.
+    let late = json!({"messages": [{"role": "user", "content": "x".repeat(200_000)}], "model": "gpt-4o"});
+    ask("/v1/chat/completions", "tg-mini", &late).refused(404, "model_not_found");
+    ask("/v1/embeddings", "tg-mini", &json!({"input": "no model"})).refused(404, "model_not_found");
+    short(&gateway, "tg-chat").ok();
+    ask("/v1/embeddings", "tg-chat", &json!({"model": "x", "input": "y"})).refused(403, "endpoint_not_allowed");
+    assert_eq!(provider.seen().len(), 3, "none of the refused reached the provider");
+    assert_eq!(gateway.rows(7).len(), 7, "each call of a known caller has its row");
+}
+
 fn sha256(text: &str) -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
     digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()

@@ -13,6 +13,7 @@ use super::super::policy::{AuthPolicy, GatewayKey, JwksSource, JwtPolicy};
 use super::super::raw::{RawAuth, RawJwt, RawKey};
 use super::super::shape::At;
 use super::{distinct, lasting};
+use crate::route::Glob;
 
 const LEEWAY_MAX: Duration = Duration::from_secs(600);
 
@@ -109,23 +110,62 @@ fn claim(given: &At<String>, problems: &mut Problems) -> Vec<String> {
     path
 }
 
-fn keys(raw: &[At<RawKey>], problems: &mut Problems) -> HashMap<[u8; 32], GatewayKey> {
-    let mut keys: HashMap<[u8; 32], GatewayKey> = HashMap::with_capacity(raw.len());
+fn keys(raw: &[At<RawKey>], problems: &mut Problems) -> HashMap<[u8; 32], Arc<GatewayKey>> {
+    let mut keys: HashMap<[u8; 32], Arc<GatewayKey>> = HashMap::with_capacity(raw.len());
     for key in raw {
         if key.name.is_empty() || key.name.len() > 128 || key.name.chars().any(char::is_control) {
             problems.add(&key.name.at, "a key's name is 1 to 128 bytes of text on one line");
         }
+        let expires_ms = key.expires.value.as_deref().and_then(|text| {
+            let moment = moment_ms(text.trim());
+            if moment.is_none() {
+                problems.add(
+                    &key.expires.at,
+                    "no day or moment; give e.g. 2027-01-31 (from 00:00 UTC on) or 2027-01-31T12:00:00Z",
+                );
+            }
+            moment
+        });
+        let models = globs(
+            &key.models,
+            |text| !text.is_empty(),
+            "empty; give a model, with `*` for any run of characters",
+            problems,
+        );
+        let path = |text: &str| text.starts_with("/v1/") || text.starts_with('*');
+        let endpoints =
+            globs(&key.endpoints, path, "no path; it begins with /v1/, e.g. /v1/chat/completions", problems);
         let Some(digest) = sha256(&key.sha256.value) else {
             let reason = "not a SHA-256: 64 hex digits of the whole key; printf %s \"$KEY\" | sha256sum prints it";
             problems.add(&key.sha256.at, reason);
             continue;
         };
-        let value = GatewayKey { name: Arc::from(key.name.value.as_str()), org: key.org.value.clone() };
-        if keys.insert(digest, value).is_some() {
+        let name = Arc::from(key.name.value.as_str());
+        let value = GatewayKey { name, org: key.org.value.clone(), expires_ms, models, endpoints };
+        if keys.insert(digest, Arc::new(value)).is_some() {
             problems.add(&key.sha256.at, "the same key as an earlier one; keep one");
         }
     }
     keys
+}
+
+/// A day stands for its beginning, UTC.
+fn moment_ms(text: &str) -> Option<i64> {
+    let moment = text.parse::<jiff::Timestamp>().ok();
+    let day =
+        || text.parse::<jiff::civil::Date>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|day| day.timestamp());
+    moment.or_else(day).map(jiff::Timestamp::as_millisecond)
+}
+
+fn globs(given: &[At<String>], fits: impl Fn(&str) -> bool, reason: &str, problems: &mut Problems) -> Vec<Glob> {
+    distinct(given, problems);
+    let glob = |text: &At<String>| {
+        if !fits(text.trim()) {
+            problems.add(&text.at, reason);
+        }
+        Glob::new(text.trim())
+    };
+    given.iter().map(glob).collect()
 }
 
 fn sha256(text: &str) -> Option<[u8; 32]> {
