@@ -25,6 +25,8 @@ use crate::config::watch::Watcher;
 use crate::pipeline::Gateway;
 use crate::pipeline::body::Body;
 
+/// Organisations in the list of the most refused.
+const REFUSED_SHOWN: usize = 10;
 const DAY_MS: i64 = 86_400_000;
 const PAGE: &str = include_str!("assets/index.html");
 const SCRIPT: &str = include_str!("assets/dashboard.js");
@@ -123,9 +125,13 @@ async fn routed(admin: &Arc<Admin>, request: &Request<Incoming>) -> Response<Bod
             typed("text/plain; version=0.0.4; charset=utf-8", admin.gateway.metrics.text())
         }
         "/api/config" => json_answer(&config(admin)),
+        "/api/limits" => json_answer(&limits(admin)),
         "/api/summary" => queried(admin, move |reader| summary(reader, &query)).await,
         "/api/logs" => queried(admin, move |reader| logs(reader, &query)).await,
-        _ => text(StatusCode::NOT_FOUND, "there is: / /metrics /healthz /readyz /api/summary /api/logs /api/config\n"),
+        _ => text(
+            StatusCode::NOT_FOUND,
+            "there is: / /metrics /healthz /readyz /api/summary /api/logs /api/limits /api/config\n",
+        ),
     }
 }
 
@@ -153,6 +159,23 @@ fn config(admin: &Admin) -> Value {
         "restart_needed": status.restart_needed,
         "log": {"unstored_bytes": backlog.bytes, "lost_rows": backlog.lost, "trouble": backlog.trouble},
         "config": &*status.config,
+    })
+}
+
+/// Who is counted, where, and who is refused most.
+fn limits(admin: &Admin) -> Value {
+    let quotas = &admin.gateway.quotas;
+    let refused: Vec<Value> = quotas
+        .refused
+        .top(REFUSED_SHOWN)
+        .into_iter()
+        .map(|c| json!({"org_id": c.org.as_str(), "refused": c.refused, "at_least": c.refused - c.error}))
+        .collect();
+    json!({
+        "organizations": quotas.limiter.len(),
+        "subjects": quotas.meters.len(),
+        "shared_store": quotas.shared.as_ref().map(|shared| if shared.is_up() { "up" } else { "away" }),
+        "most_refused": refused,
     })
 }
 

@@ -22,6 +22,10 @@ pub struct Limiter {
     sweep: Sweep,
 }
 
+/// A million organisations are to fit: with the map's own bytes and a name of 12 letters at most 150 each
+/// (`benches/limit.rs`).
+const _: () = assert!(size_of::<(OrgId, Cell)>() <= 32);
+
 /// When a full map was last searched for what may be forgotten. At the bound every newcomer would search it, so that a
 /// flood of newcomers would do nothing else: once a second is enough.
 #[derive(Debug, Default)]

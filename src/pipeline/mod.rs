@@ -10,6 +10,7 @@ pub mod framing;
 mod intake;
 pub mod intent;
 pub mod quota;
+pub mod quota_headers;
 mod record;
 pub mod refusal;
 mod tee;
@@ -38,7 +39,6 @@ use crate::code::Code;
 use crate::config::policy::{Policy, Provider};
 use crate::ids::RequestId;
 use crate::intent::background::Kept;
-use crate::limit::bucket::Decision;
 use crate::metrics::Metrics;
 use crate::provider::answer;
 use crate::redact::{self, BodyRedactor};
@@ -48,13 +48,11 @@ use crate::upstream::{Answer, AnswerBody, Call, NoAnswer, Upstream};
 use body::Body;
 use intake::{Gathered, Intake, lock};
 use quota::{Admitted, Quotas, Work};
+use quota_headers::quota_headers;
 use record::Record;
 use refusal::Refusal;
 use tee::{Logged, Patience, Tee, outcome_of};
 
-const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit-requests");
-const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining-requests");
-const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset-requests");
 /// The provider that answered.
 pub const PROVIDER: HeaderName = HeaderName::from_static("x-tollgate-provider");
 /// Sends to a provider.
@@ -590,25 +588,6 @@ fn defect(what: &'static str) -> Refusal {
     Refusal::new(Code::Internal, "the gateway made a mistake; nothing of your request was lost or logged in clear")
 }
 
-/// The organisation's quota, as OpenAI names it.
-pub fn quota_headers(headers: &mut HeaderMap, decision: &Decision) {
-    headers.insert(LIMIT, HeaderValue::from(decision.limit));
-    headers.insert(REMAINING, HeaderValue::from(decision.remaining));
-    set(headers, RESET, &go_duration(decision.reset));
-}
-
-/// `850ms`, `1s`, `6m0s`: as OpenAI writes them, rounded up to the millisecond.
-fn go_duration(d: Duration) -> String {
-    let ms = d.as_nanos().div_ceil(1_000_000);
-    let (minutes, seconds, millis) = (ms / 60_000, ms / 1000 % 60, ms % 1000);
-    let fraction = if millis == 0 { String::new() } else { format!(".{millis:03}").trim_end_matches('0').to_owned() };
-    match (minutes, seconds) {
-        (0, 0) if millis > 0 => format!("{millis}ms"),
-        (0, _) => format!("{seconds}{fraction}s"),
-        _ => format!("{minutes}m{seconds}{fraction}s"),
-    }
-}
-
 fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);
@@ -647,22 +626,6 @@ fn is_textual(headers: &HeaderMap) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn resets_are_written_as_openai_writes_them() {
-        let table = [
-            (0, "0s"),
-            (1, "1ms"),
-            (850, "850ms"),
-            (1000, "1s"),
-            (1500, "1.5s"),
-            (360_000, "6m0s"),
-            (61_250, "1m1.25s"),
-        ];
-        for (ms, expected) in table {
-            assert_eq!(go_duration(Duration::from_millis(ms)), expected);
-        }
-    }
 
     #[test]
     fn queries_are_decoded_as_forms() {

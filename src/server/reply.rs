@@ -9,8 +9,9 @@ use serde_json::json;
 use crate::code::Code;
 use crate::ids::RequestId;
 use crate::pipeline::body::Body;
+use crate::pipeline::quota_headers::quota_headers;
 use crate::pipeline::refusal::Refusal;
-use crate::pipeline::{ATTEMPTS, PROVIDER, quota_headers};
+use crate::pipeline::{ATTEMPTS, PROVIDER};
 
 /// The header that carries a call's id, both ways.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

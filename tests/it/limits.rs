@@ -35,6 +35,12 @@ fn two_hundred_calls_at_once_with_a_limit_of_sixty() {
     }
     let other = gateway.chat("other", "hi");
     assert_eq!(other.ok().header("x-ratelimit-remaining-requests"), Some("59"));
+    assert_eq!(other.header("ratelimit-policy"), Some("\"org\";q=60;w=60"));
+    assert_eq!(other.header("ratelimit"), Some("\"org\";r=59;t=1"));
+    let limits = gateway.operators("/api/limits").ok().json();
+    assert_eq!(limits["organizations"], 2);
+    let most = serde_json::json!([{"org_id": "acme", "refused": 200 - passed, "at_least": 200 - passed}]);
+    assert_eq!(limits["most_refused"], most);
     assert!(gateway.metric("tollgate_ratelimit_rejections_total") >= (200 - passed) as f64);
     // All two hundred and one are counted, though a flood of refusals need not cost a row each.
     let counted = || {

@@ -1,4 +1,4 @@
-// The operators' dashboard: sums and the latest calls, from /api/summary, /api/logs and /api/config. Everything that comes
+// The operators' dashboard: sums and the latest calls, from /api/summary, /api/logs, /api/limits and /api/config. Everything that comes
 // from the log is put in as text, never as markup.
 "use strict";
 
@@ -88,11 +88,12 @@ async function refresh() {
   const by = byId("by").value;
   const from = new Date(Date.now() - (days - 1) * 86400000).toISOString().slice(0, 10);
   try {
-    const [daily, groups, logs, config] = await Promise.all([
+    const [daily, groups, logs, config, limits] = await Promise.all([
       get("/api/summary?by=day&from=" + from),
       get("/api/summary?by=" + by + "&from=" + from),
       get("/api/logs?limit=50"),
       get("/api/config"),
+      get("/api/limits"),
     ]);
     figures(daily.rows);
     bars(byId("calls"), daily.rows, (d) => Number(d.calls), number);
@@ -106,6 +107,8 @@ async function refresh() {
       n("calls", "calls"), n("errors", "errors"), n("rate limited", "rate_limited"), n("input tokens", "input_tokens"),
       n("output tokens", "output_tokens"), n("cost", "cost_usd", usd), n("p50 ms", "p50_ms"), n("p95 ms", "p95_ms"), n("p99 ms", "p99_ms"),
     ], groups.rows.sort((a, b) => b.cost_usd - a.cost_usd || b.calls - a.calls));
+    byId("refused-section").hidden = !limits.most_refused.length;
+    table(byId("refused"), [{ title: "organisation", show: (r) => r.org_id }, n("calls over a limit, at most", "refused"), n("at least", "at_least")], limits.most_refused);
     table(byId("tail"), [
       { title: "time (UTC)", show: (r) => String(r.created_at).replace("T", " ").slice(0, 23) },
       { title: "organisation", show: (r) => r.org_id }, { title: "endpoint", show: (r) => r.endpoint },
@@ -121,6 +124,7 @@ async function refresh() {
     if (config.restart_needed) trouble.push("gateway.yaml has changed; a restart takes it over.");
     if (config.log.trouble) trouble.push("The log's store does not take rows: " + config.log.trouble);
     if (config.log.lost_rows) trouble.push(number(config.log.lost_rows) + " rows of the log were lost.");
+    if (limits.shared_store === "away") trouble.push("The shared limits store is away; limits.fail of the policy is in force.");
     show(trouble.join("\n"));
   } catch (error) {
     show("The dashboard cannot be read: " + error.message);
