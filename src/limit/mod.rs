@@ -5,6 +5,8 @@
 //! `caps`, their arithmetic in `meter`, `calendar` and `estimate` (pure), and their map in `meters`. `redis` shares all of
 //! them between replicas. `sketch` knows who is refused most.
 
+#[doc(hidden)]
+pub mod bench;
 pub mod bucket;
 pub mod calendar;
 pub mod caps;
