@@ -13,6 +13,9 @@ pub(super) const IDEOGRAPHIC_STOP: u8 = 0x02;
 /// Stands for a quotation mark that opens or closes a string of JSON inside a string.
 pub(super) const NESTED_QUOTE: u8 = 0x01;
 
+/// Stands for a picture of a telephone.
+pub(super) const TELEPHONE: u8 = 0x04;
+
 /// What a character becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fold {
@@ -53,6 +56,7 @@ pub(super) fn fold(c: char) -> Fold {
         0x3000 => Fold::Byte(b' '),
         0x3002 | 0xFF61 => Fold::Byte(IDEOGRAPHIC_STOP),
         // The long-vowel mark stands for a dash between digits and is a letter elsewhere; see `scan`.
+        0x1F4DE | 0x1F4DF | 0x1F4F1 | 0x1F4F2 | 0x1F4E0 => Fold::Byte(TELEPHONE),
         0xFE00..=0xFE0F | 0xFEFF | 0xFFA0 | 0x3164 => Fold::Skip,
         0xFE52 => Fold::Byte(b'.'),
         0xFE58 | 0xFE63 | 0x301C | 0xFF5E => Fold::Byte(b'-'),
@@ -86,6 +90,7 @@ fn fold_low(c: char, code: u32) -> Fold {
         0xB7 | 0x2024 | 0x2219 | 0x22C5 => Fold::Byte(b'.'),
         0x2044 | 0x2215 => Fold::Byte(b'/'),
         0x2795 => Fold::Byte(b'+'),
+        0x260E | 0x260F | 0x2706 | 0x2121 => Fold::Byte(TELEPHONE),
         _ => fold_class(c, code),
     }
 }
@@ -140,6 +145,8 @@ mod tests {
             ('“', Fold::Byte(BREAK)),
             ('🙂', Fold::Byte(BREAK)),
             ('×', Fold::Byte(BREAK)),
+            ('☎', Fold::Byte(TELEPHONE)),
+            ('📱', Fold::Byte(TELEPHONE)),
             ('。', Fold::Byte(IDEOGRAPHIC_STOP)),
         ] {
             assert_eq!(fold(c), seen, "{c:?}");

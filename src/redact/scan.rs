@@ -129,6 +129,8 @@ pub(super) struct Scanner {
     cur: usize,
     /// End of the last match.
     barrier: usize,
+    /// The last match, if it is a telephone number.
+    listed: Option<phone::Listed>,
     /// The window still begins where the string does.
     from_start: bool,
     skipped: u8,
@@ -169,6 +171,7 @@ impl Scanner {
             segments: Vec::new(),
             cur: 0,
             barrier: 0,
+            listed: None,
             from_start: true,
             skipped: 0,
             tail: Tail::None,
@@ -191,7 +194,7 @@ impl Scanner {
         self.window.clear();
         self.segments.clear();
         (self.cur, self.barrier, self.from_start, self.skipped) = (0, 0, true, 0);
-        self.tail = Tail::None;
+        (self.tail, self.listed) = (Tail::None, None);
         self.nested = Nested::Unknown;
         (self.quoted, self.just_opened, self.inner) = (false, false, false);
         (self.look, self.hint, self.blob) = (look, hint, blob);
@@ -471,6 +474,7 @@ impl Scanner {
         self.window.drain(..drop);
         self.cur -= drop;
         self.barrier = self.barrier.saturating_sub(drop);
+        self.listed = self.listed.filter(|l| l.end >= drop).map(|l| phone::Listed { end: l.end - drop, ..l });
         self.from_start = false;
         self.custom_known = false;
     }
@@ -613,7 +617,7 @@ impl Scanner {
         }
         if number.is_none() && rules.has(kind::PHONE) {
             let hint = if self.from_start && q < HINT_REACH { self.hint } else { None };
-            number = found(phone::find(view, q, rules.words, hint), kind::PHONE);
+            number = found(phone::find(view, q, rules.words, hint, self.listed), kind::PHONE);
         }
         let number = number?;
         // An address beats a number inside its local part.
@@ -692,6 +696,10 @@ impl Scanner {
 
     /// Notes a match.
     fn apply(&mut self, found: Found) {
+        self.listed = (found.kind == kind::PHONE).then(|| phone::Listed {
+            end: found.end,
+            digits: self.window[found.start..found.end].iter().filter(|b| b.is_ascii_digit()).count(),
+        });
         if found.kind < kind::API_KEY && self.rules.allows(&self.window[found.start..found.end]) {
             (self.barrier, self.cur) = (found.end, found.end);
             return;

@@ -163,13 +163,22 @@ fn domain(view: &View<'_>, from: usize) -> Option<usize> {
         let next = view.at(end + 1);
         let dot = stop == Some(b'.') && next.is_some_and(|b| b.is_ascii_alphanumeric() || b >= 0x80)
             || stop == Some(IDEOGRAPHIC_STOP) && labels == 1 && next.is_some_and(|b| b.is_ascii_alphanumeric());
-        // Text glued behind a domain in another script is not followed by more of the domain.
-        if !dot || labels >= 2 && tld > i && tld < end {
+        // Text glued behind a domain in another script is not followed by more of the domain, and neither is a sentence:
+        // "example.com.Please".
+        let glued = labels >= 2 && tld > i && tld < end && view.at(tld).is_some_and(|b| b >= 0x80);
+        if !dot || glued || labels >= 2 && tld == end && sentence(view, i, end) {
             break;
         }
         i = end + 1;
     }
     best
+}
+
+/// Whether what follows the label in small letters at `from..end` and its dot is a word with a capital.
+fn sentence(view: &View<'_>, from: usize, end: usize) -> bool {
+    let next = &view.text[end + 1..view.text.len().min(end + 3)];
+    view.text[from..end].iter().all(u8::is_ascii_lowercase)
+        && matches!(next, [a, b] if a.is_ascii_uppercase() && b.is_ascii_lowercase())
 }
 
 /// The end of the label at `from`, and where it ends as a top-level domain (`from`, if it cannot be one).

@@ -68,13 +68,31 @@ struct Candidate<'a> {
     bracket: bool,
     /// Digits stand before it with only space between.
     digits_before: bool,
+    /// The number before it in a list, if there is one.
+    list: Option<Listed>,
     hint: Option<Says>,
     /// The word before it, once it was looked for.
     before: OnceCell<Option<Near>>,
 }
 
-/// Finds the number whose first digit is at `q`. `hint`: what the JSON key of a short string says.
-pub(in crate::redact) fn find(view: &View<'_>, q: usize, words: &Words, hint: Option<Says>) -> Option<(usize, usize)> {
+/// A telephone number right before a candidate: "020 7946 0018 or 07700 900123".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::redact) struct Listed {
+    /// Where it ends.
+    pub(in crate::redact) end: usize,
+    /// How many digits it has.
+    pub(in crate::redact) digits: usize,
+}
+
+/// Finds the number whose first digit is at `q`. `hint`: what the JSON key of a short string says; `before`: the telephone
+/// number that was found last.
+pub(in crate::redact) fn find(
+    view: &View<'_>,
+    q: usize,
+    words: &Words,
+    hint: Option<Says>,
+    before: Option<Listed>,
+) -> Option<(usize, usize)> {
     if joined(view.text, view.lo, q) || iso_date(view, q) || too_few(view, q) {
         return None;
     }
@@ -97,6 +115,7 @@ pub(in crate::redact) fn find(view: &View<'_>, q: usize, words: &Words, hint: Op
         plus,
         bracket,
         digits_before,
+        list: before.filter(|b| b.end >= view.lo && b.end < start && joins(&view.text[b.end..start])),
         hint,
         before: OnceCell::new(),
     };
@@ -153,7 +172,7 @@ fn too_few(view: &View<'_>, q: usize) -> bool {
     true
 }
 
-/// Whether two or more groups of digits stand right before `start`: a row of numbers, not a telephone number.
+/// Whether three or more numbers stand right before `start`: a row of them, not a telephone number.
 fn in_row(view: &View<'_>, start: usize) -> bool {
     let mut groups = 0;
     let mut i = start;
@@ -161,7 +180,7 @@ fn in_row(view: &View<'_>, start: usize) -> bool {
         if start - i > 24 || !(b.is_ascii_digit() || matches!(b, b' ' | b'-' | b'.' | b'/')) {
             break;
         }
-        groups += usize::from(b.is_ascii_digit() && !view.at(i).is_some_and(|b| b.is_ascii_digit()));
+        groups += usize::from(b.is_ascii_digit() && view.at(i) == Some(b' '));
         i -= 1;
     }
     groups >= 3
@@ -192,6 +211,8 @@ fn read(view: &View<'_>, q: usize, groups: &mut [Group; GROUPS_MAX]) -> usize {
             break;
         }
         match separator(view, i, digits, view.before(q) == Some(b'+')) {
+            // "24/7" is no part of a number.
+            Some((next, _)) if digits >= 7 && view.text[next..].starts_with(b"24/7") => break,
             Some((next, s)) => (i, sep) = (next, s),
             None => break,
         }
@@ -239,18 +260,93 @@ fn separator(view: &View<'_>, mut i: usize, digits: usize, plus: bool) -> Option
 fn prefix(view: &View<'_>, q: usize, groups: &[Group]) -> (usize, bool, bool) {
     let closes = |g: &Group| matches!(view.at(g.end()), Some(b')' | b']')) && g.len() <= 6;
     let own = groups.first().is_some_and(closes);
+    if let [first, second, ..] = groups
+        && view.before(q) == Some(b'(')
+        && matches!(first.len(), 1..=2)
+        && second.len() <= 3
+        && second.sep == (Sep { space: true, ..Sep::default() })
+        && view.at(second.end()) == Some(b')')
+    {
+        // "(06 1) 123 4567"
+        return (q - 1, false, true);
+    }
     match view.before(q) {
         Some(b'+') => {
             let bracket = own && matches!(view.before(q - 1), Some(b'(' | b'['));
             (q - 1 - usize::from(bracket), true, bracket)
         }
-        Some(b' ') if q > view.lo + 1 && view.before(q - 1) == Some(b'+') => (q - 2, true, false),
+        Some(b' ') if q > view.lo + 1 && view.before(q - 1) == Some(b'+') && !sum(view, q - 2) => (q - 2, true, false),
         Some(b'(' | b'[') if own => {
             let plus = view.before(q - 1) == Some(b'+');
             (q - 1 - usize::from(plus), plus, true)
         }
         _ => (q, false, false),
     }
+}
+
+/// Whether the `+` at `plus` adds to a number before it.
+fn sum(view: &View<'_>, plus: usize) -> bool {
+    let mut i = plus;
+    while view.before(i) == Some(b' ') {
+        i -= 1;
+    }
+    view.before(i).is_some_and(|b| b.is_ascii_digit())
+}
+
+/// Whether `between` goes on a list of numbers.
+fn joins(between: &[u8]) -> bool {
+    const WORDS: &[&str] = &[
+        "or",
+        "and",
+        "oder",
+        "und",
+        "ou",
+        "et",
+        "o",
+        "y",
+        "u",
+        "e",
+        "of",
+        "en",
+        "eller",
+        "och",
+        "og",
+        "tai",
+        "ja",
+        "lub",
+        "i",
+        "albo",
+        "nebo",
+        "a",
+        "vagy",
+        "sau",
+        "si",
+        "și",
+        "или",
+        "и",
+        "або",
+        "та",
+        "ή",
+        "και",
+        "veya",
+        "ve",
+        "أو",
+        "و",
+        "או",
+        "या",
+        "หรือ",
+        "hoặc",
+        "atau",
+        "또는",
+        "或",
+        "和",
+    ];
+    let marks = |b: &u8| b" ,;/|&\n".contains(b);
+    let inner = match (between.iter().position(|b| !marks(b)), between.iter().rposition(|b| !marks(b))) {
+        (Some(from), Some(to)) => &between[from..=to],
+        _ => return between.len() <= 4,
+    };
+    between.len() <= 14 && WORDS.iter().any(|w| inner.eq_ignore_ascii_case(w.as_bytes()))
 }
 
 /// Whether a number may begin at `start`; if so, whether digits stand before it with only space between.
@@ -273,7 +369,12 @@ fn left(view: &View<'_>, start: usize, plus: bool) -> Option<bool> {
             while view.before(i) == Some(b' ') {
                 i -= 1;
             }
-            Some(view.before(i).is_some_and(|b| b.is_ascii_digit()))
+            // A date, a time or an address of a machine before it is no part of it.
+            while view.before(i).is_some_and(|b| b.is_ascii_digit()) && view.at(i) != Some(b'+') {
+                i -= 1;
+            }
+            let digits = view.at(i).is_some_and(|b| b.is_ascii_digit());
+            Some(digits && !matches!(view.before(i), Some(b'-' | b'.' | b':' | b'/' | b'$')))
         }
         0x80.. => {
             let glued = view.char_before(start).is_some_and(|c| c.is_alphabetic() && !is_unspaced(c));
@@ -329,8 +430,11 @@ impl Candidate<'_> {
 
     fn sentence_ends(&self, gap: usize) -> bool {
         let between = &self.view.text[self.start - gap..self.start];
-        between.windows(2).any(|w| matches!(w[0], b'.' | b'!' | b'?' | b';') && w[1] == b' ') && between.len() > 4
-            || between.contains(&b'\n')
+        // "no." and the like end no sentence.
+        let short = |i: usize| between[..i].iter().rev().take_while(|b| b.is_ascii_alphabetic()).count() <= 3;
+        let ends =
+            |(i, w): (usize, &[u8])| w[1] == b' ' && (matches!(w[0], b'!' | b'?' | b';') || w[0] == b'.' && !short(i));
+        between.windows(2).enumerate().any(ends) && between.len() > 4 || between.contains(&b'\n')
     }
 
     /// Whether a telephone word stands near: before within `reach`, or (for `after`) after the number.
@@ -424,10 +528,14 @@ impl Candidate<'_> {
         if let Some(last) = self.exit_code() {
             return Some(last);
         }
-        let grouped = self.north_america().or_else(|| self.trunk()).or_else(|| self.grouped());
+        let grouped = self.north_america().or_else(|| self.trunk().filter(|last| !self.birth_date(*last)));
+        let grouped = grouped.or_else(|| self.grouped());
         // Digits before it with a space between: the front of a longer row of digits, unless its own separators differ.
         let grouped = grouped.filter(|last| {
-            !self.digits_before || self.bracket || !self.groups[1..=*last].iter().any(|g| g.sep.space && !g.sep.paren)
+            let inside = &self.groups[1..=*last];
+            !self.digits_before
+                || self.bracket
+                || !inside.iter().any(|g| g.sep.space && !g.sep.paren) && !inside.iter().all(|g| g.sep.dot)
         });
         match grouped {
             Some(_) if self.identifier() => None,
@@ -574,12 +682,47 @@ impl Candidate<'_> {
             let total = self.total(last);
             let reach = if total < 9 { 28 } else { WORD_BEFORE };
             let after = total >= 8;
-            let fits = if last == 0 { (7..=12).contains(&total) } else { (7..=13).contains(&total) };
-            fits && self.right(last, false)
+            (7..=13).contains(&total)
+                && self.right(last, false)
+                && !(last == 0 && self.epoch())
                 && !self.years(last)
+                && !self.birth_date(last)
                 && !(self.digits_before && self.hint.is_none() && self.before().is_none_or(|n| n.gap > 24))
-                && self.phone_word(last, reach, after)
+                && (self.listed(last) || self.phone_word(last, reach, after) && !(total < 9 && self.far_off()))
         })
+    }
+
+    /// Whether it goes on a list of telephone numbers; bare digits have to be as many as those before.
+    fn listed(&self, last: usize) -> bool {
+        let Some(list) = self.list else { return false };
+        let bare = last == 0 && (list.digits != self.total(0) || list.end + 1 == self.start);
+        !bare && !self.identifier()
+    }
+
+    /// Whether another number, or a Brazilian postal code's name, stands between the word before and this short one.
+    fn far_off(&self) -> bool {
+        let Some(near) = self.before() else { return false };
+        let word = &self.view.text[..self.start - near.gap];
+        let cep = self.shape(0, &[5, 3]) && word.len() >= 3 && word[word.len() - 3..].eq_ignore_ascii_case(b"cep");
+        cep || self.n == 1 && self.view.text[self.start - near.gap..self.start].iter().any(u8::is_ascii_digit)
+    }
+
+    /// Seconds since 1970 or an article's number, where no telephone word stands right before them.
+    fn epoch(&self) -> bool {
+        let number = self.text(0);
+        let seconds = number.len() == 10 && matches!(number, [b'1', b'5'..=b'9', ..]);
+        (seconds || number.len() == 13)
+            && self.hint != Some(Says::Phone)
+            && !self.before().is_some_and(|near| near.says == Says::Phone && near.gap <= if seconds { 3 } else { 12 })
+    }
+
+    /// A date of birth and a serial number: 010190-1234, 900101-1234.
+    fn birth_date(&self, last: usize) -> bool {
+        if last != 1 || !self.shape(0, &[6, 4]) || !self.groups[1].sep.dash {
+            return false;
+        }
+        let two = |i: usize| u32::from(self.digit(0, i) - b'0') * 10 + u32::from(self.digit(0, i + 1) - b'0');
+        (1..=12).contains(&two(2)) && ((1..=31).contains(&two(0)) || (1..=31).contains(&two(4)))
     }
 
     /// `2019-2020`
@@ -657,7 +800,7 @@ fn country(digits: &[u8]) -> Option<(usize, usize)> {
     let max = match n(3)? {
         354 => 10,
         370..=374 | 216 | 386 | 852 | 853 | 961 | 965 | 973 | 974 => 11,
-        234 | 358 | 880 | 977 => 13,
+        234 | 358 | 856 | 880 | 964 | 967 | 977 => 13,
         // Codes that are not assigned.
         210
         | 214

@@ -7,6 +7,8 @@ use super::*;
 
 /// What is to be taken out stands between « and » or ‹ and ›.
 const CASES: &str = include_str!("cases.tsv");
+/// Numbers and the texts around them.
+const FORMATS: &str = include_str!("formats.tsv");
 const COVERAGE: &str = include_str!("../COVERAGE.md");
 
 struct Case {
@@ -86,6 +88,27 @@ fn the_labelled_set() {
         );
     }
     assert!(COVERAGE.contains(&markdown), "COVERAGE.md has another table than:\n{markdown}");
+}
+
+#[test]
+fn every_format_in_every_place() {
+    let rules = rules(&["email", "phone"]);
+    let mut wrong = String::new();
+    for line in FORMATS.lines().filter(|l| !l.starts_with('#')) {
+        let [language, numbers, places] = line.split('\t').collect::<Vec<_>>()[..] else {
+            panic!("three columns: {line}")
+        };
+        for (number, place) in numbers.split('|').flat_map(|n| places.split('|').map(move |p| (n, p))) {
+            let place = place.replace('¦', "|").replace("\\n", "\n");
+            let (found, ledger) = text(&rules, &place.replace("{}", number));
+            let expected = place.replace("{}", "[REDACTED_PHONE]");
+            if found.as_bytes() != expected.as_bytes() || ledger.count("phone") as usize != place.matches("{}").count()
+            {
+                let _ = writeln!(wrong, "{language} {number} in {place:?}: {:?}", found.as_bytes());
+            }
+        }
+    }
+    assert_eq!(wrong, "");
 }
 
 #[test]
