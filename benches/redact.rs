@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use tollgate::redact::{Attachments, BodyRedactor, Rules, RulesSpec, Shape};
+use tollgate::redact::{BodyRedactor, Rules, RulesSpec, Shape};
 
 const SIZE: usize = 8 << 20;
 
@@ -78,7 +78,7 @@ fn prose(i: usize) -> String {
 
 fn main() {
     let entities = vec!["email".to_owned(), "phone".to_owned()];
-    let spec = RulesSpec { entities, attachments: Attachments::Drop, restore: false, custom: vec![], terms: vec![] };
+    let spec = RulesSpec { entities, ..RulesSpec::default() };
     let rules = Arc::new(Rules::compile(&spec).unwrap());
     let regex = regex::bytes::Regex::new(
         r"[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,}|\+?\d{1,3}?[-. ]?\(?\d{3}\)?[-. ]?\d{3}[-. ]?\d{4}",

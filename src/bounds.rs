@@ -71,6 +71,16 @@ pub const CUSTOM_PATTERNS_MAX: usize = 64;
 pub const TERMS_MAX: usize = 50_000;
 /// A compiled custom pattern, in bytes. A larger one is refused with the policy.
 pub const CUSTOM_REGEX_BYTES_MAX: usize = 1 << 20;
+/// Values of one call that get a number and are put back in its answer. Further ones get the plain placeholder.
+pub const RESTORE_VALUES_MAX: usize = 1024;
+/// Longest such value, in bytes.
+pub const RESTORE_VALUE_BYTES_MAX: usize = 1 << 10;
+/// All such values of one call, in bytes.
+pub const RESTORE_BYTES_MAX: usize = 64 << 10;
+/// Texts of one stream that go on over events at once. Further ones are restored event by event.
+pub const RESTORE_CHANNELS_MAX: usize = 256;
+/// Longest event in whose text the beginning of a placeholder is held back.
+pub const RESTORE_EVENT_BYTES_MAX: usize = 16 << 10;
 /// Paths of redacted fields that a call's ledger keeps. Further ones are counted, not named.
 pub const REDACT_FIELDS_MAX: usize = 32;
 

@@ -18,9 +18,9 @@ fn rules(everything: bool) -> Arc<Rules> {
         let spec = RulesSpec {
             entities: if everything { entities } else { entities[..2].to_vec() },
             attachments: Attachments::Drop,
-            restore: false,
             custom: if everything { vec![custom] } else { vec![] },
             terms: if everything { vec![terms] } else { vec![] },
+            ..RulesSpec::default()
         };
         Arc::new(Rules::compile(&spec).expect("rules"))
     };

@@ -11,11 +11,8 @@ use tollgate::redact::{Attachments, BodyRedactor, RedactError, Rules, RulesSpec,
 fn rules() -> Arc<Rules> {
     static RULES: OnceLock<Arc<Rules>> = OnceLock::new();
     let spec = || RulesSpec {
-        entities: vec![],
         attachments: Attachments::Allow,
-        restore: false,
-        custom: vec![],
-        terms: vec![],
+        ..RulesSpec::default()
     };
     Arc::clone(RULES.get_or_init(|| Arc::new(Rules::compile(&spec()).expect("rules"))))
 }

@@ -111,8 +111,7 @@ fn store(clickhouse: Option<&str>) -> StoreKind {
 }
 
 fn row(body_bytes: usize) -> Row {
-    let spec =
-        RulesSpec { entities: vec![], attachments: Attachments::Allow, restore: false, custom: vec![], terms: vec![] };
+    let spec = RulesSpec { entities: vec![], attachments: Attachments::Allow, ..RulesSpec::default() };
     let rules = Rules::compile(&spec).unwrap_or_else(|e| panic!("{e:?}"));
     let text: String = (0..).flat_map(|n| [format!("word{n}"), " ".to_owned()]).take(body_bytes).collect();
     let body = crate::redact::text(&rules, &text[..body_bytes]).0;

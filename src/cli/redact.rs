@@ -384,9 +384,7 @@ mod tests {
         let spec = RulesSpec {
             entities: vec!["email".into(), "phone".into()],
             attachments: Attachments::Drop,
-            restore: false,
-            custom: vec![],
-            terms: vec![],
+            ..RulesSpec::default()
         };
         let rules = Arc::new(Rules::compile(&spec).expect("rules"));
         let mut output = Vec::new();

@@ -272,8 +272,12 @@ section! {
         entities: Vec<At<String>> = "[email, phone]";
         /// Images, audio, files: drop (a note stays), reject (415) or allow.
         attachments: Attachments = "drop";
-        /// Placeholders put back in the answer for the caller; not in this version, true is refused.
+        /// true: placeholders have numbers, and the caller's answer has the values in their place.
         restore: bool = "false";
+        /// With restore: in the arguments of tool calls, too. A model that was talked into it can send values out that way.
+        restore_arguments: bool = "false";
+        /// Values that may stay: support@example.com, @example.com (all of a domain), a number.
+        allow: Vec<At<String>> = "[]";
         /// Patterns of your own.
         custom: Vec<At<RawCustom>> = "[]";
         /// Word lists of your own.

@@ -13,6 +13,7 @@ pub mod quota;
 pub mod quota_headers;
 mod record;
 pub mod refusal;
+mod restore;
 mod tee;
 
 use std::borrow::Cow;
@@ -41,7 +42,7 @@ use crate::ids::RequestId;
 use crate::intent::background::Kept;
 use crate::metrics::Metrics;
 use crate::provider::answer;
-use crate::redact::{self, BodyRedactor};
+use crate::redact::{self, BodyRedactor, BodyRestorer};
 use crate::route::table::{self, Endpoint, Matched};
 use crate::upstream::replay::Outgoing;
 use crate::upstream::{Answer, AnswerBody, Call, NoAnswer, Upstream};
@@ -219,6 +220,7 @@ async fn walk_to_answer(
         walk.check_body_head()?;
         let ask_for_usage = matches!(endpoint.wire, crate::provider::Wire::Chat | crate::provider::Wire::Completions);
         let redactor = BodyRedactor::new(Arc::clone(rules), endpoint.shape, ask_for_usage);
+        record.values = redactor.values();
         let capture = if policy.ailog.capture_request { policy.ailog.capture_bytes } else { 0 };
         let mut intake = Intake::new(incoming, redactor, walk.gateway.max_body_bytes, capture, policy.timeouts.idle);
         record.follow(intake.seen());
@@ -321,6 +323,8 @@ fn respond(
         capture_bytes: policy.ailog.capture_bytes,
     };
     let patience = Patience { idle: policy.timeouts.idle, deadline: walk.deadline(policy.timeouts.total) };
+    let values = record.values.take().filter(|values| !values.is_empty());
+    let json = values.is_some() && is_textual(&headers) && essence(&headers).to_ascii_lowercase().ends_with("json");
     let body = match answer.body {
         AnswerBody::Whole(bytes) => {
             let bytes = if status.is_success() { bytes } else { walk.blanked(bytes, caller, &record) };
@@ -335,21 +339,26 @@ fn respond(
                 headers.insert("x-should-retry", HeaderValue::from_static("false"));
             }
             pending = record.close_soon(status.as_u16(), outcome_of(status.as_u16()), None);
-            Body::full(bytes)
+            let restored = values.filter(|_| json).map(|values| BodyRestorer::whole(&values, &bytes));
+            Body::full(restored.unwrap_or(bytes))
         }
         AnswerBody::Streaming(read, incoming) if is_event_stream(&headers) && read.is_empty() => {
             record.row().stream = true;
             headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-            let tee = Tee::events(endpoint.wire, drop_usage, incoming, patience, record, log, permit);
+            let restore = values.map(|values| restore::Events::new(&values));
+            let tee = Tee::events(endpoint.wire, drop_usage, restore, incoming, patience, record, log, permit);
             Body::Teed(Box::new(tee))
         }
         AnswerBody::Streaming(read, incoming) => {
-            if let Some(length) = answer.head.headers.get(header::CONTENT_LENGTH) {
+            let restore = values.filter(|_| json).map(|values| Box::new(BodyRestorer::new(&values)));
+            let length = answer.head.headers.get(header::CONTENT_LENGTH);
+            if let Some(length) = length.filter(|_| restore.is_none()) {
                 headers.insert(header::CONTENT_LENGTH, length.clone());
             }
             let textual = is_textual(&headers);
             let wire = endpoint.wire;
-            let tee = Tee::plain(wire, status.as_u16(), textual, read, incoming, patience, record, log, permit);
+            let status = status.as_u16();
+            let tee = Tee::plain(wire, status, textual, restore, read, incoming, patience, record, log, permit);
             Body::Teed(Box::new(tee))
         }
     };

@@ -15,7 +15,7 @@ use crate::code::Code;
 use crate::config::policy::Policy;
 use crate::limit::meters::Reservation;
 use crate::metrics::Metrics;
-use crate::redact::{Ledger, Redacted};
+use crate::redact::{Ledger, Redacted, Values};
 use crate::upstream::Trail;
 use crate::usage::{TokenUsage, UsageSource};
 
@@ -29,6 +29,8 @@ pub struct Record {
     trail: Arc<Trail>,
     /// What the call holds of limits until it is over.
     held: Option<Box<Reservation>>,
+    /// What placeholders of this call stand for, where they are put back.
+    pub values: Option<Values>,
     clock: Clock,
     started: Nanos,
     closed: bool,
@@ -40,7 +42,19 @@ impl Record {
         metrics.in_flight.inc();
         let trail = Arc::new(Trail::default());
         let query = Ledger::default();
-        Record { recorder, policy, metrics, seen: None, query, trail, held: None, clock, started, closed: false }
+        Record {
+            recorder,
+            policy,
+            metrics,
+            seen: None,
+            query,
+            trail,
+            held: None,
+            values: None,
+            clock,
+            started,
+            closed: false,
+        }
     }
 
     /// The row so far.

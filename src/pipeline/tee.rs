@@ -6,6 +6,7 @@
 //! slow client holds the provider back, because nothing is read that has not been asked for. Does not: retry.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -17,13 +18,14 @@ use tokio::time::{Instant, Sleep};
 
 use super::body::Cut;
 use super::record::Record;
+use super::restore::Events;
 use crate::ailog::row::Outcome;
 use crate::bounds::SSE_EVENT_BYTES_MAX;
 use crate::code::Code;
 use crate::provider::answer::read_tail;
 use crate::provider::stream::{Role, StreamReader};
 use crate::provider::{Wire, error::stream_event};
-use crate::redact::{self, Rules};
+use crate::redact::{self, BodyRestorer, Rules};
 use crate::sse::{self, EventReader, Piece};
 
 /// What the client is told when a stream breaks.
@@ -72,8 +74,21 @@ enum Cutting {
 }
 
 enum TeeKind {
-    Events { wire: Wire, reader: EventReader, stream: Box<StreamReader>, drop_usage: bool, pieces: Vec<Piece> },
-    Plain { prefix: BytesMut, textual: bool, tail: BytesMut, wire: Wire },
+    Events {
+        wire: Wire,
+        reader: EventReader,
+        stream: Box<StreamReader>,
+        drop_usage: bool,
+        pieces: Vec<Piece>,
+        restore: Option<Events>,
+    },
+    Plain {
+        prefix: BytesMut,
+        textual: bool,
+        tail: BytesMut,
+        wire: Wire,
+        restore: Option<Box<BodyRestorer>>,
+    },
 }
 
 /// How much of the end of a long JSON answer is kept: usage stands there.
@@ -81,9 +96,11 @@ const TAIL_BYTES: usize = 4 << 10;
 
 impl Tee {
     /// An event stream. `drop_usage`: the gateway asked for the usage event, so the client does not get it.
+    #[expect(clippy::too_many_arguments, reason = "one place makes it, from values that have no other home together")]
     pub fn events(
         wire: Wire,
         drop_usage: bool,
+        restore: Option<Events>,
         incoming: Incoming,
         patience: Patience,
         record: Record,
@@ -99,16 +116,18 @@ impl Tee {
             )),
             drop_usage,
             pieces: Vec::new(),
+            restore,
         };
         Tee::new(kind, 200, Bytes::new(), incoming, patience, record, log, permit)
     }
 
     /// Any other answer, of which `read` has been read already.
-    #[expect(clippy::too_many_arguments, reason = "one place makes it, from values that have no other home together")]
+    #[expect(clippy::too_many_arguments, reason = "as above")]
     pub fn plain(
         wire: Wire,
         status: u16,
         textual: bool,
+        restore: Option<Box<BodyRestorer>>,
         read: Bytes,
         incoming: Incoming,
         patience: Patience,
@@ -116,7 +135,7 @@ impl Tee {
         log: Logged,
         permit: tokio::sync::OwnedSemaphorePermit,
     ) -> Tee {
-        let kind = TeeKind::Plain { prefix: BytesMut::new(), textual, tail: BytesMut::new(), wire };
+        let kind = TeeKind::Plain { prefix: BytesMut::new(), textual, tail: BytesMut::new(), wire, restore };
         Tee::new(kind, status, read, incoming, patience, record, log, permit)
     }
 
@@ -208,7 +227,7 @@ impl Tee {
     fn take(&mut self, data: Bytes) {
         self.bytes += data.len() as u64;
         match &mut self.kind {
-            TeeKind::Plain { prefix, textual, tail, .. } => {
+            TeeKind::Plain { prefix, textual, tail, restore, .. } => {
                 if *textual {
                     let room = self.log.capture_bytes.saturating_sub(prefix.len()).min(data.len());
                     prefix.extend_from_slice(&data[..room]);
@@ -221,7 +240,14 @@ impl Tee {
                         tail.extend_from_slice(&data);
                     }
                 }
-                self.ready.push_back(data);
+                match restore {
+                    Some(restore) => {
+                        let mut restored = Vec::new();
+                        restore.push(data, &mut restored);
+                        self.ready.extend(restored);
+                    }
+                    None => self.ready.push_back(data),
+                }
             }
             TeeKind::Events { reader, pieces, .. } => {
                 reader.push(data.clone(), pieces);
@@ -233,7 +259,7 @@ impl Tee {
     /// Makes ready what the client gets of the events that `chunk` completed. Neighbours within the chunk leave as one
     /// slice of it.
     fn take_events(&mut self, chunk: &Bytes) {
-        let TeeKind::Events { stream, drop_usage, pieces, .. } = &mut self.kind else { return };
+        let TeeKind::Events { stream, drop_usage, pieces, restore, .. } = &mut self.kind else { return };
         let (mut over, mut failed) = (false, false);
         let mut run = 0..0;
         for piece in pieces.drain(..) {
@@ -246,17 +272,16 @@ impl Tee {
                     Role::Failed => failed = true,
                 }
             }
+            let is_event = matches!(piece, Piece::Event(_));
             let bytes = piece.into_bytes();
-            let place = place_in(chunk, &bytes);
-            if place.as_ref().is_some_and(|p| p.start == run.end && !run.is_empty()) {
-                run.end += bytes.len();
-                continue;
+            match restore {
+                Some(restore) if is_event => {
+                    for bytes in restore.event(&bytes) {
+                        run = pass(&mut self.ready, chunk, run, bytes);
+                    }
+                }
+                _ => run = pass(&mut self.ready, chunk, run, bytes),
             }
-            self.ready.extend(Some(chunk.slice(run)).filter(|r| !r.is_empty()));
-            run = place.unwrap_or_else(|| {
-                self.ready.push_back(bytes);
-                0..0
-            });
         }
         self.ready.extend(Some(chunk.slice(run)).filter(|r| !r.is_empty()));
         if failed {
@@ -269,6 +294,7 @@ impl Tee {
     /// The provider's answer has ended as HTTP; whether it is complete is for the wire format to say.
     fn ended(&mut self) {
         self.incoming = None;
+        self.end_restoring();
         match &mut self.kind {
             TeeKind::Plain { .. } => self.record_plain(outcome_of(self.status), None),
             TeeKind::Events { reader, stream, .. } => {
@@ -284,9 +310,23 @@ impl Tee {
         }
     }
 
+    /// Makes ready what was held back as the beginning of a placeholder.
+    fn end_restoring(&mut self) {
+        match &mut self.kind {
+            TeeKind::Plain { restore: Some(restore), .. } => {
+                let mut rest = Vec::new();
+                restore.finish(&mut rest);
+                self.ready.extend(rest);
+            }
+            TeeKind::Events { restore: Some(restore), .. } => self.ready.extend(restore.end()),
+            _ => {}
+        }
+    }
+
     /// The provider's answer broke off.
     fn broke(&mut self, outcome: Outcome, code: Code, message: &str) {
         self.incoming = None;
+        self.end_restoring();
         match &mut self.kind {
             TeeKind::Plain { .. } => {
                 self.record.row().truncated = true;
@@ -333,7 +373,7 @@ impl Tee {
     }
 
     fn note_plain(&mut self) {
-        let TeeKind::Plain { prefix, textual, tail, wire } = &mut self.kind else { return };
+        let TeeKind::Plain { prefix, textual, tail, wire, .. } = &mut self.kind else { return };
         self.record.row().response_bytes = self.bytes;
         if *textual {
             let facts = read_tail(*wire, tail);
@@ -368,8 +408,21 @@ pub fn outcome_of(status: u16) -> Outcome {
     }
 }
 
+/// Makes `bytes` ready: neighbours within `chunk` leave as one slice of it, which `run` is. Returns the run that goes on.
+fn pass(ready: &mut VecDeque<Bytes>, chunk: &Bytes, run: Range<usize>, bytes: Bytes) -> Range<usize> {
+    let place = place_in(chunk, &bytes);
+    if place.as_ref().is_some_and(|p| p.start == run.end && !run.is_empty()) {
+        return run.start..run.end + bytes.len();
+    }
+    ready.extend(Some(chunk.slice(run)).filter(|r| !r.is_empty()));
+    place.unwrap_or_else(|| {
+        ready.push_back(bytes);
+        0..0
+    })
+}
+
 /// Where `part` lies within `chunk`, if it is a slice of it.
-fn place_in(chunk: &Bytes, part: &Bytes) -> Option<std::ops::Range<usize>> {
+fn place_in(chunk: &Bytes, part: &Bytes) -> Option<Range<usize>> {
     let start = (part.as_ptr() as usize).checked_sub(chunk.as_ptr() as usize)?;
     let end = start + part.len();
     (end <= chunk.len()).then_some(start..end)

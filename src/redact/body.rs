@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::json::{Scalar, Sink, Take};
 use super::keys::{Key, PartKind};
 use super::out::Out;
+use super::restore::Values;
 use super::rules::{Compiled, KindId, kind};
 use super::scan::{Look, Op, Scanner};
 use super::{Attachments, Facts, Finding, Ledger, RedactError, Shape};
@@ -106,12 +107,17 @@ pub(super) struct Body {
     /// Every match, for those who asked to be told.
     pub(super) findings: Option<Vec<Finding>>,
     started: bool,
+    /// What the placeholders stand for, where they are to be put back.
+    pub(super) values: Option<Values>,
 }
 
 impl Body {
     pub(super) fn new(rules: Arc<Compiled>, shape: Shape, ask_for_usage: bool) -> Body {
         let ask_for_usage = ask_for_usage && matches!(shape, Shape::Chat | Shape::Completions);
+        // An answer is redacted for the log alone.
+        let restore = if shape == Shape::Answer { None } else { rules.restore };
         Body {
+            values: restore.map(Values::new),
             scanner: Scanner::new(Arc::clone(&rules), 1),
             rules,
             shape,
@@ -331,9 +337,11 @@ impl Body {
                         return refuse("attachments are not allowed (a `data:` URL in a text)".to_owned());
                     }
                     self.out.advance(from);
-                    self.out.skip(to);
                     let rules = Arc::clone(&self.rules);
                     let replacement = &rules.kinds[kind as usize].replacement;
+                    let numbered = self.numbered(kind, replacement, from, to, escapes);
+                    let replacement = numbered.as_deref().unwrap_or(replacement);
+                    self.out.skip(to);
                     if quote {
                         self.out.write(b"\\\"");
                     }
@@ -353,6 +361,13 @@ impl Body {
         }
         self.scanner.ops = ops;
         Ok(())
+    }
+
+    /// The placeholder with a number for the match at `from..to`, where there is one.
+    fn numbered(&self, kind: KindId, replacement: &str, from: u64, to: u64, escapes: u8) -> Option<String> {
+        let values = self.values.as_ref()?;
+        let raw = String::from_utf8(self.out.raw(from, to)).ok()?;
+        values.number(kind, replacement, &unescape(raw, escapes)?)
     }
 
     fn note(&mut self, kind: KindId) {
@@ -791,8 +806,13 @@ fn refuse<T>(reason: String) -> Result<T, RedactError> {
     Err(RedactError::Attachment { reason })
 }
 
+/// Undoes [`escape`]; nothing if `text` is not escaped so many times, or holds half a surrogate pair.
+fn unescape(text: String, times: u8) -> Option<String> {
+    (0..times).try_fold(text, |text, _| serde_json::from_str(&format!("\"{text}\"")).ok())
+}
+
 /// Escapes `text` for a JSON string, `times` over.
-fn escape(text: &str, times: u8) -> String {
+pub(super) fn escape(text: &str, times: u8) -> String {
     let mut text = text.to_owned();
     for _ in 0..times {
         let quoted = serde_json::Value::String(text).to_string();

@@ -6,7 +6,7 @@
 //! look inside images or archives, undo base64, know names and addresses, or change numbers that are no strings.
 //!
 //! `json` tells the tokens, `body` knows which strings are text and which parts attachments, `scan` shows text to the
-//! `detect`ors as they need it, `out` carries raw bytes. COVERAGE.md lists what is found and what is missed.
+//! `detect`ors as they need it, `out` carries raw bytes, `restore` puts values back in an answer. COVERAGE.md lists what is found and what is missed.
 
 mod answer;
 mod body;
@@ -15,6 +15,7 @@ mod fold;
 mod json;
 mod keys;
 mod out;
+mod restore;
 mod rules;
 mod scan;
 #[cfg(test)]
@@ -28,6 +29,7 @@ use body::Body;
 use json::Tokenizer;
 
 pub use answer::{TextRedactor, answer, text, within};
+pub use restore::{BodyRestorer, EventRestorer, Extra, Restored, Values};
 pub use rules::Rules;
 pub use scan::CUSTOM_SPAN_MAX;
 
@@ -75,7 +77,7 @@ impl Redacted {
 }
 
 /// What a policy asks for, before it is compiled.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct RulesSpec {
     /// Names from [`ENTITIES`].
     pub entities: Vec<String>,
@@ -83,10 +85,15 @@ pub struct RulesSpec {
     pub attachments: Attachments,
     /// Numbered placeholders, put back in the answer.
     pub restore: bool,
+    /// In the arguments of tool calls, too.
+    pub restore_arguments: bool,
     /// Patterns of the policy's own.
     pub custom: Vec<CustomSpec>,
     /// Word lists of the policy's own.
     pub terms: Vec<TermsSpec>,
+    /// Values that may stay: `support@example.com`, all of a domain as `@example.com`, or a number, whose digits alone
+    /// count. Case does not matter. Only for the built-in entities but `api_key`.
+    pub allow: Vec<String>,
 }
 
 /// One `redaction.custom`.
@@ -112,9 +119,10 @@ pub struct TermsSpec {
 }
 
 /// What happens to attachments (image, audio, file, document parts and `data:` URLs).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Attachments {
     /// Taken out; the message keeps a short note.
+    #[default]
     Drop,
     /// The call is refused.
     Reject,
@@ -138,6 +146,12 @@ pub enum RulesError {
         index: usize,
         /// What is wrong.
         reason: String,
+    },
+    /// `allow[index]` says nothing: it has neither letters nor digits.
+    #[error("allow[{index}]: neither letters nor digits in it")]
+    Allow {
+        /// Its place in the list.
+        index: usize,
     },
     /// `terms[index]` cannot be used.
     #[error("terms[{index}]: {reason}")]
@@ -342,6 +356,11 @@ impl BodyRedactor {
     /// What has been taken out so far.
     pub fn ledger(&self) -> &Ledger {
         &self.body.ledger
+    }
+
+    /// What the placeholders stand for, where the rules ask for them to be put back.
+    pub fn values(&self) -> Option<Values> {
+        self.body.values.clone()
     }
 
     /// From here on every match is kept for [`BodyRedactor::findings`].

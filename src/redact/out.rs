@@ -64,6 +64,20 @@ impl Out {
         out.append(&mut self.ready);
     }
 
+    /// Raw bytes that have not left yet.
+    pub(super) fn raw(&self, from: u64, to: u64) -> Vec<u8> {
+        let mut raw = Vec::new();
+        if from < self.piece_at {
+            let end = to.min(self.piece_at);
+            raw.extend_from_slice(&self.kept[(from - self.kept_at) as usize..(end - self.kept_at) as usize]);
+        }
+        if to > self.piece_at {
+            let from = from.max(self.piece_at);
+            raw.extend_from_slice(&self.piece[(from - self.piece_at) as usize..(to - self.piece_at) as usize]);
+        }
+        raw
+    }
+
     /// Raw bytes up to `to` leave as they are.
     pub(super) fn advance(&mut self, to: u64) {
         if to <= self.done {

@@ -53,6 +53,8 @@ pub(super) struct Compiled {
     /// Entities are looked for that are numbers and no telephone numbers.
     pub(super) numbers: bool,
     pub(super) attachments: Attachments,
+    /// Placeholders get numbers; whether they are put back in arguments, too.
+    pub(super) restore: Option<bool>,
     pub(super) words: &'static Words,
     /// Prefixes of secrets, if they are looked for.
     pub(super) secrets: Option<AhoCorasick>,
@@ -69,15 +71,6 @@ impl Rules {
     /// # Errors
     /// Every problem, in the order of the spec.
     pub fn compile(spec: &RulesSpec) -> Result<Rules, Vec<RulesError>> {
-        Rules::compile_allowing(spec, &[])
-    }
-
-    /// Compiles what a policy asks for, but for values that may stay: `support@example.com`, all of a domain as
-    /// `@example.com`, or a number, whose digits alone count. Case does not matter.
-    ///
-    /// # Errors
-    /// As for [`Rules::compile`].
-    pub fn compile_allowing(spec: &RulesSpec, allow: &[String]) -> Result<Rules, Vec<RulesError>> {
         let mut problems = Vec::new();
         let mut kinds: Vec<Kind> = ENTITIES
             .iter()
@@ -100,13 +93,21 @@ impl Rules {
         } else {
             None
         };
-        let allowed = allow.iter().map(|value| plain(value.as_bytes())).filter(|value| !value.is_empty()).collect();
+        let mut allowed = HashSet::new();
+        for (index, value) in spec.allow.iter().enumerate() {
+            let value = plain(value.as_bytes());
+            if value.is_empty() || &*value == b"@" {
+                problems.push(RulesError::Allow { index });
+            }
+            allowed.insert(value);
+        }
         match Words::all() {
             Some(words) if problems.is_empty() => Ok(Rules(Arc::new(Compiled {
                 kinds,
                 on,
                 numbers,
                 attachments: spec.attachments,
+                restore: spec.restore.then_some(spec.restore_arguments),
                 words,
                 secrets,
                 custom,

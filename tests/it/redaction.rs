@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Gateway, Provider, Setup, chat, chunked, jwt};
+use crate::support::{Gateway, Provider, Setup, chat, chunked, jwt, step};
 
 const PATH: &str = "/v1/chat/completions";
 
@@ -62,11 +62,8 @@ fn personal_data_is_in_no_log() {
     let provider = Provider::start();
     let gateway = Setup::new(&provider).setting("log", "{level: debug, format: json}").start();
     provider.script([
-        crate::support::step::chat("you said jane.doe@example.com"),
-        crate::support::step::sse(&crate::support::step::chat_events(
-            &["write to jane", ".doe@exam", "ple.com ok"],
-            true,
-        )),
+        step::chat("you said jane.doe@example.com"),
+        step::sse(&step::chat_events(&["write to jane", ".doe@exam", "ple.com ok"], true)),
     ]);
     gateway.chat("acme", "jane.doe@example.com").ok();
     let mut body = chat("call +49 30 1234567");
@@ -159,4 +156,63 @@ fn organisations_have_their_own_rules() {
     assert!(content(0).ends_with("[TICKET] [PROJECT] +49 30 1234567"), "{}", content(0));
     assert!(!content(0).contains("jane"));
     assert!(content(1).starts_with("jane@example.com"), "{}", content(1));
+}
+
+#[test]
+fn placeholders_are_put_back_for_the_caller_alone() {
+    let provider = Provider::start();
+    let gateway = Setup::new(&provider).section("redaction", "orgs: {acme: {restore: true}}").start();
+    let text = "write to jane@example.com and joe@example.com and jane@example.com";
+    let numbered = "write to [REDACTED_EMAIL_1] and [REDACTED_EMAIL_2] and [REDACTED_EMAIL_1]";
+    let said = "I wrote to [REDACTED_EMAIL_2], not to [REDACTED_EMAIL_3] [";
+    // Whole, as a stream, as a stream of single bytes, and to an organisation that did not ask for it.
+    let words = ["I wrote to ", "[RED", "ACTED_EMAIL_", "2]", ", not to [REDACTED_EMAIL_3] ["];
+    provider.script([
+        step::chat(said),
+        step::sse(&step::chat_events(&words, true)),
+        step::one_byte_per_frame(&step::chat_events(&words, true)),
+        step::chat(said),
+    ]);
+    let whole = gateway.chat("acme", text);
+    let content = |reply: &Value| reply["choices"][0]["message"]["content"].as_str().unwrap().to_owned();
+    assert_eq!(content(&whole.ok().json()), "I wrote to joe@example.com, not to [REDACTED_EMAIL_3] [");
+    assert_eq!(whole.header("x-tollgate-redactions"), Some("email=3"));
+    let mut body = chat(text);
+    body["stream"] = json!(true);
+    for _ in 0..2 {
+        let stream = gateway.post(PATH, &jwt("acme"), &body);
+        let events: Vec<&str> = stream.ok().text().lines().filter_map(|line| line.strip_prefix("data: ")).collect();
+        let content: String = events
+            .iter()
+            .filter_map(|event| serde_json::from_str::<Value>(event).ok())
+            .filter_map(|event| event["choices"][0]["delta"]["content"].as_str().map(str::to_owned))
+            .collect();
+        assert_eq!(content, "I wrote to joe@example.com, not to [REDACTED_EMAIL_3] [");
+        assert_eq!(events.last(), Some(&"[DONE]"));
+    }
+    assert_eq!(content(&gateway.chat("other", text).ok().json()), said);
+    let seen = provider.seen();
+    for (n, expected) in
+        [(0, numbered), (1, numbered), (3, "write to [REDACTED_EMAIL] and [REDACTED_EMAIL] and [REDACTED_EMAIL]")]
+    {
+        assert_eq!(seen[n].json()["messages"][0]["content"], expected, "{n}");
+    }
+    for row in gateway.rows(4) {
+        let row = Value::Object(row).to_string();
+        assert!(!row.contains("joe") && !row.contains("jane"), "{row}");
+    }
+}
+
+#[test]
+fn allowed_values_leave_as_they_are() {
+    let provider = Provider::start();
+    let gateway =
+        Setup::new(&provider).section("redaction", "orgs: {acme: {allow: ['@example.com', +49 30 1234567]}}").start();
+    let text = "jane@example.com joe@example.org +49 (30) 1234567 +49 30 7654321";
+    gateway.chat("acme", text).ok();
+    gateway.chat("other", text).ok();
+    let seen = provider.seen();
+    let content = |n: usize| seen[n].json()["messages"][0]["content"].as_str().unwrap().to_owned();
+    assert_eq!(content(0), "jane@example.com [REDACTED_EMAIL] +49 (30) 1234567 [REDACTED_PHONE]");
+    assert_eq!(content(1), "[REDACTED_EMAIL] [REDACTED_EMAIL] [REDACTED_PHONE] [REDACTED_PHONE]");
 }

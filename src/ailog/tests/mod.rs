@@ -27,8 +27,7 @@ pub(super) const SOON: Duration = Duration::from_secs(60);
 
 /// Text as the log gets it; nothing in it is taken out.
 pub(super) fn redacted(text: &str) -> Redacted {
-    let spec =
-        RulesSpec { entities: vec![], attachments: Attachments::Allow, restore: false, custom: vec![], terms: vec![] };
+    let spec = RulesSpec { entities: vec![], attachments: Attachments::Allow, ..RulesSpec::default() };
     crate::redact::text(&Rules::compile(&spec).expect("no rules"), text).0
 }
 

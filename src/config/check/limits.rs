@@ -181,6 +181,10 @@ fn rules(raw: &RawRules, compiled: &mut Compiled, problems: &mut Problems) -> Op
             RulesError::Pattern { index, reason } => {
                 problems.add(raw.custom.get(index).map_or(&raw.custom.at, |c| &c.pattern.at), reason);
             }
+            RulesError::Allow { index } => {
+                let hint = "say nothing that could stay; give an address, @domain or a number";
+                problems.add(raw.allow.get(index).map_or(&raw.allow.at, |a| &a.at), hint);
+            }
             RulesError::Terms { index, reason } => {
                 problems.add(raw.terms.get(index).map_or(&raw.terms.at, |t| &t.words.at), reason);
             }
@@ -211,16 +215,16 @@ fn spec(raw: &RawRules, problems: &mut Problems) -> RulesSpec {
         }
         names.push(&name.value);
     }
-    if raw.restore.value {
-        problems.add(
-            &raw.restore.at,
-            "placeholders are not put back in answers by this version; set false (they stay in the answer as they are)",
-        );
+    if raw.restore_arguments.value && !raw.restore.value {
+        problems
+            .add(&raw.restore_arguments.at, "nothing is put back without `restore: true`; set that, or leave this out");
     }
     RulesSpec {
         entities: entities.iter().map(|e| e.value.clone()).collect(),
         attachments: raw.attachments.value,
         restore: raw.restore.value,
+        restore_arguments: raw.restore_arguments.value,
+        allow: raw.allow.iter().map(|value| value.value.clone()).collect(),
         custom: raw
             .custom
             .iter()

@@ -55,8 +55,6 @@ fn long_secrets_are_taken_whole() {
 fn custom(pattern: &str, replacement: &str, words: &[&str]) -> Result<Rules, Vec<RulesError>> {
     Rules::compile(&RulesSpec {
         entities: vec!["email".into()],
-        attachments: Attachments::Drop,
-        restore: false,
         custom: vec![CustomSpec { name: "code".into(), pattern: pattern.into(), replacement: replacement.into() }],
         terms: if words.is_empty() {
             vec![]
@@ -67,6 +65,7 @@ fn custom(pattern: &str, replacement: &str, words: &[&str]) -> Result<Rules, Vec
                 replacement: "[PROJECT]".into(),
             }]
         },
+        ..RulesSpec::default()
     })
 }
 
@@ -90,9 +89,7 @@ fn patterns_and_words_of_the_policy() {
     let problems = Rules::compile(&RulesSpec {
         entities: vec!["email".into(), "e-mail".into()],
         attachments: Attachments::Drop,
-        restore: false,
-        custom: vec![],
-        terms: vec![],
+        ..RulesSpec::default()
     });
     assert_eq!(problems.err().map(|p| p[0].to_string()).as_deref(), Some("unknown entity `e-mail`"));
 }
@@ -101,13 +98,12 @@ fn patterns_and_words_of_the_policy() {
 fn allowed_values_stay() {
     let spec = RulesSpec {
         entities: vec!["email".into(), "phone".into()],
-        attachments: Attachments::Drop,
-        restore: false,
-        custom: vec![],
-        terms: vec![],
+        allow: vec!["Support@Example.com".to_owned(), "@example.org".to_owned(), "+1 (800) 555-0199".to_owned()],
+        ..RulesSpec::default()
     };
-    let allow = ["Support@Example.com".to_owned(), "@example.org".to_owned(), "+1 (800) 555-0199".to_owned()];
-    let rules = Arc::new(Rules::compile_allowing(&spec, &allow).expect("rules"));
+    let rules = Arc::new(Rules::compile(&spec).expect("rules"));
+    let nothing = RulesSpec { allow: vec!["- ".to_owned()], ..spec };
+    assert!(matches!(Rules::compile(&nothing).expect_err("a problem")[..], [RulesError::Allow { index: 0 }]));
     assert_eq!(
         message(
             &rules,

@@ -12,18 +12,22 @@ use bytes::Bytes;
 use super::*;
 
 /// Rules with these entities, dropping attachments.
-fn rules(entities: &[&str]) -> Arc<Rules> {
+pub(super) fn rules(entities: &[&str]) -> Arc<Rules> {
     with(entities, Attachments::Drop)
 }
 
 fn with(entities: &[&str], attachments: Attachments) -> Arc<Rules> {
     let entities = entities.iter().map(|e| (*e).to_owned()).collect();
-    let spec = RulesSpec { entities, attachments, restore: false, custom: vec![], terms: vec![] };
+    let spec = RulesSpec { entities, attachments, ..RulesSpec::default() };
     Arc::new(Rules::compile(&spec).expect("rules"))
 }
 
 /// Redacts a body that arrives in these pieces.
-fn pieces(rules: &Arc<Rules>, shape: Shape, pieces: &[&[u8]]) -> Result<(Vec<u8>, BodyRedactor), RedactError> {
+pub(super) fn pieces(
+    rules: &Arc<Rules>,
+    shape: Shape,
+    pieces: &[&[u8]],
+) -> Result<(Vec<u8>, BodyRedactor), RedactError> {
     let mut redactor = BodyRedactor::new(Arc::clone(rules), shape, true);
     let mut out = Vec::new();
     for piece in pieces {

@@ -83,7 +83,7 @@ fn everything() -> Arc<Rules> {
         replacement: "…".into(),
     }];
     Arc::new(
-        Rules::compile(&RulesSpec { entities, attachments: Attachments::Drop, restore: false, custom, terms })
+        Rules::compile(&RulesSpec { entities, attachments: Attachments::Drop, custom, terms, ..RulesSpec::default() })
             .expect("rules"),
     )
 }

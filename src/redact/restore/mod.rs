@@ -1,0 +1,187 @@
+//! Placeholders with numbers, put back in the answer: what one call's placeholders stand for, and where in an answer's
+//! text they are.
+//!
+//! Stages 5 and 8 of the walk, only where a policy says `restore: true`. Pure. Promises: the values live as long as the
+//! call and no longer, in memory only, and `Debug` shows none; the same value has the same number within a call, in the
+//! order in which values first appear, so that a body that goes on a longer one begins with the same bytes; no more text is
+//! held back than the beginning of a placeholder that was given out. Does not: number credentials, whose end is not kept,
+//! or attachments; or number more than the bounds allow (further matches get the plain placeholder, which stays).
+//!
+//! `body` puts back in a JSON answer as it streams, `event` in the events of a stream.
+
+mod body;
+mod event;
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound::{Included, Unbounded};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::rules::{KindId, kind};
+use crate::bounds::{RESTORE_BYTES_MAX, RESTORE_VALUE_BYTES_MAX, RESTORE_VALUES_MAX};
+
+pub use body::BodyRestorer;
+pub use event::{EventRestorer, Extra, Restored};
+
+/// Longest name inside the brackets of a placeholder that gets a number.
+const NAME_MAX: usize = 100;
+
+/// What the placeholders of one call stand for. Clones are the same values.
+#[derive(Clone)]
+pub struct Values {
+    known: Arc<Mutex<Known>>,
+    /// They are put back in the arguments of tool calls, too.
+    arguments: bool,
+}
+
+/// Placeholders and what they stand for.
+type Table = BTreeMap<Box<str>, Box<str>>;
+
+#[derive(Default)]
+struct Known {
+    numbers: HashMap<(KindId, Box<str>), u32>,
+    counts: HashMap<KindId, u32>,
+    table: Arc<Table>,
+    bytes: usize,
+}
+
+impl std::fmt::Debug for Values {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Values").field("count", &self.table().len()).finish_non_exhaustive()
+    }
+}
+
+impl Values {
+    pub(super) fn new(arguments: bool) -> Values {
+        Values { known: Arc::default(), arguments }
+    }
+
+    /// The numbered placeholder of `value`, where `replacement` is the plain one; nothing if it gets no number.
+    pub(super) fn number(&self, kind: KindId, replacement: &str, value: &str) -> Option<String> {
+        let name = replacement.strip_prefix('[')?.strip_suffix(']')?;
+        let plain = !name.is_empty() && name.len() <= NAME_MAX && !name.contains(['[', ']', '"', '\\']);
+        let kept_whole = kind != kind::API_KEY && kind != kind::ATTACHMENT;
+        if !plain || !kept_whole || value.is_empty() || value.len() > RESTORE_VALUE_BYTES_MAX {
+            return None;
+        }
+        let placeholder = |number: u32| format!("[{name}_{number}]");
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(number) = known.numbers.get(&(kind, Box::from(value))) {
+            return Some(placeholder(*number));
+        }
+        if known.numbers.len() == RESTORE_VALUES_MAX || known.bytes + value.len() > RESTORE_BYTES_MAX {
+            return None;
+        }
+        let number = *known.counts.entry(kind).and_modify(|n| *n += 1).or_insert(1);
+        known.bytes += value.len();
+        known.numbers.insert((kind, Box::from(value)), number);
+        let placeholder = placeholder(number);
+        // While a body comes in nobody else has the table, so it is changed in place.
+        Arc::make_mut(&mut known.table).insert(Box::from(&*placeholder), Box::from(value));
+        Some(placeholder)
+    }
+
+    /// Whether there is anything to be put back.
+    pub fn is_empty(&self) -> bool {
+        self.table().is_empty()
+    }
+
+    fn table(&self) -> Arc<Table> {
+        Arc::clone(&self.known.lock().unwrap_or_else(PoisonError::into_inner).table)
+    }
+}
+
+/// Finds placeholders in text that comes character by character.
+#[derive(Default)]
+struct Matcher {
+    /// The beginning of a placeholder, which may turn out to be none.
+    held: String,
+}
+
+enum Step<'t> {
+    /// The character belongs to no placeholder, and neither did what was held.
+    Plain,
+    Held,
+    /// A placeholder is complete and stands for this.
+    Whole(&'t str),
+}
+
+impl Matcher {
+    fn step<'t>(&mut self, table: &'t Table, c: char) -> Step<'t> {
+        if self.held.is_empty() && c != '[' {
+            return Step::Plain;
+        }
+        self.held.push(c);
+        let next = table.range::<str, _>((Included(self.held.as_str()), Unbounded)).next();
+        match next.filter(|(placeholder, _)| placeholder.starts_with(self.held.as_str())) {
+            // No placeholder begins with another: each ends with its only closing bracket.
+            Some((placeholder, value)) if placeholder.len() == self.held.len() => {
+                self.held.clear();
+                Step::Whole(value)
+            }
+            Some(_) => Step::Held,
+            None => {
+                self.held.clear();
+                // What was held is none; this character may begin another.
+                if c == '[' {
+                    self.held.push(c);
+                    return Step::Held;
+                }
+                Step::Plain
+            }
+        }
+    }
+
+    /// Takes text and appends to `out` what is certain. `escaped`: it is JSON itself, so values are escaped for it.
+    fn text(&mut self, table: &Table, text: &str, escaped: bool, out: &mut String) {
+        for c in text.chars() {
+            let before = self.held.len();
+            if before > 0 {
+                out.push_str(&self.held);
+            }
+            match self.step(table, c) {
+                Step::Plain => out.push(c),
+                // What was held before goes on, or another begins where it ended.
+                Step::Held if self.held.len() > before => out.truncate(out.len() - before),
+                Step::Held => {}
+                Step::Whole(value) => {
+                    out.truncate(out.len() - before);
+                    out.push_str(&super::body::escape(value, u8::from(escaped)));
+                }
+            }
+        }
+    }
+
+    /// The text has ended: what is held is no placeholder.
+    fn end(&mut self, out: &mut String) {
+        out.push_str(&self.held);
+        self.held.clear();
+    }
+}
+
+/// What the text under a key is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leaf {
+    /// JSON in a string: the arguments of a call.
+    Arguments,
+    /// The arguments of a call as they are.
+    Input,
+    /// Signed by the provider, or names of its own: what comes back has to be what was sent.
+    Opaque,
+    Text,
+}
+
+impl Leaf {
+    fn of(key: &[u8]) -> Leaf {
+        match key {
+            b"arguments" | b"partial_json" => Leaf::Arguments,
+            b"input" => Leaf::Input,
+            b"thinking" | b"signature" | b"encrypted_content" | b"type" | b"role" | b"id" | b"object" | b"model" => {
+                Leaf::Opaque
+            }
+            _ => Leaf::Text,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
