@@ -29,9 +29,6 @@ const SKIPPED_MAX: u8 = 8;
 const BLOB_HEAD: usize = 1024;
 /// Shorter strings of base64 characters may be anything.
 const BLOB_MIN: usize = 64;
-/// Fewer digits close together are no number that is looked for; an IP address may have four.
-const DIGITS_MIN: u32 = 7;
-const DIGITS_MIN_IP: u32 = 4;
 /// A digit this far into a string or less stands under its JSON key.
 const HINT_REACH: usize = 48;
 
@@ -218,16 +215,20 @@ impl Scanner {
 
     /// Whether a string that is `text` from its beginning to its end holds nothing that a detector would be asked about.
     pub(super) fn is_harmless(&self, text: &[u8]) -> bool {
-        let (mut digits, mut before) = (0, 0);
         // In a name digits mean nothing.
-        let digits_min = if self.look == Look::Names { u32::MAX } else { DIGITS_MIN };
+        let digits_min = if self.look == Look::Names { u32::MAX } else { phone::DIGITS_MIN as u32 };
+        let mut digits = 0;
         !self.blob
             && self.rules.secrets.is_none()
             && !self.rules.has(kind::IP)
             && !self.rules.windowed()
-            && text.chunks(64).all(|block| {
-                let (here, other) = triggers(block, before);
-                before = block[block.len() - 1];
+            && text.chunks(64).all(|rest| {
+                let mut padded = [0; 64];
+                let block = rest.first_chunk().unwrap_or_else(|| {
+                    padded[..rest.len()].copy_from_slice(rest);
+                    &padded
+                });
+                let (here, other) = triggers(block);
                 digits += here;
                 !other && digits < digits_min
             })
@@ -807,7 +808,7 @@ struct Triggers<'a> {
 
 impl Triggers<'_> {
     fn next(&mut self) -> Option<usize> {
-        let digits_min = if self.ip { DIGITS_MIN_IP } else { DIGITS_MIN };
+        let digits_min = if self.ip { 4 } else { phone::DIGITS_MIN as u32 };
         loop {
             if self.mask != 0 {
                 let q = self.block + self.mask.trailing_zeros() as usize;
@@ -838,65 +839,92 @@ impl Triggers<'_> {
     }
 
     fn count(&self, i: usize) -> (u32, bool) {
-        triggers(&self.text[i..self.text.len().min(i + 64)], self.text[i.saturating_sub(1)])
+        match self.text[i..].first_chunk::<64>() {
+            Some(block) => triggers(block),
+            None => triggers(&self.padded(i)),
+        }
+    }
+
+    /// The last block, filled up with bytes that mean nothing.
+    fn padded(&self, i: usize) -> [u8; 64] {
+        let mut padded = [0u8; 64];
+        let rest = &self.text[i..];
+        padded[..rest.len()].copy_from_slice(rest);
+        padded
     }
 
     /// One bit for each trigger of the block at `i`: the first digit of a run, and marks if there are some.
     fn starts(&self, i: usize, marked: bool) -> u64 {
-        const ONES: u64 = 0x0101_0101_0101_0101;
-        const TOP: u64 = ONES << 7;
-        let mut padded = [0u8; 64];
+        let padded;
         let block = match self.text[i..].first_chunk::<64>() {
             Some(block) => block,
             None => {
-                let rest = &self.text[i..];
-                padded[..rest.len()].copy_from_slice(rest);
+                padded = self.padded(i);
                 &padded
             }
         };
-        let (mut digits, mut marks) = (0u64, 0u64);
-        for (k, word) in block.as_chunks::<8>().0.iter().enumerate() {
-            let w = u64::from_le_bytes(*word);
-            let gather = |m: u64| ((m >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56) << (8 * k);
-            // The top bit of each byte that is one; the low bits cannot carry into the next byte.
-            let x = w ^ (ONES * 0x30);
-            digits |= gather(!(((x & !TOP) + ONES * 0x76) | x) & TOP);
-            if marked {
-                let equals = |b: u8| {
-                    let x = w ^ (ONES * u64::from(b));
-                    !(((x & !TOP) + ONES * 0x7F) | x) & TOP
-                };
-                marks |= gather(equals(b'@') | equals(b'%') | equals(b':'));
-            }
-        }
+        let digits = bits(block, |b| b.wrapping_sub(b'0') < 10);
         let before = i > 0 && i != self.barrier && self.text[i - 1].is_ascii_digit();
         let mut starts = digits & !(digits << 1 | u64::from(before));
         if self.barrier > i && self.barrier < i + 64 {
             starts |= digits & 1 << (self.barrier - i);
         }
-        starts | marks
+        if !self.numbers && starts != 0 {
+            starts = self.long_enough(i, block, digits, starts);
+        }
+        if marked { starts | bits(block, |b| b == b'@' || b == b'%' || b == b':') } else { starts }
+    }
+
+    /// Those of `starts` from which on there are as many digits as a telephone number has, with nothing but separators
+    /// between.
+    fn long_enough(&self, i: usize, block: &[u8; 64], digits: u64, starts: u64) -> u64 {
+        let number = bits(block, phone::in_number);
+        // Seven bytes of a number from here on, as far as this block tells: most starts are out by this alone.
+        let two = number & (number >> 1 | 1 << 63);
+        let four = two & (two >> 2 | 3 << 62);
+        let mut left = starts & four & (four >> 3 | 7 << 61);
+        let mut long = 0;
+        while left != 0 {
+            let q = left.trailing_zeros();
+            left &= left - 1;
+            let from_here = digits >> q;
+            let run = (!number >> q).trailing_zeros();
+            let count = if q + run < 64 {
+                (from_here & ((1 << run) - 1)).count_ones() as usize
+            } else {
+                let known = from_here.count_ones() as usize;
+                // The run goes on in the next block.
+                let rest = self.text[i + 64..].iter().take(64).take_while(|b| phone::in_number(**b));
+                known + rest.filter(|b| b.is_ascii_digit()).take(phone::DIGITS_MIN).count()
+            };
+            long |= u64::from(count >= phone::DIGITS_MIN) << q;
+        }
+        long
     }
 }
 
-/// How many digits a block has, and whether another trigger stands in it. Written so that it compiles to vector code.
-fn triggers(block: &[u8], before: u8) -> (u32, bool) {
+/// One bit for each byte of the block that is one of `these`. The comparisons compile to vector code.
+#[inline(always)]
+fn bits(block: &[u8; 64], these: impl Fn(u8) -> bool) -> u64 {
+    let mut ones = [0u8; 64];
+    for (one, &b) in ones.iter_mut().zip(block) {
+        *one = u8::from(these(b));
+    }
+    let mut bits = 0;
+    for (k, word) in ones.as_chunks::<8>().0.iter().enumerate() {
+        // Eight bytes of 0 or 1 become eight bits.
+        bits |= (u64::from_le_bytes(*word).wrapping_mul(0x0102_0408_1020_4080) >> 56) << (8 * k);
+    }
+    bits
+}
+
+/// How many digits a block has, and whether another trigger may stand in it. Written so that it compiles to vector code.
+fn triggers(block: &[u8; 64]) -> (u32, bool) {
     let mut digits = 0u8;
     let mut other = 0u8;
-    let mut previous = before;
-    if let Ok(block) = <&[u8; 64]>::try_from(block) {
-        // Each byte beside the one before it: a copy, so that all 64 are alike.
-        let mut shifted = [before; 64];
-        shifted[1..].copy_from_slice(&block[..63]);
-        for (&b, &a) in block.iter().zip(&shifted) {
-            digits += u8::from(b.wrapping_sub(b'0') < 10);
-            other |= u8::from(b == b'@') | u8::from(b == b'%') | u8::from(b == b':') & u8::from(a | 0x20 == b'a');
-        }
-    } else {
-        for &b in block {
-            digits += u8::from(b.is_ascii_digit());
-            other |= u8::from(b == b'@' || b == b'%' || b == b':' && previous | 0x20 == b'a');
-            previous = b;
-        }
+    for &b in block {
+        digits += u8::from(b.wrapping_sub(b'0') < 10);
+        other |= u8::from(b == b'@') | u8::from(b == b'%') | u8::from(b == b':');
     }
     (u32::from(digits), other != 0)
 }

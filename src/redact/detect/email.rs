@@ -27,14 +27,43 @@ pub(in crate::redact) fn find(view: &View<'_>, at: usize, width: usize) -> Optio
     if vetoed(view, start, at, at + width, end) { None } else { Some((start, end)) }
 }
 
-fn is_atext(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || b"!#$%&'*+/=?^_`{|}~.-".contains(&b)
-}
+/// For each byte: whether it may stand in a local part (1), and whether it is no letter, digit, dot, dash, plus or low
+/// line (2).
+const CLASS: [u8; 256] = {
+    let mut class = [0; 256];
+    let mut b = 0;
+    while b < 128 {
+        let c = b as u8;
+        let common = c.is_ascii_alphanumeric() || matches!(c, b'.' | b'-' | b'+' | b'_');
+        let odd = matches!(
+            c,
+            b'!' | b'#'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'/'
+                | b'='
+                | b'?'
+                | b'^'
+                | b'`'
+                | b'{'
+                | b'|'
+                | b'}'
+                | b'~'
+        );
+        class[b] = if odd { 3 } else { common as u8 };
+        b += 1;
+    }
+    class
+};
 
 /// Where the local part before `at` begins.
 fn local(view: &View<'_>, at: usize) -> Option<usize> {
     let mut i = at;
     let mut ascii = false;
+    let mut seen = 0;
     while let Some(b) = view.before(i) {
         if at - i > LOCAL_MAX {
             i = at - LOCAL_TAKEN;
@@ -44,9 +73,11 @@ fn local(view: &View<'_>, at: usize) -> Option<usize> {
             break;
         }
         if b < 0x80 {
-            if !is_atext(b) {
+            let class = CLASS[usize::from(b)];
+            if class == 0 {
                 break;
             }
+            seen |= class;
             ascii = true;
             i -= 1;
         } else {
@@ -56,10 +87,10 @@ fn local(view: &View<'_>, at: usize) -> Option<usize> {
             }
         }
     }
-    if is_rfc_art(&view.text[i..at]) {
+    if seen & 2 != 0 && is_rfc_art(&view.text[i..at]) {
         return Some(i);
     }
-    let start = i + cut(&view.text[i..at]);
+    let start = if seen & 2 != 0 { i + cut(&view.text[i..at]) } else { i + led(&view.text[i..at]) };
     view.text[start..at].iter().any(|b| b.is_ascii_alphanumeric() || *b >= 0x80).then_some(start)
 }
 
@@ -114,8 +145,12 @@ fn cut(run: &[u8]) -> usize {
     {
         from += i + 1;
     }
-    let rest = &run[from..];
-    from + rest.iter().take_while(|b| b".-'*/=!#&~^|{}?`".contains(b)).count().min(rest.len().saturating_sub(1))
+    from + led(&run[from..])
+}
+
+/// How many characters at the beginning are the text's own punctuation; one at least is left.
+fn led(run: &[u8]) -> usize {
+    run.iter().take_while(|b| b".-'*/=!#&~^|{}?`".contains(b)).count().min(run.len().saturating_sub(1))
 }
 
 /// A local part of the kind only standards write: "!#$%&'*+/=?^_`{|}~".
@@ -238,32 +273,81 @@ fn literal(view: &View<'_>, from: usize) -> Option<usize> {
     (v4 || v6).then_some(from + close + 2)
 }
 
-/// Endings of file names that are no top-level domains.
-const FILES: &[&[u8]] = &[
-    b"png", b"jpg", b"jpeg", b"gif", b"svg", b"webp", b"avif", b"bmp", b"ico", b"tiff", b"css", b"scss", b"js", b"jsx",
-    b"ts", b"tsx", b"mjs", b"json", b"yaml", b"yml", b"toml", b"xml", b"html", b"htm", b"txt", b"log", b"csv", b"lock",
-    b"conf", b"ini", b"cfg", b"exe", b"dll", b"jar", b"tgz", b"gz", b"service", b"socket", b"timer", b"target",
-    b"mount", b"slice", b"scope", b"path", b"pdf", b"docx", b"xlsx",
-];
+/// Endings of file names that are no top-level domains. Small letters.
+fn is_file(ending: &[u8]) -> bool {
+    matches!(
+        ending,
+        b"png"
+            | b"jpg"
+            | b"jpeg"
+            | b"gif"
+            | b"svg"
+            | b"webp"
+            | b"avif"
+            | b"bmp"
+            | b"ico"
+            | b"tiff"
+            | b"css"
+            | b"scss"
+            | b"js"
+            | b"jsx"
+            | b"ts"
+            | b"tsx"
+            | b"mjs"
+            | b"json"
+            | b"yaml"
+            | b"yml"
+            | b"toml"
+            | b"xml"
+            | b"html"
+            | b"htm"
+            | b"txt"
+            | b"log"
+            | b"csv"
+            | b"lock"
+            | b"conf"
+            | b"ini"
+            | b"cfg"
+            | b"exe"
+            | b"dll"
+            | b"jar"
+            | b"tgz"
+            | b"gz"
+            | b"service"
+            | b"socket"
+            | b"timer"
+            | b"target"
+            | b"mount"
+            | b"slice"
+            | b"scope"
+            | b"path"
+            | b"pdf"
+            | b"docx"
+            | b"xlsx"
+    )
+}
 
-/// Attributes of arrays: `q@k.transpose`, `x@w.T`.
-const ATTRIBUTES: &[&[u8]] = &[
-    b"transpose",
-    b"shape",
-    b"reshape",
-    b"size",
-    b"dtype",
-    b"grad",
-    b"weight",
-    b"bias",
-    b"mean",
-    b"conj",
-    b"values",
-    b"detach",
-    b"numpy",
-    b"dot",
-    b"mT",
-];
+/// Attributes of arrays: `q@k.transpose`, `x@w.T`. Small letters.
+fn is_attribute(name: &[u8]) -> bool {
+    matches!(
+        name,
+        b"transpose"
+            | b"shape"
+            | b"reshape"
+            | b"size"
+            | b"dtype"
+            | b"grad"
+            | b"weight"
+            | b"bias"
+            | b"mean"
+            | b"conj"
+            | b"values"
+            | b"detach"
+            | b"numpy"
+            | b"dot"
+            | b"mt"
+    )
+}
 
 /// Whether something that has the form of an address is something else.
 fn vetoed(view: &View<'_>, start: usize, at: usize, host: usize, end: usize) -> bool {
@@ -276,7 +360,13 @@ fn vetoed(view: &View<'_>, start: usize, at: usize, host: usize, end: usize) -> 
     let first = labels.next().unwrap_or_default();
     let second = labels.next().unwrap_or_default();
     let last = domain.rsplit(|b| *b == b'.').next().unwrap_or_default();
-    let is = |list: &[&[u8]]| list.iter().any(|f| last.eq_ignore_ascii_case(f));
+    // No ending in the lists is longer.
+    let mut small = [0u8; 9];
+    let small = small.get_mut(..last.len()).map_or(&b""[..], |small| {
+        small.copy_from_slice(last);
+        small.make_ascii_lowercase();
+        small
+    });
     let digits = |s: &[u8]| !s.is_empty() && s.iter().all(u8::is_ascii_digit);
     // pkg@1.2.3-beta.rc, action@v4.1.x
     let version = first.strip_prefix(b"v").unwrap_or(first);
@@ -288,12 +378,12 @@ fn vetoed(view: &View<'_>, start: usize, at: usize, host: usize, end: usize) -> 
         return true;
     }
     let retina = first.len() == 2 && first[0].is_ascii_digit() && first[1] == b'x';
-    if is(FILES) && (retina || last.len() != 2 || !second.is_empty() && labels_of(domain) == 2) {
+    if is_file(small) && (retina || last.len() != 2 || !second.is_empty() && labels_of(domain) == 2) {
         return true;
     }
     // Code: a call, an attribute of an array, a qualified `this`.
     let call = view.at(end) == Some(b'(') && view.at(end + 1).is_some_and(|b| !b.is_ascii_alphabetic() && b != b' ');
-    if call || is(ATTRIBUTES) || matches!(local, b"this" | b"super" | b"return") {
+    if call || is_attribute(small) || matches!(local, b"this" | b"super" | b"return") {
         return true;
     }
     // git@host:path and ssh://git@host

@@ -12,6 +12,8 @@ use super::View;
 use super::words::{Near, Says, Words};
 use crate::redact::fold::is_unspaced;
 
+/// Fewest digits of a number.
+pub(in crate::redact) const DIGITS_MIN: usize = 7;
 /// Groups that are read of one number.
 const GROUPS_MAX: usize = 12;
 /// Digits that are read of one number.
@@ -20,6 +22,8 @@ const DIGITS_MAX: usize = 20;
 const WORD_BEFORE: usize = 64;
 /// How far after.
 const WORD_AFTER: usize = 32;
+/// Longest identifier word, in bytes, and the letters of another before it.
+const WORD_LEN: usize = 34;
 /// How near an identifier word has to stand to take a well-grouped number.
 const IDENTIFIER_NEAR: usize = 14;
 
@@ -93,15 +97,15 @@ pub(in crate::redact) fn find(
     hint: Option<Says>,
     before: Option<Listed>,
 ) -> Option<(usize, usize)> {
-    if joined(view.text, view.lo, q) || iso_date(view, q) || too_few(view, q) {
+    if joined(view.text, view.lo, q) || view.before(q) == Some(b' ') && in_row(view, q) {
         return None;
     }
-    if view.before(q) == Some(b' ') && in_row(view, q) {
+    if iso_date(view, q) || too_few(view, q) || address(view, q) {
         return None;
     }
     let mut groups = [Group::default(); GROUPS_MAX];
     let n = read(view, q, &mut groups);
-    if groups[..n].iter().map(Group::len).sum::<usize>() < 7 {
+    if groups[..n].iter().map(Group::len).sum::<usize>() < DIGITS_MIN {
         return None;
     }
     let (start, plus, bracket) = prefix(view, q, &groups[..n]);
@@ -138,6 +142,12 @@ pub(in crate::redact) fn joined(text: &[u8], lo: usize, q: usize) -> bool {
     }
 }
 
+/// Whether `b` may stand between two digits of one number: no other byte may, and some that may not are among them.
+#[inline(always)]
+pub(in crate::redact) fn in_number(b: u8) -> bool {
+    b.wrapping_sub(b'-') <= b'9' - b'-' || matches!(b, b' ' | b'(' | b')' | b'[' | b']' | b'\n') || b >= 0x80
+}
+
 /// Whether `2024-11-05` or the like stands at `q`.
 fn iso_date(view: &View<'_>, q: usize) -> bool {
     let Some(t) = view.text.get(q..).and_then(|t| t.first_chunk::<10>()) else { return false };
@@ -151,6 +161,39 @@ fn iso_date(view: &View<'_>, q: usize) -> bool {
         && !view.at(q + 10).is_some_and(|b| b.is_ascii_digit())
 }
 
+/// Whether `192.168.100.200` or the like stands at `q`: what [`Candidate::machine`] says, found sooner.
+fn address(view: &View<'_>, q: usize) -> bool {
+    // "+ 49" is told from an address further down.
+    let spaced = view.before(q) == Some(b' ') && q > view.lo + 1;
+    if view.text[view.lo..q].last() == Some(&b'+') || spaced && view.before(q - 1) == Some(b'+') {
+        return false;
+    }
+    let t = &view.text[q..view.text.len().min(q + 16)];
+    let (mut octets, mut value, mut len, mut pairs, mut digits) = (0, 0u32, 0, 0, 0);
+    for (i, b) in t.iter().enumerate() {
+        match b {
+            b'0'..=b'9' => {
+                value = value * 10 + u32::from(b - b'0');
+                (len, digits) = (len + 1, digits + 1);
+                if len > 3 || value > 255 {
+                    return false;
+                }
+            }
+            b'.' if len > 0 && octets < 3 => {
+                pairs += u8::from(len == 2);
+                (octets, value, len) = (octets + 1, 0, 0);
+            }
+            // A dash, a bracket or a digit after it may make it something else.
+            b' ' | b'\n' if octets == 3 && len > 0 => {
+                let alone = !t.get(i + 1).is_some_and(|b| b.is_ascii_digit() || matches!(b, b' ' | b'-' | b'('));
+                return alone && pairs + u8::from(len == 2) < 4 && digits < 12;
+            }
+            _ => return false,
+        }
+    }
+    false
+}
+
 /// Whether fewer digits than any number has stand from `q` on with only separators between.
 fn too_few(view: &View<'_>, q: usize) -> bool {
     let plus = view.before(q) == Some(b'+');
@@ -159,7 +202,7 @@ fn too_few(view: &View<'_>, q: usize) -> bool {
         match b {
             b'0'..=b'9' => {
                 digits += 1;
-                if digits == 7 {
+                if digits == DIGITS_MIN {
                     return false;
                 }
             }
@@ -422,6 +465,14 @@ impl Candidate<'_> {
 
     /// Whether an identifier word stands right before the number.
     fn identifier(&self) -> bool {
+        // No identifier word is longer than what is looked at beyond its distance; the word found there is the nearest.
+        if self.before.get().is_none() {
+            match self.words.before(&self.view, self.start, IDENTIFIER_NEAR + WORD_LEN) {
+                None if self.hint != Some(Says::Identifier) => return false,
+                None => {}
+                near => _ = self.before.set(near),
+            }
+        }
         match self.before() {
             Some(near) => near.says == Says::Identifier && near.gap <= IDENTIFIER_NEAR && !self.sentence_ends(near.gap),
             None => self.hint == Some(Says::Identifier),

@@ -4,7 +4,9 @@
 
 use std::sync::OnceLock;
 
-use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind, MatchKind};
+use aho_corasick::automaton::Automaton;
+use aho_corasick::dfa::{Builder, DFA};
+use aho_corasick::{Anchored, MatchKind};
 
 use super::View;
 use crate::redact::fold::{TELEPHONE, is_unspaced};
@@ -85,7 +87,7 @@ struct Entry {
 /// The automaton over all words.
 #[derive(Debug)]
 pub(in crate::redact) struct Words {
-    automaton: AhoCorasick,
+    automaton: DFA,
     entries: Vec<Entry>,
 }
 
@@ -121,12 +123,8 @@ impl Words {
                 }
             }
         }
-        let automaton = AhoCorasickBuilder::new()
-            .ascii_case_insensitive(true)
-            .match_kind(MatchKind::LeftmostLongest)
-            .kind(Some(AhoCorasickKind::DFA))
-            .build(&patterns)
-            .ok()?;
+        let automaton =
+            Builder::new().ascii_case_insensitive(true).match_kind(MatchKind::Standard).build(&patterns).ok()?;
         Some(Words { automaton, entries })
     }
 
@@ -135,35 +133,48 @@ impl Words {
         let from = view.lo.max(end.saturating_sub(reach));
         let text = &view.text[from..end];
         let mut nearest = None;
-        let mut at = 0;
-        // A hit inside another word is no word: go on one byte after its start.
-        while let Some(hit) = self.automaton.find(&text[at..]) {
-            let (start, stop) = (at + hit.start(), at + hit.end());
-            let entry = self.entries[hit.pattern().as_usize()];
-            if bounded(text, start, stop, entry) {
-                nearest = Some(Near { says: entry.says, gap: text.len() - stop });
-                at = stop;
-            } else {
-                at = start + 1;
+        self.each(text, |near, stop| {
+            nearest = Some(Near { says: near.says, gap: text.len() - stop });
+            true
+        });
+        nearest
+    }
+
+    /// Tells every word of `text` in the order of their ends, with its end, for as long as `tell` says so; of words that
+    /// end at the same place the longest.
+    #[inline]
+    fn each(&self, text: &[u8], mut tell: impl FnMut(Near, usize) -> bool) {
+        let dfa = &self.automaton;
+        let Ok(mut state) = dfa.start_state(Anchored::No) else { return };
+        for (i, &b) in text.iter().enumerate() {
+            state = dfa.next_state(Anchored::No, state, b);
+            if !dfa.is_special(state) || !dfa.is_match(state) {
+                continue;
+            }
+            let stop = i + 1;
+            let words = (0..dfa.match_len(state)).map(|n| dfa.match_pattern(state, n));
+            let word = words
+                .map(|word| (stop - dfa.pattern_len(word), self.entries[word.as_usize()]))
+                .filter(|(start, entry)| bounded(text, *start, stop, *entry))
+                .min_by_key(|(start, _)| *start);
+            if let Some((start, entry)) = word
+                && !tell(Near { says: entry.says, gap: start }, stop)
+            {
+                return;
             }
         }
-        nearest
     }
 
     /// The first word after `start`, looking at most `reach` bytes on and not past the line.
     pub(in crate::redact) fn after(&self, view: &View<'_>, start: usize, reach: usize) -> Option<Near> {
         let text = &view.text[start..view.text.len().min(start + reach)];
         let text = &text[..text.iter().position(|b| *b == b'\n').unwrap_or(text.len())];
-        let mut at = 0;
-        while let Some(hit) = self.automaton.find(&text[at..]) {
-            let (from, to) = (at + hit.start(), at + hit.end());
-            let entry = self.entries[hit.pattern().as_usize()];
-            if bounded(text, from, to, entry) {
-                return Some(Near { says: entry.says, gap: from });
-            }
-            at = from + 1;
-        }
-        None
+        let mut first = None;
+        self.each(text, |near, _| {
+            first = Some(near);
+            false
+        });
+        first
     }
 
     /// What the name of a JSON key says.
@@ -189,6 +200,12 @@ impl Words {
 fn bounded(text: &[u8], start: usize, stop: usize, entry: Entry) -> bool {
     let view = View { text, lo: 0 };
     let letter = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() && !c.is_ascii_digit() && !is_unspaced(c));
+    // Most words and their neighbours are ASCII.
+    let (before, first, after) = (view.before(start), view.at(start), view.at(stop));
+    if [before, first, after].iter().all(|b| b.is_none_or(|b| b < 0x80)) {
+        let letter = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_alphabetic());
+        return (entry.open_left || !letter(before)) && (entry.open_right || !letter(after));
+    }
     let own = view.char_at(start).is_some_and(is_unspaced);
     own || (entry.open_left || !letter(view.char_before(start))) && (entry.open_right || !letter(view.char_at(stop)))
 }

@@ -150,7 +150,7 @@ impl Sink for Strings {
         Ok(Take::Text)
     }
 
-    fn plain(&mut self, text: &[u8], at: u64) -> Result<(), RedactError> {
+    fn plain(&mut self, text: &[u8], at: u64, _whole: bool) -> Result<(), RedactError> {
         if let Some(key) = &mut self.key {
             key.extend_from_slice(&text[..text.len().min(KEY_MAX.saturating_sub(key.len()))]);
             return Ok(());

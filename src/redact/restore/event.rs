@@ -354,7 +354,7 @@ impl Sink for Texts<'_> {
         Ok(Take::Text)
     }
 
-    fn plain(&mut self, text: &[u8], _at: u64) -> Result<(), RedactError> {
+    fn plain(&mut self, text: &[u8], _at: u64, _whole: bool) -> Result<(), RedactError> {
         // It is ASCII.
         self.text.push_str(std::str::from_utf8(text).unwrap_or_default());
         Ok(())
