@@ -86,7 +86,7 @@ pub async fn start(loaded: Loaded) -> Result<App, Failure> {
     let policy = Arc::new(ArcSwap::from_pointee(policy));
     let watcher =
         Watcher::start(&origin, Arc::clone(&policy), Arc::clone(&metrics)).context("cannot watch the policy")?;
-    let (calls, others) = (TaskTracker::new(), TaskTracker::new());
+    let (calls, others, ending) = (TaskTracker::new(), TaskTracker::new(), Ending::default());
     let gateway = Arc::new(Gateway::new(Rooms {
         policy,
         max_body_bytes: settings.max_body_bytes,
@@ -97,6 +97,7 @@ pub async fn start(loaded: Loaded) -> Result<App, Failure> {
         metrics,
         clock,
         tasks: calls.clone(),
+        cut: ending.cut.clone(),
     }));
     let app = App {
         listen: listener.local_addr().context("listen")?,
@@ -105,7 +106,7 @@ pub async fn start(loaded: Loaded) -> Result<App, Failure> {
         watcher: Arc::new(watcher),
         log,
         settings,
-        ending: Ending::default(),
+        ending,
         stop_admin: CancellationToken::new(),
         calls,
         others,

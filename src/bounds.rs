@@ -120,8 +120,17 @@ pub const TICKET_PROMPT_CHARS_MAX: usize = 24_000;
 pub const INTENTS_KEPT_MAX: usize = 4_096;
 /// How long they are kept.
 pub const INTENTS_KEPT_FOR: Duration = Duration::from_secs(600);
-/// Intents going on in the background at once. Above it the work ends with its caller's deadline.
+/// Intents going on in the background at once. Above it the work ends with its caller's deadline, and one that was to be
+/// answered later is answered at once.
 pub const INTENTS_BACKGROUND_MAX: usize = 256;
+/// Intents whose answers are fetched by their id. Above it the oldest finished one is forgotten.
+pub const INTENT_RESULTS_MAX: usize = 4_096;
+/// Tickets of one batch. Above it: 400 `invalid_request`.
+pub const BATCH_TICKETS_MAX: usize = 100;
+/// A batch's JSON, in bytes. Above it: 413 `body_too_large`.
+pub const BATCH_BODY_BYTES_MAX: usize = 8 << 20;
+/// Tickets of one batch that are asked about at once; the others wait.
+pub const BATCH_AT_ONCE_MAX: usize = 8;
 
 // ---- stage 9: record -------------------------------------------------------------------------------------------
 
@@ -170,4 +179,5 @@ pub const MOCK_CHUNKS_MAX: usize = 100_000;
 pub const MOCK_MARKERS_MAX: usize = 4_096;
 
 const _: () = assert!(GATHER_BYTES_MAX <= ROUTE_WAIT_BYTES_MAX);
+const _: () = assert!(INTENTS_BACKGROUND_MAX < INTENT_RESULTS_MAX);
 const _: () = assert!(WAL_RECORD_BYTES_MAX as u64 * 8 <= WAL_SEGMENT_BYTES_MAX);

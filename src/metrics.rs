@@ -41,6 +41,8 @@ pub struct Metrics {
     /// `result` (`shared`, `leased`, `local`, `open`, `closed`).
     pub limits_decisions: IntCounterVec,
     pub limited_orgs: IntGauge,
+    /// `from`: `work` under way for another call, or a `kept` answer.
+    pub intents_shared: IntCounterVec,
     /// `code`.
     pub auth_failures: IntCounterVec,
     /// `provider`, `direction` (`input`, `cached`, `output`, `reasoning`).
@@ -134,6 +136,11 @@ impl Metrics {
                 &["result"],
             ),
             limited_orgs: int("tollgate_limited_organizations", "Organisations with a bucket in memory."),
+            intents_shared: counters(
+                "tollgate_intents_shared_total",
+                "Tickets that needed no question of their own.",
+                &["from"],
+            ),
             auth_failures: counters("tollgate_auth_failures_total", "Calls without a valid identity.", &["code"]),
             tokens: counters("tollgate_tokens_total", "Tokens used.", &["provider", "direction"]),
             cost_usd: add(&registry, Counter::new("tollgate_cost_usd_total", "Cost of the priced calls.")),

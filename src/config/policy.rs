@@ -14,6 +14,7 @@ use http::{HeaderName, Method, Uri};
 
 use crate::cost::PriceList;
 use crate::ids::{OrgId, Secret};
+use crate::intent::prompt::Question;
 use crate::limit::bucket::Quota;
 use crate::limit::caps::Caps;
 use crate::provider::Kind;
@@ -379,14 +380,13 @@ impl Features {
 pub struct IntentPolicy {
     /// Index into [`Policy::providers`].
     pub provider: usize,
-    pub model: String,
-    /// 0 to 2.
-    pub temperature: f64,
-    /// Not empty, no two alike.
-    pub categories: Vec<String>,
-    /// Not empty, no two alike.
-    pub priorities: Vec<String>,
+    /// What the model is asked.
+    pub question: Arc<Question>,
+    /// SHA-256 over who is asked and what: an answer to another question is no answer to this one.
+    pub fingerprint: [u8; 32],
     pub deadline: Duration,
+    /// For all tickets of a batch together.
+    pub batch_deadline: Duration,
 }
 
 /// What a row keeps.

@@ -390,6 +390,39 @@ section! {
         priorities: Vec<At<String>> = "[low, medium, high, vip]";
         /// The caller gets an answer by then; the work goes on behind it.
         deadline: Duration = "20s";
+        /// The same for all tickets of a batch together.
+        batch_deadline: Duration = "60s";
+        /// What the instructions begin with; the form of the answer and the allowed words follow it in any case.
+        prompt: String = "You classify support tickets.";
+        /// One line for the model about a category: {billing: Invoices and refunds}.
+        category_descriptions: Named<String> = "{}";
+        /// One line for the model about a priority.
+        priority_descriptions: Named<String> = "{}";
+        /// Other words that an answer may use for a category: {technical: [bug, incident]}.
+        category_synonyms: Named<Vec<At<String>>> = "{}";
+        /// Other words that an answer may use for a priority.
+        priority_synonyms: Named<Vec<At<String>>> = "{}";
+        /// Tickets with their right answers, shown to the model.
+        examples: Vec<At<RawExample>> = "[]";
+        /// The answer has a `reason`, too: one sentence of the model.
+        reason: bool = "false";
+        /// An answer without any JSON is asked for once more, within the retries.
+        repair: bool = "false";
+    }
+}
+section! {
+    /// A ticket with its right answer.
+    RawExample {
+        /// Its title.
+        title: String = "''";
+        /// Its text.
+        body: String = "''";
+        /// One of the categories; where left out, none fits.
+        category: Option<String> = "null";
+        /// One of the priorities; where left out, none fits.
+        priority: Option<String> = "null";
+        /// Shown for tickets of this organisation only; where left out, for all.
+        org: Option<OrgId> = "null";
     }
 }
 section! {

@@ -87,7 +87,8 @@ fn nothing_configured_is_the_documented_default() {
     assert_eq!(policy.breaker.consecutive_failures, 10);
     assert_eq!(policy.limits.default.requests_per_minute(), 60);
     assert!(policy.features.ai_intent(&org("any")));
-    assert_eq!(policy.intent.priorities, ["low", "medium", "high", "vip"]);
+    let priorities = policy.intent.question.priorities.iter().map(|p| p.name.as_str());
+    assert_eq!(priorities.collect::<Vec<_>>(), ["low", "medium", "high", "vip"]);
     assert_eq!((policy.ailog.capture_bytes, policy.ailog.retention_days), (16 << 10, 90));
     assert_eq!((policy.version.len(), policy.loaded_at_ms), (12, 1_700_000_000_123));
 }
@@ -278,6 +279,13 @@ fn rules_of_the_policy() {
         ("intent: {temperature: 2.5}", "1:23: intent.temperature: ", "give 0 to 2"),
         ("intent: {categories: []}", "1:22: intent.categories: ", "give 1 to 64 words"),
         ("intent: {priorities: [low, Low]}", "1:28: intent.priorities[1]: ", "given twice"),
+        ("intent: {prompt: ' '}", "1:18: intent.prompt: ", "leave the key out"),
+        ("intent: {category_descriptions: {biling: x}}", "1:34: intent.category_descriptions.biling: ", "`billing`"),
+        ("intent: {priority_descriptions: {low: ''}}", "1:39: intent.priority_descriptions.low: ", "one line"),
+        ("intent: {category_synonyms: {other: [Billing]}}", "1:38: intent.category_synonyms.other[0]: ", "already"),
+        ("intent: {priority_synonyms: {hi: [x]}}", "1:30: intent.priority_synonyms.hi: ", "not one of"),
+        ("intent: {examples: [{category: billing}]}", "1:21: intent.examples[0].body: ", "a title or a body"),
+        ("intent: {examples: [{title: x, priority: hgh}]}", "1:42: intent.examples[0].priority: ", "`high`"),
         ("ailog: {capture_bytes: 1GiB}", "1:24: ailog.capture_bytes: ", "give 0B to 1MiB"),
         ("ailog: {retention_days: 0}", "1:25: ailog.retention_days: ", "0 is not allowed"),
         ("prices: [{model: m, input: -1, output: 1}]", "1:28: prices[0].input: ", "not negative"),
@@ -380,7 +388,8 @@ prices: [{{model: "x*", input: 0.15, output: 2}}]
     assert_eq!(policy.limits.of(&org("big")).requests_per_minute(), 1000);
     assert_eq!(policy.limits.of(&org("other")).requests_per_minute(), 5);
     assert!(!policy.features.ai_intent(&org("other")) && policy.features.ai_intent(&org("acme")));
-    assert_eq!(policy.intent.categories, ["a", "no"]);
+    let categories = policy.intent.question.categories.iter().map(|c| c.name.as_str());
+    assert_eq!(categories.collect::<Vec<_>>(), ["a", "no"]);
 }
 
 #[test]
@@ -402,7 +411,7 @@ fn secrets_are_neither_shown_nor_quoted() {
 #[test]
 fn a_variable_cannot_become_structure() {
     let policy = policy("intent: {model: '${EVIL}'}\n");
-    assert_eq!(policy.intent.model, "x\nlimits: {strict: true}");
+    assert_eq!(policy.intent.question.model, "x\nlimits: {strict: true}");
     assert_eq!(policy.limits.default.requests_per_minute(), 60);
 }
 

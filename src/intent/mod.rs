@@ -1,8 +1,12 @@
-//! The ticket endpoint's own knowledge: the prompt, the reading of the answer, and answers that came late.
+//! The ticket endpoint's own knowledge: who is asked and how, what the answer says, and what of it is kept.
 //!
-//! Its walk is in `pipeline/intent`. `prompt` and `parse` are pure; `background` keeps finished work for a while.
+//! Its walk is in `pipeline/intent`. `prompt`, `dialect` and `parse` are pure; `provider` is the interface that puts them
+//! together; `flights` and `results` keep what is at work and what came late.
 
-pub mod background;
+pub mod dialect;
+pub mod flights;
 pub mod parse;
 pub mod prompt;
+pub mod provider;
+pub mod results;
 pub mod ticket;

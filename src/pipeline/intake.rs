@@ -59,6 +59,11 @@ impl Seen {
         self.capture = vec![body.prefix(kept)];
     }
 
+    /// A body of which only its size is known.
+    pub fn of_size(bytes: u64) -> Seen {
+        Seen { bytes, ..Seen::default() }
+    }
+
     /// What is known of a body that was made whole, such as a prompt.
     pub fn of_whole(body: &Redacted, ledger: Ledger, facts: Facts, capture_bytes: usize) -> Seen {
         let kept = body.prefix(capture_bytes);

@@ -29,17 +29,19 @@ use hyper::Request;
 use hyper::body::{Body as _, Incoming};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::ailog::row::{RouteKind, Row};
 use crate::ailog::{AiLog, Pending, Recorder};
 use crate::auth::{Authenticator, Caller, FetchError, KeySetFetch};
-use crate::bounds::{CALLS_IN_FLIGHT_MAX, GATHER_BYTES_MAX};
+use crate::bounds::{CALLS_IN_FLIGHT_MAX, GATHER_BYTES_MAX, INTENTS_BACKGROUND_MAX};
 use crate::clock::{Clock, Nanos};
 use crate::code::Code;
 use crate::config::policy::{Policy, Provider};
 use crate::ids::RequestId;
-use crate::intent::background::Kept;
+use crate::intent::flights::Flights;
+use crate::intent::results::Results;
 use crate::metrics::Metrics;
 use crate::provider::answer;
 use crate::redact::{self, BodyRedactor, BodyRestorer};
@@ -59,6 +61,8 @@ pub const PROVIDER: HeaderName = HeaderName::from_static("x-tollgate-provider");
 /// Sends to a provider.
 pub const ATTEMPTS: HeaderName = HeaderName::from_static("x-tollgate-attempts");
 const REDACTIONS: HeaderName = HeaderName::from_static("x-tollgate-redactions");
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// Everything a call needs, made once.
 pub struct Gateway {
@@ -71,9 +75,16 @@ pub struct Gateway {
     pub metrics: Arc<Metrics>,
     pub clock: Clock,
     pub places: Arc<Semaphore>,
-    pub intents: Kept,
-    /// Work that goes on after its call.
+    /// Tickets at work, and answers that came late.
+    pub intents: Flights,
+    /// Tickets whose answers are fetched later.
+    pub results: Results,
+    /// Places for work that goes on after its call.
+    pub behind: Arc<Semaphore>,
+    /// That work.
     pub tasks: TaskTracker,
+    /// Ends it, with all that is still open.
+    pub cut: CancellationToken,
     draining: AtomicBool,
 }
 
@@ -88,6 +99,7 @@ pub struct Rooms {
     pub metrics: Arc<Metrics>,
     pub clock: Clock,
     pub tasks: TaskTracker,
+    pub cut: CancellationToken,
 }
 
 impl Gateway {
@@ -103,8 +115,11 @@ impl Gateway {
             metrics: rooms.metrics,
             clock: rooms.clock,
             places: Arc::new(Semaphore::new(CALLS_IN_FLIGHT_MAX)),
-            intents: Kept::default(),
+            intents: Flights::default(),
+            results: Results::default(),
+            behind: Arc::new(Semaphore::new(INTENTS_BACKGROUND_MAX)),
             tasks: rooms.tasks,
+            cut: rooms.cut,
             draining: AtomicBool::new(false),
         }
     }
@@ -144,6 +159,8 @@ pub async fn handle(
         Matched::Readyz => Ok(plain(StatusCode::SERVICE_UNAVAILABLE, "draining\n")),
         // The two walks are large futures of which a connection holds one at a time.
         Matched::Intent => Box::pin(intent::intent(walk, incoming)).await,
+        Matched::IntentBatch => Box::pin(intent::batch(walk, incoming)).await,
+        Matched::IntentResult(id) => Box::pin(intent::result(walk, &id)).await,
         Matched::Proxy(endpoint) => Box::pin(proxy(walk, endpoint, incoming)).await,
         Matched::Closed => {
             walk.caller(false).await?;

@@ -19,7 +19,7 @@ use crate::redact::{Ledger, Redacted, Values};
 use crate::upstream::Trail;
 use crate::usage::{TokenUsage, UsageSource};
 
-/// One call's record. Dropping it without [`Record::close`] says that the client left.
+/// One call's record. Dropping it without [`Record::close`] says that the client left, unless told otherwise.
 pub struct Record {
     recorder: Recorder,
     policy: Arc<Policy>,
@@ -33,6 +33,7 @@ pub struct Record {
     pub values: Option<Values>,
     clock: Clock,
     started: Nanos,
+    if_dropped: (u16, Outcome),
     closed: bool,
 }
 
@@ -41,7 +42,7 @@ impl Record {
     pub fn new(recorder: Recorder, policy: Arc<Policy>, metrics: Arc<Metrics>, clock: Clock, started: Nanos) -> Record {
         metrics.in_flight.inc();
         let trail = Arc::new(Trail::default());
-        let query = Ledger::default();
+        let (query, if_dropped) = (Ledger::default(), (499, Outcome::ClientDisconnect));
         Record {
             recorder,
             policy,
@@ -53,8 +54,15 @@ impl Record {
             values: None,
             clock,
             started,
+            if_dropped,
             closed: false,
         }
+    }
+
+    /// What the row says if the record is dropped: of work that has no client, it is not the client that left.
+    pub fn if_dropped(mut self, status: u16, outcome: Outcome) -> Record {
+        self.if_dropped = (status, outcome);
+        self
     }
 
     /// The row so far.
@@ -80,6 +88,11 @@ impl Record {
         if let Some(held) = self.held.take() {
             other.hold(*held);
         }
+    }
+
+    /// The call has used nothing of its limits.
+    pub fn give_back(&mut self) {
+        self.held = None;
     }
 
     /// How the attempts go.
@@ -321,7 +334,8 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         if !self.closed {
-            self.close(499, Outcome::ClientDisconnect, None);
+            let (status, outcome) = self.if_dropped;
+            self.close(status, outcome, None);
         }
     }
 }

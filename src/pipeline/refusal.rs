@@ -64,6 +64,16 @@ impl Refusal {
         self
     }
 
+    /// The error as OpenAI's SDKs know it.
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({"error": {
+            "message": self.message,
+            "type": self.code.kind(),
+            "param": self.param,
+            "code": self.code.as_str(),
+        }})
+    }
+
     /// Whether the client's SDK should not try again: we have done it, or it would wait for hours.
     pub fn is_final(&self) -> bool {
         self.lasting || matches!(self.code, Code::ProviderUnavailable | Code::ProviderTimeout)

@@ -17,6 +17,9 @@ pub enum Matched {
     Healthz,
     Readyz,
     Intent,
+    IntentBatch,
+    /// An intent that is answered later, by its id.
+    IntentResult(String),
     Proxy(Endpoint),
     /// Known, and not open: 403.
     Closed,
@@ -42,6 +45,9 @@ pub struct Endpoint {
     /// Repeating a call leaves something behind twice.
     pub stateful: bool,
 }
+
+/// Where intents that are answered later are asked for, before their id.
+pub const INTENT_RESULTS: &str = "/api/ai/intent/results/";
 
 /// Endpoints that are open to every caller.
 const OPEN: &[(&str, &str, Shape, Wire)] = &[
@@ -91,7 +97,12 @@ pub fn find(method: &Method, path: &str, opened: &[(Method, String)]) -> Matched
         "/healthz" => return only(method, "GET, HEAD", Matched::Healthz),
         "/readyz" => return only(method, "GET, HEAD", Matched::Readyz),
         "/api/ai/intent" => return only(method, "POST", Matched::Intent),
+        "/api/ai/intent/batch" => return only(method, "POST", Matched::IntentBatch),
         _ => {}
+    }
+    if let Some(id) = path.strip_prefix(INTENT_RESULTS) {
+        let plain = !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        return if plain { only(method, "GET", Matched::IntentResult(id.to_owned())) } else { Matched::Unknown };
     }
     let Some(below) = plain(path) else { return Matched::Unknown };
     let mut allow = None;
@@ -242,6 +253,8 @@ mod tests {
             ("POST", "/v1/rerank", "all /v1/rerank /rerank"),
             ("GET", "/v1/batches/batch_1", "all /v1/batches/{id} /batches/batch_1"),
             ("POST", "/api/ai/intent", "Intent"),
+            ("POST", "/api/ai/intent/batch", "IntentBatch"),
+            ("GET", "/api/ai/intent/results/int_1a", "IntentResult(\"int_1a\")"),
             ("GET", "/healthz", "Healthz"),
             ("GET", "/readyz", "Readyz"),
             // Stored objects.
@@ -261,6 +274,8 @@ mod tests {
             ("POST", "/v1/realtime/client_secrets", "Closed"),
             // Wrong method.
             ("GET", "/api/ai/intent", "405 POST"),
+            ("GET", "/api/ai/intent/batch", "405 POST"),
+            ("DELETE", "/api/ai/intent/results/int_1a", "405 GET"),
             ("PUT", "/v1/chat/completions", "405 POST"),
             ("GET", "/v1/embeddings", "405 POST"),
             ("POST", "/v1/models", "405 GET"),
@@ -271,6 +286,9 @@ mod tests {
             ("GET", "/", "Unknown"),
             ("GET", "/metrics", "Unknown"),
             ("POST", "/v1/nonsense", "Unknown"),
+            ("GET", "/api/ai/intent/results/", "Unknown"),
+            ("GET", "/api/ai/intent/results/a/b", "Unknown"),
+            ("GET", "/api/ai/intent/results/%2e", "Unknown"),
             ("POST", "/v1//chat/completions", "Unknown"),
             ("POST", "//v1/chat/completions", "Unknown"),
             ("POST", "/v1/../chat/completions", "Unknown"),

@@ -4,7 +4,6 @@
 //! `param` and `code` are always there; the text is one that a stage of the walk wrote for a person. Does not: log.
 
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
-use serde_json::json;
 
 use crate::code::Code;
 use crate::ids::RequestId;
@@ -19,13 +18,7 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The answer that says no.
 pub fn refusal(refusal: &Refusal) -> Response<Body> {
     let code = refusal.code;
-    let body = json!({"error": {
-        "message": refusal.message,
-        "type": code.kind(),
-        "param": refusal.param,
-        "code": code.as_str(),
-    }});
-    let mut response = Response::new(Body::full(body.to_string()));
+    let mut response = Response::new(Body::full(refusal.to_json().to_string()));
     *response.status_mut() = StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -204,6 +204,8 @@ impl Upstream {
         // A caller's own key belongs to one provider.
         let targets = if call.own_key.is_some() { targets.get(..1).unwrap_or_default() } else { targets };
         let mut retries = 0u32;
+        // Sends before this call count too: a second question on the same trail has only what the first one left.
+        let sends_max = policy.retry.max_retries.saturating_add(1);
         let mut turn = 0usize;
         loop {
             let (target, skipped) = self.admitted(policy, targets, turn)?;
@@ -217,7 +219,7 @@ impl Upstream {
             // The wait that a provider asks for is its own; the next target need not keep it.
             let wait = match retry::decide(&failure, call.stateful) {
                 Verdict::Again(after)
-                    if retries < policy.retry.max_retries && call.body.may_repeat(policy.retry.replay_bytes) =>
+                    if u32::from(trail.attempts()) < sends_max && call.body.may_repeat(policy.retry.replay_bytes) =>
                 {
                     self.pause(policy, &target.name, retries, after.filter(|_| targets.len() == 1), call.deadline)
                 }

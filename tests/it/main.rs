@@ -13,6 +13,8 @@ mod commands;
 mod framing;
 mod identity;
 mod intent;
+mod intent_injection;
+mod intent_many;
 mod key_sets;
 mod lifecycle;
 mod limits;

@@ -1,13 +1,11 @@
-//! `retry`, `timeouts`, `breaker`, `intent` and `ailog`, checked.
+//! `retry`, `timeouts`, `breaker` and `ailog`, checked.
 
 use std::time::Duration;
 
 use super::super::place::Problems;
-use super::super::policy::{AiLogPolicy, IntentPolicy, Timeouts};
-use super::super::raw::{RawAiLog, RawBreaker, RawIntent, RawRetry, RawTimeouts};
-use super::super::shape::At;
-use super::targets::Names;
-use super::{in_range, lasting, refuse, sized};
+use super::super::policy::{AiLogPolicy, Timeouts};
+use super::super::raw::{RawAiLog, RawBreaker, RawRetry, RawTimeouts};
+use super::{in_range, lasting, sized};
 use crate::bounds;
 use crate::upstream::breaker::BreakerOptions;
 use crate::upstream::retry::RetryOptions;
@@ -15,8 +13,6 @@ use crate::upstream::retry::RetryOptions;
 const MS: Duration = Duration::from_millis(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86_400);
-/// Words that a model may choose from.
-const WORDS_MAX: usize = 64;
 
 pub(super) fn retry(raw: &RawRetry, problems: &mut Problems) -> Option<RetryOptions> {
     let max_retries = in_range(&raw.max_retries, 0..=10, problems);
@@ -50,49 +46,6 @@ pub(super) fn breaker(raw: &RawBreaker, problems: &mut Problems) -> Option<Break
     let consecutive_failures = in_range(&raw.consecutive_failures, 1..=1_000_000, problems);
     let open_for = lasting(&raw.open_for, MS..=60 * MINUTE, problems);
     Some(BreakerOptions { consecutive_failures: consecutive_failures?, open_for })
-}
-
-pub(super) fn intent(raw: &RawIntent, names: &Names, problems: &mut Problems) -> Option<IntentPolicy> {
-    let provider = if raw.provider.given {
-        names.find(&raw.provider, &raw.provider.at, problems)
-    } else {
-        names.default(&raw.provider)
-    };
-    let model = raw.model.trim();
-    if model.is_empty() || model.len() > bounds::MODEL_BYTES_MAX {
-        problems.add(&raw.model.at, format!("a model's name is 1 to {} bytes", bounds::MODEL_BYTES_MAX));
-    }
-    let temperature = raw.temperature.value;
-    if !(0.0..=2.0).contains(&temperature) {
-        refuse(&raw.temperature.at, temperature, "give 0 to 2", problems);
-    }
-    Some(IntentPolicy {
-        categories: words(&raw.categories, problems),
-        priorities: words(&raw.priorities, problems),
-        deadline: lasting(&raw.deadline, MS..=10 * MINUTE, problems),
-        model: model.to_owned(),
-        temperature,
-        provider: provider?,
-    })
-}
-
-/// Words that differ in more than their case, because an answer is matched without regard to it.
-fn words(list: &At<Vec<At<String>>>, problems: &mut Problems) -> Vec<String> {
-    if list.is_empty() || list.len() > WORDS_MAX {
-        problems.add(&list.at, format!("give 1 to {WORDS_MAX} words"));
-    }
-    let mut words: Vec<String> = Vec::with_capacity(list.len());
-    for given in list.iter() {
-        let word = given.value.trim();
-        if word.is_empty() || word.len() > 64 || word.chars().any(char::is_control) {
-            problems.add(&given.at, "a word is 1 to 64 bytes of text on one line");
-        } else if words.iter().any(|known| known.to_lowercase() == word.to_lowercase()) {
-            problems.add(&given.at, "given twice; keep one");
-        } else {
-            words.push(word.to_owned());
-        }
-    }
-    words
 }
 
 pub(super) fn ailog(raw: &RawAiLog, problems: &mut Problems) -> Option<AiLogPolicy> {

@@ -6,6 +6,7 @@
 mod auth;
 mod calls;
 mod gateway;
+mod intent;
 mod limits;
 mod targets;
 
@@ -35,7 +36,7 @@ pub(super) fn policy(raw: &RawPolicy, version: Arc<str>, loaded_at_ms: i64, prob
     let redaction = limits::redaction(&raw.redaction, problems);
     let limits = limits::limits(&raw.limits, problems);
     let features = limits::features(&raw.features);
-    let intent = calls::intent(&raw.intent, &names, problems);
+    let intent = intent::intent(&raw.intent, &names, problems);
     let ailog = calls::ailog(&raw.ailog, problems);
     let prices = targets::prices(&raw.prices, &names, problems);
     let policy = Policy {

@@ -45,6 +45,11 @@ impl Names {
         Names(raw.0.iter().map(|(name, _)| name.value.clone()).collect())
     }
 
+    /// The name of a provider.
+    pub(super) fn name(&self, index: usize) -> &str {
+        self.0.get(index).map_or("", String::as_str)
+    }
+
     /// The index of a provider; a problem where there is none of that name.
     pub(super) fn find(&self, name: &str, at: &Place, problems: &mut Problems) -> Option<usize> {
         let index = self.0.iter().position(|n| n == name);

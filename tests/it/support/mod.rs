@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 pub use client::{Connection, Reply, chunked, post, request};
 pub use gateway::{Gateway, Setup, chat, tollgate};
 pub use jwt::{SECRET, jwt, sign};
-pub use provider::{Provider, refused_address};
+pub use provider::{Provider, Seen, refused_address};
 pub use redis::Redis;
 
 /// The longest that anything is waited for. Only a failing test waits this long.

@@ -130,22 +130,22 @@ fn serve(mut stream: TcpStream, shared: &Shared) {
     let _ = stream.set_read_timeout(Some(10 * DEADLINE));
     let mut read = vec![];
     while let Some(seen) = read_request(&mut stream, &mut read) {
-        let complete = seen.complete;
-        shared.seen.lock().unwrap().push(seen);
-        if !complete {
+        shared.seen.lock().unwrap().push(seen.clone());
+        if !seen.complete {
             return;
         }
         let next = shared.script.lock().unwrap().pop_front();
         let step = next.unwrap_or_else(|| shared.default.lock().unwrap().clone());
-        if !play(&mut stream, step, shared) {
+        if !play(&mut stream, step, &seen, shared) {
             return;
         }
     }
 }
 
 /// Plays a step; whether the connection is still of use.
-fn play(stream: &mut TcpStream, step: Step, shared: &Shared) -> bool {
+fn play(stream: &mut TcpStream, step: Step, seen: &Seen, shared: &Shared) -> bool {
     for act in step {
+        let act = if let Act::Reply(make) = act { Act::Send(make(seen)) } else { act };
         match act {
             Act::Send(bytes) => {
                 if stream.write_all(&bytes).is_err() {
@@ -153,6 +153,7 @@ fn play(stream: &mut TcpStream, step: Step, shared: &Shared) -> bool {
                     return false;
                 }
             }
+            Act::Reply(_) => unreachable!("made to bytes above"),
             Act::Wait(gate) => {
                 let _ = gate.lock().unwrap().recv_timeout(DEADLINE);
             }

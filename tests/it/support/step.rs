@@ -5,11 +5,15 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
+use super::provider::Seen;
+
 /// One act.
 #[derive(Clone)]
 pub enum Act {
     /// Write these bytes, by themselves.
     Send(Vec<u8>),
+    /// Write what is made of the request.
+    Reply(Arc<Made>),
     /// Wait until the test says so; go on if it has gone.
     Wait(Arc<Mutex<Receiver<()>>>),
     /// Wait for the caller to close its side.
@@ -19,6 +23,9 @@ pub enum Act {
     /// Close.
     Close,
 }
+
+/// Bytes, made of a request.
+pub type Made = dyn Fn(&Seen) -> Vec<u8> + Send + Sync;
 
 /// The acts for one request. Without an end of its own the connection stays open for the next request.
 pub type Step = Vec<Act>;
@@ -52,6 +59,16 @@ pub fn with_headers(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Step 
 /// An error in OpenAI's shape, as the provider says it.
 pub fn error(status: u16, code: &str) -> Step {
     json(status, &json!({"error": {"message": "the provider says no", "type": "x", "param": null, "code": code}}))
+}
+
+/// A chat answer that says what `say` makes of the request.
+pub fn chat_by(say: impl Fn(&Seen) -> String + Send + Sync + 'static) -> Step {
+    vec![Act::Reply(Arc::new(move |seen| bytes_of(chat(&say(seen)))))]
+}
+
+fn bytes_of(step: Step) -> Vec<u8> {
+    let bytes = step.into_iter().filter_map(|act| if let Act::Send(bytes) = act { Some(bytes) } else { None });
+    bytes.flatten().collect()
 }
 
 /// A plain chat answer with usage 11 + 7.

@@ -1,0 +1,216 @@
+//! The provider interface of the ticket endpoint: a ticket goes in, what it is about comes out.
+//!
+//! [`AiProvider`] is what the walk of a ticket knows. [`Adapter`] makes one of a [`Dialect`] (how to ask, one file each) and
+//! a [`Carrier`] (how a question reaches the provider, with its retries, its limits and its record). Promises: title and body
+//! pass the redactor before anything is built of them; the answer is read strictly; at most one question more, where the
+//! policy asks for it, when an answer held no JSON at all. Does not: send, wait or log by itself.
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::dialect::{Dialect, dialect_of};
+use super::parse::parse;
+use super::prompt::{self, Question};
+use super::ticket::{IntentRequest, IntentResponse};
+use crate::provider::{Kind, Wire};
+use crate::redact::{self, Ledger, RedactError, Redacted, Rules};
+
+/// Something that takes its time.
+pub type Eventually<'a, T> = Pin<Box<dyn Future<Output = Result<T, IntentError>> + Send + 'a>>;
+
+/// Whoever can say what a ticket is about.
+pub trait AiProvider: Send + Sync {
+    /// Classifies one ticket.
+    ///
+    /// # Errors
+    /// There was no answer; an answer that makes no sense is one without category and priority.
+    ///
+    /// # Cancel safety
+    /// Dropping it ends the call that is under way.
+    fn classify_intent(&self, request: IntentRequest) -> Eventually<'_, IntentResponse>;
+}
+
+/// Why there is no classification. `Display` is for logs and holds nothing of the ticket.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IntentError {
+    /// The provider failed, and the attempts are used up.
+    #[error("the provider is not available")]
+    Unavailable { retry_after: Option<Duration> },
+    /// There was no answer in time.
+    #[error("the provider took too long")]
+    Timeout,
+    /// The ticket holds an attachment where the policy says `reject`.
+    #[error("{0}")]
+    Attachment(String),
+    /// A defect of the redactor: nothing was sent.
+    #[error("the ticket could not be redacted")]
+    NotRedacted,
+}
+
+/// How a question reaches a provider.
+pub trait Carrier: Send + Sync {
+    /// Sends a request body and gives the whole answer. `ledger` is what was taken out of the ticket.
+    fn carry(&self, path: &'static str, wire: Wire, body: Redacted, ledger: Ledger) -> Eventually<'_, Bytes>;
+    /// Whether one more question is within the retry allowance.
+    fn may_ask_again(&self) -> bool;
+}
+
+/// A provider that is asked in its dialect.
+pub struct Adapter<C> {
+    dialect: &'static dyn Dialect,
+    question: Arc<Question>,
+    rules: Arc<Rules>,
+    carrier: C,
+}
+
+impl<C: Carrier> Adapter<C> {
+    /// A provider of this kind. `rules` are the redaction of the ticket's organisation.
+    pub fn new(kind: Kind, question: Arc<Question>, rules: Arc<Rules>, carrier: C) -> Adapter<C> {
+        Adapter { dialect: dialect_of(kind, &question.model), question, rules, carrier }
+    }
+
+    /// The text of the provider's answer.
+    async fn ask(&self, request: &IntentRequest, again: bool) -> Result<String, IntentError> {
+        let (body, ledger) = self.body(request, again)?;
+        let answer = self.carrier.carry(self.dialect.path(), self.dialect.wire(), body, ledger).await?;
+        Ok(serde_json::from_slice(&answer).map(|answer| self.dialect.text(&answer)).unwrap_or_default())
+    }
+
+    /// What is sent, and what was taken out of the ticket for it.
+    fn body(&self, request: &IntentRequest, again: bool) -> Result<(Redacted, Ledger), IntentError> {
+        let instructions = prompt::instructions(&self.question, &request.org_id, again);
+        // Only the ticket passes the redactor: what the gateway writes around it is its own.
+        let redacted = catch_unwind(AssertUnwindSafe(|| {
+            redact::within(&self.rules, [&request.title, &request.body], |[title, body]| {
+                let ticket = prompt::ticket(title, body);
+                self.dialect.request(&self.question, &instructions, &ticket).to_string()
+            })
+        }));
+        match redacted {
+            Ok(Ok(redacted)) => Ok(redacted),
+            Ok(Err(error @ RedactError::Attachment { .. })) => Err(IntentError::Attachment(error.to_string())),
+            Ok(Err(_)) | Err(_) => Err(IntentError::NotRedacted),
+        }
+    }
+}
+
+impl<C: Carrier> AiProvider for Adapter<C> {
+    fn classify_intent(&self, request: IntentRequest) -> Eventually<'_, IntentResponse> {
+        Box::pin(async move {
+            let answer = self.ask(&request, false).await?;
+            if let Some(intent) = parse(&answer, &self.question) {
+                return Ok(intent);
+            }
+            if !self.question.repair || !self.carrier.may_ask_again() {
+                return Ok(IntentResponse::default());
+            }
+            // There was an answer; that it could not be bettered is no reason to fail.
+            let answer = self.ask(&request, true).await.unwrap_or_default();
+            Ok(parse(&answer, &self.question).unwrap_or_default())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use serde_json::{Value, json};
+
+    use super::super::prompt::tests::question;
+    use super::*;
+    use crate::ids::OrgId;
+    use crate::redact::{Attachments, RulesSpec};
+
+    /// Plays answers in order and keeps what was asked.
+    #[derive(Default)]
+    struct Played {
+        answers: Mutex<Vec<Result<&'static str, IntentError>>>,
+        asked: Mutex<Vec<(Value, Ledger)>>,
+        allowed: usize,
+    }
+
+    impl Carrier for Arc<Played> {
+        fn carry(&self, _: &'static str, _: Wire, body: Redacted, ledger: Ledger) -> Eventually<'_, Bytes> {
+            let body = serde_json::from_slice(body.as_bytes()).expect("JSON");
+            self.asked.lock().expect("lock").push((body, ledger));
+            let answer = self.answers.lock().expect("lock").remove(0);
+            let chat = |text| json!({"choices": [{"message": {"content": text}}]}).to_string().into();
+            Box::pin(async move { answer.map(chat) })
+        }
+
+        fn may_ask_again(&self) -> bool {
+            self.asked.lock().expect("lock").len() < self.allowed
+        }
+    }
+
+    fn classify(
+        repair: bool,
+        allowed: usize,
+        answers: &[Result<&'static str, IntentError>],
+    ) -> (Result<IntentResponse, IntentError>, Arc<Played>) {
+        let spec = RulesSpec {
+            entities: vec!["email".into()],
+            attachments: Attachments::Reject,
+            restore: false,
+            restore_arguments: false,
+            custom: vec![],
+            terms: vec![],
+            allow: vec![],
+        };
+        let played = Arc::new(Played { answers: Mutex::new(answers.to_vec()), allowed, ..Played::default() });
+        let question = Question { repair, ..question(&["billing"], &["low"]) };
+        let rules = Arc::new(Rules::compile(&spec).expect("rules"));
+        let provider: Box<dyn AiProvider> =
+            Box::new(Adapter::new(Kind::OpenAi, Arc::new(question), rules, Arc::clone(&played)));
+        let org_id = OrgId::new("acme").expect("name");
+        let request = IntentRequest { title: "Refund".into(), body: "I am jane@example.com".into(), org_id };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("runtime");
+        (runtime.block_on(provider.classify_intent(request)), played)
+    }
+
+    const GOOD: &str = r#"{"category":"billing","priority":"low","confidence":1}"#;
+
+    #[test]
+    fn a_ticket_is_redacted_asked_about_and_read() {
+        let (answer, played) = classify(true, 3, &[Ok(GOOD)]);
+        assert_eq!(answer.expect("answer").category.as_deref(), Some("billing"));
+        let asked = played.asked.lock().expect("lock");
+        let (body, ledger) = &asked[0];
+        assert!(!body.to_string().contains("jane") && ledger.count("email") == 1, "{body}");
+    }
+
+    #[test]
+    fn an_answer_without_json_is_asked_for_once_more_where_the_policy_says_so() {
+        let unavailable = || Err(IntentError::Unavailable { retry_after: None });
+        let table = [
+            // (repair, questions allowed, answers, category, questions)
+            (false, 3, vec![Ok("billing")], None, 1),
+            (true, 3, vec![Ok("billing"), Ok(GOOD)], Some("billing"), 2),
+            (true, 3, vec![Ok("billing"), Ok("no")], None, 2),
+            (true, 3, vec![Ok("billing"), unavailable()], None, 2),
+            (true, 1, vec![Ok("billing")], None, 1),
+            // JSON that says nothing is an answer.
+            (true, 3, vec![Ok("{}")], None, 1),
+        ];
+        for (repair, allowed, answers, category, questions) in table {
+            let (answer, played) = classify(repair, allowed, &answers);
+            assert_eq!(answer.expect("answer").category.as_deref(), category, "{answers:?}");
+            let asked = played.asked.lock().expect("lock");
+            assert_eq!(asked.len(), questions, "{answers:?}");
+            let again = |body: &Value| body["messages"][0]["content"].as_str().expect("text").contains("no JSON");
+            assert!(asked.iter().enumerate().all(|(n, (body, _))| again(body) == (n > 0)));
+        }
+    }
+
+    #[test]
+    fn without_an_answer_there_is_an_error() {
+        let (answer, _) = classify(true, 3, &[Err(IntentError::Timeout)]);
+        assert_eq!(answer, Err(IntentError::Timeout));
+    }
+}

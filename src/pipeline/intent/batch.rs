@@ -1,0 +1,207 @@
+//! Many tickets in one request: `POST /api/ai/intent/batch`.
+//!
+//! Promises: at most [`BATCH_TICKETS_MAX`] tickets, [`BATCH_AT_ONCE_MAX`] of them asked about at once; one result each, in
+//! order; a ticket that fails fails alone; each takes one from the organisation's bucket and leaves a row, in their order,
+//! before any is asked about. The first ticket's place in the bucket is taken before the body is read, so that a caller over
+//! its limit is told so at once. Does not: answer later.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::Poll;
+
+use http::{Response, StatusCode};
+use hyper::body::Incoming;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::super::Walk;
+use super::super::body::Body;
+use super::super::quota::Admitted;
+use super::super::quota_headers::quota_headers;
+use super::super::record::Record;
+use super::super::refusal::Refusal;
+use super::desk::Desk;
+use super::{close, json_answer, not_empty, open_for, parsed, read, refusal_of, reserve, ticket};
+use crate::ailog::row::RouteKind;
+use crate::auth::Caller;
+use crate::bounds::{BATCH_AT_ONCE_MAX, BATCH_BODY_BYTES_MAX, BATCH_TICKETS_MAX};
+use crate::code::Code;
+use crate::intent::provider::IntentError;
+use crate::intent::ticket::IntentRequest;
+
+const ENDPOINT: Cow<'static, str> = Cow::Borrowed("/api/ai/intent/batch");
+
+/// Answers `POST /api/ai/intent/batch`.
+pub async fn batch(walk: Walk<'_>, incoming: Incoming) -> Result<Response<Body>, Refusal> {
+    let caller = walk.caller(true).await?;
+    let Admitted { mut decision, permit: _permit, held } = walk.admit(&caller, RouteKind::Intent, ENDPOINT).await?;
+    let mut first = walk.record(&caller, RouteKind::Intent, ENDPOINT);
+    held.into_iter().for_each(|held| first.hold(held));
+    let requests = match tickets(&walk, &caller, incoming, &mut first).await {
+        Ok(requests) => requests,
+        Err(refusal) => {
+            first.refuse(&refusal);
+            return Err(Refusal { quota: Some(decision), ..refusal });
+        }
+    };
+    let desk = Desk::new(&walk, &caller, ENDPOINT);
+    let deadline = walk.deadline(desk.policy.intent.batch_deadline);
+    let mut first = Some(first);
+    let mut jobs: VecDeque<Job<'_>> = VecDeque::with_capacity(requests.len());
+    for request in requests {
+        let admitted = match first.take() {
+            Some(record) => Ok(record),
+            // The places among the calls in flight are for what is asked at once: the batch has its own.
+            None => walk.admit(&caller, RouteKind::Intent, ENDPOINT).await.map(|next| {
+                decision = next.decision;
+                let mut record = walk.record(&caller, RouteKind::Intent, ENDPOINT);
+                next.held.into_iter().for_each(|held| record.hold(held));
+                record
+            }),
+        };
+        jobs.push_back(match admitted {
+            Ok(record) => Box::pin(one(&walk, &desk, request, record, deadline)),
+            Err(refusal) => Box::pin(std::future::ready(refused(&refusal))),
+        });
+    }
+    let results = at_most(BATCH_AT_ONCE_MAX, jobs).await;
+    let mut response = json_answer(StatusCode::OK, json!({"results": results}).to_string());
+    quota_headers(response.headers_mut(), &decision);
+    Ok(response)
+}
+
+/// The tickets of the request. One of the wrong form refuses them all, before any is paid for.
+async fn tickets(
+    walk: &Walk<'_>,
+    caller: &Caller,
+    incoming: Incoming,
+    record: &mut Record,
+) -> Result<Vec<IntentRequest>, Refusal> {
+    open_for(walk, caller)?;
+    let body = read(walk, incoming, record, BATCH_BODY_BYTES_MAX).await?;
+    let body = parsed(&body)?;
+    let wrong = |message: String| Refusal::new(Code::InvalidRequest, message).about("tickets");
+    let Some(list) = body.get("tickets").and_then(Value::as_array) else {
+        return Err(wrong("a batch is a JSON object with `tickets`, a list of tickets".to_owned()));
+    };
+    if list.is_empty() || list.len() > BATCH_TICKETS_MAX {
+        return Err(wrong(format!("a batch has 1 to {BATCH_TICKETS_MAX} tickets; this one has {}", list.len())));
+    }
+    let ticket = |(n, value)| ticket(value, caller, &format!("tickets[{n}].")).map_err(|r| r.about("tickets"));
+    list.iter().enumerate().map(ticket).collect()
+}
+
+/// One ticket of a batch, and its result.
+async fn one(walk: &Walk<'_>, desk: &Desk, request: IntentRequest, mut record: Record, over: Instant) -> Value {
+    let mut desk = desk.clone();
+    // Waiting for the others was not the gateway's work.
+    desk.started = desk.gateway.clock.now();
+    record.row().model.clone_from(&desk.policy.intent.question.model);
+    let bytes = (request.title.len() + request.body.len()) as u64;
+    record.row().request_bytes = bytes;
+    let result = if Instant::now() >= over {
+        Err(refusal_of(&IntentError::Timeout))
+    } else if let Err(empty) = not_empty(&request) {
+        Err(empty)
+    } else if let Err(refusal) = reserve(walk, &desk.caller, &request, &mut record).await {
+        Err(refusal)
+    } else {
+        let deadline = over.min(Instant::now() + desk.policy.intent.deadline);
+        let ended = desk.classify(request, bytes, &mut record, Some(deadline)).await;
+        ended.map_err(|error| refusal_of(&error))
+    };
+    match result {
+        Ok(finished) => {
+            drop(close(&mut record, &finished));
+            let mut result = json!({"status": 200});
+            if let (Some(result), Ok(Value::Object(mut intent))) =
+                (result.as_object_mut(), serde_json::to_value(&finished.intent))
+            {
+                result.append(&mut intent);
+            }
+            result
+        }
+        Err(refusal) => {
+            record.refuse(&refusal);
+            refused(&refusal)
+        }
+    }
+}
+
+fn refused(refusal: &Refusal) -> Value {
+    let mut result = refusal.to_json();
+    result["status"] = json!(refusal.code.status());
+    if let Some(wait) = refusal.retry_after {
+        result["retry_after"] = json!(wait.as_nanos().div_ceil(1_000_000_000).max(1) as u64);
+    }
+    result
+}
+
+type Job<'a> = Pin<Box<dyn Future<Output = Value> + Send + 'a>>;
+
+/// Runs the jobs, at most so many at once; their results in their order.
+async fn at_most(most: usize, jobs: VecDeque<Job<'_>>) -> Vec<Value> {
+    let mut results = vec![Value::Null; jobs.len()];
+    let mut waiting = jobs.into_iter().enumerate();
+    let mut running: Vec<(usize, Job<'_>)> = Vec::with_capacity(most);
+    std::future::poll_fn(|cx| {
+        loop {
+            let free = most.saturating_sub(running.len());
+            running.extend(waiting.by_ref().take(free));
+            let before = running.len();
+            running.retain_mut(|(n, job)| match job.as_mut().poll(cx) {
+                Poll::Ready(result) => {
+                    if let Some(place) = results.get_mut(*n) {
+                        *place = result;
+                    }
+                    false
+                }
+                Poll::Pending => true,
+            });
+            if running.is_empty() && waiting.len() == 0 {
+                return Poll::Ready(());
+            }
+            // Nobody made room: whoever is done next wakes this task.
+            if running.len() == before {
+                return Poll::Pending;
+            }
+        }
+    })
+    .await;
+    results
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn results_keep_their_order_and_few_run_at_once() {
+        let (running, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let job = |n: u64, ms: u64| -> Job<'_> {
+            let (running, most) = (&running, &most);
+            Box::pin(async move {
+                most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                tokio::time::sleep(std::time::Duration::from_millis(ms)).await;
+                running.fetch_sub(1, Ordering::SeqCst);
+                json!(n)
+            })
+        };
+        for (count, at_once) in [(0, 0), (1, 1), (3, 3), (8, 8), (100, 8)] {
+            // Each in its own time, and all of them in step.
+            for varied in [97, 1] {
+                most.store(0, Ordering::SeqCst);
+                let jobs = (0..count).map(|n| job(n, 1 + n * 7919 % varied));
+                let results = at_most(8, jobs.collect()).await;
+                assert_eq!(results, (0..count).map(|n| json!(n)).collect::<Vec<_>>());
+                assert_eq!(most.load(Ordering::SeqCst), at_once, "{count}");
+            }
+        }
+        // All done at once.
+        let ready = (0..20).map(|n| -> Job<'_> { Box::pin(std::future::ready(json!(n))) }).collect();
+        assert_eq!(at_most(8, ready).await.len(), 20);
+    }
+}
