@@ -31,6 +31,8 @@ const DAY_MS: i64 = 86_400_000;
 const PAGE: &str = include_str!("assets/index.html");
 const SCRIPT: &str = include_str!("assets/dashboard.js");
 const STYLE: &str = include_str!("assets/dashboard.css");
+/// The gateway's own endpoints on the applications' side.
+const OPENAPI: &str = include_str!("../../config/openapi.yaml");
 
 /// What operators may look at.
 pub struct Admin {
@@ -113,6 +115,7 @@ async fn routed(admin: &Arc<Admin>, request: &Request<Incoming>) -> Response<Bod
         "/" => typed("text/html; charset=utf-8", PAGE),
         "/dashboard.js" => typed("text/javascript; charset=utf-8", SCRIPT),
         "/dashboard.css" => typed("text/css; charset=utf-8", STYLE),
+        "/openapi.yaml" => typed("application/yaml", OPENAPI),
         "/healthz" => text(StatusCode::OK, "ok\n"),
         "/readyz" if admin.gateway.is_ready() => text(StatusCode::OK, "ready\n"),
         "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
@@ -130,7 +133,7 @@ async fn routed(admin: &Arc<Admin>, request: &Request<Incoming>) -> Response<Bod
         "/api/logs" => queried(admin, move |reader| logs(reader, &query)).await,
         _ => text(
             StatusCode::NOT_FOUND,
-            "there is: / /metrics /healthz /readyz /api/summary /api/logs /api/limits /api/config\n",
+            "there is: / /metrics /healthz /readyz /api/summary /api/logs /api/limits /api/config /openapi.yaml\n",
         ),
     }
 }

@@ -20,6 +20,7 @@ mod lifecycle;
 mod limits;
 mod limits_more;
 mod limits_shared;
+mod openapi;
 mod proxy;
 mod redaction;
 mod reload;

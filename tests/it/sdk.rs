@@ -11,13 +11,13 @@ use std::process::{Child, Command, Stdio};
 use crate::support::{Gateway, Setup, jwt, tollgate};
 
 /// `tollgate mock` as a process of its own.
-struct Mock {
+pub struct Mock {
     process: Child,
     address: SocketAddr,
 }
 
 impl Mock {
-    fn start() -> Mock {
+    pub fn start() -> Mock {
         let mut process = tollgate()
             .args(["mock", "--listen", "127.0.0.1:0"])
             .stdin(Stdio::null())
@@ -30,7 +30,8 @@ impl Mock {
         Mock { address: address.parse().unwrap(), process }
     }
 
-    fn gateway(&self) -> Gateway {
+    /// A gateway in front of it.
+    pub fn gateway(&self) -> Gateway {
         Setup::towards(self.address)
             .section(
                 "limits",
