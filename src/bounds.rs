@@ -169,6 +169,13 @@ pub const ADMIN_QUERIES_MAX: usize = 4;
 /// One configuration file, in bytes. A larger one is refused.
 pub const CONFIG_FILE_BYTES_MAX: u64 = 4 << 20;
 
+// ---- commands --------------------------------------------------------------------------------------------------
+
+/// Tickets of one evaluation, and bytes of its file. A longer one is refused.
+pub const EVAL_TICKETS_MAX: usize = 10_000;
+/// See [`EVAL_TICKETS_MAX`].
+pub const EVAL_FILE_BYTES_MAX: u64 = 64 << 20;
+
 // ---- the simulated provider ------------------------------------------------------------------------------------
 
 /// A body sent to the simulated provider. Above it: 413.

@@ -8,9 +8,11 @@ pub mod clickhouse;
 pub mod completions;
 pub mod demo;
 pub mod healthcheck;
+pub mod intent;
 pub mod key;
 pub mod mock;
 mod print;
+mod progress;
 pub mod redact;
 pub mod report;
 pub mod schema;
@@ -67,6 +69,8 @@ enum Command {
     Redact(Configured<redact::Args>),
     /// Calls, cost, errors and latencies from the log
     Report(Configured<report::Args>),
+    /// The ticket endpoint: judge a prompt by labelled tickets before it is rolled out
+    Intent(Configured<intent::Args>),
     /// The ClickHouse schema, printed or applied
     Clickhouse(Configured<clickhouse::Args>),
     /// Sign a JWT with the configured HS secret, to try things out
@@ -111,6 +115,7 @@ pub fn main() -> ExitCode {
             configured.load().and_then(|(args, loaded)| redact::run(args, &loaded.policy.redaction.default))
         }
         Command::Report(configured) => configured.load().and_then(|(args, loaded)| report::run(args, &loaded.settings)),
+        Command::Intent(configured) => configured.load().and_then(|(args, loaded)| intent::run(args, loaded)),
         Command::Clickhouse(configured) => configured.load().and_then(|(args, loaded)| {
             // Before `store: clickhouse` is set, the schema can be looked at and made.
             let store = StoreKind::ClickHouse(loaded.clickhouse);

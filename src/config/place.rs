@@ -139,7 +139,7 @@ impl fmt::Display for Problems {
 impl std::error::Error for Problems {}
 
 /// ` Did you mean …?` where one of `known` is close to `word`, else the whole list if it is short.
-pub(super) fn suggest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+pub(crate) fn suggest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.into_iter().collect();
     let near = known
         .iter()

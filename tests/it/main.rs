@@ -13,6 +13,7 @@ mod commands;
 mod framing;
 mod identity;
 mod intent;
+mod intent_eval;
 mod intent_injection;
 mod intent_many;
 mod key_sets;

@@ -13,7 +13,7 @@ use crate::support::{Gateway, Setup, jwt, tollgate};
 /// `tollgate mock` as a process of its own.
 pub struct Mock {
     process: Child,
-    address: SocketAddr,
+    pub address: SocketAddr,
 }
 
 impl Mock {

@@ -7,13 +7,13 @@
 mod traffic;
 
 use std::fs;
-use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
 
+use super::progress::Progress;
 use super::token::{is_hs, sign};
 use super::{Failure, print, serve};
 use crate::ailog::report::{Dim, Filter, Reader, Summary, usd};
@@ -53,7 +53,7 @@ async fn demo(args: &Args, folder: &Folder) -> Result<(), Failure> {
     print::line(&format!("operators           http://{}/", app.admin_listen))?;
     print::line("")?;
 
-    let progress = Progress::new(args.requests);
+    let progress = Progress::new("sending", args.requests);
     let tally = traffic::send(&url, &tokens, args.requests, |done| progress.show(done)).await;
     progress.end();
     app.log().flush(Duration::from_secs(10));
@@ -217,31 +217,5 @@ impl Drop for Folder {
     fn drop(&mut self) {
         // What cannot be deleted lies in the system's temporary folder, which is where it belongs.
         drop(fs::remove_dir_all(&self.0));
-    }
-}
-
-/// A bar on stderr where somebody is looking.
-struct Progress {
-    total: u32,
-    visible: bool,
-}
-
-impl Progress {
-    fn new(total: u32) -> Progress {
-        Progress { total, visible: std::io::stderr().is_terminal() }
-    }
-
-    fn show(&self, done: u32) {
-        if self.visible && (done.is_multiple_of(5) || done == self.total) {
-            let filled = (u64::from(done) * 30 / u64::from(self.total)) as usize;
-            let bar = "#".repeat(filled) + &"-".repeat(30 - filled);
-            drop(write!(std::io::stderr(), "\rsending [{bar}] {done}/{}", self.total));
-        }
-    }
-
-    fn end(&self) {
-        if self.visible {
-            drop(writeln!(std::io::stderr()));
-        }
     }
 }

@@ -1,0 +1,279 @@
+//! `tollgate intent eval`: labelled tickets through the endpoint, and how good its answers were.
+//!
+//! Starts a gateway of its own on loopback with the configuration that is to be judged, in a folder of its own under the
+//! system's temporary folder, and sends the tickets to it: the same redaction, prompt, provider and reading as in service.
+//! Limits and the feature flag do not count there. Promises: nothing of the running gateway is touched, neither its data
+//! nor its buckets; nothing of a ticket is kept. Does not: spare the provider; every ticket is a call that costs.
+
+mod csv;
+mod score;
+
+use std::fs;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use http::{Method, Request, header};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::progress::Progress;
+use super::token::sign;
+use super::{Failure, print, serve};
+use crate::ailog::report::{Reader, Summary, usd};
+use crate::app::{self, App};
+use crate::bounds::EVAL_FILE_BYTES_MAX;
+use crate::clock;
+use crate::config::Loaded;
+use crate::config::policy::{Accept, JwtPolicy, Limits, StoreKind};
+use crate::ids::{OrgId, Secret};
+use crate::limit::bucket::Quota;
+use csv::Labelled;
+use score::{Answered, Score};
+
+const ANSWER_BYTES_MAX: usize = 1 << 20;
+/// Nobody is limited in an evaluation.
+const UNLIMITED: NonZeroU32 = NonZeroU32::new(10_000_000).expect("not zero");
+
+/// `tollgate intent`
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// Run labelled tickets through the endpoint: accuracy, confusion, calibration, cost, latency
+    Eval(Eval),
+}
+
+#[derive(Debug, clap::Args)]
+struct Eval {
+    /// CSV with the columns title, body, category, priority; an empty label means that none fits
+    file: PathBuf,
+    /// The organisation they are asked for: its redaction and its examples count
+    #[arg(long, value_name = "ORG", default_value = "eval")]
+    org: String,
+    /// Tickets under way at once
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
+    at_once: u8,
+    /// How to print the result
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// The file or the configuration has problems, or no ticket at all was answered.
+pub(super) fn run(args: Args, loaded: Loaded) -> Result<(), Failure> {
+    let What::Eval(eval) = args.what;
+    let org = OrgId::new(&eval.org)
+        .ok_or_else(|| Failure::User("--org: 1 to 128 of A-Z a-z 0-9 . _ : @ + = / -".to_owned()))?;
+    let names = |choices: &[crate::intent::prompt::Choice]| choices.iter().map(|c| c.name.clone()).collect::<Vec<_>>();
+    let question = &loaded.policy.intent.question;
+    let (categories, priorities) = (names(&question.categories), names(&question.priorities));
+    let (categories, priorities): (Vec<&str>, Vec<&str>) =
+        (categories.iter().map(String::as_str).collect(), priorities.iter().map(String::as_str).collect());
+    let tickets = csv::read(&text_of(&eval.file)?, &categories, &priorities).map_err(|problems| {
+        let lines = problems.iter().map(|problem| format!("{}:{problem}", eval.file.display()));
+        Failure::User(lines.collect::<Vec<_>>().join("\n"))
+    })?;
+    let folder = Folder::new()?;
+    let score = Score::new(&categories, &priorities);
+    serve::runtime()?.block_on(judge(&eval, &org, tickets, loaded, &folder, score))
+}
+
+fn text_of(file: &Path) -> Result<String, Failure> {
+    let told = |error: &dyn std::fmt::Display| Failure::User(format!("{}: {error}", file.display()));
+    let length = fs::metadata(file).map_err(|error| told(&error))?.len();
+    if length > EVAL_FILE_BYTES_MAX {
+        return Err(told(&format!("longer than {EVAL_FILE_BYTES_MAX} bytes")));
+    }
+    fs::read_to_string(file).map_err(|error| told(&error))
+}
+
+async fn judge(
+    eval: &Eval,
+    org: &OrgId,
+    tickets: Vec<Labelled>,
+    loaded: Loaded,
+    folder: &Folder,
+    mut score: Score,
+) -> Result<(), Failure> {
+    let (loaded, jwt) = prepared(loaded, folder);
+    let algorithm = jsonwebtoken::Algorithm::HS256;
+    let token = sign(&jwt, algorithm, org, Some("eval"), Duration::from_secs(86_400), clock::wall_ms() / 1000)
+        .context("signing")?;
+    let app = app::start(loaded).await?;
+    let version = app.policy().version.clone();
+    ask_all(eval, app.listen, &token, tickets, &mut score).await;
+    if app.policy().version != version {
+        app.end().await;
+        return Err(Failure::User("the policy was edited while it was judged; run this again".to_owned()));
+    }
+    let all = summary(&app)?;
+    app.end().await;
+    match eval.format {
+        Format::Text => print::line(&(score.text() + &costs(&all)))?,
+        Format::Json => {
+            let mut json = score.json();
+            json["cost_usd"] = json!(all.cost_nano_usd as f64 / 1e9);
+            json["unpriced"] = json!(all.unpriced);
+            json["tokens"] = json!({"input": all.input_tokens, "output": all.output_tokens});
+            json["latency_ms"] = json!({"p50": all.p50_ms, "p95": all.p95_ms, "p99": all.p99_ms});
+            print::line(&json.to_string())?;
+        }
+    }
+    Ok(())
+}
+
+/// The configuration as it is judged: loopback, a store of its own, a token of its own, no limits.
+fn prepared(mut loaded: Loaded, folder: &Folder) -> (Loaded, JwtPolicy) {
+    let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
+    let settings = &mut loaded.settings;
+    (settings.listen, settings.admin_listen, settings.tls) = (anywhere, anywhere, None);
+    (settings.store, settings.data_dir) = (StoreKind::Embedded, folder.0.clone());
+    settings.limits_store = crate::config::policy::LimitsStore::Memory;
+    let jwt = || JwtPolicy {
+        algorithms: vec![jsonwebtoken::Algorithm::HS256],
+        secret: folder.1.clone(),
+        jwks: None,
+        issuer: String::new(),
+        audience: String::new(),
+        org_claim: vec!["org_id".to_owned()],
+        leeway: Duration::from_secs(30),
+        fingerprint: [0; 32],
+    };
+    let policy = &mut loaded.policy;
+    (policy.auth.accept, policy.auth.jwt) = (vec![Accept::Jwt], Some(jwt()));
+    policy.limits = Limits { default: Quota::new(UNLIMITED, UNLIMITED, false), orgs: std::collections::HashMap::new() };
+    policy.features.ai_intent_enabled = true;
+    policy.features.ai_intent_orgs.clear();
+    (policy.ailog.capture_request, policy.ailog.capture_response) = (false, false);
+    (loaded, jwt())
+}
+
+/// Sends all tickets, few at once, and counts their answers.
+async fn ask_all(eval: &Eval, gateway: SocketAddr, token: &str, tickets: Vec<Labelled>, score: &mut Score) {
+    let client = Client::builder(TokioExecutor::new()).build(HttpConnector::new());
+    let places = Arc::new(Semaphore::new(usize::from(eval.at_once)));
+    let progress = Progress::new("asking", u32::try_from(tickets.len()).unwrap_or(u32::MAX));
+    let (mut running, mut done) = (JoinSet::new(), 0);
+    let mut finished = |score: &mut Score, result: Result<(Labelled, Result<Answered, String>), _>| {
+        if let Ok((ticket, answer)) = result {
+            score.count(&ticket, answer);
+        }
+        done += 1;
+        progress.show(done);
+    };
+    for ticket in tickets {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
+        while let Some(result) = running.try_join_next() {
+            finished(score, result);
+        }
+        let (client, request) = (client.clone(), request(gateway, token, &ticket));
+        running.spawn(async move {
+            let _place = place;
+            let answer = match request {
+                Ok(request) => ask(&client, request).await,
+                Err(_) => Err("no_request".to_owned()),
+            };
+            (ticket, answer)
+        });
+    }
+    while let Some(result) = running.join_next().await {
+        finished(score, result);
+    }
+    progress.end();
+}
+
+fn request(gateway: SocketAddr, token: &str, ticket: &Labelled) -> http::Result<Request<Full<Bytes>>> {
+    let body = json!({"title": ticket.title, "body": ticket.body}).to_string();
+    Request::builder()
+        .method(Method::POST)
+        .uri(format!("http://{gateway}/api/ai/intent"))
+        .header(header::AUTHORIZATION, format!("Bearer {token}"))
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Full::new(Bytes::from(body)))
+}
+
+/// The answer to a ticket, or the code of the error.
+async fn ask(client: &Client<HttpConnector, Full<Bytes>>, request: Request<Full<Bytes>>) -> Result<Answered, String> {
+    let broken = || "no_answer".to_owned();
+    let response = client.request(request).await.map_err(|_| broken())?;
+    let mut body = Limited::new(response.into_body(), ANSWER_BYTES_MAX);
+    let mut bytes = Vec::new();
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame.map_err(|_| broken())?.into_data() {
+            bytes.extend_from_slice(&data);
+        }
+    }
+    let answer: Value = serde_json::from_slice(&bytes).map_err(|_| broken())?;
+    if let Some(code) = answer["error"]["code"].as_str() {
+        return Err(code.to_owned());
+    }
+    let name = |field: &str| answer[field].as_str().map(str::to_owned);
+    let confidence = answer["confidence"].as_f64().ok_or_else(broken)?;
+    Ok(Answered { category: name("category"), priority: name("priority"), confidence })
+}
+
+/// What the log says of all the calls.
+fn summary(app: &App) -> Result<Summary, Failure> {
+    app.log().flush(Duration::from_secs(10));
+    let settings = app.settings();
+    let reader = Reader::open(&settings.store, &settings.data_dir).context("the evaluation's log")?;
+    let rows = reader.summary(0, clock::wall_ms() + 60_000, &[]).context("the evaluation's log")?;
+    rows.into_iter().next().context("the evaluation's log is empty").map_err(Failure::from)
+}
+
+fn costs(all: &Summary) -> String {
+    let each = all.cost_nano_usd / i64::try_from(all.calls.max(1)).unwrap_or(i64::MAX);
+    let unpriced = if all.unpriced == 0 { String::new() } else { format!("; {} calls have no price", all.unpriced) };
+    format!(
+        "\ncost     {} USD, {} a ticket; {} input and {} output tokens{unpriced}\n\
+         latency  p50 {} ms, p95 {} ms, p99 {} ms",
+        usd(all.cost_nano_usd),
+        usd(each),
+        all.input_tokens,
+        all.output_tokens,
+        all.p50_ms,
+        all.p95_ms,
+        all.p99_ms
+    )
+}
+
+/// The evaluation's folder, gone when it ends, and the secret of its tokens.
+struct Folder(PathBuf, Secret);
+
+impl Folder {
+    fn new() -> Result<Folder, Failure> {
+        let path = std::env::temp_dir().join(format!("tollgate-eval-{}-{:08x}", std::process::id(), fastrand::u32(..)));
+        fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        let secret: String = std::iter::repeat_with(fastrand::alphanumeric).take(48).collect();
+        Ok(Folder(path, Secret::new(&secret)))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What cannot be deleted lies in the system's temporary folder, which is where it belongs.
+        drop(fs::remove_dir_all(&self.0));
+    }
+}
