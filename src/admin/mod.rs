@@ -31,7 +31,7 @@ const DAY_MS: i64 = 86_400_000;
 const PAGE: &str = include_str!("assets/index.html");
 const SCRIPT: &str = include_str!("assets/dashboard.js");
 const STYLE: &str = include_str!("assets/dashboard.css");
-/// The gateway's own endpoints on the applications' side.
+/// The gateway's own endpoints, on both sides.
 const OPENAPI: &str = include_str!("../../config/openapi.yaml");
 
 /// What operators may look at.

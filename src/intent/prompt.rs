@@ -194,6 +194,14 @@ pub(super) mod tests {
         assert!(acme.ends_with("form of the answer.") && !acme.contains("\"</ticket>"));
     }
 
+    proptest::proptest! {
+        /// Whatever a ticket says, it is one JSON object between the marks.
+        #[test]
+        fn no_ticket_leaves_its_marks(title in "(<?/?ticket>|\\PC|\"|\\\\|\n|\\{){0,20}", body in "(<?/?ticket>|.){0,40}") {
+            assert_eq!(read(&ticket(&title, &body)), json!({"title": title, "body": body}));
+        }
+    }
+
     #[test]
     fn long_tickets_are_cut_in_the_middle() {
         let long = format!("BEGIN{}ENDE", "ä".repeat(50_000));

@@ -233,8 +233,8 @@ fn parsed(body: &[u8]) -> Result<Value, Refusal> {
 /// The ticket in a JSON value. `place` is where the value stands, for messages.
 fn ticket(value: &Value, caller: &Caller, place: &str) -> Result<IntentRequest, Refusal> {
     if !value.is_object() {
-        let what = if place.is_empty() { "a ticket" } else { place };
-        let message = format!("{what} is a JSON object with `title` and `body`");
+        let what = if place.is_empty() { "a ticket" } else { place.trim_end_matches('.') };
+        let message = format!("{what} must be a JSON object with `title` and `body`");
         return Err(Refusal::new(Code::InvalidRequest, message));
     }
     let text = |name: &'static str| match &value[name] {
