@@ -34,7 +34,7 @@ use crate::app::{self, App};
 use crate::bounds::EVAL_FILE_BYTES_MAX;
 use crate::clock;
 use crate::config::Loaded;
-use crate::config::policy::{Accept, JwtPolicy, Limits, StoreKind};
+use crate::config::policy::{Accept, JwtPolicy, StoreKind};
 use crate::ids::{OrgId, Secret};
 use crate::limit::bucket::Quota;
 use csv::Labelled;
@@ -158,12 +158,15 @@ fn prepared(mut loaded: Loaded, folder: &Folder) -> (Loaded, JwtPolicy) {
         issuer: String::new(),
         audience: String::new(),
         org_claim: vec!["org_id".to_owned()],
+        user_claim: vec!["sub".to_owned()],
         leeway: Duration::from_secs(30),
         fingerprint: [0; 32],
     };
     let policy = &mut loaded.policy;
     (policy.auth.accept, policy.auth.jwt) = (vec![Accept::Jwt], Some(jwt()));
-    policy.limits = Limits { default: Quota::new(UNLIMITED, UNLIMITED, false), orgs: std::collections::HashMap::new() };
+    policy.limits.default = Quota::new(UNLIMITED, UNLIMITED, false);
+    policy.limits.orgs.clear();
+    policy.limits.more = None;
     policy.features.ai_intent_enabled = true;
     policy.features.ai_intent_orgs.clear();
     (policy.ailog.capture_request, policy.ailog.capture_response) = (false, false);
