@@ -5,23 +5,58 @@
 //! connection that was dead before the first byte was written. Does not: decide what a failure means for the call.
 
 use std::error::Error as StdError;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::{Request, Response};
+use http::{Request, Response, Uri};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as PooledClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::Instant;
+use tower_service::Service;
 
 use super::replay::{AttemptBody, Outgoing};
 use super::retry::Failure;
 use crate::bounds::{POOL_IDLE_MAX, POOL_IDLE_TIMEOUT};
 
-type Pool = PooledClient<HttpsConnector<HttpConnector>, AttemptBody>;
+type Pool = PooledClient<Timed<HttpsConnector<HttpConnector>>, AttemptBody>;
+
+/// A connector with one bound on all that comes before the first request: name lookup, TCP and TLS.
+#[derive(Clone)]
+struct Timed<C> {
+    inner: C,
+    within: Duration,
+}
+
+impl<C> Service<Uri> for Timed<C>
+where
+    C: Service<Uri>,
+    C::Future: Send + 'static,
+    C::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    type Response = C::Response;
+    type Error = Box<dyn StdError + Send + Sync>;
+    type Future = Pin<Box<dyn Future<Output = Result<C::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, address: Uri) -> Self::Future {
+        let (connecting, within) = (self.inner.call(address), self.within);
+        Box::pin(async move {
+            match tokio::time::timeout(within, connecting).await {
+                Ok(connected) => connected.map_err(Into::into),
+                Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
+            }
+        })
+    }
+}
 
 /// Sends attempts over pooled connections.
 pub struct Client {
@@ -83,6 +118,7 @@ fn pool(tls: &rustls::ClientConfig, connect_timeout: Duration) -> Pool {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
+    // Divided among the addresses of a name, so that one that does not answer leaves time for the next.
     tcp.set_connect_timeout(Some(connect_timeout));
     tcp.set_keepalive(Some(Duration::from_secs(60)));
     let connector = HttpsConnectorBuilder::new()
@@ -90,6 +126,7 @@ fn pool(tls: &rustls::ClientConfig, connect_timeout: Duration) -> Pool {
         .https_or_http()
         .enable_all_versions()
         .wrap_connector(tcp);
+    let connector = Timed { inner: connector, within: connect_timeout };
     PooledClient::builder(TokioExecutor::new())
         .pool_idle_timeout(POOL_IDLE_TIMEOUT)
         .pool_max_idle_per_host(POOL_IDLE_MAX)

@@ -121,6 +121,8 @@ pub struct Upstream {
 struct Health {
     breaker: Breaker,
     budget: Budget,
+    /// What the metric says of the breaker.
+    shown_open: Option<bool>,
 }
 
 /// One attempt's end.
@@ -207,21 +209,29 @@ impl Upstream {
         // Sends before this call count too: a second question on the same trail has only what the first one left.
         let sends_max = policy.retry.max_retries.saturating_add(1);
         let mut turn = 0usize;
+        // Until when each target wants to be left alone; empty while nothing has failed.
+        let mut waits: Vec<Option<Instant>> = Vec::new();
         loop {
-            let (target, skipped) = self.admitted(policy, targets, turn)?;
-            turn += skipped + 1;
+            let at = self.admitted(policy, targets, turn)?;
+            let target = &targets[at];
+            turn = at + 1;
             let (failure, words) = match self.attempt(policy, target, call, trail).await {
                 Attempted::Answer(answer) => return Ok(answer),
                 Attempted::KeyRefused => return Err(NoAnswer::Unavailable { retry_after: None }),
                 Attempted::Failed(..) if call.body.is_broken() => return Err(NoAnswer::BodyBroken),
                 Attempted::Failed(failure, words) => (failure, words),
             };
-            // The wait that a provider asks for is its own; the next target need not keep it.
             let wait = match retry::decide(&failure, call.stateful) {
                 Verdict::Again(after)
                     if u32::from(trail.attempts()) < sends_max && call.body.may_repeat(policy.retry.replay_bytes) =>
                 {
-                    self.pause(policy, &target.name, retries, after.filter(|_| targets.len() == 1), call.deadline)
+                    waits.resize(targets.len(), None);
+                    waits[at] = after.map(|after| Instant::now() + after);
+                    // The wait that a provider asks for is its own: the next one need not keep it, and it does when its
+                    // turn comes again.
+                    let asked =
+                        waits[turn % targets.len()].map(|until| until.saturating_duration_since(Instant::now()));
+                    self.pause(policy, &target.name, retries, asked, call.deadline)
                 }
                 _ => None,
             };
@@ -233,18 +243,13 @@ impl Upstream {
         }
     }
 
-    /// The next target whose circuit lets a call through, and how many were passed over.
-    fn admitted<'t>(
-        &self,
-        policy: &Policy,
-        targets: &'t [Arc<Provider>],
-        turn: usize,
-    ) -> Result<(&'t Arc<Provider>, usize), NoAnswer> {
+    /// The next target from `turn` on whose circuit lets a call through.
+    fn admitted(&self, policy: &Policy, targets: &[Arc<Provider>], turn: usize) -> Result<usize, NoAnswer> {
         let mut soonest: Option<Duration> = None;
         for skipped in 0..targets.len() {
-            let target = &targets[(turn + skipped) % targets.len()];
-            match self.health(&target.name, |h| h.breaker.admit(&policy.breaker, self.clock.now().0)) {
-                Ok(()) => return Ok((target, skipped)),
+            let at = (turn + skipped) % targets.len();
+            match self.health(&targets[at].name, |h| h.breaker.admit(&policy.breaker, self.clock.now().0)) {
+                Ok(()) => return Ok(at),
                 Err(wait) => soonest = Some(soonest.map_or(wait, |s| s.min(wait))),
             }
         }
@@ -283,14 +288,21 @@ impl Upstream {
         // A body that broke on the client's side says nothing about the provider.
         if !call.body.is_broken() {
             let now = self.clock.now().0;
-            self.health(&target.name, |h| match &attempted {
-                Attempted::Failed(failure, _) if failure.counts_against_provider() => {
-                    h.breaker.failed(&policy.breaker, now);
+            let (before, open) = self.health(&target.name, |h| {
+                let before = h.shown_open;
+                match &attempted {
+                    Attempted::Failed(failure, _) if failure.counts_against_provider() => {
+                        h.breaker.failed(&policy.breaker, now);
+                    }
+                    _ => h.breaker.succeeded(),
                 }
-                _ => h.breaker.succeeded(),
+                h.shown_open = Some(h.breaker.is_open(now));
+                (before, h.shown_open)
             });
-            let open = self.health(&target.name, |h| h.breaker.is_open(now));
-            self.metrics.breaker_open.with_label_values(&[&*target.name]).set(f64::from(u8::from(open)));
+            if before != open {
+                let open = f64::from(u8::from(open == Some(true)));
+                self.metrics.breaker_open.with_label_values(&[&*target.name]).set(open);
+            }
         }
         self.metrics.upstream_attempts.with_label_values(&[&*target.name, outcome]).inc();
         attempted

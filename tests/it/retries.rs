@@ -141,6 +141,57 @@ fn a_provider_s_wishes_are_obeyed() {
 }
 
 #[test]
+fn a_wait_that_was_asked_for_is_kept_when_the_turn_comes_again() {
+    let (first, second) = (Provider::start(), Provider::start());
+    let gateway = Setup::new(&first)
+        .section(
+            "providers",
+            &format!(
+                "a: {{kind: openai, base_url: \"http://{}/v1\", api_key: sk-a}}\nb: {{kind: openai, base_url: \"http://{}/v1\", api_key: sk-b}}",
+                first.address, second.address
+            ),
+        )
+        .section("routing", "{default: [a, b]}")
+        .section("intent", "{provider: a}")
+        .start();
+    let answer = |after: &str| {
+        let headers = [("content-type", "application/json"), ("retry-after", after)];
+        step::with_headers(429, &headers, b"{\"error\":{\"message\":\"m\"}}")
+    };
+    // The second is asked at once, the first again after its second.
+    first.script([answer("1")]);
+    second.script([step::error(503, "server_is_overloaded")]);
+    let begun = Instant::now();
+    assert_eq!(gateway.chat("acme", "hi").ok().header("x-tollgate-provider"), Some("a"));
+    assert!(begun.elapsed() >= Duration::from_secs(1), "{:?}", begun.elapsed());
+    assert_eq!((first.take_seen().len(), second.take_seen().len()), (2, 1));
+    // A wait that is too long is not cut short: the call ends.
+    first.script([answer("120")]);
+    second.script([step::error(503, "server_is_overloaded")]);
+    gateway.chat("acme", "hi").refused(503, "provider_unavailable");
+    assert_eq!((first.take_seen().len(), second.take_seen().len()), (1, 1));
+}
+
+#[test]
+fn a_handshake_that_never_ends_is_a_failed_connect() {
+    // Connections are taken by the system's backlog, and nobody ever says anything.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let provider = Provider::start();
+    let gateway = Setup::new(&provider)
+        .section(
+            "providers",
+            &format!(
+                "openai: {{kind: openai, base_url: \"https://{}/v1\", api_key: sk-a}}",
+                silent.local_addr().unwrap()
+            ),
+        )
+        .section("timeouts", "{connect: 200ms, first_byte: 30s}")
+        .start();
+    gateway.chat("acme", "hi").refused(503, "provider_unavailable");
+    assert_eq!(gateway.only_row()["attempts"], 3, "it is safe to try again");
+}
+
+#[test]
 fn a_first_byte_that_never_comes() {
     let provider = Provider::start();
     provider.always(step::silence());
