@@ -3,7 +3,7 @@
 //! Stages 4 and 9 of the walk. Touched only where the policy has such limits. Kept across policy reloads, like the
 //! buckets in `store`.
 //!
-//! Promises: exact under concurrency, because a meter is only touched under its shard's lock; a call passes all of its
+//! Promises: exact under concurrency (see `bounded`); a call passes all of its
 //! subjects or takes from none; a [`Reservation`] ends exactly once, however its call ends; no meter that says something
 //! is forgotten. Does not: read a clock, or share with other processes (see `redis`).
 //!
@@ -13,20 +13,16 @@
 
 use std::sync::Arc;
 
-use dashmap::DashMap;
-
+use super::bounded::{Bounded, Full, Sharded};
 use super::calendar::Date;
 use super::caps::{Ask, Caps, Over, Subject};
 use super::meter::{Meter, Moment, Taken};
 use super::redis::Held;
-use super::store::{Full, Sweep};
 use crate::clock::Nanos;
 
 /// The meters.
 pub struct Meters {
-    map: DashMap<Subject, Meter>,
-    meters_max: usize,
-    sweep: Sweep,
+    map: Bounded<Subject, Meter, Sharded<Subject, Meter>>,
 }
 
 /// Why a call does not pass.
@@ -50,7 +46,7 @@ pub type Want = (Subject, Caps);
 impl Meters {
     /// An empty map for at most `meters_max` subjects.
     pub fn new(meters_max: usize) -> Meters {
-        Meters { map: DashMap::new(), meters_max, sweep: Sweep::default() }
+        Meters { map: Bounded::new(meters_max) }
     }
 
     /// Asks the same of every subject; all of them pass, or nothing is taken.
@@ -100,23 +96,13 @@ impl Meters {
     }
 
     fn with<T>(&self, subject: &Subject, at: Moment, work: impl FnOnce(&mut Meter) -> T) -> Result<T, Full> {
-        if let Some(mut meter) = self.map.get_mut(subject) {
-            return Ok(work(&mut meter));
-        }
-        if self.map.len() >= self.meters_max {
-            if self.sweep.is_due(Nanos(at.now_ns)) {
-                self.forget_idle(at);
-            }
-            if self.map.len() >= self.meters_max {
-                return Err(Full);
-            }
-        }
-        Ok(work(&mut self.map.entry(subject.clone()).or_default()))
+        let meter = self.map.get_or_make(subject, at.now_ns, Meter::default, |meter| meter.is_idle(at));
+        Ok(work(&mut *meter?))
     }
 
     /// Drops every meter that says no more than a fresh one would.
     pub fn forget_idle(&self, at: Moment) {
-        self.map.retain(|_, meter| !meter.is_idle(at));
+        self.map.forget(&|meter| meter.is_idle(at));
     }
 
     /// Subjects with a meter.
@@ -126,7 +112,7 @@ impl Meters {
 
     /// Whether no subject has one.
     pub fn is_empty(&self) -> bool {
-        self.map.is_empty()
+        self.map.len() == 0
     }
 }
 
@@ -159,7 +145,7 @@ impl Reservation {
     /// The call is over and used so much; `None`: what was estimated.
     pub fn settle(mut self, used: Option<(u64, u64)>, now: Nanos) {
         for (subject, taken) in self.held.drain(..) {
-            if let Some(mut meter) = self.meters.map.get_mut(&subject) {
+            if let Some(mut meter) = self.meters.map.get(&subject) {
                 match used {
                     Some((tokens, nano_usd)) => meter.settle(&taken, tokens, nano_usd, now.0),
                     None => meter.keep(&taken),
@@ -174,7 +160,7 @@ impl Reservation {
     /// The call was refused by another limit: nothing of it happened.
     pub fn undo(mut self) {
         for (subject, taken) in self.held.drain(..) {
-            if let Some(mut meter) = self.meters.map.get_mut(&subject) {
+            if let Some(mut meter) = self.meters.map.get(&subject) {
                 meter.give_back(&taken);
             }
         }
@@ -187,7 +173,7 @@ impl Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         for (subject, taken) in self.held.drain(..) {
-            if let Some(mut meter) = self.meters.map.get_mut(&subject) {
+            if let Some(mut meter) = self.meters.map.get(&subject) {
                 meter.settle(&taken, 0, 0, 0);
             }
         }

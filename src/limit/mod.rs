@@ -1,12 +1,14 @@
 //! Stage 4 of the walk: everyone is kept to their limits.
 //!
-//! `bucket` is the arithmetic of requests (pure), `store` the map of organisations (bounded, outlives policy reloads).
+//! `bucket` is the arithmetic of requests (pure), `store` the map of organisations (outlives policy reloads), `bounded` the
+//! map under it.
 //! Limits beyond an organisation's requests (tokens, calls in flight, money; by key, user and model) have their words in
 //! `caps`, their arithmetic in `meter`, `calendar` and `estimate` (pure), and their map in `meters`. `redis` shares all of
 //! them between replicas. `sketch` knows who is refused most.
 
 #[doc(hidden)]
 pub mod bench;
+mod bounded;
 pub mod bucket;
 pub mod calendar;
 pub mod caps;

@@ -1,58 +1,31 @@
 //! The buckets of all organisations: one map, bounded, kept across policy reloads.
 //!
 //! Stage 4 of the walk. Keyed by organisation and not part of the policy: otherwise every edit would refill every
-//! bucket. Exact under concurrency, because a bucket is only touched under its shard's lock, which is held for the
-//! arithmetic and nothing else.
+//! bucket. Exact under concurrency (see `bounded`).
 //!
 //! Promises: at most [`ORGS_MAX`](crate::bounds::ORGS_MAX) organisations; none that owes something is forgotten. Does
 //! not: read a clock, or share with other processes.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use dashmap::DashMap;
-
+use super::bounded::{Bounded, Sharded};
 use super::bucket::{Cell, Decision, Quota};
 use crate::clock::Nanos;
 use crate::ids::OrgId;
 
+pub use super::bounded::Full;
+
 /// The buckets.
 pub struct Limiter {
-    cells: DashMap<OrgId, Cell>,
-    orgs_max: usize,
-    sweep: Sweep,
+    cells: Bounded<OrgId, Cell, Sharded<OrgId, Cell>>,
 }
 
 /// A million organisations are to fit: with the map's own bytes and a name of 12 letters at most 150 each
 /// (`benches/limit.rs`).
 const _: () = assert!(size_of::<(OrgId, Cell)>() <= 32);
 
-/// When a full map was last searched for what may be forgotten. At the bound every newcomer would search it, so that a
-/// flood of newcomers would do nothing else: once a second is enough.
-#[derive(Debug, Default)]
-pub(super) struct Sweep {
-    /// Nanoseconds of the gateway's clock.
-    last: AtomicU64,
-}
-
-impl Sweep {
-    const EVERY_NS: u64 = 1_000_000_000;
-
-    /// Whether it is time; the one who is told so does it.
-    pub(super) fn is_due(&self, now: Nanos) -> bool {
-        let last = self.last.load(Ordering::Relaxed);
-        let due = last == 0 || now.0.saturating_sub(last) >= Sweep::EVERY_NS;
-        due && self.last.compare_exchange(last, now.0.max(1), Ordering::Relaxed, Ordering::Relaxed).is_ok()
-    }
-}
-
-/// No more organisations can be tracked, and none tracked is idle.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Full;
-
 impl Limiter {
     /// An empty map for at most `orgs_max` organisations.
     pub fn new(orgs_max: usize) -> Limiter {
-        Limiter { cells: DashMap::new(), orgs_max, sweep: Sweep::default() }
+        Limiter { cells: Bounded::new(orgs_max) }
     }
 
     /// Asks for one call of `org` under `quota`.
@@ -60,31 +33,20 @@ impl Limiter {
     /// # Errors
     /// [`Full`] for a newcomer at the bound.
     pub fn take(&self, org: &OrgId, quota: &Quota, now: Nanos) -> Result<Decision, Full> {
-        if let Some(mut cell) = self.cells.get_mut(org) {
-            return Ok(cell.take(quota, now.0));
-        }
-        if self.cells.len() >= self.orgs_max {
-            if self.sweep.is_due(now) {
-                self.forget_idle(now);
-            }
-            if self.cells.len() >= self.orgs_max {
-                return Err(Full);
-            }
-        }
-        let mut cell = self.cells.entry(org.clone()).or_insert_with(|| quota.fresh());
+        let mut cell = self.cells.get_or_make(org, now.0, || quota.fresh(), |cell| cell.is_idle(now.0))?;
         Ok(cell.take(quota, now.0))
     }
 
     /// Gives back a call that passed here and that another limit refused.
     pub fn give_back(&self, org: &OrgId, quota: &Quota) {
-        if let Some(mut cell) = self.cells.get_mut(org) {
+        if let Some(mut cell) = self.cells.get(org) {
             cell.give_back(quota);
         }
     }
 
     /// Drops every bucket that says no more than a fresh one would.
     pub fn forget_idle(&self, now: Nanos) {
-        self.cells.retain(|_, cell| !cell.is_idle(now.0));
+        self.cells.forget(&|cell| cell.is_idle(now.0));
     }
 
     /// Organisations with a bucket.
@@ -94,7 +56,7 @@ impl Limiter {
 
     /// Whether no organisation has one.
     pub fn is_empty(&self) -> bool {
-        self.cells.is_empty()
+        self.cells.len() == 0
     }
 }
 

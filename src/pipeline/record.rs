@@ -190,8 +190,8 @@ impl Record {
         row.status = status;
         row.outcome = outcome;
         row.error_code = code;
-        self.count();
         self.settle_limits(outcome);
+        self.count();
         true
     }
 
