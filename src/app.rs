@@ -28,7 +28,7 @@ use crate::config::policy::{LimitsStore, Policy, Settings};
 use crate::config::watch::Watcher;
 use crate::limit::redis::{Outbox, Shared};
 use crate::metrics::Metrics;
-use crate::pipeline::quota::Quotas;
+use crate::pipeline::quotas::Quotas;
 use crate::pipeline::{Gateway, Rooms};
 use crate::server::{self, Ending, tls::TlsAcceptor};
 use crate::upstream::Upstream;

@@ -10,90 +10,28 @@
 //! (see `limit`), or cut a stream that has begun.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::quotas::message;
 use super::record::{self, Record};
 use super::refusal::Refusal;
 use super::{Gateway, Walk};
-use crate::ailog::report::Spent;
 use crate::ailog::row::{Outcome, RouteKind};
 use crate::auth::Caller;
-use crate::bounds::{METERS_MAX, ORGS_MAX};
 use crate::clock::Nanos;
 use crate::code::Code;
-use crate::config::policy::{Accept, Fail, OrgLimits, Policy};
-use crate::ids::OrgId;
+use crate::config::policy::{Accept, Fail, OrgLimits};
 use crate::limit::bucket::{Decision, Quota};
 use crate::limit::caps::{Ask, Caps, Estimate, Over, Scope, Subject, Which};
 use crate::limit::estimate;
 use crate::limit::meter::Moment;
-use crate::limit::meters::{Denied, Meters, Reservation, Want, moment};
+use crate::limit::meters::{Denied, Reservation, Want, moment};
 use crate::limit::redis::Shared;
-use crate::limit::sketch::Sketch;
 use crate::limit::store::{Full, Limiter};
 use crate::provider::Wire;
-
-/// Everything that is counted to keep callers to their limits.
-pub struct Quotas {
-    /// Requests of organisations.
-    pub limiter: Limiter,
-    /// Everything else.
-    pub meters: Arc<Meters>,
-    /// Where replicas count together.
-    pub shared: Option<Arc<Shared>>,
-    /// Who is refused most.
-    pub refused: Sketch,
-}
-
-impl Quotas {
-    /// Nothing counted yet. `shared`: the store of all replicas, if there is one.
-    pub fn new(shared: Option<Arc<Shared>>) -> Quotas {
-        Quotas {
-            limiter: Limiter::new(ORGS_MAX),
-            meters: Arc::new(Meters::new(METERS_MAX)),
-            shared,
-            refused: Sketch::default(),
-        }
-    }
-
-    /// Forgets what says no more than nothing would.
-    pub fn forget_idle(&self, now: Nanos, wall_ms: i64) {
-        self.limiter.forget_idle(now);
-        self.meters.forget_idle(moment(now, wall_ms));
-    }
-}
-
-impl Quotas {
-    /// Goes on counting budgets where an earlier process left off: what its calls spent in this day and in this month, by
-    /// organisation, caller and model.
-    pub fn spent_before(&self, policy: &Policy, at: Moment, day: &[Spent], month: &[Spent]) {
-        let mut sums: HashMap<Subject, (u64, u64)> = HashMap::new();
-        for (spent, is_day) in day.iter().map(|s| (s, true)).chain(month.iter().map(|s| (s, false))) {
-            let Some(org) = OrgId::new(&spent.org) else { continue };
-            let caller = Arc::<str>::from(spent.caller.as_str());
-            let is_key = policy.auth.keys.values().any(|key| key.org == org && key.name == caller);
-            let caller = if is_key { Scope::Key(caller) } else { Scope::User(caller) };
-            let models = policy.limits.more.as_ref().map(|more| &more.of(&org).models);
-            let model = models.into_iter().flatten().find(|limits| limits.pattern.matches(&spent.model));
-            let model = model.map(|limits| Scope::Model(Arc::clone(&limits.name)));
-            for scope in [Scope::Org, caller].into_iter().chain(model) {
-                let sum = sums.entry(Subject { org: org.clone(), scope }).or_default();
-                let part = if is_day { &mut sum.0 } else { &mut sum.1 };
-                *part = part.saturating_add(spent.nano_usd);
-            }
-        }
-        for (subject, (day, month)) in sums {
-            if self.meters.spent_before(&subject, at, day, month).is_err() {
-                tracing::warn!("more subjects have spent money than can be counted; some begin anew");
-                return;
-            }
-        }
-    }
-}
 
 /// A call that may go on.
 pub struct Admitted {
@@ -409,31 +347,4 @@ fn want(caller: &Caller, scope: Scope, caps: Caps) -> Want {
 fn overloaded() -> Refusal {
     let message = "the gateway is at its limits; please try again in a moment";
     Refusal::new(Code::Overloaded, message).after(Duration::from_secs(1)).closing()
-}
-
-/// Which limit was hit, for a person.
-fn message(over: &Over) -> String {
-    let whose = match &over.scope {
-        Scope::Org => "your organization".to_owned(),
-        Scope::Key(name) => format!("your key {name}"),
-        Scope::User(_) => "each user of your organization".to_owned(),
-        Scope::Model(name) => format!("your organization, with models {name},"),
-    };
-    let seconds = over.wait.unwrap_or_default().as_secs_f64();
-    let limit = over.limit;
-    match over.which {
-        Which::Requests => format!("{whose} may make {limit} calls a minute; the next one is free in {seconds:.1} s"),
-        Which::Tokens => format!("{whose} may use {limit} tokens a minute; enough are free in {seconds:.1} s"),
-        Which::CallsInFlight => format!("{whose} may have {limit} calls going on at once; wait for one of them to end"),
-        Which::UsdPerDay => format!("{whose} may spend {} USD a day; the next day begins at 00:00 UTC", usd(limit)),
-        Which::UsdPerMonth => {
-            format!("{whose} may spend {} USD a month; it begins anew on the first, 00:00 UTC", usd(limit))
-        }
-    }
-}
-
-/// 10⁻⁹ USD as a decimal, without superfluous zeros.
-fn usd(nano: u64) -> String {
-    let text = format!("{}.{:09}", nano / 1_000_000_000, nano % 1_000_000_000);
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }

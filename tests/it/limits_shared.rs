@@ -96,6 +96,22 @@ fn leased_calls_ask_seldom_and_pass_at_most_one_percent_too_many() {
 }
 
 #[test]
+fn while_calls_are_gained_no_more_pass_than_bucket_and_refill() {
+    let (provider, redis) = (Provider::start(), Redis::start());
+    // 20 calls a second are gained; ten percent of 100 may be leased.
+    for (lease_percent, leased) in [(0, 0), (10, 10)] {
+        let limits = format!("{{requests_per_minute: 1200, burst: 100, fail: closed, lease_percent: {lease_percent}}}");
+        let gateways = [start(setup(&provider, &redis, &limits)), start(setup(&provider, &redis, &limits))];
+        let begun = Instant::now();
+        let (passed, others) = flood(&gateways, 8, 100);
+        let most = 100 + leased + (begun.elapsed().as_secs_f64() * 20.0).ceil() as usize;
+        assert!((100..=most).contains(&passed), "{passed} of {most}");
+        assert!(others.iter().all(|status| *status == 429), "{others:?}");
+        redis_forget(&redis);
+    }
+}
+
+#[test]
 fn places_tokens_and_money_are_shared_too() {
     let (provider, redis) = (Provider::start(), Redis::start());
     let limits = "{requests_per_minute: 1000, burst: 1000, fail: closed, calls_in_flight: 1, \
