@@ -29,7 +29,7 @@ use crate::limit::caps::{Ask, Caps, Estimate, Over, Scope, Subject, Which};
 use crate::limit::estimate;
 use crate::limit::meter::Moment;
 use crate::limit::meters::{Denied, Reservation, Want, moment};
-use crate::limit::redis::Shared;
+use crate::limit::redis::{Answer, Question, Shared};
 use crate::limit::store::{Full, Limiter};
 use crate::provider::Wire;
 
@@ -118,9 +118,12 @@ impl Walk<'_> {
         let at = self.moment();
         let wants: Vec<Want> = wants(limits, caller).into_iter().filter(|(_, caps)| caps.need_estimate()).collect();
         let model: Vec<Want> = model_want(limits, caller, what.model).into_iter().collect();
+        if wants.is_empty() && model.is_empty() {
+            return Ok(());
+        }
         let verdict = match &self.gateway.quotas.shared {
             None => self.reserve_here(&wants, &model, ask, at),
-            Some(shared) => Box::pin(self.reserve_shared(shared, caller, [&wants, &model], ask, at)).await,
+            Some(shared) => Box::pin(self.reserve_shared(shared, caller, &wants, &model, ask, at)).await,
         };
         match verdict {
             Verdict::Pass(_, held) => {
@@ -151,40 +154,27 @@ impl Walk<'_> {
         &self,
         shared: &Arc<Shared>,
         caller: &Caller,
-        [wants, model]: [&[Want]; 2],
+        wants: &[Want],
+        model: &[Want],
         ask: Ask,
         at: Moment,
     ) -> Verdict {
-        let meters = &self.gateway.quotas.meters;
-        let lasts = self.policy.timeouts.total;
-        let mut all = None;
-        for (wants, ask) in [(model, Ask { call: true, ..ask }), (wants, ask)] {
-            if wants.is_empty() {
-                continue;
+        let (meters, call) = (&self.gateway.quotas.meters, Ask { call: true, ..ask });
+        let question = Question { org: &caller.org, quota: None, groups: &[(model, call), (wants, ask)], at };
+        match shared.ask(&question, self.policy.timeouts.total).await {
+            Ok(Answer { over: Some(over), .. }) => Verdict::Over(over, None),
+            Ok(answer) => {
+                let mut held = meters.note(model, call, at);
+                held.absorb(meters.note(wants, ask, at));
+                answer.held.into_iter().for_each(|shared| held.also(shared));
+                Verdict::Pass(NOTHING, Some(held))
             }
-            match shared.ask(&caller.org, None, wants, ask, at, lasts).await {
-                Ok(answer) => {
-                    if let Some(over) = answer.over {
-                        return Verdict::Over(over, None);
-                    }
-                    let mut held = meters.note(wants, ask, at);
-                    answer.held.into_iter().for_each(|shared| held.also(shared));
-                    match &mut all {
-                        None => all = Some(held),
-                        Some(all) => all.absorb(held),
-                    }
-                }
-                Err(_) => match self.fail(caller) {
-                    Fail::Local => match meters.ask(wants, ask, at) {
-                        Ok(held) => all = Some(held),
-                        Err(denied) => return denied.into(),
-                    },
-                    Fail::Open => {}
-                    Fail::Closed => return Verdict::Away,
-                },
-            }
+            Err(_) => match self.fail(caller) {
+                Fail::Local => self.reserve_here(wants, model, ask, at),
+                Fail::Open => Verdict::Pass(NOTHING, None),
+                Fail::Closed => Verdict::Away,
+            },
         }
-        Verdict::Pass(NOTHING, all)
     }
 
     /// All limits of the head of a call, counted in this process.
@@ -219,8 +209,8 @@ impl Walk<'_> {
             let allowance = limits.shared_of(&caller.org).allowance(quota);
             shared.ask_request(&caller.org, quota, allowance, at).await.map(|decision| (decision, None, None))
         } else {
-            let lasts = self.policy.timeouts.total;
-            let asked = shared.ask(&caller.org, Some(quota), &wants, ask, at, lasts).await;
+            let question = Question { org: &caller.org, quota: Some(quota), groups: &[(&wants, ask)], at };
+            let asked = shared.ask(&question, self.policy.timeouts.total).await;
             asked.map(|answer| (answer.decision, answer.over, answer.held))
         };
         let (decision, over, in_store) = match answer {

@@ -115,7 +115,8 @@ fn while_calls_are_gained_no_more_pass_than_bucket_and_refill() {
 fn places_tokens_and_money_are_shared_too() {
     let (provider, redis) = (Provider::start(), Redis::start());
     let limits = "{requests_per_minute: 1000, burst: 1000, fail: closed, calls_in_flight: 1, \
-                  orgs: {tokens: {calls_in_flight: off, tokens_per_minute: 60}, money: {usd_per_day: 0.00002}}}";
+                  orgs: {tokens: {calls_in_flight: off, tokens_per_minute: 60}, money: {usd_per_day: 0.00002}, \
+                  models: {tokens_per_minute: 100000, models: [{match: \"gpt-*\", requests_per_minute: 2}]}}}";
     let (a, b) = (start(setup(&provider, &redis, limits)), start(setup(&provider, &redis, limits)));
     // A call in flight on one gateway takes the other's place; when it ends the place is free.
     let (wait, open) = step::gate();
@@ -133,6 +134,9 @@ fn places_tokens_and_money_are_shared_too() {
     open.send(()).unwrap();
     assert_eq!(first.join().unwrap(), 200);
     eventually("the place to be free", || (b.chat("acme", "hi").status == 200).then_some(()));
+    let statuses: Vec<u16> = [&a, &b, &a, &b].iter().map(|gateway| gateway.chat("models", "hi").status).collect();
+    assert_eq!(statuses[..2], [200, 200]);
+    assert!(statuses[2..].contains(&429), "{statuses:?}");
     // A chat of 18 tokens and 5.55 micro-USD, estimated as much more: the estimate is given back, the use stays.
     let body = r#"{"model":"gpt-4o-mini","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}"#;
     for (org, limit, most) in [("tokens", "tokens a minute", 2), ("money", "USD a day", 3)] {
@@ -149,6 +153,20 @@ fn places_tokens_and_money_are_shared_too() {
         assert!(reply.text().contains(limit), "{}", reply.text());
         assert!((most..=most + 1).contains(&passed), "{org}: {passed}");
     }
+}
+
+#[test]
+fn tokens_and_models_are_limited_here_while_the_store_is_gone() {
+    let (provider, mut redis) = (Provider::start(), Redis::start());
+    let limits = "{requests_per_minute: 1000, burst: 1000, tokens_per_minute: 600, models: [{match: \"*\", calls_in_flight: 5}]}";
+    let gateway = start(setup(&provider, &redis, limits));
+    // Each is estimated at more than 512 tokens, and used 18.
+    gateway.chat("acme", "hi").ok();
+    redis.kill();
+    let statuses: Vec<u16> = (0..8).map(|_| gateway.chat("acme", "hi").status).collect();
+    // What it let through before is known here, too: 18 of 600 are used each time, and over 512 have to be left.
+    assert_eq!((statuses[0], statuses[7]), (200, 429), "{statuses:?}");
+    assert!(gateway.metric("tollgate_limits_store_decisions_total{result=\"local\"}") >= 8.0);
 }
 
 #[test]

@@ -73,6 +73,19 @@ struct Settlement {
     used: Option<(u64, u64)>,
 }
 
+/// What a call asks of the store: all of it, or nothing.
+#[derive(Clone, Copy)]
+pub struct Question<'q> {
+    /// Whose call it is.
+    pub org: &'q OrgId,
+    /// The quota of the organisation's requests, where one is asked for.
+    pub quota: Option<&'q Quota>,
+    /// What is asked of other subjects.
+    pub groups: &'q [(&'q [Want], Ask)],
+    /// When.
+    pub at: Moment,
+}
+
 /// The store's answer to a call.
 #[derive(Debug)]
 pub struct Answer {
@@ -152,27 +165,21 @@ impl Shared {
         self.connection.load().is_some()
     }
 
-    /// Asks for a call: the organisation's requests under `quota` where given, and everything in `wants`; all of it or
-    /// nothing. `call_lasts`: a place in flight frees itself after that, should this gateway be gone.
+    /// Asks all of it at once. `call_lasts`: a place in flight frees itself after that, should this gateway be gone.
     ///
     /// # Errors
     /// The store is away.
     ///
     /// # Cancel safety
     /// A place in flight that was taken for a call that is dropped meanwhile is freed.
-    pub async fn ask(
-        self: &Arc<Shared>,
-        org: &OrgId,
-        quota: Option<&Quota>,
-        wants: &[Want],
-        ask: Ask,
-        at: Moment,
-        call_lasts: Duration,
-    ) -> Result<Answer, Away> {
+    pub async fn ask(self: &Arc<Shared>, question: &Question<'_>, call_lasts: Duration) -> Result<Answer, Away> {
+        let Question { org, quota, groups, at } = *question;
         let call = format!("{:016x}", fastrand::u64(..));
         let mut list: Vec<Item> = quota.iter().map(|quota| items::requests(org, &Scope::Org, quota)).collect();
         let lasts_ms = u64::try_from(call_lasts.as_millis()).unwrap_or(u64::MAX);
-        wants.iter().for_each(|want| items::items(want, ask, at, lasts_ms, &mut list));
+        for (wants, ask) in groups {
+            wants.iter().for_each(|want| items::items(want, *ask, at, lasts_ms, &mut list));
+        }
         let mut invocation = self.decide.prepare_invoke();
         list.iter().for_each(|item| item.write(&call, &mut invocation));
         let parts = list.iter().filter_map(|item| item.part(&call));
@@ -209,7 +216,8 @@ impl Shared {
         allowance: u32,
         at: Moment,
     ) -> Result<Decision, Away> {
-        let alone = async || self.ask(org, Some(quota), &[], Ask::default(), at, Duration::ZERO).await;
+        let question = Question { org, quota: Some(quota), groups: &[], at };
+        let alone = async || self.ask(&question, Duration::ZERO).await;
         let alone = async || alone().await.map(|answer| answer.decision);
         if allowance < 2 || quota.is_strict() {
             return alone().await;
