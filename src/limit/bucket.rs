@@ -93,6 +93,27 @@ impl Cell {
         }
     }
 
+    /// What is left at `now_ns`, without asking for a call. A cell of the other kind is taken for a fresh one.
+    pub fn look(&self, quota: &Quota, now_ns: u64) -> Decision {
+        let limit = quota.requests_per_minute();
+        let (remaining, reset) = match self {
+            Cell::Bucket(tat) if !quota.strict => {
+                let interval = quota.emission_interval();
+                let capacity = interval.saturating_mul(u64::from(quota.burst()));
+                let owed = tat.saturating_sub(now_ns).min(capacity);
+                (u32::try_from((capacity - owed) / interval).unwrap_or(u32::MAX), owed)
+            }
+            Cell::Window(times) if quota.strict => {
+                // Oldest first, so those that have left the window stand together.
+                let gone = times.partition_point(|t| t.saturating_add(MINUTE_NS) <= now_ns);
+                let last = times.back().map_or(0, |t| t.saturating_add(MINUTE_NS).saturating_sub(now_ns));
+                (limit.saturating_sub(u32::try_from(times.len() - gone).unwrap_or(u32::MAX)), last)
+            }
+            Cell::Bucket(_) | Cell::Window(_) => (if quota.strict { limit } else { quota.burst() }, 0),
+        };
+        Decision { wait: None, limit, remaining, reset: Duration::from_nanos(reset) }
+    }
+
     /// Gives back a call that was counted and then not made: another limit refused it.
     pub fn give_back(&mut self, quota: &Quota) {
         match self {
@@ -246,6 +267,24 @@ mod tests {
             assert_eq!(passed(&mut cell, &q, S, 100), 60);
             cell.give_back(&q);
             assert_eq!(passed(&mut cell, &q, S, 100), 1, "strict {strict}");
+        }
+    }
+
+    proptest! {
+        /// Looking says what asking would find, and changes nothing.
+        #[test]
+        fn a_look_is_as_good_as_asking(rpm in 1u32..50, burst in 1u32..50, strict: bool,
+                                       steps in proptest::collection::vec(0u64..9_000_000_000, 1..100)) {
+            let q = quota(rpm, burst, strict);
+            let (mut cell, mut now) = (q.fresh(), S);
+            for step in steps {
+                now += step;
+                let look = cell.look(&q, now);
+                prop_assert_eq!(passed(&mut cell.clone(), &q, now, 60), look.remaining as usize);
+                let asked = cell.take(&q, now);
+                prop_assert_eq!(asked.wait.is_some(), look.remaining == 0);
+                prop_assert_eq!(cell.look(&q, now), Decision { wait: None, ..asked });
+            }
         }
     }
 

@@ -37,6 +37,12 @@ impl Limiter {
         Ok(cell.take(quota, now.0))
     }
 
+    /// What an organisation has left, without asking for a call.
+    pub fn look(&self, org: &OrgId, quota: &Quota, now: Nanos) -> Decision {
+        let known = self.cells.get(org).map(|cell| cell.look(quota, now.0));
+        known.unwrap_or_else(|| quota.fresh().look(quota, now.0))
+    }
+
     /// Gives back a call that passed here and that another limit refused.
     pub fn give_back(&self, org: &OrgId, quota: &Quota) {
         if let Some(mut cell) = self.cells.get(org) {

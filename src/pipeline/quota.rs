@@ -187,7 +187,11 @@ impl Walk<'_> {
         let at = self.moment();
         let held = match quotas.meters.ask(&wants, Ask::CALL, at) {
             Ok(held) => held,
-            Err(denied) => return denied.into(),
+            Err(Denied::Over(over)) => {
+                let left = quotas.limiter.look(&caller.org, quota, Nanos(at.now_ns));
+                return Verdict::Over(over, Some(left));
+            }
+            Err(Denied::Full) => return Verdict::Full,
         };
         match requests(&quotas.limiter, caller, quota, Nanos(at.now_ns)) {
             Verdict::Pass(decision, _) => Verdict::Pass(decision, Some(held)),

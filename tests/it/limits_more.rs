@@ -104,7 +104,11 @@ fn keys_users_and_models_have_their_own_limits() {
         .start();
     short(&gateway, "tg-one").ok();
     short(&gateway, "tg-one").ok();
-    over(&gateway, &short(&gateway, "tg-one"), "key", "requests_per_minute", "your key one may make 2 calls");
+    let refused = short(&gateway, "tg-one");
+    over(&gateway, &refused, "key", "requests_per_minute", "your key one may make 2 calls");
+    // What the organisation has left is said all the same, and the refused call took nothing of it.
+    assert_eq!(refused.header("x-ratelimit-limit-requests"), Some("60000"));
+    assert_eq!(refused.header("x-ratelimit-remaining-requests").map(str::len), Some(5));
     let user = |org: &str, user: &str| {
         let claims = json!({"org_id": org, "app": {"user": user}, "exp": 4_000_000_000u64});
         sign(&json!({"alg": "HS256"}), &claims, SECRET)

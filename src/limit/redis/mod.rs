@@ -201,7 +201,12 @@ impl Shared {
         held.parts.clear();
         let of_requests = quota.is_some() && failed == 1;
         let over = item.over(micros(wait));
-        Ok(Answer { decision: decision(over.wait.filter(|_| of_requests)), over: Some(over), held: None })
+        let mut decision = decision(over.wait.filter(|_| of_requests));
+        if !of_requests {
+            // The script counted this call before another limit refused it.
+            decision.remaining = decision.remaining.saturating_add(1);
+        }
+        Ok(Answer { decision, over: Some(over), held: None })
     }
 
     /// Asks for a call of an organisation that has no other limits. At most `allowance` calls may be leased by all
