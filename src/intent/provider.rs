@@ -17,6 +17,7 @@ use super::dialect::{Dialect, dialect_of};
 use super::parse::parse;
 use super::prompt::{self, Question};
 use super::ticket::{IntentRequest, IntentResponse};
+use crate::code::Code;
 use crate::provider::{Kind, Wire};
 use crate::redact::{self, Ledger, RedactError, Redacted, Rules};
 
@@ -44,6 +45,9 @@ pub enum IntentError {
     /// There was no answer in time.
     #[error("the provider took too long")]
     Timeout,
+    /// The caller is over a limit, or the gateway at a bound: nothing was sent.
+    #[error("{message}")]
+    Refused { code: Code, message: String, retry_after: Option<Duration>, lasting: bool },
     /// The ticket holds an attachment where the policy says `reject`.
     #[error("{0}")]
     Attachment(String),

@@ -72,10 +72,11 @@ impl Walk<'_> {
     ) -> Result<Admitted, Refusal> {
         let (gateway, limits) = (self.gateway, &self.policy.limits);
         let quota = limits.of(&caller.org);
+        let counting = self.counting();
         let verdict = match (&gateway.quotas.shared, &limits.more) {
             (None, None) => requests(&gateway.quotas.limiter, caller, &quota, gateway.clock.now()),
-            (Some(shared), _) => Box::pin(self.ask_shared(shared, caller, &quota)).await,
-            (None, Some(_)) => self.ask_here(caller, &quota),
+            (Some(shared), _) => Box::pin(counting.ask_shared(shared, caller, &quota)).await,
+            (None, Some(_)) => counting.ask_here(caller, &quota),
         };
         let refusal = match verdict {
             Verdict::Pass(decision, held) => match Arc::clone(&gateway.places).try_acquire_owned() {
@@ -85,7 +86,7 @@ impl Walk<'_> {
                     Refusal { quota: Some(decision), ..overloaded() }
                 }
             },
-            other => self.refusal(caller, other),
+            other => counting.refusal(caller, other),
         };
         let mut row = self.row(caller, route, endpoint);
         row.status = refusal.code.status();
@@ -98,16 +99,39 @@ impl Walk<'_> {
         Err(refusal)
     }
 
-    /// Reserves what the call is estimated to use, once its body has been seen: `begin` of it, of `bytes` in all. Nothing
-    /// to do where neither tokens nor money nor models are limited.
+    /// Reserves what the call is estimated to use, for its record to settle; see [`Counting::reserve`].
     ///
     /// # Errors
     /// A limit refuses.
     pub(super) async fn reserve(&self, caller: &Caller, what: Work<'_>, record: &mut Record) -> Result<(), Refusal> {
-        let Some(more) = &self.policy.limits.more else { return Ok(()) };
+        let held = self.counting().reserve(caller, what).await?;
+        held.into_iter().for_each(|held| record.hold(held));
+        Ok(())
+    }
+
+    fn counting(&self) -> Counting<'_> {
+        Counting { gateway: self.gateway, policy: &self.policy }
+    }
+}
+
+/// What counts a call, apart from the request that it came in: work that goes on after its call is counted, too.
+pub(super) struct Counting<'a> {
+    pub gateway: &'a Gateway,
+    /// The one that the call began under.
+    pub policy: &'a Policy,
+}
+
+impl Counting<'_> {
+    /// Reserves what a call is estimated to use, once its body has been seen: `begin` of it, of `bytes` in all. Nothing
+    /// to do where neither tokens nor money nor models are limited.
+    ///
+    /// # Errors
+    /// A limit refuses.
+    pub(super) async fn reserve(&self, caller: &Caller, what: Work<'_>) -> Result<Option<Reservation>, Refusal> {
+        let Some(more) = &self.policy.limits.more else { return Ok(None) };
         let limits = more.of(&caller.org);
         if !limits.need_estimate() {
-            return Ok(());
+            return Ok(None);
         }
         let generates = matches!(what.wire, Wire::Chat | Wire::Completions | Wire::Responses | Wire::Messages);
         let usage = estimate::usage(what.begin, what.bytes, generates);
@@ -126,10 +150,7 @@ impl Walk<'_> {
             Some(shared) => Box::pin(self.reserve_shared(shared, caller, &wants, &model, ask, at)).await,
         };
         match verdict {
-            Verdict::Pass(_, held) => {
-                held.into_iter().for_each(|held| record.hold(held));
-                Ok(())
-            }
+            Verdict::Pass(_, held) => Ok(held),
             other => Err(self.refusal(caller, other)),
         }
     }
@@ -252,7 +273,7 @@ impl Walk<'_> {
     }
 
     fn refusal(&self, caller: &Caller, verdict: Verdict) -> Refusal {
-        let gateway: &Gateway = self.gateway;
+        let gateway = self.gateway;
         match verdict {
             Verdict::Over(over, quota) => {
                 let labels = [over.scope.as_str(), over.which.as_str()];

@@ -90,11 +90,6 @@ impl Record {
         }
     }
 
-    /// The call has used nothing of its limits.
-    pub fn give_back(&mut self) {
-        self.held = None;
-    }
-
     /// How the attempts go.
     pub fn trail(&self) -> Arc<Trail> {
         Arc::clone(&self.trail)

@@ -336,3 +336,35 @@ fn a_repair_stays_within_the_retries() {
     assert_eq!(ask(&gateway, "acme", "d").ok().json()["category"], Value::Null);
     assert_eq!(provider.seen().len(), 3);
 }
+
+#[test]
+fn tickets_reserve_tokens_and_settle_on_what_was_used() {
+    let provider = Provider::start();
+    let limits = "{requests_per_minute: 60000, burst: 60000, tokens_per_minute: 1200, calls_in_flight: 3}";
+    let gateway = Setup::new(&provider).section("limits", limits).start();
+    let (step, go) = held(GOOD);
+    provider.script([step]);
+    provider.always(step::chat(GOOD));
+    thread::scope(|scope| {
+        let first = scope.spawn(|| ask(&gateway, "acme", "one"));
+        provider.wait_for(1);
+        // A question is estimated at more than half of the minute's tokens: a second one does not fit beside it.
+        ask(&gateway, "acme", "two").refused(429, "rate_limit_exceeded");
+        let second = ask_later(&gateway, "acme", "three", "respond-async");
+        assert_eq!(second.status, 202);
+        let told = look(&gateway, "acme", second.header("location").unwrap(), "wait=15");
+        told.refused(429, "rate_limit_exceeded");
+        assert!(told.header("retry-after").is_some());
+        // The same ticket needs no question, and so no tokens.
+        let same = scope.spawn(|| ask(&gateway, "acme", "one"));
+        joined(&gateway, 1.0);
+        go.send(()).unwrap();
+        assert_eq!(first.join().unwrap().ok().json(), good());
+        assert_eq!(same.join().unwrap().ok().json(), good());
+    });
+    // 18 were used; what was held is free again, calls in flight as well.
+    for title in ["two", "three", "four", "five"] {
+        assert_eq!(ask(&gateway, "acme", title).ok().json(), good(), "{title}");
+    }
+    assert_eq!(provider.seen().len(), 5);
+}

@@ -22,7 +22,7 @@ use super::super::quota_headers::quota_headers;
 use super::super::record::Record;
 use super::super::refusal::Refusal;
 use super::desk::Desk;
-use super::{close, json_answer, not_empty, open_for, parsed, read, refusal_of, reserve, ticket};
+use super::{close, json_answer, not_empty, open_for, parsed, read, refusal_of, ticket};
 use crate::ailog::row::RouteKind;
 use crate::auth::Caller;
 use crate::bounds::{BATCH_AT_ONCE_MAX, BATCH_BODY_BYTES_MAX, BATCH_TICKETS_MAX};
@@ -61,7 +61,7 @@ pub async fn batch(walk: Walk<'_>, incoming: Incoming) -> Result<Response<Body>,
             }),
         };
         jobs.push_back(match admitted {
-            Ok(record) => Box::pin(one(&walk, &desk, request, record, deadline)),
+            Ok(record) => Box::pin(one(&desk, request, record, deadline)),
             Err(refusal) => Box::pin(std::future::ready(refused(&refusal))),
         });
     }
@@ -93,7 +93,7 @@ async fn tickets(
 }
 
 /// One ticket of a batch, and its result.
-async fn one(walk: &Walk<'_>, desk: &Desk, request: IntentRequest, mut record: Record, over: Instant) -> Value {
+async fn one(desk: &Desk, request: IntentRequest, mut record: Record, over: Instant) -> Value {
     let mut desk = desk.clone();
     // Waiting for the others was not the gateway's work.
     desk.started = desk.gateway.clock.now();
@@ -104,8 +104,6 @@ async fn one(walk: &Walk<'_>, desk: &Desk, request: IntentRequest, mut record: R
         Err(refusal_of(&IntentError::Timeout))
     } else if let Err(empty) = not_empty(&request) {
         Err(empty)
-    } else if let Err(refusal) = reserve(walk, &desk.caller, &request, &mut record).await {
-        Err(refusal)
     } else {
         let deadline = over.min(Instant::now() + desk.policy.intent.deadline);
         let ended = desk.classify(request, bytes, &mut record, Some(deadline)).await;

@@ -110,7 +110,10 @@ impl Desk {
         match result {
             Some(result) => {
                 let ended = work.settle(record, result);
-                leader.land(ended.clone(), deadline.is_none());
+                // A limit may be this caller's own: whoever follows is asked for theirs.
+                if !matches!(ended, Err(IntentError::Refused { .. })) {
+                    leader.land(ended.clone(), deadline.is_none());
+                }
                 ended
             }
             None => {
@@ -122,7 +125,7 @@ impl Desk {
 
     /// Lets work go on whose caller has had to be answered. It keeps its attempts and its deadline, and gets a row of its
     /// own; what was taken out of the ticket is counted on the caller's.
-    fn go_on(&self, mut work: Work, leader: Leader, waiting: &mut Record) {
+    fn go_on(&self, mut work: Work, leader: Leader, caller: &mut Record) {
         let gateway = &self.gateway;
         let Ok(place) = Arc::clone(&gateway.behind).try_acquire_owned() else {
             gateway.metrics.bound("intents_background");
@@ -131,7 +134,7 @@ impl Desk {
         let mut record = self.background_record();
         record.follow(Arc::new(Mutex::new(lock(&work.seen()).without_counts())));
         record.walk_trail(work.trail());
-        waiting.hand_over(&mut record);
+        caller.hand_over(&mut record);
         let cut = gateway.cut.clone();
         gateway.tasks.spawn(async move {
             let _place = place;

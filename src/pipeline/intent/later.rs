@@ -57,8 +57,8 @@ pub(super) struct Begun {
     landing: Landing,
 }
 
-/// Begins the work on a ticket; `None` at the bound. What `asked` holds of limits goes over to it.
-pub(super) fn begin(desk: &Desk, request: IntentRequest, bytes: u64, asked: &mut Record) -> Option<Begun> {
+/// Begins the work on a ticket; `None` at the bound. What the caller's record holds of limits goes with the work.
+pub(super) fn begin(desk: &Desk, request: IntentRequest, bytes: u64, caller: &mut Record) -> Option<Begun> {
     let gateway = &desk.gateway;
     let place = Arc::clone(&gateway.behind).try_acquire_owned().ok();
     let begun = place.and_then(|place| Some((place, gateway.results.begin(&request.org_id)?)));
@@ -68,7 +68,7 @@ pub(super) fn begin(desk: &Desk, request: IntentRequest, bytes: u64, asked: &mut
     };
     let (desk, cut) = (desk.clone(), gateway.cut.clone());
     let mut record = desk.background_record();
-    asked.hand_over(&mut record);
+    caller.hand_over(&mut record);
     gateway.tasks.spawn(async move {
         let _place = place;
         let ended = tokio::select! {

@@ -12,13 +12,16 @@ use http::{HeaderMap, HeaderValue, Method, header};
 use hyper::body::Incoming;
 
 use super::super::intake::{Seen, lock};
+use super::super::quota::{Counting, Work as Estimated};
 use super::super::record::Record;
+use super::super::refusal::Refusal;
 use super::desk::Desk;
 use crate::clock::Nanos;
 use crate::config::policy::Provider;
 use crate::intent::flights::{Ended, Finished};
 use crate::intent::provider::{Adapter, AiProvider, Carrier, Eventually, IntentError};
 use crate::intent::ticket::{IntentRequest, IntentResponse};
+use crate::limit::meters::Reservation;
 use crate::provider::{Wire, answer};
 use crate::redact::{self, Facts, Ledger, Redacted, Rules};
 use crate::upstream::replay::Outgoing;
@@ -48,6 +51,8 @@ struct Told {
     usage: Option<TokenUsage>,
     model: String,
     response: Option<(Redacted, bool)>,
+    /// What the questions hold of limits by estimate.
+    held: Option<Reservation>,
 }
 
 impl Work {
@@ -91,6 +96,7 @@ impl Work {
         if let (Ok(_), Some(answered)) = (&result, told.answered) {
             record.first_byte(answered);
         }
+        told.held.into_iter().for_each(|held| record.hold(held));
         record.used(told.usage, &told.model);
         if let Some((text, cut)) = told.response {
             record.answered(text, cut);
@@ -136,7 +142,27 @@ impl Line {
         told.response = response;
     }
 
+    /// Asks for what the first question may use; a second one is settled with it.
+    async fn reserve(&self, wire: Wire, body: &Redacted) -> Result<(), IntentError> {
+        if self.trail.attempts() > 0 {
+            return Ok(());
+        }
+        let Desk { gateway, policy, caller, .. } = &self.desk;
+        let (begin, model) = (body.as_bytes(), policy.intent.question.model.as_str());
+        let work = Estimated { wire, provider: &self.target.name, model, begin, bytes: begin.len() as u64 };
+        match (Counting { gateway, policy }).reserve(caller, work).await {
+            Ok(held) => {
+                self.told().held = held;
+                Ok(())
+            }
+            Err(Refusal { code, message, retry_after, lasting, .. }) => {
+                Err(IntentError::Refused { code, message: message.into_owned(), retry_after, lasting })
+            }
+        }
+    }
+
     async fn send(&self, path: &'static str, wire: Wire, body: Redacted) -> Result<Bytes, IntentError> {
+        self.reserve(wire, &body).await?;
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));

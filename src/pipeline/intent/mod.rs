@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 use super::body::Body;
 use super::intake::too_large;
-use super::quota::{Admitted, Work};
+use super::quota::Admitted;
 use super::quota_headers::quota_headers;
 use super::record::Record;
 use super::refusal::Refusal;
@@ -32,7 +32,6 @@ use crate::code::Code;
 use crate::intent::flights::Finished;
 use crate::intent::provider::IntentError;
 use crate::intent::ticket::{IntentRequest, IntentResponse};
-use crate::provider::{Kind, Wire};
 use crate::route::table::INTENT_RESULTS;
 use crate::upstream::NoAnswer;
 use desk::Desk;
@@ -95,7 +94,6 @@ async fn answered(
     not_empty(&request)?;
     let desk = Desk::new(walk, caller, ENDPOINT);
     record.row().model.clone_from(&desk.policy.intent.question.model);
-    reserve(walk, caller, &request, record).await?;
     let (bytes, prefer) = (body.len() as u64, Prefer::of(&walk.head.headers));
     if prefer.later
         && let Some(begun) = later::begin(&desk, request.clone(), bytes, record)
@@ -105,32 +103,6 @@ async fn answered(
     let deadline = walk.deadline(walk.policy.intent.deadline);
     let ended = desk.classify(request, bytes, record, Some(deadline)).await;
     ended.map(Answer::Now).map_err(|error| refusal_of(&error))
-}
-
-/// What the instructions around a ticket take, about, in bytes.
-const INSTRUCTIONS_BYTES: u64 = 2_000;
-
-/// Reserves tokens and money for a ticket, where they are limited. What another call brought in costs nothing and gives
-/// them back (see [`close`]).
-async fn reserve(
-    walk: &Walk<'_>,
-    caller: &Caller,
-    request: &IntentRequest,
-    record: &mut Record,
-) -> Result<(), Refusal> {
-    let policy = &walk.policy;
-    let Some(target) = policy.limits.more.as_ref().and_then(|_| policy.providers.get(policy.intent.provider)) else {
-        return Ok(());
-    };
-    let ticket = [request.title.as_str(), request.body.as_str()].concat();
-    let work = Work {
-        wire: if target.kind == Kind::Anthropic { Wire::Messages } else { Wire::Chat },
-        provider: &target.name,
-        model: &policy.intent.question.model,
-        begin: ticket.as_bytes(),
-        bytes: ticket.len() as u64 + INSTRUCTIONS_BYTES,
-    };
-    walk.reserve(caller, work, record).await
 }
 
 /// Whether the organisation has the endpoint at all.
@@ -149,7 +121,6 @@ fn close(record: &mut Record, finished: &Finished) -> Vec<u8> {
     if row.provider.is_empty() {
         row.provider = finished.provider.clone();
         row.response_model.clone_from(&finished.response_model);
-        record.give_back();
     }
     note(record, &finished.intent);
     record.close(200, Outcome::Ok, None);
@@ -170,6 +141,9 @@ fn refusal_of(error: &IntentError) -> Refusal {
             no_answer_refusal(&NoAnswer::Unavailable { retry_after: *retry_after })
         }
         IntentError::Timeout => no_answer_refusal(&NoAnswer::Timeout),
+        IntentError::Refused { code, message, retry_after, lasting } => {
+            Refusal { retry_after: *retry_after, lasting: *lasting, ..Refusal::new(*code, message.clone()) }
+        }
         IntentError::Attachment(reason) => Refusal::new(Code::AttachmentsNotAllowed, reason.clone()),
         IntentError::NotRedacted => {
             Refusal::new(Code::RedactionFailed, "the ticket could not be redacted and was not forwarded")
