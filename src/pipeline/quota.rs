@@ -23,7 +23,7 @@ use crate::ailog::row::{Outcome, RouteKind};
 use crate::auth::Caller;
 use crate::clock::Nanos;
 use crate::code::Code;
-use crate::config::policy::{Accept, Fail, OrgLimits};
+use crate::config::policy::{Accept, Fail, OrgLimits, Policy};
 use crate::limit::bucket::{Decision, Quota};
 use crate::limit::caps::{Ask, Caps, Estimate, Over, Scope, Subject, Which};
 use crate::limit::estimate;
@@ -143,7 +143,7 @@ impl Counting<'_> {
         let wants: Vec<Want> = wants(limits, caller).into_iter().filter(|(_, caps)| caps.need_estimate()).collect();
         let model: Vec<Want> = model_want(limits, caller, what.model).into_iter().collect();
         if wants.is_empty() && model.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let verdict = match &self.gateway.quotas.shared {
             None => self.reserve_here(&wants, &model, ask, at),

@@ -129,7 +129,7 @@ impl Body {
             seen: 0,
             scanning: false,
             captured: None,
-            spare: Vec::new(),
+            spare: Vec::with_capacity(NAME_MAX),
             reading_key: false,
             drop: None,
             scalar_at: None,

@@ -164,8 +164,9 @@ impl Scanner {
         Scanner {
             rules,
             level,
-            window: Vec::new(),
-            segments: Vec::new(),
+            // Room for most messages from the start: growing costs more than asking.
+            window: Vec::with_capacity(WINDOW / 2),
+            segments: Vec::with_capacity(64),
             cur: 0,
             barrier: 0,
             listed: None,

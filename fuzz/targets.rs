@@ -1,0 +1,118 @@
+//! What the fuzz targets check of any bytes. Used by the targets here, which a coverage-guided fuzzer drives, and by
+//! `tests/fuzz.rs`, which drives them with seeded mutations on a stable compiler.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use serde::de::IgnoredAny;
+use tollgate::redact::{
+    Attachments, BodyRedactor, BodyRestorer, CustomSpec, ENTITIES, EventRestorer, RedactError, Rules, RulesSpec, Shape,
+    TermsSpec,
+};
+
+/// Nothing is looked for.
+const NOTHING: usize = 0;
+/// E-mail and telephone.
+const DEFAULT: usize = 1;
+/// All entities, a pattern and a word list.
+const EVERYTHING: usize = 2;
+/// Placeholders with numbers.
+const RESTORE: usize = 3;
+
+fn rules(which: usize) -> Arc<Rules> {
+    static RULES: OnceLock<[Arc<Rules>; 4]> = OnceLock::new();
+    let make = |which: usize| {
+        let entities: Vec<String> = ENTITIES.iter().map(|e| (*e).to_owned()).collect();
+        let custom = CustomSpec { name: "c".into(), pattern: r"\bC-\d+".into(), replacement: "\"c\"".into() };
+        let terms = TermsSpec { name: "t".into(), words: vec!["heron".into()], replacement: "t".into() };
+        let everything = which == EVERYTHING;
+        let spec = RulesSpec {
+            entities: match which {
+                NOTHING => vec![],
+                EVERYTHING => entities,
+                _ => entities[..2].to_vec(),
+            },
+            attachments: if which == NOTHING { Attachments::Allow } else { Attachments::Drop },
+            restore: which == RESTORE,
+            restore_arguments: which == RESTORE,
+            custom: if everything { vec![custom] } else { vec![] },
+            terms: if everything { vec![terms] } else { vec![] },
+            ..RulesSpec::default()
+        };
+        Arc::new(Rules::compile(&spec).expect("rules"))
+    };
+    Arc::clone(&RULES.get_or_init(|| [NOTHING, DEFAULT, EVERYTHING, RESTORE].map(make))[which])
+}
+
+fn run(which: usize, shape: Shape, pieces: &[&[u8]]) -> Result<(Vec<u8>, BodyRedactor), RedactError> {
+    let mut redactor = BodyRedactor::new(rules(which), shape, true);
+    let mut out = Vec::new();
+    for piece in pieces {
+        redactor.push(Bytes::copy_from_slice(piece), &mut out)?;
+    }
+    redactor.finish(&mut out)?;
+    Ok((out.iter().flat_map(|r| r.as_bytes().to_vec()).collect(), redactor))
+}
+
+fn is_json(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_ok() && serde_json::from_slice::<IgnoredAny>(bytes).is_ok()
+}
+
+/// What is accepted as JSON is what serde_json accepts (with UTF-8 checked and depth bounded), and a body in which nothing
+/// is looked for leaves as it came.
+pub fn tokenizer(data: &[u8]) {
+    let oracle = is_json(data);
+    match run(NOTHING, Shape::Answer, &[data]) {
+        Ok((out, _)) => {
+            assert!(oracle);
+            assert_eq!(out, data);
+        }
+        Err(RedactError::InvalidJson { reason, .. }) => assert!(!oracle || reason.contains("deep")),
+        Err(other) => panic!("{other}"),
+    }
+}
+
+/// Any bytes, cut anywhere: the same outcome as in one piece; what is given out is JSON. The first two bytes say how.
+pub fn redactor(data: &[u8]) {
+    let [how, cut, data @ ..] = data else { return };
+    let shape = [Shape::Chat, Shape::Responses, Shape::Messages, Shape::Other][usize::from(how % 4)];
+    let which = [DEFAULT, EVERYTHING, RESTORE][usize::from(how / 4 % 3)];
+    let pieces: Vec<&[u8]> = data.chunks(usize::from(*cut % 32) + 1).collect();
+    let whole = run(which, shape, &[data]).map(|(out, r)| (out, r.ledger().clone()));
+    let cut = run(which, shape, &pieces).map(|(out, r)| (out, r.ledger().clone()));
+    assert_eq!(whole, cut);
+    if let Ok((out, _)) = whole
+        && !data.is_empty()
+    {
+        assert!(is_json(&out));
+    }
+}
+
+/// Any answer to any request: values come back the same wherever the answer is cut, and what was JSON is JSON. The first
+/// bytes say how; the request ends at the first zero byte.
+pub fn restorer(data: &[u8]) {
+    let [cut, data @ ..] = data else { return };
+    let end = data.iter().position(|b| *b == 0).unwrap_or(data.len());
+    let (request, answer) = (&data[..end], data.get(end + 1..).unwrap_or_default());
+    let Ok((redacted, redactor)) = run(RESTORE, Shape::Chat, &[request]) else { return };
+    let values = redactor.values().expect("rules with restore");
+    for answer in [answer, &redacted] {
+        let whole = BodyRestorer::whole(&values, &Bytes::copy_from_slice(answer));
+        let mut restorer = BodyRestorer::new(&values);
+        let mut out = Vec::new();
+        for piece in answer.chunks(usize::from(*cut % 32) + 1) {
+            restorer.push(Bytes::copy_from_slice(piece), &mut out);
+        }
+        restorer.finish(&mut out);
+        assert_eq!(out.concat(), whole);
+        assert_eq!(is_json(answer), is_json(&whole));
+        let mut events = EventRestorer::new(&values);
+        for line in answer.split(|b| *b == b'\n') {
+            let restored = events.event(b"", line);
+            for data in restored.before.iter().map(|e| &e.data).chain(&restored.data) {
+                assert!(is_json(data), "{:?}", String::from_utf8_lossy(data));
+            }
+        }
+        events.end();
+    }
+}
