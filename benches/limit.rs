@@ -1,4 +1,4 @@
-//! What a decision on a limit costs, and what an organisation takes in memory.
+//! What a decision on a limit costs, what an organisation takes in memory, and what it costs to know a caller.
 //!
 //!     cargo bench --bench limit
 //!
@@ -13,7 +13,7 @@ use std::time::Instant;
 use tollgate::limit::bench::{Work, resident_bytes};
 
 /// Decisions of one sample; the fastest of several samples counts, since others only make it slower.
-const DECISIONS: u64 = 1_000_000;
+const DECISIONS: u64 = 200_000;
 const SAMPLES: usize = 7;
 
 fn main() {
@@ -23,6 +23,10 @@ fn main() {
     let each = (resident_bytes() - before) as f64 / 1e6;
     println!("{} organisations with a bucket, names of 12 letters: {each:.0} bytes each\n", million.tracked());
     drop(million);
+    let token = tollgate::auth_bench::Work::default();
+    println!("| identity | ns each |\n|---|---|");
+    println!("| a JWT that was verified before | {:.0} |", nanos(|n| token.again(n)));
+    println!("| the same, never seen (HS256) | {:.0} |\n", nanos(|n| token.first(n)));
     println!("| organisations | work | ns each | look-ups |");
     println!("|---|---|---|---|");
     for orgs in [1, 1_000, 100_000] {

@@ -29,6 +29,10 @@ mod upstream;
 #[doc(hidden)]
 pub use ailog::bench as ailog_bench;
 
+/// What `benches/limit.rs` measures of identities.
+#[doc(hidden)]
+pub use auth::bench as auth_bench;
+
 // Around the walk.
 mod admin;
 mod app;

@@ -18,6 +18,7 @@
 //! RFC 6750 (bearer), RFC 7515 and 7519 (JWS, JWT), RFC 8725 (JWT best current practices).
 
 mod bearer;
+pub mod bench;
 mod json;
 mod jwks;
 mod jwt;
