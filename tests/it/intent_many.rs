@@ -368,3 +368,17 @@ fn tickets_reserve_tokens_and_settle_on_what_was_used() {
     }
     assert_eq!(provider.seen().len(), 5);
 }
+
+#[test]
+fn tickets_of_a_batch_that_wait_are_no_calls_in_flight() {
+    let provider = Provider::start();
+    let gateway = Setup::new(&provider)
+        .section("limits", "{requests_per_minute: 60000, burst: 60000, calls_in_flight: 8}")
+        .start();
+    provider.always(step::chat(GOOD));
+    let tickets: Vec<Value> = (0..40).map(|n| ticket(&n.to_string())).collect();
+    let reply = gateway.post("/api/ai/intent/batch", &jwt("acme"), &json!({"tickets": tickets}));
+    let results = reply.ok().json()["results"].clone();
+    let answered = results.as_array().unwrap().iter().filter(|result| result["status"] == 200).count();
+    assert_eq!(answered, 40, "{results}");
+}

@@ -1,13 +1,14 @@
 //! Many tickets in one request: `POST /api/ai/intent/batch`.
 //!
 //! Promises: at most [`BATCH_TICKETS_MAX`] tickets, [`BATCH_AT_ONCE_MAX`] of them asked about at once; one result each, in
-//! order; a ticket that fails fails alone; each takes one from the organisation's bucket and leaves a row, in their order,
-//! before any is asked about. The first ticket's place in the bucket is taken before the body is read, so that a caller over
-//! its limit is told so at once. Does not: answer later.
+//! order; a ticket that fails fails alone; each takes one from the organisation's bucket and leaves a row, when its turn comes,
+//! so that waiting for the others is no call in flight. The first ticket takes its own before the body is read, so that a
+//! caller over its limit is told so at once. Does not: answer later.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
 use std::task::Poll;
 
 use http::{Response, StatusCode};
@@ -29,13 +30,14 @@ use crate::bounds::{BATCH_AT_ONCE_MAX, BATCH_BODY_BYTES_MAX, BATCH_TICKETS_MAX};
 use crate::code::Code;
 use crate::intent::provider::IntentError;
 use crate::intent::ticket::IntentRequest;
+use crate::limit::bucket::Decision;
 
 const ENDPOINT: Cow<'static, str> = Cow::Borrowed("/api/ai/intent/batch");
 
 /// Answers `POST /api/ai/intent/batch`.
 pub async fn batch(walk: Walk<'_>, incoming: Incoming) -> Result<Response<Body>, Refusal> {
     let caller = walk.caller(true).await?;
-    let Admitted { mut decision, permit: _permit, held } = walk.admit(&caller, RouteKind::Intent, ENDPOINT).await?;
+    let Admitted { decision, permit: _permit, held } = walk.admit(&caller, RouteKind::Intent, ENDPOINT).await?;
     let mut first = walk.record(&caller, RouteKind::Intent, ENDPOINT);
     held.into_iter().for_each(|held| first.hold(held));
     let requests = match tickets(&walk, &caller, incoming, &mut first).await {
@@ -47,28 +49,36 @@ pub async fn batch(walk: Walk<'_>, incoming: Incoming) -> Result<Response<Body>,
     };
     let desk = Desk::new(&walk, &caller, ENDPOINT);
     let deadline = walk.deadline(desk.policy.intent.batch_deadline);
+    let decision = Mutex::new(decision);
     let mut first = Some(first);
-    let mut jobs: VecDeque<Job<'_>> = VecDeque::with_capacity(requests.len());
-    for request in requests {
-        let admitted = match first.take() {
-            Some(record) => Ok(record),
-            // The places among the calls in flight are for what is asked at once: the batch has its own.
-            None => walk.admit(&caller, RouteKind::Intent, ENDPOINT).await.map(|next| {
-                decision = next.decision;
-                let mut record = walk.record(&caller, RouteKind::Intent, ENDPOINT);
-                next.held.into_iter().for_each(|held| record.hold(held));
-                record
-            }),
-        };
-        jobs.push_back(match admitted {
-            Ok(record) => Box::pin(one(&desk, request, record, deadline)),
-            Err(refusal) => Box::pin(std::future::ready(refused(&refusal))),
-        });
-    }
+    let jobs = requests.into_iter().map(|request| -> Job<'_> {
+        let (walk, caller, desk, decision, record) = (&walk, &caller, &desk, &decision, first.take());
+        Box::pin(async move {
+            let admitted = match record {
+                Some(record) => Ok(record),
+                None => another(walk, caller, decision).await,
+            };
+            match admitted {
+                Ok(record) => one(desk, request, record, deadline).await,
+                Err(refusal) => refused(&refusal),
+            }
+        })
+    });
+    let jobs = jobs.collect();
     let results = at_most(BATCH_AT_ONCE_MAX, jobs).await;
     let mut response = json_answer(StatusCode::OK, json!({"results": results}).to_string());
-    quota_headers(response.headers_mut(), &decision);
+    quota_headers(response.headers_mut(), &decision.into_inner().unwrap_or_else(PoisonError::into_inner));
     Ok(response)
+}
+
+/// A ticket after the first, when its turn comes: it takes one from the bucket and gets its record. Its place among the
+/// gateway's calls in flight is the batch's.
+async fn another(walk: &Walk<'_>, caller: &Caller, decision: &Mutex<Decision>) -> Result<Record, Refusal> {
+    let admitted = walk.admit(caller, RouteKind::Intent, ENDPOINT).await?;
+    *decision.lock().unwrap_or_else(PoisonError::into_inner) = admitted.decision;
+    let mut record = walk.record(caller, RouteKind::Intent, ENDPOINT);
+    admitted.held.into_iter().for_each(|held| record.hold(held));
+    Ok(record)
 }
 
 /// The tickets of the request. One of the wrong form refuses them all, before any is paid for.
