@@ -76,6 +76,25 @@ fn prose(i: usize) -> String {
     text
 }
 
+/// Seconds for a body of 1 GiB in pieces of 16 KiB, and the most that was held between two of them.
+fn gibibyte(rules: &Arc<Rules>, text: &str) -> (f64, usize) {
+    let mut redactor = BodyRedactor::new(Arc::clone(rules), Shape::Chat, false);
+    let pieces: Vec<Bytes> =
+        text.replace('\n', " ").into_bytes().chunks_exact(16 << 10).map(Bytes::copy_from_slice).collect();
+    let mut out = Vec::new();
+    redactor.push(Bytes::from_static(br#"{"messages":[{"role":"user","content":""#), &mut out).unwrap();
+    let began = Instant::now();
+    let mut held = 0;
+    for piece in pieces.iter().cycle().take(1 << 16) {
+        redactor.push(piece.clone(), &mut out).unwrap();
+        black_box(out.drain(..).count());
+        held = held.max(redactor.held_bytes());
+    }
+    redactor.push(Bytes::from_static(br#""}]}"#), &mut out).unwrap();
+    redactor.finish(&mut out).unwrap();
+    (began.elapsed().as_secs_f64(), held)
+}
+
 fn main() {
     let entities = vec!["email".to_owned(), "phone".to_owned()];
     let spec = RulesSpec { entities, ..RulesSpec::default() };
@@ -166,6 +185,10 @@ fn main() {
         ("labels", "a@b.c."),
     ] {
         println!("{name:<10} {:>9.3}", rate(&chat(&unit.repeat(SIZE / unit.len() / 2))));
+    }
+    for (name, text) in &texts {
+        let (seconds, held) = gibibyte(&rules, text);
+        println!("1 GiB of {name:<10} {:>9.2} GB/s, at most {held} bytes held", (1u64 << 30) as f64 / seconds / 1e9);
     }
     for size in [1536, 4096, 65536] {
         let body = chat(&texts[0].1[..size]);

@@ -150,6 +150,11 @@ impl Body {
         Ok(self.scalar_at.unwrap_or(told))
     }
 
+    /// Bytes of the body that are kept, to be looked at or until it is known whether they may leave.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.out.held_bytes() + self.scanner.held_bytes() + self.captured.as_ref().map_or(0, Vec::len)
+    }
+
     /// Whether anything but white space was met.
     pub(super) fn started(&self) -> bool {
         self.started

@@ -358,6 +358,11 @@ impl BodyRedactor {
         &self.body.ledger
     }
 
+    /// Bytes of the body that are kept between two pieces: at most [`crate::bounds::REDACT_HELD_BYTES_MAX`].
+    pub fn held_bytes(&self) -> usize {
+        self.body.held_bytes()
+    }
+
     /// What the placeholders stand for, where the rules ask for them to be put back.
     pub fn values(&self) -> Option<Values> {
         self.body.values.clone()

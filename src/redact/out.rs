@@ -64,6 +64,11 @@ impl Out {
         out.append(&mut self.ready);
     }
 
+    /// Bytes that cannot leave yet.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.kept.len() + self.held.len() + self.small.len()
+    }
+
     /// Raw bytes that have not left yet.
     pub(super) fn raw(&self, from: u64, to: u64) -> Vec<u8> {
         let mut raw = Vec::new();
@@ -172,7 +177,7 @@ impl Out {
 
     /// Lets go what can no longer be dropped, when much is held.
     fn bound(&mut self) {
-        if self.held.len() <= 2 * HELD_MAX {
+        if self.held.len() <= HELD_MAX + HELD_MAX / 8 {
             return;
         }
         // Holds that are short enough to be dropped later keep their bytes, so that the outcome does not depend on when

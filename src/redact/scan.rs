@@ -25,6 +25,8 @@ const SEGMENTS: usize = 2048;
 const STEP: usize = 1024;
 /// Invisible characters that may stand in a row inside a match.
 const SKIPPED_MAX: u8 = 8;
+/// How many more invisible characters than visible ones a text may have, so that what waits to be judged stays short.
+const SKIPPED_AHEAD_MAX: u16 = 512;
 /// A base64 string is known by its first bytes.
 const BLOB_HEAD: usize = 1024;
 /// Shorter strings of base64 characters may be anything.
@@ -131,6 +133,8 @@ pub(super) struct Scanner {
     /// The window still begins where the string does.
     from_start: bool,
     skipped: u8,
+    /// Invisible characters that no visible one has made up for.
+    ahead: u16,
     tail: Tail,
     unescape: [Unescape; 2],
     nested: Nested,
@@ -172,6 +176,7 @@ impl Scanner {
             listed: None,
             from_start: true,
             skipped: 0,
+            ahead: 0,
             tail: Tail::None,
             unescape: [Unescape::default(); 2],
             nested: Nested::Unknown,
@@ -192,6 +197,7 @@ impl Scanner {
         self.window.clear();
         self.segments.clear();
         (self.cur, self.barrier, self.from_start, self.skipped) = (0, 0, true, 0);
+        self.ahead = 0;
         (self.tail, self.listed) = (Tail::None, None);
         self.nested = Nested::Unknown;
         (self.quoted, self.just_opened, self.inner) = (false, false, false);
@@ -302,6 +308,11 @@ impl Scanner {
         self.scan(true);
     }
 
+    /// Bytes of text kept to look at.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.window.len()
+    }
+
     /// Raw bytes before this offset may leave. `told`: how far characters have been told.
     pub(super) fn safe(&mut self, told: u64) -> u64 {
         self.scan(false);
@@ -402,22 +413,31 @@ impl Scanner {
                     self.segment(from, (to - from) as u32);
                     self.window.extend_from_slice(utf8);
                 }
-                self.skipped = 0;
+                self.seen(1);
             }
-            Fold::Skip if self.skipped < SKIPPED_MAX => self.skipped += 1,
+            Fold::Skip if self.skipped < SKIPPED_MAX && self.ahead < SKIPPED_AHEAD_MAX => {
+                self.skipped += 1;
+                self.ahead += 1;
+            }
             Fold::Skip => self.byte(BREAK, from, to),
         }
     }
 
-    fn byte(&mut self, b: u8, from: u64, to: u64) {
+    /// Visible text was taken, at least so many characters.
+    fn seen(&mut self, chars: usize) {
         self.skipped = 0;
+        self.ahead = self.ahead.saturating_sub(chars.min(usize::from(SKIPPED_AHEAD_MAX)) as u16);
+    }
+
+    fn byte(&mut self, b: u8, from: u64, to: u64) {
+        self.seen(1);
         self.segment(from, (to - from) as u32);
         self.window.push(b);
     }
 
     /// A run in which window and raw bytes are alike.
     fn run(&mut self, text: &[u8], raw: u64) {
-        self.skipped = 0;
+        self.seen(text.len());
         let goes_on = self
             .segments
             .last()

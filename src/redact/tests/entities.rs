@@ -156,38 +156,56 @@ fn plain_text_in_any_pieces() {
     assert!(text.contains("[REDACTED_EMAIL]") && text.contains("[REDACTED_PHONE]"), "{text}");
 }
 
+/// Bodies without an end, as a beginning, what goes on, and an end.
+const ENDLESS: &[(&str, &str, &str)] = &[
+    (
+        r#"{"messages":[{"content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,"#,
+        "QUJD",
+        r#""}}]}]}"#,
+    ),
+    (r#"{"messages":[{"content":""#, "some words 12 and data ", r#""}]}"#),
+    (r#"{"messages":[{"content":""#, "\\u0061\\u0040", r#""}]}"#),
+    (r#"{"messages":[{"content":""#, "\u{200b}", r#""}]}"#),
+    // Invisible characters, escaped, between letters, in JSON inside a string, as many as are looked through.
+    (r#"{"messages":[{"content":""#, "a\\u200b\\u200b\\u200b\\u200b\\u200b\\u200b\\u200b\\u200b", r#""}]}"#),
+    (r#"{"messages":[{"content":"{\"a\":\"{"#, "\\\\u0061\\\\u200b\\\\u200b\\\\u200b\\\\u200b\\\\u200b", r#"\"}"}]}"#),
+    (r#"{"messages":[{"content":"data:a/b;base64,"#, "QUJD", r#""}]}"#),
+    (r#"{"messages":[{"content":[{"text":""#, "words ", r#"","type":"text"}]}]}"#),
+    (r#"{"messages":[{"content":[{"text":""#, "\\u200b\\u0061@", r#"","type":"text"}]}]}"#),
+    (r#"{"messages":[{"content":["#, r#"{"text":"a@x.org","type":"text"},"#, r#"{"text":"","type":"text"}]}]}"#),
+    (r#"{"metadata":{""#, "long key ", r#"":1}}"#),
+    (r#"{"metadata":{"a":["#, r#""+1 415 555 0132","#, r#"1]}}"#),
+];
+
 #[test]
 fn memory_does_not_grow_with_the_body() {
-    let rules = rules(&["email", "phone"]);
-    for (begin, unit, end) in [
-        (
-            r#"{"messages":[{"content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,"#,
-            "QUJD",
-            r#""}}]}]}"#,
-        ),
-        (r#"{"messages":[{"content":""#, "some words 12 and data ", r#""}]}"#),
-        (r#"{"messages":[{"content":""#, "\\u0061\\u0040", r#""}]}"#),
-        (r#"{"messages":[{"content":""#, "\u{200b}", r#""}]}"#),
-        (r#"{"messages":[{"content":"data:a/b;base64,"#, "QUJD", r#""}]}"#),
-        (r#"{"messages":[{"content":[{"text":""#, "words ", r#"","type":"text"}]}]}"#),
-        (r#"{""#, "long key ", r#"":1}"#),
-    ] {
-        let mut redactor = BodyRedactor::new(Arc::clone(&rules), Shape::Chat, false);
-        let piece = Bytes::from(unit.repeat(16_384 / unit.len()));
-        let (mut taken, mut given, mut dropped) = (begin.len(), 0, false);
-        let mut out = Vec::new();
-        redactor.push(Bytes::copy_from_slice(begin.as_bytes()), &mut out).expect("begin");
-        for _ in 0..256 {
-            redactor.push(piece.clone(), &mut out).expect("piece");
-            taken += piece.len();
-            given += out.drain(..).map(|r| r.as_bytes().len()).sum::<usize>();
-            dropped |= redactor.ledger().attachments > 0;
-            assert!(
-                dropped || taken - given <= crate::bounds::REDACT_HELD_BYTES_MAX + piece.len(),
-                "{unit}: {taken} {given}"
-            );
+    let everything = Rules::compile(&RulesSpec {
+        entities: ENTITIES.iter().map(|e| (*e).to_owned()).collect(),
+        custom: vec![CustomSpec { name: "c".into(), pattern: r"\bEMP-\d+".into(), replacement: "[C]".into() }],
+        terms: vec![TermsSpec { name: "t".into(), words: vec!["heron".into()], replacement: "[T]".into() }],
+        restore: true,
+        ..RulesSpec::default()
+    });
+    for rules in [rules(&["email", "phone"]), Arc::new(everything.expect("rules"))] {
+        for (begin, unit, end) in ENDLESS {
+            let mut redactor = BodyRedactor::new(Arc::clone(&rules), Shape::Chat, false);
+            // 4 MiB, in pieces that no unit fits.
+            let whole = unit.repeat(2 * 16_381 / unit.len() + 1);
+            let mut out = Vec::new();
+            redactor.push(Bytes::copy_from_slice(begin.as_bytes()), &mut out).expect("begin");
+            let (mut at, mut held_max) = (0, 0);
+            for _ in 0..256 {
+                let piece = Bytes::copy_from_slice(&whole.as_bytes()[at..at + 16_381]);
+                at = (at + 16_381) % unit.len();
+                redactor.push(piece, &mut out).expect("piece");
+                out.clear();
+                held_max = held_max.max(redactor.held_bytes());
+            }
+            assert!(held_max <= crate::bounds::REDACT_HELD_BYTES_MAX, "{unit}: {held_max}");
+            let rest = (unit.len() - at) % unit.len();
+            redactor.push(Bytes::copy_from_slice(&whole.as_bytes()[at..at + rest]), &mut out).expect("rest");
+            redactor.push(Bytes::copy_from_slice(end.as_bytes()), &mut out).expect("end");
+            redactor.finish(&mut out).expect("finish");
         }
-        redactor.push(Bytes::copy_from_slice(end.as_bytes()), &mut out).expect("end");
-        redactor.finish(&mut out).expect("finish");
     }
 }
