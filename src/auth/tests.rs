@@ -791,6 +791,9 @@ fn what_was_verified_is_judged_again_by_time_and_policy() {
     assert!(ask(&policy, NOW_S + 629).is_ok());
     assert!(ask(&policy, NOW_S + 630).is_err());
     assert!(ask(&policy, NOW_S - 41).is_err());
+    // The signature is checked once for a token: with another secret under the same fingerprint it would not verify.
+    let same_rules = JwtPolicy { secret: Secret::new("another secret, and long enough"), ..jwt_policy() };
+    assert!(ask(&jwt_only(same_rules), NOW_S).is_ok());
     // Another secret: another fingerprint, and what was verified under the old one counts no more.
     let mut changed = jwt_policy();
     (changed.secret, changed.fingerprint) = (Secret::new("another secret, and long enough"), [2; 32]);
