@@ -23,6 +23,19 @@ enum May {
 
 use May::{Io, Nothing, Wait};
 
+/// Rooms of level 1 whose option types stand in the policy.
+const OPTION_TYPES: &[&str] = &[
+    "redact",
+    "cost",
+    "provider",
+    "intent/prompt",
+    "limit/bucket",
+    "limit/caps",
+    "route",
+    "upstream/retry",
+    "upstream/breaker",
+];
+
 /// Room (or file of a room), what it may do, and what it may import besides the leaves and its own folder. The longest
 /// name that fits a file counts; a pure file of another room (`limit/bucket`) has a line of its own so that it can be
 /// imported without its room. Arrows point down only: siblings of one level meet in `pipeline`.
@@ -54,36 +67,8 @@ const ROOMS: &[(&str, May, &[&str])] = &[
     ("upstream/budget", Nothing, &[]),
     ("upstream/breaker", Nothing, &[]),
     // Level 2: data, with the option types of level 1.
-    (
-        "config",
-        Io,
-        &[
-            "redact",
-            "cost",
-            "provider",
-            "intent/prompt",
-            "limit/bucket",
-            "limit/caps",
-            "route",
-            "upstream/retry",
-            "upstream/breaker",
-        ],
-    ),
-    (
-        "config/policy",
-        Nothing,
-        &[
-            "redact",
-            "cost",
-            "provider",
-            "intent/prompt",
-            "limit/bucket",
-            "limit/caps",
-            "route",
-            "upstream/retry",
-            "upstream/breaker",
-        ],
-    ),
+    ("config", Io, OPTION_TYPES),
+    ("config/policy", Nothing, OPTION_TYPES),
     // Level 3: rooms with I/O of their own. Never a sibling.
     ("auth", Io, &["config"]),
     ("limit", Io, &["config"]),

@@ -2,7 +2,6 @@
 //! gateway.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use aws_lc_rs::hmac;
 use base64::Engine as _;
@@ -33,17 +32,7 @@ impl Default for Work {
         let bearer = format!("Bearer {signed}.{}", URL_SAFE_NO_PAD.encode(tag));
         let mut headers = HeaderMap::new();
         headers.insert(header::AUTHORIZATION, HeaderValue::from_str(&bearer).expect("plain"));
-        let jwt = JwtPolicy {
-            algorithms: vec![jsonwebtoken::Algorithm::HS256],
-            secret: Secret::new(SECRET),
-            jwks: None,
-            issuer: String::new(),
-            audience: String::new(),
-            org_claim: vec!["org_id".to_owned()],
-            user_claim: vec!["sub".to_owned()],
-            leeway: Duration::from_secs(30),
-            fingerprint: [1; 32],
-        };
+        let jwt = JwtPolicy::of_secret(Secret::new(SECRET), [1; 32]);
         let policy = AuthPolicy { accept: vec![Accept::Jwt], jwt: Some(jwt), keys: HashMap::new() };
         Work { policy, headers, known: Authenticator::default() }
     }

@@ -5,7 +5,6 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::time::Duration;
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
@@ -34,17 +33,7 @@ const HS256: &str = r#"{"alg":"HS256","typ":"JWT"}"#;
 // ---- making tokens and policies --------------------------------------------------------------------------------------
 
 fn jwt_policy() -> JwtPolicy {
-    JwtPolicy {
-        algorithms: vec![Algorithm::HS256],
-        secret: Secret::new(SECRET),
-        jwks: None,
-        issuer: String::new(),
-        audience: String::new(),
-        org_claim: vec!["org_id".to_owned()],
-        user_claim: vec!["sub".to_owned()],
-        leeway: Duration::from_secs(30),
-        fingerprint: [1; 32],
-    }
+    JwtPolicy::of_secret(Secret::new(SECRET), [1; 32])
 }
 
 fn policy(accept: &[Accept], jwt: Option<JwtPolicy>) -> AuthPolicy {

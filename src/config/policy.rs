@@ -162,6 +162,23 @@ pub struct JwtPolicy {
     pub fingerprint: [u8; 32],
 }
 
+impl JwtPolicy {
+    /// The rules that hold where a policy names nothing but its secret. Rules that differ need fingerprints that do.
+    pub fn of_secret(secret: Secret, fingerprint: [u8; 32]) -> JwtPolicy {
+        JwtPolicy {
+            algorithms: vec![jsonwebtoken::Algorithm::HS256],
+            secret,
+            jwks: None,
+            issuer: String::new(),
+            audience: String::new(),
+            org_claim: vec!["org_id".to_owned()],
+            user_claim: vec!["sub".to_owned()],
+            leeway: Duration::from_secs(30),
+            fingerprint,
+        }
+    }
+}
+
 /// Where a JWK set comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JwksSource {

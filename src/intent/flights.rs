@@ -9,12 +9,13 @@
 //! the work (see `pipeline/intent`).
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use aws_lc_rs::digest::{Context, SHA256};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::lock;
 use super::provider::IntentError;
 use super::ticket::{IntentRequest, IntentResponse};
 use crate::bounds::{INTENTS_KEPT_FOR, INTENTS_KEPT_MAX};
@@ -134,11 +135,6 @@ fn make_room(slots: &mut HashMap<Key, Slot>) {
     {
         slots.remove(&oldest);
     }
-}
-
-/// A panic while the map was locked leaves it whole: each change is one call.
-fn lock(slots: &Mutex<HashMap<Key, Slot>>) -> MutexGuard<'_, HashMap<Key, Slot>> {
-    slots.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

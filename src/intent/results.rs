@@ -5,12 +5,13 @@
 //! goes. Does not: outlive the process.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::flights::{Ended, Landing};
+use super::lock;
 use crate::bounds::{INTENT_RESULTS_MAX, INTENTS_KEPT_FOR};
 use crate::ids::OrgId;
 
@@ -76,10 +77,6 @@ impl Results {
 /// organisation.
 fn random() -> char {
     fastrand::alphanumeric()
-}
-
-fn lock(slots: &Mutex<HashMap<String, Slot>>) -> MutexGuard<'_, HashMap<String, Slot>> {
-    slots.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -151,17 +151,7 @@ fn prepared(mut loaded: Loaded, folder: &Folder) -> (Loaded, JwtPolicy) {
     (settings.listen, settings.admin_listen, settings.tls) = (anywhere, anywhere, None);
     (settings.store, settings.data_dir) = (StoreKind::Embedded, folder.0.clone());
     settings.limits_store = crate::config::policy::LimitsStore::Memory;
-    let jwt = || JwtPolicy {
-        algorithms: vec![jsonwebtoken::Algorithm::HS256],
-        secret: folder.1.clone(),
-        jwks: None,
-        issuer: String::new(),
-        audience: String::new(),
-        org_claim: vec!["org_id".to_owned()],
-        user_claim: vec!["sub".to_owned()],
-        leeway: Duration::from_secs(30),
-        fingerprint: [0; 32],
-    };
+    let jwt = || JwtPolicy::of_secret(folder.1.clone(), [0; 32]);
     let policy = &mut loaded.policy;
     (policy.auth.accept, policy.auth.jwt) = (vec![Accept::Jwt], Some(jwt()));
     policy.limits.default = Quota::new(UNLIMITED, UNLIMITED, false);
