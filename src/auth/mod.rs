@@ -133,13 +133,14 @@ impl Authenticator {
     ) -> Result<Caller, AuthError> {
         let source = policy.jwt.as_ref().and_then(|jwt| jwt.jwks.as_ref());
         if let Some(address) = source.and_then(|source| self.key_sets.is_old(source, now_ms)) {
-            self.key_sets.renew(&address, now_ms, fetch).await;
+            // Boxed here and below: seldom needed, and large beside all else that a call holds while it waits.
+            Box::pin(self.key_sets.renew(&address, now_ms, fetch)).await;
         }
         let address = match self.identify(policy, headers, now_ms, require_jwt) {
             Identified::Done(result) => return result,
             Identified::NeedsKeySet(address) => address,
         };
-        self.key_sets.refresh(&address, now_ms, fetch).await;
+        Box::pin(self.key_sets.refresh(&address, now_ms, fetch)).await;
         match self.identify(policy, headers, now_ms, require_jwt) {
             Identified::Done(result) => result,
             Identified::NeedsKeySet(_) => Err(UNVERIFIED),

@@ -237,12 +237,7 @@ async fn walk_to_answer(
     let bare = endpoint.shape == redact::Shape::Other && incoming.is_end_stream();
     let (body, facts, waited) = if walk.head.method == Method::POST && !bare {
         walk.check_body_head()?;
-        let ask_for_usage = matches!(endpoint.wire, crate::provider::Wire::Chat | crate::provider::Wire::Completions);
-        let redactor = BodyRedactor::new(Arc::clone(rules), endpoint.shape, ask_for_usage);
-        record.values = redactor.values();
-        let capture = if policy.ailog.capture_request { policy.ailog.capture_bytes } else { 0 };
-        let mut intake = Intake::new(incoming, redactor, walk.gateway.max_body_bytes, capture, policy.timeouts.idle);
-        record.follow(intake.seen());
+        let mut intake = walk.intake(endpoint, rules, incoming, record);
         let slow = |_| Refusal::new(Code::RequestTimeout, "the request body came too slowly").closing();
         let gather = intake.gather(needs_model(policy, caller));
         let gathered = tokio::time::timeout_at(walk.deadline(policy.timeouts.total), gather).await.map_err(slow)??;
@@ -464,6 +459,26 @@ impl Walk<'_> {
             return unsupported("the request body must be UTF-8");
         }
         Ok(())
+    }
+
+    /// The body's way in, followed by the record.
+    ///
+    /// Made apart from the walk: what it moves is large, and would have a second place in the walk's future.
+    fn intake(
+        &self,
+        endpoint: &Endpoint,
+        rules: &Arc<redact::Rules>,
+        incoming: Incoming,
+        record: &mut Record,
+    ) -> Intake {
+        let policy = &self.policy;
+        let ask_for_usage = matches!(endpoint.wire, crate::provider::Wire::Chat | crate::provider::Wire::Completions);
+        let redactor = BodyRedactor::new(Arc::clone(rules), endpoint.shape, ask_for_usage);
+        record.values = redactor.values();
+        let capture = if policy.ailog.capture_request { policy.ailog.capture_bytes } else { 0 };
+        let intake = Intake::new(incoming, redactor, self.gateway.max_body_bytes, capture, policy.timeouts.idle);
+        record.follow(intake.seen());
+        intake
     }
 
     /// The path for the provider, with the query's names and values redacted.

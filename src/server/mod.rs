@@ -12,7 +12,7 @@ pub mod tls;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -23,7 +23,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -90,12 +90,8 @@ pub async fn serve(
             drop(stream.set_nodelay(true));
             match tls {
                 None => connection(stream, &gateway, ending).await,
-                Some(acceptor) => {
-                    // A peer that does not finish its handshake is nobody's call: nothing to answer.
-                    if let Ok(Ok(stream)) = tokio::time::timeout(TLS_HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
-                        connection(stream, &gateway, ending).await;
-                    }
-                }
+                // Boxed: a connection without TLS need not hold room for one with it.
+                Some(acceptor) => Box::pin(secured(stream, acceptor, &gateway, ending)).await,
             }
             drop(open);
         });
@@ -108,6 +104,14 @@ async fn pause_after(error: &io::Error, metrics: &Metrics) {
         metrics.bound("accept");
         tracing::warn!(%error, "cannot accept connections for a moment");
         tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// One connection behind TLS.
+async fn secured(stream: TcpStream, acceptor: TlsAcceptor, gateway: &Arc<Gateway>, ending: Ending) {
+    // A peer that does not finish its handshake is nobody's call: nothing to answer.
+    if let Ok(Ok(stream)) = tokio::time::timeout(TLS_HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+        connection(stream, gateway, ending).await;
     }
 }
 
@@ -155,7 +159,10 @@ async fn answer(gateway: &Arc<Gateway>, request: Request<Incoming>, verdict: Ver
     let id = id.unwrap_or_else(RequestId::random);
     let head_only = request.method() == http::Method::HEAD;
     let result = match verdict {
-        Verdict::Clear => caught(pipeline::handle(gateway, request, &id), &gateway.metrics).await,
+        Verdict::Clear => {
+            let mut call = pin!(pipeline::handle(gateway, request, &id));
+            caught(call.as_mut(), &gateway.metrics).await
+        }
         Verdict::Ambiguous(why) => Err(guard::refusal(why)),
     };
     let mut response = result.unwrap_or_else(|refusal| {
@@ -172,11 +179,12 @@ async fn answer(gateway: &Arc<Gateway>, request: Request<Incoming>, verdict: Ver
 }
 
 /// A defect in one call ends that call and no other.
-async fn caught<F>(call: F, metrics: &Metrics) -> Result<Response<Body>, pipeline::refusal::Refusal>
+///
+/// The call stays where it is: a future that is handed over by value is copied, and takes its place twice.
+async fn caught<F>(mut call: Pin<&mut F>, metrics: &Metrics) -> Result<Response<Body>, pipeline::refusal::Refusal>
 where
     F: Future<Output = Result<Response<Body>, pipeline::refusal::Refusal>>,
 {
-    let mut call = pin!(call);
     std::future::poll_fn(|cx| {
         let polled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| call.as_mut().poll(cx)));
         polled.unwrap_or_else(|_| {
