@@ -4,8 +4,9 @@
 
 /// What a provider said a call used.
 ///
-/// Invariant: `cached` and `cache_write` are parts of `input`, `reasoning` is a part of `output`, whatever the
-/// provider's own habit (Anthropic reports cache tokens beside the input; its dialect adds them up).
+/// Invariant: `cached`, `cache_write` and `audio_input` are parts of `input`, `cache_write_1h` is a part of `cache_write`,
+/// `reasoning` and `audio_output` are parts of `output`, whatever the provider's own habit (Anthropic reports cache tokens
+/// beside the input; its dialect adds them up).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TokenUsage {
     /// All prompt tokens, cached ones included.
@@ -14,14 +15,22 @@ pub struct TokenUsage {
     pub cached: u64,
     /// Prompt tokens written to the provider's cache.
     pub cache_write: u64,
+    /// Those of them that are kept for an hour, which costs more.
+    pub cache_write_1h: u64,
     /// All answer tokens, reasoning included.
     pub output: u64,
     /// Answer tokens spent on reasoning.
     pub reasoning: u64,
+    /// Prompt tokens of sound.
+    pub audio_input: u64,
+    /// Answer tokens of sound.
+    pub audio_output: u64,
+    /// How the provider served the call.
+    pub tier: ServiceTier,
 }
 
 impl TokenUsage {
-    /// What two calls used together.
+    /// What two calls used together; of two tiers the second is named.
     pub fn plus(self, other: TokenUsage) -> TokenUsage {
         TokenUsage {
             input: self.input.saturating_add(other.input),
@@ -29,6 +38,56 @@ impl TokenUsage {
             cache_write: self.cache_write.saturating_add(other.cache_write),
             output: self.output.saturating_add(other.output),
             reasoning: self.reasoning.saturating_add(other.reasoning),
+            cache_write_1h: self.cache_write_1h.saturating_add(other.cache_write_1h),
+            audio_input: self.audio_input.saturating_add(other.audio_input),
+            audio_output: self.audio_output.saturating_add(other.audio_output),
+            tier: if other.tier == ServiceTier::Unknown { self.tier } else { other.tier },
+        }
+    }
+}
+
+/// How a provider says that it served a call: the price may depend on it. A closed set, so that no text of a provider
+/// reaches the log unread.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ServiceTier {
+    /// The provider did not say.
+    #[default]
+    Unknown,
+    /// The usual way, whatever its name there (`default`, `standard`, `on_demand`).
+    Standard,
+    /// Slower and cheaper.
+    Flex,
+    /// Faster and dearer.
+    Priority,
+    /// Capacity bought beforehand (`scale`, `provisioned_throughput`).
+    Scale,
+    /// Some time within a day, cheaper.
+    Batch,
+    /// A name that this version does not know.
+    Other,
+}
+
+impl ServiceTier {
+    /// All that have a name in the log.
+    pub const NAMED: [ServiceTier; 6] = [
+        ServiceTier::Standard,
+        ServiceTier::Flex,
+        ServiceTier::Priority,
+        ServiceTier::Scale,
+        ServiceTier::Batch,
+        ServiceTier::Other,
+    ];
+
+    /// The form used in the log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            ServiceTier::Unknown => "",
+            ServiceTier::Standard => "standard",
+            ServiceTier::Flex => "flex",
+            ServiceTier::Priority => "priority",
+            ServiceTier::Scale => "scale",
+            ServiceTier::Batch => "batch",
+            ServiceTier::Other => "other",
         }
     }
 }

@@ -123,7 +123,7 @@ fn row(body_bytes: usize) -> Row {
     row.model = "gpt-4o-mini".to_owned();
     row.response_model = "gpt-4o-mini-2024-07-18".to_owned();
     (row.status, row.attempts, row.latency_ms, row.ttfb_ms, row.gateway_us) = (200, 1, 812, 320, 95);
-    row.usage = TokenUsage { input: 812, cached: 0, cache_write: 0, output: 240, reasoning: 0 };
+    row.usage = TokenUsage { input: 812, output: 240, ..TokenUsage::default() };
     (row.usage_source, row.cost_nano_usd) = (UsageSource::Provider, Some(265_800));
     (row.request, row.response) = (Some(body.clone()), Some(body));
     row

@@ -200,10 +200,10 @@ fn classify(error: &Error) -> StoreError {
         6 | 26 | 27 | 33 | 38 | 41 | 43 | 53 | 69 | 70 | 72 | 117 | 131 | 321 | 349 | 467 | 469 => {
             StoreError::Rows { reason }
         }
-        // Database or table missing.
-        60 | 81 => StoreError::Operator { reason: format!("{reason}: run `tollgate clickhouse apply`") },
-        // Column or setting missing; user, password or rights wrong; read-only.
-        16 | 47 | 115 | 164 | 192 | 193 | 194 | 291 | 497 | 516 => StoreError::Operator { reason },
+        // Database, table or one of its columns missing.
+        16 | 60 | 81 => StoreError::Operator { reason: format!("{reason}: run `tollgate clickhouse apply`") },
+        // Name or setting not known; user, password or rights wrong; read-only.
+        47 | 115 | 164 | 192 | 193 | 194 | 291 | 497 | 516 => StoreError::Operator { reason },
         // Too many parts.
         252 => StoreError::Retry { reason, at_least: PARTS_WAIT },
         _ => again(reason),

@@ -15,8 +15,12 @@ use super::row::Row;
 use crate::bounds::{LOG_LABEL_BYTES_MAX, WAL_RECORD_BYTES_MAX};
 
 /// Version of [`COLUMNS`]; in every record of the write-ahead log. Columns are only ever added at the end, with a new
-/// number here.
-pub(super) const SCHEMA_VERSION: u8 = 1;
+/// number here; what the records of older versions lack is added when they are read (see [`missing`]).
+pub(super) const SCHEMA_VERSION: u8 = 2;
+/// Version 1 had so many columns.
+pub(super) const COLUMNS_OF_1: usize = 38;
+/// What version 2 added, as a row has it of which nothing was known: empty text, zero.
+pub(super) const ADDED_IN_2: &[u8] = &[0; 1 + 8 + 8 + 8 + 1 + 1 + 8];
 
 /// Largest cost of one call that is believed: a million USD. Thousands of such rows still add up without overflow, in
 /// both stores.
@@ -60,7 +64,7 @@ pub(super) enum Value<'a> {
 }
 
 /// Names and order of the columns: the public contract of both stores.
-pub(super) const COLUMNS: [(&str, Type); 38] = [
+pub(super) const COLUMNS: [(&str, Type); 45] = [
     ("id", Type::Uuid),
     ("created_at", Type::Millis),
     ("org_id", Type::Text),
@@ -99,6 +103,13 @@ pub(super) const COLUMNS: [(&str, Type); 38] = [
     ("request_id", Type::Text),
     ("policy_version", Type::Text),
     ("calls", Type::U32),
+    ("price_version", Type::Text),
+    ("cache_write_tokens", Type::U64),
+    ("audio_input_tokens", Type::U64),
+    ("audio_output_tokens", Type::U64),
+    ("service_tier", Type::Text),
+    ("attempts_detail", Type::Text),
+    ("cache_write_1h_tokens", Type::U64),
 ];
 
 /// The names, comma-separated, for SQL.
@@ -158,6 +169,13 @@ pub(super) fn encode(row: &Row, out: &mut Vec<u8>) {
     label(out, row.request_id.as_str());
     label(out, &row.policy_version);
     out.extend_from_slice(&row.calls.to_le_bytes());
+    label(out, row.price_version.as_deref().unwrap_or(""));
+    for n in [row.usage.cache_write, row.usage.audio_input, row.usage.audio_output] {
+        out.extend_from_slice(&n.min(TOKENS_MAX).to_le_bytes());
+    }
+    label(out, row.usage.tier.as_str());
+    label(out, &row.attempts_detail);
+    out.extend_from_slice(&row.usage.cache_write_1h.min(TOKENS_MAX).to_le_bytes());
 }
 
 /// Redacted bodies are text, but a provider may have sent anything.
@@ -291,13 +309,22 @@ impl<'a> Decoder<'a> {
     }
 }
 
-/// Whether the bytes are one whole row and nothing else.
-pub(super) fn check(row: &[u8]) -> Result<(), NotARow> {
+/// What has to follow the bytes of a record of the given version to make them one whole row of [`COLUMNS`]; nothing for
+/// a record of today's.
+///
+/// # Errors
+/// The bytes are not one whole row of that version, or the version is not known.
+pub(super) fn missing(version: u8, row: &[u8]) -> Result<&'static [u8], NotARow> {
+    let (columns, added) = match version {
+        SCHEMA_VERSION => (COLUMNS.len(), &[][..]),
+        1 => (COLUMNS_OF_1, ADDED_IN_2),
+        _ => return Err(NotARow),
+    };
     let mut decoder = Decoder::new(row);
-    for (_, of) in COLUMNS {
-        decoder.next(of)?;
+    for (_, of) in &COLUMNS[..columns] {
+        decoder.next(*of)?;
     }
-    if decoder.is_at_end() { Ok(()) } else { Err(NotARow) }
+    if decoder.is_at_end() { Ok(added) } else { Err(NotARow) }
 }
 
 /// When the row was made, read from its encoded form.

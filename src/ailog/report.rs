@@ -184,7 +184,7 @@ impl Filter {
 pub enum ReadError {
     #[error("the embedded store cannot be read: {0}")]
     Sqlite(#[from] rusqlite::Error),
-    #[error("ClickHouse has no database or table of that name; run `tollgate clickhouse apply`")]
+    #[error("ClickHouse has no such database, table or column yet; run `tollgate clickhouse apply`")]
     NoSchema,
     #[error("ClickHouse cannot be read: {0}")]
     ClickHouse(#[source] ::clickhouse::error::Error),
@@ -198,7 +198,7 @@ impl From<::clickhouse::error::Error> for ReadError {
     fn from(error: ::clickhouse::error::Error) -> ReadError {
         match &error {
             ::clickhouse::error::Error::BadResponse(text)
-                if matches!(super::clickhouse::exception_code(text), Some(60 | 81)) =>
+                if matches!(super::clickhouse::exception_code(text), Some(16 | 47 | 60 | 81)) =>
             {
                 ReadError::NoSchema
             }

@@ -116,6 +116,10 @@ pub struct Row {
     pub policy_version: Arc<str>,
     /// Calls this row stands for: 1, or more where a flood of refused calls was folded into one row.
     pub calls: u32,
+    /// The price list that `cost_nano_usd` is from; absent where the call has no cost.
+    pub price_version: Option<Arc<str>>,
+    /// How each attempt went, in order, where there is more to say than that the first one answered.
+    pub attempts_detail: String,
 }
 
 /// A UUIDv7 whose random bits come without a system call: they keep rows apart, they guard nothing.
@@ -171,6 +175,8 @@ impl Row {
             request_id,
             policy_version,
             calls: 1,
+            price_version: None,
+            attempts_detail: String::new(),
         }
     }
 }

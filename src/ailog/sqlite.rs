@@ -14,12 +14,12 @@ use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension};
 use uuid::Uuid;
 
-use super::columns::{COLUMNS, Decoder, Type, Value, iso_millis};
+use super::columns::{COLUMNS, COLUMNS_OF_1, Decoder, Type, Value, iso_millis};
 use super::ship::{Resume, Store, StoreError, Stored};
 use super::tail::{Batch, BatchLimits, Position};
 
-/// Layout of the file; `PRAGMA user_version`.
-const USER_VERSION: i32 = 1;
+/// Layout of the file; `PRAGMA user_version`. An older file is brought up to it step by step when it is opened.
+const USER_VERSION: i32 = 2;
 /// Rows of one transaction. Large enough that its fixed cost vanishes, small enough that readers see rows soon.
 const ROWS_MAX: usize = 2_000;
 /// With few rows a second they share a transaction.
@@ -64,6 +64,30 @@ SELECT day, org_id, provider, model, route,
 FROM ranked
 GROUP BY day, org_id, provider, model, route";
 
+/// What each organisation spent each day; and the errors of each hour, with the newest call among them to look at.
+const MORE_VIEWS: &str = "
+CREATE VIEW IF NOT EXISTS cost_by_org_day AS
+SELECT substr(created_at, 1, 10) AS day, org_id,
+       sum(calls) AS calls,
+       coalesce(sum(cost_nano_usd), 0) / 1e9 AS cost_usd,
+       sum(input_tokens) + sum(output_tokens) AS tokens,
+       sum(CASE WHEN cost_nano_usd IS NULL AND usage_source <> 'none' THEN calls ELSE 0 END) AS unpriced_calls
+FROM ai_log
+GROUP BY day, org_id;
+CREATE VIEW IF NOT EXISTS errors_hourly AS
+WITH failed AS (
+    SELECT substr(created_at, 1, 13) || ':00:00Z' AS hour, org_id, provider, model, outcome, status, error_code, calls,
+           request_id,
+           row_number() OVER (PARTITION BY substr(created_at, 1, 13), org_id, provider, model, outcome, status,
+                                           error_code
+                              ORDER BY created_at DESC, id DESC) AS newest
+    FROM ai_log WHERE outcome IN ('provider_error', 'timeout', 'refused')
+)
+SELECT hour, org_id, provider, model, outcome, status, error_code, sum(calls) AS calls,
+       max(CASE WHEN newest = 1 THEN request_id END) AS last_request_id
+FROM failed
+GROUP BY hour, org_id, provider, model, outcome, status, error_code";
+
 /// The writer's connection.
 pub(super) struct Sqlite {
     connection: Connection,
@@ -85,7 +109,7 @@ pub enum SqliteError {
 }
 
 impl Sqlite {
-    /// Opens the file, and lays out a new one.
+    /// Opens the file; lays out a new one, and brings an older one up to today's layout.
     ///
     /// # Errors
     /// It is no SQLite database, of a later version, or cannot be written.
@@ -97,11 +121,12 @@ impl Sqlite {
         if found > USER_VERSION {
             return Err(SqliteError::Version { found });
         }
-        if found < USER_VERSION {
-            connection.execute_batch(&format!(
-                "BEGIN; {}; {DAILY_SUMMARY}; PRAGMA user_version = {USER_VERSION}; COMMIT;",
-                table()
-            ))?;
+        for layout in found.max(0)..USER_VERSION {
+            let step = if layout == 0 { format!("{}; {DAILY_SUMMARY}", table()) } else { added_in_2() };
+            connection.execute_batch(&format!("BEGIN; {step}; PRAGMA user_version = {}; COMMIT;", layout + 1))?;
+            if found > 0 {
+                tracing::info!(layout = layout + 1, "the embedded store was brought up to a new layout");
+            }
         }
         let marks = vec!["?"; COLUMNS.len()].join(", ");
         let insert = format!("INSERT OR IGNORE INTO ai_log ({}) VALUES ({marks})", stored_columns().join(", "));
@@ -196,9 +221,10 @@ fn stored_columns() -> Vec<&'static str> {
     COLUMNS.iter().map(|(name, _)| if *name == "cost_usd" { "cost_nano_usd" } else { name }).collect()
 }
 
+/// Layout 1.
 fn table() -> String {
     let mut lines = Vec::new();
-    for (name, of) in COLUMNS {
+    for (name, of) in &COLUMNS[..COLUMNS_OF_1] {
         lines.push(match of {
             Type::Uuid => format!("{name} TEXT PRIMARY KEY"),
             Type::Millis | Type::Text => format!("{name} TEXT NOT NULL"),
@@ -217,6 +243,15 @@ fn table() -> String {
                                     \"offset\" INTEGER NOT NULL)",
         lines.join(", ")
     )
+}
+
+/// The step to layout 2: columns after those that were there, with nothing in the rows that are there.
+fn added_in_2() -> String {
+    let columns = COLUMNS[COLUMNS_OF_1..].iter().map(|(name, of)| match of {
+        Type::Text => format!("ALTER TABLE ai_log ADD COLUMN {name} TEXT NOT NULL DEFAULT ''; "),
+        _ => format!("ALTER TABLE ai_log ADD COLUMN {name} INTEGER NOT NULL DEFAULT 0; "),
+    });
+    columns.collect::<String>() + MORE_VIEWS
 }
 
 /// Text that is bound without a copy of ours and without another look at its UTF-8.

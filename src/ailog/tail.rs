@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::columns::{self, SCHEMA_VERSION};
+use super::columns;
 use super::wal::{MARKER, RECORD_HEAD_BYTES, SEGMENT_HEAD_BYTES, Segment, Wal};
 use crate::bounds::{BATCH_BYTES_MAX, WAL_RECORD_BYTES_MAX};
 
@@ -48,7 +48,7 @@ pub(super) struct Batch {
     /// The range, in bytes of the segment.
     pub(super) start: u64,
     pub(super) end: u64,
-    /// The rows in RowBinary, one after the other.
+    /// The rows in RowBinary, one after the other, all in today's schema.
     pub(super) payload: Vec<u8>,
     pub(super) rows: Vec<Span>,
     /// Damaged stretches in the range.
@@ -218,11 +218,13 @@ impl Tail {
                     at += length;
                     in_damage = false;
                     let segment_end = self.offset + at as u64;
-                    if version == SCHEMA_VERSION && columns::check(row).is_ok() {
-                        batch.payload.extend_from_slice(row);
-                        batch.rows.push(Span { payload_end: batch.payload.len(), segment_end });
-                    } else {
-                        batch.unknown.push(row.to_vec());
+                    match columns::missing(version, row) {
+                        Ok(added) => {
+                            batch.payload.extend_from_slice(row);
+                            batch.payload.extend_from_slice(added);
+                            batch.rows.push(Span { payload_end: batch.payload.len(), segment_end });
+                        }
+                        Err(_) => batch.unknown.push(row.to_vec()),
                     }
                 }
                 Parsed::Incomplete if at > 0 => break,

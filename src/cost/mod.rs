@@ -118,7 +118,7 @@ mod tests {
     const USD: u64 = 1_000_000_000;
 
     fn usage(input: u64, cached: u64, cache_write: u64, output: u64) -> TokenUsage {
-        TokenUsage { input, cached, cache_write, output, reasoning: 0 }
+        TokenUsage { input, cached, cache_write, output, ..TokenUsage::default() }
     }
 
     fn line(provider: &str, model: &str, input: u64) -> Price {

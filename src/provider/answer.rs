@@ -133,6 +133,7 @@ impl Usage {
             cache_write: input_details.cache_write_tokens.or_zero(),
             output: output.unwrap_or(0),
             reasoning: output_details.reasoning_tokens.or_zero(),
+            ..TokenUsage::default()
         };
         if wire == Wire::Messages {
             // Anthropic counts cache tokens beside the input, not within it.
@@ -281,7 +282,7 @@ mod tests {
     use super::*;
 
     fn usage(input: u64, cached: u64, cache_write: u64, output: u64, reasoning: u64) -> Option<TokenUsage> {
-        Some(TokenUsage { input, cached, cache_write, output, reasoning })
+        Some(TokenUsage { input, cached, cache_write, output, reasoning, ..TokenUsage::default() })
     }
 
     #[test]

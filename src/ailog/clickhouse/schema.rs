@@ -12,9 +12,10 @@ use super::{exception_code, runtime};
 use crate::config::policy::ClickHouseOptions;
 
 /// Every migration, in order. A number is never reused.
-const MIGRATIONS: [(u32, &str); 2] = [
+const MIGRATIONS: [(u32, &str); 3] = [
     (1, include_str!("../../../config/clickhouse/001_ai_log.sql")),
     (2, include_str!("../../../config/clickhouse/002_views.sql")),
+    (3, include_str!("../../../config/clickhouse/003_usage_columns.sql")),
 ];
 
 /// One statement may take so long.
@@ -142,7 +143,7 @@ async fn execute(client: &Client, statement: &str) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ailog::columns::COLUMNS;
+    use crate::ailog::columns::{COLUMNS, COLUMNS_OF_1};
 
     fn options(cluster: Option<&str>) -> SchemaOptions {
         SchemaOptions { database: "d".into(), cluster: cluster.map(str::to_owned), retention_days: 90 }
@@ -166,9 +167,13 @@ mod tests {
 
     #[test]
     fn every_column_is_documented() {
-        let sql = MIGRATIONS[0].1;
-        for (name, _) in COLUMNS {
-            let line = sql.lines().find(|l| l.split_whitespace().next() == Some(name)).expect(name);
+        for (at, (name, _)) in COLUMNS.iter().enumerate() {
+            let (sql, begin) = if at < COLUMNS_OF_1 {
+                (MIGRATIONS[0].1, format!("{name} "))
+            } else {
+                (MIGRATIONS[2].1, format!("ADD COLUMN IF NOT EXISTS {name} "))
+            };
+            let line = sql.lines().map(str::trim_start).find(|l| l.starts_with(&begin)).expect(name);
             assert!(line.contains(" COMMENT '"), "{line}");
         }
     }

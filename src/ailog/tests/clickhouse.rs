@@ -145,7 +145,7 @@ fn open(dir: &Path, options: &ClickHouseOptions) -> (AiLog, Arc<Metrics>) {
 #[test]
 fn the_schema_may_be_applied_again_and_has_the_public_columns() {
     let engine = Engine::shared();
-    assert_eq!(schema("again").apply(&engine.options("again")).expect("first"), [1, 2]);
+    assert_eq!(schema("again").apply(&engine.options("again")).expect("first"), [1, 2, 3]);
     assert_eq!(schema("again").apply(&engine.options("again")).expect("second"), [0; 0]);
     let names = engine.query("SELECT groupArray(name) FROM (SELECT name FROM system.columns WHERE database = 'again' AND table = 'ai_log' ORDER BY position)");
     let expected: Vec<String> = columns::COLUMNS.iter().map(|(name, _)| format!("'{name}'")).collect();
@@ -163,6 +163,35 @@ fn the_schema_may_be_applied_again_and_has_the_public_columns() {
     for view in ["cost_by_org_day", "errors_hourly"] {
         assert_eq!(engine.query(&format!("SELECT count() FROM again.{view}")), "0");
     }
+}
+
+#[test]
+fn a_table_of_a_former_version_is_brought_up_to_date_and_rows_wait_for_it() {
+    let engine = Engine::shared();
+    let options = engine.apply("former");
+    for (name, _) in &columns::COLUMNS[columns::COLUMNS_OF_1..] {
+        engine.query(&format!("ALTER TABLE former.ai_log DROP COLUMN {name}"));
+    }
+    engine.query("ALTER TABLE former.tollgate_migrations DELETE WHERE version > 2 SETTINGS mutations_sync = 2");
+    engine.query("INSERT INTO former.ai_log (id, created_at, org_id) VALUES (generateUUIDv4(), '2026-11-02 00:00:00.000', 'old')");
+
+    let dir = tempfile::tempdir().expect("dir");
+    super::former::write_log_of_1(dir.path(), (0..20).map(super::former::row_of_1));
+    let (log, metrics) = open(dir.path(), &options);
+    log.append(&row(20));
+    assert!(!log.flush(std::time::Duration::from_millis(200)));
+    in_trouble(&log);
+    assert!(log.backlog().trouble.expect("trouble").contains("run `tollgate clickhouse apply`"));
+    let reader = Reader::open(&StoreKind::ClickHouse(options.clone()), dir.path()).expect("reader");
+    assert!(matches!(reader.logs(&Filter::default(), 1), Err(ReadError::NoSchema)));
+
+    assert_eq!(schema("former").apply(&options).expect("applied"), [3]);
+    assert!(log.flush(SOON), "{:?}", log.backlog());
+    assert_eq!((count(&metrics, "stored"), count(&metrics, "dead_letter")), (21, 0));
+    assert_eq!(
+        engine.query("SELECT count(), countIf(org_id = 'old' AND price_version = '') FROM former.ai_log"),
+        "22\t1"
+    );
 }
 
 #[test]

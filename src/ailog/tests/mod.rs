@@ -2,6 +2,7 @@
 
 mod clickhouse;
 mod embedded;
+mod former;
 mod group;
 mod kill;
 mod wal;
@@ -20,7 +21,7 @@ use crate::config::policy::StoreKind;
 use crate::ids::{OrgId, RequestId};
 use crate::metrics::Metrics;
 use crate::redact::{Attachments, Redacted, Rules, RulesSpec};
-use crate::usage::{TokenUsage, UsageSource};
+use crate::usage::{ServiceTier, TokenUsage, UsageSource};
 
 /// Long enough for a busy machine; reached only by a failure.
 pub(super) const SOON: Duration = Duration::from_secs(60);
@@ -80,9 +81,13 @@ pub(super) fn row(seed: u64) -> Row {
         usage: TokenUsage {
             input: rng.u64(..100_000),
             cached: rng.u64(..1_000),
-            cache_write: 0,
+            cache_write: rng.u64(..500),
+            cache_write_1h: rng.u64(..50),
             output: rng.u64(..9_000),
             reasoning: rng.u64(..300),
+            audio_input: rng.u64(..90),
+            audio_output: rng.u64(..90),
+            tier: ServiceTier::NAMED[rng.usize(..6)],
         },
         usage_source: if rng.bool() { UsageSource::Provider } else { UsageSource::None },
         cost_nano_usd: rng.bool().then(|| rng.i64(0..5_000_000_000)),
@@ -101,6 +106,8 @@ pub(super) fn row(seed: u64) -> Row {
         request_id: RequestId::from_client(format!("req-{seed}").as_bytes()).expect("id"),
         policy_version: Arc::from("0123456789ab"),
         calls: if outcome == Outcome::RateLimited { rng.u32(1..500) } else { 1 },
+        price_version: rng.bool().then(|| Arc::from("2026-11-23.0123abcd")),
+        attempts_detail: ["", "openai 503 120ms, azure ok 812ms"][rng.usize(..2)].to_owned(),
     }
 }
 

@@ -1,0 +1,105 @@
+//! What former versions left: their rows in the write-ahead log, in SQLite and in ClickHouse are read as today's.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::{SOON, as_json, open, row};
+use crate::ailog::columns;
+use crate::ailog::report::{Dim, Filter, Reader};
+use crate::ailog::row::Row;
+use crate::ailog::wal::{FileSystem, SEGMENT_HEAD_BYTES, Wal, WalLimits};
+use crate::config::policy::StoreKind;
+use crate::usage::{ServiceTier, TokenUsage};
+
+/// A row of which everything is unknown that version 1 did not keep.
+pub(super) fn row_of_1(seed: u64) -> Row {
+    let row = row(seed);
+    let usage = TokenUsage {
+        cache_write: 0,
+        cache_write_1h: 0,
+        audio_input: 0,
+        audio_output: 0,
+        tier: ServiceTier::Unknown,
+        ..row.usage
+    };
+    Row { usage, price_version: None, attempts_detail: String::new(), ..row }
+}
+
+/// Writes a write-ahead log as version 1 did: the same frame, its version number, and fewer columns.
+pub(super) fn write_log_of_1(data_dir: &Path, rows: impl Iterator<Item = Row>) {
+    let wal_dir = data_dir.join("wal");
+    let (wal, _) = Wal::open(&wal_dir, WalLimits::default(), Box::new(FileSystem)).expect("wal");
+    let mut record = Vec::new();
+    crate::ailog::wal::record(&row_of_1(0), &mut record);
+    wal.append(&record).expect("a segment");
+    let path = wal.oldest().expect("segment").path.clone();
+    drop(wal);
+    let mut segment = std::fs::read(&path).expect("segment");
+    segment.truncate(SEGMENT_HEAD_BYTES);
+    for row in rows {
+        let mut body = vec![1];
+        columns::encode(&row, &mut body);
+        body.truncate(body.len() - columns::ADDED_IN_2.len());
+        let length = (body.len() as u32).to_le_bytes();
+        let crc = crc32c::crc32c_append(crc32c::crc32c(&length), &body);
+        segment.extend_from_slice(&record[..4]);
+        segment.extend_from_slice(&length);
+        segment.extend_from_slice(&crc.to_le_bytes());
+        segment.extend_from_slice(&body);
+    }
+    std::fs::write(&path, segment).expect("written");
+}
+
+#[test]
+fn rows_of_version_1_in_the_write_ahead_log_are_stored() {
+    let dir = tempfile::tempdir().expect("dir");
+    write_log_of_1(dir.path(), (0..300).map(row_of_1));
+    let (log, metrics) = open(dir.path());
+    log.append(&row(300));
+    assert!(log.flush(SOON));
+    assert_eq!((super::count(&metrics, "stored"), super::count(&metrics, "dead_letter")), (301, 0));
+    let reader = Reader::open(&StoreKind::Embedded, dir.path()).expect("store");
+    let mut rows: Vec<Row> = (0..300).map(row_of_1).collect();
+    rows.push(row(300));
+    rows.sort_by_key(|r| std::cmp::Reverse((r.created_at_ms, r.id)));
+    let expected: Vec<_> = rows.iter().map(as_json).collect();
+    assert_eq!(reader.logs(&Filter::default(), 1_000).expect("logs"), expected);
+}
+
+#[test]
+fn a_database_of_layout_1_is_brought_up_to_date_and_keeps_its_rows() {
+    let dir = tempfile::tempdir().expect("dir");
+    let path = dir.path().join("tollgate.db");
+    Connection::open(&path).expect("database").execute_batch(include_str!("layout_1.sql")).expect("layout 1");
+    for round in 0..2 {
+        let (log, _) = open(dir.path());
+        log.append(&row(round));
+        assert!(log.flush(SOON));
+        log.close(SOON);
+    }
+    let database = Connection::open(&path).expect("database");
+    let version: i32 = database.pragma_query_value(None, "user_version", |row| row.get(0)).expect("version");
+    assert_eq!(version, 2);
+    let reader = Reader::open(&StoreKind::Embedded, dir.path()).expect("store");
+    let mut filter = Filter::default();
+    assert!(filter.and("id", "01935a00-0000-7000-8000-000000000001"));
+    let former = &reader.logs(&filter, 5).expect("logs")[0];
+    assert_eq!((&former["cost_usd"], &former["calls"]), (&0.000195.into(), &1.into()));
+    for (name, empty) in [("price_version", true), ("service_tier", true), ("cache_write_tokens", false)] {
+        assert_eq!(former[name], if empty { serde_json::Value::from("") } else { 0.into() }, "{name}");
+    }
+    assert_eq!(reader.summary(0, i64::MAX, &[Dim::Day]).expect("summary").iter().map(|s| s.calls).min(), Some(1));
+
+    // An old file and a new one have the same columns at the same places.
+    let fresh = tempfile::tempdir().expect("dir");
+    drop(open(fresh.path()));
+    let layout = |path: &Path, name: &str| -> Vec<String> {
+        let database = Connection::open(path.join("tollgate.db")).expect("database");
+        let statement = database.prepare(&format!("SELECT * FROM {name}")).expect("sql");
+        statement.column_names().map(str::to_owned).collect()
+    };
+    for name in ["ai_log", "daily_summary", "cost_by_org_day", "errors_hourly"] {
+        assert_eq!(layout(dir.path(), name), layout(fresh.path(), name), "{name}");
+    }
+}
