@@ -142,6 +142,10 @@ pub const LOG_GROUP_ROWS_MAX: usize = 32;
 pub const LOG_GROUP_BYTES_MAX: usize = 256 << 10;
 /// A segment of the write-ahead log; then a new one is begun.
 pub const WAL_SEGMENT_BYTES_MAX: u64 = 64 << 20;
+/// A segment that is not full is ended after this time, so that it can be removed when its rows are stored.
+pub const WAL_SEGMENT_AGE_MAX: Duration = Duration::from_secs(3_600);
+/// With `ailog.durability: power`, how long an answer waits for the disk. Then it goes out, and the bound is counted.
+pub const LOG_SYNC_WAIT_MAX: Duration = Duration::from_secs(10);
 /// A label of a row (organisation, model, endpoint …), in bytes. A longer one is cut.
 pub const LOG_LABEL_BYTES_MAX: usize = 1 << 10;
 /// Kinds of refusal (organisation, route, outcome, code) that are folded at once. Above it each call has a row.

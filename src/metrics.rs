@@ -48,11 +48,14 @@ pub struct Metrics {
     /// `provider`, `direction` (`input`, `cached`, `output`, `reasoning`).
     pub tokens: IntCounterVec,
     pub cost_usd: Counter,
-    /// `result` (`written`, `stored`, `lost`, `dead_letter`).
+    /// `result` (`written`, `stored`, `lost`, `dead_letter`, `expired`: past its time before it could be stored, `suspect`: written, but
+    /// the disk did not take the sync).
     pub log_rows: IntCounterVec,
     /// Bytes in the write-ahead log that are not stored yet.
     pub log_spool_bytes: IntGauge,
     pub log_oldest_unshipped_seconds: Gauge,
+    /// How long the disk took for one sync of the write-ahead log.
+    pub log_sync_seconds: Histogram,
     pub config_last_reload_successful: IntGauge,
     pub config_last_reload_success_timestamp_seconds: Gauge,
     /// `bound`: how often a maximum was reached.
@@ -149,6 +152,13 @@ impl Metrics {
             log_oldest_unshipped_seconds: float(
                 "tollgate_log_oldest_unshipped_seconds",
                 "Age of the oldest row that is not yet in the store.",
+            ),
+            log_sync_seconds: add(
+                &registry,
+                Histogram::with_opts(seconds(
+                    "tollgate_log_sync_seconds",
+                    "Syncs of the write-ahead log (ailog.durability: power).",
+                )),
             ),
             config_last_reload_successful: int(
                 "tollgate_config_last_reload_successful",

@@ -42,6 +42,8 @@ pub(super) struct ClickHouse {
     runtime: Runtime,
     insert: String,
     position_file: PathBuf,
+    /// The position is on the disk before anything is sent.
+    syncs: bool,
 }
 
 /// A client of the configured database.
@@ -72,11 +74,12 @@ impl ClickHouse {
             runtime: runtime()?,
             insert: format!("INSERT INTO ai_log ({}) FORMAT RowBinary", column_list()),
             position_file: data_dir.join("clickhouse.position"),
+            syncs: false,
         })
     }
 
     fn keep_position(&self, position: Position, sealed_until: Option<u64>) -> Result<(), StoreError> {
-        keep(&self.position_file, Resume { position, sealed_until }).map_err(|e| StoreError::Retry {
+        keep(&self.position_file, Resume { position, sealed_until }, self.syncs).map_err(|e| StoreError::Retry {
             reason: format!("the position in the log: {e}"),
             at_least: Duration::ZERO,
         })
@@ -133,6 +136,10 @@ impl Store for ClickHouse {
 
     fn settle(&mut self) {}
 
+    fn sync_always(&mut self) {
+        self.syncs = true;
+    }
+
     fn forget_before(&mut self, _created_at_ms: i64) -> bool {
         // The table has a TTL.
         false
@@ -157,16 +164,25 @@ fn token(batch: &Batch) -> String {
     format!("{}-{}-{}", batch.segment.simple(), batch.start, batch.end)
 }
 
-/// Replaces the file in one step, so that an end of the process leaves the old or the new one.
-fn keep(path: &Path, resume: Resume) -> io::Result<()> {
+/// Replaces the file in one step, so that an end of the process leaves the old or the new one; with `sync`, a power cut,
+/// too.
+fn keep(path: &Path, resume: Resume, sync: bool) -> io::Result<()> {
     let new = path.with_extension("position.new");
     let mut text = format!("1 {} {}", resume.position.segment.simple(), resume.position.offset);
     if let Some(end) = resume.sealed_until {
         text.push_str(&format!(" {end}"));
     }
     text.push_str(&format!("\n{:08x}\n", crc32c::crc32c(text.as_bytes())));
-    fs::File::create(&new)?.write_all(text.as_bytes())?;
-    fs::rename(new, path)
+    let mut file = fs::File::create(&new)?;
+    file.write_all(text.as_bytes())?;
+    if sync {
+        file.sync_data()?;
+    }
+    fs::rename(new, path)?;
+    match path.parent().filter(|_| sync) {
+        Some(folder) => fs::File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
 }
 
 fn parse_resume(text: &str) -> Option<Resume> {
@@ -295,7 +311,7 @@ mod tests {
         let path = dir.path().join("clickhouse.position");
         for sealed_until in [None, Some(99)] {
             let resume = Resume { position: Position { segment: Uuid::now_v7(), offset: 44 }, sealed_until };
-            keep(&path, resume).expect("kept");
+            keep(&path, resume, sealed_until.is_some()).expect("kept");
             let text = fs::read_to_string(&path).expect("text");
             assert_eq!(parse_resume(&text), Some(resume));
             for cut in 0..text.len() - 1 {

@@ -5,7 +5,8 @@
 //! ClickHouse (`clickhouse`). Reports read the stores (`report`).
 //!
 //! Promises: a row whose `append` returned survives the end of the process, however it ends, and is stored exactly once.
-//! What cannot be kept is counted, never silent. Does not: wait for a store on the request path.
+//! What cannot be kept is counted, never silent. Where a call asks for it (`power`), its row survives a power cut, too.
+//! Does not: wait for a store on the request path.
 
 pub mod bench;
 mod clickhouse;
@@ -13,6 +14,7 @@ mod columns;
 mod dead_letter;
 mod fold;
 mod group;
+mod power;
 pub mod recorder;
 pub mod report;
 pub mod row;
@@ -32,6 +34,7 @@ use std::time::Duration;
 
 pub(crate) use clickhouse::schema;
 pub use group::Pending;
+pub use power::Durable;
 pub use recorder::Recorder;
 pub use sqlite::SqliteError;
 pub use wal::WalLimits;
@@ -109,6 +112,7 @@ pub struct AiLog {
 struct Inner {
     core: Arc<Core>,
     shipper: Mutex<Option<JoinHandle<()>>>,
+    syncer: Mutex<Option<JoinHandle<()>>>,
     /// Held as long as the log is open; the system lets it go with the process, however that ends.
     _lock: File,
 }
@@ -154,14 +158,15 @@ impl AiLog {
             ),
         };
         let shipper = Shipper::new(core.clone(), store, data_dir.join("dead-letter.jsonl")).map_err(position_error)?;
-        let thread = std::thread::Builder::new()
-            .name("ailog".to_owned())
-            .spawn({
-                let core = core.clone();
-                move || ship_for_ever(shipper, &core)
-            })
-            .map_err(|error| OpenError::Folder { path: data_dir.clone(), error })?;
-        Ok(AiLog { inner: Arc::new(Inner { core, shipper: Mutex::new(Some(thread)), _lock: held }) })
+        let thread = |name: &str, work: Box<dyn FnOnce() + Send>| {
+            let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work);
+            thread.map(|t| Mutex::new(Some(t))).map_err(|error| OpenError::Folder { path: data_dir.clone(), error })
+        };
+        let syncing = core.clone();
+        let syncer = thread("ailog-sync", Box::new(move || sync_for_ever(&syncing)))?;
+        let shipping = core.clone();
+        let shipper = thread("ailog", Box::new(move || ship_for_ever(shipper, &shipping)))?;
+        Ok(AiLog { inner: Arc::new(Inner { core, shipper, syncer, _lock: held }) })
     }
 
     /// Writes a row to the write-ahead log; when this returns the row survives the end of the process. A row that
@@ -175,6 +180,17 @@ impl AiLog {
     /// The same, in one write with the rows of other calls that end now: the row survives when the answer is ready.
     pub fn append_soon(&self, row: &Row) -> Pending {
         ship::encoded(row, |record| self.inner.core.append_soon(record))
+    }
+
+    /// Rows that are written from now on will be waited for with [`AiLog::durable`].
+    pub fn expect_durable(&self) {
+        self.inner.core.wal.keep_until_synced();
+    }
+
+    /// Waits until all rows written so far are on the disk itself, so that they survive a power cut.
+    pub fn durable(&self) -> Durable {
+        self.expect_durable();
+        self.inner.core.durable()
     }
 
     /// Writes a row for a call that was refused before any work: the first of a kind (organisation, outcome, code) at
@@ -220,6 +236,10 @@ impl Inner {
         }
         self.core.end_second();
         self.core.write_group();
+        self.core.end_syncing();
+        if lock(&self.syncer).take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the log's syncing thread ended in a defect");
+        }
     }
 }
 
@@ -249,6 +269,15 @@ fn position_error(error: StoreError) -> OpenError {
         StoreError::Retry { reason, .. } | StoreError::Operator { reason } | StoreError::Rows { reason } => {
             OpenError::Position(reason)
         }
+    }
+}
+
+/// A defect in the syncing thread must not leave calls waiting.
+fn sync_for_ever(core: &Core) {
+    while std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| core.sync_for_ever())).is_err() {
+        core.counters.metrics.panics.inc();
+        tracing::error!("defect in the log's syncing thread; it goes on");
+        std::thread::sleep(Duration::from_secs(1));
     }
 }
 

@@ -4,7 +4,7 @@
 //! written by `Drop`.
 
 use super::row::{Outcome, Row};
-use super::{AiLog, Pending};
+use super::{AiLog, Durable, Pending};
 use crate::clock::{Clock, Nanos};
 
 /// Status of a call whose client left before it had one.
@@ -52,6 +52,11 @@ impl Recorder {
     /// The same, in one write with the rows of other calls that end now; the row is in the log when the answer is ready.
     pub fn close_soon(&mut self) -> Option<Pending> {
         self.end().then(|| self.log.append_soon(&self.row))
+    }
+
+    /// Waits until what has been written is on the disk itself.
+    pub fn durable(&self) -> Durable {
+        self.log.durable()
     }
 
     /// Whether the call had not ended before.

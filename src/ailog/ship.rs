@@ -15,8 +15,10 @@ use prometheus::IntCounter;
 use super::dead_letter;
 use super::fold::{FOLD_FOR, Fold};
 use super::group::Group;
+use super::power::Syncing;
 use super::tail::{Batch, BatchLimits, Next, Position, Tail};
 use super::wal::{self, Wal, lock};
+use crate::bounds::WAL_SEGMENT_AGE_MAX;
 use crate::clock::{Clock, Nanos, wall_ms};
 use crate::metrics::Metrics;
 
@@ -56,6 +58,8 @@ pub(super) trait Store: Send {
     fn store(&mut self, batch: &Batch, give_up: &dyn Fn() -> bool) -> Result<Stored, StoreError>;
     /// Makes what is stored durable, before its segment is removed.
     fn settle(&mut self);
+    /// From now on what is stored, and the place in the log, is on the disk before `store` returns.
+    fn sync_always(&mut self);
     /// Deletes a slice of the rows that are older; says whether there are more.
     fn forget_before(&mut self, created_at_ms: i64) -> bool;
 }
@@ -92,6 +96,10 @@ pub(super) struct Counters {
     pub(super) stored: IntCounter,
     pub(super) lost: IntCounter,
     pub(super) dead_letter: IntCounter,
+    /// May not have reached the disk.
+    pub(super) suspect: IntCounter,
+    /// Past their time before the store took them.
+    pub(super) expired: IntCounter,
     pub(super) metrics: Arc<Metrics>,
 }
 
@@ -103,6 +111,8 @@ impl Counters {
             stored: of("stored"),
             lost: of("lost"),
             dead_letter: of("dead_letter"),
+            suspect: of("suspect"),
+            expired: of("expired"),
             metrics,
         }
     }
@@ -124,6 +134,7 @@ pub(super) struct Core {
     pub(super) wal: Arc<Wal>,
     pub(super) fold: Mutex<Fold>,
     pub(super) group: Mutex<Group>,
+    pub(super) syncing: Syncing,
     pub(super) counters: Counters,
     pub(super) clock: Clock,
     control: Mutex<Control>,
@@ -151,6 +162,7 @@ impl Core {
             wal,
             fold: Mutex::default(),
             group: Mutex::default(),
+            syncing: Syncing::default(),
             counters,
             clock: Clock::start(),
             control: Mutex::new(Control { retention_days, ..Control::default() }),
@@ -173,7 +185,7 @@ impl Core {
 
     /// Writes records that stand one behind the other in one write; where that fails, those that can be written.
     pub(super) fn append_records(&self, records: &[u8], ends: &[usize]) {
-        if ends.len() > 1 && self.wal.append(records).is_ok() {
+        if ends.len() > 1 && self.wal.append_all(records, ends.len() as u64).is_ok() {
             return self.counters.written.inc_by(ends.len() as u64);
         }
         let mut from = 0;
@@ -309,6 +321,8 @@ pub(super) struct Shipper {
     failures: u32,
     data_failures: u32,
     read_failures: u32,
+    /// The store was told to sync.
+    syncs: bool,
     next_fold: Nanos,
     next_retention: Nanos,
 }
@@ -342,6 +356,7 @@ impl Shipper {
             failures: 0,
             data_failures: 0,
             read_failures: 0,
+            syncs: false,
             next_fold: Nanos(0),
             next_retention: Nanos(0),
         })
@@ -355,6 +370,7 @@ impl Shipper {
             let now = self.core.clock.now();
             if now >= self.next_fold || stop_at.is_some() {
                 self.core.end_second();
+                self.core.wal.end_if_begun_before(wall_ms() - millis(WAL_SEGMENT_AGE_MAX));
                 self.next_fold = after(now, FOLD_FOR);
             }
             let step = self.step();
@@ -391,11 +407,34 @@ impl Shipper {
                 self.tail.remove_done();
                 Step::Stored
             }
+            Next::Batch if self.is_expired() => {
+                self.core.counters.expired.inc_by(self.tail.batch().rows.len() as u64);
+                self.pass_batch();
+                Step::Stored
+            }
             Next::Batch => self.store_batch(),
         }
     }
 
+    /// Whether every row of the batch is past its time: the store would delete it at once. So rows do not outlive their
+    /// time here either, however long the store is away.
+    fn is_expired(&self) -> bool {
+        let days = lock(&self.core.control).retention_days;
+        let oldest = wall_ms() - i64::from(days) * DAY_MS;
+        let batch = self.tail.batch();
+        let is_old = |row: usize| super::columns::created_at_ms(batch.row(row)).is_some_and(|ms| ms < oldest);
+        days > 0 && !batch.rows.is_empty() && (0..batch.rows.len()).all(is_old)
+    }
+
     fn store_batch(&mut self) -> Step {
+        // Asked after the rows were read: theirs was set before they were written.
+        if self.core.wal.keeps_until_synced() {
+            if !std::mem::replace(&mut self.syncs, true) {
+                self.store.sync_always();
+            }
+            // A range that the store may have seen must not come back shorter after a power cut.
+            self.core.sync_written();
+        }
         let batch = self.tail.batch();
         let oldest_ms = batch.rows.first().and_then(|_| super::columns::created_at_ms(batch.row(0)));
         let core = &self.core;
@@ -502,6 +541,10 @@ impl Shipper {
         }
         more
     }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn after(now: Nanos, wait: Duration) -> Nanos {

@@ -4,7 +4,7 @@
 //!
 //! Promises: a batch and the position behind it are stored in one transaction, and a row is taken once by its id, so a
 //! replay doubles nothing. Amounts are integers of 10⁻⁹ USD in `cost_nano_usd`; `cost_usd` is computed from it.
-//! Does not: wait for the disk at every commit. The segments of the write-ahead log are removed only after a checkpoint,
+//! Does not: wait for the disk at every commit, unless told to (`ailog.durability: power`). The segments of the write-ahead log are removed only after a checkpoint,
 //! which does, so a power cut loses no more than the write-ahead log itself had not on disk.
 
 use std::path::Path;
@@ -191,6 +191,12 @@ impl Store for Sqlite {
         let done = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
         if let Err(error) = done {
             tracing::warn!(%error, "checkpoint of the embedded store");
+        }
+    }
+
+    fn sync_always(&mut self) {
+        if let Err(error) = self.connection.execute_batch("PRAGMA synchronous = FULL") {
+            tracing::error!(%error, "the embedded store does not sync its commits");
         }
     }
 

@@ -8,7 +8,6 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -204,7 +203,7 @@ impl Tail {
             self.chunk.resize(length, 0);
         }
         let chunk = &mut self.chunk[..length];
-        file.read_exact_at(chunk, self.offset)?;
+        self.wal.disk().read_exact_at(file, chunk, self.offset)?;
 
         let batch = &mut self.batch;
         batch.clear();

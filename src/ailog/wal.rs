@@ -7,11 +7,12 @@
 //!
 //! Promises: when [`Wal::append`] returns well, the record is in the page cache, so it survives the end of the process
 //! however it ends. A failed write leaves no trace that a reader could take for a record. A segment that was found at
-//! start is only read, never written to again. Does not: wait for the disk (a power cut may lose the last seconds).
+//! start is only read, never written to again. Does not: wait for the disk, except where [`Wal::sync`] is called (see `power`).
 //!
 //! # Bounds
 //! A record, a segment, and all segments together have a most (`bounds.rs`). At the last the newest row is refused and
-//! counted as lost; traffic goes on.
+//! counted as lost; traffic goes on. A segment is ended after `WAL_SEGMENT_AGE_MAX`, so that rows that are stored do not
+//! stay here for longer, however few there are.
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
@@ -41,6 +42,22 @@ pub(super) trait Disk: Send + Sync {
     fn create(&self, path: &Path) -> io::Result<File>;
     /// Writes all of `bytes` at `offset`.
     fn write_all_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Cuts a file off at `length`.
+    fn set_len(&self, file: &File, length: u64) -> io::Result<()> {
+        file.set_len(length)
+    }
+    /// Waits until what was written to a file is on the disk.
+    fn sync_file(&self, file: &File) -> io::Result<()> {
+        file.sync_data()
+    }
+    /// Waits until the names in a folder are on the disk.
+    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        File::open(folder)?.sync_all()
+    }
+    /// Fills `bytes` from `offset` on.
+    fn read_exact_at(&self, file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        file.read_exact_at(bytes, offset)
+    }
 }
 
 /// The file system as it is.
@@ -101,13 +118,25 @@ impl Segment {
 }
 
 struct Active {
-    file: File,
+    file: Arc<File>,
     segment: Arc<Segment>,
+    begun_ms: i64,
 }
 
 struct Writer {
     active: Option<Active>,
     next_number: u64,
+    unsynced: Unsynced,
+}
+
+/// What was written since the last sync.
+#[derive(Default)]
+struct Unsynced {
+    rows: u64,
+    /// Segments that were ended since.
+    ended: Vec<Arc<File>>,
+    /// A segment was begun: its name has to reach the disk, too.
+    began: bool,
 }
 
 /// What was found at start.
@@ -125,6 +154,8 @@ pub(super) struct Wal {
     limits: WalLimits,
     disk: Box<dyn Disk>,
     writer: Mutex<Writer>,
+    /// Somebody asked for a sync once: from then on a segment that ends stays open until it is synced.
+    keeps_until_synced: AtomicBool,
     /// Oldest first. The reader takes them off at the front.
     segments: Mutex<VecDeque<Arc<Segment>>>,
     /// Bytes of records written, counted from what was found at start.
@@ -174,7 +205,8 @@ impl Wal {
             dir: dir.to_owned(),
             limits,
             disk,
-            writer: Mutex::new(Writer { active: None, next_number }),
+            writer: Mutex::new(Writer { active: None, next_number, unsynced: Unsynced::default() }),
+            keeps_until_synced: AtomicBool::new(false),
             segments: Mutex::new(segments),
             written: AtomicU64::new(bytes),
             taken: AtomicU64::new(0),
@@ -187,7 +219,15 @@ impl Wal {
     /// # Errors
     /// The log is at its bound, or the disk does not take the record. Nothing of it is left.
     pub(super) fn append(&self, record: &[u8]) -> Result<(), AppendError> {
-        let length = record.len() as u64;
+        self.append_all(record, 1)
+    }
+
+    /// Writes `rows` records that stand one behind the other, in one write: all of them or none.
+    ///
+    /// # Errors
+    /// As [`Wal::append`].
+    pub(super) fn append_all(&self, records: &[u8], rows: u64) -> Result<(), AppendError> {
+        let length = records.len() as u64;
         if self.bytes() + length > self.limits.total_bytes_max {
             return Err(AppendError::Full);
         }
@@ -195,25 +235,87 @@ impl Wal {
         if let Some(active) = &writer.active
             && active.segment.extent().0 + length > self.limits.segment_bytes_max
         {
-            writer.seal();
+            self.end_segment(&mut writer);
         }
         if writer.active.is_none() {
             writer.active = Some(self.begin_segment(writer.next_number).map_err(AppendError::Io)?);
             writer.next_number += 1;
+            writer.unsynced.began = true;
         }
         let Some(active) = &writer.active else { return Err(AppendError::Full) };
         let (end, _) = active.segment.extent();
-        if let Err(error) = self.disk.write_all_at(&active.file, record, end) {
+        if let Err(error) = self.disk.write_all_at(&active.file, records, end) {
             // A part of the record may be there. The next one is written over it; so that a longer rest is not left
             // behind that one, it is cut off, and where even that fails the segment is given up.
-            if active.file.set_len(end).is_err() {
-                writer.seal();
+            if self.disk.set_len(&active.file, end).is_err() {
+                self.end_segment(&mut writer);
             }
             return Err(AppendError::Io(error));
         }
         active.segment.committed.store(end + length, Ordering::Release);
         self.written.fetch_add(length, Ordering::Release);
+        writer.unsynced.rows += rows;
         Ok(())
+    }
+
+    /// From now on a segment that ends stays open until it is synced.
+    pub(super) fn keep_until_synced(&self) {
+        // Looked at first: nearly always it is set, and a write would take the line from the other threads.
+        if !self.keeps_until_synced() {
+            self.keeps_until_synced.store(true, Ordering::Release);
+        }
+    }
+
+    pub(super) fn keeps_until_synced(&self) -> bool {
+        self.keeps_until_synced.load(Ordering::Acquire)
+    }
+
+    /// Waits until everything written is on the disk. Returns the mark (see [`Wal::written`]) up to which that was tried
+    /// and, where the disk did not take it, why, and how many rows may not be there. Those segments are ended: a second
+    /// sync of the same file could succeed without the pages that the first one lost.
+    pub(super) fn sync(&self) -> (u64, Option<(io::Error, u64)>) {
+        let mut writer = lock(&self.writer);
+        let unsynced = std::mem::take(&mut writer.unsynced);
+        let mark = self.written();
+        let active = writer.active.as_ref().map(|active| Arc::clone(&active.file));
+        drop(writer);
+        // Nobody waits for the lock meanwhile: appends go on while the disk works.
+        let mut error = None;
+        for file in unsynced.ended.iter().chain(&active) {
+            error = self.disk.sync_file(file).err().or(error);
+        }
+        if unsynced.began {
+            error = self.disk.sync_folder(&self.dir).err().or(error);
+        }
+        let Some(error) = error else { return (mark, None) };
+        let mut writer = lock(&self.writer);
+        if let (Some(failed), Some(now)) = (&active, &writer.active)
+            && Arc::ptr_eq(failed, &now.file)
+        {
+            // Rows that were written meanwhile are in the same file, which is not asked again: they are suspect as well.
+            let rows = unsynced.rows + std::mem::take(&mut writer.unsynced.rows);
+            writer.seal();
+            return (self.written(), Some((error, rows)));
+        }
+        (mark, Some((error, unsynced.rows)))
+    }
+
+    /// Ends the active segment if it was begun before `begun_ms` and holds anything.
+    pub(super) fn end_if_begun_before(&self, begun_ms: i64) {
+        let mut writer = lock(&self.writer);
+        let is_old =
+            |active: &Active| active.begun_ms < begun_ms && active.segment.extent().0 > SEGMENT_HEAD_BYTES as u64;
+        if writer.active.as_ref().is_some_and(is_old) {
+            self.end_segment(&mut writer);
+        }
+    }
+
+    fn end_segment(&self, writer: &mut Writer) {
+        if let Some(active) = writer.active.as_ref().filter(|_| self.keeps_until_synced()) {
+            let file = Arc::clone(&active.file);
+            writer.unsynced.ended.push(file);
+        }
+        writer.seal();
     }
 
     /// Bytes that the reader has not taken off yet.
@@ -260,7 +362,12 @@ impl Wal {
     /// Ends the active segment, so that it can be read to its end and removed.
     #[cfg(test)]
     pub(super) fn seal(&self) {
-        lock(&self.writer).seal();
+        self.end_segment(&mut lock(&self.writer));
+    }
+
+    /// The disk, for the reader.
+    pub(super) fn disk(&self) -> &dyn Disk {
+        &*self.disk
     }
 
     fn begin_segment(&self, number: u64) -> io::Result<Active> {
@@ -269,7 +376,8 @@ impl Wal {
         let mut head = Vec::with_capacity(SEGMENT_HEAD_BYTES);
         head.extend_from_slice(MAGIC);
         head.extend_from_slice(id.as_bytes());
-        head.extend_from_slice(&crate::clock::wall_ms().to_le_bytes());
+        let begun_ms = crate::clock::wall_ms();
+        head.extend_from_slice(&begun_ms.to_le_bytes());
         head.extend_from_slice(&crc32c::crc32c(&head).to_le_bytes());
         let file = self.disk.create(&path)?;
         if let Err(error) = self.disk.write_all_at(&file, &head, 0) {
@@ -283,7 +391,7 @@ impl Wal {
             sealed: AtomicBool::new(false),
         });
         lock(&self.segments).push_back(segment.clone());
-        Ok(Active { file, segment })
+        Ok(Active { file: Arc::new(file), segment, begun_ms })
     }
 }
 

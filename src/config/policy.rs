@@ -414,4 +414,14 @@ pub struct AiLogPolicy {
     /// Each body is cut here.
     pub capture_bytes: usize,
     pub retention_days: u32,
+    pub durability: Durability,
+}
+
+/// What a row survives by the time that its answer is complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// The end of the process.
+    Process,
+    /// A power cut.
+    Power,
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::place::{Problems, suggest};
-use super::policy::{Accept, Fail};
+use super::policy::{Accept, Durability, Fail};
 use super::shape::{
     At, Cap, Entries, Named, PerOrg, Section, SectionSchema, Shape, Size, Usd, key_name, scalar, section, shown, words,
 };
@@ -40,6 +40,7 @@ words!(Accept {
     "passthrough" => Accept::Passthrough,
     "anonymous" => Accept::Anonymous,
 });
+words!(Durability { "process" => Durability::Process, "power" => Durability::Power });
 words!(Fail { "local" => Fail::Local, "open" => Fail::Open, "closed" => Fail::Closed });
 words!(jsonwebtoken::Algorithm {
     "HS256" => jsonwebtoken::Algorithm::HS256,
@@ -436,6 +437,8 @@ section! {
         capture_bytes: Size = "16KiB";
         /// Rows are dropped after so many days.
         retention_days: u64 = "90";
+        /// What a row survives when its answer is complete: process (also kill -9) or power (also a power cut: answers wait for the disk).
+        durability: Durability = "process";
     }
 }
 section! {

@@ -21,6 +21,11 @@ impl Body {
     pub fn full(bytes: impl Into<Bytes>) -> Body {
         Body::Full(Some(bytes.into()).filter(|b: &Bytes| !b.is_empty()))
     }
+
+    /// Whether the call is not over yet.
+    pub fn is_coming(&self) -> bool {
+        matches!(self, Body::Teed(_))
+    }
 }
 
 /// The answer broke off; the connection is cut so that nobody takes it for complete.

@@ -39,7 +39,7 @@ use crate::auth::{Authenticator, Caller, FetchError, KeySetFetch};
 use crate::bounds::{CALLS_IN_FLIGHT_MAX, GATHER_BYTES_MAX, INTENTS_BACKGROUND_MAX};
 use crate::clock::{Clock, Nanos};
 use crate::code::Code;
-use crate::config::policy::{Policy, Provider};
+use crate::config::policy::{Durability, Policy, Provider};
 use crate::ids::RequestId;
 use crate::intent::flights::Flights;
 use crate::intent::results::Results;
@@ -154,11 +154,15 @@ pub async fn handle(
     framing::check(&head)?;
     let policy = gateway.policy.load_full();
     let matched = table::find(&head.method, head.uri.path(), &policy.routing.endpoints);
+    let to_the_disk = policy.ailog.durability == Durability::Power;
+    if to_the_disk {
+        gateway.log.expect_durable();
+    }
     let walk = Walk { gateway, policy, head, request_id, started };
-    match matched {
-        Matched::Healthz => Ok(plain(StatusCode::OK, "ok\n")),
-        Matched::Readyz if gateway.is_ready() => Ok(plain(StatusCode::OK, "ready\n")),
-        Matched::Readyz => Ok(plain(StatusCode::SERVICE_UNAVAILABLE, "draining\n")),
+    let answer = match matched {
+        Matched::Healthz => return Ok(plain(StatusCode::OK, "ok\n")),
+        Matched::Readyz if gateway.is_ready() => return Ok(plain(StatusCode::OK, "ready\n")),
+        Matched::Readyz => return Ok(plain(StatusCode::SERVICE_UNAVAILABLE, "draining\n")),
         // The two walks are large futures of which a connection holds one at a time.
         Matched::Intent => Box::pin(intent::intent(walk, incoming)).await,
         Matched::IntentBatch => Box::pin(intent::batch(walk, incoming)).await,
@@ -173,7 +177,12 @@ pub async fn handle(
             Code::NotFound,
             "there is no such endpoint; provider endpoints are under /v1, tickets go to POST /api/ai/intent",
         )),
+    };
+    // An answer that is still coming waits before its own end.
+    if to_the_disk && !matches!(&answer, Ok(response) if response.body().is_coming()) {
+        gateway.log.durable().await;
     }
+    answer
 }
 
 /// The walk of a call to a provider's endpoint.

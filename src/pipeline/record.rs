@@ -9,10 +9,10 @@ use std::time::Duration;
 use super::intake::{Seen, lock};
 use super::refusal::Refusal;
 use crate::ailog::row::{Outcome, Row};
-use crate::ailog::{Pending, Recorder};
+use crate::ailog::{Durable, Pending, Recorder};
 use crate::clock::{Clock, Nanos};
 use crate::code::Code;
-use crate::config::policy::Policy;
+use crate::config::policy::{Durability, Policy};
 use crate::limit::meters::Reservation;
 use crate::metrics::Metrics;
 use crate::redact::{Ledger, Redacted, Values};
@@ -172,6 +172,11 @@ impl Record {
     /// The same, in one write with the rows of other calls that end now. The answer may go out when the result is ready.
     pub fn close_soon(&mut self, status: u16, outcome: Outcome, code: Option<Code>) -> Option<Pending> {
         if self.end(status, outcome, code) { self.recorder.close_soon() } else { None }
+    }
+
+    /// What the end of the answer has to wait for, where the policy says so: rows on the disk itself.
+    pub fn durable(&self) -> Option<Durable> {
+        (self.policy.ailog.durability == Durability::Power).then(|| self.recorder.durable())
     }
 
     /// Whether the call had not ended before.

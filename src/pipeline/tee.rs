@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -19,6 +19,7 @@ use tokio::time::{Instant, Sleep};
 use super::body::Cut;
 use super::record::Record;
 use super::restore::Events;
+use crate::ailog::Durable;
 use crate::ailog::row::Outcome;
 use crate::bounds::SSE_EVENT_BYTES_MAX;
 use crate::code::Code;
@@ -47,6 +48,8 @@ pub struct Tee {
     timer: Option<Pin<Box<Sleep>>>,
     last_frame: Instant,
     cut: Cutting,
+    /// Nothing goes out before this is ready.
+    durable: Option<Box<Durable>>,
     /// Holds the call's place among those in flight.
     _permit: tokio::sync::OwnedSemaphorePermit,
 }
@@ -163,6 +166,7 @@ impl Tee {
             timer: None,
             last_frame: Instant::now(),
             cut: Cutting::No,
+            durable: None,
             _permit: permit,
         };
         if !read.is_empty() {
@@ -173,12 +177,16 @@ impl Tee {
 
     /// Whether nothing more will come.
     pub fn is_over(&self) -> bool {
-        self.incoming.is_none() && self.ready.is_empty() && self.cut == Cutting::No
+        self.incoming.is_none() && self.ready.is_empty() && self.cut == Cutting::No && self.durable.is_none()
     }
 
     /// The next bytes for the client.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Cut>>> {
         loop {
+            if let Some(durable) = &mut self.durable {
+                ready!(Pin::new(&mut **durable).poll(cx));
+                self.durable = None;
+            }
             if let Some(bytes) = self.ready.pop_front() {
                 return Poll::Ready(Some(Ok(bytes)));
             }
@@ -352,6 +360,7 @@ impl Tee {
         }
         self.note_stream();
         self.record.close(self.status, outcome, code);
+        self.durable = self.record.durable().map(Box::new);
     }
 
     fn note_stream(&mut self) {
@@ -370,6 +379,7 @@ impl Tee {
     fn record_plain(&mut self, outcome: Outcome, code: Option<Code>) {
         self.note_plain();
         self.record.close(self.status, outcome, code);
+        self.durable = self.record.durable().map(Box::new);
     }
 
     fn note_plain(&mut self) {

@@ -10,6 +10,7 @@
 mod broken;
 mod clickhouse;
 mod commands;
+mod durability;
 mod framing;
 mod identity;
 mod intent;

@@ -293,20 +293,54 @@ fn a_full_disk_costs_the_rows_of_its_time_and_no_others() {
     assert_eq!(number(dir.path(), kept), 200);
 }
 
+/// A store that is away, so that nothing is taken off the log.
+fn away() -> StoreKind {
+    StoreKind::ClickHouse(ClickHouseOptions {
+        url: "http://127.0.0.1:1".to_owned(),
+        database: "d".to_owned(),
+        user: "default".to_owned(),
+        password: Secret::default(),
+    })
+}
+
+#[test]
+fn while_the_store_is_away_rows_past_their_time_are_dropped_and_counted() {
+    let dir = tempfile::tempdir().expect("dir");
+    let open = |retention_days, metrics: &Arc<Metrics>| {
+        AiLog::open(Options::new(dir.path(), retention_days), away(), metrics.clone()).expect("log")
+    };
+    // Two outages: one that began forty days ago, and one of today.
+    for days_ago in [40, 0] {
+        let log = open(0, &Metrics::new());
+        for n in 0..100 {
+            let mut row = row(n + days_ago as u64 * 1_000);
+            row.created_at_ms = crate::clock::wall_ms() - days_ago * 86_400_000;
+            log.append(&row);
+        }
+    }
+    let metrics = Metrics::new();
+    let log = open(30, &metrics);
+    let clock = Clock::start();
+    let begun = clock.now();
+    while count(&metrics, "expired") < 100 {
+        assert!(clock.now().since(begun) < SOON);
+        log.flush(std::time::Duration::from_millis(10));
+    }
+    assert!(!log.flush(std::time::Duration::from_millis(10)), "the others wait for the store");
+    drop(log);
+    let (log, _) = super::open(dir.path());
+    assert!(log.flush(SOON));
+    assert_eq!(number(dir.path(), "SELECT count(*) FROM ai_log"), 100);
+    assert_eq!((count(&metrics, "expired"), count(&metrics, "lost")), (100, 0));
+}
+
 #[test]
 fn a_log_beyond_its_bound_drops_the_newest_and_says_so() {
     let dir = tempfile::tempdir().expect("dir");
     let metrics = Metrics::new();
     let mut options = Options::new(dir.path(), 0);
     options.wal.total_bytes_max = 10_000;
-    // A store that is away, so that nothing is taken off the log.
-    let server = ClickHouseOptions {
-        url: "http://127.0.0.1:1".to_owned(),
-        database: "d".to_owned(),
-        user: "default".to_owned(),
-        password: Secret::default(),
-    };
-    let log = AiLog::open(options, StoreKind::ClickHouse(server), metrics.clone()).expect("starts without its store");
+    let log = AiLog::open(options, away(), metrics.clone()).expect("starts without its store");
     (0..100).for_each(|n| log.append(&row(n)));
     let (written, lost) = (count(&metrics, "written"), count(&metrics, "lost"));
     assert_eq!(written + lost, 100);

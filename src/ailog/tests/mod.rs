@@ -5,6 +5,7 @@ mod embedded;
 mod former;
 mod group;
 mod kill;
+mod power;
 mod wal;
 
 use std::borrow::Cow;

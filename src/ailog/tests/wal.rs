@@ -120,6 +120,23 @@ fn at_its_bound_the_log_refuses_the_newest() {
     wal.append(&one).expect("there is room again");
 }
 
+#[test]
+fn a_segment_is_ended_when_it_is_old_and_holds_anything() {
+    let dir = tempfile::tempdir().expect("dir");
+    let wal = open(dir.path());
+    let begun = crate::clock::wall_ms();
+    wal.append(&bytes(1)).expect("append");
+    let first = wal.oldest().expect("segment");
+    wal.end_if_begun_before(begun - 60_000);
+    assert!(!first.extent().1, "young");
+    wal.end_if_begun_before(begun + 60_000);
+    assert!(first.extent().1, "old");
+    wal.end_if_begun_before(begun + 60_000);
+    wal.append(&bytes(2)).expect("append");
+    assert_eq!(read_all(wal, None, ALL), (encoded(1..3), 0));
+    assert_eq!(std::fs::read_dir(dir.path()).expect("dir").count(), 0);
+}
+
 /// Fails as it is told: in one in `1 << every` operations, after a part of the bytes.
 struct Faulty {
     state: AtomicU32,

@@ -56,5 +56,6 @@ pub(super) fn ailog(raw: &RawAiLog, problems: &mut Problems) -> Option<AiLogPoli
         capture_response: raw.capture_response.value,
         capture_bytes: usize::try_from(capture_bytes).ok()?,
         retention_days: retention_days?,
+        durability: raw.durability.value,
     })
 }
