@@ -89,11 +89,18 @@ pub const REDACT_FIELDS_MAX: usize = 32;
 /// Redacted bytes that wait for `model` to pass when routing needs it. Above it: 400 `invalid_request`.
 pub const ROUTE_WAIT_BYTES_MAX: usize = 1 << 20;
 
+/// Targets of one list. More are refused with the policy.
+pub const TARGETS_MAX: usize = 64;
+
 // ---- stage 7: upstream -----------------------------------------------------------------------------------------
 
 /// Redacted bytes gathered before the provider is called, so that a small body has a `content-length` and is known to
 /// be well-formed before its first byte leaves. A larger body streams.
 pub const GATHER_BYTES_MAX: usize = 64 << 10;
+/// What a row says of failed attempts, in bytes. Further ones are left out.
+pub const ATTEMPTS_DETAIL_BYTES_MAX: usize = 1 << 10;
+/// Pools for different connect timeouts. Above it the oldest is let go; its calls end, its idle connections close.
+pub const POOLS_MAX: usize = 8;
 /// Replay buffers of all calls together. Above it a call is sent once.
 pub const REPLAY_BYTES_ALL_MAX: usize = 256 << 20;
 /// Idle pooled connections to one provider.

@@ -107,7 +107,7 @@ pub struct Policy {
     /// Milliseconds since 1970 when it was loaded.
     pub loaded_at_ms: i64,
     pub auth: AuthPolicy,
-    /// All providers, in the order of their names' first mention; the numbers in [`Routing`] index this list.
+    /// All providers, in the order of their names' first mention.
     pub providers: Vec<Arc<Provider>>,
     pub routing: Routing,
     pub retry: RetryOptions,
@@ -234,12 +234,14 @@ pub struct Provider {
 /// Which provider gets a call.
 #[derive(Debug)]
 pub struct Routing {
-    /// Indices into [`Policy::providers`]; empty: an unmatched model is 404.
-    pub default: Vec<usize>,
+    /// Empty: an unmatched model is 404.
+    pub default: Targets,
     /// More paths that are open.
     pub endpoints: Vec<(Method, String)>,
     /// First match wins.
     pub models: Vec<ModelRule>,
+    /// Some target has a model's name of its own, so that bodies are to be rewritten.
+    pub renames: bool,
 }
 
 /// Models of this form go to these providers.
@@ -247,7 +249,48 @@ pub struct Routing {
 pub struct ModelRule {
     pub pattern: crate::route::Glob,
     /// Not empty.
-    pub to: Vec<usize>,
+    pub to: Targets,
+}
+
+/// Where calls may go, and how they are spread over it.
+#[derive(Debug)]
+pub struct Targets {
+    /// In the order of the file.
+    pub list: Vec<Target>,
+    pub spread: Spread,
+    /// Calls of one organisation go to the same target while it is well.
+    pub sticky: bool,
+}
+
+impl Targets {
+    /// One provider, under the policy's own timeouts.
+    pub fn only(provider: Arc<Provider>, timeouts: Timeouts) -> Targets {
+        let list = vec![Target { provider, weight: 1, model: None, timeouts }];
+        Targets { list, spread: Spread::InOrder, sticky: false }
+    }
+}
+
+/// Which target of a list a call is sent to first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spread {
+    /// The first.
+    InOrder,
+    /// One of those with a weight, by their weights.
+    ByWeight,
+    /// One of those with a weight, which all weigh the same: the one with the fewest calls.
+    LeastLoaded,
+}
+
+/// A provider in one list of targets.
+#[derive(Debug)]
+pub struct Target {
+    pub provider: Arc<Provider>,
+    /// Its share of the calls; 0: only what the others failed at.
+    pub weight: u32,
+    /// The model's name there; where absent, the one that the call names.
+    pub model: Option<Arc<str>>,
+    /// The policy's, where the target has none of its own.
+    pub timeouts: Timeouts,
 }
 
 /// How long each part of a call may take.

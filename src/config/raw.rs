@@ -11,7 +11,7 @@ use super::policy::{Accept, Durability, Fail};
 use super::shape::{
     At, Cap, Entries, Named, PerOrg, Section, SectionSchema, Shape, Size, Usd, key_name, scalar, section, shown, words,
 };
-use super::yaml::Node;
+use super::yaml::{Name, Node, Value};
 use crate::ids::{OrgId, Secret};
 use crate::provider::Kind;
 use crate::redact::Attachments;
@@ -212,8 +212,10 @@ section! {
 section! {
     /// Which provider gets a call.
     RawRouting {
-        /// For models that no rule matches, tried in this order; [] answers them with 404 model_not_found.
-        default: Vec<At<String>> = "[openai]";
+        /// For models that no rule matches; [] answers them with 404 model_not_found. As `models[].to`.
+        default: Vec<At<RawTo>> = "[openai]";
+        /// For `default`, as `models[].sticky`.
+        sticky: bool = "false";
         /// More paths to open, e.g. "POST /v1/batches".
         endpoints: Vec<At<String>> = "[]";
         /// Rules by model; the first match wins.
@@ -225,8 +227,58 @@ section! {
     RawModelRule {
         /// A model, `*` for any run of characters: claude-*.
         r#match: String;
-        /// Providers, tried in this order.
-        to: Vec<At<String>>;
+        /// Providers, tried in this order; or, once one of them has a `weight`, each with its share of the calls.
+        to: Vec<At<RawTo>>;
+        /// With weights: true keeps an organisation at one provider while that is well, for its prompt cache.
+        sticky: bool = "false";
+    }
+}
+section! {
+    /// A provider, and how it is used here. Its name alone is enough.
+    RawTarget {
+        /// The provider's name.
+        provider: String;
+        /// Its share of the calls, 0 to 1000000: 3 gets three times as many as 1, and 0 only what the others failed at. Equal
+        /// weights: whoever has the fewest calls. Where one target has a weight, a target without one has 1.
+        weight: Option<u64> = "null";
+        /// The model's name there, in the place of the one that the call names.
+        model: Option<String> = "null";
+        /// Instead of the policy's `timeouts`.
+        timeouts: RawTargetTimeouts = "{}";
+    }
+}
+section! {
+    /// Timeouts of one target; what is left out is as in `timeouts`.
+    RawTargetTimeouts {
+        /// Until the connection to the provider stands.
+        connect: Option<Duration> = "null";
+        /// From the request sent to the head of the answer.
+        first_byte: Option<Duration> = "null";
+        /// Between two pieces of the answer.
+        idle: Option<Duration> = "null";
+    }
+}
+
+/// A provider's name, or a [`RawTarget`].
+#[derive(Clone, Debug)]
+pub(super) struct RawTo(pub(super) RawTarget);
+
+impl Shape for RawTo {
+    fn read(node: &Node, problems: &mut Problems) -> Option<RawTo> {
+        if matches!(node.value, Value::Map(_)) {
+            return RawTarget::read(node, problems).map(RawTo);
+        }
+        scalar(node, "a provider's name", problems)?;
+        let name = Name { text: "provider".to_owned(), at: node.at.clone() };
+        let node = Node { at: node.at.clone(), value: Value::Map(vec![(name, node.clone())]) };
+        RawTarget::read(&node, problems).map(RawTo)
+    }
+    fn json(&self) -> serde_json::Value {
+        let RawTarget { provider, weight, model, timeouts } = &self.0;
+        if weight.given || model.given || timeouts.given { self.0.json() } else { provider.value.json() }
+    }
+    fn schema() -> serde_json::Value {
+        serde_json::json!({"anyOf": [{"type": "string"}, RawTarget::schema()]})
     }
 }
 section! {
@@ -262,6 +314,12 @@ section! {
     RawBreaker {
         /// Failures in a row that open the circuit; a client's 4xx never counts.
         consecutive_failures: u64 = "10";
+        /// More failures than this share of the calls of `window` open it too, 1 to 100.
+        error_percent: u64 = "50";
+        /// Calls within `window` from which on shares are looked at; where left out 20, or twice consecutive_failures if that is more.
+        min_calls: Option<u64> = "null";
+        /// The time over which shares are counted.
+        window: Duration = "30s";
         /// How long it stays open before one call may try again.
         open_for: Duration = "15s";
     }

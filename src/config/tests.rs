@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::load::{Loaded, Source};
 use super::place::Problems;
-use super::policy::{Accept, Fail, JwksSource, LimitsStore, Policy, StoreKind};
+use super::policy::{Accept, Fail, JwksSource, LimitsStore, Policy, Spread, StoreKind, Targets, Timeouts};
 use super::watch::{Status, Watcher};
 use crate::ids::OrgId;
 use crate::metrics::Metrics;
@@ -81,7 +81,7 @@ fn nothing_configured_is_the_documented_default() {
     assert!(policy.auth.jwt.is_none() && policy.auth.keys.is_empty());
     assert_eq!(policy.providers.len(), 1);
     assert_eq!(policy.providers[0].base_url.to_string(), "https://api.openai.com/v1");
-    assert_eq!(policy.routing.default, [0]);
+    assert_eq!(names(&policy.routing.default), ["openai"]);
     assert_eq!((policy.retry.max_retries, policy.retry.budget_percent, policy.retry.replay_bytes), (2, 20, 1 << 20));
     assert_eq!(policy.timeouts.total, Duration::from_secs(600));
     assert_eq!(policy.breaker.consecutive_failures, 10);
@@ -251,6 +251,32 @@ fn rules_of_the_policy() {
             "1:39: routing.models[0].to[0]: ",
             "did you mean `openai`?",
         ),
+        ("routing: {default: [openai, openai]}", "1:29: routing.default[1]: ", "given twice"),
+        ("routing: {default: [{weight: 2}]}", "1:21: routing.default[0]: ", "`provider` is missing"),
+        (
+            "routing: {default: [{provider: openai, weigth: 2}]}",
+            "1:40: routing.default[0].weigth: ",
+            "did you mean `weight`?",
+        ),
+        (
+            "routing: {default: [{provider: openai, weight: 1000001}]}",
+            "1:48: routing.default[0].weight: ",
+            "give 0 to 1000000",
+        ),
+        ("routing: {default: [{provider: openai, weight: 0}]}", "1:21: routing.default[0]: ", "every weight is 0"),
+        (
+            "routing: {default: [{provider: openai, model: ''}]}",
+            "1:47: routing.default[0].model: ",
+            "no name of a model",
+        ),
+        (
+            "routing: {default: [{provider: openai, timeouts: {idle: 0s}}]}",
+            "1:57: routing.default[0].timeouts.idle: ",
+            "0s is not allowed",
+        ),
+        ("routing: {default: [openai], sticky: true}", "1:38: routing.sticky: ", "without weights"),
+        ("breaker: {error_percent: 101}", "1:26: breaker.error_percent: ", "give 1 to 100"),
+        ("breaker: {min_calls: 0}", "1:22: breaker.min_calls: ", "give 1 to"),
         ("routing: {endpoints: ['FETCH /v1/x']}", "1:23: routing.endpoints[0]: ", "the method"),
         ("routing: {endpoints: ['GET /v1/../x']}", "1:23: routing.endpoints[0]: ", "the path"),
         ("retry: {max_retries: 11}", "1:22: retry.max_retries: ", "give 0 to 10"),
@@ -380,8 +406,9 @@ prices: [{{model: "x*", input: 0.15, output: 2}}]
     assert_eq!(policy.providers[1].base_url.to_string(), "https://api.anthropic.com/v1");
     assert!(policy.providers[1].api_key.is_empty());
     // Neither was given, and there is no `openai`: the first provider.
-    assert_eq!((policy.routing.default.as_slice(), policy.intent.provider), (&[0][..], 0));
-    assert_eq!(policy.routing.models[0].to, [1, 0]);
+    assert_eq!((names(&policy.routing.default), policy.intent.provider), (vec!["local"], 0));
+    assert_eq!(names(&policy.routing.models[0].to), ["claude", "local"]);
+    assert!(policy.routing.models[0].to.spread == Spread::InOrder && !policy.routing.renames);
     assert_eq!(policy.routing.endpoints, [(http::Method::POST, "/v1/batches".to_owned())]);
     assert!(!Arc::ptr_eq(policy.redaction.of(&org("acme")), policy.redaction.of(&org("other"))));
     assert_eq!(policy.limits.of(&org("acme")).requests_per_minute(), 5);
@@ -390,6 +417,49 @@ prices: [{{model: "x*", input: 0.15, output: 2}}]
     assert!(!policy.features.ai_intent(&org("other")) && policy.features.ai_intent(&org("acme")));
     let categories = policy.intent.question.categories.iter().map(|c| c.name.as_str());
     assert_eq!(categories.collect::<Vec<_>>(), ["a", "no"]);
+}
+
+fn names(targets: &Targets) -> Vec<&str> {
+    targets.list.iter().map(|target| &*target.provider.name).collect()
+}
+
+#[test]
+fn targets_have_weights_models_and_timeouts_of_their_own() {
+    let policy = policy(
+        r#"
+providers: {openai: {}, azure: {base_url: "http://127.0.0.1:9/v1"}, spare: {base_url: "http://127.0.0.1:8/v1"}}
+timeouts: {connect: 2s, idle: 7s}
+breaker: {consecutive_failures: 30}
+routing:
+  default: [{provider: openai, weight: 2}, {provider: azure, weight: 2}]
+  models:
+    - match: gpt-4o
+      sticky: true
+      to:
+        - openai
+        - {provider: azure, weight: 3, model: my-deployment, timeouts: {first_byte: 20s, connect: 300ms}}
+        - {provider: spare, weight: 0}
+        - {provider: azure, model: another}
+    - {match: "*", to: [{provider: spare, timeouts: {idle: 1s}}]}
+"#,
+    );
+    let routing = &policy.routing;
+    assert!(routing.renames && routing.models[0].to.sticky && !routing.default.sticky);
+    assert_eq!(routing.default.spread, Spread::LeastLoaded);
+    let to = &routing.models[0].to;
+    assert_eq!((names(to), to.spread), (vec!["openai", "azure", "spare", "azure"], Spread::ByWeight));
+    assert_eq!(to.list.iter().map(|target| target.weight).collect::<Vec<_>>(), [1, 3, 0, 1]);
+    assert_eq!(
+        to.list.iter().map(|target| target.model.as_deref()).collect::<Vec<_>>(),
+        [None, Some("my-deployment"), None, Some("another")]
+    );
+    let seconds =
+        |timeouts: Timeouts| (timeouts.connect.as_secs_f64(), timeouts.first_byte.as_secs(), timeouts.idle.as_secs());
+    assert_eq!(seconds(to.list[0].timeouts), (2.0, 60, 7));
+    assert_eq!(seconds(to.list[1].timeouts), (0.3, 20, 7));
+    assert_eq!(seconds(routing.models[1].to.list[0].timeouts), (2.0, 60, 1));
+    // The share of failures does not overrule who allows more of them in a row.
+    assert_eq!((policy.breaker.error_percent, policy.breaker.min_calls), (50, 60));
 }
 
 #[test]

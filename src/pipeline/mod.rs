@@ -276,20 +276,20 @@ async fn walk_to_answer(
 
     // 6. route
     let targets = crate::route::targets(policy, facts.model.as_deref());
-    if targets.is_empty() {
+    if targets.list.is_empty() {
         let message = "no provider is configured for this model";
         return Err(Refusal::new(Code::ModelNotFound, message).about("model"));
     }
 
     // 4. again: what the call will use is reserved, now that it can be estimated
-    if let (Some(_), Some(target)) = (&policy.limits.more, targets.first()) {
+    if let (Some(_), Some(target)) = (&policy.limits.more, targets.list.first()) {
         let declared = walk.head.headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
         let (begin, bytes) = match &body {
             Outgoing::Whole(body) => (body.clone(), body.as_bytes().len() as u64),
             Outgoing::Streaming(_) => (redact::Redacted::default(), declared.unwrap_or(GATHER_BYTES_MAX as u64)),
         };
         let model = facts.model.as_deref().unwrap_or_default();
-        let work = Work { wire: endpoint.wire, provider: &target.name, model, begin: begin.as_bytes(), bytes };
+        let work = Work { wire: endpoint.wire, provider: &target.provider.name, model, begin: begin.as_bytes(), bytes };
         walk.reserve(caller, work, record).await?;
     }
 
@@ -297,11 +297,13 @@ async fn walk_to_answer(
     let deadline = walk.deadline(policy.timeouts.total);
     let headers = framing::request_headers(&walk.head.headers);
     let call = Call {
+        caller: caller.org.as_str(),
         method: &walk.head.method,
         path_and_query: &path,
         headers: &headers,
         client_headers: &walk.head.headers,
         body: &body,
+        model_at: facts.model_at,
         own_key: caller.upstream_key.as_ref(),
         stateful: endpoint.stateful || facts.stateful,
         deadline,
@@ -309,12 +311,12 @@ async fn walk_to_answer(
     let sent_at = walk.gateway.clock.now();
     record.own_time(sent_at.since(walk.started).saturating_sub(waited));
     let trail = record.trail();
-    let answered = walk.gateway.upstream.call(policy, &targets, &call, &trail).await;
+    let answered = walk.gateway.upstream.call(policy, targets, &call, &trail).await;
     let (attempts, provider) = (trail.attempts(), trail.provider());
     match answered {
         Ok(answer) => {
             record.first_byte(walk.gateway.clock.now());
-            let provider = provider.or_else(|| targets.first().cloned());
+            let provider = provider.or_else(|| targets.list.first().map(|target| Arc::clone(&target.provider)));
             provider.map(|p| (answer, p, attempts)).ok_or_else(|| defect("an answer without a provider"))
         }
         Err(no_answer) => {
@@ -345,7 +347,9 @@ fn respond(
         capture: policy.ailog.capture_response,
         capture_bytes: policy.ailog.capture_bytes,
     };
-    let patience = Patience { idle: policy.timeouts.idle, deadline: walk.deadline(policy.timeouts.total) };
+    // Given back when the answer is over.
+    let held = (permit, answer.load);
+    let patience = Patience { idle: answer.idle, deadline: walk.deadline(policy.timeouts.total) };
     let values = record.values.take().filter(|values| !values.is_empty());
     let json = values.is_some() && is_textual(&headers) && essence(&headers).to_ascii_lowercase().ends_with("json");
     let body = match answer.body {
@@ -369,7 +373,7 @@ fn respond(
             record.row().stream = true;
             headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
             let restore = values.map(|values| restore::Events::new(&values));
-            let tee = Tee::events(endpoint.wire, drop_usage, restore, incoming, patience, record, log, permit);
+            let tee = Tee::events(endpoint.wire, drop_usage, restore, incoming, patience, record, log, held);
             Body::Teed(Box::new(tee))
         }
         AnswerBody::Streaming(read, incoming) => {
@@ -381,7 +385,7 @@ fn respond(
             let textual = is_textual(&headers);
             let wire = endpoint.wire;
             let status = status.as_u16();
-            let tee = Tee::plain(wire, status, textual, restore, read, incoming, patience, record, log, permit);
+            let tee = Tee::plain(wire, status, textual, restore, read, incoming, patience, record, log, held);
             Body::Teed(Box::new(tee))
         }
     };
@@ -482,7 +486,10 @@ impl Walk<'_> {
     ) -> Intake {
         let policy = &self.policy;
         let ask_for_usage = matches!(endpoint.wire, crate::provider::Wire::Chat | crate::provider::Wire::Completions);
-        let redactor = BodyRedactor::new(Arc::clone(rules), endpoint.shape, ask_for_usage);
+        let mut redactor = BodyRedactor::new(Arc::clone(rules), endpoint.shape, ask_for_usage);
+        if policy.routing.renames {
+            redactor.locate_model();
+        }
         record.values = redactor.values();
         let capture = if policy.ailog.capture_request { policy.ailog.capture_bytes } else { 0 };
         let intake = Intake::new(incoming, redactor, self.gateway.max_body_bytes, capture, policy.timeouts.idle);

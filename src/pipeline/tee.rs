@@ -28,6 +28,7 @@ use crate::provider::stream::{Role, StreamReader};
 use crate::provider::{Wire, error::stream_event};
 use crate::redact::{self, BodyRestorer, Rules};
 use crate::sse::{self, EventReader, Piece};
+use crate::upstream::Flying;
 
 /// What the client is told when a stream breaks.
 const BROKEN: &str = "The AI service stopped before the answer was complete. Please try again.";
@@ -50,9 +51,11 @@ pub struct Tee {
     cut: Cutting,
     /// Nothing goes out before this is ready.
     durable: Option<Box<Durable>>,
-    /// Holds the call's place among those in flight.
-    _permit: tokio::sync::OwnedSemaphorePermit,
+    _held: Held,
 }
+
+/// The call's place among those in flight, and among its provider's.
+pub type Held = (tokio::sync::OwnedSemaphorePermit, Option<Flying>);
 
 /// What is kept for the log.
 pub struct Logged {
@@ -108,7 +111,7 @@ impl Tee {
         patience: Patience,
         record: Record,
         log: Logged,
-        permit: tokio::sync::OwnedSemaphorePermit,
+        held: Held,
     ) -> Tee {
         let kind = TeeKind::Events {
             wire,
@@ -121,7 +124,7 @@ impl Tee {
             pieces: Vec::new(),
             restore,
         };
-        Tee::new(kind, 200, Bytes::new(), incoming, patience, record, log, permit)
+        Tee::new(kind, 200, Bytes::new(), incoming, patience, record, log, held)
     }
 
     /// Any other answer, of which `read` has been read already.
@@ -136,10 +139,10 @@ impl Tee {
         patience: Patience,
         record: Record,
         log: Logged,
-        permit: tokio::sync::OwnedSemaphorePermit,
+        held: Held,
     ) -> Tee {
         let kind = TeeKind::Plain { prefix: BytesMut::new(), textual, tail: BytesMut::new(), wire, restore };
-        Tee::new(kind, status, read, incoming, patience, record, log, permit)
+        Tee::new(kind, status, read, incoming, patience, record, log, held)
     }
 
     #[expect(clippy::too_many_arguments, reason = "as above")]
@@ -151,7 +154,7 @@ impl Tee {
         patience: Patience,
         record: Record,
         log: Logged,
-        permit: tokio::sync::OwnedSemaphorePermit,
+        held: Held,
     ) -> Tee {
         let mut tee = Tee {
             incoming: Some(incoming),
@@ -167,7 +170,7 @@ impl Tee {
             last_frame: Instant::now(),
             cut: Cutting::No,
             durable: None,
-            _permit: permit,
+            _held: held,
         };
         if !read.is_empty() {
             tee.take(read);
@@ -335,6 +338,10 @@ impl Tee {
     fn broke(&mut self, outcome: Outcome, code: Code, message: &str) {
         self.incoming = None;
         self.end_restoring();
+        let passed_whole = matches!(&self.kind, TeeKind::Events { stream, .. } if stream.ended());
+        if !passed_whole {
+            self.record.trail().ended(if outcome == Outcome::Timeout { "stalled" } else { "cut" });
+        }
         match &mut self.kind {
             TeeKind::Plain { .. } => {
                 self.record.row().truncated = true;

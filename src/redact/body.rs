@@ -109,6 +109,8 @@ pub(super) struct Body {
     started: bool,
     /// What the placeholders stand for, where they are to be put back.
     pub(super) values: Option<Values>,
+    /// The place of `model` is noted, because a target has another name for it.
+    pub(super) locate_model: bool,
 }
 
 impl Body {
@@ -137,6 +139,7 @@ impl Body {
             place_noted: false,
             findings: None,
             started: false,
+            locate_model: false,
         }
     }
 
@@ -644,6 +647,10 @@ impl Sink for Body {
         if self.drop.is_some() {
             return Ok(Take::Skip);
         }
+        if self.locate_model && in_object && place == Place::Top && key == Key::Model {
+            self.out.advance(at);
+            self.facts.model_at = Some((self.out.position(), 0));
+        }
         if in_object && (key == Key::Type || place == Place::Top && key == Key::Model) {
             self.spare.clear();
             self.captured = Some(std::mem::take(&mut self.spare));
@@ -785,6 +792,10 @@ impl Body {
                 return invalid(&format!("`model` is longer than {MODEL_BYTES_MAX} bytes"));
             }
             self.facts.model = Some(String::from_utf8_lossy(captured).into_owned());
+            if let Some((from, _)) = self.facts.model_at {
+                self.out.advance(at + 1);
+                self.facts.model_at = Some((from, self.out.position()));
+            }
         } else if frame.key == Key::Type {
             self.typed(at, captured)?;
         }

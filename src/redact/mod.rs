@@ -193,6 +193,8 @@ pub enum Shape {
 pub struct Facts {
     /// `model`, decoded.
     pub model: Option<String>,
+    /// Where its value stands in the redacted body, quotes included; only where [`BodyRedactor::locate_model`] asked for it.
+    pub model_at: Option<(u64, u64)>,
     /// `stream: true`
     pub stream: bool,
     /// The client itself asked for `stream_options.include_usage`.
@@ -366,6 +368,11 @@ impl BodyRedactor {
     /// What the placeholders stand for, where the rules ask for them to be put back.
     pub fn values(&self) -> Option<Values> {
         self.body.values.clone()
+    }
+
+    /// From here on it is noted where `model` stands.
+    pub fn locate_model(&mut self) {
+        self.body.locate_model = true;
     }
 
     /// From here on every match is kept for [`BodyRedactor::findings`].

@@ -26,6 +26,8 @@ pub(super) struct Out {
     /// Bytes to leave, not yet long enough to be handed on.
     small: BytesMut,
     ready: Vec<Redacted>,
+    /// Bytes that were handed on with earlier pieces.
+    given: u64,
     held: Vec<u8>,
     /// For each hold, where it begins in all the bytes given out since the outermost began.
     holds: Vec<usize>,
@@ -61,7 +63,13 @@ impl Out {
         self.piece = Bytes::new();
         self.piece_at = end;
         self.flush_small();
+        self.given += bytes_of(&self.ready);
         out.append(&mut self.ready);
+    }
+
+    /// Where in the redacted body the next byte will stand. Only while nothing is held back.
+    pub(super) fn position(&self) -> u64 {
+        self.given + bytes_of(&self.ready) + self.small.len() as u64
     }
 
     /// Bytes that cannot leave yet.
@@ -196,4 +204,8 @@ impl Out {
             self.ready.push(Redacted(self.small.split().freeze()));
         }
     }
+}
+
+fn bytes_of(pieces: &[Redacted]) -> u64 {
+    pieces.iter().map(|piece| piece.0.len() as u64).sum()
 }

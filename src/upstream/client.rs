@@ -6,7 +6,6 @@
 
 use std::error::Error as StdError;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -22,7 +21,7 @@ use tower_service::Service;
 
 use super::replay::{AttemptBody, Outgoing};
 use super::retry::Failure;
-use crate::bounds::{POOL_IDLE_MAX, POOL_IDLE_TIMEOUT};
+use crate::bounds::{POOL_IDLE_MAX, POOL_IDLE_TIMEOUT, POOLS_MAX};
 
 type Pool = PooledClient<Timed<HttpsConnector<HttpConnector>>, AttemptBody>;
 
@@ -61,16 +60,16 @@ where
 /// Sends attempts over pooled connections.
 pub struct Client {
     tls: rustls::ClientConfig,
-    /// The pool, and the connect timeout it was made with: another timeout in the policy makes another pool.
-    pool: ArcSwap<(Duration, Pool)>,
+    /// Pools, and the connect timeouts they were made with: another timeout in the policy makes another pool.
+    pools: ArcSwap<Vec<(Duration, Pool)>>,
 }
 
 impl Client {
     /// A client that trusts the machine's roots, or Mozilla's where the machine has none.
     pub fn new(connect_timeout: Duration) -> Client {
         let tls = rustls::ClientConfig::builder().with_root_certificates(roots()).with_no_client_auth();
-        let pool = ArcSwap::from_pointee((connect_timeout, pool(&tls, connect_timeout)));
-        Client { tls, pool }
+        let pools = ArcSwap::from_pointee(vec![(connect_timeout, pool(&tls, connect_timeout))]);
+        Client { tls, pools }
     }
 
     /// Sends one request and waits for the head of its answer.
@@ -104,13 +103,23 @@ impl Client {
     }
 
     fn pool_for(&self, connect_timeout: Duration) -> Pool {
-        let current = self.pool.load();
-        if current.0 == connect_timeout {
-            return current.1.clone();
+        let find = |pools: &[(Duration, Pool)]| {
+            pools.iter().find(|(timeout, _)| *timeout == connect_timeout).map(|(_, pool)| pool.clone())
+        };
+        if let Some(pool) = find(&self.pools.load()) {
+            return pool;
         }
         let made = pool(&self.tls, connect_timeout);
-        self.pool.store(Arc::new((connect_timeout, made.clone())));
-        made
+        self.pools.rcu(|pools| {
+            let mut pools = Vec::clone(pools);
+            // Another call may have been first.
+            if find(&pools).is_none() {
+                pools.truncate(POOLS_MAX - 1);
+                pools.insert(0, (connect_timeout, made.clone()));
+            }
+            pools
+        });
+        find(&self.pools.load()).unwrap_or(made)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Stage 7 of the walk: the redacted call goes to a provider, as often as is right, until there is an answer.
 //!
-//! `retry`, `budget`, `breaker` are the decisions (pure), `replay` the body, `client` one attempt; this file is the
-//! loop over attempts. Promises: at most `max_retries` attempts beyond the first, all within one deadline; a provider
+//! `retry`, `budget`, `breaker` are the decisions (pure), `replay` the body, `client` one attempt, `trail` what was tried;
+//! this file is the loop over attempts. Promises: at most `max_retries` attempts beyond the first, all within one deadline; a provider
 //! whose circuit is open is not asked; what is handed back has not been shown to the client. A short JSON answer is
 //! whole before it is handed back, so that a truncated one is a clean failure and not garbage. Does not: redact, or
 //! speak to the client.
@@ -11,8 +11,9 @@ pub mod budget;
 pub mod client;
 pub mod replay;
 pub mod retry;
+mod trail;
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,22 +26,26 @@ use tokio::time::Instant;
 
 use crate::bounds::{ANSWER_GATHER_BYTES_MAX, RETRY_AFTER_WAIT_MAX};
 use crate::clock::Clock;
-use crate::config::policy::{Policy, Provider};
+use crate::config::policy::{Policy, Spread, Target, Targets};
 use crate::ids::Secret;
 use crate::metrics::Metrics;
 use crate::provider::answer::read_error;
 use crate::redact::Redacted;
+use crate::route::balance::{self, Load};
 use breaker::Breaker;
 use budget::Budget;
 use client::Client;
-use replay::{Outgoing, ReplayRoom};
+use replay::{Outgoing, Rename, ReplayRoom};
 use retry::{Failure, MONEY_CODES, StatusFacts, Verdict};
+pub use trail::Trail;
 
 /// What a document named by the policy may take to come.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What is sent, apart from where.
 pub struct Call<'a> {
+    /// Whose call it is, for targets that keep their callers.
+    pub caller: &'a str,
     pub method: &'a Method,
     /// Path below the provider's base URL, with its redacted query: `/chat/completions?x=y`.
     pub path_and_query: &'a str,
@@ -49,6 +54,8 @@ pub struct Call<'a> {
     /// What the client sent; a target's `forward_headers` are taken from it.
     pub client_headers: &'a HeaderMap,
     pub body: &'a Outgoing,
+    /// Where the body names its model, for targets that have another name for it.
+    pub model_at: Option<(u64, u64)>,
     /// The caller's own provider key; it goes to the first target only, and then the gateway's key to none.
     pub own_key: Option<&'a Secret>,
     /// The call leaves something behind at the provider.
@@ -63,6 +70,10 @@ pub struct Answer {
     pub body: AnswerBody,
     /// Waiting makes no sense to the client either: `x-should-retry: false`.
     pub about_money: bool,
+    /// How long the rest of it may keep silent.
+    pub idle: Duration,
+    /// Counts the call at its provider until the answer is over, where calls go to whoever has the fewest.
+    pub load: Option<Flying>,
 }
 
 /// The body of an answer.
@@ -84,27 +95,27 @@ pub enum NoAnswer {
     BodyBroken,
 }
 
-/// How the attempts go. Shared with the record, so that it is known also when the call is dropped under way.
-#[derive(Debug, Default)]
-pub struct Trail {
-    attempts: AtomicU8,
-    provider: Mutex<Option<Arc<Provider>>>,
+/// Calls at one provider, where somebody asks for the one with the fewest.
+#[derive(Clone, Default)]
+struct InFlight(Arc<AtomicU32>);
+
+/// One of them. It is over when this is dropped.
+pub struct Flying(InFlight);
+
+impl InFlight {
+    fn calls(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn begin(self) -> Flying {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Flying(self)
+    }
 }
 
-impl Trail {
-    /// Sends so far.
-    pub fn attempts(&self) -> u8 {
-        self.attempts.load(Ordering::Relaxed)
-    }
-
-    /// The provider of the last send.
-    pub fn provider(&self) -> Option<Arc<Provider>> {
-        self.provider.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn sent_to(&self, provider: &Arc<Provider>) {
-        self.attempts.store(self.attempts().saturating_add(1), Ordering::Relaxed);
-        *self.provider.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(provider));
+impl Drop for Flying {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -117,10 +128,25 @@ pub struct Upstream {
     clock: Clock,
 }
 
+/// Targets in the order in which a call tries them.
+struct Tour<'t> {
+    list: &'t [Target],
+    /// Empty: the list's own order.
+    order: Vec<usize>,
+    len: usize,
+}
+
+impl<'t> Tour<'t> {
+    fn target(&self, at: usize) -> &'t Target {
+        &self.list[self.order.get(at).copied().unwrap_or(at)]
+    }
+}
+
 #[derive(Default)]
 struct Health {
     breaker: Breaker,
     budget: Budget,
+    in_flight: InFlight,
     /// What the metric says of the breaker.
     shown_open: Option<bool>,
 }
@@ -157,7 +183,7 @@ impl Upstream {
     /// For the operators' log: it cannot be reached, is no `200`, or is longer than `bytes_max`.
     pub async fn fetch(&self, address: &Uri, bytes_max: usize) -> Result<Vec<u8>, String> {
         let body = Outgoing::Whole(Redacted::default());
-        let mut request = Request::new(body.attempt());
+        let mut request = Request::new(body.attempt(None));
         *request.uri_mut() = address.clone();
         let sent = self.client.send(request, &body, FETCH_TIMEOUT, FETCH_TIMEOUT).await;
         let response = sent.map_err(|failure| format!("no answer ({})", failure.reason()))?;
@@ -176,7 +202,7 @@ impl Upstream {
         Ok(document)
     }
 
-    /// Sends `call` to `targets`, in their order, until there is an answer to show.
+    /// Sends `call` to `targets` until there is an answer to show: in their order, or by their weights.
     ///
     /// # Errors
     /// See [`NoAnswer`].
@@ -186,25 +212,27 @@ impl Upstream {
     pub async fn call(
         &self,
         policy: &Policy,
-        targets: &[Arc<Provider>],
+        targets: &Targets,
         call: &Call<'_>,
         trail: &Trail,
     ) -> Result<Answer, NoAnswer> {
         match tokio::time::timeout_at(call.deadline, self.attempts(policy, targets, call, trail)).await {
             Ok(result) => result,
-            Err(_) => Err(NoAnswer::Timeout),
+            Err(_) => {
+                trail.ended("deadline");
+                Err(NoAnswer::Timeout)
+            }
         }
     }
 
     async fn attempts(
         &self,
         policy: &Policy,
-        targets: &[Arc<Provider>],
+        targets: &Targets,
         call: &Call<'_>,
         trail: &Trail,
     ) -> Result<Answer, NoAnswer> {
-        // A caller's own key belongs to one provider.
-        let targets = if call.own_key.is_some() { targets.get(..1).unwrap_or_default() } else { targets };
+        let tour = self.tour(targets, call);
         let mut retries = 0u32;
         // Sends before this call count too: a second question on the same trail has only what the first one left.
         let sends_max = policy.retry.max_retries.saturating_add(1);
@@ -212,48 +240,83 @@ impl Upstream {
         // Until when each target wants to be left alone; empty while nothing has failed.
         let mut waits: Vec<Option<Instant>> = Vec::new();
         loop {
-            let at = self.admitted(policy, targets, turn)?;
-            let target = &targets[at];
+            let at = self.admitted(policy, &tour, turn, trail)?;
+            let target = tour.target(at);
             turn = at + 1;
+            let load = (targets.spread == Spread::LeastLoaded).then(|| self.in_flight(&target.provider.name));
             let (failure, words) = match self.attempt(policy, target, call, trail).await {
-                Attempted::Answer(answer) => return Ok(answer),
-                Attempted::KeyRefused => return Err(NoAnswer::Unavailable { retry_after: None }),
+                Attempted::Answer(answer) => {
+                    trail.answered();
+                    return Ok(Answer { load, ..answer });
+                }
+                Attempted::KeyRefused => {
+                    trail.ended("key_refused");
+                    return Err(NoAnswer::Unavailable { retry_after: None });
+                }
                 Attempted::Failed(..) if call.body.is_broken() => return Err(NoAnswer::BodyBroken),
                 Attempted::Failed(failure, words) => (failure, words),
             };
+            trail.failed(&failure);
             let wait = match retry::decide(&failure, call.stateful) {
                 Verdict::Again(after)
                     if u32::from(trail.attempts()) < sends_max && call.body.may_repeat(policy.retry.replay_bytes) =>
                 {
-                    waits.resize(targets.len(), None);
+                    waits.resize(tour.len, None);
                     waits[at] = after.map(|after| Instant::now() + after);
                     // The wait that a provider asks for is its own: the next one need not keep it, and it does when its
                     // turn comes again.
-                    let asked =
-                        waits[turn % targets.len()].map(|until| until.saturating_duration_since(Instant::now()));
-                    self.pause(policy, &target.name, retries, asked, call.deadline)
+                    let asked = waits[turn % tour.len].map(|until| until.saturating_duration_since(Instant::now()));
+                    self.pause(policy, &target.provider.name, retries, asked, call.deadline)
                 }
                 _ => None,
             };
             let Some(wait) = wait else { return used_up(&failure, words) };
-            self.metrics.retries.with_label_values(&[&*target.name, failure.reason()]).inc();
-            drop(words);
+            self.metrics.retries.with_label_values(&[&*target.provider.name, failure.reason()]).inc();
+            drop((words, load));
             tokio::time::sleep(wait).await;
             retries += 1;
         }
     }
 
+    /// The targets of a call in the order in which they are tried.
+    fn tour<'t>(&self, targets: &'t Targets, call: &Call<'_>) -> Tour<'t> {
+        let list = &targets.list;
+        if call.own_key.is_some() {
+            // A caller's own key belongs to one provider.
+            return Tour { list, order: Vec::new(), len: list.len().min(1) };
+        }
+        let order = if targets.spread == Spread::InOrder {
+            Vec::new()
+        } else {
+            let now = self.clock.now().0;
+            balance::order(targets, call.caller, fastrand::f64(), |target| {
+                let look = |h: &mut Health| Load { open: h.breaker.is_open(now), calls: h.in_flight.calls() };
+                self.health(&target.provider.name, look)
+            })
+        };
+        Tour { list, order, len: list.len() }
+    }
+
     /// The next target from `turn` on whose circuit lets a call through.
-    fn admitted(&self, policy: &Policy, targets: &[Arc<Provider>], turn: usize) -> Result<usize, NoAnswer> {
+    fn admitted(&self, policy: &Policy, tour: &Tour<'_>, turn: usize, trail: &Trail) -> Result<usize, NoAnswer> {
         let mut soonest: Option<Duration> = None;
-        for skipped in 0..targets.len() {
-            let at = (turn + skipped) % targets.len();
-            match self.health(&targets[at].name, |h| h.breaker.admit(&policy.breaker, self.clock.now().0)) {
+        for skipped in 0..tour.len {
+            let at = (turn + skipped) % tour.len;
+            let name = &tour.target(at).provider.name;
+            match self.health(name, |h| h.breaker.admit(&policy.breaker, self.clock.now().0)) {
                 Ok(()) => return Ok(at),
-                Err(wait) => soonest = Some(soonest.map_or(wait, |s| s.min(wait))),
+                Err(wait) => {
+                    trail.passed_over(name);
+                    soonest = Some(soonest.map_or(wait, |s| s.min(wait)));
+                }
             }
         }
         Err(NoAnswer::Unavailable { retry_after: soonest })
+    }
+
+    /// Counts a call at a provider until what is given is dropped.
+    fn in_flight(&self, provider: &Arc<str>) -> Flying {
+        self.health(provider, |h| h.in_flight.clone().begin())
     }
 
     /// How long to wait before the next attempt; `None` where there should be none.
@@ -276,43 +339,43 @@ impl Upstream {
         granted.then_some(wait)
     }
 
-    async fn attempt(&self, policy: &Policy, target: &Arc<Provider>, call: &Call<'_>, trail: &Trail) -> Attempted {
-        trail.sent_to(target);
-        self.health(&target.name, |h| h.budget.call(self.clock.now().0));
+    async fn attempt(&self, policy: &Policy, target: &Target, call: &Call<'_>, trail: &Trail) -> Attempted {
+        let name = &target.provider.name;
+        trail.sent_to(&target.provider);
+        self.health(name, |h| h.budget.call(self.clock.now().0));
         let request = request(target, call);
-        let sent = self.client.send(request, call.body, policy.timeouts.connect, policy.timeouts.first_byte).await;
+        let sent = self.client.send(request, call.body, target.timeouts.connect, target.timeouts.first_byte).await;
         let (outcome, attempted) = match sent {
             Err(failure) => (failure.reason(), Attempted::Failed(failure, None)),
-            Ok(response) => self.read(policy, target, call, response).await,
+            Ok(response) => self.read(target, call, response).await,
         };
         // A body that broke on the client's side says nothing about the provider.
         if !call.body.is_broken() {
             let now = self.clock.now().0;
-            let (before, open) = self.health(&target.name, |h| {
+            let (before, open) = self.health(name, |h| {
                 let before = h.shown_open;
                 match &attempted {
                     Attempted::Failed(failure, _) if failure.counts_against_provider() => {
                         h.breaker.failed(&policy.breaker, now);
                     }
-                    _ => h.breaker.succeeded(),
+                    _ => h.breaker.succeeded(&policy.breaker, now),
                 }
                 h.shown_open = Some(h.breaker.is_open(now));
                 (before, h.shown_open)
             });
             if before != open {
                 let open = f64::from(u8::from(open == Some(true)));
-                self.metrics.breaker_open.with_label_values(&[&*target.name]).set(open);
+                self.metrics.breaker_open.with_label_values(&[&**name]).set(open);
             }
         }
-        self.metrics.upstream_attempts.with_label_values(&[&*target.name, outcome]).inc();
+        self.metrics.upstream_attempts.with_label_values(&[&**name, outcome]).inc();
         attempted
     }
 
     /// Reads as much of an answer as must be known before it is shown.
     async fn read(
         &self,
-        policy: &Policy,
-        target: &Arc<Provider>,
+        target: &Target,
         call: &Call<'_>,
         response: http::Response<Incoming>,
     ) -> (&'static str, Attempted) {
@@ -323,20 +386,22 @@ impl Upstream {
             return ("protocol", Attempted::Failed(Failure::Protocol, None));
         }
         if call.own_key.is_none() && matches!(status.as_u16(), 401 | 403) {
-            tracing::error!(provider = %target.name, %status, "the provider refuses the gateway's key");
-            self.metrics.provider_key_refused.with_label_values(&[&*target.name]).inc();
+            let name = &target.provider.name;
+            tracing::error!(provider = %name, %status, "the provider refuses the gateway's key");
+            self.metrics.provider_key_refused.with_label_values(&[&**name]).inc();
             return ("key_refused", Attempted::KeyRefused);
         }
+        let idle = target.timeouts.idle;
         let gather = !status.is_success() || is_json(&head.headers);
         let body = if gather {
-            match gathered(incoming, policy.timeouts.idle).await {
+            match gathered(incoming, idle).await {
                 Ok(body) => body,
                 Err(failure) => return (failure.reason(), Attempted::Failed(failure, None)),
             }
         } else {
             AnswerBody::Streaming(Bytes::new(), incoming)
         };
-        let mut answer = Answer { head, body, about_money: false };
+        let mut answer = Answer { head, body, about_money: false, idle, load: None };
         if status.is_success() || status == StatusCode::NOT_MODIFIED {
             return ("ok", Attempted::Answer(answer));
         }
@@ -369,8 +434,10 @@ fn used_up(failure: &Failure, words: Option<Answer>) -> Result<Answer, NoAnswer>
     }
 }
 
-fn request(target: &Provider, call: &Call<'_>) -> Request<replay::AttemptBody> {
-    let mut request = Request::new(call.body.attempt());
+fn request(target: &Target, call: &Call<'_>) -> Request<replay::AttemptBody> {
+    let rename = target.model.as_deref().zip(call.model_at).map(|(model, at)| Rename::new(at, model));
+    let mut request = Request::new(call.body.attempt(rename));
+    let target = &*target.provider;
     *request.method_mut() = call.method.clone();
     *request.uri_mut() = target_uri(&target.base_url, call.path_and_query);
     let headers = request.headers_mut();

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
@@ -51,6 +51,39 @@ impl ReplayRoom {
 
     fn release(&self, bytes: usize) {
         self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// Another name for the model: what stands at a place of the body is sent as these bytes. The row keeps what was asked for.
+#[derive(Clone, Debug)]
+pub struct Rename {
+    /// The value of `model` in the redacted body, quotes included.
+    pub at: (u64, u64),
+    /// The name there, as JSON.
+    pub to: Bytes,
+}
+
+impl Rename {
+    /// The name `to` for the model that stands at `at`.
+    pub fn new(at: (u64, u64), to: &str) -> Rename {
+        Rename { at, to: Bytes::from(serde_json::Value::from(to).to_string()) }
+    }
+
+    /// `piece`, which begins at `begins` in the body, as it is sent. May be empty.
+    fn applied(&self, piece: Bytes, begins: u64) -> Bytes {
+        let (from, to) = self.at;
+        let ends = begins + piece.len() as u64;
+        if ends <= from || begins >= to {
+            return piece;
+        }
+        let within = |at: u64| usize::try_from(at.clamp(begins, ends) - begins).unwrap_or(piece.len());
+        let mut sent = BytesMut::with_capacity(piece.len() + self.to.len());
+        sent.extend_from_slice(&piece[..within(from)]);
+        if from >= begins {
+            sent.extend_from_slice(&self.to);
+        }
+        sent.extend_from_slice(&piece[within(to)..]);
+        sent.freeze()
     }
 }
 
@@ -114,9 +147,13 @@ impl Outgoing {
     }
 
     /// The body for the next attempt. Earlier ones get nothing more.
-    pub fn attempt(&self) -> AttemptBody {
+    pub fn attempt(&self, rename: Option<Rename>) -> AttemptBody {
         match self {
-            Outgoing::Whole(body) => AttemptBody::Whole(Some(body.as_bytes().clone()).filter(|b| !b.is_empty())),
+            Outgoing::Whole(body) => {
+                let bytes = body.as_bytes().clone();
+                let bytes = if let Some(rename) = rename { rename.applied(bytes, 0) } else { bytes };
+                AttemptBody::Whole(Some(bytes).filter(|b| !b.is_empty()))
+            }
             Outgoing::Streaming(flow) => {
                 let mut state = lock(flow);
                 state.attempt += 1;
@@ -124,7 +161,8 @@ impl Outgoing {
                 state.broken |= state.let_go;
                 let attempt = state.attempt;
                 drop(state);
-                AttemptBody::Streaming { flow: Arc::clone(flow), attempt, next: 0, ended: false }
+                let rename = rename.map(|rename| Box::new((rename, 0)));
+                AttemptBody::Streaming { flow: Arc::clone(flow), attempt, next: 0, ended: false, rename }
             }
         }
     }
@@ -164,7 +202,14 @@ impl Outgoing {
 /// The body of one attempt.
 pub enum AttemptBody {
     Whole(Option<Bytes>),
-    Streaming { flow: Arc<Mutex<Flow>>, attempt: u32, next: usize, ended: bool },
+    Streaming {
+        flow: Arc<Mutex<Flow>>,
+        attempt: u32,
+        next: usize,
+        ended: bool,
+        /// Another name for the model, and how many bytes of the body have been passed.
+        rename: Option<Box<(Rename, u64)>>,
+    },
 }
 
 impl Body for AttemptBody {
@@ -174,7 +219,7 @@ impl Body for AttemptBody {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         match self.get_mut() {
             AttemptBody::Whole(body) => Poll::Ready(body.take().map(|bytes| Ok(Frame::data(bytes)))),
-            AttemptBody::Streaming { flow, attempt, next, ended } => {
+            AttemptBody::Streaming { flow, attempt, next, ended, rename } => {
                 if *ended {
                     return Poll::Ready(None);
                 }
@@ -182,7 +227,16 @@ impl Body for AttemptBody {
                 if let Poll::Ready(None | Some(Err(_))) = &polled {
                     *ended = true;
                 }
-                polled.map(|piece| piece.map(|result| result.map(Frame::data)))
+                polled.map(|piece| {
+                    let piece = piece?.map(|piece| match rename.as_deref_mut() {
+                        None => piece,
+                        Some((rename, begins)) => {
+                            let at = std::mem::replace(begins, *begins + piece.len() as u64);
+                            rename.applied(piece, at)
+                        }
+                    });
+                    Some(piece.map(Frame::data))
+                })
             }
         }
     }
@@ -320,19 +374,42 @@ mod tests {
     fn every_attempt_sends_the_same_bytes() {
         for taken in 0..6 {
             let out = streaming(&["a", "b"], &["c", "d"], false, 100);
-            let mut first = out.attempt();
+            let mut first = out.attempt(None);
             take(&mut first, taken).expect("whole");
             assert!(out.may_repeat(1000));
-            assert_eq!(take(&mut out.attempt(), 100).expect("whole"), "abcd", "after {taken} pieces");
+            assert_eq!(take(&mut out.attempt(None), 100).expect("whole"), "abcd", "after {taken} pieces");
             assert!(take(&mut first, 1).is_err() || taken == 5, "an earlier attempt gets nothing more");
-            assert_eq!(take(&mut out.attempt(), 100).expect("whole"), "abcd");
+            assert_eq!(take(&mut out.attempt(None), 100).expect("whole"), "abcd");
         }
+    }
+
+    #[test]
+    fn each_attempt_may_have_a_model_of_its_own() {
+        let text = r#"{"model":"gpt-4o","x":"model"}"#;
+        let at = (9, 17);
+        let name = |to: &str| Some(Rename::new(at, to));
+        // However the body is cut, each attempt has its own name, and one without a name has the caller's.
+        for size in 1..=text.len() {
+            let pieces: Vec<&'static str> =
+                text.as_bytes().chunks(size).map(|piece| std::str::from_utf8(piece).expect("ascii")).collect();
+            let (first, rest) = pieces.split_at(pieces.len().min(3));
+            let out = streaming(first, rest, false, 100);
+            for (to, expected) in [("my-deployment", "my-deployment"), ("q\"", "q\\\"")] {
+                let sent = take(&mut out.attempt(name(to)), 100).expect("whole");
+                assert_eq!(sent, text.replace("gpt-4o", expected), "in pieces of {size}");
+            }
+            assert_eq!(take(&mut out.attempt(None), 100).expect("whole"), text);
+        }
+        let whole = Outgoing::Whole(Redacted::from_gateway(text));
+        let mut body = whole.attempt(name("m"));
+        assert_eq!(body.size_hint().exact(), Some(text.len() as u64 - 5));
+        assert_eq!(take(&mut body, 1).expect("whole"), text.replace("gpt-4o", "m"));
     }
 
     #[test]
     fn past_the_bound_a_body_is_sent_once() {
         let out = streaming(&["a", "b"], &["c", "d", "e"], false, 3);
-        let mut body = out.attempt();
+        let mut body = out.attempt(None);
         assert_eq!(take(&mut body, 3).expect("kept"), "abc");
         assert!(out.may_repeat(1000));
         assert_eq!(take(&mut body, 100).expect("whole"), "de");
@@ -342,9 +419,9 @@ mod tests {
     #[test]
     fn a_broken_body_is_never_completed() {
         let out = streaming(&["a"], &["b"], true, 100);
-        assert!(take(&mut out.attempt(), 100).is_err());
+        assert!(take(&mut out.attempt(None), 100).is_err());
         assert!(out.is_broken() && !out.may_repeat(1000));
-        assert!(take(&mut out.attempt(), 100).is_err());
+        assert!(take(&mut out.attempt(None), 100).is_err());
     }
 
     #[test]
@@ -355,12 +432,12 @@ mod tests {
             Outgoing::streaming(vec![], Box::new(source), 100, Arc::clone(&room))
         };
         let (one, two) = (flow("aa"), flow("bb"));
-        assert_eq!(take(&mut one.attempt(), 9).expect("whole"), "aa");
-        assert_eq!(take(&mut two.attempt(), 9).expect("whole"), "bb");
+        assert_eq!(take(&mut one.attempt(None), 9).expect("whole"), "aa");
+        assert_eq!(take(&mut two.attempt(None), 9).expect("whole"), "bb");
         assert_eq!((one.may_repeat(1000), two.may_repeat(1000)), (true, false));
         drop(one);
         let three = flow("cc");
-        assert_eq!(take(&mut three.attempt(), 9).expect("whole"), "cc");
+        assert_eq!(take(&mut three.attempt(None), 9).expect("whole"), "cc");
         assert!(three.may_repeat(1000));
     }
 }

@@ -30,4 +30,5 @@ mod retries;
 mod sdk;
 mod streams;
 mod support;
+mod targets;
 mod tls;

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::super::place::Problems;
 use super::super::policy::{AiLogPolicy, Timeouts};
-use super::super::raw::{RawAiLog, RawBreaker, RawRetry, RawTimeouts};
+use super::super::raw::{RawAiLog, RawBreaker, RawRetry, RawTargetTimeouts, RawTimeouts};
+use super::super::shape::At;
 use super::{in_range, lasting, sized};
 use crate::bounds;
 use crate::upstream::breaker::BreakerOptions;
@@ -13,6 +14,8 @@ use crate::upstream::retry::RetryOptions;
 const MS: Duration = Duration::from_millis(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86_400);
+/// Fewer calls say nothing about a share.
+const SHARE_OF_AT_LEAST: u32 = 20;
 
 pub(super) fn retry(raw: &RawRetry, problems: &mut Problems) -> Option<RetryOptions> {
     let max_retries = in_range(&raw.max_retries, 0..=10, problems);
@@ -42,10 +45,40 @@ pub(super) fn timeouts(raw: &RawTimeouts, problems: &mut Problems) -> Timeouts {
     }
 }
 
+/// Timeouts of one target over those of the policy.
+pub(super) fn target_timeouts(raw: &RawTargetTimeouts, policy: Timeouts, problems: &mut Problems) -> Timeouts {
+    let mut own = |given: &At<Option<Duration>>, most: Duration, policy: Duration| match given.value {
+        Some(value) => lasting(&At { value, at: given.at.clone(), given: given.given }, MS..=most, problems),
+        None => policy,
+    };
+    Timeouts {
+        connect: own(&raw.connect, 10 * MINUTE, policy.connect),
+        first_byte: own(&raw.first_byte, DAY, policy.first_byte),
+        idle: own(&raw.idle, DAY, policy.idle),
+        total: policy.total,
+    }
+}
+
 pub(super) fn breaker(raw: &RawBreaker, problems: &mut Problems) -> Option<BreakerOptions> {
     let consecutive_failures = in_range(&raw.consecutive_failures, 1..=1_000_000, problems);
+    let error_percent = in_range(&raw.error_percent, 1..=100, problems);
+    let min_calls = match raw.min_calls.value {
+        Some(value) => {
+            let given = At { value, at: raw.min_calls.at.clone(), given: true };
+            in_range(&given, 1..=1_000_000, problems)
+        }
+        // Who allows more failures in a row does not want to be overruled by their share.
+        None => consecutive_failures.map(|n| n.saturating_mul(2).max(SHARE_OF_AT_LEAST)),
+    };
+    let window = lasting(&raw.window, 1000 * MS..=60 * MINUTE, problems);
     let open_for = lasting(&raw.open_for, MS..=60 * MINUTE, problems);
-    Some(BreakerOptions { consecutive_failures: consecutive_failures?, open_for })
+    Some(BreakerOptions {
+        consecutive_failures: consecutive_failures?,
+        error_percent: error_percent?,
+        min_calls: min_calls?,
+        window,
+        open_for,
+    })
 }
 
 pub(super) fn ailog(raw: &RawAiLog, problems: &mut Problems) -> Option<AiLogPolicy> {

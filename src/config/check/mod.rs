@@ -29,9 +29,9 @@ pub(super) fn policy(raw: &RawPolicy, version: Arc<str>, loaded_at_ms: i64, prob
     let auth = auth::auth(&raw.auth, problems);
     let providers = targets::providers(&raw.providers, problems);
     let names = targets::Names::of(&raw.providers);
-    let routing = targets::routing(&raw.routing, &names, problems);
-    let retry = calls::retry(&raw.retry, problems);
     let timeouts = calls::timeouts(&raw.timeouts, problems);
+    let routing = targets::routing(&raw.routing, &names, &providers, timeouts, problems);
+    let retry = calls::retry(&raw.retry, problems);
     let breaker = calls::breaker(&raw.breaker, problems);
     let redaction = limits::redaction(&raw.redaction, problems);
     let limits = limits::limits(&raw.limits, problems);

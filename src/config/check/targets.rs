@@ -5,10 +5,11 @@ use std::sync::Arc;
 use http::{HeaderName, Method, Uri};
 
 use super::super::place::{Place, Problems, suggest};
-use super::super::policy::{ModelRule, Provider, Routing};
-use super::super::raw::{RawPrice, RawProvider, RawRouting};
+use super::super::policy::{ModelRule, Provider, Routing, Spread, Target, Targets, Timeouts};
+use super::super::raw::{RawPrice, RawProvider, RawRouting, RawTarget, RawTo};
 use super::super::shape::{At, Named};
-use super::{distinct, label};
+use super::{in_range, label};
+use crate::bounds::{MODEL_BYTES_MAX, TARGETS_MAX};
 use crate::cost::{Price, PriceList};
 use crate::provider::Kind;
 use crate::route::Glob;
@@ -130,11 +131,20 @@ fn header(given: &At<String>, problems: &mut Problems) -> Option<HeaderName> {
     None
 }
 
-pub(super) fn routing(raw: &RawRouting, names: &Names, problems: &mut Problems) -> Option<Routing> {
+pub(super) fn routing(
+    raw: &RawRouting,
+    names: &Names,
+    providers: &[Arc<Provider>],
+    timeouts: Timeouts,
+    problems: &mut Problems,
+) -> Option<Routing> {
+    let known = Known { names, providers, timeouts };
     let default = if raw.default.given {
-        targets(&raw.default, names, problems)
+        targets(&raw.default, &raw.sticky, &known, problems)
     } else {
-        names.default("openai").into_iter().collect()
+        let only = names.default("openai").and_then(|index| providers.get(index));
+        let list = only.into_iter().flat_map(|only| Targets::only(Arc::clone(only), timeouts).list);
+        Targets { list: list.collect(), spread: Spread::InOrder, sticky: false }
     };
     let mut endpoints: Vec<(Method, String)> = Vec::new();
     for given in raw.endpoints.iter() {
@@ -154,14 +164,69 @@ pub(super) fn routing(raw: &RawRouting, names: &Names, problems: &mut Problems) 
         if rule.to.is_empty() {
             problems.add(&rule.to.at, "empty; name at least one provider, or take the rule out");
         }
-        models.push(ModelRule { pattern: Glob::new(rule.r#match.trim()), to: targets(&rule.to, names, problems) });
+        let to = targets(&rule.to, &rule.sticky, &known, problems);
+        models.push(ModelRule { pattern: Glob::new(rule.r#match.trim()), to });
     }
-    Some(Routing { default, endpoints, models })
+    let lists = models.iter().map(|rule| &rule.to).chain([&default]);
+    let renames = lists.flat_map(|targets| &targets.list).any(|target| target.model.is_some());
+    Some(Routing { default, endpoints, models, renames })
 }
 
-fn targets(list: &[At<String>], names: &Names, problems: &mut Problems) -> Vec<usize> {
-    distinct(list, problems);
-    list.iter().filter_map(|name| names.find(name, &name.at, problems)).collect()
+/// What targets are made of.
+struct Known<'a> {
+    names: &'a Names,
+    providers: &'a [Arc<Provider>],
+    timeouts: Timeouts,
+}
+
+fn targets(given: &[At<RawTo>], sticky: &At<bool>, known: &Known<'_>, problems: &mut Problems) -> Targets {
+    if given.len() > TARGETS_MAX {
+        problems.add(&given[TARGETS_MAX].at, format!("more than {TARGETS_MAX} targets"));
+    }
+    let weighted = given.iter().any(|to| to.0.weight.value.is_some());
+    let mut list = Vec::with_capacity(given.len());
+    for (i, to) in given.iter().enumerate() {
+        let said = |to: &At<RawTo>| (to.0.provider.value.clone(), to.0.model.value.clone());
+        if given[..i].iter().any(|earlier| said(earlier) == said(to)) {
+            problems.add(&to.at, "given twice; keep one");
+        }
+        list.extend(target(&to.0, weighted, known, problems));
+    }
+    if weighted && !list.is_empty() && list.iter().all(|target| target.weight == 0) {
+        problems.add(&given[0].at, "every weight is 0, so no call could go anywhere; give one of them 1");
+    }
+    if sticky.value && !weighted {
+        problems.add(
+            &sticky.at,
+            "without weights every call goes to the first target anyway; give weights, or take it out",
+        );
+    }
+    let mut weights = list.iter().map(|target| target.weight).filter(|weight| *weight > 0);
+    let first = weights.next();
+    let spread = match weighted {
+        false => Spread::InOrder,
+        true if weights.all(|weight| Some(weight) == first) => Spread::LeastLoaded,
+        true => Spread::ByWeight,
+    };
+    Targets { list, spread, sticky: sticky.value }
+}
+
+fn target(given: &RawTarget, weighted: bool, known: &Known<'_>, problems: &mut Problems) -> Option<Target> {
+    let timeouts = super::calls::target_timeouts(&given.timeouts, known.timeouts, problems);
+    let weight = match given.weight.value {
+        Some(value) => {
+            in_range(&At { value, at: given.weight.at.clone(), given: true }, 0..=1_000_000, problems).unwrap_or(1)
+        }
+        None => 1,
+    };
+    let model = given.model.value.as_deref().map(str::trim);
+    if model.is_some_and(|model| model.is_empty() || model.len() > MODEL_BYTES_MAX) {
+        problems
+            .add(&given.model.at, format!("no name of a model; give 1 to {MODEL_BYTES_MAX} bytes, or leave it out"));
+    }
+    let index = known.names.find(&given.provider.value, &given.provider.at, problems)?;
+    let provider = Arc::clone(known.providers.get(index)?);
+    Some(Target { provider, weight: if weighted { weight } else { 1 }, model: model.map(Arc::from), timeouts })
 }
 
 fn endpoint(given: &At<String>) -> Result<(Method, String), &'static str> {

@@ -17,7 +17,7 @@ use super::super::record::Record;
 use super::super::refusal::Refusal;
 use super::desk::Desk;
 use crate::clock::Nanos;
-use crate::config::policy::Provider;
+use crate::config::policy::{Provider, Targets};
 use crate::intent::flights::{Ended, Finished};
 use crate::intent::provider::{Adapter, AiProvider, Carrier, Eventually, IntentError};
 use crate::intent::ticket::{IntentRequest, IntentResponse};
@@ -170,16 +170,18 @@ impl Line {
         let (gateway, policy) = (&self.desk.gateway, &self.desk.policy);
         let body = Outgoing::Whole(body);
         let call = Call {
+            caller: self.desk.caller.org.as_str(),
             method: &Method::POST,
             path_and_query: path,
             headers: &headers,
             client_headers: &HeaderMap::new(),
             body: &body,
+            model_at: None,
             own_key: None,
             stateful: false,
             deadline: self.desk.over,
         };
-        let targets = [Arc::clone(&self.target)];
+        let targets = Targets::only(Arc::clone(&self.target), policy.timeouts);
         let answer = gateway.upstream.call(policy, &targets, &call, &self.trail).await.map_err(no_answer)?;
         let (retry_after, success) = (retry_after(&answer), answer.head.status.is_success());
         // A provider's own error is not the help desk's business: to it the service is unavailable.
