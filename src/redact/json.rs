@@ -7,6 +7,7 @@
 //! does not grow with the body. Does not: keep values, convert numbers, or forgive.
 
 use super::RedactError;
+use super::block::{self, Block};
 use crate::bounds::JSON_DEPTH_MAX;
 
 /// What to do with the string that begins.
@@ -468,15 +469,11 @@ const TOP: u64 = 0x8080_8080_8080_8080;
 #[inline]
 pub(super) fn plain_len(text: &[u8]) -> usize {
     let mut n = 0;
-    // 32 bytes at a time by a test without branches that compilers turn into vector code; then find the place.
-    for block in text.as_chunks::<32>().0 {
-        let special = block
-            .iter()
-            .fold(0u8, |s, &b| s | u8::from(b == b'"') | u8::from(b == b'\\') | u8::from(b.wrapping_sub(0x20) >= 0x60));
-        if special != 0 {
-            break;
+    while text.len() - n >= block::LEN {
+        match Block::of(text, n).special() {
+            0 => n += block::LEN,
+            special => return n + special.trailing_zeros() as usize,
         }
-        n += 32;
     }
     for word in text[n..].as_chunks::<8>().0 {
         let w = u64::from_le_bytes(*word);

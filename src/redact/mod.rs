@@ -9,6 +9,7 @@
 //! `detect`ors as they need it, `out` carries raw bytes, `restore` puts values back in an answer. COVERAGE.md lists what is found and what is missed.
 
 mod answer;
+mod block;
 mod body;
 mod detect;
 mod fold;

@@ -8,6 +8,7 @@
 
 use std::sync::Arc;
 
+use super::block::{self, Block};
 use super::detect::secret::More;
 use super::detect::words::Says;
 use super::detect::{AHEAD, BEHIND, View, card, data_url, email, ip, phone, secret};
@@ -229,15 +230,10 @@ impl Scanner {
             && self.rules.secrets.is_none()
             && !self.rules.has(kind::IP)
             && !self.rules.windowed()
-            && text.chunks(64).all(|rest| {
-                let mut padded = [0; 64];
-                let block = rest.first_chunk().unwrap_or_else(|| {
-                    padded[..rest.len()].copy_from_slice(rest);
-                    &padded
-                });
-                let (here, other) = triggers(block);
-                digits += here;
-                !other && digits < digits_min
+            && (0..text.len()).step_by(block::LEN).all(|at| {
+                let block = Block::of(text, at);
+                digits += block.digits().count_ones();
+                block.marks() == 0 && digits < digits_min
             })
     }
 
@@ -824,7 +820,14 @@ struct Triggers<'a> {
     block: usize,
     mask: u64,
     /// What is known of the next block.
-    ahead: Option<(u32, bool)>,
+    ahead: Option<Seen>,
+}
+
+/// What matters of a block before it is looked at more closely.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    digits: u64,
+    marks: u64,
 }
 
 impl Triggers<'_> {
@@ -845,61 +848,47 @@ impl Triggers<'_> {
                 }
             }
             // `block` is the block before, or 64 before the first.
-            let i = self.block.wrapping_add(64);
+            let i = self.block.wrapping_add(block::LEN);
             if i >= self.limit {
                 return None;
             }
-            let (digits, other) = self.ahead.take().unwrap_or_else(|| self.count(i));
-            let next = if i + 64 < self.text.len() { self.count(i + 64) } else { (0, false) };
-            if other || self.ip || digits + next.0 >= digits_min {
-                self.mask = self.starts(i, other || self.ip);
+            let here = self.ahead.take().unwrap_or_else(|| self.look(i));
+            let next = if i + block::LEN < self.text.len() { self.look(i + block::LEN) } else { Seen::default() };
+            self.mask = here.marks;
+            let enough = || here.digits.count_ones() + next.digits.count_ones() >= digits_min;
+            if here.digits != 0 && (has_seven(here.digits) || enough()) {
+                self.mask |= self.starts(i, here.digits, next.digits);
             }
             self.ahead = Some(next);
             self.block = i;
         }
     }
 
-    fn count(&self, i: usize) -> (u32, bool) {
-        match self.text[i..].first_chunk::<64>() {
-            Some(block) => triggers(block),
-            None => triggers(&self.padded(i)),
-        }
+    #[inline(always)]
+    fn look(&self, i: usize) -> Seen {
+        let block = Block::of(self.text, i);
+        Seen { digits: block.digits(), marks: block.marks() }
     }
 
-    /// The last block, filled up with bytes that mean nothing.
-    fn padded(&self, i: usize) -> [u8; 64] {
-        let mut padded = [0u8; 64];
-        let rest = &self.text[i..];
-        padded[..rest.len()].copy_from_slice(rest);
-        padded
-    }
-
-    /// One bit for each trigger of the block at `i`: the first digit of a run, and marks if there are some.
-    fn starts(&self, i: usize, marked: bool) -> u64 {
-        let padded;
-        let block = match self.text[i..].first_chunk::<64>() {
-            Some(block) => block,
-            None => {
-                padded = self.padded(i);
-                &padded
-            }
-        };
-        let digits = bits(block, |b| b.wrapping_sub(b'0') < 10);
+    /// One bit for the first digit of each run in the block at `i`, as far as a number may begin there.
+    fn starts(&self, i: usize, digits: u64, next_digits: u64) -> u64 {
         let before = i > 0 && i != self.barrier && self.text[i - 1].is_ascii_digit();
         let mut starts = digits & !(digits << 1 | u64::from(before));
-        if self.barrier > i && self.barrier < i + 64 {
+        if self.barrier > i && self.barrier < i + block::LEN {
             starts |= digits & 1 << (self.barrier - i);
         }
-        if !self.numbers && starts != 0 {
-            starts = self.long_enough(i, block, digits, starts);
-        }
-        if marked { starts | bits(block, |b| b == b'@' || b == b'%' || b == b':') } else { starts }
+        if self.numbers || starts == 0 { starts } else { self.long_enough(i, digits, next_digits, starts) }
     }
 
     /// Those of `starts` from which on there are as many digits as a telephone number has, with nothing but separators
     /// between.
-    fn long_enough(&self, i: usize, block: &[u8; 64], digits: u64, starts: u64) -> u64 {
-        let number = bits(block, phone::in_number);
+    fn long_enough(&self, i: usize, digits: u64, next_digits: u64, starts: u64) -> u64 {
+        let block = Block::of(self.text, i);
+        let number = block.in_number();
+        // A group of digits that goes on the one before it is no start (see `phone::joined`). What stands before the barrier
+        // does not count, and what stands before the block is not seen here.
+        let joined = if self.barrier <= i { block.joints() << 1 & digits << 2 } else { 0 };
+        let starts = starts & !joined;
         // Seven bytes of a number from here on, as far as this block tells: most starts are out by this alone.
         let two = number & (number >> 1 | 1 << 63);
         let four = two & (two >> 2 | 3 << 62);
@@ -910,42 +899,33 @@ impl Triggers<'_> {
             left &= left - 1;
             let from_here = digits >> q;
             let run = (!number >> q).trailing_zeros();
-            let count = if q + run < 64 {
-                (from_here & ((1 << run) - 1)).count_ones() as usize
+            let enough = if q + run < 64 {
+                has_seven(from_here & ((1 << run) - 1))
             } else {
-                let known = from_here.count_ones() as usize;
                 // The run goes on in the next block.
-                let rest = self.text[i + 64..].iter().take(64).take_while(|b| phone::in_number(**b));
-                known + rest.filter(|b| b.is_ascii_digit()).take(phone::DIGITS_MIN).count()
+                has_seven(from_here)
+                    || from_here.count_ones() + self.leading(i + block::LEN, next_digits) >= phone::DIGITS_MIN as u32
             };
-            long |= u64::from(count >= phone::DIGITS_MIN) << q;
+            long |= u64::from(enough) << q;
         }
         long
     }
+
+    /// How many of `digits`, those of the block at `i`, go on a number that began before it.
+    fn leading(&self, i: usize, digits: u64) -> u32 {
+        if digits == 0 {
+            return 0;
+        }
+        let run = Block::of(self.text, i).in_number().trailing_ones();
+        (digits & u64::MAX.checked_shr(64 - run).unwrap_or(0)).count_ones()
+    }
 }
 
-/// One bit for each byte of the block that is one of `these`. The comparisons compile to vector code.
+/// Whether at least as many bits are set as a telephone number has digits; sooner known than their number.
 #[inline(always)]
-fn bits(block: &[u8; 64], these: impl Fn(u8) -> bool) -> u64 {
-    let mut ones = [0u8; 64];
-    for (one, &b) in ones.iter_mut().zip(block) {
-        *one = u8::from(these(b));
+fn has_seven(mut bits: u64) -> bool {
+    for _ in 1..phone::DIGITS_MIN {
+        bits &= bits.wrapping_sub(1);
     }
-    let mut bits = 0;
-    for (k, word) in ones.as_chunks::<8>().0.iter().enumerate() {
-        // Eight bytes of 0 or 1 become eight bits.
-        bits |= (u64::from_le_bytes(*word).wrapping_mul(0x0102_0408_1020_4080) >> 56) << (8 * k);
-    }
-    bits
-}
-
-/// How many digits a block has, and whether another trigger may stand in it. Written so that it compiles to vector code.
-fn triggers(block: &[u8; 64]) -> (u32, bool) {
-    let mut digits = 0u8;
-    let mut other = 0u8;
-    for &b in block {
-        digits += u8::from(b.wrapping_sub(b'0') < 10);
-        other |= u8::from(b == b'@') | u8::from(b == b'%') | u8::from(b == b':');
-    }
-    (u32::from(digits), other != 0)
+    bits != 0
 }

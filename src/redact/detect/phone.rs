@@ -100,7 +100,8 @@ pub(in crate::redact) fn find(
     if joined(view.text, view.lo, q) || view.before(q) == Some(b' ') && in_row(view, q) {
         return None;
     }
-    if iso_date(view, q) || too_few(view, q) || address(view, q) {
+    // An address is told by fewer bytes than most other things that have too few digits.
+    if iso_date(view, q) || address(view, q) || too_few(view, q) {
         return None;
     }
     let mut groups = [Group::default(); GROUPS_MAX];
@@ -140,12 +141,6 @@ pub(in crate::redact) fn joined(text: &[u8], lo: usize, q: usize) -> bool {
         b'-' | b'.' | b',' | b':' => q > lo + 1 && text[q - 2].is_ascii_digit(),
         b => b.is_ascii_alphabetic() || b == b'_',
     }
-}
-
-/// Whether `b` may stand between two digits of one number: no other byte may, and some that may not are among them.
-#[inline(always)]
-pub(in crate::redact) fn in_number(b: u8) -> bool {
-    b.wrapping_sub(b'-') <= b'9' - b'-' || matches!(b, b' ' | b'(' | b')' | b'[' | b']' | b'\n') || b >= 0x80
 }
 
 /// Whether `2024-11-05` or the like stands at `q`.
@@ -198,8 +193,10 @@ fn address(view: &View<'_>, q: usize) -> bool {
 fn too_few(view: &View<'_>, q: usize) -> bool {
     let plus = view.before(q) == Some(b'+');
     let (mut digits, mut last) = (0, 0);
-    for b in &view.text[q..view.text.len().min(q + 48)] {
+    for (i, b) in view.text[q..view.text.len().min(q + 48)].iter().enumerate() {
         match b {
+            // "217 2024-11-05": the date is a thing of its own.
+            b' ' if iso_date(view, q + i + 1) => return true,
             b'0'..=b'9' => {
                 digits += 1;
                 if digits == DIGITS_MIN {

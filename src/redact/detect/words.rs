@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use aho_corasick::automaton::Automaton;
 use aho_corasick::dfa::{Builder, DFA};
-use aho_corasick::{Anchored, MatchKind};
+use aho_corasick::{Anchored, MatchKind, StartKind};
 
 use super::View;
 use crate::redact::fold::{TELEPHONE, is_unspaced};
@@ -89,6 +89,10 @@ struct Entry {
 pub(in crate::redact) struct Words {
     automaton: DFA,
     entries: Vec<Entry>,
+    /// Bytes of the longest word.
+    longest: usize,
+    /// The first two letters, in lower case, of words that may end a longer one.
+    endings: Vec<[u8; 2]>,
 }
 
 impl Words {
@@ -123,58 +127,97 @@ impl Words {
                 }
             }
         }
-        let automaton =
-            Builder::new().ascii_case_insensitive(true).match_kind(MatchKind::Standard).build(&patterns).ok()?;
-        Some(Words { automaton, entries })
+        let longest = patterns.iter().map(String::len).max()?;
+        let open_left = entries.iter().zip(&patterns).filter(|(entry, _)| entry.open_left);
+        let endings = open_left.filter_map(|(_, word)| word.as_bytes().first_chunk().copied()).collect();
+        // Tried where a word may begin: most places of a text are none, and most words are out at their second letter.
+        let automaton = Builder::new()
+            .ascii_case_insensitive(true)
+            .match_kind(MatchKind::Standard)
+            .start_kind(StartKind::Anchored)
+            .build(&patterns)
+            .ok()?;
+        Some(Words { automaton, entries, longest, endings })
     }
 
-    /// The word nearest before `end`, looking at most `reach` bytes back.
+    /// The word nearest before `end`, looking at most `reach` bytes back; of two that end there the longer.
     pub(in crate::redact) fn before(&self, view: &View<'_>, end: usize, reach: usize) -> Option<Near> {
         let from = view.lo.max(end.saturating_sub(reach));
         let text = &view.text[from..end];
-        let mut nearest = None;
-        self.each(text, |near, stop| {
-            nearest = Some(Near { says: near.says, gap: text.len() - stop });
-            true
-        });
-        nearest
-    }
-
-    /// Tells every word of `text` in the order of their ends, with its end, for as long as `tell` says so; of words that
-    /// end at the same place the longest.
-    #[inline]
-    fn each(&self, text: &[u8], mut tell: impl FnMut(Near, usize) -> bool) {
-        let dfa = &self.automaton;
-        let Ok(mut state) = dfa.start_state(Anchored::No) else { return };
-        for (i, &b) in text.iter().enumerate() {
-            state = dfa.next_state(Anchored::No, state, b);
-            if !dfa.is_special(state) || !dfa.is_match(state) {
-                continue;
+        let mut nearest: Option<(usize, Says)> = None;
+        for start in (0..text.len()).rev() {
+            if nearest.is_some_and(|(stop, _)| start + self.longest < stop) {
+                break;
             }
-            let stop = i + 1;
-            let words = (0..dfa.match_len(state)).map(|n| dfa.match_pattern(state, n));
-            let word = words
-                .map(|word| (stop - dfa.pattern_len(word), self.entries[word.as_usize()]))
-                .filter(|(start, entry)| bounded(text, *start, stop, *entry))
-                .min_by_key(|(start, _)| *start);
-            if let Some((start, entry)) = word
-                && !tell(Near { says: entry.says, gap: start }, stop)
-            {
-                return;
+            if self.may_begin(text, start) {
+                self.at(text, start, |stop, says| {
+                    if nearest.is_none_or(|(nearest, _)| stop >= nearest) {
+                        nearest = Some((stop, says));
+                    }
+                });
             }
         }
+        nearest.map(|(stop, says)| Near { says, gap: text.len() - stop })
     }
 
-    /// The first word after `start`, looking at most `reach` bytes on and not past the line.
+    /// The word that ends first after `start`, looking at most `reach` bytes on and not past the line.
     pub(in crate::redact) fn after(&self, view: &View<'_>, start: usize, reach: usize) -> Option<Near> {
         let text = &view.text[start..view.text.len().min(start + reach)];
         let text = &text[..text.iter().position(|b| *b == b'\n').unwrap_or(text.len())];
-        let mut first = None;
-        self.each(text, |near, _| {
-            first = Some(near);
-            false
-        });
-        first
+        let mut first: Option<(usize, Near)> = None;
+        for start in 0..text.len() {
+            if first.is_some_and(|(stop, _)| stop <= start) {
+                break;
+            }
+            if self.may_begin(text, start) {
+                self.at(text, start, |stop, says| {
+                    if first.is_none_or(|(first, _)| stop < first) {
+                        first = Some((stop, Near { says, gap: start }));
+                    }
+                });
+            }
+        }
+        first.map(|(_, near)| near)
+    }
+
+    /// Whether a word may begin at `i`: after what is no letter, anywhere in a script without spaces, and where the
+    /// letters are the first of a word that may end a longer one. Says yes to more places than are right.
+    fn may_begin(&self, text: &[u8], i: usize) -> bool {
+        let b = text[i];
+        if !b.is_ascii_alphabetic() {
+            // Not inside a character, and no word begins with a space or a digit.
+            return b & 0xC0 != 0x80 && b != b' ' && !b.is_ascii_digit();
+        }
+        i == 0 || !text[i - 1].is_ascii_alphabetic() || {
+            let two = [b | 0x20, text.get(i + 1).map_or(0, |b| b | 0x20)];
+            self.endings.contains(&two)
+        }
+    }
+
+    /// Tells the ends of the words that begin at `start` and stand alone, the shortest first.
+    fn at(&self, text: &[u8], start: usize, mut tell: impl FnMut(usize, Says)) {
+        let dfa = &self.automaton;
+        let Ok(mut state) = dfa.start_state(Anchored::Yes) else { return };
+        for (i, &b) in text.iter().enumerate().skip(start) {
+            state = dfa.next_state(Anchored::Yes, state, b);
+            if !dfa.is_special(state) {
+                continue;
+            }
+            if dfa.is_dead(state) {
+                return;
+            }
+            if !dfa.is_match(state) {
+                continue;
+            }
+            let stop = i + 1;
+            for word in (0..dfa.match_len(state)).map(|n| dfa.match_pattern(state, n)) {
+                let entry = self.entries[word.as_usize()];
+                // A state also knows the words that end here and began later.
+                if dfa.pattern_len(word) == stop - start && bounded(text, start, stop, entry) {
+                    tell(stop, entry.says);
+                }
+            }
+        }
     }
 
     /// What the name of a JSON key says.

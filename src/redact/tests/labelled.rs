@@ -10,6 +10,9 @@ const CASES: &str = include_str!("cases.tsv");
 /// Numbers and the texts around them.
 const FORMATS: &str = include_str!("formats.tsv");
 const COVERAGE: &str = include_str!("../COVERAGE.md");
+const README: &str = include_str!("../../../README.md");
+/// Languages with fewer cases share a line of README's table.
+const OWN_LINE: u32 = 20;
 
 struct Case {
     tier: &'static str,
@@ -88,6 +91,34 @@ fn the_labelled_set() {
         );
     }
     assert!(COVERAGE.contains(&markdown), "COVERAGE.md has another table than:\n{markdown}");
+    let short = by_language(&table);
+    assert!(README.contains(&short), "README.md has another table than:\n{short}");
+}
+
+/// The table of README: a line for each language, both formats side by side.
+fn by_language(table: &BTreeMap<(&str, &str), [u32; 6]>) -> String {
+    let mut lines: BTreeMap<&str, [u32; 6]> = BTreeMap::new();
+    for ((kind, language), n) in table {
+        let line = lines.entry(*language).or_default();
+        let at = if *kind == "email" { 0 } else { 2 };
+        line[at] += n[0] + n[2];
+        line[at + 1] += n[1] + n[3];
+        line[4] += n[4];
+        line[5] += n[5];
+    }
+    let mut markdown = String::from(
+        "| language | e-mail: found | missed | phone: found | missed | no such data: left alone | taken |\n|---|---:|---:|---:|---:|---:|---:|\n",
+    );
+    let mut line = |name: &str, n: &[u32; 6]| {
+        let _ = writeln!(markdown, "| {name} | {} | {} | {} | {} | {} | {} |", n[0], n[1], n[2], n[3], n[4], n[5]);
+    };
+    let (own, few): (Vec<_>, Vec<_>) = lines.iter().partition(|(_, n)| n.iter().sum::<u32>() >= OWN_LINE);
+    for (language, n) in own {
+        line(if *language == "any" { "numbers alone" } else { language }, n);
+    }
+    let rest = few.iter().fold([0; 6], |sum, (_, n)| std::array::from_fn(|i| sum[i] + n[i]));
+    line(&format!("{} others", few.len()), &rest);
+    markdown
 }
 
 #[test]
