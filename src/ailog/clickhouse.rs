@@ -5,7 +5,7 @@
 //! A batch is a range of one segment of the write-ahead log. Before it is first sent the range is noted in a small file
 //! (`clickhouse.position`), and it is sent again as exactly that range until ClickHouse acknowledges it, over restarts,
 //! too. The range is the batch's `insert_deduplication_token`: a token names one content and no other, and ClickHouse
-//! drops a block whose token it has seen. One `send` makes one compressed block, so an upload that is cut stores nothing.
+//! drops a block whose token it has seen; so a range that a power cut has made shorter keeps its name. One `send` makes one compressed block, so an upload that is cut stores nothing.
 //!
 //! Promises: exactly once, as long as the table's deduplication window (10,000 inserts) is not passed between two tries
 //! of one batch; beyond it, at least once. Does not: create tables (see `schema`).
@@ -110,7 +110,7 @@ impl Store for ClickHouse {
 
     fn store(&mut self, batch: &Batch, give_up: &dyn Fn() -> bool) -> Result<Stored, StoreError> {
         let at = |offset| Position { segment: batch.segment, offset };
-        self.keep_position(at(batch.start), Some(batch.end))?;
+        self.keep_position(at(batch.start), Some(batch.sealed_end))?;
         let mut insert = self.client.insert_formatted_with(self.insert.as_str());
         for (name, value) in [
             ("insert_deduplication_token", token(batch).as_str()),
@@ -161,7 +161,7 @@ async fn until_given_up(
 }
 
 fn token(batch: &Batch) -> String {
-    format!("{}-{}-{}", batch.segment.simple(), batch.start, batch.end)
+    format!("{}-{}-{}", batch.segment.simple(), batch.start, batch.sealed_end)
 }
 
 /// Replaces the file in one step, so that an end of the process leaves the old or the new one; with `sync`, a power cut,

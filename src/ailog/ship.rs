@@ -185,8 +185,13 @@ impl Core {
 
     /// Writes records that stand one behind the other in one write; where that fails, those that can be written.
     pub(super) fn append_records(&self, records: &[u8], ends: &[usize]) {
-        if ends.len() > 1 && self.wal.append_all(records, ends.len() as u64).is_ok() {
-            return self.counters.written.inc_by(ends.len() as u64);
+        let rows = ends.len() as u64;
+        if rows > 1 {
+            match self.wal.append_all(records, rows) {
+                Ok(()) => return self.counters.written.inc_by(rows),
+                Err(error @ wal::AppendError::Unclean(_)) => return (0..rows).for_each(|_| self.lose(&error)),
+                Err(_) => {}
+            }
         }
         let mut from = 0;
         for &end in ends {
@@ -327,7 +332,8 @@ pub(super) struct Shipper {
     next_retention: Nanos,
 }
 
-enum Step {
+/// What one step of the shipper came to.
+pub(super) enum Step {
     /// Something is stored, and there may be more.
     Stored,
     CaughtUp,
@@ -390,7 +396,8 @@ impl Shipper {
         }
     }
 
-    fn step(&mut self) -> Step {
+    /// Stores the next batch, or finds that there is none.
+    pub(super) fn step(&mut self) -> Step {
         let next = match self.tail.next(self.store.limits(), self.sealed_until) {
             Ok(next) => next,
             Err(error) => return self.cannot_read(&error),
@@ -449,7 +456,7 @@ impl Shipper {
                 Step::Stored
             }
             Err(error) => {
-                self.sealed_until = Some(batch.end);
+                self.sealed_until = Some(batch.sealed_end);
                 let (reason, wait) = match error {
                     StoreError::Retry { reason, at_least } => (reason, self.backoff().max(at_least)),
                     StoreError::Operator { reason } => (reason, OPERATOR_WAIT),

@@ -47,6 +47,9 @@ pub(super) struct Batch {
     /// The range, in bytes of the segment.
     pub(super) start: u64,
     pub(super) end: u64,
+    /// End of the range under which these rows may have reached the store before: `end`, or more where a power cut has
+    /// made the segment shorter since.
+    pub(super) sealed_end: u64,
     /// The rows in RowBinary, one after the other, all in today's schema.
     pub(super) payload: Vec<u8>,
     pub(super) rows: Vec<Span>,
@@ -128,12 +131,13 @@ impl Tail {
     pub(super) fn next(&mut self, limits: BatchLimits, end: Option<u64>) -> io::Result<Next> {
         let Some(segment) = self.open_oldest()? else { return Ok(Next::Nothing) };
         let (committed, sealed) = segment.extent();
-        let known = end.filter(|end| (self.offset + 1..=committed).contains(end));
-        let until = known.unwrap_or(committed);
+        let known = end.filter(|end| *end > self.offset && (*end <= committed || sealed));
+        let until = known.unwrap_or(committed).min(committed);
         if self.offset < until {
             // A range that was sealed before is read whole, whatever the limits are today.
             let limits = if known.is_some() { BatchLimits { rows_max: usize::MAX, ..limits } } else { limits };
             self.read(&segment, until, limits)?;
+            self.batch.sealed_end = known.unwrap_or(0).max(self.batch.end);
             return Ok(Next::Batch);
         }
         Ok(if sealed { Next::SegmentDone } else { Next::Nothing })

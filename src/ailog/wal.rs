@@ -95,6 +95,9 @@ pub(super) enum AppendError {
     Full,
     #[error("the write-ahead log cannot be written")]
     Io(#[source] io::Error),
+    /// A part of it may be found at the next start: written again it could be there twice.
+    #[error("the write-ahead log cannot be written, nor what was written of it be taken back")]
+    Unclean(#[source] io::Error),
 }
 
 /// One segment file.
@@ -135,6 +138,8 @@ struct Unsynced {
     rows: u64,
     /// Segments that were ended since.
     ended: Vec<Arc<File>>,
+    /// Segments of an earlier process, which may have ended before its disk had them.
+    found: Vec<PathBuf>,
     /// A segment was begun: its name has to reach the disk, too.
     began: bool,
 }
@@ -186,12 +191,15 @@ impl Wal {
         numbered.sort();
         let next_number = numbered.last().map_or(1, |(n, _)| n + 1);
         let (mut segments, mut found, mut bytes) = (VecDeque::new(), Found::default(), 0);
+        let mut unsynced = Unsynced::default();
         for (_, path) in numbered {
             match recognise(&path)? {
                 Recognised::Segment(segment) => {
                     bytes += segment.extent().0 - SEGMENT_HEAD_BYTES as u64;
                     found.segments += 1;
                     segments.push_back(Arc::new(segment));
+                    unsynced.found.push(path);
+                    unsynced.began = true;
                 }
                 // The process ended while it began the segment: there is no record in it.
                 Recognised::Begun => fs::remove_file(&path)?,
@@ -205,7 +213,7 @@ impl Wal {
             dir: dir.to_owned(),
             limits,
             disk,
-            writer: Mutex::new(Writer { active: None, next_number, unsynced: Unsynced::default() }),
+            writer: Mutex::new(Writer { active: None, next_number, unsynced }),
             keeps_until_synced: AtomicBool::new(false),
             segments: Mutex::new(segments),
             written: AtomicU64::new(bytes),
@@ -217,7 +225,7 @@ impl Wal {
     /// Writes one record (see [`record`]).
     ///
     /// # Errors
-    /// The log is at its bound, or the disk does not take the record. Nothing of it is left.
+    /// The log is at its bound, or the disk does not take the record. Nothing of it is left, unless the error says so.
     pub(super) fn append(&self, record: &[u8]) -> Result<(), AppendError> {
         self.append_all(record, 1)
     }
@@ -245,12 +253,14 @@ impl Wal {
         let Some(active) = &writer.active else { return Err(AppendError::Full) };
         let (end, _) = active.segment.extent();
         if let Err(error) = self.disk.write_all_at(&active.file, records, end) {
-            // A part of the record may be there. The next one is written over it; so that a longer rest is not left
-            // behind that one, it is cut off, and where even that fails the segment is given up.
-            if self.disk.set_len(&active.file, end).is_err() {
-                self.end_segment(&mut writer);
+            // A part of the records may be there, which a later start would take for written. It is cut off; where that
+            // fails it is written over, which needs no room on the disk, and the segment is given up.
+            if self.disk.set_len(&active.file, end).is_ok() {
+                return Err(AppendError::Io(error));
             }
-            return Err(AppendError::Io(error));
+            let erased = self.disk.write_all_at(&active.file, &vec![0; records.len()], end).is_ok();
+            self.end_segment(&mut writer);
+            return Err(if erased { AppendError::Io(error) } else { AppendError::Unclean(error) });
         }
         active.segment.committed.store(end + length, Ordering::Release);
         self.written.fetch_add(length, Ordering::Release);
@@ -283,6 +293,14 @@ impl Wal {
         let mut error = None;
         for file in unsynced.ended.iter().chain(&active) {
             error = self.disk.sync_file(file).err().or(error);
+        }
+        for path in &unsynced.found {
+            match File::open(path) {
+                Ok(file) => error = self.disk.sync_file(&file).err().or(error),
+                // Stored and removed meanwhile.
+                Err(gone) if gone.kind() == io::ErrorKind::NotFound => {}
+                Err(other) => error = Some(other),
+            }
         }
         if unsynced.began {
             error = self.disk.sync_folder(&self.dir).err().or(error);

@@ -1,10 +1,12 @@
 //! Tests of the log: rows from one end to the other, and what they share.
 
 mod clickhouse;
+mod damage;
 mod embedded;
 mod former;
 mod group;
 mod kill;
+mod model;
 mod power;
 mod wal;
 
