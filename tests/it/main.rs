@@ -18,6 +18,7 @@ mod intent_eval;
 mod intent_injection;
 mod intent_many;
 mod key_sets;
+mod killed;
 mod lifecycle;
 mod limits;
 mod limits_more;

@@ -2,9 +2,12 @@
 //!
 //! Everything goes over real sockets on loopback; ports are chosen by the system; waits are polls with a deadline.
 
+pub mod between;
 mod client;
+pub mod engine;
 pub mod gateway;
 mod jwt;
+pub mod load;
 mod provider;
 mod redis;
 pub mod step;

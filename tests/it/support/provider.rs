@@ -179,7 +179,7 @@ fn play(stream: &mut TcpStream, step: Step, seen: &Seen, shared: &Shared) -> boo
 }
 
 /// The next request of a connection; nothing at its end.
-fn read_request(stream: &mut TcpStream, read: &mut Vec<u8>) -> Option<Seen> {
+pub(super) fn read_request(stream: &mut TcpStream, read: &mut Vec<u8>) -> Option<Seen> {
     let head = take_to(stream, read, b"\r\n\r\n")?;
     let head = String::from_utf8_lossy(&head).into_owned();
     let mut lines = head.trim_end().split("\r\n");

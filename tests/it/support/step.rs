@@ -66,6 +66,13 @@ pub fn chat_by(say: impl Fn(&Seen) -> String + Send + Sync + 'static) -> Step {
     vec![Act::Reply(Arc::new(move |seen| bytes_of(chat(&say(seen)))))]
 }
 
+/// A chat answer that says `content`, as a stream to those who ask for one.
+pub fn as_asked(content: &str) -> Step {
+    let (whole, stream) = (bytes_of(chat(content)), bytes_of(sse(&chat_events(&[content], true))));
+    let made = move |seen: &Seen| if seen.text().contains("\"stream\":true") { stream.clone() } else { whole.clone() };
+    vec![Act::Reply(Arc::new(made))]
+}
+
 fn bytes_of(step: Step) -> Vec<u8> {
     let bytes = step.into_iter().filter_map(|act| if let Act::Send(bytes) = act { Some(bytes) } else { None });
     bytes.flatten().collect()
