@@ -10,6 +10,9 @@ use crate::support::engine::Engine;
 use crate::support::load::Load;
 use crate::support::{Gateway, Provider, Setup, eventually, step};
 
+/// Between the calls of one caller. Little: there shall be calls under way when a gateway is killed.
+const PAUSE: Duration = Duration::from_millis(1);
+
 /// How often a gateway is killed: a few times with all tests, as often as `TOLLGATE_TEST_KILLS` says by hand.
 fn rounds(usual: usize) -> usize {
     std::env::var("TOLLGATE_TEST_KILLS").map_or(usual, |text| text.parse().expect("a number"))
@@ -45,7 +48,7 @@ fn killed_again_and_again_the_embedded_store_has_every_whole_answer_once() {
     let mut gateway = Gateway::start(&provider);
     let mut whole = vec![];
     for round in 0..rounds(8) {
-        let load = Load::start(gateway.apps, 4, &format!("kill-{round}"));
+        let load = Load::start(gateway.apps, 4, &format!("kill-{round}"), PAUSE);
         // After more calls each time: before, while and after rows are stored.
         load.go_on(10 + 37 * round % 300);
         gateway = gateway.kill_and_restart();
@@ -67,7 +70,7 @@ fn killed_beside_a_failing_clickhouse_every_whole_answer_is_there_once() {
         .start();
     let mut whole = vec![];
     for round in 0..rounds(7) {
-        let load = Load::start(gateway.apps, 3, &format!("kill-{round}"));
+        let load = Load::start(gateway.apps, 3, &format!("kill-{round}"), PAUSE);
         load.go_on(10);
         match round % 7 {
             // Killed when an acknowledgement was lost, and when the second was.

@@ -9,6 +9,7 @@
 
 mod broken;
 mod clickhouse;
+mod clickhouse_server;
 mod commands;
 mod durability;
 mod framing;

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use super::{Connection, chat, eventually, jwt, request};
 
@@ -15,8 +16,8 @@ pub struct Load {
 
 impl Load {
     /// Lets `callers` call, every second one for streams. Each keeps its connection and stops when that breaks, so that no
-    /// call can go to another process that was given the same port.
-    pub fn start(gateway: SocketAddr, callers: usize, name: &str) -> Load {
+    /// call can go to another process that was given the same port. Between two calls it pauses.
+    pub fn start(gateway: SocketAddr, callers: usize, name: &str, pause: Duration) -> Load {
         let whole = Arc::new(Mutex::new(vec![]));
         let callers = (0..callers).map(|caller| {
             let (whole, name, mut connection) =
@@ -28,6 +29,7 @@ impl Load {
                         return;
                     }
                     whole.lock().unwrap().push(id);
+                    std::thread::sleep(pause);
                 }
             })
         });

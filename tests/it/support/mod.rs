@@ -10,6 +10,7 @@ mod jwt;
 pub mod load;
 mod provider;
 mod redis;
+pub mod server;
 pub mod step;
 
 use std::time::{Duration, Instant};
