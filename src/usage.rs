@@ -97,6 +97,8 @@ impl ServiceTier {
 pub enum UsageSource {
     /// The provider reported them.
     Provider,
+    /// The provider reported nothing, or the answer broke off before it did: guessed from the text.
+    Estimated,
     /// Nobody knows; the numbers are zero and there is no cost.
     #[default]
     None,
@@ -107,6 +109,7 @@ impl UsageSource {
     pub const fn as_str(self) -> &'static str {
         match self {
             UsageSource::Provider => "provider",
+            UsageSource::Estimated => "estimated",
             UsageSource::None => "none",
         }
     }

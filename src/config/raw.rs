@@ -15,6 +15,7 @@ use super::yaml::{Name, Node, Value};
 use crate::ids::{OrgId, Secret};
 use crate::provider::Kind;
 use crate::redact::Attachments;
+use crate::usage::ServiceTier;
 
 /// `store` in `gateway.yaml`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +43,13 @@ words!(Accept {
 });
 words!(Durability { "process" => Durability::Process, "power" => Durability::Power });
 words!(Fail { "local" => Fail::Local, "open" => Fail::Open, "closed" => Fail::Closed });
+words!(ServiceTier {
+    "standard" => ServiceTier::Standard,
+    "flex" => ServiceTier::Flex,
+    "priority" => ServiceTier::Priority,
+    "scale" => ServiceTier::Scale,
+    "batch" => ServiceTier::Batch,
+});
 words!(jsonwebtoken::Algorithm {
     "HS256" => jsonwebtoken::Algorithm::HS256,
     "HS384" => jsonwebtoken::Algorithm::HS384,
@@ -500,17 +508,31 @@ section! {
     }
 }
 section! {
-    /// Prices of a model, USD per million tokens.
+    /// Prices of a model, USD per million tokens. Lines of the same provider and model belong together.
     RawPrice {
         /// A provider's name; where left out, any.
         provider: Option<String> = "null";
         /// A model, `*` for any run of characters.
         model: String;
+        /// The line is for calls with more prompt tokens than this, for all tokens of such a call.
+        above: u64 = "0";
+        /// The line is for calls that the provider served so: flex, priority, scale, batch or standard.
+        tier: Option<ServiceTier> = "null";
+        /// The line is for calls from this day on (UTC), until a later line takes its place: 2027-01-01.
+        from: Option<String> = "null";
         /// Prompt tokens.
         input: Usd;
         /// Prompt tokens from the provider's cache; where left out, as `input`.
         cached_input: Option<Usd> = "null";
+        /// Prompt tokens written to the provider's cache; where left out, as `input`.
+        cache_write: Option<Usd> = "null";
+        /// Prompt tokens written to the provider's cache for an hour; where left out, as `cache_write`.
+        cache_write_1h: Option<Usd> = "null";
         /// Answer tokens.
         output: Usd;
+        /// Prompt tokens of sound; where left out, a call with such has no price.
+        audio_input: Option<Usd> = "null";
+        /// Answer tokens of sound; where left out, a call with such has no price.
+        audio_output: Option<Usd> = "null";
     }
 }

@@ -3,96 +3,241 @@
 //! Stage 9 of the walk. Pure. A price is in 10⁻⁹ USD per million tokens, so the cost of a call is a sum of whole products,
 //! divided by a million once, at the end, and rounded half up there.
 //!
-//! Promises: no floating point; no tokens cost nothing; a model without a price has no cost, not a cost of zero.
-//! Does not: know discounts (batch, flex, committed use), or what audio and images cost apart from text.
+//! Promises: no floating point; no tokens cost nothing; a call for which no line was made (an unknown model, a service tier
+//! or sound without a rate) has no cost, not a cost of zero and not a guess. Looking a price up allocates nothing and takes
+//! the same time however long the list is (patterns with `*` apart). Does not: know what is charged beside tokens (web
+//! searches, images, seconds), or discounts that were negotiated.
 
 mod built_in;
 
-use crate::usage::TokenUsage;
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
 
-/// Prices by provider and model.
-#[derive(Debug, Default)]
+use aws_lc_rs::digest;
+
+pub use built_in::AS_OF;
+
+use crate::usage::{ServiceTier, TokenUsage};
+
+/// Prices by provider and model, and the name of the whole list.
+#[derive(Debug)]
 pub struct PriceList {
-    /// The policy's lines; the first that matches counts.
-    overrides: Vec<Price>,
-    /// The built-in lines; the longest that matches counts, since a family's name begins its members' names.
-    built_in: Vec<built_in::Family>,
+    /// The policy's lines, those of the same provider and model together; the first group that has a line for a call counts.
+    groups: Vec<Group>,
+    /// Groups of exactly one model, by its name.
+    exact: HashMap<String, Vec<usize>>,
+    /// Groups whose model has a `*`.
+    patterns: Vec<usize>,
+    /// The built-in families, by the name that all members begin with.
+    families: HashMap<&'static str, &'static built_in::Family>,
+    version: Arc<str>,
 }
 
-/// One line of `prices:`; amounts in 10⁻⁹ USD per million tokens.
+#[derive(Debug)]
+struct Group {
+    provider: String,
+    model: String,
+    lines: Vec<Price>,
+}
+
+/// One line of `prices:`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Price {
     /// A provider's name in the policy, or empty for any.
     pub provider: String,
     /// A model, or a pattern with `*`.
     pub model: String,
-    pub input: u64,
-    /// Where absent, cached input costs what input costs.
-    pub cached_input: Option<u64>,
-    pub output: u64,
+    /// The line is for calls with more input than this many tokens, all of such a call; 0: for all calls.
+    pub above: u64,
+    /// The line is for calls that were served so; absent: for all of which there is no line of their own.
+    pub tier: Option<ServiceTier>,
+    /// The line is for calls that began at this millisecond (since 1970, UTC) or later, until a later line takes its place.
+    pub from_ms: i64,
+    pub rates: Rates,
 }
 
 /// What is charged for one kind of token each, in 10⁻⁹ USD per million.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Rates {
-    input: u64,
-    cached: u64,
-    cache_write: u64,
-    output: u64,
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rates {
+    /// Input that is none of the following.
+    pub input: u64,
+    /// Input read from the provider's cache.
+    pub cached: u64,
+    /// Input written to the provider's cache.
+    pub cache_write: u64,
+    /// Input written to the provider's cache for an hour.
+    pub cache_write_1h: u64,
+    pub output: u64,
+    /// Sound; where absent, calls with sound have no price.
+    pub audio_input: Option<u64>,
+    pub audio_output: Option<u64>,
+}
+
+/// What the price of a call depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    /// The provider's name in the policy.
+    pub provider: &'a str,
+    /// As answered; may be empty.
+    pub response_model: &'a str,
+    /// As asked for.
+    pub model: &'a str,
+    pub usage: TokenUsage,
+    /// When the call began, in milliseconds since 1970.
+    pub at_ms: i64,
+}
+
+/// One line of the whole list, for people to look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    pub price: Price,
+    /// `policy`, or where a built-in line is from and when it was looked up.
+    pub source: String,
 }
 
 impl PriceList {
-    /// The built-in list, with `overrides` before it (the first line that matches counts).
-    pub fn built_in_with(overrides: Vec<Price>) -> PriceList {
-        PriceList { overrides, built_in: built_in::families() }
+    /// The built-in list, with `own` lines before it.
+    pub fn built_in_with(own: Vec<Price>) -> PriceList {
+        let mut list = PriceList {
+            groups: Vec::new(),
+            exact: HashMap::new(),
+            patterns: Vec::new(),
+            families: built_in::FAMILIES.iter().map(|family| (family.model, family)).collect(),
+            version: Arc::from(""),
+        };
+        let mut places: HashMap<(String, String), usize> = HashMap::new();
+        for price in own {
+            let at = *places.entry((price.provider.clone(), price.model.clone())).or_insert_with(|| {
+                list.groups.push(Group {
+                    provider: price.provider.clone(),
+                    model: price.model.clone(),
+                    lines: Vec::new(),
+                });
+                list.groups.len() - 1
+            });
+            list.groups[at].lines.push(price);
+        }
+        for (at, group) in list.groups.iter().enumerate() {
+            if group.model.contains('*') {
+                list.patterns.push(at);
+            } else {
+                list.exact.entry(group.model.clone()).or_default().push(at);
+            }
+        }
+        list.version = list.digest();
+        list
     }
 
-    /// What a call cost, in 10⁻⁹ USD; nothing if the model has no price. `provider` is the provider's name in the policy;
-    /// it may be empty.
+    /// Names this list: the day of the built-in lines and eight digits of a digest over every line that is in force.
+    pub fn version(&self) -> &Arc<str> {
+        &self.version
+    }
+
+    /// What a call cost by the model that answered, or, where that one has no price, by the one that was asked for.
+    pub fn of_call(&self, call: &Call<'_>) -> Option<i64> {
+        let by = |model: &str| self.cost(call.provider, model, &call.usage, call.at_ms);
+        let answered = if call.response_model.is_empty() { None } else { by(call.response_model) };
+        answered.or_else(|| by(call.model))
+    }
+
+    /// What a call cost, in 10⁻⁹ USD; nothing if there is no price for it. `provider` is the provider's name in the policy;
+    /// it may be empty. `at_ms` is when the call began, in milliseconds since 1970.
     ///
     /// ```text
     /// gpt-4o-mini, 1000 tokens in (200 of them cached), 100 out:
     /// (800 × 0.15 + 200 × 0.075 + 100 × 0.60) USD / 10⁶ = 0.000195 USD
     /// ```
-    pub fn cost(&self, provider: &str, model: &str, usage: &TokenUsage) -> Option<i64> {
-        let rates = match self.own_line(provider, model) {
-            Some(price) => Rates {
-                input: price.input,
-                cached: price.cached_input.unwrap_or(price.input),
-                cache_write: price.input,
-                output: price.output,
-            },
-            None => self.family(model)?.rates(usage.input),
+    pub fn cost(&self, provider: &str, model: &str, usage: &TokenUsage, at_ms: i64) -> Option<i64> {
+        match self.own_line(provider, model, usage, at_ms) {
+            Some(price) => amount(&price.rates, usage),
+            None => amount(&self.family(model)?.rates(usage, at_ms)?, usage),
+        }
+    }
+
+    /// Every line, the policy's first.
+    pub fn lines(&self) -> Vec<Listed> {
+        let own = self.groups.iter().flat_map(|group| &group.lines);
+        let own = own.map(|price| Listed { price: price.clone(), source: "policy".to_owned() });
+        own.chain(built_in::FAMILIES.iter().flat_map(built_in::Family::lines)).collect()
+    }
+
+    fn own_line(&self, provider: &str, model: &str, usage: &TokenUsage, at_ms: i64) -> Option<&Price> {
+        let line = |at: &usize| {
+            let group = &self.groups[*at];
+            let fits = group.provider.is_empty() || group.provider == provider;
+            if fits { Some((*at, group.line(usage, at_ms)?)) } else { None }
         };
-        Some(amount(&rates, usage))
-    }
-
-    fn own_line(&self, provider: &str, model: &str) -> Option<&Price> {
-        self.overrides
+        let exact = self.exact.get(model).and_then(|groups| groups.iter().find_map(line));
+        let pattern = self
+            .patterns
             .iter()
-            .find(|p| (p.provider.is_empty() || p.provider == provider) && matches_pattern(&p.model, model))
+            .take_while(|at| exact.is_none_or(|(first, _)| **at < first))
+            .find_map(|at| if matches_pattern(&self.groups[*at].model, model) { line(at) } else { None });
+        pattern.or(exact).map(|(_, price)| price)
     }
 
-    fn family(&self, model: &str) -> Option<&built_in::Family> {
+    fn family(&self, model: &str) -> Option<&'static built_in::Family> {
         // Some servers name a model with its maker before it: `openai/gpt-4o`, `models/gemini-2.5-pro`.
         let name = model.rsplit('/').next().unwrap_or(model);
-        self.built_in.iter().filter(|f| f.has(name)).max_by_key(|f| f.price.model.len())
+        let mut begin = name;
+        loop {
+            let (head, tail) = (begin, name.get(begin.len() + 1..));
+            if let Some(family) = self.families.get(head)
+                && tail.is_none_or(built_in::is_snapshot)
+            {
+                return Some(family);
+            }
+            begin = &begin[..begin.rfind('-')?];
+        }
+    }
+
+    fn digest(&self) -> Arc<str> {
+        let mut text = String::new();
+        for Listed { price, source } in self.lines() {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{price:?} {source}");
+        }
+        let digest = digest::digest(&digest::SHA256, text.as_bytes());
+        let begin: String = digest.as_ref().iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        Arc::from(format!("{AS_OF}.{begin}"))
     }
 }
 
-fn amount(rates: &Rates, usage: &TokenUsage) -> i64 {
+impl Group {
+    /// The line for a call: one of its tier before one for all; of those the newest at its time, and of those the one with
+    /// the highest bound that it is above.
+    fn line(&self, usage: &TokenUsage, at_ms: i64) -> Option<&Price> {
+        let best = |tier: Option<ServiceTier>| {
+            let fits = |price: &&Price| {
+                price.tier == tier && price.from_ms <= at_ms && (price.above == 0 || usage.input > price.above)
+            };
+            // Of two lines that are the same the first counts, which is the last of the greatest here.
+            self.lines.iter().rev().filter(fits).max_by_key(|price| (price.from_ms, price.above))
+        };
+        best(Some(usage.tier)).or_else(|| best(None))
+    }
+}
+
+fn amount(rates: &Rates, usage: &TokenUsage) -> Option<i64> {
+    let rate = |tokens: u64, rate: Option<u64>| if tokens == 0 { Some(0) } else { rate };
     // A provider may report parts that are more than the whole; then there are no fresh tokens, not less than none.
-    let fresh = usage.input.saturating_sub(usage.cached).saturating_sub(usage.cache_write);
+    let fresh =
+        usage.input.saturating_sub(usage.cached).saturating_sub(usage.cache_write).saturating_sub(usage.audio_input);
+    let written_1h = usage.cache_write_1h.min(usage.cache_write);
     let parts = [
         (fresh, rates.input),
         (usage.cached, rates.cached),
-        (usage.cache_write, rates.cache_write),
-        (usage.output, rates.output),
+        (usage.cache_write - written_1h, rates.cache_write),
+        (written_1h, rates.cache_write_1h),
+        (usage.audio_input, rate(usage.audio_input, rates.audio_input)?),
+        (usage.output.saturating_sub(usage.audio_output), rates.output),
+        (usage.audio_output, rate(usage.audio_output, rates.audio_output)?),
     ];
     let sum = parts
         .iter()
         .fold(0u128, |sum, (tokens, rate)| sum.saturating_add(u128::from(*tokens).saturating_mul(u128::from(*rate))));
-    i64::try_from(sum.saturating_add(500_000) / 1_000_000).unwrap_or(i64::MAX)
+    Some(i64::try_from(sum.saturating_add(500_000) / 1_000_000).unwrap_or(i64::MAX))
 }
 
 /// `*` stands for any text, also for none.
@@ -111,126 +256,4 @@ fn matches_pattern(pattern: &str, model: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const USD: u64 = 1_000_000_000;
-
-    fn usage(input: u64, cached: u64, cache_write: u64, output: u64) -> TokenUsage {
-        TokenUsage { input, cached, cache_write, output, ..TokenUsage::default() }
-    }
-
-    fn line(provider: &str, model: &str, input: u64) -> Price {
-        Price {
-            provider: provider.into(),
-            model: model.into(),
-            input,
-            cached_input: None,
-            output: input.saturating_mul(2),
-        }
-    }
-
-    #[test]
-    fn built_in_prices() {
-        let prices = PriceList::built_in_with(vec![]);
-        let check = |model: &str, usage: TokenUsage, nano: Option<i64>| {
-            assert_eq!(prices.cost("any", model, &usage), nano, "{model}");
-        };
-        // 800 × 0.15 + 200 × 0.075 + 100 × 0.60 USD per million.
-        check("gpt-4o-mini", usage(1_000, 200, 0, 100), Some(195_000));
-        check("gpt-4o-mini-2024-07-18", usage(1_000, 200, 0, 100), Some(195_000));
-        check("openai/gpt-4o-mini", usage(1_000, 200, 0, 100), Some(195_000));
-        check("gpt-4o", usage(1_000_000, 0, 0, 1_000_000), Some(12_500_000_000));
-        check("gpt-4o-2024-05-13", usage(1_000_000, 0, 0, 1_000_000), Some(20_000_000_000));
-        check("text-embedding-3-small", usage(1_000_000, 0, 0, 0), Some(20_000_000));
-        // Anthropic: 100 fresh, 1000 read from the cache, 500 written to it.
-        check(
-            "claude-sonnet-4-5-20250929",
-            usage(1_600, 1_000, 500, 10),
-            Some(300_000 + 300_000 + 1_875_000 + 150_000),
-        );
-        check("claude-3-5-haiku-latest", usage(1_000, 0, 0, 0), Some(800_000));
-        // Beyond 200,000 tokens of prompt the whole call has the higher price.
-        check("gemini-2.5-pro", usage(200_000, 0, 0, 0), Some(250_000_000));
-        check("gemini-2.5-pro", usage(200_001, 0, 0, 0), Some(500_002_500));
-        // Siblings that are priced otherwise are not taken for a dated member of the family.
-        for unknown in [
-            "gpt-4o-audio-preview",
-            "gpt-4o-realtime-preview",
-            "ft:gpt-4o-mini-2024-07-18:a::b",
-            "claude-opus-4-9-20990101",
-            "x",
-            "",
-        ] {
-            check(unknown, usage(10, 0, 0, 10), None);
-        }
-        check("gpt-4o-mini", usage(0, 0, 0, 0), Some(0));
-    }
-
-    #[test]
-    fn the_policys_lines_come_first() {
-        let prices = PriceList::built_in_with(vec![
-            line("azure", "gpt-4o*", 7 * USD),
-            line("", "local-*", 0),
-            line("", "gpt-4o-mini", 3 * USD),
-        ]);
-        let million = usage(1_000_000, 500_000, 0, 0);
-        assert_eq!(prices.cost("azure", "gpt-4o-mini", &million), Some(7_000_000_000));
-        assert_eq!(prices.cost("openai", "gpt-4o-mini", &million), Some(3_000_000_000));
-        assert_eq!(prices.cost("openai", "gpt-4o", &million), Some(1_875_000_000));
-        assert_eq!(prices.cost("", "local-llama", &million), Some(0));
-    }
-
-    #[test]
-    fn rounds_half_up_once() {
-        let list = |input| PriceList::built_in_with(vec![line("", "m", input)]);
-        let one = usage(1, 0, 0, 0);
-        assert_eq!(list(499_999).cost("", "m", &one), Some(0));
-        assert_eq!(list(500_000).cost("", "m", &one), Some(1));
-        assert_eq!(list(1_499_999).cost("", "m", &one), Some(1));
-        // Two halves together are one, not two that were rounded up.
-        assert_eq!(list(500_000).cost("", "m", &usage(2, 1, 0, 0)), Some(1));
-    }
-
-    #[test]
-    fn patterns() {
-        for (pattern, model, expected) in [
-            ("a", "a", true),
-            ("a", "ab", false),
-            ("*", "", true),
-            ("a*", "a", true),
-            ("a*c", "abc", true),
-            ("a*c", "ab", false),
-            ("*b*", "abc", true),
-            ("a*b*c", "a-b-b-c", true),
-            ("a*a", "a", false),
-            ("**", "x", true),
-        ] {
-            assert_eq!(matches_pattern(pattern, model), expected, "{pattern} {model}");
-        }
-    }
-
-    proptest! {
-        /// Against arithmetic with a remainder; and no part is charged twice.
-        #[test]
-        fn exact(input in 0u64..1_000_000, cached in 0u64..1_000_000, output in 0u64..1_000_000,
-                 p in 0u64..100_000_000_000, c in 0u64..100_000_000_000, o in 0u64..100_000_000_000) {
-            let cached = cached.min(input);
-            let list = PriceList::built_in_with(vec![Price {
-                provider: String::new(), model: "m".into(), input: p, cached_input: Some(c), output: o,
-            }]);
-            let cost = i128::from(list.cost("", "m", &usage(input, cached, 0, output)).expect("priced"));
-            let exact = i128::from(input - cached) * i128::from(p) + i128::from(cached) * i128::from(c)
-                + i128::from(output) * i128::from(o);
-            let error = cost * 1_000_000 - exact;
-            prop_assert!((-500_000 < error) && (error <= 500_000), "{error}");
-        }
-
-        #[test]
-        fn never_panics(input: u64, cached: u64, cache_write: u64, output: u64, model in "[a-z0-9*/.-]{0,20}") {
-            let list = PriceList::built_in_with(vec![line("", "*", u64::MAX)]);
-            prop_assert!(list.cost("", &model, &usage(input, cached, cache_write, output)).is_some());
-        }
-    }
-}
+mod tests;

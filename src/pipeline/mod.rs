@@ -44,7 +44,8 @@ use crate::ids::RequestId;
 use crate::intent::flights::Flights;
 use crate::intent::results::Results;
 use crate::metrics::Metrics;
-use crate::provider::answer;
+use crate::provider::answer::{self, AnswerFacts};
+use crate::provider::{Wire, estimate};
 use crate::redact::{self, BodyRedactor, BodyRestorer};
 use crate::route::table::{self, Endpoint, Matched};
 use crate::upstream::replay::Outgoing;
@@ -356,7 +357,7 @@ fn respond(
         AnswerBody::Whole(bytes) => {
             let bytes = if status.is_success() { bytes } else { walk.blanked(bytes, caller, &record) };
             let facts = answer::read(endpoint.wire, &bytes);
-            record.used(facts.usage, &facts.model);
+            note_usage(&mut record, endpoint.wire, status.is_success(), facts, &bytes);
             record.row().response_bytes = bytes.len() as u64;
             if log.capture {
                 let (text, cut) = redact::answer(&log.rules, &bytes, true, log.capture_bytes);
@@ -393,6 +394,17 @@ fn respond(
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     (response, pending)
+}
+
+/// Notes what a whole answer used; where it is a model's and says nothing about that, what it used about.
+fn note_usage(record: &mut Record, wire: Wire, succeeded: bool, facts: AnswerFacts, answer: &[u8]) {
+    let silent = facts.usage.is_none() && facts.is_object && succeeded && estimate::is_generated(wire);
+    let text_bytes = if silent { estimate::text_bytes(answer) } else { 0 };
+    if text_bytes > 0 {
+        record.used_about(None, text_bytes, &facts.model);
+    } else {
+        record.used(facts.usage, &facts.model);
+    }
 }
 
 /// One call on its way, as all stages see it.
@@ -485,7 +497,7 @@ impl Walk<'_> {
         record: &mut Record,
     ) -> Intake {
         let policy = &self.policy;
-        let ask_for_usage = matches!(endpoint.wire, crate::provider::Wire::Chat | crate::provider::Wire::Completions);
+        let ask_for_usage = matches!(endpoint.wire, Wire::Chat | Wire::Completions);
         let mut redactor = BodyRedactor::new(Arc::clone(rules), endpoint.shape, ask_for_usage);
         if policy.routing.renames {
             redactor.locate_model();

@@ -21,7 +21,7 @@ use super::refusal::Refusal;
 use super::{Gateway, Walk};
 use crate::ailog::row::{Outcome, RouteKind};
 use crate::auth::Caller;
-use crate::clock::Nanos;
+use crate::clock::{Nanos, wall_ms};
 use crate::code::Code;
 use crate::config::policy::{Accept, Fail, OrgLimits, Policy};
 use crate::limit::bucket::{Decision, Quota};
@@ -135,7 +135,7 @@ impl Counting<'_> {
         }
         let generates = matches!(what.wire, Wire::Chat | Wire::Completions | Wire::Responses | Wire::Messages);
         let usage = estimate::usage(what.begin, what.bytes, generates);
-        let cost = self.policy.prices.cost(what.provider, what.model, &usage).unwrap_or(0);
+        let cost = self.policy.prices.cost(what.provider, what.model, &usage, wall_ms()).unwrap_or(0);
         let tokens = usage.input.saturating_add(usage.output);
         let estimate = Estimate { tokens, nano_usd: u64::try_from(cost).unwrap_or(0) };
         let ask = Ask { call: false, estimate: Some(estimate) };

@@ -13,8 +13,10 @@ use crate::ailog::{Durable, Pending, Recorder};
 use crate::clock::{Clock, Nanos};
 use crate::code::Code;
 use crate::config::policy::{Durability, Policy};
+use crate::cost::Call;
 use crate::limit::meters::Reservation;
 use crate::metrics::Metrics;
+use crate::provider::estimate;
 use crate::redact::{Ledger, Redacted, Values};
 use crate::upstream::Trail;
 use crate::usage::{TokenUsage, UsageSource};
@@ -141,6 +143,18 @@ impl Record {
 
     /// Notes what the provider said was used, and what that costs.
     pub fn used(&mut self, usage: Option<TokenUsage>, response_model: &str) {
+        self.note_usage(usage, UsageSource::Provider, response_model);
+    }
+
+    /// The same of an answer whose provider has not said what all of it used: it is guessed from the answer's
+    /// `text_bytes` bytes of text, and from `told`, what was said so far.
+    pub fn used_about(&mut self, told: Option<TokenUsage>, text_bytes: u64, response_model: &str) {
+        let request_bytes = self.seen.as_deref().map_or(0, |seen| lock(seen).bytes);
+        let guess = estimate::usage(told, request_bytes, text_bytes);
+        self.note_usage(Some(guess), UsageSource::Estimated, response_model);
+    }
+
+    fn note_usage(&mut self, usage: Option<TokenUsage>, source: UsageSource, response_model: &str) {
         self.name_model();
         self.name_provider();
         let policy = Arc::clone(&self.policy);
@@ -148,10 +162,8 @@ impl Record {
         response_model.clone_into(&mut row.response_model);
         if let Some(usage) = usage {
             row.usage = usage;
-            row.usage_source = UsageSource::Provider;
-            let model = if response_model.is_empty() { row.model.as_str() } else { response_model };
-            let price = |model: &str| policy.prices.cost(&row.provider, model, &usage);
-            row.cost_nano_usd = price(model).or_else(|| price(&row.model));
+            row.usage_source = source;
+            price(row, &policy);
         }
     }
 
@@ -202,7 +214,9 @@ impl Record {
         let row = self.recorder.row_mut();
         let cost = u64::try_from(row.cost_nano_usd.unwrap_or(0)).unwrap_or(0);
         let used = match row.usage_source {
-            UsageSource::Provider => Some((row.usage.input.saturating_add(row.usage.output), cost)),
+            UsageSource::Provider | UsageSource::Estimated => {
+                Some((row.usage.input.saturating_add(row.usage.output), cost))
+            }
             UsageSource::None if outcome == Outcome::Ok => None,
             UsageSource::None => Some((0, 0)),
         };
@@ -310,7 +324,7 @@ impl Record {
         metrics.requests.with_label_values(&[route, status_label(row.status), outcome]).inc();
         let elapsed = self.clock.now().since(self.started);
         metrics.request_duration.with_label_values(&[route]).observe(elapsed.as_secs_f64());
-        if row.usage_source == UsageSource::Provider {
+        if row.usage_source != UsageSource::None {
             let usage = row.usage;
             for (direction, count) in [
                 ("input", usage.input),
@@ -338,6 +352,18 @@ impl Drop for Record {
             self.close(status, outcome, None);
         }
     }
+}
+
+/// What the call cost by the policy it was made under.
+fn price(row: &mut Row, policy: &Policy) {
+    row.cost_nano_usd = policy.prices.of_call(&Call {
+        provider: &row.provider,
+        response_model: &row.response_model,
+        model: &row.model,
+        usage: row.usage,
+        at_ms: row.created_at_ms,
+    });
+    row.price_version = row.cost_nano_usd.map(|_| Arc::clone(policy.prices.version()));
 }
 
 /// Whole milliseconds, at most what the column holds.

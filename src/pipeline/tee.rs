@@ -25,7 +25,7 @@ use crate::bounds::SSE_EVENT_BYTES_MAX;
 use crate::code::Code;
 use crate::provider::answer::read_tail;
 use crate::provider::stream::{Role, StreamReader};
-use crate::provider::{Wire, error::stream_event};
+use crate::provider::{Wire, error::stream_event, estimate};
 use crate::redact::{self, BodyRestorer, Rules};
 use crate::sse::{self, EventReader, Piece};
 use crate::upstream::Flying;
@@ -371,9 +371,15 @@ impl Tee {
     }
 
     fn note_stream(&mut self) {
-        let TeeKind::Events { stream, .. } = &self.kind else { return };
+        let TeeKind::Events { wire, stream, .. } = &self.kind else { return };
         self.record.row().response_bytes = self.bytes;
-        self.record.used(stream.usage(), stream.model());
+        let (told, written) = (stream.usage(), stream.text_bytes());
+        // Before the end a provider reports nothing, or of the beginning only.
+        if !stream.is_usage_final() && (written > 0 || told.is_some()) && estimate::is_generated(*wire) {
+            self.record.used_about(told, written, stream.model());
+        } else {
+            self.record.used(told, stream.model());
+        }
         if self.log.capture {
             let transcript = stream.transcript();
             let json = serde_json::to_vec(transcript).unwrap_or_default();

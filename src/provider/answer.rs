@@ -2,8 +2,7 @@
 //!
 //! Pure. Borrows from the answer; unknown fields are skipped without being kept.
 //!
-//! # Source
-//! OpenAI OpenAPI 2.3 (`CompletionUsage`, `ResponseUsage`), Anthropic API reference (`Usage`), read November 2026.
+//! What is reported as used is in `usage`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,7 +10,8 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::Wire;
-use crate::usage::TokenUsage;
+use super::usage::{GeminiUsage, Tier, Usage};
+use crate::usage::{ServiceTier, TokenUsage};
 
 /// What a JSON answer says about itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,21 +27,34 @@ pub struct AnswerFacts {
 pub fn read(wire: Wire, answer: &[u8]) -> AnswerFacts {
     match serde_json::from_slice::<Head<'_>>(answer) {
         Ok(head) => AnswerFacts {
-            model: head.model.0.map(Cow::into_owned).unwrap_or_default(),
-            usage: head.usage.0.and_then(|usage| usage.tokens(wire)),
+            usage: tokens(wire, head.usage, head.usage_metadata, head.service_tier),
+            model: head.model.0.or(head.model_version.0).map(Cow::into_owned).unwrap_or_default(),
             is_object: true,
         },
         Err(_) => AnswerFacts::default(),
     }
 }
 
+/// What an answer or an event reports; the tier may stand beside the usage.
+pub(super) fn tokens(wire: Wire, own: Lenient<Usage>, gemini: Lenient<GeminiUsage>, tier: Tier) -> Option<TokenUsage> {
+    let own = own.0.and_then(|usage| usage.tokens(wire));
+    let usage = own.or_else(|| gemini.0.and_then(|usage| usage.tokens(wire)))?;
+    Some(if usage.tier == ServiceTier::Unknown { TokenUsage { tier: tier.0, ..usage } } else { usage })
+}
+
 /// Reads usage from the end of a long answer, of which only `tail` was kept: the last `"usage"` in it.
 pub fn read_tail(wire: Wire, tail: &[u8]) -> Option<TokenUsage> {
-    const NAME: &[u8] = b"\"usage\"";
-    let at = memchr::memmem::rfind(tail, NAME)? + NAME.len();
+    let own = last::<Lenient<Usage>>(tail, b"\"usage\"");
+    let gemini = last::<Lenient<GeminiUsage>>(tail, b"\"usageMetadata\"");
+    let tier = last::<Tier>(tail, b"\"service_tier\"");
+    tokens(wire, own.unwrap_or_default(), gemini.unwrap_or_default(), tier.unwrap_or_default())
+}
+
+/// The value of the last field of that name.
+fn last<'de, T: Deserialize<'de>>(tail: &'de [u8], name: &[u8]) -> Option<T> {
+    let at = memchr::memmem::rfind(tail, name)? + name.len();
     let value = tail[at..].trim_ascii_start().strip_prefix(b":")?;
-    let mut values = serde_json::Deserializer::from_slice(value).into_iter::<Lenient<Usage>>();
-    values.next()?.ok()?.0?.tokens(wire)
+    serde_json::Deserializer::from_slice(value).into_iter::<T>().next()?.ok()
 }
 
 /// What a provider's error says, for deciding what to do with it.
@@ -75,103 +88,15 @@ pub fn read_error(answer: &[u8]) -> ErrorFacts {
 struct Head<'a> {
     #[serde(borrow, default)]
     model: Text<'a>,
+    /// Gemini's name for it.
+    #[serde(borrow, default, rename = "modelVersion")]
+    model_version: Text<'a>,
     #[serde(default)]
     usage: Lenient<Usage>,
-}
-
-/// Every name under which a provider reports usage. Absent, null and odd values are `None`.
-#[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
-pub(super) struct Usage {
+    #[serde(default, rename = "usageMetadata")]
+    usage_metadata: Lenient<GeminiUsage>,
     #[serde(default)]
-    prompt_tokens: Count,
-    #[serde(default)]
-    completion_tokens: Count,
-    #[serde(default)]
-    total_tokens: Count,
-    #[serde(default)]
-    input_tokens: Count,
-    #[serde(default)]
-    output_tokens: Count,
-    #[serde(default)]
-    cache_creation_input_tokens: Count,
-    #[serde(default)]
-    cache_read_input_tokens: Count,
-    #[serde(default)]
-    prompt_tokens_details: Lenient<Details>,
-    #[serde(default)]
-    input_tokens_details: Lenient<Details>,
-    #[serde(default)]
-    completion_tokens_details: Lenient<Details>,
-    #[serde(default)]
-    output_tokens_details: Lenient<Details>,
-}
-
-#[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
-struct Details {
-    #[serde(default)]
-    cached_tokens: Count,
-    #[serde(default)]
-    cache_write_tokens: Count,
-    #[serde(default)]
-    reasoning_tokens: Count,
-}
-
-impl Usage {
-    /// In the gateway's own form; `None` where nothing familiar was there.
-    pub(super) fn tokens(&self, wire: Wire) -> Option<TokenUsage> {
-        let input_details = self.prompt_tokens_details.0.or(self.input_tokens_details.0).unwrap_or_default();
-        let output_details = self.completion_tokens_details.0.or(self.output_tokens_details.0).unwrap_or_default();
-        let input = self.prompt_tokens.0.or(self.input_tokens.0);
-        let output = self.completion_tokens.0.or(self.output_tokens.0);
-        if input.is_none() && output.is_none() && self.total_tokens.0.is_none() {
-            return None;
-        }
-        let total = self.total_tokens.0.unwrap_or(0);
-        let mut usage = TokenUsage {
-            input: input.unwrap_or_else(|| total.saturating_sub(output.unwrap_or(0))),
-            cached: input_details.cached_tokens.or_zero(),
-            cache_write: input_details.cache_write_tokens.or_zero(),
-            output: output.unwrap_or(0),
-            reasoning: output_details.reasoning_tokens.or_zero(),
-            ..TokenUsage::default()
-        };
-        if wire == Wire::Messages {
-            // Anthropic counts cache tokens beside the input, not within it.
-            usage.cached = self.cache_read_input_tokens.or_zero();
-            usage.cache_write = self.cache_creation_input_tokens.or_zero();
-            usage.input = usage.input.saturating_add(usage.cached).saturating_add(usage.cache_write);
-        }
-        usage.cached = usage.cached.min(usage.input);
-        usage.cache_write = usage.cache_write.min(usage.input - usage.cached);
-        usage.reasoning = usage.reasoning.min(usage.output);
-        Some(usage)
-    }
-
-    /// Takes over what a later report says; a stream reports piece by piece.
-    pub(super) fn update(&mut self, later: &Usage) {
-        let take = |old: &mut Count, new: Count| {
-            if new.0.is_some() {
-                *old = new;
-            }
-        };
-        take(&mut self.prompt_tokens, later.prompt_tokens);
-        take(&mut self.completion_tokens, later.completion_tokens);
-        take(&mut self.total_tokens, later.total_tokens);
-        take(&mut self.input_tokens, later.input_tokens);
-        take(&mut self.output_tokens, later.output_tokens);
-        take(&mut self.cache_creation_input_tokens, later.cache_creation_input_tokens);
-        take(&mut self.cache_read_input_tokens, later.cache_read_input_tokens);
-        for (old, new) in [
-            (&mut self.prompt_tokens_details, later.prompt_tokens_details),
-            (&mut self.input_tokens_details, later.input_tokens_details),
-            (&mut self.completion_tokens_details, later.completion_tokens_details),
-            (&mut self.output_tokens_details, later.output_tokens_details),
-        ] {
-            if new.0.is_some() {
-                *old = new;
-            }
-        }
-    }
+    service_tier: Tier,
 }
 
 /// A count of tokens; anything but a whole number from 0 up is "not known".
@@ -179,7 +104,7 @@ impl Usage {
 pub(super) struct Count(pub(super) Option<u64>);
 
 impl Count {
-    fn or_zero(self) -> u64 {
+    pub(super) fn or_zero(self) -> u64 {
         self.0.unwrap_or(0)
     }
 }

@@ -29,7 +29,7 @@ pub fn stream_event(wire: Wire, code: Code, message: &str, sequence_number: u64)
             let data = json!({"type": "error", "error": {"type": "api_error", "message": message}});
             Some(format!("event: error\ndata: {data}\n\n"))
         }
-        Wire::Other => None,
+        Wire::Other | Wire::Stored => None,
     }
 }
 

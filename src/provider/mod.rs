@@ -1,14 +1,20 @@
 //! Provider dialects: how each wire format names its credentials, usage, ends and errors.
 //!
 //! Between stages 7 and 9 of the walk. Pure: bytes and values in, values out. `answer` reads a whole JSON answer,
-//! `stream` the events of a streamed one, `error` says how a failure is told in a stream.
+//! `stream` the events of a streamed one, `usage` what both report as used, `estimate` guesses where they report nothing,
+//! `error` says how a failure is told in a stream.
 //!
 //! Promises: a field of an unexpected type is "not known", never an error; what cannot be read changes nothing of what
 //! is forwarded. Does not: translate one provider's format into another's, or send anything.
 
 pub mod answer;
 pub mod error;
+pub mod estimate;
 pub mod stream;
+mod usage;
+
+#[cfg(test)]
+mod tests;
 
 /// Which dialect a provider speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,4 +56,6 @@ pub enum Wire {
     Messages,
     /// Everything else: usage is read where it looks familiar.
     Other,
+    /// A stored object is looked at or changed: what it shows as used was counted when it was made.
+    Stored,
 }

@@ -13,7 +13,8 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::Wire;
-use super::answer::{Count, Lenient, Text, Usage};
+use super::answer::{Count, Lenient, Text, tokens};
+use super::usage::{GeminiUsage, Tier, Usage};
 use crate::usage::TokenUsage;
 
 /// What an event means for the one who forwards it.
@@ -35,6 +36,12 @@ pub struct StreamReader {
     wire: Wire,
     model: String,
     usage: Usage,
+    gemini: Lenient<GeminiUsage>,
+    tier: Tier,
+    /// What was reported is of the whole answer.
+    usage_final: bool,
+    /// Bytes of text that the model has written so far, also what the transcript has no room for.
+    text_bytes: u64,
     ended: bool,
     failed: bool,
     finish_seen: bool,
@@ -84,6 +91,10 @@ impl StreamReader {
             wire,
             model: String::new(),
             usage: Usage::default(),
+            gemini: Lenient::default(),
+            tier: Tier::default(),
+            usage_final: false,
+            text_bytes: 0,
             ended: false,
             failed: false,
             finish_seen: false,
@@ -102,7 +113,7 @@ impl StreamReader {
             return Role::Last;
         }
         let role = match self.wire {
-            Wire::Chat | Wire::Completions | Wire::Other => self.chunk(data),
+            Wire::Chat | Wire::Completions | Wire::Other | Wire::Stored => self.chunk(data),
             Wire::Responses => self.response_event(data),
             Wire::Messages => self.message_event(data),
         };
@@ -120,7 +131,7 @@ impl StreamReader {
             || match self.wire {
                 Wire::Chat | Wire::Completions => self.finish_seen,
                 Wire::Responses | Wire::Messages => false,
-                Wire::Other => true,
+                Wire::Other | Wire::Stored => true,
             }
     }
 
@@ -146,7 +157,17 @@ impl StreamReader {
 
     /// Usage as far as it was reported.
     pub fn usage(&self) -> Option<TokenUsage> {
-        self.usage.tokens(self.wire)
+        tokens(self.wire, Lenient(Some(self.usage)), self.gemini, self.tier)
+    }
+
+    /// The provider has reported what the whole answer used; before that its numbers are those of a beginning.
+    pub fn is_usage_final(&self) -> bool {
+        self.usage_final
+    }
+
+    /// Bytes of text that the model has written so far.
+    pub fn text_bytes(&self) -> u64 {
+        self.text_bytes
     }
 
     /// The text so far.
@@ -159,8 +180,14 @@ impl StreamReader {
         struct Chunk<'a> {
             #[serde(borrow, default)]
             model: Text<'a>,
+            #[serde(borrow, default, rename = "modelVersion")]
+            model_version: Text<'a>,
             #[serde(default)]
             usage: Lenient<Usage>,
+            #[serde(default, rename = "usageMetadata")]
+            usage_metadata: Lenient<GeminiUsage>,
+            #[serde(default)]
+            service_tier: Tier,
             #[serde(borrow, default)]
             choices: Option<Vec<ChunkChoice<'a>>>,
             #[serde(default)]
@@ -184,6 +211,8 @@ impl StreamReader {
             #[serde(borrow, default)]
             refusal: Text<'a>,
             #[serde(borrow, default)]
+            reasoning_content: Text<'a>,
+            #[serde(borrow, default)]
             tool_calls: Option<Vec<ToolDelta<'a>>>,
         }
         #[derive(Deserialize)]
@@ -203,20 +232,33 @@ impl StreamReader {
 
         let Ok(chunk) = serde_json::from_slice::<Chunk<'_>>(data) else { return Role::Content };
         self.saw_model(chunk.model);
+        self.saw_model(chunk.model_version);
+        self.tier.update(chunk.service_tier);
+        if chunk.usage_metadata.0.is_some() {
+            self.gemini = chunk.usage_metadata;
+            self.usage_final = true;
+        }
         let has_usage = self.saw_usage(chunk.usage);
+        self.usage_final |= has_usage;
         if chunk.error.is_some() {
             return Role::Failed;
         }
         let usage_only = has_usage && chunk.choices.as_ref().is_some_and(Vec::is_empty);
         for choice in chunk.choices.into_iter().flatten() {
             let index = choice.index.0.unwrap_or(0);
+            self.wrote(&choice.text);
             self.transcript.add(index, choice.text, |c| &mut c.content);
             if let Lenient(Some(delta)) = choice.delta {
+                [&delta.content, &delta.refusal, &delta.reasoning_content]
+                    .into_iter()
+                    .for_each(|text| self.wrote(text));
                 self.transcript.add(index, delta.content, |c| &mut c.content);
                 self.transcript.add(index, delta.refusal, |c| &mut c.refusal);
                 for tool in delta.tool_calls.into_iter().flatten() {
                     let Lenient(Some(function)) = tool.function else { continue };
                     let call = tool.index.0.unwrap_or(0);
+                    self.wrote(&function.name);
+                    self.wrote(&function.arguments);
                     self.transcript.add_tool(index, call, function.name, |t| &mut t.name);
                     self.transcript.add_tool(index, call, function.arguments, |t| &mut t.arguments);
                 }
@@ -249,18 +291,25 @@ impl StreamReader {
             model: Text<'a>,
             #[serde(default)]
             usage: Lenient<Usage>,
+            #[serde(default)]
+            service_tier: Tier,
         }
 
         let Ok(event) = serde_json::from_slice::<ResponseEvent<'_>>(data) else { return Role::Content };
         if let Lenient(Some(response)) = event.response {
             self.saw_model(response.model);
-            self.saw_usage(response.usage);
+            self.tier.update(response.service_tier);
+            self.usage_final |= self.saw_usage(response.usage);
+        }
+        let kind = event.kind.0.as_deref().unwrap_or_default();
+        if !kind.contains("audio") {
+            self.wrote(&event.delta);
         }
         if let Count(Some(number)) = event.sequence_number {
             self.next_sequence_number = number.saturating_add(1);
         }
         let index = event.output_index.0.unwrap_or(0);
-        match event.kind.0.as_deref().unwrap_or_default() {
+        match kind {
             "response.completed" | "response.incomplete" => Role::Last,
             "response.failed" => {
                 self.ended = true;
@@ -316,6 +365,8 @@ impl StreamReader {
             #[serde(borrow, default)]
             text: Text<'a>,
             #[serde(borrow, default)]
+            thinking: Text<'a>,
+            #[serde(borrow, default)]
             partial_json: Text<'a>,
             #[serde(borrow, default)]
             stop_reason: Text<'a>,
@@ -326,12 +377,14 @@ impl StreamReader {
             self.saw_model(message.model);
             self.saw_usage(message.usage);
         }
-        self.saw_usage(event.usage);
+        // The beginning of a message reports its input; only a later event reports what was written.
+        self.usage_final |= self.saw_usage(event.usage);
         let block = event.index.0.unwrap_or(0);
         if let Lenient(Some(Block { name: Text(Some(name)) })) = event.content_block {
             self.transcript.add_tool(0, block, Text(Some(name)), |t| &mut t.name);
         }
         if let Lenient(Some(delta)) = event.delta {
+            [&delta.text, &delta.thinking, &delta.partial_json].into_iter().for_each(|text| self.wrote(text));
             self.transcript.add(0, delta.text, |c| &mut c.content);
             self.transcript.add(0, delta.stop_reason, |c| &mut c.finish_reason);
             self.transcript.add_tool(0, block, delta.partial_json, |t| &mut t.arguments);
@@ -349,6 +402,10 @@ impl StreamReader {
         {
             self.model = model.into_owned();
         }
+    }
+
+    fn wrote(&mut self, text: &Text<'_>) {
+        self.text_bytes += text.0.as_ref().map_or(0, |text| text.len() as u64);
     }
 
     fn saw_usage(&mut self, usage: Lenient<Usage>) -> bool {

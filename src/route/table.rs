@@ -122,11 +122,14 @@ pub fn find(method: &Method, path: &str, opened: &[(Method, String)]) -> Matched
             allow = Some(*open_method);
         }
     }
+    let stored_name = stored_name(below);
+    // What names a stored object, or is only looked at, does no work of its own; a `POST` that an operator opened may.
+    let counted_before = |own_key_only| *method != Method::POST || (own_key_only && stored_name.contains("{id}"));
     let endpoint = |own_key_only| Endpoint {
-        name: Cow::Owned(stored_name(below)),
+        name: Cow::Owned(stored_name.clone()),
         path: ["/", below].concat(),
         shape: Shape::Other,
-        wire: Wire::Other,
+        wire: if counted_before(own_key_only) { Wire::Stored } else { Wire::Other },
         own_key_only,
         others_use: allow,
         stateful: true,

@@ -7,10 +7,10 @@ use http::{HeaderName, Method, Uri};
 use super::super::place::{Place, Problems, suggest};
 use super::super::policy::{ModelRule, Provider, Routing, Spread, Target, Targets, Timeouts};
 use super::super::raw::{RawPrice, RawProvider, RawRouting, RawTarget, RawTo};
-use super::super::shape::{At, Named};
+use super::super::shape::{At, Named, Usd};
 use super::{in_range, label};
 use crate::bounds::{MODEL_BYTES_MAX, TARGETS_MAX};
-use crate::cost::{Price, PriceList};
+use crate::cost::{Price, PriceList, Rates};
 use crate::provider::Kind;
 use crate::route::Glob;
 
@@ -260,13 +260,31 @@ pub(super) fn prices(raw: &[At<RawPrice>], names: &Names, problems: &mut Problem
         if price.model.trim().is_empty() {
             problems.add(&price.model.at, "empty; give a model, with `*` for any run of characters");
         }
-        prices.push(Price {
-            provider,
-            model: price.model.trim().to_owned(),
-            input: price.input.value.0,
-            cached_input: price.cached_input.value.map(|usd| usd.0),
+        let nano = |usd: &At<Option<Usd>>| usd.value.map(|usd| usd.0);
+        let input = price.input.value.0;
+        let cache_write = nano(&price.cache_write).unwrap_or(input);
+        let rates = Rates {
+            input,
+            cached: nano(&price.cached_input).unwrap_or(input),
+            cache_write,
+            cache_write_1h: nano(&price.cache_write_1h).unwrap_or(cache_write),
             output: price.output.value.0,
-        });
+            audio_input: nano(&price.audio_input),
+            audio_output: nano(&price.audio_output),
+        };
+        let (above, tier, from_ms) = (price.above.value, price.tier.value, first_ms(&price.from, problems));
+        prices.push(Price { provider, model: price.model.trim().to_owned(), above, tier, from_ms, rates });
     }
     PriceList::built_in_with(prices)
+}
+
+/// The first millisecond of a day that may be given; 0 where none is.
+fn first_ms(from: &At<Option<String>>, problems: &mut Problems) -> i64 {
+    let Some(text) = &from.value else { return 0 };
+    let day = text.trim().parse::<jiff::civil::Date>().ok();
+    let first = day.and_then(|day| day.to_zoned(jiff::tz::TimeZone::UTC).ok());
+    if first.is_none() {
+        problems.add(&from.at, format!("`{text}` is no day; write e.g. 2027-01-01"));
+    }
+    first.map_or(0, |first| first.timestamp().as_millisecond())
 }
