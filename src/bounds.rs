@@ -182,6 +182,8 @@ pub const CONFIG_FILE_BYTES_MAX: u64 = 4 << 20;
 
 // ---- commands --------------------------------------------------------------------------------------------------
 
+/// A price list to be imported, in bytes. A longer one is refused.
+pub const PRICES_FILE_BYTES_MAX: usize = 32 << 20;
 /// Tickets of one evaluation, and bytes of its file. A longer one is refused.
 pub const EVAL_TICKETS_MAX: usize = 10_000;
 /// See [`EVAL_TICKETS_MAX`].

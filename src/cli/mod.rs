@@ -11,6 +11,7 @@ pub mod healthcheck;
 pub mod intent;
 pub mod key;
 pub mod mock;
+pub mod prices;
 mod print;
 mod progress;
 pub mod redact;
@@ -69,6 +70,8 @@ enum Command {
     Redact(Configured<redact::Args>),
     /// Calls, cost, errors and latencies from the log
     Report(Configured<report::Args>),
+    /// What calls cost here, and price lists of others as policy
+    Prices(prices::Args),
     /// The ticket endpoint: judge a prompt by labelled tickets before it is rolled out
     Intent(Configured<intent::Args>),
     /// The ClickHouse schema, printed or applied
@@ -115,6 +118,7 @@ pub fn main() -> ExitCode {
             configured.load().and_then(|(args, loaded)| redact::run(args, &loaded.policy.redaction.default))
         }
         Command::Report(configured) => configured.load().and_then(|(args, loaded)| report::run(args, &loaded.settings)),
+        Command::Prices(args) => prices::run(args),
         Command::Intent(configured) => configured.load().and_then(|(args, loaded)| intent::run(args, loaded)),
         Command::Clickhouse(configured) => configured.load().and_then(|(args, loaded)| {
             // Before `store: clickhouse` is set, the schema can be looked at and made.

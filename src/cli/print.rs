@@ -13,3 +13,33 @@ pub(super) fn line(text: &str) -> io::Result<()> {
         result => result,
     }
 }
+
+/// A model's or caller's name comes from outside: a control character would move the cursor of the terminal.
+pub(super) fn printable(text: &str) -> String {
+    if text.is_empty() {
+        "-".to_owned()
+    } else {
+        text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    }
+}
+
+/// Columns side by side: names to the left, figures to the right.
+pub(super) fn aligned(rows: &[Vec<String>], is_figure: impl Fn(usize) -> bool) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |at: usize| rows.iter().filter_map(|r| r.get(at)).map(|c| c.chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        let cells: Vec<String> = row
+            .iter()
+            .zip(&widths)
+            .enumerate()
+            .map(
+                |(at, (cell, width))| if is_figure(at) { format!("{cell:>width$}") } else { format!("{cell:<width$}") },
+            )
+            .collect();
+        text.push_str(cells.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}

@@ -7,6 +7,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 
 use super::Failure;
+use super::print::{aligned, printable};
 use crate::ailog::report::{Dim, Reader, Summary, usd};
 use crate::bounds::REPORT_ROWS_MAX;
 use crate::clock::wall_ms;
@@ -99,7 +100,7 @@ fn table(lines: &[Summary], by: &[Dim], from: Date, to: Date) -> String {
     if lines.len() > 1 {
         rows.push(total(lines, by.len()));
     }
-    let mut text = aligned(&rows, by.len());
+    let mut text = aligned(&rows, |column| column >= by.len());
     let unpriced: u64 = lines.iter().map(|l| l.unpriced).sum();
     if unpriced > 0 {
         text.push_str(&format!("\n{unpriced} calls are of models without a price; add them under `prices:`.\n"));
@@ -153,34 +154,6 @@ fn total(lines: &[Summary], keys: usize) -> Vec<String> {
     let percentiles = cells.len() - 3;
     cells[percentiles..].fill(String::new());
     cells
-}
-
-/// A model's or caller's name comes from outside: a control character would move the cursor of the terminal.
-fn printable(text: &str) -> String {
-    if text.is_empty() {
-        "-".to_owned()
-    } else {
-        text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
-    }
-}
-
-/// Columns side by side: names to the left, figures to the right.
-fn aligned(rows: &[Vec<String>], names: usize) -> String {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |at: usize| rows.iter().filter_map(|r| r.get(at)).map(|c| c.chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    let mut text = String::new();
-    for row in rows {
-        let cells: Vec<String> = row
-            .iter()
-            .zip(&widths)
-            .enumerate()
-            .map(|(at, (cell, width))| if at < names { format!("{cell:<width$}") } else { format!("{cell:>width$}") })
-            .collect();
-        text.push_str(cells.join("  ").trim_end());
-        text.push('\n');
-    }
-    text
 }
 
 /// RFC 4180, with the column names of the log.

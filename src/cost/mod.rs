@@ -9,6 +9,7 @@
 //! searches, images, seconds), or discounts that were negotiated.
 
 mod built_in;
+pub mod import;
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -204,6 +205,20 @@ impl PriceList {
     }
 }
 
+impl Price {
+    /// The day that the line begins with, `2027-01-01`; absent where it is for all days.
+    pub fn first_day(&self) -> Option<String> {
+        let begin = jiff::Timestamp::from_millisecond(self.from_ms).ok().filter(|_| self.from_ms != 0)?;
+        Some(begin.to_zoned(jiff::tz::TimeZone::UTC).date().to_string())
+    }
+}
+
+/// 10⁻⁹ USD as a decimal, without zeros at its end.
+pub fn decimal(nano: u64) -> String {
+    let text = format!("{}.{:09}", nano / 1_000_000_000, nano % 1_000_000_000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 impl Group {
     /// The line for a call: one of its tier before one for all; of those the newest at its time, and of those the one with
     /// the highest bound that it is above.
@@ -238,6 +253,11 @@ fn amount(rates: &Rates, usage: &TokenUsage) -> Option<i64> {
         .iter()
         .fold(0u128, |sum, (tokens, rate)| sum.saturating_add(u128::from(*tokens).saturating_mul(u128::from(*rate))));
     Some(i64::try_from(sum.saturating_add(500_000) / 1_000_000).unwrap_or(i64::MAX))
+}
+
+/// Whether a model matches one of the patterns, or there are none.
+pub fn any_matches(patterns: &[String], model: &str) -> bool {
+    patterns.is_empty() || patterns.iter().any(|pattern| matches_pattern(pattern, model))
 }
 
 /// `*` stands for any text, also for none.

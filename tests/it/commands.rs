@@ -39,6 +39,7 @@ fn usage_and_version() {
         "check",
         "schema",
         "report",
+        "prices",
         "redact",
         "token",
         "clickhouse",
@@ -148,4 +149,48 @@ fn the_demo_shows_itself_and_ends() {
     let told = text(&demo);
     assert!(demo.status.success(), "{told}");
     assert!(["redact", "acme", "cost", "retry"].iter().all(|word| told.contains(word)), "{told}");
+}
+
+#[test]
+fn price_lists_of_others_become_policy() {
+    let folder = tempfile::tempdir().unwrap();
+    let list = r#"{"m-1": {"litellm_provider": "openai", "input_cost_per_token": 1.5e-07, "output_cost_per_token": 6e-07},
+        "m-2": {"litellm_provider": "openai", "input_cost_per_second": 1}, "m-3": {"litellm_provider": "groq", "input_cost_per_token": 1}}"#;
+    std::fs::write(folder.path().join("list.json"), list).unwrap();
+    let run = |arguments: &[&str], input: &str| run(folder.path(), None, arguments, input);
+    let printed = run(&["prices", "import", "list.json"], "");
+    let (yaml, said) = (String::from_utf8(printed.stdout).unwrap(), String::from_utf8(printed.stderr).unwrap());
+    assert!(yaml.ends_with("prices:\n  - {model: \"m-1\", input: 0.15, output: 0.6}\n"), "{yaml}");
+    assert!(said.contains("1 of 2 entries taken as 1 lines, 1 refused") && said.contains("refused m-2: "), "{said}");
+    assert_eq!(run(&["prices", "import", "-"], list).stdout, run(&["prices", "import", "-"], list).stdout);
+
+    // Written only where nothing is lost.
+    let write = ["prices", "import", "list.json", "--output", "prices.yaml"];
+    assert_eq!(run(&write, "").status.code(), Some(0));
+    let again = run(&write, "");
+    assert!(again.status.code() == Some(1) && text(&again).contains("--force"), "{}", text(&again));
+    assert_eq!(run(&[&write[..], &["--force", "--model", "m-*"]].concat(), "").status.code(), Some(0));
+    assert_eq!(std::fs::read_to_string(folder.path().join("prices.yaml")).unwrap().lines().last(), yaml.lines().last());
+    assert!(!folder.path().join("prices.yaml.new").exists());
+
+    // The file is a policy, and its line stands before the built-in ones.
+    let json = run(
+        &["prices", "list", "--config", "prices.yaml", "--format", "json", "--model", "m-*", "--model", "gpt-5"],
+        "",
+    );
+    let json: Value = serde_json::from_slice(&json.stdout).expect("JSON");
+    assert_eq!((&json["prices"][0]["model"], &json["prices"][0]["input"]), (&"m-1".into(), &0.15.into()));
+    assert_eq!((&json["prices"][1]["model"], &json["prices"][1]["output"]), (&"gpt-5".into(), &10.into()));
+    assert!(json["prices"][1]["source"].as_str().is_some_and(|source| source.contains("2026-11-23")), "{json}");
+    let table = text(&run(&["prices", "list", "--model", "gpt-5"], ""));
+    assert!(table.contains("priority") && table.contains("USD per million tokens"), "{table}");
+
+    for (arguments, words) in [
+        (&["prices", "import", "nowhere.json"][..], "nowhere.json"),
+        (&["prices", "import", "list.json", "--from", "nobody"], "the list has groq, openai"),
+        (&["prices", "import", "prices.yaml"], "not JSON"),
+    ] {
+        let refused = run(arguments, "");
+        assert!(refused.status.code() == Some(1) && text(&refused).contains(words), "{}", text(&refused));
+    }
 }

@@ -1,0 +1,247 @@
+//! `tollgate prices list|import`: what a call costs here, and price lists of others as policy.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use clap::{Subcommand, ValueEnum};
+use serde_json::json;
+
+use super::{Configured, Failure};
+use crate::bounds::PRICES_FILE_BYTES_MAX;
+use crate::cost::import::{self, Imported, Wanted};
+use crate::cost::{AS_OF, Listed, PriceList, decimal};
+
+/// `tollgate prices`
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Every line in force: those of the policy, then the built-in ones
+    List(Configured<ListArgs>),
+    /// A price list of LiteLLM or genai-prices (their JSON file) as a policy file
+    Import(ImportArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct ListArgs {
+    /// Only models that match, `*` for any text; may be given again
+    #[arg(long = "model", value_name = "PATTERN")]
+    models: Vec<String>,
+    /// How it is printed
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Table,
+    Json,
+}
+
+#[derive(Debug, clap::Args)]
+struct ImportArgs {
+    /// LiteLLM's model_prices_and_context_window.json, or genai-prices' data.json; `-` reads standard input
+    file: PathBuf,
+    /// Providers, as the list names them
+    #[arg(long, value_delimiter = ',', default_value = "openai,anthropic,google,gemini")]
+    from: Vec<String>,
+    /// Only models that match, `*` for any text; may be given again
+    #[arg(long = "model", value_name = "PATTERN")]
+    models: Vec<String>,
+    /// The lines are for this provider of the policy, not for any
+    #[arg(long = "as", value_name = "PROVIDER")]
+    provider: Option<String>,
+    /// Write a policy file, e.g. config/policies/prices.yaml, instead of printing it
+    #[arg(long, value_name = "PATH")]
+    output: Option<PathBuf>,
+    /// Replace that file if it is there
+    #[arg(long, requires = "output")]
+    force: bool,
+    /// Name every entry that was refused, and why
+    #[arg(long)]
+    verbose: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// The configuration or the list cannot be read, or the file is there already.
+pub fn run(args: Args) -> Result<(), Failure> {
+    match args.action {
+        Action::List(configured) => {
+            let (args, loaded) = configured.load()?;
+            list(&args, &loaded.policy.prices)
+        }
+        Action::Import(args) => import(&args),
+    }
+}
+
+fn list(args: &ListArgs, prices: &PriceList) -> Result<(), Failure> {
+    let wanted = |line: &Listed| crate::cost::any_matches(&args.models, &line.price.model);
+    let lines: Vec<Listed> = prices.lines().into_iter().filter(wanted).collect();
+    let text = match args.format {
+        Format::Table => table(&lines, prices.version()),
+        Format::Json => {
+            let lines: Vec<serde_json::Value> = lines.iter().map(as_json).collect();
+            serde_json::to_string_pretty(&json!({"price_version": &**prices.version(), "prices": lines}))? + "\n"
+        }
+    };
+    std::io::stdout().lock().write_all(text.as_bytes())?;
+    Ok(())
+}
+
+/// When a line is in force, in words: `flex, above 272000, from 2027-01-01`.
+fn conditions(line: &Listed) -> String {
+    let price = &line.price;
+    let mut words: Vec<String> = price.tier.iter().map(|tier| tier.as_str().to_owned()).collect();
+    words.extend((price.above > 0).then(|| format!("above {}", price.above)));
+    words.extend(price.first_day().map(|day| format!("from {day}")));
+    words.join(", ")
+}
+
+fn table(lines: &[Listed], version: &str) -> String {
+    let head = [
+        "model",
+        "provider",
+        "when",
+        "input",
+        "cached",
+        "write",
+        "write 1h",
+        "output",
+        "sound in",
+        "sound out",
+        "source",
+    ];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    for line in lines {
+        let (price, rates) = (&line.price, &line.price.rates);
+        let sound = |nano: Option<u64>| nano.map_or_else(|| "-".to_owned(), decimal);
+        rows.push(vec![
+            super::print::printable(&price.model),
+            if price.provider.is_empty() { "any".to_owned() } else { price.provider.clone() },
+            conditions(line),
+            decimal(rates.input),
+            decimal(rates.cached),
+            decimal(rates.cache_write),
+            decimal(rates.cache_write_1h),
+            decimal(rates.output),
+            sound(rates.audio_input),
+            sound(rates.audio_output),
+            line.source.clone(),
+        ]);
+    }
+    let rows = super::print::aligned(&rows, |column| (3..10).contains(&column));
+    format!("USD per million tokens; price list {version}, built-in lines as of {AS_OF}\n{rows}")
+}
+
+fn as_json(line: &Listed) -> serde_json::Value {
+    let (price, rates) = (&line.price, &line.price.rates);
+    // A decimal as it is, not by way of a float that is not written the same everywhere.
+    let usd = |nano: u64| serde_json::from_str::<serde_json::Value>(&decimal(nano)).unwrap_or_default();
+    json!({
+        "provider": Some(&price.provider).filter(|name| !name.is_empty()),
+        "model": price.model,
+        "above": price.above,
+        "tier": price.tier.map(crate::usage::ServiceTier::as_str),
+        "from": price.first_day(),
+        "input": usd(rates.input),
+        "cached_input": usd(rates.cached),
+        "cache_write": usd(rates.cache_write),
+        "cache_write_1h": usd(rates.cache_write_1h),
+        "output": usd(rates.output),
+        "audio_input": rates.audio_input.map(usd),
+        "audio_output": rates.audio_output.map(usd),
+        "source": line.source,
+    })
+}
+
+/// Prints by default: a file under `policies/` is in force the moment it is written, so writing it has to be asked for.
+fn import(args: &ImportArgs) -> Result<(), Failure> {
+    let user = |what: String| Failure::User(what);
+    let text = read(&args.file).map_err(|why| user(format!("{}: {why}", args.file.display())))?;
+    let wanted = Wanted {
+        from: args.from.clone(),
+        models: args.models.clone(),
+        provider: args.provider.clone().unwrap_or_default(),
+    };
+    let imported = import::read(&text, &wanted).map_err(|why| user(format!("{}: {why}", args.file.display())))?;
+    if imported.wanted == 0 {
+        let known = imported.providers.join(", ");
+        return Err(user(format!("no entry of {} was asked for; the list has {known}", args.from.join(", "))));
+    }
+    if imported.taken == 0 {
+        return Err(user(summary(&imported, args.verbose) + "nothing is left to be written"));
+    }
+    let name = args.file.file_name().map_or_else(|| "standard input".into(), |name| name.to_string_lossy());
+    let yaml = import::yaml(&imported, &name, &today());
+    match &args.output {
+        None => std::io::stdout().lock().write_all(yaml.as_bytes())?,
+        Some(path) => write(path, &yaml, args.force).map_err(user)?,
+    }
+    super::say(summary(&imported, args.verbose).trim_end());
+    Ok(())
+}
+
+fn today() -> String {
+    jiff::Zoned::now().date().to_string()
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    use std::io::Read as _;
+    let mut text = String::new();
+    let most = PRICES_FILE_BYTES_MAX as u64 + 1;
+    let read = if path == Path::new("-") {
+        std::io::stdin().lock().take(most).read_to_string(&mut text)
+    } else {
+        std::fs::File::open(path).and_then(|file| file.take(most).read_to_string(&mut text))
+    };
+    match read {
+        Ok(bytes) if bytes <= PRICES_FILE_BYTES_MAX => Ok(text),
+        Ok(_) => Err(format!("more than {} MiB, no price list", PRICES_FILE_BYTES_MAX >> 20)),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Writes the file in one step: a gateway that watches the folder sees the old one or the new one.
+fn write(path: &Path, yaml: &str, force: bool) -> Result<(), String> {
+    if !force && path.exists() {
+        return Err(format!("{} is there already; --force replaces it", path.display()));
+    }
+    let new = path.with_extension("yaml.new");
+    let written = std::fs::write(&new, yaml).and_then(|()| std::fs::rename(&new, path));
+    written.map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn summary(imported: &Imported, verbose: bool) -> String {
+    let mut text = format!(
+        "{} of {} entries taken as {} lines, {} refused",
+        imported.taken,
+        imported.wanted,
+        imported.prices.len(),
+        imported.refused.len()
+    );
+    if imported.charged_beside > 0 {
+        text.push_str(&format!(
+            "; {} are charged for more than tokens of text and sound, or in ways of serving that are not priced here: that \
+             part is left out",
+            imported.charged_beside
+        ));
+    }
+    if imported.narrowed > 0 {
+        text.push_str(&format!("; {} have further names that a pattern cannot say", imported.narrowed));
+    }
+    text.push('\n');
+    let shown = if verbose { imported.refused.len() } else { imported.refused.len().min(5) };
+    for (name, why) in &imported.refused[..shown] {
+        text.push_str(&format!("  refused {}: {why}\n", super::print::printable(name)));
+    }
+    if shown < imported.refused.len() {
+        text.push_str(&format!("  and {} more (--verbose names them)\n", imported.refused.len() - shown));
+    }
+    text
+}
