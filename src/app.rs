@@ -20,7 +20,6 @@ use tokio_util::task::TaskTracker;
 use crate::admin::{self, Admin};
 use crate::ailog::{AiLog, Options};
 use crate::auth::Authenticator;
-use crate::bounds::REPLAY_BYTES_ALL_MAX;
 use crate::cli::Failure;
 use crate::clock::Clock;
 use crate::config::Loaded;
@@ -82,7 +81,7 @@ pub async fn start(loaded: Loaded) -> Result<App, Failure> {
     let log = log.map_err(|error| Failure::User(error.to_string()))?;
 
     let shared = shared_limits(&settings, &metrics, clock)?;
-    let upstream = Upstream::new(policy.timeouts.connect, REPLAY_BYTES_ALL_MAX, Arc::clone(&metrics), clock);
+    let upstream = Upstream::new(policy.timeouts.connect, settings.bounds.held_bytes, Arc::clone(&metrics), clock);
     let policy = Arc::new(ArcSwap::from_pointee(policy));
     let watcher =
         Watcher::start(&origin, Arc::clone(&policy), Arc::clone(&metrics)).context("cannot watch the policy")?;
@@ -90,6 +89,7 @@ pub async fn start(loaded: Loaded) -> Result<App, Failure> {
     let gateway = Arc::new(Gateway::new(Rooms {
         policy,
         max_body_bytes: settings.max_body_bytes,
+        calls_in_flight_max: settings.bounds.calls_in_flight,
         auth: Authenticator::default(),
         quotas: Quotas::new(shared.as_ref().map(|(shared, _)| Arc::clone(shared))),
         upstream,
@@ -168,7 +168,8 @@ impl App {
             self.others.spawn(acceptor.follow(files, self.stop_admin.clone()));
         }
         let gateway = Arc::clone(&self.gateway);
-        self.others.spawn(server::serve(listener, gateway, tls, self.ending.clone(), self.calls.clone()));
+        let places = server::descriptors::places(self.settings.bounds.connections);
+        self.others.spawn(server::serve(listener, places, gateway, tls, self.ending.clone(), self.calls.clone()));
         let admin =
             Admin::new(Arc::clone(&self.gateway), self.settings.clone(), Arc::clone(&self.watcher), self.log.clone());
         let stop = self.stop_admin.clone();

@@ -7,10 +7,31 @@ use std::time::Duration;
 
 // ---- stage 1: accept -------------------------------------------------------------------------------------------
 
-/// Open connections on the applications' side. Above it the listener stops accepting until one closes.
+/// Open connections on the applications' side, where `bounds.connections` says nothing else. Above it: 503 `overloaded`,
+/// except for `/healthz` and `/readyz`, on one of [`CONNECTIONS_OVER_MAX`].
 pub const CONNECTIONS_MAX: usize = 10_000;
-/// Calls being worked on at once. Above it: 503 `overloaded`.
+/// Connections beyond that, which are only told to come back. Above it the listener stops accepting until one closes.
+pub const CONNECTIONS_OVER_MAX: usize = 64;
+/// What such a connection may take to say what it wants: then it is closed.
+pub const HEAD_TIMEOUT_OVER: Duration = Duration::from_secs(2);
+/// Calls being worked on at once, where `bounds.calls_in_flight` says nothing else. Above it: 503 `overloaded`.
 pub const CALLS_IN_FLIGHT_MAX: usize = 8_192;
+/// What all calls together may hold beyond [`CALL_BYTES_FREE`] each, where `bounds.held_bytes` says nothing else: bodies kept
+/// for another attempt (at most half), beginnings that wait for their model, long answers that are checked whole, long
+/// events. Above it: no replay, 503 `overloaded`, answers and events that pass unchecked; and new calls: 503 `overloaded`.
+pub const HELD_BYTES_MAX: usize = 512 << 20;
+/// When less than this is left of it new calls are refused, so that those at work can end.
+pub const HELD_BYTES_SPARE: usize = 1 << 20;
+/// What a call may hold of one body without asking for room.
+pub const CALL_BYTES_FREE: usize = 64 << 10;
+/// What hyper may hold of one HTTP/1 connection's input or output, in bytes. A longer head is 431, without a body.
+pub const HTTP1_BUFFER_BYTES_MAX: usize = 256 << 10;
+/// What an HTTP/2 peer may send without being asked for more: on one stream, and on all of one connection.
+pub const H2_STREAM_WINDOW: u32 = 128 << 10;
+/// See [`H2_STREAM_WINDOW`].
+pub const H2_CONNECTION_WINDOW: u32 = 256 << 10;
+/// What an HTTP/2 stream may hold of an answer that its peer does not take.
+pub const H2_SEND_BYTES_MAX: usize = 64 << 10;
 /// Request head, all names and values together. Above it: 413 `headers_too_large`. hyper's own limit is higher, so
 /// that our answer comes first.
 pub const HEAD_BYTES_MAX: usize = 64 << 10;
@@ -101,8 +122,8 @@ pub const GATHER_BYTES_MAX: usize = 64 << 10;
 pub const ATTEMPTS_DETAIL_BYTES_MAX: usize = 1 << 10;
 /// Pools for different connect timeouts. Above it the oldest is let go; its calls end, its idle connections close.
 pub const POOLS_MAX: usize = 8;
-/// Replay buffers of all calls together. Above it a call is sent once.
-pub const REPLAY_BYTES_ALL_MAX: usize = 256 << 20;
+/// Largest `retry.replay_bytes`.
+pub const REPLAY_BYTES_MAX: usize = 256 << 20;
 /// Idle pooled connections to one provider.
 pub const POOL_IDLE_MAX: usize = 512;
 /// How long a pooled connection may lie idle.
@@ -198,6 +219,54 @@ pub const MOCK_CHUNKS_MAX: usize = 100_000;
 /// Fault markers that are counted. At the bound all counts begin again.
 pub const MOCK_MARKERS_MAX: usize = 4_096;
 
+// ---- all of it -------------------------------------------------------------------------------------------------
+
+/// What a connection may hold: a head or an answer that is not taken, or an HTTP/2 window; and the state of both.
+pub const CONNECTION_BYTES_MAX: usize = HTTP1_BUFFER_BYTES_MAX + H2_CONNECTION_WINDOW as usize + (16 << 10);
+
+/// What a call may hold without asking for room, apart from its captures: the gathered beginning of its body, what the
+/// redactor holds back, an answer or an event, what waits to be sent either way, and the values that are put back.
+pub const CALL_BYTES_MAX: usize = 2 * CALL_BYTES_FREE
+    + REDACT_HELD_BYTES_MAX
+    + HTTP1_BUFFER_BYTES_MAX
+    + H2_SEND_BYTES_MAX
+    + 3 * RESTORE_BYTES_MAX
+    + (32 << 10);
+
+/// What the process holds besides: rows that wait to be written and stored, kept intents, remembered tokens, caches.
+pub const PROCESS_BYTES_MAX: usize = 2 * BATCH_BYTES_MAX
+    + LOG_GROUP_BYTES_MAX
+    + WAL_RECORD_BYTES_MAX
+    + (INTENTS_KEPT_MAX + INTENT_RESULTS_MAX) * (4 << 10)
+    + VERIFIED_TOKENS_MAX * 512
+    + (64 << 20);
+
+/// What the gateway may take at its bounds, in bytes: every connection hostile and every call as large as it may be. Apart
+/// from organisations and their limits (some 118 bytes each, at most [`ORGS_MAX`]) and the allocator's own waste.
+pub const fn memory_max(connections: usize, calls: usize, held_bytes: usize, capture_bytes: usize) -> usize {
+    PROCESS_BYTES_MAX
+        .saturating_add(connections.saturating_mul(CONNECTION_BYTES_MAX))
+        .saturating_add(calls.saturating_mul(CALL_BYTES_MAX.saturating_add(capture_bytes.saturating_mul(2))))
+        .saturating_add(held_bytes)
+}
+
+const _: () = assert!(GATHER_BYTES_MAX <= CALL_BYTES_FREE && ANSWER_GATHER_BYTES_MAX <= HELD_BYTES_SPARE);
+const _: () = assert!(HEAD_BYTES_MAX < HTTP1_BUFFER_BYTES_MAX);
 const _: () = assert!(GATHER_BYTES_MAX <= ROUTE_WAIT_BYTES_MAX);
 const _: () = assert!(INTENTS_BACKGROUND_MAX < INTENT_RESULTS_MAX);
 const _: () = assert!(WAL_RECORD_BYTES_MAX as u64 * 8 <= WAL_SEGMENT_BYTES_MAX);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: usize = 1 << 20;
+
+    #[test]
+    fn worst_case_memory_is_what_the_readme_says() {
+        let shown = |connections, calls, held| memory_max(connections, calls, held, 16 << 10) / MIB;
+        assert_eq!(shown(CONNECTIONS_MAX, CALLS_IN_FLIGHT_MAX, HELD_BYTES_MAX), 11_973);
+        assert_eq!(shown(500, 200, 64 * MIB), 633);
+        assert_eq!(memory_max(usize::MAX, usize::MAX, usize::MAX, usize::MAX), usize::MAX);
+    }
+}

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use super::{Failure, print};
+use crate::bounds::memory_max;
 use crate::config::{self, Loaded};
 
 /// Arguments of `tollgate check`.
@@ -61,12 +62,26 @@ fn summary(loaded: &Loaded) -> String {
                 policy.limits.orgs.len()
             ),
         ),
+        ("memory", memory(loaded)),
     ];
     for (name, value) in lines {
         // Writing to a string cannot fail.
         let _ = write!(text, "\n  {name:<10} {value}");
     }
     text
+}
+
+/// What the gateway may take at its bounds.
+fn memory(loaded: &Loaded) -> String {
+    let bounds = loaded.settings.bounds;
+    let capture = loaded.policy.ailog.capture_bytes;
+    let bytes = memory_max(bounds.connections, bounds.calls_in_flight, bounds.held_bytes, capture);
+    format!(
+        "at most {} MiB, with {} connections and {} calls at their bounds",
+        bytes >> 20,
+        bounds.connections,
+        bounds.calls_in_flight
+    )
 }
 
 #[cfg(test)]

@@ -42,8 +42,20 @@ pub struct Settings {
     pub store: StoreKind,
     /// Where limits are counted.
     pub limits_store: LimitsStore,
+    pub bounds: HeldBounds,
     /// The gateway's own log.
     pub log: LogOptions,
+}
+
+/// What may be held at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldBounds {
+    /// Connections on the applications' side.
+    pub connections: usize,
+    /// Calls being worked on.
+    pub calls_in_flight: usize,
+    /// Bytes that calls hold beyond what each may hold freely.
+    pub held_bytes: usize,
 }
 
 /// PEM files; read again when they change.

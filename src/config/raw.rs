@@ -88,8 +88,21 @@ section! {
         limits_store: String = "memory";
         /// How long a call may wait for a shared store; then the policy's limits.fail holds.
         limits_store_timeout: Duration = "250ms";
+        /// What the gateway may hold at once: `tollgate check` says what memory that may take.
+        bounds: RawBounds = "{}";
         /// The gateway's own log on stderr.
         log: RawLog = "{}";
+    }
+}
+section! {
+    /// What the gateway may hold at once. Above it callers get 503 overloaded; health is answered all the same.
+    RawBounds {
+        /// Open connections of applications; fewer where the system gives too few descriptors.
+        connections: u64 = "10000";
+        /// Calls being worked on.
+        calls_in_flight: u64 = "8192";
+        /// Bytes that calls may hold, all together, beyond 64 KiB each; at most half of them for another attempt.
+        held_bytes: Size = "512MiB";
     }
 }
 section! {

@@ -6,12 +6,14 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use super::tee::Tee;
+use super::tee::{Held, Tee};
 
 /// What the server writes.
 pub enum Body {
     /// All of it.
     Full(Option<Bytes>),
+    /// The same of a long answer, with what it holds until it is written.
+    Held { bytes: Option<Bytes>, _held: Box<Held> },
     /// A provider's answer as it comes.
     Teed(Box<Tee>),
 }
@@ -39,21 +41,23 @@ impl HttpBody for Body {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         match self.get_mut() {
-            Body::Full(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
+            Body::Full(bytes) | Body::Held { bytes, .. } => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
             Body::Teed(tee) => tee.poll(cx).map(|next| next.map(|result| result.map(Frame::data))),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Body::Full(bytes) => bytes.is_none(),
+            Body::Full(bytes) | Body::Held { bytes, .. } => bytes.is_none(),
             Body::Teed(tee) => tee.is_over(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Body::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
+            Body::Full(bytes) | Body::Held { bytes, .. } => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64))
+            }
             Body::Teed(_) => SizeHint::default(),
         }
     }

@@ -15,11 +15,13 @@ use bytes::Bytes;
 use hyper::body::{Body as _, Incoming};
 use tokio::time::{Instant, Sleep};
 
+use super::quota::overloaded;
 use super::refusal::Refusal;
 use crate::bounds::{GATHER_BYTES_MAX, ROUTE_WAIT_BYTES_MAX};
 use crate::code::Code;
 use crate::redact::{BodyRedactor, Facts, Ledger, RedactError, Redacted};
 use crate::upstream::replay::{Broken, Source};
+use crate::upstream::room::{Held, Room};
 
 /// What is known of a body, also after the walk has ended early. Shared by the source that reads the body and the
 /// record of the call.
@@ -85,6 +87,8 @@ pub struct Intake {
     finished: bool,
     /// Time spent waiting for the client.
     pub waited: Duration,
+    /// Room for a long beginning that waits for its model.
+    pub held: Option<Held>,
 }
 
 /// What [`Intake::gather`] found.
@@ -116,6 +120,7 @@ impl Intake {
             timer: None,
             finished: false,
             waited: Duration::ZERO,
+            held: None,
         }
     }
 
@@ -128,7 +133,7 @@ impl Intake {
     ///
     /// # Errors
     /// The body is refused.
-    pub async fn gather(&mut self, needs_model: bool) -> Result<Gathered, Refusal> {
+    pub async fn gather(&mut self, needs_model: bool, room: &Arc<Room>) -> Result<Gathered, Refusal> {
         let mut pieces = Vec::new();
         let mut gathered = 0;
         loop {
@@ -151,6 +156,9 @@ impl Intake {
                 let message = "`model` must come within the first MiB of a request body that is routed by model; \
                                put it before the messages";
                 return Err(self.refused(Refusal::new(Code::InvalidRequest, message).about("model").closing()));
+            }
+            if !self.held.get_or_insert_with(|| room.begin()).grow_to(gathered) {
+                return Err(self.refused(overloaded()));
             }
         }
     }

@@ -36,7 +36,7 @@ use tokio_util::task::TaskTracker;
 use crate::ailog::row::{RouteKind, Row};
 use crate::ailog::{AiLog, Pending, Recorder};
 use crate::auth::{Authenticator, Caller, FetchError, KeySetFetch};
-use crate::bounds::{CALLS_IN_FLIGHT_MAX, GATHER_BYTES_MAX, INTENTS_BACKGROUND_MAX};
+use crate::bounds::{CALL_BYTES_FREE, GATHER_BYTES_MAX, INTENTS_BACKGROUND_MAX};
 use crate::clock::{Clock, Nanos};
 use crate::code::Code;
 use crate::config::policy::{Durability, Policy, Provider};
@@ -57,7 +57,7 @@ use quota_headers::quota_headers;
 use quotas::Quotas;
 use record::Record;
 use refusal::Refusal;
-use tee::{Logged, Patience, Tee, outcome_of};
+use tee::{Held, Logged, Patience, Tee, outcome_of};
 
 /// The provider that answered.
 pub const PROVIDER: HeaderName = HeaderName::from_static("x-tollgate-provider");
@@ -95,6 +95,7 @@ pub struct Gateway {
 pub struct Rooms {
     pub policy: Arc<ArcSwap<Policy>>,
     pub max_body_bytes: u64,
+    pub calls_in_flight_max: usize,
     pub auth: Authenticator,
     pub quotas: Quotas,
     pub upstream: Upstream,
@@ -117,7 +118,7 @@ impl Gateway {
             log: rooms.log,
             metrics: rooms.metrics,
             clock: rooms.clock,
-            places: Arc::new(Semaphore::new(CALLS_IN_FLIGHT_MAX)),
+            places: Arc::new(Semaphore::new(rooms.calls_in_flight_max)),
             intents: Flights::default(),
             results: Results::default(),
             behind: Arc::new(Semaphore::new(INTENTS_BACKGROUND_MAX)),
@@ -162,8 +163,7 @@ pub async fn handle(
     let walk = Walk { gateway, policy, head, request_id, started };
     let answer = match matched {
         Matched::Healthz => return Ok(plain(StatusCode::OK, "ok\n")),
-        Matched::Readyz if gateway.is_ready() => return Ok(plain(StatusCode::OK, "ready\n")),
-        Matched::Readyz => return Ok(plain(StatusCode::SERVICE_UNAVAILABLE, "draining\n")),
+        Matched::Readyz => return Ok(readiness(gateway)),
         // The two walks are large futures of which a connection holds one at a time.
         Matched::Intent => Box::pin(intent::intent(walk, incoming)).await,
         Matched::IntentBatch => Box::pin(intent::batch(walk, incoming)).await,
@@ -184,6 +184,29 @@ pub async fn handle(
         gateway.log.durable().await;
     }
     answer
+}
+
+/// One call on a connection beyond the bound: health is answered, everything else is to come back. The connection ends.
+///
+/// # Errors
+/// The gateway's own no.
+pub fn turn_away(gateway: &Gateway, request: &Request<Incoming>) -> Result<Response<Body>, Refusal> {
+    let policy = gateway.policy.load();
+    let mut response = match table::find(request.method(), request.uri().path(), &policy.routing.endpoints) {
+        Matched::Healthz => plain(StatusCode::OK, "ok\n"),
+        Matched::Readyz => readiness(gateway),
+        _ => return Err(quota::overloaded()),
+    };
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    Ok(response)
+}
+
+fn readiness(gateway: &Gateway) -> Response<Body> {
+    if gateway.is_ready() {
+        plain(StatusCode::OK, "ready\n")
+    } else {
+        plain(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+    }
 }
 
 /// The walk of a call to a provider's endpoint.
@@ -249,13 +272,16 @@ async fn walk_to_answer(
         walk.check_body_head()?;
         let mut intake = walk.intake(endpoint, rules, incoming, record);
         let slow = |_| Refusal::new(Code::RequestTimeout, "the request body came too slowly").closing();
-        let gather = intake.gather(needs_model(policy, caller));
+        let gather = intake.gather(needs_model(policy, caller), walk.gateway.upstream.room());
         let gathered = tokio::time::timeout_at(walk.deadline(policy.timeouts.total), gather).await.map_err(slow)??;
         let (facts, waited) = (lock(&intake.seen()).facts.clone(), intake.waited);
         let body = match gathered {
-            Gathered::Whole(body) => Outgoing::Whole(body),
+            Gathered::Whole(body) => {
+                record.held = intake.held.take();
+                Outgoing::Whole(body)
+            }
             Gathered::Begun(first) => {
-                let room = walk.gateway.upstream.replay_room();
+                let room = walk.gateway.upstream.room();
                 Outgoing::streaming(first, Box::new(intake), policy.retry.replay_bytes, room)
             }
         };
@@ -349,7 +375,10 @@ fn respond(
         capture_bytes: policy.ailog.capture_bytes,
     };
     // Given back when the answer is over.
-    let held = (permit, answer.load);
+    let held = move || {
+        let room = answer.held.unwrap_or_else(|| walk.gateway.upstream.room().begin());
+        Held { _permit: permit, _load: answer.load, room }
+    };
     let patience = Patience { idle: answer.idle, deadline: walk.deadline(policy.timeouts.total) };
     let values = record.values.take().filter(|values| !values.is_empty());
     let json = values.is_some() && is_textual(&headers) && essence(&headers).to_ascii_lowercase().ends_with("json");
@@ -368,13 +397,19 @@ fn respond(
             }
             pending = record.close_soon(status.as_u16(), outcome_of(status.as_u16()), None);
             let restored = values.filter(|_| json).map(|values| BodyRestorer::whole(&values, &bytes));
-            Body::full(restored.unwrap_or(bytes))
+            let bytes = restored.unwrap_or(bytes);
+            // A short one is as good as gone; a long one holds its room until it has been written.
+            if bytes.len() <= CALL_BYTES_FREE {
+                Body::full(bytes)
+            } else {
+                Body::Held { bytes: Some(bytes), _held: Box::new(held()) }
+            }
         }
         AnswerBody::Streaming(read, incoming) if is_event_stream(&headers) && read.is_empty() => {
             record.row().stream = true;
             headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
             let restore = values.map(|values| restore::Events::new(&values));
-            let tee = Tee::events(endpoint.wire, drop_usage, restore, incoming, patience, record, log, held);
+            let tee = Tee::events(endpoint.wire, drop_usage, restore, incoming, patience, record, log, held());
             Body::Teed(Box::new(tee))
         }
         AnswerBody::Streaming(read, incoming) => {
@@ -386,7 +421,7 @@ fn respond(
             let textual = is_textual(&headers);
             let wire = endpoint.wire;
             let status = status.as_u16();
-            let tee = Tee::plain(wire, status, textual, restore, read, incoming, patience, record, log, held);
+            let tee = Tee::plain(wire, status, textual, restore, read, incoming, patience, record, log, held());
             Body::Teed(Box::new(tee))
         }
     };
@@ -634,6 +669,7 @@ pub fn no_answer_refusal(no_answer: &NoAnswer) -> Refusal {
             let message = "The AI service took too long to answer. Please try again.";
             Refusal::new(Code::ProviderTimeout, message).after(Duration::from_secs(5))
         }
+        NoAnswer::Exhausted => quota::overloaded(),
         NoAnswer::BodyBroken => {
             Refusal::new(Code::InvalidRequest, "the request body could not be read to its end").closing()
         }

@@ -79,6 +79,10 @@ impl Walk<'_> {
             (None, Some(_)) => counting.ask_here(caller, &quota),
         };
         let refusal = match verdict {
+            Verdict::Pass(decision, _) if gateway.upstream.room().is_crowded() => {
+                gateway.metrics.bound("held_bytes");
+                Refusal { quota: Some(decision), ..overloaded() }
+            }
             Verdict::Pass(decision, held) => match Arc::clone(&gateway.places).try_acquire_owned() {
                 Ok(permit) => return Ok(Admitted { decision, permit, held }),
                 Err(_) => {
@@ -359,7 +363,8 @@ fn want(caller: &Caller, scope: Scope, caps: Caps) -> Want {
     (Subject { org: caller.org.clone(), scope }, caps)
 }
 
-fn overloaded() -> Refusal {
+/// The gateway's own no at its bounds.
+pub(super) fn overloaded() -> Refusal {
     let message = "the gateway is at its limits; please try again in a moment";
     Refusal::new(Code::Overloaded, message).after(Duration::from_secs(1)).closing()
 }

@@ -19,6 +19,7 @@ use crate::metrics::Metrics;
 use crate::provider::estimate;
 use crate::redact::{Ledger, Redacted, Values};
 use crate::upstream::Trail;
+use crate::upstream::room::Held;
 use crate::usage::{TokenUsage, UsageSource};
 
 /// One call's record. Dropping it without [`Record::close`] says that the client left, unless told otherwise.
@@ -30,9 +31,11 @@ pub struct Record {
     query: Ledger,
     trail: Arc<Trail>,
     /// What the call holds of limits until it is over.
-    held: Option<Box<Reservation>>,
+    reserved: Option<Box<Reservation>>,
     /// What placeholders of this call stand for, where they are put back.
     pub values: Option<Values>,
+    /// Room for a request body that is kept until the call is over.
+    pub held: Option<Held>,
     clock: Clock,
     started: Nanos,
     if_dropped: (u16, Outcome),
@@ -52,8 +55,9 @@ impl Record {
             seen: None,
             query,
             trail,
-            held: None,
+            reserved: None,
             values: None,
+            held: None,
             clock,
             started,
             if_dropped,
@@ -79,15 +83,15 @@ impl Record {
 
     /// Until the call is over this is held of its limits; then it is settled on what was used.
     pub fn hold(&mut self, reservation: Reservation) {
-        match &mut self.held {
+        match &mut self.reserved {
             Some(held) => held.absorb(reservation),
-            None => self.held = Some(Box::new(reservation)),
+            None => self.reserved = Some(Box::new(reservation)),
         }
     }
 
     /// The work goes on under another record, which settles what it holds.
     pub fn hand_over(&mut self, other: &mut Record) {
-        if let Some(held) = self.held.take() {
+        if let Some(held) = self.reserved.take() {
             other.hold(*held);
         }
     }
@@ -210,7 +214,7 @@ impl Record {
     /// What was reserved becomes what was used; an answer whose use nobody knows used what was estimated, and a call that
     /// failed used nothing.
     fn settle_limits(&mut self, outcome: Outcome) {
-        let Some(held) = self.held.take() else { return };
+        let Some(held) = self.reserved.take() else { return };
         let row = self.recorder.row_mut();
         let cost = u64::try_from(row.cost_nano_usd.unwrap_or(0)).unwrap_or(0);
         let used = match row.usage_source {

@@ -21,14 +21,14 @@ use super::record::Record;
 use super::restore::Events;
 use crate::ailog::Durable;
 use crate::ailog::row::Outcome;
-use crate::bounds::SSE_EVENT_BYTES_MAX;
+use crate::bounds::{CALL_BYTES_FREE, SSE_EVENT_BYTES_MAX};
 use crate::code::Code;
 use crate::provider::answer::read_tail;
 use crate::provider::stream::{Role, StreamReader};
 use crate::provider::{Wire, error::stream_event, estimate};
 use crate::redact::{self, BodyRestorer, Rules};
 use crate::sse::{self, EventReader, Piece};
-use crate::upstream::Flying;
+use crate::upstream::{Flying, room};
 
 /// What the client is told when a stream breaks.
 const BROKEN: &str = "The AI service stopped before the answer was complete. Please try again.";
@@ -51,11 +51,18 @@ pub struct Tee {
     cut: Cutting,
     /// Nothing goes out before this is ready.
     durable: Option<Box<Durable>>,
-    _held: Held,
+    held: Held,
 }
 
-/// The call's place among those in flight, and among its provider's.
-pub type Held = (tokio::sync::OwnedSemaphorePermit, Option<Flying>);
+/// What an answer holds until it is over.
+pub struct Held {
+    /// The call's place among those in flight.
+    pub _permit: tokio::sync::OwnedSemaphorePermit,
+    /// The same at its provider.
+    pub _load: Option<Flying>,
+    /// Room for what is kept of it.
+    pub room: room::Held,
+}
 
 /// What is kept for the log.
 pub struct Logged {
@@ -170,7 +177,7 @@ impl Tee {
             last_frame: Instant::now(),
             cut: Cutting::No,
             durable: None,
-            _held: held,
+            held,
         };
         if !read.is_empty() {
             tee.take(read);
@@ -262,6 +269,9 @@ impl Tee {
             }
             TeeKind::Events { reader, pieces, .. } => {
                 reader.push(data.clone(), pieces);
+                if reader.held_bytes() > CALL_BYTES_FREE && !self.held.room.grow_to(reader.held_bytes()) {
+                    reader.let_go(pieces);
+                }
                 self.take_events(&data);
             }
         }

@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-use crate::bounds::{HEAD_TIMEOUT, WRITE_STALL_MAX};
+use crate::bounds::WRITE_STALL_MAX;
 use crate::code::Code;
 use crate::pipeline::refusal::Refusal;
 
@@ -27,6 +27,15 @@ use crate::pipeline::refusal::Refusal;
 pub enum Verdict {
     Clear,
     Ambiguous(Why),
+    /// Clear, on a connection beyond the bound.
+    Over,
+}
+
+impl Verdict {
+    /// The same on a connection beyond the bound.
+    pub fn unwelcome(self) -> Verdict {
+        if self == Verdict::Clear { Verdict::Over } else { self }
+    }
 }
 
 /// What is ambiguous about it.
@@ -76,6 +85,7 @@ pub struct Guarded<S> {
     opening_bytes: usize,
     /// Runs while an opening is awaited.
     opening: Option<Pin<Box<Sleep>>>,
+    opening_max: Duration,
     /// Runs while the peer takes nothing.
     stall: Option<Pin<Box<Sleep>>>,
 }
@@ -84,11 +94,11 @@ pub struct Guarded<S> {
 const OPENING_BYTES: usize = 24;
 
 impl<S> Guarded<S> {
-    /// Wraps a connection.
-    pub fn new(inner: S) -> (Guarded<S>, Arc<Heads>) {
+    /// Wraps a connection that has `opening_max` to begin.
+    pub fn new(inner: S, opening_max: Duration) -> (Guarded<S>, Arc<Heads>) {
         let heads = Arc::new(Heads(AtomicU64::new(NONE)));
         let (scanner, for_service) = (Scanner::default(), Arc::clone(&heads));
-        (Guarded { inner, scanner, heads, opening_bytes: 0, opening: None, stall: None }, for_service)
+        (Guarded { inner, scanner, heads, opening_bytes: 0, opening: None, opening_max, stall: None }, for_service)
     }
 
     /// What a write came to, with an end to waiting.
@@ -113,7 +123,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
         let this = self.get_mut();
         let before = buf.filled().len();
         match Pin::new(&mut this.inner).poll_read(cx, buf) {
-            Poll::Pending if this.opening_bytes < OPENING_BYTES => waited(&mut this.opening, HEAD_TIMEOUT, cx),
+            Poll::Pending if this.opening_bytes < OPENING_BYTES => waited(&mut this.opening, this.opening_max, cx),
             Poll::Ready(Ok(())) => {
                 let read = &buf.filled()[before..];
                 this.opening_bytes = this.opening_bytes.saturating_add(read.len());
@@ -298,6 +308,7 @@ impl Scanner {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bounds::HEAD_TIMEOUT;
 
     /// The first ambiguous head, in every cut into two and byte by byte.
     fn look(bytes: &[u8]) -> Option<(u64, Why)> {
@@ -305,8 +316,8 @@ mod tests {
             let (heads, mut scanner) = (Heads(AtomicU64::new(NONE)), Scanner::default());
             chunks.iter().for_each(|c| scanner.scan(c, &heads));
             (0..20).find_map(|n| match heads.verdict(n) {
-                Verdict::Clear => None,
                 Verdict::Ambiguous(why) => Some((n, why)),
+                _ => None,
             })
         };
         let whole = run(&[bytes]);
@@ -351,7 +362,7 @@ mod tests {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
         let begun = tokio::time::Instant::now();
         let (_peer, ours) = tokio::io::duplex(16);
-        let (mut stream, _) = Guarded::new(ours);
+        let (mut stream, _) = Guarded::new(ours, HEAD_TIMEOUT);
         let read = stream.read_u8().await.expect_err("nothing was ever said");
         assert_eq!((read.kind(), begun.elapsed() >= HEAD_TIMEOUT), (io::ErrorKind::TimedOut, true));
         let begun = tokio::time::Instant::now();

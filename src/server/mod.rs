@@ -1,10 +1,13 @@
 //! Stage 1 of the walk: connections in, answers out.
 //!
 //! Level 5 of the map. One accept loop, one task per connection, HTTP/1.1 and HTTP/2 by hyper, TLS by rustls. `guard`
-//! looks at the bytes of a head before hyper does, `reply` makes bytes of a refusal, `tls` reads certificates. Promises:
-//! a bound on connections (above it the loop waits); every connection ends within the drain. Does not: know what a call
+//! looks at the bytes of a head before hyper does, `reply` makes bytes of a refusal, `tls` reads certificates, `descriptors`
+//! fits connections into what the system gives. Promises:
+//! a bound on connections (above it a few are told to come back, then the loop waits); every connection ends within the
+//! drain. Does not: know what a call
 //! is about.
 
+pub mod descriptors;
 pub mod guard;
 pub mod reply;
 pub mod tls;
@@ -28,11 +31,15 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::bounds::{CONNECTIONS_MAX, H2_KEEP_ALIVE, H2_STREAMS_MAX, HEAD_TIMEOUT, TLS_HANDSHAKE_TIMEOUT};
+use crate::bounds::{
+    H2_CONNECTION_WINDOW, H2_KEEP_ALIVE, H2_SEND_BYTES_MAX, H2_STREAM_WINDOW, H2_STREAMS_MAX, HEAD_TIMEOUT,
+    HEAD_TIMEOUT_OVER, HTTP1_BUFFER_BYTES_MAX, TLS_HANDSHAKE_TIMEOUT,
+};
 use crate::ids::RequestId;
 use crate::metrics::Metrics;
 use crate::pipeline::body::Body;
 use crate::pipeline::{self, Gateway};
+use descriptors::Places;
 use guard::{Guarded, Verdict};
 use tls::TlsAcceptor;
 
@@ -59,17 +66,17 @@ pub struct Ending {
     pub cut: CancellationToken,
 }
 
-/// Takes connections until told to stop.
+/// Takes connections until told to stop. Above the bound a few more are taken, to be told to come back.
 pub async fn serve(
     listener: TcpListener,
+    places: Places,
     gateway: Arc<Gateway>,
     tls: Option<TlsAcceptor>,
     ending: Ending,
     tasks: TaskTracker,
 ) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let (served, over) = (Arc::new(Semaphore::new(places.served)), Arc::new(Semaphore::new(places.over)));
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let stream = tokio::select! {
             () = ending.stop.cancelled() => return,
             accepted = listener.accept() => match accepted {
@@ -80,18 +87,27 @@ pub async fn serve(
                 }
             },
         };
-        if places.available_permits() == 0 {
-            gateway.metrics.bound("connections");
-        }
+        let (place, welcome) = match Arc::clone(&served).try_acquire_owned() {
+            Ok(place) => (Ok(place), true),
+            Err(_) => {
+                gateway.metrics.bound("connections");
+                tokio::select! {
+                    place = Arc::clone(&served).acquire_owned() => (place, true),
+                    place = Arc::clone(&over).acquire_owned() => (place, false),
+                    () = ending.stop.cancelled() => return,
+                }
+            }
+        };
+        let Ok(place) = place else { return };
         let (gateway, tls, ending) = (Arc::clone(&gateway), tls.clone(), ending.clone());
         tasks.spawn(async move {
             let _place = place;
             let open = Counted::new(&gateway.metrics);
             drop(stream.set_nodelay(true));
             match tls {
-                None => connection(stream, &gateway, ending).await,
+                None => connection(stream, &gateway, ending, welcome).await,
                 // Boxed: a connection without TLS need not hold room for one with it.
-                Some(acceptor) => Box::pin(secured(stream, acceptor, &gateway, ending)).await,
+                Some(acceptor) => Box::pin(secured(stream, acceptor, &gateway, ending, welcome)).await,
             }
             drop(open);
         });
@@ -108,19 +124,21 @@ async fn pause_after(error: &io::Error, metrics: &Metrics) {
 }
 
 /// One connection behind TLS.
-async fn secured(stream: TcpStream, acceptor: TlsAcceptor, gateway: &Arc<Gateway>, ending: Ending) {
+async fn secured(stream: TcpStream, acceptor: TlsAcceptor, gateway: &Arc<Gateway>, ending: Ending, welcome: bool) {
     // A peer that does not finish its handshake is nobody's call: nothing to answer.
-    if let Ok(Ok(stream)) = tokio::time::timeout(TLS_HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
-        connection(stream, gateway, ending).await;
+    let within = if welcome { TLS_HANDSHAKE_TIMEOUT } else { HEAD_TIMEOUT_OVER };
+    if let Ok(Ok(stream)) = tokio::time::timeout(within, acceptor.accept(stream)).await {
+        connection(stream, gateway, ending, welcome).await;
     }
 }
 
-/// One connection, from its first byte to its last.
-async fn connection<S>(stream: S, gateway: &Arc<Gateway>, ending: Ending)
+/// One connection, from its first byte to its last. One that is not `welcome` is there beyond the bound.
+async fn connection<S>(stream: S, gateway: &Arc<Gateway>, ending: Ending, welcome: bool)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (stream, heads) = Guarded::new(stream);
+    let head_timeout = if welcome { HEAD_TIMEOUT } else { HEAD_TIMEOUT_OVER };
+    let (stream, heads) = Guarded::new(stream, head_timeout);
     let served = AtomicU64::new(0);
     let service = service_fn(move |request: Request<Incoming>| {
         let gateway = Arc::clone(gateway);
@@ -128,16 +146,20 @@ where
             http::Version::HTTP_2 => Verdict::Clear,
             _ => heads.verdict(served.fetch_add(1, Ordering::Relaxed)),
         };
+        let verdict = if welcome { verdict } else { verdict.unwelcome() };
         async move { Ok::<_, std::convert::Infallible>(answer(&gateway, request, verdict).await) }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     // Never `pipeline_flush`: with it hyper takes bodies without end while the peer does not read.
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(head_timeout).max_buf_size(HTTP1_BUFFER_BYTES_MAX);
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(H2_STREAMS_MAX)
         .max_header_list_size(64 << 10)
+        .initial_stream_window_size(H2_STREAM_WINDOW)
+        .initial_connection_window_size(H2_CONNECTION_WINDOW)
+        .max_send_buf_size(H2_SEND_BYTES_MAX)
         .keep_alive_interval(H2_KEEP_ALIVE)
         .keep_alive_timeout(H2_KEEP_ALIVE);
     let io = TokioIo::new(stream);
@@ -164,6 +186,7 @@ async fn answer(gateway: &Arc<Gateway>, request: Request<Incoming>, verdict: Ver
             caught(call.as_mut(), &gateway.metrics).await
         }
         Verdict::Ambiguous(why) => Err(guard::refusal(why)),
+        Verdict::Over => pipeline::turn_away(gateway, &request),
     };
     let mut response = result.unwrap_or_else(|refusal| {
         if refusal.code.status() >= 500 {

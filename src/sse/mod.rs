@@ -79,6 +79,19 @@ impl EventReader {
         }
     }
 
+    /// Bytes of an event whose end has not come yet.
+    pub fn held_bytes(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Holds the event at hand no longer: it is passed on in parts, as one that is too long.
+    pub fn let_go(&mut self, out: &mut Vec<Piece>) {
+        if !self.held.is_empty() {
+            self.passing = true;
+            out.push(Piece::Part(self.held.split().freeze()));
+        }
+    }
+
     /// What is left of an event that never ended; empty where the stream ended between events.
     pub fn rest(&mut self) -> Bytes {
         self.held.split().freeze()

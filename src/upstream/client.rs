@@ -157,9 +157,16 @@ fn roots() -> rustls::RootCertStore {
     store
 }
 
+/// EMFILE, ENFILE, ENOBUFS and EADDRNOTAVAIL of Linux: what is lacking is ours.
+const EXHAUSTED: [i32; 4] = [24, 23, 105, 99];
+
 fn classify(error: &hyper_util::client::legacy::Error) -> Failure {
     let mut source: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(cause) = source {
+        let errno = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error);
+        if errno.is_some_and(|errno| EXHAUSTED.contains(&errno)) {
+            return Failure::Exhausted;
+        }
         if let Some(tls) = cause.downcast_ref::<rustls::Error>().or_else(|| within_io(cause)) {
             // A certificate that does not verify will not verify next time; an alert or a cut handshake may pass.
             return match tls {

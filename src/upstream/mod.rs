@@ -11,6 +11,7 @@ pub mod budget;
 pub mod client;
 pub mod replay;
 pub mod retry;
+pub mod room;
 mod trail;
 
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -24,7 +25,7 @@ use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use tokio::time::Instant;
 
-use crate::bounds::{ANSWER_GATHER_BYTES_MAX, RETRY_AFTER_WAIT_MAX};
+use crate::bounds::{ANSWER_GATHER_BYTES_MAX, CALL_BYTES_FREE, RETRY_AFTER_WAIT_MAX};
 use crate::clock::Clock;
 use crate::config::policy::{Policy, Spread, Target, Targets};
 use crate::ids::Secret;
@@ -35,8 +36,9 @@ use crate::route::balance::{self, Load};
 use breaker::Breaker;
 use budget::Budget;
 use client::Client;
-use replay::{Outgoing, Rename, ReplayRoom};
+use replay::{Outgoing, Rename};
 use retry::{Failure, MONEY_CODES, StatusFacts, Verdict};
+use room::{Held, Room};
 pub use trail::Trail;
 
 /// What a document named by the policy may take to come.
@@ -74,6 +76,8 @@ pub struct Answer {
     pub idle: Duration,
     /// Counts the call at its provider until the answer is over, where calls go to whoever has the fewest.
     pub load: Option<Flying>,
+    /// Room for what has been read of a long answer.
+    pub held: Option<Held>,
 }
 
 /// The body of an answer.
@@ -91,6 +95,8 @@ pub enum NoAnswer {
     Unavailable { retry_after: Option<Duration> },
     /// The first byte or the deadline passed.
     Timeout,
+    /// This machine has no more descriptors or ports.
+    Exhausted,
     /// The request body broke on the client's side.
     BodyBroken,
 }
@@ -123,7 +129,7 @@ impl Drop for Flying {
 pub struct Upstream {
     client: Client,
     health: DashMap<Arc<str>, Mutex<Health>>,
-    room: Arc<ReplayRoom>,
+    room: Arc<Room>,
     metrics: Arc<Metrics>,
     clock: Clock,
 }
@@ -162,19 +168,19 @@ enum Attempted {
 
 impl Upstream {
     /// Providers are known by name; what is learned of them outlives policy reloads.
-    pub fn new(connect_timeout: Duration, replay_bytes_max: usize, metrics: Arc<Metrics>, clock: Clock) -> Upstream {
+    pub fn new(connect_timeout: Duration, held_bytes_max: usize, metrics: Arc<Metrics>, clock: Clock) -> Upstream {
         Upstream {
             client: Client::new(connect_timeout),
             health: DashMap::new(),
-            room: ReplayRoom::new(replay_bytes_max),
+            room: Room::new(held_bytes_max),
             metrics,
             clock,
         }
     }
 
-    /// Where replay buffers take their room from.
-    pub fn replay_room(&self) -> Arc<ReplayRoom> {
-        Arc::clone(&self.room)
+    /// Where calls take room for what they hold.
+    pub fn room(&self) -> &Arc<Room> {
+        &self.room
     }
 
     /// Fetches a small document that the policy names by its address, such as a key set. Redirects are not followed.
@@ -349,8 +355,8 @@ impl Upstream {
             Err(failure) => (failure.reason(), Attempted::Failed(failure, None)),
             Ok(response) => self.read(target, call, response).await,
         };
-        // A body that broke on the client's side says nothing about the provider.
-        if !call.body.is_broken() {
+        // A body that broke on the client's side says nothing about the provider, nor do our own descriptors.
+        if !call.body.is_broken() && !matches!(attempted, Attempted::Failed(Failure::Exhausted, _)) {
             let now = self.clock.now().0;
             let (before, open) = self.health(name, |h| {
                 let before = h.shown_open;
@@ -393,15 +399,15 @@ impl Upstream {
         }
         let idle = target.timeouts.idle;
         let gather = !status.is_success() || is_json(&head.headers);
-        let body = if gather {
-            match gathered(incoming, idle).await {
-                Ok(body) => body,
+        let (body, held) = if gather {
+            match gathered(incoming, idle, &self.room).await {
+                Ok(gathered) => gathered,
                 Err(failure) => return (failure.reason(), Attempted::Failed(failure, None)),
             }
         } else {
-            AnswerBody::Streaming(Bytes::new(), incoming)
+            (AnswerBody::Streaming(Bytes::new(), incoming), None)
         };
-        let mut answer = Answer { head, body, about_money: false, idle, load: None };
+        let mut answer = Answer { head, body, about_money: false, idle, load: None, held };
         if status.is_success() || status == StatusCode::NOT_MODIFIED {
             return ("ok", Attempted::Answer(answer));
         }
@@ -424,6 +430,7 @@ impl Upstream {
 fn used_up(failure: &Failure, words: Option<Answer>) -> Result<Answer, NoAnswer> {
     match failure {
         Failure::FirstByteTimeout => Err(NoAnswer::Timeout),
+        Failure::Exhausted => Err(NoAnswer::Exhausted),
         Failure::Status(facts) if facts.status < 500 => {
             words.ok_or(NoAnswer::Unavailable { retry_after: facts.retry_after })
         }
@@ -478,13 +485,18 @@ fn is_json(headers: &HeaderMap) -> bool {
         .is_some_and(|v| v.split(';').next().is_some_and(|t| t.trim().eq_ignore_ascii_case("application/json")))
 }
 
-/// Reads an answer to its end, or to the bound.
+/// Reads an answer to its end, or to the bound. One for which there is no room is not checked whole either.
 ///
 /// # Errors
 /// It broke off, or nothing came for `idle`.
-pub async fn gathered(mut incoming: Incoming, idle: Duration) -> Result<AnswerBody, Failure> {
+pub async fn gathered(
+    mut incoming: Incoming,
+    idle: Duration,
+    room: &Arc<Room>,
+) -> Result<(AnswerBody, Option<Held>), Failure> {
     let mut first = Bytes::new();
     let mut more = BytesMut::new();
+    let mut held = None;
     loop {
         if incoming.is_end_stream() {
             break;
@@ -501,16 +513,18 @@ pub async fn gathered(mut incoming: Incoming, idle: Duration) -> Result<AnswerBo
                     }
                     more.extend_from_slice(&data);
                 }
-                if first.len().max(more.len()) > ANSWER_GATHER_BYTES_MAX {
+                let bytes = first.len().max(more.len());
+                let fits = bytes <= CALL_BYTES_FREE || held.get_or_insert_with(|| room.begin()).grow_to(bytes);
+                if bytes > ANSWER_GATHER_BYTES_MAX || !fits {
                     let read = if more.is_empty() { first } else { more.freeze() };
-                    return Ok(AnswerBody::Streaming(read, incoming));
+                    return Ok((AnswerBody::Streaming(read, incoming), held));
                 }
             }
             Ok(Some(Err(_))) => return Err(Failure::Truncated),
             Err(_) => return Err(Failure::FirstByteTimeout),
         }
     }
-    Ok(AnswerBody::Whole(if more.is_empty() { first } else { more.freeze() }))
+    Ok((AnswerBody::Whole(if more.is_empty() { first } else { more.freeze() }), held))
 }
 
 fn status_facts(answer: &Answer, now_ms: i64) -> StatusFacts {

@@ -8,7 +8,6 @@
 //! once. Does not: redact, or decide about retries.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
@@ -16,6 +15,7 @@ use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
+use super::room::{Held, Room};
 use crate::redact::Redacted;
 
 /// Where the pieces of a body that is still coming in come from.
@@ -28,31 +28,6 @@ pub trait Source: Send {
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the request body ended early")]
 pub struct Broken;
-
-/// Bytes that all replay buffers hold together.
-#[derive(Debug)]
-pub struct ReplayRoom {
-    used: AtomicUsize,
-    bytes_max: usize,
-}
-
-impl ReplayRoom {
-    /// Room for `bytes_max` bytes.
-    pub fn new(bytes_max: usize) -> Arc<ReplayRoom> {
-        Arc::new(ReplayRoom { used: AtomicUsize::new(0), bytes_max })
-    }
-
-    fn reserve(&self, bytes: usize) -> bool {
-        let reserved = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-            used.checked_add(bytes).filter(|total| *total <= self.bytes_max)
-        });
-        reserved.is_ok()
-    }
-
-    fn release(&self, bytes: usize) {
-        self.used.fetch_sub(bytes, Ordering::Relaxed);
-    }
-}
 
 /// Another name for the model: what stands at a place of the body is sent as these bytes. The row keeps what was asked for.
 #[derive(Clone, Debug)]
@@ -100,7 +75,7 @@ pub struct Flow {
     kept: Vec<Bytes>,
     kept_bytes: usize,
     replay_bytes_max: usize,
-    room: Arc<ReplayRoom>,
+    held: Held,
     /// Pieces were let go: the body cannot be sent again.
     let_go: bool,
     source: Option<Box<dyn Source>>,
@@ -118,13 +93,13 @@ impl Outgoing {
         first: Vec<Redacted>,
         source: Box<dyn Source>,
         replay_bytes_max: usize,
-        room: Arc<ReplayRoom>,
+        room: &Arc<Room>,
     ) -> Outgoing {
         let mut flow = Flow {
             kept: Vec::new(),
             kept_bytes: 0,
             replay_bytes_max,
-            room,
+            held: room.begin_spare(),
             let_go: false,
             source: Some(source),
             broken: false,
@@ -138,10 +113,8 @@ impl Outgoing {
             flow.kept_bytes += piece.len();
             flow.kept.push(piece);
         }
-        let gathered = flow.kept_bytes;
-        if !flow.room.reserve(gathered) {
+        if !flow.held.grow_to(flow.kept_bytes) {
             flow.replay_bytes_max = 0;
-            flow.kept_bytes = 0;
         }
         Outgoing::Streaming(Arc::new(Mutex::new(flow)))
     }
@@ -301,7 +274,8 @@ impl Flow {
         if self.let_go {
             return;
         }
-        if self.kept_bytes + piece.len() <= self.replay_bytes_max && self.room.reserve(piece.len()) {
+        let bytes = self.kept_bytes + piece.len();
+        if bytes <= self.replay_bytes_max && self.held.grow_to(bytes) {
             self.kept_bytes += piece.len();
             self.kept.push(piece.clone());
             *next += 1;
@@ -313,14 +287,8 @@ impl Flow {
     fn let_go_of_kept(&mut self) {
         self.let_go = true;
         self.kept = Vec::new();
-        self.room.release(self.kept_bytes);
+        self.held.release();
         self.kept_bytes = 0;
-    }
-}
-
-impl Drop for Flow {
-    fn drop(&mut self) {
-        self.room.release(self.kept_bytes);
     }
 }
 
@@ -350,7 +318,7 @@ mod tests {
     fn streaming(first: &[&'static str], rest: &[&'static str], breaks: bool, max: usize) -> Outgoing {
         let first = first.iter().map(|t| Redacted::from_gateway(t)).collect();
         let source = Script(rest.iter().copied().collect(), breaks);
-        Outgoing::streaming(first, Box::new(source), max, ReplayRoom::new(1000))
+        Outgoing::streaming(first, Box::new(source), max, &Room::new(1000))
     }
 
     /// Takes `pieces` pieces, or all.
@@ -426,10 +394,10 @@ mod tests {
 
     #[test]
     fn all_buffers_together_have_a_bound() {
-        let room = ReplayRoom::new(3);
+        let room = Room::new(6);
         let flow = |text: &'static str| {
             let source = Script([text].into_iter().collect(), false);
-            Outgoing::streaming(vec![], Box::new(source), 100, Arc::clone(&room))
+            Outgoing::streaming(vec![], Box::new(source), 100, &room)
         };
         let (one, two) = (flow("aa"), flow("bb"));
         assert_eq!(take(&mut one.attempt(None), 9).expect("whole"), "aa");

@@ -28,6 +28,8 @@ pub struct RetryOptions {
 pub enum Failure {
     /// Nothing was sent: name, route, connect or handshake.
     Connect,
+    /// Nothing was sent, because this machine has no more descriptors or ports.
+    Exhausted,
     /// The connection broke after something was sent and before the answer began.
     Reset,
     /// No answer head within `first_byte`, or a short answer that stopped coming.
@@ -82,6 +84,7 @@ impl Failure {
     pub fn reason(&self) -> &'static str {
         match self {
             Failure::Connect => "connect",
+            Failure::Exhausted => "exhausted",
             Failure::Reset => "reset",
             Failure::FirstByteTimeout => "timeout",
             Failure::Protocol => "protocol",
@@ -100,6 +103,7 @@ impl Failure {
             Failure::Connect | Failure::Reset | Failure::FirstByteTimeout | Failure::Protocol | Failure::Truncated => {
                 true
             }
+            Failure::Exhausted => false,
             Failure::Status(facts) => facts.status >= 500,
         }
     }
@@ -114,6 +118,8 @@ pub fn decide(failure: &Failure, stateful: bool) -> Verdict {
         Failure::Reset => Verdict::Again(None),
         // The answer had begun, and so had its bill.
         Failure::FirstByteTimeout | Failure::Protocol | Failure::Truncated => Verdict::GiveUp,
+        // Another attempt would need what is lacking, and so would the next call.
+        Failure::Exhausted => Verdict::GiveUp,
         Failure::Status(facts) => decide_status(facts, stateful),
     }
 }
@@ -180,6 +186,7 @@ mod tests {
             (Failure::Truncated, false, false),
             (Failure::FirstByteTimeout, false, false),
             (Failure::Protocol, false, false),
+            (Failure::Exhausted, false, false),
             (Failure::Status(after(429)), true, true),
             (Failure::Status(after(503)), true, true),
             (Failure::Status(after(500)), true, false),

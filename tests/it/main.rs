@@ -25,6 +25,7 @@ mod limits;
 mod limits_more;
 mod limits_shared;
 mod openapi;
+mod overload;
 mod proxy;
 mod redaction;
 mod reload;

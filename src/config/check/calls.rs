@@ -26,7 +26,7 @@ pub(super) fn retry(raw: &RawRetry, problems: &mut Problems) -> Option<RetryOpti
         problems.add(at, "`max_delay` is shorter than `base_delay`; make it at least as long");
     }
     let budget_percent = in_range(&raw.budget_percent, 0..=1000, problems);
-    let replay_bytes = sized(&raw.replay_bytes, 0..=bounds::REPLAY_BYTES_ALL_MAX as u64, problems);
+    let replay_bytes = sized(&raw.replay_bytes, 0..=bounds::REPLAY_BYTES_MAX as u64, problems);
     Some(RetryOptions {
         max_retries: max_retries?,
         base_delay,

@@ -4,10 +4,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::super::place::Problems;
-use super::super::policy::{ClickHouseOptions, LimitsStore, LogOptions, RedisOptions, Settings, StoreKind, Tls};
-use super::super::raw::{LogFormat, RawClickHouse, RawGateway, Store};
+use super::super::policy::{
+    ClickHouseOptions, HeldBounds, LimitsStore, LogOptions, RedisOptions, Settings, StoreKind, Tls,
+};
+use super::super::raw::{LogFormat, RawBounds, RawClickHouse, RawGateway, Store};
 use super::super::shape::At;
-use super::{lasting, sized};
+use super::{in_range, lasting, sized};
 use crate::ids::Secret;
 
 /// Longer, and a store that hangs would look like a gateway that does.
@@ -39,6 +41,7 @@ pub(in super::super) fn settings(raw: &RawGateway, problems: &mut Problems) -> O
         problems
             .add(&raw.log.level.at, "no log filter; give error, warn, info, debug or trace, or `tollgate=debug,info`");
     }
+    let bounds = held_bounds(&raw.bounds, problems);
     let settings = Settings {
         listen: listen?,
         admin_listen: admin_listen?,
@@ -52,6 +55,7 @@ pub(in super::super) fn settings(raw: &RawGateway, problems: &mut Problems) -> O
         shutdown_grace: lasting(&raw.shutdown_grace, Duration::ZERO..=DAY, problems),
         store,
         limits_store: limits_store?,
+        bounds: bounds?,
         log: LogOptions { level: raw.log.level.value.clone(), json: raw.log.format.value == LogFormat::Json },
     };
     (problems.count() == before).then_some((settings, clickhouse))
@@ -106,6 +110,17 @@ fn clickhouse(raw: &RawClickHouse, problems: &mut Problems) -> ClickHouseOptions
         user: raw.user.value.clone(),
         password: raw.password.value.clone(),
     }
+}
+
+fn held_bounds(raw: &RawBounds, problems: &mut Problems) -> Option<HeldBounds> {
+    let connections = in_range(&raw.connections, 1..=1_000_000, problems);
+    let calls_in_flight = in_range(&raw.calls_in_flight, 1..=1_000_000, problems);
+    let held_bytes = sized(&raw.held_bytes, 4 << 20..=1 << 40, problems);
+    Some(HeldBounds {
+        connections: usize::try_from(connections?).ok()?,
+        calls_in_flight: usize::try_from(calls_in_flight?).ok()?,
+        held_bytes: usize::try_from(held_bytes).ok()?,
+    })
 }
 
 fn limits_store(given: &At<String>, timeout: Duration, problems: &mut Problems) -> Option<LimitsStore> {

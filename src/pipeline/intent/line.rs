@@ -25,6 +25,7 @@ use crate::limit::meters::Reservation;
 use crate::provider::{Wire, answer};
 use crate::redact::{self, Facts, Ledger, Redacted, Rules};
 use crate::upstream::replay::Outgoing;
+use crate::upstream::room::Room;
 use crate::upstream::{Answer, AnswerBody, Call, NoAnswer, Trail, gathered};
 use crate::usage::TokenUsage;
 
@@ -190,7 +191,7 @@ impl Line {
             AnswerBody::Whole(bytes) => bytes,
             // Not labelled as JSON: read all the same, it was paid for.
             AnswerBody::Streaming(_, rest) if success => {
-                whole(rest, policy.timeouts.idle).await.ok_or_else(unavailable)?
+                whole(rest, policy.timeouts.idle, gateway.upstream.room()).await.ok_or_else(unavailable)?
             }
             AnswerBody::Streaming(..) => return Err(unavailable()),
         };
@@ -216,14 +217,15 @@ fn no_answer(no_answer: NoAnswer) -> IntentError {
         NoAnswer::Timeout => IntentError::Timeout,
         // A question is whole before it is sent.
         NoAnswer::BodyBroken => IntentError::Unavailable { retry_after: None },
+        NoAnswer::Exhausted => IntentError::Unavailable { retry_after: Some(Duration::from_secs(1)) },
     }
 }
 
 /// An answer that was not gathered before, if it is short.
-async fn whole(rest: Incoming, idle: Duration) -> Option<Bytes> {
-    match gathered(rest, idle).await {
-        Ok(AnswerBody::Whole(bytes)) => Some(bytes),
-        Ok(AnswerBody::Streaming(..)) | Err(_) => None,
+async fn whole(rest: Incoming, idle: Duration, room: &Arc<Room>) -> Option<Bytes> {
+    match gathered(rest, idle, room).await {
+        Ok((AnswerBody::Whole(bytes), _)) => Some(bytes),
+        Ok((AnswerBody::Streaming(..), _)) | Err(_) => None,
     }
 }
 

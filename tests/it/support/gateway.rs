@@ -32,6 +32,7 @@ pub struct Setup {
     settings: BTreeMap<String, String>,
     sections: BTreeMap<String, String>,
     environment: Vec<(String, String)>,
+    descriptors: Option<usize>,
 }
 
 impl Setup {
@@ -41,7 +42,8 @@ impl Setup {
 
     /// A gateway whose provider is at an address.
     pub fn towards(provider: SocketAddr) -> Setup {
-        let setup = Setup { settings: BTreeMap::new(), sections: BTreeMap::new(), environment: vec![] };
+        let setup =
+            Setup { settings: BTreeMap::new(), sections: BTreeMap::new(), environment: vec![], descriptors: None };
         setup
             .setting("shutdown_grace", "5s")
             .section("auth", &format!("jwt: {{secret: \"{SECRET}\"}}"))
@@ -70,6 +72,12 @@ impl Setup {
         self
     }
 
+    /// Runs the process with so many file descriptors.
+    pub fn descriptors(mut self, limit: usize) -> Setup {
+        self.descriptors = Some(limit);
+        self
+    }
+
     pub fn start(self) -> Gateway {
         let folder = tempfile::tempdir().expect("folder");
         fs::create_dir(folder.path().join("policies")).unwrap();
@@ -84,7 +92,7 @@ impl Setup {
         for (name, yaml) in &self.sections {
             fs::write(folder.path().join("policies").join(format!("{name}.yaml")), section(name, yaml)).unwrap();
         }
-        Gateway::run(folder, self.environment)
+        Gateway::run(folder, self.environment, self.descriptors)
     }
 }
 
@@ -112,9 +120,19 @@ impl Gateway {
         Setup::new(provider).start()
     }
 
-    fn run(folder: TempDir, environment: Vec<(String, String)>) -> Gateway {
+    fn run(folder: TempDir, environment: Vec<(String, String)>, descriptors: Option<usize>) -> Gateway {
         let printed = Arc::new(Mutex::new(String::new()));
-        let mut process = tollgate()
+        let mut command = tollgate();
+        if let Some(limit) = descriptors {
+            let mut shell = Command::new("sh");
+            // The limit of this process, which then becomes the gateway.
+            shell.arg("-c").arg(format!("ulimit -n {limit} && exec \"$0\" \"$@\"")).arg(command.get_program());
+            for (name, _) in command.get_envs().filter(|(_, value)| value.is_none()) {
+                shell.env_remove(name);
+            }
+            command = shell;
+        }
+        let mut process = command
             .args(["serve", "--config"])
             .arg(folder.path())
             .envs(environment.iter().map(|(name, value)| (name, value)))
@@ -218,6 +236,11 @@ impl Gateway {
         eventually("the edited policy", || (self.policy_version() != before).then_some(()));
     }
 
+    /// Descriptors that the process has open.
+    pub fn open_files(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.process.id())).expect("a running process").count()
+    }
+
     /// All that was printed so far.
     pub fn printed(&self) -> String {
         self.printed.lock().unwrap().clone()
@@ -249,7 +272,7 @@ impl Gateway {
         self.process.kill().expect("kill");
         self.process.wait().expect("wait");
         let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap());
-        Gateway::run(folder, self.environment.clone())
+        Gateway::run(folder, self.environment.clone(), None)
     }
 }
 
