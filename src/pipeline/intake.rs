@@ -15,6 +15,7 @@ use bytes::Bytes;
 use hyper::body::{Body as _, Incoming};
 use tokio::time::{Instant, Sleep};
 
+use super::coding::{Coding, Decoder, Fault};
 use super::quota::overloaded;
 use super::refusal::Refusal;
 use crate::bounds::{GATHER_BYTES_MAX, ROUTE_WAIT_BYTES_MAX};
@@ -74,6 +75,57 @@ impl Seen {
     }
 }
 
+/// A compressed body on its way in.
+pub struct Decoding {
+    decoder: Decoder,
+    /// Room for the decoder.
+    held: Held,
+    bytes_max: u64,
+}
+
+impl Decoding {
+    /// For a body of at most `bytes_max` bytes, decoded.
+    pub fn new(coding: Coding, bytes_max: u64, room: &Arc<Room>) -> Decoding {
+        Decoding { decoder: Decoder::new(coding, bytes_max), held: room.begin(), bytes_max }
+    }
+
+    /// Takes the next bytes, after [`Decoding::next`] has given nothing more.
+    pub fn push(&mut self, chunk: Bytes) {
+        self.decoder.push(chunk);
+    }
+
+    /// The next piece; nothing where more input is needed.
+    ///
+    /// # Errors
+    /// The body is refused.
+    pub fn next(&mut self) -> Result<Option<Bytes>, Refusal> {
+        let piece = self.decoder.next().map_err(|fault| self.refusal(fault))?;
+        if self.held.grow_to(self.decoder.memory()) { Ok(piece) } else { Err(overloaded()) }
+    }
+
+    /// The input has ended: what is left of the body; nothing at its end.
+    ///
+    /// # Errors
+    /// The body is refused.
+    pub fn finish(&mut self) -> Result<Option<Bytes>, Refusal> {
+        self.decoder.finish().map_err(|fault| self.refusal(fault))
+    }
+
+    fn refusal(&self, fault: Fault) -> Refusal {
+        match fault {
+            Fault::TooLarge => too_large(self.bytes_max),
+            Fault::Bomb => {
+                let message = "the compressed request body grows out of all proportion; send it as it is";
+                Refusal::new(Code::BodyTooLarge, message).closing()
+            }
+            Fault::Broken => {
+                let message = "the compressed request body is damaged, cut short, or not of the coding that it names";
+                Refusal::new(Code::UnsupportedMediaType, message).closing()
+            }
+        }
+    }
+}
+
 /// Reads one request body.
 pub struct Intake {
     incoming: Incoming,
@@ -85,6 +137,7 @@ pub struct Intake {
     idle: Duration,
     timer: Option<Pin<Box<Sleep>>>,
     finished: bool,
+    decoding: Option<Box<Decoding>>,
     /// Time spent waiting for the client.
     pub waited: Duration,
     /// Room for a long beginning that waits for its model.
@@ -119,9 +172,15 @@ impl Intake {
             idle,
             timer: None,
             finished: false,
+            decoding: None,
             waited: Duration::ZERO,
             held: None,
         }
+    }
+
+    /// The body is compressed.
+    pub fn decode(&mut self, decoding: Decoding) {
+        self.decoding = Some(Box::new(decoding));
     }
 
     /// What is known of the body.
@@ -166,13 +225,9 @@ impl Intake {
     /// Appends the next redacted pieces; `false` at the end of the body.
     fn poll_more(&mut self, cx: &mut Context<'_>, out: &mut Vec<Redacted>) -> Poll<Result<bool, Refusal>> {
         let from = out.len();
-        let chunk = loop {
-            match self.poll_frame(cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Err(refusal)) => return Poll::Ready(Err(self.refused(refusal))),
-                Poll::Ready(Ok(Some(chunk))) if chunk.is_empty() => {}
-                Poll::Ready(Ok(chunk)) => break chunk,
-            }
+        let chunk = match ready!(self.poll_chunk(cx)) {
+            Ok(chunk) => chunk,
+            Err(refusal) => return Poll::Ready(Err(self.refused(refusal))),
         };
         let more = chunk.is_some();
         // A defect in a detector must not let the body pass: it is caught here and the call refused.
@@ -187,6 +242,23 @@ impl Intake {
         }
         self.note(&out[from..]);
         Poll::Ready(Ok(more))
+    }
+
+    /// The next bytes of the body, as they are to be read; nothing at its end.
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Refusal>> {
+        loop {
+            if let Some(decoding) = &mut self.decoding
+                && let Some(piece) = decoding.next()?
+            {
+                return Poll::Ready(Ok(Some(piece)));
+            }
+            match (ready!(self.poll_frame(cx))?, &mut self.decoding) {
+                (Some(chunk), _) if chunk.is_empty() => {}
+                (Some(chunk), Some(decoding)) => decoding.push(chunk),
+                (None, Some(decoding)) => return Poll::Ready(decoding.finish()),
+                (chunk, None) => return Poll::Ready(Ok(chunk)),
+            }
+        }
     }
 
     /// The next bytes of the client; trailers are dropped.

@@ -6,6 +6,7 @@
 //! not: open sockets, or turn a refusal into bytes (`server/reply` does).
 
 pub mod body;
+mod coding;
 pub mod framing;
 mod intake;
 pub mod intent;
@@ -51,7 +52,8 @@ use crate::route::table::{self, Endpoint, Matched};
 use crate::upstream::replay::Outgoing;
 use crate::upstream::{Answer, AnswerBody, Call, NoAnswer, Upstream};
 use body::Body;
-use intake::{Gathered, Intake, lock};
+use coding::Coding;
+use intake::{Decoding, Gathered, Intake, lock};
 use quota::{Admitted, Work};
 use quota_headers::quota_headers;
 use quotas::Quotas;
@@ -269,8 +271,8 @@ async fn walk_to_answer(
     // Stored objects are also cancelled and the like by a POST that says nothing.
     let bare = endpoint.shape == redact::Shape::Other && incoming.is_end_stream();
     let (body, facts, waited) = if walk.head.method == Method::POST && !bare {
-        walk.check_body_head()?;
-        let mut intake = walk.intake(endpoint, rules, incoming, record);
+        let coding = walk.check_body_head()?;
+        let mut intake = walk.intake(endpoint, rules, incoming, coding, record);
         let slow = |_| Refusal::new(Code::RequestTimeout, "the request body came too slowly").closing();
         let gather = intake.gather(needs_model(policy, caller), walk.gateway.upstream.room());
         let gathered = tokio::time::timeout_at(walk.deadline(policy.timeouts.total), gather).await.map_err(slow)??;
@@ -310,7 +312,9 @@ async fn walk_to_answer(
 
     // 4. again: what the call will use is reserved, now that it can be estimated
     if let (Some(_), Some(target)) = (&policy.limits.more, targets.list.first()) {
-        let declared = walk.head.headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
+        let plain = !walk.head.headers.contains_key(header::CONTENT_ENCODING);
+        let declared =
+            walk.head.headers.get(header::CONTENT_LENGTH).filter(|_| plain).and_then(|v| v.to_str().ok()?.parse().ok());
         let (begin, bytes) = match &body {
             Outgoing::Whole(body) => (body.clone(), body.as_bytes().len() as u64),
             Outgoing::Streaming(_) => (redact::Redacted::default(), declared.unwrap_or(GATHER_BYTES_MAX as u64)),
@@ -489,8 +493,8 @@ impl Walk<'_> {
         Instant::now() + total.saturating_sub(self.gateway.clock.now().since(self.started))
     }
 
-    /// What the head says about the body: a kind that can be read, in no coding, not too long.
-    fn check_body_head(&self) -> Result<(), Refusal> {
+    /// What the head says about the body: a kind that can be read, in a coding that can be, not too long.
+    fn check_body_head(&self) -> Result<Option<Coding>, Refusal> {
         let headers = &self.head.headers;
         let length: Option<u64> =
             headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
@@ -498,10 +502,16 @@ impl Walk<'_> {
             return Err(intake::too_large(self.gateway.max_body_bytes));
         }
         let unsupported = |message: &'static str| Err(Refusal::new(Code::UnsupportedMediaType, message).closing());
-        if headers.get(header::CONTENT_ENCODING).is_some_and(|v| !v.as_bytes().eq_ignore_ascii_case(b"identity")) {
-            return unsupported("compressed request bodies are not read; send the body as it is");
-        }
-        let Some(kind) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
+        let mut codings = headers.get_all(header::CONTENT_ENCODING).iter();
+        let coding = match (codings.next().map(|v| Coding::of(v.as_bytes())), codings.next()) {
+            (None, _) => None,
+            (Some(Ok(coding)), None) => coding,
+            _ => {
+                let message = "a request body may be compressed once, as gzip, deflate or zstd; send it so or as it is";
+                return Err(Refusal::new(Code::UnsupportedMediaType, message).closing());
+            }
+        };
+        let Some(kind) = headers.get(header::CONTENT_TYPE) else { return Ok(coding) };
         let kind = kind.to_str().unwrap_or_default().to_ascii_lowercase();
         let mut parts = kind.split(';').map(str::trim);
         let essence = parts.next().unwrap_or_default();
@@ -518,7 +528,7 @@ impl Walk<'_> {
         if !parts.all(utf8) {
             return unsupported("the request body must be UTF-8");
         }
-        Ok(())
+        Ok(coding)
     }
 
     /// The body's way in, followed by the record.
@@ -529,6 +539,7 @@ impl Walk<'_> {
         endpoint: &Endpoint,
         rules: &Arc<redact::Rules>,
         incoming: Incoming,
+        coding: Option<Coding>,
         record: &mut Record,
     ) -> Intake {
         let policy = &self.policy;
@@ -539,7 +550,11 @@ impl Walk<'_> {
         }
         record.values = redactor.values();
         let capture = if policy.ailog.capture_request { policy.ailog.capture_bytes } else { 0 };
-        let intake = Intake::new(incoming, redactor, self.gateway.max_body_bytes, capture, policy.timeouts.idle);
+        let bytes_max = self.gateway.max_body_bytes;
+        let mut intake = Intake::new(incoming, redactor, bytes_max, capture, policy.timeouts.idle);
+        if let Some(coding) = coding {
+            intake.decode(Decoding::new(coding, bytes_max, self.gateway.upstream.room()));
+        }
         record.follow(intake.seen());
         intake
     }

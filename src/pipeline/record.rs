@@ -101,6 +101,11 @@ impl Record {
         Arc::clone(&self.trail)
     }
 
+    /// The answer broke off on its way.
+    pub fn broke_off(&self, how: &str) {
+        self.trail.ended(how, self.clock.now());
+    }
+
     /// The attempts were made on another record's behalf first: from now on they are this one's.
     pub fn walk_trail(&mut self, trail: &Arc<Trail>) {
         self.trail = Arc::clone(trail);
@@ -275,7 +280,9 @@ impl Record {
         let trail = Arc::clone(&self.trail);
         let row = self.row();
         row.attempts = trail.attempts();
-        if let Some(provider) = trail.provider() {
+        let (provider, detail) = trail.told();
+        row.attempts_detail = detail;
+        if let Some(provider) = provider {
             row.provider = Arc::clone(&provider.name);
         }
     }

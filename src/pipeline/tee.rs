@@ -350,7 +350,7 @@ impl Tee {
         self.end_restoring();
         let passed_whole = matches!(&self.kind, TeeKind::Events { stream, .. } if stream.ended());
         if !passed_whole {
-            self.record.trail().ended(if outcome == Outcome::Timeout { "stalled" } else { "cut" });
+            self.record.broke_off(if outcome == Outcome::Timeout { "stalled" } else { "cut" });
         }
         match &mut self.kind {
             TeeKind::Plain { .. } => {

@@ -225,7 +225,7 @@ impl Upstream {
         match tokio::time::timeout_at(call.deadline, self.attempts(policy, targets, call, trail)).await {
             Ok(result) => result,
             Err(_) => {
-                trail.ended("deadline");
+                trail.ended("deadline", self.clock.now());
                 Err(NoAnswer::Timeout)
             }
         }
@@ -252,17 +252,17 @@ impl Upstream {
             let load = (targets.spread == Spread::LeastLoaded).then(|| self.in_flight(&target.provider.name));
             let (failure, words) = match self.attempt(policy, target, call, trail).await {
                 Attempted::Answer(answer) => {
-                    trail.answered();
+                    trail.answered(self.clock);
                     return Ok(Answer { load, ..answer });
                 }
                 Attempted::KeyRefused => {
-                    trail.ended("key_refused");
+                    trail.ended("key_refused", self.clock.now());
                     return Err(NoAnswer::Unavailable { retry_after: None });
                 }
                 Attempted::Failed(..) if call.body.is_broken() => return Err(NoAnswer::BodyBroken),
                 Attempted::Failed(failure, words) => (failure, words),
             };
-            trail.failed(&failure);
+            trail.failed(&failure, self.clock.now());
             let wait = match retry::decide(&failure, call.stateful) {
                 Verdict::Again(after)
                     if u32::from(trail.attempts()) < sends_max && call.body.may_repeat(policy.retry.replay_bytes) =>
@@ -347,8 +347,9 @@ impl Upstream {
 
     async fn attempt(&self, policy: &Policy, target: &Target, call: &Call<'_>, trail: &Trail) -> Attempted {
         let name = &target.provider.name;
-        trail.sent_to(&target.provider);
-        self.health(name, |h| h.budget.call(self.clock.now().0));
+        let now = self.clock.now();
+        trail.sent_to(&target.provider, now);
+        self.health(name, |h| h.budget.call(now.0));
         let request = request(target, call);
         let sent = self.client.send(request, call.body, target.timeouts.connect, target.timeouts.first_byte).await;
         let (outcome, attempted) = match sent {

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::retry::Failure;
 use crate::bounds::ATTEMPTS_DETAIL_BYTES_MAX;
+use crate::clock::{Clock, Nanos};
 use crate::config::policy::Provider;
 
 /// How the attempts go.
@@ -20,6 +21,7 @@ pub struct Trail {
 #[derive(Debug, Default)]
 struct Last {
     provider: Option<Arc<Provider>>,
+    sent_at: Nanos,
     detail: String,
 }
 
@@ -34,42 +36,43 @@ impl Trail {
         self.last().provider.clone()
     }
 
-    /// What was tried, once something has failed: `openai:503,openai:reset,azure:ok`. Empty where the first attempt was the
-    /// right one. `open` stands for a provider that was left alone because its circuit is open.
-    #[cfg_attr(not(test), expect(dead_code, reason = "until rows have a column for it"))]
-    pub fn detail(&self) -> String {
-        self.last().detail.clone()
+    /// The same, and what was tried, once something has failed: `openai 503 120ms, local open, azure ok 812ms`. Empty where
+    /// the first attempt was the right one. `open` is a provider that was left alone because its circuit is open.
+    pub fn told(&self) -> (Option<Arc<Provider>>, String) {
+        let last = self.last();
+        (last.provider.clone(), last.detail.clone())
     }
 
-    pub(super) fn sent_to(&self, provider: &Arc<Provider>) {
+    pub(super) fn sent_to(&self, provider: &Arc<Provider>, now: Nanos) {
         self.attempts.store(self.attempts().saturating_add(1), Ordering::Relaxed);
-        self.last().provider = Some(Arc::clone(provider));
+        let mut last = self.last();
+        (last.provider, last.sent_at) = (Some(Arc::clone(provider)), now);
     }
 
     /// The last send failed.
-    pub(super) fn failed(&self, failure: &Failure) {
+    pub(super) fn failed(&self, failure: &Failure, now: Nanos) {
         match failure {
-            Failure::Status(facts) => self.ended(&facts.status.to_string()),
-            other => self.ended(other.reason()),
+            Failure::Status(facts) => self.ended(&facts.status.to_string(), now),
+            other => self.ended(other.reason(), now),
         }
     }
 
-    /// The last send was answered.
-    pub(super) fn answered(&self) {
+    /// The last send was answered, which is worth a word after others were not.
+    pub(super) fn answered(&self, clock: Clock) {
         let mut last = self.last();
         if !last.detail.is_empty() {
-            last.note(None, "ok");
+            last.ended("ok", clock.now());
         }
     }
 
     /// How the last send ended, where that was no answer.
-    pub fn ended(&self, how: &str) {
-        self.last().note(None, how);
+    pub fn ended(&self, how: &str, now: Nanos) {
+        self.last().ended(how, now);
     }
 
     /// A provider was not asked because its circuit is open.
     pub(super) fn passed_over(&self, provider: &str) {
-        self.last().note(Some(provider), "open");
+        self.last().note(&[provider, " open"].concat());
     }
 
     fn last(&self) -> MutexGuard<'_, Last> {
@@ -78,13 +81,18 @@ impl Trail {
 }
 
 impl Last {
-    fn note(&mut self, provider: Option<&str>, how: &str) {
-        let Some(name) = provider.or(self.provider.as_ref().map(|provider| &*provider.name)) else { return };
-        if self.detail.len() + name.len() + how.len() + 2 > ATTEMPTS_DETAIL_BYTES_MAX {
-            return;
+    fn ended(&mut self, how: &str, now: Nanos) {
+        let Some(provider) = &self.provider else { return };
+        let what = format!("{} {how} {}ms", provider.name, now.since(self.sent_at).as_millis());
+        self.note(&what);
+    }
+
+    fn note(&mut self, what: &str) {
+        let comma = if self.detail.is_empty() { "" } else { ", " };
+        if self.detail.len() + comma.len() + what.len() <= ATTEMPTS_DETAIL_BYTES_MAX {
+            self.detail.push_str(comma);
+            self.detail.push_str(what);
         }
-        let comma = if self.detail.is_empty() { "" } else { "," };
-        self.detail.push_str(&[comma, name, ":", how].concat());
     }
 }
 
@@ -107,23 +115,23 @@ mod tests {
 
     #[test]
     fn what_failed_is_told_and_what_went_well_is_not() {
+        let (clock, at) = (Clock::start(), |ms: u64| Nanos(ms * 1_000_000));
         let trail = Trail::default();
-        trail.sent_to(&provider("openai"));
-        trail.answered();
-        assert_eq!((trail.attempts(), trail.detail().as_str()), (1, ""));
+        trail.sent_to(&provider("openai"), at(0));
+        trail.answered(clock);
+        assert_eq!((trail.attempts(), trail.told().1.as_str()), (1, ""));
 
         let trail = Trail::default();
-        trail.sent_to(&provider("openai"));
-        trail.failed(&Failure::Status(StatusFacts { status: 503, ..StatusFacts::default() }));
+        trail.sent_to(&provider("openai"), at(5));
+        trail.failed(&Failure::Status(StatusFacts { status: 503, ..StatusFacts::default() }), at(125));
         trail.passed_over("local");
-        trail.sent_to(&provider("azure"));
-        trail.failed(&Failure::Reset);
-        trail.sent_to(&provider("openai"));
-        trail.answered();
-        assert_eq!(trail.detail(), "openai:503,local:open,azure:reset,openai:ok");
-        trail.ended("cut");
-        assert!(trail.detail().ends_with("openai:ok,openai:cut"));
-        (0..1000).for_each(|_| trail.ended("again"));
-        assert!(trail.detail().len() <= ATTEMPTS_DETAIL_BYTES_MAX);
+        trail.sent_to(&provider("azure"), at(200));
+        trail.failed(&Failure::Reset, at(200));
+        trail.sent_to(&provider("openai"), clock.now());
+        trail.answered(clock);
+        let detail = trail.told().1;
+        assert!(detail.starts_with("openai 503 120ms, local open, azure reset 0ms, openai ok "), "{detail}");
+        (0..1000).for_each(|_| trail.ended("again", at(0)));
+        assert!(trail.told().1.len() <= ATTEMPTS_DETAIL_BYTES_MAX);
     }
 }

@@ -19,7 +19,7 @@ use hyper::body::{Body as _, Incoming};
 use serde_json::{Value, json};
 
 use super::body::Body;
-use super::intake::too_large;
+use super::intake::{Decoding, too_large};
 use super::quota::Admitted;
 use super::quota_headers::quota_headers;
 use super::record::Record;
@@ -176,9 +176,11 @@ async fn read(
     record: &mut Record,
     bytes_max: usize,
 ) -> Result<Bytes, Refusal> {
-    walk.check_body_head()?;
+    let coding = walk.check_body_head()?;
+    let mut decoding = coding.map(|coding| Decoding::new(coding, bytes_max as u64, walk.gateway.upstream.room()));
     let reading = async {
         let mut body = Vec::new();
+        let mut sent = 0;
         while !incoming.is_end_stream() {
             let frame = http_body_util::BodyExt::frame(&mut incoming);
             let frame = tokio::time::timeout(walk.policy.timeouts.idle, frame).await;
@@ -187,11 +189,27 @@ async fn read(
             let unread =
                 |_| Refusal::new(Code::InvalidRequest, "the request body could not be read to its end").closing();
             if let Ok(data) = frame.map_err(unread)?.into_data() {
-                if body.len() + data.len() > bytes_max {
+                sent += data.len();
+                record.row().request_bytes = sent as u64;
+                if sent > bytes_max {
                     return Err(too_large(bytes_max as u64));
                 }
-                body.extend_from_slice(&data);
-                record.row().request_bytes = body.len() as u64;
+                let Some(decoding) = &mut decoding else {
+                    body.extend_from_slice(&data);
+                    continue;
+                };
+                decoding.push(data);
+                while let Some(piece) = decoding.next()? {
+                    body.extend_from_slice(&piece);
+                }
+            }
+        }
+        if let Some(decoding) = &mut decoding {
+            while let Some(piece) = decoding.finish()? {
+                body.extend_from_slice(&piece);
+                while let Some(piece) = decoding.next()? {
+                    body.extend_from_slice(&piece);
+                }
             }
         }
         Ok(Bytes::from(body))
