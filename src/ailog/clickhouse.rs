@@ -36,6 +36,9 @@ const GIVE_UP_TICK: Duration = Duration::from_millis(50);
 /// Waiting where the table has too many parts: merges take seconds.
 const PARTS_WAIT: Duration = Duration::from_secs(5);
 
+/// Where the place in the log is kept, in `data_dir`.
+const POSITION_FILE: &str = "clickhouse.position";
+
 /// The client and the place in the log.
 pub(super) struct ClickHouse {
     client: Client,
@@ -73,7 +76,7 @@ impl ClickHouse {
             client: client(options),
             runtime: runtime()?,
             insert: format!("INSERT INTO ai_log ({}) FORMAT RowBinary", column_list()),
-            position_file: data_dir.join("clickhouse.position"),
+            position_file: data_dir.join(POSITION_FILE),
             syncs: false,
         })
     }
@@ -144,6 +147,11 @@ impl Store for ClickHouse {
         // The table has a TTL.
         false
     }
+}
+
+/// Where the shipper to ClickHouse stopped, for another store that takes over.
+pub(super) fn resume_of(data_dir: &Path) -> Option<Resume> {
+    parse_resume(&fs::read_to_string(data_dir.join(POSITION_FILE)).ok()?)
 }
 
 async fn until_given_up(

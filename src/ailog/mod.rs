@@ -147,6 +147,11 @@ impl AiLog {
             tracing::info!(segments = found.segments, bytes = wal.bytes(), "rows of an earlier run are being stored");
         }
         let core = Arc::new(Core::new(Arc::new(wal), counters, options.retention_days));
+        // Up to where the other store was, if rows went there before: they are not sent to this one as well.
+        let elsewhere = match &store {
+            StoreKind::Embedded => clickhouse::resume_of(data_dir),
+            StoreKind::ClickHouse(_) => sqlite::resume_of(&data_dir.join(EMBEDDED_FILE)),
+        };
         let store: Box<dyn Store> = match store {
             StoreKind::Embedded => {
                 let path = data_dir.join(EMBEDDED_FILE);
@@ -157,7 +162,8 @@ impl AiLog {
                     .map_err(|error| OpenError::Folder { path: data_dir.clone(), error })?,
             ),
         };
-        let shipper = Shipper::new(core.clone(), store, data_dir.join("dead-letter.jsonl")).map_err(position_error)?;
+        let dead_letters = data_dir.join("dead-letter.jsonl");
+        let shipper = Shipper::new(core.clone(), store, elsewhere, dead_letters).map_err(position_error)?;
         let thread = |name: &str, work: Box<dyn FnOnce() + Send>| {
             let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work);
             thread.map(|t| Mutex::new(Some(t))).map_err(|error| OpenError::Folder { path: data_dir.clone(), error })

@@ -341,16 +341,27 @@ pub(super) enum Step {
 }
 
 impl Shipper {
-    /// A shipper that goes on where the store says an earlier one stopped.
+    /// A shipper that goes on where the store says an earlier one stopped, or where another store (`elsewhere`) was later:
+    /// the log is taken off in order, so whatever is before either place is stored.
     ///
     /// # Errors
     /// The store does not know.
     pub(super) fn new(
         core: Arc<Core>,
         mut store: Box<dyn Store>,
+        elsewhere: Option<Resume>,
         dead_letters: PathBuf,
     ) -> Result<Shipper, StoreError> {
-        let resume = store.resume()?;
+        let own = store.resume()?;
+        let place = |resume: &Option<Resume>| resume.and_then(|r| core.wal.place(r.position));
+        let resume = if place(&elsewhere) > place(&own) {
+            if elsewhere.is_some_and(|r| r.sealed_until.is_some()) {
+                tracing::warn!("the store was changed while one batch was under way; its rows may be in both stores");
+            }
+            elsewhere.map(|r| Resume { sealed_until: None, ..r })
+        } else {
+            own
+        };
         let tail = Tail::new(core.wal.clone(), resume.map(|r| r.position));
         let sealed_until = resume.and_then(|r| r.sealed_until).filter(|_| tail.is_resumed());
         Ok(Shipper {

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use uuid::Uuid;
 
 use super::columns::{COLUMNS, COLUMNS_OF_1, Decoder, Type, Value, iso_millis};
@@ -174,17 +174,7 @@ impl Store for Sqlite {
     }
 
     fn resume(&mut self) -> Result<Option<Resume>, StoreError> {
-        let found = self
-            .connection
-            .query_row("SELECT segment, \"offset\" FROM log_position", [], |row| {
-                Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, i64>(1)?))
-            })
-            .optional()
-            .map_err(|e| failed(&e))?;
-        Ok(found.map(|(segment, offset)| Resume {
-            position: Position { segment: Uuid::from_bytes(segment), offset: offset as u64 },
-            sealed_until: None,
-        }))
+        position(&self.connection).map_err(|e| failed(&e))
     }
 
     fn store(&mut self, batch: &Batch, _give_up: &dyn Fn() -> bool) -> Result<Stored, StoreError> {
@@ -220,6 +210,26 @@ impl Store for Sqlite {
             }
         }
     }
+}
+
+fn position(connection: &Connection) -> rusqlite::Result<Option<Resume>> {
+    let found = connection
+        .query_row("SELECT segment, \"offset\" FROM log_position", [], |row| {
+            Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, i64>(1)?))
+        })
+        .optional()?;
+    Ok(found.map(|(segment, offset)| Resume {
+        position: Position { segment: Uuid::from_bytes(segment), offset: offset as u64 },
+        sealed_until: None,
+    }))
+}
+
+/// Where the shipper to the embedded store stopped, for another store that takes over.
+pub(super) fn resume_of(path: &Path) -> Option<Resume> {
+    // Not read-only: what a killed process left beside the file may have to be taken in first.
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).ok()?;
+    let found = position(&connection);
+    found.inspect_err(|error| tracing::warn!(%error, "the embedded store does not say how far it was")).ok()?
 }
 
 /// Every failure here is the machine's (disk, lock), not the row's: the batch is tried again.

@@ -26,6 +26,7 @@ use uuid::Uuid;
 
 use super::columns::SCHEMA_VERSION;
 use super::row::Row;
+use super::tail::Position;
 use crate::bounds;
 
 pub(super) const MAGIC: &[u8; 8] = b"TOLLWAL1";
@@ -359,6 +360,12 @@ impl Wal {
     /// Whether a segment of that id is there.
     pub(super) fn has(&self, id: Uuid) -> bool {
         lock(&self.segments).iter().any(|s| s.id == id)
+    }
+
+    /// Where a position is among all that is there; nothing if its segment is gone.
+    pub(super) fn place(&self, position: Position) -> Option<(usize, u64)> {
+        let segment = lock(&self.segments).iter().position(|s| s.id == position.segment)?;
+        Some((segment, position.offset))
     }
 
     /// The reader is done with `length` bytes of records.

@@ -20,7 +20,7 @@ use crate::ids::Secret;
 use crate::metrics::Metrics;
 
 /// A running engine. It ends with this process, whose end closes its standard input.
-struct Engine {
+pub(super) struct Engine {
     child: Child,
     port: u16,
     _dir: Option<tempfile::TempDir>,
@@ -67,7 +67,7 @@ impl Engine {
     }
 
     /// An engine of its own, for a test that breaks it.
-    fn own() -> Engine {
+    pub(super) fn own() -> Engine {
         let dir = tempfile::tempdir().expect("dir");
         let mut engine = Engine::start(dir.path(), 0, &[]);
         engine._dir = Some(dir);
@@ -89,7 +89,7 @@ impl Engine {
         }
     }
 
-    fn apply(&self, database: &str) -> ClickHouseOptions {
+    pub(super) fn apply(&self, database: &str) -> ClickHouseOptions {
         let options = self.options(database);
         schema(database).apply(&options).expect("schema");
         options
@@ -110,11 +110,11 @@ impl Engine {
         body.to_owned()
     }
 
-    fn query(&self, sql: &str) -> String {
+    pub(super) fn query(&self, sql: &str) -> String {
         self.post("/", sql).trim().to_owned()
     }
 
-    fn fault(&self, fault: &str) {
+    pub(super) fn fault(&self, fault: &str) {
         self.post(&format!("/_fault?{fault}"), "");
     }
 

@@ -8,6 +8,7 @@ mod group;
 mod kill;
 mod model;
 mod power;
+mod switch;
 mod wal;
 
 use std::borrow::Cow;

@@ -396,7 +396,7 @@ fn start(
     let counters = Counters::new(metrics.clone());
     counters.lost.inc_by(found.quarantined as u64);
     let core = Arc::new(Core::new(Arc::new(wal), counters, 0));
-    let shipper = Shipper::new(core.clone(), Box::new(Away(remote.clone())), dir.join("dead-letter.jsonl"));
+    let shipper = Shipper::new(core.clone(), Box::new(Away(remote.clone())), None, dir.join("dead-letter.jsonl"));
     (core, shipper.expect("shipper"), metrics)
 }
 
