@@ -27,6 +27,7 @@ mod limits_more;
 mod limits_shared;
 mod openapi;
 mod overload;
+mod privacy;
 mod proxy;
 mod redaction;
 mod reload;

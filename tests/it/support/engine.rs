@@ -48,6 +48,11 @@ impl Engine {
         reply.text().lines().map(|line| serde_json::from_str(line).expect("a row")).collect()
     }
 
+    /// Runs a statement that has no rows to show.
+    pub fn execute(&self, sql: &str) {
+        Connection::open(self.address).send(&request("POST", "/", &[], sql.as_bytes())).reply().ok();
+    }
+
     pub fn rows(&self) -> Vec<Value> {
         self.query("SELECT * FROM tollgate.ai_log ORDER BY created_at, id")
     }
