@@ -76,7 +76,8 @@ pub async fn start(loaded: Loaded) -> Result<App, Failure> {
     let tls = tls.map_err(|error| Failure::User(format!("tls: {error:#}")))?;
     let (metrics, clock) = (Metrics::new(), Clock::start());
 
-    let options = Options::new(&settings.data_dir, policy.ailog.retention_days);
+    let mut options = Options::new(&settings.data_dir, policy.ailog.retention_days);
+    options.wal.total_bytes_max = settings.bounds.log_backlog_bytes;
     let log = AiLog::open(options, settings.store.clone(), Arc::clone(&metrics));
     let log = log.map_err(|error| Failure::User(error.to_string()))?;
 

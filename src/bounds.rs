@@ -195,7 +195,7 @@ pub const REFUSED_KINDS_MAX: usize = 4_096;
 pub const DEAD_LETTER_BYTES_MAX: u64 = 256 << 20;
 /// Lines of one report. Above it the rest is left out, and the report says so.
 pub const REPORT_ROWS_MAX: usize = 10_000;
-/// All segments that are not yet stored. Above it the newest rows are dropped and counted, traffic goes on.
+/// All segments that are not yet stored, unless `bounds.log_backlog_bytes` says otherwise. Above it the newest rows are dropped and counted, traffic goes on.
 pub const WAL_BYTES_MAX: u64 = 4 << 30;
 /// Rows in one batch to the store.
 pub const BATCH_ROWS_MAX: usize = 10_000;

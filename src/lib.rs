@@ -25,7 +25,7 @@ mod server;
 pub mod sse;
 mod upstream;
 
-/// What `benches/wal.rs` measures.
+/// What `benches/wal.rs` and `benches/ship.rs` measure.
 #[doc(hidden)]
 pub use ailog::bench as ailog_bench;
 

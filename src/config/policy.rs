@@ -56,6 +56,8 @@ pub struct HeldBounds {
     pub calls_in_flight: usize,
     /// Bytes that calls hold beyond what each may hold freely.
     pub held_bytes: usize,
+    /// Bytes of rows that wait on disk for their store.
+    pub log_backlog_bytes: u64,
 }
 
 /// PEM files; read again when they change.

@@ -103,6 +103,8 @@ section! {
         calls_in_flight: u64 = "8192";
         /// Bytes that calls may hold, all together, beyond 64 KiB each; at most half of them for another attempt.
         held_bytes: Size = "512MiB";
+        /// Bytes of rows that wait on disk for their store. Above it the newest rows are dropped and counted, calls go on.
+        log_backlog_bytes: Size = "4GiB";
     }
 }
 section! {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Gateway, Provider, Setup, chat, jwt, post, step};
+use crate::support::{Gateway, Provider, Setup, chat, eventually, jwt, post, refused_address, step};
 
 /// How often the write-ahead log was synced.
 fn syncs(gateway: &Gateway) -> f64 {
@@ -65,4 +65,27 @@ fn calls_at_once_are_all_answered_with_no_more_syncs_than_calls() {
     let syncs = syncs(&gateway);
     assert!((1.0..=200.0).contains(&syncs), "{syncs}");
     assert_eq!(gateway.kill_and_restart().rows(200).len(), 200);
+}
+
+#[test]
+fn a_backlog_at_its_bound_costs_rows_that_are_counted_and_no_call() {
+    let provider = Provider::start();
+    let gateway = Setup::new(&provider)
+        .setting("store", "clickhouse")
+        .setting("clickhouse", &format!("{{url: \"http://{}\"}}", refused_address()))
+        .setting("bounds", "{log_backlog_bytes: 16MiB}")
+        .start();
+    let rows = |result: &str| gateway.metric(&format!("tollgate_log_rows_total{{result=\"{result}\"}}")) as u64;
+    let (bearer, body) = (jwt("acme"), chat(&"a long question ".repeat(1_200)));
+    let mut calls = 0;
+    while rows("lost") < 5 {
+        (0..50).for_each(|_| drop(post(gateway.apps, "/v1/chat/completions", &bearer, &body).ok().clone()));
+        calls += 50;
+    }
+    assert_eq!((rows("written") + rows("lost"), rows("stored")), (calls, 0));
+    assert!(gateway.metric("tollgate_log_spool_bytes") <= f64::from(16 << 20));
+    eventually("the age of the oldest row", || {
+        (gateway.metric("tollgate_log_oldest_unshipped_seconds") > 0.0).then_some(())
+    });
+    assert!(gateway.metric("tollgate_bounds_reached_total{bound=\"wal_bytes\"}") >= 5.0);
 }

@@ -14,6 +14,8 @@ use crate::ids::Secret;
 
 /// Longer, and a store that hangs would look like a gateway that does.
 const STORE_TIMEOUT_MAX: Duration = Duration::from_secs(10);
+/// Room for some of the longest rows.
+const LOG_BACKLOG_BYTES_MIN: u64 = 16 << 20;
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// The checked settings, and how to reach ClickHouse (also where the embedded store is used, for the commands that
@@ -120,6 +122,7 @@ fn held_bounds(raw: &RawBounds, problems: &mut Problems) -> Option<HeldBounds> {
         connections: usize::try_from(connections?).ok()?,
         calls_in_flight: usize::try_from(calls_in_flight?).ok()?,
         held_bytes: usize::try_from(held_bytes).ok()?,
+        log_backlog_bytes: sized(&raw.log_backlog_bytes, LOG_BACKLOG_BYTES_MIN..=1 << 44, problems),
     })
 }
 
