@@ -78,6 +78,12 @@ impl ServiceTier {
         ServiceTier::Other,
     ];
 
+    /// The tier with that name in the log.
+    pub fn named(name: &str) -> ServiceTier {
+        let named = ServiceTier::NAMED.into_iter().find(|tier| tier.as_str() == name);
+        named.unwrap_or(if name.is_empty() { ServiceTier::Unknown } else { ServiceTier::Other })
+    }
+
     /// The form used in the log.
     pub const fn as_str(self) -> &'static str {
         match self {

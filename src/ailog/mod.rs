@@ -17,6 +17,7 @@ mod group;
 mod power;
 pub mod recorder;
 pub mod report;
+pub mod reprice;
 pub mod row;
 mod ship;
 mod sqlite;

@@ -133,11 +133,16 @@ pub fn usd(nano: i64) -> String {
 }
 
 /// The inverse of [`usd`], for at most nine digits after the point.
-fn parse_usd(text: &str) -> Option<i64> {
+pub(super) fn parse_usd(text: &str) -> Option<i64> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let nano = if fraction.is_empty() { 0 } else { format!("{fraction:0<9}").parse::<i64>().ok()? };
     let nano = if whole.starts_with('-') { -nano } else { nano };
     whole.parse::<i64>().ok()?.checked_mul(1_000_000_000)?.checked_add(nano)
+}
+
+/// The milliseconds of a time as the embedded store writes it.
+pub(super) fn ms_of(text: &str) -> Option<i64> {
+    text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond)
 }
 
 /// Which rows.
@@ -188,6 +193,8 @@ pub enum ReadError {
     NoSchema,
     #[error("ClickHouse cannot be read: {0}")]
     ClickHouse(#[source] ::clickhouse::error::Error),
+    #[error("the embedded store is of a former version; it is brought up to date when `tollgate serve` starts")]
+    Former,
     #[error("ClickHouse gives an answer that is not understood")]
     Answer,
     #[error("no event queue: {0}")]

@@ -16,6 +16,7 @@ mod print;
 mod progress;
 pub mod redact;
 pub mod report;
+pub mod reprice;
 pub mod schema;
 pub mod serve;
 pub mod token;
@@ -72,6 +73,8 @@ enum Command {
     Report(Configured<report::Args>),
     /// What calls cost here, and price lists of others as policy
     Prices(prices::Args),
+    /// Compute the cost of stored calls again, by today's prices
+    Reprice(Configured<reprice::Args>),
     /// The ticket endpoint: judge a prompt by labelled tickets before it is rolled out
     Intent(Configured<intent::Args>),
     /// The ClickHouse schema, printed or applied
@@ -119,6 +122,9 @@ pub fn main() -> ExitCode {
         }
         Command::Report(configured) => configured.load().and_then(|(args, loaded)| report::run(args, &loaded.settings)),
         Command::Prices(args) => prices::run(args),
+        Command::Reprice(configured) => {
+            configured.load().and_then(|(args, loaded)| reprice::run(&args, &loaded.settings, &loaded.policy.prices))
+        }
         Command::Intent(configured) => configured.load().and_then(|(args, loaded)| intent::run(args, loaded)),
         Command::Clickhouse(configured) => configured.load().and_then(|(args, loaded)| {
             // Before `store: clickhouse` is set, the schema can be looked at and made.

@@ -40,6 +40,7 @@ fn usage_and_version() {
         "schema",
         "report",
         "prices",
+        "reprice",
         "redact",
         "token",
         "clickhouse",
@@ -149,6 +150,33 @@ fn the_demo_shows_itself_and_ends() {
     let told = text(&demo);
     assert!(demo.status.success(), "{told}");
     assert!(["redact", "acme", "cost", "retry"].iter().all(|word| told.contains(word)), "{told}");
+}
+
+#[test]
+fn stored_calls_are_priced_again() {
+    let provider = Provider::start();
+    let mut gateway = Gateway::start(&provider);
+    gateway.chat("acme", "hi").ok();
+    let row = gateway.stop().pop().unwrap();
+    let day = &row["created_at"].as_str().unwrap()[..10];
+    // 7 input and 4 cached tokens, 7 output tokens: before by the built-in list, now at 1000, 0 and 1 USD per million.
+    let yaml = format!(
+        "data_dir: {}\nprices: [{{model: 'gpt-4o-mini*', input: 1000, cached_input: 0, output: 1}}]\n",
+        gateway.folder().join("data").display()
+    );
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("all.yaml"), yaml).unwrap();
+    let run = |more: &[&str]| {
+        let arguments = ["reprice", "--config", "all.yaml", "--from", day, "--to", day];
+        text(&run(folder.path(), None, &[&arguments[..], more].concat(), ""))
+    };
+    let expected = "cost before 0.00000555 USD, now 0.007007 USD, difference +0.00700145 USD\n1 rows ";
+    for dry in [&["--dry-run"][..], &[]] {
+        let said = run(dry);
+        assert!(said.starts_with("1 rows, price list 2026-11-23.") && said.contains(expected), "{said}");
+    }
+    let again = run(&[]);
+    assert!(again.contains("difference 0.00 USD\n0 rows have another cost"), "{again}");
 }
 
 #[test]

@@ -259,6 +259,16 @@ fn rows_come_back_as_they_went_in_and_reports_agree() {
 }
 
 #[test]
+fn rows_are_priced_again_to_the_nano_dollar() {
+    let engine = Engine::shared();
+    let options = engine.apply("reprice");
+    let dir = tempfile::tempdir().expect("dir");
+    let (log, _) = open(dir.path(), &options);
+    super::reprice::check(&log, &StoreKind::ClickHouse(options), dir.path());
+    assert_eq!(engine.query("SELECT count() FROM system.tables WHERE name = 'tollgate_reprice'"), "0");
+}
+
+#[test]
 fn whatever_happens_on_the_way_each_row_is_there_once() {
     let dir = tempfile::tempdir().expect("dir");
     let mut engine = Engine::start(dir.path(), 0, &[]);

@@ -8,6 +8,7 @@ mod group;
 mod kill;
 mod model;
 mod power;
+mod reprice;
 mod switch;
 mod wal;
 

@@ -1,0 +1,173 @@
+//! Pricing again in ClickHouse: the new costs go into a table of their own, then one mutation takes them over.
+//!
+//! A mutation rewrites the two columns of every part it touches, so it is made for many rows at once. On a cluster it would
+//! need that table on every replica: there the command has to be run on a table that is not replicated.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use clickhouse::Client;
+use clickhouse::error::Error;
+use serde_json::{Map, Value};
+use tokio::runtime::Runtime;
+use uuid::Uuid;
+
+use super::{Change, Ledger, Stored};
+use crate::ailog::clickhouse::{client, runtime};
+use crate::ailog::report::{ReadError, parse_usd};
+use crate::config::policy::ClickHouseOptions;
+use crate::usage::{ServiceTier, TokenUsage};
+
+/// Rows read at once.
+const SLICE: u64 = 50_000;
+/// Costs of one mutation.
+const MUTATION_ROWS_MAX: u64 = 1_000_000;
+/// A mutation of a large table takes its time.
+const TIMEOUT: Duration = Duration::from_secs(3_600);
+/// The last millisecond of DateTime64: the end of the year 2299.
+const LAST_MS: i64 = 10_413_791_999_999;
+
+pub(super) struct ClickHouse {
+    client: Client,
+    runtime: Runtime,
+    database: String,
+    /// Costs that wait for their mutation.
+    waiting: u64,
+}
+
+impl ClickHouse {
+    pub(super) fn open(options: &ClickHouseOptions, dry_run: bool) -> Result<ClickHouse, ReadError> {
+        let client = client(options)
+            .with_setting("wait_end_of_query", "1")
+            .with_setting("output_format_json_quote_64bit_integers", "0");
+        let store = ClickHouse { client, runtime: runtime()?, database: options.database.clone(), waiting: 0 };
+        if !dry_run {
+            store.execute("DROP TABLE IF EXISTS tollgate_reprice")?;
+            store.execute(
+                "CREATE TABLE tollgate_reprice (id UUID, cost_usd Decimal(18, 9)) ENGINE = Join(ANY, LEFT, id)
+                 COMMENT 'Costs that tollgate reprice is about to take over'",
+            )?;
+        }
+        Ok(store)
+    }
+
+    fn execute(&self, sql: &str) -> Result<(), ReadError> {
+        let work = self.client.query_raw(sql).execute();
+        let done = async { tokio::time::timeout(TIMEOUT, work).await.unwrap_or(Err(Error::TimedOut)) };
+        Ok(self.runtime.block_on(done)?)
+    }
+
+    fn fetch(&self, sql: &str) -> Result<Vec<Map<String, Value>>, ReadError> {
+        let work = async { self.client.query_raw(sql).fetch_bytes("JSONEachRow")?.collect().await };
+        let answer = async { tokio::time::timeout(TIMEOUT, work).await.unwrap_or(Err(Error::TimedOut)) };
+        let answer = self.runtime.block_on(answer)?;
+        let lines = answer.split(|b| *b == b'\n').filter(|line| !line.is_empty());
+        lines.map(|line| serde_json::from_slice(line).map_err(|_| ReadError::Answer)).collect()
+    }
+
+    fn mutate(&mut self, version: &str) -> Result<(), ReadError> {
+        if self.waiting == 0 {
+            return Ok(());
+        }
+        // The version is digits, dots and letters of our own making; the database's name is one of letters and digits.
+        self.execute(&format!(
+            "ALTER TABLE ai_log UPDATE cost_usd = joinGet('{}.tollgate_reprice', 'cost_usd', id), price_version = '{version}'
+             WHERE id IN (SELECT id FROM tollgate_reprice) SETTINGS mutations_sync = 2",
+            self.database
+        ))?;
+        self.execute("TRUNCATE TABLE tollgate_reprice")?;
+        self.waiting = 0;
+        Ok(())
+    }
+}
+
+/// The window as a condition. Numbers only.
+fn within(from_ms: i64, to_ms: i64) -> String {
+    let (from_ms, to_ms) = (from_ms.clamp(0, LAST_MS), to_ms.clamp(0, LAST_MS));
+    format!(
+        "created_at >= fromUnixTimestamp64Milli(toInt64({from_ms}), 'UTC')
+         AND created_at < fromUnixTimestamp64Milli(toInt64({to_ms}), 'UTC')"
+    )
+}
+
+impl Ledger for ClickHouse {
+    fn slice(&self) -> u64 {
+        SLICE
+    }
+
+    fn extent(&mut self, from_ms: i64, to_ms: i64) -> Result<(u64, i64, i64), ReadError> {
+        let found = self.fetch(&format!(
+            "SELECT count() AS rows, toUnixTimestamp64Milli(min(created_at)) AS first,
+                    toUnixTimestamp64Milli(max(created_at)) AS last FROM ai_log WHERE {}",
+            within(from_ms, to_ms)
+        ))?;
+        let number = |name: &str| found.first().and_then(|row| row.get(name)).and_then(Value::as_i64).unwrap_or(0);
+        Ok((u64::try_from(number("rows")).unwrap_or(0), number("first"), number("last")))
+    }
+
+    fn rows(&mut self, from_ms: i64, to_ms: i64) -> Result<Vec<Stored>, ReadError> {
+        let found = self.fetch(&format!(
+            "SELECT toString(id) AS r_id, toUnixTimestamp64Milli(created_at) AS r_at, toString(provider) AS r_provider,
+                    toString(model) AS r_model, toString(response_model) AS r_response_model, input_tokens, cached_tokens,
+                    cache_write_tokens, cache_write_1h_tokens, output_tokens, reasoning_tokens, audio_input_tokens,
+                    audio_output_tokens, toString(service_tier) AS r_tier, toString(usage_source) AS r_source,
+                    toString(cost_usd) AS r_cost, toString(price_version) AS r_version
+             FROM ai_log WHERE {}",
+            within(from_ms, to_ms)
+        ))?;
+        let stored = |row: &Map<String, Value>| {
+            let text = |name: &str| row.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+            let tokens = |name: &str| row.get(name).and_then(Value::as_u64).ok_or(ReadError::Answer);
+            Ok(Stored {
+                id: text("r_id"),
+                at_ms: row.get("r_at").and_then(Value::as_i64).ok_or(ReadError::Answer)?,
+                provider: text("r_provider"),
+                model: text("r_model"),
+                response_model: text("r_response_model"),
+                usage: TokenUsage {
+                    input: tokens("input_tokens")?,
+                    cached: tokens("cached_tokens")?,
+                    cache_write: tokens("cache_write_tokens")?,
+                    cache_write_1h: tokens("cache_write_1h_tokens")?,
+                    output: tokens("output_tokens")?,
+                    reasoning: tokens("reasoning_tokens")?,
+                    audio_input: tokens("audio_input_tokens")?,
+                    audio_output: tokens("audio_output_tokens")?,
+                    tier: ServiceTier::named(&text("r_tier")),
+                },
+                has_usage: text("r_source") != "none",
+                cost_nano: row.get("r_cost").and_then(Value::as_str).and_then(parse_usd),
+                price_version: text("r_version"),
+            })
+        };
+        found.iter().map(stored).collect()
+    }
+
+    fn change(&mut self, changes: &[Change], version: &str) -> Result<(), ReadError> {
+        let mut body = Vec::with_capacity(changes.len() * 24);
+        for change in changes {
+            let id = Uuid::parse_str(&change.id).map_err(|_| ReadError::Answer)?;
+            let (high, low) = id.as_u64_pair();
+            body.extend_from_slice(&high.to_le_bytes());
+            body.extend_from_slice(&low.to_le_bytes());
+            body.extend_from_slice(&change.cost_nano.to_le_bytes());
+        }
+        let mut insert = self
+            .client
+            .insert_formatted_with("INSERT INTO tollgate_reprice (id, cost_usd) FORMAT RowBinary")
+            .with_setting("async_insert", "0");
+        let work = async {
+            insert.send(Bytes::from(body)).await?;
+            insert.end().await
+        };
+        let done = async { tokio::time::timeout(TIMEOUT, work).await.unwrap_or(Err(Error::TimedOut)) };
+        self.runtime.block_on(done)?;
+        self.waiting += changes.len() as u64;
+        if self.waiting >= MUTATION_ROWS_MAX { self.mutate(version) } else { Ok(()) }
+    }
+
+    fn finish(&mut self, version: &str) -> Result<(), ReadError> {
+        self.mutate(version)?;
+        self.execute("DROP TABLE IF EXISTS tollgate_reprice")
+    }
+}
