@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
+use listenfd::ListenFd;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -70,8 +71,9 @@ pub async fn start(loaded: Loaded) -> Result<App, Failure> {
             "auth.jwt.secret is short and can be guessed from one token; take a random one: openssl rand -hex 32"
         );
     }
-    let listener = bind(settings.listen, "listen")?;
-    let admin_listener = bind(settings.admin_listen, "admin_listen")?;
+    let mut handed = ListenFd::from_env();
+    let listener = listening(&mut handed, 0, settings.listen, "listen")?;
+    let admin_listener = listening(&mut handed, 1, settings.admin_listen, "admin_listen")?;
     let tls = settings.tls.as_ref().map(TlsAcceptor::new).transpose();
     let tls = tls.map_err(|error| Failure::User(format!("tls: {error:#}")))?;
     let (metrics, clock) = (Metrics::new(), Clock::start());
@@ -135,6 +137,19 @@ fn shared_limits(
     made.map(Some).map_err(|error| Failure::User(format!("limits_store: {error}; give redis://host:port")))
 }
 
+/// The socket that a service manager holds for us, if it does; else one of our own. One that is held elsewhere goes on
+/// taking connections while nobody serves it, so that the next process finds them waiting.
+fn listening(handed: &mut ListenFd, at: usize, address: SocketAddr, key: &str) -> Result<TcpListener, Failure> {
+    let wrong = |error| Failure::User(format!("{key}: the socket handed over by LISTEN_FDS is of no use: {error}"));
+    match handed.take_tcp_listener(at).map_err(wrong)? {
+        None => bind(address, key),
+        Some(socket) => {
+            socket.set_nonblocking(true).map_err(wrong)?;
+            TcpListener::from_std(socket).map_err(wrong)
+        }
+    }
+}
+
 fn bind(address: SocketAddr, key: &str) -> Result<TcpListener, Failure> {
     server::bind(address).map_err(|error| {
         Failure::User(format!(
@@ -170,7 +185,8 @@ impl App {
         }
         let gateway = Arc::clone(&self.gateway);
         let places = server::descriptors::places(self.settings.bounds.connections);
-        self.others.spawn(server::serve(listener, places, gateway, tls, self.ending.clone(), self.calls.clone()));
+        // With the calls: it may have taken a connection in the moment it was told to stop.
+        self.calls.spawn(server::serve(listener, places, gateway, tls, self.ending.clone(), self.calls.clone()));
         let admin =
             Admin::new(Arc::clone(&self.gateway), self.settings.clone(), Arc::clone(&self.watcher), self.log.clone());
         let stop = self.stop_admin.clone();

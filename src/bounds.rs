@@ -14,6 +14,8 @@ pub const CONNECTIONS_MAX: usize = 10_000;
 pub const CONNECTIONS_OVER_MAX: usize = 64;
 /// What such a connection may take to say what it wants: then it is closed.
 pub const HEAD_TIMEOUT_OVER: Duration = Duration::from_secs(2);
+/// How long a connection that has not yet had a call is kept for one when the gateway ends.
+pub const FIRST_CALL_AT_DRAIN: Duration = Duration::from_secs(1);
 /// Calls being worked on at once, where `bounds.calls_in_flight` says nothing else. Above it: 503 `overloaded`.
 pub const CALLS_IN_FLIGHT_MAX: usize = 8_192;
 /// What all calls together may hold beyond [`CALL_BYTES_FREE`] each, where `bounds.held_bytes` says nothing else: bodies kept

@@ -32,8 +32,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::bounds::{
-    H2_CONNECTION_WINDOW, H2_KEEP_ALIVE, H2_SEND_BYTES_MAX, H2_STREAM_WINDOW, H2_STREAMS_MAX, HEAD_TIMEOUT,
-    HEAD_TIMEOUT_OVER, HTTP1_BUFFER_BYTES_MAX, TLS_HANDSHAKE_TIMEOUT,
+    FIRST_CALL_AT_DRAIN, H2_CONNECTION_WINDOW, H2_KEEP_ALIVE, H2_SEND_BYTES_MAX, H2_STREAM_WINDOW, H2_STREAMS_MAX,
+    HEAD_TIMEOUT, HEAD_TIMEOUT_OVER, HTTP1_BUFFER_BYTES_MAX, TLS_HANDSHAKE_TIMEOUT,
 };
 use crate::ids::RequestId;
 use crate::metrics::Metrics;
@@ -139,12 +139,14 @@ where
 {
     let head_timeout = if welcome { HEAD_TIMEOUT } else { HEAD_TIMEOUT_OVER };
     let (stream, heads) = Guarded::new(stream, head_timeout);
-    let served = AtomicU64::new(0);
+    let served = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&served);
     let service = service_fn(move |request: Request<Incoming>| {
         let gateway = Arc::clone(gateway);
+        let number = counted.fetch_add(1, Ordering::Relaxed);
         let verdict = match request.version() {
             http::Version::HTTP_2 => Verdict::Clear,
-            _ => heads.verdict(served.fetch_add(1, Ordering::Relaxed)),
+            _ => heads.verdict(number),
         };
         let verdict = if welcome { verdict } else { verdict.unwelcome() };
         async move { Ok::<_, std::convert::Infallible>(answer(&gateway, request, verdict).await) }
@@ -167,8 +169,17 @@ where
     // An error here is the peer's: it left, or spoke no HTTP. hyper has answered what could be answered.
     tokio::select! {
         result = connection.as_mut() => return drop(result),
-        () = ending.stop.cancelled() => connection.as_mut().graceful_shutdown(),
+        () = ending.stop.cancelled() => {}
     }
+    if served.load(Ordering::Relaxed) == 0 {
+        // It was taken just before the end, and its call is on its way: hyper would close it unread.
+        tokio::select! {
+            result = connection.as_mut() => return drop(result),
+            () = ending.cut.cancelled() => return,
+            () = tokio::time::sleep(FIRST_CALL_AT_DRAIN) => {}
+        }
+    }
+    connection.as_mut().graceful_shutdown();
     tokio::select! {
         result = connection.as_mut() => drop(result),
         () = ending.cut.cancelled() => {}

@@ -14,6 +14,7 @@ mod commands;
 mod compression;
 mod durability;
 mod framing;
+mod handover;
 mod identity;
 mod intent;
 mod intent_eval;

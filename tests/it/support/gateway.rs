@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -31,8 +32,16 @@ pub fn tollgate() -> Command {
 pub struct Setup {
     settings: BTreeMap<String, String>,
     sections: BTreeMap<String, String>,
+    launch: Launch,
+}
+
+/// How the process is begun.
+#[derive(Default)]
+struct Launch {
     environment: Vec<(String, String)>,
     descriptors: Option<usize>,
+    /// A listening socket that is handed to it, as a service manager does.
+    socket: Option<TcpListener>,
 }
 
 impl Setup {
@@ -42,8 +51,7 @@ impl Setup {
 
     /// A gateway whose provider is at an address.
     pub fn towards(provider: SocketAddr) -> Setup {
-        let setup =
-            Setup { settings: BTreeMap::new(), sections: BTreeMap::new(), environment: vec![], descriptors: None };
+        let setup = Setup { settings: BTreeMap::new(), sections: BTreeMap::new(), launch: Launch::default() };
         setup
             .setting("shutdown_grace", "5s")
             .section("auth", &format!("jwt: {{secret: \"{SECRET}\"}}"))
@@ -68,13 +76,19 @@ impl Setup {
     }
 
     pub fn environment(mut self, name: &str, value: &str) -> Setup {
-        self.environment.push((name.to_owned(), value.to_owned()));
+        self.launch.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
     /// Runs the process with so many file descriptors.
     pub fn descriptors(mut self, limit: usize) -> Setup {
-        self.descriptors = Some(limit);
+        self.launch.descriptors = Some(limit);
+        self
+    }
+
+    /// Hands a listening socket for the applications' side to the process.
+    pub fn socket(mut self, socket: &TcpListener) -> Setup {
+        self.launch.socket = Some(socket.try_clone().unwrap());
         self
     }
 
@@ -92,7 +106,7 @@ impl Setup {
         for (name, yaml) in &self.sections {
             fs::write(folder.path().join("policies").join(format!("{name}.yaml")), section(name, yaml)).unwrap();
         }
-        Gateway::run(folder, self.environment, self.descriptors)
+        Gateway::run(folder, self.launch)
     }
 }
 
@@ -109,7 +123,7 @@ pub struct Gateway {
     /// The operators' side.
     pub operators: SocketAddr,
     folder: TempDir,
-    environment: Vec<(String, String)>,
+    launch: Launch,
     /// All that it printed on both outputs.
     printed: Arc<Mutex<String>>,
 }
@@ -120,24 +134,28 @@ impl Gateway {
         Setup::new(provider).start()
     }
 
-    fn run(folder: TempDir, environment: Vec<(String, String)>, descriptors: Option<usize>) -> Gateway {
+    fn run(folder: TempDir, launch: Launch) -> Gateway {
         let printed = Arc::new(Mutex::new(String::new()));
         let mut command = tollgate();
-        if let Some(limit) = descriptors {
+        if launch.descriptors.is_some() || launch.socket.is_some() {
             let mut shell = Command::new("sh");
-            // The limit of this process, which then becomes the gateway.
-            shell.arg("-c").arg(format!("ulimit -n {limit} && exec \"$0\" \"$@\"")).arg(command.get_program());
+            // The limit and the socket are the shell's, which then becomes the gateway.
+            let limit = launch.descriptors.map_or(String::new(), |limit| format!("ulimit -n {limit} && "));
+            let socket = "exec 3<&0 0</dev/null && export LISTEN_FDS=1 LISTEN_PID=$$ && ";
+            let socket = if launch.socket.is_some() { socket } else { "" };
+            shell.arg("-c").arg(format!("{limit}{socket}exec \"$0\" \"$@\"")).arg(command.get_program());
             for (name, _) in command.get_envs().filter(|(_, value)| value.is_none()) {
                 shell.env_remove(name);
             }
             command = shell;
         }
+        let input = launch.socket.as_ref().map(|socket| OwnedFd::from(socket.try_clone().unwrap()));
         let mut process = command
             .args(["serve", "--config"])
             .arg(folder.path())
-            .envs(environment.iter().map(|(name, value)| (name, value)))
+            .envs(launch.environment.iter().map(|(name, value)| (name, value)))
             .current_dir(folder.path())
-            .stdin(Stdio::null())
+            .stdin(input.map_or_else(Stdio::null, Stdio::from))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -151,7 +169,7 @@ impl Gateway {
             }
             Some((address(&text, "listening on ")?, address(&text, "operators on ")?))
         });
-        Gateway { process, apps: addresses.0, operators: addresses.1, folder, environment, printed }
+        Gateway { process, apps: addresses.0, operators: addresses.1, folder, launch, printed }
     }
 
     /// One chat call of an organisation.
@@ -271,8 +289,13 @@ impl Gateway {
     pub fn kill_and_restart(mut self) -> Gateway {
         self.process.kill().expect("kill");
         self.process.wait().expect("wait");
+        self.start_again()
+    }
+
+    /// The same again, after it has ended.
+    pub fn start_again(mut self) -> Gateway {
         let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap());
-        Gateway::run(folder, self.environment.clone(), None)
+        Gateway::run(folder, std::mem::take(&mut self.launch))
     }
 }
 
