@@ -6,11 +6,14 @@
 //! Does not: change anything; and names from outside reach SQL only as bound values.
 
 mod clickhouse;
+mod days;
 mod sqlite;
 
 use std::path::Path;
 
 use serde_json::{Map, Value};
+
+pub use days::Days;
 
 use super::columns::iso;
 use crate::bounds::REPORT_ROWS_MAX;
@@ -249,9 +252,23 @@ impl Reader {
     /// # Bounds
     /// At most `REPORT_ROWS_MAX` lines.
     pub fn summary(&self, from_ms: i64, to_ms: i64, by: &[Dim]) -> Result<Vec<Summary>, ReadError> {
+        self.summary_by_days(from_ms, to_ms, by, &Days::UTC)
+    }
+
+    /// The same, with the days of a time zone.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn summary_by_days(
+        &self,
+        from_ms: i64,
+        to_ms: i64,
+        by: &[Dim],
+        days: &Days,
+    ) -> Result<Vec<Summary>, ReadError> {
         match &self.store {
-            Kind::Sqlite(store) => store.summary(from_ms, to_ms, by),
-            Kind::ClickHouse(store) => store.summary(from_ms, to_ms, by),
+            Kind::Sqlite(store) => store.summary(from_ms, to_ms, by, days),
+            Kind::ClickHouse(store) => store.summary(from_ms, to_ms, by, days),
             Kind::Empty => Ok(Vec::new()),
         }
     }

@@ -1,4 +1,6 @@
-//! `tollgate report`: calls, cost, errors and latency out of the log, as a table, CSV or JSON.
+//! `tollgate report`: calls, cost, errors and latency out of the log, as a table, CSV or JSON; a day as Markdown.
+
+mod daily;
 
 use std::io::Write;
 
@@ -8,7 +10,7 @@ use jiff::{Timestamp, ToSpan};
 
 use super::Failure;
 use super::print::{aligned, printable};
-use crate::ailog::report::{Dim, Reader, Summary, usd};
+use crate::ailog::report::{Days, Dim, Reader, Summary, usd};
 use crate::bounds::REPORT_ROWS_MAX;
 use crate::clock::wall_ms;
 use crate::config::policy::Settings;
@@ -16,7 +18,7 @@ use crate::config::policy::Settings;
 /// `tollgate report`
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// First day, as 2026-11-23 (UTC). Without it: a week up to the last day.
+    /// First day, as 2026-11-23. Without it: a week up to the last day.
     #[arg(long, value_name = "DAY")]
     from: Option<Date>,
     /// Last day, included. Without it: today.
@@ -28,6 +30,16 @@ pub struct Args {
     /// How to print it.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
+    /// Days are those of this time zone, e.g. Europe/Berlin, daylight saving time included.
+    #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = zone)]
+    tz: TimeZone,
+    /// Yesterday as Markdown, or the day of --to: for a cron job, a mail or a chat's webhook.
+    #[arg(long, conflicts_with_all = ["from", "by", "format"])]
+    daily: bool,
+}
+
+fn zone(name: &str) -> Result<TimeZone, String> {
+    TimeZone::get(name).map_err(|_| "no time zone of that name is known; write e.g. Europe/Berlin or UTC".to_owned())
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -46,14 +58,20 @@ fn dim(name: &str) -> Result<Dim, String> {
 /// # Errors
 /// The days are in the wrong order, or the store cannot be read.
 pub fn run(args: Args, settings: &Settings) -> Result<(), Failure> {
-    let (from, to) = days(&args, wall_ms())?;
-    let reader = Reader::open(&settings.store, &settings.data_dir).map_err(|e| Failure::User(e.to_string()))?;
-    let lines =
-        reader.summary(start_ms(from)?, start_ms(to)? + DAY_MS, &args.by).map_err(|e| Failure::User(e.to_string()))?;
-    let text = match args.format {
-        Format::Table => table(&lines, &args.by, from, to),
-        Format::Csv => csv(&lines, &args.by),
-        Format::Json => json(&lines, &args.by),
+    let user = |error: crate::ailog::report::ReadError| Failure::User(error.to_string());
+    let reader = Reader::open(&settings.store, &settings.data_dir).map_err(user)?;
+    let text = if args.daily {
+        daily::report(&reader, &args.tz, args.to, wall_ms())?
+    } else {
+        let (from, to) = days(&args, wall_ms())?;
+        let (begin, end) = (start_ms(from, &args.tz)?, start_ms(to.tomorrow()?, &args.tz)?);
+        let days = Days::of(&args.tz, begin, end);
+        let lines = reader.summary_by_days(begin, end, &args.by, &days).map_err(user)?;
+        match args.format {
+            Format::Table => table(&lines, &args.by, from, to),
+            Format::Csv => csv(&lines, &args.by),
+            Format::Json => json(&lines, &args.by),
+        }
     };
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -63,11 +81,8 @@ pub fn run(args: Args, settings: &Settings) -> Result<(), Failure> {
     }
 }
 
-const DAY_MS: i64 = 86_400_000;
-
 fn days(args: &Args, now_ms: i64) -> Result<(Date, Date), Failure> {
-    let today = Timestamp::from_millisecond(now_ms)?.to_zoned(TimeZone::UTC).date();
-    let to = args.to.unwrap_or(today);
+    let to = args.to.unwrap_or(today(&args.tz, now_ms)?);
     let from = match args.from {
         Some(from) => from,
         None => to.checked_sub(6.days())?,
@@ -78,8 +93,13 @@ fn days(args: &Args, now_ms: i64) -> Result<(Date, Date), Failure> {
     Ok((from, to))
 }
 
-fn start_ms(day: Date) -> Result<i64, Failure> {
-    Ok(day.to_zoned(TimeZone::UTC)?.timestamp().as_millisecond())
+fn today(zone: &TimeZone, now_ms: i64) -> Result<Date, Failure> {
+    Ok(Timestamp::from_millisecond(now_ms)?.to_zoned(zone.clone()).date())
+}
+
+/// When a day begins: not at midnight where clocks are set forward then.
+fn start_ms(day: Date, zone: &TimeZone) -> Result<i64, Failure> {
+    Ok(day.to_zoned(zone.clone())?.timestamp().as_millisecond())
 }
 
 fn table(lines: &[Summary], by: &[Dim], from: Date, to: Date) -> String {

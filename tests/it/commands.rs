@@ -153,6 +153,50 @@ fn the_demo_shows_itself_and_ends() {
 }
 
 #[test]
+fn a_report_has_the_days_of_its_time_zone() {
+    let provider = Provider::start();
+    let mut gateway = Gateway::start(&provider);
+    (0..3).for_each(|_| drop(gateway.chat("acme", "hi")));
+    let row = gateway.stop().pop().unwrap();
+    let database = rusqlite::Connection::open(gateway.database()).unwrap();
+    // Half past ten in the evening of the 14th (UTC) is past midnight in Berlin, and the clocks there are an hour ahead of winter.
+    database
+        .execute("UPDATE ai_log SET created_at = '2026-07-14T22:30:00.000Z' WHERE id <> ?", [row["id"].as_str()])
+        .unwrap();
+    database
+        .execute("UPDATE ai_log SET created_at = '2026-07-14T21:59:59.999Z' WHERE id = ?", [row["id"].as_str()])
+        .unwrap();
+    drop(database);
+    let folder = tempfile::tempdir().unwrap();
+    let yaml = format!("data_dir: {}\n", gateway.folder().join("data").display());
+    std::fs::write(folder.path().join("all.yaml"), yaml).unwrap();
+    let run = |more: &[&str]| {
+        let output = run(folder.path(), None, &[&["report", "--config", "all.yaml"], more].concat(), "");
+        (output.status.code(), text(&output))
+    };
+    let calls = |zone: &str, day: &str| {
+        let (code, json) = run(&["--tz", zone, "--from", day, "--to", day, "--by", "day", "--format", "json"]);
+        assert_eq!(code, Some(0), "{json}");
+        let lines: Value = serde_json::from_str(&json).expect("JSON");
+        lines.as_array().unwrap().iter().map(|l| (l["day"] == day, l["calls"].as_u64().unwrap())).collect::<Vec<_>>()
+    };
+    assert_eq!((calls("UTC", "2026-07-14"), calls("UTC", "2026-07-15")), (vec![(true, 3)], vec![]));
+    assert_eq!(calls("Europe/Berlin", "2026-07-14"), [(true, 1)]);
+    assert_eq!(calls("Europe/Berlin", "2026-07-15"), [(true, 2)]);
+
+    let (_, daily) = run(&["--daily", "--to", "2026-07-15", "--tz", "Europe/Berlin"]);
+    assert!(
+        daily.starts_with("# LLM calls of 2026-07-15 (Europe/Berlin)\n\n**2 calls** (+100 % to the day before), "),
+        "{daily}"
+    );
+    assert!(daily.contains("\n| `acme` | 2 | 0 | 22 | 14 | 0.0000111 | "), "{daily}");
+    let (code, empty) = run(&["--daily"]);
+    assert!(code == Some(0) && empty.contains("No calls were logged"), "{empty}");
+    assert_eq!(run(&["--tz", "Mars/Olympus"]).0, Some(2));
+    assert_eq!(run(&["--daily", "--by", "org"]).0, Some(2));
+}
+
+#[test]
 fn stored_calls_are_priced_again() {
     let provider = Provider::start();
     let mut gateway = Gateway::start(&provider);

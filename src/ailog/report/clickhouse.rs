@@ -7,7 +7,7 @@ use clickhouse::query::Query;
 use serde_json::{Map, Value};
 use tokio::runtime::Runtime;
 
-use super::{Dim, Filter, ReadError, Spent, Summary, listed, parse_usd};
+use super::{Days, Dim, Filter, ReadError, Spent, Summary, listed, parse_usd};
 use crate::ailog::clickhouse::{client, runtime};
 use crate::ailog::columns::{COLUMNS, Type, column_list};
 use crate::bounds::REPORT_ROWS_MAX;
@@ -35,10 +35,10 @@ impl ClickHouse {
         Ok(ClickHouse { client, runtime: runtime()? })
     }
 
-    pub(super) fn summary(&self, from_ms: i64, to_ms: i64, by: &[Dim]) -> Result<Vec<Summary>, ReadError> {
+    pub(super) fn summary(&self, from_ms: i64, to_ms: i64, by: &[Dim], days: &Days) -> Result<Vec<Summary>, ReadError> {
         let keys: Vec<String> = (0..by.len()).map(|i| format!("k{i}")).collect();
         let selected = listed(by.iter().zip(&keys).map(|(dim, key)| match dim {
-            Dim::Day => format!("toString(toDate(l.created_at)) AS {key}"),
+            Dim::Day => format!("toString({}) AS {key}", day_of(days)),
             other => format!("toString(l.{}) AS {key}", other.column()),
         }));
         let names = keys.join(", ");
@@ -161,4 +161,15 @@ impl ClickHouse {
         let lines = answer.split(|b| *b == b'\n').filter(|line| !line.is_empty());
         lines.map(|line| serde_json::from_slice(line).map_err(|_| ReadError::Answer)).collect()
     }
+}
+
+/// The day of a row.
+fn day_of(days: &Days) -> String {
+    days.sql(
+        |ms| format!("l.created_at < fromUnixTimestamp64Milli(toInt64({}), 'UTC')", ms.clamp(0, LAST_MS)),
+        |offset| match offset {
+            0 => "toDate(l.created_at)".to_owned(),
+            offset => format!("toDate(l.created_at + toIntervalSecond({offset}))"),
+        },
+    )
 }

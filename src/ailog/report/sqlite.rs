@@ -7,7 +7,7 @@ use rusqlite::types::{ToSql, ValueRef};
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Map, Value};
 
-use super::{Dim, Filter, ReadError, Spent, Summary, bounds_of, listed};
+use super::{Days, Dim, Filter, ReadError, Spent, Summary, bounds_of, listed};
 use crate::ailog::columns::{COLUMNS, Type, column_list, iso};
 use crate::bounds::REPORT_ROWS_MAX;
 
@@ -29,10 +29,10 @@ impl Sqlite {
         Ok((tables > 0).then_some(Sqlite { connection }))
     }
 
-    pub(super) fn summary(&self, from_ms: i64, to_ms: i64, by: &[Dim]) -> Result<Vec<Summary>, ReadError> {
+    pub(super) fn summary(&self, from_ms: i64, to_ms: i64, by: &[Dim], days: &Days) -> Result<Vec<Summary>, ReadError> {
         let keys: Vec<String> = (0..by.len()).map(|i| format!("k{i}")).collect();
         let selected = listed(by.iter().zip(&keys).map(|(dim, key)| match dim {
-            Dim::Day => format!("substr(created_at, 1, 10) AS {key}"),
+            Dim::Day => format!("{} AS {key}", day_of(days)),
             other => format!("{} AS {key}", other.column()),
         }));
         let (keys, names) = (listed(keys.iter().cloned()), keys.join(", "));
@@ -140,4 +140,15 @@ impl Sqlite {
         }
         Ok(rows)
     }
+}
+
+/// The day of a row. Times are texts of one form, so that they compare as they stand.
+fn day_of(days: &Days) -> String {
+    days.sql(
+        |ms| format!("created_at < '{}'", iso(ms)),
+        |offset| match offset {
+            0 => "substr(created_at, 1, 10)".to_owned(),
+            offset => format!("date(created_at, '{offset:+} seconds')"),
+        },
+    )
 }

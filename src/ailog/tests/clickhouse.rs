@@ -259,6 +259,33 @@ fn rows_come_back_as_they_went_in_and_reports_agree() {
 }
 
 #[test]
+fn days_and_views_are_what_brute_force_finds() {
+    let engine = Engine::shared();
+    let options = engine.apply("views");
+    let dir = tempfile::tempdir().expect("dir");
+    let (log, _) = open(dir.path(), &options);
+    let rows = super::views::rows();
+    rows.iter().for_each(|row| log.append(row));
+    assert!(log.flush(SOON));
+    super::views::check_days(&Reader::open(&StoreKind::ClickHouse(options), dir.path()).expect("reader"), &rows);
+    // Decimals and times as texts, so that nothing is lost on the way.
+    let lines = |sql: &str| -> Vec<Vec<String>> {
+        let found = engine.query(&format!("{sql} FORMAT JSONCompactStringsEachRow"));
+        found.lines().map(|line| serde_json::from_str(line).expect("a line")).collect()
+    };
+    let cost =
+        "SELECT toString(day), org_id, calls, toString(toDecimal128(cost_usd, 9) * 1000000000), tokens, unpriced_calls
+                FROM views.cost_by_org_day ORDER BY 1, 2";
+    assert_eq!(lines(cost), super::views::cost_by_org_day(&rows));
+    let errors = "SELECT formatDateTime(hour, '%Y-%m-%dT%H:00:00Z'), org_id, provider, model, outcome, status, error_code, calls,
+                         last_request_id FROM views.errors_hourly ORDER BY 1, 2, 3, 4, 5, status, 7";
+    assert_eq!(lines(errors), super::views::errors_hourly(&rows));
+    let daily = "SELECT toString(day), org_id, provider, model, route, calls, errors, rate_limited, input_tokens, output_tokens,
+                        toString(cost_usd * 1000000000), p50_ms, p95_ms, p99_ms FROM views.daily_summary ORDER BY 1, 2, 3, 4, 5";
+    assert_eq!(lines(daily), super::views::daily_summary(&rows));
+}
+
+#[test]
 fn rows_are_priced_again_to_the_nano_dollar() {
     let engine = Engine::shared();
     let options = engine.apply("reprice");

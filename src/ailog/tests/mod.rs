@@ -10,6 +10,7 @@ mod model;
 mod power;
 mod reprice;
 mod switch;
+mod views;
 mod wal;
 
 use std::borrow::Cow;

@@ -1,0 +1,152 @@
+//! `tollgate report --daily`: one day as Markdown, short enough for a chat.
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use super::{start_ms, today};
+use crate::ailog::report::{Dim, Reader, Summary, usd};
+use crate::cli::Failure;
+
+/// Lines of a table; the rest is one line.
+const LINES_MAX: usize = 10;
+
+/// Yesterday, or `day`, in a time zone.
+///
+/// # Errors
+/// The store cannot be read.
+pub(super) fn report(reader: &Reader, zone: &TimeZone, day: Option<Date>, now_ms: i64) -> Result<String, Failure> {
+    let day = match day {
+        Some(day) => day,
+        None => today(zone, now_ms)?.yesterday()?,
+    };
+    let (before, begin, end) =
+        (start_ms(day.yesterday()?, zone)?, start_ms(day, zone)?, start_ms(day.tomorrow()?, zone)?);
+    let sums = |from, to, by: &[Dim]| reader.summary(from, to, by).map_err(|error| Failure::User(error.to_string()));
+    let one = |lines: Vec<Summary>| lines.into_iter().next().unwrap_or_default();
+    let (all, former) = (one(sums(begin, end, &[])?), one(sums(before, begin, &[])?));
+    let name = zone.iana_name().unwrap_or("UTC");
+    let mut text = format!("# LLM calls of {day} ({name})\n\n{}", opening(&all, &former));
+    if all.calls > 0 {
+        for (title, dim) in [("Organisation", Dim::Org), ("Model", Dim::Model), ("Provider", Dim::Provider)] {
+            text.push_str(&table(title, sums(begin, end, &[dim])?));
+        }
+    }
+    Ok(text)
+}
+
+fn opening(all: &Summary, former: &Summary) -> String {
+    if all.calls == 0 {
+        return format!("No calls were logged; {} the day before.\n", former.calls);
+    }
+    let mut text = format!(
+        "**{} calls** ({}), **{} USD** ({}), {:.1} % errors ({:.1} % the day before), {} rate limited.\n\
+         {} tokens in ({} cached), {} out. Latency: half within {} ms, 95 % within {} ms, 99 % within {} ms.\n",
+        all.calls,
+        change(i128::from(all.calls), i128::from(former.calls)),
+        usd(all.cost_nano_usd),
+        change(i128::from(all.cost_nano_usd), i128::from(former.cost_nano_usd)),
+        all.error_rate() * 100.0,
+        former.error_rate() * 100.0,
+        all.rate_limited,
+        all.input_tokens,
+        all.cached_tokens,
+        all.output_tokens,
+        all.p50_ms,
+        all.p95_ms,
+        all.p99_ms,
+    );
+    if all.redactions > 0 || all.attachments_dropped > 0 {
+        text.push_str(&format!(
+            "{} values were redacted, {} attachments dropped.\n",
+            all.redactions, all.attachments_dropped
+        ));
+    }
+    if all.unpriced > 0 {
+        text.push_str(&format!("{} calls are of models without a price; the cost is without them.\n", all.unpriced));
+    }
+    text
+}
+
+/// In whole percent of the day before.
+fn change(now: i128, before: i128) -> String {
+    if before <= 0 {
+        return "none the day before".to_owned();
+    }
+    let percent = ((now - before) * 200 / before + if now < before { -1 } else { 1 }) / 2;
+    format!("{percent:+} % to the day before")
+}
+
+/// The dearest lines first, and of the same cost those with the most calls.
+fn table(title: &str, mut lines: Vec<Summary>) -> String {
+    lines.sort_by(|a, b| (b.cost_nano_usd, b.calls).cmp(&(a.cost_nano_usd, a.calls)).then_with(|| a.key.cmp(&b.key)));
+    let mut text = format!(
+        "\n| {title} | Calls | Errors | Tokens in | Tokens out | Cost USD | p95 ms |\n|---|--:|--:|--:|--:|--:|--:|\n"
+    );
+    for line in lines.iter().take(LINES_MAX) {
+        text.push_str(&format!(
+            "| {} | {} | {} | {} | {} | {} | {} |\n",
+            code(line.key.first().map_or("", String::as_str)),
+            line.calls,
+            line.errors,
+            line.input_tokens,
+            line.output_tokens,
+            usd(line.cost_nano_usd),
+            line.p95_ms
+        ));
+    }
+    let rest = lines.get(LINES_MAX..).unwrap_or_default();
+    if !rest.is_empty() {
+        let sum = |of: fn(&Summary) -> u64| rest.iter().map(of).sum::<u64>();
+        let cost: i64 = rest.iter().map(|line| line.cost_nano_usd).sum();
+        text.push_str(&format!(
+            "| {} more | {} | {} | {} | {} | {} | |\n",
+            rest.len(),
+            sum(|line| line.calls),
+            sum(|line| line.errors),
+            sum(|line| line.input_tokens),
+            sum(|line| line.output_tokens),
+            usd(cost)
+        ));
+    }
+    text
+}
+
+/// A name as code: names come from outside, and none may become a link, a mention or the end of its cell.
+fn code(name: &str) -> String {
+    let plain = |c: char| if c.is_control() || matches!(c, '`' | '|') { '\u{fffd}' } else { c };
+    if name.is_empty() { "-".to_owned() } else { format!("`{}`", name.chars().map(plain).collect::<String>()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(key: &str, calls: u64, nano: i64) -> Summary {
+        Summary { key: vec![key.to_owned()], calls, errors: 1, cost_nano_usd: nano, p95_ms: 20, ..Summary::default() }
+    }
+
+    #[test]
+    fn the_dearest_come_first_and_the_rest_is_summed_up() {
+        let mut lines: Vec<Summary> = (0..12).map(|n| line(&format!("m{n:02}"), 1, n)).collect();
+        lines.push(line("a|`b`\n@all", 3, 1_500_000_000));
+        let text = table("Model", lines);
+        let rows: Vec<&str> = text.lines().skip(3).collect();
+        assert_eq!(rows[0], "| `a\u{fffd}\u{fffd}b\u{fffd}\u{fffd}@all` | 3 | 1 | 0 | 0 | 1.50 | 20 |");
+        assert_eq!(rows[1], "| `m11` | 1 | 1 | 0 | 0 | 0.000000011 | 20 |");
+        assert_eq!((rows.len(), rows[10]), (11, "| 3 more | 3 | 3 | 0 | 0 | 0.000000003 | |"));
+    }
+
+    #[test]
+    fn changes_are_rounded() {
+        for (now, before, expected) in [
+            (110, 100, "+10 % to the day before"),
+            (90, 100, "-10 % to the day before"),
+            (100, 100, "+0 % to the day before"),
+            (2, 3, "-33 % to the day before"),
+            (1_005, 1_000, "+1 % to the day before"),
+            (5, 0, "none the day before"),
+        ] {
+            assert_eq!(change(now, before), expected, "{now} {before}");
+        }
+    }
+}
