@@ -1,0 +1,472 @@
+//! The text of one string as the detectors see it, and where each piece of it lies in the raw bytes.
+//!
+//! Pure. Characters come in as the tokenizer tells them, are unescaped further where JSON stands inside the string,
+//! folded, and kept in a small window together with the raw span of each. Detectors look at the window around trigger
+//! bytes; what they find comes out as [`Op`]s on raw offsets. Promises: the same operations for every way of cutting,
+//! because a place is judged only when `AHEAD` bytes after it are here or the string has ended, and never with more than
+//! that in view; the window is bounded whatever the string. Does not: write anything.
+
+mod escapes;
+mod judge;
+mod tail;
+mod triggers;
+
+use std::sync::Arc;
+
+use super::block::{self, Block};
+use super::detect::words::Says;
+use super::detect::{AHEAD, BEHIND, phone};
+use super::fold::{self, BREAK, Fold, NESTED_QUOTE};
+use super::rules::{Compiled, KindId, kind};
+use escapes::{Nested, Unescape};
+use tail::{Tail, is_base64};
+
+/// Longest match of a custom pattern or word that is found for certain, in folded bytes.
+pub const CUSTOM_SPAN_MAX: usize = 1024;
+
+/// Folded bytes in the window; then it is looked at and slides on.
+const WINDOW: usize = 4096;
+/// Runs in the window's map.
+const SEGMENTS: usize = 2048;
+/// How far windows at fixed places are apart, where custom patterns need them.
+const STEP: usize = 1024;
+/// Invisible characters that may stand in a row inside a match.
+const SKIPPED_MAX: u8 = 8;
+/// How many more invisible characters than visible ones a text may have, so that what waits to be judged stays short.
+const SKIPPED_AHEAD_MAX: u16 = 512;
+/// A base64 string is known by its first bytes.
+const BLOB_HEAD: usize = 1024;
+/// Shorter strings of base64 characters may be anything.
+const BLOB_MIN: usize = 64;
+/// A digit this far into a string or less stands under its JSON key.
+const HINT_REACH: usize = 48;
+
+const _: () = assert!(STEP + CUSTOM_SPAN_MAX + BEHIND < WINDOW && AHEAD + BEHIND < WINDOW && BLOB_HEAD < WINDOW);
+const _: () = assert!(AHEAD <= CUSTOM_SPAN_MAX);
+
+/// What is to be done with the raw bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Op {
+    /// Put the replacement of `kind` in their place.
+    Replace {
+        from: u64,
+        to: u64,
+        kind: KindId,
+        /// How many times what is written has to be escaped.
+        escapes: u8,
+        /// It stands outside the quotation marks of a JSON text inside the string, and needs its own.
+        quote: bool,
+    },
+    /// Drop the bytes up to `to`: they go on what was replaced before.
+    Drop { to: u64 },
+}
+
+/// How closely a string is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// With everything that the rules ask for.
+    All,
+    /// For e-mail addresses only: identifiers and names, where digits mean nothing.
+    Names,
+}
+
+/// A run of the window and the raw bytes it came from.
+#[derive(Clone, Copy, Debug)]
+struct Segment {
+    /// Where it begins in the window.
+    at: u32,
+    /// Raw bytes of the one character; 0 for a run in which window and raw bytes are alike.
+    raw_len: u32,
+    raw: u64,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Scanner {
+    rules: Arc<Compiled>,
+    /// Escapes of the outermost level: 1 in a JSON body, 0 in plain text.
+    level: u8,
+    window: Vec<u8>,
+    segments: Vec<Segment>,
+    /// Everything before it is judged.
+    cur: usize,
+    /// End of the last match.
+    barrier: usize,
+    /// The last match, if it is a telephone number.
+    listed: Option<phone::Listed>,
+    /// The window still begins where the string does.
+    from_start: bool,
+    skipped: u8,
+    /// Invisible characters that no visible one has made up for.
+    ahead: u16,
+    tail: Tail,
+    unescape: [Unescape; 2],
+    nested: Nested,
+    /// Inside quotation marks of the JSON text inside.
+    quoted: bool,
+    /// The mark was the last character.
+    just_opened: bool,
+    /// The string inside holds a JSON text itself.
+    inner: bool,
+    hint: Option<Says>,
+    look: Look,
+    blob: bool,
+    /// The nearest custom match not before `cur`, as far as it was looked for.
+    custom: Option<Found>,
+    custom_known: bool,
+    /// What was found; taken by the caller after each call.
+    pub(super) ops: Vec<Op>,
+}
+
+/// A match in the window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Found {
+    start: usize,
+    end: usize,
+    kind: KindId,
+    tail: Tail,
+}
+
+impl Scanner {
+    pub(super) fn new(rules: Arc<Compiled>, level: u8) -> Scanner {
+        Scanner {
+            rules,
+            level,
+            // Room for most messages from the start: growing costs more than asking.
+            window: Vec::with_capacity(WINDOW / 2),
+            segments: Vec::with_capacity(64),
+            cur: 0,
+            barrier: 0,
+            listed: None,
+            from_start: true,
+            skipped: 0,
+            ahead: 0,
+            tail: Tail::None,
+            unescape: [Unescape::default(); 2],
+            nested: Nested::Unknown,
+            quoted: false,
+            just_opened: false,
+            inner: false,
+            hint: None,
+            look: Look::All,
+            blob: false,
+            custom: None,
+            custom_known: false,
+            ops: Vec::new(),
+        }
+    }
+
+    /// Begins a string. `hint`: what its key says of a number in it; `blob`: base64 in it is an attachment.
+    pub(super) fn begin(&mut self, look: Look, hint: Option<Says>, blob: bool) {
+        self.window.clear();
+        self.segments.clear();
+        (self.cur, self.barrier, self.from_start, self.skipped) = (0, 0, true, 0);
+        self.ahead = 0;
+        (self.tail, self.listed) = (Tail::None, None);
+        self.nested = Nested::Unknown;
+        (self.quoted, self.just_opened, self.inner) = (false, false, false);
+        (self.look, self.hint, self.blob) = (look, hint, blob);
+        (self.custom, self.custom_known) = (None, false);
+    }
+
+    /// Takes ASCII text that stands unescaped at `at`.
+    pub(super) fn plain(&mut self, text: &[u8], at: u64) {
+        let mut i = 0;
+        while i < text.len() && self.is_slow() {
+            self.level(0, Some(char::from(text[i])), at + i as u64, at + i as u64 + 1);
+            i += 1;
+        }
+        while i < text.len() {
+            let n = (text.len() - i).min(WINDOW - self.window.len().min(WINDOW - 1));
+            self.run(&text[i..i + n], at + i as u64);
+            i += n;
+            self.make_room();
+        }
+    }
+
+    /// Whether a string that is `text` from its beginning to its end holds nothing that a detector would be asked about.
+    pub(super) fn is_harmless(&self, text: &[u8]) -> bool {
+        // In a name digits mean nothing.
+        let digits_min = if self.look == Look::Names { u32::MAX } else { phone::DIGITS_MIN as u32 };
+        let mut digits = 0;
+        !self.blob
+            && self.rules.secrets.is_none()
+            && !self.rules.has(kind::IP)
+            && !self.rules.windowed()
+            && (0..text.len()).step_by(block::LEN).all(|at| {
+                let block = Block::of(text, at);
+                digits += block.digits().count_ones();
+                block.marks() == 0 && digits < digits_min
+            })
+    }
+
+    /// Takes one other character, which stands at `from..to`.
+    pub(super) fn char(&mut self, c: Option<char>, from: u64, to: u64) {
+        if self.is_slow() || matches!(c, Some('\\' | '"')) {
+            self.level(0, c, from, to);
+        } else {
+            self.fold(c, from, to);
+        }
+        self.make_room();
+    }
+
+    /// Takes text that is not ASCII and stands unescaped at `at`.
+    pub(super) fn wide(&mut self, text: &str, at: u64) {
+        // Letters are seen as they stand; runs of them go into the window at once.
+        let mut from = 0;
+        for (i, c) in text.char_indices() {
+            let slow = self.is_slow();
+            if !slow && fold::fold(c) == Fold::Keep && i - from < WINDOW / 4 {
+                continue;
+            }
+            if i > from {
+                self.run(&text.as_bytes()[from..i], at + from as u64);
+                self.make_room();
+            }
+            let to = i + c.len_utf8();
+            if slow {
+                self.level(0, Some(c), at + i as u64, at + to as u64);
+            } else {
+                self.fold(Some(c), at + i as u64, at + to as u64);
+            }
+            from = to;
+            self.make_room();
+        }
+        if from < text.len() {
+            self.run(&text.as_bytes()[from..], at + from as u64);
+            self.make_room();
+        }
+    }
+
+    /// Takes text that is not escaped and stands at `base`.
+    pub(super) fn text(&mut self, text: &str, base: u64) {
+        let mut i = 0;
+        while i < text.len() {
+            let n = text.as_bytes()[i..]
+                .iter()
+                .take_while(|b| b.is_ascii() && !matches!(b, b'\\' | b'"' | 0..=0x1F))
+                .count();
+            if n > 0 {
+                self.plain(&text.as_bytes()[i..i + n], base + i as u64);
+                i += n;
+            } else if let Some(c) = text[i..].chars().next().filter(char::is_ascii) {
+                self.char(Some(c), base + i as u64, base + i as u64 + 1);
+                i += 1;
+            } else {
+                let n = text.as_bytes()[i..].iter().position(u8::is_ascii).unwrap_or(text.len() - i);
+                self.wide(&text[i..i + n], base + i as u64);
+                i += n;
+            }
+        }
+    }
+
+    /// The string has ended.
+    pub(super) fn end(&mut self) {
+        self.flush(0);
+        self.flush(1);
+        self.scan(true);
+    }
+
+    /// Bytes of text kept to look at.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.window.len()
+    }
+
+    /// Raw bytes before this offset may leave. `told`: how far characters have been told.
+    pub(super) fn safe(&mut self, told: u64) -> u64 {
+        self.scan(false);
+        let held = self.barrier.max(self.cur.saturating_sub(BEHIND));
+        let pending = self.unescape.iter().filter(|u| u.n > 0).map(|u| u.from).min().unwrap_or(told).min(told);
+        if held < self.window.len() { self.raw_start(held).min(pending) } else { pending }
+    }
+
+    // ---- into the window ---------------------------------------------------------------------------------------
+
+    fn fold(&mut self, c: Option<char>, from: u64, to: u64) {
+        let Some(c) = c else { return self.byte(BREAK, from, to) };
+        match fold::fold(c) {
+            Fold::Byte(b) => self.byte(b, from, to),
+            Fold::Keep => {
+                let mut utf8 = [0; 4];
+                let utf8 = c.encode_utf8(&mut utf8).as_bytes();
+                if utf8.len() as u64 == to - from {
+                    self.run(utf8, from);
+                } else {
+                    self.segment(from, (to - from) as u32);
+                    self.window.extend_from_slice(utf8);
+                }
+                self.seen(1);
+            }
+            Fold::Skip if self.skipped < SKIPPED_MAX && self.ahead < SKIPPED_AHEAD_MAX => {
+                self.skipped += 1;
+                self.ahead += 1;
+            }
+            Fold::Skip => self.byte(BREAK, from, to),
+        }
+    }
+
+    /// Visible text was taken, at least so many characters.
+    fn seen(&mut self, chars: usize) {
+        self.skipped = 0;
+        self.ahead = self.ahead.saturating_sub(chars.min(usize::from(SKIPPED_AHEAD_MAX)) as u16);
+    }
+
+    fn byte(&mut self, b: u8, from: u64, to: u64) {
+        self.seen(1);
+        self.segment(from, (to - from) as u32);
+        self.window.push(b);
+    }
+
+    /// A run in which window and raw bytes are alike.
+    fn run(&mut self, text: &[u8], raw: u64) {
+        self.seen(text.len());
+        let goes_on = self
+            .segments
+            .last()
+            .is_some_and(|s| s.raw_len == 0 && s.raw + (self.window.len() as u64 - u64::from(s.at)) == raw);
+        if !goes_on {
+            self.segment(raw, 0);
+        }
+        self.window.extend_from_slice(text);
+    }
+
+    fn segment(&mut self, raw: u64, raw_len: u32) {
+        self.segments.push(Segment { at: self.window.len() as u32, raw_len, raw });
+    }
+
+    // ---- where window bytes lie in the raw bytes ---------------------------------------------------------------
+
+    fn segment_of(&self, i: usize) -> Segment {
+        let after = self.segments.partition_point(|s| s.at as usize <= i);
+        self.segments[after.saturating_sub(1)]
+    }
+
+    fn raw_start(&self, i: usize) -> u64 {
+        let s = self.segment_of(i);
+        if s.raw_len == 0 { s.raw + (i as u64 - u64::from(s.at)) } else { s.raw }
+    }
+
+    /// Where the character ends of which `i` is the last byte.
+    fn raw_end(&self, i: usize) -> u64 {
+        let s = self.segment_of(i);
+        if s.raw_len == 0 { s.raw + (i as u64 - u64::from(s.at)) + 1 } else { s.raw + u64::from(s.raw_len) }
+    }
+
+    // ---- looking -----------------------------------------------------------------------------------------------
+
+    /// Looks at the window when it is full, and lets it slide.
+    fn make_room(&mut self) {
+        if self.window.len() < WINDOW && self.segments.len() < SEGMENTS {
+            return;
+        }
+        self.scan(false);
+        let drop = self.cur.saturating_sub(BEHIND);
+        if drop == 0 {
+            return;
+        }
+        let after = self.segments.partition_point(|s| s.at as usize <= drop);
+        self.segments.drain(..after.saturating_sub(1));
+        if let Some(first) = self.segments.first_mut()
+            && first.raw_len == 0
+        {
+            first.raw += drop as u64 - u64::from(first.at);
+            first.at = drop as u32;
+        }
+        for s in &mut self.segments {
+            s.at = s.at.saturating_sub(drop as u32);
+        }
+        self.window.drain(..drop);
+        self.cur -= drop;
+        self.barrier = self.barrier.saturating_sub(drop);
+        self.listed = self.listed.filter(|l| l.end >= drop).map(|l| phone::Listed { end: l.end - drop, ..l });
+        self.from_start = false;
+        self.custom_known = false;
+    }
+
+    /// Judges what can be judged.
+    fn scan(&mut self, end: bool) {
+        if self.blob && self.from_start && self.cur == 0 {
+            if !end && self.window.len() < BLOB_HEAD {
+                return;
+            }
+            self.blob = false;
+            let head = &self.window[..self.window.len().min(BLOB_HEAD)];
+            if head.len() >= BLOB_MIN && head.iter().all(|b| is_base64(*b)) {
+                let found = Found { start: 0, end: head.len(), kind: kind::ATTACHMENT, tail: Tail::Base64 };
+                self.apply(found);
+            }
+        }
+        let windowed = self.rules.windowed() && self.look == Look::All;
+        loop {
+            if self.tail != Tail::None && !self.eat_tail(end) {
+                return;
+            }
+            let len = self.window.len();
+            let (limit, view_end, last) = if windowed {
+                let full = self.cur + STEP + CUSTOM_SPAN_MAX;
+                if len >= full { (self.cur + STEP, full, false) } else { (len, len, true) }
+            } else {
+                (if end { len } else { len.saturating_sub(AHEAD) }, len, true)
+            };
+            if windowed && last && !end || self.cur >= limit {
+                return;
+            }
+            self.custom_known = false;
+            while self.cur < limit {
+                match self.next(limit, view_end, windowed, end && last) {
+                    Some(found) => {
+                        self.apply(found);
+                        if self.tail != Tail::None && !self.eat_tail(end) {
+                            return;
+                        }
+                    }
+                    None => self.cur = limit,
+                }
+            }
+            if last {
+                return;
+            }
+        }
+    }
+
+    /// The next match whose trigger lies before `limit`.
+    fn next(&mut self, limit: usize, view_end: usize, windowed: bool, end: bool) -> Option<Found> {
+        let built_in = self.built_in(limit, view_end);
+        if !windowed {
+            return built_in;
+        }
+        if !self.custom_known || self.custom.is_some_and(|c| c.start < self.barrier) {
+            self.custom = self.next_custom(limit, view_end, end);
+            self.custom_known = true;
+        }
+        match (built_in, self.custom) {
+            (Some(b), Some(c)) if b.start < c.start => Some(b),
+            (b, None) => b,
+            (_, c) => c,
+        }
+    }
+
+    /// Notes a match.
+    fn apply(&mut self, found: Found) {
+        self.listed = (found.kind == kind::PHONE).then(|| phone::Listed {
+            end: found.end,
+            digits: self.window[found.start..found.end].iter().filter(|b| b.is_ascii_digit()).count(),
+        });
+        if found.kind < kind::API_KEY && self.rules.allows(&self.window[found.start..found.end]) {
+            (self.barrier, self.cur) = (found.end, found.end);
+            return;
+        }
+        let (mut quote, mut escapes) = (false, self.level);
+        if self.nested == Nested::Yes {
+            let marks = self.window[found.start..].iter().filter(|b| **b == NESTED_QUOTE).count();
+            let inside = self.quoted ^ (marks % 2 == 1);
+            escapes += u8::from(inside) + u8::from(inside && self.inner);
+            // A number under a key of the JSON text inside: what takes its place is a string.
+            let mut before = self.window[..found.start].iter().rev().filter(|b| **b != b' ' && **b != b'\n');
+            quote = !inside && before.next() == Some(&b':') && before.next() == Some(&NESTED_QUOTE);
+        }
+        let (from, to) = (self.raw_start(found.start), self.raw_end(found.end - 1));
+        self.ops.push(Op::Replace { from, to, kind: found.kind, escapes, quote });
+        (self.barrier, self.cur, self.tail) = (found.end, found.end, found.tail);
+    }
+}
