@@ -1,0 +1,132 @@
+//! A candidate and what is asked of it: its groups, the words around it, what follows it.
+
+use std::cell::OnceCell;
+
+use super::super::View;
+use super::super::words::{Near, Says, Words};
+use super::groups::{Group, extension};
+use super::{GROUPS_MAX, IDENTIFIER_NEAR, Listed, WORD_AFTER, WORD_BEFORE, WORD_LEN};
+
+/// What is known of a candidate.
+pub(super) struct Candidate<'a> {
+    pub(super) view: View<'a>,
+    pub(super) words: &'a Words,
+    pub(super) groups: &'a [Group; GROUPS_MAX],
+    pub(super) n: usize,
+    pub(super) start: usize,
+    pub(super) plus: bool,
+    /// The first group stands in brackets of its own.
+    pub(super) bracket: bool,
+    /// Digits stand before it with only space between.
+    pub(super) digits_before: bool,
+    /// The number before it in a list, if there is one.
+    pub(super) list: Option<Listed>,
+    pub(super) hint: Option<Says>,
+    /// The word before it, once it was looked for.
+    pub(super) before: OnceCell<Option<Near>>,
+}
+
+impl Candidate<'_> {
+    pub(super) fn lens(&self) -> impl Iterator<Item = usize> + '_ {
+        self.groups[..self.n].iter().map(Group::len)
+    }
+
+    /// The word nearest before the number.
+    pub(super) fn before(&self) -> Option<Near> {
+        *self.before.get_or_init(|| self.words.before(&self.view, self.start, WORD_BEFORE))
+    }
+
+    pub(super) fn digit(&self, group: usize, i: usize) -> u8 {
+        self.view.text[self.groups[group].start() + i]
+    }
+
+    pub(super) fn text(&self, group: usize) -> &[u8] {
+        &self.view.text[self.groups[group].start()..self.groups[group].end()]
+    }
+
+    /// Digits of the groups up to and with `last`.
+    pub(super) fn total(&self, last: usize) -> usize {
+        self.groups[..=last].iter().map(Group::len).sum()
+    }
+
+    /// Whether the groups have these lengths from `first` on.
+    pub(super) fn shape(&self, first: usize, lens: &[usize]) -> bool {
+        self.n >= first + lens.len() && self.groups[first..].iter().zip(lens).all(|(g, len)| g.len() == *len)
+    }
+
+    /// Whether an identifier word stands right before the number.
+    pub(super) fn identifier(&self) -> bool {
+        // No identifier word is longer than what is looked at beyond its distance; the word found there is the nearest.
+        if self.before.get().is_none() {
+            match self.words.before(&self.view, self.start, IDENTIFIER_NEAR + WORD_LEN) {
+                None if self.hint != Some(Says::Identifier) => return false,
+                None => {}
+                near => _ = self.before.set(near),
+            }
+        }
+        match self.before() {
+            Some(near) => near.says == Says::Identifier && near.gap <= IDENTIFIER_NEAR && !self.sentence_ends(near.gap),
+            None => self.hint == Some(Says::Identifier),
+        }
+    }
+
+    pub(super) fn sentence_ends(&self, gap: usize) -> bool {
+        let between = &self.view.text[self.start - gap..self.start];
+        // "no." and the like end no sentence.
+        let short = |i: usize| between[..i].iter().rev().take_while(|b| b.is_ascii_alphabetic()).count() <= 3;
+        let ends =
+            |(i, w): (usize, &[u8])| w[1] == b' ' && (matches!(w[0], b'!' | b'?' | b';') || w[0] == b'.' && !short(i));
+        between.windows(2).enumerate().any(ends) && between.len() > 4 || between.contains(&b'\n')
+    }
+
+    /// Whether a telephone word stands near: before within `reach`, or (for `after`) after the number.
+    pub(super) fn phone_word(&self, last: usize, reach: usize, after: bool) -> bool {
+        match self.before() {
+            Some(near) if near.says == Says::Phone && near.gap <= reach => true,
+            Some(near) if near.says == Says::Identifier && near.gap <= WORD_BEFORE / 2 => false,
+            _ if self.hint.is_some() => self.hint == Some(Says::Phone),
+            _ => {
+                after
+                    && self
+                        .words
+                        .after(&self.view, self.groups[last].end(), WORD_AFTER)
+                        .is_some_and(|near| near.says == Says::Phone)
+            }
+        }
+    }
+
+    /// Whether the number may end with group `last`. `more`: a further group after a space is another number.
+    pub(super) fn right(&self, last: usize, more: bool) -> bool {
+        let end = self.groups[last].end();
+        let digit_follows = last + 1 < self.n;
+        let Some(b) = self.view.at(end) else { return true };
+        let next = self.view.at(end + 1);
+        let next_alnum = next.is_some_and(|b| b.is_ascii_alphanumeric());
+        match b {
+            b'0'..=b'9' | b'_' | b'%' | b'@' | b'=' => false,
+            b'a'..=b'z' | b'A'..=b'Z' => extension(&self.view, end).is_some(),
+            b' ' | b'(' | b'[' => !digit_follows || more || self.another(last),
+            b'-' | b'~' => !next_alnum,
+            b'.' => !next.is_some_and(|b| b.is_ascii_digit()),
+            b':' => self.plus || !next.is_some_and(|b| b.is_ascii_digit()),
+            b',' => self.plus || !next.is_some_and(|b| b.is_ascii_digit()) || !self.decimals(end + 1),
+            _ => true,
+        }
+    }
+
+    /// Whether the groups after `last` are another number of the same shape.
+    pub(super) fn another(&self, last: usize) -> bool {
+        let n = last + 1;
+        n > 1
+            && self.n >= 2 * n
+            && (0..n).all(|i| self.groups[i].len() == self.groups[n + i].len())
+            && self.total(last) >= 8
+            && !(0..n).all(|i| self.groups[i].len() == self.groups[0].len())
+    }
+
+    /// Whether one or two digits and no more stand at `i`.
+    pub(super) fn decimals(&self, i: usize) -> bool {
+        let n = self.view.text[i..].iter().take_while(|b| b.is_ascii_digit()).count();
+        n <= 2
+    }
+}

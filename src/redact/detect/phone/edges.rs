@@ -1,0 +1,141 @@
+//! Where a number may begin: its `+` and brackets, what may stand before it, and lists of numbers.
+
+use super::super::View;
+use super::groups::{Group, Sep};
+use crate::redact::fold::is_unspaced;
+
+/// Where the number begins: its `+` and its opening bracket belong to it.
+pub(super) fn prefix(view: &View<'_>, q: usize, groups: &[Group]) -> (usize, bool, bool) {
+    let closes = |g: &Group| matches!(view.at(g.end()), Some(b')' | b']')) && g.len() <= 6;
+    let own = groups.first().is_some_and(closes);
+    if let [first, second, ..] = groups
+        && view.before(q) == Some(b'(')
+        && matches!(first.len(), 1..=2)
+        && second.len() <= 3
+        && second.sep == (Sep { space: true, ..Sep::default() })
+        && view.at(second.end()) == Some(b')')
+    {
+        // "(06 1) 123 4567"
+        return (q - 1, false, true);
+    }
+    match view.before(q) {
+        Some(b'+') => {
+            let bracket = own && matches!(view.before(q - 1), Some(b'(' | b'['));
+            (q - 1 - usize::from(bracket), true, bracket)
+        }
+        Some(b' ') if q > view.lo + 1 && view.before(q - 1) == Some(b'+') && !sum(view, q - 2) => (q - 2, true, false),
+        Some(b'(' | b'[') if own => {
+            let plus = view.before(q - 1) == Some(b'+');
+            (q - 1 - usize::from(plus), plus, true)
+        }
+        _ => (q, false, false),
+    }
+}
+
+/// Whether the `+` at `plus` adds to a number before it.
+pub(super) fn sum(view: &View<'_>, plus: usize) -> bool {
+    let mut i = plus;
+    while view.before(i) == Some(b' ') {
+        i -= 1;
+    }
+    view.before(i).is_some_and(|b| b.is_ascii_digit())
+}
+
+/// Whether `between` goes on a list of numbers.
+pub(super) fn joins(between: &[u8]) -> bool {
+    const WORDS: &[&str] = &[
+        "or",
+        "and",
+        "oder",
+        "und",
+        "ou",
+        "et",
+        "o",
+        "y",
+        "u",
+        "e",
+        "of",
+        "en",
+        "eller",
+        "och",
+        "og",
+        "tai",
+        "ja",
+        "lub",
+        "i",
+        "albo",
+        "nebo",
+        "a",
+        "vagy",
+        "sau",
+        "si",
+        "și",
+        "или",
+        "и",
+        "або",
+        "та",
+        "ή",
+        "και",
+        "veya",
+        "ve",
+        "أو",
+        "و",
+        "או",
+        "या",
+        "หรือ",
+        "hoặc",
+        "atau",
+        "또는",
+        "或",
+        "和",
+    ];
+    let marks = |b: &u8| b" ,;/|&\n".contains(b);
+    let inner = match (between.iter().position(|b| !marks(b)), between.iter().rposition(|b| !marks(b))) {
+        (Some(from), Some(to)) => &between[from..=to],
+        _ => return between.len() <= 4,
+    };
+    between.len() <= 14 && WORDS.iter().any(|w| inner.eq_ignore_ascii_case(w.as_bytes()))
+}
+
+/// Whether a number may begin at `start`; if so, whether digits stand before it with only space between.
+pub(super) fn left(view: &View<'_>, start: usize, plus: bool) -> Option<bool> {
+    let Some(b) = view.before(start) else { return Some(false) };
+    let further = if start > view.lo + 1 { view.before(start - 1) } else { None };
+    let joined = further.is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_');
+    match b {
+        b'0'..=b'9' | b'_' | b'@' | b'%' | b'^' => None,
+        b'a'..=b'z' | b'A'..=b'Z' => plus.then_some(false),
+        b'#' => (plus || after_label(view, start - 1)).then_some(false),
+        b'$' | b'~' => plus.then_some(false),
+        b'.' | b',' if further.is_some_and(|b| b.is_ascii_digit()) => (plus && b == b',').then_some(false),
+        b':' if further.is_some_and(|b| b.is_ascii_digit()) => plus.then_some(false),
+        b'-' if joined => plus.then_some(false),
+        b'+' | b'*' | b'<' | b'>' if joined && !plus && further.is_some_and(|b| b.is_ascii_digit()) => None,
+        b'/' if joined => (plus || view.text[view.lo..start].ends_with(b"wa.me/")).then_some(false),
+        b' ' => {
+            let mut i = start - 1;
+            while view.before(i) == Some(b' ') {
+                i -= 1;
+            }
+            // A date, a time or an address of a machine before it is no part of it.
+            while view.before(i).is_some_and(|b| b.is_ascii_digit()) && view.at(i) != Some(b'+') {
+                i -= 1;
+            }
+            let digits = view.at(i).is_some_and(|b| b.is_ascii_digit());
+            Some(digits && !matches!(view.before(i), Some(b'-' | b'.' | b':' | b'/' | b'$')))
+        }
+        0x80.. => {
+            let glued = view.char_before(start).is_some_and(|c| c.is_alphabetic() && !is_unspaced(c));
+            (!glued || plus).then_some(false)
+        }
+        _ => Some(false),
+    }
+}
+
+/// Whether what stands before `end` is a label that takes a number sign: "phone #…".
+pub(super) fn after_label(view: &View<'_>, end: usize) -> bool {
+    let before = view.text[view.lo..end].trim_ascii_end();
+    [&b"phone"[..], b"ph", b"tel", b"fax", b"mobile", b"cell"]
+        .iter()
+        .any(|label| before.len() >= label.len() && before[before.len() - label.len()..].eq_ignore_ascii_case(label))
+}

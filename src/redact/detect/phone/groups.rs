@@ -1,0 +1,126 @@
+//! The groups of digits that a number may consist of, and what stands between them.
+
+use super::super::View;
+use super::{DIGITS_MAX, GROUPS_MAX};
+
+/// A run of digits.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Group {
+    pub(super) start: u32,
+    pub(super) end: u32,
+    /// The separator before it.
+    pub(super) sep: Sep,
+}
+
+impl Group {
+    pub(super) fn start(&self) -> usize {
+        self.start as usize
+    }
+
+    pub(super) fn end(&self) -> usize {
+        self.end as usize
+    }
+
+    pub(super) fn len(&self) -> usize {
+        (self.end - self.start) as usize
+    }
+}
+
+/// What stands between two groups.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Sep {
+    pub(super) space: bool,
+    pub(super) dash: bool,
+    pub(super) dot: bool,
+    pub(super) slash: bool,
+    pub(super) paren: bool,
+}
+
+/// Reads groups from the first digit on.
+pub(super) fn read(view: &View<'_>, q: usize, groups: &mut [Group; GROUPS_MAX]) -> usize {
+    let mut n = 0;
+    let mut i = q;
+    let mut digits = 0;
+    let mut sep = Sep::default();
+    while n < GROUPS_MAX {
+        let start = i;
+        while view.at(i).is_some_and(|b| b.is_ascii_digit()) && i - start <= DIGITS_MAX {
+            i += 1;
+        }
+        if i == start {
+            break;
+        }
+        groups[n] = Group { start: start as u32, end: i as u32, sep };
+        n += 1;
+        digits += i - start;
+        if digits > DIGITS_MAX {
+            break;
+        }
+        if n == 1 && i - q == 1 && view.at(i) == Some(b')') && view.before(q) != Some(b'(') {
+            // "1) …" numbers a list.
+            break;
+        }
+        match separator(view, i, digits, view.before(q) == Some(b'+')) {
+            // "24/7" is no part of a number.
+            Some((next, _)) if digits >= 7 && view.text[next..].starts_with(b"24/7") => break,
+            Some((next, s)) => (i, sep) = (next, s),
+            None => break,
+        }
+    }
+    n
+}
+
+/// The separator at `i`, if a digit follows it.
+pub(super) fn separator(view: &View<'_>, mut i: usize, digits: usize, plus: bool) -> Option<(usize, Sep)> {
+    let from = i;
+    let mut sep = Sep::default();
+    let mut spaces = 0;
+    loop {
+        match view.at(i)? {
+            b'0'..=b'9' => return (i > from).then_some((i, sep)),
+            // A dot and a space end a sentence, or number a list.
+            b' ' if spaces < 2 && !(sep.dot && view.before(i) == Some(b'.')) => {
+                spaces += 1;
+                sep.space = true;
+            }
+            b'-' if !sep.dash && !sep.dot => sep.dash = true,
+            b'.' if !sep.dot && !sep.dash => sep.dot = true,
+            b'/' if !sep.slash => sep.slash = true,
+            b'(' | b')' | b'[' | b']' => sep.paren = true,
+            // A number may go on after the end of the line only if what stands before it can be no number.
+            b'\n' if digits < 7 && spaces == 0 && (plus || matches!(view.before(i), Some(b'-' | b')'))) => {
+                spaces = 2;
+                sep.space = true;
+            }
+            // "03ー1234ー5678": the long-vowel mark where a dash is meant.
+            0xE3 if !sep.dash && view.char_at(i) == Some('ー') => {
+                sep.dash = true;
+                i += 2;
+            }
+            _ => return None,
+        }
+        i += 1;
+        if i - from > 5 {
+            return None;
+        }
+    }
+}
+
+/// Where a marked extension after a number ends: `ext. 12`, `x12`, `, extension 345`.
+pub(super) fn extension(view: &View<'_>, end: usize) -> Option<usize> {
+    const MARKS: &[&str] = &["extension", "extn", "ext", "x", "durchwahl", "poste", "доб", "ramal", "anexo", "内線"];
+    let mut i = end;
+    while i - end < 2 && matches!(view.at(i), Some(b' ' | b',' | b';')) {
+        i += 1;
+    }
+    let rest = view.text.get(i..)?;
+    let mark = MARKS.iter().find(|m| rest.len() > m.len() && rest[..m.len()].eq_ignore_ascii_case(m.as_bytes()))?;
+    i += mark.len();
+    let after = i;
+    while i - after < 2 && matches!(view.at(i), Some(b' ' | b'.' | b':' | b'#')) {
+        i += 1;
+    }
+    let digits = view.text[i..].iter().take_while(|b| b.is_ascii_digit()).count();
+    let whole = !view.at(i + digits).is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_');
+    ((1..=6).contains(&digits) && whole).then_some(i + digits)
+}

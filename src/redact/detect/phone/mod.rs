@@ -1,0 +1,103 @@
+//! Telephone numbers: international ones by their `+` or `00`, national ones by their grouping, bare ones by a
+//! telephone word near them.
+//!
+//! A number is read as groups of digits with short separators between. What looks like one and is not (dates, amounts,
+//! addresses of machines, cards, identifiers with their word before them) is left alone.
+//!
+//! Sources: ITU-T E.164 and its list of country codes; the national groupings as the regulators' pages print them.
+
+mod candidate;
+mod country;
+mod edges;
+mod groups;
+mod shapes;
+mod sight;
+mod vetoes;
+
+use std::cell::OnceCell;
+
+use super::View;
+use super::words::{Says, Words};
+use candidate::Candidate;
+use edges::{joins, left, prefix};
+use groups::{Group, extension, read};
+use sight::{address, in_row, iso_date, too_few};
+
+/// Fewest digits of a number.
+pub(in crate::redact) const DIGITS_MIN: usize = 7;
+/// Groups that are read of one number.
+const GROUPS_MAX: usize = 12;
+/// Digits that are read of one number.
+const DIGITS_MAX: usize = 20;
+/// How far before a number a telephone word may stand.
+const WORD_BEFORE: usize = 64;
+/// How far after.
+const WORD_AFTER: usize = 32;
+/// Longest identifier word, in bytes, and the letters of another before it.
+const WORD_LEN: usize = 34;
+/// How near an identifier word has to stand to take a well-grouped number.
+const IDENTIFIER_NEAR: usize = 14;
+
+/// A telephone number right before a candidate: "020 7946 0018 or 07700 900123".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::redact) struct Listed {
+    /// Where it ends.
+    pub(in crate::redact) end: usize,
+    /// How many digits it has.
+    pub(in crate::redact) digits: usize,
+}
+
+/// Finds the number whose first digit is at `q`. `hint`: what the JSON key of a short string says; `before`: the telephone
+/// number that was found last.
+pub(in crate::redact) fn find(
+    view: &View<'_>,
+    q: usize,
+    words: &Words,
+    hint: Option<Says>,
+    before: Option<Listed>,
+) -> Option<(usize, usize)> {
+    if joined(view.text, view.lo, q) || view.before(q) == Some(b' ') && in_row(view, q) {
+        return None;
+    }
+    // An address is told by fewer bytes than most other things that have too few digits.
+    if iso_date(view, q) || address(view, q) || too_few(view, q) {
+        return None;
+    }
+    let mut groups = [Group::default(); GROUPS_MAX];
+    let n = read(view, q, &mut groups);
+    if groups[..n].iter().map(Group::len).sum::<usize>() < DIGITS_MIN {
+        return None;
+    }
+    let (start, plus, bracket) = prefix(view, q, &groups[..n]);
+    let digits_before = left(view, start, plus)?;
+    let c = Candidate {
+        view: *view,
+        words,
+        groups: &groups,
+        n,
+        start,
+        plus,
+        bracket,
+        digits_before,
+        list: before.filter(|b| b.end >= view.lo && b.end < start && joins(&view.text[b.end..start])),
+        hint,
+        before: OnceCell::new(),
+    };
+    let last = if plus { c.international(0) } else { c.national() }?;
+    let end = c.groups[last].end();
+    Some((start, extension(view, end).unwrap_or(end)))
+}
+
+/// Whether the digit at `q` goes on what stands before it: the most common reason to look no further.
+///
+/// Apart from [`find`], because it needs no view: text before `lo` does not count.
+#[inline]
+pub(in crate::redact) fn joined(text: &[u8], lo: usize, q: usize) -> bool {
+    if q <= lo {
+        return false;
+    }
+    match text[q - 1] {
+        b'-' | b'.' | b',' | b':' => q > lo + 1 && text[q - 2].is_ascii_digit(),
+        b => b.is_ascii_alphabetic() || b == b'_',
+    }
+}

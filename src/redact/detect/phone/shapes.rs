@@ -1,0 +1,226 @@
+//! The groupings of the world's numbers: which groups of a candidate are a telephone number.
+
+use super::WORD_BEFORE;
+use super::candidate::Candidate;
+use super::country::country;
+
+impl Candidate<'_> {
+    /// The last group of an international number whose country code begins in group `first`, after `+`.
+    pub(super) fn international(&self, first: usize) -> Option<usize> {
+        let mut digits = [0u8; 4];
+        let mut known = 0;
+        for &b in self.groups[first..self.n].iter().flat_map(|g| &self.view.text[g.start()..g.end()]).take(4) {
+            digits[known] = b;
+            known += 1;
+        }
+        self.extent(first, country(&digits[..known])?, 0)
+    }
+
+    /// The longest run of groups from `first` on that is complete: `skip` digits of a prefix, then what `country` allows.
+    pub(super) fn extent(&self, first: usize, (min, max): (usize, usize), skip: usize) -> Option<usize> {
+        let mut total = 0;
+        let mut best = None;
+        for last in first..self.n {
+            let g = self.groups[last];
+            // "(0)": the trunk prefix that is not dialled from abroad.
+            let trunk = g.len() == 1 && self.digit(last, 0) == b'0' && g.sep.paren && last > first;
+            if !trunk {
+                total += g.len();
+            }
+            if total > max + skip {
+                break;
+            }
+            let short = max == 11 && total == 8 + skip && self.shape(first, &[1, 3, 4]);
+            if (total >= min + skip || short) && self.right(last, true) {
+                best = Some(last);
+            }
+        }
+        best
+    }
+
+    pub(super) fn national(&self) -> Option<usize> {
+        if self.date() || self.machine() {
+            return None;
+        }
+        if let Some(last) = self.exit_code() {
+            return Some(last);
+        }
+        let grouped = self.north_america().or_else(|| self.trunk().filter(|last| !self.birth_date(*last)));
+        let grouped = grouped.or_else(|| self.grouped());
+        // Digits before it with a space between: the front of a longer row of digits, unless its own separators differ.
+        let grouped = grouped.filter(|last| {
+            let inside = &self.groups[1..=*last];
+            !self.digits_before
+                || self.bracket
+                || !inside.iter().any(|g| g.sep.space && !g.sep.paren) && !inside.iter().all(|g| g.sep.dot)
+        });
+        match grouped {
+            Some(_) if self.identifier() => None,
+            Some(last) => Some(last),
+            None => self.by_word(),
+        }
+    }
+
+    /// `00` and `011` before a country code.
+    pub(super) fn exit_code(&self) -> Option<usize> {
+        let first = self.text(0);
+        let skip = match first {
+            _ if first.starts_with(b"00") => 2,
+            b"011" if self.n > 1 => 3,
+            _ => return None,
+        };
+        let digits: Vec<u8> = self.groups[..self.n]
+            .iter()
+            .flat_map(|g| self.view.text[g.start()..g.end()].iter().copied())
+            .skip(skip)
+            .take(4)
+            .collect();
+        let (min, max) = country(&digits)?;
+        if self.identifier() {
+            return None;
+        }
+        if self.n == 1 || self.groups[1..self.n].iter().all(|g| g.sep.paren) {
+            // Bare digits: only a country whose numbers have one length, or a telephone word.
+            let total = first.len().saturating_sub(2);
+            let exact = total + 1 >= max && total <= max && digits.first() != Some(&b'1');
+            if self.n == 1 && !exact && !self.phone_word(0, WORD_BEFORE, true) {
+                return None;
+            }
+        }
+        self.extent(0, (min.max(9), max), skip)
+    }
+
+    /// 3-3-4 with or without a leading 1: the North American plan, and others of that shape.
+    pub(super) fn north_america(&self) -> Option<usize> {
+        let one = self.groups[0].len() == 1 && self.digit(0, 0) == b'1';
+        let first = usize::from(one);
+        let last = first + 2;
+        if self.shape(first, &[3, 3, 4]) && self.digit(first, 0) >= b'2' && self.right(last, self.tight(last)) {
+            return Some(last);
+        }
+        let area = self.bracket || one && self.groups[1].sep.paren;
+        let last = first + 1;
+        (area && self.shape(first, &[3, 7]) && self.digit(first, 0) >= b'2' && self.right(last, true)).then_some(last)
+    }
+
+    /// Whether no plain space stands inside the groups up to `last`, so that a space ends the number.
+    pub(super) fn tight(&self, last: usize) -> bool {
+        !self.groups[1..=last].iter().any(|g| g.sep.space && !g.sep.paren && !g.sep.dash)
+    }
+
+    /// A trunk prefix 0 and an area code: `030 1234567`, `06 12 34 56 78`, `(02) 9876 5432`.
+    pub(super) fn trunk(&self) -> Option<usize> {
+        let first = self.text(0);
+        let zero = first.len() >= 2 && first[0] == b'0' && first[1] != b'0' && first.len() <= 6
+            || first == b"0" && self.bracket;
+        if !zero || self.n < 2 {
+            return None;
+        }
+        let pairs = self.lens().take_while(|len| *len == 2).count();
+        let mut best = None;
+        for last in 1..self.n {
+            let total = self.total(last);
+            if total > 12 {
+                break;
+            }
+            let short = total == 8 && (self.bracket || self.groups[1].sep.slash) && self.groups[last].len() > 2;
+            let all_pairs = pairs > last && total != 10;
+            let dotted =
+                self.groups[1..=last].iter().all(|g| g.sep.dot) && !(pairs > last || self.groups[0].len() >= 3);
+            if (9..=12).contains(&total) && !all_pairs && !dotted && self.right(last, self.tight(last))
+                || short && self.right(last, false)
+            {
+                best = Some(last);
+            }
+        }
+        best
+    }
+
+    /// Groupings of countries without a trunk prefix that are like nothing else.
+    pub(super) fn grouped(&self) -> Option<usize> {
+        let g = &self.groups;
+        let d = self.digit(0, 0);
+        let dash = |i: usize| g[i].sep.dash;
+        let year = |i: usize| matches!(self.text(i), [b'1', b'9', _, _] | [b'2', b'0', _, _]);
+        let shapes: &[(&[usize], bool)] = &[
+            // Brazil: 11 91234-5678.
+            (&[2, 5, 4], self.n > 2 && self.digit(1, 0) == b'9' && d != b'0'),
+            // Mexico: 55 1234 5678; Brazil: 11 3123-4567; Argentina: 11 1234-5678.
+            (
+                &[2, 4, 4],
+                self.n > 2
+                    && !(year(1) && year(2))
+                    && (self.bracket || dash(2) && !dash(1) || matches!(self.text(0), b"33" | b"55" | b"56" | b"81")),
+            ),
+            // China: 138 1234 5678.
+            (&[3, 4, 4], d == b'1' && self.digit(0, 1) >= b'3'),
+            (&[3, 8], self.bracket && d != b'0'),
+            (&[2, 3, 4, 4], self.text(0) == b"86" && self.digit(1, 0) == b'1'),
+            // India: 98765 43210.
+            (&[5, 5], d >= b'6' && (self.n < 2 || g[1].sep.space || dash(1))),
+            // Russia: 8 (495) 123-45-67, 8 800 555 35 35.
+            (&[1, 3, 3, 2, 2], matches!(d, b'0' | b'7' | b'8')),
+            (&[1, 3, 3, 4], matches!(d, b'7' | b'8') && self.digit(1, 0) >= b'3'),
+            (&[1, 3, 7], matches!(d, b'7' | b'8') && self.digit(1, 0) >= b'3' && self.n > 1 && g[1].sep.paren),
+            (&[3, 3, 2, 2], self.n > 3 && (self.bracket || dash(2) && dash(3))),
+            // Spain, Poland, Switzerland: 912 34 56 78, 91 234 56 78.
+            (&[3, 2, 2, 2], d >= b'5'),
+            (&[2, 3, 2, 2], d >= b'1'),
+            // Spain, Poland, Portugal, Czechia: 601-234-567.
+            (&[3, 3, 3], self.n > 2 && d >= b'5' && dash(1) && dash(2)),
+            // Service numbers: 1300 123 456, 1800 123 4567.
+            (&[4, 3, 3], matches!(self.text(0), b"1300" | b"1800" | b"1860" | b"0800")),
+            (&[4, 3, 4], matches!(self.text(0), b"1300" | b"1800" | b"1860")),
+        ];
+        for (lens, fits) in shapes {
+            let last = lens.len() - 1;
+            if self.shape(0, lens) && *fits && self.right(last, self.tight(last)) {
+                return Some(last);
+            }
+        }
+        // An area code in brackets before a number: (11) 4321-1234.
+        if self.bracket && (2..=5).contains(&g[0].len()) && !(g[0].len() == 4 && year(0)) {
+            return (1..self.n).rev().find(|&last| (8..=12).contains(&self.total(last)) && self.right(last, false));
+        }
+        None
+    }
+
+    /// Anything of the right length beside a telephone word.
+    pub(super) fn by_word(&self) -> Option<usize> {
+        let before = &self.view.text[self.view.lo..self.start];
+        if self.n == 1
+            && (before.ends_with(b"wa.me/") || before.ends_with(b"phone=") || before.ends_with(b"tel:"))
+            && (7..=15).contains(&self.total(0))
+            && self.right(0, false)
+        {
+            return Some(0);
+        }
+        (0..self.n).rev().find(|&last| {
+            let total = self.total(last);
+            let reach = if total < 9 { 28 } else { WORD_BEFORE };
+            let after = total >= 8;
+            (7..=13).contains(&total)
+                && self.right(last, false)
+                && !(last == 0 && self.epoch())
+                && !self.years(last)
+                && !self.birth_date(last)
+                && !(self.digits_before && self.hint.is_none() && self.before().is_none_or(|n| n.gap > 24))
+                && (self.listed(last) || self.phone_word(last, reach, after) && !(total < 9 && self.far_off()))
+        })
+    }
+
+    /// Whether it goes on a list of telephone numbers; bare digits have to be as many as those before.
+    pub(super) fn listed(&self, last: usize) -> bool {
+        let Some(list) = self.list else { return false };
+        let bare = last == 0 && (list.digits != self.total(0) || list.end + 1 == self.start);
+        !bare && !self.identifier()
+    }
+
+    /// Whether another number, or a Brazilian postal code's name, stands between the word before and this short one.
+    pub(super) fn far_off(&self) -> bool {
+        let Some(near) = self.before() else { return false };
+        let word = &self.view.text[..self.start - near.gap];
+        let cep = self.shape(0, &[5, 3]) && word.len() >= 3 && word[word.len() - 3..].eq_ignore_ascii_case(b"cep");
+        cep || self.n == 1 && self.view.text[self.start - near.gap..self.start].iter().any(u8::is_ascii_digit)
+    }
+}
