@@ -130,7 +130,7 @@ fn replicated(database: &str, table: &str) -> String {
 }
 
 /// The statements of a script; comments are whole lines.
-fn statements(script: &str) -> Vec<String> {
+pub(in crate::ailog) fn statements(script: &str) -> Vec<String> {
     let code: Vec<&str> = script.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
     code.join("\n").split(";\n").map(|s| s.trim().trim_end_matches(';').to_owned()).filter(|s| !s.is_empty()).collect()
 }

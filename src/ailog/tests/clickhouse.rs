@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 use super::{SOON, as_json, check_report, count, row};
 use crate::ailog::report::{Dim, Filter, ReadError, Reader};
 use crate::ailog::row::Row;
-use crate::ailog::schema::SchemaOptions;
+use crate::ailog::schema::{SchemaOptions, statements};
 use crate::ailog::{AiLog, Options, columns};
 use crate::clock::Clock;
 use crate::config::policy::{ClickHouseOptions, StoreKind};
@@ -75,7 +75,7 @@ impl Engine {
     }
 
     /// The engine that the other tests share, each with a database of its own.
-    fn shared() -> &'static Engine {
+    pub(super) fn shared() -> &'static Engine {
         static ENGINE: OnceLock<Engine> = OnceLock::new();
         ENGINE.get_or_init(Engine::own)
     }
@@ -192,6 +192,27 @@ fn a_table_of_a_former_version_is_brought_up_to_date_and_rows_wait_for_it() {
         engine.query("SELECT count(), countIf(org_id = 'old' AND price_version = '') FROM former.ai_log"),
         "22\t1"
     );
+}
+
+#[test]
+fn the_schema_for_a_cluster_is_what_the_engine_understands() {
+    let engine = Engine::shared();
+    let options = SchemaOptions { cluster: Some("main".to_owned()), ..schema("replicated") };
+    let script = options.sql();
+    let statements = statements(&script);
+    assert!(statements.len() >= 6, "{script}");
+    for statement in &statements {
+        // Without a keeper nothing replicated can be made; that it can be parsed is seen all the same.
+        let tree = engine.query(&format!("EXPLAIN AST {statement}"));
+        assert!(tree.contains("Query"), "{statement}\n{tree}");
+        assert!(statement.contains("ON CLUSTER 'main'"), "{statement}");
+    }
+    // A batch that is sent again within a week is dropped, whichever replica gets it.
+    let table = statements.iter().find(|s| s.contains("ReplicatedMergeTree(")).expect("a table");
+    for setting in ["replicated_deduplication_window = 10000", "replicated_deduplication_window_seconds = 604800"] {
+        assert!(table.contains(setting), "{table}");
+    }
+    assert!(!script.contains("MATERIALIZED VIEW"), "a target of one would need a window of its own");
 }
 
 #[test]
