@@ -9,7 +9,7 @@ use super::row::{RouteKind, Row};
 use super::schema::SchemaOptions;
 use super::ship::Store as _;
 use super::tail::{Batch, Span};
-use super::{AiLog, Options, clickhouse, columns, wal};
+use super::{AiLog, Options, clickhouse, columns, segment};
 use crate::bounds::{BATCH_BYTES_MAX, BATCH_ROWS_MAX};
 use crate::clock::{Clock, wall_ms};
 use crate::config::policy::{ClickHouseOptions, StoreKind};
@@ -64,7 +64,7 @@ pub fn run(dir: &Path, work: &Work) -> Figures {
     let mut record = Vec::new();
     let begun = clock.now();
     for _ in 0..rows {
-        wal::record(&row, &mut record);
+        segment::record(&row, &mut record);
     }
     let encode_ns = clock.now().since(begun).as_nanos() as f64 / rows as f64;
 

@@ -16,7 +16,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use super::ship::Core;
+use super::state::Core;
 use super::wal::lock;
 use crate::bounds::{LOG_GROUP_BYTES_MAX, LOG_GROUP_ROWS_MAX};
 

@@ -19,8 +19,10 @@ pub mod recorder;
 pub mod report;
 pub mod reprice;
 pub mod row;
+mod segment;
 mod ship;
 mod sqlite;
+mod state;
 mod tail;
 mod wal;
 
@@ -43,8 +45,10 @@ pub use wal::WalLimits;
 use crate::config::policy::StoreKind;
 use crate::metrics::Metrics;
 use row::Row;
-use ship::{Core, Counters, Shipper, Store, StoreError};
-use wal::{FileSystem, Wal, lock};
+use segment::{Disk, FileSystem};
+use ship::{Shipper, Store, StoreError};
+use state::{Core, Counters};
+use wal::{Wal, lock};
 
 /// How the log is kept.
 #[derive(Clone, Debug)]
@@ -132,7 +136,7 @@ impl AiLog {
         options: Options,
         store: StoreKind,
         metrics: Arc<Metrics>,
-        disk: Box<dyn wal::Disk>,
+        disk: Box<dyn Disk>,
     ) -> Result<AiLog, OpenError> {
         let data_dir = &options.data_dir;
         let held = lock_folder(data_dir)?;
@@ -186,7 +190,7 @@ impl AiLog {
 
     /// The same, in one write with the rows of other calls that end now: the row survives when the answer is ready.
     pub fn append_soon(&self, row: &Row) -> Pending {
-        ship::encoded(row, |record| self.inner.core.append_soon(record))
+        state::encoded(row, |record| self.inner.core.append_soon(record))
     }
 
     /// Rows that are written from now on will be waited for with [`AiLog::durable`].

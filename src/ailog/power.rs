@@ -20,7 +20,7 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::time::Sleep;
 
-use super::ship::Core;
+use super::state::Core;
 use super::wal::lock;
 use crate::bounds::LOG_SYNC_WAIT_MAX;
 

@@ -13,7 +13,8 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::columns;
-use super::wal::{MARKER, RECORD_HEAD_BYTES, SEGMENT_HEAD_BYTES, Segment, Wal};
+use super::segment::{MARKER, RECORD_HEAD_BYTES, SEGMENT_HEAD_BYTES, Segment};
+use super::wal::Wal;
 use crate::bounds::{BATCH_BYTES_MAX, WAL_RECORD_BYTES_MAX};
 
 /// A place in the log.

@@ -13,7 +13,7 @@ use rusqlite::types::ValueRef;
 use super::{SOON, as_json, count, open, row};
 use crate::ailog::report::Reader;
 use crate::ailog::row::{Outcome, Row};
-use crate::ailog::wal::{Disk, FileSystem};
+use crate::ailog::segment::{Disk, FileSystem};
 use crate::ailog::{AiLog, OpenError, Options, Recorder, columns};
 use crate::clock::Clock;
 use crate::config::policy::{ClickHouseOptions, StoreKind};

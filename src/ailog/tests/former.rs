@@ -8,7 +8,8 @@ use super::{SOON, as_json, open, row};
 use crate::ailog::columns;
 use crate::ailog::report::{Dim, Filter, Reader};
 use crate::ailog::row::Row;
-use crate::ailog::wal::{FileSystem, SEGMENT_HEAD_BYTES, Wal, WalLimits};
+use crate::ailog::segment::{FileSystem, SEGMENT_HEAD_BYTES};
+use crate::ailog::wal::{Wal, WalLimits};
 use crate::config::policy::StoreKind;
 use crate::usage::{ServiceTier, TokenUsage};
 
@@ -31,7 +32,7 @@ pub(super) fn write_log_of_1(data_dir: &Path, rows: impl Iterator<Item = Row>) {
     let wal_dir = data_dir.join("wal");
     let (wal, _) = Wal::open(&wal_dir, WalLimits::default(), Box::new(FileSystem)).expect("wal");
     let mut record = Vec::new();
-    crate::ailog::wal::record(&row_of_1(0), &mut record);
+    crate::ailog::segment::record(&row_of_1(0), &mut record);
     wal.append(&record).expect("a segment");
     let path = wal.oldest().expect("segment").path.clone();
     drop(wal);

@@ -10,8 +10,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 use super::super::group::Pending;
-use super::super::ship::{Core, Counters, encoded};
-use super::super::wal::{Disk, FileSystem, Wal, WalLimits};
+use super::super::segment::{Disk, FileSystem};
+use super::super::state::{Core, Counters, encoded};
+use super::super::wal::{Wal, WalLimits};
 use super::{count, row};
 use crate::bounds::LOG_GROUP_ROWS_MAX;
 use crate::metrics::Metrics;

@@ -14,10 +14,12 @@ use proptest::prelude::*;
 
 use super::{count, row};
 use crate::ailog::columns::{Decoder, Type, Value};
-use crate::ailog::ship::{Core, Counters, Resume, Shipper, Step, Store, StoreError, Stored};
+use crate::ailog::segment;
+use crate::ailog::segment::{Disk, FileSystem};
+use crate::ailog::ship::{Resume, Shipper, Step, Store, StoreError, Stored};
+use crate::ailog::state::{Core, Counters};
 use crate::ailog::tail::{Batch, BatchLimits, Position};
-use crate::ailog::wal;
-use crate::ailog::wal::{Disk, FileSystem, Wal, WalLimits, lock};
+use crate::ailog::wal::{Wal, WalLimits, lock};
 use crate::metrics::Metrics;
 
 #[derive(Clone, Debug)]
@@ -291,7 +293,7 @@ impl World {
         }
         let (mut record, mut records, mut ends) = (Vec::new(), Vec::new(), Vec::new());
         for seed in self.next..self.next + rows {
-            wal::record(&row(seed), &mut record);
+            segment::record(&row(seed), &mut record);
             records.extend_from_slice(&record);
             ends.push(records.len());
         }

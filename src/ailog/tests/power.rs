@@ -15,8 +15,9 @@ use std::thread::JoinHandle;
 
 use super::{SOON, count, row};
 use crate::ailog::power::Durable;
-use crate::ailog::ship::{Core, Counters};
-use crate::ailog::wal::{Disk, FileSystem, Wal, WalLimits, lock};
+use crate::ailog::segment::{Disk, FileSystem};
+use crate::ailog::state::{Core, Counters};
+use crate::ailog::wal::{Wal, WalLimits, lock};
 use crate::ailog::{AiLog, Options};
 use crate::bounds::LOG_SYNC_WAIT_MAX;
 use crate::config::policy::StoreKind;

@@ -11,8 +11,9 @@ use proptest::prelude::*;
 
 use super::row;
 use crate::ailog::columns;
+use crate::ailog::segment::{Disk, FileSystem, RECORD_HEAD_BYTES, SEGMENT_HEAD_BYTES, record};
 use crate::ailog::tail::{BatchLimits, Next, Position, Tail};
-use crate::ailog::wal::{Disk, FileSystem, RECORD_HEAD_BYTES, SEGMENT_HEAD_BYTES, Wal, WalLimits, record};
+use crate::ailog::wal::{Wal, WalLimits};
 
 const ALL: BatchLimits = BatchLimits { rows_max: usize::MAX, bytes_max: usize::MAX };
 
