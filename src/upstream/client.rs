@@ -184,7 +184,8 @@ fn classify(error: &hyper_util::client::legacy::Error) -> Failure {
     if error.is_connect() { Failure::Connect } else { Failure::Reset }
 }
 
-/// rustls errors travel inside `io::Error`, which does not name them as its source.
+/// rustls errors travel inside `io::Error` (sometimes inside of another one), which does not name them as its source.
 fn within_io<'a>(cause: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
-    cause.downcast_ref::<std::io::Error>()?.get_ref()?.downcast_ref()
+    let inner: &'a (dyn StdError + 'static) = cause.downcast_ref::<std::io::Error>()?.get_ref()?;
+    inner.downcast_ref().or_else(|| within_io(inner))
 }

@@ -13,6 +13,7 @@ mod clickhouse_server;
 mod commands;
 mod compression;
 mod durability;
+mod faults;
 mod framing;
 mod handover;
 mod identity;
