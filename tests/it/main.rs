@@ -16,6 +16,7 @@ mod durability;
 mod faults;
 mod framing;
 mod handover;
+mod http2;
 mod identity;
 mod intent;
 mod intent_eval;

@@ -1,0 +1,136 @@
+//! HTTP/2 as no client speaks it: floods cost no memory, reach no provider, and harm no other call.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use crate::support::{Gateway, Provider, chat, eventually, jwt};
+
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const CONTINUATION: u8 = 9;
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// A header block of plain literals (RFC 7541, section 6.2.2).
+fn block(fields: &[(&str, &str)]) -> Vec<u8> {
+    let text = |out: &mut Vec<u8>, text: &str| {
+        let mut rest = text.len();
+        if rest < 127 {
+            out.push(u8::try_from(rest).unwrap());
+        } else {
+            out.push(127);
+            rest -= 127;
+            while rest >= 128 {
+                out.push(u8::try_from(rest % 128 + 128).unwrap());
+                rest /= 128;
+            }
+            out.push(u8::try_from(rest).unwrap());
+        }
+        out.extend(text.as_bytes());
+    };
+    let mut out = vec![];
+    for (name, value) in fields {
+        out.push(0);
+        text(&mut out, name);
+        text(&mut out, value);
+    }
+    out
+}
+
+fn call(bearer: &str) -> Vec<u8> {
+    block(&[
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":authority", "gateway.test"),
+        (":path", "/v1/chat/completions"),
+        ("authorization", bearer),
+        ("content-type", "application/json"),
+    ])
+}
+
+fn connect(gateway: &Gateway) -> TcpStream {
+    let mut stream = TcpStream::connect(gateway.apps).unwrap();
+    stream.set_write_timeout(Some(Duration::from_secs(2))).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
+    stream.write_all(&frame(SETTINGS, 0, 0, b"")).unwrap();
+    stream
+}
+
+#[test]
+fn a_call_in_these_frames_is_answered() {
+    let provider = Provider::start();
+    let gateway = Gateway::start(&provider);
+    let mut stream = connect(&gateway);
+    let body = chat("hi").to_string();
+    stream.write_all(&frame(HEADERS, END_HEADERS, 1, &call(&format!("Bearer {}", jwt("acme"))))).unwrap();
+    stream.write_all(&frame(DATA, END_STREAM, 1, body.as_bytes())).unwrap();
+    // Frames until the last one of the answer.
+    let mut kinds = vec![];
+    loop {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).unwrap();
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut payload = vec![0; usize::try_from(length).unwrap()];
+        stream.read_exact(&mut payload).unwrap();
+        kinds.push(head[3]);
+        if head[5..] == [0, 0, 0, 1] && head[4] & END_STREAM != 0 {
+            break;
+        }
+    }
+    assert!(kinds.contains(&HEADERS) && kinds.contains(&DATA), "{kinds:?}");
+    assert_eq!(provider.only().text(), body);
+}
+
+#[test]
+fn floods_of_frames_cost_no_memory_and_reach_no_provider() {
+    let provider = Provider::start();
+    let gateway = Gateway::start(&provider);
+    gateway.chat("acme", "hi").ok();
+    provider.take_seen();
+    let head = call(&format!("Bearer {}", jwt("acme")));
+    let opened = |stream: u32| frame(HEADERS, END_HEADERS, stream, &head);
+    let reset = |stream: u32| frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes());
+    let odd = |count: u32| (0..count).map(|n| 2 * n + 1);
+    let floods: [(&str, Vec<u8>); 6] = [
+        ("rapid reset", odd(3000).flat_map(|n| [opened(n), reset(n)].concat()).collect()),
+        ("more streams than allowed", odd(3000).flat_map(opened).collect()),
+        (
+            "headers without an end",
+            [
+                frame(HEADERS, 0, 1, &head),
+                frame(CONTINUATION, 0, 1, &block(&[("x-filler", &"y".repeat(1000))])).repeat(20_000),
+            ]
+            .concat(),
+        ),
+        ("empty data", [opened(1), frame(DATA, 0, 1, b"").repeat(300_000)].concat()),
+        ("pings", frame(PING, 0, 0, &[7; 8]).repeat(200_000)),
+        ("settings", frame(SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 9]).repeat(100_000)),
+    ];
+    let before = gateway.metric("process_resident_memory_bytes");
+    for (what, bytes) in floods {
+        let mut stream = connect(&gateway);
+        // Nothing is read; the gateway may stop reading too, or close.
+        let _ = stream.write_all(&bytes);
+        gateway.chat("acme", "a good call beside it").ok();
+        let grown = gateway.metric("process_resident_memory_bytes") - before;
+        assert!(grown < 48.0 * 1024.0 * 1024.0, "{what}: {} MiB more", grown / 1_048_576.0);
+        drop(stream);
+        gateway.chat("acme", "a good call after it").ok();
+        let seen = provider.take_seen();
+        assert_eq!(seen.iter().filter(|seen| seen.complete).count(), 2, "{what}: {seen:?}");
+    }
+    eventually("no call in flight", || (gateway.metric("tollgate_requests_in_flight") < 0.5).then_some(()));
+    eventually("one connection, that of the question", || {
+        (gateway.metric("tollgate_connections ") < 1.5).then_some(())
+    });
+}
