@@ -17,6 +17,7 @@ impl Scanner {
         let text = &self.window[..view_end];
         let names = self.look == Look::Names;
         let mut secret = if names { None } else { self.next_secret(self.cur, limit, view_end) };
+        debug_assert!(self.barrier <= self.cur, "what is judged lies behind the last match");
         let mut triggers = Triggers {
             text,
             limit,

@@ -10,6 +10,7 @@ use super::super::detect::phone;
 pub(super) struct Triggers<'a> {
     pub(super) text: &'a [u8],
     pub(super) limit: usize,
+    /// Nothing before it counts; the first block does not begin before it.
     pub(super) barrier: usize,
     pub(super) ip: bool,
     pub(super) numbers: bool,
@@ -70,10 +71,7 @@ impl Triggers<'_> {
     /// One bit for the first digit of each run in the block at `i`, as far as a number may begin there.
     fn starts(&self, i: usize, digits: u64, next_digits: u64) -> u64 {
         let before = i > 0 && i != self.barrier && self.text[i - 1].is_ascii_digit();
-        let mut starts = digits & !(digits << 1 | u64::from(before));
-        if self.barrier > i && self.barrier < i + block::LEN {
-            starts |= digits & 1 << (self.barrier - i);
-        }
+        let starts = digits & !(digits << 1 | u64::from(before));
         if self.numbers || starts == 0 { starts } else { self.long_enough(i, digits, next_digits, starts) }
     }
 
@@ -82,10 +80,9 @@ impl Triggers<'_> {
     fn long_enough(&self, i: usize, digits: u64, next_digits: u64, starts: u64) -> u64 {
         let block = Block::of(self.text, i);
         let number = block.in_number();
-        // A group of digits that goes on the one before it is no start (see `phone::joined`). What stands before the barrier
-        // does not count, and what stands before the block is not seen here.
-        let joined = if self.barrier <= i { block.joints() << 1 & digits << 2 } else { 0 };
-        let starts = starts & !joined;
+        // A group of digits that goes on the one before it is no start (see `phone::joined`); what stands before the block,
+        // and so before the barrier, is not seen here.
+        let starts = starts & !(block.joints() << 1 & digits << 2);
         // Seven bytes of a number from here on, as far as this block tells: most starts are out by this alone.
         let two = number & (number >> 1 | 1 << 63);
         let four = two & (two >> 2 | 3 << 62);
