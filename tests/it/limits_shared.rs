@@ -115,10 +115,12 @@ fn while_calls_are_gained_no_more_pass_than_bucket_and_refill() {
 fn places_tokens_and_money_are_shared_too() {
     let (provider, redis) = (Provider::start(), Redis::start());
     let limits = "{requests_per_minute: 1000, burst: 1000, fail: closed, calls_in_flight: 1, \
-                  orgs: {tokens: {calls_in_flight: off, tokens_per_minute: 60}, money: {usd_per_day: 0.00002}, \
-                  models: {tokens_per_minute: 100000, models: [{match: \"gpt-*\", requests_per_minute: 2}]}}}";
+                  orgs: {tokens: {calls_in_flight: off, tokens_per_minute: 60}, \
+                  money: {calls_in_flight: off, usd_per_day: 0.00002}, \
+                  models: {calls_in_flight: off, tokens_per_minute: 100000, models: [{match: \"gpt-*\", requests_per_minute: 2}]}}}";
     let (a, b) = (start(setup(&provider, &redis, limits)), start(setup(&provider, &redis, limits)));
-    // A call in flight on one gateway takes the other's place; when it ends the place is free.
+    // A call in flight on one gateway takes the other's place; when it ends the place is free, though the store hears
+    // of it only after the client has its answer. The organisations that are asked for something else have no such limit.
     let (wait, open) = step::gate();
     let mut slow = vec![wait];
     slow.extend(step::chat("slow"));
