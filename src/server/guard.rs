@@ -3,12 +3,13 @@
 //! Stage 1 of the walk. hyper makes an unambiguous request of an ambiguous head (it takes `content-length` out where
 //! there is `transfer-encoding` too); a gateway should refuse what another server might read differently. This follows
 //! the framing of a connection just closely enough to know where each head begins, and remembers which head was
-//! ambiguous. It also ends a connection that never says anything, which hyper waits for without end, and one whose peer
-//! has stopped reading. Promises: bytes pass unchanged; a few bytes of state per connection and at most one header line
-//! held. Does not: parse what hyper refuses anyway (then it stops looking), or look into HTTP/2.
+//! ambiguous. It also tells HTTP/2 from HTTP/1 by the first bytes, and ends a connection whose peer has stopped reading.
+//! Promises: bytes pass unchanged; a few bytes of state per connection and at most one header line held. Does not: parse
+//! what hyper refuses anyway (then it stops looking), or look into HTTP/2.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -76,29 +77,34 @@ impl Heads {
     }
 }
 
+/// What is spoken on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spoken {
+    Http1,
+    Http2,
+}
+
+/// With this begins a connection that speaks HTTP/2 (RFC 9113, 3.4).
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
 /// A stream whose incoming bytes are looked at.
 pub struct Guarded<S> {
     inner: S,
     scanner: Scanner,
     heads: Arc<Heads>,
-    /// Bytes read, as far as they matter: until hyper knows what is spoken and sets timers of its own.
-    opening_bytes: usize,
-    /// Runs while an opening is awaited.
-    opening: Option<Pin<Box<Sleep>>>,
-    opening_max: Duration,
+    /// The first bytes, from which it is told what is spoken, and which of them are still to be handed on.
+    opening: [u8; PREFACE.len()],
+    kept: Range<u8>,
     /// Runs while the peer takes nothing.
     stall: Option<Pin<Box<Sleep>>>,
 }
 
-/// Length of the HTTP/2 preface: after so many bytes it is clear what is spoken.
-const OPENING_BYTES: usize = 24;
-
 impl<S> Guarded<S> {
-    /// Wraps a connection that has `opening_max` to begin.
-    pub fn new(inner: S, opening_max: Duration) -> (Guarded<S>, Arc<Heads>) {
+    /// Wraps a connection.
+    pub fn new(inner: S) -> (Guarded<S>, Arc<Heads>) {
         let heads = Arc::new(Heads(AtomicU64::new(NONE)));
         let (scanner, for_service) = (Scanner::default(), Arc::clone(&heads));
-        (Guarded { inner, scanner, heads, opening_bytes: 0, opening: None, opening_max, stall: None }, for_service)
+        (Guarded { inner, scanner, heads, opening: [0; PREFACE.len()], kept: 0..0, stall: None }, for_service)
     }
 
     /// What a write came to, with an end to waiting.
@@ -107,34 +113,72 @@ impl<S> Guarded<S> {
             self.stall = None;
             return polled;
         }
-        waited(&mut self.stall, WRITE_STALL_MAX, cx)
+        let timer = self.stall.get_or_insert_with(|| Box::pin(tokio::time::sleep(WRITE_STALL_MAX)));
+        ready!(timer.as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
-/// Waits at most `most`, counted from the first time.
-fn waited<T>(timer: &mut Option<Pin<Box<Sleep>>>, most: Duration, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
-    let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(most)));
-    ready!(timer.as_mut().poll(cx));
-    Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+impl<S: AsyncRead + Unpin> Guarded<S> {
+    /// Reads until it is clear what is spoken, and keeps the bytes for the reads that follow.
+    ///
+    /// hyper-util's own detection hands hyper the 24 bytes alone, for which hyper then makes a second buffer of 8 KiB.
+    ///
+    /// # Errors
+    /// Those of the stream, and `TimedOut` if it is not clear `within` so long: hyper would wait without end.
+    pub async fn spoken(&mut self, within: Duration) -> io::Result<Spoken> {
+        let told = poll_fn(|cx| self.poll_spoken(cx));
+        tokio::time::timeout(within, told).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    fn poll_spoken(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Spoken>> {
+        loop {
+            let have = usize::from(self.kept.end);
+            if self.opening[..have] != PREFACE[..have] {
+                return Poll::Ready(Ok(Spoken::Http1));
+            }
+            if have == PREFACE.len() {
+                return Poll::Ready(Ok(Spoken::Http2));
+            }
+            let mut room = ReadBuf::new(&mut self.opening[have..]);
+            ready!(Pin::new(&mut self.inner).poll_read(cx, &mut room))?;
+            let read = u8::try_from(room.filled().len()).unwrap_or_default();
+            if read == 0 {
+                // The end: hyper meets it, too.
+                return Poll::Ready(Ok(Spoken::Http1));
+            }
+            self.kept.end += read;
+        }
+    }
+
+    /// Hands on as many of the first bytes as there is room for.
+    fn hand_on(&mut self, buf: &mut ReadBuf<'_>) {
+        let kept = &self.opening[usize::from(self.kept.start)..usize::from(self.kept.end)];
+        let some = &kept[..kept.len().min(buf.remaining())];
+        buf.put_slice(some);
+        self.kept.start += u8::try_from(some.len()).unwrap_or_default();
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
-        match Pin::new(&mut this.inner).poll_read(cx, buf) {
-            Poll::Pending if this.opening_bytes < OPENING_BYTES => waited(&mut this.opening, this.opening_max, cx),
-            Poll::Ready(Ok(())) => {
-                let read = &buf.filled()[before..];
-                this.opening_bytes = this.opening_bytes.saturating_add(read.len());
-                if this.opening_bytes >= OPENING_BYTES {
-                    this.opening = None;
-                }
-                this.scanner.scan(read, &this.heads);
-                Poll::Ready(Ok(()))
-            }
-            other => other,
+        if !this.kept.is_empty() {
+            this.hand_on(buf);
         }
+        // With the first bytes comes what else is there, so that one buffer is enough for both.
+        let handed_on = buf.filled().len() > before;
+        if !handed_on || buf.remaining() > 0 {
+            match Pin::new(&mut this.inner).poll_read(cx, buf) {
+                // An error comes back at the next read.
+                Poll::Pending | Poll::Ready(Err(_)) if handed_on => {}
+                Poll::Ready(Ok(())) => {}
+                other => return other,
+            }
+        }
+        this.scanner.scan(&buf.filled()[before..], &this.heads);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -359,15 +403,51 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn silent_and_deaf_peers_are_let_go() {
-        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        use tokio::io::AsyncWriteExt as _;
         let begun = tokio::time::Instant::now();
-        let (_peer, ours) = tokio::io::duplex(16);
-        let (mut stream, _) = Guarded::new(ours, HEAD_TIMEOUT);
-        let read = stream.read_u8().await.expect_err("nothing was ever said");
-        assert_eq!((read.kind(), begun.elapsed() >= HEAD_TIMEOUT), (io::ErrorKind::TimedOut, true));
+        let (mut peer, ours) = tokio::io::duplex(16);
+        let (mut stream, _) = Guarded::new(ours);
+        peer.write_all(&PREFACE[..9]).await.unwrap();
+        let told = stream.spoken(HEAD_TIMEOUT).await.expect_err("nothing more was said");
+        assert_eq!((told.kind(), begun.elapsed() >= HEAD_TIMEOUT), (io::ErrorKind::TimedOut, true));
         let begun = tokio::time::Instant::now();
         let written = stream.write_all(&[0; 100]).await.expect_err("nobody reads");
         assert_eq!((written.kind(), begun.elapsed() >= WRITE_STALL_MAX), (io::ErrorKind::TimedOut, true));
+    }
+
+    #[tokio::test]
+    async fn it_is_told_what_is_spoken_and_no_byte_is_lost() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let http2 = [PREFACE.as_slice(), b"\0\0\0\x04"].concat();
+        for (bytes, expected) in [
+            (http2.as_slice(), Spoken::Http2),
+            (b"POST /v1/models HTTP/1.1\r\nhost: a\r\n\r\n", Spoken::Http1),
+            (b"PRI * HTTP/1.1\r\nhost: a\r\n\r\n", Spoken::Http1),
+            (b"PR", Spoken::Http1),
+            (b"", Spoken::Http1),
+        ] {
+            for cut in 0..=bytes.len() {
+                let (mut peer, ours) = tokio::io::duplex(1 << 10);
+                let (mut stream, _) = Guarded::new(ours);
+                let say = async {
+                    peer.write_all(&bytes[..cut]).await.unwrap();
+                    tokio::task::yield_now().await;
+                    peer.write_all(&bytes[cut..]).await.unwrap();
+                    drop(peer);
+                };
+                let hear = async {
+                    let spoken = stream.spoken(HEAD_TIMEOUT).await.unwrap();
+                    // The first read has little room, the second all.
+                    let mut read = vec![0; 7];
+                    let some = stream.read(&mut read).await.unwrap();
+                    read.truncate(some);
+                    stream.read_to_end(&mut read).await.unwrap();
+                    (spoken, read)
+                };
+                let ((), (spoken, read)) = tokio::join!(say, hear);
+                assert_eq!((spoken, read.as_slice()), (expected, bytes), "cut at {cut}");
+            }
+        }
     }
 
     #[test]

@@ -40,7 +40,7 @@ use crate::metrics::Metrics;
 use crate::pipeline::body::Body;
 use crate::pipeline::{self, Gateway};
 use descriptors::Places;
-use guard::{Guarded, Verdict};
+use guard::{Guarded, Spoken, Verdict};
 use tls::TlsAcceptor;
 
 /// Binds a listening socket with a deep queue, so that a burst of connects is not refused.
@@ -64,6 +64,17 @@ pub struct Ending {
     pub stop: CancellationToken,
     /// Open connections are cut.
     pub cut: CancellationToken,
+}
+
+impl Ending {
+    /// Lasts as long as a connection that had no call yet may still begin one.
+    async fn without_a_call(&self) {
+        self.stop.cancelled().await;
+        tokio::select! {
+            () = self.cut.cancelled() => {}
+            () = tokio::time::sleep(FIRST_CALL_AT_DRAIN) => {}
+        }
+    }
 }
 
 /// Takes connections until told to stop. Above the bound a few more are taken, to be told to come back.
@@ -138,7 +149,12 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let head_timeout = if welcome { HEAD_TIMEOUT } else { HEAD_TIMEOUT_OVER };
-    let (stream, heads) = Guarded::new(stream, head_timeout);
+    let (mut stream, heads) = Guarded::new(stream);
+    let spoken = tokio::select! {
+        spoken = stream.spoken(head_timeout) => spoken,
+        () = ending.without_a_call() => return,
+    };
+    let Ok(spoken) = spoken else { return };
     let served = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&served);
     let service = service_fn(move |request: Request<Incoming>| {
@@ -152,7 +168,11 @@ where
         // Boxed: hyper keeps a future's place as long as the connection is open, and this one takes 3.6 KiB.
         Box::pin(async move { Ok::<_, std::convert::Infallible>(answer(&gateway, request, verdict).await) })
     });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+    let builder = auto::Builder::new(TokioExecutor::new());
+    let mut builder = match spoken {
+        Spoken::Http1 => builder.http1_only(),
+        Spoken::Http2 => builder.http2_only(),
+    };
     // Never `pipeline_flush`: with it hyper takes bodies without end while the peer does not read.
     builder.http1().timer(TokioTimer::new()).header_read_timeout(head_timeout).max_buf_size(HTTP1_BUFFER_BYTES_MAX);
     builder
@@ -176,8 +196,7 @@ where
         // It was taken just before the end, and its call is on its way: hyper would close it unread.
         tokio::select! {
             result = connection.as_mut() => return drop(result),
-            () = ending.cut.cancelled() => return,
-            () = tokio::time::sleep(FIRST_CALL_AT_DRAIN) => {}
+            () = ending.without_a_call() => {}
         }
     }
     connection.as_mut().graceful_shutdown();
