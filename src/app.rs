@@ -28,8 +28,8 @@ use crate::config::policy::{LimitsStore, Policy, Settings};
 use crate::config::watch::Watcher;
 use crate::limit::redis::{Outbox, Shared};
 use crate::metrics::Metrics;
+use crate::pipeline::gateway::{AtWork, Gateway};
 use crate::pipeline::quotas::Quotas;
-use crate::pipeline::{Gateway, Rooms};
 use crate::server::{self, Ending, tls::TlsAcceptor};
 use crate::upstream::Upstream;
 
@@ -89,19 +89,19 @@ pub async fn start(loaded: Loaded) -> Result<App, Failure> {
     let watcher =
         Watcher::start(&origin, Arc::clone(&policy), Arc::clone(&metrics)).context("cannot watch the policy")?;
     let (calls, others, ending) = (TaskTracker::new(), TaskTracker::new(), Ending::default());
-    let gateway = Arc::new(Gateway::new(Rooms {
+    let gateway = Arc::new(Gateway {
         policy,
         max_body_bytes: settings.max_body_bytes,
-        calls_in_flight_max: settings.bounds.calls_in_flight,
         auth: Authenticator::default(),
         quotas: Quotas::new(shared.as_ref().map(|(shared, _)| Arc::clone(shared))),
         upstream,
         log: log.clone(),
         metrics,
         clock,
+        at_work: AtWork::new(settings.bounds.calls_in_flight),
         tasks: calls.clone(),
         cut: ending.cut.clone(),
-    }));
+    });
     let app = App {
         listen: listener.local_addr().context("listen")?,
         admin_listen: admin_listener.local_addr().context("admin_listen")?,

@@ -8,6 +8,7 @@ pub mod bounds;
 mod clock;
 mod code;
 mod ids;
+mod lock;
 mod metrics;
 mod usage;
 

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 /// Everyone may import these.
-const LEAVES: &[&str] = &["bounds", "clock", "code", "ids", "metrics", "usage"];
+const LEAVES: &[&str] = &["bounds", "clock", "code", "ids", "lock", "metrics", "usage"];
 
 /// What a file may do besides computing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +45,7 @@ const ROOMS: &[(&str, May, &[&str])] = &[
     ("clock", Io, &[]),
     ("code", Nothing, &[]),
     ("ids", Nothing, &[]),
+    ("lock", Nothing, &[]),
     ("metrics", Nothing, &[]),
     ("usage", Nothing, &[]),
     // Level 1: pure.

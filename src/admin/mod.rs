@@ -22,8 +22,8 @@ use crate::ailog::report::{Dim, Filter, Reader};
 use crate::bounds::{ADMIN_CONNECTIONS_MAX, ADMIN_QUERIES_MAX, HEAD_TIMEOUT};
 use crate::config::policy::Settings;
 use crate::config::watch::Watcher;
-use crate::pipeline::Gateway;
 use crate::pipeline::body::Body;
+use crate::pipeline::gateway::Gateway;
 
 /// Organisations in the list of the most refused.
 const REFUSED_SHOWN: usize = 10;
@@ -246,7 +246,7 @@ struct Query(Vec<(String, String)>);
 impl Query {
     fn of(query: Option<&str>) -> Query {
         let pairs = query.unwrap_or_default().split('&').filter(|p| !p.is_empty()).take(32);
-        let decoded = |text: &str| crate::pipeline::percent_decoded(text).unwrap_or_default();
+        let decoded = |text: &str| crate::pipeline::query::percent_decoded(text).unwrap_or_default();
         Query(pairs.map(|p| p.split_once('=').unwrap_or((p, ""))).map(|(k, v)| (decoded(k), decoded(v))).collect())
     }
 

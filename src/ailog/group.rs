@@ -17,8 +17,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use super::state::Core;
-use super::wal::lock;
 use crate::bounds::{LOG_GROUP_BYTES_MAX, LOG_GROUP_ROWS_MAX};
+use crate::lock::lock;
 
 /// Records that wait to be written.
 #[derive(Default)]

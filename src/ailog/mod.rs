@@ -43,12 +43,13 @@ pub use sqlite::SqliteError;
 pub use wal::WalLimits;
 
 use crate::config::policy::StoreKind;
+use crate::lock::lock;
 use crate::metrics::Metrics;
 use row::Row;
 use segment::{Disk, FileSystem};
 use ship::{Shipper, Store, StoreError};
 use state::{Core, Counters};
-use wal::{Wal, lock};
+use wal::Wal;
 
 /// How the log is kept.
 #[derive(Clone, Debug)]

@@ -21,8 +21,8 @@ use std::task::{Context, Poll, Waker};
 use tokio::time::Sleep;
 
 use super::state::Core;
-use super::wal::lock;
 use crate::bounds::LOG_SYNC_WAIT_MAX;
+use crate::lock::lock;
 
 /// How far the log is on the disk, and who waits for it.
 #[derive(Debug, Default)]

@@ -13,8 +13,9 @@ use super::fold::Fold;
 use super::group::Group;
 use super::power::Syncing;
 use super::row::Row;
-use super::wal::{self, Wal, lock};
+use super::wal::{self, Wal};
 use crate::clock::{Clock, Nanos, wall_ms};
+use crate::lock::lock;
 use crate::metrics::Metrics;
 
 /// How often somebody who waits looks again, whatever the store's own tick.

@@ -16,13 +16,14 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use uuid::Uuid;
 
 use super::segment::{Disk, MAGIC, Recognised, SEGMENT_HEAD_BYTES, Segment, number_of, recognise};
 use super::tail::Position;
 use crate::bounds;
+use crate::lock::lock;
 
 /// How large the log may grow.
 #[derive(Clone, Copy, Debug)]
@@ -98,11 +99,6 @@ pub(super) struct Wal {
     written: AtomicU64,
     /// Bytes of records that the reader is done with.
     taken: AtomicU64,
-}
-
-/// A poisoned lock only says that a thread panicked; the state behind ours is whole after every statement.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Wal {

@@ -16,7 +16,7 @@ use crate::bounds::BUDGET_ROWS_MAX;
 use crate::config::policy::{Settings, StoreKind};
 use crate::limit::calendar::Date;
 use crate::limit::meters::moment;
-use crate::pipeline::Gateway;
+use crate::pipeline::gateway::Gateway;
 
 /// What rows of an earlier run may take to be stored.
 const STORED_WITHIN: Duration = Duration::from_secs(10);

@@ -6,13 +6,14 @@
 
 use std::collections::HashMap;
 use std::mem;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use aws_lc_rs::digest::{Context, SHA256};
 
 use super::jwt::Claims;
 use crate::bounds::VERIFIED_TOKENS_MAX;
 use crate::config::policy::JwtPolicy;
+use crate::lock::lock;
 
 const SHARDS: usize = 16;
 
@@ -70,9 +71,8 @@ impl Verified {
         self.shard(&digest).insert(digest, claims, self.entries_max);
     }
 
-    fn shard(&self, digest: &Digest) -> std::sync::MutexGuard<'_, Shard> {
-        // Whole after each step, so a panic elsewhere leaves it usable.
-        self.shards[usize::from(digest[0]) % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
+    fn shard(&self, digest: &Digest) -> MutexGuard<'_, Shard> {
+        lock(&self.shards[usize::from(digest[0]) % SHARDS])
     }
 
     #[cfg(test)]

@@ -15,7 +15,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -29,6 +29,7 @@ use super::policy::Policy;
 use super::raw::RawPolicy;
 use super::shape::Section;
 use crate::clock;
+use crate::lock::lock;
 use crate::metrics::Metrics;
 
 /// Quiet that is awaited after a change, so that several writes are one reload.
@@ -179,9 +180,8 @@ fn run(shared: &Shared, source: &Source, signals: &SyncSender<Signal>, received:
 }
 
 impl Shared {
-    /// A panic while the lock was held is a defect of one reload; the state before it is whole.
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     fn check(&self, ask: Ask) -> Result<(), Problems> {

@@ -15,10 +15,10 @@ use aws_lc_rs::digest::{Context, SHA256};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::lock;
 use super::provider::IntentError;
 use super::ticket::{IntentRequest, IntentResponse};
 use crate::bounds::{INTENTS_KEPT_FOR, INTENTS_KEPT_MAX};
+use crate::lock::lock;
 
 /// A ticket of an organisation and a way of asking, as a digest.
 pub type Key = [u8; 32];

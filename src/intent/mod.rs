@@ -10,10 +10,3 @@ pub mod prompt;
 pub mod provider;
 pub mod results;
 pub mod ticket;
-
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-/// A panic while a map was locked leaves it whole: each change is one call.
-fn lock<T>(map: &Mutex<T>) -> MutexGuard<'_, T> {
-    map.lock().unwrap_or_else(PoisonError::into_inner)
-}

@@ -11,9 +11,9 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::flights::{Ended, Landing};
-use super::lock;
 use crate::bounds::{INTENT_RESULTS_MAX, INTENTS_KEPT_FOR};
 use crate::ids::OrgId;
+use crate::lock::lock;
 
 /// Length of an id, and how it begins.
 const ID_BYTES: usize = 28;

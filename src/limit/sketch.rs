@@ -7,9 +7,10 @@
 //! Metwally, Agrawal and El Abbadi, "Efficient computation of frequent and top-k elements in data streams" (2005):
 //! Space-Saving.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use crate::ids::OrgId;
+use crate::lock::lock;
 
 /// Organisations that are followed at once.
 pub const SLOTS: usize = 64;
@@ -34,7 +35,7 @@ pub struct Counted {
 impl Sketch {
     /// Counts a refusal.
     pub fn count(&self, org: &OrgId) {
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slots = lock(&self.slots);
         if let Some(known) = slots.iter_mut().find(|slot| slot.org == *org) {
             known.refused += 1;
         } else if slots.len() < SLOTS {
@@ -47,7 +48,7 @@ impl Sketch {
 
     /// The most refused ones, most first.
     pub fn top(&self, most: usize) -> Vec<Counted> {
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut slots = lock(&self.slots).clone();
         slots.sort_by(|a, b| b.refused.cmp(&a.refused).then_with(|| a.org.cmp(&b.org)));
         slots.truncate(most);
         slots

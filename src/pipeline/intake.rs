@@ -7,7 +7,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use super::quota::overloaded;
 use super::refusal::Refusal;
 use crate::bounds::{GATHER_BYTES_MAX, ROUTE_WAIT_BYTES_MAX};
 use crate::code::Code;
+use crate::lock::lock;
 use crate::redact::{BodyRedactor, Facts, Ledger, RedactError, Redacted};
 use crate::upstream::replay::{Broken, Source};
 use crate::upstream::room::{Held, Room};
@@ -365,11 +366,6 @@ fn client_left(error: &hyper::Error) -> bool {
         cause = error.source();
     }
     left
-}
-
-/// What is known of a body, whoever else looks.
-pub fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
-    seen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The 413 of a body longer than `bytes_max`.

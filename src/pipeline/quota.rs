@@ -83,7 +83,7 @@ impl Walk<'_> {
                 gateway.metrics.bound("held_bytes");
                 Refusal { quota: Some(decision), ..overloaded() }
             }
-            Verdict::Pass(decision, held) => match Arc::clone(&gateway.places).try_acquire_owned() {
+            Verdict::Pass(decision, held) => match Arc::clone(&gateway.at_work.places).try_acquire_owned() {
                 Ok(permit) => return Ok(Admitted { decision, permit, held }),
                 Err(_) => {
                     gateway.metrics.bound("calls_in_flight");

@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::intake::{Seen, lock};
+use super::intake::Seen;
 use super::refusal::Refusal;
 use crate::ailog::row::{Outcome, Row};
 use crate::ailog::{Durable, Pending, Recorder};
@@ -15,6 +15,7 @@ use crate::code::Code;
 use crate::config::policy::{Durability, Policy};
 use crate::cost::Call;
 use crate::limit::meters::Reservation;
+use crate::lock::lock;
 use crate::metrics::Metrics;
 use crate::provider::estimate;
 use crate::redact::{Ledger, Redacted, Values};
@@ -114,6 +115,16 @@ impl Record {
     /// What is known of the request body, where there is one.
     pub fn seen(&self) -> Option<&Mutex<Seen>> {
         self.seen.as_deref()
+    }
+
+    /// The usage event was asked for by the gateway, so the client must not see it.
+    pub fn drop_usage(&self) -> bool {
+        self.seen().is_some_and(|seen| lock(seen).facts.usage_injected)
+    }
+
+    /// Why the request body broke, where it did.
+    pub fn body_refusal(&self) -> Option<Refusal> {
+        self.seen().and_then(|seen| lock(seen).refusal.clone())
     }
 
     /// Counts what was taken out of the query.

@@ -37,8 +37,9 @@ use crate::bounds::{
 };
 use crate::ids::RequestId;
 use crate::metrics::Metrics;
+use crate::pipeline;
 use crate::pipeline::body::Body;
-use crate::pipeline::{self, Gateway};
+use crate::pipeline::gateway::Gateway;
 use descriptors::Places;
 use guard::{Guarded, Spoken, Verdict};
 use tls::TlsAcceptor;

@@ -19,7 +19,8 @@ use crate::ailog::segment::{Disk, FileSystem};
 use crate::ailog::ship::{Resume, Shipper, Step, Store, StoreError, Stored};
 use crate::ailog::state::{Core, Counters};
 use crate::ailog::tail::{Batch, BatchLimits, Position};
-use crate::ailog::wal::{Wal, WalLimits, lock};
+use crate::ailog::wal::{Wal, WalLimits};
+use crate::lock::lock;
 use crate::metrics::Metrics;
 
 #[derive(Clone, Debug)]

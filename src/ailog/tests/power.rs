@@ -17,10 +17,11 @@ use super::{SOON, count, row};
 use crate::ailog::power::Durable;
 use crate::ailog::segment::{Disk, FileSystem};
 use crate::ailog::state::{Core, Counters};
-use crate::ailog::wal::{Wal, WalLimits, lock};
+use crate::ailog::wal::{Wal, WalLimits};
 use crate::ailog::{AiLog, Options};
 use crate::bounds::LOG_SYNC_WAIT_MAX;
 use crate::config::policy::StoreKind;
+use crate::lock::lock;
 use crate::metrics::Metrics;
 
 /// What a disk was asked for.

@@ -31,6 +31,7 @@ use crate::code::Code;
 use crate::intent::provider::IntentError;
 use crate::intent::ticket::IntentRequest;
 use crate::limit::bucket::Decision;
+use crate::lock::lock;
 
 const ENDPOINT: Cow<'static, str> = Cow::Borrowed("/api/ai/intent/batch");
 
@@ -75,7 +76,7 @@ pub async fn batch(walk: Walk<'_>, incoming: Incoming) -> Result<Response<Body>,
 /// gateway's calls in flight is the batch's.
 async fn another(walk: &Walk<'_>, caller: &Caller, decision: &Mutex<Decision>) -> Result<Record, Refusal> {
     let admitted = walk.admit(caller, RouteKind::Intent, ENDPOINT).await?;
-    *decision.lock().unwrap_or_else(PoisonError::into_inner) = admitted.decision;
+    *lock(decision) = admitted.decision;
     let mut record = walk.record(caller, RouteKind::Intent, ENDPOINT);
     admitted.held.into_iter().for_each(|held| record.hold(held));
     Ok(record)

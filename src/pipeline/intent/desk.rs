@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex};
 
 use tokio::time::Instant;
 
-use super::super::intake::lock;
 use super::super::record::Record;
 use super::super::{Gateway, Walk};
 use super::line::Work;
@@ -23,6 +22,7 @@ use crate::ids::RequestId;
 use crate::intent::flights::{Ended, Flights, Joined, Landing, Leader};
 use crate::intent::provider::IntentError;
 use crate::intent::ticket::IntentRequest;
+use crate::lock::lock;
 
 /// What the tickets of one request have in common; free of the request, which may be over before they are.
 #[derive(Clone)]
@@ -76,7 +76,7 @@ impl Desk {
         let key = Flights::key(&request, &self.policy.intent.fingerprint);
         // Each turn but the last is one leader that was dropped; the deadline ends them all.
         loop {
-            match self.gateway.intents.join(key) {
+            match self.gateway.at_work.intents.join(key) {
                 Joined::Done(finished) => {
                     self.gateway.metrics.intents_shared.with_label_values(&["kept"]).inc();
                     return Ok(finished);
@@ -127,7 +127,7 @@ impl Desk {
     /// own; what was taken out of the ticket is counted on the caller's.
     fn go_on(&self, mut work: Work, leader: Leader, caller: &mut Record) {
         let gateway = &self.gateway;
-        let Ok(place) = Arc::clone(&gateway.behind).try_acquire_owned() else {
+        let Ok(place) = Arc::clone(&gateway.at_work.behind).try_acquire_owned() else {
             gateway.metrics.bound("intents_background");
             return;
         };

@@ -60,8 +60,8 @@ pub(super) struct Begun {
 /// Begins the work on a ticket; `None` at the bound. What the caller's record holds of limits goes with the work.
 pub(super) fn begin(desk: &Desk, request: IntentRequest, bytes: u64, caller: &mut Record) -> Option<Begun> {
     let gateway = &desk.gateway;
-    let place = Arc::clone(&gateway.behind).try_acquire_owned().ok();
-    let begun = place.and_then(|place| Some((place, gateway.results.begin(&request.org_id)?)));
+    let place = Arc::clone(&gateway.at_work.behind).try_acquire_owned().ok();
+    let begun = place.and_then(|place| Some((place, gateway.at_work.results.begin(&request.org_id)?)));
     let Some((place, (id, result, landing))) = begun else {
         gateway.metrics.bound("intents_background");
         return None;
@@ -91,7 +91,7 @@ impl Begun {
         }
         match within(&mut self.landing, wait.min(desk.policy.intent.deadline)).await {
             Some(ended) => {
-                desk.gateway.results.forget(&self.id);
+                desk.gateway.at_work.results.forget(&self.id);
                 ended.map(Answer::Now).map_err(|error| refusal_of(&error))
             }
             None => Ok(Answer::Later(self.id)),
@@ -113,7 +113,7 @@ pub async fn result(walk: Walk<'_>, id: &str) -> Result<Response<Body>, Refusal>
         let message = "there is no such result: it is another organization's, too old, or was lost in a restart";
         Refusal::new(Code::NotFound, message)
     };
-    let mut landing = walk.gateway.results.find(id, &caller.org).ok_or_else(unknown)?;
+    let mut landing = walk.gateway.at_work.results.find(id, &caller.org).ok_or_else(unknown)?;
     let wait = Prefer::of(&walk.head.headers).wait.min(walk.policy.intent.deadline);
     match within(&mut landing, wait).await {
         Some(Ok(finished)) => Ok(json_answer(StatusCode::OK, serde_json::to_vec(&finished.intent).unwrap_or_default())),

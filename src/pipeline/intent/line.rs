@@ -4,14 +4,14 @@
 //! record wherever the work ends. Does not: know what is asked (see `intent/provider`).
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
 use hyper::body::Incoming;
 
-use super::super::intake::{Seen, lock};
+use super::super::intake::Seen;
 use super::super::quota::{Counting, Work as Estimated};
 use super::super::record::Record;
 use super::super::refusal::Refusal;
@@ -22,6 +22,7 @@ use crate::intent::flights::{Ended, Finished};
 use crate::intent::provider::{Adapter, AiProvider, Carrier, Eventually, IntentError};
 use crate::intent::ticket::{IntentRequest, IntentResponse};
 use crate::limit::meters::Reservation;
+use crate::lock::lock;
 use crate::provider::{Wire, answer};
 use crate::redact::{self, Facts, Ledger, Redacted, Rules};
 use crate::upstream::replay::Outgoing;
@@ -109,7 +110,7 @@ impl Work {
 
 impl Line {
     fn told(&self) -> MutexGuard<'_, Told> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.told)
     }
 
     /// The first question is what the row shows, and what was taken out is counted once.

@@ -14,10 +14,11 @@ mod event;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound::{Included, Unbounded};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::rules::{KindId, kind};
 use crate::bounds::{RESTORE_BYTES_MAX, RESTORE_VALUE_BYTES_MAX, RESTORE_VALUES_MAX};
+use crate::lock::lock;
 
 pub use body::BodyRestorer;
 pub use event::{EventRestorer, Extra, Restored};
@@ -64,7 +65,7 @@ impl Values {
             return None;
         }
         let placeholder = |number: u32| format!("[{name}_{number}]");
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&self.known);
         if let Some(number) = known.numbers.get(&(kind, Box::from(value))) {
             return Some(placeholder(*number));
         }
@@ -86,7 +87,7 @@ impl Values {
     }
 
     fn table(&self) -> Arc<Table> {
-        Arc::clone(&self.known.lock().unwrap_or_else(PoisonError::into_inner).table)
+        Arc::clone(&lock(&self.known).table)
     }
 }
 

@@ -1,0 +1,126 @@
+//! Stage 8 of the walk: the provider's answer becomes the client's.
+//!
+//! An answer that is whole is read, recorded and handed on; one that is still coming is handed to `tee`. Promises: what
+//! was used is noted either way; no credential of the call is in an error that is passed on. Does not: decide whether to
+//! ask again.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue, Response, header};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::body::Body;
+use super::record::Record;
+use super::tee::{Held, Logged, Patience, Tee, outcome_of};
+use super::walk::Walk;
+use super::{framing, restore};
+use crate::ailog::Pending;
+use crate::auth::Caller;
+use crate::bounds::CALL_BYTES_FREE;
+use crate::provider::answer::{self, AnswerFacts};
+use crate::provider::{Wire, estimate};
+use crate::redact::{self, BodyRestorer};
+use crate::route::table::Endpoint;
+use crate::upstream::{Answer, AnswerBody};
+
+/// Stage 8: the provider's answer becomes the client's, as it comes. Where all of it is here it may go out when its row is
+/// in the log.
+pub fn respond(
+    walk: &Walk<'_>,
+    endpoint: &Endpoint,
+    caller: &Caller,
+    answer: Answer,
+    mut record: Record,
+    drop_usage: bool,
+    permit: OwnedSemaphorePermit,
+) -> (Response<Body>, Option<Pending>) {
+    let policy = &walk.policy;
+    let mut pending = None;
+    let status = answer.head.status;
+    let mut headers = framing::answer_headers(&answer.head.headers);
+    let log = Logged {
+        rules: Arc::clone(policy.redaction.of(&caller.org)),
+        capture: policy.ailog.capture_response,
+        capture_bytes: policy.ailog.capture_bytes,
+    };
+    // Given back when the answer is over.
+    let held = move || {
+        let room = answer.held.unwrap_or_else(|| walk.gateway.upstream.room().begin());
+        Held { _permit: permit, _load: answer.load, room }
+    };
+    let patience = Patience { idle: answer.idle, deadline: walk.deadline(policy.timeouts.total) };
+    let values = record.values.take().filter(|values| !values.is_empty());
+    let json = values.is_some() && is_textual(&headers) && essence(&headers).to_ascii_lowercase().ends_with("json");
+    let body = match answer.body {
+        AnswerBody::Whole(bytes) => {
+            let bytes = if status.is_success() { bytes } else { walk.blanked(bytes, caller, &record) };
+            let facts = answer::read(endpoint.wire, &bytes);
+            note_usage(&mut record, endpoint.wire, status.is_success(), facts, &bytes);
+            record.row().response_bytes = bytes.len() as u64;
+            if log.capture {
+                let (text, cut) = redact::answer(&log.rules, &bytes, true, log.capture_bytes);
+                record.answered(text, cut);
+            }
+            if answer.about_money {
+                headers.insert("x-should-retry", HeaderValue::from_static("false"));
+            }
+            pending = record.close_soon(status.as_u16(), outcome_of(status.as_u16()), None);
+            let restored = values.filter(|_| json).map(|values| BodyRestorer::whole(&values, &bytes));
+            let bytes = restored.unwrap_or(bytes);
+            // A short one is as good as gone; a long one holds its room until it has been written.
+            if bytes.len() <= CALL_BYTES_FREE {
+                Body::full(bytes)
+            } else {
+                Body::Held { bytes: Some(bytes), _held: Box::new(held()) }
+            }
+        }
+        AnswerBody::Streaming(read, incoming) if is_event_stream(&headers) && read.is_empty() => {
+            record.row().stream = true;
+            headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+            let restore = values.map(|values| restore::Events::new(&values));
+            let tee = Tee::events(endpoint.wire, drop_usage, restore, incoming, patience, record, log, held());
+            Body::Teed(Box::new(tee))
+        }
+        AnswerBody::Streaming(read, incoming) => {
+            let restore = values.filter(|_| json).map(|values| Box::new(BodyRestorer::new(&values)));
+            let length = answer.head.headers.get(header::CONTENT_LENGTH);
+            if let Some(length) = length.filter(|_| restore.is_none()) {
+                headers.insert(header::CONTENT_LENGTH, length.clone());
+            }
+            let textual = is_textual(&headers);
+            let wire = endpoint.wire;
+            let status = status.as_u16();
+            let tee = Tee::plain(wire, status, textual, restore, read, incoming, patience, record, log, held());
+            Body::Teed(Box::new(tee))
+        }
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    (response, pending)
+}
+
+/// Notes what a whole answer used; where it is a model's and says nothing about that, what it used about.
+fn note_usage(record: &mut Record, wire: Wire, succeeded: bool, facts: AnswerFacts, answer: &[u8]) {
+    let silent = facts.usage.is_none() && facts.is_object && succeeded && estimate::is_generated(wire);
+    let text_bytes = if silent { estimate::text_bytes(answer) } else { 0 };
+    if text_bytes > 0 {
+        record.used_about(None, text_bytes, &facts.model);
+    } else {
+        record.used(facts.usage, &facts.model);
+    }
+}
+
+fn essence(headers: &HeaderMap) -> &str {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().unwrap_or_default().trim()
+}
+
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    essence(headers).eq_ignore_ascii_case("text/event-stream") && !headers.contains_key(header::CONTENT_ENCODING)
+}
+
+fn is_textual(headers: &HeaderMap) -> bool {
+    let kind = essence(headers).to_ascii_lowercase();
+    (kind.starts_with("text/") || kind.ends_with("json")) && !headers.contains_key(header::CONTENT_ENCODING)
+}
