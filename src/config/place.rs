@@ -77,6 +77,11 @@ impl Problems {
         self.files.len() - 1
     }
 
+    /// Others with the same environment, for what is not to be told.
+    pub(super) fn apart(&self) -> Problems {
+        Problems { files: Vec::new(), list: Vec::new(), env: self.env }
+    }
+
     /// Notes a problem.
     pub(super) fn add(&mut self, at: &Place, message: impl Into<String>) {
         self.list.push(Problem { at: at.clone(), message: message.into() });

@@ -233,6 +233,13 @@ fn rules_of_the_policy() {
         ("providers: {a: {base_url: 'ftp://x'}}", "1:27: providers.a.base_url: ", "http or https"),
         ("providers: {a: {base_url: 'http://x/v1?k=1'}}", "1:27: providers.a.base_url: ", "query"),
         ("providers: {a: {base_url: 'http://u:p@x/v1'}}", "1:27: providers.a.base_url: ", "a user"),
+        ("providers: {a: {base_url: 'http://x:99999/v1'}}", "1:27: providers.a.base_url: ", "1 to 65535"),
+        ("providers: {a: {base_url: 'http://[::1]:0/v1'}}", "1:27: providers.a.base_url: ", "1 to 65535"),
+        (
+            "auth: {jwt: {jwks: 'http://x:99999/y', algorithms: [RS256]}}",
+            "1:20: auth.jwt.jwks: ",
+            "no address of a key set",
+        ),
         ("providers: {a: {kind: openapi}}", "1:23: providers.a.kind: ", "did you mean `openai`?"),
         (
             "providers: {a: {forward_headers: [Authorization]}}",
@@ -341,6 +348,17 @@ fn rules_of_the_policy() {
     }
 }
 
+/// The default of the flag reads the same variable, and would say the same mistake again at the section and at the file.
+#[test]
+fn a_wrong_variable_is_told_once_and_where_it_is_named() {
+    let dir = folder(&[("p.yaml", "features:\n  ai_intent_enabled: '${AI_INTENT_ENABLED:-true}'\n")]);
+    let mut problems = Problems::default();
+    problems.env = |name| (name == "AI_INTENT_ENABLED").then(|| "maybe".to_owned());
+    let found = Source::File(dir.path().join("p.yaml")).load_in(0, problems).expect_err("maybe").lines();
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(found[0].contains("p.yaml:2:22: features.ai_intent_enabled: "), "{found:#?}");
+}
+
 #[test]
 fn rules_of_the_gateway() {
     let table = [
@@ -352,6 +370,8 @@ fn rules_of_the_gateway() {
         ("clickhouse: {url: 'clickhouse:9000'}", "1:19: clickhouse.url: ", "http://host:port"),
         ("clickhouse: {database: 'a; drop'}", "1:24: clickhouse.database: ", "A-Z a-z 0-9 _"),
         ("limits_store: redis", "1:15: limits_store: ", "redis://host:port"),
+        ("limits_store: 'redis://h:99999'", "1:15: limits_store: ", "redis://host:port"),
+        ("clickhouse: {url: 'http://h:99999'}", "1:19: clickhouse.url: ", "http://host:port"),
         ("limits_store: 'redis://h:1/zero'", "1:15: limits_store: ", "redis://host:port"),
         ("limits_store: 'rediss://h:1'", "1:15: limits_store: ", "TLS to the limits store is not in this version"),
         ("limits_store_timeout: 1m", "1:23: limits_store_timeout: ", "give 1ms to 10s"),

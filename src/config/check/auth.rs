@@ -12,7 +12,7 @@ use super::super::place::Problems;
 use super::super::policy::{AuthPolicy, GatewayKey, JwksSource, JwtPolicy};
 use super::super::raw::{RawAuth, RawJwt, RawKey};
 use super::super::shape::At;
-use super::{distinct, lasting};
+use super::{distinct, lasting, port_fits};
 use crate::route::Glob;
 
 const LEEWAY_MAX: Duration = Duration::from_secs(600);
@@ -90,7 +90,9 @@ fn jwks(given: &At<String>, problems: &mut Problems) -> Option<Option<JwksSource
         return Some(Some(JwksSource::File(PathBuf::from(text))));
     }
     let uri = text.parse::<http::Uri>().ok().filter(|uri| {
-        matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some_and(|a| !a.as_str().contains('@'))
+        matches!(uri.scheme_str(), Some("http" | "https"))
+            && uri.authority().is_some_and(|a| !a.as_str().contains('@'))
+            && port_fits(uri)
     });
     if uri.is_none() {
         problems

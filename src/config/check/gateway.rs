@@ -9,7 +9,7 @@ use super::super::policy::{
 };
 use super::super::raw::{LogFormat, RawBounds, RawClickHouse, RawGateway, Store};
 use super::super::shape::At;
-use super::{in_range, lasting, sized};
+use super::{in_range, lasting, port_fits, sized};
 use crate::ids::Secret;
 
 /// Longer, and a store that hangs would look like a gateway that does.
@@ -92,6 +92,7 @@ fn clickhouse(raw: &RawClickHouse, problems: &mut Problems) -> ClickHouseOptions
     let uri = raw.url.value.parse::<http::Uri>().ok();
     let plain = uri.as_ref().is_some_and(|uri| {
         matches!(uri.scheme_str(), Some("http" | "https"))
+            && port_fits(uri)
             && uri.authority().is_some_and(|a| !a.as_str().contains('@'))
             && uri.path_and_query().is_none_or(|p| p.as_str() == "/")
     });
@@ -134,6 +135,7 @@ fn limits_store(given: &At<String>, timeout: Duration, problems: &mut Problems) 
     let uri = text.parse::<http::Uri>().ok().filter(|uri| {
         matches!(uri.scheme_str(), Some("redis" | "rediss"))
             && uri.host().is_some_and(|h| !h.is_empty())
+            && port_fits(uri)
             && uri.query().is_none()
             && uri.path().trim_start_matches('/').bytes().all(|b| b.is_ascii_digit())
     });

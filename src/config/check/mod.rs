@@ -107,3 +107,11 @@ fn label(text: &str, at: &Place, problems: &mut Problems) -> bool {
     }
     fits
 }
+
+/// Whether the port, if one is written, is one. The parser of URLs takes any digits there and then knows of no port.
+fn port_fits(uri: &http::Uri) -> bool {
+    uri.authority().is_none_or(|authority| {
+        let (_, host_and_port) = authority.as_str().rsplit_once('@').unwrap_or(("", authority.as_str()));
+        host_and_port == authority.host() || authority.port_u16().is_some_and(|port| port != 0)
+    })
+}

@@ -8,7 +8,7 @@ use super::super::place::{Place, Problems, suggest};
 use super::super::policy::{ModelRule, Provider, Routing, Spread, Target, Targets, Timeouts};
 use super::super::raw::{RawPrice, RawProvider, RawRouting, RawTarget, RawTo};
 use super::super::shape::{At, Named, Usd};
-use super::{in_range, label};
+use super::{in_range, label, port_fits};
 use crate::bounds::{MODEL_BYTES_MAX, TARGETS_MAX};
 use crate::cost::{Price, PriceList, Rates};
 use crate::provider::Kind;
@@ -110,6 +110,7 @@ fn base_url(given: &RawProvider, problems: &mut Problems) -> Option<Uri> {
         Ok(uri) if uri.authority().is_some_and(|a| a.as_str().contains('@')) => {
             "a URL with a user; put keys into api_key"
         }
+        Ok(uri) if !port_fits(&uri) => "a URL with a port that is none (1 to 65535)",
         Ok(uri) if uri.query().is_some() || text.contains('#') => "a URL with a query or fragment",
         Ok(uri) if uri.path().split('/').any(|s| s == "." || s == "..") || uri.path().contains("//") => {
             "a URL with an unclean path"

@@ -87,7 +87,13 @@ impl<'a> Entries<'a> {
             Some(Node { value: Value::Null | Value::Failed, .. }) | None => None,
             Some(node) => T::read(node, problems).map(|value| At { value, at: node.at.clone(), given: true }),
         };
-        value.or_else(|| base.cloned()).or_else(|| built_in(default?, self.at.key(name), problems))
+        value.or_else(|| base.cloned()).or_else(|| match given {
+            // A value that cannot be read has been reported; its default only lets the walk go on.
+            Some((_, node)) if !matches!(node.value, Value::Null) => {
+                built_in(default?, self.at.key(name), &mut problems.apart())
+            }
+            _ => built_in(default?, self.at.key(name), problems),
+        })
     }
 
     /// Reports the keys that are not known.
