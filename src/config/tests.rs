@@ -294,6 +294,11 @@ fn rules_of_the_policy() {
         ("breaker: {consecutive_failures: 0}", "1:33: breaker.consecutive_failures: ", "0 is not allowed"),
         ("redaction: {attachments: keep}", "1:26: redaction.attachments: ", "known here: drop, reject, allow"),
         ("redaction: {custom: [{name: email, pattern: x}]}", "1:29: redaction.custom[0].name: ", "take a new one"),
+        (
+            "redaction: {custom: [{name: x, pattern: '[a'}]}",
+            "1:41: redaction.custom[0].pattern: ",
+            "pattern: no pattern that can be searched for: unclosed character class",
+        ),
         ("redaction: {orgs: {acme: {orgs: {}}}}", "1:27: redaction.orgs.acme.orgs: ", "unknown key"),
         ("limits: {orgs: {acme: {burst: 0}}}", "1:31: limits.orgs.acme.burst: ", "0 is not allowed"),
         ("limits: {strict: true, requests_per_minute: 10001}", "1:45: limits.requests_per_minute: ", "give 1 to 10000"),

@@ -461,13 +461,14 @@ impl Body {
             (Place::Top, Key::Model) => None,
             // Ids and names of an answer are made by the provider.
             (Place::Data, Key::Type | Key::Role | Key::Model) if self.shape == Shape::Answer => None,
-            (Place::Data, Key::Name) if self.shape == Shape::Answer => Some(Look::Names),
+            (Place::Data, Key::Name | Key::Called) if self.shape == Shape::Answer => Some(Look::Names),
             (Place::Data, _) => Some(Look::All),
             (Place::Schema, Key::Type | Key::SchemaTerm) => None,
             (Place::Schema, _) => Some(Look::All),
             (_, Key::Type | Key::Role | Key::Opaque) => None,
             (Place::Part, Key::Blob) if frame.kind == Some(PartKind::Text) => None,
-            (_, Key::Name) => Some(Look::Names),
+            (Place::Item, Key::Called) if self.shape != Shape::Answer => Some(Look::Speaker),
+            (_, Key::Name | Key::Called) => Some(Look::Names),
             _ => Some(Look::All),
         }
     }

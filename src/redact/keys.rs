@@ -39,6 +39,8 @@ pub(super) enum Key {
     Opaque,
     /// An identifier, a name or a choice from a list.
     Name,
+    /// `name`: of a message who speaks, elsewhere what a tool is called.
+    Called,
     #[default]
     Other,
 }
@@ -76,10 +78,11 @@ impl Key {
             b"file" | b"image" | b"video" | b"media" | b"document" | b"data" | b"b64_json" | b"result"
             | b"embedding" | b"mask" | b"partial_image_b64" => Key::Blob,
             b"encrypted_content" | b"signature" => Key::Opaque,
-            b"id" | b"object" | b"name" | b"tool_choice" | b"service_tier" | b"reasoning_effort" | b"effort"
-            | b"verbosity" | b"truncation" | b"detail" | b"voice" | b"encoding_format" | b"size" | b"quality"
-            | b"style" | b"moderation" | b"output_format" | b"response_format" | b"status" | b"finish_reason"
-            | b"include" | b"modalities" | b"media_type" | b"cache_control" | b"ttl" => Key::Name,
+            b"name" => Key::Called,
+            b"id" | b"object" | b"tool_choice" | b"service_tier" | b"reasoning_effort" | b"effort" | b"verbosity"
+            | b"truncation" | b"detail" | b"voice" | b"encoding_format" | b"size" | b"quality" | b"style"
+            | b"moderation" | b"output_format" | b"response_format" | b"status" | b"finish_reason" | b"include"
+            | b"modalities" | b"media_type" | b"cache_control" | b"ttl" => Key::Name,
             _ if name.ends_with(b"_id") || name.ends_with(b"_ids") => Key::Name,
             _ => Key::Other,
         }

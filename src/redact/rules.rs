@@ -172,7 +172,12 @@ fn compile_custom(spec: &RulesSpec, kinds: &mut Vec<Kind>, problems: &mut Vec<Ru
                 compiled.push((kinds.len() as KindId, regex));
                 kinds.push(Kind { name: Arc::from(&*custom.name), replacement: custom.replacement.clone() });
             }
-            Err(error) => problem(error.to_string()),
+            // The parser draws the pattern and points at the place, in several lines; the last one says what is wrong.
+            Err(error) => {
+                let text = error.to_string();
+                let reason = text.rsplit("error: ").next().unwrap_or(&text).trim();
+                problem(format!("no pattern that can be searched for: {reason}"));
+            }
         }
     }
     compiled

@@ -66,6 +66,9 @@ pub(super) enum Op {
 pub(super) enum Look {
     /// With everything that the rules ask for.
     All,
+    /// For what the gateway knows by itself, not for patterns and words of the policy: a speaker's name may be the name of a
+    /// tool, and has to stay the one that the tool is declared with.
+    Speaker,
     /// For e-mail addresses only: identifiers and names, where digits mean nothing.
     Names,
 }

@@ -24,6 +24,11 @@ fn strings_are_text_unless_their_place_says_otherwise() {
             r#"{"messages":[{"role":"assistant","tool_calls":[{"id":"c","type":"function","function":{"name":"mail","arguments":"{\"to\":\"[REDACTED_EMAIL]\",\"phone\":\"[REDACTED_PHONE]\",\"deep\":\"{\\\"cc\\\":\\\"[REDACTED_EMAIL]\\\"}\"}"}}]}]}"#,
         ),
         (
+            Shape::Chat,
+            r#"{"messages":[{"role":"user","name":"+14155550132","content":"x"}],"tools":[{"type":"function","function":{"name":"f_415-555-0132"}}]}"#,
+            r#"{"messages":[{"role":"user","name":"[REDACTED_PHONE]","content":"x"}],"tools":[{"type":"function","function":{"name":"f_415-555-0132"}}]}"#,
+        ),
+        (
             Shape::Responses,
             r#"{"instructions":"a@b.com","input":[{"role":"user","content":[{"type":"input_text","text":"tel 030 1234567"}]}],"metadata":{"a@b.com":"c@d.org"}}"#,
             r#"{"instructions":"[REDACTED_EMAIL]","input":[{"role":"user","content":[{"type":"input_text","text":"tel [REDACTED_PHONE]"}]}],"metadata":{"[REDACTED_EMAIL]":"[REDACTED_EMAIL]"}}"#,
