@@ -89,7 +89,7 @@ const OWN_KEY: &[&str] = &[
 ];
 
 /// First segments of routes that administer an account or speak another protocol: never open by themselves.
-const NEVER: &[&str] = &["organization", "projects", "realtime", "chatkit", "dashboard"];
+const NEVER: &[&str] = &["organization", "projects", "realtime", "chatkit"];
 
 /// Finds the route. `opened` are the policy's `routing.endpoints`: method and path, `*` for one segment.
 pub fn find(method: &Method, path: &str, opened: &[(Method, String)]) -> Matched {

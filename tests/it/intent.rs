@@ -24,6 +24,8 @@ fn a_ticket_is_classified() {
     asked["attachments"] = json!(["data:image/png;base64,iVBORw0KGgo"]);
     let reply = ask(&gateway, "acme", &asked);
     assert_eq!(reply.ok().json(), json!({"category": "billing", "priority": "high", "confidence": 0.9}));
+    let told = ["x-tollgate-provider", "x-tollgate-attempts", "x-tollgate-redactions"].map(|name| reply.header(name));
+    assert_eq!(told, [Some("openai"), Some("1"), Some("email=1,phone=1")]);
     let sent = provider.only();
     assert_eq!(sent.target, "/v1/chat/completions");
     for gone in ["jane", "1234567", "iVBORw0KGgo", "attachments"] {

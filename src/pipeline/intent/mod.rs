@@ -24,7 +24,7 @@ use super::quota::Admitted;
 use super::quota_headers::quota_headers;
 use super::record::Record;
 use super::refusal::Refusal;
-use super::{Walk, no_answer_refusal, set};
+use super::{ATTEMPTS, PROVIDER, REDACTIONS, Walk, no_answer_refusal, set};
 use crate::ailog::row::{Outcome, RouteKind};
 use crate::auth::Caller;
 use crate::bounds::TICKET_BYTES_MAX;
@@ -59,8 +59,18 @@ pub async fn intent(walk: Walk<'_>, incoming: Incoming) -> Result<Response<Body>
         Ok(answer) => {
             let mut response = match answer {
                 Answer::Now(finished) => {
+                    // The record forgets what was taken out when it closes.
+                    let redactions = record.redactions();
                     let body = close(&mut record, &finished);
-                    json_answer(StatusCode::OK, body)
+                    let mut response = json_answer(StatusCode::OK, body);
+                    let headers = response.headers_mut();
+                    set(headers, PROVIDER, &finished.provider);
+                    // None of its own where another call brought the answer in.
+                    headers.insert(ATTEMPTS, HeaderValue::from(u16::from(record.trail().attempts())));
+                    if !redactions.is_empty() {
+                        set(headers, REDACTIONS, &redactions);
+                    }
+                    response
                 }
                 Answer::Later(id) => {
                     let mut response = pending(&id);
