@@ -50,8 +50,8 @@ impl Block {
     pub(super) fn in_number(&self) -> u64 {
         self.bits(|v| {
             let brackets = is(v | u8x16::splat(1), b')') | is(v, b'[') | is(v, b']');
-            // The high bit of what is not ASCII counts by itself.
-            within(v, b'-', b'9') | brackets | is(v, b' ') | is(v, b'\n') | v
+            // The high bit of what is not ASCII counts by itself. 8 to 11: a long dash, a tab, a new line.
+            within(v, b'-', b'9') | brackets | is(v, b' ') | is(v | u8x16::splat(3), 0x0B) | v
         })
     }
 
@@ -107,7 +107,7 @@ mod tests {
                         let special = matches!(byte, b'"' | b'\\' | 0..=0x1F | 0x80..);
                         assert_eq!(block.special(), expected(special), "{byte} at {at} of {len}");
                     }
-                    let number = (b'-'..=b'9').contains(&byte) || b" ()[]\n".contains(&byte) || byte >= 0x80;
+                    let number = (b'-'..=b'9').contains(&byte) || b" ()[]\x08\t\n\x0B".contains(&byte) || byte >= 0x80;
                     assert_eq!(block.in_number(), expected(number), "{byte} at {at} of {len}");
                 }
             }

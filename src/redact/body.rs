@@ -39,6 +39,8 @@ enum Place {
     Typed,
     /// User data: keys are text too.
     Data,
+    /// Values for the variables of a stored prompt: whatever its key, a string is text.
+    Variables,
     /// A JSON Schema.
     Schema,
     StreamOptions,
@@ -192,11 +194,10 @@ impl Body {
         match (place, key) {
             (Place::Part, Key::Attachment | Key::Blob | Key::Audio | Key::Source) => self.part_key(at, object),
             (Place::Item, Key::Audio) if object => self.drop_value(at, Note::Null),
-            (Place::Item | Place::Typed | Place::Plain | Place::Top | Place::Data, Key::Attachment)
-                if place != Place::Data || self.shape == Shape::Other =>
-            {
-                self.drop_value(at, Note::Text)
-            }
+            (
+                Place::Item | Place::Typed | Place::Variables | Place::Plain | Place::Top | Place::Data,
+                Key::Attachment,
+            ) if place != Place::Data || self.shape == Shape::Other => self.drop_value(at, Note::Text),
             _ => Ok(()),
         }
     }
@@ -462,7 +463,7 @@ impl Body {
             // Ids and names of an answer are made by the provider.
             (Place::Data, Key::Type | Key::Role | Key::Model) if self.shape == Shape::Answer => None,
             (Place::Data, Key::Name | Key::Called) if self.shape == Shape::Answer => Some(Look::Names),
-            (Place::Data, _) => Some(Look::All),
+            (Place::Data | Place::Variables, _) => Some(Look::All),
             (Place::Schema, Key::Type | Key::SchemaTerm) => None,
             (Place::Schema, _) => Some(Look::All),
             (_, Key::Type | Key::Role | Key::Opaque) => None,
@@ -542,7 +543,8 @@ impl Body {
             (_, Key::Arguments) => Place::Data,
             (Place::Part | Place::Item | Place::Plain, Key::Input) => Place::Data,
             (Place::Plain | Place::Typed, Key::Schema) => Place::Schema,
-            (Place::Part | Place::Typed, _) => Place::Typed,
+            (Place::Typed, Key::Variables) if object => Place::Variables,
+            (Place::Part | Place::Typed | Place::Variables, _) => Place::Typed,
             _ if object && frame.place == Place::Top && frame.key == Key::Other => Place::Plain,
             _ => Place::Plain,
         }

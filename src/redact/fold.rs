@@ -15,6 +15,8 @@ pub(super) const NESTED_QUOTE: u8 = 0x01;
 
 /// Stands for a picture of a telephone.
 pub(super) const TELEPHONE: u8 = 0x04;
+/// Stands for `—`, which is a dash between digits and the end of a clause elsewhere.
+pub(super) const LONG_DASH: u8 = 0x08;
 
 /// What a character becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +46,7 @@ pub(super) fn fold(c: char) -> Fold {
         0..=0x1F => Fold::Byte(if matches!(c, '\n' | '\r') {
             b'\n'
         } else if c == '\t' {
-            b' '
+            b'\t'
         } else {
             BREAK
         }),
@@ -86,7 +88,8 @@ fn fold_low(c: char, code: u32) -> Fold {
         | 0x200B..=0x200F
         | 0x202A..=0x202E
         | 0x2060..=0x206F => Fold::Skip,
-        0x2010..=0x2015 | 0x2212 | 0x2043 => Fold::Byte(b'-'),
+        0x2010..=0x2013 | 0x2212 | 0x2043 => Fold::Byte(b'-'),
+        0x2014 | 0x2015 => Fold::Byte(LONG_DASH),
         0xB7 | 0x2024 | 0x2219 | 0x22C5 => Fold::Byte(b'.'),
         0x2044 | 0x2215 => Fold::Byte(b'/'),
         0x2795 => Fold::Byte(b'+'),

@@ -10,6 +10,8 @@ pub(super) enum Key {
     Messages,
     Input,
     Prompt,
+    /// What is put into a stored prompt, by names that the user gave.
+    Variables,
     StreamOptions,
     IncludeUsage,
     Store,
@@ -53,6 +55,7 @@ impl Key {
             b"messages" => Key::Messages,
             b"input" => Key::Input,
             b"prompt" => Key::Prompt,
+            b"variables" => Key::Variables,
             b"stream_options" => Key::StreamOptions,
             b"include_usage" => Key::IncludeUsage,
             b"store" => Key::Store,

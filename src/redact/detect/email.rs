@@ -61,8 +61,9 @@ const CLASS: [u8; 256] = {
 
 /// Where the local part before `at` begins.
 fn local(view: &View<'_>, at: usize) -> Option<usize> {
-    let mut i = at;
-    let mut ascii = false;
+    // "49699333+dependabot[bot]@users.noreply.github.com"
+    let mut i = if view.text[view.lo..at].ends_with(b"[bot]") { at - 5 } else { at };
+    let mut ascii = i < at;
     let mut seen = 0;
     while let Some(b) = view.before(i) {
         if at - i > LOCAL_MAX {
@@ -82,7 +83,7 @@ fn local(view: &View<'_>, at: usize) -> Option<usize> {
             i -= 1;
         } else {
             match view.char_before(i) {
-                Some(c) if !(ascii && is_unspaced(c)) => i -= c.len_utf8(),
+                Some(c) if !(ascii && (is_unspaced(c) || is_foreign(c))) => i -= c.len_utf8(),
                 _ => break,
             }
         }
@@ -90,13 +91,16 @@ fn local(view: &View<'_>, at: usize) -> Option<usize> {
     if seen & 2 != 0 && is_rfc_art(&view.text[i..at]) {
         return Some(i);
     }
-    let start = if seen & 2 != 0 { i + cut(&view.text[i..at]) } else { i + led(&view.text[i..at]) };
+    let bracketed = view.before(i) == Some(b'<');
+    let start = if seen & 2 != 0 { i + cut(&view.text[i..at], bracketed) } else { i + led(&view.text[i..at]) };
     view.text[start..at].iter().any(|b| b.is_ascii_alphanumeric() || *b >= 0x80).then_some(start)
 }
 
 /// How much of a run of local-part characters is the text's own punctuation: URL paths, queries, assignments, markup.
-fn cut(run: &[u8]) -> usize {
-    let mut from = 0;
+/// `bracketed`: it stands right behind `<`, so that an equals sign in it is its own ("<CAF7x9k=abc@mail.example.com>").
+fn cut(run: &[u8], bracketed: bool) -> usize {
+    // "curl -d 'email=bob@…'"
+    let mut from = run.iter().take_while(|b| **b == b'\'').count();
     if let Some(i) = run.iter().rposition(|b| matches!(b, b'|' | b'`' | b'{' | b'}' | b'?' | b'#' | b'*')) {
         from = i + 1;
     }
@@ -138,7 +142,8 @@ fn cut(run: &[u8]) -> usize {
     // A query or an assignment: "email=bob", "a=1&email=bob"; bounce addresses keep theirs.
     let rest = &run[from..];
     let bounce = [&b"prvs="[..], b"msprvs1=", b"SRS0=", b"SRS1=", b"SRS0+", b"bounce", b"btv1="];
-    if !bounce.iter().any(|b| rest.len() > b.len() && rest[..b.len()].eq_ignore_ascii_case(b))
+    if !bracketed
+        && !bounce.iter().any(|b| rest.len() > b.len() && rest[..b.len()].eq_ignore_ascii_case(b))
         && let Some(i) = rest.iter().rposition(|b| *b == b'=')
         && (rest[..i].contains(&b'&')
             || rest[..i].iter().all(|b| b.is_ascii_alphanumeric() || b"_-.$&=".contains(b) || *b >= 0x80))
@@ -150,6 +155,10 @@ fn cut(run: &[u8]) -> usize {
 
 /// How many characters at the beginning are the text's own punctuation; one at least is left.
 fn led(run: &[u8]) -> usize {
+    // "!def!xyz%abc@example.com": a path of hosts.
+    if matches!(run, [b'!', next, rest @ ..] if next.is_ascii_alphanumeric() && rest.contains(&b'!')) {
+        return 0;
+    }
     run.iter().take_while(|b| b".-'*/=!#&~^|{}?`".contains(b)).count().min(run.len().saturating_sub(1))
 }
 
@@ -163,10 +172,10 @@ fn quoted(view: &View<'_>, at: usize) -> Option<usize> {
     let mut i = at - 1;
     while let Some(b) = view.before(i) {
         i -= 1;
-        if b == b'"' {
+        if b == b'"' && view.before(i) != Some(b'\\') {
             let open = match view.before(i) {
                 None => true,
-                Some(b) => matches!(b, b' ' | b'\n' | b'<' | b'(' | b',' | b';' | b':' | NESTED_QUOTE),
+                Some(b) => matches!(b, b' ' | b'\t' | b'\n' | b'<' | b'(' | b',' | b';' | b':' | NESTED_QUOTE),
             };
             return (open && i + 2 < at).then_some(i);
         }
@@ -259,6 +268,12 @@ fn label(view: &View<'_>, from: usize) -> (usize, usize) {
     };
     let tld = if !first_ascii && text.iter().all(u8::is_ascii_digit) { from } else { tld };
     (i, if text.len() < 2 { from } else { tld })
+}
+
+/// Letters of scripts that no address mixes with ASCII ones, and that are not taken for Latin letters either: what stands
+/// in them before an ASCII address is the text's.
+fn is_foreign(c: char) -> bool {
+    matches!(c as u32, 0x0590..=0x0DFF | 0x10A0..=0x10FF | 0x1200..=0x137F | 0xFB1D..=0xFDFF | 0xFE70..=0xFEFC)
 }
 
 /// `[192.0.2.1]` and `[IPv6:…]`.
@@ -382,7 +397,8 @@ fn vetoed(view: &View<'_>, start: usize, at: usize, host: usize, end: usize) -> 
         return true;
     }
     // Code: a call, an attribute of an array, a qualified `this`.
-    let call = view.at(end) == Some(b'(') && view.at(end + 1).is_some_and(|b| !b.is_ascii_alphabetic() && b != b' ');
+    let call =
+        view.at(end) == Some(b'(') && view.at(end + 1).is_some_and(|b| b == b')' || b == b'-' || b.is_ascii_digit());
     if call || is_attribute(small) || matches!(local, b"this" | b"super" | b"return") {
         return true;
     }
@@ -390,7 +406,8 @@ fn vetoed(view: &View<'_>, start: usize, at: usize, host: usize, end: usize) -> 
     if matches!(local, b"git" | b"hg" | b"svn") && matches!(view.at(end), Some(b':' | b'/')) {
         return true;
     }
-    in_url(view, start)
+    // "ftp://anonymous:bob@example.com@host/": the address is the password.
+    view.at(end) != Some(b'@') && in_url(view, start)
 }
 
 fn labels_of(domain: &[u8]) -> usize {

@@ -46,17 +46,17 @@ const PHONE: &str = "☎ phone* *phone telephone* tel cell cellphone cellular mo
     pokličite skambink* paskambink* zvaniet tālrunis tālr helista* sími hringdu símanúmer \
     هاتف* الهاتف* موبایل* جوال* الجوال* موبايل* اتصل* تلفون* رقمي واتساب* للتواصل تلفن* تماس* همراه* شماره-من* شماره-تلفن* شماره-تماس* فون* موبائل* \
     טלפון* נייד* התקשר* פלאפון* המספר-שלי* טל \
-    फोन* फ़ोन* फ़ोन* मोबाइल* कॉल* मेरा-नंबर* মোবাইল* ফোন* আমার-নম্বর* தொலைபேசி* ஃபோன்* అ.ఫోన్ ఫోన్* \
+    फोन* फ़ोन* फ़ोन* मोबाइल* कॉल* मेरा-नंबर* মোবাইল* ফোন* আমার-নম্বর* தொலைபேசி* ஃபோன்* போன்* மொபைல்* கைபேசி* அலைபேசி* ഫോൺ* മൊബൈൽ* ಫೋನ್* ಮೊಬೈಲ್* మొబైల్* ફોન* મોબાઇલ* ਫ਼ੋਨ* ਫੋਨ* ਮੋਬਾਈਲ* मोबाईल* දුරකථන* ဖုန်း* ទូរស័ព្ទ* ໂທ* ስልክ* утас* ტელ* მობ* հեռ*  అ.ఫోన్ ఫోన్* \
     我的号码* 我的號碼* 号码是* 號碼是* 电话* 電話* 手机* 手機* 致电* 致電* 拨打* 撥打* 座机* 传真* 傳真* 来电* 來電* 热线* 熱線* 專線* 联系* 聯絡* 聯繫* 打给* \
     携帯* TEL 連絡先* ファックス* ファクス* お電話* スマホ* \
     전화* 대표번호* 휴대폰* 핸드폰* 연락처* 팩스* 휴대전화* 연락* 번호는* 모바일* \
     โทร* มือถือ* เบอร์* điện-thoại* đt sđt gọi* di-động hotline số-máy liên-hệ \
-    nomor-saya telepon* telpon* hp hubungi* ponsel* wa nomor-hp nombor-telefon tawag* tawagan simu namba nambari piga telefoni";
+    nomor-saya telepon* telpon* telp selfoon foon telèfon mòbil hp hubungi* ponsel* wa nomor-hp nombor-telefon tawag* tawagan simu namba nambari piga telefoni";
 
 /// Identifier words.
 const IDENTIFIER: &str = "order* ticket* invoice* id ids ref reference* case account* acct serial* sku isbn issn part-no tracking* \
     confirmation* booking* transaction* txn txid customer-id customer-no client-id member-id policy-number claim* batch* lot model \
-    version* build* pid uuid guid epoch timestamp* unix ts ssn vat tax* iban bic card* po zip postcode postal passport* \
+    version* build* pid part-number model-number item-number lot-number uuid guid epoch timestamp* unix ts ssn vat tax* iban bic card* po zip postcode postal passport* \
     licence* license* dns soa ean gtin upc imei imsi iccid mac doi pmid arxiv issue bug commit error errno code* \
     nhs catalog* catalogue* cpr license-key licence-key quote* shipment* parcel* student* employee* member* \
     latitude longitude lat lon lng price* total amount* balance invoice-no document* doc file row line page chapter section hash \
@@ -235,6 +235,10 @@ impl Words {
         }
         let spaced = &spaced[..n];
         let view = View { text: spaced, lo: 0 };
+        // "documents" are what a model is to rank, not papers of a person.
+        if spaced.eq_ignore_ascii_case(b"documents") {
+            return None;
+        }
         self.before(&view, spaced.len(), spaced.len()).map(|near| near.says)
     }
 }

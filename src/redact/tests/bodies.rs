@@ -33,6 +33,18 @@ fn strings_are_text_unless_their_place_says_otherwise() {
             r#"{"instructions":"a@b.com","input":[{"role":"user","content":[{"type":"input_text","text":"tel 030 1234567"}]}],"metadata":{"a@b.com":"c@d.org"}}"#,
             r#"{"instructions":"[REDACTED_EMAIL]","input":[{"role":"user","content":[{"type":"input_text","text":"tel [REDACTED_PHONE]"}]}],"metadata":{"[REDACTED_EMAIL]":"[REDACTED_EMAIL]"}}"#,
         ),
+        // The names of a stored prompt's variables are the user's, whatever they are elsewhere.
+        (
+            Shape::Responses,
+            r#"{"prompt":{"id":"p","variables":{"name":"415-555-0132","type":"a@b.com","n":{"type":"input_text","text":"a@b.com"}}}}"#,
+            r#"{"prompt":{"id":"p","variables":{"name":"[REDACTED_PHONE]","type":"[REDACTED_EMAIL]","n":{"type":"input_text","text":"[REDACTED_EMAIL]"}}}}"#,
+        ),
+        // What a key calls an identifier is one; a list of texts is not.
+        (
+            Shape::Other,
+            r#"{"documents":["415-555-0132"],"ticket":"415-555-0132","reference":"Jane wrote, 415-555-0132"}"#,
+            r#"{"documents":["[REDACTED_PHONE]"],"ticket":"415-555-0132","reference":"Jane wrote, [REDACTED_PHONE]"}"#,
+        ),
         (
             Shape::Messages,
             r#"{"system":[{"type":"text","text":"a@b.com"}],"messages":[{"role":"user","content":[{"type":"tool_use","id":"t","name":"n","input":{"a@b.com":"call 555-123-4567"}},{"type":"tool_result","tool_use_id":"t","content":[{"type":"text","text":"a@b.com"}]}]}]}"#,

@@ -4,8 +4,8 @@ use std::cell::OnceCell;
 
 use super::super::View;
 use super::super::words::{Near, Says, Words};
-use super::groups::{Group, extension};
-use super::{GROUPS_MAX, IDENTIFIER_NEAR, Listed, WORD_AFTER, WORD_BEFORE, WORD_LEN};
+use super::groups::{Group, Sep, extension};
+use super::{GROUPS_MAX, HINTED, IDENTIFIER_NEAR, Listed, WORD_AFTER, WORD_BEFORE, WORD_LEN};
 
 /// What is known of a candidate.
 pub(super) struct Candidate<'a> {
@@ -66,7 +66,8 @@ impl Candidate<'_> {
         }
         match self.before() {
             Some(near) => near.says == Says::Identifier && near.gap <= IDENTIFIER_NEAR && !self.sentence_ends(near.gap),
-            None => self.hint == Some(Says::Identifier),
+            // What a key says is said of a value that begins with the number.
+            None => self.hint == Some(Says::Identifier) && self.start < HINTED,
         }
     }
 
@@ -103,13 +104,20 @@ impl Candidate<'_> {
         let next = self.view.at(end + 1);
         let next_alnum = next.is_some_and(|b| b.is_ascii_alphanumeric());
         match b {
-            b'0'..=b'9' | b'_' | b'%' | b'@' | b'=' => false,
-            b'a'..=b'z' | b'A'..=b'Z' => extension(&self.view, end).is_some(),
-            b' ' | b'(' | b'[' => !digit_follows || more || self.another(last),
-            b'-' | b'~' => !next_alnum,
+            b'0'..=b'9' | b'%' | b'=' => false,
+            // "sip:+14155550132@host": what is an address was found before.
+            b'@' => self.plus,
+            b'_' => !next_alnum,
+            // Words glued behind a number that is certain.
+            b'a'..=b'z' | b'A'..=b'Z' => self.plus && last > 1 || extension(&self.view, end).is_some(),
+            b' ' | b'(' | b'[' | b'\t' => !digit_follows || more || self.parted(last) || self.another(last),
+            // "+1 415 555 0132-0134" is a row of numbers, and words may follow a dash.
+            b'-' | b'~' => !next_alnum || self.plus && (more || !next.is_some_and(|b| b.is_ascii_digit())),
             b'.' => !next.is_some_and(|b| b.is_ascii_digit()),
             b':' => self.plus || !next.is_some_and(|b| b.is_ascii_digit()),
-            b',' => self.plus || !next.is_some_and(|b| b.is_ascii_digit()) || !self.decimals(end + 1),
+            b',' => {
+                self.plus || !next.is_some_and(|b| b.is_ascii_digit()) || !self.amount(last) || !self.decimals(end + 1)
+            }
             _ => true,
         }
     }
@@ -122,6 +130,36 @@ impl Candidate<'_> {
             && (0..n).all(|i| self.groups[i].len() == self.groups[n + i].len())
             && self.total(last) >= 8
             && !(0..n).all(|i| self.groups[i].len() == self.groups[0].len())
+    }
+
+    /// Whether another number follows after a slash or a dash with spaces, which are not the number's own separators:
+    /// "030 901820 / 0171 1234567".
+    pub(super) fn parted(&self, last: usize) -> bool {
+        let apart = |sep: Sep| sep.space && (sep.slash || sep.dash) && !sep.paren;
+        let next = &self.groups[last + 1];
+        apart(next.sep) && last > 0 && self.total(last) >= 9 && !self.groups[1..=last].iter().any(|g| apart(g.sep))
+    }
+
+    /// Whether the groups up to `last` may be the thousands of an amount.
+    pub(super) fn amount(&self, last: usize) -> bool {
+        self.groups[1..=last].iter().all(|g| g.len() == 3 && !g.sep.dash && !g.sep.paren && !g.sep.slash)
+    }
+
+    /// Whether the number goes on an account's (IBAN), in groups of four: "DE89 3704 0044 …".
+    pub(super) fn in_account(&self) -> bool {
+        let text = &self.view.text[self.view.lo..self.start];
+        let mut end = text.len();
+        for _ in 0..8 {
+            let Some(group) = text[..end].last_chunk::<5>() else { return false };
+            if group[4] != b' ' || !group[..4].iter().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase()) {
+                return false;
+            }
+            if group[..2].iter().all(u8::is_ascii_uppercase) && group[2..4].iter().all(u8::is_ascii_digit) {
+                return true;
+            }
+            end -= 5;
+        }
+        false
     }
 
     /// Whether one or two digits and no more stand at `i`.

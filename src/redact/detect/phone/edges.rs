@@ -1,6 +1,8 @@
 //! Where a number may begin: its `+` and brackets, what may stand before it, and lists of numbers.
 
 use super::super::View;
+use super::super::words::{Says, Words};
+use super::WORD_LEN;
 use super::groups::{Group, Sep};
 use crate::redact::fold::is_unspaced;
 
@@ -23,6 +25,16 @@ pub(super) fn prefix(view: &View<'_>, q: usize, groups: &[Group]) -> (usize, boo
             let bracket = own && matches!(view.before(q - 1), Some(b'(' | b'['));
             (q - 1 - usize::from(bracket), true, bracket)
         }
+        // "( 415 ) 555 0132"
+        Some(b' ')
+            if q > view.lo + 1
+                && view.before(q - 1) == Some(b'(')
+                && groups.first().is_some_and(|g| g.len() <= 6 && view.text[g.end()..].starts_with(b" )")) =>
+        {
+            (q - 2, false, true)
+        }
+        // "%2B14155550132"
+        Some(b'b' | b'B') if view.text[view.lo..q - 1].ends_with(b"%2") => (q - 3, true, false),
         Some(b' ') if q > view.lo + 1 && view.before(q - 1) == Some(b'+') && !sum(view, q - 2) => (q - 2, true, false),
         Some(b'(' | b'[') if own => {
             let plus = view.before(q - 1) == Some(b'+');
@@ -98,12 +110,13 @@ pub(super) fn joins(between: &[u8]) -> bool {
 }
 
 /// Whether a number may begin at `start`; if so, whether digits stand before it with only space between.
-pub(super) fn left(view: &View<'_>, start: usize, plus: bool) -> Option<bool> {
+pub(super) fn left(view: &View<'_>, start: usize, plus: bool, words: &Words) -> Option<bool> {
     let Some(b) = view.before(start) else { return Some(false) };
     let further = if start > view.lo + 1 { view.before(start - 1) } else { None };
     let joined = further.is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_');
     match b {
-        b'0'..=b'9' | b'_' | b'@' | b'%' | b'^' => None,
+        b'0'..=b'9' | b'@' | b'%' | b'^' => None,
+        b'_' => (plus || !joined).then_some(false),
         b'a'..=b'z' | b'A'..=b'Z' => plus.then_some(false),
         b'#' => (plus || after_label(view, start - 1)).then_some(false),
         b'$' | b'~' => plus.then_some(false),
@@ -126,7 +139,9 @@ pub(super) fn left(view: &View<'_>, start: usize, plus: bool) -> Option<bool> {
         }
         0x80.. => {
             let glued = view.char_before(start).is_some_and(|c| c.is_alphabetic() && !is_unspaced(c));
-            (!glued || plus).then_some(false)
+            // "هاتف0501234567": a telephone word without a space after it.
+            let label = || words.before(view, start, WORD_LEN).is_some_and(|n| n.gap == 0 && n.says == Says::Phone);
+            (!glued || plus || label()).then_some(false)
         }
         _ => Some(false),
     }

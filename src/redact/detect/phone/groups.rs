@@ -2,6 +2,7 @@
 
 use super::super::View;
 use super::{DIGITS_MAX, GROUPS_MAX};
+use crate::redact::fold::LONG_DASH;
 
 /// A run of digits.
 #[derive(Clone, Copy, Debug, Default)]
@@ -56,7 +57,7 @@ pub(super) fn read(view: &View<'_>, q: usize, groups: &mut [Group; GROUPS_MAX]) 
         if digits > DIGITS_MAX {
             break;
         }
-        if n == 1 && i - q == 1 && view.at(i) == Some(b')') && view.before(q) != Some(b'(') {
+        if n == 1 && i - q == 1 && view.at(i) == Some(b')') && !matches!(view.before(q), Some(b'(' | b'+')) {
             // "1) …" numbers a list.
             break;
         }
@@ -83,12 +84,17 @@ pub(super) fn separator(view: &View<'_>, mut i: usize, digits: usize, plus: bool
                 spaces += 1;
                 sep.space = true;
             }
-            b'-' if !sep.dash && !sep.dot => sep.dash = true,
+            b'-' | LONG_DASH if !sep.dash && !sep.dot => sep.dash = true,
             b'.' if !sep.dot && !sep.dash => sep.dot = true,
             b'/' if !sep.slash => sep.slash = true,
             b'(' | b')' | b'[' | b']' => sep.paren = true,
             // A number may go on after the end of the line only if what stands before it can be no number.
             b'\n' if digits < 7 && spaces == 0 && (plus || matches!(view.before(i), Some(b'-' | b')'))) => {
+                spaces = 2;
+                sep.space = true;
+            }
+            // A tab stands between the columns of a table, too.
+            b'\t' if digits < if plus { 9 } else { 7 } && spaces == 0 => {
                 spaces = 2;
                 sep.space = true;
             }

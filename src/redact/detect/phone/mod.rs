@@ -38,6 +38,9 @@ const WORD_LEN: usize = 34;
 /// How near an identifier word has to stand to take a well-grouped number.
 const IDENTIFIER_NEAR: usize = 14;
 
+/// A number begins this near to where a value does that its key calls an identifier.
+const HINTED: usize = 8;
+
 /// A telephone number right before a candidate: "020 7946 0018 or 07700 900123".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::redact) struct Listed {
@@ -69,7 +72,7 @@ pub(in crate::redact) fn find(
         return None;
     }
     let (start, plus, bracket) = prefix(view, q, &groups[..n]);
-    let digits_before = left(view, start, plus)?;
+    let digits_before = left(view, start, plus, words)?;
     let c = Candidate {
         view: *view,
         words,
@@ -98,6 +101,8 @@ pub(in crate::redact) fn joined(text: &[u8], lo: usize, q: usize) -> bool {
     }
     match text[q - 1] {
         b'-' | b'.' | b',' | b':' => q > lo + 1 && text[q - 2].is_ascii_digit(),
-        b => b.is_ascii_alphabetic() || b == b'_',
+        // "_415-555-0132_": emphasis. "%2B": a plus in a URL.
+        b'_' => q > lo + 1 && text[q - 2].is_ascii_alphanumeric(),
+        b => b.is_ascii_alphabetic() && !(b | 0x20 == b'b' && text[lo..q].ends_with(&[b'%', b'2', b])),
     }
 }

@@ -13,7 +13,13 @@ impl Candidate<'_> {
             digits[known] = b;
             known += 1;
         }
-        self.extent(first, country(&digits[..known])?, 0)
+        let (min, max) = country(&digits[..known])?;
+        // "+44 07700 900123": the trunk prefix was left in.
+        let trunk = self.groups[first].len() <= 3
+            && first + 1 < self.n
+            && self.digit(first + 1, 0) == b'0'
+            && !self.groups[first + 1].sep.paren;
+        self.extent(first, (min, max + usize::from(trunk)), 0)
     }
 
     /// The longest run of groups from `first` on that is complete: `skip` digits of a prefix, then what `country` allows.
@@ -27,7 +33,9 @@ impl Candidate<'_> {
             if !trunk {
                 total += g.len();
             }
-            if total > max + skip {
+            // Another number may follow where this one might still go on: "+49 30 901820 / 0171 1234567".
+            let other = last > first && self.digit(last, 0) == b'0' && self.parted(last - 1) && best.is_some();
+            if total > max + skip || other {
                 break;
             }
             let short = max == 11 && total == 8 + skip && self.shape(first, &[1, 3, 4]);
@@ -39,7 +47,7 @@ impl Candidate<'_> {
     }
 
     pub(super) fn national(&self) -> Option<usize> {
-        if self.date() || self.machine() {
+        if self.date() || self.machine() || self.digits_before && self.in_account() {
             return None;
         }
         if let Some(last) = self.exit_code() {
@@ -65,6 +73,7 @@ impl Candidate<'_> {
     pub(super) fn exit_code(&self) -> Option<usize> {
         let first = self.text(0);
         let skip = match first {
+            b"0011" if self.n > 1 => 4,
             _ if first.starts_with(b"00") => 2,
             b"011" if self.n > 1 => 3,
             _ => return None,
@@ -111,8 +120,11 @@ impl Candidate<'_> {
     /// A trunk prefix 0 and an area code: `030 1234567`, `06 12 34 56 78`, `(02) 9876 5432`.
     pub(super) fn trunk(&self) -> Option<usize> {
         let first = self.text(0);
+        // "0 30 / 90 18 20"
+        let apart = first == b"0" && self.n > 2 && self.groups[1].sep.space && self.groups[2].sep.slash;
         let zero = first.len() >= 2 && first[0] == b'0' && first[1] != b'0' && first.len() <= 6
-            || first == b"0" && self.bracket;
+            || first == b"0" && self.bracket
+            || apart && self.digit(1, 0) != b'0';
         if !zero || self.n < 2 {
             return None;
         }
@@ -160,6 +172,15 @@ impl Candidate<'_> {
             (&[5, 5], d >= b'6' && (self.n < 2 || g[1].sep.space || dash(1))),
             // Russia: 8 (495) 123-45-67, 8 800 555 35 35.
             (&[1, 3, 3, 2, 2], matches!(d, b'0' | b'7' | b'8')),
+            // Ukraine and others: 0 800 123 456; Lithuania: 8 612 34567; Thailand: 0-2123-4567.
+            (&[1, 3, 3, 3], matches!(self.text(0), b"0" | b"1") && matches!(self.text(1), b"700" | b"800" | b"900")),
+            (&[1, 3, 5], matches!(d, b'0' | b'8') && self.n > 1 && self.digit(1, 0) == b'6'),
+            (&[1, 4, 4], d == b'0' && dash(2) && dash(1) || self.bracket && d >= b'2'),
+            (&[1, 1, 3, 4], self.bracket && d == b'8'),
+            // Lebanon: 03 123 456.
+            (&[2, 3, 3], d == b'0' && self.digit(0, 1) != b'0' && !self.digits_before),
+            // Malaysia: 1-300-88-1234.
+            (&[1, 3, 2, 4], d == b'1' && matches!(self.text(1), b"300" | b"700" | b"800")),
             (&[1, 3, 3, 4], matches!(d, b'7' | b'8') && self.digit(1, 0) >= b'3'),
             (&[1, 3, 7], matches!(d, b'7' | b'8') && self.digit(1, 0) >= b'3' && self.n > 1 && g[1].sep.paren),
             (&[3, 3, 2, 2], self.n > 3 && (self.bracket || dash(2) && dash(3))),

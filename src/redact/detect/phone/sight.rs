@@ -2,6 +2,7 @@
 
 use super::super::View;
 use super::DIGITS_MIN;
+use crate::redact::fold::LONG_DASH;
 
 /// Whether `2024-11-05` or the like stands at `q`.
 pub(super) fn iso_date(view: &View<'_>, q: usize) -> bool {
@@ -54,7 +55,7 @@ pub(super) fn too_few(view: &View<'_>, q: usize) -> bool {
     let plus = view.before(q) == Some(b'+');
     let (mut digits, mut last) = (0, 0);
     for (i, b) in view.text[q..view.text.len().min(q + 48)].iter().enumerate() {
-        match b {
+        match *b {
             // "217 2024-11-05": the date is a thing of its own.
             b' ' if iso_date(view, q + i + 1) => return true,
             b'0'..=b'9' => {
@@ -64,7 +65,7 @@ pub(super) fn too_few(view: &View<'_>, q: usize) -> bool {
                 }
             }
             b'\n' if !(plus || matches!(last, b'-' | b')')) => return true,
-            b' ' | b'-' | b'.' | b'/' | b'(' | b')' | b'[' | b']' | b'\n' | 0x80.. => {}
+            b' ' | b'-' | b'.' | b'/' | b'(' | b')' | b'[' | b']' | b'\n' | b'\t' | LONG_DASH | 0x80.. => {}
             _ => return true,
         }
         last = *b;
