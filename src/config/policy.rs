@@ -317,6 +317,8 @@ pub struct Timeouts {
     pub idle: Duration,
     /// The whole call, all attempts together.
     pub total: Duration,
+    /// How often the client of a silent stream gets a comment.
+    pub keep_alive: Option<Duration>,
 }
 
 /// What is taken out, per organisation.

@@ -279,6 +279,8 @@ section! {
         first_byte: Option<Duration> = "null";
         /// Between two pieces of the answer.
         idle: Option<Duration> = "null";
+        /// How often a client hears of a stream that is silent; `off`: never.
+        keep_alive: Option<Cap<Duration>> = "null";
     }
 }
 
@@ -330,6 +332,9 @@ section! {
         idle: Duration = "60s";
         /// The whole call, all attempts together.
         total: Duration = "10m";
+        /// While a stream is silent its client gets a comment (`: keep-alive`) this often, between events; `off`: never. It does
+        /// not prolong `idle`.
+        keep_alive: Cap<Duration> = "off";
     }
 }
 section! {

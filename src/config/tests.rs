@@ -192,7 +192,7 @@ fn every_problem_of_every_file_is_told_in_order_with_its_place() {
         "policies/b.yml:3:21: redaction.entities[1]: no entity that can be found; did you mean `phone`?",
         "policies/b.yml:4:1: listen: belongs into gateway.yaml, because it is read only at start; move it there",
         "policies/c.yaml:1:22: retry.max_retries: a whole number is needed here, not a list",
-        "policies/c.yaml:2:11: timeouts: a mapping is needed here, with keys of connect, first_byte, idle, total",
+        "policies/c.yaml:2:11: timeouts: a mapping is needed here, with keys of connect, first_byte, idle, total, keep_alive",
     ];
     assert_eq!(found, expected, "{found:#?}");
 }
@@ -289,6 +289,14 @@ fn rules_of_the_policy() {
         ("retry: {max_retries: 11}", "1:22: retry.max_retries: ", "give 0 to 10"),
         ("retry: {max_delay: 1ms}", "1:20: retry.max_delay: ", "shorter than `base_delay`"),
         ("retry: {budget_percent: 1001}", "1:25: retry.budget_percent: ", "give 0 to 1000"),
+        ("timeouts: {keep_alive: 0s}", "1:24: timeouts.keep_alive: ", "0s is not allowed"),
+        ("timeouts: {keep_alive: never}", "1:24: timeouts.keep_alive: ", "give a number, or `off`"),
+        ("timeouts: {keep_alive: 60s}", "1:24: timeouts.keep_alive: ", "not shorter than `idle`"),
+        (
+            "routing: {default: [{provider: openai, timeouts: {idle: 5s, keep_alive: 5s}}]}",
+            "1:73: routing.default[0].timeouts.keep_alive: ",
+            "not shorter than `idle`",
+        ),
         ("timeouts: {connect: 0s}", "1:21: timeouts.connect: ", "0s is not allowed"),
         ("timeouts: {connect: 5}", "1:21: timeouts.connect: ", "needs a unit"),
         ("breaker: {consecutive_failures: 0}", "1:33: breaker.consecutive_failures: ", "0 is not allowed"),
@@ -456,7 +464,7 @@ fn targets_have_weights_models_and_timeouts_of_their_own() {
     let policy = policy(
         r#"
 providers: {openai: {}, azure: {base_url: "http://127.0.0.1:9/v1"}, spare: {base_url: "http://127.0.0.1:8/v1"}}
-timeouts: {connect: 2s, idle: 7s}
+timeouts: {connect: 2s, idle: 7s, keep_alive: 3s}
 breaker: {consecutive_failures: 30}
 routing:
   default: [{provider: openai, weight: 2}, {provider: azure, weight: 2}]
@@ -465,7 +473,7 @@ routing:
       sticky: true
       to:
         - openai
-        - {provider: azure, weight: 3, model: my-deployment, timeouts: {first_byte: 20s, connect: 300ms}}
+        - {provider: azure, weight: 3, model: my-deployment, timeouts: {first_byte: 20s, connect: 300ms, keep_alive: off}}
         - {provider: spare, weight: 0}
         - {provider: azure, model: another}
     - {match: "*", to: [{provider: spare, timeouts: {idle: 1s}}]}
@@ -486,6 +494,8 @@ routing:
     assert_eq!(seconds(to.list[0].timeouts), (2.0, 60, 7));
     assert_eq!(seconds(to.list[1].timeouts), (0.3, 20, 7));
     assert_eq!(seconds(routing.models[1].to.list[0].timeouts), (2.0, 60, 1));
+    let told = |at: usize| to.list[at].timeouts.keep_alive.map(|every| every.as_secs());
+    assert_eq!((told(0), told(1)), (Some(3), None));
     // The share of failures does not overrule who allows more of them in a row.
     assert_eq!((policy.breaker.error_percent, policy.breaker.min_calls), (50, 60));
 }

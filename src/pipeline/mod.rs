@@ -19,6 +19,7 @@ mod record;
 pub mod refusal;
 mod respond;
 mod restore;
+mod silence;
 mod tee;
 mod walk;
 

@@ -11,7 +11,8 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::body::Body;
 use super::record::Record;
-use super::tee::{Held, Logged, Patience, Tee, outcome_of};
+use super::silence::Patience;
+use super::tee::{Held, Logged, Tee, outcome_of};
 use super::walk::Walk;
 use super::{framing, restore};
 use crate::ailog::Pending;
@@ -48,7 +49,8 @@ pub fn respond(
         let room = answer.held.unwrap_or_else(|| walk.gateway.upstream.room().begin());
         Held { _permit: permit, _load: answer.load, room }
     };
-    let patience = Patience { idle: answer.idle, deadline: walk.deadline(policy.timeouts.total) };
+    let deadline = walk.deadline(policy.timeouts.total);
+    let patience = Patience { idle: answer.idle, deadline, keep_alive: answer.keep_alive };
     let values = record.values.take().filter(|values| !values.is_empty());
     let json = values.is_some() && is_textual(&headers) && essence(&headers).to_ascii_lowercase().ends_with("json");
     let body = match answer.body {

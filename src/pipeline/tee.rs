@@ -3,22 +3,22 @@
 //! Stage 8 of the walk. Events of a stream are passed on whole and unchanged, as they come; other bodies frame by frame.
 //! Promises: the row is written before the client can see that the answer is complete (its last event, or the last
 //! byte of a known length); a stream that breaks is closed by the endpoint's own error event and never by `[DONE]`; a
-//! slow client holds the provider back, because nothing is read that has not been asked for. Does not: retry.
+//! slow client holds the provider back, because nothing is read that has not been asked for; comments for the client of a
+//! silent stream stand between events and never behind the last. Does not: retry.
 
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use hyper::body::{Body as _, Incoming};
-use tokio::time::{Instant, Sleep};
 
 use super::body::Cut;
 use super::record::Record;
 use super::restore::Events;
+use super::silence::{Due, Patience, Silence};
 use crate::ailog::Durable;
 use crate::ailog::row::Outcome;
 use crate::bounds::{CALL_BYTES_FREE, SSE_EVENT_BYTES_MAX};
@@ -34,6 +34,9 @@ use crate::upstream::{Flying, room};
 const BROKEN: &str = "The AI service stopped before the answer was complete. Please try again.";
 const TOO_SLOW: &str = "The AI service took too long to complete the answer. Please try again.";
 
+/// What the client of a silent stream gets: a comment, which readers of event streams pass over.
+const COMMENT: &[u8] = b": keep-alive\n\n";
+
 /// One streaming answer.
 pub struct Tee {
     /// Absent once it has ended or failed.
@@ -44,10 +47,7 @@ pub struct Tee {
     record: Record,
     log: Logged,
     bytes: u64,
-    idle: Duration,
-    deadline: Instant,
-    timer: Option<Pin<Box<Sleep>>>,
-    last_frame: Instant,
+    silence: Silence,
     cut: Cutting,
     /// Nothing goes out before this is ready.
     durable: Option<Box<Durable>>,
@@ -69,13 +69,6 @@ pub struct Logged {
     pub rules: Arc<Rules>,
     pub capture: bool,
     pub capture_bytes: usize,
-}
-
-/// How long an answer may take.
-#[derive(Clone, Copy)]
-pub struct Patience {
-    pub idle: Duration,
-    pub deadline: Instant,
 }
 
 /// Whether the connection is to be cut.
@@ -102,6 +95,17 @@ enum TeeKind {
         wire: Wire,
         restore: Option<Box<BodyRestorer>>,
     },
+}
+
+impl TeeKind {
+    /// Whether something may be put in here that the provider did not send: no event has been passed on in part, and the
+    /// last one is still to come.
+    fn is_between_events(&self) -> bool {
+        match self {
+            TeeKind::Events { reader, stream, .. } => !(reader.is_amid() || stream.ended() || stream.failed()),
+            TeeKind::Plain { .. } => false,
+        }
+    }
 }
 
 /// How much of the end of a long JSON answer is kept: usage stands there.
@@ -171,10 +175,7 @@ impl Tee {
             record,
             log,
             bytes: 0,
-            idle: patience.idle,
-            deadline: patience.deadline,
-            timer: None,
-            last_frame: Instant::now(),
+            silence: Silence::new(patience),
             cut: Cutting::No,
             durable: None,
             held,
@@ -198,6 +199,7 @@ impl Tee {
                 self.durable = None;
             }
             if let Some(bytes) = self.ready.pop_front() {
+                self.silence.told();
                 return Poll::Ready(Some(Ok(bytes)));
             }
             match self.cut {
@@ -217,9 +219,11 @@ impl Tee {
             match Pin::new(&mut *incoming).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
                     let last = incoming.is_end_stream();
-                    self.timer = None;
                     if let Ok(data) = frame.into_data() {
-                        self.last_frame = Instant::now();
+                        if !self.silence.heard() {
+                            self.broke(Outcome::Timeout, Code::ProviderTimeout, TOO_SLOW);
+                            continue;
+                        }
                         self.take(data);
                     }
                     // The last byte of a known length tells the client that the answer is complete: record first.
@@ -229,14 +233,10 @@ impl Tee {
                 }
                 Poll::Ready(None) => self.ended(),
                 Poll::Ready(Some(Err(_))) => self.broke(Outcome::ProviderError, Code::ProviderUnavailable, BROKEN),
-                Poll::Pending => {
-                    let until = (self.last_frame + self.idle).min(self.deadline);
-                    let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
-                    if timer.as_mut().poll(cx).is_pending() {
-                        return Poll::Pending;
-                    }
-                    self.broke(Outcome::Timeout, Code::ProviderTimeout, TOO_SLOW);
-                }
+                Poll::Pending => match ready!(self.silence.poll(cx, self.kind.is_between_events())) {
+                    Due::Comment => self.ready.push_back(Bytes::from_static(COMMENT)),
+                    Due::End => self.broke(Outcome::Timeout, Code::ProviderTimeout, TOO_SLOW),
+                },
             }
         }
     }
@@ -360,8 +360,10 @@ impl Tee {
             }
             // What matters has been passed on and recorded; a late fault changes nothing.
             TeeKind::Events { stream, .. } if stream.ended() => {}
-            TeeKind::Events { wire, stream, .. } => {
+            TeeKind::Events { wire, stream, reader, .. } => {
                 let event = stream_event(*wire, code, message, stream.next_sequence_number());
+                // An event of which a part has gone out is ended first, so that it does not swallow this one.
+                self.ready.extend(reader.is_amid().then_some(Bytes::from_static(b"\n\n")));
                 self.record_stream(outcome, Some(code));
                 match event {
                     Some(event) => self.ready.push_back(Bytes::from(event)),

@@ -97,7 +97,7 @@ mod tests {
 
     fn targets(spread: Spread, sticky: bool, weights: &[u32]) -> Targets {
         let second = Duration::from_secs(1);
-        let timeouts = Timeouts { connect: second, first_byte: second, idle: second, total: second };
+        let timeouts = Timeouts { connect: second, first_byte: second, idle: second, total: second, keep_alive: None };
         let target = |(i, weight): (usize, &u32)| {
             let provider = Provider {
                 name: Arc::from(format!("p{i}")),

@@ -84,6 +84,11 @@ impl EventReader {
         self.held.len()
     }
 
+    /// Whether an event is at hand of which a part has been passed on: nothing may be put in here.
+    pub fn is_amid(&self) -> bool {
+        self.passing
+    }
+
     /// Holds the event at hand no longer: it is passed on in parts, as one that is too long.
     pub fn let_go(&mut self, out: &mut Vec<Piece>) {
         if !self.held.is_empty() {

@@ -74,6 +74,8 @@ pub struct Answer {
     pub about_money: bool,
     /// How long the rest of it may keep silent.
     pub idle: Duration,
+    /// How often its client hears of it meanwhile, if it is a stream.
+    pub keep_alive: Option<Duration>,
     /// Counts the call at its provider until the answer is over, where calls go to whoever has the fewest.
     pub load: Option<Flying>,
     /// Room for what has been read of a long answer.
@@ -398,7 +400,7 @@ impl Upstream {
             self.metrics.provider_key_refused.with_label_values(&[&**name]).inc();
             return ("key_refused", Attempted::KeyRefused);
         }
-        let idle = target.timeouts.idle;
+        let (idle, keep_alive) = (target.timeouts.idle, target.timeouts.keep_alive);
         let gather = !status.is_success() || is_json(&head.headers);
         let (body, held) = if gather {
             match gathered(incoming, idle, &self.room).await {
@@ -408,7 +410,7 @@ impl Upstream {
         } else {
             (AnswerBody::Streaming(Bytes::new(), incoming), None)
         };
-        let mut answer = Answer { head, body, about_money: false, idle, load: None, held };
+        let mut answer = Answer { head, body, about_money: false, idle, keep_alive, load: None, held };
         if status.is_success() || status == StatusCode::NOT_MODIFIED {
             return ("ok", Attempted::Answer(answer));
         }

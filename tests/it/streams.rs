@@ -277,3 +277,93 @@ fn an_http2_client_that_resets_its_stream_takes_the_provider_with_it() {
     });
     assert_eq!(gateway.only_row()["outcome"], "client_disconnect");
 }
+
+/// The text without the comments that the gateway put in, and how many there were. Each stands between two events.
+fn without_comments(text: &str) -> (String, usize) {
+    let (comments, events): (Vec<&str>, Vec<&str>) =
+        text.split_inclusive("\n\n").partition(|event| *event == ": keep-alive\n\n");
+    let events = events.concat();
+    assert!(!events.contains("keep-alive"), "within an event: {text:?}");
+    (events, comments.len())
+}
+
+#[test]
+fn the_client_of_a_silent_stream_hears_of_it_between_events() {
+    let provider = Provider::start();
+    let with_usage = step::chat_events(&["one ", "two [REDACTED_EMAIL_1] "], true);
+    let mut plain = with_usage.clone();
+    plain.remove(plain.len() - 2);
+    let restored: Vec<String> =
+        with_usage.iter().map(|event| event.replace("[REDACTED_EMAIL_1]", "jane@example.com")).collect();
+    // The client asks for usage; the gateway does and takes it out; values are put back.
+    let table = [
+        ("", asking_for_usage("hi"), with_usage.concat()),
+        ("", streamed("hi"), plain.concat()),
+        ("{restore: true}", asking_for_usage("to jane@example.com"), restored.concat()),
+    ];
+    for (redaction, body, expected) in table {
+        let mut setup = Setup::new(&provider).section("timeouts", "{keep_alive: 100ms}");
+        if !redaction.is_empty() {
+            setup = setup.section("redaction", redaction);
+        }
+        let gateway = setup.start();
+        // Silence behind the head, between two events, and in the middle of one.
+        let cut = with_usage[2].len() / 2;
+        let [(first, open_first), (second, open_second), (third, open_third)] = [(); 3].map(|()| step::gate());
+        let mut script = step::sse_open(&with_usage[..0]);
+        script.push(first);
+        script.extend(step::sse_open(&with_usage[..2]).split_off(1));
+        script.push(second);
+        script.extend(step::sse_open(&[&with_usage[2][..cut]]).split_off(1));
+        script.push(third);
+        let rest = [&with_usage[2][cut..], &with_usage[3..].concat()];
+        script.extend(step::sse_rest(&rest));
+        provider.script([script]);
+        let (mut connection, mut head) = open(&gateway, PATH, &body);
+        let mut seen = String::new();
+        for gate in [open_first, open_second, open_third] {
+            seen += &connection.chunks_until(": keep-alive\n\n");
+            gate.send(()).unwrap();
+        }
+        connection.body(&mut head);
+        assert!(head.complete);
+        let (events, comments) = without_comments(&(seen + head.text()));
+        assert_eq!(events, expected);
+        assert!(comments >= 3, "{comments}");
+        let row = gateway.only_row();
+        assert!(!row["response"].as_str().unwrap().contains("keep-alive"), "{row:?}");
+        assert_eq!((&row["outcome"], &row["output_tokens"]), (&json!("ok"), &json!(7)), "{row:?}");
+    }
+}
+
+#[test]
+fn comments_prolong_nothing_and_stand_behind_no_end() {
+    let provider = Provider::start();
+    let gateway = Setup::new(&provider).section("timeouts", "{keep_alive: 100ms, idle: 1s}").start();
+    let events = step::chat_events(&["one "], true);
+    let held = |events: &[String]| {
+        let mut script = step::sse_open(events);
+        script.push(Act::Hold);
+        script
+    };
+    // The provider is given up after `idle` as if nothing had been said.
+    provider.script([held(&events[..2])]);
+    let reply = gateway.post(PATH, &jwt("acme"), &asking_for_usage("hi"));
+    let (told, comments) = without_comments(reply.ok().text());
+    assert!(told.starts_with(&events[..2].concat()) && told.contains("provider_timeout"), "{told}");
+    assert!((1..=9).contains(&comments), "{comments}");
+    // Behind the last event nothing more comes, however long the connection stays.
+    provider.script([held(&events)]);
+    let reply = gateway.post(PATH, &jwt("acme"), &asking_for_usage("hi"));
+    assert!(reply.ok().text().ends_with(&events[1..].concat()) && reply.complete, "{}", reply.text());
+    // What is no stream of events gets no comment; it is cut after `idle`.
+    let audio = "HTTP/1.1 200 OK\r\ncontent-type: audio/mpeg\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n";
+    provider.script([vec![Act::Send(audio.into()), Act::Hold]]);
+    let body = json!({"model": "m", "input": "hi", "voice": "x"});
+    let (mut connection, mut head) = open(&gateway, "/v1/audio/speech", &body);
+    assert_eq!(connection.chunk().as_deref(), Some(&b"abc"[..]));
+    connection.body(&mut head);
+    assert!(head.body.is_empty() && !head.complete, "{:?}", head.body);
+    let rows: Vec<Value> = gateway.rows(3).iter().map(|row| row["outcome"].clone()).collect();
+    assert_eq!(rows, ["timeout", "ok", "timeout"]);
+}

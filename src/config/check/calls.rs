@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::super::place::Problems;
+use super::super::place::{Place, Problems};
 use super::super::policy::{AiLogPolicy, Timeouts};
 use super::super::raw::{RawAiLog, RawBreaker, RawRetry, RawTargetTimeouts, RawTimeouts};
-use super::super::shape::At;
+use super::super::shape::{At, Cap};
 use super::{in_range, lasting, sized};
 use crate::bounds;
 use crate::upstream::breaker::BreakerOptions;
@@ -42,7 +42,18 @@ pub(super) fn timeouts(raw: &RawTimeouts, problems: &mut Problems) -> Timeouts {
         first_byte: lasting(&raw.first_byte, MS..=DAY, problems),
         idle: lasting(&raw.idle, MS..=DAY, problems),
         total: lasting(&raw.total, MS..=DAY, problems),
+        keep_alive: keep_alive(&raw.keep_alive.at, raw.keep_alive.value.0, raw.idle.value, problems),
     }
+}
+
+/// How often a silent stream is told of. Where the stream is given up before that, nobody would ever hear it.
+fn keep_alive(at: &Place, every: Option<Duration>, idle: Duration, problems: &mut Problems) -> Option<Duration> {
+    let every = lasting(&At { value: every?, at: at.clone(), given: true }, 100 * MS..=DAY, problems);
+    if every >= idle {
+        problems
+            .add(at, "`keep_alive` is not shorter than `idle`, which ends a silent stream; make it shorter, or `off`");
+    }
+    Some(every)
 }
 
 /// Timeouts of one target over those of the policy.
@@ -51,12 +62,14 @@ pub(super) fn target_timeouts(raw: &RawTargetTimeouts, policy: Timeouts, problem
         Some(value) => lasting(&At { value, at: given.at.clone(), given: given.given }, MS..=most, problems),
         None => policy,
     };
-    Timeouts {
-        connect: own(&raw.connect, 10 * MINUTE, policy.connect),
-        first_byte: own(&raw.first_byte, DAY, policy.first_byte),
-        idle: own(&raw.idle, DAY, policy.idle),
-        total: policy.total,
-    }
+    let (connect, first_byte) =
+        (own(&raw.connect, 10 * MINUTE, policy.connect), own(&raw.first_byte, DAY, policy.first_byte));
+    let idle = own(&raw.idle, DAY, policy.idle);
+    let keep_alive = match raw.keep_alive.value {
+        Some(Cap(every)) => keep_alive(&raw.keep_alive.at, every, idle, problems),
+        None => policy.keep_alive,
+    };
+    Timeouts { connect, first_byte, idle, total: policy.total, keep_alive }
 }
 
 pub(super) fn breaker(raw: &RawBreaker, problems: &mut Problems) -> Option<BreakerOptions> {

@@ -190,7 +190,7 @@ impl<T: Shape> Shape for Cap<T> {
         match &node.value {
             Value::Scalar(scalar) if scalar.text.trim() == "off" => Some(Cap(None)),
             Value::Scalar(scalar) if scalar.text.starts_with(|c: char| c.is_ascii_alphabetic()) => {
-                problems.add(&node.at, format!("{}: no limit; give a number, or `off`", shown(scalar)));
+                problems.add(&node.at, format!("{}: give a number, or `off`", shown(scalar)));
                 None
             }
             _ => T::read(node, problems).map(|value| Cap(Some(value))),
