@@ -168,6 +168,7 @@ fn classify(error: &hyper_util::client::legacy::Error) -> Failure {
             return Failure::Exhausted;
         }
         if let Some(tls) = cause.downcast_ref::<rustls::Error>().or_else(|| within_io(cause)) {
+            tracing::warn!(reason = %tls, "the connection to a provider could not be secured");
             // A certificate that does not verify will not verify next time; an alert or a cut handshake may pass.
             return match tls {
                 rustls::Error::InvalidCertificate(_) | rustls::Error::InvalidMessage(_) => Failure::Protocol,

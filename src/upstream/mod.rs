@@ -401,7 +401,9 @@ impl Upstream {
             return ("key_refused", Attempted::KeyRefused);
         }
         let (idle, keep_alive) = (target.timeouts.idle, target.timeouts.keep_alive);
-        let gather = !status.is_success() || is_json(&head.headers);
+        // An answer that has no body is all here, whatever it calls itself: nobody will ask for its end.
+        let bodiless = status == StatusCode::NO_CONTENT || *call.method == Method::HEAD;
+        let gather = bodiless || !status.is_success() || is_json(&head.headers);
         let (body, held) = if gather {
             match gathered(incoming, idle, &self.room).await {
                 Ok(gathered) => gathered,

@@ -1,108 +1,15 @@
 //! The fault table: for each way in which a provider or a client fails, what the client got, what the provider saw, and
 //! what the row says. After each the next good call succeeds; at the end descriptors and memory are as they were.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
+use crate::support::fault::{Fault, Stage, json_call, stream};
 use crate::support::step::{self, Act, Step};
-use crate::support::{Connection, Gateway, Provider, Reply, Setup, eventually, jwt, refused_address, request};
-
-/// What the client got.
-#[derive(Clone)]
-enum Got {
-    /// The gateway's own error.
-    Refused(u16, &'static str),
-    /// The provider's answer, whole: its status, and its body as it was sent.
-    Passed(u16, String),
-    /// A stream that began as it was sent and ends with the endpoint's own error event, and nothing after it.
-    BrokenStream(&'static str),
-    /// A head, and then a connection that is cut before the end.
-    Cut,
-}
-
-/// One line of the table.
-struct Fault {
-    name: &'static str,
-    path: &'static str,
-    model: &'static str,
-    stream: bool,
-    script: Vec<Step>,
-    got: Got,
-    sees: usize,
-    /// `outcome`, `status`, `attempts`, `error_code`, and how `attempts_detail` goes on after each provider's name.
-    row: (&'static str, u16, u8, &'static str, &'static str),
-}
-
-const CHAT: &str = "/v1/chat/completions";
-
-fn json_call(name: &'static str, script: impl IntoIterator<Item = Step>) -> Fault {
-    Fault {
-        name,
-        path: CHAT,
-        model: "m",
-        stream: false,
-        script: script.into_iter().collect(),
-        got: Got::Cut,
-        sees: 1,
-        row: ("ok", 200, 1, "", ""),
-    }
-}
-
-fn stream(name: &'static str, script: Step) -> Fault {
-    Fault { stream: true, ..json_call(name, [script]) }
-}
-
-impl Fault {
-    fn to(mut self, model: &'static str) -> Fault {
-        self.model = model;
-        self
-    }
-
-    fn at(mut self, path: &'static str) -> Fault {
-        self.path = path;
-        self
-    }
-
-    fn refused(mut self, status: u16, code: &'static str) -> Fault {
-        self.got = Got::Refused(status, code);
-        self
-    }
-
-    fn passed(mut self, status: u16, body: impl Into<String>) -> Fault {
-        self.got = Got::Passed(status, body.into());
-        self
-    }
-
-    fn broken(mut self, code: &'static str) -> Fault {
-        self.got = Got::BrokenStream(code);
-        self
-    }
-
-    fn cut(mut self) -> Fault {
-        self.got = Got::Cut;
-        self
-    }
-
-    fn provider_sees(mut self, times: usize) -> Fault {
-        self.sees = times;
-        self
-    }
-
-    fn row(
-        mut self,
-        outcome: &'static str,
-        status: u16,
-        attempts: u8,
-        code: &'static str,
-        detail: &'static str,
-    ) -> Fault {
-        self.row = (outcome, status, attempts, code, detail);
-        self
-    }
-}
+use crate::support::{Provider, Setup, refused_address, secure};
 
 fn raw(text: &str) -> Step {
     vec![Act::Send(text.as_bytes().to_vec())]
@@ -150,6 +57,12 @@ fn before_the_answer() -> Vec<Fault> {
         down(json_call("black_hole", []).to("silent"), 3, "connect, connect, connect").provider_sees(0),
         down(json_call("no_such_name", []).to("nowhere"), 3, "connect, connect, connect").provider_sees(0),
         down(json_call("plain_http_behind_tls", []).to("plain"), 1, "protocol").provider_sees(0),
+        down(json_call("reset_in_the_handshake", []).to("curt"), 3, "connect, connect, connect").provider_sees(0),
+        // What does not verify now will not the next time, and nothing is sent to it.
+        down(json_call("certificate_expired", []).to("expired"), 1, "protocol").provider_sees(0),
+        down(json_call("certificate_of_another_host", []).to("elsewhere"), 1, "protocol").provider_sees(0),
+        down(json_call("certificate_of_its_own", []).to("own"), 1, "protocol").provider_sees(0),
+        json_call("certificate_that_is_good", [ok()]).to("good").passed(200, &*hello),
         down(json_call("reset_before_head", vec![step::reset_before_head(); 3]), 3, "reset, reset, reset"),
         down(json_call("close_before_head", vec![vec![Act::Close]; 3]), 3, "reset, reset, reset"),
         json_call("reset_then_well", [step::reset_before_head(), ok()]).passed(200, &*hello).provider_sees(2).row(
@@ -173,6 +86,9 @@ fn before_the_answer() -> Vec<Fault> {
             "provider_timeout",
             "timeout",
         ),
+        json_call("drip_in_head", [vec![Act::Send("HTTP/1.1 200 OK\r\nx-long: ".into()), Act::Again(b"x".to_vec())]])
+            .refused(504, "provider_timeout")
+            .row("timeout", 504, 1, "provider_timeout", "timeout"),
         down(json_call("no_http", [raw_then("SSH-2.0-OpenSSH_9\r\n\r\n", Act::Close)]), 1, "protocol"),
         down(json_call("bad_status", [raw_then("HTTP/1.1 42 x\r\n\r\n", Act::Close)]), 1, "protocol"),
         down(
@@ -257,6 +173,27 @@ fn before_the_answer() -> Vec<Fault> {
             [raw(&format!("{head}content-length: 2\r\n\r\n{{}}{head}content-length: 6\r\n\r\n{{evil}}"))],
         )
         .passed(200, "{}"),
+        // What follows an answer that has no body belongs to nobody.
+        json_call("bytes_behind_204", [raw("HTTP/1.1 204 No Content\r\n\r\n{\"evil\":1}")])
+            .passed(204, "")
+            .row("ok", 204, 1, "", ""),
+        json_call("bytes_behind_304", [raw("HTTP/1.1 304 Not Modified\r\n\r\n{\"evil\":1}")])
+            .passed(304, "")
+            .row("ok", 304, 1, "", ""),
+        // Answered, and never closed: the length or the last chunk is the end.
+        json_call(
+            "half_open_behind_length",
+            [raw_then(&format!("{head}connection: close\r\ncontent-length: 2\r\n\r\n{{}}"), Act::Hold)],
+        )
+        .passed(200, "{}"),
+        json_call(
+            "half_open_behind_chunks",
+            [raw_then(
+                &format!("{head}connection: close\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n"),
+                Act::Hold,
+            )],
+        )
+        .passed(200, "{}"),
         json_call(
             "ends_by_closing",
             [raw_then("HTTP/1.0 200 OK\r\ncontent-type: application/json\r\n\r\n{\"a\":2}", Act::Close)],
@@ -288,8 +225,18 @@ fn in_the_answer() -> Vec<Fault> {
         "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":3,\"output_tokens\":1}}}\n\n",
     ];
     let begun = || step::sse_open(&events[..2]);
+    let odd = events.concat().replace("data: ", "id: 7\nretry: 10\nevent: message\n:\nnonsense\ndata: ");
+    let long = format!("data: {{\ndata: \"x\":[\n{}data: 0]}}\n\n{}", "data: 0,\n".repeat(10_000), events.concat());
     vec![
         stream("one_byte_per_frame", step::one_byte_per_frame(&events)).passed(200, events.concat()),
+        stream("carriage_returns", step::sse(&[events.concat().replace('\n', "\r")]))
+            .passed(200, events.concat().replace('\n', "\r")),
+        stream("byte_order_mark", step::sse(&[format!("\u{feff}{}", events.concat())]))
+            .passed(200, format!("\u{feff}{}", events.concat())),
+        stream("no_space_behind_data", step::sse(&[events.concat().replace("data: ", "data:")]))
+            .passed(200, events.concat().replace("data: ", "data:")),
+        stream("ids_and_retries", step::sse(&[odd.clone()])).passed(200, &*odd),
+        stream("ten_thousand_lines", step::sse(&[long.clone()])).passed(200, &*long),
         stream("comments_between", step::sse(&[&[": ping\n\n".to_owned()], &events[..]].concat()))
             .passed(200, format!(": ping\n\n{}", events.concat())),
         broken(stream("cut_mid_event", step::cut_mid_event(&events[..2]))),
@@ -315,87 +262,6 @@ fn in_the_answer() -> Vec<Fault> {
     ]
 }
 
-fn body(fault: &Fault) -> String {
-    // Usage is asked for by the client itself, so that every byte of a stream passes as it came.
-    let mut body =
-        json!({"model": fault.model, "stream": fault.stream, "messages": [{"role": "user", "content": "hi"}]});
-    match fault.path {
-        CHAT if fault.stream => body["stream_options"] = json!({"include_usage": true}),
-        "/v1/responses" => body = json!({"model": fault.model, "stream": true, "input": "hi"}),
-        "/v1/audio/speech" => body = json!({"model": fault.model, "input": "hi", "voice": "x"}),
-        "/v1/messages" => body["max_tokens"] = json!(9),
-        _ => {}
-    }
-    body.to_string()
-}
-
-fn play(gateway: &Gateway, provider: &Provider, fault: &Fault) {
-    provider.take_seen();
-    provider.script(fault.script.clone());
-    let bearer = format!("Bearer {}", jwt("acme"));
-    let headers = [("authorization", bearer.as_str()), ("x-request-id", fault.name)];
-    let mut connection = Connection::open(gateway.apps);
-    let reply = connection.send(&request("POST", fault.path, &headers, body(fault).as_bytes())).reply();
-    assert_eq!(reply.header("x-request-id"), Some(fault.name));
-    client_got(fault, &reply);
-    let seen = provider.take_seen();
-    assert_eq!(seen.len(), fault.sees, "{}: the provider saw {seen:?}", fault.name);
-    assert!(seen.iter().all(|s| s.complete && s.body == seen[0].body), "{}: {seen:?}", fault.name);
-    row_says(fault, &row(gateway, fault.name));
-    well_again(gateway, fault.name);
-    provider.take_seen();
-}
-
-fn client_got(fault: &Fault, reply: &Reply) {
-    let name = fault.name;
-    let text = String::from_utf8_lossy(&reply.body);
-    match &fault.got {
-        Got::Refused(status, code) => {
-            assert_eq!((reply.status, reply.error_code().as_str()), (*status, *code), "{name}: {text}");
-            assert_eq!(reply.header("x-should-retry"), Some("false"), "{name}");
-        }
-        Got::Passed(status, body) => {
-            assert_eq!((reply.status, &*text, reply.complete), (*status, body.as_str(), true), "{name}");
-        }
-        Got::BrokenStream(code) => {
-            assert!(reply.status == 200 && reply.complete, "{name}: {text}");
-            let last = text.trim_end().rsplit("\n\n").next().unwrap_or_default();
-            let told = match fault.path {
-                "/v1/messages" => last.starts_with("event: error\n") && last.contains("\"type\":\"api_error\""),
-                "/v1/responses" => {
-                    last.starts_with("event: error\n") && last.contains(code) && last.contains("\"sequence_number\":1")
-                }
-                _ => last.starts_with("data: {\"error\":") && last.contains(code),
-            };
-            assert!(told && !text.contains("[DONE]"), "{name}: {text}");
-        }
-        Got::Cut => assert!(reply.status == 200 && !reply.complete, "{name}: {text}"),
-    }
-}
-
-fn row(gateway: &Gateway, id: &str) -> Map<String, Value> {
-    eventually(&format!("the row of {id}"), || gateway.rows(0).into_iter().find(|row| row["request_id"] == id))
-}
-
-fn row_says(fault: &Fault, row: &Map<String, Value>) {
-    let (outcome, status, attempts, code, detail) = fault.row;
-    let text = |column: &str| row[column].as_str().unwrap_or_default().to_owned();
-    // `openai 503 12ms, azure ok 8ms` without names and times.
-    let words: Vec<String> =
-        text("attempts_detail").split(", ").map(|part| part.split(' ').nth(1).unwrap_or_default().to_owned()).collect();
-    let said = (text("outcome"), row["status"].clone(), row["attempts"].clone(), text("error_code"), words.join(", "));
-    let expected = (outcome.to_owned(), json!(status), json!(attempts), code.to_owned(), detail.to_owned());
-    assert_eq!(said, expected, "{}: {row:?}", fault.name);
-    assert!(row["attempts"].as_u64().is_some_and(|attempts| attempts <= 3), "{}", fault.name);
-}
-
-fn well_again(gateway: &Gateway, after: &str) {
-    let begun = Instant::now();
-    assert_eq!(gateway.chat("acme", "hi").status, 200, "after {after}");
-    // A second on a quiet machine.
-    assert!(begun.elapsed() < Duration::from_secs(10), "after {after}: {:?}", begun.elapsed());
-}
-
 /// An address that says something in plain HTTP to everyone.
 fn speaks_plain_http() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -411,102 +277,95 @@ fn speaks_plain_http() -> SocketAddr {
     address
 }
 
+/// An address that hears the beginning of a handshake and resets the connection.
+fn is_curt() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().take(3).flatten() {
+            let _ = stream.read(&mut [0; 16]);
+            let _ = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+        }
+    });
+    address
+}
+
 #[test]
 fn every_fault_of_a_provider_is_told_counted_and_over() {
     let provider = Provider::start();
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-    let plain = speaks_plain_http();
     let at = |name: &str, url: String| format!("{name}: {{kind: openai, base_url: \"{url}/v1\", api_key: sk-{name}}}");
-    let providers = [
-        at("openai", format!("http://{}", provider.address)),
-        at("gone", format!("http://{}", refused_address())),
-        at("silent", format!("https://{}", silent.local_addr().unwrap())),
-        at("nowhere", "http://nowhere.invalid".to_owned()),
-        at("plain", format!("https://{plain}")),
+    let behind = |certificate: &str| format!("https://{}", secure::in_front_of(provider.address, certificate));
+    let others = [
+        ("gone", format!("http://{}", refused_address())),
+        ("silent", format!("https://{}", silent.local_addr().unwrap())),
+        ("nowhere", "http://nowhere.invalid".to_owned()),
+        ("plain", format!("https://{}", speaks_plain_http())),
+        ("curt", format!("https://{}", is_curt())),
+        ("expired", behind("provider-expired.pem")),
+        ("elsewhere", behind("provider-elsewhere.pem")),
+        ("own", behind("provider-own.pem")),
+        ("good", behind("provider.pem")),
     ];
-    let rule = |name: &str| format!("{{match: {name}, to: [{name}]}}");
-    let rules: Vec<String> = ["gone", "silent", "nowhere", "plain"].iter().map(|name| rule(name)).collect();
+    let rules: Vec<String> = others.iter().map(|(name, _)| format!("{{match: {name}, to: [{name}]}}")).collect();
+    let mut providers = vec![at("openai", format!("http://{}", provider.address))];
+    providers.extend(others.map(|(name, url)| at(name, url)));
     let gateway = Setup::new(&provider)
+        .environment("SSL_CERT_FILE", &secure::file("provider-ca.pem").display().to_string())
         .section("providers", &providers.join("\n"))
         .section("routing", &format!("models: [{}]\ndefault: [openai]", rules.join(", ")))
         .section("timeouts", "{connect: 1s, first_byte: 2s, idle: 2s}")
         .section("breaker", "{consecutive_failures: 100000}")
         .start();
-    well_again(&gateway, "the start");
-    let (files, memory) = (gateway.open_files(), gateway.metric("process_resident_memory_bytes"));
+    let stage = Stage::new(&gateway, &provider);
+    let memory = gateway.metric("process_resident_memory_bytes");
     let faults: Vec<Fault> = before_the_answer().into_iter().chain(in_the_answer()).collect();
     for fault in &faults {
-        play(&gateway, &provider, fault);
+        stage.play(fault);
     }
-    // Whatever was tried with a client that waits is over: places, descriptors, memory.
-    eventually("no call in flight", || (gateway.metric("tollgate_requests_in_flight") < 0.5).then_some(()));
-    eventually("descriptors as before", || (gateway.open_files() <= files + 8).then_some(()));
+    stage.is_quiet();
     let grown = gateway.metric("process_resident_memory_bytes") - memory;
     assert!(grown < 48.0 * 1024.0 * 1024.0, "{} MiB more after {} faults", grown / 1048576.0, faults.len());
+    // What is wrong with a certificate is for the operators to read.
+    for reason in ["certificate expired", "certificate not valid for name", "UnknownIssuer"] {
+        assert!(gateway.printed().contains(reason), "{reason}:\n{}", gateway.printed());
+    }
 }
 
-/// Where a client leaves.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Leaves {
-    InItsBody,
-    WaitingForTheHead,
-    BetweenAttempts,
-    InTheStream,
+/// Calls that take longer than they may in all, wherever they are then.
+fn at_the_deadline() -> Vec<Fault> {
+    let events = step::chat_events(&["one ", "two "], true);
+    let frame = |text: &str| format!("{:x}\r\n{text}\r\n", text.len()).into_bytes();
+    let stalled = |fault: Fault| fault.broken("provider_timeout").row("timeout", 200, 1, "provider_timeout", "stalled");
+    let refused = |fault: Fault, detail| {
+        fault.refused(504, "provider_timeout").row("timeout", 504, 1, "provider_timeout", detail)
+    };
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 1000000\r\n\r\n{";
+    let audio = "HTTP/1.1 200 OK\r\ncontent-type: audio/mpeg\r\ncontent-length: 1000000\r\n\r\n";
+    let again = |begun: Step, bytes: &[u8]| then(begun, Act::Again(bytes.to_vec()));
+    vec![
+        stalled(stream("too_long_silent", then(step::sse_open(&events[..2]), Act::Hold))),
+        // It never falls silent, and never ends.
+        stalled(stream("too_long_talking", again(step::sse_open(&events[..2]), &frame(&events[1])))),
+        stalled(stream("too_long_in_an_event", again(step::sse_open(&events[..2]), &frame("data: x\n")))),
+        stalled(stream("too_long_in_comments", again(step::sse_open(&events[..2]), &frame(": ping\n\n")))),
+        refused(json_call("too_long_before_the_head", [step::silence()]), "deadline"),
+        refused(json_call("too_long_in_json", [again(raw(head), b" ")]), "deadline"),
+        json_call("too_long_in_audio", [again(raw(audio), b"x")]).at("/v1/audio/speech").cut().row(
+            "timeout",
+            200,
+            1,
+            "provider_timeout",
+            "stalled",
+        ),
+    ]
 }
 
 #[test]
-fn a_client_that_leaves_ends_its_call_wherever_it_is() {
+fn a_call_is_over_when_its_time_is_wherever_it_is() {
     let provider = Provider::start();
-    let gateway = Gateway::start(&provider);
-    well_again(&gateway, "the start");
-    let files = gateway.open_files();
-    let table = [
-        (Leaves::InItsBody, vec![], 0, 0),
-        (Leaves::WaitingForTheHead, vec![step::silence()], 1, 1),
-        (Leaves::BetweenAttempts, vec![says(503, &[("retry-after", "9")])], 1, 1),
-        (Leaves::InTheStream, vec![then(step::sse_open(&step::chat_events(&["one "], true)[..2]), Act::Hold)], 1, 1),
-    ];
-    for (leaves, script, sees, attempts) in table {
-        let name = format!("{leaves:?}");
-        provider.take_seen();
-        let closed = provider.closed_by_peer();
-        let held = matches!(leaves, Leaves::WaitingForTheHead | Leaves::InTheStream);
-        provider.script(script);
-        let bearer = format!("Bearer {}", jwt("acme"));
-        let headers = [("authorization", bearer.as_str()), ("x-request-id", name.as_str())];
-        let body = json!({"model": "m", "stream": true, "messages": [{"role": "user", "content": "hi"}]}).to_string();
-        let bytes = request("POST", CHAT, &headers, body.as_bytes());
-        let mut connection = gateway.connect();
-        match leaves {
-            Leaves::InItsBody => {
-                connection.send(&bytes[..bytes.len() - 5]);
-                eventually("the call at work", || (gateway.metric("tollgate_requests_in_flight") > 0.5).then_some(()));
-            }
-            Leaves::InTheStream => {
-                connection.send(&bytes).head().unwrap();
-                connection.chunks_until("one ");
-            }
-            Leaves::WaitingForTheHead | Leaves::BetweenAttempts => {
-                connection.send(&bytes);
-                provider.wait_for(1);
-                eventually("the attempt's end", || {
-                    let over = gateway.metric("tollgate_retries_total{provider=\"openai\"") > 0.5;
-                    (over || leaves == Leaves::WaitingForTheHead).then_some(())
-                });
-            }
-        }
-        drop(connection);
-        let row = row(&gateway, &name);
-        let expected = (&json!("client_disconnect"), &json!(attempts));
-        assert_eq!((&row["outcome"], &row["attempts"]), expected, "{name}: {row:?}");
-        assert_eq!(row["status"], 499, "{name}");
-        if held {
-            eventually("the provider's connection closed", || (provider.closed_by_peer() > closed).then_some(()));
-        }
-        well_again(&gateway, &name);
-        let seen = provider.take_seen().into_iter().filter(|seen| seen.complete).count();
-        assert_eq!(seen, sees + 1, "{name}: and the good call");
-    }
-    eventually("no call in flight", || (gateway.metric("tollgate_requests_in_flight") < 0.5).then_some(()));
-    eventually("descriptors as before", || (gateway.open_files() <= files + 4).then_some(()));
+    let gateway = Setup::new(&provider).section("timeouts", "{total: 2s}").start();
+    let stage = Stage::new(&gateway, &provider);
+    at_the_deadline().iter().for_each(|fault| stage.play(fault));
+    stage.is_quiet();
 }

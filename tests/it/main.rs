@@ -10,6 +10,7 @@
 mod broken;
 mod clickhouse;
 mod clickhouse_server;
+mod clients;
 mod commands;
 mod compression;
 mod durability;

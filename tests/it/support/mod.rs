@@ -5,11 +5,13 @@
 pub mod between;
 mod client;
 pub mod engine;
+pub mod fault;
 pub mod gateway;
 mod jwt;
 pub mod load;
 mod provider;
 mod redis;
+pub mod secure;
 pub mod server;
 pub mod step;
 

@@ -12,6 +12,9 @@ use serde_json::Value;
 use super::step::{self, Act, Step};
 use super::{DEADLINE, eventually};
 
+/// Between two writes of [`Act::Again`].
+const AGAIN_AFTER: Duration = Duration::from_millis(20);
+
 /// A request as it arrived.
 #[derive(Clone, Debug)]
 pub struct Seen {
@@ -129,12 +132,17 @@ fn serve(mut stream: TcpStream, shared: &Shared) {
     let _ = stream.set_nodelay(true);
     let _ = stream.set_read_timeout(Some(10 * DEADLINE));
     let mut read = vec![];
-    while let Some(seen) = read_request(&mut stream, &mut read) {
+    while let Some(mut seen) = read_head(&mut stream, &mut read) {
+        let at_head = |step: &mut Step| matches!(step.first(), Some(Act::AtHead));
+        let early = shared.script.lock().unwrap().pop_front_if(at_head);
+        if early.is_none() {
+            read_body(&mut stream, &mut read, &mut seen);
+        }
         shared.seen.lock().unwrap().push(seen.clone());
-        if !seen.complete {
+        if early.is_none() && !seen.complete {
             return;
         }
-        let next = shared.script.lock().unwrap().pop_front();
+        let next = early.or_else(|| shared.script.lock().unwrap().pop_front());
         let step = next.unwrap_or_else(|| shared.default.lock().unwrap().clone());
         if !play(&mut stream, step, &seen, shared) {
             return;
@@ -154,6 +162,20 @@ fn play(stream: &mut TcpStream, step: Step, seen: &Seen, shared: &Shared) -> boo
                 }
             }
             Act::Reply(_) => unreachable!("made to bytes above"),
+            Act::Again(bytes) => {
+                while stream.write_all(&bytes).is_ok() {
+                    std::thread::sleep(AGAIN_AFTER);
+                }
+                shared.closed_by_peer.fetch_add(1, Ordering::SeqCst);
+                return false;
+            }
+            Act::AtHead => {}
+            Act::Take(length) => {
+                if stream.read_exact(&mut vec![0; length]).is_err() {
+                    shared.closed_by_peer.fetch_add(1, Ordering::SeqCst);
+                    return false;
+                }
+            }
             Act::Wait(gate) => {
                 let _ = gate.lock().unwrap().recv_timeout(DEADLINE);
             }
@@ -180,6 +202,13 @@ fn play(stream: &mut TcpStream, step: Step, seen: &Seen, shared: &Shared) -> boo
 
 /// The next request of a connection; nothing at its end.
 pub(super) fn read_request(stream: &mut TcpStream, read: &mut Vec<u8>) -> Option<Seen> {
+    let mut seen = read_head(stream, read)?;
+    read_body(stream, read, &mut seen);
+    Some(seen)
+}
+
+/// The head of the next request. That its body is missing is not complete.
+fn read_head(stream: &mut TcpStream, read: &mut Vec<u8>) -> Option<Seen> {
     let head = take_to(stream, read, b"\r\n\r\n")?;
     let head = String::from_utf8_lossy(&head).into_owned();
     let mut lines = head.trim_end().split("\r\n");
@@ -189,15 +218,19 @@ pub(super) fn read_request(stream: &mut TcpStream, read: &mut Vec<u8>) -> Option
         let (name, value) = line.split_once(':').unwrap_or((line, ""));
         (name.to_ascii_lowercase(), value.trim().to_owned())
     };
-    let mut seen = Seen { method, target, headers: lines.map(header).collect(), body: vec![], complete: true };
+    Some(Seen { method, target, headers: lines.map(header).collect(), body: vec![], complete: false })
+}
+
+fn read_body(stream: &mut TcpStream, read: &mut Vec<u8>, seen: &mut Seen) {
     if seen.header("transfer-encoding").is_some() {
         seen.complete = read_chunks(stream, read, &mut seen.body).is_some();
     } else if let Some(length) = seen.header("content-length").and_then(|value| value.parse().ok()) {
         let body = take(stream, read, length);
         seen.complete = body.is_some();
         seen.body = body.unwrap_or_else(|| std::mem::take(read));
+    } else {
+        seen.complete = true;
     }
-    Some(seen)
 }
 
 fn read_chunks(stream: &mut TcpStream, read: &mut Vec<u8>, body: &mut Vec<u8>) -> Option<()> {

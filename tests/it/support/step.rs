@@ -14,6 +14,12 @@ pub enum Act {
     Send(Vec<u8>),
     /// Write what is made of the request.
     Reply(Arc<Made>),
+    /// Write these bytes again and again, a little apart, until the caller closes its side.
+    Again(Vec<u8>),
+    /// Only as the first act: what follows is played as soon as the head of the request is there, before its body.
+    AtHead,
+    /// Read so many bytes of the body.
+    Take(usize),
     /// Wait until the test says so; go on if it has gone.
     Wait(Arc<Mutex<Receiver<()>>>),
     /// Wait for the caller to close its side.
@@ -146,6 +152,12 @@ pub fn cut_mid_event(events: &[impl AsRef<str>]) -> Step {
 /// The connection is closed before an answer.
 pub fn reset_before_head() -> Step {
     vec![Act::Reset]
+}
+
+/// The step, played before the body of the request is read.
+pub fn at_head(mut step: Step) -> Step {
+    step.insert(0, Act::AtHead);
+    step
 }
 
 /// Nothing, until the caller leaves.
