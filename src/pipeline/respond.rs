@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, header};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -55,7 +56,7 @@ pub fn respond(
     let json = values.is_some() && is_textual(&headers) && essence(&headers).to_ascii_lowercase().ends_with("json");
     let body = match answer.body {
         AnswerBody::Whole(bytes) => {
-            let bytes = if status.is_success() { bytes } else { walk.blanked(bytes, caller, &record) };
+            let bytes = if status.is_success() { bytes } else { blanked(bytes, caller, &record) };
             let facts = answer::read(endpoint.wire, &bytes);
             note_usage(&mut record, endpoint.wire, status.is_success(), facts, &bytes);
             record.row().response_bytes = bytes.len() as u64;
@@ -102,6 +103,32 @@ pub fn respond(
     (response, pending)
 }
 
+/// A provider's error with every credential of this call blanked: some providers quote the key they were given.
+fn blanked(body: Bytes, caller: &Caller, record: &Record) -> Bytes {
+    let provider = record.trail().provider();
+    let keys = caller.upstream_key.iter().chain(provider.iter().map(|p| &p.api_key));
+    keys.map(|key| key.reveal().as_bytes()).filter(|key| key.len() >= KEY_BYTES_MIN).fold(body, without)
+}
+
+/// Shorter keys are words that an error may well hold.
+const KEY_BYTES_MIN: usize = 8;
+
+/// `body` with a mark in place of each `key`. One pass: the caller chooses the key, and it may be a part of the mark.
+fn without(body: Bytes, key: &[u8]) -> Bytes {
+    let mut blank = Vec::new();
+    let mut rest = 0;
+    for at in memchr::memmem::find_iter(&body, key) {
+        blank.extend_from_slice(&body[rest..at]);
+        blank.extend_from_slice(b"[credential]");
+        rest = at + key.len();
+    }
+    if rest == 0 {
+        return body;
+    }
+    blank.extend_from_slice(&body[rest..]);
+    Bytes::from(blank)
+}
+
 /// Notes what a whole answer used; where it is a model's and says nothing about that, what it used about.
 fn note_usage(record: &mut Record, wire: Wire, succeeded: bool, facts: AnswerFacts, answer: &[u8]) {
     let silent = facts.usage.is_none() && facts.is_object && succeeded && estimate::is_generated(wire);
@@ -125,4 +152,22 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
 fn is_textual(headers: &HeaderMap) -> bool {
     let kind = essence(headers).to_ascii_lowercase();
     (kind.starts_with("text/") || kind.ends_with("json")) && !headers.contains_key(header::CONTENT_ENCODING)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_blanked_wherever_it_stands_even_one_that_is_in_the_mark() {
+        for (body, key, expected) in [
+            ("no such key: sk-secret-1, sk-secret-1", "sk-secret-1", "no such key: [credential], [credential]"),
+            ("model `credential` not found", "credential", "model `[credential]` not found"),
+            ("nothing here", "sk-secret-1", "nothing here"),
+            ("aaaaaaaaaaaaaaaaa", "aaaaaaaa", "[credential][credential]a"),
+            ("", "sk-secret-1", ""),
+        ] {
+            assert_eq!(without(Bytes::from(body), key.as_bytes()), expected, "{body}");
+        }
+    }
 }

@@ -7,7 +7,6 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::request::Parts;
 use http::{Method, Uri, header};
 use hyper::body::Incoming;
@@ -156,25 +155,6 @@ impl Walk<'_> {
             .ok_or_else(|| Refusal::new(Code::InvalidRequest, "the query of the request is not UTF-8"))?;
         record.took_from_query(ledger);
         Ok([&endpoint.path, "?", &query].concat())
-    }
-
-    /// A provider's error with every credential of this call blanked: some providers quote the key they were given.
-    pub(super) fn blanked(&self, body: Bytes, caller: &Caller, record: &Record) -> Bytes {
-        let provider = record.trail().provider();
-        let own = caller.upstream_key.iter();
-        let ours = provider.iter().map(|p| &p.api_key);
-        let mut body = body;
-        for key in own.chain(ours).filter(|k| k.reveal().len() >= 8) {
-            let key = key.reveal().as_bytes();
-            while let Some(at) = memchr::memmem::find(&body, key) {
-                let mut blank = Vec::with_capacity(body.len());
-                blank.extend_from_slice(&body[..at]);
-                blank.extend_from_slice(b"[credential]");
-                blank.extend_from_slice(&body[at + key.len()..]);
-                body = Bytes::from(blank);
-            }
-        }
-        body
     }
 }
 
