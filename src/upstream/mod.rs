@@ -403,7 +403,8 @@ impl Upstream {
         let (idle, keep_alive) = (target.timeouts.idle, target.timeouts.keep_alive);
         // An answer that has no body is all here, whatever it calls itself: nobody will ask for its end.
         let bodiless = status == StatusCode::NO_CONTENT || *call.method == Method::HEAD;
-        let gather = bodiless || !status.is_success() || is_json(&head.headers);
+        let empty = incoming.is_end_stream() && !is(&head.headers, "text/event-stream");
+        let gather = bodiless || empty || !status.is_success() || is(&head.headers, "application/json");
         let (body, held) = if gather {
             match gathered(incoming, idle, &self.room).await {
                 Ok(gathered) => gathered,
@@ -419,7 +420,9 @@ impl Upstream {
         let facts = status_facts(&answer, self.clock.wall_ms());
         answer.about_money = facts.about_money;
         let failure = Failure::Status(facts);
-        (failure.reason(), Attempted::Failed(failure, Some(answer)))
+        // One that is too long to be looked at whole is not passed on: it may quote a credential.
+        let words = matches!(answer.body, AnswerBody::Whole(_)).then_some(answer);
+        (failure.reason(), Attempted::Failed(failure, words))
     }
 
     fn health<T>(&self, provider: &Arc<str>, f: impl FnOnce(&mut Health) -> T) -> T {
@@ -483,11 +486,11 @@ fn target_uri(base: &Uri, path_and_query: &str) -> Uri {
     Uri::from_parts(parts).unwrap_or_else(|_| base.clone())
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+fn is(headers: &HeaderMap, kind: &str) -> bool {
     headers
         .get(header::CONTENT_TYPE)
         .and_then(|v| v.to_str().ok())
-        .is_some_and(|v| v.split(';').next().is_some_and(|t| t.trim().eq_ignore_ascii_case("application/json")))
+        .is_some_and(|v| v.split(';').next().is_some_and(|t| t.trim().eq_ignore_ascii_case(kind)))
 }
 
 /// Reads an answer to its end, or to the bound. One for which there is no room is not checked whole either.
