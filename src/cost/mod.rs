@@ -3,8 +3,9 @@
 //! Stage 9 of the walk. Pure. A price is in 10⁻⁹ USD per million tokens, so the cost of a call is a sum of whole products,
 //! divided by a million once, at the end, and rounded half up there.
 //!
-//! Promises: no floating point; no tokens cost nothing; a call for which no line was made (an unknown model, a service tier
-//! or sound without a rate) has no cost, not a cost of zero and not a guess. Looking a price up allocates nothing and takes
+//! Promises: no floating point; no tokens cost nothing; a call for which no line was made (an unknown model, a built-in one
+//! in a service tier without a rate, sound without a rate or out of a cache) has no cost, not a cost of zero and not a guess.
+//! A policy's line without a tier is for all tiers. Looking a price up allocates nothing and takes
 //! the same time however long the list is (patterns with `*` apart). Does not: know what is charged beside tokens (web
 //! searches, images, seconds), or discounts that were negotiated.
 
@@ -135,11 +136,16 @@ impl PriceList {
         &self.version
     }
 
-    /// What a call cost by the model that answered, or, where that one has no price, by the one that was asked for.
+    /// What a call cost: by a line of the policy for the model that answered, or for the one that was asked for (a name of
+    /// one's own, perhaps, with a price that was negotiated); then by the built-in prices of the one or the other.
     pub fn of_call(&self, call: &Call<'_>) -> Option<i64> {
-        let by = |model: &str| self.cost(call.provider, model, &call.usage, call.at_ms);
-        let answered = if call.response_model.is_empty() { None } else { by(call.response_model) };
-        answered.or_else(|| by(call.model))
+        let Call { provider, usage, at_ms, .. } = call;
+        let names = || [call.response_model, call.model].into_iter().filter(|name| !name.is_empty());
+        let own = names().find_map(|model| self.own_line(provider, model, usage, *at_ms));
+        match own {
+            Some(price) => amount(&price.rates, usage),
+            None => names().find_map(|model| self.built_in(model, usage, *at_ms)),
+        }
     }
 
     /// What a call cost, in 10⁻⁹ USD; nothing if there is no price for it. `provider` is the provider's name in the policy;
@@ -152,8 +158,12 @@ impl PriceList {
     pub fn cost(&self, provider: &str, model: &str, usage: &TokenUsage, at_ms: i64) -> Option<i64> {
         match self.own_line(provider, model, usage, at_ms) {
             Some(price) => amount(&price.rates, usage),
-            None => amount(&self.family(model)?.rates(usage, at_ms)?, usage),
+            None => self.built_in(model, usage, at_ms),
         }
+    }
+
+    fn built_in(&self, model: &str, usage: &TokenUsage, at_ms: i64) -> Option<i64> {
+        amount(&self.family(model)?.rates(usage, at_ms)?, usage)
     }
 
     /// Every line, the policy's first.
@@ -236,7 +246,11 @@ impl Group {
 
 fn amount(rates: &Rates, usage: &TokenUsage) -> Option<i64> {
     let rate = |tokens: u64, rate: Option<u64>| if tokens == 0 { Some(0) } else { rate };
-    // A provider may report parts that are more than the whole; then there are no fresh tokens, not less than none.
+    // Where the parts are more than the whole, some of the sound came out of the cache, for which no list has a rate.
+    let apart = usage.cached.saturating_add(usage.cache_write).saturating_add(usage.audio_input);
+    if usage.audio_input > 0 && apart > usage.input {
+        return None;
+    }
     let fresh =
         usage.input.saturating_sub(usage.cached).saturating_sub(usage.cache_write).saturating_sub(usage.audio_input);
     let written_1h = usage.cache_write_1h.min(usage.cache_write);

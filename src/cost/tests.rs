@@ -92,6 +92,8 @@ fn tiers_writes_and_sound() {
             Some(1_000_000_000 + 19_200_000_000 + 5_000_000_000 + 32_000_000_000),
         ),
         ("gpt-4o", TokenUsage { audio_output: 1, ..million }, None),
+        // Part of the sound must have come out of the cache, and no list has a rate for that.
+        ("gpt-audio", TokenUsage { audio_input: 600_000, ..usage(1_000_000, 500_000, 0, 0) }, None),
     ] {
         assert_eq!(prices.cost("", model, &usage, NOW), nano, "{model} {usage:?}");
     }
@@ -115,6 +117,23 @@ fn a_price_may_change_on_a_day() {
         ("later", first_of_2027, Some(1_000_000_000)),
     ] {
         assert_eq!(prices.cost("", model, &million, at_ms), nano, "{model} {at_ms}");
+    }
+}
+
+#[test]
+fn a_price_of_ones_own_for_the_name_asked_for_comes_before_a_built_in_one_for_the_answering_model() {
+    let prices = PriceList::built_in_with(vec![line("azure", "my-deployment", USD), line("", "gpt-4o-mini", 2 * USD)]);
+    let million = usage(1_000_000, 0, 0, 0);
+    for (provider, response_model, model, nano) in [
+        ("azure", "gpt-4o-2024-08-06", "my-deployment", Some(1_000_000_000)),
+        ("openai", "gpt-4o-2024-08-06", "my-deployment", Some(2_500_000_000)),
+        ("azure", "gpt-4o-mini", "my-deployment", Some(2_000_000_000)),
+        ("openai", "", "gpt-4o-2024-08-06", Some(2_500_000_000)),
+        ("openai", "nobody-knows", "gpt-4o", Some(2_500_000_000)),
+        ("openai", "nobody-knows", "my-deployment", None),
+    ] {
+        let call = Call { provider, response_model, model, usage: million, at_ms: NOW };
+        assert_eq!(prices.of_call(&call), nano, "{provider} {response_model} {model}");
     }
 }
 

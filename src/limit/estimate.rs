@@ -5,8 +5,7 @@
 
 use crate::usage::TokenUsage;
 
-/// Bytes of JSON to one token, about: English text has four to five, code and other scripts fewer, and the names and
-/// quotes of the JSON itself are no tokens.
+/// Bytes of text to one token, about: English has four to five, code and other scripts fewer.
 const BYTES_PER_TOKEN: u64 = 4;
 /// What a model is expected to answer where the request sets no bound.
 const OUTPUT_TOKENS: u64 = 512;
@@ -14,7 +13,7 @@ const OUTPUT_TOKENS: u64 = 512;
 const BOUNDS: [&[u8]; 4] =
     [b"\"max_tokens\"", b"\"max_completion_tokens\"", b"\"max_output_tokens\"", b"\"max_tokens_to_sample\""];
 
-/// The estimate for a request body of `bytes` bytes that begins with `begin`. `generates`: the endpoint answers with text
+/// The estimate for a request body with `bytes` bytes of text that begins with `begin`. `generates`: the endpoint answers with text
 /// of a model.
 pub fn usage(begin: &[u8], bytes: u64, generates: bool) -> TokenUsage {
     let output = if generates { bound(begin).unwrap_or(OUTPUT_TOKENS) } else { 0 };

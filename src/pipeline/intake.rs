@@ -33,6 +33,8 @@ pub struct Seen {
     pub ledger: Ledger,
     /// As sent by the client.
     pub bytes: u64,
+    /// Text for a model in it, as long as it is when it can be read.
+    pub text_bytes: u64,
     /// The beginning of the redacted body, for the log.
     pub capture: Vec<Redacted>,
     capture_left: usize,
@@ -51,6 +53,7 @@ impl Seen {
             facts: self.facts.clone(),
             ledger: Ledger::default(),
             bytes: self.bytes,
+            text_bytes: self.text_bytes,
             capture: self.capture.clone(),
             cut: self.cut,
             ..Seen::default()
@@ -72,7 +75,8 @@ impl Seen {
     pub fn of_whole(body: &Redacted, ledger: Ledger, facts: Facts, capture_bytes: usize) -> Seen {
         let kept = body.prefix(capture_bytes);
         let cut = kept.as_bytes().len() < body.as_bytes().len();
-        Seen { facts, ledger, bytes: body.as_bytes().len() as u64, capture: vec![kept], cut, ..Seen::default() }
+        let bytes = body.as_bytes().len() as u64;
+        Seen { facts, ledger, bytes, text_bytes: bytes, capture: vec![kept], cut, ..Seen::default() }
     }
 }
 
@@ -200,6 +204,7 @@ impl Intake {
             let from = pieces.len();
             let more = std::future::poll_fn(|cx| self.poll_more(cx, &mut pieces)).await?;
             gathered += pieces[from..].iter().map(|p| p.as_bytes().len()).sum::<usize>();
+            Redacted::pack(&mut pieces);
             if !more {
                 self.finished = true;
                 let whole = Redacted::concat(pieces);
@@ -303,6 +308,7 @@ impl Intake {
     fn note(&mut self, pieces: &[Redacted]) {
         let mut seen = lock(&self.seen);
         seen.bytes = self.bytes;
+        seen.text_bytes = self.redactor.text_bytes();
         for piece in pieces {
             let bytes = piece.as_bytes();
             if bytes.len() > seen.capture_left {
@@ -312,6 +318,7 @@ impl Intake {
                 let kept = piece.prefix(seen.capture_left);
                 seen.capture_left -= kept.as_bytes().len();
                 seen.capture.push(kept);
+                Redacted::pack(&mut seen.capture);
             }
         }
         if seen.facts != *self.redactor.facts() {
@@ -325,6 +332,7 @@ impl Intake {
     fn refused(&mut self, refusal: Refusal) -> Refusal {
         let mut seen = lock(&self.seen);
         seen.bytes = self.bytes;
+        seen.text_bytes = self.redactor.text_bytes();
         seen.facts = self.redactor.facts().clone();
         seen.ledger = self.redactor.ledger().clone();
         seen.refusal = Some(refusal.clone());

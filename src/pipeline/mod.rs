@@ -235,7 +235,7 @@ async fn walk_to_answer(
         let declared =
             walk.head.headers.get(header::CONTENT_LENGTH).filter(|_| plain).and_then(|v| v.to_str().ok()?.parse().ok());
         let (begin, bytes) = match &body {
-            Outgoing::Whole(body) => (body.clone(), body.as_bytes().len() as u64),
+            Outgoing::Whole(body) => (body.clone(), record.text_bytes()),
             Outgoing::Streaming(_) => (redact::Redacted::default(), declared.unwrap_or(GATHER_BYTES_MAX as u64)),
         };
         let model = facts.model.as_deref().unwrap_or_default();

@@ -127,6 +127,11 @@ impl Record {
         self.seen().and_then(|seen| lock(seen).refusal.clone())
     }
 
+    /// Bytes of text for a model that the request body has had so far.
+    pub fn text_bytes(&self) -> u64 {
+        self.seen().map_or(0, |seen| lock(seen).text_bytes)
+    }
+
     /// Counts what was taken out of the query.
     pub fn took_from_query(&mut self, ledger: Ledger) {
         self.query = ledger;
@@ -169,8 +174,7 @@ impl Record {
     /// The same of an answer whose provider has not said what all of it used: it is guessed from the answer's
     /// `text_bytes` bytes of text, and from `told`, what was said so far.
     pub fn used_about(&mut self, told: Option<TokenUsage>, text_bytes: u64, response_model: &str) {
-        let request_bytes = self.seen.as_deref().map_or(0, |seen| lock(seen).bytes);
-        let guess = estimate::usage(told, request_bytes, text_bytes);
+        let guess = estimate::usage(told, self.text_bytes(), text_bytes);
         self.note_usage(Some(guess), UsageSource::Estimated, response_model);
     }
 

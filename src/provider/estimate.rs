@@ -25,11 +25,11 @@ pub const fn is_generated(wire: Wire) -> bool {
     }
 }
 
-/// The guess: `told` is what the provider said before it fell silent, if anything; the request had `request_bytes`, and
-/// `text_bytes` of text were answered.
-pub fn usage(told: Option<TokenUsage>, request_bytes: u64, text_bytes: u64) -> TokenUsage {
+/// The guess: `told` is what the provider said before it fell silent, if anything; the request had `asked_bytes` of text, and
+/// `text_bytes` were answered.
+pub fn usage(told: Option<TokenUsage>, asked_bytes: u64, text_bytes: u64) -> TokenUsage {
     let told = told.unwrap_or_default();
-    let input = if told.input > 0 { told.input } else { request_bytes.div_ceil(BYTES_PER_TOKEN) };
+    let input = if told.input > 0 { told.input } else { asked_bytes.div_ceil(BYTES_PER_TOKEN) };
     TokenUsage { input, output: told.output.max(text_bytes.div_ceil(BYTES_PER_TOKEN)), ..told }
 }
 

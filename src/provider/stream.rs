@@ -234,12 +234,11 @@ impl StreamReader {
         self.saw_model(chunk.model);
         self.saw_model(chunk.model_version);
         self.tier.update(chunk.service_tier);
-        if chunk.usage_metadata.0.is_some() {
+        let told = chunk.usage_metadata.0.is_some();
+        if told {
             self.gemini = chunk.usage_metadata;
-            self.usage_final = true;
         }
         let has_usage = self.saw_usage(chunk.usage);
-        self.usage_final |= has_usage;
         if chunk.error.is_some() {
             return Role::Failed;
         }
@@ -268,6 +267,9 @@ impl StreamReader {
                 self.transcript.add(index, Text(Some(reason)), |c| &mut c.finish_reason);
             }
         }
+        // Some servers tell the sums so far in every chunk.
+        let at_end = usage_only || self.finish_seen || matches!(self.wire, Wire::Other | Wire::Stored);
+        self.usage_final |= (has_usage || told) && at_end && self.usage().is_some();
         if usage_only { Role::UsageOnly } else { Role::Content }
     }
 
@@ -299,7 +301,7 @@ impl StreamReader {
         if let Lenient(Some(response)) = event.response {
             self.saw_model(response.model);
             self.tier.update(response.service_tier);
-            self.usage_final |= self.saw_usage(response.usage);
+            self.usage_final |= self.saw_usage(response.usage) && self.usage().is_some();
         }
         let kind = event.kind.0.as_deref().unwrap_or_default();
         if !kind.contains("audio") {
@@ -378,7 +380,7 @@ impl StreamReader {
             self.saw_usage(message.usage);
         }
         // The beginning of a message reports its input; only a later event reports what was written.
-        self.usage_final |= self.saw_usage(event.usage);
+        self.usage_final |= self.saw_usage(event.usage) && self.usage().is_some();
         let block = event.index.0.unwrap_or(0);
         if let Lenient(Some(Block { name: Text(Some(name)) })) = event.content_block {
             self.transcript.add_tool(0, block, Text(Some(name)), |t| &mut t.name);

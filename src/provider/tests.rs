@@ -355,6 +355,26 @@ fn a_broken_stream_keeps_what_was_told() {
     }
     stream.event(b"", br#"{"choices":[{"delta":{"tool_calls":[{"function":{"name":"f","arguments":"{}"}}],"reasoning_content":"hm"}}]}"#);
     assert_eq!((stream.usage(), stream.text_bytes(), stream.is_usage_final()), (None, 4 + 2 + 1 + 2 + 2, false));
+
+    // Sums so far in every chunk, and an empty report: of the whole only when the answer is at its end.
+    let mut stream = StreamReader::new(Chat, 0);
+    let mut chunk = |text: &str| {
+        stream.event(b"", text.as_bytes());
+        (stream.usage().map(|usage| usage.output), stream.is_usage_final())
+    };
+    for (text, expected) in [
+        (r#"{"choices":[{"delta":{"content":"a"}}],"usage":{}}"#, (None, false)),
+        (
+            r#"{"choices":[{"delta":{"content":"b"}}],"usage":{"prompt_tokens":9,"completion_tokens":1}}"#,
+            (Some(1), false),
+        ),
+        (
+            r#"{"choices":[{"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":9,"completion_tokens":2}}"#,
+            (Some(2), true),
+        ),
+    ] {
+        assert_eq!(chunk(text), expected, "{text}");
+    }
 }
 
 #[test]

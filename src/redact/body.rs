@@ -88,6 +88,8 @@ pub(super) struct Body {
     ask_for_usage: bool,
     pub(super) facts: Facts,
     pub(super) ledger: Ledger,
+    /// See [`super::BodyRedactor::text_bytes`].
+    pub(super) text_bytes: u64,
     pub(super) out: Out,
     scanner: Scanner,
     frames: Vec<Frame>,
@@ -95,6 +97,8 @@ pub(super) struct Body {
     seen: u8,
     /// The string at hand is looked at.
     scanning: bool,
+    /// It stands where attachments do.
+    data: bool,
     /// The string at hand is kept, up to a bound: a key, a type, the model.
     captured: Option<Vec<u8>>,
     spare: Vec<u8>,
@@ -128,10 +132,12 @@ impl Body {
             ask_for_usage,
             facts: Facts::default(),
             ledger: Ledger::default(),
+            text_bytes: 0,
             out: Out::default(),
             frames: Vec::with_capacity(8),
             seen: 0,
             scanning: false,
+            data: false,
             captured: None,
             spare: Vec::with_capacity(NAME_MAX),
             reading_key: false,
@@ -350,6 +356,9 @@ impl Body {
                     let replacement = &rules.kinds[kind as usize].replacement;
                     let numbered = self.numbered(kind, replacement, from, to, escapes);
                     let replacement = numbered.as_deref().unwrap_or(replacement);
+                    if kind == kind::ATTACHMENT {
+                        self.discount(to);
+                    }
                     self.out.skip(to);
                     if quote {
                         self.out.write(b"\\\"");
@@ -365,11 +374,26 @@ impl Body {
                     self.note(kind);
                     self.explain(kind, from, to, self.frames.len());
                 }
-                Op::Drop { to } => self.out.skip(to),
+                Op::Drop { to } => {
+                    self.discount(to);
+                    self.out.skip(to);
+                }
             }
         }
         self.scanner.ops = ops;
         Ok(())
+    }
+
+    /// Counts text, which is what a model will read.
+    fn count(&mut self, bytes: usize) {
+        if !self.data {
+            self.text_bytes += bytes as u64;
+        }
+    }
+
+    /// An attachment in a text is dropped up to `to`: it was no text.
+    fn discount(&mut self, to: u64) {
+        self.text_bytes = self.text_bytes.saturating_sub(to.saturating_sub(self.out.done()));
     }
 
     /// The placeholder with a number for the match at `from..to`, where there is one.
@@ -474,10 +498,9 @@ impl Body {
         }
     }
 
-    /// Whether base64 in the string at hand is an attachment.
-    fn blob(&self) -> bool {
-        let on = self.rules.attachments != Attachments::Allow || self.shape == Shape::Answer;
-        on && self.top().is_some_and(|f| matches!(f.key, Key::Blob | Key::Attachment | Key::Audio))
+    /// Whether base64 where attachments stand is one.
+    fn drops_attachments(&self) -> bool {
+        self.rules.attachments != Attachments::Allow || self.shape == Shape::Answer
     }
 
     /// What a key that has been read means.
@@ -637,6 +660,7 @@ impl Sink for Body {
             if users && self.drop.is_none() {
                 self.out.advance(at);
                 self.scanning = true;
+                self.data = false;
                 self.scanner.begin(Look::All, None, false);
             }
             return Ok(Take::Text);
@@ -666,7 +690,9 @@ impl Sink for Body {
             _ => None,
         };
         self.scanning = true;
-        let blob = self.blob();
+        let attached = |f: &Frame| matches!(f.key, Key::Blob | Key::Attachment | Key::Audio);
+        self.data = self.frames.iter().rev().take(2).any(attached);
+        let blob = self.top().is_some_and(attached) && self.drops_attachments();
         self.scanner.begin(look, hint, blob);
         Ok(Take::Text)
     }
@@ -677,6 +703,7 @@ impl Sink for Body {
             captured.extend_from_slice(&text[..text.len().min(room)]);
         }
         if self.scanning {
+            self.count(text.len());
             // Most strings: nothing in it could begin a match, so it need not go through the window.
             if whole && self.scanner.is_harmless(text) {
                 self.scanning = false;
@@ -695,6 +722,7 @@ impl Sink for Body {
             captured.extend_from_slice(&text.as_bytes()[..text.len().min(2 * MODEL_BYTES_MAX)]);
         }
         if self.scanning {
+            self.count(text.len());
             self.scanner.wide(text, at);
             return self.carry_out();
         }
@@ -708,6 +736,7 @@ impl Sink for Body {
             captured.extend_from_slice(c.unwrap_or(char::REPLACEMENT_CHARACTER).encode_utf8(&mut [0; 4]).as_bytes());
         }
         if self.scanning {
+            self.count(c.map_or(0, char::len_utf8));
             self.scanner.char(c, from, to);
             return self.carry_out();
         }

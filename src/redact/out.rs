@@ -127,6 +127,11 @@ impl Out {
         self.bound();
     }
 
+    /// Raw bytes before it are dealt with.
+    pub(super) fn done(&self) -> u64 {
+        self.done
+    }
+
     /// Raw bytes up to `to` do not leave.
     pub(super) fn skip(&mut self, to: u64) {
         self.done = self.done.max(to);

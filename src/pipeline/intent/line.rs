@@ -23,7 +23,7 @@ use crate::intent::provider::{Adapter, AiProvider, Carrier, Eventually, IntentEr
 use crate::intent::ticket::{IntentRequest, IntentResponse};
 use crate::limit::meters::Reservation;
 use crate::lock::lock;
-use crate::provider::{Wire, answer};
+use crate::provider::{Wire, answer, estimate};
 use crate::redact::{self, Facts, Ledger, Redacted, Rules};
 use crate::upstream::replay::Outgoing;
 use crate::upstream::room::Room;
@@ -51,6 +51,8 @@ struct Told {
     first_sent: Option<Nanos>,
     answered: Option<Nanos>,
     usage: Option<TokenUsage>,
+    /// Text of answers that did not say what they used.
+    silent_bytes: u64,
     model: String,
     response: Option<(Redacted, bool)>,
     /// What the questions hold of limits by estimate.
@@ -99,7 +101,11 @@ impl Work {
             record.first_byte(answered);
         }
         told.held.into_iter().for_each(|held| record.hold(held));
-        record.used(told.usage, &told.model);
+        if told.usage.is_none() && told.silent_bytes > 0 {
+            record.used_about(None, told.silent_bytes, &told.model);
+        } else {
+            record.used(told.usage, &told.model);
+        }
         if let Some((text, cut)) = told.response {
             record.answered(text, cut);
         }
@@ -140,6 +146,7 @@ impl Line {
             (Some(before), Some(now)) => Some(before.plus(now)),
             (before, now) => now.or(before),
         };
+        told.silent_bytes += if facts.usage.is_none() { estimate::text_bytes(bytes) } else { 0 };
         told.model = facts.model;
         told.response = response;
     }

@@ -133,6 +133,46 @@ fn long_parts_whose_type_comes_last() {
 }
 
 #[test]
+fn text_is_counted_as_it_reads_and_attachments_are_not() {
+    let data = "QUJD".repeat(1000);
+    let image = format!(r#"{{"type":"image_url","image_url":{{"url":"data:image/png;base64,{data}"}}}}"#);
+    for (content, expected) in [
+        (r#""12345678""#.to_owned(), 8),
+        // Four characters of nine bytes, and a half that is none.
+        (r#""\u0041\n\u00e9\u4e2d\ud83d\ude00 \ud800""#.to_owned(), 1 + 1 + 2 + 3 + 4 + 1),
+        (r#""to jane@example.com""#.to_owned(), 19),
+        (format!(r#"[{{"type":"text","text":"1234"}},{image}]"#), 4),
+        (format!(r#""see data:image/png;base64,{data} there""#), 4 + 6),
+    ] {
+        let request = format!(r#"{{"model":"gpt-4o","messages":[{{"role":"user","content":{content}}}]}}"#);
+        for attachments in [Attachments::Drop, Attachments::Allow] {
+            if attachments == Attachments::Allow && !content.contains("image_url") {
+                continue;
+            }
+            let rules = with(&["email"], attachments);
+            for cut in [1, 7, request.len()] {
+                let chunks: Vec<&[u8]> = request.as_bytes().chunks(cut).collect();
+                let (_, redactor) = pieces(&rules, Shape::Chat, &chunks).expect("a body");
+                assert_eq!(redactor.text_bytes(), expected, "{attachments:?}, in pieces of {cut}: {content:.60}");
+            }
+        }
+    }
+}
+
+#[test]
+fn short_pieces_are_kept_together() {
+    let mut kept = Vec::new();
+    for n in 0..50_000u32 {
+        kept.push(Redacted(Bytes::from(vec![(n % 251) as u8])));
+        Redacted::pack(&mut kept);
+    }
+    assert!(kept.len() < 60, "{} pieces", kept.len());
+    let whole = Redacted::concat(kept);
+    assert!(whole.as_bytes().iter().enumerate().all(|(n, b)| usize::from(*b) == n % 251));
+    assert_eq!(whole.as_bytes().len(), 50_000);
+}
+
+#[test]
 fn what_routing_needs_is_seen() {
     let rules = rules(BOTH);
     let facts = |text: &str| pieces(&rules, Shape::Chat, &[text.as_bytes()]).map(|(_, r)| r.facts().clone());
