@@ -83,7 +83,8 @@ impl Claims {
     }
 }
 
-/// Whether a text has the looks of a JWT, however broken: it begins with a JSON object in base64url.
+/// Whether a text has the looks of a JWT, however broken: it begins with a JSON object in base64url, or has three parts of
+/// base64url (no provider's key has).
 pub(super) fn has_form(text: &str) -> bool {
     let first = text.split('.').next().unwrap_or_default().trim_end_matches('=').as_bytes();
     let begins = |length: usize| {
@@ -92,7 +93,11 @@ pub(super) fn has_form(text: &str) -> bool {
     };
     // Whole groups of four letters decode by themselves; where the whole does not, its beginning may.
     let object = || begins(first.len()) || begins(first.len() & !3) || begins(first.len().min(16) & !3);
-    text.starts_with("eyJ") || (text.contains('.') && object())
+    let letters = |part: &str| {
+        !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'='))
+    };
+    let compact = || text.split('.').count() == 3 && text.split('.').all(letters);
+    text.starts_with("eyJ") || (text.contains('.') && (object() || compact()))
 }
 
 /// Checks form and signature, and everything of the claims that does not depend on the time.

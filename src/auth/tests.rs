@@ -192,6 +192,9 @@ fn the_policy_says_what_is_accepted() {
     let table: &[(&[Accept], bool, &str, &str)] = &[
         (&[Jwt, Key, Passthrough], true, &foreign, "invalid_token"),
         (&[Jwt, Key, Passthrough], true, "eyJhbGciOi", "invalid_token"),
+        (&[Jwt, Key, Passthrough], true, "not.a.jwt", "invalid_token"),
+        (&[Jwt, Key, Passthrough], true, "id.secret", "key Passthrough"),
+        (&[Jwt, Key, Passthrough], true, "sk-a.b.c.d", "key Passthrough"),
         (&[Key, Passthrough], true, &jwt, "invalid_token"),
         (&[Key, Passthrough], true, &foreign, "invalid_token"),
         // Where nobody checks JWTs, one may be a provider's.
