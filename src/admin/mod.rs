@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::ailog::AiLog;
-use crate::ailog::report::{Dim, Filter, Reader};
+use crate::ailog::report::{Dim, Filter, ReadError, Reader};
 use crate::bounds::{ADMIN_CONNECTIONS_MAX, ADMIN_QUERIES_MAX, HEAD_TIMEOUT};
 use crate::config::policy::Settings;
 use crate::config::watch::Watcher;
@@ -182,23 +182,38 @@ fn limits(admin: &Admin) -> Value {
     })
 }
 
+/// Why a query has no answer: its own form (400), or the store (503).
+struct Unanswered(StatusCode, String);
+
+impl From<String> for Unanswered {
+    fn from(message: String) -> Unanswered {
+        Unanswered(StatusCode::BAD_REQUEST, message)
+    }
+}
+
+impl From<ReadError> for Unanswered {
+    fn from(error: ReadError) -> Unanswered {
+        Unanswered(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+    }
+}
+
 async fn queried<F>(admin: &Arc<Admin>, ask: F) -> Response<Body>
 where
-    F: FnOnce(&Reader) -> Result<Value, String> + Send + 'static,
+    F: FnOnce(&Reader) -> Result<Value, Unanswered> + Send + 'static,
 {
     let Ok(_permit) = admin.queries.try_acquire() else {
         return text(StatusCode::SERVICE_UNAVAILABLE, "too many queries at once; try again\n");
     };
     let (store, data_dir) = (admin.settings.store.clone(), admin.settings.data_dir.clone());
     let asked = tokio::task::spawn_blocking(move || {
-        let reader = Reader::open(&store, &data_dir).map_err(|e| e.to_string())?;
+        let reader = Reader::open(&store, &data_dir)?;
         ask(&reader)
     });
     match asked.await {
         Ok(Ok(value)) => json_answer(&value),
-        Ok(Err(message)) => {
+        Ok(Err(Unanswered(status, message))) => {
             let mut response = json_answer(&json!({"error": message}));
-            *response.status_mut() = StatusCode::BAD_REQUEST;
+            *response.status_mut() = status;
             response
         }
         Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "the query failed\n"),
@@ -206,7 +221,7 @@ where
 }
 
 /// `?from=2026-11-01&to=2026-11-30&by=day,org,model`; the last seven days where nothing is said.
-fn summary(reader: &Reader, query: &Query) -> Result<Value, String> {
+fn summary(reader: &Reader, query: &Query) -> Result<Value, Unanswered> {
     let now = crate::clock::wall_ms();
     let from = query.day("from")?.unwrap_or(now - now.rem_euclid(DAY_MS) - 6 * DAY_MS);
     let to = query.day("to")?.map_or(now + DAY_MS, |day| day + DAY_MS);
@@ -217,14 +232,14 @@ fn summary(reader: &Reader, query: &Query) -> Result<Value, String> {
             Dim::parse(name.trim())
                 .ok_or_else(|| format!("`{name}` is nothing to sum by; use day, org, model, provider, route, caller"))
         })
-        .collect::<Result<_, _>>()?;
-    let rows = reader.summary(from, to, &dims).map_err(|e| e.to_string())?;
+        .collect::<Result<_, String>>()?;
+    let rows = reader.summary(from, to, &dims)?;
     let rows: Vec<Value> = rows.iter().map(|row| Value::Object(row.to_json(&dims))).collect();
     Ok(json!({"from": iso(from), "to": iso(to), "rows": rows}))
 }
 
 /// `?limit=50&org_id=acme&outcome=ok…`: newest first.
-fn logs(reader: &Reader, query: &Query) -> Result<Value, String> {
+fn logs(reader: &Reader, query: &Query) -> Result<Value, Unanswered> {
     let limit = match query.get("limit") {
         None => 50,
         Some(text) => text.parse::<usize>().map_err(|_| "`limit` must be a number".to_owned())?.min(1000),
@@ -233,10 +248,10 @@ fn logs(reader: &Reader, query: &Query) -> Result<Value, String> {
         Filter { from_ms: query.day("from")?, to_ms: query.day("to")?.map(|d| d + DAY_MS), ..Filter::default() };
     for (name, value) in &query.0 {
         if !matches!(name.as_str(), "limit" | "from" | "to") && !filter.and(name, value) {
-            return Err(format!("`{name}` is no column to choose by; use one of {}", Filter::COLUMNS.join(", ")));
+            return Err(format!("`{name}` is no column to choose by; use one of {}", Filter::COLUMNS.join(", ")).into());
         }
     }
-    let rows = reader.logs(&filter, limit).map_err(|e| e.to_string())?;
+    let rows = reader.logs(&filter, limit)?;
     Ok(json!({"rows": rows}))
 }
 

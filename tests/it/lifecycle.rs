@@ -49,6 +49,23 @@ fn operators_see_health_metrics_and_the_log() {
 }
 
 #[test]
+fn a_store_that_is_away_is_told_apart_from_a_wrong_question() {
+    let provider = Provider::start();
+    // It hangs up at once.
+    let store = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let clickhouse = format!("{{url: \"http://{}\"}}", store.local_addr().unwrap());
+    std::thread::spawn(move || store.incoming().for_each(drop));
+    let setup = Setup::new(&provider).setting("store", "clickhouse").setting("clickhouse", &clickhouse);
+    let gateway = setup.start();
+    for path in ["/api/summary", "/api/logs"] {
+        let away = gateway.operators(path);
+        assert!(away.status == 503 && away.text().contains("ClickHouse cannot be read"), "{}", away.text());
+    }
+    assert_eq!(gateway.operators("/api/logs?limit=many").status, 400);
+    gateway.chat("acme", "hi").ok();
+}
+
+#[test]
 fn a_foreign_host_is_refused_on_the_operators_side() {
     let provider = Provider::start();
     let gateway = Gateway::start(&provider);
