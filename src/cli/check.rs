@@ -1,13 +1,16 @@
 //! `tollgate check`: every problem of the configuration, or a short summary of what it says.
 //!
-//! The same code that `serve` and a reload run, so what passes here is taken there.
+//! The same code that `serve` and a reload run, so what passes here is taken there. Beyond it the files that a configuration
+//! names (certificates, key sets) are opened: they may come later, but a person who checks wants to know.
 
 use std::fmt::Write as _;
+use std::fs::File;
 use std::path::PathBuf;
 
 use super::{Failure, print};
 use crate::bounds::memory_max;
-use crate::config::{self, Loaded};
+use crate::config::{self, Loaded, OtherFile};
+use crate::server::tls::TlsAcceptor;
 
 /// Arguments of `tollgate check`.
 #[derive(Debug, clap::Args)]
@@ -23,16 +26,38 @@ pub struct Args {
 /// [`Failure::User`] if there is a problem; all of them are on stdout by then.
 pub fn run(args: &Args) -> Result<(), Failure> {
     match config::load(args.config.as_deref()) {
-        Ok(loaded) => {
-            print::line(&summary(&loaded))?;
-            Ok(())
-        }
-        Err(problems) => {
-            print::line(&problems.to_string())?;
-            let count = problems.lines().len();
-            Err(Failure::User(format!("{count} problem{}", if count == 1 { "" } else { "s" })))
-        }
+        Ok(loaded) => match missing(&loaded).as_slice() {
+            [] => Ok(print::line(&summary(&loaded))?),
+            lines => refused(lines),
+        },
+        Err(problems) => refused(&problems.lines()),
     }
+}
+
+fn refused(lines: &[String]) -> Result<(), Failure> {
+    print::line(&lines.join("\n"))?;
+    let count = lines.len();
+    Err(Failure::User(format!("{count} problem{}", if count == 1 { "" } else { "s" })))
+}
+
+/// What is wrong with the files that the configuration names.
+fn missing(loaded: &Loaded) -> Vec<String> {
+    let unread = |other: &OtherFile| {
+        let error = File::open(&other.path).err()?;
+        Some(format!(
+            "{}: `{}` cannot be read: {error}; give a file that is there",
+            other.named_at,
+            other.path.display()
+        ))
+    };
+    let mut lines: Vec<String> = loaded.others.iter().filter_map(unread).collect();
+    if let Some(tls) = loaded.settings.tls.as_ref().filter(|_| lines.is_empty())
+        && let Err(error) = TlsAcceptor::new(tls)
+    {
+        let place = loaded.others.first().map_or("tls", |other| other.named_at.as_str());
+        lines.push(format!("{place}: {error:#}"));
+    }
+    lines
 }
 
 fn summary(loaded: &Loaded) -> String {

@@ -11,12 +11,21 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::Failure;
 use crate::mock::{self, Options};
 
+const MARKERS: &str = "\
+Point a provider's base_url at it: http://127.0.0.1:9100/v1. Any key will do.
+
+A marker in a message's text asks for something in that one call, several with commas:
+  [[mock:status=503,times=2]]   an error, the first two times that this text comes; also code=, retry_after=, should_retry=
+  [[mock:reset]]                the connection is closed without an answer
+  [[mock:stall]]  [[mock:cut]]  the answer stops in its middle, and stays open or is closed
+  [[mock:delay=200]]            milliseconds before the answer
+  [[mock:chunks=50,chunk_delay=20]]  words of the answer, milliseconds between them
+  [[mock:echo]]  [[mock:say=…]]  answer with the message as it arrived, or with this
+  [[mock:input=10,cached=4,output=5,reasoning=1]]  usage";
+
 /// A simulated OpenAI-compatible provider (JSON and streams), with faults on demand.
-///
-/// Point a provider's `base_url` at it: `http://127.0.0.1:9100/v1`. A marker in a message's text asks for a fault in
-/// one call: `[[mock:status=503,times=2]]`, `[[mock:stall]]`, `[[mock:cut]]`, `[[mock:delay=200]]`,
-/// `[[mock:chunks=50]]`, `[[mock:echo]]`.
 #[derive(Clone, Debug, clap::Args)]
+#[command(after_help = MARKERS)]
 pub struct Args {
     /// Where to listen; port 0 takes any free one.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9100")]

@@ -19,10 +19,10 @@ use crate::config::policy::Settings;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// First day, as 2026-11-23. Without it: a week up to the last day.
-    #[arg(long, value_name = "DAY")]
+    #[arg(long, value_name = "DAY", value_parser = day)]
     from: Option<Date>,
     /// Last day, included. Without it: today.
-    #[arg(long, value_name = "DAY")]
+    #[arg(long, value_name = "DAY", value_parser = day)]
     to: Option<Date>,
     /// Sum up by these: day, org, model, provider, route, caller.
     #[arg(long, value_delimiter = ',', default_value = "day,org,model", value_parser = dim)]
@@ -36,6 +36,14 @@ pub struct Args {
     /// Yesterday as Markdown, or the day of --to: for a cron job, a mail or a chat's webhook.
     #[arg(long, conflicts_with_all = ["from", "by", "format"])]
     daily: bool,
+}
+
+/// A day of the command line.
+///
+/// # Errors
+/// It is none.
+pub(super) fn day(text: &str) -> Result<Date, String> {
+    text.parse().map_err(|_| "no day; write e.g. 2026-11-23".to_owned())
 }
 
 fn zone(name: &str) -> Result<TimeZone, String> {

@@ -16,10 +16,10 @@ use crate::cost::PriceList;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// First day, as 2026-11-01 (UTC)
-    #[arg(long, value_name = "DAY")]
+    #[arg(long, value_name = "DAY", value_parser = super::report::day)]
     from: Date,
     /// Last day, included (UTC)
-    #[arg(long, value_name = "DAY")]
+    #[arg(long, value_name = "DAY", value_parser = super::report::day)]
     to: Date,
     /// Only say what would come of it
     #[arg(long)]

@@ -39,6 +39,9 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let loaded = config::load(args.config.as_deref()).map_err(|problems| Failure::User(problems.to_string()))?;
     let org = OrgId::new(&args.org)
         .ok_or_else(|| Failure::User("--org: 1 to 128 of A-Z a-z 0-9 . _ : @ + = / -".to_owned()))?;
+    if args.ttl < Duration::from_secs(1) {
+        return Err(Failure::User("--ttl: a token is valid for whole seconds; give at least 1s".to_owned()));
+    }
     let signed = loaded.policy.auth.jwt.as_ref().and_then(|jwt| {
         let algorithm = jwt.algorithms.iter().copied().find(|a| is_hs(*a)).filter(|_| !jwt.secret.is_empty())?;
         Some(sign(jwt, algorithm, &org, args.sub.as_deref(), args.ttl, clock::wall_ms() / 1000))
@@ -70,18 +73,33 @@ pub(super) fn sign(
     let expires = now_s.saturating_add(i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX));
     claims.insert("iat".to_owned(), json!(now_s));
     claims.insert("exp".to_owned(), json!(expires));
-    let optional = [("sub", sub.unwrap_or_default()), ("iss", &jwt.issuer), ("aud", &jwt.audience)];
-    for (name, value) in optional.into_iter().filter(|(_, value)| !value.is_empty()) {
-        claims.insert(name.to_owned(), json!(value));
+    for (name, value) in [("iss", &jwt.issuer), ("aud", &jwt.audience)] {
+        if !value.is_empty() {
+            claims.insert(name.to_owned(), json!(value));
+        }
     }
-    // The innermost object first: app.org is {"app": {"org": …}}.
-    let mut path = jwt.org_claim.iter().rev();
-    let last = path.next().map_or("org_id", String::as_str);
-    let (name, value) = path.fold((last, json!(org.as_str())), |(name, value), outer| {
-        (outer.as_str(), Json::Object(Map::from_iter([(name.to_owned(), value)])))
-    });
-    claims.insert(name.to_owned(), value);
+    if let Some(sub) = sub {
+        put(&mut claims, &jwt.user_claim, sub);
+    }
+    put(&mut claims, &jwt.org_claim, org.as_str());
     jsonwebtoken::encode(&Header::new(algorithm), &claims, &EncodingKey::from_secret(jwt.secret.reveal().as_bytes()))
+}
+
+/// Sets a claim: `app.org` is {"app": {"org": …}}.
+fn put(claims: &mut Map<String, Json>, path: &[String], value: &str) {
+    match path {
+        [] => {}
+        [name] => drop(claims.insert(name.clone(), json!(value))),
+        [outer, rest @ ..] => {
+            let inner = claims.entry(outer.clone()).or_insert_with(|| json!({}));
+            if !inner.is_object() {
+                *inner = json!({});
+            }
+            if let Json::Object(inner) = inner {
+                put(inner, rest, value);
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -102,6 +120,7 @@ mod tests {
         for jwt in [
             "secret: 0123456789abcdef",
             "secret: 0123456789abcdef, algorithms: [RS256, HS512], org_claim: app.of.org, issuer: me, audience: you",
+            "secret: 0123456789abcdef, org_claim: app.org, user_claim: app.user.name",
         ] {
             let dir = tempfile::TempDir::new().expect("folder");
             let file = dir.path().join("p.yaml");

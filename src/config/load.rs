@@ -44,6 +44,17 @@ pub(crate) struct Loaded {
     pub(crate) clickhouse: ClickHouseOptions,
     pub(crate) policy: Policy,
     pub(crate) origin: Origin,
+    /// Other files that it names (certificates, keys, key sets). They may come and go while a gateway runs, so whether they
+    /// are there is no matter of the configuration's own.
+    pub(crate) others: Vec<OtherFile>,
+}
+
+/// A file that a configuration names.
+#[derive(Debug)]
+pub(crate) struct OtherFile {
+    /// `file:line:column: key`, where it is named.
+    pub(crate) named_at: String,
+    pub(crate) path: PathBuf,
 }
 
 /// Where a configuration came from and what it said.
@@ -131,6 +142,7 @@ impl Source {
         let gateway = RawGateway::read(&joined.gateway, &mut problems);
         let policy = RawPolicy::read(&joined.policy, &mut problems);
         let shown = shown(gateway.as_ref(), policy.as_ref());
+        let others = other_files(gateway.as_ref(), policy.as_ref(), &problems);
         let settings = gateway.and_then(|raw| check::settings(&raw, &mut problems));
         let policy = policy.and_then(|raw| check::policy(&raw, version, now_ms, &mut problems));
         match (settings, policy) {
@@ -138,6 +150,7 @@ impl Source {
                 settings,
                 clickhouse,
                 policy,
+                others,
                 origin: Origin {
                     source: self.clone(),
                     shown: Arc::new(shown),
@@ -232,6 +245,24 @@ impl SourceFile {
             }
         }
     }
+}
+
+fn other_files(gateway: Option<&RawGateway>, policy: Option<&RawPolicy>, problems: &Problems) -> Vec<OtherFile> {
+    let file = |at: &Place, path: &Path| OtherFile {
+        named_at: format!("{}: {}", problems.show(at), at.path),
+        path: path.to_owned(),
+    };
+    let tls = gateway.and_then(|raw| raw.tls.value.as_ref()).into_iter().flat_map(|tls| {
+        let ca = tls.client_ca_file.value.as_deref().map(|path| file(&tls.client_ca_file.at, path));
+        [file(&tls.cert_file.at, &tls.cert_file.value), file(&tls.key_file.at, &tls.key_file.value)]
+            .into_iter()
+            .chain(ca)
+    });
+    let jwks = policy.map(|raw| &raw.auth.value.jwt.value.jwks).filter(|given| {
+        let text = given.value.trim();
+        !text.is_empty() && !text.contains("://")
+    });
+    tls.chain(jwks.map(|given| file(&given.at, Path::new(given.value.trim())))).collect()
 }
 
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {

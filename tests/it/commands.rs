@@ -86,6 +86,42 @@ fn check_tells_every_problem_with_its_place() {
     assert_eq!(check.status.code(), Some(0), "{}", text(&check));
     let missing = run(folder.path(), None, &["check", "--config", "nowhere"], "");
     assert_eq!(missing.status.code(), Some(1), "{}", text(&missing));
+
+    // Files that the configuration names.
+    let gateway = "listen: 127.0.0.1:0\ntls: {cert_file: no.crt, key_file: no.key}\n";
+    std::fs::write(config.join("gateway.yaml"), gateway).unwrap();
+    let auth = "auth:\n  jwt: {algorithms: [RS256], jwks: keys.json}\n";
+    std::fs::write(config.join("policies/auth.yaml"), auth).unwrap();
+    let told = text(&run(folder.path(), None, &["check"], ""));
+    for line in [
+        "gateway.yaml:2:18: tls.cert_file: `no.crt`",
+        "gateway.yaml:2:36: tls.key_file",
+        "auth.yaml:2:36: auth.jwt.jwks",
+        "3 problems",
+    ] {
+        assert!(told.contains(line), "{told}");
+    }
+    for name in ["no.crt", "no.key", "keys.json"] {
+        std::fs::write(folder.path().join(name), "nothing").unwrap();
+    }
+    let told = run(folder.path(), None, &["check"], "");
+    assert_eq!(told.status.code(), Some(1), "{}", text(&told));
+    assert!(text(&told).contains("gateway.yaml:2:18: tls.cert_file: "), "{}", text(&told));
+}
+
+#[test]
+fn mistakes_on_the_command_line_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let table: [(&[&str], i32, &str); 4] = [
+        (&["report", "--from", "yesterday"], 2, "write e.g. 2026-11-23"),
+        (&["reprice", "--from", "1", "--to", "2026-11-23"], 2, "write e.g. 2026-11-23"),
+        (&["token", "--org", "acme", "--ttl", "0s"], 1, "at least 1s"),
+        (&["token", "--org", "a b"], 1, "--org: 1 to 128"),
+    ];
+    for (arguments, code, words) in table {
+        let told = run(folder.path(), None, arguments, "");
+        assert!(told.status.code() == Some(code) && text(&told).contains(words), "{arguments:?}: {}", text(&told));
+    }
 }
 
 #[test]
