@@ -4,7 +4,9 @@
 
 const byId = (id) => document.getElementById(id);
 const number = (n) => Number(n || 0).toLocaleString("en");
-const usd = (n) => "$" + Number(n || 0).toFixed(n && n < 0.01 ? 6 : 2);
+const usd = (n) => "$" + Number(n || 0).toFixed(!n || n >= 1 ? 2 : n < 0.01 ? 6 : 4);
+const DAY = 86400000;
+const dayOf = (ms) => new Date(ms).toISOString().slice(0, 10);
 
 function element(name, text, className) {
   const node = document.createElement(name);
@@ -26,7 +28,7 @@ function table(node, columns, rows) {
   const body = rows.map((row) => {
     const line = element("tr");
     for (const c of columns) {
-      const cell = element("td", c.show(row), (c.number ? "n" : "") + (c.bad && c.bad(row) ? " bad" : ""));
+      const cell = element("td", c.show(row), (c.number ? "n" : "") + (c.bad && c.bad(row) ? " bad" : "") + (c.rest ? " rest" : ""));
       cell.title = cell.textContent;
       line.append(cell);
     }
@@ -42,6 +44,7 @@ function table(node, columns, rows) {
   node.replaceChildren(head, ...body);
 }
 
+// One bar for each day, also for those without calls: the axis is time.
 function bars(node, days, value, show) {
   const NS = "http://www.w3.org/2000/svg";
   const svg = document.createElementNS(NS, "svg");
@@ -50,29 +53,36 @@ function bars(node, days, value, show) {
   svg.setAttribute("role", "img");
   const most = Math.max(...days.map(value), 0);
   svg.setAttribute("aria-label", days.map((d) => d.day + ": " + show(value(d))).join(", "));
-  const step = 300 / Math.max(days.length, 1);
+  const step = 300 / days.length;
   days.forEach((d, i) => {
-    const height = most ? (value(d) / most) * 100 : 0;
+    const height = most ? (value(d) / most) * 110 : 0;
     const bar = document.createElementNS(NS, "rect");
-    const at = { x: i * step + step * 0.1, y: 120 - height, width: Math.max(step * 0.8, 1), height };
+    const width = Math.min(step * 0.8, 60);
+    const at = { x: (i + 0.5) * step - width / 2, y: 120 - height, width, height };
     for (const [k, v] of Object.entries(at)) bar.setAttribute(k, v);
     const title = document.createElementNS(NS, "title");
     title.textContent = d.day + ": " + show(value(d));
     bar.append(title);
     svg.append(bar);
   });
-  node.replaceChildren(svg, element("figcaption", days.length ? "up to " + show(most) : "nothing yet"));
+  const axis = element("div", null, "axis");
+  const ends = days.length > 1 ? [days[0].day.slice(5), days[days.length - 1].day.slice(5)] : [days[0].day.slice(5), ""];
+  axis.append(element("span", ends[0]), element("span", most ? "up to " + show(most) : "none"), element("span", ends[1]));
+  node.replaceChildren(svg, axis);
 }
 
 const sum = (rows, field) => rows.reduce((total, row) => total + Number(row[field] || 0), 0);
 
 function figures(rows) {
   const calls = sum(rows, "calls");
+  const unpriced = sum(rows, "unpriced");
   const shown = [
     ["calls", number(calls)],
-    ["cost", usd(sum(rows, "cost_usd"))],
+    [unpriced ? "cost, " + number(unpriced) + " calls without a price" : "cost", usd(sum(rows, "cost_usd"))],
     ["error rate", calls ? ((100 * sum(rows, "errors")) / calls).toFixed(2) + " %" : "–"],
     ["rate limited", number(sum(rows, "rate_limited"))],
+    ["values redacted", number(sum(rows, "redactions"))],
+    ["attachments", number(sum(rows, "attachments_dropped"))],
     ["input tokens", number(sum(rows, "input_tokens"))],
     ["output tokens", number(sum(rows, "output_tokens"))],
   ];
@@ -83,10 +93,17 @@ function figures(rows) {
   }));
 }
 
+// Of today's calls the time is enough.
+function when(created) {
+  const [day, time] = [created.slice(0, 10), created.slice(11, 23)];
+  return day === dayOf(Date.now()) ? time : day + " " + time.slice(0, 8);
+}
+
 async function refresh() {
   const days = Number(byId("days").value);
   const by = byId("by").value;
-  const from = new Date(Date.now() - (days - 1) * 86400000).toISOString().slice(0, 10);
+  const first = Date.now() - (days - 1) * DAY;
+  const from = dayOf(first);
   try {
     const [daily, groups, logs, config, limits] = await Promise.all([
       get("/api/summary?by=day&from=" + from),
@@ -96,29 +113,36 @@ async function refresh() {
       get("/api/limits"),
     ]);
     figures(daily.rows);
-    bars(byId("calls"), daily.rows, (d) => Number(d.calls), number);
-    bars(byId("cost"), daily.rows, (d) => Number(d.cost_usd), usd);
-    bars(byId("errors"), daily.rows, (d) => Number(d.errors), number);
+    const known = new Map(daily.rows.map((row) => [row.day, row]));
+    const axis = Array.from({ length: days }, (_, i) => dayOf(first + i * DAY)).map((day) => known.get(day) || { day });
+    const chart = (id, value, show = number) => bars(byId(id), axis, (d) => Number(value(d) || 0), show);
+    chart("calls", (d) => d.calls);
+    chart("cost", (d) => d.cost_usd, usd);
+    chart("errors", (d) => d.errors);
+    chart("latency", (d) => d.p95_ms);
+    chart("tokens", (d) => d.input_tokens + d.output_tokens);
+    chart("redactions", (d) => d.redactions);
     byId("by-title").textContent = "By " + byId("by").selectedOptions[0].textContent;
     const key = by === "org" ? "org_id" : by;
     const n = (title, field, show = number) => ({ title, number: true, show: (r) => show(r[field]) });
     table(byId("groups"), [
-      { title: by, show: (r) => r[key] || "–" },
+      { title: byId("by").selectedOptions[0].textContent, show: (r) => r[key] || "–" },
       n("calls", "calls"), n("errors", "errors"), n("rate limited", "rate_limited"), n("input tokens", "input_tokens"),
-      n("output tokens", "output_tokens"), n("cost", "cost_usd", usd), n("p50 ms", "p50_ms"), n("p95 ms", "p95_ms"), n("p99 ms", "p99_ms"),
-    ], groups.rows.sort((a, b) => b.cost_usd - a.cost_usd || b.calls - a.calls));
+      n("output tokens", "output_tokens"), n("redacted", "redactions"), n("cost", "cost_usd", usd), n("p50 ms", "p50_ms"), n("p95 ms", "p95_ms"), n("p99 ms", "p99_ms"),
+    ], groups.rows.sort((a, b) => (by === "day" ? b.day.localeCompare(a.day) : b.cost_usd - a.cost_usd || b.calls - a.calls)));
     byId("refused-section").hidden = !limits.most_refused.length;
     table(byId("refused"), [{ title: "organisation", show: (r) => r.org_id }, n("calls over a limit, at most", "refused"), n("at least", "at_least")], limits.most_refused);
     table(byId("tail"), [
-      { title: "time (UTC)", show: (r) => String(r.created_at).replace("T", " ").slice(0, 23) },
+      { title: "time (UTC)", show: (r) => when(String(r.created_at)) },
       { title: "organisation", show: (r) => r.org_id }, { title: "endpoint", show: (r) => r.endpoint },
-      { title: "model", show: (r) => r.model }, { title: "outcome", show: (r) => r.outcome, bad: (r) => !["ok", "rate_limited"].includes(r.outcome) },
+      { title: "model", show: (r) => r.model }, { title: "outcome", show: (r) => r.outcome.replaceAll("_", " "), bad: (r) => !["ok", "rate_limited"].includes(r.outcome) },
       n("status", "status", String), n("attempts", "attempts", String), n("ms", "latency_ms"),
       { title: "redacted", number: true, show: (r) => number(r.redacted_emails + r.redacted_phones + r.redacted_other) },
-      { title: "tokens", number: true, show: (r) => number(r.input_tokens + r.output_tokens) }, n("cost", "cost_usd", usd),
-      { title: "request", show: (r) => r.request || "" },
+      { title: "tokens", number: true, show: (r) => number(r.input_tokens + r.output_tokens) },
+      n("cost", "cost_usd", (cost) => (cost === null ? "–" : usd(cost))),
+      { title: "request", rest: true, show: (r) => r.request || "" },
     ], logs.rows);
-    byId("policy").textContent = "policy " + config.policy_version + ", loaded " + config.loaded_at.slice(0, 19) + " UTC";
+    byId("policy").textContent = "policy " + config.policy_version + ", loaded " + config.loaded_at.replace("T", " ").slice(0, 19) + " UTC";
     const trouble = [];
     if (config.last_edit_refused && config.last_refused) trouble.push("The last policy edit was refused:", ...config.last_refused.problems);
     if (config.restart_needed) trouble.push("gateway.yaml has changed; a restart takes it over.");
