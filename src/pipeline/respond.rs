@@ -60,7 +60,8 @@ pub fn respond(
             let facts = answer::read(endpoint.wire, &bytes);
             note_usage(&mut record, endpoint.wire, status.is_success(), facts, &bytes);
             record.row().response_bytes = bytes.len() as u64;
-            if log.capture {
+            // Compressed it says nothing to a reader of the row.
+            if log.capture && !headers.contains_key(header::CONTENT_ENCODING) {
                 let (text, cut) = redact::answer(&log.rules, &bytes, true, log.capture_bytes);
                 record.answered(text, cut);
             }

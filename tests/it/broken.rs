@@ -137,6 +137,7 @@ fn a_compressed_answer_keeps_its_label() {
     // And no compression was asked for.
     let asked = provider.only();
     assert!(asked.header("accept-encoding").is_none_or(|value| value == "identity"), "{asked:?}");
+    assert_eq!(gateway.only_row()["response"], serde_json::Value::Null, "what nobody can read is not kept");
 }
 
 #[test]
