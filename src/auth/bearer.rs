@@ -64,7 +64,7 @@ fn checked(bytes: &[u8]) -> Result<&str, AuthError> {
     if bytes.is_empty() {
         return Err(EMPTY);
     }
-    let plain = |b: &u8| b.is_ascii_graphic() && !b",\"\\".contains(b);
+    let plain = |b: &u8| b.is_ascii_graphic() && !b",\"'\\".contains(b);
     if bytes.len() > BEARER_BYTES_MAX || !bytes.iter().all(plain) {
         return Err(FORM);
     }

@@ -84,7 +84,7 @@ impl Claims {
 }
 
 /// Whether a text has the looks of a JWT, however broken: it begins with a JSON object in base64url, or has three parts of
-/// base64url (no provider's key has).
+/// base64url (no provider's key has), or holds a payload (somebody put something before the token).
 pub(super) fn has_form(text: &str) -> bool {
     let first = text.split('.').next().unwrap_or_default().trim_end_matches('=').as_bytes();
     let begins = |length: usize| {
@@ -97,7 +97,7 @@ pub(super) fn has_form(text: &str) -> bool {
         !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'='))
     };
     let compact = || text.split('.').count() == 3 && text.split('.').all(letters);
-    text.starts_with("eyJ") || (text.contains('.') && (object() || compact()))
+    text.starts_with("eyJ") || (text.contains('.') && (text.contains(".eyJ") || object() || compact()))
 }
 
 /// Checks form and signature, and everything of the claims that does not depend on the time.

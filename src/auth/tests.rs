@@ -149,6 +149,9 @@ fn headers_have_one_meaning_or_none() {
         (&[("authorization", format!("Bearer {jwt} {jwt}"))], "invalid_token"),
         (&[("authorization", bearer(&jwt)), ("authorization", bearer(&jwt))], "invalid_token"),
         (&[("authorization", bearer("sk-ä"))], "invalid_token"),
+        (&[("authorization", bearer(&format!("'{jwt}'")))], "invalid_token"),
+        (&[("authorization", bearer(&format!("'{KEY}'")))], "invalid_token"),
+        (&[("authorization", bearer(&format!("jwt:{jwt}")))], "invalid_token"),
         (&[("authorization", bearer(&"x".repeat(9_000)))], "invalid_token"),
         // Anthropic's SDKs.
         (&[("x-api-key", jwt.clone())], "acme Jwt ann -"),
