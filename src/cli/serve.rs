@@ -1,6 +1,9 @@
 //! `tollgate serve`: the gateway, until a signal.
 
 use std::path::PathBuf;
+use std::str::FromStr as _;
+
+use tracing::level_filters::{LevelFilter, STATIC_MAX_LEVEL};
 
 use super::{Failure, print};
 use crate::app;
@@ -43,11 +46,42 @@ pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     builder.enable_all().build()
 }
 
+/// `trace` is not compiled into a release build; there it means `debug`, and nobody is told about it on stderr in lines that
+/// are no log.
+fn compiled(level: &str, most: LevelFilter) -> String {
+    let known = |word: &str| LevelFilter::from_str(word).is_ok_and(|level| level > most);
+    let part = |part: &str| match part.rsplit_once('=') {
+        Some((room, word)) if known(word.trim()) => format!("{room}={most}"),
+        None if known(part.trim()) => most.to_string(),
+        _ => part.to_owned(),
+    };
+    level.split(',').map(part).collect::<Vec<_>>().join(",")
+}
+
 /// The gateway's own log goes to stderr; stdout says where it listens.
 fn log_to_stderr(options: &LogOptions) -> Result<(), Failure> {
-    let filter = tracing_subscriber::EnvFilter::try_new(&options.level)
+    let filter = tracing_subscriber::EnvFilter::try_new(compiled(&options.level, STATIC_MAX_LEVEL))
         .map_err(|error| Failure::User(format!("log.level: {error}")))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let set = if options.json { builder.json().try_init() } else { builder.with_ansi(false).try_init() };
     set.map_err(|error| Failure::Defect(anyhow::anyhow!(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_that_are_not_compiled_are_the_most_there_is() {
+        for (given, expected) in [
+            ("info", "info"),
+            ("trace", "debug"),
+            ("tollgate=TRACE,info", "tollgate=debug,info"),
+            ("warn, trace", "warn,debug"),
+            ("tollgate::ailog=debug,off", "tollgate::ailog=debug,off"),
+        ] {
+            assert_eq!(compiled(given, LevelFilter::DEBUG), expected);
+            assert_eq!(compiled(given, LevelFilter::TRACE), given);
+        }
+    }
 }
