@@ -28,28 +28,28 @@ pub(in crate::redact) struct Near {
 
 /// Telephone words. `*` at the end: the word may go on; at the beginning: it may end a longer one.
 const PHONE: &str = "☎ phone* *phone telephone* tel cell cellphone cellular mobile* mob fax* *fax call calls called calling callback \
-    sms txt whatsapp* viber msisdn* dial* ring rings hotline* landline* voicemail pager ph text-me text-us text-or or-text can-text please-text text-at contact-number contact-no \
+    sms txt texted telegram whatsapp* viber msisdn* dial* ring rings hotline* landline* voicemail pager ph text-me text-us text-or or-text can-text please-text text-at contact-number contact-no \
     contact-us reach-me reach-us reached-at reach reachable my-number my-no number-is contact helpline switchboard \
-    telefon* *telefon handy* *handy mobil* rufnummer* anrufen ruf rufen rufe durchwahl festnetz* erreichbar erreichen \
+    telefon* *telefon fon rückruf* kontakt handy* *handy mobil* rufnummer* anrufen ruf rufen rufe durchwahl festnetz* erreichbar erreichen \
     meine-nummer nummer-ist telefoon* *nummer-lautet \
     téléphone* telephon* tél portable* appelez appeler appelle appelez-moi joindre joignable gsm numéro-est mon-numéro \
     teléfono* telefono* móvil* movil* celular* llámame llamame llámenos llame llamar llama llamada* llamen tlf tfno telf mi-número \
     número-es fijo telefone* telemóvel ligue ligar liga-me me-liga meu-número meu-numero contacto contato fone zap \
     mio-numero nummer-is nummer-er nummer-är mijn-nummer mitt-nummer min-nummer mój-numer moje-číslo numărul-meu numarul-meu \
-    мой-номер* мій-номер* моего-номер* cellulare* chiamare chiamami chiamatemi chiama chiamate recapito* cel bel bellen bereikbaar mobiel* \
-    komórk* zadzwoń* zadzwon* dzwonić dzwoń* dzwon* kom numer-telefonu telefonu \
-    zavolejte volejte zavolajte volajte telefón* nás-na mob tlf nummeret ringa mobilen nås ring-mig mobilnr telnr \
+    мой-номер* мій-номер* моего-номер* cellulare* chiamare chiamami chiamatemi chiama chiamate recapito* cel bel bellen bereikbaar bereiken mobiel* \
+    pod-nr pod-numer* komórk* zadzwoń* zadzwon* dzwonić dzwoń* dzwon* kom numer-telefonu telefonu \
+    zavolejte volejte zavolajte volajte telefón* nás-na mob tlf nummeret ringa ringe nå-mig nå-meg mobilen nås ring-mig mobilnr telnr \
     puhelin* puh soita* soittaa matkapuhelin* kännykkä* numeroni \
     телефон* тел моб мобил* сотов* позвон* звон* номер-телефона факс* дзвон* набер* телефону вайбер ватсап* мобіл* \
     cep* ara arayın arayin arayabilirsiniz numaram telefonum gsm hívj* hívás* telefonszám* mobilszám* sunaț* sunat* sună suna apelaț* \
     τηλέφωνο* τηλέφων* τηλ κινητό* κινητο* καλέστε καλεστε τηλεφων* τηλεφών* телефонен обадете* zovite nazovite pozovite mobitel* broj-telefona \
     pokličite skambink* paskambink* zvaniet tālrunis tālr helista* sími hringdu símanúmer \
     هاتف* الهاتف* موبایل* جوال* الجوال* موبايل* اتصل* تلفون* رقمي واتساب* للتواصل تلفن* تماس* همراه* شماره-من* شماره-تلفن* شماره-تماس* فون* موبائل* \
-    טלפון* נייד* התקשר* פלאפון* המספר-שלי* טל \
-    फोन* फ़ोन* फ़ोन* मोबाइल* कॉल* मेरा-नंबर* মোবাইল* ফোন* আমার-নম্বর* தொலைபேசி* ஃபோன்* போன்* மொபைல்* கைபேசி* அலைபேசி* ഫോൺ* മൊബൈൽ* ಫೋನ್* ಮೊಬೈಲ್* మొబైల్* ફોન* મોબાઇલ* ਫ਼ੋਨ* ਫੋਨ* ਮੋਬਾਈਲ* मोबाईल* දුරකථන* ဖုန်း* ទូរស័ព្ទ* ໂທ* ስልክ* утас* ტელ* მობ* հեռ*  అ.ఫోన్ ఫోన్* \
+    *טלפון* *נייד* התקשר* פלאפון* המספר-שלי* טל \
+    फोन* फ़ोन* फ़ोन* मोबाइल* कॉल* संपर्क* मेरा-नंबर* মোবাইল* ফোন* আমার-নম্বর* தொலைபேசி* ஃபோன்* போன்* மொபைல்* கைபேசி* அலைபேசி* ഫോൺ* മൊബൈൽ* ಫೋನ್* ಮೊಬೈಲ್* మొబైల్* ફોન* મોબાઇલ* ਫ਼ੋਨ* ਫੋਨ* ਮੋਬਾਈਲ* मोबाईल* දුරකථන* ဖုန်း* ទូរស័ព្ទ* ໂທ* ስልክ* утас* ტელ* მობ* հեռ*  అ.ఫోన్ ఫోన్* \
     我的号码* 我的號碼* 号码是* 號碼是* 电话* 電話* 手机* 手機* 致电* 致電* 拨打* 撥打* 座机* 传真* 傳真* 来电* 來電* 热线* 熱線* 專線* 联系* 聯絡* 聯繫* 打给* \
     携帯* TEL 連絡先* ファックス* ファクス* お電話* スマホ* \
-    전화* 대표번호* 휴대폰* 핸드폰* 연락처* 팩스* 휴대전화* 연락* 번호는* 모바일* \
+    전화* 대표번호* 휴대폰* 핸드폰* 연락처* 팩스* 휴대전화* 연락* 문의* 번호는* 모바일* \
     โทร* มือถือ* เบอร์* điện-thoại* đt sđt gọi* di-động hotline số-máy liên-hệ \
     nomor-saya telepon* telpon* telp selfoon foon telèfon mòbil hp hubungi* ponsel* wa nomor-hp nombor-telefon tawag* tawagan simu namba nambari piga telefoni";
 
@@ -58,7 +58,7 @@ const IDENTIFIER: &str = "order* ticket* invoice* id ids ref reference* case acc
     confirmation* booking* transaction* txn txid customer-id customer-no client-id member-id policy-number claim* batch* lot model \
     version* build* pid part-number model-number item-number lot-number uuid guid epoch timestamp* unix ts ssn vat tax* iban bic card* po zip postcode postal passport* \
     licence* license* dns soa ean gtin upc imei imsi iccid mac doi pmid arxiv issue bug commit error errno code* \
-    nhs catalog* catalogue* cpr license-key licence-key quote* shipment* parcel* student* employee* member* \
+    nhs p/n fødselsnummer fødselsnr catalog* catalogue* cpr license-key licence-key quote* shipment* parcel* student* employee* member* \
     latitude longitude lat lon lng price* total amount* balance invoice-no document* doc file row line page chapter section hash \
     checksum offset size bytes length count seq sequence session* request* trace* span* job* build-number revision rev \
     bestell* bestellung* auftrag* rechnung* kundennummer* kunden-nr aktenzeichen az vorgang* vertrags* sendungs* artikel* serien* \
@@ -188,7 +188,7 @@ impl Words {
             // Not inside a character, and no word begins with a space or a digit.
             return b & 0xC0 != 0x80 && b != b' ' && !b.is_ascii_digit();
         }
-        i == 0 || !text[i - 1].is_ascii_alphabetic() || {
+        i == 0 || !text[i - 1].is_ascii_alphabetic() || camel(text, i) || {
             let two = [b | 0x20, text.get(i + 1).map_or(0, |b| b | 0x20)];
             self.endings.contains(&two)
         }
@@ -243,12 +243,18 @@ impl Words {
     }
 }
 
+/// Whether a word in a name of a program begins at `i`: "contactPhone".
+fn camel(text: &[u8], i: usize) -> bool {
+    i >= 2 && text[i].is_ascii_uppercase() && text[i - 2..i].iter().all(u8::is_ascii_lowercase)
+}
+
 /// Whether the hit stands alone: no letter before or after it that would make it part of another word.
 fn bounded(text: &[u8], start: usize, stop: usize, entry: Entry) -> bool {
     let view = View { text, lo: 0 };
     let letter = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() && !c.is_ascii_digit() && !is_unspaced(c));
     // Most words and their neighbours are ASCII.
     let (before, first, after) = (view.before(start), view.at(start), view.at(stop));
+    let before = before.filter(|_| !camel(text, start));
     if [before, first, after].iter().all(|b| b.is_none_or(|b| b < 0x80)) {
         let letter = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_alphabetic());
         return (entry.open_left || !letter(before)) && (entry.open_right || !letter(after));

@@ -109,7 +109,12 @@ impl Candidate<'_> {
             b'@' => self.plus,
             b'_' => !next_alnum,
             // Words glued behind a number that is certain.
-            b'a'..=b'z' | b'A'..=b'Z' => self.plus && last > 1 || extension(&self.view, end).is_some(),
+            b'a'..=b'z' | b'A'..=b'Z' => {
+                let word = &self.view.text[end..self.view.text.len().min(end + 3)];
+                self.plus && last > 1
+                    || extension(&self.view, end).is_some()
+                    || [&b"tel"[..], b"fax"].iter().any(|label| word.eq_ignore_ascii_case(label))
+            }
             b' ' | b'(' | b'[' | b'\t' => !digit_follows || more || self.parted(last) || self.another(last),
             // "+1 415 555 0132-0134" is a row of numbers, and words may follow a dash.
             b'-' | b'~' => !next_alnum || self.plus && (more || !next.is_some_and(|b| b.is_ascii_digit())),
@@ -135,7 +140,7 @@ impl Candidate<'_> {
     /// Whether another number follows after a slash or a dash with spaces, which are not the number's own separators:
     /// "030 901820 / 0171 1234567".
     pub(super) fn parted(&self, last: usize) -> bool {
-        let apart = |sep: Sep| sep.space && (sep.slash || sep.dash) && !sep.paren;
+        let apart = |sep: Sep| sep.space && (sep.slash || sep.dash);
         let next = &self.groups[last + 1];
         apart(next.sep) && last > 0 && self.total(last) >= 9 && !self.groups[1..=last].iter().any(|g| apart(g.sep))
     }

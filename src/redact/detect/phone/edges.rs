@@ -4,7 +4,7 @@ use super::super::View;
 use super::super::words::{Says, Words};
 use super::WORD_LEN;
 use super::groups::{Group, Sep};
-use crate::redact::fold::is_unspaced;
+use crate::redact::fold::{BREAK, is_unspaced};
 
 /// Where the number begins: its `+` and its opening bracket belong to it.
 pub(super) fn prefix(view: &View<'_>, q: usize, groups: &[Group]) -> (usize, bool, bool) {
@@ -101,7 +101,11 @@ pub(super) fn joins(between: &[u8]) -> bool {
         "或",
         "和",
     ];
-    let marks = |b: &u8| b" ,;/|&\n".contains(b);
+    // A break is any other mark: "、", "・".
+    let marks = |b: &u8| b" ,;/|&\n".contains(b) || *b == BREAK;
+    if between == b" - " {
+        return true;
+    }
     let inner = match (between.iter().position(|b| !marks(b)), between.iter().rposition(|b| !marks(b))) {
         (Some(from), Some(to)) => &between[from..=to],
         _ => return between.len() <= 4,
@@ -117,7 +121,7 @@ pub(super) fn left(view: &View<'_>, start: usize, plus: bool, words: &Words) -> 
     match b {
         b'0'..=b'9' | b'@' | b'%' | b'^' => None,
         b'_' => (plus || !joined).then_some(false),
-        b'a'..=b'z' | b'A'..=b'Z' => plus.then_some(false),
+        b'a'..=b'z' | b'A'..=b'Z' => (plus || after_glued_label(view.text, view.lo, start)).then_some(false),
         b'#' => (plus || after_label(view, start - 1)).then_some(false),
         b'$' | b'~' => plus.then_some(false),
         b'.' | b',' if further.is_some_and(|b| b.is_ascii_digit()) => (plus && b == b',').then_some(false),
@@ -153,4 +157,28 @@ pub(super) fn after_label(view: &View<'_>, end: usize) -> bool {
     [&b"phone"[..], b"ph", b"tel", b"fax", b"mobile", b"cell"]
         .iter()
         .any(|label| before.len() >= label.len() && before[before.len() - label.len()..].eq_ignore_ascii_case(label))
+}
+
+/// Whether a telephone label is glued before `end`: "TEL03-1234-5678", "Fax030901820". Asked wherever a digit follows a
+/// letter, so the last two letters decide first.
+#[inline]
+pub(super) fn after_glued_label(text: &[u8], lo: usize, end: usize) -> bool {
+    let Some(two) = text[lo..end].last_chunk::<2>() else { return false };
+    let labels: &[&[u8]] = match [two[0] | 0x20, two[1] | 0x20] {
+        [b'e', b'l'] => &[b"tel"],
+        [b'a', b'x'] => &[b"fax", b"telefax"],
+        [b'n', b'e'] => &[b"phone", b"telephone"],
+        [b'o', b'n'] => &[b"fon", b"telefon"],
+        [b'l', b'l'] => &[b"cell"],
+        [b'o', b'b'] => &[b"mob"],
+        _ => return false,
+    };
+    let before = &text[lo..end];
+    labels.iter().any(|label| {
+        let alone = |from: usize| from == 0 || !before[from - 1].is_ascii_alphabetic();
+        before
+            .len()
+            .checked_sub(label.len())
+            .is_some_and(|from| before[from..].eq_ignore_ascii_case(label) && alone(from))
+    })
 }

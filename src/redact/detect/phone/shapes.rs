@@ -3,6 +3,7 @@
 use super::WORD_BEFORE;
 use super::candidate::Candidate;
 use super::country::country;
+use crate::redact::fold::BREAK;
 
 impl Candidate<'_> {
     /// The last group of an international number whose country code begins in group `first`, after `+`.
@@ -39,7 +40,8 @@ impl Candidate<'_> {
                 break;
             }
             let short = max == 11 && total == 8 + skip && self.shape(first, &[1, 3, 4]);
-            if (total >= min + skip || short) && self.right(last, true) {
+            let glued = best.is_some() && self.view.at(g.end()).is_some_and(|b| b.is_ascii_alphabetic());
+            if (total >= min + skip || short) && !glued && self.right(last, true) {
                 best = Some(last);
             }
         }
@@ -125,14 +127,17 @@ impl Candidate<'_> {
         let zero = first.len() >= 2 && first[0] == b'0' && first[1] != b'0' && first.len() <= 6
             || first == b"0" && self.bracket
             || apart && self.digit(1, 0) != b'0';
-        if !zero || self.n < 2 {
+        if !zero || self.n < 2 || self.social_security() {
             return None;
         }
         let pairs = self.lens().take_while(|len| *len == 2).count();
         let mut best = None;
         for last in 1..self.n {
             let total = self.total(last);
-            if total > 12 {
+            // Another number, or another in brackets.
+            let g = &self.groups[last];
+            let other = last > 1 && self.digit(last, 0) == b'0' && (g.sep.slash || g.sep.paren);
+            if total > 12 || other && self.total(last - 1) >= 9 {
                 break;
             }
             let short = total == 8 && (self.bracket || self.groups[1].sep.slash) && self.groups[last].len() > 2;
@@ -233,7 +238,9 @@ impl Candidate<'_> {
     /// Whether it goes on a list of telephone numbers; bare digits have to be as many as those before.
     pub(super) fn listed(&self, last: usize) -> bool {
         let Some(list) = self.list else { return false };
-        let bare = last == 0 && (list.digits != self.total(0) || list.end + 1 == self.start);
+        let column = list.end + 1 == self.start && self.view.before(self.start) != Some(b'/');
+        let column = column && self.view.before(self.start) != Some(BREAK);
+        let bare = last == 0 && (list.digits != self.total(0) || column);
         !bare && !self.identifier()
     }
 

@@ -14,9 +14,15 @@ impl Candidate<'_> {
             && !self.before().is_some_and(|near| near.says == Says::Phone && near.gap <= if seconds { 3 } else { 12 })
     }
 
-    /// A date of birth and a serial number: 010190-1234, 900101-1234.
+    /// 078-05-1120
+    pub(super) fn social_security(&self) -> bool {
+        self.n == 3 && self.shape(0, &[3, 2, 4]) && self.groups[1].sep == self.groups[2].sep && !self.groups[1].sep.dot
+    }
+
+    /// A date of birth and a serial number: 010190-1234, 900101-1234, 010190 12345.
     pub(super) fn birth_date(&self, last: usize) -> bool {
-        if last != 1 || !self.shape(0, &[6, 4]) || !self.groups[1].sep.dash {
+        let norway = self.shape(0, &[6, 5]);
+        if last != 1 || !norway && (!self.shape(0, &[6, 4]) || !self.groups[1].sep.dash) {
             return false;
         }
         let two = |i: usize| u32::from(self.digit(0, i) - b'0') * 10 + u32::from(self.digit(0, i + 1) - b'0');
