@@ -70,19 +70,37 @@ fn luhn(digits: &[u8]) -> bool {
     sum.is_multiple_of(10) && digits.iter().any(|d| *d != digits[0])
 }
 
-/// A US social security number whose first digit is at `q`: 3-2-4 with one kind of separator.
+/// A US social security number whose first digit is at `q`: 3-2-4 with one kind of separator, or nine digits that are
+/// called one.
 pub(in crate::redact) fn ssn(view: &View<'_>, q: usize) -> Option<(usize, usize)> {
-    let t = view.text.get(q..q + 11)?;
-    let sep = t[3];
-    if !matches!(sep, b'-' | b' ') || t[6] != sep {
-        return None;
-    }
-    let number = |r: std::ops::Range<usize>| {
-        t[r].iter().try_fold(0u32, |n, b| b.is_ascii_digit().then(|| n * 10 + u32::from(b - b'0')))
+    let t = &view.text[q..];
+    let (group_at, serial_at, len) = match t {
+        [_, _, _, b'-', _, _, b'-', ..] | [_, _, _, b' ', _, _, b' ', ..] => (4, 7, 11),
+        _ => (3, 5, 9),
     };
-    let (area, group, serial) = (number(0..3)?, number(4..6)?, number(7..11)?);
+    let number = |from: usize, to: usize| {
+        let digits = t.get(from..to)?;
+        digits.iter().try_fold(0u32, |n, b| b.is_ascii_digit().then(|| n * 10 + u32::from(b - b'0')))
+    };
+    let area = number(0, 3)?;
+    let (group, serial) = (number(group_at, group_at + 2)?, number(serial_at, len)?);
     let issued = area != 0 && area != 666 && area < 900 && group != 0 && serial != 0;
-    (issued && !glued(view, q, q + 11)).then_some((q, q + 11))
+    (issued && !glued(view, q, q + len) && (len == 11 || called_ssn(view, q))).then_some((q, q + len))
+}
+
+/// Whether the words right before `q` name a social security number.
+fn called_ssn(view: &View<'_>, q: usize) -> bool {
+    /// How far before the number its name may end.
+    const NEAR: usize = 12;
+    let from = view.lo.max(q.saturating_sub(NEAR + b"social security".len()));
+    let before = &view.text[from..q];
+    [&b"ssn"[..], b"social security"].iter().any(|name| {
+        before.windows(name.len()).enumerate().any(|(i, w)| {
+            let letter = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphabetic);
+            let alone = !letter(i.checked_sub(1).and_then(|i| before.get(i))) && !letter(before.get(i + name.len()));
+            w.eq_ignore_ascii_case(name) && alone && before.len() - i - name.len() <= NEAR
+        })
+    })
 }
 
 /// An IBAN whose check digits begin at `q`, after the two letters of its country.

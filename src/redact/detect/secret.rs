@@ -11,6 +11,8 @@ enum Form {
     Token(usize),
     /// Exactly so many upper-case letters and digits.
     Fixed(usize),
+    /// Exactly so many hexadecimal digits.
+    Hex(usize),
     /// Three base64url parts.
     Jwt,
     /// A PEM block of a private key.
@@ -31,11 +33,20 @@ const FORMS: &[(&str, Form)] = &[
     ("ghr_", Form::Token(30)),
     ("github_pat_", Form::Token(22)),
     ("glpat-", Form::Token(20)),
+    ("glptt-", Form::Token(20)),
+    ("glrt-", Form::Token(20)),
+    ("gldt-", Form::Token(20)),
+    ("glcbt-", Form::Token(20)),
+    ("ATATT3", Form::Token(30)),
     ("xoxb-", Form::Token(10)),
     ("xoxp-", Form::Token(10)),
     ("xoxa-", Form::Token(10)),
     ("xoxr-", Form::Token(10)),
     ("xoxs-", Form::Token(10)),
+    ("xoxc-", Form::Token(10)),
+    ("xoxd-", Form::Token(10)),
+    ("xoxe-", Form::Token(10)),
+    ("xoxe.xox", Form::Token(10)),
     ("xapp-", Form::Token(10)),
     ("AKIA", Form::Fixed(16)),
     ("ASIA", Form::Fixed(16)),
@@ -47,8 +58,28 @@ const FORMS: &[(&str, Form)] = &[
     ("pplx-", Form::Token(30)),
     ("npm_", Form::Token(30)),
     ("pypi-", Form::Token(30)),
+    ("dckr_pat_", Form::Token(20)),
     ("dop_v1_", Form::Token(40)),
+    ("doo_v1_", Form::Token(40)),
+    ("dapi", Form::Hex(32)),
+    ("hvs.", Form::Token(20)),
+    ("hvb.", Form::Token(20)),
+    ("AGE-SECRET-KEY-1", Form::Token(40)),
+    ("GOCSPX-", Form::Token(20)),
+    ("r8_", Form::Token(30)),
+    ("sbp_", Form::Token(40)),
+    ("tvly-", Form::Token(20)),
+    ("glsa_", Form::Token(30)),
+    ("lin_api_", Form::Token(30)),
+    ("ntn_", Form::Token(30)),
+    ("figd_", Form::Token(20)),
+    ("PMAK-", Form::Token(40)),
+    ("sq0csp-", Form::Token(20)),
+    ("sq0atp-", Form::Token(20)),
     ("shpat_", Form::Token(30)),
+    ("shpss_", Form::Token(30)),
+    ("shpca_", Form::Token(30)),
+    ("shppa_", Form::Token(30)),
     ("SG.", Form::Token(40)),
     ("tg-", Form::Token(20)),
     ("eyJ", Form::Jwt),
@@ -88,6 +119,10 @@ pub(in crate::redact) fn find(view: &View<'_>, start: usize, form: usize) -> Opt
         }
         Form::Fixed(n) => {
             let fits = run == n && text.iter().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
+            fits.then_some((from + n, More::Nothing))
+        }
+        Form::Hex(n) => {
+            let fits = run == n && text.iter().all(u8::is_ascii_hexdigit);
             fits.then_some((from + n, More::Nothing))
         }
         Form::Jwt => {

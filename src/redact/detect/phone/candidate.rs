@@ -65,10 +65,21 @@ impl Candidate<'_> {
             }
         }
         match self.before() {
-            Some(near) => near.says == Says::Identifier && near.gap <= IDENTIFIER_NEAR && !self.sentence_ends(near.gap),
+            Some(near) => {
+                near.says == Says::Identifier
+                    && near.gap <= IDENTIFIER_NEAR
+                    && !self.sentence_ends(near.gap)
+                    && !self.named_another(near.gap)
+            }
             // What a key says is said of a value that begins with the number.
             None => self.hint == Some(Says::Identifier) && self.start < HINTED,
         }
+    }
+
+    /// Whether the word before has a number of its own: "id 7: 030 901820".
+    fn named_another(&self, gap: usize) -> bool {
+        let between = &self.view.text[self.start - gap..self.start];
+        between.windows(2).any(|w| w[0].is_ascii_digit() && matches!(w[1], b':' | b',' | b';'))
     }
 
     pub(super) fn sentence_ends(&self, gap: usize) -> bool {
@@ -115,7 +126,9 @@ impl Candidate<'_> {
                     || extension(&self.view, end).is_some()
                     || [&b"tel"[..], b"fax"].iter().any(|label| word.eq_ignore_ascii_case(label))
             }
-            b' ' | b'(' | b'[' | b'\t' => !digit_follows || more || self.parted(last) || self.another(last),
+            b' ' | b'(' | b'[' | b'\t' => {
+                !digit_follows || more || self.parted(last) || self.counts(last + 1) || self.another(last)
+            }
             // "+1 415 555 0132-0134" is a row of numbers, and words may follow a dash.
             b'-' | b'~' => !next_alnum || self.plus && (more || !next.is_some_and(|b| b.is_ascii_digit())),
             b'.' => !next.is_some_and(|b| b.is_ascii_digit()),
@@ -142,7 +155,17 @@ impl Candidate<'_> {
     pub(super) fn parted(&self, last: usize) -> bool {
         let apart = |sep: Sep| sep.space && (sep.slash || sep.dash);
         let next = &self.groups[last + 1];
-        apart(next.sep) && last > 0 && self.total(last) >= 9 && !self.groups[1..=last].iter().any(|g| apart(g.sep))
+        apart(next.sep) && self.total(last) >= 7 && !self.groups[1..=last].iter().any(|g| apart(g.sep))
+    }
+
+    /// Whether the group is a number of things after a telephone number: "0171 1234567 3 times".
+    pub(super) fn counts(&self, group: usize) -> bool {
+        let g = self.groups[group];
+        let word =
+            self.view.at(g.end()) == Some(b' ') && self.view.at(g.end() + 1).is_some_and(|b| b.is_ascii_alphabetic());
+        let before = self.groups[group - 1].len();
+        word && g.sep == Sep { space: true, ..Sep::default() }
+            && (g.len() <= 2 && before >= 4 || g.len() == 1 && before == 3)
     }
 
     /// Whether the groups up to `last` may be the thousands of an amount.

@@ -121,9 +121,13 @@ pub(super) fn left(view: &View<'_>, start: usize, plus: bool, words: &Words) -> 
     match b {
         b'0'..=b'9' | b'@' | b'%' | b'^' => None,
         b'_' => (plus || !joined).then_some(false),
-        b'a'..=b'z' | b'A'..=b'Z' => (plus || after_glued_label(view.text, view.lo, start)).then_some(false),
+        b'a'..=b'z' | b'A'..=b'Z' => {
+            let apart = after_glued_label(view.text, view.lo, start) || escaped(view.text, view.lo, start);
+            (plus || apart).then_some(false)
+        }
         b'#' => (plus || after_label(view, start - 1)).then_some(false),
-        b'$' | b'~' => plus.then_some(false),
+        b'$' => plus.then_some(false),
+        b'~' => (plus || matches!(view.at(start), Some(b'0' | b'('))).then_some(false),
         b'.' | b',' if further.is_some_and(|b| b.is_ascii_digit()) => (plus && b == b',').then_some(false),
         b':' if further.is_some_and(|b| b.is_ascii_digit()) => plus.then_some(false),
         b'-' if joined => plus.then_some(false),
@@ -139,7 +143,7 @@ pub(super) fn left(view: &View<'_>, start: usize, plus: bool, words: &Words) -> 
                 i -= 1;
             }
             let digits = view.at(i).is_some_and(|b| b.is_ascii_digit());
-            Some(digits && !matches!(view.before(i), Some(b'-' | b'.' | b':' | b'/' | b'$')))
+            Some(digits && !matches!(view.before(i), Some(b'-' | b'.' | b',' | b':' | b'/' | b'$' | b'#')))
         }
         0x80.. => {
             let glued = view.char_before(start).is_some_and(|c| c.is_alphabetic() && !is_unspaced(c));
@@ -157,6 +161,12 @@ pub(super) fn after_label(view: &View<'_>, end: usize) -> bool {
     [&b"phone"[..], b"ph", b"tel", b"fax", b"mobile", b"cell"]
         .iter()
         .any(|label| before.len() >= label.len() && before[before.len() - label.len()..].eq_ignore_ascii_case(label))
+}
+
+/// Whether the letter before `end` is an escape that was left as it is: "\\n030 901820".
+#[inline]
+pub(super) fn escaped(text: &[u8], lo: usize, end: usize) -> bool {
+    matches!(text[lo..end].last_chunk(), Some([b'\\', b'n' | b'r' | b't']))
 }
 
 /// Whether a telephone label is glued before `end`: "TEL03-1234-5678", "Fax030901820". Asked wherever a digit follows a

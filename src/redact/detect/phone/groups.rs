@@ -1,6 +1,7 @@
 //! The groups of digits that a number may consist of, and what stands between them.
 
 use super::super::View;
+use super::sight::iso_date;
 use super::{DIGITS_MAX, GROUPS_MAX};
 use crate::redact::fold::LONG_DASH;
 
@@ -63,12 +64,28 @@ pub(super) fn read(view: &View<'_>, q: usize, groups: &mut [Group; GROUPS_MAX]) 
         }
         match separator(view, i, digits, view.before(q) == Some(b'+')) {
             // "24/7" is no part of a number.
-            Some((next, _)) if digits >= 7 && view.text[next..].starts_with(b"24/7") => break,
+            Some((next, _)) if digits >= 7 && no_number(view, next, digits) => break,
             Some((next, s)) => (i, sep) = (next, s),
             None => break,
         }
     }
     n
+}
+
+/// Whether something begins at `i` that does not go on a number: a date, a time of day, "24/7", hours in brackets.
+fn no_number(view: &View<'_>, i: usize, digits: usize) -> bool {
+    let rest = &view.text[i..view.text.len().min(i + 12)];
+    let run = |from: usize| rest.get(from..).map_or(0, |r| r.iter().take_while(|b| b.is_ascii_digit()).count());
+    let first = run(0);
+    let (mark, second) = (rest.get(first), run(first + 1));
+    let time = mark == Some(&b':') && first <= 2 && second == 2;
+    let day = matches!(mark, Some(b'.' | b'/'))
+        && (first <= 2 && (1..=2).contains(&second) && rest.get(first + 1 + second) == mark)
+        && run(first + second + 2) == 4;
+    // What opened a bracket has to close it, and brackets stand at the beginning of a number.
+    let bracket = matches!(view.before(i), Some(b'(' | b'['));
+    let hours = bracket && (digits >= 8 || !matches!(mark, Some(b')' | b']' | b' ')));
+    time || day || hours || rest.starts_with(b"24/7") || iso_date(view, i)
 }
 
 /// The separator at `i`, if a digit follows it.

@@ -19,7 +19,7 @@ use std::cell::OnceCell;
 use super::View;
 use super::words::{Says, Words};
 use candidate::Candidate;
-use edges::{after_glued_label, joins, left, prefix};
+use edges::{after_glued_label, escaped, joins, left, prefix};
 use groups::{Group, extension, read};
 use sight::{address, in_row, iso_date, too_few};
 
@@ -103,10 +103,10 @@ pub(in crate::redact) fn joined(text: &[u8], lo: usize, q: usize) -> bool {
         b'-' | b'.' | b',' | b':' => q > lo + 1 && text[q - 2].is_ascii_digit(),
         // "_415-555-0132_": emphasis. "%2B": a plus in a URL.
         b'_' => q > lo + 1 && text[q - 2].is_ascii_alphanumeric(),
+        b if !b.is_ascii_alphabetic() => false,
         b => {
-            b.is_ascii_alphabetic()
-                && !(b | 0x20 == b'b' && text[lo..q].ends_with(&[b'%', b'2', b]))
-                && !after_glued_label(text, lo, q)
+            let plus = b | 0x20 == b'b' && text[lo..q].ends_with(&[b'%', b'2', b]);
+            !(plus || after_glued_label(text, lo, q) || escaped(text, lo, q))
         }
     }
 }

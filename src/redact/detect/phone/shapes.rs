@@ -41,7 +41,8 @@ impl Candidate<'_> {
             }
             let short = max == 11 && total == 8 + skip && self.shape(first, &[1, 3, 4]);
             let glued = best.is_some() && self.view.at(g.end()).is_some_and(|b| b.is_ascii_alphabetic());
-            if (total >= min + skip || short) && !glued && self.right(last, true) {
+            let counts = best.is_some() && self.counts(last);
+            if (total >= min + skip || short) && !glued && !counts && self.right(last, true) {
                 best = Some(last);
             }
         }
@@ -137,14 +138,25 @@ impl Candidate<'_> {
             // Another number, or another in brackets.
             let g = &self.groups[last];
             let other = last > 1 && self.digit(last, 0) == b'0' && (g.sep.slash || g.sep.paren);
-            if total > 12 || other && self.total(last - 1) >= 9 {
+            if total > 12 || other && self.total(last - 1) >= 8 {
                 break;
             }
             let short = total == 8 && (self.bracket || self.groups[1].sep.slash) && self.groups[last].len() > 2;
             let all_pairs = pairs > last && total != 10;
             let dotted =
                 self.groups[1..=last].iter().all(|g| g.sep.dot) && !(pairs > last || self.groups[0].len() >= 3);
-            if (9..=12).contains(&total) && !all_pairs && !dotted && self.right(last, self.tight(last))
+            if best.is_some() && self.counts(last) {
+                break;
+            }
+            if total >= 9 && self.another(last) {
+                return Some(last);
+            }
+            // "030 901820 10117 Berlin": what follows is grouped otherwise.
+            let ends = last + 1 < self.n
+                && self.total(last + 1) > 12
+                && self.groups[last + 1].len() >= 3
+                && self.groups[last + 1].len() != self.groups[last].len();
+            if (9..=12).contains(&total) && !all_pairs && !dotted && self.right(last, self.tight(last) || ends)
                 || short && self.right(last, false)
             {
                 best = Some(last);

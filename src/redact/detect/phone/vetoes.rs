@@ -70,6 +70,7 @@ impl Candidate<'_> {
             return true;
         }
         let lens: Vec<usize> = self.lens().collect();
-        lens.starts_with(&[4, 4, 4, 4]) || lens.starts_with(&[4, 6, 5])
+        let slash = self.groups[1..self.n].iter().any(|g| g.sep.slash);
+        !self.bracket && !slash && (lens.starts_with(&[4, 4, 4, 4]) || lens.starts_with(&[4, 6, 5]))
     }
 }
