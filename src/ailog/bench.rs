@@ -304,7 +304,12 @@ fn server(url: String) -> ClickHouseOptions {
 fn store(clickhouse: Option<&str>) -> StoreKind {
     let Some(url) = clickhouse else { return StoreKind::Embedded };
     let server = server(url.to_owned());
-    let schema = SchemaOptions { database: server.database.clone(), cluster: None, retention_days: 90 };
+    let schema = SchemaOptions {
+        database: server.database.clone(),
+        cluster: None,
+        retention_days: 90,
+        changes_retention: false,
+    };
     match schema.apply(&server) {
         Ok(_) => StoreKind::ClickHouse(server),
         Err(error) => panic!("{error}"),

@@ -3,9 +3,8 @@
 use clap::Subcommand;
 
 use super::Failure;
-use crate::ailog::schema::SchemaOptions;
-use crate::config::policy::{ClickHouseOptions, Settings, StoreKind};
-use crate::ids::Secret;
+use crate::ailog::schema::{Applied, RETENTION_DAYS_MAX, Retention, SchemaOptions};
+use crate::config::policy::ClickHouseOptions;
 
 /// `tollgate clickhouse`
 #[derive(Debug, clap::Args)]
@@ -27,9 +26,10 @@ struct Options {
     /// Replicated tables on this cluster (needs the macros {shard} and {replica}).
     #[arg(long, value_parser = cluster_name)]
     cluster: Option<String>,
-    /// ClickHouse deletes rows that are older.
-    #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    retention_days: u32,
+    /// ClickHouse deletes rows that are older, also of a table that is there. Without it a new table gets the policy's
+    /// ailog.retention_days, and a table that is there keeps its own.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(RETENTION_DAYS_MAX)))]
+    retention_days: Option<u32>,
     /// Where the server is, if not as in gateway.yaml.
     #[arg(long)]
     url: Option<String>,
@@ -48,23 +48,13 @@ fn database_name(text: &str) -> Result<String, String> {
     if fits { Ok(text.to_owned()) } else { Err("letters, digits and `_` only".to_owned()) }
 }
 
-/// Runs the command.
+/// Runs the command for the configured server; `policy_days` is the policy's `ailog.retention_days`.
 ///
 /// # Errors
 /// The server cannot be reached, or refuses.
 #[expect(clippy::print_stdout, reason = "the schema is what was asked for")]
-pub fn run(args: Args, settings: &Settings) -> Result<(), Failure> {
+pub fn run(args: Args, mut server: ClickHouseOptions, policy_days: u32) -> Result<(), Failure> {
     let (Action::Print(options) | Action::Apply(options)) = &args.action;
-    let mut server = match &settings.store {
-        StoreKind::ClickHouse(server) => server.clone(),
-        // Before `store: clickhouse` is set, the schema can be looked at and made.
-        StoreKind::Embedded => ClickHouseOptions {
-            url: "http://127.0.0.1:8123".to_owned(),
-            database: "tollgate".to_owned(),
-            user: "default".to_owned(),
-            password: Secret::default(),
-        },
-    };
     if let Some(url) = &options.url {
         server.url.clone_from(url);
     }
@@ -74,17 +64,59 @@ pub fn run(args: Args, settings: &Settings) -> Result<(), Failure> {
     let schema = SchemaOptions {
         database: server.database.clone(),
         cluster: options.cluster.clone(),
-        retention_days: options.retention_days,
+        retention_days: options.retention_days.unwrap_or(policy_days).min(RETENTION_DAYS_MAX),
+        changes_retention: options.retention_days.is_some(),
     };
     match args.action {
         Action::Print(_) => print!("{}", schema.sql()),
         Action::Apply(_) => {
             let applied = schema.apply(&server).map_err(|error| Failure::User(error.to_string()))?;
-            match applied.last() {
+            match applied.migrations.last() {
                 Some(last) => println!("{}: database `{}` is at version {last} now", server.url, server.database),
                 None => println!("{}: database `{}` is up to date", server.url, server.database),
             }
+            println!("{}", retention(&applied, schema.retention_days));
         }
     }
     Ok(())
+}
+
+/// When rows are deleted, and how to change that where it is not what was asked for.
+fn retention(applied: &Applied, asked_for: u32) -> String {
+    let words = |retention| match retention {
+        Retention::Days(days) => format!("rows are deleted after {days} days"),
+        Retention::Never => "rows are never deleted".to_owned(),
+        Retention::Other => "rows are deleted by a rule of your own".to_owned(),
+    };
+    let now = words(applied.retention);
+    match applied.retention_before {
+        Some(before) if before != applied.retention => format!("{now} (before: {})", words(before)),
+        Some(_) if applied.retention != Retention::Days(asked_for) => format!(
+            "{now}, as before; the policy's ailog.retention_days is {asked_for}: `--retention-days {asked_for}` would take it over"
+        ),
+        _ => now,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_says_when_rows_are_deleted() {
+        let say =
+            |before, now| retention(&Applied { migrations: Vec::new(), retention_before: before, retention: now }, 90);
+        let days = Retention::Days;
+        assert_eq!(say(None, days(90)), "rows are deleted after 90 days");
+        assert_eq!(say(Some(days(90)), days(90)), "rows are deleted after 90 days");
+        assert_eq!(
+            say(Some(Retention::Never), days(90)),
+            "rows are deleted after 90 days (before: rows are never deleted)"
+        );
+        assert_eq!(
+            say(Some(days(730)), days(730)),
+            "rows are deleted after 730 days, as before; the policy's ailog.retention_days is 90: `--retention-days 90` would \
+             take it over"
+        );
+    }
 }

@@ -27,7 +27,6 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::config::policy::{Settings, StoreKind};
 use crate::config::{self, Loaded};
 
 /// Why a command did not do its work.
@@ -126,11 +125,10 @@ pub fn main() -> ExitCode {
             configured.load().and_then(|(args, loaded)| reprice::run(&args, &loaded.settings, &loaded.policy.prices))
         }
         Command::Intent(configured) => configured.load().and_then(|(args, loaded)| intent::run(args, loaded)),
-        Command::Clickhouse(configured) => configured.load().and_then(|(args, loaded)| {
-            // Before `store: clickhouse` is set, the schema can be looked at and made.
-            let store = StoreKind::ClickHouse(loaded.clickhouse);
-            clickhouse::run(args, &Settings { store, ..loaded.settings })
-        }),
+        // Before `store: clickhouse` is set, the schema can be looked at and made.
+        Command::Clickhouse(configured) => configured
+            .load()
+            .and_then(|(args, loaded)| clickhouse::run(args, loaded.clickhouse, loaded.policy.ailog.retention_days)),
         Command::Token(args) => token::run(&args),
         Command::Key(args) => key::run(&args),
         Command::Healthcheck(args) => healthcheck::run(&args),

@@ -1,7 +1,8 @@
 //! The ClickHouse schema: versioned migrations out of `config/clickhouse`, printed or applied.
 //!
 //! Every statement may be run again. `apply` keeps in `tollgate_migrations` which it has run, and runs those that are new.
-//! Does not: drop or rewrite anything; migrations only add.
+//! Does not: drop or rewrite anything; migrations only add. How long the rows of a table that is there are kept is changed
+//! only where that was asked for, because a shorter time deletes rows.
 
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ const MIGRATIONS: [(u32, &str); 3] = [
 
 /// One statement may take so long.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(60);
+/// The longest retention in days: the server's DateTime ends in 2106, and what passes that would be in the past.
+pub(crate) const RETENTION_DAYS_MAX: u32 = 20_000;
 
 /// How the schema is made out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +33,28 @@ pub(crate) struct SchemaOptions {
     pub(crate) cluster: Option<String>,
     /// Rows older than this are deleted by ClickHouse.
     pub(crate) retention_days: u32,
+    /// Whether that goes for a table that is there already, too.
+    pub(crate) changes_retention: bool,
+}
+
+/// What [`SchemaOptions::apply`] has done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Applied {
+    /// Migrations that the database had not seen.
+    pub(crate) migrations: Vec<u32>,
+    /// How long rows were kept before; nothing if there was no table.
+    pub(crate) retention_before: Option<Retention>,
+    /// How long they are kept now.
+    pub(crate) retention: Retention,
+}
+
+/// When ClickHouse deletes rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Retention {
+    Days(u32),
+    Never,
+    /// By a rule that is not of our making.
+    Other,
 }
 
 /// Why the schema was not applied.
@@ -39,8 +64,13 @@ pub(crate) enum ApplyError {
     Unreachable { url: String, error: Error },
     #[error("ClickHouse refuses user `{user}`: {error}")]
     Refused { user: String, error: Error },
-    #[error("ClickHouse does not take migration {version}: {error}")]
-    Statement { version: u32, error: Error },
+    #[error("ClickHouse does not take {what}: {error}")]
+    Statement { what: String, error: Error },
+    #[error(
+        "ClickHouse at {url} was not done with {what} within {} s; run the command again when it is less busy",
+        STATEMENT_TIMEOUT.as_secs()
+    )]
+    Slow { url: String, what: String },
     #[error("no event queue: {0}")]
     System(#[from] std::io::Error),
 }
@@ -52,19 +82,20 @@ impl SchemaOptions {
         parts.join("\n")
     }
 
-    /// Creates the database and runs the migrations that it has not seen; returns their numbers. May be run again.
+    /// Creates the database and runs the migrations that it has not seen. May be run again.
     ///
     /// # Errors
     /// The server cannot be reached, or refuses.
-    pub(crate) fn apply(&self, server: &ClickHouseOptions) -> Result<Vec<u32>, ApplyError> {
+    pub(crate) fn apply(&self, server: &ClickHouseOptions) -> Result<Applied, ApplyError> {
         // The database may not be there yet; every name in the statements is qualified.
         let client = super::client(server).with_database("default");
         runtime()?.block_on(async {
-            let failed = |version: u32, error: Error| match error {
+            let failed = |what: &str, error: Error| match error {
                 Error::BadResponse(ref text) => match exception_code(text) {
                     Some(192..=194 | 497 | 516) => ApplyError::Refused { user: server.user.clone(), error },
-                    _ => ApplyError::Statement { version, error },
+                    _ => ApplyError::Statement { what: what.to_owned(), error },
                 },
+                Error::TimedOut => ApplyError::Slow { url: server.url.clone(), what: what.to_owned() },
                 error => ApplyError::Unreachable { url: server.url.clone(), error },
             };
             let ledger = self.fill(
@@ -73,31 +104,45 @@ impl SchemaOptions {
                  (version UInt32, applied_at DateTime('UTC') DEFAULT now())\n\
                  ENGINE = ${ledger_engine} ORDER BY version COMMENT 'Migrations that tollgate has run';\n",
             );
+            let of_ledger = "the database with its list of migrations";
             for statement in statements(&ledger) {
-                execute(&client, &statement).await.map_err(|e| failed(0, e))?;
+                execute(&client, &statement).await.map_err(|e| failed(of_ledger, e))?;
             }
-            let done: Vec<u32> = client
-                .query_raw(&format!("SELECT DISTINCT version FROM `{}`.tollgate_migrations", self.database))
-                .fetch_all()
-                .await
-                .map_err(|e| failed(0, e))?;
-            let mut applied = Vec::new();
+            let done = format!("SELECT DISTINCT version FROM `{}`.tollgate_migrations", self.database);
+            let done: Vec<u32> =
+                in_time(client.query_raw(&done).fetch_all()).await.map_err(|e| failed(of_ledger, e))?;
+            let of_retention = "the retention of ai_log";
+            let retention_before = self.retention(&client).await.map_err(|e| failed(of_retention, e))?;
+            let mut migrations = Vec::new();
             for (version, template) in MIGRATIONS.iter().filter(|(version, _)| !done.contains(version)) {
+                let what = format!("migration {version}");
                 for statement in statements(&self.fill(template)) {
-                    execute(&client, &statement).await.map_err(|e| failed(*version, e))?;
+                    execute(&client, &statement).await.map_err(|e| failed(&what, e))?;
                 }
                 let note = format!("INSERT INTO `{}`.tollgate_migrations (version) VALUES ({version})", self.database);
-                execute(&client, &note).await.map_err(|e| failed(*version, e))?;
-                applied.push(*version);
+                execute(&client, &note).await.map_err(|e| failed(&what, e))?;
+                migrations.push(*version);
             }
-            // The policy's retention may have changed since the table was made.
-            let ttl = self.fill(
-                "ALTER TABLE `${database}`.ai_log ${on_cluster} MODIFY TTL \
-                 toDateTime(created_at) + INTERVAL ${retention_days} DAY DELETE",
-            );
-            execute(&client, &ttl).await.map_err(|e| failed(0, e))?;
-            Ok(applied)
+            let asked_for = Retention::Days(self.retention_days);
+            let mut retention = retention_before.unwrap_or(asked_for);
+            if self.changes_retention && retention != asked_for {
+                let ttl = self.fill(
+                    "ALTER TABLE `${database}`.ai_log ${on_cluster} MODIFY TTL \
+                     toDateTime(created_at) + INTERVAL ${retention_days} DAY DELETE",
+                );
+                execute(&client, &ttl).await.map_err(|e| failed(of_retention, e))?;
+                retention = asked_for;
+            }
+            Ok(Applied { migrations, retention_before, retention })
         })
+    }
+
+    /// When rows of the table that is there are deleted; nothing if there is none.
+    async fn retention(&self, client: &Client) -> Result<Option<Retention>, Error> {
+        let sql =
+            format!("SELECT engine_full FROM system.tables WHERE database = '{}' AND name = 'ai_log'", self.database);
+        let found: Vec<String> = in_time(client.query_raw(&sql).fetch_all()).await?;
+        Ok(found.first().map(|engine| retention_of(engine)))
     }
 
     fn fill(&self, template: &str) -> String {
@@ -135,8 +180,19 @@ pub(in crate::ailog) fn statements(script: &str) -> Vec<String> {
     code.join("\n").split(";\n").map(|s| s.trim().trim_end_matches(';').to_owned()).filter(|s| !s.is_empty()).collect()
 }
 
+/// What the engine's description, as the server writes it, says of a retention.
+fn retention_of(engine: &str) -> Retention {
+    let Some((_, rule)) = engine.split_once(" TTL ") else { return Retention::Never };
+    let rule = rule.split_once(" SETTINGS ").map_or(rule, |(rule, _)| rule).trim_end_matches(" DELETE");
+    let days = rule.strip_prefix("toDateTime(created_at) + toIntervalDay(").and_then(|rest| rest.strip_suffix(')'));
+    days.and_then(|days| days.parse().ok()).map_or(Retention::Other, Retention::Days)
+}
+
 async fn execute(client: &Client, statement: &str) -> Result<(), Error> {
-    let work = client.query_raw(statement).execute();
+    in_time(client.query_raw(statement).execute()).await
+}
+
+async fn in_time<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     tokio::time::timeout(STATEMENT_TIMEOUT, work).await.unwrap_or(Err(Error::TimedOut))
 }
 
@@ -146,7 +202,26 @@ mod tests {
     use crate::ailog::columns::{COLUMNS, COLUMNS_OF_1};
 
     fn options(cluster: Option<&str>) -> SchemaOptions {
-        SchemaOptions { database: "d".into(), cluster: cluster.map(str::to_owned), retention_days: 90 }
+        SchemaOptions {
+            database: "d".into(),
+            cluster: cluster.map(str::to_owned),
+            retention_days: 90,
+            changes_retention: false,
+        }
+    }
+
+    #[test]
+    fn a_retention_is_read_as_the_server_writes_it() {
+        let of =
+            |rule: &str| retention_of(&format!("MergeTree PARTITION BY m ORDER BY (a, b){rule} SETTINGS g = 8192"));
+        assert_eq!(of(" TTL toDateTime(created_at) + toIntervalDay(730)"), Retention::Days(730));
+        assert_eq!(of(""), Retention::Never);
+        for other in [
+            " TTL toDateTime(created_at) + toIntervalMonth(3)",
+            " TTL toDateTime(created_at) + toIntervalDay(7), toDateTime(created_at) + toIntervalDay(1) TO VOLUME 'cold'",
+        ] {
+            assert_eq!(of(other), Retention::Other, "{other}");
+        }
     }
 
     #[test]

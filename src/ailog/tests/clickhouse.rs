@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 use super::{SOON, as_json, check_report, count, row};
 use crate::ailog::report::{Dim, Filter, ReadError, Reader};
 use crate::ailog::row::Row;
-use crate::ailog::schema::{SchemaOptions, statements};
+use crate::ailog::schema::{Retention, SchemaOptions, statements};
 use crate::ailog::{AiLog, Options, columns};
 use crate::clock::Clock;
 use crate::config::policy::{ClickHouseOptions, StoreKind};
@@ -133,7 +133,7 @@ impl Drop for Engine {
 
 fn schema(database: &str) -> SchemaOptions {
     // The rows of these tests are of one month; none may pass its time while they run.
-    SchemaOptions { database: database.to_owned(), cluster: None, retention_days: 3_650 }
+    SchemaOptions { database: database.to_owned(), cluster: None, retention_days: 3_650, changes_retention: false }
 }
 
 fn open(dir: &Path, options: &ClickHouseOptions) -> (AiLog, Arc<Metrics>) {
@@ -145,8 +145,8 @@ fn open(dir: &Path, options: &ClickHouseOptions) -> (AiLog, Arc<Metrics>) {
 #[test]
 fn the_schema_may_be_applied_again_and_has_the_public_columns() {
     let engine = Engine::shared();
-    assert_eq!(schema("again").apply(&engine.options("again")).expect("first"), [1, 2, 3]);
-    assert_eq!(schema("again").apply(&engine.options("again")).expect("second"), [0; 0]);
+    assert_eq!(schema("again").apply(&engine.options("again")).expect("first").migrations, [1, 2, 3]);
+    assert_eq!(schema("again").apply(&engine.options("again")).expect("second").migrations, [0; 0]);
     let names = engine.query("SELECT groupArray(name) FROM (SELECT name FROM system.columns WHERE database = 'again' AND table = 'ai_log' ORDER BY position)");
     let expected: Vec<String> = columns::COLUMNS.iter().map(|(name, _)| format!("'{name}'")).collect();
     assert_eq!(names, format!("[{}]", expected.join(",")));
@@ -163,6 +163,34 @@ fn the_schema_may_be_applied_again_and_has_the_public_columns() {
     for view in ["cost_by_org_day", "errors_hourly"] {
         assert_eq!(engine.query(&format!("SELECT count() FROM again.{view}")), "0");
     }
+}
+
+#[test]
+fn applying_again_deletes_no_row_that_the_table_would_keep() {
+    let engine = Engine::shared();
+    let options = engine.options("kept");
+    let apply = |retention_days, changes_retention| {
+        let schema = SchemaOptions { retention_days, changes_retention, ..schema("kept") };
+        let applied = schema.apply(&options).expect("applied");
+        (applied.retention_before, applied.retention)
+    };
+    let days = Retention::Days;
+    assert_eq!(apply(730, true), (None, days(730)));
+    engine.query("INSERT INTO kept.ai_log (id, created_at) VALUES (generateUUIDv4(), now() - INTERVAL 100 DAY)");
+    let rows = || {
+        engine.query("OPTIMIZE TABLE kept.ai_log FINAL");
+        engine.query("SELECT count() FROM kept.ai_log")
+    };
+    // As an update of the gateway does, with its policy's retention or without a thought of it.
+    assert_eq!(apply(90, false), (Some(days(730)), days(730)));
+    assert_eq!(rows(), "1");
+    // On request, in both directions.
+    assert_eq!(apply(3_650, true), (Some(days(730)), days(3_650)));
+    assert_eq!(rows(), "1");
+    assert_eq!(apply(90, true), (Some(days(3_650)), days(90)));
+    assert_eq!(rows(), "0");
+    engine.query("ALTER TABLE kept.ai_log REMOVE TTL");
+    assert_eq!(apply(90, false), (Some(Retention::Never), Retention::Never));
 }
 
 #[test]
@@ -185,7 +213,7 @@ fn a_table_of_a_former_version_is_brought_up_to_date_and_rows_wait_for_it() {
     let reader = Reader::open(&StoreKind::ClickHouse(options.clone()), dir.path()).expect("reader");
     assert!(matches!(reader.logs(&Filter::default(), 1), Err(ReadError::NoSchema)));
 
-    assert_eq!(schema("former").apply(&options).expect("applied"), [3]);
+    assert_eq!(schema("former").apply(&options).expect("applied").migrations, [3]);
     assert!(log.flush(SOON), "{:?}", log.backlog());
     assert_eq!((count(&metrics, "stored"), count(&metrics, "dead_letter")), (21, 0));
     assert_eq!(
