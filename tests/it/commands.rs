@@ -182,6 +182,8 @@ fn report_adds_up_while_the_gateway_runs() {
 #[test]
 fn the_demo_shows_itself_and_ends() {
     let folder = tempfile::tempdir().unwrap();
+    // Whoever listens on one of the usual ports, be it this test: the demo finds others.
+    let _taken = std::net::TcpListener::bind("127.0.0.1:9090");
     let demo = run(folder.path(), None, &["demo", "--requests", "60", "--exit"], "");
     let told = text(&demo);
     assert!(demo.status.success(), "{told}");

@@ -68,11 +68,16 @@ async fn demo(args: &Args, folder: &Folder) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The usual ports where they are free, so that the commands in the documentation work; else any.
+/// The usual ports where they are free, so that the commands in the documentation work; else any. Whether they are free
+/// is found by taking them: another demo may begin at the same moment.
 async fn start(folder: &Folder, provider: SocketAddr) -> Result<App, Failure> {
-    let usual = ["127.0.0.1:8080", "127.0.0.1:9090"];
-    let free = usual.iter().all(|address| std::net::TcpListener::bind(address).is_ok());
-    let [listen, admin_listen] = if free { usual } else { ["127.0.0.1:0", "127.0.0.1:0"] };
+    if let Ok(app) = start_at(folder, ["127.0.0.1:8080", "127.0.0.1:9090"], provider).await {
+        return Ok(app);
+    }
+    start_at(folder, ["127.0.0.1:0"; 2], provider).await
+}
+
+async fn start_at(folder: &Folder, [listen, admin_listen]: [&str; 2], provider: SocketAddr) -> Result<App, Failure> {
     folder.write_config(listen, admin_listen, provider)?;
     let loaded = config::load(Some(&folder.0.join("config")));
     app::start(loaded.map_err(|problems| Failure::User(problems.to_string()))?).await
