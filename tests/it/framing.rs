@@ -142,7 +142,7 @@ fn a_client_that_waits_to_be_asked_is_asked() {
 #[test]
 fn a_body_that_does_not_come_is_not_waited_for_for_ever() {
     let provider = Provider::start();
-    let gateway = Setup::new(&provider).section("timeouts", "{idle: 300ms}").start();
+    let gateway = Setup::new(&provider).section("timeouts", "{idle: 2s}").start();
     let mut connection = gateway.connect();
     let head = format!(
         "POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\n\
@@ -152,13 +152,13 @@ fn a_body_that_does_not_come_is_not_waited_for_for_ever() {
     connection.send(head.as_bytes());
     connection.reply().refused(408, "request_timeout");
     assert!(provider.seen().iter().all(|seen| !seen.complete));
-    // A slow body that keeps coming is read to its end.
+    // A slow body that keeps coming is read to its end, though it takes longer than that all together.
     let body = chat("hi").to_string();
     let head = head.replace("1000", &body.len().to_string());
     let mut connection = gateway.connect();
     connection.send(head.as_bytes());
     for piece in body.as_bytes()[1..].chunks(8) {
-        std::thread::sleep(std::time::Duration::from_millis(50));
+        std::thread::sleep(std::time::Duration::from_millis(300));
         connection.send(piece);
     }
     connection.reply().ok();

@@ -139,12 +139,12 @@ fn a_stalled_provider_is_told_at_the_deadline_and_its_answer_is_not_lost() {
     assert!(reply.header("retry-after").is_some());
     // A policy edit does not end the work.
     gateway.edit_and_wait("limits", "{requests_per_minute: 50000, burst: 50000}");
-    gateway.edit_and_wait("intent", "{deadline: 10s}");
+    gateway.edit_and_wait("intent", "{deadline: 60s}");
     go.send(()).unwrap();
     assert_eq!(ask(&gateway, "acme", "late").ok().json(), good());
     assert_eq!(provider.seen().len(), 1, "answered without a new call, and another deadline is no other question");
     // An edit of what is asked is another question.
-    gateway.edit_and_wait("intent", "{deadline: 10s, categories: [billing, refunds]}");
+    gateway.edit_and_wait("intent", "{deadline: 60s, categories: [billing, refunds]}");
     provider.script([step::chat(r#"{"category":"refunds","priority":"high","confidence":1}"#)]);
     assert_eq!(ask(&gateway, "acme", "late").ok().json()["category"], "refunds");
     assert_eq!(provider.seen().len(), 2);
@@ -340,7 +340,7 @@ fn a_repair_stays_within_the_retries() {
 #[test]
 fn tickets_reserve_tokens_and_settle_on_what_was_used() {
     let provider = Provider::start();
-    let limits = "{requests_per_minute: 60000, burst: 60000, tokens_per_minute: 1200, calls_in_flight: 3}";
+    let limits = "{requests_per_minute: 60000, burst: 60000, tokens_per_minute: 950, calls_in_flight: 3}";
     let gateway = Setup::new(&provider).section("limits", limits).start();
     let (step, go) = held(GOOD);
     provider.script([step]);
@@ -348,7 +348,8 @@ fn tickets_reserve_tokens_and_settle_on_what_was_used() {
     thread::scope(|scope| {
         let first = scope.spawn(|| ask(&gateway, "acme", "one"));
         provider.wait_for(1);
-        // A question is estimated at more than half of the minute's tokens: a second one does not fit beside it.
+        // A question is estimated at nearly all of the minute's tokens: a second one would fit beside it after more than
+        // half a minute.
         ask(&gateway, "acme", "two").refused(429, "rate_limit_exceeded");
         let second = ask_later(&gateway, "acme", "three", "respond-async");
         assert_eq!(second.status, 202);

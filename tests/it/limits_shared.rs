@@ -3,7 +3,7 @@
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
-use crate::support::{Gateway, Provider, Redis, Setup, eventually, step};
+use crate::support::{Gateway, Provider, Redis, Setup, chat, eventually, step};
 
 /// No answer of the store is waited for so long unless a test makes it hang.
 const PATIENT: &str = "10s";
@@ -115,7 +115,7 @@ fn while_calls_are_gained_no_more_pass_than_bucket_and_refill() {
 fn places_tokens_and_money_are_shared_too() {
     let (provider, redis) = (Provider::start(), Redis::start());
     let limits = "{requests_per_minute: 1000, burst: 1000, fail: closed, calls_in_flight: 1, \
-                  orgs: {tokens: {calls_in_flight: off, tokens_per_minute: 60}, \
+                  orgs: {tokens: {calls_in_flight: off, tokens_per_minute: 1860}, \
                   money: {calls_in_flight: off, usd_per_day: 0.00002}, \
                   models: {calls_in_flight: off, tokens_per_minute: 100000, models: [{match: \"gpt-*\", requests_per_minute: 2}]}}}";
     let (a, b) = (start(setup(&provider, &redis, limits)), start(setup(&provider, &redis, limits)));
@@ -139,9 +139,13 @@ fn places_tokens_and_money_are_shared_too() {
     let statuses: Vec<u16> = [&a, &b, &a, &b].iter().map(|gateway| gateway.chat("models", "hi").status).collect();
     assert_eq!(statuses[..2], [200, 200]);
     assert!(statuses[2..].contains(&429), "{statuses:?}");
-    // A chat of 18 tokens and 5.55 micro-USD, estimated as much more: the estimate is given back, the use stays.
-    let body = r#"{"model":"gpt-4o-mini","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}"#;
-    for (org, limit, most) in [("tokens", "tokens a minute", 2), ("money", "USD a day", 3)] {
+    // A chat of 800 tokens, or of 5.55 micro-USD, estimated as more: the estimate is given back, the use stays.
+    let table = [("tokens", "tokens a minute", 2, 1000, 789), ("money", "USD a day", 3, 9, 7)];
+    for (org, limit, most, max_tokens, used) in table {
+        provider.always(step::chat_using(used));
+        let mut body = chat("hi");
+        body["max_tokens"] = max_tokens.into();
+        let body = body.to_string();
         let mut passed = 0;
         let reply = eventually("the limit to be reached", || {
             let bearer = format!("Bearer {}", crate::support::jwt(org));
@@ -162,12 +166,12 @@ fn tokens_and_models_are_limited_here_while_the_store_is_gone() {
     let (provider, mut redis) = (Provider::start(), Redis::start());
     let limits = "{requests_per_minute: 1000, burst: 1000, tokens_per_minute: 600, models: [{match: \"*\", calls_in_flight: 5}]}";
     let gateway = start(setup(&provider, &redis, limits));
-    // Each is estimated at more than 512 tokens, and used 18.
+    // Each is estimated at more than 512 tokens. The first used 18, the second more than it may in a minute.
     gateway.chat("acme", "hi").ok();
     redis.kill();
+    provider.script([step::chat_using(6000)]);
     let statuses: Vec<u16> = (0..8).map(|_| gateway.chat("acme", "hi").status).collect();
-    // What it let through before is known here, too: 18 of 600 are used each time, and over 512 have to be left.
-    assert_eq!((statuses[0], statuses[7]), (200, 429), "{statuses:?}");
+    assert_eq!(statuses, [200, 429, 429, 429, 429, 429, 429, 429]);
     assert!(gateway.metric("tollgate_limits_store_decisions_total{result=\"local\"}") >= 8.0);
 }
 
@@ -199,13 +203,13 @@ fn a_store_that_is_gone_costs_no_call_and_its_return_is_noticed() {
 fn a_store_that_hangs_is_waited_for_once() {
     let (provider, redis) = (Provider::start(), Redis::start());
     let limits = "{requests_per_minute: 1, burst: 6, fail: local}";
-    let gateway = start(setup(&provider, &redis, limits).setting("limits_store_timeout", "1s"));
+    let gateway = start(setup(&provider, &redis, limits).setting("limits_store_timeout", "3s"));
     gateway.chat("acme", "hi").ok();
     redis.hang();
     let begun = Instant::now();
     let statuses: Vec<u16> = (0..30).map(|_| gateway.chat("acme", "hi").status).collect();
-    // One call waits for a second; were it each of them, it would be thirty.
-    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+    // One call waits for three seconds; were it each of them, it would be ninety.
+    assert!(begun.elapsed() < Duration::from_secs(55), "{:?}", begun.elapsed());
     assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 5, "{statuses:?}");
     redis.go_on();
     eventually("the store to be back", || (gateway.metric("tollgate_limits_store_up") == 1.0).then_some(()));

@@ -130,7 +130,7 @@ fn a_provider_s_wishes_are_obeyed() {
     let begun = Instant::now();
     let reply = gateway.chat("acme", "hi");
     assert_eq!((reply.status, reply.header("retry-after")), (429, Some("120")));
-    assert!(begun.elapsed() < Duration::from_secs(5));
+    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
     assert_eq!(provider.take_seen().len(), 1);
     // Nonsense is no wish.
     for nonsense in ["-5", "NaN", "soon", ""] {
@@ -207,15 +207,15 @@ fn a_first_byte_that_never_comes() {
 #[test]
 fn the_deadline_is_the_deadline() {
     let provider = Provider::start();
-    provider.always(step::error(503, "x"));
+    // The second attempt is silent, and would have all its time for itself.
+    provider.script([step::error(503, "x"), step::silence()]);
     let gateway = Setup::new(&provider)
-        .section("retry", "{max_retries: 10, base_delay: 400ms, max_delay: 400ms}")
-        .section("timeouts", "{total: 500ms, first_byte: 400ms}")
+        .section("retry", "{max_retries: 10, base_delay: 10ms, max_delay: 10ms}")
+        .section("timeouts", "{total: 500ms, first_byte: 60s}")
         .start();
     let begun = Instant::now();
-    let reply = gateway.chat("acme", "hi");
-    assert!(reply.status == 503 || reply.status == 504, "{}", reply.text());
-    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    gateway.chat("acme", "hi").refused(504, "provider_timeout");
+    assert!(begun.elapsed() < Duration::from_secs(45), "{:?}", begun.elapsed());
 }
 
 #[test]
@@ -253,7 +253,7 @@ fn retries_can_be_turned_off_and_have_a_budget() {
     let retries = provider.take_seen().len() - 200;
     // Never under ten a second over ten seconds: at most that many may have been in hand at once.
     let most = 100 + 10 * (usize::try_from(begun.elapsed().as_secs()).unwrap() + 1);
-    assert!(retries <= most && retries < 390, "{retries} retries");
+    assert!(retries <= most, "{retries} retries");
 }
 
 #[test]
@@ -261,7 +261,7 @@ fn an_open_breaker_answers_at_once_and_closes_again() {
     let provider = Provider::start();
     let gateway = Setup::new(&provider)
         .section("retry", "{max_retries: 0}")
-        .section("breaker", "{consecutive_failures: 3, open_for: 1s}")
+        .section("breaker", "{consecutive_failures: 3, open_for: 5s}")
         .start();
     // A client's own mistakes do not count.
     provider.script((0..5).map(|_| step::error(400, "x")));

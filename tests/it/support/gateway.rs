@@ -53,7 +53,8 @@ impl Setup {
     pub fn towards(provider: SocketAddr) -> Setup {
         let setup = Setup { settings: BTreeMap::new(), sections: BTreeMap::new(), launch: Launch::default() };
         setup
-            .setting("shutdown_grace", "5s")
+            // Longer than any test waits: calls end by themselves, and are not cut because the machine is slow.
+            .setting("shutdown_grace", "60s")
             .section("auth", &format!("jwt: {{secret: \"{SECRET}\"}}"))
             .section(
                 "providers",

@@ -138,12 +138,13 @@ fn serve(mut stream: TcpStream, shared: &Shared) {
         if early.is_none() {
             read_body(&mut stream, &mut read, &mut seen);
         }
+        let step = (early.is_some() || seen.complete).then(|| {
+            let next = early.or_else(|| shared.script.lock().unwrap().pop_front());
+            next.unwrap_or_else(|| shared.default.lock().unwrap().clone())
+        });
+        // Seen only when its step is chosen: a test that has waited for it may then give steps to later ones.
         shared.seen.lock().unwrap().push(seen.clone());
-        if early.is_none() && !seen.complete {
-            return;
-        }
-        let next = early.or_else(|| shared.script.lock().unwrap().pop_front());
-        let step = next.unwrap_or_else(|| shared.default.lock().unwrap().clone());
+        let Some(step) = step else { return };
         if !play(&mut stream, step, &seen, shared) {
             return;
         }

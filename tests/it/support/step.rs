@@ -89,6 +89,14 @@ pub fn chat(content: &str) -> Step {
     json(200, &chat_body(content))
 }
 
+/// The same, and so many tokens are said to be used.
+pub fn chat_using(output_tokens: u64) -> Step {
+    let mut body = chat_body("hello");
+    body["usage"]["completion_tokens"] = json!(output_tokens);
+    body["usage"]["total_tokens"] = json!(11 + output_tokens);
+    json(200, &body)
+}
+
 pub fn chat_body(content: &str) -> Value {
     json!({
         "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "gpt-4o-mini-2024-07-18",
