@@ -1,7 +1,5 @@
 //! Clients that leave, dawdle or misbehave: their calls end, nobody else's is harmed, and all is as before.
 
-use std::time::Duration;
-
 use serde_json::json;
 
 use crate::support::fault::{CHAT, Stage, row};

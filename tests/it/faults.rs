@@ -235,8 +235,8 @@ fn in_the_answer() -> Vec<Fault> {
             .passed(200, format!("\u{feff}{}", events.concat())),
         stream("no_space_behind_data", step::sse(&[events.concat().replace("data: ", "data:")]))
             .passed(200, events.concat().replace("data: ", "data:")),
-        stream("ids_and_retries", step::sse(&[odd.clone()])).passed(200, &*odd),
-        stream("ten_thousand_lines", step::sse(&[long.clone()])).passed(200, &*long),
+        stream("ids_and_retries", step::sse(std::slice::from_ref(&odd))).passed(200, &*odd),
+        stream("ten_thousand_lines", step::sse(std::slice::from_ref(&long))).passed(200, &*long),
         stream("comments_between", step::sse(&[&[": ping\n\n".to_owned()], &events[..]].concat()))
             .passed(200, format!(": ping\n\n{}", events.concat())),
         broken(stream("cut_mid_event", step::cut_mid_event(&events[..2]))),

@@ -42,4 +42,5 @@ mod streams;
 mod support;
 mod targets;
 mod tls;
+mod uploads;
 mod usage;

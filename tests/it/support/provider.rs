@@ -58,6 +58,14 @@ struct Shared {
     stopped: AtomicBool,
 }
 
+impl Shared {
+    /// The next step, if it is played before the body is read.
+    fn early_step(&self) -> Option<Step> {
+        let mut script = self.script.lock().unwrap();
+        matches!(script.front()?.first(), Some(Act::AtHead)).then(|| script.pop_front())?
+    }
+}
+
 impl Provider {
     /// Answers every call with a chat completion, unless told otherwise.
     pub fn start() -> Provider {
@@ -133,8 +141,7 @@ fn serve(mut stream: TcpStream, shared: &Shared) {
     let _ = stream.set_read_timeout(Some(10 * DEADLINE));
     let mut read = vec![];
     while let Some(mut seen) = read_head(&mut stream, &mut read) {
-        let at_head = |step: &mut Step| matches!(step.first(), Some(Act::AtHead));
-        let early = shared.script.lock().unwrap().pop_front_if(at_head);
+        let early = shared.early_step();
         if early.is_none() {
             read_body(&mut stream, &mut read, &mut seen);
         }
