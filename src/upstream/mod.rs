@@ -224,13 +224,20 @@ impl Upstream {
         call: &Call<'_>,
         trail: &Trail,
     ) -> Result<Answer, NoAnswer> {
-        match tokio::time::timeout_at(call.deadline, self.attempts(policy, targets, call, trail)).await {
+        let result = match tokio::time::timeout_at(call.deadline, self.attempts(policy, targets, call, trail)).await {
             Ok(result) => result,
             Err(_) => {
                 trail.ended("deadline", self.clock.now());
                 Err(NoAnswer::Timeout)
             }
+        };
+        // A no that came before the end of the upload, and is all here: nobody wants the rest.
+        let goes_on =
+            |answer: &Answer| answer.head.status.is_success() || matches!(answer.body, AnswerBody::Streaming(..));
+        if !result.as_ref().is_ok_and(goes_on) {
+            call.body.stop();
         }
+        result
     }
 
     async fn attempts(

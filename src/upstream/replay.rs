@@ -9,7 +9,7 @@
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
@@ -85,6 +85,8 @@ pub struct Flow {
     progress: Instant,
     /// The source has nothing ready.
     waiting: bool,
+    /// Who is told when nothing more will be sent.
+    parked: Option<Waker>,
 }
 
 impl Outgoing {
@@ -106,6 +108,7 @@ impl Outgoing {
             attempt: 0,
             progress: Instant::now(),
             waiting: false,
+            parked: None,
         };
         for piece in first {
             let piece = piece.into_bytes();
@@ -157,6 +160,18 @@ impl Outgoing {
             Outgoing::Whole(_) => false,
             Outgoing::Streaming(flow) => lock(flow).broken,
         }
+    }
+
+    /// Sends nothing more, and takes nothing more from the source: what is under way breaks off, and its connection with it.
+    pub fn stop(&self) {
+        let Outgoing::Streaming(flow) = self else { return };
+        let mut state = lock(flow);
+        state.attempt += 1;
+        let (source, parked) = (state.source.take(), state.parked.take());
+        state.let_go_of_kept();
+        drop(state);
+        drop(source);
+        parked.into_iter().for_each(Waker::wake);
     }
 
     /// When the last piece was handed on, where the body is still being sent.
@@ -247,7 +262,10 @@ impl Flow {
         let polled = source.poll_piece(cx);
         self.waiting = polled.is_pending();
         match polled {
-            Poll::Pending => Poll::Pending,
+            Poll::Pending => {
+                self.parked = Some(cx.waker().clone());
+                Poll::Pending
+            }
             Poll::Ready(None) => {
                 self.progress = Instant::now();
                 self.source = None;
@@ -394,6 +412,39 @@ mod tests {
         assert!(take(&mut out.attempt(None), 100).is_err());
         assert!(out.is_broken() && !out.may_repeat(1000));
         assert!(take(&mut out.attempt(None), 100).is_err());
+    }
+
+    /// A source that never has anything ready, and shows whether it is still there.
+    struct Slow {
+        _alive: Arc<()>,
+    }
+
+    impl Source for Slow {
+        fn poll_piece(&mut self, _: &mut Context<'_>) -> Poll<Option<Result<Redacted, Broken>>> {
+            Poll::Pending
+        }
+    }
+
+    struct Told(std::sync::atomic::AtomicBool);
+
+    impl std::task::Wake for Told {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, std::sync::atomic::Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn a_body_that_is_stopped_breaks_off_even_while_it_waits() {
+        let (alive, told) = (Arc::new(()), Arc::new(Told(false.into())));
+        let out = Outgoing::streaming(vec![], Box::new(Slow { _alive: Arc::clone(&alive) }), 100, &Room::new(1000));
+        let mut body = out.attempt(None);
+        let waker = Waker::from(Arc::clone(&told));
+        assert!(Pin::new(&mut body).poll_frame(&mut Context::from_waker(&waker)).is_pending());
+        out.stop();
+        assert!(told.0.load(std::sync::atomic::Ordering::SeqCst), "who waits for the next piece is told");
+        assert_eq!(Arc::strong_count(&alive), 1, "nothing more is taken from the source");
+        assert!(take(&mut body, 1).is_err() && !out.is_broken() && !out.may_repeat(1000));
+        assert!(take(&mut out.attempt(None), 1).is_err());
     }
 
     #[test]

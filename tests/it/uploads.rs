@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use crate::support::fault::{CHAT, Stage, row};
-use crate::support::step::{Act, at_head};
-use crate::support::{Connection, Gateway, Provider, Reply, Setup, jwt, request};
+use crate::support::step::{self, Act, at_head};
+use crate::support::{Connection, Gateway, Provider, Reply, Setup, eventually, jwt, request};
 
 /// A chat call of so many bytes of text, with an address in it.
 fn upload(gateway: &Gateway, id: &str, length: usize) -> Reply {
@@ -37,5 +37,35 @@ fn an_upload_that_is_reset_is_repeated_if_all_of_it_is_kept() {
     let row = row(&gateway, "long");
     assert_eq!((&row["attempts"], &row["outcome"], &row["status"]), (&json!(1), &json!("provider_error"), &json!(503)));
     stage.well_again("long");
+    stage.is_quiet();
+}
+
+#[test]
+fn an_answer_before_the_end_of_the_upload_ends_it() {
+    let provider = Provider::start();
+    let gateway = Gateway::start(&provider);
+    let stage = Stage::new(&gateway, &provider);
+    // Longer than what the sockets on its way may hold: else all of it has been sent, and the connection is of use.
+    let length = 64 << 20;
+    for status in [413, 400] {
+        let id = status.to_string();
+        // The answer comes when a part is there; the rest is waited for and not read.
+        let (gate, go) = step::gate();
+        let answer =
+            step::with_headers(status, &[("content-type", "application/json")], br#"{"error":{"message":"m"}}"#);
+        provider.script([at_head([vec![Act::Take(1000)], answer, vec![gate, Act::Hold]].concat())]);
+        let closed = provider.closed_by_peer();
+        let reply = upload(&gateway, &id, length);
+        assert_eq!((reply.status, reply.text()), (status, r#"{"error":{"message":"m"}}"#), "{id}");
+        go.send(()).unwrap();
+        eventually("the provider's connection closed", || (provider.closed_by_peer() > closed).then_some(()));
+        let row = row(&gateway, &id);
+        assert_eq!(
+            (&row["attempts"], &row["outcome"], &row["status"]),
+            (&json!(1), &json!("client_error"), &json!(status))
+        );
+        provider.take_seen();
+        stage.well_again(&id);
+    }
     stage.is_quiet();
 }
