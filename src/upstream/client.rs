@@ -123,13 +123,18 @@ impl Client {
     }
 }
 
-fn pool(tls: &rustls::ClientConfig, connect_timeout: Duration) -> Pool {
-    let mut tcp = HttpConnector::new();
+/// `tcp` as it is used here: every address of a name is tried within one attempt.
+fn connecting<R>(mut tcp: HttpConnector<R>, connect_timeout: Duration) -> HttpConnector<R> {
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     // Divided among the addresses of a name, so that one that does not answer leaves time for the next.
     tcp.set_connect_timeout(Some(connect_timeout));
     tcp.set_keepalive(Some(Duration::from_secs(60)));
+    tcp
+}
+
+fn pool(tls: &rustls::ClientConfig, connect_timeout: Duration) -> Pool {
+    let tcp = connecting(HttpConnector::new(), connect_timeout);
     let connector = HttpsConnectorBuilder::new()
         .with_tls_config(tls.clone())
         .https_or_http()
@@ -189,4 +194,65 @@ fn classify(error: &hyper_util::client::legacy::Error) -> Failure {
 fn within_io<'a>(cause: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
     let inner: &'a (dyn StdError + 'static) = cause.downcast_ref::<std::io::Error>()?.get_ref()?;
     inner.downcast_ref().or_else(|| within_io(inner))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+
+    use hyper_util::client::legacy::connect::dns::Name;
+
+    use super::*;
+
+    /// A name with these addresses.
+    #[derive(Clone)]
+    struct Named(Vec<IpAddr>);
+
+    impl Service<Name> for Named {
+        type Response = std::vec::IntoIter<SocketAddr>;
+        type Error = std::io::Error;
+        type Future = std::future::Ready<std::io::Result<Self::Response>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _: Name) -> Self::Future {
+            let addresses: Vec<SocketAddr> = self.0.iter().map(|ip| SocketAddr::new(*ip, 0)).collect();
+            std::future::ready(Ok(addresses.into_iter()))
+        }
+    }
+
+    /// A socket at this address that is connected to by nobody any more: its queue is full.
+    fn deaf(ip: IpAddr, port: u16) -> Option<(socket2::Socket, Vec<TcpStream>)> {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).ok()?;
+        socket.bind(&SocketAddr::new(ip, port).into()).ok()?;
+        socket.listen(0).ok()?;
+        let at = SocketAddr::new(ip, port);
+        let within = Duration::from_millis(200);
+        let queued = std::iter::from_fn(|| TcpStream::connect_timeout(&at, within).ok()).take(10).collect();
+        Some((socket, queued))
+    }
+
+    #[tokio::test]
+    async fn an_address_that_is_dead_leaves_the_next_one() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind");
+        let port = listener.local_addr().expect("address").port();
+        let (well, refuses, silent) =
+            (IpAddr::from([127, 0, 0, 1]), IpAddr::from([127, 0, 0, 2]), IpAddr::from([127, 0, 0, 3]));
+        let _deaf = deaf(silent, port).expect("a port of another address");
+        for (addresses, reached) in [
+            (vec![well], true),
+            (vec![refuses, well], true),
+            (vec![silent, well], true),
+            (vec![refuses, silent], false),
+        ] {
+            let within = Duration::from_secs(4);
+            let tcp = connecting(HttpConnector::new_with_resolver(Named(addresses.clone())), within);
+            let mut connector = Timed { inner: tcp, within };
+            let address = format!("http://two.test:{port}/").parse().expect("a URI");
+            let connected = connector.call(address).await;
+            assert_eq!(connected.is_ok(), reached, "{addresses:?}");
+        }
+    }
 }

@@ -193,3 +193,47 @@ fn a_refused_upload_is_told_without_inviting_it() {
     let (interim, head) = connection.head_and_interim();
     assert_eq!((interim, head.status), (0, 401));
 }
+
+#[test]
+fn an_event_longer_than_anything_passes_unchanged_and_costs_no_memory() {
+    const LENGTH: usize = 65 << 20;
+    let provider = Provider::start();
+    let gateway = Gateway::start(&provider);
+    gateway.chat("acme", "hi").ok();
+    let before = gateway.metric("process_resident_memory_bytes");
+    let events = step::chat_events(&["one "], true);
+    let long = format!("data: {{\"choices\":[],\"x\":\"{}\"}}\n\n", "y".repeat(LENGTH));
+    let expected = events[0].clone() + &long + &events[1..].concat();
+    provider.script([step::sse(&[&events[..1], &[long], &events[1..]].concat())]);
+    let mut body = chat("hi");
+    body["stream"] = json!(true);
+    body["stream_options"] = json!({"include_usage": true});
+    let reply = gateway.post("/v1/chat/completions", &jwt("acme"), &body);
+    assert!(reply.ok().complete && reply.body == expected.as_bytes(), "{} bytes", reply.body.len());
+    let grown = gateway.metric("process_resident_memory_bytes") - before;
+    assert!(grown < 16.0 * 1024.0 * 1024.0, "{grown} bytes more");
+    // What stands before and behind it was read.
+    let row = gateway.rows(2).pop().unwrap();
+    assert_eq!((&row["outcome"], &row["output_tokens"]), (&json!("ok"), &json!(7)), "{row:?}");
+}
+
+#[test]
+fn a_bomb_in_an_answer_is_passed_on_and_not_opened() {
+    let provider = Provider::start();
+    let gateway = Gateway::start(&provider);
+    gateway.chat("acme", "hi").ok();
+    let before = gateway.metric("process_resident_memory_bytes");
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    for _ in 0..256 {
+        encoder.write_all(&vec![b' '; 1 << 20]).unwrap();
+    }
+    let bomb = encoder.finish().unwrap();
+    for kind in ["application/json", "text/event-stream", "text/plain"] {
+        provider.script([step::with_headers(200, &[("content-type", kind), ("content-encoding", "gzip")], &bomb)]);
+        let reply = gateway.chat("acme", "hi");
+        assert_eq!((reply.status, reply.header("content-encoding")), (200, Some("gzip")), "{kind}");
+        assert!(reply.complete && reply.body == bomb, "{kind}: {} bytes", reply.body.len());
+    }
+    let grown = gateway.metric("process_resident_memory_bytes") - before;
+    assert!(grown < 16.0 * 1024.0 * 1024.0, "{grown} bytes more");
+}

@@ -11,7 +11,9 @@ const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
+const GOAWAY: u8 = 7;
 const CONTINUATION: u8 = 9;
+const PROTOCOL_ERROR: u32 = 1;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
@@ -133,4 +135,39 @@ fn floods_of_frames_cost_no_memory_and_reach_no_provider() {
     eventually("one connection, that of the question", || {
         (gateway.metric("tollgate_connections ") < 1.5).then_some(())
     });
+}
+
+/// Frames until one of this kind on stream 1, or the end of the connection; its payload.
+fn until(stream: &mut TcpStream, wanted: &[u8]) -> Option<(u8, Vec<u8>)> {
+    loop {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).ok()?;
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut payload = vec![0; usize::try_from(length).unwrap()];
+        stream.read_exact(&mut payload).ok()?;
+        if wanted.contains(&head[3]) && (head[5..] == [0, 0, 0, 1] || head[3] == GOAWAY) {
+            return Some((head[3], payload));
+        }
+    }
+}
+
+#[test]
+fn a_length_that_is_not_that_of_the_data_is_no_call() {
+    let provider = Provider::start();
+    let gateway = Gateway::start(&provider);
+    let body = chat("hi").to_string();
+    let bearer = format!("Bearer {}", jwt("acme"));
+    for length in [body.len() - 1, body.len() + 1, 0, 1_000_000] {
+        let mut stream = connect(&gateway);
+        let told = block(&[("content-length", &length.to_string())]);
+        stream.write_all(&frame(HEADERS, END_HEADERS, 1, &[call(&bearer), told].concat())).unwrap();
+        // The gateway may be done with it before all of it has been written.
+        let _ = stream.write_all(&frame(DATA, END_STREAM, 1, body.as_bytes()));
+        let (kind, payload) = until(&mut stream, &[RST_STREAM, GOAWAY]).expect("a refusal");
+        let code = &payload[payload.len().min(if kind == GOAWAY { 8 } else { 4 }) - 4..];
+        assert_eq!(code[..4], PROTOCOL_ERROR.to_be_bytes(), "{length}: {payload:?}");
+    }
+    assert!(provider.seen().iter().all(|seen| !seen.complete), "{:?}", provider.seen());
+    gateway.chat("acme", "hi").ok();
+    eventually("no call in flight", || (gateway.metric("tollgate_requests_in_flight") < 0.5).then_some(()));
 }

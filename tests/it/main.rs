@@ -35,6 +35,7 @@ mod privacy;
 mod proxy;
 mod redaction;
 mod reload;
+mod resources;
 mod retries;
 mod sdk;
 mod smuggling;

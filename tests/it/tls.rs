@@ -35,23 +35,31 @@ fn install(folder: &Path, name: &str) {
     }
 }
 
+fn client_config() -> rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert> {
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate("ca")).unwrap();
+    ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+}
+
+/// A client that trusts the tests' authority and has no certificate of its own.
+fn trusting() -> ClientConfig {
+    client_config().with_no_client_auth()
+}
+
 /// A handshake; the error where there is one.
 fn handshake(
     gateway: &Gateway,
     protocols: &[&[u8]],
     client: Option<&str>,
 ) -> std::io::Result<StreamOwned<ClientConnection, TcpStream>> {
-    let mut roots = RootCertStore::empty();
-    roots.add(certificate("ca")).unwrap();
-    let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots);
     let mut config = match client {
-        None => builder.with_no_client_auth(),
+        None => trusting(),
         Some(name) => {
             let key = PrivateKeyDer::from_pem_file(file(&format!("{name}.key"))).unwrap();
-            builder.with_client_auth_cert(vec![certificate(name)], key).unwrap()
+            client_config().with_client_auth_cert(vec![certificate(name)], key).unwrap()
         }
     };
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
@@ -119,4 +127,85 @@ fn clients_without_a_certificate_are_refused_where_one_is_asked_for() {
     let unknown = handshake(&gateway, &[], None).ok().and_then(|mut stream| ask(&mut stream));
     assert_eq!(unknown, None);
     assert_eq!(provider.seen().len(), 1);
+}
+
+/// The first bytes of a handshake.
+fn hello() -> Vec<u8> {
+    let mut tls = ClientConnection::new(Arc::new(trusting()), ServerName::try_from("gateway.test").unwrap()).unwrap();
+    let mut bytes = vec![];
+    tls.write_tls(&mut bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn a_handshake_in_single_bytes_is_a_handshake() {
+    let provider = Provider::start();
+    let (gateway, _folder) = start(&provider, "");
+    let mut tls = ClientConnection::new(Arc::new(trusting()), ServerName::try_from("gateway.test").unwrap()).unwrap();
+    let mut stream = TcpStream::connect(gateway.apps).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    while tls.is_handshaking() {
+        let mut bytes = vec![];
+        while tls.wants_write() {
+            tls.write_tls(&mut bytes).unwrap();
+        }
+        for byte in bytes {
+            stream.write_all(&[byte]).unwrap();
+        }
+        if tls.is_handshaking() {
+            assert!(tls.read_tls(&mut stream).unwrap() > 0, "closed in the handshake");
+            tls.process_new_packets().unwrap();
+        }
+    }
+    assert_eq!(ask(&mut StreamOwned::new(tls, stream)).as_deref(), Some("HTTP/1.1 200 OK"));
+}
+
+#[test]
+fn what_is_no_handshake_is_closed_and_harms_nobody() {
+    let provider = Provider::start();
+    let (gateway, _folder) = start(&provider, "");
+    let stage = |what: &str| {
+        let mut stream = handshake(&gateway, &[], None).unwrap_or_else(|error| panic!("after {what}: {error}"));
+        assert_eq!(ask(&mut stream).as_deref(), Some("HTTP/1.1 200 OK"), "after {what}");
+    };
+    stage("the start");
+    let files = gateway.open_files();
+    let hello = hello();
+    let mut flipped = hello.clone();
+    flipped.iter_mut().skip(5).step_by(3).for_each(|byte| *byte ^= 0x55);
+    // Records of SSL 2 and 3, noise, a hello that is cut or spoiled: each is closed, whether at once or by the timer.
+    let table: [(&str, Vec<u8>); 6] = [
+        ("plain HTTP", b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n".to_vec()),
+        ("SSL 2", vec![0x80, 0x2e, 0x01, 0x00, 0x02, 0x00, 0x15, 0x00, 0x00, 0x00, 0x10, 0x01, 0x00, 0x80]),
+        ("SSL 3", [&[0x16, 0x03, 0x00, 0x00, 0x2f, 0x01, 0x00, 0x00, 0x2b, 0x03, 0x00][..], &[7; 36]].concat()),
+        ("a hello that is spoiled", flipped),
+        ("a hello that stalls", hello[..hello.len() / 2].to_vec()),
+        ("nothing", vec![]),
+    ];
+    let open = table.map(|(what, bytes)| {
+        let mut stream = TcpStream::connect(gateway.apps).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        stream.write_all(&bytes).unwrap();
+        (what, stream)
+    });
+    stage("all of them");
+    for (what, mut stream) in open {
+        // An alert at most, then the end.
+        let mut said = vec![];
+        let ended = std::io::Read::read_to_end(&mut stream, &mut said);
+        let timed_out = ended.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock);
+        assert!(!timed_out && said.len() <= 7, "{what}: {said:?}");
+        stage(what);
+    }
+    eventually("descriptors as before", || (gateway.open_files() <= files + 2).then_some(()));
+    // A name that is not sent is no hindrance: there is one certificate.
+    let mut config = trusting();
+    config.enable_sni = false;
+    let mut tls = ClientConnection::new(Arc::new(config), ServerName::try_from("gateway.test").unwrap()).unwrap();
+    let mut stream = TcpStream::connect(gateway.apps).unwrap();
+    while tls.is_handshaking() {
+        tls.complete_io(&mut stream).unwrap();
+    }
+    assert_eq!(ask(&mut StreamOwned::new(tls, stream)).as_deref(), Some("HTTP/1.1 200 OK"));
 }

@@ -40,6 +40,8 @@ pub struct Setup {
 struct Launch {
     environment: Vec<(String, String)>,
     descriptors: Option<usize>,
+    /// A command that becomes the gateway: `nice -n 19`.
+    under: String,
     /// A listening socket that is handed to it, as a service manager does.
     socket: Option<TcpListener>,
 }
@@ -84,6 +86,12 @@ impl Setup {
     /// Runs the process with so many file descriptors.
     pub fn descriptors(mut self, limit: usize) -> Setup {
         self.launch.descriptors = Some(limit);
+        self
+    }
+
+    /// Runs the process under another command, as in `nice -n 19`.
+    pub fn under(mut self, command: &str) -> Setup {
+        self.launch.under = command.to_owned();
         self
     }
 
@@ -138,13 +146,16 @@ impl Gateway {
     fn run(folder: TempDir, launch: Launch) -> Gateway {
         let printed = Arc::new(Mutex::new(String::new()));
         let mut command = tollgate();
-        if launch.descriptors.is_some() || launch.socket.is_some() {
+        if launch.descriptors.is_some() || launch.socket.is_some() || !launch.under.is_empty() {
             let mut shell = Command::new("sh");
             // The limit and the socket are the shell's, which then becomes the gateway.
             let limit = launch.descriptors.map_or(String::new(), |limit| format!("ulimit -n {limit} && "));
             let socket = "exec 3<&0 0</dev/null && export LISTEN_FDS=1 LISTEN_PID=$$ && ";
             let socket = if launch.socket.is_some() { socket } else { "" };
-            shell.arg("-c").arg(format!("{limit}{socket}exec \"$0\" \"$@\"")).arg(command.get_program());
+            shell
+                .arg("-c")
+                .arg(format!("{limit}{socket}exec {} \"$0\" \"$@\"", launch.under))
+                .arg(command.get_program());
             for (name, _) in command.get_envs().filter(|(_, value)| value.is_none()) {
                 shell.env_remove(name);
             }
