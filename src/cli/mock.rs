@@ -11,29 +11,31 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::Failure;
 use crate::mock::{self, Options};
 
-const MARKERS: &str = "\
-Point a provider's base_url at it: http://127.0.0.1:9100/v1. Any key will do.
-
-A marker in a message's text asks for something in that one call, several with commas:
-  [[mock:status=503,times=2]]   an error, the first two times that this text comes; also code=, retry_after=, should_retry=
-  [[mock:reset]]                the connection is closed without an answer
-  [[mock:stall]]  [[mock:cut]]  the answer stops in its middle, and stays open or is closed
-  [[mock:delay=200]]            milliseconds before the answer
-  [[mock:chunks=50,chunk_delay=20]]  words of the answer, milliseconds between them
-  [[mock:echo]]  [[mock:say=…]]  answer with the message as it arrived, or with this
-  [[mock:input=10,cached=4,output=5,reasoning=1]]  usage";
+/// What `--help` says of the items; `mock::fault` has all of them.
+const ITEMS: &str = "\
+Items, for --fault or for one call in a message's text, as in [[mock:status=503,times=2]]:
+  before an answer  status=429 code=… retry_after=2 retry_after_ms=200 should_retry=false page reset delay=200 times=2
+  within it         stall cut unfinished error, each with after=3 events; chunks=50 chunk_delay=20 split=1
+  what it says      echo say=… input=9 cached=9 output=9 reasoning=9";
 
 /// A simulated OpenAI-compatible provider (JSON and streams), with faults on demand.
+///
+/// Point an application or a provider's `base_url` at it: `http://127.0.0.1:9100/v1`. A marker in a message's text asks for
+/// a fault in one call, `--fault` for the same in every one.
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_help = MARKERS)]
+#[command(after_help = ITEMS)]
 pub struct Args {
     /// Where to listen; port 0 takes any free one.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9100")]
     listen: SocketAddr,
+    /// What goes wrong in every call, or with --fail-every in every N-th: items of a marker, as in `cut,after=3` or
+    /// `status=500,times=3`.
+    #[arg(long, value_name = "ITEMS", default_value = "", value_parser = items)]
+    fault: String,
     /// Fail every N-th call; 0 fails none.
     #[arg(long, value_name = "N", default_value_t = 0)]
     fail_every: u64,
-    /// The status of those failures.
+    /// The status of those failures, where --fault says nothing.
     #[arg(long, value_name = "CODE", default_value_t = 503, value_parser = clap::value_parser!(u16).range(400..600))]
     status: u16,
     /// Milliseconds before each answer.
@@ -45,6 +47,10 @@ pub struct Args {
     /// Words of each answer.
     #[arg(long, value_name = "N")]
     chunks: Option<usize>,
+}
+
+fn items(text: &str) -> Result<String, String> {
+    mock::fault::check(text).map(|()| text.to_owned())
 }
 
 /// Runs until a signal ends it.
@@ -59,6 +65,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         latency: Duration::from_millis(args.latency_ms),
         chunk_delay: Duration::from_millis(args.chunk_delay_ms),
         chunks: args.chunks,
+        fault: args.fault.clone(),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {

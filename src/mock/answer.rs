@@ -38,6 +38,7 @@ pub(super) fn named_event(name: &str, data: &Value) -> Bytes {
 pub(super) struct ApiError {
     pub(super) status: u16,
     pub(super) retry_after: Option<String>,
+    pub(super) retry_after_ms: Option<String>,
     pub(super) should_retry: Option<bool>,
     kind: &'static str,
     message: String,
@@ -80,6 +81,7 @@ impl ApiError {
         ApiError {
             status,
             retry_after: script.retry_after.clone(),
+            retry_after_ms: script.retry_after_ms.clone(),
             should_retry: script.should_retry,
             kind,
             message: message.to_owned(),
@@ -127,6 +129,19 @@ impl<'a> Call<'a> {
     /// Whether the caller speaks Anthropic's API.
     pub(super) fn is_anthropic(&self) -> bool {
         self.path.starts_with("/messages")
+    }
+
+    /// How this endpoint's streams tell of a failure, as event `number`.
+    pub(super) fn error_event(&self, error: &ApiError, number: usize) -> Bytes {
+        match self.path {
+            "/messages" => named_event("error", &error.anthropic_body()),
+            "/responses" => {
+                let data = json!({"type": "error", "code": error.code.as_deref().unwrap_or("server_error"),
+                    "message": error.message, "param": null, "sequence_number": number});
+                named_event("error", &data)
+            }
+            _ => event(&error.openai_body()),
+        }
     }
 
     /// The markers of all its texts, in order.

@@ -1,6 +1,7 @@
 //! The body of a simulated answer: pieces with pauses, and an end that may be a fault.
 
 use std::collections::VecDeque;
+use std::num::NonZeroUsize;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -28,6 +29,8 @@ pub(super) struct Play {
     delay: Duration,
     pause: Option<Pin<Box<Sleep>>>,
     end: End,
+    /// The most bytes that go out at once.
+    split: Option<NonZeroUsize>,
     /// The pieces have reached the socket: hyper drops what it has buffered when a body fails.
     flushed: bool,
 }
@@ -40,19 +43,26 @@ impl Play {
         Play::new([sent].into(), promised, Duration::ZERO, end)
     }
 
-    /// A stream of events, `delay` apart.
-    pub(super) fn events(mut events: Vec<Bytes>, delay: Duration, end: End) -> Play {
+    /// A stream of events, `delay` apart, of which `before` come before an end that is a fault.
+    pub(super) fn events(mut events: Vec<Bytes>, delay: Duration, end: End, before: usize) -> Play {
         if end != End::Whole {
-            events.truncate(events.len() / 2 + 1);
-            if let Some(last) = events.last_mut() {
+            events.truncate(before.saturating_add(1));
+            if let Some(last) = events.get_mut(before) {
                 *last = if end == End::Cut { last.slice(..last.len() / 2) } else { Bytes::new() };
             }
         }
         Play::new(events.into(), None, delay, end)
     }
 
+    /// The same in pieces of at most so many bytes, `delay` apart.
+    pub(super) fn split(mut self, bytes: Option<NonZeroUsize>, delay: Duration) -> Play {
+        self.split = bytes;
+        self.delay = delay;
+        self
+    }
+
     fn new(pieces: VecDeque<Bytes>, promised: Option<u64>, delay: Duration, end: End) -> Play {
-        Play { pieces, promised, delay, pause: None, end, flushed: false }
+        Play { pieces, promised, delay, pause: None, end, split: None, flushed: false }
     }
 }
 
@@ -71,7 +81,11 @@ impl Body for Play {
             std::task::ready!(pause.as_mut().poll(context));
             this.pause = None;
         }
-        if let Some(piece) = this.pieces.pop_front() {
+        if let Some(mut piece) = this.pieces.pop_front() {
+            if let Some(most) = this.split.map(NonZeroUsize::get).filter(|most| *most < piece.len()) {
+                let rest = piece.split_off(most);
+                this.pieces.push_front(rest);
+            }
             if !this.delay.is_zero() && !this.pieces.is_empty() {
                 this.pause = Some(Box::pin(tokio::time::sleep(this.delay)));
             }

@@ -1,18 +1,23 @@
 //! What a call asks the simulated provider to do: markers in the text of its messages.
 //!
 //! Pure but for the counters of [`Plays`]. A marker is `[[mock:ITEM,ITEM…]]`, in any string of the body, so that it
-//! survives a gateway that rewrites headers. Items:
+//! survives a gateway that rewrites headers; `tollgate mock --fault ITEM,ITEM…` is one for every call. Items:
 //!
 //! | item | effect |
 //! |---|---|
-//! | `status=503` | answer with this error; `code=…`, `retry_after=2` and `should_retry=false` shape it |
+//! | `status=503` | answer with this error; `code=…`, `retry_after=2`, `retry_after_ms=200` and `should_retry=false` shape it |
+//! | `page` | the answer is a page of HTML, as of a proxy; with `status=502` that of an error |
 //! | `times=2` | the marker counts for the first two calls that carry this very text, then it is ignored |
 //! | `id=…` | nothing; makes two markers with `times` different |
 //! | `delay=200` | milliseconds before the answer |
 //! | `reset` | close the connection without an answer |
 //! | `stall` | a stream stops in its middle and stays open; any other answer never begins |
-//! | `cut` | the connection is closed in the middle of the answer |
+//! | `cut` | the connection is closed in the middle of the answer, and of an event |
+//! | `unfinished` | a stream ends in its middle as if it were whole, without `[DONE]`; any other answer is half a JSON |
+//! | `error` | a stream tells of a failure in its middle, in the endpoint's own event; any other answer is a 500 |
+//! | `after=3` | so many events come before `stall`, `cut`, `unfinished` or `error`; without it half of them |
 //! | `chunks=50`, `chunk_delay=20` | words of the answer, milliseconds between them |
+//! | `split=1` | the answer comes in pieces of so many bytes, whatever stands there; `chunk_delay` is between them |
 //! | `echo` | answer with the last user message, as it arrived |
 //! | `say=…` | answer with the rest of the marker |
 //! | `input=`, `cached=`, `output=`, `reasoning=` | usage |
@@ -20,6 +25,7 @@
 //! A marker with an unknown item is answered with 400, so that a typing error does not look like a healthy provider.
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -35,11 +41,17 @@ pub(super) struct Script {
     pub(super) status: Option<u16>,
     pub(super) code: Option<String>,
     pub(super) retry_after: Option<String>,
+    pub(super) retry_after_ms: Option<String>,
     pub(super) should_retry: Option<bool>,
     pub(super) delay: Duration,
     pub(super) reset: bool,
     pub(super) stall: bool,
     pub(super) cut: bool,
+    pub(super) unfinished: bool,
+    pub(super) error: bool,
+    pub(super) page: bool,
+    pub(super) after: Option<usize>,
+    pub(super) split: Option<NonZeroUsize>,
     pub(super) chunks: Option<usize>,
     pub(super) chunk_delay: Duration,
     pub(super) echo: bool,
@@ -60,6 +72,11 @@ impl Script {
         }
     }
 
+    /// How many of a stream's events come before its fault.
+    pub(super) fn events_before(&self, events: usize) -> usize {
+        self.after.unwrap_or(events / 2).min(events)
+    }
+
     fn set(&mut self, item: &str) -> Result<(), String> {
         let (name, value) = item.split_once('=').unwrap_or((item, ""));
         let number = || value.parse::<u64>().map_err(|_| format!("marker item {name} wants a number"));
@@ -70,6 +87,7 @@ impl Script {
                 self.status = Some(u16::try_from(status).ok().filter(|_| fits).ok_or("status wants 400 to 599")?);
             }
             "code" => self.code = Some(value.to_owned()),
+            "retry_after_ms" => self.retry_after_ms = Some(value.to_owned()),
             "retry_after" => self.retry_after = Some(value.to_owned()),
             "should_retry" => self.should_retry = Some(value == "true"),
             "delay" => self.delay = Duration::from_millis(number()?.min(600_000)),
@@ -78,6 +96,14 @@ impl Script {
             "reset" => self.reset = true,
             "stall" => self.stall = true,
             "cut" => self.cut = true,
+            "unfinished" => self.unfinished = true,
+            "error" => self.error = true,
+            "page" => self.page = true,
+            "after" => self.after = Some(usize::try_from(number()?).unwrap_or(usize::MAX)),
+            "split" => {
+                let bytes = NonZeroUsize::new(usize::try_from(number()?).unwrap_or(usize::MAX));
+                self.split = Some(bytes.ok_or("split wants 1 or more")?);
+            }
             "echo" => self.echo = true,
             "input" => self.input_tokens = Some(number()?),
             "cached" => self.cached_tokens = Some(number()?),
@@ -128,6 +154,14 @@ impl Plays {
         *played = played.saturating_add(1);
         again
     }
+}
+
+/// Whether these are items of a marker.
+///
+/// # Errors
+/// The first that is none.
+pub fn check(items: &str) -> Result<(), String> {
+    Plays::default().apply(items, &mut Script::default())
 }
 
 /// The markers in `text`, in order, without their brackets.
@@ -184,9 +218,10 @@ mod tests {
             ..Script::default()
         };
         assert_eq!(script, expected);
-        for wrong in ["statsu=503", "status=99", "status=abc", "delay=", "chunks=-1"] {
-            assert!(plays.apply(wrong, &mut Script::default()).is_err(), "{wrong}");
+        for wrong in ["statsu=503", "status=99", "status=abc", "delay=", "chunks=-1", "after=x", "split=0"] {
+            assert!(plays.apply(wrong, &mut Script::default()).is_err() && check(wrong).is_err(), "{wrong}");
         }
+        assert_eq!(check("cut,after=3,times=2"), Ok(()));
     }
 
     #[test]

@@ -11,7 +11,7 @@ mod answer;
 mod body;
 mod chat;
 mod extras;
-mod fault;
+pub mod fault;
 mod intent;
 mod json;
 mod messages;
@@ -56,6 +56,8 @@ pub struct Options {
     pub chunk_delay: Duration,
     /// Words of an answer; without it the answer is as long as it is.
     pub chunks: Option<usize>,
+    /// Items of a marker for every call, or, with `fail_every`, for every n-th in the place of `status`.
+    pub fault: String,
 }
 
 impl Default for Options {
@@ -67,6 +69,7 @@ impl Default for Options {
             latency: Duration::ZERO,
             chunk_delay: Duration::ZERO,
             chunks: None,
+            fault: String::new(),
         }
     }
 }
@@ -101,6 +104,8 @@ struct Shared {
     options: Options,
     calls: AtomicU64,
     plays: Plays,
+    /// Those of [`Options::fault`].
+    flag_plays: Plays,
 }
 
 /// Starts a simulated provider on the current runtime; says where it listens.
@@ -110,7 +115,8 @@ struct Shared {
 pub async fn start(options: Options) -> io::Result<(SocketAddr, Handle)> {
     let listener = TcpListener::bind(options.listen).await?;
     let address = listener.local_addr()?;
-    let shared = Arc::new(Shared { options, calls: AtomicU64::new(0), plays: Plays::default() });
+    let shared =
+        Arc::new(Shared { options, calls: AtomicU64::new(0), plays: Plays::default(), flag_plays: Plays::default() });
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     tasks.spawn(accept(listener, Arc::clone(&shared), stop.clone(), tasks.clone()));
     tasks.close();
@@ -170,22 +176,28 @@ async fn call(shared: &Shared, request: Request<Incoming>) -> Result<Response<Pl
     };
     let call = Call::new(&head.method, head.uri.path(), &body, number);
     let mut script = Script::from_options(&shared.options);
+    let Options { fail_every: every, fault, .. } = &shared.options;
+    let is_due = *every > 0 && number.is_multiple_of(*every);
+    if is_due || (*every == 0 && !fault.is_empty()) {
+        let played = shared.flag_plays.apply(fault, &mut script);
+        debug_assert!(played.is_ok(), "the flag was checked");
+    }
     let marked = call.markers().into_iter().try_for_each(|marker| shared.plays.apply(&marker, &mut script));
     if let Err(problem) = marked {
         return Ok(respond(error_answer(ApiError::invalid(&problem, None), call.is_anthropic()), &Script::default()));
     }
-    let every = shared.options.fail_every;
-    if every > 0 && number.is_multiple_of(every) && script.status.is_none() {
+    if is_due && fault.is_empty() && script.status.is_none() {
         script.status = Some(shared.options.status);
     }
     tokio::time::sleep(script.delay).await;
     if script.reset {
         return Err(Reset);
     }
-    let answer = match script.status {
+    let mut answer = match script.status {
         Some(status) => error_answer(ApiError::of_status(status, &script), call.is_anthropic()),
         None => call.answer(&script).unwrap_or_else(|error| error_answer(error, call.is_anthropic())),
     };
+    spoil(&mut answer, &script, &call);
     if script.stall && matches!(answer, Answer::Whole { .. }) {
         // Dropped with the connection.
         std::future::pending::<Infallible>().await;
@@ -193,10 +205,34 @@ async fn call(shared: &Shared, request: Request<Incoming>) -> Result<Response<Pl
     Ok(respond(answer, &script))
 }
 
+/// The faults that are of the answer itself, and not of how it is sent.
+fn spoil(answer: &mut Answer, script: &Script, call: &Call<'_>) {
+    match answer {
+        Answer::Events(events) if script.error || script.unfinished => {
+            events.truncate(script.events_before(events.len()));
+            if script.error {
+                events.push(call.error_event(&ApiError::of_status(500, script), events.len()));
+            }
+        }
+        Answer::Events(_) => {}
+        Answer::Whole { .. } if script.error && script.status.is_none() => {
+            *answer = error_answer(ApiError::of_status(500, script), call.is_anthropic());
+        }
+        Answer::Whole { body, .. } if script.unfinished => *body = body.slice(..body.len() / 2),
+        Answer::Whole { .. } => {}
+    }
+    if script.page {
+        let status = script.status.unwrap_or(200);
+        let page = format!("<html><head><title>{status}</title></head><body><h1>{status}</h1><hr>mock</body></html>\n");
+        *answer = Answer::Whole { status, content_type: "text/html", headers: vec![], body: page.into() };
+    }
+}
+
 fn error_answer(error: ApiError, anthropic: bool) -> Answer {
     let body = if anthropic { error.anthropic_body() } else { error.openai_body() };
     let mut headers = vec![];
     headers.extend(error.retry_after.map(|seconds| ("retry-after", seconds)));
+    headers.extend(error.retry_after_ms.map(|millis| ("retry-after-ms", millis)));
     headers.extend(error.should_retry.map(|yes| ("x-should-retry", yes.to_string())));
     Answer::Whole { status: error.status, content_type: "application/json", headers, body: body.to_string().into() }
 }
@@ -212,9 +248,11 @@ fn respond(answer: Answer, script: &Script) -> Response<Play> {
             (status, content_type, headers, Play::whole(body, end))
         }
         Answer::Events(events) => {
-            (200, "text/event-stream; charset=utf-8", vec![], Play::events(events, script.chunk_delay, end))
+            let before = script.events_before(events.len());
+            (200, "text/event-stream; charset=utf-8", vec![], Play::events(events, script.chunk_delay, end, before))
         }
     };
+    let play = if script.split.is_some() { play.split(script.split, script.chunk_delay) } else { play };
     let mut response = Response::new(play);
     *response.status_mut() = hyper::StatusCode::from_u16(status).unwrap_or(hyper::StatusCode::SERVICE_UNAVAILABLE);
     let fixed = [("content-type", content_type.to_owned()), ("openai-version", "2020-10-01".to_owned())];

@@ -300,3 +300,86 @@ async fn every_nth_call_fails() {
     }
     assert_eq!(statuses, [200, 200, 500, 200, 200, 500]);
 }
+
+/// A call that is a stream.
+fn streamed(text: &str) -> Value {
+    let mut body = chat(text);
+    body["stream"] = json!(true);
+    body
+}
+
+#[tokio::test]
+async fn streams_fail_where_they_are_told_to() {
+    let (address, _provider) = provider().await;
+    let chat_path = "/v1/chat/completions";
+    // Two whole events, and how it goes on.
+    let (_, _, text, whole) = ask(address, chat_path, &streamed("[[mock:unfinished,after=2]]")).await;
+    assert!(whole && text.matches("data: {").count() == 2 && text.ends_with("\n\n"), "{text}");
+    let (_, _, text, whole) = ask(address, chat_path, &streamed("[[mock:cut,after=2]]")).await;
+    assert!(!whole && text.matches("\n\n").count() == 2 && !text.ends_with("\n\n"), "{text}");
+    // All of them, and it is cut behind the last.
+    let (_, _, text, whole) = ask(address, chat_path, &streamed("[[mock:cut,after=1000]]")).await;
+    assert!(!whole && text.ends_with("[DONE]\n\n"), "{text}");
+    let mut stalled = send(address, chat_path, &streamed("[[mock:stall,after=0]]")).await;
+    let mut head = [0; 15];
+    stalled.read_exact(&mut head).await.unwrap();
+    assert_eq!(&head, b"HTTP/1.1 200 OK");
+    // Told of in the stream, in each endpoint's own way.
+    let input = json!({"model": "gpt-4o", "stream": true, "input": "[[mock:error,after=2]]"});
+    let mut message = streamed("[[mock:error,after=2,code=x]]");
+    message["max_tokens"] = json!(9);
+    for (path, body, expected) in [
+        (chat_path, streamed("[[mock:error,after=2]]"), "data: {\"error\":{"),
+        ("/v1/responses", input, "event: error\ndata: {\"code\":\"server_error\""),
+        ("/v1/messages", message, "event: error\ndata: {\"error\":{"),
+    ] {
+        let (status, _, text, whole) = ask(address, path, &body).await;
+        let last = text.trim_end().rsplit("\n\n").next().unwrap();
+        assert!(status == 200 && whole && last.starts_with(expected), "{path}: {text}");
+        assert_eq!((text.matches("data: ").count(), text.contains("[DONE]")), (3, false), "{path}: {text}");
+        assert!(path != "/v1/responses" || last.contains("\"sequence_number\":2"), "{last}");
+    }
+}
+
+#[tokio::test]
+async fn whole_answers_are_spoiled_too() {
+    let (address, _provider) = provider().await;
+    let path = "/v1/chat/completions";
+    let (status, head, text, whole) = ask(address, path, &chat("[[mock:page,status=502]]")).await;
+    assert!(status == 502 && whole && head.contains("content-type: text/html") && text.starts_with("<html>"), "{text}");
+    let (status, _, text, whole) = ask(address, path, &chat("[[mock:unfinished]]")).await;
+    assert!(status == 200 && whole && serde_json::from_str::<Value>(&text).is_err(), "{text}");
+    let (status, _, text, _) = ask(address, path, &chat("[[mock:error]]")).await;
+    assert!(status == 500 && text.contains("server_error"), "{text}");
+    let (status, head, ..) = ask(address, path, &chat("[[mock:status=429,retry_after_ms=250]]")).await;
+    assert!(status == 429 && head.contains("retry-after-ms: 250"), "{head}");
+    // In single bytes it is the same answer.
+    let (_, _, text, whole) = ask(address, path, &chat("[[mock:split=1,say=Grüße]]")).await;
+    let answer: Value = serde_json::from_str(&text).unwrap();
+    assert!(whole && answer["choices"][0]["message"]["content"] == "Grüße", "{text}");
+    let split = streamed("[[mock:split=1,say=Grüße]]");
+    let mut raw = vec![];
+    send(address, path, &split).await.read_to_end(&mut raw).await.unwrap();
+    let raw = String::from_utf8_lossy(&raw).into_owned();
+    assert!(raw.contains("\r\n1\r\nd\r\n1\r\na\r\n"), "{raw}");
+}
+
+#[tokio::test]
+async fn a_flag_is_a_marker_for_every_call() {
+    let path = "/v1/chat/completions";
+    let status_of = async |options: Options, calls: usize| {
+        let (address, _provider) = start(options).await.unwrap();
+        let mut seen = vec![];
+        for _ in 0..calls {
+            let (status, _, _, whole) = ask(address, path, &chat("hi")).await;
+            seen.push(if whole { status } else { 0 });
+        }
+        seen
+    };
+    let fault = |fault: &str, fail_every| Options { fault: fault.to_owned(), fail_every, ..Options::default() };
+    assert_eq!(status_of(fault("status=500,times=3", 0), 5).await, [500, 500, 500, 200, 200]);
+    assert_eq!(status_of(fault("cut", 2), 4).await, [200, 0, 200, 0]);
+    // A call's own marker goes before it.
+    let (address, _provider) = start(fault("status=500", 0)).await.unwrap();
+    assert_eq!(ask(address, path, &chat("[[mock:status=429]]")).await.0, 429);
+}
