@@ -4,6 +4,8 @@
 //! in two ways is refused; no hop-by-hop header, no header named by `connection` and no credential passes. Does not:
 //! see `content-length` beside `transfer-encoding`, which hyper removes (`server/guard` looks at the bytes for that).
 
+use std::borrow::Cow;
+
 use http::header::{self, HeaderMap, HeaderName};
 use http::request::Parts;
 
@@ -61,6 +63,19 @@ pub fn request_headers(client: &HeaderMap) -> HeaderMap {
         }
     }
     passed
+}
+
+/// The client's headers without those that its `connection` names: they end here (RFC 9110, 7.6.1).
+pub fn end_to_end(client: &HeaderMap) -> Cow<'_, HeaderMap> {
+    let named = |name: &&HeaderName| named_by_connection(client, name);
+    if !client.contains_key(header::CONNECTION) || !client.keys().any(|name| named(&name)) {
+        return Cow::Borrowed(client);
+    }
+    let mut passed = client.clone();
+    for name in client.keys().filter(named) {
+        passed.remove(name);
+    }
+    Cow::Owned(passed)
 }
 
 fn may_leave(name: &HeaderName) -> bool {

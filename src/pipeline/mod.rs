@@ -23,6 +23,7 @@ mod silence;
 mod tee;
 mod walk;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -246,12 +247,15 @@ async fn walk_to_answer(
     // 7. upstream
     let deadline = walk.deadline(policy.timeouts.total);
     let headers = framing::request_headers(&walk.head.headers);
+    let forwards = targets.list.iter().any(|target| !target.provider.forward_headers.is_empty());
+    let client_headers =
+        if forwards { framing::end_to_end(&walk.head.headers) } else { Cow::Borrowed(&walk.head.headers) };
     let call = Call {
         caller: caller.org.as_str(),
         method: &walk.head.method,
         path_and_query: &path,
         headers: &headers,
-        client_headers: &walk.head.headers,
+        client_headers: &client_headers,
         body: &body,
         model_at: facts.model_at,
         own_key: caller.upstream_key.as_ref(),

@@ -23,7 +23,7 @@ use std::time::Duration;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -112,14 +112,15 @@ pub async fn serve(
         };
         let Ok(place) = place else { return };
         let (gateway, tls, ending) = (Arc::clone(&gateway), tls.clone(), ending.clone());
+        let streams = Streams(tasks.clone());
         tasks.spawn(async move {
             let _place = place;
             let open = Counted::new(&gateway.metrics);
             drop(stream.set_nodelay(true));
             match tls {
-                None => connection(stream, &gateway, ending, welcome).await,
+                None => connection(stream, &gateway, ending, welcome, streams).await,
                 // Boxed: a connection without TLS need not hold room for one with it.
-                Some(acceptor) => Box::pin(secured(stream, acceptor, &gateway, ending, welcome)).await,
+                Some(acceptor) => Box::pin(secured(stream, acceptor, &gateway, ending, welcome, streams)).await,
             }
             drop(open);
         });
@@ -136,16 +137,37 @@ async fn pause_after(error: &io::Error, metrics: &Metrics) {
 }
 
 /// One connection behind TLS.
-async fn secured(stream: TcpStream, acceptor: TlsAcceptor, gateway: &Arc<Gateway>, ending: Ending, welcome: bool) {
+async fn secured(
+    stream: TcpStream,
+    acceptor: TlsAcceptor,
+    gateway: &Arc<Gateway>,
+    ending: Ending,
+    welcome: bool,
+    streams: Streams,
+) {
     // A peer that does not finish its handshake is nobody's call: nothing to answer.
     let within = if welcome { TLS_HANDSHAKE_TIMEOUT } else { HEAD_TIMEOUT_OVER };
     if let Ok(Ok(stream)) = tokio::time::timeout(within, acceptor.accept(stream)).await {
-        connection(stream, gateway, ending, welcome).await;
+        connection(stream, gateway, ending, welcome, streams).await;
+    }
+}
+
+/// Where the streams of an HTTP/2 connection run: they are waited for at the end as the connections are, so that the rows of
+/// calls that are cut come before the log is closed.
+#[derive(Clone)]
+struct Streams(TaskTracker);
+
+impl<F> hyper::rt::Executor<F> for Streams
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    fn execute(&self, stream: F) {
+        self.0.spawn(stream);
     }
 }
 
 /// One connection, from its first byte to its last. One that is not `welcome` is there beyond the bound.
-async fn connection<S>(stream: S, gateway: &Arc<Gateway>, ending: Ending, welcome: bool)
+async fn connection<S>(stream: S, gateway: &Arc<Gateway>, ending: Ending, welcome: bool, streams: Streams)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -169,7 +191,7 @@ where
         // Boxed: hyper keeps a future's place as long as the connection is open, and this one takes 3.6 KiB.
         Box::pin(async move { Ok::<_, std::convert::Infallible>(answer(&gateway, request, verdict).await) })
     });
-    let builder = auto::Builder::new(TokioExecutor::new());
+    let builder = auto::Builder::new(streams);
     let mut builder = match spoken {
         Spoken::Http1 => builder.http1_only(),
         Spoken::Http2 => builder.http2_only(),

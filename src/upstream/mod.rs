@@ -464,7 +464,8 @@ fn request(target: &Target, call: &Call<'_>) -> Request<replay::AttemptBody> {
     *request.uri_mut() = target_uri(&target.base_url, call.path_and_query);
     let headers = request.headers_mut();
     headers.clone_from(call.headers);
-    for name in &target.forward_headers {
+    // Those that leave anyway are there already.
+    for name in target.forward_headers.iter().filter(|name| !call.headers.contains_key(*name)) {
         for value in call.client_headers.get_all(name) {
             headers.append(name, value.clone());
         }

@@ -62,7 +62,7 @@ fn request_headers_pass_by_an_allow_list() {
         .section(
             "providers",
             &format!(
-                "openai: {{kind: openai, base_url: \"http://{}/v1\", api_key: sk-own, forward_headers: [x-team]}}",
+                "openai: {{kind: openai, base_url: \"http://{}/v1\", api_key: sk-own, forward_headers: [x-team, x-hop, user-agent]}}",
                 provider.address
             ),
         )
@@ -85,7 +85,8 @@ fn request_headers_pass_by_an_allow_list() {
         ("api-key", "k"),
         ("x-api-key", "k"),
         ("x-request-id", "my-id.1"),
-        ("connection", "x-team-not"),
+        ("connection", "x-team-not, X-Hop"),
+        ("x-hop", "y"),
         ("proxy-authorization", "Basic x"),
     ];
     let sent: Vec<_> = sent.into_iter().filter(|(name, _)| *name != "x-api-key").collect();
@@ -106,6 +107,7 @@ fn request_headers_pass_by_an_allow_list() {
         );
     }
     assert_eq!(seen.header("authorization"), Some("Bearer sk-own"));
+    assert_eq!(seen.headers.iter().filter(|(name, _)| name == "user-agent").count(), 1, "once: {seen:?}");
 }
 
 #[test]
