@@ -165,9 +165,17 @@ impl Source {
         }
     }
 
-    /// What the files hold now, without looking into it.
+    /// What the files hold now, without looking into it. One that cannot be read holds the reason, after a NUL that no
+    /// configuration has: it is to be told, not passed over.
     pub(super) fn texts(&self) -> Vec<(String, Arc<str>)> {
-        self.read(&mut Problems::default()).into_iter().map(|f| (f.name, f.text)).collect()
+        let text = |(path, is_gateway, is_policy): (PathBuf, bool, bool)| {
+            let mut problems = Problems::default();
+            match SourceFile::read(&path, is_gateway, is_policy, &mut problems) {
+                Some(file) => (file.name, file.text),
+                None => (path.to_string_lossy().into_owned(), Arc::from(format!("\0{problems}"))),
+            }
+        };
+        self.names(&mut Problems::default()).into_iter().map(text).collect()
     }
 
     /// The folders in which a change of a file would show.

@@ -697,6 +697,25 @@ fn edits_are_taken_and_bad_ones_refused() {
     assert!(repaired.last_refused.is_some());
 }
 
+/// A file that cannot be read is not a file that is not there.
+#[test]
+fn new_files_that_cannot_be_read_are_told() {
+    let w = watched(&[("policies/limits.yaml", "limits: {requests_per_minute: 60}\n")]);
+    let path = w.dir.path().join("policies/more.yaml");
+    fs::write(&path, b"retry: {max_retries: 1} # \xff\n").expect("write");
+    let refused = w.until("bad file", |s| s.refused).last_refused.expect("refused");
+    assert!(refused.problems[0].contains("more.yaml:1:27: not UTF-8"), "{refused:?}");
+    assert_eq!((w.rpm(), w.metrics.config_last_reload_successful.get()), (60, 0));
+    fs::remove_file(&path).expect("remove");
+    w.until("repaired", |s| !s.refused);
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink("nowhere", &path).expect("link");
+        let refused = w.until("dangling link", |s| s.refused).last_refused.expect("refused");
+        assert!(refused.problems[0].contains("more.yaml:1:1: cannot be read"), "{refused:?}");
+    }
+}
+
 #[test]
 fn files_are_replaced_by_renaming_again_and_again() {
     let w = watched(&[("policies/limits.yaml", "limits: {}\n")]);
