@@ -13,10 +13,11 @@ use super::{exception_code, runtime};
 use crate::config::policy::ClickHouseOptions;
 
 /// Every migration, in order. A number is never reused.
-const MIGRATIONS: [(u32, &str); 3] = [
+const MIGRATIONS: [(u32, &str); 4] = [
     (1, include_str!("../../../config/clickhouse/001_ai_log.sql")),
     (2, include_str!("../../../config/clickhouse/002_views.sql")),
     (3, include_str!("../../../config/clickhouse/003_usage_columns.sql")),
+    (4, include_str!("../../../config/clickhouse/004_deduplication.sql")),
 ];
 
 /// One statement may take so long.
@@ -151,13 +152,13 @@ impl SchemaOptions {
                 String::new(),
                 "MergeTree".to_owned(),
                 "MergeTree".to_owned(),
-                "non_replicated_deduplication_window = 10000",
+                "non_replicated_deduplication_window = 100000",
             ),
             Some(cluster) => (
                 format!("ON CLUSTER '{cluster}'"),
                 replicated(&self.database, "ai_log"),
                 replicated(&self.database, "tollgate_migrations"),
-                "replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800",
+                "replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800",
             ),
         };
         template

@@ -145,7 +145,7 @@ fn open(dir: &Path, options: &ClickHouseOptions) -> (AiLog, Arc<Metrics>) {
 #[test]
 fn the_schema_may_be_applied_again_and_has_the_public_columns() {
     let engine = Engine::shared();
-    assert_eq!(schema("again").apply(&engine.options("again")).expect("first").migrations, [1, 2, 3]);
+    assert_eq!(schema("again").apply(&engine.options("again")).expect("first").migrations, [1, 2, 3, 4]);
     assert_eq!(schema("again").apply(&engine.options("again")).expect("second").migrations, [0; 0]);
     let names = engine.query("SELECT groupArray(name) FROM (SELECT name FROM system.columns WHERE database = 'again' AND table = 'ai_log' ORDER BY position)");
     let expected: Vec<String> = columns::COLUMNS.iter().map(|(name, _)| format!("'{name}'")).collect();
@@ -201,6 +201,7 @@ fn a_table_of_a_former_version_is_brought_up_to_date_and_rows_wait_for_it() {
         engine.query(&format!("ALTER TABLE former.ai_log DROP COLUMN {name}"));
     }
     engine.query("ALTER TABLE former.tollgate_migrations DELETE WHERE version > 2 SETTINGS mutations_sync = 2");
+    engine.query("ALTER TABLE former.ai_log MODIFY SETTING non_replicated_deduplication_window = 10000");
     engine.query("INSERT INTO former.ai_log (id, created_at, org_id) VALUES (generateUUIDv4(), '2026-11-02 00:00:00.000', 'old')");
 
     let dir = tempfile::tempdir().expect("dir");
@@ -213,7 +214,10 @@ fn a_table_of_a_former_version_is_brought_up_to_date_and_rows_wait_for_it() {
     let reader = Reader::open(&StoreKind::ClickHouse(options.clone()), dir.path()).expect("reader");
     assert!(matches!(reader.logs(&Filter::default(), 1), Err(ReadError::NoSchema)));
 
-    assert_eq!(schema("former").apply(&options).expect("applied").migrations, [3]);
+    assert_eq!(schema("former").apply(&options).expect("applied").migrations, [3, 4]);
+    let engine_full =
+        engine.query("SELECT engine_full FROM system.tables WHERE database = 'former' AND name = 'ai_log'");
+    assert!(engine_full.contains("non_replicated_deduplication_window = 100000"), "{engine_full}");
     assert!(log.flush(SOON), "{:?}", log.backlog());
     assert_eq!((count(&metrics, "stored"), count(&metrics, "dead_letter")), (21, 0));
     assert_eq!(
@@ -237,7 +241,7 @@ fn the_schema_for_a_cluster_is_what_the_engine_understands() {
     }
     // A batch that is sent again within a week is dropped, whichever replica gets it.
     let table = statements.iter().find(|s| s.contains("ReplicatedMergeTree(")).expect("a table");
-    for setting in ["replicated_deduplication_window = 10000", "replicated_deduplication_window_seconds = 604800"] {
+    for setting in ["replicated_deduplication_window = 100000", "replicated_deduplication_window_seconds = 604800"] {
         assert!(table.contains(setting), "{table}");
     }
     assert!(!script.contains("MATERIALIZED VIEW"), "a target of one would need a window of its own");
