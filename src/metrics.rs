@@ -49,7 +49,8 @@ pub struct Metrics {
     pub tokens: IntCounterVec,
     pub cost_usd: Counter,
     /// `result` (`written`, `stored`, `lost`, `dead_letter`, `expired`: past its time before it could be stored, `suspect`: written, but
-    /// the disk did not take the sync).
+    /// the disk did not take the sync, `unfinished`: cut off by the end of the process while it was written, before its answer
+    /// was complete).
     pub log_rows: IntCounterVec,
     /// Bytes in the write-ahead log that are not stored yet.
     pub log_spool_bytes: IntGauge,

@@ -7,8 +7,9 @@
 //! too. The range is the batch's `insert_deduplication_token`: a token names one content and no other, and ClickHouse
 //! drops a block whose token it has seen; so a range that a power cut has made shorter keeps its name. One `send` makes one compressed block, so an upload that is cut stores nothing.
 //!
-//! Promises: exactly once, as long as the table's deduplication window (10,000 inserts) is not passed between two tries
-//! of one batch; beyond it, at least once. Does not: create tables (see `schema`).
+//! Promises: exactly once, as long as the table's deduplication window (100,000 inserts, of which each gateway makes at most
+//! one or two a second while it keeps up) is not passed between two tries of one batch; beyond it, at least once. Does not:
+//! create tables (see `schema`).
 
 pub(crate) mod schema;
 
@@ -135,6 +136,10 @@ impl Store for ClickHouse {
         // Not kept: the same range is sent again after a restart, and dropped there by its token.
         let _ = self.keep_position(at(batch.end), None);
         Ok(Stored { rows: batch.rows.len() })
+    }
+
+    fn pass_over(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        self.keep_position(Position { segment: batch.segment, offset: batch.end }, None)
     }
 
     fn settle(&mut self) {}

@@ -2,11 +2,15 @@
 //!
 //! Stage 9 of the walk, on the shipper's thread. `data_dir/dead-letter.jsonl`.
 //!
+//! A line that the end of a process has cut off stays as it is; the next row begins a line of its own. Does not: delete
+//! anything, so rows stay here beyond `ailog.retention_days`, until a person has looked at them.
+//!
 //! # Bounds
 //! `DEAD_LETTER_BYTES_MAX`; above it a row is refused here too, and counted as lost.
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use base64::Engine;
@@ -20,15 +24,21 @@ use crate::bounds::DEAD_LETTER_BYTES_MAX;
 /// # Errors
 /// The file cannot be written, or is full.
 pub(super) fn keep(path: &Path, reason: &str, row: &[u8]) -> io::Result<()> {
-    let mut file = File::options().create(true).append(true).open(path)?;
-    if file.metadata()?.len() > DEAD_LETTER_BYTES_MAX {
+    let mut file = File::options().create(true).read(true).append(true).open(path)?;
+    let length = file.metadata()?.len();
+    if length > DEAD_LETTER_BYTES_MAX {
         return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    let mut last = [b'\n'];
+    if length > 0 {
+        file.read_exact_at(&mut last, length - 1)?;
     }
     let row = match as_json(row) {
         Some(row) => json!({ "reason": reason, "row": row }),
         None => json!({ "reason": reason, "base64": base64::prelude::BASE64_STANDARD.encode(row) }),
     };
-    let mut line = row.to_string();
+    let mut line = if last == [b'\n'] { String::new() } else { "\n".to_owned() };
+    line.push_str(&row.to_string());
     line.push('\n');
     file.write_all(line.as_bytes())
 }

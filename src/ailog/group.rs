@@ -8,8 +8,8 @@
 //! is written at once. Does not: wait for the disk.
 //!
 //! # Bounds
-//! Records and bytes that wait (`bounds.rs`): whoever fills the group writes it. The shipper looks at it, too, so that
-//! no call waits longer than its tick, whatever becomes of the leader.
+//! Records and bytes that wait (`bounds.rs`): whoever fills the group writes it. The log's threads look at it, too, so that
+//! no call waits longer than about a second, whatever becomes of the leader.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -17,12 +17,17 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use tokio::time::Sleep;
 
-use super::state::Core;
+use super::state::{Core, nanos};
 use crate::bounds::LOG_SYNC_WAIT_MAX;
+use crate::clock::Nanos;
 use crate::lock::lock;
+
+/// How often the thread does what is not to wait for the shipper (see [`Core::tidy`]).
+const TIDY_EVERY: Duration = Duration::from_millis(500);
 
 /// How far the log is on the disk, and who waits for it.
 #[derive(Debug, Default)]
@@ -68,17 +73,24 @@ impl Core {
         waiting.into_iter().for_each(Waker::wake);
     }
 
-    /// Syncs for those who wait, until it is told to end. A thread of its own.
+    /// Syncs for those who wait, until it is told to end; and tidies up now and then. A thread of its own.
     pub(super) fn sync_for_ever(&self) {
+        let mut next_tidy = Nanos(0);
         loop {
+            let now = self.clock.now();
+            if now >= next_tidy {
+                self.tidy();
+                next_tidy = Nanos(now.0.saturating_add(nanos(TIDY_EVERY)));
+            }
             let mut state = lock(&self.syncing.state);
-            while !state.wanted && !state.ended {
-                state = self.syncing.wake.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
+            if !state.wanted && !state.ended {
+                let waited = self.syncing.wake.wait_timeout(state, TIDY_EVERY);
+                state = waited.map_or_else(|error| error.into_inner().0, |(guard, _)| guard);
             }
             let ended = state.ended;
-            state.wanted = false;
+            let asked = std::mem::take(&mut state.wanted) || ended;
             drop(state);
-            if self.wal.keeps_until_synced() {
+            if asked && self.wal.keeps_until_synced() {
                 self.sync_written();
             }
             if ended {

@@ -4,19 +4,21 @@
 //!
 //! Promises: a range of the log is taken off only when the store has it; a range that may have reached the store is
 //! sent again as the same range. A row that the store will never take ends in the dead-letter file and stops nobody.
-//! While the store is away the log grows and calls go on. Does not: run on the request path.
+//! While the store is away the log grows and calls go on. Under light load the rows of one tick of the store share a batch,
+//! however quickly it answers. Does not: run on the request path.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::dead_letter;
-use super::fold::FOLD_FOR;
 use super::state::{Core, WAIT_TICK, nanos};
 use super::tail::{Batch, BatchLimits, Next, Position, Tail};
 use crate::bounds::WAL_SEGMENT_AGE_MAX;
 use crate::clock::{Nanos, wall_ms};
 
+/// How often the age of the segment at hand is looked at.
+const AGE_EVERY: Duration = Duration::from_secs(1);
 /// How often old rows are looked for.
 const RETENTION_EVERY: Duration = Duration::from_secs(600);
 /// Waiting after the first failure; doubled with each further one.
@@ -36,7 +38,7 @@ const DAY_MS: i64 = 86_400_000;
 pub(super) trait Store: Send {
     /// How much it likes to take at once.
     fn limits(&self) -> BatchLimits;
-    /// How often the log is looked at when nobody asks: a row is in the store after about this time.
+    /// How long rows are gathered when nobody waits for them: a row is in the store after about this time.
     fn tick(&self) -> Duration;
     /// Where an earlier process stopped.
     ///
@@ -49,6 +51,11 @@ pub(super) trait Store: Send {
     /// # Errors
     /// See [`StoreError`].
     fn store(&mut self, batch: &Batch, give_up: &dyn Fn() -> bool) -> Result<Stored, StoreError>;
+    /// Keeps the position behind a batch of which nothing is to be stored.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    fn pass_over(&mut self, batch: &Batch) -> Result<(), StoreError>;
     /// Makes what is stored durable, before its segment is removed.
     fn settle(&mut self);
     /// From now on what is stored, and the place in the log, is on the disk before `store` returns.
@@ -91,12 +98,14 @@ pub(super) struct Shipper {
     dead_letters: PathBuf,
     /// End of the range that has to be sent as it is.
     sealed_until: Option<u64>,
+    /// Records of that range which are in the dead-letter file already.
+    buried: usize,
     failures: u32,
     data_failures: u32,
     read_failures: u32,
     /// The store was told to sync.
     syncs: bool,
-    next_fold: Nanos,
+    next_age: Nanos,
     next_retention: Nanos,
 }
 
@@ -104,6 +113,9 @@ pub(super) struct Shipper {
 pub(super) enum Step {
     /// Something is stored, and there may be more.
     Stored,
+    /// Everything is stored that was there when the batch was read.
+    Emptied,
+    /// There was nothing.
     CaughtUp,
     Failed(Duration),
 }
@@ -138,11 +150,12 @@ impl Shipper {
             tail,
             dead_letters,
             sealed_until,
+            buried: 0,
             failures: 0,
             data_failures: 0,
             read_failures: 0,
             syncs: false,
-            next_fold: Nanos(0),
+            next_age: Nanos(0),
             next_retention: Nanos(0),
         })
     }
@@ -150,21 +163,25 @@ impl Shipper {
     /// Works until it is told to end.
     pub(super) fn run(&mut self) {
         loop {
-            self.core.write_group();
+            self.core.tidy();
             let stop_at = self.core.stop_at();
-            let now = self.core.clock.now();
-            if now >= self.next_fold || stop_at.is_some() {
+            if stop_at.is_some() {
                 self.core.end_second();
+            }
+            let now = self.core.clock.now();
+            if now >= self.next_age {
                 self.core.wal.end_if_begun_before(wall_ms() - millis(WAL_SEGMENT_AGE_MAX));
-                self.next_fold = after(now, FOLD_FOR);
+                self.next_age = after(now, AGE_EVERY);
             }
             let step = self.step();
             match (step, stop_at) {
                 (Step::Stored, None) => {}
-                (Step::Stored, Some(at)) if self.core.clock.now() < at => {}
-                (Step::CaughtUp, None) => {
+                (Step::Stored | Step::Emptied, Some(at)) if self.core.clock.now() < at => {}
+                // What came meanwhile waits for the rest of the tick, so that rows share a batch.
+                (Step::Emptied | Step::CaughtUp, None) => {
                     let more = self.retain(now);
-                    self.core.sleep(if more { Duration::from_millis(10) } else { self.store.tick() });
+                    let rest = self.store.tick().saturating_sub(self.core.clock.now().since(now));
+                    self.core.sleep(if more { Duration::from_millis(10) } else { rest });
                 }
                 (Step::Failed(wait), None) => self.core.sleep(wait),
                 (Step::Failed(wait), Some(at)) if after(self.core.clock.now(), wait) < at => {
@@ -195,12 +212,15 @@ impl Shipper {
                 self.sealed_until = None;
                 Step::Stored
             }
-            Next::Batch if self.is_expired() => {
+            Next::Batch => {
+                self.bury_unknown();
+                if !self.is_expired() {
+                    return self.store_batch();
+                }
                 self.core.counters.expired.inc_by(self.tail.batch().rows.len() as u64);
                 self.pass_batch();
                 Step::Stored
             }
-            Next::Batch => self.store_batch(),
         }
     }
 
@@ -225,19 +245,35 @@ impl Shipper {
         }
         let batch = self.tail.batch();
         let oldest_ms = batch.rows.first().and_then(|_| super::columns::created_at_ms(batch.row(0)));
+        // Said before the store is asked, which may take its time.
+        self.core.waits_since(oldest_ms);
+        // From here on the range may have reached the store, also where a defect ends the call.
+        self.sealed_until = Some(batch.sealed_end);
         let core = &self.core;
         let until = after(core.clock.now(), STORE_TIMEOUT);
         let give_up = || core.clock.now() >= core.stop_at().map_or(until, |at| at.min(until));
-        let result = if batch.rows.is_empty() { Ok(Stored { rows: 0 }) } else { self.store.store(batch, &give_up) };
+        let result = if batch.rows.is_empty() {
+            self.store.pass_over(batch).map(|()| Stored { rows: 0 })
+        } else {
+            self.store.store(batch, &give_up)
+        };
         match result {
             Ok(stored) => {
                 self.core.counters.stored.inc_by(stored.rows as u64);
+                let leaves_nothing = batch.leaves_nothing;
+                // Before the place in the log, for which others wait.
+                self.core.is_well();
                 self.pass_batch();
+                if leaves_nothing {
+                    self.tail.release();
+                    self.core.report(None, None);
+                    return Step::Emptied;
+                }
+                // The next batch says at once how old the next row is.
                 self.core.report(oldest_ms, None);
                 Step::Stored
             }
             Err(error) => {
-                self.sealed_until = Some(batch.sealed_end);
                 let (reason, wait) = match error {
                     StoreError::Retry { reason, at_least } => (reason, self.backoff().max(at_least)),
                     StoreError::Operator { reason } => (reason, OPERATOR_WAIT),
@@ -265,9 +301,11 @@ impl Shipper {
                 "damage in the write-ahead log; at least one row each is lost"
             );
         }
-        for row in &batch.unknown {
-            self.bury("not a row of this version's schema", row);
+        if batch.unfinished {
+            self.core.counters.unfinished.inc();
+            tracing::info!(segment = %batch.segment, "the last row of an earlier run was cut off while it was written");
         }
+        self.buried = self.buried.saturating_sub(batch.unknown.len());
         let end = batch.end;
         self.tail.advance(end);
         (self.sealed_until, self.failures, self.data_failures) = (None, 0, 0);
@@ -278,6 +316,9 @@ impl Shipper {
         let batch = self.tail.batch();
         if batch.rows.len() <= 1 {
             self.bury(reason, batch.row(0));
+            if self.store.pass_over(batch).is_err() {
+                tracing::warn!("a buried row is offered once more if the gateway ends now");
+            }
             self.pass_batch();
             return Step::Stored;
         }
@@ -285,6 +326,16 @@ impl Shipper {
         // The halves are new batches, but their turn has been waited for already.
         self.data_failures = DATA_TRIES - 1;
         Step::Stored
+    }
+
+    /// Records that are no rows of today's schema go to the dead-letter file before the place in the log passes them: where
+    /// the process ends in between they are there twice, rather than nowhere.
+    fn bury_unknown(&mut self) {
+        let batch = self.tail.batch();
+        for row in batch.unknown.iter().skip(self.buried) {
+            self.bury("not a row of this version's schema", row);
+        }
+        self.buried = self.buried.max(batch.unknown.len());
     }
 
     fn bury(&self, reason: &str, row: &[u8]) {
@@ -298,15 +349,22 @@ impl Shipper {
     }
 
     fn cannot_read(&mut self, error: &std::io::Error) -> Step {
-        self.read_failures += 1;
+        // Too little of something in the process or the machine says nothing about the segment.
+        self.read_failures += u32::from(!is_shortage(error));
         if self.read_failures >= READ_TRIES || error.kind() == std::io::ErrorKind::NotFound {
-            tracing::error!(%error, "a segment of the write-ahead log cannot be read and is put aside");
+            // How many rows are in it cannot be known: it counts as one, and the message has its size.
             self.core.counters.lost.inc();
-            self.tail.quarantine();
-            (self.read_failures, self.sealed_until) = (0, None);
+            if let Some((path, bytes)) = self.tail.quarantine() {
+                tracing::error!(
+                    %error, path = %path.display(), bytes,
+                    "a segment of the write-ahead log cannot be read and is put aside with the rows in it"
+                );
+            }
+            (self.read_failures, self.sealed_until, self.buried) = (0, None, 0);
             return Step::Stored;
         }
-        self.core.report(None, Some(&format!("a segment of the write-ahead log cannot be read: {error}")));
+        let reason = format!("a segment of the write-ahead log cannot be read: {error}");
+        self.core.report(self.core.oldest_ms(), Some(&reason));
         Step::Failed(self.backoff())
     }
 
@@ -329,6 +387,11 @@ impl Shipper {
         }
         more
     }
+}
+
+/// ENFILE, EMFILE, ENOMEM: files or memory are short, and will be there again.
+fn is_shortage(error: &std::io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(23 | 24)) || error.kind() == std::io::ErrorKind::OutOfMemory
 }
 
 fn millis(duration: Duration) -> i64 {

@@ -4,8 +4,9 @@
 //!
 //! Promises: a batch and the position behind it are stored in one transaction, and a row is taken once by its id, so a
 //! replay doubles nothing. Amounts are integers of 10⁻⁹ USD in `cost_nano_usd`; `cost_usd` is computed from it.
-//! Does not: wait for the disk at every commit, unless told to (`ailog.durability: power`). The segments of the write-ahead log are removed only after a checkpoint,
-//! which does, so a power cut loses no more than the write-ahead log itself had not on disk.
+//! Does not: wait for the disk at every commit, unless told to (`ailog.durability: power`). The segments of the write-ahead log are removed only after a
+//! checkpoint, which does (or, where a reader holds it up, a sync of SQLite's log), so a power cut loses no more than the
+//! write-ahead log itself had not on disk.
 
 use std::path::Path;
 use std::time::Duration;
@@ -152,16 +153,27 @@ impl Sqlite {
                 }
                 stored += statement.raw_execute()?;
             }
-            transaction
-                .prepare_cached(
-                    "INSERT INTO log_position (one, segment, \"offset\") VALUES (1, ?1, ?2)
-                     ON CONFLICT (one) DO UPDATE SET segment = excluded.segment, \"offset\" = excluded.\"offset\"",
-                )?
-                .execute((batch.segment.as_bytes(), batch.end as i64))?;
         }
+        keep_position(&transaction, batch)?;
         transaction.commit()?;
         Ok(stored)
     }
+
+    /// Syncs what checkpoints have left in SQLite's own log.
+    fn sync_log(&self) -> std::io::Result<()> {
+        let Some(path) = self.connection.path() else { return Ok(()) };
+        std::fs::File::open(format!("{path}-wal"))?.sync_data()
+    }
+}
+
+fn keep_position(connection: &Connection, batch: &Batch) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO log_position (one, segment, \"offset\") VALUES (1, ?1, ?2)
+             ON CONFLICT (one) DO UPDATE SET segment = excluded.segment, \"offset\" = excluded.\"offset\"",
+        )?
+        .execute((batch.segment.as_bytes(), batch.end as i64))?;
+    Ok(())
 }
 
 impl Store for Sqlite {
@@ -181,11 +193,24 @@ impl Store for Sqlite {
         self.insert(batch).map(|rows| Stored { rows }).map_err(|e| failed(&e))
     }
 
+    fn pass_over(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        keep_position(&self.connection, batch).map_err(|e| failed(&e))
+    }
+
     fn settle(&mut self) {
-        // Passive: goes as far as readers allow, and syncs what it goes over.
-        let done = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
-        if let Err(error) = done {
-            tracing::warn!(%error, "checkpoint of the embedded store");
+        // Passive: goes as far as readers allow, and syncs what it goes over. A reader of an older state holds it up, and then
+        // it may have synced nothing.
+        let done = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
+        });
+        match done {
+            Ok((0, frames, checkpointed)) if frames == checkpointed => {}
+            Ok(_) => {
+                if let Err(error) = self.sync_log() {
+                    tracing::warn!(%error, "sync of the embedded store's log");
+                }
+            }
+            Err(error) => tracing::warn!(%error, "checkpoint of the embedded store"),
         }
     }
 

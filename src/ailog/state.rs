@@ -4,6 +4,7 @@
 //!
 //! Promises: a row is written, or counted as lost. Does not: store anything (see `ship`), nor wait for a disk (see `power`).
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ pub(super) struct Counters {
     pub(super) suspect: IntCounter,
     /// Past their time before the store took them.
     pub(super) expired: IntCounter,
+    /// Their writing was cut off by the end of the process.
+    pub(super) unfinished: IntCounter,
     pub(super) metrics: Arc<Metrics>,
 }
 
@@ -44,6 +47,7 @@ impl Counters {
             dead_letter: of("dead_letter"),
             suspect: of("suspect"),
             expired: of("expired"),
+            unfinished: of("unfinished"),
             metrics,
         }
     }
@@ -68,6 +72,8 @@ pub(super) struct Core {
     pub(super) syncing: Syncing,
     pub(super) counters: Counters,
     pub(super) clock: Clock,
+    /// Rows that were not written.
+    refused: AtomicU64,
     control: Mutex<Control>,
     wake: Condvar,
     progress: Condvar,
@@ -96,6 +102,7 @@ impl Core {
             syncing: Syncing::default(),
             counters,
             clock: Clock::start(),
+            refused: AtomicU64::new(0),
             control: Mutex::new(Control { retention_days, ..Control::default() }),
             wake: Condvar::new(),
             progress: Condvar::new(),
@@ -137,21 +144,35 @@ impl Core {
             self.counters.metrics.bound("wal_bytes");
         }
         // The first, and then one in a thousand: a full disk must not be filled further by its own complaint.
-        if self.counters.lost.get() % 1_000 == 1 {
+        if self.refused.fetch_add(1, Ordering::Relaxed).is_multiple_of(1_000) {
             tracing::error!(%error, source = ?std::error::Error::source(error), "a row of the log is lost");
         }
     }
 
     /// Writes or folds a refused call; see [`super::AiLog::append_refused`].
     pub(super) fn append_refused(&self, row: Row) {
-        let mut fold = lock(&self.fold);
-        let first = fold.take(row);
-        // The shipper ends the seconds, too, but it may be waiting for a slow store.
+        let first = lock(&self.fold).take(row);
+        if let Some(row) = first {
+            self.append(&row);
+        }
+        self.end_second_if_due();
+    }
+
+    /// What is done a few times a second by each of the log's two threads, because the other one may be waiting for a slow
+    /// store, or for a slow disk: records and folded refusals are written, and the figures of what waits are brought up to date.
+    pub(super) fn tidy(&self) {
+        self.write_group();
+        self.end_second_if_due();
+        self.measure();
+    }
+
+    fn end_second_if_due(&self) {
         let now = self.clock.now();
-        let folded = if fold.is_due(now) { fold.end_second(now) } else { Vec::new() };
+        let mut fold = lock(&self.fold);
+        let rows = if fold.is_due(now) { fold.end_second(now) } else { Vec::new() };
         drop(fold);
-        for row in first.iter().chain(&folded) {
-            self.append(row);
+        for row in rows {
+            self.append(&row);
         }
     }
 
@@ -229,20 +250,45 @@ impl Core {
         }
     }
 
+    /// What a step of the shipper came to: which row is the oldest that waits now, and why the store does not take it.
     pub(super) fn report(&self, oldest_ms: Option<i64>, trouble: Option<&str>) {
-        let age = oldest_ms.map_or(0, |ms| wall_ms().saturating_sub(ms).max(0));
-        self.counters.metrics.log_oldest_unshipped_seconds.set(age as f64 / 1_000.0);
-        self.counters.metrics.log_spool_bytes.set(i64::try_from(self.wal.bytes()).unwrap_or(i64::MAX));
         let mut control = lock(&self.control);
         control.oldest_ms = oldest_ms;
-        if control.trouble.as_deref() != trouble {
+        control.is_troubled_by(trouble);
+        drop(control);
+        self.measure();
+        self.progress.notify_all();
+    }
+
+    /// The oldest row that waits is of that time.
+    pub(super) fn waits_since(&self, oldest_ms: Option<i64>) {
+        lock(&self.control).oldest_ms = oldest_ms;
+        self.measure();
+    }
+
+    /// The store takes rows.
+    pub(super) fn is_well(&self) {
+        lock(&self.control).is_troubled_by(None);
+    }
+
+    /// The figures of what waits, as of now.
+    fn measure(&self) {
+        let metrics = &self.counters.metrics;
+        let age = self.oldest_ms().map_or(0, |ms| wall_ms().saturating_sub(ms).max(0));
+        metrics.log_oldest_unshipped_seconds.set(age as f64 / 1_000.0);
+        metrics.log_spool_bytes.set(i64::try_from(self.wal.bytes()).unwrap_or(i64::MAX));
+    }
+}
+
+impl Control {
+    fn is_troubled_by(&mut self, trouble: Option<&str>) {
+        if self.trouble.as_deref() != trouble {
             match trouble {
                 Some(reason) => tracing::warn!(reason, "the log cannot be stored; rows are kept and tried again"),
                 None => tracing::info!("the log is stored again"),
             }
-            control.trouble = trouble.map(str::to_owned);
+            self.trouble = trouble.map(str::to_owned);
         }
-        self.progress.notify_all();
     }
 }
 

@@ -3,11 +3,12 @@
 //! Stage 9 of the walk, on the shipper's thread.
 //!
 //! Promises: a batch is a range of one segment, and the same range always gives the same rows. Damage (a torn tail,
-//! flipped bits, zeroes) is stepped over to the next whole record and counted; it never stops the reader.
-//! Does not: decide when a batch is stored.
+//! flipped bits, zeroes) is stepped over to the next whole record and counted; it never stops the reader. The beginning of a
+//! record at the very end of a segment is no damage: its process ended while it wrote. Does not: decide when a batch is stored.
 
 use std::fs::File;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -56,6 +57,11 @@ pub(super) struct Batch {
     pub(super) rows: Vec<Span>,
     /// Damaged stretches in the range.
     pub(super) damaged: u32,
+    /// The range ends with the beginning of a record. Its `append` did not return, so no client saw the end of that answer,
+    /// unless a power cut took the rest of it.
+    pub(super) unfinished: bool,
+    /// Nothing was written behind the range when it was read.
+    pub(super) leaves_nothing: bool,
     /// Whole records that are no rows of this version's schema: raw bodies, for the dead-letter file.
     pub(super) unknown: Vec<Vec<u8>>,
 }
@@ -71,7 +77,7 @@ impl Batch {
         self.payload.clear();
         self.rows.clear();
         self.unknown.clear();
-        self.damaged = 0;
+        (self.damaged, self.unfinished, self.leaves_nothing) = (0, false, false);
     }
 }
 
@@ -139,6 +145,7 @@ impl Tail {
             let limits = if known.is_some() { BatchLimits { rows_max: usize::MAX, ..limits } } else { limits };
             self.read(&segment, until, limits)?;
             self.batch.sealed_end = known.unwrap_or(0).max(self.batch.end);
+            self.batch.leaves_nothing = !sealed && self.batch.end == committed;
             return Ok(Next::Batch);
         }
         Ok(if sealed { Next::SegmentDone } else { Next::Nothing })
@@ -177,15 +184,19 @@ impl Tail {
         self.offset = end;
     }
 
-    /// Gives up the oldest segment, which cannot be read: it is left on disk under another name.
-    pub(super) fn quarantine(&mut self) {
-        if let Some(segment) = self.wal.oldest() {
-            let _ = std::fs::rename(&segment.path, segment.path.with_extension("quarantined"));
-            self.wal.taken(segment.extent().0.saturating_sub(self.offset));
-            self.wal.remove_oldest();
-        }
+    /// Gives up the oldest segment, which cannot be read: it is left on disk under another name. Says which, and how many
+    /// bytes of it were not read.
+    pub(super) fn quarantine(&mut self) -> Option<(PathBuf, u64)> {
+        let segment = self.wal.give_up_oldest();
         self.current = None;
-        self.offset = SEGMENT_HEAD_BYTES as u64;
+        let from = std::mem::replace(&mut self.offset, SEGMENT_HEAD_BYTES as u64);
+        let segment = segment?;
+        let bytes = segment.extent().0.saturating_sub(from);
+        self.wal.taken(bytes);
+        // With its id: a later segment may have the same number.
+        let aside = segment.path.with_extension(format!("{}.quarantined", segment.id.simple()));
+        let renamed = std::fs::rename(&segment.path, &aside).is_ok();
+        Some((if renamed { aside } else { segment.path.clone() }, bytes))
     }
 
     fn open_oldest(&mut self) -> io::Result<Option<Arc<Segment>>> {
@@ -215,9 +226,10 @@ impl Tail {
         batch.segment = segment.id;
         batch.start = self.offset;
         let whole = self.offset + length as u64 == until;
+        let is_end = whole && segment.extent() == (until, true);
         let (mut at, mut in_damage) = (0, false);
         while at < length && batch.rows.len() < limits.rows_max {
-            match parse(&chunk[at..], whole) {
+            match parse(&chunk[at..]) {
                 Parsed::Record { version, row, length } => {
                     at += length;
                     in_damage = false;
@@ -231,12 +243,18 @@ impl Tail {
                         Err(_) => batch.unknown.push(row.to_vec()),
                     }
                 }
-                Parsed::Incomplete if at > 0 => break,
-                Parsed::Incomplete | Parsed::Damage => {
+                Parsed::Incomplete if !whole && at > 0 => break,
+                found @ (Parsed::Incomplete | Parsed::Damage) => {
+                    let next = memchr::memmem::find(&chunk[at + 1..], MARKER);
+                    if is_end && next.is_none() && matches!(found, Parsed::Incomplete) {
+                        batch.unfinished = true;
+                        at = length;
+                        continue;
+                    }
                     batch.damaged += u32::from(!in_damage);
                     in_damage = true;
                     at += 1;
-                    at += memchr::memmem::find(&chunk[at..], MARKER).unwrap_or_else(|| {
+                    at += next.unwrap_or_else(|| {
                         if whole { length - at } else { (length - at).saturating_sub(MARKER.len() - 1) }
                     });
                 }
@@ -253,21 +271,23 @@ enum Parsed<'a> {
         row: &'a [u8],
         length: usize,
     },
-    /// It may be a record that goes on behind these bytes.
+    /// It may be the beginning of a record that goes on behind these bytes.
     Incomplete,
     Damage,
 }
 
-/// Looks at the front of `bytes`; `whole` says that nothing follows them.
-fn parse(bytes: &[u8], whole: bool) -> Parsed<'_> {
-    let short = if whole { Parsed::Damage } else { Parsed::Incomplete };
-    let Some((head, rest)) = bytes.split_first_chunk::<RECORD_HEAD_BYTES>() else { return short };
+/// Looks at the front of `bytes`.
+fn parse(bytes: &[u8]) -> Parsed<'_> {
+    let Some((head, rest)) = bytes.split_first_chunk::<RECORD_HEAD_BYTES>() else {
+        let begins = bytes[..bytes.len().min(MARKER.len())] == MARKER[..bytes.len().min(MARKER.len())];
+        return if begins { Parsed::Incomplete } else { Parsed::Damage };
+    };
     let [m0, m1, m2, m3, l0, l1, l2, l3, c0, c1, c2, c3] = *head;
     let length = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
     if [m0, m1, m2, m3] != *MARKER || length == 0 || length > WAL_RECORD_BYTES_MAX {
         return Parsed::Damage;
     }
-    let Some(body) = rest.get(..length) else { return short };
+    let Some(body) = rest.get(..length) else { return Parsed::Incomplete };
     let crc = crc32c::crc32c_append(crc32c::crc32c(&[l0, l1, l2, l3]), body);
     match body.split_first() {
         Some((version, row)) if crc == u32::from_le_bytes([c0, c1, c2, c3]) => {

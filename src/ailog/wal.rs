@@ -132,7 +132,12 @@ impl Wal {
                 Recognised::Begun => fs::remove_file(&path)?,
                 Recognised::Foreign => {
                     found.quarantined += 1;
-                    fs::rename(&path, path.with_extension("quarantined"))?;
+                    let mut aside = path.with_extension("quarantined");
+                    if aside.exists() {
+                        // Numbers begin anew where no segment is left.
+                        aside = path.with_extension(format!("{}.quarantined", Uuid::now_v7().simple()));
+                    }
+                    fs::rename(&path, aside)?;
                 }
             }
         }
@@ -234,12 +239,16 @@ impl Wal {
         }
         let Some(error) = error else { return (mark, None) };
         let mut writer = lock(&self.writer);
-        if let (Some(failed), Some(now)) = (&active, &writer.active)
-            && Arc::ptr_eq(failed, &now.file)
-        {
-            // Rows that were written meanwhile are in the same file, which is not asked again: they are suspect as well.
-            let rows = unsynced.rows + std::mem::take(&mut writer.unsynced.rows);
+        let Some(failed) = active else { return (mark, Some((error, unsynced.rows))) };
+        let is_active = writer.active.as_ref().is_some_and(|now| Arc::ptr_eq(&failed, &now.file));
+        if is_active {
             writer.seal();
+        }
+        let ended = writer.unsynced.ended.len();
+        writer.unsynced.ended.retain(|file| !Arc::ptr_eq(file, &failed));
+        if is_active || writer.unsynced.ended.len() < ended {
+            // Rows that were written meanwhile may be in the same file, which is not asked again: they are suspect as well.
+            let rows = unsynced.rows + std::mem::take(&mut writer.unsynced.rows);
             return (self.written(), Some((error, rows)));
         }
         (mark, Some((error, unsynced.rows)))
@@ -299,15 +308,27 @@ impl Wal {
         self.taken.fetch_add(length, Ordering::Release);
     }
 
-    /// Removes the oldest segment, which the reader is done with. If the file cannot be removed it stays until the next
-    /// start, and is recognised then by the position that the store has kept.
+    /// Removes the oldest segment, which the reader is done with. If the file cannot be removed its rows are: the next start
+    /// could not know that they are stored, if the segment of the position that the store has kept is gone by then.
     pub(super) fn remove_oldest(&self) {
         let Some(segment) = lock(&self.segments).pop_front() else { return };
-        if let Err(error) = fs::remove_file(&segment.path)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            tracing::warn!(%error, path = %segment.path.display(), "a stored log segment cannot be removed");
+        let Err(error) = self.disk.remove_file(&segment.path) else { return };
+        if error.kind() == io::ErrorKind::NotFound {
+            return;
         }
+        let file = File::options().write(true).open(&segment.path);
+        let emptied = file.and_then(|file| self.disk.set_len(&file, SEGMENT_HEAD_BYTES as u64)).is_ok();
+        tracing::warn!(%error, emptied, path = %segment.path.display(), "a stored log segment cannot be removed");
+    }
+
+    /// Takes the oldest segment, which cannot be read, out of the log; nothing is written to it any more. Its file stays.
+    pub(super) fn give_up_oldest(&self) -> Option<Arc<Segment>> {
+        let mut writer = lock(&self.writer);
+        let segment = self.oldest()?;
+        if writer.active.as_ref().is_some_and(|active| Arc::ptr_eq(&active.segment, &segment)) {
+            self.end_segment(&mut writer);
+        }
+        lock(&self.segments).pop_front()
     }
 
     /// Ends the active segment, so that it can be read to its end and removed.

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicI32, Ordering};
 
 use super::{SOON, count, row};
 use crate::ailog::segment::{Disk, FileSystem, RECORD_HEAD_BYTES, SEGMENT_HEAD_BYTES};
@@ -33,6 +33,13 @@ fn left_behind(dir: &Path) -> (PathBuf, Vec<usize>) {
 
 /// What became of the rows: stored, lost, in the dead-letter file; and how many files were put aside.
 fn outcome(damage: impl FnOnce(&mut Vec<u8>, &[usize])) -> (u64, u64, u64, usize) {
+    let (outcome, unfinished) = outcome_and_unfinished(damage);
+    assert_eq!(unfinished, 0);
+    outcome
+}
+
+/// The same, and how many rows were cut off while they were written.
+fn outcome_and_unfinished(damage: impl FnOnce(&mut Vec<u8>, &[usize])) -> ((u64, u64, u64, usize), u64) {
     let dir = tempfile::tempdir().expect("dir");
     let (path, ends) = left_behind(dir.path());
     let mut content = std::fs::read(&path).expect("segment");
@@ -46,14 +53,28 @@ fn outcome(damage: impl FnOnce(&mut Vec<u8>, &[usize])) -> (u64, u64, u64, usize
     let files = std::fs::read_dir(dir.path().join("wal")).expect("dir");
     let aside = files.filter(|f| f.as_ref().expect("entry").path().extension() == Some("quarantined".as_ref())).count();
     let stored = count(&metrics, "stored").checked_sub(AFTER).expect("new calls are logged");
-    (stored, count(&metrics, "lost"), count(&metrics, "dead_letter"), aside)
+    ((stored, count(&metrics, "lost"), count(&metrics, "dead_letter"), aside), count(&metrics, "unfinished"))
+}
+
+#[test]
+fn a_row_whose_writing_was_cut_off_is_not_lost_and_counted_apart() {
+    for kept in [1, 3, 4, 11, 12, 13, 40] {
+        assert_eq!(
+            outcome_and_unfinished(|s, ends| s.truncate(ends[8] + kept)),
+            ((9, 0, 0, 0), 1),
+            "{kept} bytes of it"
+        );
+    }
+    let in_damage = |s: &mut Vec<u8>, ends: &[usize]| {
+        s[ends[7]..ends[8]].fill(0);
+        s.truncate(s.len() - 7);
+    };
+    assert_eq!(outcome_and_unfinished(in_damage), ((8, 1, 0, 0), 1), "damage, and then a row that was cut off");
 }
 
 #[test]
 fn every_kind_of_damage_has_its_outcome() {
     assert_eq!(outcome(|_, _| {}), (10, 0, 0, 0), "nothing");
-    assert_eq!(outcome(|s, _| s.truncate(s.len() - 7)), (9, 1, 0, 0), "a torn tail");
-    assert_eq!(outcome(|s, ends| s.truncate(ends[8] + 3)), (9, 1, 0, 0), "of the last record only its beginning");
     assert_eq!(
         outcome(|s, ends| s.truncate(ends[4])),
         (5, 0, 0, 0),
@@ -63,6 +84,7 @@ fn every_kind_of_damage_has_its_outcome() {
     assert_eq!(outcome(|s, ends| s[ends[2] + 5] ^= 0x01), (9, 1, 0, 0), "a flipped bit in a length");
     assert_eq!(outcome(|s, ends| s[ends[2]] ^= 0x80), (9, 1, 0, 0), "a flipped bit in a marker");
     assert_eq!(outcome(|s, ends| s[ends[3]..ends[6]].fill(0)), (7, 1, 0, 0), "three rows of zeroes are one stretch");
+    assert_eq!(outcome(|s, _| s.extend_from_slice(b"???")), (10, 1, 0, 0), "a few bytes behind the tail");
     assert_eq!(outcome(|s, ends| s[ends[8]..].fill(0)), (9, 1, 0, 0), "a tail of zeroes, as a power cut leaves it");
     assert_eq!(outcome(|s, _| s.resize(s.len() + 9_000, 0)), (10, 1, 0, 0), "zeroes behind the tail");
     assert_eq!(outcome(|s, _| s.fill(0)), (0, 1, 0, 1), "nothing but zeroes");
@@ -84,8 +106,8 @@ fn a_row_of_a_schema_to_come_is_kept_aside_and_the_others_are_stored() {
     assert_eq!(outcome(of_another_version), (9, 0, 1, 0));
 }
 
-/// A disk that cannot be read while it is told so.
-struct Unreadable(Arc<AtomicBool>);
+/// A disk that cannot be read while it is told so, and with which error.
+struct Unreadable(Arc<AtomicI32>);
 
 impl Disk for Unreadable {
     fn create(&self, path: &Path) -> io::Result<File> {
@@ -97,25 +119,69 @@ impl Disk for Unreadable {
     }
 
     fn read_exact_at(&self, file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
-        if self.0.load(Ordering::Relaxed) {
-            return Err(io::Error::from_raw_os_error(5));
+        match self.0.load(Ordering::Relaxed) {
+            0 => FileSystem.read_exact_at(file, bytes, offset),
+            error => Err(io::Error::from_raw_os_error(error)),
         }
-        FileSystem.read_exact_at(file, bytes, offset)
     }
+}
+
+const BAD_SECTOR: i32 = 5;
+const TOO_MANY_FILES: i32 = 24;
+
+#[test]
+fn a_segment_that_is_put_aside_while_it_is_written_takes_no_later_row_with_it() {
+    let (dir, metrics) = (tempfile::tempdir().expect("dir"), Metrics::new());
+    let broken = Arc::new(AtomicI32::new(BAD_SECTOR));
+    let disk = Box::new(Unreadable(broken.clone()));
+    let log = AiLog::open_on(Options::new(dir.path(), 0), StoreKind::Embedded, metrics.clone(), disk).expect("log");
+    for round in 1..=2 {
+        broken.store(BAD_SECTOR, Ordering::Relaxed);
+        log.append(&row(round));
+        while count(&metrics, "lost") < round {
+            log.flush(std::time::Duration::from_millis(5));
+        }
+        broken.store(0, Ordering::Relaxed);
+        (0..10).for_each(|n| log.append(&row(round * 100 + n)));
+        assert!(log.flush(SOON));
+        assert_eq!(count(&metrics, "stored"), round * 10);
+    }
+    let names = std::fs::read_dir(dir.path().join("wal")).expect("dir").map(|f| f.expect("entry").path());
+    assert_eq!(
+        names.filter(|n| n.extension() == Some("quarantined".as_ref())).count(),
+        2,
+        "neither replaced the other"
+    );
+}
+
+#[test]
+fn while_files_are_short_nothing_is_put_aside() {
+    let (dir, metrics) = (tempfile::tempdir().expect("dir"), Metrics::new());
+    left_behind(dir.path());
+    let broken = Arc::new(AtomicI32::new(TOO_MANY_FILES));
+    let disk = Box::new(Unreadable(broken.clone()));
+    let log = AiLog::open_on(Options::new(dir.path(), 0), StoreKind::Embedded, metrics.clone(), disk).expect("log");
+    // Each ends one wait of the shipper; more than it tries a bad sector.
+    for _ in 0..10 {
+        assert!(!log.flush(std::time::Duration::from_millis(5)));
+    }
+    broken.store(0, Ordering::Relaxed);
+    assert!(log.flush(SOON));
+    assert_eq!((count(&metrics, "stored"), count(&metrics, "lost")), (BEFORE, 0));
 }
 
 #[test]
 fn a_segment_that_cannot_be_read_is_put_aside_and_the_log_goes_on() {
     let (dir, metrics) = (tempfile::tempdir().expect("dir"), Metrics::new());
     left_behind(dir.path());
-    let broken = Arc::new(AtomicBool::new(true));
+    let broken = Arc::new(AtomicI32::new(BAD_SECTOR));
     let disk = Box::new(Unreadable(broken.clone()));
     let log = AiLog::open_on(Options::new(dir.path(), 0), StoreKind::Embedded, metrics.clone(), disk).expect("log");
     while count(&metrics, "lost") == 0 {
         // Wakes the shipper out of its waits.
         log.flush(std::time::Duration::from_millis(5));
     }
-    broken.store(false, Ordering::Relaxed);
+    broken.store(0, Ordering::Relaxed);
     (BEFORE..BEFORE + AFTER).for_each(|n| log.append(&row(n)));
     assert!(log.flush(SOON));
     assert_eq!((count(&metrics, "stored"), count(&metrics, "lost")), (AFTER, 1));

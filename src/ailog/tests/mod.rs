@@ -9,6 +9,7 @@ mod kill;
 mod model;
 mod power;
 mod reprice;
+mod ship;
 mod switch;
 mod views;
 mod wal;

@@ -189,6 +189,12 @@ impl Store for Away {
         Ok(Stored { rows: batch.rows.len() })
     }
 
+    fn pass_over(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        let position = Position { segment: batch.segment, offset: batch.end };
+        lock(&self.0).resume = Some(Resume { position, sealed_until: None });
+        Ok(())
+    }
+
     fn settle(&mut self) {}
 
     fn sync_always(&mut self) {}
@@ -228,6 +234,7 @@ struct World {
     /// Of these a process said that they are lost, or may be.
     counted: u64,
     cuts_failed: bool,
+    power_was_cut: bool,
 }
 
 impl World {
@@ -250,6 +257,7 @@ impl World {
             suspect: 0,
             counted: 0,
             cuts_failed: false,
+            power_was_cut: false,
         }
     }
 
@@ -335,6 +343,7 @@ impl World {
 
     /// Of every file there is what was synced, and anything or nothing of what was not.
     fn power_cut(&mut self) {
+        self.power_was_cut = true;
         let mut files = lock(&self.faults.files);
         for entry in fs::read_dir(&self.dir).expect("dir") {
             let path = entry.expect("entry").path();
@@ -429,6 +438,9 @@ proptest! {
             prop_assert!(world.counted == missing || (world.cuts_failed && world.counted >= missing),
                 "{} rows are missing, {} were counted", missing, world.counted);
         }
-        prop_assert!(world.acknowledged.len() as u64 + missing <= world.next);
+        if !world.power_was_cut {
+            // With syncs that fail rows are counted that are there all the same; none is gone that was not counted.
+            prop_assert!(world.counted >= missing, "{} rows are missing, {} were counted", missing, world.counted);
+        }
     }
 }

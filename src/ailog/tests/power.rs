@@ -191,6 +191,26 @@ async fn after_a_sync_that_failed_the_log_goes_on_in_a_new_segment() {
     assert_eq!(case.stored(), 5);
 }
 
+#[tokio::test]
+async fn after_a_sync_that_failed_its_file_is_not_asked_again_where_it_was_ended_meanwhile() {
+    // Every row has a segment of its own.
+    let mut case = Case::new(WalLimits { segment_bytes_max: 1, ..WalLimits::default() });
+    case.append(0);
+    let mut waits = case.core.durable();
+    assert!(poll(&mut waits).is_pending());
+    case.begun.recv().expect("the thread syncs");
+    case.append(1);
+    case.tell(Err(io::Error::from_raw_os_error(5)));
+    waits.await;
+    assert_eq!(count(&case.metrics, "suspect"), 2, "which of the two the disk has is not known");
+    case.append(2);
+    case.let_go();
+    case.core.durable().await;
+    let files = case.files();
+    assert!(files.len() > 1 && !files[1..].contains(&files[0]), "{files:?}: a second sync would prove nothing");
+    assert_eq!(case.stored(), 3);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_disk_that_hangs_does_not_hold_answers_for_ever() {
     let case = Case::new(WalLimits::default());
