@@ -195,8 +195,10 @@ pub const LOG_LABEL_BYTES_MAX: usize = 1 << 10;
 pub const REFUSED_KINDS_MAX: usize = 4_096;
 /// The dead-letter file, in bytes. Above it rows that a store refuses are counted as lost.
 pub const DEAD_LETTER_BYTES_MAX: u64 = 256 << 20;
-/// Lines of one report. Above it the rest is left out, and the report says so.
+/// Lines, or rows, of one answer on the operators' side. Above it the rest is left out.
 pub const REPORT_ROWS_MAX: usize = 10_000;
+/// Lines of one `tollgate report`, some 100 MB. Above it the rest is left out, stderr says so, and CSV and JSON end with exit code 1.
+pub const REPORT_LINES_MAX: usize = 250_000;
 /// All segments that are not yet stored, unless `bounds.log_backlog_bytes` says otherwise. Above it the newest rows are dropped and counted, traffic goes on.
 pub const WAL_BYTES_MAX: u64 = 4 << 30;
 /// Rows in one batch to the store.

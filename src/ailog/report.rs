@@ -13,6 +13,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+pub(super) use clickhouse::{LAST_MS, fetch};
 pub use days::Days;
 
 use super::columns::iso;
@@ -198,6 +199,14 @@ pub enum ReadError {
     ClickHouse(#[source] ::clickhouse::error::Error),
     #[error("the embedded store is of a former version; it is brought up to date when `tollgate serve` starts")]
     Former,
+    #[error(
+        "ai_log is a {engine} table here, and `reprice` can only change plain MergeTree tables: its list of new costs would \
+         not be there for the other servers"
+    )]
+    NotHere {
+        /// The table's engine.
+        engine: String,
+    },
     #[error("ClickHouse gives an answer that is not understood")]
     Answer,
     #[error("no event queue: {0}")]
@@ -215,6 +224,15 @@ impl From<::clickhouse::error::Error> for ReadError {
             _ => ReadError::ClickHouse(error),
         }
     }
+}
+
+/// The lines of a report.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Report {
+    /// In the order of the keys.
+    pub lines: Vec<Summary>,
+    /// There are more than were asked for.
+    pub is_cut: bool,
 }
 
 /// Reads one store.
@@ -250,27 +268,32 @@ impl Reader {
     /// # Errors
     /// The store cannot be read.
     /// # Bounds
-    /// At most `REPORT_ROWS_MAX` lines.
+    /// At most `REPORT_ROWS_MAX` lines; the rest is left out.
     pub fn summary(&self, from_ms: i64, to_ms: i64, by: &[Dim]) -> Result<Vec<Summary>, ReadError> {
-        self.summary_by_days(from_ms, to_ms, by, &Days::UTC)
+        Ok(self.report((from_ms, to_ms), by, &Days::UTC, REPORT_ROWS_MAX)?.lines)
     }
 
-    /// The same, with the days of a time zone.
+    /// The same, with the days of a time zone, and at most `most` lines.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub fn summary_by_days(
+    pub fn report(
         &self,
-        from_ms: i64,
-        to_ms: i64,
+        (from_ms, to_ms): (i64, i64),
         by: &[Dim],
         days: &Days,
-    ) -> Result<Vec<Summary>, ReadError> {
-        match &self.store {
-            Kind::Sqlite(store) => store.summary(from_ms, to_ms, by, days),
-            Kind::ClickHouse(store) => store.summary(from_ms, to_ms, by, days),
-            Kind::Empty => Ok(Vec::new()),
-        }
+        most: usize,
+    ) -> Result<Report, ReadError> {
+        // One more shows that there are more.
+        let asked = most + 1;
+        let mut lines = match &self.store {
+            Kind::Sqlite(store) => store.summary(from_ms, to_ms, by, days, asked)?,
+            Kind::ClickHouse(store) => store.summary(from_ms, to_ms, by, days, asked)?,
+            Kind::Empty => Vec::new(),
+        };
+        let is_cut = lines.len() > most;
+        lines.truncate(most);
+        Ok(Report { lines, is_cut })
     }
 
     /// What the calls of `from_ms <= created_at < to_ms` cost, the largest sums first, at most `most` of them.

@@ -4,8 +4,9 @@
 //! seen. Blocks.
 //!
 //! Promises: a cost is what the price list says for exactly the tokens, the tier and the day of the row; running it again
-//! changes nothing. What cannot be known is left as it is and counted: rows without usage, rows of a former version (which
-//! did not keep what was written to a cache), and rows whose model has no price now. Does not: touch anything but `cost_usd` and
+//! changes nothing. What cannot be known is left as it is and counted: rows without usage, rows that a former version
+//! priced (it did not keep what was written to a cache), and rows whose model has no price now. A row of a former version that
+//! had no price is priced as if nothing had been written to a cache. Does not: touch anything but `cost_usd` and
 //! `price_version`.
 //!
 //! # Bounds

@@ -249,6 +249,24 @@ fn position(connection: &Connection) -> rusqlite::Result<Option<Resume>> {
     }))
 }
 
+/// Opens a file that somebody else lays out, and says which layout it has; nothing if there is no log in it yet.
+///
+/// # Errors
+/// It cannot be read.
+pub(super) fn open_existing(
+    path: &Path,
+    flags: OpenFlags,
+    patience: Duration,
+) -> rusqlite::Result<Option<(Connection, i32)>> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(patience)?;
+    let layout: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    Ok((layout > 0).then_some((connection, layout)))
+}
+
 /// Where the shipper to the embedded store stopped, for another store that takes over.
 pub(super) fn resume_of(path: &Path) -> Option<Resume> {
     // Not read-only: what a killed process left beside the file may have to be taken in first.

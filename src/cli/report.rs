@@ -11,7 +11,7 @@ use jiff::{Timestamp, ToSpan};
 use super::Failure;
 use super::print::{aligned, printable};
 use crate::ailog::report::{Days, Dim, Reader, Summary, usd};
-use crate::bounds::REPORT_ROWS_MAX;
+use crate::bounds::REPORT_LINES_MAX;
 use crate::clock::wall_ms;
 use crate::config::policy::Settings;
 
@@ -64,29 +64,49 @@ fn dim(name: &str) -> Result<Dim, String> {
 /// Runs the command.
 ///
 /// # Errors
-/// The days are in the wrong order, or the store cannot be read.
+/// The days are in the wrong order, the store cannot be read, or CSV or JSON are not whole.
 pub fn run(args: Args, settings: &Settings) -> Result<(), Failure> {
     let user = |error: crate::ailog::report::ReadError| Failure::User(error.to_string());
     let reader = Reader::open(&settings.store, &settings.data_dir).map_err(user)?;
-    let text = if args.daily {
-        daily::report(&reader, &args.tz, args.to, wall_ms())?
+    let (text, is_cut) = if args.daily {
+        (daily::report(&reader, &args.tz, args.to, wall_ms())?, false)
     } else {
         let (from, to) = days(&args, wall_ms())?;
         let (begin, end) = (start_ms(from, &args.tz)?, start_ms(to.tomorrow()?, &args.tz)?);
         let days = Days::of(&args.tz, begin, end);
-        let lines = reader.summary_by_days(begin, end, &args.by, &days).map_err(user)?;
-        match args.format {
-            Format::Table => table(&lines, &args.by, from, to),
-            Format::Csv => csv(&lines, &args.by),
-            Format::Json => json(&lines, &args.by),
-        }
+        let report = reader.report((begin, end), &args.by, &days, REPORT_LINES_MAX).map_err(user)?;
+        let text = match args.format {
+            // The lines that are left out are part of the total.
+            Format::Table if report.is_cut => {
+                table(&report.lines, &reader.summary(begin, end, &[]).map_err(user)?, &args.by, from, to)
+            }
+            Format::Table => table(&report.lines, &report.lines, &args.by, from, to),
+            Format::Csv => csv(&report.lines, &args.by),
+            Format::Json => json(&report.lines, &args.by),
+        };
+        (text, report.is_cut)
     };
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         // `tollgate report | head` is no failure.
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ if is_cut => not_whole(args.format),
         _ => Ok(()),
     }
+}
+
+/// Says that lines are left out. Nobody looks at the end of a CSV or JSON file, so there it is a failure.
+///
+/// # Errors
+/// Somebody would take the lines for all of them.
+fn not_whole(format: Format) -> Result<(), Failure> {
+    let text = format!("only the first {REPORT_LINES_MAX} lines are printed; choose fewer days or dimensions");
+    if format != Format::Table {
+        return Err(Failure::User(text));
+    }
+    // Nobody reads stderr: nothing left to tell.
+    drop(writeln!(std::io::stderr(), "{text}"));
+    Ok(())
 }
 
 fn days(args: &Args, now_ms: i64) -> Result<(Date, Date), Failure> {
@@ -106,11 +126,12 @@ fn today(zone: &TimeZone, now_ms: i64) -> Result<Date, Failure> {
 }
 
 /// When a day begins: not at midnight where clocks are set forward then.
-fn start_ms(day: Date, zone: &TimeZone) -> Result<i64, Failure> {
+pub(super) fn start_ms(day: Date, zone: &TimeZone) -> Result<i64, Failure> {
     Ok(day.to_zoned(zone.clone())?.timestamp().as_millisecond())
 }
 
-fn table(lines: &[Summary], by: &[Dim], from: Date, to: Date) -> String {
+/// The lines, and the sum of `all`.
+fn table(lines: &[Summary], all: &[Summary], by: &[Dim], from: Date, to: Date) -> String {
     if lines.is_empty() {
         return format!(
             "No calls were logged from {from} to {to}.\n\
@@ -126,15 +147,12 @@ fn table(lines: &[Summary], by: &[Dim], from: Date, to: Date) -> String {
     )];
     rows.extend(lines.iter().map(|line| cells(line, by.len())));
     if lines.len() > 1 {
-        rows.push(total(lines, by.len()));
+        rows.push(total(all, by.len()));
     }
     let mut text = aligned(&rows, |column| column >= by.len());
-    let unpriced: u64 = lines.iter().map(|l| l.unpriced).sum();
+    let unpriced: u64 = all.iter().map(|l| l.unpriced).sum();
     if unpriced > 0 {
         text.push_str(&format!("\n{unpriced} calls are of models without a price; add them under `prices:`.\n"));
-    }
-    if lines.len() == REPORT_ROWS_MAX {
-        text.push_str(&format!("\nOnly the first {REPORT_ROWS_MAX} lines; choose fewer days or dimensions.\n"));
     }
     text
 }
@@ -285,7 +303,7 @@ mod tests {
         let day = Date::constant(2026, 11, 23);
         let lines = [line(&["acme", "gpt-4o"], 9, 195_000), line(&["globex", "evil\u{1b}[2J"], 1, 1_500_000_000)];
         assert_eq!(
-            table(&lines, &[Dim::Org, Dim::Model], day, day),
+            table(&lines, &lines, &[Dim::Org, Dim::Model], day, day),
             "\
 org     model     calls  errors  error %  limited  input  cached  output  cost USD  p50 ms  p95 ms  p99 ms
 acme    gpt-4o        9       1     11.1        0      0       0       0  0.000195      10      20      30
@@ -293,7 +311,22 @@ globex  evil\u{fffd}[2J      1       1    100.0        0      0       0       0 
 total                10       2     20.0        0      0       0       0  1.500195
 "
         );
-        assert!(table(&[], &[Dim::Org], day, day).starts_with("No calls were logged from 2026-11-23 to 2026-11-23."));
+        assert!(
+            table(&[], &[], &[Dim::Org], day, day).starts_with("No calls were logged from 2026-11-23 to 2026-11-23.")
+        );
+    }
+
+    #[test]
+    fn lines_that_are_left_out_are_told_and_are_part_of_the_total() {
+        let day = Date::constant(2026, 11, 23);
+        let lines = [line(&["acme"], 9, 0), line(&["globex"], 1, 0)];
+        let text = table(&lines, &[line(&[], 40, 0)], &[Dim::Org], day, day);
+        let total = text.lines().last().expect("a line");
+        assert!(total.starts_with("total ") && total.contains(" 40 "), "{total}");
+        assert!(not_whole(Format::Table).is_ok());
+        for format in [Format::Csv, Format::Json] {
+            assert!(matches!(not_whole(format), Err(Failure::User(_))), "a script must not take it for all");
+        }
     }
 
     #[test]

@@ -2,11 +2,12 @@
 
 use std::io::{IsTerminal as _, Write as _};
 
+use jiff::ToSpan;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, ToSpan};
 
 use super::Failure;
+use super::report::start_ms;
 use crate::ailog::report::usd;
 use crate::ailog::reprice::{Repriced, reprice};
 use crate::config::policy::Settings;
@@ -35,7 +36,7 @@ pub fn run(args: &Args, settings: &Settings, prices: &PriceList) -> Result<(), F
     if from > to {
         return Err(Failure::User(format!("--from {from} is after --to {to}")));
     }
-    let window = (start_ms(from)?, start_ms(to.checked_add(1.day())?)?);
+    let window = (start_ms(from, &TimeZone::UTC)?, start_ms(to.checked_add(1.day())?, &TimeZone::UTC)?);
     let seen = std::io::stderr().is_terminal();
     let mut progress = |so_far: &Repriced| {
         if seen {
@@ -49,11 +50,6 @@ pub fn run(args: &Args, settings: &Settings, prices: &PriceList) -> Result<(), F
     let done = done.map_err(|error| Failure::User(error.to_string()))?;
     super::print::line(&summary(&done, prices.version(), dry_run))?;
     Ok(())
-}
-
-fn start_ms(day: Date) -> Result<i64, Failure> {
-    let start: Timestamp = day.to_zoned(TimeZone::UTC)?.timestamp();
-    Ok(start.as_millisecond())
 }
 
 fn summary(done: &Repriced, version: &str, dry_run: bool) -> String {

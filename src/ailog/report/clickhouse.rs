@@ -10,13 +10,12 @@ use tokio::runtime::Runtime;
 use super::{Days, Dim, Filter, ReadError, Spent, Summary, listed, parse_usd};
 use crate::ailog::clickhouse::{client, runtime};
 use crate::ailog::columns::{COLUMNS, Type, column_list};
-use crate::bounds::REPORT_ROWS_MAX;
 use crate::config::policy::ClickHouseOptions;
 
 /// One report may take so long.
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// The last millisecond of DateTime64: the end of the year 2299.
-const LAST_MS: i64 = 10_413_791_999_999;
+pub(in crate::ailog) const LAST_MS: i64 = 10_413_791_999_999;
 
 /// A client that only reads.
 pub(super) struct ClickHouse {
@@ -35,7 +34,14 @@ impl ClickHouse {
         Ok(ClickHouse { client, runtime: runtime()? })
     }
 
-    pub(super) fn summary(&self, from_ms: i64, to_ms: i64, by: &[Dim], days: &Days) -> Result<Vec<Summary>, ReadError> {
+    pub(super) fn summary(
+        &self,
+        from_ms: i64,
+        to_ms: i64,
+        by: &[Dim],
+        days: &Days,
+        most: usize,
+    ) -> Result<Vec<Summary>, ReadError> {
         let keys: Vec<String> = (0..by.len()).map(|i| format!("k{i}")).collect();
         let selected = listed(by.iter().zip(&keys).map(|(dim, key)| match dim {
             Dim::Day => format!("toString({}) AS {key}", day_of(days)),
@@ -60,7 +66,7 @@ impl ClickHouse {
              FROM ai_log AS l
              WHERE l.created_at >= fromUnixTimestamp64Milli(toInt64(?), 'UTC')
                AND l.created_at < fromUnixTimestamp64Milli(toInt64(?), 'UTC')
-             {grouped} LIMIT {REPORT_ROWS_MAX}"
+             {grouped} LIMIT {most}"
         );
         // The sorted latencies are only a step on the way; they stay on the server.
         let outer = format!("SELECT * EXCEPT (s_latencies, s_rows) FROM ({sql})");
@@ -154,13 +160,24 @@ impl ClickHouse {
     }
 
     fn fetch(&self, query: Query) -> Result<Vec<Map<String, Value>>, ReadError> {
-        let work = async { query.fetch_bytes("JSONEachRow")?.collect().await };
-        let answer = self
-            .runtime
-            .block_on(async { tokio::time::timeout(TIMEOUT, work).await.unwrap_or(Err(Error::TimedOut)) })?;
-        let lines = answer.split(|b| *b == b'\n').filter(|line| !line.is_empty());
-        lines.map(|line| serde_json::from_slice(line).map_err(|_| ReadError::Answer)).collect()
+        fetch(&self.runtime, query, TIMEOUT)
     }
+}
+
+/// The rows of an answer, as objects.
+///
+/// # Errors
+/// The server cannot be reached, refuses, or is not done within `timeout`.
+pub(in crate::ailog) fn fetch(
+    runtime: &Runtime,
+    query: Query,
+    timeout: Duration,
+) -> Result<Vec<Map<String, Value>>, ReadError> {
+    let work = async { query.fetch_bytes("JSONEachRow")?.collect().await };
+    let answer = async { tokio::time::timeout(timeout, work).await.unwrap_or(Err(Error::TimedOut)) };
+    let answer = runtime.block_on(answer)?;
+    let lines = answer.split(|b| *b == b'\n').filter(|line| !line.is_empty());
+    lines.map(|line| serde_json::from_slice(line).map_err(|_| ReadError::Answer)).collect()
 }
 
 /// The day of a row.

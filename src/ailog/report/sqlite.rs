@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::{Days, Dim, Filter, ReadError, Spent, Summary, bounds_of, listed};
 use crate::ailog::columns::{COLUMNS, Type, column_list, iso};
-use crate::bounds::REPORT_ROWS_MAX;
+use crate::ailog::sqlite::open_existing;
 
 /// A connection that only reads.
 pub(super) struct Sqlite {
@@ -19,17 +19,19 @@ pub(super) struct Sqlite {
 impl Sqlite {
     /// Opens the file; nothing if there is none, or it has no log yet.
     pub(super) fn open(path: &Path) -> Result<Option<Sqlite>, ReadError> {
-        if !path.exists() {
-            return Ok(None);
-        }
-        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        connection.busy_timeout(Duration::from_secs(5))?;
-        let tables: i64 =
-            connection.query_row("SELECT count(*) FROM sqlite_master WHERE name = 'ai_log'", [], |row| row.get(0))?;
-        Ok((tables > 0).then_some(Sqlite { connection }))
+        let found = open_existing(path, OpenFlags::SQLITE_OPEN_READ_ONLY, Duration::from_secs(5))?;
+        // A former layout has fewer columns; what they are not asked for can be read.
+        Ok(found.map(|(connection, _)| Sqlite { connection }))
     }
 
-    pub(super) fn summary(&self, from_ms: i64, to_ms: i64, by: &[Dim], days: &Days) -> Result<Vec<Summary>, ReadError> {
+    pub(super) fn summary(
+        &self,
+        from_ms: i64,
+        to_ms: i64,
+        by: &[Dim],
+        days: &Days,
+        most: usize,
+    ) -> Result<Vec<Summary>, ReadError> {
         let keys: Vec<String> = (0..by.len()).map(|i| format!("k{i}")).collect();
         let selected = listed(by.iter().zip(&keys).map(|(dim, key)| match dim {
             Dim::Day => format!("{} AS {key}", day_of(days)),
@@ -56,7 +58,7 @@ impl Sqlite {
                     max(CASE WHEN rank = (50 * rows + 99) / 100 THEN latency_ms END),
                     max(CASE WHEN rank = (95 * rows + 99) / 100 THEN latency_ms END),
                     max(CASE WHEN rank = (99 * rows + 99) / 100 THEN latency_ms END)
-             FROM ranked {grouped} LIMIT {REPORT_ROWS_MAX}"
+             FROM ranked {grouped} LIMIT {most}"
         );
         let (from, to) = bounds_of(from_ms, to_ms);
         let mut statement = self.connection.prepare(&sql)?;

@@ -1,7 +1,8 @@
 //! Pricing again in ClickHouse: the new costs go into a table of their own, then one mutation takes them over.
 //!
 //! A mutation rewrites the two columns of every part it touches, so it is made for many rows at once. On a cluster it would
-//! need that table on every replica: there the command has to be run on a table that is not replicated.
+//! need that table on every server: any table but a plain MergeTree is refused. Each run has a table of its own, so that two
+//! at once do not disturb each other; it is dropped at the end, also of a run that fails.
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use uuid::Uuid;
 
 use super::{Change, Ledger, Stored};
 use crate::ailog::clickhouse::{client, runtime};
-use crate::ailog::report::{ReadError, parse_usd};
+use crate::ailog::report::{self, LAST_MS, ReadError, parse_usd};
 use crate::config::policy::ClickHouseOptions;
 use crate::usage::{ServiceTier, TokenUsage};
 
@@ -24,13 +25,15 @@ const SLICE: u64 = 50_000;
 const MUTATION_ROWS_MAX: u64 = 1_000_000;
 /// A mutation of a large table takes its time.
 const TIMEOUT: Duration = Duration::from_secs(3_600);
-/// The last millisecond of DateTime64: the end of the year 2299.
-const LAST_MS: i64 = 10_413_791_999_999;
+/// How long a run that fails waits until its table is dropped.
+const DROP_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(super) struct ClickHouse {
     client: Client,
     runtime: Runtime,
     database: String,
+    /// The table of the new costs; nothing where none was made.
+    costs: Option<String>,
     /// Costs that wait for their mutation.
     waiting: u64,
 }
@@ -40,15 +43,29 @@ impl ClickHouse {
         let client = client(options)
             .with_setting("wait_end_of_query", "1")
             .with_setting("output_format_json_quote_64bit_integers", "0");
-        let store = ClickHouse { client, runtime: runtime()?, database: options.database.clone(), waiting: 0 };
+        let mut store =
+            ClickHouse { client, runtime: runtime()?, database: options.database.clone(), costs: None, waiting: 0 };
         if !dry_run {
-            store.execute("DROP TABLE IF EXISTS tollgate_reprice")?;
-            store.execute(
-                "CREATE TABLE tollgate_reprice (id UUID, cost_usd Decimal(18, 9)) ENGINE = Join(ANY, LEFT, id)
-                 COMMENT 'Costs that tollgate reprice is about to take over'",
-            )?;
+            let found = store
+                .fetch("SELECT engine FROM system.tables WHERE database = currentDatabase() AND name = 'ai_log'")?;
+            let engine = found.first().and_then(|row| row.get("engine")).and_then(Value::as_str);
+            let engine = engine.ok_or(ReadError::NoSchema)?;
+            if !engine.ends_with("MergeTree") || engine.starts_with("Replicated") || engine.starts_with("Shared") {
+                return Err(ReadError::NotHere { engine: engine.to_owned() });
+            }
+            let costs = format!("tollgate_reprice_{:016x}", fastrand::u64(..));
+            store.execute(&format!(
+                "CREATE TABLE {costs} (id UUID, cost_usd Decimal(18, 9)) ENGINE = Join(ANY, LEFT, id)
+                 COMMENT 'Costs that a running tollgate reprice is about to take over'"
+            ))?;
+            store.costs = Some(costs);
         }
         Ok(store)
+    }
+
+    /// The table of the new costs. A dry run has none, and changes nothing.
+    fn costs(&self) -> &str {
+        self.costs.as_deref().unwrap_or_default()
     }
 
     fn execute(&self, sql: &str) -> Result<(), ReadError> {
@@ -58,24 +75,21 @@ impl ClickHouse {
     }
 
     fn fetch(&self, sql: &str) -> Result<Vec<Map<String, Value>>, ReadError> {
-        let work = async { self.client.query_raw(sql).fetch_bytes("JSONEachRow")?.collect().await };
-        let answer = async { tokio::time::timeout(TIMEOUT, work).await.unwrap_or(Err(Error::TimedOut)) };
-        let answer = self.runtime.block_on(answer)?;
-        let lines = answer.split(|b| *b == b'\n').filter(|line| !line.is_empty());
-        lines.map(|line| serde_json::from_slice(line).map_err(|_| ReadError::Answer)).collect()
+        report::fetch(&self.runtime, self.client.query_raw(sql), TIMEOUT)
     }
 
     fn mutate(&mut self, version: &str) -> Result<(), ReadError> {
         if self.waiting == 0 {
             return Ok(());
         }
+        let costs = self.costs();
         // The version is digits, dots and letters of our own making; the database's name is one of letters and digits.
         self.execute(&format!(
-            "ALTER TABLE ai_log UPDATE cost_usd = joinGet('{}.tollgate_reprice', 'cost_usd', id), price_version = '{version}'
-             WHERE id IN (SELECT id FROM tollgate_reprice) SETTINGS mutations_sync = 2",
+            "ALTER TABLE ai_log UPDATE cost_usd = joinGet('{}.{costs}', 'cost_usd', id), price_version = '{version}'
+             WHERE id IN (SELECT id FROM {costs}) SETTINGS mutations_sync = 2",
             self.database
         ))?;
-        self.execute("TRUNCATE TABLE tollgate_reprice")?;
+        self.execute(&format!("TRUNCATE TABLE {costs}"))?;
         self.waiting = 0;
         Ok(())
     }
@@ -154,7 +168,7 @@ impl Ledger for ClickHouse {
         }
         let mut insert = self
             .client
-            .insert_formatted_with("INSERT INTO tollgate_reprice (id, cost_usd) FORMAT RowBinary")
+            .insert_formatted_with(format!("INSERT INTO {} (id, cost_usd) FORMAT RowBinary", self.costs()))
             .with_setting("async_insert", "0");
         let work = async {
             insert.send(Bytes::from(body)).await?;
@@ -168,6 +182,20 @@ impl Ledger for ClickHouse {
 
     fn finish(&mut self, version: &str) -> Result<(), ReadError> {
         self.mutate(version)?;
-        self.execute("DROP TABLE IF EXISTS tollgate_reprice")
+        match self.costs.take() {
+            Some(costs) => self.execute(&format!("DROP TABLE {costs}")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for ClickHouse {
+    fn drop(&mut self) {
+        let Some(costs) = self.costs.take() else { return };
+        let drop_it = self.client.query_raw(&format!("DROP TABLE IF EXISTS {costs}"));
+        let work = async { tokio::time::timeout(DROP_TIMEOUT, drop_it.execute()).await };
+        if !matches!(self.runtime.block_on(work), Ok(Ok(()))) {
+            tracing::warn!(table = costs, "the list of new costs was not dropped; it may be");
+        }
     }
 }

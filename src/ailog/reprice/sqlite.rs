@@ -8,6 +8,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::{Change, Ledger, Stored};
 use crate::ailog::columns::iso;
 use crate::ailog::report::{ReadError, ms_of};
+use crate::ailog::sqlite::open_existing;
 use crate::usage::{ServiceTier, TokenUsage};
 
 /// Rows of one transaction.
@@ -20,16 +21,10 @@ pub(super) struct Sqlite {
 impl Sqlite {
     /// Opens the file; nothing if there is none, or it has no log yet.
     pub(super) fn open(path: &Path) -> Result<Option<Sqlite>, ReadError> {
-        if !path.exists() {
-            return Ok(None);
-        }
-        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        connection.busy_timeout(Duration::from_secs(30))?;
-        let layout: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-        match layout {
-            0 => Ok(None),
-            1 => Err(ReadError::Former),
-            _ => Ok(Some(Sqlite { connection })),
+        match open_existing(path, OpenFlags::SQLITE_OPEN_READ_WRITE, Duration::from_secs(30))? {
+            None => Ok(None),
+            Some((_, 1)) => Err(ReadError::Former),
+            Some((connection, _)) => Ok(Some(Sqlite { connection })),
         }
     }
 }

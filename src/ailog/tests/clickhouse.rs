@@ -344,8 +344,17 @@ fn rows_are_priced_again_to_the_nano_dollar() {
     let options = engine.apply("reprice");
     let dir = tempfile::tempdir().expect("dir");
     let (log, _) = open(dir.path(), &options);
-    super::reprice::check(&log, &StoreKind::ClickHouse(options), dir.path());
-    assert_eq!(engine.query("SELECT count() FROM system.tables WHERE name = 'tollgate_reprice'"), "0");
+    let store = StoreKind::ClickHouse(options);
+    super::reprice::check(&log, &store, dir.path());
+    let left = "SELECT count() FROM system.tables WHERE database = 'reprice' AND name LIKE 'tollgate_reprice%'";
+    assert_eq!(engine.query(left), "0");
+    // A table that is not on one server alone. There is no cluster here; a table of any other kind is refused alike.
+    engine.query("RENAME TABLE reprice.ai_log TO reprice.plain");
+    engine.query("CREATE TABLE reprice.ai_log AS reprice.plain ENGINE = Merge('reprice', '^plain$')");
+    let refused = super::reprice::run(&store, dir.path(), false);
+    assert!(matches!(&refused, Err(ReadError::NotHere { engine }) if engine == "Merge"), "{refused:?}");
+    assert!(super::reprice::run(&store, dir.path(), true).is_ok(), "looking changes nothing");
+    assert_eq!(engine.query(left), "0");
 }
 
 #[test]

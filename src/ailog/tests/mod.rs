@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::report::{Dim, Filter, Reader, Summary};
+use super::report::{Days, Dim, Filter, Reader, Summary};
 use super::row::{Outcome, RouteKind, Row};
 use super::{AiLog, Options, columns, dead_letter};
 use crate::code::Code;
@@ -156,6 +156,12 @@ pub(super) fn check_report(reader: &Reader, rows: &[Row]) {
         );
         assert!(lines.iter().all(|s| s.key.len() == by.len() && s.p50_ms <= s.p95_ms && s.p95_ms <= s.p99_ms));
         assert!(lines.is_sorted_by(|a, b| a.key < b.key), "in the order of the keys");
+    }
+    let all = reader.summary(0, i64::MAX, &[Dim::Org]).expect("summary");
+    for most in [1, all.len() - 1, all.len(), all.len() + 1] {
+        let report = reader.report((0, i64::MAX), &[Dim::Org], &Days::UTC, most).expect("report");
+        assert_eq!((report.lines.len(), report.is_cut), (most.min(all.len()), most < all.len()), "at most {most}");
+        assert_eq!(report.lines, all[..report.lines.len()]);
     }
     let mut latencies: Vec<u64> = rows.iter().map(|r| u64::from(r.latency_ms)).collect();
     latencies.sort_unstable();

@@ -55,8 +55,10 @@ pub(super) fn check_days(reader: &Reader, rows: &[Row]) {
             sums.0 += u64::from(row.calls);
             sums.1 += row.cost_nano_usd.unwrap_or(0);
         }
-        let lines =
-            reader.summary_by_days(from, to, &[Dim::Day, Dim::Org], &Days::of(&zone, from, to)).expect("summary");
+        let lines = reader
+            .report((from, to), &[Dim::Day, Dim::Org], &Days::of(&zone, from, to), 10_000)
+            .expect("summary")
+            .lines;
         let found: BTreeMap<_, _> = lines.into_iter().map(|l| (l.key, (l.calls, l.cost_nano_usd))).collect();
         assert_eq!(found, expected, "{name}");
     }

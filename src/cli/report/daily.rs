@@ -4,7 +4,8 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use super::{start_ms, today};
-use crate::ailog::report::{Dim, Reader, Summary, usd};
+use crate::ailog::report::{Days, Dim, Reader, Summary, usd};
+use crate::bounds::REPORT_LINES_MAX;
 use crate::cli::Failure;
 
 /// Lines of a table; the rest is one line.
@@ -21,7 +22,10 @@ pub(super) fn report(reader: &Reader, zone: &TimeZone, day: Option<Date>, now_ms
     };
     let (before, begin, end) =
         (start_ms(day.yesterday()?, zone)?, start_ms(day, zone)?, start_ms(day.tomorrow()?, zone)?);
-    let sums = |from, to, by: &[Dim]| reader.summary(from, to, by).map_err(|error| Failure::User(error.to_string()));
+    let sums = |from, to, by: &[Dim]| {
+        let report = reader.report((from, to), by, &Days::UTC, REPORT_LINES_MAX);
+        report.map(|report| report.lines).map_err(|error| Failure::User(error.to_string()))
+    };
     let one = |lines: Vec<Summary>| lines.into_iter().next().unwrap_or_default();
     let (all, former) = (one(sums(begin, end, &[])?), one(sums(before, begin, &[])?));
     let name = zone.iana_name().unwrap_or("UTC");
