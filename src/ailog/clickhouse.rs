@@ -3,7 +3,7 @@
 //! Stage 9 of the walk, on the shipper's thread.
 //!
 //! A batch is a range of one segment of the write-ahead log. Before it is first sent the range is noted in a small file
-//! (`clickhouse.position`), and it is sent again as exactly that range until ClickHouse acknowledges it, over restarts,
+//! (see `position`), and it is sent again as exactly that range until ClickHouse acknowledges it, over restarts,
 //! too. The range is the batch's `insert_deduplication_token`: a token names one content and no other, and ClickHouse
 //! drops a block whose token it has seen; so a range that a power cut has made shorter keeps its name. One `send` makes one compressed block, so an upload that is cut stores nothing.
 //!
@@ -11,19 +11,19 @@
 //! one or two a second while it keeps up) is not passed between two tries of one batch; beyond it, at least once. Does not:
 //! create tables (see `schema`).
 
+mod position;
 pub(crate) mod schema;
 
-use std::fs;
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
 use clickhouse::error::Error;
 use clickhouse::{Client, Compression};
 use tokio::runtime::Runtime;
-use uuid::Uuid;
 
+use self::position::{Found, PositionFile};
 use super::columns::column_list;
 use super::ship::{Resume, Store, StoreError, Stored};
 use super::tail::{Batch, BatchLimits, Position};
@@ -38,14 +38,16 @@ const GIVE_UP_TICK: Duration = Duration::from_millis(50);
 const PARTS_WAIT: Duration = Duration::from_secs(5);
 
 /// Where the place in the log is kept, in `data_dir`.
-const POSITION_FILE: &str = "clickhouse.position";
+pub(super) const POSITION_FILE: &str = "clickhouse.position";
 
 /// The client and the place in the log.
 pub(super) struct ClickHouse {
     client: Client,
     runtime: Runtime,
     insert: String,
-    position_file: PathBuf,
+    position: PositionFile,
+    /// What it said when it was opened.
+    found: io::Result<Found>,
     /// The position is on the disk before anything is sent.
     syncs: bool,
 }
@@ -73,17 +75,19 @@ impl ClickHouse {
     /// # Errors
     /// The system gives no event queue.
     pub(super) fn new(options: &ClickHouseOptions, data_dir: &Path) -> io::Result<ClickHouse> {
+        let path = data_dir.join(POSITION_FILE);
         Ok(ClickHouse {
             client: client(options),
             runtime: runtime()?,
             insert: format!("INSERT INTO ai_log ({}) FORMAT RowBinary", column_list()),
-            position_file: data_dir.join(POSITION_FILE),
+            found: position::find(&path),
+            position: PositionFile::new(path),
             syncs: false,
         })
     }
 
-    fn keep_position(&self, position: Position, sealed_until: Option<u64>) -> Result<(), StoreError> {
-        keep(&self.position_file, Resume { position, sealed_until }, self.syncs).map_err(|e| StoreError::Retry {
+    fn keep_position(&mut self, position: Position, sealed_until: Option<u64>) -> Result<(), StoreError> {
+        self.position.keep(Resume { position, sealed_until }, self.syncs).map_err(|e| StoreError::Retry {
             reason: format!("the position in the log: {e}"),
             at_least: Duration::ZERO,
         })
@@ -100,16 +104,15 @@ impl Store for ClickHouse {
     }
 
     fn resume(&mut self) -> Result<Option<Resume>, StoreError> {
-        let text = match fs::read_to_string(&self.position_file) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(StoreError::Operator { reason: error.to_string() }),
-        };
-        let resume = parse_resume(&text);
-        if resume.is_none() {
-            tracing::warn!("clickhouse.position is damaged; rows that wait are sent from the oldest on");
+        match &self.found {
+            Ok(Found::Place { resume, .. }) => Ok(Some(*resume)),
+            Ok(Found::Nothing) => Ok(None),
+            Ok(Found::Damaged) => {
+                tracing::warn!("clickhouse.position is damaged; rows that wait are sent from the oldest on");
+                Ok(None)
+            }
+            Err(error) => Err(StoreError::Operator { reason: error.to_string() }),
         }
-        Ok(resume)
     }
 
     fn store(&mut self, batch: &Batch, give_up: &dyn Fn() -> bool) -> Result<Stored, StoreError> {
@@ -156,7 +159,10 @@ impl Store for ClickHouse {
 
 /// Where the shipper to ClickHouse stopped, for another store that takes over.
 pub(super) fn resume_of(data_dir: &Path) -> Option<Resume> {
-    parse_resume(&fs::read_to_string(data_dir.join(POSITION_FILE)).ok()?)
+    match position::find(&data_dir.join(POSITION_FILE)) {
+        Ok(Found::Place { resume, .. }) => Some(resume),
+        Ok(Found::Nothing | Found::Damaged) | Err(_) => None,
+    }
 }
 
 async fn until_given_up(
@@ -175,38 +181,6 @@ async fn until_given_up(
 
 fn token(batch: &Batch) -> String {
     format!("{}-{}-{}", batch.segment.simple(), batch.start, batch.sealed_end)
-}
-
-/// Replaces the file in one step, so that an end of the process leaves the old or the new one; with `sync`, a power cut,
-/// too.
-fn keep(path: &Path, resume: Resume, sync: bool) -> io::Result<()> {
-    let new = path.with_extension("position.new");
-    let mut text = format!("1 {} {}", resume.position.segment.simple(), resume.position.offset);
-    if let Some(end) = resume.sealed_until {
-        text.push_str(&format!(" {end}"));
-    }
-    text.push_str(&format!("\n{:08x}\n", crc32c::crc32c(text.as_bytes())));
-    let mut file = fs::File::create(&new)?;
-    file.write_all(text.as_bytes())?;
-    if sync {
-        file.sync_data()?;
-    }
-    fs::rename(new, path)?;
-    match path.parent().filter(|_| sync) {
-        Some(folder) => fs::File::open(folder)?.sync_all(),
-        None => Ok(()),
-    }
-}
-
-fn parse_resume(text: &str) -> Option<Resume> {
-    let (line, crc) = text.split_once('\n')?;
-    if crc.trim_end() != format!("{:08x}", crc32c::crc32c(line.as_bytes())) {
-        return None;
-    }
-    let mut words = line.strip_prefix("1 ")?.split(' ');
-    let position = Position { segment: Uuid::parse_str(words.next()?).ok()?, offset: words.next()?.parse().ok()? };
-    let sealed_until = words.next().map(str::parse).transpose().ok()?;
-    Some(Resume { position, sealed_until })
 }
 
 /// What a failure means for the batch, by ClickHouse's error code; the status alone misleads (a full disk and bad data
@@ -316,20 +290,5 @@ mod tests {
         check(bad("404 Not Found"), "operator the ClickHouse address answers 404");
         check(bad("<html>é"), "retry 0 the ClickHouse address answers without a ClickHouse error");
         check(Error::TimedOut, "retry 0 ClickHouse does not answer in time");
-    }
-
-    #[test]
-    fn the_position_is_kept_whole_or_not_at_all() {
-        let dir = tempfile::tempdir().expect("dir");
-        let path = dir.path().join("clickhouse.position");
-        for sealed_until in [None, Some(99)] {
-            let resume = Resume { position: Position { segment: Uuid::now_v7(), offset: 44 }, sealed_until };
-            keep(&path, resume, sealed_until.is_some()).expect("kept");
-            let text = fs::read_to_string(&path).expect("text");
-            assert_eq!(parse_resume(&text), Some(resume));
-            for cut in 0..text.len() - 1 {
-                assert_eq!(parse_resume(&text[..cut]), None, "{cut}");
-            }
-        }
     }
 }

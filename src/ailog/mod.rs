@@ -92,8 +92,13 @@ pub enum OpenError {
         error: SqliteError,
     },
     /// What was kept of the last run cannot be read.
-    #[error("the position of the log in its store cannot be read: {0}")]
-    Position(String),
+    #[error("`{}` does not say up to where the log is stored: {reason}", path.display())]
+    Position {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
 }
 
 /// How much waits to be stored.
@@ -158,6 +163,10 @@ impl AiLog {
             StoreKind::Embedded => clickhouse::resume_of(data_dir),
             StoreKind::ClickHouse(_) => sqlite::resume_of(&data_dir.join(EMBEDDED_FILE)),
         };
+        let position_file = data_dir.join(match &store {
+            StoreKind::Embedded => EMBEDDED_FILE,
+            StoreKind::ClickHouse(_) => clickhouse::POSITION_FILE,
+        });
         let store: Box<dyn Store> = match store {
             StoreKind::Embedded => {
                 let path = data_dir.join(EMBEDDED_FILE);
@@ -169,7 +178,8 @@ impl AiLog {
             ),
         };
         let dead_letters = data_dir.join("dead-letter.jsonl");
-        let shipper = Shipper::new(core.clone(), store, elsewhere, dead_letters).map_err(position_error)?;
+        let shipper = Shipper::new(core.clone(), store, elsewhere, dead_letters)
+            .map_err(|error| OpenError::Position { path: position_file, reason: reason_of(error) })?;
         let thread = |name: &str, work: Box<dyn FnOnce() + Send>| {
             let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work);
             thread.map(|t| Mutex::new(Some(t))).map_err(|error| OpenError::Folder { path: data_dir.clone(), error })
@@ -276,11 +286,9 @@ fn lock_folder(data_dir: &Path) -> Result<File, OpenError> {
     }
 }
 
-fn position_error(error: StoreError) -> OpenError {
+fn reason_of(error: StoreError) -> String {
     match error {
-        StoreError::Retry { reason, .. } | StoreError::Operator { reason } | StoreError::Rows { reason } => {
-            OpenError::Position(reason)
-        }
+        StoreError::Retry { reason, .. } | StoreError::Operator { reason } | StoreError::Rows { reason } => reason,
     }
 }
 

@@ -4,7 +4,8 @@ usage: chdb_http.py --path DIR [--port 0] [--port-file F] [--user U --password P
 --until-eof: end when standard input is closed, so that no engine outlives the tests that started it.
 Enough for the Rust crate `clickhouse` 0.15: DDL, RowBinary / RowBinaryWithNamesAndTypes / JSONEachRow / Native inserts,
 decompress=1 (ClickHouse blocks: none/LZ4/ZSTD), Accept-Encoding: lz4, multipart params, settings, database, errors, summary.
-Faults (POST /_fault?...): mode=status&status=503&count=2 | mode=drop_before | mode=drop_after (commits, ack lost) | mode=delay&ms=500"""
+Faults (POST /_fault?...): mode=status&status=503&count=2 | mode=drop_before | mode=drop_after (commits, ack lost) | mode=delay&ms=500
+One takes the place of those before; with then=1 it comes after them."""
 import argparse, base64, gzip, json, os, re, signal, struct, sys, tempfile, threading, time, uuid, zlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit, parse_qsl
@@ -25,7 +26,7 @@ VERSION = ROOT.query("select version()", "TSVRaw").bytes().decode().strip()
 TZ = ROOT.query("select timezone()", "TSVRaw").bytes().decode().strip()
 TAG = os.urandom(8).hex()
 TMP = "/dev/shm" if os.access("/dev/shm", os.W_OK) else A.path
-LOCAL, FAULT, FLOCK = threading.local(), {}, threading.Lock()
+LOCAL, FAULTS, FLOCK = threading.local(), [], threading.Lock()
 STATUS = {401: {194}, 403: {192, 193, 516, 497}, 404: {46, 47, 60, 81, 115, 63, 16, 50}, 501: {48}, 408: {159},   # else 500
           400: {62, 36, 6, 27, 38, 41, 53, 117, 33, 72, 26, 69, 70, 321, 457, 42, 43, 44, 20, 8, 467, 386}}
 NOT_SETTINGS = {"query", "database", "default_format", "decompress", "compress", "query_id", "user", "password", "session_id",
@@ -91,7 +92,7 @@ class H(BaseHTTPRequestHandler):
         u = urlsplit(self.path); q = dict(parse_qsl(u.query, keep_blank_values=True)); self.qid = q.get("query_id") or str(uuid.uuid4())
         if u.path == "/ping": return self.reply(200, b"Ok.\n")
         if u.path == "/_fault":
-            with FLOCK: FAULT.clear(); FAULT.update(q, count=int(q.get("count", 1)))
+            with FLOCK: FAULTS[:] = (FAULTS if q.get("then") else []) + [dict(q, count=int(q.get("count", 1)))]
             return self.reply(200, b"Ok.\n")
         user, pw = self.headers.get("X-ClickHouse-User", q.get("user", "default")), self.headers.get("X-ClickHouse-Key", q.get("password", ""))
         if (a := self.headers.get("Authorization", "")).startswith("Basic "): user, pw = base64.b64decode(a[6:]).decode().split(":", 1)
@@ -115,7 +116,8 @@ class H(BaseHTTPRequestHandler):
         sql = q.get("query", "").encode(); is_write = sql.lstrip()[:6].upper() == b"INSERT"
         f = None
         with FLOCK:
-            if FAULT.get("count", 0) > 0 and (is_write or FAULT.get("all")): FAULT["count"] -= 1; f = dict(FAULT)
+            while FAULTS and FAULTS[0]["count"] <= 0: FAULTS.pop(0)
+            if FAULTS and (is_write or FAULTS[0].get("all")): FAULTS[0]["count"] -= 1; f = dict(FAULTS[0])
         if f and f["mode"] == "status": return self.reply(int(f["status"]), b"fault injected\n")
         if f and f["mode"] == "drop_before": self.close_connection = True; return
         if f and f["mode"] == "delay": time.sleep(int(f["ms"]) / 1000)

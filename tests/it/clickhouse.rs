@@ -51,7 +51,7 @@ fn calls_go_on_while_clickhouse_is_away_and_no_row_is_lost_or_doubled() {
     engine.apply(engine.folder.path());
     // The first inserts fail, and then one is stored with its acknowledgement lost.
     engine.fault("mode=status&status=503&count=2");
-    engine.fault("mode=drop_after&count=1");
+    engine.fault("mode=drop_after&count=1&then=1");
     let gateway = gateway.kill_and_restart();
     for _ in 0..20 {
         gateway.chat("acme", "hi").ok();

@@ -413,7 +413,7 @@ fn whatever_happens_on_the_way_each_row_is_there_once() {
 }
 
 /// Waits until an attempt to store has failed.
-fn in_trouble(log: &AiLog) {
+pub(super) fn in_trouble(log: &AiLog) {
     let clock = Clock::start();
     let begun = clock.now();
     while log.backlog().trouble.is_none() {

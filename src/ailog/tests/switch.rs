@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::clickhouse::Engine;
+use super::clickhouse::{Engine, in_trouble};
 use super::{SOON, count, row};
 use crate::ailog::{AiLog, Options};
 use crate::config::policy::StoreKind;
@@ -50,4 +50,27 @@ fn rows_are_in_one_store_or_the_other_and_none_in_both() {
     assert!(embedded.len() >= 200 && away.len() >= 300, "{} and {}", embedded.len(), away.len());
     let all: BTreeSet<&String> = embedded.iter().chain(&away).collect();
     assert_eq!((embedded.len() + away.len(), all.len()), (next as usize, next as usize));
+}
+
+#[test]
+fn a_batch_whose_acknowledgement_was_lost_may_be_in_both_stores_and_nothing_else_is() {
+    let engine = Engine::own();
+    let clickhouse = StoreKind::ClickHouse(engine.apply("both"));
+    let dir = tempfile::tempdir().expect("dir");
+    engine.fault("mode=drop_after&count=1000000");
+    let log = AiLog::open(Options::new(dir.path(), 0), clickhouse, Metrics::new()).expect("log");
+    (0..100).for_each(|n| log.append(&row(n)));
+    in_trouble(&log);
+    (100..150).for_each(|n| log.append(&row(n)));
+    drop(log);
+    let log = AiLog::open(Options::new(dir.path(), 0), StoreKind::Embedded, Metrics::new()).expect("log");
+    assert!(log.flush(SOON), "{:?}", log.backlog());
+    drop(log);
+    let database = rusqlite::Connection::open(dir.path().join("tollgate.db")).expect("database");
+    let embedded = "SELECT count(*) || ' ' || count(DISTINCT request_id) FROM ai_log";
+    assert_eq!(database.query_row(embedded, [], |row| row.get::<_, String>(0)).expect("counts"), "150 150");
+    // ClickHouse has what one range held that was read before the trouble, once however often it was sent.
+    let away = engine.query("SELECT count(), uniqExact(id), max(toUInt32(substring(request_id, 5))) FROM both.ai_log");
+    let away: Vec<u64> = away.split('\t').map(|n| n.parse().expect("a number")).collect();
+    assert!(away[0] > 0 && away[0] == away[1] && away[2] < 100, "{away:?}");
 }
