@@ -54,6 +54,8 @@ pub struct Taken {
     in_flight: bool,
     /// Nanoseconds of the bucket of tokens, and at which rate.
     tokens_ns: u64,
+    /// The bucket's theoretical arrival time when they were taken.
+    tokens_tat: u64,
     tokens_per_minute: Option<NonZeroU64>,
     nano_usd: u64,
     day: Option<i32>,
@@ -154,6 +156,7 @@ impl Meter {
             taken.tokens_per_minute = Some(rate);
             taken.tokens_ns = tokens_time(tokens.min(rate.get()), rate);
             self.tokens_tat = self.tokens_tat.max(at.now_ns).saturating_add(taken.tokens_ns);
+            taken.tokens_tat = self.tokens_tat;
         }
         taken.nano_usd = nano_usd;
         if caps.nano_usd_per_day.is_some() {
@@ -167,14 +170,18 @@ impl Meter {
         taken
     }
 
-    /// The call is over and used so much.
+    /// The call is over and used so much. Of tokens that were reserved and not used, those come back that time has not
+    /// brought back already: else calls that last would save up more than the bucket holds.
     pub fn settle(&mut self, taken: &Taken, tokens: u64, nano_usd: u64, now_ns: u64) {
         self.in_flight = self.in_flight.saturating_sub(u32::from(taken.in_flight));
         if let Some(rate) = taken.tokens_per_minute {
             let used = tokens_time(tokens, rate);
             self.tokens_tat = match used.checked_sub(taken.tokens_ns) {
                 Some(more) => self.tokens_tat.max(now_ns).saturating_add(more),
-                None => self.tokens_tat.saturating_sub(taken.tokens_ns - used),
+                None => {
+                    let ahead = taken.tokens_tat.saturating_sub(now_ns);
+                    self.tokens_tat.saturating_sub(ahead.min(taken.tokens_ns - used))
+                }
             };
         }
         if let Some(day) = taken.day {
@@ -280,6 +287,20 @@ mod tests {
     }
 
     #[test]
+    fn time_and_settlement_do_not_both_bring_tokens_back() {
+        let (caps, mut meter) = (caps(60_000, 0, 0, 0), Meter::default());
+        let ask = |meter: &mut Meter, n: u64| meter.ask(&caps, call(60_000, 0), at(n * 60 * S));
+        let open: Vec<Taken> = (0..9).map(|n| ask(&mut meter, n).expect("a minute's tokens each minute")).collect();
+        // All end in the ninth minute and have used nothing: one minute's tokens are there, and no more.
+        let mut passed = 0;
+        for taken in &open {
+            meter.settle(taken, 0, 0, 9 * 60 * S);
+            passed += usize::from(ask(&mut meter, 9).is_ok());
+        }
+        assert_eq!(passed, 1);
+    }
+
+    #[test]
     fn budgets_are_of_their_day_and_month() {
         let (caps, mut meter) = (caps(0, 0, 50, 120), Meter::default());
         let day = 86_400 * S;
@@ -336,6 +357,39 @@ mod tests {
             }
             for (taken, _) in open.drain(..) { meter.give_back(&taken) }
             prop_assert_eq!((meter.in_flight, meter.day.nano_usd), (0, spent));
+        }
+
+        /// However long calls last and however little they use: what calls of any span of time hold or have used is at
+        /// most two buckets and what was gained. (One, were it known which tokens time has brought back.)
+        #[test]
+        fn what_comes_back_is_no_more_than_was_taken(
+            steps in proptest::collection::vec((0u8..5, 0usize..64, 1u64..700, 0u64..20_000_000_000), 1..300)
+        ) {
+            let (caps, mut meter, mut now) = (caps(600, 0, 0, 0), Meter::default(), S);
+            // When, what it holds or has used, and what it took while it is open.
+            let mut calls: Vec<(u64, u64, Option<Taken>)> = vec![];
+            for (kind, which, tokens, step) in steps {
+                // Many things happen at the same moment.
+                now += if step % 3 == 0 { step } else { 0 };
+                let mut open: Vec<_> = calls.iter_mut().filter(|(_, _, taken)| taken.is_some()).collect();
+                if kind < 3 {
+                    if let Ok(taken) = meter.ask(&caps, call(tokens, 0), at(now)) {
+                        calls.push((now, tokens.min(600), Some(taken)));
+                    }
+                } else if !open.is_empty() {
+                    let n = which % open.len();
+                    let (_, holds, taken) = &mut *open[n];
+                    let used = if kind == 3 { 0 } else { tokens.min(*holds) };
+                    meter.settle(&taken.take().expect("open"), used, 0, now);
+                    *holds = used;
+                }
+                let mut sum = 0;
+                for (from, holds, _) in calls.iter().rev() {
+                    sum += holds;
+                    prop_assert!(u128::from(sum) * u128::from(MINUTE_NS)
+                        <= 600 * (2 * u128::from(MINUTE_NS) + u128::from(now - from)), "{sum} in {}", now - from);
+                }
+            }
         }
 
         /// Reserved tokens: admissions in any minute never exceed two buckets' worth (what it held and what refilled).

@@ -162,6 +162,51 @@ fn places_tokens_and_money_are_shared_too() {
 }
 
 #[test]
+fn a_short_call_does_not_take_the_places_of_long_ones_with_it() {
+    let (provider, redis) = (Provider::start(), Redis::start());
+    let limits = "{requests_per_minute: 1000, burst: 1000, fail: closed, calls_in_flight: 10}";
+    let with_total =
+        |total: &str| start(setup(&provider, &redis, limits).section("timeouts", &format!("{{total: {total}}}")));
+    let (long, short) = (with_total("1h"), with_total("5m"));
+    let (wait, open) = step::gate();
+    let mut slow = vec![wait];
+    slow.extend(step::chat("slow"));
+    provider.script([slow]);
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| long.chat("acme", "hi").status);
+        provider.wait_for(1);
+        short.chat("acme", "hi").ok();
+        let mut connection = crate::support::Connection::open(redis.address);
+        connection.send(b"PTTL tollgate:{acme}:o:f\r\n");
+        let lasts: u64 = connection.line().trim_start_matches(':').parse().expect("the place is there");
+        assert!(lasts > 30 * 60 * 1000, "{lasts}");
+        open.send(()).unwrap();
+        assert_eq!(first.join().unwrap(), 200);
+    });
+}
+
+#[test]
+fn a_store_that_is_full_is_away_until_it_has_room() {
+    let (provider, redis) = (Provider::start(), Redis::start());
+    let gateway = start(setup(&provider, &redis, "{requests_per_minute: 1000, burst: 1000, fail: closed}"));
+    gateway.chat("acme", "hi").ok();
+    let mut connection = crate::support::Connection::open(redis.address);
+    connection.send(b"CONFIG SET maxmemory 1\r\n");
+    assert_eq!(connection.line(), "+OK");
+    gateway.chat("acme", "hi").refused(503, "overloaded");
+    // It is tried again, and not taken for well because it takes connections.
+    let told = || gateway.printed().contains("the limits store cannot be reached");
+    eventually("the next trial", || {
+        gateway.chat("acme", "hi").refused(503, "overloaded");
+        told().then_some(())
+    });
+    assert_eq!(gateway.metric("tollgate_limits_store_up"), 0.0);
+    connection.send(b"CONFIG SET maxmemory 0\r\n");
+    assert_eq!(connection.line(), "+OK");
+    eventually("the store to be back", || (gateway.chat("acme", "hi").status == 200).then_some(()));
+}
+
+#[test]
 fn tokens_and_models_are_limited_here_while_the_store_is_gone() {
     let (provider, mut redis) = (Provider::start(), Redis::start());
     let limits = "{requests_per_minute: 1000, burst: 1000, tokens_per_minute: 600, models: [{match: \"*\", calls_in_flight: 5}]}";

@@ -6,8 +6,8 @@
 --   w  window       a most in 60 s, d a name for this call
 --   f  in flight    a most, b milliseconds until a place is free even if nobody frees it, d a name for this call
 --   s  spent        a most, b cost, c seconds until it may be forgotten, d microseconds until the period is over
--- Gives: the first limit that refuses (0: none), microseconds to wait, and of the first limit (a quota of requests) what
--- remains and the microseconds until it is whole.
+-- Gives: the first limit that refuses (0: none), microseconds to wait, of the first limit (a quota of requests) what
+-- remains and the microseconds until it is whole, and for each limit what its bucket has used now (0: it is none).
 -- A bucket is a hash: `u` used, `t` when that was true, in microseconds of this server's clock; other fields are leases.
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -80,10 +80,12 @@ for i = 1, #KEYS / 2 do
   end
 end
 
+local after = {}
 if failed == 0 then
   for i = 1, #KEYS / 2 do
     local key, p = KEYS[2 * i - 1], (i - 1) * 5
     local kind, a, b, c, d = ARGV[p + 1], tonumber(ARGV[p + 2]), ARGV[p + 3], ARGV[p + 4], ARGV[p + 5]
+    after[i] = plan[i] and math.floor(plan[i][1]) or 0
     if kind == 'b' then
       redis.call('HSET', key, 'u', plan[i][1], 't', plan[i][2])
       redis.call('PEXPIRE', key, math.ceil(plan[i][1] * 60000 / a) + 60000)
@@ -92,11 +94,12 @@ if failed == 0 then
       redis.call('PEXPIRE', key, 61000)
     elseif kind == 'f' then
       redis.call('ZADD', key, now + b * 1000, d)
-      redis.call('PEXPIRE', key, b)
+      -- All places of a subject are in one set: a short call must not take the places of long ones with it.
+      if redis.call('PTTL', key) < tonumber(b) then redis.call('PEXPIRE', key, b) end
     elseif b ~= '0' then
       redis.call('INCRBY', key, b)
       redis.call('EXPIRE', key, c)
     end
   end
 end
-return { failed, wait, remaining, reset }
+return { failed, wait, remaining, reset, after }

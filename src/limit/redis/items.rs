@@ -5,6 +5,7 @@
 
 use redis::ScriptInvocation;
 
+use crate::clock::Nanos;
 use crate::ids::OrgId;
 use crate::limit::bucket::Quota;
 use crate::limit::caps::{Ask, Estimate, Over, Scope, Subject, Which};
@@ -34,9 +35,26 @@ enum Of {
 /// What is held of a limit until a call is over.
 #[derive(Clone, Debug)]
 pub(super) enum Part {
-    Tokens { key: String, per_minute: u64, reserved: u64 },
+    Tokens { key: String, per_minute: u64, reserved: u64, after: After },
     Spent { key: String, reserved: u64 },
     InFlight { key: String, call: String },
+}
+
+/// A bucket as a call left it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct After {
+    /// What was used of it then.
+    pub(super) used: u64,
+    /// When, by this gateway's clock.
+    pub(super) at: Nanos,
+}
+
+impl After {
+    /// How much of that has not been gained back by the passing of time.
+    fn left(&self, per_minute: u64, now: Nanos) -> u64 {
+        let gained = u128::from(now.0.saturating_sub(self.at.0)) * u128::from(per_minute) / 60_000_000_000;
+        self.used.saturating_sub(u64::try_from(gained).unwrap_or(u64::MAX))
+    }
 }
 
 /// The keys of an organisation's quota of requests, as bucket and as window.
@@ -126,16 +144,21 @@ impl Item {
         Over { which: self.which, scope: self.scope.clone(), limit, wait: Some(wait) }
     }
 
-    /// What is held of it once it has passed; nothing of a request, which is spent.
-    pub(super) fn part(&self, call: &str) -> Option<Part> {
+    /// The place that it takes, which can be freed without knowing whether it was taken.
+    pub(super) fn place(&self, call: &str) -> Option<Part> {
+        let key = || self.key.clone();
+        matches!(self.of, Of::InFlight { .. }).then(|| Part::InFlight { key: key(), call: call.to_owned() })
+    }
+
+    /// What else is held of it once it has passed; nothing of a request, which is spent.
+    pub(super) fn part(&self, after: After) -> Option<Part> {
         if !self.holds {
             return None;
         }
         let key = self.key.clone();
         match self.of {
-            Of::Bucket { per_minute, cost, .. } => Some(Part::Tokens { key, per_minute, reserved: cost }),
-            Of::Window { .. } => None,
-            Of::InFlight { .. } => Some(Part::InFlight { key, call: call.to_owned() }),
+            Of::Bucket { per_minute, cost, .. } => Some(Part::Tokens { key, per_minute, reserved: cost, after }),
+            Of::Window { .. } | Of::InFlight { .. } => None,
             Of::Spent { cost, .. } => Some(Part::Spent { key, reserved: cost }),
         }
     }
@@ -143,13 +166,15 @@ impl Item {
 
 impl Part {
     /// Adds to a call of `settle.lua` what the call came to, `None` where the estimate stands; says whether there was
-    /// anything to change.
-    pub(super) fn write(&self, used: Option<(u64, u64)>, to: &mut ScriptInvocation<'_>) -> bool {
+    /// anything to change. Of tokens that are reserved and not used, those come back that time has not brought back by
+    /// `now`, when the call was over.
+    pub(super) fn write(&self, used: Option<(u64, u64)>, now: Nanos, to: &mut ScriptInvocation<'_>) -> bool {
         let more = |used: u64, reserved: u64| i128::from(used) - i128::from(reserved);
         match self {
             Part::InFlight { key, call } => drop(to.key(key).arg("f").arg(call).arg("")),
-            Part::Tokens { key, per_minute, reserved } => {
+            Part::Tokens { key, per_minute, reserved, after } => {
                 let more = used.map_or(0, |(tokens, _)| more(tokens, *reserved));
+                let more = more.max(-i128::from(after.left(*per_minute, now)));
                 if more == 0 {
                     return false;
                 }

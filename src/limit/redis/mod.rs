@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Script};
+use redis::{AsyncConnectionConfig, Client, FromRedisValue, Script};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -33,11 +33,13 @@ use crate::clock::{Clock, Nanos};
 use crate::config::policy::RedisOptions;
 use crate::ids::OrgId;
 use crate::metrics::Metrics;
-use items::{Item, Part};
+use items::{After, Item, Part};
 use lease::{Leases, Look};
 
 /// How often a server that is away is tried again.
 const RECONNECT_EVERY: Duration = Duration::from_millis(200);
+/// How long the key stays that is written to see whether a server takes writes.
+const TRIAL_LASTS_MS: u64 = 60_000;
 /// How often leases that have run out are given back.
 const RETURN_EVERY: Duration = Duration::from_millis(250);
 /// Calls settled by one run of the script.
@@ -71,6 +73,8 @@ pub struct Outbox(mpsc::Receiver<Settlement>);
 struct Settlement {
     parts: Vec<Part>,
     used: Option<(u64, u64)>,
+    /// When the call was over.
+    at: Nanos,
 }
 
 /// What a call asks of the store: all of it, or nothing.
@@ -122,7 +126,8 @@ impl Held {
 
     fn send(&mut self, used: Option<(u64, u64)>) {
         let parts = std::mem::take(&mut self.parts);
-        if !parts.is_empty() && self.shared.outbox.try_send(Settlement { parts, used }).is_err() {
+        let at = self.shared.clock.now();
+        if !parts.is_empty() && self.shared.outbox.try_send(Settlement { parts, used, at }).is_err() {
             // What was reserved stays used, and places in flight free themselves in time.
             self.shared.metrics.bound("limits_settlements");
         }
@@ -182,11 +187,11 @@ impl Shared {
         }
         let mut invocation = self.decide.prepare_invoke();
         list.iter().for_each(|item| item.write(&call, &mut invocation));
-        let parts = list.iter().filter_map(|item| item.part(&call));
         // Only places can be freed without knowing whether they were taken.
-        let (places, others): (Vec<_>, Vec<_>) = parts.partition(|part| matches!(part, Part::InFlight { .. }));
+        let places = list.iter().filter_map(|item| item.place(&call)).collect();
         let mut held = Held { shared: Arc::clone(self), parts: places };
-        let [failed, wait, remaining, reset] = self.run_script(&invocation).await?;
+        let (failed, wait, remaining, reset, after): (i64, i64, i64, i64, Vec<u64>) =
+            self.run_script(&invocation).await?;
         let decision = |wait| Decision {
             wait,
             limit: quota.map_or(0, Quota::requests_per_minute),
@@ -194,7 +199,8 @@ impl Shared {
             reset: micros(reset),
         };
         let Some(item) = usize::try_from(failed).ok().and_then(|n| list.get(n.checked_sub(1)?)) else {
-            held.parts.extend(others);
+            let after = after.into_iter().map(|used| After { used, at: Nanos(at.now_ns) });
+            held.parts.extend(list.iter().zip(after).filter_map(|(item, after)| item.part(after)));
             let held = Some(held).filter(|held| !held.parts.is_empty());
             return Ok(Answer { decision: decision(None), over: None, held });
         };
@@ -265,10 +271,10 @@ impl Shared {
         self.run_script(&invocation).await
     }
 
-    async fn run_script(&self, script: &redis::ScriptInvocation<'_>) -> Result<[i64; 4], Away> {
+    async fn run_script<T: FromRedisValue>(&self, script: &redis::ScriptInvocation<'_>) -> Result<T, Away> {
         let connection = self.connection.load_full().ok_or(Away)?;
         let mut pipe = MultiplexedConnection::clone(&connection);
-        match tokio::time::timeout(self.timeout, script.invoke_async::<[i64; 4]>(&mut pipe)).await {
+        match tokio::time::timeout(self.timeout, script.invoke_async::<T>(&mut pipe)).await {
             Ok(Ok(numbers)) => {
                 self.metrics.limits_decisions.with_label_values(&["shared"]).inc();
                 Ok(numbers)
@@ -330,10 +336,11 @@ impl Shared {
             .set_response_timeout(Some(self.timeout));
         let connecting = async {
             let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
-            // A server that takes connections but has no memory, or is a read-only replica, cannot count.
-            let mut trial = self.settle.prepare_invoke();
-            trial.key("tollgate:{}:trial").arg("f").arg("x").arg("");
-            trial.invoke_async::<i64>(&mut connection).await?;
+            // A server that takes connections but is full, or a read-only replica, cannot count. So it is a write that
+            // is tried, and one that takes memory, as a decision does.
+            let mut trial = redis::cmd("SET");
+            trial.arg("tollgate:{}:trial").arg(&self.name).arg("PX").arg(TRIAL_LASTS_MS);
+            trial.query_async::<()>(&mut connection).await?;
             Ok::<_, redis::RedisError>(connection)
         };
         // Connecting, greeting and the trial have a time-out each; a name that is not resolved has none.
@@ -374,7 +381,7 @@ impl Shared {
         let mut changes = 0;
         for settlement in &batch {
             for part in &settlement.parts {
-                changes += usize::from(part.write(settlement.used, &mut invocation));
+                changes += usize::from(part.write(settlement.used, settlement.at, &mut invocation));
             }
         }
         if changes == 0 {
