@@ -32,6 +32,8 @@ pub const HTTP1_BUFFER_BYTES_MAX: usize = 256 << 10;
 pub const H2_STREAM_WINDOW: u32 = 128 << 10;
 /// See [`H2_STREAM_WINDOW`].
 pub const H2_CONNECTION_WINDOW: u32 = 256 << 10;
+/// What an HTTP/2 stream is given of an answer at once; a peer that does not take so much within [`WRITE_STALL_MAX`] has left.
+pub const H2_PIECE_BYTES: usize = 16 << 10;
 /// What an HTTP/2 stream may hold of an answer that its peer does not take.
 pub const H2_SEND_BYTES_MAX: usize = 64 << 10;
 /// Request head, all names and values together. Above it: 413 `headers_too_large`. hyper's own limit is higher, so
@@ -40,7 +42,8 @@ pub const HEAD_BYTES_MAX: usize = 64 << 10;
 /// Waiting for a request head, and an idle keep-alive connection: then the connection is closed. Longer than the
 /// pools of the common SDKs keep an idle connection, so that the gateway is rarely the first to close.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
-/// How long a client may take no byte of its answer: then the connection is closed, and with it the provider's.
+/// How long a client may take no byte of its answer: then the connection is closed, and with it the provider's. Over HTTP/2
+/// the answer ends alone.
 pub const WRITE_STALL_MAX: Duration = Duration::from_secs(60);
 /// TLS handshake: then the connection is closed.
 pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);

@@ -5,8 +5,10 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio_util::task::TaskTracker;
 
 use super::tee::{Held, Tee};
+use super::watched::Watched;
 
 /// What the server writes.
 pub enum Body {
@@ -16,6 +18,8 @@ pub enum Body {
     Held { bytes: Option<Bytes>, _held: Box<Held> },
     /// A provider's answer as it comes.
     Teed(Box<Tee>),
+    /// One of these over HTTP/2, where nobody asks for what is not taken.
+    Watched(Watched),
 }
 
 impl Body {
@@ -26,7 +30,19 @@ impl Body {
 
     /// Whether the call is not over yet.
     pub fn is_coming(&self) -> bool {
-        matches!(self, Body::Teed(_))
+        match self {
+            Body::Teed(_) => true,
+            Body::Watched(watched) => watched.is_coming(),
+            Body::Full(_) | Body::Held { .. } => false,
+        }
+    }
+
+    /// The same over HTTP/2: what a peer does not take does not hold its call's place for ever.
+    pub fn watched(self, tasks: &TaskTracker) -> Body {
+        match self {
+            Body::Held { .. } | Body::Teed(_) => Body::Watched(Watched::new(self, tasks)),
+            Body::Full(_) | Body::Watched(_) => self,
+        }
     }
 }
 
@@ -43,6 +59,7 @@ impl HttpBody for Body {
         match self.get_mut() {
             Body::Full(bytes) | Body::Held { bytes, .. } => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
             Body::Teed(tee) => tee.poll(cx).map(|next| next.map(|result| result.map(Frame::data))),
+            Body::Watched(watched) => watched.poll(cx).map(|next| next.map(|result| result.map(Frame::data))),
         }
     }
 
@@ -50,6 +67,7 @@ impl HttpBody for Body {
         match self {
             Body::Full(bytes) | Body::Held { bytes, .. } => bytes.is_none(),
             Body::Teed(tee) => tee.is_over(),
+            Body::Watched(watched) => watched.is_end_stream(),
         }
     }
 
@@ -59,6 +77,7 @@ impl HttpBody for Body {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64))
             }
             Body::Teed(_) => SizeHint::default(),
+            Body::Watched(watched) => watched.size_hint(),
         }
     }
 }

@@ -22,6 +22,7 @@ mod restore;
 mod silence;
 mod tee;
 mod walk;
+mod watched;
 
 use std::borrow::Cow;
 use std::sync::Arc;

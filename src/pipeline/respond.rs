@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, header};
+use http::{HeaderMap, HeaderValue, Response, Version, header};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::body::Body;
@@ -98,6 +98,7 @@ pub fn respond(
             Body::Teed(Box::new(tee))
         }
     };
+    let body = if walk.head.version == Version::HTTP_2 { body.watched(&walk.gateway.tasks) } else { body };
     let mut response = Response::new(body);
     *response.status_mut() = status;
     *response.headers_mut() = headers;
