@@ -1,6 +1,6 @@
 //! JWK sets: which public keys may sign, from a file or a URL.
 //!
-//! A file is read again when it changes (looked at every 2 s at most, on a call that needs it). A URL is asked at the first
+//! A file is read again when it changes (looked at every 500 ms at most, on a call that needs it). A URL is asked at the first
 //! token that needs it, for an unknown key id at most every 30 s, and when the set is a quarter of an hour old; by one
 //! call at a time, the others go on with the set there is. The last good set is kept through every failure.
 //!
@@ -31,7 +31,7 @@ use crate::bounds::{JWKS_BYTES_MAX, JWKS_KEYS_MAX};
 use crate::config::policy::JwksSource;
 
 /// A file is looked at no more often than this.
-const FILE_EVERY_MS: u64 = 2_000;
+const FILE_EVERY_MS: u64 = 500;
 /// A URL is asked no more often than this.
 const URL_COOL_DOWN_MS: u64 = 30_000;
 /// Where a fetch was cut off by its caller leaving, another may begin after this.
