@@ -228,6 +228,7 @@ impl App {
     pub async fn end(self) {
         self.gateway.drain();
         self.ending.stop.cancel();
+        self.log.cut_calls();
         self.ending.cut.cancel();
         self.calls.close();
         // Cut calls write their rows as they are dropped; only then is the log closed.

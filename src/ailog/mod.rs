@@ -31,6 +31,7 @@ mod tests;
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -124,6 +125,8 @@ struct Inner {
     core: Arc<Core>,
     shipper: Mutex<Option<JoinHandle<()>>>,
     syncer: Mutex<Option<JoinHandle<()>>>,
+    /// The process ends, and calls that are open are cut.
+    cutting: AtomicBool,
     /// Held as long as the log is open; the system lets it go with the process, however that ends.
     _lock: File,
 }
@@ -188,7 +191,7 @@ impl AiLog {
         let syncer = thread("ailog-sync", Box::new(move || sync_for_ever(&syncing)))?;
         let shipping = core.clone();
         let shipper = thread("ailog", Box::new(move || ship_for_ever(shipper, &shipping)))?;
-        Ok(AiLog { inner: Arc::new(Inner { core, shipper, syncer, _lock: held }) })
+        Ok(AiLog { inner: Arc::new(Inner { core, shipper, syncer, cutting: AtomicBool::new(false), _lock: held }) })
     }
 
     /// Writes a row to the write-ahead log; when this returns the row survives the end of the process. A row that
@@ -235,6 +238,11 @@ impl AiLog {
     /// A reload changed `ailog.retention_days`.
     pub fn set_retention_days(&self, days: u32) {
         self.inner.core.set_retention_days(days);
+    }
+
+    /// From now on a call that is dropped was cut by this process, not left by its client.
+    pub fn cut_calls(&self) {
+        self.inner.cutting.store(true, Ordering::Relaxed);
     }
 
     /// How much waits to be stored.

@@ -3,6 +3,8 @@
 //! Stages 2 and 9 of the walk. A drop guard: where the task of a call is cancelled because its client left, the row is
 //! written by `Drop`.
 
+use std::sync::atomic::Ordering;
+
 use super::row::{Outcome, Row};
 use super::{AiLog, Durable, Pending};
 use crate::clock::{Clock, Nanos};
@@ -30,6 +32,11 @@ impl Recorder {
     /// The row, to be filled as the call goes on.
     pub fn row_mut(&mut self) -> &mut Row {
         &mut self.row
+    }
+
+    /// Whether a call that is dropped now is cut by the end of the process.
+    pub fn is_cut(&self) -> bool {
+        self.log.inner.cutting.load(Ordering::Relaxed)
     }
 
     /// The row is that of a call refused before any work: it may be folded with others of its kind.

@@ -23,7 +23,8 @@ use crate::upstream::Trail;
 use crate::upstream::room::Held;
 use crate::usage::{TokenUsage, UsageSource};
 
-/// One call's record. Dropping it without [`Record::close`] says that the client left, unless told otherwise.
+/// One call's record. Dropping it without [`Record::close`] says that the client left, unless told otherwise, or that this process cut the
+/// call where it ends.
 pub struct Record {
     recorder: Recorder,
     policy: Arc<Policy>,
@@ -374,7 +375,7 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         if !self.closed {
-            let (status, outcome) = self.if_dropped;
+            let (status, outcome) = if self.recorder.is_cut() { (503, Outcome::Refused) } else { self.if_dropped };
             self.close(status, outcome, None);
         }
     }

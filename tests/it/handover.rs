@@ -104,7 +104,7 @@ fn a_second_signal_is_quick() {
     let row = gateway.only_row();
     assert_eq!(
         (&row["outcome"], &row["response_bytes"].as_u64().map(|n| n > 0)),
-        (&json!("client_disconnect"), &Some(true)),
+        (&json!("refused"), &Some(true)),
         "{row:?}"
     );
 }

@@ -141,6 +141,7 @@ fn sigterm_does_not_wait_for_ever() {
     connection.chunks_until("first ");
     let rows = gateway.stop();
     assert_eq!(rows.len(), 1, "{rows:?}");
+    assert_eq!((&rows[0]["outcome"], &rows[0]["status"]), (&"refused".into(), &503.into()), "its client did not leave");
 }
 
 #[test]
