@@ -217,7 +217,8 @@ fn lines(
             }
         }
         if end {
-            let stop = Stop::Input(format!("{refused} lines were left out"));
+            let lines = if refused == 1 { "line was" } else { "lines were" };
+            let stop = Stop::Input(format!("{refused} {lines} left out"));
             return if refused == 0 { Ok(()) } else { Err(stop) };
         }
         piece = read(&mut input)?;
@@ -353,7 +354,9 @@ impl Report {
         for f in findings {
             let line = line.map(|n| format!("line {n}, ")).unwrap_or_default();
             let field = if f.field.is_empty() { String::new() } else { format!(" in {}", f.field) };
-            let length = if f.to > f.from { format!("{} bytes", f.to - f.from) } else { "a part".to_owned() };
+            // The rest of a long one is dropped as it comes.
+            let more = if matches!(&*f.kind, "api_key" | "attachment") { " or more" } else { "" };
+            let length = if f.to > f.from { format!("{} bytes{more}", f.to - f.from) } else { "a part".to_owned() };
             self.say(&format!("{line}byte {}: {} ({length}){field}", f.from, f.kind));
         }
     }
@@ -417,6 +420,6 @@ mod tests {
         let given = "{\"a\":\"bob@example.com\"}\n\n{\"a\":\n{\"b\":1}";
         let (out, stop) = filtered(&Args { jsonl: true, ..args() }, given);
         assert_eq!(out, "{\"a\":\"[REDACTED_EMAIL]\"}\n{\"b\":1}\n");
-        assert_eq!(stop.as_deref(), Some("1 lines were left out"));
+        assert_eq!(stop.as_deref(), Some("1 line was left out"));
     }
 }

@@ -92,6 +92,12 @@ fn local(view: &View<'_>, at: usize) -> Option<usize> {
         return Some(i);
     }
     let bracketed = view.before(i) == Some(b'<');
+    // A backslash and a letter that were left as they stood, not at the end of a word: "…,\\nbob@example.com".
+    let escape =
+        matches!(view.text[i..at].first(), Some(b'n' | b'r' | b't')) && i + 1 < at && view.before(i) == Some(b'\\');
+    if escape && !view.before(i - 1).is_some_and(|b| b.is_ascii_alphanumeric()) {
+        i += 1;
+    }
     let start = if seen & 2 != 0 { i + cut(&view.text[i..at], bracketed) } else { i + led(&view.text[i..at]) };
     view.text[start..at].iter().any(|b| b.is_ascii_alphanumeric() || *b >= 0x80).then_some(start)
 }
@@ -397,8 +403,8 @@ fn vetoed(view: &View<'_>, start: usize, at: usize, host: usize, end: usize) -> 
         return true;
     }
     // Code: a call, an attribute of an array, a qualified `this`.
-    let call =
-        view.at(end) == Some(b'(') && view.at(end + 1).is_some_and(|b| b == b')' || b == b'-' || b.is_ascii_digit());
+    let call = view.at(end) == Some(b'(')
+        && view.at(end + 1).is_some_and(|b| matches!(b, b')' | b'-' | b'"' | b'\'') || b.is_ascii_digit());
     if call || is_attribute(small) || matches!(local, b"this" | b"super" | b"return") {
         return true;
     }

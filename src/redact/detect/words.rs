@@ -76,12 +76,17 @@ const IDENTIFIER: &str = "order* ticket* invoice* id ids ref reference* case acc
     mã-đơn* đơn-hàng* hóa-đơn* pesanan* faktur* resi invois طلب* الطلب* الطلبات التتبع تتبع* الشحنة شحنة* سفارش* پیگیری* کد-ملی فاتورة* الفاتورة* حساب* שובר* הזמנה* חשבונית* \
     ऑर्डर* ट्रैकिंग* ग्राहक* खाता-संख्या* आदेश* चालान* খাতা* অর্ডার* คำสั่งซื้อ* ออเดอร์* ใบแจ้งหนี้*";
 
+/// Telephone words that names in programs are full of: "SQ_RING: u32 = 134217728".
+const IN_NAMES: &[&str] = &["call", "calls", "ring", "rings", "cell"];
+
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     says: Says,
     /// More letters may stand before or after.
     open_left: bool,
     open_right: bool,
+    /// Says nothing as a part of a name.
+    alone: bool,
 }
 
 /// The automaton over all words.
@@ -108,7 +113,12 @@ impl Words {
         let mut entries = Vec::new();
         for (list, says) in [(PHONE, Says::Phone), (IDENTIFIER, Says::Identifier)] {
             for word in list.split_whitespace() {
-                let entry = Entry { says, open_left: word.starts_with('*'), open_right: word.ends_with('*') };
+                let entry = Entry {
+                    says,
+                    open_left: word.starts_with('*'),
+                    open_right: word.ends_with('*'),
+                    alone: IN_NAMES.contains(&word),
+                };
                 let word = match word {
                     "☎" => char::from(TELEPHONE).to_string(),
                     _ => word.trim_matches('*').replace('-', " "),
@@ -257,7 +267,11 @@ fn bounded(text: &[u8], start: usize, stop: usize, entry: Entry) -> bool {
     let before = before.filter(|_| !camel(text, start));
     if [before, first, after].iter().all(|b| b.is_none_or(|b| b < 0x80)) {
         let letter = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_alphabetic());
-        return (entry.open_left || !letter(before)) && (entry.open_right || !letter(after));
+        let name = |b: Option<u8>| entry.alone && b == Some(b'_');
+        return (entry.open_left || !letter(before))
+            && (entry.open_right || !letter(after))
+            && !name(before)
+            && !name(after);
     }
     let own = view.char_at(start).is_some_and(is_unspaced);
     own || (entry.open_left || !letter(view.char_before(start))) && (entry.open_right || !letter(view.char_at(stop)))

@@ -111,7 +111,7 @@ pub(super) fn separator(view: &View<'_>, mut i: usize, digits: usize, plus: bool
                 sep.space = true;
             }
             // A tab stands between the columns of a table, too.
-            b'\t' if digits < if plus { 9 } else { 7 } && spaces == 0 => {
+            b'\t' if digits < 9 && spaces == 0 && plus => {
                 spaces = 2;
                 sep.space = true;
             }

@@ -3,6 +3,7 @@
 use super::WORD_BEFORE;
 use super::candidate::Candidate;
 use super::country::country;
+use super::groups::{Group, Sep};
 use crate::redact::fold::BREAK;
 
 impl Candidate<'_> {
@@ -88,7 +89,9 @@ impl Candidate<'_> {
             .take(4)
             .collect();
         let (min, max) = country(&digits)?;
-        if self.identifier() {
+        // Rows of numbers with leading zeros: "0061 0061".
+        let row = self.n > 1 && self.groups[1].len() >= 4 && self.text(1).starts_with(b"00");
+        if row || self.identifier() {
             return None;
         }
         if self.n == 1 || self.groups[1..self.n].iter().all(|g| g.sep.paren) {
@@ -107,7 +110,11 @@ impl Candidate<'_> {
         let one = self.groups[0].len() == 1 && self.digit(0, 0) == b'1';
         let first = usize::from(one);
         let last = first + 2;
-        if self.shape(first, &[3, 3, 4]) && self.digit(first, 0) >= b'2' && self.right(last, self.tight(last)) {
+        // Not "pp. 821-823 (2012)" and "512/768/1024".
+        let apart = |g: &Group| g.sep.paren || g.sep == Sep { slash: true, ..Sep::default() };
+        let whole = self.n > last && !(apart(&self.groups[last]) && (first > 0 || !self.bracket));
+        if whole && self.shape(first, &[3, 3, 4]) && self.digit(first, 0) >= b'2' && self.right(last, self.tight(last))
+        {
             return Some(last);
         }
         let area = self.bracket || one && self.groups[1].sep.paren;
@@ -128,7 +135,7 @@ impl Candidate<'_> {
         let zero = first.len() >= 2 && first[0] == b'0' && first[1] != b'0' && first.len() <= 6
             || first == b"0" && self.bracket
             || apart && self.digit(1, 0) != b'0';
-        if !zero || self.n < 2 || self.social_security() {
+        if !zero || self.n < 2 || self.social_security() || self.postal() {
             return None;
         }
         let pairs = self.lens().take_while(|len| *len == 2).count();

@@ -14,9 +14,15 @@ impl Candidate<'_> {
             && !self.before().is_some_and(|near| near.says == Says::Phone && near.gap <= if seconds { 3 } else { 12 })
     }
 
+    /// "Boston, MA 02110-1301"; a telephone number is written so, too, but then a word says it.
+    pub(super) fn postal(&self) -> bool {
+        self.n == 2 && self.shape(0, &[5, 4]) && self.groups[1].sep == Sep { dash: true, ..Sep::default() }
+    }
+
     /// 078-05-1120
     pub(super) fn social_security(&self) -> bool {
-        self.n == 3 && self.shape(0, &[3, 2, 4]) && self.groups[1].sep == self.groups[2].sep && !self.groups[1].sep.dot
+        let dashes = self.shape(0, &[3, 2, 4]) && self.groups[1].sep == self.groups[2].sep;
+        dashes && (self.groups[1].sep.dash || self.n == 3 && self.groups[1].sep.space)
     }
 
     /// A date of birth and a serial number: 010190-1234, 900101-1234, 010190 12345.
