@@ -189,6 +189,7 @@ fn how_long_rows_wait_is_known_while_the_store_takes_its_time_and_over_when_it_i
 fn folded_refusals_are_written_while_the_store_takes_its_time() {
     // Nobody runs the shipper, as if it waited for its store.
     let (case, _shipper) = case();
+    case.core.end_second();
     let core = case.core.clone();
     let other = std::thread::spawn(move || core.sync_for_ever());
     let mut refused = row(4);
