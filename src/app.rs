@@ -37,7 +37,7 @@ use crate::upstream::Upstream;
 const TEND_EVERY: Duration = Duration::from_secs(10);
 /// RFC 7518, section 3.2: as many bytes as the hash of HS256 has.
 const SECRET_BYTES_ADVISED: usize = 32;
-/// What cut calls may take to be gone.
+/// What cut calls may take to be gone, and then the tasks beside them.
 const CUT_WITHIN: Duration = Duration::from_secs(2);
 /// What the log may take to store what is left, at the end.
 const LOG_CLOSE_WITHIN: Duration = Duration::from_secs(10);
@@ -234,6 +234,9 @@ impl App {
         // Cut calls write their rows as they are dropped; only then is the log closed.
         drop(tokio::time::timeout(CUT_WITHIN, self.calls.wait()).await);
         self.stop_admin.cancel();
+        // What the last calls came to is still on its way to the store that replicas share.
+        self.others.close();
+        drop(tokio::time::timeout(CUT_WITHIN, self.others.wait()).await);
         let log = self.log.clone();
         drop(tokio::task::spawn_blocking(move || log.close(LOG_CLOSE_WITHIN)).await);
     }

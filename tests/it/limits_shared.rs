@@ -186,6 +186,25 @@ fn a_short_call_does_not_take_the_places_of_long_ones_with_it() {
 }
 
 #[test]
+fn what_was_cut_at_the_end_is_settled_before_the_process_is_gone() {
+    let (provider, redis) = (Provider::start(), Redis::start());
+    let limits = "{requests_per_minute: 1000, burst: 1000, fail: closed, calls_in_flight: 1}";
+    let next = start(setup(&provider, &redis, limits));
+    let mut ending = setup(&provider, &redis, limits).setting("shutdown_grace", "100ms").start();
+    eventually("the store to be connected", || (ending.metric("tollgate_limits_store_up") == 1.0).then_some(()));
+    provider.script([step::silence()]);
+    let mut connection = ending.connect();
+    let bearer = format!("Bearer {}", crate::support::jwt("acme"));
+    let headers = [("authorization", bearer.as_str())];
+    let body = chat("hi").to_string();
+    connection.send(&crate::support::request("POST", "/v1/chat/completions", &headers, body.as_bytes()));
+    provider.wait_for(1);
+    next.chat("acme", "hi").refused(429, "rate_limit_exceeded");
+    ending.stop();
+    next.chat("acme", "hi").ok();
+}
+
+#[test]
 fn a_store_that_is_full_is_away_until_it_has_room() {
     let (provider, redis) = (Provider::start(), Redis::start());
     let gateway = start(setup(&provider, &redis, "{requests_per_minute: 1000, burst: 1000, fail: closed}"));
