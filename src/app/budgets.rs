@@ -48,7 +48,8 @@ pub(super) async fn follow(gateway: Arc<Gateway>, log: AiLog, settings: Settings
     loop {
         let mut pause = LOOK_EVERY;
         if limited(&gateway) {
-            let since = *counted_since.get_or_insert_with(|| gateway.clock.wall_ms());
+            // Calls count themselves from the moment that the policy with the budget was loaded.
+            let since = *counted_since.get_or_insert_with(|| gateway.policy.load().loaded_at_ms);
             match read(&gateway, &log, &settings, since).await {
                 Ok(()) => return,
                 Err(reason) => {
