@@ -40,13 +40,13 @@ pub struct Admin {
     pub settings: Settings,
     pub watcher: Arc<Watcher>,
     pub log: AiLog,
-    queries: Semaphore,
+    queries: Arc<Semaphore>,
 }
 
 impl Admin {
     /// The operators' side of a gateway.
     pub fn new(gateway: Arc<Gateway>, settings: Settings, watcher: Arc<Watcher>, log: AiLog) -> Admin {
-        Admin { gateway, settings, watcher, log, queries: Semaphore::new(ADMIN_QUERIES_MAX) }
+        Admin { gateway, settings, watcher, log, queries: Arc::new(Semaphore::new(ADMIN_QUERIES_MAX)) }
     }
 }
 
@@ -201,22 +201,25 @@ async fn queried<F>(admin: &Arc<Admin>, ask: F) -> Response<Body>
 where
     F: FnOnce(&Reader) -> Result<Value, Unanswered> + Send + 'static,
 {
-    let Ok(_permit) = admin.queries.try_acquire() else {
-        return text(StatusCode::SERVICE_UNAVAILABLE, "too many queries at once; try again\n");
+    let failed = |status, message: String| {
+        let mut response = json_answer(&json!({"error": message}));
+        *response.status_mut() = status;
+        response
+    };
+    let Ok(permit) = Arc::clone(&admin.queries).try_acquire_owned() else {
+        return failed(StatusCode::SERVICE_UNAVAILABLE, "too many queries at once; try again".to_owned());
     };
     let (store, data_dir) = (admin.settings.store.clone(), admin.settings.data_dir.clone());
     let asked = tokio::task::spawn_blocking(move || {
+        // Held until the query is over, whether anybody still waits for it or not.
+        let _permit = permit;
         let reader = Reader::open(&store, &data_dir)?;
         ask(&reader)
     });
     match asked.await {
         Ok(Ok(value)) => json_answer(&value),
-        Ok(Err(Unanswered(status, message))) => {
-            let mut response = json_answer(&json!({"error": message}));
-            *response.status_mut() = status;
-            response
-        }
-        Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "the query failed\n"),
+        Ok(Err(Unanswered(status, message))) => failed(status, message),
+        Err(_) => failed(StatusCode::INTERNAL_SERVER_ERROR, "the query failed".to_owned()),
     }
 }
 

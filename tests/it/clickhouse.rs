@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::support::engine::Engine;
-use crate::support::{Provider, eventually, step};
+use crate::support::{Connection, Provider, Setup, eventually, step};
 
 fn close(a: &Value, b: f64) {
     let a = a.as_f64().or_else(|| a.as_str()?.parse().ok()).unwrap_or_else(|| panic!("{a} is no number"));
@@ -59,4 +59,27 @@ fn calls_go_on_while_clickhouse_is_away_and_no_row_is_lost_or_doubled() {
     eventually("forty rows", || Some(engine.rows().len()).filter(|count| *count >= 40));
     let ids = engine.query("SELECT count() AS n, uniqExact(id) AS ids FROM tollgate.ai_log");
     assert_eq!((&ids[0]["n"], &ids[0]["ids"]), (&40.into(), &40.into()), "{ids:?}");
+}
+
+#[test]
+fn queries_whose_reader_has_left_are_counted_until_they_are_over() {
+    let (provider, store) = (Provider::start(), Provider::start());
+    store.always(step::silence());
+    let clickhouse = format!("{{url: \"http://{}\"}}", store.address);
+    let gateway = Setup::new(&provider).setting("store", "clickhouse").setting("clickhouse", &clickhouse).start();
+    let queries =
+        || store.seen().iter().filter(|seen| seen.text().contains("FROM") && !seen.text().contains("INSERT")).count();
+    let before = queries();
+    for n in 1..=4 {
+        let mut reader = Connection::open(gateway.operators);
+        reader.send(b"GET /api/logs HTTP/1.1\r\nhost: localhost\r\n\r\n");
+        eventually("the query", || (queries() >= before + n).then_some(()));
+    }
+    // The four have left, and their queries go on: a fifth is told so, in the form that the others have.
+    for _ in 0..20 {
+        let reply = gateway.operators("/api/logs");
+        assert_eq!(reply.status, 503, "{}", reply.text());
+        assert_eq!(reply.json()["error"], "too many queries at once; try again");
+    }
+    assert_eq!(queries(), before + 4);
 }

@@ -105,13 +105,11 @@ async function refresh() {
   const first = Date.now() - (days - 1) * DAY;
   const from = dayOf(first);
   try {
-    const [daily, groups, logs, config, limits] = await Promise.all([
-      get("/api/summary?by=day&from=" + from),
-      get("/api/summary?by=" + by + "&from=" + from),
-      get("/api/logs?limit=50"),
-      get("/api/config"),
-      get("/api/limits"),
-    ]);
+    // One after the other: the gateway answers a few queries of its log at once, and others may be looking, too.
+    const daily = await get("/api/summary?by=day&from=" + from);
+    const groups = await get("/api/summary?by=" + by + "&from=" + from);
+    const logs = await get("/api/logs?limit=50");
+    const [config, limits] = await Promise.all([get("/api/config"), get("/api/limits")]);
     figures(daily.rows);
     const known = new Map(daily.rows.map((row) => [row.day, row]));
     const axis = Array.from({ length: days }, (_, i) => dayOf(first + i * DAY)).map((day) => known.get(day) || { day });
@@ -160,6 +158,20 @@ function show(text) {
   byId("trouble").hidden = !text;
 }
 
-for (const id of ["days", "by"]) byId(id).addEventListener("change", refresh);
-refresh();
-setInterval(refresh, 3000);
+// The next look begins a while after the last one has ended, however long that took.
+let timer = 0;
+let looking = false;
+let again = false;
+
+async function look() {
+  clearTimeout(timer);
+  again = looking;
+  if (looking) return;
+  looking = true;
+  await refresh();
+  looking = false;
+  timer = setTimeout(look, again ? 0 : 3000);
+}
+
+for (const id of ["days", "by"]) byId(id).addEventListener("change", look);
+look();
