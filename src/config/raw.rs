@@ -239,7 +239,7 @@ section! {
         default: Vec<At<RawTo>> = "[openai]";
         /// For `default`, as `models[].sticky`.
         sticky: bool = "false";
-        /// More paths to open, e.g. "POST /v1/batches".
+        /// More paths to open, e.g. "POST /v1/batches"; `*` stands for one segment.
         endpoints: Vec<At<String>> = "[]";
         /// Rules by model; the first match wins.
         models: Vec<At<RawModelRule>> = "[]";

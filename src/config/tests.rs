@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +13,8 @@ use tempfile::TempDir;
 use super::load::{Loaded, Source};
 use super::place::Problems;
 use super::policy::{Accept, Fail, JwksSource, LimitsStore, Policy, Spread, StoreKind, Targets, Timeouts};
-use super::watch::{Status, Watcher};
+use super::watch::{Folders, Signal, Status, Watcher};
+use crate::clock::Clock;
 use crate::ids::OrgId;
 use crate::metrics::Metrics;
 
@@ -286,6 +288,13 @@ fn rules_of_the_policy() {
         ("breaker: {min_calls: 0}", "1:22: breaker.min_calls: ", "give 1 to"),
         ("routing: {endpoints: ['FETCH /v1/x']}", "1:23: routing.endpoints[0]: ", "the method"),
         ("routing: {endpoints: ['GET /v1/../x']}", "1:23: routing.endpoints[0]: ", "the path"),
+        ("routing: {endpoints: ['POST /v1/batches/{id}']}", "1:23: routing.endpoints[0]: ", "use `*` for one segment"),
+        (
+            "routing: {endpoints: ['GET /v1/batches/x*']}",
+            "1:23: routing.endpoints[0]: ",
+            "`*` stands for a whole segment",
+        ),
+        ("routing: {endpoints: ['GET /v1/a(b)']}", "1:23: routing.endpoints[0]: ", "the path"),
         ("retry: {max_retries: 11}", "1:22: retry.max_retries: ", "give 0 to 10"),
         ("retry: {max_delay: 1ms}", "1:20: retry.max_delay: ", "shorter than `base_delay`"),
         ("retry: {budget_percent: 1001}", "1:25: retry.budget_percent: ", "give 0 to 1000"),
@@ -645,10 +654,14 @@ struct Watched {
 }
 
 fn watched(files: &[(&str, &str)]) -> Watched {
+    watched_by(Folders::new, files)
+}
+
+fn watched_by(folders: fn(SyncSender<Signal>) -> Folders, files: &[(&str, &str)]) -> Watched {
     let dir = folder(files);
     let loaded = Source::Folder(dir.path().to_owned()).load(1).expect("good");
     let (policy, metrics) = (Arc::new(ArcSwap::from_pointee(loaded.policy)), Metrics::new());
-    let watcher = Watcher::start(&loaded.origin, policy.clone(), metrics.clone()).expect("thread");
+    let watcher = Watcher::start_with(folders, &loaded.origin, policy.clone(), metrics.clone()).expect("thread");
     Watched { dir, policy, metrics, watcher }
 }
 
@@ -714,6 +727,22 @@ fn new_files_that_cannot_be_read_are_told() {
         let refused = w.until("dangling link", |s| s.refused).last_refused.expect("refused");
         assert!(refused.problems[0].contains("more.yaml:1:1: cannot be read"), "{refused:?}");
     }
+}
+
+#[test]
+fn edits_are_soon_taken_where_the_system_tells_nothing() {
+    let w = watched_by(Folders::untold, &[("policies/limits.yaml", "limits: {requests_per_minute: 60}\n")]);
+    let clock = Clock::start();
+    let begun = clock.now();
+    for rpm in 1..4 {
+        let before = w.watcher.status().version;
+        write(w.dir.path(), "policies/limits.yaml", &format!("limits: {{requests_per_minute: {rpm}}}\n"));
+        w.until("edit", |s| s.version != before);
+        assert_eq!(w.rpm(), rpm);
+    }
+    // A look every 15 s would take 45.
+    let took = clock.now().0 - begun.0;
+    assert!(took < 40_000_000_000, "{took}");
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Keeps the policy in force up to date with its files.
 //!
 //! Level 3 of the map: one thread of its own, which stops when the [`Watcher`] is dropped. It wakes on a change in the
-//! folders (events of the system, 300 ms of quiet awaited) and every 15 s (network file systems, single-file mounts), and
-//! acts only when the *contents* differ from what it last saw. So a file written in pieces, an atomic rename and a
+//! folders (events of the system, 300 ms of quiet awaited) and every 15 s (network file systems, single-file mounts; every
+//! second where the system has no more events to give), and acts only when the *contents* differ from what it last saw. So a file written in pieces, an atomic rename and a
 //! Kubernetes `..data` swap are all one reload.
 //!
 //! Promises: the policy is replaced whole or not at all; an edit with a problem is refused, logged with its place, counted
@@ -38,6 +38,8 @@ const QUIET: Duration = Duration::from_millis(300);
 const QUIET_ROUNDS_MAX: u32 = 10;
 /// How often the files are read without having been told of a change.
 const POLL: Duration = Duration::from_secs(15);
+/// The same where nobody would tell: the system has no events, or not for all of the folders.
+const POLL_UNTOLD: Duration = Duration::from_secs(1);
 
 /// The watching thread.
 pub(crate) struct Watcher {
@@ -72,7 +74,7 @@ pub(crate) struct Refused {
 }
 
 #[derive(Debug)]
-enum Signal {
+pub(super) enum Signal {
     Changed,
     Stop,
 }
@@ -101,8 +103,17 @@ impl Watcher {
     /// Watches the files of `origin` and replaces `policy` when they change.
     ///
     /// # Errors
-    /// The thread cannot be started. A system without change events is no error: the files are then read every 15 s.
+    /// The thread cannot be started. A system without change events is no error: the files are then read every second.
     pub(crate) fn start(origin: &Origin, policy: Arc<ArcSwap<Policy>>, metrics: Arc<Metrics>) -> io::Result<Watcher> {
+        Watcher::start_with(Folders::new, origin, policy, metrics)
+    }
+
+    pub(super) fn start_with(
+        folders: impl FnOnce(SyncSender<Signal>) -> Folders + Send + 'static,
+        origin: &Origin,
+        policy: Arc<ArcSwap<Policy>>,
+        metrics: Arc<Metrics>,
+    ) -> io::Result<Watcher> {
         let shared = Arc::new(Shared {
             state: Mutex::new(State::new(origin, policy, metrics)),
             #[cfg(test)]
@@ -114,7 +125,7 @@ impl Watcher {
             let (shared, signals, source) = (shared.clone(), signals.clone(), origin.source.clone());
             std::thread::Builder::new()
                 .name("config-watch".to_owned())
-                .spawn(move || run(&shared, &source, &signals, &received))?
+                .spawn(move || run(&shared, &source, folders(signals), &received))?
         };
         Ok(Watcher { shared, signals, thread: Some(thread) })
     }
@@ -155,13 +166,12 @@ enum Ask {
     Operator,
 }
 
-fn run(shared: &Shared, source: &Source, signals: &SyncSender<Signal>, received: &Receiver<Signal>) {
-    let mut folders = Folders::new(signals.clone());
-    folders.follow(source);
+fn run(shared: &Shared, source: &Source, mut folders: Folders, received: &Receiver<Signal>) {
+    let mut poll = folders.follow(source);
     // Between the reading at the start and the first watch something may have changed already.
     drop(shared.check(Ask::Change));
     loop {
-        match received.recv_timeout(POLL) {
+        match received.recv_timeout(poll) {
             Ok(Signal::Stop) | Err(RecvTimeoutError::Disconnected) => return,
             Err(RecvTimeoutError::Timeout) => {}
             Ok(Signal::Changed) => {
@@ -174,7 +184,7 @@ fn run(shared: &Shared, source: &Source, signals: &SyncSender<Signal>, received:
                 }
             }
         }
-        folders.follow(source);
+        poll = folders.follow(source);
         drop(shared.check(Ask::Change));
     }
 }
@@ -302,14 +312,14 @@ fn lost(before: &Snapshot, after: &Snapshot) -> Option<Problems> {
 }
 
 /// The folders under watch: those of the source, and those that its links lead to.
-struct Folders {
+pub(super) struct Folders {
     watcher: Option<RecommendedWatcher>,
     /// What each path was when it was put under watch, so that a folder that was replaced is watched anew.
     watched: HashMap<PathBuf, u64>,
 }
 
 impl Folders {
-    fn new(signals: SyncSender<Signal>) -> Folders {
+    pub(super) fn new(signals: SyncSender<Signal>) -> Folders {
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             // Reading the files is an access, too, and must not wake us again.
             let of_interest = event.as_ref().is_ok_and(|e| !matches!(e.kind, notify::EventKind::Access(_)));
@@ -318,14 +328,20 @@ impl Folders {
             }
         });
         if let Err(error) = &watcher {
-            tracing::warn!(%error, "no change events for configuration files; they are read every 15 s instead");
+            tracing::warn!(%error, "no change events for configuration files; they are read every second instead");
         }
         Folders { watcher: watcher.ok(), watched: HashMap::new() }
     }
 
-    /// Puts the folders of `source` under watch, as they are now.
-    fn follow(&mut self, source: &Source) {
-        let Some(watcher) = &mut self.watcher else { return };
+    /// On a system that tells nothing.
+    #[cfg(test)]
+    pub(super) fn untold(_: SyncSender<Signal>) -> Folders {
+        Folders { watcher: None, watched: HashMap::new() }
+    }
+
+    /// Puts the folders of `source` under watch, as they are now; how long to wait at most before the next look.
+    fn follow(&mut self, source: &Source) -> Duration {
+        let Some(watcher) = &mut self.watcher else { return POLL_UNTOLD };
         let mut wanted: HashMap<PathBuf, u64> = HashMap::new();
         let mut want = |folder: &Path| {
             if let (Ok(real), Ok(found)) = (fs::canonicalize(folder), fs::metadata(folder)) {
@@ -345,11 +361,13 @@ impl Folders {
             }
             keep
         });
+        let count = wanted.len();
         for (path, id) in wanted {
             if !self.watched.contains_key(&path) && watcher.watch(&path, RecursiveMode::NonRecursive).is_ok() {
                 self.watched.insert(path, id);
             }
         }
+        if self.watched.len() == count { POLL } else { POLL_UNTOLD }
     }
 }
 

@@ -164,12 +164,12 @@ fn plain(path: &str) -> Option<&str> {
         return None;
     }
     let below = below_version(path);
-    let segment = |s: &str| {
-        !s.is_empty()
-            && s.bytes().any(|b| b != b'.')
-            && s.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~:@+,".contains(&b))
-    };
-    below.split('/').all(segment).then_some(below)
+    below.split('/').all(is_plain).then_some(below)
+}
+
+/// Whether a path may have this segment.
+pub fn is_plain(segment: &str) -> bool {
+    segment.bytes().any(|b| b != b'.') && segment.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~:@+,".contains(&b))
 }
 
 fn below_version(path: &str) -> &str {

@@ -12,7 +12,7 @@ use super::{in_range, label, port_fits};
 use crate::bounds::{MODEL_BYTES_MAX, TARGETS_MAX};
 use crate::cost::{Price, PriceList, Rates};
 use crate::provider::Kind;
-use crate::route::Glob;
+use crate::route::{Glob, table};
 
 const PROVIDERS_MAX: usize = 64;
 
@@ -243,12 +243,22 @@ fn endpoint(given: &At<String>) -> Result<(Method, String), &'static str> {
         "DELETE" => Method::DELETE,
         _ => return Err("the method has to be GET, POST, PUT, PATCH or DELETE"),
     };
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._~:@!$&'()*+,=-{}".contains(&b);
-    let clean = path.starts_with("/v1/")
-        && path.len() <= 512
-        && path.bytes().all(plain)
-        && path.split('/').skip(1).all(|segment| !matches!(segment, "" | "." | ".."));
-    if clean { Ok((method, path.to_owned())) } else { Err("the path has to begin with /v1/ and be plain") }
+    let Some(below) = path.strip_prefix("/v1/").filter(|_| path.len() <= 512) else {
+        return Err("the path has to begin with /v1/");
+    };
+    for segment in below.split('/').filter(|segment| *segment != "*") {
+        if segment.contains(['{', '}']) {
+            return Err("a path has no names in braces; use `*` for one segment");
+        }
+        if segment.contains('*') {
+            return Err("`*` stands for a whole segment of the path");
+        }
+        // Nothing else is ever found in the path of a call.
+        if !table::is_plain(segment) {
+            return Err("the path has to be plain: letters, digits and any of -._~:@+,");
+        }
+    }
+    Ok((method, path.to_owned()))
 }
 
 pub(super) fn prices(raw: &[At<RawPrice>], names: &Names, problems: &mut Problems) -> PriceList {
