@@ -67,7 +67,7 @@ impl Results {
         Some(slot.landing.clone())
     }
 
-    /// Forgets an id whose work could not be begun.
+    /// Forgets an id that nobody was told: its ticket was answered while its caller waited.
     pub fn forget(&self, id: &str) {
         lock(&self.slots).remove(id);
     }
