@@ -58,6 +58,16 @@ fn a_row_comes_back_as_it_went_in() {
 }
 
 #[test]
+fn a_new_folder_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().expect("dir");
+    let data = dir.path().join("deep/data");
+    let (_log, _) = open(&data);
+    let mode = std::fs::metadata(&data).expect("made").permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+}
+
+#[test]
 fn select_star_has_the_public_columns_in_order() {
     let dir = tempfile::tempdir().expect("dir");
     let (log, _) = open(dir.path());
