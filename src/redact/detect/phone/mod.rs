@@ -94,19 +94,39 @@ pub(in crate::redact) fn find(
 /// Whether the digit at `q` goes on what stands before it: the most common reason to look no further.
 ///
 /// Apart from [`find`], because it needs no view: text before `lo` does not count.
-#[inline]
+#[inline(always)]
 pub(in crate::redact) fn joined(text: &[u8], lo: usize, q: usize) -> bool {
     if q <= lo {
         return false;
     }
     match text[q - 1] {
         b'-' | b'.' | b',' | b':' => q > lo + 1 && text[q - 2].is_ascii_digit(),
-        // "_415-555-0132_": emphasis. "%2B": a plus in a URL.
+        // "_415-555-0132_": emphasis.
         b'_' => q > lo + 1 && text[q - 2].is_ascii_alphanumeric(),
-        b if !b.is_ascii_alphabetic() => false,
-        b => {
-            let plus = b | 0x20 == b'b' && text[lo..q].ends_with(&[b'%', b'2', b]);
-            !(plus || after_glued_label(text, lo, q) || escaped(text, lo, q))
-        }
+        // The last two bytes rule out nearly every word.
+        b if b.is_ascii_alphabetic() => q < lo + 2 || !may_be_label(text[q - 2], b) || !labelled(text, lo, q),
+        _ => false,
     }
+}
+
+/// Whether these two bytes may end a label that is glued to a number, an escape or an encoded plus.
+#[inline(always)]
+fn may_be_label(before: u8, last: u8) -> bool {
+    match last | 0x20 {
+        b'l' => matches!(before | 0x20, b'e' | b'l'),
+        b'x' => before | 0x20 == b'a',
+        b'e' => before | 0x20 == b'n',
+        b'n' => matches!(before | 0x20, b'o' | b'|'),
+        b'b' => matches!(before | 0x20, b'o' | b'2'),
+        b'r' | b't' => before == b'\\',
+        _ => false,
+    }
+}
+
+/// Whether the letter before `q` ends one of those.
+#[cold]
+fn labelled(text: &[u8], lo: usize, q: usize) -> bool {
+    // "%2B": a plus in a URL.
+    let plus = text[lo..q].ends_with(b"%2B") || text[lo..q].ends_with(b"%2b");
+    plus || after_glued_label(text, lo, q) || escaped(text, lo, q)
 }
