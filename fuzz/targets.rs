@@ -81,8 +81,9 @@ pub fn redactor(data: &[u8]) {
     let whole = run(which, shape, &[data]).map(|(out, r)| (out, r.ledger().clone()));
     let cut = run(which, shape, &pieces).map(|(out, r)| (out, r.ledger().clone()));
     assert_eq!(whole, cut);
+    // Where a body may be empty, white space is one, too.
     if let Ok((out, _)) = whole
-        && !data.is_empty()
+        && !data.iter().all(|b| b" \t\r\n".contains(b))
     {
         assert!(is_json(&out));
     }
