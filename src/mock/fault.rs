@@ -31,6 +31,7 @@ use std::time::Duration;
 
 use super::Options;
 use crate::bounds::{MOCK_CHUNKS_MAX, MOCK_MARKERS_MAX};
+use crate::lock::lock;
 
 const BEGIN: &str = "[[mock:";
 const END: &str = "]]";
@@ -145,7 +146,7 @@ impl Plays {
 
     /// At the bound all counts are forgotten: a test that plays thousands of markers has long done with the first.
     fn play(&self, marker: &str, times: u64) -> bool {
-        let mut plays = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut plays = lock(&self.0);
         if plays.len() >= MOCK_MARKERS_MAX && !plays.contains_key(marker) {
             plays.clear();
         }

@@ -23,7 +23,7 @@ use crate::provider::answer::{self, AnswerFacts};
 use crate::provider::{Wire, estimate};
 use crate::redact::{self, BodyRestorer};
 use crate::route::table::Endpoint;
-use crate::upstream::{Answer, AnswerBody};
+use crate::upstream::{Answer, AnswerBody, essence};
 
 /// Stage 8: the provider's answer becomes the client's, as it comes. Where all of it is here it may go out when its row is
 /// in the log.
@@ -140,11 +140,6 @@ fn note_usage(record: &mut Record, wire: Wire, succeeded: bool, facts: AnswerFac
     } else {
         record.used(facts.usage, &facts.model);
     }
-}
-
-fn essence(headers: &HeaderMap) -> &str {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    kind.split(';').next().unwrap_or_default().trim()
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {

@@ -6,7 +6,7 @@
 //! [`H2_PIECE_BYTES`] in that time is served. Costs a lock that nobody else holds for a frame, and one timer for an answer. Does
 //! not: close the connection, whose other streams may be well.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use super::body::{Body, Cut};
 use crate::bounds::{H2_PIECE_BYTES, WRITE_STALL_MAX};
+use crate::lock::lock;
 
 /// A body that is let go of when nobody takes it.
 pub struct Watched {
@@ -99,10 +100,6 @@ async fn watch(state: Arc<Mutex<State>>, mut ended: oneshot::Receiver<()>) {
             return drop(body);
         }
     }
-}
-
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

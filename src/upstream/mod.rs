@@ -15,7 +15,7 @@ pub mod room;
 mod trail;
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -29,6 +29,7 @@ use crate::bounds::{ANSWER_GATHER_BYTES_MAX, CALL_BYTES_FREE, RETRY_AFTER_WAIT_M
 use crate::clock::Clock;
 use crate::config::policy::{Policy, Spread, Target, Targets};
 use crate::ids::Secret;
+use crate::lock::lock;
 use crate::metrics::Metrics;
 use crate::provider::answer::read_error;
 use crate::redact::Redacted;
@@ -434,10 +435,10 @@ impl Upstream {
 
     fn health<T>(&self, provider: &Arc<str>, f: impl FnOnce(&mut Health) -> T) -> T {
         if let Some(health) = self.health.get(provider) {
-            return f(&mut health.lock().unwrap_or_else(PoisonError::into_inner));
+            return f(&mut lock(&health));
         }
         let health = self.health.entry(Arc::clone(provider)).or_default();
-        f(&mut health.lock().unwrap_or_else(PoisonError::into_inner))
+        f(&mut lock(&health))
     }
 }
 
@@ -494,11 +495,14 @@ fn target_uri(base: &Uri, path_and_query: &str) -> Uri {
     Uri::from_parts(parts).unwrap_or_else(|_| base.clone())
 }
 
+/// The content type without its parameters; empty where there is none.
+pub fn essence(headers: &HeaderMap) -> &str {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().unwrap_or_default().trim()
+}
+
 fn is(headers: &HeaderMap, kind: &str) -> bool {
-    headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|v| v.to_str().ok())
-        .is_some_and(|v| v.split(';').next().is_some_and(|t| t.trim().eq_ignore_ascii_case(kind)))
+    essence(headers).eq_ignore_ascii_case(kind)
 }
 
 /// Reads an answer to its end, or to the bound. One for which there is no room is not checked whole either.

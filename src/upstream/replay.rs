@@ -8,7 +8,7 @@
 //! once. Does not: redact, or decide about retries.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
@@ -16,6 +16,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
 use super::room::{Held, Room};
+use crate::lock::lock;
 use crate::redact::Redacted;
 
 /// Where the pieces of a body that is still coming in come from.
@@ -312,10 +313,6 @@ impl Flow {
         self.held.release();
         self.kept_bytes = 0;
     }
-}
-
-fn lock(flow: &Mutex<Flow>) -> std::sync::MutexGuard<'_, Flow> {
-    flow.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

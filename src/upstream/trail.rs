@@ -4,12 +4,13 @@
 //! Promises: nothing is written while the first attempt goes well; the list of failures is bounded. Does not: decide.
 
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::retry::Failure;
 use crate::bounds::ATTEMPTS_DETAIL_BYTES_MAX;
 use crate::clock::{Clock, Nanos};
 use crate::config::policy::Provider;
+use crate::lock::lock;
 
 /// How the attempts go.
 #[derive(Debug, Default)]
@@ -76,7 +77,7 @@ impl Trail {
     }
 
     fn last(&self) -> MutexGuard<'_, Last> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.last)
     }
 }
 

@@ -180,6 +180,10 @@ fn before_the_answer() -> Vec<Fault> {
         json_call("bytes_behind_304", [raw("HTTP/1.1 304 Not Modified\r\n\r\n{\"evil\":1}")])
             .passed(304, "")
             .row("ok", 304, 1, "", ""),
+        // Nothing, of a kind that is passed on as it comes: it is whole all the same.
+        json_call("an_empty_page", [step::with_headers(200, &[("content-type", "text/html")], b"")])
+            .passed(200, "")
+            .row("ok", 200, 1, "", ""),
         // Answered, and never closed: the length or the last chunk is the end.
         json_call(
             "half_open_behind_length",
