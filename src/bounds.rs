@@ -138,6 +138,9 @@ pub const TARGETS_MAX: usize = 64;
 pub const GATHER_BYTES_MAX: usize = 64 << 10;
 /// What a row says of failed attempts, in bytes. Further ones are left out.
 pub const ATTEMPTS_DETAIL_BYTES_MAX: usize = 1 << 10;
+/// Callers of one provider that have a circuit and a retry budget of their own, known ones and strangers each; some 300 bytes
+/// each. Above it idle ones are forgotten, and newcomers have none: their failures hold nobody off.
+pub const PARTIES_MAX: usize = 4_096;
 /// Pools for different connect timeouts. Above it the oldest is let go; its calls end, its idle connections close.
 pub const POOLS_MAX: usize = 8;
 /// Largest `retry.replay_bytes`.

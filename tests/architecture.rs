@@ -67,6 +67,7 @@ const ROOMS: &[(&str, May, &[&str])] = &[
     ("upstream/backoff", Nothing, &["upstream/retry"]),
     ("upstream/budget", Nothing, &[]),
     ("upstream/breaker", Nothing, &[]),
+    ("upstream/parties", Nothing, &["upstream/breaker", "upstream/budget", "upstream/retry"]),
     // Level 2: data, with the option types of level 1.
     ("config", Io, OPTION_TYPES),
     ("config/policy", Nothing, OPTION_TYPES),

@@ -315,7 +315,7 @@ section! {
         base_delay: Duration = "500ms";
         /// Longest wait before any retry.
         max_delay: Duration = "8s";
-        /// Retries per hundred calls over 10 s (0 to 1000), never under 10 a second.
+        /// Retries per hundred calls of a caller over 10 s (0 to 1000), never under its share of 10 a second.
         budget_percent: u64 = "20";
         /// A redacted body up to this size is kept for another attempt; a larger one is sent once.
         replay_bytes: Size = "1MiB";
@@ -340,7 +340,7 @@ section! {
 section! {
     /// When a failing provider is left alone.
     RawBreaker {
-        /// Failures in a row that open the circuit; a client's 4xx never counts.
+        /// Failures of a caller in a row that open its circuit; a client's 4xx never counts.
         consecutive_failures: u64 = "10";
         /// More failures than this share of the calls of `window` open it too, 1 to 100.
         error_percent: u64 = "50";

@@ -37,7 +37,7 @@ use crate::ailog::row::RouteKind;
 use crate::auth::Caller;
 use crate::bounds::GATHER_BYTES_MAX;
 use crate::code::Code;
-use crate::config::policy::{Durability, Policy, Provider};
+use crate::config::policy::{Accept, Durability, Policy, Provider};
 use crate::ids::RequestId;
 use crate::lock::lock;
 use crate::redact;
@@ -253,6 +253,7 @@ async fn walk_to_answer(
         if forwards { framing::end_to_end(&walk.head.headers) } else { Cow::Borrowed(&walk.head.headers) };
     let call = Call {
         caller: caller.org.as_str(),
+        is_known: matches!(caller.via, Accept::Jwt | Accept::Key),
         method: &walk.head.method,
         path_and_query: &path,
         headers: &headers,

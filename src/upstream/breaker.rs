@@ -1,8 +1,8 @@
-//! The circuit breaker of one provider: after failures in a row, or too many among its calls, it is left alone for a
-//! while, then probed once.
+//! A circuit breaker: after failures in a row, or too many among its calls, calls are held off for a while, then one
+//! probes.
 //!
 //! Stage 7 of the walk. Pure: time is an argument. Does not: know what counts as a failure (see
-//! [`Failure::counts_against_provider`](super::retry::Failure::counts_against_provider)).
+//! [`Failure::blame`](super::retry::Failure::blame)), or whose calls these are (see `parties`).
 
 use std::time::Duration;
 
@@ -101,9 +101,19 @@ impl Breaker {
     pub fn is_open(&self, now_ns: u64) -> bool {
         self.open_until_ns.is_some_and(|until| now_ns < until)
     }
+
+    /// Whether it has opened and nothing has closed it since.
+    pub(super) fn has_opened(&self) -> bool {
+        self.open_until_ns.is_some()
+    }
+
+    /// Holds calls off until a moment, or until an earlier one that was set before. The first call after it probes.
+    pub(super) fn hold_until(&mut self, until_ns: u64) {
+        self.open_until_ns = Some(self.open_until_ns.map_or(until_ns, |until| until.min(until_ns)));
+    }
 }
 
-fn nanos(d: Duration) -> u64 {
+pub(super) fn nanos(d: Duration) -> u64 {
     u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)
 }
 

@@ -1,41 +1,50 @@
-//! The retry budget of one provider: an outage is not multiplied by retries.
+//! The retry budget of one caller at one provider: an outage is not multiplied by retries.
 //!
 //! Stage 7 of the walk. Pure: time is an argument. Counts calls and retries in ten slots of one second; retries may be
-//! `percent` of the calls of the last ten seconds, and never fewer than ten a second (who wants none sets `max_retries: 0`).
+//! `percent` of the caller's calls of the last ten seconds, and never fewer than its share of ten a second (to have none,
+//! set `max_retries: 0`). Does not: know the other callers (see `parties`).
 
 /// Slots of one second.
 const SLOTS: usize = 10;
-/// Retries that are always allowed within the window: ten a second.
-const FLOOR: u64 = 10 * SLOTS as u64;
+/// What the window covers.
+pub(super) const WINDOW_NS: u64 = SLOTS as u64 * 1_000_000_000;
+/// Retries that are always allowed within the window, shared by the callers that retry: ten a second.
+const FLOOR: u32 = 10 * SLOTS as u32;
+/// The least that each of them has of it: one a second.
+const FLOOR_EACH: u32 = SLOTS as u32;
 
 /// Calls and retries of the last ten seconds.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Budget {
-    slots: [(u64, u64); SLOTS],
+    slots: [(u32, u32); SLOTS],
     second: u64,
 }
 
 impl Budget {
     /// Counts one call.
     pub fn call(&mut self, now_ns: u64) {
-        self.slot(now_ns).0 += 1;
+        let slot = self.slot(now_ns);
+        slot.0 = slot.0.saturating_add(1);
     }
 
-    /// Asks for one retry, and counts it where it is granted.
-    pub fn retry(&mut self, percent: u32, now_ns: u64) -> bool {
+    /// Asks for one retry, and counts it if it is granted. `callers`: those that retry at present, this one included.
+    pub fn retry(&mut self, percent: u32, callers: u32, now_ns: u64) -> bool {
         self.slot(now_ns);
-        let (calls, retries) = self.slots.iter().fold((0, 0), |(c, r), slot| (c + slot.0, r + slot.1));
-        let granted = retries < FLOOR.max(calls.saturating_mul(u64::from(percent)) / 100);
+        let sum = |(c, r), slot: &(u32, u32)| (c + u64::from(slot.0), r + u64::from(slot.1));
+        let (calls, retries) = self.slots.iter().fold((0, 0), sum);
+        let floor = (FLOOR / callers.max(1)).max(FLOOR_EACH);
+        let granted = retries < u64::from(floor).max(calls * u64::from(percent) / 100);
         if granted {
-            self.slot(now_ns).1 += 1;
+            let slot = self.slot(now_ns);
+            slot.1 = slot.1.saturating_add(1);
         }
         granted
     }
 
-    fn slot(&mut self, now_ns: u64) -> &mut (u64, u64) {
+    fn slot(&mut self, now_ns: u64) -> &mut (u32, u32) {
         let second = now_ns / 1_000_000_000;
         // Slots that were passed over are empty; never more than all of them.
-        for gone in self.second + 1..=second.min(self.second + SLOTS as u64) {
+        for gone in self.second + 1..=second.min(self.second.saturating_add(SLOTS as u64)) {
             self.slots[gone as usize % SLOTS] = (0, 0);
         }
         self.second = self.second.max(second);
@@ -50,7 +59,7 @@ mod tests {
     const S: u64 = 1_000_000_000;
 
     fn granted(budget: &mut Budget, percent: u32, now: u64, asked: usize) -> usize {
-        (0..asked).filter(|_| budget.retry(percent, now)).count()
+        (0..asked).filter(|_| budget.retry(percent, 1, now)).count()
     }
 
     #[test]
@@ -62,6 +71,18 @@ mod tests {
         assert_eq!(granted(&mut budget, 20, 9 * S, 5000), 1000);
         let mut budget = Budget::default();
         assert_eq!(granted(&mut budget, 0, 9 * S, 1000), 100);
+    }
+
+    #[test]
+    fn those_who_retry_share_the_floor() {
+        for (callers, expected) in [(0, 100), (1, 100), (2, 50), (3, 33), (10, 10), (1_000, 10), (u32::MAX, 10)] {
+            let mut budget = Budget::default();
+            assert_eq!((0..1000).filter(|_| budget.retry(0, callers, 5 * S)).count(), expected, "{callers}");
+        }
+        // What a caller's own calls allow is its own, however many others there are.
+        let mut budget = Budget::default();
+        (0..1000).for_each(|_| budget.call(5 * S));
+        assert_eq!((0..1000).filter(|_| budget.retry(20, 1_000, 5 * S)).count(), 200);
     }
 
     #[test]

@@ -176,7 +176,7 @@ fn classify(error: &hyper_util::client::legacy::Error) -> Failure {
             tracing::warn!(reason = %tls, "the connection to a provider could not be secured");
             // A certificate that does not verify will not verify next time; an alert or a cut handshake may pass.
             return match tls {
-                rustls::Error::InvalidCertificate(_) | rustls::Error::InvalidMessage(_) => Failure::Protocol,
+                rustls::Error::InvalidCertificate(_) | rustls::Error::InvalidMessage(_) => Failure::Certificate,
                 _ => Failure::Connect,
             };
         }

@@ -1,19 +1,21 @@
 //! Stage 7 of the walk: the redacted call goes to a provider, as often as is right, until there is an answer.
 //!
-//! `retry`, `budget`, `breaker` are the decisions (pure), `replay` the body, `client` one attempt, `trail` what was tried;
+//! `retry`, `budget`, `breaker`, `parties` are the decisions (pure), `replay` the body, `client` one attempt, `trail` what was tried;
 //! this file is the loop over attempts. Promises: at most `max_retries` attempts beyond the first, all within one deadline; a provider
-//! whose circuit is open is not asked; what is handed back has not been shown to the client. A short JSON answer is
+//! whose circuit is open for the caller is not asked; what one caller's calls come to holds no other caller off; what is handed back has not been shown to the client. A short JSON answer is
 //! whole before it is handed back, so that a truncated one is a clean failure and not garbage. Does not: redact, or
 //! speak to the client.
 
 pub mod breaker;
 pub mod budget;
 pub mod client;
+pub mod parties;
 pub mod replay;
 pub mod retry;
 pub mod room;
 mod trail;
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -34,11 +36,10 @@ use crate::metrics::Metrics;
 use crate::provider::answer::read_error;
 use crate::redact::Redacted;
 use crate::route::balance::{self, Load};
-use breaker::Breaker;
-use budget::Budget;
 use client::Client;
+use parties::{Parties, PartyId, PartyKind};
 use replay::{Outgoing, Rename};
-use retry::{Failure, MONEY_CODES, StatusFacts, Verdict};
+use retry::{Blame, Failure, MONEY_CODES, StatusFacts, Verdict};
 use room::{Held, Room};
 pub use trail::Trail;
 
@@ -47,8 +48,10 @@ const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What is sent, apart from where.
 pub struct Call<'a> {
-    /// Whose call it is, for targets that keep their callers.
+    /// Whose call it is: the organisation.
     pub caller: &'a str,
+    /// The organisation has shown a JWT or a gateway key.
+    pub is_known: bool,
     pub method: &'a Method,
     /// Path below the provider's base URL, with its redacted query: `/chat/completions?x=y`.
     pub path_and_query: &'a str,
@@ -132,6 +135,8 @@ impl Drop for Flying {
 pub struct Upstream {
     client: Client,
     health: DashMap<Arc<str>, Mutex<Health>>,
+    /// Organisations are told apart by their digests, which nobody outside can foresee.
+    digests: RandomState,
     room: Arc<Room>,
     metrics: Arc<Metrics>,
     clock: Clock,
@@ -153,10 +158,9 @@ impl<'t> Tour<'t> {
 
 #[derive(Default)]
 struct Health {
-    breaker: Breaker,
-    budget: Budget,
+    parties: Parties,
     in_flight: InFlight,
-    /// What the metric says of the breaker.
+    /// What the metric says of the circuit.
     shown_open: Option<bool>,
 }
 
@@ -175,6 +179,7 @@ impl Upstream {
         Upstream {
             client: Client::new(connect_timeout),
             health: DashMap::new(),
+            digests: RandomState::new(),
             room: Room::new(held_bytes_max),
             metrics,
             clock,
@@ -248,7 +253,8 @@ impl Upstream {
         call: &Call<'_>,
         trail: &Trail,
     ) -> Result<Answer, NoAnswer> {
-        let tour = self.tour(targets, call);
+        let party = self.party(call);
+        let tour = self.tour(policy, targets, call, party);
         let mut retries = 0u32;
         // Sends before this call count too: a second question on the same trail has only what the first one left.
         let sends_max = policy.retry.max_retries.saturating_add(1);
@@ -256,11 +262,13 @@ impl Upstream {
         // Until when each target wants to be left alone; empty while nothing has failed.
         let mut waits: Vec<Option<Instant>> = Vec::new();
         loop {
-            let at = self.admitted(policy, &tour, turn, trail)?;
+            let at = self.admitted(policy, &tour, turn, party, trail)?;
             let target = tour.target(at);
             turn = at + 1;
-            let load = (targets.spread == Spread::LeastLoaded).then(|| self.in_flight(&target.provider.name));
-            let (failure, words) = match self.attempt(policy, target, call, trail).await {
+            // Calls under callers' own keys go to the first target whatever its load, and steer nobody else's.
+            let is_counted = targets.spread == Spread::LeastLoaded && call.own_key.is_none();
+            let load = is_counted.then(|| self.in_flight(&target.provider.name));
+            let (failure, words) = match self.attempt(policy, target, call, party, trail).await {
                 Attempted::Answer(answer) => {
                     trail.answered(self.clock);
                     return Ok(Answer { load, ..answer });
@@ -282,7 +290,7 @@ impl Upstream {
                     // The wait that a provider asks for is its own: the next one need not keep it, and it does when its
                     // turn comes again.
                     let asked = waits[turn % tour.len].map(|until| until.saturating_duration_since(Instant::now()));
-                    self.pause(policy, &target.provider.name, retries, asked, call.deadline)
+                    self.pause(policy, &target.provider.name, party, retries, asked, call.deadline)
                 }
                 _ => None,
             };
@@ -294,8 +302,15 @@ impl Upstream {
         }
     }
 
+    /// Whose failures a call's are.
+    fn party(&self, call: &Call<'_>) -> PartyId {
+        let kind = if call.is_known && call.own_key.is_none() { PartyKind::Known } else { PartyKind::Stranger };
+        // An organisation with a key of its own is another party than the same one under the gateway's key.
+        PartyId { digest: self.digests.hash_one((call.caller, call.is_known, call.own_key.is_some())), kind }
+    }
+
     /// The targets of a call in the order in which they are tried.
-    fn tour<'t>(&self, targets: &'t Targets, call: &Call<'_>) -> Tour<'t> {
+    fn tour<'t>(&self, policy: &Policy, targets: &'t Targets, call: &Call<'_>, party: PartyId) -> Tour<'t> {
         let list = &targets.list;
         if call.own_key.is_some() {
             // A caller's own key belongs to one provider.
@@ -306,20 +321,37 @@ impl Upstream {
         } else {
             let now = self.clock.now().0;
             balance::order(targets, call.caller, fastrand::f64(), |target| {
-                let look = |h: &mut Health| Load { open: h.breaker.is_open(now), calls: h.in_flight.calls() };
+                let look = |h: &mut Health| Load {
+                    open: h.parties.is_open(party, &policy.breaker, now),
+                    calls: h.in_flight.calls(),
+                };
                 self.health(&target.provider.name, look)
             })
         };
         Tour { list, order, len: list.len() }
     }
 
-    /// The next target from `turn` on whose circuit lets a call through.
-    fn admitted(&self, policy: &Policy, tour: &Tour<'_>, turn: usize, trail: &Trail) -> Result<usize, NoAnswer> {
+    /// The next target from `turn` on whose circuit lets a call of this caller through.
+    fn admitted(
+        &self,
+        policy: &Policy,
+        tour: &Tour<'_>,
+        turn: usize,
+        party: PartyId,
+        trail: &Trail,
+    ) -> Result<usize, NoAnswer> {
         let mut soonest: Option<Duration> = None;
         for skipped in 0..tour.len {
             let at = (turn + skipped) % tour.len;
             let name = &tour.target(at).provider.name;
-            match self.health(name, |h| h.breaker.admit(&policy.breaker, self.clock.now().0)) {
+            let (admitted, overflowed) = self.health(name, |h| {
+                let admitted = h.parties.admit(party, &policy.breaker, self.clock.now().0);
+                (admitted, h.parties.has_overflowed())
+            });
+            if overflowed {
+                self.metrics.bound("circuit_parties");
+            }
+            match admitted {
                 Ok(()) => return Ok(at),
                 Err(wait) => {
                     trail.passed_over(name);
@@ -340,6 +372,7 @@ impl Upstream {
         &self,
         policy: &Policy,
         provider: &Arc<str>,
+        party: PartyId,
         retries: u32,
         asked: Option<Duration>,
         deadline: Instant,
@@ -348,18 +381,24 @@ impl Upstream {
         let wait = asked.map_or(backoff, |a| a.max(backoff));
         let fits = Instant::now() + wait < deadline && asked.is_none_or(|a| a <= RETRY_AFTER_WAIT_MAX);
         let percent = policy.retry.budget_percent;
-        let granted = fits && self.health(provider, |h| h.budget.retry(percent, self.clock.now().0));
+        let ask = |h: &mut Health| h.parties.retry(party, percent, &policy.breaker, self.clock.now().0);
+        let granted = fits && self.health(provider, ask);
         if fits && !granted {
             self.metrics.bound("retry_budget");
         }
         granted.then_some(wait)
     }
 
-    async fn attempt(&self, policy: &Policy, target: &Target, call: &Call<'_>, trail: &Trail) -> Attempted {
+    async fn attempt(
+        &self,
+        policy: &Policy,
+        target: &Target,
+        call: &Call<'_>,
+        party: PartyId,
+        trail: &Trail,
+    ) -> Attempted {
         let name = &target.provider.name;
-        let now = self.clock.now();
-        trail.sent_to(&target.provider, now);
-        self.health(name, |h| h.budget.call(now.0));
+        trail.sent_to(&target.provider, self.clock.now());
         let request = request(target, call);
         let sent = self.client.send(request, call.body, target.timeouts.connect, target.timeouts.first_byte).await;
         let (outcome, attempted) = match sent {
@@ -367,18 +406,17 @@ impl Upstream {
             Ok(response) => self.read(target, call, response).await,
         };
         // A body that broke on the client's side says nothing about the provider, nor do our own descriptors.
-        if !call.body.is_broken() && !matches!(attempted, Attempted::Failed(Failure::Exhausted, _)) {
+        let blame = match &attempted {
+            _ if call.body.is_broken() => Blame::Gateway,
+            Attempted::Failed(failure, _) => failure.blame(),
+            Attempted::Answer(_) | Attempted::KeyRefused => Blame::Nobody,
+        };
+        if blame != Blame::Gateway {
             let now = self.clock.now().0;
             let (before, open) = self.health(name, |h| {
-                let before = h.shown_open;
-                match &attempted {
-                    Attempted::Failed(failure, _) if failure.counts_against_provider() => {
-                        h.breaker.failed(&policy.breaker, now);
-                    }
-                    _ => h.breaker.succeeded(&policy.breaker, now),
-                }
-                h.shown_open = Some(h.breaker.is_open(now));
-                (before, h.shown_open)
+                h.parties.ended(party, blame, &policy.breaker, now);
+                let open = Some(h.parties.is_failing(party, &policy.breaker, now));
+                (std::mem::replace(&mut h.shown_open, open), open)
             });
             if before != open {
                 let open = f64::from(u8::from(open == Some(true)));
@@ -451,7 +489,7 @@ fn used_up(failure: &Failure, words: Option<Answer>) -> Result<Answer, NoAnswer>
             words.ok_or(NoAnswer::Unavailable { retry_after: facts.retry_after })
         }
         Failure::Status(facts) => Err(NoAnswer::Unavailable { retry_after: facts.retry_after }),
-        Failure::Connect | Failure::Reset | Failure::Protocol | Failure::Truncated => {
+        Failure::Connect | Failure::Certificate | Failure::Reset | Failure::Protocol | Failure::Truncated => {
             Err(NoAnswer::Unavailable { retry_after: None })
         }
     }

@@ -34,8 +34,10 @@ pub enum Failure {
     Reset,
     /// No answer head within `first_byte`, or a short answer that stopped coming.
     FirstByteTimeout,
-    /// The answer is no HTTP that can be used, or TLS does not verify: it would be so again.
+    /// The answer is no HTTP that can be used: it would be so again.
     Protocol,
+    /// Nothing was sent, because the provider's certificate does not verify: it would be so again.
+    Certificate,
     /// An answer with this status.
     Status(StatusFacts),
     /// A short answer broke off before its end; nothing of it has been passed on.
@@ -87,7 +89,7 @@ impl Failure {
             Failure::Exhausted => "exhausted",
             Failure::Reset => "reset",
             Failure::FirstByteTimeout => "timeout",
-            Failure::Protocol => "protocol",
+            Failure::Protocol | Failure::Certificate => "protocol",
             Failure::Truncated => "truncated",
             Failure::Status(facts) => match facts.status {
                 429 => "status_429",
@@ -97,16 +99,29 @@ impl Failure {
         }
     }
 
-    /// Whether it speaks against the provider's health. A client's own mistake does not, nor does a limit.
-    pub fn counts_against_provider(&self) -> bool {
+    /// Against whom it speaks. A client's own mistake and a limit speak for the provider: it has answered.
+    pub fn blame(&self) -> Blame {
         match self {
-            Failure::Connect | Failure::Reset | Failure::FirstByteTimeout | Failure::Protocol | Failure::Truncated => {
-                true
-            }
-            Failure::Exhausted => false,
-            Failure::Status(facts) => facts.status >= 500,
+            Failure::Connect | Failure::Certificate => Blame::Provider,
+            Failure::Reset | Failure::FirstByteTimeout | Failure::Protocol | Failure::Truncated => Blame::Open,
+            Failure::Status(facts) if facts.status >= 500 => Blame::Open,
+            Failure::Status(_) => Blame::Nobody,
+            Failure::Exhausted => Blame::Gateway,
         }
     }
+}
+
+/// Against whom the end of an attempt speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// The provider is well: it has answered.
+    Nobody,
+    /// The provider, or a call that makes it fail.
+    Open,
+    /// The provider: the connection failed before anything of the call was sent.
+    Provider,
+    /// This machine. It says nothing about the provider.
+    Gateway,
 }
 
 /// Decides. `stateful`: the call leaves something behind at the provider, so an attempt that may have arrived is not
@@ -117,7 +132,7 @@ pub fn decide(failure: &Failure, stateful: bool) -> Verdict {
         Failure::Reset if stateful => Verdict::GiveUp,
         Failure::Reset => Verdict::Again(None),
         // The answer had begun, and so had its bill.
-        Failure::FirstByteTimeout | Failure::Protocol | Failure::Truncated => Verdict::GiveUp,
+        Failure::FirstByteTimeout | Failure::Protocol | Failure::Certificate | Failure::Truncated => Verdict::GiveUp,
         // Another attempt would need what is lacking, and so would the next call.
         Failure::Exhausted => Verdict::GiveUp,
         Failure::Status(facts) => decide_status(facts, stateful),
@@ -186,6 +201,7 @@ mod tests {
             (Failure::Truncated, false, false),
             (Failure::FirstByteTimeout, false, false),
             (Failure::Protocol, false, false),
+            (Failure::Certificate, false, false),
             (Failure::Exhausted, false, false),
             (Failure::Status(after(429)), true, true),
             (Failure::Status(after(503)), true, true),

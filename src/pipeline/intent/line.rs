@@ -180,6 +180,8 @@ impl Line {
         let body = Outgoing::Whole(body);
         let call = Call {
             caller: self.desk.caller.org.as_str(),
+            // Tickets need a JWT.
+            is_known: true,
             method: &Method::POST,
             path_and_query: path,
             headers: &headers,
