@@ -122,6 +122,15 @@ pub const RESTORE_CHANNELS_MAX: usize = 256;
 pub const RESTORE_EVENT_BYTES_MAX: usize = 16 << 10;
 /// Paths of redacted fields that a call's ledger keeps. Further ones are counted, not named.
 pub const REDACT_FIELDS_MAX: usize = 32;
+/// Objects kept at the provider (files, responses, containers …) that one body may name. Of a body that names more the list
+/// is marked as cut.
+pub const BODY_OBJECTS_MAX: usize = 64;
+/// An id of such an object, or the name of a further model, in bytes. A longer one marks the list as cut.
+pub const BODY_OBJECT_ID_BYTES_MAX: usize = 128;
+/// Models that one body may name besides `model`. Of a body that names more the list is marked as cut.
+pub const BODY_MODELS_MAX: usize = 16;
+/// The place of such a name, for messages. A longer one is cut.
+pub const BODY_PARAM_BYTES_MAX: usize = 64;
 
 // ---- stage 6: route --------------------------------------------------------------------------------------------
 
@@ -248,14 +257,15 @@ pub const MOCK_MARKERS_MAX: usize = 4_096;
 pub const CONNECTION_BYTES_MAX: usize = HTTP1_BUFFER_BYTES_MAX + H2_CONNECTION_WINDOW as usize + (16 << 10);
 
 /// What a call may hold without asking for room, apart from its captures: the gathered beginning of its body, what the
-/// redactor holds back, an answer or an event, what waits to be sent either way, the values that are put back, and the state of
-/// a gzip or deflate decoder.
+/// redactor holds back, an answer or an event, what waits to be sent either way, the values that are put back, the names of
+/// objects and models in its body, and the state of a gzip or deflate decoder.
 pub const CALL_BYTES_MAX: usize = 2 * CALL_BYTES_FREE
     + REDACT_HELD_BYTES_MAX
     + HTTP1_BUFFER_BYTES_MAX
     + H2_SEND_BYTES_MAX
     + 3 * RESTORE_BYTES_MAX
     + 10 * DECODED_PIECE_BYTES
+    + 2 * (BODY_OBJECTS_MAX + BODY_MODELS_MAX) * (BODY_OBJECT_ID_BYTES_MAX + BODY_PARAM_BYTES_MAX + 64)
     + (32 << 10);
 
 /// What the process holds besides: rows that wait to be written and stored, kept intents, remembered tokens, caches.
@@ -290,8 +300,8 @@ mod tests {
     #[test]
     fn worst_case_memory_is_what_the_readme_says() {
         let shown = |connections, calls, held| memory_max(connections, calls, held, 16 << 10) / MIB;
-        assert_eq!(shown(CONNECTIONS_MAX, CALLS_IN_FLIGHT_MAX, HELD_BYTES_MAX), 13_253);
-        assert_eq!(shown(500, 200, 64 * MIB), 664);
+        assert_eq!(shown(CONNECTIONS_MAX, CALLS_IN_FLIGHT_MAX, HELD_BYTES_MAX), 13_573);
+        assert_eq!(shown(500, 200, 64 * MIB), 672);
         assert_eq!(memory_max(usize::MAX, usize::MAX, usize::MAX, usize::MAX), usize::MAX);
     }
 }

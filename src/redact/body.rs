@@ -7,6 +7,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use super::facts::{self, Fact, Number, StoredKind, Tally};
 use super::json::{Scalar, Sink, Take};
 use super::keys::{Key, PartKind};
 use super::out::Out;
@@ -63,7 +64,28 @@ struct Frame {
     has_text: bool,
     noted: usize,
     fields: usize,
+    /// Its keys are the API's, not the user's.
+    api: bool,
+    /// The top level, or `extra_body`, which some servers merge into it.
+    top: bool,
+    /// What the key at hand says about the call, and the one under which the object stands.
+    fact: Fact,
+    owner: Fact,
+    /// Its `id`, until it is known whether the object is an item that the provider keeps.
+    id: String,
+    /// What of an item was seen.
+    item: u8,
+    /// Objects kept at the provider that were named before it.
+    stored: usize,
 }
+
+/// Bits of [`Frame::item`]: it has a type, a type that names an item which is not sent, one whose content may be left out,
+/// a role, or content.
+const ITEM_TYPED: u8 = 1;
+const ITEM_REFERENCE: u8 = 2;
+const ITEM_ECHO: u8 = 4;
+const ITEM_ROLE: u8 = 8;
+const ITEM_CONTENT: u8 = 16;
 
 /// What to put in place of a value that is dropped.
 #[derive(Clone, Copy, Debug)]
@@ -117,6 +139,9 @@ pub(super) struct Body {
     pub(super) values: Option<Values>,
     /// The place of `model` is noted, because a target has another name for it.
     pub(super) locate_model: bool,
+    /// The number at hand, if it says something about the call.
+    number: Number,
+    tally: Tally,
 }
 
 impl Body {
@@ -148,6 +173,8 @@ impl Body {
             findings: None,
             started: false,
             locate_model: false,
+            number: Number::default(),
+            tally: Tally::default(),
         }
     }
 
@@ -185,6 +212,7 @@ impl Body {
     /// A value begins at `at`: counts it, and decides whether it is dropped. `opaque`: it is a string or a container.
     fn value(&mut self, at: u64, opaque: bool, object: bool) -> Result<(), RedactError> {
         self.started = true;
+        let depth = self.frames.len();
         let Some(frame) = self.frames.last_mut() else {
             let any = matches!(self.shape, Shape::Answer | Shape::Other);
             return if any || object { Ok(()) } else { invalid("the request body must be a JSON object") };
@@ -192,6 +220,12 @@ impl Body {
         frame.values += 1;
         if !opaque || self.drop.is_some() {
             return Ok(());
+        }
+        if frame.fact == Fact::Content {
+            frame.item |= ITEM_CONTENT;
+        }
+        if self.shape == Shape::Completions && depth == 2 && frame.key == Key::Prompt && !frame.object {
+            self.tally.prompts(u64::from(frame.values), &mut self.facts);
         }
         let (place, key, in_object) = (frame.place, frame.key, frame.object);
         if !in_object || self.shape == Shape::Answer {
@@ -238,6 +272,7 @@ impl Body {
                 let Some(frame) = self.frames.last_mut() else { return Ok(()) };
                 let held = std::mem::take(&mut frame.held);
                 let (noted, fields) = (frame.noted, frame.fields);
+                self.facts.stored.truncate(frame.stored);
                 if !held || !self.out.discard() {
                     return refuse("the `type` of a content part must stand at its beginning".to_owned());
                 }
@@ -512,6 +547,17 @@ impl Body {
         frame.name_len = name.len().min(NAME_MAX) as u8;
         frame.name[..name.len().min(NAME_MAX)].copy_from_slice(&name[..name.len().min(NAME_MAX)]);
         frame.has_text |= key == Key::Text;
+        frame.fact = if frame.api { Fact::of(name, self.shape, frame.top, frame.owner) } else { Fact::None };
+        frame.item |= if key == Key::Role { ITEM_ROLE } else { 0 };
+        let (in_top, names_models) = (frame.top, frame.api && frame.owner == Fact::Models);
+        if in_top && key == Key::Other && self.facts.chooser.is_none() {
+            self.facts.chooser = facts::chooser(facts::fold(name, &mut [0; facts::FOLD_MAX]));
+        }
+        if names_models && !matches!(name, b"model" | b"models") && self.facts.wants_model(name) {
+            let param = self.path(self.frames.len());
+            self.facts.named_model(name, param);
+        }
+        let Some(frame) = self.frames.last_mut() else { return Ok(()) };
         if frame.place == Place::Item && matches!(key, Key::Role | Key::Content) {
             // A message: it is not dropped whole.
             self.release();
@@ -529,6 +575,62 @@ impl Body {
             self.seen |= 1 << bit;
         }
         Ok(())
+    }
+
+    /// Notes what a string that was kept says about the call.
+    fn note_fact(&mut self, captured: &[u8]) {
+        let depth = self.frames.len();
+        let Some(frame) = self.frames.last_mut() else { return };
+        match frame.fact {
+            Fact::Stored(kind) => self.note_object(kind, captured, depth, ""),
+            Fact::Id if !frame.id.is_empty() => self.note_object(StoredKind::Item, captured, depth, ""),
+            Fact::Id => frame.id = String::from_utf8_lossy(captured).into_owned(),
+            Fact::Models if depth == 1 && frame.key == Key::Model => {}
+            Fact::Models => {
+                if self.facts.wants_model(captured) {
+                    let param = self.path(depth);
+                    self.facts.named_model(captured, param);
+                }
+            }
+            fact if fact.takes_number() => {
+                if let Some(number) = Number::of_text(captured) {
+                    self.tally.number(fact, &number, &mut self.facts);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn note_object(&mut self, kind: StoredKind, id: &[u8], depth: usize, field: &str) {
+        if self.facts.wants_object(kind, id) {
+            let param = self.path(depth) + field;
+            self.facts.object(kind, id, param);
+        }
+    }
+
+    /// An object closes: whether it was an item that the provider keeps.
+    fn note_item(&mut self) {
+        let depth = self.frames.len();
+        let Some(frame) = self.frames.last_mut().filter(|f| !f.id.is_empty()) else { return };
+        let (id, item) = (std::mem::take(&mut frame.id), frame.item);
+        let bare = frame.place == Place::Item && item & (ITEM_TYPED | ITEM_ROLE) == 0;
+        if item & ITEM_REFERENCE != 0 || bare {
+            self.note_object(StoredKind::Item, id.as_bytes(), depth - 1, ".id");
+        } else if item & ITEM_ECHO != 0 && item & ITEM_CONTENT == 0 {
+            self.note_object(StoredKind::Echo, id.as_bytes(), depth - 1, ".id");
+        }
+    }
+
+    /// Whether the keys of what opens as `child` under the key at hand are the API's.
+    fn is_api(&self, child: Place) -> bool {
+        let Some(frame) = self.top() else { return self.shape != Shape::Answer };
+        let users = match self.shape {
+            Shape::Other => matches!(frame.key, Key::Metadata | Key::Arguments | Key::Schema),
+            _ => matches!(child, Place::Data | Place::Schema | Place::Variables),
+        };
+        // What an answer was drawn from is told there, and not asked for.
+        let told = matches!(&frame.name[..frame.name_len as usize], b"annotations" | b"citations");
+        frame.api && !users && !told || frame.place == Place::Variables
     }
 
     fn seen(&self, key: Key) -> bool {
@@ -601,6 +703,14 @@ impl Sink for Body {
         }
         // The elements of a list stand under the list's key.
         let key = if object { Key::Other } else { self.top().map_or(Key::Other, |f| f.key) };
+        let api = self.is_api(place);
+        let merged = |f: &Frame| f.top && &f.name[..f.name_len as usize] == b"extra_body";
+        let top = api && object && self.top().is_none_or(merged);
+        let (fact, owner) = match self.top() {
+            Some(f) if object => (Fact::None, f.fact),
+            Some(f) => (f.fact, f.owner),
+            None => (Fact::None, Fact::None),
+        };
         let (mut name, mut name_len) = ([0; NAME_MAX], 0);
         if !object && let Some(frame) = self.top() {
             (name, name_len) = (frame.name, frame.name_len);
@@ -617,6 +727,13 @@ impl Sink for Body {
             has_text: false,
             noted: self.noted.len(),
             fields: self.ledger.fields.len(),
+            api,
+            top,
+            fact,
+            owner,
+            id: String::new(),
+            item: 0,
+            stored: self.facts.stored.len(),
         });
         Ok(())
     }
@@ -629,6 +746,7 @@ impl Sink for Body {
                 return refuse("a content part has no `type`".to_owned());
             }
             self.release();
+            self.note_item();
             let ask = self.ask_for_usage && self.facts.stream && !self.facts.usage_asked && !self.facts.usage_injected;
             if place == Place::Top && ask && !self.seen(Key::StreamOptions) {
                 self.out.advance(at);
@@ -678,7 +796,8 @@ impl Sink for Body {
             self.out.advance(at);
             self.facts.model_at = Some((self.out.position(), 0));
         }
-        if in_object && (key == Key::Type || place == Place::Top && key == Key::Model) {
+        let fact = self.top().is_some_and(|f| f.fact.takes_string());
+        if in_object && (key == Key::Type || place == Place::Top && key == Key::Model) || fact {
             self.spare.clear();
             self.captured = Some(std::mem::take(&mut self.spare));
         }
@@ -758,7 +877,7 @@ impl Sink for Body {
         result
     }
 
-    fn scalar(&mut self, at: u64) -> Result<(), RedactError> {
+    fn scalar(&mut self, at: u64) -> Result<Take, RedactError> {
         self.value(at, false, false)?;
         let rewritten = self.top().is_some_and(|f| match f.place {
             Place::Top => f.object && f.key == Key::StreamOptions,
@@ -768,7 +887,15 @@ impl Sink for Body {
         if rewritten {
             self.scalar_at = Some(at);
         }
-        Ok(())
+        if !self.top().is_some_and(|f| f.object && f.fact.takes_number()) {
+            return Ok(Take::Skip);
+        }
+        self.number = Number::default();
+        Ok(Take::Text)
+    }
+
+    fn number(&mut self, byte: u8) {
+        self.number.push(byte);
     }
 
     fn scalar_end(&mut self, scalar: Scalar, to: u64) -> Result<(), RedactError> {
@@ -777,6 +904,11 @@ impl Sink for Body {
             self.value_end(to);
             return Ok(());
         };
+        if scalar == Scalar::Number
+            && let Some(fact) = self.top().map(|f| f.fact).filter(|f| f.takes_number())
+        {
+            self.tally.number(fact, &self.number, &mut self.facts);
+        }
         let ask = self.ask_for_usage && self.facts.stream && !self.facts.usage_injected;
         match (place, key, scalar) {
             (Place::Top, Key::Model, _) => return invalid("`model` must be a string"),
@@ -828,9 +960,22 @@ impl Body {
                 self.out.advance(at + 1);
                 self.facts.model_at = Some((from, self.out.position()));
             }
-        } else if frame.key == Key::Type {
+        } else if frame.key == Key::Type && frame.object {
+            if let Some(frame) = self.frames.last_mut() {
+                frame.item |= ITEM_TYPED
+                    | match captured {
+                        b"item_reference" => ITEM_REFERENCE,
+                        b"reasoning"
+                        | b"image_generation_call"
+                        | b"web_search_call"
+                        | b"file_search_call"
+                        | b"compaction" => ITEM_ECHO,
+                        _ => 0,
+                    };
+            }
             self.typed(at, captured)?;
         }
+        self.note_fact(captured);
         self.value_end(at + 1);
         Ok(())
     }

@@ -44,8 +44,10 @@ pub(super) trait Sink {
     fn char(&mut self, c: Option<char>, from: u64, to: u64) -> Result<(), RedactError>;
     /// The string closes; `at` is its quotation mark.
     fn string_end(&mut self, at: u64) -> Result<(), RedactError>;
-    /// A scalar begins.
-    fn scalar(&mut self, at: u64) -> Result<(), RedactError>;
+    /// A scalar begins. [`Take::Text`] asks for the characters of a number.
+    fn scalar(&mut self, at: u64) -> Result<Take, RedactError>;
+    /// The next character of a number.
+    fn number(&mut self, _byte: u8) {}
     /// It ends before `to`.
     fn scalar_end(&mut self, scalar: Scalar, to: u64) -> Result<(), RedactError>;
 }
@@ -168,6 +170,9 @@ impl Tokenizer {
                 State::Number(digits) => match number(digits, piece[i]) {
                     Some(next) => {
                         self.state = State::Number(next);
+                        if self.take == Take::Text {
+                            sink.number(piece[i]);
+                        }
                         i += 1;
                     }
                     None => self.number_end(digits, sink)?,
@@ -210,7 +215,10 @@ impl Tokenizer {
             (State::Value | State::ValueOrEnd, b'f') => self.begin_literal(b"alse", Scalar::False, sink),
             (State::Value | State::ValueOrEnd, b'n') => self.begin_literal(b"ull", Scalar::Null, sink),
             (State::Value | State::ValueOrEnd, b'-' | b'0'..=b'9') => {
-                sink.scalar(self.offset)?;
+                self.take = sink.scalar(self.offset)?;
+                if self.take == Take::Text {
+                    sink.number(byte);
+                }
                 self.state = State::Number(match byte {
                     b'-' => Digits::Minus,
                     b'0' => Digits::Zero,
@@ -272,7 +280,7 @@ impl Tokenizer {
 
     fn begin_literal(&mut self, rest: &'static [u8], scalar: Scalar, sink: &mut impl Sink) -> Result<(), RedactError> {
         self.state = State::Literal(rest, scalar);
-        sink.scalar(self.offset)
+        sink.scalar(self.offset).map(|_| ())
     }
 
     fn literal(

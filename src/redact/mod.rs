@@ -12,6 +12,7 @@ mod answer;
 mod block;
 mod body;
 mod detect;
+mod facts;
 mod fold;
 mod json;
 mod keys;
@@ -30,6 +31,7 @@ use body::Body;
 use json::Tokenizer;
 
 pub use answer::{TextRedactor, answer, text, within};
+pub use facts::{Facts, NamedModel, StoredKind, StoredObject};
 pub use restore::{BodyRestorer, EventRestorer, Extra, Restored, Values};
 pub use rules::Rules;
 pub use scan::CUSTOM_SPAN_MAX;
@@ -206,24 +208,6 @@ pub enum Shape {
     Other,
     /// A provider's answer on its way to the log: every string is user text, nothing is refused for its part types.
     Answer,
-}
-
-/// What was seen at the top level of a body as it passed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Facts {
-    /// `model`, decoded.
-    pub model: Option<String>,
-    /// Where its value stands in the redacted body, quotes included; only where [`BodyRedactor::locate_model`] asked for it.
-    pub model_at: Option<(u64, u64)>,
-    /// `stream: true`
-    pub stream: bool,
-    /// The client itself asked for `stream_options.include_usage`.
-    pub usage_asked: bool,
-    /// The redactor asked for it on the client's behalf; the extra event has to be taken out of the answer.
-    pub usage_injected: bool,
-    /// The body asks the provider to keep state (`store: true`, `background: true`, `previous_response_id`,
-    /// `conversation`), so that repeating it is not free of effects.
-    pub stateful: bool,
 }
 
 /// How many of what was taken out.

@@ -202,8 +202,8 @@ impl Sink for Strings {
         Ok(())
     }
 
-    fn scalar(&mut self, _at: u64) -> Result<(), RedactError> {
-        Ok(())
+    fn scalar(&mut self, _at: u64) -> Result<Take, RedactError> {
+        Ok(Take::Skip)
     }
 
     fn scalar_end(&mut self, _scalar: Scalar, _to: u64) -> Result<(), RedactError> {

@@ -389,12 +389,12 @@ impl Sink for Texts<'_> {
         Ok(())
     }
 
-    fn scalar(&mut self, at: u64) -> Result<(), RedactError> {
+    fn scalar(&mut self, at: u64) -> Result<Take, RedactError> {
         self.number_at = at;
         if let Some(f) = self.top() {
             f.values += 1;
         }
-        Ok(())
+        Ok(Take::Skip)
     }
 
     fn scalar_end(&mut self, scalar: Scalar, to: u64) -> Result<(), RedactError> {

@@ -2,6 +2,7 @@
 
 mod bodies;
 mod entities;
+mod facts;
 mod labelled;
 mod properties;
 
