@@ -2,8 +2,13 @@
 //!
 //! A leaf. Cheap to clone (one reference count). A value of these types has been checked where it was made.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
+
+/// The organisation of calls that show no credential.
+const ANONYMOUS: &str = "anonymous";
+/// How organisations of providers' own keys begin.
+const KEY_PREFIX: &str = "key-";
 
 /// An organisation. Invariant: 1 to 128 bytes of `A-Z a-z 0-9 . _ : @ + = / -`, so it is safe in a log and a label.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -16,6 +21,29 @@ impl OrgId {
             && name.len() <= crate::bounds::ORG_BYTES_MAX
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._:@+=/-".contains(&b));
         fits.then(|| OrgId(Arc::from(name)))
+    }
+
+    /// The organisation of calls that show no credential.
+    pub fn anonymous() -> OrgId {
+        OrgId(Arc::from(ANONYMOUS))
+    }
+
+    /// The organisation of a provider's own key, by the SHA-256 of the key: `key-` and twelve hex digits.
+    pub fn of_provider_key(sha256: &[u8; 32]) -> OrgId {
+        let mut name = KEY_PREFIX.to_owned();
+        for byte in &sha256[..6] {
+            // Writing to a string cannot fail.
+            let _ = write!(name, "{byte:02x}");
+        }
+        OrgId(Arc::from(name))
+    }
+
+    /// Whether the name is one that only the gateway itself gives: `anonymous`, `passthrough`, and all that begin with
+    /// `key-`, in any case. No JWT and no gateway key may speak for such an organisation.
+    pub fn is_reserved(&self) -> bool {
+        let begins = self.0.as_bytes().get(..KEY_PREFIX.len());
+        begins.is_some_and(|begin| begin.eq_ignore_ascii_case(KEY_PREFIX.as_bytes()))
+            || [ANONYMOUS, "passthrough"].iter().any(|name| self.0.eq_ignore_ascii_case(name))
     }
 
     /// The name.
@@ -103,6 +131,21 @@ mod tests {
         for bad in ["", " ", "a b", "a\nb", "ä", "{}", &"x".repeat(129)] {
             assert!(OrgId::new(bad).is_none(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn names_of_the_gateway_s_own_are_reserved() {
+        assert_eq!(OrgId::of_provider_key(&[0xab; 32]).as_str(), "key-abababababab");
+        let reserved = |name: &str| OrgId::new(name).expect("name").is_reserved();
+        for name in
+            ["anonymous", "Anonymous", "ANONYMOUS", "passthrough", "key-", "key-0123456789ab", "KEY-x", "Key-acme"]
+        {
+            assert!(reserved(name), "{name}");
+        }
+        for name in ["acme", "key", "keys-acme", "monkey-1", "anonymous-inc", "a/anonymous", "1"] {
+            assert!(!reserved(name), "{name}");
+        }
+        assert!(OrgId::anonymous().is_reserved() && OrgId::of_provider_key(&[0; 32]).is_reserved());
     }
 
     #[test]

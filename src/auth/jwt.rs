@@ -83,21 +83,37 @@ impl Claims {
     }
 }
 
-/// Whether a text has the looks of a JWT, however broken: it begins with a JSON object in base64url, or has three parts of
-/// base64url (no provider's key has), or holds a payload (somebody put something before the token).
+/// Whether a text has the looks of a JWT or an encrypted one (JWE), however broken: it begins with a JSON object in
+/// base64url, once or twice encoded, or has three or five parts of base64url (no provider's key has), or holds such a thing
+/// behind a mark that somebody put before it (`jwt:`, `token=`).
 pub(super) fn has_form(text: &str) -> bool {
-    let first = text.split('.').next().unwrap_or_default().trim_end_matches('=').as_bytes();
+    // `{"`, and the same in base64 once more.
+    if text.starts_with("eyJ") || text.starts_with("ZXlK") {
+        return true;
+    }
+    let inside = |b: char| b.is_ascii_alphanumeric() || matches!(b, '-' | '_' | '=' | '.');
+    text.split(|b| !inside(b)).any(piece_has_form)
+}
+
+/// The same for a text of base64url and dots only.
+fn piece_has_form(piece: &str) -> bool {
+    let first = piece.split('.').next().unwrap_or_default().trim_end_matches('=').as_bytes();
+    let dots = piece.bytes().filter(|b| *b == b'.').count();
     let begins = |length: usize| {
-        let decoded = URL_SAFE_NO_PAD.decode(&first[..length]);
-        decoded.is_ok_and(|bytes| bytes.trim_ascii_start().first() == Some(&b'{'))
+        let decoded = URL_SAFE_NO_PAD.decode(&first[..length]).ok()?;
+        let rest = decoded.trim_ascii_start().strip_prefix(b"{")?.trim_ascii_start();
+        // Without a dot the letters may be anybody's: then a name has to follow the brace.
+        Some(dots > 0 || rest.first() == Some(&b'"'))
     };
     // Whole groups of four letters decode by themselves; where the whole does not, its beginning may.
-    let object = || begins(first.len()) || begins(first.len() & !3) || begins(first.len().min(16) & !3);
-    let letters = |part: &str| {
-        !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'='))
+    let object = || [first.len(), first.len() & !3, first.len().min(16) & !3].into_iter().find_map(begins);
+    let header_inside = || {
+        let letter_before = |at: usize| at > 0 && piece.as_bytes()[at - 1].is_ascii_alphanumeric();
+        piece.match_indices("eyJ").any(|(at, _)| !letter_before(at))
     };
-    let compact = || text.split('.').count() == 3 && text.split('.').all(letters);
-    text.starts_with("eyJ") || (text.contains('.') && (text.contains(".eyJ") || object() || compact()))
+    // A JWE has an empty second part where its key is agreed on before; a signature may have been cut off.
+    let compact = || matches!(dots, 2 | 4) && !first.is_empty();
+    compact() || (dots > 0 && header_inside()) || object() == Some(true)
 }
 
 /// Checks form and signature, and everything of the claims that does not depend on the time.
@@ -255,11 +271,13 @@ fn at_end<'c>(path: &[String], claims: &'c Map<String, Value>) -> Option<&'c Val
     outer.iter().try_fold(claims, |object, name| object.get(name)?.as_object())?.get(last)
 }
 
-/// The organisation at the end of the path: a name, or a whole number as its digits.
+/// The organisation at the end of the path: a name, or a whole number as its digits. Not one of the names that the gateway
+/// gives to callers without an organisation: a token that names one would share their limits and rows.
 fn organization(path: &[String], claims: &Map<String, Value>) -> Option<OrgId> {
-    match at_end(path, claims)? {
+    let org = match at_end(path, claims)? {
         Value::String(name) => OrgId::new(name),
         Value::Number(number) if number.is_u64() => OrgId::new(&number.to_string()),
         _ => None,
-    }
+    };
+    org.filter(|org| !org.is_reserved())
 }

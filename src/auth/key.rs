@@ -2,7 +2,6 @@
 //!
 //! Pure. Keys are known only by their SHA-256, so neither the policy nor memory holds one.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -12,8 +11,19 @@ use super::{AuthError, Caller};
 use crate::config::policy::{Accept, AuthPolicy};
 use crate::ids::{OrgId, Secret};
 
-/// How gateway keys begin, so that one that is not known is never taken for a provider's.
-pub(super) const PREFIX: &str = "tg-";
+/// How gateway keys begin.
+const PREFIX: &[u8] = b"tg-";
+
+/// Whether a text has the looks of a gateway key, so that one that is not known is never taken for a provider's: it begins
+/// like one in any case, also behind a mark that somebody put before it (`key:tg-…`).
+pub(super) fn has_form(text: &str) -> bool {
+    let mark = |b: u8| !(b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    let mut before = None;
+    text.as_bytes().windows(PREFIX.len()).any(|window| {
+        let begins = before.replace(window[0]).is_none_or(mark);
+        begins && window.eq_ignore_ascii_case(PREFIX)
+    })
+}
 
 /// The caller that holds this key; an error where the key is known and has expired.
 pub(super) fn find(policy: &AuthPolicy, key: &str, now_ms: i64) -> Option<Result<Caller, AuthError>> {
@@ -50,21 +60,13 @@ pub(super) fn passthrough(key: &str) -> Caller {
 }
 
 /// The caller that says nothing of itself.
-#[expect(clippy::expect_used, reason = "a constant that fits the rule of names")]
 pub(super) fn anonymous() -> Caller {
-    let org = OrgId::new("anonymous").expect("plain name");
-    Caller { org, name: Arc::from(""), via: Accept::Anonymous, upstream_key: None, key: None }
+    Caller { org: OrgId::anonymous(), name: Arc::from(""), via: Accept::Anonymous, upstream_key: None, key: None }
 }
 
-/// `key-` and twelve hex digits of the SHA-256: the same key is the same organisation, and tells nothing of the key.
-#[expect(clippy::expect_used, reason = "hex digits after `key-` fit the rule of names")]
+/// The same key is the same organisation, whose name tells nothing of the key.
 fn organization(key: &str) -> OrgId {
-    let mut name = "key-".to_owned();
-    for byte in &sha256(key)[..6] {
-        // Writing to a string cannot fail.
-        let _ = write!(name, "{byte:02x}");
-    }
-    OrgId::new(&name).expect("plain name")
+    OrgId::of_provider_key(&sha256(key))
 }
 
 fn sha256(text: &str) -> [u8; 32] {

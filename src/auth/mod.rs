@@ -6,9 +6,10 @@
 //! `auth.accept`; but whoever shows a gateway credential is judged by it, so that a wrong one is never taken for something
 //! else.
 //!
-//! Promises: a gateway credential never ends up as an upstream key; nothing is decoded before its length is checked, and
+//! Promises: a gateway credential never ends up as an upstream key, whether or not the policy accepts its kind: a bearer in
+//! the form of a JWT or of a gateway key is verified or refused, never passed on; nothing is decoded before its length is checked, and
 //! nothing of a token is believed before its signature is; no message quotes a credential; the organisation comes from the
-//! credential alone. A token that was verified once costs a hash and a look-up until it expires, the policy's rules for
+//! credential alone, and never one of the names that the gateway gives itself. A token that was verified once costs a hash and a look-up until it expires, the policy's rules for
 //! JWTs change, or the key set does.
 //!
 //! Bounds: `BEARER_BYTES_MAX`, `VERIFIED_TOKENS_MAX`, `JWKS_*`. Does not: read bodies, or fetch a key set itself (see
@@ -106,8 +107,8 @@ pub(crate) struct Authenticator {
 enum Shown<'a> {
     /// A gateway key, or what claims to be one.
     Key(Option<Result<Caller, AuthError>>),
-    /// A JWT in form, where JWTs are checked.
-    Jwt(&'a str, &'a JwtPolicy),
+    /// In the form of a JWT, whether or not JWTs are checked here.
+    Jwt(&'a str),
     /// Neither.
     Foreign(&'a str),
 }
@@ -173,7 +174,7 @@ impl Authenticator {
     ) -> Identified {
         let upstream_key = match bearer.map(|bearer| look(policy, bearer, now_ms)) {
             None => None,
-            Some(Shown::Key(_) | Shown::Jwt(..)) => return Identified::Done(Err(TWO_CREDENTIALS)),
+            Some(Shown::Key(_) | Shown::Jwt(_)) => return Identified::Done(Err(TWO_CREDENTIALS)),
             Some(Shown::Foreign(key)) => policy.accept.contains(&Accept::Passthrough).then(|| Secret::new(key)),
         };
         let identified = match look(policy, token, now_ms) {
@@ -207,8 +208,10 @@ impl Authenticator {
     /// A gateway key or a JWT, wherever it was.
     fn credential(&self, policy: &AuthPolicy, shown: Shown<'_>, now_ms: i64, require_jwt: bool) -> Identified {
         match shown {
-            Shown::Jwt(..) if !policy.accept.contains(&Accept::Jwt) => Identified::Done(Err(NOT_ACCEPTED)),
-            Shown::Jwt(token, jwt) => self.jwt(jwt, token, now_ms),
+            Shown::Jwt(token) => match &policy.jwt {
+                Some(jwt) if policy.accept.contains(&Accept::Jwt) => self.jwt(jwt, token, now_ms),
+                _ => Identified::Done(Err(NOT_ACCEPTED)),
+            },
             _ if require_jwt => Identified::Done(Err(JWT_NEEDED)),
             Shown::Key(Some(_)) if !policy.accept.contains(&Accept::Key) => Identified::Done(Err(NOT_ACCEPTED)),
             Shown::Key(Some(caller)) => Identified::Done(caller),
@@ -239,15 +242,16 @@ impl Authenticator {
     }
 }
 
-/// What kind of credential this is, by its form and by the keys that are known.
-fn look<'a>(policy: &'a AuthPolicy, text: &'a str, now_ms: i64) -> Shown<'a> {
-    match &policy.jwt {
-        Some(jwt) if jwt::has_form(text) => Shown::Jwt(text, jwt),
-        _ => match key::find(policy, text, now_ms) {
-            Some(caller) => Shown::Key(Some(caller)),
-            None if text.starts_with(key::PREFIX) => Shown::Key(None),
-            None => Shown::Foreign(text),
-        },
+/// What kind of credential this is, by its form and by the keys that are known. What is configured plays no part in the
+/// form, so that a secret that is missing cannot turn a JWT into a provider's key.
+fn look<'a>(policy: &AuthPolicy, text: &'a str, now_ms: i64) -> Shown<'a> {
+    if jwt::has_form(text) {
+        return Shown::Jwt(text);
+    }
+    match key::find(policy, text, now_ms) {
+        Some(caller) => Shown::Key(Some(caller)),
+        None if key::has_form(text) => Shown::Key(None),
+        None => Shown::Foreign(text),
     }
 }
 

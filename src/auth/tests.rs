@@ -200,8 +200,13 @@ fn the_policy_says_what_is_accepted() {
         (&[Jwt, Key, Passthrough], true, "sk-a.b.c.d", "key Passthrough"),
         (&[Key, Passthrough], true, &jwt, "invalid_token"),
         (&[Key, Passthrough], true, &foreign, "invalid_token"),
-        // Where nobody checks JWTs, one may be a provider's.
-        (&[Jwt, Key, Passthrough], false, "eyJh.eyJi.c2ln", "key Passthrough"),
+        // Where no JWT can be verified, one is refused all the same: it is somebody's credential.
+        (&[Jwt, Key, Passthrough], false, "eyJh.eyJi.c2ln", "invalid_token"),
+        (&[Key, Passthrough], false, &jwt, "invalid_token"),
+        (&[Passthrough], false, &jwt, "invalid_token"),
+        (&[Anonymous], false, &jwt, "invalid_token"),
+        (&[Passthrough], false, "tg-unknown", "invalid_token"),
+        (&[Passthrough, Anonymous], false, "TG-Unknown", "invalid_token"),
         (&[Jwt, Key], false, &jwt, "invalid_token"),
         (&[Jwt, Passthrough], true, KEY, "invalid_token"),
         (&[Jwt, Passthrough], true, "tg-unknown", "invalid_token"),
@@ -231,6 +236,112 @@ fn the_policy_says_what_is_accepted() {
     // A key of one's own beside a gateway credential is only used where keys pass through.
     let list = [("x-tollgate-token", jwt.as_str()), ("authorization", "Bearer sk-own")];
     assert_eq!(line(ask(&policy(&[Jwt, Key], checked()), &list, false)), "acme Jwt ann -");
+}
+
+/// Whatever the policy says, and wherever it stands: what looks like a credential of the gateway's is never an upstream key.
+#[test]
+fn gateway_credentials_never_become_upstream_keys() {
+    let jwt = good();
+    let (head, rest) = jwt.split_once('.').expect("parts");
+    let (body, tag) = rest.split_once('.').expect("parts");
+    let spaced = |text: &str| B64.encode(text);
+    let jwe = format!("{}..{tag}.{body}.{tag}", B64.encode(r#"{"alg":"dir","enc":"A256GCM"}"#));
+    let looks: Vec<String> = vec![
+        jwt.clone(),
+        head.to_owned(),
+        format!("{head}."),
+        format!("{head}.{body}"),
+        format!("{head}.{body}."),
+        format!("{head}..{tag}"),
+        format!(".{body}.{tag}"),
+        format!("x{jwt}"),
+        format!("{jwt}{jwt}"),
+        format!("{jwt}."),
+        format!("jwt:{jwt}"),
+        format!("jwt:{jwe}"),
+        format!("token={jwe}"),
+        format!("bearer:{}", &jwe[..40]).replace("..", "."),
+        format!("<{jwt}>"),
+        format!("sk-{jwt}"),
+        jwe.clone(),
+        format!("Bearer{jwe}"),
+        format!("{}.{body}.{tag}", spaced("{ \"alg\": \"HS256\"}")),
+        format!("{}.{body}.{tag}", spaced("{\n \"alg\": \"HS256\"}")),
+        format!("key/{}.{}.{tag}", spaced("{\r\n\t\"alg\":\"HS256\"}"), spaced("{\n}")),
+        spaced("{\n \"alg\": \"HS256\", \"typ\": \"JWT\"}"),
+        B64.encode(&jwt),
+        jwt.replace('.', "%2E"),
+        "a.b.c".to_owned(),
+        "a.b.c.d.e".to_owned(),
+        "a..c.d.e".to_owned(),
+        KEY.to_owned(),
+        "tg-unknown".to_owned(),
+        "tg-".to_owned(),
+        "TG-Live-1".to_owned(),
+        "Tg-x".to_owned(),
+        "key:tg-x".to_owned(),
+        "token=TG-x".to_owned(),
+        "<tg-x>".to_owned(),
+    ];
+    let policies = [
+        policy(&ALL, Some(jwt_policy())),
+        policy(&ALL, None),
+        policy(&[Accept::Passthrough], None),
+        policy(&[Accept::Passthrough], Some(jwt_policy())),
+        policy(&[Accept::Anonymous, Accept::Passthrough], None),
+        AuthPolicy { keys: HashMap::new(), ..policy(&[Accept::Passthrough, Accept::Key], None) },
+    ];
+    for policy in &policies {
+        for text in &looks {
+            let good = jwt.clone();
+            let places: [&[(&str, &str)]; 4] = [
+                &[("authorization", &bearer(text))],
+                &[("x-api-key", text)],
+                &[("authorization", &bearer(text)), ("x-tollgate-token", &good)],
+                &[("x-api-key", text), ("x-tollgate-token", KEY)],
+            ];
+            for list in places {
+                let upstream = ask(policy, list, false).ok().and_then(|caller| caller.upstream_key);
+                assert!(upstream.is_none(), "{:?} {list:?}", policy.accept);
+            }
+        }
+        // Neither is a caller without a credential: one that is wrong is not taken for none.
+        for text in looks.iter().filter(|text| **text != jwt && *text != KEY) {
+            let found = ask(policy, &[("authorization", &bearer(text))], false);
+            assert!(found.is_err(), "{:?} {text}: {found:?}", policy.accept);
+        }
+    }
+    // Keys as providers make them pass, where they may.
+    for key in [
+        "sk-proj-abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJ_-x",
+        "sk-ant-api03-AAAA-tg-BBBB_eyJhbGciOi-CC",
+        "sk-or-v1-0123456789abcdef",
+        "gsk_abc123",
+        "AIzaSyA-0123456789",
+        "ya29.a0AfH6SMBx-y_z",
+        "id.secret",
+        "sk-a.b.c.d",
+        "0123456789abcdef0123456789abcdef",
+        "r8_tg-x",
+        "hf_eyJx",
+        "pplx-1:2",
+    ] {
+        let found = check_token(&policies[2], key).expect("a provider's key");
+        assert_eq!(found.upstream_key.as_ref().map(|key| key.reveal()), Some(key));
+    }
+}
+
+proptest! {
+    /// Random keys of the alphabets that providers use are passed through, and JWTs cut anywhere are not.
+    #[test]
+    fn forms_are_told_apart(random in "(sk-|gsk_|xai-|)[A-Za-z0-9]{20,160}", cut in 8usize..200) {
+        let policy = policy(&[Accept::Passthrough], None);
+        prop_assert!(check_token(&policy, &random).is_ok(), "{}", random);
+        let jwt = good();
+        prop_assert!(check_token(&policy, &jwt[..cut.min(jwt.len())]).is_err());
+        let marked = ["jwt:", &jwt[..cut.max(40).min(jwt.len())]].concat();
+        prop_assert!(check_token(&policy, &marked).is_err(), "{}", marked);
+    }
 }
 
 #[test]
@@ -395,6 +506,14 @@ fn organisations_are_plain_names_or_numbers() {
         (&flat, json!({"org_id": "аcme"}), Err(())),
         (&flat, json!({"org_id": "x".repeat(129)}), Err(())),
         (&flat, json!({"org_id": "{}"}), Err(())),
+        // Names that the gateway gives itself.
+        (&flat, json!({"org_id": "anonymous"}), Err(())),
+        (&flat, json!({"org_id": "Anonymous"}), Err(())),
+        (&flat, json!({"org_id": "passthrough"}), Err(())),
+        (&flat, json!({"org_id": "key-0123456789ab"}), Err(())),
+        (&flat, json!({"org_id": "KEY-acme"}), Err(())),
+        (&nested, json!({"app": {"org": "key-acme"}}), Err(())),
+        (&flat, json!({"org_id": "keys"}), Ok("keys")),
         (&nested, json!({"app": {"org": "acme"}}), Ok("acme")),
         (&nested, json!({"app": {"org": {"org": "acme"}}}), Err(())),
         (&nested, json!({"app": "acme"}), Err(())),

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use super::{Failure, print};
 use crate::bounds::memory_max;
+use crate::config::policy::Accept;
 use crate::config::{self, Loaded, OtherFile};
 use crate::server::tls::TlsAcceptor;
 
@@ -73,10 +74,7 @@ fn summary(loaded: &Loaded) -> String {
         ("policy", policy.version.to_string()),
         ("listen", format!("{} (applications), {} (operators)", loaded.settings.listen, loaded.settings.admin_listen)),
         ("accept", ways.join(", ")),
-        (
-            "jwt",
-            if policy.auth.jwt.is_some() { "checked" } else { "no secret and no key set, so none is accepted" }.into(),
-        ),
+        ("jwt", if policy.auth.accept.contains(&Accept::Jwt) { "verified" } else { "not accepted" }.into()),
         ("keys", policy.auth.keys.len().to_string()),
         ("providers", providers.join(", ")),
         (
@@ -121,7 +119,7 @@ mod tests {
         std::fs::write(&file, text).expect("write");
         let summary = summary(&config::load(Some(&file)).expect("good"));
         assert!(summary.starts_with(&format!("ok: {}\n  policy     ", file.display())), "{summary}");
-        for part in ["accept     jwt", "jwt        checked", "providers  local", "60 calls a minute"] {
+        for part in ["accept     jwt", "jwt        verified", "providers  local", "60 calls a minute"] {
             assert!(summary.contains(part), "{part}: {summary}");
         }
         assert!(!summary.contains("a-secret") && !summary.contains("sk-1"));
@@ -131,7 +129,7 @@ mod tests {
     fn problems_are_counted_and_the_user_is_to_change_something() {
         let dir = tempfile::TempDir::new().expect("folder");
         let file = dir.path().join("all.yaml");
-        std::fs::write(&file, "limits: {burst: 0}\nretry: {max_retries: 99}\n").expect("write");
+        std::fs::write(&file, "auth: {accept: [key]}\nlimits: {burst: 0}\nretry: {max_retries: 99}\n").expect("write");
         let failure = run(&Args { config: Some(file) });
         assert!(matches!(failure, Err(Failure::User(text)) if text == "2 problems"));
     }

@@ -30,7 +30,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let addr = match args.addr {
         Some(addr) => addr,
         None => {
-            let loaded = config::load(args.config.as_deref()).map_err(|p| Failure::User(p.to_string()))?;
+            let loaded = config::load_to_read(args.config.as_deref()).map_err(|p| Failure::User(p.to_string()))?;
             reachable(loaded.settings.admin_listen)
         }
     };

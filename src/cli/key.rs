@@ -58,6 +58,11 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let Command::New { org, name, expires, models, endpoints } = &args.command;
     let org =
         OrgId::new(org).ok_or_else(|| Failure::User("--org: 1 to 128 of A-Z a-z 0-9 . _ : @ + = / -".to_owned()))?;
+    if org.is_reserved() {
+        return Err(Failure::User(format!(
+            "--org: `{org}` is a name that the gateway gives to callers without an organisation; take another"
+        )));
+    }
     if name.is_empty() || name.len() > 128 || name.chars().any(char::is_control) {
         return Err(Failure::User("--name: 1 to 128 bytes of text on one line".to_owned()));
     }
@@ -133,7 +138,7 @@ mod tests {
                 format!("auth:\n  keys:\n    {}\n", line(&key, name, &org, &Restrictions::default())),
             )
             .expect("write");
-            let keys = crate::config::load(Some(&file)).expect("good").policy.auth.keys;
+            let keys = crate::config::load_to_read(Some(&file)).expect("good").policy.auth.keys;
             let sum = digest::digest(&digest::SHA256, key.as_bytes());
             let (known, holder) = keys.iter().next().expect("one key");
             assert_eq!((known.as_slice(), &*holder.name, &holder.org), (sum.as_ref(), name, &org));
@@ -152,7 +157,7 @@ mod tests {
         let (file, org) = (dir.path().join("p.yaml"), OrgId::new("acme").expect("org"));
         let line = line("tg-x", "ci", &org, &restrictions);
         std::fs::write(&file, format!("auth:\n  keys:\n    {line}\n")).expect("write");
-        let keys = crate::config::load(Some(&file)).expect("good").policy.auth.keys;
+        let keys = crate::config::load_to_read(Some(&file)).expect("good").policy.auth.keys;
         let key = keys.values().next().expect("one key");
         assert_eq!(key.expires_ms, Some(1_800_000_000_000 + 90 * 86_400_000));
         assert!(key.may_use(Some("gpt-4o-mini")) && key.may_use(Some("a: {b}")));

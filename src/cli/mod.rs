@@ -100,7 +100,7 @@ struct Configured<A: clap::Args> {
 
 impl<A: clap::Args> Configured<A> {
     fn load(self) -> Result<(A, Loaded), Failure> {
-        let loaded = config::load(self.config.as_deref());
+        let loaded = config::load_to_read(self.config.as_deref());
         Ok((self.args, loaded.map_err(|problems| Failure::User(problems.to_string()))?))
     }
 }

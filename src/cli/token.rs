@@ -36,9 +36,15 @@ pub struct Args {
 /// # Errors
 /// [`Failure::User`] if no HS secret is configured or the organisation's name is none.
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let loaded = config::load(args.config.as_deref()).map_err(|problems| Failure::User(problems.to_string()))?;
+    let loaded =
+        config::load_to_read(args.config.as_deref()).map_err(|problems| Failure::User(problems.to_string()))?;
     let org = OrgId::new(&args.org)
         .ok_or_else(|| Failure::User("--org: 1 to 128 of A-Z a-z 0-9 . _ : @ + = / -".to_owned()))?;
+    if org.is_reserved() {
+        return Err(Failure::User(format!(
+            "--org: `{org}` is a name that the gateway gives to callers without an organisation; take another"
+        )));
+    }
     if args.ttl < Duration::from_secs(1) {
         return Err(Failure::User("--ttl: a token is valid for whole seconds; give at least 1s".to_owned()));
     }
@@ -125,7 +131,7 @@ mod tests {
             let dir = tempfile::TempDir::new().expect("folder");
             let file = dir.path().join("p.yaml");
             std::fs::write(&file, format!("auth: {{jwt: {{{jwt}}}}}")).expect("write");
-            let auth = config::load(Some(&file)).expect("good").policy.auth;
+            let auth = config::load_to_read(Some(&file)).expect("good").policy.auth;
             let policy = auth.jwt.as_ref().expect("jwt");
             let algorithm = policy.algorithms.iter().copied().find(|a| is_hs(*a)).expect("HS");
             let org = OrgId::new("acme").expect("org");

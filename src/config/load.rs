@@ -89,13 +89,30 @@ pub(super) struct Snapshot {
     pub(super) gateway: String,
 }
 
-/// Loads the configuration at `path`; without one, that of `TOLLGATE_CONFIG`, of `./config` if there is such a folder, else
-/// the built-in one.
+/// What a configuration is loaded for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To take calls, so the ways in that it names have to be ones that hold.
+    Serve,
+    /// To read rules, prices or the log by; callers' secrets may be missing.
+    Read,
+}
+
+/// Loads the configuration at `path` for a gateway; without a path, that of `TOLLGATE_CONFIG`, of `./config` if there is such
+/// a folder, else the built-in one.
 ///
 /// # Errors
 /// Every problem of every file.
 pub(crate) fn load(path: Option<&Path>) -> Result<Loaded, Problems> {
     Source::find(path)?.load(crate::clock::wall_ms())
+}
+
+/// As [`load`], for commands that take no calls.
+///
+/// # Errors
+/// Every problem of every file.
+pub(crate) fn load_to_read(path: Option<&Path>) -> Result<Loaded, Problems> {
+    Source::find(path)?.load_in(crate::clock::wall_ms(), Purpose::Read, Problems::default())
 }
 
 impl Source {
@@ -124,16 +141,16 @@ impl Source {
         }
     }
 
-    /// Reads and checks everything.
+    /// Reads and checks everything that a gateway needs.
     ///
     /// # Errors
     /// Every problem of every file.
     pub(crate) fn load(&self, now_ms: i64) -> Result<Loaded, Problems> {
-        self.load_in(now_ms, Problems::default())
+        self.load_in(now_ms, Purpose::Serve, Problems::default())
     }
 
-    /// As [`Source::load`], with the environment of `problems`.
-    pub(super) fn load_in(&self, now_ms: i64, mut problems: Problems) -> Result<Loaded, Problems> {
+    /// As [`Source::load`], for any purpose and with the environment of `problems`.
+    pub(super) fn load_in(&self, now_ms: i64, purpose: Purpose, mut problems: Problems) -> Result<Loaded, Problems> {
         let files = self.read(&mut problems);
         let joined = join(&files, &mut problems);
         let version = version(files.iter().filter(|f| f.is_policy || joined.has_policy(&f.name)));
@@ -143,6 +160,9 @@ impl Source {
         let policy = RawPolicy::read(&joined.policy, &mut problems);
         let shown = shown(gateway.as_ref(), policy.as_ref());
         let others = other_files(gateway.as_ref(), policy.as_ref(), &problems);
+        if let (Purpose::Serve, Some(raw)) = (purpose, &policy) {
+            check::ways_in(raw, &mut problems);
+        }
         let settings = gateway.and_then(|raw| check::settings(&raw, &mut problems));
         let policy = policy.and_then(|raw| check::policy(&raw, version, now_ms, &mut problems));
         match (settings, policy) {

@@ -25,7 +25,7 @@ mod tests;
 
 #[cfg(test)]
 pub(crate) use load::Source;
-pub(crate) use load::{Loaded, OtherFile, load};
+pub(crate) use load::{Loaded, OtherFile, load, load_to_read};
 pub(crate) use place::suggest;
 pub(crate) use schema::json_schema;
 pub(crate) use values::duration;

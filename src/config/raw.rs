@@ -144,7 +144,7 @@ section! {
     /// `policies/*.yaml`: hot.
     RawPolicy {
         /// Who may call.
-        auth: RawAuth = "{}";
+        auth: RawAuth = "jwt: {secret: '${TOLLGATE_JWT_SECRET:-}'}";
         /// Where calls go: a name, and what stands behind it.
         providers: Named<RawProvider> =
             "openai: {kind: openai, base_url: 'https://api.openai.com/v1', api_key: '${OPENAI_API_KEY:-}'}";
@@ -173,8 +173,9 @@ section! {
 section! {
     /// Who may call.
     RawAuth {
-        /// Ways of saying who calls, tried in this order: jwt, key, passthrough, anonymous.
-        accept: Vec<At<Accept>> = "[jwt, key, passthrough]";
+        /// Ways of saying who calls, tried in this order: jwt (needs a secret or a key set), key, passthrough (anyone who shows
+        /// any provider key may call), anonymous (anyone may call, at the gateway's cost).
+        accept: Vec<At<Accept>> = "[jwt, key]";
         /// What a JWT has to be.
         jwt: RawJwt = "{}";
         /// The gateway's own keys; they begin with `tg-` and are kept only as SHA-256.
@@ -182,7 +183,7 @@ section! {
     }
 }
 section! {
-    /// What a JWT has to be. JWTs are checked once there is a secret or a key set.
+    /// What a JWT has to be. Where `accept` names jwt, a secret or a key set is needed.
     RawJwt {
         /// Signature algorithms that are accepted.
         algorithms: Vec<At<jsonwebtoken::Algorithm>> = "[HS256]";

@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use super::load::{Loaded, Source};
+use super::load::{Loaded, Purpose, Source};
 use super::place::Problems;
 use super::policy::{Accept, Fail, JwksSource, LimitsStore, Policy, Spread, StoreKind, Targets, Timeouts};
 use super::watch::{Folders, Signal, Status, Watcher};
@@ -31,7 +31,7 @@ fn env(name: &str) -> Option<String> {
 fn load(source: &Source) -> Result<Loaded, Problems> {
     let mut problems = Problems::default();
     problems.env = env;
-    source.load_in(1_700_000_000_123, problems)
+    source.load_in(1_700_000_000_123, Purpose::Read, problems)
 }
 
 /// A folder with these files.
@@ -79,7 +79,7 @@ fn nothing_configured_is_the_documented_default() {
     assert_eq!(settings.max_body_bytes, 100 << 20);
     assert_eq!(settings.shutdown_grace, Duration::from_secs(30));
     assert_eq!(settings.limits_store, LimitsStore::Memory);
-    assert_eq!(policy.auth.accept, [Accept::Jwt, Accept::Key, Accept::Passthrough]);
+    assert_eq!(policy.auth.accept, [Accept::Jwt, Accept::Key]);
     assert!(policy.auth.jwt.is_none() && policy.auth.keys.is_empty());
     assert_eq!(policy.providers.len(), 1);
     assert_eq!(policy.providers[0].base_url.to_string(), "https://api.openai.com/v1");
@@ -229,6 +229,21 @@ fn rules_of_the_policy() {
             "1:45: auth.keys[0].endpoints[0]: ",
             "/v1/",
         ),
+        (
+            "auth: {keys: [{name: a, org: anonymous, sha256: 0000000000000000000000000000000000000000000000000000000000000000}]}",
+            "1:30: auth.keys[0].org: ",
+            "a key needs another",
+        ),
+        (
+            "auth: {keys: [{name: a, org: b, sha256: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855}]}",
+            "1:41: auth.keys[0].sha256: ",
+            "tollgate key new",
+        ),
+        (
+            "auth: {keys: [{name: a, org: b, sha256: 01ba4719c80b6fe911b091a7c05124b64eeece964e09c058ef8f9805daca546b}]}",
+            "1:41: auth.keys[0].sha256: ",
+            "tollgate key new",
+        ),
         ("auth: {keys: [{name: a, org: b}]}", "1:15: auth.keys[0]: ", "`sha256` is missing"),
         ("auth: {keys: [{name: a, sha256: ~, org: b}]}", "1:25: auth.keys[0].sha256: ", "`sha256` is missing"),
         ("providers: {}", "1:12: providers: ", "at least one"),
@@ -370,13 +385,75 @@ fn rules_of_the_policy() {
     }
 }
 
+/// A policy that accepts JWTs needs something to verify them with, wherever that is missing; other commands do not.
+#[test]
+fn a_policy_that_accepts_jwts_can_verify_them_or_is_refused() {
+    let serve = |yaml: &str| {
+        let dir = folder(&[("policies/p.yaml", yaml)]);
+        let mut problems = Problems::default();
+        problems.env = env;
+        let prefix = format!("{}/", dir.path().display());
+        let source = Source::Folder(dir.path().to_owned());
+        let found = source.load_in(0, Purpose::Serve, problems).err();
+        let found = found.map_or(Vec::new(), |p| p.lines().iter().map(|line| line.replace(&prefix, "")).collect());
+        assert!(yaml.contains("' '") || load(&source).is_ok() == !yaml.contains("RS256"), "{yaml}");
+        found
+    };
+    let refused: [(&str, &str, &str); 12] = [
+        ("", "policies/p.yaml:1:1: auth: ", "`accept: [key]`"),
+        ("limits: {}", "policies/p.yaml:1:1: auth: ", "export TOLLGATE_JWT_SECRET"),
+        ("auth:\n", "policies/p.yaml:1:1: auth: ", "openssl rand -hex 32"),
+        ("auth: {}", "policies/p.yaml:1:7: auth.accept", "openssl rand -hex 32"),
+        ("auth: {accept: [jwt]}", "policies/p.yaml:1:17: auth.accept[0]: ", "`accept: [key]`"),
+        (
+            "auth: {accept: [key, jwt, anonymous]}",
+            "policies/p.yaml:1:22: auth.accept[1]: ",
+            "`accept: [key, anonymous]`",
+        ),
+        ("auth: {accept: [passthrough, jwt]}", "policies/p.yaml:1:30: auth.accept[1]: ", "`accept: [passthrough]`"),
+        ("auth: {jwt: {secret: ''}}", "policies/p.yaml:1:22: auth.jwt.secret: ", "secret: \"${TOLLGATE_JWT_SECRET}\""),
+        (
+            "auth: {jwt: {secret: '${TYPO:-}'}}",
+            "policies/p.yaml:1:22: auth.jwt.secret: ",
+            "neither a secret nor a key set",
+        ),
+        ("auth: {jwt: {issuer: me}}", "policies/p.yaml:1:7: auth.accept", "neither a secret nor a key set"),
+        ("auth: {jwt: {jwks: ' '}}", "policies/p.yaml:1:7: auth.accept", "neither a secret nor a key set"),
+        ("auth: {jwt: {secret: ' '}}", "policies/p.yaml:1:22: auth.jwt.secret: ", ""),
+    ];
+    for (yaml, place, words) in refused {
+        let found = serve(yaml);
+        let told = found.iter().any(|line| line.starts_with(place) && line.contains(words));
+        assert!(told && found.len() <= 2, "{yaml}: {found:#?}");
+    }
+    // One that is given fits no algorithm that is accepted.
+    for yaml in [
+        "auth: {jwt: {secret: 0123456789abcdef0123456789abcdef, algorithms: [RS256]}}",
+        "auth: {jwt: {jwks: a.json}}",
+        "auth: {jwt: {jwks: a.json, algorithms: [HS256, HS512]}}",
+    ] {
+        let dir = folder(&[("policies/p.yaml", yaml)]);
+        assert!(Source::Folder(dir.path().to_owned()).load(0).is_err(), "{yaml}");
+    }
+    for yaml in [
+        "auth: {accept: [key]}",
+        "auth: {accept: [passthrough, anonymous], jwt: {secret: ''}}",
+        "auth: {jwt: {secret: 0123456789abcdef0123456789abcdef}}",
+        "auth: {jwt: {secret: '${KEY}'}}",
+    ] {
+        assert_eq!(serve(yaml), [""; 0], "{yaml}");
+    }
+    let dir = folder(&[("p.yaml", "auth: {jwt: {jwks: a.json, algorithms: [RS256]}}")]);
+    assert!(Source::File(dir.path().join("p.yaml")).load(0).is_ok());
+}
+
 /// The default of the flag reads the same variable, and would say the same mistake again at the section and at the file.
 #[test]
 fn a_wrong_variable_is_told_once_and_where_it_is_named() {
     let dir = folder(&[("p.yaml", "features:\n  ai_intent_enabled: '${AI_INTENT_ENABLED:-true}'\n")]);
     let mut problems = Problems::default();
     problems.env = |name| (name == "AI_INTENT_ENABLED").then(|| "maybe".to_owned());
-    let found = Source::File(dir.path().join("p.yaml")).load_in(0, problems).expect_err("maybe").lines();
+    let found = Source::File(dir.path().join("p.yaml")).load_in(0, Purpose::Read, problems).expect_err("maybe").lines();
     assert_eq!(found.len(), 1, "{found:#?}");
     assert!(found[0].contains("p.yaml:2:22: features.ai_intent_enabled: "), "{found:#?}");
 }
@@ -659,6 +736,7 @@ fn watched(files: &[(&str, &str)]) -> Watched {
 
 fn watched_by(folders: fn(SyncSender<Signal>) -> Folders, files: &[(&str, &str)]) -> Watched {
     let dir = folder(files);
+    write(dir.path(), "policies/access.yaml", "auth: {accept: [key]}\n");
     let loaded = Source::Folder(dir.path().to_owned()).load(1).expect("good");
     let (policy, metrics) = (Arc::new(ArcSwap::from_pointee(loaded.policy)), Metrics::new());
     let watcher = Watcher::start_with(folders, &loaded.origin, policy.clone(), metrics.clone()).expect("thread");
@@ -708,6 +786,32 @@ fn edits_are_taken_and_bad_ones_refused() {
     let repaired = w.until("repaired", |s| !s.refused);
     assert_eq!((repaired.version, w.rpm(), w.metrics.config_last_reload_successful.get()), (second.version, 10, 1));
     assert!(repaired.last_refused.is_some());
+}
+
+/// A secret that an edit empties leaves the former one in force.
+#[test]
+fn an_edit_that_empties_the_secret_is_refused() {
+    let w = watched(&[]);
+    let good = "auth: {jwt: {secret: 0123456789abcdef0123456789abcdef}}\n";
+    let before = w.watcher.status().version;
+    write(w.dir.path(), "policies/access.yaml", good);
+    let version = w.until("secret", |s| s.version != before).version;
+    let edits = [
+        "auth: {jwt: {secret: ''}}\n",
+        "auth: {jwt: {secret: '${TOLLGATE_NO_SUCH_SECRET:-}'}}\n",
+        "auth: {accept: [jwt, passthrough]}\n",
+        "auth: {}\n",
+    ];
+    for edit in edits {
+        write(w.dir.path(), "policies/access.yaml", edit);
+        let wanted = |s: &Status| s.last_refused.as_ref().is_some_and(|r| r.problems[0].contains("neither a secret"));
+        w.until(edit, |s| s.refused && wanted(s));
+        assert!(w.watcher.reload_now().is_err());
+        let policy = w.policy.load();
+        assert_eq!((&policy.version, policy.auth.jwt.is_some()), (&version, true));
+        write(w.dir.path(), "policies/access.yaml", good);
+        w.until("put back", |s| !s.refused);
+    }
 }
 
 /// A file that cannot be read is not a file that is not there.
@@ -764,6 +868,7 @@ fn mounted_config_maps_are_followed() {
     use std::os::unix::fs::symlink;
     let dir = folder(&[("policies/..v0/limits.yaml", "limits: {requests_per_minute: 100}\n")]);
     let policies = dir.path().join("policies");
+    write(&policies, "access.yaml", "auth: {accept: [key]}\n");
     symlink("..v0", policies.join("..data")).expect("link");
     symlink("..data/limits.yaml", policies.join("limits.yaml")).expect("link");
     let loaded = Source::Folder(dir.path().to_owned()).load(1).expect("good");
@@ -802,7 +907,7 @@ fn a_file_that_vanishes_or_is_emptied_does_not_loosen_the_rules() {
     // Taken out of a file that is still there: meant.
     write(w.dir.path(), "policies/b.yaml", "retry: {}\n");
     let version = w.watcher.status().version;
-    w.until("taken out", |s| s.version != version || s.files.len() == 2 && w.rpm() == 60);
+    w.until("taken out", |s| s.version != version || s.files.len() == 3 && w.rpm() == 60);
     assert_eq!(w.rpm(), 60);
 }
 

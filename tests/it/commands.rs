@@ -82,6 +82,7 @@ fn check_tells_every_problem_with_its_place() {
     assert_eq!(serve.status.code(), Some(1), "{}", text(&serve));
     std::fs::write(config.join("gateway.yaml"), "listen: 127.0.0.1:0\n").unwrap();
     std::fs::write(config.join("policies/limits.yaml"), "limits:\n  requests_per_minute: 10\n").unwrap();
+    std::fs::write(config.join("policies/auth.yaml"), "auth: {accept: [key]}\n").unwrap();
     let check = run(folder.path(), None, &["check"], "");
     assert_eq!(check.status.code(), Some(0), "{}", text(&check));
     let missing = run(folder.path(), None, &["check", "--config", "nowhere"], "");
@@ -112,11 +113,13 @@ fn check_tells_every_problem_with_its_place() {
 #[test]
 fn mistakes_on_the_command_line_are_told() {
     let folder = tempfile::tempdir().unwrap();
-    let table: [(&[&str], i32, &str); 4] = [
+    let table: [(&[&str], i32, &str); 6] = [
         (&["report", "--from", "yesterday"], 2, "write e.g. 2026-11-23"),
         (&["reprice", "--from", "1", "--to", "2026-11-23"], 2, "write e.g. 2026-11-23"),
         (&["token", "--org", "acme", "--ttl", "0s"], 1, "at least 1s"),
         (&["token", "--org", "a b"], 1, "--org: 1 to 128"),
+        (&["token", "--org", "anonymous"], 1, "take another"),
+        (&["key", "new", "--org", "key-0123456789ab", "--name", "ci"], 1, "take another"),
     ];
     for (arguments, code, words) in table {
         let told = run(folder.path(), None, arguments, "");

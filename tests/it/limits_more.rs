@@ -221,7 +221,7 @@ fn keys_expire_and_are_for_their_models_and_endpoints() {
         key("mini", "models: [\"gpt-4o-mini*\"]"),
         key("chat", "endpoints: [/v1/chat/completions]"),
     ];
-    let gateway = Setup::new(&provider).section("auth", &format!("keys: [{}]", keys.join(", "))).start();
+    let gateway = Setup::new(&provider).section("auth", &format!("accept: [key]\nkeys: [{}]", keys.join(", "))).start();
     short(&gateway, "tg-new").ok();
     let expired = short(&gateway, "tg-old");
     expired.refused(401, "invalid_token");

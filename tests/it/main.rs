@@ -30,6 +30,7 @@ mod lifecycle;
 mod limits;
 mod limits_more;
 mod limits_shared;
+mod open_door;
 mod openapi;
 mod overload;
 mod privacy;

@@ -9,7 +9,7 @@ use aws_lc_rs::digest;
 use jsonwebtoken::Algorithm;
 
 use super::super::place::Problems;
-use super::super::policy::{AuthPolicy, GatewayKey, JwksSource, JwtPolicy};
+use super::super::policy::{Accept, AuthPolicy, GatewayKey, JwksSource, JwtPolicy};
 use super::super::raw::{RawAuth, RawJwt, RawKey};
 use super::super::shape::At;
 use super::{distinct, lasting, port_fits};
@@ -28,6 +28,42 @@ pub(super) fn auth(raw: &RawAuth, problems: &mut Problems) -> Option<AuthPolicy>
     Some(AuthPolicy { accept: raw.accept.iter().map(|a| a.value).collect(), jwt, keys })
 }
 
+/// JWTs are accepted only where one can be verified: a secret that is missing (a misspelt variable, an emptied file) has to
+/// be seen at the start, not as refused calls.
+pub(super) fn ways_in(raw: &At<RawAuth>, problems: &mut Problems) {
+    let Some(jwt) = raw.accept.iter().find(|way| way.value == Accept::Jwt) else { return };
+    let jwt = if raw.accept.given { &jwt.at } else { &raw.accept.at };
+    let given = &raw.jwt.value;
+    if !given.secret.value.reveal().trim().is_empty() || !given.jwks.value.trim().is_empty() {
+        return;
+    }
+    let others: Vec<&str> = raw.accept.iter().filter_map(|way| name(way.value)).collect();
+    let others = if others.is_empty() { "key".to_owned() } else { others.join(", ") };
+    let at = match (raw.given, given.secret.given) {
+        (false, _) => &raw.at,
+        (true, true) => &given.secret.at,
+        (true, false) => jwt,
+    };
+    problems.add(
+        at,
+        format!(
+            "`accept` names jwt, but there is neither a secret nor a key set, so no JWT could be verified. Set a secret: run \
+             `export TOLLGATE_JWT_SECRET=$(openssl rand -hex 32)` and write `auth: {{jwt: {{secret: \
+             \"${{TOLLGATE_JWT_SECRET}}\"}}}}`; or give `jwks`; or take no JWTs: `accept: [{others}]`"
+        ),
+    );
+}
+
+/// The other ways, as they are written.
+fn name(way: Accept) -> Option<&'static str> {
+    match way {
+        Accept::Jwt => None,
+        Accept::Key => Some("key"),
+        Accept::Passthrough => Some("passthrough"),
+        Accept::Anonymous => Some("anonymous"),
+    }
+}
+
 /// `Some(None)`: no secret and no key set, so JWTs are not checked here.
 fn jwt(raw: &RawJwt, problems: &mut Problems) -> Option<Option<JwtPolicy>> {
     distinct(&raw.algorithms, problems);
@@ -37,6 +73,9 @@ fn jwt(raw: &RawJwt, problems: &mut Problems) -> Option<Option<JwtPolicy>> {
     }
     let by_secret = |a: &Algorithm| matches!(a, Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512);
     let secret = &raw.secret.value;
+    if !secret.is_empty() && secret.reveal().trim().is_empty() {
+        problems.add(&raw.secret.at, "holds nothing but white space; take a random one: openssl rand -hex 32");
+    }
     if !secret.is_empty() && !algorithms.is_empty() && !algorithms.iter().any(by_secret) {
         problems.add(
             &raw.algorithms.at,
@@ -137,11 +176,21 @@ fn keys(raw: &[At<RawKey>], problems: &mut Problems) -> HashMap<[u8; 32], Arc<Ga
         let path = |text: &str| text.starts_with("/v1/") || text.starts_with('*');
         let endpoints =
             globs(&key.endpoints, path, "no path; it begins with /v1/, e.g. /v1/chat/completions", problems);
+        if key.org.is_reserved() {
+            let reason = "a name that the gateway gives to callers without an organisation (`anonymous`, `passthrough`, \
+                          `key-…`); a key needs another, because it would share their limits and rows";
+            problems.add(&key.org.at, reason);
+        }
         let Some(digest) = sha256(&key.sha256.value) else {
             let reason = "not a SHA-256: 64 hex digits of the whole key; printf %s \"$KEY\" | sha256sum prints it";
             problems.add(&key.sha256.at, reason);
             continue;
         };
+        if guessable(&digest) {
+            let reason = "the SHA-256 of an empty or guessable text, so anybody could hold this key; was a variable empty? \
+                          `tollgate key new` makes a random key";
+            problems.add(&key.sha256.at, reason);
+        }
         let name = Arc::from(key.name.value.as_str());
         let value = GatewayKey { name, org: key.org.value.clone(), expires_ms, models, endpoints };
         if keys.insert(digest, Arc::new(value)).is_some() {
@@ -149,6 +198,44 @@ fn keys(raw: &[At<RawKey>], problems: &mut Problems) -> HashMap<[u8; 32], Arc<Ga
         }
     }
     keys
+}
+
+/// What is hashed where a variable was not set, with the line end that `echo` adds, or by somebody who only tries things out.
+const GUESSED_FIRST: &[&str] = &[
+    "",
+    "\n",
+    "\r\n",
+    " ",
+    "\"\"",
+    "''",
+    "-",
+    "null",
+    "none",
+    "undefined",
+    "$KEY",
+    "$KEY\n",
+    "tg-",
+    "tg",
+    "key",
+    "test",
+    "secret",
+    "password",
+    "changeme",
+    "change-me",
+    "admin",
+    "token",
+    "tollgate",
+    "tg-key",
+    "tg-test",
+    "tg-secret",
+    "tg-changeme",
+    "1234",
+    "12345678",
+    "x",
+];
+
+fn guessable(sha256: &[u8; 32]) -> bool {
+    GUESSED_FIRST.iter().any(|text| digest::digest(&digest::SHA256, text.as_bytes()).as_ref() == sha256)
 }
 
 /// A day stands for its beginning, UTC.

@@ -58,6 +58,11 @@ pub(super) fn policy(raw: &RawPolicy, version: Arc<str>, loaded_at_ms: i64, prob
     (problems.count() == before).then_some(policy)
 }
 
+/// That each way of saying who calls, which the policy accepts, is one that somebody could be known by.
+pub(super) fn ways_in(raw: &RawPolicy, problems: &mut Problems) {
+    auth::ways_in(&raw.auth, problems);
+}
+
 /// A number in a range; a problem with the range where it is not.
 fn in_range(given: &At<u64>, range: RangeInclusive<u64>, problems: &mut Problems) -> Option<u32> {
     if range.contains(&given.value) {

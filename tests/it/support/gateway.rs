@@ -21,7 +21,10 @@ use super::{Connection, DEADLINE, Provider, Reply, SECRET, eventually, jwt, post
 pub fn tollgate() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
     // What the developer has set must not reach the tests.
-    for name in ["OPENAI_API_KEY", "TOLLGATE_CONFIG", "AI_INTENT_ENABLED", "HTTP_PROXY", "http_proxy", "RUST_LOG"] {
+    for name in ["OPENAI_API_KEY", "TOLLGATE_JWT_SECRET", "TOLLGATE_CONFIG", "AI_INTENT_ENABLED"] {
+        command.env_remove(name);
+    }
+    for name in ["HTTP_PROXY", "http_proxy", "RUST_LOG"] {
         command.env_remove(name);
     }
     command
@@ -57,7 +60,7 @@ impl Setup {
         setup
             // Longer than any test waits: calls end by themselves, and are not cut because the machine is slow.
             .setting("shutdown_grace", "60s")
-            .section("auth", &format!("jwt: {{secret: \"{SECRET}\"}}"))
+            .section("auth", &format!("accept: [jwt, key, passthrough]\njwt: {{secret: \"{SECRET}\"}}"))
             .section(
                 "providers",
                 &format!("openai: {{kind: openai, base_url: \"http://{provider}/v1\", api_key: sk-gateway-own-key}}"),
