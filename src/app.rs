@@ -30,6 +30,7 @@ use crate::limit::redis::{Outbox, Shared};
 use crate::metrics::Metrics;
 use crate::pipeline::gateway::{AtWork, Gateway};
 use crate::pipeline::quotas::Quotas;
+use crate::pipeline::turns::Turns;
 use crate::server::{self, Ending, tls::TlsAcceptor};
 use crate::upstream::Upstream;
 
@@ -99,6 +100,7 @@ pub async fn start(loaded: Loaded) -> Result<App, Failure> {
         metrics,
         clock,
         at_work: AtWork::new(settings.bounds.calls_in_flight),
+        turns: Turns::new(clock, tokio::runtime::Handle::current().metrics().num_workers()),
         tasks: calls.clone(),
         cut: ending.cut.clone(),
     });
@@ -191,6 +193,7 @@ impl App {
             Admin::new(Arc::clone(&self.gateway), self.settings.clone(), Arc::clone(&self.watcher), self.log.clone());
         let stop = self.stop_admin.clone();
         self.others.spawn(admin::serve(admin_listener, Arc::new(admin), stop, self.others.clone()));
+        self.others.spawn(Arc::clone(&self.gateway.turns).keep(self.stop_admin.clone()));
         self.others.spawn(tend(Arc::clone(&self.gateway), self.stop_admin.clone()));
     }
 

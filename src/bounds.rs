@@ -95,6 +95,21 @@ pub const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 /// What a zstd decoder takes besides its window.
 pub const ZSTD_STATE_BYTES: usize = 512 << 10;
 
+/// A step of work on a body, in bytes of input. Then the task gives way to others that are ready.
+pub const STEP_BYTES_MAX: usize = 16 << 10;
+/// The shortest step, for input that is slow to work on.
+pub const STEP_BYTES_MIN: usize = 256;
+/// How long a step should take. After one that took longer the next ones are cut shorter.
+pub const STEP_TIME_MAX: Duration = Duration::from_micros(200);
+/// Turn groups whose work on bodies is counted apart. Some of more than these share a count.
+pub const TURN_GROUPS_TOLD_APART: usize = 4_096;
+/// One in so many of a processor's seconds is free for the bodies of each turn group. Beyond it a step waits for its turn.
+pub const TURN_FREE_SHARE: u64 = 8;
+/// How far ahead of that share a group may be, as time in which it would have it back.
+pub const TURN_FREE_BURST: Duration = Duration::from_millis(40);
+/// A turn that was given out and is not used so long goes to the next in line.
+pub const TURN_UNUSED_MAX: Duration = Duration::from_millis(5);
+
 // ---- stage 5: redact -------------------------------------------------------------------------------------------
 
 /// Nesting of a JSON body. Deeper is 400 `invalid_json`.

@@ -2,30 +2,45 @@
 //!
 //! Pure. Two readers of `{"org": "a", "org": "b"}` may see different organisations (RFC 8725 §2.4); here it is no token.
 
+use std::cell::Cell;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-/// Parses one JSON object and nothing after it. Nesting is bounded by serde_json (128).
+/// Values of one token's part or key set. With more it is no token and no key set.
+const VALUES_MAX: u32 = 4_096;
+
+/// Parses one JSON object and nothing after it. Nesting is bounded by serde_json (128), the number of values by
+/// [`VALUES_MAX`]: what is not asked for is kept, too, and a value takes many times the bytes of its text.
 pub(super) fn object(text: &[u8]) -> Option<Map<String, Value>> {
-    match serde_json::from_slice::<Strict>(text).ok()?.0 {
+    let left = Cell::new(VALUES_MAX);
+    let mut reader = serde_json::Deserializer::from_slice(text);
+    let value = Strict { left: &left }.deserialize(&mut reader).ok()?;
+    reader.end().ok()?;
+    match value {
         Value::Object(map) => Some(map),
         _ => None,
     }
 }
 
-struct Strict(Value);
+/// Reads a value. `left`: how many more there may be.
+#[derive(Clone, Copy)]
+struct Strict<'l> {
+    left: &'l Cell<u32>,
+}
 
-impl<'de> Deserialize<'de> for Strict {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Strict, D::Error> {
-        deserializer.deserialize_any(StrictVisitor).map(Strict)
+impl<'de> DeserializeSeed<'de> for Strict<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        let left = self.left.get().checked_sub(1).ok_or_else(|| D::Error::custom("too many values"))?;
+        self.left.set(left);
+        deserializer.deserialize_any(self)
     }
 }
 
-struct StrictVisitor;
-
-impl<'de> Visitor<'de> for StrictVisitor {
+impl<'de> Visitor<'de> for Strict<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -51,14 +66,15 @@ impl<'de> Visitor<'de> for StrictVisitor {
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
         let mut values = Vec::new();
-        while let Some(Strict(value)) = list.next_element()? {
+        while let Some(value) = list.next_element_seed(self)? {
             values.push(value);
         }
         Ok(Value::Array(values))
     }
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
-        while let Some((name, Strict(value))) = entries.next_entry::<String, Strict>()? {
+        while let Some(name) = entries.next_key::<String>()? {
+            let value = entries.next_value_seed(self)?;
             if map.insert(name, value).is_some() {
                 return Err(A::Error::custom("repeated name"));
             }
@@ -78,6 +94,8 @@ mod tests {
         {
             assert!(object(bad.as_bytes()).is_none(), "{bad}");
         }
+        let many = |n: usize| format!("{{\"a\":[{}]}}", vec!["0"; n].join(","));
+        assert!(object(many(4_000).as_bytes()).is_some() && object(many(4_096).as_bytes()).is_none());
         for bad in ["", "1", "{} {}", "{", "nul", &format!("{{\"a\":{}1{}}}", "[".repeat(5_000), "]".repeat(5_000))] {
             assert!(object(bad.as_bytes()).is_none(), "{bad:.20}");
         }

@@ -18,8 +18,8 @@ use super::parse::parse;
 use super::prompt::{self, Question};
 use super::ticket::{IntentRequest, IntentResponse};
 use crate::code::Code;
-use crate::provider::{Kind, Wire};
-use crate::redact::{self, Ledger, RedactError, Redacted, Rules};
+use crate::provider::{Kind, Wire, answer};
+use crate::redact::{Ledger, RedactError, Redacted, Rules, TextsRedactor};
 
 /// Something that takes its time.
 pub type Eventually<'a, T> = Pin<Box<dyn Future<Output = Result<T, IntentError>> + Send + 'a>>;
@@ -62,6 +62,12 @@ pub trait Carrier: Send + Sync {
     fn carry(&self, path: &'static str, wire: Wire, body: Redacted, ledger: Ledger) -> Eventually<'_, Bytes>;
     /// Whether one more question is within the retry allowance.
     fn may_ask_again(&self) -> bool;
+    /// Does work on the ticket, step by step, until a step says that it was the last. A step is given the bytes that it may
+    /// work on; between steps other tasks run.
+    fn work<'w>(
+        &'w self,
+        step: &'w mut (dyn FnMut(usize) -> bool + Send),
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'w>>;
 }
 
 /// A provider that is asked in its dialect.
@@ -80,17 +86,30 @@ impl<C: Carrier> Adapter<C> {
 
     /// The text of the provider's answer.
     async fn ask(&self, request: &IntentRequest, again: bool) -> Result<String, IntentError> {
-        let (body, ledger) = self.body(request, again)?;
+        let (body, ledger) = self.body(request, again).await?;
         let answer = self.carrier.carry(self.dialect.path(), self.dialect.wire(), body, ledger).await?;
-        Ok(serde_json::from_slice(&answer).map(|answer| self.dialect.text(&answer)).unwrap_or_default())
+        Ok(answer::text(self.dialect.wire(), &answer))
     }
 
     /// What is sent, and what was taken out of the ticket for it.
-    fn body(&self, request: &IntentRequest, again: bool) -> Result<(Redacted, Ledger), IntentError> {
+    async fn body(&self, request: &IntentRequest, again: bool) -> Result<(Redacted, Ledger), IntentError> {
         let instructions = prompt::instructions(&self.question, &request.org_id, again);
         // Only the ticket passes the redactor: what the gateway writes around it is its own.
+        let mut texts = TextsRedactor::new(&self.rules, [request.title.clone(), request.body.clone()]);
+        let mut broken = false;
+        let mut step = |bytes| match catch_unwind(AssertUnwindSafe(|| texts.step(bytes))) {
+            Ok(over) => over,
+            Err(_) => {
+                broken = true;
+                true
+            }
+        };
+        self.carrier.work(&mut step).await;
+        if broken {
+            return Err(IntentError::NotRedacted);
+        }
         let redacted = catch_unwind(AssertUnwindSafe(|| {
-            redact::within(&self.rules, [&request.title, &request.body], |[title, body]| {
+            texts.finish(|[title, body]| {
                 let ticket = prompt::ticket(title, body);
                 self.dialect.request(&self.question, &instructions, &ticket).to_string()
             })
@@ -150,6 +169,15 @@ mod tests {
 
         fn may_ask_again(&self) -> bool {
             self.asked.lock().expect("lock").len() < self.allowed
+        }
+
+        fn work<'w>(
+            &'w self,
+            step: &'w mut (dyn FnMut(usize) -> bool + Send),
+        ) -> Pin<Box<dyn Future<Output = ()> + Send + 'w>> {
+            // The shortest steps find what the longest would.
+            while !step(1) {}
+            Box::pin(std::future::ready(()))
         }
     }
 

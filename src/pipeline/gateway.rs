@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::quotas::Quotas;
+use super::turns::Turns;
 use crate::ailog::AiLog;
 use crate::auth::Authenticator;
 use crate::bounds::INTENTS_BACKGROUND_MAX;
@@ -30,6 +31,8 @@ pub struct Gateway {
     pub metrics: Arc<Metrics>,
     pub clock: Clock,
     pub at_work: AtWork,
+    /// Turns for work on bodies.
+    pub turns: Arc<Turns>,
     /// Work that goes on after its call.
     pub tasks: TaskTracker,
     /// Ends it, with all that is still open.

@@ -1,7 +1,7 @@
 //! The request body on its way in: read, bounded, redacted, and counted, piece by piece.
 //!
 //! Stage 5 of the walk. A small body is gathered whole before the provider is called; a large one becomes the
-//! [`Source`] of a body that streams. Promises: nothing comes out that is not [`Redacted`]; a body that cannot be
+//! [`Source`] of a body that streams. The work is done in steps, between which the task gives way (see `turns`). Promises: nothing comes out that is not [`Redacted`]; a body that cannot be
 //! understood, is too long or stops coming never becomes a complete one upstream; a defect of the redactor is a refusal.
 //! Does not: choose a provider, or send.
 
@@ -18,6 +18,7 @@ use tokio::time::{Instant, Sleep};
 use super::coding::{Coding, Decoder, Fault};
 use super::quota::overloaded;
 use super::refusal::Refusal;
+use super::turns::Pace;
 use crate::bounds::{GATHER_BYTES_MAX, ROUTE_WAIT_BYTES_MAX};
 use crate::code::Code;
 use crate::lock::lock;
@@ -143,6 +144,11 @@ pub struct Intake {
     timer: Option<Pin<Box<Sleep>>>,
     finished: bool,
     decoding: Option<Box<Decoding>>,
+    /// Came from the client and is still to be decoded; where the body is not compressed, nothing.
+    encoded: Bytes,
+    /// Still to be redacted.
+    unread: Bytes,
+    pace: Pace,
     /// Time spent waiting for the client.
     pub waited: Duration,
     /// Room for a long beginning that waits for its model.
@@ -162,6 +168,7 @@ impl Intake {
     pub fn new(
         incoming: Incoming,
         redactor: BodyRedactor,
+        pace: Pace,
         bytes_max: u64,
         capture_bytes: usize,
         idle: Duration,
@@ -178,6 +185,9 @@ impl Intake {
             timer: None,
             finished: false,
             decoding: None,
+            encoded: Bytes::new(),
+            unread: Bytes::new(),
+            pace,
             waited: Duration::ZERO,
             held: None,
         }
@@ -228,41 +238,67 @@ impl Intake {
         }
     }
 
-    /// Appends the next redacted pieces; `false` at the end of the body.
+    /// Appends the next redacted pieces; `false` at the end of the body. One step of work: after it the task gives way.
     fn poll_more(&mut self, cx: &mut Context<'_>, out: &mut Vec<Redacted>) -> Poll<Result<bool, Refusal>> {
         let from = out.len();
         let chunk = match ready!(self.poll_chunk(cx)) {
             Ok(chunk) => chunk,
             Err(refusal) => return Poll::Ready(Err(self.refused(refusal))),
         };
-        let more = chunk.is_some();
+        let (more, bytes) = (chunk.is_some(), chunk.as_ref().map_or(0, Bytes::len));
+        let Intake { pace, redactor, .. } = self;
         // A defect in a detector must not let the body pass: it is caught here and the call refused.
-        let redacted = catch_unwind(AssertUnwindSafe(|| match chunk {
-            Some(chunk) => self.redactor.push(chunk, out),
-            None => self.redactor.finish(out),
-        }))
-        .unwrap_or(Err(RedactError::Internal));
+        let redact = AssertUnwindSafe(|| match chunk {
+            Some(chunk) => redactor.push(chunk, out),
+            None => redactor.finish(out),
+        });
+        let redacted = pace.step(bytes, || catch_unwind(redact)).unwrap_or(Err(RedactError::Internal));
         if let Err(error) = redacted {
             out.truncate(from);
             return Poll::Ready(Err(self.refused(refusal_of(&error))));
         }
         self.note(&out[from..]);
+        if !more {
+            self.pace.rest();
+        }
         Poll::Ready(Ok(more))
     }
 
-    /// The next bytes of the body, as they are to be read; nothing at its end.
+    /// The next bytes of the body, as they are to be read, as many as a step may have; nothing at its end.
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Refusal>> {
         loop {
-            if let Some(decoding) = &mut self.decoding
-                && let Some(piece) = decoding.next()?
-            {
-                return Poll::Ready(Ok(Some(piece)));
+            if !self.unread.is_empty() {
+                ready!(self.pace.poll_turn(cx));
+                let step = self.pace.step_bytes().min(self.unread.len());
+                return Poll::Ready(Ok(Some(self.unread.split_to(step))));
             }
-            match (ready!(self.poll_frame(cx))?, &mut self.decoding) {
-                (Some(chunk), _) if chunk.is_empty() => {}
-                (Some(chunk), Some(decoding)) => decoding.push(chunk),
-                (None, Some(decoding)) => return Poll::Ready(decoding.finish()),
-                (chunk, None) => return Poll::Ready(Ok(chunk)),
+            if let Some(decoding) = &mut self.decoding {
+                ready!(self.pace.poll_turn(cx));
+                if let Some(piece) = self.pace.step(0, || decoding.next())? {
+                    self.unread = piece;
+                    continue;
+                }
+                if !self.encoded.is_empty() {
+                    let step = self.pace.step_bytes().min(self.encoded.len());
+                    decoding.push(self.encoded.split_to(step));
+                    continue;
+                }
+            }
+            let Poll::Ready(frame) = self.poll_frame(cx) else {
+                self.pace.rest();
+                return Poll::Pending;
+            };
+            match (frame?, &mut self.decoding) {
+                (Some(chunk), Some(_)) => self.encoded = chunk,
+                (Some(chunk), None) => self.unread = chunk,
+                (None, Some(decoding)) => {
+                    ready!(self.pace.poll_turn(cx));
+                    match self.pace.step(0, || decoding.finish())? {
+                        Some(piece) => self.unread = piece,
+                        None => return Poll::Ready(Ok(None)),
+                    }
+                }
+                (None, None) => return Poll::Ready(Ok(None)),
             }
         }
     }

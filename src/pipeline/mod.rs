@@ -21,11 +21,14 @@ mod respond;
 mod restore;
 mod silence;
 mod tee;
+pub mod turns;
 mod walk;
 mod watched;
 
 use std::borrow::Cow;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -153,7 +156,15 @@ async fn proxy(walk: Walk<'_>, endpoint: Endpoint, incoming: Incoming) -> Result
 
     // 8. respond, 9. settle
     match walked {
-        Ok((answer, provider, attempts)) => {
+        Ok((mut answer, provider, attempts)) => {
+            let is_long = respond::is_long(&answer);
+            let reading = respond::read(&walk, &endpoint, &caller, &mut answer, &mut record);
+            // A short answer is read without waiting, so that the walk's future has no place for it.
+            if is_long {
+                Box::pin(reading).await
+            } else {
+                at_once(reading)
+            }
             let drop_usage = record.drop_usage();
             let redactions = record.redactions();
             let (mut response, pending) = respond(&walk, &endpoint, &caller, answer, record, drop_usage, permit);
@@ -193,7 +204,7 @@ async fn walk_to_answer(
     let bare = endpoint.shape == redact::Shape::Other && incoming.is_end_stream();
     let (body, facts, waited) = if walk.head.method == Method::POST && !bare {
         let coding = walk.check_body_head()?;
-        let mut intake = walk.intake(endpoint, rules, incoming, coding, record);
+        let mut intake = walk.intake(endpoint, rules, caller, incoming, coding, record);
         let slow = |_| Refusal::new(Code::RequestTimeout, "the request body came too slowly").closing();
         let gather = intake.gather(needs_model(policy, caller), walk.gateway.upstream.room());
         let gathered = tokio::time::timeout_at(walk.deadline(policy.timeouts.total), gather).await.map_err(slow)??;
@@ -281,6 +292,12 @@ async fn walk_to_answer(
             Err(Refusal { tried, ..broken.unwrap_or_else(|| no_answer_refusal(&no_answer)) })
         }
     }
+}
+
+/// Runs what does not wait.
+fn at_once(work: impl Future<Output = ()>) {
+    let polled = pin!(work).poll(&mut Context::from_waker(Waker::noop()));
+    debug_assert!(polled.is_ready(), "it does not wait");
 }
 
 /// What the client is told when no provider answered.

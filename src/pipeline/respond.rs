@@ -4,8 +4,6 @@
 //! was used is noted either way; no credential of the call is in an error that is passed on. Does not: decide whether to
 //! ask again.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, Version, header};
 use tokio::sync::OwnedSemaphorePermit;
@@ -14,19 +12,87 @@ use super::body::Body;
 use super::record::Record;
 use super::silence::Patience;
 use super::tee::{Held, Logged, Tee, outcome_of};
+use super::turns::Pace;
 use super::walk::Walk;
 use super::{framing, restore};
 use crate::ailog::Pending;
 use crate::auth::Caller;
-use crate::bounds::CALL_BYTES_FREE;
+use crate::bounds::{CALL_BYTES_FREE, STEP_BYTES_MAX};
 use crate::provider::answer::{self, AnswerFacts};
 use crate::provider::{Wire, estimate};
-use crate::redact::{self, BodyRestorer};
+use crate::redact::{AnswerRedactor, BodyRestorer};
 use crate::route::table::Endpoint;
 use crate::upstream::{Answer, AnswerBody, essence};
 
-/// Stage 8: the provider's answer becomes the client's, as it comes. Where all of it is here it may go out when its row is
-/// in the log.
+/// Reads an answer that is whole: what was used is noted, the row gets its text, values are put back. A long one in steps.
+pub async fn read(walk: &Walk<'_>, endpoint: &Endpoint, caller: &Caller, answer: &mut Answer, record: &mut Record) {
+    let AnswerBody::Whole(bytes) = &mut answer.body else { return };
+    let (bytes, headers) = (std::mem::take(bytes), &answer.head.headers);
+    let succeeded = answer.head.status.is_success();
+    let mut pace = (bytes.len() > STEP_BYTES_MAX).then(|| walk.pace(caller));
+    let bytes = if succeeded { bytes } else { blanked(bytes, caller, record) };
+    step(&mut pace, |_| {
+        let facts = answer::read(endpoint.wire, &bytes);
+        note_usage(record, endpoint.wire, succeeded, facts, &bytes);
+        bytes.len()
+    })
+    .await;
+    record.row().response_bytes = bytes.len() as u64;
+    let log = Logged::of(walk, caller);
+    // Compressed it says nothing to a reader of the row.
+    if log.capture && !headers.contains_key(header::CONTENT_ENCODING) {
+        let mut text = AnswerRedactor::new(&log.rules, bytes.clone(), true, log.capture_bytes);
+        let mut done = false;
+        while !done {
+            step(&mut pace, |most| {
+                let before = text.left();
+                done = text.step(most);
+                before.saturating_sub(text.left())
+            })
+            .await;
+        }
+        let (text, cut) = text.finish();
+        record.answered(text, cut);
+    }
+    let values = if is_json(headers) { record.values.take() } else { None };
+    let Some(values) = values.filter(|values| !values.is_empty()) else {
+        answer.body = AnswerBody::Whole(bytes);
+        return;
+    };
+    let (mut restorer, mut rest, mut pieces) = (BodyRestorer::new(&values), bytes, Vec::new());
+    while !rest.is_empty() {
+        step(&mut pace, |most| {
+            let piece = rest.split_to(most.min(rest.len()));
+            let len = piece.len();
+            restorer.push(piece, &mut pieces);
+            len
+        })
+        .await;
+    }
+    restorer.finish(&mut pieces);
+    let whole = if let [one] = &pieces[..] { one.clone() } else { Bytes::from(pieces.concat()) };
+    answer.body = AnswerBody::Whole(whole);
+}
+
+/// Does a step of work, which is told how many bytes it may take and says how many it took. Without a pace it is done at once.
+async fn step(pace: &mut Option<Pace>, work: impl FnOnce(usize) -> usize) {
+    let Some(pace) = pace else {
+        work(STEP_BYTES_MAX);
+        return;
+    };
+    pace.turn().await;
+    let begun = pace.begin();
+    let bytes = work(pace.step_bytes());
+    pace.end(begun, bytes);
+}
+
+/// Whether [`read`] has much to do.
+pub fn is_long(answer: &Answer) -> bool {
+    matches!(&answer.body, AnswerBody::Whole(bytes) if bytes.len() > STEP_BYTES_MAX)
+}
+
+/// Stage 8: the provider's answer becomes the client's, as it comes. Where all of it is here ([`read`] has seen it) it may go
+/// out when its row is in the log.
 pub fn respond(
     walk: &Walk<'_>,
     endpoint: &Endpoint,
@@ -36,41 +102,25 @@ pub fn respond(
     drop_usage: bool,
     permit: OwnedSemaphorePermit,
 ) -> (Response<Body>, Option<Pending>) {
-    let policy = &walk.policy;
     let mut pending = None;
     let status = answer.head.status;
     let mut headers = framing::answer_headers(&answer.head.headers);
-    let log = Logged {
-        rules: Arc::clone(policy.redaction.of(&caller.org)),
-        capture: policy.ailog.capture_response,
-        capture_bytes: policy.ailog.capture_bytes,
-    };
+    let log = Logged::of(walk, caller);
     // Given back when the answer is over.
     let held = move || {
         let room = answer.held.unwrap_or_else(|| walk.gateway.upstream.room().begin());
         Held { _permit: permit, _load: answer.load, room }
     };
-    let deadline = walk.deadline(policy.timeouts.total);
+    let deadline = walk.deadline(walk.policy.timeouts.total);
     let patience = Patience { idle: answer.idle, deadline, keep_alive: answer.keep_alive };
     let values = record.values.take().filter(|values| !values.is_empty());
-    let json = values.is_some() && is_textual(&headers) && essence(&headers).to_ascii_lowercase().ends_with("json");
+    let json = values.is_some() && is_json(&headers);
     let body = match answer.body {
         AnswerBody::Whole(bytes) => {
-            let bytes = if status.is_success() { bytes } else { blanked(bytes, caller, &record) };
-            let facts = answer::read(endpoint.wire, &bytes);
-            note_usage(&mut record, endpoint.wire, status.is_success(), facts, &bytes);
-            record.row().response_bytes = bytes.len() as u64;
-            // Compressed it says nothing to a reader of the row.
-            if log.capture && !headers.contains_key(header::CONTENT_ENCODING) {
-                let (text, cut) = redact::answer(&log.rules, &bytes, true, log.capture_bytes);
-                record.answered(text, cut);
-            }
             if answer.about_money {
                 headers.insert("x-should-retry", HeaderValue::from_static("false"));
             }
             pending = record.close_soon(status.as_u16(), outcome_of(status.as_u16()), None);
-            let restored = values.filter(|_| json).map(|values| BodyRestorer::whole(&values, &bytes));
-            let bytes = restored.unwrap_or(bytes);
             // A short one is as good as gone; a long one holds its room until it has been written.
             if bytes.len() <= CALL_BYTES_FREE {
                 Body::full(bytes)
@@ -82,7 +132,8 @@ pub fn respond(
             record.row().stream = true;
             headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
             let restore = values.map(|values| restore::Events::new(&values));
-            let tee = Tee::events(endpoint.wire, drop_usage, restore, incoming, patience, record, log, held());
+            let pace = walk.pace(caller);
+            let tee = Tee::events(endpoint.wire, drop_usage, restore, incoming, patience, record, log, held(), pace);
             Body::Teed(Box::new(tee))
         }
         AnswerBody::Streaming(read, incoming) => {
@@ -94,7 +145,8 @@ pub fn respond(
             let textual = is_textual(&headers);
             let wire = endpoint.wire;
             let status = status.as_u16();
-            let tee = Tee::plain(wire, status, textual, restore, read, incoming, patience, record, log, held());
+            let pace = walk.pace(caller);
+            let tee = Tee::plain(wire, status, textual, restore, read, incoming, patience, record, log, held(), pace);
             Body::Teed(Box::new(tee))
         }
     };
@@ -144,6 +196,10 @@ fn note_usage(record: &mut Record, wire: Wire, succeeded: bool, facts: AnswerFac
 
 fn is_event_stream(headers: &HeaderMap) -> bool {
     essence(headers).eq_ignore_ascii_case("text/event-stream") && !headers.contains_key(header::CONTENT_ENCODING)
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    is_textual(headers) && essence(headers).to_ascii_lowercase().ends_with("json")
 }
 
 fn is_textual(headers: &HeaderMap) -> bool {

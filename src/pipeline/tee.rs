@@ -19,14 +19,17 @@ use super::body::Cut;
 use super::record::Record;
 use super::restore::Events;
 use super::silence::{Due, Patience, Silence};
+use super::turns::Pace;
+use super::walk::Walk;
 use crate::ailog::Durable;
 use crate::ailog::row::Outcome;
-use crate::bounds::{CALL_BYTES_FREE, SSE_EVENT_BYTES_MAX};
+use crate::auth::Caller;
+use crate::bounds::{CALL_BYTES_FREE, SSE_EVENT_BYTES_MAX, STEP_BYTES_MAX};
 use crate::code::Code;
 use crate::provider::answer::read_tail;
 use crate::provider::stream::{Role, StreamReader};
 use crate::provider::{Wire, error::stream_event, estimate};
-use crate::redact::{self, BodyRestorer, Rules};
+use crate::redact::{self, AnswerRedactor, BodyRestorer, Redacted, Rules};
 use crate::sse::{self, EventReader, Piece};
 use crate::upstream::{Flying, room};
 
@@ -41,6 +44,10 @@ const COMMENT: &[u8] = b": keep-alive\n\n";
 pub struct Tee {
     /// Absent once it has ended or failed.
     incoming: Option<Incoming>,
+    /// Came from the provider and is still to be looked at.
+    unread: Bytes,
+    /// Nothing comes behind it.
+    unread_is_last: bool,
     ready: VecDeque<Bytes>,
     kind: TeeKind,
     status: u16,
@@ -49,9 +56,29 @@ pub struct Tee {
     bytes: u64,
     silence: Silence,
     cut: Cutting,
+    /// Nothing goes out before this is done, and then the row is closed.
+    closing: Option<Box<Closing>>,
     /// Nothing goes out before this is ready.
     durable: Option<Box<Durable>>,
     held: Held,
+    pace: Pace,
+}
+
+/// A row that is closed when its text has been redacted.
+struct Closing {
+    text: AnswerRedactor,
+    /// The text is not all of the answer.
+    cut: bool,
+    outcome: Outcome,
+    code: Option<Code>,
+}
+
+/// What of an answer goes into the log, not yet redacted.
+struct Captured {
+    text: Bytes,
+    /// It is JSON to its end.
+    whole: bool,
+    cut: bool,
 }
 
 /// What an answer holds until it is over.
@@ -64,11 +91,26 @@ pub struct Held {
     pub room: room::Held,
 }
 
+/// What is redacted at once when the client has left, and nobody can be given way to. The rest is not kept.
+const LEFT_BYTES_MAX: usize = 64 << 10;
+
 /// What is kept for the log.
 pub struct Logged {
     pub rules: Arc<Rules>,
     pub capture: bool,
     pub capture_bytes: usize,
+}
+
+impl Logged {
+    /// What the policy wants of an answer to this caller.
+    pub fn of(walk: &Walk<'_>, caller: &Caller) -> Logged {
+        let policy = &walk.policy;
+        Logged {
+            rules: Arc::clone(policy.redaction.of(&caller.org)),
+            capture: policy.ailog.capture_response,
+            capture_bytes: policy.ailog.capture_bytes,
+        }
+    }
 }
 
 /// Whether the connection is to be cut.
@@ -123,6 +165,7 @@ impl Tee {
         record: Record,
         log: Logged,
         held: Held,
+        pace: Pace,
     ) -> Tee {
         let kind = TeeKind::Events {
             wire,
@@ -135,7 +178,7 @@ impl Tee {
             pieces: Vec::new(),
             restore,
         };
-        Tee::new(kind, 200, Bytes::new(), incoming, patience, record, log, held)
+        Tee::new(kind, 200, Bytes::new(), incoming, patience, record, log, held, pace)
     }
 
     /// Any other answer, of which `read` has been read already.
@@ -151,9 +194,10 @@ impl Tee {
         record: Record,
         log: Logged,
         held: Held,
+        pace: Pace,
     ) -> Tee {
         let kind = TeeKind::Plain { prefix: BytesMut::new(), textual, tail: BytesMut::new(), wire, restore };
-        Tee::new(kind, status, read, incoming, patience, record, log, held)
+        Tee::new(kind, status, read, incoming, patience, record, log, held, pace)
     }
 
     #[expect(clippy::too_many_arguments, reason = "as above")]
@@ -166,9 +210,12 @@ impl Tee {
         record: Record,
         log: Logged,
         held: Held,
+        pace: Pace,
     ) -> Tee {
-        let mut tee = Tee {
+        Tee {
             incoming: Some(incoming),
+            unread: read,
+            unread_is_last: false,
             ready: VecDeque::new(),
             kind,
             status,
@@ -177,23 +224,30 @@ impl Tee {
             bytes: 0,
             silence: Silence::new(patience),
             cut: Cutting::No,
+            closing: None,
             durable: None,
             held,
-        };
-        if !read.is_empty() {
-            tee.take(read);
+            pace,
         }
-        tee
     }
 
     /// Whether nothing more will come.
     pub fn is_over(&self) -> bool {
-        self.incoming.is_none() && self.ready.is_empty() && self.cut == Cutting::No && self.durable.is_none()
+        let nothing_left = self.incoming.is_none() && self.unread.is_empty() && self.ready.is_empty();
+        nothing_left && self.cut == Cutting::No && self.closing.is_none() && self.durable.is_none()
     }
 
     /// The next bytes for the client.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Cut>>> {
         loop {
+            if let Some(closing) = &mut self.closing {
+                ready!(self.pace.poll_turn(cx));
+                let bytes = self.pace.step_bytes();
+                if self.pace.step(bytes.min(closing.text.left()), || closing.text.step(bytes)) {
+                    self.close();
+                }
+                continue;
+            }
             if let Some(durable) = &mut self.durable {
                 ready!(Pin::new(&mut **durable).poll(cx));
                 self.durable = None;
@@ -215,7 +269,15 @@ impl Tee {
                     return Poll::Ready(Some(Err(Cut)));
                 }
             }
-            let Some(incoming) = self.incoming.as_mut() else { return Poll::Ready(None) };
+            if !self.unread.is_empty() {
+                ready!(self.pace.poll_turn(cx));
+                self.look();
+                continue;
+            }
+            let Some(incoming) = self.incoming.as_mut() else {
+                self.pace.rest();
+                return Poll::Ready(None);
+            };
             match Pin::new(&mut *incoming).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
                     let last = incoming.is_end_stream();
@@ -224,20 +286,35 @@ impl Tee {
                             self.broke(Outcome::Timeout, Code::ProviderTimeout, TOO_SLOW);
                             continue;
                         }
-                        self.take(data);
+                        self.unread = data;
                     }
-                    // The last byte of a known length tells the client that the answer is complete: record first.
-                    if last {
+                    self.unread_is_last = last;
+                    if last && self.unread.is_empty() {
                         self.ended();
                     }
                 }
                 Poll::Ready(None) => self.ended(),
                 Poll::Ready(Some(Err(_))) => self.broke(Outcome::ProviderError, Code::ProviderUnavailable, BROKEN),
-                Poll::Pending => match ready!(self.silence.poll(cx, self.kind.is_between_events())) {
+                Poll::Pending => match {
+                    self.pace.rest();
+                    ready!(self.silence.poll(cx, self.kind.is_between_events()))
+                } {
                     Due::Comment => self.ready.push_back(Bytes::from_static(COMMENT)),
                     Due::End => self.broke(Outcome::Timeout, Code::ProviderTimeout, TOO_SLOW),
                 },
             }
+        }
+    }
+
+    /// Takes as much of what came as a step may have.
+    fn look(&mut self) {
+        let data = self.unread.split_to(self.pace.step_bytes().min(self.unread.len()));
+        let (bytes, begun) = (data.len(), self.pace.begin());
+        self.take(data);
+        self.pace.end(begun, bytes);
+        // The last byte of a known length tells the client that the answer is complete: record first.
+        if self.unread.is_empty() && self.unread_is_last {
+            self.ended();
         }
     }
 
@@ -374,16 +451,57 @@ impl Tee {
     }
 
     fn record_stream(&mut self, outcome: Outcome, code: Option<Code>) {
-        if self.record.is_closed() {
+        if !self.is_recorded() {
+            let captured = self.note_stream();
+            self.record(captured, outcome, code);
+        }
+    }
+
+    fn record_plain(&mut self, outcome: Outcome, code: Option<Code>) {
+        let captured = self.note_plain();
+        self.record(captured, outcome, code);
+    }
+
+    fn is_recorded(&self) -> bool {
+        self.closing.is_some() || self.record.is_closed()
+    }
+
+    /// Closes the row; where there is much to redact for it, in steps, before anything more goes out.
+    fn record(&mut self, captured: Option<Captured>, outcome: Outcome, code: Option<Code>) {
+        let Some(Captured { text, whole, cut }) = captured else {
+            self.closed(None, outcome, code);
+            return;
+        };
+        if text.len() > STEP_BYTES_MAX {
+            let text = AnswerRedactor::new(&self.log.rules, text, whole, self.log.capture_bytes);
+            self.closing = Some(Box::new(Closing { text, cut, outcome, code }));
             return;
         }
-        self.note_stream();
+        let begun = self.pace.begin();
+        let (redacted, shortened) = redact::answer(&self.log.rules, &text, whole, self.log.capture_bytes);
+        self.pace.end(begun, text.len());
+        self.closed(Some((redacted, cut || shortened)), outcome, code);
+    }
+
+    /// The text of the row has been redacted.
+    fn close(&mut self) {
+        let Some(closing) = self.closing.take() else { return };
+        let Closing { text, cut, outcome, code } = *closing;
+        let (redacted, shortened) = text.finish();
+        self.closed(Some((redacted, cut || shortened)), outcome, code);
+    }
+
+    fn closed(&mut self, text: Option<(Redacted, bool)>, outcome: Outcome, code: Option<Code>) {
+        if let Some((text, cut)) = text {
+            self.record.answered(text, cut);
+        }
         self.record.close(self.status, outcome, code);
         self.durable = self.record.durable().map(Box::new);
     }
 
-    fn note_stream(&mut self) {
-        let TeeKind::Events { wire, stream, .. } = &self.kind else { return };
+    /// Notes what was used; gives what is to be logged of the text.
+    fn note_stream(&mut self) -> Option<Captured> {
+        let TeeKind::Events { wire, stream, .. } = &self.kind else { return None };
         self.record.row().response_bytes = self.bytes;
         let (told, written) = (stream.usage(), stream.text_bytes());
         // Before the end a provider reports nothing, or of the beginning only.
@@ -392,44 +510,50 @@ impl Tee {
         } else {
             self.record.used(told, stream.model());
         }
-        if self.log.capture {
+        self.log.capture.then(|| {
             let transcript = stream.transcript();
             let json = serde_json::to_vec(transcript).unwrap_or_default();
-            let (text, cut) = redact::answer(&self.log.rules, &Bytes::from(json), true, self.log.capture_bytes);
-            let cut = cut || transcript.cut;
-            self.record.answered(text, cut);
-        }
+            Captured { text: Bytes::from(json), whole: true, cut: transcript.cut }
+        })
     }
 
-    fn record_plain(&mut self, outcome: Outcome, code: Option<Code>) {
-        self.note_plain();
-        self.record.close(self.status, outcome, code);
-        self.durable = self.record.durable().map(Box::new);
-    }
-
-    fn note_plain(&mut self) {
-        let TeeKind::Plain { prefix, textual, tail, wire, .. } = &mut self.kind else { return };
+    /// The same of a plain answer.
+    fn note_plain(&mut self) -> Option<Captured> {
+        let TeeKind::Plain { prefix, textual, tail, wire, .. } = &mut self.kind else { return None };
         self.record.row().response_bytes = self.bytes;
-        if *textual {
-            let facts = read_tail(*wire, tail);
-            self.record.used(facts, "");
-            if self.log.capture {
-                let whole = prefix.len() as u64 == self.bytes;
-                let prefix = prefix.split().freeze();
-                let (text, cut) = redact::answer(&self.log.rules, &prefix, whole, self.log.capture_bytes);
-                self.record.answered(text, cut || !whole);
-            }
+        if !*textual {
+            return None;
         }
+        let facts = read_tail(*wire, tail);
+        self.record.used(facts, "");
+        self.log.capture.then(|| {
+            let whole = prefix.len() as u64 == self.bytes;
+            Captured { text: prefix.split().freeze(), whole, cut: !whole }
+        })
     }
 }
 
 impl Drop for Tee {
     /// The client left: what is known by now goes into the row, which the record then writes.
     fn drop(&mut self) {
-        if !self.record.is_closed() {
-            self.note_stream();
-            self.note_plain();
+        if self.record.is_closed() {
+            return;
         }
+        let (text, cut) = match self.closing.take() {
+            Some(closing) => (closing.text, closing.cut),
+            None => {
+                let Some(Captured { mut text, whole, cut }) = self.note_stream().or_else(|| self.note_plain()) else {
+                    return;
+                };
+                let long = text.len() > LEFT_BYTES_MAX;
+                text.truncate(LEFT_BYTES_MAX);
+                let mut text = AnswerRedactor::new(&self.log.rules, text, whole && !long, self.log.capture_bytes);
+                while !text.step(STEP_BYTES_MAX) {}
+                (text, cut || long)
+            }
+        };
+        let (redacted, shortened) = text.finish();
+        self.record.answered(redacted, cut || shortened);
     }
 }
 

@@ -18,6 +18,7 @@ use super::intake::{self, Decoding, Intake};
 use super::query;
 use super::record::Record;
 use super::refusal::Refusal;
+use super::turns::Pace;
 use crate::ailog::Recorder;
 use crate::ailog::row::{RouteKind, Row};
 use crate::auth::{Caller, FetchError, KeySetFetch};
@@ -122,6 +123,7 @@ impl Walk<'_> {
         &self,
         endpoint: &Endpoint,
         rules: &Arc<redact::Rules>,
+        caller: &Caller,
         incoming: Incoming,
         coding: Option<Coding>,
         record: &mut Record,
@@ -135,12 +137,18 @@ impl Walk<'_> {
         record.values = redactor.values();
         let capture = if policy.ailog.capture_request { policy.ailog.capture_bytes } else { 0 };
         let bytes_max = self.gateway.max_body_bytes;
-        let mut intake = Intake::new(incoming, redactor, bytes_max, capture, policy.timeouts.idle);
+        let mut intake = Intake::new(incoming, redactor, self.pace(caller), bytes_max, capture, policy.timeouts.idle);
         if let Some(coding) = coding {
             intake.decode(Decoding::new(coding, bytes_max, self.gateway.upstream.room()));
         }
         record.follow(intake.seen());
         intake
+    }
+
+    /// At what pace a body of the caller is worked on.
+    pub(super) fn pace(&self, caller: &Caller) -> Pace {
+        let turns = &self.gateway.turns;
+        turns.pace(turns.group(caller))
     }
 
     /// The path for the provider, with the query's names and values redacted.

@@ -57,6 +57,31 @@ fn last<'de, T: Deserialize<'de>>(tail: &'de [u8], name: &[u8]) -> Option<T> {
     serde_json::Deserializer::from_slice(value).into_iter::<T>().next()?.ok()
 }
 
+/// Choices of one answer, and tool calls of one choice, that are looked at; more are left out.
+pub(super) const PARTS_MAX: usize = 128;
+
+/// The first text that a model has written in a whole JSON answer of chat or messages; empty where there is none. Keeps nothing
+/// of the answer but that text.
+pub fn text(wire: Wire, answer: &[u8]) -> String {
+    #[derive(serde::Deserialize)]
+    struct Body {
+        #[serde(default)]
+        choices: FirstText,
+        #[serde(default)]
+        content: Content,
+    }
+    let Ok(Body { choices, content }) = serde_json::from_slice(answer) else { return String::new() };
+    if wire == Wire::Messages { content.0 } else { choices.0 }
+}
+
+/// A string, or the texts of a list of parts put together; anything else is empty.
+#[derive(Clone, Debug, Default)]
+struct Content(String);
+
+/// Of a list of choices the first text that is not empty.
+#[derive(Clone, Debug, Default)]
+struct FirstText(String);
+
 /// What a provider's error says, for deciding what to do with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ErrorFacts {
@@ -125,14 +150,25 @@ impl<T> Default for Lenient<T> {
 }
 
 struct CountVisitor;
+struct ContentVisitor;
+struct FirstTextVisitor;
 struct TextVisitor;
 struct LenientVisitor<T>(std::marker::PhantomData<T>);
 
 /// The arms that every lenient visitor shares: a value of another type is read to its end and forgotten.
 macro_rules! forget {
-    ($value:expr, $($scalar:ident: $type:ty),*) => {
+    (scalars $value:expr, $($scalar:ident: $type:ty),*) => {
         $(fn $scalar<E>(self, _: $type) -> Result<Self::Value, E> { Ok($value) })*
         fn visit_unit<E>(self) -> Result<Self::Value, E> { Ok($value) }
+    };
+    (map $value:expr) => {
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+            Ok($value)
+        }
+    };
+    ($value:expr, $($scalar:ident: $type:ty),*) => {
+        forget!(scalars $value, $($scalar: $type),*);
         fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
             while seq.next_element::<IgnoredAny>()?.is_some() {}
             Ok($value)
@@ -153,6 +189,59 @@ impl<'de> Visitor<'de> for CountVisitor {
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(Count(None))
     }
+}
+
+impl<'de> Visitor<'de> for ContentVisitor {
+    type Value = Content;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("text or parts")
+    }
+    fn visit_str<E>(self, v: &str) -> Result<Content, E> {
+        Ok(Content(v.to_owned()))
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Content, A::Error> {
+        #[derive(serde::Deserialize)]
+        struct Part<'a> {
+            #[serde(borrow, default)]
+            text: Text<'a>,
+        }
+        let mut joined = String::new();
+        while let Some(Lenient(part)) = parts.next_element::<Lenient<Part<'de>>>()? {
+            joined.extend(part.and_then(|part| part.text.0));
+        }
+        Ok(Content(joined))
+    }
+    forget!(scalars Content::default(), visit_bool: bool, visit_i64: i64, visit_u64: u64, visit_f64: f64);
+    forget!(map Content::default());
+}
+
+impl<'de> Visitor<'de> for FirstTextVisitor {
+    type Value = FirstText;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("choices")
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut choices: A) -> Result<FirstText, A::Error> {
+        #[derive(serde::Deserialize)]
+        struct Choice {
+            #[serde(default)]
+            message: Lenient<Message>,
+        }
+        #[derive(serde::Deserialize)]
+        struct Message {
+            #[serde(default)]
+            content: Content,
+        }
+        let mut first = FirstText::default();
+        while let Some(Lenient(choice)) = choices.next_element::<Lenient<Choice>>()? {
+            let content = choice.and_then(|choice| choice.message.0).map(|message| message.content.0);
+            if first.0.is_empty() {
+                first.0 = content.unwrap_or_default();
+            }
+        }
+        Ok(first)
+    }
+    forget!(scalars FirstText::default(), visit_bool: bool, visit_i64: i64, visit_u64: u64, visit_f64: f64, visit_str: &str);
+    forget!(map FirstText::default());
 }
 
 impl<'de> Visitor<'de> for TextVisitor {
@@ -187,6 +276,78 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for LenientVisitor<T> {
 impl<'de> Deserialize<'de> for Count {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         d.deserialize_any(CountVisitor)
+    }
+}
+
+/// Takes the entries of a list one after the other.
+pub(super) trait Take<'de>: Default {
+    type Item: Deserialize<'de>;
+    fn take(&mut self, item: Self::Item);
+}
+
+/// What was taken of a list; anything else is "not known".
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Each<S>(pub(super) Option<S>);
+
+impl<'de, S: Take<'de>> Visitor<'de> for Each<S> {
+    type Value = Each<S>;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Each<S>, A::Error> {
+        let mut taken = S::default();
+        while let Some(item) = list.next_element()? {
+            taken.take(item);
+        }
+        Ok(Each(Some(taken)))
+    }
+    forget!(scalars Each(None), visit_bool: bool, visit_i64: i64, visit_u64: u64, visit_f64: f64, visit_str: &str);
+    forget!(map Each(None));
+}
+
+impl<'de, S: Take<'de>> Deserialize<'de> for Each<S> {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        d.deserialize_any(Each(None))
+    }
+}
+
+/// The first [`PARTS_MAX`] entries of a list; the others are read and forgotten.
+#[derive(Clone, Debug)]
+pub(super) struct Few<T>(pub(super) Vec<T>);
+
+struct FewVisitor<T>(std::marker::PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for FewVisitor<T> {
+    type Value = Few<T>;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Few<T>, A::Error> {
+        let mut few = Vec::new();
+        while few.len() < PARTS_MAX {
+            let Some(item) = list.next_element()? else { return Ok(Few(few)) };
+            few.push(item);
+        }
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Few(few))
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Few<T> {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        d.deserialize_seq(FewVisitor(std::marker::PhantomData))
+    }
+}
+
+impl<'de> Deserialize<'de> for Content {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        d.deserialize_any(ContentVisitor)
+    }
+}
+
+impl<'de> Deserialize<'de> for FirstText {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        d.deserialize_any(FirstTextVisitor)
     }
 }
 

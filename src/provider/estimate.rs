@@ -5,7 +5,9 @@
 //! bytes). So a guess is within about 30 % of what is charged, and needs no vocabulary of megabytes in the binary.
 //! Does not: look at what was refused, or at what is no text (images, sound).
 
-use serde_json::Value;
+use std::fmt;
+
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::Wire;
 use crate::usage::TokenUsage;
@@ -33,23 +35,84 @@ pub fn usage(told: Option<TokenUsage>, asked_bytes: u64, text_bytes: u64) -> Tok
     TokenUsage { input, output: told.output.max(text_bytes.div_ceil(BYTES_PER_TOKEN)), ..told }
 }
 
-/// Bytes of text that a model has written in a whole JSON answer; 0 where it looks like none.
+/// Bytes of text that a model has written in a whole JSON answer; 0 where it looks like none. Counts as it reads, and keeps
+/// nothing.
 pub fn text_bytes(answer: &[u8]) -> u64 {
-    serde_json::from_slice(answer).map_or(0, |value| written(&value))
+    let mut reader = serde_json::Deserializer::from_slice(answer);
+    let written = Written { counts: false }.deserialize(&mut reader);
+    if reader.end().is_ok() { written.unwrap_or(0) } else { 0 }
 }
 
-fn written(value: &Value) -> u64 {
-    match value {
-        Value::Array(list) => list.iter().map(written).sum(),
-        Value::Object(fields) => fields
-            .iter()
-            .map(|(name, value)| match value {
-                Value::String(text) if WRITTEN.contains(&name.as_str()) => text.len() as u64,
-                Value::String(_) => 0,
-                value => written(value),
-            })
-            .sum(),
-        _ => 0,
+/// Counts the text in one value. `counts`: where the value is a string, a model has written it.
+#[derive(Clone, Copy)]
+struct Written {
+    counts: bool,
+}
+
+impl<'de> DeserializeSeed<'de> for Written {
+    type Value = u64;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<u64, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Written {
+    type Value = u64;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an answer")
+    }
+    fn visit_str<E>(self, text: &str) -> Result<u64, E> {
+        Ok(if self.counts { text.len() as u64 } else { 0 })
+    }
+    fn visit_unit<E>(self) -> Result<u64, E> {
+        Ok(0)
+    }
+    fn visit_bool<E>(self, _: bool) -> Result<u64, E> {
+        Ok(0)
+    }
+    fn visit_i64<E>(self, _: i64) -> Result<u64, E> {
+        Ok(0)
+    }
+    fn visit_u64<E>(self, _: u64) -> Result<u64, E> {
+        Ok(0)
+    }
+    fn visit_f64<E>(self, _: f64) -> Result<u64, E> {
+        Ok(0)
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<u64, A::Error> {
+        let mut sum = 0_u64;
+        while let Some(bytes) = list.next_element_seed(Written { counts: false })? {
+            sum = sum.saturating_add(bytes);
+        }
+        Ok(sum)
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<u64, A::Error> {
+        let mut sum = 0_u64;
+        while let Some(IsWritten(counts)) = fields.next_key()? {
+            sum = sum.saturating_add(fields.next_value_seed(Written { counts })?);
+        }
+        Ok(sum)
+    }
+}
+
+/// Whether the name of a field is one of [`WRITTEN`].
+struct IsWritten(bool);
+
+impl<'de> Deserialize<'de> for IsWritten {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<IsWritten, D::Error> {
+        struct Name;
+        impl Visitor<'_> for Name {
+            type Value = IsWritten;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a name")
+            }
+            fn visit_str<E>(self, name: &str) -> Result<IsWritten, E> {
+                Ok(IsWritten(WRITTEN.contains(&name)))
+            }
+        }
+        deserializer.deserialize_identifier(Name)
     }
 }
 
@@ -69,6 +132,9 @@ mod tests {
                 2,
             ),
             (r#"{"a":1}"#, 0),
+            (r#"{"content":["12",{"text":"345","\u0074ext":"6"}],"input":{"text":"7"},"text":null}"#, 5),
+            (r#"{"content":"12"} {}"#, 0),
+            (r#"{"content":"12""#, 0),
             ("<h1>", 0),
             ("", 0),
         ] {

@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::Wire;
-use super::answer::{Count, Lenient, Text, tokens};
+use super::answer::{Count, Few, Lenient, PARTS_MAX, Text, tokens};
 use super::usage::{GeminiUsage, Tier, Usage};
 use crate::usage::TokenUsage;
 
@@ -80,9 +80,6 @@ struct ToolCall {
     name: String,
     arguments: String,
 }
-
-/// Choices and tool calls of one answer that the transcript tells apart; more are left out of it.
-const PARTS_MAX: usize = 128;
 
 impl StreamReader {
     /// A reader whose transcript holds at most `text_bytes_max` bytes of text.
@@ -189,7 +186,7 @@ impl StreamReader {
             #[serde(default)]
             service_tier: Tier,
             #[serde(borrow, default)]
-            choices: Option<Vec<ChunkChoice<'a>>>,
+            choices: Option<Few<ChunkChoice<'a>>>,
             #[serde(default)]
             error: Option<serde::de::IgnoredAny>,
         }
@@ -213,7 +210,7 @@ impl StreamReader {
             #[serde(borrow, default)]
             reasoning_content: Text<'a>,
             #[serde(borrow, default)]
-            tool_calls: Option<Vec<ToolDelta<'a>>>,
+            tool_calls: Option<Few<ToolDelta<'a>>>,
         }
         #[derive(Deserialize)]
         struct ToolDelta<'a> {
@@ -242,8 +239,8 @@ impl StreamReader {
         if chunk.error.is_some() {
             return Role::Failed;
         }
-        let usage_only = has_usage && chunk.choices.as_ref().is_some_and(Vec::is_empty);
-        for choice in chunk.choices.into_iter().flatten() {
+        let usage_only = has_usage && chunk.choices.as_ref().is_some_and(|choices| choices.0.is_empty());
+        for choice in chunk.choices.into_iter().flat_map(|choices| choices.0) {
             let index = choice.index.0.unwrap_or(0);
             self.wrote(&choice.text);
             self.transcript.add(index, choice.text, |c| &mut c.content);
@@ -253,7 +250,7 @@ impl StreamReader {
                     .for_each(|text| self.wrote(text));
                 self.transcript.add(index, delta.content, |c| &mut c.content);
                 self.transcript.add(index, delta.refusal, |c| &mut c.refusal);
-                for tool in delta.tool_calls.into_iter().flatten() {
+                for tool in delta.tool_calls.into_iter().flat_map(|calls| calls.0) {
                     let Lenient(Some(function)) = tool.function else { continue };
                     let call = tool.index.0.unwrap_or(0);
                     self.wrote(&function.name);
@@ -603,6 +600,17 @@ mod tests {
             assert_eq!((roles[0], reader.failed()), (Role::Failed, true), "{data}");
         }
         assert_eq!(follow(Wire::Chat, &[("", r#"{"error":null,"choices":[]}"#)]).0[0], Role::Content);
+    }
+
+    #[test]
+    fn of_lists_without_end_a_few_entries_are_kept() {
+        let many = vec!["{\"delta\":{\"content\":\"a\"}}"; 10 * PARTS_MAX].join(",");
+        let (roles, reader) = follow(Wire::Chat, &[("", &format!(r#"{{"choices":[{many}],"usage":{{}}}}"#))]);
+        assert_eq!((roles[0], reader.text_bytes()), (Role::Content, PARTS_MAX as u64));
+        let calls = vec!["{\"function\":{\"arguments\":\"a\"}}"; 10 * PARTS_MAX].join(",");
+        let (_, reader) =
+            follow(Wire::Chat, &[("", &format!(r#"{{"choices":[{{"delta":{{"tool_calls":[{calls}]}}}}]}}"#))]);
+        assert_eq!(reader.text_bytes(), PARTS_MAX as u64);
     }
 
     #[test]

@@ -18,10 +18,9 @@
 //! (`UsageMetadata`), DeepSeek, Moonshot and xAI API references, read November 2026.
 
 use serde::de::{Deserialize, Deserializer};
-use serde_json::value::RawValue;
 
 use super::Wire;
-use super::answer::{Count, Lenient, Text};
+use super::answer::{Count, Each, Lenient, Take, Text};
 use crate::usage::{ServiceTier, TokenUsage};
 
 /// Every name under which usage is reported in an object `usage`.
@@ -261,10 +260,17 @@ impl<'de> Deserialize<'de> for Sound {
             #[serde(default)]
             token_count: Count,
         }
-        let text = <&RawValue>::deserialize(d)?.get();
-        let list: Vec<Lenient<Modality<'_>>> = serde_json::from_str(text).unwrap_or_default();
-        let sound = list.into_iter().filter_map(|entry| entry.0).filter(|m| m.modality.0.as_deref() == Some("AUDIO"));
-        Ok(Sound(sound.fold(0, |sum, m| sum.saturating_add(m.token_count.or_zero()))))
+        #[derive(Default)]
+        struct Sum(u64);
+        impl<'de> Take<'de> for Sum {
+            type Item = Lenient<Modality<'de>>;
+            fn take(&mut self, Lenient(entry): Lenient<Modality<'de>>) {
+                if let Some(entry) = entry.filter(|entry| entry.modality.0.as_deref() == Some("AUDIO")) {
+                    self.0 = self.0.saturating_add(entry.token_count.or_zero());
+                }
+            }
+        }
+        Ok(Sound(Each::<Sum>::deserialize(d)?.0.unwrap_or_default().0))
     }
 }
 

@@ -168,70 +168,191 @@ pub fn text(rules: &Rules, text: &str) -> (Redacted, Ledger) {
     (Redacted(join(&out, usize::MAX)), redactor.ledger)
 }
 
-/// Redacts texts and lets `build` make a body of them: what the gateway itself writes around them is not looked at, so a
-/// word list cannot change an instruction.
-///
-/// # Errors
-/// An attachment (a `data:` URL) where the policy says `reject`.
-pub fn within<const N: usize>(
-    rules: &Rules,
-    texts: [&str; N],
-    build: impl FnOnce([&str; N]) -> String,
-) -> Result<(Redacted, Ledger), RedactError> {
-    let mut ledger = Ledger::default();
-    let clean = texts.map(|raw| {
-        let (clean, found) = text(rules, raw);
-        ledger.absorb(&found);
-        clean
-    });
-    if ledger.attachments > 0 && rules.0.attachments == Attachments::Reject {
-        return Err(RedactError::Attachment { reason: "attachments are not allowed".to_owned() });
-    }
-    // What was text is text: placeholders stand for whole matches, and those begin and end between characters.
-    let mut broken = false;
-    let parts = clean.each_ref().map(|c| {
-        std::str::from_utf8(c.as_bytes()).unwrap_or_else(|_| {
-            broken = true;
-            ""
-        })
-    });
-    let body = build(parts);
-    if broken { Err(RedactError::Internal) } else { Ok((Redacted(Bytes::from(body)), ledger)) }
+/// So much is redacted at once where nobody says otherwise.
+const STEP_BYTES: usize = 16 << 10;
+
+/// Redacts texts step by step and lets a body be made of them: what the gateway itself writes around them is not looked at,
+/// so a word list cannot change an instruction.
+#[derive(Debug)]
+pub struct TextsRedactor<const N: usize> {
+    rules: Rules,
+    texts: [Bytes; N],
+    at: usize,
+    redactor: TextRedactor,
+    pieces: Vec<Redacted>,
+    clean: [BytesMut; N],
+    ledger: Ledger,
 }
 
-/// Redacts a provider's answer for the log: JSON as JSON, anything else as text, cut at `bytes_max` after redaction.
-/// `whole` says whether `answer` is the whole answer. Returns the text and whether it was cut. Never fails: what cannot
-/// be understood as JSON is redacted as text.
+impl<const N: usize> TextsRedactor<N> {
+    /// Nothing is done yet.
+    pub fn new(rules: &Rules, texts: [String; N]) -> TextsRedactor<N> {
+        TextsRedactor {
+            rules: Rules(Arc::clone(&rules.0)),
+            texts: texts.map(Bytes::from),
+            at: 0,
+            redactor: TextRedactor::new(rules),
+            pieces: Vec::new(),
+            clean: std::array::from_fn(|_| BytesMut::new()),
+            ledger: Ledger::default(),
+        }
+    }
+
+    /// Redacts the next `bytes_max` bytes at most; whether that was all.
+    pub fn step(&mut self, bytes_max: usize) -> bool {
+        let (Some(text), Some(clean)) = (self.texts.get_mut(self.at), self.clean.get_mut(self.at)) else { return true };
+        let step = text.split_to(bytes_max.clamp(1, STEP_BYTES).min(text.len()));
+        self.redactor.push(step, &mut self.pieces);
+        let over = text.is_empty();
+        if over {
+            self.redactor.finish(&mut self.pieces);
+            let done = std::mem::replace(&mut self.redactor, TextRedactor::new(&self.rules));
+            self.ledger.absorb(&done.ledger);
+            self.at += 1;
+        }
+        self.pieces.drain(..).for_each(|Redacted(piece)| clean.extend_from_slice(&piece));
+        self.at == N
+    }
+
+    /// Redacts what is left, and makes the body.
+    ///
+    /// # Errors
+    /// An attachment (a `data:` URL) where the policy says `reject`.
+    pub fn finish(mut self, build: impl FnOnce([&str; N]) -> String) -> Result<(Redacted, Ledger), RedactError> {
+        while !self.step(STEP_BYTES) {}
+        if self.ledger.attachments > 0 && self.rules.0.attachments == Attachments::Reject {
+            return Err(RedactError::Attachment { reason: "attachments are not allowed".to_owned() });
+        }
+        // What was text is text: placeholders stand for whole matches, and those begin and end between characters.
+        let mut broken = false;
+        let parts = self.clean.each_ref().map(|clean| {
+            std::str::from_utf8(clean).unwrap_or_else(|_| {
+                broken = true;
+                ""
+            })
+        });
+        let body = build(parts);
+        if broken { Err(RedactError::Internal) } else { Ok((Redacted(Bytes::from(body)), self.ledger)) }
+    }
+}
+
+/// Redacts a provider's answer for the log, step by step: JSON as JSON, anything else as text, cut at `bytes_max` after
+/// redaction. Never fails: what cannot be understood as JSON is redacted as text.
+#[derive(Debug)]
+pub struct AnswerRedactor {
+    rules: Arc<Rules>,
+    answer: Bytes,
+    /// Of the answer, still to be redacted.
+    rest: Bytes,
+    /// `answer` is the whole answer.
+    whole: bool,
+    bytes_max: usize,
+    way: Way,
+    pieces: Vec<Redacted>,
+    clean: BytesMut,
+}
+
+/// As what an answer is redacted.
+#[derive(Debug)]
+enum Way {
+    Json(Box<BodyRedactor>),
+    Text(Box<TextRedactor>),
+    Done,
+}
+
+impl AnswerRedactor {
+    /// Nothing is done yet. `whole` says whether `answer` is the whole answer.
+    pub fn new(rules: &Arc<Rules>, answer: Bytes, whole: bool, bytes_max: usize) -> AnswerRedactor {
+        let is_json = matches!(answer.iter().find(|b| !b.is_ascii_whitespace()), Some(b'{' | b'['));
+        let mut redactor = AnswerRedactor {
+            rules: Arc::clone(rules),
+            rest: answer.clone(),
+            answer,
+            whole,
+            bytes_max,
+            way: Way::Done,
+            pieces: Vec::new(),
+            clean: BytesMut::new(),
+        };
+        if is_json {
+            redactor.way = Way::Json(Box::new(BodyRedactor::new(Arc::clone(rules), Shape::Answer, false)));
+        } else {
+            redactor.as_text();
+        }
+        redactor
+    }
+
+    /// Bytes of the answer that have not been looked at.
+    pub fn left(&self) -> usize {
+        self.rest.len()
+    }
+
+    /// Redacts the next `bytes_max` bytes at most; whether that was all that the log keeps.
+    pub fn step(&mut self, bytes_max: usize) -> bool {
+        let step = self.rest.split_to(bytes_max.clamp(1, STEP_BYTES).min(self.rest.len()));
+        let over = self.rest.is_empty();
+        let understood = match &mut self.way {
+            Way::Json(redactor) => {
+                let pushed = redactor.push(step, &mut self.pieces);
+                // Of an answer that was cut, what is certain so far is kept.
+                pushed
+                    .and_then(|()| if over && self.whole { redactor.finish(&mut self.pieces) } else { Ok(()) })
+                    .is_ok()
+            }
+            Way::Text(redactor) => {
+                redactor.push(step, &mut self.pieces);
+                // What stands at the end of a text that goes on may be the beginning of a match.
+                if over && self.whole {
+                    redactor.finish(&mut self.pieces);
+                }
+                true
+            }
+            Way::Done => return true,
+        };
+        if !understood {
+            self.as_text();
+            return false;
+        }
+        self.pieces.drain(..).for_each(|Redacted(piece)| self.clean.extend_from_slice(&piece));
+        // More would not be kept.
+        let full = self.clean.len() > self.bytes_max;
+        if over || full {
+            self.way = Way::Done;
+        }
+        over || full
+    }
+
+    /// The text as far as it has been redacted, and whether that is not all of it.
+    pub fn finish(self) -> (Redacted, bool) {
+        let done = matches!(self.way, Way::Done);
+        let redacted = self.clean.freeze();
+        if redacted.len() <= self.bytes_max {
+            return (Redacted(redacted), !self.whole || !done);
+        }
+        let mut end = self.bytes_max;
+        while end > 0 && redacted[end] & 0xC0 == 0x80 {
+            end -= 1;
+        }
+        (Redacted(redacted.slice(..end)), true)
+    }
+
+    /// Begins again, as text.
+    fn as_text(&mut self) {
+        self.pieces.clear();
+        self.clean.clear();
+        self.rest = match String::from_utf8_lossy(&self.answer) {
+            std::borrow::Cow::Borrowed(_) => self.answer.clone(),
+            std::borrow::Cow::Owned(text) => Bytes::from(text),
+        };
+        self.way = Way::Text(Box::new(TextRedactor::new(&self.rules)));
+    }
+}
+
+/// The same at once, for short answers. Returns the text and whether it was cut.
 pub fn answer(rules: &Arc<Rules>, answer: &Bytes, whole: bool, bytes_max: usize) -> (Redacted, bool) {
-    let begins = answer.iter().find(|b| !b.is_ascii_whitespace());
-    let mut redacted = None;
-    if matches!(begins, Some(b'{' | b'[')) {
-        let mut redactor = BodyRedactor::new(Arc::clone(rules), Shape::Answer, false);
-        let mut out = Vec::new();
-        let understood = redactor.push(answer.clone(), &mut out).is_ok();
-        // Of an answer that was cut, what is certain so far is kept.
-        if understood && (!whole || redactor.finish(&mut out).is_ok()) {
-            redacted = Some(join(&out, bytes_max.saturating_add(4)));
-        }
-    }
-    let redacted = redacted.unwrap_or_else(|| {
-        let mut redactor = TextRedactor::new(rules);
-        let mut out = Vec::new();
-        redactor.push(Bytes::from(String::from_utf8_lossy(answer).into_owned()), &mut out);
-        // What stands at the end of a text that goes on may be the beginning of a match.
-        if whole {
-            redactor.finish(&mut out);
-        }
-        join(&out, bytes_max.saturating_add(4))
-    });
-    if redacted.len() <= bytes_max {
-        return (Redacted(redacted), !whole);
-    }
-    let mut end = bytes_max;
-    while end > 0 && redacted[end] & 0xC0 == 0x80 {
-        end -= 1;
-    }
-    (Redacted(redacted.slice(..end)), true)
+    let mut redactor = AnswerRedactor::new(rules, answer.clone(), whole, bytes_max);
+    while !redactor.step(STEP_BYTES) {}
+    redactor.finish()
 }
 
 /// Puts pieces together, as far as `bytes_max` needs.

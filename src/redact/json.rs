@@ -12,7 +12,7 @@ use crate::bounds::JSON_DEPTH_MAX;
 
 /// What to do with the string that begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Take {
+pub enum Take {
     /// Tell its characters.
     Text,
     /// Check it, and tell only its end.
@@ -21,15 +21,19 @@ pub(super) enum Take {
 
 /// A value that is neither string nor container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scalar {
+pub enum Scalar {
+    /// `true`
     True,
+    /// `false`
     False,
+    /// `null`
     Null,
+    /// Any number.
     Number,
 }
 
 /// Who listens to a [`Tokenizer`]. Offsets count from the first byte of the body.
-pub(super) trait Sink {
+pub trait Sink {
     /// An object or array opens; `at` is its bracket.
     fn open(&mut self, object: bool, at: u64) -> Result<(), RedactError>;
     /// It closes; `at` is its bracket.
@@ -89,9 +93,9 @@ enum Digits {
     Exponent,
 }
 
-/// See the module.
+/// Reads one JSON text.
 #[derive(Debug)]
-pub(super) struct Tokenizer {
+pub struct Tokenizer {
     state: State,
     /// Bytes taken.
     offset: u64,
@@ -115,7 +119,8 @@ pub(super) struct Tokenizer {
 const _: () = assert!(JSON_DEPTH_MAX <= 128, "one bit of `objects` for each");
 
 impl Tokenizer {
-    pub(super) fn new() -> Tokenizer {
+    /// At the beginning of a text.
+    pub fn new() -> Tokenizer {
         Tokenizer {
             state: State::Value,
             offset: 0,
@@ -134,12 +139,12 @@ impl Tokenizer {
     }
 
     /// Bytes taken so far.
-    pub(super) fn offset(&self) -> u64 {
+    pub fn offset(&self) -> u64 {
         self.offset
     }
 
     /// Where the character begins that has not been told completely; the offset, if there is none.
-    pub(super) fn told_to(&self) -> u64 {
+    pub fn told_to(&self) -> u64 {
         match (self.high, self.state) {
             (Some((_, from)), _) => from,
             (None, State::Escape | State::Hex | State::Utf8) => self.from,
@@ -148,7 +153,10 @@ impl Tokenizer {
     }
 
     /// Takes the next piece.
-    pub(super) fn push(&mut self, piece: &[u8], sink: &mut impl Sink) -> Result<(), RedactError> {
+    ///
+    /// # Errors
+    /// It is not valid JSON, or the sink wants no more.
+    pub fn push(&mut self, piece: &[u8], sink: &mut impl Sink) -> Result<(), RedactError> {
         let base = self.offset;
         let mut i = 0;
         while i < piece.len() {
@@ -194,7 +202,10 @@ impl Tokenizer {
     }
 
     /// Says that the text is complete.
-    pub(super) fn finish(&mut self, sink: &mut impl Sink) -> Result<(), RedactError> {
+    ///
+    /// # Errors
+    /// As for [`Tokenizer::push`]; and it is not complete.
+    pub fn finish(&mut self, sink: &mut impl Sink) -> Result<(), RedactError> {
         if let State::Number(digits) = self.state {
             self.number_end(digits, sink)?;
         }

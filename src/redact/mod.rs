@@ -14,7 +14,7 @@ mod body;
 mod detect;
 mod facts;
 mod fold;
-mod json;
+pub mod json;
 mod keys;
 mod out;
 mod restore;
@@ -30,7 +30,7 @@ use bytes::Bytes;
 use body::Body;
 use json::Tokenizer;
 
-pub use answer::{TextRedactor, answer, text, within};
+pub use answer::{AnswerRedactor, TextRedactor, TextsRedactor, answer, text};
 pub use facts::{Facts, NamedModel, StoredKind, StoredObject};
 pub use restore::{BodyRestorer, EventRestorer, Extra, Restored, Values};
 pub use rules::Rules;

@@ -45,5 +45,6 @@ mod streams;
 mod support;
 mod targets;
 mod tls;
+mod turns;
 mod uploads;
 mod usage;

@@ -27,9 +27,9 @@ fn long_bodies_hold_what_they_may_and_no_more() {
     let gateway = Setup::new(&provider).setting("bounds", "{held_bytes: 16MiB}").start();
     let stage = Stage::new(&gateway, &provider);
     let before = memory(&gateway);
-    // A provider that takes them and says nothing, so that each would be kept for another attempt: 200 MB in all.
+    // A provider that takes them and says nothing, so that each would be kept for another attempt: 100 MB in all.
     provider.script((0..CALLS).map(|_| at_head(vec![Act::Hold])));
-    let bytes = call(&chat(&"word ".repeat(200_000)));
+    let bytes = call(&chat(&"word ".repeat(100_000)));
     let held: Vec<Connection> = (0..CALLS)
         .map(|_| {
             let mut connection = gateway.connect();
@@ -41,7 +41,7 @@ fn long_bodies_hold_what_they_may_and_no_more() {
         (gateway.metric("tollgate_requests_in_flight") > f64::from(CALLS) - 0.5).then_some(())
     });
     let grown = memory(&gateway) - before;
-    assert!(grown < 16.0 + 0.25 * f64::from(CALLS), "{grown} MiB for {CALLS} bodies of a megabyte");
+    assert!(grown < 16.0 + 0.25 * f64::from(CALLS), "{grown} MiB for {CALLS} bodies of half a megabyte");
     assert_eq!(gateway.send("GET", "/healthz", &[], b"").status, 200);
     drop(held);
     stage.is_quiet();

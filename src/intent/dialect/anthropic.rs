@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use super::super::prompt::Question;
-use super::{Dialect, text_of};
+use super::Dialect;
 use crate::provider::Wire;
 
 /// Enough for the object, whatever the names.
@@ -35,9 +35,5 @@ impl Dialect for Anthropic {
             "system": instructions,
             "messages": [{"role": "user", "content": ticket}],
         })
-    }
-
-    fn text(&self, answer: &Value) -> String {
-        text_of(&answer["content"])
     }
 }

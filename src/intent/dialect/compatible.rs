@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::prompt::Question;
-use super::{Dialect, text_of};
+use super::Dialect;
 use crate::provider::Wire;
 
 /// Below the provider's base URL.
@@ -24,16 +24,6 @@ impl Dialect for Compatible {
     fn request(&self, question: &Question, instructions: &str, ticket: &str) -> Value {
         body(question, instructions, ticket)
     }
-
-    fn text(&self, answer: &Value) -> String {
-        text(answer)
-    }
-}
-
-/// The first choice that says something.
-pub(super) fn text(answer: &Value) -> String {
-    let choices = answer["choices"].as_array().into_iter().flatten();
-    choices.map(|choice| text_of(&choice["message"]["content"])).find(|text| !text.is_empty()).unwrap_or_default()
 }
 
 /// What every server of this kind understands.

@@ -1,7 +1,7 @@
-//! How each kind of provider is asked about a ticket, and where its answer holds the text. One file each.
+//! How each kind of provider is asked about a ticket. One file each.
 //!
-//! Pure. A new kind is a file beside these and a line in [`dialect_of`]. Promises: every text of an answer is found where
-//! its format puts it; anything else is empty text, never an error. Does not: send, or read the text itself (see `parse`).
+//! Pure. A new kind is a file beside these and a line in [`dialect_of`]. Does not: send, or read the answer (see
+//! `provider/answer` for its text, and `parse` for what that says).
 
 mod anthropic;
 mod compatible;
@@ -20,8 +20,6 @@ pub trait Dialect: Send + Sync {
     fn wire(&self) -> Wire;
     /// The request body: instructions, and the ticket in a message of its own.
     fn request(&self, question: &Question, instructions: &str, ticket: &str) -> Value;
-    /// The text of an answer; empty where there is none.
-    fn text(&self, answer: &Value) -> String;
 }
 
 /// The dialect of a kind of provider, for a model.
@@ -33,21 +31,13 @@ pub fn dialect_of(kind: Kind, model: &str) -> &'static dyn Dialect {
     }
 }
 
-/// Text that is a string, or a list of parts with `text`.
-fn text_of(content: &Value) -> String {
-    match content {
-        Value::String(text) => text.clone(),
-        Value::Array(parts) => parts.iter().filter_map(|part| part["text"].as_str()).collect::<Vec<_>>().concat(),
-        _ => String::new(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::super::prompt::tests::question;
     use super::*;
+    use crate::provider::answer::text;
 
     fn asked(kind: Kind, model: &str) -> Value {
         let mut question = question(&["billing", "other"], &["low", "vip"]);
@@ -89,9 +79,18 @@ mod tests {
                 "a",
             ),
             (Kind::Anthropic, json!({"content": []}), ""),
+            (Kind::Anthropic, json!({"content": {"text": "a"}}), ""),
+            (
+                Kind::Anthropic,
+                json!({"content": [null, 1, [], {"text": {"text": "x"}}, {"text": "a", "more": [{}]}]}),
+                "a",
+            ),
+            (Kind::OpenAi, json!({"choices": [{"message": {"content": ""}}, {"message": {"content": "b"}}]}), "b"),
+            (Kind::OpenAi, json!({"choices": [{"message": "a"}, [], {"message": {"content": [7, {"text": 7}]}}]}), ""),
+            (Kind::OpenAi, json!({"choices": {"message": {"content": "a"}}}), ""),
         ];
         for (kind, answer, expected) in table {
-            assert_eq!(dialect_of(kind, "llama-3").text(&answer), expected, "{answer}");
+            assert_eq!(text(dialect_of(kind, "llama-3").wire(), answer.to_string().as_bytes()), expected, "{answer}");
         }
     }
 }

@@ -30,10 +30,6 @@ impl Dialect for OpenAi {
         }
         body
     }
-
-    fn text(&self, answer: &Value) -> String {
-        compatible::text(answer)
-    }
 }
 
 /// Models that take `response_format: json_schema`. Others get the plain prompt, which every model understands.

@@ -25,6 +25,8 @@ use super::ticket::IntentResponse;
 
 /// Opening braces that are tried.
 const OBJECTS_MAX: usize = 64;
+/// Of an answer so much is read; a longer one has said what it had to say, or never will.
+const TEXT_BYTES_MAX: usize = 16 << 10;
 /// How deep in other objects the answer may stand.
 const DEPTH_MAX: usize = 4;
 /// Characters of a reason; the rest is cut.
@@ -33,7 +35,7 @@ const ASKED: [&str; 3] = ["category", "priority", "confidence"];
 
 /// Reads an answer; `None` where it holds no JSON object at all.
 pub fn parse(text: &str, question: &Question) -> Option<IntentResponse> {
-    let text = after_thoughts(text);
+    let text = beginning(after_thoughts(text));
     // {"category": …} as the text of a JSON string.
     let inner = serde_json::from_str::<String>(text).ok();
     let object = find_object(inner.as_deref().unwrap_or(text))?;
@@ -43,6 +45,15 @@ pub fn parse(text: &str, question: &Question) -> Option<IntentResponse> {
         confidence: number::share(field(&object, "confidence")),
         reason: if question.reason { reason(field(&object, "reason")) } else { None },
     })
+}
+
+/// As much of the text as is read.
+fn beginning(text: &str) -> &str {
+    let mut end = text.len().min(TEXT_BYTES_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 /// The text behind what a model thought aloud.

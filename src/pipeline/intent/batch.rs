@@ -1,6 +1,6 @@
 //! Many tickets in one request: `POST /api/ai/intent/batch`.
 //!
-//! Promises: at most [`BATCH_TICKETS_MAX`] tickets, [`BATCH_AT_ONCE_MAX`] of them asked about at once; one result each, in
+//! Promises: at most `BATCH_TICKETS_MAX` tickets, [`BATCH_AT_ONCE_MAX`] of them asked about at once; one result each, in
 //! order; a ticket that fails fails alone; each takes one from the organisation's bucket and leaves a row, when its turn comes,
 //! so that waiting for the others is no call in flight. The first ticket takes its own before the body is read, so that a
 //! caller over its limit is told so at once. Does not: answer later.
@@ -23,12 +23,12 @@ use super::super::quota_headers::quota_headers;
 use super::super::record::Record;
 use super::super::refusal::Refusal;
 use super::desk::Desk;
-use super::{close, json_answer, not_empty, open_for, parsed, read, refusal_of, ticket};
+use super::{Sent, close, json_answer, not_empty, open_for, read, refusal_of, request};
 use crate::ailog::row::RouteKind;
 use crate::auth::Caller;
-use crate::bounds::{BATCH_AT_ONCE_MAX, BATCH_BODY_BYTES_MAX, BATCH_TICKETS_MAX};
-use crate::code::Code;
+use crate::bounds::{BATCH_AT_ONCE_MAX, BATCH_BODY_BYTES_MAX};
 use crate::intent::provider::IntentError;
+use crate::intent::reader::Reader;
 use crate::intent::ticket::IntentRequest;
 use crate::limit::bucket::Decision;
 use crate::lock::lock;
@@ -41,8 +41,8 @@ pub async fn batch(walk: Walk<'_>, incoming: Incoming) -> Result<Response<Body>,
     let Admitted { decision, permit: _permit, held } = walk.admit(&caller, RouteKind::Intent, ENDPOINT).await?;
     let mut first = walk.record(&caller, RouteKind::Intent, ENDPOINT);
     held.into_iter().for_each(|held| first.hold(held));
-    let requests = match tickets(&walk, &caller, incoming, &mut first).await {
-        Ok(requests) => requests,
+    let Sent { tickets, held: _held, .. } = match tickets(&walk, &caller, incoming, &mut first).await {
+        Ok(sent) => sent,
         Err(refusal) => {
             first.refuse(&refusal);
             return Err(Refusal { quota: Some(decision), ..refusal });
@@ -52,7 +52,8 @@ pub async fn batch(walk: Walk<'_>, incoming: Incoming) -> Result<Response<Body>,
     let deadline = walk.deadline(desk.policy.intent.batch_deadline);
     let decision = Mutex::new(decision);
     let mut first = Some(first);
-    let jobs = requests.into_iter().map(|request| -> Job<'_> {
+    let jobs = tickets.into_iter().map(|ticket| -> Job<'_> {
+        let request = request(ticket, &caller);
         let (walk, caller, desk, decision, record) = (&walk, &caller, &desk, &decision, first.take());
         Box::pin(async move {
             let admitted = match record {
@@ -83,24 +84,9 @@ async fn another(walk: &Walk<'_>, caller: &Caller, decision: &Mutex<Decision>) -
 }
 
 /// The tickets of the request. One of the wrong form refuses them all, before any is paid for.
-async fn tickets(
-    walk: &Walk<'_>,
-    caller: &Caller,
-    incoming: Incoming,
-    record: &mut Record,
-) -> Result<Vec<IntentRequest>, Refusal> {
+async fn tickets(walk: &Walk<'_>, caller: &Caller, incoming: Incoming, record: &mut Record) -> Result<Sent, Refusal> {
     open_for(walk, caller)?;
-    let body = read(walk, incoming, record, BATCH_BODY_BYTES_MAX).await?;
-    let body = parsed(&body)?;
-    let wrong = |message: String| Refusal::new(Code::InvalidRequest, message).about("tickets");
-    let Some(list) = body.get("tickets").and_then(Value::as_array) else {
-        return Err(wrong("a batch is a JSON object with `tickets`, a list of tickets".to_owned()));
-    };
-    if list.is_empty() || list.len() > BATCH_TICKETS_MAX {
-        return Err(wrong(format!("a batch has 1 to {BATCH_TICKETS_MAX} tickets; this one has {}", list.len())));
-    }
-    let ticket = |(n, value)| ticket(value, caller, &format!("tickets[{n}].")).map_err(|r| r.about("tickets"));
-    list.iter().enumerate().map(ticket).collect()
+    read(walk, caller, incoming, record, Reader::batch(), BATCH_BODY_BYTES_MAX).await
 }
 
 /// One ticket of a batch, and its result.

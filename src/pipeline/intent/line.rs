@@ -219,6 +219,23 @@ impl Carrier for Arc<Line> {
     fn may_ask_again(&self) -> bool {
         u32::from(self.trail.attempts()) <= self.desk.policy.retry.max_retries
     }
+
+    fn work<'w>(
+        &'w self,
+        step: &'w mut (dyn FnMut(usize) -> bool + Send),
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'w>> {
+        let turns = &self.desk.gateway.turns;
+        let mut pace = turns.pace(turns.group(&self.desk.caller));
+        Box::pin(async move {
+            loop {
+                pace.turn().await;
+                let bytes = pace.step_bytes();
+                if pace.step(bytes, || step(bytes)) {
+                    return;
+                }
+            }
+        })
+    }
 }
 
 fn no_answer(no_answer: NoAnswer) -> IntentError {

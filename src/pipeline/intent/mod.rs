@@ -12,28 +12,32 @@ mod later;
 mod line;
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use hyper::body::{Body as _, Incoming};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::body::Body;
 use super::intake::{Decoding, too_large};
-use super::quota::Admitted;
+use super::quota::{Admitted, overloaded};
 use super::quota_headers::quota_headers;
 use super::record::Record;
 use super::refusal::Refusal;
+use super::turns::Pace;
 use super::{ATTEMPTS, PROVIDER, REDACTIONS, Walk, no_answer_refusal, set};
 use crate::ailog::row::{Outcome, RouteKind};
 use crate::auth::Caller;
-use crate::bounds::TICKET_BYTES_MAX;
+use crate::bounds::{CALL_BYTES_FREE, TICKET_BYTES_MAX};
 use crate::code::Code;
 use crate::intent::flights::Finished;
 use crate::intent::provider::IntentError;
+use crate::intent::reader::{Reader, Ticket, Unread};
 use crate::intent::ticket::{IntentRequest, IntentResponse};
 use crate::route::table::INTENT_RESULTS;
 use crate::upstream::NoAnswer;
+use crate::upstream::room::Held;
 use desk::Desk;
 use later::Prefer;
 
@@ -99,12 +103,13 @@ async fn answered(
     record: &mut Record,
 ) -> Result<Answer, Refusal> {
     open_for(walk, caller)?;
-    let body = read(walk, incoming, record, TICKET_BYTES_MAX).await?;
-    let request = ticket(&parsed(&body)?, caller, "")?;
+    let Sent { tickets, bytes, held } = read(walk, caller, incoming, record, Reader::one(), TICKET_BYTES_MAX).await?;
+    record.held = Some(held);
+    let request = request(tickets.into_iter().next().unwrap_or_default(), caller);
     not_empty(&request)?;
     let desk = Desk::new(walk, caller, ENDPOINT);
     record.row().model.clone_from(&desk.policy.intent.question.model);
-    let (bytes, prefer) = (body.len() as u64, Prefer::of(&walk.head.headers));
+    let prefer = Prefer::of(&walk.head.headers);
     if prefer.later
         && let Some(begun) = later::begin(&desk, request.clone(), bytes, record)
     {
@@ -179,73 +184,122 @@ fn json_answer(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
     response
 }
 
-/// The request body, by the deadline and up to a length.
+/// What a request body holds.
+struct Sent {
+    tickets: Vec<Ticket>,
+    /// Of the body, decoded.
+    bytes: u64,
+    /// Room for the tickets. A question has them a second time.
+    held: Held,
+}
+
+/// The tickets of a request body, by the deadline and up to a length. They are read as the body comes, in steps.
 async fn read(
     walk: &Walk<'_>,
-    mut incoming: Incoming,
+    caller: &Caller,
+    incoming: Incoming,
     record: &mut Record,
+    reader: Reader,
     bytes_max: usize,
-) -> Result<Bytes, Refusal> {
+) -> Result<Sent, Refusal> {
     let coding = walk.check_body_head()?;
-    let mut decoding = coding.map(|coding| Decoding::new(coding, bytes_max as u64, walk.gateway.upstream.room()));
-    let reading = async {
-        let mut body = Vec::new();
+    let room = walk.gateway.upstream.room();
+    let decoding = coding.map(|coding| Decoding::new(coding, bytes_max as u64, room));
+    let mut reading = Reading { reader, pace: walk.pace(caller), bytes: 0, held: room.begin() };
+    let slow = |_| Refusal::new(Code::RequestTimeout, "the request body came too slowly").closing();
+    let all = reading.all(incoming, decoding, walk.policy.timeouts.idle, record, bytes_max);
+    tokio::time::timeout_at(walk.deadline(walk.policy.intent.deadline), all).await.map_err(slow)??;
+    let Reading { reader, bytes, held, .. } = reading;
+    Ok(Sent { tickets: reader.finish().map_err(unread)?, bytes, held })
+}
+
+/// A body on its way in.
+struct Reading {
+    reader: Reader,
+    pace: Pace,
+    /// Read so far, decoded.
+    bytes: u64,
+    held: Held,
+}
+
+impl Reading {
+    async fn all(
+        &mut self,
+        mut incoming: Incoming,
+        mut decoding: Option<Decoding>,
+        idle: Duration,
+        record: &mut Record,
+        bytes_max: usize,
+    ) -> Result<(), Refusal> {
         let mut sent = 0;
         while !incoming.is_end_stream() {
-            let frame = http_body_util::BodyExt::frame(&mut incoming);
-            let frame = tokio::time::timeout(walk.policy.timeouts.idle, frame).await;
+            self.pace.rest();
+            let frame = tokio::time::timeout(idle, http_body_util::BodyExt::frame(&mut incoming)).await;
             let stopped = || Refusal::new(Code::RequestTimeout, "the request body stopped coming").closing();
             let Some(frame) = frame.map_err(|_| stopped())? else { break };
-            let unread =
+            let broken =
                 |_| Refusal::new(Code::InvalidRequest, "the request body could not be read to its end").closing();
-            if let Ok(data) = frame.map_err(unread)?.into_data() {
-                sent += data.len();
-                record.row().request_bytes = sent as u64;
-                if sent > bytes_max {
-                    return Err(too_large(bytes_max as u64));
-                }
-                let Some(decoding) = &mut decoding else {
-                    body.extend_from_slice(&data);
-                    continue;
-                };
-                decoding.push(data);
-                while let Some(piece) = decoding.next()? {
-                    body.extend_from_slice(&piece);
-                }
+            let Ok(mut data) = frame.map_err(broken)?.into_data() else { continue };
+            sent += data.len();
+            record.row().request_bytes = sent as u64;
+            if sent > bytes_max {
+                return Err(too_large(bytes_max as u64));
+            }
+            let Some(decoding) = &mut decoding else {
+                self.take(data).await?;
+                continue;
+            };
+            while !data.is_empty() {
+                decoding.push(data.split_to(self.pace.step_bytes().min(data.len())));
+                self.take_decoded(decoding).await?;
             }
         }
         if let Some(decoding) = &mut decoding {
-            while let Some(piece) = decoding.finish()? {
-                body.extend_from_slice(&piece);
-                while let Some(piece) = decoding.next()? {
-                    body.extend_from_slice(&piece);
-                }
+            loop {
+                self.pace.turn().await;
+                let Some(piece) = self.pace.step(0, || decoding.finish())? else { break };
+                self.take(piece).await?;
+                self.take_decoded(decoding).await?;
             }
         }
-        Ok(Bytes::from(body))
-    };
-    let slow = |_| Refusal::new(Code::RequestTimeout, "the request body came too slowly").closing();
-    tokio::time::timeout_at(walk.deadline(walk.policy.intent.deadline), reading).await.map_err(slow)?
-}
-
-fn parsed(body: &[u8]) -> Result<Value, Refusal> {
-    serde_json::from_slice(body).map_err(|_| Refusal::new(Code::InvalidJson, "the request body is not valid JSON"))
-}
-
-/// The ticket in a JSON value. `place` is where the value stands, for messages.
-fn ticket(value: &Value, caller: &Caller, place: &str) -> Result<IntentRequest, Refusal> {
-    if !value.is_object() {
-        let what = if place.is_empty() { "a ticket" } else { place.trim_end_matches('.') };
-        let message = format!("{what} must be a JSON object with `title` and `body`");
-        return Err(Refusal::new(Code::InvalidRequest, message));
+        Ok(())
     }
-    let text = |name: &'static str| match &value[name] {
-        Value::String(text) => Ok(text.clone()),
-        Value::Null => Err(Refusal::new(Code::InvalidRequest, format!("`{place}{name}` is missing")).about(name)),
-        _ => Err(Refusal::new(Code::InvalidRequest, format!("`{place}{name}` must be a string")).about(name)),
-    };
-    let (title, body) = (text("title")?, text("body")?);
-    Ok(IntentRequest { title, body, org_id: caller.org.clone() })
+
+    async fn take_decoded(&mut self, decoding: &mut Decoding) -> Result<(), Refusal> {
+        loop {
+            self.pace.turn().await;
+            let Some(piece) = self.pace.step(0, || decoding.next())? else { return Ok(()) };
+            self.take(piece).await?;
+        }
+    }
+
+    async fn take(&mut self, mut data: Bytes) -> Result<(), Refusal> {
+        while !data.is_empty() {
+            self.pace.turn().await;
+            let piece = data.split_to(self.pace.step_bytes().min(data.len()));
+            self.bytes += piece.len() as u64;
+            self.pace.step(piece.len(), || self.reader.push(&piece)).map_err(unread)?;
+            let kept = 2 * self.reader.bytes();
+            if kept > CALL_BYTES_FREE && !self.held.grow_to(kept) {
+                return Err(overloaded());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The refusal of a body that holds no tickets.
+fn unread(unread: Unread) -> Refusal {
+    match unread {
+        Unread::Json => Refusal::new(Code::InvalidJson, "the request body is not valid JSON"),
+        Unread::Form { message, field: "" } => Refusal::new(Code::InvalidRequest, message),
+        Unread::Form { message, field } => Refusal::new(Code::InvalidRequest, message).about(field),
+    }
+}
+
+/// A ticket of the caller's.
+fn request(ticket: Ticket, caller: &Caller) -> IntentRequest {
+    IntentRequest { title: ticket.title, body: ticket.body, org_id: caller.org.clone() }
 }
 
 fn not_empty(request: &IntentRequest) -> Result<(), Refusal> {
