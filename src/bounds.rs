@@ -39,6 +39,12 @@ pub const H2_SEND_BYTES_MAX: usize = 64 << 10;
 /// Request head, all names and values together. Above it: 413 `headers_too_large`. hyper's own limit is higher, so
 /// that our answer comes first.
 pub const HEAD_BYTES_MAX: usize = 64 << 10;
+/// A header's value that is passed on to a provider, in bytes. A longer one is left out.
+pub const HEADER_VALUE_BYTES_MAX: usize = 4 << 10;
+/// A query, in bytes, and its parameters. Above it: 400 `invalid_request`.
+pub const QUERY_BYTES_MAX: usize = 8 << 10;
+/// See [`QUERY_BYTES_MAX`].
+pub const QUERY_PARAMETERS_MAX: usize = 100;
 /// Waiting for a request head, and an idle keep-alive connection: then the connection is closed. Longer than the
 /// pools of the common SDKs keep an idle connection, so that the gateway is rarely the first to close.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(75);

@@ -7,8 +7,10 @@
 
 pub mod body;
 mod coding;
+mod credential;
 pub mod framing;
 pub mod gateway;
+mod headers;
 mod intake;
 pub mod intent;
 pub mod query;
@@ -25,7 +27,6 @@ pub mod turns;
 mod walk;
 mod watched;
 
-use std::borrow::Cow;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
@@ -48,7 +49,9 @@ use crate::route::table::{self, Endpoint, Matched};
 use crate::upstream::replay::Outgoing;
 use crate::upstream::{Answer, Call, NoAnswer};
 use body::Body;
+use credential::Shown;
 use gateway::Gateway;
+use headers::Owner;
 use intake::Gathered;
 use quota::{Admitted, Work};
 use quota_headers::quota_headers;
@@ -64,6 +67,17 @@ pub const ATTEMPTS: HeaderName = HeaderName::from_static("x-tollgate-attempts");
 const REDACTIONS: HeaderName = HeaderName::from_static("x-tollgate-redactions");
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+
+/// The id of a call: the caller's own, if it is sane and says nothing but that; else a random one.
+pub fn request_id(gateway: &Gateway, headers: &HeaderMap) -> RequestId {
+    let given = headers.get("x-request-id").and_then(|v| RequestId::from_client(v.as_bytes()));
+    let given = given.filter(|id| {
+        let rules = &gateway.policy.load().redaction.default;
+        let says_nothing = rules.is_harmless(id.as_str()) || redact::text(rules, id.as_str()).1.is_empty();
+        says_nothing && !Shown::in_headers(headers).are_in(id.as_str())
+    });
+    given.unwrap_or_else(RequestId::random)
+}
 
 /// One call: from its head to the head of its answer.
 ///
@@ -197,7 +211,7 @@ async fn walk_to_answer(
 ) -> Result<(Answer, Arc<Provider>, u8), Refusal> {
     let policy = &walk.policy;
     let rules = policy.redaction.of(&caller.org);
-    let path = walk.redacted_target(endpoint, rules, record)?;
+    let path = walk.redacted_target(endpoint, caller, rules, record)?;
 
     // 5. redact
     // Stored objects are also cancelled and the like by a POST that says nothing.
@@ -229,10 +243,9 @@ async fn walk_to_answer(
 
     if walk.head.method == Method::POST
         && let Some(key) = &caller.key
-        && !key.may_use(facts.model.as_deref())
+        && !key.may_use(facts.model.as_deref().or(endpoint.model()))
     {
-        let message = "this key may not be used with this model";
-        return Err(Refusal::new(Code::ModelNotFound, message).about("model").closing());
+        return Err(walk::model_not_allowed());
     }
 
     // 6. route
@@ -258,17 +271,22 @@ async fn walk_to_answer(
 
     // 7. upstream
     let deadline = walk.deadline(policy.timeouts.total);
-    let headers = framing::request_headers(&walk.head.headers);
-    let forwards = targets.list.iter().any(|target| !target.provider.forward_headers.is_empty());
-    let client_headers =
-        if forwards { framing::end_to_end(&walk.head.headers) } else { Cow::Borrowed(&walk.head.headers) };
+    let shown = Shown::in_headers(&walk.head.headers);
+    let owner = Owner { rules, org: caller.org.as_str(), shown: &shown };
+    let asked_for = targets.list.iter().flat_map(|target| &target.provider.forward_headers);
+    let leaving = headers::leaving(&walk.head.headers, &owner, asked_for);
+    if leaving.ledger.attachments > 0 && rules.rejects_attachments() {
+        let message = "attachments are not allowed (a `data:` URL in a header)";
+        return Err(Refusal::new(Code::AttachmentsNotAllowed, message).closing());
+    }
+    record.took_from_head(&leaving.ledger);
     let call = Call {
         caller: caller.org.as_str(),
         is_known: matches!(caller.via, Accept::Jwt | Accept::Key),
         method: &walk.head.method,
         path_and_query: &path,
-        headers: &headers,
-        client_headers: &client_headers,
+        headers: &leaving.common,
+        forwarded: &leaving.forwarded,
         body: &body,
         model_at: facts.model_at,
         own_key: caller.upstream_key.as_ref(),

@@ -30,7 +30,8 @@ pub struct Record {
     policy: Arc<Policy>,
     metrics: Arc<Metrics>,
     seen: Option<Arc<Mutex<Seen>>>,
-    query: Ledger,
+    /// What was taken out of the request's head.
+    head: Ledger,
     trail: Arc<Trail>,
     /// What the call holds of limits until it is over.
     reserved: Option<Box<Reservation>>,
@@ -49,13 +50,13 @@ impl Record {
     pub fn new(recorder: Recorder, policy: Arc<Policy>, metrics: Arc<Metrics>, clock: Clock, started: Nanos) -> Record {
         metrics.in_flight.inc();
         let trail = Arc::new(Trail::default());
-        let (query, if_dropped) = (Ledger::default(), (499, Outcome::ClientDisconnect));
+        let (head, if_dropped) = (Ledger::default(), (499, Outcome::ClientDisconnect));
         Record {
             recorder,
             policy,
             metrics,
             seen: None,
-            query,
+            head,
             trail,
             reserved: None,
             values: None,
@@ -133,15 +134,20 @@ impl Record {
         self.seen().map_or(0, |seen| lock(seen).text_bytes)
     }
 
-    /// Counts what was taken out of the query.
-    pub fn took_from_query(&mut self, ledger: Ledger) {
-        self.query = ledger;
+    /// Counts what was taken out of the query or of headers.
+    pub fn took_from_head(&mut self, ledger: &Ledger) {
+        self.head.absorb(ledger);
+    }
+
+    /// Whether the call asked for an answer in JSON.
+    pub fn answers_json(&self) -> bool {
+        self.seen().is_some_and(|seen| lock(seen).facts.json_answer)
     }
 
     /// The value of `x-tollgate-redactions`: `email=1,phone=2`, only kinds that occurred; e-mail and phone first, then the
     /// others by name.
     pub fn redactions(&self) -> String {
-        let mut all = self.query.clone();
+        let mut all = self.head.clone();
         if let Some(seen) = &self.seen {
             all.absorb(&lock(seen).ledger);
         }
@@ -308,8 +314,8 @@ impl Record {
         self.name_provider();
         self.name_model();
         let Some(seen) = self.seen.clone() else {
-            let query = std::mem::take(&mut self.query);
-            self.note_ledger(&query);
+            let head = std::mem::take(&mut self.head);
+            self.note_ledger(&head);
             return;
         };
         let (ledger, pieces, cut) = {
@@ -323,9 +329,9 @@ impl Record {
         let row = self.recorder.row_mut();
         row.request = keep.then(|| Redacted::concat(pieces));
         row.truncated |= keep && cut;
-        let query = std::mem::take(&mut self.query);
+        let head = std::mem::take(&mut self.head);
         self.note_ledger(&ledger);
-        self.note_ledger(&query);
+        self.note_ledger(&head);
     }
 
     fn note_ledger(&mut self, ledger: &Ledger) {

@@ -14,7 +14,7 @@ use super::silence::Patience;
 use super::tee::{Held, Logged, Tee, outcome_of};
 use super::turns::Pace;
 use super::walk::Walk;
-use super::{framing, restore};
+use super::{headers, restore};
 use crate::ailog::Pending;
 use crate::auth::Caller;
 use crate::bounds::{CALL_BYTES_FREE, STEP_BYTES_MAX};
@@ -55,6 +55,7 @@ pub async fn read(walk: &Walk<'_>, endpoint: &Endpoint, caller: &Caller, answer:
         record.answered(text, cut);
     }
     let values = if is_json(headers) { record.values.take() } else { None };
+    let values = values.map(|values| values.for_json(record.answers_json()));
     let Some(values) = values.filter(|values| !values.is_empty()) else {
         answer.body = AnswerBody::Whole(bytes);
         return;
@@ -104,7 +105,7 @@ pub fn respond(
 ) -> (Response<Body>, Option<Pending>) {
     let mut pending = None;
     let status = answer.head.status;
-    let mut headers = framing::answer_headers(&answer.head.headers);
+    let mut headers = headers::returning(&answer.head.headers);
     let log = Logged::of(walk, caller);
     // Given back when the answer is over.
     let held = move || {
@@ -114,6 +115,7 @@ pub fn respond(
     let deadline = walk.deadline(walk.policy.timeouts.total);
     let patience = Patience { idle: answer.idle, deadline, keep_alive: answer.keep_alive };
     let values = record.values.take().filter(|values| !values.is_empty());
+    let values = values.map(|values| values.for_json(record.answers_json()));
     let json = values.is_some() && is_json(&headers);
     let body = match answer.body {
         AnswerBody::Whole(bytes) => {

@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::coding::Coding;
+use super::credential::Shown;
 use super::gateway::Gateway;
 use super::intake::{self, Decoding, Intake};
 use super::query;
@@ -151,19 +152,61 @@ impl Walk<'_> {
         turns.pace(turns.group(caller))
     }
 
-    /// The path for the provider, with the query's names and values redacted.
+    /// The path for the provider, with its query as far as that may leave.
     pub(super) fn redacted_target(
         &self,
         endpoint: &Endpoint,
+        caller: &Caller,
         rules: &redact::Rules,
         record: &mut Record,
     ) -> Result<String, Refusal> {
+        let shown = Shown::in_headers(&self.head.headers);
+        check_ids(endpoint, rules, &shown)?;
+        let restricted = caller.key.as_ref().filter(|key| !key.models.is_empty());
+        if let (Some(key), Some(model)) = (restricted, endpoint.model())
+            && !key.may_use(Some(model))
+        {
+            return Err(model_not_allowed());
+        }
         let Some(query) = self.head.uri.query().filter(|q| !q.is_empty()) else { return Ok(endpoint.path.clone()) };
-        let (query, ledger) = query::redacted(rules, query)
-            .ok_or_else(|| Refusal::new(Code::InvalidRequest, "the query of the request is not UTF-8"))?;
-        record.took_from_query(ledger);
-        Ok([&endpoint.path, "?", &query].concat())
+        let query = query::cleaned(rules, &shown, query)?;
+        if restricted.is_some_and(|key| query.models.iter().any(|model| !key.may_use(Some(model)))) {
+            return Err(model_not_allowed());
+        }
+        record.took_from_head(&query.ledger);
+        if query.text.is_empty() {
+            return Ok(endpoint.path.clone());
+        }
+        Ok([&endpoint.path, "?", &query.text].concat())
     }
+}
+
+/// Names in a path are not rewritten: one that holds personal data would be another's name.
+fn check_ids(endpoint: &Endpoint, rules: &redact::Rules, shown: &Shown<'_>) -> Result<(), Refusal> {
+    let holds = |text: &str| !rules.is_harmless(text) && !redact::text(rules, text).1.is_empty();
+    let is_number = |id: &str| {
+        let digits = id.bytes().filter(u8::is_ascii_digit).count();
+        digits >= PHONE_DIGITS_MIN && id.bytes().all(|b| b.is_ascii_digit() || b"+-.~,".contains(&b))
+    };
+    let suspect = |id: &str| {
+        let model = endpoint.model() == Some(id);
+        query::readings(id).iter().any(|id| holds(id) || shown.are_in(id)) || model && is_number(id)
+    };
+    let joined = || endpoint.ids().collect::<Vec<_>>().join(" ");
+    if endpoint.ids().any(suspect) || endpoint.ids().count() > 1 && holds(&joined()) {
+        let message = "the path holds what looks like personal data or a credential, so it was not forwarded; name the \
+                       object or model by its id";
+        return Err(Refusal::new(Code::InvalidRequest, message).closing());
+    }
+    Ok(())
+}
+
+/// No model is called by so many digits alone.
+const PHONE_DIGITS_MIN: usize = 7;
+
+/// What a key with `models` is told.
+pub(super) fn model_not_allowed() -> Refusal {
+    Refusal::new(Code::ModelNotFound, "this key may not be used with this model").about("model").closing()
 }
 
 /// Key sets come through the client that also calls providers.

@@ -3,9 +3,13 @@
 //! Pure. Never fails: what cannot be understood as JSON is redacted as text, and bytes that are no UTF-8 stay as they are
 //! and end what stands before them. The same promises as for bodies: any cut gives the same bytes, in bounded memory.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use bytes::{Bytes, BytesMut};
+
+use super::RulesSpec;
+use super::block::{self, Block};
+use super::detect::phone;
 
 use super::out::Out;
 use super::rules::kind;
@@ -166,6 +170,38 @@ pub fn text(rules: &Rules, text: &str) -> (Redacted, Ledger) {
     redactor.push(Bytes::copy_from_slice(text.as_bytes()), &mut out);
     redactor.finish(&mut out);
     (Redacted(join(&out, usize::MAX)), redactor.ledger)
+}
+
+impl Rules {
+    /// Whether [`text`] would find nothing in this text, as far as that shows without a closer look.
+    pub fn is_harmless(&self, text: &str) -> bool {
+        let (rules, text) = (&self.0, text.as_bytes());
+        let mut digits = 0;
+        rules.secrets.is_none()
+            && !rules.has(kind::IP)
+            && !rules.windowed()
+            && (0..text.len()).step_by(block::LEN).all(|at| {
+                let block = Block::of(text, at);
+                digits += block.digits().count_ones();
+                block.marks() == 0 && digits < phone::DIGITS_MIN as u32
+            })
+    }
+
+    /// Whether a call with an attachment is refused.
+    pub fn rejects_attachments(&self) -> bool {
+        self.0.attachments == Attachments::Reject
+    }
+}
+
+/// Whether a text holds a credential that shows by its prefix, whatever a policy looks for.
+pub fn holds_secret(suspect: &str) -> bool {
+    static SECRETS: LazyLock<Option<Rules>> = LazyLock::new(|| {
+        let entities = vec!["api_key".to_owned()];
+        Rules::compile(&RulesSpec { entities, attachments: Attachments::Allow, ..RulesSpec::default() }).ok()
+    });
+    let Some(rules) = &*SECRETS else { return false };
+    let prefixed = rules.0.secrets.as_ref().is_some_and(|secrets| secrets.is_match(suspect));
+    prefixed && !text(rules, suspect).1.is_empty()
 }
 
 /// So much is redacted at once where nobody says otherwise.

@@ -973,11 +973,21 @@ impl Body {
                         _ => 0,
                     };
             }
+            self.facts.json_answer |= self.is_in_format() && matches!(captured, b"json_schema" | b"json_object");
             self.typed(at, captured)?;
         }
         self.note_fact(captured);
         self.value_end(at + 1);
         Ok(())
+    }
+
+    /// Whether the object at hand says what form the answer is to have.
+    fn is_in_format(&self) -> bool {
+        let Some(top) = self.frames.first() else { return false };
+        let name = &top.name[..usize::from(top.name_len)];
+        top.place == Place::Top
+            && self.frames.len() <= 3
+            && matches!(name, b"response_format" | b"text" | b"output_format" | b"output_config")
     }
 
     /// Puts `bytes` in the place of a scalar that began at `from`.

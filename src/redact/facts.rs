@@ -24,6 +24,8 @@ pub struct Facts {
     /// The body asks the provider to keep state (`store: true`, `background: true`, `previous_response_id`,
     /// `conversation`), so that repeating it is not free of effects.
     pub stateful: bool,
+    /// The answer is to be JSON (`response_format`, `text.format`, `output_config`).
+    pub json_answer: bool,
     /// The largest bound that the body sets to its answer, in tokens, if it sets one that this endpoint knows. A negative
     /// number means "no bound" to some servers and is the largest number here.
     pub output_tokens_max: Option<u64>,
@@ -50,6 +52,7 @@ impl Default for Facts {
             usage_asked: false,
             usage_injected: false,
             stateful: false,
+            json_answer: false,
             output_tokens_max: None,
             choices: 1,
             stored: Vec::new(),

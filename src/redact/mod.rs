@@ -30,7 +30,7 @@ use bytes::Bytes;
 use body::Body;
 use json::Tokenizer;
 
-pub use answer::{AnswerRedactor, TextRedactor, TextsRedactor, answer, text};
+pub use answer::{AnswerRedactor, TextRedactor, TextsRedactor, answer, holds_secret, text};
 pub use facts::{Facts, NamedModel, StoredKind, StoredObject};
 pub use restore::{BodyRestorer, EventRestorer, Extra, Restored, Values};
 pub use rules::Rules;
@@ -231,6 +231,11 @@ impl Ledger {
             }
         }
         self.attachments += other.attachments;
+    }
+
+    /// Whether nothing was taken out.
+    pub fn is_empty(&self) -> bool {
+        self.counts.is_empty() && self.attachments == 0
     }
 
     /// How many of one kind.

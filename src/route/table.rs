@@ -46,6 +46,30 @@ pub struct Endpoint {
     pub stateful: bool,
 }
 
+/// Words of a path behind which a model's name stands.
+const BEFORE_MODEL: [&str; 3] = ["models", "engines", "deployments"];
+
+impl Endpoint {
+    /// The segments of the path that are no fixed words.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        let names = self.name.strip_prefix("/v1/").unwrap_or(&self.name).split('/');
+        self.path.trim_start_matches('/').split('/').zip(names).filter(|(_, name)| *name == "{id}").map(|(id, _)| id)
+    }
+
+    /// The model that the path names, without a verb behind it (`gemini-pro:generateContent`).
+    pub fn model(&self) -> Option<&str> {
+        let mut segments = self.path.split('/');
+        segments.find(|s| BEFORE_MODEL.contains(s))?;
+        let named = segments.next()?;
+        Some(named.rsplit_once(':').filter(|(_, verb)| is_verb(verb)).map_or(named, |(model, _)| model))
+    }
+}
+
+/// What Google's API calls a method: `streamGenerateContent`, `predict`.
+fn is_verb(text: &str) -> bool {
+    ["enerateContent", "ountTokens", "mbedContent", "mbedContents", "redict"].iter().any(|end| text.ends_with(end))
+}
+
 /// Where intents that are answered later are asked for, before their id.
 pub const INTENT_RESULTS: &str = "/api/ai/intent/results/";
 
@@ -122,7 +146,8 @@ pub fn find(method: &Method, path: &str, opened: &[(Method, String)]) -> Matched
             allow = Some(*open_method);
         }
     }
-    let stored_name = stored_name(below);
+    let opening = opened.iter().find(|(m, p)| m == method && fits(below_version(p), below));
+    let stored_name = stored_name(below, opening.is_some_and(|(_, p)| below_version(p).starts_with("*")));
     // What names a stored object, or is only looked at, does no work of its own; a `POST` that an operator opened may.
     let counted_before = |own_key_only| *method != Method::POST || (own_key_only && stored_name.contains("{id}"));
     let endpoint = |own_key_only| Endpoint {
@@ -134,8 +159,7 @@ pub fn find(method: &Method, path: &str, opened: &[(Method, String)]) -> Matched
         others_use: allow,
         stateful: true,
     };
-    let opened_by_policy = opened.iter().any(|(m, p)| m == method && fits(below_version(p), below));
-    if opened_by_policy {
+    if opening.is_some() {
         return Matched::Proxy(endpoint(false));
     }
     let first = below.split('/').next().unwrap_or_default();
@@ -198,8 +222,8 @@ fn name(pattern: &'static str) -> Cow<'static, str> {
     }
 }
 
-/// The path with its ids left out, so that an analyst can group by it.
-fn stored_name(below: &str) -> String {
+/// The path with its ids left out, so that an analyst can group by it. `any`: its first segment may be anything.
+fn stored_name(below: &str, any: bool) -> String {
     const WORDS: &[&str] = &[
         "cancel",
         "completions",
@@ -223,7 +247,7 @@ fn stored_name(below: &str) -> String {
     let mut name = String::from("/v1");
     for (i, segment) in below.split('/').enumerate() {
         name.push('/');
-        name.push_str(if i == 0 || WORDS.contains(&segment) { segment } else { "{id}" });
+        name.push_str(if i == 0 && !any || WORDS.contains(&segment) { segment } else { "{id}" });
     }
     name
 }
@@ -233,7 +257,11 @@ mod tests {
     use super::*;
 
     fn matched(method: &str, path: &str) -> String {
-        let opened = [(Method::POST, "/v1/rerank".to_owned()), (Method::GET, "/v1/batches/*".to_owned())];
+        let opened = [
+            (Method::POST, "/v1/rerank".to_owned()),
+            (Method::GET, "/v1/batches/*".to_owned()),
+            (Method::POST, "/v1/*/x".to_owned()),
+        ];
         match find(&method.parse().expect("method"), path, &opened) {
             Matched::Proxy(e) => {
                 let who = if e.own_key_only { "own key" } else { "all" };
@@ -255,6 +283,7 @@ mod tests {
             ("POST", "/v1/messages/count_tokens", "all /v1/messages/count_tokens /messages/count_tokens"),
             ("POST", "/v1/rerank", "all /v1/rerank /rerank"),
             ("GET", "/v1/batches/batch_1", "all /v1/batches/{id} /batches/batch_1"),
+            ("POST", "/v1/jane@example.com/x", "all /v1/{id}/{id} /jane@example.com/x"),
             ("POST", "/api/ai/intent", "Intent"),
             ("POST", "/api/ai/intent/batch", "IntentBatch"),
             ("GET", "/api/ai/intent/results/int_1a", "IntentResult(\"int_1a\")"),
@@ -307,6 +336,30 @@ mod tests {
         ];
         for (method, path, expected) in table {
             assert_eq!(matched(method, path), expected, "{method} {path}");
+        }
+    }
+    #[test]
+    fn ids_and_models_of_paths() {
+        let opened =
+            [(Method::POST, "/v1/engines/*/completions".to_owned()), (Method::POST, "/v1/models/*".to_owned())];
+        for (method, path, ids, model) in [
+            ("GET", "/v1/models", &[][..], None),
+            ("GET", "/models/ft:gpt-4o:acme::a1", &["ft:gpt-4o:acme::a1"], Some("ft:gpt-4o:acme::a1")),
+            ("POST", "/v1/engines/o1-pro/completions", &["o1-pro"], Some("o1-pro")),
+            (
+                "POST",
+                "/v1/models/gemini-pro:streamGenerateContent",
+                &["gemini-pro:streamGenerateContent"],
+                Some("gemini-pro"),
+            ),
+            ("GET", "/v1/threads/t1/runs/r1", &["t1", "r1"], None),
+            ("POST", "/v1/chat/completions", &[], None),
+        ] {
+            let Matched::Proxy(endpoint) = find(&method.parse().expect("method"), path, &opened) else {
+                panic!("{path}")
+            };
+            assert_eq!(endpoint.ids().collect::<Vec<_>>(), ids, "{path}");
+            assert_eq!(endpoint.model(), model, "{path}");
         }
     }
 }

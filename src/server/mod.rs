@@ -35,7 +35,6 @@ use crate::bounds::{
     FIRST_CALL_AT_DRAIN, H2_CONNECTION_WINDOW, H2_KEEP_ALIVE, H2_SEND_BYTES_MAX, H2_STREAM_WINDOW, H2_STREAMS_MAX,
     HEAD_TIMEOUT, HEAD_TIMEOUT_OVER, HTTP1_BUFFER_BYTES_MAX, TLS_HANDSHAKE_TIMEOUT,
 };
-use crate::ids::RequestId;
 use crate::metrics::Metrics;
 use crate::pipeline;
 use crate::pipeline::body::Body;
@@ -231,8 +230,7 @@ where
 
 /// One call, whatever becomes of it.
 async fn answer(gateway: &Arc<Gateway>, request: Request<Incoming>, verdict: Verdict) -> Response<Body> {
-    let id = request.headers().get(reply::REQUEST_ID).and_then(|v| RequestId::from_client(v.as_bytes()));
-    let id = id.unwrap_or_else(RequestId::random);
+    let id = pipeline::request_id(gateway, request.headers());
     let head_only = request.method() == http::Method::HEAD;
     let result = match verdict {
         Verdict::Clear => {

@@ -55,10 +55,10 @@ pub struct Call<'a> {
     pub method: &'a Method,
     /// Path below the provider's base URL, with its redacted query: `/chat/completions?x=y`.
     pub path_and_query: &'a str,
-    /// Headers that may leave; no credential among them.
+    /// Redacted headers that may leave; no credential among them.
     pub headers: &'a HeaderMap,
-    /// What the client sent; a target's `forward_headers` are taken from it.
-    pub client_headers: &'a HeaderMap,
+    /// The same for those targets whose `forward_headers` name them.
+    pub forwarded: &'a HeaderMap,
     pub body: &'a Outgoing,
     /// Where the body names its model, for targets that have another name for it.
     pub model_at: Option<(u64, u64)>,
@@ -505,7 +505,7 @@ fn request(target: &Target, call: &Call<'_>) -> Request<replay::AttemptBody> {
     headers.clone_from(call.headers);
     // Those that leave anyway are there already.
     for name in target.forward_headers.iter().filter(|name| !call.headers.contains_key(*name)) {
-        for value in call.client_headers.get_all(name) {
+        for value in call.forwarded.get_all(name) {
             headers.append(name, value.clone());
         }
     }

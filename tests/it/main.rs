@@ -18,6 +18,7 @@ mod durability;
 mod faults;
 mod framing;
 mod handover;
+mod heads;
 mod http2;
 mod identity;
 mod intent;

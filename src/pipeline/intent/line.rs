@@ -185,7 +185,7 @@ impl Line {
             method: &Method::POST,
             path_and_query: path,
             headers: &headers,
-            client_headers: &HeaderMap::new(),
+            forwarded: &HeaderMap::new(),
             body: &body,
             model_at: None,
             own_key: None,

@@ -1,8 +1,8 @@
 //! A JSON answer with the values of its placeholders put back, as it streams.
 //!
 //! Pure. Promises: any way of cutting gives the same bytes; bytes outside placeholders leave as they came; an answer that
-//! is no JSON passes unchanged from where that shows. Does not: change keys, ids, or what the provider has signed; change
-//! arguments of tool calls unless the policy says so.
+//! is no JSON passes unchanged from where that shows. Does not: change keys, ids, URLs, or what the provider has signed;
+//! change arguments of tool calls unless the policy says so.
 
 use std::sync::Arc;
 
@@ -32,12 +32,14 @@ impl BodyRestorer {
             strings: Strings {
                 table: values.table(),
                 arguments: values.arguments,
+                json: values.json,
                 out: Out::default(),
                 matcher: Matcher::default(),
                 held_from: 0,
                 frames: Vec::new(),
                 key: None,
                 escapes: 1,
+                open_url: None,
             },
             failed: false,
         }
@@ -92,12 +94,15 @@ struct Frame {
     leaf: Leaf,
     /// It is, or lies in, the arguments of a call.
     input: bool,
+    /// The key at hand is `text`: such strings of a list are shown one behind the other.
+    is_text: bool,
 }
 
 /// Looks at the strings of the answer.
 struct Strings {
     table: Arc<Table>,
     arguments: bool,
+    json: bool,
     out: Out,
     matcher: Matcher,
     held_from: u64,
@@ -106,6 +111,8 @@ struct Strings {
     key: Option<Vec<u8>>,
     /// How many times a value is escaped in the string at hand.
     escapes: u8,
+    /// So deep stands a text that ended within a URL: the next one there may go on with it.
+    open_url: Option<usize>,
 }
 
 impl Strings {
@@ -127,7 +134,7 @@ impl Sink for Strings {
         let input = self.frames.last().is_some_and(|f| f.input || matches!(f.leaf, Leaf::Input | Leaf::Arguments));
         // The elements of a list stand under the list's key.
         let leaf = self.frames.last().map_or(Leaf::Text, |f| f.leaf);
-        self.frames.push(Frame { leaf, input });
+        self.frames.push(Frame { leaf, input, is_text: false });
         Ok(())
     }
 
@@ -141,12 +148,18 @@ impl Sink for Strings {
             self.key = Some(Vec::new());
             return Ok(Take::Text);
         }
-        let frame = self.frames.last().copied().unwrap_or(Frame { leaf: Leaf::Text, input: false });
+        let outside = Frame { leaf: Leaf::Text, input: false, is_text: false };
+        let frame = self.frames.last().copied().unwrap_or(outside);
         let in_arguments = frame.input || matches!(frame.leaf, Leaf::Input | Leaf::Arguments);
         if frame.leaf == Leaf::Opaque || in_arguments && !self.arguments {
             return Ok(Take::Skip);
         }
-        self.escapes = if frame.leaf == Leaf::Arguments && !frame.input { 2 } else { 1 };
+        let is_json = frame.leaf == Leaf::Arguments && !frame.input;
+        self.escapes = if is_json { 2 } else { 1 };
+        self.matcher = Matcher::of(is_json || self.json);
+        if frame.is_text && self.open_url == Some(self.frames.len()) {
+            self.matcher.watch.go_on_in_url();
+        }
         Ok(Take::Text)
     }
 
@@ -158,9 +171,11 @@ impl Sink for Strings {
         let mut i = 0;
         while i < text.len() {
             if self.matcher.held.is_empty() {
-                match memchr::memchr(b'[', &text[i..]) {
-                    Some(skip) => i += skip,
-                    None => return Ok(()),
+                let skip = memchr::memchr(b'[', &text[i..]).unwrap_or(text.len() - i);
+                self.matcher.watch.ascii(&text[i..i + skip]);
+                i += skip;
+                if i == text.len() {
+                    return Ok(());
                 }
             }
             let from = at + i as u64;
@@ -175,7 +190,7 @@ impl Sink for Strings {
             // No key that matters has such letters, or needs an escape.
             key.truncate(KEY_MAX - 1);
             key.push(b'\\');
-        } else if !self.matcher.held.is_empty() {
+        } else {
             for (i, c) in text.char_indices() {
                 self.step(Some(c), at + i as u64, at + (i + c.len_utf8()) as u64);
             }
@@ -195,9 +210,17 @@ impl Sink for Strings {
 
     fn string_end(&mut self, _at: u64) -> Result<(), RedactError> {
         match (self.key.take(), self.frames.last_mut()) {
-            (Some(key), Some(frame)) => frame.leaf = Leaf::of(&key),
+            (Some(key), Some(frame)) => {
+                frame.leaf = Leaf::of(&key);
+                frame.is_text = key == b"text";
+            }
             (Some(_), None) => {}
-            (None, _) => self.matcher.held.clear(),
+            (None, frame) => {
+                if frame.is_some_and(|f| f.is_text) {
+                    self.open_url = self.matcher.watch.is_in_url().then_some(self.frames.len());
+                }
+                self.matcher.held.clear();
+            }
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 //!
 //! Pure. A text that goes on over events (a delta) is a channel: one for each choice, content part and call of a tool. Of
 //! each channel at most the beginning of a placeholder is held back; it leaves with the channel's next text, or, where the
-//! channel ends, in an event like its last one. Promises: an event in which nothing changes leaves with its very bytes;
+//! channel ends, in an event like its last one; and it is known whether its text is within a URL. Promises: an event in which nothing changes leaves with its very bytes;
 //! texts that stand whole in one event (`….done`, a completed response) are restored whole. Does not: read the framing of
 //! events, or change what `Leaf` calls opaque.
 
@@ -17,7 +17,10 @@ use crate::bounds::{RESTORE_CHANNELS_MAX, RESTORE_EVENT_BYTES_MAX};
 pub struct EventRestorer {
     table: Arc<Table>,
     arguments: bool,
+    json: bool,
     channels: Vec<Channel>,
+    /// The last text of a block ended within a URL: the next block may go on with it.
+    open_url: bool,
 }
 
 /// What the caller gets for one event.
@@ -41,6 +44,8 @@ pub struct Extra {
 /// A text that goes on over events.
 struct Channel {
     path: String,
+    /// What the events themselves say of its place.
+    indexes: Vec<u64>,
     matcher: Matcher,
     /// The last event, before and after the channel's text.
     name: Vec<u8>,
@@ -51,7 +56,8 @@ struct Channel {
 impl EventRestorer {
     /// A restorer of these values; what is numbered later is not put back.
     pub fn new(values: &Values) -> EventRestorer {
-        EventRestorer { table: values.table(), arguments: values.arguments, channels: Vec::new() }
+        let (arguments, json) = (values.arguments, values.json);
+        EventRestorer { table: values.table(), arguments, json, channels: Vec::new(), open_url: false }
     }
 
     /// Takes one event.
@@ -62,23 +68,41 @@ impl EventRestorer {
         };
         let kind = found.kind();
         let mut edits: Vec<Edit> = Vec::new();
+        // Texts of a list that stand whole in this event are shown one behind the other.
+        let mut open_url = false;
         for text in &found.texts {
             let Some((goes_on, escaped)) = self.class(&found, text, kind) else { continue };
             let mut restored = String::new();
-            let channel = if goes_on { self.channel(found.path(text)) } else { None };
-            match channel {
-                Some(i) => {
-                    let channel = &mut self.channels[i];
-                    channel.matcher.text(&self.table, &text.text, escaped, &mut restored);
-                    if found.ends(&channel.path) {
-                        channel.matcher.end(&mut restored);
-                    }
+            let mut channel = None;
+            if goes_on {
+                // Without a channel it is not known what the text goes on: its placeholders stay.
+                let Some(i) = self.channel(&found, text, escaped) else { continue };
+                let known = &mut self.channels[i];
+                if text.broken {
+                    text.text.chars().for_each(|c| known.matcher.watch.push(c));
+                    continue;
                 }
-                None => {
-                    let mut matcher = Matcher::default();
-                    matcher.text(&self.table, &text.text, escaped, &mut restored);
-                    matcher.end(&mut restored);
+                known.matcher.text(&self.table, &text.text, escaped, &mut restored);
+                if !known.indexes.is_empty() {
+                    self.open_url = known.matcher.watch.is_in_url();
                 }
+                if found.ends(&known.path) {
+                    known.matcher.end(&mut restored);
+                }
+                channel = Some(i);
+            } else if text.broken {
+                continue;
+            } else {
+                let mut matcher = Matcher::of(escaped || self.json);
+                let is_text = text.key == "text";
+                if is_text && open_url {
+                    matcher.watch.go_on_in_url();
+                }
+                matcher.text(&self.table, &text.text, escaped, &mut restored);
+                if is_text {
+                    open_url = matcher.watch.is_in_url();
+                }
+                matcher.end(&mut restored);
             }
             edits.push(Edit { from: text.from, to: text.to, changed: restored != text.text, text: restored, channel });
         }
@@ -91,7 +115,9 @@ impl EventRestorer {
                 before.extend(channel.end());
             }
         }
-        self.channels.retain(|c| !c.matcher.held.is_empty());
+        // Where an event says of its place, it ends the texts of that place.
+        let place = found.frames.first().map_or(&[][..], |f| &f.indexes);
+        self.channels.retain(|c| !(found.ends(&c.path) || all && c.indexes.starts_with(place)));
         let data = edits.iter().any(|e| e.changed).then(|| written(data, &edits));
         Restored { before, data }
     }
@@ -106,7 +132,7 @@ impl EventRestorer {
         let leaf = Leaf::of(text.key.as_bytes());
         let top = text.frame == 0;
         let under = |name: &str| found.lies_under(text.frame, name);
-        if leaf == Leaf::Opaque || text.broken {
+        if leaf == Leaf::Opaque {
             return None;
         }
         let delta = top && text.key == "delta";
@@ -120,8 +146,9 @@ impl EventRestorer {
         Some((delta || completion || under("delta"), arguments && !under("input")))
     }
 
-    /// The number of the channel with this path; nothing if there are too many.
-    fn channel(&mut self, path: String) -> Option<usize> {
+    /// The number of the channel of this text; nothing if there are too many.
+    fn channel(&mut self, found: &Texts<'_>, text: &Text, is_json: bool) -> Option<usize> {
+        let path = found.path(text);
         if let Some(i) = self.channels.iter().position(|c| c.path == path) {
             return Some(i);
         }
@@ -129,7 +156,12 @@ impl EventRestorer {
             return None;
         }
         let (name, head, tail) = (Vec::new(), Vec::new(), Vec::new());
-        self.channels.push(Channel { path, matcher: Matcher::default(), name, head, tail });
+        let indexes = found.frames.first().map_or_else(Vec::new, |f| f.indexes.clone());
+        let mut matcher = Matcher::of(is_json || self.json);
+        if self.open_url && !indexes.is_empty() {
+            matcher.watch.go_on_in_url();
+        }
+        self.channels.push(Channel { path, indexes, matcher, name, head, tail });
         Some(self.channels.len() - 1)
     }
 
@@ -138,6 +170,7 @@ impl EventRestorer {
         for i in 0..edits.len() {
             let Some(channel) = edits[i].channel.and_then(|c| self.channels.get_mut(c)) else { continue };
             if channel.matcher.held.is_empty() {
+                (channel.head, channel.tail) = (Vec::new(), Vec::new());
                 continue;
             }
             if data.len() > RESTORE_EVENT_BYTES_MAX {

