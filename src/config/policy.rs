@@ -399,6 +399,12 @@ impl OrgLimits {
     pub fn need_estimate(&self) -> bool {
         !self.models.is_empty() || [&self.all, &self.each_key, &self.each_user].into_iter().any(Caps::need_estimate)
     }
+
+    /// Whether any of them is about money.
+    pub fn has_budget(&self) -> bool {
+        let models = self.models.iter().map(|limits| &limits.caps);
+        [&self.all, &self.each_key, &self.each_user].into_iter().chain(models).any(Caps::has_budget)
+    }
 }
 
 /// Limits of the models of a form, together.

@@ -11,6 +11,7 @@
 
 mod built_in;
 pub mod import;
+pub mod output;
 
 use std::collections::HashMap;
 use std::fmt::Write as _;

@@ -113,7 +113,7 @@ impl Work {
 
     /// A reservation of tokens, money and a place in flight, and its settlement.
     pub fn meters(&self, n: u64) {
-        let ask = Ask { call: true, estimate: Some(Estimate { tokens: 10, nano_usd: 1 }) };
+        let ask = Ask { call: true, estimate: Some(Estimate { tokens: 10, nano_usd: 1, assumed: false }) };
         let now = Nanos(SECOND + n * 10_000);
         let held = self.meters.ask(&self.wants[self.pick(n)], ask, moment(now, 1_700_000_000_000));
         assert!(held.is_ok_and(|held| {

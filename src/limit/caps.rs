@@ -125,8 +125,11 @@ pub struct Ask {
 pub struct Estimate {
     /// In and out.
     pub tokens: u64,
-    /// 10⁻⁹ USD.
+    /// 10⁻⁹ USD, at most.
     pub nano_usd: u64,
+    /// The call sets no bound to its answer, so that the money is what the model's longest answer costs. It passes if any
+    /// money is left, and what it may cost beyond that is held, too: meanwhile nothing else passes.
+    pub assumed: bool,
 }
 
 impl Ask {

@@ -100,13 +100,14 @@ impl Meter {
     /// Takes all that `ask` wants, or nothing.
     ///
     /// An estimate that is more than a whole limit counts as the whole limit: such a call passes when nothing else was
-    /// used, and owes the rest afterwards.
+    /// used, and owes the rest afterwards. One that is [assumed](Estimate::assumed) passes when any money is left, and
+    /// while it goes on no other does: so a budget is exceeded by one call at most.
     ///
     /// # Errors
     /// The first limit that refuses.
     pub fn ask(&mut self, caps: &Caps, ask: Ask, at: Moment) -> Result<Taken, Refused> {
         let refused = |which, limit, wait| Err(Refused { which, limit, wait });
-        let Estimate { tokens, nano_usd } = ask.estimate.unwrap_or_default();
+        let Estimate { tokens, nano_usd, assumed } = ask.estimate.unwrap_or_default();
         if let Some(most) = caps.calls_in_flight.filter(|most| ask.call && self.in_flight >= most.get()) {
             return refused(Which::CallsInFlight, u64::from(most.get()), IN_FLIGHT_WAIT);
         }
@@ -115,7 +116,8 @@ impl Meter {
             (Which::UsdPerMonth, caps.nano_usd_per_month, self.month.in_period(at.date.month), at.date.month_left),
         ] {
             let Some(limit) = limit.map(NonZeroU64::get) else { continue };
-            if spent >= limit || spent.saturating_add(nano_usd.min(limit)) > limit {
+            let fits = assumed || spent.saturating_add(nano_usd.min(limit)) <= limit;
+            if spent >= limit || !fits {
                 return refused(which, limit, left);
             }
         }
@@ -151,7 +153,7 @@ impl Meter {
             ..Taken::default()
         };
         self.in_flight += u32::from(taken.in_flight);
-        let Some(Estimate { tokens, nano_usd }) = ask.estimate else { return taken };
+        let Some(Estimate { tokens, nano_usd, .. }) = ask.estimate else { return taken };
         if let Some(rate) = caps.tokens_per_minute {
             taken.tokens_per_minute = Some(rate);
             taken.tokens_ns = tokens_time(tokens.min(rate.get()), rate);
@@ -244,7 +246,26 @@ mod tests {
     }
 
     fn call(tokens: u64, nano_usd: u64) -> Ask {
-        Ask { call: true, estimate: Some(Estimate { tokens, nano_usd }) }
+        Ask { call: true, estimate: Some(Estimate { tokens, nano_usd, assumed: false }) }
+    }
+
+    #[test]
+    fn what_is_only_assumed_passes_one_at_a_time() {
+        let (caps, mut meter) = (caps(0, 0, 50, 80), Meter::default());
+        let assumed = |nano_usd| Ask { call: true, estimate: Some(Estimate { tokens: 0, nano_usd, assumed: true }) };
+        let first = meter.ask(&caps, assumed(200), at(S)).expect("nothing was used");
+        for other in [assumed(200), assumed(1), call(0, 0)] {
+            assert!(meter.ask(&caps, other, at(S)).is_err(), "all that is left is held");
+        }
+        meter.settle(&first, 0, 2, S);
+        // A call that sets its bound has to fit, one that sets none passes as long as anything is left.
+        assert!(meter.ask(&caps, call(0, 49), at(S)).is_err());
+        let small = meter.ask(&caps, call(0, 40), at(S)).expect("it fits");
+        let second = meter.ask(&caps, assumed(200), at(S)).expect("eight are left");
+        meter.settle(&small, 0, 0, S);
+        assert!(meter.ask(&caps, assumed(1), at(S)).is_err(), "what the other has given back is held by the second");
+        meter.settle(&second, 0, 48, S);
+        assert!(meter.ask(&caps, assumed(1), at(S)).is_err(), "nothing is left");
     }
 
     #[test]

@@ -205,7 +205,7 @@ mod tests {
     }
 
     fn call(tokens: u64) -> Ask {
-        Ask { call: true, estimate: Some(Estimate { tokens, nano_usd: 0 }) }
+        Ask { call: true, estimate: Some(Estimate { tokens, nano_usd: 0, assumed: false }) }
     }
 
     #[test]

@@ -21,6 +21,7 @@ use super::refusal::Refusal;
 use super::turns::Pace;
 use crate::bounds::{GATHER_BYTES_MAX, ROUTE_WAIT_BYTES_MAX};
 use crate::code::Code;
+use crate::limit::estimate::{Asked, Makes};
 use crate::lock::lock;
 use crate::redact::{BodyRedactor, Facts, Ledger, RedactError, Redacted};
 use crate::upstream::replay::{Broken, Source};
@@ -45,6 +46,18 @@ pub struct Seen {
     pub refusal: Option<Refusal>,
     /// The client went away while sending it.
     pub disconnected: bool,
+    /// What was reserved for its answer before its end was known.
+    pub reserved: Option<Reserved>,
+}
+
+/// What was reserved for the answer of a body before its end was known.
+#[derive(Clone, Copy, Debug)]
+pub struct Reserved {
+    pub makes: Makes,
+    /// The longest answer of its model.
+    pub longest: u64,
+    /// Tokens, at most.
+    pub most: u64,
 }
 
 impl Seen {
@@ -261,7 +274,20 @@ impl Intake {
         if !more {
             self.pace.rest();
         }
+        if !more && self.asks_too_much() {
+            out.truncate(from);
+            let message = "a long request body that asks for longer or more answers than its beginning says, or than its \
+                           model gives, has to say so first; put `max_tokens`, `n` and the like before the messages";
+            return Poll::Ready(Err(self.refused(Refusal::new(Code::InvalidRequest, message).closing())));
+        }
         Poll::Ready(Ok(more))
+    }
+
+    /// Whether the whole body asks for more than was reserved when its beginning was known.
+    fn asks_too_much(&self) -> bool {
+        let Some(Reserved { makes, longest, most }) = lock(&self.seen).reserved else { return false };
+        let facts = self.redactor.facts();
+        Asked { makes, bound: facts.output_tokens_max, choices: facts.choices, longest }.most() > most
     }
 
     /// The next bytes of the body, as they are to be read, as many as a step may have; nothing at its end.

@@ -39,11 +39,13 @@ use hyper::body::{Body as _, Incoming};
 
 use crate::ailog::row::RouteKind;
 use crate::auth::Caller;
-use crate::bounds::GATHER_BYTES_MAX;
 use crate::code::Code;
 use crate::config::policy::{Accept, Durability, Policy, Provider};
+use crate::cost::output;
 use crate::ids::RequestId;
+use crate::limit::estimate::{self, Asked, Makes};
 use crate::lock::lock;
+use crate::provider::Wire;
 use crate::redact;
 use crate::route::table::{self, Endpoint, Matched};
 use crate::upstream::replay::Outgoing;
@@ -52,7 +54,7 @@ use body::Body;
 use credential::Shown;
 use gateway::Gateway;
 use headers::Owner;
-use intake::Gathered;
+use intake::{Gathered, Reserved};
 use quota::{Admitted, Work};
 use quota_headers::quota_headers;
 use record::Record;
@@ -256,17 +258,21 @@ async fn walk_to_answer(
     }
 
     // 4. again: what the call will use is reserved, now that it can be estimated
-    if let (Some(_), Some(target)) = (&policy.limits.more, targets.list.first()) {
-        let plain = !walk.head.headers.contains_key(header::CONTENT_ENCODING);
-        let declared =
-            walk.head.headers.get(header::CONTENT_LENGTH).filter(|_| plain).and_then(|v| v.to_str().ok()?.parse().ok());
-        let (begin, bytes) = match &body {
-            Outgoing::Whole(body) => (body.clone(), record.text_bytes()),
-            Outgoing::Streaming(_) => (redact::Redacted::default(), declared.unwrap_or(GATHER_BYTES_MAX as u64)),
-        };
+    let makes = if walk.head.method == Method::POST { makes(endpoint) } else { None };
+    record.bills(makes);
+    if let Some(limits) = policy.limits.more.as_ref().map(|more| more.of(&caller.org)).filter(|of| of.need_estimate()) {
         let model = facts.model.as_deref().unwrap_or_default();
-        let work = Work { wire: endpoint.wire, provider: &target.provider.name, model, begin: begin.as_bytes(), bytes };
-        walk.reserve(caller, work, record).await?;
+        let asked = makes.map(|makes| asked(makes, &facts));
+        let expected = asked.map(|asked| asked.expected(text_bytes(walk, &body, record))).unwrap_or_default();
+        if let (Some(Asked { makes, longest, .. }), Outgoing::Streaming(_)) = (asked, &body)
+            && limits.has_budget()
+        {
+            // What the body says of its answer is final at its end only.
+            record.reserved(Reserved { makes, longest, most: expected.most });
+        }
+        let names: Vec<_> =
+            targets.list.iter().map(|target| (&*target.provider.name, target.model.as_deref())).collect();
+        walk.reserve(caller, Work { targets: &names, model, expected }, record).await?;
     }
 
     // 7. upstream
@@ -316,6 +322,38 @@ async fn walk_to_answer(
 fn at_once(work: impl Future<Output = ()>) {
     let polled = pin!(work).poll(&mut Context::from_waker(Waker::noop()));
     debug_assert!(polled.is_ready(), "it does not wait");
+}
+
+/// What an endpoint charges; nothing if it is free, or charged with another call.
+fn makes(endpoint: &Endpoint) -> Option<Makes> {
+    match (endpoint.wire, endpoint.shape) {
+        (Wire::Chat | Wire::Completions | Wire::Responses | Wire::Messages, _) => Some(Makes::Text),
+        // Tokens are counted for nothing, and so are objects looked at.
+        (Wire::Stored, _) | (_, redact::Shape::Messages) => None,
+        (Wire::Other, redact::Shape::Images) => Some(Makes::Images),
+        (Wire::Other, _) => Some(Makes::Nothing),
+    }
+}
+
+/// What the body says of its answer, as far as it is known.
+fn asked(makes: Makes, facts: &redact::Facts) -> Asked {
+    let longest = output::longest(facts.model.as_deref().unwrap_or_default());
+    Asked { makes, bound: facts.output_tokens_max, choices: facts.choices, longest }
+}
+
+/// Bytes of text in a request, at most, about.
+fn text_bytes(walk: &Walk<'_>, body: &Outgoing, record: &Record) -> u64 {
+    match body {
+        // Names and numbers in it are read, too.
+        Outgoing::Whole(body) => record.text_bytes().max(body.as_bytes().len() as u64 / 2),
+        Outgoing::Streaming(_) => {
+            let headers = &walk.head.headers;
+            let is_plain = !headers.contains_key(header::CONTENT_ENCODING);
+            let length = headers.get(header::CONTENT_LENGTH).filter(|_| is_plain);
+            let declared = length.and_then(|length| length.to_str().ok()?.parse().ok());
+            declared.unwrap_or(u64::MAX).min(estimate::UNKNOWN_BYTES)
+        }
+    }
 }
 
 /// What the client is told when no provider answered.

@@ -26,12 +26,12 @@ use crate::code::Code;
 use crate::config::policy::{Accept, Fail, OrgLimits, Policy};
 use crate::limit::bucket::{Decision, Quota};
 use crate::limit::caps::{Ask, Caps, Estimate, Over, Scope, Subject, Which};
-use crate::limit::estimate;
+use crate::limit::estimate::Expected;
 use crate::limit::meter::Moment;
 use crate::limit::meters::{Denied, Reservation, Want, moment};
 use crate::limit::redis::{Answer, Question, Shared};
 use crate::limit::store::{Full, Limiter};
-use crate::provider::Wire;
+use crate::usage::TokenUsage;
 
 /// A call that may go on.
 pub struct Admitted {
@@ -126,8 +126,8 @@ pub(super) struct Counting<'a> {
 }
 
 impl Counting<'_> {
-    /// Reserves what a call is estimated to use, once its body has been seen: `begin` of it, of `bytes` in all. Nothing
-    /// to do where neither tokens nor money nor models are limited.
+    /// Reserves what a call may use, once its body has been seen. Nothing to do if neither tokens nor money nor models are
+    /// limited.
     ///
     /// # Errors
     /// A limit refuses.
@@ -137,11 +137,9 @@ impl Counting<'_> {
         if !limits.need_estimate() {
             return Ok(None);
         }
-        let generates = matches!(what.wire, Wire::Chat | Wire::Completions | Wire::Responses | Wire::Messages);
-        let usage = estimate::usage(what.begin, what.bytes, generates);
-        let cost = self.policy.prices.cost(what.provider, what.model, &usage, wall_ms()).unwrap_or(0);
-        let tokens = usage.input.saturating_add(usage.output);
-        let estimate = Estimate { tokens, nano_usd: u64::try_from(cost).unwrap_or(0) };
+        let Expected { input, likely, most, assumed } = what.expected;
+        let (nano_usd, tokens) = (self.cost(&what, input, most), input.saturating_add(likely));
+        let estimate = Estimate { tokens, nano_usd, assumed };
         let ask = Ask { call: false, estimate: Some(estimate) };
         let at = self.moment();
         let wants: Vec<Want> = wants(limits, caller).into_iter().filter(|(_, caps)| caps.need_estimate()).collect();
@@ -157,6 +155,25 @@ impl Counting<'_> {
             Verdict::Pass(_, held) => Ok(held),
             other => Err(self.refusal(caller, other)),
         }
+    }
+
+    /// The most that a call may cost: at the dearest of its targets, by the model's name there or in the request.
+    fn cost(&self, what: &Work<'_>, input: u64, output: u64) -> u64 {
+        let usage = TokenUsage { input, output, ..TokenUsage::default() };
+        let now_ms = wall_ms();
+        // Of models that speak, all of it may be sound.
+        let sound = TokenUsage { audio_output: output, ..usage };
+        let price = |provider: &str, model: &str| {
+            let cost = |usage| self.policy.prices.cost(provider, model, usage, now_ms);
+            cost(&usage).max(cost(&sound))
+        };
+        let cost = |(provider, sent_as): &(&str, Option<&str>)| {
+            let known = price(provider, what.model).or_else(|| price(provider, (*sent_as)?));
+            // Some servers read a name in any case.
+            known.or_else(|| price(provider, &what.model.to_ascii_lowercase()))
+        };
+        let dearest = what.targets.iter().filter_map(cost).max();
+        u64::try_from(dearest.unwrap_or(0)).unwrap_or(0)
     }
 
     fn reserve_here(&self, wants: &[Want], model: &[Want], ask: Ask, at: Moment) -> Verdict {
@@ -306,13 +323,10 @@ impl Counting<'_> {
 
 /// What is known of a call before it is sent, to estimate it by.
 pub(super) struct Work<'w> {
-    pub wire: Wire,
-    pub provider: &'w str,
+    /// Providers that it may go to, and the model's name there if it is another.
+    pub targets: &'w [(&'w str, Option<&'w str>)],
     pub model: &'w str,
-    /// The redacted body, or its beginning.
-    pub begin: &'w [u8],
-    /// Of the whole body, as far as is known.
-    pub bytes: u64,
+    pub expected: Expected,
 }
 
 /// Where nothing was asked of an organisation's requests.

@@ -89,12 +89,17 @@ pub(super) fn message(over: &Over) -> String {
         Which::Requests => format!("{whose} may make {limit} calls a minute; the next one is free in {seconds:.1} s"),
         Which::Tokens => format!("{whose} may use {limit} tokens a minute; enough are free in {seconds:.1} s"),
         Which::CallsInFlight => format!("{whose} may have {limit} calls going on at once; wait for one of them to end"),
-        Which::UsdPerDay => format!("{whose} may spend {} USD a day; the next day begins at 00:00 UTC", usd(limit)),
+        Which::UsdPerDay => {
+            format!("{whose} may spend {} USD a day; the next day begins at 00:00 UTC. {HELD}", usd(limit))
+        }
         Which::UsdPerMonth => {
-            format!("{whose} may spend {} USD a month; it begins anew on the first, 00:00 UTC", usd(limit))
+            format!("{whose} may spend {} USD a month; it begins anew on the first, 00:00 UTC. {HELD}", usd(limit))
         }
     }
 }
+
+/// What else may help near the end of a budget.
+const HELD: &str = "What calls in progress may cost counts, too: wait for them, or send a smaller `max_tokens`";
 
 /// 10⁻⁹ USD as a decimal, without superfluous zeros.
 fn usd(nano: u64) -> String {
@@ -127,11 +132,13 @@ mod tests {
             ),
             (
                 over(Which::UsdPerDay, Scope::User("ann".into()), 2_500_000_000),
-                "each user of your organization may spend 2.5 USD a day; the next day begins at 00:00 UTC",
+                "each user of your organization may spend 2.5 USD a day; the next day begins at 00:00 UTC. What calls in \
+                 progress may cost counts, too: wait for them, or send a smaller `max_tokens`",
             ),
             (
                 over(Which::UsdPerMonth, Scope::Org, 1),
-                "your organization may spend 0.000000001 USD a month; it begins anew on the first, 00:00 UTC",
+                "your organization may spend 0.000000001 USD a month; it begins anew on the first, 00:00 UTC. \
+                 What calls in progress may cost counts, too: wait for them, or send a smaller `max_tokens`",
             ),
         ] {
             assert_eq!(text, expected);

@@ -6,14 +6,15 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::intake::Seen;
+use super::intake::{Reserved, Seen};
 use super::refusal::Refusal;
 use crate::ailog::row::{Outcome, Row};
 use crate::ailog::{Durable, Pending, Recorder};
 use crate::clock::{Clock, Nanos};
 use crate::code::Code;
 use crate::config::policy::{Durability, Policy};
-use crate::cost::Call;
+use crate::cost::{Call, output};
+use crate::limit::estimate::{Asked, Makes};
 use crate::limit::meters::Reservation;
 use crate::lock::lock;
 use crate::metrics::Metrics;
@@ -35,6 +36,8 @@ pub struct Record {
     trail: Arc<Trail>,
     /// What the call holds of limits until it is over.
     reserved: Option<Box<Reservation>>,
+    /// What its provider charges for; nothing if it is free, or charged with another call.
+    bills: Option<Makes>,
     /// What placeholders of this call stand for, where they are put back.
     pub values: Option<Values>,
     /// Room for a request body that is kept until the call is over.
@@ -59,6 +62,7 @@ impl Record {
             head,
             trail,
             reserved: None,
+            bills: None,
             values: None,
             held: None,
             clock,
@@ -92,8 +96,21 @@ impl Record {
         }
     }
 
-    /// The work goes on under another record, which settles what it holds.
+    /// What the provider of this call charges for.
+    pub fn bills(&mut self, makes: Option<Makes>) {
+        self.bills = makes;
+    }
+
+    /// What was reserved for the answer while the body was still coming: its end is held against it.
+    pub fn reserved(&mut self, reserved: Reserved) {
+        if let Some(seen) = self.seen() {
+            lock(seen).reserved = Some(reserved);
+        }
+    }
+
+    /// The work goes on under another record, which settles what it holds and is charged for it.
     pub fn hand_over(&mut self, other: &mut Record) {
+        other.bills = self.bills.take();
         if let Some(held) = self.reserved.take() {
             other.hold(*held);
         }
@@ -188,14 +205,45 @@ impl Record {
     fn note_usage(&mut self, usage: Option<TokenUsage>, source: UsageSource, response_model: &str) {
         self.name_model();
         self.name_provider();
-        let policy = Arc::clone(&self.policy);
-        let row = self.row();
-        response_model.clone_into(&mut row.response_model);
+        response_model.clone_into(&mut self.row().response_model);
         if let Some(usage) = usage {
-            row.usage = usage;
-            row.usage_source = source;
-            price(row, &policy);
+            self.price(usage, source);
         }
+    }
+
+    /// Notes usage, and what it costs by the policy that the call was made under.
+    fn price(&mut self, usage: TokenUsage, source: UsageSource) {
+        let (policy, sent_as) = (Arc::clone(&self.policy), self.trail.model());
+        let row = self.recorder.row_mut();
+        (row.usage, row.usage_source) = (usage, source);
+        let cost = |response_model: &str| {
+            let (provider, model, at_ms) = (&row.provider, &row.model, row.created_at_ms);
+            policy.prices.of_call(&Call { provider, response_model, model, usage, at_ms })
+        };
+        // An answer that did not come has no name for its model, but the provider was asked by one.
+        let sent_as = sent_as.filter(|_| row.response_model.is_empty());
+        let cost = cost(&row.response_model).or_else(|| cost(&sent_as?));
+        row.cost_nano_usd = cost;
+        row.price_version = cost.map(|_| Arc::clone(policy.prices.version()));
+    }
+
+    /// A provider that was at work when the call ended without its answer charges for it all the same: the input, and what
+    /// it has written until then.
+    fn charge_work(&mut self, outcome: Outcome) {
+        let unanswered = matches!(outcome, Outcome::ClientDisconnect | Outcome::Timeout | Outcome::Refused);
+        let row = self.recorder.row_mut();
+        let told = (row.usage_source == UsageSource::Estimated).then_some(row.usage);
+        let is_told = row.usage_source == UsageSource::Provider;
+        let longest = output::longest(&row.model);
+        let Some(makes) = self.bills.filter(|_| unanswered && !is_told) else { return };
+        let Some(worked) = self.trail.at_work() else { return };
+        let (bound, choices, bytes) = self.seen().map_or((None, 1, 0), |seen| {
+            let seen = lock(seen);
+            (seen.facts.output_tokens_max, seen.facts.choices, seen.text_bytes)
+        });
+        let asked = Asked { makes, bound, choices, longest };
+        let worked_ms = u64::try_from(worked.as_millis()).unwrap_or(u64::MAX);
+        self.price(asked.used_until(told, bytes, worked_ms), UsageSource::Estimated);
     }
 
     /// Keeps the redacted answer.
@@ -233,13 +281,14 @@ impl Record {
         row.status = status;
         row.outcome = outcome;
         row.error_code = code;
+        self.charge_work(outcome);
         self.settle_limits(outcome);
         self.count();
         true
     }
 
-    /// What was reserved becomes what was used; an answer whose use nobody knows used what was estimated, and a call that
-    /// failed used nothing.
+    /// What was reserved becomes what was used. An answer of which the use is not known used what was reserved for it; a
+    /// call that the provider refused, or that never reached one, used nothing.
     fn settle_limits(&mut self, outcome: Outcome) {
         let Some(held) = self.reserved.take() else { return };
         let row = self.recorder.row_mut();
@@ -385,18 +434,6 @@ impl Drop for Record {
             self.close(status, outcome, None);
         }
     }
-}
-
-/// What the call cost by the policy it was made under.
-fn price(row: &mut Row, policy: &Policy) {
-    row.cost_nano_usd = policy.prices.of_call(&Call {
-        provider: &row.provider,
-        response_model: &row.response_model,
-        model: &row.model,
-        usage: row.usage,
-        at_ms: row.created_at_ms,
-    });
-    row.price_version = row.cost_nano_usd.map(|_| Arc::clone(policy.prices.version()));
 }
 
 /// Whole milliseconds, at most what the column holds.

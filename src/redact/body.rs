@@ -24,6 +24,11 @@ const NOTED_MAX: usize = 1024;
 
 const USAGE: &[u8] = br#""stream_options":{"include_usage":true}"#;
 
+/// An attachment that is allowed counts as so much text: a picture takes some 1,600 tokens.
+const ATTACHMENT_BYTES: u64 = 6_400;
+/// A number of a list counts as so much text: it is a token.
+const NUMBER_BYTES: u64 = 4;
+
 /// What stands where in a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
@@ -263,6 +268,7 @@ impl Body {
     fn attachment_part(&mut self, at: u64) -> Result<(), RedactError> {
         match self.rules.attachments {
             Attachments::Allow => {
+                self.text_bytes += ATTACHMENT_BYTES;
                 self.release();
                 Ok(())
             }
@@ -288,7 +294,10 @@ impl Body {
     /// Drops the value that begins at `at`.
     fn drop_value(&mut self, at: u64, note: Note) -> Result<(), RedactError> {
         match self.rules.attachments {
-            Attachments::Allow => Ok(()),
+            Attachments::Allow => {
+                self.text_bytes += ATTACHMENT_BYTES;
+                Ok(())
+            }
             Attachments::Reject => refuse("attachments are not allowed".to_owned()),
             Attachments::Drop => {
                 self.out.advance(at);
@@ -901,6 +910,8 @@ impl Sink for Body {
     fn scalar_end(&mut self, scalar: Scalar, to: u64) -> Result<(), RedactError> {
         let rewrite = self.scalar_at.take();
         let Some(&Frame { place, key, object: true, .. }) = self.top() else {
+            // Text may come as a list of tokens.
+            self.text_bytes += if scalar == Scalar::Number { NUMBER_BYTES } else { 0 };
             self.value_end(to);
             return Ok(());
         };

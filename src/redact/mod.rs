@@ -364,7 +364,8 @@ impl BodyRedactor {
         &self.body.facts
     }
 
-    /// Bytes of text for a model so far, decoded: without the JSON around it, names that route, and attachments.
+    /// Bytes of text for a model so far, decoded: without the JSON around it and names that route. A number of a list counts as
+    /// a token, an attachment that is allowed as a picture.
     pub fn text_bytes(&self) -> u64 {
         self.body.text_bytes
     }

@@ -174,10 +174,14 @@ fn classify(error: &hyper_util::client::legacy::Error) -> Failure {
         }
         if let Some(tls) = cause.downcast_ref::<rustls::Error>().or_else(|| within_io(cause)) {
             tracing::warn!(reason = %tls, "the connection to a provider could not be secured");
-            // A certificate that does not verify will not verify next time; an alert or a cut handshake may pass.
-            return match tls {
-                rustls::Error::InvalidCertificate(_) | rustls::Error::InvalidMessage(_) => Failure::Certificate,
-                _ => Failure::Connect,
+            // A certificate that does not verify will not verify next time; an alert or a cut handshake may pass. After the
+            // handshake it may be about what was sent.
+            let is_message = matches!(tls, rustls::Error::InvalidCertificate(_) | rustls::Error::InvalidMessage(_));
+            return match (error.is_connect(), is_message) {
+                (true, true) => Failure::Certificate,
+                (true, false) => Failure::Connect,
+                (false, true) => Failure::Protocol,
+                (false, false) => Failure::Reset,
             };
         }
         if let Some(http) = cause.downcast_ref::<hyper::Error>()

@@ -41,6 +41,7 @@ use parties::{Parties, PartyId, PartyKind};
 use replay::{Outgoing, Rename};
 use retry::{Blame, Failure, MONEY_CODES, StatusFacts, Verdict};
 use room::{Held, Room};
+use trail::Sent;
 pub use trail::Trail;
 
 /// What a document named by the policy may take to come.
@@ -197,7 +198,7 @@ impl Upstream {
     /// For the operators' log: it cannot be reached, is no `200`, or is longer than `bytes_max`.
     pub async fn fetch(&self, address: &Uri, bytes_max: usize) -> Result<Vec<u8>, String> {
         let body = Outgoing::Whole(Redacted::default());
-        let mut request = Request::new(body.attempt(None));
+        let mut request = Request::new(body.attempt(None, None));
         *request.uri_mut() = address.clone();
         let sent = self.client.send(request, &body, FETCH_TIMEOUT, FETCH_TIMEOUT).await;
         let response = sent.map_err(|failure| format!("no answer ({})", failure.reason()))?;
@@ -228,7 +229,7 @@ impl Upstream {
         policy: &Policy,
         targets: &Targets,
         call: &Call<'_>,
-        trail: &Trail,
+        trail: &Arc<Trail>,
     ) -> Result<Answer, NoAnswer> {
         let result = match tokio::time::timeout_at(call.deadline, self.attempts(policy, targets, call, trail)).await {
             Ok(result) => result,
@@ -251,7 +252,7 @@ impl Upstream {
         policy: &Policy,
         targets: &Targets,
         call: &Call<'_>,
-        trail: &Trail,
+        trail: &Arc<Trail>,
     ) -> Result<Answer, NoAnswer> {
         let party = self.party(call);
         let tour = self.tour(policy, targets, call, party);
@@ -274,7 +275,7 @@ impl Upstream {
                     return Ok(Answer { load, ..answer });
                 }
                 Attempted::KeyRefused => {
-                    trail.ended("key_refused", self.clock.now());
+                    trail.key_refused(self.clock.now());
                     return Err(NoAnswer::Unavailable { retry_after: None });
                 }
                 Attempted::Failed(..) if call.body.is_broken() => return Err(NoAnswer::BodyBroken),
@@ -338,7 +339,7 @@ impl Upstream {
         tour: &Tour<'_>,
         turn: usize,
         party: PartyId,
-        trail: &Trail,
+        trail: &Arc<Trail>,
     ) -> Result<usize, NoAnswer> {
         let mut soonest: Option<Duration> = None;
         for skipped in 0..tour.len {
@@ -395,11 +396,11 @@ impl Upstream {
         target: &Target,
         call: &Call<'_>,
         party: PartyId,
-        trail: &Trail,
+        trail: &Arc<Trail>,
     ) -> Attempted {
         let name = &target.provider.name;
-        trail.sent_to(&target.provider, self.clock.now());
-        let request = request(target, call);
+        let sent = trail.sent_to(&target.provider, target.model.as_ref(), self.clock.now());
+        let request = request(target, call, sent);
         let sent = self.client.send(request, call.body, target.timeouts.connect, target.timeouts.first_byte).await;
         let (outcome, attempted) = match sent {
             Err(failure) => (failure.reason(), Attempted::Failed(failure, None)),
@@ -495,9 +496,9 @@ fn used_up(failure: &Failure, words: Option<Answer>) -> Result<Answer, NoAnswer>
     }
 }
 
-fn request(target: &Target, call: &Call<'_>) -> Request<replay::AttemptBody> {
+fn request(target: &Target, call: &Call<'_>, sent: Sent) -> Request<replay::AttemptBody> {
     let rename = target.model.as_deref().zip(call.model_at).map(|(model, at)| Rename::new(at, model));
-    let mut request = Request::new(call.body.attempt(rename));
+    let mut request = Request::new(call.body.attempt(rename, Some(sent)));
     let target = &*target.provider;
     *request.method_mut() = call.method.clone();
     *request.uri_mut() = target_uri(&target.base_url, call.path_and_query);

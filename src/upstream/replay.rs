@@ -16,6 +16,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
 use super::room::{Held, Room};
+use super::trail::Sent;
 use crate::lock::lock;
 use crate::redact::Redacted;
 
@@ -123,13 +124,13 @@ impl Outgoing {
         Outgoing::Streaming(Arc::new(Mutex::new(flow)))
     }
 
-    /// The body for the next attempt. Earlier ones get nothing more.
-    pub fn attempt(&self, rename: Option<Rename>) -> AttemptBody {
+    /// The body for the next attempt. Earlier ones get nothing more. `sent` is told when all of it has been taken.
+    pub fn attempt(&self, rename: Option<Rename>, sent: Option<Sent>) -> AttemptBody {
         match self {
             Outgoing::Whole(body) => {
                 let bytes = body.as_bytes().clone();
                 let bytes = if let Some(rename) = rename { rename.applied(bytes, 0) } else { bytes };
-                AttemptBody::Whole(Some(bytes).filter(|b| !b.is_empty()))
+                AttemptBody::Whole(Some(bytes).filter(|b| !b.is_empty()), sent)
             }
             Outgoing::Streaming(flow) => {
                 let mut state = lock(flow);
@@ -139,7 +140,7 @@ impl Outgoing {
                 let attempt = state.attempt;
                 drop(state);
                 let rename = rename.map(|rename| Box::new((rename, 0)));
-                AttemptBody::Streaming { flow: Arc::clone(flow), attempt, next: 0, ended: false, rename }
+                AttemptBody::Streaming { flow: Arc::clone(flow), attempt, next: 0, ended: false, rename, sent }
             }
         }
     }
@@ -190,7 +191,7 @@ impl Outgoing {
 
 /// The body of one attempt.
 pub enum AttemptBody {
-    Whole(Option<Bytes>),
+    Whole(Option<Bytes>, Option<Sent>),
     Streaming {
         flow: Arc<Mutex<Flow>>,
         attempt: u32,
@@ -198,6 +199,7 @@ pub enum AttemptBody {
         ended: bool,
         /// Another name for the model, and how many bytes of the body have been passed.
         rename: Option<Box<(Rename, u64)>>,
+        sent: Option<Sent>,
     },
 }
 
@@ -207,14 +209,20 @@ impl Body for AttemptBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         match self.get_mut() {
-            AttemptBody::Whole(body) => Poll::Ready(body.take().map(|bytes| Ok(Frame::data(bytes)))),
-            AttemptBody::Streaming { flow, attempt, next, ended, rename } => {
+            AttemptBody::Whole(body, sent) => {
+                sent.take().into_iter().for_each(Sent::told);
+                Poll::Ready(body.take().map(|bytes| Ok(Frame::data(bytes))))
+            }
+            AttemptBody::Streaming { flow, attempt, next, ended, rename, sent } => {
                 if *ended {
                     return Poll::Ready(None);
                 }
                 let polled = lock(flow).poll_piece(*attempt, next, cx);
                 if let Poll::Ready(None | Some(Err(_))) = &polled {
                     *ended = true;
+                }
+                if matches!(polled, Poll::Ready(None)) {
+                    sent.take().into_iter().for_each(Sent::told);
                 }
                 polled.map(|piece| {
                     let piece = piece?.map(|piece| match rename.as_deref_mut() {
@@ -232,14 +240,14 @@ impl Body for AttemptBody {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            AttemptBody::Whole(body) => body.is_none(),
+            AttemptBody::Whole(body, _) => body.is_none(),
             AttemptBody::Streaming { ended, .. } => *ended,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            AttemptBody::Whole(body) => SizeHint::with_exact(body.as_ref().map_or(0, |b| b.len() as u64)),
+            AttemptBody::Whole(body, _) => SizeHint::with_exact(body.as_ref().map_or(0, |b| b.len() as u64)),
             AttemptBody::Streaming { .. } => SizeHint::default(),
         }
     }
@@ -361,12 +369,12 @@ mod tests {
     fn every_attempt_sends_the_same_bytes() {
         for taken in 0..6 {
             let out = streaming(&["a", "b"], &["c", "d"], false, 100);
-            let mut first = out.attempt(None);
+            let mut first = out.attempt(None, None);
             take(&mut first, taken).expect("whole");
             assert!(out.may_repeat(1000));
-            assert_eq!(take(&mut out.attempt(None), 100).expect("whole"), "abcd", "after {taken} pieces");
+            assert_eq!(take(&mut out.attempt(None, None), 100).expect("whole"), "abcd", "after {taken} pieces");
             assert!(take(&mut first, 1).is_err() || taken == 5, "an earlier attempt gets nothing more");
-            assert_eq!(take(&mut out.attempt(None), 100).expect("whole"), "abcd");
+            assert_eq!(take(&mut out.attempt(None, None), 100).expect("whole"), "abcd");
         }
     }
 
@@ -382,13 +390,13 @@ mod tests {
             let (first, rest) = pieces.split_at(pieces.len().min(3));
             let out = streaming(first, rest, false, 100);
             for (to, expected) in [("my-deployment", "my-deployment"), ("q\"", "q\\\"")] {
-                let sent = take(&mut out.attempt(name(to)), 100).expect("whole");
+                let sent = take(&mut out.attempt(name(to), None), 100).expect("whole");
                 assert_eq!(sent, text.replace("gpt-4o", expected), "in pieces of {size}");
             }
-            assert_eq!(take(&mut out.attempt(None), 100).expect("whole"), text);
+            assert_eq!(take(&mut out.attempt(None, None), 100).expect("whole"), text);
         }
         let whole = Outgoing::Whole(Redacted::from_gateway(text));
-        let mut body = whole.attempt(name("m"));
+        let mut body = whole.attempt(name("m"), None);
         assert_eq!(body.size_hint().exact(), Some(text.len() as u64 - 5));
         assert_eq!(take(&mut body, 1).expect("whole"), text.replace("gpt-4o", "m"));
     }
@@ -396,7 +404,7 @@ mod tests {
     #[test]
     fn past_the_bound_a_body_is_sent_once() {
         let out = streaming(&["a", "b"], &["c", "d", "e"], false, 3);
-        let mut body = out.attempt(None);
+        let mut body = out.attempt(None, None);
         assert_eq!(take(&mut body, 3).expect("kept"), "abc");
         assert!(out.may_repeat(1000));
         assert_eq!(take(&mut body, 100).expect("whole"), "de");
@@ -406,9 +414,9 @@ mod tests {
     #[test]
     fn a_broken_body_is_never_completed() {
         let out = streaming(&["a"], &["b"], true, 100);
-        assert!(take(&mut out.attempt(None), 100).is_err());
+        assert!(take(&mut out.attempt(None, None), 100).is_err());
         assert!(out.is_broken() && !out.may_repeat(1000));
-        assert!(take(&mut out.attempt(None), 100).is_err());
+        assert!(take(&mut out.attempt(None, None), 100).is_err());
     }
 
     /// A source that never has anything ready, and shows whether it is still there.
@@ -434,14 +442,14 @@ mod tests {
     fn a_body_that_is_stopped_breaks_off_even_while_it_waits() {
         let (alive, told) = (Arc::new(()), Arc::new(Told(false.into())));
         let out = Outgoing::streaming(vec![], Box::new(Slow { _alive: Arc::clone(&alive) }), 100, &Room::new(1000));
-        let mut body = out.attempt(None);
+        let mut body = out.attempt(None, None);
         let waker = Waker::from(Arc::clone(&told));
         assert!(Pin::new(&mut body).poll_frame(&mut Context::from_waker(&waker)).is_pending());
         out.stop();
         assert!(told.0.load(std::sync::atomic::Ordering::SeqCst), "who waits for the next piece is told");
         assert_eq!(Arc::strong_count(&alive), 1, "nothing more is taken from the source");
         assert!(take(&mut body, 1).is_err() && !out.is_broken() && !out.may_repeat(1000));
-        assert!(take(&mut out.attempt(None), 1).is_err());
+        assert!(take(&mut out.attempt(None, None), 1).is_err());
     }
 
     #[test]
@@ -454,12 +462,12 @@ mod tests {
             Outgoing::streaming(vec![], Box::new(source), 100, &room)
         };
         let (one, two) = (flow("aa"), flow("bb"));
-        assert_eq!(take(&mut one.attempt(None), 9).expect("whole"), "aa");
-        assert_eq!(take(&mut two.attempt(None), 9).expect("whole"), "bb");
+        assert_eq!(take(&mut one.attempt(None, None), 9).expect("whole"), "aa");
+        assert_eq!(take(&mut two.attempt(None, None), 9).expect("whole"), "bb");
         assert_eq!((one.may_repeat(1000), two.may_repeat(1000)), (true, false));
         drop(one);
         let three = flow("cc");
-        assert_eq!(take(&mut three.attempt(None), 9).expect("whole"), "cc");
+        assert_eq!(take(&mut three.attempt(None, None), 9).expect("whole"), "cc");
         assert!(three.may_repeat(1000));
     }
 }

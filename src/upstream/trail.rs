@@ -5,6 +5,9 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::retry::Failure;
 use crate::bounds::ATTEMPTS_DETAIL_BYTES_MAX;
@@ -22,8 +25,31 @@ pub struct Trail {
 #[derive(Debug, Default)]
 struct Last {
     provider: Option<Arc<Provider>>,
+    /// The model's name there, if it is another than the one that was asked for.
+    model: Option<Arc<str>>,
     sent_at: Nanos,
+    /// Since when the provider has had the whole body of the last send.
+    working_since: Option<Instant>,
+    /// The provider has refused or failed: it charges nothing for the last send.
+    is_free: bool,
     detail: String,
+}
+
+/// Notes when the body of one send has been handed over whole.
+pub struct Sent {
+    trail: Arc<Trail>,
+    attempt: u8,
+}
+
+impl Sent {
+    /// It has been handed over.
+    pub(super) fn told(self) {
+        let mut last = self.trail.last();
+        // An earlier send may be on its way out.
+        if self.trail.attempts() == self.attempt {
+            last.working_since = Some(Instant::now());
+        }
+    }
 }
 
 impl Trail {
@@ -44,14 +70,39 @@ impl Trail {
         (last.provider.clone(), last.detail.clone())
     }
 
-    pub(super) fn sent_to(&self, provider: &Arc<Provider>, now: Nanos) {
-        self.attempts.store(self.attempts().saturating_add(1), Ordering::Relaxed);
+    /// How long a provider has been at work on the last send: it has the whole body, and has neither refused it nor failed.
+    /// What it charges is not known before the end of its answer.
+    pub fn at_work(&self) -> Option<Duration> {
+        let last = self.last();
+        last.working_since.filter(|_| !last.is_free).map(|since| since.elapsed())
+    }
+
+    /// The name under which the last send asked for its model, if it was another than the caller's.
+    pub fn model(&self) -> Option<Arc<str>> {
+        self.last().model.clone()
+    }
+
+    pub(super) fn sent_to(self: &Arc<Trail>, provider: &Arc<Provider>, model: Option<&Arc<str>>, now: Nanos) -> Sent {
+        let attempt = self.attempts().saturating_add(1);
+        self.attempts.store(attempt, Ordering::Relaxed);
         let mut last = self.last();
         (last.provider, last.sent_at) = (Some(Arc::clone(provider)), now);
+        last.model = model.cloned();
+        (last.working_since, last.is_free) = (None, false);
+        Sent { trail: Arc::clone(self), attempt }
+    }
+
+    /// The provider refused the gateway's key.
+    pub(super) fn key_refused(&self, now: Nanos) {
+        let mut last = self.last();
+        last.is_free = true;
+        last.ended("key_refused", now);
     }
 
     /// The last send failed.
     pub(super) fn failed(&self, failure: &Failure, now: Nanos) {
+        // After a timeout the provider may still be at work.
+        self.last().is_free = *failure != Failure::FirstByteTimeout;
         match failure {
             Failure::Status(facts) => self.ended(&facts.status.to_string(), now),
             other => self.ended(other.reason(), now),
@@ -117,22 +168,50 @@ mod tests {
     #[test]
     fn what_failed_is_told_and_what_went_well_is_not() {
         let (clock, at) = (Clock::start(), |ms: u64| Nanos(ms * 1_000_000));
-        let trail = Trail::default();
-        trail.sent_to(&provider("openai"), at(0));
+        let trail = Arc::new(Trail::default());
+        drop(trail.sent_to(&provider("openai"), None, at(0)));
         trail.answered(clock);
         assert_eq!((trail.attempts(), trail.told().1.as_str()), (1, ""));
 
-        let trail = Trail::default();
-        trail.sent_to(&provider("openai"), at(5));
+        let trail = Arc::new(Trail::default());
+        drop(trail.sent_to(&provider("openai"), None, at(5)));
         trail.failed(&Failure::Status(StatusFacts { status: 503, ..StatusFacts::default() }), at(125));
         trail.passed_over("local");
-        trail.sent_to(&provider("azure"), at(200));
+        drop(trail.sent_to(&provider("azure"), None, at(200)));
         trail.failed(&Failure::Reset, at(200));
-        trail.sent_to(&provider("openai"), clock.now());
+        drop(trail.sent_to(&provider("openai"), None, clock.now()));
         trail.answered(clock);
         let detail = trail.told().1;
         assert!(detail.starts_with("openai 503 120ms, local open, azure reset 0ms, openai ok "), "{detail}");
         (0..1000).for_each(|_| trail.ended("again", at(0)));
         assert!(trail.told().1.len() <= ATTEMPTS_DETAIL_BYTES_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_provider_is_at_work_from_the_end_of_the_body_to_a_failure() {
+        let trail = Arc::new(Trail::default());
+        let status = |status| Failure::Status(StatusFacts { status, ..StatusFacts::default() });
+        assert_eq!(trail.at_work(), None);
+        let wait = || tokio::time::sleep(Duration::from_secs(2));
+        let sent = trail.sent_to(&provider("openai"), Some(&Arc::from("deployed")), Nanos(0));
+        wait().await;
+        assert_eq!(trail.at_work(), None, "the body is not there yet");
+        sent.told();
+        wait().await;
+        assert_eq!((trail.at_work(), trail.model().as_deref()), (Some(Duration::from_secs(2)), Some("deployed")));
+        trail.failed(&status(429), Nanos(0));
+        assert_eq!(trail.at_work(), None, "refused");
+        // A second attempt; what the first hands over late is not the second's.
+        let first = trail.sent_to(&provider("openai"), None, Nanos(0));
+        trail.failed(&Failure::Reset, Nanos(0));
+        let second = trail.sent_to(&provider("azure"), None, Nanos(0));
+        first.told();
+        assert_eq!((trail.at_work(), trail.model()), (None, None));
+        second.told();
+        trail.failed(&Failure::FirstByteTimeout, Nanos(0));
+        wait().await;
+        assert_eq!(trail.at_work(), Some(Duration::from_secs(2)), "it may go on after a timeout");
+        trail.key_refused(Nanos(0));
+        assert_eq!(trail.at_work(), None);
     }
 }

@@ -31,6 +31,7 @@ mod lifecycle;
 mod limits;
 mod limits_more;
 mod limits_shared;
+mod money;
 mod open_door;
 mod openapi;
 mod overload;

@@ -5,6 +5,7 @@
 --   b  bucket       a refill a minute, b what it holds, c cost
 --   w  window       a most in 60 s, d a name for this call
 --   f  in flight    a most, b milliseconds until a place is free even if nobody frees it, d a name for this call
+--   a  assumed      the same as s, but it passes if anything is left
 --   s  spent        a most, b cost, c seconds until it may be forgotten, d microseconds until the period is over
 -- Gives: the first limit that refuses (0: none), microseconds to wait, of the first limit (a quota of requests) what
 -- remains and the microseconds until it is whole, and for each limit what its bucket has used now (0: it is none).
@@ -71,7 +72,7 @@ for i = 1, #KEYS / 2 do
     if redis.call('ZCARD', key) >= a then over = 1000000 end
   else
     local spent = tonumber(redis.call('GET', key) or '0')
-    if spent >= a or spent + math.min(b, a) > a then over = math.max(1, tonumber(ARGV[p + 5])) end
+    if spent >= a or (kind == 's' and spent + math.min(b, a) > a) then over = math.max(1, tonumber(ARGV[p + 5])) end
   end
   if i == 1 then remaining, reset = math.max(0, left), whole end
   if over > 0 then

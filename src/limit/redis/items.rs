@@ -29,7 +29,7 @@ enum Of {
     Bucket { per_minute: u64, holds: u64, cost: u64 },
     Window { most: u64 },
     InFlight { most: u64, lasts_ms: u64 },
-    Spent { most: u64, cost: u64, forget_s: u64, left_us: u64 },
+    Spent { most: u64, cost: u64, assumed: bool, forget_s: u64, left_us: u64 },
 }
 
 /// What is held of a limit until a call is over.
@@ -89,7 +89,7 @@ pub(super) fn requests(org: &OrgId, scope: &Scope, quota: &Quota) -> Item {
 pub(super) fn items((subject, caps): &Want, ask: Ask, at: Moment, call_lasts_ms: u64, items: &mut Vec<Item>) {
     let Subject { org, scope } = subject;
     let base = base(org, scope);
-    let Estimate { tokens, nano_usd } = ask.estimate.unwrap_or_default();
+    let Estimate { tokens, nano_usd, assumed } = ask.estimate.unwrap_or_default();
     let holds = ask.estimate.is_some();
     let mut add = |key: String, which: Which, of: Of| {
         items.push(Item {
@@ -111,11 +111,13 @@ pub(super) fn items((subject, caps): &Want, ask: Ask, at: Moment, call_lasts_ms:
     }
     let us = |left: std::time::Duration| u64::try_from(left.as_micros()).unwrap_or(u64::MAX);
     if let Some(most) = caps.nano_usd_per_day {
-        let of = Of::Spent { most: most.get(), cost: nano_usd, forget_s: 2 * 86_400, left_us: us(at.date.day_left) };
+        let (most, left_us) = (most.get(), us(at.date.day_left));
+        let of = Of::Spent { most, cost: nano_usd, assumed, forget_s: 2 * 86_400, left_us };
         add(format!("{base}:d:{}", at.date.day), Which::UsdPerDay, of);
     }
     if let Some(most) = caps.nano_usd_per_month {
-        let of = Of::Spent { most: most.get(), cost: nano_usd, forget_s: 40 * 86_400, left_us: us(at.date.month_left) };
+        let (most, left_us) = (most.get(), us(at.date.month_left));
+        let of = Of::Spent { most, cost: nano_usd, assumed, forget_s: 40 * 86_400, left_us };
         add(format!("{base}:m:{}", at.date.month), Which::UsdPerMonth, of);
     }
     if let Some(quota) = caps.requests.filter(|_| ask.call) {
@@ -131,7 +133,9 @@ impl Item {
             Of::Bucket { per_minute, holds, cost } => to.arg("b").arg(per_minute).arg(holds).arg(cost).arg(""),
             Of::Window { most } => to.arg("w").arg(most).arg(0).arg(0).arg(call),
             Of::InFlight { most, lasts_ms } => to.arg("f").arg(most).arg(lasts_ms).arg(0).arg(call),
-            Of::Spent { most, cost, forget_s, left_us } => to.arg("s").arg(most).arg(cost).arg(forget_s).arg(left_us),
+            Of::Spent { most, cost, assumed, forget_s, left_us } => {
+                to.arg(if assumed { "a" } else { "s" }).arg(most).arg(cost).arg(forget_s).arg(left_us)
+            }
         };
     }
 

@@ -22,6 +22,7 @@ use crate::ids::RequestId;
 use crate::intent::flights::{Ended, Flights, Joined, Landing, Leader};
 use crate::intent::provider::IntentError;
 use crate::intent::ticket::IntentRequest;
+use crate::limit::estimate::Makes;
 use crate::lock::lock;
 
 /// What the tickets of one request have in common; free of the request, which may be over before they are.
@@ -102,6 +103,7 @@ impl Desk {
     ) -> Ended {
         let mut work = Work::new(self, request, bytes, record.trail())?;
         record.follow(work.seen());
+        record.bills(Some(Makes::Text));
         let result = match deadline {
             Some(deadline) => tokio::time::timeout_at(deadline, work.answer.as_mut()).await.ok(),
             None => Some(work.answer.as_mut().await),

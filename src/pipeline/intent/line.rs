@@ -18,9 +18,11 @@ use super::super::refusal::Refusal;
 use super::desk::Desk;
 use crate::clock::Nanos;
 use crate::config::policy::{Provider, Targets};
+use crate::cost::output;
 use crate::intent::flights::{Ended, Finished};
 use crate::intent::provider::{Adapter, AiProvider, Carrier, Eventually, IntentError};
 use crate::intent::ticket::{IntentRequest, IntentResponse};
+use crate::limit::estimate::{Asked, Makes};
 use crate::limit::meters::Reservation;
 use crate::lock::lock;
 use crate::provider::{Wire, answer, estimate};
@@ -128,7 +130,8 @@ impl Line {
         told.first_sent = Some(self.desk.gateway.clock.now());
         let policy = &self.desk.policy;
         let capture = if policy.ailog.capture_request { policy.ailog.capture_bytes } else { 0 };
-        let facts = Facts { model: Some(policy.intent.question.model.clone()), ..Facts::default() };
+        let model = Some(policy.intent.question.model.clone());
+        let facts = Facts { model, output_tokens_max: bound(body), ..Facts::default() };
         let mut seen = lock(&self.seen);
         let bytes = seen.bytes;
         *seen = Seen::of_whole(body, ledger, facts, capture);
@@ -152,13 +155,15 @@ impl Line {
     }
 
     /// Asks for what the first question may use; a second one is settled with it.
-    async fn reserve(&self, wire: Wire, body: &Redacted) -> Result<(), IntentError> {
+    async fn reserve(&self, body: &Redacted) -> Result<(), IntentError> {
         if self.trail.attempts() > 0 {
             return Ok(());
         }
         let Desk { gateway, policy, caller, .. } = &self.desk;
-        let (begin, model) = (body.as_bytes(), policy.intent.question.model.as_str());
-        let work = Estimated { wire, provider: &self.target.name, model, begin, bytes: begin.len() as u64 };
+        let model = policy.intent.question.model.as_str();
+        let asked = Asked { makes: Makes::Text, bound: bound(body), choices: 1, longest: output::longest(model) };
+        let expected = asked.expected(body.as_bytes().len() as u64);
+        let work = Estimated { targets: &[(&self.target.name, None)], model, expected };
         match (Counting { gateway, policy }).reserve(caller, work).await {
             Ok(held) => {
                 self.told().held = held;
@@ -171,7 +176,7 @@ impl Line {
     }
 
     async fn send(&self, path: &'static str, wire: Wire, body: Redacted) -> Result<Bytes, IntentError> {
-        self.reserve(wire, &body).await?;
+        self.reserve(&body).await?;
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
@@ -236,6 +241,15 @@ impl Carrier for Arc<Line> {
             }
         })
     }
+}
+
+/// The bound that a question sets to its answer.
+fn bound(body: &Redacted) -> Option<u64> {
+    #[derive(serde::Deserialize)]
+    struct Bounded {
+        max_tokens: Option<u64>,
+    }
+    serde_json::from_slice::<Bounded>(body.as_bytes()).ok()?.max_tokens
 }
 
 fn no_answer(no_answer: NoAnswer) -> IntentError {

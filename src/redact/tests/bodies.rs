@@ -133,7 +133,20 @@ fn long_parts_whose_type_comes_last() {
 }
 
 #[test]
-fn text_is_counted_as_it_reads_and_attachments_are_not() {
+fn lists_of_tokens_are_counted() {
+    for (shape, text, expected) in [
+        (Shape::Embeddings, r#"{"model":"m","input":[[1,2,3],[4]]}"#, 16),
+        (Shape::Embeddings, r#"{"model":"m","input":[1,2,3],"dimensions":256}"#, 12),
+        (Shape::Completions, r#"{"model":"m","prompt":[50256,1e3],"n":2}"#, 8),
+        (Shape::Chat, r#"{"model":"m","messages":[],"temperature":1}"#, 0),
+    ] {
+        let (_, redactor) = pieces(&rules(BOTH), shape, &[text.as_bytes()]).expect("a body");
+        assert_eq!(redactor.text_bytes(), expected, "{text}");
+    }
+}
+
+#[test]
+fn text_is_counted_as_it_reads_and_attachments_as_pictures() {
     let data = "QUJD".repeat(1000);
     let image = format!(r#"{{"type":"image_url","image_url":{{"url":"data:image/png;base64,{data}"}}}}"#);
     for (content, expected) in [
@@ -150,6 +163,7 @@ fn text_is_counted_as_it_reads_and_attachments_are_not() {
                 continue;
             }
             let rules = with(&["email"], attachments);
+            let expected = expected + if attachments == Attachments::Allow { 6_400 } else { 0 };
             for cut in [1, 7, request.len()] {
                 let chunks: Vec<&[u8]> = request.as_bytes().chunks(cut).collect();
                 let (_, redactor) = pieces(&rules, Shape::Chat, &chunks).expect("a body");
