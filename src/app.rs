@@ -30,6 +30,7 @@ use crate::limit::redis::{Outbox, Shared};
 use crate::metrics::Metrics;
 use crate::pipeline::gateway::{AtWork, Gateway};
 use crate::pipeline::quotas::Quotas;
+use crate::pipeline::tenants::Tenants;
 use crate::pipeline::turns::Turns;
 use crate::server::{self, Ending, tls::TlsAcceptor};
 use crate::upstream::Upstream;
@@ -85,7 +86,9 @@ pub async fn start(loaded: Loaded) -> Result<App, Failure> {
     let log = log.map_err(|error| Failure::User(error.to_string()))?;
 
     let shared = shared_limits(&settings, &metrics, clock)?;
-    let upstream = Upstream::new(policy.timeouts.connect, settings.bounds.held_bytes, Arc::clone(&metrics), clock);
+    let upstream = Upstream::new(policy.timeouts.connect, Arc::clone(&metrics), clock);
+    let (bounds, places) = (settings.bounds, server::descriptors::places(settings.bounds.connections));
+    let tenants = Tenants::new(places.served, bounds.calls_in_flight, bounds.held_bytes, &metrics);
     let policy = Arc::new(ArcSwap::from_pointee(policy));
     let watcher =
         Watcher::start(&origin, Arc::clone(&policy), Arc::clone(&metrics)).context("cannot watch the policy")?;
@@ -99,7 +102,8 @@ pub async fn start(loaded: Loaded) -> Result<App, Failure> {
         log: log.clone(),
         metrics,
         clock,
-        at_work: AtWork::new(settings.bounds.calls_in_flight),
+        tenants,
+        at_work: AtWork::default(),
         turns: Turns::new(clock, tokio::runtime::Handle::current().metrics().num_workers()),
         tasks: calls.clone(),
         cut: ending.cut.clone(),
@@ -124,7 +128,7 @@ pub async fn start(loaded: Loaded) -> Result<App, Failure> {
         // Ends after the calls have, whose use it still settles.
         app.others.spawn(shared.run(outbox, app.stop_admin.clone()));
     }
-    app.open(listener, admin_listener, tls);
+    app.open(listener, admin_listener, tls, places.over);
     Ok(app)
 }
 
@@ -181,14 +185,13 @@ impl App {
         &self.log
     }
 
-    fn open(&self, listener: TcpListener, admin_listener: TcpListener, tls: Option<TlsAcceptor>) {
+    fn open(&self, listener: TcpListener, admin_listener: TcpListener, tls: Option<TlsAcceptor>, over: usize) {
         if let (Some(acceptor), Some(files)) = (tls.clone(), self.settings.tls.clone()) {
             self.others.spawn(acceptor.follow(files, self.stop_admin.clone()));
         }
         let gateway = Arc::clone(&self.gateway);
-        let places = server::descriptors::places(self.settings.bounds.connections);
         // With the calls: it may have taken a connection in the moment it was told to stop.
-        self.calls.spawn(server::serve(listener, places, gateway, tls, self.ending.clone(), self.calls.clone()));
+        self.calls.spawn(server::serve(listener, over, gateway, tls, self.ending.clone(), self.calls.clone()));
         let admin =
             Admin::new(Arc::clone(&self.gateway), self.settings.clone(), Arc::clone(&self.watcher), self.log.clone());
         let stop = self.stop_admin.clone();
@@ -261,6 +264,7 @@ async fn tend(gateway: Arc<Gateway>, stop: CancellationToken) {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(TEND_EVERY) => {}
         }
+        gateway.tenants.forget_idle();
         gateway.quotas.forget_idle(gateway.clock.now(), gateway.clock.wall_ms());
         gateway.log.set_retention_days(gateway.policy.load().ailog.retention_days);
     }

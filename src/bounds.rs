@@ -7,17 +7,40 @@ use std::time::Duration;
 
 // ---- stage 1: accept -------------------------------------------------------------------------------------------
 
+/// How many times what is still free of a bound one party (an organisation, an address, all pass-through callers) may use.
+/// With 3, one party alone reaches three quarters. Above it: what the bound itself does, to that party alone.
+pub const SHARE_OF_FREE: usize = 3;
+/// The same for all connections together that have had no authenticated call yet: at most half. Further ones are taken on one of
+/// [`CONNECTIONS_OVER_MAX`].
+pub const SHARE_OF_FREE_UNKNOWN: usize = 1;
+/// Bounds that are smaller than this are not shared: what each could have would be nothing.
+pub const SHARED_FROM: usize = 4;
+/// Organisations, and addresses of each kind, whose use is counted by itself. Further ones count together as one.
+pub const SHARING_PARTIES_MAX: usize = 16_384;
 /// Open connections on the applications' side, where `bounds.connections` says nothing else. Above it: 503 `overloaded`,
 /// except for `/healthz` and `/readyz`, on one of [`CONNECTIONS_OVER_MAX`].
 pub const CONNECTIONS_MAX: usize = 10_000;
-/// Connections beyond that, which are only told to come back. Above it the listener stops accepting until one closes.
+/// Connections beyond that, and beyond the share of those without an authenticated call. One that authenticates is served if there
+/// is room for its organisation. For a further one the oldest that has said nothing is closed, of the address that has most of them.
 pub const CONNECTIONS_OVER_MAX: usize = 64;
 /// What such a connection may take to say what it wants: then it is closed.
 pub const HEAD_TIMEOUT_OVER: Duration = Duration::from_secs(2);
 /// How long a connection that has not yet had a call is kept for one when the gateway ends.
 pub const FIRST_CALL_AT_DRAIN: Duration = Duration::from_secs(1);
-/// Calls being worked on at once, where `bounds.calls_in_flight` says nothing else. Above it: 503 `overloaded`.
+/// Calls being worked on at once, where `bounds.calls_in_flight` says nothing else. Above it: 503 `overloaded`. A call takes its
+/// place when its body, or the first [`GATHER_BYTES_MAX`] of it, has come.
 pub const CALLS_IN_FLIGHT_MAX: usize = 8_192;
+/// Calls whose body is being read: as many as `bounds.calls_in_flight`, and not fewer than this. Above it a body of the same party that
+/// comes too slowly is given up for the new one (408); if there is none: 503 `overloaded`.
+pub const READERS_MIN: usize = 16;
+/// A request body has to come at this rate, in bytes a second, for as long as the gateway waits for it. A slower one is 408.
+pub const BODY_RATE_MIN: u64 = 1 << 10;
+/// So long a body may be waited for before that counts.
+pub const BODY_GRACE: Duration = Duration::from_secs(10);
+/// A body that came quickly may then be waited for so long at most.
+pub const BODY_CREDIT_MAX: Duration = Duration::from_secs(30);
+/// Of the bodies that are waited for, so many are looked at to find one that comes too slowly.
+pub const SLOW_BODIES_LOOKED_AT: usize = 64;
 /// What all calls together may hold beyond [`CALL_BYTES_FREE`] each, where `bounds.held_bytes` says nothing else: bodies kept
 /// for another attempt (at most half), beginnings that wait for their model, long answers that are checked whole, long
 /// events. Above it: no replay, 503 `overloaded`, answers and events that pass unchecked; and new calls: 503 `overloaded`.
@@ -48,9 +71,11 @@ pub const QUERY_PARAMETERS_MAX: usize = 100;
 /// Waiting for a request head, and an idle keep-alive connection: then the connection is closed. Longer than the
 /// pools of the common SDKs keep an idle connection, so that the gateway is rarely the first to close.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
-/// How long a client may take no byte of its answer: then the connection is closed, and with it the provider's. Over HTTP/2
-/// the answer ends alone.
+/// How long a client may keep its answer waiting: then the connection is closed, and with it the provider's. Over HTTP/2
+/// the answer ends alone. Each KiB that the client takes gives it a second more, up to this.
 pub const WRITE_STALL_MAX: Duration = Duration::from_secs(60);
+/// What a client has to take of its answer to keep it for longer, in bytes a second.
+pub const WRITE_RATE_MIN: u64 = 1 << 10;
 /// TLS handshake: then the connection is closed.
 pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often an HTTP/2 peer is asked whether it is still there, and how long it may take to say so.
@@ -98,8 +123,13 @@ pub const DECODED_RATIO_MAX: u64 = 100;
 pub const DECODED_FREE_BYTES: u64 = 4 << 20;
 /// Window of a zstd body, as a power of two (8 MiB, as RFC 8878 asks of everyone). A larger one: 413.
 pub const ZSTD_WINDOW_LOG_MAX: u32 = 23;
-/// What a zstd decoder takes besides its window.
+/// What a zstd decoder takes besides what its window has been filled with.
 pub const ZSTD_STATE_BYTES: usize = 512 << 10;
+/// What a gzip or deflate decoder takes, its window included.
+pub const INFLATE_STATE_BYTES: usize = 64 << 10;
+/// All decoders of compressed bodies together may take a quarter of `bounds.held_bytes`, and not less than this. Above it: 503
+/// `overloaded` for compressed bodies.
+pub const DECODER_BYTES_MIN: usize = 16 << 20;
 
 /// A step of work on a body, in bytes of input. Then the task gives way to others that are ready.
 pub const STEP_BYTES_MAX: usize = 16 << 10;
@@ -277,16 +307,30 @@ pub const MOCK_MARKERS_MAX: usize = 4_096;
 /// What a connection may hold: a head or an answer that is not taken, or an HTTP/2 window; and the state of both.
 pub const CONNECTION_BYTES_MAX: usize = HTTP1_BUFFER_BYTES_MAX + H2_CONNECTION_WINDOW as usize + (16 << 10);
 
-/// What a call may hold without asking for room, apart from its captures: the gathered beginning of its body, what the
+/// The names of objects and models in a body.
+const BODY_NAMES_BYTES_MAX: usize =
+    (BODY_OBJECTS_MAX + BODY_MODELS_MAX) * (BODY_OBJECT_ID_BYTES_MAX + BODY_PARAM_BYTES_MAX + 64);
+
+/// What a call may hold whose body is being read: its head, the gathered beginning of its body, what the redactor holds back, the
+/// names of objects and models in it, and what a decoder has just made.
+pub const READER_BYTES_MAX: usize = HEAD_BYTES_MAX
+    + CALL_BYTES_FREE
+    + REDACT_HELD_BYTES_MAX
+    + BODY_NAMES_BYTES_MAX
+    + 10 * DECODED_PIECE_BYTES
+    + (32 << 10);
+
+/// What a call may hold without asking for room, apart from its captures: its head, the gathered beginning of its body, what the
 /// redactor holds back, an answer or an event, what waits to be sent either way, the values that are put back, the names of
-/// objects and models in its body, and the state of a gzip or deflate decoder.
+/// objects and models in its body, and what a decoder has just made.
 pub const CALL_BYTES_MAX: usize = 2 * CALL_BYTES_FREE
+    + HEAD_BYTES_MAX
     + REDACT_HELD_BYTES_MAX
     + HTTP1_BUFFER_BYTES_MAX
     + H2_SEND_BYTES_MAX
     + 3 * RESTORE_BYTES_MAX
     + 10 * DECODED_PIECE_BYTES
-    + 2 * (BODY_OBJECTS_MAX + BODY_MODELS_MAX) * (BODY_OBJECT_ID_BYTES_MAX + BODY_PARAM_BYTES_MAX + 64)
+    + 2 * BODY_NAMES_BYTES_MAX
     + (32 << 10);
 
 /// What the process holds besides: rows that wait to be written and stored, kept intents, remembered tokens, caches.
@@ -295,13 +339,26 @@ pub const PROCESS_BYTES_MAX: usize = 2 * BATCH_BYTES_MAX
     + WAL_RECORD_BYTES_MAX
     + (INTENTS_KEPT_MAX + INTENT_RESULTS_MAX) * (4 << 10)
     + VERIFIED_TOKENS_MAX * 512
+    + 4 * SHARING_PARTIES_MAX * 256
     + (64 << 20);
+
+/// How many calls may have their body read, with so many in flight.
+pub const fn readers_max(calls: usize) -> usize {
+    if calls > READERS_MIN { calls } else { READERS_MIN }
+}
+
+/// What decoders may take, beside so many bytes that calls hold.
+pub const fn decoder_bytes_max(held_bytes: usize) -> usize {
+    if held_bytes / 4 > DECODER_BYTES_MIN { held_bytes / 4 } else { DECODER_BYTES_MIN }
+}
 
 /// What the gateway may take at its bounds, in bytes: every connection hostile and every call as large as it may be. Apart
 /// from organisations and their limits (some 118 bytes each, at most [`ORGS_MAX`]) and the allocator's own waste.
 pub const fn memory_max(connections: usize, calls: usize, held_bytes: usize, capture_bytes: usize) -> usize {
     PROCESS_BYTES_MAX
-        .saturating_add(connections.saturating_mul(CONNECTION_BYTES_MAX))
+        .saturating_add(connections.saturating_add(CONNECTIONS_OVER_MAX).saturating_mul(CONNECTION_BYTES_MAX))
+        .saturating_add(readers_max(calls).saturating_mul(READER_BYTES_MAX))
+        .saturating_add(decoder_bytes_max(held_bytes))
         .saturating_add(calls.saturating_mul(CALL_BYTES_MAX.saturating_add(capture_bytes.saturating_mul(2))))
         .saturating_add(held_bytes)
 }
@@ -321,8 +378,8 @@ mod tests {
     #[test]
     fn worst_case_memory_is_what_the_readme_says() {
         let shown = |connections, calls, held| memory_max(connections, calls, held, 16 << 10) / MIB;
-        assert_eq!(shown(CONNECTIONS_MAX, CALLS_IN_FLIGHT_MAX, HELD_BYTES_MAX), 13_573);
-        assert_eq!(shown(500, 200, 64 * MIB), 672);
+        assert_eq!(shown(CONNECTIONS_MAX, CALLS_IN_FLIGHT_MAX, HELD_BYTES_MAX), 17_494);
+        assert_eq!(shown(500, 200, 64 * MIB), 828);
         assert_eq!(memory_max(usize::MAX, usize::MAX, usize::MAX, usize::MAX), usize::MAX);
     }
 }

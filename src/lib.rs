@@ -10,6 +10,7 @@ mod code;
 mod ids;
 mod lock;
 mod metrics;
+mod share;
 mod usage;
 
 // The rooms, in the order a call meets them.

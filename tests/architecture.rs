@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 /// Everyone may import these.
-const LEAVES: &[&str] = &["bounds", "clock", "code", "ids", "lock", "metrics", "usage"];
+const LEAVES: &[&str] = &["bounds", "clock", "code", "ids", "lock", "metrics", "share", "usage"];
 
 /// What a file may do besides computing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +47,7 @@ const ROOMS: &[(&str, May, &[&str])] = &[
     ("ids", Nothing, &[]),
     ("lock", Nothing, &[]),
     ("metrics", Nothing, &[]),
+    ("share", Nothing, &[]),
     ("usage", Nothing, &[]),
     // Level 1: pure.
     ("redact", Nothing, &[]),

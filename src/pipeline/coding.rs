@@ -15,7 +15,8 @@ use flate2::{Decompress, FlushDecompress, Status, write::MultiGzDecoder};
 use zstd::stream::raw::{DParameter, Decoder as Zstd, InBuffer, Operation as _, OutBuffer};
 
 use crate::bounds::{
-    DECODED_FREE_BYTES, DECODED_PIECE_BYTES, DECODED_RATIO_MAX, ZSTD_STATE_BYTES, ZSTD_WINDOW_LOG_MAX,
+    DECODED_FREE_BYTES, DECODED_PIECE_BYTES, DECODED_RATIO_MAX, INFLATE_STATE_BYTES, ZSTD_STATE_BYTES,
+    ZSTD_WINDOW_LOG_MAX,
 };
 
 /// How a body is compressed.
@@ -64,7 +65,9 @@ pub struct Decoder {
     taken: u64,
     made: u64,
     made_max: u64,
-    memory: usize,
+    /// What the decoder takes at once, and what it may fill with what it makes.
+    state: usize,
+    window: u64,
 }
 
 enum Engine {
@@ -87,7 +90,8 @@ impl Decoder {
             Coding::Deflate => Engine::Deflate(None, false),
             Coding::Zstd => Engine::ZstdHead(Vec::new()),
         };
-        Decoder { engine, input: Bytes::new(), taken: 0, made: 0, made_max, memory: 0 }
+        let state = if coding == Coding::Zstd { ZSTD_STATE_BYTES } else { INFLATE_STATE_BYTES };
+        Decoder { engine, input: Bytes::new(), taken: 0, made: 0, made_max, state, window: 0 }
     }
 
     /// Takes the next bytes. All that came before has been decoded: [`Decoder::next`] gave nothing more.
@@ -125,9 +129,10 @@ impl Decoder {
         Ok(Some(piece).filter(|piece| !piece.is_empty()))
     }
 
-    /// What the decoder takes besides the pieces, in bytes, where that is much.
+    /// What the decoder takes besides the pieces, in bytes. A window that a body asks for takes memory only as it is filled.
     pub fn memory(&self) -> usize {
-        self.memory
+        let filled = self.made.saturating_add(DECODED_PIECE_BYTES as u64).min(self.window);
+        self.state.saturating_add(usize::try_from(filled).unwrap_or(usize::MAX))
     }
 
     /// Says that the input has ended. What is left of the body comes from [`Decoder::next`], and then this is asked again.
@@ -164,7 +169,7 @@ impl Decoder {
         if log > ZSTD_WINDOW_LOG_MAX {
             return Err(Fault::Bomb);
         }
-        self.memory = (1 << log) + ZSTD_STATE_BYTES;
+        self.window = 1 << log;
         let mut zstd = Zstd::new().map_err(|_| Fault::Broken)?;
         zstd.set_parameter(DParameter::WindowLogMax(log)).map_err(|_| Fault::Broken)?;
         let mut input = std::mem::take(head);

@@ -4,15 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::quotas::Quotas;
+use super::tenants::Tenants;
 use super::turns::Turns;
 use crate::ailog::AiLog;
 use crate::auth::Authenticator;
-use crate::bounds::INTENTS_BACKGROUND_MAX;
 use crate::clock::Clock;
 use crate::config::policy::Policy;
 use crate::intent::flights::Flights;
@@ -30,6 +29,8 @@ pub struct Gateway {
     pub log: AiLog,
     pub metrics: Arc<Metrics>,
     pub clock: Clock,
+    /// What callers share.
+    pub tenants: Tenants,
     pub at_work: AtWork,
     /// Turns for work on bodies.
     pub turns: Arc<Turns>,
@@ -39,30 +40,14 @@ pub struct Gateway {
     pub cut: CancellationToken,
 }
 
-/// Calls and tickets that are at work, and whether more are welcome.
+/// Tickets that are at work, and whether more calls are welcome.
+#[derive(Default)]
 pub struct AtWork {
-    /// Places for calls.
-    pub places: Arc<Semaphore>,
     /// Tickets at work, and answers that came late.
     pub intents: Flights,
     /// Tickets whose answers are fetched later.
     pub results: Results,
-    /// Places for work that goes on after its call.
-    pub behind: Arc<Semaphore>,
     draining: AtomicBool,
-}
-
-impl AtWork {
-    /// Nothing yet; room for so many calls.
-    pub fn new(calls_in_flight_max: usize) -> AtWork {
-        AtWork {
-            places: Arc::new(Semaphore::new(calls_in_flight_max)),
-            intents: Flights::default(),
-            results: Results::default(),
-            behind: Arc::new(Semaphore::new(INTENTS_BACKGROUND_MAX)),
-            draining: AtomicBool::new(false),
-        }
-    }
 }
 
 impl Gateway {

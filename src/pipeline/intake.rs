@@ -6,17 +6,15 @@
 //! Does not: choose a provider, or send.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::body::{Body as _, Incoming};
-use tokio::time::{Instant, Sleep};
 
+use super::arriving::Arriving;
 use super::coding::{Coding, Decoder, Fault};
-use super::quota::overloaded;
+use super::quota::{overloaded, short_of};
 use super::refusal::Refusal;
 use super::turns::Pace;
 use crate::bounds::{GATHER_BYTES_MAX, ROUTE_WAIT_BYTES_MAX};
@@ -24,8 +22,8 @@ use crate::code::Code;
 use crate::limit::estimate::{Asked, Makes};
 use crate::lock::lock;
 use crate::redact::{BodyRedactor, Facts, Ledger, RedactError, Redacted};
+use crate::share::{Held, Resource, Share};
 use crate::upstream::replay::{Broken, Source};
-use crate::upstream::room::{Held, Room};
 
 /// What is known of a body, also after the walk has ended early. Shared by the source that reads the body and the
 /// record of the call.
@@ -103,8 +101,8 @@ pub struct Decoding {
 }
 
 impl Decoding {
-    /// For a body of at most `bytes_max` bytes, decoded.
-    pub fn new(coding: Coding, bytes_max: u64, room: &Arc<Room>) -> Decoding {
+    /// For a body of at most `bytes_max` bytes, decoded. What the decoder takes comes out of `room`.
+    pub fn new(coding: Coding, bytes_max: u64, room: &Share) -> Decoding {
         Decoding { decoder: Decoder::new(coding, bytes_max), held: room.begin(), bytes_max }
     }
 
@@ -118,8 +116,9 @@ impl Decoding {
     /// # Errors
     /// The body is refused.
     pub fn next(&mut self) -> Result<Option<Bytes>, Refusal> {
-        let piece = self.decoder.next().map_err(|fault| self.refusal(fault))?;
-        if self.held.grow_to(self.decoder.memory()) { Ok(piece) } else { Err(overloaded()) }
+        // Room first: it includes what the next piece may add.
+        self.held.take_up_to(self.decoder.memory()).map_err(|short| short_of(Resource::DecoderBytes, short))?;
+        self.decoder.next().map_err(|fault| self.refusal(fault))
     }
 
     /// The input has ended: what is left of the body; nothing at its end.
@@ -147,14 +146,12 @@ impl Decoding {
 
 /// Reads one request body.
 pub struct Intake {
-    incoming: Incoming,
+    arriving: Arriving,
     redactor: BodyRedactor,
     seen: Arc<Mutex<Seen>>,
     ready: Vec<Redacted>,
     bytes: u64,
     bytes_max: u64,
-    idle: Duration,
-    timer: Option<Pin<Box<Sleep>>>,
     finished: bool,
     decoding: Option<Box<Decoding>>,
     /// Came from the client and is still to be decoded; where the body is not compressed, nothing.
@@ -162,8 +159,6 @@ pub struct Intake {
     /// Still to be redacted.
     unread: Bytes,
     pace: Pace,
-    /// Time spent waiting for the client.
-    pub waited: Duration,
     /// Room for a long beginning that waits for its model.
     pub held: Option<Held>,
 }
@@ -178,32 +173,32 @@ pub enum Gathered {
 
 impl Intake {
     /// `capture_bytes`: how much of the redacted body is kept for the log.
-    pub fn new(
-        incoming: Incoming,
-        redactor: BodyRedactor,
-        pace: Pace,
-        bytes_max: u64,
-        capture_bytes: usize,
-        idle: Duration,
-    ) -> Intake {
+    pub fn new(arriving: Arriving, redactor: BodyRedactor, pace: Pace, bytes_max: u64, capture_bytes: usize) -> Intake {
         let seen = Seen { capture_left: capture_bytes, ..Seen::default() };
         Intake {
-            incoming,
+            arriving,
             redactor,
             seen: Arc::new(Mutex::new(seen)),
             ready: Vec::new(),
             bytes: 0,
             bytes_max,
-            idle,
-            timer: None,
             finished: false,
             decoding: None,
             encoded: Bytes::new(),
             unread: Bytes::new(),
             pace,
-            waited: Duration::ZERO,
             held: None,
         }
+    }
+
+    /// Enough of the body has come: it is no longer one of those that are read.
+    pub fn has_come(&mut self) {
+        self.arriving.has_come();
+    }
+
+    /// Time spent waiting for the client.
+    pub fn waited(&self) -> Duration {
+        self.arriving.waited
     }
 
     /// The body is compressed.
@@ -220,7 +215,7 @@ impl Intake {
     ///
     /// # Errors
     /// The body is refused.
-    pub async fn gather(&mut self, needs_model: bool, room: &Arc<Room>) -> Result<Gathered, Refusal> {
+    pub async fn gather(&mut self, needs_model: bool, room: &Share) -> Result<Gathered, Refusal> {
         let mut pieces = Vec::new();
         let mut gathered = 0;
         loop {
@@ -329,42 +324,13 @@ impl Intake {
         }
     }
 
-    /// The next bytes of the client; trailers are dropped.
+    /// The next bytes of the client.
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Refusal>> {
-        loop {
-            if self.incoming.is_end_stream() {
-                return Poll::Ready(Ok(None));
-            }
-            match Pin::new(&mut self.incoming).poll_frame(cx) {
-                Poll::Ready(None) => return Poll::Ready(Ok(None)),
-                Poll::Ready(Some(Ok(frame))) => {
-                    if let Some(timer) = self.timer.take() {
-                        // The timer was set when the wait began.
-                        self.waited += Instant::now() - (timer.deadline() - self.idle);
-                    }
-                    let Ok(data) = frame.into_data() else { continue };
-                    self.bytes += data.len() as u64;
-                    if self.bytes > self.bytes_max {
-                        return Poll::Ready(Err(too_large(self.bytes_max)));
-                    }
-                    return Poll::Ready(Ok(Some(data)));
-                }
-                Poll::Ready(Some(Err(error))) => {
-                    if client_left(&error) {
-                        lock(&self.seen).disconnected = true;
-                    }
-                    let message = "the request body could not be read to its end";
-                    return Poll::Ready(Err(Refusal::new(Code::InvalidRequest, message).closing()));
-                }
-                Poll::Pending => {
-                    let idle = self.idle;
-                    let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
-                    ready!(timer.as_mut().poll(cx));
-                    let message = "the request body stopped coming";
-                    return Poll::Ready(Err(Refusal::new(Code::RequestTimeout, message).closing()));
-                }
-            }
-        }
+        let data = ready!(self.arriving.poll_next(cx)).inspect_err(|_| {
+            lock(&self.seen).disconnected |= self.arriving.disconnected;
+        })?;
+        self.bytes += data.as_ref().map_or(0, |data| data.len() as u64);
+        Poll::Ready(if self.bytes > self.bytes_max { Err(too_large(self.bytes_max)) } else { Ok(data) })
     }
 
     fn note(&mut self, pieces: &[Redacted]) {
@@ -422,20 +388,6 @@ impl Source for Intake {
             self.ready = out;
         }
     }
-}
-
-/// A body that ends before its length is a client that left; one that is malformed is its mistake.
-fn client_left(error: &hyper::Error) -> bool {
-    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    let mut left = error.is_incomplete_message() || error.is_closed() || error.is_canceled();
-    while let Some(error) = cause {
-        let io = error.downcast_ref::<std::io::Error>();
-        left |=
-            io.is_some_and(|e| matches!(e.kind(), UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe));
-        cause = error.source();
-    }
-    left
 }
 
 /// The 413 of a body longer than `bytes_max`.

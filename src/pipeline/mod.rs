@@ -5,6 +5,7 @@
 //! and logged by the same matched route; every authenticated call leaves one row; text goes on only as `Redacted`. Does
 //! not: open sockets, or turn a refusal into bytes (`server/reply` does).
 
+mod arriving;
 pub mod body;
 mod coding;
 mod credential;
@@ -17,18 +18,22 @@ pub mod query;
 pub mod quota;
 pub mod quota_headers;
 pub mod quotas;
+mod rate;
+pub mod readers;
 mod record;
 pub mod refusal;
 mod respond;
 mod restore;
+pub mod seat;
 mod silence;
 mod tee;
+pub mod tenants;
 pub mod turns;
 mod walk;
 mod watched;
 
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
@@ -48,6 +53,7 @@ use crate::lock::lock;
 use crate::provider::Wire;
 use crate::redact;
 use crate::route::table::{self, Endpoint, Matched};
+use crate::share::Held;
 use crate::upstream::replay::Outgoing;
 use crate::upstream::{Answer, Call, NoAnswer};
 use body::Body;
@@ -57,9 +63,11 @@ use headers::Owner;
 use intake::{Gathered, Reserved};
 use quota::{Admitted, Work};
 use quota_headers::quota_headers;
+use readers::Entry;
 use record::Record;
 use refusal::Refusal;
 use respond::respond;
+use seat::Seat;
 use walk::Walk;
 
 /// The provider that answered.
@@ -92,6 +100,7 @@ pub async fn handle(
     gateway: &Arc<Gateway>,
     request: Request<Incoming>,
     request_id: &RequestId,
+    seat: &Seat,
 ) -> Result<Response<Body>, Refusal> {
     let started = gateway.clock.now();
     let (head, incoming) = request.into_parts();
@@ -102,7 +111,7 @@ pub async fn handle(
     if to_the_disk {
         gateway.log.expect_durable();
     }
-    let walk = Walk { gateway, policy, head, request_id, started };
+    let walk = Walk { gateway, policy, head, request_id, started, seat, party: OnceLock::new() };
     let answer = match matched {
         Matched::Healthz => return Ok(plain(StatusCode::OK, "ok\n")),
         Matched::Readyz => return Ok(readiness(gateway)),
@@ -128,21 +137,6 @@ pub async fn handle(
     answer
 }
 
-/// One call on a connection beyond the bound: health is answered, everything else is to come back. The connection ends.
-///
-/// # Errors
-/// The gateway's own no.
-pub fn turn_away(gateway: &Gateway, request: &Request<Incoming>) -> Result<Response<Body>, Refusal> {
-    let policy = gateway.policy.load();
-    let mut response = match table::find(request.method(), request.uri().path(), &policy.routing.endpoints) {
-        Matched::Healthz => plain(StatusCode::OK, "ok\n"),
-        Matched::Readyz => readiness(gateway),
-        _ => return Err(quota::overloaded()),
-    };
-    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    Ok(response)
-}
-
 fn readiness(gateway: &Gateway) -> Response<Body> {
     if gateway.is_ready() {
         plain(StatusCode::OK, "ready\n")
@@ -156,8 +150,8 @@ async fn proxy(walk: Walk<'_>, endpoint: Endpoint, incoming: Incoming) -> Result
     // 3. authenticate
     let caller = walk.caller(false).await?;
 
-    // 4. quota, and a place among the calls in flight
-    let Admitted { decision, permit, held } = walk.admit(&caller, RouteKind::Proxy, endpoint.name.clone()).await?;
+    // 4. quota, and room to read the body
+    let Admitted { decision, entry, held } = walk.admit(&caller, RouteKind::Proxy, endpoint.name.clone()).await?;
 
     // 2. the record: from here on the call leaves its row, whatever happens
     let mut record = walk.record(&caller, RouteKind::Proxy, endpoint.name.clone());
@@ -167,12 +161,12 @@ async fn proxy(walk: Walk<'_>, endpoint: Endpoint, incoming: Incoming) -> Result
     } else if caller.key.as_ref().is_some_and(|key| !key.may_call(&endpoint.name)) {
         Err(Refusal::new(Code::EndpointNotAllowed, "this key may not be used for this endpoint").closing())
     } else {
-        walk_to_answer(&walk, &endpoint, &caller, incoming, &mut record).await
+        walk_to_answer(&walk, &endpoint, &caller, incoming, entry, &mut record).await
     };
 
     // 8. respond, 9. settle
     match walked {
-        Ok((mut answer, provider, attempts)) => {
+        Ok((mut answer, provider, attempts, place)) => {
             let is_long = respond::is_long(&answer);
             let reading = respond::read(&walk, &endpoint, &caller, &mut answer, &mut record);
             // A short answer is read without waiting, so that the walk's future has no place for it.
@@ -183,7 +177,7 @@ async fn proxy(walk: Walk<'_>, endpoint: Endpoint, incoming: Incoming) -> Result
             }
             let drop_usage = record.drop_usage();
             let redactions = record.redactions();
-            let (mut response, pending) = respond(&walk, &endpoint, &caller, answer, record, drop_usage, permit);
+            let (mut response, pending) = respond(&walk, &endpoint, &caller, answer, record, drop_usage, place);
             let headers = response.headers_mut();
             quota_headers(headers, &decision);
             set(headers, PROVIDER, &provider.name);
@@ -209,8 +203,9 @@ async fn walk_to_answer(
     endpoint: &Endpoint,
     caller: &Caller,
     incoming: Incoming,
+    entry: Entry,
     record: &mut Record,
-) -> Result<(Answer, Arc<Provider>, u8), Refusal> {
+) -> Result<(Answer, Arc<Provider>, u8, Held), Refusal> {
     let policy = &walk.policy;
     let rules = policy.redaction.of(&caller.org);
     let path = walk.redacted_target(endpoint, caller, rules, record)?;
@@ -218,29 +213,32 @@ async fn walk_to_answer(
     // 5. redact
     // Stored objects are also cancelled and the like by a POST that says nothing.
     let bare = endpoint.shape == redact::Shape::Other && incoming.is_end_stream();
-    let (body, facts, waited) = if walk.head.method == Method::POST && !bare {
+    let room = walk.bytes();
+    let (body, facts, waited, place) = if walk.head.method == Method::POST && !bare {
         let coding = walk.check_body_head()?;
-        let mut intake = walk.intake(endpoint, rules, caller, incoming, coding, record);
+        let mut intake = walk.intake(endpoint, rules, caller, incoming, coding, entry, record);
         let slow = |_| Refusal::new(Code::RequestTimeout, "the request body came too slowly").closing();
-        let gather = intake.gather(needs_model(policy, caller), walk.gateway.upstream.room());
+        let gather = intake.gather(needs_model(policy, caller), &room);
         let gathered = tokio::time::timeout_at(walk.deadline(policy.timeouts.total), gather).await.map_err(slow)??;
-        let (facts, waited) = (lock(&intake.seen()).facts.clone(), intake.waited);
+        let (facts, waited) = (lock(&intake.seen()).facts.clone(), intake.waited());
+        // A place only now: a body that comes slowly has none.
+        let place = walk.place()?;
+        intake.has_come();
         let body = match gathered {
             Gathered::Whole(body) => {
                 record.held = intake.held.take();
                 Outgoing::Whole(body)
             }
-            Gathered::Begun(first) => {
-                let room = walk.gateway.upstream.room();
-                Outgoing::streaming(first, Box::new(intake), policy.retry.replay_bytes, room)
-            }
+            Gathered::Begun(first) => Outgoing::streaming(first, Box::new(intake), policy.retry.replay_bytes, &room),
         };
-        (body, facts, waited)
+        (body, facts, waited, place)
     } else {
         if !incoming.is_end_stream() {
             return Err(Refusal::new(Code::InvalidRequest, "this endpoint takes no request body").closing());
         }
-        (Outgoing::Whole(redact::Redacted::default()), redact::Facts::default(), Duration::ZERO)
+        let place = walk.place()?;
+        drop(entry);
+        (Outgoing::Whole(redact::Redacted::default()), redact::Facts::default(), Duration::ZERO, place)
     };
 
     if walk.head.method == Method::POST
@@ -294,6 +292,7 @@ async fn walk_to_answer(
         headers: &leaving.common,
         forwarded: &leaving.forwarded,
         body: &body,
+        room: &room,
         model_at: facts.model_at,
         own_key: caller.upstream_key.as_ref(),
         stateful: endpoint.stateful || facts.stateful,
@@ -308,7 +307,7 @@ async fn walk_to_answer(
         Ok(answer) => {
             record.first_byte(walk.gateway.clock.now());
             let provider = provider.or_else(|| targets.list.first().map(|target| Arc::clone(&target.provider)));
-            provider.map(|p| (answer, p, attempts)).ok_or_else(|| defect("an answer without a provider"))
+            provider.map(|p| (answer, p, attempts, place)).ok_or_else(|| defect("an answer without a provider"))
         }
         Err(no_answer) => {
             let broken = if no_answer == NoAnswer::BodyBroken { record.body_refusal() } else { None };

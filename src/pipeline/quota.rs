@@ -13,14 +13,14 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::OwnedSemaphorePermit;
-
 use super::quotas::message;
+use super::readers::Entry;
 use super::record::{self, Record};
 use super::refusal::Refusal;
 use super::{Gateway, Walk};
 use crate::ailog::row::{Outcome, RouteKind};
 use crate::auth::Caller;
+use crate::bounds::HELD_BYTES_SPARE;
 use crate::clock::{Nanos, wall_ms};
 use crate::code::Code;
 use crate::config::policy::{Accept, Fail, OrgLimits, Policy};
@@ -31,14 +31,15 @@ use crate::limit::meter::Moment;
 use crate::limit::meters::{Denied, Reservation, Want, moment};
 use crate::limit::redis::{Answer, Question, Shared};
 use crate::limit::store::{Full, Limiter};
+use crate::share::{Held, Resource, Short};
 use crate::usage::TokenUsage;
 
 /// A call that may go on.
 pub struct Admitted {
     /// The organisation's requests.
     pub decision: Decision,
-    /// Its place among the gateway's calls in flight.
-    pub permit: OwnedSemaphorePermit,
+    /// Its room while its body is read.
+    pub entry: Entry,
     /// What it holds of other limits.
     pub held: Option<Reservation>,
 }
@@ -73,25 +74,43 @@ impl Walk<'_> {
         let (gateway, limits) = (self.gateway, &self.policy.limits);
         let quota = limits.of(&caller.org);
         let counting = self.counting();
+        let entered = self.enter();
+        if let Err(refusal) = entered {
+            let quota = Some(gateway.quotas.limiter.look(&caller.org, &quota, gateway.clock.now()));
+            return Err(self.turned_away(caller, route, endpoint, Refusal { quota, ..refusal }));
+        }
         let verdict = match (&gateway.quotas.shared, &limits.more) {
             (None, None) => requests(&gateway.quotas.limiter, caller, &quota, gateway.clock.now()),
             (Some(shared), _) => Box::pin(counting.ask_shared(shared, caller, &quota)).await,
             (None, Some(_)) => counting.ask_here(caller, &quota),
         };
-        let refusal = match verdict {
-            Verdict::Pass(decision, _) if gateway.upstream.room().is_crowded() => {
-                gateway.metrics.bound("held_bytes");
-                Refusal { quota: Some(decision), ..overloaded() }
-            }
-            Verdict::Pass(decision, held) => match Arc::clone(&gateway.at_work.places).try_acquire_owned() {
-                Ok(permit) => return Ok(Admitted { decision, permit, held }),
-                Err(_) => {
-                    gateway.metrics.bound("calls_in_flight");
-                    Refusal { quota: Some(decision), ..overloaded() }
-                }
-            },
-            other => counting.refusal(caller, other),
-        };
+        match (verdict, entered) {
+            (Verdict::Pass(decision, held), Ok(entry)) => Ok(Admitted { decision, entry, held }),
+            (_, Err(refusal)) => Err(refusal),
+            (other, Ok(_)) => Err(self.turned_away(caller, route, endpoint, counting.refusal(caller, other))),
+        }
+    }
+
+    /// Room to read the call's body, if it looks as if the call could be worked on then.
+    fn enter(&self) -> Result<Entry, Refusal> {
+        let (tenants, party) = (&self.gateway.tenants, self.party());
+        tenants.bytes.of(party).has(HELD_BYTES_SPARE).map_err(|short| short_of(Resource::Bytes, short))?;
+        tenants.calls.of(party).has(1).map_err(|short| short_of(Resource::Calls, short))?;
+        let entered = tenants.readers.enter(&tenants.reading.of(party), party);
+        entered.map_err(|short| short_of(Resource::Readers, short))
+    }
+
+    /// The call's place among those at work. Its body, or the beginning of it, has come.
+    ///
+    /// # Errors
+    /// There is none, or none for its party.
+    pub(super) fn place(&self) -> Result<Held, Refusal> {
+        self.gateway.tenants.calls.of(self.party()).take_one().map_err(|short| short_of(Resource::Calls, short))
+    }
+
+    /// The row of a call that ends at its head.
+    fn turned_away(&self, caller: &Caller, route: RouteKind, endpoint: Cow<'static, str>, refusal: Refusal) -> Refusal {
+        let gateway = self.gateway;
         let mut row = self.row(caller, route, endpoint);
         row.status = refusal.code.status();
         row.error_code = Some(refusal.code);
@@ -100,7 +119,7 @@ impl Walk<'_> {
         let labels = [route.as_str(), record::status_label(row.status), row.outcome.as_str()];
         gateway.metrics.requests.with_label_values(&labels).inc();
         gateway.log.append_refused(row);
-        Err(refusal)
+        refusal
     }
 
     /// Reserves what the call is estimated to use, for its record to settle; see [`Counting::reserve`].
@@ -377,7 +396,25 @@ fn want(caller: &Caller, scope: Scope, caps: Caps) -> Want {
     (Subject { org: caller.org.clone(), scope }, caps)
 }
 
-/// The gateway's own no at its bounds.
+/// What a call is told that gets nothing of a bound.
+pub(super) fn short_of(resource: Resource, short: Short) -> Refusal {
+    if short == Short::Bound {
+        return overloaded();
+    }
+    let message = match resource {
+        Resource::Connections => "your share of the gateway's connections is used up; use fewer, and keep them open",
+        Resource::Readers => "too many of your calls are still sending their request bodies; wait for some of them",
+        Resource::Calls => "your share of the gateway's calls in flight is used up; wait for some of them to end",
+        Resource::Bytes => "your calls use up your share of the gateway's memory; wait for some of them to end",
+        Resource::DecoderBytes => {
+            "your compressed request bodies use up your share of the gateway's memory; send them as they are, or fewer at once"
+        }
+        Resource::Background => "your share of the work in the background is used up; wait for some of it to end",
+    };
+    Refusal { message: message.into(), ..overloaded() }
+}
+
+/// The refusal of a call when a bound of the gateway itself is reached.
 pub(super) fn overloaded() -> Refusal {
     let message = "the gateway is at its limits; please try again in a moment";
     Refusal::new(Code::Overloaded, message).after(Duration::from_secs(1)).closing()

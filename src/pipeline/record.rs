@@ -20,8 +20,8 @@ use crate::lock::lock;
 use crate::metrics::Metrics;
 use crate::provider::estimate;
 use crate::redact::{Ledger, Redacted, Values};
+use crate::share::Held;
 use crate::upstream::Trail;
-use crate::upstream::room::Held;
 use crate::usage::{TokenUsage, UsageSource};
 
 /// One call's record. Dropping it without [`Record::close`] says that the client left, unless told otherwise, or that this process cut the

@@ -6,7 +6,6 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, Version, header};
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::body::Body;
 use super::record::Record;
@@ -22,6 +21,7 @@ use crate::provider::answer::{self, AnswerFacts};
 use crate::provider::{Wire, estimate};
 use crate::redact::{AnswerRedactor, BodyRestorer};
 use crate::route::table::Endpoint;
+use crate::share;
 use crate::upstream::{Answer, AnswerBody, essence};
 
 /// Reads an answer that is whole: what was used is noted, the row gets its text, values are put back. A long one in steps.
@@ -101,7 +101,7 @@ pub fn respond(
     answer: Answer,
     mut record: Record,
     drop_usage: bool,
-    permit: OwnedSemaphorePermit,
+    place: share::Held,
 ) -> (Response<Body>, Option<Pending>) {
     let mut pending = None;
     let status = answer.head.status;
@@ -109,8 +109,8 @@ pub fn respond(
     let log = Logged::of(walk, caller);
     // Given back when the answer is over.
     let held = move || {
-        let room = answer.held.unwrap_or_else(|| walk.gateway.upstream.room().begin());
-        Held { _permit: permit, _load: answer.load, room }
+        let room = answer.held.unwrap_or_else(|| walk.bytes().begin());
+        Held { _place: place, _load: answer.load, room }
     };
     let deadline = walk.deadline(walk.policy.timeouts.total);
     let patience = Patience { idle: answer.idle, deadline, keep_alive: answer.keep_alive };

@@ -30,8 +30,9 @@ use crate::provider::answer::read_tail;
 use crate::provider::stream::{Role, StreamReader};
 use crate::provider::{Wire, error::stream_event, estimate};
 use crate::redact::{self, AnswerRedactor, BodyRestorer, Redacted, Rules};
+use crate::share;
 use crate::sse::{self, EventReader, Piece};
-use crate::upstream::{Flying, room};
+use crate::upstream::Flying;
 
 /// What the client is told when a stream breaks.
 const BROKEN: &str = "The AI service stopped before the answer was complete. Please try again.";
@@ -84,11 +85,11 @@ struct Captured {
 /// What an answer holds until it is over.
 pub struct Held {
     /// The call's place among those in flight.
-    pub _permit: tokio::sync::OwnedSemaphorePermit,
+    pub _place: share::Held,
     /// The same at its provider.
     pub _load: Option<Flying>,
     /// Room for what is kept of it.
-    pub room: room::Held,
+    pub room: share::Held,
 }
 
 /// What is redacted at once when the client has left, and nobody can be given way to. The rest is not kept.

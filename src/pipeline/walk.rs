@@ -4,7 +4,10 @@
 //! Does not: know the order of the stages (`pipeline/mod.rs` tells it).
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::{Arc, OnceLock};
+use std::task::Poll;
 use std::time::Duration;
 
 use http::request::Parts;
@@ -12,13 +15,17 @@ use http::{Method, Uri, header};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
+use super::arriving::Arriving;
 use super::coding::Coding;
 use super::credential::Shown;
 use super::gateway::Gateway;
 use super::intake::{self, Decoding, Intake};
 use super::query;
+use super::quota::short_of;
+use super::readers::Entry;
 use super::record::Record;
 use super::refusal::Refusal;
+use super::seat::Seat;
 use super::turns::Pace;
 use crate::ailog::Recorder;
 use crate::ailog::row::{RouteKind, Row};
@@ -30,6 +37,7 @@ use crate::ids::RequestId;
 use crate::provider::Wire;
 use crate::redact::{self, BodyRedactor};
 use crate::route::table::Endpoint;
+use crate::share::{Party, Resource, Share};
 use crate::upstream::Upstream;
 
 /// One call on its way, as all stages see it.
@@ -39,6 +47,9 @@ pub struct Walk<'g> {
     pub(super) head: Parts,
     pub(super) request_id: &'g RequestId,
     pub(super) started: Nanos,
+    pub(super) seat: &'g Seat,
+    /// Whom the call counts for, once that is known.
+    pub(super) party: OnceLock<Arc<Party>>,
 }
 
 impl Walk<'_> {
@@ -47,12 +58,41 @@ impl Walk<'_> {
         let now_ms = self.gateway.clock.wall_ms();
         let fetch = KeySets(&self.gateway.upstream);
         let (auth, headers) = (&self.policy.auth, &self.head.headers);
-        let result = self.gateway.auth.authenticate(auth, headers, now_ms, jwt_only, &fetch).await;
-        result.map_err(|error| {
+        let mut asking = pin!(self.gateway.auth.authenticate(auth, headers, now_ms, jwt_only, &fetch));
+        let result = match poll_once(asking.as_mut()).await {
+            Some(result) => result,
+            // A key set has to be fetched first. Who waits for it holds a head, and has not shown who it is.
+            None => {
+                let unknown = self.gateway.tenants.unknown(self.seat.address());
+                let waiting = self.gateway.tenants.reading.of(&unknown).take_one();
+                let _waiting = waiting.map_err(|short| short_of(Resource::Readers, short))?;
+                asking.await
+            }
+        };
+        let caller = result.map_err(|error| {
             let code = error.code();
             self.gateway.metrics.auth_failures.with_label_values(&[code.as_str()]).inc();
             Refusal::new(code, error.to_string())
-        })
+        })?;
+        let tenants = &self.gateway.tenants;
+        let party = self.party.get_or_init(|| tenants.party(&caller, self.seat.address()));
+        self.seat.belongs_to(tenants, party).map_err(|short| short_of(Resource::Connections, short))?;
+        Ok(caller)
+    }
+
+    /// Whom the call counts for.
+    pub(super) fn party(&self) -> &Arc<Party> {
+        self.party.get_or_init(|| self.gateway.tenants.unknown(self.seat.address()))
+    }
+
+    /// Room for what the call holds beyond what each may.
+    pub(super) fn bytes(&self) -> Share {
+        self.gateway.tenants.bytes.of(self.party())
+    }
+
+    /// Room for the decoder of a compressed body.
+    pub(super) fn decoders(&self) -> Share {
+        self.gateway.tenants.decoders.of(self.party())
     }
 
     /// Stage 2: the record, armed.
@@ -127,6 +167,7 @@ impl Walk<'_> {
         caller: &Caller,
         incoming: Incoming,
         coding: Option<Coding>,
+        entry: Entry,
         record: &mut Record,
     ) -> Intake {
         let policy = &self.policy;
@@ -138,9 +179,10 @@ impl Walk<'_> {
         record.values = redactor.values();
         let capture = if policy.ailog.capture_request { policy.ailog.capture_bytes } else { 0 };
         let bytes_max = self.gateway.max_body_bytes;
-        let mut intake = Intake::new(incoming, redactor, self.pace(caller), bytes_max, capture, policy.timeouts.idle);
+        let arriving = Arriving::new(incoming, policy.timeouts.idle, entry);
+        let mut intake = Intake::new(arriving, redactor, self.pace(caller), bytes_max, capture);
         if let Some(coding) = coding {
-            intake.decode(Decoding::new(coding, bytes_max, self.gateway.upstream.room()));
+            intake.decode(Decoding::new(coding, bytes_max, &self.decoders()));
         }
         record.follow(intake.seen());
         intake
@@ -207,6 +249,15 @@ const PHONE_DIGITS_MIN: usize = 7;
 /// What a key with `models` is told.
 pub(super) fn model_not_allowed() -> Refusal {
     Refusal::new(Code::ModelNotFound, "this key may not be used with this model").about("model").closing()
+}
+
+/// The result, if it is there without waiting.
+async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(result) => Poll::Ready(Some(result)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
 }
 
 /// Key sets come through the client that also calls providers.

@@ -111,22 +111,21 @@ mod tests {
     use hyper::service::service_fn;
     use hyper::{Request, Response};
     use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-    use tokio::sync::Semaphore;
 
     use super::*;
     use crate::bounds::H2_KEEP_ALIVE;
+    use crate::metrics::Metrics;
     use crate::pipeline::tee::Held;
-    use crate::upstream::room::Room;
+    use crate::share::{Party, Pool, Resource, Share};
 
     const LENGTH: usize = 1 << 20;
 
     /// A server whose answers of 1 MiB hold one of `places`, and a client that has opened this window.
-    async fn ask(places: &Arc<Semaphore>, tasks: &TaskTracker, window: u32) -> Response<hyper::body::Incoming> {
+    async fn ask(places: &Share, tasks: &TaskTracker, window: u32) -> Response<hyper::body::Incoming> {
         let (ours, theirs) = tokio::io::duplex(64 << 10);
-        let (places, tracker) = (Arc::clone(places), tasks.clone());
+        let (places, tracker) = (places.clone(), tasks.clone());
         let service = service_fn(move |_: Request<hyper::body::Incoming>| {
-            let permit = Arc::clone(&places).try_acquire_owned().expect("a place");
-            let held = Held { _permit: permit, _load: None, room: Room::new(LENGTH).begin() };
+            let held = Held { _place: places.take_one().expect("a place"), _load: None, room: places.begin() };
             let bytes = Some(Bytes::from(vec![b'x'; LENGTH]));
             let body = Body::Held { bytes, _held: Box::new(held) }.watched(&tracker);
             std::future::ready(Ok::<_, Infallible>(Response::new(body)))
@@ -151,16 +150,18 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_that_nobody_takes_gives_its_place_back() {
-        let (places, tasks) = (Arc::new(Semaphore::new(1)), TaskTracker::new());
+        let (pool, tasks) = (Pool::new(Resource::Calls, 1, &Metrics::new()), TaskTracker::new());
+        let places = pool.of(&Party::new());
         for window in [0, 100, 65_535] {
             let begun = Instant::now();
             let mut answer = ask(&places, &tasks, window).await;
-            assert_eq!(places.available_permits(), 0);
-            let place = tokio::time::timeout(10 * WRITE_STALL_MAX, places.acquire()).await;
-            let place = place.unwrap_or_else(|_| panic!("no place: {window}")).expect("a place");
+            assert_eq!(pool.used(), 1);
+            while pool.used() > 0 {
+                assert!(begun.elapsed() < 10 * WRITE_STALL_MAX, "no place: {window}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
             let waited = begun.elapsed();
             assert!((WRITE_STALL_MAX..2 * WRITE_STALL_MAX).contains(&waited), "{window}: {waited:?}");
-            drop(place);
             if window == 0 {
                 // It can take nothing.
                 continue;
@@ -179,7 +180,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_slow_peer_has_all_of_it() {
-        let (places, tasks) = (Arc::new(Semaphore::new(1)), TaskTracker::new());
+        let (pool, tasks) = (Pool::new(Resource::Calls, 1, &Metrics::new()), TaskTracker::new());
+        let places = pool.of(&Party::new());
         let begun = Instant::now();
         let mut answer = ask(&places, &tasks, 32 << 10).await;
         let mut read = 0;
@@ -189,6 +191,6 @@ mod tests {
         }
         assert_eq!(read, LENGTH);
         assert!(begun.elapsed() > 10 * WRITE_STALL_MAX, "{:?}", begun.elapsed());
-        assert_eq!(places.available_permits(), 1);
+        assert_eq!(pool.used(), 0);
     }
 }

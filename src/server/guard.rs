@@ -17,9 +17,9 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 
-use crate::bounds::WRITE_STALL_MAX;
+use crate::bounds::{WRITE_RATE_MIN, WRITE_STALL_MAX};
 use crate::code::Code;
 use crate::pipeline::refusal::Refusal;
 
@@ -28,15 +28,6 @@ use crate::pipeline::refusal::Refusal;
 pub enum Verdict {
     Clear,
     Ambiguous(Why),
-    /// Clear, on a connection beyond the bound.
-    Over,
-}
-
-impl Verdict {
-    /// The same on a connection beyond the bound.
-    pub fn unwelcome(self) -> Verdict {
-        if self == Verdict::Clear { Verdict::Over } else { self }
-    }
 }
 
 /// What is ambiguous about it.
@@ -97,6 +88,8 @@ pub struct Guarded<S> {
     kept: Range<u8>,
     /// Runs while the peer takes nothing.
     stall: Option<Pin<Box<Sleep>>>,
+    /// How long it may still take nothing.
+    patience: Duration,
 }
 
 impl<S> Guarded<S> {
@@ -104,16 +97,41 @@ impl<S> Guarded<S> {
     pub fn new(inner: S) -> (Guarded<S>, Arc<Heads>) {
         let heads = Arc::new(Heads(AtomicU64::new(NONE)));
         let (scanner, for_service) = (Scanner::default(), Arc::clone(&heads));
-        (Guarded { inner, scanner, heads, opening: [0; PREFACE.len()], kept: 0..0, stall: None }, for_service)
+        (
+            Guarded {
+                inner,
+                scanner,
+                heads,
+                opening: [0; PREFACE.len()],
+                kept: 0..0,
+                stall: None,
+                patience: WRITE_STALL_MAX,
+            },
+            for_service,
+        )
     }
 
-    /// What a write came to, with an end to waiting.
-    fn written<T>(&mut self, polled: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
-        if polled.is_ready() {
-            self.stall = None;
+    /// What a write of some bytes came to, with an end to waiting: a peer that takes a byte now and then has left, too.
+    fn written<T>(
+        &mut self,
+        polled: Poll<io::Result<T>>,
+        bytes: impl Fn(&T) -> usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        if let Poll::Ready(result) = &polled {
+            if let Some(timer) = self.stall.take() {
+                // It was set for the whole patience when the stall began.
+                self.patience = timer.deadline().saturating_duration_since(Instant::now());
+            }
+            if self.patience < WRITE_STALL_MAX {
+                let taken = result.as_ref().map_or(0, bytes) as u64;
+                let more = Duration::from_micros(taken * 1_000_000 / WRITE_RATE_MIN);
+                self.patience = self.patience.saturating_add(more).min(WRITE_STALL_MAX);
+            }
             return polled;
         }
-        let timer = self.stall.get_or_insert_with(|| Box::pin(tokio::time::sleep(WRITE_STALL_MAX)));
+        let patience = self.patience;
+        let timer = self.stall.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
         ready!(timer.as_mut().poll(cx));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
@@ -186,7 +204,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let polled = Pin::new(&mut this.inner).poll_write(cx, buf);
-        this.written(polled, cx)
+        this.written(polled, |bytes| *bytes, cx)
     }
 
     fn poll_write_vectored(
@@ -196,7 +214,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let polled = Pin::new(&mut this.inner).poll_write_vectored(cx, bufs);
-        this.written(polled, cx)
+        this.written(polled, |bytes| *bytes, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -206,7 +224,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let polled = Pin::new(&mut this.inner).poll_flush(cx);
-        this.written(polled, cx)
+        this.written(polled, |()| 0, cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -413,6 +431,39 @@ mod tests {
         let begun = tokio::time::Instant::now();
         let written = stream.write_all(&[0; 100]).await.expect_err("nobody reads");
         assert_eq!((written.kind(), begun.elapsed() >= WRITE_STALL_MAX), (io::ErrorKind::TimedOut, true));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_takes_a_byte_now_and_then_is_let_go_and_a_slow_one_is_not() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        // What the peer takes at once, how often, and when it is let go of.
+        for (bytes, every, expected) in [(1, 50, Some(60)), (512, 1, Some(118)), (100, 1, Some(66)), (1100, 1, None)] {
+            let (mut peer, ours) = tokio::io::duplex(16);
+            let (mut stream, _) = Guarded::new(ours);
+            let begun = Instant::now();
+            let taking = async {
+                loop {
+                    tokio::time::sleep(Duration::from_secs(every)).await;
+                    let mut left = bytes;
+                    while left > 0 {
+                        left -= peer.read(&mut vec![0; left]).await.expect("open");
+                    }
+                }
+            };
+            let answer = vec![0; 400_000];
+            let end = tokio::select! {
+                end = stream.write_all(&answer) => end,
+                () = taking => unreachable!("it goes on for ever"),
+            };
+            let after = begun.elapsed().as_secs();
+            match expected {
+                None => assert!(end.is_ok() && after > 300, "{bytes} bytes: {end:?} after {after}"),
+                Some(expected) => {
+                    assert_eq!(end.expect_err("too slow").kind(), io::ErrorKind::TimedOut);
+                    assert!(after.abs_diff(expected) <= 3, "{bytes} bytes: after {after}");
+                }
+            }
+        }
     }
 
     #[tokio::test]

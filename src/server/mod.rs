@@ -3,12 +3,13 @@
 //! Level 5 of the map. One accept loop, one task per connection, HTTP/1.1 and HTTP/2 by hyper, TLS by rustls. `guard`
 //! looks at the bytes of a head before hyper does, `reply` makes bytes of a refusal, `tls` reads certificates, `descriptors`
 //! fits connections into what the system gives. Promises:
-//! a bound on connections (above it a few are told to come back, then the loop waits); every connection ends within the
-//! drain. Does not: know what a call
+//! a bound on connections, of which each caller has a share; the accept loop waits for none of them; one that does not
+//! authenticate ends (see `over` and `pipeline/seat`); every connection ends within the drain. Does not: know what a call
 //! is about.
 
 pub mod descriptors;
 pub mod guard;
+mod over;
 pub mod reply;
 pub mod tls;
 
@@ -17,9 +18,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use http::{HeaderValue, header};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -27,20 +28,22 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::bounds::{
     FIRST_CALL_AT_DRAIN, H2_CONNECTION_WINDOW, H2_KEEP_ALIVE, H2_SEND_BYTES_MAX, H2_STREAM_WINDOW, H2_STREAMS_MAX,
-    HEAD_TIMEOUT, HEAD_TIMEOUT_OVER, HTTP1_BUFFER_BYTES_MAX, TLS_HANDSHAKE_TIMEOUT,
+    HEAD_TIMEOUT, HTTP1_BUFFER_BYTES_MAX, TLS_HANDSHAKE_TIMEOUT,
 };
+use crate::code::Code;
 use crate::metrics::Metrics;
 use crate::pipeline;
 use crate::pipeline::body::Body;
 use crate::pipeline::gateway::Gateway;
-use descriptors::Places;
+use crate::pipeline::seat::Seat;
+use crate::pipeline::tenants::Address;
 use guard::{Guarded, Spoken, Verdict};
+use over::Over;
 use tls::TlsAcceptor;
 
 /// Binds a listening socket with a deep queue, so that a burst of connects is not refused.
@@ -77,51 +80,54 @@ impl Ending {
     }
 }
 
-/// Takes connections until told to stop. Above the bound a few more are taken, to be told to come back.
+/// Takes connections until told to stop, and never waits for one of them to end. Above the bound, and above the share of those
+/// without an authenticated call, `over` more are taken to hear who they are.
 pub async fn serve(
     listener: TcpListener,
-    places: Places,
+    over: usize,
     gateway: Arc<Gateway>,
     tls: Option<TlsAcceptor>,
     ending: Ending,
     tasks: TaskTracker,
 ) {
-    let (served, over) = (Arc::new(Semaphore::new(places.served)), Arc::new(Semaphore::new(places.over)));
+    let mut over = Over::new(over);
     loop {
-        let stream = tokio::select! {
+        let (stream, peer) = tokio::select! {
             () = ending.stop.cancelled() => return,
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok(accepted) => accepted,
                 Err(error) => {
                     pause_after(&error, &gateway.metrics).await;
                     continue;
                 }
             },
         };
-        let (place, welcome) = match Arc::clone(&served).try_acquire_owned() {
-            Ok(place) => (Ok(place), true),
-            Err(_) => {
-                gateway.metrics.bound("connections");
-                tokio::select! {
-                    place = Arc::clone(&served).acquire_owned() => (place, true),
-                    place = Arc::clone(&over).acquire_owned() => (place, false),
-                    () = ending.stop.cancelled() => return,
-                }
-            }
+        let address = Address::of(peer.ip());
+        let tenants = &gateway.tenants;
+        let seat = match tenants.connections.of(&tenants.unknown(address)).take_one() {
+            Ok(held) => Arc::new(Seat::unknown(address, held)),
+            Err(_) => match over.seat(address).await {
+                Some(seat) => seat,
+                // All of them are being answered at this moment: it is closed.
+                None => continue,
+            },
         };
-        let Ok(place) = place else { return };
         let (gateway, tls, ending) = (Arc::clone(&gateway), tls.clone(), ending.clone());
         let streams = Streams(tasks.clone());
         tasks.spawn(async move {
-            let _place = place;
-            let open = Counted::new(&gateway.metrics);
+            let _open = Counted::new(&gateway.metrics);
             drop(stream.set_nodelay(true));
-            match tls {
-                None => connection(stream, &gateway, ending, welcome, streams).await,
-                // Boxed: a connection without TLS need not hold room for one with it.
-                Some(acceptor) => Box::pin(secured(stream, acceptor, &gateway, ending, welcome, streams)).await,
+            let served = async {
+                match tls {
+                    None => connection(stream, &gateway, ending, &seat, streams).await,
+                    // Boxed: a connection without TLS need not hold room for one with it.
+                    Some(acceptor) => Box::pin(secured(stream, acceptor, &gateway, ending, &seat, streams)).await,
+                }
+            };
+            tokio::select! {
+                () = served => {}
+                () = seat.may_stay() => {}
             }
-            drop(open);
         });
     }
 }
@@ -141,13 +147,12 @@ async fn secured(
     acceptor: TlsAcceptor,
     gateway: &Arc<Gateway>,
     ending: Ending,
-    welcome: bool,
+    seat: &Arc<Seat>,
     streams: Streams,
 ) {
     // A peer that does not finish its handshake is nobody's call: nothing to answer.
-    let within = if welcome { TLS_HANDSHAKE_TIMEOUT } else { HEAD_TIMEOUT_OVER };
-    if let Ok(Ok(stream)) = tokio::time::timeout(within, acceptor.accept(stream)).await {
-        connection(stream, gateway, ending, welcome, streams).await;
+    if let Ok(Ok(stream)) = tokio::time::timeout(TLS_HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+        connection(stream, gateway, ending, seat, streams).await;
     }
 }
 
@@ -165,30 +170,30 @@ where
     }
 }
 
-/// One connection, from its first byte to its last. One that is not `welcome` is there beyond the bound.
-async fn connection<S>(stream: S, gateway: &Arc<Gateway>, ending: Ending, welcome: bool, streams: Streams)
+/// One connection, from its first byte to its last.
+async fn connection<S>(stream: S, gateway: &Arc<Gateway>, ending: Ending, seat: &Arc<Seat>, streams: Streams)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let head_timeout = if welcome { HEAD_TIMEOUT } else { HEAD_TIMEOUT_OVER };
     let (mut stream, heads) = Guarded::new(stream);
     let spoken = tokio::select! {
-        spoken = stream.spoken(head_timeout) => spoken,
+        spoken = stream.spoken(HEAD_TIMEOUT) => spoken,
         () = ending.without_a_call() => return,
     };
     let Ok(spoken) = spoken else { return };
-    let served = Arc::new(AtomicU64::new(0));
-    let counted = Arc::clone(&served);
+    let serving = Arc::clone(seat);
     let service = service_fn(move |request: Request<Incoming>| {
-        let gateway = Arc::clone(gateway);
-        let number = counted.fetch_add(1, Ordering::Relaxed);
+        let (gateway, seat) = (Arc::clone(gateway), Arc::clone(&serving));
+        let (number, busy) = seat.request();
         let verdict = match request.version() {
             http::Version::HTTP_2 => Verdict::Clear,
             _ => heads.verdict(number),
         };
-        let verdict = if welcome { verdict } else { verdict.unwelcome() };
         // Boxed: hyper keeps a future's place as long as the connection is open, and this one takes 3.6 KiB.
-        Box::pin(async move { Ok::<_, std::convert::Infallible>(answer(&gateway, request, verdict).await) })
+        Box::pin(async move {
+            let _busy = busy;
+            Ok::<_, std::convert::Infallible>(answer(&gateway, request, verdict, &seat).await)
+        })
     });
     let builder = auto::Builder::new(streams);
     let mut builder = match spoken {
@@ -196,7 +201,7 @@ where
         Spoken::Http2 => builder.http2_only(),
     };
     // Never `pipeline_flush`: with it hyper takes bodies without end while the peer does not read.
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(head_timeout).max_buf_size(HTTP1_BUFFER_BYTES_MAX);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HTTP1_BUFFER_BYTES_MAX);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -214,7 +219,7 @@ where
         result = connection.as_mut() => return drop(result),
         () = ending.stop.cancelled() => {}
     }
-    if served.load(Ordering::Relaxed) == 0 {
+    if seat.requests() == 0 {
         // It was taken just before the end, and its call is on its way: hyper would close it unread.
         tokio::select! {
             result = connection.as_mut() => return drop(result),
@@ -229,24 +234,30 @@ where
 }
 
 /// One call, whatever becomes of it.
-async fn answer(gateway: &Arc<Gateway>, request: Request<Incoming>, verdict: Verdict) -> Response<Body> {
+async fn answer(gateway: &Arc<Gateway>, request: Request<Incoming>, verdict: Verdict, seat: &Seat) -> Response<Body> {
     let id = pipeline::request_id(gateway, request.headers());
     let head_only = request.method() == http::Method::HEAD;
     let result = match verdict {
         Verdict::Clear => {
-            let mut call = pin!(pipeline::handle(gateway, request, &id));
+            let mut call = pin!(pipeline::handle(gateway, request, &id, seat));
             caught(call.as_mut(), &gateway.metrics).await
         }
         Verdict::Ambiguous(why) => Err(guard::refusal(why)),
-        Verdict::Over => pipeline::turn_away(gateway, &request),
     };
     let mut response = result.unwrap_or_else(|refusal| {
-        if refusal.code.status() >= 500 {
+        if refusal.code == Code::Overloaded {
+            // Counted; a line for each would let a flood of calls fill the log.
+            tracing::debug!(request_id = id.as_str(), "call refused at a bound");
+        } else if refusal.code.status() >= 500 {
             tracing::warn!(code = refusal.code.as_str(), request_id = id.as_str(), "call refused");
         }
         reply::refusal(&refusal)
     });
     reply::finish(&mut response, &id);
+    if seat.is_over() {
+        // It has had its answer, and its place is for the next one.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     if head_only {
         *response.body_mut() = Body::Full(None);
     }

@@ -12,7 +12,6 @@ pub mod client;
 pub mod parties;
 pub mod replay;
 pub mod retry;
-pub mod room;
 mod trail;
 
 use std::hash::{BuildHasher, RandomState};
@@ -36,11 +35,11 @@ use crate::metrics::Metrics;
 use crate::provider::answer::read_error;
 use crate::redact::Redacted;
 use crate::route::balance::{self, Load};
+use crate::share::{Held, Share};
 use client::Client;
 use parties::{Parties, PartyId, PartyKind};
 use replay::{Outgoing, Rename};
 use retry::{Blame, Failure, MONEY_CODES, StatusFacts, Verdict};
-use room::{Held, Room};
 use trail::Sent;
 pub use trail::Trail;
 
@@ -61,6 +60,8 @@ pub struct Call<'a> {
     /// The same for those targets whose `forward_headers` name them.
     pub forwarded: &'a HeaderMap,
     pub body: &'a Outgoing,
+    /// Room for a long answer that is checked whole.
+    pub room: &'a Share,
     /// Where the body names its model, for targets that have another name for it.
     pub model_at: Option<(u64, u64)>,
     /// The caller's own provider key; it goes to the first target only, and then the gateway's key to none.
@@ -138,7 +139,6 @@ pub struct Upstream {
     health: DashMap<Arc<str>, Mutex<Health>>,
     /// Organisations are told apart by their digests, which nobody outside can foresee.
     digests: RandomState,
-    room: Arc<Room>,
     metrics: Arc<Metrics>,
     clock: Clock,
 }
@@ -176,20 +176,14 @@ enum Attempted {
 
 impl Upstream {
     /// Providers are known by name; what is learned of them outlives policy reloads.
-    pub fn new(connect_timeout: Duration, held_bytes_max: usize, metrics: Arc<Metrics>, clock: Clock) -> Upstream {
+    pub fn new(connect_timeout: Duration, metrics: Arc<Metrics>, clock: Clock) -> Upstream {
         Upstream {
             client: Client::new(connect_timeout),
             health: DashMap::new(),
             digests: RandomState::new(),
-            room: Room::new(held_bytes_max),
             metrics,
             clock,
         }
-    }
-
-    /// Where calls take room for what they hold.
-    pub fn room(&self) -> &Arc<Room> {
-        &self.room
     }
 
     /// Fetches a small document that the policy names by its address, such as a key set. Redirects are not followed.
@@ -453,7 +447,7 @@ impl Upstream {
         let empty = incoming.is_end_stream() && !is(&head.headers, "text/event-stream");
         let gather = bodiless || empty || !status.is_success() || is(&head.headers, "application/json");
         let (body, held) = if gather {
-            match gathered(incoming, idle, &self.room).await {
+            match gathered(incoming, idle, call.room).await {
                 Ok(gathered) => gathered,
                 Err(failure) => return (failure.reason(), Attempted::Failed(failure, None)),
             }
@@ -551,7 +545,7 @@ fn is(headers: &HeaderMap, kind: &str) -> bool {
 pub async fn gathered(
     mut incoming: Incoming,
     idle: Duration,
-    room: &Arc<Room>,
+    room: &Share,
 ) -> Result<(AnswerBody, Option<Held>), Failure> {
     let mut first = Bytes::new();
     let mut more = BytesMut::new();

@@ -15,10 +15,10 @@ use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
-use super::room::{Held, Room};
 use super::trail::Sent;
 use crate::lock::lock;
 use crate::redact::Redacted;
+use crate::share::{Held, Share};
 
 /// Where the pieces of a body that is still coming in come from.
 pub trait Source: Send {
@@ -93,12 +93,7 @@ pub struct Flow {
 
 impl Outgoing {
     /// A body that begins with `first` and goes on with what `source` gives.
-    pub fn streaming(
-        first: Vec<Redacted>,
-        source: Box<dyn Source>,
-        replay_bytes_max: usize,
-        room: &Arc<Room>,
-    ) -> Outgoing {
+    pub fn streaming(first: Vec<Redacted>, source: Box<dyn Source>, replay_bytes_max: usize, room: &Share) -> Outgoing {
         let mut flow = Flow {
             kept: Vec::new(),
             kept_bytes: 0,
@@ -328,6 +323,12 @@ mod tests {
     use std::collections::VecDeque;
 
     use super::*;
+    use crate::metrics::Metrics;
+    use crate::share::{Party, Pool, Resource};
+
+    fn room(bytes: usize) -> Share {
+        Pool::new(Resource::Bytes, bytes, &Metrics::new()).of(&Party::new())
+    }
 
     /// Pieces of one letter each; ends, or breaks after them.
     struct Script(VecDeque<&'static str>, bool);
@@ -345,7 +346,7 @@ mod tests {
     fn streaming(first: &[&'static str], rest: &[&'static str], breaks: bool, max: usize) -> Outgoing {
         let first = first.iter().map(|t| Redacted::from_gateway(t)).collect();
         let source = Script(rest.iter().copied().collect(), breaks);
-        Outgoing::streaming(first, Box::new(source), max, &Room::new(4000))
+        Outgoing::streaming(first, Box::new(source), max, &room(4000))
     }
 
     /// Takes `pieces` pieces, or all.
@@ -441,7 +442,7 @@ mod tests {
     #[test]
     fn a_body_that_is_stopped_breaks_off_even_while_it_waits() {
         let (alive, told) = (Arc::new(()), Arc::new(Told(false.into())));
-        let out = Outgoing::streaming(vec![], Box::new(Slow { _alive: Arc::clone(&alive) }), 100, &Room::new(1000));
+        let out = Outgoing::streaming(vec![], Box::new(Slow { _alive: Arc::clone(&alive) }), 100, &room(1000));
         let mut body = out.attempt(None, None);
         let waker = Waker::from(Arc::clone(&told));
         assert!(Pin::new(&mut body).poll_frame(&mut Context::from_waker(&waker)).is_pending());
@@ -454,9 +455,9 @@ mod tests {
 
     #[test]
     fn all_buffers_together_have_a_bound() {
-        // Half is for replay: room for what one of them is kept in, and not for two.
+        // Half is for replay, and of that three quarters for one party: room for what one of them is kept in, and not for two.
         let one_piece = 2 + 4 * size_of::<Bytes>();
-        let room = Room::new(2 * one_piece + 2);
+        let room = room(4 * one_piece);
         let flow = |text: &'static str| {
             let source = Script([text].into_iter().collect(), false);
             Outgoing::streaming(vec![], Box::new(source), 100, &room)

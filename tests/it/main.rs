@@ -19,6 +19,7 @@ mod faults;
 mod framing;
 mod handover;
 mod heads;
+mod hostile;
 mod http2;
 mod identity;
 mod intent;

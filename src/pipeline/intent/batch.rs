@@ -20,6 +20,7 @@ use super::super::Walk;
 use super::super::body::Body;
 use super::super::quota::Admitted;
 use super::super::quota_headers::quota_headers;
+use super::super::readers::Entry;
 use super::super::record::Record;
 use super::super::refusal::Refusal;
 use super::desk::Desk;
@@ -32,16 +33,17 @@ use crate::intent::reader::Reader;
 use crate::intent::ticket::IntentRequest;
 use crate::limit::bucket::Decision;
 use crate::lock::lock;
+use crate::share::Held;
 
 const ENDPOINT: Cow<'static, str> = Cow::Borrowed("/api/ai/intent/batch");
 
 /// Answers `POST /api/ai/intent/batch`.
 pub async fn batch(walk: Walk<'_>, incoming: Incoming) -> Result<Response<Body>, Refusal> {
     let caller = walk.caller(true).await?;
-    let Admitted { decision, permit: _permit, held } = walk.admit(&caller, RouteKind::Intent, ENDPOINT).await?;
+    let Admitted { decision, entry, held } = walk.admit(&caller, RouteKind::Intent, ENDPOINT).await?;
     let mut first = walk.record(&caller, RouteKind::Intent, ENDPOINT);
     held.into_iter().for_each(|held| first.hold(held));
-    let Sent { tickets, held: _held, .. } = match tickets(&walk, &caller, incoming, &mut first).await {
+    let (Sent { tickets, held: _held, .. }, _place) = match tickets(&walk, &caller, incoming, entry, &mut first).await {
         Ok(sent) => sent,
         Err(refusal) => {
             first.refuse(&refusal);
@@ -83,10 +85,17 @@ async fn another(walk: &Walk<'_>, caller: &Caller, decision: &Mutex<Decision>) -
     Ok(record)
 }
 
-/// The tickets of the request. One of the wrong form refuses them all, before any is paid for.
-async fn tickets(walk: &Walk<'_>, caller: &Caller, incoming: Incoming, record: &mut Record) -> Result<Sent, Refusal> {
+/// The tickets of the request, and its place. One of the wrong form refuses them all, before any is paid for.
+async fn tickets(
+    walk: &Walk<'_>,
+    caller: &Caller,
+    incoming: Incoming,
+    entry: Entry,
+    record: &mut Record,
+) -> Result<(Sent, Held), Refusal> {
     open_for(walk, caller)?;
-    read(walk, caller, incoming, record, Reader::batch(), BATCH_BODY_BYTES_MAX).await
+    let sent = read(walk, caller, incoming, entry, record, Reader::batch(), BATCH_BODY_BYTES_MAX).await?;
+    Ok((sent, walk.place()?))
 }
 
 /// One ticket of a batch, and its result.

@@ -24,6 +24,7 @@ use crate::intent::provider::IntentError;
 use crate::intent::ticket::IntentRequest;
 use crate::limit::estimate::Makes;
 use crate::lock::lock;
+use crate::share::Party;
 
 /// What the tickets of one request have in common; free of the request, which may be over before they are.
 #[derive(Clone)]
@@ -31,6 +32,8 @@ pub(super) struct Desk {
     pub(super) gateway: Arc<Gateway>,
     pub(super) policy: Arc<Policy>,
     pub(super) caller: Caller,
+    /// Whom the work counts for.
+    pub(super) party: Arc<Party>,
     request_id: RequestId,
     endpoint: Cow<'static, str>,
     /// When the gateway's own work on it began.
@@ -45,6 +48,7 @@ impl Desk {
             gateway: Arc::clone(walk.gateway),
             policy: Arc::clone(&walk.policy),
             caller: caller.clone(),
+            party: Arc::clone(walk.party()),
             request_id: walk.request_id.clone(),
             endpoint,
             started: walk.started,
@@ -129,10 +133,7 @@ impl Desk {
     /// own; what was taken out of the ticket is counted on the caller's.
     fn go_on(&self, mut work: Work, leader: Leader, caller: &mut Record) {
         let gateway = &self.gateway;
-        let Ok(place) = Arc::clone(&gateway.at_work.behind).try_acquire_owned() else {
-            gateway.metrics.bound("intents_background");
-            return;
-        };
+        let Ok(place) = gateway.tenants.behind.of(&self.party).take_one() else { return };
         let mut record = self.background_record();
         record.follow(Arc::new(Mutex::new(lock(&work.seen()).without_counts())));
         record.walk_trail(work.trail());

@@ -7,7 +7,6 @@
 //! # Source
 //! RFC 7240, sections 2, 4.1 (`respond-async`) and 4.3 (`wait`).
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, Response, StatusCode};
@@ -60,10 +59,9 @@ pub(super) struct Begun {
 /// Begins the work on a ticket; `None` at the bound. What the caller's record holds of limits goes with the work.
 pub(super) fn begin(desk: &Desk, request: IntentRequest, bytes: u64, caller: &mut Record) -> Option<Begun> {
     let gateway = &desk.gateway;
-    let place = Arc::clone(&gateway.at_work.behind).try_acquire_owned().ok();
-    let begun = place.and_then(|place| Some((place, gateway.at_work.results.begin(&request.org_id)?)));
-    let Some((place, (id, result, landing))) = begun else {
-        gateway.metrics.bound("intents_background");
+    let place = gateway.tenants.behind.of(&desk.party).take_one().ok()?;
+    let Some((id, result, landing)) = gateway.at_work.results.begin(&request.org_id) else {
+        gateway.metrics.bound("intent_results");
         return None;
     };
     let (desk, cut) = (desk.clone(), gateway.cut.clone());

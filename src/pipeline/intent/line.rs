@@ -27,8 +27,8 @@ use crate::limit::meters::Reservation;
 use crate::lock::lock;
 use crate::provider::{Wire, answer, estimate};
 use crate::redact::{self, Facts, Ledger, Redacted, Rules};
+use crate::share::Share;
 use crate::upstream::replay::Outgoing;
-use crate::upstream::room::Room;
 use crate::upstream::{Answer, AnswerBody, Call, NoAnswer, Trail, gathered};
 use crate::usage::TokenUsage;
 
@@ -182,7 +182,7 @@ impl Line {
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("tollgate/", env!("CARGO_PKG_VERSION"))));
         let (gateway, policy) = (&self.desk.gateway, &self.desk.policy);
-        let body = Outgoing::Whole(body);
+        let (body, room) = (Outgoing::Whole(body), gateway.tenants.bytes.of(&self.desk.party));
         let call = Call {
             caller: self.desk.caller.org.as_str(),
             // Tickets need a JWT.
@@ -192,6 +192,7 @@ impl Line {
             headers: &headers,
             forwarded: &HeaderMap::new(),
             body: &body,
+            room: &room,
             model_at: None,
             own_key: None,
             stateful: false,
@@ -206,7 +207,7 @@ impl Line {
             AnswerBody::Whole(bytes) => bytes,
             // Not labelled as JSON: read all the same, it was paid for.
             AnswerBody::Streaming(_, rest) if success => {
-                whole(rest, policy.timeouts.idle, gateway.upstream.room()).await.ok_or_else(unavailable)?
+                whole(rest, policy.timeouts.idle, &room).await.ok_or_else(unavailable)?
             }
             AnswerBody::Streaming(..) => return Err(unavailable()),
         };
@@ -263,7 +264,7 @@ fn no_answer(no_answer: NoAnswer) -> IntentError {
 }
 
 /// An answer that was not gathered before, if it is short.
-async fn whole(rest: Incoming, idle: Duration, room: &Arc<Room>) -> Option<Bytes> {
+async fn whole(rest: Incoming, idle: Duration, room: &Share) -> Option<Bytes> {
     match gathered(rest, idle, room).await {
         Ok((AnswerBody::Whole(bytes), _)) => Some(bytes),
         Ok((AnswerBody::Streaming(..), _)) | Err(_) => None,

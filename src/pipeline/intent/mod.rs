@@ -12,17 +12,18 @@ mod later;
 mod line;
 
 use std::borrow::Cow;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Incoming;
 use serde_json::json;
 
+use super::arriving::Arriving;
 use super::body::Body;
 use super::intake::{Decoding, too_large};
-use super::quota::{Admitted, overloaded};
+use super::quota::{Admitted, short_of};
 use super::quota_headers::quota_headers;
+use super::readers::Entry;
 use super::record::Record;
 use super::refusal::Refusal;
 use super::turns::Pace;
@@ -36,8 +37,8 @@ use crate::intent::provider::IntentError;
 use crate::intent::reader::{Reader, Ticket, Unread};
 use crate::intent::ticket::{IntentRequest, IntentResponse};
 use crate::route::table::INTENT_RESULTS;
+use crate::share::{Held, Resource};
 use crate::upstream::NoAnswer;
-use crate::upstream::room::Held;
 use desk::Desk;
 use later::Prefer;
 
@@ -56,10 +57,10 @@ enum Answer {
 /// Answers `POST /api/ai/intent`.
 pub async fn intent(walk: Walk<'_>, incoming: Incoming) -> Result<Response<Body>, Refusal> {
     let caller = walk.caller(true).await?;
-    let Admitted { decision, permit: _permit, held } = walk.admit(&caller, RouteKind::Intent, ENDPOINT).await?;
+    let Admitted { decision, entry, held } = walk.admit(&caller, RouteKind::Intent, ENDPOINT).await?;
     let mut record = walk.record(&caller, RouteKind::Intent, ENDPOINT);
     held.into_iter().for_each(|held| record.hold(held));
-    match answered(&walk, &caller, incoming, &mut record).await {
+    match answered(&walk, &caller, incoming, entry, &mut record).await {
         Ok(answer) => {
             let mut response = match answer {
                 Answer::Now(finished) => {
@@ -100,10 +101,13 @@ async fn answered(
     walk: &Walk<'_>,
     caller: &Caller,
     incoming: Incoming,
+    entry: Entry,
     record: &mut Record,
 ) -> Result<Answer, Refusal> {
     open_for(walk, caller)?;
-    let Sent { tickets, bytes, held } = read(walk, caller, incoming, record, Reader::one(), TICKET_BYTES_MAX).await?;
+    let sent = read(walk, caller, incoming, entry, record, Reader::one(), TICKET_BYTES_MAX).await?;
+    let Sent { tickets, bytes, held } = sent;
+    let _place = walk.place()?;
     record.held = Some(held);
     let request = request(tickets.into_iter().next().unwrap_or_default(), caller);
     not_empty(&request)?;
@@ -198,16 +202,17 @@ async fn read(
     walk: &Walk<'_>,
     caller: &Caller,
     incoming: Incoming,
+    entry: Entry,
     record: &mut Record,
     reader: Reader,
     bytes_max: usize,
 ) -> Result<Sent, Refusal> {
     let coding = walk.check_body_head()?;
-    let room = walk.gateway.upstream.room();
-    let decoding = coding.map(|coding| Decoding::new(coding, bytes_max as u64, room));
-    let mut reading = Reading { reader, pace: walk.pace(caller), bytes: 0, held: room.begin() };
+    let decoding = coding.map(|coding| Decoding::new(coding, bytes_max as u64, &walk.decoders()));
+    let mut reading = Reading { reader, pace: walk.pace(caller), bytes: 0, held: walk.bytes().begin() };
     let slow = |_| Refusal::new(Code::RequestTimeout, "the request body came too slowly").closing();
-    let all = reading.all(incoming, decoding, walk.policy.timeouts.idle, record, bytes_max);
+    let arriving = Arriving::new(incoming, walk.policy.timeouts.idle, entry);
+    let all = reading.all(arriving, decoding, record, bytes_max);
     tokio::time::timeout_at(walk.deadline(walk.policy.intent.deadline), all).await.map_err(slow)??;
     let Reading { reader, bytes, held, .. } = reading;
     Ok(Sent { tickets: reader.finish().map_err(unread)?, bytes, held })
@@ -225,21 +230,15 @@ struct Reading {
 impl Reading {
     async fn all(
         &mut self,
-        mut incoming: Incoming,
+        mut arriving: Arriving,
         mut decoding: Option<Decoding>,
-        idle: Duration,
         record: &mut Record,
         bytes_max: usize,
     ) -> Result<(), Refusal> {
         let mut sent = 0;
-        while !incoming.is_end_stream() {
+        loop {
             self.pace.rest();
-            let frame = tokio::time::timeout(idle, http_body_util::BodyExt::frame(&mut incoming)).await;
-            let stopped = || Refusal::new(Code::RequestTimeout, "the request body stopped coming").closing();
-            let Some(frame) = frame.map_err(|_| stopped())? else { break };
-            let broken =
-                |_| Refusal::new(Code::InvalidRequest, "the request body could not be read to its end").closing();
-            let Ok(mut data) = frame.map_err(broken)?.into_data() else { continue };
+            let Some(mut data) = arriving.next().await? else { break };
             sent += data.len();
             record.row().request_bytes = sent as u64;
             if sent > bytes_max {
@@ -280,8 +279,8 @@ impl Reading {
             self.bytes += piece.len() as u64;
             self.pace.step(piece.len(), || self.reader.push(&piece)).map_err(unread)?;
             let kept = 2 * self.reader.bytes();
-            if kept > CALL_BYTES_FREE && !self.held.grow_to(kept) {
-                return Err(overloaded());
+            if kept > CALL_BYTES_FREE {
+                self.held.take_up_to(kept).map_err(|short| short_of(Resource::Bytes, short))?;
             }
         }
         Ok(())

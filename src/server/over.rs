@@ -1,0 +1,100 @@
+//! Connections beyond the bound, or beyond the share of those that have not said who they are.
+//!
+//! Stage 1 of the walk. A few are taken all the same, because the next one may be a caller with every right to a place. Promises:
+//! a further one is always taken while there is one that has said nothing, which is closed for it: the oldest of the address that
+//! has most of them. So neither silent connections nor many of one address keep others out. Does not: serve them.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+use crate::pipeline::seat::Seat;
+use crate::pipeline::tenants::Address;
+
+/// What a connection that is closed may take to be gone, on a machine that stands still.
+const GONE_WITHIN: Duration = Duration::from_secs(1);
+
+/// The places, and the connections that have one. Those that are gone, or have found a place elsewhere, are forgotten later.
+pub struct Over {
+    places: Arc<Semaphore>,
+    seats: Vec<Weak<Seat>>,
+}
+
+impl Over {
+    /// So many places.
+    pub fn new(places: usize) -> Over {
+        Over { places: Arc::new(Semaphore::new(places)), seats: Vec::new() }
+    }
+
+    /// A place for a connection; `None` if all of them are being answered.
+    pub async fn seat(&mut self, address: Address) -> Option<Arc<Seat>> {
+        let place = match Arc::clone(&self.places).try_acquire_owned() {
+            Ok(place) => place,
+            Err(_) => {
+                self.seats.retain(|seat| seat.upgrade().is_some_and(|seat| seat.is_over()));
+                let open: Vec<Arc<Seat>> = self.seats.iter().filter_map(Weak::upgrade).collect();
+                open.get(one_to_go(&open)?)?.make_room();
+                drop(open);
+                let place = Arc::clone(&self.places).acquire_owned();
+                tokio::time::timeout(GONE_WITHIN, place).await.ok()?.ok()?
+            }
+        };
+        let seat = Arc::new(Seat::over(address, place));
+        self.seats.push(Arc::downgrade(&seat));
+        Some(seat)
+    }
+}
+
+/// Which of them is closed for another: they stand in the order in which they came.
+fn one_to_go(open: &[Arc<Seat>]) -> Option<usize> {
+    let of_same = |seat: &Seat| open.iter().filter(|other| other.address() == seat.address()).count();
+    let idle = open.iter().enumerate().filter(|(_, seat)| seat.is_idle());
+    // The first of those with most.
+    idle.map(|(at, seat)| (of_same(seat), std::cmp::Reverse(at))).max().map(|(_, at)| at.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+
+    fn address(last: u8) -> Address {
+        Address::of(IpAddr::from([10, 0, 0, last]))
+    }
+
+    /// A connection that is closed when it is told so.
+    fn connect(seat: Arc<Seat>) -> tokio::task::JoinHandle<()> {
+        tokio::spawn(async move { seat.may_stay().await })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_newcomer_is_taken_for_the_oldest_of_the_address_that_has_most() {
+        let mut over = Over::new(4);
+        let mut open = Vec::new();
+        for last in [1, 2, 2, 3] {
+            let seat = over.seat(address(last)).await.expect("a place");
+            open.push(connect(seat));
+        }
+        for (newcomer, closed) in [(4, 1), (5, 0), (6, 2)] {
+            let seat = over.seat(address(newcomer)).await.expect("a place");
+            assert_eq!(open.iter().position(|task| task.is_finished()), Some(closed), "{newcomer}");
+            open[closed] = connect(seat);
+            tokio::task::yield_now().await;
+        }
+        open.iter().for_each(tokio::task::JoinHandle::abort);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_that_are_being_answered_stay() {
+        let mut over = Over::new(2);
+        let (first, second) = (over.seat(address(1)).await.expect("one"), over.seat(address(1)).await.expect("two"));
+        let busy = [first.request(), second.request()];
+        assert!(over.seat(address(2)).await.is_none());
+        drop(busy);
+        let going = connect(first);
+        assert!(over.seat(address(2)).await.is_some(), "the first has gone");
+        assert!(going.is_finished());
+    }
+}
