@@ -108,7 +108,7 @@ pub async fn serve(
             Ok(held) => Arc::new(Seat::unknown(address, held)),
             Err(_) => match over.seat(address).await {
                 Some(seat) => seat,
-                // All of them are being answered at this moment: it is closed.
+                // The machine is too busy to close another: this one is closed.
                 None => continue,
             },
         };
