@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use aho_corasick::{AhoCorasick, AhoCorasickBuilder, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickBuilder, MatchKind, StartKind};
 use regex::bytes::{Regex, RegexBuilder};
 
 use super::detect::{secret, words::Words};
@@ -89,7 +89,11 @@ impl Rules {
         let custom = compile_custom(spec, &mut kinds, &mut problems);
         let terms = compile_terms(spec, &mut kinds, &mut problems);
         let secrets = if on[kind::API_KEY as usize] {
-            AhoCorasickBuilder::new().match_kind(MatchKind::LeftmostFirst).build(secret::prefixes()).ok()
+            AhoCorasickBuilder::new()
+                .match_kind(MatchKind::LeftmostFirst)
+                .start_kind(StartKind::Both)
+                .build(secret::prefixes())
+                .ok()
         } else {
             None
         };
@@ -212,8 +216,11 @@ fn compile_terms(
     if words.is_empty() {
         return None;
     }
-    let built =
-        AhoCorasickBuilder::new().ascii_case_insensitive(true).match_kind(MatchKind::LeftmostLongest).build(&words);
+    let built = AhoCorasickBuilder::new()
+        .ascii_case_insensitive(true)
+        .match_kind(MatchKind::LeftmostLongest)
+        .start_kind(StartKind::Both)
+        .build(&words);
     match built {
         Ok(automaton) => Some((automaton, word_kinds)),
         Err(error) => {

@@ -14,7 +14,7 @@ const LOCAL_TAKEN: usize = 64;
 /// Longest domain, in bytes of folded text.
 const DOMAIN_MAX: usize = 400;
 /// Longest quoted local part.
-const QUOTED_MAX: usize = 80;
+pub(in crate::redact) const QUOTED_MAX: usize = 80;
 
 /// Finds the address around the `@` (or `%40`, `%2540`) at `at`, which is `width` bytes wide.
 pub(in crate::redact) fn find(view: &View<'_>, at: usize, width: usize) -> Option<(usize, usize)> {
@@ -58,6 +58,11 @@ const CLASS: [u8; 256] = {
     }
     class
 };
+
+/// Whether this byte may stand in a local part without quotation marks, or in a character that may.
+pub(in crate::redact) fn is_local(b: u8) -> bool {
+    b >= 0x80 || CLASS[usize::from(b)] != 0
+}
 
 /// Where the local part before `at` begins.
 fn local(view: &View<'_>, at: usize) -> Option<usize> {

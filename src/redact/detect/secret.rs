@@ -101,36 +101,82 @@ pub(in crate::redact) enum More {
     Nothing,
 }
 
+/// Bytes of the longest prefix.
+pub(in crate::redact) const PREFIX_MAX: usize = 16;
+/// How far a token is looked at.
+const TOKEN_SEEN: usize = 200;
+
+/// What is known of the text from the last prefixes on, so that a row of them is not read again for each.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::redact) struct Runs {
+    token: Run,
+    /// Without a dot in it.
+    part: Run,
+    /// Without a digit in it.
+    digitless: Run,
+}
+
+/// Bytes that are all of one kind, as far as they were looked at.
+#[derive(Clone, Copy, Debug, Default)]
+struct Run {
+    from: usize,
+    to: usize,
+}
+
+impl Run {
+    /// Where the run that begins at `from` ends, looking no further than `limit`.
+    fn end(&mut self, text: &[u8], from: usize, limit: usize, belongs: impl Fn(u8) -> bool) -> usize {
+        if from < self.from || from > self.to {
+            *self = Run { from, to: from };
+        }
+        let limit = limit.min(text.len());
+        while self.to < limit && belongs(text[self.to]) {
+            self.to += 1;
+        }
+        self.to.min(limit)
+    }
+}
+
 /// Whether the prefix number `form` at `start` begins a secret: where its fixed part ends and what goes on after it.
-pub(in crate::redact) fn find(view: &View<'_>, start: usize, form: usize) -> Option<(usize, More)> {
+pub(in crate::redact) fn find(view: &View<'_>, start: usize, form: usize, runs: &mut Runs) -> Option<(usize, More)> {
     let (prefix, form) = FORMS.get(form)?;
     let from = start + prefix.len();
     if *form != Form::Pem && view.before(start).is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_') {
         return None;
     }
-    let run = view.text.get(from..)?.iter().take(200).take_while(|b| is_token(**b)).count();
-    let text = &view.text[from..from + run];
+    if from > view.text.len() {
+        return None;
+    }
+    let mut run = |seen: usize| {
+        let end = runs.token.end(view.text, from, from + seen, is_token);
+        &view.text[from..end]
+    };
     match *form {
         Form::Token(min) => {
+            let run = run(TOKEN_SEEN);
+            if run.len() < min {
+                return None;
+            }
             // Keys are random: words with dashes between them ("sk-learn-is-a-library…") are not.
-            let random =
-                text.iter().any(u8::is_ascii_digit) && text.iter().filter(|b| b.is_ascii_alphabetic()).count() > 2;
-            (run >= min && random).then_some((from + min, More::Token))
+            let end = from + run.len();
+            let digits = runs.digitless.end(view.text, from, end, |b| !b.is_ascii_digit()) < end;
+            let random = digits && run.iter().filter(|b| b.is_ascii_alphabetic()).nth(2).is_some();
+            random.then_some((from + min, More::Token))
         }
         Form::Fixed(n) => {
-            let fits = run == n && text.iter().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
+            let run = run(n + 1);
+            let fits = run.len() == n && run.iter().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
             fits.then_some((from + n, More::Nothing))
         }
         Form::Hex(n) => {
-            let fits = run == n && text.iter().all(u8::is_ascii_hexdigit);
+            let run = run(n + 1);
+            let fits = run.len() == n && run.iter().all(u8::is_ascii_hexdigit);
             fits.then_some((from + n, More::Nothing))
         }
         Form::Jwt => {
-            let dot = view.text[from..].iter().take(240).position(|b| *b == b'.')?;
-            let head = &view.text[from..from + dot];
-            let body = view.text.get(from + dot + 1..from + dot + 4)?;
-            (dot >= 10 && head.iter().all(|b| is_token(*b) && *b != b'.') && body == b"eyJ")
-                .then_some((from + dot + 4, More::Token))
+            let dot = runs.part.end(view.text, from, from + 240, |b| is_token(b) && b != b'.');
+            let more = view.text.get(dot..dot + 4)?;
+            (dot - from >= 10 && dot - from < 240 && more == b".eyJ").then_some((dot + 4, More::Token))
         }
         Form::Pem => {
             let head = &view.text[from..view.text.len().min(from + 60)];

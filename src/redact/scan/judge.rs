@@ -3,7 +3,9 @@
 //! Promise: an answer depends on the bytes around the place alone (`BEHIND` and `AHEAD`), for patterns and words of the
 //! policy on those of their span. Does not: change anything.
 
-use super::super::detect::secret::More;
+use aho_corasick::{Anchored, Input};
+
+use super::super::detect::secret::{More, Runs};
 use super::super::detect::{AHEAD, BEHIND, View, card, data_url, email, ip, phone, secret};
 use super::super::fold;
 use super::super::rules::{Compiled, KindId, kind};
@@ -11,37 +13,83 @@ use super::tail::Tail;
 use super::triggers::Triggers;
 use super::{Found, HINT_REACH, Look, Scanner};
 
+/// How far before its trigger a match may begin that is no address: "+(", "data", the first group of an address of a
+/// machine.
+const START_BEFORE: usize = 4;
+
+/// What is known of a pattern's next match.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) enum Next {
+    /// It was not looked for.
+    #[default]
+    Unknown,
+    /// None begins in the text at hand.
+    Nothing,
+    At(Found),
+}
+
+/// What is known of the next secret.
+#[derive(Debug, Default)]
+pub(super) struct NextSecret {
+    found: Option<Found>,
+    /// No prefix of one begins before it that was not judged.
+    from: usize,
+    /// The barrier behind which a prefix was looked for.
+    barrier: usize,
+    runs: Runs,
+}
+
+impl NextSecret {
+    /// The window slides.
+    pub(super) fn slide(&mut self, by: usize) {
+        self.found = self.found.filter(|f| f.start >= by).map(|f| Found { start: f.start - by, end: f.end - by, ..f });
+        self.from = self.from.saturating_sub(by);
+        self.barrier = self.barrier.saturating_sub(by);
+        self.runs = Runs::default();
+    }
+}
+
 impl Scanner {
-    pub(super) fn built_in(&self, limit: usize, view_end: usize) -> Option<Found> {
-        let rules = &*self.rules;
-        let text = &self.window[..view_end];
-        let names = self.look == Look::Names;
-        let mut secret = if names { None } else { self.next_secret(self.cur, limit, view_end) };
+    /// The next match whose trigger lies before `limit`.
+    pub(super) fn next(
+        &mut self,
+        triggers: &mut Triggers,
+        limit: usize,
+        view_end: usize,
+        windowed: bool,
+        end: bool,
+    ) -> Option<Found> {
+        let custom = if windowed { self.next_custom(limit, view_end, end) } else { None };
+        // What begins after it has to wait until it is taken: it is looked at once, and not after each of them.
+        let near = custom.map_or(limit, |c| limit.min(c.start + START_BEFORE + 1));
+        let built_in = self.built_in(triggers, near, limit, view_end);
+        match (built_in, custom) {
+            (Some(b), Some(c)) if b.start < c.start => Some(b),
+            (b, None) => b,
+            (Some(_), c) => c,
+            (None, Some(c)) => self.address_over(c.start, limit, view_end).or(custom),
+        }
+    }
+
+    fn built_in(&mut self, triggers: &mut Triggers, near: usize, limit: usize, view_end: usize) -> Option<Found> {
         debug_assert!(self.barrier <= self.cur, "what is judged lies behind the last match");
-        let mut triggers = Triggers {
-            text,
-            limit,
-            barrier: self.barrier,
-            ip: rules.has(kind::IP),
-            numbers: rules.numbers,
-            block: self.cur.wrapping_sub(64),
-            mask: 0,
-            ahead: None,
-        };
+        let names = self.look == Look::Names;
+        let secret = if names { None } else { self.next_secret(limit, view_end) };
         loop {
-            let trigger = triggers.next();
+            let trigger = triggers.peek(&self.window[..view_end], near);
             if let Some(found) = secret
                 && trigger.is_none_or(|q| found.start <= q)
             {
                 return Some(found);
             }
             let q = trigger?;
+            let text = &self.window[..view_end];
             let view =
                 View { text: &text[..text.len().min(q + AHEAD)], lo: self.barrier.max(q.saturating_sub(BEHIND)) };
             let found = match text[q] {
                 b'@' | b'%' => self.email(&view, q),
                 b':' if names => None,
-                b':' => colon(rules, &view, q),
+                b':' => colon(&self.rules, &view, q),
                 _ if names => None,
                 _ => self.number(&view, q),
             };
@@ -49,9 +97,34 @@ impl Scanner {
                 // A secret that begins before the end of the match was not before its start: it lies inside.
                 return found;
             }
-            // It would have come before this trigger.
-            secret = secret.filter(|s| s.start > q);
+            triggers.skip();
         }
+    }
+
+    /// The e-mail address that a match of the policy's own at `start` lies in, if there is one.
+    fn address_over(&mut self, start: usize, limit: usize, view_end: usize) -> Option<Found> {
+        let text = &self.window[..view_end];
+        if !self.local_run.contains(&start) {
+            self.local_run = start..start;
+        }
+        let mut at = self.local_run.end;
+        while at < view_end && at - start <= BEHIND && email::is_local(text[at]) {
+            at += 1;
+        }
+        self.local_run.end = at;
+        if text[at..].starts_with(b"[bot]@") {
+            at += 5;
+        }
+        if text.get(at) != Some(&b'@') {
+            // "jane roe"@example.com
+            let quoted = &text[start..view_end.min(start + email::QUOTED_MAX)];
+            at = start + 1 + memchr::memchr(b'"', quoted).filter(|i| quoted.get(i + 1) == Some(&b'@'))?;
+        }
+        if at >= limit {
+            return None;
+        }
+        let view = View { text: &text[..text.len().min(at + AHEAD)], lo: self.barrier.max(at.saturating_sub(BEHIND)) };
+        self.email(&view, at).filter(|address| address.start < start)
     }
 
     fn email(&self, view: &View<'_>, q: usize) -> Option<Found> {
@@ -103,67 +176,122 @@ impl Scanner {
         Some(at.unwrap_or(number))
     }
 
-    /// The first secret that begins in `from..limit`.
-    fn next_secret(&self, from: usize, limit: usize, view_end: usize) -> Option<Found> {
+    /// The first secret that begins between the last match and `limit`.
+    fn next_secret(&mut self, limit: usize, view_end: usize) -> Option<Found> {
         let automaton = self.rules.secrets.as_ref()?;
-        let mut from = from.max(self.barrier);
+        let text = &self.window[..view_end];
+        let (known, barrier) = (&mut self.secret, self.barrier);
+        if let Some(found) = known.found {
+            if found.start >= self.cur {
+                return (found.start < limit).then_some(found);
+            }
+            known.found = None;
+        }
+        let mut judge = |start: usize, pattern: usize| {
+            let view = View { text: &text[..text.len().min(start + AHEAD)], lo: barrier.max(start.saturating_sub(1)) };
+            let (end, more) = secret::find(&view, start, pattern, &mut known.runs)?;
+            let tail = match more {
+                More::Token => Tail::Token,
+                More::Pem => Tail::Pem(0, 0),
+                More::Nothing => Tail::None,
+            };
+            Some(Found { start, end, kind: kind::API_KEY, tail })
+        };
+        // A prefix that was none because of a letter before it may be one behind a match.
+        if barrier > known.barrier && barrier < known.from && barrier < limit {
+            let behind = Input::new(text).range(barrier..).anchored(Anchored::Yes);
+            if let Some(found) = automaton.find(behind).and_then(|hit| judge(barrier, hit.pattern().as_usize())) {
+                return Some(found);
+            }
+        }
+        known.barrier = barrier;
+        let mut from = known.from.max(self.cur);
         loop {
-            let hit = automaton.find(self.window[..view_end].get(from..)?)?;
-            let start = from + hit.start();
-            if start >= limit {
+            let hit = if from < view_end { automaton.find(Input::new(text).range(from..)) } else { None };
+            let Some(hit) = hit else {
+                // The beginning of a prefix may stand at the end.
+                known.from = from.max((view_end + 1).saturating_sub(secret::PREFIX_MAX));
+                return None;
+            };
+            known.from = hit.start();
+            if hit.start() >= limit {
                 return None;
             }
-            let view = View {
-                text: &self.window[..view_end.min(start + AHEAD)],
-                lo: self.barrier.max(start.saturating_sub(1)),
-            };
-            if let Some((end, more)) = secret::find(&view, start, hit.pattern().as_usize()) {
-                let tail = match more {
-                    More::Token => Tail::Token,
-                    More::Pem => Tail::Pem(0, 0),
-                    More::Nothing => Tail::None,
-                };
-                return Some(Found { start, end, kind: kind::API_KEY, tail });
+            if let Some(found) = judge(hit.start(), hit.pattern().as_usize()) {
+                known.found = Some(found);
+                return Some(found);
             }
-            from = start + 1;
+            from = hit.start() + 1;
+            known.from = from;
         }
     }
 
-    /// The nearest match of the policy's own patterns and words that begins in `cur..limit`.
-    pub(super) fn next_custom(&self, limit: usize, view_end: usize, end: bool) -> Option<Found> {
-        let from = self.cur.max(self.barrier);
+    /// The nearest match of the policy's own patterns and words that begins between the last match and `limit`. Each is
+    /// looked for again only when its match is passed.
+    fn next_custom(&mut self, limit: usize, view_end: usize, end: bool) -> Option<Found> {
+        let rules = &*self.rules;
+        let from = self.cur;
         let text = &self.window[..view_end];
         // An end of the view that is not the end of the string is no place where a pattern may anchor or stop.
         let whole = |to: usize| end || to < view_end;
-        let mut best: Option<Found> = None;
-        let mut offer = |start: usize, to: usize, kind: KindId| {
-            if start < limit && to > start && whole(to) && best.is_none_or(|b| start < b.start) {
-                best = Some(Found { start, end: to, kind, tail: Tail::None });
+        let next = |start: usize, to: usize, kind: KindId| {
+            if start < limit && to > start && whole(to) {
+                Next::At(Found { start, end: to, kind, tail: Tail::None })
+            } else {
+                Next::Nothing
             }
         };
-        if let Some((automaton, kinds)) = &self.rules.terms {
-            let mut at = from;
-            while let Some(hit) = text.get(at..).and_then(|t| automaton.find(t)) {
-                let (start, to) = (at + hit.start(), at + hit.end());
-                let view = View { text, lo: self.barrier };
-                let letter = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() && !fold::is_unspaced(c));
-                let inside = letter(view.char_before(start)) && letter(view.char_at(start))
-                    || letter(view.char_at(to)) && letter(view.char_before(to));
-                if !inside {
-                    offer(start, to, kinds[hit.pattern().as_usize()]);
-                    break;
+        let passed = |known: &Next| match known {
+            Next::Unknown => true,
+            Next::Nothing => false,
+            Next::At(found) => found.start < from,
+        };
+        if let Some((automaton, kinds)) = &rules.terms {
+            let view = View { text, lo: self.barrier };
+            let hit = |hit: aho_corasick::Match| next(hit.start(), hit.end(), kinds[hit.pattern().as_usize()]);
+            if passed(&self.terms) {
+                let mut at = from;
+                self.terms = loop {
+                    match automaton.find(Input::new(text).range(at..)) {
+                        None => break Next::Nothing,
+                        Some(found) if is_word(&view, found.start(), found.end()) => break hit(found),
+                        Some(found) => at = found.start() + 1,
+                    }
+                };
+            } else if from == self.barrier && from < view_end {
+                // A word that was a part of one that is taken out now.
+                let behind = Input::new(text).range(from..).anchored(Anchored::Yes);
+                if let Some(found) = automaton.find(behind).filter(|found| is_word(&view, from, found.end())) {
+                    self.terms = hit(found);
                 }
-                at = start + 1;
             }
         }
-        for (kind, regex) in &self.rules.custom {
-            let lo = if self.from_start { 0 } else { from.saturating_sub(4) };
-            if let Some(hit) = regex.find_at(&text[lo..], from - lo) {
-                offer(lo + hit.start(), lo + hit.end(), *kind);
+        for ((kind, regex), known) in rules.custom.iter().zip(&mut self.custom) {
+            if passed(known) {
+                let lo = if self.from_start { 0 } else { from.saturating_sub(4) };
+                *known = match regex.find_at(&text[lo..], from - lo) {
+                    Some(hit) => next(lo + hit.start(), lo + hit.end(), *kind),
+                    None => Next::Nothing,
+                };
+            }
+        }
+        let mut best = None;
+        for known in [&self.terms].into_iter().chain(&self.custom) {
+            if let Next::At(found) = known
+                && best.is_none_or(|b: Found| found.start < b.start)
+            {
+                best = Some(*found);
             }
         }
         best
     }
+}
+
+/// Whether no letter or digit beside a word makes it a part of another one.
+fn is_word(view: &View<'_>, start: usize, end: usize) -> bool {
+    let letter = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() && !fold::is_unspaced(c));
+    !(letter(view.char_before(start)) && letter(view.char_at(start))
+        || letter(view.char_at(end)) && letter(view.char_before(end)))
 }
 
 /// What stands around a colon.

@@ -11,6 +11,8 @@ mod judge;
 mod tail;
 mod triggers;
 
+use std::cell::Cell;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::block::{self, Block};
@@ -19,7 +21,9 @@ use super::detect::{AHEAD, BEHIND, phone};
 use super::fold::{self, BREAK, Fold, NESTED_QUOTE};
 use super::rules::{Compiled, KindId, kind};
 use escapes::{Nested, Unescape};
+use judge::{Next, NextSecret};
 use tail::{Tail, is_base64};
+use triggers::Triggers;
 
 /// Longest match of a custom pattern or word that is found for certain, in folded bytes.
 pub const CUSTOM_SPAN_MAX: usize = 1024;
@@ -114,9 +118,17 @@ pub(super) struct Scanner {
     hint: Option<Says>,
     look: Look,
     blob: bool,
-    /// The nearest custom match not before `cur`, as far as it was looked for.
-    custom: Option<Found>,
-    custom_known: bool,
+    /// The next matches, as far as they were looked for.
+    secret: NextSecret,
+    terms: Next,
+    custom: Vec<Next>,
+    /// Text that may all belong to one local part.
+    local_run: Range<usize>,
+    /// The segment that was asked for last.
+    segment: Cell<usize>,
+    /// Up to where quotation marks of the JSON text inside are counted, and whether that lies inside a pair of them.
+    counted: usize,
+    inside: bool,
     /// What was found; taken by the caller after each call.
     pub(super) ops: Vec<Op>,
 }
@@ -153,8 +165,13 @@ impl Scanner {
             hint: None,
             look: Look::All,
             blob: false,
-            custom: None,
-            custom_known: false,
+            secret: NextSecret::default(),
+            terms: Next::Unknown,
+            custom: Vec::new(),
+            local_run: 0..0,
+            segment: Cell::new(0),
+            counted: 0,
+            inside: false,
             ops: Vec::new(),
         }
     }
@@ -169,7 +186,10 @@ impl Scanner {
         self.nested = Nested::Unknown;
         (self.quoted, self.just_opened, self.inner) = (false, false, false);
         (self.look, self.hint, self.blob) = (look, hint, blob);
-        (self.custom, self.custom_known) = (None, false);
+        self.secret = NextSecret::default();
+        self.local_run = 0..0;
+        self.segment.set(0);
+        (self.counted, self.inside) = (0, false);
     }
 
     /// Takes ASCII text that stands unescaped at `at`.
@@ -340,8 +360,28 @@ impl Scanner {
     // ---- where window bytes lie in the raw bytes ---------------------------------------------------------------
 
     fn segment_of(&self, i: usize) -> Segment {
-        let after = self.segments.partition_point(|s| s.at as usize <= i);
-        self.segments[after.saturating_sub(1)]
+        // Places are asked for in order, so it is mostly one of the next.
+        let from = self.segment.get();
+        let begins = |n: usize| self.segments.get(n).is_some_and(|s| s.at as usize <= i);
+        let mut n = from;
+        if begins(from) {
+            while n < from + 8 && begins(n + 1) {
+                n += 1;
+            }
+        }
+        if !begins(n) || begins(n + 1) {
+            n = self.segments.partition_point(|s| s.at as usize <= i).saturating_sub(1);
+        }
+        self.segment.set(n);
+        self.segments[n]
+    }
+
+    /// Counts the quotation marks of the JSON text inside, up to `to`.
+    fn count_marks(&mut self, to: usize) {
+        if self.counted < to {
+            let marks = self.window[self.counted..to].iter().filter(|b| **b == NESTED_QUOTE).count();
+            (self.counted, self.inside) = (to, self.inside ^ (marks % 2 == 1));
+        }
     }
 
     fn raw_start(&self, i: usize) -> u64 {
@@ -367,6 +407,10 @@ impl Scanner {
         if drop == 0 {
             return;
         }
+        if self.nested == Nested::Yes {
+            self.count_marks(drop);
+        }
+        self.counted = self.counted.saturating_sub(drop);
         let after = self.segments.partition_point(|s| s.at as usize <= drop);
         self.segments.drain(..after.saturating_sub(1));
         if let Some(first) = self.segments.first_mut()
@@ -383,7 +427,9 @@ impl Scanner {
         self.barrier = self.barrier.saturating_sub(drop);
         self.listed = self.listed.filter(|l| l.end >= drop).map(|l| phone::Listed { end: l.end - drop, ..l });
         self.from_start = false;
-        self.custom_known = false;
+        self.secret.slide(drop);
+        self.local_run = 0..0;
+        self.segment.set(0);
     }
 
     /// Judges what can be judged.
@@ -414,14 +460,18 @@ impl Scanner {
             if windowed && last && !end || self.cur >= limit {
                 return;
             }
-            self.custom_known = false;
+            self.terms = Next::Unknown;
+            self.custom.clear();
+            self.custom.resize(self.rules.custom.len(), Next::Unknown);
+            let mut triggers = Triggers::new(self.barrier, self.cur, self.rules.has(kind::IP), self.rules.numbers);
             while self.cur < limit {
-                match self.next(limit, view_end, windowed, end && last) {
+                match self.next(&mut triggers, limit, view_end, windowed, end && last) {
                     Some(found) => {
                         self.apply(found);
                         if self.tail != Tail::None && !self.eat_tail(end) {
                             return;
                         }
+                        triggers.pass(&self.window[..view_end], self.cur);
                     }
                     None => self.cur = limit,
                 }
@@ -429,23 +479,6 @@ impl Scanner {
             if last {
                 return;
             }
-        }
-    }
-
-    /// The next match whose trigger lies before `limit`.
-    fn next(&mut self, limit: usize, view_end: usize, windowed: bool, end: bool) -> Option<Found> {
-        let built_in = self.built_in(limit, view_end);
-        if !windowed {
-            return built_in;
-        }
-        if !self.custom_known || self.custom.is_some_and(|c| c.start < self.barrier) {
-            self.custom = self.next_custom(limit, view_end, end);
-            self.custom_known = true;
-        }
-        match (built_in, self.custom) {
-            (Some(b), Some(c)) if b.start < c.start => Some(b),
-            (b, None) => b,
-            (_, c) => c,
         }
     }
 
@@ -461,8 +494,8 @@ impl Scanner {
         }
         let (mut quote, mut escapes) = (false, self.level);
         if self.nested == Nested::Yes {
-            let marks = self.window[found.start..].iter().filter(|b| **b == NESTED_QUOTE).count();
-            let inside = self.quoted ^ (marks % 2 == 1);
+            self.count_marks(found.start);
+            let inside = self.inside;
             escapes += u8::from(inside) + u8::from(inside && self.inner);
             // A number under a key of the JSON text inside: what takes its place is a string.
             let mut before = self.window[..found.start].iter().rev().filter(|b| **b != b' ' && **b != b'\n');

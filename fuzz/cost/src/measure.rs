@@ -1,0 +1,112 @@
+//! What a case costs: by CPU time, and by instructions under callgrind.
+
+use std::process::Command;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rustix::time::{ClockId, clock_gettime};
+use tollgate_redact_cost::redact::BodyRedactor;
+
+use crate::cases::{self, Case};
+
+/// Redacts the body of a case in pieces, as they come from a socket; whether it was taken.
+fn redact(case: &Case, body: &Bytes) -> bool {
+    let mut redactor = BodyRedactor::new(cases::rules(case.rules), case.shape(), true);
+    let mut out = Vec::with_capacity(64);
+    for from in (0..body.len()).step_by(16 << 10) {
+        if redactor.push(body.slice(from..body.len().min(from + (16 << 10))), &mut out).is_err() {
+            return false;
+        }
+    }
+    let taken = redactor.finish(&mut out).is_ok();
+    std::hint::black_box(&out);
+    taken
+}
+
+/// A digest of what comes out, and of what the ledger says.
+pub fn digest(case: &Case, body: &Bytes, piece: usize) -> u64 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut redactor = BodyRedactor::new(cases::rules(case.rules), case.shape(), true);
+    let mut out = Vec::new();
+    let mut result = Ok(());
+    for from in (0..body.len()).step_by(piece) {
+        result = redactor.push(body.slice(from..body.len().min(from + piece)), &mut out);
+        if result.is_err() {
+            break;
+        }
+    }
+    let result = result.and_then(|()| redactor.finish(&mut out));
+    let mut hasher = DefaultHasher::new();
+    let whole: Vec<u8> = out.iter().flat_map(|r| r.as_bytes().to_vec()).collect();
+    if std::env::var_os("COST_SHOW").is_some() {
+        println!("{}", String::from_utf8_lossy(&whole));
+    }
+    (whole, redactor.ledger().counts.clone(), redactor.ledger().fields.clone(), format!("{result:?}")).hash(&mut hasher);
+    hasher.finish()
+}
+
+fn now() -> f64 {
+    let t = clock_gettime(ClockId::ThreadCPUTime);
+    t.tv_sec as f64 * 1e9 + t.tv_nsec as f64
+}
+
+/// Nanoseconds of CPU time a byte, the least of a few runs; nothing if the body is refused.
+pub fn time(case: &Case) -> Option<f64> {
+    let body = Bytes::from(case.body());
+    let mut best = f64::MAX;
+    for _ in 0..3 {
+        let start = now();
+        if !redact(case, &body) {
+            return None;
+        }
+        best = best.min(now() - start);
+    }
+    Some(best / body.len() as f64)
+}
+
+/// What callgrind looks for: it writes a profile each time this is entered.
+#[inline(never)]
+pub fn measured_case(case: &Case, body: &Bytes) -> bool {
+    std::hint::black_box(redact(std::hint::black_box(case), body))
+}
+
+/// Runs a case once.
+pub fn run(case: &Case) {
+    let body = Bytes::from(case.body());
+    measured_case(case, &body);
+}
+
+/// Instructions a byte of each case in a file.
+pub fn count(file: &str) -> Vec<(Case, f64)> {
+    let folder = std::env::temp_dir().join(format!("tollgate-cost-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder for profiles");
+    let status = Command::new("valgrind")
+        .args(["--tool=callgrind", "--quiet", "--collect-jumps=no", "--dump-before=*measured_case*", "--combine-dumps=no"])
+        .arg(format!("--callgrind-out-file={}", folder.join("p").display()))
+        .arg(std::env::current_exe().expect("this program"))
+        .args(["run", file])
+        .status()
+        .expect("valgrind");
+    assert!(status.success(), "valgrind: {status}");
+    // The first profile is what comes before the first case, which compiles the rules.
+    let total = |name: String| -> f64 {
+        let text = std::fs::read_to_string(folder.join(&name)).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let line = text.lines().find_map(|l| l.strip_prefix("totals:")).expect("totals");
+        line.trim().parse().expect("a number")
+    };
+    let cases = cases::read(file);
+    let n = cases.len();
+    let counts = cases.into_iter().enumerate().map(|(i, case)| {
+        let name = if i + 1 == n { "p".to_owned() } else { format!("p.{}", i + 2) };
+        let bytes = case.body().len() as f64;
+        (case, total(name) / bytes)
+    });
+    let counts = counts.collect();
+    let _ = std::fs::remove_dir_all(&folder);
+    counts
+}
+
+/// Builds what is built once.
+pub fn warm() -> Vec<Arc<tollgate_redact_cost::redact::Rules>> {
+    (0..cases::RULES.len()).map(cases::rules).collect()
+}
