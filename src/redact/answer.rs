@@ -28,6 +28,8 @@ pub struct TextRedactor {
     pending: [u8; 4],
     pending_len: usize,
     findings: Option<Vec<Finding>>,
+    /// Where each kind stands in the ledger.
+    counted: Vec<usize>,
 }
 
 impl TextRedactor {
@@ -44,6 +46,7 @@ impl TextRedactor {
             pending: [0; 4],
             pending_len: 0,
             findings: None,
+            counted: Vec::new(),
         }
     }
 
@@ -151,7 +154,8 @@ impl TextRedactor {
                     if kind == kind::ATTACHMENT {
                         self.ledger.attachments += 1;
                     } else {
-                        self.ledger.add(&what.name);
+                        self.counted.resize(self.rules.0.kinds.len(), 0);
+                        self.ledger.add_at(&mut self.counted[kind as usize], &what.name);
                     }
                     if let Some(findings) = &mut self.findings {
                         findings.push(Finding { kind: Arc::clone(&what.name), from, to, field: String::new() });

@@ -4,9 +4,9 @@
 //! found on the raw bytes. Deny by default: every string is looked at unless its place is on a short list. Does not:
 //! parse values, re-serialise, or keep the body.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
+use super::detect::words::Says;
 use super::facts::{self, Fact, Number, StoredKind, Tally};
 use super::json::{Scalar, Sink, Take};
 use super::keys::{Key, PartKind};
@@ -69,6 +69,10 @@ struct Frame {
     has_text: bool,
     noted: usize,
     fields: usize,
+    /// The path of the object or array itself, once it was asked for.
+    path: Option<Path>,
+    /// What the key at hand says of a number, once it was asked for.
+    says: Option<Option<Says>>,
     /// Its keys are the API's, not the user's.
     api: bool,
     /// The top level, or `extra_body`, which some servers merge into it.
@@ -91,6 +95,60 @@ const ITEM_REFERENCE: u8 = 2;
 const ITEM_ECHO: u8 = 4;
 const ITEM_ROLE: u8 = 8;
 const ITEM_CONTENT: u8 = 16;
+
+impl Frame {
+    /// Appends the element or key at hand to a path.
+    fn write_key(&self, path: &mut String) {
+        if !self.object {
+            path.push('[');
+            path.push_str(decimal(self.values.saturating_sub(1).into(), &mut [0; 20]));
+            path.push(']');
+            return;
+        }
+        let name = &self.name[..self.name_len as usize];
+        let plain = self.place != Place::Data
+            && self.place != Place::Schema
+            && name.len() < NAME_MAX
+            && name.iter().all(|b| b.is_ascii_alphabetic() || matches!(b, b'_' | b'0'..=b'9'))
+            && name.iter().filter(|b| b.is_ascii_digit()).count() < 4;
+        if !path.is_empty() {
+            path.push('.');
+        }
+        path.push_str(if plain { std::str::from_utf8(name).unwrap_or("*") } else { "*" });
+    }
+}
+
+/// `number` in decimal digits, without the machinery of formatting.
+fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &str {
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    std::str::from_utf8(&digits[at..]).unwrap_or_default()
+}
+
+/// A path that stands in [`Body::path`].
+#[derive(Clone, Copy, Debug, Default)]
+struct Path {
+    len: usize,
+    digest: u64,
+}
+
+/// What is known of a kind of match, once there was one.
+#[derive(Clone, Copy, Debug)]
+struct KindSeen {
+    /// Its place in the ledger.
+    counted: usize,
+    /// What takes its place may get a number.
+    numbered: bool,
+    /// What takes its place holds something that has to be escaped.
+    escaped: bool,
+}
 
 /// What to put in place of a value that is dropped.
 #[derive(Clone, Copy, Debug)]
@@ -135,8 +193,17 @@ pub(super) struct Body {
     /// A scalar that may be rewritten, and where it began.
     scalar_at: Option<u64>,
     noted: Vec<KindId>,
+    kinds: Vec<Option<KindSeen>>,
+    /// Frames that are held.
+    held: usize,
     /// The place of the string at hand is in the ledger.
     place_noted: bool,
+    /// The path that was asked for last; those of the open containers are beginnings of it.
+    path: String,
+    /// For each of the ledger's fields, so that a long path is compared once.
+    digests: Vec<u64>,
+    /// The value of a match, not escaped.
+    value: Vec<u8>,
     /// Every match, for those who asked to be told.
     pub(super) findings: Option<Vec<Finding>>,
     started: bool,
@@ -174,7 +241,12 @@ impl Body {
             drop: None,
             scalar_at: None,
             noted: Vec::new(),
+            kinds: Vec::new(),
+            held: 0,
             place_noted: false,
+            path: String::new(),
+            digests: Vec::new(),
+            value: Vec::new(),
             findings: None,
             started: false,
             locate_model: false,
@@ -277,6 +349,7 @@ impl Body {
                 self.out.advance(at);
                 let Some(frame) = self.frames.last_mut() else { return Ok(()) };
                 let held = std::mem::take(&mut frame.held);
+                self.held -= usize::from(held);
                 let (noted, fields) = (frame.noted, frame.fields);
                 self.facts.stored.truncate(frame.stored);
                 if !held || !self.out.discard() {
@@ -340,8 +413,9 @@ impl Body {
         if let Some(frame) = self.frames.last_mut()
             && std::mem::take(&mut frame.held)
         {
+            self.held -= 1;
             self.out.release();
-            if !self.frames.iter().any(|f| f.held) {
+            if self.held == 0 {
                 self.noted.clear();
             }
         }
@@ -386,6 +460,7 @@ impl Body {
             return Ok(());
         }
         let mut ops = std::mem::take(&mut self.scanner.ops);
+        let rules = Arc::clone(&self.rules);
         for op in ops.drain(..) {
             match op {
                 Op::Replace { from, to, kind, escapes, quote } => {
@@ -396,10 +471,9 @@ impl Body {
                         return refuse("attachments are not allowed (a `data:` URL in a text)".to_owned());
                     }
                     self.out.advance(from);
-                    let rules = Arc::clone(&self.rules);
-                    let replacement = &rules.kinds[kind as usize].replacement;
-                    let numbered = self.numbered(kind, replacement, from, to, escapes);
-                    let replacement = numbered.as_deref().unwrap_or(replacement);
+                    let replacement = &*rules.kinds[kind as usize].replacement;
+                    let seen = self.note(kind);
+                    let number = if seen.numbered { self.number(kind, from, to, escapes) } else { None };
                     if kind == kind::ATTACHMENT {
                         self.discount(to);
                     }
@@ -407,15 +481,19 @@ impl Body {
                     if quote {
                         self.out.write(b"\\\"");
                     }
-                    if escapes > 0 && replacement.bytes().any(|b| matches!(b, b'"' | b'\\' | 0..=0x1F)) {
+                    if escapes > 0 && seen.escaped {
                         self.out.write(escape(replacement, escapes + u8::from(quote)).as_bytes());
+                    } else if let Some(number) = number {
+                        self.out.write(&replacement.as_bytes()[..replacement.len() - 1]);
+                        self.out.write(b"_");
+                        self.out.write(decimal(number.into(), &mut [0; 20]).as_bytes());
+                        self.out.write(b"]");
                     } else {
                         self.out.write(replacement.as_bytes());
                     }
                     if quote {
                         self.out.write(b"\\\"");
                     }
-                    self.note(kind);
                     self.explain(kind, from, to, self.frames.len());
                 }
                 Op::Drop { to } => {
@@ -440,25 +518,45 @@ impl Body {
         self.text_bytes = self.text_bytes.saturating_sub(to.saturating_sub(self.out.done()));
     }
 
-    /// The placeholder with a number for the match at `from..to`, where there is one.
-    fn numbered(&self, kind: KindId, replacement: &str, from: u64, to: u64, escapes: u8) -> Option<String> {
+    /// The number of the placeholder for the match at `from..to`, where there is one.
+    fn number(&mut self, kind: KindId, from: u64, to: u64, escapes: u8) -> Option<u32> {
         let values = self.values.as_ref()?;
-        let raw = String::from_utf8(self.out.raw(from, to)).ok()?;
-        values.number(kind, replacement, &unescape(raw, escapes)?)
+        self.value.clear();
+        let (kept, piece) = self.out.raw(from, to);
+        self.value.extend_from_slice(kept);
+        self.value.extend_from_slice(piece);
+        let raw = std::str::from_utf8(&self.value).ok()?;
+        let replacement = &self.rules.kinds[kind as usize].replacement;
+        if escapes == 0 || !raw.contains('\\') {
+            return values.number(kind, replacement, raw);
+        }
+        values.number(kind, replacement, &unescape(raw.to_owned(), escapes)?)
     }
 
-    fn note(&mut self, kind: KindId) {
+    /// Counts a match of this kind.
+    fn note(&mut self, kind: KindId) -> KindSeen {
+        let rules = &self.rules.kinds[kind as usize];
+        if self.kinds.len() <= kind as usize {
+            self.kinds.resize(self.rules.kinds.len(), None);
+        }
+        let seen = self.kinds[kind as usize].get_or_insert_with(|| KindSeen {
+            counted: 0,
+            numbered: self.values.is_some() && Values::are_numbered(kind, &rules.replacement),
+            escaped: rules.replacement.bytes().any(|b| matches!(b, b'"' | b'\\' | 0..=0x1F)),
+        });
         if kind == kind::ATTACHMENT {
             self.ledger.attachments += 1;
         } else {
-            self.ledger.add(&self.rules.kinds[kind as usize].name);
+            self.ledger.add_at(&mut seen.counted, &rules.name);
         }
-        if self.noted.len() < NOTED_MAX && self.frames.iter().any(|f| f.held) {
+        let seen = *seen;
+        if self.held > 0 && self.noted.len() < NOTED_MAX {
             self.noted.push(kind);
         }
         if !std::mem::replace(&mut self.place_noted, true) {
             self.note_field(self.frames.len());
         }
+        seen
     }
 
     /// Takes back what was noted in a part that is dropped whole.
@@ -471,6 +569,7 @@ impl Body {
             }
         }
         self.ledger.fields.truncate(fields);
+        self.digests.truncate(fields);
     }
 
     fn explain(&mut self, kind: KindId, from: u64, to: u64, depth: usize) {
@@ -482,26 +581,28 @@ impl Body {
     }
 
     /// The place at hand, by the names of the API; names that are user data are not told.
-    fn path(&self, depth: usize) -> String {
-        let mut path = String::with_capacity(64);
-        for frame in &self.frames[..depth] {
-            if !frame.object {
-                // Writing to a string does not fail.
-                let _ = write!(path, "[{}]", frame.values.saturating_sub(1));
-                continue;
+    fn path(&mut self, depth: usize) -> String {
+        self.write_path(depth);
+        self.path.clone()
+    }
+
+    /// Writes the place at hand and tells its digest. Only what was opened since the last time is written.
+    fn write_path(&mut self, depth: usize) -> u64 {
+        let known = self.frames[..depth].iter().rposition(|f| f.path.is_some()).unwrap_or(0);
+        let mut path = self.frames.get(known).and_then(|f| f.path).unwrap_or_default();
+        self.path.truncate(path.len);
+        for frame in &mut self.frames[known..depth] {
+            frame.path = Some(path);
+            frame.write_key(&mut self.path);
+            for chunk in self.path.as_bytes()[path.len..].chunks(8) {
+                let mut word = [0; 8];
+                word[..chunk.len()].copy_from_slice(chunk);
+                path.digest =
+                    (path.digest.rotate_left(5) ^ u64::from_le_bytes(word)).wrapping_mul(0x517c_c1b7_2722_0a95);
             }
-            let name = &frame.name[..frame.name_len as usize];
-            let plain = frame.place != Place::Data
-                && frame.place != Place::Schema
-                && name.len() < NAME_MAX
-                && name.iter().all(|b| b.is_ascii_alphabetic() || matches!(b, b'_' | b'0'..=b'9'))
-                && name.iter().filter(|b| b.is_ascii_digit()).count() < 4;
-            if !path.is_empty() {
-                path.push('.');
-            }
-            path.push_str(if plain { std::str::from_utf8(name).unwrap_or("*") } else { "*" });
+            path.len = self.path.len();
         }
-        path
+        path.digest
     }
 
     /// Notes in the ledger where the body is.
@@ -509,10 +610,29 @@ impl Body {
         if self.ledger.fields.len() >= REDACT_FIELDS_MAX {
             return;
         }
-        let path = self.path(depth);
-        if !self.ledger.fields.contains(&path) {
-            self.ledger.fields.push(path);
+        let digest = self.write_path(depth);
+        let mut fields = self.ledger.fields.iter().zip(&self.digests);
+        if !fields.any(|(field, known)| *known == digest && *field == self.path) {
+            self.ledger.fields.push(self.path.clone());
+            self.digests.push(digest);
         }
+    }
+
+    /// What the key at hand says of a number in the string under it.
+    fn hint(&mut self) -> Option<Says> {
+        let frame = self.frames.last_mut()?;
+        if let Some(says) = frame.says {
+            return says;
+        }
+        let says = self.rules.words.key(&frame.name[..frame.name_len as usize]);
+        // The lists that this one stands in have the same key, and so do those that follow in them.
+        for frame in self.frames.iter_mut().rev() {
+            frame.says = Some(says);
+            if frame.object {
+                break;
+            }
+        }
+        says
     }
 
     // ---- strings ---------------------------------------------------------------------------------------------------
@@ -553,6 +673,7 @@ impl Body {
         let Some(frame) = self.frames.last_mut() else { return Ok(()) };
         let key = Key::of(name);
         frame.key = key;
+        frame.says = None;
         frame.name_len = name.len().min(NAME_MAX) as u8;
         frame.name[..name.len().min(NAME_MAX)].copy_from_slice(&name[..name.len().min(NAME_MAX)]);
         frame.has_text |= key == Key::Text;
@@ -708,6 +829,7 @@ impl Sink for Body {
         if object && typed && self.drop.is_none() {
             self.out.advance(at);
             self.out.hold();
+            self.held += 1;
             held = true;
         }
         // The elements of a list stand under the list's key.
@@ -720,9 +842,9 @@ impl Sink for Body {
             Some(f) => (f.fact, f.owner),
             None => (Fact::None, Fact::None),
         };
-        let (mut name, mut name_len) = ([0; NAME_MAX], 0);
+        let (mut name, mut name_len, mut says) = ([0; NAME_MAX], 0, None);
         if !object && let Some(frame) = self.top() {
-            (name, name_len) = (frame.name, frame.name_len);
+            (name, name_len, says) = (frame.name, frame.name_len, frame.says);
         }
         self.frames.push(Frame {
             place,
@@ -736,6 +858,8 @@ impl Sink for Body {
             has_text: false,
             noted: self.noted.len(),
             fields: self.ledger.fields.len(),
+            path: None,
+            says,
             api,
             top,
             fact,
@@ -814,7 +938,7 @@ impl Sink for Body {
             return Ok(if self.captured.is_some() { Take::Text } else { Take::Skip });
         };
         let hint = match self.top() {
-            Some(f) if look == Look::All && f.key == Key::Other => self.rules.words.key(&f.name[..f.name_len as usize]),
+            Some(f) if look == Look::All && f.key == Key::Other => self.hint(),
             _ => None,
         };
         self.scanning = true;

@@ -6,6 +6,8 @@
 //!
 //! Source: Unicode 16 character properties (general category Nd, Cf; block Halfwidth and Fullwidth Forms).
 
+use std::sync::OnceLock;
+
 /// Stands for a symbol that belongs to no match.
 pub(super) const BREAK: u8 = 0x03;
 /// Stands for `。`, which is a dot inside a domain name and a full stop elsewhere.
@@ -39,8 +41,40 @@ const ZEROS: &[u32] = &[
     0x1FBF0,
 ];
 
-/// Folds one character.
+/// Characters of a page.
+const PAGE: usize = 256;
+/// What the characters of a page become, in one byte: these two, or what it is seen as, which is no higher than a `~`.
+const KEEP: u8 = 0xFE;
+const SKIP: u8 = 0xFF;
+
+/// Folds one character. What is decided once for a page of characters is kept: the tables of Unicode are slow.
 pub(super) fn fold(c: char) -> Fold {
+    static PAGES: [OnceLock<Box<[u8; PAGE]>>; 0x11_0000 / PAGE] = [const { OnceLock::new() }; 0x11_0000 / PAGE];
+    let code = c as usize;
+    match code {
+        0x20..=0x7E => return Fold::Byte(code as u8),
+        // The common letters.
+        0x4E00..=0x9FFF | 0xAC00..=0xD7A3 => return Fold::Keep,
+        _ => {}
+    }
+    let page = PAGES[code / PAGE].get_or_init(|| {
+        let first = code - code % PAGE;
+        Box::new(std::array::from_fn(|i| match char::from_u32((first + i) as u32).map(decide) {
+            Some(Fold::Byte(b)) => b,
+            Some(Fold::Keep) => KEEP,
+            Some(Fold::Skip) => SKIP,
+            None => BREAK,
+        }))
+    });
+    match page[code % PAGE] {
+        KEEP => Fold::Keep,
+        SKIP => Fold::Skip,
+        b => Fold::Byte(b),
+    }
+}
+
+/// Folds one character, by the tables.
+fn decide(c: char) -> Fold {
     let code = c as u32;
     match code {
         0..=0x1F => Fold::Byte(if matches!(c, '\n' | '\r') {

@@ -324,7 +324,7 @@ impl Tokenizer {
 
     /// Takes a run of a string: plain text, and what ended it as far as it is here. Returns the bytes taken.
     fn text(&mut self, rest: &[u8], sink: &mut impl Sink) -> Result<usize, RedactError> {
-        let n = plain_len(rest);
+        let n = if is_plain(rest[0]) { plain_len(rest) } else { 0 };
         if n > 0 {
             let ends = rest.get(n) == Some(&b'"');
             if self.take == Take::Text {
@@ -488,6 +488,13 @@ const TOP: u64 = 0x8080_8080_8080_8080;
 #[inline]
 pub(super) fn plain_len(text: &[u8]) -> usize {
     let mut n = 0;
+    // Many strings are shorter than a block.
+    if let Some(word) = text.first_chunk() {
+        match special(*word) {
+            0 => {}
+            hit => return (hit.trailing_zeros() / 8) as usize,
+        }
+    }
     while text.len() - n >= block::LEN {
         match Block::of(text, n).special() {
             0 => n += block::LEN,
@@ -495,17 +502,25 @@ pub(super) fn plain_len(text: &[u8]) -> usize {
         }
     }
     for word in text[n..].as_chunks::<8>().0 {
-        let w = u64::from_le_bytes(*word);
-        let quote = w ^ (LOW * b'"' as u64);
-        let slash = w ^ (LOW * b'\\' as u64);
-        // The lowest bit set is exact; bits above it may be borrowed.
-        let hit =
-            (quote.wrapping_sub(LOW) & !quote | slash.wrapping_sub(LOW) & !slash | w.wrapping_sub(LOW * 0x20) & !w | w)
-                & TOP;
-        if hit != 0 {
-            return n + (hit.trailing_zeros() / 8) as usize;
+        match special(*word) {
+            0 => {}
+            hit => return n + (hit.trailing_zeros() / 8) as usize,
         }
         n += 8;
     }
-    n + text[n..].iter().take_while(|b| !matches!(b, b'"' | b'\\' | 0..=0x1F | 0x80..)).count()
+    n + text[n..].iter().take_while(|b| is_plain(**b)).count()
+}
+
+#[inline(always)]
+fn is_plain(b: u8) -> bool {
+    !matches!(b, b'"' | b'\\' | 0..=0x1F | 0x80..)
+}
+
+/// The highest bit of each byte that ends plain text. The lowest one is exact; others may be borrowed.
+#[inline(always)]
+fn special(word: [u8; 8]) -> u64 {
+    let w = u64::from_le_bytes(word);
+    let quote = w ^ (LOW * b'"' as u64);
+    let slash = w ^ (LOW * b'\\' as u64);
+    (quote.wrapping_sub(LOW) & !quote | slash.wrapping_sub(LOW) & !slash | w.wrapping_sub(LOW * 0x20) & !w | w) & TOP
 }

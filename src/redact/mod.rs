@@ -243,9 +243,12 @@ impl Ledger {
         self.counts.iter().find(|(k, _)| &**k == kind).map_or(0, |(_, n)| *n)
     }
 
-    /// Counts one of `kind`.
-    fn add(&mut self, kind: &Arc<str>) {
-        match self.counts.iter_mut().find(|(k, _)| k == kind) {
+    /// Counts one of `kind`, which is likely to stand at `place`.
+    fn add_at(&mut self, place: &mut usize, kind: &Arc<str>) {
+        if !self.counts.get(*place).is_some_and(|(k, _)| Arc::ptr_eq(k, kind)) {
+            *place = self.counts.iter().position(|(k, _)| k == kind).unwrap_or(self.counts.len());
+        }
+        match self.counts.get_mut(*place) {
             Some((_, n)) => *n = n.saturating_add(1),
             None => self.counts.push((Arc::clone(kind), 1)),
         }

@@ -77,18 +77,18 @@ impl Out {
         self.kept.len() + self.held.len() + self.small.len()
     }
 
-    /// Raw bytes that have not left yet.
-    pub(super) fn raw(&self, from: u64, to: u64) -> Vec<u8> {
-        let mut raw = Vec::new();
+    /// Raw bytes that have not left yet: those kept from pieces before, and those of the piece at hand.
+    pub(super) fn raw(&self, from: u64, to: u64) -> (&[u8], &[u8]) {
+        let (mut kept, mut piece) = (&[][..], &[][..]);
         if from < self.piece_at {
             let end = to.min(self.piece_at);
-            raw.extend_from_slice(&self.kept[(from - self.kept_at) as usize..(end - self.kept_at) as usize]);
+            kept = &self.kept[(from - self.kept_at) as usize..(end - self.kept_at) as usize];
         }
         if to > self.piece_at {
             let from = from.max(self.piece_at);
-            raw.extend_from_slice(&self.piece[(from - self.piece_at) as usize..(to - self.piece_at) as usize]);
+            piece = &self.piece[(from - self.piece_at) as usize..(to - self.piece_at) as usize];
         }
-        raw
+        (kept, piece)
     }
 
     /// Raw bytes up to `to` leave as they are.

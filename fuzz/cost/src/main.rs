@@ -46,10 +46,14 @@ fn main() {
                 std::process::exit(1);
             }
         }
+        ["show", file] => search::show(cases::read(file)),
         ["outputs", seed, count] => {
             search::outputs(seed.parse().expect("a seed"), count.parse().expect("a number"));
         }
-        ["run", file] => cases::read(file).iter().for_each(measure::run),
+        ["run", file] => {
+            measure::warm();
+            cases::read(file).iter().for_each(measure::run);
+        }
         ["search", file, seed, seconds] => {
             search::search(cases::read(file), seed.parse().expect("a seed"), seconds.parse().expect("seconds"));
         }

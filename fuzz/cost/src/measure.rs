@@ -38,11 +38,22 @@ pub fn digest(case: &Case, body: &Bytes, piece: usize) -> u64 {
     let result = result.and_then(|()| redactor.finish(&mut out));
     let mut hasher = DefaultHasher::new();
     let whole: Vec<u8> = out.iter().flat_map(|r| r.as_bytes().to_vec()).collect();
-    if std::env::var_os("COST_SHOW").is_some() {
-        println!("{}", String::from_utf8_lossy(&whole));
-    }
     (whole, redactor.ledger().counts.clone(), redactor.ledger().fields.clone(), format!("{result:?}")).hash(&mut hasher);
     hasher.finish()
+}
+
+/// What comes out.
+pub fn output(case: &Case, body: &Bytes, piece: usize) -> String {
+    let mut redactor = BodyRedactor::new(cases::rules(case.rules), case.shape(), true);
+    let mut out = Vec::new();
+    for from in (0..body.len()).step_by(piece) {
+        if let Err(e) = redactor.push(body.slice(from..body.len().min(from + piece)), &mut out) {
+            return e.to_string();
+        }
+    }
+    let result = redactor.finish(&mut out);
+    let whole: Vec<u8> = out.iter().flat_map(|r| r.as_bytes().to_vec()).collect();
+    format!("{} {:?} {:?} {result:?}", String::from_utf8_lossy(&whole), redactor.ledger().counts, redactor.ledger().fields)
 }
 
 fn now() -> f64 {

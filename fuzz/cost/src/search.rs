@@ -138,3 +138,23 @@ pub fn outputs(seed: u64, count: u64) {
         println!("{digest:016x} {} {case}", if digest == cut { "" } else { "CUT" });
     }
 }
+
+/// Shows what comes out of the first case, in one piece and in pieces.
+pub fn show(cases: Vec<Case>) {
+    for case in cases {
+        let whole = bytes::Bytes::from(case.few());
+        for body in [whole, bytes::Bytes::from(case.body())] {
+            let digest = measure::digest(&case, &body, body.len());
+            for piece in 1..700 {
+                if measure::digest(&case, &body, piece) != digest {
+                    println!("pieces of {piece} bytes of {} differ", body.len());
+                    if body.len() < 1000 {
+                        println!("{}", measure::output(&case, &body, body.len()));
+                        println!("{}", measure::output(&case, &body, piece));
+                    }
+                    break;
+                }
+            }
+        }
+    }
+}

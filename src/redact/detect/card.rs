@@ -4,23 +4,69 @@
 
 use super::View;
 
-/// Digits from `q` on with single spaces or dashes between them: how many, their end, and the digits themselves.
-fn digits<const N: usize>(view: &View<'_>, q: usize) -> ([u8; N], usize, usize) {
-    let mut digits = [0; N];
-    let (mut n, mut i, mut end) = (0, q, q);
-    while n < N {
-        match view.at(i) {
-            Some(b @ b'0'..=b'9') => {
-                digits[n] = b - b'0';
-                n += 1;
-                i += 1;
-                end = i;
-            }
-            Some(b' ' | b'-') if i > q && i == end => i += 1,
-            _ => break,
-        }
+/// Digits with single spaces or dashes between them, as far as they were read, so that a row of them is not read again
+/// from each of its groups on.
+#[derive(Clone, Debug, Default)]
+pub(in crate::redact) struct Row {
+    digits: Vec<Digit>,
+    /// Where the row goes on that was read up to here.
+    next: usize,
+    /// The first digit that was not passed.
+    first: usize,
+}
+
+/// Digits that are kept after they are passed.
+const PASSED_MAX: usize = 64;
+
+#[derive(Clone, Copy, Debug)]
+struct Digit {
+    at: usize,
+    value: u8,
+    /// Luhn's sums of those before it, where it counts once and where it counts twice.
+    sums: [u32; 2],
+}
+
+impl Row {
+    /// The text is another one.
+    pub(in crate::redact) fn clear(&mut self) {
+        self.digits.clear();
+        (self.next, self.first) = (0, 0);
     }
-    (digits, n, end)
+
+    /// At most so many digits from `q` on.
+    fn read(&mut self, view: &View<'_>, q: usize, max: usize) -> &[Digit] {
+        while self.digits.get(self.first).is_some_and(|d| d.at < q) {
+            self.first += 1;
+        }
+        if self.first >= PASSED_MAX {
+            self.digits.drain(..self.first);
+            self.first = 0;
+        }
+        if !self.digits.get(self.first).is_some_and(|d| d.at == q) {
+            self.clear();
+            self.next = q;
+        }
+        while self.digits.len() - self.first < max {
+            let apart = !self.digits.is_empty() && matches!(view.at(self.next), Some(b' ' | b'-'));
+            let at = self.next + usize::from(apart);
+            let Some(b @ b'0'..=b'9') = view.at(at) else { break };
+            let value = b - b'0';
+            let sums = self.digits.last().map_or([0; 2], Digit::sums_after);
+            self.digits.push(Digit { at, value, sums });
+            self.next = at + 1;
+        }
+        let digits = &self.digits[self.first..];
+        &digits[..digits.len().min(max)]
+    }
+}
+
+impl Digit {
+    /// The sums of those before the next one: there it is the other way round.
+    fn sums_after(&self) -> [u32; 2] {
+        let (once, twice) = (u32::from(self.value), u32::from(self.value * 2 / 10 + self.value * 2 % 10));
+        // Where the next one counts once this one counts twice.
+        [self.sums[1] + twice, self.sums[0] + once]
+    }
 }
 
 fn glued(view: &View<'_>, start: usize, end: usize) -> bool {
@@ -32,9 +78,9 @@ fn glued(view: &View<'_>, start: usize, end: usize) -> bool {
 }
 
 /// A payment card whose first digit is at `q`: 13 to 19 digits, a known issuer's prefix, Luhn.
-pub(in crate::redact) fn card(view: &View<'_>, q: usize) -> Option<(usize, usize)> {
-    let (digits, n, _) = digits::<20>(view, q);
-    let prefix = digits.iter().take(4).fold(0u32, |p, d| p * 10 + u32::from(*d));
+pub(in crate::redact) fn card(view: &View<'_>, q: usize, row: &mut Row) -> Option<(usize, usize)> {
+    let digits = row.read(view, q, 20);
+    let prefix = digits.iter().take(4).fold(0u32, |p, d| p * 10 + u32::from(d.value));
     let lengths: &[usize] = match prefix {
         3400..=3499 | 3700..=3799 => &[15],
         3000..=3059 | 3600..=3699 | 3800..=3999 => &[14, 16],
@@ -43,31 +89,20 @@ pub(in crate::redact) fn card(view: &View<'_>, q: usize) -> Option<(usize, usize
         3528..=3589 | 6000..=6999 | 5000..=5099 | 8100..=8199 => &[19, 18, 17, 16],
         _ => return None,
     };
-    lengths.iter().filter(|len| **len <= n).find_map(|&len| {
-        let end = nth_end(view, q, len);
-        (luhn(&digits[..len]) && !glued(view, q, end)).then_some((q, end))
+    lengths.iter().filter(|len| **len <= digits.len()).find_map(|&len| {
+        let digits = &digits[..len];
+        let end = digits[len - 1].at + 1;
+        (luhn(digits) && !glued(view, q, end)).then_some((q, end))
     })
 }
 
-/// The end of the `n`th digit from `q` on.
-fn nth_end(view: &View<'_>, q: usize, n: usize) -> usize {
-    let mut seen = 0;
-    let mut i = q;
-    while seen < n && i < view.text.len() {
-        seen += usize::from(view.text[i].is_ascii_digit());
-        i += 1;
-    }
-    i
-}
-
-fn luhn(digits: &[u8]) -> bool {
-    let sum: u32 = digits
-        .iter()
-        .rev()
-        .enumerate()
-        .map(|(i, &d)| if i % 2 == 0 { u32::from(d) } else { u32::from(d * 2 / 10 + d * 2 % 10) })
-        .sum();
-    sum.is_multiple_of(10) && digits.iter().any(|d| *d != digits[0])
+/// Whether the check digit is right and they are not all the same.
+fn luhn(digits: &[Digit]) -> bool {
+    let [first, .., last] = digits else { return false };
+    // The last one counts once, the one before it twice, and so on.
+    let after = last.sums_after()[1];
+    let before = first.sums[(digits.len() + 1) % 2];
+    (after - before).is_multiple_of(10) && digits.iter().any(|d| d.value != first.value)
 }
 
 /// A US social security number whose first digit is at `q`: 3-2-4 with one kind of separator, or nine digits that are

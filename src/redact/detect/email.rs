@@ -19,12 +19,16 @@ pub(in crate::redact) const QUOTED_MAX: usize = 80;
 /// Finds the address around the `@` (or `%40`, `%2540`) at `at`, which is `width` bytes wide.
 pub(in crate::redact) fn find(view: &View<'_>, at: usize, width: usize) -> Option<(usize, usize)> {
     let end = domain(view, at + width)?;
+    // First what is told by few bytes: the text before it may be long.
+    if is_no_host(view, at + width, end) {
+        return None;
+    }
     let mut start = if matches!(view.before(at), Some(b'"')) { quoted(view, at)? } else { local(view, at)? };
     if view.at(start) == Some(b'_') && view.at(end) == Some(b'_') && start + 1 < at {
         // Emphasis in Markdown.
         start += 1;
     }
-    if vetoed(view, start, at, at + width, end) { None } else { Some((start, end)) }
+    if vetoed(view, start, at, end) { None } else { Some((start, end)) }
 }
 
 /// For each byte: whether it may stand in a local part (1), and whether it is no letter, digit, dot, dash, plus or low
@@ -375,9 +379,8 @@ fn is_attribute(name: &[u8]) -> bool {
     )
 }
 
-/// Whether something that has the form of an address is something else.
-fn vetoed(view: &View<'_>, start: usize, at: usize, host: usize, end: usize) -> bool {
-    let local = &view.text[start..at];
+/// Whether what has the form of a domain is something else.
+fn is_no_host(view: &View<'_>, host: usize, end: usize) -> bool {
     let domain = &view.text[host..end];
     if domain.first() == Some(&b'[') {
         return false;
@@ -407,10 +410,20 @@ fn vetoed(view: &View<'_>, start: usize, at: usize, host: usize, end: usize) -> 
     if is_file(small) && (retina || last.len() != 2 || !second.is_empty() && labels_of(domain) == 2) {
         return true;
     }
-    // Code: a call, an attribute of an array, a qualified `this`.
+    // Code: a call, an attribute of an array.
     let call = view.at(end) == Some(b'(')
         && view.at(end + 1).is_some_and(|b| matches!(b, b')' | b'-' | b'"' | b'\'') || b.is_ascii_digit());
-    if call || is_attribute(small) || matches!(local, b"this" | b"super" | b"return") {
+    call || is_attribute(small)
+}
+
+/// Whether something that has the form of an address is something else.
+fn vetoed(view: &View<'_>, start: usize, at: usize, end: usize) -> bool {
+    let local = &view.text[start..at];
+    if view.text[at..end].ends_with(b"]") {
+        return false;
+    }
+    // A qualified `this` in code.
+    if matches!(local, b"this" | b"super" | b"return") {
         return true;
     }
     // git@host:path and ssh://git@host

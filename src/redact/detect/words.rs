@@ -2,6 +2,7 @@
 //!
 //! Pure. One automaton over all languages. The word nearest to a number decides.
 
+use std::cell::RefCell;
 use std::sync::OnceLock;
 
 use aho_corasick::automaton::Automaton;
@@ -9,6 +10,7 @@ use aho_corasick::dfa::{Builder, DFA};
 use aho_corasick::{Anchored, MatchKind, StartKind};
 
 use super::View;
+use super::phone::WORD_BEFORE;
 use crate::redact::fold::{TELEPHONE, is_unspaced};
 
 /// What a word says.
@@ -150,46 +152,6 @@ impl Words {
         Some(Words { automaton, entries, longest, endings })
     }
 
-    /// The word nearest before `end`, looking at most `reach` bytes back; of two that end there the longer.
-    pub(in crate::redact) fn before(&self, view: &View<'_>, end: usize, reach: usize) -> Option<Near> {
-        let from = view.lo.max(end.saturating_sub(reach));
-        let text = &view.text[from..end];
-        let mut nearest: Option<(usize, Says)> = None;
-        for start in (0..text.len()).rev() {
-            if nearest.is_some_and(|(stop, _)| start + self.longest < stop) {
-                break;
-            }
-            if self.may_begin(text, start) {
-                self.at(text, start, |stop, says| {
-                    if nearest.is_none_or(|(nearest, _)| stop >= nearest) {
-                        nearest = Some((stop, says));
-                    }
-                });
-            }
-        }
-        nearest.map(|(stop, says)| Near { says, gap: text.len() - stop })
-    }
-
-    /// The word that ends first after `start`, looking at most `reach` bytes on and not past the line.
-    pub(in crate::redact) fn after(&self, view: &View<'_>, start: usize, reach: usize) -> Option<Near> {
-        let text = &view.text[start..view.text.len().min(start + reach)];
-        let text = &text[..text.iter().position(|b| *b == b'\n').unwrap_or(text.len())];
-        let mut first: Option<(usize, Near)> = None;
-        for start in 0..text.len() {
-            if first.is_some_and(|(stop, _)| stop <= start) {
-                break;
-            }
-            if self.may_begin(text, start) {
-                self.at(text, start, |stop, says| {
-                    if first.is_none_or(|(first, _)| stop < first) {
-                        first = Some((stop, Near { says, gap: start }));
-                    }
-                });
-            }
-        }
-        first.map(|(_, near)| near)
-    }
-
     /// Whether a word may begin at `i`: after what is no letter, anywhere in a script without spaces, and where the
     /// letters are the first of a word that may end a longer one. Says yes to more places than are right.
     fn may_begin(&self, text: &[u8], i: usize) -> bool {
@@ -204,8 +166,8 @@ impl Words {
         }
     }
 
-    /// Tells the ends of the words that begin at `start` and stand alone, the shortest first.
-    fn at(&self, text: &[u8], start: usize, mut tell: impl FnMut(usize, Says)) {
+    /// Tells the words that begin at `start` and where they end, the shortest first. Whether they stand alone is not asked.
+    fn at(&self, text: &[u8], start: usize, mut tell: impl FnMut(usize, Entry)) {
         let dfa = &self.automaton;
         let Ok(mut state) = dfa.start_state(Anchored::Yes) else { return };
         for (i, &b) in text.iter().enumerate().skip(start) {
@@ -221,10 +183,9 @@ impl Words {
             }
             let stop = i + 1;
             for word in (0..dfa.match_len(state)).map(|n| dfa.match_pattern(state, n)) {
-                let entry = self.entries[word.as_usize()];
                 // A state also knows the words that end here and began later.
-                if dfa.pattern_len(word) == stop - start && bounded(text, start, stop, entry) {
-                    tell(stop, entry.says);
+                if dfa.pattern_len(word) == stop - start {
+                    tell(stop, self.entries[word.as_usize()]);
                 }
             }
         }
@@ -249,7 +210,138 @@ impl Words {
         if spaced.eq_ignore_ascii_case(b"documents") {
             return None;
         }
-        self.before(&view, spaced.len(), spaced.len()).map(|near| near.says)
+        Nearby { words: self, seen: &RefCell::default() }
+            .before(&view, spaced.len(), spaced.len())
+            .map(|near| near.says)
+    }
+}
+
+/// How far apart two places may be so that the words between them are looked for as well.
+const GAP_MAX: usize = 128;
+
+/// Words that are kept after they are passed.
+const KEPT_MAX: usize = 256;
+
+/// The words in a stretch of text, as far as they were looked for, so that each is looked for once and not for each number
+/// near it.
+#[derive(Clone, Debug, Default)]
+pub(in crate::redact) struct Seen {
+    from: usize,
+    to: usize,
+    /// In the order in which they begin.
+    words: Vec<Place>,
+}
+
+/// A word, whether or not it stands alone.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    start: usize,
+    stop: usize,
+    entry: Entry,
+}
+
+impl Seen {
+    /// The text is another one.
+    pub(in crate::redact) fn clear(&mut self) {
+        (self.from, self.to) = (0, 0);
+        self.words.clear();
+    }
+
+    /// Looks for the words that begin in `from..to`.
+    fn look(&mut self, words: &Words, text: &[u8], from: usize, to: usize) {
+        if from < self.from || from > self.to + GAP_MAX {
+            (self.from, self.to) = (from, from);
+            self.words.clear();
+        }
+        if self.words.len() > KEPT_MAX {
+            self.words.drain(..self.words.partition_point(|w| w.start < from));
+            self.from = from;
+        }
+        for start in self.to..to {
+            if words.may_begin(text, start) {
+                words.at(text, start, |stop, entry| self.words.push(Place { start, stop, entry }));
+            }
+        }
+        self.to = self.to.max(to);
+    }
+
+    /// Those that begin before `to`, and those from there on.
+    fn split(&self, to: usize) -> (&[Place], &[Place]) {
+        self.words.split_at(self.words.partition_point(|w| w.start < to))
+    }
+}
+
+/// Words, and those of the text at hand that are known.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::redact) struct Nearby<'a> {
+    pub(in crate::redact) words: &'a Words,
+    /// Of the text of every view that is asked about, until it is cleared.
+    pub(in crate::redact) seen: &'a RefCell<Seen>,
+}
+
+impl Nearby<'_> {
+    /// The word nearest before `end`, looking at most `reach` bytes back; of two that end there the longer.
+    pub(in crate::redact) fn before(&self, view: &View<'_>, end: usize, reach: usize) -> Option<Near> {
+        let from = view.lo.max(end.saturating_sub(reach));
+        let text = &view.text[from..end];
+        let mut seen = self.seen.borrow_mut();
+        seen.look(self.words, view.text, end.saturating_sub(reach.max(WORD_BEFORE)), end);
+        let mut nearest: Option<(usize, Says)> = None;
+        let out = |nearest: Option<(usize, Says)>, start: usize| {
+            nearest.is_some_and(|(stop, _)| start + self.words.longest < stop)
+        };
+        for word in seen.split(end).0.iter().rev() {
+            if word.start <= from || out(nearest, word.start - from) {
+                break;
+            }
+            let (start, stop) = (word.start - from, word.stop.wrapping_sub(from));
+            if stop <= text.len()
+                && nearest.is_none_or(|(nearest, _)| stop >= nearest)
+                && bounded(text, start, stop, word.entry)
+            {
+                nearest = Some((stop, word.entry.says));
+            }
+        }
+        // Where the text is cut off a word may begin that is a part of another one.
+        if !text.is_empty() && !out(nearest, 0) && self.words.may_begin(text, 0) {
+            self.words.at(text, 0, |stop, entry| {
+                if nearest.is_none_or(|(nearest, _)| stop >= nearest) && bounded(text, 0, stop, entry) {
+                    nearest = Some((stop, entry.says));
+                }
+            });
+        }
+        nearest.map(|(stop, says)| Near { says, gap: text.len() - stop })
+    }
+
+    /// What the word says that ends first after the number that ends before `start`, looking at most `reach` bytes on and
+    /// not past the line.
+    pub(in crate::redact) fn after(&self, view: &View<'_>, start: usize, reach: usize) -> Option<Says> {
+        let text = &view.text[start..view.text.len().min(start + reach)];
+        let text = &text[..memchr::memchr(b'\n', text).unwrap_or(text.len())];
+        let mut seen = self.seen.borrow_mut();
+        seen.look(self.words, view.text, start, start + text.len());
+        let mut first: Option<(usize, Says)> = None;
+        for word in seen.split(start).1 {
+            let (from, stop) = (word.start - start, word.stop - start);
+            if from >= text.len() || first.is_some_and(|(first, _)| first <= from) {
+                break;
+            }
+            if stop <= text.len()
+                && first.is_none_or(|(first, _)| stop < first)
+                && bounded(text, from, stop, word.entry)
+            {
+                first = Some((stop, word.entry.says));
+            }
+        }
+        first.map(|(_, says)| says)
+    }
+
+    /// Whether a telephone word may begin in `from..to`.
+    pub(in crate::redact) fn may_say_phone(&self, view: &View<'_>, from: usize, to: usize) -> bool {
+        let to = to.min(view.text.len());
+        let mut seen = self.seen.borrow_mut();
+        seen.look(self.words, view.text, from, to);
+        seen.split(from).1.iter().take_while(|w| w.start < to).any(|w| w.entry.says == Says::Phone)
     }
 }
 

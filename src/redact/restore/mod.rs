@@ -44,8 +44,9 @@ type Table = BTreeMap<Box<str>, Box<str>>;
 
 #[derive(Default)]
 struct Known {
-    numbers: HashMap<(KindId, Box<str>), u32>,
-    counts: HashMap<KindId, u32>,
+    /// For each kind, what has a number and how it is written there.
+    numbers: HashMap<KindId, HashMap<Box<str>, u32>>,
+    count: usize,
     table: Arc<Table>,
     bytes: usize,
 }
@@ -67,29 +68,36 @@ impl Values {
         Values { json, ..self }
     }
 
-    /// The numbered placeholder of `value`, where `replacement` is the plain one; nothing if it gets no number.
-    pub(super) fn number(&self, kind: KindId, replacement: &str, value: &str) -> Option<String> {
-        let name = replacement.strip_prefix('[')?.strip_suffix(']')?;
-        let plain = !name.is_empty() && name.len() <= NAME_MAX && !name.contains(['[', ']', '"', '\\']);
+    /// Whether placeholders of this kind get numbers, where `replacement` is the plain one.
+    pub(super) fn are_numbered(kind: KindId, replacement: &str) -> bool {
+        let name = replacement.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
+        let plain = |name: &str| !name.is_empty() && name.len() <= NAME_MAX && !name.contains(['[', ']', '"', '\\']);
         let kept_whole = kind != kind::API_KEY && kind != kind::ATTACHMENT;
-        if !plain || !kept_whole || value.is_empty() || value.len() > RESTORE_VALUE_BYTES_MAX {
+        kept_whole && name.is_some_and(plain)
+    }
+
+    /// The number of `value` in its placeholder, where `replacement` is the plain one; nothing if it gets none.
+    pub(super) fn number(&self, kind: KindId, replacement: &str, value: &str) -> Option<u32> {
+        if value.is_empty() || value.len() > RESTORE_VALUE_BYTES_MAX {
             return None;
         }
-        let placeholder = |number: u32| format!("[{name}_{number}]");
         let mut known = lock(&self.known);
-        if let Some(number) = known.numbers.get(&(kind, Box::from(value))) {
-            return Some(placeholder(*number));
+        let known = &mut *known;
+        let numbers = known.numbers.entry(kind).or_default();
+        if let Some(number) = numbers.get(value) {
+            return Some(*number);
         }
-        if known.numbers.len() == RESTORE_VALUES_MAX || known.bytes + value.len() > RESTORE_BYTES_MAX {
+        if known.count == RESTORE_VALUES_MAX || known.bytes + value.len() > RESTORE_BYTES_MAX {
             return None;
         }
-        let number = *known.counts.entry(kind).and_modify(|n| *n += 1).or_insert(1);
+        let number = numbers.len() as u32 + 1;
+        known.count += 1;
         known.bytes += value.len();
-        known.numbers.insert((kind, Box::from(value)), number);
-        let placeholder = placeholder(number);
+        numbers.insert(Box::from(value), number);
+        let placeholder = format!("{}_{number}]", replacement.strip_suffix(']')?);
         // While a body comes in nobody else has the table, so it is changed in place.
-        Arc::make_mut(&mut known.table).insert(Box::from(&*placeholder), Box::from(value));
-        Some(placeholder)
+        Arc::make_mut(&mut known.table).insert(placeholder.into(), Box::from(value));
+        Some(number)
     }
 
     /// Whether there is anything to be put back.

@@ -86,6 +86,9 @@ impl Scanner {
 
     /// What was held as the beginning of an escape is none.
     pub(super) fn flush(&mut self, k: usize) {
+        if self.unescape[k].n == 0 {
+            return;
+        }
         let held = self.unescape[k];
         self.unescape[k].n = 0;
         self.just_opened &= k > 0 || held.n == 0;

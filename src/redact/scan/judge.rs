@@ -6,6 +6,7 @@
 use aho_corasick::{Anchored, Input};
 
 use super::super::detect::secret::{More, Runs};
+use super::super::detect::words::Nearby;
 use super::super::detect::{AHEAD, BEHIND, View, card, data_url, email, ip, phone, secret};
 use super::super::fold;
 use super::super::rules::{Compiled, KindId, kind};
@@ -151,7 +152,7 @@ impl Scanner {
             number = found(card::iban(view, q), kind::IBAN);
         }
         if rules.numbers && number.is_none() && rules.has(kind::CREDIT_CARD) {
-            number = found(card::card(view, q), kind::CREDIT_CARD);
+            number = found(card::card(view, q, &mut self.row.borrow_mut()), kind::CREDIT_CARD);
         }
         if rules.numbers && number.is_none() && rules.has(kind::US_SSN) {
             number = found(card::ssn(view, q), kind::US_SSN);
@@ -161,7 +162,9 @@ impl Scanner {
         }
         if number.is_none() && rules.has(kind::PHONE) {
             let hint = if self.from_start && q < HINT_REACH { self.hint } else { None };
-            number = found(phone::find(view, q, rules.words, hint, self.listed), kind::PHONE);
+            let words = Nearby { words: rules.words, seen: &self.words };
+            let known = &mut self.groups.borrow_mut();
+            number = found(phone::find(view, q, words, known, hint, self.listed), kind::PHONE);
         }
         let number = number?;
         // An address beats a number inside its local part.

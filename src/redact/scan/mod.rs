@@ -11,13 +11,13 @@ mod judge;
 mod tail;
 mod triggers;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::block::{self, Block};
 use super::detect::words::Says;
-use super::detect::{AHEAD, BEHIND, phone};
+use super::detect::{AHEAD, BEHIND, card, phone, words};
 use super::fold::{self, BREAK, Fold, NESTED_QUOTE};
 use super::rules::{Compiled, KindId, kind};
 use escapes::{Nested, Unescape};
@@ -122,6 +122,11 @@ pub(super) struct Scanner {
     secret: NextSecret,
     terms: Next,
     custom: Vec<Next>,
+    /// Words near numbers.
+    words: RefCell<words::Seen>,
+    /// The groups of digits that were read last, and the digits of cards.
+    groups: RefCell<phone::LastRead>,
+    row: RefCell<card::Row>,
     /// Text that may all belong to one local part.
     local_run: Range<usize>,
     /// The segment that was asked for last.
@@ -168,6 +173,9 @@ impl Scanner {
             secret: NextSecret::default(),
             terms: Next::Unknown,
             custom: Vec::new(),
+            words: RefCell::default(),
+            groups: RefCell::default(),
+            row: RefCell::default(),
             local_run: 0..0,
             segment: Cell::new(0),
             counted: 0,
@@ -187,6 +195,9 @@ impl Scanner {
         (self.quoted, self.just_opened, self.inner) = (false, false, false);
         (self.look, self.hint, self.blob) = (look, hint, blob);
         self.secret = NextSecret::default();
+        self.words.get_mut().clear();
+        self.groups.get_mut().clear();
+        self.row.get_mut().clear();
         self.local_run = 0..0;
         self.segment.set(0);
         (self.counted, self.inside) = (0, false);
@@ -428,6 +439,9 @@ impl Scanner {
         self.listed = self.listed.filter(|l| l.end >= drop).map(|l| phone::Listed { end: l.end - drop, ..l });
         self.from_start = false;
         self.secret.slide(drop);
+        self.words.get_mut().clear();
+        self.groups.get_mut().clear();
+        self.row.get_mut().clear();
         self.local_run = 0..0;
         self.segment.set(0);
     }

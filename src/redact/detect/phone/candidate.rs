@@ -3,15 +3,15 @@
 use std::cell::OnceCell;
 
 use super::super::View;
-use super::super::words::{Near, Says, Words};
+use super::super::words::{Near, Nearby, Says};
 use super::groups::{Group, Sep, extension};
-use super::{GROUPS_MAX, HINTED, IDENTIFIER_NEAR, Listed, WORD_AFTER, WORD_BEFORE, WORD_LEN};
+use super::{HINTED, IDENTIFIER_NEAR, Listed, WORD_AFTER, WORD_BEFORE, WORD_LEN};
 
 /// What is known of a candidate.
 pub(super) struct Candidate<'a> {
     pub(super) view: View<'a>,
-    pub(super) words: &'a Words,
-    pub(super) groups: &'a [Group; GROUPS_MAX],
+    pub(super) words: Nearby<'a>,
+    pub(super) groups: &'a [Group],
     pub(super) n: usize,
     pub(super) start: usize,
     pub(super) plus: bool,
@@ -46,7 +46,7 @@ impl Candidate<'_> {
 
     /// Digits of the groups up to and with `last`.
     pub(super) fn total(&self, last: usize) -> usize {
-        self.groups[..=last].iter().map(Group::len).sum()
+        self.groups[last].total()
     }
 
     /// Whether the groups have these lengths from `first` on.
@@ -97,13 +97,7 @@ impl Candidate<'_> {
             Some(near) if near.says == Says::Phone && near.gap <= reach => true,
             Some(near) if near.says == Says::Identifier && near.gap <= WORD_BEFORE / 2 => false,
             _ if self.hint.is_some() => self.hint == Some(Says::Phone),
-            _ => {
-                after
-                    && self
-                        .words
-                        .after(&self.view, self.groups[last].end(), WORD_AFTER)
-                        .is_some_and(|near| near.says == Says::Phone)
-            }
+            _ => after && self.words.after(&self.view, self.groups[last].end(), WORD_AFTER) == Some(Says::Phone),
         }
     }
 
@@ -145,8 +139,8 @@ impl Candidate<'_> {
         let n = last + 1;
         n > 1
             && self.n >= 2 * n
-            && (0..n).all(|i| self.groups[i].len() == self.groups[n + i].len())
             && self.total(last) >= 8
+            && (0..n).all(|i| self.groups[i].len() == self.groups[n + i].len())
             && !(0..n).all(|i| self.groups[i].len() == self.groups[0].len())
     }
 

@@ -1,7 +1,7 @@
 //! Where a number may begin: its `+` and brackets, what may stand before it, and lists of numbers.
 
 use super::super::View;
-use super::super::words::{Says, Words};
+use super::super::words::{Nearby, Says};
 use super::WORD_LEN;
 use super::groups::{Group, Sep};
 use crate::redact::fold::{BREAK, is_unspaced};
@@ -114,7 +114,7 @@ pub(super) fn joins(between: &[u8]) -> bool {
 }
 
 /// Whether a number may begin at `start`; if so, whether digits stand before it with only space between.
-pub(super) fn left(view: &View<'_>, start: usize, plus: bool, words: &Words) -> Option<bool> {
+pub(super) fn left(view: &View<'_>, start: usize, plus: bool, words: Nearby<'_>) -> Option<bool> {
     let Some(b) = view.before(start) else { return Some(false) };
     let further = if start > view.lo + 1 { view.before(start - 1) } else { None };
     let joined = further.is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_');

@@ -2,7 +2,7 @@
 
 use super::super::View;
 use super::sight::iso_date;
-use super::{DIGITS_MAX, GROUPS_MAX};
+use super::{DIGITS_MAX, DIGITS_MIN, GROUPS_MAX};
 use crate::redact::fold::LONG_DASH;
 
 /// A run of digits.
@@ -10,6 +10,8 @@ use crate::redact::fold::LONG_DASH;
 pub(super) struct Group {
     pub(super) start: u32,
     pub(super) end: u32,
+    /// Digits up to its end.
+    pub(super) total: u32,
     /// The separator before it.
     pub(super) sep: Sep,
 }
@@ -21,6 +23,11 @@ impl Group {
 
     pub(super) fn end(&self) -> usize {
         self.end as usize
+    }
+
+    /// Digits up to its end.
+    pub(super) fn total(&self) -> usize {
+        self.total as usize
     }
 
     pub(super) fn len(&self) -> usize {
@@ -38,38 +45,99 @@ pub(super) struct Sep {
     pub(super) paren: bool,
 }
 
-/// Reads groups from the first digit on.
-pub(super) fn read(view: &View<'_>, q: usize, groups: &mut [Group; GROUPS_MAX]) -> usize {
-    let mut n = 0;
-    let mut i = q;
-    let mut digits = 0;
-    let mut sep = Sep::default();
-    while n < GROUPS_MAX {
-        let start = i;
-        while view.at(i).is_some_and(|b| b.is_ascii_digit()) && i - start <= DIGITS_MAX {
-            i += 1;
-        }
-        if i == start {
-            break;
-        }
-        groups[n] = Group { start: start as u32, end: i as u32, sep };
-        n += 1;
-        digits += i - start;
-        if digits > DIGITS_MAX {
-            break;
-        }
-        if n == 1 && i - q == 1 && view.at(i) == Some(b')') && !matches!(view.before(q), Some(b'(' | b'+')) {
-            // "1) …" numbers a list.
-            break;
-        }
-        match separator(view, i, digits, view.before(q) == Some(b'+')) {
-            // "24/7" is no part of a number.
-            Some((next, _)) if digits >= 7 && no_number(view, next, digits) => break,
-            Some((next, s)) => (i, sep) = (next, s),
-            None => break,
-        }
+/// The groups that were read last: what begins with one of them has the rest of them, which are not read again.
+#[derive(Clone, Debug, Default)]
+pub(in crate::redact) struct LastRead {
+    groups: [Group; GROUPS_MAX],
+    n: usize,
+    /// A `+` stands before them, with which more may stand between groups.
+    plus: bool,
+}
+
+impl LastRead {
+    /// The text is another one.
+    pub(in crate::redact) fn clear(&mut self) {
+        self.n = 0;
     }
-    n
+
+    /// Which of the groups begins at `q`, if it is one but the first.
+    fn place(&self, q: usize) -> Option<usize> {
+        let known = !self.plus && self.n > 1 && self.groups[self.n - 1].start() >= q;
+        if known { self.groups[..self.n].iter().position(|g| g.start() == q).filter(|i| *i > 0) } else { None }
+    }
+
+    /// Whether a group that was read before begins at `q`, with enough digits from there on for a number.
+    pub(super) fn goes_on(&self, q: usize) -> bool {
+        let enough = |i: usize| self.groups[self.n - 1].total() - self.groups[i - 1].total() >= DIGITS_MIN;
+        self.place(q).is_some_and(enough)
+    }
+
+    /// Reads groups from the first digit on, which is at `q`.
+    pub(super) fn read(&mut self, view: &View<'_>, q: usize) -> &[Group] {
+        let plus = view.before(q) == Some(b'+');
+        let (mut i, mut sep) = (q, Sep::default());
+        match self.place(q).filter(|_| !plus) {
+            Some(k) => {
+                let before = self.groups[k - 1].total;
+                self.groups.copy_within(k..self.n, 0);
+                self.n -= k;
+                self.groups[0].sep = Sep::default();
+                for group in &mut self.groups[..self.n] {
+                    group.total -= before;
+                }
+                if self.is_item(view, q) {
+                    self.n = 1;
+                    return &self.groups[..1];
+                }
+                match self.after(view, plus) {
+                    Some(next) => (i, sep) = next,
+                    None => return &self.groups[..self.n],
+                }
+            }
+            None => (self.n, self.plus) = (0, plus),
+        }
+        while self.n < GROUPS_MAX {
+            let start = i;
+            while view.at(i).is_some_and(|b| b.is_ascii_digit()) && i - start <= DIGITS_MAX {
+                i += 1;
+            }
+            if i == start {
+                break;
+            }
+            let before = if self.n > 0 { self.groups[self.n - 1].total } else { 0 };
+            let total = before + (i - start) as u32;
+            self.groups[self.n] = Group { start: start as u32, end: i as u32, total, sep };
+            self.n += 1;
+            if self.is_item(view, q) {
+                break;
+            }
+            match self.after(view, plus) {
+                Some(next) => (i, sep) = next,
+                None => break,
+            }
+        }
+        &self.groups[..self.n]
+    }
+
+    /// "1) …" numbers a list.
+    fn is_item(&self, view: &View<'_>, q: usize) -> bool {
+        let first = &self.groups[0];
+        self.n == 1
+            && first.len() == 1
+            && view.at(first.end()) == Some(b')')
+            && !matches!(view.before(q), Some(b'(' | b'+'))
+    }
+
+    /// Where the next group begins, and what stands before it.
+    fn after(&self, view: &View<'_>, plus: bool) -> Option<(usize, Sep)> {
+        let last = &self.groups[self.n - 1];
+        let digits = last.total();
+        if digits > DIGITS_MAX || self.n == GROUPS_MAX {
+            return None;
+        }
+        // "24/7" is no part of a number.
+        separator(view, last.end(), digits, plus).filter(|(next, _)| digits < 7 || !no_number(view, *next, digits))
+    }
 }
 
 /// Whether something begins at `i` that does not go on a number: a date, a time of day, "24/7", hours in brackets.
@@ -77,15 +145,20 @@ fn no_number(view: &View<'_>, i: usize, digits: usize) -> bool {
     let rest = &view.text[i..view.text.len().min(i + 12)];
     let run = |from: usize| rest.get(from..).map_or(0, |r| r.iter().take_while(|b| b.is_ascii_digit()).count());
     let first = run(0);
-    let (mark, second) = (rest.get(first), run(first + 1));
-    let time = mark == Some(&b':') && first <= 2 && second == 2;
-    let day = matches!(mark, Some(b'.' | b'/'))
-        && (first <= 2 && (1..=2).contains(&second) && rest.get(first + 1 + second) == mark)
-        && run(first + second + 2) == 4;
+    let mark = rest.get(first);
+    let other = match mark {
+        Some(b':') => first <= 2 && run(first + 1) == 2,
+        Some(b'.' | b'/') if first <= 2 => {
+            let second = run(first + 1);
+            (1..=2).contains(&second) && rest.get(first + 1 + second) == mark && run(first + second + 2) == 4
+                || rest.starts_with(b"24/7")
+        }
+        _ => false,
+    };
     // What opened a bracket has to close it, and brackets stand at the beginning of a number.
     let bracket = matches!(view.before(i), Some(b'(' | b'['));
     let hours = bracket && (digits >= 8 || !matches!(mark, Some(b')' | b']' | b' ')));
-    time || day || hours || rest.starts_with(b"24/7") || iso_date(view, i)
+    other || hours || first == 4 && iso_date(view, i)
 }
 
 /// The separator at `i`, if a digit follows it.

@@ -17,11 +17,12 @@ mod vetoes;
 use std::cell::OnceCell;
 
 use super::View;
-use super::words::{Says, Words};
+use super::words::{Nearby, Says};
 use candidate::Candidate;
 use edges::{after_glued_label, escaped, joins, left, prefix};
-use groups::{Group, extension, read};
-use sight::{address, in_row, iso_date, too_few};
+pub(in crate::redact) use groups::LastRead;
+use groups::extension;
+use sight::{a_date_follows, address, in_row, iso_date, too_few};
 
 /// Fewest digits of a number.
 pub(in crate::redact) const DIGITS_MIN: usize = 7;
@@ -30,7 +31,7 @@ const GROUPS_MAX: usize = 12;
 /// Digits that are read of one number.
 const DIGITS_MAX: usize = 20;
 /// How far before a number a telephone word may stand.
-const WORD_BEFORE: usize = 64;
+pub(in crate::redact) const WORD_BEFORE: usize = 64;
 /// How far after.
 const WORD_AFTER: usize = 32;
 /// Longest identifier word, in bytes, and the letters of another before it.
@@ -55,7 +56,8 @@ pub(in crate::redact) struct Listed {
 pub(in crate::redact) fn find(
     view: &View<'_>,
     q: usize,
-    words: &Words,
+    words: Nearby<'_>,
+    known: &mut LastRead,
     hint: Option<Says>,
     before: Option<Listed>,
 ) -> Option<(usize, usize)> {
@@ -63,20 +65,20 @@ pub(in crate::redact) fn find(
         return None;
     }
     // An address is told by fewer bytes than most other things that have too few digits.
-    if iso_date(view, q) || address(view, q) || too_few(view, q) {
+    if iso_date(view, q) || address(view, q) || !known.goes_on(q) && too_few(view, q) {
         return None;
     }
-    let mut groups = [Group::default(); GROUPS_MAX];
-    let n = read(view, q, &mut groups);
-    if groups[..n].iter().map(Group::len).sum::<usize>() < DIGITS_MIN {
+    let groups = known.read(view, q);
+    let n = groups.len();
+    if groups[n - 1].total() < DIGITS_MIN || a_date_follows(view, groups) {
         return None;
     }
-    let (start, plus, bracket) = prefix(view, q, &groups[..n]);
+    let (start, plus, bracket) = prefix(view, q, groups);
     let digits_before = left(view, start, plus, words)?;
     let c = Candidate {
         view: *view,
         words,
-        groups: &groups,
+        groups,
         n,
         start,
         plus,

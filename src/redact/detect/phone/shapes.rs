@@ -1,9 +1,10 @@
 //! The groupings of the world's numbers: which groups of a candidate are a telephone number.
 
-use super::WORD_BEFORE;
+use super::super::words::Says;
 use super::candidate::Candidate;
 use super::country::country;
 use super::groups::{Group, Sep};
+use super::{WORD_AFTER, WORD_BEFORE};
 use crate::redact::fold::BREAK;
 
 impl Candidate<'_> {
@@ -51,14 +52,22 @@ impl Candidate<'_> {
     }
 
     pub(super) fn national(&self) -> Option<usize> {
+        let exit_code = self.exit_code();
+        let grouped = if exit_code.is_some() {
+            None
+        } else {
+            let grouped = self.north_america().or_else(|| self.trunk().filter(|last| !self.birth_date(*last)));
+            grouped.or_else(|| self.grouped())
+        };
+        if exit_code.is_none() && grouped.is_none() && !self.may_be_called() {
+            return None;
+        }
         if self.date() || self.machine() || self.digits_before && self.in_account() {
             return None;
         }
-        if let Some(last) = self.exit_code() {
-            return Some(last);
+        if exit_code.is_some() {
+            return exit_code;
         }
-        let grouped = self.north_america().or_else(|| self.trunk().filter(|last| !self.birth_date(*last)));
-        let grouped = grouped.or_else(|| self.grouped());
         // Digits before it with a space between: the front of a longer row of digits, unless its own separators differ.
         let grouped = grouped.filter(|last| {
             let inside = &self.groups[1..=*last];
@@ -82,13 +91,14 @@ impl Candidate<'_> {
             b"011" if self.n > 1 => 3,
             _ => return None,
         };
-        let digits: Vec<u8> = self.groups[..self.n]
-            .iter()
-            .flat_map(|g| self.view.text[g.start()..g.end()].iter().copied())
-            .skip(skip)
-            .take(4)
-            .collect();
-        let (min, max) = country(&digits)?;
+        let all = self.groups[..self.n].iter().flat_map(|g| &self.view.text[g.start()..g.end()]);
+        let (mut digits, mut known) = ([0u8; 4], 0);
+        for &b in all.skip(skip).take(4) {
+            digits[known] = b;
+            known += 1;
+        }
+        let digits = &digits[..known];
+        let (min, max) = country(digits)?;
         // Rows of numbers with leading zeros: "0061 0061".
         let row = self.n > 1 && self.groups[1].len() >= 4 && self.text(1).starts_with(b"00");
         if row || self.identifier() {
@@ -178,50 +188,53 @@ impl Candidate<'_> {
         let d = self.digit(0, 0);
         let dash = |i: usize| g[i].sep.dash;
         let year = |i: usize| matches!(self.text(i), [b'1', b'9', _, _] | [b'2', b'0', _, _]);
-        let shapes: &[(&[usize], bool)] = &[
+        // No shape begins with another one.
+        let mut lens = [0; 5];
+        lens.iter_mut().zip(self.lens()).for_each(|(len, group)| *len = group);
+        let (shape, fits) = match lens {
             // Brazil: 11 91234-5678.
-            (&[2, 5, 4], self.n > 2 && self.digit(1, 0) == b'9' && d != b'0'),
+            [2, 5, 4, ..] => (3, self.n > 2 && self.digit(1, 0) == b'9' && d != b'0'),
             // Mexico: 55 1234 5678; Brazil: 11 3123-4567; Argentina: 11 1234-5678.
-            (
-                &[2, 4, 4],
+            [2, 4, 4, ..] => (
+                3,
                 self.n > 2
                     && !(year(1) && year(2))
                     && (self.bracket || dash(2) && !dash(1) || matches!(self.text(0), b"33" | b"55" | b"56" | b"81")),
             ),
             // China: 138 1234 5678.
-            (&[3, 4, 4], d == b'1' && self.digit(0, 1) >= b'3'),
-            (&[3, 8], self.bracket && d != b'0'),
-            (&[2, 3, 4, 4], self.text(0) == b"86" && self.digit(1, 0) == b'1'),
+            [3, 4, 4, ..] => (3, d == b'1' && self.digit(0, 1) >= b'3'),
+            [3, 8, ..] => (2, self.bracket && d != b'0'),
+            [2, 3, 4, 4, ..] => (4, self.text(0) == b"86" && self.digit(1, 0) == b'1'),
             // India: 98765 43210.
-            (&[5, 5], d >= b'6' && (self.n < 2 || g[1].sep.space || dash(1))),
+            [5, 5, ..] => (2, d >= b'6' && (self.n < 2 || g[1].sep.space || dash(1))),
             // Russia: 8 (495) 123-45-67, 8 800 555 35 35.
-            (&[1, 3, 3, 2, 2], matches!(d, b'0' | b'7' | b'8')),
+            [1, 3, 3, 2, 2] => (5, matches!(d, b'0' | b'7' | b'8')),
             // Ukraine and others: 0 800 123 456; Lithuania: 8 612 34567; Thailand: 0-2123-4567.
-            (&[1, 3, 3, 3], matches!(self.text(0), b"0" | b"1") && matches!(self.text(1), b"700" | b"800" | b"900")),
-            (&[1, 3, 5], matches!(d, b'0' | b'8') && self.n > 1 && self.digit(1, 0) == b'6'),
-            (&[1, 4, 4], d == b'0' && dash(2) && dash(1) || self.bracket && d >= b'2'),
-            (&[1, 1, 3, 4], self.bracket && d == b'8'),
-            // Lebanon: 03 123 456.
-            (&[2, 3, 3], d == b'0' && self.digit(0, 1) != b'0' && !self.digits_before),
-            // Malaysia: 1-300-88-1234.
-            (&[1, 3, 2, 4], d == b'1' && matches!(self.text(1), b"300" | b"700" | b"800")),
-            (&[1, 3, 3, 4], matches!(d, b'7' | b'8') && self.digit(1, 0) >= b'3'),
-            (&[1, 3, 7], matches!(d, b'7' | b'8') && self.digit(1, 0) >= b'3' && self.n > 1 && g[1].sep.paren),
-            (&[3, 3, 2, 2], self.n > 3 && (self.bracket || dash(2) && dash(3))),
-            // Spain, Poland, Switzerland: 912 34 56 78, 91 234 56 78.
-            (&[3, 2, 2, 2], d >= b'5'),
-            (&[2, 3, 2, 2], d >= b'1'),
-            // Spain, Poland, Portugal, Czechia: 601-234-567.
-            (&[3, 3, 3], self.n > 2 && d >= b'5' && dash(1) && dash(2)),
-            // Service numbers: 1300 123 456, 1800 123 4567.
-            (&[4, 3, 3], matches!(self.text(0), b"1300" | b"1800" | b"1860" | b"0800")),
-            (&[4, 3, 4], matches!(self.text(0), b"1300" | b"1800" | b"1860")),
-        ];
-        for (lens, fits) in shapes {
-            let last = lens.len() - 1;
-            if self.shape(0, lens) && *fits && self.right(last, self.tight(last)) {
-                return Some(last);
+            [1, 3, 3, 3, ..] => {
+                (4, matches!(self.text(0), b"0" | b"1") && matches!(self.text(1), b"700" | b"800" | b"900"))
             }
+            [1, 3, 5, ..] => (3, matches!(d, b'0' | b'8') && self.n > 1 && self.digit(1, 0) == b'6'),
+            [1, 4, 4, ..] => (3, d == b'0' && dash(2) && dash(1) || self.bracket && d >= b'2'),
+            [1, 1, 3, 4, ..] => (4, self.bracket && d == b'8'),
+            // Lebanon: 03 123 456.
+            [2, 3, 3, ..] => (3, d == b'0' && self.digit(0, 1) != b'0' && !self.digits_before),
+            // Malaysia: 1-300-88-1234.
+            [1, 3, 2, 4, ..] => (4, d == b'1' && matches!(self.text(1), b"300" | b"700" | b"800")),
+            [1, 3, 3, 4, ..] => (4, matches!(d, b'7' | b'8') && self.digit(1, 0) >= b'3'),
+            [1, 3, 7, ..] => (3, matches!(d, b'7' | b'8') && self.digit(1, 0) >= b'3' && self.n > 1 && g[1].sep.paren),
+            [3, 3, 2, 2, ..] => (4, self.n > 3 && (self.bracket || dash(2) && dash(3))),
+            // Spain, Poland, Switzerland: 912 34 56 78, 91 234 56 78.
+            [3, 2, 2, 2, ..] => (4, d >= b'5'),
+            [2, 3, 2, 2, ..] => (4, d >= b'1'),
+            // Spain, Poland, Portugal, Czechia: 601-234-567.
+            [3, 3, 3, ..] => (3, self.n > 2 && d >= b'5' && dash(1) && dash(2)),
+            // Service numbers: 1300 123 456, 1800 123 4567.
+            [4, 3, 3, ..] => (3, matches!(self.text(0), b"1300" | b"1800" | b"1860" | b"0800")),
+            [4, 3, 4, ..] => (3, matches!(self.text(0), b"1300" | b"1800" | b"1860")),
+            _ => (0, false),
+        };
+        if fits && self.right(shape - 1, self.tight(shape - 1)) {
+            return Some(shape - 1);
         }
         // An area code in brackets before a number: (11) 4321-1234.
         if self.bracket && (2..=5).contains(&g[0].len()) && !(g[0].len() == 4 && year(0)) {
@@ -252,6 +265,28 @@ impl Candidate<'_> {
                 && !(self.digits_before && self.hint.is_none() && self.before().is_none_or(|n| n.gap > 24))
                 && (self.listed(last) || self.phone_word(last, reach, after) && !(total < 9 && self.far_off()))
         })
+    }
+
+    /// Whether anything near may say that it is a telephone number: what [`Candidate::by_word`] asks for each group.
+    fn may_be_called(&self) -> bool {
+        let before = self.before();
+        let says = |says: Says, reach: usize| before.is_some_and(|near| near.says == says && near.gap <= reach);
+        // "wa.me/…", "phone=…", "tel:…"
+        let text = &self.view.text[self.view.lo..self.start];
+        let link = [&b"wa.me/"[..], b"phone=", b"tel:"].iter().any(|link| text.ends_with(link));
+        if link || self.list.is_some() || says(Says::Phone, WORD_BEFORE) {
+            return true;
+        }
+        if says(Says::Identifier, WORD_BEFORE / 2) {
+            return false;
+        }
+        match self.hint {
+            Some(says) => says == Says::Phone,
+            None => {
+                let (first, last) = (&self.groups[0], &self.groups[self.n - 1]);
+                self.words.may_say_phone(&self.view, first.end(), last.end() + WORD_AFTER)
+            }
+        }
     }
 
     /// Whether it goes on a list of telephone numbers; bare digits have to be as many as those before.

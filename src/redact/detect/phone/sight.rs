@@ -2,6 +2,7 @@
 
 use super::super::View;
 use super::DIGITS_MIN;
+use super::groups::Group;
 use crate::redact::fold::LONG_DASH;
 
 /// Whether `2024-11-05` or the like stands at `q`.
@@ -50,6 +51,14 @@ pub(super) fn address(view: &View<'_>, q: usize) -> bool {
     false
 }
 
+/// Whether a date follows after a space before there are enough digits: "217 2024-11-05". The date is a thing of its own.
+pub(super) fn a_date_follows(view: &View<'_>, groups: &[Group]) -> bool {
+    groups.windows(2).take_while(|pair| pair[0].total() < DIGITS_MIN).any(|pair| {
+        let next = &pair[1];
+        next.len() == 4 && view.before(next.start()) == Some(b' ') && iso_date(view, next.start())
+    })
+}
+
 /// Whether fewer digits than any number has stand from `q` on with only separators between.
 pub(super) fn too_few(view: &View<'_>, q: usize) -> bool {
     let plus = view.before(q) == Some(b'+');
@@ -82,7 +91,10 @@ pub(super) fn in_row(view: &View<'_>, start: usize) -> bool {
             break;
         }
         groups += usize::from(b.is_ascii_digit() && view.at(i) == Some(b' '));
+        if groups == 3 {
+            return true;
+        }
         i -= 1;
     }
-    groups >= 3
+    false
 }

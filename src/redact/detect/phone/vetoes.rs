@@ -75,8 +75,7 @@ impl Candidate<'_> {
         if self.n >= 4 && (0..4).all(octet) && (1..4).all(dots) && pairs < 4 && self.total(3) < 12 {
             return true;
         }
-        let lens: Vec<usize> = self.lens().collect();
         let slash = self.groups[1..self.n].iter().any(|g| g.sep.slash);
-        !self.bracket && !slash && (lens.starts_with(&[4, 4, 4, 4]) || lens.starts_with(&[4, 6, 5]))
+        !self.bracket && !slash && (self.shape(0, &[4, 4, 4, 4]) || self.shape(0, &[4, 6, 5]))
     }
 }
