@@ -200,7 +200,7 @@ pub(super) struct Body {
     place_noted: bool,
     /// The path that was asked for last; those of the open containers are beginnings of it.
     path: String,
-    /// For each of the ledger's fields, so that a long path is compared once.
+    /// Of each of the ledger's fields: long paths are not compared for every match.
     digests: Vec<u64>,
     /// The value of a match, not escaped.
     value: Vec<u8>,
@@ -611,8 +611,8 @@ impl Body {
             return;
         }
         let digest = self.write_path(depth);
-        let mut fields = self.ledger.fields.iter().zip(&self.digests);
-        if !fields.any(|(field, known)| *known == digest && *field == self.path) {
+        // Two paths with one digest would be told as one, which no count depends on.
+        if !self.digests.contains(&digest) {
             self.ledger.fields.push(self.path.clone());
             self.digests.push(digest);
         }

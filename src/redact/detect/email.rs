@@ -18,6 +18,10 @@ pub(in crate::redact) const QUOTED_MAX: usize = 80;
 
 /// Finds the address around the `@` (or `%40`, `%2540`) at `at`, which is `width` bytes wide.
 pub(in crate::redact) fn find(view: &View<'_>, at: usize, width: usize) -> Option<(usize, usize)> {
+    // Nothing before it, or what no local part ends with.
+    if !view.before(at).is_some_and(|b| is_local(b) || matches!(b, b'"' | b']')) {
+        return None;
+    }
     let end = domain(view, at + width)?;
     // First what is told by few bytes: the text before it may be long.
     if is_no_host(view, at + width, end) {
@@ -245,6 +249,12 @@ fn label(view: &View<'_>, from: usize) -> (usize, usize) {
     let mut i = from;
     let mut letters = None;
     let first_ascii = view.at(from).is_some_and(|b| b < 0x80);
+    if first_ascii {
+        while view.at(i).is_some_and(|b| b.is_ascii_alphabetic()) {
+            i += 1;
+        }
+        letters = Some(i);
+    }
     while let Some(b) = view.at(i) {
         if b < 0x80 {
             if !(b.is_ascii_alphanumeric() || b == b'_' || b == b'-' && i > from) {
@@ -259,12 +269,7 @@ fn label(view: &View<'_>, from: usize) -> (usize, usize) {
             i += 1;
         } else {
             match view.char_at(i) {
-                Some(c) if !(first_ascii && is_unspaced(c)) => {
-                    if letters.is_none() && first_ascii {
-                        letters = Some(i);
-                    }
-                    i += c.len_utf8();
-                }
+                Some(c) if !(first_ascii && is_unspaced(c)) => i += c.len_utf8(),
                 _ => break,
             }
         }
@@ -385,10 +390,12 @@ fn is_no_host(view: &View<'_>, host: usize, end: usize) -> bool {
     if domain.first() == Some(&b'[') {
         return false;
     }
-    let mut labels = domain.split(|b| *b == b'.');
-    let first = labels.next().unwrap_or_default();
-    let second = labels.next().unwrap_or_default();
-    let last = domain.rsplit(|b| *b == b'.').next().unwrap_or_default();
+    let dot = |from: usize| domain[from..].iter().position(|b| *b == b'.').map_or(domain.len(), |i| from + i);
+    let first_end = dot(0);
+    let first = &domain[..first_end];
+    let second = domain.get(first_end + 1..).unwrap_or_default();
+    let second = &second[..dot((first_end + 1).min(domain.len())) - (first_end + 1).min(domain.len())];
+    let last = &domain[domain.iter().rposition(|b| *b == b'.').map_or(0, |i| i + 1)..];
     // No ending in the lists is longer.
     let mut small = [0u8; 9];
     let small = small.get_mut(..last.len()).map_or(&b""[..], |small| {
@@ -399,7 +406,8 @@ fn is_no_host(view: &View<'_>, host: usize, end: usize) -> bool {
     let digits = |s: &[u8]| !s.is_empty() && s.iter().all(u8::is_ascii_digit);
     // pkg@1.2.3-beta.rc, action@v4.1.x
     let version = first.strip_prefix(b"v").unwrap_or(first);
-    if digits(version)
+    if version.first().is_some_and(u8::is_ascii_digit)
+        && digits(version)
         && second.first().is_some_and(u8::is_ascii_digit)
         && !second.iter().all(u8::is_ascii_alphabetic)
         && digits(second.split(|b| *b == b'-').next().unwrap_or_default())

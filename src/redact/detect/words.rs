@@ -100,6 +100,8 @@ pub(in crate::redact) struct Words {
     longest: usize,
     /// The first two letters, in lower case, of words that may end a longer one.
     endings: Vec<[u8; 2]>,
+    /// Whether a word begins with this byte.
+    first: [bool; 256],
 }
 
 impl Words {
@@ -139,6 +141,11 @@ impl Words {
                 }
             }
         }
+        let mut first = [false; 256];
+        for b in patterns.iter().filter_map(|p| p.as_bytes().first()) {
+            first[usize::from(b.to_ascii_lowercase())] = true;
+            first[usize::from(b.to_ascii_uppercase())] = true;
+        }
         let longest = patterns.iter().map(String::len).max()?;
         let open_left = entries.iter().zip(&patterns).filter(|(entry, _)| entry.open_left);
         let endings = open_left.filter_map(|(_, word)| word.as_bytes().first_chunk().copied()).collect();
@@ -149,16 +156,18 @@ impl Words {
             .start_kind(StartKind::Anchored)
             .build(&patterns)
             .ok()?;
-        Some(Words { automaton, entries, longest, endings })
+        Some(Words { automaton, entries, longest, endings, first })
     }
 
     /// Whether a word may begin at `i`: after what is no letter, anywhere in a script without spaces, and where the
     /// letters are the first of a word that may end a longer one. Says yes to more places than are right.
     fn may_begin(&self, text: &[u8], i: usize) -> bool {
         let b = text[i];
+        if !self.first[usize::from(b)] {
+            return false;
+        }
         if !b.is_ascii_alphabetic() {
-            // Not inside a character, and no word begins with a space or a digit.
-            return b & 0xC0 != 0x80 && b != b' ' && !b.is_ascii_digit();
+            return true;
         }
         i == 0 || !text[i - 1].is_ascii_alphabetic() || camel(text, i) || {
             let two = [b | 0x20, text.get(i + 1).map_or(0, |b| b | 0x20)];
@@ -341,7 +350,17 @@ impl Nearby<'_> {
         let to = to.min(view.text.len());
         let mut seen = self.seen.borrow_mut();
         seen.look(self.words, view.text, from, to);
-        seen.split(from).1.iter().take_while(|w| w.start < to).any(|w| w.entry.says == Says::Phone)
+        let mut near = seen.words.iter().rev().take_while(|w| w.start >= from);
+        if near.any(|w| w.start < to && w.entry.says == Says::Phone) {
+            return true;
+        }
+        // Where the text is cut off a word may begin that is a part of another one.
+        let cut = view.lo.max(from);
+        let mut says = false;
+        if cut < to && cut > 0 && self.words.first[usize::from(view.text[cut])] {
+            self.words.at(view.text, cut, |_, entry| says |= entry.says == Says::Phone);
+        }
+        says
     }
 }
 

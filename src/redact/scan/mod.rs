@@ -118,6 +118,8 @@ pub(super) struct Scanner {
     hint: Option<Says>,
     look: Look,
     blob: bool,
+    /// Something is known of the string at hand: what follows.
+    looked: bool,
     /// The next matches, as far as they were looked for.
     secret: NextSecret,
     terms: Next,
@@ -170,6 +172,7 @@ impl Scanner {
             hint: None,
             look: Look::All,
             blob: false,
+            looked: false,
             secret: NextSecret::default(),
             terms: Next::Unknown,
             custom: Vec::new(),
@@ -194,18 +197,28 @@ impl Scanner {
         self.nested = Nested::Unknown;
         (self.quoted, self.just_opened, self.inner) = (false, false, false);
         (self.look, self.hint, self.blob) = (look, hint, blob);
-        self.secret = NextSecret::default();
-        self.words.get_mut().clear();
-        self.groups.get_mut().clear();
-        self.row.get_mut().clear();
-        self.local_run = 0..0;
-        self.segment.set(0);
+        if std::mem::take(&mut self.looked) {
+            self.secret = NextSecret::default();
+            self.words.get_mut().clear();
+            self.groups.get_mut().clear();
+            self.row.get_mut().clear();
+            self.local_run = 0..0;
+            self.segment.set(0);
+        }
         (self.counted, self.inside) = (0, false);
     }
 
     /// Takes ASCII text that stands unescaped at `at`.
     pub(super) fn plain(&mut self, text: &[u8], at: u64) {
         let mut i = 0;
+        // Most strings hold no JSON, as their first character shows.
+        if self.nested == Nested::Unknown
+            && self.unescape[0].n == 0
+            && matches!(text.first(), Some(b'!'..=b'~'))
+            && !matches!(text[0], b'{' | b'[' | b'"' | b'\\')
+        {
+            self.nested = Nested::No;
+        }
         while i < text.len() && self.is_slow() {
             self.level(0, Some(char::from(text[i])), at + i as u64, at + i as u64 + 1);
             i += 1;
@@ -448,6 +461,10 @@ impl Scanner {
 
     /// Judges what can be judged.
     fn scan(&mut self, end: bool) {
+        if self.window.is_empty() {
+            return;
+        }
+        self.looked = true;
         if self.blob && self.from_start && self.cur == 0 {
             if !end && self.window.len() < BLOB_HEAD {
                 return;

@@ -2,7 +2,7 @@
 
 use super::super::View;
 use super::sight::iso_date;
-use super::{DIGITS_MAX, DIGITS_MIN, GROUPS_MAX};
+use super::{DIGITS_MAX, GROUPS_MAX};
 use crate::redact::fold::LONG_DASH;
 
 /// A run of digits.
@@ -66,10 +66,9 @@ impl LastRead {
         if known { self.groups[..self.n].iter().position(|g| g.start() == q).filter(|i| *i > 0) } else { None }
     }
 
-    /// Whether a group that was read before begins at `q`, with enough digits from there on for a number.
+    /// Whether a group that was read before begins at `q`.
     pub(super) fn goes_on(&self, q: usize) -> bool {
-        let enough = |i: usize| self.groups[self.n - 1].total() - self.groups[i - 1].total() >= DIGITS_MIN;
-        self.place(q).is_some_and(enough)
+        self.place(q).is_some()
     }
 
     /// Reads groups from the first digit on, which is at `q`.
@@ -108,7 +107,7 @@ impl LastRead {
             let total = before + (i - start) as u32;
             self.groups[self.n] = Group { start: start as u32, end: i as u32, total, sep };
             self.n += 1;
-            if self.is_item(view, q) {
+            if self.n == 1 && self.is_item(view, q) {
                 break;
             }
             match self.after(view, plus) {
@@ -122,10 +121,7 @@ impl LastRead {
     /// "1) …" numbers a list.
     fn is_item(&self, view: &View<'_>, q: usize) -> bool {
         let first = &self.groups[0];
-        self.n == 1
-            && first.len() == 1
-            && view.at(first.end()) == Some(b')')
-            && !matches!(view.before(q), Some(b'(' | b'+'))
+        first.len() == 1 && view.at(first.end()) == Some(b')') && !matches!(view.before(q), Some(b'(' | b'+'))
     }
 
     /// Where the next group begins, and what stands before it.

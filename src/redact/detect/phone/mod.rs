@@ -18,6 +18,7 @@ use std::cell::OnceCell;
 
 use super::View;
 use super::words::{Nearby, Says};
+use crate::redact::fold::LONG_DASH;
 use candidate::Candidate;
 use edges::{after_glued_label, escaped, joins, left, prefix};
 pub(in crate::redact) use groups::LastRead;
@@ -64,6 +65,9 @@ pub(in crate::redact) fn find(
     if joined(view.text, view.lo, q) || view.before(q) == Some(b' ') && in_row(view, q) {
         return None;
     }
+    if is_hopeless(view, q, words, hint, before) {
+        return None;
+    }
     // An address is told by fewer bytes than most other things that have too few digits.
     if iso_date(view, q) || address(view, q) || !known.goes_on(q) && too_few(view, q) {
         return None;
@@ -91,6 +95,45 @@ pub(in crate::redact) fn find(
     let last = if plus { c.international(0) } else { c.national() }?;
     let end = c.groups[last].end();
     Some((start, extension(view, end).unwrap_or(end)))
+}
+
+/// Whether neither what stands right before the digit at `q` nor the lengths of its first groups nor a word near it can
+/// make a number of it. Says no to more than is one, without reading groups: rows of digits have many beginnings.
+fn is_hopeless(view: &View<'_>, q: usize, words: Nearby<'_>, hint: Option<Says>, before: Option<Listed>) -> bool {
+    /// What stands between a number and the one before it in a list, and its own `+` and brackets.
+    const LIST_MAX: usize = 20;
+    /// How far from its first digit on a number may reach.
+    const REACH: usize = 128;
+    if view.text[q] == b'0' || hint == Some(Says::Phone) || before.is_some_and(|b| b.end + LIST_MAX >= q) {
+        return false;
+    }
+    let run = |from: usize| {
+        let rest = view.text.get(from..).unwrap_or_default();
+        rest.iter().take(8).take_while(|b| b.is_ascii_digit()).count()
+    };
+    let first = run(q);
+    let spaced = view.before(q) == Some(b' ') && q > view.lo + 1;
+    match if spaced { view.before(q - 1) } else { view.before(q) } {
+        Some(b'+' | b'b' | b'B') => return false,
+        // The group in brackets, if they are closed: "(415) 555 0132", "(06 1) 123 4567".
+        Some(b'(' | b'[') if !matches!(view.at(q + first), Some(b'0'..=b'9' | b'(' | b'[' | b'.' | b'-' | b'/')) => {
+            return false;
+        }
+        _ => {}
+    }
+    let between =
+        |b: &u8| matches!(*b, b'-'..=b'/' | b' ' | b'(' | b')' | b'[' | b']' | b'\n' | b'\t' | LONG_DASH | 0x80..);
+    let gap = view.text[q + first..].iter().take(8).take_while(|b| between(b)).count();
+    let second = run(q + first + gap);
+    let shaped = match first {
+        1 => matches!(second, 3 | 4),
+        2 => matches!(second, 3..=5),
+        3 => matches!(second, 2..=4),
+        4 => second == 3,
+        5 => second == 5,
+        _ => false,
+    };
+    !shaped && !words.may_say_phone(view, q.saturating_sub(WORD_BEFORE), q + REACH + WORD_AFTER)
 }
 
 /// Whether the digit at `q` goes on what stands before it: the most common reason to look no further.
