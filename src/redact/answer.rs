@@ -204,7 +204,7 @@ pub fn holds_secret(suspect: &str) -> bool {
         Rules::compile(&RulesSpec { entities, attachments: Attachments::Allow, ..RulesSpec::default() }).ok()
     });
     let Some(rules) = &*SECRETS else { return false };
-    let prefixed = rules.0.secrets.as_ref().is_some_and(|secrets| secrets.is_match(suspect));
+    let prefixed = rules.0.secrets.as_ref().is_some_and(|prefixes| prefixes.rare.is_match(suspect));
     prefixed && !text(rules, suspect).1.is_empty()
 }
 

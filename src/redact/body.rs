@@ -521,11 +521,16 @@ impl Body {
     /// The number of the placeholder for the match at `from..to`, where there is one.
     fn number(&mut self, kind: KindId, from: u64, to: u64, escapes: u8) -> Option<u32> {
         let values = self.values.as_ref()?;
-        self.value.clear();
         let (kept, piece) = self.out.raw(from, to);
-        self.value.extend_from_slice(kept);
-        self.value.extend_from_slice(piece);
-        let raw = std::str::from_utf8(&self.value).ok()?;
+        let raw = if kept.is_empty() {
+            piece
+        } else {
+            self.value.clear();
+            self.value.extend_from_slice(kept);
+            self.value.extend_from_slice(piece);
+            &self.value
+        };
+        let raw = std::str::from_utf8(raw).ok()?;
         let replacement = &self.rules.kinds[kind as usize].replacement;
         if escapes == 0 || !raw.contains('\\') {
             return values.number(kind, replacement, raw);

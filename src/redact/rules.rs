@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use aho_corasick::{AhoCorasick, AhoCorasickBuilder, MatchKind, StartKind};
+use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind, MatchKind, StartKind};
 use regex::bytes::{Regex, RegexBuilder};
 
 use super::detect::{secret, words::Words};
@@ -57,12 +57,41 @@ pub(super) struct Compiled {
     pub(super) restore: Option<bool>,
     pub(super) words: &'static Words,
     /// Prefixes of secrets, if they are looked for.
-    pub(super) secrets: Option<AhoCorasick>,
+    pub(super) secrets: Option<Prefixes>,
     pub(super) custom: Vec<(KindId, Regex)>,
-    /// Word lists, all in one; for each word its kind.
-    pub(super) terms: Option<(AhoCorasick, Vec<KindId>)>,
+    /// Word lists, all in one.
+    pub(super) terms: Option<Terms>,
     /// Values that may stay, in the form of [`plain`].
     allowed: HashSet<Box<[u8]>>,
+}
+
+/// Prefixes of secrets.
+#[derive(Debug)]
+pub(super) struct Prefixes {
+    /// Leaves out most of a text that has none.
+    pub(super) rare: AhoCorasick,
+    /// Takes less for one that is near.
+    pub(super) near: AhoCorasick,
+}
+
+impl Prefixes {
+    fn build() -> Option<Prefixes> {
+        let mut builder = AhoCorasickBuilder::new();
+        builder.match_kind(MatchKind::LeftmostFirst);
+        let rare = builder.build(secret::prefixes()).ok()?;
+        builder.kind(Some(AhoCorasickKind::DFA)).start_kind(StartKind::Both).prefilter(false);
+        Some(Prefixes { rare, near: builder.build(secret::prefixes()).ok()? })
+    }
+}
+
+/// The words of all lists.
+#[derive(Debug)]
+pub(super) struct Terms {
+    pub(super) automaton: AhoCorasick,
+    /// For each word its kind.
+    pub(super) kinds: Vec<KindId>,
+    /// Bytes of the longest.
+    pub(super) longest: usize,
 }
 
 impl Rules {
@@ -88,15 +117,7 @@ impl Rules {
         let numbers = on[kind::CREDIT_CARD as usize..=kind::IP as usize].contains(&true);
         let custom = compile_custom(spec, &mut kinds, &mut problems);
         let terms = compile_terms(spec, &mut kinds, &mut problems);
-        let secrets = if on[kind::API_KEY as usize] {
-            AhoCorasickBuilder::new()
-                .match_kind(MatchKind::LeftmostFirst)
-                .start_kind(StartKind::Both)
-                .build(secret::prefixes())
-                .ok()
-        } else {
-            None
-        };
+        let secrets = if on[kind::API_KEY as usize] { Prefixes::build() } else { None };
         let mut allowed = HashSet::new();
         for (index, value) in spec.allow.iter().enumerate() {
             let value = plain(value.as_bytes());
@@ -187,11 +208,7 @@ fn compile_custom(spec: &RulesSpec, kinds: &mut Vec<Kind>, problems: &mut Vec<Ru
     compiled
 }
 
-fn compile_terms(
-    spec: &RulesSpec,
-    kinds: &mut Vec<Kind>,
-    problems: &mut Vec<RulesError>,
-) -> Option<(AhoCorasick, Vec<KindId>)> {
+fn compile_terms(spec: &RulesSpec, kinds: &mut Vec<Kind>, problems: &mut Vec<RulesError>) -> Option<Terms> {
     let mut words: Vec<&str> = Vec::new();
     let mut word_kinds = Vec::new();
     for (index, terms) in spec.terms.iter().enumerate() {
@@ -222,7 +239,10 @@ fn compile_terms(
         .start_kind(StartKind::Both)
         .build(&words);
     match built {
-        Ok(automaton) => Some((automaton, word_kinds)),
+        Ok(automaton) => {
+            let longest = words.iter().map(|word| word.len()).max().unwrap_or_default();
+            Some(Terms { automaton, kinds: word_kinds, longest })
+        }
         Err(error) => {
             problems.push(RulesError::Terms { index: 0, reason: error.to_string() });
             None

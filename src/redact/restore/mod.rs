@@ -45,7 +45,7 @@ type Table = BTreeMap<Box<str>, Box<str>>;
 #[derive(Default)]
 struct Known {
     /// For each kind, what has a number and how it is written there.
-    numbers: HashMap<KindId, HashMap<Box<str>, u32>>,
+    numbers: Vec<HashMap<Box<str>, u32>>,
     count: usize,
     table: Arc<Table>,
     bytes: usize,
@@ -83,7 +83,11 @@ impl Values {
         }
         let mut known = lock(&self.known);
         let known = &mut *known;
-        let numbers = known.numbers.entry(kind).or_default();
+        let kind = usize::from(kind);
+        if known.numbers.len() <= kind {
+            known.numbers.resize_with(kind + 1, HashMap::new);
+        }
+        let numbers = &mut known.numbers[kind];
         if let Some(number) = numbers.get(value) {
             return Some(*number);
         }

@@ -9,7 +9,7 @@ use super::super::detect::secret::{More, Runs};
 use super::super::detect::words::Nearby;
 use super::super::detect::{AHEAD, BEHIND, View, card, data_url, email, ip, phone, secret};
 use super::super::fold;
-use super::super::rules::{Compiled, KindId, kind};
+use super::super::rules::{Compiled, KindId, Terms, kind};
 use super::tail::Tail;
 use super::triggers::Triggers;
 use super::{Found, HINT_REACH, Look, Scanner};
@@ -17,6 +17,9 @@ use super::{Found, HINT_REACH, Look, Scanner};
 /// How far before its trigger a match may begin that is no address: "+(", "data", the first group of an address of a
 /// machine.
 const START_BEFORE: usize = 4;
+
+/// How far after the prefix of a secret another one is expected.
+const NEAR: usize = 128;
 
 /// What is known of a pattern's next match.
 #[derive(Clone, Copy, Debug, Default)]
@@ -35,6 +38,8 @@ pub(super) struct NextSecret {
     found: Option<Found>,
     /// No prefix of one begins before it that was not judged.
     from: usize,
+    /// A prefix was met a short way before it, so that more are to be expected.
+    near: usize,
     /// The barrier behind which a prefix was looked for.
     barrier: usize,
     runs: Runs,
@@ -45,6 +50,7 @@ impl NextSecret {
     pub(super) fn slide(&mut self, by: usize) {
         self.found = self.found.filter(|f| f.start >= by).map(|f| Found { start: f.start - by, end: f.end - by, ..f });
         self.from = self.from.saturating_sub(by);
+        self.near = self.near.saturating_sub(by);
         self.barrier = self.barrier.saturating_sub(by);
         self.runs = Runs::default();
     }
@@ -181,7 +187,7 @@ impl Scanner {
 
     /// The first secret that begins between the last match and `limit`.
     fn next_secret(&mut self, limit: usize, view_end: usize) -> Option<Found> {
-        let automaton = self.rules.secrets.as_ref()?;
+        let prefixes = self.rules.secrets.as_ref()?;
         let text = &self.window[..view_end];
         let (known, barrier) = (&mut self.secret, self.barrier);
         if let Some(found) = known.found {
@@ -203,20 +209,29 @@ impl Scanner {
         // A prefix that was none because of a letter before it may be one behind a match.
         if barrier > known.barrier && barrier < known.from && barrier < limit {
             let behind = Input::new(text).range(barrier..).anchored(Anchored::Yes);
-            if let Some(found) = automaton.find(behind).and_then(|hit| judge(barrier, hit.pattern().as_usize())) {
+            if let Some(found) = prefixes.near.find(behind).and_then(|hit| judge(barrier, hit.pattern().as_usize())) {
                 return Some(found);
             }
         }
         known.barrier = barrier;
         let mut from = known.from.max(self.cur);
         loop {
-            let hit = if from < view_end { automaton.find(Input::new(text).range(from..)) } else { None };
+            let mut hit = None;
+            if from < known.near {
+                let until = view_end.min(known.near + secret::PREFIX_MAX);
+                hit = prefixes.near.find(Input::new(text).range(from.min(until)..until));
+                from = if hit.is_none() { known.near.min(view_end) } else { from };
+            }
+            if hit.is_none() && from < view_end {
+                hit = prefixes.rare.find(Input::new(text).range(from..));
+            }
             let Some(hit) = hit else {
                 // The beginning of a prefix may stand at the end.
                 known.from = from.max((view_end + 1).saturating_sub(secret::PREFIX_MAX));
                 return None;
             };
             known.from = hit.start();
+            known.near = hit.start() + NEAR;
             if hit.start() >= limit {
                 return None;
             }
@@ -249,15 +264,22 @@ impl Scanner {
             Next::Nothing => false,
             Next::At(found) => found.start < from,
         };
-        if let Some((automaton, kinds)) = &rules.terms {
+        if let Some(Terms { automaton, kinds, longest }) = &rules.terms {
             let view = View { text, lo: self.barrier };
             let hit = |hit: aho_corasick::Match| next(hit.start(), hit.end(), kinds[hit.pattern().as_usize()]);
             if passed(&self.terms) {
-                let mut at = from;
+                // None begins before it but one that was a part of another word: see below.
+                let mut at = if from == self.barrier { from } else { from.max(self.terms_from) };
                 self.terms = loop {
-                    match automaton.find(Input::new(text).range(at..)) {
-                        None => break Next::Nothing,
-                        Some(found) if is_word(&view, found.start(), found.end()) => break hit(found),
+                    match automaton.find(Input::new(text).range(at.min(view_end)..)) {
+                        None => {
+                            self.terms_from = at.max((view_end + 1).saturating_sub(*longest));
+                            break Next::Nothing;
+                        }
+                        Some(found) if is_word(&view, found.start(), found.end()) => {
+                            self.terms_from = found.start();
+                            break hit(found);
+                        }
                         Some(found) => at = found.start() + 1,
                     }
                 };

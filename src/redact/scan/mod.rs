@@ -42,6 +42,8 @@ const SKIPPED_AHEAD_MAX: u16 = 512;
 const BLOB_HEAD: usize = 1024;
 /// Shorter strings of base64 characters may be anything.
 const BLOB_MIN: usize = 64;
+/// Strings that are looked at byte by byte.
+const SHORT: usize = 16;
 /// A digit this far into a string or less stands under its JSON key.
 const HINT_REACH: usize = 48;
 
@@ -123,6 +125,8 @@ pub(super) struct Scanner {
     /// The next matches, as far as they were looked for.
     secret: NextSecret,
     terms: Next,
+    /// No word begins before it that was not judged.
+    terms_from: usize,
     custom: Vec<Next>,
     /// Words near numbers.
     words: RefCell<words::Seen>,
@@ -175,6 +179,7 @@ impl Scanner {
             looked: false,
             secret: NextSecret::default(),
             terms: Next::Unknown,
+            terms_from: 0,
             custom: Vec::new(),
             words: RefCell::default(),
             groups: RefCell::default(),
@@ -203,6 +208,7 @@ impl Scanner {
             self.groups.get_mut().clear();
             self.row.get_mut().clear();
             self.local_run = 0..0;
+            self.terms_from = 0;
             self.segment.set(0);
         }
         (self.counted, self.inside) = (0, false);
@@ -235,8 +241,14 @@ impl Scanner {
     pub(super) fn is_harmless(&self, text: &[u8]) -> bool {
         // In a name digits mean nothing.
         let digits_min = if self.look == Look::Names { u32::MAX } else { phone::DIGITS_MIN as u32 };
+        // Many strings are shorter than a block.
+        if text.len() < SHORT && !self.blob && !text.iter().any(|b| matches!(b, b'@' | b'%' | b':')) {
+            let few = (text.iter().filter(|b| b.is_ascii_digit()).count() as u32) < digits_min;
+            return few && self.rules.secrets.is_none() && !self.rules.has(kind::IP) && !self.rules.windowed();
+        }
         let mut digits = 0;
-        !self.blob
+        text.len() >= SHORT
+            && !self.blob
             && self.rules.secrets.is_none()
             && !self.rules.has(kind::IP)
             && !self.rules.windowed()
@@ -452,6 +464,7 @@ impl Scanner {
         self.listed = self.listed.filter(|l| l.end >= drop).map(|l| phone::Listed { end: l.end - drop, ..l });
         self.from_start = false;
         self.secret.slide(drop);
+        self.terms_from = self.terms_from.saturating_sub(drop);
         self.words.get_mut().clear();
         self.groups.get_mut().clear();
         self.row.get_mut().clear();
