@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use tollgate::redact::{BodyRedactor, Rules, RulesSpec, Shape};
+use tollgate::redact::{BodyRedactor, Rules, RulesSpec, Shape, TermsSpec};
 
 const SIZE: usize = 8 << 20;
 
@@ -190,6 +190,43 @@ fn main() {
     ] {
         if wanted(name) {
             println!("{name:<10} {:>9.3}", rate(&chat(&unit.repeat(SIZE / unit.len() / 2))));
+        }
+    }
+    // Inputs that were quadratic once, as ratios against text full of matches.
+    let spec = |entity: &str, word: &str| RulesSpec {
+        entities: ["email", "phone"]
+            .into_iter()
+            .chain((!entity.is_empty()).then_some(entity))
+            .map(str::to_owned)
+            .collect(),
+        terms: if word.is_empty() {
+            Vec::new()
+        } else {
+            vec![TermsSpec { name: "t".to_owned(), words: vec![word.to_owned()], replacement: "[T]".to_owned() }]
+        },
+        ..RulesSpec::default()
+    };
+    if wanted("bad") {
+        let base = rate(&chat(&texts[2].1));
+        let names = format!("{{\"{}\":", "a".repeat(63)).repeat(120);
+        let fields = vec![r#""k":"a@b.co""#; SIZE / 64].join(",");
+        let deep = format!(r#"{{"messages":[],"x":{names}{{{fields}}}{}}}"#, "}".repeat(120));
+        let repeated = |unit: &str| chat(&unit.repeat(SIZE / 8 / unit.len()));
+        for (name, spec, body) in [
+            ("deep keys", spec("", ""), Bytes::from(deep)),
+            ("%40b.png", spec("", ""), repeated("%40b.png")),
+            ("sk-sk-sk-", spec("api_key", ""), repeated("sk-sk-sk- a@b.co ")),
+            ("a@b.co", spec("", ""), repeated("a@b.co ")),
+            ("falcon", spec("", "falcon"), repeated("0]00132555[falcon'")),
+            ("groups", spec("", ""), repeated("12(34(56(78(90(")),
+            ("tel groups", spec("", ""), repeated("tel 12(34(56(78(90(12(34(56(78(90(")),
+        ] {
+            let rules = Arc::new(Rules::compile(&spec).unwrap());
+            let seconds = best(|| {
+                black_box(redact(&rules, &body, 64 << 10));
+            });
+            let rate = body.len() as f64 / seconds / 1e9;
+            println!("{name:<10} {rate:>9.3} GB/s, {:.2} of dense text", rate / base);
         }
     }
     if !only.is_empty() {

@@ -56,6 +56,11 @@ pub fn output(case: &Case, body: &Bytes, piece: usize) -> String {
     format!("{} {:?} {:?} {result:?}", String::from_utf8_lossy(&whole), redactor.ledger().counts, redactor.ledger().fields)
 }
 
+/// Whether the body is one that the redactor takes.
+pub fn is_taken(case: &Case) -> bool {
+    redact(case, &Bytes::from(case.body()))
+}
+
 fn now() -> f64 {
     let t = clock_gettime(ClockId::ThreadCPUTime);
     t.tv_sec as f64 * 1e9 + t.tv_nsec as f64
@@ -87,33 +92,34 @@ pub fn run(case: &Case) {
     measured_case(case, &body);
 }
 
-/// Instructions a byte of each case in a file.
-pub fn count(file: &str) -> Vec<(Case, f64)> {
+/// Instructions a byte of each case.
+pub fn count(cases: &[Case]) -> Vec<(f64, Case)> {
     let folder = std::env::temp_dir().join(format!("tollgate-cost-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder for profiles");
+    let file = folder.join("cases");
+    let lines: String = cases.iter().map(|case| format!("{case}\n")).collect();
+    std::fs::write(&file, lines).expect("a file of cases");
     let status = Command::new("valgrind")
-        .args(["--tool=callgrind", "--quiet", "--collect-jumps=no", "--dump-before=*measured_case*", "--combine-dumps=no"])
+        .args(["--tool=callgrind", "--quiet", "--dump-before=*measured_case*", "--combine-dumps=no"])
         .arg(format!("--callgrind-out-file={}", folder.join("p").display()))
         .arg(std::env::current_exe().expect("this program"))
-        .args(["run", file])
+        .arg("run")
+        .arg(&file)
         .status()
         .expect("valgrind");
     assert!(status.success(), "valgrind: {status}");
-    // The first profile is what comes before the first case, which compiles the rules.
     let total = |name: String| -> f64 {
         let text = std::fs::read_to_string(folder.join(&name)).unwrap_or_else(|e| panic!("{name}: {e}"));
         let line = text.lines().find_map(|l| l.strip_prefix("totals:")).expect("totals");
         line.trim().parse().expect("a number")
     };
-    let cases = cases::read(file);
-    let n = cases.len();
-    let counts = cases.into_iter().enumerate().map(|(i, case)| {
-        let name = if i + 1 == n { "p".to_owned() } else { format!("p.{}", i + 2) };
-        let bytes = case.body().len() as f64;
-        (case, total(name) / bytes)
+    // The first profile is what comes before the first case; the last one has no number.
+    let counts = cases.iter().enumerate().map(|(i, case)| {
+        let name = if i + 1 == cases.len() { "p".to_owned() } else { format!("p.{}", i + 2) };
+        (total(name) / case.body().len() as f64, case.clone())
     });
     let counts = counts.collect();
-    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::remove_dir_all(&folder).expect("the folder for profiles");
     counts
 }
 

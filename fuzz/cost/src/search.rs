@@ -139,22 +139,43 @@ pub fn outputs(seed: u64, count: u64) {
     }
 }
 
-/// Shows what comes out of the first case, in one piece and in pieces.
-pub fn show(cases: Vec<Case>) {
+/// Looks for pieces in which other bytes come out than of the whole body, and shows both.
+pub fn cuts(cases: &[Case]) {
     for case in cases {
-        let whole = bytes::Bytes::from(case.few());
-        for body in [whole, bytes::Bytes::from(case.body())] {
-            let digest = measure::digest(&case, &body, body.len());
-            for piece in 1..700 {
-                if measure::digest(&case, &body, piece) != digest {
-                    println!("pieces of {piece} bytes of {} differ", body.len());
-                    if body.len() < 1000 {
-                        println!("{}", measure::output(&case, &body, body.len()));
-                        println!("{}", measure::output(&case, &body, piece));
-                    }
-                    break;
-                }
+        for body in [case.few(), case.body()].map(bytes::Bytes::from) {
+            let digest = measure::digest(case, &body, body.len());
+            let Some(piece) = (1..700).find(|piece| measure::digest(case, &body, *piece) != digest) else { continue };
+            println!("pieces of {piece} bytes of {}: {case}", body.len());
+            if body.len() < 1000 {
+                println!("{}\n{}", measure::output(case, &body, body.len()), measure::output(case, &body, piece));
             }
         }
     }
+}
+
+/// Cases that are counted in one round.
+const EACH: usize = 80;
+/// The worst ones, which are changed for the next round.
+const PARENTS: usize = 24;
+
+/// Changes the worst cases for so many rounds; all that were counted. The same ones in every run.
+pub fn hunt(seeds: Vec<Case>, seed: u64, rounds: usize) -> Vec<(f64, Case)> {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let mut counted = measure::count(&seeds);
+    for _ in 0..rounds {
+        counted.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let mut next: Vec<Case> = Vec::new();
+        while next.len() < EACH {
+            let parent = &counted[rng.usize(..PARENTS.min(counted.len()))].1;
+            let mut case = mutate(&mut rng, parent, &counted[..PARENTS.min(counted.len())]);
+            if rng.u8(0..8) == 0 {
+                case.rules = rng.usize(..RULES.len());
+            }
+            if !case.unit.is_empty() && measure::is_taken(&case) {
+                next.push(case);
+            }
+        }
+        counted.extend(measure::count(&next));
+    }
+    counted
 }

@@ -216,3 +216,49 @@ fn memory_does_not_grow_with_the_body() {
         }
     }
 }
+
+#[test]
+fn a_word_right_behind_a_match_is_found() {
+    let terms = vec![TermsSpec { name: "t".into(), words: vec!["falcon".into()], replacement: "[T]".into() }];
+    let entities = vec!["email".to_owned(), "phone".to_owned(), "api_key".to_owned()];
+    let spec = RulesSpec { entities, terms, ..RulesSpec::default() };
+    let rules = Arc::new(Rules::compile(&spec).expect("rules"));
+    // Far from the next word as well as near it.
+    for between in [0, 10, 1500, 5000] {
+        let more = format!("{}falcon", " ".repeat(between));
+        let text = message(&rules, &format!("+49 30 1234567falcon{more}"));
+        let tail = if between == 0 { "[T]".to_owned() } else { format!("{}[T]", " ".repeat(between)) };
+        assert!(text.starts_with("[REDACTED_PHONE][T]"), "{text}");
+        assert!(between == 0 || text.ends_with(&tail), "{text}");
+    }
+    assert_eq!(message(&rules, "xfalcon falconx falcon"), "xfalcon falconx [T]");
+}
+
+#[test]
+fn a_numbered_value_may_be_cut_inside_a_character() {
+    let entities = vec!["email".to_owned()];
+    let spec = RulesSpec { entities, restore: true, ..RulesSpec::default() };
+    let rules = Arc::new(Rules::compile(&spec).expect("rules"));
+    assert_eq!(
+        message(&rules, "to jü\u{200b}rgen@b.co, jü\u{200b}rgen@b.co"),
+        "to [REDACTED_EMAIL_1], [REDACTED_EMAIL_1]"
+    );
+}
+
+#[test]
+fn matches_around_each_other_are_found_as_alone() {
+    // What is remembered of one detector's text must not hide what another one's match uncovers.
+    let rules = rules(ENTITIES);
+    for (text, expected) in [
+        (
+            "1) 415-555-0132 2) 415-555-0133 3) 415-555-0134",
+            "1) [REDACTED_PHONE] 2) [REDACTED_PHONE] 3) [REDACTED_PHONE]",
+        ),
+        ("12(34(56( tel 5551234, 12(34(56(", "12(34(56( tel [REDACTED_PHONE], 12(34(56("),
+        ("4 4 4 x 4111 1111 1111 1111 y", "4 4 4 x [REDACTED_CREDIT_CARD] y"),
+        ("sk-sk-sk-abcdefghij0123456789klmn a@b.co", "[REDACTED_API_KEY] [REDACTED_EMAIL]"),
+        ("eyJeyJ a@b.co eyJhbGciOiJIUzI1NiJ9.eyJzdWIi.x", "eyJeyJ [REDACTED_EMAIL] [REDACTED_API_KEY]"),
+    ] {
+        assert_eq!(message(&rules, text), expected);
+    }
+}
