@@ -63,6 +63,8 @@ pub(super) struct Compiled {
     pub(super) terms: Option<Terms>,
     /// Values that may stay, in the form of [`plain`].
     allowed: HashSet<Box<[u8]>>,
+    /// One bit for the length of each of them, up to 63, and one for all that are longer.
+    allowed_lens: u64,
 }
 
 /// Prefixes of secrets.
@@ -128,6 +130,7 @@ impl Rules {
         }
         match Words::all() {
             Some(words) if problems.is_empty() => Ok(Rules(Arc::new(Compiled {
+                allowed_lens: allowed.iter().fold(0, |bits, value| bits | len_bit(value.len())),
                 kinds,
                 on,
                 numbers,
@@ -152,7 +155,15 @@ impl Compiled {
 
     /// Whether this match may stay.
     pub(super) fn allows(&self, text: &[u8]) -> bool {
-        if self.allowed.is_empty() {
+        if self.allowed_lens == 0 {
+            return false;
+        }
+        // Most matches are out by their length alone.
+        let text = text.trim_ascii();
+        let at = text.iter().position(|b| *b == b'@');
+        let digits = text.iter().filter(|b| b.is_ascii_digit()).count();
+        let domain = at.map_or(digits, |at| text.len() - at);
+        if [text.len(), digits, domain].iter().all(|len| self.allowed_lens & len_bit(*len) == 0) {
             return false;
         }
         let value = plain(text);
@@ -165,6 +176,10 @@ impl Compiled {
     pub(super) fn windowed(&self) -> bool {
         !self.custom.is_empty() || self.terms.is_some()
     }
+}
+
+fn len_bit(len: usize) -> u64 {
+    1 << len.min(63)
 }
 
 /// A value as it is compared: without case; a number by its digits.

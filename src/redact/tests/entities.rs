@@ -224,12 +224,10 @@ fn a_word_right_behind_a_match_is_found() {
     let spec = RulesSpec { entities, terms, ..RulesSpec::default() };
     let rules = Arc::new(Rules::compile(&spec).expect("rules"));
     // Far from the next word as well as near it.
-    for between in [0, 10, 1500, 5000] {
-        let more = format!("{}falcon", " ".repeat(between));
-        let text = message(&rules, &format!("+49 30 1234567falcon{more}"));
-        let tail = if between == 0 { "[T]".to_owned() } else { format!("{}[T]", " ".repeat(between)) };
-        assert!(text.starts_with("[REDACTED_PHONE][T]"), "{text}");
-        assert!(between == 0 || text.ends_with(&tail), "{text}");
+    for between in [1, 10, 1500, 5000] {
+        let gap = " ".repeat(between);
+        let text = message(&rules, &format!("+49 30 1234567falcon{gap}falcon"));
+        assert_eq!(text, format!("[REDACTED_PHONE][T]{gap}[T]"));
     }
     assert_eq!(message(&rules, "xfalcon falconx falcon"), "xfalcon falconx [T]");
 }
