@@ -162,6 +162,38 @@ fn places_tokens_and_money_are_shared_too() {
 }
 
 #[test]
+fn a_call_without_a_bound_holds_what_is_left_for_all_gateways() {
+    let (provider, redis) = (Provider::start(), Redis::start());
+    let limits = "{requests_per_minute: 1000, burst: 1000, fail: closed, usd_per_day: 0.5}";
+    let (a, b) = (start(setup(&provider, &redis, limits)), start(setup(&provider, &redis, limits)));
+    let mut body = chat("hi");
+    body["model"] = "gpt-5".into();
+    let (unbounded, bearer) = (body.to_string(), format!("Bearer {}", crate::support::jwt("acme")));
+    body["max_tokens"] = 10.into();
+    let bounded = body.to_string();
+    let ask = |gateway: &Gateway, body: &str| {
+        gateway.send("POST", "/v1/chat/completions", &[("authorization", &bearer)], body.as_bytes()).status
+    };
+    // It is less than what the answer may cost, 1.28 USD: such a call passes, and meanwhile no other does.
+    for _ in 0..3 {
+        let (wait, open) = step::gate();
+        let mut slow = vec![wait];
+        slow.extend(step::chat("slow"));
+        let before = provider.seen().len();
+        provider.script([slow]);
+        std::thread::scope(|scope| {
+            let first = scope.spawn(|| ask(&a, &unbounded));
+            provider.wait_for(before + 1);
+            assert_eq!([ask(&b, &unbounded), ask(&b, &bounded), ask(&a, &bounded)], [429; 3]);
+            open.send(()).unwrap();
+            assert_eq!(first.join().unwrap(), 200);
+        });
+        // The settlement is on its way. What was used is next to nothing.
+        eventually("what was held to be free", || (ask(&b, &bounded) == 200).then_some(()));
+    }
+}
+
+#[test]
 fn a_short_call_does_not_take_the_places_of_long_ones_with_it() {
     let (provider, redis) = (Provider::start(), Redis::start());
     let limits = "{requests_per_minute: 1000, burst: 1000, fail: closed, calls_in_flight: 10}";
