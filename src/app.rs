@@ -28,6 +28,7 @@ use crate::config::policy::{LimitsStore, Policy, Settings};
 use crate::config::watch::Watcher;
 use crate::limit::redis::{Outbox, Shared};
 use crate::metrics::Metrics;
+use crate::objects::Objects;
 use crate::pipeline::gateway::{AtWork, Gateway};
 use crate::pipeline::quotas::Quotas;
 use crate::pipeline::tenants::Tenants;
@@ -85,6 +86,9 @@ pub async fn start(loaded: Loaded) -> Result<App, Failure> {
     let log = AiLog::open(options, settings.store.clone(), Arc::clone(&metrics));
     let log = log.map_err(|error| Failure::User(error.to_string()))?;
 
+    // The folder is ours by now.
+    let objects = Arc::new(Objects::open(&settings.data_dir, Arc::clone(&metrics)));
+
     let shared = shared_limits(&settings, &metrics, clock)?;
     let upstream = Upstream::new(policy.timeouts.connect, Arc::clone(&metrics), clock);
     let (bounds, places) = (settings.bounds, server::descriptors::places(settings.bounds.connections));
@@ -100,6 +104,7 @@ pub async fn start(loaded: Loaded) -> Result<App, Failure> {
         quotas: Quotas::new(shared.as_ref().map(|(shared, _)| Arc::clone(shared))),
         upstream,
         log: log.clone(),
+        objects,
         metrics,
         clock,
         tenants,
@@ -243,8 +248,12 @@ impl App {
         // What the last calls came to is still on its way to the store that replicas share.
         self.others.close();
         drop(tokio::time::timeout(CUT_WITHIN, self.others.wait()).await);
-        let log = self.log.clone();
-        drop(tokio::task::spawn_blocking(move || log.close(LOG_CLOSE_WITHIN)).await);
+        let (log, objects) = (self.log.clone(), Arc::clone(&self.gateway.objects));
+        let close = move || {
+            objects.close();
+            log.close(LOG_CLOSE_WITHIN);
+        };
+        drop(tokio::task::spawn_blocking(close).await);
     }
 
     async fn drain(&self, grace: Duration) {

@@ -41,3 +41,4 @@ mod app;
 pub mod cli;
 mod config;
 mod mock;
+mod objects;

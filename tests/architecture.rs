@@ -77,11 +77,15 @@ const ROOMS: &[(&str, May, &[&str])] = &[
     ("limit", Io, &["config"]),
     ("upstream", Io, &["config", "provider", "redact", "route"]),
     ("ailog", Io, &["config", "cost", "redact"]),
+    ("objects", Io, &[]),
     // Level 4: the walk. It waits and spawns, but opens no socket.
     (
         "pipeline",
         Wait,
-        &["ailog", "auth", "config", "cost", "intent", "limit", "provider", "redact", "route", "sse", "upstream"],
+        &[
+            "ailog", "auth", "config", "cost", "intent", "limit", "objects", "provider", "redact", "route", "sse",
+            "upstream",
+        ],
     ),
     ("intent", Wait, &["config", "cost", "provider", "redact"]),
     // Level 5: the edges.

@@ -252,10 +252,25 @@ pub struct Routing {
     pub default: Targets,
     /// More paths that are open.
     pub endpoints: Vec<(Method, String)>,
+    /// Whether a body may name stored objects under the gateway's own key.
+    pub stored_objects: StoredObjects,
+    /// Those that every organisation may name.
+    pub shared_objects: Vec<crate::route::Glob>,
     /// First match wins.
     pub models: Vec<ModelRule>,
     /// Some target has a model's name of its own, so that bodies are to be rewritten.
     pub renames: bool,
+}
+
+/// Which stored objects a body may name under the gateway's own key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoredObjects {
+    /// Those that answers to the organisation have named.
+    Own,
+    /// None.
+    Refuse,
+    /// All.
+    Allow,
 }
 
 /// Models of this form go to these providers.

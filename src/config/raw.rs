@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::place::{Problems, suggest};
-use super::policy::{Accept, Durability, Fail};
+use super::policy::{Accept, Durability, Fail, StoredObjects};
 use super::shape::{
     At, Cap, Entries, Named, PerOrg, Section, SectionSchema, Shape, Size, Usd, key_name, scalar, section, shown, words,
 };
@@ -35,6 +35,11 @@ words!(Store { "embedded" => Store::Embedded, "clickhouse" => Store::ClickHouse 
 words!(LogFormat { "text" => LogFormat::Text, "json" => LogFormat::Json });
 words!(Kind { "openai" => Kind::OpenAi, "anthropic" => Kind::Anthropic });
 words!(Attachments { "drop" => Attachments::Drop, "reject" => Attachments::Reject, "allow" => Attachments::Allow });
+words!(StoredObjects {
+    "own" => StoredObjects::Own,
+    "refuse" => StoredObjects::Refuse,
+    "allow" => StoredObjects::Allow,
+});
 words!(Accept {
     "jwt" => Accept::Jwt,
     "key" => Accept::Key,
@@ -242,6 +247,11 @@ section! {
         sticky: bool = "false";
         /// More paths to open, e.g. "POST /v1/batches"; `*` stands for one segment.
         endpoints: Vec<At<String>> = "[]";
+        /// Stored objects that a body may name under the gateway's own key (previous_response_id, conversations, files, vector
+        /// stores, containers, prompts …): own (those that answers to the organisation have named), refuse, or allow.
+        stored_objects: StoredObjects = "own";
+        /// Ids of objects that every organisation may name, e.g. a prompt for all; `*` for any run of characters: pmpt_68b….
+        shared_objects: Vec<At<String>> = "[]";
         /// Rules by model; the first match wins.
         models: Vec<At<RawModelRule>> = "[]";
     }

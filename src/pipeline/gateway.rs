@@ -17,6 +17,7 @@ use crate::config::policy::Policy;
 use crate::intent::flights::Flights;
 use crate::intent::results::Results;
 use crate::metrics::Metrics;
+use crate::objects::Objects;
 use crate::upstream::Upstream;
 
 /// What all calls share.
@@ -27,6 +28,8 @@ pub struct Gateway {
     pub quotas: Quotas,
     pub upstream: Upstream,
     pub log: AiLog,
+    /// Whose the objects are that providers keep.
+    pub objects: Arc<Objects>,
     pub metrics: Arc<Metrics>,
     pub clock: Clock,
     /// What callers share.

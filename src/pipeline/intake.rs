@@ -14,6 +14,7 @@ use bytes::Bytes;
 
 use super::arriving::Arriving;
 use super::coding::{Coding, Decoder, Fault};
+use super::ownership::Ownership;
 use super::quota::{overloaded, short_of};
 use super::refusal::Refusal;
 use super::turns::Pace;
@@ -159,6 +160,8 @@ pub struct Intake {
     /// Still to be redacted.
     unread: Bytes,
     pace: Pace,
+    /// Judges the stored objects that the body names, unless all may be named.
+    pub ownership: Option<Ownership>,
     /// Room for a long beginning that waits for its model.
     pub held: Option<Held>,
 }
@@ -187,6 +190,7 @@ impl Intake {
             encoded: Bytes::new(),
             unread: Bytes::new(),
             pace,
+            ownership: None,
             held: None,
         }
     }
@@ -264,6 +268,12 @@ impl Intake {
         if let Err(error) = redacted {
             out.truncate(from);
             return Poll::Ready(Err(self.refused(refusal_of(&error))));
+        }
+        if let Some(ownership) = &mut self.ownership
+            && let Err(refusal) = ownership.judge(self.redactor.facts())
+        {
+            out.truncate(from);
+            return Poll::Ready(Err(self.refused(refusal)));
         }
         self.note(&out[from..]);
         if !more {

@@ -14,6 +14,7 @@ pub mod gateway;
 mod headers;
 mod intake;
 pub mod intent;
+mod ownership;
 pub mod query;
 pub mod quota;
 pub mod quota_headers;

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, Version, header};
 
 use super::body::Body;
+use super::ownership::Learning;
 use super::record::Record;
 use super::silence::Patience;
 use super::tee::{Held, Logged, Tee, outcome_of};
@@ -37,6 +38,13 @@ pub async fn read(walk: &Walk<'_>, endpoint: &Endpoint, caller: &Caller, answer:
         bytes.len()
     })
     .await;
+    if let Some(learning) = Learning::of(walk, endpoint, caller).filter(|_| succeeded) {
+        step(&mut pace, |_| {
+            learning.answer(&bytes);
+            bytes.len()
+        })
+        .await;
+    }
     record.row().response_bytes = bytes.len() as u64;
     let log = Logged::of(walk, caller);
     // Compressed it says nothing to a reader of the row.
@@ -106,7 +114,8 @@ pub fn respond(
     let mut pending = None;
     let status = answer.head.status;
     let mut headers = headers::returning(&answer.head.headers);
-    let log = Logged::of(walk, caller);
+    let learning = Learning::of(walk, endpoint, caller).filter(|_| status.is_success());
+    let log = Logged { learning, ..Logged::of(walk, caller) };
     // Given back when the answer is over.
     let held = move || {
         let room = answer.held.unwrap_or_else(|| walk.bytes().begin());

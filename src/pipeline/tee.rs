@@ -16,6 +16,7 @@ use bytes::{Bytes, BytesMut};
 use hyper::body::{Body as _, Incoming};
 
 use super::body::Cut;
+use super::ownership::Learning;
 use super::record::Record;
 use super::restore::Events;
 use super::silence::{Due, Patience, Silence};
@@ -100,6 +101,8 @@ pub struct Logged {
     pub rules: Arc<Rules>,
     pub capture: bool,
     pub capture_bytes: usize,
+    /// Notes the stored objects that the answer names.
+    pub learning: Option<Learning>,
 }
 
 impl Logged {
@@ -110,6 +113,7 @@ impl Logged {
             rules: Arc::clone(policy.redaction.of(&caller.org)),
             capture: policy.ailog.capture_response,
             capture_bytes: policy.ailog.capture_bytes,
+            learning: None,
         }
     }
 }
@@ -321,9 +325,14 @@ impl Tee {
 
     /// Takes bytes of the provider and makes ready what the client gets of them.
     fn take(&mut self, data: Bytes) {
+        let first = self.bytes == 0;
         self.bytes += data.len() as u64;
         match &mut self.kind {
             TeeKind::Plain { prefix, textual, tail, restore, .. } => {
+                // Of a long answer what has been read by now, where its own id stands.
+                if let Some(learning) = self.log.learning.as_ref().filter(|_| first) {
+                    learning.answer(&data);
+                }
                 if *textual {
                     let room = self.log.capture_bytes.saturating_sub(prefix.len()).min(data.len());
                     prefix.extend_from_slice(&data[..room]);
@@ -364,6 +373,9 @@ impl Tee {
         for piece in pieces.drain(..) {
             if let Piece::Event(event) = &piece {
                 let parsed = sse::parse(event);
+                if let Some(learning) = &self.log.learning {
+                    learning.answer(&parsed.data);
+                }
                 match stream.event(parsed.name, &parsed.data) {
                     Role::UsageOnly if *drop_usage => continue,
                     Role::Content | Role::UsageOnly => {}

@@ -20,6 +20,7 @@ use super::coding::Coding;
 use super::credential::Shown;
 use super::gateway::Gateway;
 use super::intake::{self, Decoding, Intake};
+use super::ownership::Ownership;
 use super::query;
 use super::quota::short_of;
 use super::readers::Entry;
@@ -184,6 +185,7 @@ impl Walk<'_> {
         if let Some(coding) = coding {
             intake.decode(Decoding::new(coding, bytes_max, &self.decoders()));
         }
+        intake.ownership = Ownership::of(self.gateway, policy, caller);
         record.follow(intake.seen());
         intake
     }

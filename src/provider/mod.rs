@@ -2,7 +2,8 @@
 //!
 //! Between stages 7 and 9 of the walk. Pure: bytes and values in, values out. `answer` reads a whole JSON answer,
 //! `stream` the events of a streamed one, `usage` what both report as used, `estimate` guesses where they report nothing,
-//! `error` says how a failure is told in a stream.
+//! `error` says how a failure is told in a stream, `ids` reads which
+//! stored objects an answer names.
 //!
 //! Promises: a field of an unexpected type is "not known", never an error; what cannot be read changes nothing of what
 //! is forwarded. Does not: translate one provider's format into another's, or send anything.
@@ -10,6 +11,7 @@
 pub mod answer;
 pub mod error;
 pub mod estimate;
+pub mod ids;
 pub mod stream;
 mod usage;
 

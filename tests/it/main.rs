@@ -33,6 +33,7 @@ mod limits;
 mod limits_more;
 mod limits_shared;
 mod money;
+mod objects;
 mod open_door;
 mod openapi;
 mod overload;

@@ -170,7 +170,15 @@ pub(super) fn routing(
     }
     let lists = models.iter().map(|rule| &rule.to).chain([&default]);
     let renames = lists.flat_map(|targets| &targets.list).any(|target| target.model.is_some());
-    Some(Routing { default, endpoints, models, renames })
+    let mut shared_objects = Vec::with_capacity(raw.shared_objects.len());
+    for given in raw.shared_objects.iter() {
+        if given.value.trim().is_empty() {
+            problems.add(&given.at, "empty; give the id of an object, with `*` for any run of characters");
+        }
+        shared_objects.push(Glob::new(given.value.trim()));
+    }
+    let stored_objects = raw.stored_objects.value;
+    Some(Routing { default, endpoints, stored_objects, shared_objects, models, renames })
 }
 
 /// What targets are made of.
