@@ -254,6 +254,8 @@ pub struct Routing {
     pub endpoints: Vec<(Method, String)>,
     /// Whether a body may name stored objects under the gateway's own key.
     pub stored_objects: StoredObjects,
+    /// `store` of a body becomes `false`.
+    pub force_store_false: bool,
     /// Those that every organisation may name.
     pub shared_objects: Vec<crate::route::Glob>,
     /// First match wins.

@@ -250,6 +250,8 @@ section! {
         /// Stored objects that a body may name under the gateway's own key (previous_response_id, conversations, files, vector
         /// stores, containers, prompts …): own (those that answers to the organisation have named), refuse, or allow.
         stored_objects: StoredObjects = "own";
+        /// Whether chat/completions and responses are sent with store: false, whatever the body says, so that providers keep no answers.
+        force_store_false: bool = "false";
         /// Ids of objects that every organisation may name, e.g. a prompt for all; `*` for any run of characters: pmpt_68b….
         shared_objects: Vec<At<String>> = "[]";
         /// Rules by model; the first match wins.

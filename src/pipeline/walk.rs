@@ -174,6 +174,9 @@ impl Walk<'_> {
         let policy = &self.policy;
         let ask_for_usage = matches!(endpoint.wire, Wire::Chat | Wire::Completions);
         let mut redactor = BodyRedactor::new(Arc::clone(rules), endpoint.shape, ask_for_usage);
+        if policy.routing.force_store_false && matches!(endpoint.wire, Wire::Chat | Wire::Responses) {
+            redactor.forbid_store();
+        }
         if policy.routing.renames {
             redactor.locate_model();
         }

@@ -209,6 +209,10 @@ pub(super) struct Body {
     started: bool,
     /// What the placeholders stand for, where they are to be put back.
     pub(super) values: Option<Values>,
+    /// The provider is to keep nothing: `store` becomes `false`.
+    pub(super) forbid_store: bool,
+    /// `store` was seen.
+    store_seen: bool,
     /// The place of `model` is noted, because a target has another name for it.
     pub(super) locate_model: bool,
     /// The number at hand, if it says something about the call.
@@ -250,6 +254,8 @@ impl Body {
             findings: None,
             started: false,
             locate_model: false,
+            forbid_store: false,
+            store_seen: false,
             number: Number::default(),
             tally: Tally::default(),
         }
@@ -268,6 +274,11 @@ impl Body {
     /// Bytes of the body that are kept, to be looked at or until it is known whether they may leave.
     pub(super) fn held_bytes(&self) -> usize {
         self.out.held_bytes() + self.scanner.held_bytes() + self.captured.as_ref().map_or(0, Vec::len)
+    }
+
+    /// What kind of body it is.
+    pub(super) fn shape(&self) -> Shape {
+        self.shape
     }
 
     /// Whether anything but white space was met.
@@ -818,6 +829,7 @@ impl Sink for Body {
         if let Some(Frame { place: Place::Top, key, object: true, .. }) = self.top() {
             match key {
                 Key::Model => return invalid("`model` must be a string"),
+                Key::Store if self.forbid_store => return invalid("`store` must be true or false"),
                 Key::Conversation => self.facts.stateful = true,
                 _ => {}
             }
@@ -892,6 +904,11 @@ impl Sink for Body {
                 self.out.write(USAGE);
                 self.facts.usage_injected = true;
             }
+            if place == Place::Top && self.forbid_store && !self.store_seen {
+                self.out.advance(at);
+                self.out.write(if values > 0 { b"," } else { b"" });
+                self.out.write(br#""store":false"#);
+            }
             if place == Place::StreamOptions && object && ask && !frame_has_usage(self.seen) {
                 self.out.advance(at);
                 self.out.write(if values > 0 { b"," } else { b"" });
@@ -929,6 +946,9 @@ impl Sink for Body {
         }
         if self.drop.is_some() {
             return Ok(Take::Skip);
+        }
+        if self.forbid_store && in_object && place == Place::Top && key == Key::Store {
+            return invalid("`store` must be true or false");
         }
         if self.locate_model && in_object && place == Place::Top && key == Key::Model {
             self.out.advance(at);
@@ -1018,7 +1038,7 @@ impl Sink for Body {
     fn scalar(&mut self, at: u64) -> Result<Take, RedactError> {
         self.value(at, false, false)?;
         let rewritten = self.top().is_some_and(|f| match f.place {
-            Place::Top => f.object && f.key == Key::StreamOptions,
+            Place::Top => f.object && (f.key == Key::StreamOptions || f.key == Key::Store && self.forbid_store),
             Place::StreamOptions => f.object && f.key == Key::IncludeUsage,
             _ => false,
         });
@@ -1053,9 +1073,16 @@ impl Sink for Body {
         match (place, key, scalar) {
             (Place::Top, Key::Model, _) => return invalid("`model` must be a string"),
             (Place::Top, Key::Stream, Scalar::True) => self.facts.stream = true,
+            (Place::Top, Key::Store, _) if self.forbid_store => {
+                self.store_seen = true;
+                if scalar != Scalar::False {
+                    self.rewrite(rewrite, to, b"false");
+                }
+            }
             (Place::Top, Key::Store | Key::Background, Scalar::True) => self.facts.stateful = true,
             (Place::Top, Key::StreamOptions, Scalar::Null) if ask => {
                 self.rewrite(rewrite, to, &USAGE[17..]);
+                self.facts.usage_injected = true;
             }
             (Place::StreamOptions, Key::IncludeUsage, Scalar::True) => {
                 self.facts.usage_asked = true;
@@ -1065,6 +1092,7 @@ impl Sink for Body {
                 self.seen |= USAGE_SEEN;
                 if ask {
                     self.rewrite(rewrite, to, b"true");
+                    self.facts.usage_injected = true;
                 }
             }
             (Place::StreamOptions, Key::IncludeUsage, _) => self.seen |= USAGE_SEEN,
@@ -1136,7 +1164,6 @@ impl Body {
             self.out.advance(from);
             self.out.skip(to);
             self.out.write(bytes);
-            self.facts.usage_injected = true;
         }
     }
 }

@@ -388,6 +388,12 @@ impl BodyRedactor {
         self.body.values.clone()
     }
 
+    /// The provider is to keep nothing of this call: `store` becomes `false`, and is added where it is missing. Only for endpoints that
+    /// know it (`chat/completions`, `responses`).
+    pub fn forbid_store(&mut self) {
+        self.body.forbid_store = matches!(self.body.shape(), Shape::Chat | Shape::Responses);
+    }
+
     /// From here on it is noted where `model` stands.
     pub fn locate_model(&mut self) {
         self.body.locate_model = true;

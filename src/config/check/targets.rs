@@ -177,8 +177,8 @@ pub(super) fn routing(
         }
         shared_objects.push(Glob::new(given.value.trim()));
     }
-    let stored_objects = raw.stored_objects.value;
-    Some(Routing { default, endpoints, stored_objects, shared_objects, models, renames })
+    let (stored_objects, force_store_false) = (raw.stored_objects.value, raw.force_store_false.value);
+    Some(Routing { default, endpoints, stored_objects, force_store_false, shared_objects, models, renames })
 }
 
 /// What targets are made of.

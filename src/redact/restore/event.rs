@@ -137,9 +137,14 @@ impl EventRestorer {
         }
         let delta = top && text.key == "delta";
         // The argument events of the Responses API carry the text under `delta`.
-        let raw_input = delta && kind.contains("_input");
+        let raw_input = delta && (kind.contains("_input") || kind.contains("_call"));
         let arguments = leaf == Leaf::Arguments || delta && kind.contains("arguments");
-        if (arguments || raw_input || leaf == Leaf::Input || under("input") || under("arguments")) && !self.arguments {
+        if (arguments
+            || raw_input
+            || leaf == Leaf::Input
+            || ["input", "arguments", "action", "operation"].into_iter().any(under))
+            && !self.arguments
+        {
             return None;
         }
         let completion = text.key == "text" && found.frames[text.frame].key == "choices";

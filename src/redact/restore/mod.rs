@@ -204,7 +204,7 @@ impl Matcher {
 enum Leaf {
     /// JSON in a string: the arguments of a call.
     Arguments,
-    /// The arguments of a call as they are.
+    /// The arguments of a call as they are, or what a client is to carry out: a command, a click, a change to a file.
     Input,
     /// Signed by the provider, or names of its own: what comes back has to be what was sent.
     Opaque,
@@ -215,7 +215,7 @@ impl Leaf {
     fn of(key: &[u8]) -> Leaf {
         match key {
             b"arguments" | b"partial_json" => Leaf::Arguments,
-            b"input" => Leaf::Input,
+            b"input" | b"action" | b"operation" | b"code" => Leaf::Input,
             key if watch::is_url_key(key) => Leaf::Opaque,
             b"thinking" | b"signature" | b"encrypted_content" | b"type" | b"role" | b"id" | b"object" | b"model" => {
                 Leaf::Opaque

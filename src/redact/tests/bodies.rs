@@ -315,3 +315,42 @@ fn clean_bodies_leave_as_the_very_bytes() {
     assert_eq!(out.len(), 1);
     assert_eq!(out[0].as_bytes().as_ptr(), text.as_ptr());
 }
+
+#[test]
+fn a_provider_that_is_to_keep_nothing_is_told_so() {
+    for (shape, given, expected) in [
+        (Shape::Responses, r#"{"model":"m","input":"x"}"#, r#"{"model":"m","input":"x","store":false}"#),
+        (Shape::Responses, r#"{"store":true,"input":"x"}"#, r#"{"store":false,"input":"x"}"#),
+        (Shape::Responses, r#"{"store": null ,"st\u006fre":true}"#, r#"{"store": false ,"st\u006fre":false}"#),
+        (
+            Shape::Responses,
+            r#"{"input":[{"store":true}],"store":false}"#,
+            r#"{"input":[{"store":true}],"store":false}"#,
+        ),
+        (Shape::Responses, "{ }", r#"{ "store":false}"#),
+        (
+            Shape::Chat,
+            r#"{"stream":true,"messages":[]}"#,
+            r#"{"stream":true,"messages":[],"stream_options":{"include_usage":true},"store":false}"#,
+        ),
+        (Shape::Messages, r#"{"messages":[]}"#, r#"{"messages":[]}"#),
+    ] {
+        for size in [1, 3, given.len()] {
+            let mut redactor = BodyRedactor::new(rules(&["email"]), shape, true);
+            redactor.forbid_store();
+            let mut out = Vec::new();
+            for piece in given.as_bytes().chunks(size) {
+                redactor.push(Bytes::copy_from_slice(piece), &mut out).expect("body");
+            }
+            redactor.finish(&mut out).expect("body");
+            let out: Vec<u8> = out.iter().flat_map(|p| p.as_bytes().to_vec()).collect();
+            assert_eq!(String::from_utf8(out).expect("UTF-8"), expected, "{given} in pieces of {size}");
+            assert!(!redactor.facts().stateful, "{given}");
+        }
+    }
+    for given in [r#"{"store":"true"}"#, r#"{"store":{}}"#] {
+        let mut redactor = BodyRedactor::new(rules(&["email"]), Shape::Responses, true);
+        redactor.forbid_store();
+        assert!(redactor.push(Bytes::copy_from_slice(given.as_bytes()), &mut Vec::new()).is_err());
+    }
+}
