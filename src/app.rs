@@ -38,8 +38,6 @@ use crate::upstream::Upstream;
 
 /// How often idle buckets are forgotten and the log learns of a changed retention.
 const TEND_EVERY: Duration = Duration::from_secs(10);
-/// RFC 7518, section 3.2: as many bytes as the hash of HS256 has.
-const SECRET_BYTES_ADVISED: usize = 32;
 /// What cut calls may take to be gone, and then the tasks beside them.
 const CUT_WITHIN: Duration = Duration::from_secs(2);
 /// What the log may take to store what is left, at the end.
@@ -68,12 +66,6 @@ pub struct App {
 /// An address or the data folder is in use, a certificate cannot be read: the user must change something.
 pub async fn start(loaded: Loaded) -> Result<App, Failure> {
     let Loaded { settings, policy, origin, .. } = loaded;
-    let secret = policy.auth.jwt.as_ref().map(|jwt| jwt.secret.reveal().len()).filter(|len| *len > 0);
-    if secret.is_some_and(|len| len < SECRET_BYTES_ADVISED) {
-        tracing::warn!(
-            "auth.jwt.secret is short and can be guessed from one token; take a random one: openssl rand -hex 32"
-        );
-    }
     let mut handed = ListenFd::from_env();
     let listener = listening(&mut handed, 0, settings.listen, "listen")?;
     let admin_listener = listening(&mut handed, 1, settings.admin_listen, "admin_listen")?;

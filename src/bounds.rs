@@ -310,6 +310,15 @@ pub const MOCK_CHUNKS_MAX: usize = 100_000;
 /// Fault markers that are counted. At the bound all counts begin again.
 pub const MOCK_MARKERS_MAX: usize = 4_096;
 
+// ---- what a provider says ----------------------------------------------------------------------------------------
+
+/// Tokens of one call that are believed, in and out each; what a provider reports beyond is cut. The longest contexts
+/// have ten million.
+pub const TOKENS_PER_CALL_MAX: u64 = 100_000_000;
+/// Largest cost of one call that is believed: a million USD. Thousands of such rows still add up without overflow, in
+/// both stores.
+pub const NANO_USD_PER_CALL_MAX: i64 = 1_000_000_000_000_000;
+
 // ---- all of it -------------------------------------------------------------------------------------------------
 
 /// What a connection may hold: a head or an answer that is not taken, or an HTTP/2 window; and the state of both.

@@ -12,6 +12,7 @@ mod lock;
 mod metrics;
 mod share;
 mod usage;
+mod visible;
 
 // The rooms, in the order a call meets them.
 mod ailog;

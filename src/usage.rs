@@ -30,6 +30,24 @@ pub struct TokenUsage {
 }
 
 impl TokenUsage {
+    /// At most `most` tokens in and as many out, each part within its whole: what a provider reports beyond is no number of
+    /// tokens, and must not become money.
+    pub fn at_most(self, most: u64) -> TokenUsage {
+        let (input, output) = (self.input.min(most), self.output.min(most));
+        let cache_write = self.cache_write.min(input);
+        TokenUsage {
+            input,
+            cached: self.cached.min(input),
+            cache_write,
+            cache_write_1h: self.cache_write_1h.min(cache_write),
+            output,
+            reasoning: self.reasoning.min(output),
+            audio_input: self.audio_input.min(input),
+            audio_output: self.audio_output.min(output),
+            tier: self.tier,
+        }
+    }
+
     /// What two calls used together; of two tiers the second is named.
     pub fn plus(self, other: TokenUsage) -> TokenUsage {
         TokenUsage {
@@ -118,5 +136,36 @@ impl UsageSource {
             UsageSource::Estimated => "estimated",
             UsageSource::None => "none",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn absurd_numbers_are_cut_and_parts_stay_within_their_whole() {
+        let absurd = TokenUsage {
+            input: 5,
+            cached: u64::MAX,
+            cache_write: 7,
+            cache_write_1h: u64::MAX,
+            output: u64::MAX,
+            reasoning: u64::MAX,
+            audio_input: 9,
+            audio_output: 3,
+            tier: ServiceTier::Flex,
+        };
+        let cut = TokenUsage {
+            cached: 5,
+            cache_write: 5,
+            cache_write_1h: 5,
+            output: 100,
+            reasoning: 100,
+            audio_input: 5,
+            ..absurd
+        };
+        assert_eq!(absurd.at_most(100), cut);
+        assert_eq!(cut.at_most(100), cut);
     }
 }

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 /// Everyone may import these.
-const LEAVES: &[&str] = &["bounds", "clock", "code", "ids", "lock", "metrics", "share", "usage"];
+const LEAVES: &[&str] = &["bounds", "clock", "code", "ids", "lock", "metrics", "share", "usage", "visible"];
 
 /// What a file may do besides computing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +49,7 @@ const ROOMS: &[(&str, May, &[&str])] = &[
     ("metrics", Nothing, &[]),
     ("share", Nothing, &[]),
     ("usage", Nothing, &[]),
+    ("visible", Nothing, &[]),
     // Level 1: pure.
     ("redact", Nothing, &[]),
     ("sse", Nothing, &[]),

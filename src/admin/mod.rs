@@ -160,6 +160,7 @@ fn config(admin: &Admin) -> Value {
         "last_edit_refused": status.refused,
         "last_refused": status.last_refused.map(|r| json!({"at": iso(r.at_ms), "problems": r.problems})),
         "restart_needed": status.restart_needed,
+        "warnings": status.warnings,
         "log": {"unstored_bytes": backlog.bytes, "lost_rows": backlog.lost, "trouble": backlog.trouble},
         "config": &*status.config,
     })

@@ -12,7 +12,7 @@
 use std::borrow::Cow;
 
 use super::row::Row;
-use crate::bounds::{LOG_LABEL_BYTES_MAX, WAL_RECORD_BYTES_MAX};
+use crate::bounds::{LOG_LABEL_BYTES_MAX, NANO_USD_PER_CALL_MAX, WAL_RECORD_BYTES_MAX};
 
 /// Version of [`COLUMNS`]; in every record of the write-ahead log. Columns are only ever added at the end, with a new
 /// number here; what the records of older versions lack is added when they are read (see [`missing`]).
@@ -22,9 +22,6 @@ pub(super) const COLUMNS_OF_1: usize = 38;
 /// What version 2 added, as a row has it of which nothing was known: empty text, zero.
 pub(super) const ADDED_IN_2: &[u8] = &[0; 1 + 8 + 8 + 8 + 1 + 1 + 8];
 
-/// Largest cost of one call that is believed: a million USD. Thousands of such rows still add up without overflow, in
-/// both stores.
-const NANO_USD_MAX: i64 = 1_000_000_000_000_000;
 /// Largest number of tokens of one call that is believed, for the same reason.
 const TOKENS_MAX: u64 = 1_000_000_000_000;
 
@@ -151,7 +148,7 @@ pub(super) fn encode(row: &Row, out: &mut Vec<u8>) {
         out.extend_from_slice(&n.min(TOKENS_MAX).to_le_bytes());
     }
     optional(out, row.cost_nano_usd, |out, nano| {
-        out.extend_from_slice(&nano.clamp(-NANO_USD_MAX, NANO_USD_MAX).to_le_bytes());
+        out.extend_from_slice(&nano.clamp(-NANO_USD_PER_CALL_MAX, NANO_USD_PER_CALL_MAX).to_le_bytes());
     });
     label(out, row.usage_source.as_str());
     for n in [row.redacted_emails, row.redacted_phones, row.redacted_other, row.attachments_dropped] {

@@ -8,7 +8,6 @@
 //! # Bounds
 //! `DEAD_LETTER_BYTES_MAX`; above it a row is refused here too, and counted as lost.
 
-use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -17,6 +16,7 @@ use base64::Engine;
 use serde_json::{Map, json};
 
 use super::columns::{COLUMNS, Decoder, Value, iso};
+use super::private;
 use crate::bounds::DEAD_LETTER_BYTES_MAX;
 
 /// Keeps an encoded row with the reason why it is here.
@@ -24,7 +24,7 @@ use crate::bounds::DEAD_LETTER_BYTES_MAX;
 /// # Errors
 /// The file cannot be written, or is full.
 pub(super) fn keep(path: &Path, reason: &str, row: &[u8]) -> io::Result<()> {
-    let mut file = File::options().create(true).read(true).append(true).open(path)?;
+    let mut file = private::options().create(true).read(true).append(true).open(path)?;
     let length = file.metadata()?.len();
     if length > DEAD_LETTER_BYTES_MAX {
         return Err(io::ErrorKind::FileTooLarge.into());

@@ -15,6 +15,7 @@ mod dead_letter;
 mod fold;
 mod group;
 mod power;
+mod private;
 pub mod recorder;
 pub mod report;
 pub mod reprice;
@@ -30,7 +31,6 @@ mod wal;
 mod tests;
 
 use std::fs::{File, TryLockError};
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -286,23 +286,14 @@ const EMBEDDED_FILE: &str = "tollgate.db";
 
 fn lock_folder(data_dir: &Path) -> Result<File, OpenError> {
     let folder = |error| OpenError::Folder { path: data_dir.to_owned(), error };
-    make_folder(data_dir).map_err(folder)?;
-    let file = File::options().create(true).truncate(false).write(true).open(data_dir.join("lock")).map_err(folder)?;
+    private::folder(data_dir).map_err(folder)?;
+    private::tighten(data_dir);
+    let file =
+        private::options().create(true).truncate(false).write(true).open(data_dir.join("lock")).map_err(folder)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse(data_dir.to_owned())),
         Err(TryLockError::Error(error)) => Err(folder(error)),
-    }
-}
-
-/// Makes the folder where there is none, for its owner alone: rows hold what people wrote. One that is there stays as it is.
-fn make_folder(data_dir: &Path) -> std::io::Result<()> {
-    if let Some(parent) = data_dir.parent() {
-        std::fs::create_dir_all(parent)?;
-    }
-    match std::fs::DirBuilder::new().mode(0o700).create(data_dir) {
-        Err(_) if data_dir.is_dir() => Ok(()),
-        made => made,
     }
 }
 

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use uuid::Uuid;
 
 use super::columns::SCHEMA_VERSION;
+use super::private;
 use super::row::Row;
 
 pub(super) const MAGIC: &[u8; 8] = b"TOLLWAL1";
@@ -58,7 +59,7 @@ pub(super) struct FileSystem;
 
 impl Disk for FileSystem {
     fn create(&self, path: &Path) -> io::Result<File> {
-        File::options().read(true).write(true).create_new(true).open(path)
+        private::options().read(true).write(true).create_new(true).open(path)
     }
 
     fn write_all_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {

@@ -16,6 +16,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use uuid::Uuid;
 
 use super::columns::{COLUMNS, COLUMNS_OF_1, Decoder, Type, Value, iso_millis};
+use super::private;
 use super::ship::{Resume, Store, StoreError, Stored};
 use super::tail::{Batch, BatchLimits, Position};
 
@@ -115,6 +116,8 @@ impl Sqlite {
     /// # Errors
     /// It is no SQLite database, of a later version, or cannot be written.
     pub(super) fn open(path: &Path) -> Result<Sqlite, SqliteError> {
+        // SQLite makes its file by the umask, and the files beside it by the mode of the first.
+        drop(private::options().create(true).truncate(false).write(true).open(path));
         let connection = Connection::open(path)?;
         connection.busy_timeout(Duration::from_secs(5))?;
         connection.execute_batch(SETUP)?;

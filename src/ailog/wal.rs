@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex};
 
 use uuid::Uuid;
 
+use super::private;
 use super::segment::{Disk, MAGIC, Recognised, SEGMENT_HEAD_BYTES, Segment, number_of, recognise};
 use super::tail::Position;
 use crate::bounds;
@@ -107,7 +108,7 @@ impl Wal {
     /// # Errors
     /// The folder cannot be made or read.
     pub(super) fn open(dir: &Path, limits: WalLimits, disk: Box<dyn Disk>) -> io::Result<(Wal, Found)> {
-        fs::create_dir_all(dir)?;
+        private::folder(dir)?;
         let mut numbered = Vec::new();
         for entry in fs::read_dir(dir)? {
             let path = entry?.path();

@@ -1,4 +1,4 @@
-//! `tollgate check`: every problem of the configuration, or a short summary of what it says.
+//! `tollgate check`: every problem of the configuration, or a short summary of what it says, with warnings.
 //!
 //! The same code that `serve` and a reload run, so what passes here is taken there. Beyond it the files that a configuration
 //! names (certificates, key sets) are opened: they may come later, but a person who checks wants to know.
@@ -28,7 +28,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<(), Failure> {
     match config::load(args.config.as_deref()) {
         Ok(loaded) => match missing(&loaded).as_slice() {
-            [] => Ok(print::line(&summary(&loaded))?),
+            [] => Ok(print::line(&(summary(&loaded) + &warned(&loaded)))?),
             lines => refused(lines),
         },
         Err(problems) => refused(&problems.lines()),
@@ -59,6 +59,11 @@ fn missing(loaded: &Loaded) -> Vec<String> {
         lines.push(format!("{place}: {error:#}"));
     }
     lines
+}
+
+/// One line for each thing that is allowed and an operator should know.
+fn warned(loaded: &Loaded) -> String {
+    config::warnings(&loaded.settings, &loaded.policy).iter().map(|text| format!("\nwarning: {text}")).collect()
 }
 
 fn summary(loaded: &Loaded) -> String {

@@ -28,6 +28,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::{self, Loaded};
+use crate::visible::visible_lines;
 
 /// Why a command did not do its work.
 #[derive(Debug)]
@@ -152,7 +153,7 @@ pub fn main() -> ExitCode {
 fn say(message: &str) {
     if !message.is_empty() {
         // Nobody reads stderr: nothing left to tell.
-        drop(writeln!(std::io::stderr(), "{message}"));
+        drop(writeln!(std::io::stderr(), "{}", visible_lines(message)));
     }
 }
 

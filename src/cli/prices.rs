@@ -10,6 +10,7 @@ use super::{Configured, Failure};
 use crate::bounds::PRICES_FILE_BYTES_MAX;
 use crate::cost::import::{self, Imported, Wanted};
 use crate::cost::{AS_OF, Listed, PriceList, decimal};
+use crate::visible::visible_json;
 
 /// `tollgate prices`
 #[derive(Debug, clap::Args)]
@@ -87,11 +88,11 @@ fn list(args: &ListArgs, prices: &PriceList) -> Result<(), Failure> {
         Format::Table => table(&lines, prices.version()),
         Format::Json => {
             let lines: Vec<serde_json::Value> = lines.iter().map(as_json).collect();
-            serde_json::to_string_pretty(&json!({"price_version": &**prices.version(), "prices": lines}))? + "\n"
+            let json = json!({"price_version": &**prices.version(), "prices": lines});
+            visible_json(&serde_json::to_string_pretty(&json)?).into_owned() + "\n"
         }
     };
-    std::io::stdout().lock().write_all(text.as_bytes())?;
-    Ok(())
+    Ok(super::print::raw(&text)?)
 }
 
 /// When a line is in force, in words: `flex, above 272000, from 2027-01-01`.
@@ -123,7 +124,7 @@ fn table(lines: &[Listed], version: &str) -> String {
         let sound = |nano: Option<u64>| nano.map_or_else(|| "-".to_owned(), decimal);
         rows.push(vec![
             super::print::printable(&price.model),
-            if price.provider.is_empty() { "any".to_owned() } else { price.provider.clone() },
+            if price.provider.is_empty() { "any".to_owned() } else { super::print::printable(&price.provider) },
             conditions(line),
             decimal(rates.input),
             decimal(rates.cached),
@@ -132,7 +133,7 @@ fn table(lines: &[Listed], version: &str) -> String {
             decimal(rates.output),
             sound(rates.audio_input),
             sound(rates.audio_output),
-            line.source.clone(),
+            super::print::printable(&line.source),
         ]);
     }
     let rows = super::print::aligned(&rows, |column| (3..10).contains(&column));

@@ -2,13 +2,31 @@
 
 use std::io::{self, Write as _};
 
-/// Prints a line to stdout. A reader that has had enough (`| head`) is no failure.
+use crate::visible::{visible, visible_json, visible_lines};
+
+/// Prints lines to stdout, without what would steer a terminal. A reader that has had enough (`| head`) is no failure.
 ///
 /// # Errors
 /// Stdout cannot be written for another reason.
 pub(super) fn line(text: &str) -> io::Result<()> {
+    raw(&format!("{}\n", visible_lines(text)))
+}
+
+/// The same for JSON, which escapes what would steer a terminal.
+///
+/// # Errors
+/// As [`line`].
+pub(super) fn json(text: &str) -> io::Result<()> {
+    raw(&format!("{}\n", visible_json(text)))
+}
+
+/// The text as it is, for those that have seen to it themselves.
+///
+/// # Errors
+/// As [`line`].
+pub(super) fn raw(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
-    match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result,
     }
@@ -16,11 +34,7 @@ pub(super) fn line(text: &str) -> io::Result<()> {
 
 /// A model's or caller's name comes from outside: a control character would move the cursor of the terminal.
 pub(super) fn printable(text: &str) -> String {
-    if text.is_empty() {
-        "-".to_owned()
-    } else {
-        text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
-    }
+    if text.is_empty() { "-".to_owned() } else { visible(text).into_owned() }
 }
 
 /// Columns side by side: names to the left, figures to the right.

@@ -13,6 +13,7 @@ use bytes::Bytes;
 
 use super::Failure;
 use crate::redact::{BodyRedactor, Finding, Ledger, Redacted, Rules, Shape, TextRedactor};
+use crate::visible::visible;
 
 /// Bytes read at once.
 const PIECE: usize = 256 << 10;
@@ -331,7 +332,7 @@ impl Report {
     /// A line on standard error; a closed one is no reason to stop.
     fn say(&self, line: &str) {
         let clear = if self.terminal { "\r\x1b[K" } else { "" };
-        let _ = writeln!(io::stderr(), "{clear}{line}");
+        let _ = writeln!(io::stderr(), "{clear}{}", visible(line));
     }
 
     fn passed(&mut self, n: usize) {

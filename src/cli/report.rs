@@ -9,11 +9,12 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 
 use super::Failure;
-use super::print::{aligned, printable};
+use super::print::{self, aligned, printable};
 use crate::ailog::report::{Days, Dim, Reader, Summary, usd};
 use crate::bounds::REPORT_LINES_MAX;
 use crate::clock::wall_ms;
 use crate::config::policy::Settings;
+use crate::visible::{visible, visible_json};
 
 /// `tollgate report`
 #[derive(Debug, clap::Args)]
@@ -86,13 +87,8 @@ pub fn run(args: Args, settings: &Settings) -> Result<(), Failure> {
         };
         (text, report.is_cut)
     };
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        // `tollgate report | head` is no failure.
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ if is_cut => not_whole(args.format),
-        _ => Ok(()),
-    }
+    print::raw(&text)?;
+    if is_cut { not_whole(args.format) } else { Ok(()) }
 }
 
 /// Says that lines are left out. Nobody looks at the end of a CSV or JSON file, so there it is a failure.
@@ -202,7 +198,7 @@ fn total(lines: &[Summary], keys: usize) -> Vec<String> {
     cells
 }
 
-/// RFC 4180, with the column names of the log.
+/// RFC 4180, with the column names of the log. Safe to print on a terminal and to open in a spreadsheet.
 fn csv(lines: &[Summary], by: &[Dim]) -> String {
     let figures = [
         "calls",
@@ -247,14 +243,22 @@ fn csv(lines: &[Summary], by: &[Dim]) -> String {
 }
 
 fn quoted(cell: &str) -> String {
-    // A spreadsheet would take a cell that begins like this for a formula.
-    let cell = if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { cell.to_owned() };
-    if cell.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell }
+    // A spreadsheet would take a cell that begins like this for a formula; the wide forms are the same to some.
+    let steers = |c: char| matches!(c, '=' | '+' | '-' | '@' | '\t' | '\r' | '＝' | '＋' | '－' | '＠');
+    let is_formula = cell.trim_start().starts_with(steers) || cell.starts_with(['\t', '\r', '\n']);
+    let digits = cell.strip_prefix('-').unwrap_or_default();
+    let is_number =
+        !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit() || b == b'.') && digits.parse::<f64>().is_ok();
+    let cell = visible(cell);
+    let cell = if is_formula && !is_number { format!("'{cell}") } else { cell.into_owned() };
+    // Where `;` or a tab parts the cells, they must not do so within one.
+    let parts = |c: char| matches!(c, '"' | ',' | ';' | '|' | '\n' | '\r' | '\t') || c.is_whitespace();
+    if cell.contains(parts) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell }
 }
 
 fn json(lines: &[Summary], by: &[Dim]) -> String {
     let lines: Vec<_> = lines.iter().map(|line| line.to_json(by)).collect();
-    serde_json::to_string_pretty(&lines).unwrap_or_default() + "\n"
+    visible_json(&serde_json::to_string_pretty(&lines).unwrap_or_default()).into_owned() + "\n"
 }
 
 #[cfg(test)]
@@ -337,7 +341,32 @@ total                10       2     20.0        0      0       0       0  1.5001
             "org_id,calls,errors,error_rate,rate_limited,input_tokens,cached_tokens,output_tokens,cost_usd,unpriced,\
              redactions,attachments_dropped,p50_ms,p95_ms,p99_ms\r\n\"a,\"\"b\"\"\",1,1,1,0,0,0,0,0.000000005,0,0,0,10,20,30\r\n"
         );
-        assert_eq!(quoted("=1+1"), "'=1+1");
+        for (cell, expected) in [
+            ("gpt-4o", "gpt-4o"),
+            ("=1+1", "'=1+1"),
+            ("+1", "'+1"),
+            ("@SUM(A1)", "'@SUM(A1)"),
+            (" =1", "\"' =1\""),
+            ("＝1", "'＝1"),
+            ("\t=1", "'\u{fffd}=1"),
+            ("\r=1", "'\u{fffd}=1"),
+            ("-2+3|cmd", "\"'-2+3|cmd\""),
+            ("-5", "-5"),
+            ("-5.25", "-5.25"),
+            ("-", "'-"),
+            ("-1e5", "'-1e5"),
+            ("m;=cmd|'/c calc'!A0", "\"m;=cmd|'/c calc'!A0\""),
+            ("a\tb", "a\u{fffd}b"),
+            ("a\n=1", "a\u{fffd}=1"),
+            ("\u{1b}]0;pwned\u{7}", "\"\u{fffd}]0;pwned\u{fffd}\""),
+            ("a\u{202e}b\u{200b}", "a\u{fffd}b\u{fffd}"),
+            ("a\"b", "\"a\"\"b\""),
+        ] {
+            assert_eq!(quoted(cell), expected, "{cell:?}");
+        }
+        let steering = [line(&["a\u{1b}[2J\u{202e}"], 1, 5)];
+        let text = json(&steering, &[Dim::Org]);
+        assert!(text.contains("\\u001b[2J\\u202e"), "{text}");
         let parsed: serde_json::Value = serde_json::from_str(&json(&lines, &[Dim::Org])).expect("JSON");
         assert_eq!((&parsed[0]["org_id"], &parsed[0]["cost_usd"]), (&"a,\"b\"".into(), &5e-9.into()));
     }

@@ -11,6 +11,6 @@ pub struct Args {}
 /// # Errors
 /// [`Failure::Defect`] if stdout is closed.
 pub fn run(_: &Args) -> Result<(), Failure> {
-    print::line(&format!("{:#}", crate::config::json_schema()))?;
+    print::json(&format!("{:#}", crate::config::json_schema()))?;
     Ok(())
 }

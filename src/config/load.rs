@@ -61,6 +61,8 @@ pub(crate) struct OtherFile {
 #[derive(Clone, Debug)]
 pub(crate) struct Origin {
     pub(crate) source: Source,
+    /// `gateway.yaml`, as this process runs with it.
+    pub(super) settings: Arc<Settings>,
     pub(super) shown: Arc<Json>,
     pub(super) snapshot: Snapshot,
 }
@@ -167,12 +169,12 @@ impl Source {
         let policy = policy.and_then(|raw| check::policy(&raw, version, now_ms, &mut problems));
         match (settings, policy) {
             (Some((settings, clickhouse)), Some(policy)) if problems.is_empty() => Ok(Loaded {
-                settings,
                 clickhouse,
                 policy,
                 others,
                 origin: Origin {
                     source: self.clone(),
+                    settings: Arc::new(settings.clone()),
                     shown: Arc::new(shown),
                     snapshot: Snapshot {
                         sections: joined.sections,
@@ -180,6 +182,7 @@ impl Source {
                         files: files.into_iter().map(|f| (f.name, f.text)).collect(),
                     },
                 },
+                settings,
             }),
             _ => Err(problems),
         }

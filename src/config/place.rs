@@ -6,6 +6,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::visible::visible;
+
 /// A place in a configuration file, and the names that lead to it (`limits.orgs.acme`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Place {
@@ -114,6 +116,7 @@ impl Problems {
             let path = if problem.at.path.is_empty() { String::new() } else { format!("{}: ", problem.at.path) };
             // A key may hold anything; what is printed stays on its line and leaves the terminal alone.
             let line = format!("{}: {path}{}", self.show(&problem.at), problem.message).replace(char::is_control, " ");
+            let line = visible(&line).into_owned();
             if !lines.contains(&line) {
                 lines.push(line);
             }
@@ -201,13 +204,13 @@ mod tests {
         let (a, b) = (problems.file("a.yaml"), problems.file("b.yaml"));
         let at = |file, line| Place { file: Some(file), line, column: 2, path: Arc::from("x.y") };
         problems.add(&at(b, 1), "third");
-        problems.add(&at(a, 9), "second\nl\u{1b}ine");
+        problems.add(&at(a, 9), "second\nl\u{1b}in\u{202e}e");
         problems.add(&at(a, 2), "first");
         problems.add(&at(a, 2), "first");
         problems.add(&Place::built_in(), "last");
         assert_eq!(
             problems.to_string(),
-            "a.yaml:2:2: x.y: first\na.yaml:9:2: x.y: second l ine\nb.yaml:1:2: x.y: third\nbuilt-in default: last"
+            "a.yaml:2:2: x.y: first\na.yaml:9:2: x.y: second l in\u{fffd}e\nb.yaml:1:2: x.y: third\nbuilt-in default: last"
         );
     }
 }

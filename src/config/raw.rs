@@ -9,7 +9,8 @@ use std::time::Duration;
 use super::place::{Problems, suggest};
 use super::policy::{Accept, Durability, Fail, StoredObjects};
 use super::shape::{
-    At, Cap, Entries, Named, PerOrg, Section, SectionSchema, Shape, Size, Usd, key_name, scalar, section, shown, words,
+    At, Cap, Entries, Hidden, Named, PerOrg, Section, SectionSchema, Shape, Size, Usd, key_name, scalar, section,
+    shown, words,
 };
 use super::yaml::{Name, Node, Value};
 use crate::ids::{OrgId, Secret};
@@ -377,7 +378,7 @@ section! {
         /// With restore: in the arguments of tool calls, too. A model that was talked into it can send values out that way.
         restore_arguments: bool = "false";
         /// Values that may stay: support@example.com, @example.com (all of a domain), a number.
-        allow: Vec<At<String>> = "[]";
+        allow: Hidden<Vec<At<String>>> = "[]";
         /// Patterns of your own.
         custom: Vec<At<RawCustom>> = "[]";
         /// Word lists of your own.
@@ -390,7 +391,7 @@ section! {
         /// Letters, digits, `_` and `-`; the kind that is counted.
         name: String;
         /// A regular expression (Rust's regex syntax; no look-around, so linear time).
-        pattern: String;
+        pattern: Hidden<String>;
         /// What stands in its place; where left out, [REDACTED_NAME].
         replacement: Option<String> = "null";
     }
@@ -401,7 +402,7 @@ section! {
         /// Letters, digits, `_` and `-`; the kind that is counted.
         name: String;
         /// Words and phrases, found in any case.
-        words: Vec<At<String>>;
+        words: Hidden<Vec<At<String>>>;
         /// What stands in their place; where left out, [REDACTED_NAME].
         replacement: Option<String> = "null";
     }

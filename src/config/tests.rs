@@ -64,6 +64,11 @@ fn policy(yaml: &str) -> Policy {
     load(&Source::File(dir.path().join("all.yaml"))).expect("good").policy
 }
 
+fn sha256(text: &str) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn org(name: &str) -> OrgId {
     OrgId::new(name).expect("org")
 }
@@ -396,7 +401,7 @@ fn a_policy_that_accepts_jwts_can_verify_them_or_is_refused() {
         let source = Source::Folder(dir.path().to_owned());
         let found = source.load_in(0, Purpose::Serve, problems).err();
         let found = found.map_or(Vec::new(), |p| p.lines().iter().map(|line| line.replace(&prefix, "")).collect());
-        assert!(yaml.contains("' '") || load(&source).is_ok() == !yaml.contains("RS256"), "{yaml}");
+        assert_eq!(load(&source).is_ok(), !yaml.contains("secret: ' '"), "{yaml}");
         found
     };
     let refused: [(&str, &str, &str); 12] = [
@@ -445,6 +450,121 @@ fn a_policy_that_accepts_jwts_can_verify_them_or_is_refused() {
     }
     let dir = folder(&[("p.yaml", "auth: {jwt: {jwks: a.json, algorithms: [RS256]}}")]);
     assert!(Source::File(dir.path().join("p.yaml")).load(0).is_ok());
+}
+
+/// What is configured, and the warnings that come of it by their keys and a few of their words.
+#[test]
+fn what_an_operator_should_know_is_told() {
+    let told = |yaml: &str| {
+        let dir = folder(&[("all.yaml", yaml)]);
+        let loaded = load(&Source::File(dir.path().join("all.yaml"))).expect(yaml);
+        super::warnings(&loaded.settings, &loaded.policy)
+    };
+    let digest = "a1".repeat(32);
+    let base = format!(
+        "data_dir: /nowhere/at/all\nauth: {{accept: [key], keys: [{{name: a, org: b, sha256: {digest}}}]}}\n\
+         providers: {{a: {{base_url: 'https://x.example/v1', api_key: sk-1}}}}\n"
+    );
+    let auth = |auth: &str| {
+        format!(
+            "data_dir: /nowhere\nproviders: {{a: {{base_url: 'https://x.example/v1', api_key: k}}}}\nauth: {auth}\n"
+        )
+    };
+    let provider = |provider: &str| {
+        format!(
+            "data_dir: /nowhere\nauth: {{accept: [key], keys: [{{name: a, org: b, sha256: {digest}}}]}}\nproviders: {{a: {provider}}}\n"
+        )
+    };
+    let secret = |secret: &str, more: &str| auth(&format!("{{accept: [jwt], jwt: {{secret: '{secret}'{more}}}}}"));
+    let random = "f3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    assert_eq!(told(&base), [""; 0]);
+    assert_eq!(told(&secret(&random[..32], "")), [""; 0]);
+    assert_eq!(told(&secret(random, ", algorithms: [HS512, HS256]")), [""; 0]);
+    assert_eq!(told(&provider("{base_url: 'http://127.0.0.1:9/v1', api_key: k}")), [""; 0]);
+    assert_eq!(told(&provider("{base_url: 'http://10.1.2.3/v1'}")), [""; 0]);
+    assert_eq!(
+        told(&provider("{base_url: 'https://x.example/v1', api_key: k, forward_headers: [x-trace, x-author]}")),
+        [""; 0]
+    );
+    let table: &[(String, &[&str])] = &[
+        (auth("{accept: [anonymous]}"), &["auth.accept: `anonymous`"]),
+        (auth("{accept: [passthrough]}"), &["auth.accept: `passthrough`"]),
+        (auth("{accept: [passthrough, anonymous]}"), &["auth.accept: `anonymous`", "auth.accept: `passthrough`"]),
+        (auth("{accept: [key]}"), &["auth.keys: there is no key"]),
+        // printf %s tg-secret | sha256sum
+        (
+            auth("{accept: [key], keys: [{name: ci, org: a, sha256: TG_SECRET}]}")
+                .replace("TG_SECRET", &sha256("tg-secret")),
+            &["auth.keys: the key of `ci` can be guessed"],
+        ),
+        (secret("a", ""), &["auth.jwt.secret: "]),
+        (secret("secret", ""), &["auth.jwt.secret: it can be guessed"]),
+        (secret("changeme", ""), &["auth.jwt.secret: it can be guessed"]),
+        (secret("Change-Me-123", ""), &["auth.jwt.secret: it can be guessed"]),
+        (secret(&"secret".repeat(9), ""), &["auth.jwt.secret: it can be guessed"]),
+        (secret(&random[..31], ""), &["auth.jwt.secret: it has 31 bytes, and RFC 7518 asks for at least 32"]),
+        (
+            secret(&random[..47], ", algorithms: [HS384]"),
+            &["auth.jwt.secret: it has 47 bytes, and RFC 7518 asks for at least 48"],
+        ),
+        (
+            secret(&random[..63], ", algorithms: [HS256, HS512]"),
+            &["auth.jwt.secret: it has 63 bytes, and RFC 7518 asks for at least 64"],
+        ),
+        (
+            auth("{accept: [jwt], jwt: {jwks: 'http://id.example/jwks', algorithms: [RS256]}}"),
+            &["auth.jwt.jwks: http: whoever is on the way"],
+        ),
+        (format!("{base}admin_listen: 0.0.0.0:9090\n"), &["admin_listen: the operators' side has no login"]),
+        (format!("{base}admin_listen: '[::]:9090'\n"), &["admin_listen: the operators' side has no login"]),
+        (format!("{base}admin_listen: 10.0.0.1:9090\n"), &["admin_listen: the operators' side has no login"]),
+        (format!("{base}listen: 0.0.0.0:8080\n"), &["listen: 0.0.0.0:8080 is open to other machines without TLS"]),
+        (format!("{base}listen: 0.0.0.0:8080\ntls: {{cert_file: a, key_file: b}}\n"), &[]),
+        (format!("{base}redaction: {{entities: []}}\n"), &["redaction.entities: empty"]),
+        (
+            format!("{base}redaction: {{orgs: {{acme: {{entities: []}}, beta: {{entities: []}}, good: {{}}}}}}\n"),
+            &["redaction.orgs.acme.entities: empty", "redaction.orgs.beta.entities: empty"],
+        ),
+        (
+            provider("{base_url: 'http://x.example/v1', api_key: k}"),
+            &["providers.a.base_url: http: the key and the prompts cross"],
+        ),
+        (provider("{base_url: 'http://93.184.216.34/v1', api_key: k}"), &["providers.a.base_url: http: the key"]),
+        (provider("{base_url: 'http://10.1.2.3/v1', api_key: k}"), &["providers.a.base_url: http: the key"]),
+        (
+            provider("{base_url: 'http://x.example/v1'}"),
+            &["providers.a.base_url: http: prompts", "providers.a.api_key: empty"],
+        ),
+        (provider("{base_url: 'https://x.example/v1'}"), &["providers.a.api_key: empty"]),
+        (
+            provider("{base_url: 'https://x.example/v1/chat/completions', api_key: k}"),
+            &["providers.a.base_url: ends with"],
+        ),
+        (
+            provider(
+                "{base_url: 'https://x.example/v1', api_key: k, forward_headers: [Cookie, x-auth, x-session-id, x-goog-iap-jwt-assertion, x-amz-security-token]}",
+            ),
+            &["`cookie`", "`x-auth`", "`x-session-id`", "`x-goog-iap-jwt-assertion`", "`x-amz-security-token`"],
+        ),
+        (
+            format!("{base}routing: {{models: [{{match: 'gpt-.*', to: [a]}}]}}\n"),
+            &["routing.models: `gpt-.*` looks like a regular"],
+        ),
+        (
+            format!("{base}store: clickhouse\nclickhouse: {{url: 'http://db.example:8123'}}\n"),
+            &["clickhouse.url: http"],
+        ),
+        // The folder of the test is for its owner alone; this one is for everybody.
+        (base.replace("/nowhere/at/all", "/tmp"), &["data_dir: other users of this machine may enter /tmp"]),
+    ];
+    for (yaml, expected) in table {
+        let found = told(yaml);
+        assert_eq!(found.len(), expected.len(), "{yaml}: {found:#?}");
+        for (found, expected) in found.iter().zip(*expected) {
+            assert!(found.contains(expected), "{yaml}: {found:#?}");
+        }
+        assert!(!found.iter().any(|text| text.contains("hangeme") || text.contains(&random[..31])), "{found:#?}");
+    }
 }
 
 /// The default of the flag reads the same variable, and would say the same mistake again at the section and at the file.
@@ -600,6 +720,31 @@ fn secrets_are_neither_shown_nor_quoted() {
         let problems = load(&Source::File(dir.path().join("all.yaml"))).expect_err("wrong").to_string();
         assert!(!problems.contains("sk-from"), "{problems}");
     }
+}
+
+/// Names of customers and projects are counted, not shown.
+#[test]
+fn words_that_are_looked_for_are_not_shown() {
+    let yaml = "redaction:\n  allow: [falcon@example.com, '@falcon.example']\n  custom: [{name: ticket, pattern: 'FALCON-[0-9]+'}]\n  \
+                terms: [{name: project, words: [Falcon, 'Blue Falcon'], replacement: '[P]'}]\n  orgs:\n    acme: {terms: [{name: vip, words: \
+                [Jane Falcon]}], allow: [falcon]}\n";
+    let dir = folder(&[("all.yaml", yaml)]);
+    let loaded = load(&Source::File(dir.path().join("all.yaml"))).expect("good");
+    let shown = loaded.origin.masked();
+    assert!(!shown.to_string().to_lowercase().contains("falcon"), "{shown}");
+    let redaction = &shown["policy"]["redaction"];
+    assert_eq!(
+        (&redaction["allow"], &redaction["custom"][0]["pattern"], &redaction["terms"][0]["words"]),
+        (&"*** (2)".into(), &"***".into(), &"*** (2)".into())
+    );
+    assert_eq!(
+        (&redaction["terms"][0]["name"], &redaction["orgs"]["acme"]["allow"]),
+        (&"project".into(), &"*** (1)".into())
+    );
+    assert_eq!(
+        load(&Source::BuiltIn).expect("good").origin.masked()["policy"]["redaction"]["allow"],
+        serde_json::json!([])
+    );
 }
 
 #[test]

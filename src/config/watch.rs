@@ -25,9 +25,10 @@ use serde_json::Value as Json;
 
 use super::load::{Origin, Snapshot, Source};
 use super::place::{Place, Problems};
-use super::policy::Policy;
+use super::policy::{Policy, Settings};
 use super::raw::RawPolicy;
 use super::shape::Section;
+use super::warn::warnings;
 use crate::clock;
 use crate::lock::lock;
 use crate::metrics::Metrics;
@@ -63,6 +64,8 @@ pub(crate) struct Status {
     pub(crate) last_refused: Option<Refused>,
     /// Whether `gateway.yaml` says something else than at the start.
     pub(crate) restart_needed: bool,
+    /// What is in force and an operator should know.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// An edit that was refused.
@@ -96,6 +99,7 @@ pub(super) struct State {
     seen: Vec<(String, Arc<str>)>,
     /// `gateway.yaml` as the process began with it.
     gateway: String,
+    settings: Arc<Settings>,
     pub(super) status: Status,
 }
 
@@ -205,6 +209,10 @@ impl Shared {
 impl State {
     fn new(origin: &Origin, policy: Arc<ArcSwap<Policy>>, metrics: Arc<Metrics>) -> State {
         let current = policy.load();
+        let warnings = warnings(&origin.settings, &current);
+        for warning in &warnings {
+            tracing::warn!("{warning}");
+        }
         let status = Status {
             version: current.version.clone(),
             loaded_at_ms: current.loaded_at_ms,
@@ -213,6 +221,7 @@ impl State {
             refused: false,
             last_refused: None,
             restart_needed: false,
+            warnings,
         };
         drop(current);
         let state = State {
@@ -222,6 +231,7 @@ impl State {
             in_force: origin.snapshot.clone(),
             seen: origin.snapshot.files.clone(),
             gateway: origin.snapshot.gateway.clone(),
+            settings: Arc::clone(&origin.settings),
             status,
         };
         state.report(true);
@@ -253,6 +263,11 @@ impl State {
         self.status.restart_needed = restart_needed;
         self.status.config = loaded.origin.shown.clone();
         self.status.refused = false;
+        let warnings = warnings(&self.settings, &loaded.policy);
+        for warning in warnings.iter().filter(|new| !self.status.warnings.contains(new)) {
+            tracing::warn!("{warning}");
+        }
+        self.status.warnings = warnings;
         if loaded.policy.version != self.status.version || ask == Ask::Operator {
             self.status.version = loaded.policy.version.clone();
             self.status.loaded_at_ms = loaded.policy.loaded_at_ms;

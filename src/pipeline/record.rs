@@ -10,6 +10,7 @@ use super::intake::{Reserved, Seen};
 use super::refusal::Refusal;
 use crate::ailog::row::{Outcome, Row};
 use crate::ailog::{Durable, Pending, Recorder};
+use crate::bounds::{NANO_USD_PER_CALL_MAX, TOKENS_PER_CALL_MAX};
 use crate::clock::{Clock, Nanos};
 use crate::code::Code;
 use crate::config::policy::{Durability, Policy};
@@ -212,7 +213,12 @@ impl Record {
     }
 
     /// Notes usage, and what it costs by the policy that the call was made under.
-    fn price(&mut self, usage: TokenUsage, source: UsageSource) {
+    fn price(&mut self, told: TokenUsage, source: UsageSource) {
+        // Cut here once, so that the row, its cost, budgets and metrics believe the same.
+        let usage = told.at_most(TOKENS_PER_CALL_MAX);
+        if [usage.input, usage.output] != [told.input, told.output] {
+            self.metrics.bound("tokens_per_call");
+        }
         let (policy, sent_as) = (Arc::clone(&self.policy), self.trail.model());
         let row = self.recorder.row_mut();
         (row.usage, row.usage_source) = (usage, source);
@@ -222,7 +228,7 @@ impl Record {
         };
         // An answer that did not come has no name for its model, but the provider was asked by one.
         let sent_as = sent_as.filter(|_| row.response_model.is_empty());
-        let cost = cost(&row.response_model).or_else(|| cost(&sent_as?));
+        let cost = cost(&row.response_model).or_else(|| cost(&sent_as?)).map(|nano| nano.min(NANO_USD_PER_CALL_MAX));
         row.cost_nano_usd = cost;
         row.price_version = cost.map(|_| Arc::clone(policy.prices.version()));
     }

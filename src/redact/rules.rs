@@ -97,6 +97,11 @@ pub(super) struct Terms {
 }
 
 impl Rules {
+    /// Whether any of the built-in entities is looked for.
+    pub fn has_entities(&self) -> bool {
+        self.0.on[..ENTITIES.len()].contains(&true)
+    }
+
     /// Compiles what a policy asks for.
     ///
     /// # Errors

@@ -31,6 +31,11 @@ impl Glob {
         Glob(pattern.to_owned())
     }
 
+    /// The pattern as written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// Whether `text` as a whole has this form. Linear in `text` for each `*`.
     pub fn matches(&self, text: &str) -> bool {
         let mut parts = self.0.split('*');

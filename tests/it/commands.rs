@@ -307,3 +307,57 @@ fn price_lists_of_others_become_policy() {
         assert!(refused.status.code() == Some(1) && text(&refused).contains(words), "{}", text(&refused));
     }
 }
+
+/// Names of models and callers come from outside: no report of them steers a terminal or a spreadsheet.
+#[test]
+fn reports_are_safe_to_print_and_to_open() {
+    let provider = Provider::start();
+    let gateway = Gateway::start(&provider);
+    let models = [
+        "\u{1b}]0;pwned\u{7}",
+        "m;=cmd|'/c calc'!A0",
+        "=HYPERLINK(\"http://evil\",\"x\")",
+        "@SUM(1+1)",
+        "+1",
+        "-1+1",
+        "\t=1",
+        "a\u{202e}b\u{2066}\u{200b}\u{feff}",
+        "a\r\n=1",
+    ];
+    for model in models {
+        let mut body = crate::support::chat("hi");
+        body["model"] = model.into();
+        gateway.post("/v1/chat/completions", &crate::support::jwt("acme"), &body);
+    }
+    gateway.rows(models.len());
+    let hidden = |c: char| {
+        (c.is_control() && !matches!(c, '\n' | '\r'))
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    for format in [&["--format", "table"][..], &["--format", "csv"], &["--format", "json"], &["--daily"]] {
+        let by = if format == ["--daily"] { &[][..] } else { &["--by", "model"] };
+        let day = [&["report"], by, format].concat();
+        let told = run(gateway.folder(), Some(gateway.folder()), &day, "");
+        assert!(told.status.success(), "{format:?}: {}", text(&told));
+        let told = text(&told);
+        assert!(!told.contains(hidden), "{format:?}: {told:?}");
+        if format.contains(&"csv") {
+            let lines: Vec<&str> = told.split("\r\n").collect();
+            assert!(lines.len() >= models.len() && !told.replace("\r\n", "").contains(['\r', '\n']), "{told:?}");
+            for line in lines {
+                let cell = line.trim_start_matches('"').trim_start();
+                assert!(!cell.starts_with(['=', '+', '-', '@', '\t']), "{line}");
+                // A cell with a mark that parts cells elsewhere is in quotes.
+                assert!(!line.contains(';') || line.starts_with('"'), "{line}");
+            }
+        }
+    }
+    // Nor do messages about a configuration.
+    std::fs::write(
+        gateway.folder().join("bad.yaml"),
+        "\"evil\\e]0;x\\a\\u202e\": 1\nlimits: {burst: \"\\e[2J\\u200b\"}\n",
+    )
+    .unwrap();
+    let told = text(&run(gateway.folder(), None, &["check", "--config", "bad.yaml"], ""));
+    assert!(told.contains("unknown key") && !told.contains(hidden), "{told:?}");
+}

@@ -166,3 +166,36 @@ fn a_token_cannot_name_an_organisation_of_the_gateway_s_own() {
     assert_eq!(provider.seen().len(), 0);
     gateway.chat("keys", "hi").ok();
 }
+
+#[test]
+fn open_doors_are_told_by_check_at_the_start_and_to_operators() {
+    let provider = Provider::start();
+    let gateway = Setup::new(&provider)
+        .section("auth", "accept: [jwt, anonymous]\njwt: {secret: changeme}")
+        .section("redaction", "{entities: [], terms: [{name: vip, words: [Jane Falcon]}]}")
+        .start();
+    let expected = ["auth.accept: `anonymous`", "auth.jwt.secret: ", "redaction.entities: empty"];
+    let (code, told) = run(gateway.folder(), &["check"], &[]);
+    assert_eq!(code, Some(0), "{told}");
+    let shown = gateway.config();
+    let warnings: Vec<&str> = shown["warnings"].as_array().unwrap().iter().map(|w| w.as_str().unwrap()).collect();
+    assert_eq!(warnings.len(), expected.len(), "{warnings:?}");
+    for (warning, expected) in warnings.iter().zip(expected) {
+        assert!(warning.starts_with(expected), "{warnings:?}");
+        assert!(told.contains(&format!("warning: {warning}")), "{told}");
+        let printed = gateway.printed();
+        assert_eq!(printed.matches(warning).count(), 1, "{warning}: {printed}");
+    }
+    assert!(!shown.to_string().contains("Falcon") && !gateway.printed().contains("Falcon"), "{shown}");
+    // A door that an edit opens is told as well, and one that it shuts is not told any more.
+    gateway.edit_and_wait("auth", &format!("accept: [jwt, passthrough]\njwt: {{secret: \"{SECRET}\"}}"));
+    let shown = gateway.config()["warnings"].to_string();
+    assert!(
+        shown.contains("`passthrough`") && !shown.contains("`anonymous`") && !shown.contains("secret: "),
+        "{shown}"
+    );
+    eventually("the warning in the log", || gateway.printed().contains("`passthrough`").then_some(()));
+    assert_eq!(gateway.printed().matches("redaction.entities: empty").count(), 1);
+    let page = gateway.operators("/");
+    assert!(page.text().contains("id=\"warnings\""), "{}", page.text());
+}

@@ -172,3 +172,50 @@ fn what_is_not_captured_is_absent() {
         assert!(!is_in(&bytes, "a word of the"), "{path}");
     }
 }
+
+/// Whatever the umask, and in a folder that was there before, as a volume is.
+#[test]
+fn files_are_for_their_owner_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    fn modes(folder: &Path, found: &mut Vec<(String, u32)>) {
+        for entry in std::fs::read_dir(folder).unwrap().flatten() {
+            // A file that the gateway has removed meanwhile is read by no one.
+            let Ok(about) = entry.metadata() else { continue };
+            found.push((entry.path().display().to_string(), about.permissions().mode() & 0o777));
+            if about.is_dir() {
+                modes(&entry.path(), found);
+            }
+        }
+    }
+    let volume = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(volume.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let provider = Provider::start();
+    let mut gateway = Setup::new(&provider)
+        .setting("data_dir", &format!("\"{}\"", volume.path().display()))
+        .under("sh -c 'umask 000; exec \"$0\" \"$@\"'")
+        .start();
+    gateway.chat("acme", "hi").ok();
+    let look = |gateway: &Gateway| {
+        let mut found = Vec::new();
+        modes(volume.path(), &mut found);
+        for name in ["tollgate.db", "tollgate.db-wal", "lock", "wal", ".seg"] {
+            assert!(found.iter().any(|(path, _)| path.ends_with(name)), "{name}: {found:?}");
+        }
+        let wide: Vec<_> = found.into_iter().filter(|(_, mode)| mode & 0o077 != 0).collect();
+        assert!(wide.is_empty(), "{wide:?}\n{}", gateway.printed());
+    };
+    eventually("a stored row", || (gateway.metric("tollgate_log_rows_total{result=\"stored\"}") >= 1.0).then_some(()));
+    look(&gateway);
+    assert!(gateway.printed().contains("data_dir: other users of this machine may enter"), "{}", gateway.printed());
+    // As an earlier version left them: tightened when they are opened.
+    gateway.signal("TERM");
+    assert!(gateway.wait().success());
+    let mut left = Vec::new();
+    modes(volume.path(), &mut left);
+    for (path, _) in &left {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o777)).unwrap();
+    }
+    let gateway = gateway.start_again();
+    gateway.chat("acme", "hi").ok();
+    look(&gateway);
+}

@@ -158,3 +158,39 @@ fn a_broken_message_keeps_the_input_that_was_told() {
         assert_eq!(row["cost_nano_usd"], json!(nano), "{row:?}");
     }
 }
+
+/// What no call can have used is cut once, so that the row, metrics and budgets say the same.
+#[test]
+fn absurd_numbers_of_a_provider_poison_nothing() {
+    let provider = Provider::start();
+    let gateway = Setup::new(&provider)
+        .section("prices", "[{model: 'gpt-4o-mini*', input: 1, output: 2}]")
+        .section("limits", "{requests_per_minute: 60000, burst: 60000, usd_per_month: 1000}")
+        .start();
+    let most = u64::MAX;
+    let usages = [
+        json!({"prompt_tokens": most, "completion_tokens": most, "prompt_tokens_details": {"cached_tokens": most}}),
+        json!({"prompt_tokens": most, "completion_tokens": 1}),
+        json!({"prompt_tokens": 1, "completion_tokens": 1_000_000_000_000_u64,
+               "completion_tokens_details": {"reasoning_tokens": most}}),
+    ];
+    for usage in &usages {
+        let mut answer = step::chat_body("hello");
+        answer["usage"] = usage.clone();
+        provider.script([step::json(200, &answer)]);
+        gateway.chat("acme", "hi").ok();
+    }
+    let rows = gateway.rows(usages.len());
+    let cost: f64 = rows.iter().map(|row| row["cost_nano_usd"].as_f64().expect("a cost") / 1e9).sum();
+    for row in &rows {
+        let numbers = numbers(row, &["input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens"]);
+        assert!(numbers.iter().all(|n| *n <= 100_000_000), "{numbers:?}");
+    }
+    // 100 million tokens in at 1, out at 2 USD per million.
+    assert!((299.9..=700.1).contains(&cost), "{cost}");
+    let shown = gateway.metric("tollgate_cost_usd_total");
+    assert!((shown - cost).abs() < 0.01, "{shown} is shown, {cost} is in the rows");
+    assert!(gateway.metric("tollgate_tokens_total") <= 600_001_000.0);
+    assert!(gateway.metric("tollgate_bounds_reached_total{bound=\"tokens_per_call\"}") >= 3.0);
+    gateway.chat("acme", "hi").ok();
+}

@@ -148,6 +148,10 @@ async function refresh() {
     if (config.log.lost_rows) trouble.push(number(config.log.lost_rows) + " rows of the log were lost.");
     if (limits.shared_store === "away") trouble.push("The shared limits store is away; limits.fail of the policy is in force.");
     show(trouble.join("\n"));
+    const [warnings, count] = [byId("warnings"), config.warnings.length];
+    warnings.hidden = !count;
+    warnings.querySelector("summary").textContent = count + (count === 1 ? " warning" : " warnings") + " about what is configured";
+    warnings.querySelector("ul").replaceChildren(...config.warnings.map((text) => element("li", text)));
   } catch (error) {
     show("The dashboard cannot be read: " + error.message);
   }

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
+use crate::ailog::private;
 use crate::ailog::ship::Resume;
 use crate::ailog::tail::Position;
 
@@ -79,7 +80,7 @@ impl PositionFile {
         let file = match self.file.take() {
             Some(file) => file,
             None => {
-                let file = File::options().create(true).truncate(false).read(true).write(true).open(&self.path)?;
+                let file = private::options().create(true).truncate(false).read(true).write(true).open(&self.path)?;
                 let length = usize::try_from(file.metadata()?.len()).unwrap_or(FILE_BYTES);
                 if length < FILE_BYTES {
                     // Written, not only made longer: the disk's room is taken now.

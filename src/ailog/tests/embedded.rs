@@ -67,6 +67,48 @@ fn a_new_folder_is_its_owners_alone() {
     assert_eq!(mode & 0o777, 0o700);
 }
 
+/// Also in a folder that was there before, as a volume is.
+#[test]
+fn every_file_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    fn modes(folder: &Path, found: &mut Vec<(String, u32)>) {
+        for entry in std::fs::read_dir(folder).expect("folder").flatten() {
+            let mode = entry.metadata().expect("there").permissions().mode() & 0o777;
+            found.push((entry.path().display().to_string(), mode));
+            if entry.path().is_dir() {
+                modes(&entry.path(), found);
+            }
+        }
+    }
+    let dir = tempfile::tempdir().expect("dir");
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o777)).expect("mode");
+    let look = || {
+        let mut found = Vec::new();
+        modes(dir.path(), &mut found);
+        for name in ["tollgate.db", "tollgate.db-wal", "tollgate.db-shm", "lock", "wal", ".seg"] {
+            assert!(found.iter().any(|(path, _)| path.ends_with(name)), "{name}: {found:?}");
+        }
+        let wide: Vec<_> = found.iter().filter(|(_, mode)| mode & 0o077 != 0).cloned().collect();
+        assert!(wide.is_empty(), "{wide:?}");
+    };
+    let (log, _) = open(dir.path());
+    log.append(&row(1));
+    assert!(log.flush(SOON));
+    look();
+    log.close(SOON);
+    drop(log);
+    // As an earlier version left them.
+    let mut left = Vec::new();
+    modes(dir.path(), &mut left);
+    for (path, _) in &left {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("mode");
+    }
+    let (log, _) = open(dir.path());
+    log.append(&row(2));
+    assert!(log.flush(SOON));
+    look();
+}
+
 #[test]
 fn select_star_has_the_public_columns_in_order() {
     let dir = tempfile::tempdir().expect("dir");

@@ -8,6 +8,7 @@ mod traffic;
 
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -189,7 +190,10 @@ impl Folder {
     fn new() -> Result<Folder, Failure> {
         let name = format!("tollgate-demo-{}-{:08x}", std::process::id(), fastrand::u32(..));
         let path = std::env::temp_dir().join(name);
-        fs::create_dir_all(path.join("config/policies")).with_context(|| format!("cannot make {}", path.display()))?;
+        // Its policy holds a secret, and others may write to the system's temporary folder.
+        let made = fs::DirBuilder::new().mode(0o700).create(&path);
+        made.and_then(|()| fs::create_dir_all(path.join("config/policies")))
+            .with_context(|| format!("cannot make {}", path.display()))?;
         Ok(Folder(path))
     }
 
@@ -202,7 +206,7 @@ impl Folder {
         );
         let policy = format!(
             "# The demo's policy: edit it while the demo runs.\n\
-             auth:\n  jwt: {{secret: \"{secret}\"}}\n\
+             auth:\n  accept: [jwt]\n  jwt: {{secret: \"{secret}\"}}\n\
              providers:\n  openai: {{kind: openai, base_url: \"http://{provider}/v1\", api_key: \"sk-demo\"}}\n\
              retry: {{base_delay: 20ms, budget_percent: 100}}\n\
              limits:\n  requests_per_minute: 60\n  orgs:\n    \

@@ -11,6 +11,7 @@ mod score;
 use std::fs;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -138,7 +139,7 @@ async fn judge(
             json["unpriced"] = json!(all.unpriced);
             json["tokens"] = json!({"input": all.input_tokens, "output": all.output_tokens});
             json["latency_ms"] = json!({"p50": all.p50_ms, "p95": all.p95_ms, "p99": all.p99_ms});
-            print::line(&json.to_string())?;
+            print::json(&json.to_string())?;
         }
     }
     Ok(())
@@ -258,7 +259,7 @@ struct Folder(PathBuf, Secret);
 impl Folder {
     fn new() -> Result<Folder, Failure> {
         let path = std::env::temp_dir().join(format!("tollgate-eval-{}-{:08x}", std::process::id(), fastrand::u32(..)));
-        fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        fs::DirBuilder::new().mode(0o700).create(&path).with_context(|| format!("cannot make {}", path.display()))?;
         let secret: String = std::iter::repeat_with(fastrand::alphanumeric).take(48).collect();
         Ok(Folder(path, Secret::new(&secret)))
     }

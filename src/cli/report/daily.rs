@@ -7,6 +7,7 @@ use super::{start_ms, today};
 use crate::ailog::report::{Days, Dim, Reader, Summary, usd};
 use crate::bounds::REPORT_LINES_MAX;
 use crate::cli::Failure;
+use crate::visible::is_hidden;
 
 /// Lines of a table; the rest is one line.
 const LINES_MAX: usize = 10;
@@ -117,7 +118,7 @@ fn table(title: &str, mut lines: Vec<Summary>) -> String {
 
 /// A name as code: names come from outside, and none may become a link, a mention or the end of its cell.
 fn code(name: &str) -> String {
-    let plain = |c: char| if c.is_control() || matches!(c, '`' | '|') { '\u{fffd}' } else { c };
+    let plain = |c: char| if is_hidden(c) || matches!(c, '`' | '|') { '\u{fffd}' } else { c };
     if name.is_empty() { "-".to_owned() } else { format!("`{}`", name.chars().map(plain).collect::<String>()) }
 }
 

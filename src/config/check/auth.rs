@@ -186,8 +186,8 @@ fn keys(raw: &[At<RawKey>], problems: &mut Problems) -> HashMap<[u8; 32], Arc<Ga
             problems.add(&key.sha256.at, reason);
             continue;
         };
-        if guessable(&digest) {
-            let reason = "the SHA-256 of an empty or guessable text, so anybody could hold this key; was a variable empty? \
+        if is_empty_key(&digest) {
+            let reason = "the SHA-256 of an empty text, so anybody could hold this key; was a variable empty? \
                           `tollgate key new` makes a random key";
             problems.add(&key.sha256.at, reason);
         }
@@ -200,42 +200,11 @@ fn keys(raw: &[At<RawKey>], problems: &mut Problems) -> HashMap<[u8; 32], Arc<Ga
     keys
 }
 
-/// What is hashed where a variable was not set, with the line end that `echo` adds, or by somebody who only tries things out.
-const GUESSED_FIRST: &[&str] = &[
-    "",
-    "\n",
-    "\r\n",
-    " ",
-    "\"\"",
-    "''",
-    "-",
-    "null",
-    "none",
-    "undefined",
-    "$KEY",
-    "$KEY\n",
-    "tg-",
-    "tg",
-    "key",
-    "test",
-    "secret",
-    "password",
-    "changeme",
-    "change-me",
-    "admin",
-    "token",
-    "tollgate",
-    "tg-key",
-    "tg-test",
-    "tg-secret",
-    "tg-changeme",
-    "1234",
-    "12345678",
-    "x",
-];
+/// What is hashed where a variable was not set: nothing, with the line end that `echo` adds, in quotes, behind the prefix.
+const EMPTY: &[&str] = &["", "\n", "\r\n", " ", "\"\"", "''", "tg-", "tg-\n"];
 
-fn guessable(sha256: &[u8; 32]) -> bool {
-    GUESSED_FIRST.iter().any(|text| digest::digest(&digest::SHA256, text.as_bytes()).as_ref() == sha256)
+fn is_empty_key(sha256: &[u8; 32]) -> bool {
+    EMPTY.iter().any(|text| digest::digest(&digest::SHA256, text.as_bytes()).as_ref() == sha256)
 }
 
 /// A day stands for its beginning, UTC.

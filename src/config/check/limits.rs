@@ -230,7 +230,7 @@ fn spec(raw: &RawRules, problems: &mut Problems) -> RulesSpec {
             .iter()
             .map(|c| CustomSpec {
                 name: c.name.value.clone(),
-                pattern: c.pattern.value.clone(),
+                pattern: c.pattern.value.0.clone(),
                 replacement: replacement(&c.replacement, &c.name),
             })
             .collect(),

@@ -122,6 +122,34 @@ impl Shape for Secret {
     }
 }
 
+/// A value that says what is looked for in people's text (names of customers and projects), so that it is counted and not
+/// shown.
+#[derive(Clone, Debug)]
+pub(in crate::config) struct Hidden<T>(pub(in crate::config) T);
+
+impl<T> std::ops::Deref for Hidden<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: Shape> Shape for Hidden<T> {
+    fn read(node: &Node, problems: &mut Problems) -> Option<Hidden<T>> {
+        T::read(node, problems).map(Hidden)
+    }
+    fn json(&self) -> Json {
+        match self.0.json() {
+            Json::Array(list) if list.is_empty() => json!([]),
+            Json::Array(list) => json!(format!("*** ({})", list.len())),
+            _ => json!("***"),
+        }
+    }
+    fn schema() -> Json {
+        T::schema()
+    }
+}
+
 impl Shape for PathBuf {
     fn read(node: &Node, problems: &mut Problems) -> Option<PathBuf> {
         parsed(node, "a path", problems, |text| match text {

@@ -8,7 +8,7 @@ mod kinds;
 
 use serde_json::{Value as Json, json};
 
-pub(super) use kinds::{Cap, Named, PerOrg, Size, Usd, scalar, shown};
+pub(super) use kinds::{Cap, Hidden, Named, PerOrg, Size, Usd, scalar, shown};
 
 use super::place::{Place, Problems, suggest};
 use super::yaml::{Name, Node, Value};

@@ -19,6 +19,7 @@ use serde_json::value::RawValue;
 
 use super::{Price, Rates};
 use crate::usage::ServiceTier;
+use crate::visible::{visible, visible_json};
 
 /// What is wanted of a list.
 #[derive(Clone, Debug, Default)]
@@ -73,7 +74,8 @@ pub fn read(text: &str, wanted: &Wanted) -> Result<Imported, ImportError> {
 /// The lines as a policy file.
 pub fn yaml(imported: &Imported, source: &str, day: &str) -> String {
     let mut text = format!(
-        "# Prices in USD per million tokens, imported from {source} on {day}. These lines come before the built-in list.\nprices:\n"
+        "# Prices in USD per million tokens, imported from {} on {day}. These lines come before the built-in list.\nprices:\n",
+        visible(source)
     );
     for price in &imported.prices {
         // Writing to a string cannot fail.
@@ -88,7 +90,7 @@ pub fn yaml(imported: &Imported, source: &str, day: &str) -> String {
 /// One line of YAML, without what is the same as its default.
 fn line(price: &Price) -> String {
     // A JSON string is a YAML string.
-    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    let quoted = |text: &str| visible_json(&serde_json::Value::from(text).to_string()).into_owned();
     let Rates { input, cached, cache_write, cache_write_1h, output, audio_input, audio_output } = price.rates;
     let mut keys = Vec::new();
     if !price.provider.is_empty() {

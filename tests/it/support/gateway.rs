@@ -107,10 +107,10 @@ impl Setup {
     pub fn start(self) -> Gateway {
         let folder = tempfile::tempdir().expect("folder");
         fs::create_dir(folder.path().join("policies")).unwrap();
-        let mut settings = format!(
-            "listen: 127.0.0.1:0\nadmin_listen: 127.0.0.1:0\ndata_dir: \"{}\"\n",
-            folder.path().join("data").display()
-        );
+        let mut settings = "listen: 127.0.0.1:0\nadmin_listen: 127.0.0.1:0\n".to_owned();
+        if !self.settings.contains_key("data_dir") {
+            settings.push_str(&format!("data_dir: \"{}\"\n", folder.path().join("data").display()));
+        }
         for (key, yaml) in &self.settings {
             settings.push_str(&format!("{key}: {yaml}\n"));
         }

@@ -1,0 +1,401 @@
+//! What a configuration allows and an operator should know: doors that are open, secrets that can be guessed, text in clear.
+//!
+//! One list for `tollgate check`, the start, a reload and the operators' side. Pure but for [`warnings`], which looks at the
+//! mode of the data folder. Does not: refuse anything; what cannot be meant is a problem (see `check`).
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use http::Uri;
+use jsonwebtoken::Algorithm;
+
+use super::policy::{Accept, AuthPolicy, JwksSource, JwtPolicy, Policy, Provider, Settings, StoreKind};
+use crate::route::Glob;
+use crate::visible::visible;
+
+/// One `key: what it means and what to do`.
+fn warning(list: &mut Vec<String>, key: &str, text: &str) {
+    list.push(visible(&format!("{key}: {text}")).into_owned());
+}
+
+/// Every warning about what is configured.
+pub(crate) fn warnings(settings: &Settings, policy: &Policy) -> Vec<String> {
+    let mut list = of(settings, policy);
+    if let Some(mode) = open_mode(&settings.data_dir) {
+        let folder = settings.data_dir.display();
+        let text = format!(
+            "other users of this machine may enter {folder} (mode {mode:o}), where redacted prompts and answers are kept; run \
+             `chmod 700 {folder}`"
+        );
+        warning(&mut list, "data_dir", &text);
+    }
+    list
+}
+
+/// The mode of a folder that is there, if others than its owner have rights in it.
+fn open_mode(folder: &Path) -> Option<u32> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = std::fs::metadata(folder).ok()?.permissions().mode() & 0o777;
+    (mode & 0o077 != 0).then_some(mode)
+}
+
+/// The same without a look at the disk.
+fn of(settings: &Settings, policy: &Policy) -> Vec<String> {
+    let mut list = Vec::new();
+    ways_in(settings.listen, &policy.auth, &mut list);
+    if let Some(jwt) = policy.auth.jwt.as_ref().filter(|_| policy.auth.accept.contains(&Accept::Jwt)) {
+        tokens(jwt, &mut list);
+    }
+    let admin = settings.admin_listen;
+    if !admin.ip().is_loopback() {
+        let text = format!(
+            "the operators' side has no login, and {admin} is open to other machines: whoever reaches it reads all prompts and \
+             answers; listen on 127.0.0.1 and reach it through a tunnel"
+        );
+        warning(&mut list, "admin_listen", &text);
+    }
+    if !settings.listen.ip().is_loopback() && settings.tls.is_none() {
+        let text = format!(
+            "{} is open to other machines without TLS: credentials and prompts cross the network in clear; set `tls`, or let \
+             only a proxy that speaks TLS reach it",
+            settings.listen
+        );
+        warning(&mut list, "listen", &text);
+    }
+    if let StoreKind::ClickHouse(options) = &settings.store
+        && options.url.parse::<Uri>().is_ok_and(|uri| in_clear(&uri) && !is_near(&uri))
+    {
+        warning(
+            &mut list,
+            "clickhouse.url",
+            "http: the password and all rows cross the network in clear; give an https address",
+        );
+    }
+    redaction(policy, &mut list);
+    for provider in &policy.providers {
+        self::provider(provider, &policy.auth, &mut list);
+    }
+    globs(policy, &mut list);
+    list
+}
+
+fn ways_in(listen: SocketAddr, auth: &AuthPolicy, list: &mut Vec<String>) {
+    let reach = if listen.ip().is_loopback() { "on this machine".to_owned() } else { format!("who reaches {listen}") };
+    if auth.accept.contains(&Accept::Anonymous) {
+        let text = format!(
+            "`anonymous` lets anyone {reach} call without a credential, at the gateway's cost; take it out unless that is meant"
+        );
+        warning(list, "auth.accept", &text);
+    }
+    if auth.accept.contains(&Accept::Passthrough) {
+        let text = format!(
+            "`passthrough` lets anyone {reach} call who sends any text as a provider key, each as an organisation of its own; \
+             take it out unless applications bring their own keys"
+        );
+        warning(list, "auth.accept", &text);
+    }
+    let mut guessed: Vec<&str> =
+        auth.keys.iter().filter(|(sha256, _)| is_guessable_key(sha256)).map(|(_, key)| &*key.name).collect();
+    guessed.sort_unstable();
+    for name in guessed.into_iter().filter(|_| auth.accept.contains(&Accept::Key)) {
+        let text = format!("the key of `{name}` can be guessed; `tollgate key new` makes a random one");
+        warning(list, "auth.keys", &text);
+    }
+    if auth.accept == [Accept::Key] && auth.keys.is_empty() {
+        let text =
+            "there is no key, and nothing else is accepted, so every call is refused; `tollgate key new` makes one";
+        warning(list, "auth.keys", text);
+    }
+}
+
+fn tokens(jwt: &JwtPolicy, list: &mut Vec<String>) {
+    let needed = jwt.algorithms.iter().filter_map(|algorithm| hash_bytes(*algorithm)).max();
+    let secret = jwt.secret.reveal();
+    if let Some(needed) = needed.filter(|_| !secret.is_empty()) {
+        let remedy = "take a random one: openssl rand -hex 32";
+        if is_guessable(secret) {
+            warning(list, "auth.jwt.secret", &format!("it can be guessed, and then anyone can sign tokens; {remedy}"));
+        } else if secret.len() < needed {
+            let text = format!(
+                "it has {} bytes, and RFC 7518 asks for at least {needed}: a short one can be found from one token; {remedy}",
+                secret.len()
+            );
+            warning(list, "auth.jwt.secret", &text);
+        }
+    }
+    if let Some(JwksSource::Url(uri)) = &jwt.jwks
+        && in_clear(uri)
+        && !is_loopback(uri)
+    {
+        let text = "http: whoever is on the way can put in a key of their own and sign tokens; give an https address";
+        warning(list, "auth.jwt.jwks", text);
+    }
+}
+
+/// Bytes of the hash of an HMAC algorithm (RFC 7518, section 3.2).
+fn hash_bytes(algorithm: Algorithm) -> Option<usize> {
+    match algorithm {
+        Algorithm::HS256 => Some(32),
+        Algorithm::HS384 => Some(48),
+        Algorithm::HS512 => Some(64),
+        _ => None,
+    }
+}
+
+/// Words that stand in examples and tutorials.
+const COMMON_WORDS: &[&str] = &[
+    "secret",
+    "secretkey",
+    "mysecret",
+    "mysecretkey",
+    "supersecret",
+    "supersecretkey",
+    "verysecret",
+    "topsecret",
+    "jwtsecret",
+    "jwtsecretkey",
+    "yoursecret",
+    "yoursecretkey",
+    "your256bitsecret",
+    "your384bitsecret",
+    "your512bitsecret",
+    "changeme",
+    "changethis",
+    "changeit",
+    "changemeplease",
+    "replaceme",
+    "password",
+    "passwort",
+    "passw0rd",
+    "passphrase",
+    "default",
+    "example",
+    "test",
+    "testing",
+    "testsecret",
+    "dev",
+    "devsecret",
+    "development",
+    "admin",
+    "root",
+    "letmein",
+    "qwerty",
+    "abc",
+    "key",
+    "token",
+    "jwt",
+    "tollgate",
+    "tollgatesecret",
+    "tollgatejwtsecret",
+    "none",
+    "null",
+    "undefined",
+    "todo",
+    "xxx",
+];
+
+/// Whether a gateway key is a common word, with the prefix or without.
+fn is_guessable_key(sha256: &[u8; 32]) -> bool {
+    let is = |text: &str| digest(&SHA256, text.as_bytes()).as_ref() == sha256;
+    let more = ["x", "a", "1", "123", "1234", "12345", "123456", "12345678", "changeme1", "ci", "demo", "local"];
+    let names = ["$KEY", "${KEY}", "$TOLLGATE_KEY", "YOUR_KEY", "your-key", "change-me", "my-key", "api-key"];
+    COMMON_WORDS.iter().chain(&more).chain(&names).any(|word| {
+        [word.to_string(), format!("tg-{word}"), format!("{word}\n"), format!("tg-{word}\n")]
+            .iter()
+            .any(|text| is(text))
+    })
+}
+
+/// Whether a secret is a common word, with digits and marks in or around it, or the same few characters again and again.
+fn is_guessable(secret: &str) -> bool {
+    let letters: String = secret.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
+    let bare = letters.trim_matches(|c: char| c.is_ascii_digit());
+    let bytes = secret.as_bytes();
+    let repeats = (1..=16.min(bytes.len() / 2)).any(|period| bytes.iter().zip(&bytes[period..]).all(|(a, b)| a == b));
+    // `0123456789abcdef…` and its kind: each byte follows from the one before.
+    let steps = bytes.windows(2).filter(|pair| pair[1].wrapping_sub(pair[0]) == 1).count();
+    let counted = bytes.len() >= 8 && steps * 10 >= bytes.len() * 8;
+    // The name of a variable instead of its value: `$TOLLGATE_JWT_SECRET` without braces is plain text in YAML.
+    let named = secret.starts_with(['$', '%', '<', '{'])
+        && letters.to_uppercase() == secret.replace(['$', '%', '<', '>', '{', '}', '(', ')', '_'], "");
+    bare.is_empty()
+        || named
+        || repeats
+        || counted
+        || [letters.as_str(), bare].iter().any(|word| COMMON_WORDS.contains(word))
+}
+
+fn redaction(policy: &Policy, list: &mut Vec<String>) {
+    let text = "empty, so e-mail addresses, telephone numbers and the rest go to providers as they are; name at least [email, phone]";
+    if !policy.redaction.default.has_entities() {
+        warning(list, "redaction.entities", text);
+    }
+    let mut orgs: Vec<_> = policy.redaction.orgs.iter().filter(|(_, rules)| !rules.has_entities()).collect();
+    orgs.sort_by_key(|(org, _)| org.as_str());
+    for (org, _) in orgs {
+        warning(list, &format!("redaction.orgs.{org}.entities"), text);
+    }
+}
+
+/// Parts of a header's name that tell of a credential.
+const CREDENTIAL_PARTS: &[&str] = &[
+    "cookie",
+    "token",
+    "secret",
+    "passw",
+    "session",
+    "credential",
+    "apikey",
+    "jwt",
+    "authoriz",
+    "authent",
+    "assertion",
+    "bearer",
+];
+/// Whole words of one.
+const CREDENTIAL_WORDS: &[&str] = &["auth", "oauth", "key", "sid", "csrf", "xsrf", "signature", "saml"];
+
+fn provider(provider: &Provider, auth: &AuthPolicy, list: &mut Vec<String>) {
+    let key = |name: &str| format!("providers.{}.{name}", provider.name);
+    let uri = &provider.base_url;
+    let (has_key, own_keys) = (!provider.api_key.is_empty(), auth.accept.contains(&Accept::Passthrough));
+    if in_clear(uri) && !is_loopback(uri) && (has_key || own_keys || !is_near(uri)) {
+        let what = if has_key || own_keys { "the key and the prompts cross" } else { "prompts cross" };
+        warning(list, &key("base_url"), &format!("http: {what} the network in clear; give an https address"));
+    }
+    if !has_key && !is_near(uri) && auth.accept.iter().any(|way| *way != Accept::Passthrough) {
+        let text =
+            "empty, so calls that bring no key of their own go to the provider without one; is its variable set?";
+        warning(list, &key("api_key"), text);
+    }
+    let path = uri.path().trim_end_matches('/');
+    let endpoints = ["/completions", "/responses", "/embeddings", "/messages", "/models", "/chat"];
+    if endpoints.iter().any(|end| path.ends_with(end)) {
+        let text = format!("ends with {path}; it ends with the version (…/v1), and the endpoint is added to it");
+        warning(list, &key("base_url"), &text);
+    }
+    for name in &provider.forward_headers {
+        let name = name.as_str();
+        let tells = CREDENTIAL_PARTS.iter().any(|part| name.contains(part))
+            || name.split(['-', '_', '.']).any(|word| CREDENTIAL_WORDS.contains(&word));
+        if tells && name != "idempotency-key" {
+            let text = format!(
+                "`{name}` looks like a credential of the caller's, and the provider gets it; take it out unless that is meant"
+            );
+            warning(list, &key("forward_headers"), &text);
+        }
+    }
+}
+
+/// `*` is the only sign of a pattern; what looks like a regular expression matches nothing.
+fn globs(policy: &Policy, list: &mut Vec<String>) {
+    let mut look = |key: &str, glob: &Glob| {
+        let text = glob.as_str();
+        if text.contains(".*") || text.contains(['^', '$', '(', ')', '[', ']', '|', '\\', '?']) {
+            let text = format!(
+                "`{text}` looks like a regular expression; `*` stands for any run of characters, all else for itself"
+            );
+            warning(list, key, &text);
+        }
+    };
+    for rule in &policy.routing.models {
+        look("routing.models", &rule.pattern);
+    }
+    let mut keys: Vec<_> = policy.auth.keys.values().collect();
+    keys.sort_by(|a, b| a.name.cmp(&b.name));
+    for key in keys {
+        key.models.iter().for_each(|glob| look("auth.keys.models", glob));
+        key.endpoints.iter().for_each(|glob| look("auth.keys.endpoints", glob));
+    }
+    if let Some(more) = &policy.limits.more {
+        more.default.models.iter().for_each(|model| look("limits.models", &model.pattern));
+    }
+}
+
+fn in_clear(uri: &Uri) -> bool {
+    uri.scheme_str() == Some("http")
+}
+
+fn host(uri: &Uri) -> &str {
+    uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']')
+}
+
+fn is_loopback(uri: &Uri) -> bool {
+    let host = host(uri);
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
+}
+
+/// This machine or a private network: an address of one, or a name that only such a network knows.
+fn is_near(uri: &Uri) -> bool {
+    let host = host(uri).trim_end_matches('.');
+    match host.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
+        Ok(IpAddr::V4(ip)) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
+        Ok(IpAddr::V6(ip)) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
+        Err(_) => {
+            let inner = ["local", "internal", "localhost", "lan", "svc", "test"];
+            !host.contains('.') || host.rsplit('.').next().is_some_and(|end| inner.contains(&end))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_that_can_be_guessed() {
+        for secret in [
+            "a",
+            "secret",
+            "Secret!",
+            "changeme",
+            "change-me",
+            "CHANGE_ME_123",
+            "password1",
+            "your-256-bit-secret",
+            "12345678",
+            "$TOLLGATE_JWT_SECRET",
+            "%JWT_SIGNING_SECRET_OF_THE_GATEWAY%",
+            "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+            "abcabcabcabcabcabcabcabcabcabcabcabc",
+            "secretsecretsecretsecretsecretsecret",
+            "0123456789abcdef",
+            "abcdefghijklmnopqrstuvwxyz0123456789",
+            "my_super_secret_key".trim_start_matches("my_"),
+        ] {
+            assert!(is_guessable(secret) || secret.len() == 1, "{secret}");
+        }
+        for secret in [
+            "f3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+            "integration-test-secret-of-enough-bytes",
+            "Zk3v8qLr2nT6yWb9",
+            "$aB3xk9QmP0zR7wLt5",
+        ] {
+            assert!(!is_guessable(secret), "{secret}");
+        }
+    }
+
+    #[test]
+    fn hosts_are_here_near_or_far() {
+        for (url, here, near) in [
+            ("http://127.0.0.1:1/v1", true, true),
+            ("http://localhost/v1", true, true),
+            ("http://[::1]:1/v1", true, true),
+            ("http://[::ffff:127.0.0.1]:1/v1", true, true),
+            ("http://10.1.2.3/v1", false, true),
+            ("http://192.168.1.1/v1", false, true),
+            ("http://[fd00::1]/v1", false, true),
+            ("http://ollama:11434/v1", false, true),
+            ("http://llm.default.svc.cluster.local/v1", false, true),
+            ("http://api.example.com/v1", false, false),
+            ("http://93.184.216.34/v1", false, false),
+            ("http://127.0.0.1.example.com/v1", false, false),
+            ("http://localhost.example.com/v1", false, false),
+            ("http://[2001:db8::1]/v1", false, false),
+        ] {
+            let uri = url.parse().expect("url");
+            assert_eq!((is_loopback(&uri), is_near(&uri)), (here, near), "{url}");
+        }
+    }
+}
