@@ -57,6 +57,7 @@ use crate::route::table::{self, Endpoint, Matched};
 use crate::share::Held;
 use crate::upstream::replay::Outgoing;
 use crate::upstream::{Answer, Call, NoAnswer};
+use arriving::Arriving;
 use body::Body;
 use credential::Shown;
 use gateway::Gateway;
@@ -217,7 +218,8 @@ async fn walk_to_answer(
     let room = walk.bytes();
     let (body, facts, waited, place) = if walk.head.method == Method::POST && !bare {
         let coding = walk.check_body_head()?;
-        let mut intake = walk.intake(endpoint, rules, caller, incoming, coding, entry, record);
+        let arriving = Arriving::new(incoming, policy.timeouts.idle, entry);
+        let mut intake = walk.intake(endpoint, rules, caller, arriving, coding, record);
         let slow = |_| Refusal::new(Code::RequestTimeout, "the request body came too slowly").closing();
         let gather = intake.gather(needs_model(policy, caller), &room);
         let gathered = tokio::time::timeout_at(walk.deadline(policy.timeouts.total), gather).await.map_err(slow)??;

@@ -16,10 +16,10 @@ use crate::lock::lock;
 use crate::share::{Held, Party, Share, Short};
 
 /// The readers that wait for their clients.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Readers(Mutex<Registry>);
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Registry {
     waiting: BTreeMap<Key, Arc<Mutex<Waiting>>>,
     next: u64,
@@ -29,6 +29,7 @@ struct Registry {
 type Key = (usize, usize, u64);
 
 /// A reader that waits.
+#[derive(Debug)]
 struct Waiting {
     /// Absent once it was given up.
     held: Option<Held>,
@@ -38,12 +39,14 @@ struct Waiting {
 }
 
 /// One call's room while its body is read.
+#[derive(Debug)]
 pub struct Entry {
     readers: Arc<Readers>,
     party: Arc<Party>,
     room: Room,
 }
 
+#[derive(Debug)]
 enum Room {
     Held(Held),
     /// It has waited at least once.
@@ -159,7 +162,7 @@ mod tests {
         let enter = |party: &Arc<Party>| readers.enter(&pool.of(party), party);
         let now = Instant::now();
         let mut slow: Vec<Entry> = std::iter::from_fn(|| enter(&part).ok()).collect();
-        let mut victim = enter(&theirs).ok().expect("room for others");
+        let mut victim = enter(&theirs).expect("room for others");
         assert!(slow.len() > 3 && victim.waits(&cx, now));
         // Those whose body is there are not given up, nor those that come at their rate.
         assert_eq!(enter(&part).err(), Some(Short::Part));
@@ -168,12 +171,12 @@ mod tests {
             assert!(reader.waits(&cx, slow_from));
         }
         assert!(slow[1].came(), "it is read now");
-        let newcomer = enter(&part).ok().expect("the room of the third");
+        let newcomer = enter(&part).expect("the room of the third");
         assert!(!slow[2].waits(&cx, now) && slow[2].is_given_up() && !slow[2].came(), "it has been told");
         assert!(slow[0].waits(&cx, now) && slow[1].waits(&cx, now) && slow[3].waits(&cx, now));
         assert!(!victim.is_given_up());
         // What others have is left alone, also what another part has, as long as the whole has some left.
-        let of_other = enter(&other).ok().expect("one of the other part");
+        let of_other = enter(&other).expect("one of the other part");
         assert_eq!(slow.iter().filter(|reader| reader.is_given_up()).count(), 1);
         assert!(!victim.is_given_up());
         drop((slow, victim, newcomer, of_other));

@@ -36,7 +36,11 @@ pub struct Seat {
 
 enum Place {
     Held(Held),
-    Over { _place: OwnedSemaphorePermit },
+    Over {
+        _place: OwnedSemaphorePermit,
+    },
+    /// The connection is closed.
+    Left,
 }
 
 /// A request that is being answered.
@@ -97,6 +101,8 @@ impl Seat {
             // Another call of the connection was quicker.
             Place::Held(_) if self.is_known() => return Ok(()),
             Place::Held(held) => held.pass_to(party)?,
+            // A call that has not heard of it yet.
+            Place::Left => return Ok(()),
             Place::Over { .. } => *place = Place::Held(tenants.connections.of(party).take_one()?),
         }
         self.state.store(KNOWN, Ordering::Release);
@@ -117,6 +123,13 @@ impl Seat {
     /// Closes it soon, for another.
     pub fn make_room(&self) {
         self.leave.notify_one();
+    }
+
+    /// The connection is closed: its place is free, also while a call of it is still being dropped.
+    pub fn left(&self) {
+        *lock(&self.place) = Place::Left;
+        // Nothing more is asked of it.
+        self.state.store(KNOWN, Ordering::Release);
     }
 
     /// Lasts as long as the connection may go on without an authenticated call.

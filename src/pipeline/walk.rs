@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use http::request::Parts;
 use http::{Method, Uri, header};
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::arriving::Arriving;
@@ -23,7 +22,6 @@ use super::intake::{self, Decoding, Intake};
 use super::ownership::Ownership;
 use super::query;
 use super::quota::short_of;
-use super::readers::Entry;
 use super::record::Record;
 use super::refusal::Refusal;
 use super::seat::Seat;
@@ -166,9 +164,8 @@ impl Walk<'_> {
         endpoint: &Endpoint,
         rules: &Arc<redact::Rules>,
         caller: &Caller,
-        incoming: Incoming,
+        arriving: Arriving,
         coding: Option<Coding>,
-        entry: Entry,
         record: &mut Record,
     ) -> Intake {
         let policy = &self.policy;
@@ -183,7 +180,6 @@ impl Walk<'_> {
         record.values = redactor.values();
         let capture = if policy.ailog.capture_request { policy.ailog.capture_bytes } else { 0 };
         let bytes_max = self.gateway.max_body_bytes;
-        let arriving = Arriving::new(incoming, policy.timeouts.idle, entry);
         let mut intake = Intake::new(arriving, redactor, self.pace(caller), bytes_max, capture);
         if let Some(coding) = coding {
             intake.decode(Decoding::new(coding, bytes_max, &self.decoders()));

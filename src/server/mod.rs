@@ -128,6 +128,7 @@ pub async fn serve(
                 () = served => {}
                 () = seat.may_stay() => {}
             }
+            seat.left();
         });
     }
 }

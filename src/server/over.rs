@@ -58,6 +58,8 @@ fn one_to_go(open: &[Arc<Seat>]) -> Option<usize> {
 mod tests {
     use std::net::IpAddr;
 
+    use tokio_util::task::TaskTracker;
+
     use super::*;
 
     fn address(last: u8) -> Address {
@@ -66,7 +68,10 @@ mod tests {
 
     /// A connection that is closed when it is told so.
     fn connect(seat: Arc<Seat>) -> tokio::task::JoinHandle<()> {
-        tokio::spawn(async move { seat.may_stay().await })
+        TaskTracker::new().spawn(async move {
+            seat.may_stay().await;
+            seat.left();
+        })
     }
 
     #[tokio::test(start_paused = true)]
@@ -93,16 +98,19 @@ mod tests {
         for last in [1, 2, 3] {
             seats.push(over.seat(address(last)).await.expect("a place"));
         }
-        let busy: Vec<_> = [&seats[0], &seats[2]].map(|seat| seat.request()).into();
+        let [_first, third] = [&seats[0], &seats[2]].map(|seat| seat.request());
         let open: Vec<_> = seats.drain(..).map(connect).collect();
         let fourth = over.seat(address(4)).await.expect("the second has gone");
         assert_eq!(open.iter().map(|task| task.is_finished()).collect::<Vec<_>>(), [false, true, false]);
         let _busy = fourth.request();
         let fourth = connect(fourth);
-        // All are being answered: the oldest goes, so that a slow check of identities keeps nobody out.
-        drop(busy.into_iter().nth(1));
+        drop(third);
         let fifth = over.seat(address(5)).await.expect("the third has gone");
         let _also = fifth.request();
         assert!(open[2].is_finished() && !fourth.is_finished());
+        // All are being answered: the oldest goes, so that a slow check of identities keeps nobody out.
+        let fifth = connect(fifth);
+        assert!(over.seat(address(6)).await.is_some());
+        assert!(open[0].is_finished() && !fourth.is_finished() && !fifth.is_finished());
     }
 }
