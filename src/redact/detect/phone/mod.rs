@@ -65,11 +65,12 @@ pub(in crate::redact) fn find(
     if joined(view.text, view.lo, q) || view.before(q) == Some(b' ') && in_row(view, q) {
         return None;
     }
-    if is_hopeless(view, q, words, hint, before) {
-        return None;
-    }
     // An address is told by fewer bytes than most other things that have too few digits.
     if iso_date(view, q) || address(view, q) || !known.goes_on(q) && too_few(view, q) {
+        return None;
+    }
+    // Words around it are looked for last: most of a text has no number for which they matter.
+    if is_hopeless(view, q, words, hint, before) {
         return None;
     }
     let groups = known.read(view, q);
