@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use crate::admin::{self, Admin};
 use crate::ailog::{AiLog, Options};
 use crate::auth::Authenticator;
+use crate::bounds::ADMIN_QUERIES_MAX;
 use crate::cli::Failure;
 use crate::clock::Clock;
 use crate::config::Loaded;
@@ -125,7 +126,7 @@ pub async fn start(loaded: Loaded) -> Result<App, Failure> {
         // Ends after the calls have, whose use it still settles.
         app.others.spawn(shared.run(outbox, app.stop_admin.clone()));
     }
-    app.open(listener, admin_listener, tls, places.over);
+    app.open(listener, admin_listener, tls, places.over)?;
     Ok(app)
 }
 
@@ -182,7 +183,13 @@ impl App {
         &self.log
     }
 
-    fn open(&self, listener: TcpListener, admin_listener: TcpListener, tls: Option<TlsAcceptor>, over: usize) {
+    fn open(
+        &self,
+        listener: TcpListener,
+        admin_listener: TcpListener,
+        tls: Option<TlsAcceptor>,
+        over: usize,
+    ) -> Result<(), Failure> {
         if let (Some(acceptor), Some(files)) = (tls.clone(), self.settings.tls.clone()) {
             self.others.spawn(acceptor.follow(files, self.stop_admin.clone()));
         }
@@ -191,10 +198,36 @@ impl App {
         self.calls.spawn(server::serve(listener, over, gateway, tls, self.ending.clone(), self.calls.clone()));
         let admin =
             Admin::new(Arc::clone(&self.gateway), self.settings.clone(), Arc::clone(&self.watcher), self.log.clone());
-        let stop = self.stop_admin.clone();
-        self.others.spawn(admin::serve(admin_listener, Arc::new(admin), stop, self.others.clone()));
+        self.open_admin(admin, admin_listener)?;
         self.others.spawn(Arc::clone(&self.gateway.turns).keep(self.stop_admin.clone()));
         self.others.spawn(tend(Arc::clone(&self.gateway), self.stop_admin.clone()));
+        Ok(())
+    }
+
+    /// The operators' side has a thread of its own, so that it answers whatever the calls do.
+    fn open_admin(&self, admin: Admin, listener: TcpListener) -> Result<(), Failure> {
+        let listener = listener.into_std().context("admin_listen")?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(ADMIN_QUERIES_MAX)
+            .build()
+            .context("a runtime for the operators' side")?;
+        let listener = {
+            let _here = runtime.enter();
+            TcpListener::from_std(listener).context("admin_listen")?
+        };
+        let (stop, open) = (self.stop_admin.clone(), self.others.token());
+        let serve = move || {
+            let _open = open;
+            runtime.block_on(admin::serve(listener, Arc::new(admin), stop));
+            // A query that is at work is not waited for.
+            runtime.shutdown_background();
+        };
+        std::thread::Builder::new()
+            .name("operators".to_owned())
+            .spawn(serve)
+            .context("a thread for the operators' side")?;
+        Ok(())
     }
 
     /// Runs until a signal, then drains.

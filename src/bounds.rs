@@ -282,10 +282,30 @@ pub const BATCH_BYTES_MAX: usize = 16 << 20;
 
 // ---- the operators' side ---------------------------------------------------------------------------------------
 
-/// Open connections on the operators' side. Above it the listener waits.
+/// Open connections on the operators' side. Above it the one that has been silent for longest is closed.
 pub const ADMIN_CONNECTIONS_MAX: usize = 256;
-/// Queries of the log at once. Above it: 503.
+/// Waiting for a request head there, and an idle connection: then it is closed.
+pub const ADMIN_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client there may take nothing of its answer: then the connection is closed.
+pub const ADMIN_WRITE_STALL_MAX: Duration = Duration::from_secs(10);
+/// The same while connections are short.
+pub const ADMIN_WRITE_STALL_MIN: Duration = Duration::from_secs(1);
+/// How long a client there may take for the whole of an answer: then the connection is closed.
+pub const ADMIN_ANSWER_TIME_MAX: Duration = Duration::from_secs(60);
+/// What hyper may hold of one connection's input or output there, in bytes.
+pub const ADMIN_BUFFER_BYTES_MAX: usize = 16 << 10;
+/// A piece of an answer, and the longest answer that needs no place.
+pub const ADMIN_PIECE_BYTES: usize = 64 << 10;
+/// Longer answers at once. Above it one waits for [`ADMIN_WAIT_MAX`]; then it is 503.
+pub const ADMIN_ANSWERS_MAX: usize = 4;
+/// An answer on the operators' side, in bytes; the last row may go beyond. A longer one is cut between rows, and says so.
+pub const ADMIN_ANSWER_BYTES_MAX: usize = 8 << 20;
+/// Text of the rows that are read from the log at once.
+pub const ADMIN_BATCH_BYTES_MAX: usize = 512 << 10;
+/// Queries of the log at once. Above it one waits for [`ADMIN_WAIT_MAX`]; then it is 503.
 pub const ADMIN_QUERIES_MAX: usize = 4;
+/// How long a query or a long answer waits for its place.
+pub const ADMIN_WAIT_MAX: Duration = Duration::from_secs(3);
 
 // ---- configuration ---------------------------------------------------------------------------------------------
 
@@ -350,7 +370,8 @@ pub const CALL_BYTES_MAX: usize = 2 * CALL_BYTES_FREE
     + 2 * BODY_NAMES_BYTES_MAX
     + (32 << 10);
 
-/// What the process holds besides: rows that wait to be written and stored, kept intents, remembered tokens, caches.
+/// What the process holds besides: rows that wait to be written and stored, kept intents, remembered tokens, the operators'
+/// side, caches.
 pub const PROCESS_BYTES_MAX: usize = 2 * BATCH_BYTES_MAX
     + LOG_GROUP_BYTES_MAX
     + WAL_RECORD_BYTES_MAX
@@ -358,6 +379,9 @@ pub const PROCESS_BYTES_MAX: usize = 2 * BATCH_BYTES_MAX
     + VERIFIED_TOKENS_MAX * 512
     + 4 * SHARING_PARTIES_MAX * 256
     + OBJECTS_MAX * OBJECT_BYTES
+    + ADMIN_CONNECTIONS_MAX * (2 * ADMIN_BUFFER_BYTES_MAX + ADMIN_PIECE_BYTES)
+    + (ADMIN_ANSWERS_MAX + ADMIN_QUERIES_MAX) * 2 * WAL_RECORD_BYTES_MAX
+    + ADMIN_ANSWERS_MAX * ADMIN_ANSWER_BYTES_MAX
     + (64 << 20);
 
 /// How many calls may have their body read, with so many in flight.
@@ -396,8 +420,8 @@ mod tests {
     #[test]
     fn worst_case_memory_is_what_the_readme_says() {
         let shown = |connections, calls, held| memory_max(connections, calls, held, 16 << 10) / MIB;
-        assert_eq!(shown(CONNECTIONS_MAX, CALLS_IN_FLIGHT_MAX, HELD_BYTES_MAX), 17_530);
-        assert_eq!(shown(500, 200, 64 * MIB), 864);
+        assert_eq!(shown(CONNECTIONS_MAX, CALLS_IN_FLIGHT_MAX, HELD_BYTES_MAX), 17_602);
+        assert_eq!(shown(500, 200, 64 * MIB), 936);
         assert_eq!(memory_max(usize::MAX, usize::MAX, usize::MAX, usize::MAX), usize::MAX);
     }
 }

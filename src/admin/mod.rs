@@ -2,28 +2,38 @@
 //!
 //! Level 5 of the map. Read-only: nothing here changes anything. Promises: a `Host` that is a foreign name is refused
 //! (a page elsewhere cannot read this through a rebound name); pages load nothing from elsewhere; queries of the log run
-//! off the runtime's threads and a few at a time. Does not: authenticate; it is to be bound where only operators reach it.
+//! off the runtime's threads and a few at a time; answers are bounded and made while they are taken (`answers`); a client that
+//! is silent or takes nothing is cut, and holds no other off (`connections`). Does not: authenticate; it is to be bound where only operators reach it.
+
+mod answers;
+mod body;
+mod connections;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::ailog::AiLog;
-use crate::ailog::report::{Dim, Filter, ReadError, Reader};
-use crate::bounds::{ADMIN_CONNECTIONS_MAX, ADMIN_QUERIES_MAX, HEAD_TIMEOUT};
+use crate::ailog::report::{Dim, Filter, ReadError};
+use crate::ailog::{self, AiLog};
+use crate::bounds::{
+    ADMIN_ANSWERS_MAX, ADMIN_BUFFER_BYTES_MAX, ADMIN_HEAD_TIMEOUT, ADMIN_PIECE_BYTES, ADMIN_QUERIES_MAX,
+};
 use crate::config::policy::Settings;
 use crate::config::watch::Watcher;
-use crate::pipeline::body::Body;
 use crate::pipeline::gateway::Gateway;
+use body::Body;
+use connections::{Connections, Place, Stream};
 
 /// Organisations in the list of the most refused.
 const REFUSED_SHOWN: usize = 10;
@@ -41,46 +51,71 @@ pub struct Admin {
     pub watcher: Arc<Watcher>,
     pub log: AiLog,
     queries: Arc<Semaphore>,
+    /// Places for long answers.
+    answers: Arc<Semaphore>,
+    /// Answers that wait for one.
+    wanted: Arc<AtomicUsize>,
 }
 
 impl Admin {
     /// The operators' side of a gateway.
     pub fn new(gateway: Arc<Gateway>, settings: Settings, watcher: Arc<Watcher>, log: AiLog) -> Admin {
-        Admin { gateway, settings, watcher, log, queries: Arc::new(Semaphore::new(ADMIN_QUERIES_MAX)) }
+        let (queries, answers) = (Semaphore::new(ADMIN_QUERIES_MAX), Semaphore::new(ADMIN_ANSWERS_MAX));
+        Admin {
+            gateway,
+            settings,
+            watcher,
+            log,
+            queries: Arc::new(queries),
+            answers: Arc::new(answers),
+            wanted: Arc::default(),
+        }
     }
 }
 
 /// Answers operators until `stop`.
-pub async fn serve(listener: TcpListener, admin: Arc<Admin>, stop: CancellationToken, tasks: TaskTracker) {
-    let places = Arc::new(Semaphore::new(ADMIN_CONNECTIONS_MAX));
+pub async fn serve(listener: TcpListener, admin: Arc<Admin>, stop: CancellationToken) {
+    let (connections, tasks) = (Arc::new(Connections::new(Arc::clone(&admin.wanted))), TaskTracker::new());
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let stream = tokio::select! {
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => break,
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => stream,
                 Err(_) => {
-                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                    tokio::time::sleep(Duration::from_millis(50)).await;
                     continue;
                 }
             },
         };
-        let (admin, stop) = (Arc::clone(&admin), stop.clone());
-        tasks.spawn(async move {
-            let _place = place;
-            let service = service_fn(move |request| {
-                let admin = Arc::clone(&admin);
-                async move { Ok::<_, std::convert::Infallible>(answer(&admin, &request).await) }
-            });
-            let mut builder = hyper::server::conn::http1::Builder::new();
-            builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-            let connection = builder.serve_connection(TokioIo::new(stream), service);
-            // A peer that leaves is no event; at the end open pages are simply let go.
-            tokio::select! {
-                result = connection => drop(result),
-                () = stop.cancelled() => {}
-            }
-        });
+        let Some(place) = connections.enter() else {
+            admin.gateway.metrics.bound("admin_connections");
+            continue;
+        };
+        tasks.spawn(connection(stream, Arc::clone(&admin), Arc::new(place), stop.clone()));
+    }
+    tasks.close();
+    tasks.wait().await;
+}
+
+/// One connection, from its first byte to its last.
+async fn connection(stream: TcpStream, admin: Arc<Admin>, place: Arc<Place>, stop: CancellationToken) {
+    let here = Arc::clone(&place);
+    let service = service_fn(move |request| {
+        let (admin, answering) = (Arc::clone(&admin), here.answer());
+        async move {
+            let response = answer(&admin, &request).await;
+            Ok::<_, std::convert::Infallible>(response.map(|body| body.answering(answering)))
+        }
+    });
+    let mut builder = hyper::server::conn::http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(ADMIN_HEAD_TIMEOUT).max_buf_size(ADMIN_BUFFER_BYTES_MAX);
+    let cut = place.state.cut.clone();
+    let connection = builder.serve_connection(TokioIo::new(Stream::new(stream, place)), service);
+    // A peer that leaves is no event; at the end open pages are simply let go.
+    tokio::select! {
+        result = connection => drop(result),
+        () = cut.cancelled() => {}
+        () = stop.cancelled() => {}
     }
 }
 
@@ -94,8 +129,14 @@ async fn answer(admin: &Arc<Admin>, request: &Request<Incoming>) -> Response<Bod
     } else {
         routed(admin, request).await
     };
+    if response.body().len() > ADMIN_PIECE_BYTES {
+        response = match answers::long(admin).await {
+            Ok(place) => response.map(|body| body.placed(place)),
+            Err(busy) => unanswered(busy),
+        };
+    }
     if request.method() == Method::HEAD {
-        *response.body_mut() = Body::Full(None);
+        *response.body_mut() = Body::full("");
     }
     let headers = response.headers_mut();
     for (name, value) in [
@@ -112,10 +153,10 @@ async fn answer(admin: &Arc<Admin>, request: &Request<Incoming>) -> Response<Bod
 async fn routed(admin: &Arc<Admin>, request: &Request<Incoming>) -> Response<Body> {
     let query = Query::of(request.uri().query());
     match request.uri().path() {
-        "/" => typed("text/html; charset=utf-8", PAGE),
-        "/dashboard.js" => typed("text/javascript; charset=utf-8", SCRIPT),
-        "/dashboard.css" => typed("text/css; charset=utf-8", STYLE),
-        "/openapi.yaml" => typed("application/yaml", OPENAPI),
+        "/" => typed("text/html; charset=utf-8", Body::full(PAGE)),
+        "/dashboard.js" => typed("text/javascript; charset=utf-8", Body::full(SCRIPT)),
+        "/dashboard.css" => typed("text/css; charset=utf-8", Body::full(STYLE)),
+        "/openapi.yaml" => typed("application/yaml", Body::full(OPENAPI)),
         "/healthz" => text(StatusCode::OK, "ok\n"),
         "/readyz" if admin.gateway.is_ready() => text(StatusCode::OK, "ready\n"),
         "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
@@ -125,12 +166,12 @@ async fn routed(admin: &Arc<Admin>, request: &Request<Incoming>) -> Response<Bod
                 .metrics
                 .limited_orgs
                 .set(i64::try_from(admin.gateway.quotas.limiter.len()).unwrap_or(i64::MAX));
-            typed("text/plain; version=0.0.4; charset=utf-8", admin.gateway.metrics.text())
+            typed("text/plain; version=0.0.4; charset=utf-8", Body::full(admin.gateway.metrics.text()))
         }
         "/api/config" => json_answer(&config(admin)),
         "/api/limits" => json_answer(&limits(admin)),
-        "/api/summary" => queried(admin, move |reader| summary(reader, &query)).await,
-        "/api/logs" => queried(admin, move |reader| logs(reader, &query)).await,
+        "/api/summary" => summary(admin, &query).await.unwrap_or_else(unanswered),
+        "/api/logs" => logs(admin, &query).await.unwrap_or_else(unanswered),
         _ => text(
             StatusCode::NOT_FOUND,
             "there is: / /metrics /healthz /readyz /api/summary /api/logs /api/limits /api/config /openapi.yaml\n",
@@ -198,34 +239,14 @@ impl From<ReadError> for Unanswered {
     }
 }
 
-async fn queried<F>(admin: &Arc<Admin>, ask: F) -> Response<Body>
-where
-    F: FnOnce(&Reader) -> Result<Value, Unanswered> + Send + 'static,
-{
-    let failed = |status, message: String| {
-        let mut response = json_answer(&json!({"error": message}));
-        *response.status_mut() = status;
-        response
-    };
-    let Ok(permit) = Arc::clone(&admin.queries).try_acquire_owned() else {
-        return failed(StatusCode::SERVICE_UNAVAILABLE, "too many queries at once; try again".to_owned());
-    };
-    let (store, data_dir) = (admin.settings.store.clone(), admin.settings.data_dir.clone());
-    let asked = tokio::task::spawn_blocking(move || {
-        // Held until the query is over, whether anybody still waits for it or not.
-        let _permit = permit;
-        let reader = Reader::open(&store, &data_dir)?;
-        ask(&reader)
-    });
-    match asked.await {
-        Ok(Ok(value)) => json_answer(&value),
-        Ok(Err(Unanswered(status, message))) => failed(status, message),
-        Err(_) => failed(StatusCode::INTERNAL_SERVER_ERROR, "the query failed".to_owned()),
-    }
+fn unanswered(Unanswered(status, message): Unanswered) -> Response<Body> {
+    let mut response = json_answer(&json!({"error": message}));
+    *response.status_mut() = status;
+    response
 }
 
 /// `?from=2026-11-01&to=2026-11-30&by=day,org,model`; the last seven days where nothing is said.
-fn summary(reader: &Reader, query: &Query) -> Result<Value, Unanswered> {
+async fn summary(admin: &Arc<Admin>, query: &Query) -> Result<Response<Body>, Unanswered> {
     let now = crate::clock::wall_ms();
     let from = query.day("from")?.unwrap_or(now - now.rem_euclid(DAY_MS) - 6 * DAY_MS);
     let to = query.day("to")?.map_or(now + DAY_MS, |day| day + DAY_MS);
@@ -237,13 +258,17 @@ fn summary(reader: &Reader, query: &Query) -> Result<Value, Unanswered> {
                 .ok_or_else(|| format!("`{name}` is nothing to sum by; use day, org, model, provider, route, caller"))
         })
         .collect::<Result<_, String>>()?;
-    let rows = reader.summary(from, to, &dims)?;
-    let rows: Vec<Value> = rows.iter().map(|row| Value::Object(row.to_json(&dims))).collect();
-    Ok(json!({"from": iso(from), "to": iso(to), "rows": rows}))
+    let answer = answers::long(admin).await?;
+    let by = dims.clone();
+    let rows = answers::asked(admin, move |reader| Ok(reader.summary(from, to, &by)?)).await?;
+    let begin = format!("{{\"from\":{},\"to\":{},\"rows\":[", json!(iso(from)), json!(iso(to)));
+    let ends = ("],\"cut\":false}", "],\"cut\":true}");
+    let body = answers::rows(answer, begin, rows, ends, move |row| Value::Object(row.to_json(&dims)));
+    Ok(typed("application/json", body))
 }
 
-/// `?limit=50&org_id=acme&outcome=ok…`: newest first.
-fn logs(reader: &Reader, query: &Query) -> Result<Value, Unanswered> {
+/// `?limit=50&org_id=acme&outcome=ok…`: newest first; `before=ID` goes on behind that row.
+async fn logs(admin: &Arc<Admin>, query: &Query) -> Result<Response<Body>, Unanswered> {
     let limit = match query.get("limit") {
         None => 50,
         Some(text) => text.parse::<usize>().map_err(|_| "`limit` must be a number".to_owned())?.min(1000),
@@ -251,12 +276,19 @@ fn logs(reader: &Reader, query: &Query) -> Result<Value, Unanswered> {
     let mut filter =
         Filter { from_ms: query.day("from")?, to_ms: query.day("to")?.map(|d| d + DAY_MS), ..Filter::default() };
     for (name, value) in &query.0 {
-        if !matches!(name.as_str(), "limit" | "from" | "to") && !filter.and(name, value) {
+        if !matches!(name.as_str(), "limit" | "from" | "to" | "before") && !filter.and(name, value) {
             return Err(format!("`{name}` is no column to choose by; use one of {}", Filter::COLUMNS.join(", ")).into());
         }
     }
-    let rows = reader.logs(&filter, limit)?;
-    Ok(json!({"rows": rows}))
+    if let Some(id) = query.get("before") {
+        let mut one = Filter::default();
+        one.and("id", id);
+        let row = answers::asked(admin, move |reader| Ok(reader.page(&one, 1, 1)?)).await?;
+        let place = row.rows.first().and_then(ailog::report::Place::of);
+        let unknown = || format!("there is no row `{id}`; `before` takes the `id` of a row");
+        filter.behind = Some(place.ok_or_else(unknown)?);
+    }
+    Ok(typed("application/json", answers::logs(admin, filter, limit).await?))
 }
 
 /// A query string, decoded.
@@ -291,17 +323,17 @@ fn iso(ms: i64) -> String {
 }
 
 fn text(status: StatusCode, text: &'static str) -> Response<Body> {
-    let mut response = typed("text/plain; charset=utf-8", text);
+    let mut response = typed("text/plain; charset=utf-8", Body::full(text));
     *response.status_mut() = status;
     response
 }
 
 fn json_answer(value: &Value) -> Response<Body> {
-    typed("application/json", value.to_string())
+    typed("application/json", Body::full(value.to_string()))
 }
 
-fn typed(kind: &'static str, body: impl Into<bytes::Bytes>) -> Response<Body> {
-    let mut response = Response::new(Body::full(body));
+fn typed(kind: &'static str, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }

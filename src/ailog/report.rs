@@ -158,6 +158,34 @@ pub struct Filter {
     pub to_ms: Option<i64>,
     /// Exact values of columns; see [`Filter::COLUMNS`].
     pub equal: Vec<(&'static str, String)>,
+    /// Rows that stand behind this one, where the newest are first.
+    pub behind: Option<Place>,
+}
+
+/// Where a row stands among the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Milliseconds since 1970.
+    pub created_at_ms: i64,
+    /// The row's id.
+    pub id: String,
+}
+
+impl Place {
+    /// The place of a row, as it is given out.
+    pub fn of(row: &Map<String, Value>) -> Option<Place> {
+        let text = |name: &str| row.get(name).and_then(Value::as_str);
+        Some(Place { created_at_ms: ms_of(text("created_at")?)?, id: text("id")?.to_owned() })
+    }
+}
+
+/// Some rows of the log, newest first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Page {
+    /// As objects of the public columns.
+    pub rows: Vec<Map<String, Value>>,
+    /// There were more within the limit, but no room for them.
+    pub is_cut: bool,
 }
 
 impl Filter {
@@ -313,11 +341,19 @@ impl Reader {
     /// # Errors
     /// The store cannot be read.
     pub fn logs(&self, filter: &Filter, limit: usize) -> Result<Vec<Map<String, Value>>, ReadError> {
+        Ok(self.page(filter, limit, usize::MAX)?.rows)
+    }
+
+    /// The same, and no more rows once their text takes `bytes_max` bytes: the last one may go beyond.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn page(&self, filter: &Filter, limit: usize, bytes_max: usize) -> Result<Page, ReadError> {
         let limit = limit.min(REPORT_ROWS_MAX);
         match &self.store {
-            Kind::Sqlite(store) => store.logs(filter, limit),
-            Kind::ClickHouse(store) => store.logs(filter, limit),
-            Kind::Empty => Ok(Vec::new()),
+            Kind::Sqlite(store) => store.page(filter, limit, bytes_max),
+            Kind::ClickHouse(store) => store.page(filter, limit, bytes_max),
+            Kind::Empty => Ok(Page::default()),
         }
     }
 }

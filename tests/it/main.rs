@@ -36,6 +36,7 @@ mod money;
 mod objects;
 mod open_door;
 mod openapi;
+mod operators;
 mod overload;
 mod privacy;
 mod proxy;

@@ -7,7 +7,7 @@ use clickhouse::query::Query;
 use serde_json::{Map, Value};
 use tokio::runtime::Runtime;
 
-use super::{Days, Dim, Filter, ReadError, Spent, Summary, listed, parse_usd};
+use super::{Days, Dim, Filter, Page, Place, ReadError, Spent, Summary, listed, parse_usd};
 use crate::ailog::clickhouse::{client, runtime};
 use crate::ailog::columns::{COLUMNS, Type, column_list};
 use crate::config::policy::ClickHouseOptions;
@@ -120,7 +120,7 @@ impl ClickHouse {
         Ok(sums.iter().map(spent).collect())
     }
 
-    pub(super) fn logs(&self, filter: &Filter, limit: usize) -> Result<Vec<Map<String, Value>>, ReadError> {
+    pub(super) fn page(&self, filter: &Filter, limit: usize, bytes_max: usize) -> Result<Page, ReadError> {
         let mut conditions = vec!["1".to_owned()];
         for (operator, ms) in [(">=", filter.from_ms), ("<", filter.to_ms)] {
             if ms.is_some() {
@@ -132,6 +132,9 @@ impl ClickHouse {
                 "id" | "status" => format!("toString({column}) = ?"),
                 column => format!("{column} = ?"),
             });
+        }
+        if filter.behind.is_some() {
+            conditions.push("(created_at, toString(id)) < (fromUnixTimestamp64Milli(toInt64(?), 'UTC'), ?)".to_owned());
         }
         let sql = format!(
             "SELECT {} FROM ai_log WHERE {} ORDER BY created_at DESC, toString(id) DESC LIMIT {limit}",
@@ -145,7 +148,10 @@ impl ClickHouse {
         for (_, value) in &filter.equal {
             query = query.bind(value.as_str());
         }
-        let mut rows = self.fetch(query)?;
+        if let Some(Place { created_at_ms, id }) = &filter.behind {
+            query = query.bind((*created_at_ms).clamp(0, LAST_MS)).bind(id.as_str());
+        }
+        let (mut rows, is_cut) = fetch_some(&self.runtime, query, TIMEOUT, bytes_max)?;
         for row in &mut rows {
             // ClickHouse writes a whole number without a point, the embedded store with one.
             for (name, of) in COLUMNS {
@@ -156,7 +162,7 @@ impl ClickHouse {
                 }
             }
         }
-        Ok(rows)
+        Ok(Page { rows, is_cut })
     }
 
     fn fetch(&self, query: Query) -> Result<Vec<Map<String, Value>>, ReadError> {
@@ -173,11 +179,46 @@ pub(in crate::ailog) fn fetch(
     query: Query,
     timeout: Duration,
 ) -> Result<Vec<Map<String, Value>>, ReadError> {
-    let work = async { query.fetch_bytes("JSONEachRow")?.collect().await };
+    Ok(fetch_some(runtime, query, timeout, usize::MAX)?.0)
+}
+
+/// The same, and no more rows once they take `bytes_max` bytes. Returns them and whether there are more.
+fn fetch_some(
+    runtime: &Runtime,
+    query: Query,
+    timeout: Duration,
+    bytes_max: usize,
+) -> Result<(Vec<Map<String, Value>>, bool), ReadError> {
+    let work = async {
+        let (mut cursor, mut answer, mut bytes) = (query.fetch_bytes("JSONEachRow")?, Vec::new(), 0);
+        let mut is_cut = false;
+        while let Some(part) = cursor.next().await? {
+            if bytes >= bytes_max {
+                is_cut = true;
+                break;
+            }
+            answer.extend_from_slice(&part);
+            // Whole rows count.
+            bytes = answer.iter().rposition(|b| *b == b'\n').map_or(0, |end| end + 1);
+        }
+        if is_cut {
+            answer.truncate(bytes);
+        }
+        Ok((answer, is_cut))
+    };
     let answer = async { tokio::time::timeout(timeout, work).await.unwrap_or(Err(Error::TimedOut)) };
-    let answer = runtime.block_on(answer)?;
-    let lines = answer.split(|b| *b == b'\n').filter(|line| !line.is_empty());
-    lines.map(|line| serde_json::from_slice(line).map_err(|_| ReadError::Answer)).collect()
+    let (answer, mut is_cut) = runtime.block_on(answer)?;
+    let mut taken = 0;
+    let mut rows = Vec::new();
+    for line in answer.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
+        if taken >= bytes_max {
+            is_cut = true;
+            break;
+        }
+        taken += line.len();
+        rows.push(serde_json::from_slice(line).map_err(|_| ReadError::Answer)?);
+    }
+    Ok((rows, is_cut))
 }
 
 /// The day of a row.

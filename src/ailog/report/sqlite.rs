@@ -7,7 +7,7 @@ use rusqlite::types::{ToSql, ValueRef};
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Map, Value};
 
-use super::{Days, Dim, Filter, ReadError, Spent, Summary, bounds_of, listed};
+use super::{Days, Dim, Filter, Page, Place, ReadError, Spent, Summary, bounds_of, listed};
 use crate::ailog::columns::{COLUMNS, Type, column_list, iso};
 use crate::ailog::sqlite::open_existing;
 
@@ -105,7 +105,7 @@ impl Sqlite {
         Ok(sums.collect::<rusqlite::Result<_>>()?)
     }
 
-    pub(super) fn logs(&self, filter: &Filter, limit: usize) -> Result<Vec<Map<String, Value>>, ReadError> {
+    pub(super) fn page(&self, filter: &Filter, limit: usize, bytes_max: usize) -> Result<Page, ReadError> {
         let mut conditions = vec!["1".to_owned()];
         let mut values: Vec<Box<dyn ToSql>> = Vec::new();
         for (condition, ms) in [("created_at >= ?", filter.from_ms), ("created_at < ?", filter.to_ms)] {
@@ -118,6 +118,11 @@ impl Sqlite {
             conditions.push(format!("{column} = ?"));
             values.push(Box::new(value.clone()));
         }
+        if let Some(Place { created_at_ms, id }) = &filter.behind {
+            conditions.push("(created_at, id) < (?, ?)".to_owned());
+            values.push(Box::new(iso(*created_at_ms)));
+            values.push(Box::new(id.clone()));
+        }
         let sql = format!(
             "SELECT {} FROM ai_log WHERE {} ORDER BY created_at DESC, id DESC LIMIT {limit}",
             column_list(),
@@ -125,8 +130,12 @@ impl Sqlite {
         );
         let mut statement = self.connection.prepare(&sql)?;
         let mut found = statement.query(rusqlite::params_from_iter(values))?;
-        let mut rows = Vec::new();
+        let (mut page, mut bytes) = (Page::default(), 0);
         while let Some(row) = found.next()? {
+            if bytes >= bytes_max {
+                page.is_cut = true;
+                break;
+            }
             let mut object = Map::new();
             for (at, (name, of)) in COLUMNS.iter().enumerate() {
                 let value = match row.get_ref(at)? {
@@ -134,13 +143,16 @@ impl Sqlite {
                     ValueRef::Integer(n) if *of == Type::Bool => Value::from(n != 0),
                     ValueRef::Integer(n) => Value::from(n),
                     ValueRef::Real(f) => Value::from(f),
-                    ValueRef::Text(text) | ValueRef::Blob(text) => Value::from(String::from_utf8_lossy(text)),
+                    ValueRef::Text(text) | ValueRef::Blob(text) => {
+                        bytes += text.len();
+                        Value::from(String::from_utf8_lossy(text))
+                    }
                 };
                 object.insert((*name).to_owned(), value);
             }
-            rows.push(object);
+            page.rows.push(object);
         }
-        Ok(rows)
+        Ok(page)
     }
 }
 
