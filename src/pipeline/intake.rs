@@ -20,6 +20,7 @@ use super::refusal::Refusal;
 use super::turns::Pace;
 use crate::bounds::{GATHER_BYTES_MAX, ROUTE_WAIT_BYTES_MAX};
 use crate::code::Code;
+use crate::config::policy::GatewayKey;
 use crate::limit::estimate::{Asked, Makes};
 use crate::lock::lock;
 use crate::redact::{BodyRedactor, Facts, Ledger, RedactError, Redacted};
@@ -154,6 +155,8 @@ pub struct Intake {
     bytes: u64,
     bytes_max: u64,
     finished: bool,
+    /// Every model that the body names has to be one of this key's.
+    key: Option<Arc<GatewayKey>>,
     decoding: Option<Box<Decoding>>,
     /// Came from the client and is still to be decoded; where the body is not compressed, nothing.
     encoded: Bytes,
@@ -186,6 +189,7 @@ impl Intake {
             bytes: 0,
             bytes_max,
             finished: false,
+            key: None,
             decoding: None,
             encoded: Bytes::new(),
             unread: Bytes::new(),
@@ -203,6 +207,33 @@ impl Intake {
     /// Time spent waiting for the client.
     pub fn waited(&self) -> Duration {
         self.arriving.waited
+    }
+
+    /// The call is made with a key that may be restricted to certain models.
+    pub fn restrict(&mut self, key: &Arc<GatewayKey>) {
+        self.key = (!key.models.is_empty()).then(|| Arc::clone(key));
+    }
+
+    /// Why the body may not be sent with its key, as far as it is read.
+    fn not_allowed(&self) -> Option<Refusal> {
+        let key = self.key.as_ref()?;
+        let facts = self.redactor.facts();
+        if let Some(other) = facts.models.iter().find(|m| !key.may_use(Some(&m.name))) {
+            let message = format!("this key may not be used with the model that `{}` names", other.param);
+            return Some(Refusal::new(Code::ModelNotFound, message).about("model").closing());
+        }
+        if facts.models_cut {
+            let message = "the request body names too many models, or one with too long a name, for a key that is \
+                           restricted to certain models; name fewer";
+            return Some(Refusal::new(Code::InvalidRequest, message).closing());
+        }
+        facts.chooser.map(|field| {
+            let message = format!(
+                "`{field}` lets the provider choose another model, and this key is restricted to certain models; \
+                 leave `{field}` out"
+            );
+            Refusal::new(Code::InvalidRequest, message).about(field).closing()
+        })
     }
 
     /// The body is compressed.
@@ -268,6 +299,10 @@ impl Intake {
         if let Err(error) = redacted {
             out.truncate(from);
             return Poll::Ready(Err(self.refused(refusal_of(&error))));
+        }
+        if let Some(refusal) = self.not_allowed() {
+            out.truncate(from);
+            return Poll::Ready(Err(self.refused(refusal)));
         }
         if let Some(ownership) = &mut self.ownership
             && let Err(refusal) = ownership.judge(self.redactor.facts())

@@ -220,6 +220,9 @@ async fn walk_to_answer(
         let coding = walk.check_body_head()?;
         let arriving = Arriving::new(incoming, policy.timeouts.idle, entry);
         let mut intake = walk.intake(endpoint, rules, caller, arriving, coding, record);
+        if let Some(key) = &caller.key {
+            intake.restrict(key);
+        }
         let slow = |_| Refusal::new(Code::RequestTimeout, "the request body came too slowly").closing();
         let gather = intake.gather(needs_model(policy, caller), &room);
         let gathered = tokio::time::timeout_at(walk.deadline(policy.timeouts.total), gather).await.map_err(slow)??;

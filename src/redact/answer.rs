@@ -13,7 +13,7 @@ use super::detect::phone;
 
 use super::out::Out;
 use super::rules::kind;
-use super::scan::{Look, Op, Scanner};
+use super::scan::{Blob, Look, Op, Scanner};
 use super::{Attachments, BodyRedactor, Finding, Ledger, RedactError, Redacted, Rules, Shape};
 
 /// Redacts a plain text, piece by piece.
@@ -36,7 +36,7 @@ impl TextRedactor {
     /// A redactor for one text.
     pub fn new(rules: &Rules) -> TextRedactor {
         let mut scanner = Scanner::new(Arc::clone(&rules.0), 0);
-        scanner.begin(Look::All, None, false);
+        scanner.begin(Look::All, None, Blob::None);
         TextRedactor {
             rules: Rules(Arc::clone(&rules.0)),
             scanner,

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use super::detect::words::Says;
 use super::facts::{self, Fact, Number, StoredKind, Tally};
 use super::json::{Scalar, Sink, Take};
-use super::keys::{Key, PartKind};
+use super::keys::{self, Key, PartKind};
 use super::out::Out;
 use super::restore::Values;
 use super::rules::{Compiled, KindId, kind};
-use super::scan::{Look, Op, Scanner};
+use super::scan::{Blob, Head, Look, Media, Op, Scanner};
 use super::{Attachments, Facts, Finding, Ledger, RedactError, Shape};
 use crate::bounds::{MODEL_BYTES_MAX, REDACT_FIELDS_MAX};
 
@@ -86,6 +86,12 @@ struct Frame {
     item: u8,
     /// Objects kept at the provider that were named before it.
     stored: usize,
+    /// What its type and media type say of the data in it.
+    media: Media,
+    /// It has data in base64.
+    encoded: bool,
+    /// What it has as `data` is the provider's own.
+    opaque: bool,
 }
 
 /// Bits of [`Frame::item`]: it has a type, a type that names an item which is not sent, one whose content may be left out,
@@ -184,6 +190,10 @@ pub(super) struct Body {
     scanning: bool,
     /// It stands where attachments do.
     data: bool,
+    /// Its bytes, to be counted as text if it is no base64.
+    data_bytes: u64,
+    /// The key at hand begins there, and may be one of the API's own names: what is found in it waits.
+    key_at: Option<u64>,
     /// The string at hand is kept, up to a bound: a key, a type, the model.
     captured: Option<Vec<u8>>,
     spare: Vec<u8>,
@@ -239,6 +249,8 @@ impl Body {
             seen: 0,
             scanning: false,
             data: false,
+            data_bytes: 0,
+            key_at: None,
             captured: None,
             spare: Vec::with_capacity(NAME_MAX),
             reading_key: false,
@@ -266,7 +278,7 @@ impl Body {
         if self.scanning {
             let safe = self.scanner.safe(told);
             self.carry_out()?;
-            return Ok(safe);
+            return Ok(self.key_at.map_or(safe, |at| at.min(safe)));
         }
         Ok(self.scalar_at.unwrap_or(told))
     }
@@ -470,6 +482,12 @@ impl Body {
         if self.scanner.ops.is_empty() {
             return Ok(());
         }
+        if self.key_at.is_some() {
+            if self.captured.as_ref().is_some_and(|name| name.len() <= NAME_MAX) {
+                return Ok(());
+            }
+            self.key_at = None;
+        }
         let mut ops = std::mem::take(&mut self.scanner.ops);
         let rules = Arc::clone(&self.rules);
         for op in ops.drain(..) {
@@ -489,11 +507,9 @@ impl Body {
                         self.discount(to);
                     }
                     self.out.skip(to);
-                    if quote {
-                        self.out.write(b"\\\"");
-                    }
+                    self.write_mark(quote);
                     if escapes > 0 && seen.escaped {
-                        self.out.write(escape(replacement, escapes + u8::from(quote)).as_bytes());
+                        self.out.write(escape(replacement, escapes + u8::from(quote > 0)).as_bytes());
                     } else if let Some(number) = number {
                         self.out.write(&replacement.as_bytes()[..replacement.len() - 1]);
                         self.out.write(b"_");
@@ -502,9 +518,7 @@ impl Body {
                     } else {
                         self.out.write(replacement.as_bytes());
                     }
-                    if quote {
-                        self.out.write(b"\\\"");
-                    }
+                    self.write_mark(quote);
                     self.explain(kind, from, to, self.frames.len());
                 }
                 Op::Drop { to } => {
@@ -517,9 +531,20 @@ impl Body {
         Ok(())
     }
 
+    /// Writes a quotation mark, escaped so many times; 0 for none.
+    fn write_mark(&mut self, escapes: u8) {
+        match escapes {
+            0 => {}
+            1 => self.out.write(br#"\""#),
+            _ => self.out.write(br#"\\\""#),
+        }
+    }
+
     /// Counts text, which is what a model will read.
     fn count(&mut self, bytes: usize) {
-        if !self.data {
+        if self.data {
+            self.data_bytes += bytes as u64;
+        } else {
             self.text_bytes += bytes as u64;
         }
     }
@@ -656,26 +681,74 @@ impl Body {
     /// How the string value at hand is looked at; nothing if it passes.
     fn look(&self) -> Option<Look> {
         let Some(frame) = self.top() else { return Some(Look::All) };
-        if self.rules.attachments == Attachments::Allow
-            && matches!(frame.key, Key::Attachment | Key::Blob)
-            && self.frames.iter().any(|f| f.kind == Some(PartKind::Attachment))
-        {
-            return None;
-        }
         match (frame.place, frame.key) {
             (Place::Top, Key::Model) => None,
             // Ids and names of an answer are made by the provider.
             (Place::Data, Key::Type | Key::Role | Key::Model) if self.shape == Shape::Answer => None,
             (Place::Data, Key::Name | Key::Called) if self.shape == Shape::Answer => Some(Look::Names),
             (Place::Data | Place::Variables, _) => Some(Look::All),
-            (Place::Schema, Key::Type | Key::SchemaTerm) => None,
+            (_, Key::Type | Key::Role | Key::Media) => Some(Look::Names),
             (Place::Schema, _) => Some(Look::All),
-            (_, Key::Type | Key::Role | Key::Opaque) => None,
-            (Place::Part, Key::Blob) if frame.kind == Some(PartKind::Text) => None,
             (Place::Item, Key::Called) if self.shape != Shape::Answer => Some(Look::Speaker),
             (_, Key::Name | Key::Called) => Some(Look::Names),
             _ => Some(Look::All),
         }
+    }
+
+    /// What base64 in the string value at hand is.
+    fn blob(&self) -> Blob {
+        let Some(frame) = self.top() else { return Blob::None };
+        let users = frame.place == Place::Data && !matches!(self.shape, Shape::Other | Shape::Answer);
+        if frame.key == Key::Opaque || frame.opaque && &frame.name[..frame.name_len as usize] == b"data" {
+            return if users { Blob::None } else { Blob::Opaque };
+        }
+        let attached = |f: &Frame| matches!(f.key, Key::Blob | Key::Attachment | Key::Audio);
+        if attached(frame) && self.drops_attachments() {
+            return Blob::Replace;
+        }
+        if users || self.rules.attachments != Attachments::Allow || self.shape == Shape::Answer {
+            return Blob::None;
+        }
+        let around = self.frames.iter().rev();
+        let within = |f: &Frame| attached(f) || f.kind == Some(PartKind::Attachment);
+        let url = matches!(&frame.name[..frame.name_len as usize], b"url" | b"uri" | b"bytes");
+        if !attached(frame) && !(url && around.clone().take(3).any(within)) {
+            return Blob::None;
+        }
+        // The nearest that says something.
+        let said = around.take(3).map(|f| match (f.media, f.key) {
+            (Media::Unknown, Key::Attachment) => PartKind::media(&f.name[..f.name_len as usize]),
+            (media, _) => media,
+        });
+        Blob::Allow(said.into_iter().find(|media| *media != Media::Unknown).unwrap_or_default())
+    }
+
+    /// The string at hand has ended, which stood where attachments do.
+    fn attachment_end(&mut self) -> Result<(), RedactError> {
+        let head = self.scanner.head.take();
+        let bytes = std::mem::take(&mut self.data_bytes);
+        if head == Some(Head::Plain) && !self.reading_key {
+            self.text_bytes += bytes;
+        }
+        let Some(frame) = self.frames.last_mut().filter(|_| self.rules.attachments == Attachments::Allow) else {
+            return Ok(());
+        };
+        if frame.key == Key::Opaque || frame.opaque || self.reading_key {
+            return Ok(());
+        }
+        frame.encoded |= matches!(head, Some(Head::Sealed | Head::Text));
+        if head == Some(Head::Text) || frame.encoded && frame.media == Media::Text {
+            return text_in_base64();
+        }
+        Ok(())
+    }
+
+    /// The media type of the data at hand is known.
+    fn media(&mut self, name: &[u8]) -> Result<(), RedactError> {
+        let Some(frame) = self.frames.last_mut() else { return Ok(()) };
+        frame.media = Media::of(name);
+        let allowed = self.rules.attachments == Attachments::Allow && self.drop.is_none();
+        if allowed && frame.encoded && frame.media == Media::Text { text_in_base64() } else { Ok(()) }
     }
 
     /// Whether base64 where attachments stand is one.
@@ -692,12 +765,14 @@ impl Body {
         frame.says = None;
         frame.name_len = name.len().min(NAME_MAX) as u8;
         frame.name[..name.len().min(NAME_MAX)].copy_from_slice(&name[..name.len().min(NAME_MAX)]);
-        frame.has_text |= key == Key::Text;
+        // What a shell has printed has no type.
+        frame.has_text |= key == Key::Text || matches!(name, b"stdout" | b"stderr" | b"outcome");
         frame.fact = if frame.api { Fact::of(name, self.shape, frame.top, frame.owner) } else { Fact::None };
         frame.item |= if key == Key::Role { ITEM_ROLE } else { 0 };
-        let (in_top, names_models) = (frame.top, frame.api && frame.owner == Fact::Models);
-        if in_top && key == Key::Other && self.facts.chooser.is_none() {
-            self.facts.chooser = facts::chooser(facts::fold(name, &mut [0; facts::FOLD_MAX]));
+        let (in_top, owner) = (frame.top, frame.owner);
+        let names_models = frame.api && owner == Fact::Models;
+        if (in_top || matches!(owner, Fact::Models | Fact::Choice)) && self.shape != Shape::Answer {
+            self.routing_name(name, key, in_top, top)?;
         }
         if names_models && !matches!(name, b"model" | b"models") && self.facts.wants_model(name) {
             let param = self.path(self.frames.len());
@@ -711,9 +786,6 @@ impl Body {
         if !top || matches!(self.shape, Shape::Answer) {
             return Ok(());
         }
-        if key == Key::Override {
-            return invalid(&format!("`{}` is not allowed in a request body", String::from_utf8_lossy(name)));
-        }
         if let Some(bit) = key.routing_bit() {
             if self.seen & 1 << bit != 0 {
                 return invalid(&format!("`{}` stands twice in the request body", String::from_utf8_lossy(name)));
@@ -721,6 +793,30 @@ impl Body {
             self.seen |= 1 << bit;
         }
         Ok(())
+    }
+
+    /// Refuses names that would send the call somewhere else, and spellings of routing names that some servers take for them.
+    fn routing_name(&mut self, name: &[u8], key: Key, in_top: bool, top: bool) -> Result<(), RedactError> {
+        if key.routing_bit().is_some() {
+            return Ok(());
+        }
+        let mut folded = [0; facts::FOLD_MAX];
+        let folded = facts::fold(name, &mut folded);
+        if facts::is_override(folded, self.shape) {
+            return invalid(&format!("`{}` is not allowed in a request body", String::from_utf8_lossy(name)));
+        }
+        if in_top && self.facts.chooser.is_none() {
+            self.facts.chooser = facts::chooser(folded);
+        }
+        match facts::routes(folded, self.shape).filter(|_| top) {
+            Some(meant) if self.seen(Key::of(meant.as_bytes())) => invalid(&format!(
+                "`{meant}` stands twice in the request body, once in another spelling; leave one of them out"
+            )),
+            Some(meant) => invalid(&format!(
+                "the request body has `{meant}` in another spelling, which providers read in different ways; write `{meant}`"
+            )),
+            None => Ok(()),
+        }
     }
 
     /// Notes what a string that was kept says about the call.
@@ -884,6 +980,9 @@ impl Sink for Body {
             id: String::new(),
             item: 0,
             stored: self.facts.stored.len(),
+            media: Media::Unknown,
+            encoded: false,
+            opaque: false,
         });
         Ok(())
     }
@@ -928,13 +1027,13 @@ impl Sink for Body {
         if key {
             self.spare.clear();
             self.captured = Some(std::mem::take(&mut self.spare));
-            // The keys of an answer are the provider's own; those of user data are the user's.
-            let users = self.shape != Shape::Answer && self.top().is_some_and(|f| f.place == Place::Data);
-            if users && self.drop.is_none() {
-                self.out.advance(at);
+            if self.drop.is_none() {
+                // Names that the API itself has stay; those of user data are the user's.
+                let users = self.shape != Shape::Answer && self.top().is_some_and(|f| f.place == Place::Data);
+                self.key_at = (!users).then_some(at);
                 self.scanning = true;
-                self.data = false;
-                self.scanner.begin(Look::All, None, false);
+                self.data = !users;
+                self.scanner.begin(Look::All, None, Blob::None);
             }
             return Ok(Take::Text);
         }
@@ -955,7 +1054,7 @@ impl Sink for Body {
             self.facts.model_at = Some((self.out.position(), 0));
         }
         let fact = self.top().is_some_and(|f| f.fact.takes_string());
-        if in_object && (key == Key::Type || place == Place::Top && key == Key::Model) || fact {
+        if in_object && (matches!(key, Key::Type | Key::Media) || place == Place::Top && key == Key::Model) || fact {
             self.spare.clear();
             self.captured = Some(std::mem::take(&mut self.spare));
         }
@@ -967,10 +1066,13 @@ impl Sink for Body {
             _ => None,
         };
         self.scanning = true;
+        let blob = self.blob();
         let attached = |f: &Frame| matches!(f.key, Key::Blob | Key::Attachment | Key::Audio);
-        self.data = self.frames.iter().rev().take(2).any(attached);
-        let blob = self.top().is_some_and(attached) && self.drops_attachments();
+        let listed = place != Place::Data && matches!(key, Key::Type | Key::Role | Key::Media);
+        self.data = listed || self.frames.iter().rev().take(2).any(attached);
+        self.data_bytes = 0;
         self.scanner.begin(look, hint, blob);
+        self.scanner.json = self.top().is_some_and(|f| f.key == Key::Arguments);
         Ok(Take::Text)
     }
 
@@ -1023,9 +1125,14 @@ impl Sink for Body {
     fn string_end(&mut self, at: u64) -> Result<(), RedactError> {
         if self.scanning {
             self.scanner.end();
+            if self.key_at.take().is_some() && self.captured.as_deref().is_some_and(keys::is_known) {
+                self.scanner.ops.clear();
+            }
             self.carry_out()?;
             self.scanning = false;
+            self.attachment_end()?;
         }
+        self.key_at = None;
         let Some(captured) = self.captured.take() else {
             self.value_end(at + 1);
             return Ok(());
@@ -1140,9 +1247,15 @@ impl Body {
                         | b"compaction" => ITEM_ECHO,
                         _ => 0,
                     };
+                frame.opaque |= captured == b"redacted_thinking";
+                if frame.media == Media::Unknown {
+                    frame.media = PartKind::media(captured);
+                }
             }
             self.facts.json_answer |= self.is_in_format() && matches!(captured, b"json_schema" | b"json_object");
             self.typed(at, captured)?;
+        } else if frame.key == Key::Media && frame.object {
+            self.media(captured)?;
         }
         self.note_fact(captured);
         self.value_end(at + 1);
@@ -1170,6 +1283,10 @@ impl Body {
 
 fn invalid<T>(reason: &str) -> Result<T, RedactError> {
     Err(RedactError::InvalidRequest { reason: reason.to_owned() })
+}
+
+fn text_in_base64<T>() -> Result<T, RedactError> {
+    refuse("attachments may not hold a text in base64, which cannot be redacted; send it as text".to_owned())
 }
 
 fn refuse<T>(reason: String) -> Result<T, RedactError> {

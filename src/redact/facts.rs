@@ -134,6 +134,8 @@ pub(super) enum Fact {
     Id,
     /// Every string in it names a model.
     Models,
+    /// What is in it may choose a model, or say where a call goes.
+    Choice,
     /// Content of an item, so that the item need not be taken from a store.
     Content,
 }
@@ -141,7 +143,7 @@ pub(super) enum Fact {
 impl Fact {
     /// Whether a string under the key is kept.
     pub(super) fn takes_string(self) -> bool {
-        !matches!(self, Fact::None | Fact::Owner(_) | Fact::Content)
+        !matches!(self, Fact::None | Fact::Owner(_) | Fact::Content | Fact::Choice)
     }
 
     /// Whether a number under the key is kept.
@@ -174,7 +176,11 @@ impl Fact {
                 return fact;
             }
         }
-        if names_models(name) { Fact::Models } else { Fact::None }
+        match owner {
+            _ if names_models(name) => Fact::Models,
+            Fact::Choice => Fact::Choice,
+            _ => Fact::None,
+        }
     }
 }
 
@@ -219,6 +225,8 @@ fn at_top(name: &[u8], shape: Shape) -> Fact {
         | b"numpredict" => Fact::LooseBound,
         b"n" | b"bestof" => Fact::Answers,
         b"engine" | b"deployment" | b"deploymentid" => Fact::Models,
+        b"extrabody" => Fact::Choice,
+        folded if chooser(folded).is_some() => Fact::Choice,
         _ => Fact::None,
     }
 }
@@ -240,6 +248,57 @@ pub(super) fn chooser(folded: &[u8]) -> Option<&'static str> {
         b"provider" => "provider",
         b"providers" => "providers",
         b"preset" => "preset",
+        _ => return None,
+    })
+}
+
+/// Fields that would send the call somewhere else, or with another key.
+pub(super) fn is_override(folded: &[u8], shape: Shape) -> bool {
+    let known = matches!(
+        folded,
+        b"extraheaders"
+            | b"defaultheaders"
+            | b"extraquery"
+            | b"apiversion"
+            | b"apitype"
+            | b"customllmprovider"
+            | b"litellmparams"
+            | b"litellmcredentialname"
+            | b"modellist"
+            | b"userconfig"
+            | b"azureendpoint"
+            | b"azureadtoken"
+            | b"awsaccesskeyid"
+            | b"awssecretaccesskey"
+            | b"awssessiontoken"
+            | b"awsregionname"
+            | b"awsrolename"
+            | b"awssessionname"
+            | b"awsprofilename"
+            | b"awsstsendpoint"
+            | b"awswebidentitytoken"
+            | b"awsbedrockruntimeendpoint"
+            | b"vertexcredentials"
+            | b"vertexproject"
+            | b"vertexlocation"
+            | b"vertexaicredentials"
+            | b"vertexaiproject"
+            | b"vertexailocation"
+    );
+    let ends = [&b"apibase"[..], b"baseurl", b"apikey"].iter().any(|end| folded.ends_with(end));
+    known || ends || folded == b"headers" && shape != Shape::Other
+}
+
+/// The field on which routing depends, as it is to be written, that `folded` is to a server which reads names without case.
+pub(super) fn routes(folded: &[u8], shape: Shape) -> Option<&'static str> {
+    Some(match folded {
+        b"model" => "model",
+        b"stream" => "stream",
+        _ if shape == Shape::Other => return None,
+        b"messages" => "messages",
+        b"input" => "input",
+        b"prompt" => "prompt",
+        b"streamoptions" => "stream_options",
         _ => return None,
     })
 }

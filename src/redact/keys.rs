@@ -1,6 +1,11 @@
 //! The names in request bodies that mean something to the redactor, and the types of content parts.
 //!
-//! Pure tables. Source: OpenAI's OpenAPI description 2.3.0 and Anthropic's Messages API, read in November 2026.
+//! Pure tables. Source: OpenAI's OpenAPI description 2.3.0 and Anthropic's Messages API, read in November 2026;
+//! `vocabulary.txt` has the field names of openai-python 3.57.0 and anthropic-python 2.14.0.
+
+use std::sync::LazyLock;
+
+use super::scan::Media;
 
 /// A key of an object.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,8 +23,6 @@ pub(super) enum Key {
     Background,
     PreviousResponseId,
     Conversation,
-    /// A top-level field that would send the call somewhere else, or with another key.
-    Override,
     Type,
     Role,
     /// `content` and its kin: text, or a list of parts.
@@ -28,8 +31,6 @@ pub(super) enum Key {
     Metadata,
     Arguments,
     Schema,
-    /// Values of JSON Schema that are patterns or names.
-    SchemaTerm,
     Audio,
     Source,
     Text,
@@ -37,8 +38,10 @@ pub(super) enum Key {
     Attachment,
     /// An attachment where its value is base64.
     Blob,
-    /// Opaque to everyone but the provider: passes as it is.
+    /// Opaque to everyone but the provider.
     Opaque,
+    /// The media type of the data beside it.
+    Media,
     /// An identifier, a name or a choice from a list.
     Name,
     /// `name`: of a message who speaks, elsewhere what a tool is called.
@@ -62,9 +65,6 @@ impl Key {
             b"background" => Key::Background,
             b"previous_response_id" => Key::PreviousResponseId,
             b"conversation" => Key::Conversation,
-            b"api_base" | b"base_url" | b"api_key" | b"extra_headers" | b"api_version" | b"custom_llm_provider" => {
-                Key::Override
-            }
             b"type" => Key::Type,
             b"role" => Key::Role,
             b"content" | b"output" | b"parts" | b"summary" | b"outputs" => Key::Content,
@@ -72,7 +72,6 @@ impl Key {
             b"metadata" => Key::Metadata,
             b"arguments" => Key::Arguments,
             b"parameters" | b"input_schema" | b"schema" | b"output_schema" => Key::Schema,
-            b"format" | b"pattern" | b"$ref" | b"$schema" | b"$id" | b"required" => Key::SchemaTerm,
             b"audio" => Key::Audio,
             b"source" => Key::Source,
             b"text" => Key::Text,
@@ -80,13 +79,36 @@ impl Key {
             | b"inlineData" | b"fileData" | b"input_image" | b"input_file" | b"input_video" => Key::Attachment,
             b"file" | b"image" | b"video" | b"media" | b"document" | b"data" | b"b64_json" | b"result"
             | b"embedding" | b"mask" | b"partial_image_b64" => Key::Blob,
-            b"encrypted_content" | b"signature" => Key::Opaque,
+            b"signature" | b"thought_signature" | b"thoughtSignature" => Key::Opaque,
+            _ if name.starts_with(b"encrypted_") => Key::Opaque,
+            b"media_type" | b"mime_type" | b"mimeType" => Key::Media,
             b"name" => Key::Called,
             b"id" | b"object" | b"tool_choice" | b"service_tier" | b"reasoning_effort" | b"effort" | b"verbosity"
             | b"truncation" | b"detail" | b"voice" | b"encoding_format" | b"size" | b"quality" | b"style"
             | b"moderation" | b"output_format" | b"response_format" | b"status" | b"finish_reason" | b"include"
-            | b"modalities" | b"media_type" | b"cache_control" | b"ttl" => Key::Name,
-            _ if name.ends_with(b"_id") || name.ends_with(b"_ids") => Key::Name,
+            | b"modalities" | b"cache_control" | b"ttl" => Key::Name,
+            b"call_id"
+            | b"tool_call_id"
+            | b"tool_use_id"
+            | b"item_id"
+            | b"response_id"
+            | b"file_id"
+            | b"file_ids"
+            | b"container_id"
+            | b"vector_store_id"
+            | b"vector_store_ids"
+            | b"connector_id"
+            | b"prompt_id"
+            | b"approval_request_id"
+            | b"request_id"
+            | b"message_id"
+            | b"thread_id"
+            | b"run_id"
+            | b"assistant_id"
+            | b"batch_id"
+            | b"skill_id"
+            | b"input_file_id"
+            | b"output_file_id" => Key::Name,
             _ => Key::Other,
         }
     }
@@ -103,6 +125,12 @@ impl Key {
             _ => None,
         }
     }
+}
+
+/// Whether `name` is one of the APIs' own names, which patterns and words of a policy do not change.
+pub(super) fn is_known(name: &[u8]) -> bool {
+    static NAMES: LazyLock<Vec<&str>> = LazyLock::new(|| include_str!("vocabulary.txt").lines().collect());
+    NAMES.binary_search_by(|known| known.as_bytes().cmp(name)).is_ok()
 }
 
 /// What a content part is by its `type`.
@@ -165,6 +193,25 @@ impl PartKind {
             | b"code_execution_output"
             | b"bash_code_execution_output" => PartKind::Attachment,
             _ => PartKind::Unknown,
+        }
+    }
+
+    /// What a type of a part, or of its source, says of the data in it.
+    pub(super) fn media(kind: &[u8]) -> Media {
+        match kind {
+            b"image"
+            | b"image_url"
+            | b"input_image"
+            | b"image_file"
+            | b"output_image"
+            | b"computer_screenshot"
+            | b"input_audio"
+            | b"audio"
+            | b"output_audio"
+            | b"video"
+            | b"video_url"
+            | b"input_video" => Media::Binary,
+            _ => Media::Unknown,
         }
     }
 }

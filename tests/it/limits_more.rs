@@ -247,6 +247,54 @@ fn keys_expire_and_are_for_their_models_and_endpoints() {
     assert_eq!(gateway.rows(7).len(), 7, "each call of a known caller has its row");
 }
 
+#[test]
+fn a_key_s_models_hold_for_every_model_that_a_body_names() {
+    let provider = Provider::start();
+    let key = |name: &str, more: &str| {
+        format!("{{name: {name}, org: acme, sha256: \"{}\", {more}}}", sha256(&format!("tg-{name}")))
+    };
+    let keys = [key("mini", "models: [\"gpt-4o-mini*\"]"), key("free", "endpoints: []")];
+    let gateway = Setup::new(&provider).section("auth", &format!("accept: [key]\nkeys: [{}]", keys.join(", "))).start();
+    let send = |path: &str, key: &str, body: &str| {
+        let bearer = format!("Bearer {key}");
+        gateway.send("POST", path, &[("authorization", &bearer), ("content-type", "application/json")], body.as_bytes())
+    };
+    let model = r#""model":"gpt-4o-mini","messages":[{"role":"user","content":"hi"}]"#;
+    let long = "x".repeat(200_000);
+    for (path, fields, status, code) in [
+        ("chat/completions", r#""models":["o1-pro"]"#, 404, "model_not_found"),
+        ("chat/completions", r#""models":["gpt-4o-mini-2","o1-pro"]"#, 404, "model_not_found"),
+        ("chat/completions", r#""m\u006fdels":["o1-pro"]"#, 404, "model_not_found"),
+        ("chat/completions", r#""Models":["o1-pro"]"#, 404, "model_not_found"),
+        ("chat/completions", r#""fallbacks":[{"gpt-4o-mini":["o1-pro"]}]"#, 404, "model_not_found"),
+        ("chat/completions", r#""fallbacks":[{"model":"o1-pro"}]"#, 404, "model_not_found"),
+        ("chat/completions", r#""extra_body":{"model":"o1-pro"}"#, 404, "model_not_found"),
+        ("responses", r#""tools":[{"type":"image_generation","model":"gpt-image-1"}]"#, 404, "model_not_found"),
+        ("chat/completions", r#""route":"fallback""#, 400, "invalid_request"),
+        ("chat/completions", r#""provider":{"order":["x"]}"#, 400, "invalid_request"),
+        ("chat/completions", r#""Model":"o1-pro""#, 400, "invalid_request"),
+        ("chat/completions", r#""MODEL":"gpt-4o-mini""#, 400, "invalid_request"),
+    ] {
+        let path = format!("/v1/{path}");
+        send(&path, "tg-mini", &format!("{{{model},{fields}}}")).refused(status, code);
+        send(&path, "tg-mini", &format!("{{{fields},{model}}}")).refused(status, code);
+    }
+    assert!(provider.seen().is_empty(), "none reached the provider");
+    // Behind a text that is already on its way the call ends, and the provider never has the whole body.
+    let late = format!(r#"{{{model},"user":"{long}","models":["o1-pro"]}}"#);
+    send("/v1/chat/completions", "tg-mini", &late).refused(404, "model_not_found");
+    assert!(provider.seen().iter().all(|seen| !format!("{seen:?}").contains("o1-pro")));
+    provider.take_seen();
+    for (key, fields) in [
+        ("tg-mini", r#""models":["gpt-4o-mini","gpt-4o-mini-2"],"fallbacks":["gpt-4o-mini"]"#),
+        ("tg-mini", r#""metadata":{"model":"o1-pro","route":"x"}"#),
+        ("tg-free", r#""models":["o1-pro"],"fallbacks":[{"model":"x"}],"route":"fallback","provider":{"order":["x"]}"#),
+    ] {
+        send("/v1/chat/completions", key, &format!("{{{model},{fields}}}")).ok();
+    }
+    assert_eq!(provider.seen().len(), 3);
+}
+
 fn sha256(text: &str) -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
     digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()

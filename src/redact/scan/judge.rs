@@ -81,6 +81,8 @@ impl Scanner {
     fn built_in(&mut self, triggers: &mut Triggers, near: usize, limit: usize, view_end: usize) -> Option<Found> {
         debug_assert!(self.barrier <= self.cur, "what is judged lies behind the last match");
         let names = self.look == Look::Names;
+        // Digits of an id mean nothing.
+        let ids = names && !self.window[..view_end].contains(&b'+');
         let secret = if names { None } else { self.next_secret(limit, view_end) };
         loop {
             let trigger = triggers.peek(&self.window[..view_end], near);
@@ -97,7 +99,8 @@ impl Scanner {
                 b'@' | b'%' => self.email(&view, q),
                 b':' if names => None,
                 b':' => colon(&self.rules, &view, q),
-                _ if names => None,
+                _ if ids => None,
+                _ if names => self.number(&view, q).filter(|f| f.kind == kind::PHONE && is_international(text, f)),
                 _ => self.number(&view, q),
             };
             if found.is_some() {
@@ -317,6 +320,11 @@ fn is_word(view: &View<'_>, start: usize, end: usize) -> bool {
     let letter = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() && !fold::is_unspaced(c));
     !(letter(view.char_before(start)) && letter(view.char_at(start))
         || letter(view.char_at(end)) && letter(view.char_before(end)))
+}
+
+/// Whether a number begins with a plus.
+fn is_international(text: &[u8], found: &Found) -> bool {
+    text[found.start..found.end].iter().find(|b| **b != b'(') == Some(&b'+')
 }
 
 /// What stands around a colon.

@@ -8,6 +8,7 @@
 
 mod escapes;
 mod judge;
+mod sealed;
 mod tail;
 mod triggers;
 
@@ -20,6 +21,8 @@ use super::detect::words::Says;
 use super::detect::{AHEAD, BEHIND, card, phone, words};
 use super::fold::{self, BREAK, Fold, NESTED_QUOTE};
 use super::rules::{Compiled, KindId, kind};
+pub(super) use sealed::{Head, Media};
+
 use escapes::{Nested, Unescape};
 use judge::{Next, NextSecret};
 use tail::{Tail, is_base64};
@@ -44,6 +47,8 @@ const BLOB_HEAD: usize = 1024;
 const BLOB_MIN: usize = 64;
 /// Strings that are looked at byte by byte.
 const SHORT: usize = 16;
+/// How far before a number it is looked for what it stands in.
+const QUOTE_REACH: usize = 512;
 /// A digit this far into a string or less stands under its JSON key.
 const HINT_REACH: usize = 48;
 
@@ -60,8 +65,9 @@ pub(super) enum Op {
         kind: KindId,
         /// How many times what is written has to be escaped.
         escapes: u8,
-        /// It stands outside the quotation marks of a JSON text inside the string, and needs its own.
-        quote: bool,
+        /// It stands outside the quotation marks of a JSON text inside the string and needs its own, escaped so many times;
+        /// 0 for none.
+        quote: u8,
     },
     /// Drop the bytes up to `to`: they go on what was replaced before.
     Drop { to: u64 },
@@ -75,8 +81,22 @@ pub(super) enum Look {
     /// For what the gateway knows by itself, not for patterns and words of the policy: a speaker's name may be the name of a
     /// tool, and has to stay the one that the tool is declared with.
     Speaker,
-    /// For e-mail addresses only: identifiers and names, where digits mean nothing.
+    /// For e-mail addresses and numbers that begin with `+`: identifiers and names, where other digits mean nothing.
     Names,
+}
+
+/// What base64 in a string is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Blob {
+    /// Text like any other.
+    #[default]
+    None,
+    /// An attachment, to be replaced.
+    Replace,
+    /// An attachment that is allowed, with what its neighbours say of it; a text in base64 is told by [`Scanner::head`].
+    Allow(Media),
+    /// Of the provider's own: patterns and words of the policy are not looked for in it, because a change would break it.
+    Opaque,
 }
 
 /// A run of the window and the raw bytes it came from.
@@ -119,7 +139,11 @@ pub(super) struct Scanner {
     inner: bool,
     hint: Option<Says>,
     look: Look,
-    blob: bool,
+    blob: Blob,
+    /// What the beginning of a string in a field for attachments is; nothing before it is known.
+    pub(super) head: Option<Head>,
+    /// The string is a JSON text by its key, even if it is a mere number.
+    pub(super) json: bool,
     /// Something is known of the string at hand: what follows.
     looked: bool,
     /// The next matches, as far as they were looked for.
@@ -175,7 +199,9 @@ impl Scanner {
             inner: false,
             hint: None,
             look: Look::All,
-            blob: false,
+            blob: Blob::None,
+            head: None,
+            json: false,
             looked: false,
             secret: NextSecret::default(),
             terms: Next::Unknown,
@@ -192,8 +218,8 @@ impl Scanner {
         }
     }
 
-    /// Begins a string. `hint`: what its key says of a number in it; `blob`: base64 in it is an attachment.
-    pub(super) fn begin(&mut self, look: Look, hint: Option<Says>, blob: bool) {
+    /// Begins a string. `hint`: what its key says of a number in it; `blob`: what base64 in it is.
+    pub(super) fn begin(&mut self, look: Look, hint: Option<Says>, blob: Blob) {
         self.window.clear();
         self.segments.clear();
         (self.cur, self.barrier, self.from_start, self.skipped) = (0, 0, true, 0);
@@ -212,6 +238,7 @@ impl Scanner {
             self.segment.set(0);
         }
         (self.counted, self.inside) = (0, false);
+        (self.head, self.json) = (None, false);
     }
 
     /// Takes ASCII text that stands unescaped at `at`.
@@ -239,16 +266,17 @@ impl Scanner {
 
     /// Whether a string that is `text` from its beginning to its end holds nothing that a detector would be asked about.
     pub(super) fn is_harmless(&self, text: &[u8]) -> bool {
-        // In a name digits mean nothing.
-        let digits_min = if self.look == Look::Names { u32::MAX } else { phone::DIGITS_MIN as u32 };
+        // In a name digits mean nothing but behind a plus.
+        let ids = self.look == Look::Names && !text.contains(&b'+');
+        let digits_min = if ids { u32::MAX } else { phone::DIGITS_MIN as u32 };
         // Many strings are shorter than a block.
-        if text.len() < SHORT && !self.blob && !text.iter().any(|b| matches!(b, b'@' | b'%' | b':')) {
+        if text.len() < SHORT && self.blob == Blob::None && !text.iter().any(|b| matches!(b, b'@' | b'%' | b':')) {
             let few = (text.iter().filter(|b| b.is_ascii_digit()).count() as u32) < digits_min;
             return few && self.rules.secrets.is_none() && !self.rules.has(kind::IP) && !self.rules.windowed();
         }
         let mut digits = 0;
         text.len() >= SHORT
-            && !self.blob
+            && self.blob == Blob::None
             && self.rules.secrets.is_none()
             && !self.rules.has(kind::IP)
             && !self.rules.windowed()
@@ -478,16 +506,11 @@ impl Scanner {
             return;
         }
         self.looked = true;
-        if self.blob && self.from_start && self.cur == 0 {
+        if self.blob != Blob::None && self.from_start && self.cur == 0 {
             if !end && self.window.len() < BLOB_HEAD {
                 return;
             }
-            self.blob = false;
-            let head = &self.window[..self.window.len().min(BLOB_HEAD)];
-            if head.len() >= BLOB_MIN && head.iter().all(|b| is_base64(*b)) {
-                let found = Found { start: 0, end: head.len(), kind: kind::ATTACHMENT, tail: Tail::Base64 };
-                self.apply(found);
-            }
+            self.judge_head();
         }
         let windowed = self.rules.windowed() && self.look == Look::All;
         loop {
@@ -526,6 +549,69 @@ impl Scanner {
         }
     }
 
+    /// The beginning of a string is here that may be base64.
+    fn judge_head(&mut self) {
+        let head = &self.window[..self.window.len().min(BLOB_HEAD)];
+        match std::mem::take(&mut self.blob) {
+            Blob::None => {}
+            Blob::Replace => {
+                if head.len() >= BLOB_MIN && head.iter().all(|b| is_base64(*b)) {
+                    let found = Found { start: 0, end: head.len(), kind: kind::ATTACHMENT, tail: Tail::Base64 };
+                    self.apply(found);
+                }
+            }
+            Blob::Allow(media) => self.head = Some(sealed::attachment(head, media)),
+            Blob::Opaque => self.head = Some(sealed::opaque(head)),
+        }
+        if self.head == Some(Head::Sealed) {
+            self.look = Look::Speaker;
+        }
+    }
+
+    /// How many times the quotation marks are to be escaped that a match needs which stands in the place of a number, in the
+    /// JSON text inside or in one inside of that; 0 for a match that needs none. `inside`: inside a string of the JSON text.
+    fn quote(&self, found: &Found, inside: bool) -> u8 {
+        let blank = |b: &&u8| matches!(**b, b' ' | b'\n' | b'\t');
+        let before = &self.window[found.start.saturating_sub(QUOTE_REACH)..found.start];
+        let mut back = before.iter().rev().filter(|b| !blank(b));
+        let is_value = match back.next() {
+            Some(b':') => back.next() == Some(if inside { &b'"' } else { &NESTED_QUOTE }),
+            Some(b'[' | b',') => {
+                let next = self.window[found.end..].iter().find(|b| !blank(b));
+                self.is_number(found) && matches!(next, None | Some(b',' | b']' | b'}' | &NESTED_QUOTE))
+            }
+            _ => false,
+        };
+        if !is_value || !inside {
+            return u8::from(is_value);
+        }
+        // The string that it stands in has to hold a JSON text, and to have opened as many strings as it has closed.
+        let inner = match before.iter().rposition(|b| *b == NESTED_QUOTE) {
+            Some(i) => {
+                let text = &before[i + 1..];
+                let first = text.iter().find(|b| !blank(b));
+                matches!(first, Some(b'{' | b'[')) && text.iter().filter(|b| **b == b'"').count() % 2 == 0
+            }
+            None => self.inner,
+        };
+        if inner { 2 } else { 0 }
+    }
+
+    /// Whether a match is a number as JSON writes it.
+    fn is_number(&self, found: &Found) -> bool {
+        let text = &self.window[found.start..found.end];
+        text.strip_prefix(b"-").unwrap_or(text).iter().all(u8::is_ascii_digit)
+    }
+
+    /// Whether a match is a number and all of the string.
+    fn is_whole_number(&self, found: &Found) -> bool {
+        let blank = |b: &u8| matches!(b, b' ' | b'\n' | b'\t');
+        self.from_start
+            && self.is_number(found)
+            && self.window[..found.start].iter().all(blank)
+            && self.window[found.end..].iter().all(blank)
+    }
+
     /// Notes a match.
     fn apply(&mut self, found: Found) {
         self.listed = (found.kind == kind::PHONE).then(|| phone::Listed {
@@ -536,14 +622,15 @@ impl Scanner {
             (self.barrier, self.cur) = (found.end, found.end);
             return;
         }
-        let (mut quote, mut escapes) = (false, self.level);
+        let (mut quote, mut escapes) = (0, self.level);
         if self.nested == Nested::Yes {
             self.count_marks(found.start);
             let inside = self.inside;
-            escapes += u8::from(inside) + u8::from(inside && self.inner);
-            // A number under a key of the JSON text inside: what takes its place is a string.
-            let mut before = self.window[..found.start].iter().rev().filter(|b| **b != b' ' && **b != b'\n');
-            quote = !inside && before.next() == Some(&b':') && before.next() == Some(&NESTED_QUOTE);
+            quote = self.quote(&found, inside);
+            // Within quotation marks of its own it is escaped as often as a string is there.
+            escapes += u8::from(inside) + u8::from(inside && self.inner && quote == 0);
+        } else if self.json && self.is_whole_number(&found) {
+            quote = 1;
         }
         let (from, to) = (self.raw_start(found.start), self.raw_end(found.end - 1));
         self.ops.push(Op::Replace { from, to, kind: found.kind, escapes, quote });

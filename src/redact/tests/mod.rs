@@ -4,6 +4,7 @@ mod bodies;
 mod entities;
 mod facts;
 mod labelled;
+mod places;
 mod properties;
 
 use std::sync::Arc;
