@@ -127,9 +127,9 @@ impl Seat {
 
     /// The connection is closed: its place is free, also while a call of it is still being dropped.
     pub fn left(&self) {
-        *lock(&self.place) = Place::Left;
-        // Nothing more is asked of it.
+        // First: as soon as its place is free, it is no longer one that could make room.
         self.state.store(KNOWN, Ordering::Release);
+        *lock(&self.place) = Place::Left;
     }
 
     /// Lasts as long as the connection may go on without an authenticated call.
