@@ -712,7 +712,8 @@ impl Body {
         let around = self.frames.iter().rev();
         let within = |f: &Frame| attached(f) || f.kind == Some(PartKind::Attachment);
         let url = matches!(&frame.name[..frame.name_len as usize], b"url" | b"uri" | b"bytes");
-        if !attached(frame) && !(url && around.clone().take(3).any(within)) {
+        let inside = attached(frame) || url && around.clone().take(3).any(within);
+        if !inside {
             return Blob::None;
         }
         // The nearest that says something.
@@ -803,7 +804,12 @@ impl Body {
         let mut folded = [0; facts::FOLD_MAX];
         let folded = facts::fold(name, &mut folded);
         if facts::is_override(folded, self.shape) {
-            return invalid(&format!("`{}` is not allowed in a request body", String::from_utf8_lossy(name)));
+            // A longer name, or one of other characters, may hold data of the user.
+            let plain = name.len() <= 24 && name.iter().all(|b| b.is_ascii_alphabetic() || matches!(b, b'_' | b'-'));
+            let shown = if plain { String::from_utf8_lossy(name) } else { "…".into() };
+            return invalid(&format!(
+                "`{shown}` is not allowed in a request body: the policy says where a call goes and with which key"
+            ));
         }
         if in_top && self.facts.chooser.is_none() {
             self.facts.chooser = facts::chooser(folded);
@@ -828,11 +834,9 @@ impl Body {
             Fact::Id if !frame.id.is_empty() => self.note_object(StoredKind::Item, captured, depth, ""),
             Fact::Id => frame.id = String::from_utf8_lossy(captured).into_owned(),
             Fact::Models if depth == 1 && frame.key == Key::Model => {}
-            Fact::Models => {
-                if self.facts.wants_model(captured) {
-                    let param = self.path(depth);
-                    self.facts.named_model(captured, param);
-                }
+            Fact::Models if self.facts.wants_model(captured) => {
+                let param = self.path(depth);
+                self.facts.named_model(captured, param);
             }
             fact if fact.takes_number() => {
                 if let Some(number) = Number::of_text(captured) {

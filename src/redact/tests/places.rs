@@ -369,6 +369,8 @@ fn spellings_of_routing_names() {
     ] {
         assert!(matches!(body(&rules, shape, refused), Err(RedactError::InvalidRequest { .. })), "{refused}");
     }
+    let told = body(&rules, Shape::Chat, r#"{"jane.roe@example.com_api_key":"x"}"#).expect_err("refused").to_string();
+    assert!(!told.contains("jane"), "{told}");
     for passes in [
         r#"{"models":["a"],"fallbacks":["b"],"provider":{"order":["x"]},"route":"fallback"}"#,
         r#"{"metadata":{"Model":"x","api_base":"y"},"tools":[{"type":"mcp","headers":{"h":"v"}}]}"#,
