@@ -50,9 +50,15 @@ impl Block {
     pub(super) fn in_number(&self) -> u64 {
         self.bits(|v| {
             let brackets = is(v | u8x16::splat(1), b')') | is(v, b'[') | is(v, b']');
-            // The high bit of what is not ASCII counts by itself. 8 to 11: a long dash, a tab, a new line.
-            within(v, b'-', b'9') | brackets | is(v, b' ') | is(v | u8x16::splat(3), 0x0B) | v
+            // The high bit of what is not ASCII counts by itself. 8 to 12: a long dash, a tab, new lines.
+            within(v, b'-', b'9') | brackets | is(v, b' ') | within(v, 0x08, 0x0C) | is(v, b'+') | v
         })
+    }
+
+    /// `+`
+    #[inline(always)]
+    pub(super) fn pluses(&self) -> u64 {
+        self.bits(|v| is(v, b'+'))
     }
 
     /// What ends plain text in a JSON string: a quotation mark, a backslash, a control character, what is not ASCII.
@@ -107,7 +113,9 @@ mod tests {
                         let special = matches!(byte, b'"' | b'\\' | 0..=0x1F | 0x80..);
                         assert_eq!(block.special(), expected(special), "{byte} at {at} of {len}");
                     }
-                    let number = (b'-'..=b'9').contains(&byte) || b" ()[]\x08\t\n\x0B".contains(&byte) || byte >= 0x80;
+                    assert_eq!(block.pluses(), expected(byte == b'+'), "{byte} at {at} of {len}");
+                    let number =
+                        (b'-'..=b'9').contains(&byte) || b" ()[]+\x08\t\n\x0B\x0C".contains(&byte) || byte >= 0x80;
                     assert_eq!(block.in_number(), expected(number), "{byte} at {at} of {len}");
                 }
             }

@@ -73,6 +73,8 @@ struct Frame {
     path: Option<Path>,
     /// What the key at hand says of a number, once it was asked for.
     says: Option<Option<Says>>,
+    /// It stands under a key that is about telephones: `"phone": {"home": …}`.
+    phones: bool,
     /// Its keys are the API's, not the user's.
     api: bool,
     /// The top level, or `extra_body`, which some servers merge into it.
@@ -665,7 +667,9 @@ impl Body {
         if let Some(says) = frame.says {
             return says;
         }
-        let says = self.rules.words.key(&frame.name[..frame.name_len as usize]);
+        let (words, name) = (self.rules.words, &frame.name[..frame.name_len as usize]);
+        let inherited = || (frame.phones && !words.is_neutral(name)).then_some(Says::Phone);
+        let says = words.key(name).or_else(inherited);
         // The lists that this one stands in have the same key, and so do those that follow in them.
         for frame in self.frames.iter_mut().rev() {
             frame.says = Some(says);
@@ -883,6 +887,21 @@ impl Body {
         key.routing_bit().is_some_and(|bit| self.seen & 1 << bit != 0)
     }
 
+    /// Whether the value that begins stands under a key that is about telephones, or in an object that does.
+    fn under_phones(&self) -> bool {
+        let Some(frame) = self.top() else { return false };
+        let (words, name) = (self.rules.words, &frame.name[..frame.name_len as usize]);
+        // The key of a list was looked at when it began, and no word is shorter.
+        if !frame.object || name.len() < 3 {
+            return frame.phones;
+        }
+        match words.key(name) {
+            Some(Says::Phone) => words.is_strong(name),
+            Some(Says::Identifier) => false,
+            None => frame.phones && !words.is_neutral(name),
+        }
+    }
+
     /// What the object or array that opens under the key at hand is.
     fn child(&self, object: bool) -> Place {
         let Some(frame) = self.top() else {
@@ -926,6 +945,7 @@ impl Sink for Body {
     fn open(&mut self, object: bool, at: u64) -> Result<(), RedactError> {
         self.value(at, true, object)?;
         let place = self.child(object);
+        let phones = place == Place::Data && self.under_phones();
         if let Some(Frame { place: Place::Top, key, object: true, .. }) = self.top() {
             match key {
                 Key::Model => return invalid("`model` must be a string"),
@@ -977,6 +997,7 @@ impl Sink for Body {
             fields: self.ledger.fields.len(),
             path: None,
             says,
+            phones,
             api,
             top,
             fact,

@@ -19,6 +19,10 @@ pub(super) const NESTED_QUOTE: u8 = 0x01;
 pub(super) const TELEPHONE: u8 = 0x04;
 /// Stands for `—`, which is a dash between digits and the end of a clause elsewhere.
 pub(super) const LONG_DASH: u8 = 0x08;
+/// Stands for `•` and its kin, which part the groups of some numbers and the entries of lists.
+pub(super) const BULLET: u8 = 0x0B;
+/// Stands for `=` and the end of its line: a line of quoted-printable text that goes on (RFC 2045 §6.7), or an assignment.
+pub(super) const SOFT_BREAK: u8 = 0x0C;
 
 /// What a character becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,23 +81,22 @@ pub(super) fn fold(c: char) -> Fold {
 fn decide(c: char) -> Fold {
     let code = c as u32;
     match code {
-        0..=0x1F => Fold::Byte(if matches!(c, '\n' | '\r') {
-            b'\n'
-        } else if c == '\t' {
-            b'\t'
-        } else {
-            BREAK
-        }),
+        0x09 => Fold::Byte(b'\t'),
+        // The ends of lines and pages.
+        0x0A..=0x0D => Fold::Byte(b'\n'),
         0x20..=0x7E => Fold::Byte(code as u8),
+        // The other control characters.
+        0..=0x1F | 0x7F..=0x9F => Fold::Skip,
         // The common letters, before the searches below.
         0xC0..=0x24F if code != 0xD7 && code != 0xF7 => Fold::Keep,
         0x4E00..=0x9FFF | 0xAC00..=0xD7A3 | 0x3041..=0x3096 | 0x30A1..=0x30FA | 0x0400..=0x0481 => Fold::Keep,
-        0x80..=0x2FFF => fold_low(c, code),
+        0xA0..=0x2FFF => fold_low(c, code),
         0x3000 => Fold::Byte(b' '),
         0x3002 | 0xFF61 => Fold::Byte(IDEOGRAPHIC_STOP),
         // The long-vowel mark stands for a dash between digits and is a letter elsewhere; see `scan`.
         0x1F4DE | 0x1F4DF | 0x1F4F1 | 0x1F4F2 | 0x1F4E0 => Fold::Byte(TELEPHONE),
-        0xFE00..=0xFE0F | 0xFEFF | 0xFFA0 | 0x3164 => Fold::Skip,
+        0x30FB | 0xFF65 => Fold::Byte(BULLET),
+        0xFE00..=0xFE0F | 0xFEFF | 0xFFA0 | 0x3164 | 0xFFF0..=0xFFFC => Fold::Skip,
         0xFE52 => Fold::Byte(b'.'),
         0xFE58 | 0xFE63 | 0x301C | 0xFF5E => Fold::Byte(b'-'),
         0xFE59 => Fold::Byte(b'('),
@@ -101,19 +104,24 @@ fn decide(c: char) -> Fold {
         0xFE62 => Fold::Byte(b'+'),
         0xFE6B => Fold::Byte(b'@'),
         0xFF01..=0xFF5D => Fold::Byte((code - 0xFEE0) as u8),
-        0xE0000..=0xE0FFF | 0x1BCA0..=0x1BCA3 | 0x1D173..=0x1D17A => Fold::Skip,
+        0xE0000..=0xE0FFF | 0x1BCA0..=0x1BCA3 | 0x1D173..=0x1D17A | 0x110BD | 0x110CD | 0x13430..=0x1343F => Fold::Skip,
         _ => fold_class(c, code),
     }
 }
 
-/// U+0080 to U+2FFF without the Latin letters: spaces, dashes, invisible characters.
+/// U+00A0 to U+2FFF without the Latin letters: spaces, dashes, invisible characters.
 fn fold_low(c: char, code: u32) -> Fold {
     match code {
-        0x85 | 0x2028 | 0x2029 => Fold::Byte(b'\n'),
+        0x2028 | 0x2029 => Fold::Byte(b'\n'),
         0xA0 | 0x1680 | 0x2000..=0x200A | 0x202F | 0x205F => Fold::Byte(b' '),
         0xAD
         | 0x034F
+        | 0x0600..=0x0605
         | 0x061C
+        | 0x06DD
+        | 0x070F
+        | 0x0890..=0x0891
+        | 0x08E2
         | 0x115F
         | 0x1160
         | 0x17B4
@@ -121,10 +129,17 @@ fn fold_low(c: char, code: u32) -> Fold {
         | 0x180B..=0x180F
         | 0x200B..=0x200F
         | 0x202A..=0x202E
-        | 0x2060..=0x206F => Fold::Skip,
+        | 0x2060..=0x206F
+        // The box and the ring around a digit ("1️⃣"), and the Braille cell without dots.
+        | 0x20DD..=0x20E0
+        | 0x20E2..=0x20E4
+        | 0x2800 => Fold::Skip,
         0x2010..=0x2013 | 0x2212 | 0x2043 => Fold::Byte(b'-'),
         0x2014 | 0x2015 => Fold::Byte(LONG_DASH),
         0xB7 | 0x2024 | 0x2219 | 0x22C5 => Fold::Byte(b'.'),
+        0x2022 | 0x2023 | 0x2027 | 0x204C | 0x204D | 0x25A0 | 0x25AA | 0x25AB | 0x25CF | 0x25E6 | 0x2981 | 0x2E31 => {
+            Fold::Byte(BULLET)
+        }
         0x2044 | 0x2215 => Fold::Byte(b'/'),
         0x2795 => Fold::Byte(b'+'),
         0x260E | 0x260F | 0x2706 | 0x2121 => Fold::Byte(TELEPHONE),

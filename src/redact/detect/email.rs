@@ -1,11 +1,12 @@
 //! E-mail addresses in prose, code and URLs: RFC 5321 local parts and domains, internationalised ones (RFC 6531),
-//! quoted local parts, address literals, and `%40` for `@`.
+//! quoted local parts, address literals.
 //!
 //! Where a grammar of addresses would take too much of the text around one (`?email=bob@…`, `我的邮箱是bob@…`), the
-//! text's own habits decide. Not taken: `name@1.2.3`, `icon@2x.png`, `git@host:path`, the user part of a URL, `x@y.shape(`.
+//! text's own habits decide. Not taken: `name@1.2.3`, `icon@2x.png`, `git@host:path`, `x@y.shape(`, and what stands
+//! between the colon and the `@` of `scheme://user:password@host`.
 
-use super::View;
-use crate::redact::fold::{IDEOGRAPHIC_STOP, NESTED_QUOTE, is_unspaced};
+use super::{View, tld};
+use crate::redact::fold::{IDEOGRAPHIC_STOP, NESTED_QUOTE, SOFT_BREAK, is_unspaced};
 
 /// Longest local part that is taken whole, in bytes; of a longer run only the end is.
 const LOCAL_MAX: usize = 200;
@@ -16,15 +17,16 @@ const DOMAIN_MAX: usize = 400;
 /// Longest quoted local part.
 pub(in crate::redact) const QUOTED_MAX: usize = 80;
 
-/// Finds the address around the `@` (or `%40`, `%2540`) at `at`, which is `width` bytes wide.
-pub(in crate::redact) fn find(view: &View<'_>, at: usize, width: usize) -> Option<(usize, usize)> {
+/// Finds the address around the `@` at `at`. `sure`: it stands there as itself or percent-encoded; else the ending has to
+/// be a known one.
+pub(in crate::redact) fn find(view: &View<'_>, at: usize, sure: bool) -> Option<(usize, usize)> {
     // Nothing before it, or what no local part ends with.
-    if !view.before(at).is_some_and(|b| is_local(b) || matches!(b, b'"' | b']')) {
+    if !view.before(at).is_some_and(|b| is_local(b) || matches!(b, b'"' | b']' | SOFT_BREAK)) {
         return None;
     }
-    let end = domain(view, at + width)?;
+    let end = domain(view, at + 1)?;
     // First what is told by few bytes: the text before it may be long.
-    if is_no_host(view, at + width, end) {
+    if is_no_host(view, at + 1, end) {
         return None;
     }
     let mut start = if matches!(view.before(at), Some(b'"')) { quoted(view, at)? } else { local(view, at)? };
@@ -32,7 +34,13 @@ pub(in crate::redact) fn find(view: &View<'_>, at: usize, width: usize) -> Optio
         // Emphasis in Markdown.
         start += 1;
     }
-    if vetoed(view, start, at, end) { None } else { Some((start, end)) }
+    let unsure = || at - start < 2 || !tld::is_known(ending(&view.text[at + 1..end]));
+    if vetoed(view, start, at, end) || !sure && unsure() { None } else { Some((start, end)) }
+}
+
+/// The last label of a domain.
+fn ending(domain: &[u8]) -> &[u8] {
+    domain.rsplit(|b| *b == b'.').next().unwrap_or_default()
 }
 
 /// For each byte: whether it may stand in a local part (1), and whether it is no letter, digit, dot, dash, plus or low
@@ -88,7 +96,7 @@ fn local(view: &View<'_>, at: usize) -> Option<usize> {
         }
         if b < 0x80 {
             let class = CLASS[usize::from(b)];
-            if class == 0 {
+            if class == 0 && b != SOFT_BREAK {
                 break;
             }
             seen |= class;
@@ -123,33 +131,6 @@ fn cut(run: &[u8], bracketed: bool) -> usize {
     if let Some(i) = run.iter().rposition(|b| matches!(b, b'|' | b'`' | b'{' | b'}' | b'?' | b'#' | b'*')) {
         from = i + 1;
     }
-    // Percent-encoded separators: "%20bob", "%3Cbob", "to%3Dbob".
-    while let Some(i) = run[from..].windows(3).position(|w| {
-        w[0] == b'%'
-            && matches!(
-                &w[1..].to_ascii_uppercase()[..],
-                b"20"
-                    | b"22"
-                    | b"26"
-                    | b"27"
-                    | b"28"
-                    | b"2C"
-                    | b"2F"
-                    | b"3A"
-                    | b"3B"
-                    | b"3C"
-                    | b"3D"
-                    | b"3E"
-                    | b"3F"
-                    | b"5B"
-                    | b"7B"
-                    | b"09"
-                    | b"0A"
-                    | b"0D"
-            )
-    }) {
-        from += i + 3;
-    }
     // A path: what follows the last slash, unless the slash stands inside a word ("customer/department=shipping").
     let rest = &run[from..];
     let slashes = rest.iter().filter(|b| **b == b'/').count();
@@ -178,7 +159,7 @@ fn led(run: &[u8]) -> usize {
     if matches!(run, [b'!', next, rest @ ..] if next.is_ascii_alphanumeric() && rest.contains(&b'!')) {
         return 0;
     }
-    run.iter().take_while(|b| b".-'*/=!#&~^|{}?`".contains(b)).count().min(run.len().saturating_sub(1))
+    run.iter().take_while(|b| b".-'*/=!#&~^|{}?`\x0C".contains(b)).count().min(run.len().saturating_sub(1))
 }
 
 /// A local part of the kind only standards write: "!#$%&'*+/=?^_`{|}~".
@@ -188,15 +169,25 @@ fn is_rfc_art(run: &[u8]) -> bool {
 
 /// Where a quoted local part begins whose closing mark stands before `at`.
 fn quoted(view: &View<'_>, at: usize) -> Option<usize> {
-    let mut i = at - 1;
+    let close = at - 1;
+    // The marks of a text that stands in quotation marks itself: `{\"to\":\"\\\"zz qq\\\"@example.com\"}`.
+    let escapes = |i: usize| view.text[view.lo..i].iter().rev().take(8).take_while(|b| **b == b'\\').count();
+    let own = escapes(close);
+    let mut i = close;
     while let Some(b) = view.before(i) {
         i -= 1;
-        if b == b'"' && view.before(i) != Some(b'\\') {
-            let open = match view.before(i) {
+        if b == b'"' && escapes(i) <= own {
+            let open = i - own.min(escapes(i));
+            let inside = &view.text[i + 1..close - own];
+            let blank = |b: Option<&u8>| b.is_none_or(|b| matches!(b, b' ' | b'\t' | b',' | b':' | b'='));
+            let word = inside.iter().any(|b| b.is_ascii_alphanumeric() || *b >= 0x80);
+            // What stands between two other strings is no local part: `"a" or "@example.com"`.
+            let parted = match view.before(open) {
                 None => true,
                 Some(b) => matches!(b, b' ' | b'\t' | b'\n' | b'<' | b'(' | b',' | b';' | b':' | NESTED_QUOTE),
             };
-            return (open && i + 2 < at).then_some(i);
+            let own_mark = parted || word && !blank(inside.first()) && !blank(inside.last());
+            return (own_mark && !inside.is_empty()).then_some(open);
         }
         if b == b'\n' || b == NESTED_QUOTE || at - i > QUOTED_MAX {
             return None;
@@ -223,7 +214,7 @@ fn domain(view: &View<'_>, from: usize) -> Option<usize> {
             best = Some(tld);
         }
         let stop = view.at(end);
-        let next = view.at(end + 1);
+        let next = view.at(end + 1).filter(|b| *b != SOFT_BREAK).or_else(|| view.at(end + 2));
         let dot = stop == Some(b'.') && next.is_some_and(|b| b.is_ascii_alphanumeric() || b >= 0x80)
             || stop == Some(IDEOGRAPHIC_STOP) && labels == 1 && next.is_some_and(|b| b.is_ascii_alphanumeric());
         // Text glued behind a domain in another script is not followed by more of the domain, and neither is a sentence:
@@ -257,6 +248,16 @@ fn label(view: &View<'_>, from: usize) -> (usize, usize) {
     }
     while let Some(b) = view.at(i) {
         if b < 0x80 {
+            if b == SOFT_BREAK {
+                // "jane@exam=⏎ple.com" goes on, "TO=jane@example.com=⏎next" does not.
+                let known = |to: usize| tld::is_known(&view.text[from..to]);
+                let word = view.text[i + 1..].iter().take(20).take_while(|b| b.is_ascii_alphabetic()).count();
+                if i > from && known(i) && view.before(from) == Some(b'.') && word != 2 {
+                    break;
+                }
+                i += 1;
+                continue;
+            }
             if !(b.is_ascii_alphanumeric() || b == b'_' || b == b'-' && i > from) {
                 break;
             }
@@ -279,8 +280,11 @@ fn label(view: &View<'_>, from: usize) -> (usize, usize) {
     }
     let text = &view.text[from..i];
     let ace = text.len() > 5 && text[..4].eq_ignore_ascii_case(b"xn--");
-    let tld = if ace || !first_ascii {
+    let tld = if ace {
         i
+    } else if !first_ascii {
+        // "пример.рф-030 901820"
+        from + text.iter().position(|b| b.is_ascii_digit() || matches!(b, b'-' | b'_')).unwrap_or(text.len())
     } else {
         let end = letters.unwrap_or(i).min(i);
         // `ma\u{f1}ana`-like labels are letters too; a top-level domain of mixed scripts does not exist.
@@ -380,22 +384,16 @@ fn is_attribute(name: &[u8]) -> bool {
             | b"detach"
             | b"numpy"
             | b"dot"
-            | b"mt"
     )
 }
 
-/// Whether what has the form of a domain is something else.
+/// Whether what has the form of a domain is something else, whatever stands before it.
 fn is_no_host(view: &View<'_>, host: usize, end: usize) -> bool {
     let domain = &view.text[host..end];
     if domain.first() == Some(&b'[') {
         return false;
     }
-    let dot = |from: usize| domain[from..].iter().position(|b| *b == b'.').map_or(domain.len(), |i| from + i);
-    let first_end = dot(0);
-    let first = &domain[..first_end];
-    let second = domain.get(first_end + 1..).unwrap_or_default();
-    let second = &second[..dot((first_end + 1).min(domain.len())) - (first_end + 1).min(domain.len())];
-    let last = &domain[domain.iter().rposition(|b| *b == b'.').map_or(0, |i| i + 1)..];
+    let (first, second, last) = labels(domain);
     // No ending in the lists is longer.
     let mut small = [0u8; 9];
     let small = small.get_mut(..last.len()).map_or(&b""[..], |small| {
@@ -414,24 +412,45 @@ fn is_no_host(view: &View<'_>, host: usize, end: usize) -> bool {
     {
         return true;
     }
+    // A domain may end as a file or an attribute does (".target", ".dot"): then the rest decides.
+    let known = || tld::is_known(last);
+    last == b"mT"
+        || is_file_name(domain, small) && !known()
+        || is_attribute(small) && !known()
+        || is_call(view, end) && !known()
+}
+
+/// The first label, the second and the last one.
+fn labels(domain: &[u8]) -> (&[u8], &[u8], &[u8]) {
+    let mut labels = domain.splitn(3, |b| *b == b'.');
+    (labels.next().unwrap_or_default(), labels.next().unwrap_or_default(), ending(domain))
+}
+
+/// Whether a domain ends as a file does, `ending` in small letters.
+fn is_file_name(domain: &[u8], ending: &[u8]) -> bool {
+    let (first, second, _) = labels(domain);
     let retina = first.len() == 2 && first[0].is_ascii_digit() && first[1] == b'x';
-    if is_file(small) && (retina || last.len() != 2 || !second.is_empty() && labels_of(domain) == 2) {
-        return true;
-    }
-    // Code: a call, an attribute of an array.
-    let call = view.at(end) == Some(b'(')
-        && view.at(end + 1).is_some_and(|b| matches!(b, b')' | b'-' | b'"' | b'\'') || b.is_ascii_digit());
-    call || is_attribute(small)
+    is_file(ending) && (retina || ending.len() != 2 || !second.is_empty() && labels_of(domain) == 2)
 }
 
 /// Whether something that has the form of an address is something else.
 fn vetoed(view: &View<'_>, start: usize, at: usize, end: usize) -> bool {
     let local = &view.text[start..at];
-    if view.text[at..end].ends_with(b"]") {
+    let domain = &view.text[at + 1..end];
+    if domain.first() == Some(&b'[') {
         return false;
     }
-    // A qualified `this` in code.
-    if matches!(local, b"this" | b"super" | b"return") {
+    let (first, _, last) = labels(domain);
+    let operand = local.len() == 1 && labels_of(domain) == 2;
+    // The others of these endings are no domains'.
+    if operand && (last.eq_ignore_ascii_case(b"dot") || last.eq_ignore_ascii_case(b"target")) {
+        return true;
+    }
+    if (operand || tld::is_in_programs(last)) && is_call(view, end) || is_label(local, first, last) {
+        return true;
+    }
+    // A class of characters of a pattern: "\\w+@example\\.com".
+    if view.before(start) == Some(b'\\') && matches!(local, [b'w' | b'S' | b'd' | b'D' | b'W', b'+' | b'*']) {
         return true;
     }
     // git@host:path and ssh://git@host
@@ -439,20 +458,79 @@ fn vetoed(view: &View<'_>, start: usize, at: usize, end: usize) -> bool {
         return true;
     }
     // "ftp://anonymous:bob@example.com@host/": the address is the password.
-    view.at(end) != Some(b'@') && in_url(view, start)
+    view.at(end) != Some(b'@') && in_url(view, start, local)
+}
+
+/// Whether a method of what looks like a domain is called that ends at `end`: `q@k.view(-1)`. A bracket may also begin a
+/// telephone number or a remark: `jane@example.com(010-12345678)`.
+fn is_call(view: &View<'_>, end: usize) -> bool {
+    if view.at(end) != Some(b'(') {
+        return false;
+    }
+    let inside = &view.text[end + 1..view.text.len().min(end + 24)];
+    match inside.first() {
+        Some(b')' | b'"' | b'\'') => true,
+        Some(b'-' | b'0'..=b'9') => {
+            let n = inside.iter().take_while(|b| b.is_ascii_digit() || matches!(b, b',' | b' ' | b'-')).count();
+            // "(030) 1234567" goes on behind the bracket.
+            let more = inside.get(n + 1..n + 3).is_some_and(|m| m.iter().any(u8::is_ascii_digit));
+            let digits = inside[..n].iter().filter(|b| b.is_ascii_digit()).count();
+            inside.get(n) == Some(&b')') && !more && (1..7).contains(&digits)
+        }
+        _ => false,
+    }
+}
+
+/// Whether it is a place in a program: `this@Main.name`, `return@run.foo`.
+fn is_label(local: &[u8], first: &[u8], last: &[u8]) -> bool {
+    let class = matches!(first, [a, b, ..] if a.is_ascii_uppercase() && b.is_ascii_lowercase());
+    matches!(local, b"this" | b"super" | b"return") && (!tld::is_known(last) || class && tld::is_in_programs(last))
 }
 
 fn labels_of(domain: &[u8]) -> usize {
     domain.split(|b| *b == b'.').count()
 }
 
-/// Whether the local part is the user part of a URL: `scheme://user:password@host`.
-fn in_url(view: &View<'_>, start: usize) -> bool {
+/// Users of machines and databases, not people.
+const SERVICES: &[&str] = &[
+    "admin",
+    "anonymous",
+    "app",
+    "db",
+    "dbuser",
+    "deploy",
+    "ec2-user",
+    "ftp",
+    "git",
+    "guest",
+    "hg",
+    "myuser",
+    "mysql",
+    "oauth2",
+    "pi",
+    "postgres",
+    "root",
+    "svn",
+    "test",
+    "token",
+    "ubuntu",
+    "user",
+    "username",
+    "vagrant",
+    "x-access-token",
+];
+
+/// Whether what begins at `start` is a password or a service's user in a URL: `scheme://user:password@host`,
+/// `ssh://root@host`. A person's name there is an address like any other: `sftp://jane.roe@example.com`.
+fn in_url(view: &View<'_>, start: usize, local: &[u8]) -> bool {
     let mut i = start;
     while let Some(b) = view.before(i) {
         if b == b'/' {
             let before = &view.text[view.lo..i];
-            return before.ends_with(b"://");
+            let Some(scheme) = before.strip_suffix(b"://") else { return false };
+            let mail = scheme.len() >= 6 && scheme[scheme.len() - 6..].eq_ignore_ascii_case(b"mailto");
+            let service = SERVICES.iter().any(|s| local.eq_ignore_ascii_case(s.as_bytes()));
+            return !mail && (view.text[i..start].contains(&b':') || i == start && service);
         }
         if !(b.is_ascii_alphanumeric() || b"._~!$&*+,;=:%-".contains(&b)) || start - i > 100 {
             return false;

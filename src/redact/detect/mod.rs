@@ -10,6 +10,7 @@ pub(super) mod email;
 pub(super) mod ip;
 pub(super) mod phone;
 pub(super) mod secret;
+mod tld;
 pub(super) mod words;
 
 /// How far behind its trigger a detector may look, in folded bytes: a local part of 64 characters of up to four bytes.

@@ -200,6 +200,26 @@ impl Words {
         }
     }
 
+    /// Whether a key that says so is about telephones and nothing else, so that it says it of all that stands under it:
+    /// `"phone": {"home": …}`, but not `"call": {"started": …}`.
+    pub(in crate::redact) fn is_strong(&self, key: &[u8]) -> bool {
+        const STRONG: &[&str] =
+            &["phone", "tel", "mobil", "fax", "msisdn", "whatsapp", "handy", "celular", "fono", "móvil"];
+        let has = |word: &str| key.windows(word.len()).any(|w| w.eq_ignore_ascii_case(word.as_bytes()));
+        !key.is_ascii() || STRONG.iter().any(|word| has(word))
+    }
+
+    /// Whether a key under one of those is about something else: `"phone": {"verified_at": …}`.
+    pub(in crate::redact) fn is_neutral(&self, key: &[u8]) -> bool {
+        const NEUTRAL: &[&str] = &[
+            "at", "time", "date", "ts", "since", "until", "on", "created", "updated", "verified", "expires", "ttl",
+            "duration", "key", "hash", "token", "uuid", "price", "cost", "year", "imei", "area", "lat", "lng",
+        ];
+        let part = key.rsplit(|b| !b.is_ascii_alphanumeric()).next().unwrap_or_default();
+        let camel = part.iter().rposition(u8::is_ascii_uppercase).map_or(part, |i| &part[i..]);
+        [part, camel].iter().any(|p| NEUTRAL.iter().any(|n| p.eq_ignore_ascii_case(n.as_bytes())))
+    }
+
     /// What the name of a JSON key says.
     pub(in crate::redact) fn key(&self, key: &[u8]) -> Option<Says> {
         // Twice the longest key, for a space before each letter.

@@ -1,10 +1,44 @@
-//! Escapes of JSON inside the string: undone as far as they are ones, to two levels.
+//! What stands for another character: escapes of JSON inside the string, to two levels; percent-encoding; a backslash
+//! before punctuation; the end of a line of quoted-printable text that goes on.
 //!
 //! Promises: what turns out to be no escape is told as it stands; what may be the beginning of one is held, six characters
-//! a level at the most. Does not: decide what is found.
+//! a level and [`SOFT_MAX`] after them at the most. Does not: decide what is found.
+//!
+//! Sources: RFC 8259 §7, RFC 3986 §2.1, CommonMark 0.31 §2.4 (backslash escapes), RFC 2045 §6.7.
 
-use super::super::fold::NESTED_QUOTE;
-use super::Scanner;
+use super::super::fold::{NESTED_QUOTE, SOFT_BREAK};
+use super::{Coding, SKIPPED_AHEAD_MAX, Scanner};
+
+/// Characters that are held after the escapes of JSON are undone.
+const SOFT_MAX: usize = 8;
+/// How many times a percent sign may be encoded itself: "%40", "%2540", "%252540".
+const PERCENT_LEVELS: u8 = 4;
+
+/// Characters that may be the beginning of something that stands for another one, held until that is known.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Soft {
+    /// Each with the place where it begins and ends.
+    chars: [(u8, u64, u64); SOFT_MAX],
+    n: usize,
+    /// How many times the percent sign at hand was encoded itself.
+    encoded: u8,
+}
+
+impl Soft {
+    /// Where the first one begins.
+    pub(super) fn from(&self) -> Option<u64> {
+        (self.n > 0).then_some(self.chars[0].1)
+    }
+
+    fn first(&self) -> Option<u8> {
+        (self.n > 0).then_some(self.chars[0].0)
+    }
+
+    fn push(&mut self, c: u8, from: u64, to: u64) {
+        self.chars[self.n] = (c, from, to);
+        self.n += 1;
+    }
+}
 
 /// Undoes escapes of JSON inside a string, as far as they are ones: what is held while it may be the beginning of one.
 #[derive(Clone, Copy, Debug, Default)]
@@ -28,6 +62,31 @@ impl Unescape {
     }
 }
 
+/// How many bytes of ASCII text are seen as they stand: no percent sign that encodes something, no equals sign that does or
+/// ends its piece, no character that is not seen.
+pub(super) fn as_it_is(text: &[u8]) -> usize {
+    let mut from = 0;
+    while let Some(n) = memchr::memchr3(b'%', b'=', 0x7F, &text[from..]) {
+        let i = from + n;
+        let coded = match text[i..] {
+            [b'%', a, b, ..] => a.is_ascii_hexdigit() && b.is_ascii_hexdigit(),
+            [b'=', a, b, ..] => is_pair(a, b),
+            // What follows decides.
+            _ => true,
+        };
+        if coded {
+            return i;
+        }
+        from = i + 1;
+    }
+    text.len()
+}
+
+/// Whether `=` and these two write a character of quoted-printable text that is looked for: `-`, `.`, `=`, `@`, `_`, `+`.
+fn is_pair(a: u8, b: u8) -> bool {
+    matches!((a, b), (b'2', b'B' | b'D' | b'E') | (b'3', b'D') | (b'4', b'0') | (b'5', b'F'))
+}
+
 /// Whether the string holds a JSON text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Nested {
@@ -41,18 +100,155 @@ pub(super) enum Nested {
 impl Scanner {
     /// Whether the next character has to be looked at one by one.
     pub(super) fn is_slow(&self) -> bool {
-        self.unescape[0].n > 0 || self.unescape[1].n > 0 || self.nested == Nested::Unknown || self.just_opened
+        self.unescape[0].n > 0
+            || self.unescape[1].n > 0
+            || self.soft.n > 0
+            || self.nested == Nested::Unknown
+            || self.just_opened
+    }
+
+    /// Whether the next character stands in a JSON text inside, outside its strings.
+    pub(super) fn is_outside(&self) -> bool {
+        self.nested == Nested::Yes && !self.quoted
+    }
+
+    /// Takes a character after the escapes of JSON are undone.
+    pub(super) fn visible(&mut self, c: Option<char>, from: u64, to: u64) {
+        // Full-width forms count as well.
+        let ascii = match c {
+            Some(c @ '\0'..='\x7F') => Some(c as u8),
+            Some(c @ '\u{FF01}'..='\u{FF5E}') => Some((c as u32 - 0xFEE0) as u8),
+            _ => None,
+        };
+        match (self.soft.first(), ascii) {
+            (None, Some(b @ (b'%' | b'\\' | b'='))) => {
+                self.soft.encoded = 0;
+                self.soft.push(b, from, to);
+            }
+            (None, _) => self.fold(c, from, to),
+            (Some(b'%'), Some(h)) if h.is_ascii_hexdigit() => self.percent(h, from, to),
+            (Some(b'\\'), Some(b'\\')) if self.soft.n < SOFT_MAX => self.soft.push(b'\\', from, to),
+            // A quotation mark keeps its backslash: it tells which mark closes what the other one opened.
+            (Some(b'\\'), Some(b)) if b.is_ascii_punctuation() && b != b'"' && b != b'\\' && self.may_skip() => {
+                self.ahead += self.soft.n as u16;
+                self.soft.n = 0;
+                self.visible(c, from, to);
+            }
+            (Some(b'='), Some(b @ (b'\n' | b'\r')))
+                if self.soft.n == 1 || self.soft.n == 2 && b == b'\n' && self.soft.chars[1].0 == b'\r' =>
+            {
+                self.soft.push(b, from, to);
+            }
+            (Some(b'='), Some(b)) if self.soft.n > 1 && self.soft.chars[1].0 <= b'\r' => {
+                self.soft_break(b);
+                self.visible(c, from, to);
+            }
+            (Some(b'='), Some(b)) if self.soft.n == 1 && (b'2'..=b'5').contains(&b) => self.soft.push(b, from, to),
+            (Some(b'='), Some(b)) if self.soft.n == 2 && is_pair(self.soft.chars[1].0, b) => {
+                self.soft.push(b, from, to);
+            }
+            (Some(b'='), Some(b)) if self.soft.n == 3 && self.soft.chars[1].0 > b'\r' => {
+                self.quoted_printable(b);
+                self.visible(c, from, to);
+            }
+            _ => {
+                self.flush_soft();
+                self.visible(c, from, to);
+            }
+        }
+    }
+
+    /// Whether what is held may count as not seen.
+    fn may_skip(&self) -> bool {
+        usize::from(self.ahead) + self.soft.n <= usize::from(SKIPPED_AHEAD_MAX)
+    }
+
+    /// Takes a hex digit after a percent sign.
+    fn percent(&mut self, h: u8, from: u64, to: u64) {
+        let soft = &mut self.soft;
+        if soft.n < 2 {
+            return soft.push(h, from, to);
+        }
+        let value = |h: u8| char::from(h).to_digit(16).unwrap_or(0) as u8;
+        let b = value(soft.chars[1].0) << 4 | value(h);
+        let start = soft.chars[0].1;
+        if b == b'%' && soft.encoded < PERCENT_LEVELS {
+            soft.n = 0;
+            soft.push(b'%', start, to);
+            soft.encoded += 1;
+        } else if b < 0x80 && b != b'%' {
+            soft.n = 0;
+            self.coding = Coding::Percent;
+            self.fold(Some(char::from(b)), start, to);
+            self.coding = Coding::None;
+        } else {
+            self.flush_soft();
+            self.visible(Some(char::from(h)), from, to);
+        }
+    }
+
+    /// An equals sign and two hex digits, with `next` behind them: a character of quoted-printable text where it makes sense
+    /// as one, because an equals sign before a number means something else as often.
+    fn quoted_printable(&mut self, next: u8) {
+        let soft = &mut self.soft;
+        let pair = (soft.chars[1].0, soft.chars[2].0);
+        let last = self.window.last().copied().unwrap_or_default();
+        let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b >= 0x80;
+        let (b, fits) = match pair {
+            (b'2', b'B') => (b'+', next.is_ascii_digit()),
+            (b'2', b'D') => (b'-', word(last) && next.is_ascii_alphabetic()),
+            (b'2', _) => (b'.', word(last) && next.is_ascii_alphabetic()),
+            (b'3', _) => (b'=', true),
+            (b'4', _) => (b'@', (word(last) || matches!(last, b'.' | b'-' | b'"')) && next.is_ascii_alphabetic()),
+            _ => (b'_', word(last) && next.is_ascii_alphabetic()),
+        };
+        if !fits {
+            return self.flush_soft();
+        }
+        let (from, to) = (soft.chars[0].1, soft.chars[2].2);
+        soft.n = 0;
+        self.coding = Coding::QuotedPrintable;
+        self.fold(Some(char::from(b)), from, to);
+        self.coding = Coding::None;
+    }
+
+    /// An equals sign at the end of a line, with `next` behind it: in the middle of a number or a word it may be no
+    /// character of the text.
+    fn soft_break(&mut self, next: u8) {
+        let last = self.window.last().copied().unwrap_or_default();
+        let (from, to) = (self.soft.chars[0].1, self.soft.chars[self.soft.n - 1].2);
+        let number = |b: &u8| b.is_ascii_digit() || b" +-.()/".contains(b);
+        let digits = last.is_ascii_digit() && next.is_ascii_digit();
+        if digits && self.window.iter().rev().take(3).all(number) && self.may_skip() {
+            self.ahead += self.soft.n as u16;
+            self.soft.n = 0;
+        } else if (last.is_ascii_alphanumeric() || b"@._-+".contains(&last) || last >= 0x80)
+            && (next.is_ascii_alphanumeric() || b"@._+".contains(&next))
+        {
+            self.soft.n = 0;
+            self.byte(SOFT_BREAK, from, to);
+        } else {
+            self.flush_soft();
+        }
+    }
+
+    /// What was held stands for itself.
+    pub(super) fn flush_soft(&mut self) {
+        let held = std::mem::take(&mut self.soft);
+        for (c, from, to) in held.chars.into_iter().take(held.n) {
+            self.fold(Some(char::from(c)), from, to);
+        }
     }
 
     /// Passes a character through the unescaping of level `k` on to the next.
     pub(super) fn level(&mut self, k: usize, c: Option<char>, from: u64, to: u64) {
-        let Some(unescape) = self.unescape.get_mut(k) else { return self.fold(c, from, to) };
+        let Some(unescape) = self.unescape.get_mut(k) else { return self.visible(c, from, to) };
         let full = if k == 0 { self.nested == Nested::Yes } else { self.inner };
         match (unescape.n, c) {
             (0, Some('\\')) => unescape.push(b'\\', from, to),
             (0, _) if k == 0 => self.first_level(c, from, to),
             (0, _) => self.level(k + 1, c, from, to),
-            (1, Some('u')) => unescape.push(b'u', from, to),
+            (1, Some(u @ ('u' | 'x'))) => unescape.push(u as u8, from, to),
             (1, Some(e @ ('"' | '\\' | '/' | 'b' | 'f' | 'n' | 'r' | 't'))) if full => {
                 let c = match e {
                     'b' | 'f' => '\u{8}',
@@ -64,7 +260,17 @@ impl Scanner {
             }
             (n, Some(h)) if n >= 2 && h.is_ascii_hexdigit() => {
                 unescape.push(h as u8, from, to);
-                if n == 5 {
+                // "\x22": not of JSON, but logs and programs write marks like this; letters and digits are left.
+                let short = unescape.chars[1] == b'x';
+                if short && n == 3 {
+                    let code = [2, 3].map(|i| char::from(unescape.chars[i]).to_digit(16).unwrap_or(0) as u8);
+                    let b = code[0] << 4 | code[1];
+                    if b.is_ascii_punctuation() || b == b' ' {
+                        self.unescaped(k, Some(char::from(b)), to);
+                    } else {
+                        self.flush(k);
+                    }
+                } else if n == 5 {
                     let digits = unescape.chars[2..].iter();
                     let code = digits.fold(0, |v, h| v << 4 | char::from(*h).to_digit(16).unwrap_or(0));
                     self.unescaped(k, char::from_u32(code), to);
@@ -107,10 +313,18 @@ impl Scanner {
         }
         if self.nested == Nested::Yes && c == Some('"') {
             self.flush(1);
+            self.flush_soft();
             self.quoted = !self.quoted;
+            self.keys.quote(self.window.len(), self.quoted);
             self.just_opened = self.quoted;
             self.inner = false;
             return self.byte(NESTED_QUOTE, from, to);
+        }
+        if self.nested == Nested::Yes
+            && !self.quoted
+            && let Some(mark @ ('{' | '}' | '[' | ']' | ':' | ',')) = c
+        {
+            self.keys.mark(mark as u8, &self.window, self.rules.words);
         }
         if self.just_opened {
             self.just_opened = false;

@@ -5,8 +5,9 @@
 
 use aho_corasick::{Anchored, Input};
 
+use super::super::detect::data_url::Rest;
 use super::super::detect::secret::{More, Runs};
-use super::super::detect::words::Nearby;
+use super::super::detect::words::{Nearby, Says};
 use super::super::detect::{AHEAD, BEHIND, View, card, data_url, email, ip, phone, secret};
 use super::super::fold;
 use super::super::rules::{Compiled, KindId, Terms, kind};
@@ -96,7 +97,7 @@ impl Scanner {
             let view =
                 View { text: &text[..text.len().min(q + AHEAD)], lo: self.barrier.max(q.saturating_sub(BEHIND)) };
             let found = match text[q] {
-                b'@' | b'%' => self.email(&view, q),
+                b'@' => self.email(&view, q),
                 b':' if names => None,
                 b':' => colon(&self.rules, &view, q),
                 _ if ids => None,
@@ -138,17 +139,15 @@ impl Scanner {
     }
 
     fn email(&self, view: &View<'_>, q: usize) -> Option<Found> {
-        let rest = &view.text[q..];
-        let width = match rest {
-            [b'@', ..] => 1,
-            [b'%', b'4', b'0', ..] => 3,
-            [b'%', b'2', b'5', b'4', b'0', ..] => 5,
-            _ => return None,
-        };
         if !self.rules.has(kind::EMAIL) {
             return None;
         }
-        email::find(view, q, width).map(|(start, end)| Found { start, end, kind: kind::EMAIL, tail: Tail::None })
+        email::find(view, q, !self.is_quoted_printable(q)).map(|(start, end)| Found {
+            start,
+            end,
+            kind: kind::EMAIL,
+            tail: Tail::None,
+        })
     }
 
     /// What begins with the digit at `q`.
@@ -171,21 +170,37 @@ impl Scanner {
         }
         if number.is_none() && rules.has(kind::PHONE) {
             let hint = if self.from_start && q < HINT_REACH { self.hint } else { None };
+            let hint = if self.keys.says_phone(q, HINT_REACH) { Some(Says::Phone) } else { hint };
             let words = Nearby { words: rules.words, seen: &self.words };
             let known = &mut self.groups.borrow_mut();
             number = found(phone::find(view, q, words, known, hint, self.listed), kind::PHONE);
         }
         let number = number?;
-        // An address beats a number inside its local part.
+        // What may go on as the local part of an address.
         let at = view.text[number.end..]
             .iter()
             .take(BEHIND / 4)
             .position(|b| !(b.is_ascii_alphanumeric() || b"._%+-'".contains(b)))
             .map(|n| number.end + n)
-            .filter(|&i| view.text[i] == b'@')
-            .and_then(|i| self.email(view, i))
-            .filter(|email| email.start < number.end);
-        Some(at.unwrap_or(number))
+            .filter(|&i| view.text[i] == b'@');
+        let email = at.and_then(|at| Some((at, self.email(view, at)?)));
+        Some(match email {
+            // "4155550132@example.com": an address beats a number inside its local part.
+            Some((_, email)) if email.start <= number.start => email,
+            // Both: "+44 20 7946 0958'jane@example.com" is a number and, after it, an address; of
+            // "+44 20 7946 0958@example.com" the address has the last digits.
+            Some((at, email)) if email.start < number.end => {
+                let rest = View { text: view.text, lo: number.end };
+                if self.email(&rest, at).is_some() {
+                    number
+                } else {
+                    let front = &view.text[number.start..email.start];
+                    let end = front.iter().rposition(u8::is_ascii_digit).map_or(email.end, |n| number.start + n + 1);
+                    Found { end, ..number }
+                }
+            }
+            _ => number,
+        })
     }
 
     /// The first secret that begins between the last match and `limit`.
@@ -330,9 +345,13 @@ fn is_international(text: &[u8], found: &Found) -> bool {
 /// What stands around a colon.
 fn colon(rules: &Compiled, view: &View<'_>, q: usize) -> Option<Found> {
     if rules.has(kind::ATTACHMENT)
-        && let Some((start, end, base64)) = data_url::find(view, q)
+        && let Some((start, end, rest)) = data_url::find(view, q)
     {
-        let tail = if base64 { Tail::Base64 } else { Tail::Url };
+        let tail = match rest {
+            Rest::Base64 => Tail::base64((end - start) as u16),
+            Rest::Text => Tail::Url,
+            Rest::Head => Tail::Head(0),
+        };
         return Some(Found { start, end, kind: kind::ATTACHMENT, tail });
     }
     if !rules.has(kind::IP) {

@@ -8,6 +8,7 @@
 
 mod escapes;
 mod judge;
+mod nested;
 mod sealed;
 mod tail;
 mod triggers;
@@ -23,8 +24,9 @@ use super::fold::{self, BREAK, Fold, NESTED_QUOTE};
 use super::rules::{Compiled, KindId, kind};
 pub(super) use sealed::{Head, Media};
 
-use escapes::{Nested, Unescape};
+use escapes::{Nested, Soft, Unescape};
 use judge::{Next, NextSecret};
+use nested::NestedKeys;
 use tail::{Tail, is_base64};
 use triggers::Triggers;
 
@@ -107,6 +109,19 @@ struct Segment {
     /// Raw bytes of the one character; 0 for a run in which window and raw bytes are alike.
     raw_len: u32,
     raw: u64,
+    /// What the one character was decoded from.
+    coding: Coding,
+}
+
+/// How a character is written that is not written as itself or as JSON does it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Coding {
+    #[default]
+    None,
+    /// `%2B`
+    Percent,
+    /// `=2B`
+    QuotedPrintable,
 }
 
 /// See the module.
@@ -130,6 +145,9 @@ pub(super) struct Scanner {
     ahead: u16,
     tail: Tail,
     unescape: [Unescape; 2],
+    soft: Soft,
+    /// Of the character that is being taken.
+    coding: Coding,
     nested: Nested,
     /// Inside quotation marks of the JSON text inside.
     quoted: bool,
@@ -137,6 +155,8 @@ pub(super) struct Scanner {
     just_opened: bool,
     /// The string inside holds a JSON text itself.
     inner: bool,
+    /// What the keys of the JSON text inside say of its values.
+    keys: NestedKeys,
     hint: Option<Says>,
     look: Look,
     blob: Blob,
@@ -193,10 +213,13 @@ impl Scanner {
             ahead: 0,
             tail: Tail::None,
             unescape: [Unescape::default(); 2],
+            soft: Soft::default(),
+            coding: Coding::None,
             nested: Nested::Unknown,
             quoted: false,
             just_opened: false,
             inner: false,
+            keys: NestedKeys::default(),
             hint: None,
             look: Look::All,
             blob: Blob::None,
@@ -227,6 +250,7 @@ impl Scanner {
         (self.tail, self.listed) = (Tail::None, None);
         self.nested = Nested::Unknown;
         (self.quoted, self.just_opened, self.inner) = (false, false, false);
+        self.keys.clear();
         (self.look, self.hint, self.blob) = (look, hint, blob);
         if std::mem::take(&mut self.looked) {
             self.secret = NextSecret::default();
@@ -252,15 +276,26 @@ impl Scanner {
         {
             self.nested = Nested::No;
         }
-        while i < text.len() && self.is_slow() {
-            self.level(0, Some(char::from(text[i])), at + i as u64, at + i as u64 + 1);
-            i += 1;
-        }
         while i < text.len() {
-            let n = (text.len() - i).min(WINDOW - self.window.len().min(WINDOW - 1));
-            self.run(&text[i..i + n], at + i as u64);
+            let rest = &text[i..];
+            let n = match () {
+                () if self.is_slow() => 0,
+                () if self.is_outside() => rest.iter().take_while(|b| **b == b' ').count(),
+                () => escapes::as_it_is(rest),
+            };
+            let mut from = 0;
+            while from < n {
+                let to = n.min(from + WINDOW - self.window.len().min(WINDOW - 1));
+                self.run(&rest[from..to], at + (i + from) as u64);
+                from = to;
+                self.make_room();
+            }
             i += n;
-            self.make_room();
+            if n < rest.len() {
+                self.level(0, Some(char::from(rest[n])), at + i as u64, at + i as u64 + 1);
+                self.make_room();
+                i += 1;
+            }
         }
     }
 
@@ -292,7 +327,7 @@ impl Scanner {
         if self.is_slow() || matches!(c, Some('\\' | '"')) {
             self.level(0, c, from, to);
         } else {
-            self.fold(c, from, to);
+            self.visible(c, from, to);
         }
         self.make_room();
     }
@@ -314,7 +349,7 @@ impl Scanner {
             if slow {
                 self.level(0, Some(c), at + i as u64, at + to as u64);
             } else {
-                self.fold(Some(c), at + i as u64, at + to as u64);
+                self.visible(Some(c), at + i as u64, at + to as u64);
             }
             from = to;
             self.make_room();
@@ -351,6 +386,7 @@ impl Scanner {
     pub(super) fn end(&mut self) {
         self.flush(0);
         self.flush(1);
+        self.flush_soft();
         self.scan(true);
     }
 
@@ -363,12 +399,14 @@ impl Scanner {
     pub(super) fn safe(&mut self, told: u64) -> u64 {
         self.scan(false);
         let held = self.barrier.max(self.cur.saturating_sub(BEHIND));
-        let pending = self.unescape.iter().filter(|u| u.n > 0).map(|u| u.from).min().unwrap_or(told).min(told);
+        let held_back = self.unescape.iter().filter(|u| u.n > 0).map(|u| u.from).chain(self.soft.from());
+        let pending = held_back.min().unwrap_or(told).min(told);
         if held < self.window.len() { self.raw_start(held).min(pending) } else { pending }
     }
 
     // ---- into the window ---------------------------------------------------------------------------------------
 
+    /// Takes a character as the detectors see it.
     fn fold(&mut self, c: Option<char>, from: u64, to: u64) {
         let Some(c) = c else { return self.byte(BREAK, from, to) };
         match fold::fold(c) {
@@ -418,7 +456,7 @@ impl Scanner {
     }
 
     fn segment(&mut self, raw: u64, raw_len: u32) {
-        self.segments.push(Segment { at: self.window.len() as u32, raw_len, raw });
+        self.segments.push(Segment { at: self.window.len() as u32, raw_len, raw, coding: self.coding });
     }
 
     // ---- where window bytes lie in the raw bytes ---------------------------------------------------------------
@@ -459,6 +497,16 @@ impl Scanner {
         if s.raw_len == 0 { s.raw + (i as u64 - u64::from(s.at)) + 1 } else { s.raw + u64::from(s.raw_len) }
     }
 
+    /// Whether the character at `i` is percent-encoded.
+    fn is_percent_encoded(&self, i: usize) -> bool {
+        self.segment_of(i).coding == Coding::Percent
+    }
+
+    /// Whether the character at `i` is written as in quoted-printable text, or may be written so.
+    fn is_quoted_printable(&self, i: usize) -> bool {
+        self.segment_of(i).coding == Coding::QuotedPrintable
+    }
+
     // ---- looking -----------------------------------------------------------------------------------------------
 
     /// Looks at the window when it is full, and lets it slide.
@@ -489,6 +537,7 @@ impl Scanner {
         self.window.drain(..drop);
         self.cur -= drop;
         self.barrier = self.barrier.saturating_sub(drop);
+        self.keys.slide(drop);
         self.listed = self.listed.filter(|l| l.end >= drop).map(|l| phone::Listed { end: l.end - drop, ..l });
         self.from_start = false;
         self.secret.slide(drop);
@@ -556,7 +605,7 @@ impl Scanner {
             Blob::None => {}
             Blob::Replace => {
                 if head.len() >= BLOB_MIN && head.iter().all(|b| is_base64(*b)) {
-                    let found = Found { start: 0, end: head.len(), kind: kind::ATTACHMENT, tail: Tail::Base64 };
+                    let found = Found { start: 0, end: head.len(), kind: kind::ATTACHMENT, tail: Tail::Blob };
                     self.apply(found);
                 }
             }
@@ -612,11 +661,23 @@ impl Scanner {
             && self.window[found.end..].iter().all(blank)
     }
 
+    /// Whether what begins at `start` is an entry of a list in brackets, as far as the number before it tells.
+    fn is_bracketed(&self, start: usize) -> bool {
+        let from = self.listed.map_or(start.saturating_sub(24), |l| l.end.max(start.saturating_sub(24)));
+        let between = &self.window[from..start];
+        let goes_on = |b: &u8| b" \n\t,;\"'`\\".contains(b) || *b == NESTED_QUOTE;
+        match between.iter().rposition(|b| !goes_on(b)) {
+            Some(i) => between[i] == b'[',
+            None => self.listed.is_some_and(|l| l.bracketed && from == l.end),
+        }
+    }
+
     /// Notes a match.
     fn apply(&mut self, found: Found) {
         self.listed = (found.kind == kind::PHONE).then(|| phone::Listed {
             end: found.end,
             digits: self.window[found.start..found.end].iter().filter(|b| b.is_ascii_digit()).count(),
+            bracketed: self.is_bracketed(found.start),
         });
         if found.kind < kind::API_KEY && self.rules.allows(&self.window[found.start..found.end]) {
             (self.barrier, self.cur) = (found.end, found.end);

@@ -71,7 +71,8 @@ impl Triggers {
                     return None;
                 }
                 match text[q] {
-                    b'%' if !matches!(text.get(q + 1), Some(b'4' | b'2')) => {}
+                    // Encoded characters are decoded before.
+                    b'%' => {}
                     b':' if !self.ip && (q == 0 || text[q - 1] | 0x20 != b'a') => {}
                     b'0'..=b'9' if !self.numbers && phone::joined(text, self.barrier, q) => {}
                     _ => return Some(q),
@@ -125,7 +126,8 @@ fn long_enough(text: &[u8], i: usize, digits: u64, next_digits: u64, starts: u64
     let two = number & (number >> 1 | 1 << 63);
     let four = two & (two >> 2 | 3 << 62);
     let mut left = starts & four & (four >> 3 | 7 << 61);
-    let mut long = 0;
+    let mut long = after_plus(text, i, block.pluses(), starts);
+    left &= !long;
     while left != 0 {
         let q = left.trailing_zeros();
         left &= left - 1;
@@ -141,6 +143,17 @@ fn long_enough(text: &[u8], i: usize, digits: u64, next_digits: u64, starts: u64
         long |= u64::from(enough) << q;
     }
     long
+}
+
+/// Those of `starts` that follow a plus, with a space or a bracket between perhaps: an odd mark may part their groups.
+#[inline(always)]
+fn after_plus(text: &[u8], i: usize, pluses: u64, starts: u64) -> u64 {
+    let before = |n: usize| u64::from(i >= n && text[i - n] == b'+');
+    let carried = before(1) | before(2);
+    if pluses | carried == 0 {
+        return 0;
+    }
+    starts & (pluses << 1 | pluses << 2 | carried | before(1) << 1)
 }
 
 /// How many of `digits`, those of the block at `i`, go on a number that began before it.

@@ -171,3 +171,71 @@ fn escapes_and_invisible_characters_hide_nothing() {
         }
     }
 }
+
+#[test]
+fn no_control_or_format_character_hides_anything() {
+    let rules = rules(&["email", "phone"]);
+    let hidden = (0..=8u32).chain(0x0E..=0x1F).chain(0x7F..=0x9F).chain([0xAD, 0x34F, 0x61C, 0x180E, 0x2800, 0x3164]);
+    let hidden = hidden.chain(0x200B..=0x200F).chain(0x2060..=0x206F).chain(0xFFF0..=0xFFFC).chain(0xE0000..=0xE007F);
+    for hidden in hidden.filter_map(char::from_u32) {
+        for count in [1, 8] {
+            let run = hidden.to_string().repeat(count);
+            let text =
+                format!("to jane.{run}roe@exam{run}ple.{run}com, +1415{run}555{run}0132 or (415{run}) 555-01{run}32.");
+            let expected = "to [REDACTED_EMAIL], [REDACTED_PHONE] or [REDACTED_PHONE].";
+            assert_eq!(message(&rules, &text), expected, "{hidden:?}");
+        }
+    }
+}
+
+#[test]
+fn nothing_is_left_of_a_number_and_an_address_side_by_side() {
+    let rules = rules(&["email", "phone"]);
+    let numbers = ["+44 20 7946 0958", "+14155550132", "(415) 555-0132", "06 12 34 56 78", "0049301234567"];
+    let locals = ["x123456", "ext5", "extension7", "ramal7", "poste12", "anexo3", "jane.roe", "x12.jane", "x5+tag"];
+    let marks = [
+        " ", ", ", ",", "; ", ";", "|", "/", "\n", "'", "\"", "+", "_", "·", "..", "...", " - ", "--", "~", "*", "(",
+        ") ", "[", "<", ">", "=", "&", "?", "!", ":", "•", "、", "。", "%20", "%2C", "%3B", "%0A", "%26", "%22",
+        "%2520", "\\n", "\",\"", "`", "{", "}", "#", "$", "^", "@ ", "—", "<br>",
+    ];
+    for (number, local, mark) in numbers
+        .iter()
+        .flat_map(|n| locals.iter().map(move |l| (n, l)))
+        .flat_map(|(n, l)| marks.iter().map(move |m| (n, l, m)))
+    {
+        for text in [format!("{number}{mark}{local}@bank.com"), format!("{local}@bank.com{mark}{number}")] {
+            let (found, _) = super::super::text(&rules, &text);
+            let found = String::from_utf8(found.as_bytes().to_vec()).expect("UTF-8");
+            let left = found.replace("[REDACTED_PHONE]", "").replace("[REDACTED_EMAIL]", "");
+            let left = mark.chars().fold(left, |left, c| left.replacen(c, "", 1));
+            assert!(left.len() < 3 && !left.contains("bank"), "{text:?}: {found:?}");
+        }
+    }
+}
+
+#[test]
+fn base64_ends_where_other_text_begins() {
+    let rules = rules(&["email", "phone"]);
+    let line = "iVBORw0KGgoAAAANSUhEUgAAAAUAAAAFCAYAAACNbyblAAAAHElEQVQI12P4//8/w38GIAXDIBKE0DHx";
+    for width in [60, 64, 76] {
+        for end in ["\n", "\r\n"] {
+            let lines = [&line[..width], &line[..width], "gljNBAAO9TXL0Y4OHwAAAABJRU5ErkJggg"].join(end);
+            let given = format!("data:image/png;base64,{lines}{end}+44 20 7946 0958 is Jane's");
+            let expected = format!("[REDACTED_ATTACHMENT]{end}[REDACTED_PHONE] is Jane's");
+            assert_eq!(message(&rules, &given), expected, "{width}");
+        }
+    }
+    for (given, expected) in [
+        ("data:image/png;base64,AAAA\n+44 20 7946 0958", "[REDACTED_ATTACHMENT]\n[REDACTED_PHONE]"),
+        ("data:image/png;base64,AAAA\nHello world", "[REDACTED_ATTACHMENT]\nHello world"),
+        ("data:image/png;base64, AAA and text", "[REDACTED_ATTACHMENT] and text"),
+        ("data:image/png; base64,AAAA is it", "[REDACTED_ATTACHMENT] is it"),
+        ("data:text/plain,hello%20jane%20%22x%22 world", "[REDACTED_ATTACHMENT] world"),
+    ] {
+        assert_eq!(message(&rules, given), expected);
+    }
+    for length in [190, 300, 480, 500, 510, 520, 3000] {
+        let given = format!("x data:text/plain;a={};base64,SGVsbG8= tail", "x".repeat(length));
+        assert_eq!(message(&rules, &given), "x [REDACTED_ATTACHMENT] tail", "{length}");
+    }
+}

@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 
 use super::super::View;
 use super::super::words::{Near, Nearby, Says};
-use super::groups::{Group, Sep, extension};
+use super::groups::{Group, Sep, extension, in_address};
 use super::{HINTED, IDENTIFIER_NEAR, Listed, WORD_AFTER, WORD_BEFORE, WORD_LEN};
 
 /// What is known of a candidate.
@@ -108,15 +108,18 @@ impl Candidate<'_> {
         let Some(b) = self.view.at(end) else { return true };
         let next = self.view.at(end + 1);
         let next_alnum = next.is_some_and(|b| b.is_ascii_alphanumeric());
-        match b {
-            b'0'..=b'9' | b'%' | b'=' => false,
+        let ends = match b {
+            b'0'..=b'9' => return false,
+            b'%' => self.plus,
+            b'=' => self.plus || last > 0 || self.text(0).starts_with(b"00"),
             // "sip:+14155550132@host": what is an address was found before.
-            b'@' => self.plus,
-            b'_' => !next_alnum,
+            b'@' => return self.plus || !next_alnum,
+            b'_' => self.plus || last > 1 || !next_alnum,
             // Words glued behind a number that is certain.
             b'a'..=b'z' | b'A'..=b'Z' => {
                 let word = &self.view.text[end..self.view.text.len().min(end + 3)];
                 self.plus && last > 1
+                    || self.glued(end, last)
                     || extension(&self.view, end).is_some()
                     || [&b"tel"[..], b"fax"].iter().any(|label| word.eq_ignore_ascii_case(label))
             }
@@ -131,7 +134,18 @@ impl Candidate<'_> {
                 self.plus || !next.is_some_and(|b| b.is_ascii_digit()) || !self.amount(last) || !self.decimals(end + 1)
             }
             _ => true,
-        }
+        };
+        // An address is glued behind it: "06 12 34 56 78-jane@example.com".
+        ends || in_address(&self.view, end + usize::from(matches!(b, b':' | b',')))
+    }
+
+    /// Whether a word is glued behind a number that ends at `end`: "+14155550132and". Hex digits are none.
+    fn glued(&self, end: usize, last: usize) -> bool {
+        let rest = &self.view.text[end..self.view.text.len().min(end + 24)];
+        let word = &rest[..rest.iter().take_while(|b| b.is_ascii_alphanumeric()).count()];
+        let hex = word.iter().all(u8::is_ascii_hexdigit);
+        let digits = word.iter().any(u8::is_ascii_digit);
+        if self.plus { !(hex && digits) } else { last > 1 && word.len() > 1 && !hex && !digits }
     }
 
     /// Whether the groups after `last` are another number of the same shape.

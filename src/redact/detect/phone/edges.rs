@@ -4,7 +4,7 @@ use super::super::View;
 use super::super::words::{Nearby, Says};
 use super::WORD_LEN;
 use super::groups::{Group, Sep};
-use crate::redact::fold::{BREAK, is_unspaced};
+use crate::redact::fold::{BREAK, BULLET, NESTED_QUOTE, SOFT_BREAK, is_unspaced};
 
 /// Where the number begins: its `+` and its opening bracket belong to it.
 pub(super) fn prefix(view: &View<'_>, q: usize, groups: &[Group]) -> (usize, bool, bool) {
@@ -33,8 +33,6 @@ pub(super) fn prefix(view: &View<'_>, q: usize, groups: &[Group]) -> (usize, boo
         {
             (q - 2, false, true)
         }
-        // "%2B14155550132"
-        Some(b'b' | b'B') if view.text[view.lo..q - 1].ends_with(b"%2") => (q - 3, true, false),
         Some(b' ') if q > view.lo + 1 && view.before(q - 1) == Some(b'+') && !sum(view, q - 2) => (q - 2, true, false),
         Some(b'(' | b'[') if own => {
             let plus = view.before(q - 1) == Some(b'+');
@@ -101,8 +99,14 @@ pub(super) fn joins(between: &[u8]) -> bool {
         "或",
         "和",
     ];
-    // A break is any other mark: "、", "・".
-    let marks = |b: &u8| b" ,;/|&\n".contains(b) || *b == BREAK;
+    // A break is any other mark: "、".
+    let marks = |b: &u8| b" ,;/|&\n".contains(b) || matches!(*b, BREAK | BULLET | SOFT_BREAK);
+    let quotes = |b: &u8| matches!(*b, b'"' | b'\'' | b'`' | b'[' | b']' | b'(' | b')' | NESTED_QUOTE);
+    // "4155550132", "4155550133": the entries of a list, on lines of their own perhaps.
+    if between.len() <= 24 && between.iter().all(|b| marks(b) || quotes(b) || *b == b'\\' || *b == b'\t') {
+        let quoted = between.first().is_some_and(quotes) || between.last().is_some_and(quotes);
+        return quoted && between.iter().any(marks) || between.len() <= 4 && between.iter().all(marks);
+    }
     if between == b" - " {
         return true;
     }
@@ -118,12 +122,19 @@ pub(super) fn left(view: &View<'_>, start: usize, plus: bool, words: Nearby<'_>)
     let Some(b) = view.before(start) else { return Some(false) };
     let further = if start > view.lo + 1 { view.before(start - 1) } else { None };
     let joined = further.is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_');
+    // One mark after what was taken out.
+    if view.lo > 0 && start == view.lo + 1 && matches!(b, b'#' | b'$' | b'^' | b'~' | b'@' | b'+' | b'*' | b'=') {
+        return Some(false);
+    }
     match b {
-        b'0'..=b'9' | b'@' | b'%' | b'^' => None,
+        b'0'..=b'9' => None,
+        b'@' | b'%' | b'^' => plus.then_some(false),
         b'_' => (plus || !joined).then_some(false),
         b'a'..=b'z' | b'A'..=b'Z' => {
+            // "1.1498e+6141851462" is an amount.
+            let exponent = b | 0x20 == b'e' && further.is_some_and(|b| b.is_ascii_digit() || b == b'.');
             let apart = after_glued_label(view.text, view.lo, start) || escaped(view.text, view.lo, start);
-            (plus || apart).then_some(false)
+            (plus && !exponent || apart).then_some(false)
         }
         b'#' => (plus || after_label(view, start - 1)).then_some(false),
         b'$' => plus.then_some(false),

@@ -3,7 +3,7 @@
 use super::super::View;
 use super::sight::iso_date;
 use super::{DIGITS_MAX, GROUPS_MAX};
-use crate::redact::fold::LONG_DASH;
+use crate::redact::fold::{BREAK, BULLET, LONG_DASH, SOFT_BREAK};
 
 /// A run of digits.
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,7 +43,12 @@ pub(super) struct Sep {
     pub(super) dot: bool,
     pub(super) slash: bool,
     pub(super) paren: bool,
+    /// A mark that parts groups only where it parts all of them: `_`, `•`; of doubled marks and wide spaces [`WIDE`].
+    pub(super) odd: u8,
 }
+
+/// Three spaces and more, or a mark twice.
+const WIDE: u8 = b' ';
 
 /// The groups that were read last: what begins with one of them has the rest of them, which are not read again.
 #[derive(Clone, Debug, Default)]
@@ -62,7 +67,9 @@ impl LastRead {
 
     /// Which of the groups begins at `q`, if it is one but the first.
     fn place(&self, q: usize) -> Option<usize> {
+        // Odd marks between groups depend on the first of them.
         let known = !self.plus && self.n > 1 && self.groups[self.n - 1].start() >= q;
+        let known = known && self.groups[1..self.n].iter().all(|g| g.sep.odd == 0);
         if known { self.groups[..self.n].iter().position(|g| g.start() == q).filter(|i| *i > 0) } else { None }
     }
 
@@ -132,7 +139,10 @@ impl LastRead {
             return None;
         }
         // "24/7" is no part of a number.
-        separator(view, last.end(), digits, plus).filter(|(next, _)| digits < 7 || !no_number(view, *next, digits))
+        let (q, n) = (self.groups[0].start(), self.n);
+        let odd = if n > 1 { self.groups[1].sep.odd } else { 0 };
+        separator(view, last.end(), Before { q, digits, n, odd, plus })
+            .filter(|(next, _)| digits < 7 || !no_number(view, *next, digits))
     }
 }
 
@@ -157,28 +167,52 @@ fn no_number(view: &View<'_>, i: usize, digits: usize) -> bool {
     other || hours || first == 4 && iso_date(view, i)
 }
 
+/// What stands before a separator.
+#[derive(Clone, Copy)]
+pub(super) struct Before {
+    /// Where the number's digits begin.
+    q: usize,
+    digits: usize,
+    n: usize,
+    /// The odd mark of its first separator.
+    odd: u8,
+    plus: bool,
+}
+
 /// The separator at `i`, if a digit follows it.
-pub(super) fn separator(view: &View<'_>, mut i: usize, digits: usize, plus: bool) -> Option<(usize, Sep)> {
+pub(super) fn separator(view: &View<'_>, mut i: usize, before: Before) -> Option<(usize, Sep)> {
+    let Before { digits, plus, .. } = before;
     let from = i;
     let mut sep = Sep::default();
     let mut spaces = 0;
+    // A column of a table is as wide.
+    let wide = plus && (digits < 9 || before.odd == WIDE);
     loop {
-        match view.at(i)? {
+        let b = view.at(i)?;
+        match b {
             b'0'..=b'9' => return (i > from).then_some((i, sep)),
             // A dot and a space end a sentence, or number a list.
-            b' ' if spaces < 2 && !(sep.dot && view.before(i) == Some(b'.')) => {
+            b' ' if (spaces < 2 || wide) && !(sep.dot && view.before(i) == Some(b'.')) => {
                 spaces += 1;
                 sep.space = true;
+                if spaces > 2 {
+                    sep.odd = WIDE;
+                }
+            }
+            b'-' | b'.' if i > from && view.before(i) == Some(b) && (wide || b == b'-' && !sep.space && digits < 9) => {
+                sep.odd = WIDE;
             }
             b'-' | LONG_DASH if !sep.dash && !sep.dot => sep.dash = true,
             b'.' if !sep.dot && !sep.dash => sep.dot = true,
             b'/' if !sep.slash => sep.slash = true,
+            b'/' if wide => sep.odd = WIDE,
             b'(' | b')' | b'[' | b']' => sep.paren = true,
             // A number may go on after the end of the line only if what stands before it can be no number.
             b'\n' if digits < 7 && spaces == 0 && (plus || matches!(view.before(i), Some(b'-' | b')'))) => {
                 spaces = 2;
                 sep.space = true;
             }
+            SOFT_BREAK if i == from && plus => {}
             // A tab stands between the columns of a table, too.
             b'\t' if digits < 9 && spaces == 0 && plus => {
                 spaces = 2;
@@ -189,12 +223,42 @@ pub(super) fn separator(view: &View<'_>, mut i: usize, digits: usize, plus: bool
                 sep.dash = true;
                 i += 2;
             }
+            _ if is_odd(view, b, before) && (sep == Sep { space: sep.space, ..Sep::default() } || sep.odd == b) => {
+                if sep.space && b != BULLET {
+                    return None;
+                }
+                sep.odd = b;
+            }
             _ => return None,
         }
         i += 1;
         if i - from > 5 {
             return None;
         }
+    }
+}
+
+/// Whether `b` may part the groups of this number: each of them by the same mark, from the first on.
+fn is_odd(view: &View<'_>, b: u8, before: Before) -> bool {
+    let own = before.odd == b || before.n == 1 && before.digits < 7;
+    own && match b {
+        b'+' => in_form(view, before.q),
+        b'_' | b'*' | b'~' | b'|' | b'\'' | b'^' | BULLET | BREAK => before.plus,
+        _ => false,
+    }
+}
+
+/// Whether the number whose digits begin at `q` is a value of a form, where `+` is a space: "phone=%2B1+415+555+0132".
+pub(super) fn in_form(view: &View<'_>, q: usize) -> bool {
+    let mut i = q;
+    while q - i < 3 && matches!(view.before(i), Some(b'+' | b'(')) {
+        i -= 1;
+    }
+    match view.before(i) {
+        Some(b'=') => true,
+        // "call+%2B1+415…"
+        Some(b':' | b'&' | b'?' | b'"') | None => i < q,
+        Some(b) => q - i >= 2 && b.is_ascii_alphabetic(),
     }
 }
 
@@ -214,5 +278,12 @@ pub(super) fn extension(view: &View<'_>, end: usize) -> Option<usize> {
     }
     let digits = view.text[i..].iter().take_while(|b| b.is_ascii_digit()).count();
     let whole = !view.at(i + digits).is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_');
-    ((1..=6).contains(&digits) && whole).then_some(i + digits)
+    ((1..=6).contains(&digits) && whole && !in_address(view, i + digits)).then_some(i + digits)
+}
+
+/// Whether what ends at `i` goes on to an `@`: "x123@example.com" is an address, not an extension.
+pub(super) fn in_address(view: &View<'_>, i: usize) -> bool {
+    let rest = &view.text[i..view.text.len().min(i + 64)];
+    let word = |b: &u8| b.is_ascii_alphanumeric() || *b >= 0x80 || b".!#$%&'*+-/=?^_`{|}~\x0C".contains(b);
+    rest.iter().find(|b| !word(b)) == Some(&b'@')
 }

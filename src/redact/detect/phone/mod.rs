@@ -50,6 +50,8 @@ pub(in crate::redact) struct Listed {
     pub(in crate::redact) end: usize,
     /// How many digits it has.
     pub(in crate::redact) digits: usize,
+    /// It stands in a list in brackets: `["4155550132", …`.
+    pub(in crate::redact) bracketed: bool,
 }
 
 /// Finds the number whose first digit is at `q`. `hint`: what the JSON key of a short string says; `before`: the telephone
@@ -93,7 +95,7 @@ pub(in crate::redact) fn find(
         hint,
         before: OnceCell::new(),
     };
-    let last = if plus { c.international(0) } else { c.national() }?;
+    let last = if plus { c.international(0).or_else(|| c.after_match()) } else { c.national() }?;
     let end = c.groups[last].end();
     Some((start, extension(view, end).unwrap_or(end)))
 }
@@ -155,7 +157,7 @@ pub(in crate::redact) fn joined(text: &[u8], lo: usize, q: usize) -> bool {
     }
 }
 
-/// Whether these two bytes may end a label that is glued to a number, an escape or an encoded plus.
+/// Whether these two bytes may end a label that is glued to a number, or an escape.
 #[inline(always)]
 fn may_be_label(before: u8, last: u8) -> bool {
     match last | 0x20 {
@@ -163,7 +165,7 @@ fn may_be_label(before: u8, last: u8) -> bool {
         b'x' => before | 0x20 == b'a',
         b'e' => before | 0x20 == b'n',
         b'n' => matches!(before | 0x20, b'o' | b'|'),
-        b'b' => matches!(before | 0x20, b'o' | b'2'),
+        b'b' => before | 0x20 == b'o',
         b'r' | b't' => before == b'\\',
         _ => false,
     }
@@ -172,7 +174,5 @@ fn may_be_label(before: u8, last: u8) -> bool {
 /// Whether the letter before `q` ends one of those.
 #[cold]
 fn labelled(text: &[u8], lo: usize, q: usize) -> bool {
-    // "%2B": a plus in a URL.
-    let plus = text[lo..q].ends_with(b"%2B") || text[lo..q].ends_with(b"%2b");
-    plus || after_glued_label(text, lo, q) || escaped(text, lo, q)
+    after_glued_label(text, lo, q) || escaped(text, lo, q)
 }

@@ -5,7 +5,7 @@ use super::candidate::Candidate;
 use super::country::country;
 use super::groups::{Group, Sep};
 use super::{WORD_AFTER, WORD_BEFORE};
-use crate::redact::fold::BREAK;
+use crate::redact::fold::{BREAK, BULLET, NESTED_QUOTE};
 
 impl Candidate<'_> {
     /// The last group of an international number whose country code begins in group `first`, after `+`.
@@ -51,6 +51,17 @@ impl Candidate<'_> {
         best
     }
 
+    /// A plus that is not of the number: it glues it to what was taken out before, or stands before `00`.
+    pub(super) fn after_match(&self) -> Option<usize> {
+        if self.text(0).starts_with(b"00") {
+            self.exit_code()
+        } else if self.start == self.view.lo && self.start > 0 {
+            self.national()
+        } else {
+            None
+        }
+    }
+
     pub(super) fn national(&self) -> Option<usize> {
         let exit_code = self.exit_code();
         let grouped = if exit_code.is_some() {
@@ -74,6 +85,11 @@ impl Candidate<'_> {
             !self.digits_before
                 || self.bracket
                 || !inside.iter().any(|g| g.sep.space && !g.sep.paren) && !inside.iter().all(|g| g.sep.dot)
+        });
+        // "phone=415+555+0132": only where a word says so, or it is a sum; "415--555--0132", but not "197520--198594".
+        let grouped = grouped.filter(|last| {
+            *last > 1 && self.groups[1..=*last].iter().all(|g| g.sep.odd == self.groups[1].sep.odd && g.sep.odd != b'+')
+                || self.groups[1..=*last].iter().all(|g| g.sep.odd == 0)
         });
         match grouped {
             Some(_) if self.identifier() => None,
@@ -105,10 +121,12 @@ impl Candidate<'_> {
             return None;
         }
         if self.n == 1 || self.groups[1..self.n].iter().all(|g| g.sep.paren) {
-            // Bare digits: only a country whose numbers have one length, or a telephone word.
+            // Bare digits: a number of a length that the country has, or a telephone word.
             let total = first.len().saturating_sub(2);
-            let exact = total + 1 >= max && total <= max && digits.first() != Some(&b'1');
-            if self.n == 1 && !exact && !self.phone_word(0, WORD_BEFORE, true) {
+            // North America: area codes and exchanges begin with 2 to 9.
+            let america = |i: usize| first.get(i).is_some_and(|d| *d >= b'2');
+            let fits = (min.max(9)..=max).contains(&total) && (digits[0] != b'1' || america(3) && america(6));
+            if self.n == 1 && !fits && !self.phone_word(0, WORD_BEFORE, true) {
                 return None;
             }
         }
@@ -254,6 +272,9 @@ impl Candidate<'_> {
             return Some(0);
         }
         (0..self.n).rev().find(|&last| {
+            if self.groups[1..=last].iter().any(|g| !matches!(g.sep.odd, 0 | b'+')) {
+                return false;
+            }
             let total = self.total(last);
             let reach = if total < 9 { 28 } else { WORD_BEFORE };
             let after = total >= 8;
@@ -292,9 +313,14 @@ impl Candidate<'_> {
     /// Whether it goes on a list of telephone numbers; bare digits have to be as many as those before.
     pub(super) fn listed(&self, last: usize) -> bool {
         let Some(list) = self.list else { return false };
-        let column = list.end + 1 == self.start && self.view.before(self.start) != Some(b'/');
-        let column = column && self.view.before(self.start) != Some(BREAK);
-        let bare = last == 0 && (list.digits != self.total(0) || column);
+        let (before, after) = (self.view.before(self.start), self.view.at(self.groups[last].end()));
+        let quoted = |b: Option<u8>| matches!(b, Some(b'"' | b'\'' | b'`' | b'\\' | NESTED_QUOTE));
+        // Between quotation marks nothing but the number: not "03/08/04 03/09/04 03/10/04".
+        if quoted(before) && !quoted(after) {
+            return false;
+        }
+        let column = list.end + 1 == self.start && !matches!(before, Some(b'/' | BREAK | BULLET));
+        let bare = last == 0 && !list.bracketed && (list.digits != self.total(0) || column);
         !bare && !self.identifier()
     }
 

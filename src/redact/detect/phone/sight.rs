@@ -2,8 +2,8 @@
 
 use super::super::View;
 use super::DIGITS_MIN;
-use super::groups::Group;
-use crate::redact::fold::LONG_DASH;
+use super::groups::{Group, in_form};
+use crate::redact::fold::{BREAK, BULLET, LONG_DASH, SOFT_BREAK};
 
 /// Whether `2024-11-05` or the like stands at `q`.
 pub(super) fn iso_date(view: &View<'_>, q: usize) -> bool {
@@ -75,6 +75,8 @@ pub(super) fn too_few(view: &View<'_>, q: usize) -> bool {
             }
             b'\n' if !(plus || matches!(last, b'-' | b')')) => return true,
             b' ' | b'-' | b'.' | b'/' | b'(' | b')' | b'[' | b']' | b'\n' | b'\t' | LONG_DASH | 0x80.. => {}
+            b'_' | b'*' | b'~' | b'|' | b'\'' | b'^' | BULLET | BREAK | SOFT_BREAK if plus => {}
+            b'+' if in_form(view, q) => {}
             _ => return true,
         }
         last = *b;
