@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_util::task::TaskTracker;
 
 use super::body::{Body, Cut};
 use super::{Admin, Unanswered};
@@ -127,8 +128,8 @@ pub(super) async fn logs(admin: &Arc<Admin>, filter: Filter, limit: usize) -> Re
     let answer = long(admin).await?;
     let page = batch(admin, &filter, limit).await?;
     let (to, pieces) = mpsc::channel(1);
-    let admin = Arc::clone(admin);
-    tokio::spawn(async move {
+    let (tasks, admin) = (admin.tasks.clone(), Arc::clone(admin));
+    tasks.spawn(async move {
         let failed = to.clone();
         if let Err(Some(Unanswered(..))) =
             write_logs(&admin, Writer::begin(to, "{\"rows\":["), filter, limit, page).await
@@ -175,6 +176,7 @@ async fn write_logs(
 
 /// Rows that are here already, between `begin` and `end`; `cut` is the end where some were left out.
 pub(super) fn rows<R, F>(
+    tasks: &TaskTracker,
     answer: OwnedSemaphorePermit,
     begin: String,
     rows: Vec<R>,
@@ -186,7 +188,7 @@ where
     F: Fn(&R) -> Value + Send + Sync + 'static,
 {
     let (to, pieces) = mpsc::channel(1);
-    tokio::spawn(async move {
+    tasks.spawn(async move {
         let mut writer = Writer::begin(to, &begin);
         for row in &rows {
             let row = to_json(row);

@@ -55,6 +55,8 @@ pub struct Admin {
     answers: Arc<Semaphore>,
     /// Answers that wait for one.
     wanted: Arc<AtomicUsize>,
+    /// Connections, and the long answers that they take.
+    tasks: TaskTracker,
 }
 
 impl Admin {
@@ -69,13 +71,14 @@ impl Admin {
             queries: Arc::new(queries),
             answers: Arc::new(answers),
             wanted: Arc::default(),
+            tasks: TaskTracker::new(),
         }
     }
 }
 
 /// Answers operators until `stop`.
 pub async fn serve(listener: TcpListener, admin: Arc<Admin>, stop: CancellationToken) {
-    let (connections, tasks) = (Arc::new(Connections::new(Arc::clone(&admin.wanted))), TaskTracker::new());
+    let (connections, tasks) = (Arc::new(Connections::new(Arc::clone(&admin.wanted))), admin.tasks.clone());
     loop {
         let stream = tokio::select! {
             () = stop.cancelled() => break,
@@ -263,7 +266,7 @@ async fn summary(admin: &Arc<Admin>, query: &Query) -> Result<Response<Body>, Un
     let rows = answers::asked(admin, move |reader| Ok(reader.summary(from, to, &by)?)).await?;
     let begin = format!("{{\"from\":{},\"to\":{},\"rows\":[", json!(iso(from)), json!(iso(to)));
     let ends = ("],\"cut\":false}", "],\"cut\":true}");
-    let body = answers::rows(answer, begin, rows, ends, move |row| Value::Object(row.to_json(&dims)));
+    let body = answers::rows(&admin.tasks, answer, begin, rows, ends, move |row| Value::Object(row.to_json(&dims)));
     Ok(typed("application/json", body))
 }
 

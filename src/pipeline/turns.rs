@@ -174,9 +174,9 @@ impl Turns {
     /// Whether a place in line has become a turn.
     fn look(&self, group: TurnGroup, number: u64, cx: &mut Context<'_>) -> Turn {
         let mut line = lock(&self.line);
-        if line.given.contains_key(&number) {
-            // The time begins now: what it is for is here.
-            line.given.insert(number, self.clock.now());
+        if let Some(since) = line.given.get_mut(&number) {
+            // The time of the turn begins now, because its holder is here to use it.
+            *since = self.clock.now();
             return Turn::Given(number);
         }
         match line.waiting.get_mut(&group).and_then(|own| own.get_mut(&number)) {
@@ -368,6 +368,8 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
     use std::task::Wake;
 
+    use tokio_util::task::TaskTracker;
+
     use super::*;
 
     #[derive(Default)]
@@ -547,11 +549,12 @@ mod tests {
         let (turns, groups) = busy(2, 5);
         let (stop, within) = (CancellationToken::new(), Arc::new(AtomicUsize::new(0)));
         runtime.block_on(async {
-            let keeper = tokio::spawn(Arc::clone(&turns).keep(stop.clone()));
+            let tracker = TaskTracker::new();
+            let keeper = tracker.spawn(Arc::clone(&turns).keep(stop.clone()));
             let tasks: Vec<_> = (0..60)
                 .map(|n| {
                     let (turns, group, within) = (Arc::clone(&turns), groups[n % 5], Arc::clone(&within));
-                    tokio::spawn(async move {
+                    tracker.spawn(async move {
                         let mut pace = turns.pace(group);
                         for step in 0..100 {
                             if step == 50 && n % 7 == 0 {

@@ -118,6 +118,12 @@ pub struct Tokenizer {
 
 const _: () = assert!(JSON_DEPTH_MAX <= 128, "one bit of `objects` for each");
 
+impl Default for Tokenizer {
+    fn default() -> Tokenizer {
+        Tokenizer::new()
+    }
+}
+
 impl Tokenizer {
     /// At the beginning of a text.
     pub fn new() -> Tokenizer {

@@ -42,7 +42,7 @@ impl Row {
             self.digits.drain(..self.first);
             self.first = 0;
         }
-        if !self.digits.get(self.first).is_some_and(|d| d.at == q) {
+        if self.digits.get(self.first).is_none_or(|d| d.at != q) {
             self.clear();
             self.next = q;
         }
