@@ -127,17 +127,22 @@ impl Frame {
 }
 
 /// `number` in decimal digits, without the machinery of formatting.
-fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &str {
+fn decimal(number: u64, digits: &mut [u8; 20]) -> &str {
+    let len = decimal_into(number, digits);
+    std::str::from_utf8(&digits[20 - len..]).unwrap_or_default()
+}
+
+/// Writes `number` to the end of `digits` and tells how many there are.
+fn decimal_into(mut number: u64, digits: &mut [u8]) -> usize {
     let mut at = digits.len();
     loop {
         at -= 1;
         digits[at] = b'0' + (number % 10) as u8;
         number /= 10;
         if number == 0 {
-            break;
+            return digits.len() - at;
         }
     }
-    std::str::from_utf8(&digits[at..]).unwrap_or_default()
 }
 
 /// A path that stands in [`Body::path`].
@@ -514,9 +519,10 @@ impl Body {
                         self.out.write(escape(replacement, escapes + u8::from(quote > 0)).as_bytes());
                     } else if let Some(number) = number {
                         self.out.write(&replacement.as_bytes()[..replacement.len() - 1]);
-                        self.out.write(b"_");
-                        self.out.write(decimal(number.into(), &mut [0; 20]).as_bytes());
-                        self.out.write(b"]");
+                        let mut end = *b"_00000000000000000000]";
+                        let from = end.len() - 2 - decimal_into(number.into(), &mut end[1..21]);
+                        end[from] = b'_';
+                        self.out.write(&end[from..]);
                     } else {
                         self.out.write(replacement.as_bytes());
                     }
@@ -568,12 +574,13 @@ impl Body {
             self.value.extend_from_slice(piece);
             &self.value
         };
-        let raw = std::str::from_utf8(raw).ok()?;
-        let replacement = &self.rules.kinds[kind as usize].replacement;
-        if escapes == 0 || !raw.contains('\\') {
+        let rules = &self.rules.kinds[kind as usize];
+        let (kind, replacement) = (rules.numbered_as, &*rules.replacement);
+        if escapes == 0 || memchr::memchr(b'\\', raw).is_none() {
             return values.number(kind, replacement, raw);
         }
-        values.number(kind, replacement, &unescape(raw.to_owned(), escapes)?)
+        let raw = std::str::from_utf8(raw).ok()?;
+        values.number(kind, replacement, unescape(raw.to_owned(), escapes)?.as_bytes())
     }
 
     /// Counts a match of this kind.

@@ -13,6 +13,9 @@ use super::detect::{secret, words::Words};
 use super::{Attachments, ENTITIES, RulesError, RulesSpec};
 use crate::bounds::{CUSTOM_PATTERNS_MAX, CUSTOM_REGEX_BYTES_MAX, TERMS_MAX};
 
+/// Word lists of fewer bytes than this get the faster kind of automaton, which takes up to a kilobyte for each byte.
+const TERMS_TABLE_BYTES: usize = 1024;
+
 /// Number of a kind in [`Compiled::kinds`].
 pub(super) type KindId = u16;
 
@@ -23,6 +26,16 @@ pub(super) struct Kind {
     pub(super) name: Arc<str>,
     /// What is put in its place, not escaped.
     pub(super) replacement: String,
+    /// The first kind with the same replacement: the placeholders of all of them are numbered together.
+    pub(super) numbered_as: KindId,
+}
+
+impl Kind {
+    /// The kind that follows on `before`.
+    fn new(before: &[Kind], name: &str, replacement: String) -> Kind {
+        let same = before.iter().position(|kind| kind.replacement == replacement);
+        Kind { name: Arc::from(name), replacement, numbered_as: same.unwrap_or(before.len()) as KindId }
+    }
 }
 
 /// What stands first in [`Compiled::kinds`], in this order.
@@ -108,11 +121,10 @@ impl Rules {
     /// Every problem, in the order of the spec.
     pub fn compile(spec: &RulesSpec) -> Result<Rules, Vec<RulesError>> {
         let mut problems = Vec::new();
-        let mut kinds: Vec<Kind> = ENTITIES
-            .iter()
-            .map(|name| Kind { name: Arc::from(*name), replacement: format!("[REDACTED_{}]", name.to_uppercase()) })
-            .collect();
-        kinds.push(Kind { name: Arc::from("attachment"), replacement: "[REDACTED_ATTACHMENT]".to_owned() });
+        let mut kinds: Vec<Kind> = Vec::new();
+        for name in ENTITIES.iter().copied().chain(["attachment"]) {
+            kinds.push(Kind::new(&kinds, name, format!("[REDACTED_{}]", name.to_uppercase())));
+        }
         let mut on = [false; kind::FIRST_CUSTOM as usize];
         for entity in &spec.entities {
             match ENTITIES.iter().position(|e| e == entity) {
@@ -215,7 +227,7 @@ fn compile_custom(spec: &RulesSpec, kinds: &mut Vec<Kind>, problems: &mut Vec<Ru
             Ok(regex) if regex.is_match(b"") => problem("the pattern matches empty text".to_owned()),
             Ok(regex) => {
                 compiled.push((kinds.len() as KindId, regex));
-                kinds.push(Kind { name: Arc::from(&*custom.name), replacement: custom.replacement.clone() });
+                kinds.push(Kind::new(kinds, &custom.name, custom.replacement.clone()));
             }
             // The parser draws the pattern and points at the place, in several lines; the last one says what is wrong.
             Err(error) => {
@@ -248,12 +260,15 @@ fn compile_terms(spec: &RulesSpec, kinds: &mut Vec<Kind>, problems: &mut Vec<Rul
             words.push(word);
             word_kinds.push(kinds.len() as KindId);
         }
-        kinds.push(Kind { name: Arc::from(&*terms.name), replacement: terms.replacement.clone() });
+        kinds.push(Kind::new(kinds, &terms.name, terms.replacement.clone()));
     }
     if words.is_empty() {
         return None;
     }
+    // Few words take less time, and not much more memory, with a table of every step.
+    let few = words.iter().map(|word| word.len()).sum::<usize>() <= TERMS_TABLE_BYTES;
     let built = AhoCorasickBuilder::new()
+        .kind(few.then_some(AhoCorasickKind::DFA))
         .ascii_case_insensitive(true)
         .match_kind(MatchKind::LeftmostLongest)
         .start_kind(StartKind::Both)

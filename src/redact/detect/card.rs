@@ -77,6 +77,14 @@ fn glued(view: &View<'_>, start: usize, end: usize) -> bool {
     left || right
 }
 
+/// Whether what stands at `q` begins like a payment card: an issuer's first digit, and 13 digits with single separators
+/// are at least so many bytes of digits and separators.
+pub(in crate::redact) fn may_be_card(view: &View<'_>, q: usize) -> bool {
+    let rest = &view.text[q..];
+    matches!(rest.first(), Some(b'2'..=b'6' | b'8'))
+        && rest.first_chunk::<13>().is_some_and(|t| t.iter().all(|b| matches!(b, b'0'..=b'9' | b' ' | b'-')))
+}
+
 /// A payment card whose first digit is at `q`: 13 to 19 digits, a known issuer's prefix, Luhn.
 pub(in crate::redact) fn card(view: &View<'_>, q: usize, row: &mut Row) -> Option<(usize, usize)> {
     let digits = row.read(view, q, 20);
@@ -147,7 +155,7 @@ pub(in crate::redact) fn iban(view: &View<'_>, q: usize) -> Option<(usize, usize
     if view.before(start).is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_') {
         return None;
     }
-    let length = match &view.text[start..q].to_ascii_uppercase()[..] {
+    let length = match &[view.text[start].to_ascii_uppercase(), view.text[start + 1].to_ascii_uppercase()] {
         b"NO" => 15,
         b"BE" => 16,
         b"DK" | b"FI" | b"FO" | b"GL" | b"NL" | b"SD" => 18,

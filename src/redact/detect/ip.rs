@@ -58,8 +58,72 @@ pub(in crate::redact) fn v6(view: &View<'_>, at: usize) -> Option<(usize, usize)
     if word(view.at(end)) {
         return None;
     }
-    let text = std::str::from_utf8(&view.text[start..end]).ok()?;
-    let address: std::net::Ipv6Addr = text.parse().ok()?;
+    let text = &view.text[start..end];
     // "::" is a token of programming languages, alone or between names.
-    (!address.is_unspecified() && text.bytes().any(|b| b.is_ascii_digit())).then_some((start, end))
+    (is_v6(text) && text.iter().any(u8::is_ascii_digit)).then_some((start, end))
+}
+
+/// Whether the whole text, which consists of hexadecimal digits, colons and dots, is an IPv6 address that is not all zeros.
+fn is_v6(text: &[u8]) -> bool {
+    let (mut groups, mut len, mut gap, mut zero) = (0, 0, false, true);
+    for (i, b) in text.iter().enumerate() {
+        match b {
+            b':' if i > 0 && text[i - 1] == b':' => {
+                // One gap, and no third colon.
+                if gap {
+                    return false;
+                }
+                gap = true;
+            }
+            b':' if len > 0 => (groups, len) = (groups + 1, 0),
+            // The first one is one of two.
+            b':' if i == 0 && text.get(1) == Some(&b':') => {}
+            b':' => return false,
+            b'.' => return with_v4(text),
+            _ => {
+                len += 1;
+                zero &= *b == b'0';
+                if len > 4 {
+                    return false;
+                }
+            }
+        }
+    }
+    let ends_in_gap = text.ends_with(b"::");
+    groups += usize::from(len > 0);
+    !zero && (len > 0 || ends_in_gap) && if gap { groups < 8 } else { groups == 8 }
+}
+
+/// The same for one with an IPv4 address at its end, which is rare.
+fn with_v4(text: &[u8]) -> bool {
+    let address = std::str::from_utf8(text).ok().and_then(|text| text.parse::<std::net::Ipv6Addr>().ok());
+    address.is_some_and(|address| !address.is_unspecified())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_one_where_the_standard_library_says_so() {
+        let parsed = |text: &str| text.parse::<std::net::Ipv6Addr>().is_ok_and(|address| !address.is_unspecified());
+        let mut number = 0u64;
+        for len in 1..=9 {
+            for n in 0..4u64.pow(len) {
+                let text: String = (0..len).map(|i| [':', '0', '1', 'f'][(n >> (2 * i) & 3) as usize]).collect();
+                assert_eq!(is_v6(text.as_bytes()), parsed(&text), "{text}");
+            }
+        }
+        for _ in 0..200_000 {
+            number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let parts = 5 + (number >> 60) as usize % 5;
+            let part =
+                |i: usize| ["1:", ":", "0:", "ffff:", "12:", "a:", "10000:", "9"][(number >> (3 * i + 8) & 7) as usize];
+            let text: String = (0..parts).map(part).collect();
+            for text in [&text[..], &text[..text.len() - 1]] {
+                assert_eq!(is_v6(text.as_bytes()), parsed(text), "{text}");
+            }
+        }
+        assert!(is_v6(b"::ffff:1.2.3.4") && !is_v6(b"::0.0.0.0") && !is_v6(b"1.2.3.4"));
+    }
 }

@@ -101,6 +101,8 @@ pub(in crate::redact) enum More {
     Nothing,
 }
 
+/// Bytes of the shortest secret: "xoxb-" and ten characters.
+pub(in crate::redact) const SHORTEST: usize = 15;
 /// Bytes of the longest prefix.
 pub(in crate::redact) const PREFIX_MAX: usize = 16;
 /// How far a token is looked at.

@@ -98,8 +98,10 @@ pub(in crate::redact) struct Words {
     entries: Vec<Entry>,
     /// Bytes of the longest word.
     longest: usize,
-    /// The first two letters, in lower case, of words that may end a longer one.
-    endings: Vec<[u8; 2]>,
+    /// For each first letter, by its last five bits, which second ones a word may have; and a word that may end a longer
+    /// one. One bit for each, by its last five bits.
+    second: [u32; 32],
+    endings: [u32; 32],
     /// Whether a word begins with this byte.
     first: [bool; 256],
 }
@@ -147,8 +149,13 @@ impl Words {
             first[usize::from(b.to_ascii_uppercase())] = true;
         }
         let longest = patterns.iter().map(String::len).max()?;
-        let open_left = entries.iter().zip(&patterns).filter(|(entry, _)| entry.open_left);
-        let endings = open_left.filter_map(|(_, word)| word.as_bytes().first_chunk().copied()).collect();
+        let (mut second, mut endings) = ([0; 32], [0; 32]);
+        for (entry, word) in entries.iter().zip(&patterns) {
+            let [first, rest @ ..] = word.as_bytes() else { continue };
+            let bit = rest.first().map_or(u32::MAX, |b| 1 << (b & 31));
+            second[usize::from(first & 31)] |= bit;
+            endings[usize::from(first & 31)] |= if entry.open_left { bit } else { 0 };
+        }
         // Tried where a word may begin: most places of a text are none, and most words are out at their second letter.
         let automaton = Builder::new()
             .ascii_case_insensitive(true)
@@ -156,7 +163,7 @@ impl Words {
             .start_kind(StartKind::Anchored)
             .build(&patterns)
             .ok()?;
-        Some(Words { automaton, entries, longest, endings, first })
+        Some(Words { automaton, entries, longest, second, endings, first })
     }
 
     /// Whether a word may begin at `i`: after what is no letter, anywhere in a script without spaces, and where the
@@ -169,10 +176,11 @@ impl Words {
         if !b.is_ascii_alphabetic() {
             return true;
         }
-        i == 0 || !text[i - 1].is_ascii_alphabetic() || camel(text, i) || {
-            let two = [b | 0x20, text.get(i + 1).map_or(0, |b| b | 0x20)];
-            self.endings.contains(&two)
+        let (first, bit) = (usize::from(b & 31), 1 << (text.get(i + 1).map_or(0, |b| b & 31)));
+        if self.second[first] & bit == 0 {
+            return false;
         }
+        i == 0 || !text[i - 1].is_ascii_alphabetic() || self.endings[first] & bit != 0 || camel(text, i)
     }
 
     /// Tells the words that begin at `start` and where they end, the shortest first. Whether they stand alone is not asked.
@@ -246,7 +254,13 @@ impl Words {
 }
 
 /// How far apart two places may be so that the words between them are looked for as well.
-const GAP_MAX: usize = 128;
+const GAP_MAX: usize = 16;
+
+/// What may stand before the first digit of a number and belong to it.
+const PREFIX_MAX: usize = 8;
+
+/// How far words are looked for beyond what is asked for.
+const LOOK_AHEAD: usize = 64;
 
 /// Words that are kept after they are passed.
 const KEPT_MAX: usize = 256;
@@ -279,6 +293,8 @@ impl Seen {
     /// Looks for the words that begin in `from..to`.
     fn look(&mut self, words: &Words, text: &[u8], from: usize, to: usize) {
         if from < self.from || from > self.to + GAP_MAX {
+            // A little more, so that a `+` or a bracket before the number does not make it begin anew.
+            let from = from.saturating_sub(PREFIX_MAX);
             (self.from, self.to) = (from, from);
             self.words.clear();
         }
@@ -286,8 +302,13 @@ impl Seen {
             self.words.drain(..self.words.partition_point(|w| w.start < from));
             self.from = from;
         }
-        for start in self.to..to {
-            if words.may_begin(text, start) {
+        let mut after_letter = self.to > 0 && text.get(self.to - 1).is_some_and(u8::is_ascii_alphabetic);
+        for (i, b) in text.get(self.to..to).unwrap_or_default().iter().enumerate() {
+            // Most places are inside a word, and most letters there begin no ending.
+            let inside = after_letter && b.is_ascii_lowercase() && words.endings[usize::from(*b & 31)] == 0;
+            after_letter = b.is_ascii_alphabetic();
+            let start = self.to + i;
+            if !inside && words.first[usize::from(*b)] && words.may_begin(text, start) {
                 words.at(text, start, |stop, entry| self.words.push(Place { start, stop, entry }));
             }
         }
@@ -365,11 +386,23 @@ impl Nearby<'_> {
         first.map(|(_, says)| says)
     }
 
+    /// Whether it was looked for words in `from..to` before, and there are none: [`Nearby::may_say_phone`] takes little.
+    pub(in crate::redact) fn are_known_to_be_silent(&self, view: &View<'_>, from: usize, to: usize) -> bool {
+        let seen = self.seen.borrow();
+        let known = seen.from <= from && to.min(view.text.len()) <= seen.to;
+        known && seen.words.last().is_none_or(|word| word.start < from)
+    }
+
     /// Whether a telephone word may begin in `from..to`.
     pub(in crate::redact) fn may_say_phone(&self, view: &View<'_>, from: usize, to: usize) -> bool {
         let to = to.min(view.text.len());
         let mut seen = self.seen.borrow_mut();
-        seen.look(self.words, view.text, from, to);
+        if seen.from > from || seen.to < to {
+            // Some way further, so that the next number finds it done; not so far that a word may be cut off.
+            let further = to + LOOK_AHEAD;
+            let whole = further + self.words.longest <= view.text.len();
+            seen.look(self.words, view.text, from, if whole { further } else { to });
+        }
         let mut near = seen.words.iter().rev().take_while(|w| w.start >= from);
         if near.any(|w| w.start < to && w.entry.says == Says::Phone) {
             return true;

@@ -44,8 +44,8 @@ type Table = BTreeMap<Box<str>, Box<str>>;
 
 #[derive(Default)]
 struct Known {
-    /// For each kind, what has a number and how it is written there.
-    numbers: Vec<HashMap<Box<str>, u32>>,
+    /// For each kind, what has a number.
+    numbers: Vec<HashMap<Box<[u8]>, u32>>,
     count: usize,
     table: Arc<Table>,
     bytes: usize,
@@ -76,8 +76,9 @@ impl Values {
         kept_whole && name.is_some_and(plain)
     }
 
-    /// The number of `value` in its placeholder, where `replacement` is the plain one; nothing if it gets none.
-    pub(super) fn number(&self, kind: KindId, replacement: &str, value: &str) -> Option<u32> {
+    /// The number of `value` in its placeholder, where `replacement` is the plain one and `kind` the first kind that has
+    /// it; nothing if it gets none.
+    pub(super) fn number(&self, kind: KindId, replacement: &str, value: &[u8]) -> Option<u32> {
         if value.is_empty() || value.len() > RESTORE_VALUE_BYTES_MAX {
             return None;
         }
@@ -94,13 +95,14 @@ impl Values {
         if known.count == RESTORE_VALUES_MAX || known.bytes + value.len() > RESTORE_BYTES_MAX {
             return None;
         }
+        let text = std::str::from_utf8(value).ok()?;
         let number = numbers.len() as u32 + 1;
         known.count += 1;
         known.bytes += value.len();
         numbers.insert(Box::from(value), number);
         let placeholder = format!("{}_{number}]", replacement.strip_suffix(']')?);
         // While a body comes in nobody else has the table, so it is changed in place.
-        Arc::make_mut(&mut known.table).insert(placeholder.into(), Box::from(value));
+        Arc::make_mut(&mut known.table).insert(placeholder.into(), Box::from(text));
         Some(number)
     }
 

@@ -47,6 +47,43 @@ fn the_same_value_has_the_same_number() {
 }
 
 #[test]
+fn kinds_with_one_replacement_are_numbered_together() {
+    use super::super::{CustomSpec, TermsSpec};
+    let terms = |name: &str, word: &str, replacement: &str| TermsSpec {
+        name: name.into(),
+        words: vec![word.into()],
+        replacement: replacement.into(),
+    };
+    let custom = |name: &str, pattern: &str, replacement: &str| CustomSpec {
+        name: name.into(),
+        pattern: pattern.into(),
+        replacement: replacement.into(),
+    };
+    let spec = RulesSpec {
+        entities: vec!["email".to_owned()],
+        terms: vec![terms("people", "falcon", "[X]"), terms("places", "heron", "[X]"), terms("other", "crane", "[Y]")],
+        custom: vec![custom("case", r"case-\d", "[X]"), custom("mail", r"mail-\d", "[REDACTED_EMAIL]")],
+        restore: true,
+        ..RulesSpec::default()
+    };
+    let rules = Arc::new(Rules::compile(&spec).expect("rules"));
+    let text = "falcon heron crane case-1 heron a@x.org mail-1 falcon a@x.org";
+    let body = serde_json::json!({"messages": [{"role": "user", "content": text}]}).to_string();
+    let (out, redactor) = pieces(&rules, Shape::Chat, &[body.as_bytes()]).expect("body");
+    let value: serde_json::Value = serde_json::from_slice(&out).expect("JSON");
+    let redacted = value["messages"][0]["content"].as_str().expect("text");
+    assert_eq!(
+        redacted,
+        "[X_1] [X_2] [Y_1] [X_3] [X_2] [REDACTED_EMAIL_1] [REDACTED_EMAIL_2] [X_1] [REDACTED_EMAIL_1]"
+    );
+    let table = redactor.values().expect("values").table();
+    let (mut matcher, mut restored) = (Matcher::of(false), String::new());
+    matcher.text(&table, redacted, false, &mut restored);
+    matcher.end(&mut restored);
+    assert_eq!(restored, text);
+}
+
+#[test]
 fn the_bounds_leave_plain_placeholders() {
     let many: Vec<String> = (0..RESTORE_VALUES_MAX + 2).map(|i| format!("u{i}@x.org")).collect();
     let (text, values) = redacted(&many.join(" "), false);

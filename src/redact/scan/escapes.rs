@@ -329,6 +329,10 @@ impl Scanner {
         if self.just_opened {
             self.just_opened = false;
             self.inner = matches!(c, Some('{' | '['));
+            if self.inner {
+                // The mark is the last byte.
+                self.inner_marks.push(self.window.len().saturating_sub(1));
+            }
         }
         self.level(1, c, from, to);
     }

@@ -21,6 +21,8 @@ const START_BEFORE: usize = 4;
 
 /// How far after the prefix of a secret another one is expected.
 const NEAR: usize = 128;
+/// In fewer bytes the search that leaves out most of a text takes longer.
+const FEW: usize = 64;
 
 /// What is known of a pattern's next match.
 #[derive(Clone, Copy, Debug, Default)]
@@ -156,17 +158,21 @@ impl Scanner {
         let found =
             |hit: Option<(usize, usize)>, kind| hit.map(|(start, end)| Found { start, end, kind, tail: Tail::None });
         let mut number = None;
-        if rules.numbers && rules.has(kind::IBAN) {
-            number = found(card::iban(view, q), kind::IBAN);
-        }
-        if rules.numbers && number.is_none() && rules.has(kind::CREDIT_CARD) {
-            number = found(card::card(view, q, &mut self.row.borrow_mut()), kind::CREDIT_CARD);
-        }
-        if rules.numbers && number.is_none() && rules.has(kind::US_SSN) {
-            number = found(card::ssn(view, q), kind::US_SSN);
-        }
-        if rules.numbers && number.is_none() && rules.has(kind::IP) {
-            number = found(ip::v4(view, q), kind::IP);
+        if rules.numbers {
+            // Its length alone rules most of them out.
+            let run = view.text[q..].iter().take(10).take_while(|b| b.is_ascii_digit()).count();
+            if rules.has(kind::IBAN) {
+                number = found(card::iban(view, q), kind::IBAN);
+            }
+            if number.is_none() && rules.has(kind::CREDIT_CARD) && card::may_be_card(view, q) {
+                number = found(card::card(view, q, &mut self.row.borrow_mut()), kind::CREDIT_CARD);
+            }
+            if number.is_none() && matches!(run, 3 | 9) && rules.has(kind::US_SSN) {
+                number = found(card::ssn(view, q), kind::US_SSN);
+            }
+            if number.is_none() && run <= 3 && view.at(q + run) == Some(b'.') && rules.has(kind::IP) {
+                number = found(ip::v4(view, q), kind::IP);
+            }
         }
         if number.is_none() && rules.has(kind::PHONE) {
             let hint = if self.from_start && q < HINT_REACH { self.hint } else { None };
@@ -241,7 +247,8 @@ impl Scanner {
                 from = if hit.is_none() { known.near.min(view_end) } else { from };
             }
             if hit.is_none() && from < view_end {
-                hit = prefixes.rare.find(Input::new(text).range(from..));
+                let prefixes = if view_end - from < FEW { &prefixes.near } else { &prefixes.rare };
+                hit = prefixes.find(Input::new(text).range(from..));
             }
             let Some(hit) = hit else {
                 // The beginning of a prefix may stand at the end.
@@ -288,10 +295,16 @@ impl Scanner {
             if passed(&self.terms) {
                 // None begins before it but one that was a part of another word: see below.
                 let mut at = if from == self.barrier { from } else { from.max(self.terms_from) };
+                // What begins before the limit ends before it.
+                let until = view_end.min(limit + longest);
                 self.terms = loop {
-                    match automaton.find(Input::new(text).range(at.min(view_end)..)) {
+                    match automaton.find(Input::new(text).range(at.min(until)..until)) {
                         None => {
-                            self.terms_from = at.max((view_end + 1).saturating_sub(*longest));
+                            self.terms_from = at.max((until + 1).saturating_sub(*longest));
+                            break Next::Nothing;
+                        }
+                        Some(found) if found.start() >= limit => {
+                            self.terms_from = limit;
                             break Next::Nothing;
                         }
                         Some(found) if is_word(&view, found.start(), found.end()) => {

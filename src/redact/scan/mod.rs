@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use super::block::{self, Block};
 use super::detect::words::Says;
-use super::detect::{AHEAD, BEHIND, card, phone, words};
+use super::detect::{AHEAD, BEHIND, card, phone, secret, words};
 use super::fold::{self, BREAK, Fold, NESTED_QUOTE};
 use super::rules::{Compiled, KindId, kind};
 pub(super) use sealed::{Head, Media};
@@ -51,6 +51,31 @@ const BLOB_MIN: usize = 64;
 const SHORT: usize = 16;
 /// How far before a number it is looked for what it stands in.
 const QUOTE_REACH: usize = 512;
+/// Fewest digits of an address of a machine.
+const IP_DIGITS_MIN: u32 = 4;
+/// Fewest bytes of an e-mail address: "a@b.co".
+const ADDRESS_MIN: usize = 6;
+/// Fewest bytes of a `data:` URL: "data:a/,".
+const DATA_URL_MIN: usize = 8;
+
+/// Classes of bytes without which a short string holds no match: `@` and `%`, a dot or a bracket behind them, a colon,
+/// digits.
+const AT: u8 = 1;
+const DOT: u8 = 2;
+const COLON: u8 = 4;
+const DIGIT: u8 = 8;
+const CLASS: [u8; 256] = {
+    let mut class = [0; 256];
+    (class[b'@' as usize], class[b'%' as usize]) = (AT, AT);
+    (class[b'.' as usize], class[b'[' as usize]) = (DOT, DOT);
+    class[b':' as usize] = COLON;
+    let mut digit = b'0';
+    while digit <= b'9' {
+        class[digit as usize] = DIGIT;
+        digit += 1;
+    }
+    class
+};
 /// A digit this far into a string or less stands under its JSON key.
 const HINT_REACH: usize = 48;
 
@@ -184,6 +209,10 @@ pub(super) struct Scanner {
     /// Up to where quotation marks of the JSON text inside are counted, and whether that lies inside a pair of them.
     counted: usize,
     inside: bool,
+    /// The string between them holds a JSON text itself.
+    inside_inner: bool,
+    /// Where the marks stand that open such a string.
+    inner_marks: Vec<usize>,
     /// What was found; taken by the caller after each call.
     pub(super) ops: Vec<Op>,
 }
@@ -237,6 +266,8 @@ impl Scanner {
             segment: Cell::new(0),
             counted: 0,
             inside: false,
+            inside_inner: false,
+            inner_marks: Vec::new(),
             ops: Vec::new(),
         }
     }
@@ -252,6 +283,7 @@ impl Scanner {
         (self.quoted, self.just_opened, self.inner) = (false, false, false);
         self.keys.clear();
         (self.look, self.hint, self.blob) = (look, hint, blob);
+        self.inner_marks.clear();
         if std::mem::take(&mut self.looked) {
             self.secret = NextSecret::default();
             self.words.get_mut().clear();
@@ -261,7 +293,7 @@ impl Scanner {
             self.terms_from = 0;
             self.segment.set(0);
         }
-        (self.counted, self.inside) = (0, false);
+        (self.counted, self.inside, self.inside_inner) = (0, false, false);
         (self.head, self.json) = (None, false);
     }
 
@@ -301,25 +333,37 @@ impl Scanner {
 
     /// Whether a string that is `text` from its beginning to its end holds nothing that a detector would be asked about.
     pub(super) fn is_harmless(&self, text: &[u8]) -> bool {
-        // In a name digits mean nothing but behind a plus.
-        let ids = self.look == Look::Names && !text.contains(&b'+');
-        let digits_min = if ids { u32::MAX } else { phone::DIGITS_MIN as u32 };
+        let ip = self.rules.has(kind::IP);
+        let digits_min = match self.look {
+            // In a name digits mean nothing but behind a plus.
+            Look::Names if !text.contains(&b'+') => u32::MAX,
+            _ if ip => IP_DIGITS_MIN,
+            _ => phone::DIGITS_MIN as u32,
+        };
+        if self.blob != Blob::None
+            || self.rules.windowed()
+            || self.rules.secrets.is_some() && text.len() >= secret::SHORTEST
+        {
+            return false;
+        }
         // Many strings are shorter than a block.
-        if text.len() < SHORT && self.blob == Blob::None && !text.iter().any(|b| matches!(b, b'@' | b'%' | b':')) {
-            let few = (text.iter().filter(|b| b.is_ascii_digit()).count() as u32) < digits_min;
-            return few && self.rules.secrets.is_none() && !self.rules.has(kind::IP) && !self.rules.windowed();
+        if text.len() < SHORT {
+            let (mut seen, mut digits) = (0, 0);
+            for b in text {
+                let class = CLASS[usize::from(*b)];
+                seen |= class;
+                digits += u32::from(class / DIGIT);
+            }
+            let address = seen & AT != 0 && seen & DOT != 0 && text.len() >= ADDRESS_MIN;
+            let colon = seen & COLON != 0 && (ip || text.len() >= DATA_URL_MIN);
+            return !address && !colon && digits < digits_min;
         }
         let mut digits = 0;
-        text.len() >= SHORT
-            && self.blob == Blob::None
-            && self.rules.secrets.is_none()
-            && !self.rules.has(kind::IP)
-            && !self.rules.windowed()
-            && (0..text.len()).step_by(block::LEN).all(|at| {
-                let block = Block::of(text, at);
-                digits += block.digits().count_ones();
-                block.marks() == 0 && digits < digits_min
-            })
+        (0..text.len()).step_by(block::LEN).all(|at| {
+            let block = Block::of(text, at);
+            digits += block.digits().count_ones();
+            block.marks() == 0 && digits < digits_min
+        })
     }
 
     /// Takes one other character, which stands at `from..to`.
@@ -384,8 +428,10 @@ impl Scanner {
 
     /// The string has ended.
     pub(super) fn end(&mut self) {
-        self.flush(0);
-        self.flush(1);
+        if self.unescape[0].n > 0 || self.unescape[1].n > 0 {
+            self.flush(0);
+            self.flush(1);
+        }
         self.flush_soft();
         self.scan(true);
     }
@@ -480,9 +526,23 @@ impl Scanner {
 
     /// Counts the quotation marks of the JSON text inside, up to `to`.
     fn count_marks(&mut self, to: usize) {
-        if self.counted < to {
-            let marks = self.window[self.counted..to].iter().filter(|b| **b == NESTED_QUOTE).count();
-            (self.counted, self.inside) = (to, self.inside ^ (marks % 2 == 1));
+        let from = self.counted;
+        self.counted = to.max(from);
+        for mark in memchr::memchr_iter(NESTED_QUOTE, self.window.get(from..to).unwrap_or_default()) {
+            self.inside ^= true;
+            self.inside_inner = self.inside && self.inner_marks.binary_search(&(from + mark)).is_ok();
+        }
+    }
+
+    /// Where the characters begin and end of which `first` and `last` are bytes.
+    fn raw_span(&self, first: usize, last: usize) -> (u64, u64) {
+        let s = self.segment_of(first);
+        let whole = s.raw_len == 0 && self.segments.get(self.segment.get() + 1).is_none_or(|s| s.at as usize > last);
+        if whole {
+            let at = u64::from(s.at);
+            (s.raw + (first as u64 - at), s.raw + (last as u64 - at) + 1)
+        } else {
+            (self.raw_start(first), self.raw_end(last))
         }
     }
 
@@ -523,6 +583,8 @@ impl Scanner {
             self.count_marks(drop);
         }
         self.counted = self.counted.saturating_sub(drop);
+        self.inner_marks.drain(..self.inner_marks.partition_point(|mark| *mark < drop));
+        self.inner_marks.iter_mut().for_each(|mark| *mark -= drop);
         let after = self.segments.partition_point(|s| s.at as usize <= drop);
         self.segments.drain(..after.saturating_sub(1));
         if let Some(first) = self.segments.first_mut()
@@ -641,7 +703,7 @@ impl Scanner {
                 let first = text.iter().find(|b| !blank(b));
                 matches!(first, Some(b'{' | b'[')) && text.iter().filter(|b| **b == b'"').count() % 2 == 0
             }
-            None => self.inner,
+            None => self.inside_inner,
         };
         if inner { 2 } else { 0 }
     }
@@ -689,11 +751,11 @@ impl Scanner {
             let inside = self.inside;
             quote = self.quote(&found, inside);
             // Within quotation marks of its own it is escaped as often as a string is there.
-            escapes += u8::from(inside) + u8::from(inside && self.inner && quote == 0);
+            escapes += u8::from(inside) + u8::from(inside && self.inside_inner && quote == 0);
         } else if self.json && self.is_whole_number(&found) {
             quote = 1;
         }
-        let (from, to) = (self.raw_start(found.start), self.raw_end(found.end - 1));
+        let (from, to) = self.raw_span(found.start, found.end - 1);
         self.ops.push(Op::Replace { from, to, kind: found.kind, escapes, quote });
         (self.barrier, self.cur, self.tail) = (found.end, found.end, found.tail);
     }

@@ -260,3 +260,76 @@ fn matches_around_each_other_are_found_as_alone() {
         assert_eq!(message(&rules, text), expected);
     }
 }
+
+#[test]
+fn what_is_put_into_json_inside_json_is_escaped_for_its_place() {
+    let custom = vec![CustomSpec { name: "c".into(), pattern: r"secret\d".into(), replacement: r#"<"\X">"#.into() }];
+    let rules = Arc::new(Rules::compile(&RulesSpec { custom, ..RulesSpec::default() }).expect("rules"));
+    let inner = |value: &str| serde_json::json!({"b": value}).to_string();
+    for pad in [0, 10, 3000, 9000] {
+        let pad = "p".repeat(pad);
+        for (first, last) in [
+            (inner("secret1"), "z".to_owned()),
+            ("z secret2".to_owned(), inner("secret3")),
+            (inner("secret4 secret5"), inner("z")),
+            (format!("[\"{pad}secret6\"]"), "secret7".to_owned()),
+            (inner(&format!("{pad} secret8")), format!("x{pad}{{secret9")),
+        ] {
+            let text = serde_json::json!({"a": first, "k": pad, "z": last}).to_string();
+            let redacted: serde_json::Value = serde_json::from_str(&message(&rules, &text)).expect("JSON");
+            for (key, before) in [("a", &first), ("z", &last)] {
+                let after = redacted[key].as_str().expect("text");
+                let Ok(mut expected) = serde_json::from_str::<serde_json::Value>(before) else {
+                    assert!(
+                        !after.contains("secret")
+                            && after.matches(r#"<"\X">"#).count() == before.matches("secret").count()
+                    );
+                    continue;
+                };
+                for value in expected.as_object_mut().into_iter().flat_map(|o| o.values_mut()) {
+                    let text = value.as_str().expect("text");
+                    let text = (1..=9).fold(text.to_owned(), |t, n| t.replace(&format!("secret{n}"), r#"<"\X">"#));
+                    *value = text.into();
+                }
+                for value in expected.as_array_mut().into_iter().flatten() {
+                    *value = format!(r#"{pad}<"\X">"#).into();
+                }
+                assert_eq!(serde_json::from_str::<serde_json::Value>(after).expect("JSON inside"), expected, "{text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn strings_too_short_for_a_match_are_told_from_the_shortest_ones() {
+    let rules = rules(ENTITIES);
+    let expected = |text: &str| {
+        // The same text in a longer string, which is looked at in another way.
+        let longer = message(&rules, &format!("{text} {}", "w ".repeat(40)));
+        longer[..longer.len() - 81].to_owned()
+    };
+    for text in [
+        "",
+        "@",
+        "a@b.co",
+        "a@b.c",
+        "a%40b.co",
+        "1::",
+        "::1",
+        "a::",
+        "::",
+        "1.2.3.4",
+        "1.2.3",
+        "5551234",
+        "555123",
+        "data:a/,",
+        "data:a,",
+        "xoxb-a1bc345678",
+        "xoxb-a1bc34567",
+        "a@[1.1.1.1]",
+        "NO9386011117947",
+        "078-05-1120",
+    ] {
+        assert_eq!(message(&rules, text), expected(text), "{text}");
+    }
+}

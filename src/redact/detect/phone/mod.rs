@@ -67,6 +67,11 @@ pub(in crate::redact) fn find(
     if joined(view.text, view.lo, q) || view.before(q) == Some(b' ') && in_row(view, q) {
         return None;
     }
+    // Where words were looked for already they tell with the fewest bytes.
+    let (from, to) = word_reach(q);
+    if words.are_known_to_be_silent(view, from, to) && is_hopeless(view, q, words, hint, before) {
+        return None;
+    }
     // An address is told by fewer bytes than most other things that have too few digits.
     if iso_date(view, q) || address(view, q) || !known.goes_on(q) && too_few(view, q) {
         return None;
@@ -105,8 +110,6 @@ pub(in crate::redact) fn find(
 fn is_hopeless(view: &View<'_>, q: usize, words: Nearby<'_>, hint: Option<Says>, before: Option<Listed>) -> bool {
     /// What stands between a number and the one before it in a list, and its own `+` and brackets.
     const LIST_MAX: usize = 20;
-    /// How far from its first digit on a number may reach.
-    const REACH: usize = 128;
     if view.text[q] == b'0' || hint == Some(Says::Phone) || before.is_some_and(|b| b.end + LIST_MAX >= q) {
         return false;
     }
@@ -136,7 +139,15 @@ fn is_hopeless(view: &View<'_>, q: usize, words: Nearby<'_>, hint: Option<Says>,
         5 => second == 5,
         _ => false,
     };
-    !shaped && !words.may_say_phone(view, q.saturating_sub(WORD_BEFORE), q + REACH + WORD_AFTER)
+    let (from, to) = word_reach(q);
+    !shaped && !words.may_say_phone(view, from, to)
+}
+
+/// Where a word may begin that matters to the number whose first digit is at `q`.
+fn word_reach(q: usize) -> (usize, usize) {
+    /// How far from its first digit on a number may reach.
+    const REACH: usize = 128;
+    (q.saturating_sub(WORD_BEFORE), q + REACH + WORD_AFTER)
 }
 
 /// Whether the digit at `q` goes on what stands before it: the most common reason to look no further.
