@@ -288,7 +288,10 @@ async fn logs(admin: &Arc<Admin>, query: &Query) -> Result<Response<Body>, Unans
         one.and("id", id);
         let row = answers::asked(admin, move |reader| Ok(reader.page(&one, 1, 1)?)).await?;
         let place = row.rows.first().and_then(ailog::report::Place::of);
-        let unknown = || format!("there is no row `{id}`; `before` takes the `id` of a row");
+        let unknown = || {
+            let message = format!("there is no row `{id}`; `before` takes the `id` of a row");
+            Unanswered(StatusCode::NOT_FOUND, message)
+        };
         filter.behind = Some(place.ok_or_else(unknown)?);
     }
     Ok(typed("application/json", answers::logs(admin, filter, limit).await?))

@@ -55,7 +55,7 @@ fn a_long_answer_is_cut_and_goes_on_where_it_was_cut() {
     let some: Value = gateway.operators(&format!("/api/logs?limit=7&before={}", ids[3])).ok().json();
     let some: Vec<&str> = some["rows"].as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap()).collect();
     assert_eq!(some, ids[4..11]);
-    assert_eq!(gateway.operators("/api/logs?before=nothing").status, 400);
+    assert_eq!(gateway.operators("/api/logs?before=nothing").status, 404);
 }
 
 #[test]
