@@ -292,7 +292,9 @@ fn a_key_s_models_hold_for_every_model_that_a_body_names() {
     ] {
         send("/v1/chat/completions", key, &format!("{{{model},{fields}}}")).ok();
     }
-    assert_eq!(provider.seen().len(), 3);
+    // The call that was broken off may be seen this late.
+    let whole = provider.seen().iter().filter(|seen| !format!("{seen:?}").contains(&long[..64])).count();
+    assert_eq!(whole, 3);
 }
 
 fn sha256(text: &str) -> String {
