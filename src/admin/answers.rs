@@ -145,7 +145,7 @@ async fn batch(admin: &Arc<Admin>, filter: &Filter, limit: usize) -> Result<Page
     asked(admin, move |reader| Ok(reader.page(&filter, limit, ADMIN_BATCH_BYTES_MAX)?)).await
 }
 
-/// Writes batch after batch. An error is none of the client's, who may have left.
+/// Writes batch after batch. An error is `None` when the client has left.
 async fn write_logs(
     admin: &Arc<Admin>,
     mut writer: Writer,
