@@ -195,6 +195,8 @@ pub(super) struct Body {
     seen: u8,
     /// The string at hand is looked at.
     scanning: bool,
+    /// How closely, if the scanner was not told of it: most strings are passed without it.
+    waiting: Option<Look>,
     /// It stands where attachments do.
     data: bool,
     /// Its bytes, to be counted as text if it is no base64.
@@ -255,6 +257,7 @@ impl Body {
             frames: Vec::with_capacity(8),
             seen: 0,
             scanning: false,
+            waiting: None,
             data: false,
             data_bytes: 0,
             key_at: None,
@@ -283,7 +286,7 @@ impl Body {
     /// Raw bytes before this may leave, when characters have been told up to `told`.
     pub(super) fn safe(&mut self, told: u64) -> Result<u64, RedactError> {
         if self.scanning {
-            let safe = self.scanner.safe(told);
+            let safe = if self.waiting.is_some() { told } else { self.scanner.safe(told) };
             self.carry_out()?;
             return Ok(self.key_at.map_or(safe, |at| at.min(safe)));
         }
@@ -485,10 +488,12 @@ impl Body {
     // ---- what was taken out ----------------------------------------------------------------------------------------
 
     /// Does what the scanner found.
+    #[inline]
     fn carry_out(&mut self) -> Result<(), RedactError> {
-        if self.scanner.ops.is_empty() {
-            return Ok(());
-        }
+        if self.scanner.ops.is_empty() { Ok(()) } else { self.carry_out_ops() }
+    }
+
+    fn carry_out_ops(&mut self) -> Result<(), RedactError> {
         if self.key_at.is_some() {
             if self.captured.as_ref().is_some_and(|name| name.len() <= NAME_MAX) {
                 return Ok(());
@@ -704,6 +709,26 @@ impl Body {
             (_, Key::Name | Key::Called) => Some(Look::Names),
             _ => Some(Look::All),
         }
+    }
+
+    /// Tells the scanner of the string at hand, if it does not know of it.
+    #[inline]
+    fn begin(&mut self) {
+        if let Some(look) = self.waiting.take() {
+            self.begin_string(look);
+        }
+    }
+
+    fn begin_string(&mut self, look: Look) {
+        if self.reading_key {
+            return self.scanner.begin(look, None, Blob::None);
+        }
+        let hint = match self.top() {
+            Some(f) if look == Look::All && f.key == Key::Other => self.hint(),
+            _ => None,
+        };
+        self.scanner.begin(look, hint, self.blob());
+        self.scanner.json = self.top().is_some_and(|f| f.key == Key::Arguments);
     }
 
     /// What base64 in the string value at hand is.
@@ -1065,7 +1090,7 @@ impl Sink for Body {
                 self.key_at = (!users).then_some(at);
                 self.scanning = true;
                 self.data = !users;
-                self.scanner.begin(Look::All, None, Blob::None);
+                self.waiting = Some(Look::All);
             }
             return Ok(Take::Text);
         }
@@ -1093,18 +1118,11 @@ impl Sink for Body {
         let Some(look) = self.look() else {
             return Ok(if self.captured.is_some() { Take::Text } else { Take::Skip });
         };
-        let hint = match self.top() {
-            Some(f) if look == Look::All && f.key == Key::Other => self.hint(),
-            _ => None,
-        };
-        self.scanning = true;
-        let blob = self.blob();
+        (self.scanning, self.waiting) = (true, Some(look));
         let attached = |f: &Frame| matches!(f.key, Key::Blob | Key::Attachment | Key::Audio);
         let listed = place != Place::Data && matches!(key, Key::Type | Key::Role | Key::Media);
         self.data = listed || self.frames.iter().rev().take(2).any(attached);
         self.data_bytes = 0;
-        self.scanner.begin(look, hint, blob);
-        self.scanner.json = self.top().is_some_and(|f| f.key == Key::Arguments);
         Ok(Take::Text)
     }
 
@@ -1116,10 +1134,14 @@ impl Sink for Body {
         if self.scanning {
             self.count(text.len());
             // Most strings: nothing in it could begin a match, so it need not go through the window.
-            if whole && self.scanner.is_harmless(text) {
+            if let Some(look) = self.waiting.filter(|_| whole)
+                && self.scanner.is_harmless(text, look)
+                && (self.reading_key || self.blob() == Blob::None)
+            {
                 self.scanning = false;
                 return Ok(());
             }
+            self.begin();
             self.scanner.plain(text, at);
             return self.carry_out();
         }
@@ -1134,6 +1156,7 @@ impl Sink for Body {
         }
         if self.scanning {
             self.count(text.len());
+            self.begin();
             self.scanner.wide(text, at);
             return self.carry_out();
         }
@@ -1148,6 +1171,7 @@ impl Sink for Body {
         }
         if self.scanning {
             self.count(c.map_or(0, char::len_utf8));
+            self.begin();
             self.scanner.char(c, from, to);
             return self.carry_out();
         }
@@ -1156,8 +1180,11 @@ impl Sink for Body {
 
     fn string_end(&mut self, at: u64) -> Result<(), RedactError> {
         if self.scanning {
-            self.scanner.end();
-            if self.key_at.take().is_some() && self.captured.as_deref().is_some_and(keys::is_known) {
+            if self.waiting.is_none() {
+                self.scanner.end();
+            }
+            let own = self.key_at.take().is_some() && !self.scanner.ops.is_empty();
+            if own && self.captured.as_deref().is_some_and(keys::is_known) {
                 self.scanner.ops.clear();
             }
             self.carry_out()?;

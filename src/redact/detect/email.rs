@@ -24,60 +24,89 @@ pub(in crate::redact) fn find(view: &View<'_>, at: usize, sure: bool) -> Option<
     if !view.before(at).is_some_and(|b| is_local(b) || matches!(b, b'"' | b']' | SOFT_BREAK)) {
         return None;
     }
-    let end = domain(view, at + 1)?;
+    let host = domain(view, at + 1)?;
     // First what is told by few bytes: the text before it may be long.
-    if is_no_host(view, at + 1, end) {
+    if is_no_host(view, &host) {
         return None;
     }
     let mut start = if matches!(view.before(at), Some(b'"')) { quoted(view, at)? } else { local(view, at)? };
-    if view.at(start) == Some(b'_') && view.at(end) == Some(b'_') && start + 1 < at {
+    if view.at(start) == Some(b'_') && view.at(host.end) == Some(b'_') && start + 1 < at {
         // Emphasis in Markdown.
         start += 1;
     }
-    let unsure = || at - start < 2 || !tld::is_known(ending(&view.text[at + 1..end]));
-    if vetoed(view, start, at, end) || !sure && unsure() { None } else { Some((start, end)) }
+    let unsure = || at - start < 2 || !tld::is_known(host.ending(view));
+    if vetoed(view, start, at, &host) || !sure && unsure() { None } else { Some((start, host.end)) }
 }
 
-/// The last label of a domain.
-fn ending(domain: &[u8]) -> &[u8] {
-    domain.rsplit(|b| *b == b'.').next().unwrap_or_default()
+/// A domain, as offsets of the text.
+#[derive(Clone, Copy, Debug)]
+struct Host {
+    start: usize,
+    end: usize,
+    /// Labels between dots; 0 for an address in brackets.
+    labels: usize,
+    /// Where the first label ends, and where the last one begins.
+    first_end: usize,
+    last: usize,
 }
 
-/// For each byte: whether it may stand in a local part (1), and whether it is no letter, digit, dot, dash, plus or low
-/// line (2).
+impl Host {
+    /// The first label.
+    fn first<'a>(&self, view: &View<'a>) -> &'a [u8] {
+        &view.text[self.start..self.first_end]
+    }
+
+    /// The second label; nothing if there is none.
+    fn second<'a>(&self, view: &View<'a>) -> &'a [u8] {
+        let rest = view.text[..self.end].get(self.first_end + 1..).unwrap_or_default();
+        &rest[..rest.iter().position(|b| *b == b'.').unwrap_or(rest.len())]
+    }
+
+    /// The last label.
+    fn ending<'a>(&self, view: &View<'a>) -> &'a [u8] {
+        &view.text[self.last..self.end]
+    }
+}
+
+/// Classes of bytes: may stand in a local part; is neither letter, digit, dot, dash, plus nor low line there; may stand in
+/// the label of a domain; is a letter.
+const LOCAL: u8 = 1;
+const ODD: u8 = 2;
+const LABEL: u8 = 4;
+const LETTER: u8 = 8;
+/// Punctuation of the text at the beginning of a local part.
+const LEADING: u8 = 16;
 const CLASS: [u8; 256] = {
     let mut class = [0; 256];
     let mut b = 0;
     while b < 128 {
         let c = b as u8;
-        let common = c.is_ascii_alphanumeric() || matches!(c, b'.' | b'-' | b'+' | b'_');
-        let odd = matches!(
-            c,
-            b'!' | b'#'
-                | b'$'
-                | b'%'
-                | b'&'
-                | b'\''
-                | b'*'
-                | b'/'
-                | b'='
-                | b'?'
-                | b'^'
-                | b'`'
-                | b'{'
-                | b'|'
-                | b'}'
-                | b'~'
-        );
-        class[b] = if odd { 3 } else { common as u8 };
+        class[b] = match c {
+            _ if c.is_ascii_alphabetic() => LOCAL | LABEL | LETTER,
+            b'0'..=b'9' | b'-' | b'_' => LOCAL | LABEL,
+            b'.' | b'+' => LOCAL,
+            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'/' | b'=' | b'?' | b'^' | b'`' | b'{' | b'|' | b'}'
+            | b'~' => LOCAL | ODD,
+            _ => 0,
+        };
         b += 1;
+    }
+    let leading = b".-'*/=!#&~^|{}?`\x0C";
+    let mut i = 0;
+    while i < leading.len() {
+        class[leading[i] as usize] |= LEADING;
+        i += 1;
     }
     class
 };
 
+fn is(b: u8, class: u8) -> bool {
+    CLASS[usize::from(b)] & class != 0
+}
+
 /// Whether this byte may stand in a local part without quotation marks, or in a character that may.
 pub(in crate::redact) fn is_local(b: u8) -> bool {
-    b >= 0x80 || CLASS[usize::from(b)] != 0
+    b >= 0x80 || is(b, LOCAL)
 }
 
 /// Where the local part before `at` begins.
@@ -96,7 +125,7 @@ fn local(view: &View<'_>, at: usize) -> Option<usize> {
         }
         if b < 0x80 {
             let class = CLASS[usize::from(b)];
-            if class == 0 && b != SOFT_BREAK {
+            if class & LOCAL == 0 && b != SOFT_BREAK {
                 break;
             }
             seen |= class;
@@ -109,7 +138,7 @@ fn local(view: &View<'_>, at: usize) -> Option<usize> {
             }
         }
     }
-    if seen & 2 != 0 && is_rfc_art(&view.text[i..at]) {
+    if seen & ODD != 0 && is_rfc_art(&view.text[i..at]) {
         return Some(i);
     }
     let bracketed = view.before(i) == Some(b'<');
@@ -119,7 +148,7 @@ fn local(view: &View<'_>, at: usize) -> Option<usize> {
     if escape && !view.before(i - 1).is_some_and(|b| b.is_ascii_alphanumeric()) {
         i += 1;
     }
-    let start = if seen & 2 != 0 { i + cut(&view.text[i..at], bracketed) } else { i + led(&view.text[i..at]) };
+    let start = if seen & ODD != 0 { i + cut(&view.text[i..at], bracketed) } else { i + led(&view.text[i..at]) };
     view.text[start..at].iter().any(|b| b.is_ascii_alphanumeric() || *b >= 0x80).then_some(start)
 }
 
@@ -159,7 +188,7 @@ fn led(run: &[u8]) -> usize {
     if matches!(run, [b'!', next, rest @ ..] if next.is_ascii_alphanumeric() && rest.contains(&b'!')) {
         return 0;
     }
-    run.iter().take_while(|b| b".-'*/=!#&~^|{}?`\x0C".contains(b)).count().min(run.len().saturating_sub(1))
+    run.iter().take_while(|b| is(**b, LEADING)).count().min(run.len().saturating_sub(1))
 }
 
 /// A local part of the kind only standards write: "!#$%&'*+/=?^_`{|}~".
@@ -196,11 +225,13 @@ fn quoted(view: &View<'_>, at: usize) -> Option<usize> {
     None
 }
 
-/// Where the domain that begins at `from` ends.
-fn domain(view: &View<'_>, from: usize) -> Option<usize> {
+/// The domain that begins at `from`.
+fn domain(view: &View<'_>, from: usize) -> Option<Host> {
     if view.at(from) == Some(b'[') {
-        return literal(view, from);
+        let end = literal(view, from)?;
+        return Some(Host { start: from, end, labels: 0, first_end: end, last: from });
     }
+    let mut host = Host { start: from, end: from, labels: 0, first_end: from, last: from };
     let mut labels = 0;
     let mut best = None;
     let mut i = from;
@@ -210,17 +241,27 @@ fn domain(view: &View<'_>, from: usize) -> Option<usize> {
             break;
         }
         labels += 1;
+        // An ideographic stop parts labels of the host, but none of what is told by its labels.
+        if host.labels == 0 || view.text[i - 1] == b'.' {
+            (host.labels, host.last) = (host.labels + 1, i);
+        }
         if labels >= 2 && tld > i {
-            best = Some(tld);
+            host.end = tld;
+            best = Some(Host { first_end: if host.labels == 1 { tld } else { host.first_end }, ..host });
+        }
+        if host.labels == 1 {
+            host.first_end = end;
         }
         let stop = view.at(end);
-        let next = view.at(end + 1).filter(|b| *b != SOFT_BREAK).or_else(|| view.at(end + 2));
-        let dot = stop == Some(b'.') && next.is_some_and(|b| b.is_ascii_alphanumeric() || b >= 0x80)
-            || stop == Some(IDEOGRAPHIC_STOP) && labels == 1 && next.is_some_and(|b| b.is_ascii_alphanumeric());
+        let dot = match stop {
+            Some(b'.') => follows(view, end + 1).is_some_and(|b| b.is_ascii_alphanumeric() || b >= 0x80),
+            Some(IDEOGRAPHIC_STOP) => labels == 1 && follows(view, end + 1).is_some_and(|b| b.is_ascii_alphanumeric()),
+            _ => false,
+        };
         // Text glued behind a domain in another script is not followed by more of the domain, and neither is a sentence:
         // "example.com.Please".
-        let glued = labels >= 2 && tld > i && tld < end && view.at(tld).is_some_and(|b| b >= 0x80);
-        if !dot || glued || labels >= 2 && tld == end && sentence(view, i, end) {
+        let glued = || labels >= 2 && tld > i && tld < end && view.at(tld).is_some_and(|b| b >= 0x80);
+        if !dot || glued() || labels >= 2 && tld == end && sentence(view, i, end) {
             break;
         }
         i = end + 1;
@@ -228,15 +269,41 @@ fn domain(view: &View<'_>, from: usize) -> Option<usize> {
     best
 }
 
+/// The byte at `i`, or the next one if a line that goes on ends there.
+fn follows(view: &View<'_>, i: usize) -> Option<u8> {
+    view.at(i).filter(|b| *b != SOFT_BREAK).or_else(|| view.at(i + 1))
+}
+
 /// Whether what follows the label in small letters at `from..end` and its dot is a word with a capital.
 fn sentence(view: &View<'_>, from: usize, end: usize) -> bool {
     let next = &view.text[end + 1..view.text.len().min(end + 3)];
-    view.text[from..end].iter().all(u8::is_ascii_lowercase)
-        && matches!(next, [a, b] if a.is_ascii_uppercase() && b.is_ascii_lowercase())
+    matches!(next, [a, b] if a.is_ascii_uppercase() && b.is_ascii_lowercase())
+        && view.text[from..end].iter().all(u8::is_ascii_lowercase)
 }
 
 /// The end of the label at `from`, and where it ends as a top-level domain (`from`, if it cannot be one).
 fn label(view: &View<'_>, from: usize) -> (usize, usize) {
+    let rest = &view.text[from..];
+    let letters = rest.iter().take_while(|b| is(**b, LETTER)).count();
+    if letters == 0 && rest.first().is_none_or(|b| !b.is_ascii_digit() && *b != b'_') {
+        return odd_label(view, from);
+    }
+    let len = letters + rest[letters..].iter().take_while(|b| is(**b, LABEL)).count();
+    if rest.get(len).is_some_and(|b| *b >= 0x80 || *b == SOFT_BREAK) {
+        return odd_label(view, from);
+    }
+    let len = len - rest[..len].iter().rev().take_while(|b| matches!(**b, b'-' | b'_')).count();
+    let tld = match len {
+        0 | 1 => 0,
+        6.. if rest[..4].eq_ignore_ascii_case(b"xn--") => len,
+        _ if (2..=63).contains(&letters) => letters.min(len),
+        _ => 0,
+    };
+    (from + len, from + tld)
+}
+
+/// The same for one that is not ASCII alone, or that a soft end of a line parts.
+fn odd_label(view: &View<'_>, from: usize) -> (usize, usize) {
     let mut i = from;
     let mut letters = None;
     let first_ascii = view.at(from).is_some_and(|b| b < 0x80);
@@ -388,65 +455,64 @@ fn is_attribute(name: &[u8]) -> bool {
 }
 
 /// Whether what has the form of a domain is something else, whatever stands before it.
-fn is_no_host(view: &View<'_>, host: usize, end: usize) -> bool {
-    let domain = &view.text[host..end];
-    if domain.first() == Some(&b'[') {
+fn is_no_host(view: &View<'_>, host: &Host) -> bool {
+    if host.labels == 0 {
         return false;
     }
-    let (first, second, last) = labels(domain);
-    // No ending in the lists is longer.
-    let mut small = [0u8; 9];
-    let small = small.get_mut(..last.len()).map_or(&b""[..], |small| {
-        small.copy_from_slice(last);
-        small.make_ascii_lowercase();
-        small
-    });
-    let digits = |s: &[u8]| !s.is_empty() && s.iter().all(u8::is_ascii_digit);
+    let (first, last) = (host.first(view), host.ending(view));
     // pkg@1.2.3-beta.rc, action@v4.1.x
     let version = first.strip_prefix(b"v").unwrap_or(first);
     if version.first().is_some_and(u8::is_ascii_digit)
-        && digits(version)
-        && second.first().is_some_and(u8::is_ascii_digit)
-        && !second.iter().all(u8::is_ascii_alphabetic)
-        && digits(second.split(|b| *b == b'-').next().unwrap_or_default())
+        && version.iter().all(u8::is_ascii_digit)
+        && is_version(host.second(view))
     {
         return true;
     }
     // A domain may end as a file or an attribute does (".target", ".dot"): then the rest decides.
     let known = || tld::is_known(last);
-    last == b"mT"
-        || is_file_name(domain, small) && !known()
-        || is_attribute(small) && !known()
-        || is_call(view, end) && !known()
+    let other = is_program_text(view, host, last);
+    last == b"mT" || other && !known() || is_call(view, host.end) && !known()
 }
 
-/// The first label, the second and the last one.
-fn labels(domain: &[u8]) -> (&[u8], &[u8], &[u8]) {
-    let mut labels = domain.splitn(3, |b| *b == b'.');
-    (labels.next().unwrap_or_default(), labels.next().unwrap_or_default(), ending(domain))
+/// Whether it is the second part of a version: "2", "2-beta".
+fn is_version(second: &[u8]) -> bool {
+    let digits = second.iter().take_while(|b| b.is_ascii_digit()).count();
+    digits > 0 && second.get(digits).is_none_or(|b| *b == b'-')
 }
 
-/// Whether a domain ends as a file does, `ending` in small letters.
-fn is_file_name(domain: &[u8], ending: &[u8]) -> bool {
-    let (first, second, _) = labels(domain);
+/// Whether a domain ends as a file or an attribute does.
+fn is_program_text(view: &View<'_>, host: &Host, last: &[u8]) -> bool {
+    // No ending in the lists is shorter or longer.
+    let mut small = [0u8; 9];
+    if !(2..=small.len()).contains(&last.len()) {
+        return false;
+    }
+    let small = &mut small[..last.len()];
+    small.copy_from_slice(last);
+    small.make_ascii_lowercase();
+    is_file(small) && is_file_name(view, host) || is_attribute(small)
+}
+
+/// Whether a domain is the name of a file, as far as its ending does not tell.
+fn is_file_name(view: &View<'_>, host: &Host) -> bool {
+    let first = host.first(view);
     let retina = first.len() == 2 && first[0].is_ascii_digit() && first[1] == b'x';
-    is_file(ending) && (retina || ending.len() != 2 || !second.is_empty() && labels_of(domain) == 2)
+    retina || host.end - host.last != 2 || host.labels == 2
 }
 
 /// Whether something that has the form of an address is something else.
-fn vetoed(view: &View<'_>, start: usize, at: usize, end: usize) -> bool {
-    let local = &view.text[start..at];
-    let domain = &view.text[at + 1..end];
-    if domain.first() == Some(&b'[') {
+fn vetoed(view: &View<'_>, start: usize, at: usize, host: &Host) -> bool {
+    if host.labels == 0 {
         return false;
     }
-    let (first, _, last) = labels(domain);
-    let operand = local.len() == 1 && labels_of(domain) == 2;
+    let local = &view.text[start..at];
+    let (last, end) = (host.ending(view), host.end);
+    let operand = local.len() == 1 && host.labels == 2;
     // The others of these endings are no domains'.
     if operand && (last.eq_ignore_ascii_case(b"dot") || last.eq_ignore_ascii_case(b"target")) {
         return true;
     }
-    if (operand || tld::is_in_programs(last)) && is_call(view, end) || is_label(local, first, last) {
+    if is_call(view, end) && (operand || tld::is_in_programs(last)) || is_label(local, host.first(view), last) {
         return true;
     }
     // A class of characters of a pattern: "\\w+@example\\.com".
@@ -485,10 +551,6 @@ fn is_call(view: &View<'_>, end: usize) -> bool {
 fn is_label(local: &[u8], first: &[u8], last: &[u8]) -> bool {
     let class = matches!(first, [a, b, ..] if a.is_ascii_uppercase() && b.is_ascii_lowercase());
     matches!(local, b"this" | b"super" | b"return") && (!tld::is_known(last) || class && tld::is_in_programs(last))
-}
-
-fn labels_of(domain: &[u8]) -> usize {
-    domain.split(|b| *b == b'.').count()
 }
 
 /// Users of machines and databases, not people.

@@ -87,6 +87,73 @@ fn is_pair(a: u8, b: u8) -> bool {
     matches!((a, b), (b'2', b'B' | b'D' | b'E') | (b'3', b'D') | (b'4', b'0') | (b'5', b'F'))
 }
 
+/// What begins with a percent or an equals sign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Decoded {
+    /// It stands for this byte; so many bytes.
+    Coded(u8, Coding, usize),
+    /// A percent sign that was encoded itself.
+    Long(u8, usize),
+    /// So many bytes stand for themselves.
+    AsItIs(usize),
+    /// More has to be known.
+    Open,
+}
+
+/// Tells what begins `text` as one look shows it: what [`Scanner::visible`] would say byte by byte. `last`: what is seen
+/// before it.
+#[inline]
+pub(super) fn decode(text: &[u8], last: u8) -> Decoded {
+    match *text {
+        [b'%', a, b, ..] => {
+            let mut pair = (a, b);
+            let mut len = 3;
+            for encoded in 0..=PERCENT_LEVELS {
+                let (Some(high), Some(low)) = (hex(pair.0), hex(pair.1)) else { return Decoded::Open };
+                let byte = high << 4 | low;
+                if byte >= 0x80 || byte == b'%' && encoded == PERCENT_LEVELS {
+                    return Decoded::Open;
+                }
+                if byte != b'%' {
+                    return Decoded::Coded(byte, Coding::Percent, len);
+                }
+                match text.get(len..) {
+                    Some([next, ..]) if hex(*next).is_none() => return Decoded::Long(b'%', len),
+                    Some([a, b, ..]) => pair = (*a, *b),
+                    _ => return Decoded::Open,
+                }
+                len += 2;
+            }
+            Decoded::Open
+        }
+        [b'=', a, b, next, ..] if is_pair(a, b) => match quoted_printable((a, b), last, next) {
+            Some(byte) => Decoded::Coded(byte, Coding::QuotedPrintable, 3),
+            None => Decoded::AsItIs(3),
+        },
+        _ => Decoded::Open,
+    }
+}
+
+#[inline]
+fn hex(b: u8) -> Option<u8> {
+    char::from(b).to_digit(16).map(|v| v as u8)
+}
+
+/// The character that an equals sign and two hex digits stand for in quoted-printable text, with `last` before them and
+/// `next` behind: where it makes sense as one, because an equals sign before a number means something else as often.
+fn quoted_printable(pair: (u8, u8), last: u8, next: u8) -> Option<u8> {
+    let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b >= 0x80;
+    let (b, fits) = match pair {
+        (b'2', b'B') => (b'+', next.is_ascii_digit()),
+        (b'2', b'D') => (b'-', word(last) && next.is_ascii_alphabetic()),
+        (b'2', _) => (b'.', word(last) && next.is_ascii_alphabetic()),
+        (b'3', _) => (b'=', true),
+        (b'4', _) => (b'@', (word(last) || matches!(last, b'.' | b'-' | b'"')) && next.is_ascii_alphabetic()),
+        _ => (b'_', word(last) && next.is_ascii_alphabetic()),
+    };
+    fits.then_some(b)
+}
+
 /// Whether the string holds a JSON text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Nested {
@@ -99,12 +166,15 @@ pub(super) enum Nested {
 
 impl Scanner {
     /// Whether the next character has to be looked at one by one.
+    #[inline]
     pub(super) fn is_slow(&self) -> bool {
-        self.unescape[0].n > 0
-            || self.unescape[1].n > 0
-            || self.soft.n > 0
-            || self.nested == Nested::Unknown
-            || self.just_opened
+        self.is_pending() || self.nested == Nested::Unknown
+    }
+
+    /// Whether the next character decides about those before it.
+    #[inline]
+    pub(super) fn is_pending(&self) -> bool {
+        self.unescape[0].n > 0 || self.unescape[1].n > 0 || self.soft.n > 0 || self.just_opened
     }
 
     /// Whether the next character stands in a JSON text inside, outside its strings.
@@ -114,6 +184,12 @@ impl Scanner {
 
     /// Takes a character after the escapes of JSON are undone.
     pub(super) fn visible(&mut self, c: Option<char>, from: u64, to: u64) {
+        if self.soft.n == 0
+            && let Some(c @ ' '..='~') = c
+            && !matches!(c, '%' | '\\' | '=')
+        {
+            return self.byte(c as u8, from, to);
+        }
         // Full-width forms count as well.
         let ascii = match c {
             Some(c @ '\0'..='\x7F') => Some(c as u8),
@@ -187,24 +263,12 @@ impl Scanner {
         }
     }
 
-    /// An equals sign and two hex digits, with `next` behind them: a character of quoted-printable text where it makes sense
-    /// as one, because an equals sign before a number means something else as often.
+    /// An equals sign and two hex digits, with `next` behind them.
     fn quoted_printable(&mut self, next: u8) {
         let soft = &mut self.soft;
         let pair = (soft.chars[1].0, soft.chars[2].0);
         let last = self.window.last().copied().unwrap_or_default();
-        let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b >= 0x80;
-        let (b, fits) = match pair {
-            (b'2', b'B') => (b'+', next.is_ascii_digit()),
-            (b'2', b'D') => (b'-', word(last) && next.is_ascii_alphabetic()),
-            (b'2', _) => (b'.', word(last) && next.is_ascii_alphabetic()),
-            (b'3', _) => (b'=', true),
-            (b'4', _) => (b'@', (word(last) || matches!(last, b'.' | b'-' | b'"')) && next.is_ascii_alphabetic()),
-            _ => (b'_', word(last) && next.is_ascii_alphabetic()),
-        };
-        if !fits {
-            return self.flush_soft();
-        }
+        let Some(b) = quoted_printable(pair, last, next) else { return self.flush_soft() };
         let (from, to) = (soft.chars[0].1, soft.chars[2].2);
         soft.n = 0;
         self.coding = Coding::QuotedPrintable;
@@ -247,6 +311,8 @@ impl Scanner {
         match (unescape.n, c) {
             (0, Some('\\')) => unescape.push(b'\\', from, to),
             (0, _) if k == 0 => self.first_level(c, from, to),
+            // The last level.
+            (0, _) if k == 1 => self.visible(c, from, to),
             (0, _) => self.level(k + 1, c, from, to),
             (1, Some(u @ ('u' | 'x'))) => unescape.push(u as u8, from, to),
             (1, Some(e @ ('"' | '\\' | '/' | 'b' | 'f' | 'n' | 'r' | 't'))) if full => {
@@ -334,6 +400,10 @@ impl Scanner {
                 self.inner_marks.push(self.window.len().saturating_sub(1));
             }
         }
-        self.level(1, c, from, to);
+        if self.unescape[1].n == 0 && c != Some('\\') {
+            self.visible(c, from, to);
+        } else {
+            self.level(1, c, from, to);
+        }
     }
 }

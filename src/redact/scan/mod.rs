@@ -24,7 +24,7 @@ use super::fold::{self, BREAK, Fold, NESTED_QUOTE};
 use super::rules::{Compiled, KindId, kind};
 pub(super) use sealed::{Head, Media};
 
-use escapes::{Nested, Soft, Unescape};
+use escapes::{Decoded, Nested, Soft, Unescape};
 use judge::{Next, NextSecret};
 use nested::NestedKeys;
 use tail::{Tail, is_base64};
@@ -324,26 +324,48 @@ impl Scanner {
             }
             i += n;
             if n < rest.len() {
-                self.level(0, Some(char::from(rest[n])), at + i as u64, at + i as u64 + 1);
+                i += self.coded(&rest[n..], at + i as u64);
                 self.make_room();
-                i += 1;
             }
         }
     }
 
+    /// Takes what begins `text`, which may stand for another character: how many bytes were taken.
+    #[inline]
+    fn coded(&mut self, text: &[u8], at: u64) -> usize {
+        if !self.is_slow() && !self.is_outside() {
+            match escapes::decode(text, self.window.last().copied().unwrap_or_default()) {
+                Decoded::Coded(b, coding, len) => {
+                    self.coding = coding;
+                    self.fold(Some(char::from(b)), at, at + len as u64);
+                    self.coding = Coding::None;
+                    return len;
+                }
+                Decoded::Long(b, len) => {
+                    self.byte(b, at, at + len as u64);
+                    return len;
+                }
+                Decoded::AsItIs(len) => {
+                    self.run(&text[..len], at);
+                    return len;
+                }
+                Decoded::Open => {}
+            }
+        }
+        self.level(0, Some(char::from(text[0])), at, at + 1);
+        1
+    }
+
     /// Whether a string that is `text` from its beginning to its end holds nothing that a detector would be asked about.
-    pub(super) fn is_harmless(&self, text: &[u8]) -> bool {
+    pub(super) fn is_harmless(&self, text: &[u8], look: Look) -> bool {
         let ip = self.rules.has(kind::IP);
-        let digits_min = match self.look {
+        let digits_min = match look {
             // In a name digits mean nothing but behind a plus.
             Look::Names if !text.contains(&b'+') => u32::MAX,
             _ if ip => IP_DIGITS_MIN,
             _ => phone::DIGITS_MIN as u32,
         };
-        if self.blob != Blob::None
-            || self.rules.windowed()
-            || self.rules.secrets.is_some() && text.len() >= secret::SHORTEST
-        {
+        if self.rules.windowed() || self.rules.secrets.is_some() && text.len() >= secret::SHORTEST {
             return false;
         }
         // Many strings are shorter than a block.
@@ -368,10 +390,13 @@ impl Scanner {
 
     /// Takes one other character, which stands at `from..to`.
     pub(super) fn char(&mut self, c: Option<char>, from: u64, to: u64) {
-        if self.is_slow() || matches!(c, Some('\\' | '"')) {
-            self.level(0, c, from, to);
-        } else {
-            self.visible(c, from, to);
+        match c {
+            // White space is no part of an escape and says nothing of JSON.
+            Some(' ' | '\t') if !self.is_pending() => self.byte(c.map_or(b' ', |c| c as u8), from, to),
+            Some('\n' | '\r') if !self.is_pending() => self.byte(b'\n', from, to),
+            Some('\\' | '"') => self.level(0, c, from, to),
+            _ if self.is_slow() => self.level(0, c, from, to),
+            _ => self.visible(c, from, to),
         }
         self.make_room();
     }
@@ -482,23 +507,32 @@ impl Scanner {
         self.ahead = self.ahead.saturating_sub(chars.min(usize::from(SKIPPED_AHEAD_MAX)) as u16);
     }
 
+    #[inline]
     fn byte(&mut self, b: u8, from: u64, to: u64) {
         self.seen(1);
-        self.segment(from, (to - from) as u32);
+        // One byte for one byte: it goes on a run.
+        if to - from != 1 || self.coding != Coding::None {
+            self.segment(from, (to - from) as u32);
+        } else if !self.goes_on(from) {
+            self.segment(from, 0);
+        }
         self.window.push(b);
     }
 
     /// A run in which window and raw bytes are alike.
     fn run(&mut self, text: &[u8], raw: u64) {
         self.seen(text.len());
-        let goes_on = self
-            .segments
-            .last()
-            .is_some_and(|s| s.raw_len == 0 && s.raw + (self.window.len() as u64 - u64::from(s.at)) == raw);
-        if !goes_on {
+        if !self.goes_on(raw) {
             self.segment(raw, 0);
         }
         self.window.extend_from_slice(text);
+    }
+
+    /// Whether what stands at `raw` goes on the run that was taken last.
+    #[inline]
+    fn goes_on(&self, raw: u64) -> bool {
+        let last = self.segments.last();
+        last.is_some_and(|s| s.raw_len == 0 && s.raw + (self.window.len() as u64 - u64::from(s.at)) == raw)
     }
 
     fn segment(&mut self, raw: u64, raw_len: u32) {
@@ -570,10 +604,15 @@ impl Scanner {
     // ---- looking -----------------------------------------------------------------------------------------------
 
     /// Looks at the window when it is full, and lets it slide.
+    #[inline]
     fn make_room(&mut self) {
-        if self.window.len() < WINDOW && self.segments.len() < SEGMENTS {
-            return;
+        if self.window.len() >= WINDOW || self.segments.len() >= SEGMENTS {
+            self.slide();
         }
+    }
+
+    #[cold]
+    fn slide(&mut self) {
         self.scan(false);
         let drop = self.cur.saturating_sub(BEHIND);
         if drop == 0 {
