@@ -161,6 +161,42 @@ fn fold_class(c: char, code: u32) -> Fold {
     if mark || c.is_alphanumeric() { Fold::Keep } else { Fold::Byte(BREAK) }
 }
 
+/// Whether a character is a letter, and whether it is a letter or a digit: one bit for each of a page's characters.
+#[derive(Debug, Default)]
+struct Letters {
+    alphabetic: [u64; PAGE / 64],
+    alphanumeric: [u64; PAGE / 64],
+}
+
+impl Letters {
+    /// Those of the page of `c`. What is decided once for a page is kept: the tables of Unicode are slow.
+    fn of(c: char) -> &'static Letters {
+        static PAGES: [OnceLock<Box<Letters>>; 0x11_0000 / PAGE] = [const { OnceLock::new() }; 0x11_0000 / PAGE];
+        PAGES[c as usize / PAGE].get_or_init(|| {
+            let first = c as usize - c as usize % PAGE;
+            let mut letters = Box::<Letters>::default();
+            for i in 0..PAGE {
+                let Some(c) = char::from_u32((first + i) as u32) else { continue };
+                letters.alphabetic[i / 64] |= u64::from(c.is_alphabetic()) << (i % 64);
+                letters.alphanumeric[i / 64] |= u64::from(c.is_alphanumeric()) << (i % 64);
+            }
+            letters
+        })
+    }
+}
+
+/// Whether `c` is a letter.
+pub(super) fn is_alphabetic(c: char) -> bool {
+    let i = c as usize % PAGE;
+    Letters::of(c).alphabetic[i / 64] >> (i % 64) & 1 == 1
+}
+
+/// Whether `c` is a letter or a digit.
+pub(super) fn is_alphanumeric(c: char) -> bool {
+    let i = c as usize % PAGE;
+    Letters::of(c).alphanumeric[i / 64] >> (i % 64) & 1 == 1
+}
+
 /// Whether words of this letter's script are written without spaces between them, so that a word before or after an
 /// ASCII word is not a part of it.
 pub(super) fn is_unspaced(c: char) -> bool {

@@ -352,10 +352,17 @@ impl Tokenizer {
                 self.string_end(sink)?;
                 Ok(1)
             }
-            b'\\' => {
-                self.state = State::Escape;
-                Ok(1)
-            }
+            b'\\' => match rest.get(1) {
+                Some(escaped) if *escaped != b'u' => {
+                    self.offset += 1;
+                    self.escape(*escaped, sink)?;
+                    Ok(2)
+                }
+                _ => {
+                    self.state = State::Escape;
+                    Ok(1)
+                }
+            },
             0..=0x1F => self.fail("a control character must be escaped"),
             _ => self.multibyte(rest, sink),
         }

@@ -87,6 +87,8 @@ pub(super) struct Prefixes {
     pub(super) rare: AhoCorasick,
     /// Takes less for one that is near.
     pub(super) near: AhoCorasick,
+    /// The bytes that they begin with.
+    pub(super) first: [bool; 256],
 }
 
 impl Prefixes {
@@ -95,7 +97,8 @@ impl Prefixes {
         builder.match_kind(MatchKind::LeftmostFirst);
         let rare = builder.build(secret::prefixes()).ok()?;
         builder.kind(Some(AhoCorasickKind::DFA)).start_kind(StartKind::Both).prefilter(false);
-        Some(Prefixes { rare, near: builder.build(secret::prefixes()).ok()? })
+        let first = first_bytes(secret::prefixes());
+        Some(Prefixes { rare, near: builder.build(secret::prefixes()).ok()?, first })
     }
 }
 
@@ -107,6 +110,19 @@ pub(super) struct Terms {
     pub(super) kinds: Vec<KindId>,
     /// Bytes of the longest.
     pub(super) longest: usize,
+    /// The bytes that they begin with, in both cases.
+    pub(super) first: [bool; 256],
+}
+
+/// For each byte whether one of the words begins with it.
+fn first_bytes<W: AsRef<[u8]>>(words: impl IntoIterator<Item = W>) -> [bool; 256] {
+    let mut first = [false; 256];
+    for word in words {
+        if let Some(b) = word.as_ref().first() {
+            first[usize::from(*b)] = true;
+        }
+    }
+    first
 }
 
 impl Rules {
@@ -276,7 +292,8 @@ fn compile_terms(spec: &RulesSpec, kinds: &mut Vec<Kind>, problems: &mut Vec<Rul
     match built {
         Ok(automaton) => {
             let longest = words.iter().map(|word| word.len()).max().unwrap_or_default();
-            Some(Terms { automaton, kinds: word_kinds, longest })
+            let cases = words.iter().flat_map(|word| [word.to_ascii_lowercase(), word.to_ascii_uppercase()]);
+            Some(Terms { automaton, kinds: word_kinds, longest, first: first_bytes(cases) })
         }
         Err(error) => {
             problems.push(RulesError::Terms { index: 0, reason: error.to_string() });

@@ -11,7 +11,7 @@ use aho_corasick::{Anchored, MatchKind, StartKind};
 
 use super::View;
 use super::phone::WORD_BEFORE;
-use crate::redact::fold::{TELEPHONE, is_unspaced};
+use crate::redact::fold::{TELEPHONE, is_alphanumeric, is_unspaced};
 
 /// What a word says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -425,7 +425,7 @@ fn camel(text: &[u8], i: usize) -> bool {
 /// Whether the hit stands alone: no letter before or after it that would make it part of another word.
 fn bounded(text: &[u8], start: usize, stop: usize, entry: Entry) -> bool {
     let view = View { text, lo: 0 };
-    let letter = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() && !c.is_ascii_digit() && !is_unspaced(c));
+    let letter = |c: Option<char>| c.is_some_and(|c| is_alphanumeric(c) && !c.is_ascii_digit() && !is_unspaced(c));
     // Most words and their neighbours are ASCII.
     let (before, first, after) = (view.before(start), view.at(start), view.at(stop));
     let before = before.filter(|_| !camel(text, start));

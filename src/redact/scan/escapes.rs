@@ -281,13 +281,13 @@ impl Scanner {
     fn soft_break(&mut self, next: u8) {
         let last = self.window.last().copied().unwrap_or_default();
         let (from, to) = (self.soft.chars[0].1, self.soft.chars[self.soft.n - 1].2);
-        let number = |b: &u8| b.is_ascii_digit() || b" +-.()/".contains(b);
+        let number = |b: &u8| matches!(*b, b'0'..=b'9' | b' ' | b'+' | b'-' | b'.' | b'(' | b')' | b'/');
         let digits = last.is_ascii_digit() && next.is_ascii_digit();
         if digits && self.window.iter().rev().take(3).all(number) && self.may_skip() {
             self.ahead += self.soft.n as u16;
             self.soft.n = 0;
-        } else if (last.is_ascii_alphanumeric() || b"@._-+".contains(&last) || last >= 0x80)
-            && (next.is_ascii_alphanumeric() || b"@._+".contains(&next))
+        } else if (last.is_ascii_alphanumeric() || matches!(last, b'@' | b'.' | b'_' | b'-' | b'+' | 0x80..))
+            && (next.is_ascii_alphanumeric() || matches!(next, b'@' | b'.' | b'_' | b'+'))
         {
             self.soft.n = 0;
             self.byte(SOFT_BREAK, from, to);
@@ -304,8 +304,18 @@ impl Scanner {
         }
     }
 
+    /// Takes a character that stands in the string.
+    #[inline]
+    pub(super) fn character(&mut self, c: Option<char>, from: u64, to: u64) {
+        if self.unescape[0].n == 0 && c != Some('\\') {
+            self.first_level(c, from, to);
+        } else {
+            self.level(0, c, from, to);
+        }
+    }
+
     /// Passes a character through the unescaping of level `k` on to the next.
-    pub(super) fn level(&mut self, k: usize, c: Option<char>, from: u64, to: u64) {
+    fn level(&mut self, k: usize, c: Option<char>, from: u64, to: u64) {
         let Some(unescape) = self.unescape.get_mut(k) else { return self.visible(c, from, to) };
         let full = if k == 0 { self.nested == Nested::Yes } else { self.inner };
         match (unescape.n, c) {

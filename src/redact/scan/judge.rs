@@ -158,12 +158,16 @@ impl Scanner {
         let found =
             |hit: Option<(usize, usize)>, kind| hit.map(|(start, end)| Found { start, end, kind, tail: Tail::None });
         let mut number = None;
+        // Its length alone rules most of them out.
+        let run = view.text[q..].iter().take(10).take_while(|b| b.is_ascii_digit()).count();
+        let lone = run < phone::DIGITS_MIN && !view.at(q + run).is_some_and(phone::may_part);
+        if rules.has(kind::IBAN) {
+            number = found(card::iban(view, q), kind::IBAN);
+        }
+        if lone && number.is_none() {
+            return None;
+        }
         if rules.numbers {
-            // Its length alone rules most of them out.
-            let run = view.text[q..].iter().take(10).take_while(|b| b.is_ascii_digit()).count();
-            if rules.has(kind::IBAN) {
-                number = found(card::iban(view, q), kind::IBAN);
-            }
             if number.is_none() && rules.has(kind::CREDIT_CARD) && card::may_be_card(view, q) {
                 number = found(card::card(view, q, &mut self.row.borrow_mut()), kind::CREDIT_CARD);
             }
@@ -231,7 +235,11 @@ impl Scanner {
             Some(Found { start, end, kind: kind::API_KEY, tail })
         };
         // A prefix that was none because of a letter before it may be one behind a match.
-        if barrier > known.barrier && barrier < known.from && barrier < limit {
+        if barrier > known.barrier
+            && barrier < known.from
+            && barrier < limit
+            && prefixes.first[usize::from(text[barrier])]
+        {
             let behind = Input::new(text).range(barrier..).anchored(Anchored::Yes);
             if let Some(found) = prefixes.near.find(behind).and_then(|hit| judge(barrier, hit.pattern().as_usize())) {
                 return Some(found);
@@ -245,6 +253,11 @@ impl Scanner {
                 let until = view_end.min(known.near + secret::PREFIX_MAX);
                 hit = prefixes.near.find(Input::new(text).range(from.min(until)..until));
                 from = if hit.is_none() { known.near.min(view_end) } else { from };
+            }
+            if hit.is_none() && view_end - from.min(view_end) < FEW {
+                // In few bytes the search takes less than its beginning.
+                let first = text[from.min(view_end)..].iter().position(|b| prefixes.first[usize::from(*b)]);
+                from = first.map_or(view_end, |n| from + n);
             }
             if hit.is_none() && from < view_end {
                 let prefixes = if view_end - from < FEW { &prefixes.near } else { &prefixes.rare };
@@ -289,7 +302,7 @@ impl Scanner {
             Next::Nothing => false,
             Next::At(found) => found.start < from,
         };
-        if let Some(Terms { automaton, kinds, longest }) = &rules.terms {
+        if let Some(Terms { automaton, kinds, longest, first }) = &rules.terms {
             let view = View { text, lo: self.barrier };
             let hit = |hit: aho_corasick::Match| next(hit.start(), hit.end(), kinds[hit.pattern().as_usize()]);
             if passed(&self.terms) {
@@ -298,6 +311,10 @@ impl Scanner {
                 // What begins before the limit ends before it.
                 let until = view_end.min(limit + longest);
                 self.terms = loop {
+                    if until.saturating_sub(at) < FEW {
+                        let next = text[at.min(until)..until].iter().position(|b| first[usize::from(*b)]);
+                        at = next.map_or(until, |n| at + n);
+                    }
                     match automaton.find(Input::new(text).range(at.min(until)..until)) {
                         None => {
                             self.terms_from = at.max((until + 1).saturating_sub(*longest));
@@ -314,7 +331,7 @@ impl Scanner {
                         Some(found) => at = found.start() + 1,
                     }
                 };
-            } else if from == self.barrier && from < view_end {
+            } else if from == self.barrier && from < view_end && first[usize::from(text[from])] {
                 // A word that was a part of one that is taken out now.
                 let behind = Input::new(text).range(from..).anchored(Anchored::Yes);
                 if let Some(found) = automaton.find(behind).filter(|found| is_word(&view, from, found.end())) {
@@ -345,7 +362,7 @@ impl Scanner {
 
 /// Whether no letter or digit beside a word makes it a part of another one.
 fn is_word(view: &View<'_>, start: usize, end: usize) -> bool {
-    let letter = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() && !fold::is_unspaced(c));
+    let letter = |c: Option<char>| c.is_some_and(|c| fold::is_alphanumeric(c) && !fold::is_unspaced(c));
     !(letter(view.char_before(start)) && letter(view.char_at(start))
         || letter(view.char_at(end)) && letter(view.char_before(end)))
 }

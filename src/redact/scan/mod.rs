@@ -352,7 +352,7 @@ impl Scanner {
                 Decoded::Open => {}
             }
         }
-        self.level(0, Some(char::from(text[0])), at, at + 1);
+        self.character(Some(char::from(text[0])), at, at + 1);
         1
     }
 
@@ -394,8 +394,8 @@ impl Scanner {
             // White space is no part of an escape and says nothing of JSON.
             Some(' ' | '\t') if !self.is_pending() => self.byte(c.map_or(b' ', |c| c as u8), from, to),
             Some('\n' | '\r') if !self.is_pending() => self.byte(b'\n', from, to),
-            Some('\\' | '"') => self.level(0, c, from, to),
-            _ if self.is_slow() => self.level(0, c, from, to),
+            Some('\\' | '"') => self.character(c, from, to),
+            _ if self.is_slow() => self.character(c, from, to),
             _ => self.visible(c, from, to),
         }
         self.make_room();
@@ -416,7 +416,7 @@ impl Scanner {
             }
             let to = i + c.len_utf8();
             if slow {
-                self.level(0, Some(c), at + i as u64, at + to as u64);
+                self.character(Some(c), at + i as u64, at + to as u64);
             } else {
                 self.visible(Some(c), at + i as u64, at + to as u64);
             }

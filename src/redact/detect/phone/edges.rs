@@ -4,7 +4,7 @@ use super::super::View;
 use super::super::words::{Nearby, Says};
 use super::WORD_LEN;
 use super::groups::{Group, Sep};
-use crate::redact::fold::{BREAK, BULLET, NESTED_QUOTE, SOFT_BREAK, is_unspaced};
+use crate::redact::fold::{BREAK, BULLET, NESTED_QUOTE, SOFT_BREAK, is_alphabetic, is_unspaced};
 
 /// Where the number begins: its `+` and its opening bracket belong to it.
 pub(super) fn prefix(view: &View<'_>, q: usize, groups: &[Group]) -> (usize, bool, bool) {
@@ -157,7 +157,7 @@ pub(super) fn left(view: &View<'_>, start: usize, plus: bool, words: Nearby<'_>)
             Some(digits && !matches!(view.before(i), Some(b'-' | b'.' | b',' | b':' | b'/' | b'$' | b'#')))
         }
         0x80.. => {
-            let glued = view.char_before(start).is_some_and(|c| c.is_alphabetic() && !is_unspaced(c));
+            let glued = view.char_before(start).is_some_and(|c| is_alphabetic(c) && !is_unspaced(c));
             // "هاتف0501234567": a telephone word without a space after it.
             let label = || words.before(view, start, WORD_LEN).is_some_and(|n| n.gap == 0 && n.says == Says::Phone);
             (!glued || plus || label()).then_some(false)

@@ -1,6 +1,7 @@
 //! The groups of digits that a number may consist of, and what stands between them.
 
 use super::super::View;
+use super::super::email::is_local;
 use super::sight::iso_date;
 use super::{DIGITS_MAX, GROUPS_MAX};
 use crate::redact::fold::{BREAK, BULLET, LONG_DASH, SOFT_BREAK};
@@ -181,9 +182,25 @@ pub(super) struct Before {
 
 /// The separator at `i`, if a digit follows it.
 pub(super) fn separator(view: &View<'_>, mut i: usize, before: Before) -> Option<(usize, Sep)> {
+    let mut sep = Sep::default();
+    // One mark, mostly.
+    let rest = view.text.get(i..)?;
+    if let [mark @ (b' ' | b'-' | b'.' | b'/'), b'0'..=b'9', ..] = rest {
+        match mark {
+            b' ' => sep.space = true,
+            b'-' => sep.dash = true,
+            b'.' => sep.dot = true,
+            _ => sep.slash = true,
+        }
+        return Some((i + 1, sep));
+    }
+    match *rest.first()? {
+        b' ' | b'-' | b'.' | b'/' | b'(' | b')' | b'[' | b']' | b'\n' | b'\t' | LONG_DASH | SOFT_BREAK | 0xE3 => {}
+        b'+' | b'_' | b'*' | b'~' | b'|' | b'\'' | b'^' | BULLET | BREAK => {}
+        _ => return None,
+    }
     let Before { digits, plus, .. } = before;
     let from = i;
-    let mut sep = Sep::default();
     let mut spaces = 0;
     // A column of a table is as wide.
     let wide = plus && (digits < 9 || before.odd == WIDE);
@@ -269,6 +286,13 @@ pub(super) fn extension(view: &View<'_>, end: usize) -> Option<usize> {
     while i - end < 2 && matches!(view.at(i), Some(b' ' | b',' | b';')) {
         i += 1;
     }
+    // Most of what follows begins with none of them.
+    if !matches!(
+        view.at(i)?,
+        b'e' | b'E' | b'x' | b'X' | b'd' | b'D' | b'p' | b'P' | b'r' | b'R' | b'a' | b'A' | 0xD0 | 0xE5
+    ) {
+        return None;
+    }
     let rest = view.text.get(i..)?;
     let mark = MARKS.iter().find(|m| rest.len() > m.len() && rest[..m.len()].eq_ignore_ascii_case(m.as_bytes()))?;
     i += mark.len();
@@ -284,6 +308,5 @@ pub(super) fn extension(view: &View<'_>, end: usize) -> Option<usize> {
 /// Whether what ends at `i` goes on to an `@`: "x123@example.com" is an address, not an extension.
 pub(super) fn in_address(view: &View<'_>, i: usize) -> bool {
     let rest = &view.text[i..view.text.len().min(i + 64)];
-    let word = |b: &u8| b.is_ascii_alphanumeric() || *b >= 0x80 || b".!#$%&'*+-/=?^_`{|}~\x0C".contains(b);
-    rest.iter().find(|b| !word(b)) == Some(&b'@')
+    rest.iter().find(|b| !(is_local(**b) || **b == SOFT_BREAK)) == Some(&b'@')
 }

@@ -18,7 +18,7 @@ use std::cell::OnceCell;
 
 use super::View;
 use super::words::{Nearby, Says};
-use crate::redact::fold::LONG_DASH;
+use crate::redact::fold::{BREAK, BULLET, LONG_DASH, SOFT_BREAK};
 use candidate::Candidate;
 use edges::{after_glued_label, escaped, joins, left, prefix};
 pub(in crate::redact) use groups::LastRead;
@@ -103,6 +103,31 @@ pub(in crate::redact) fn find(
     let last = if plus { c.international(0).or_else(|| c.after_match()) } else { c.national() }?;
     let end = c.groups[last].end();
     Some((start, extension(view, end).unwrap_or(end)))
+}
+
+/// Whether a byte may stand between two groups of digits that are one number.
+#[inline]
+pub(in crate::redact) fn may_part(b: u8) -> bool {
+    const MAY: [bool; 256] = {
+        let mut may = [false; 256];
+        let marks = b" -./()[]\n\t_*~|'^+";
+        let mut i = 0;
+        while i < marks.len() {
+            may[marks[i] as usize] = true;
+            i += 1;
+        }
+        may[LONG_DASH as usize] = true;
+        may[BULLET as usize] = true;
+        may[BREAK as usize] = true;
+        may[SOFT_BREAK as usize] = true;
+        let mut b = 0x80;
+        while b < may.len() {
+            may[b] = true;
+            b += 1;
+        }
+        may
+    };
+    MAY[usize::from(b)]
 }
 
 /// Whether neither what stands right before the digit at `q` nor the lengths of its first groups nor a word near it can

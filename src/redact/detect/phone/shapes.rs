@@ -272,14 +272,13 @@ impl Candidate<'_> {
             return Some(0);
         }
         (0..self.n).rev().find(|&last| {
-            if self.groups[1..=last].iter().any(|g| !matches!(g.sep.odd, 0 | b'+')) {
+            let total = self.total(last);
+            if !(7..=13).contains(&total) || self.groups[1..=last].iter().any(|g| !matches!(g.sep.odd, 0 | b'+')) {
                 return false;
             }
-            let total = self.total(last);
             let reach = if total < 9 { 28 } else { WORD_BEFORE };
             let after = total >= 8;
-            (7..=13).contains(&total)
-                && self.right(last, false)
+            self.right(last, false)
                 && !(last == 0 && self.epoch())
                 && !self.years(last)
                 && !self.birth_date(last)

@@ -67,15 +67,19 @@ impl Candidate<'_> {
 
     /// The address of a machine (192.168.100.200), or a payment card.
     pub(super) fn machine(&self) -> bool {
-        let octet = |i: usize| {
-            self.groups[i].len() <= 3 && self.text(i).iter().fold(0u32, |n, d| n * 10 + u32::from(d - b'0')) <= 255
-        };
-        let dots = |i: usize| self.groups[i].sep == Sep { dot: true, ..Sep::default() };
-        let pairs = self.lens().filter(|len| *len == 2).count();
-        if self.n >= 4 && (0..4).all(octet) && (1..4).all(dots) && pairs < 4 && self.total(3) < 12 {
-            return true;
+        if self.n >= 4 && self.total(3) < 12 {
+            let octet = |i: usize| {
+                self.groups[i].len() <= 3 && self.text(i).iter().fold(0u32, |n, d| n * 10 + u32::from(d - b'0')) <= 255
+            };
+            let dots = |i: usize| self.groups[i].sep == Sep { dot: true, ..Sep::default() };
+            if (1..4).all(dots) && (0..4).all(octet) && self.lens().filter(|len| *len == 2).count() < 4 {
+                return true;
+            }
+        }
+        if self.bracket || self.n < 3 || self.groups[0].len() != 4 {
+            return false;
         }
         let slash = self.groups[1..self.n].iter().any(|g| g.sep.slash);
-        !self.bracket && !slash && (self.shape(0, &[4, 4, 4, 4]) || self.shape(0, &[4, 6, 5]))
+        !slash && (self.shape(0, &[4, 4, 4, 4]) || self.shape(0, &[4, 6, 5]))
     }
 }
