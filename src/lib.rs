@@ -11,7 +11,6 @@ mod ids;
 mod lock;
 mod metrics;
 mod share;
-mod usage;
 mod visible;
 
 // The rooms, in the order a call meets them.
@@ -25,7 +24,6 @@ mod provider;
 pub mod redact;
 mod route;
 mod server;
-pub mod sse;
 mod upstream;
 
 /// What `benches/wal.rs` and `benches/ship.rs` measure.

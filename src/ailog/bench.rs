@@ -5,6 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tollgate_wire::usage::{TokenUsage, UsageSource};
+
 use super::row::{RouteKind, Row};
 use super::schema::SchemaOptions;
 use super::ship::Store as _;
@@ -16,7 +18,6 @@ use crate::config::policy::{ClickHouseOptions, StoreKind};
 use crate::ids::{OrgId, RequestId, Secret};
 use crate::metrics::Metrics;
 use crate::redact::{Attachments, Redacted, Rules, RulesSpec};
-use crate::usage::{TokenUsage, UsageSource};
 
 /// What was measured.
 #[derive(Debug)]

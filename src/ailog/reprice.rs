@@ -17,10 +17,11 @@ mod sqlite;
 
 use std::path::Path;
 
+use tollgate_wire::usage::TokenUsage;
+
 use super::report::ReadError;
 use crate::config::policy::StoreKind;
 use crate::cost::{Call, PriceList};
-use crate::usage::TokenUsage;
 
 /// Windows of time are halved down to this length.
 const WINDOW_MS_MIN: i64 = 1_000;

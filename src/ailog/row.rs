@@ -7,12 +7,12 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use tollgate_wire::usage::{TokenUsage, UsageSource};
 use uuid::Uuid;
 
 use crate::code::Code;
 use crate::ids::{OrgId, RequestId};
 use crate::redact::Redacted;
-use crate::usage::{TokenUsage, UsageSource};
 
 /// What a call came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

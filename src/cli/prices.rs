@@ -148,7 +148,7 @@ fn as_json(line: &Listed) -> serde_json::Value {
         "provider": Some(&price.provider).filter(|name| !name.is_empty()),
         "model": price.model,
         "above": price.above,
-        "tier": price.tier.map(crate::usage::ServiceTier::as_str),
+        "tier": price.tier.map(tollgate_wire::usage::ServiceTier::as_str),
         "from": price.first_day(),
         "input": usd(rates.input),
         "cached_input": usd(rates.cached),

@@ -6,6 +6,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tollgate_wire::usage::ServiceTier;
+
 use super::place::{Problems, suggest};
 use super::policy::{Accept, Durability, Fail, StoredObjects};
 use super::shape::{
@@ -16,7 +18,6 @@ use super::yaml::{Name, Node, Value};
 use crate::ids::{OrgId, Secret};
 use crate::provider::Kind;
 use crate::redact::Attachments;
-use crate::usage::ServiceTier;
 
 /// `store` in `gateway.yaml`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,8 +9,9 @@
 //! as they are in two public collections of November 2026, genai-prices 0.2.3 and LiteLLM 1.109.1. Where the two disagree
 //! about a model, or one lacks it and it is recent, it is left out. `prices:` in the policy comes first.
 
+use tollgate_wire::usage::{ServiceTier, TokenUsage};
+
 use super::{Listed, Price, Rates};
-use crate::usage::{ServiceTier, TokenUsage};
 
 /// The day on which the list was last compared with its sources.
 pub const AS_OF: &str = "2026-11-23";

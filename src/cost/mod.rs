@@ -18,10 +18,9 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
+use tollgate_wire::usage::{ServiceTier, TokenUsage};
 
 pub use built_in::AS_OF;
-
-use crate::usage::{ServiceTier, TokenUsage};
 
 /// Prices by provider and model, and the name of the whole list.
 #[derive(Debug)]

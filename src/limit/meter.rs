@@ -4,7 +4,7 @@
 //! admitted and settled when it is over; what was used beyond the estimate is owed, and the next call waits for it.
 //!
 //! Promises: a call passes all limits of a subject or takes from none; what was taken comes back exactly once; a changed
-//! policy keeps what is owed. Does not: estimate (see `estimate`), or decide whose meter it is (see `meters`).
+//! policy keeps what is owed. Does not: estimate (see `tollgate_wire::estimate`), or decide whose meter it is (see `meters`).
 
 use std::num::NonZeroU64;
 use std::time::Duration;

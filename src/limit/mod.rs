@@ -3,7 +3,7 @@
 //! `bucket` is the arithmetic of requests (pure), `store` the map of organisations (outlives policy reloads), `bounded` the
 //! map under it.
 //! Limits beyond an organisation's requests (tokens, calls in flight, money; by key, user and model) have their words in
-//! `caps`, their arithmetic in `meter`, `calendar` and `estimate` (pure), and their map in `meters`. `redis` shares all of
+//! `caps`, their arithmetic in `meter` and `calendar` (pure), and their map in `meters`. `redis` shares all of
 //! them between replicas. `sketch` knows who is refused most.
 
 #[doc(hidden)]
@@ -12,7 +12,6 @@ mod bounded;
 pub mod bucket;
 pub mod calendar;
 pub mod caps;
-pub mod estimate;
 pub mod meter;
 pub mod meters;
 pub mod redis;

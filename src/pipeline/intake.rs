@@ -11,6 +11,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tollgate_wire::estimate::{Asked, Makes};
 
 use super::arriving::Arriving;
 use super::coding::{Coding, Decoder, Fault};
@@ -21,7 +22,6 @@ use super::turns::Pace;
 use crate::bounds::{GATHER_BYTES_MAX, ROUTE_WAIT_BYTES_MAX};
 use crate::code::Code;
 use crate::config::policy::GatewayKey;
-use crate::limit::estimate::{Asked, Makes};
 use crate::lock::lock;
 use crate::redact::{BodyRedactor, Facts, Ledger, RedactError, Redacted};
 use crate::share::{Held, Resource, Share};

@@ -42,6 +42,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use hyper::Request;
 use hyper::body::{Body as _, Incoming};
+use tollgate_wire::estimate::{self, Asked, Makes};
 
 use crate::ailog::row::RouteKind;
 use crate::auth::Caller;
@@ -49,7 +50,6 @@ use crate::code::Code;
 use crate::config::policy::{Accept, Durability, Policy, Provider};
 use crate::cost::output;
 use crate::ids::RequestId;
-use crate::limit::estimate::{self, Asked, Makes};
 use crate::lock::lock;
 use crate::provider::Wire;
 use crate::redact;

@@ -13,6 +13,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tollgate_wire::estimate::Expected;
+use tollgate_wire::usage::TokenUsage;
+
 use super::quotas::message;
 use super::readers::Entry;
 use super::record::{self, Record};
@@ -26,13 +29,11 @@ use crate::code::Code;
 use crate::config::policy::{Accept, Fail, OrgLimits, Policy};
 use crate::limit::bucket::{Decision, Quota};
 use crate::limit::caps::{Ask, Caps, Estimate, Over, Scope, Subject, Which};
-use crate::limit::estimate::Expected;
 use crate::limit::meter::Moment;
 use crate::limit::meters::{Denied, Reservation, Want, moment};
 use crate::limit::redis::{Answer, Question, Shared};
 use crate::limit::store::{Full, Limiter};
 use crate::share::{Held, Resource, Short};
-use crate::usage::TokenUsage;
 
 /// A call that may go on.
 pub struct Admitted {

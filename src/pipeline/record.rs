@@ -6,6 +6,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tollgate_wire::estimate::{self, Asked, Makes};
+use tollgate_wire::usage::{TokenUsage, UsageSource};
+
 use super::intake::{Reserved, Seen};
 use super::refusal::Refusal;
 use crate::ailog::row::{Outcome, Row};
@@ -15,15 +18,12 @@ use crate::clock::{Clock, Nanos};
 use crate::code::Code;
 use crate::config::policy::{Durability, Policy};
 use crate::cost::{Call, output};
-use crate::limit::estimate::{Asked, Makes};
 use crate::limit::meters::Reservation;
 use crate::lock::lock;
 use crate::metrics::Metrics;
-use crate::provider::estimate;
 use crate::redact::{Ledger, Redacted, Values};
 use crate::share::Held;
 use crate::upstream::Trail;
-use crate::usage::{TokenUsage, UsageSource};
 
 /// One call's record. Dropping it without [`Record::close`] says that the client left, unless told otherwise, or that this process cut the
 /// call where it ends.

@@ -6,6 +6,7 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, Version, header};
+use tollgate_wire::written;
 
 use super::body::Body;
 use super::ownership::Learning;
@@ -19,7 +20,7 @@ use crate::ailog::Pending;
 use crate::auth::Caller;
 use crate::bounds::{CALL_BYTES_FREE, STEP_BYTES_MAX};
 use crate::provider::answer::{self, AnswerFacts};
-use crate::provider::{Wire, estimate};
+use crate::provider::{Wire, is_generated};
 use crate::redact::{AnswerRedactor, BodyRestorer};
 use crate::route::table::Endpoint;
 use crate::share;
@@ -196,8 +197,8 @@ fn without(body: Bytes, key: &[u8]) -> Bytes {
 
 /// Notes what a whole answer used; where it is a model's and says nothing about that, what it used about.
 fn note_usage(record: &mut Record, wire: Wire, succeeded: bool, facts: AnswerFacts, answer: &[u8]) {
-    let silent = facts.usage.is_none() && facts.is_object && succeeded && estimate::is_generated(wire);
-    let text_bytes = if silent { estimate::text_bytes(answer) } else { 0 };
+    let silent = facts.usage.is_none() && facts.is_object && succeeded && is_generated(wire);
+    let text_bytes = if silent { written::text_bytes(answer) } else { 0 };
     if text_bytes > 0 {
         record.used_about(None, text_bytes, &facts.model);
     } else {

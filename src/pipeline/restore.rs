@@ -5,9 +5,9 @@
 //! placeholders (`redact` does), or touch what the log keeps. An event too long to be held passes as it is.
 
 use bytes::{Bytes, BytesMut};
+use tollgate_wire::sse;
 
 use crate::redact::{EventRestorer, Extra, Values};
-use crate::sse;
 
 /// The events of one stream, restored.
 pub struct Events(EventRestorer);

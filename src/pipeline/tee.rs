@@ -14,6 +14,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use hyper::body::{Body as _, Incoming};
+use tollgate_wire::sse::{self, EventReader, Piece};
 
 use super::body::Cut;
 use super::ownership::Learning;
@@ -29,10 +30,9 @@ use crate::bounds::{CALL_BYTES_FREE, SSE_EVENT_BYTES_MAX, STEP_BYTES_MAX};
 use crate::code::Code;
 use crate::provider::answer::read_tail;
 use crate::provider::stream::{Role, StreamReader};
-use crate::provider::{Wire, error::stream_event, estimate};
+use crate::provider::{Wire, error::stream_event, is_generated};
 use crate::redact::{self, AnswerRedactor, BodyRestorer, Redacted, Rules};
 use crate::share;
-use crate::sse::{self, EventReader, Piece};
 use crate::upstream::Flying;
 
 /// What the client is told when a stream breaks.
@@ -149,7 +149,7 @@ impl TeeKind {
     /// last one is still to come.
     fn is_between_events(&self) -> bool {
         match self {
-            TeeKind::Events { reader, stream, .. } => !(reader.is_amid() || stream.ended() || stream.failed()),
+            TeeKind::Events { reader, stream, .. } => !(reader.is_mid_event() || stream.ended() || stream.failed()),
             TeeKind::Plain { .. } => false,
         }
     }
@@ -357,7 +357,7 @@ impl Tee {
             TeeKind::Events { reader, pieces, .. } => {
                 reader.push(data.clone(), pieces);
                 if reader.held_bytes() > CALL_BYTES_FREE && !self.held.room.grow_to(reader.held_bytes()) {
-                    reader.let_go(pieces);
+                    reader.flush_partial(pieces);
                 }
                 self.take_events(&data);
             }
@@ -453,7 +453,7 @@ impl Tee {
             TeeKind::Events { wire, stream, reader, .. } => {
                 let event = stream_event(*wire, code, message, stream.next_sequence_number());
                 // An event of which a part has gone out is ended first, so that it does not swallow this one.
-                self.ready.extend(reader.is_amid().then_some(Bytes::from_static(b"\n\n")));
+                self.ready.extend(reader.is_mid_event().then_some(Bytes::from_static(b"\n\n")));
                 self.record_stream(outcome, Some(code));
                 match event {
                     Some(event) => self.ready.push_back(Bytes::from(event)),
@@ -518,7 +518,7 @@ impl Tee {
         self.record.row().response_bytes = self.bytes;
         let (told, written) = (stream.usage(), stream.text_bytes());
         // Before the end a provider reports nothing, or of the beginning only.
-        if !stream.is_usage_final() && (written > 0 || told.is_some()) && estimate::is_generated(*wire) {
+        if !stream.is_usage_final() && (written > 0 || told.is_some()) && is_generated(*wire) {
             self.record.used_about(told, written, stream.model());
         } else {
             self.record.used(told, stream.model());

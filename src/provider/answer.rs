@@ -8,10 +8,10 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use tollgate_wire::usage::{ServiceTier, TokenUsage};
 
 use super::Wire;
 use super::usage::{GeminiUsage, Tier, Usage};
-use crate::usage::{ServiceTier, TokenUsage};
 
 /// What a JSON answer says about itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

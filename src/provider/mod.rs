@@ -1,16 +1,14 @@
 //! Provider dialects: how each wire format names its credentials, usage, ends and errors.
 //!
 //! Between stages 7 and 9 of the walk. Pure: bytes and values in, values out. `answer` reads a whole JSON answer,
-//! `stream` the events of a streamed one, `usage` what both report as used, `estimate` guesses where they report nothing,
-//! `error` says how a failure is told in a stream, `ids` reads which
-//! stored objects an answer names.
+//! `stream` the events of a streamed one, `usage` what both report as used, `error` says how a failure is told in a
+//! stream, `ids` reads which stored objects an answer names.
 //!
 //! Promises: a field of an unexpected type is "not known", never an error; what cannot be read changes nothing of what
 //! is forwarded. Does not: translate one provider's format into another's, or send anything.
 
 pub mod answer;
 pub mod error;
-pub mod estimate;
 pub mod ids;
 pub mod stream;
 mod usage;
@@ -42,6 +40,14 @@ impl Kind {
             Kind::OpenAi => None,
             Kind::Anthropic => Some(("anthropic-version", "2023-06-01")),
         }
+    }
+}
+
+/// Whether a call with this answer is charged by what a model reads and writes.
+pub const fn is_generated(wire: Wire) -> bool {
+    match wire {
+        Wire::Chat | Wire::Completions | Wire::Responses | Wire::Messages => true,
+        Wire::Other | Wire::Stored => false,
     }
 }
 

@@ -11,11 +11,11 @@
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
+use tollgate_wire::usage::TokenUsage;
 
 use super::Wire;
 use super::answer::{Count, Few, Lenient, PARTS_MAX, Text, tokens};
 use super::usage::{GeminiUsage, Tier, Usage};
-use crate::usage::TokenUsage;
 
 /// What an event means for the one who forwards it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

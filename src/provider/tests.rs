@@ -1,11 +1,12 @@
 //! What providers really send → exact tokens → exact cost: every dialect, whole and streamed, with and without cache, by
 //! tier. Prices are the built-in ones of 2026-11-23; each cost is worked out beside its case.
 
+use tollgate_wire::usage::{ServiceTier, TokenUsage};
+
 use super::answer::{read, read_tail};
 use super::stream::StreamReader;
 use super::{Wire, Wire::*};
 use crate::cost::{Call, PriceList};
-use crate::usage::{ServiceTier, TokenUsage};
 
 /// 2026-11-23.
 const NOW: i64 = 1_795_392_000_000;

@@ -10,18 +10,18 @@
 //! | xAI, and Gemini's OpenAI endpoint | part of the input | – | beside the output, seen by the total |
 //! | DeepSeek, Moonshot | part of the input, under names of their own | – | part of the output |
 //!
-//! Promises: absent, null and odd values are "not known"; the parts are never more than the whole. Does not: guess (see
-//! `estimate`).
+//! Promises: absent, null and odd values are "not known"; the parts are never more than the whole. Does not: estimate (see
+//! `tollgate_wire::estimate`).
 //!
 //! # Source
 //! OpenAI OpenAPI 2.3 (`CompletionUsage`, `ResponseUsage`), Anthropic API reference (`Usage`), Gemini API reference
 //! (`UsageMetadata`), DeepSeek, Moonshot and xAI API references, read November 2026.
 
 use serde::de::{Deserialize, Deserializer};
+use tollgate_wire::usage::{ServiceTier, TokenUsage};
 
 use super::Wire;
 use super::answer::{Count, Each, Lenient, Take, Text};
-use crate::usage::{ServiceTier, TokenUsage};
 
 /// Every name under which usage is reported in an object `usage`.
 #[derive(Clone, Copy, Debug, Default, serde::Deserialize)]

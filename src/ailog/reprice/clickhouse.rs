@@ -11,13 +11,13 @@ use clickhouse::Client;
 use clickhouse::error::Error;
 use serde_json::{Map, Value};
 use tokio::runtime::Runtime;
+use tollgate_wire::usage::{ServiceTier, TokenUsage};
 use uuid::Uuid;
 
 use super::{Change, Ledger, Stored};
 use crate::ailog::clickhouse::{client, runtime};
 use crate::ailog::report::{self, LAST_MS, ReadError, parse_usd};
 use crate::config::policy::ClickHouseOptions;
-use crate::usage::{ServiceTier, TokenUsage};
 
 /// Rows read at once.
 const SLICE: u64 = 50_000;

@@ -4,12 +4,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
+use tollgate_wire::usage::{ServiceTier, TokenUsage};
 
 use super::{Change, Ledger, Stored};
 use crate::ailog::columns::iso;
 use crate::ailog::report::{ReadError, ms_of};
 use crate::ailog::sqlite::open_existing;
-use crate::usage::{ServiceTier, TokenUsage};
 
 /// Rows of one transaction.
 const SLICE: u64 = 2_000;

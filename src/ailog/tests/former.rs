@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use rusqlite::Connection;
+use tollgate_wire::usage::{ServiceTier, TokenUsage};
 
 use super::{SOON, as_json, open, row};
 use crate::ailog::columns;
@@ -11,7 +12,6 @@ use crate::ailog::row::Row;
 use crate::ailog::segment::{FileSystem, SEGMENT_HEAD_BYTES};
 use crate::ailog::wal::{Wal, WalLimits};
 use crate::config::policy::StoreKind;
-use crate::usage::{ServiceTier, TokenUsage};
 
 /// A row of which everything is unknown that version 1 did not keep.
 pub(super) fn row_of_1(seed: u64) -> Row {

@@ -18,6 +18,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tollgate_wire::usage::{ServiceTier, TokenUsage, UsageSource};
 use uuid::Uuid;
 
 use super::report::{Days, Dim, Filter, Reader, Summary};
@@ -28,7 +29,6 @@ use crate::config::policy::StoreKind;
 use crate::ids::{OrgId, RequestId};
 use crate::metrics::Metrics;
 use crate::redact::{Attachments, Redacted, Rules, RulesSpec};
-use crate::usage::{ServiceTier, TokenUsage, UsageSource};
 
 /// Long enough for a busy machine; reached only by a failure.
 pub(super) const SOON: Duration = Duration::from_secs(60);

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use tollgate_wire::usage::{ServiceTier, UsageSource};
+
 use super::{SOON, open, row};
 use crate::ailog::AiLog;
 use crate::ailog::report::{Filter, ReadError, Reader, usd};
@@ -11,7 +13,6 @@ use crate::ailog::reprice::{Repriced, reprice};
 use crate::ailog::row::Row;
 use crate::config::policy::StoreKind;
 use crate::cost::{Call, Price, PriceList, Rates};
-use crate::usage::{ServiceTier, UsageSource};
 
 /// Rows of models with and without a price, priced by an older list, by a former version, or not at all.
 fn rows() -> Vec<Row> {

@@ -7,13 +7,13 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
+use tollgate_wire::usage::UsageSource;
 
 use super::{SOON, open, row};
 use crate::ailog::columns::iso;
 use crate::ailog::report::{Days, Dim, Reader};
 use crate::ailog::row::{Outcome, Row};
 use crate::config::policy::StoreKind;
-use crate::usage::UsageSource;
 
 /// Rows of a year in which clocks are set forward and back, many of them around midnights and around those hours.
 pub(super) fn rows() -> Vec<Row> {

@@ -7,10 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde_json::value::RawValue;
+use tollgate_wire::usage::ServiceTier;
 
 use super::{Entry, ImportError, Imported, Wanted, scaled};
 use crate::cost::{Price, Rates};
-use crate::usage::ServiceTier;
 
 /// Kinds of token, by the beginning of the key.
 const KINDS: [(&str, Kind); 8] = [

@@ -16,9 +16,9 @@ use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use serde_json::value::RawValue;
+use tollgate_wire::usage::ServiceTier;
 
 use super::{Price, Rates};
-use crate::usage::ServiceTier;
 use crate::visible::{visible, visible_json};
 
 /// What is wanted of a list.

@@ -1,8 +1,9 @@
 //! Tests of the import: what becomes of each kind of entry, to the last digit.
 
+use tollgate_wire::usage::TokenUsage;
+
 use super::*;
 use crate::cost::PriceList;
-use crate::usage::TokenUsage;
 
 fn wanted(from: &[&str]) -> Wanted {
     Wanted { from: from.iter().map(|f| (*f).to_owned()).collect(), ..Wanted::default() }

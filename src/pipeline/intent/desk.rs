@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::sync::{Arc, Mutex};
 
 use tokio::time::Instant;
+use tollgate_wire::estimate::Makes;
 
 use super::super::record::Record;
 use super::super::{Gateway, Walk};
@@ -22,7 +23,6 @@ use crate::ids::RequestId;
 use crate::intent::flights::{Ended, Flights, Joined, Landing, Leader};
 use crate::intent::provider::IntentError;
 use crate::intent::ticket::IntentRequest;
-use crate::limit::estimate::Makes;
 use crate::lock::lock;
 use crate::share::Party;
 

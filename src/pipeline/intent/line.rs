@@ -10,6 +10,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
 use hyper::body::Incoming;
+use tollgate_wire::estimate::{Asked, Makes};
+use tollgate_wire::usage::TokenUsage;
+use tollgate_wire::written;
 
 use super::super::intake::Seen;
 use super::super::quota::{Counting, Work as Estimated};
@@ -22,15 +25,13 @@ use crate::cost::output;
 use crate::intent::flights::{Ended, Finished};
 use crate::intent::provider::{Adapter, AiProvider, Carrier, Eventually, IntentError};
 use crate::intent::ticket::{IntentRequest, IntentResponse};
-use crate::limit::estimate::{Asked, Makes};
 use crate::limit::meters::Reservation;
 use crate::lock::lock;
-use crate::provider::{Wire, answer, estimate};
+use crate::provider::{Wire, answer};
 use crate::redact::{self, Facts, Ledger, Redacted, Rules};
 use crate::share::Share;
 use crate::upstream::replay::Outgoing;
 use crate::upstream::{Answer, AnswerBody, Call, NoAnswer, Trail, gathered};
-use crate::usage::TokenUsage;
 
 /// The work on one ticket, free of its caller.
 pub(super) struct Work {
@@ -149,7 +150,7 @@ impl Line {
             (Some(before), Some(now)) => Some(before.plus(now)),
             (before, now) => now.or(before),
         };
-        told.silent_bytes += if facts.usage.is_none() { estimate::text_bytes(bytes) } else { 0 };
+        told.silent_bytes += if facts.usage.is_none() { written::text_bytes(bytes) } else { 0 };
         told.model = facts.model;
         told.response = response;
     }

@@ -1,10 +1,10 @@
-//! Server-sent events: bytes to whole events, however they are cut.
+//! Server-sent events: cuts a byte stream into whole events, wherever its chunks end.
 //!
-//! Stage 8 of the walk. Pure: no I/O, no clock. Works on bytes; nothing is decoded that is not whole.
+//! Pure: no I/O, no clock. Works on bytes; only whole events are read.
 //!
-//! Promises: the pieces put together are the bytes that came in; any way of cutting a stream gives the same events; at
-//! most `event_bytes_max` bytes wait. A longer event is passed on in parts and not looked into. Does not: interpret
-//! `id:` or `retry:`, or reconnect.
+//! Guarantees: the pieces put together are the bytes that came in; every chunking of a stream gives the same events; at
+//! most `event_bytes_max` bytes wait. A longer event is passed on in parts and not read. Does not interpret `id:` or
+//! `retry:`, and does not reconnect.
 //!
 //! # Source
 //! WHATWG HTML, "Server-sent events", 9.2.5 and 9.2.6: lines end with CRLF, LF or CR; a blank line ends an event.
@@ -13,17 +13,17 @@ use std::borrow::Cow;
 
 use bytes::{Bytes, BytesMut};
 
-/// What comes out of an [`EventReader`].
+/// A piece of the stream, as an [`EventReader`] returns it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Piece {
     /// A whole event with the blank line that ends it.
     Event(Bytes),
-    /// A part of an event that is too long to be held.
+    /// A part of an event that is too long to hold.
     Part(Bytes),
 }
 
 impl Piece {
-    /// The bytes, as they came.
+    /// The bytes, unchanged.
     pub fn into_bytes(self) -> Bytes {
         match self {
             Piece::Event(bytes) | Piece::Part(bytes) => bytes,
@@ -31,14 +31,14 @@ impl Piece {
     }
 }
 
-/// Where in a line the reader stands.
+/// The reader's position in a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum At {
-    /// At the start of a line; the event so far is empty or ends with a line end.
+    /// At the start of a line; the event is still empty or ends with a line end.
     LineStart,
     /// After a CR that ended a line: an LF here belongs to it.
     AfterCr,
-    /// After a CR that ended a *blank* line: an LF here belongs to it, and to the event that is over.
+    /// After a CR that ended a *blank* line: an LF here belongs to it, and to the event that has ended.
     AfterBlankCr,
     InLine,
 }
@@ -48,7 +48,7 @@ enum At {
 pub struct EventReader {
     held: BytesMut,
     at: At,
-    /// The event being read has been passed on in part.
+    /// A part of the current event has been passed on.
     passing: bool,
     event_bytes_max: usize,
 }
@@ -59,7 +59,7 @@ impl EventReader {
         EventReader { held: BytesMut::new(), at: At::LineStart, passing: false, event_bytes_max }
     }
 
-    /// Takes the next bytes and appends what is whole to `out`. An event that lies in one chunk is a slice of it.
+    /// Takes the next bytes and appends the events that are now whole to `out`. An event within one chunk is a slice of it.
     pub fn push(&mut self, mut chunk: Bytes, out: &mut Vec<Piece>) {
         while let Some(end) = self.event_end(&chunk) {
             let tail = chunk.split_to(end);
@@ -79,25 +79,25 @@ impl EventReader {
         }
     }
 
-    /// Bytes of an event whose end has not come yet.
+    /// Bytes that are held of an event that has not ended yet.
     pub fn held_bytes(&self) -> usize {
         self.held.len()
     }
 
-    /// Whether an event is at hand of which a part has been passed on: nothing may be put in here.
-    pub fn is_amid(&self) -> bool {
+    /// Whether a part of the current event has been passed on: nothing may be inserted here.
+    pub fn is_mid_event(&self) -> bool {
         self.passing
     }
 
-    /// Holds the event at hand no longer: it is passed on in parts, as one that is too long.
-    pub fn let_go(&mut self, out: &mut Vec<Piece>) {
+    /// Releases the part of the current event that is held; the rest follows in parts, as for an event that is too long.
+    pub fn flush_partial(&mut self, out: &mut Vec<Piece>) {
         if !self.held.is_empty() {
             self.passing = true;
             out.push(Piece::Part(self.held.split().freeze()));
         }
     }
 
-    /// What is left of an event that never ended; empty where the stream ended between events.
+    /// The held bytes of an event that never ended; empty if the stream ended between events.
     pub fn rest(&mut self) -> Bytes {
         self.held.split().freeze()
     }
@@ -114,7 +114,7 @@ impl EventReader {
         }
     }
 
-    /// Length of `chunk` up to and with the blank line that ends the event, if it is there; moves the state on.
+    /// Length of `chunk` up to and including the blank line that ends the event, if it has one; advances the state.
     fn event_end(&mut self, chunk: &[u8]) -> Option<usize> {
         let mut i = 0;
         while i < chunk.len() {
@@ -129,7 +129,7 @@ impl EventReader {
                 },
                 (At::AfterCr, b'\n') => self.at = At::LineStart,
                 (At::AfterBlankCr, b'\n') => {
-                    // The LF of a CRLF that was cut apart: it travels with the event that follows.
+                    // The LF of a CRLF that was cut apart belongs to the next event.
                     self.at = At::LineStart;
                 }
                 (_, b'\n') => {
@@ -137,7 +137,7 @@ impl EventReader {
                     return Some(i + 1);
                 }
                 (_, b'\r') => {
-                    // A blank line ended by CR, perhaps CRLF.
+                    // A blank line that ends with CR, or with CRLF.
                     if chunk.get(i + 1) == Some(&b'\n') {
                         self.at = At::LineStart;
                         return Some(i + 2);
@@ -153,16 +153,21 @@ impl EventReader {
     }
 }
 
-/// One event, read.
+/// The fields of one event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event<'a> {
-    /// The `event:` field, empty where there is none.
+    /// The `event:` field; empty if it is missing.
     pub name: &'a [u8],
     /// The `data:` lines, joined with LF.
     pub data: Cow<'a, [u8]>,
 }
 
-/// Reads the fields of a whole event. Comments and other fields are passed over.
+/// Reads the fields of a whole event. Comments and other fields are skipped.
+///
+/// ```
+/// let event = tollgate_wire::sse::parse(b"event: ping\ndata: {}\n\n");
+/// assert_eq!((event.name, &*event.data), (&b"ping"[..], &b"{}"[..]));
+/// ```
 pub fn parse(event: &[u8]) -> Event<'_> {
     let event = event.strip_prefix(b"\xef\xbb\xbf").unwrap_or(event);
     let (mut name, mut data): (&[u8], Option<Cow<'_, [u8]>>) = (b"", None);
@@ -197,7 +202,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Events as (name, data) and the bytes put together again.
+    /// The events as (name, data), and all bytes put together again.
     fn read(chunks: &[&[u8]], max: usize) -> (Vec<(String, String)>, Vec<u8>) {
         let (mut reader, mut out) = (EventReader::new(max), Vec::new());
         for chunk in chunks {

@@ -1,49 +1,29 @@
-//! What a call used where its provider does not say: guessed from the bytes of text.
+//! Counts the text that a model has written in a whole JSON answer of any format.
 //!
-//! Pure. A row with such numbers says `estimated`. Four bytes of text to a token: English prose has 4.2 to 4.8 with the
-//! vocabularies of today, other languages of Europe 3.5 to 4.5, code 3 to 4, Chinese and Japanese 3 to 4 (a character has three
-//! bytes). So a guess is within about 30 % of what is charged, and needs no vocabulary of megabytes in the binary.
-//! Does not: look at what was refused, or at what is no text (images, sound).
+//! Pure. Reads the answer once and keeps nothing of it. The count is the basis of an estimate (see `estimate`) where a
+//! provider reports no usage. Does not count images or sound.
 
 use std::fmt;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use super::Wire;
-use crate::usage::TokenUsage;
-
-/// Bytes of text to one token, about.
-const BYTES_PER_TOKEN: u64 = 4;
-
 /// Fields of an answer whose strings a model has written.
 const WRITTEN: [&str; 8] =
     ["content", "text", "arguments", "refusal", "reasoning_content", "thinking", "partial_json", "input"];
 
-/// Whether a call with this answer is charged by what a model reads and writes.
-pub const fn is_generated(wire: Wire) -> bool {
-    match wire {
-        Wire::Chat | Wire::Completions | Wire::Responses | Wire::Messages => true,
-        Wire::Other | Wire::Stored => false,
-    }
-}
-
-/// The guess: `told` is what the provider said before it fell silent, if anything; the request had `asked_bytes` of text, and
-/// `text_bytes` were answered.
-pub fn usage(told: Option<TokenUsage>, asked_bytes: u64, text_bytes: u64) -> TokenUsage {
-    let told = told.unwrap_or_default();
-    let input = if told.input > 0 { told.input } else { asked_bytes.div_ceil(BYTES_PER_TOKEN) };
-    TokenUsage { input, output: told.output.max(text_bytes.div_ceil(BYTES_PER_TOKEN)), ..told }
-}
-
-/// Bytes of text that a model has written in a whole JSON answer; 0 where it looks like none. Counts as it reads, and keeps
-/// nothing.
+/// Bytes of text that a model has written in a whole JSON answer; 0 if it is not JSON.
+///
+/// ```
+/// let answer = br#"{"choices":[{"message":{"role":"assistant","content":"Hello"}}]}"#;
+/// assert_eq!(tollgate_wire::written::text_bytes(answer), 5);
+/// ```
 pub fn text_bytes(answer: &[u8]) -> u64 {
     let mut reader = serde_json::Deserializer::from_slice(answer);
     let written = Written { counts: false }.deserialize(&mut reader);
     if reader.end().is_ok() { written.unwrap_or(0) } else { 0 }
 }
 
-/// Counts the text in one value. `counts`: where the value is a string, a model has written it.
+/// Counts the text in one value. `counts`: the value stands under a name of [`WRITTEN`].
 #[derive(Clone, Copy)]
 struct Written {
     counts: bool,
@@ -97,7 +77,7 @@ impl<'de> Visitor<'de> for Written {
     }
 }
 
-/// Whether the name of a field is one of [`WRITTEN`].
+/// Whether a field's name is one of [`WRITTEN`].
 struct IsWritten(bool);
 
 impl<'de> Deserialize<'de> for IsWritten {
@@ -121,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_of_every_dialect_is_counted_once() {
+    fn text_of_every_format_is_counted_once() {
         for (answer, expected) in [
             (r#"{"id":"chatcmpl-1","choices":[{"message":{"role":"assistant","content":"12345678"}}]}"#, 8),
             (r#"{"choices":[{"text":"1234"}]}"#, 4),
@@ -140,12 +120,5 @@ mod tests {
         ] {
             assert_eq!(text_bytes(answer.as_bytes()), expected, "{answer}");
         }
-    }
-
-    #[test]
-    fn what_was_told_counts_before_the_guess() {
-        let told = TokenUsage { input: 90, cached: 80, output: 1, ..TokenUsage::default() };
-        assert_eq!(usage(Some(told), 4_000, 400), TokenUsage { output: 100, ..told });
-        assert_eq!(usage(None, 4_001, 7), TokenUsage { input: 1_001, output: 2, ..TokenUsage::default() });
     }
 }

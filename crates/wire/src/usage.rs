@@ -1,12 +1,13 @@
-//! Token usage of one call, in one form for every provider.
+//! Token usage of one call, in one form for every format. Unit: tokens.
 //!
-//! A leaf: `provider` reads it from the wire, `cost` prices it, `ailog` keeps it. Units: tokens.
+//! The formats read it from answers, the gateway prices and logs it. Pure arithmetic; does not parse anything (see
+//! `reported`).
 
-/// What a provider said a call used.
+/// The tokens that a call used.
 ///
 /// Invariant: `cached`, `cache_write` and `audio_input` are parts of `input`, `cache_write_1h` is a part of `cache_write`,
-/// `reasoning` and `audio_output` are parts of `output`, whatever the provider's own habit (Anthropic reports cache tokens
-/// beside the input; its dialect adds them up).
+/// `reasoning` and `audio_output` are parts of `output`. A format whose providers report them beside each other
+/// (Anthropic's cache tokens) adds them up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TokenUsage {
     /// All prompt tokens, cached ones included.
@@ -15,7 +16,7 @@ pub struct TokenUsage {
     pub cached: u64,
     /// Prompt tokens written to the provider's cache.
     pub cache_write: u64,
-    /// Those of them that are kept for an hour, which costs more.
+    /// The part of `cache_write` that is kept for an hour, which costs more.
     pub cache_write_1h: u64,
     /// All answer tokens, reasoning included.
     pub output: u64,
@@ -30,8 +31,14 @@ pub struct TokenUsage {
 }
 
 impl TokenUsage {
-    /// At most `most` tokens in and as many out, each part within its whole: what a provider reports beyond is no number of
-    /// tokens, and must not become money.
+    /// Caps input and output at `most` tokens each, and every part at its whole. A larger report is not a number of tokens
+    /// and must not become money.
+    ///
+    /// ```
+    /// use tollgate_wire::usage::TokenUsage;
+    /// let absurd = TokenUsage { input: u64::MAX, cached: u64::MAX, output: 3, ..TokenUsage::default() };
+    /// assert_eq!(absurd.at_most(10), TokenUsage { input: 10, cached: 10, output: 3, ..TokenUsage::default() });
+    /// ```
     pub fn at_most(self, most: u64) -> TokenUsage {
         let (input, output) = (self.input.min(most), self.output.min(most));
         let cache_write = self.cache_write.min(input);
@@ -48,7 +55,7 @@ impl TokenUsage {
         }
     }
 
-    /// What two calls used together; of two tiers the second is named.
+    /// The sum of two calls. Its tier is that of `other`, unless that is unknown.
     pub fn plus(self, other: TokenUsage) -> TokenUsage {
         TokenUsage {
             input: self.input.saturating_add(other.input),
@@ -64,29 +71,29 @@ impl TokenUsage {
     }
 }
 
-/// How a provider says that it served a call: the price may depend on it. A closed set, so that no text of a provider
-/// reaches the log unread.
+/// The service tier that a provider reports; the price may depend on it. A closed set, so that no text of a provider is
+/// copied into the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ServiceTier {
     /// The provider did not say.
     #[default]
     Unknown,
-    /// The usual way, whatever its name there (`default`, `standard`, `on_demand`).
+    /// The usual tier, whatever its name (`default`, `standard`, `on_demand`).
     Standard,
     /// Slower and cheaper.
     Flex,
-    /// Faster and dearer.
+    /// Faster and more expensive.
     Priority,
     /// Capacity bought beforehand (`scale`, `provisioned_throughput`).
     Scale,
-    /// Some time within a day, cheaper.
+    /// Answered within a day, cheaper.
     Batch,
-    /// A name that this version does not know.
+    /// A name that is not in this list.
     Other,
 }
 
 impl ServiceTier {
-    /// All that have a name in the log.
+    /// All tiers that have a name in the log.
     pub const NAMED: [ServiceTier; 6] = [
         ServiceTier::Standard,
         ServiceTier::Flex,
@@ -96,13 +103,13 @@ impl ServiceTier {
         ServiceTier::Other,
     ];
 
-    /// The tier with that name in the log.
+    /// The tier with this name in the log; [`ServiceTier::Other`] if there is none.
     pub fn named(name: &str) -> ServiceTier {
         let named = ServiceTier::NAMED.into_iter().find(|tier| tier.as_str() == name);
         named.unwrap_or(if name.is_empty() { ServiceTier::Unknown } else { ServiceTier::Other })
     }
 
-    /// The form used in the log.
+    /// The name used in the log.
     pub const fn as_str(self) -> &'static str {
         match self {
             ServiceTier::Unknown => "",
@@ -116,20 +123,20 @@ impl ServiceTier {
     }
 }
 
-/// Where the numbers come from.
+/// The source of the numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UsageSource {
     /// The provider reported them.
     Provider,
-    /// The provider reported nothing, or the answer broke off before it did: guessed from the text.
+    /// The provider reported no usage, or the answer ended before it did: estimated from the text.
     Estimated,
-    /// Nobody knows; the numbers are zero and there is no cost.
+    /// Unknown; the numbers are zero and there is no cost.
     #[default]
     None,
 }
 
 impl UsageSource {
-    /// The form used in the log.
+    /// The name used in the log.
     pub const fn as_str(self) -> &'static str {
         match self {
             UsageSource::Provider => "provider",
