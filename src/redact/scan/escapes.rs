@@ -7,7 +7,7 @@
 //! Sources: RFC 8259 §7, RFC 3986 §2.1, CommonMark 0.31 §2.4 (backslash escapes), RFC 2045 §6.7.
 
 use super::super::fold::{NESTED_QUOTE, SOFT_BREAK};
-use super::{Coding, SKIPPED_AHEAD_MAX, Scanner};
+use super::{Coding, SKIPPED_AHEAD_MAX, Scanner, WINDOW};
 
 /// Characters that are held after the escapes of JSON are undone.
 const SOFT_MAX: usize = 8;
@@ -297,11 +297,34 @@ impl Scanner {
     }
 
     /// What was held stands for itself.
+    #[inline]
     pub(super) fn flush_soft(&mut self) {
-        let held = std::mem::take(&mut self.soft);
-        for (c, from, to) in held.chars.into_iter().take(held.n) {
+        if self.soft.n > 0 {
+            self.tell_soft();
+        }
+    }
+
+    fn tell_soft(&mut self) {
+        let n = std::mem::take(&mut self.soft.n);
+        for i in 0..n {
+            let (c, from, to) = self.soft.chars[i];
             self.fold(Some(char::from(c)), from, to);
         }
+    }
+
+    /// Takes text that stands outside the strings of a JSON text inside, up to what may be coded or the end of the room
+    /// for it: how many bytes were taken.
+    pub(super) fn outside(&mut self, text: &[u8], at: u64) -> usize {
+        let room = WINDOW.saturating_sub(self.window.len());
+        for (i, &b) in text.iter().enumerate().take(room) {
+            match b {
+                b'{' | b'}' | b'[' | b']' | b':' | b',' => self.keys.mark(b, &self.window, self.rules.words),
+                b'%' | b'=' | b'\\' | b'"' | 0x7F => return i,
+                _ => {}
+            }
+            self.byte(b, at + i as u64, at + i as u64 + 1);
+        }
+        text.len().min(room)
     }
 
     /// Takes a character that stands in the string.
@@ -388,7 +411,9 @@ impl Scanner {
             self.nested = if matches!(c, Some('{' | '[')) { Nested::Yes } else { Nested::No };
         }
         if self.nested == Nested::Yes && c == Some('"') {
-            self.flush(1);
+            if self.unescape[1].n > 0 {
+                self.flush(1);
+            }
             self.flush_soft();
             self.quoted = !self.quoted;
             self.keys.quote(self.window.len(), self.quoted);

@@ -158,16 +158,15 @@ impl Scanner {
         let found =
             |hit: Option<(usize, usize)>, kind| hit.map(|(start, end)| Found { start, end, kind, tail: Tail::None });
         let mut number = None;
-        // Its length alone rules most of them out.
-        let run = view.text[q..].iter().take(10).take_while(|b| b.is_ascii_digit()).count();
-        let lone = run < phone::DIGITS_MIN && !view.at(q + run).is_some_and(phone::may_part);
-        if rules.has(kind::IBAN) {
-            number = found(card::iban(view, q), kind::IBAN);
-        }
-        if lone && number.is_none() {
-            return None;
-        }
         if rules.numbers {
+            // Its length alone rules most of them out.
+            let run = view.text[q..].iter().take(10).take_while(|b| b.is_ascii_digit()).count();
+            if rules.has(kind::IBAN) {
+                number = found(card::iban(view, q), kind::IBAN);
+            }
+            if number.is_none() && run < phone::DIGITS_MIN && !view.at(q + run).is_some_and(phone::may_part) {
+                return None;
+            }
             if number.is_none() && rules.has(kind::CREDIT_CARD) && card::may_be_card(view, q) {
                 number = found(card::card(view, q, &mut self.row.borrow_mut()), kind::CREDIT_CARD);
             }

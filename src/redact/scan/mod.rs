@@ -310,11 +310,16 @@ impl Scanner {
         }
         while i < text.len() {
             let rest = &text[i..];
-            let n = match () {
-                () if self.is_slow() => 0,
-                () if self.is_outside() => rest.iter().take_while(|b| **b == b' ').count(),
-                () => escapes::as_it_is(rest),
-            };
+            let slow = self.is_slow();
+            if !slow && self.is_outside() {
+                let n = self.outside(rest, at + i as u64);
+                self.make_room();
+                i += n;
+                if n > 0 {
+                    continue;
+                }
+            }
+            let n = if slow || self.is_outside() { 0 } else { escapes::as_it_is(rest) };
             let mut from = 0;
             while from < n {
                 let to = n.min(from + WINDOW - self.window.len().min(WINDOW - 1));
@@ -502,6 +507,7 @@ impl Scanner {
     }
 
     /// Visible text was taken, at least so many characters.
+    #[inline]
     fn seen(&mut self, chars: usize) {
         self.skipped = 0;
         self.ahead = self.ahead.saturating_sub(chars.min(usize::from(SKIPPED_AHEAD_MAX)) as u16);

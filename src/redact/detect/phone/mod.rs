@@ -105,29 +105,40 @@ pub(in crate::redact) fn find(
     Some((start, extension(view, end).unwrap_or(end)))
 }
 
+/// Classes of bytes: may stand between two groups of digits that are one number, and those of them that stand between the
+/// groups of most numbers; digits.
+const PARTS: u8 = 1;
+const BETWEEN: u8 = 2;
+const DIGIT: u8 = 4;
+const CLASS: [u8; 256] = {
+    let mut class = [0; 256];
+    let mut b = 0;
+    while b < 256 {
+        class[b] = match b as u8 {
+            b'0'..=b'9' => DIGIT,
+            b' ' | b'-' | b'.' | b'/' | b'(' | b')' | b'[' | b']' | b'\n' | b'\t' | LONG_DASH | 0x80.. => PARTS | BETWEEN,
+            b'_' | b'*' | b'~' | b'|' | b'\'' | b'^' | b'+' | BULLET | BREAK | SOFT_BREAK => PARTS,
+            _ => 0,
+        };
+        b += 1;
+    }
+    class
+};
+
 /// Whether a byte may stand between two groups of digits that are one number.
 #[inline]
 pub(in crate::redact) fn may_part(b: u8) -> bool {
-    const MAY: [bool; 256] = {
-        let mut may = [false; 256];
-        let marks = b" -./()[]\n\t_*~|'^+";
-        let mut i = 0;
-        while i < marks.len() {
-            may[marks[i] as usize] = true;
-            i += 1;
-        }
-        may[LONG_DASH as usize] = true;
-        may[BULLET as usize] = true;
-        may[BREAK as usize] = true;
-        may[SOFT_BREAK as usize] = true;
-        let mut b = 0x80;
-        while b < may.len() {
-            may[b] = true;
-            b += 1;
-        }
-        may
-    };
-    MAY[usize::from(b)]
+    CLASS[usize::from(b)] & PARTS != 0
+}
+
+/// How many bytes of these classes stand from `from` on, at most eight.
+#[inline]
+fn run(text: &[u8], from: usize, class: u8) -> usize {
+    let mut i = from;
+    while i < text.len() && i - from < 8 && CLASS[usize::from(text[i])] & class != 0 {
+        i += 1;
+    }
+    i - from
 }
 
 /// Whether neither what stands right before the digit at `q` nor the lengths of its first groups nor a word near it can
@@ -138,11 +149,7 @@ fn is_hopeless(view: &View<'_>, q: usize, words: Nearby<'_>, hint: Option<Says>,
     if view.text[q] == b'0' || hint == Some(Says::Phone) || before.is_some_and(|b| b.end + LIST_MAX >= q) {
         return false;
     }
-    let run = |from: usize| {
-        let rest = view.text.get(from..).unwrap_or_default();
-        rest.iter().take(8).take_while(|b| b.is_ascii_digit()).count()
-    };
-    let first = run(q);
+    let first = run(view.text, q, DIGIT);
     let spaced = view.before(q) == Some(b' ') && q > view.lo + 1;
     match if spaced { view.before(q - 1) } else { view.before(q) } {
         Some(b'+' | b'b' | b'B') => return false,
@@ -152,10 +159,8 @@ fn is_hopeless(view: &View<'_>, q: usize, words: Nearby<'_>, hint: Option<Says>,
         }
         _ => {}
     }
-    let between =
-        |b: &u8| matches!(*b, b'-'..=b'/' | b' ' | b'(' | b')' | b'[' | b']' | b'\n' | b'\t' | LONG_DASH | 0x80..);
-    let gap = view.text[q + first..].iter().take(8).take_while(|b| between(b)).count();
-    let second = run(q + first + gap);
+    let gap = run(view.text, q + first, BETWEEN);
+    let second = run(view.text, q + first + gap, DIGIT);
     let shaped = match first {
         1 => matches!(second, 3 | 4),
         2 => matches!(second, 3..=5),
