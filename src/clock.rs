@@ -13,6 +13,11 @@ impl Nanos {
     pub fn since(self, earlier: Nanos) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
+
+    /// The point `wait` later.
+    pub fn plus(self, wait: Duration) -> Nanos {
+        Nanos(self.0.saturating_add(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX)))
+    }
 }
 
 /// The gateway's clock.

@@ -41,3 +41,4 @@ pub mod cli;
 mod config;
 mod mock;
 mod objects;
+mod report;

@@ -77,21 +77,22 @@ const ROOMS: &[(&str, May, &[&str])] = &[
     ("auth", Io, &["config"]),
     ("limit", Io, &["config"]),
     ("upstream", Io, &["config", "provider", "redact", "route"]),
-    ("ailog", Io, &["config", "cost", "redact", "wire"]),
+    ("ailog", Io, &["config", "redact", "wire"]),
+    ("report", Io, &["ailog", "config", "cost", "wire"]),
     ("objects", Io, &[]),
     // Level 4: the walk. It waits and spawns, but opens no socket.
     (
         "pipeline",
         Wait,
         &[
-            "ailog", "auth", "config", "cost", "intent", "limit", "objects", "provider", "redact", "route", "upstream",
-            "wire",
+            "ailog", "auth", "config", "cost", "intent", "limit", "objects", "provider", "redact", "report", "route",
+            "upstream", "wire",
         ],
     ),
     ("intent", Wait, &["config", "cost", "provider", "redact"]),
     // Level 5: the edges.
     ("server", Io, &["pipeline", "config"]),
-    ("admin", Io, &["pipeline", "config", "ailog"]),
+    ("admin", Io, &["pipeline", "config", "ailog", "report"]),
     // The simulated provider stands outside the gateway and knows nothing of it.
     ("mock", Io, &[]),
     // Level 6: everything.

@@ -15,8 +15,8 @@ use tokio_util::task::TaskTracker;
 
 use super::body::{Body, Cut};
 use super::{Admin, Unanswered};
-use crate::ailog::report::{Filter, Page, Place, Reader};
 use crate::bounds::{ADMIN_ANSWER_BYTES_MAX, ADMIN_BATCH_BYTES_MAX, ADMIN_PIECE_BYTES, ADMIN_WAIT_MAX};
+use crate::report::{Filter, Page, Place, Reader};
 
 /// A place of those, if one becomes free soon.
 async fn place(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Unanswered> {

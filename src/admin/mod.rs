@@ -24,14 +24,14 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::ailog::report::{Dim, Filter, ReadError};
-use crate::ailog::{self, AiLog};
+use crate::ailog::AiLog;
 use crate::bounds::{
     ADMIN_ANSWERS_MAX, ADMIN_BUFFER_BYTES_MAX, ADMIN_HEAD_TIMEOUT, ADMIN_PIECE_BYTES, ADMIN_QUERIES_MAX,
 };
 use crate::config::policy::Settings;
 use crate::config::watch::Watcher;
 use crate::pipeline::gateway::Gateway;
+use crate::report::{Dim, Filter, ReadError};
 use body::Body;
 use connections::{Connections, Place, Stream};
 
@@ -287,7 +287,7 @@ async fn logs(admin: &Arc<Admin>, query: &Query) -> Result<Response<Body>, Unans
         let mut one = Filter::default();
         one.and("id", id);
         let row = answers::asked(admin, move |reader| Ok(reader.page(&one, 1, 1)?)).await?;
-        let place = row.rows.first().and_then(ailog::report::Place::of);
+        let place = row.rows.first().and_then(crate::report::Place::of);
         let unknown = || {
             let message = format!("there is no row `{id}`; `before` takes the `id` of a row");
             Unanswered(StatusCode::NOT_FOUND, message)

@@ -9,9 +9,11 @@ use tollgate_wire::usage::{TokenUsage, UsageSource};
 
 use super::row::{RouteKind, Row};
 use super::schema::SchemaOptions;
-use super::ship::Store as _;
-use super::tail::{Batch, Span};
-use super::{AiLog, Options, clickhouse, columns, segment};
+use super::store::Store as _;
+use super::store::clickhouse::{self, ClickHouseStore};
+use super::wal::reader::{Batch, Span};
+use super::wal::segment;
+use super::{AiLog, Options, columns};
 use crate::bounds::{BATCH_BYTES_MAX, BATCH_ROWS_MAX};
 use crate::clock::{Clock, wall_ms};
 use crate::config::policy::{ClickHouseOptions, StoreKind};
@@ -182,7 +184,7 @@ pub fn catch_up(dir: &Path, rows: usize, body_bytes: usize, arriving: u64, click
 /// If the server cannot be used.
 pub fn engine_limit(dir: &Path, rows: usize, body_bytes: usize, url: &str) -> f64 {
     let StoreKind::ClickHouse(server) = store(Some(url)) else { return 0.0 };
-    let Ok(mut straight) = clickhouse::ClickHouse::new(&server, dir) else { panic!("no event queue") };
+    let Ok(mut straight) = ClickHouseStore::new(&server, dir) else { panic!("no event queue") };
     let (mut row, texts) = (row(body_bytes), texts(body_bytes));
     let (mut batches, mut batch) = (Vec::new(), Batch::default());
     for n in 0..rows {

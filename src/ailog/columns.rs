@@ -16,11 +16,11 @@ use crate::bounds::{LOG_LABEL_BYTES_MAX, NANO_USD_PER_CALL_MAX, WAL_RECORD_BYTES
 
 /// Version of [`COLUMNS`]; in every record of the write-ahead log. Columns are only ever added at the end, with a new
 /// number here; what the records of older versions lack is added when they are read (see [`missing`]).
-pub(super) const SCHEMA_VERSION: u8 = 2;
+pub(crate) const SCHEMA_VERSION: u8 = 2;
 /// Version 1 had so many columns.
-pub(super) const COLUMNS_OF_1: usize = 38;
+pub(crate) const COLUMNS_OF_1: usize = 38;
 /// What version 2 added, as a row has it of which nothing was known: empty text, zero.
-pub(super) const ADDED_IN_2: &[u8] = &[0; 1 + 8 + 8 + 8 + 1 + 1 + 8];
+pub(crate) const ADDED_IN_2: &[u8] = &[0; 1 + 8 + 8 + 8 + 1 + 1 + 8];
 
 /// Largest number of tokens of one call that is believed, for the same reason.
 const TOKENS_MAX: u64 = 1_000_000_000_000;
@@ -30,7 +30,7 @@ const FIXED_BYTES_MAX: usize = 32 << 10;
 
 /// How a column is encoded, and what it becomes in each store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Type {
+pub(crate) enum Type {
     Uuid,
     /// Milliseconds since 1970, UTC.
     Millis,
@@ -48,7 +48,7 @@ pub(super) enum Type {
 
 /// One value of a row.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Value<'a> {
+pub(crate) enum Value<'a> {
     Null,
     Uuid(uuid::Uuid),
     Millis(i64),
@@ -61,7 +61,7 @@ pub(super) enum Value<'a> {
 }
 
 /// Names and order of the columns: the public contract of both stores.
-pub(super) const COLUMNS: [(&str, Type); 45] = [
+pub(crate) const COLUMNS: [(&str, Type); 45] = [
     ("id", Type::Uuid),
     ("created_at", Type::Millis),
     ("org_id", Type::Text),
@@ -110,7 +110,7 @@ pub(super) const COLUMNS: [(&str, Type); 45] = [
 ];
 
 /// The names, comma-separated, for SQL.
-pub(super) fn column_list() -> String {
+pub(crate) fn column_list() -> String {
     let names: Vec<&str> = COLUMNS.iter().map(|(name, _)| *name).collect();
     names.join(", ")
 }
@@ -120,7 +120,7 @@ pub(super) fn column_list() -> String {
 /// # Bounds
 /// Labels are cut at `LOG_LABEL_BYTES_MAX`, the captured bodies so that the row fits a record; a row whose body was cut
 /// here says `truncated`.
-pub(super) fn encode(row: &Row, out: &mut Vec<u8>) {
+pub(crate) fn encode(row: &Row, out: &mut Vec<u8>) {
     let request = row.request.as_ref().map(|r| valid_utf8(r.as_bytes()));
     let response = row.response.as_ref().map(|r| valid_utf8(r.as_bytes()));
     let (request, response, cut) = fit(request.as_deref(), response.as_deref());
@@ -229,18 +229,18 @@ fn optional<T>(out: &mut Vec<u8>, value: Option<T>, write: impl FnOnce(&mut Vec<
 
 /// Reads the values of one encoded row, in the order of [`COLUMNS`], without copying.
 #[derive(Clone, Debug)]
-pub(super) struct Decoder<'a> {
+pub(crate) struct Decoder<'a> {
     rest: &'a [u8],
 }
 
 /// The bytes are not a row of this schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the record does not hold a row of this schema")]
-pub(super) struct NotARow;
+pub(crate) struct NotARow;
 
 impl<'a> Decoder<'a> {
     /// Begins at the first column.
-    pub(super) fn new(row: &'a [u8]) -> Decoder<'a> {
+    pub(crate) fn new(row: &'a [u8]) -> Decoder<'a> {
         Decoder { rest: row }
     }
 
@@ -248,7 +248,7 @@ impl<'a> Decoder<'a> {
     ///
     /// # Errors
     /// The bytes end too early, or hold no such value.
-    pub(super) fn next(&mut self, of: Type) -> Result<Value<'a>, NotARow> {
+    pub(crate) fn next(&mut self, of: Type) -> Result<Value<'a>, NotARow> {
         match of {
             Type::Uuid => {
                 let (high, low) = (self.u64()?, self.u64()?);
@@ -269,7 +269,7 @@ impl<'a> Decoder<'a> {
     }
 
     /// Whether everything was read.
-    pub(super) fn is_at_end(&self) -> bool {
+    pub(crate) fn is_at_end(&self) -> bool {
         self.rest.is_empty()
     }
 
@@ -311,7 +311,7 @@ impl<'a> Decoder<'a> {
 ///
 /// # Errors
 /// The bytes are not one whole row of that version, or the version is not known.
-pub(super) fn missing(version: u8, row: &[u8]) -> Result<&'static [u8], NotARow> {
+pub(crate) fn missing(version: u8, row: &[u8]) -> Result<&'static [u8], NotARow> {
     let (columns, added) = match version {
         SCHEMA_VERSION => (COLUMNS.len(), &[][..]),
         1 => (COLUMNS_OF_1, ADDED_IN_2),
@@ -325,12 +325,12 @@ pub(super) fn missing(version: u8, row: &[u8]) -> Result<&'static [u8], NotARow>
 }
 
 /// When the row was made, read from its encoded form.
-pub(super) fn created_at_ms(row: &[u8]) -> Option<i64> {
+pub(crate) fn created_at_ms(row: &[u8]) -> Option<i64> {
     row.get(16..24).and_then(|b| b.first_chunk::<8>()).map(|b| i64::from_le_bytes(*b))
 }
 
 /// `2026-11-23T10:00:00.000Z`, the form of `created_at` in the embedded store and in JSON.
-pub(super) fn iso_millis(ms: i64) -> [u8; 24] {
+pub(crate) fn iso_millis(ms: i64) -> [u8; 24] {
     // Outside the four-digit years there is no such form; no clock of a running machine is there.
     let ms = ms.clamp(0, 253_402_300_799_999);
     let (days, in_day) = (ms.div_euclid(86_400_000), ms.rem_euclid(86_400_000));
@@ -364,6 +364,6 @@ pub(super) fn iso_millis(ms: i64) -> [u8; 24] {
 }
 
 /// [`iso_millis`] as text.
-pub(super) fn iso(ms: i64) -> String {
+pub(crate) fn iso(ms: i64) -> String {
     String::from_utf8_lossy(&iso_millis(ms)).into_owned()
 }

@@ -1,9 +1,10 @@
-//! Folding of refused calls: a flood of them costs one row a second and kind, and every call is counted.
+//! Folding of refused calls: a flood of them costs one row a second and kind.
 //!
-//! Stage 9 of the walk. Pure: it is told the time.
+//! Stage 9 of the walk. Pure: the time is an argument.
 //!
-//! Promises: the sum of `calls` over the rows that come out is the number of calls that went in. Does not: fold calls that
-//! did any work; or keep the calls of the current second over the end of the process (the first of each kind is on disk).
+//! Guarantees: the sum of `calls` over the resulting rows is the number of refused calls. Does not:
+//! fold calls that did any work; keep the calls of the current second when the process is killed (the
+//! first of each kind is on disk).
 //!
 //! # Bounds
 //! `REFUSED_KINDS_MAX` kinds at once; above it each call has a row of its own.
@@ -20,7 +21,7 @@ use crate::clock::Nanos;
 use crate::code::Code;
 use crate::ids::OrgId;
 
-/// What refused calls have in common that are folded into one row.
+/// The properties that refused calls share when they are folded into one row.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Kind {
     org: OrgId,
@@ -32,19 +33,19 @@ struct Kind {
 
 /// The refusals of the current second.
 #[derive(Debug, Default)]
-pub(super) struct Fold {
-    /// `None`: the kind has its row, nothing was folded since.
+pub(crate) struct Fold {
+    /// `None`: the first call of the kind has its own row, none was folded since.
     kinds: HashMap<Kind, Option<Row>>,
     /// When the current second began.
     since: Nanos,
 }
 
-/// How long calls are folded before they become rows.
-pub(super) const FOLD_FOR: Duration = Duration::from_secs(1);
+/// How long calls are folded before they become a row.
+pub(crate) const FOLD_FOR: Duration = Duration::from_secs(1);
 
 impl Fold {
-    /// Takes a refused call; gives it back if it is to be written at once: the first of its kind.
-    pub(super) fn take(&mut self, row: Row) -> Option<Row> {
+    /// Folds a refused call; returns it if it must be written at once: the first of its kind.
+    pub(crate) fn take(&mut self, row: Row) -> Option<Row> {
         let kind = Kind {
             org: row.org_id.clone(),
             route: row.route,
@@ -70,12 +71,12 @@ impl Fold {
     }
 
     /// Whether the current second is over.
-    pub(super) fn is_due(&self, now: Nanos) -> bool {
+    pub(crate) fn is_due(&self, now: Nanos) -> bool {
         now.since(self.since) >= FOLD_FOR
     }
 
-    /// Ends the second: the rows that were folded in it. Kinds that were quiet are forgotten.
-    pub(super) fn end_second(&mut self, now: Nanos) -> Vec<Row> {
+    /// Ends the second: returns the rows folded in it, and forgets the kinds without calls.
+    pub(crate) fn end_second(&mut self, now: Nanos) -> Vec<Row> {
         self.since = now;
         let mut rows = Vec::new();
         self.kinds.retain(|_, folded| match folded.take() {
@@ -89,7 +90,7 @@ impl Fold {
     }
 }
 
-/// Counts `row` in `folded`; a label in which they differ is no longer known.
+/// Counts `row` in `folded`; a label in which they differ becomes empty.
 fn add(folded: &mut Row, row: &Row) {
     folded.calls = folded.calls.saturating_add(row.calls);
     folded.latency_ms = folded.latency_ms.max(row.latency_ms);
@@ -130,8 +131,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever comes when: every call is in exactly one row of its organisation, and no second has more than one folded
-        /// row of a kind.
+        /// In any order: every call is in exactly one row of its organisation, and no second has more
+        /// than one folded row of a kind.
         #[test]
         fn every_call_is_counted(calls in proptest::collection::vec((0u8..4, 0u8..3, any::<bool>()), 0..300)) {
             let mut fold = Fold::default();

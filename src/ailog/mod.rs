@@ -1,64 +1,63 @@
-//! Stage 9 of the walk (and stage 2, where its record is opened): one row for every call, never lost, never doubled.
+//! Stage 9 of the walk: one row for every call, never lost, never doubled.
 //!
-//! A row is encoded on the call's own thread and written to the write-ahead log (`wal`) before the client sees the end of
-//! its answer. A thread of its own (`ship`) reads the log (`tail`) and takes the rows to the store: SQLite (`sqlite`) or
-//! ClickHouse (`clickhouse`). Reports read the stores (`report`).
+//! A row (`row`) is encoded (`columns`) on the call's own thread and written to the write-ahead log
+//! (`wal`) before the client sees the end of its answer. A thread of its own (`store/shipper`) reads
+//! that log and takes the rows to the store: SQLite or ClickHouse. The room `report` reads the stores.
 //!
-//! Promises: a row whose `append` returned survives the end of the process, however it ends, and is stored exactly once.
-//! What cannot be kept is counted, never silent. Where a call asks for it (`power`), its row survives a power cut, too.
-//! Does not: wait for a store on the request path.
+//! Guarantees: a row whose `append` returned survives the process, however that ends, and is stored
+//! exactly once. A row that cannot be kept is counted. With [`AiLog::durable`] a row also survives a
+//! power cut. Does not: wait for a store on the request path.
 
 pub mod bench;
-mod clickhouse;
-mod columns;
-mod dead_letter;
+pub(crate) mod columns;
+mod counters;
 mod fold;
-mod group;
-mod power;
 mod private;
 pub mod recorder;
-pub mod report;
-pub mod reprice;
 pub mod row;
-mod segment;
-mod ship;
-mod sqlite;
-mod state;
-mod tail;
+mod shared;
+pub(crate) mod store;
 mod wal;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::fs::{File, TryLockError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-pub(crate) use clickhouse::schema;
-pub use group::Pending;
-pub use power::Durable;
 pub use recorder::Recorder;
-pub use sqlite::SqliteError;
+pub(crate) use store::clickhouse::schema;
+pub use store::sqlite::SqliteError;
 pub use wal::WalLimits;
+pub use wal::group::Pending;
+pub use wal::sync::Durable;
 
 use crate::config::policy::StoreKind;
 use crate::lock::lock;
 use crate::metrics::Metrics;
+use counters::Counters;
 use row::Row;
-use segment::{Disk, FileSystem};
-use ship::{Shipper, Store, StoreError};
-use state::{Core, Counters};
+use shared::SharedLog;
+use store::clickhouse::{self, ClickHouseStore};
+use store::shipper::Shipper;
+use store::sqlite::{self, SqliteStore};
+use store::{Resume, Store};
 use wal::Wal;
+use wal::append::encoded;
+use wal::segment::{Disk, FileSystem};
 
-/// How the log is kept.
+/// The options of the log.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Folder of the write-ahead log and the embedded store; made if it is not there.
+    /// Folder of the write-ahead log and the embedded store; created if it does not exist.
     pub data_dir: PathBuf,
-    /// Rows older than this are deleted from the embedded store; 0 keeps them. Hot: [`AiLog::set_retention_days`].
+    /// Rows older than this are deleted from the embedded store; 0 keeps them. A reload changes it:
+    /// [`AiLog::set_retention_days`].
     pub retention_days: u32,
     /// Bounds of the write-ahead log.
     pub wal: WalLimits,
@@ -71,73 +70,77 @@ impl Options {
     }
 }
 
-/// Why the log cannot be opened. Something that the operator has to change.
+/// Why the log cannot be opened. The operator has to act.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Two processes on one folder would mix their logs.
-    #[error("data_dir `{}` is in use by another tollgate process; stop it, or give this one another data_dir", .0.display())]
+    #[error(
+        "data_dir `{}` is in use by another tollgate process; stop it, or give this one another data_dir",
+        .0.display()
+    )]
     InUse(PathBuf),
-    /// A folder or file cannot be made or read.
+    /// A folder or file cannot be created or read.
     #[error("data_dir `{}` cannot be used: {error}", path.display())]
     Folder {
-        /// Which.
+        /// The folder or file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         error: std::io::Error,
     },
     /// The embedded store cannot be used.
     #[error("the embedded store `{}` cannot be used: {error}", path.display())]
     Store {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         error: SqliteError,
     },
-    /// What was kept of the last run cannot be read.
-    #[error("`{}` does not say up to where the log is stored: {reason}", path.display())]
+    /// The place in the log that the last run kept cannot be read.
+    #[error("the place in the log cannot be read from `{}`: {reason}", path.display())]
     Position {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         reason: String,
     },
 }
 
-/// How much waits to be stored.
+/// The rows that wait to be stored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Backlog {
     /// Bytes of the write-ahead log that are not stored.
     pub bytes: u64,
-    /// Milliseconds since 1970 of the oldest row that is not stored; nothing if all are.
+    /// Milliseconds since 1970 of the oldest row that is not stored; `None` if all are.
     pub oldest_ms: Option<i64>,
     /// Rows that could not be kept since the start.
     pub lost: u64,
-    /// Why the store does not take rows at the moment.
+    /// Why the store does not take rows at present.
     pub trouble: Option<String>,
 }
 
-/// The log, as the walk sees it. Cheap to clone.
+/// The log. Cheap to clone.
 #[derive(Clone)]
 pub struct AiLog {
     inner: Arc<Inner>,
 }
 
 struct Inner {
-    core: Arc<Core>,
+    log: Arc<SharedLog>,
     shipper: Mutex<Option<JoinHandle<()>>>,
     syncer: Mutex<Option<JoinHandle<()>>>,
-    /// The process ends, and calls that are open are cut.
+    /// The process ends, and open calls are cut.
     cutting: AtomicBool,
-    /// Held as long as the log is open; the system lets it go with the process, however that ends.
+    /// Held while the log is open; the system releases it with the process, however that ends.
     _lock: File,
 }
 
 impl AiLog {
-    /// Opens the log: locks the folder, takes stock of what an earlier process left, and starts the shipper. What was
-    /// written and not stored then is stored now.
+    /// Opens the log: locks the folder, finds the segments that an earlier process left, and starts the
+    /// shipper, which stores them.
     ///
     /// # Errors
-    /// Another process uses the folder, or it cannot be used. A store that is away is no error: rows wait for it.
+    /// Another process uses the folder, or it cannot be used. An unreachable store is not an error:
+    /// rows wait for it.
     pub fn open(options: Options, store: StoreKind, metrics: Arc<Metrics>) -> Result<AiLog, OpenError> {
         AiLog::open_on(options, store, metrics, Box::new(FileSystem))
     }
@@ -156,104 +159,97 @@ impl AiLog {
         let counters = Counters::new(metrics);
         if found.quarantined > 0 {
             counters.lost.inc_by(found.quarantined as u64);
-            tracing::warn!(files = found.quarantined, "files in the write-ahead log are no segments of this version");
+            let files = found.quarantined;
+            tracing::warn!(files, "files in the write-ahead log are not segments of this version");
         }
         if found.segments > 0 {
             tracing::info!(segments = found.segments, bytes = wal.bytes(), "rows of an earlier run are being stored");
         }
-        let core = Arc::new(Core::new(Arc::new(wal), counters, options.retention_days));
-        // Up to where the other store was, if rows went there before: they are not sent to this one as well.
-        let elsewhere = match &store {
-            StoreKind::Embedded => clickhouse::resume_of(data_dir),
-            StoreKind::ClickHouse(_) => sqlite::resume_of(&data_dir.join(EMBEDDED_FILE)),
-        };
-        let position_file = data_dir.join(match &store {
-            StoreKind::Embedded => EMBEDDED_FILE,
-            StoreKind::ClickHouse(_) => clickhouse::POSITION_FILE,
-        });
-        let store: Box<dyn Store> = match store {
-            StoreKind::Embedded => {
-                let path = data_dir.join(EMBEDDED_FILE);
-                Box::new(sqlite::Sqlite::open(&path).map_err(|error| OpenError::Store { path, error })?)
-            }
-            StoreKind::ClickHouse(server) => Box::new(
-                clickhouse::ClickHouse::new(&server, data_dir)
-                    .map_err(|error| OpenError::Folder { path: data_dir.clone(), error })?,
-            ),
-        };
+        let log = Arc::new(SharedLog::new(Arc::new(wal), counters, options.retention_days));
+        let OpenedStore { store, file, elsewhere } = open_store(store, data_dir)?;
         let dead_letters = data_dir.join("dead-letter.jsonl");
-        let shipper = Shipper::new(core.clone(), store, elsewhere, dead_letters)
-            .map_err(|error| OpenError::Position { path: position_file, reason: reason_of(error) })?;
+        let shipper = Shipper::new(Arc::clone(&log), store, elsewhere, dead_letters)
+            .map_err(|error| OpenError::Position { path: data_dir.join(file), reason: error.into_reason() })?;
         let thread = |name: &str, work: Box<dyn FnOnce() + Send>| {
             let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work);
-            thread.map(|t| Mutex::new(Some(t))).map_err(|error| OpenError::Folder { path: data_dir.clone(), error })
+            thread
+                .map(|thread| Mutex::new(Some(thread)))
+                .map_err(|error| OpenError::Folder { path: data_dir.clone(), error })
         };
-        let syncing = core.clone();
-        let syncer = thread("ailog-sync", Box::new(move || sync_for_ever(&syncing)))?;
-        let shipping = core.clone();
-        let shipper = thread("ailog", Box::new(move || ship_for_ever(shipper, &shipping)))?;
-        Ok(AiLog { inner: Arc::new(Inner { core, shipper, syncer, cutting: AtomicBool::new(false), _lock: held }) })
+        let syncing = Arc::clone(&log);
+        let syncer = thread("ailog-sync", Box::new(move || sync_until_stopped(&syncing)))?;
+        let shipping = Arc::clone(&log);
+        let shipper = thread("ailog", Box::new(move || ship_until_stopped(shipper, &shipping)))?;
+        let cutting = AtomicBool::new(false);
+        Ok(AiLog { inner: Arc::new(Inner { log, shipper, syncer, cutting, _lock: held }) })
     }
 
-    /// Writes a row to the write-ahead log; when this returns the row survives the end of the process. A row that
-    /// cannot be written (full disk, backlog at its bound) is counted in `tollgate_log_rows_total{result="lost"}`.
+    /// Writes a row to the write-ahead log; when this returns, the row survives the process. A row that
+    /// cannot be written (full disk, backlog at its bound) is counted in
+    /// `tollgate_log_rows_total{result="lost"}`.
     ///
     /// Blocks for one `write` to the page cache.
     pub fn append(&self, row: &Row) {
-        self.inner.core.append(row);
+        self.inner.log.appender.append(row);
     }
 
-    /// The same, in one write with the rows of other calls that end now: the row survives when the answer is ready.
+    /// Writes a row in one write with those of other calls that end now; it survives the process when
+    /// the result is ready.
     pub fn append_soon(&self, row: &Row) -> Pending {
-        state::encoded(row, |record| self.inner.core.append_soon(record))
+        encoded(row, |record| self.inner.log.group.append_soon(record))
     }
 
-    /// Rows that are written from now on will be waited for with [`AiLog::durable`].
+    /// Announces that calls will wait with [`AiLog::durable`] for rows written from now on.
     pub fn expect_durable(&self) {
-        self.inner.core.wal.keep_until_synced();
+        self.inner.log.wal.keep_until_synced();
     }
 
-    /// Waits until all rows written so far are on the disk itself, so that they survive a power cut.
+    /// Waits until all rows written so far are on the disk itself and survive a power cut.
     pub fn durable(&self) -> Durable {
         self.expect_durable();
-        self.inner.core.durable()
+        self.inner.log.syncer.durable()
     }
 
-    /// Writes a row for a call that was refused before any work: the first of a kind (organisation, outcome, code) at
-    /// once, the others folded into one row a second that says how many they were.
+    /// Writes a row for a call that was refused before any work: the first of a kind (organisation,
+    /// outcome, code) at once, the others folded into one row a second, with their number in `calls`.
     pub fn append_refused(&self, row: Row) {
-        self.inner.core.append_refused(row);
+        self.inner.log.append_refused(row);
     }
 
-    /// Waits until everything written so far is stored; says whether it is. Blocks.
+    /// Waits until everything written so far is stored; returns whether it is. Blocks.
     pub fn flush(&self, within: Duration) -> bool {
-        self.inner.core.flush(within)
+        self.inner.log.flush(within)
     }
 
-    /// Ends the shipper: folded rows are written, what can be stored within `deadline` is stored. Blocks for at most
-    /// about that time. Rows appended later are on disk and are stored at the next start.
+    /// Ends the shipper: folded rows are written, and rows are stored until `deadline`. Blocks for about
+    /// that time at most. Rows appended later are on disk and are stored at the next start.
     pub fn close(&self, deadline: Duration) {
         self.inner.close(deadline);
     }
 
-    /// A reload changed `ailog.retention_days`.
+    /// Applies `ailog.retention_days` of a reloaded policy.
     pub fn set_retention_days(&self, days: u32) {
-        self.inner.core.set_retention_days(days);
+        self.inner.log.control.set_retention_days(days);
     }
 
-    /// From now on a call that is dropped was cut by this process, not left by its client.
+    /// From now on a dropped call was cut by this process, not left by its client.
     pub fn cut_calls(&self) {
         self.inner.cutting.store(true, Ordering::Relaxed);
     }
 
-    /// How much waits to be stored.
+    /// Whether open calls are cut by the end of the process.
+    pub(crate) fn is_cutting(&self) -> bool {
+        self.inner.cutting.load(Ordering::Relaxed)
+    }
+
+    /// The rows that wait to be stored.
     pub fn backlog(&self) -> Backlog {
-        let core = &self.inner.core;
+        let log = &self.inner.log;
         Backlog {
-            bytes: core.wal.bytes(),
-            oldest_ms: core.oldest_ms(),
-            lost: core.counters.lost.get(),
-            trouble: core.trouble(),
+            bytes: log.wal.bytes(),
+            oldest_ms: log.control.oldest_ms(),
+            lost: log.counters.lost.get(),
+            trouble: log.control.trouble(),
         }
     }
 }
@@ -261,28 +257,54 @@ impl AiLog {
 impl Inner {
     fn close(&self, deadline: Duration) {
         let Some(thread) = lock(&self.shipper).take() else { return };
-        self.core.stop(deadline);
+        self.log.control.stop(deadline);
         if thread.join().is_err() {
-            tracing::error!("the log's thread ended in a defect");
+            tracing::error!("the log's thread panicked");
         }
-        self.core.end_second();
-        self.core.write_group();
-        self.core.end_syncing();
+        self.log.end_second();
+        self.log.group.write();
+        self.log.syncer.end();
         if lock(&self.syncer).take().is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the log's syncing thread ended in a defect");
+            tracing::error!("the log's syncing thread panicked");
         }
     }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        // Whoever wants rows stored first has called `close`; they are on disk in any case.
+        // The rows are on disk; a caller that wants them stored has called `close`.
         self.close(Duration::ZERO);
     }
 }
 
-/// The embedded store's file in `data_dir`.
-const EMBEDDED_FILE: &str = "tollgate.db";
+/// How long a thread of the log waits after a panic.
+const PANIC_WAIT: Duration = Duration::from_secs(1);
+
+/// A store, and the places in the log that are known of it and of the other one.
+struct OpenedStore {
+    store: Box<dyn Store>,
+    /// The file in `data_dir` that has this store's place.
+    file: &'static str,
+    /// The place of the other store, if rows went there before: those are not sent to this one.
+    elsewhere: Option<Resume>,
+}
+
+fn open_store(kind: StoreKind, data_dir: &Path) -> Result<OpenedStore, OpenError> {
+    let path = data_dir.join(sqlite::FILE);
+    Ok(match kind {
+        StoreKind::Embedded => {
+            let elsewhere = clickhouse::resume_of(data_dir);
+            let store = SqliteStore::open(&path).map_err(|error| OpenError::Store { path, error })?;
+            OpenedStore { store: Box::new(store), file: sqlite::FILE, elsewhere }
+        }
+        StoreKind::ClickHouse(server) => {
+            let elsewhere = sqlite::resume_of(&path);
+            let store = ClickHouseStore::new(&server, data_dir)
+                .map_err(|error| OpenError::Folder { path: data_dir.to_owned(), error })?;
+            OpenedStore { store: Box::new(store), file: clickhouse::POSITION_FILE, elsewhere }
+        }
+    })
+}
 
 fn lock_folder(data_dir: &Path) -> Result<File, OpenError> {
     let folder = |error| OpenError::Folder { path: data_dir.to_owned(), error };
@@ -297,28 +319,22 @@ fn lock_folder(data_dir: &Path) -> Result<File, OpenError> {
     }
 }
 
-fn reason_of(error: StoreError) -> String {
-    match error {
-        StoreError::Retry { reason, .. } | StoreError::Operator { reason } | StoreError::Rows { reason } => reason,
+/// Runs the syncing thread; a panic in it must not leave calls waiting.
+fn sync_until_stopped(log: &SharedLog) {
+    while catch_unwind(AssertUnwindSafe(|| log.sync_until_stopped())).is_err() {
+        log.counters.metrics.panics.inc();
+        tracing::error!("panic in the log's syncing thread; it continues");
+        std::thread::sleep(PANIC_WAIT);
     }
 }
 
-/// A defect in the syncing thread must not leave calls waiting.
-fn sync_for_ever(core: &Core) {
-    while std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| core.sync_for_ever())).is_err() {
-        core.counters.metrics.panics.inc();
-        tracing::error!("defect in the log's syncing thread; it goes on");
-        std::thread::sleep(Duration::from_secs(1));
-    }
-}
-
-/// A defect in the shipper must not end the log: it goes on from the last stored position.
-fn ship_for_ever(mut shipper: Shipper, core: &Core) {
-    while std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| shipper.run())).is_err() {
-        core.counters.metrics.panics.inc();
-        tracing::error!("defect in the log's thread; it goes on with the same rows");
-        std::thread::sleep(Duration::from_secs(1));
-        if core.is_stopping() {
+/// Runs the shipper; after a panic it continues from the last stored position.
+fn ship_until_stopped(mut shipper: Shipper, log: &SharedLog) {
+    while catch_unwind(AssertUnwindSafe(|| shipper.run())).is_err() {
+        log.counters.metrics.panics.inc();
+        tracing::error!("panic in the log's thread; it continues with the same rows");
+        std::thread::sleep(PANIC_WAIT);
+        if log.control.is_stopping() {
             return;
         }
     }

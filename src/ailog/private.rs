@@ -1,26 +1,27 @@
-//! Files and folders for their owner alone: rows hold what people wrote, if redacted.
+//! Files and folders that only their owner can read: rows hold text of users, if redacted.
 //!
-//! Stage 9 of the walk. Promises: whatever the umask of the process, what the log and the embedded store make has mode 0600
-//! (files) or 0700 (folders), and what lies there already is tightened when the log is opened. Does not: change the mode of
-//! a data folder that was there before, which may be a volume of somebody else's; `config::warnings` tells of a wide one.
+//! Guarantees: whatever the umask of the process, the log and the embedded store create files with
+//! mode 0600 and folders with 0700, and files that exist already are tightened when the log is
+//! opened. Does not: change the mode of a data folder that existed before, which may be a shared
+//! volume; `config::warnings` reports a wide one.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
-/// Options of a file that is made for its owner alone.
-pub(super) fn options() -> OpenOptions {
+/// Options of a file that only its owner can read.
+pub(crate) fn options() -> OpenOptions {
     let mut options = File::options();
     options.mode(0o600);
     options
 }
 
-/// Makes a folder for its owner alone; one that is there stays as it is.
+/// Creates a folder that only its owner can read; an existing one keeps its mode.
 ///
 /// # Errors
-/// It is not there and cannot be made.
-pub(super) fn folder(path: &Path) -> io::Result<()> {
+/// It does not exist and cannot be created.
+pub(crate) fn folder(path: &Path) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)?;
     }
@@ -30,13 +31,13 @@ pub(super) fn folder(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Takes the rights of others off everything of the log's own in `data_dir`. What belongs to another user stays as it is,
-/// and is told.
-pub(super) fn tighten(data_dir: &Path) {
+/// Removes the rights of others from the log's own files in `data_dir`. Files of another user stay as
+/// they are, with a warning.
+pub(crate) fn tighten(data_dir: &Path) {
     const OURS: &[&str] = &["tollgate.db", "lock", "dead-letter.jsonl", "clickhouse.position", "wal"];
     for entry in fs::read_dir(data_dir).into_iter().flatten().flatten() {
         let name = entry.file_name();
-        // SQLite puts `-wal`, `-shm` and `-journal` behind the name.
+        // SQLite appends `-wal`, `-shm` and `-journal` to the name.
         if OURS.iter().any(|ours| name.to_str().is_some_and(|name| name.starts_with(ours))) {
             tighten_one(&entry.path());
         }

@@ -3,8 +3,6 @@
 //! Stages 2 and 9 of the walk. A drop guard: where the task of a call is cancelled because its client left, the row is
 //! written by `Drop`.
 
-use std::sync::atomic::Ordering;
-
 use super::row::{Outcome, Row};
 use super::{AiLog, Durable, Pending};
 use crate::clock::{Clock, Nanos};
@@ -36,7 +34,7 @@ impl Recorder {
 
     /// Whether a call that is dropped now is cut by the end of the process.
     pub fn is_cut(&self) -> bool {
-        self.log.inner.cutting.load(Ordering::Relaxed)
+        self.log.is_cutting()
     }
 
     /// The row is that of a call refused before any work: it may be folded with others of its kind.

@@ -11,12 +11,12 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::ailog::AiLog;
-use crate::ailog::report::Reader;
 use crate::bounds::BUDGET_ROWS_MAX;
 use crate::config::policy::{Settings, StoreKind};
 use crate::limit::calendar::Date;
 use crate::limit::meters::moment;
 use crate::pipeline::gateway::Gateway;
+use crate::report::Reader;
 
 /// What rows of an earlier run may take to be stored.
 const STORED_WITHIN: Duration = Duration::from_secs(10);

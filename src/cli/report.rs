@@ -10,10 +10,10 @@ use jiff::{Timestamp, ToSpan};
 
 use super::Failure;
 use super::print::{self, aligned, printable};
-use crate::ailog::report::{Days, Dim, Reader, Summary, usd};
 use crate::bounds::REPORT_LINES_MAX;
 use crate::clock::wall_ms;
 use crate::config::policy::Settings;
+use crate::report::{Days, Dim, Reader, Summary, usd};
 use crate::visible::{visible, visible_json};
 
 /// `tollgate report`
@@ -67,7 +67,7 @@ fn dim(name: &str) -> Result<Dim, String> {
 /// # Errors
 /// The days are in the wrong order, the store cannot be read, or CSV or JSON are not whole.
 pub fn run(args: Args, settings: &Settings) -> Result<(), Failure> {
-    let user = |error: crate::ailog::report::ReadError| Failure::User(error.to_string());
+    let user = |error: crate::report::ReadError| Failure::User(error.to_string());
     let reader = Reader::open(&settings.store, &settings.data_dir).map_err(user)?;
     let (text, is_cut) = if args.daily {
         (daily::report(&reader, &args.tz, args.to, wall_ms())?, false)

@@ -8,10 +8,10 @@ use jiff::tz::TimeZone;
 
 use super::Failure;
 use super::report::start_ms;
-use crate::ailog::report::usd;
-use crate::ailog::reprice::{Repriced, reprice};
 use crate::config::policy::Settings;
 use crate::cost::PriceList;
+use crate::report::reprice::{Repriced, reprice};
+use crate::report::usd;
 
 /// `tollgate reprice`
 #[derive(Debug, clap::Args)]

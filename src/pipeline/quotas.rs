@@ -5,7 +5,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::ailog::report::Spent;
 use crate::bounds::{METERS_MAX, ORGS_MAX};
 use crate::clock::Nanos;
 use crate::config::policy::Policy;
@@ -16,6 +15,7 @@ use crate::limit::meters::{Meters, moment};
 use crate::limit::redis::Shared;
 use crate::limit::sketch::Sketch;
 use crate::limit::store::Limiter;
+use crate::report::Spent;
 
 /// Everything that is counted to keep callers to their limits.
 pub struct Quotas {

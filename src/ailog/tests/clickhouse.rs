@@ -10,7 +10,6 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, OnceLock};
 
 use super::{SOON, as_json, check_report, count, row};
-use crate::ailog::report::{Dim, Filter, ReadError, Reader};
 use crate::ailog::row::Row;
 use crate::ailog::schema::{Retention, SchemaOptions, statements};
 use crate::ailog::{AiLog, Options, columns};
@@ -18,9 +17,10 @@ use crate::clock::Clock;
 use crate::config::policy::{ClickHouseOptions, StoreKind};
 use crate::ids::Secret;
 use crate::metrics::Metrics;
+use crate::report::{Dim, Filter, ReadError, Reader};
 
 /// A running engine. It ends with this process, whose end closes its standard input.
-pub(super) struct Engine {
+pub(crate) struct Engine {
     child: Child,
     port: u16,
     _dir: Option<tempfile::TempDir>,
@@ -67,7 +67,7 @@ impl Engine {
     }
 
     /// An engine of its own, for a test that breaks it.
-    pub(super) fn own() -> Engine {
+    pub(crate) fn own() -> Engine {
         let dir = tempfile::tempdir().expect("dir");
         let mut engine = Engine::start(dir.path(), 0, &[]);
         engine._dir = Some(dir);
@@ -75,7 +75,7 @@ impl Engine {
     }
 
     /// The engine that the other tests share, each with a database of its own.
-    pub(super) fn shared() -> &'static Engine {
+    pub(crate) fn shared() -> &'static Engine {
         static ENGINE: OnceLock<Engine> = OnceLock::new();
         ENGINE.get_or_init(Engine::own)
     }
@@ -89,7 +89,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn apply(&self, database: &str) -> ClickHouseOptions {
+    pub(crate) fn apply(&self, database: &str) -> ClickHouseOptions {
         let options = self.options(database);
         schema(database).apply(&options).expect("schema");
         options
@@ -110,11 +110,11 @@ impl Engine {
         body.to_owned()
     }
 
-    pub(super) fn query(&self, sql: &str) -> String {
+    pub(crate) fn query(&self, sql: &str) -> String {
         self.post("/", sql).trim().to_owned()
     }
 
-    pub(super) fn fault(&self, fault: &str) {
+    pub(crate) fn fault(&self, fault: &str) {
         self.post(&format!("/_fault?{fault}"), "");
     }
 
@@ -317,10 +317,13 @@ fn days_and_views_are_what_brute_force_finds() {
     let options = engine.apply("views");
     let dir = tempfile::tempdir().expect("dir");
     let (log, _) = open(dir.path(), &options);
-    let rows = super::views::rows();
+    let rows = crate::report::tests::views::rows();
     rows.iter().for_each(|row| log.append(row));
     assert!(log.flush(SOON));
-    super::views::check_days(&Reader::open(&StoreKind::ClickHouse(options), dir.path()).expect("reader"), &rows);
+    crate::report::tests::views::check_days(
+        &Reader::open(&StoreKind::ClickHouse(options), dir.path()).expect("reader"),
+        &rows,
+    );
     // Decimals and times as texts, so that nothing is lost on the way.
     let lines = |sql: &str| -> Vec<Vec<String>> {
         let found = engine.query(&format!("{sql} FORMAT JSONCompactStringsEachRow"));
@@ -329,13 +332,13 @@ fn days_and_views_are_what_brute_force_finds() {
     let cost =
         "SELECT toString(day), org_id, calls, toString(toDecimal128(cost_usd, 9) * 1000000000), tokens, unpriced_calls
                 FROM views.cost_by_org_day ORDER BY 1, 2";
-    assert_eq!(lines(cost), super::views::cost_by_org_day(&rows));
+    assert_eq!(lines(cost), crate::report::tests::views::cost_by_org_day(&rows));
     let errors = "SELECT formatDateTime(hour, '%Y-%m-%dT%H:00:00Z'), org_id, provider, model, outcome, status, error_code, calls,
                          last_request_id FROM views.errors_hourly ORDER BY 1, 2, 3, 4, 5, status, 7";
-    assert_eq!(lines(errors), super::views::errors_hourly(&rows));
+    assert_eq!(lines(errors), crate::report::tests::views::errors_hourly(&rows));
     let daily = "SELECT toString(day), org_id, provider, model, route, calls, errors, rate_limited, input_tokens, output_tokens,
                         toString(cost_usd * 1000000000), p50_ms, p95_ms, p99_ms FROM views.daily_summary ORDER BY 1, 2, 3, 4, 5";
-    assert_eq!(lines(daily), super::views::daily_summary(&rows));
+    assert_eq!(lines(daily), crate::report::tests::views::daily_summary(&rows));
 }
 
 #[test]
@@ -345,15 +348,15 @@ fn rows_are_priced_again_to_the_nano_dollar() {
     let dir = tempfile::tempdir().expect("dir");
     let (log, _) = open(dir.path(), &options);
     let store = StoreKind::ClickHouse(options);
-    super::reprice::check(&log, &store, dir.path());
+    crate::report::tests::reprice::check(&log, &store, dir.path());
     let left = "SELECT count() FROM system.tables WHERE database = 'reprice' AND name LIKE 'tollgate_reprice%'";
     assert_eq!(engine.query(left), "0");
     // A table that is not on one server alone. There is no cluster here; a table of any other kind is refused alike.
     engine.query("RENAME TABLE reprice.ai_log TO reprice.plain");
     engine.query("CREATE TABLE reprice.ai_log AS reprice.plain ENGINE = Merge('reprice', '^plain$')");
-    let refused = super::reprice::run(&store, dir.path(), false);
+    let refused = crate::report::tests::reprice::run(&store, dir.path(), false);
     assert!(matches!(&refused, Err(ReadError::NotHere { engine }) if engine == "Merge"), "{refused:?}");
-    assert!(super::reprice::run(&store, dir.path(), true).is_ok(), "looking changes nothing");
+    assert!(crate::report::tests::reprice::run(&store, dir.path(), true).is_ok(), "looking changes nothing");
     assert_eq!(engine.query(left), "0");
 }
 
@@ -413,7 +416,7 @@ fn whatever_happens_on_the_way_each_row_is_there_once() {
 }
 
 /// Waits until an attempt to store has failed.
-pub(super) fn in_trouble(log: &AiLog) {
+pub(crate) fn in_trouble(log: &AiLog) {
     let clock = Clock::start();
     let begun = clock.now();
     while log.backlog().trouble.is_none() {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use super::{SOON, count, row};
-use crate::ailog::segment::{Disk, FileSystem, RECORD_HEAD_BYTES, SEGMENT_HEAD_BYTES};
+use crate::ailog::wal::segment::{Disk, FileSystem, RECORD_HEAD_BYTES, SEGMENT_HEAD_BYTES};
 use crate::ailog::{AiLog, Options};
 use crate::config::policy::StoreKind;
 use crate::metrics::Metrics;
@@ -23,7 +23,7 @@ fn left_behind(dir: &Path) -> (PathBuf, Vec<usize>) {
     let wal = crate::ailog::wal::Wal::open(&dir.join("wal"), Default::default(), Box::new(FileSystem)).expect("wal").0;
     let (mut record, mut ends, mut end) = (Vec::new(), Vec::new(), SEGMENT_HEAD_BYTES);
     for n in 0..BEFORE {
-        crate::ailog::segment::record(&row(n), &mut record);
+        crate::ailog::wal::segment::record(&row(n), &mut record);
         wal.append(&record).expect("append");
         end += record.len();
         ends.push(end);

@@ -11,14 +11,14 @@ use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
 use super::{SOON, as_json, count, open, row};
-use crate::ailog::report::Reader;
 use crate::ailog::row::{Outcome, Row};
-use crate::ailog::segment::{Disk, FileSystem};
+use crate::ailog::wal::segment::{Disk, FileSystem};
 use crate::ailog::{AiLog, OpenError, Options, Recorder, columns};
 use crate::clock::Clock;
 use crate::config::policy::{ClickHouseOptions, StoreKind};
 use crate::ids::Secret;
 use crate::metrics::Metrics;
+use crate::report::Reader;
 
 fn database(dir: &Path) -> Connection {
     Connection::open(dir.join("tollgate.db")).expect("database")

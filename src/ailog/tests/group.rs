@@ -9,11 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-use super::super::group::Pending;
-use super::super::segment::{Disk, FileSystem};
-use super::super::state::{Core, Counters, encoded};
-use super::super::wal::{Wal, WalLimits};
 use super::{count, row};
+use crate::ailog::counters::Counters;
+use crate::ailog::shared::SharedLog;
+use crate::ailog::wal::append::encoded;
+use crate::ailog::wal::group::Pending;
+use crate::ailog::wal::segment::{Disk, FileSystem};
+use crate::ailog::wal::{Wal, WalLimits};
 use crate::bounds::LOG_GROUP_ROWS_MAX;
 use crate::metrics::Metrics;
 
@@ -47,7 +49,7 @@ impl Disk for Counting {
 }
 
 struct Case {
-    core: Arc<Core>,
+    log: Arc<SharedLog>,
     metrics: Arc<Metrics>,
     writes: Arc<AtomicUsize>,
     _dir: tempfile::TempDir,
@@ -60,12 +62,12 @@ impl Case {
         let writes = Arc::new(AtomicUsize::new(0));
         let disk = Box::new(Counting { writes: Arc::clone(&writes), longest });
         let wal = Wal::open(dir.path(), WalLimits::default(), disk).expect("wal").0;
-        let core = Arc::new(Core::new(Arc::new(wal), Counters::new(Arc::clone(&metrics)), 0));
-        Case { core, metrics, writes, _dir: dir }
+        let log = Arc::new(SharedLog::new(Arc::new(wal), Counters::new(Arc::clone(&metrics)), 0));
+        Case { log, metrics, writes, _dir: dir }
     }
 
     fn add(&self, seed: u64) -> Pending {
-        encoded(&row(seed), |record| self.core.append_soon(record))
+        encoded(&row(seed), |record| self.log.group.append_soon(record))
     }
 
     /// Writes of records, without the one of the segment's head.

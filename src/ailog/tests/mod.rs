@@ -8,10 +8,8 @@ mod group;
 mod kill;
 mod model;
 mod power;
-mod reprice;
 mod ship;
 mod switch;
-mod views;
 mod wal;
 
 use std::borrow::Cow;
@@ -21,26 +19,27 @@ use std::time::Duration;
 use tollgate_wire::usage::{ServiceTier, TokenUsage, UsageSource};
 use uuid::Uuid;
 
-use super::report::{Days, Dim, Filter, Reader, Summary};
 use super::row::{Outcome, RouteKind, Row};
-use super::{AiLog, Options, columns, dead_letter};
+use super::store::dead_letter;
+use super::{AiLog, Options, columns};
 use crate::code::Code;
 use crate::config::policy::StoreKind;
 use crate::ids::{OrgId, RequestId};
 use crate::metrics::Metrics;
 use crate::redact::{Attachments, Redacted, Rules, RulesSpec};
+use crate::report::{Days, Dim, Filter, Reader, Summary};
 
 /// Long enough for a busy machine; reached only by a failure.
-pub(super) const SOON: Duration = Duration::from_secs(60);
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 /// Text as the log gets it; nothing in it is taken out.
-pub(super) fn redacted(text: &str) -> Redacted {
+pub(crate) fn redacted(text: &str) -> Redacted {
     let spec = RulesSpec { entities: vec![], attachments: Attachments::Allow, ..RulesSpec::default() };
     crate::redact::text(&Rules::compile(&spec).expect("no rules"), text).0
 }
 
 /// A row of which every column is different from row to row; the same for the same seed.
-pub(super) fn row(seed: u64) -> Row {
+pub(crate) fn row(seed: u64) -> Row {
     let mut rng = fastrand::Rng::with_seed(seed ^ 0x9e37_79b9_7f4a_7c15);
     let outcomes = [
         Outcome::Ok,
@@ -119,26 +118,26 @@ pub(super) fn row(seed: u64) -> Row {
 }
 
 /// A log in `dir` with the embedded store, and its metrics.
-pub(super) fn open(dir: &std::path::Path) -> (AiLog, Arc<Metrics>) {
+pub(crate) fn open(dir: &std::path::Path) -> (AiLog, Arc<Metrics>) {
     let metrics = Metrics::new();
     let log = AiLog::open(Options::new(dir, 0), StoreKind::Embedded, metrics.clone()).expect("log");
     (log, metrics)
 }
 
 /// The value of `tollgate_log_rows_total`.
-pub(super) fn count(metrics: &Metrics, result: &str) -> u64 {
+pub(crate) fn count(metrics: &Metrics, result: &str) -> u64 {
     metrics.log_rows.with_label_values(&[result]).get()
 }
 
 /// The row by column names, from its encoded form.
-pub(super) fn as_json(row: &Row) -> serde_json::Map<String, serde_json::Value> {
+pub(crate) fn as_json(row: &Row) -> serde_json::Map<String, serde_json::Value> {
     let mut out = Vec::new();
     columns::encode(row, &mut out);
     dead_letter::as_json(&out).expect("a row")
 }
 
 /// Whether a reader of a store that holds `rows` says what they say.
-pub(super) fn check_report(reader: &Reader, rows: &[Row]) {
+pub(crate) fn check_report(reader: &Reader, rows: &[Row]) {
     for by in [&[][..], &[Dim::Day], &[Dim::Org, Dim::Model], &Dim::ALL] {
         let lines = reader.summary(0, i64::MAX, by).expect("summary");
         assert!(!lines.is_empty());

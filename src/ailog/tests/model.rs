@@ -14,11 +14,14 @@ use proptest::prelude::*;
 
 use super::{count, row};
 use crate::ailog::columns::{Decoder, Type, Value};
-use crate::ailog::segment;
-use crate::ailog::segment::{Disk, FileSystem};
-use crate::ailog::ship::{Resume, Shipper, Step, Store, StoreError, Stored};
-use crate::ailog::state::{Core, Counters};
-use crate::ailog::tail::{Batch, BatchLimits, Position};
+use crate::ailog::counters::Counters;
+use crate::ailog::shared::SharedLog;
+use crate::ailog::store::shipper::{Shipper, Step};
+use crate::ailog::store::{Resume, Store, StoreError, Stored};
+use crate::ailog::wal::position::Position;
+use crate::ailog::wal::reader::{Batch, BatchLimits};
+use crate::ailog::wal::segment;
+use crate::ailog::wal::segment::{Disk, FileSystem};
 use crate::ailog::wal::{Wal, WalLimits};
 use crate::lock::lock;
 use crate::metrics::Metrics;
@@ -219,7 +222,7 @@ struct World {
     faults: Arc<Faults>,
     remote: Arc<Mutex<Remote>>,
     rng: fastrand::Rng,
-    core: Arc<Core>,
+    log: Arc<SharedLog>,
     shipper: Shipper,
     metrics: Arc<Metrics>,
     /// Answers wait for the disk.
@@ -240,14 +243,14 @@ struct World {
 impl World {
     fn new(dir: &Path, limits: WalLimits, power: bool, seed: u64) -> World {
         let (faults, remote) = (Arc::new(Faults::default()), Arc::default());
-        let (core, shipper, metrics) = start(dir, limits, &faults, &remote);
+        let (log, shipper, metrics) = start(dir, limits, &faults, &remote);
         World {
             dir: dir.to_owned(),
             limits,
             faults,
             remote,
             rng: fastrand::Rng::with_seed(seed),
-            core,
+            log,
             shipper,
             metrics,
             power,
@@ -267,7 +270,7 @@ impl World {
             Op::Append(rows) => self.append(u64::from(rows)),
             Op::Sync => self.sync(),
             Op::Ship(steps) => self.ship(steps),
-            Op::EndSegment => self.core.wal.end_if_begun_before(i64::MAX),
+            Op::EndSegment => self.log.wal.end_if_begun_before(i64::MAX),
             Op::Kill => self.restart(),
             Op::PowerCut if self.power => self.power_cut(),
             Op::PowerCut => self.restart(),
@@ -298,7 +301,7 @@ impl World {
     /// Calls end: their rows are written in one group, and if that fails one by one.
     fn append(&mut self, rows: u64) {
         if self.power {
-            self.core.wal.keep_until_synced();
+            self.log.wal.keep_until_synced();
         }
         let (mut record, mut records, mut ends) = (Vec::new(), Vec::new(), Vec::new());
         for seed in self.next..self.next + rows {
@@ -307,7 +310,7 @@ impl World {
             ends.push(records.len());
         }
         let before = count(&self.metrics, "written");
-        self.core.append_records(&records, &ends);
+        self.log.appender.append_records(&records, &ends);
         let written = count(&self.metrics, "written") - before;
         // Which ones of a group were written a fault that passes does not say; of those nothing is asked but the number.
         if written == rows {
@@ -321,7 +324,7 @@ impl World {
         if !self.power {
             return;
         }
-        self.core.sync_written();
+        self.log.syncer.sync_written();
         let waited = std::mem::take(&mut self.unsynced);
         // The shipper syncs as well, and may have met the failure.
         let suspect = count(&self.metrics, "suspect");
@@ -337,8 +340,8 @@ impl World {
         self.suspect = 0;
         // The old process is gone before the new one looks.
         let stand_in = tempfile::tempdir().expect("dir");
-        (self.core, self.shipper, self.metrics) = start(stand_in.path(), self.limits, &Arc::default(), &Arc::default());
-        (self.core, self.shipper, self.metrics) = start(&self.dir, self.limits, &self.faults, &self.remote);
+        (self.log, self.shipper, self.metrics) = start(stand_in.path(), self.limits, &Arc::default(), &Arc::default());
+        (self.log, self.shipper, self.metrics) = start(&self.dir, self.limits, &self.faults, &self.remote);
     }
 
     /// Of every file there is what was synced, and anything or nothing of what was not.
@@ -388,7 +391,7 @@ impl World {
         self.restart();
         for _ in 0..10_000 {
             if matches!(self.shipper.step(), Step::CaughtUp) {
-                assert_eq!(self.core.wal.bytes(), 0);
+                assert_eq!(self.log.wal.bytes(), 0);
                 self.counted += count(&self.metrics, "lost");
                 return;
             }
@@ -402,14 +405,14 @@ fn start(
     limits: WalLimits,
     faults: &Arc<Faults>,
     remote: &Arc<Mutex<Remote>>,
-) -> (Arc<Core>, Shipper, Arc<Metrics>) {
+) -> (Arc<SharedLog>, Shipper, Arc<Metrics>) {
     let metrics = Metrics::new();
     let (wal, found) = Wal::open(dir, limits, Box::new(Fragile(faults.clone()))).expect("wal");
     let counters = Counters::new(metrics.clone());
     counters.lost.inc_by(found.quarantined as u64);
-    let core = Arc::new(Core::new(Arc::new(wal), counters, 0));
-    let shipper = Shipper::new(core.clone(), Box::new(Away(remote.clone())), None, dir.join("dead-letter.jsonl"));
-    (core, shipper.expect("shipper"), metrics)
+    let log = Arc::new(SharedLog::new(Arc::new(wal), counters, 0));
+    let shipper = Shipper::new(log.clone(), Box::new(Away(remote.clone())), None, dir.join("dead-letter.jsonl"));
+    (log, shipper.expect("shipper"), metrics)
 }
 
 proptest! {

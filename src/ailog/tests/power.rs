@@ -14,9 +14,10 @@ use std::task::{Context, Poll, Waker};
 use std::thread::JoinHandle;
 
 use super::{SOON, count, row};
-use crate::ailog::power::Durable;
-use crate::ailog::segment::{Disk, FileSystem};
-use crate::ailog::state::{Core, Counters};
+use crate::ailog::counters::Counters;
+use crate::ailog::shared::SharedLog;
+use crate::ailog::wal::segment::{Disk, FileSystem};
+use crate::ailog::wal::sync::Durable;
 use crate::ailog::wal::{Wal, WalLimits};
 use crate::ailog::{AiLog, Options};
 use crate::bounds::LOG_SYNC_WAIT_MAX;
@@ -62,7 +63,7 @@ impl Disk for Told {
 }
 
 struct Case {
-    core: Arc<Core>,
+    log: Arc<SharedLog>,
     syncer: Option<JoinHandle<()>>,
     metrics: Arc<Metrics>,
     asked: Arc<Asked>,
@@ -78,15 +79,15 @@ impl Case {
         let ((begin, begun), (tell, told)) = (channel(), channel());
         let disk = Box::new(Told { asked: asked.clone(), begun: begin, tell: Mutex::new(told) });
         let wal = Wal::open(&dir.path().join("wal"), limits, disk).expect("wal").0;
-        let core = Arc::new(Core::new(Arc::new(wal), Counters::new(metrics.clone()), 0));
-        let syncing = core.clone();
-        let syncer = Some(std::thread::spawn(move || syncing.sync_for_ever()));
-        Case { core, syncer, metrics, asked, begun, tell: Some(tell), dir }
+        let log = Arc::new(SharedLog::new(Arc::new(wal), Counters::new(metrics.clone()), 0));
+        let syncing = log.clone();
+        let syncer = Some(std::thread::spawn(move || syncing.sync_until_stopped()));
+        Case { log, syncer, metrics, asked, begun, tell: Some(tell), dir }
     }
 
     fn append(&self, seed: u64) {
-        self.core.wal.keep_until_synced();
-        self.core.append(&row(seed));
+        self.log.wal.keep_until_synced();
+        self.log.appender.append(&row(seed));
     }
 
     fn files(&self) -> Vec<u64> {
@@ -109,7 +110,7 @@ impl Case {
 
     fn end(&mut self) {
         self.let_go();
-        self.core.end_syncing();
+        self.log.syncer.end();
         if let Some(syncer) = self.syncer.take() {
             syncer.join().expect("the thread ends well");
         }
@@ -127,7 +128,7 @@ impl Case {
 impl Drop for Case {
     fn drop(&mut self) {
         self.let_go();
-        self.core.end_syncing();
+        self.log.syncer.end();
     }
 }
 
@@ -139,14 +140,14 @@ fn poll(durable: &mut Durable) -> Poll<()> {
 async fn nothing_goes_out_before_the_disk_has_it_and_those_that_wait_share_a_sync() {
     let case = Case::new(WalLimits::default());
     case.append(0);
-    let mut first = case.core.durable();
+    let mut first = case.log.syncer.durable();
     assert!(poll(&mut first).is_pending());
     case.begun.recv().expect("the thread syncs");
     // While the disk works on the first, twenty more calls end.
     let mut others: Vec<Durable> = (1..=20)
         .map(|n| {
             case.append(n);
-            case.core.durable()
+            case.log.syncer.durable()
         })
         .collect();
     assert!(others.iter_mut().all(|other| poll(other).is_pending()));
@@ -162,7 +163,7 @@ async fn nothing_goes_out_before_the_disk_has_it_and_those_that_wait_share_a_syn
     assert_eq!(case.folders(), 1, "the segment's name, once");
     assert_eq!(case.metrics.log_sync_seconds.get_sample_count(), 2);
     // All is there: nobody has to wait.
-    case.core.durable().await;
+    case.log.syncer.durable().await;
     assert_eq!(case.files().len(), 2);
     assert_eq!(count(&case.metrics, "suspect"), 0);
     assert_eq!(case.stored(), 21);
@@ -172,7 +173,7 @@ async fn nothing_goes_out_before_the_disk_has_it_and_those_that_wait_share_a_syn
 async fn after_a_sync_that_failed_the_log_goes_on_in_a_new_segment() {
     let mut case = Case::new(WalLimits::default());
     (0..3).for_each(|n| case.append(n));
-    let mut waits = case.core.durable();
+    let mut waits = case.log.syncer.durable();
     assert!(poll(&mut waits).is_pending());
     case.begun.recv().expect("the thread syncs");
     case.append(3);
@@ -181,7 +182,7 @@ async fn after_a_sync_that_failed_the_log_goes_on_in_a_new_segment() {
     assert_eq!(count(&case.metrics, "suspect"), 4, "also the row that came meanwhile: its file is not asked again");
     case.append(4);
     case.let_go();
-    case.core.durable().await;
+    case.log.syncer.durable().await;
     let files = case.files();
     assert_eq!(files.len(), 2);
     assert_ne!(files[0], files[1], "a second sync of the same file would prove nothing");
@@ -196,7 +197,7 @@ async fn after_a_sync_that_failed_its_file_is_not_asked_again_where_it_was_ended
     // Every row has a segment of its own.
     let mut case = Case::new(WalLimits { segment_bytes_max: 1, ..WalLimits::default() });
     case.append(0);
-    let mut waits = case.core.durable();
+    let mut waits = case.log.syncer.durable();
     assert!(poll(&mut waits).is_pending());
     case.begun.recv().expect("the thread syncs");
     case.append(1);
@@ -205,7 +206,7 @@ async fn after_a_sync_that_failed_its_file_is_not_asked_again_where_it_was_ended
     assert_eq!(count(&case.metrics, "suspect"), 2, "which of the two the disk has is not known");
     case.append(2);
     case.let_go();
-    case.core.durable().await;
+    case.log.syncer.durable().await;
     let files = case.files();
     assert!(files.len() > 1 && !files[1..].contains(&files[0]), "{files:?}: a second sync would prove nothing");
     assert_eq!(case.stored(), 3);
@@ -216,7 +217,7 @@ async fn a_disk_that_hangs_does_not_hold_answers_for_ever() {
     let case = Case::new(WalLimits::default());
     case.append(0);
     let begun = tokio::time::Instant::now();
-    case.core.durable().await;
+    case.log.syncer.durable().await;
     assert!(begun.elapsed() >= LOG_SYNC_WAIT_MAX);
     assert!(case.metrics.text().contains("tollgate_bounds_reached_total{bound=\"log_sync_wait\"} 1"));
     assert_eq!(case.stored(), 1);
@@ -229,7 +230,7 @@ async fn rows_of_calls_that_end_after_the_log_was_closed_are_synced_too() {
     case.end();
     assert_eq!(case.files().len(), 1, "the thread's last");
     case.append(1);
-    case.core.durable().await;
+    case.log.syncer.durable().await;
     assert_eq!(case.files().len(), 2);
 }
 
@@ -239,7 +240,7 @@ async fn a_segment_that_ends_before_its_sync_is_synced_all_the_same() {
     let mut case = Case::new(WalLimits { segment_bytes_max: 1, ..WalLimits::default() });
     case.let_go();
     (0..5).for_each(|n| case.append(n));
-    case.core.durable().await;
+    case.log.syncer.durable().await;
     let files: BTreeSet<u64> = case.files().into_iter().collect();
     assert_eq!(files.len(), 5);
 }

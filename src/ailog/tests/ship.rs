@@ -7,15 +7,18 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use super::{SOON, count, row};
-use crate::ailog::report::Reader;
-use crate::ailog::segment::FileSystem;
-use crate::ailog::ship::{Resume, Shipper, Step, Store, StoreError, Stored};
-use crate::ailog::state::{Core, Counters};
-use crate::ailog::tail::{Batch, BatchLimits, Position};
+use crate::ailog::counters::Counters;
+use crate::ailog::shared::SharedLog;
+use crate::ailog::store::shipper::{Shipper, Step};
+use crate::ailog::store::{Resume, Store, StoreError, Stored};
+use crate::ailog::wal::position::Position;
+use crate::ailog::wal::reader::{Batch, BatchLimits};
+use crate::ailog::wal::segment::FileSystem;
 use crate::ailog::wal::{Wal, WalLimits};
 use crate::clock::Clock;
 use crate::config::policy::StoreKind;
 use crate::metrics::Metrics;
+use crate::report::Reader;
 
 /// Longer than any test.
 const TICK: Duration = Duration::from_secs(3_600);
@@ -80,7 +83,7 @@ impl Store for Told1by1 {
 }
 
 struct Case {
-    core: Arc<Core>,
+    log: Arc<SharedLog>,
     metrics: Arc<Metrics>,
     asked: Receiver<Asked>,
     tell: Sender<Told>,
@@ -93,10 +96,10 @@ fn case() -> (Case, Shipper) {
     let (dir, metrics) = (tempfile::tempdir().expect("dir"), Metrics::new());
     let ((ask, asked), (tell, told), (pass, passed)) = (channel(), channel(), channel());
     let wal = Wal::open(&dir.path().join("wal"), WalLimits::default(), Box::new(FileSystem)).expect("wal").0;
-    let core = Arc::new(Core::new(Arc::new(wal), Counters::new(metrics.clone()), 0));
+    let log = Arc::new(SharedLog::new(Arc::new(wal), Counters::new(metrics.clone()), 0));
     let store = Box::new(Told1by1 { asked: ask, tell: told, passed: pass });
-    let shipper = Shipper::new(core.clone(), store, None, dead_letters(dir.path())).expect("shipper");
-    (Case { core, metrics, asked, tell, passed, dir }, shipper)
+    let shipper = Shipper::new(log.clone(), store, None, dead_letters(dir.path())).expect("shipper");
+    (Case { log, metrics, asked, tell, passed, dir }, shipper)
 }
 
 fn dead_letters(dir: &Path) -> std::path::PathBuf {
@@ -105,7 +108,7 @@ fn dead_letters(dir: &Path) -> std::path::PathBuf {
 
 impl Case {
     fn append(&self, seeds: std::ops::Range<u64>) {
-        seeds.for_each(|seed| self.core.append(&row(seed)));
+        seeds.for_each(|seed| self.log.appender.append(&row(seed)));
     }
 }
 
@@ -121,13 +124,13 @@ fn rows_that_come_while_a_batch_is_stored_share_the_next_one() {
     assert!(case.asked.recv_timeout(Duration::from_millis(300)).is_err(), "the tick is not over");
     case.append(6..20);
     case.tell.send(Told::Take).expect("it listens");
-    assert!(case.core.flush(SOON), "whoever waits does not wait for the tick");
+    assert!(case.log.flush(SOON), "whoever waits does not wait for the tick");
     let batch = case.asked.try_recv().expect("the second batch");
     assert_eq!(batch.rows, 19);
     // What comes after is stored when the log is closed.
     case.append(20..23);
     case.tell.send(Told::Take).expect("it listens");
-    case.core.stop(SOON);
+    case.log.control.stop(SOON);
     running.join().expect("ended well");
     assert_eq!(case.asked.try_recv().expect("the third batch").rows, 3);
     assert_eq!(count(&case.metrics, "stored"), 23);
@@ -143,7 +146,7 @@ fn a_backlog_is_stored_without_a_pause() {
     while rows < 450 {
         rows += case.asked.recv_timeout(SOON).expect("a batch").rows;
     }
-    case.core.stop(SOON);
+    case.log.control.stop(SOON);
     running.join().expect("ended well");
 }
 
@@ -171,7 +174,7 @@ fn how_long_rows_wait_is_known_while_the_store_takes_its_time_and_over_when_it_i
         row.created_at_ms = crate::clock::wall_ms() - 50_000;
         row
     };
-    case.core.append(&old());
+    case.log.appender.append(&old());
     let stepping = std::thread::spawn(move || {
         shipper.step();
         shipper
@@ -181,7 +184,7 @@ fn how_long_rows_wait_is_known_while_the_store_takes_its_time_and_over_when_it_i
     assert!(seconds() >= 50.0, "{}", seconds());
     case.tell.send(Told::Take).expect("it listens");
     stepping.join().expect("ended well");
-    assert_eq!((seconds(), case.core.oldest_ms()), (0.0, None), "that row is stored");
+    assert_eq!((seconds(), case.log.control.oldest_ms()), (0.0, None), "that row is stored");
     assert_eq!(case.metrics.log_spool_bytes.get(), 0);
 }
 
@@ -189,19 +192,19 @@ fn how_long_rows_wait_is_known_while_the_store_takes_its_time_and_over_when_it_i
 fn folded_refusals_are_written_while_the_store_takes_its_time() {
     // Nobody runs the shipper, as if it waited for its store.
     let (case, _shipper) = case();
-    case.core.end_second();
-    let core = case.core.clone();
-    let other = std::thread::spawn(move || core.sync_for_ever());
+    case.log.end_second();
+    let log = case.log.clone();
+    let other = std::thread::spawn(move || log.sync_until_stopped());
     let mut refused = row(4);
     refused.calls = 1;
-    (0..3).for_each(|_| case.core.append_refused(refused.clone()));
+    (0..3).for_each(|_| case.log.append_refused(refused.clone()));
     let clock = Clock::start();
     let begun = clock.now();
     while count(&case.metrics, "written") < 2 {
         assert!(clock.now().since(begun) < SOON, "no row says how many were refused");
         std::thread::yield_now();
     }
-    case.core.end_syncing();
+    case.log.syncer.end();
     other.join().expect("ended well");
 }
 

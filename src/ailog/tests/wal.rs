@@ -11,8 +11,9 @@ use proptest::prelude::*;
 
 use super::row;
 use crate::ailog::columns;
-use crate::ailog::segment::{Disk, FileSystem, RECORD_HEAD_BYTES, SEGMENT_HEAD_BYTES, record};
-use crate::ailog::tail::{BatchLimits, Next, Position, Tail};
+use crate::ailog::wal::position::Position;
+use crate::ailog::wal::reader::{BatchLimits, Next, WalReader};
+use crate::ailog::wal::segment::{Disk, FileSystem, RECORD_HEAD_BYTES, SEGMENT_HEAD_BYTES, record};
 use crate::ailog::wal::{Wal, WalLimits};
 
 const ALL: BatchLimits = BatchLimits { rows_max: usize::MAX, bytes_max: usize::MAX };
@@ -31,7 +32,7 @@ fn open(dir: &Path) -> Wal {
 fn read_all(wal: Wal, from: Option<Position>, limits: BatchLimits) -> (Vec<Vec<u8>>, u32) {
     wal.seal();
     let wal = Arc::new(wal);
-    let mut tail = Tail::new(wal.clone(), from);
+    let mut tail = WalReader::new(wal.clone(), from);
     let (mut rows, mut damaged) = (Vec::new(), 0);
     loop {
         match tail.next(limits, None).expect("read") {
@@ -219,7 +220,7 @@ proptest! {
                 // The process ends; the next one reads a batch or two and ends as well.
                 drop(wal);
                 let next = Arc::new(Wal::open(dir.path(), limits, disk(step as u32)).expect("wal").0);
-                let mut tail = Tail::new(next.clone(), position);
+                let mut tail = WalReader::new(next.clone(), position);
                 for _ in 0..2 {
                     match tail.next(batches, None).expect("read") {
                         Next::Batch => {
@@ -289,7 +290,7 @@ fn a_row_that_is_too_long_loses_the_tail_of_its_bodies_and_says_so() {
     let mut out = Vec::new();
     record(&long, &mut out);
     assert!(out.len() <= crate::bounds::WAL_RECORD_BYTES_MAX);
-    let json = crate::ailog::dead_letter::as_json(&out[RECORD_HEAD_BYTES + 1..]).expect("a row");
+    let json = crate::ailog::store::dead_letter::as_json(&out[RECORD_HEAD_BYTES + 1..]).expect("a row");
     assert_eq!(json["truncated"], true);
     assert_eq!(json["response"], "x".repeat(100));
     let request = json["request"].as_str().expect("text");

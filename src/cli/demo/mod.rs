@@ -17,9 +17,9 @@ use anyhow::Context as _;
 use super::progress::Progress;
 use super::token::{is_hs, sign};
 use super::{Failure, print, serve};
-use crate::ailog::report::{Dim, Filter, Reader, Summary, usd};
 use crate::app::{self, App};
 use crate::ids::OrgId;
+use crate::report::{Dim, Filter, Reader, Summary, usd};
 use crate::{clock, config, mock};
 use traffic::Tally;
 

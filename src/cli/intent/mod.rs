@@ -30,7 +30,6 @@ use tokio::task::JoinSet;
 use super::progress::Progress;
 use super::token::sign;
 use super::{Failure, print, serve};
-use crate::ailog::report::{Reader, Summary, usd};
 use crate::app::{self, App};
 use crate::bounds::EVAL_FILE_BYTES_MAX;
 use crate::clock;
@@ -38,6 +37,7 @@ use crate::config::Loaded;
 use crate::config::policy::{Accept, JwtPolicy, StoreKind};
 use crate::ids::{OrgId, Secret};
 use crate::limit::bucket::Quota;
+use crate::report::{Reader, Summary, usd};
 use csv::Labelled;
 use score::{Answered, Score};
 

@@ -4,9 +4,9 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use super::{start_ms, today};
-use crate::ailog::report::{Days, Dim, Reader, Summary, usd};
 use crate::bounds::REPORT_LINES_MAX;
 use crate::cli::Failure;
+use crate::report::{Days, Dim, Reader, Summary, usd};
 use crate::visible::is_hidden;
 
 /// Lines of a table; the rest is one line.

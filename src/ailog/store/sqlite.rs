@@ -1,12 +1,14 @@
 //! The embedded store: SQLite, `data_dir/tollgate.db`, one file that any SQLite tool opens.
 //!
-//! Stage 9 of the walk, on the shipper's thread, the only writer. Readers open the file themselves (see `report`).
+//! Stage 9 of the walk, on the shipper's thread, the only writer. Readers open the file themselves
+//! (see the room `report`).
 //!
-//! Promises: a batch and the position behind it are stored in one transaction, and a row is taken once by its id, so a
-//! replay doubles nothing. Amounts are integers of 10⁻⁹ USD in `cost_nano_usd`; `cost_usd` is computed from it.
-//! Does not: wait for the disk at every commit, unless told to (`ailog.durability: power`). The segments of the write-ahead log are removed only after a
-//! checkpoint, which does (or, where a reader holds it up, a sync of SQLite's log), so a power cut loses no more than the
-//! write-ahead log itself had not on disk.
+//! Guarantees: a batch and the position after it are stored in one transaction, and a row is stored
+//! once by its id, so a replay doubles nothing. Amounts are integers of 10⁻⁹ USD in
+//! `cost_nano_usd`; `cost_usd` is computed from it. A segment of the write-ahead log is removed only
+//! after a checkpoint (or, if a reader holds that up, a sync of SQLite's log), so a power cut loses
+//! only rows that the write-ahead log did not have on disk either. Does not: wait for the disk at
+//! every commit, unless `ailog.durability` is `power`.
 
 use std::path::Path;
 use std::time::Duration;
@@ -15,22 +17,26 @@ use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use uuid::Uuid;
 
-use super::columns::{COLUMNS, COLUMNS_OF_1, Decoder, Type, Value, iso_millis};
-use super::private;
-use super::ship::{Resume, Store, StoreError, Stored};
-use super::tail::{Batch, BatchLimits, Position};
+use super::{Resume, Store, StoreError, Stored};
+use crate::ailog::columns::{COLUMNS, COLUMNS_OF_1, Decoder, Type, Value, iso_millis};
+use crate::ailog::private;
+use crate::ailog::wal::position::Position;
+use crate::ailog::wal::reader::{Batch, BatchLimits};
 
-/// Layout of the file; `PRAGMA user_version`. An older file is brought up to it step by step when it is opened.
+/// The file in `data_dir`.
+pub(crate) const FILE: &str = "tollgate.db";
+
+/// Layout of the file (`PRAGMA user_version`). An older file is migrated step by step when opened.
 const USER_VERSION: i32 = 2;
-/// Rows of one transaction. Large enough that its fixed cost vanishes, small enough that readers see rows soon.
+/// Rows of one transaction: enough to make its fixed cost small, few enough to be seen soon.
 const ROWS_MAX: usize = 2_000;
-/// With few rows a second they share a transaction.
+/// How long rows are gathered, so that they share a transaction.
 const TICK: Duration = Duration::from_millis(250);
-/// Rows deleted at once when they are past their time; between two slices new rows are stored.
+/// Rows that retention deletes at once; new rows are stored between two slices.
 const RETENTION_SLICE: usize = 500;
 
-/// A large page holds several rows with their bodies: half the bytes that pages of 4 KiB would take for rows of 3 KB, and
-/// half the CPU time (measured: 15.7, 11.0, 8.0 µs a row with 4, 8, 16 KiB).
+/// A large page holds several rows with their bodies: for rows of 3 KB, half the bytes and half the
+/// CPU time of pages of 4 KiB (measured: 15.7, 11.0, 8.0 µs a row with 4, 8, 16 KiB).
 const SETUP: &str = "
     PRAGMA page_size = 32768;
     PRAGMA journal_mode = WAL;
@@ -40,7 +46,7 @@ const SETUP: &str = "
     PRAGMA journal_size_limit = 67108864;
 ";
 
-/// The daily figures. Percentiles by nearest rank: the smallest latency that at least so many percent do not exceed.
+/// The daily figures. Percentiles by nearest rank.
 const DAILY_SUMMARY: &str = "
 CREATE VIEW IF NOT EXISTS daily_summary AS
 WITH ranked AS (
@@ -66,7 +72,7 @@ SELECT day, org_id, provider, model, route,
 FROM ranked
 GROUP BY day, org_id, provider, model, route";
 
-/// What each organisation spent each day; and the errors of each hour, with the newest call among them to look at.
+/// The cost of each organisation and day; the errors of each hour, with the newest call of each.
 const MORE_VIEWS: &str = "
 CREATE VIEW IF NOT EXISTS cost_by_org_day AS
 SELECT substr(created_at, 1, 10) AS day, org_id,
@@ -91,7 +97,7 @@ FROM failed
 GROUP BY hour, org_id, provider, model, outcome, status, error_code";
 
 /// The writer's connection.
-pub(super) struct Sqlite {
+pub(crate) struct SqliteStore {
     connection: Connection,
     insert: String,
 }
@@ -99,25 +105,26 @@ pub(super) struct Sqlite {
 /// Why the file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SqliteError {
-    /// Somebody else's file, or one of a later version.
+    /// A file of another program, or of a later version.
     #[error("it has layout {found}, this version of tollgate knows up to {USER_VERSION}")]
     Version {
         /// `user_version` of the file.
         found: i32,
     },
-    /// SQLite says no.
+    /// An error of SQLite.
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
 }
 
-impl Sqlite {
-    /// Opens the file; lays out a new one, and brings an older one up to today's layout.
+impl SqliteStore {
+    /// Opens the file; creates a new one, and migrates an older one to today's layout.
     ///
     /// # Errors
-    /// It is no SQLite database, of a later version, or cannot be written.
-    pub(super) fn open(path: &Path) -> Result<Sqlite, SqliteError> {
-        // SQLite makes its file by the umask, and the files beside it by the mode of the first.
-        drop(private::options().create(true).truncate(false).write(true).open(path));
+    /// It is not a SQLite database, is of a later version, or cannot be written.
+    pub(crate) fn open(path: &Path) -> Result<SqliteStore, SqliteError> {
+        // SQLite creates its file by the umask, and the files beside it by the mode of the first. If
+        // this fails, SQLite reports why.
+        let _ = private::options().create(true).truncate(false).write(true).open(path);
         let connection = Connection::open(path)?;
         connection.busy_timeout(Duration::from_secs(5))?;
         connection.execute_batch(SETUP)?;
@@ -129,12 +136,12 @@ impl Sqlite {
             let step = if layout == 0 { format!("{}; {DAILY_SUMMARY}", table()) } else { added_in_2() };
             connection.execute_batch(&format!("BEGIN; {step}; PRAGMA user_version = {}; COMMIT;", layout + 1))?;
             if found > 0 {
-                tracing::info!(layout = layout + 1, "the embedded store was brought up to a new layout");
+                tracing::info!(layout = layout + 1, "the embedded store was migrated to a new layout");
             }
         }
         let marks = vec!["?"; COLUMNS.len()].join(", ");
         let insert = format!("INSERT OR IGNORE INTO ai_log ({}) VALUES ({marks})", stored_columns().join(", "));
-        Ok(Sqlite { connection, insert })
+        Ok(SqliteStore { connection, insert })
     }
 
     fn insert(&mut self, batch: &Batch) -> rusqlite::Result<usize> {
@@ -142,12 +149,12 @@ impl Sqlite {
         let mut stored = 0;
         {
             let mut statement = transaction.prepare_cached(&self.insert)?;
-            // What is bound stays bound: most values of a row are those of the row before.
+            // A bound value stays bound: most values of a row equal those of the row before.
             let mut bound: [Option<Value<'_>>; COLUMNS.len()] = [None; COLUMNS.len()];
             for index in 0..batch.rows.len() {
                 let mut decoder = Decoder::new(batch.row(index));
                 for (at, (_, of)) in COLUMNS.iter().enumerate() {
-                    // The reader of the log has checked the row.
+                    // The log's reader has checked the row.
                     let value = decoder.next(*of).unwrap_or(Value::Null);
                     if bound[at] != Some(value) {
                         bind(&mut statement, at + 1, value)?;
@@ -162,7 +169,7 @@ impl Sqlite {
         Ok(stored)
     }
 
-    /// Syncs what checkpoints have left in SQLite's own log.
+    /// Syncs the part of SQLite's own log that is not checkpointed.
     fn sync_log(&self) -> std::io::Result<()> {
         let Some(path) = self.connection.path() else { return Ok(()) };
         std::fs::File::open(format!("{path}-wal"))?.sync_data()
@@ -179,7 +186,7 @@ fn keep_position(connection: &Connection, batch: &Batch) -> rusqlite::Result<()>
     Ok(())
 }
 
-impl Store for Sqlite {
+impl Store for SqliteStore {
     fn limits(&self) -> BatchLimits {
         BatchLimits { rows_max: ROWS_MAX, bytes_max: 4 << 20 }
     }
@@ -201,8 +208,8 @@ impl Store for Sqlite {
     }
 
     fn settle(&mut self) {
-        // Passive: goes as far as readers allow, and syncs what it goes over. A reader of an older state holds it up, and then
-        // it may have synced nothing.
+        // Passive: it goes as far as readers allow, and syncs that part. A reader of an older state
+        // holds it up, and then it may have synced nothing.
         let done = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
             Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
         });
@@ -252,11 +259,12 @@ fn position(connection: &Connection) -> rusqlite::Result<Option<Resume>> {
     }))
 }
 
-/// Opens a file that somebody else lays out, and says which layout it has; nothing if there is no log in it yet.
+/// Opens a file that the gateway writes, for a reader. Returns the connection and the file's layout;
+/// `None` if there is no file or no log in it yet.
 ///
 /// # Errors
 /// It cannot be read.
-pub(super) fn open_existing(
+pub(crate) fn open_existing(
     path: &Path,
     flags: OpenFlags,
     patience: Duration,
@@ -270,15 +278,15 @@ pub(super) fn open_existing(
     Ok((layout > 0).then_some((connection, layout)))
 }
 
-/// Where the shipper to the embedded store stopped, for another store that takes over.
-pub(super) fn resume_of(path: &Path) -> Option<Resume> {
-    // Not read-only: what a killed process left beside the file may have to be taken in first.
+/// The place at which the shipper to the embedded store stopped, for another store that takes over.
+pub(crate) fn resume_of(path: &Path) -> Option<Resume> {
+    // Not read-only: SQLite may have to recover the log of a killed process first.
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).ok()?;
     let found = position(&connection);
-    found.inspect_err(|error| tracing::warn!(%error, "the embedded store does not say how far it was")).ok()?
+    found.inspect_err(|error| tracing::warn!(%error, "the place of the embedded store cannot be read")).ok()?
 }
 
-/// Every failure here is the machine's (disk, lock), not the row's: the batch is tried again.
+/// Every failure here comes from the machine (disk, lock), not from a row: the batch is retried.
 fn failed(error: &rusqlite::Error) -> StoreError {
     StoreError::Retry { reason: error.to_string(), at_least: Duration::ZERO }
 }
@@ -312,7 +320,7 @@ fn table() -> String {
     )
 }
 
-/// The step to layout 2: columns after those that were there, with nothing in the rows that are there.
+/// The step to layout 2: new columns at the end, empty in the rows that are there.
 fn added_in_2() -> String {
     let columns = COLUMNS[COLUMNS_OF_1..].iter().map(|(name, of)| match of {
         Type::Text => format!("ALTER TABLE ai_log ADD COLUMN {name} TEXT NOT NULL DEFAULT ''; "),
@@ -321,7 +329,7 @@ fn added_in_2() -> String {
     columns.collect::<String>() + MORE_VIEWS
 }
 
-/// Text that is bound without a copy of ours and without another look at its UTF-8.
+/// Text that is bound without a copy of ours and without checking its UTF-8 again.
 struct Text<'a>(&'a [u8]);
 
 impl ToSql for Text<'_> {

@@ -9,14 +9,14 @@ use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 use tollgate_wire::usage::UsageSource;
 
-use super::{SOON, open, row};
 use crate::ailog::columns::iso;
-use crate::ailog::report::{Days, Dim, Reader};
 use crate::ailog::row::{Outcome, Row};
+use crate::ailog::tests::{SOON, open, row};
 use crate::config::policy::StoreKind;
+use crate::report::{Days, Dim, Reader};
 
 /// Rows of a year in which clocks are set forward and back, many of them around midnights and around those hours.
-pub(super) fn rows() -> Vec<Row> {
+pub(crate) fn rows() -> Vec<Row> {
     let mut rng = fastrand::Rng::with_seed(7);
     // Hours in which offsets change: Berlin, New York, Lord Howe (half an hour), Apia; 2026.
     let changes = [1_774_746_000_000, 1_792_890_000_000, 1_772_953_200_000, 1_793_512_800_000, 1_775_314_800_000];
@@ -42,7 +42,7 @@ const ZONES: [&str; 8] = [
 ];
 
 /// Whether sums by day are those of the zone's days.
-pub(super) fn check_days(reader: &Reader, rows: &[Row]) {
+pub(crate) fn check_days(reader: &Reader, rows: &[Row]) {
     let (from, to) = (1_767_139_200_000, 1_798_848_000_000);
     for name in ZONES {
         let zone = TimeZone::get(name).expect("a zone");
@@ -88,7 +88,7 @@ fn sum(rows: &[&Row], of: impl Fn(&Row) -> i64) -> String {
 }
 
 /// `day, org_id, calls, cost (10⁻⁹ USD), tokens, unpriced_calls`.
-pub(super) fn cost_by_org_day(rows: &[Row]) -> Vec<Vec<String>> {
+pub(crate) fn cost_by_org_day(rows: &[Row]) -> Vec<Vec<String>> {
     let line = |((day, org), rows): ((String, String), Vec<&Row>)| {
         let unpriced = |row: &Row| row.cost_nano_usd.is_none() && row.usage_source != UsageSource::None;
         vec![
@@ -104,7 +104,7 @@ pub(super) fn cost_by_org_day(rows: &[Row]) -> Vec<Vec<String>> {
 }
 
 /// `hour, org_id, provider, model, outcome, status, error_code, calls, last_request_id`.
-pub(super) fn errors_hourly(rows: &[Row]) -> Vec<Vec<String>> {
+pub(crate) fn errors_hourly(rows: &[Row]) -> Vec<Vec<String>> {
     let failed: Vec<Row> = rows.iter().filter(|row| is_error(row)).cloned().collect();
     let key = |row: &Row| {
         let hour = iso(row.created_at_ms)[..13].to_owned() + ":00:00Z";
@@ -124,7 +124,7 @@ pub(super) fn errors_hourly(rows: &[Row]) -> Vec<Vec<String>> {
 }
 
 /// `day, org_id, provider, model, route, calls, errors, rate_limited, input_tokens, output_tokens, cost (10⁻⁹ USD), p50, p95, p99`.
-pub(super) fn daily_summary(rows: &[Row]) -> Vec<Vec<String>> {
+pub(crate) fn daily_summary(rows: &[Row]) -> Vec<Vec<String>> {
     let key = |row: &Row| {
         [day(row).as_str(), row.org_id.as_str(), &row.provider, &row.model, row.route.as_str()].map(str::to_owned)
     };

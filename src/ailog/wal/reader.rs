@@ -1,10 +1,11 @@
-//! The reading side of the write-ahead log: records become batches, stored batches make segments disappear.
+//! The reading side of the write-ahead log: records become batches, stored segments are removed.
 //!
 //! Stage 9 of the walk, on the shipper's thread.
 //!
-//! Promises: a batch is a range of one segment, and the same range always gives the same rows. Damage (a torn tail,
-//! flipped bits, zeroes) is stepped over to the next whole record and counted; it never stops the reader. The beginning of a
-//! record at the very end of a segment is no damage: its process ended while it wrote. Does not: decide when a batch is stored.
+//! Guarantees: a batch is a range of one segment, and the same range always gives the same rows.
+//! Damage (a torn tail, flipped bits, zeroes) is skipped up to the next whole record and counted; it
+//! never stops the reader. An incomplete record at the very end of a segment is not damage: its
+//! process ended while it wrote. Does not: decide when a batch is stored.
 
 use std::fs::File;
 use std::io;
@@ -13,62 +14,56 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::columns;
+use super::Wal;
+use super::position::Position;
 use super::segment::{MARKER, RECORD_HEAD_BYTES, SEGMENT_HEAD_BYTES, Segment};
-use super::wal::Wal;
+use crate::ailog::columns;
 use crate::bounds::{BATCH_BYTES_MAX, WAL_RECORD_BYTES_MAX};
 
-/// A place in the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Position {
-    pub(super) segment: Uuid,
-    pub(super) offset: u64,
-}
-
-/// How much one batch may hold.
+/// Bounds of one batch.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct BatchLimits {
-    pub(super) rows_max: usize,
-    pub(super) bytes_max: usize,
+pub(crate) struct BatchLimits {
+    pub(crate) rows_max: usize,
+    pub(crate) bytes_max: usize,
 }
 
-/// Where a row lies.
+/// The place of one row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Span {
+pub(crate) struct Span {
     /// End of the row in [`Batch::payload`].
-    pub(super) payload_end: usize,
+    pub(crate) payload_end: usize,
     /// End of its record in the segment.
-    pub(super) segment_end: u64,
+    pub(crate) segment_end: u64,
 }
 
 /// The rows of one range of one segment.
 #[derive(Debug, Default)]
-pub(super) struct Batch {
-    /// Which segment.
-    pub(super) segment: Uuid,
+pub(crate) struct Batch {
+    /// The segment that the range is in.
+    pub(crate) segment: Uuid,
     /// The range, in bytes of the segment.
-    pub(super) start: u64,
-    pub(super) end: u64,
-    /// End of the range under which these rows may have reached the store before: `end`, or more where a power cut has
-    /// made the segment shorter since.
-    pub(super) sealed_end: u64,
-    /// The rows in RowBinary, one after the other, all in today's schema.
-    pub(super) payload: Vec<u8>,
-    pub(super) rows: Vec<Span>,
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    /// End of the range under which these rows may have reached the store before: `end`, or more if
+    /// a power cut has shortened the segment since.
+    pub(crate) sealed_end: u64,
+    /// The rows in RowBinary, one after the other, all in today's columns.
+    pub(crate) payload: Vec<u8>,
+    pub(crate) rows: Vec<Span>,
     /// Damaged stretches in the range.
-    pub(super) damaged: u32,
-    /// The range ends with the beginning of a record. Its `append` did not return, so no client saw the end of that answer,
-    /// unless a power cut took the rest of it.
-    pub(super) unfinished: bool,
-    /// Nothing was written behind the range when it was read.
-    pub(super) leaves_nothing: bool,
-    /// Whole records that are no rows of this version's schema: raw bodies, for the dead-letter file.
-    pub(super) unknown: Vec<Vec<u8>>,
+    pub(crate) damaged: u32,
+    /// The range ends with an incomplete record. Its `append` did not return, so no client saw the end
+    /// of that answer, unless a power cut took the rest of the record.
+    pub(crate) unfinished: bool,
+    /// Nothing was written after the range when it was read.
+    pub(crate) leaves_nothing: bool,
+    /// Bodies of whole records that are not rows of a known version, for the dead-letter file.
+    pub(crate) unknown: Vec<Vec<u8>>,
 }
 
 impl Batch {
     /// The encoded row at `index`.
-    pub(super) fn row(&self, index: usize) -> &[u8] {
+    pub(crate) fn row(&self, index: usize) -> &[u8] {
         let start = index.checked_sub(1).map_or(0, |before| self.rows[before].payload_end);
         &self.payload[start..self.rows[index].payload_end]
     }
@@ -81,19 +76,19 @@ impl Batch {
     }
 }
 
-/// What there is to do.
+/// The next thing to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Next {
+pub(crate) enum Next {
     /// A batch to be stored.
     Batch,
-    /// Everything in the oldest segment is stored and nothing will be added: it may be removed.
+    /// Everything in the oldest segment is stored and the segment has ended: it may be removed.
     SegmentDone,
     /// Everything that was written is stored.
     Nothing,
 }
 
 /// Reads the log from a position on.
-pub(super) struct Tail {
+pub(crate) struct WalReader {
     wal: Arc<Wal>,
     /// The oldest segment, opened, and how far it is stored.
     current: Option<(Arc<Segment>, File)>,
@@ -103,11 +98,11 @@ pub(super) struct Tail {
     batch: Batch,
 }
 
-impl Tail {
-    /// A reader that goes on at `stored`: segments before it were stored by an earlier process and are removed. Where no
-    /// segment has that id, everything that is there was never stored.
-    pub(super) fn new(wal: Arc<Wal>, stored: Option<Position>) -> Tail {
-        let mut tail = Tail {
+impl WalReader {
+    /// A reader that continues at `stored`: segments before it were stored by an earlier process and
+    /// are removed. If no segment has that id, nothing in the log was ever stored.
+    pub(crate) fn new(wal: Arc<Wal>, stored: Option<Position>) -> WalReader {
+        let mut reader = WalReader {
             wal,
             current: None,
             offset: SEGMENT_HEAD_BYTES as u64,
@@ -115,33 +110,33 @@ impl Tail {
             chunk: Vec::new(),
             batch: Batch::default(),
         };
-        if let Some(position) = stored.filter(|p| tail.wal.has(p.segment)) {
-            tail.resumed = true;
-            while let Some(segment) = tail.wal.oldest() {
+        if let Some(position) = stored.filter(|p| reader.wal.has(p.segment)) {
+            reader.resumed = true;
+            while let Some(segment) = reader.wal.oldest() {
                 let records_end = segment.extent().0;
                 if segment.id == position.segment {
-                    tail.offset = position.offset.clamp(SEGMENT_HEAD_BYTES as u64, records_end);
-                    tail.wal.taken(tail.offset - SEGMENT_HEAD_BYTES as u64);
+                    reader.offset = position.offset.clamp(SEGMENT_HEAD_BYTES as u64, records_end);
+                    reader.wal.taken(reader.offset - SEGMENT_HEAD_BYTES as u64);
                     break;
                 }
-                tail.wal.taken(records_end.saturating_sub(SEGMENT_HEAD_BYTES as u64));
-                tail.wal.remove_oldest();
+                reader.wal.taken(records_end.saturating_sub(SEGMENT_HEAD_BYTES as u64));
+                reader.wal.remove_oldest();
             }
         }
-        tail
+        reader
     }
 
-    /// Looks for the next batch, up to `end` where the range is already known; it is in [`Tail::batch`] then.
+    /// Reads the next batch, up to `end` if its range is already known, into [`WalReader::batch`].
     ///
     /// # Errors
     /// The segment cannot be read.
-    pub(super) fn next(&mut self, limits: BatchLimits, end: Option<u64>) -> io::Result<Next> {
+    pub(crate) fn next(&mut self, limits: BatchLimits, end: Option<u64>) -> io::Result<Next> {
         let Some(segment) = self.open_oldest()? else { return Ok(Next::Nothing) };
         let (committed, sealed) = segment.extent();
         let known = end.filter(|end| *end > self.offset && (*end <= committed || sealed));
         let until = known.unwrap_or(committed).min(committed);
         if self.offset < until {
-            // A range that was sealed before is read whole, whatever the limits are today.
+            // A range that was fixed before is read whole, whatever the limits are today.
             let limits = if known.is_some() { BatchLimits { rows_max: usize::MAX, ..limits } } else { limits };
             self.read(&segment, until, limits)?;
             self.batch.sealed_end = known.unwrap_or(0).max(self.batch.end);
@@ -151,25 +146,25 @@ impl Tail {
         Ok(if sealed { Next::SegmentDone } else { Next::Nothing })
     }
 
-    /// Removes the segment that [`Next::SegmentDone`] was said of.
-    pub(super) fn remove_done(&mut self) {
+    /// Removes the oldest segment, after [`Next::SegmentDone`].
+    pub(crate) fn remove_done(&mut self) {
         self.current = None;
         self.offset = SEGMENT_HEAD_BYTES as u64;
         self.wal.remove_oldest();
     }
 
-    /// Whether the position given at the start was found.
-    pub(super) fn is_resumed(&self) -> bool {
+    /// Whether the segment of the position given at the start was found.
+    pub(crate) fn is_resumed(&self) -> bool {
         self.resumed
     }
 
-    /// The batch that `next` gave last.
-    pub(super) fn batch(&self) -> &Batch {
+    /// The batch that `next` read last.
+    pub(crate) fn batch(&self) -> &Batch {
         &self.batch
     }
 
-    /// Gives back the memory that catching up took; what a quiet log needs is kept.
-    pub(super) fn release(&mut self) {
+    /// Frees the memory that catching up needed; keeps as much as a quiet log needs.
+    pub(crate) fn release(&mut self) {
         const KEPT_BYTES: usize = 1 << 20;
         if self.chunk.capacity() > KEPT_BYTES {
             self.chunk = Vec::new();
@@ -179,14 +174,14 @@ impl Tail {
     }
 
     /// The range up to `end` is stored.
-    pub(super) fn advance(&mut self, end: u64) {
+    pub(crate) fn advance(&mut self, end: u64) {
         self.wal.taken(end.saturating_sub(self.offset));
         self.offset = end;
     }
 
-    /// Gives up the oldest segment, which cannot be read: it is left on disk under another name. Says which, and how many
-    /// bytes of it were not read.
-    pub(super) fn quarantine(&mut self) -> Option<(PathBuf, u64)> {
+    /// Gives up the oldest segment, which cannot be read: its file stays under another name. Returns
+    /// that name, and how many bytes were not read.
+    pub(crate) fn quarantine(&mut self) -> Option<(PathBuf, u64)> {
         let segment = self.wal.give_up_oldest();
         self.current = None;
         let from = std::mem::replace(&mut self.offset, SEGMENT_HEAD_BYTES as u64);
@@ -212,7 +207,7 @@ impl Tail {
     /// Fills `batch` with the records from `offset` to `until`, at most one chunk and `limits`.
     fn read(&mut self, segment: &Segment, until: u64, limits: BatchLimits) -> io::Result<()> {
         let Some((_, file)) = &self.current else { return Ok(()) };
-        // At least one whole record, so that every call gets on.
+        // At least one whole record, so that every call makes progress.
         let most = limits.bytes_max.clamp(WAL_RECORD_BYTES_MAX + RECORD_HEAD_BYTES, BATCH_BYTES_MAX) as u64;
         let length = (until - self.offset).min(most) as usize;
         if self.chunk.len() < length {
@@ -271,12 +266,12 @@ enum Parsed<'a> {
         row: &'a [u8],
         length: usize,
     },
-    /// It may be the beginning of a record that goes on behind these bytes.
+    /// It may be the beginning of a record that continues after these bytes.
     Incomplete,
     Damage,
 }
 
-/// Looks at the front of `bytes`.
+/// Reads one record at the start of `bytes`.
 fn parse(bytes: &[u8]) -> Parsed<'_> {
     let Some((head, rest)) = bytes.split_first_chunk::<RECORD_HEAD_BYTES>() else {
         let begins = bytes[..bytes.len().min(MARKER.len())] == MARKER[..bytes.len().min(MARKER.len())];

@@ -2,8 +2,8 @@
 //!
 //! Stage 9 of the walk, on the shipper's thread. `data_dir/dead-letter.jsonl`.
 //!
-//! A line that the end of a process has cut off stays as it is; the next row begins a line of its own. Does not: delete
-//! anything, so rows stay here beyond `ailog.retention_days`, until a person has looked at them.
+//! Guarantees: a line that the end of a process has cut off does not spoil the next one. Does not:
+//! delete anything, so rows stay here beyond `ailog.retention_days` until an operator deletes them.
 //!
 //! # Bounds
 //! `DEAD_LETTER_BYTES_MAX`; above it a row is refused here too, and counted as lost.
@@ -15,15 +15,15 @@ use std::path::Path;
 use base64::Engine;
 use serde_json::{Map, json};
 
-use super::columns::{COLUMNS, Decoder, Value, iso};
-use super::private;
+use crate::ailog::columns::{COLUMNS, Decoder, Value, iso};
+use crate::ailog::private;
 use crate::bounds::DEAD_LETTER_BYTES_MAX;
 
-/// Keeps an encoded row with the reason why it is here.
+/// Keeps an encoded row, with the reason.
 ///
 /// # Errors
 /// The file cannot be written, or is full.
-pub(super) fn keep(path: &Path, reason: &str, row: &[u8]) -> io::Result<()> {
+pub(crate) fn keep(path: &Path, reason: &str, row: &[u8]) -> io::Result<()> {
     let mut file = private::options().create(true).read(true).append(true).open(path)?;
     let length = file.metadata()?.len();
     if length > DEAD_LETTER_BYTES_MAX {
@@ -43,8 +43,8 @@ pub(super) fn keep(path: &Path, reason: &str, row: &[u8]) -> io::Result<()> {
     file.write_all(line.as_bytes())
 }
 
-/// The row by column names; nothing if it is of another schema.
-pub(super) fn as_json(row: &[u8]) -> Option<Map<String, serde_json::Value>> {
+/// The row by column names; `None` if it is not a row of today's columns.
+pub(crate) fn as_json(row: &[u8]) -> Option<Map<String, serde_json::Value>> {
     let mut decoder = Decoder::new(row);
     let mut object = Map::new();
     for (name, of) in COLUMNS {

@@ -1,15 +1,24 @@
 //! The write-ahead log: rows on disk before the client sees the end of its answer.
 //!
-//! Stage 9 of the walk. Append-only segment files in `data_dir/wal`, read and removed by the shipper (see `tail`).
+//! Stage 9 of the walk. Append-only segment files in `data_dir/wal`. `append` counts rows, `group`
+//! gathers those of one moment, `sync` waits for the disk, `reader` is the shipper's side.
 //!
-//! Promises: when [`Wal::append`] returns well, the record is in the page cache, so it survives the end of the process
-//! however it ends. A failed write leaves no trace that a reader could take for a record. A segment that was found at
-//! start is only read, never written to again. Does not: wait for the disk, except where [`Wal::sync`] is called (see `power`).
+//! Guarantees: when [`Wal::append`] succeeds, the record is in the page cache, so it survives the
+//! process, however that ends. A failed write leaves nothing that a reader could take for a record.
+//! A segment found at start is only read, never written to again. Does not: wait for the disk,
+//! except in [`Wal::sync`].
 //!
 //! # Bounds
-//! A record, a segment, and all segments together have a most (`bounds.rs`). At the last the newest row is refused and
-//! counted as lost; traffic goes on. A segment is ended after `WAL_SEGMENT_AGE_MAX`, so that rows that are stored do not
-//! stay here for longer, however few there are.
+//! `WAL_RECORD_BYTES_MAX` for a record; [`WalLimits`] for a segment and for all of them. At the last
+//! bound the newest row is refused and counted as lost; calls continue. A segment is ended after
+//! `WAL_SEGMENT_AGE_MAX`, so that stored rows are removed from here, however few there are.
+
+pub(crate) mod append;
+pub(crate) mod group;
+pub(crate) mod position;
+pub(crate) mod reader;
+pub(crate) mod segment;
+pub(crate) mod sync;
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
@@ -20,9 +29,9 @@ use std::sync::{Arc, Mutex};
 
 use uuid::Uuid;
 
-use super::private;
-use super::segment::{Disk, MAGIC, Recognised, SEGMENT_HEAD_BYTES, Segment, number_of, recognise};
-use super::tail::Position;
+use self::position::Position;
+use self::segment::{Disk, MAGIC, Recognised, SEGMENT_HEAD_BYTES, Segment, number_of, recognise};
+use crate::ailog::private;
 use crate::bounds;
 use crate::lock::lock;
 
@@ -43,13 +52,13 @@ impl Default for WalLimits {
 
 /// Why a record was not written.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum AppendError {
+pub(crate) enum AppendError {
     #[error("the write-ahead log has reached its bound")]
     Full,
     #[error("the write-ahead log cannot be written")]
     Io(#[source] io::Error),
-    /// A part of it may be found at the next start: written again it could be there twice.
-    #[error("the write-ahead log cannot be written, nor what was written of it be taken back")]
+    /// The next start may find a part of it; a second write could store it twice.
+    #[error("the write-ahead log cannot be written, and the incomplete write cannot be undone")]
     Unclean(#[source] io::Error),
 }
 
@@ -65,49 +74,49 @@ struct Writer {
     unsynced: Unsynced,
 }
 
-/// What was written since the last sync.
+/// The files and rows written since the last sync.
 #[derive(Default)]
 struct Unsynced {
     rows: u64,
-    /// Segments that were ended since.
+    /// Segments that ended since.
     ended: Vec<Arc<File>>,
-    /// Segments of an earlier process, which may have ended before its disk had them.
+    /// Segments of an earlier process, which may have ended before they were on the disk.
     found: Vec<PathBuf>,
-    /// A segment was begun: its name has to reach the disk, too.
+    /// A segment was begun, so its name must reach the disk too.
     began: bool,
 }
 
-/// What was found at start.
+/// The files found at start.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Found {
+pub(crate) struct Found {
     /// Segments with records.
-    pub(super) segments: usize,
-    /// Files that are no segments of this version; put aside under another name.
-    pub(super) quarantined: usize,
+    pub(crate) segments: usize,
+    /// Files that are not segments of this version; renamed.
+    pub(crate) quarantined: usize,
 }
 
 /// The writing side.
-pub(super) struct Wal {
+pub(crate) struct Wal {
     dir: PathBuf,
     limits: WalLimits,
     disk: Box<dyn Disk>,
     writer: Mutex<Writer>,
-    /// Somebody asked for a sync once: from then on a segment that ends stays open until it is synced.
+    /// Set at the first request for a sync: a segment that ends stays open until it is synced.
     keeps_until_synced: AtomicBool,
-    /// Oldest first. The reader takes them off at the front.
+    /// Oldest first. The reader removes them at the front.
     segments: Mutex<VecDeque<Arc<Segment>>>,
-    /// Bytes of records written, counted from what was found at start.
+    /// Bytes of records written, including those found at start.
     written: AtomicU64,
-    /// Bytes of records that the reader is done with.
+    /// Bytes of records that the reader has finished.
     taken: AtomicU64,
 }
 
 impl Wal {
-    /// Opens the folder and takes stock of the segments that an earlier process left.
+    /// Opens the folder and recognises the segments that an earlier process left.
     ///
     /// # Errors
-    /// The folder cannot be made or read.
-    pub(super) fn open(dir: &Path, limits: WalLimits, disk: Box<dyn Disk>) -> io::Result<(Wal, Found)> {
+    /// The folder cannot be created or read.
+    pub(crate) fn open(dir: &Path, limits: WalLimits, disk: Box<dyn Disk>) -> io::Result<(Wal, Found)> {
         private::folder(dir)?;
         let mut numbered = Vec::new();
         for entry in fs::read_dir(dir)? {
@@ -129,13 +138,13 @@ impl Wal {
                     unsynced.found.push(path);
                     unsynced.began = true;
                 }
-                // The process ended while it began the segment: there is no record in it.
+                // The process ended while it began the segment: it holds no record.
                 Recognised::Begun => fs::remove_file(&path)?,
                 Recognised::Foreign => {
                     found.quarantined += 1;
                     let mut aside = path.with_extension("quarantined");
                     if aside.exists() {
-                        // Numbers begin anew where no segment is left.
+                        // Numbers restart when no segment is left.
                         aside = path.with_extension(format!("{}.quarantined", Uuid::now_v7().simple()));
                     }
                     fs::rename(&path, aside)?;
@@ -155,19 +164,20 @@ impl Wal {
         Ok((wal, found))
     }
 
-    /// Writes one record (see [`record`]).
+    /// Writes one record (see [`segment::record`]).
     ///
     /// # Errors
-    /// The log is at its bound, or the disk does not take the record. Nothing of it is left, unless the error says so.
-    pub(super) fn append(&self, record: &[u8]) -> Result<(), AppendError> {
+    /// The log is at its bound, or the disk does not take the record. Nothing of the record remains,
+    /// unless the error is [`AppendError::Unclean`].
+    pub(crate) fn append(&self, record: &[u8]) -> Result<(), AppendError> {
         self.append_all(record, 1)
     }
 
-    /// Writes `rows` records that stand one behind the other, in one write: all of them or none.
+    /// Writes `rows` concatenated records in one write: all of them or none.
     ///
     /// # Errors
     /// As [`Wal::append`].
-    pub(super) fn append_all(&self, records: &[u8], rows: u64) -> Result<(), AppendError> {
+    pub(crate) fn append_all(&self, records: &[u8], rows: u64) -> Result<(), AppendError> {
         let length = records.len() as u64;
         if self.bytes() + length > self.limits.total_bytes_max {
             return Err(AppendError::Full);
@@ -186,8 +196,8 @@ impl Wal {
         let Some(active) = &writer.active else { return Err(AppendError::Full) };
         let (end, _) = active.segment.extent();
         if let Err(error) = self.disk.write_all_at(&active.file, records, end) {
-            // A part of the records may be there, which a later start would take for written. It is cut off; where that
-            // fails it is written over, which needs no room on the disk, and the segment is given up.
+            // A later start would take a part of the records for written. It is cut off; if that fails,
+            // it is overwritten, which needs no room on the disk, and the segment is ended.
             if self.disk.set_len(&active.file, end).is_ok() {
                 return Err(AppendError::Io(error));
             }
@@ -202,27 +212,28 @@ impl Wal {
     }
 
     /// From now on a segment that ends stays open until it is synced.
-    pub(super) fn keep_until_synced(&self) {
-        // Looked at first: nearly always it is set, and a write would take the line from the other threads.
+    pub(crate) fn keep_until_synced(&self) {
+        // Read first: it is nearly always set, and a write would take the cache line from other threads.
         if !self.keeps_until_synced() {
             self.keeps_until_synced.store(true, Ordering::Release);
         }
     }
 
-    pub(super) fn keeps_until_synced(&self) -> bool {
+    pub(crate) fn keeps_until_synced(&self) -> bool {
         self.keeps_until_synced.load(Ordering::Acquire)
     }
 
-    /// Waits until everything written is on the disk. Returns the mark (see [`Wal::written`]) up to which that was tried
-    /// and, where the disk did not take it, why, and how many rows may not be there. Those segments are ended: a second
-    /// sync of the same file could succeed without the pages that the first one lost.
-    pub(super) fn sync(&self) -> (u64, Option<(io::Error, u64)>) {
+    /// Waits until everything written is on the disk. Returns the mark (see [`Wal::written`]) up to
+    /// which it synced and, if the disk failed, the error and the number of rows that may be missing.
+    /// Those segments are ended: a second sync of the same file could succeed without the pages that
+    /// the first one lost.
+    pub(crate) fn sync(&self) -> (u64, Option<(io::Error, u64)>) {
         let mut writer = lock(&self.writer);
         let unsynced = std::mem::take(&mut writer.unsynced);
         let mark = self.written();
         let active = writer.active.as_ref().map(|active| Arc::clone(&active.file));
         drop(writer);
-        // Nobody waits for the lock meanwhile: appends go on while the disk works.
+        // The lock is free meanwhile: appends continue while the disk works.
         let mut error = None;
         for file in unsynced.ended.iter().chain(&active) {
             error = self.disk.sync_file(file).err().or(error);
@@ -230,7 +241,7 @@ impl Wal {
         for path in &unsynced.found {
             match File::open(path) {
                 Ok(file) => error = self.disk.sync_file(&file).err().or(error),
-                // Stored and removed meanwhile.
+                // It was stored and removed meanwhile.
                 Err(gone) if gone.kind() == io::ErrorKind::NotFound => {}
                 Err(other) => error = Some(other),
             }
@@ -248,15 +259,15 @@ impl Wal {
         let ended = writer.unsynced.ended.len();
         writer.unsynced.ended.retain(|file| !Arc::ptr_eq(file, &failed));
         if is_active || writer.unsynced.ended.len() < ended {
-            // Rows that were written meanwhile may be in the same file, which is not asked again: they are suspect as well.
+            // Rows written meanwhile may be in the same file, which is not synced again: suspect too.
             let rows = unsynced.rows + std::mem::take(&mut writer.unsynced.rows);
             return (self.written(), Some((error, rows)));
         }
         (mark, Some((error, unsynced.rows)))
     }
 
-    /// Ends the active segment if it was begun before `begun_ms` and holds anything.
-    pub(super) fn end_if_begun_before(&self, begun_ms: i64) {
+    /// Ends the active segment if it was begun before `begun_ms` and holds a record.
+    pub(crate) fn end_if_begun_before(&self, begun_ms: i64) {
         let mut writer = lock(&self.writer);
         let is_old =
             |active: &Active| active.begun_ms < begun_ms && active.segment.extent().0 > SEGMENT_HEAD_BYTES as u64;
@@ -273,45 +284,46 @@ impl Wal {
         writer.seal();
     }
 
-    /// Bytes that the reader has not taken off yet.
-    pub(super) fn bytes(&self) -> u64 {
+    /// Bytes of records that the reader has not finished.
+    pub(crate) fn bytes(&self) -> u64 {
         self.written().saturating_sub(self.taken.load(Ordering::Acquire))
     }
 
     /// Bytes written so far, as a mark to wait for with [`Wal::is_taken`].
-    pub(super) fn written(&self) -> u64 {
+    pub(crate) fn written(&self) -> u64 {
         self.written.load(Ordering::Acquire)
     }
 
-    /// Whether the reader is done with everything up to `mark`.
-    pub(super) fn is_taken(&self, mark: u64) -> bool {
+    /// Whether the reader has finished everything up to `mark`.
+    pub(crate) fn is_taken(&self, mark: u64) -> bool {
         self.taken.load(Ordering::Acquire) >= mark
     }
 
     /// The oldest segment.
-    pub(super) fn oldest(&self) -> Option<Arc<Segment>> {
+    pub(crate) fn oldest(&self) -> Option<Arc<Segment>> {
         lock(&self.segments).front().cloned()
     }
 
-    /// Whether a segment of that id is there.
-    pub(super) fn has(&self, id: Uuid) -> bool {
+    /// Whether the log has a segment with that id.
+    pub(crate) fn has(&self, id: Uuid) -> bool {
         lock(&self.segments).iter().any(|s| s.id == id)
     }
 
-    /// Where a position is among all that is there; nothing if its segment is gone.
-    pub(super) fn place(&self, position: Position) -> Option<(usize, u64)> {
+    /// A position as the index of its segment and the offset in it; `None` if the segment is gone.
+    pub(crate) fn place(&self, position: Position) -> Option<(usize, u64)> {
         let segment = lock(&self.segments).iter().position(|s| s.id == position.segment)?;
         Some((segment, position.offset))
     }
 
-    /// The reader is done with `length` bytes of records.
-    pub(super) fn taken(&self, length: u64) {
+    /// The reader has finished `length` bytes of records.
+    pub(crate) fn taken(&self, length: u64) {
         self.taken.fetch_add(length, Ordering::Release);
     }
 
-    /// Removes the oldest segment, which the reader is done with. If the file cannot be removed its rows are: the next start
-    /// could not know that they are stored, if the segment of the position that the store has kept is gone by then.
-    pub(super) fn remove_oldest(&self) {
+    /// Removes the oldest segment, which the reader has finished. If the file cannot be removed, it is
+    /// emptied: the next start could not know that its rows are stored, if the segment of the store's
+    /// position is gone by then.
+    pub(crate) fn remove_oldest(&self) {
         let Some(segment) = lock(&self.segments).pop_front() else { return };
         let Err(error) = self.disk.remove_file(&segment.path) else { return };
         if error.kind() == io::ErrorKind::NotFound {
@@ -322,8 +334,8 @@ impl Wal {
         tracing::warn!(%error, emptied, path = %segment.path.display(), "a stored log segment cannot be removed");
     }
 
-    /// Takes the oldest segment, which cannot be read, out of the log; nothing is written to it any more. Its file stays.
-    pub(super) fn give_up_oldest(&self) -> Option<Arc<Segment>> {
+    /// Takes the oldest segment, which cannot be read, out of the log and ends it. Its file stays.
+    pub(crate) fn give_up_oldest(&self) -> Option<Arc<Segment>> {
         let mut writer = lock(&self.writer);
         let segment = self.oldest()?;
         if writer.active.as_ref().is_some_and(|active| Arc::ptr_eq(&active.segment, &segment)) {
@@ -332,14 +344,14 @@ impl Wal {
         lock(&self.segments).pop_front()
     }
 
-    /// Ends the active segment, so that it can be read to its end and removed.
+    /// Ends the active segment, so that the reader can finish and remove it.
     #[cfg(test)]
-    pub(super) fn seal(&self) {
+    pub(crate) fn seal(&self) {
         self.end_segment(&mut lock(&self.writer));
     }
 
     /// The disk, for the reader.
-    pub(super) fn disk(&self) -> &dyn Disk {
+    pub(crate) fn disk(&self) -> &dyn Disk {
         &*self.disk
     }
 

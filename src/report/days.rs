@@ -1,18 +1,19 @@
 //! The days of a time zone, as SQL that both stores understand the same way.
 //!
-//! Pure. A zone is a list of offsets and of the moments from which each is in force, daylight saving time included; the
-//! stores add seconds and cut off the time, so that neither needs to know time zones, or could know other ones.
+//! Pure. A zone is a list of offsets and of the moments from which each applies, daylight saving time
+//! included. The stores add seconds and cut off the time of day, so they need not know time zones, and
+//! cannot know different ones.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-/// Changes of the offset that are followed; the last one stays in force. Centuries of daylight saving time.
+/// Changes of the offset that are followed (centuries of daylight saving time); the last one stays.
 const CHANGES_MAX: usize = 1_000;
 
-/// Which day a moment is part of.
+/// The days of a time zone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Days {
-    /// Until when (in milliseconds since 1970) which offset to UTC (in seconds) is in force.
+    /// Offsets to UTC in seconds, each with the end of its time in milliseconds since 1970.
     until: Vec<(i64, i32)>,
     /// The offset from then on.
     last: i32,
@@ -38,8 +39,9 @@ impl Days {
         days
     }
 
-    /// SQL for the day: `before` says "earlier than this millisecond", `day` "the day, so many seconds added".
-    pub(super) fn sql(&self, before: impl Fn(i64) -> String, day: impl Fn(i32) -> String) -> String {
+    /// SQL for the day: `before` is the condition "earlier than this millisecond", `day` the day after
+    /// adding that many seconds.
+    pub(crate) fn sql(&self, before: impl Fn(i64) -> String, day: impl Fn(i32) -> String) -> String {
         if self.until.is_empty() {
             return day(self.last);
         }

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use tollgate_wire::usage::{ServiceTier, UsageSource};
 
-use super::{SOON, open, row};
 use crate::ailog::AiLog;
-use crate::ailog::report::{Filter, ReadError, Reader, usd};
-use crate::ailog::reprice::{Repriced, reprice};
 use crate::ailog::row::Row;
+use crate::ailog::tests::{SOON, open, row};
 use crate::config::policy::StoreKind;
 use crate::cost::{Call, Price, PriceList, Rates};
+use crate::report::reprice::{Repriced, reprice};
+use crate::report::{Filter, ReadError, Reader, usd};
 
 /// Rows of models with and without a price, priced by an older list, by a former version, or not at all.
 fn rows() -> Vec<Row> {
@@ -62,7 +62,7 @@ fn prices() -> PriceList {
 }
 
 /// Appends rows to the log, prices them again, and checks each.
-pub(super) fn check(log: &AiLog, store: &StoreKind, dir: &Path) {
+pub(crate) fn check(log: &AiLog, store: &StoreKind, dir: &Path) {
     let (rows, prices) = (rows(), prices());
     rows.iter().for_each(|row| log.append(row));
     assert!(log.flush(SOON));
@@ -129,7 +129,7 @@ pub(super) fn check(log: &AiLog, store: &StoreKind, dir: &Path) {
 }
 
 /// Prices everything again.
-pub(super) fn run(store: &StoreKind, dir: &Path, dry_run: bool) -> Result<Repriced, ReadError> {
+pub(crate) fn run(store: &StoreKind, dir: &Path, dry_run: bool) -> Result<Repriced, ReadError> {
     reprice(store, dir, &prices(), (0, i64::MAX / 2), dry_run, &mut |_| {})
 }
 

@@ -1,10 +1,13 @@
-//! The place in the log up to which ClickHouse has the rows, in a small file (`data_dir/clickhouse.position`).
+//! The place in the log up to which ClickHouse has the rows, in the file
+//! `data_dir/clickhouse.position`.
 //!
-//! Two slots, each with a number, the place and a checksum, are written in turn; the whole one with the higher number counts.
+//! Two slots, each with a number, the place and a checksum, are written in turn; the intact one with
+//! the higher number counts.
 //!
-//! Promises: an end of the process, or with `sync` a power cut, leaves the former place or the new one. Once the file is there,
-//! keeping a place needs no room on the disk, so that a disk which rows that wait have filled can be emptied again. A file of
-//! one line, as a former version wrote it, is understood. Does not: say what the place is of (see `tail`).
+//! Guarantees: the end of the process, or with `sync` a power cut, leaves the former place or the new
+//! one. Once the file exists, keeping a place needs no room on the disk, so that a disk that waiting
+//! rows have filled can be emptied again. A file of one line, as a former version wrote it, is
+//! understood. Does not: interpret the place (see `wal/reader`).
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -14,29 +17,29 @@ use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 use crate::ailog::private;
-use crate::ailog::ship::Resume;
-use crate::ailog::tail::Position;
+use crate::ailog::store::Resume;
+use crate::ailog::wal::position::Position;
 
-/// A sector: what is written of one slot cannot damage the other.
+/// A sector: a torn write of one slot cannot damage the other.
 const SLOT_BYTES: usize = 512;
 const FILE_BYTES: usize = 2 * SLOT_BYTES;
 
-/// The file, and what it says.
-pub(super) struct PositionFile {
+/// The file, and the number of its newest slot.
+pub(crate) struct PositionFile {
     path: PathBuf,
-    /// Opened, and as long as it will ever be.
+    /// Opened, with its final length.
     file: Option<File>,
-    /// Of the slot that counts.
+    /// The number of the slot that counts.
     number: u64,
     /// The file's name is on the disk.
     is_named: bool,
 }
 
-/// What a file holds.
+/// The content of a file.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(crate) enum Found {
     Nothing,
-    /// Something, but no place.
+    /// Something, but not a place.
     Damaged,
     Place {
         number: u64,
@@ -45,13 +48,14 @@ pub(super) enum Found {
 }
 
 impl PositionFile {
-    /// The file at `path`, which is made if it is not there. Where that fails it is tried again with each place.
-    pub(super) fn new(path: PathBuf) -> PositionFile {
+    /// The file at `path`, which is created if it does not exist. If that fails, it is retried with
+    /// each place.
+    pub(crate) fn new(path: PathBuf) -> PositionFile {
         let mut position = PositionFile { path, file: None, number: 0, is_named: false };
         if let Ok(Found::Place { number, .. }) = find(&position.path) {
             position.number = number;
         }
-        drop(position.open());
+        let _ = position.open();
         position
     }
 
@@ -59,7 +63,7 @@ impl PositionFile {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub(super) fn keep(&mut self, resume: Resume, sync: bool) -> io::Result<()> {
+    pub(crate) fn keep(&mut self, resume: Resume, sync: bool) -> io::Result<()> {
         let number = self.number + 1;
         let slot = slot(number, resume);
         let folder = self.path.parent().filter(|_| sync && !self.is_named).map(Path::to_owned);
@@ -83,7 +87,7 @@ impl PositionFile {
                 let file = private::options().create(true).truncate(false).read(true).write(true).open(&self.path)?;
                 let length = usize::try_from(file.metadata()?.len()).unwrap_or(FILE_BYTES);
                 if length < FILE_BYTES {
-                    // Written, not only made longer: the disk's room is taken now.
+                    // Written, not only extended: this takes the room on the disk now.
                     file.write_all_at(&vec![0; FILE_BYTES - length], length as u64)?;
                 }
                 file
@@ -97,7 +101,7 @@ impl PositionFile {
 ///
 /// # Errors
 /// It cannot be read.
-pub(super) fn find(path: &Path) -> io::Result<Found> {
+pub(crate) fn find(path: &Path) -> io::Result<Found> {
     let mut content = Vec::with_capacity(FILE_BYTES);
     match File::open(path) {
         Ok(file) => file.take(FILE_BYTES as u64).read_to_end(&mut content)?,
@@ -133,7 +137,7 @@ fn parse(slot: &[u8]) -> Option<(u64, Resume)> {
     }
     let mut words = line.split(' ');
     let number = match words.next()? {
-        // The line of a former version, which is where the first slot is now.
+        // The line of a former version, in the place of the first slot.
         "1" => 0,
         "2" => words.next()?.parse().ok()?,
         _ => return None,

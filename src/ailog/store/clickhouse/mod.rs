@@ -2,16 +2,18 @@
 //!
 //! Stage 9 of the walk, on the shipper's thread.
 //!
-//! A batch is a range of one segment of the write-ahead log. Before it is first sent the range is noted in a small file
-//! (see `position`), and it is sent again as exactly that range until ClickHouse acknowledges it, over restarts,
-//! too. The range is the batch's `insert_deduplication_token`: a token names one content and no other, and ClickHouse
-//! drops a block whose token it has seen; so a range that a power cut has made shorter keeps its name. One `send` makes one compressed block, so an upload that is cut stores nothing.
+//! A batch is a range of one segment of the write-ahead log. Before it is first sent, the range is
+//! noted in a small file (see `position_file`), and exactly that range is sent again until ClickHouse
+//! acknowledges it, also after a restart. The range is the batch's `insert_deduplication_token`: a
+//! token names one content, and ClickHouse drops a block whose token it has seen; so a range that a
+//! power cut has shortened keeps its token. One `send` makes one compressed block, so an interrupted
+//! upload stores nothing.
 //!
-//! Promises: exactly once, as long as the table's deduplication window (100,000 inserts, of which each gateway makes at most
-//! one or two a second while it keeps up) is not passed between two tries of one batch; beyond it, at least once. Does not:
-//! create tables (see `schema`).
+//! Guarantees: exactly once, as long as the table's deduplication window (100,000 inserts, of which
+//! each gateway makes at most one or two a second while it keeps up) does not pass between two tries
+//! of one batch; beyond it, at least once. Does not: create tables (see `schema`).
 
-mod position;
+mod position_file;
 pub(crate) mod schema;
 
 use std::io;
@@ -23,64 +25,65 @@ use clickhouse::error::Error;
 use clickhouse::{Client, Compression};
 use tokio::runtime::Runtime;
 
-use self::position::{Found, PositionFile};
-use super::columns::column_list;
-use super::ship::{Resume, Store, StoreError, Stored};
-use super::tail::{Batch, BatchLimits, Position};
+use self::position_file::{Found, PositionFile};
+use super::{Resume, Store, StoreError, Stored};
+use crate::ailog::columns::column_list;
+use crate::ailog::wal::position::Position;
+use crate::ailog::wal::reader::{Batch, BatchLimits};
 use crate::bounds::{BATCH_BYTES_MAX, BATCH_ROWS_MAX};
 use crate::config::policy::ClickHouseOptions;
 
-/// How often rows are gathered for an insert: more often would only make more parts to merge.
+/// How long rows are gathered for one insert: more inserts would only make more parts to merge.
 const TICK: Duration = Duration::from_millis(700);
-/// How often a request that is under way is asked whether it is still wanted.
+/// How often a running request checks whether it is still wanted.
 const GIVE_UP_TICK: Duration = Duration::from_millis(50);
-/// Waiting where the table has too many parts: merges take seconds.
+/// Wait while the table has too many parts: merges take seconds.
 const PARTS_WAIT: Duration = Duration::from_secs(5);
 
-/// Where the place in the log is kept, in `data_dir`.
-pub(super) const POSITION_FILE: &str = "clickhouse.position";
+/// The file in `data_dir` that keeps the place in the log.
+pub(crate) const POSITION_FILE: &str = "clickhouse.position";
 
 /// The client and the place in the log.
-pub(super) struct ClickHouse {
+pub(crate) struct ClickHouseStore {
     client: Client,
     runtime: Runtime,
     insert: String,
     position: PositionFile,
-    /// What it said when it was opened.
+    /// The content of the position file when it was opened.
     found: io::Result<Found>,
     /// The position is on the disk before anything is sent.
     syncs: bool,
 }
 
 /// A client of the configured database.
-pub(super) fn client(options: &ClickHouseOptions) -> Client {
+pub(crate) fn client(options: &ClickHouseOptions) -> Client {
     Client::default()
         .with_url(&options.url)
         .with_database(&options.database)
         .with_user(&options.user)
         .with_password(options.password.reveal())
         .with_compression(Compression::Lz4)
-        // Rows are sent and read in formats of our own choice; there is no row type that could be validated.
+        // Rows are sent and read as bytes; there is no row type that could be validated.
         .with_validation(false)
 }
 
-/// A runtime for one thread: the shipper and the reports wait for one request at a time.
-pub(super) fn runtime() -> io::Result<Runtime> {
+/// A runtime for one thread: the shipper and each report wait for one request at a time.
+pub(crate) fn runtime() -> io::Result<Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
-impl ClickHouse {
-    /// A store that has not talked to the server yet.
+impl ClickHouseStore {
+    /// A store that has not connected to the server yet.
     ///
     /// # Errors
-    /// The system gives no event queue.
-    pub(super) fn new(options: &ClickHouseOptions, data_dir: &Path) -> io::Result<ClickHouse> {
+    /// The system provides no event queue.
+    pub(crate) fn new(options: &ClickHouseOptions, data_dir: &Path) -> io::Result<ClickHouseStore> {
         let path = data_dir.join(POSITION_FILE);
-        Ok(ClickHouse {
+        Ok(ClickHouseStore {
             client: client(options),
             runtime: runtime()?,
             insert: format!("INSERT INTO ai_log ({}) FORMAT RowBinary", column_list()),
-            found: position::find(&path),
+            found: position_file::find(&path),
             position: PositionFile::new(path),
             syncs: false,
         })
@@ -94,7 +97,7 @@ impl ClickHouse {
     }
 }
 
-impl Store for ClickHouse {
+impl Store for ClickHouseStore {
     fn limits(&self) -> BatchLimits {
         BatchLimits { rows_max: BATCH_ROWS_MAX, bytes_max: BATCH_BYTES_MAX }
     }
@@ -108,7 +111,7 @@ impl Store for ClickHouse {
             Ok(Found::Place { resume, .. }) => Ok(Some(*resume)),
             Ok(Found::Nothing) => Ok(None),
             Ok(Found::Damaged) => {
-                tracing::warn!("clickhouse.position is damaged; rows that wait are sent from the oldest on");
+                tracing::warn!("clickhouse.position is damaged; the waiting rows are sent from the oldest on");
                 Ok(None)
             }
             Err(error) => Err(StoreError::Operator { reason: error.to_string() }),
@@ -136,7 +139,7 @@ impl Store for ClickHouse {
             until_given_up(work, give_up).await
         });
         sent.map_err(|error| classify(&error))?;
-        // Not kept: the same range is sent again after a restart, and dropped there by its token.
+        // If this fails, the same range is sent again after a restart, and dropped there by its token.
         let _ = self.keep_position(at(batch.end), None);
         Ok(Stored { rows: batch.rows.len() })
     }
@@ -157,9 +160,9 @@ impl Store for ClickHouse {
     }
 }
 
-/// Where the shipper to ClickHouse stopped, for another store that takes over.
-pub(super) fn resume_of(data_dir: &Path) -> Option<Resume> {
-    match position::find(&data_dir.join(POSITION_FILE)) {
+/// The place at which the shipper to ClickHouse stopped, for another store that takes over.
+pub(crate) fn resume_of(data_dir: &Path) -> Option<Resume> {
+    match position_file::find(&data_dir.join(POSITION_FILE)) {
         Ok(Found::Place { resume, .. }) => Some(resume),
         Ok(Found::Nothing | Found::Damaged) | Err(_) => None,
     }
@@ -183,16 +186,16 @@ fn token(batch: &Batch) -> String {
     format!("{}-{}-{}", batch.segment.simple(), batch.start, batch.sealed_end)
 }
 
-/// What a failure means for the batch, by ClickHouse's error code; the status alone misleads (a full disk and bad data
-/// are both 500).
+/// The meaning of a failure for the batch, by ClickHouse's error code; the status alone misleads (a
+/// full disk and bad data are both 500).
 ///
-/// The reason holds the code and its name only: the text of an error may quote the data.
+/// The reason holds only the code and its name: the text of an error may quote the data.
 fn classify(error: &Error) -> StoreError {
     let again = |reason: String| StoreError::Retry { reason, at_least: Duration::ZERO };
     let text = match error {
         Error::BadResponse(text) => text,
         Error::TimedOut => return again("ClickHouse does not answer in time".to_owned()),
-        // Whether the rows arrived is not known; the token makes it the same to try again.
+        // It is unknown whether the rows arrived; the token makes a retry safe.
         Error::Network(_) => return again("ClickHouse cannot be reached".to_owned()),
         _ => return again("ClickHouse gives an answer that is not understood".to_owned()),
     };
@@ -205,7 +208,7 @@ fn classify(error: &Error) -> StoreError {
         }
         // Database, table or one of its columns missing.
         16 | 60 | 81 => StoreError::Operator { reason: format!("{reason}: run `tollgate clickhouse apply`") },
-        // Name or setting not known; user, password or rights wrong; read-only.
+        // Unknown name or setting; wrong user, password or rights; read-only.
         47 | 115 | 164 | 192 | 193 | 194 | 291 | 497 | 516 => StoreError::Operator { reason },
         // Too many parts.
         252 => StoreError::Retry { reason, at_least: PARTS_WAIT },
@@ -213,7 +216,7 @@ fn classify(error: &Error) -> StoreError {
     }
 }
 
-/// An answer without a code: a proxy's, or a server's that is starting.
+/// An answer without a code: from a proxy, or a server that is starting.
 fn by_status(text: &str) -> StoreError {
     let status: Option<u16> = text.get(..3).and_then(|s| s.parse().ok());
     match status {
@@ -231,7 +234,7 @@ fn by_status(text: &str) -> StoreError {
 }
 
 /// `Code: 60. DB::Exception: …`
-pub(super) fn exception_code(text: &str) -> Option<u32> {
+pub(crate) fn exception_code(text: &str) -> Option<u32> {
     let digits = text.split_once("Code: ")?.1;
     let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
     digits[..end].parse().ok()
@@ -278,7 +281,7 @@ mod tests {
             "retry 0 ClickHouse error 241 MEMORY_LIMIT_EXCEEDED",
         );
         check(bad("Code: 75, e.displayText() = DB::Exception: No space left on device"), "retry 0 ClickHouse error 75");
-        // What the message quotes of the data is not repeated.
+        // The reason does not repeat the data that the message quotes.
         check(
             bad(
                 "Code: 27. DB::Exception: Cannot parse input: expected 'x' before: 'anna@example.org'. (CANNOT_PARSE_INPUT_ASSERTION_FAILED)",

@@ -1,30 +1,52 @@
-//! Reports from the embedded store.
+//! The embedded store, read: reports, rows, and costs computed again.
+//!
+//! Guarantees: repricing takes one transaction for each slice, so that a gateway that writes at the
+//! same time waits for no more than that. Does not: create or migrate the file.
 
 use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::types::{ToSql, ValueRef};
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use serde_json::{Map, Value};
+use tollgate_wire::usage::{ServiceTier, TokenUsage};
 
-use super::{Days, Dim, Filter, Page, Place, ReadError, Spent, Summary, bounds_of, listed};
+use super::days::Days;
+use super::ledger::{Change, Ledger, StoredCall};
+use super::query::{Dim, Filter, Page, Place, ReadError, Spent, Summary, bounds_of, listed, ms_of};
 use crate::ailog::columns::{COLUMNS, Type, column_list, iso};
-use crate::ailog::sqlite::open_existing;
+use crate::ailog::store::sqlite::open_existing;
 
-/// A connection that only reads.
-pub(super) struct Sqlite {
+/// How long a report waits for a locked file.
+const READ_PATIENCE: Duration = Duration::from_secs(5);
+/// How long repricing waits for a locked file.
+const REPRICE_PATIENCE: Duration = Duration::from_secs(30);
+/// Rows of one transaction of repricing.
+const REPRICE_SLICE: u64 = 2_000;
+
+/// A connection to the embedded store.
+pub(crate) struct SqliteReader {
     connection: Connection,
 }
 
-impl Sqlite {
-    /// Opens the file; nothing if there is none, or it has no log yet.
-    pub(super) fn open(path: &Path) -> Result<Option<Sqlite>, ReadError> {
-        let found = open_existing(path, OpenFlags::SQLITE_OPEN_READ_ONLY, Duration::from_secs(5))?;
-        // A former layout has fewer columns; what they are not asked for can be read.
-        Ok(found.map(|(connection, _)| Sqlite { connection }))
+impl SqliteReader {
+    /// Opens the file for reading; `None` if there is none, or it has no log yet.
+    pub(crate) fn open(path: &Path) -> Result<Option<SqliteReader>, ReadError> {
+        let found = open_existing(path, OpenFlags::SQLITE_OPEN_READ_ONLY, READ_PATIENCE)?;
+        // A former layout has fewer columns, but enough for a report.
+        Ok(found.map(|(connection, _)| SqliteReader { connection }))
     }
 
-    pub(super) fn summary(
+    /// Opens the file for repricing; `None` if there is none, or it has no log yet.
+    pub(crate) fn open_to_reprice(path: &Path) -> Result<Option<SqliteReader>, ReadError> {
+        match open_existing(path, OpenFlags::SQLITE_OPEN_READ_WRITE, REPRICE_PATIENCE)? {
+            None => Ok(None),
+            Some((_, 1)) => Err(ReadError::Former),
+            Some((connection, _)) => Ok(Some(SqliteReader { connection })),
+        }
+    }
+
+    pub(crate) fn summary(
         &self,
         from_ms: i64,
         to_ms: i64,
@@ -83,7 +105,7 @@ impl Sqlite {
                 p95_ms: count(11)?,
                 p99_ms: count(12)?,
             };
-            // Without dimensions SQL gives one line even where there is no row.
+            // Without dimensions SQL gives one line even if there is no row.
             if summary.calls > 0 {
                 lines.push(summary);
             }
@@ -91,7 +113,7 @@ impl Sqlite {
         Ok(lines)
     }
 
-    pub(super) fn spent(&self, from_ms: i64, to_ms: i64, most: usize) -> Result<Vec<Spent>, ReadError> {
+    pub(crate) fn spent(&self, from_ms: i64, to_ms: i64, most: usize) -> Result<Vec<Spent>, ReadError> {
         let mut statement = self.connection.prepare(&format!(
             "SELECT org_id, caller, model, sum(cost_nano_usd) FROM ai_log
              WHERE created_at >= ?1 AND created_at < ?2 AND cost_nano_usd > 0
@@ -105,7 +127,7 @@ impl Sqlite {
         Ok(sums.collect::<rusqlite::Result<_>>()?)
     }
 
-    pub(super) fn page(&self, filter: &Filter, limit: usize, bytes_max: usize) -> Result<Page, ReadError> {
+    pub(crate) fn page(&self, filter: &Filter, limit: usize, bytes_max: usize) -> Result<Page, ReadError> {
         let mut conditions = vec!["1".to_owned()];
         let mut values: Vec<Box<dyn ToSql>> = Vec::new();
         for (condition, ms) in [("created_at >= ?", filter.from_ms), ("created_at < ?", filter.to_ms)] {
@@ -156,7 +178,75 @@ impl Sqlite {
     }
 }
 
-/// The day of a row. Times are texts of one form, so that they compare as they stand.
+impl Ledger for SqliteReader {
+    fn slice(&self) -> u64 {
+        REPRICE_SLICE
+    }
+
+    fn extent(&mut self, from_ms: i64, to_ms: i64) -> Result<(u64, i64, i64), ReadError> {
+        let sql = "SELECT count(*), coalesce(min(created_at), ''), coalesce(max(created_at), '') FROM ai_log
+                   WHERE created_at >= ?1 AND created_at < ?2";
+        let (rows, first, last): (i64, String, String) = self
+            .connection
+            .prepare_cached(sql)?
+            .query_row([iso(from_ms), iso(to_ms)], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        let ms = |text: &str| ms_of(text).unwrap_or(from_ms);
+        Ok((u64::try_from(rows).unwrap_or(0), ms(&first), ms(&last)))
+    }
+
+    fn rows(&mut self, from_ms: i64, to_ms: i64) -> Result<Vec<StoredCall>, ReadError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT id, created_at, provider, model, response_model, input_tokens, cached_tokens, cache_write_tokens,
+                    cache_write_1h_tokens, output_tokens, reasoning_tokens, audio_input_tokens, audio_output_tokens,
+                    service_tier, usage_source <> 'none', cost_nano_usd, price_version
+             FROM ai_log WHERE created_at >= ?1 AND created_at < ?2",
+        )?;
+        let rows = statement.query_map([iso(from_ms), iso(to_ms)], |row| {
+            let tokens = |at: usize| row.get::<_, i64>(at).map(|n| u64::try_from(n).unwrap_or(0));
+            Ok(StoredCall {
+                id: row.get(0)?,
+                at_ms: ms_of(&row.get::<_, String>(1)?).unwrap_or(from_ms),
+                provider: row.get(2)?,
+                model: row.get(3)?,
+                response_model: row.get(4)?,
+                usage: TokenUsage {
+                    input: tokens(5)?,
+                    cached: tokens(6)?,
+                    cache_write: tokens(7)?,
+                    cache_write_1h: tokens(8)?,
+                    output: tokens(9)?,
+                    reasoning: tokens(10)?,
+                    audio_input: tokens(11)?,
+                    audio_output: tokens(12)?,
+                    tier: ServiceTier::named(&row.get::<_, String>(13)?),
+                },
+                has_usage: row.get(14)?,
+                cost_nano: row.get(15)?,
+                price_version: row.get(16)?,
+            })
+        })?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    fn change(&mut self, changes: &[Change], version: &str) -> Result<(), ReadError> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        {
+            let mut update =
+                transaction.prepare_cached("UPDATE ai_log SET cost_nano_usd = ?2, price_version = ?3 WHERE id = ?1")?;
+            for change in changes {
+                update.execute((&change.id, change.cost_nano, version))?;
+            }
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+
+    fn finish(&mut self, _version: &str) -> Result<(), ReadError> {
+        Ok(())
+    }
+}
+
+/// SQL for the day of a row. Times are texts of one form, so they compare as texts.
 fn day_of(days: &Days) -> String {
     days.sql(
         |ms| format!("created_at < '{}'", iso(ms)),

@@ -1,26 +1,13 @@
-//! Reading the log: sums for reports and the dashboard, rows for the live tail. Both stores give the same answers.
+//! The words of reports: what is asked for, what is answered, and why a store cannot be read.
 //!
-//! For the command line and the operators' side. Reads the stores, not the write-ahead log: a row can be found about a
-//! quarter of a second after its call. Blocks: call it from a thread that may.
-//!
-//! Does not: change anything; and names from outside reach SQL only as bound values.
-
-mod clickhouse;
-mod days;
-mod sqlite;
-
-use std::path::Path;
+//! Data only. Both stores understand the same questions and give the same answers.
 
 use serde_json::{Map, Value};
 
-pub(super) use clickhouse::{LAST_MS, fetch};
-pub use days::Days;
+use crate::ailog::columns::iso;
+use crate::ailog::store::clickhouse::exception_code;
 
-use super::columns::iso;
-use crate::bounds::REPORT_ROWS_MAX;
-use crate::config::policy::StoreKind;
-
-/// By what calls are summed up.
+/// A dimension by which calls are summed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dim {
     Day,
@@ -67,7 +54,7 @@ pub struct Summary {
     /// Values of the dimensions, in the order asked for.
     pub key: Vec<String>,
     pub calls: u64,
-    /// Provider errors, timeouts and the gateway's own no.
+    /// Provider errors, timeouts and errors of the gateway itself.
     pub errors: u64,
     pub rate_limited: u64,
     pub input_tokens: u64,
@@ -86,7 +73,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Part of the calls that were errors.
+    /// The fraction of the calls that were errors.
     pub fn error_rate(&self) -> f64 {
         if self.calls == 0 { 0.0 } else { self.errors as f64 / self.calls as f64 }
     }
@@ -118,7 +105,7 @@ impl Summary {
     }
 }
 
-/// What the priced calls of one organisation, caller and model cost.
+/// The cost of the priced calls of one organisation, caller and model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spent {
     pub org: String,
@@ -137,7 +124,7 @@ pub fn usd(nano: i64) -> String {
 }
 
 /// The inverse of [`usd`], for at most nine digits after the point.
-pub(super) fn parse_usd(text: &str) -> Option<i64> {
+pub(crate) fn parse_usd(text: &str) -> Option<i64> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let nano = if fraction.is_empty() { 0 } else { format!("{fraction:0<9}").parse::<i64>().ok()? };
     let nano = if whole.starts_with('-') { -nano } else { nano };
@@ -145,11 +132,11 @@ pub(super) fn parse_usd(text: &str) -> Option<i64> {
 }
 
 /// The milliseconds of a time as the embedded store writes it.
-pub(super) fn ms_of(text: &str) -> Option<i64> {
+pub(crate) fn ms_of(text: &str) -> Option<i64> {
     text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond)
 }
 
-/// Which rows.
+/// Conditions that rows must meet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     /// Milliseconds since 1970: from here on.
@@ -158,11 +145,11 @@ pub struct Filter {
     pub to_ms: Option<i64>,
     /// Exact values of columns; see [`Filter::COLUMNS`].
     pub equal: Vec<(&'static str, String)>,
-    /// Rows that stand behind this one, where the newest are first.
+    /// Only rows after this one, in the order from the newest to the oldest.
     pub behind: Option<Place>,
 }
 
-/// Where a row stands among the others.
+/// The place of a row among the others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     /// Milliseconds since 1970.
@@ -172,7 +159,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// The place of a row, as it is given out.
+    /// The place of a row that a reader has returned.
     pub fn of(row: &Map<String, Value>) -> Option<Place> {
         let text = |name: &str| row.get(name).and_then(Value::as_str);
         Some(Place { created_at_ms: ms_of(text("created_at")?)?, id: text("id")?.to_owned() })
@@ -184,12 +171,12 @@ impl Place {
 pub struct Page {
     /// As objects of the public columns.
     pub rows: Vec<Map<String, Value>>,
-    /// There were more within the limit, but no room for them.
+    /// More rows were within the limit, but not within the bytes.
     pub is_cut: bool,
 }
 
 impl Filter {
-    /// Columns that rows can be chosen by.
+    /// The columns that a condition can name.
     pub const COLUMNS: [&'static str; 11] = [
         "id",
         "org_id",
@@ -204,7 +191,7 @@ impl Filter {
         "status",
     ];
 
-    /// Adds a condition; says whether there is such a column.
+    /// Adds a condition; returns whether there is such a column.
     pub fn and(&mut self, column: &str, value: &str) -> bool {
         match Filter::COLUMNS.into_iter().find(|c| *c == column) {
             Some(column) => {
@@ -216,7 +203,16 @@ impl Filter {
     }
 }
 
-/// Why the log cannot be read. Something that the operator has to change.
+/// The lines of a report.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Report {
+    /// In the order of the keys.
+    pub lines: Vec<Summary>,
+    /// There are more than were asked for.
+    pub is_cut: bool,
+}
+
+/// Why the log cannot be read. The operator has to act.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     #[error("the embedded store cannot be read: {0}")]
@@ -225,11 +221,11 @@ pub enum ReadError {
     NoSchema,
     #[error("ClickHouse cannot be read: {0}")]
     ClickHouse(#[source] ::clickhouse::error::Error),
-    #[error("the embedded store is of a former version; it is brought up to date when `tollgate serve` starts")]
+    #[error("the embedded store is of a former version; it is migrated when `tollgate serve` starts")]
     Former,
     #[error(
-        "ai_log is a {engine} table here, and `reprice` can only change plain MergeTree tables: its list of new costs would \
-         not be there for the other servers"
+        "ai_log is a {engine} table here, and `reprice` can only change plain MergeTree tables: its list of new \
+         costs would not be there for the other servers"
     )]
     NotHere {
         /// The table's engine.
@@ -245,7 +241,7 @@ impl From<::clickhouse::error::Error> for ReadError {
     fn from(error: ::clickhouse::error::Error) -> ReadError {
         match &error {
             ::clickhouse::error::Error::BadResponse(text)
-                if matches!(super::clickhouse::exception_code(text), Some(16 | 47 | 60 | 81)) =>
+                if matches!(exception_code(text), Some(16 | 47 | 60 | 81)) =>
             {
                 ReadError::NoSchema
             }
@@ -254,116 +250,12 @@ impl From<::clickhouse::error::Error> for ReadError {
     }
 }
 
-/// The lines of a report.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Report {
-    /// In the order of the keys.
-    pub lines: Vec<Summary>,
-    /// There are more than were asked for.
-    pub is_cut: bool,
-}
-
-/// Reads one store.
-pub struct Reader {
-    store: Kind,
-}
-
-enum Kind {
-    Sqlite(sqlite::Sqlite),
-    ClickHouse(Box<clickhouse::ClickHouse>),
-    /// Nothing was ever stored.
-    Empty,
-}
-
-impl Reader {
-    /// Opens the store that the settings name. Works while a gateway writes to it.
-    ///
-    /// # Errors
-    /// It cannot be read. A store that was never written to is empty, not an error.
-    pub fn open(store: &StoreKind, data_dir: &Path) -> Result<Reader, ReadError> {
-        let store = match store {
-            StoreKind::Embedded => match sqlite::Sqlite::open(&data_dir.join(super::EMBEDDED_FILE))? {
-                Some(store) => Kind::Sqlite(store),
-                None => Kind::Empty,
-            },
-            StoreKind::ClickHouse(options) => Kind::ClickHouse(Box::new(clickhouse::ClickHouse::new(options)?)),
-        };
-        Ok(Reader { store })
-    }
-
-    /// Sums of the calls of `from_ms <= created_at < to_ms`, by `by`, in the order of the keys.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    /// # Bounds
-    /// At most `REPORT_ROWS_MAX` lines; the rest is left out.
-    pub fn summary(&self, from_ms: i64, to_ms: i64, by: &[Dim]) -> Result<Vec<Summary>, ReadError> {
-        Ok(self.report((from_ms, to_ms), by, &Days::UTC, REPORT_ROWS_MAX)?.lines)
-    }
-
-    /// The same, with the days of a time zone, and at most `most` lines.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub fn report(
-        &self,
-        (from_ms, to_ms): (i64, i64),
-        by: &[Dim],
-        days: &Days,
-        most: usize,
-    ) -> Result<Report, ReadError> {
-        // One more shows that there are more.
-        let asked = most + 1;
-        let mut lines = match &self.store {
-            Kind::Sqlite(store) => store.summary(from_ms, to_ms, by, days, asked)?,
-            Kind::ClickHouse(store) => store.summary(from_ms, to_ms, by, days, asked)?,
-            Kind::Empty => Vec::new(),
-        };
-        let is_cut = lines.len() > most;
-        lines.truncate(most);
-        Ok(Report { lines, is_cut })
-    }
-
-    /// What the calls of `from_ms <= created_at < to_ms` cost, the largest sums first, at most `most` of them.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub fn spent(&self, from_ms: i64, to_ms: i64, most: usize) -> Result<Vec<Spent>, ReadError> {
-        match &self.store {
-            Kind::Sqlite(store) => store.spent(from_ms, to_ms, most),
-            Kind::ClickHouse(store) => store.spent(from_ms, to_ms, most),
-            Kind::Empty => Ok(Vec::new()),
-        }
-    }
-
-    /// The newest rows that the filter lets through, newest first, as objects of the public columns.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub fn logs(&self, filter: &Filter, limit: usize) -> Result<Vec<Map<String, Value>>, ReadError> {
-        Ok(self.page(filter, limit, usize::MAX)?.rows)
-    }
-
-    /// The same, and no more rows once their text takes `bytes_max` bytes: the last one may go beyond.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub fn page(&self, filter: &Filter, limit: usize, bytes_max: usize) -> Result<Page, ReadError> {
-        let limit = limit.min(REPORT_ROWS_MAX);
-        match &self.store {
-            Kind::Sqlite(store) => store.page(filter, limit, bytes_max),
-            Kind::ClickHouse(store) => store.page(filter, limit, bytes_max),
-            Kind::Empty => Ok(Page::default()),
-        }
-    }
-}
-
-/// SQL for `dims`, as a list that ends in a comma where it is not empty.
-fn listed(parts: impl Iterator<Item = String>) -> String {
+/// Joins SQL parts to a list that ends in a comma unless it is empty.
+pub(crate) fn listed(parts: impl Iterator<Item = String>) -> String {
     parts.map(|p| p + ", ").collect()
 }
 
-/// The bounds of a summary as the stores keep them.
-fn bounds_of(from_ms: i64, to_ms: i64) -> (String, String) {
+/// The bounds of a summary in the form of `created_at`.
+pub(crate) fn bounds_of(from_ms: i64, to_ms: i64) -> (String, String) {
     (iso(from_ms), iso(to_ms))
 }

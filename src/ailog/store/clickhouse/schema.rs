@@ -1,8 +1,9 @@
-//! The ClickHouse schema: versioned migrations out of `config/clickhouse`, printed or applied.
+//! The ClickHouse schema: versioned migrations from `config/clickhouse`, printed or applied.
 //!
-//! Every statement may be run again. `apply` keeps in `tollgate_migrations` which it has run, and runs those that are new.
-//! Does not: drop or rewrite anything; migrations only add. How long the rows of a table that is there are kept is changed
-//! only where that was asked for, because a shorter time deletes rows.
+//! Guarantees: every statement may be run again. `apply` keeps in `tollgate_migrations` which
+//! migrations it has run, and runs the others. Does not: drop or rewrite anything; migrations only
+//! add. The retention of an existing table is changed only on request, because a shorter one deletes
+//! rows.
 
 use std::time::Duration;
 
@@ -14,36 +15,37 @@ use crate::config::policy::ClickHouseOptions;
 
 /// Every migration, in order. A number is never reused.
 const MIGRATIONS: [(u32, &str); 4] = [
-    (1, include_str!("../../../config/clickhouse/001_ai_log.sql")),
-    (2, include_str!("../../../config/clickhouse/002_views.sql")),
-    (3, include_str!("../../../config/clickhouse/003_usage_columns.sql")),
-    (4, include_str!("../../../config/clickhouse/004_deduplication.sql")),
+    (1, include_str!("../../../../config/clickhouse/001_ai_log.sql")),
+    (2, include_str!("../../../../config/clickhouse/002_views.sql")),
+    (3, include_str!("../../../../config/clickhouse/003_usage_columns.sql")),
+    (4, include_str!("../../../../config/clickhouse/004_deduplication.sql")),
 ];
 
-/// One statement may take so long.
+/// The longest time for one statement.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(60);
-/// The longest retention in days: the server's DateTime ends in 2106, and what passes that would be in the past.
+/// The longest retention in days: the server's DateTime ends in 2106 and wraps after that.
 pub(crate) const RETENTION_DAYS_MAX: u32 = 20_000;
 
-/// How the schema is made out.
+/// The options of the schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SchemaOptions {
     /// Letters, digits and `_`.
     pub(crate) database: String,
-    /// Replicated tables on this cluster (letters, digits, `_`, `-`), which has the macros `{shard}` and `{replica}`.
+    /// Replicated tables on this cluster (letters, digits, `_`, `-`), which has the macros `{shard}`
+    /// and `{replica}`.
     pub(crate) cluster: Option<String>,
     /// Rows older than this are deleted by ClickHouse.
     pub(crate) retention_days: u32,
-    /// Whether that goes for a table that is there already, too.
+    /// Whether this changes the retention of a table that exists already.
     pub(crate) changes_retention: bool,
 }
 
-/// What [`SchemaOptions::apply`] has done.
+/// The result of [`SchemaOptions::apply`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Applied {
     /// Migrations that the database had not seen.
     pub(crate) migrations: Vec<u32>,
-    /// How long rows were kept before; nothing if there was no table.
+    /// How long rows were kept before; `None` if there was no table.
     pub(crate) retention_before: Option<Retention>,
     /// How long they are kept now.
     pub(crate) retention: Retention,
@@ -54,7 +56,7 @@ pub(crate) struct Applied {
 pub(crate) enum Retention {
     Days(u32),
     Never,
-    /// By a rule that is not of our making.
+    /// By a rule of the operator's own.
     Other,
 }
 
@@ -88,7 +90,7 @@ impl SchemaOptions {
     /// # Errors
     /// The server cannot be reached, or refuses.
     pub(crate) fn apply(&self, server: &ClickHouseOptions) -> Result<Applied, ApplyError> {
-        // The database may not be there yet; every name in the statements is qualified.
+        // The database may not exist yet; every name in the statements is qualified.
         let client = super::client(server).with_database("default");
         runtime()?.block_on(async {
             let failed = |what: &str, error: Error| match error {
@@ -138,7 +140,7 @@ impl SchemaOptions {
         })
     }
 
-    /// When rows of the table that is there are deleted; nothing if there is none.
+    /// The retention of the existing table; `None` if there is none.
     async fn retention(&self, client: &Client) -> Result<Option<Retention>, Error> {
         let sql =
             format!("SELECT engine_full FROM system.tables WHERE database = '{}' AND name = 'ai_log'", self.database);
@@ -176,12 +178,12 @@ fn replicated(database: &str, table: &str) -> String {
 }
 
 /// The statements of a script; comments are whole lines.
-pub(in crate::ailog) fn statements(script: &str) -> Vec<String> {
+pub(crate) fn statements(script: &str) -> Vec<String> {
     let code: Vec<&str> = script.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
     code.join("\n").split(";\n").map(|s| s.trim().trim_end_matches(';').to_owned()).filter(|s| !s.is_empty()).collect()
 }
 
-/// What the engine's description, as the server writes it, says of a retention.
+/// The retention in the engine's description, as the server writes it.
 fn retention_of(engine: &str) -> Retention {
     let Some((_, rule)) = engine.split_once(" TTL ") else { return Retention::Never };
     let rule = rule.split_once(" SETTINGS ").map_or(rule, |(rule, _)| rule).trim_end_matches(" DELETE");

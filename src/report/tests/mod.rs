@@ -1,0 +1,4 @@
+//! Tests of the readers, on rows that the log has stored.
+
+pub(crate) mod reprice;
+pub(crate) mod views;
