@@ -1,12 +1,17 @@
 //! What is no number at first sight: told from few bytes, before groups are read.
 
 use super::super::View;
-use super::DIGITS_MIN;
+use super::{DIGIT, DIGITS_MIN, run};
 use super::groups::{Group, in_form};
 use crate::redact::fold::{BREAK, BULLET, LONG_DASH, SOFT_BREAK};
 
 /// Whether `2024-11-05` or the like stands at `q`.
+#[inline]
 pub(super) fn iso_date(view: &View<'_>, q: usize) -> bool {
+    matches!(view.at(q), Some(b'1' | b'2')) && matches!(view.at(q + 4), Some(b'-' | b'/' | b'.')) && is_iso_date(view, q)
+}
+
+fn is_iso_date(view: &View<'_>, q: usize) -> bool {
     let Some(t) = view.text.get(q..).and_then(|t| t.first_chunk::<10>()) else { return false };
     let year = matches!(t[..2], [b'1', b'9'] | [b'2', b'0']) && t[2].is_ascii_digit() && t[3].is_ascii_digit();
     let month = matches!(t[5..7], [b'0', b'1'..=b'9'] | [b'1', b'0'..=b'2']);
@@ -19,7 +24,13 @@ pub(super) fn iso_date(view: &View<'_>, q: usize) -> bool {
 }
 
 /// Whether `192.168.100.200` or the like stands at `q`: what [`Candidate::machine`] says, found sooner.
+#[inline]
 pub(super) fn address(view: &View<'_>, q: usize) -> bool {
+    let first = run(view.text, q, DIGIT);
+    (1..=3).contains(&first) && view.at(q + first) == Some(b'.') && is_address(view, q)
+}
+
+fn is_address(view: &View<'_>, q: usize) -> bool {
     // "+ 49" is told from an address further down.
     let spaced = view.before(q) == Some(b' ') && q > view.lo + 1;
     if view.text[view.lo..q].last() == Some(&b'+') || spaced && view.before(q - 1) == Some(b'+') {
@@ -64,15 +75,17 @@ pub(super) fn too_few(view: &View<'_>, q: usize) -> bool {
     let plus = view.before(q) == Some(b'+');
     let (mut digits, mut last) = (0, 0);
     for (i, b) in view.text[q..view.text.len().min(q + 48)].iter().enumerate() {
+        if b.is_ascii_digit() {
+            digits += 1;
+            last = *b;
+            if digits == DIGITS_MIN {
+                return false;
+            }
+            continue;
+        }
         match *b {
             // "217 2024-11-05": the date is a thing of its own.
             b' ' if iso_date(view, q + i + 1) => return true,
-            b'0'..=b'9' => {
-                digits += 1;
-                if digits == DIGITS_MIN {
-                    return false;
-                }
-            }
             b'\n' if !(plus || matches!(last, b'-' | b')')) => return true,
             b' ' | b'-' | b'.' | b'/' | b'(' | b')' | b'[' | b']' | b'\n' | b'\t' | LONG_DASH | 0x80.. => {}
             b'_' | b'*' | b'~' | b'|' | b'\'' | b'^' | BULLET | BREAK | SOFT_BREAK if plus => {}
