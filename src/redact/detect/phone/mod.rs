@@ -146,21 +146,14 @@ fn run(text: &[u8], from: usize, class: u8) -> usize {
 fn is_hopeless(view: &View<'_>, q: usize, words: Nearby<'_>, hint: Option<Says>, before: Option<Listed>) -> bool {
     /// What stands between a number and the one before it in a list, and its own `+` and brackets.
     const LIST_MAX: usize = 20;
-    if view.text[q] == b'0' || hint == Some(Says::Phone) || before.is_some_and(|b| b.end + LIST_MAX >= q) {
+    if hint == Some(Says::Phone) || before.is_some_and(|b| b.end + LIST_MAX >= q) {
         return false;
     }
-    let first = run(view.text, q, DIGIT);
+    let text = view.text;
+    let first = run(text, q, DIGIT);
+    let gap = run(text, q + first, BETWEEN);
+    let second = run(text, q + first + gap, DIGIT);
     let spaced = view.before(q) == Some(b' ') && q > view.lo + 1;
-    match if spaced { view.before(q - 1) } else { view.before(q) } {
-        Some(b'+' | b'b' | b'B') => return false,
-        // The group in brackets, if they are closed: "(415) 555 0132", "(06 1) 123 4567".
-        Some(b'(' | b'[') if !matches!(view.at(q + first), Some(b'0'..=b'9' | b'(' | b'[' | b'.' | b'-' | b'/')) => {
-            return false;
-        }
-        _ => {}
-    }
-    let gap = run(view.text, q + first, BETWEEN);
-    let second = run(view.text, q + first + gap, DIGIT);
     let shaped = match first {
         1 => matches!(second, 3 | 4),
         2 => matches!(second, 3..=5),
@@ -169,8 +162,40 @@ fn is_hopeless(view: &View<'_>, q: usize, words: Nearby<'_>, hint: Option<Says>,
         5 => second == 5,
         _ => false,
     };
+    let hopeful = match if spaced { view.before(q - 1) } else { view.before(q) } {
+        Some(b'+' | b'b' | b'B') => true,
+        // The group in brackets, if they are closed: "(415) 555 0132", "(06 1) 123 4567".
+        Some(b'(' | b'[') if !matches!(view.at(q + first), Some(b'0'..=b'9' | b'(' | b'[' | b'.' | b'-' | b'/')) => {
+            match (first, text[q]) {
+                (2..=5, _) | (_, b'0') => true,
+                (1, d) => shaped || second == 1 && d == b'8',
+                _ => false,
+            }
+        }
+        _ => false,
+    };
+    if hopeful || shaped || text[q] == b'0' && zero_begins(view, q, [first, gap, second]) {
+        return false;
+    }
     let (from, to) = word_reach(q);
-    !shaped && !words.may_say_phone(view, from, to)
+    !words.may_say_phone(view, from, to)
+}
+
+/// Whether the zero at `q` may begin a number: an exit code, or a trunk prefix that does not stand in brackets. The bytes of
+/// its group, of what follows it and of the next group are told.
+fn zero_begins(view: &View<'_>, q: usize, [first, gap, second]: [usize; 3]) -> bool {
+    let text = view.text;
+    let next = if first > 2 { text.get(q + 2) } else { text.get(q + first + gap) };
+    match first {
+        // "0 30 / 90 18 20"
+        1 => {
+            let end = q + 1 + gap + second;
+            second > 0 && text[q + 1..q + 1 + gap].contains(&b' ') && text[end..end + run(text, end, BETWEEN)].contains(&b'/')
+        }
+        2.. if text[q + 1] == b'0' => next.is_some_and(|b| matches!(b, b'1'..=b'9')),
+        2..=6 => second > 0,
+        _ => false,
+    }
 }
 
 /// Where a word may begin that matters to the number whose first digit is at `q`.
