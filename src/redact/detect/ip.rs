@@ -46,8 +46,32 @@ pub(in crate::redact) fn v6(view: &View<'_>, at: usize) -> Option<(usize, usize)
     if at - start > 4 || word(view.before(start)) || view.before(start) == Some(b':') {
         return None;
     }
+    // What follows the first colon decides most of them.
+    if !view.at(at + 1).is_some_and(|b| b.is_ascii_hexdigit() || b == b':') {
+        return None;
+    }
     let mut end = start;
-    while end - start < 46 && view.at(end).is_some_and(|b| b.is_ascii_hexdigit() || b == b':' || b == b'.') {
+    let (mut len, mut dotted, mut gap) = (0, false, false);
+    while end - start < 46 {
+        match view.at(end) {
+            Some(b':') => {
+                let double = end > start && view.text[end - 1] == b':';
+                // A port is not of the address, and neither is a sentence's colon.
+                let more = dotted && view.at(end + 1).is_some_and(|b| b.is_ascii_hexdigit());
+                if more || double && std::mem::replace(&mut gap, true) {
+                    return None;
+                }
+                len = 0;
+            }
+            Some(b'.') => (len, dotted) = (0, true),
+            Some(b) if b.is_ascii_hexdigit() => {
+                len += 1;
+                if len > 4 {
+                    return None;
+                }
+            }
+            _ => break,
+        }
         end += 1;
     }
     while end > start

@@ -131,11 +131,14 @@ pub(in crate::redact) fn may_part(b: u8) -> bool {
     CLASS[usize::from(b)] & PARTS != 0
 }
 
-/// How many bytes of these classes stand from `from` on, at most eight.
+/// Bytes that [`run`] counts.
+const RUN_MAX: usize = 8;
+
+/// How many bytes of these classes stand from `from` on, at most [`RUN_MAX`].
 #[inline]
 fn run(text: &[u8], from: usize, class: u8) -> usize {
     let mut i = from;
-    while i < text.len() && i - from < 8 && CLASS[usize::from(text[i])] & class != 0 {
+    while i < text.len() && i - from < RUN_MAX && CLASS[usize::from(text[i])] & class != 0 {
         i += 1;
     }
     i - from
@@ -154,14 +157,7 @@ fn is_hopeless(view: &View<'_>, q: usize, words: Nearby<'_>, hint: Option<Says>,
     let gap = run(text, q + first, BETWEEN);
     let second = run(text, q + first + gap, DIGIT);
     let spaced = view.before(q) == Some(b' ') && q > view.lo + 1;
-    let shaped = match first {
-        1 => matches!(second, 3 | 4),
-        2 => matches!(second, 3..=5),
-        3 => matches!(second, 2..=4),
-        4 => second == 3,
-        5 => second == 5,
-        _ => false,
-    };
+    let shaped = shaped(text, q, [first, gap, second]);
     let hopeful = match if spaced { view.before(q - 1) } else { view.before(q) } {
         Some(b'+' | b'b' | b'B') => true,
         // The group in brackets, if they are closed: "(415) 555 0132", "(06 1) 123 4567".
@@ -181,6 +177,30 @@ fn is_hopeless(view: &View<'_>, q: usize, words: Nearby<'_>, hint: Option<Says>,
     !words.may_say_phone(view, from, to)
 }
 
+/// Whether the lengths of the first three groups are those of a number that needs no word and no prefix: what
+/// [`Candidate::north_america`] and [`Candidate::grouped`] take, and more. The bytes of the first group, which begins at `q`,
+/// of what follows it and of the next group are told.
+fn shaped(text: &[u8], q: usize, [first, gap, second]: [usize; 3]) -> bool {
+    if !matches!((first, second), (1, 3 | 4) | (2, 3..=5) | (3, 2..=4) | (4, 3) | (5, 5)) {
+        return false;
+    }
+    let digit = text[q];
+    let end = q + first + gap + second;
+    let gap_after = run(text, end, BETWEEN);
+    let third = run(text, end + gap_after, DIGIT);
+    match (first, second) {
+        (1, 3) => matches!(third, 2 | 3 | 5 | 7) && matches!(digit, b'0' | b'1' | b'7' | b'8'),
+        (2, 3) => matches!(third, 2..=4),
+        (3, 2) => third == 2 && digit >= b'5',
+        (3, 3) if third == 3 => digit >= b'5' && !matches!(text[end], b'(' | b')' | b'[' | b']'),
+        (3, 3) => matches!(third, 2 | 4),
+        (3, 4) => third == 4 && digit == b'1',
+        (4, 3) => matches!(third, 3 | 4) && matches!(digit, b'0' | b'1'),
+        (5, 5) => digit >= b'6',
+        _ => third == 4,
+    }
+}
+
 /// Whether the zero at `q` may begin a number: an exit code, or a trunk prefix that does not stand in brackets. The bytes of
 /// its group, of what follows it and of the next group are told.
 fn zero_begins(view: &View<'_>, q: usize, [first, gap, second]: [usize; 3]) -> bool {
@@ -192,7 +212,11 @@ fn zero_begins(view: &View<'_>, q: usize, [first, gap, second]: [usize; 3]) -> b
             let end = q + 1 + gap + second;
             second > 0 && text[q + 1..q + 1 + gap].contains(&b' ') && text[end..end + run(text, end, BETWEEN)].contains(&b'/')
         }
-        2.. if text[q + 1] == b'0' => next.is_some_and(|b| matches!(b, b'1'..=b'9')),
+        2.. if text[q + 1] == b'0' => {
+            // Rows of numbers with leading zeros: "0061 0061".
+            let row = first < RUN_MAX && second >= 4 && text[q + first + gap..].starts_with(b"00");
+            !row && next.is_some_and(|b| matches!(b, b'1'..=b'9'))
+        }
         2..=6 => second > 0,
         _ => false,
     }

@@ -176,6 +176,9 @@ impl Candidate<'_> {
             if total > 12 || other && self.total(last - 1) >= 8 {
                 break;
             }
+            if total < 8 {
+                continue;
+            }
             let short = total == 8 && (self.bracket || self.groups[1].sep.slash) && self.groups[last].len() > 2;
             let all_pairs = pairs > last && total != 10;
             let dotted =
