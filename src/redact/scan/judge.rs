@@ -19,6 +19,9 @@ use super::{Found, HINT_REACH, Look, Scanner};
 /// machine.
 const START_BEFORE: usize = 4;
 
+/// How far behind a number the `@` of an address may stand.
+const LOCAL_REACH: usize = BEHIND / 4;
+
 /// How far after the prefix of a secret another one is expected.
 const NEAR: usize = 128;
 /// In fewer bytes the search that leaves out most of a text takes longer.
@@ -185,14 +188,9 @@ impl Scanner {
             number = found(phone::find(view, q, words, known, hint, self.listed), kind::PHONE);
         }
         let number = number?;
-        // What may go on as the local part of an address.
-        let at = view.text[number.end..]
-            .iter()
-            .take(BEHIND / 4)
-            .position(|b| !(b.is_ascii_alphanumeric() || b"._%+-'".contains(b)))
-            .map(|n| number.end + n)
-            .filter(|&i| view.text[i] == b'@');
-        let email = at.and_then(|at| Some((at, self.email(view, at)?)));
+        let email = Some(self.local_end(view, number.end))
+            .filter(|&at| at - number.end < LOCAL_REACH && view.at(at) == Some(b'@'))
+            .and_then(|at| Some((at, self.email(view, at)?)));
         Some(match email {
             // "4155550132@example.com": an address beats a number inside its local part.
             Some((_, email)) if email.start <= number.start => email,
@@ -210,6 +208,19 @@ impl Scanner {
             }
             _ => number,
         })
+    }
+
+    /// Where what stands from `from` on ends that may go on as the local part of an address; it is read once.
+    fn local_end(&self, view: &View<'_>, from: usize) -> usize {
+        let (begin, mut end) = self.local_stop.get();
+        if !(begin..=end).contains(&from) {
+            end = from;
+        }
+        let is_local = |b: &u8| b.is_ascii_alphanumeric() || matches!(*b, b'.' | b'_' | b'%' | b'+' | b'-' | b'\'');
+        let rest = view.text.get(end..view.text.len().min(from + LOCAL_REACH)).unwrap_or_default();
+        end += rest.iter().take_while(|b| is_local(b)).count();
+        self.local_stop.set((from, end));
+        end
     }
 
     /// The first secret that begins between the last match and `limit`.

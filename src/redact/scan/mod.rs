@@ -204,6 +204,8 @@ pub(super) struct Scanner {
     row: RefCell<card::Row>,
     /// Text that may all belong to one local part.
     local_run: Range<usize>,
+    /// Text behind a number that may be of one local part: where it begins, and how far it was looked at.
+    local_stop: Cell<(usize, usize)>,
     /// The segment that was asked for last.
     segment: Cell<usize>,
     /// Up to where quotation marks of the JSON text inside are counted, and whether that lies inside a pair of them.
@@ -263,6 +265,7 @@ impl Scanner {
             groups: RefCell::default(),
             row: RefCell::default(),
             local_run: 0..0,
+            local_stop: Cell::default(),
             segment: Cell::new(0),
             counted: 0,
             inside: false,
@@ -292,6 +295,7 @@ impl Scanner {
             self.local_run = 0..0;
             self.terms_from = 0;
             self.segment.set(0);
+            self.local_stop.set((0, 0));
         }
         (self.counted, self.inside, self.inside_inner) = (0, false, false);
         (self.head, self.json) = (None, false);
@@ -653,6 +657,7 @@ impl Scanner {
         self.groups.get_mut().clear();
         self.row.get_mut().clear();
         self.local_run = 0..0;
+        self.local_stop.set((0, 0));
         self.segment.set(0);
     }
 

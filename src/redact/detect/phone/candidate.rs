@@ -13,6 +13,8 @@ pub(super) struct Candidate<'a> {
     pub(super) words: Nearby<'a>,
     pub(super) groups: &'a [Group],
     pub(super) n: usize,
+    /// Digits that the groups' totals count beside theirs.
+    pub(super) before_them: usize,
     pub(super) start: usize,
     pub(super) plus: bool,
     /// The first group stands in brackets of its own.
@@ -46,7 +48,25 @@ impl Candidate<'_> {
 
     /// Digits of the groups up to and with `last`.
     pub(super) fn total(&self, last: usize) -> usize {
-        self.groups[last].total()
+        self.groups[last].total() - self.before_them
+    }
+
+    /// The first four digits from group `first` on, without `skip` of them, and how many there are.
+    pub(super) fn first_digits(&self, first: usize, mut skip: usize) -> ([u8; 4], usize) {
+        let (mut digits, mut n) = ([0; 4], 0);
+        for group in &self.groups[first..self.n] {
+            let text = &self.view.text[group.start()..group.end()];
+            let left_out = skip.min(text.len());
+            skip -= left_out;
+            for b in &text[left_out..] {
+                digits[n] = *b;
+                n += 1;
+                if n == digits.len() {
+                    return (digits, n);
+                }
+            }
+        }
+        (digits, n)
     }
 
     /// Whether the groups have these lengths from `first` on.

@@ -11,8 +11,8 @@ use crate::redact::fold::{BREAK, BULLET, LONG_DASH, SOFT_BREAK};
 pub(super) struct Group {
     pub(super) start: u32,
     pub(super) end: u32,
-    /// Digits up to its end.
-    pub(super) total: u32,
+    /// Digits up to its end, of the groups that were read with it.
+    total: u32,
     /// The separator before it.
     pub(super) sep: Sep,
 }
@@ -26,7 +26,7 @@ impl Group {
         self.end as usize
     }
 
-    /// Digits up to its end.
+    /// Digits up to its end, of the groups that were read with it.
     pub(super) fn total(&self) -> usize {
         self.total as usize
     }
@@ -52,26 +52,39 @@ pub(super) struct Sep {
 const WIDE: u8 = b' ';
 
 /// The groups that were read last: what begins with one of them has the rest of them, which are not read again.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(in crate::redact) struct LastRead {
-    groups: [Group; GROUPS_MAX],
-    n: usize,
-    /// A `+` stands before them, with which more may stand between groups.
-    plus: bool,
+    /// Those that count are `groups[first..end]`.
+    groups: [Group; KEPT],
+    first: usize,
+    end: usize,
+    /// Odd marks stand between some of them, or a `+` before them, with which more may stand between groups.
+    odd: bool,
+}
+
+/// Groups that are kept, so that they have to be moved for a few numbers only.
+const KEPT: usize = 4 * GROUPS_MAX;
+
+impl Default for LastRead {
+    fn default() -> LastRead {
+        LastRead { groups: [Group::default(); KEPT], first: 0, end: 0, odd: false }
+    }
 }
 
 impl LastRead {
     /// The text is another one.
     pub(in crate::redact) fn clear(&mut self) {
-        self.n = 0;
+        (self.first, self.end) = (0, 0);
     }
 
     /// Which of the groups begins at `q`, if it is one but the first.
+    #[inline]
     fn place(&self, q: usize) -> Option<usize> {
         // Odd marks between groups depend on the first of them.
-        let known = !self.plus && self.n > 1 && self.groups[self.n - 1].start() >= q;
-        let known = known && self.groups[1..self.n].iter().all(|g| g.sep.odd == 0);
-        if known { self.groups[..self.n].iter().position(|g| g.start() == q).filter(|i| *i > 0) } else { None }
+        let rest = self.groups[..self.end].get(self.first + 1..).filter(|_| !self.odd)?;
+        // The next one, mostly.
+        let n = rest.iter().take_while(|g| g.start() < q).count();
+        rest.get(n).filter(|g| g.start() == q).map(|_| self.first + 1 + n)
     }
 
     /// Whether a group that was read before begins at `q`.
@@ -79,31 +92,32 @@ impl LastRead {
         self.place(q).is_some()
     }
 
-    /// Reads groups from the first digit on, which is at `q`.
-    pub(super) fn read(&mut self, view: &View<'_>, q: usize) -> &[Group] {
+    /// Reads groups from the first digit on, which is at `q`. Tells them, and the digits before the first one that their
+    /// totals count, too.
+    pub(super) fn read(&mut self, view: &View<'_>, q: usize) -> (&[Group], usize) {
         let plus = view.before(q) == Some(b'+');
         let (mut i, mut sep) = (q, Sep::default());
-        match self.place(q).filter(|_| !plus) {
+        let known = self.place(q).filter(|_| !plus);
+        match known {
             Some(k) => {
-                let before = self.groups[k - 1].total;
-                self.groups.copy_within(k..self.n, 0);
-                self.n -= k;
-                self.groups[0].sep = Sep::default();
-                for group in &mut self.groups[..self.n] {
-                    group.total -= before;
-                }
+                self.first = k;
+                self.groups[k].sep = Sep::default();
                 if self.is_item(view, q) {
-                    self.n = 1;
-                    return &self.groups[..1];
+                    self.end = k + 1;
+                    return self.read_ones();
                 }
                 match self.after(view, plus) {
                     Some(next) => (i, sep) = next,
-                    None => return &self.groups[..self.n],
+                    None => return self.read_ones(),
                 }
             }
-            None => (self.n, self.plus) = (0, plus),
+            None => (self.first, self.end, self.odd) = (0, 0, plus),
         }
-        while self.n < GROUPS_MAX {
+        if self.first + GROUPS_MAX > KEPT {
+            self.groups.copy_within(self.first..self.end, 0);
+            (self.first, self.end) = (0, self.end - self.first);
+        }
+        while self.end - self.first < GROUPS_MAX {
             let start = i;
             while view.at(i).is_some_and(|b| b.is_ascii_digit()) && i - start <= DIGITS_MAX {
                 i += 1;
@@ -111,11 +125,12 @@ impl LastRead {
             if i == start {
                 break;
             }
-            let before = if self.n > 0 { self.groups[self.n - 1].total } else { 0 };
+            let before = if self.end > self.first { self.groups[self.end - 1].total } else { 0 };
             let total = before + (i - start) as u32;
-            self.groups[self.n] = Group { start: start as u32, end: i as u32, total, sep };
-            self.n += 1;
-            if self.n == 1 && self.is_item(view, q) {
+            self.groups[self.end] = Group { start: start as u32, end: i as u32, total, sep };
+            self.odd |= sep.odd != 0;
+            self.end += 1;
+            if self.end - self.first == 1 && self.is_item(view, q) {
                 break;
             }
             match self.after(view, plus) {
@@ -123,26 +138,31 @@ impl LastRead {
                 None => break,
             }
         }
-        &self.groups[..self.n]
+        self.read_ones()
+    }
+
+    fn read_ones(&self) -> (&[Group], usize) {
+        let groups = &self.groups[self.first..self.end];
+        (groups, groups.first().map_or(0, |g| g.total() - g.len()))
     }
 
     /// "1) …" numbers a list.
     fn is_item(&self, view: &View<'_>, q: usize) -> bool {
-        let first = &self.groups[0];
+        let first = &self.groups[self.first];
         first.len() == 1 && view.at(first.end()) == Some(b')') && !matches!(view.before(q), Some(b'(' | b'+'))
     }
 
     /// Where the next group begins, and what stands before it.
     fn after(&self, view: &View<'_>, plus: bool) -> Option<(usize, Sep)> {
-        let last = &self.groups[self.n - 1];
-        let digits = last.total();
-        if digits > DIGITS_MAX || self.n == GROUPS_MAX {
+        let (first, last) = (&self.groups[self.first], &self.groups[self.end - 1]);
+        let digits = last.total() + first.len() - first.total();
+        let n = self.end - self.first;
+        if digits > DIGITS_MAX || n == GROUPS_MAX {
             return None;
         }
+        let odd = if n > 1 { self.groups[self.first + 1].sep.odd } else { 0 };
         // "24/7" is no part of a number.
-        let (q, n) = (self.groups[0].start(), self.n);
-        let odd = if n > 1 { self.groups[1].sep.odd } else { 0 };
-        separator(view, last.end(), Before { q, digits, n, odd, plus })
+        separator(view, last.end(), Before { q: first.start(), digits, n, odd, plus })
             .filter(|(next, _)| digits < 7 || !no_number(view, *next, digits))
     }
 }
@@ -185,12 +205,13 @@ pub(super) fn separator(view: &View<'_>, mut i: usize, before: Before) -> Option
     let mut sep = Sep::default();
     // One mark, mostly.
     let rest = view.text.get(i..)?;
-    if let [mark @ (b' ' | b'-' | b'.' | b'/'), b'0'..=b'9', ..] = rest {
+    if let [mark @ (b' ' | b'-' | b'.' | b'/' | b'(' | b')' | b'[' | b']'), b'0'..=b'9', ..] = rest {
         match mark {
             b' ' => sep.space = true,
             b'-' => sep.dash = true,
             b'.' => sep.dot = true,
-            _ => sep.slash = true,
+            b'/' => sep.slash = true,
+            _ => sep.paren = true,
         }
         return Some((i + 1, sep));
     }

@@ -69,7 +69,8 @@ pub(in crate::redact) fn find(
     }
     // Where words were looked for already they tell with the fewest bytes.
     let (from, to) = word_reach(q);
-    if words.are_known_to_be_silent(view, from, to) && is_hopeless(view, q, words, hint, before) {
+    let silent = words.are_known_to_be_silent(view, from, to);
+    if silent && is_hopeless(view, q, words, hint, before) {
         return None;
     }
     // An address is told by fewer bytes than most other things that have too few digits.
@@ -77,12 +78,12 @@ pub(in crate::redact) fn find(
         return None;
     }
     // Words around it are looked for last: most of a text has no number for which they matter.
-    if is_hopeless(view, q, words, hint, before) {
+    if !silent && is_hopeless(view, q, words, hint, before) {
         return None;
     }
-    let groups = known.read(view, q);
+    let (groups, before_them) = known.read(view, q);
     let n = groups.len();
-    if groups[n - 1].total() < DIGITS_MIN || a_date_follows(view, groups) {
+    if groups[n - 1].total() - before_them < DIGITS_MIN || a_date_follows(view, groups, before_them) {
         return None;
     }
     let (start, plus, bracket) = prefix(view, q, groups);
@@ -92,6 +93,7 @@ pub(in crate::redact) fn find(
         words,
         groups,
         n,
+        before_them,
         start,
         plus,
         bracket,
@@ -116,7 +118,9 @@ const CLASS: [u8; 256] = {
     while b < 256 {
         class[b] = match b as u8 {
             b'0'..=b'9' => DIGIT,
-            b' ' | b'-' | b'.' | b'/' | b'(' | b')' | b'[' | b']' | b'\n' | b'\t' | LONG_DASH | 0x80.. => PARTS | BETWEEN,
+            b' ' | b'-' | b'.' | b'/' | b'(' | b')' | b'[' | b']' | b'\n' | b'\t' | LONG_DASH | 0x80.. => {
+                PARTS | BETWEEN
+            }
             b'_' | b'*' | b'~' | b'|' | b'\'' | b'^' | b'+' | BULLET | BREAK | SOFT_BREAK => PARTS,
             _ => 0,
         };
@@ -210,7 +214,9 @@ fn zero_begins(view: &View<'_>, q: usize, [first, gap, second]: [usize; 3]) -> b
         // "0 30 / 90 18 20"
         1 => {
             let end = q + 1 + gap + second;
-            second > 0 && text[q + 1..q + 1 + gap].contains(&b' ') && text[end..end + run(text, end, BETWEEN)].contains(&b'/')
+            second > 0
+                && text[q + 1..q + 1 + gap].contains(&b' ')
+                && text[end..end + run(text, end, BETWEEN)].contains(&b'/')
         }
         2.. if text[q + 1] == b'0' => {
             // Rows of numbers with leading zeros: "0061 0061".

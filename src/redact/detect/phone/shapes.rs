@@ -10,12 +10,7 @@ use crate::redact::fold::{BREAK, BULLET, NESTED_QUOTE};
 impl Candidate<'_> {
     /// The last group of an international number whose country code begins in group `first`, after `+`.
     pub(super) fn international(&self, first: usize) -> Option<usize> {
-        let mut digits = [0u8; 4];
-        let mut known = 0;
-        for &b in self.groups[first..self.n].iter().flat_map(|g| &self.view.text[g.start()..g.end()]).take(4) {
-            digits[known] = b;
-            known += 1;
-        }
+        let (digits, known) = self.first_digits(first, 0);
         let (min, max) = country(&digits[..known])?;
         // "+44 07700 900123": the trunk prefix was left in.
         let trunk = self.groups[first].len() <= 3
@@ -107,12 +102,7 @@ impl Candidate<'_> {
             b"011" if self.n > 1 => 3,
             _ => return None,
         };
-        let all = self.groups[..self.n].iter().flat_map(|g| &self.view.text[g.start()..g.end()]);
-        let (mut digits, mut known) = ([0u8; 4], 0);
-        for &b in all.skip(skip).take(4) {
-            digits[known] = b;
-            known += 1;
-        }
+        let (digits, known) = self.first_digits(0, skip);
         let digits = &digits[..known];
         let (min, max) = country(digits)?;
         // Rows of numbers with leading zeros: "0061 0061".

@@ -1,14 +1,16 @@
 //! What is no number at first sight: told from few bytes, before groups are read.
 
 use super::super::View;
-use super::{DIGIT, DIGITS_MIN, run};
 use super::groups::{Group, in_form};
+use super::{DIGIT, DIGITS_MIN, run};
 use crate::redact::fold::{BREAK, BULLET, LONG_DASH, SOFT_BREAK};
 
 /// Whether `2024-11-05` or the like stands at `q`.
 #[inline]
 pub(super) fn iso_date(view: &View<'_>, q: usize) -> bool {
-    matches!(view.at(q), Some(b'1' | b'2')) && matches!(view.at(q + 4), Some(b'-' | b'/' | b'.')) && is_iso_date(view, q)
+    matches!(view.at(q), Some(b'1' | b'2'))
+        && matches!(view.at(q + 4), Some(b'-' | b'/' | b'.'))
+        && is_iso_date(view, q)
 }
 
 fn is_iso_date(view: &View<'_>, q: usize) -> bool {
@@ -63,8 +65,8 @@ fn is_address(view: &View<'_>, q: usize) -> bool {
 }
 
 /// Whether a date follows after a space before there are enough digits: "217 2024-11-05". The date is a thing of its own.
-pub(super) fn a_date_follows(view: &View<'_>, groups: &[Group]) -> bool {
-    groups.windows(2).take_while(|pair| pair[0].total() < DIGITS_MIN).any(|pair| {
+pub(super) fn a_date_follows(view: &View<'_>, groups: &[Group], before: usize) -> bool {
+    groups.windows(2).take_while(|pair| pair[0].total() - before < DIGITS_MIN).any(|pair| {
         let next = &pair[1];
         next.len() == 4 && view.before(next.start()) == Some(b' ') && iso_date(view, next.start())
     })
