@@ -20,7 +20,6 @@ mod cost;
 mod intent;
 pub mod limit;
 mod pipeline;
-mod provider;
 pub mod redact;
 mod route;
 mod server;

@@ -10,9 +10,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use tollgate_wire::Format;
 
 use super::Failure;
-use crate::redact::{BodyRedactor, Finding, Ledger, Redacted, Rules, Shape, TextRedactor};
+use crate::redact::{BodyRedactor, Finding, Ledger, Redacted, Rules, TextRedactor};
 use crate::visible::visible;
 
 /// Bytes read at once.
@@ -34,9 +36,9 @@ pub struct Args {
     /// The input is plain text
     #[arg(long)]
     pub text: bool,
-    /// The endpoint whose body it is; told by the body's own fields if not given
-    #[arg(long, value_enum)]
-    pub endpoint: Option<Endpoint>,
+    /// The endpoint whose body it is; inferred from the body's own fields if not given
+    #[arg(long, value_parser = formats())]
+    pub endpoint: Option<Format>,
     /// Say what matched, where and by which rule; never the matched text
     #[arg(long)]
     pub explain: bool,
@@ -44,34 +46,14 @@ pub struct Args {
     pub file: Option<PathBuf>,
 }
 
-/// Whose body a JSON text is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Endpoint {
-    /// `chat/completions`
-    Chat,
-    /// `completions`
-    Completions,
-    /// `responses`
-    Responses,
-    /// `embeddings`
-    Embeddings,
-    /// Anthropic's `messages`
-    Messages,
-    /// Every string is user text
-    Other,
-}
-
-impl Endpoint {
-    fn shape(self) -> Shape {
-        match self {
-            Endpoint::Chat => Shape::Chat,
-            Endpoint::Completions => Shape::Completions,
-            Endpoint::Responses => Shape::Responses,
-            Endpoint::Embeddings => Shape::Embeddings,
-            Endpoint::Messages => Shape::Messages,
-            Endpoint::Other => Shape::Other,
-        }
-    }
+/// The formats that a request can have, by name.
+fn formats() -> impl TypedValueParser<Value = Format> {
+    let requests = Format::ALL.iter().filter(|format| **format == Format::Other || !format.routes().is_empty());
+    let values = requests.map(|format| {
+        let path = format.routes().first().map(|route| route.path().trim_start_matches('/'));
+        PossibleValue::new(format.name()).help(path.unwrap_or("any other body: every string is user text"))
+    });
+    PossibleValuesParser::new(values).map(|name| Format::named(&name).unwrap_or(Format::Other))
 }
 
 /// Runs the command with these rules.
@@ -128,7 +110,7 @@ fn filter(
     }
     let json = args.json || !args.text && begins == Some(&b'{');
     let mut redactor = if json {
-        Either::Body(Box::new(BodyRedactor::new(Arc::clone(rules), shape(args, &first), false)))
+        Either::Body(Box::new(BodyRedactor::new(Arc::clone(rules), format(args, &first).into(), false)))
     } else {
         Either::Text(Box::new(TextRedactor::new(rules)))
     };
@@ -177,7 +159,7 @@ fn lines(
             let part = rest.split_to(newline.unwrap_or(rest.len()));
             if !part.iter().all(u8::is_ascii_whitespace) || current.is_some() {
                 let redactor = current.get_or_insert_with(|| {
-                    let mut redactor = BodyRedactor::new(Arc::clone(rules), shape(args, &part), false);
+                    let mut redactor = BodyRedactor::new(Arc::clone(rules), format(args, &part).into(), false);
                     if report.explain {
                         redactor.explain();
                     }
@@ -226,21 +208,21 @@ fn lines(
     }
 }
 
-/// Whose body this is, by the names of its fields.
-fn shape(args: &Args, beginning: &[u8]) -> Shape {
-    if let Some(endpoint) = args.endpoint {
-        return endpoint.shape();
+/// The format of the body, by the names of its fields.
+fn format(args: &Args, beginning: &[u8]) -> Format {
+    if let Some(format) = args.endpoint {
+        return format;
     }
     let beginning = &beginning[..beginning.len().min(PEEK)];
     let has = |name: &[u8]| memchr::memmem::find(beginning, name).is_some();
     if has(b"\"messages\"") {
-        Shape::Chat
+        Format::OpenAiChat
     } else if has(b"\"input\"") {
-        Shape::Responses
+        Format::OpenAiResponses
     } else if has(b"\"prompt\"") {
-        Shape::Completions
+        Format::OpenAiCompletions
     } else {
-        Shape::Other
+        Format::Other
     }
 }
 

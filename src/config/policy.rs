@@ -11,13 +11,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, Method, Uri};
+use tollgate_wire::ProviderKind;
 
 use crate::cost::PriceList;
 use crate::ids::{OrgId, Secret};
 use crate::intent::prompt::Question;
 use crate::limit::bucket::Quota;
 use crate::limit::caps::Caps;
-use crate::provider::Kind;
 use crate::redact::Rules;
 use crate::route::Glob;
 use crate::upstream::breaker::BreakerOptions;
@@ -236,7 +236,7 @@ impl GatewayKey {
 #[derive(Debug)]
 pub struct Provider {
     pub name: Arc<str>,
-    pub kind: Kind,
+    pub kind: ProviderKind,
     /// `http` or `https`, with authority, the path without a trailing slash, no query.
     pub base_url: Uri,
     /// Empty: calls without a key of the caller's own go without one.

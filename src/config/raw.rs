@@ -6,17 +6,17 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tollgate_wire::ProviderKind;
 use tollgate_wire::usage::ServiceTier;
 
-use super::place::{Problems, suggest};
+use super::place::Problems;
 use super::policy::{Accept, Durability, Fail, StoredObjects};
 use super::shape::{
-    At, Cap, Entries, Hidden, Named, PerOrg, Section, SectionSchema, Shape, Size, Usd, key_name, scalar, section,
-    shown, words,
+    At, Cap, Entries, Hidden, Named, PerOrg, Section, SectionSchema, Shape, Size, Usd, key_name, scalar, section, word,
+    words,
 };
 use super::yaml::{Name, Node, Value};
 use crate::ids::{OrgId, Secret};
-use crate::provider::Kind;
 use crate::redact::Attachments;
 
 /// `store` in `gateway.yaml`.
@@ -35,7 +35,7 @@ pub(super) enum LogFormat {
 
 words!(Store { "embedded" => Store::Embedded, "clickhouse" => Store::ClickHouse });
 words!(LogFormat { "text" => LogFormat::Text, "json" => LogFormat::Json });
-words!(Kind { "openai" => Kind::OpenAi, "anthropic" => Kind::Anthropic });
+words!(ProviderKind = ProviderKind::ALL);
 words!(Attachments { "drop" => Attachments::Drop, "reject" => Attachments::Reject, "allow" => Attachments::Allow });
 words!(StoredObjects {
     "own" => StoredObjects::Own,
@@ -230,8 +230,8 @@ section! {
 section! {
     /// A provider.
     RawProvider {
-        /// The dialect it speaks: openai (and every server like it) or anthropic.
-        kind: Kind = "openai";
+        /// The provider's API: openai (and every server like it) or anthropic.
+        kind: ProviderKind = "openai";
         /// http(s)://host[:port]/path, up to and with the version; where left out, the public address of its kind.
         base_url: Option<String> = "null";
         /// The gateway's own key there; better a ${REFERENCE}. Empty: only callers' own keys are sent.

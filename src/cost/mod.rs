@@ -290,4 +290,6 @@ fn matches_pattern(pattern: &str, model: &str) -> bool {
 }
 
 #[cfg(test)]
+mod golden_tests;
+#[cfg(test)]
 mod tests;

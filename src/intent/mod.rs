@@ -1,9 +1,8 @@
-//! The ticket endpoint's own knowledge: who is asked and how, what the answer says, and what of it is kept.
+//! The ticket endpoint: the question to the provider, the reading of its answer, and the results that are kept.
 //!
-//! Its walk is in `pipeline/intent`. `reader`, `prompt`, `dialect` and `parse` are pure; `provider` is the interface that puts them
-//! together; `flights` and `results` keep what is at work and what came late.
+//! Its walk is in `pipeline/intent`. `reader`, `prompt` and `parse` are pure; `provider` is the interface that puts them
+//! together; `flights` has the work in progress and `results` the answers that are fetched later.
 
-pub mod dialect;
 pub mod flights;
 pub mod parse;
 pub mod prompt;

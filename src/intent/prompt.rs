@@ -4,9 +4,10 @@
 //! form of the answer, the names that are allowed, and that a ticket is data. The ticket goes into a message of its own, as
 //! JSON between two marks which it cannot write itself, because `<` in it is escaped. Promises: at most
 //! [`TICKET_PROMPT_CHARS_MAX`] characters of a ticket; nothing but title and body; instructions that are the same whatever
-//! a ticket says. Does not: redact (the texts that come in have passed the redactor), or know a wire format (see `dialect`).
+//! a ticket says. Does not: redact (the texts that come in have passed the redactor), or write a wire format (`tollgate_wire` does).
 
-use serde_json::json;
+use serde_json::{Value, json};
+use tollgate_wire::{TextExchange, TextRequest};
 
 use crate::bounds::TICKET_PROMPT_CHARS_MAX;
 use crate::ids::OrgId;
@@ -55,6 +56,43 @@ pub struct Example {
 const BEGIN: &str = "<ticket>";
 /// Ends it.
 const END: &str = "</ticket>";
+
+/// Enough tokens for the object, whatever the names.
+const ANSWER_TOKENS: u32 = 200;
+/// Tokens for the reason, which is one sentence.
+const REASON_TOKENS: u32 = 200;
+
+/// The request body of a question: instructions, and the ticket in a message of its own.
+pub fn request(question: &Question, exchange: &TextExchange, instructions: &str, ticket: &str) -> Value {
+    exchange.request(&TextRequest {
+        model: &question.model,
+        temperature: question.temperature,
+        instructions,
+        message: ticket,
+        output_tokens_max: ANSWER_TOKENS + if question.reason { REASON_TOKENS } else { 0 },
+        schema: exchange.takes_schema(&question.model).then(|| ("ticket_intent", schema(question))),
+    })
+}
+
+/// The JSON Schema of the answer.
+fn schema(question: &Question) -> Value {
+    let one_of = |choices: &[Choice]| {
+        let mut values: Vec<Value> = choices.iter().map(|c| json!(c.name)).collect();
+        values.push(Value::Null);
+        json!({"type": ["string", "null"], "enum": values})
+    };
+    let mut properties = json!({
+        "category": one_of(&question.categories),
+        "priority": one_of(&question.priorities),
+        "confidence": {"type": "number"},
+    });
+    let mut required = vec!["category", "priority", "confidence"];
+    if question.reason {
+        properties["reason"] = json!({"type": "string"});
+        required.push("reason");
+    }
+    json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
+}
 
 /// The instructions for tickets of an organisation. `again`: the last answer held no JSON.
 pub fn instructions(question: &Question, org: &OrgId, again: bool) -> String {
@@ -125,7 +163,7 @@ fn cut(text: &str, chars_max: usize) -> String {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use serde_json::Value;
+    use tollgate_wire::ProviderKind;
 
     use super::*;
 
@@ -200,6 +238,23 @@ pub(super) mod tests {
         fn no_ticket_leaves_its_marks(title in "(<?/?ticket>|\\PC|\"|\\\\|\n|\\{){0,20}", body in "(<?/?ticket>|.){0,40}") {
             assert_eq!(read(&ticket(&title, &body)), json!({"title": title, "body": body}));
         }
+    }
+
+    #[test]
+    fn a_question_is_written_for_its_provider() {
+        let mut question = question(&["billing", "other"], &["low", "vip"]);
+        let body = request(&question, ProviderKind::OpenAi.text_exchange(), "do this", "the ticket");
+        assert_eq!(body["messages"][1], json!({"role": "user", "content": "the ticket"}));
+        let schema = &body["response_format"]["json_schema"];
+        assert_eq!((&schema["name"], &schema["strict"]), (&json!("ticket_intent"), &json!(true)));
+        assert_eq!(schema["schema"]["properties"]["category"]["enum"], json!(["billing", "other", null]));
+        assert_eq!(schema["schema"]["required"], json!(["category", "priority", "confidence"]));
+
+        question.reason = true;
+        let body = request(&question, ProviderKind::OpenAi.text_exchange(), "do this", "the ticket");
+        assert_eq!(body["response_format"]["json_schema"]["schema"]["required"][3], "reason");
+        let body = request(&question, ProviderKind::Anthropic.text_exchange(), "do this", "the ticket");
+        assert_eq!((&body["max_tokens"], body.get("response_format")), (&json!(400), None));
     }
 
     #[test]

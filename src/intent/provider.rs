@@ -1,9 +1,9 @@
 //! The provider interface of the ticket endpoint: a ticket goes in, what it is about comes out.
 //!
-//! [`AiProvider`] is what the walk of a ticket knows. [`Adapter`] makes one of a [`Dialect`] (how to ask, one file each) and
-//! a [`Carrier`] (how a question reaches the provider, with its retries, its limits and its record). Promises: title and body
-//! pass the redactor before anything is built of them; the answer is read strictly; at most one question more, where the
-//! policy asks for it, when an answer held no JSON at all. Does not: send, wait or log by itself.
+//! The walk of a ticket knows [`AiProvider`]. [`Adapter`] makes one of a [`TextExchange`] (the format of question and answer) and
+//! a [`Carrier`] (the way of a question to the provider, with its retries, limits and record). Guarantees: title and body pass
+//! the redactor before anything is built of them; the answer is read strictly; an answer without any JSON is followed by at
+//! most one further question, if the policy asks for it. Does not send, wait or log by itself.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,13 +12,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tollgate_wire::{Format, ProviderKind, TextExchange};
 
-use super::dialect::{Dialect, dialect_of};
 use super::parse::parse;
 use super::prompt::{self, Question};
 use super::ticket::{IntentRequest, IntentResponse};
 use crate::code::Code;
-use crate::provider::{Kind, Wire, answer};
 use crate::redact::{Ledger, RedactError, Redacted, Rules, TextsRedactor};
 
 /// Something that takes its time.
@@ -59,7 +58,7 @@ pub enum IntentError {
 /// How a question reaches a provider.
 pub trait Carrier: Send + Sync {
     /// Sends a request body and gives the whole answer. `ledger` is what was taken out of the ticket.
-    fn carry(&self, path: &'static str, wire: Wire, body: Redacted, ledger: Ledger) -> Eventually<'_, Bytes>;
+    fn carry(&self, path: &'static str, format: Format, body: Redacted, ledger: Ledger) -> Eventually<'_, Bytes>;
     /// Whether one more question is within the retry allowance.
     fn may_ask_again(&self) -> bool;
     /// Does work on the ticket, step by step, until a step says that it was the last. A step is given the bytes that it may
@@ -70,9 +69,9 @@ pub trait Carrier: Send + Sync {
     ) -> Pin<Box<dyn Future<Output = ()> + Send + 'w>>;
 }
 
-/// A provider that is asked in its dialect.
+/// A provider that is asked in the format of its kind.
 pub struct Adapter<C> {
-    dialect: &'static dyn Dialect,
+    exchange: &'static TextExchange,
     question: Arc<Question>,
     rules: Arc<Rules>,
     carrier: C,
@@ -80,15 +79,15 @@ pub struct Adapter<C> {
 
 impl<C: Carrier> Adapter<C> {
     /// A provider of this kind. `rules` are the redaction of the ticket's organisation.
-    pub fn new(kind: Kind, question: Arc<Question>, rules: Arc<Rules>, carrier: C) -> Adapter<C> {
-        Adapter { dialect: dialect_of(kind, &question.model), question, rules, carrier }
+    pub fn new(kind: ProviderKind, question: Arc<Question>, rules: Arc<Rules>, carrier: C) -> Adapter<C> {
+        Adapter { exchange: kind.text_exchange(), question, rules, carrier }
     }
 
     /// The text of the provider's answer.
     async fn ask(&self, request: &IntentRequest, again: bool) -> Result<String, IntentError> {
         let (body, ledger) = self.body(request, again).await?;
-        let answer = self.carrier.carry(self.dialect.path(), self.dialect.wire(), body, ledger).await?;
-        Ok(answer::text(self.dialect.wire(), &answer))
+        let answer = self.carrier.carry(self.exchange.path(), self.exchange.format, body, ledger).await?;
+        Ok(self.exchange.text(&answer))
     }
 
     /// What is sent, and what was taken out of the ticket for it.
@@ -111,7 +110,7 @@ impl<C: Carrier> Adapter<C> {
         let redacted = catch_unwind(AssertUnwindSafe(|| {
             texts.finish(|[title, body]| {
                 let ticket = prompt::ticket(title, body);
-                self.dialect.request(&self.question, &instructions, &ticket).to_string()
+                prompt::request(&self.question, self.exchange, &instructions, &ticket).to_string()
             })
         }));
         match redacted {
@@ -159,7 +158,7 @@ mod tests {
     }
 
     impl Carrier for Arc<Played> {
-        fn carry(&self, _: &'static str, _: Wire, body: Redacted, ledger: Ledger) -> Eventually<'_, Bytes> {
+        fn carry(&self, _: &'static str, _: Format, body: Redacted, ledger: Ledger) -> Eventually<'_, Bytes> {
             let body = serde_json::from_slice(body.as_bytes()).expect("JSON");
             self.asked.lock().expect("lock").push((body, ledger));
             let answer = self.answers.lock().expect("lock").remove(0);
@@ -199,7 +198,7 @@ mod tests {
         let question = Question { repair, ..question(&["billing"], &["low"]) };
         let rules = Arc::new(Rules::compile(&spec).expect("rules"));
         let provider: Box<dyn AiProvider> =
-            Box::new(Adapter::new(Kind::OpenAi, Arc::new(question), rules, Arc::clone(&played)));
+            Box::new(Adapter::new(ProviderKind::OpenAi, Arc::new(question), rules, Arc::clone(&played)));
         let org_id = OrgId::new("acme").expect("name");
         let request = IntentRequest { title: "Refund".into(), body: "I am jane@example.com".into(), org_id };
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("runtime");

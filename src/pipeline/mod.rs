@@ -42,6 +42,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use hyper::Request;
 use hyper::body::{Body as _, Incoming};
+use tollgate_wire::Format;
 use tollgate_wire::estimate::{self, Asked, Makes};
 
 use crate::ailog::row::RouteKind;
@@ -51,7 +52,6 @@ use crate::config::policy::{Accept, Durability, Policy, Provider};
 use crate::cost::output;
 use crate::ids::RequestId;
 use crate::lock::lock;
-use crate::provider::Wire;
 use crate::redact;
 use crate::route::table::{self, Endpoint, Matched};
 use crate::share::Held;
@@ -214,7 +214,7 @@ async fn walk_to_answer(
 
     // 5. redact
     // Stored objects are also cancelled and the like by a POST that says nothing.
-    let bare = endpoint.shape == redact::Shape::Other && incoming.is_end_stream();
+    let bare = endpoint.format == Format::Other && incoming.is_end_stream();
     let room = walk.bytes();
     let (body, facts, waited, place) = if walk.head.method == Method::POST && !bare {
         let coding = walk.check_body_head()?;
@@ -262,7 +262,7 @@ async fn walk_to_answer(
     }
 
     // 4. again: what the call will use is reserved, now that it can be estimated
-    let makes = if walk.head.method == Method::POST { makes(endpoint) } else { None };
+    let makes = endpoint.makes.filter(|_| walk.head.method == Method::POST);
     record.bills(makes);
     if let Some(limits) = policy.limits.more.as_ref().map(|more| more.of(&caller.org)).filter(|of| of.need_estimate()) {
         let model = facts.model.as_deref().unwrap_or_default();
@@ -327,17 +327,6 @@ async fn walk_to_answer(
 fn at_once(work: impl Future<Output = ()>) {
     let polled = pin!(work).poll(&mut Context::from_waker(Waker::noop()));
     debug_assert!(polled.is_ready(), "it does not wait");
-}
-
-/// What an endpoint charges; nothing if it is free, or charged with another call.
-fn makes(endpoint: &Endpoint) -> Option<Makes> {
-    match (endpoint.wire, endpoint.shape) {
-        (Wire::Chat | Wire::Completions | Wire::Responses | Wire::Messages, _) => Some(Makes::Text),
-        // Tokens are counted for nothing, and so are objects looked at.
-        (Wire::Stored, _) | (_, redact::Shape::Messages) => None,
-        (Wire::Other, redact::Shape::Images) => Some(Makes::Images),
-        (Wire::Other, _) => Some(Makes::Nothing),
-    }
 }
 
 /// What the body says of its answer, as far as it is known.

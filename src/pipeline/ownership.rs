@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use http::Method;
+use tollgate_wire::{Format, ids};
 
 use super::gateway::Gateway;
 use super::refusal::Refusal;
@@ -16,8 +17,7 @@ use crate::code::Code;
 use crate::config::policy::{Policy, StoredObjects};
 use crate::ids::OrgId;
 use crate::objects::Objects;
-use crate::provider::{Wire, ids};
-use crate::redact::{Facts, Shape, StoredKind, StoredObject};
+use crate::redact::{Facts, StoredKind, StoredObject};
 use crate::route::table::Endpoint;
 
 /// Judges the objects that one body names, as they are read.
@@ -98,7 +98,7 @@ fn field(kind: StoredKind) -> &'static str {
 pub struct Learning {
     objects: Arc<Objects>,
     org: OrgId,
-    wire: Wire,
+    format: Format,
     /// The answer is an object that the call made.
     begins: bool,
 }
@@ -108,18 +108,23 @@ impl Learning {
     pub fn of(walk: &Walk<'_>, endpoint: &Endpoint, caller: &Caller) -> Option<Learning> {
         let kept = walk.policy.routing.stored_objects == StoredObjects::Own && caller.upstream_key.is_none();
         let begins =
-            endpoint.shape == Shape::Other && walk.head.method == Method::POST && endpoint.ids().next().is_none();
-        let names = begins || matches!(endpoint.wire, Wire::Responses | Wire::Messages | Wire::Chat);
+            endpoint.format == Format::Other && walk.head.method == Method::POST && endpoint.ids().next().is_none();
+        let names = begins || endpoint.answer.names_objects();
         (kept && names).then(|| Learning {
             objects: Arc::clone(&walk.gateway.objects),
             org: caller.org.clone(),
-            wire: endpoint.wire,
+            format: endpoint.answer,
             begins,
         })
     }
 
     /// Takes a whole answer, the beginning of one, or the data of an event.
     pub fn answer(&self, bytes: &[u8]) {
-        ids::each(self.wire, self.begins, bytes, &mut |id| self.objects.learn(&self.org, id));
+        let mut learn = |id: &str| self.objects.learn(&self.org, id);
+        if self.begins {
+            ids::made_object(bytes, &mut learn);
+        } else {
+            self.format.each_object(bytes, &mut learn);
+        }
     }
 }

@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, Version, header};
-use tollgate_wire::written;
+use tollgate_wire::{AnswerFacts, Format, written};
 
 use super::body::Body;
 use super::ownership::Learning;
@@ -19,8 +19,6 @@ use super::{headers, restore};
 use crate::ailog::Pending;
 use crate::auth::Caller;
 use crate::bounds::{CALL_BYTES_FREE, STEP_BYTES_MAX};
-use crate::provider::answer::{self, AnswerFacts};
-use crate::provider::{Wire, is_generated};
 use crate::redact::{AnswerRedactor, BodyRestorer};
 use crate::route::table::Endpoint;
 use crate::share;
@@ -34,8 +32,8 @@ pub async fn read(walk: &Walk<'_>, endpoint: &Endpoint, caller: &Caller, answer:
     let mut pace = (bytes.len() > STEP_BYTES_MAX).then(|| walk.pace(caller));
     let bytes = if succeeded { bytes } else { blanked(bytes, caller, record) };
     step(&mut pace, |_| {
-        let facts = answer::read(endpoint.wire, &bytes);
-        note_usage(record, endpoint.wire, succeeded, facts, &bytes);
+        let facts = endpoint.answer.read_answer(&bytes);
+        note_usage(record, endpoint.answer, succeeded, facts, &bytes);
         bytes.len()
     })
     .await;
@@ -145,7 +143,7 @@ pub fn respond(
             headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
             let restore = values.map(|values| restore::Events::new(&values));
             let pace = walk.pace(caller);
-            let tee = Tee::events(endpoint.wire, drop_usage, restore, incoming, patience, record, log, held(), pace);
+            let tee = Tee::events(endpoint.answer, drop_usage, restore, incoming, patience, record, log, held(), pace);
             Body::Teed(Box::new(tee))
         }
         AnswerBody::Streaming(read, incoming) => {
@@ -155,10 +153,10 @@ pub fn respond(
                 headers.insert(header::CONTENT_LENGTH, length.clone());
             }
             let textual = is_textual(&headers);
-            let wire = endpoint.wire;
+            let format = endpoint.answer;
             let status = status.as_u16();
             let pace = walk.pace(caller);
-            let tee = Tee::plain(wire, status, textual, restore, read, incoming, patience, record, log, held(), pace);
+            let tee = Tee::plain(format, status, textual, restore, read, incoming, patience, record, log, held(), pace);
             Body::Teed(Box::new(tee))
         }
     };
@@ -196,8 +194,8 @@ fn without(body: Bytes, key: &[u8]) -> Bytes {
 }
 
 /// Notes what a whole answer used; where it is a model's and says nothing about that, what it used about.
-fn note_usage(record: &mut Record, wire: Wire, succeeded: bool, facts: AnswerFacts, answer: &[u8]) {
-    let silent = facts.usage.is_none() && facts.is_object && succeeded && is_generated(wire);
+fn note_usage(record: &mut Record, format: Format, succeeded: bool, facts: AnswerFacts, answer: &[u8]) {
+    let silent = facts.usage.is_none() && facts.is_object && succeeded && format.is_generated();
     let text_bytes = if silent { written::text_bytes(answer) } else { 0 };
     if text_bytes > 0 {
         record.used_about(None, text_bytes, &facts.model);

@@ -15,6 +15,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Bytes, BytesMut};
 use hyper::body::{Body as _, Incoming};
 use tollgate_wire::sse::{self, EventReader, Piece};
+use tollgate_wire::{Format, Role, StreamFailure, StreamReader};
 
 use super::body::Cut;
 use super::ownership::Learning;
@@ -28,9 +29,6 @@ use crate::ailog::row::Outcome;
 use crate::auth::Caller;
 use crate::bounds::{CALL_BYTES_FREE, SSE_EVENT_BYTES_MAX, STEP_BYTES_MAX};
 use crate::code::Code;
-use crate::provider::answer::read_tail;
-use crate::provider::stream::{Role, StreamReader};
-use crate::provider::{Wire, error::stream_event, is_generated};
 use crate::redact::{self, AnswerRedactor, BodyRestorer, Redacted, Rules};
 use crate::share;
 use crate::upstream::Flying;
@@ -128,7 +126,7 @@ enum Cutting {
 
 enum TeeKind {
     Events {
-        wire: Wire,
+        format: Format,
         reader: EventReader,
         stream: Box<StreamReader>,
         drop_usage: bool,
@@ -139,7 +137,7 @@ enum TeeKind {
         prefix: BytesMut,
         textual: bool,
         tail: BytesMut,
-        wire: Wire,
+        format: Format,
         restore: Option<Box<BodyRestorer>>,
     },
 }
@@ -162,7 +160,7 @@ impl Tee {
     /// An event stream. `drop_usage`: the gateway asked for the usage event, so the client does not get it.
     #[expect(clippy::too_many_arguments, reason = "one place makes it, from values that have no other home together")]
     pub fn events(
-        wire: Wire,
+        format: Format,
         drop_usage: bool,
         restore: Option<Events>,
         incoming: Incoming,
@@ -173,10 +171,10 @@ impl Tee {
         pace: Pace,
     ) -> Tee {
         let kind = TeeKind::Events {
-            wire,
+            format,
             reader: EventReader::new(SSE_EVENT_BYTES_MAX),
             stream: Box::new(StreamReader::new(
-                wire,
+                format,
                 if log.capture { log.capture_bytes.saturating_add(1024) } else { 0 },
             )),
             drop_usage,
@@ -189,7 +187,7 @@ impl Tee {
     /// Any other answer, of which `read` has been read already.
     #[expect(clippy::too_many_arguments, reason = "as above")]
     pub fn plain(
-        wire: Wire,
+        format: Format,
         status: u16,
         textual: bool,
         restore: Option<Box<BodyRestorer>>,
@@ -201,7 +199,7 @@ impl Tee {
         held: Held,
         pace: Pace,
     ) -> Tee {
-        let kind = TeeKind::Plain { prefix: BytesMut::new(), textual, tail: BytesMut::new(), wire, restore };
+        let kind = TeeKind::Plain { prefix: BytesMut::new(), textual, tail: BytesMut::new(), format, restore };
         Tee::new(kind, status, read, incoming, patience, record, log, held, pace)
     }
 
@@ -450,8 +448,10 @@ impl Tee {
             }
             // What matters has been passed on and recorded; a late fault changes nothing.
             TeeKind::Events { stream, .. } if stream.ended() => {}
-            TeeKind::Events { wire, stream, reader, .. } => {
-                let event = stream_event(*wire, code, message, stream.next_sequence_number());
+            TeeKind::Events { format, stream, reader, .. } => {
+                let sequence_number = stream.next_sequence_number();
+                let failure = StreamFailure { code: code.as_str(), kind: code.kind(), message, sequence_number };
+                let event = format.error_event(&failure);
                 // An event of which a part has gone out is ended first, so that it does not swallow this one.
                 self.ready.extend(reader.is_mid_event().then_some(Bytes::from_static(b"\n\n")));
                 self.record_stream(outcome, Some(code));
@@ -514,11 +514,11 @@ impl Tee {
 
     /// Notes what was used; gives what is to be logged of the text.
     fn note_stream(&mut self) -> Option<Captured> {
-        let TeeKind::Events { wire, stream, .. } = &self.kind else { return None };
+        let TeeKind::Events { format, stream, .. } = &self.kind else { return None };
         self.record.row().response_bytes = self.bytes;
         let (told, written) = (stream.usage(), stream.text_bytes());
         // Before the end a provider reports nothing, or of the beginning only.
-        if !stream.is_usage_final() && (written > 0 || told.is_some()) && is_generated(*wire) {
+        if !stream.is_usage_final() && (written > 0 || told.is_some()) && format.is_generated() {
             self.record.used_about(told, written, stream.model());
         } else {
             self.record.used(told, stream.model());
@@ -526,18 +526,18 @@ impl Tee {
         self.log.capture.then(|| {
             let transcript = stream.transcript();
             let json = serde_json::to_vec(transcript).unwrap_or_default();
-            Captured { text: Bytes::from(json), whole: true, cut: transcript.cut }
+            Captured { text: Bytes::from(json), whole: true, cut: transcript.is_cut() }
         })
     }
 
     /// The same of a plain answer.
     fn note_plain(&mut self) -> Option<Captured> {
-        let TeeKind::Plain { prefix, textual, tail, wire, .. } = &mut self.kind else { return None };
+        let TeeKind::Plain { prefix, textual, tail, format, .. } = &mut self.kind else { return None };
         self.record.row().response_bytes = self.bytes;
         if !*textual {
             return None;
         }
-        let facts = read_tail(*wire, tail);
+        let facts = format.read_usage_in_tail(tail);
         self.record.used(facts, "");
         self.log.capture.then(|| {
             let whole = prefix.len() as u64 == self.bytes;

@@ -33,7 +33,6 @@ use crate::clock::Nanos;
 use crate::code::Code;
 use crate::config::policy::Policy;
 use crate::ids::RequestId;
-use crate::provider::Wire;
 use crate::redact::{self, BodyRedactor};
 use crate::route::table::Endpoint;
 use crate::share::{Party, Resource, Share};
@@ -169,9 +168,9 @@ impl Walk<'_> {
         record: &mut Record,
     ) -> Intake {
         let policy = &self.policy;
-        let ask_for_usage = matches!(endpoint.wire, Wire::Chat | Wire::Completions);
-        let mut redactor = BodyRedactor::new(Arc::clone(rules), endpoint.shape, ask_for_usage);
-        if policy.routing.force_store_false && matches!(endpoint.wire, Wire::Chat | Wire::Responses) {
+        let ask_for_usage = endpoint.answer.has_usage_option();
+        let mut redactor = BodyRedactor::new(Arc::clone(rules), endpoint.format.into(), ask_for_usage);
+        if policy.routing.force_store_false && endpoint.answer.has_store_option() {
             redactor.forbid_store();
         }
         if policy.routing.renames {

@@ -93,7 +93,6 @@ mod tests {
     use super::*;
     use crate::config::policy::{Provider, Timeouts};
     use crate::ids::Secret;
-    use crate::provider::Kind;
 
     fn targets(spread: Spread, sticky: bool, weights: &[u32]) -> Targets {
         let second = Duration::from_secs(1);
@@ -101,7 +100,7 @@ mod tests {
         let target = |(i, weight): (usize, &u32)| {
             let provider = Provider {
                 name: Arc::from(format!("p{i}")),
-                kind: Kind::OpenAi,
+                kind: tollgate_wire::ProviderKind::OpenAi,
                 base_url: http::Uri::from_static("http://localhost/v1"),
                 api_key: Secret::new(""),
                 forward_headers: vec![],

@@ -1,14 +1,16 @@
 //! The route table: method and path to an endpoint, exactly.
 //!
-//! Stage 1 of the walk. Pure. Three kinds of provider routes: open to every caller, open to callers with their own
-//! provider key only (they name stored objects, which a shared key would show across organisations), and closed.
-//! A path that holds anything but plain segments (an empty one, dots, an escape, a parameter) matches nothing.
+//! Stage 1 of the walk. Pure. There are three kinds of provider routes: open to every caller (those
+//! of the wire formats, see `crates/wire`), open to callers with their own provider key only (they
+//! name stored objects, which a shared key would show across organisations), and closed. A path with
+//! anything but plain segments (an empty one, dots, an escape, a parameter) matches nothing.
 
 use std::borrow::Cow;
 
 use http::Method;
+use tollgate_wire::Format;
+use tollgate_wire::estimate::Makes;
 
-use crate::provider::Wire;
 use crate::redact::Shape;
 
 /// What a request is for.
@@ -36,8 +38,12 @@ pub struct Endpoint {
     pub name: Cow<'static, str>,
     /// Path below the provider's base URL, as the client wrote it: `/chat/completions`.
     pub path: String,
-    pub shape: Shape,
-    pub wire: Wire,
+    /// The format of the request.
+    pub format: Format,
+    /// The format of the answer.
+    pub answer: Format,
+    /// The output that a `POST` charges for; nothing if it is free, or charged with another call.
+    pub makes: Option<Makes>,
     /// Only for callers with their own provider key.
     pub own_key_only: bool,
     /// For the others this is an open path with a wrong method: 405 with this `allow`.
@@ -73,22 +79,8 @@ fn is_verb(text: &str) -> bool {
 /// Where intents that are answered later are asked for, before their id.
 pub const INTENT_RESULTS: &str = "/api/ai/intent/results/";
 
-/// Endpoints that are open to every caller.
-const OPEN: &[(&str, &str, Shape, Wire)] = &[
-    ("POST", "chat/completions", Shape::Chat, Wire::Chat),
-    ("POST", "completions", Shape::Completions, Wire::Completions),
-    ("POST", "responses", Shape::Responses, Wire::Responses),
-    ("POST", "responses/input_tokens", Shape::Responses, Wire::Other),
-    ("POST", "responses/compact", Shape::Responses, Wire::Other),
-    ("POST", "embeddings", Shape::Embeddings, Wire::Other),
-    ("POST", "moderations", Shape::Moderations, Wire::Other),
-    ("POST", "images/generations", Shape::Images, Wire::Other),
-    ("POST", "audio/speech", Shape::Speech, Wire::Other),
-    ("POST", "messages", Shape::Messages, Wire::Messages),
-    ("POST", "messages/count_tokens", Shape::Messages, Wire::Other),
-    ("GET", "models", Shape::Other, Wire::Other),
-    ("GET", "models/*", Shape::Other, Wire::Other),
-];
+/// Lists of models, which every caller may get.
+const LISTS: [(&str, &str); 2] = [("models", "/v1/models"), ("models/*", "/v1/models/{id}")];
 
 /// First segments of routes that name stored objects, upload content, or start work that is fetched later.
 const OWN_KEY: &[&str] = &[
@@ -129,23 +121,10 @@ pub fn find(method: &Method, path: &str, opened: &[(Method, String)]) -> Matched
         return if plain { only(method, "GET", Matched::IntentResult(id.to_owned())) } else { Matched::Unknown };
     }
     let Some(below) = plain(path) else { return Matched::Unknown };
-    let mut allow = None;
-    for (open_method, pattern, shape, wire) in OPEN {
-        if fits(pattern, below) {
-            if method.as_str() == *open_method {
-                return Matched::Proxy(Endpoint {
-                    name: name(pattern),
-                    path: ["/", below].concat(),
-                    shape: *shape,
-                    wire: *wire,
-                    own_key_only: false,
-                    others_use: None,
-                    stateful: false,
-                });
-            }
-            allow = Some(*open_method);
-        }
-    }
+    let allow = match open(below) {
+        Some((open_method, endpoint)) if method.as_str() == open_method => return Matched::Proxy(endpoint),
+        other => other.map(|(open_method, _)| open_method),
+    };
     let opening = opened.iter().find(|(m, p)| m == method && fits(below_version(p), below));
     let stored_name = stored_name(below, opening.is_some_and(|(_, p)| below_version(p).starts_with("*")));
     // What names a stored object, or is only looked at, does no work of its own; a `POST` that an operator opened may.
@@ -153,8 +132,9 @@ pub fn find(method: &Method, path: &str, opened: &[(Method, String)]) -> Matched
     let endpoint = |own_key_only| Endpoint {
         name: Cow::Owned(stored_name.clone()),
         path: ["/", below].concat(),
-        shape: Shape::Other,
-        wire: if counted_before(own_key_only) { Wire::Stored } else { Wire::Other },
+        format: Format::Other,
+        answer: if counted_before(own_key_only) { Format::StoredObject } else { Format::Other },
+        makes: (!counted_before(own_key_only)).then_some(Makes::Nothing),
         own_key_only,
         others_use: allow,
         stateful: true,
@@ -171,6 +151,28 @@ pub fn find(method: &Method, path: &str, opened: &[(Method, String)]) -> Matched
         _ if OWN_KEY.contains(&first) => Matched::WrongMethod("GET, POST, DELETE"),
         _ => Matched::Unknown,
     }
+}
+
+/// The endpoint at this path that is open to every caller, and its method.
+fn open(below: &str) -> Option<(&'static str, Endpoint)> {
+    let endpoint = |name: &'static str, format, answer, makes| Endpoint {
+        name: Cow::Borrowed(name),
+        path: ["/", below].concat(),
+        format,
+        answer,
+        makes,
+        own_key_only: false,
+        others_use: None,
+        stateful: false,
+    };
+    let fits_name = |name: &str| name.strip_prefix("/v1/") == Some(below);
+    for format in Format::ALL {
+        if let Some(route) = format.routes().iter().find(|route| fits_name(route.name)) {
+            return Some(("POST", endpoint(route.name, *format, route.answer, route.makes)));
+        }
+    }
+    let (_, name) = LISTS.iter().find(|(pattern, _)| fits(pattern, below))?;
+    Some(("GET", endpoint(name, Format::Other, Format::Other, None)))
 }
 
 fn only(method: &Method, allow: &'static str, matched: Matched) -> Matched {
@@ -212,16 +214,6 @@ fn fits(pattern: &str, path: &str) -> bool {
     }
 }
 
-fn name(pattern: &'static str) -> Cow<'static, str> {
-    match pattern {
-        "chat/completions" => Cow::Borrowed("/v1/chat/completions"),
-        "responses" => Cow::Borrowed("/v1/responses"),
-        "embeddings" => Cow::Borrowed("/v1/embeddings"),
-        "messages" => Cow::Borrowed("/v1/messages"),
-        other => Cow::Owned(["/v1/", &other.replace('*', "{id}")].concat()),
-    }
-}
-
 /// The path with its ids left out, so that an analyst can group by it. `any`: its first segment may be anything.
 fn stored_name(below: &str, any: bool) -> String {
     const WORDS: &[&str] = &[
@@ -250,6 +242,24 @@ fn stored_name(below: &str, any: bool) -> String {
         name.push_str(if i == 0 && !any || WORDS.contains(&segment) { segment } else { "{id}" });
     }
     name
+}
+
+/// The redactor's way to read a request. A format without a line here is read like an unknown body:
+/// each string is user text, and each known form of an attachment is one.
+impl From<Format> for Shape {
+    fn from(format: Format) -> Shape {
+        match format {
+            Format::OpenAiChat => Shape::Chat,
+            Format::OpenAiCompletions => Shape::Completions,
+            Format::OpenAiResponses => Shape::Responses,
+            Format::OpenAiEmbeddings => Shape::Embeddings,
+            Format::OpenAiModerations => Shape::Moderations,
+            Format::OpenAiImages => Shape::Images,
+            Format::OpenAiSpeech => Shape::Speech,
+            Format::AnthropicMessages => Shape::Messages,
+            _ => Shape::Other,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -338,6 +348,39 @@ mod tests {
             assert_eq!(matched(method, path), expected, "{method} {path}");
         }
     }
+
+    #[test]
+    fn open_endpoints_have_formats_a_redactor_and_a_charge() {
+        use Makes::{Images, Nothing, Text};
+        for (method, path, shape, answer, makes) in [
+            ("POST", "chat/completions", Shape::Chat, Format::OpenAiChat, Some(Text)),
+            ("POST", "completions", Shape::Completions, Format::OpenAiCompletions, Some(Text)),
+            ("POST", "responses", Shape::Responses, Format::OpenAiResponses, Some(Text)),
+            ("POST", "responses/input_tokens", Shape::Responses, Format::Other, Some(Nothing)),
+            ("POST", "responses/compact", Shape::Responses, Format::Other, Some(Nothing)),
+            ("POST", "embeddings", Shape::Embeddings, Format::OpenAiEmbeddings, Some(Nothing)),
+            ("POST", "moderations", Shape::Moderations, Format::OpenAiModerations, Some(Nothing)),
+            ("POST", "images/generations", Shape::Images, Format::OpenAiImages, Some(Images)),
+            ("POST", "audio/speech", Shape::Speech, Format::OpenAiSpeech, Some(Nothing)),
+            ("POST", "messages", Shape::Messages, Format::AnthropicMessages, Some(Text)),
+            ("POST", "messages/count_tokens", Shape::Messages, Format::Other, None),
+            ("GET", "models", Shape::Other, Format::Other, None),
+            ("GET", "models/gpt-4o", Shape::Other, Format::Other, None),
+            // Opened by the policy, and stored objects.
+            ("POST", "rerank", Shape::Other, Format::Other, Some(Nothing)),
+            ("POST", "batches", Shape::Other, Format::Other, Some(Nothing)),
+            ("POST", "responses/resp_1/cancel", Shape::Other, Format::StoredObject, None),
+            ("GET", "responses/resp_1", Shape::Other, Format::StoredObject, None),
+        ] {
+            let opened = [(Method::POST, "/v1/rerank".to_owned())];
+            let Matched::Proxy(found) = find(&method.parse().expect("method"), &["/v1/", path].concat(), &opened)
+            else {
+                panic!("{path}")
+            };
+            assert_eq!((Shape::from(found.format), found.answer, found.makes), (shape, answer, makes), "{path}");
+        }
+    }
+
     #[test]
     fn ids_and_models_of_paths() {
         let opened =

@@ -25,6 +25,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use tokio::time::Instant;
+use tollgate_wire::ErrorFacts;
 
 use crate::bounds::{ANSWER_GATHER_BYTES_MAX, CALL_BYTES_FREE, RETRY_AFTER_WAIT_MAX};
 use crate::clock::Clock;
@@ -32,7 +33,6 @@ use crate::config::policy::{Policy, Spread, Target, Targets};
 use crate::ids::Secret;
 use crate::lock::lock;
 use crate::metrics::Metrics;
-use crate::provider::answer::read_error;
 use crate::redact::Redacted;
 use crate::route::balance::{self, Load};
 use crate::share::{Held, Share};
@@ -585,7 +585,7 @@ fn status_facts(answer: &Answer, now_ms: i64) -> StatusFacts {
     let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
     let about_money = match &answer.body {
         AnswerBody::Whole(body) => {
-            let error = read_error(body);
+            let error = ErrorFacts::read(body);
             [&error.code, &error.kind].iter().any(|c| MONEY_CODES.contains(&c.as_str()))
         }
         AnswerBody::Streaming(..) => false,

@@ -152,13 +152,12 @@ impl Last {
 mod tests {
     use super::*;
     use crate::ids::Secret;
-    use crate::provider::Kind;
     use crate::upstream::retry::StatusFacts;
 
     fn provider(name: &str) -> Arc<Provider> {
         Arc::new(Provider {
             name: Arc::from(name),
-            kind: Kind::OpenAi,
+            kind: tollgate_wire::ProviderKind::OpenAi,
             base_url: http::Uri::from_static("http://localhost/v1"),
             api_key: Secret::new(""),
             forward_headers: vec![],

@@ -1,12 +1,14 @@
-//! Estimates of the tokens that a call uses: before it is sent, and after it if the provider reported none.
+//! Estimates of the tokens that a call uses: before it is sent, and after it if the provider
+//! reported none.
 //!
-//! Pure. Before a call, money is reserved for the most that it may use and tokens for what it will probably use (a bucket
-//! of tokens refills, and a debt is waited for). Both are settled on the provider's report. If there is none, usage is
-//! estimated from the bytes of text.
+//! Pure. Before a call, money is reserved for the most that it may use and tokens for what it will
+//! probably use (a bucket of tokens refills, and a debt is waited for). Both are settled on the
+//! provider's report. If there is none, usage is estimated from the bytes of text.
 //!
-//! Four bytes of text count as one token. English prose has 4.2 to 4.8 with current vocabularies, other European languages
-//! 3.5 to 4.5, code 3 to 4, Chinese and Japanese 3 to 4 (one character has three bytes). The estimate is therefore within
-//! about 30 % of the charge and needs no vocabulary of megabytes in the binary.
+//! Four bytes of text count as one token. English prose has 4.2 to 4.8 with current vocabularies,
+//! other European languages 3.5 to 4.5, code 3 to 4, Chinese and Japanese 3 to 4 (one character has
+//! three bytes). The estimate is therefore within about 30 % of the charge and needs no vocabulary
+//! of megabytes in the binary.
 //!
 //! Does not tokenise, read a body, know models, or estimate images and sound in a request.
 
@@ -20,7 +22,8 @@ const OUTPUT_TOKENS: u64 = 512;
 const IMAGE_TOKENS: u64 = 6_240;
 /// Tokens that a model writes in a second, used while its answer is not visible.
 const TOKENS_PER_SECOND: u64 = 50;
-/// The assumed size of a body whose length is not known yet: the largest context windows hold this many bytes.
+/// The assumed size of a body whose length is not known yet: the largest context windows hold this
+/// many bytes.
 pub const UNKNOWN_BYTES: u64 = 4 << 20;
 
 /// The output that an endpoint charges for, besides the input.
@@ -61,7 +64,8 @@ pub struct Expected {
 }
 
 impl Asked {
-    /// The bound on one answer, if it is one: some servers ignore zero and negative numbers (read as `u64::MAX`).
+    /// The bound on one answer, if it is one: some servers ignore zero and negative numbers (read
+    /// as `u64::MAX`).
     fn bound(&self) -> Option<u64> {
         self.bound.filter(|bound| !matches!(*bound, 0 | u64::MAX))
     }
@@ -86,8 +90,9 @@ impl Asked {
         Expected { input: bytes.div_ceil(BYTES_PER_TOKEN), likely, most, assumed }
     }
 
-    /// Usage of a call whose client disconnected or timed out after its provider had worked for `worked_ms`. `seen`: usage
-    /// known from the part of the answer that arrived; `bytes`: text in the request.
+    /// Usage of a call whose client disconnected or timed out after its provider had worked for
+    /// `worked_ms`. `seen`: usage known from the part of the answer that arrived; `bytes`: text in
+    /// the request.
     pub fn used_until(&self, seen: Option<TokenUsage>, bytes: u64, worked_ms: u64) -> TokenUsage {
         let at_work = match seen {
             // The part that arrived is counted; only a long silence adds to it.
@@ -103,8 +108,8 @@ impl Asked {
     }
 }
 
-/// Usage of a call whose provider reported none, or only a part (`reported`). The request had `asked_bytes` of text, the
-/// answer `text_bytes`.
+/// Usage of a call whose provider reported none, or only a part (`reported`). The request had
+/// `asked_bytes` of text, the answer `text_bytes`.
 pub fn usage(reported: Option<TokenUsage>, asked_bytes: u64, text_bytes: u64) -> TokenUsage {
     combined(reported, asked_bytes, text_bytes.div_ceil(BYTES_PER_TOKEN))
 }
@@ -140,7 +145,11 @@ mod tests {
             (Nothing, Some(9), 9, 8, (2, 0, 0, false)),
         ] {
             let expected = Expected { input, likely, most, assumed };
-            assert_eq!(asked(makes, bound, choices).expected(bytes), expected, "{makes:?} {bound:?} {choices}");
+            assert_eq!(
+                asked(makes, bound, choices).expected(bytes),
+                expected,
+                "{makes:?} {bound:?} {choices}"
+            );
         }
     }
 
@@ -164,7 +173,11 @@ mod tests {
             (Nothing, None, 1, None, 10_000, (1_000, 0)),
         ] {
             let used = asked(makes, bound, choices).used_until(told, 4_000, worked_ms);
-            assert_eq!((used.input, used.output), expected, "{makes:?} {bound:?} {told:?} {worked_ms}");
+            assert_eq!(
+                (used.input, used.output),
+                expected,
+                "{makes:?} {bound:?} {told:?} {worked_ms}"
+            );
         }
     }
 
@@ -172,6 +185,9 @@ mod tests {
     fn a_report_counts_before_the_estimate() {
         let told = TokenUsage { input: 90, cached: 80, output: 1, ..TokenUsage::default() };
         assert_eq!(usage(Some(told), 4_000, 400), TokenUsage { output: 100, ..told });
-        assert_eq!(usage(None, 4_001, 7), TokenUsage { input: 1_001, output: 2, ..TokenUsage::default() });
+        assert_eq!(
+            usage(None, 4_001, 7),
+            TokenUsage { input: 1_001, output: 2, ..TokenUsage::default() }
+        );
     }
 }

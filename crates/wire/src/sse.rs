@@ -2,12 +2,13 @@
 //!
 //! Pure: no I/O, no clock. Works on bytes; only whole events are read.
 //!
-//! Guarantees: the pieces put together are the bytes that came in; every chunking of a stream gives the same events; at
-//! most `event_bytes_max` bytes wait. A longer event is passed on in parts and not read. Does not interpret `id:` or
-//! `retry:`, and does not reconnect.
+//! Guarantees: the pieces put together are the bytes that came in; every chunking of a stream gives
+//! the same events; at most `event_bytes_max` bytes wait. A longer event is passed on in parts and
+//! not read. Does not interpret `id:` or `retry:`, and does not reconnect.
 //!
 //! # Source
-//! WHATWG HTML, "Server-sent events", 9.2.5 and 9.2.6: lines end with CRLF, LF or CR; a blank line ends an event.
+//! WHATWG HTML, "Server-sent events", 9.2.5 and 9.2.6: lines end with CRLF, LF or CR; a blank line
+//! ends an event.
 
 use std::borrow::Cow;
 
@@ -38,7 +39,8 @@ enum At {
     LineStart,
     /// After a CR that ended a line: an LF here belongs to it.
     AfterCr,
-    /// After a CR that ended a *blank* line: an LF here belongs to it, and to the event that has ended.
+    /// After a CR that ended a *blank* line: an LF here belongs to it, and to the event that has
+    /// ended.
     AfterBlankCr,
     InLine,
 }
@@ -59,7 +61,8 @@ impl EventReader {
         EventReader { held: BytesMut::new(), at: At::LineStart, passing: false, event_bytes_max }
     }
 
-    /// Takes the next bytes and appends the events that are now whole to `out`. An event within one chunk is a slice of it.
+    /// Takes the next bytes and appends the events that are now whole to `out`. An event within one
+    /// chunk is a slice of it.
     pub fn push(&mut self, mut chunk: Bytes, out: &mut Vec<Piece>) {
         while let Some(end) = self.event_end(&chunk) {
             let tail = chunk.split_to(end);
@@ -89,7 +92,8 @@ impl EventReader {
         self.passing
     }
 
-    /// Releases the part of the current event that is held; the rest follows in parts, as for an event that is too long.
+    /// Releases the part of the current event that is held; the rest follows in parts, as for an
+    /// event that is too long.
     pub fn flush_partial(&mut self, out: &mut Vec<Piece>) {
         if !self.held.is_empty() {
             self.passing = true;
@@ -114,7 +118,8 @@ impl EventReader {
         }
     }
 
-    /// Length of `chunk` up to and including the blank line that ends the event, if it has one; advances the state.
+    /// Length of `chunk` up to and including the blank line that ends the event, if it has one;
+    /// advances the state.
     fn event_end(&mut self, chunk: &[u8]) -> Option<usize> {
         let mut i = 0;
         while i < chunk.len() {
@@ -214,7 +219,9 @@ mod tests {
             if let Piece::Event(event) = &piece {
                 let e = parse(event);
                 if !e.data.is_empty() || !e.name.is_empty() {
-                    let text = |b: &[u8]| String::from_utf8(b.to_vec()).expect("whole events are whole text");
+                    let text = |b: &[u8]| {
+                        String::from_utf8(b.to_vec()).expect("whole events are whole text")
+                    };
                     events.push((text(e.name), text(&e.data)));
                 }
             }
@@ -227,12 +234,24 @@ mod tests {
     #[test]
     fn events_in_every_line_ending() {
         for end in ["\n", "\r\n", "\r"] {
-            let text =
-                ["event: a", "data: {\"ä\":1}", "", ": ping", "", "data:x", "data: y", "id: 3", "", "data"].join(end);
+            let text = [
+                "event: a",
+                "data: {\"ä\":1}",
+                "",
+                ": ping",
+                "",
+                "data:x",
+                "data: y",
+                "id: 3",
+                "",
+                "data",
+            ]
+            .join(end);
             let text = text + end + end;
             let (events, bytes) = read(&[text.as_bytes()], 1 << 20);
             let expected = [("a", "{\"ä\":1}"), ("", "x\ny")];
-            let expected: Vec<(String, String)> = expected.iter().map(|(n, d)| ((*n).into(), (*d).into())).collect();
+            let expected: Vec<(String, String)> =
+                expected.iter().map(|(n, d)| ((*n).into(), (*d).into())).collect();
             assert_eq!(events, expected, "{end:?}");
             assert_eq!(bytes, text.as_bytes());
         }

@@ -1,13 +1,13 @@
 //! Token usage of one call, in one form for every format. Unit: tokens.
 //!
-//! The formats read it from answers, the gateway prices and logs it. Pure arithmetic; does not parse anything (see
-//! `reported`).
+//! The formats read it from answers, the gateway prices and logs it. Pure arithmetic; does not
+//! parse anything (see `reported`).
 
 /// The tokens that a call used.
 ///
-/// Invariant: `cached`, `cache_write` and `audio_input` are parts of `input`, `cache_write_1h` is a part of `cache_write`,
-/// `reasoning` and `audio_output` are parts of `output`. A format whose providers report them beside each other
-/// (Anthropic's cache tokens) adds them up.
+/// Invariant: `cached`, `cache_write` and `audio_input` are parts of `input`, `cache_write_1h` is a
+/// part of `cache_write`, `reasoning` and `audio_output` are parts of `output`. A format whose
+/// providers report them beside each other (Anthropic's cache tokens) adds them up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TokenUsage {
     /// All prompt tokens, cached ones included.
@@ -31,13 +31,14 @@ pub struct TokenUsage {
 }
 
 impl TokenUsage {
-    /// Caps input and output at `most` tokens each, and every part at its whole. A larger report is not a number of tokens
-    /// and must not become money.
+    /// Caps input and output at `most` tokens each, and every part at its whole. A larger report is
+    /// not a number of tokens and must not become money.
     ///
     /// ```
     /// use tollgate_wire::usage::TokenUsage;
-    /// let absurd = TokenUsage { input: u64::MAX, cached: u64::MAX, output: 3, ..TokenUsage::default() };
-    /// assert_eq!(absurd.at_most(10), TokenUsage { input: 10, cached: 10, output: 3, ..TokenUsage::default() });
+    /// let absurd = TokenUsage { input: u64::MAX, cached: u64::MAX, ..TokenUsage::default() };
+    /// let capped = TokenUsage { input: 10, cached: 10, ..TokenUsage::default() };
+    /// assert_eq!(absurd.at_most(10), capped);
     /// ```
     pub fn at_most(self, most: u64) -> TokenUsage {
         let (input, output) = (self.input.min(most), self.output.min(most));
@@ -71,8 +72,8 @@ impl TokenUsage {
     }
 }
 
-/// The service tier that a provider reports; the price may depend on it. A closed set, so that no text of a provider is
-/// copied into the log.
+/// The service tier that a provider reports; the price may depend on it. A closed set, so that no
+/// text of a provider is copied into the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ServiceTier {
     /// The provider did not say.

@@ -1,15 +1,23 @@
 //! Counts the text that a model has written in a whole JSON answer of any format.
 //!
-//! Pure. Reads the answer once and keeps nothing of it. The count is the basis of an estimate (see `estimate`) where a
-//! provider reports no usage. Does not count images or sound.
+//! Pure. Reads the answer once and keeps nothing of it. The count is the basis of an estimate (see
+//! `estimate`) where a provider reports no usage. Does not count images or sound.
 
 use std::fmt;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 /// Fields of an answer whose strings a model has written.
-const WRITTEN: [&str; 8] =
-    ["content", "text", "arguments", "refusal", "reasoning_content", "thinking", "partial_json", "input"];
+const WRITTEN: [&str; 8] = [
+    "content",
+    "text",
+    "arguments",
+    "refusal",
+    "reasoning_content",
+    "thinking",
+    "partial_json",
+    "input",
+];
 
 /// Bytes of text that a model has written in a whole JSON answer; 0 if it is not JSON.
 ///
@@ -103,16 +111,28 @@ mod tests {
     #[test]
     fn text_of_every_format_is_counted_once() {
         for (answer, expected) in [
-            (r#"{"id":"chatcmpl-1","choices":[{"message":{"role":"assistant","content":"12345678"}}]}"#, 8),
+            (
+                r#"{"id":"chatcmpl-1","choices":[{"message":{"role":"assistant","content":"12345678"}}]}"#,
+                8,
+            ),
             (r#"{"choices":[{"text":"1234"}]}"#, 4),
-            (r#"{"output":[{"type":"message","content":[{"type":"output_text","text":"123"}]}]}"#, 3),
-            (r#"{"content":[{"type":"thinking","thinking":"12"},{"type":"text","text":"345"}]}"#, 5),
+            (
+                r#"{"output":[{"type":"message","content":[{"type":"output_text","text":"123"}]}]}"#,
+                3,
+            ),
+            (
+                r#"{"content":[{"type":"thinking","thinking":"12"},{"type":"text","text":"345"}]}"#,
+                5,
+            ),
             (
                 r#"{"choices":[{"message":{"content":null,"tool_calls":[{"function":{"name":"f","arguments":"{}"}}]}}]}"#,
                 2,
             ),
             (r#"{"a":1}"#, 0),
-            (r#"{"content":["12",{"text":"345","\u0074ext":"6"}],"input":{"text":"7"},"text":null}"#, 5),
+            (
+                r#"{"content":["12",{"text":"345","\u0074ext":"6"}],"input":{"text":"7"},"text":null}"#,
+                5,
+            ),
             (r#"{"content":"12"} {}"#, 0),
             (r#"{"content":"12""#, 0),
             ("<h1>", 0),

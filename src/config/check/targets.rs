@@ -11,7 +11,6 @@ use super::super::shape::{At, Named, Usd};
 use super::{in_range, label, port_fits};
 use crate::bounds::{MODEL_BYTES_MAX, TARGETS_MAX};
 use crate::cost::{Price, PriceList, Rates};
-use crate::provider::Kind;
 use crate::route::{Glob, table};
 
 const PROVIDERS_MAX: usize = 64;
@@ -100,8 +99,7 @@ pub(super) fn providers(raw: &At<Named<RawProvider>>, problems: &mut Problems) -
 fn base_url(given: &RawProvider, problems: &mut Problems) -> Option<Uri> {
     let text = match (&given.base_url.value, given.kind.value) {
         (Some(text), _) => text.trim(),
-        (None, Kind::OpenAi) => "https://api.openai.com/v1",
-        (None, Kind::Anthropic) => "https://api.anthropic.com/v1",
+        (None, kind) => kind.base_url(),
     };
     let fault = match text.trim_end_matches('/').parse::<Uri>() {
         Err(_) => "not a URL",

@@ -183,20 +183,26 @@ macro_rules! section {
     };
 }
 
-/// Declares the words of an enumeration.
+/// Declares the words of an enumeration, or takes them from a list of values that have a `name`.
 macro_rules! words {
+    ($ty:ty = $all:path) => {
+        impl Shape for $ty {
+            fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+                word(node, $all.iter().map(|value| (value.name(), *value)), problems)
+            }
+            fn json(&self) -> serde_json::Value {
+                serde_json::json!(self.name())
+            }
+            fn schema() -> serde_json::Value {
+                let words: Vec<&str> = $all.iter().map(|value| value.name()).collect();
+                serde_json::json!({"enum": words})
+            }
+        }
+    };
     ($ty:ty { $($word:literal => $value:path),* $(,)? }) => {
         impl Shape for $ty {
             fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
-                let scalar = scalar(node, "a word", problems)?;
-                match scalar.text.as_str() {
-                    $( $word => Some($value), )*
-                    _ => {
-                        let hint = suggest(&scalar.text, [$($word),*]);
-                        problems.add(&node.at, format!("{} is not known here; {hint}", shown(scalar)));
-                        None
-                    }
-                }
+                word(node, [$(($word, $value)),*].into_iter(), problems)
             }
             fn json(&self) -> serde_json::Value {
                 $( if matches!(self, $value) { return serde_json::json!($word); } )*
@@ -209,6 +215,21 @@ macro_rules! words {
     };
 }
 pub(super) use {section, words};
+
+/// The value whose word stands in `node`; a problem with a suggestion if there is none.
+pub(super) fn word<T>(
+    node: &Node,
+    known: impl Iterator<Item = (&'static str, T)> + Clone,
+    problems: &mut Problems,
+) -> Option<T> {
+    let scalar = scalar(node, "a word", problems)?;
+    if let Some((_, value)) = known.clone().find(|(word, _)| *word == scalar.text) {
+        return Some(value);
+    }
+    let hint = suggest(&scalar.text, known.map(|(word, _)| word));
+    problems.add(&node.at, format!("{} is not known here; {hint}", shown(scalar)));
+    None
+}
 
 /// `r#match` is the key `match`.
 pub(super) const fn key_name(name: &'static str) -> &'static str {

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, Method, header};
 use hyper::body::Incoming;
 use tollgate_wire::estimate::{Asked, Makes};
 use tollgate_wire::usage::TokenUsage;
-use tollgate_wire::written;
+use tollgate_wire::{Format, written};
 
 use super::super::intake::Seen;
 use super::super::quota::{Counting, Work as Estimated};
@@ -27,7 +27,6 @@ use crate::intent::provider::{Adapter, AiProvider, Carrier, Eventually, IntentEr
 use crate::intent::ticket::{IntentRequest, IntentResponse};
 use crate::limit::meters::Reservation;
 use crate::lock::lock;
-use crate::provider::{Wire, answer};
 use crate::redact::{self, Facts, Ledger, Redacted, Rules};
 use crate::share::Share;
 use crate::upstream::replay::Outgoing;
@@ -140,8 +139,8 @@ impl Line {
     }
 
     /// Usage adds up over the questions; of the answers the row shows the last.
-    fn note_answer(&self, wire: Wire, bytes: &Bytes) {
-        let facts = answer::read(wire, bytes);
+    fn note_answer(&self, format: Format, bytes: &Bytes) {
+        let facts = format.read_answer(bytes);
         let ailog = &self.desk.policy.ailog;
         let response = ailog.capture_response.then(|| redact::answer(&self.rules, bytes, true, ailog.capture_bytes));
         let mut told = self.told();
@@ -176,7 +175,7 @@ impl Line {
         }
     }
 
-    async fn send(&self, path: &'static str, wire: Wire, body: Redacted) -> Result<Bytes, IntentError> {
+    async fn send(&self, path: &'static str, format: Format, body: Redacted) -> Result<Bytes, IntentError> {
         self.reserve(&body).await?;
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -212,15 +211,15 @@ impl Line {
             }
             AnswerBody::Streaming(..) => return Err(unavailable()),
         };
-        self.note_answer(wire, &bytes);
+        self.note_answer(format, &bytes);
         if success { Ok(bytes) } else { Err(unavailable()) }
     }
 }
 
 impl Carrier for Arc<Line> {
-    fn carry(&self, path: &'static str, wire: Wire, body: Redacted, ledger: Ledger) -> Eventually<'_, Bytes> {
+    fn carry(&self, path: &'static str, format: Format, body: Redacted, ledger: Ledger) -> Eventually<'_, Bytes> {
         self.note_question(&body, ledger);
-        Box::pin(self.send(path, wire, body))
+        Box::pin(self.send(path, format, body))
     }
 
     fn may_ask_again(&self) -> bool {

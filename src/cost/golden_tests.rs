@@ -1,19 +1,17 @@
-//! What providers really send → exact tokens → exact cost: every dialect, whole and streamed, with and without cache, by
+//! Answers as providers send them, to exact tokens and exact cost: every format, whole and streamed, with and without cache, by
 //! tier. Prices are the built-in ones of 2026-11-23; each cost is worked out beside its case.
 
 use tollgate_wire::usage::{ServiceTier, TokenUsage};
+use tollgate_wire::{Format, Format::*, StreamReader};
 
-use super::answer::{read, read_tail};
-use super::stream::StreamReader;
-use super::{Wire, Wire::*};
-use crate::cost::{Call, PriceList};
+use super::{Call, PriceList};
 
 /// 2026-11-23.
 const NOW: i64 = 1_795_392_000_000;
 
 struct Golden {
     name: &'static str,
-    wire: Wire,
+    format: Format,
     /// A whole answer, or the events of a stream in their order.
     sent: &'static [&'static str],
     model: &'static str,
@@ -38,7 +36,7 @@ const STANDARD: TokenUsage = TokenUsage { tier: ServiceTier::Standard, ..NONE };
 const GOLDEN: &[Golden] = &[
     Golden {
         name: "OpenAI chat, cached, default tier",
-        wire: Chat,
+        format: OpenAiChat,
         sent: &[
             r#"{"id":"chatcmpl-1","object":"chat.completion","model":"gpt-4o-mini-2024-07-18","service_tier":"default",
             "usage":{"prompt_tokens":2006,"completion_tokens":300,"total_tokens":2306,
@@ -52,7 +50,7 @@ const GOLDEN: &[Golden] = &[
     },
     Golden {
         name: "OpenAI chat, reasoning, flex",
-        wire: Chat,
+        format: OpenAiChat,
         sent: &[
             r#"{"model":"gpt-5-2025-08-07","service_tier":"flex","usage":{"prompt_tokens":1000,"completion_tokens":900,
             "total_tokens":1900,"prompt_tokens_details":{"cached_tokens":0},"completion_tokens_details":{"reasoning_tokens":832}}}"#,
@@ -64,7 +62,7 @@ const GOLDEN: &[Golden] = &[
     },
     Golden {
         name: "OpenAI chat, priority",
-        wire: Chat,
+        format: OpenAiChat,
         sent: &[
             r#"{"model":"gpt-4o-mini-2024-07-18","service_tier":"priority","usage":{"prompt_tokens":3,"completion_tokens":1,
             "prompt_tokens_details":{"cached_tokens":1}}}"#,
@@ -76,7 +74,7 @@ const GOLDEN: &[Golden] = &[
     },
     Golden {
         name: "OpenAI chat, a tier that has no price here",
-        wire: Chat,
+        format: OpenAiChat,
         sent: &[
             r#"{"model":"gpt-6.1-sol","service_tier":"ultrafast","usage":{"prompt_tokens":3,"completion_tokens":1}}"#,
         ],
@@ -86,7 +84,7 @@ const GOLDEN: &[Golden] = &[
     },
     Golden {
         name: "OpenAI chat, cache written, above 272,000 tokens",
-        wire: Chat,
+        format: OpenAiChat,
         sent: &[r#"{"model":"gpt-6-sol-2026-09-01","usage":{"prompt_tokens":300000,"completion_tokens":1000,
             "prompt_tokens_details":{"cached_tokens":100000,"cache_write_tokens":150000}}}"#],
         model: "gpt-6-sol-2026-09-01",
@@ -96,7 +94,7 @@ const GOLDEN: &[Golden] = &[
     },
     Golden {
         name: "OpenAI chat, sound in and out",
-        wire: Chat,
+        format: OpenAiChat,
         sent: &[r#"{"model":"gpt-audio-2025-08-28","usage":{"prompt_tokens":110,"completion_tokens":260,
             "prompt_tokens_details":{"audio_tokens":80,"text_tokens":30},"completion_tokens_details":{"audio_tokens":200,"text_tokens":60}}}"#],
         model: "gpt-audio-2025-08-28",
@@ -106,7 +104,7 @@ const GOLDEN: &[Golden] = &[
     },
     Golden {
         name: "OpenAI chat, streamed",
-        wire: Chat,
+        format: OpenAiChat,
         sent: &[
             r#"{"model":"gpt-4o-2024-08-06","service_tier":"default","choices":[{"index":0,"delta":{"content":"Hi"}}],"usage":null}"#,
             r#"{"model":"gpt-4o-2024-08-06","service_tier":"default","choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":null}"#,
@@ -121,7 +119,7 @@ const GOLDEN: &[Golden] = &[
     },
     Golden {
         name: "OpenAI completions",
-        wire: Completions,
+        format: OpenAiCompletions,
         sent: &[
             r#"{"model":"gpt-3.5-turbo-instruct","usage":{"prompt_tokens":5,"completion_tokens":7,"total_tokens":12}}"#,
         ],
@@ -132,7 +130,7 @@ const GOLDEN: &[Golden] = &[
     },
     Golden {
         name: "OpenAI responses, cached, reasoning",
-        wire: Responses,
+        format: OpenAiResponses,
         sent: &[r#"{"object":"response","model":"o3-2025-04-16","service_tier":"default","usage":{"input_tokens":81,
             "input_tokens_details":{"cached_tokens":64},"output_tokens":1035,"output_tokens_details":{"reasoning_tokens":832},"total_tokens":1116}}"#],
         model: "o3-2025-04-16",
@@ -142,7 +140,7 @@ const GOLDEN: &[Golden] = &[
     },
     Golden {
         name: "OpenAI responses, streamed: the tier asked for is not the tier served",
-        wire: Responses,
+        format: OpenAiResponses,
         sent: &[
             r#"{"type":"response.created","response":{"model":"gpt-5-mini-2025-08-07","service_tier":"auto","usage":null}}"#,
             r#"{"type":"response.output_text.delta","output_index":0,"delta":"Hi"}"#,
@@ -156,7 +154,7 @@ const GOLDEN: &[Golden] = &[
     },
     Golden {
         name: "OpenAI embeddings",
-        wire: Other,
+        format: OpenAiEmbeddings,
         sent: &[r#"{"object":"list","model":"text-embedding-3-small","usage":{"prompt_tokens":8,"total_tokens":8}}"#],
         model: "text-embedding-3-small",
         tokens: TokenUsage { input: 8, ..NONE },
@@ -164,7 +162,7 @@ const GOLDEN: &[Golden] = &[
     },
     Golden {
         name: "Anthropic, cache read and written, for an hour as well",
-        wire: Messages,
+        format: AnthropicMessages,
         sent: &[
             r#"{"type":"message","model":"claude-opus-4-5-20251101","usage":{"input_tokens":21,"cache_creation_input_tokens":1000,
             "cache_read_input_tokens":18000,"cache_creation":{"ephemeral_5m_input_tokens":400,"ephemeral_1h_input_tokens":600},
@@ -184,7 +182,7 @@ const GOLDEN: &[Golden] = &[
     },
     Golden {
         name: "Anthropic, above 200,000 tokens with the cache",
-        wire: Messages,
+        format: AnthropicMessages,
         sent: &[r#"{"model":"claude-sonnet-4-5-20250929","usage":{"input_tokens":1001,"cache_creation_input_tokens":0,
             "cache_read_input_tokens":199000,"output_tokens":10}}"#],
         model: "claude-sonnet-4-5-20250929",
@@ -194,7 +192,7 @@ const GOLDEN: &[Golden] = &[
     },
     Golden {
         name: "Anthropic, batch",
-        wire: Messages,
+        format: AnthropicMessages,
         sent: &[
             r#"{"model":"claude-haiku-4-5-20251001","usage":{"input_tokens":100,"output_tokens":10,"service_tier":"batch"}}"#,
         ],
@@ -204,7 +202,7 @@ const GOLDEN: &[Golden] = &[
     },
     Golden {
         name: "Anthropic, fast mode is not priced",
-        wire: Messages,
+        format: AnthropicMessages,
         sent: &[
             r#"{"model":"claude-opus-4-6","usage":{"input_tokens":100,"output_tokens":10,"service_tier":"standard","speed":"fast"}}"#,
         ],
@@ -214,7 +212,7 @@ const GOLDEN: &[Golden] = &[
     },
     Golden {
         name: "Anthropic, streamed: the input at the beginning, the output at the end",
-        wire: Messages,
+        format: AnthropicMessages,
         sent: &[
             r#"{"type":"message_start","message":{"model":"claude-haiku-4-5-20251001","usage":{"input_tokens":25,
                "cache_creation_input_tokens":0,"cache_read_input_tokens":2000,"output_tokens":1,"service_tier":"standard"}}}"#,
@@ -229,7 +227,7 @@ const GOLDEN: &[Golden] = &[
     },
     Golden {
         name: "Gemini, thoughts beside the answer",
-        wire: Other,
+        format: Other,
         sent: &[
             r#"{"candidates":[{"content":{"parts":[{"text":"Hi"}]}}],"modelVersion":"gemini-2.5-flash","usageMetadata":{
             "promptTokenCount":1000,"cachedContentTokenCount":600,"candidatesTokenCount":50,"thoughtsTokenCount":150,"totalTokenCount":1200,
@@ -242,7 +240,7 @@ const GOLDEN: &[Golden] = &[
     },
     Golden {
         name: "Gemini, streamed: each report holds the sums so far",
-        wire: Other,
+        format: Other,
         sent: &[
             r#"{"candidates":[{"content":{"parts":[{"text":"H"}]}}],"modelVersion":"gemini-2.5-pro","usageMetadata":{"promptTokenCount":200001,"totalTokenCount":200001}}"#,
             r#"{"candidates":[{"content":{"parts":[{"text":"i"}]}}],"modelVersion":"gemini-2.5-pro","usageMetadata":{"promptTokenCount":200001,"candidatesTokenCount":2,"totalTokenCount":200003}}"#,
@@ -254,7 +252,7 @@ const GOLDEN: &[Golden] = &[
     },
     Golden {
         name: "Gemini by its OpenAI endpoint: thoughts are in the total alone",
-        wire: Chat,
+        format: OpenAiChat,
         sent: &[r#"{"model":"gemini-2.5-flash","usage":{"prompt_tokens":8,"completion_tokens":7,"total_tokens":280}}"#],
         model: "gemini-2.5-flash",
         tokens: TokenUsage { input: 8, output: 272, reasoning: 265, ..NONE },
@@ -263,7 +261,7 @@ const GOLDEN: &[Golden] = &[
     },
     Golden {
         name: "xAI: reasoning beside the completion",
-        wire: Chat,
+        format: OpenAiChat,
         sent: &[r#"{"model":"grok-4","usage":{"prompt_tokens":32,"completion_tokens":9,"total_tokens":135,
             "prompt_tokens_details":{"cached_tokens":6,"text_tokens":32},"completion_tokens_details":{"reasoning_tokens":94}}}"#],
         model: "grok-4",
@@ -272,7 +270,7 @@ const GOLDEN: &[Golden] = &[
     },
     Golden {
         name: "DeepSeek: a name of its own for the cache",
-        wire: Chat,
+        format: OpenAiChat,
         sent: &[r#"{"model":"deepseek-chat","usage":{"prompt_tokens":100,"completion_tokens":5,"total_tokens":105,
             "prompt_cache_hit_tokens":64,"prompt_cache_miss_tokens":36}}"#],
         model: "deepseek-chat",
@@ -281,7 +279,7 @@ const GOLDEN: &[Golden] = &[
     },
     Golden {
         name: "Moonshot: another",
-        wire: Chat,
+        format: OpenAiChat,
         sent: &[
             r#"{"model":"kimi-k2","usage":{"prompt_tokens":100,"completion_tokens":5,"total_tokens":105,"cached_tokens":70}}"#,
         ],
@@ -291,7 +289,7 @@ const GOLDEN: &[Golden] = &[
     },
     Golden {
         name: "no tokens cost nothing",
-        wire: Chat,
+        format: OpenAiChat,
         sent: &[r#"{"model":"gpt-4o","usage":{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}}"#],
         model: "gpt-4o",
         tokens: NONE,
@@ -302,14 +300,14 @@ const GOLDEN: &[Golden] = &[
 /// The model and the usage that the reader of such answers finds.
 fn found(golden: &Golden) -> (String, Option<TokenUsage>) {
     if let [whole] = golden.sent {
-        let facts = read(golden.wire, whole.as_bytes());
+        let facts = golden.format.read_answer(whole.as_bytes());
         return (facts.model, facts.usage);
     }
-    let mut stream = StreamReader::new(golden.wire, 1_000);
+    let mut stream = StreamReader::new(golden.format, 1_000);
     for (at, event) in golden.sent.iter().enumerate() {
         assert!(
             at == 0
-                || golden.wire == Other
+                || golden.format == Other
                 || !stream.is_usage_final()
                 || *event == "[DONE]"
                 || event.contains("_stop")
@@ -330,72 +328,9 @@ fn usage_to_the_token_and_cost_to_the_nano_dollar() {
         assert_eq!(prices.of_call(&call), golden.cost, "{}", golden.name);
         // An answer too long to be held: the same from its end alone.
         if let [whole] = golden.sent {
-            assert_eq!(read_tail(golden.wire, whole.as_bytes()), Some(golden.tokens), "{}", golden.name);
+            assert_eq!(golden.format.read_usage_in_tail(whole.as_bytes()), Some(golden.tokens), "{}", golden.name);
         }
         // The same object shown again by a stored object's route is not used again.
-        assert_eq!(read(Stored, golden.sent[0].as_bytes()).usage, None, "{}", golden.name);
-    }
-}
-
-/// A stream that breaks off, or whose client leaves, at any event: what was told counts, and the end is known as the end.
-#[test]
-fn a_broken_stream_keeps_what_was_told() {
-    let claude = GOLDEN.iter().find(|g| g.name.starts_with("Anthropic, streamed")).expect("there");
-    let mut stream = StreamReader::new(Messages, 0);
-    let mut seen = Vec::new();
-    for event in claude.sent {
-        stream.event(b"", event.as_bytes());
-        let usage = stream.usage().expect("told");
-        seen.push((usage.input, usage.output, stream.text_bytes(), stream.is_usage_final()));
-    }
-    assert_eq!(seen, [(2_025, 1, 0, false), (2_025, 1, 5, false), (2_025, 15, 5, true), (2_025, 15, 5, true)]);
-
-    let mut stream = StreamReader::new(Chat, 0);
-    for text in ["äö", "lo"] {
-        stream.event(b"", format!(r#"{{"choices":[{{"delta":{{"content":"{text}"}}}}]}}"#).as_bytes());
-    }
-    stream.event(b"", br#"{"choices":[{"delta":{"tool_calls":[{"function":{"name":"f","arguments":"{}"}}],"reasoning_content":"hm"}}]}"#);
-    assert_eq!((stream.usage(), stream.text_bytes(), stream.is_usage_final()), (None, 4 + 2 + 1 + 2 + 2, false));
-
-    // Sums so far in every chunk, and an empty report: of the whole only when the answer is at its end.
-    let mut stream = StreamReader::new(Chat, 0);
-    let mut chunk = |text: &str| {
-        stream.event(b"", text.as_bytes());
-        (stream.usage().map(|usage| usage.output), stream.is_usage_final())
-    };
-    for (text, expected) in [
-        (r#"{"choices":[{"delta":{"content":"a"}}],"usage":{}}"#, (None, false)),
-        (
-            r#"{"choices":[{"delta":{"content":"b"}}],"usage":{"prompt_tokens":9,"completion_tokens":1}}"#,
-            (Some(1), false),
-        ),
-        (
-            r#"{"choices":[{"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":9,"completion_tokens":2}}"#,
-            (Some(2), true),
-        ),
-    ] {
-        assert_eq!(chunk(text), expected, "{text}");
-    }
-}
-
-#[test]
-fn odd_tiers_and_details_are_not_known() {
-    for (body, tier) in [
-        (r#"{"service_tier":null,"usage":{"prompt_tokens":1}}"#, ServiceTier::Unknown),
-        (r#"{"service_tier":7,"usage":{"prompt_tokens":1}}"#, ServiceTier::Unknown),
-        (r#"{"service_tier":{"a":[1]},"usage":{"prompt_tokens":1}}"#, ServiceTier::Unknown),
-        (r#"{"service_tier":"scale","usage":{"prompt_tokens":1}}"#, ServiceTier::Scale),
-        (r#"{"service_tier":"anna@example.org","usage":{"prompt_tokens":1}}"#, ServiceTier::Other),
-        (
-            r#"{"usageMetadata":{"promptTokenCount":1,"promptTokensDetails":{"a":1},"trafficType":null}}"#,
-            ServiceTier::Unknown,
-        ),
-        (
-            r#"{"usageMetadata":{"promptTokenCount":1,"promptTokensDetails":[null,{"modality":1,"tokenCount":"x"}]}}"#,
-            ServiceTier::Unknown,
-        ),
-    ] {
-        let usage = read(Chat, body.as_bytes()).usage;
-        assert_eq!(usage, Some(TokenUsage { input: 1, tier, ..NONE }), "{body}");
+        assert_eq!(StoredObject.read_answer(golden.sent[0].as_bytes()).usage, None, "{}", golden.name);
     }
 }

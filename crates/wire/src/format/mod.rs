@@ -1,0 +1,302 @@
+//! The table of wire formats and of provider kinds, and the parts that each format defines.
+//!
+//! One file per format. A new format is a file beside these, a `mod` line and a line of `formats!`;
+//! a provider kind with headers of its own is also a line of `kinds!`. Everything else (route
+//! table, stream reader, usage, errors, command line) follows from the format's [`Spec`].
+
+mod anthropic_messages;
+mod openai_chat;
+mod openai_completions;
+mod openai_embeddings;
+mod openai_images;
+mod openai_moderations;
+mod openai_responses;
+mod openai_speech;
+mod other;
+mod stored_object;
+
+use crate::error::StreamFailure;
+use crate::estimate::Makes;
+use crate::exchange::TextExchange;
+use crate::ids::Place;
+use crate::reported::ReportedUsage;
+use crate::stream::{Role, StreamReader};
+use crate::usage::TokenUsage;
+
+macro_rules! formats {
+    ($($(#[$doc:meta])+ $variant:ident => $file:ident,)+) => {
+        /// The form of a request or an answer.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Format {
+            $($(#[$doc])+ $variant,)+
+        }
+
+        impl Format {
+            /// All formats.
+            pub const ALL: &'static [Format] = &[$(Format::$variant),+];
+
+            pub(crate) const fn spec(self) -> &'static Spec {
+                match self {
+                    $(Format::$variant => &$file::SPEC,)+
+                }
+            }
+        }
+    };
+}
+
+formats! {
+    /// OpenAI's `chat/completions`, which most other servers offer, too.
+    OpenAiChat => openai_chat,
+    /// OpenAI's `completions`.
+    OpenAiCompletions => openai_completions,
+    /// OpenAI's `responses`.
+    OpenAiResponses => openai_responses,
+    /// OpenAI's `embeddings`.
+    OpenAiEmbeddings => openai_embeddings,
+    /// OpenAI's `moderations`.
+    OpenAiModerations => openai_moderations,
+    /// OpenAI's `images/generations`.
+    OpenAiImages => openai_images,
+    /// OpenAI's `audio/speech`.
+    OpenAiSpeech => openai_speech,
+    /// Anthropic's `messages`.
+    AnthropicMessages => anthropic_messages,
+    /// Any other form. Usage is read if it has familiar names.
+    Other => other,
+    /// An answer about an object that the provider stores; its usage was counted when the object
+    /// was made.
+    StoredObject => stored_object,
+}
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])+ $variant:ident => $file:ident,)+) => {
+        /// A kind of provider: `kind` in the policy.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum ProviderKind {
+            $($(#[$doc])+ $variant,)+
+        }
+
+        impl ProviderKind {
+            /// All kinds.
+            pub const ALL: &'static [ProviderKind] = &[$(ProviderKind::$variant),+];
+
+            const fn conventions(self) -> &'static Conventions {
+                match self {
+                    $(ProviderKind::$variant => &$file::KIND,)+
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// OpenAI, and every server that offers its API.
+    OpenAi => openai_chat,
+    /// Anthropic.
+    Anthropic => anthropic_messages,
+}
+
+/// All that is known of one format. A format that resembles another one starts from its constant:
+/// `Spec { name: "embeddings", ..other::SPEC }`.
+pub(crate) struct Spec {
+    /// Its name on the command line and in the documentation.
+    pub name: &'static str,
+    /// The endpoints that take requests in this format and are open to every caller.
+    pub routes: &'static [Route],
+    /// Requests have `stream_options.include_usage`.
+    pub has_usage_option: bool,
+    /// Requests have `store`.
+    pub has_store_option: bool,
+    /// The answer is text of a model, charged by the token.
+    pub is_generated: bool,
+    /// Adds up the `usage` object. `None`: its usage is not counted.
+    pub usage: Option<fn(&ReportedUsage) -> Option<TokenUsage>>,
+    /// Reads the data of one event of a stream.
+    pub event: fn(&mut StreamReader, &[u8]) -> Role,
+    /// The event that ends a stream.
+    pub end: End,
+    /// Writes the event that reports a failure. `None`: the format has no such event, so the
+    /// connection is cut.
+    pub error_event: Option<fn(&StreamFailure<'_>) -> String>,
+    /// Returns the places of stored objects' ids in an answer or in the data of an event, if it may
+    /// have some. `None`: answers in this format name no stored objects.
+    pub objects: Option<fn(&[u8]) -> Option<&'static Place>>,
+}
+
+/// How a complete stream ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// With its last event.
+    LastEvent,
+    /// With its last event, or after a `finish_reason`: some servers leave out `[DONE]`.
+    FinishReason,
+    /// Anywhere: the format does not say.
+    Anywhere,
+}
+
+/// An endpoint that takes `POST` requests in a format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Its path with the version: `/v1/chat/completions`.
+    pub name: &'static str,
+    /// The format of its answer.
+    pub answer: Format,
+    /// The output that it charges for; `None` if it charges nothing, not even the input.
+    pub makes: Option<Makes>,
+}
+
+impl Route {
+    /// The path below a provider's base URL: `/chat/completions`.
+    pub fn path(&self) -> &'static str {
+        self.name.strip_prefix("/v1").unwrap_or(self.name)
+    }
+}
+
+impl Format {
+    /// Its name on the command line: `chat`.
+    pub const fn name(self) -> &'static str {
+        self.spec().name
+    }
+
+    /// The format with this name.
+    ///
+    /// ```
+    /// use tollgate_wire::Format;
+    /// assert_eq!(Format::named("messages"), Some(Format::AnthropicMessages));
+    /// assert_eq!(Format::named("soap"), None);
+    /// ```
+    pub fn named(name: &str) -> Option<Format> {
+        Format::ALL.iter().copied().find(|format| format.name() == name)
+    }
+
+    /// The endpoints that take requests in this format and are open to every caller.
+    pub const fn routes(self) -> &'static [Route] {
+        self.spec().routes
+    }
+
+    /// Whether a request can ask for usage in its stream (`stream_options.include_usage`).
+    pub const fn has_usage_option(self) -> bool {
+        self.spec().has_usage_option
+    }
+
+    /// Whether a request can forbid the provider to store it (`store`).
+    pub const fn has_store_option(self) -> bool {
+        self.spec().has_store_option
+    }
+
+    /// Whether an answer is text of a model, charged by the token.
+    pub const fn is_generated(self) -> bool {
+        self.spec().is_generated
+    }
+
+    /// The event that reports a failure in a stream that has begun, with its blank line. `None`:
+    /// the format has no such event, so the connection must be cut. SDKs take a stream that just
+    /// ends for a complete one.
+    pub fn error_event(self, failure: &StreamFailure<'_>) -> Option<String> {
+        self.spec().error_event.map(|write| write(failure))
+    }
+}
+
+/// What providers of one kind have in common, whatever the format of a call.
+pub(crate) struct Conventions {
+    /// Its name in the policy.
+    pub name: &'static str,
+    /// Its public address, with the version.
+    pub base_url: &'static str,
+    /// The header that carries a key, and the text before the key.
+    pub key_header: (&'static str, &'static str),
+    /// A header that must be there, and the value used if the client sends none.
+    pub version_header: Option<(&'static str, &'static str)>,
+    /// How it is asked a question that the gateway itself writes.
+    pub text_exchange: TextExchange,
+}
+
+impl ProviderKind {
+    /// Its name in the policy: `openai`.
+    pub const fn name(self) -> &'static str {
+        self.conventions().name
+    }
+
+    /// Its public address, with the version.
+    pub const fn base_url(self) -> &'static str {
+        self.conventions().base_url
+    }
+
+    /// The header that carries a key, and the text before the key.
+    pub const fn key_header(self) -> (&'static str, &'static str) {
+        self.conventions().key_header
+    }
+
+    /// A header that this kind requires, and the value used if the client sends none.
+    pub const fn version_header(self) -> Option<(&'static str, &'static str)> {
+        self.conventions().version_header
+    }
+
+    /// How it is asked a question that the gateway itself writes.
+    pub const fn text_exchange(self) -> &'static TextExchange {
+        &self.conventions().text_exchange
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_routes_are_unique_and_well_formed() {
+        let mut names: Vec<&str> = Format::ALL.iter().map(|format| format.name()).collect();
+        let mut routes: Vec<&str> =
+            Format::ALL.iter().flat_map(|format| format.routes()).map(|r| r.name).collect();
+        assert!(
+            routes.iter().all(|name| name.starts_with("/v1/") && !name.ends_with('/')),
+            "{routes:?}"
+        );
+        for list in [&mut names, &mut routes] {
+            let count = list.len();
+            list.sort_unstable();
+            list.dedup();
+            assert_eq!(list.len(), count, "{list:?}");
+        }
+        for format in Format::ALL {
+            assert_eq!(Format::named(format.name()), Some(*format));
+            assert!(format.routes().iter().all(|route| route.path() == &route.name[3..]));
+        }
+    }
+
+    #[test]
+    fn each_format_reports_a_failure_in_its_own_words() {
+        let failure = StreamFailure {
+            code: "provider_unavailable",
+            kind: "service_unavailable_error",
+            message: "gone",
+            sequence_number: 7,
+        };
+        let openai = "data: {\"error\":{\"code\":\"provider_unavailable\",\"message\":\"gone\",\"param\":null,\
+                      \"type\":\"service_unavailable_error\"}}\n\n";
+        let responses = "event: error\ndata: {\"code\":\"provider_unavailable\",\"message\":\"gone\",\"param\":null,\
+                         \"sequence_number\":7,\"type\":\"error\"}\n\n";
+        let messages = "event: error\ndata: {\"error\":{\"message\":\"gone\",\"type\":\"api_error\"},\
+                        \"type\":\"error\"}\n\n";
+        for format in Format::ALL {
+            let expected = match format {
+                Format::OpenAiChat | Format::OpenAiCompletions => Some(openai),
+                Format::OpenAiResponses => Some(responses),
+                Format::AnthropicMessages => Some(messages),
+                _ => None,
+            };
+            assert_eq!(format.error_event(&failure).as_deref(), expected, "{format:?}");
+        }
+    }
+
+    #[test]
+    fn a_kind_is_asked_in_a_format_of_its_own() {
+        for kind in ProviderKind::ALL {
+            let exchange = kind.text_exchange();
+            assert!(
+                exchange.format.routes().iter().any(|route| route.path() == exchange.path()),
+                "{kind:?}"
+            );
+        }
+        assert_eq!(ProviderKind::Anthropic.key_header(), ("x-api-key", ""));
+    }
+}

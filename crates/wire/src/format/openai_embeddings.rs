@@ -1,0 +1,19 @@
+//! OpenAI's `embeddings`.
+//!
+//! The answer reports `prompt_tokens` and a total; only the input is charged.
+//!
+//! # Source
+//! OpenAI API reference, read November 2026.
+
+use super::{Format, Route, Spec, other};
+use crate::estimate::Makes;
+
+pub(super) const SPEC: Spec = Spec {
+    name: "embeddings",
+    routes: &[Route {
+        name: "/v1/embeddings",
+        answer: Format::OpenAiEmbeddings,
+        makes: Some(Makes::Nothing),
+    }],
+    ..other::SPEC
+};

@@ -1,0 +1,19 @@
+//! OpenAI's `moderations`.
+//!
+//! The answer reports no usage.
+//!
+//! # Source
+//! OpenAI API reference, read November 2026.
+
+use super::{Format, Route, Spec, other};
+use crate::estimate::Makes;
+
+pub(super) const SPEC: Spec = Spec {
+    name: "moderations",
+    routes: &[Route {
+        name: "/v1/moderations",
+        answer: Format::OpenAiModerations,
+        makes: Some(Makes::Nothing),
+    }],
+    ..other::SPEC
+};

@@ -1,0 +1,21 @@
+//! Any form that has no file of its own: endpoints that an operator opens, counts of tokens, lists.
+//!
+//! Usage is read if it has familiar names, and a stream is read like one of `chat/completions`,
+//! because most servers imitate OpenAI. The stream may end anywhere. Its text is not charged by
+//! estimate: it may not be text of a model.
+
+use super::{End, Spec, openai_chat};
+use crate::reported::ReportedUsage;
+
+pub(super) const SPEC: Spec = Spec {
+    name: "other",
+    routes: &[],
+    has_usage_option: false,
+    has_store_option: false,
+    is_generated: false,
+    usage: Some(ReportedUsage::included),
+    event: openai_chat::chunk,
+    end: End::Anywhere,
+    error_event: None,
+    objects: None,
+};

@@ -1,0 +1,262 @@
+//! The `usage` object of an answer, under every name that providers use for its fields.
+//!
+//! Pure. The names of one provider do not collide with those of another, so all are read at once;
+//! each format then says how they add up:
+//!
+//! | reported by | cached input | cache writes | reasoning |
+//! |---|---|---|---|
+//! | OpenAI (chat, responses, embeddings) | part of the input | part of the input | part of the output |
+//! | Anthropic | beside the input | beside the input | part of the output |
+//! | xAI, and Gemini's OpenAI endpoint | part of the input | – | beside the output; only the total includes it |
+//! | DeepSeek, Moonshot | part of the input, under names of their own | – | part of the output |
+//!
+//! Guarantees: absent, null and odd values are "unknown"; no part is larger than its whole. Does
+//! not estimate (see `estimate`). Gemini's own report is in `gemini_usage`.
+//!
+//! # Source
+//! OpenAI OpenAPI 2.3 (`CompletionUsage`, `ResponseUsage`), Anthropic API reference (`Usage`),
+//! DeepSeek, Moonshot and xAI API references, read November 2026.
+
+use serde::de::{Deserialize, Deserializer};
+
+use crate::lenient::{Count, Lenient, Text};
+use crate::usage::{ServiceTier, TokenUsage};
+
+/// All fields of `usage`.
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
+pub(crate) struct ReportedUsage {
+    #[serde(default)]
+    prompt_tokens: Count,
+    #[serde(default)]
+    completion_tokens: Count,
+    #[serde(default)]
+    total_tokens: Count,
+    #[serde(default)]
+    input_tokens: Count,
+    #[serde(default)]
+    output_tokens: Count,
+    #[serde(default)]
+    cache_creation_input_tokens: Count,
+    #[serde(default)]
+    cache_read_input_tokens: Count,
+    #[serde(default)]
+    cache_creation: Lenient<CacheCreation>,
+    #[serde(default)]
+    prompt_tokens_details: Lenient<Details>,
+    #[serde(default)]
+    input_tokens_details: Lenient<Details>,
+    /// The name in transcriptions.
+    #[serde(default)]
+    input_token_details: Lenient<Details>,
+    #[serde(default)]
+    completion_tokens_details: Lenient<Details>,
+    #[serde(default)]
+    output_tokens_details: Lenient<Details>,
+    /// DeepSeek.
+    #[serde(default)]
+    prompt_cache_hit_tokens: Count,
+    /// Moonshot.
+    #[serde(default)]
+    cached_tokens: Count,
+    /// Anthropic.
+    #[serde(default)]
+    service_tier: Tier,
+    /// Anthropic: `fast` has prices of its own.
+    #[serde(default)]
+    speed: Tier,
+}
+
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
+struct Details {
+    #[serde(default)]
+    cached_tokens: Count,
+    #[serde(default)]
+    cache_write_tokens: Count,
+    #[serde(default)]
+    reasoning_tokens: Count,
+    #[serde(default)]
+    audio_tokens: Count,
+}
+
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
+struct CacheCreation {
+    #[serde(default)]
+    ephemeral_5m_input_tokens: Count,
+    #[serde(default)]
+    ephemeral_1h_input_tokens: Count,
+}
+
+impl ReportedUsage {
+    /// The usage if every part is reported within its whole, as OpenAI does it; `None` if no
+    /// familiar field is present.
+    pub(crate) fn included(&self) -> Option<TokenUsage> {
+        Some(within(self.plain()?))
+    }
+
+    /// As [`ReportedUsage::included`]; in addition, a total above the sum of input and output is
+    /// taken for reasoning that some servers count in the total alone.
+    pub(crate) fn with_hidden_reasoning(&self) -> Option<TokenUsage> {
+        let mut usage = self.plain()?;
+        let has_both = self.input().is_some() && self.output().is_some();
+        let hidden = self.total().saturating_sub(usage.input.saturating_add(usage.output));
+        if has_both && hidden > 0 && (usage.reasoning == 0 || usage.reasoning == hidden) {
+            usage.reasoning = hidden;
+            usage.output = usage.output.saturating_add(hidden);
+        }
+        Some(within(usage))
+    }
+
+    /// The usage if cache tokens are reported beside the input, as Anthropic does it.
+    pub(crate) fn with_cache_beside(&self) -> Option<TokenUsage> {
+        let mut usage = self.plain()?;
+        let by_time = self.cache_creation.0.unwrap_or_default();
+        let (minutes, hour) = (
+            by_time.ephemeral_5m_input_tokens.or_zero(),
+            by_time.ephemeral_1h_input_tokens.or_zero(),
+        );
+        usage.cached = self.cache_read_input_tokens.or_zero();
+        usage.cache_write =
+            self.cache_creation_input_tokens.0.unwrap_or_else(|| minutes.saturating_add(hour));
+        usage.cache_write_1h = hour;
+        usage.input = usage.input.saturating_add(usage.cached).saturating_add(usage.cache_write);
+        Some(within(usage))
+    }
+
+    /// The fields by their meaning, not yet held against each other.
+    fn plain(&self) -> Option<TokenUsage> {
+        let (input, output) = (self.input(), self.output());
+        if input.is_none() && output.is_none() && self.total_tokens.0.is_none() {
+            return None;
+        }
+        let details = self
+            .prompt_tokens_details
+            .0
+            .or(self.input_tokens_details.0)
+            .or(self.input_token_details.0)
+            .unwrap_or_default();
+        let output_details =
+            self.completion_tokens_details.0.or(self.output_tokens_details.0).unwrap_or_default();
+        let cached =
+            details.cached_tokens.0.or(self.prompt_cache_hit_tokens.0).or(self.cached_tokens.0);
+        Some(TokenUsage {
+            input: input.unwrap_or_else(|| self.total().saturating_sub(output.unwrap_or(0))),
+            cached: cached.unwrap_or(0),
+            cache_write: details.cache_write_tokens.or_zero(),
+            output: output.unwrap_or(0),
+            reasoning: output_details.reasoning_tokens.or_zero(),
+            audio_input: details.audio_tokens.or_zero(),
+            audio_output: output_details.audio_tokens.or_zero(),
+            tier: self.tier(),
+            ..TokenUsage::default()
+        })
+    }
+
+    fn input(&self) -> Option<u64> {
+        self.prompt_tokens.0.or(self.input_tokens.0)
+    }
+
+    fn output(&self) -> Option<u64> {
+        self.completion_tokens.0.or(self.output_tokens.0)
+    }
+
+    fn total(&self) -> u64 {
+        self.total_tokens.or_zero()
+    }
+
+    fn tier(&self) -> ServiceTier {
+        match self.speed.0 {
+            ServiceTier::Unknown | ServiceTier::Standard => self.service_tier.0,
+            // The speed has a price of its own, whatever the tier.
+            _ => ServiceTier::Other,
+        }
+    }
+
+    /// Takes over the fields that a later report of the same stream has.
+    pub(crate) fn update(&mut self, later: &ReportedUsage) {
+        for (old, new) in [
+            (&mut self.prompt_tokens, later.prompt_tokens),
+            (&mut self.completion_tokens, later.completion_tokens),
+            (&mut self.total_tokens, later.total_tokens),
+            (&mut self.input_tokens, later.input_tokens),
+            (&mut self.output_tokens, later.output_tokens),
+            (&mut self.cache_creation_input_tokens, later.cache_creation_input_tokens),
+            (&mut self.cache_read_input_tokens, later.cache_read_input_tokens),
+            (&mut self.prompt_cache_hit_tokens, later.prompt_cache_hit_tokens),
+            (&mut self.cached_tokens, later.cached_tokens),
+        ] {
+            if new.0.is_some() {
+                *old = new;
+            }
+        }
+        for (old, new) in [
+            (&mut self.prompt_tokens_details, later.prompt_tokens_details),
+            (&mut self.input_tokens_details, later.input_tokens_details),
+            (&mut self.input_token_details, later.input_token_details),
+            (&mut self.completion_tokens_details, later.completion_tokens_details),
+            (&mut self.output_tokens_details, later.output_tokens_details),
+        ] {
+            if new.0.is_some() {
+                *old = new;
+            }
+        }
+        if later.cache_creation.0.is_some() {
+            self.cache_creation = later.cache_creation;
+        }
+        self.service_tier.update(later.service_tier);
+        self.speed.update(later.speed);
+    }
+}
+
+/// Caps each part at its whole.
+pub(crate) fn within(usage: TokenUsage) -> TokenUsage {
+    let cached = usage.cached.min(usage.input);
+    let cache_write = usage.cache_write.min(usage.input - cached);
+    TokenUsage {
+        cached,
+        cache_write,
+        cache_write_1h: usage.cache_write_1h.min(cache_write),
+        audio_input: usage.audio_input.min(usage.input),
+        reasoning: usage.reasoning.min(usage.output),
+        audio_output: usage.audio_output.min(usage.output),
+        ..usage
+    }
+}
+
+/// The service tier by its name in an answer.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tier(pub(crate) ServiceTier);
+
+impl Tier {
+    /// A later tier replaces the earlier one, unless it is unknown.
+    pub(crate) fn update(&mut self, later: Tier) {
+        if later.0 != ServiceTier::Unknown {
+            *self = later;
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Tier {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let Text(name) = Text::deserialize(d)?;
+        let name = name.as_deref().unwrap_or_default();
+        let known = TIERS.iter().find(|(known, _)| name.eq_ignore_ascii_case(known));
+        Ok(Tier(known.map_or(ServiceTier::Other, |(_, tier)| *tier)))
+    }
+}
+
+/// Names of tiers: OpenAI's, Anthropic's, Gemini's (in capitals there). `auto` is the tier asked
+/// for, not the one served.
+const TIERS: [(&str, ServiceTier); 12] = [
+    ("default", ServiceTier::Standard),
+    ("standard", ServiceTier::Standard),
+    ("on_demand", ServiceTier::Standard),
+    ("", ServiceTier::Unknown),
+    ("auto", ServiceTier::Unknown),
+    ("flex", ServiceTier::Flex),
+    ("on_demand_flex", ServiceTier::Flex),
+    ("priority", ServiceTier::Priority),
+    ("on_demand_priority", ServiceTier::Priority),
+    ("scale", ServiceTier::Scale),
+    ("provisioned_throughput", ServiceTier::Scale),
+    ("batch", ServiceTier::Batch),
+];
