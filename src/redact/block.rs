@@ -50,8 +50,9 @@ impl Block {
     pub(super) fn in_number(&self) -> u64 {
         self.bits(|v| {
             let brackets = is(v | u8x16::splat(1), b')') | is(v, b'[') | is(v, b']');
-            // The high bit of what is not ASCII counts by itself. 8 to 12: a long dash, a tab, new lines.
-            within(v, b'-', b'9') | brackets | is(v, b' ') | within(v, 0x08, 0x0C) | is(v, b'+') | v
+            // The bytes of `ー`. 8 to 12: a long dash, a tab, new lines.
+            let long_vowel = is(v, 0xE3) | is(v, 0x83) | is(v, 0xBC);
+            within(v, b'-', b'9') | brackets | is(v, b' ') | within(v, 0x08, 0x0C) | is(v, b'+') | long_vowel
         })
     }
 
@@ -114,8 +115,9 @@ mod tests {
                         assert_eq!(block.special(), expected(special), "{byte} at {at} of {len}");
                     }
                     assert_eq!(block.pluses(), expected(byte == b'+'), "{byte} at {at} of {len}");
-                    let number =
-                        (b'-'..=b'9').contains(&byte) || b" ()[]+\x08\t\n\x0B\x0C".contains(&byte) || byte >= 0x80;
+                    let number = (b'-'..=b'9').contains(&byte)
+                        || b" ()[]+\x08\t\n\x0B\x0C".contains(&byte)
+                        || "ー".as_bytes().contains(&byte);
                     assert_eq!(block.in_number(), expected(number), "{byte} at {at} of {len}");
                 }
             }

@@ -7,7 +7,7 @@
 //! Sources: RFC 8259 §7, RFC 3986 §2.1, CommonMark 0.31 §2.4 (backslash escapes), RFC 2045 §6.7.
 
 use super::super::fold::{NESTED_QUOTE, SOFT_BREAK};
-use super::{Coding, SKIPPED_AHEAD_MAX, Scanner, WINDOW};
+use super::{Coding, SHORT, SKIPPED_AHEAD_MAX, Scanner, WINDOW};
 
 /// Characters that are held after the escapes of JSON are undone.
 const SOFT_MAX: usize = 8;
@@ -65,6 +65,10 @@ impl Unescape {
 /// How many bytes of ASCII text are seen as they stand: no percent sign that encodes something, no equals sign that does or
 /// ends its piece, no character that is not seen.
 pub(super) fn as_it_is(text: &[u8]) -> usize {
+    // In few bytes the search takes less than its beginning.
+    if text.len() < SHORT && !text.iter().any(|b| matches!(b, b'%' | b'=' | 0x7F)) {
+        return text.len();
+    }
     let mut from = 0;
     while let Some(n) = memchr::memchr3(b'%', b'=', 0x7F, &text[from..]) {
         let i = from + n;

@@ -107,7 +107,7 @@ pub(in crate::redact) fn find(
     Some((start, extension(view, end).unwrap_or(end)))
 }
 
-/// Classes of bytes: may stand between two groups of digits that are one number, and those of them that stand between the
+/// Classes of bytes: may stand between two groups of digits that are one number (of what is not ASCII only `ー`), and those of them that stand between the
 /// groups of most numbers; digits.
 const PARTS: u8 = 1;
 const BETWEEN: u8 = 2;
@@ -118,7 +118,7 @@ const CLASS: [u8; 256] = {
     while b < 256 {
         class[b] = match b as u8 {
             b'0'..=b'9' => DIGIT,
-            b' ' | b'-' | b'.' | b'/' | b'(' | b')' | b'[' | b']' | b'\n' | b'\t' | LONG_DASH | 0x80.. => {
+            b' ' | b'-' | b'.' | b'/' | b'(' | b')' | b'[' | b']' | b'\n' | b'\t' | LONG_DASH | 0xE3 | 0x83 | 0xBC => {
                 PARTS | BETWEEN
             }
             b'_' | b'*' | b'~' | b'|' | b'\'' | b'^' | b'+' | BULLET | BREAK | SOFT_BREAK => PARTS,

@@ -89,7 +89,7 @@ pub(super) fn too_few(view: &View<'_>, q: usize) -> bool {
             // "217 2024-11-05": the date is a thing of its own.
             b' ' if iso_date(view, q + i + 1) => return true,
             b'\n' if !(plus || matches!(last, b'-' | b')')) => return true,
-            b' ' | b'-' | b'.' | b'/' | b'(' | b')' | b'[' | b']' | b'\n' | b'\t' | LONG_DASH | 0x80.. => {}
+            b' ' | b'-' | b'.' | b'/' | b'(' | b')' | b'[' | b']' | b'\n' | b'\t' | LONG_DASH | 0xE3 | 0x83 | 0xBC => {}
             b'_' | b'*' | b'~' | b'|' | b'\'' | b'^' | BULLET | BREAK | SOFT_BREAK if plus => {}
             b'+' if in_form(view, q) => {}
             _ => return true,
