@@ -156,8 +156,8 @@ mod tests {
     #[test]
     fn what_a_call_used_that_was_left() {
         use Makes::*;
-        let told = |input, output| Some(TokenUsage { input, output, ..TokenUsage::default() });
-        for (makes, bound, choices, told, worked_ms, expected) in [
+        let seen = |input, output| Some(TokenUsage { input, output, ..TokenUsage::default() });
+        for (makes, bound, choices, seen, worked_ms, expected) in [
             // Nothing arrived: the input, and a rate for each second.
             (Text, None, 1, None, 0, (1_000, 0)),
             (Text, None, 1, None, 1, (1_000, 1)),
@@ -166,25 +166,25 @@ mod tests {
             (Text, Some(40), 1, None, 10_000, (1_000, 40)),
             (Text, None, 1, None, u64::MAX, (1_000, 16_384)),
             // A part arrived: it counts, unless a long silence followed.
-            (Text, None, 1, told(0, 20), 1_900, (1_000, 20)),
-            (Text, None, 1, told(90, 20), 10_000, (90, 450)),
-            (Text, Some(30), 1, told(90, 40), 10_000, (90, 40)),
+            (Text, None, 1, seen(0, 20), 1_900, (1_000, 20)),
+            (Text, None, 1, seen(90, 20), 10_000, (90, 450)),
+            (Text, Some(30), 1, seen(90, 40), 10_000, (90, 40)),
             (Images, None, 2, None, 0, (1_000, 12_480)),
             (Nothing, None, 1, None, 10_000, (1_000, 0)),
         ] {
-            let used = asked(makes, bound, choices).used_until(told, 4_000, worked_ms);
+            let used = asked(makes, bound, choices).used_until(seen, 4_000, worked_ms);
             assert_eq!(
                 (used.input, used.output),
                 expected,
-                "{makes:?} {bound:?} {told:?} {worked_ms}"
+                "{makes:?} {bound:?} {seen:?} {worked_ms}"
             );
         }
     }
 
     #[test]
     fn a_report_counts_before_the_estimate() {
-        let told = TokenUsage { input: 90, cached: 80, output: 1, ..TokenUsage::default() };
-        assert_eq!(usage(Some(told), 4_000, 400), TokenUsage { output: 100, ..told });
+        let seen = TokenUsage { input: 90, cached: 80, output: 1, ..TokenUsage::default() };
+        assert_eq!(usage(Some(seen), 4_000, 400), TokenUsage { output: 100, ..seen });
         assert_eq!(
             usage(None, 4_001, 7),
             TokenUsage { input: 1_001, output: 2, ..TokenUsage::default() }

@@ -25,6 +25,9 @@ pub(crate) enum Place {
     Each(&'static Place),
 }
 
+/// Returns the places of ids in an answer, or in the data of an event, if it may name some.
+pub(crate) type PlacesOf = fn(&[u8]) -> Option<&'static Place>;
+
 use Place::{Each, Fields, Id};
 
 /// An object that is named by its `id`.

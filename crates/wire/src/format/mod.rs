@@ -18,7 +18,7 @@ mod stored_object;
 use crate::error::StreamFailure;
 use crate::estimate::Makes;
 use crate::exchange::TextExchange;
-use crate::ids::Place;
+use crate::ids::PlacesOf;
 use crate::reported::ReportedUsage;
 use crate::stream::{Role, StreamReader};
 use crate::usage::TokenUsage;
@@ -118,9 +118,8 @@ pub(crate) struct Spec {
     /// Writes the event that reports a failure. `None`: the format has no such event, so the
     /// connection is cut.
     pub error_event: Option<fn(&StreamFailure<'_>) -> String>,
-    /// Returns the places of stored objects' ids in an answer or in the data of an event, if it may
-    /// have some. `None`: answers in this format name no stored objects.
-    pub objects: Option<fn(&[u8]) -> Option<&'static Place>>,
+    /// Finds the ids of stored objects. `None`: answers in this format name no stored objects.
+    pub objects: Option<PlacesOf>,
 }
 
 /// How a complete stream ends.
@@ -197,7 +196,7 @@ impl Format {
     }
 }
 
-/// What providers of one kind have in common, whatever the format of a call.
+/// The conventions that providers of one kind share, whatever the format of a call.
 pub(crate) struct Conventions {
     /// Its name in the policy.
     pub name: &'static str,
