@@ -2,13 +2,7 @@
 -- The log must take the new columns before a gateway of this version writes to it: run `tollgate clickhouse apply` first.
 
 ALTER TABLE `${database}`.ai_log ${on_cluster}
-    ADD COLUMN IF NOT EXISTS price_version         LowCardinality(String) COMMENT 'price list that cost_usd is from; empty if unpriced',
-    ADD COLUMN IF NOT EXISTS cache_write_tokens    UInt64                 COMMENT 'prompt tokens written to the provider''s cache' CODEC(T64, ZSTD(1)),
-    ADD COLUMN IF NOT EXISTS audio_input_tokens    UInt64                 COMMENT 'prompt tokens of sound' CODEC(T64, ZSTD(1)),
-    ADD COLUMN IF NOT EXISTS audio_output_tokens   UInt64                 COMMENT 'answer tokens of sound' CODEC(T64, ZSTD(1)),
-    ADD COLUMN IF NOT EXISTS service_tier          LowCardinality(String) COMMENT 'standard, flex, priority, scale, batch or other; empty if the provider did not say',
-    ADD COLUMN IF NOT EXISTS attempts_detail       String                 COMMENT 'how each attempt went, where the first one did not just answer' CODEC(ZSTD(1)),
-    ADD COLUMN IF NOT EXISTS cache_write_1h_tokens UInt64                 COMMENT 'those of cache_write_tokens that are kept for an hour' CODEC(T64, ZSTD(1));
+${added_columns};
 
 -- As before, but of several newest calls always the same one is named.
 CREATE OR REPLACE VIEW `${database}`.errors_hourly ${on_cluster} AS

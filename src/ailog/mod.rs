@@ -15,6 +15,7 @@ mod fold;
 mod private;
 pub mod recorder;
 pub mod row;
+mod row_binary;
 mod shared;
 pub(crate) mod store;
 mod wal;

@@ -1,8 +1,11 @@
-//! One row of the `AILog`: what is kept of a call.
+//! One row of the `AILog`: the record of a call, and the columns that it becomes.
 //!
-//! Stage 9 of the walk. Data only. Text is [`Redacted`] or comes from a closed set or the configuration.
-//! Names of columns are the public contract; GenAI words follow the OpenTelemetry GenAI conventions (status
-//! Development, read in November 2026).
+//! Stage 9 of the walk. Data only. Text is [`Redacted`], or comes from a closed set or from the
+//! configuration. Names of columns are the public contract; GenAI words follow the OpenTelemetry
+//! GenAI conventions (status Development, read in November 2026).
+//!
+//! To add a column: a field of [`Row`], and an entry at the end of [`columns!`] below (see
+//! CONTRIBUTING.md). Both stores, their migrations and the documentation follow from it.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -10,11 +13,12 @@ use std::sync::Arc;
 use tollgate_wire::usage::{TokenUsage, UsageSource};
 use uuid::Uuid;
 
+use super::row_binary::{Column, columns, kinds};
 use crate::code::Code;
 use crate::ids::{OrgId, RequestId};
 use crate::redact::Redacted;
 
-/// What a call came to.
+/// The result of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
     Ok,
@@ -26,7 +30,7 @@ pub enum Outcome {
     Timeout,
     /// The client left before its answer was complete.
     ClientDisconnect,
-    /// The gateway's own no: overload, a defect.
+    /// An error of the gateway itself: overload, a defect.
     Refused,
 }
 
@@ -45,7 +49,7 @@ impl Outcome {
     }
 }
 
-/// Which walk a call took.
+/// The kind of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RouteKind {
     Proxy,
@@ -77,19 +81,19 @@ pub struct Row {
     pub endpoint: Cow<'static, str>,
     /// Name of the provider that answered, or was tried last.
     pub provider: Arc<str>,
-    /// As asked for.
+    /// As requested.
     pub model: String,
     /// As answered.
     pub response_model: String,
     pub stream: bool,
-    /// Status the client got; 499 for one that left before it got any.
+    /// Status the client got; 499 if it left before it got any.
     pub status: u16,
     pub outcome: Outcome,
     pub error_code: Option<Code>,
     /// Sends to a provider.
     pub attempts: u8,
     pub latency_ms: u32,
-    /// Until the provider's first byte; 0 where there was none.
+    /// Until the provider's first byte; 0 if there was none.
     pub ttfb_ms: u32,
     /// Spent in the gateway itself.
     pub gateway_us: u32,
@@ -101,9 +105,9 @@ pub struct Row {
     pub redacted_phones: u32,
     pub redacted_other: u32,
     pub attachments_dropped: u32,
-    /// Absent where capture is off.
+    /// Absent if capture is off.
     pub request: Option<Redacted>,
-    /// Absent where capture is off.
+    /// Absent if capture is off.
     pub response: Option<Redacted>,
     pub request_bytes: u64,
     pub response_bytes: u64,
@@ -114,15 +118,15 @@ pub struct Row {
     pub confidence: Option<f64>,
     pub request_id: RequestId,
     pub policy_version: Arc<str>,
-    /// Calls this row stands for: 1, or more where a flood of refused calls was folded into one row.
+    /// Calls that this row stands for: more than 1 if a flood of refused calls was folded into it.
     pub calls: u32,
-    /// The price list that `cost_nano_usd` is from; absent where the call has no cost.
+    /// The price list that `cost_nano_usd` is from; absent if the call has no cost.
     pub price_version: Option<Arc<str>>,
-    /// How each attempt went, in order, where there is more to say than that the first one answered.
+    /// The attempts in order; empty if the first one answered.
     pub attempts_detail: String,
 }
 
-/// A UUIDv7 whose random bits come without a system call: they keep rows apart, they guard nothing.
+/// A UUIDv7 whose random bits need no system call: they distinguish rows, they are not a secret.
 fn row_id(created_at_ms: i64) -> Uuid {
     let mut random = [0; 10];
     random[..8].copy_from_slice(&fastrand::u64(..).to_le_bytes());
@@ -131,7 +135,7 @@ fn row_id(created_at_ms: i64) -> Uuid {
 }
 
 impl Row {
-    /// The row of a call that has just begun: a new id, nothing known of its course yet.
+    /// The row of a call that has just begun, with a new id.
     pub fn begin(
         created_at_ms: i64,
         org_id: OrgId,
@@ -179,4 +183,106 @@ impl Row {
             attempts_detail: String::new(),
         }
     }
+}
+
+/// The ClickHouse migrations that add the columns, one for each version from 1 on. A released version
+/// is never changed: a new column has the next version, and a line here.
+pub(crate) const MIGRATION_OF_VERSION: [u32; 2] = [1, 3];
+/// The newest version of the columns; in every record of the write-ahead log.
+pub(crate) const SCHEMA_VERSION: u8 = MIGRATION_OF_VERSION.len() as u8;
+
+/// The largest believed number of tokens of one call.
+const TOKENS_MAX: u64 = 1_000_000_000_000;
+
+columns! { |row, bodies|
+    /// UUIDv7 of the row
+    id: Uuid, 1, row.id;
+    /// when the call began, UTC, milliseconds
+    created_at: Millis, 1, row.created_at_ms;
+    /// organisation of the caller
+    org_id: Label, 1, row.org_id.as_str();
+    /// name of the gateway key, or subject of the JWT
+    caller: Text, 1, &row.caller;
+    /// proxy or intent
+    route: Label, 1, row.route.as_str();
+    /// canonical path, e.g. /v1/chat/completions
+    endpoint: Label, 1, &row.endpoint;
+    /// provider that answered, or was tried last
+    provider: Label, 1, &row.provider;
+    /// model as asked for
+    model: Label, 1, &row.model;
+    /// model as answered
+    response_model: Label, 1, &row.response_model;
+    /// the answer was asked for as server-sent events
+    stream: Bool, 1, row.stream;
+    /// status the client got; 499 if it left before
+    status: U16, 1, row.status;
+    /// ok, client_error, rate_limited, provider_error, timeout, client_disconnect, refused
+    outcome: Label, 1, row.outcome.as_str();
+    /// the gateway's own error code; empty if there is none
+    error_code: Label, 1, row.error_code.map_or("", |code| code.as_str());
+    /// sends to a provider
+    attempts: U8, 1, row.attempts;
+    /// whole call
+    latency_ms: U32, 1, row.latency_ms;
+    /// until the provider's first byte; 0 if there was none
+    ttfb_ms: U32, 1, row.ttfb_ms;
+    /// microseconds spent in the gateway itself
+    gateway_us: U32, 1, row.gateway_us;
+    /// all prompt tokens, cached ones included
+    input_tokens: U64, 1, row.usage.input.min(TOKENS_MAX);
+    /// prompt tokens read from the provider's cache
+    cached_tokens: U64, 1, row.usage.cached.min(TOKENS_MAX);
+    /// all answer tokens, reasoning included
+    output_tokens: U64, 1, row.usage.output.min(TOKENS_MAX);
+    /// answer tokens spent on reasoning
+    reasoning_tokens: U64, 1, row.usage.reasoning.min(TOKENS_MAX);
+    /// exact; null when the model has no price
+    cost_usd: NanoUsd, 1, row.cost_nano_usd;
+    /// provider, estimated or none
+    usage_source: Label, 1, row.usage_source.as_str();
+    /// addresses taken out of the request
+    redacted_emails: U32, 1, row.redacted_emails;
+    /// phone numbers taken out of the request
+    redacted_phones: U32, 1, row.redacted_phones;
+    /// everything else taken out of the request
+    redacted_other: U32, 1, row.redacted_other;
+    /// attachments taken out of the request
+    attachments_dropped: U32, 1, row.attachments_dropped;
+    /// redacted and cut; null where capture is off
+    request: OptionalText, 1, bodies.request;
+    /// redacted and cut; null where capture is off
+    response: OptionalText, 1, bodies.response;
+    /// length of the whole request body
+    request_bytes: U64, 1, row.request_bytes;
+    /// length of the whole answer body
+    response_bytes: U64, 1, row.response_bytes;
+    /// one of the captured bodies was cut
+    truncated: Bool, 1, row.truncated || bodies.are_cut;
+    /// of a ticket
+    category: OptionalLabel, 1, row.category.as_deref();
+    /// of a ticket
+    priority: OptionalLabel, 1, row.priority.as_deref();
+    /// of a ticket, 0 to 1
+    confidence: OptionalFloat, 1, row.confidence;
+    /// x-request-id
+    request_id: Text, 1, row.request_id.as_str();
+    /// the policy in force
+    policy_version: Label, 1, &row.policy_version;
+    /// calls this row stands for; more than 1 where refused calls were folded
+    calls: U32, 1, row.calls;
+    /// price list that cost_usd is from; empty if unpriced
+    price_version: Label, 2, row.price_version.as_deref().unwrap_or_default();
+    /// prompt tokens written to the provider's cache
+    cache_write_tokens: U64, 2, row.usage.cache_write.min(TOKENS_MAX);
+    /// prompt tokens of sound
+    audio_input_tokens: U64, 2, row.usage.audio_input.min(TOKENS_MAX);
+    /// answer tokens of sound
+    audio_output_tokens: U64, 2, row.usage.audio_output.min(TOKENS_MAX);
+    /// standard, flex, priority, scale, batch or other; empty if the provider did not say
+    service_tier: Label, 2, row.usage.tier.as_str();
+    /// how each attempt went, where the first one did not just answer
+    attempts_detail: Text, 2, &row.attempts_detail;
+    /// those of cache_write_tokens that are kept for an hour
+    cache_write_1h_tokens: U64, 2, row.usage.cache_write_1h.min(TOKENS_MAX);
 }

@@ -169,8 +169,8 @@ impl ClickHouseReader {
         let (mut rows, is_cut) = fetch_some(&self.runtime, query, REPORT_TIMEOUT, bytes_max)?;
         for row in &mut rows {
             // ClickHouse writes a whole number without a point, the embedded store with one.
-            for (name, of) in COLUMNS {
-                if let (Type::NanoUsd | Type::OptionalFloat, Some(value)) = (of, row.get_mut(name))
+            for column in &COLUMNS {
+                if let (Type::NanoUsd | Type::OptionalFloat, Some(value)) = (column.of, row.get_mut(column.name))
                     && let Some(float) = value.as_f64()
                 {
                     *value = Value::from(float);

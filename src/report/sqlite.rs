@@ -159,10 +159,10 @@ impl SqliteReader {
                 break;
             }
             let mut object = Map::new();
-            for (at, (name, of)) in COLUMNS.iter().enumerate() {
+            for (at, column) in COLUMNS.iter().enumerate() {
                 let value = match row.get_ref(at)? {
                     ValueRef::Null => Value::Null,
-                    ValueRef::Integer(n) if *of == Type::Bool => Value::from(n != 0),
+                    ValueRef::Integer(n) if column.of == Type::Bool => Value::from(n != 0),
                     ValueRef::Integer(n) => Value::from(n),
                     ValueRef::Real(f) => Value::from(f),
                     ValueRef::Text(text) | ValueRef::Blob(text) => {
@@ -170,7 +170,7 @@ impl SqliteReader {
                         Value::from(String::from_utf8_lossy(text))
                     }
                 };
-                object.insert((*name).to_owned(), value);
+                object.insert(column.name.to_owned(), value);
             }
             page.rows.push(object);
         }

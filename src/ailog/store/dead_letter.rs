@@ -47,8 +47,8 @@ pub(crate) fn keep(path: &Path, reason: &str, row: &[u8]) -> io::Result<()> {
 pub(crate) fn as_json(row: &[u8]) -> Option<Map<String, serde_json::Value>> {
     let mut decoder = Decoder::new(row);
     let mut object = Map::new();
-    for (name, of) in COLUMNS {
-        let value = match decoder.next(of).ok()? {
+    for column in &COLUMNS {
+        let value = match decoder.next(column.of).ok()? {
             Value::Null => serde_json::Value::Null,
             Value::Uuid(id) => json!(id.to_string()),
             Value::Millis(ms) => json!(iso(ms)),
@@ -58,7 +58,7 @@ pub(crate) fn as_json(row: &[u8]) -> Option<Map<String, serde_json::Value>> {
             Value::NanoUsd(nano) => json!(nano as f64 / 1e9),
             Value::Float(f) => json!(f),
         };
-        object.insert(name.to_owned(), value);
+        object.insert(column.name.to_owned(), value);
     }
     decoder.is_at_end().then_some(object)
 }

@@ -18,7 +18,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use uuid::Uuid;
 
 use super::{Resume, Store, StoreError, Stored};
-use crate::ailog::columns::{COLUMNS, COLUMNS_OF_1, Decoder, Type, Value, iso_millis};
+use crate::ailog::columns::{COLUMNS, Column, Decoder, SCHEMA_VERSION, Type, Value, added_in, iso_millis};
 use crate::ailog::private;
 use crate::ailog::wal::position::Position;
 use crate::ailog::wal::reader::{Batch, BatchLimits};
@@ -27,7 +27,8 @@ use crate::ailog::wal::reader::{Batch, BatchLimits};
 pub(crate) const FILE: &str = "tollgate.db";
 
 /// Layout of the file (`PRAGMA user_version`). An older file is migrated step by step when opened.
-const USER_VERSION: i32 = 2;
+/// It is the version of the columns.
+const USER_VERSION: i32 = SCHEMA_VERSION as i32;
 /// Rows of one transaction: enough to make its fixed cost small, few enough to be seen soon.
 const ROWS_MAX: usize = 2_000;
 /// How long rows are gathered, so that they share a transaction.
@@ -96,6 +97,15 @@ SELECT hour, org_id, provider, model, outcome, status, error_code, sum(calls) AS
 FROM failed
 GROUP BY hour, org_id, provider, model, outcome, status, error_code";
 
+/// The views, each with the layout that brings it.
+const VIEWS: [(u8, &str); 2] = [(1, DAILY_SUMMARY), (2, MORE_VIEWS)];
+
+/// Created with the table of the log.
+const BESIDE_THE_LOG: &str = "
+CREATE INDEX ai_log_created_at ON ai_log (created_at);
+CREATE TABLE log_position (one INTEGER PRIMARY KEY CHECK (one = 1), segment BLOB NOT NULL,
+                           \"offset\" INTEGER NOT NULL)";
+
 /// The writer's connection.
 pub(crate) struct SqliteStore {
     connection: Connection,
@@ -132,11 +142,11 @@ impl SqliteStore {
         if found > USER_VERSION {
             return Err(SqliteError::Version { found });
         }
-        for layout in found.max(0)..USER_VERSION {
-            let step = if layout == 0 { format!("{}; {DAILY_SUMMARY}", table()) } else { added_in_2() };
-            connection.execute_batch(&format!("BEGIN; {step}; PRAGMA user_version = {}; COMMIT;", layout + 1))?;
+        for version in (1..=SCHEMA_VERSION).filter(|version| i32::from(*version) > found) {
+            let step = step_to(version, &COLUMNS);
+            connection.execute_batch(&format!("BEGIN; {step}; PRAGMA user_version = {version}; COMMIT;"))?;
             if found > 0 {
-                tracing::info!(layout = layout + 1, "the embedded store was migrated to a new layout");
+                tracing::info!(layout = version, "the embedded store was migrated to a new layout");
             }
         }
         let marks = vec!["?"; COLUMNS.len()].join(", ");
@@ -153,9 +163,9 @@ impl SqliteStore {
             let mut bound: [Option<Value<'_>>; COLUMNS.len()] = [None; COLUMNS.len()];
             for index in 0..batch.rows.len() {
                 let mut decoder = Decoder::new(batch.row(index));
-                for (at, (_, of)) in COLUMNS.iter().enumerate() {
+                for (at, column) in COLUMNS.iter().enumerate() {
                     // The log's reader has checked the row.
-                    let value = decoder.next(*of).unwrap_or(Value::Null);
+                    let value = decoder.next(column.of).unwrap_or(Value::Null);
                     if bound[at] != Some(value) {
                         bind(&mut statement, at + 1, value)?;
                         bound[at] = Some(value);
@@ -291,42 +301,63 @@ fn failed(error: &rusqlite::Error) -> StoreError {
     StoreError::Retry { reason: error.to_string(), at_least: Duration::ZERO }
 }
 
-/// Names under which the columns of [`COLUMNS`] are stored.
-fn stored_columns() -> Vec<&'static str> {
-    COLUMNS.iter().map(|(name, _)| if *name == "cost_usd" { "cost_nano_usd" } else { name }).collect()
+/// Names under which the values of the columns are stored.
+fn stored_columns() -> Vec<String> {
+    COLUMNS.iter().map(stored_name).collect()
 }
 
-/// Layout 1.
-fn table() -> String {
-    let mut lines = Vec::new();
-    for (name, of) in &COLUMNS[..COLUMNS_OF_1] {
-        lines.push(match of {
-            Type::Uuid => format!("{name} TEXT PRIMARY KEY"),
-            Type::Millis | Type::Text => format!("{name} TEXT NOT NULL"),
-            Type::Bool | Type::U8 | Type::U16 | Type::U32 | Type::U64 => format!("{name} INTEGER NOT NULL"),
-            // The nearest double of a whole number of 10⁻⁹ USD: right to the last of nine digits up to millions.
-            Type::NanoUsd => format!("{name} REAL GENERATED ALWAYS AS (cost_nano_usd / 1e9) VIRTUAL"),
-            Type::OptionalText => format!("{name} TEXT"),
-            Type::OptionalFloat => format!("{name} REAL"),
-        });
+/// The name under which a column's value is stored: amounts are stored as integers.
+fn stored_name(column: &Column) -> String {
+    match column.of {
+        Type::NanoUsd => column.name.replace("_usd", "_nano_usd"),
+        _ => column.name.to_owned(),
     }
-    lines.push("cost_nano_usd INTEGER".to_owned());
-    format!(
-        "CREATE TABLE ai_log ({});
-         CREATE INDEX ai_log_created_at ON ai_log (created_at);
-         CREATE TABLE log_position (one INTEGER PRIMARY KEY CHECK (one = 1), segment BLOB NOT NULL,
-                                    \"offset\" INTEGER NOT NULL)",
-        lines.join(", ")
-    )
 }
 
-/// The step to layout 2: new columns at the end, empty in the rows that are there.
-fn added_in_2() -> String {
-    let columns = COLUMNS[COLUMNS_OF_1..].iter().map(|(name, of)| match of {
-        Type::Text => format!("ALTER TABLE ai_log ADD COLUMN {name} TEXT NOT NULL DEFAULT ''; "),
-        _ => format!("ALTER TABLE ai_log ADD COLUMN {name} INTEGER NOT NULL DEFAULT 0; "),
-    });
-    columns.collect::<String>() + MORE_VIEWS
+/// The type of a column in SQLite.
+pub(crate) const fn type_of(of: Type) -> &'static str {
+    match of {
+        Type::Uuid => "TEXT PRIMARY KEY",
+        Type::Millis | Type::Text | Type::Label => "TEXT NOT NULL",
+        Type::Bool | Type::U8 | Type::U16 | Type::U32 | Type::U64 => "INTEGER NOT NULL",
+        Type::OptionalText | Type::OptionalLabel => "TEXT",
+        Type::NanoUsd | Type::OptionalFloat => "REAL",
+    }
+}
+
+/// The definition of a column. A new one of an existing table has a value in the rows that are there.
+fn definition(column: &Column, is_new: bool) -> String {
+    let (name, of) = (column.name, type_of(column.of));
+    match column.of {
+        // The nearest double of a whole number of 10⁻⁹ USD: right to the last of nine digits up to
+        // millions.
+        Type::NanoUsd => {
+            let stored = stored_name(column);
+            format!("{name} {of} GENERATED ALWAYS AS ({stored} / 1e9) VIRTUAL")
+        }
+        Type::Millis | Type::Text | Type::Label if is_new => format!("{name} {of} DEFAULT ''"),
+        Type::Bool | Type::U8 | Type::U16 | Type::U32 | Type::U64 if is_new => format!("{name} {of} DEFAULT 0"),
+        _ => format!("{name} {of}"),
+    }
+}
+
+/// The amounts among the columns, as they are stored.
+fn amounts<'a>(columns: impl Iterator<Item = &'a Column>) -> impl Iterator<Item = String> {
+    columns.filter(|column| column.of == Type::NanoUsd).map(|column| format!("{} INTEGER", stored_name(column)))
+}
+
+/// The step from the layout before to the given one: the columns of that version, and its views.
+fn step_to(version: u8, columns: &[Column]) -> String {
+    let views = VIEWS.iter().filter(|(since, _)| *since == version).map(|(_, sql)| *sql).collect::<String>();
+    if version == 1 {
+        let definitions = added_in(columns, 1).map(|column| definition(column, false));
+        let definitions: Vec<String> = definitions.chain(amounts(added_in(columns, 1))).collect();
+        return format!("CREATE TABLE ai_log ({}); {BESIDE_THE_LOG}; {views}", definitions.join(", "));
+    }
+    let definitions = added_in(columns, version).map(|column| definition(column, true));
+    let added = amounts(added_in(columns, version)).chain(definitions);
+    let added = added.map(|definition| format!("ALTER TABLE ai_log ADD COLUMN {definition}; "));
+    added.collect::<String>() + &views
 }
 
 /// Text that is bound without a copy of ours and without checking its UTF-8 again.
@@ -351,5 +382,39 @@ fn bind(statement: &mut rusqlite::Statement<'_>, at: usize, value: Value<'_>) ->
         Value::Integer(n) => statement.raw_bind_parameter(at, i64::try_from(n).unwrap_or(i64::MAX)),
         Value::NanoUsd(nano) => statement.raw_bind_parameter(at, nano),
         Value::Float(f) => statement.raw_bind_parameter(at, f),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_of_a_new_version_are_added_to_a_table_with_rows() {
+        let new = [
+            Column { name: "cache", of: Type::Label, since: 3, doc: "" },
+            Column { name: "shadow_usd", of: Type::NanoUsd, since: 3, doc: "" },
+            Column { name: "score", of: Type::OptionalFloat, since: 3, doc: "" },
+            Column { name: "tries", of: Type::U32, since: 3, doc: "" },
+        ];
+        let connection = Connection::open_in_memory().expect("database");
+        for version in 1..=SCHEMA_VERSION {
+            connection.execute_batch(&step_to(version, &COLUMNS)).expect("a layout");
+        }
+        let defaults: Vec<String> = COLUMNS
+            .iter()
+            .map(|column| match column.of {
+                Type::NanoUsd | Type::OptionalText | Type::OptionalLabel | Type::OptionalFloat => "NULL".to_owned(),
+                _ => "1".to_owned(),
+            })
+            .collect();
+        let (names, values) = (stored_columns().join(", "), defaults.join(", "));
+        connection.execute_batch(&format!("INSERT INTO ai_log ({names}) VALUES ({values})")).expect("a row");
+        connection.execute_batch(&step_to(3, &new)).expect("the next layout");
+        connection.execute_batch("UPDATE ai_log SET shadow_nano_usd = 1500000000").expect("an amount");
+        let row = connection.query_row("SELECT cache, shadow_usd, score, tries FROM ai_log", [], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        });
+        assert_eq!(row, Ok((String::new(), 1.5, None::<f64>, 0)));
     }
 }

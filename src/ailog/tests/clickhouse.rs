@@ -148,7 +148,7 @@ fn the_schema_may_be_applied_again_and_has_the_public_columns() {
     assert_eq!(schema("again").apply(&engine.options("again")).expect("first").migrations, [1, 2, 3, 4]);
     assert_eq!(schema("again").apply(&engine.options("again")).expect("second").migrations, [0; 0]);
     let names = engine.query("SELECT groupArray(name) FROM (SELECT name FROM system.columns WHERE database = 'again' AND table = 'ai_log' ORDER BY position)");
-    let expected: Vec<String> = columns::COLUMNS.iter().map(|(name, _)| format!("'{name}'")).collect();
+    let expected: Vec<String> = columns::COLUMNS.iter().map(|column| format!("'{}'", column.name)).collect();
     assert_eq!(names, format!("[{}]", expected.join(",")));
     assert_eq!(
         engine
@@ -197,7 +197,7 @@ fn applying_again_deletes_no_row_that_the_table_would_keep() {
 fn a_table_of_a_former_version_is_brought_up_to_date_and_rows_wait_for_it() {
     let engine = Engine::shared();
     let options = engine.apply("former");
-    for (name, _) in &columns::COLUMNS[columns::COLUMNS_OF_1..] {
+    for columns::Column { name, .. } in columns::added_in(&columns::COLUMNS, 2) {
         engine.query(&format!("ALTER TABLE former.ai_log DROP COLUMN {name}"));
     }
     engine.query("ALTER TABLE former.tollgate_migrations DELETE WHERE version > 2 SETTINGS mutations_sync = 2");
@@ -267,7 +267,7 @@ fn rows_come_back_as_they_went_in_and_reports_agree() {
     let found = reader.logs(&Filter::default(), 10_000).expect("logs");
     assert_eq!(found.len(), expected.len());
     for (found, expected) in found.iter().zip(&expected) {
-        for (name, _) in columns::COLUMNS {
+        for columns::Column { name, .. } in columns::COLUMNS {
             assert_eq!(found[name], expected[name], "{name} of {}", expected["request_id"]);
         }
     }

@@ -43,7 +43,7 @@ fn a_row_comes_back_as_it_went_in() {
         let expected = as_json(&row(seed));
         let mut rows = statement.query([row(seed).id.to_string()]).expect("query");
         let found = rows.next().expect("row").expect("there is a row");
-        for (at, (name, _)) in columns::COLUMNS.iter().enumerate() {
+        for (at, columns::Column { name, .. }) in columns::COLUMNS.iter().enumerate() {
             let same = match (found.get_ref(at).expect("value"), &expected[*name]) {
                 (ValueRef::Null, e) => e.is_null(),
                 (ValueRef::Integer(n), e) => e.as_i64() == Some(n) || e.as_bool() == Some(n == 1),
@@ -117,9 +117,10 @@ fn select_star_has_the_public_columns_in_order() {
     let database = database(dir.path());
     let names =
         |sql| -> Vec<String> { database.prepare(sql).expect("sql").column_names().map(str::to_owned).collect() };
-    let mut expected: Vec<&str> = columns::COLUMNS.iter().map(|(name, _)| *name).collect();
+    let mut expected: Vec<&str> = columns::COLUMNS.map(|column| column.name).to_vec();
     // Between what was there first and what came later.
-    expected.insert(columns::COLUMNS_OF_1, "cost_nano_usd");
+    let columns_of_1 = columns::added_in(&columns::COLUMNS, 1).count();
+    expected.insert(columns_of_1, "cost_nano_usd");
     assert_eq!(names("SELECT * FROM ai_log"), expected);
     assert_eq!(
         names("SELECT * FROM daily_summary"),

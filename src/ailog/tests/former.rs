@@ -41,7 +41,7 @@ pub(crate) fn write_log_of_1(data_dir: &Path, rows: impl Iterator<Item = Row>) {
     for row in rows {
         let mut body = vec![1];
         columns::encode(&row, &mut body);
-        body.truncate(body.len() - columns::ADDED_IN_2.len());
+        body.truncate(body.len() - columns::unknown_after(1).len());
         let length = (body.len() as u32).to_le_bytes();
         let crc = crc32c::crc32c_append(crc32c::crc32c(&length), &body);
         segment.extend_from_slice(&record[..4]);

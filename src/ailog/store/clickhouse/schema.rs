@@ -11,15 +11,21 @@ use clickhouse::Client;
 use clickhouse::error::Error;
 
 use super::{exception_code, runtime};
+use crate::ailog::columns::{COLUMNS, Column, MIGRATION_OF_VERSION, Type, added_in};
 use crate::config::policy::ClickHouseOptions;
 
-/// Every migration, in order. A number is never reused.
-const MIGRATIONS: [(u32, &str); 4] = [
+/// The migrations that are written by hand, in order. A number is never reused; `row` has those of
+/// the columns.
+const SCRIPTS: [(u32, &str); 4] = [
     (1, include_str!("../../../../config/clickhouse/001_ai_log.sql")),
     (2, include_str!("../../../../config/clickhouse/002_views.sql")),
     (3, include_str!("../../../../config/clickhouse/003_usage_columns.sql")),
     (4, include_str!("../../../../config/clickhouse/004_deduplication.sql")),
 ];
+
+/// The migration of a version of the columns that has no script.
+const ADDED_COLUMNS: &str = "-- Columns that this version of tollgate adds.\n\n\
+     ALTER TABLE `${database}`.ai_log ${on_cluster}\n${added_columns};\n";
 
 /// The longest time for one statement.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -81,7 +87,7 @@ pub(crate) enum ApplyError {
 impl SchemaOptions {
     /// The whole schema as SQL.
     pub(crate) fn sql(&self) -> String {
-        let parts: Vec<String> = MIGRATIONS.iter().map(|(_, template)| self.fill(template)).collect();
+        let parts: Vec<String> = migrations().iter().map(|(_, template)| self.fill(template)).collect();
         parts.join("\n")
     }
 
@@ -116,15 +122,15 @@ impl SchemaOptions {
                 in_time(client.query_raw(&done).fetch_all()).await.map_err(|e| failed(of_ledger, e))?;
             let of_retention = "the retention of ai_log";
             let retention_before = self.retention(&client).await.map_err(|e| failed(of_retention, e))?;
-            let mut migrations = Vec::new();
-            for (version, template) in MIGRATIONS.iter().filter(|(version, _)| !done.contains(version)) {
+            let mut run = Vec::new();
+            for (version, template) in migrations().iter().filter(|(version, _)| !done.contains(version)) {
                 let what = format!("migration {version}");
                 for statement in statements(&self.fill(template)) {
                     execute(&client, &statement).await.map_err(|e| failed(&what, e))?;
                 }
                 let note = format!("INSERT INTO `{}`.tollgate_migrations (version) VALUES ({version})", self.database);
                 execute(&client, &note).await.map_err(|e| failed(&what, e))?;
-                migrations.push(*version);
+                run.push(*version);
             }
             let asked_for = Retention::Days(self.retention_days);
             let mut retention = retention_before.unwrap_or(asked_for);
@@ -136,7 +142,7 @@ impl SchemaOptions {
                 execute(&client, &ttl).await.map_err(|e| failed(of_retention, e))?;
                 retention = asked_for;
             }
-            Ok(Applied { migrations, retention_before, retention })
+            Ok(Applied { migrations: run, retention_before, retention })
         })
     }
 
@@ -173,6 +179,71 @@ impl SchemaOptions {
     }
 }
 
+/// Every migration, in order, with the columns that it adds.
+fn migrations() -> Vec<(u32, String)> {
+    migrations_of(&COLUMNS, &MIGRATION_OF_VERSION)
+}
+
+fn migrations_of(columns: &[Column], versions: &[u32]) -> Vec<(u32, String)> {
+    let mut scripts: Vec<(u32, &str)> = SCRIPTS.to_vec();
+    for migration in versions {
+        if !scripts.iter().any(|(number, _)| number == migration) {
+            scripts.push((*migration, ADDED_COLUMNS));
+        }
+    }
+    scripts.sort_unstable_by_key(|(number, _)| *number);
+    let fill = |(number, script): (u32, &str)| {
+        let version = versions.iter().position(|migration| *migration == number);
+        let version = version.and_then(|at| u8::try_from(at + 1).ok()).unwrap_or(0);
+        let added: Vec<&Column> = added_in(columns, version).collect();
+        let script = script.replace("${columns}", &definitions(&added, "    "));
+        (number, script.replace("${added_columns}", &definitions(&added, "    ADD COLUMN IF NOT EXISTS ")))
+    };
+    scripts.into_iter().map(fill).collect()
+}
+
+/// The columns as SQL, one on each line, aligned.
+fn definitions(columns: &[&Column], prefix: &str) -> String {
+    let width = |of: fn(&Column) -> &str| columns.iter().map(|column| of(column).len()).max().unwrap_or(0);
+    let (name_width, type_width) = (width(|column| column.name), width(|column| type_of(column.of)));
+    let define = |column: &&Column| {
+        let (name, of, doc) = (column.name, type_of(column.of), column.doc.replace('\'', "''"));
+        let codec = codec_of(column.of);
+        format!("{prefix}{name:name_width$} {of:type_width$} COMMENT '{doc}'{codec}")
+    };
+    columns.iter().map(define).collect::<Vec<_>>().join(",\n")
+}
+
+/// The type of a column in ClickHouse.
+pub(crate) const fn type_of(of: Type) -> &'static str {
+    match of {
+        Type::Uuid => "UUID",
+        Type::Millis => "DateTime64(3, 'UTC')",
+        Type::Text => "String",
+        Type::Label => "LowCardinality(String)",
+        Type::Bool => "Bool",
+        Type::U8 => "UInt8",
+        Type::U16 => "UInt16",
+        Type::U32 => "UInt32",
+        Type::U64 => "UInt64",
+        Type::NanoUsd => "Nullable(Decimal(18, 9))",
+        Type::OptionalText => "Nullable(String)",
+        Type::OptionalLabel => "LowCardinality(Nullable(String))",
+        Type::OptionalFloat => "Nullable(Float64)",
+    }
+}
+
+/// How ClickHouse compresses a column, as the end of its definition.
+const fn codec_of(of: Type) -> &'static str {
+    match of {
+        Type::Millis => " CODEC(DoubleDelta, ZSTD(1))",
+        Type::Text | Type::U16 | Type::NanoUsd => " CODEC(ZSTD(1))",
+        Type::OptionalText => " CODEC(ZSTD(3))",
+        Type::U32 | Type::U64 => " CODEC(T64, ZSTD(1))",
+        Type::Uuid | Type::Label | Type::Bool | Type::U8 | Type::OptionalLabel | Type::OptionalFloat => "",
+    }
+}
+
 fn replicated(database: &str, table: &str) -> String {
     format!("ReplicatedMergeTree('/clickhouse/tables/{{shard}}/{database}/{table}', '{{replica}}')")
 }
@@ -202,7 +273,6 @@ async fn in_time<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, E
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ailog::columns::{COLUMNS, COLUMNS_OF_1};
 
     fn options(cluster: Option<&str>) -> SchemaOptions {
         SchemaOptions {
@@ -244,15 +314,30 @@ mod tests {
     }
 
     #[test]
-    fn every_column_is_documented() {
-        for (at, (name, _)) in COLUMNS.iter().enumerate() {
-            let (sql, begin) = if at < COLUMNS_OF_1 {
-                (MIGRATIONS[0].1, format!("{name} "))
-            } else {
-                (MIGRATIONS[2].1, format!("ADD COLUMN IF NOT EXISTS {name} "))
+    fn every_column_is_in_one_migration() {
+        let migrations = migrations();
+        for Column { name, of, since, .. } in COLUMNS {
+            let definition = format!("{name} ");
+            let defines = |line: &&str| {
+                let line = line.trim_start();
+                let line = line.strip_prefix("ADD COLUMN IF NOT EXISTS ").unwrap_or(line);
+                line.starts_with(&definition) && line.contains(" COMMENT '")
             };
-            let line = sql.lines().map(str::trim_start).find(|l| l.starts_with(&begin)).expect(name);
-            assert!(line.contains(" COMMENT '"), "{line}");
+            let places = migrations.iter().flat_map(|(number, sql)| sql.lines().filter(defines).map(move |_| *number));
+            let expected = MIGRATION_OF_VERSION[usize::from(since) - 1];
+            assert_eq!(places.collect::<Vec<_>>(), [expected], "{name} {of:?}");
         }
+    }
+
+    #[test]
+    fn columns_of_a_new_version_get_a_migration() {
+        let [first, .., last] = COLUMNS;
+        let new = Column { name: "cache", of: Type::OptionalLabel, since: 3, doc: "the answer's own" };
+        let migrations = migrations_of(&[first, last, new], &[1, 3, 9]);
+        assert_eq!(migrations.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [1, 2, 3, 4, 9]);
+        let expected = "-- Columns that this version of tollgate adds.\n\nALTER TABLE `d`.ai_log\n    \
+                        ADD COLUMN IF NOT EXISTS cache LowCardinality(Nullable(String)) COMMENT 'the answer''s own';\n";
+        assert_eq!(options(None).fill(&migrations[4].1), expected);
+        assert!(migrations[0].1.contains("\n    id UUID COMMENT '") && !migrations[2].1.contains(" cache "));
     }
 }
