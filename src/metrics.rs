@@ -199,3 +199,30 @@ fn add<C: Collector + Clone + 'static>(registry: &Registry, made: prometheus::Re
     registry.register(Box::new(collector.clone())).expect("metric name");
     collector
 }
+
+/// A status as a metric label, without an allocation for the usual ones; the others share a label.
+pub fn status_label(status: u16) -> &'static str {
+    match status {
+        200 => "200",
+        201 => "201",
+        202 => "202",
+        204 => "204",
+        304 => "304",
+        400 => "400",
+        401 => "401",
+        403 => "403",
+        404 => "404",
+        405 => "405",
+        408 => "408",
+        409 => "409",
+        413 => "413",
+        415 => "415",
+        422 => "422",
+        429 => "429",
+        499 => "499",
+        500 => "500",
+        503 => "503",
+        504 => "504",
+        _ => "other",
+    }
+}

@@ -13,7 +13,6 @@ pub(crate) mod columns;
 mod counters;
 mod fold;
 mod private;
-pub mod recorder;
 pub mod row;
 mod row_binary;
 mod shared;
@@ -31,7 +30,6 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-pub use recorder::Recorder;
 pub(crate) use store::clickhouse::schema;
 pub use store::sqlite::SqliteError;
 pub use wal::WalLimits;

@@ -49,6 +49,33 @@ impl Outcome {
     }
 }
 
+impl Outcome {
+    /// The outcome of a call that the gateway refused with `code`.
+    pub const fn of_refusal(code: Code) -> Outcome {
+        match code {
+            Code::RateLimitExceeded => Outcome::RateLimited,
+            Code::RedactionFailed | Code::Internal | Code::Overloaded => Outcome::Refused,
+            Code::ProviderUnavailable => Outcome::ProviderError,
+            Code::ProviderTimeout => Outcome::Timeout,
+            Code::InvalidJson
+            | Code::InvalidRequest
+            | Code::MissingToken
+            | Code::InvalidToken
+            | Code::FeatureDisabled
+            | Code::EndpointNotAllowed
+            | Code::OrgMissing
+            | Code::NotFound
+            | Code::ModelNotFound
+            | Code::MethodNotAllowed
+            | Code::RequestTimeout
+            | Code::BodyTooLarge
+            | Code::HeadersTooLarge
+            | Code::AttachmentsNotAllowed
+            | Code::UnsupportedMediaType => Outcome::ClientError,
+        }
+    }
+}
+
 /// The kind of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RouteKind {

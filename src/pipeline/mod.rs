@@ -361,7 +361,7 @@ pub fn no_answer_refusal(no_answer: &NoAnswer) -> Refusal {
             let message = "The AI service took too long to answer. Please try again.";
             Refusal::new(Code::ProviderTimeout, message).after(Duration::from_secs(5))
         }
-        NoAnswer::Exhausted => quota::overloaded(),
+        NoAnswer::Exhausted => refusal::overloaded(),
         NoAnswer::BodyBroken => {
             Refusal::new(Code::InvalidRequest, "the request body could not be read to its end").closing()
         }

@@ -18,10 +18,10 @@ use tollgate_wire::usage::TokenUsage;
 
 use super::quotas::message;
 use super::readers::Entry;
-use super::record::{self, Record};
-use super::refusal::Refusal;
+use super::record::Record;
+use super::refusal::{Refusal, overloaded, short_of};
 use super::{Gateway, Walk};
-use crate::ailog::row::{Outcome, RouteKind};
+use crate::ailog::row::RouteKind;
 use crate::auth::Caller;
 use crate::bounds::HELD_BYTES_SPARE;
 use crate::clock::{Nanos, wall_ms};
@@ -33,7 +33,7 @@ use crate::limit::meter::Moment;
 use crate::limit::meters::{Denied, Reservation, Want, moment};
 use crate::limit::redis::{Answer, Question, Shared};
 use crate::limit::store::{Full, Limiter};
-use crate::share::{Held, Resource, Short};
+use crate::share::{Held, Resource};
 
 /// A call that may go on.
 pub struct Admitted {
@@ -109,17 +109,9 @@ impl Walk<'_> {
         self.gateway.tenants.calls.of(self.party()).take_one().map_err(|short| short_of(Resource::Calls, short))
     }
 
-    /// The row of a call that ends at its head.
+    /// Writes the row of a call that ends at its head.
     fn turned_away(&self, caller: &Caller, route: RouteKind, endpoint: Cow<'static, str>, refusal: Refusal) -> Refusal {
-        let gateway = self.gateway;
-        let mut row = self.row(caller, route, endpoint);
-        row.status = refusal.code.status();
-        row.error_code = Some(refusal.code);
-        let over_limit = refusal.code == Code::RateLimitExceeded;
-        row.outcome = if over_limit { Outcome::RateLimited } else { Outcome::Refused };
-        let labels = [route.as_str(), record::status_label(row.status), row.outcome.as_str()];
-        gateway.metrics.requests.with_label_values(&labels).inc();
-        gateway.log.append_refused(row);
+        self.record(caller, route, endpoint).refuse_at_head(&refusal);
         refusal
     }
 
@@ -395,28 +387,4 @@ fn model_want(limits: &OrgLimits, caller: &Caller, model: &str) -> Option<Want> 
 
 fn want(caller: &Caller, scope: Scope, caps: Caps) -> Want {
     (Subject { org: caller.org.clone(), scope }, caps)
-}
-
-/// What a call is told that gets nothing of a bound.
-pub(super) fn short_of(resource: Resource, short: Short) -> Refusal {
-    if short == Short::Bound {
-        return overloaded();
-    }
-    let message = match resource {
-        Resource::Connections => "your share of the gateway's connections is used up; use fewer, and keep them open",
-        Resource::Readers => "too many of your calls are still sending their request bodies; wait for some of them",
-        Resource::Calls => "your share of the gateway's calls in flight is used up; wait for some of them to end",
-        Resource::Bytes => "your calls use up your share of the gateway's memory; wait for some of them to end",
-        Resource::DecoderBytes => {
-            "your compressed request bodies use up your share of the gateway's memory; send them as they are, or fewer at once"
-        }
-        Resource::Background => "your share of the work in the background is used up; wait for some of it to end",
-    };
-    Refusal { message: message.into(), ..overloaded() }
-}
-
-/// The refusal of a call when a bound of the gateway itself is reached.
-pub(super) fn overloaded() -> Refusal {
-    let message = "the gateway is at its limits; please try again in a moment";
-    Refusal::new(Code::Overloaded, message).after(Duration::from_secs(1)).closing()
 }

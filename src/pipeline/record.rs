@@ -1,7 +1,10 @@
-//! The record of one call, from its opening to its one row.
+//! The record of one call: it gathers the row, and writes it exactly once.
 //!
-//! Stages 2 and 9 of the walk. Holds the log's [`Recorder`] together with what the other stages know, so that the row is
-//! right wherever the walk ends, also when the client leaves and everything is dropped. Does not: write the log itself.
+//! Stages 2 and 9 of the walk. A drop guard: if the task of a call is cancelled because its client
+//! left, `Drop` writes the row.
+//!
+//! Guarantees: every record leaves one row, whichever stage ends the call; the limits that the call
+//! holds are settled with it. Does not: encode rows or touch files (see `ailog`).
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,10 +12,11 @@ use std::time::Duration;
 use tollgate_wire::estimate::{self, Asked, Makes};
 use tollgate_wire::usage::{TokenUsage, UsageSource};
 
+use super::gateway::Gateway;
 use super::intake::{Reserved, Seen};
 use super::refusal::Refusal;
 use crate::ailog::row::{Outcome, Row};
-use crate::ailog::{Durable, Pending, Recorder};
+use crate::ailog::{AiLog, Durable, Pending};
 use crate::bounds::{NANO_USD_PER_CALL_MAX, TOKENS_PER_CALL_MAX};
 use crate::clock::{Clock, Nanos};
 use crate::code::Code;
@@ -20,60 +24,78 @@ use crate::config::policy::{Durability, Policy};
 use crate::cost::{Call, output};
 use crate::limit::meters::Reservation;
 use crate::lock::lock;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, status_label};
 use crate::redact::{Ledger, Redacted, Values};
 use crate::share::Held;
 use crate::upstream::Trail;
 
-/// One call's record. Dropping it without [`Record::close`] says that the client left, unless told otherwise, or that this process cut the
-/// call where it ends.
+/// Status of a call whose client left before it had one.
+const CLIENT_CLOSED_REQUEST: u16 = 499;
+
+/// One call's record. Dropping it before [`Record::close`] means that the client left, unless
+/// [`Record::if_dropped`] says otherwise, or that this process cut the call when it ended.
+#[must_use = "dropping the record writes the row as a client's disconnect"]
 pub struct Record {
-    recorder: Recorder,
+    log: AiLog,
+    row: Row,
     policy: Arc<Policy>,
     metrics: Arc<Metrics>,
     seen: Option<Arc<Mutex<Seen>>>,
-    /// What was taken out of the request's head.
+    /// The redactions in the request's head.
     head: Ledger,
     trail: Arc<Trail>,
-    /// What the call holds of limits until it is over.
+    /// Limits that the call holds until it is over.
     reserved: Option<Box<Reservation>>,
-    /// What its provider charges for; nothing if it is free, or charged with another call.
+    /// The work that the provider charges for; `None` if it is free, or charged with another call.
     bills: Option<Makes>,
-    /// What placeholders of this call stand for, where they are put back.
+    /// The values behind the placeholders of this call, if they are restored.
     pub values: Option<Values>,
-    /// Room for a request body that is kept until the call is over.
+    /// Memory for a request body that is kept until the call is over.
     pub held: Option<Held>,
     clock: Clock,
     started: Nanos,
     if_dropped: (u16, Outcome),
+    work: Work,
     closed: bool,
 }
 
+/// How far a call got: it decides whether its row may be folded with others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Work {
+    /// The call has a row of its own.
+    Begun,
+    /// It was refused for a limit before any attempt: its row may be folded.
+    None,
+    /// It was refused at its head: its row may be folded, and its time is not measured.
+    NotAdmitted,
+}
+
 impl Record {
-    /// Wraps an armed recorder.
-    pub fn new(recorder: Recorder, policy: Arc<Policy>, metrics: Arc<Metrics>, clock: Clock, started: Nanos) -> Record {
-        metrics.in_flight.inc();
-        let trail = Arc::new(Trail::default());
-        let (head, if_dropped) = (Ledger::default(), (499, Outcome::ClientDisconnect));
+    /// Opens the record of a call that began at `started` with what `row` says of it.
+    pub fn open(gateway: &Gateway, policy: Arc<Policy>, row: Row, started: Nanos) -> Record {
+        gateway.metrics.in_flight.inc();
         Record {
-            recorder,
+            log: gateway.log.clone(),
+            row,
             policy,
-            metrics,
+            metrics: Arc::clone(&gateway.metrics),
             seen: None,
-            head,
-            trail,
+            head: Ledger::default(),
+            trail: Arc::new(Trail::default()),
             reserved: None,
             bills: None,
             values: None,
             held: None,
-            clock,
+            clock: gateway.clock,
             started,
-            if_dropped,
+            if_dropped: (CLIENT_CLOSED_REQUEST, Outcome::ClientDisconnect),
+            work: Work::Begun,
             closed: false,
         }
     }
 
-    /// What the row says if the record is dropped: of work that has no client, it is not the client that left.
+    /// Sets the row's status and outcome if the record is dropped: work without a client is not left
+    /// by one.
     pub fn if_dropped(mut self, status: u16, outcome: Outcome) -> Record {
         self.if_dropped = (status, outcome);
         self
@@ -81,15 +103,15 @@ impl Record {
 
     /// The row so far.
     pub fn row(&mut self) -> &mut Row {
-        self.recorder.row_mut()
+        &mut self.row
     }
 
-    /// From now on the row follows what is known of this body.
+    /// From now on the row follows this request body.
     pub fn follow(&mut self, seen: Arc<Mutex<Seen>>) {
         self.seen = Some(seen);
     }
 
-    /// Until the call is over this is held of its limits; then it is settled on what was used.
+    /// Holds a reservation until the call is over; then it is settled with the usage.
     pub fn hold(&mut self, reservation: Reservation) {
         match &mut self.reserved {
             Some(held) => held.absorb(reservation),
@@ -97,19 +119,20 @@ impl Record {
         }
     }
 
-    /// What the provider of this call charges for.
+    /// Sets the work that the provider of this call charges for.
     pub fn bills(&mut self, makes: Option<Makes>) {
         self.bills = makes;
     }
 
-    /// What was reserved for the answer while the body was still coming: its end is held against it.
+    /// Notes the reservation for the answer that was made before the body was complete: the end of the
+    /// body is checked against it.
     pub fn reserved(&mut self, reserved: Reserved) {
         if let Some(seen) = self.seen() {
             lock(seen).reserved = Some(reserved);
         }
     }
 
-    /// The work goes on under another record, which settles what it holds and is charged for it.
+    /// Hands the limits and the charge of this call to another record, under which its work continues.
     pub fn hand_over(&mut self, other: &mut Record) {
         other.bills = self.bills.take();
         if let Some(held) = self.reserved.take() {
@@ -117,32 +140,32 @@ impl Record {
         }
     }
 
-    /// How the attempts go.
+    /// The attempts of this call.
     pub fn trail(&self) -> Arc<Trail> {
         Arc::clone(&self.trail)
     }
 
-    /// The answer broke off on its way.
+    /// Notes that the answer broke off.
     pub fn broke_off(&self, how: &str) {
         self.trail.ended(how, self.clock.now());
     }
 
-    /// The attempts were made on another record's behalf first: from now on they are this one's.
+    /// Takes over attempts that were made under another record.
     pub fn walk_trail(&mut self, trail: &Arc<Trail>) {
         self.trail = Arc::clone(trail);
     }
 
-    /// What is known of the request body, where there is one.
+    /// The request body as far as it is known, if there is one.
     pub fn seen(&self) -> Option<&Mutex<Seen>> {
         self.seen.as_deref()
     }
 
-    /// The usage event was asked for by the gateway, so the client must not see it.
+    /// Whether the gateway itself asked for the usage event, so that the client must not see it.
     pub fn drop_usage(&self) -> bool {
         self.seen().is_some_and(|seen| lock(seen).facts.usage_injected)
     }
 
-    /// Why the request body broke, where it did.
+    /// Why the request body broke off, if it did.
     pub fn body_refusal(&self) -> Option<Refusal> {
         self.seen().and_then(|seen| lock(seen).refusal.clone())
     }
@@ -152,7 +175,7 @@ impl Record {
         self.seen().map_or(0, |seen| lock(seen).text_bytes)
     }
 
-    /// Counts what was taken out of the query or of headers.
+    /// Counts redactions in the query or in headers.
     pub fn took_from_head(&mut self, ledger: &Ledger) {
         self.head.absorb(ledger);
     }
@@ -162,8 +185,8 @@ impl Record {
         self.seen().is_some_and(|seen| lock(seen).facts.json_answer)
     }
 
-    /// The value of `x-tollgate-redactions`: `email=1,phone=2`, only kinds that occurred; e-mail and phone first, then the
-    /// others by name.
+    /// The value of `x-tollgate-redactions`: `email=1,phone=2`, only kinds that occurred; e-mail and
+    /// phone first, then the others by name.
     pub fn redactions(&self) -> String {
         let mut all = self.head.clone();
         if let Some(seen) = &self.seen {
@@ -191,13 +214,13 @@ impl Record {
         self.metrics.overhead.observe(own.as_secs_f64());
     }
 
-    /// Notes what the provider said was used, and what that costs.
+    /// Notes the usage that the provider reported, and its cost.
     pub fn used(&mut self, usage: Option<TokenUsage>, response_model: &str) {
         self.note_usage(usage, UsageSource::Provider, response_model);
     }
 
-    /// The same of an answer whose provider has not said what all of it used: it is guessed from the answer's
-    /// `text_bytes` bytes of text, and from `told`, what was said so far.
+    /// Notes the usage of an answer whose provider did not report all of it: an estimate from the
+    /// answer's `text_bytes` bytes of text, and from `told`, the usage reported so far.
     pub fn used_about(&mut self, told: Option<TokenUsage>, text_bytes: u64, response_model: &str) {
         let guess = estimate::usage(told, self.text_bytes(), text_bytes);
         self.note_usage(Some(guess), UsageSource::Estimated, response_model);
@@ -212,32 +235,32 @@ impl Record {
         }
     }
 
-    /// Notes usage, and what it costs by the policy that the call was made under.
+    /// Notes usage, and its cost under the policy of the call.
     fn price(&mut self, told: TokenUsage, source: UsageSource) {
-        // Cut here once, so that the row, its cost, budgets and metrics believe the same.
+        // Limited here once, so that the row, its cost, budgets and metrics agree.
         let usage = told.at_most(TOKENS_PER_CALL_MAX);
         if [usage.input, usage.output] != [told.input, told.output] {
             self.metrics.bound("tokens_per_call");
         }
         let (policy, sent_as) = (Arc::clone(&self.policy), self.trail.model());
-        let row = self.recorder.row_mut();
+        let row = &mut self.row;
         (row.usage, row.usage_source) = (usage, source);
         let cost = |response_model: &str| {
             let (provider, model, at_ms) = (&row.provider, &row.model, row.created_at_ms);
             policy.prices.of_call(&Call { provider, response_model, model, usage, at_ms })
         };
-        // An answer that did not come has no name for its model, but the provider was asked by one.
+        // A missing answer names no model, but the request to the provider did.
         let sent_as = sent_as.filter(|_| row.response_model.is_empty());
         let cost = cost(&row.response_model).or_else(|| cost(&sent_as?)).map(|nano| nano.min(NANO_USD_PER_CALL_MAX));
         row.cost_nano_usd = cost;
         row.price_version = cost.map(|_| Arc::clone(policy.prices.version()));
     }
 
-    /// A provider that was at work when the call ended without its answer charges for it all the same: the input, and what
-    /// it has written until then.
+    /// Estimates the charge of a provider that was at work when the call ended without its answer: it
+    /// charges for the input, and for its output until then.
     fn charge_work(&mut self, outcome: Outcome) {
         let unanswered = matches!(outcome, Outcome::ClientDisconnect | Outcome::Timeout | Outcome::Refused);
-        let row = self.recorder.row_mut();
+        let row = &mut self.row;
         let told = (row.usage_source == UsageSource::Estimated).then_some(row.usage);
         let is_told = row.usage_source == UsageSource::Provider;
         let longest = output::longest(&row.model);
@@ -259,45 +282,56 @@ impl Record {
         row.truncated |= cut;
     }
 
-    /// Writes the row: the call is over. The first call counts; later ones change nothing.
+    /// Writes the row: the call is over. Only the first call has an effect.
     pub fn close(&mut self, status: u16, outcome: Outcome, code: Option<Code>) {
-        if self.end(status, outcome, code) {
-            self.recorder.close();
+        if !self.end(status, outcome, code) {
+            return;
+        }
+        if self.work == Work::Begun {
+            self.log.append(&self.row);
+        } else {
+            self.log.append_refused(self.row.clone());
         }
     }
 
-    /// The same, in one write with the rows of other calls that end now. The answer may go out when the result is ready.
+    /// Writes the row in one write with the rows of other calls that end now. The answer may be sent
+    /// when the result is ready.
     pub fn close_soon(&mut self, status: u16, outcome: Outcome, code: Option<Code>) -> Option<Pending> {
-        if self.end(status, outcome, code) { self.recorder.close_soon() } else { None }
+        self.end(status, outcome, code).then(|| self.log.append_soon(&self.row))
     }
 
-    /// What the end of the answer has to wait for, where the policy says so: rows on the disk itself.
+    /// Waits until the rows written so far are on the disk itself, if the policy demands it before the
+    /// end of an answer.
     pub fn durable(&self) -> Option<Durable> {
-        (self.policy.ailog.durability == Durability::Power).then(|| self.recorder.durable())
+        (self.policy.ailog.durability == Durability::Power).then(|| self.log.durable())
     }
 
-    /// Whether the call had not ended before.
+    /// Completes the row; returns whether the call had not ended before.
     fn end(&mut self, status: u16, outcome: Outcome, code: Option<Code>) -> bool {
         if self.closed {
             return false;
         }
         self.closed = true;
         self.settle();
-        let row = self.recorder.row_mut();
+        let row = &mut self.row;
         row.status = status;
         row.outcome = outcome;
         row.error_code = code;
         self.charge_work(outcome);
         self.settle_limits(outcome);
-        self.count();
+        let elapsed = self.clock.now().since(self.started);
+        if self.work != Work::NotAdmitted {
+            self.row.latency_ms = millis(elapsed);
+        }
+        self.count(elapsed);
         true
     }
 
-    /// What was reserved becomes what was used. An answer of which the use is not known used what was reserved for it; a
-    /// call that the provider refused, or that never reached one, used nothing.
+    /// Settles the reserved limits with the usage. An answer without known usage used what was reserved
+    /// for it; a call that a provider refused, or that never reached one, used nothing.
     fn settle_limits(&mut self, outcome: Outcome) {
         let Some(held) = self.reserved.take() else { return };
-        let row = self.recorder.row_mut();
+        let row = &mut self.row;
         let cost = u64::try_from(row.cost_nano_usd.unwrap_or(0)).unwrap_or(0);
         let used = match row.usage_source {
             UsageSource::Provider | UsageSource::Estimated => {
@@ -316,34 +350,24 @@ impl Record {
 
     /// Writes the row of a refused call.
     pub fn refuse(&mut self, refusal: &Refusal) {
-        let outcome = match refusal.code {
-            Code::RateLimitExceeded => Outcome::RateLimited,
-            Code::RedactionFailed | Code::Internal | Code::Overloaded => Outcome::Refused,
-            Code::ProviderUnavailable => Outcome::ProviderError,
-            Code::ProviderTimeout => Outcome::Timeout,
-            _ if self.seen.as_deref().is_some_and(|s| lock(s).disconnected) => Outcome::ClientDisconnect,
-            Code::InvalidJson
-            | Code::InvalidRequest
-            | Code::MissingToken
-            | Code::InvalidToken
-            | Code::FeatureDisabled
-            | Code::EndpointNotAllowed
-            | Code::OrgMissing
-            | Code::NotFound
-            | Code::ModelNotFound
-            | Code::MethodNotAllowed
-            | Code::RequestTimeout
-            | Code::BodyTooLarge
-            | Code::HeadersTooLarge
-            | Code::AttachmentsNotAllowed
-            | Code::UnsupportedMediaType => Outcome::ClientError,
+        let left = self.seen.as_deref().is_some_and(|seen| lock(seen).disconnected);
+        let outcome = match Outcome::of_refusal(refusal.code) {
+            Outcome::ClientError if left => Outcome::ClientDisconnect,
+            outcome => outcome,
         };
-        let status = if outcome == Outcome::ClientDisconnect { 499 } else { refusal.code.status() };
-        // Refused for a limit before any work: one of a flood, perhaps.
-        if outcome == Outcome::RateLimited && self.trail.attempts() == 0 {
-            self.recorder.fold();
+        let is_left = outcome == Outcome::ClientDisconnect;
+        let status = if is_left { CLIENT_CLOSED_REQUEST } else { refusal.code.status() };
+        // One of a flood, perhaps.
+        if self.work == Work::Begun && outcome == Outcome::RateLimited && self.trail.attempts() == 0 {
+            self.work = Work::None;
         }
         self.close(status, outcome, Some(refusal.code));
+    }
+
+    /// Writes the row of a call that is refused at its head.
+    pub fn refuse_at_head(mut self, refusal: &Refusal) {
+        self.work = Work::NotAdmitted;
+        self.refuse(refusal);
     }
 
     fn name_model(&mut self) {
@@ -364,7 +388,7 @@ impl Record {
         }
     }
 
-    /// Takes over what is known of the attempts and the request body.
+    /// Copies the attempts and the request body's figures into the row.
     fn settle(&mut self) {
         self.name_provider();
         self.name_model();
@@ -375,13 +399,13 @@ impl Record {
         };
         let (ledger, pieces, cut) = {
             let mut seen = lock(&seen);
-            let row = self.recorder.row_mut();
+            let row = &mut self.row;
             row.request_bytes = seen.bytes;
             row.stream |= seen.facts.stream;
             (std::mem::take(&mut seen.ledger), std::mem::take(&mut seen.capture), seen.cut)
         };
         let keep = self.policy.ailog.capture_request;
-        let row = self.recorder.row_mut();
+        let row = &mut self.row;
         row.request = keep.then(|| Redacted::concat(pieces));
         row.truncated |= keep && cut;
         let head = std::mem::take(&mut self.head);
@@ -390,28 +414,28 @@ impl Record {
     }
 
     fn note_ledger(&mut self, ledger: &Ledger) {
-        let row = self.recorder.row_mut();
+        let row = &mut self.row;
         for (kind, count) in &ledger.counts {
             match &**kind {
                 "email" => row.redacted_emails += count,
                 "phone" => row.redacted_phones += count,
                 _ => row.redacted_other += count,
             }
-            // Names of custom patterns come from the policy, so the label stays within the configuration.
+            // Names of custom patterns come from the policy, so the label has a bounded set of values.
             self.metrics.redactions.with_label_values(&[&**kind]).inc_by(u64::from(*count));
         }
         row.attachments_dropped += ledger.attachments;
         self.metrics.attachments_dropped.inc_by(u64::from(ledger.attachments));
     }
 
-    fn count(&mut self) {
-        let row = self.recorder.row_mut();
-        let metrics = &self.metrics;
+    fn count(&mut self, elapsed: Duration) {
+        let (row, metrics) = (&self.row, &self.metrics);
         metrics.in_flight.dec();
         let (route, outcome) = (row.route.as_str(), row.outcome.as_str());
         metrics.requests.with_label_values(&[route, status_label(row.status), outcome]).inc();
-        let elapsed = self.clock.now().since(self.started);
-        metrics.request_duration.with_label_values(&[route]).observe(elapsed.as_secs_f64());
+        if self.work != Work::NotAdmitted {
+            metrics.request_duration.with_label_values(&[route]).observe(elapsed.as_secs_f64());
+        }
         if row.usage_source != UsageSource::None {
             let usage = row.usage;
             for (direction, count) in [
@@ -426,7 +450,7 @@ impl Record {
             }
         }
         if let Some(nano) = row.cost_nano_usd {
-            // Shown, not billed: the row keeps the exact integer.
+            // For dashboards only: the row keeps the exact integer.
             #[expect(clippy::cast_precision_loss, reason = "a gauge for dashboards")]
             metrics.cost_usd.inc_by((nano.max(0) as f64) / 1e9);
         }
@@ -436,7 +460,8 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         if !self.closed {
-            let (status, outcome) = if self.recorder.is_cut() { (503, Outcome::Refused) } else { self.if_dropped };
+            let is_cut = self.log.is_cutting();
+            let (status, outcome) = if is_cut { (503, Outcome::Refused) } else { self.if_dropped };
             self.close(status, outcome, None);
         }
     }
@@ -447,29 +472,96 @@ pub fn millis(d: Duration) -> u32 {
     u32::try_from(d.as_millis()).unwrap_or(u32::MAX)
 }
 
-/// A status as a metric label, without making text for the usual ones; odd ones share a label.
-pub fn status_label(status: u16) -> &'static str {
-    match status {
-        200 => "200",
-        201 => "201",
-        202 => "202",
-        204 => "204",
-        304 => "304",
-        400 => "400",
-        401 => "401",
-        403 => "403",
-        404 => "404",
-        405 => "405",
-        408 => "408",
-        409 => "409",
-        413 => "413",
-        415 => "415",
-        422 => "422",
-        429 => "429",
-        499 => "499",
-        500 => "500",
-        503 => "503",
-        504 => "504",
-        _ => "other",
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::ailog::Options;
+    use crate::ailog::row::RouteKind;
+    use crate::config::load;
+    use crate::config::policy::StoreKind;
+    use crate::ids::{OrgId, RequestId};
+
+    /// Long enough for a busy machine; reached only by a failure.
+    const SOON: Duration = Duration::from_secs(60);
+
+    fn log(dir: &Path) -> (AiLog, Arc<Metrics>) {
+        let metrics = Metrics::new();
+        let log = AiLog::open(Options::new(dir, 0), StoreKind::Embedded, Arc::clone(&metrics));
+        (log.expect("log"), metrics)
+    }
+
+    fn record(log: &AiLog, metrics: &Arc<Metrics>) -> Record {
+        let file = tempfile::NamedTempFile::with_suffix(".yaml").expect("file");
+        std::fs::write(&file, "auth: {accept: [anonymous]}").expect("a policy");
+        let policy = Arc::new(load(Some(file.path())).expect("a policy").policy);
+        let (org, id) = (OrgId::anonymous(), RequestId::random());
+        let clock = Clock::start();
+        Record {
+            log: log.clone(),
+            row: Row::begin(clock.wall_ms(), org, RouteKind::Proxy, id, Arc::clone(&policy.version)),
+            policy,
+            metrics: Arc::clone(metrics),
+            seen: None,
+            head: Ledger::default(),
+            trail: Arc::default(),
+            reserved: None,
+            bills: None,
+            values: None,
+            held: None,
+            clock,
+            started: clock.now(),
+            if_dropped: (CLIENT_CLOSED_REQUEST, Outcome::ClientDisconnect),
+            work: Work::Begun,
+            closed: false,
+        }
+    }
+
+    fn rows(dir: &Path, condition: &str) -> i64 {
+        let database = rusqlite::Connection::open(dir.join("tollgate.db")).expect("database");
+        let sql = format!("SELECT coalesce(sum(calls), 0) FROM ai_log WHERE {condition}");
+        database.query_row(&sql, [], |row| row.get(0)).expect("a number")
+    }
+
+    #[test]
+    fn each_record_leaves_one_row() {
+        let dir = tempfile::tempdir().expect("dir");
+        let (log, metrics) = log(dir.path());
+        let mut closed = record(&log, &metrics);
+        closed.close(200, Outcome::Ok, None);
+        closed.close(503, Outcome::Refused, None);
+        drop(closed);
+        drop(record(&log, &metrics));
+        drop(record(&log, &metrics).if_dropped(503, Outcome::Refused));
+        log.cut_calls();
+        drop(record(&log, &metrics));
+        log.close(SOON);
+        assert_eq!(rows(dir.path(), "1"), 4);
+        assert_eq!(rows(dir.path(), "status = 200 AND outcome = 'ok'"), 1);
+        assert_eq!(rows(dir.path(), "status = 499 AND outcome = 'client_disconnect'"), 1);
+        assert_eq!(rows(dir.path(), "status = 503 AND outcome = 'refused'"), 2);
+    }
+
+    #[test]
+    fn refusals_are_folded_only_before_any_work() {
+        let dir = tempfile::tempdir().expect("dir");
+        let (log, metrics) = log(dir.path());
+        let limited = Refusal::new(Code::RateLimitExceeded, "slow down");
+        let overloaded = Refusal::new(Code::Overloaded, "full");
+        for _ in 0..10 {
+            record(&log, &metrics).refuse_at_head(&limited);
+            record(&log, &metrics).refuse(&limited);
+            record(&log, &metrics).refuse_at_head(&overloaded);
+            record(&log, &metrics).refuse(&overloaded);
+        }
+        log.close(SOON);
+        assert_eq!(rows(dir.path(), "outcome = 'rate_limited' AND status = 429"), 20);
+        assert_eq!(rows(dir.path(), "outcome = 'refused' AND status = 503"), 20);
+        // Of the limited calls one is alone, and one or more hold the others.
+        let limited = "outcome = 'rate_limited' AND calls > 1";
+        assert!(rows(dir.path(), limited) > 9, "folded");
+        let histogram = metrics.request_duration.with_label_values(&["proxy"]);
+        assert_eq!(histogram.get_sample_count(), 20, "a refusal at the head takes no time");
     }
 }

@@ -1,13 +1,14 @@
-//! The gateway's own no: what is said to the client, before it is bytes.
+//! An error that the gateway itself returns, before it becomes bytes.
 //!
-//! Any stage of the walk may end in one. Does not: become bytes here (see `server/reply`), or hold text of a body, a
-//! credential or a provider's name for a host.
+//! Any stage of the walk may end in one. Does not: become bytes here (see `server/reply`), or hold
+//! text of a body, a credential or a provider's name for a host.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::code::Code;
 use crate::limit::bucket::Decision;
+use crate::share::{Resource, Short};
 
 /// Why a call ends here.
 #[derive(Clone, Debug)]
@@ -78,4 +79,29 @@ impl Refusal {
     pub fn is_final(&self) -> bool {
         self.lasting || matches!(self.code, Code::ProviderUnavailable | Code::ProviderTimeout)
     }
+}
+
+/// The refusal of a call that gets no share of a bound.
+pub(super) fn short_of(resource: Resource, short: Short) -> Refusal {
+    if short == Short::Bound {
+        return overloaded();
+    }
+    let message = match resource {
+        Resource::Connections => "your share of the gateway's connections is used up; use fewer, and keep them open",
+        Resource::Readers => "too many of your calls are still sending their request bodies; wait for some of them",
+        Resource::Calls => "your share of the gateway's calls in flight is used up; wait for some of them to end",
+        Resource::Bytes => "your calls use up your share of the gateway's memory; wait for some of them to end",
+        Resource::DecoderBytes => {
+            "your compressed request bodies use up your share of the gateway's memory; send them as they are, or \
+             fewer at once"
+        }
+        Resource::Background => "your share of the work in the background is used up; wait for some of it to end",
+    };
+    Refusal { message: message.into(), ..overloaded() }
+}
+
+/// The refusal of a call when a bound of the gateway itself is reached.
+pub(super) fn overloaded() -> Refusal {
+    let message = "the gateway is at its limits; please try again in a moment";
+    Refusal::new(Code::Overloaded, message).after(Duration::from_secs(1)).closing()
 }

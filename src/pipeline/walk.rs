@@ -21,12 +21,10 @@ use super::gateway::Gateway;
 use super::intake::{self, Decoding, Intake};
 use super::ownership::Ownership;
 use super::query;
-use super::quota::short_of;
 use super::record::Record;
-use super::refusal::Refusal;
+use super::refusal::{Refusal, short_of};
 use super::seat::Seat;
 use super::turns::Pace;
-use crate::ailog::Recorder;
 use crate::ailog::row::{RouteKind, Row};
 use crate::auth::{Caller, FetchError, KeySetFetch};
 use crate::clock::Nanos;
@@ -95,16 +93,10 @@ impl Walk<'_> {
 
     /// Stage 2: the record, armed.
     pub(super) fn record(&self, caller: &Caller, route: RouteKind, endpoint: Cow<'static, str>) -> Record {
-        let row = self.row(caller, route, endpoint);
-        let recorder = Recorder::open(&self.gateway.log, row, self.started, self.gateway.clock);
-        let gateway = self.gateway;
-        Record::new(recorder, Arc::clone(&self.policy), Arc::clone(&gateway.metrics), gateway.clock, self.started)
-    }
-
-    pub(super) fn row(&self, caller: &Caller, route: RouteKind, endpoint: Cow<'static, str>) -> Row {
         let (id, version) = (self.request_id.clone(), Arc::clone(&self.policy.version));
         let begun = Row::begin(self.gateway.clock.wall_ms(), caller.org.clone(), route, id, version);
-        Row { caller: Arc::clone(&caller.name), endpoint, ..begun }
+        let row = Row { caller: Arc::clone(&caller.name), endpoint, ..begun };
+        Record::open(self.gateway, Arc::clone(&self.policy), row, self.started)
     }
 
     pub(super) fn wrong_method(&self, allow: &'static str) -> Refusal {

@@ -13,7 +13,7 @@ use rusqlite::types::ValueRef;
 use super::{SOON, as_json, count, open, row};
 use crate::ailog::row::{Outcome, Row};
 use crate::ailog::wal::segment::{Disk, FileSystem};
-use crate::ailog::{AiLog, OpenError, Options, Recorder, columns};
+use crate::ailog::{AiLog, OpenError, Options, columns};
 use crate::clock::Clock;
 use crate::config::policy::{ClickHouseOptions, StoreKind};
 use crate::ids::Secret;
@@ -272,28 +272,6 @@ fn old_rows_are_deleted_and_others_kept() {
     }
     drop(log);
     assert_eq!(number(dir.path(), "SELECT count(*) FROM ai_log"), 500);
-}
-
-#[test]
-fn the_recorder_writes_exactly_once() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (log, metrics) = open(dir.path());
-    let clock = Clock::start();
-    let mut closed = Recorder::open(&log, row(1), clock.now(), clock);
-    closed.row_mut().status = 200;
-    closed.close();
-    closed.close();
-    drop(closed);
-    assert_eq!(count(&metrics, "written"), 1);
-    let mut left = row(2);
-    (left.status, left.outcome) = (0, Outcome::Ok);
-    drop(Recorder::open(&log, left, clock.now(), clock));
-    assert_eq!(count(&metrics, "written"), 2);
-    log.close(SOON);
-    assert_eq!(
-        number(dir.path(), "SELECT count(*) FROM ai_log WHERE outcome = 'client_disconnect' AND status = 499"),
-        1
-    );
 }
 
 #[test]

@@ -14,7 +14,6 @@ use super::super::record::Record;
 use super::super::{Gateway, Walk};
 use super::line::Work;
 use super::{close, refusal_of};
-use crate::ailog::Recorder;
 use crate::ailog::row::{Outcome, RouteKind, Row};
 use crate::auth::Caller;
 use crate::clock::Nanos;
@@ -64,9 +63,7 @@ impl Desk {
         let begun = Row::begin(gateway.clock.wall_ms(), org, RouteKind::Intent, id, version);
         let (caller, endpoint) = (Arc::clone(&self.caller.name), self.endpoint.clone());
         let row = Row { caller, endpoint, model: policy.intent.question.model.clone(), ..begun };
-        let recorder = Recorder::open(&gateway.log, row, started, gateway.clock);
-        let metrics = Arc::clone(&gateway.metrics);
-        Record::new(recorder, Arc::clone(policy), metrics, gateway.clock, started).if_dropped(503, Outcome::Refused)
+        Record::open(gateway, Arc::clone(policy), row, started).if_dropped(503, Outcome::Refused)
     }
 
     /// What a ticket is about. `bytes`: its size as sent; `deadline`: when the caller must have an answer, `None` for work
