@@ -3,23 +3,187 @@
 //!     cargo bench --bench ship
 //!     TOLLGATE_BENCH_CLICKHOUSE=http://127.0.0.1:8123 cargo bench --bench ship
 //!
-//! A backlog that is written as fast as it goes stands for an hour without the store: nothing here depends on how long it
-//! took. It is taken off while a thousand rows a second go on arriving. For ClickHouse the engine's own limit stands
-//! beside it: batches as the shipper makes them, sent straight.
+//! A backlog that is written as fast as possible stands for an hour without the store: no figure here
+//! depends on how long that took. It is stored while a thousand rows a second keep arriving. For
+//! ClickHouse the engine's own limit stands beside it: batches as the shipper makes them, sent straight
+//! to the server.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
-use tollgate::ailog_bench::{catch_up, engine_limit, synced};
+#[path = "support/log.rs"]
+mod log;
+
+use std::path::Path;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tollgate::ailog::row::encode;
+use tollgate::ailog::{AiLog, Options, StoreKind};
+use tollgate::bounds::{BATCH_BYTES_MAX, BATCH_ROWS_MAX};
+use tollgate::clock::Clock;
+use tollgate::metrics::Metrics;
 
 /// Two of these make a row of 2 KiB.
 const BODY_BYTES: usize = 900;
+/// Rows a second that arrive while the backlog is stored.
 const ARRIVING: u64 = 1_000;
 
-fn folder() -> tempfile::TempDir {
-    match tempfile::tempdir() {
-        Ok(dir) => dir,
-        Err(error) => panic!("no folder for the benchmark: {error}"),
+/// An outage of the store.
+struct CatchUp {
+    /// Bytes of the rows that waited.
+    backlog_bytes: u64,
+    /// Rows a second that one thread appended while the store was away.
+    appended_per_second: f64,
+    /// Rows a second that the store took afterwards, while others kept arriving.
+    shipped_per_second: f64,
+    /// Rows a second that arrived meanwhile.
+    arrived_per_second: f64,
+    /// The age of the oldest row was shown while it waited.
+    oldest_was_known: bool,
+}
+
+fn open(dir: &Path, store: StoreKind) -> AiLog {
+    let mut options = Options::new(dir, 0);
+    options.wal.total_bytes_max = u64::MAX;
+    AiLog::open(options, store, Metrics::new()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Writes a backlog while the store is away, and measures how fast it is stored afterwards.
+fn catch_up(dir: &Path, rows: usize, clickhouse: Option<&str>) -> CatchUp {
+    let clock = Clock::start();
+    let (mut row, texts) = (log::row(BODY_BYTES), log::texts(BODY_BYTES));
+    let away = open(dir, StoreKind::ClickHouse(log::server("http://127.0.0.1:9")));
+    let begun = clock.now();
+    for _ in 0..rows {
+        log::renew(&mut row, &texts);
+        away.append(&row);
     }
+    let appended_per_second = rows as f64 / clock.now().since(begun).as_secs_f64();
+    let (backlog_bytes, lost) = (away.backlog().bytes, away.backlog().lost);
+    assert_eq!(lost, 0);
+    drop(away);
+
+    let log = open(dir, log::store(clickhouse));
+    let begun = clock.now();
+    let (mut arrived, mut oldest_was_known) = (0, false);
+    // The first backlog is stored when no more waits than has arrived since.
+    while log.backlog().bytes > arrived * backlog_bytes / rows as u64 {
+        oldest_was_known |= log.backlog().oldest_ms.is_some();
+        let due = clock.now().since(begun).as_nanos() as u64 * ARRIVING / 1_000_000_000;
+        while arrived < due {
+            log::renew(&mut row, &texts);
+            log.append(&row);
+            arrived += 1;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let passed = clock.now().since(begun).as_secs_f64();
+    assert!(log.flush(Duration::from_secs(300)), "not stored: {:?}", log.backlog());
+    log.close(Duration::from_secs(10));
+    CatchUp {
+        backlog_bytes,
+        appended_per_second,
+        shipped_per_second: rows as f64 / passed,
+        arrived_per_second: arrived as f64 / passed,
+        oldest_was_known,
+    }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    built.unwrap_or_else(|error| panic!("no event queue: {error}"))
+}
+
+/// Rows a second that a ClickHouse takes in batches as the shipper makes them, without log and files.
+fn engine_limit(rows: usize, url: &str) -> f64 {
+    let StoreKind::ClickHouse(server) = log::store(Some(url)) else { return 0.0 };
+    let client = clickhouse::Client::default().with_url(&server.url).with_database(&server.database);
+    let client = client.with_user(&server.user).with_validation(false);
+    let (mut row, texts) = (log::row(BODY_BYTES), log::texts(BODY_BYTES));
+    let (mut batches, mut batch, mut in_batch) = (Vec::new(), Vec::new(), 0);
+    for n in 1..=rows {
+        log::renew(&mut row, &texts);
+        encode(&row, &mut batch);
+        in_batch += 1;
+        if in_batch == BATCH_ROWS_MAX || batch.len() >= BATCH_BYTES_MAX || n == rows {
+            batches.push(Bytes::from(std::mem::take(&mut batch)));
+            in_batch = 0;
+        }
+    }
+    let (clock, runtime) = (Clock::start(), runtime());
+    let begun = clock.now();
+    for batch in batches {
+        let sent = runtime.block_on(async {
+            let mut insert = client.insert_formatted_with("INSERT INTO ai_log FORMAT RowBinary");
+            insert.send(batch).await?;
+            insert.end().await
+        });
+        sent.unwrap_or_else(|error| panic!("{error}"));
+    }
+    rows as f64 / clock.now().since(begun).as_secs_f64()
+}
+
+/// Answers that wait for the disk.
+struct Synced {
+    /// How long an answer waited: half of them, 99 %.
+    waited_ns: [u64; 2],
+    rows_per_sync: f64,
+    rows_per_second: f64,
+}
+
+/// Appends rows from tasks that each wait until their row is on the disk.
+fn synced(dir: &Path, callers: usize, rows_each: usize) -> Synced {
+    let metrics = Metrics::new();
+    let log = AiLog::open(Options::new(dir, 0), StoreKind::Embedded, metrics.clone());
+    let log = log.unwrap_or_else(|error| panic!("{error}"));
+    log.expect_durable();
+    let clock = Clock::start();
+    let begun = clock.now();
+    let mut times = runtime().block_on(async {
+        let tasks = (0..callers).map(|_| {
+            let (log, mut row) = (log.clone(), log::row(BODY_BYTES));
+            async move {
+                let mut times = Vec::with_capacity(rows_each);
+                for _ in 0..rows_each {
+                    row.id = uuid::Uuid::now_v7();
+                    let at = clock.now();
+                    log.append_soon(&row).await;
+                    log.durable().await;
+                    times.push(clock.now().since(at).as_nanos() as u64);
+                }
+                times
+            }
+        });
+        together(tasks.collect()).await.concat()
+    });
+    let passed = clock.now().since(begun).as_secs_f64();
+    let syncs = metrics.log_sync_seconds.get_sample_count();
+    log.close(Duration::from_secs(10));
+    times.sort_unstable();
+    let rows = times.len();
+    Synced {
+        waited_ns: [times[rows / 2], times[(rows - 1) * 99 / 100]],
+        rows_per_sync: rows as f64 / syncs.max(1) as f64,
+        rows_per_second: rows as f64 / passed,
+    }
+}
+
+/// Polls all tasks whenever one of them may continue, until all have ended.
+async fn together<T>(tasks: Vec<impl Future<Output = T>>) -> Vec<T> {
+    let mut tasks: Vec<_> = tasks.into_iter().map(|task| (Box::pin(task), None)).collect();
+    std::future::poll_fn(move |cx| {
+        for (task, result) in tasks.iter_mut().filter(|(_, result)| result.is_none()) {
+            if let Poll::Ready(value) = task.as_mut().poll(cx) {
+                *result = Some(value);
+            }
+        }
+        if tasks.iter().any(|(_, result)| result.is_none()) {
+            return Poll::Pending;
+        }
+        Poll::Ready(tasks.drain(..).filter_map(|(_, result)| result).collect())
+    })
+    .await
 }
 
 fn main() {
@@ -28,9 +192,9 @@ fn main() {
     println!("|---|---|---|---|---|---|---|");
     let rows = 300_000;
     for store in [None, clickhouse.as_deref()].into_iter().take(1 + usize::from(clickhouse.is_some())) {
-        let dir = folder();
-        let f = catch_up(dir.path(), rows, BODY_BYTES, ARRIVING, store);
-        assert!(f.oldest_was_known, "operators are told how old the oldest row is");
+        let dir = log::folder();
+        let f = catch_up(dir.path(), rows, store);
+        assert!(f.oldest_was_known, "operators see the age of the oldest row");
         println!(
             "| {} | {rows} | {} | {:.0} | {:.0} | {:.0} | {:.1} |",
             if store.is_some() { "ClickHouse" } else { "embedded" },
@@ -42,19 +206,19 @@ fn main() {
         );
     }
     if let Some(url) = &clickhouse {
-        println!("\nstraight to the engine: {:.0} rows/s", engine_limit(folder().path(), 150_000, BODY_BYTES, url));
+        println!("\nstraight to the engine: {:.0} rows/s", engine_limit(150_000, url));
     }
     println!(
         "\n`durability: power`:\n\n| callers | waited p50 | p99 | rows per sync | rows/s |\n|---|---|---|---|---|"
     );
     for (callers, each) in [(1, 300), (16, 200), (64, 100)] {
-        let f = synced(folder().path(), callers, each, BODY_BYTES);
+        let f = synced(log::folder().path(), callers, each);
         println!(
             "| {callers} | {:.0} us | {:.0} us | {:.1} | {:.0} |",
             f.waited_ns[0] as f64 / 1_000.0,
             f.waited_ns[1] as f64 / 1_000.0,
             f.rows_per_sync,
-            f.per_second,
+            f.rows_per_second,
         );
     }
 }

@@ -5,17 +5,17 @@
 
 // Leaves: every room may use them, they use no room.
 pub mod bounds;
-mod clock;
+pub mod clock;
 mod code;
-mod ids;
+pub mod ids;
 mod lock;
-mod metrics;
+pub mod metrics;
 mod share;
 mod visible;
 
 // The rooms, in the order a call meets them.
-mod ailog;
-mod auth;
+pub mod ailog;
+pub mod auth;
 mod cost;
 mod intent;
 pub mod limit;
@@ -24,14 +24,6 @@ pub mod redact;
 mod route;
 mod server;
 mod upstream;
-
-/// What `benches/wal.rs` and `benches/ship.rs` measure.
-#[doc(hidden)]
-pub use ailog::bench as ailog_bench;
-
-/// What `benches/limit.rs` measures of identities.
-#[doc(hidden)]
-pub use auth::bench as auth_bench;
 
 // Around the walk.
 mod admin;

@@ -17,11 +17,15 @@ pub struct Metrics {
     registry: Registry,
     /// `route` (`proxy`, `intent`, `none`), `code` (status), `outcome`.
     pub requests: IntCounterVec,
+    /// `route`: seconds of a whole call.
     pub request_duration: HistogramVec,
+    /// Seconds until a provider's first byte.
     pub time_to_first_byte: Histogram,
     /// Time spent in the gateway itself.
     pub overhead: Histogram,
+    /// Calls at work.
     pub in_flight: IntGauge,
+    /// Open connections of clients.
     pub connections: IntGauge,
     /// `provider`, `outcome` (`ok`, `status_4xx`, `status_5xx`, `connect`, `reset`, `timeout`, `protocol`).
     pub upstream_attempts: IntCounterVec,
@@ -33,6 +37,7 @@ pub struct Metrics {
     pub provider_key_refused: IntCounterVec,
     /// `kind`.
     pub redactions: IntCounterVec,
+    /// Attachments that the redactor dropped.
     pub attachments_dropped: IntCounter,
     /// `scope` (`org`, `key`, `user`, `model`), `limit` (its key in the policy).
     pub ratelimit_rejections: IntCounterVec,
@@ -40,6 +45,7 @@ pub struct Metrics {
     pub limits_store_up: IntGauge,
     /// `result` (`shared`, `leased`, `local`, `open`, `closed`).
     pub limits_decisions: IntCounterVec,
+    /// Organisations tracked by the limiter.
     pub limited_orgs: IntGauge,
     /// `from`: `work` under way for another call, or a `kept` answer.
     pub intents_shared: IntCounterVec,
@@ -47,20 +53,25 @@ pub struct Metrics {
     pub auth_failures: IntCounterVec,
     /// `provider`, `direction` (`input`, `cached`, `output`, `reasoning`).
     pub tokens: IntCounterVec,
+    /// Cost of all priced calls.
     pub cost_usd: Counter,
-    /// `result` (`written`, `stored`, `lost`, `dead_letter`, `expired`: past its time before it could be stored, `suspect`: written, but
-    /// the disk did not take the sync, `unfinished`: cut off by the end of the process while it was written, before its answer
-    /// was complete).
+    /// `result`: `written`, `stored`, `lost`, `dead_letter`, `expired` (older than the retention before
+    /// it could be stored), `suspect` (written, but the disk did not take the sync), `unfinished` (the
+    /// end of the process cut the write off, before its answer was complete).
     pub log_rows: IntCounterVec,
     /// Bytes in the write-ahead log that are not stored yet.
     pub log_spool_bytes: IntGauge,
+    /// Age of the oldest row that is not stored yet.
     pub log_oldest_unshipped_seconds: Gauge,
     /// How long the disk took for one sync of the write-ahead log.
     pub log_sync_seconds: Histogram,
+    /// 1 if the last reload of the policy succeeded.
     pub config_last_reload_successful: IntGauge,
+    /// Unix time of the last successful reload.
     pub config_last_reload_success_timestamp_seconds: Gauge,
     /// `bound`: how often a maximum was reached.
     pub bounds_reached: IntCounterVec,
+    /// Defects that were caught.
     pub panics: IntCounter,
 }
 

@@ -8,7 +8,6 @@
 //! exactly once. A row that cannot be kept is counted. With [`AiLog::durable`] a row also survives a
 //! power cut. Does not: wait for a store on the request path.
 
-pub mod bench;
 pub(crate) mod columns;
 mod counters;
 mod fold;
@@ -36,7 +35,7 @@ pub use wal::WalLimits;
 pub use wal::group::Pending;
 pub use wal::sync::Durable;
 
-use crate::config::policy::StoreKind;
+pub use crate::config::policy::{ClickHouseOptions, StoreKind};
 use crate::lock::lock;
 use crate::metrics::Metrics;
 use counters::Counters;

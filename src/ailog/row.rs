@@ -4,7 +4,7 @@
 //! configuration. Names of columns are the public contract; GenAI words follow the OpenTelemetry
 //! GenAI conventions (status Development, read in November 2026).
 //!
-//! To add a column: a field of [`Row`], and an entry at the end of [`columns!`] below (see
+//! To add a column: a field of [`Row`], and an entry at the end of `columns!` below (see
 //! CONTRIBUTING.md). Both stores, their migrations and the documentation follow from it.
 
 use std::borrow::Cow;
@@ -21,12 +21,15 @@ use crate::redact::Redacted;
 /// The result of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
+    /// The call succeeded.
     Ok,
     /// The client's own mistake.
     ClientError,
     /// Over the organisation's limit, or the provider's.
     RateLimited,
+    /// The provider failed, or refused the call.
     ProviderError,
+    /// The call took too long.
     Timeout,
     /// The client left before its answer was complete.
     ClientDisconnect,
@@ -79,7 +82,9 @@ impl Outcome {
 /// The kind of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RouteKind {
+    /// A call to a provider's endpoint.
     Proxy,
+    /// A ticket to be classified.
     Intent,
 }
 
@@ -100,9 +105,11 @@ pub struct Row {
     pub id: Uuid,
     /// Milliseconds since 1970, UTC.
     pub created_at_ms: i64,
+    /// Organisation of the caller.
     pub org_id: OrgId,
     /// Key name or JWT subject.
     pub caller: Arc<str>,
+    /// The kind of call.
     pub route: RouteKind,
     /// Canonical path, e.g. `/v1/chat/completions`.
     pub endpoint: Cow<'static, str>,
@@ -112,38 +119,55 @@ pub struct Row {
     pub model: String,
     /// As answered.
     pub response_model: String,
+    /// The answer was requested as server-sent events.
     pub stream: bool,
     /// Status the client got; 499 if it left before it got any.
     pub status: u16,
+    /// The result of the call.
     pub outcome: Outcome,
+    /// The gateway's own error, if it returned one.
     pub error_code: Option<Code>,
     /// Sends to a provider.
     pub attempts: u8,
+    /// Duration of the whole call.
     pub latency_ms: u32,
     /// Until the provider's first byte; 0 if there was none.
     pub ttfb_ms: u32,
     /// Spent in the gateway itself.
     pub gateway_us: u32,
+    /// Tokens that the call used.
     pub usage: TokenUsage,
+    /// The source of `usage`.
     pub usage_source: UsageSource,
     /// 10⁻⁹ USD; absent when unpriced.
     pub cost_nano_usd: Option<i64>,
+    /// E-mail addresses taken out of the request.
     pub redacted_emails: u32,
+    /// Phone numbers taken out of the request.
     pub redacted_phones: u32,
+    /// Everything else taken out of the request.
     pub redacted_other: u32,
+    /// Attachments taken out of the request.
     pub attachments_dropped: u32,
     /// Absent if capture is off.
     pub request: Option<Redacted>,
     /// Absent if capture is off.
     pub response: Option<Redacted>,
+    /// Length of the whole request body.
     pub request_bytes: u64,
+    /// Length of the whole answer body.
     pub response_bytes: u64,
     /// One of the captured bodies was cut.
     pub truncated: bool,
+    /// Category of a ticket.
     pub category: Option<String>,
+    /// Priority of a ticket.
     pub priority: Option<String>,
+    /// Confidence in the answer to a ticket, 0 to 1.
     pub confidence: Option<f64>,
+    /// `x-request-id`.
     pub request_id: RequestId,
+    /// The policy under which the call was made.
     pub policy_version: Arc<str>,
     /// Calls that this row stands for: more than 1 if a flood of refused calls was folded into it.
     pub calls: u32,

@@ -46,7 +46,7 @@ const RSA_BYTES: std::ops::RangeInclusive<usize> = 256..=1024;
 
 /// Fetches a JWK set. Given by whoever has an HTTP client; must not follow redirects to another host, and may stop reading
 /// after `bytes_max`.
-pub(crate) trait KeySetFetch: Sync {
+pub trait KeySetFetch: Sync {
     /// The body of a `200` answer.
     fn fetch(&self, address: &Uri, bytes_max: usize) -> impl Future<Output = Result<Vec<u8>, FetchError>> + Send;
 }
@@ -54,7 +54,7 @@ pub(crate) trait KeySetFetch: Sync {
 /// Why a set could not be fetched; the text is for the operators' log.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct FetchError(pub(crate) String);
+pub struct FetchError(pub String);
 
 /// Public keys that may sign.
 #[derive(Debug, Default)]

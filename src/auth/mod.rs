@@ -19,7 +19,6 @@
 //! RFC 6750 (bearer), RFC 7515 and 7519 (JWS, JWT), RFC 8725 (JWT best current practices).
 
 mod bearer;
-pub mod bench;
 mod json;
 mod jwks;
 mod jwt;
@@ -30,32 +29,35 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Uri};
 
-pub(crate) use jwks::{FetchError, KeySetFetch};
+pub use jwks::{FetchError, KeySetFetch};
 
 use crate::code::Code;
-use crate::config::policy::{Accept, AuthPolicy, GatewayKey, JwtPolicy};
+use crate::config::policy::GatewayKey;
+pub use crate::config::policy::{Accept, AuthPolicy, JwtPolicy};
 use crate::ids::{OrgId, Secret};
 
-/// Who calls.
+/// An authenticated caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Caller {
-    pub(crate) org: OrgId,
+pub struct Caller {
+    /// The organisation that the call counts for.
+    pub org: OrgId,
     /// Name of the gateway key, or subject of the JWT; may be empty.
-    pub(crate) name: Arc<str>,
-    pub(crate) via: Accept,
+    pub name: Arc<str>,
+    /// The kind of credential.
+    pub via: Accept,
     /// The caller's own provider key, which is used instead of the gateway's.
-    pub(crate) upstream_key: Option<Secret>,
-    /// The gateway key, where it may not be used for everything.
-    pub(crate) key: Option<Arc<GatewayKey>>,
+    pub upstream_key: Option<Secret>,
+    /// The gateway key, if its use is restricted.
+    pub key: Option<Arc<GatewayKey>>,
 }
 
 /// Why a call has no caller. `Display` is for people and quotes nothing of what was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum AuthError {
-    /// Nobody said who they are.
+pub enum AuthError {
+    /// No credential was sent.
     #[error("{0}")]
     Missing(&'static str),
-    /// What was shown does not hold.
+    /// The credential is not valid.
     #[error("{0}")]
     Invalid(&'static str),
     /// The token holds, but names no organisation.
@@ -67,7 +69,7 @@ pub(crate) enum AuthError {
 
 impl AuthError {
     /// The public code.
-    pub(crate) fn code(self) -> Code {
+    pub fn code(self) -> Code {
         match self {
             AuthError::Missing(_) => Code::MissingToken,
             AuthError::Invalid(_) => Code::InvalidToken,
@@ -98,7 +100,7 @@ enum Identified {
 
 /// Knows the tokens that were verified and the key sets that were read. Outlives policy reloads.
 #[derive(Debug, Default)]
-pub(crate) struct Authenticator {
+pub struct Authenticator {
     verified: verified::Verified,
     key_sets: jwks::KeySets,
 }
@@ -124,7 +126,7 @@ impl Authenticator {
     ///
     /// # Cancel safety
     /// A fetch that is dropped is begun again by a later call.
-    pub(crate) async fn authenticate(
+    pub async fn authenticate(
         &self,
         policy: &AuthPolicy,
         headers: &HeaderMap,

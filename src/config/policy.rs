@@ -74,6 +74,7 @@ pub struct Tls {
 pub enum StoreKind {
     /// SQLite, `data_dir/tollgate.db`.
     Embedded,
+    /// A ClickHouse server.
     ClickHouse(ClickHouseOptions),
 }
 
@@ -84,7 +85,9 @@ pub struct ClickHouseOptions {
     pub url: String,
     /// Letters, digits and `_`.
     pub database: String,
+    /// The user of the server.
     pub user: String,
+    /// The user's password.
     pub password: Secret,
 }
 
@@ -149,9 +152,13 @@ pub struct AuthPolicy {
 /// One way of saying who calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accept {
+    /// A JWT.
     Jwt,
+    /// A gateway key.
     Key,
+    /// A key of the caller's provider, which passes through.
     Passthrough,
+    /// No credential.
     Anonymous,
 }
 
@@ -162,6 +169,7 @@ pub struct JwtPolicy {
     pub algorithms: Vec<jsonwebtoken::Algorithm>,
     /// For the HS family; empty if only a key set is used.
     pub secret: Secret,
+    /// The key set of the other families.
     pub jwks: Option<JwksSource>,
     /// Exact; empty: not checked.
     pub issuer: String,
@@ -171,6 +179,7 @@ pub struct JwtPolicy {
     pub org_claim: Vec<String>,
     /// Path of names to the user.
     pub user_claim: Vec<String>,
+    /// Tolerance for the clocks of issuers.
     pub leeway: Duration,
     /// SHA-256 over all of the above: what was verified under other rules is verified anew.
     pub fingerprint: [u8; 32],

@@ -6,8 +6,6 @@
 //! `caps`, their arithmetic in `meter` and `calendar` (pure), and their map in `meters`. `redis` shares all of
 //! them between replicas. `sketch` knows who is refused most.
 
-#[doc(hidden)]
-pub mod bench;
 mod bounded;
 pub mod bucket;
 pub mod calendar;

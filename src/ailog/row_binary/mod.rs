@@ -80,7 +80,7 @@ macro_rules! columns {
         /// # Bounds
         /// Labels are cut at `LOG_LABEL_BYTES_MAX`, the captured bodies so that the row fits a record;
         /// a row whose body was cut here says `truncated`.
-        pub(crate) fn encode($row: &Row, out: &mut Vec<u8>) {
+        pub fn encode($row: &Row, out: &mut Vec<u8>) {
             let request = $row.request.as_ref().map(|text| kinds::valid_utf8(text.as_bytes()));
             let response = $row.response.as_ref().map(|text| kinds::valid_utf8(text.as_bytes()));
             let $bodies = kinds::Bodies::fit(request.as_deref(), response.as_deref());
