@@ -7,9 +7,11 @@
 pub mod bounds;
 pub mod clock;
 mod code;
+mod digest;
 pub mod ids;
 mod lock;
 pub mod metrics;
+mod money;
 mod share;
 mod visible;
 

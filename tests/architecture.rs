@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 /// Everyone may import these.
-const LEAVES: &[&str] = &["bounds", "clock", "code", "ids", "lock", "metrics", "share", "visible"];
+const LEAVES: &[&str] = &["bounds", "clock", "code", "digest", "ids", "lock", "metrics", "money", "share", "visible"];
 
 /// What a file may do besides computing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,9 +44,11 @@ const ROOMS: &[(&str, May, &[&str])] = &[
     ("bounds", Nothing, &[]),
     ("clock", Io, &[]),
     ("code", Nothing, &[]),
+    ("digest", Nothing, &[]),
     ("ids", Nothing, &[]),
     ("lock", Nothing, &[]),
     ("metrics", Nothing, &[]),
+    ("money", Nothing, &[]),
     ("share", Nothing, &[]),
     ("visible", Nothing, &[]),
     // Level 1: pure.

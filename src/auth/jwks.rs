@@ -19,7 +19,6 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::Uri;
@@ -29,6 +28,7 @@ use serde_json::{Map, Value};
 use super::{json, jwt};
 use crate::bounds::{JWKS_BYTES_MAX, JWKS_KEYS_MAX};
 use crate::config::policy::JwksSource;
+use crate::digest::sha256;
 
 /// A file is looked at no more often than this.
 const FILE_EVERY_MS: u64 = 500;
@@ -89,9 +89,7 @@ impl KeySet {
         if keys.is_empty() {
             return Err("no key that can be used: signing keys of RSA (2048 to 8192 bits), P-256, P-384 or Ed25519");
         }
-        let mut sum = [0; 32];
-        sum.copy_from_slice(digest(&SHA256, bytes).as_ref());
-        Ok(KeySet { keys, digest: sum })
+        Ok(KeySet { keys, digest: sha256(bytes) })
     }
 
     /// The keys that may have signed: of this id (all, where the token names none), and fit for the algorithm.
@@ -300,7 +298,7 @@ impl Slot {
 
     /// Puts a set in force; whether it was good.
     fn take(&self, bytes: &[u8]) -> bool {
-        if digest(&SHA256, bytes).as_ref() == self.keys.load().digest {
+        if sha256(bytes) == self.keys.load().digest {
             return true;
         }
         match KeySet::read(bytes) {

@@ -3,14 +3,14 @@
 //! The key goes to stdout, once, and nothing else does; the line for the policy file goes to stderr. The policy keeps only
 //! the SHA-256, so the key cannot be had again.
 
-use std::fmt::Write as _;
 use std::io::Write as _;
 
-use aws_lc_rs::{digest, rand};
+use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::{Failure, print};
+use crate::digest::{hex, sha256};
 use crate::ids::OrgId;
 
 /// Arguments of `tollgate key`.
@@ -102,11 +102,7 @@ fn moment(text: &str, now_ms: i64) -> Result<String, Failure> {
 
 /// The entry of `auth.keys`. Strings are JSON, which YAML reads as they are meant; `$${` is a literal `${`.
 fn line(key: &str, name: &str, org: &OrgId, restrictions: &Restrictions) -> String {
-    let mut sum = String::with_capacity(64);
-    for byte in digest::digest(&digest::SHA256, key.as_bytes()).as_ref() {
-        // Writing to a string cannot fail.
-        let _ = write!(sum, "{byte:02x}");
-    }
+    let sum = hex(&sha256(key.as_bytes()));
     let text = |text: &str| serde_json::Value::from(text.replace("${", "$${")).to_string();
     let mut line = format!("- {{name: {}, sha256: {sum}, org: {}", text(name), text(org.as_str()));
     if let Some(moment) = &restrictions.expires {
@@ -139,9 +135,9 @@ mod tests {
             )
             .expect("write");
             let keys = crate::config::load_to_read(Some(&file)).expect("good").policy.auth.keys;
-            let sum = digest::digest(&digest::SHA256, key.as_bytes());
+            let sum = sha256(key.as_bytes());
             let (known, holder) = keys.iter().next().expect("one key");
-            assert_eq!((known.as_slice(), &*holder.name, &holder.org), (sum.as_ref(), name, &org));
+            assert_eq!((known.as_slice(), &*holder.name, &holder.org), (&sum[..], name, &org));
             assert!(!holder.is_restricted() && holder.expires_ms.is_none());
         }
     }

@@ -9,7 +9,8 @@ use serde_json::json;
 use super::{Configured, Failure};
 use crate::bounds::PRICES_FILE_BYTES_MAX;
 use crate::cost::import::{self, Imported, Wanted};
-use crate::cost::{AS_OF, Listed, PriceList, decimal};
+use crate::cost::{AS_OF, Listed, PriceList};
+use crate::money::decimal;
 use crate::visible::visible_json;
 
 /// `tollgate prices`

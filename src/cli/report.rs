@@ -13,7 +13,8 @@ use super::print::{self, aligned, printable};
 use crate::bounds::REPORT_LINES_MAX;
 use crate::clock::wall_ms;
 use crate::config::policy::Settings;
-use crate::report::{Days, Dim, Reader, Summary, usd};
+use crate::money::usd;
+use crate::report::{Days, Dim, Reader, Summary};
 use crate::visible::{visible, visible_json};
 
 /// `tollgate report`

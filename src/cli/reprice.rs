@@ -10,8 +10,8 @@ use super::Failure;
 use super::report::start_ms;
 use crate::config::policy::Settings;
 use crate::cost::PriceList;
+use crate::money::usd;
 use crate::report::reprice::{Repriced, reprice};
-use crate::report::usd;
 
 /// `tollgate reprice`
 #[derive(Debug, clap::Args)]

@@ -5,7 +5,6 @@
 //!
 //! Bounds: [`FILES_MAX`] files of [`CONFIG_FILE_BYTES_MAX`] bytes each; beyond is a problem. Only regular files are read.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -21,6 +20,7 @@ use super::raw::{RawGateway, RawPolicy};
 use super::shape::{Section, Shape};
 use super::yaml::{self, Name, Node, Value};
 use crate::bounds::CONFIG_FILE_BYTES_MAX;
+use crate::digest::{hex, sha256};
 
 /// Files of one configuration.
 const FILES_MAX: usize = 256;
@@ -178,7 +178,7 @@ impl Source {
                     shown: Arc::new(shown),
                     snapshot: Snapshot {
                         sections: joined.sections,
-                        gateway: hex(&digest::digest(&digest::SHA256, gateway_says.as_bytes())),
+                        gateway: hex(&sha256(gateway_says.as_bytes())),
                         files: files.into_iter().map(|f| (f.name, f.text)).collect(),
                     },
                 },
@@ -344,7 +344,7 @@ fn version<'a>(files: impl Iterator<Item = &'a SourceFile>) -> Arc<str> {
         context.update(&(file.text.len() as u64).to_le_bytes());
         context.update(file.text.as_bytes());
     }
-    Arc::from(&hex(&context.finish())[..12])
+    Arc::from(&hex(context.finish().as_ref())[..12])
 }
 
 /// The top-level keys of all files, sorted into the two halves of the configuration.
@@ -404,11 +404,4 @@ fn join(files: &[SourceFile], problems: &mut Problems) -> Joined {
 
 fn shown(gateway: Option<&RawGateway>, policy: Option<&RawPolicy>) -> Json {
     json!({ "gateway": gateway.map(Shape::json), "policy": policy.map(Shape::json) })
-}
-
-fn hex(digest: &digest::Digest) -> String {
-    digest.as_ref().iter().fold(String::with_capacity(64), |mut out, byte| {
-        let _ = write!(out, "{byte:02x}");
-        out
-    })
 }

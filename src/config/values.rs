@@ -78,12 +78,6 @@ pub(super) fn nano(text: &str) -> Result<u64, String> {
         .ok_or_else(|| "more than a billion USD".to_owned())
 }
 
-/// A decimal from units of 10⁻⁹, without superfluous zeros.
-pub(super) fn show_nano(nano: u64) -> String {
-    let text = format!("{}.{:09}", nano / 1_000_000_000, nano % 1_000_000_000);
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
-}
-
 /// A duration in the largest unit that holds it exactly.
 pub(super) fn show_duration(duration: Duration) -> String {
     let ms = duration.as_millis();
@@ -117,6 +111,8 @@ fn split(text: &str) -> (&str, &str) {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    use crate::money::decimal;
 
     #[test]
     fn durations() {
@@ -164,7 +160,7 @@ mod tests {
         #[test]
         fn shown_values_read_back(n in 0u64..4_000_000_000) {
             prop_assert_eq!(size(&show_size(n)), Ok(n));
-            prop_assert_eq!(nano(&show_nano(n)), Ok(n));
+            prop_assert_eq!(nano(&decimal(n)), Ok(n));
             prop_assert_eq!(duration(&show_duration(Duration::from_millis(n))), Ok(Duration::from_millis(n)));
         }
     }

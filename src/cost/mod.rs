@@ -17,8 +17,9 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use aws_lc_rs::digest;
 use tollgate_wire::usage::{ServiceTier, TokenUsage};
+
+use crate::digest::{hex, sha256};
 
 pub use built_in::AS_OF;
 
@@ -209,8 +210,7 @@ impl PriceList {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "{price:?} {source}");
         }
-        let digest = digest::digest(&digest::SHA256, text.as_bytes());
-        let begin: String = digest.as_ref().iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        let begin = hex(&sha256(text.as_bytes())[..4]);
         Arc::from(format!("{AS_OF}.{begin}"))
     }
 }
@@ -221,12 +221,6 @@ impl Price {
         let begin = jiff::Timestamp::from_millisecond(self.from_ms).ok().filter(|_| self.from_ms != 0)?;
         Some(begin.to_zoned(jiff::tz::TimeZone::UTC).date().to_string())
     }
-}
-
-/// 10⁻⁹ USD as a decimal, without zeros at its end.
-pub fn decimal(nano: u64) -> String {
-    let text = format!("{}.{:09}", nano / 1_000_000_000, nano % 1_000_000_000);
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 impl Group {

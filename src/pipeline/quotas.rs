@@ -15,6 +15,7 @@ use crate::limit::meters::{Meters, moment};
 use crate::limit::redis::Shared;
 use crate::limit::sketch::Sketch;
 use crate::limit::store::Limiter;
+use crate::money::decimal;
 use crate::report::Spent;
 
 /// Everything that is counted to keep callers to their limits.
@@ -90,22 +91,16 @@ pub(super) fn message(over: &Over) -> String {
         Which::Tokens => format!("{whose} may use {limit} tokens a minute; enough are free in {seconds:.1} s"),
         Which::CallsInFlight => format!("{whose} may have {limit} calls going on at once; wait for one of them to end"),
         Which::UsdPerDay => {
-            format!("{whose} may spend {} USD a day; the next day begins at 00:00 UTC. {HELD}", usd(limit))
+            format!("{whose} may spend {} USD a day; the next day begins at 00:00 UTC. {HELD}", decimal(limit))
         }
         Which::UsdPerMonth => {
-            format!("{whose} may spend {} USD a month; it begins anew on the first, 00:00 UTC. {HELD}", usd(limit))
+            format!("{whose} may spend {} USD a month; it begins anew on the first, 00:00 UTC. {HELD}", decimal(limit))
         }
     }
 }
 
 /// What else may help near the end of a budget.
 const HELD: &str = "What calls in progress may cost counts, too: wait for them, or send a smaller `max_tokens`";
-
-/// 10⁻⁹ USD as a decimal, without superfluous zeros.
-fn usd(nano: u64) -> String {
-    let text = format!("{}.{:09}", nano / 1_000_000_000, nano % 1_000_000_000);
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
-}
 
 #[cfg(test)]
 mod tests {

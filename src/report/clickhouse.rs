@@ -14,10 +14,11 @@ use uuid::Uuid;
 
 use super::days::Days;
 use super::ledger::{Change, Ledger, StoredCall};
-use super::query::{Dim, Filter, Page, Place, ReadError, Spent, Summary, listed, parse_usd};
+use super::query::{Dim, Filter, Page, Place, ReadError, Spent, Summary, listed};
 use crate::ailog::columns::{COLUMNS, Type, column_list};
 use crate::ailog::store::clickhouse::{client, runtime};
 use crate::config::policy::ClickHouseOptions;
+use crate::money::parse_usd;
 
 /// The longest time for one report.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(60);

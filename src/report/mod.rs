@@ -21,7 +21,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 pub use days::Days;
-pub use query::{Dim, Filter, Page, Place, ReadError, Report, Spent, Summary, usd};
+pub use query::{Dim, Filter, Page, Place, ReadError, Report, Spent, Summary};
 
 use crate::ailog::store::sqlite::FILE;
 use crate::bounds::REPORT_ROWS_MAX;

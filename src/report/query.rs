@@ -115,22 +115,6 @@ pub struct Spent {
     pub nano_usd: u64,
 }
 
-/// 10⁻⁹ USD as a decimal with all nine digits that count, at least two: `0.000195`, `1.50`.
-pub fn usd(nano: i64) -> String {
-    let (sign, n) = if nano < 0 { ("-", nano.unsigned_abs()) } else { ("", nano.unsigned_abs()) };
-    let fraction = format!("{:09}", n % 1_000_000_000);
-    let digits = fraction.trim_end_matches('0').len().max(2);
-    format!("{sign}{}.{}", n / 1_000_000_000, &fraction[..digits])
-}
-
-/// The inverse of [`usd`], for at most nine digits after the point.
-pub(crate) fn parse_usd(text: &str) -> Option<i64> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let nano = if fraction.is_empty() { 0 } else { format!("{fraction:0<9}").parse::<i64>().ok()? };
-    let nano = if whole.starts_with('-') { -nano } else { nano };
-    whole.parse::<i64>().ok()?.checked_mul(1_000_000_000)?.checked_add(nano)
-}
-
 /// The milliseconds of a time as the embedded store writes it.
 pub(crate) fn ms_of(text: &str) -> Option<i64> {
     text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond)

@@ -19,7 +19,8 @@ use super::token::{is_hs, sign};
 use super::{Failure, print, serve};
 use crate::app::{self, App};
 use crate::ids::OrgId;
-use crate::report::{Dim, Filter, Reader, Summary, usd};
+use crate::money::usd;
+use crate::report::{Dim, Filter, Reader, Summary};
 use crate::{clock, config, mock};
 use traffic::Tally;
 

@@ -37,7 +37,8 @@ use crate::config::Loaded;
 use crate::config::policy::{Accept, JwtPolicy, StoreKind};
 use crate::ids::{OrgId, Secret};
 use crate::limit::bucket::Quota;
-use crate::report::{Reader, Summary, usd};
+use crate::money::usd;
+use crate::report::{Reader, Summary};
 use csv::Labelled;
 use score::{Answered, Score};
 

@@ -6,7 +6,8 @@ use jiff::tz::TimeZone;
 use super::{start_ms, today};
 use crate::bounds::REPORT_LINES_MAX;
 use crate::cli::Failure;
-use crate::report::{Days, Dim, Reader, Summary, usd};
+use crate::money::usd;
+use crate::report::{Days, Dim, Reader, Summary};
 use crate::visible::is_hidden;
 
 /// Lines of a table; the rest is one line.

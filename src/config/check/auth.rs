@@ -204,7 +204,7 @@ fn keys(raw: &[At<RawKey>], problems: &mut Problems) -> HashMap<[u8; 32], Arc<Ga
 const EMPTY: &[&str] = &["", "\n", "\r\n", " ", "\"\"", "''", "tg-", "tg-\n"];
 
 fn is_empty_key(sha256: &[u8; 32]) -> bool {
-    EMPTY.iter().any(|text| digest::digest(&digest::SHA256, text.as_bytes()).as_ref() == sha256)
+    EMPTY.iter().any(|text| crate::digest::sha256(text.as_bytes()) == *sha256)
 }
 
 /// A day stands for its beginning, UTC.

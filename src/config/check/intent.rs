@@ -10,6 +10,7 @@ use super::super::shape::{At, Named};
 use super::targets::Names;
 use super::{lasting, refuse};
 use crate::bounds;
+use crate::digest::sha256;
 use crate::intent::prompt::{Choice, Example, Question};
 
 const MS: Duration = Duration::from_millis(1);
@@ -75,10 +76,7 @@ pub(super) fn intent(raw: &RawIntent, names: &Names, problems: &mut Problems) ->
 
 fn fingerprint(provider: &str, question: &Question) -> [u8; 32] {
     let said = format!("{provider:?} {question:?}");
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, said.as_bytes());
-    let mut fingerprint = [0; 32];
-    fingerprint.copy_from_slice(digest.as_ref());
-    fingerprint
+    sha256(said.as_bytes())
 }
 
 /// Words that differ in more than their case, because an answer is matched without regard to it.

@@ -8,10 +8,10 @@ use super::super::place::{Problems, suggest};
 use super::super::policy::{Features, Limits, ModelLimits, MoreLimits, OrgLimits, RedactionPolicy, SharedLimits};
 use super::super::raw::{RawFeatures, RawLimits, RawRules};
 use super::super::shape::{At, Cap, PerOrg, Usd};
-use super::super::values;
 use super::{in_range, label, refuse};
 use crate::limit::bucket::Quota;
 use crate::limit::caps::Caps;
+use crate::money::decimal;
 use crate::redact::{CustomSpec, ENTITIES, Rules, RulesError, RulesSpec, TermsSpec};
 use crate::route::Glob;
 
@@ -128,8 +128,8 @@ fn capped(given: &At<Cap<u64>>, most: u64, problems: &mut Problems) -> Option<u6
 fn usd(given: &At<Cap<Usd>>, problems: &mut Problems) -> Option<NonZeroU64> {
     let Usd(nano) = given.value.0?;
     if !(1..=NANO_USD_MAX).contains(&nano) {
-        let remedy = format!("give more than 0 and at most {}, or `off`", values::show_nano(NANO_USD_MAX));
-        refuse(&given.at, values::show_nano(nano), remedy, problems);
+        let remedy = format!("give more than 0 and at most {}, or `off`", decimal(NANO_USD_MAX));
+        refuse(&given.at, decimal(nano), remedy, problems);
         return None;
     }
     NonZeroU64::new(nano)

@@ -10,6 +10,7 @@ use super::super::values;
 use super::super::yaml::{Name, Node, Scalar, Value};
 use super::{At, Section, Shape};
 use crate::ids::{OrgId, Secret};
+use crate::money::decimal;
 
 /// The scalar in a node; a problem where it is something else.
 pub(in crate::config) fn scalar<'a>(node: &'a Node, what: &str, problems: &mut Problems) -> Option<&'a Scalar> {
@@ -202,7 +203,7 @@ impl Shape for Usd {
         parsed(node, "an amount of USD", problems, values::nano).map(Usd)
     }
     fn json(&self) -> Json {
-        json!(values::show_nano(self.0))
+        json!(decimal(self.0))
     }
     fn schema() -> Json {
         json!({"anyOf": [{"type": "number", "minimum": 0}, {"type": "string"}]})

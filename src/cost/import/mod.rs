@@ -19,6 +19,7 @@ use serde_json::value::RawValue;
 use tollgate_wire::usage::ServiceTier;
 
 use super::{Price, Rates};
+use crate::money::decimal;
 use crate::visible::{visible, visible_json};
 
 /// What is wanted of a list.
@@ -111,7 +112,7 @@ fn line(price: &Price) -> String {
         ("audio_input", audio_input),
         ("audio_output", audio_output),
     ];
-    keys.extend(amounts.iter().filter_map(|(key, nano)| Some(format!("{key}: {}", super::decimal((*nano)?)))));
+    keys.extend(amounts.iter().filter_map(|(key, nano)| Some(format!("{key}: {}", decimal((*nano)?)))));
     keys.join(", ")
 }
 

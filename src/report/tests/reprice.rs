@@ -11,8 +11,9 @@ use crate::ailog::row::Row;
 use crate::ailog::tests::{SOON, open, row};
 use crate::config::policy::StoreKind;
 use crate::cost::{Call, Price, PriceList, Rates};
+use crate::money::usd;
 use crate::report::reprice::{Repriced, reprice};
-use crate::report::{Filter, ReadError, Reader, usd};
+use crate::report::{Filter, ReadError, Reader};
 
 /// Rows of models with and without a price, priced by an older list, by a former version, or not at all.
 fn rows() -> Vec<Row> {
