@@ -3,8 +3,8 @@
 //! Stage 9 of the walk. Pure: the time is an argument.
 //!
 //! Guarantees: the sum of `calls` over the resulting rows is the number of refused calls. Does not:
-//! fold calls that did any work; keep the calls of the current second when the process is killed (the
-//! first of each kind is on disk).
+//! fold calls that did any work; keep the calls of the current second when the process is killed
+//! (the first of each kind is on disk).
 //!
 //! # Bounds
 //! `REFUSED_KINDS_MAX` kinds at once; above it each call has a row of its own.
@@ -131,8 +131,8 @@ mod tests {
     }
 
     proptest! {
-        /// In any order: every call is in exactly one row of its organisation, and no second has more
-        /// than one folded row of a kind.
+        /// In any order: every call is in exactly one row of its organisation, and no second has
+        /// more than one folded row of a kind.
         #[test]
         fn every_call_is_counted(calls in proptest::collection::vec((0u8..4, 0u8..3, any::<bool>()), 0..300)) {
             let mut fold = Fold::default();

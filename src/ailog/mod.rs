@@ -1,12 +1,13 @@
 //! Stage 9 of the walk: one row for every call, never lost, never doubled.
 //!
 //! A row (`row`) is encoded (`columns`) on the call's own thread and written to the write-ahead log
-//! (`wal`) before the client sees the end of its answer. A thread of its own (`store/shipper`) reads
-//! that log and takes the rows to the store: SQLite or ClickHouse. The room `report` reads the stores.
+//! (`wal`) before the client sees the end of its answer. A thread of its own (`store/shipper`)
+//! reads that log and takes the rows to the store: SQLite or ClickHouse. The room `report` reads
+//! the stores.
 //!
 //! Guarantees: a row whose `append` returned survives the process, however that ends, and is stored
-//! exactly once. A row that cannot be kept is counted. With [`AiLog::durable`] a row also survives a
-//! power cut. Does not: wait for a store on the request path.
+//! exactly once. A row that cannot be kept is counted. With [`AiLog::durable`] a row also survives
+//! a power cut. Does not: wait for a store on the request path.
 
 pub(crate) mod columns;
 mod counters;
@@ -133,8 +134,8 @@ struct Inner {
 }
 
 impl AiLog {
-    /// Opens the log: locks the folder, finds the segments that an earlier process left, and starts the
-    /// shipper, which stores them.
+    /// Opens the log: locks the folder, finds the segments that an earlier process left, and starts
+    /// the shipper, which stores them.
     ///
     /// # Errors
     /// Another process uses the folder, or it cannot be used. An unreachable store is not an error:
@@ -182,8 +183,8 @@ impl AiLog {
         Ok(AiLog { inner: Arc::new(Inner { log, shipper, syncer, cutting, _lock: held }) })
     }
 
-    /// Writes a row to the write-ahead log; when this returns, the row survives the process. A row that
-    /// cannot be written (full disk, backlog at its bound) is counted in
+    /// Writes a row to the write-ahead log; when this returns, the row survives the process. A row
+    /// that cannot be written (full disk, backlog at its bound) is counted in
     /// `tollgate_log_rows_total{result="lost"}`.
     ///
     /// Blocks for one `write` to the page cache.
@@ -191,8 +192,8 @@ impl AiLog {
         self.inner.log.appender.append(row);
     }
 
-    /// Writes a row in one write with those of other calls that end now; it survives the process when
-    /// the result is ready.
+    /// Writes a row in one write with those of other calls that end now; it survives the process
+    /// when the result is ready.
     pub fn append_soon(&self, row: &Row) -> Pending {
         encoded(row, |record| self.inner.log.group.append_soon(record))
     }
@@ -209,7 +210,8 @@ impl AiLog {
     }
 
     /// Writes a row for a call that was refused before any work: the first of a kind (organisation,
-    /// outcome, code) at once, the others folded into one row a second, with their number in `calls`.
+    /// outcome, code) at once, the others folded into one row a second, with their number in
+    /// `calls`.
     pub fn append_refused(&self, row: Row) {
         self.inner.log.append_refused(row);
     }
@@ -219,8 +221,8 @@ impl AiLog {
         self.inner.log.flush(within)
     }
 
-    /// Ends the shipper: folded rows are written, and rows are stored until `deadline`. Blocks for about
-    /// that time at most. Rows appended later are on disk and are stored at the next start.
+    /// Ends the shipper: folded rows are written, and rows are stored until `deadline`. Blocks for
+    /// about that time at most. Rows appended later are on disk and are stored at the next start.
     pub fn close(&self, deadline: Duration) {
         self.inner.close(deadline);
     }

@@ -31,8 +31,8 @@ pub(crate) fn folder(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes the rights of others from the log's own files in `data_dir`. Files of another user stay as
-/// they are, with a warning.
+/// Removes the rights of others from the log's own files in `data_dir`. Files of another user stay
+/// as they are, with a warning.
 pub(crate) fn tighten(data_dir: &Path) {
     const OURS: &[&str] = &["tollgate.db", "lock", "dead-letter.jsonl", "clickhouse.position", "wal"];
     for entry in fs::read_dir(data_dir).into_iter().flatten().flatten() {

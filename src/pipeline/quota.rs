@@ -1,13 +1,13 @@
-//! Stage 4 of the walk: may this call pass, and what is said if it may not.
+//! Stage 4 of the walk: whether a call may pass its limits, and the refusal if it may not.
 //!
-//! An organisation's requests are asked for at the head of every call. Where the policy limits more, so are its calls in
-//! flight and those of its key and user; and once the body is known, tokens and money are reserved by estimate, to be
-//! settled by the record when the call is over. With a shared store one question to it decides; while it is away the
-//! policy says what holds.
+//! Every call is counted against its organisation's requests at its head, and against the other
+//! limits of the policy (calls in flight, key, user). Once the body is known, tokens and money are
+//! reserved by estimate, and settled by the record when the call is over. With a shared store one
+//! question to the store decides; while it is away, the policy decides.
 //!
-//! Promises: with nothing but requests limited, and no shared store, a call pays for one look-up in a map; a call passes
-//! all of its limits or takes from none; what was reserved is settled or released, however the call ends. Does not: count
-//! (see `limit`), or cut a stream that has begun.
+//! Guarantees: if only requests are limited, and there is no shared store, a call costs one look-up
+//! in a map; a call passes all of its limits or takes from none; every reservation is settled or
+//! released, however the call ends. Does not: count (see `limit`), or cut a stream that has begun.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -35,17 +35,17 @@ use crate::limit::redis::{Answer, Question, Shared};
 use crate::limit::store::{Full, Limiter};
 use crate::share::{Held, Resource};
 
-/// A call that may go on.
+/// A call that passed its limits.
 pub struct Admitted {
     /// The organisation's requests.
     pub decision: Decision,
-    /// Its room while its body is read.
+    /// Its place while its body is read.
     pub entry: Entry,
-    /// What it holds of other limits.
+    /// Its reservation of the other limits.
     pub held: Option<Reservation>,
 }
 
-/// What the limits say.
+/// The decision of the limits.
 enum Verdict {
     Pass(Decision, Option<Reservation>),
     Over(Over, Option<Decision>),
@@ -65,7 +65,7 @@ impl From<Denied> for Verdict {
 }
 
 impl Walk<'_> {
-    /// Stage 4. A call over its limit, or over the gateway's own, leaves a (folded) row here.
+    /// Stage 4. A call that is refused leaves a (folded) row here.
     pub(super) async fn admit(
         &self,
         caller: &Caller,
@@ -92,7 +92,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Room to read the call's body, if it looks as if the call could be worked on then.
+    /// A place to read the call's body, unless bounds already leave no room to work on it.
     fn enter(&self) -> Result<Entry, Refusal> {
         let (tenants, party) = (&self.gateway.tenants, self.party());
         tenants.bytes.of(party).has(HELD_BYTES_SPARE).map_err(|short| short_of(Resource::Bytes, short))?;
@@ -101,7 +101,7 @@ impl Walk<'_> {
         entered.map_err(|short| short_of(Resource::Readers, short))
     }
 
-    /// The call's place among those at work. Its body, or the beginning of it, has come.
+    /// A place among the calls at work, once the body or its beginning has arrived.
     ///
     /// # Errors
     /// There is none, or none for its party.
@@ -115,7 +115,7 @@ impl Walk<'_> {
         refusal
     }
 
-    /// Reserves what the call is estimated to use, for its record to settle; see [`Counting::reserve`].
+    /// Reserves the estimated usage, which the record settles; see [`Counting::reserve`].
     ///
     /// # Errors
     /// A limit refuses.
@@ -130,16 +130,16 @@ impl Walk<'_> {
     }
 }
 
-/// What counts a call, apart from the request that it came in: work that goes on after its call is counted, too.
+/// Counts a call without its request, because work that continues after a call is counted too.
 pub(super) struct Counting<'a> {
     pub gateway: &'a Gateway,
-    /// The one that the call began under.
+    /// The policy under which the call began.
     pub policy: &'a Policy,
 }
 
 impl Counting<'_> {
-    /// Reserves what a call may use, once its body has been seen. Nothing to do if neither tokens nor money nor models are
-    /// limited.
+    /// Reserves the estimated usage of a call, once its body is known. Does nothing if neither
+    /// tokens nor money nor models are limited.
     ///
     /// # Errors
     /// A limit refuses.
@@ -169,7 +169,8 @@ impl Counting<'_> {
         }
     }
 
-    /// The most that a call may cost: at the dearest of its targets, by the model's name there or in the request.
+    /// The highest cost of a call: at the dearest of its targets, by the model's name there or in
+    /// the request.
     fn cost(&self, what: &Work<'_>, input: u64, output: u64) -> u64 {
         let usage = TokenUsage { input, output, ..TokenUsage::default() };
         let now_ms = wall_ms();
@@ -256,8 +257,8 @@ impl Counting<'_> {
         }
     }
 
-    /// The same, counted in the store of all replicas. What passes is counted here, too, so that this gateway knows it
-    /// when the store is away.
+    /// All limits of the head of a call, counted in the store of all replicas. A call that passes
+    /// is counted here too, so that this gateway knows it when the store is away.
     async fn ask_shared(&self, shared: &Arc<Shared>, caller: &Caller, quota: &Quota) -> Verdict {
         let (quotas, limits) = (&self.gateway.quotas, &self.policy.limits);
         let at = self.moment();
@@ -293,7 +294,7 @@ impl Counting<'_> {
         Verdict::Pass(decision, held)
     }
 
-    /// What the policy says while the store is away; counted.
+    /// Counts a decision without the store, and returns how the policy decides it.
     fn fail(&self, caller: &Caller) -> Fail {
         let fail = self.policy.limits.shared_of(&caller.org).fail;
         let result = match fail {
@@ -333,15 +334,15 @@ impl Counting<'_> {
     }
 }
 
-/// What is known of a call before it is sent, to estimate it by.
+/// The facts of a call by which its usage is estimated before it is sent.
 pub(super) struct Work<'w> {
-    /// Providers that it may go to, and the model's name there if it is another.
+    /// The providers that may serve it, with the model's name there if it is different.
     pub targets: &'w [(&'w str, Option<&'w str>)],
     pub model: &'w str,
     pub expected: Expected,
 }
 
-/// Where nothing was asked of an organisation's requests.
+/// The decision if an organisation's requests were not asked for.
 const NOTHING: Decision = Decision { wait: None, limit: 0, remaining: 0, reset: Duration::ZERO };
 
 fn requests(limiter: &Limiter, caller: &Caller, quota: &Quota, now: Nanos) -> Verdict {
@@ -359,13 +360,13 @@ fn over_requests(quota: &Quota, wait: Duration) -> Over {
     Over { which: Which::Requests, scope: Scope::Org, limit, wait: Some(wait) }
 }
 
-/// Nobody counts: everything is free.
+/// The decision if nothing is counted.
 fn unlimited(quota: &Quota) -> Decision {
     let limit = quota.requests_per_minute();
     Decision { wait: None, limit, remaining: limit, reset: Duration::ZERO }
 }
 
-/// Whom a call counts for, besides its organisation's requests.
+/// The subjects that a call counts for, besides its organisation's requests.
 fn wants(limits: &OrgLimits, caller: &Caller) -> Vec<Want> {
     let own = match caller.via {
         Accept::Key => Some((Scope::Key(Arc::clone(&caller.name)), limits.each_key)),

@@ -94,8 +94,8 @@ impl Record {
         }
     }
 
-    /// Sets the row's status and outcome if the record is dropped: work without a client is not left
-    /// by one.
+    /// Sets the row's status and outcome if the record is dropped: work without a client is not
+    /// left by one.
     pub fn if_dropped(mut self, status: u16, outcome: Outcome) -> Record {
         self.if_dropped = (status, outcome);
         self
@@ -124,15 +124,16 @@ impl Record {
         self.bills = makes;
     }
 
-    /// Notes the reservation for the answer that was made before the body was complete: the end of the
-    /// body is checked against it.
+    /// Notes the reservation for the answer that was made before the body was complete: the end of
+    /// the body is checked against it.
     pub fn reserved(&mut self, reserved: Reserved) {
         if let Some(seen) = self.seen() {
             lock(seen).reserved = Some(reserved);
         }
     }
 
-    /// Hands the limits and the charge of this call to another record, under which its work continues.
+    /// Hands the limits and the charge of this call to another record, under which its work
+    /// continues.
     pub fn hand_over(&mut self, other: &mut Record) {
         other.bills = self.bills.take();
         if let Some(held) = self.reserved.take() {
@@ -185,8 +186,8 @@ impl Record {
         self.seen().is_some_and(|seen| lock(seen).facts.json_answer)
     }
 
-    /// The value of `x-tollgate-redactions`: `email=1,phone=2`, only kinds that occurred; e-mail and
-    /// phone first, then the others by name.
+    /// The value of `x-tollgate-redactions`: `email=1,phone=2`, only kinds that occurred; e-mail
+    /// and phone first, then the others by name.
     pub fn redactions(&self) -> String {
         let mut all = self.head.clone();
         if let Some(seen) = &self.seen {
@@ -256,8 +257,8 @@ impl Record {
         row.price_version = cost.map(|_| Arc::clone(policy.prices.version()));
     }
 
-    /// Estimates the charge of a provider that was at work when the call ended without its answer: it
-    /// charges for the input, and for its output until then.
+    /// Estimates the charge of a provider that was at work when the call ended without its answer:
+    /// it charges for the input, and for its output until then.
     fn charge_work(&mut self, outcome: Outcome) {
         let unanswered = matches!(outcome, Outcome::ClientDisconnect | Outcome::Timeout | Outcome::Refused);
         let row = &mut self.row;
@@ -294,14 +295,14 @@ impl Record {
         }
     }
 
-    /// Writes the row in one write with the rows of other calls that end now. The answer may be sent
-    /// when the result is ready.
+    /// Writes the row in one write with the rows of other calls that end now. The answer may be
+    /// sent when the result is ready.
     pub fn close_soon(&mut self, status: u16, outcome: Outcome, code: Option<Code>) -> Option<Pending> {
         self.end(status, outcome, code).then(|| self.log.append_soon(&self.row))
     }
 
-    /// Waits until the rows written so far are on the disk itself, if the policy demands it before the
-    /// end of an answer.
+    /// Waits until the rows written so far are on the disk itself, if the policy demands it before
+    /// the end of an answer.
     pub fn durable(&self) -> Option<Durable> {
         (self.policy.ailog.durability == Durability::Power).then(|| self.log.durable())
     }
@@ -327,8 +328,8 @@ impl Record {
         true
     }
 
-    /// Settles the reserved limits with the usage. An answer without known usage used what was reserved
-    /// for it; a call that a provider refused, or that never reached one, used nothing.
+    /// Settles the reserved limits with the usage. An answer without known usage used what was
+    /// reserved for it; a call that a provider refused, or that never reached one, used nothing.
     fn settle_limits(&mut self, outcome: Outcome) {
         let Some(held) = self.reserved.take() else { return };
         let row = &mut self.row;
@@ -421,7 +422,8 @@ impl Record {
                 "phone" => row.redacted_phones += count,
                 _ => row.redacted_other += count,
             }
-            // Names of custom patterns come from the policy, so the label has a bounded set of values.
+            // Names of custom patterns come from the policy, so the label has a bounded set of
+            // values.
             self.metrics.redactions.with_label_values(&[&**kind]).inc_by(u64::from(*count));
         }
         row.attachments_dropped += ledger.attachments;

@@ -187,8 +187,8 @@ impl ClickHouseReader {
     }
 }
 
-/// The rows of an answer, as objects, but no more once they take `bytes_max` bytes; and whether there
-/// are more.
+/// The rows of an answer, as objects, but no more once they take `bytes_max` bytes; and whether
+/// there are more.
 ///
 /// # Errors
 /// The server cannot be reached, refuses, or needs longer than `timeout`.
@@ -234,8 +234,8 @@ fn fetch_some(
 ///
 /// A mutation rewrites two columns of every part it touches, so there is one for many rows. On a
 /// cluster it would need that table on every server: any table but a plain MergeTree is refused.
-/// Each run has a table of its own, so that two runs do not disturb each other; it is dropped at the
-/// end, also of a run that fails.
+/// Each run has a table of its own, so that two runs do not disturb each other; it is dropped at
+/// the end, also of a run that fails.
 pub(crate) struct ClickHouseLedger {
     reader: ClickHouseReader,
     database: String,
@@ -288,7 +288,8 @@ impl ClickHouseLedger {
             return Ok(());
         }
         let costs = self.costs();
-        // The version is digits, dots and letters of our own making; the database's name is one of letters and digits.
+        // The version is digits, dots and letters of our own making; the database's name is one of
+        // letters and digits.
         self.execute(&format!(
             "ALTER TABLE ai_log UPDATE cost_usd = joinGet('{}.{costs}', 'cost_usd', id), price_version = '{version}'
              WHERE id IN (SELECT id FROM {costs}) SETTINGS mutations_sync = 2",

@@ -1,8 +1,8 @@
 //! The days of a time zone, as SQL that both stores understand the same way.
 //!
-//! Pure. A zone is a list of offsets and of the moments from which each applies, daylight saving time
-//! included. The stores add seconds and cut off the time of day, so they need not know time zones, and
-//! cannot know different ones.
+//! Pure. A zone is a list of offsets and of the moments from which each applies, daylight saving
+//! time included. The stores add seconds and cut off the time of day, so they need not know time
+//! zones, and cannot know different ones.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -39,8 +39,8 @@ impl Days {
         days
     }
 
-    /// SQL for the day: `before` is the condition "earlier than this millisecond", `day` the day after
-    /// adding that many seconds.
+    /// SQL for the day: `before` is the condition "earlier than this millisecond", `day` the day
+    /// after adding that many seconds.
     pub(crate) fn sql(&self, before: impl Fn(i64) -> String, day: impl Fn(i32) -> String) -> String {
         if self.until.is_empty() {
             return day(self.last);

@@ -1,10 +1,12 @@
-//! Reading the log: sums for reports and the dashboard, rows for the live tail, costs computed again.
+//! Reading the log: sums for reports and the dashboard, rows for the live tail, costs computed
+//! again.
 //!
-//! For the command line and the operators' listener. Reads the stores, not the write-ahead log: a row
-//! can be found about a quarter of a second after its call. Blocks: call it from a thread that may.
+//! For the command line and the operators' listener. Reads the stores, not the write-ahead log: a
+//! row can be found about a quarter of a second after its call. Blocks: call it from a thread that
+//! may.
 //!
-//! Guarantees: both stores give the same answers; text from outside reaches SQL only as bound values.
-//! Does not: change anything, except in `reprice`.
+//! Guarantees: both stores give the same answers; text from outside reaches SQL only as bound
+//! values. Does not: change anything, except in `reprice`.
 
 mod clickhouse;
 mod days;
@@ -90,7 +92,8 @@ impl Reader {
         Ok(Report { lines, is_cut })
     }
 
-    /// The cost of the calls of `from_ms <= created_at < to_ms`, the largest sums first, at most `most`.
+    /// The cost of the calls of `from_ms <= created_at < to_ms`, the largest sums first, at most
+    /// `most`.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -110,7 +113,8 @@ impl Reader {
         Ok(self.page(filter, limit, usize::MAX)?.rows)
     }
 
-    /// The same rows, but no more once their text takes `bytes_max` bytes: the last one may exceed it.
+    /// The same rows, but no more once their text takes `bytes_max` bytes: the last one may exceed
+    /// it.
     ///
     /// # Errors
     /// The store cannot be read.

@@ -1,7 +1,7 @@
 //! The shipper's controls and gauges: orders to it (retention, wake up, end), and its progress.
 //!
-//! Guarantees: a thread that waits for the store looks again at least every [`WAIT_TICK`]. Does not:
-//! store anything (see `shipper`).
+//! Guarantees: a thread that waits for the store looks again at least every [`WAIT_TICK`]. Does
+//! not: store anything (see `shipper`).
 
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;

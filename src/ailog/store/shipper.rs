@@ -4,9 +4,9 @@
 //!
 //! Guarantees: a range of the log is finished only when the store has it; a range that may have
 //! reached the store is sent again as the same range. A row that the store will never take goes to
-//! the dead-letter file and does not hold up others. While the store is away the log grows and calls
-//! continue. Under light load the rows of one tick of the store share a batch, however quickly the
-//! store answers. Does not: run on the request path.
+//! the dead-letter file and does not hold up others. While the store is away the log grows and
+//! calls continue. Under light load the rows of one tick of the store share a batch, however
+//! quickly the store answers. Does not: run on the request path.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -71,8 +71,8 @@ pub(crate) enum Step {
 }
 
 impl Shipper {
-    /// A shipper that continues where an earlier one stopped: at the place that the store has kept, or
-    /// at that of another store (`elsewhere`) if it is later. The log is shipped in order, so
+    /// A shipper that continues where an earlier one stopped: at the place that the store has kept,
+    /// or at that of another store (`elsewhere`) if it is later. The log is shipped in order, so
     /// everything before either place is stored.
     ///
     /// # Errors
@@ -128,7 +128,8 @@ impl Shipper {
             match (step, stop_at) {
                 (Step::Stored, None) => {}
                 (Step::Stored | Step::Emptied, Some(at)) if self.log.clock.now() < at => {}
-                // Rows that arrived meanwhile wait for the rest of the tick, so that they share a batch.
+                // Rows that arrived meanwhile wait for the rest of the tick, so that they share a
+                // batch.
                 (Step::Emptied | Step::CaughtUp, None) => {
                     let more = self.retain(now);
                     let rest = self.store.tick().saturating_sub(self.log.clock.now().since(now));
@@ -175,8 +176,8 @@ impl Shipper {
         }
     }
 
-    /// Whether every row of the batch is older than the retention: the store would delete it at once.
-    /// So rows do not outlive it here either, however long the store is away.
+    /// Whether every row of the batch is older than the retention: the store would delete it at
+    /// once. So rows do not outlive it here either, however long the store is away.
     fn is_expired(&self) -> bool {
         let days = self.log.control.retention_days();
         let oldest = wall_ms() - i64::from(days) * DAY_MS;
@@ -280,8 +281,9 @@ impl Shipper {
         Step::Stored
     }
 
-    /// Records that are not rows of a known version go to the dead-letter file before the place in the
-    /// log moves past them: if the process ends in between, they are there twice rather than nowhere.
+    /// Records that are not rows of a known version go to the dead-letter file before the place in
+    /// the log moves past them: if the process ends in between, they are there twice rather than
+    /// nowhere.
     fn bury_unknown(&mut self) {
         let batch = self.reader.batch();
         for row in batch.unknown.iter().skip(self.buried) {

@@ -5,10 +5,10 @@
 //!
 //! Guarantees: a batch and the position after it are stored in one transaction, and a row is stored
 //! once by its id, so a replay doubles nothing. Amounts are integers of 10⁻⁹ USD in
-//! `cost_nano_usd`; `cost_usd` is computed from it. A segment of the write-ahead log is removed only
-//! after a checkpoint (or, if a reader holds that up, a sync of SQLite's log), so a power cut loses
-//! only rows that the write-ahead log did not have on disk either. Does not: wait for the disk at
-//! every commit, unless `ailog.durability` is `power`.
+//! `cost_nano_usd`; `cost_usd` is computed from it. A segment of the write-ahead log is removed
+//! only after a checkpoint (or, if a reader holds that up, a sync of SQLite's log), so a power cut
+//! loses only rows that the write-ahead log did not have on disk either. Does not: wait for the
+//! disk at every commit, unless `ailog.durability` is `power`.
 
 use std::path::Path;
 use std::time::Duration;
@@ -132,8 +132,8 @@ impl SqliteStore {
     /// # Errors
     /// It is not a SQLite database, is of a later version, or cannot be written.
     pub(crate) fn open(path: &Path) -> Result<SqliteStore, SqliteError> {
-        // SQLite creates its file by the umask, and the files beside it by the mode of the first. If
-        // this fails, SQLite reports why.
+        // SQLite creates its file by the umask, and the files beside it by the mode of the first.
+        // If this fails, SQLite reports why.
         let _ = private::options().create(true).truncate(false).write(true).open(path);
         let connection = Connection::open(path)?;
         connection.busy_timeout(Duration::from_secs(5))?;
@@ -269,8 +269,8 @@ fn position(connection: &Connection) -> rusqlite::Result<Option<Resume>> {
     }))
 }
 
-/// Opens a file that the gateway writes, for a reader. Returns the connection and the file's layout;
-/// `None` if there is no file or no log in it yet.
+/// Opens a file that the gateway writes, for a reader. Returns the connection and the file's
+/// layout; `None` if there is no file or no log in it yet.
 ///
 /// # Errors
 /// It cannot be read.
@@ -325,7 +325,8 @@ pub(crate) const fn type_of(of: Type) -> &'static str {
     }
 }
 
-/// The definition of a column. A new one of an existing table has a value in the rows that are there.
+/// The definition of a column. A new one of an existing table has a value in the rows that are
+/// there.
 fn definition(column: &Column, is_new: bool) -> String {
     let (name, of) = (column.name, type_of(column.of));
     match column.of {

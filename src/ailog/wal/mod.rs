@@ -9,9 +9,9 @@
 //! except in [`Wal::sync`].
 //!
 //! # Bounds
-//! `WAL_RECORD_BYTES_MAX` for a record; [`WalLimits`] for a segment and for all of them. At the last
-//! bound the newest row is refused and counted as lost; calls continue. A segment is ended after
-//! `WAL_SEGMENT_AGE_MAX`, so that stored rows are removed from here, however few there are.
+//! `WAL_RECORD_BYTES_MAX` for a record; [`WalLimits`] for a segment and for all of them. At the
+//! last bound the newest row is refused and counted as lost; calls continue. A segment is ended
+//! after `WAL_SEGMENT_AGE_MAX`, so that stored rows are removed from here, however few there are.
 
 pub(crate) mod append;
 pub(crate) mod group;
@@ -167,8 +167,8 @@ impl Wal {
     /// Writes one record (see [`segment::record`]).
     ///
     /// # Errors
-    /// The log is at its bound, or the disk does not take the record. Nothing of the record remains,
-    /// unless the error is [`AppendError::Unclean`].
+    /// The log is at its bound, or the disk does not take the record. Nothing of the record
+    /// remains, unless the error is [`AppendError::Unclean`].
     pub(crate) fn append(&self, record: &[u8]) -> Result<(), AppendError> {
         self.append_all(record, 1)
     }
@@ -196,8 +196,8 @@ impl Wal {
         let Some(active) = &writer.active else { return Err(AppendError::Full) };
         let (end, _) = active.segment.extent();
         if let Err(error) = self.disk.write_all_at(&active.file, records, end) {
-            // A later start would take a part of the records for written. It is cut off; if that fails,
-            // it is overwritten, which needs no room on the disk, and the segment is ended.
+            // A later start would take a part of the records for written. It is cut off; if that
+            // fails, it is overwritten, which needs no room on the disk, and the segment is ended.
             if self.disk.set_len(&active.file, end).is_ok() {
                 return Err(AppendError::Io(error));
             }
@@ -213,7 +213,8 @@ impl Wal {
 
     /// From now on a segment that ends stays open until it is synced.
     pub(crate) fn keep_until_synced(&self) {
-        // Read first: it is nearly always set, and a write would take the cache line from other threads.
+        // Read first: it is nearly always set, and a write would take the cache line from other
+        // threads.
         if !self.keeps_until_synced() {
             self.keeps_until_synced.store(true, Ordering::Release);
         }
@@ -224,9 +225,9 @@ impl Wal {
     }
 
     /// Waits until everything written is on the disk. Returns the mark (see [`Wal::written`]) up to
-    /// which it synced and, if the disk failed, the error and the number of rows that may be missing.
-    /// Those segments are ended: a second sync of the same file could succeed without the pages that
-    /// the first one lost.
+    /// which it synced and, if the disk failed, the error and the number of rows that may be
+    /// missing. Those segments are ended: a second sync of the same file could succeed without the
+    /// pages that the first one lost.
     pub(crate) fn sync(&self) -> (u64, Option<(io::Error, u64)>) {
         let mut writer = lock(&self.writer);
         let unsynced = std::mem::take(&mut writer.unsynced);
@@ -259,7 +260,8 @@ impl Wal {
         let ended = writer.unsynced.ended.len();
         writer.unsynced.ended.retain(|file| !Arc::ptr_eq(file, &failed));
         if is_active || writer.unsynced.ended.len() < ended {
-            // Rows written meanwhile may be in the same file, which is not synced again: suspect too.
+            // Rows written meanwhile may be in the same file, which is not synced again: suspect
+            // too.
             let rows = unsynced.rows + std::mem::take(&mut writer.unsynced.rows);
             return (self.written(), Some((error, rows)));
         }
@@ -320,9 +322,9 @@ impl Wal {
         self.taken.fetch_add(length, Ordering::Release);
     }
 
-    /// Removes the oldest segment, which the reader has finished. If the file cannot be removed, it is
-    /// emptied: the next start could not know that its rows are stored, if the segment of the store's
-    /// position is gone by then.
+    /// Removes the oldest segment, which the reader has finished. If the file cannot be removed, it
+    /// is emptied: the next start could not know that its rows are stored, if the segment of the
+    /// store's position is gone by then.
     pub(crate) fn remove_oldest(&self) {
         let Some(segment) = lock(&self.segments).pop_front() else { return };
         let Err(error) = self.disk.remove_file(&segment.path) else { return };

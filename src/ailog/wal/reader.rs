@@ -3,8 +3,8 @@
 //! Stage 9 of the walk, on the shipper's thread.
 //!
 //! Guarantees: a batch is a range of one segment, and the same range always gives the same rows.
-//! Damage (a torn tail, flipped bits, zeroes) is skipped up to the next whole record and counted; it
-//! never stops the reader. An incomplete record at the very end of a segment is not damage: its
+//! Damage (a torn tail, flipped bits, zeroes) is skipped up to the next whole record and counted;
+//! it never stops the reader. An incomplete record at the very end of a segment is not damage: its
 //! process ended while it wrote. Does not: decide when a batch is stored.
 
 use std::fs::File;
@@ -52,8 +52,8 @@ pub(crate) struct Batch {
     pub(crate) rows: Vec<Span>,
     /// Damaged stretches in the range.
     pub(crate) damaged: u32,
-    /// The range ends with an incomplete record. Its `append` did not return, so no client saw the end
-    /// of that answer, unless a power cut took the rest of the record.
+    /// The range ends with an incomplete record. Its `append` did not return, so no client saw the
+    /// end of that answer, unless a power cut took the rest of the record.
     pub(crate) unfinished: bool,
     /// Nothing was written after the range when it was read.
     pub(crate) leaves_nothing: bool,
@@ -99,8 +99,8 @@ pub(crate) struct WalReader {
 }
 
 impl WalReader {
-    /// A reader that continues at `stored`: segments before it were stored by an earlier process and
-    /// are removed. If no segment has that id, nothing in the log was ever stored.
+    /// A reader that continues at `stored`: segments before it were stored by an earlier process
+    /// and are removed. If no segment has that id, nothing in the log was ever stored.
     pub(crate) fn new(wal: Arc<Wal>, stored: Option<Position>) -> WalReader {
         let mut reader = WalReader {
             wal,
@@ -179,8 +179,8 @@ impl WalReader {
         self.offset = end;
     }
 
-    /// Gives up the oldest segment, which cannot be read: its file stays under another name. Returns
-    /// that name, and how many bytes were not read.
+    /// Gives up the oldest segment, which cannot be read: its file stays under another name.
+    /// Returns that name, and how many bytes were not read.
     pub(crate) fn quarantine(&mut self) -> Option<(PathBuf, u64)> {
         let segment = self.wal.give_up_oldest();
         self.current = None;

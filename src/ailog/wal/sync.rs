@@ -4,11 +4,11 @@
 //! and `fsync` of the folder after a segment was begun). Calls wait for it without holding a worker
 //! of the runtime; calls that end during one sync share the next.
 //!
-//! Guarantees: when a [`Durable`] is ready, everything written before it was made is on the disk, or
-//! counted as suspect (`tollgate_log_rows_total{result="suspect"}`). A failed sync is not repeated on
-//! the same file, because a second one may succeed without the pages that the first one lost: the
-//! segment is ended and the log continues in a new one. Does not: cost anything unless it is asked
-//! for.
+//! Guarantees: when a [`Durable`] is ready, everything written before it was made is on the disk,
+//! or counted as suspect (`tollgate_log_rows_total{result="suspect"}`). A failed sync is not
+//! repeated on the same file, because a second one may succeed without the pages that the first one
+//! lost: the segment is ended and the log continues in a new one. Does not: cost anything unless it
+//! is asked for.
 //!
 //! # Bounds
 //! One waker for each call in flight. A call waits for at most `LOG_SYNC_WAIT_MAX`; then its answer

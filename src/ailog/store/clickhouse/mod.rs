@@ -3,15 +3,15 @@
 //! Stage 9 of the walk, on the shipper's thread.
 //!
 //! A batch is a range of one segment of the write-ahead log. Before it is first sent, the range is
-//! noted in a small file (see `position_file`), and exactly that range is sent again until ClickHouse
-//! acknowledges it, also after a restart. The range is the batch's `insert_deduplication_token`: a
-//! token names one content, and ClickHouse drops a block whose token it has seen; so a range that a
-//! power cut has shortened keeps its token. One `send` makes one compressed block, so an interrupted
-//! upload stores nothing.
+//! noted in a small file (see `position_file`), and exactly that range is sent again until
+//! ClickHouse acknowledges it, also after a restart. The range is the batch's
+//! `insert_deduplication_token`: a token names one content, and ClickHouse drops a block whose
+//! token it has seen; so a range that a power cut has shortened keeps its token. One `send` makes
+//! one compressed block, so an interrupted upload stores nothing.
 //!
 //! Guarantees: exactly once, as long as the table's deduplication window (100,000 inserts, of which
-//! each gateway makes at most one or two a second while it keeps up) does not pass between two tries
-//! of one batch; beyond it, at least once. Does not: create tables (see `schema`).
+//! each gateway makes at most one or two a second while it keeps up) does not pass between two
+//! tries of one batch; beyond it, at least once. Does not: create tables (see `schema`).
 
 mod position_file;
 pub(crate) mod schema;
@@ -139,7 +139,8 @@ impl Store for ClickHouseStore {
             until_given_up(work, give_up).await
         });
         sent.map_err(|error| classify(&error))?;
-        // If this fails, the same range is sent again after a restart, and dropped there by its token.
+        // If this fails, the same range is sent again after a restart, and dropped there by its
+        // token.
         let _ = self.keep_position(at(batch.end), None);
         Ok(Stored { rows: batch.rows.len() })
     }
