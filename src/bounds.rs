@@ -15,6 +15,10 @@ pub const SHARE_OF_FREE: usize = 3;
 pub const SHARE_OF_FREE_UNKNOWN: usize = 1;
 /// Bounds that are smaller than this are not shared: what each could have would be nothing.
 pub const SHARED_FROM: usize = 4;
+/// Refusals of one party (401, 403, 429, 503 `overloaded`) in a second that are answered at once. Above it they are held back.
+pub const REFUSALS_PER_SECOND: u32 = 200;
+/// How long a refusal is held back at most.
+pub const REFUSAL_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Organisations, and addresses of each kind, whose use is counted by itself. Further ones count together as one.
 pub const SHARING_PARTIES_MAX: usize = 16_384;
 /// Open connections on the applications' side, where `bounds.connections` says nothing else. Above it: 503 `overloaded`,
@@ -137,6 +141,12 @@ pub const STEP_BYTES_MAX: usize = 16 << 10;
 pub const STEP_BYTES_MIN: usize = 256;
 /// How long a step should take. After one that took longer the next ones are cut shorter.
 pub const STEP_TIME_MAX: Duration = Duration::from_micros(200);
+/// What a request body may take on the runtime's threads. The rest is done on threads of low priority.
+pub const BODY_INLINE_TIME_MAX: Duration = Duration::from_micros(500);
+/// A job of such a thread, in bytes of the body and in time. Then another turn group has its turn.
+pub const BODY_JOB_BYTES_MAX: usize = 32 << 10;
+/// The same in time.
+pub const BODY_JOB_TIME_MAX: Duration = Duration::from_millis(1);
 /// Turn groups whose work on bodies is counted apart. Some of more than these share a count.
 pub const TURN_GROUPS_TOLD_APART: usize = 4_096;
 /// One in so many of a processor's seconds is free for the bodies of each turn group. Beyond it a step waits for its turn.

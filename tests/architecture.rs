@@ -87,6 +87,8 @@ const ROOMS: &[(&str, May, &[&str])] = &[
             "wire",
         ],
     ),
+    // Starts threads.
+    ("pipeline/body_threads", Io, &["pipeline"]),
     ("intent", Wait, &["config", "cost", "redact", "wire"]),
     // Level 5: the edges.
     ("server", Io, &["pipeline", "config"]),

@@ -1,11 +1,11 @@
 //! The request body on its way in: read, bounded, redacted, and counted, piece by piece.
 //!
 //! Stage 5 of the walk. A small body is gathered whole before the provider is called; a large one becomes the
-//! [`Source`] of a body that streams. The work is done in steps, between which the task gives way (see `turns`). Promises: nothing comes out that is not [`Redacted`]; a body that cannot be
-//! understood, is too long or stops coming never becomes a complete one upstream; a defect of the redactor is a refusal.
-//! Does not: choose a provider, or send.
+//! [`Source`] of a body that streams. The work (see `work`) is done in steps, between which the task gives way (see `turns`); a
+//! body that takes long is worked on by `body_threads`. Promises: nothing comes out that is not [`Redacted`]; a body that
+//! cannot be understood, is too long or stops coming never becomes a complete one upstream; a defect of the redactor is a
+//! refusal. Does not: choose a provider, or send.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -14,16 +14,17 @@ use bytes::Bytes;
 use tollgate_wire::estimate::{Asked, Makes};
 
 use super::arriving::Arriving;
-use super::coding::{Coding, Decoder, Fault};
+use super::body_threads::Running;
 use super::ownership::Ownership;
-use super::refusal::{Refusal, overloaded, short_of};
+use super::refusal::{Refusal, overloaded};
 use super::turns::Pace;
+use super::work::{Decoding, Job, Stepped, Work};
 use crate::bounds::{GATHER_BYTES_MAX, ROUTE_WAIT_BYTES_MAX};
 use crate::code::Code;
 use crate::config::policy::GatewayKey;
 use crate::lock::lock;
 use crate::redact::{BodyRedactor, Facts, Ledger, RedactError, Redacted};
-use crate::share::{Held, Resource, Share};
+use crate::share::{Held, Share};
 use crate::upstream::replay::{Broken, Source};
 
 /// What is known of a body, also after the walk has ended early. Shared by the source that reads the body and the
@@ -93,62 +94,12 @@ impl Seen {
     }
 }
 
-/// A compressed body on its way in.
-pub struct Decoding {
-    decoder: Decoder,
-    /// Room for the decoder.
-    held: Held,
-    bytes_max: u64,
-}
-
-impl Decoding {
-    /// For a body of at most `bytes_max` bytes, decoded. What the decoder takes comes out of `room`.
-    pub fn new(coding: Coding, bytes_max: u64, room: &Share) -> Decoding {
-        Decoding { decoder: Decoder::new(coding, bytes_max), held: room.begin(), bytes_max }
-    }
-
-    /// Takes the next bytes, after [`Decoding::next`] has given nothing more.
-    pub fn push(&mut self, chunk: Bytes) {
-        self.decoder.push(chunk);
-    }
-
-    /// The next piece; nothing where more input is needed.
-    ///
-    /// # Errors
-    /// The body is refused.
-    pub fn next(&mut self) -> Result<Option<Bytes>, Refusal> {
-        // Room first: it includes what the next piece may add.
-        self.held.take_up_to(self.decoder.memory()).map_err(|short| short_of(Resource::DecoderBytes, short))?;
-        self.decoder.next().map_err(|fault| self.refusal(fault))
-    }
-
-    /// The input has ended: what is left of the body; nothing at its end.
-    ///
-    /// # Errors
-    /// The body is refused.
-    pub fn finish(&mut self) -> Result<Option<Bytes>, Refusal> {
-        self.decoder.finish().map_err(|fault| self.refusal(fault))
-    }
-
-    fn refusal(&self, fault: Fault) -> Refusal {
-        match fault {
-            Fault::TooLarge => too_large(self.bytes_max),
-            Fault::Bomb => {
-                let message = "the compressed request body grows out of all proportion; send it as it is";
-                Refusal::new(Code::BodyTooLarge, message).closing()
-            }
-            Fault::Broken => {
-                let message = "the compressed request body is damaged, cut short, or not of the coding that it names";
-                Refusal::new(Code::UnsupportedMediaType, message).closing()
-            }
-        }
-    }
-}
-
 /// Reads one request body.
 pub struct Intake {
     arriving: Arriving,
-    redactor: BodyRedactor,
+    /// Absent while it is elsewhere, and for good after a defect.
+    work: Option<Work>,
+    elsewhere: Option<Running<Job>>,
     seen: Arc<Mutex<Seen>>,
     ready: Vec<Redacted>,
     bytes: u64,
@@ -156,11 +107,6 @@ pub struct Intake {
     finished: bool,
     /// Every model that the body names has to be one of this key's.
     key: Option<Arc<GatewayKey>>,
-    decoding: Option<Box<Decoding>>,
-    /// Came from the client and is still to be decoded; where the body is not compressed, nothing.
-    encoded: Bytes,
-    /// Still to be redacted.
-    unread: Bytes,
     pace: Pace,
     /// Judges the stored objects that the body names, unless all may be named.
     pub ownership: Option<Ownership>,
@@ -182,16 +128,14 @@ impl Intake {
         let seen = Seen { capture_left: capture_bytes, ..Seen::default() };
         Intake {
             arriving,
-            redactor,
+            work: Some(Work::new(redactor)),
+            elsewhere: None,
             seen: Arc::new(Mutex::new(seen)),
             ready: Vec::new(),
             bytes: 0,
             bytes_max,
             finished: false,
             key: None,
-            decoding: None,
-            encoded: Bytes::new(),
-            unread: Bytes::new(),
             pace,
             ownership: None,
             held: None,
@@ -213,31 +157,11 @@ impl Intake {
         self.key = (!key.models.is_empty()).then(|| Arc::clone(key));
     }
 
-    /// Why the body may not be sent with its key, as far as it is read.
-    fn not_allowed(&self) -> Option<Refusal> {
-        let key = self.key.as_ref()?;
-        let facts = self.redactor.facts();
-        if let Some(other) = facts.models.iter().find(|m| !key.may_use(Some(&m.name))) {
-            let message = format!("this key may not be used with the model that `{}` names", other.param);
-            return Some(Refusal::new(Code::ModelNotFound, message).about("model").closing());
-        }
-        if facts.models_cut {
-            let message = "the request body names too many models, or one with too long a name, for a key that is \
-                           restricted to certain models; name fewer";
-            return Some(Refusal::new(Code::InvalidRequest, message).closing());
-        }
-        facts.chooser.map(|field| {
-            let message = format!(
-                "`{field}` lets the provider choose another model, and this key is restricted to certain models; \
-                 leave `{field}` out"
-            );
-            Refusal::new(Code::InvalidRequest, message).about(field).closing()
-        })
-    }
-
     /// The body is compressed.
     pub fn decode(&mut self, decoding: Decoding) {
-        self.decoding = Some(Box::new(decoding));
+        if let Some(work) = &mut self.work {
+            work.decode(decoding);
+        }
     }
 
     /// What is known of the body.
@@ -266,7 +190,7 @@ impl Intake {
             if gathered < GATHER_BYTES_MAX {
                 continue;
             }
-            if !needs_model || self.redactor.facts().model.is_some() {
+            if !needs_model || self.work.as_ref().is_some_and(|work| work.facts().model.is_some()) {
                 return Ok(Gathered::Begun(pieces));
             }
             if gathered >= ROUTE_WAIT_BYTES_MAX {
@@ -283,89 +207,83 @@ impl Intake {
     /// Appends the next redacted pieces; `false` at the end of the body. One step of work: after it the task gives way.
     fn poll_more(&mut self, cx: &mut Context<'_>, out: &mut Vec<Redacted>) -> Poll<Result<bool, Refusal>> {
         let from = out.len();
-        let chunk = match ready!(self.poll_chunk(cx)) {
-            Ok(chunk) => chunk,
-            Err(refusal) => return Poll::Ready(Err(self.refused(refusal))),
-        };
-        let (more, bytes) = (chunk.is_some(), chunk.as_ref().map_or(0, Bytes::len));
-        let Intake { pace, redactor, .. } = self;
-        // A defect in a detector must not let the body pass: it is caught here and the call refused.
-        let redact = AssertUnwindSafe(|| match chunk {
-            Some(chunk) => redactor.push(chunk, out),
-            None => redactor.finish(out),
-        });
-        let redacted = pace.step(bytes, || catch_unwind(redact)).unwrap_or(Err(RedactError::Internal));
-        if let Err(error) = redacted {
+        let stepped = ready!(self.poll_step(cx, out)).and_then(|more| self.judge().map(|()| more));
+        if stepped.is_ok() {
+            self.note(&out[from..]);
+        }
+        let whole = stepped.and_then(|more| if more { Ok(more) } else { self.judge_whole().map(|()| more) });
+        Poll::Ready(whole.map_err(|refusal| {
             out.truncate(from);
-            return Poll::Ready(Err(self.refused(refusal_of(&error))));
-        }
-        if let Some(refusal) = self.not_allowed() {
-            out.truncate(from);
-            return Poll::Ready(Err(self.refused(refusal)));
-        }
-        if let Some(ownership) = &mut self.ownership
-            && let Err(refusal) = ownership.judge(self.redactor.facts())
-        {
-            out.truncate(from);
-            return Poll::Ready(Err(self.refused(refusal)));
-        }
-        self.note(&out[from..]);
-        if !more {
-            self.pace.rest();
-        }
-        if !more && self.asks_too_much() {
-            out.truncate(from);
-            let message = "a long request body that asks for longer or more answers than its beginning says, or than its \
-                           model gives, has to say so first; put `max_tokens`, `n` and the like before the messages";
-            return Poll::Ready(Err(self.refused(Refusal::new(Code::InvalidRequest, message).closing())));
-        }
-        Poll::Ready(Ok(more))
+            self.refused(refusal)
+        }))
     }
 
-    /// Whether the whole body asks for more than was reserved when its beginning was known.
-    fn asks_too_much(&self) -> bool {
-        let Some(Reserved { makes, longest, most }) = lock(&self.seen).reserved else { return false };
-        let facts = self.redactor.facts();
-        Asked { makes, bound: facts.output_tokens_max, choices: facts.choices, longest }.most() > most
-    }
-
-    /// The next bytes of the body, as they are to be read, as many as a step may have; nothing at its end.
-    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Refusal>> {
+    /// Reads what the client sends, and works on it here or elsewhere. `false` at the end of the body.
+    fn poll_step(&mut self, cx: &mut Context<'_>, out: &mut Vec<Redacted>) -> Poll<Result<bool, Refusal>> {
         loop {
-            if !self.unread.is_empty() {
-                ready!(self.pace.poll_turn(cx));
-                let step = self.pace.step_bytes().min(self.unread.len());
-                return Poll::Ready(Ok(Some(self.unread.split_to(step))));
-            }
-            if let Some(decoding) = &mut self.decoding {
-                ready!(self.pace.poll_turn(cx));
-                if let Some(piece) = self.pace.step(0, || decoding.next())? {
-                    self.unread = piece;
-                    continue;
-                }
-                if !self.encoded.is_empty() {
-                    let step = self.pace.step_bytes().min(self.encoded.len());
-                    decoding.push(self.encoded.split_to(step));
-                    continue;
+            if let Some(running) = &mut self.elsewhere {
+                let job = ready!(running.poll(cx));
+                self.elsewhere = None;
+                let Some(job) = job else { return Poll::Ready(Err(refusal_of(&RedactError::Internal))) };
+                self.pace.ran(job.time);
+                self.work = Some(job.work);
+                out.extend(job.pieces);
+                match job.result? {
+                    Stepped::Hungry if job.bytes == 0 => continue,
+                    stepped => return Poll::Ready(Ok(stepped != Stepped::Ended)),
                 }
             }
-            let Poll::Ready(frame) = self.poll_frame(cx) else {
-                self.pace.rest();
-                return Poll::Pending;
-            };
-            match (frame?, &mut self.decoding) {
-                (Some(chunk), Some(_)) => self.encoded = chunk,
-                (Some(chunk), None) => self.unread = chunk,
-                (None, Some(decoding)) => {
-                    ready!(self.pace.poll_turn(cx));
-                    match self.pace.step(0, || decoding.finish())? {
-                        Some(piece) => self.unread = piece,
-                        None => return Poll::Ready(Ok(None)),
-                    }
-                }
-                (None, None) => return Poll::Ready(Ok(None)),
+            let Some(work) = &self.work else { return Poll::Ready(Err(refusal_of(&RedactError::Internal))) };
+            if work.is_hungry() {
+                let Poll::Ready(frame) = self.poll_frame(cx) else {
+                    self.pace.rest();
+                    return Poll::Pending;
+                };
+                let frame = frame?;
+                let Some(work) = &mut self.work else { continue };
+                work.feed(frame);
+            }
+            if self.pace.is_long() {
+                let most = self.pace.step_bytes();
+                self.elsewhere = self.work.take().map(|work| self.pace.run(move |clock| work.job(clock, most)));
+                continue;
+            }
+            let Some(work) = &mut self.work else { continue };
+            if !work.is_done() {
+                ready!(self.pace.poll_turn(cx));
+            }
+            let (most, begun) = (self.pace.step_bytes(), self.pace.begin());
+            let (stepped, bytes) = work.step(most, out);
+            self.pace.end(begun, bytes);
+            match stepped? {
+                Stepped::Ended => return Poll::Ready(Ok(false)),
+                Stepped::More | Stepped::Hungry if bytes > 0 => return Poll::Ready(Ok(true)),
+                Stepped::More | Stepped::Hungry => {}
             }
         }
+    }
+
+    /// Whether the body may be sent, as far as it is read.
+    fn judge(&mut self) -> Result<(), Refusal> {
+        let Some(facts) = self.work.as_ref().map(Work::facts) else { return Err(refusal_of(&RedactError::Internal)) };
+        if let Some(key) = &self.key {
+            allowed(key, facts)?;
+        }
+        self.ownership.as_mut().map_or(Ok(()), |ownership| ownership.judge(facts))
+    }
+
+    /// Whether the body, all of it read, asks for more than was reserved when its beginning was known.
+    fn judge_whole(&mut self) -> Result<(), Refusal> {
+        self.pace.rest();
+        let Some(Reserved { makes, longest, most }) = lock(&self.seen).reserved else { return Ok(()) };
+        let Some(facts) = self.work.as_ref().map(Work::facts) else { return Err(refusal_of(&RedactError::Internal)) };
+        let asked = Asked { makes, bound: facts.output_tokens_max, choices: facts.choices, longest };
+        if asked.most() <= most {
+            return Ok(());
+        }
+        let message = "a long request body that asks for longer or more answers than its beginning says, or than its \
+                       model gives, has to say so first; put `max_tokens`, `n` and the like before the messages";
+        Err(Refusal::new(Code::InvalidRequest, message).closing())
     }
 
     /// The next bytes of the client.
@@ -380,7 +298,9 @@ impl Intake {
     fn note(&mut self, pieces: &[Redacted]) {
         let mut seen = lock(&self.seen);
         seen.bytes = self.bytes;
-        seen.text_bytes = self.redactor.text_bytes();
+        if let Some(work) = &self.work {
+            work.note(&mut seen);
+        }
         for piece in pieces {
             let bytes = piece.as_bytes();
             if bytes.len() > seen.capture_left {
@@ -393,20 +313,14 @@ impl Intake {
                 Redacted::pack(&mut seen.capture);
             }
         }
-        if seen.facts != *self.redactor.facts() {
-            seen.facts = self.redactor.facts().clone();
-        }
-        if seen.ledger != *self.redactor.ledger() {
-            seen.ledger = self.redactor.ledger().clone();
-        }
     }
 
     fn refused(&mut self, refusal: Refusal) -> Refusal {
         let mut seen = lock(&self.seen);
         seen.bytes = self.bytes;
-        seen.text_bytes = self.redactor.text_bytes();
-        seen.facts = self.redactor.facts().clone();
-        seen.ledger = self.redactor.ledger().clone();
+        if let Some(work) = &self.work {
+            work.note(&mut seen);
+        }
         seen.refusal = Some(refusal.clone());
         refusal
     }
@@ -434,13 +348,31 @@ impl Source for Intake {
     }
 }
 
+/// Whether the body may be sent with its key, as far as it is read.
+fn allowed(key: &GatewayKey, facts: &Facts) -> Result<(), Refusal> {
+    if let Some(other) = facts.models.iter().find(|m| !key.may_use(Some(&m.name))) {
+        let message = format!("this key may not be used with the model that `{}` names", other.param);
+        return Err(Refusal::new(Code::ModelNotFound, message).about("model").closing());
+    }
+    if facts.models_cut {
+        let message = "the request body names too many models, or one with too long a name, for a key that is \
+                       restricted to certain models; name fewer";
+        return Err(Refusal::new(Code::InvalidRequest, message).closing());
+    }
+    let Some(field) = facts.chooser else { return Ok(()) };
+    let message = format!(
+        "`{field}` lets the provider choose another model, and this key is restricted to certain models; leave `{field}` out"
+    );
+    Err(Refusal::new(Code::InvalidRequest, message).about(field).closing())
+}
+
 /// The 413 of a body longer than `bytes_max`.
 pub fn too_large(bytes_max: u64) -> Refusal {
     let message = format!("the request body is too large; at most {bytes_max} bytes are taken");
     Refusal::new(Code::BodyTooLarge, message).closing()
 }
 
-fn refusal_of(error: &RedactError) -> Refusal {
+pub(super) fn refusal_of(error: &RedactError) -> Refusal {
     let code = match error {
         RedactError::InvalidJson { .. } => Code::InvalidJson,
         RedactError::InvalidRequest { .. } => Code::InvalidRequest,

@@ -7,6 +7,8 @@
 
 mod arriving;
 pub mod body;
+mod body_threads;
+mod by_group;
 mod coding;
 mod credential;
 pub mod framing;
@@ -32,6 +34,7 @@ pub mod tenants;
 pub mod turns;
 mod walk;
 mod watched;
+mod work;
 
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};

@@ -9,7 +9,7 @@
 //! within [`TURN_UNUSED_MAX`] goes to the next in line, so that a stopped call holds nobody up. Does not: count the work of
 //! other parts of a call, or refuse.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,10 +20,12 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::body_threads::{BodyThreads, Running};
+use super::by_group::ByGroup;
 use crate::auth::Caller;
 use crate::bounds::{
-    STEP_BYTES_MAX, STEP_BYTES_MIN, STEP_TIME_MAX, TURN_FREE_BURST, TURN_FREE_SHARE, TURN_GROUPS_TOLD_APART,
-    TURN_UNUSED_MAX,
+    BODY_INLINE_TIME_MAX, STEP_BYTES_MAX, STEP_BYTES_MIN, STEP_TIME_MAX, TURN_FREE_BURST, TURN_FREE_SHARE,
+    TURN_GROUPS_TOLD_APART, TURN_UNUSED_MAX,
 };
 use crate::clock::{Clock, Nanos};
 use crate::config::policy::Accept;
@@ -39,35 +41,43 @@ pub struct Turns {
     line: Mutex<Line>,
     /// Somebody waits in line.
     waiting: Notify,
+    /// For bodies that take long.
+    threads: BodyThreads,
 }
 
 /// Who is counted together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TurnGroup(u16);
 
+#[cfg(test)]
+impl TurnGroup {
+    /// A group of a test.
+    pub fn of_test(number: u16) -> TurnGroup {
+        TurnGroup(number)
+    }
+}
+
 /// Who has a turn and who waits for one.
 #[derive(Default)]
 struct Line {
-    /// The number of the next turn that is asked for.
-    next: u64,
     /// Turns that are given out, and since when.
     given: BTreeMap<u64, Nanos>,
-    /// Calls that wait, by group, in their order.
-    waiting: HashMap<TurnGroup, BTreeMap<u64, Waker>>,
-    /// Groups that wait, each once; the first is next.
-    groups: VecDeque<TurnGroup>,
+    /// Calls that wait.
+    waiting: ByGroup<Waker>,
 }
 
 impl Turns {
     /// For a runtime with so many threads.
     pub fn new(clock: Clock, threads: usize) -> Arc<Turns> {
+        let at_once = threads.saturating_sub(1).max(1);
         Arc::new(Turns {
             clock,
             spent: (0..TURN_GROUPS_TOLD_APART).map(|_| AtomicU64::new(0)).collect(),
             hasher: RandomState::new(),
-            at_once: threads.saturating_sub(1).max(1),
+            at_once,
             line: Mutex::default(),
             waiting: Notify::new(),
+            threads: BodyThreads::new(at_once),
         })
     }
 
@@ -97,6 +107,7 @@ impl Turns {
             bytes: 0,
             time: Duration::ZERO,
             uncounted: Duration::ZERO,
+            spent: Duration::ZERO,
         }
     }
 
@@ -151,19 +162,13 @@ impl Turns {
     /// A turn at once, or a place in line.
     fn ask(&self, group: TurnGroup, cx: &mut Context<'_>) -> Turn {
         let mut line = lock(&self.line);
-        let number = line.next;
-        line.next += 1;
+        let number = line.waiting.number();
         if line.waiting.is_empty() && line.given.len() < self.at_once {
             line.given.insert(number, self.clock.now());
             return Turn::Given(number);
         }
         let first = line.waiting.is_empty();
-        let own = line.waiting.entry(group).or_default();
-        let alone = own.is_empty();
-        own.insert(number, cx.waker().clone());
-        if alone {
-            line.groups.push_back(group);
-        }
+        line.waiting.add(group, number, cx.waker().clone());
         drop(line);
         if first {
             self.waiting.notify_one();
@@ -179,7 +184,7 @@ impl Turns {
             *since = self.clock.now();
             return Turn::Given(number);
         }
-        match line.waiting.get_mut(&group).and_then(|own| own.get_mut(&number)) {
+        match line.waiting.get_mut(group, number) {
             Some(waker) => {
                 waker.clone_from(cx.waker());
                 Turn::Waiting(number)
@@ -192,7 +197,7 @@ impl Turns {
     fn give_back(&self, group: TurnGroup, number: u64) {
         let mut line = lock(&self.line);
         if line.given.remove(&number).is_none() {
-            line.leave(group, number);
+            line.waiting.remove(group, number);
         }
         let woken = line.give(self.at_once, self.clock.now());
         drop(line);
@@ -205,29 +210,12 @@ impl Line {
     fn give(&mut self, at_once: usize, now: Nanos) -> Vec<Waker> {
         let mut woken = Vec::new();
         while self.given.len() < at_once
-            && let Some(group) = self.groups.pop_front()
+            && let Some((number, waker)) = self.waiting.pop()
         {
-            let Some(own) = self.waiting.get_mut(&group) else { continue };
-            if let Some((number, waker)) = own.pop_first() {
-                self.given.insert(number, now);
-                woken.push(waker);
-            }
-            if own.is_empty() {
-                self.waiting.remove(&group);
-            } else {
-                self.groups.push_back(group);
-            }
+            self.given.insert(number, now);
+            woken.push(waker);
         }
         woken
-    }
-
-    fn leave(&mut self, group: TurnGroup, number: u64) {
-        let Some(own) = self.waiting.get_mut(&group) else { return };
-        own.remove(&number);
-        if own.is_empty() {
-            self.waiting.remove(&group);
-            self.groups.retain(|other| *other != group);
-        }
     }
 }
 
@@ -256,6 +244,8 @@ pub struct Pace {
     time: Duration,
     /// Not yet counted for the group.
     uncounted: Duration,
+    /// What all steps of the body took.
+    spent: Duration,
 }
 
 /// Shorter times are added up before they are counted.
@@ -321,6 +311,7 @@ impl Pace {
     fn did(&mut self, bytes: usize, time: Duration) {
         self.bytes = self.bytes.saturating_add(bytes);
         self.time += time;
+        self.spent += time;
         self.uncounted += time;
         if time > STEP_TIME_MAX {
             self.step_bytes = (self.step_bytes / 2).max(STEP_BYTES_MIN);
@@ -330,6 +321,23 @@ impl Pace {
         if self.uncounted >= COUNTED_MIN {
             self.turns.count(self.group, std::mem::take(&mut self.uncounted));
         }
+    }
+
+    /// Whether the body has taken so long that the rest of the work is for [`Pace::run`].
+    pub fn is_long(&self) -> bool {
+        self.spent >= BODY_INLINE_TIME_MAX
+    }
+
+    /// Does work on a thread of low priority, when it is the group's turn there. `work` is told the clock.
+    pub fn run<T: Send + 'static>(&mut self, work: impl FnOnce(Clock) -> T + Send + 'static) -> Running<T> {
+        self.rest();
+        let clock = self.turns.clock;
+        self.turns.threads.run(self.group, move || work(clock))
+    }
+
+    /// Counts work that was done elsewhere.
+    pub fn ran(&mut self, time: Duration) {
+        self.turns.count(self.group, time);
     }
 
     fn is_due(&self) -> bool {
@@ -464,7 +472,7 @@ mod tests {
         assert_eq!(order.len(), 53);
         drop(now);
         let line = lock(&turns.line);
-        assert!(line.given.is_empty() && line.waiting.is_empty() && line.groups.is_empty());
+        assert!(line.given.is_empty() && line.waiting.is_empty());
     }
 
     #[test]
@@ -496,7 +504,7 @@ mod tests {
         assert_eq!(calls.iter_mut().filter(|call| call.was_woken()).count(), 1);
         drop(calls);
         let line = lock(&turns.line);
-        assert!(line.given.is_empty() && line.waiting.is_empty() && line.groups.is_empty());
+        assert!(line.given.is_empty() && line.waiting.is_empty());
     }
 
     #[test]
@@ -578,6 +586,6 @@ mod tests {
             keeper.await.expect("the keeper ends");
         });
         let line = lock(&turns.line);
-        assert!(line.given.is_empty() && line.waiting.is_empty() && line.groups.is_empty());
+        assert!(line.given.is_empty() && line.waiting.is_empty());
     }
 }

@@ -20,13 +20,14 @@ use serde_json::json;
 
 use super::arriving::Arriving;
 use super::body::Body;
-use super::intake::{Decoding, too_large};
+use super::intake::too_large;
 use super::quota::Admitted;
 use super::quota_headers::quota_headers;
 use super::readers::Entry;
 use super::record::Record;
 use super::refusal::{Refusal, short_of};
 use super::turns::Pace;
+use super::work::Decoding;
 use super::{ATTEMPTS, PROVIDER, REDACTIONS, Walk, no_answer_refusal, set};
 use crate::ailog::row::{Outcome, RouteKind};
 use crate::auth::Caller;
