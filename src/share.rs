@@ -12,11 +12,13 @@
 //! A. K. Choudhury, E. L. Hahne: Dynamic Queue Length Thresholds for Shared-Memory Packet Switches, 1998.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use prometheus::IntCounter;
 
-use crate::bounds::{SHARE_OF_FREE, SHARED_FROM};
+use crate::bounds::{REFUSAL_WAIT_MAX, REFUSALS_PER_SECOND, SHARE_OF_FREE, SHARED_FROM};
+use crate::clock::Nanos;
 use crate::metrics::Metrics;
 
 /// What a pool gives out.
@@ -71,6 +73,8 @@ pub struct Party {
     times_free: usize,
     /// The party that this one is a part of.
     within: Option<Arc<Party>>,
+    /// When it has no refusals in hand that are answered at once, in nanoseconds of the clock.
+    refusals: AtomicU64,
 }
 
 impl Party {
@@ -81,17 +85,31 @@ impl Party {
 
     /// The same, which may use `times_free` times what is free.
     pub fn with_share(times_free: usize) -> Arc<Party> {
-        Arc::new(Party { used: Default::default(), times_free, within: None })
+        Arc::new(Party { used: Default::default(), times_free, within: None, refusals: AtomicU64::new(0) })
     }
 
     /// A part of this party: what it uses counts for both, and it may use a share of what the whole may.
     pub fn part(self: &Arc<Party>) -> Arc<Party> {
-        Arc::new(Party { used: Default::default(), times_free: SHARE_OF_FREE, within: Some(Arc::clone(self)) })
+        let within = Some(Arc::clone(self));
+        Arc::new(Party { used: Default::default(), times_free: SHARE_OF_FREE, within, refusals: AtomicU64::new(0) })
     }
 
     /// The party itself, or the one that it is a part of.
     pub fn whole(&self) -> &Party {
         self.within.as_deref().unwrap_or(self)
+    }
+
+    /// How long a refusal of the party is held back at `now`: not at all for [`REFUSALS_PER_SECOND`] of them, and then so
+    /// long that no more are answered than that, but at most [`REFUSAL_WAIT_MAX`]. A client that asks again at once, and on
+    /// many connections, would else take processor time from others with nothing but refusals.
+    pub fn refusal_wait(&self, now: Nanos) -> Duration {
+        const SECOND: Duration = Duration::from_secs(1);
+        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let most = now.0.saturating_add(nanos(SECOND + REFUSAL_WAIT_MAX));
+        let next = |then: u64| then.max(now.0).saturating_add(nanos(SECOND / REFUSALS_PER_SECOND)).min(most);
+        let then = self.refusals.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |then| Some(next(then)));
+        let then = Nanos(next(then.unwrap_or_default()));
+        then.since(now).saturating_sub(SECOND)
     }
 
     fn add(&self, resource: Resource, amount: usize) -> (usize, usize) {
@@ -295,6 +313,24 @@ mod tests {
     /// Takes one after the other, until there is no more.
     fn all(share: &Share) -> Vec<Held> {
         std::iter::from_fn(|| share.take_one().ok()).collect()
+    }
+
+    #[test]
+    fn refusals_of_a_party_are_answered_at_a_bounded_rate() {
+        let (party, other, begun) = (Party::new(), Party::new(), Nanos(7));
+        let at = |ms: u64| Nanos(begun.0 + ms * 1_000_000);
+        for _ in 0..REFUSALS_PER_SECOND {
+            assert_eq!(party.refusal_wait(at(0)), Duration::ZERO);
+        }
+        let each = Duration::from_secs(1) / REFUSALS_PER_SECOND;
+        for n in 1..=10 {
+            assert_eq!(party.refusal_wait(at(0)), n * each);
+        }
+        let longest = (0..10_000).map(|_| party.refusal_wait(at(0))).max();
+        assert_eq!(longest, Some(REFUSAL_WAIT_MAX));
+        assert_eq!(other.refusal_wait(at(0)), Duration::ZERO);
+        assert_eq!(party.refusal_wait(at(1_000)), REFUSAL_WAIT_MAX - Duration::from_secs(1) + each);
+        assert_eq!(party.refusal_wait(at(60_000)), Duration::ZERO);
     }
 
     #[test]

@@ -5,13 +5,16 @@
 //! has a short time to authenticate and gets a place if there is one for its party. Promises: asking on a connection that has
 //! its place costs one load; a connection that never authenticates ends. Does not: read or write it.
 
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 use super::tenants::{Address, Tenants};
 use crate::bounds::{HEAD_TIMEOUT, HEAD_TIMEOUT_OVER};
+use crate::clock::Nanos;
+use crate::code::Code;
 use crate::lock::lock;
 use crate::share::{Held, Party, Short};
 
@@ -30,6 +33,12 @@ pub struct Seat {
     /// Requests so far, and those that are being answered.
     requests: AtomicU64,
     busy: AtomicU32,
+    /// The last look at it found nothing to read.
+    silent: AtomicBool,
+    /// Its call is refused, and the answer waits for its time.
+    paused: AtomicBool,
+    /// Whose the first authenticated call was.
+    party: OnceLock<Arc<Party>>,
     /// It is to make room for another.
     leave: Notify,
 }
@@ -41,6 +50,19 @@ enum Place {
     },
     /// The connection is closed.
     Left,
+}
+
+/// Why a connection may be closed for another, the best reason last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Spare {
+    /// It has said something that is not read yet, or was never looked at.
+    Unheard,
+    /// It is being answered.
+    Answered,
+    /// It waits to be refused.
+    Refused,
+    /// It says nothing.
+    Silent,
 }
 
 /// A request that is being answered.
@@ -64,6 +86,9 @@ impl Seat {
             place: Mutex::new(place),
             requests: AtomicU64::new(0),
             busy: AtomicU32::new(0),
+            silent: AtomicBool::new(false),
+            paused: AtomicBool::new(false),
+            party: OnceLock::new(),
             leave: Notify::new(),
         }
     }
@@ -78,9 +103,52 @@ impl Seat {
         self.state.load(Ordering::Relaxed) == OVER
     }
 
-    /// Whether it could be closed without harm to a caller that has said something.
+    /// Whether none of its requests is being answered.
     pub fn is_idle(&self) -> bool {
         self.busy.load(Ordering::Relaxed) == 0
+    }
+
+    /// It was looked at, and there was something to read or not.
+    pub fn heard(&self, something: bool) {
+        self.silent.store(!something, Ordering::Relaxed);
+    }
+
+    /// Whether its peer has said nothing that is not read yet. Before the first look that is not known.
+    pub fn is_silent(&self) -> bool {
+        self.silent.load(Ordering::Relaxed)
+    }
+
+    /// Lasts as long as a refusal is held back, see [`Party::refusal_wait`].
+    pub async fn before_refusal(&self, code: Code, tenants: &Tenants, now: Nanos) {
+        if code != Code::Overloaded && !matches!(code.status(), 401 | 403 | 429) {
+            return;
+        }
+        let wait = match self.party.get() {
+            Some(party) => party.refusal_wait(now),
+            None => tenants.unknown(self.address).refusal_wait(now),
+        };
+        if wait > Duration::ZERO {
+            self.paused.store(true, Ordering::Relaxed);
+            // Boxed: few connections need room for it.
+            Box::pin(tokio::time::sleep(wait)).await;
+            self.paused.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// As if its call were refused, and held back.
+    #[cfg(test)]
+    pub fn pause(&self) {
+        self.paused.store(true, Ordering::Relaxed);
+    }
+
+    /// How little harm it does to close it: most if it is silent, some if it waits to be refused, least if it was never looked at.
+    pub fn spare(&self) -> Spare {
+        match (self.is_idle(), self.is_silent()) {
+            (true, true) => Spare::Silent,
+            _ if self.paused.load(Ordering::Relaxed) => Spare::Refused,
+            (false, _) => Spare::Answered,
+            (true, false) => Spare::Unheard,
+        }
     }
 
     /// Whether it is known who is at its other end.
@@ -96,6 +164,7 @@ impl Seat {
         if self.is_known() {
             return Ok(());
         }
+        self.party.get_or_init(|| Arc::clone(party));
         let mut place = lock(&self.place);
         match &mut *place {
             // Another call of the connection was quicker.
@@ -163,12 +232,12 @@ impl Drop for Busy {
 #[cfg(test)]
 mod tests {
     use std::net::IpAddr;
-    use std::time::Duration;
 
     use tokio::sync::Semaphore;
     use tokio::time::Instant;
 
     use super::*;
+    use crate::bounds::REFUSALS_PER_SECOND;
     use crate::metrics::Metrics;
 
     fn address() -> Address {
@@ -243,5 +312,31 @@ mod tests {
         assert_eq!(closed_at(&answered, &[]).await, None);
         drop(busy);
         assert_eq!(closed_at(&answered, &[]).await, Some(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn refusals_beyond_the_rate_are_held_back_and_no_others() {
+        let (tenants, places) = (Tenants::new(20, 1, 1, &Metrics::new()), Arc::new(Semaphore::new(1)));
+        let over = Seat::over(address(), Arc::clone(&places).try_acquire_owned().expect("free"));
+        let (begun, now) = (Instant::now(), Nanos(1));
+        for _ in 0..REFUSALS_PER_SECOND {
+            over.before_refusal(Code::InvalidToken, &tenants, now).await;
+        }
+        over.before_refusal(Code::InvalidJson, &tenants, now).await;
+        over.before_refusal(Code::ProviderUnavailable, &tenants, now).await;
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        assert_eq!(over.spare(), Spare::Unheard);
+        tokio::select! {
+            biased;
+            () = over.before_refusal(Code::Overloaded, &tenants, now) => unreachable!("it waits"),
+            () = std::future::ready(()) => assert_eq!(over.spare(), Spare::Refused),
+        }
+        over.before_refusal(Code::RateLimitExceeded, &tenants, now).await;
+        assert!(begun.elapsed() > Duration::ZERO);
+        // With its first authenticated call it counts for another.
+        over.belongs_to(&tenants, &Party::new()).expect("a place");
+        let begun = Instant::now();
+        over.before_refusal(Code::RateLimitExceeded, &tenants, now).await;
+        assert_eq!(begun.elapsed(), Duration::ZERO);
     }
 }

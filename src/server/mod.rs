@@ -9,6 +9,7 @@
 
 pub mod descriptors;
 pub mod guard;
+mod heard;
 mod over;
 pub mod reply;
 pub mod tls;
@@ -43,6 +44,7 @@ use crate::pipeline::gateway::Gateway;
 use crate::pipeline::seat::Seat;
 use crate::pipeline::tenants::Address;
 use guard::{Guarded, Spoken, Verdict};
+use heard::Heard;
 use over::Over;
 use tls::TlsAcceptor;
 
@@ -117,6 +119,7 @@ pub async fn serve(
         tasks.spawn(async move {
             let _open = Counted::new(&gateway.metrics);
             drop(stream.set_nodelay(true));
+            let stream = Heard::new(stream, Arc::clone(&seat));
             let served = async {
                 match tls {
                     None => connection(stream, &gateway, ending, &seat, streams).await,
@@ -144,7 +147,7 @@ async fn pause_after(error: &io::Error, metrics: &Metrics) {
 
 /// One connection behind TLS.
 async fn secured(
-    stream: TcpStream,
+    stream: Heard<TcpStream>,
     acceptor: TlsAcceptor,
     gateway: &Arc<Gateway>,
     ending: Ending,
@@ -245,6 +248,9 @@ async fn answer(gateway: &Arc<Gateway>, request: Request<Incoming>, verdict: Ver
         }
         Verdict::Ambiguous(why) => Err(guard::refusal(why)),
     };
+    if let Err(refusal) = &result {
+        seat.before_refusal(refusal.code, &gateway.tenants, gateway.clock.now()).await;
+    }
     let mut response = result.unwrap_or_else(|refusal| {
         if refusal.code == Code::Overloaded {
             // Counted; a line for each would let a flood of calls fill the log.

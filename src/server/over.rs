@@ -1,19 +1,24 @@
 //! Connections beyond the bound, or beyond the share of those that have not said who they are.
 //!
 //! Stage 1 of the walk. A few are taken all the same, because the next one may be a caller with every right to a place. Promises:
-//! a further one is always taken, and another is closed for it: one that is not being answered, if there is one, of the address that
-//! has most of them, the oldest. So neither silent connections nor many of one address keep others out. Does not: serve them.
+//! a further one is always taken, and another is closed for it: a silent one if there is one, of the address that has most of
+//! them, the oldest. One whose bytes are there and not read yet goes last. So neither silent connections nor many of one
+//! address keep others out. Does not: serve them.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use crate::pipeline::seat::Seat;
+use crate::pipeline::seat::{Seat, Spare};
 use crate::pipeline::tenants::Address;
 
 /// What a connection that is closed may take to be gone, on a machine that stands still.
 const GONE_WITHIN: Duration = Duration::from_secs(1);
+
+/// How often it is looked for one that can be spared, and how long the tasks of connections have between two looks.
+const LOOKS: usize = 10;
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// The places, and the connections that have one. Those that are gone, or have found a place elsewhere, are forgotten later.
 pub struct Over {
@@ -32,10 +37,7 @@ impl Over {
         let place = match Arc::clone(&self.places).try_acquire_owned() {
             Ok(place) => place,
             Err(_) => {
-                self.seats.retain(|seat| seat.upgrade().is_some_and(|seat| seat.is_over()));
-                let open: Vec<Arc<Seat>> = self.seats.iter().filter_map(Weak::upgrade).collect();
-                open.get(one_to_go(&open)?)?.make_room();
-                drop(open);
+                self.one_to_go().await?.make_room();
                 let place = Arc::clone(&self.places).acquire_owned();
                 tokio::time::timeout(GONE_WITHIN, place).await.ok()?.ok()?
             }
@@ -44,14 +46,29 @@ impl Over {
         self.seats.push(Arc::downgrade(&seat));
         Some(seat)
     }
+
+    /// Which of them is closed for another. Those that just came have a moment to say something first.
+    async fn one_to_go(&mut self) -> Option<Arc<Seat>> {
+        for look in 0.. {
+            self.seats.retain(|seat| seat.upgrade().is_some_and(|seat| seat.is_over()));
+            let open: Vec<Arc<Seat>> = self.seats.iter().filter_map(Weak::upgrade).collect();
+            let (spare, at) = most_spare(&open)?;
+            if spare >= Spare::Refused || look == LOOKS {
+                return open.into_iter().nth(at);
+            }
+            drop(open);
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        None
+    }
 }
 
-/// Which of them is closed for another: they stand in the order in which they came.
-fn one_to_go(open: &[Arc<Seat>]) -> Option<usize> {
+/// The one that can best be spared: they stand in the order in which they came.
+fn most_spare(open: &[Arc<Seat>]) -> Option<(Spare, usize)> {
     let of_same = |seat: &Seat| open.iter().filter(|other| other.address() == seat.address()).count();
     // The first of those with most.
-    let rank = |(at, seat): (usize, &Arc<Seat>)| (seat.is_idle(), of_same(seat), std::cmp::Reverse(at));
-    open.iter().enumerate().map(rank).max().map(|(.., at)| at.0)
+    let rank = |(at, seat): (usize, &Arc<Seat>)| (seat.spare(), of_same(seat), std::cmp::Reverse(at));
+    open.iter().enumerate().map(rank).max().map(|(spare, _, at)| (spare, at.0))
 }
 
 #[cfg(test)]
@@ -80,10 +97,12 @@ mod tests {
         let mut open = Vec::new();
         for last in [1, 2, 2, 3] {
             let seat = over.seat(address(last)).await.expect("a place");
+            seat.heard(false);
             open.push(connect(seat));
         }
         for (newcomer, closed) in [(4, 1), (5, 0), (6, 2)] {
             let seat = over.seat(address(newcomer)).await.expect("a place");
+            seat.heard(false);
             assert_eq!(open.iter().position(|task| task.is_finished()), Some(closed), "{newcomer}");
             open[closed] = connect(seat);
             tokio::task::yield_now().await;
@@ -98,6 +117,7 @@ mod tests {
         for last in [1, 2, 3] {
             seats.push(over.seat(address(last)).await.expect("a place"));
         }
+        seats.iter().for_each(|seat| seat.heard(false));
         let [_first, third] = [&seats[0], &seats[2]].map(|seat| seat.request());
         let open: Vec<_> = seats.drain(..).map(connect).collect();
         let fourth = over.seat(address(4)).await.expect("the second has gone");
@@ -112,5 +132,29 @@ mod tests {
         let fifth = connect(fifth);
         assert!(over.seat(address(6)).await.is_some());
         assert!(open[0].is_finished() && !fourth.is_finished() && !fifth.is_finished());
+    }
+
+    /// Also if the tasks of connections have not run since they came, as on a busy machine.
+    #[tokio::test(start_paused = true)]
+    async fn one_that_is_not_read_yet_stays_if_another_can_go() {
+        let mut over = Over::new(4);
+        let mut seats = Vec::new();
+        for last in [1, 1, 1, 2] {
+            seats.push(over.seat(address(last)).await.expect("a place"));
+        }
+        // The first was never looked at, the second waits to be refused, the third is being answered, the fourth is silent.
+        seats[0].heard(true);
+        let [_busy, _also] = [&seats[1], &seats[2]].map(|seat| seat.request());
+        seats[1].pause();
+        seats[3].heard(false);
+        let mut open: Vec<_> = seats.drain(..).map(connect).collect();
+        for closed in [3, 1, 2] {
+            let newcomer = over.seat(address(3)).await.expect("a place");
+            assert!(open[closed].is_finished(), "{closed}");
+            assert_eq!(open.iter().filter(|task| task.is_finished()).count(), 1);
+            // Its place is taken for good by one that is not read yet.
+            open[closed] = connect(newcomer);
+        }
+        open.iter().for_each(tokio::task::JoinHandle::abort);
     }
 }
