@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use tollgate::redact::{BodyRedactor, Rules, RulesSpec, Shape, TermsSpec};
+use tollgate_redact::{BodyRedactor, Rules, RulesSpec, TermsSpec};
+use tollgate_wire::Format;
 
 const SIZE: usize = 8 << 20;
 
@@ -31,7 +32,7 @@ fn best(mut f: impl FnMut()) -> f64 {
 }
 
 fn redact(rules: &Arc<Rules>, body: &Bytes, piece: usize) -> usize {
-    let mut redactor = BodyRedactor::new(Arc::clone(rules), Shape::Chat, false);
+    let mut redactor = BodyRedactor::new(Arc::clone(rules), *Format::OpenAiChat.schema(), false);
     let mut out = Vec::new();
     let mut n = 0;
     let mut from = 0;
@@ -78,7 +79,7 @@ fn prose(i: usize) -> String {
 
 /// Seconds for a body of 1 GiB in pieces of 16 KiB, and the most that was held between two of them.
 fn gibibyte(rules: &Arc<Rules>, text: &str) -> (f64, usize) {
-    let mut redactor = BodyRedactor::new(Arc::clone(rules), Shape::Chat, false);
+    let mut redactor = BodyRedactor::new(Arc::clone(rules), *Format::OpenAiChat.schema(), false);
     let pieces: Vec<Bytes> =
         text.replace('\n', " ").into_bytes().chunks_exact(16 << 10).map(Bytes::copy_from_slice).collect();
     let mut out = Vec::new();

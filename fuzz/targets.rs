@@ -5,10 +5,14 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use serde::de::IgnoredAny;
-use tollgate::redact::{
-    Attachments, BodyRedactor, BodyRestorer, CustomSpec, ENTITIES, EventRestorer, RedactError, Rules, RulesSpec, Shape,
+use tollgate_redact::{
+    Attachments, BodyRedactor, BodyRestorer, CustomSpec, ENTITIES, EventRestorer, RedactError, Rules, RulesSpec, Schema,
     TermsSpec,
 };
+
+/// Formats as those of the gateway are.
+const CHAT: Schema = Schema { usage_option: true, store_option: true, ..Schema::REQUEST };
+const ITEMS: Schema = Schema { typed_items: true, store_option: true, ..Schema::REQUEST };
 
 /// Nothing is looked for.
 const NOTHING: usize = 0;
@@ -44,8 +48,8 @@ fn rules(which: usize) -> Arc<Rules> {
     Arc::clone(&RULES.get_or_init(|| [NOTHING, DEFAULT, EVERYTHING, RESTORE].map(make))[which])
 }
 
-fn run(which: usize, shape: Shape, pieces: &[&[u8]]) -> Result<(Vec<u8>, BodyRedactor), RedactError> {
-    let mut redactor = BodyRedactor::new(rules(which), shape, true);
+fn run(which: usize, schema: Schema, pieces: &[&[u8]]) -> Result<(Vec<u8>, BodyRedactor), RedactError> {
+    let mut redactor = BodyRedactor::new(rules(which), schema, true);
     let mut out = Vec::new();
     for piece in pieces {
         redactor.push(Bytes::copy_from_slice(piece), &mut out)?;
@@ -62,7 +66,7 @@ fn is_json(bytes: &[u8]) -> bool {
 /// is looked for leaves as it came.
 pub fn tokenizer(data: &[u8]) {
     let oracle = is_json(data);
-    match run(NOTHING, Shape::Answer, &[data]) {
+    match run(NOTHING, Schema::ANSWER, &[data]) {
         Ok((out, _)) => {
             assert!(oracle);
             assert_eq!(out, data);
@@ -75,11 +79,11 @@ pub fn tokenizer(data: &[u8]) {
 /// Any bytes, cut anywhere: the same outcome as in one piece; what is given out is JSON. The first two bytes say how.
 pub fn redactor(data: &[u8]) {
     let [how, cut, data @ ..] = data else { return };
-    let shape = [Shape::Chat, Shape::Responses, Shape::Messages, Shape::Other][usize::from(how % 4)];
+    let schema = [CHAT, ITEMS, Schema::REQUEST, Schema::UNKNOWN][usize::from(how % 4)];
     let which = [DEFAULT, EVERYTHING, RESTORE][usize::from(how / 4 % 3)];
     let pieces: Vec<&[u8]> = data.chunks(usize::from(*cut % 32) + 1).collect();
-    let whole = run(which, shape, &[data]).map(|(out, r)| (out, r.ledger().clone()));
-    let cut = run(which, shape, &pieces).map(|(out, r)| (out, r.ledger().clone()));
+    let whole = run(which, schema, &[data]).map(|(out, r)| (out, r.ledger().clone()));
+    let cut = run(which, schema, &pieces).map(|(out, r)| (out, r.ledger().clone()));
     assert_eq!(whole, cut);
     // Where a body may be empty, white space is one, too.
     if let Ok((out, _)) = whole
@@ -95,7 +99,7 @@ pub fn restorer(data: &[u8]) {
     let [cut, data @ ..] = data else { return };
     let end = data.iter().position(|b| *b == 0).unwrap_or(data.len());
     let (request, answer) = (&data[..end], data.get(end + 1..).unwrap_or_default());
-    let Ok((redacted, redactor)) = run(RESTORE, Shape::Chat, &[request]) else { return };
+    let Ok((redacted, redactor)) = run(RESTORE, CHAT, &[request]) else { return };
     let values = redactor.values().expect("rules with restore");
     for answer in [answer, &redacted] {
         let whole = BodyRestorer::whole(&values, &Bytes::copy_from_slice(answer));

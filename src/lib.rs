@@ -22,10 +22,12 @@ mod cost;
 mod intent;
 pub mod limit;
 mod pipeline;
-pub mod redact;
 mod route;
 mod server;
 mod upstream;
+
+/// The streaming redactor, as the rooms know it.
+pub use tollgate_redact as redact;
 
 // Around the walk.
 mod admin;

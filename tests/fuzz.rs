@@ -69,7 +69,7 @@ const TOKENS: &[&[u8]] = &[
 fn corpus() -> &'static [Vec<u8>] {
     static CORPUS: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
     CORPUS.get_or_init(|| {
-        let texts = include_str!("../src/redact/tests/cases.tsv").lines().filter_map(|line| line.splitn(4, '\t').nth(3));
+        let texts = include_str!("../crates/redact/src/tests/cases.tsv").lines().filter_map(|line| line.splitn(4, '\t').nth(3));
         let mut corpus: Vec<Vec<u8>> = texts
             .map(|text| {
                 let text = text.replace(['«', '»', '‹', '›'], "");

@@ -110,7 +110,7 @@ fn filter(
     }
     let json = args.json || !args.text && begins == Some(&b'{');
     let mut redactor = if json {
-        Either::Body(Box::new(BodyRedactor::new(Arc::clone(rules), format(args, &first).into(), false)))
+        Either::Body(Box::new(BodyRedactor::new(Arc::clone(rules), *format(args, &first).schema(), false)))
     } else {
         Either::Text(Box::new(TextRedactor::new(rules)))
     };
@@ -159,7 +159,7 @@ fn lines(
             let part = rest.split_to(newline.unwrap_or(rest.len()));
             if !part.iter().all(u8::is_ascii_whitespace) || current.is_some() {
                 let redactor = current.get_or_insert_with(|| {
-                    let mut redactor = BodyRedactor::new(Arc::clone(rules), format(args, &part).into(), false);
+                    let mut redactor = BodyRedactor::new(Arc::clone(rules), *format(args, &part).schema(), false);
                     if report.explain {
                         redactor.explain();
                     }

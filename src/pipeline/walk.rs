@@ -161,9 +161,9 @@ impl Walk<'_> {
         record: &mut Record,
     ) -> Intake {
         let policy = &self.policy;
-        let ask_for_usage = endpoint.answer.has_usage_option();
-        let mut redactor = BodyRedactor::new(Arc::clone(rules), endpoint.format.into(), ask_for_usage);
-        if policy.routing.force_store_false && endpoint.answer.has_store_option() {
+        let options = endpoint.answer.schema();
+        let mut redactor = BodyRedactor::new(Arc::clone(rules), *endpoint.format.schema(), options.usage_option);
+        if policy.routing.force_store_false && options.store_option {
             redactor.forbid_store();
         }
         if policy.routing.renames {

@@ -11,7 +11,6 @@ use http::Method;
 use tollgate_wire::Format;
 use tollgate_wire::estimate::Makes;
 
-use crate::redact::Shape;
 
 /// What a request is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -244,24 +243,6 @@ fn stored_name(below: &str, any: bool) -> String {
     name
 }
 
-/// The redactor's way to read a request. A format without a line here is read like an unknown body:
-/// each string is user text, and each known form of an attachment is one.
-impl From<Format> for Shape {
-    fn from(format: Format) -> Shape {
-        match format {
-            Format::OpenAiChat => Shape::Chat,
-            Format::OpenAiCompletions => Shape::Completions,
-            Format::OpenAiResponses => Shape::Responses,
-            Format::OpenAiEmbeddings => Shape::Embeddings,
-            Format::OpenAiModerations => Shape::Moderations,
-            Format::OpenAiImages => Shape::Images,
-            Format::OpenAiSpeech => Shape::Speech,
-            Format::AnthropicMessages => Shape::Messages,
-            _ => Shape::Other,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -350,34 +331,34 @@ mod tests {
     }
 
     #[test]
-    fn open_endpoints_have_formats_a_redactor_and_a_charge() {
+    fn open_endpoints_have_formats_and_a_charge() {
         use Makes::{Images, Nothing, Text};
-        for (method, path, shape, answer, makes) in [
-            ("POST", "chat/completions", Shape::Chat, Format::OpenAiChat, Some(Text)),
-            ("POST", "completions", Shape::Completions, Format::OpenAiCompletions, Some(Text)),
-            ("POST", "responses", Shape::Responses, Format::OpenAiResponses, Some(Text)),
-            ("POST", "responses/input_tokens", Shape::Responses, Format::Other, Some(Nothing)),
-            ("POST", "responses/compact", Shape::Responses, Format::Other, Some(Nothing)),
-            ("POST", "embeddings", Shape::Embeddings, Format::OpenAiEmbeddings, Some(Nothing)),
-            ("POST", "moderations", Shape::Moderations, Format::OpenAiModerations, Some(Nothing)),
-            ("POST", "images/generations", Shape::Images, Format::OpenAiImages, Some(Images)),
-            ("POST", "audio/speech", Shape::Speech, Format::OpenAiSpeech, Some(Nothing)),
-            ("POST", "messages", Shape::Messages, Format::AnthropicMessages, Some(Text)),
-            ("POST", "messages/count_tokens", Shape::Messages, Format::Other, None),
-            ("GET", "models", Shape::Other, Format::Other, None),
-            ("GET", "models/gpt-4o", Shape::Other, Format::Other, None),
+        for (method, path, format, answer, makes) in [
+            ("POST", "chat/completions", Format::OpenAiChat, Format::OpenAiChat, Some(Text)),
+            ("POST", "completions", Format::OpenAiCompletions, Format::OpenAiCompletions, Some(Text)),
+            ("POST", "responses", Format::OpenAiResponses, Format::OpenAiResponses, Some(Text)),
+            ("POST", "responses/input_tokens", Format::OpenAiResponses, Format::Other, Some(Nothing)),
+            ("POST", "responses/compact", Format::OpenAiResponses, Format::Other, Some(Nothing)),
+            ("POST", "embeddings", Format::OpenAiEmbeddings, Format::OpenAiEmbeddings, Some(Nothing)),
+            ("POST", "moderations", Format::OpenAiModerations, Format::OpenAiModerations, Some(Nothing)),
+            ("POST", "images/generations", Format::OpenAiImages, Format::OpenAiImages, Some(Images)),
+            ("POST", "audio/speech", Format::OpenAiSpeech, Format::OpenAiSpeech, Some(Nothing)),
+            ("POST", "messages", Format::AnthropicMessages, Format::AnthropicMessages, Some(Text)),
+            ("POST", "messages/count_tokens", Format::AnthropicMessages, Format::Other, None),
+            ("GET", "models", Format::Other, Format::Other, None),
+            ("GET", "models/gpt-4o", Format::Other, Format::Other, None),
             // Opened by the policy, and stored objects.
-            ("POST", "rerank", Shape::Other, Format::Other, Some(Nothing)),
-            ("POST", "batches", Shape::Other, Format::Other, Some(Nothing)),
-            ("POST", "responses/resp_1/cancel", Shape::Other, Format::StoredObject, None),
-            ("GET", "responses/resp_1", Shape::Other, Format::StoredObject, None),
+            ("POST", "rerank", Format::Other, Format::Other, Some(Nothing)),
+            ("POST", "batches", Format::Other, Format::Other, Some(Nothing)),
+            ("POST", "responses/resp_1/cancel", Format::Other, Format::StoredObject, None),
+            ("GET", "responses/resp_1", Format::Other, Format::StoredObject, None),
         ] {
             let opened = [(Method::POST, "/v1/rerank".to_owned())];
             let Matched::Proxy(found) = find(&method.parse().expect("method"), &["/v1/", path].concat(), &opened)
             else {
                 panic!("{path}")
             };
-            assert_eq!((Shape::from(found.format), found.answer, found.makes), (shape, answer, makes), "{path}");
+            assert_eq!((found.format, found.answer, found.makes), (format, answer, makes), "{path}");
         }
     }
 

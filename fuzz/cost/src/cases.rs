@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use tollgate_redact_cost::redact::{CustomSpec, ENTITIES, Rules, RulesSpec, Shape, TermsSpec};
+use tollgate_redact::{CustomSpec, ENTITIES, Rules, RulesSpec, Schema, TermsSpec};
 
 /// Bytes of a body that is measured.
 pub const BODY_BYTES: usize = 24 << 10;
@@ -11,24 +11,28 @@ pub const BODY_BYTES: usize = 24 << 10;
 /// Rule sets by name.
 pub const RULES: &[&str] = &["default", "all", "keys", "term", "custom", "restore", "everything"];
 
+/// Formats as those of the gateway are.
+const CHAT: Schema = Schema { usage_option: true, store_option: true, ..Schema::REQUEST };
+const RESPONSES: Schema = Schema { typed_items: true, store_option: true, ..Schema::REQUEST };
+
 /// Frames by name: what stands before the units, between them and after them.
-pub const FRAMES: &[(&str, Shape, &str, &str, &str)] = &[
-    ("text", Shape::Chat, r#"{"messages":[{"role":"user","content":""#, "", r#""}]}"#),
-    ("list", Shape::Chat, r#"{"messages":[],"x":["#, ",", "]}"),
-    ("phones", Shape::Chat, r#"{"messages":[],"x":{"phone_number_of_the_customer":["#, ",", "]}}"),
-    ("object", Shape::Chat, r#"{"messages":[],"x":{"#, ",", "}}"),
-    ("data", Shape::Chat, r#"{"messages":[],"metadata":{"#, ",", "}}"),
-    ("parts", Shape::Chat, r#"{"messages":[{"role":"user","content":["#, ",", "]}]}"),
-    ("items", Shape::Responses, r#"{"input":["#, ",", "]}"),
-    ("other", Shape::Other, "[", ",", "]"),
+pub const FRAMES: &[(&str, Schema, &str, &str, &str)] = &[
+    ("text", CHAT, r#"{"messages":[{"role":"user","content":""#, "", r#""}]}"#),
+    ("list", CHAT, r#"{"messages":[],"x":["#, ",", "]}"),
+    ("phones", CHAT, r#"{"messages":[],"x":{"phone_number_of_the_customer":["#, ",", "]}}"),
+    ("object", CHAT, r#"{"messages":[],"x":{"#, ",", "}}"),
+    ("data", CHAT, r#"{"messages":[],"metadata":{"#, ",", "}}"),
+    ("parts", CHAT, r#"{"messages":[{"role":"user","content":["#, ",", "]}]}"),
+    ("items", RESPONSES, r#"{"input":["#, ",", "]}"),
+    ("other", Schema::UNKNOWN, "[", ",", "]"),
     (
         "nested",
-        Shape::Chat,
+        CHAT,
         r#"{"messages":[{"role":"assistant","tool_calls":[{"type":"function","function":{"name":"f","arguments":"{\"a\":\""#,
         "",
         r#"\"}"}}]}]}"#,
     ),
-    ("deep", Shape::Chat, DEEP.0, ",", DEEP.1),
+    ("deep", CHAT, DEEP.0, ",", DEEP.1),
 ];
 
 const DEEP: (&str, &str) = {
@@ -63,7 +67,7 @@ impl Case {
         }
     }
 
-    pub fn shape(&self) -> Shape {
+    pub fn schema(&self) -> Schema {
         FRAMES[self.frame].1
     }
 

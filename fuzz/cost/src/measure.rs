@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use rustix::time::{ClockId, clock_gettime};
-use tollgate_redact_cost::redact::BodyRedactor;
+use tollgate_redact::BodyRedactor;
 
 use crate::cases::{self, Case};
 
 /// Redacts the body of a case in pieces, as they come from a socket; whether it was taken.
 fn redact(case: &Case, body: &Bytes) -> bool {
-    let mut redactor = BodyRedactor::new(cases::rules(case.rules), case.shape(), true);
+    let mut redactor = BodyRedactor::new(cases::rules(case.rules), case.schema(), true);
     let mut out = Vec::with_capacity(64);
     for from in (0..body.len()).step_by(16 << 10) {
         if redactor.push(body.slice(from..body.len().min(from + (16 << 10))), &mut out).is_err() {
@@ -26,7 +26,7 @@ fn redact(case: &Case, body: &Bytes) -> bool {
 /// A digest of what comes out, and of what the ledger says.
 pub fn digest(case: &Case, body: &Bytes, piece: usize) -> u64 {
     use std::hash::{DefaultHasher, Hash, Hasher};
-    let mut redactor = BodyRedactor::new(cases::rules(case.rules), case.shape(), true);
+    let mut redactor = BodyRedactor::new(cases::rules(case.rules), case.schema(), true);
     let mut out = Vec::new();
     let mut result = Ok(());
     for from in (0..body.len()).step_by(piece) {
@@ -44,7 +44,7 @@ pub fn digest(case: &Case, body: &Bytes, piece: usize) -> u64 {
 
 /// What comes out.
 pub fn output(case: &Case, body: &Bytes, piece: usize) -> String {
-    let mut redactor = BodyRedactor::new(cases::rules(case.rules), case.shape(), true);
+    let mut redactor = BodyRedactor::new(cases::rules(case.rules), case.schema(), true);
     let mut out = Vec::new();
     for from in (0..body.len()).step_by(piece) {
         if let Err(e) = redactor.push(body.slice(from..body.len().min(from + piece)), &mut out) {
@@ -124,6 +124,6 @@ pub fn count(cases: &[Case]) -> Vec<(f64, Case)> {
 }
 
 /// Builds what is built once.
-pub fn warm() -> Vec<Arc<tollgate_redact_cost::redact::Rules>> {
+pub fn warm() -> Vec<Arc<tollgate_redact::Rules>> {
     (0..cases::RULES.len()).map(cases::rules).collect()
 }

@@ -12,6 +12,7 @@
 use memchr::memmem;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tollgate_redact::Schema;
 
 use super::{Conventions, End, Format, Route, Spec, other};
 use crate::error::StreamFailure;
@@ -29,6 +30,7 @@ pub(super) const SPEC: Spec = Spec {
         Route { name: "/v1/messages", answer: Format::AnthropicMessages, makes: Some(Makes::Text) },
         Route { name: "/v1/messages/count_tokens", answer: Format::Other, makes: None },
     ],
+    schema: Schema { output_bounds: &["max_tokens"], ..Schema::REQUEST },
     is_generated: true,
     usage: Some(ReportedUsage::with_cache_beside),
     event,

@@ -15,6 +15,8 @@ mod openai_speech;
 mod other;
 mod stored_object;
 
+use tollgate_redact::Schema;
+
 use crate::error::StreamFailure;
 use crate::estimate::Makes;
 use crate::exchange::TextExchange;
@@ -103,10 +105,8 @@ pub(crate) struct Spec {
     pub name: &'static str,
     /// The endpoints that take requests in this format and are open to every caller.
     pub routes: &'static [Route],
-    /// Requests have `stream_options.include_usage`.
-    pub has_usage_option: bool,
-    /// Requests have `store`.
-    pub has_store_option: bool,
+    /// How the redactor reads a request.
+    pub schema: Schema,
     /// The answer is text of a model, charged by the token.
     pub is_generated: bool,
     /// Adds up the `usage` object. `None`: its usage is not counted.
@@ -173,14 +173,9 @@ impl Format {
         self.spec().routes
     }
 
-    /// Whether a request can ask for usage in its stream (`stream_options.include_usage`).
-    pub const fn has_usage_option(self) -> bool {
-        self.spec().has_usage_option
-    }
-
-    /// Whether a request can forbid the provider to store it (`store`).
-    pub const fn has_store_option(self) -> bool {
-        self.spec().has_store_option
+    /// How the redactor reads a request: its text, its attachments and the options of the call.
+    pub const fn schema(self) -> &'static Schema {
+        &self.spec().schema
     }
 
     /// Whether an answer is text of a model, charged by the token.

@@ -12,6 +12,7 @@
 use memchr::memmem;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tollgate_redact::Schema;
 
 use super::{Conventions, End, Format, Route, Spec};
 use crate::error::StreamFailure;
@@ -24,6 +25,14 @@ use crate::lenient::{self, Content, Count, Few, Lenient, Take, Text};
 use crate::reported::{ReportedUsage, Tier};
 use crate::stream::{Role, StreamReader};
 
+/// Chat and completions have the same options.
+pub(super) const SCHEMA: Schema = Schema {
+    usage_option: true,
+    store_option: true,
+    output_bounds: &["max_completion_tokens", "max_tokens"],
+    ..Schema::REQUEST
+};
+
 pub(super) const SPEC: Spec = Spec {
     name: "chat",
     routes: &[Route {
@@ -31,8 +40,7 @@ pub(super) const SPEC: Spec = Spec {
         answer: Format::OpenAiChat,
         makes: Some(Makes::Text),
     }],
-    has_usage_option: true,
-    has_store_option: true,
+    schema: SCHEMA,
     is_generated: true,
     // xAI, and Gemini's OpenAI endpoint, count reasoning in the total alone.
     usage: Some(ReportedUsage::with_hidden_reasoning),

@@ -6,6 +6,8 @@
 //! # Source
 //! OpenAI API reference, read November 2026.
 
+use tollgate_redact::Schema;
+
 use super::{Format, Route, Spec, openai_chat};
 use crate::estimate::Makes;
 use crate::reported::ReportedUsage;
@@ -17,7 +19,7 @@ pub(super) const SPEC: Spec = Spec {
         answer: Format::OpenAiCompletions,
         makes: Some(Makes::Text),
     }],
-    has_store_option: false,
+    schema: Schema { prompts: true, store_option: false, ..openai_chat::SCHEMA },
     usage: Some(ReportedUsage::included),
     objects: None,
     ..openai_chat::SPEC

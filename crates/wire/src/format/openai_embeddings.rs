@@ -5,6 +5,8 @@
 //! # Source
 //! OpenAI API reference, read November 2026.
 
+use tollgate_redact::Schema;
+
 use super::{Format, Route, Spec, other};
 use crate::estimate::Makes;
 
@@ -15,5 +17,6 @@ pub(super) const SPEC: Spec = Spec {
         answer: Format::OpenAiEmbeddings,
         makes: Some(Makes::Nothing),
     }],
+    schema: Schema { input_is_parts: true, lists_of_tokens: true, ..Schema::REQUEST },
     ..other::SPEC
 };

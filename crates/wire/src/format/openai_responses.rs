@@ -11,6 +11,7 @@
 use memchr::memmem;
 use serde::Deserialize;
 use serde_json::json;
+use tollgate_redact::Schema;
 
 use super::{End, Format, Route, Spec, other};
 use crate::error::StreamFailure;
@@ -32,7 +33,13 @@ pub(super) const SPEC: Spec = Spec {
         },
         Route { name: "/v1/responses/compact", answer: Format::Other, makes: Some(Makes::Nothing) },
     ],
-    has_store_option: true,
+    schema: Schema {
+        typed_items: true,
+        store_option: true,
+        removed_part: r#"{"type":"input_text","text":"[attachment removed]"}"#,
+        output_bounds: &["max_output_tokens"],
+        ..Schema::REQUEST
+    },
     is_generated: true,
     event,
     end: End::LastEvent,

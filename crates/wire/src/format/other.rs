@@ -4,14 +4,15 @@
 //! because most servers imitate OpenAI. The stream may end anywhere. Its text is not charged by
 //! estimate: it may not be text of a model.
 
+use tollgate_redact::Schema;
+
 use super::{End, Spec, openai_chat};
 use crate::reported::ReportedUsage;
 
 pub(super) const SPEC: Spec = Spec {
     name: "other",
     routes: &[],
-    has_usage_option: false,
-    has_store_option: false,
+    schema: Schema::UNKNOWN,
     is_generated: false,
     usage: Some(ReportedUsage::included),
     event: openai_chat::chunk,

@@ -1,0 +1,41 @@
+//! How much of anything the redactor keeps, and the answer to more.
+//!
+//! A leaf. Each constant says its unit and the behaviour at the bound.
+
+/// Nesting of a JSON body. Deeper is 400 `invalid_json`.
+pub const JSON_DEPTH_MAX: usize = 128;
+/// What the redactor may hold back of one body, in bytes.
+pub const REDACT_HELD_BYTES_MAX: usize = 64 << 10;
+/// Longest `model` that is read. A longer one is 400 `invalid_request`.
+pub const MODEL_BYTES_MAX: usize = 256;
+
+/// Custom patterns, and word lists, of one policy. More are refused with the policy.
+pub const CUSTOM_PATTERNS_MAX: usize = 64;
+/// Words in all word lists of one policy. More are refused with the policy.
+pub const TERMS_MAX: usize = 50_000;
+/// A compiled custom pattern, in bytes. A larger one is refused with the policy.
+pub const CUSTOM_REGEX_BYTES_MAX: usize = 1 << 20;
+/// Values of one call that get a number and are put back in its answer. Further ones get the plain
+/// placeholder.
+pub const RESTORE_VALUES_MAX: usize = 1024;
+/// Longest such value, in bytes.
+pub const RESTORE_VALUE_BYTES_MAX: usize = 1 << 10;
+/// All such values of one call, in bytes.
+pub const RESTORE_BYTES_MAX: usize = 64 << 10;
+/// Texts of one stream that go on over events at once. In further ones placeholders stay.
+pub const RESTORE_CHANNELS_MAX: usize = 256;
+/// Longest event in whose text the beginning of a placeholder is held back.
+pub const RESTORE_EVENT_BYTES_MAX: usize = 16 << 10;
+/// Paths of redacted fields that a call's ledger keeps. Further ones are counted, not named.
+pub const REDACT_FIELDS_MAX: usize = 32;
+/// Objects kept at the provider (files, responses, containers …) that one body may name. Of a body
+/// that names more the list is marked as cut.
+pub const BODY_OBJECTS_MAX: usize = 64;
+/// An id of such an object, or the name of a further model, in bytes. A longer one marks the list
+/// as cut.
+pub const BODY_OBJECT_ID_BYTES_MAX: usize = 128;
+/// Models that one body may name besides `model`. Of a body that names more the list is marked as
+/// cut.
+pub const BODY_MODELS_MAX: usize = 16;
+/// The place of such a name, for messages. A longer one is cut.
+pub const BODY_PARAM_BYTES_MAX: usize = 64;

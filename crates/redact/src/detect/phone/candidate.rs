@@ -1,0 +1,255 @@
+//! A candidate and what is asked of it: its groups, the words around it, what follows it.
+
+use std::cell::OnceCell;
+
+use super::super::View;
+use super::super::words::{Near, Nearby, Says};
+use super::groups::{Group, Sep, extension, in_address};
+use super::{HINTED, IDENTIFIER_NEAR, Listed, WORD_AFTER, WORD_BEFORE, WORD_LEN};
+
+/// What is known of a candidate.
+pub(crate) struct Candidate<'a> {
+    pub(crate) view: View<'a>,
+    pub(crate) words: Nearby<'a>,
+    pub(crate) groups: &'a [Group],
+    pub(crate) n: usize,
+    /// Digits that the groups' totals count beside theirs.
+    pub(crate) before_them: usize,
+    pub(crate) start: usize,
+    pub(crate) plus: bool,
+    /// The first group stands in brackets of its own.
+    pub(crate) bracket: bool,
+    /// Digits stand before it with only space between.
+    pub(crate) digits_before: bool,
+    /// The number before it in a list, if there is one.
+    pub(crate) list: Option<Listed>,
+    pub(crate) hint: Option<Says>,
+    /// The word before it, once it was looked for.
+    pub(crate) before: OnceCell<Option<Near>>,
+}
+
+impl Candidate<'_> {
+    pub(crate) fn lens(&self) -> impl Iterator<Item = usize> + '_ {
+        self.groups[..self.n].iter().map(Group::len)
+    }
+
+    /// The word nearest before the number.
+    pub(crate) fn before(&self) -> Option<Near> {
+        *self.before.get_or_init(|| self.words.before(&self.view, self.start, WORD_BEFORE))
+    }
+
+    pub(crate) fn digit(&self, group: usize, i: usize) -> u8 {
+        self.view.text[self.groups[group].start() + i]
+    }
+
+    pub(crate) fn text(&self, group: usize) -> &[u8] {
+        &self.view.text[self.groups[group].start()..self.groups[group].end()]
+    }
+
+    /// Digits of the groups up to and with `last`.
+    pub(crate) fn total(&self, last: usize) -> usize {
+        self.groups[last].total() - self.before_them
+    }
+
+    /// The first four digits from group `first` on, without `skip` of them, and how many there are.
+    pub(crate) fn first_digits(&self, first: usize, mut skip: usize) -> ([u8; 4], usize) {
+        let (mut digits, mut n) = ([0; 4], 0);
+        for group in &self.groups[first..self.n] {
+            let text = &self.view.text[group.start()..group.end()];
+            let left_out = skip.min(text.len());
+            skip -= left_out;
+            for b in &text[left_out..] {
+                digits[n] = *b;
+                n += 1;
+                if n == digits.len() {
+                    return (digits, n);
+                }
+            }
+        }
+        (digits, n)
+    }
+
+    /// Whether the groups have these lengths from `first` on.
+    pub(crate) fn shape(&self, first: usize, lens: &[usize]) -> bool {
+        self.n >= first + lens.len()
+            && self.groups[first..].iter().zip(lens).all(|(g, len)| g.len() == *len)
+    }
+
+    /// Whether an identifier word stands right before the number.
+    pub(crate) fn identifier(&self) -> bool {
+        // No identifier word is longer than what is looked at beyond its distance; the word found
+        // there is the nearest.
+        if self.before.get().is_none() {
+            match self.words.before(&self.view, self.start, IDENTIFIER_NEAR + WORD_LEN) {
+                None if self.hint != Some(Says::Identifier) => return false,
+                None => {}
+                near => _ = self.before.set(near),
+            }
+        }
+        match self.before() {
+            Some(near) => {
+                near.says == Says::Identifier
+                    && near.gap <= IDENTIFIER_NEAR
+                    && !self.sentence_ends(near.gap)
+                    && !self.named_another(near.gap)
+            }
+            // What a key says is said of a value that begins with the number.
+            None => self.hint == Some(Says::Identifier) && self.start < HINTED,
+        }
+    }
+
+    /// Whether the word before has a number of its own: "id 7: 030 901820".
+    fn named_another(&self, gap: usize) -> bool {
+        let between = &self.view.text[self.start - gap..self.start];
+        between.windows(2).any(|w| w[0].is_ascii_digit() && matches!(w[1], b':' | b',' | b';'))
+    }
+
+    pub(crate) fn sentence_ends(&self, gap: usize) -> bool {
+        let between = &self.view.text[self.start - gap..self.start];
+        // "no." and the like end no sentence.
+        let short = |i: usize| {
+            between[..i].iter().rev().take_while(|b| b.is_ascii_alphabetic()).count() <= 3
+        };
+        let ends = |(i, w): (usize, &[u8])| {
+            w[1] == b' ' && (matches!(w[0], b'!' | b'?' | b';') || w[0] == b'.' && !short(i))
+        };
+        between.windows(2).enumerate().any(ends) && between.len() > 4 || between.contains(&b'\n')
+    }
+
+    /// Whether a telephone word stands near: before within `reach`, or (for `after`) after the
+    /// number.
+    pub(crate) fn phone_word(&self, last: usize, reach: usize, after: bool) -> bool {
+        match self.before() {
+            Some(near) if near.says == Says::Phone && near.gap <= reach => true,
+            Some(near) if near.says == Says::Identifier && near.gap <= WORD_BEFORE / 2 => false,
+            _ if self.hint.is_some() => self.hint == Some(Says::Phone),
+            _ => {
+                after
+                    && self.words.after(&self.view, self.groups[last].end(), WORD_AFTER)
+                        == Some(Says::Phone)
+            }
+        }
+    }
+
+    /// Whether the number may end with group `last`. `more`: a further group after a space is
+    /// another number.
+    pub(crate) fn right(&self, last: usize, more: bool) -> bool {
+        let end = self.groups[last].end();
+        let digit_follows = last + 1 < self.n;
+        let Some(b) = self.view.at(end) else { return true };
+        let next = self.view.at(end + 1);
+        let next_alnum = next.is_some_and(|b| b.is_ascii_alphanumeric());
+        let ends = match b {
+            b'0'..=b'9' => return false,
+            b'%' => self.plus,
+            b'=' => self.plus || last > 0 || self.text(0).starts_with(b"00"),
+            // "sip:+14155550132@host": what is an address was found before.
+            b'@' => return self.plus || !next_alnum,
+            b'_' => self.plus || last > 1 || !next_alnum,
+            // Words glued behind a number that is certain.
+            b'a'..=b'z' | b'A'..=b'Z' => {
+                let word = &self.view.text[end..self.view.text.len().min(end + 3)];
+                self.plus && last > 1
+                    || self.glued(end, last)
+                    || extension(&self.view, end).is_some()
+                    || [&b"tel"[..], b"fax"].iter().any(|label| word.eq_ignore_ascii_case(label))
+            }
+            b' ' | b'(' | b'[' | b'\t' => {
+                !digit_follows
+                    || more
+                    || self.parted(last)
+                    || self.counts(last + 1)
+                    || self.another(last)
+            }
+            // "+1 415 555 0132-0134" is a row of numbers, and words may follow a dash.
+            b'-' | b'~' => {
+                !next_alnum || self.plus && (more || !next.is_some_and(|b| b.is_ascii_digit()))
+            }
+            b'.' => !next.is_some_and(|b| b.is_ascii_digit()),
+            b':' => self.plus || !next.is_some_and(|b| b.is_ascii_digit()),
+            b',' => {
+                self.plus
+                    || !next.is_some_and(|b| b.is_ascii_digit())
+                    || !self.amount(last)
+                    || !self.decimals(end + 1)
+            }
+            _ => true,
+        };
+        // An address is glued behind it: "06 12 34 56 78-jane@example.com".
+        ends || in_address(&self.view, end + usize::from(matches!(b, b':' | b',')))
+    }
+
+    /// Whether a word is glued behind a number that ends at `end`: "+14155550132and". Hex digits
+    /// are none.
+    fn glued(&self, end: usize, last: usize) -> bool {
+        let rest = &self.view.text[end..self.view.text.len().min(end + 24)];
+        let word = &rest[..rest.iter().take_while(|b| b.is_ascii_alphanumeric()).count()];
+        let hex = word.iter().all(u8::is_ascii_hexdigit);
+        let digits = word.iter().any(u8::is_ascii_digit);
+        if self.plus { !(hex && digits) } else { last > 1 && word.len() > 1 && !hex && !digits }
+    }
+
+    /// Whether the groups after `last` are another number of the same shape.
+    pub(crate) fn another(&self, last: usize) -> bool {
+        let n = last + 1;
+        n > 1
+            && self.n >= 2 * n
+            && self.total(last) >= 8
+            && (0..n).all(|i| self.groups[i].len() == self.groups[n + i].len())
+            && !(0..n).all(|i| self.groups[i].len() == self.groups[0].len())
+    }
+
+    /// Whether another number follows after a slash or a dash with spaces, which are not the
+    /// number's own separators: "030 901820 / 0171 1234567".
+    pub(crate) fn parted(&self, last: usize) -> bool {
+        let apart = |sep: Sep| sep.space && (sep.slash || sep.dash);
+        let next = &self.groups[last + 1];
+        apart(next.sep)
+            && self.total(last) >= 7
+            && !self.groups[1..=last].iter().any(|g| apart(g.sep))
+    }
+
+    /// Whether the group is a number of things after a telephone number: "0171 1234567 3 times".
+    pub(crate) fn counts(&self, group: usize) -> bool {
+        let g = self.groups[group];
+        let word = self.view.at(g.end()) == Some(b' ')
+            && self.view.at(g.end() + 1).is_some_and(|b| b.is_ascii_alphabetic());
+        let before = self.groups[group - 1].len();
+        word && g.sep == Sep { space: true, ..Sep::default() }
+            && (g.len() <= 2 && before >= 4 || g.len() == 1 && before == 3)
+    }
+
+    /// Whether the groups up to `last` may be the thousands of an amount.
+    pub(crate) fn amount(&self, last: usize) -> bool {
+        self.groups[1..=last]
+            .iter()
+            .all(|g| g.len() == 3 && !g.sep.dash && !g.sep.paren && !g.sep.slash)
+    }
+
+    /// Whether the number goes on an account's (IBAN), in groups of four: "DE89 3704 0044 …".
+    pub(crate) fn in_account(&self) -> bool {
+        let text = &self.view.text[self.view.lo..self.start];
+        let mut end = text.len();
+        for _ in 0..8 {
+            let Some(group) = text[..end].last_chunk::<5>() else { return false };
+            if group[4] != b' '
+                || !group[..4].iter().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase())
+            {
+                return false;
+            }
+            if group[..2].iter().all(u8::is_ascii_uppercase)
+                && group[2..4].iter().all(u8::is_ascii_digit)
+            {
+                return true;
+            }
+            end -= 5;
+        }
+        false
+    }
+
+    /// Whether one or two digits and no more stand at `i`.
+    pub(crate) fn decimals(&self, i: usize) -> bool {
+        let n = self.view.text[i..].iter().take_while(|b| b.is_ascii_digit()).count();
+        n <= 2
+    }
+}

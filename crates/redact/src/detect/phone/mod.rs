@@ -1,0 +1,292 @@
+//! Telephone numbers: international ones by their `+` or `00`, national ones by their grouping,
+//! bare ones by a telephone word near them.
+//!
+//! A number is read as groups of digits with short separators between. What looks like one and is
+//! not (dates, amounts, addresses of machines, cards, identifiers with their word before them) is
+//! left alone.
+//!
+//! Sources: ITU-T E.164 and its list of country codes; the national groupings as the regulators'
+//! pages print them.
+
+mod candidate;
+mod country;
+mod edges;
+mod groups;
+mod shapes;
+mod sight;
+mod vetoes;
+
+use std::cell::OnceCell;
+
+use super::View;
+use super::words::{Nearby, Says};
+use crate::fold::{BREAK, BULLET, LONG_DASH, SOFT_BREAK};
+use candidate::Candidate;
+use edges::{after_glued_label, escaped, joins, left, prefix};
+pub(crate) use groups::LastRead;
+use groups::extension;
+use sight::{a_date_follows, address, in_row, iso_date, too_few};
+
+/// Fewest digits of a number.
+pub(crate) const DIGITS_MIN: usize = 7;
+/// Groups that are read of one number.
+const GROUPS_MAX: usize = 12;
+/// Digits that are read of one number.
+const DIGITS_MAX: usize = 20;
+/// How far before a number a telephone word may stand.
+pub(crate) const WORD_BEFORE: usize = 64;
+/// How far after.
+const WORD_AFTER: usize = 32;
+/// Longest identifier word, in bytes, and the letters of another before it.
+const WORD_LEN: usize = 34;
+/// How near an identifier word has to stand to take a well-grouped number.
+const IDENTIFIER_NEAR: usize = 14;
+
+/// A number begins this near to where a value does that its key calls an identifier.
+const HINTED: usize = 8;
+
+/// A telephone number right before a candidate: "020 7946 0018 or 07700 900123".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Listed {
+    /// Where it ends.
+    pub(crate) end: usize,
+    /// How many digits it has.
+    pub(crate) digits: usize,
+    /// It stands in a list in brackets: `["4155550132", …`.
+    pub(crate) bracketed: bool,
+}
+
+/// Finds the number whose first digit is at `q`. `hint`: what the JSON key of a short string says;
+/// `before`: the telephone number that was found last.
+pub(crate) fn find(
+    view: &View<'_>,
+    q: usize,
+    words: Nearby<'_>,
+    known: &mut LastRead,
+    hint: Option<Says>,
+    before: Option<Listed>,
+) -> Option<(usize, usize)> {
+    if joined(view.text, view.lo, q) || view.before(q) == Some(b' ') && in_row(view, q) {
+        return None;
+    }
+    // Where words were looked for already they tell with the fewest bytes.
+    let (from, to) = word_reach(q);
+    let silent = words.are_known_to_be_silent(view, from, to);
+    if silent && is_hopeless(view, q, words, hint, before) {
+        return None;
+    }
+    // An address is told by fewer bytes than most other things that have too few digits.
+    if iso_date(view, q) || address(view, q) || !known.goes_on(q) && too_few(view, q) {
+        return None;
+    }
+    // Words around it are looked for last: most of a text has no number for which they matter.
+    if !silent && is_hopeless(view, q, words, hint, before) {
+        return None;
+    }
+    let (groups, before_them) = known.read(view, q);
+    let n = groups.len();
+    if groups[n - 1].total() - before_them < DIGITS_MIN || a_date_follows(view, groups, before_them)
+    {
+        return None;
+    }
+    let (start, plus, bracket) = prefix(view, q, groups);
+    let digits_before = left(view, start, plus, words)?;
+    let c = Candidate {
+        view: *view,
+        words,
+        groups,
+        n,
+        before_them,
+        start,
+        plus,
+        bracket,
+        digits_before,
+        list: before
+            .filter(|b| b.end >= view.lo && b.end < start && joins(&view.text[b.end..start])),
+        hint,
+        before: OnceCell::new(),
+    };
+    let last = if plus { c.international(0).or_else(|| c.after_match()) } else { c.national() }?;
+    let end = c.groups[last].end();
+    Some((start, extension(view, end).unwrap_or(end)))
+}
+
+/// Classes of bytes: may stand between two groups of digits that are one number (of what is not
+/// ASCII only `ー`), and those of them that stand between the groups of most numbers; digits.
+const PARTS: u8 = 1;
+const BETWEEN: u8 = 2;
+const DIGIT: u8 = 4;
+const CLASS: [u8; 256] = {
+    let mut class = [0; 256];
+    let mut b = 0;
+    while b < 256 {
+        class[b] = match b as u8 {
+            b'0'..=b'9' => DIGIT,
+            b' ' | b'-' | b'.' | b'/' | b'(' | b')' | b'[' | b']' | b'\n' | b'\t' | LONG_DASH
+            | 0xE3 | 0x83 | 0xBC => PARTS | BETWEEN,
+            b'_' | b'*' | b'~' | b'|' | b'\'' | b'^' | b'+' | BULLET | BREAK | SOFT_BREAK => PARTS,
+            _ => 0,
+        };
+        b += 1;
+    }
+    class
+};
+
+/// Whether a byte may stand between two groups of digits that are one number.
+#[inline]
+pub(crate) fn may_part(b: u8) -> bool {
+    CLASS[usize::from(b)] & PARTS != 0
+}
+
+/// Bytes that [`run`] counts.
+const RUN_MAX: usize = 8;
+
+/// How many bytes of these classes stand from `from` on, at most [`RUN_MAX`].
+#[inline]
+fn run(text: &[u8], from: usize, class: u8) -> usize {
+    let mut i = from;
+    while i < text.len() && i - from < RUN_MAX && CLASS[usize::from(text[i])] & class != 0 {
+        i += 1;
+    }
+    i - from
+}
+
+/// Whether neither what stands right before the digit at `q` nor the lengths of its first groups
+/// nor a word near it can make a number of it. Says no to more than is one, without reading groups:
+/// rows of digits have many beginnings.
+fn is_hopeless(
+    view: &View<'_>,
+    q: usize,
+    words: Nearby<'_>,
+    hint: Option<Says>,
+    before: Option<Listed>,
+) -> bool {
+    /// What stands between a number and the one before it in a list, and its own `+` and brackets.
+    const LIST_MAX: usize = 20;
+    if hint == Some(Says::Phone) || before.is_some_and(|b| b.end + LIST_MAX >= q) {
+        return false;
+    }
+    let text = view.text;
+    let first = run(text, q, DIGIT);
+    let gap = run(text, q + first, BETWEEN);
+    let second = run(text, q + first + gap, DIGIT);
+    let spaced = view.before(q) == Some(b' ') && q > view.lo + 1;
+    let shaped = shaped(text, q, [first, gap, second]);
+    let hopeful = match if spaced { view.before(q - 1) } else { view.before(q) } {
+        Some(b'+' | b'b' | b'B') => true,
+        // The group in brackets, if they are closed: "(415) 555 0132", "(06 1) 123 4567".
+        Some(b'(' | b'[')
+            if !matches!(
+                view.at(q + first),
+                Some(b'0'..=b'9' | b'(' | b'[' | b'.' | b'-' | b'/')
+            ) =>
+        {
+            match (first, text[q]) {
+                (2..=5, _) | (_, b'0') => true,
+                (1, d) => shaped || second == 1 && d == b'8',
+                _ => false,
+            }
+        }
+        _ => false,
+    };
+    if hopeful || shaped || text[q] == b'0' && zero_begins(view, q, [first, gap, second]) {
+        return false;
+    }
+    let (from, to) = word_reach(q);
+    !words.may_say_phone(view, from, to)
+}
+
+/// Whether the lengths of the first three groups are those of a number that needs no word and no
+/// prefix: what [`Candidate::north_america`] and [`Candidate::grouped`] take, and more. The bytes
+/// of the first group, which begins at `q`, of what follows it and of the next group are told.
+fn shaped(text: &[u8], q: usize, [first, gap, second]: [usize; 3]) -> bool {
+    if !matches!((first, second), (1, 3 | 4) | (2, 3..=5) | (3, 2..=4) | (4, 3) | (5, 5)) {
+        return false;
+    }
+    let digit = text[q];
+    let end = q + first + gap + second;
+    let gap_after = run(text, end, BETWEEN);
+    let third = run(text, end + gap_after, DIGIT);
+    match (first, second) {
+        (1, 3) => matches!(third, 2 | 3 | 5 | 7) && matches!(digit, b'0' | b'1' | b'7' | b'8'),
+        (2, 3) => matches!(third, 2..=4),
+        (3, 2) => third == 2 && digit >= b'5',
+        (3, 3) if third == 3 => digit >= b'5' && !matches!(text[end], b'(' | b')' | b'[' | b']'),
+        (3, 3) => matches!(third, 2 | 4),
+        (3, 4) => third == 4 && digit == b'1',
+        (4, 3) => matches!(third, 3 | 4) && matches!(digit, b'0' | b'1'),
+        (5, 5) => digit >= b'6',
+        _ => third == 4,
+    }
+}
+
+/// Whether the zero at `q` may begin a number: an exit code, or a trunk prefix that does not stand
+/// in brackets. The bytes of its group, of what follows it and of the next group are told.
+fn zero_begins(view: &View<'_>, q: usize, [first, gap, second]: [usize; 3]) -> bool {
+    let text = view.text;
+    let next = if first > 2 { text.get(q + 2) } else { text.get(q + first + gap) };
+    match first {
+        // "0 30 / 90 18 20"
+        1 => {
+            let end = q + 1 + gap + second;
+            second > 0
+                && text[q + 1..q + 1 + gap].contains(&b' ')
+                && text[end..end + run(text, end, BETWEEN)].contains(&b'/')
+        }
+        2.. if text[q + 1] == b'0' => {
+            // Rows of numbers with leading zeros: "0061 0061".
+            let row = first < RUN_MAX && second >= 4 && text[q + first + gap..].starts_with(b"00");
+            !row && next.is_some_and(|b| matches!(b, b'1'..=b'9'))
+        }
+        2..=6 => second > 0,
+        _ => false,
+    }
+}
+
+/// Where a word may begin that matters to the number whose first digit is at `q`.
+fn word_reach(q: usize) -> (usize, usize) {
+    /// How far from its first digit on a number may reach.
+    const REACH: usize = 128;
+    (q.saturating_sub(WORD_BEFORE), q + REACH + WORD_AFTER)
+}
+
+/// Whether the digit at `q` goes on what stands before it: the most common reason to look no
+/// further.
+///
+/// Apart from [`find`], because it needs no view: text before `lo` does not count.
+#[inline(always)]
+pub(crate) fn joined(text: &[u8], lo: usize, q: usize) -> bool {
+    if q <= lo {
+        return false;
+    }
+    match text[q - 1] {
+        b'-' | b'.' | b',' | b':' => q > lo + 1 && text[q - 2].is_ascii_digit(),
+        // "_415-555-0132_": emphasis.
+        b'_' => q > lo + 1 && text[q - 2].is_ascii_alphanumeric(),
+        // The last two bytes rule out nearly every word.
+        b if b.is_ascii_alphabetic() => {
+            q < lo + 2 || !may_be_label(text[q - 2], b) || !labelled(text, lo, q)
+        }
+        _ => false,
+    }
+}
+
+/// Whether these two bytes may end a label that is glued to a number, or an escape.
+#[inline(always)]
+fn may_be_label(before: u8, last: u8) -> bool {
+    match last | 0x20 {
+        b'l' => matches!(before | 0x20, b'e' | b'l'),
+        b'x' => before | 0x20 == b'a',
+        b'e' => before | 0x20 == b'n',
+        b'n' => matches!(before | 0x20, b'o' | b'|'),
+        b'b' => before | 0x20 == b'o',
+        b'r' | b't' => before == b'\\',
+        _ => false,
+    }
+}
+
+/// Whether the letter before `q` ends one of those.
+#[cold]
+fn labelled(text: &[u8], lo: usize, q: usize) -> bool {
+    after_glued_label(text, lo, q) || escaped(text, lo, q)
+}

@@ -1,0 +1,391 @@
+//! The groupings of the world's numbers: which groups of a candidate are a telephone number.
+
+use super::super::words::Says;
+use super::candidate::Candidate;
+use super::country::country;
+use super::groups::{Group, Sep};
+use super::{WORD_AFTER, WORD_BEFORE};
+use crate::fold::{BREAK, BULLET, NESTED_QUOTE};
+
+impl Candidate<'_> {
+    /// The last group of an international number whose country code begins in group `first`, after
+    /// `+`.
+    pub(crate) fn international(&self, first: usize) -> Option<usize> {
+        let (digits, known) = self.first_digits(first, 0);
+        let (min, max) = country(&digits[..known])?;
+        // "+44 07700 900123": the trunk prefix was left in.
+        let trunk = self.groups[first].len() <= 3
+            && first + 1 < self.n
+            && self.digit(first + 1, 0) == b'0'
+            && !self.groups[first + 1].sep.paren;
+        self.extent(first, (min, max + usize::from(trunk)), 0)
+    }
+
+    /// The longest run of groups from `first` on that is complete: `skip` digits of a prefix, then
+    /// what `country` allows.
+    pub(crate) fn extent(
+        &self,
+        first: usize,
+        (min, max): (usize, usize),
+        skip: usize,
+    ) -> Option<usize> {
+        let mut total = 0;
+        let mut best = None;
+        for last in first..self.n {
+            let g = self.groups[last];
+            // "(0)": the trunk prefix that is not dialled from abroad.
+            let trunk = g.len() == 1 && self.digit(last, 0) == b'0' && g.sep.paren && last > first;
+            if !trunk {
+                total += g.len();
+            }
+            // Another number may follow where this one might still go on: "+49 30 901820 / 0171
+            // 1234567".
+            let other = last > first
+                && self.digit(last, 0) == b'0'
+                && self.parted(last - 1)
+                && best.is_some();
+            if total > max + skip || other {
+                break;
+            }
+            let short = max == 11 && total == 8 + skip && self.shape(first, &[1, 3, 4]);
+            let glued =
+                best.is_some() && self.view.at(g.end()).is_some_and(|b| b.is_ascii_alphabetic());
+            let counts = best.is_some() && self.counts(last);
+            if (total >= min + skip || short) && !glued && !counts && self.right(last, true) {
+                best = Some(last);
+            }
+        }
+        best
+    }
+
+    /// A plus that is not of the number: it glues it to what was taken out before, or stands before
+    /// `00`.
+    pub(crate) fn after_match(&self) -> Option<usize> {
+        if self.text(0).starts_with(b"00") {
+            self.exit_code()
+        } else if self.start == self.view.lo && self.start > 0 {
+            self.national()
+        } else {
+            None
+        }
+    }
+
+    pub(crate) fn national(&self) -> Option<usize> {
+        let exit_code = self.exit_code();
+        let grouped = if exit_code.is_some() {
+            None
+        } else {
+            let grouped = self
+                .north_america()
+                .or_else(|| self.trunk().filter(|last| !self.birth_date(*last)));
+            grouped.or_else(|| self.grouped())
+        };
+        if exit_code.is_none() && grouped.is_none() && !self.may_be_called() {
+            return None;
+        }
+        if self.date() || self.machine() || self.digits_before && self.in_account() {
+            return None;
+        }
+        if exit_code.is_some() {
+            return exit_code;
+        }
+        // Digits before it with a space between: the front of a longer row of digits, unless its
+        // own separators differ.
+        let grouped = grouped.filter(|last| {
+            let inside = &self.groups[1..=*last];
+            !self.digits_before
+                || self.bracket
+                || !inside.iter().any(|g| g.sep.space && !g.sep.paren)
+                    && !inside.iter().all(|g| g.sep.dot)
+        });
+        // "phone=415+555+0132": only where a word says so, or it is a sum; "415--555--0132", but
+        // not "197520--198594".
+        let grouped = grouped.filter(|last| {
+            *last > 1
+                && self.groups[1..=*last]
+                    .iter()
+                    .all(|g| g.sep.odd == self.groups[1].sep.odd && g.sep.odd != b'+')
+                || self.groups[1..=*last].iter().all(|g| g.sep.odd == 0)
+        });
+        match grouped {
+            Some(_) if self.identifier() => None,
+            Some(last) => Some(last),
+            None => self.by_word(),
+        }
+    }
+
+    /// `00` and `011` before a country code.
+    pub(crate) fn exit_code(&self) -> Option<usize> {
+        let first = self.text(0);
+        let skip = match first {
+            b"0011" if self.n > 1 => 4,
+            _ if first.starts_with(b"00") => 2,
+            b"011" if self.n > 1 => 3,
+            _ => return None,
+        };
+        let (digits, known) = self.first_digits(0, skip);
+        let digits = &digits[..known];
+        let (min, max) = country(digits)?;
+        // Rows of numbers with leading zeros: "0061 0061".
+        let row = self.n > 1 && self.groups[1].len() >= 4 && self.text(1).starts_with(b"00");
+        if row || self.identifier() {
+            return None;
+        }
+        if self.n == 1 || self.groups[1..self.n].iter().all(|g| g.sep.paren) {
+            // Bare digits: a number of a length that the country has, or a telephone word.
+            let total = first.len().saturating_sub(2);
+            // North America: area codes and exchanges begin with 2 to 9.
+            let america = |i: usize| first.get(i).is_some_and(|d| *d >= b'2');
+            let fits = (min.max(9)..=max).contains(&total)
+                && (digits[0] != b'1' || america(3) && america(6));
+            if self.n == 1 && !fits && !self.phone_word(0, WORD_BEFORE, true) {
+                return None;
+            }
+        }
+        self.extent(0, (min.max(9), max), skip)
+    }
+
+    /// 3-3-4 with or without a leading 1: the North American plan, and others of that shape.
+    pub(crate) fn north_america(&self) -> Option<usize> {
+        let one = self.groups[0].len() == 1 && self.digit(0, 0) == b'1';
+        let first = usize::from(one);
+        let last = first + 2;
+        // Not "pp. 821-823 (2012)" and "512/768/1024".
+        let apart = |g: &Group| g.sep.paren || g.sep == Sep { slash: true, ..Sep::default() };
+        let whole = self.n > last && !(apart(&self.groups[last]) && (first > 0 || !self.bracket));
+        if whole
+            && self.shape(first, &[3, 3, 4])
+            && self.digit(first, 0) >= b'2'
+            && self.right(last, self.tight(last))
+        {
+            return Some(last);
+        }
+        let area = self.bracket || one && self.groups[1].sep.paren;
+        let last = first + 1;
+        (area
+            && self.shape(first, &[3, 7])
+            && self.digit(first, 0) >= b'2'
+            && self.right(last, true))
+        .then_some(last)
+    }
+
+    /// Whether no plain space stands inside the groups up to `last`, so that a space ends the
+    /// number.
+    pub(crate) fn tight(&self, last: usize) -> bool {
+        !self.groups[1..=last].iter().any(|g| g.sep.space && !g.sep.paren && !g.sep.dash)
+    }
+
+    /// A trunk prefix 0 and an area code: `030 1234567`, `06 12 34 56 78`, `(02) 9876 5432`.
+    pub(crate) fn trunk(&self) -> Option<usize> {
+        let first = self.text(0);
+        // "0 30 / 90 18 20"
+        let apart =
+            first == b"0" && self.n > 2 && self.groups[1].sep.space && self.groups[2].sep.slash;
+        let zero = first.len() >= 2 && first[0] == b'0' && first[1] != b'0' && first.len() <= 6
+            || first == b"0" && self.bracket
+            || apart && self.digit(1, 0) != b'0';
+        if !zero || self.n < 2 || self.social_security() || self.postal() {
+            return None;
+        }
+        let pairs = self.lens().take_while(|len| *len == 2).count();
+        let mut best = None;
+        for last in 1..self.n {
+            let total = self.total(last);
+            // Another number, or another in brackets.
+            let g = &self.groups[last];
+            let other = last > 1 && self.digit(last, 0) == b'0' && (g.sep.slash || g.sep.paren);
+            if total > 12 || other && self.total(last - 1) >= 8 {
+                break;
+            }
+            if total < 8 {
+                continue;
+            }
+            let short = total == 8
+                && (self.bracket || self.groups[1].sep.slash)
+                && self.groups[last].len() > 2;
+            let all_pairs = pairs > last && total != 10;
+            let dotted = self.groups[1..=last].iter().all(|g| g.sep.dot)
+                && !(pairs > last || self.groups[0].len() >= 3);
+            if best.is_some() && self.counts(last) {
+                break;
+            }
+            if total >= 9 && self.another(last) {
+                return Some(last);
+            }
+            // "030 901820 10117 Berlin": what follows is grouped otherwise.
+            let ends = last + 1 < self.n
+                && self.total(last + 1) > 12
+                && self.groups[last + 1].len() >= 3
+                && self.groups[last + 1].len() != self.groups[last].len();
+            if (9..=12).contains(&total)
+                && !all_pairs
+                && !dotted
+                && self.right(last, self.tight(last) || ends)
+                || short && self.right(last, false)
+            {
+                best = Some(last);
+            }
+        }
+        best
+    }
+
+    /// Groupings of countries without a trunk prefix that are like nothing else.
+    pub(crate) fn grouped(&self) -> Option<usize> {
+        let g = &self.groups;
+        let d = self.digit(0, 0);
+        let dash = |i: usize| g[i].sep.dash;
+        let year = |i: usize| matches!(self.text(i), [b'1', b'9', _, _] | [b'2', b'0', _, _]);
+        // No shape begins with another one.
+        let mut lens = [0; 5];
+        lens.iter_mut().zip(self.lens()).for_each(|(len, group)| *len = group);
+        let (shape, fits) = match lens {
+            // Brazil: 11 91234-5678.
+            [2, 5, 4, ..] => (3, self.n > 2 && self.digit(1, 0) == b'9' && d != b'0'),
+            // Mexico: 55 1234 5678; Brazil: 11 3123-4567; Argentina: 11 1234-5678.
+            [2, 4, 4, ..] => (
+                3,
+                self.n > 2
+                    && !(year(1) && year(2))
+                    && (self.bracket
+                        || dash(2) && !dash(1)
+                        || matches!(self.text(0), b"33" | b"55" | b"56" | b"81")),
+            ),
+            // China: 138 1234 5678.
+            [3, 4, 4, ..] => (3, d == b'1' && self.digit(0, 1) >= b'3'),
+            [3, 8, ..] => (2, self.bracket && d != b'0'),
+            [2, 3, 4, 4, ..] => (4, self.text(0) == b"86" && self.digit(1, 0) == b'1'),
+            // India: 98765 43210.
+            [5, 5, ..] => (2, d >= b'6' && (self.n < 2 || g[1].sep.space || dash(1))),
+            // Russia: 8 (495) 123-45-67, 8 800 555 35 35.
+            [1, 3, 3, 2, 2] => (5, matches!(d, b'0' | b'7' | b'8')),
+            // Ukraine and others: 0 800 123 456; Lithuania: 8 612 34567; Thailand: 0-2123-4567.
+            [1, 3, 3, 3, ..] => (
+                4,
+                matches!(self.text(0), b"0" | b"1")
+                    && matches!(self.text(1), b"700" | b"800" | b"900"),
+            ),
+            [1, 3, 5, ..] => {
+                (3, matches!(d, b'0' | b'8') && self.n > 1 && self.digit(1, 0) == b'6')
+            }
+            [1, 4, 4, ..] => (3, d == b'0' && dash(2) && dash(1) || self.bracket && d >= b'2'),
+            [1, 1, 3, 4, ..] => (4, self.bracket && d == b'8'),
+            // Lebanon: 03 123 456.
+            [2, 3, 3, ..] => (3, d == b'0' && self.digit(0, 1) != b'0' && !self.digits_before),
+            // Malaysia: 1-300-88-1234.
+            [1, 3, 2, 4, ..] => (4, d == b'1' && matches!(self.text(1), b"300" | b"700" | b"800")),
+            [1, 3, 3, 4, ..] => (4, matches!(d, b'7' | b'8') && self.digit(1, 0) >= b'3'),
+            [1, 3, 7, ..] => (
+                3,
+                matches!(d, b'7' | b'8')
+                    && self.digit(1, 0) >= b'3'
+                    && self.n > 1
+                    && g[1].sep.paren,
+            ),
+            [3, 3, 2, 2, ..] => (4, self.n > 3 && (self.bracket || dash(2) && dash(3))),
+            // Spain, Poland, Switzerland: 912 34 56 78, 91 234 56 78.
+            [3, 2, 2, 2, ..] => (4, d >= b'5'),
+            [2, 3, 2, 2, ..] => (4, d >= b'1'),
+            // Spain, Poland, Portugal, Czechia: 601-234-567.
+            [3, 3, 3, ..] => (3, self.n > 2 && d >= b'5' && dash(1) && dash(2)),
+            // Service numbers: 1300 123 456, 1800 123 4567.
+            [4, 3, 3, ..] => (3, matches!(self.text(0), b"1300" | b"1800" | b"1860" | b"0800")),
+            [4, 3, 4, ..] => (3, matches!(self.text(0), b"1300" | b"1800" | b"1860")),
+            _ => (0, false),
+        };
+        if fits && self.right(shape - 1, self.tight(shape - 1)) {
+            return Some(shape - 1);
+        }
+        // An area code in brackets before a number: (11) 4321-1234.
+        if self.bracket && (2..=5).contains(&g[0].len()) && !(g[0].len() == 4 && year(0)) {
+            return (1..self.n)
+                .rev()
+                .find(|&last| (8..=12).contains(&self.total(last)) && self.right(last, false));
+        }
+        None
+    }
+
+    /// Anything of the right length beside a telephone word.
+    pub(crate) fn by_word(&self) -> Option<usize> {
+        let before = &self.view.text[self.view.lo..self.start];
+        if self.n == 1
+            && (before.ends_with(b"wa.me/")
+                || before.ends_with(b"phone=")
+                || before.ends_with(b"tel:"))
+            && (7..=15).contains(&self.total(0))
+            && self.right(0, false)
+        {
+            return Some(0);
+        }
+        (0..self.n).rev().find(|&last| {
+            let total = self.total(last);
+            if !(7..=13).contains(&total)
+                || self.groups[1..=last].iter().any(|g| !matches!(g.sep.odd, 0 | b'+'))
+            {
+                return false;
+            }
+            let reach = if total < 9 { 28 } else { WORD_BEFORE };
+            let after = total >= 8;
+            self.right(last, false)
+                && !(last == 0 && self.epoch())
+                && !self.years(last)
+                && !self.birth_date(last)
+                && !(self.digits_before
+                    && self.hint.is_none()
+                    && self.before().is_none_or(|n| n.gap > 24))
+                && (self.listed(last)
+                    || self.phone_word(last, reach, after) && !(total < 9 && self.far_off()))
+        })
+    }
+
+    /// Whether anything near may say that it is a telephone number: what [`Candidate::by_word`]
+    /// asks for each group.
+    fn may_be_called(&self) -> bool {
+        let before = self.before();
+        let says = |says: Says, reach: usize| {
+            before.is_some_and(|near| near.says == says && near.gap <= reach)
+        };
+        // "wa.me/…", "phone=…", "tel:…"
+        let text = &self.view.text[self.view.lo..self.start];
+        let link = [&b"wa.me/"[..], b"phone=", b"tel:"].iter().any(|link| text.ends_with(link));
+        if link || self.list.is_some() || says(Says::Phone, WORD_BEFORE) {
+            return true;
+        }
+        if says(Says::Identifier, WORD_BEFORE / 2) {
+            return false;
+        }
+        match self.hint {
+            Some(says) => says == Says::Phone,
+            None => {
+                let (first, last) = (&self.groups[0], &self.groups[self.n - 1]);
+                self.words.may_say_phone(&self.view, first.end(), last.end() + WORD_AFTER)
+            }
+        }
+    }
+
+    /// Whether it goes on a list of telephone numbers; bare digits have to be as many as those
+    /// before.
+    pub(crate) fn listed(&self, last: usize) -> bool {
+        let Some(list) = self.list else { return false };
+        let (before, after) = (self.view.before(self.start), self.view.at(self.groups[last].end()));
+        let quoted = |b: Option<u8>| matches!(b, Some(b'"' | b'\'' | b'`' | b'\\' | NESTED_QUOTE));
+        // Between quotation marks nothing but the number: not "03/08/04 03/09/04 03/10/04".
+        if quoted(before) && !quoted(after) {
+            return false;
+        }
+        let column = list.end + 1 == self.start && !matches!(before, Some(b'/' | BREAK | BULLET));
+        let bare = last == 0 && !list.bracketed && (list.digits != self.total(0) || column);
+        !bare && !self.identifier()
+    }
+
+    /// Whether another number, or a Brazilian postal code's name, stands between the word before
+    /// and this short one.
+    pub(crate) fn far_off(&self) -> bool {
+        let Some(near) = self.before() else { return false };
+        let word = &self.view.text[..self.start - near.gap];
+        let cep = self.shape(0, &[5, 3])
+            && word.len() >= 3
+            && word[word.len() - 3..].eq_ignore_ascii_case(b"cep");
+        cep || self.n == 1
+            && self.view.text[self.start - near.gap..self.start].iter().any(u8::is_ascii_digit)
+    }
+}

@@ -1,0 +1,124 @@
+//! What is no number at first sight: told from few bytes, before groups are read.
+
+use super::super::View;
+use super::groups::{Group, in_form};
+use super::{DIGIT, DIGITS_MIN, run};
+use crate::fold::{BREAK, BULLET, LONG_DASH, SOFT_BREAK};
+
+/// Whether `2024-11-05` or the like stands at `q`.
+#[inline]
+pub(crate) fn iso_date(view: &View<'_>, q: usize) -> bool {
+    matches!(view.at(q), Some(b'1' | b'2'))
+        && matches!(view.at(q + 4), Some(b'-' | b'/' | b'.'))
+        && is_iso_date(view, q)
+}
+
+fn is_iso_date(view: &View<'_>, q: usize) -> bool {
+    let Some(t) = view.text.get(q..).and_then(|t| t.first_chunk::<10>()) else { return false };
+    let year = matches!(t[..2], [b'1', b'9'] | [b'2', b'0'])
+        && t[2].is_ascii_digit()
+        && t[3].is_ascii_digit();
+    let month = matches!(t[5..7], [b'0', b'1'..=b'9'] | [b'1', b'0'..=b'2']);
+    let day = matches!(t[8..], [b'0' | b'1' | b'2', b'0'..=b'9'] | [b'3', b'0' | b'1']);
+    year && month
+        && day
+        && matches!(t[4], b'-' | b'/' | b'.')
+        && t[4] == t[7]
+        && !view.at(q + 10).is_some_and(|b| b.is_ascii_digit())
+}
+
+/// Whether `192.168.100.200` or the like stands at `q`: what [`Candidate::machine`] says, found
+/// sooner.
+#[inline]
+pub(crate) fn address(view: &View<'_>, q: usize) -> bool {
+    let first = run(view.text, q, DIGIT);
+    (1..=3).contains(&first) && view.at(q + first) == Some(b'.') && is_address(view, q)
+}
+
+fn is_address(view: &View<'_>, q: usize) -> bool {
+    // "+ 49" is told from an address further down.
+    let spaced = view.before(q) == Some(b' ') && q > view.lo + 1;
+    if view.text[view.lo..q].last() == Some(&b'+') || spaced && view.before(q - 1) == Some(b'+') {
+        return false;
+    }
+    let t = &view.text[q..view.text.len().min(q + 16)];
+    let (mut octets, mut value, mut len, mut pairs, mut digits) = (0, 0u32, 0, 0, 0);
+    for (i, b) in t.iter().enumerate() {
+        match b {
+            b'0'..=b'9' => {
+                value = value * 10 + u32::from(b - b'0');
+                (len, digits) = (len + 1, digits + 1);
+                if len > 3 || value > 255 {
+                    return false;
+                }
+            }
+            b'.' if len > 0 && octets < 3 => {
+                pairs += u8::from(len == 2);
+                (octets, value, len) = (octets + 1, 0, 0);
+            }
+            // A dash, a bracket or a digit after it may make it something else.
+            b' ' | b'\n' if octets == 3 && len > 0 => {
+                let alone = !t
+                    .get(i + 1)
+                    .is_some_and(|b| b.is_ascii_digit() || matches!(b, b' ' | b'-' | b'('));
+                return alone && pairs + u8::from(len == 2) < 4 && digits < 12;
+            }
+            _ => return false,
+        }
+    }
+    false
+}
+
+/// Whether a date follows after a space before there are enough digits: "217 2024-11-05". The date
+/// is a thing of its own.
+pub(crate) fn a_date_follows(view: &View<'_>, groups: &[Group], before: usize) -> bool {
+    groups.windows(2).take_while(|pair| pair[0].total() - before < DIGITS_MIN).any(|pair| {
+        let next = &pair[1];
+        next.len() == 4 && view.before(next.start()) == Some(b' ') && iso_date(view, next.start())
+    })
+}
+
+/// Whether fewer digits than any number has stand from `q` on with only separators between.
+pub(crate) fn too_few(view: &View<'_>, q: usize) -> bool {
+    let plus = view.before(q) == Some(b'+');
+    let (mut digits, mut last) = (0, 0);
+    for (i, b) in view.text[q..view.text.len().min(q + 48)].iter().enumerate() {
+        if b.is_ascii_digit() {
+            digits += 1;
+            last = *b;
+            if digits == DIGITS_MIN {
+                return false;
+            }
+            continue;
+        }
+        match *b {
+            // "217 2024-11-05": the date is a thing of its own.
+            b' ' if iso_date(view, q + i + 1) => return true,
+            b'\n' if !(plus || matches!(last, b'-' | b')')) => return true,
+            b' ' | b'-' | b'.' | b'/' | b'(' | b')' | b'[' | b']' | b'\n' | b'\t' | LONG_DASH
+            | 0xE3 | 0x83 | 0xBC => {}
+            b'_' | b'*' | b'~' | b'|' | b'\'' | b'^' | BULLET | BREAK | SOFT_BREAK if plus => {}
+            b'+' if in_form(view, q) => {}
+            _ => return true,
+        }
+        last = *b;
+    }
+    true
+}
+
+/// Whether three or more numbers stand right before `start`: a row of them, not a telephone number.
+pub(crate) fn in_row(view: &View<'_>, start: usize) -> bool {
+    let mut groups = 0;
+    let mut i = start;
+    while let Some(b) = view.before(i) {
+        if start - i > 24 || !(b.is_ascii_digit() || matches!(b, b' ' | b'-' | b'.' | b'/')) {
+            break;
+        }
+        groups += usize::from(b.is_ascii_digit() && view.at(i) == Some(b' '));
+        if groups == 3 {
+            return true;
+        }
+        i -= 1;
+    }
+    false
+}

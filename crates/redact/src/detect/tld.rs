@@ -1,0 +1,63 @@
+//! The endings that domain names have on the public internet.
+//!
+//! Pure. Source: the first section of the Public Suffix List (publicsuffix.org), which follows
+//! IANA's root zone database, last labels alone. Does not: refuse an address for its ending; it
+//! decides where something else is as likely.
+
+use std::sync::OnceLock;
+
+/// Small letters, in order, blanks and ends of lines between.
+const LIST: &str = include_str!("tlds.txt");
+/// Longest ending that is no encoded one, in bytes.
+const LEN_MAX: usize = 18;
+
+/// Endings that are also what programs call methods, fields and marks of loops: "x@y.to(0)",
+/// "this@Main.name".
+const IN_PROGRAMS: &[&str] = &[
+    "app", "as", "at", "be", "bar", "box", "by", "cal", "call", "cat", "click", "data", "date",
+    "day", "dev", "do", "dot", "download", "events", "fail", "fit", "fly", "foo", "group", "help",
+    "host", "how", "id", "in", "info", "int", "is", "it", "link", "live", "map", "me", "name",
+    "net", "new", "next", "now", "one", "open", "page", "ping", "play", "plus", "post", "read",
+    "red", "rest", "run", "save", "search", "select", "show", "space", "store", "stream", "style",
+    "tab", "to", "top", "total", "watch", "win", "work", "zip", "zone",
+];
+
+/// Whether domain names end like this; upper and lower case are alike, and endings in other scripts
+/// are not looked up.
+pub(crate) fn is_known(ending: &[u8]) -> bool {
+    static SORTED: OnceLock<Vec<&str>> = OnceLock::new();
+    if ending.len() > 4 && ending[..4].eq_ignore_ascii_case(b"xn--") || !ending.is_ascii() {
+        return true;
+    }
+    let mut small = [0; LEN_MAX];
+    let Some(small) = small.get_mut(..ending.len()) else { return false };
+    small.copy_from_slice(ending);
+    small.make_ascii_lowercase();
+    let sorted = SORTED.get_or_init(|| LIST.split_ascii_whitespace().collect());
+    sorted.binary_search_by(|known| known.as_bytes().cmp(small)).is_ok()
+}
+
+/// Whether an ending that is known means something in programs, too.
+pub(crate) fn is_in_programs(ending: &[u8]) -> bool {
+    IN_PROGRAMS.iter().any(|word| ending.eq_ignore_ascii_case(word.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endings_are_known_in_any_case() {
+        let words: Vec<&str> = LIST.split_ascii_whitespace().collect();
+        assert!(words.is_sorted() && words.len() > 1300);
+        assert!(words.iter().all(|w| w.len() <= LEN_MAX && is_known(w.as_bytes())));
+        assert!(IN_PROGRAMS.iter().all(|w| is_known(w.as_bytes())), "{IN_PROGRAMS:?}");
+        assert!(is_known(b"COM") && is_known(b"xn--p1ai") && is_known("рф".as_bytes()));
+        assert!(
+            !is_known(b"")
+                && !is_known(b"shape")
+                && !is_known(b"internal")
+                && !is_known(&[b'a'; 64])
+        );
+    }
+}

@@ -1,0 +1,465 @@
+//! Words that say what a number near them is: a telephone, or an identifier of some other kind.
+//!
+//! Pure. One automaton over all languages. The word nearest to a number decides.
+
+use std::cell::RefCell;
+use std::sync::OnceLock;
+
+use aho_corasick::automaton::Automaton;
+use aho_corasick::dfa::{Builder, DFA};
+use aho_corasick::{Anchored, MatchKind, StartKind};
+
+use super::View;
+use super::phone::WORD_BEFORE;
+use crate::fold::{TELEPHONE, is_alphanumeric, is_unspaced};
+
+/// What a word says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Says {
+    Phone,
+    /// An order, a ticket, an account …
+    Identifier,
+}
+
+/// A word near a number: what it says, and how many bytes stand between them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Near {
+    pub(crate) says: Says,
+    pub(crate) gap: usize,
+}
+
+/// Telephone words. `*` at the end: the word may go on; at the beginning: it may end a longer one.
+const PHONE: &str = "☎ phone* *phone telephone* tel cell cellphone cellular mobile* mob fax* *fax call calls called calling callback \
+    sms txt texted telegram whatsapp* viber msisdn* dial* ring rings hotline* landline* voicemail pager ph text-me text-us text-or or-text can-text please-text text-at contact-number contact-no \
+    contact-us reach-me reach-us reached-at reach reachable my-number my-no number-is contact helpline switchboard \
+    telefon* *telefon fon rückruf* kontakt handy* *handy mobil* rufnummer* anrufen ruf rufen rufe durchwahl festnetz* erreichbar erreichen \
+    meine-nummer nummer-ist telefoon* *nummer-lautet \
+    téléphone* telephon* tél portable* appelez appeler appelle appelez-moi joindre joignable gsm numéro-est mon-numéro \
+    teléfono* telefono* móvil* movil* celular* llámame llamame llámenos llame llamar llama llamada* llamen tlf tfno telf mi-número \
+    número-es fijo telefone* telemóvel ligue ligar liga-me me-liga meu-número meu-numero contacto contato fone zap \
+    mio-numero nummer-is nummer-er nummer-är mijn-nummer mitt-nummer min-nummer mój-numer moje-číslo numărul-meu numarul-meu \
+    мой-номер* мій-номер* моего-номер* cellulare* chiamare chiamami chiamatemi chiama chiamate recapito* cel bel bellen bereikbaar bereiken mobiel* \
+    pod-nr pod-numer* komórk* zadzwoń* zadzwon* dzwonić dzwoń* dzwon* kom numer-telefonu telefonu \
+    zavolejte volejte zavolajte volajte telefón* nás-na mob tlf nummeret ringa ringe nå-mig nå-meg mobilen nås ring-mig mobilnr telnr \
+    puhelin* puh soita* soittaa matkapuhelin* kännykkä* numeroni \
+    телефон* тел моб мобил* сотов* позвон* звон* номер-телефона факс* дзвон* набер* телефону вайбер ватсап* мобіл* \
+    cep* ara arayın arayin arayabilirsiniz numaram telefonum gsm hívj* hívás* telefonszám* mobilszám* sunaț* sunat* sună suna apelaț* \
+    τηλέφωνο* τηλέφων* τηλ κινητό* κινητο* καλέστε καλεστε τηλεφων* τηλεφών* телефонен обадете* zovite nazovite pozovite mobitel* broj-telefona \
+    pokličite skambink* paskambink* zvaniet tālrunis tālr helista* sími hringdu símanúmer \
+    هاتف* الهاتف* موبایل* جوال* الجوال* موبايل* اتصل* تلفون* رقمي واتساب* للتواصل تلفن* تماس* همراه* شماره-من* شماره-تلفن* شماره-تماس* فون* موبائل* \
+    *טלפון* *נייד* התקשר* פלאפון* המספר-שלי* טל \
+    फोन* फ़ोन* फ़ोन* मोबाइल* कॉल* संपर्क* मेरा-नंबर* মোবাইল* ফোন* আমার-নম্বর* தொலைபேசி* ஃபோன்* போன்* மொபைல்* கைபேசி* அலைபேசி* ഫോൺ* മൊബൈൽ* ಫೋನ್* ಮೊಬೈಲ್* మొబైల్* ફોન* મોબાઇલ* ਫ਼ੋਨ* ਫੋਨ* ਮੋਬਾਈਲ* मोबाईल* දුරකථන* ဖုန်း* ទូរស័ព្ទ* ໂທ* ስልክ* утас* ტელ* მობ* հեռ*  అ.ఫోన్ ఫోన్* \
+    我的号码* 我的號碼* 号码是* 號碼是* 电话* 電話* 手机* 手機* 致电* 致電* 拨打* 撥打* 座机* 传真* 傳真* 来电* 來電* 热线* 熱線* 專線* 联系* 聯絡* 聯繫* 打给* \
+    携帯* TEL 連絡先* ファックス* ファクス* お電話* スマホ* \
+    전화* 대표번호* 휴대폰* 핸드폰* 연락처* 팩스* 휴대전화* 연락* 문의* 번호는* 모바일* \
+    โทร* มือถือ* เบอร์* điện-thoại* đt sđt gọi* di-động hotline số-máy liên-hệ \
+    nomor-saya telepon* telpon* telp selfoon foon telèfon mòbil hp hubungi* ponsel* wa nomor-hp nombor-telefon tawag* tawagan simu namba nambari piga telefoni";
+
+/// Identifier words.
+const IDENTIFIER: &str = "order* ticket* invoice* id ids ref reference* case account* acct serial* sku isbn issn part-no tracking* \
+    confirmation* booking* transaction* txn txid customer-id customer-no client-id member-id policy-number claim* batch* lot model \
+    version* build* pid part-number model-number item-number lot-number uuid guid epoch timestamp* unix ts ssn vat tax* iban bic card* po zip postcode postal passport* \
+    licence* license* dns soa ean gtin upc imei imsi iccid mac doi pmid arxiv issue bug commit error errno code* \
+    nhs p/n fødselsnummer fødselsnr catalog* catalogue* cpr license-key licence-key quote* shipment* parcel* student* employee* member* \
+    latitude longitude lat lon lng price* total amount* balance invoice-no document* doc file row line page chapter section hash \
+    checksum offset size bytes length count seq sequence session* request* trace* span* job* build-number revision rev \
+    bestell* bestellung* auftrag* rechnung* kundennummer* kunden-nr aktenzeichen az vorgang* vertrags* sendungs* artikel* serien* \
+    steuer* ausweis* vorgangsnummer kontonummer* konto* referenz* mitglieds* fallnummer \
+    commande* facture* dossier* référence* siret siren client-n° réservation* colis contrat* \
+    pedido* factura* expediente* dni nif cif referencia* reserva* albarán seguimiento cuenta* boleta cédula rut \
+    fatura* cpf cnpj nota-fiscal encomenda* boleto* protocolo* rg processo* ordine* fattura* pratica codice* conto bestelnummer* factuur* klantnummer* \
+    rekening* zamówieni* zamowieni* faktura* fakturanummer nip pesel regon przesyłk* konta objednávk* objednavk* faktúr* ičo \
+    beställning* ordernummer* ordrenummer* kundnummer* personnummer* tilaus* lasku* viitenumero* \
+    заказ* счет* счёт* инн снилс артикул* замовлен* рахун* паспорт* договор* трек* накладн* \
+    sipariş* siparis* müşteri* takip* tc-kimlik rendelés* számla* comand* comenzi factură* παραγγελία* τιμολόγιο* αφμ \
+    订单* 訂單* 发票* 發票* 编号* 編號* 单号* 單號* 身份证* 身分證* 账号* 帳號* 账户* 流水号* 快递* 运单* 快遞* 運單* 会员号* 會員號* 会员编号* 工号* 学号* \
+    注文* 伝票* 請求書* 会員番号* 受付番号* 口座* 管理番号* 追跡* 品番* お客様番号* 問い合わせ番号* \
+    주문* 송장* 계좌* 사업자* 고객번호* 접수번호* 운송장* 예약번호* 주민* \
+    mã-đơn* đơn-hàng* hóa-đơn* pesanan* faktur* resi invois طلب* الطلب* الطلبات التتبع تتبع* الشحنة شحنة* سفارش* پیگیری* کد-ملی فاتورة* الفاتورة* حساب* שובר* הזמנה* חשבונית* \
+    ऑर्डर* ट्रैकिंग* ग्राहक* खाता-संख्या* आदेश* चालान* খাতা* অর্ডার* คำสั่งซื้อ* ออเดอร์* ใบแจ้งหนี้*";
+
+/// Telephone words that names in programs are full of: "SQ_RING: u32 = 134217728".
+const IN_NAMES: &[&str] = &["call", "calls", "ring", "rings", "cell"];
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    says: Says,
+    /// More letters may stand before or after.
+    open_left: bool,
+    open_right: bool,
+    /// Says nothing as a part of a name.
+    alone: bool,
+}
+
+/// The automaton over all words.
+#[derive(Debug)]
+pub(crate) struct Words {
+    automaton: DFA,
+    entries: Vec<Entry>,
+    /// Bytes of the longest word.
+    longest: usize,
+    /// For each first letter, by its last five bits, which second ones a word may have; and a word
+    /// that may end a longer one. One bit for each, by its last five bits.
+    second: [u32; 32],
+    endings: [u32; 32],
+    /// Whether a word begins with this byte.
+    first: [bool; 256],
+}
+
+impl Words {
+    /// The words, built once: a constant, but for the time it takes.
+    pub(crate) fn all() -> Option<&'static Words> {
+        static WORDS: OnceLock<Option<Words>> = OnceLock::new();
+        WORDS.get_or_init(Words::new).as_ref()
+    }
+
+    /// Builds it; nothing if the word list cannot be built, which a test would show.
+    fn new() -> Option<Words> {
+        let mut patterns: Vec<String> = Vec::new();
+        let mut entries = Vec::new();
+        for (list, says) in [(PHONE, Says::Phone), (IDENTIFIER, Says::Identifier)] {
+            for word in list.split_whitespace() {
+                let entry = Entry {
+                    says,
+                    open_left: word.starts_with('*'),
+                    open_right: word.ends_with('*'),
+                    alone: IN_NAMES.contains(&word),
+                };
+                let word = match word {
+                    "☎" => char::from(TELEPHONE).to_string(),
+                    _ => word.trim_matches('*').replace('-', " "),
+                };
+                // The automaton ignores case in ASCII only; a first letter of another script is
+                // given both ways.
+                let mut capital = word.clone();
+                if let Some(first) = word.chars().next().filter(|c| !c.is_ascii()) {
+                    capital = first.to_uppercase().chain(word.chars().skip(1)).collect();
+                }
+                let upper = word.to_uppercase();
+                for form in [word.clone(), capital, upper] {
+                    if !patterns.iter().any(|p| p.eq_ignore_ascii_case(&form)) {
+                        patterns.push(form);
+                        entries.push(entry);
+                    }
+                }
+            }
+        }
+        let mut first = [false; 256];
+        for b in patterns.iter().filter_map(|p| p.as_bytes().first()) {
+            first[usize::from(b.to_ascii_lowercase())] = true;
+            first[usize::from(b.to_ascii_uppercase())] = true;
+        }
+        let longest = patterns.iter().map(String::len).max()?;
+        let (mut second, mut endings) = ([0; 32], [0; 32]);
+        for (entry, word) in entries.iter().zip(&patterns) {
+            let [first, rest @ ..] = word.as_bytes() else { continue };
+            let bit = rest.first().map_or(u32::MAX, |b| 1 << (b & 31));
+            second[usize::from(first & 31)] |= bit;
+            endings[usize::from(first & 31)] |= if entry.open_left { bit } else { 0 };
+        }
+        // Tried where a word may begin: most places of a text are none, and most words are out at
+        // their second letter.
+        let automaton = Builder::new()
+            .ascii_case_insensitive(true)
+            .match_kind(MatchKind::Standard)
+            .start_kind(StartKind::Anchored)
+            .build(&patterns)
+            .ok()?;
+        Some(Words { automaton, entries, longest, second, endings, first })
+    }
+
+    /// Whether a word may begin at `i`: after what is no letter, anywhere in a script without
+    /// spaces, and where the letters are the first of a word that may end a longer one. Says yes to
+    /// more places than are right.
+    fn may_begin(&self, text: &[u8], i: usize) -> bool {
+        let b = text[i];
+        if !self.first[usize::from(b)] {
+            return false;
+        }
+        if !b.is_ascii_alphabetic() {
+            return true;
+        }
+        let (first, bit) = (usize::from(b & 31), 1 << (text.get(i + 1).map_or(0, |b| b & 31)));
+        if self.second[first] & bit == 0 {
+            return false;
+        }
+        i == 0
+            || !text[i - 1].is_ascii_alphabetic()
+            || self.endings[first] & bit != 0
+            || camel(text, i)
+    }
+
+    /// Tells the words that begin at `start` and where they end, the shortest first. Whether they
+    /// stand alone is not asked.
+    fn at(&self, text: &[u8], start: usize, mut tell: impl FnMut(usize, Entry)) {
+        let dfa = &self.automaton;
+        let Ok(mut state) = dfa.start_state(Anchored::Yes) else { return };
+        for (i, &b) in text.iter().enumerate().skip(start) {
+            state = dfa.next_state(Anchored::Yes, state, b);
+            if !dfa.is_special(state) {
+                continue;
+            }
+            if dfa.is_dead(state) {
+                return;
+            }
+            if !dfa.is_match(state) {
+                continue;
+            }
+            let stop = i + 1;
+            for word in (0..dfa.match_len(state)).map(|n| dfa.match_pattern(state, n)) {
+                // A state also knows the words that end here and began later.
+                if dfa.pattern_len(word) == stop - start {
+                    tell(stop, self.entries[word.as_usize()]);
+                }
+            }
+        }
+    }
+
+    /// Whether a key that says so is about telephones and nothing else, so that it says it of all
+    /// that stands under it: `"phone": {"home": …}`, but not `"call": {"started": …}`.
+    pub(crate) fn is_strong(&self, key: &[u8]) -> bool {
+        const STRONG: &[&str] = &[
+            "phone", "tel", "mobil", "fax", "msisdn", "whatsapp", "handy", "celular", "fono",
+            "móvil",
+        ];
+        let has =
+            |word: &str| key.windows(word.len()).any(|w| w.eq_ignore_ascii_case(word.as_bytes()));
+        !key.is_ascii() || STRONG.iter().any(|word| has(word))
+    }
+
+    /// Whether a key under one of those is about something else: `"phone": {"verified_at": …}`.
+    pub(crate) fn is_neutral(&self, key: &[u8]) -> bool {
+        const NEUTRAL: &[&str] = &[
+            "at", "time", "date", "ts", "since", "until", "on", "created", "updated", "verified",
+            "expires", "ttl", "duration", "key", "hash", "token", "uuid", "price", "cost", "year",
+            "imei", "area", "lat", "lng",
+        ];
+        let part = key.rsplit(|b| !b.is_ascii_alphanumeric()).next().unwrap_or_default();
+        let camel = part.iter().rposition(u8::is_ascii_uppercase).map_or(part, |i| &part[i..]);
+        [part, camel].iter().any(|p| NEUTRAL.iter().any(|n| p.eq_ignore_ascii_case(n.as_bytes())))
+    }
+
+    /// What the name of a JSON key says.
+    pub(crate) fn key(&self, key: &[u8]) -> Option<Says> {
+        // Twice the longest key, for a space before each letter.
+        let mut spaced = [0u8; 128];
+        let mut n = 0;
+        for (i, &b) in key.iter().take(64).enumerate() {
+            if b.is_ascii_uppercase() && i > 0 && key[i - 1].is_ascii_lowercase() {
+                spaced[n] = b' ';
+                n += 1;
+            }
+            spaced[n] = if matches!(b, b'_' | b'-' | b'.') { b' ' } else { b };
+            n += 1;
+        }
+        let spaced = &spaced[..n];
+        let view = View { text: spaced, lo: 0 };
+        // "documents" are what a model is to rank, not papers of a person.
+        if spaced.eq_ignore_ascii_case(b"documents") {
+            return None;
+        }
+        Nearby { words: self, seen: &RefCell::default() }
+            .before(&view, spaced.len(), spaced.len())
+            .map(|near| near.says)
+    }
+}
+
+/// How far apart two places may be so that the words between them are looked for as well.
+const GAP_MAX: usize = 16;
+
+/// What may stand before the first digit of a number and belong to it.
+const PREFIX_MAX: usize = 8;
+
+/// How far words are looked for beyond what is asked for.
+const LOOK_AHEAD: usize = 64;
+
+/// Words that are kept after they are passed.
+const KEPT_MAX: usize = 256;
+
+/// The words in a stretch of text, as far as they were looked for, so that each is looked for once
+/// and not for each number near it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Seen {
+    from: usize,
+    to: usize,
+    /// In the order in which they begin.
+    words: Vec<Place>,
+}
+
+/// A word, whether or not it stands alone.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    start: usize,
+    stop: usize,
+    entry: Entry,
+}
+
+impl Seen {
+    /// The text is another one.
+    pub(crate) fn clear(&mut self) {
+        (self.from, self.to) = (0, 0);
+        self.words.clear();
+    }
+
+    /// Looks for the words that begin in `from..to`.
+    fn look(&mut self, words: &Words, text: &[u8], from: usize, to: usize) {
+        if from < self.from || from > self.to + GAP_MAX {
+            // A little more, so that a `+` or a bracket before the number does not make it begin
+            // anew.
+            let from = from.saturating_sub(PREFIX_MAX);
+            (self.from, self.to) = (from, from);
+            self.words.clear();
+        }
+        if self.words.len() > KEPT_MAX {
+            self.words.drain(..self.words.partition_point(|w| w.start < from));
+            self.from = from;
+        }
+        let mut after_letter =
+            self.to > 0 && text.get(self.to - 1).is_some_and(u8::is_ascii_alphabetic);
+        for (i, b) in text.get(self.to..to).unwrap_or_default().iter().enumerate() {
+            // Most places are inside a word, and most letters there begin no ending.
+            let inside =
+                after_letter && b.is_ascii_lowercase() && words.endings[usize::from(*b & 31)] == 0;
+            after_letter = b.is_ascii_alphabetic();
+            let start = self.to + i;
+            if !inside && words.first[usize::from(*b)] && words.may_begin(text, start) {
+                words.at(text, start, |stop, entry| self.words.push(Place { start, stop, entry }));
+            }
+        }
+        self.to = self.to.max(to);
+    }
+
+    /// Those that begin before `to`, and those from there on.
+    fn split(&self, to: usize) -> (&[Place], &[Place]) {
+        self.words.split_at(self.words.partition_point(|w| w.start < to))
+    }
+}
+
+/// Words, and those of the text at hand that are known.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Nearby<'a> {
+    pub(crate) words: &'a Words,
+    /// Of the text of every view that is asked about, until it is cleared.
+    pub(crate) seen: &'a RefCell<Seen>,
+}
+
+impl Nearby<'_> {
+    /// The word nearest before `end`, looking at most `reach` bytes back; of two that end there the
+    /// longer.
+    pub(crate) fn before(&self, view: &View<'_>, end: usize, reach: usize) -> Option<Near> {
+        let from = view.lo.max(end.saturating_sub(reach));
+        let text = &view.text[from..end];
+        let mut seen = self.seen.borrow_mut();
+        seen.look(self.words, view.text, end.saturating_sub(reach.max(WORD_BEFORE)), end);
+        let mut nearest: Option<(usize, Says)> = None;
+        let out = |nearest: Option<(usize, Says)>, start: usize| {
+            nearest.is_some_and(|(stop, _)| start + self.words.longest < stop)
+        };
+        for word in seen.split(end).0.iter().rev() {
+            if word.start <= from || out(nearest, word.start - from) {
+                break;
+            }
+            let (start, stop) = (word.start - from, word.stop.wrapping_sub(from));
+            if stop <= text.len()
+                && nearest.is_none_or(|(nearest, _)| stop >= nearest)
+                && bounded(text, start, stop, word.entry)
+            {
+                nearest = Some((stop, word.entry.says));
+            }
+        }
+        // Where the text is cut off a word may begin that is a part of another one.
+        if !text.is_empty() && !out(nearest, 0) && self.words.may_begin(text, 0) {
+            self.words.at(text, 0, |stop, entry| {
+                if nearest.is_none_or(|(nearest, _)| stop >= nearest)
+                    && bounded(text, 0, stop, entry)
+                {
+                    nearest = Some((stop, entry.says));
+                }
+            });
+        }
+        nearest.map(|(stop, says)| Near { says, gap: text.len() - stop })
+    }
+
+    /// What the word says that ends first after the number that ends before `start`, looking at
+    /// most `reach` bytes on and not past the line.
+    pub(crate) fn after(&self, view: &View<'_>, start: usize, reach: usize) -> Option<Says> {
+        let text = &view.text[start..view.text.len().min(start + reach)];
+        let text = &text[..memchr::memchr(b'\n', text).unwrap_or(text.len())];
+        let mut seen = self.seen.borrow_mut();
+        seen.look(self.words, view.text, start, start + text.len());
+        let mut first: Option<(usize, Says)> = None;
+        for word in seen.split(start).1 {
+            let (from, stop) = (word.start - start, word.stop - start);
+            if from >= text.len() || first.is_some_and(|(first, _)| first <= from) {
+                break;
+            }
+            if stop <= text.len()
+                && first.is_none_or(|(first, _)| stop < first)
+                && bounded(text, from, stop, word.entry)
+            {
+                first = Some((stop, word.entry.says));
+            }
+        }
+        first.map(|(_, says)| says)
+    }
+
+    /// Whether it was looked for words in `from..to` before, and there are none:
+    /// [`Nearby::may_say_phone`] takes little.
+    pub(crate) fn are_known_to_be_silent(&self, view: &View<'_>, from: usize, to: usize) -> bool {
+        let seen = self.seen.borrow();
+        let known = seen.from <= from && to.min(view.text.len()) <= seen.to;
+        known && seen.words.last().is_none_or(|word| word.start < from)
+    }
+
+    /// Whether a telephone word may begin in `from..to`.
+    pub(crate) fn may_say_phone(&self, view: &View<'_>, from: usize, to: usize) -> bool {
+        let to = to.min(view.text.len());
+        let mut seen = self.seen.borrow_mut();
+        if seen.from > from || seen.to < to {
+            // Some way further, so that the next number finds it done; not so far that a word may
+            // be cut off.
+            let further = to + LOOK_AHEAD;
+            let whole = further + self.words.longest <= view.text.len();
+            seen.look(self.words, view.text, from, if whole { further } else { to });
+        }
+        let mut near = seen.words.iter().rev().take_while(|w| w.start >= from);
+        if near.any(|w| w.start < to && w.entry.says == Says::Phone) {
+            return true;
+        }
+        // Where the text is cut off a word may begin that is a part of another one.
+        let cut = view.lo.max(from);
+        let mut says = false;
+        if cut < to && cut > 0 && self.words.first[usize::from(view.text[cut])] {
+            self.words.at(view.text, cut, |_, entry| says |= entry.says == Says::Phone);
+        }
+        says
+    }
+}
+
+/// Whether a word in a name of a program begins at `i`: "contactPhone".
+fn camel(text: &[u8], i: usize) -> bool {
+    i >= 2 && text[i].is_ascii_uppercase() && text[i - 2..i].iter().all(u8::is_ascii_lowercase)
+}
+
+/// Whether the hit stands alone: no letter before or after it that would make it part of another
+/// word.
+fn bounded(text: &[u8], start: usize, stop: usize, entry: Entry) -> bool {
+    let view = View { text, lo: 0 };
+    let letter = |c: Option<char>| {
+        c.is_some_and(|c| is_alphanumeric(c) && !c.is_ascii_digit() && !is_unspaced(c))
+    };
+    // Most words and their neighbours are ASCII.
+    let (before, first, after) = (view.before(start), view.at(start), view.at(stop));
+    let before = before.filter(|_| !camel(text, start));
+    if [before, first, after].iter().all(|b| b.is_none_or(|b| b < 0x80)) {
+        let letter = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_alphabetic());
+        let name = |b: Option<u8>| entry.alone && b == Some(b'_');
+        return (entry.open_left || !letter(before))
+            && (entry.open_right || !letter(after))
+            && !name(before)
+            && !name(after);
+    }
+    let own = view.char_at(start).is_some_and(is_unspaced);
+    own || (entry.open_left || !letter(view.char_before(start)))
+        && (entry.open_right || !letter(view.char_at(stop)))
+}

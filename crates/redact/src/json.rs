@@ -1,0 +1,568 @@
+//! A push tokenizer for JSON (RFC 8259): takes a body in pieces cut anywhere and tells a [`Sink`]
+//! what it meets, by byte offset.
+//!
+//! Pure. Promises: accepts exactly the JSON texts of RFC 8259 that are UTF-8, not nested deeper
+//! than the bound and without a byte order mark; lone surrogates in escapes and numbers of any size
+//! are accepted, because clients send them; the same calls to the sink for every way of cutting
+//! (pieces of plain text aside, which are told as they come). Memory does not grow with the body.
+//! Does not: keep values, convert numbers, or forgive.
+
+use super::RedactError;
+use super::block::{self, Block};
+use crate::bounds::JSON_DEPTH_MAX;
+
+/// What to do with the string that begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Take {
+    /// Tell its characters.
+    Text,
+    /// Check it, and tell only its end.
+    Skip,
+}
+
+/// A value that is neither string nor container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scalar {
+    /// `true`
+    True,
+    /// `false`
+    False,
+    /// `null`
+    Null,
+    /// Any number.
+    Number,
+}
+
+/// Who listens to a [`Tokenizer`]. Offsets count from the first byte of the body.
+pub trait Sink {
+    /// An object or array opens; `at` is its bracket.
+    fn open(&mut self, object: bool, at: u64) -> Result<(), RedactError>;
+    /// It closes; `at` is its bracket.
+    fn close(&mut self, at: u64) -> Result<(), RedactError>;
+    /// A string opens; `at` is its quotation mark.
+    fn string(&mut self, key: bool, at: u64) -> Result<Take, RedactError>;
+    /// Characters of a string that are ASCII and not escaped. `whole`: they are all of it.
+    fn plain(&mut self, text: &[u8], at: u64, whole: bool) -> Result<(), RedactError>;
+    /// Characters of a string that are not ASCII.
+    fn wide(&mut self, text: &str, at: u64) -> Result<(), RedactError>;
+    /// One other character; nothing stands for half a surrogate pair.
+    fn char(&mut self, c: Option<char>, from: u64, to: u64) -> Result<(), RedactError>;
+    /// The string closes; `at` is its quotation mark.
+    fn string_end(&mut self, at: u64) -> Result<(), RedactError>;
+    /// A scalar begins. [`Take::Text`] asks for the characters of a number.
+    fn scalar(&mut self, at: u64) -> Result<Take, RedactError>;
+    /// The next character of a number.
+    fn number(&mut self, _byte: u8) {}
+    /// It ends before `to`.
+    fn scalar_end(&mut self, scalar: Scalar, to: u64) -> Result<(), RedactError>;
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// A value must follow.
+    Value,
+    /// After `[`: a value or the end.
+    ValueOrEnd,
+    /// After `,` in an object.
+    Key,
+    /// After `{`: a key or the end.
+    KeyOrEnd,
+    Colon,
+    /// After a value: `,` or the end of what it is in.
+    After,
+    Text,
+    Escape,
+    Hex,
+    /// Inside a character of several bytes.
+    Utf8,
+    Number(Digits),
+    Literal(&'static [u8], Scalar),
+    /// After the value of the whole text: white space only.
+    Done,
+}
+
+/// Where in the grammar of a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Digits {
+    Minus,
+    Zero,
+    Integer,
+    Point,
+    Fraction,
+    E,
+    ESign,
+    Exponent,
+}
+
+/// Reads one JSON text.
+#[derive(Debug)]
+pub struct Tokenizer {
+    state: State,
+    /// Bytes taken.
+    offset: u64,
+    /// One bit for each open container: an object or not.
+    objects: u128,
+    depth: usize,
+    key: bool,
+    take: Take,
+    /// Where the string at hand has its first character.
+    text_at: u64,
+    /// Where the escape or character began that is not complete.
+    from: u64,
+    hex: u32,
+    hex_left: u8,
+    /// First half of a surrogate pair and where it began; its end is six bytes on.
+    high: Option<(u32, u64)>,
+    utf8: [u8; 4],
+    utf8_len: usize,
+}
+
+const _: () = assert!(JSON_DEPTH_MAX <= 128, "one bit of `objects` for each");
+
+impl Default for Tokenizer {
+    fn default() -> Tokenizer {
+        Tokenizer::new()
+    }
+}
+
+impl Tokenizer {
+    /// At the beginning of a text.
+    pub fn new() -> Tokenizer {
+        Tokenizer {
+            state: State::Value,
+            offset: 0,
+            objects: 0,
+            depth: 0,
+            key: false,
+            take: Take::Skip,
+            text_at: 0,
+            from: 0,
+            hex: 0,
+            hex_left: 0,
+            high: None,
+            utf8: [0; 4],
+            utf8_len: 0,
+        }
+    }
+
+    /// Bytes taken so far.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Where the character begins that has not been told completely; the offset, if there is none.
+    pub fn told_to(&self) -> u64 {
+        match (self.high, self.state) {
+            (Some((_, from)), _) => from,
+            (None, State::Escape | State::Hex | State::Utf8) => self.from,
+            _ => self.offset,
+        }
+    }
+
+    /// Takes the next piece.
+    ///
+    /// # Errors
+    /// It is not valid JSON, or the sink wants no more.
+    pub fn push(&mut self, piece: &[u8], sink: &mut impl Sink) -> Result<(), RedactError> {
+        let base = self.offset;
+        let mut i = 0;
+        while i < piece.len() {
+            self.offset = base + i as u64;
+            match self.state {
+                State::Text => i += self.text(&piece[i..], sink)?,
+                State::Escape => {
+                    self.escape(piece[i], sink)?;
+                    i += 1;
+                }
+                State::Hex => {
+                    self.hex(piece[i], sink)?;
+                    i += 1;
+                }
+                State::Utf8 => {
+                    self.utf8(piece[i], sink)?;
+                    i += 1;
+                }
+                State::Number(digits) => match number(digits, piece[i]) {
+                    Some(next) => {
+                        self.state = State::Number(next);
+                        if self.take == Take::Text {
+                            sink.number(piece[i]);
+                        }
+                        i += 1;
+                    }
+                    None => self.number_end(digits, sink)?,
+                },
+                State::Literal(rest, scalar) => {
+                    self.literal(rest, scalar, piece[i], sink)?;
+                    i += 1;
+                }
+                _ => {
+                    if !matches!(piece[i], b' ' | b'\n' | b'\r' | b'\t') {
+                        self.structure(piece[i], sink)?;
+                    }
+                    i += 1;
+                }
+            }
+        }
+        self.offset = base + piece.len() as u64;
+        Ok(())
+    }
+
+    /// Says that the text is complete.
+    ///
+    /// # Errors
+    /// As for [`Tokenizer::push`]; and it is not complete.
+    pub fn finish(&mut self, sink: &mut impl Sink) -> Result<(), RedactError> {
+        if let State::Number(digits) = self.state {
+            self.number_end(digits, sink)?;
+        }
+        if self.state == State::Done { Ok(()) } else { self.fail("it ends too early") }
+    }
+
+    fn fail<T>(&self, reason: &'static str) -> Result<T, RedactError> {
+        Err(RedactError::InvalidJson { offset: self.offset, reason })
+    }
+
+    fn structure(&mut self, byte: u8, sink: &mut impl Sink) -> Result<(), RedactError> {
+        match (self.state, byte) {
+            (State::Value | State::ValueOrEnd, b'{' | b'[') => self.open(byte == b'{', sink),
+            (State::Value | State::ValueOrEnd, b'"') => self.string(false, sink),
+            (State::ValueOrEnd, b']') | (State::KeyOrEnd, b'}') => self.close(sink),
+            (State::Key | State::KeyOrEnd, b'"') => self.string(true, sink),
+            (State::Value | State::ValueOrEnd, b't') => {
+                self.begin_literal(b"rue", Scalar::True, sink)
+            }
+            (State::Value | State::ValueOrEnd, b'f') => {
+                self.begin_literal(b"alse", Scalar::False, sink)
+            }
+            (State::Value | State::ValueOrEnd, b'n') => {
+                self.begin_literal(b"ull", Scalar::Null, sink)
+            }
+            (State::Value | State::ValueOrEnd, b'-' | b'0'..=b'9') => {
+                self.take = sink.scalar(self.offset)?;
+                if self.take == Take::Text {
+                    sink.number(byte);
+                }
+                self.state = State::Number(match byte {
+                    b'-' => Digits::Minus,
+                    b'0' => Digits::Zero,
+                    _ => Digits::Integer,
+                });
+                Ok(())
+            }
+            (State::Colon, b':') => {
+                self.state = State::Value;
+                Ok(())
+            }
+            (State::After, b',') => {
+                self.state = if self.in_object() { State::Key } else { State::Value };
+                Ok(())
+            }
+            (State::After, b'}') if self.in_object() => self.close(sink),
+            (State::After, b']') if !self.in_object() => self.close(sink),
+            (State::Done, _) => self.fail("something follows the value"),
+            (State::Key | State::KeyOrEnd, _) => self.fail("a key is expected"),
+            (State::Colon, _) => self.fail("a colon is expected"),
+            (State::After, _) => self.fail("a comma or the end is expected"),
+            (_, 0xEF | 0xFE | 0xFF) if self.offset == 0 => {
+                self.fail("a byte order mark is not allowed")
+            }
+            _ => self.fail("a value is expected"),
+        }
+    }
+
+    fn in_object(&self) -> bool {
+        self.objects & 1 == 1
+    }
+
+    fn open(&mut self, object: bool, sink: &mut impl Sink) -> Result<(), RedactError> {
+        if self.depth == JSON_DEPTH_MAX {
+            return self.fail("it is nested too deep");
+        }
+        self.depth += 1;
+        self.objects = self.objects << 1 | u128::from(object);
+        self.state = if object { State::KeyOrEnd } else { State::ValueOrEnd };
+        sink.open(object, self.offset)
+    }
+
+    fn close(&mut self, sink: &mut impl Sink) -> Result<(), RedactError> {
+        self.depth -= 1;
+        self.objects >>= 1;
+        self.after_value();
+        sink.close(self.offset)
+    }
+
+    fn after_value(&mut self) {
+        self.state = if self.depth == 0 { State::Done } else { State::After };
+    }
+
+    fn string(&mut self, key: bool, sink: &mut impl Sink) -> Result<(), RedactError> {
+        self.key = key;
+        self.state = State::Text;
+        self.text_at = self.offset + 1;
+        self.take = sink.string(key, self.offset)?;
+        Ok(())
+    }
+
+    fn begin_literal(
+        &mut self,
+        rest: &'static [u8],
+        scalar: Scalar,
+        sink: &mut impl Sink,
+    ) -> Result<(), RedactError> {
+        self.state = State::Literal(rest, scalar);
+        sink.scalar(self.offset).map(|_| ())
+    }
+
+    fn literal(
+        &mut self,
+        rest: &'static [u8],
+        scalar: Scalar,
+        byte: u8,
+        sink: &mut impl Sink,
+    ) -> Result<(), RedactError> {
+        match rest {
+            [expected, rest @ ..] if *expected == byte => {
+                if rest.is_empty() {
+                    self.after_value();
+                    return sink.scalar_end(scalar, self.offset + 1);
+                }
+                self.state = State::Literal(rest, scalar);
+                Ok(())
+            }
+            _ => self.fail("a value is expected"),
+        }
+    }
+
+    fn number_end(&mut self, digits: Digits, sink: &mut impl Sink) -> Result<(), RedactError> {
+        if !matches!(digits, Digits::Zero | Digits::Integer | Digits::Fraction | Digits::Exponent) {
+            return self.fail("a digit is expected");
+        }
+        self.after_value();
+        sink.scalar_end(Scalar::Number, self.offset)
+    }
+
+    /// Takes a run of a string: plain text, and what ended it as far as it is here. Returns the
+    /// bytes taken.
+    fn text(&mut self, rest: &[u8], sink: &mut impl Sink) -> Result<usize, RedactError> {
+        let n = if is_plain(rest[0]) { plain_len(rest) } else { 0 };
+        if n > 0 {
+            let ends = rest.get(n) == Some(&b'"');
+            if self.take == Take::Text {
+                self.lone_high(sink)?;
+                sink.plain(&rest[..n], self.offset, ends && self.offset == self.text_at)?;
+            }
+            self.high = None;
+            if !ends {
+                return Ok(n);
+            }
+            self.offset += n as u64;
+            self.string_end(sink)?;
+            return Ok(n + 1);
+        }
+        self.from = self.offset;
+        match rest[0] {
+            b'"' => {
+                self.lone_high(sink)?;
+                self.string_end(sink)?;
+                Ok(1)
+            }
+            b'\\' => match rest.get(1) {
+                Some(escaped) if *escaped != b'u' => {
+                    self.offset += 1;
+                    self.escape(*escaped, sink)?;
+                    Ok(2)
+                }
+                _ => {
+                    self.state = State::Escape;
+                    Ok(1)
+                }
+            },
+            0..=0x1F => self.fail("a control character must be escaped"),
+            _ => self.multibyte(rest, sink),
+        }
+    }
+
+    fn string_end(&mut self, sink: &mut impl Sink) -> Result<(), RedactError> {
+        if self.key {
+            self.state = State::Colon;
+        } else {
+            self.after_value();
+        }
+        sink.string_end(self.offset)
+    }
+
+    /// Takes a run of characters of several bytes; one that is cut is completed by
+    /// [`Tokenizer::utf8`].
+    fn multibyte(&mut self, rest: &[u8], sink: &mut impl Sink) -> Result<usize, RedactError> {
+        self.lone_high(sink)?;
+        let run = &rest[..rest.iter().position(u8::is_ascii).unwrap_or(rest.len())];
+        let (text, error) = match std::str::from_utf8(run) {
+            Ok(text) => (text, None),
+            Err(e) => (std::str::from_utf8(&run[..e.valid_up_to()]).unwrap_or_default(), Some(e)),
+        };
+        if !text.is_empty() {
+            if self.take == Take::Text {
+                sink.wide(text, self.offset)?;
+            }
+            return Ok(text.len());
+        }
+        match error {
+            // The rest of the character may be in the next piece, or be no part of one: byte by
+            // byte.
+            Some(e) if e.error_len().is_none() => {
+                self.state = State::Utf8;
+                self.utf8_len = 1;
+                self.utf8[0] = rest[0];
+                Ok(1)
+            }
+            _ => self.fail("it is not UTF-8"),
+        }
+    }
+
+    fn utf8(&mut self, byte: u8, sink: &mut impl Sink) -> Result<(), RedactError> {
+        self.utf8[self.utf8_len] = byte;
+        self.utf8_len += 1;
+        match std::str::from_utf8(&self.utf8[..self.utf8_len]) {
+            Ok(s) => {
+                self.state = State::Text;
+                match (self.take, s.chars().next()) {
+                    (Take::Text, c) => sink.char(c, self.from, self.offset + 1),
+                    (Take::Skip, _) => Ok(()),
+                }
+            }
+            Err(e) if e.error_len().is_none() => Ok(()),
+            // The same offset as for a character that arrives in one piece.
+            Err(_) => {
+                Err(RedactError::InvalidJson { offset: self.from, reason: "it is not UTF-8" })
+            }
+        }
+    }
+
+    fn escape(&mut self, byte: u8, sink: &mut impl Sink) -> Result<(), RedactError> {
+        let c = match byte {
+            b'"' => '"',
+            b'\\' => '\\',
+            b'/' => '/',
+            b'b' => '\u{8}',
+            b'f' => '\u{c}',
+            b'n' => '\n',
+            b'r' => '\r',
+            b't' => '\t',
+            b'u' => {
+                self.state = State::Hex;
+                self.hex = 0;
+                self.hex_left = 4;
+                return Ok(());
+            }
+            _ => return self.fail("an escape is not known"),
+        };
+        self.state = State::Text;
+        self.lone_high(sink)?;
+        if self.take == Take::Text {
+            sink.char(Some(c), self.from, self.offset + 1)?;
+        }
+        Ok(())
+    }
+
+    fn hex(&mut self, byte: u8, sink: &mut impl Sink) -> Result<(), RedactError> {
+        let Some(digit) = (byte as char).to_digit(16) else {
+            return self.fail("an escape needs four hex digits");
+        };
+        self.hex = self.hex << 4 | digit;
+        self.hex_left -= 1;
+        if self.hex_left > 0 {
+            return Ok(());
+        }
+        self.state = State::Text;
+        let to = self.offset + 1;
+        if let (Some((high, from)), 0xDC00..=0xDFFF) = (self.high, self.hex) {
+            self.high = None;
+            let c = char::from_u32(0x10000 + ((high - 0xD800) << 10) + (self.hex - 0xDC00));
+            return if self.take == Take::Text { sink.char(c, from, to) } else { Ok(()) };
+        }
+        self.lone_high(sink)?;
+        if (0xD800..=0xDBFF).contains(&self.hex) {
+            self.high = Some((self.hex, self.from));
+            return Ok(());
+        }
+        if self.take == Take::Text {
+            sink.char(char::from_u32(self.hex), self.from, to)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Tells a first half of a surrogate pair that turned out to be alone.
+    fn lone_high(&mut self, sink: &mut impl Sink) -> Result<(), RedactError> {
+        match self.high.take() {
+            Some((_, from)) if self.take == Take::Text => sink.char(None, from, from + 6),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The next place in the grammar of a number, or nothing if `byte` is no part of it.
+fn number(digits: Digits, byte: u8) -> Option<Digits> {
+    use Digits::*;
+    Some(match (digits, byte) {
+        (Minus, b'0') => Zero,
+        (Minus, b'1'..=b'9') | (Integer, b'0'..=b'9') => Integer,
+        (Zero | Integer, b'.') => Point,
+        (Point | Fraction, b'0'..=b'9') => Fraction,
+        (Zero | Integer | Fraction, b'e' | b'E') => E,
+        (E, b'+' | b'-') => ESign,
+        (E | ESign | Exponent, b'0'..=b'9') => Exponent,
+        _ => return None,
+    })
+}
+
+const LOW: u64 = 0x0101_0101_0101_0101;
+const TOP: u64 = 0x8080_8080_8080_8080;
+
+/// How many bytes from the start are ASCII, no control characters, no quotation mark and no
+/// backslash.
+#[inline]
+pub(crate) fn plain_len(text: &[u8]) -> usize {
+    let mut n = 0;
+    // Many strings are shorter than a block.
+    if let Some(word) = text.first_chunk() {
+        match special(*word) {
+            0 => {}
+            hit => return (hit.trailing_zeros() / 8) as usize,
+        }
+    }
+    while text.len() - n >= block::LEN {
+        match Block::of(text, n).special() {
+            0 => n += block::LEN,
+            special => return n + special.trailing_zeros() as usize,
+        }
+    }
+    for word in text[n..].as_chunks::<8>().0 {
+        match special(*word) {
+            0 => {}
+            hit => return n + (hit.trailing_zeros() / 8) as usize,
+        }
+        n += 8;
+    }
+    n + text[n..].iter().take_while(|b| is_plain(**b)).count()
+}
+
+#[inline(always)]
+fn is_plain(b: u8) -> bool {
+    !matches!(b, b'"' | b'\\' | 0..=0x1F | 0x80..)
+}
+
+/// The highest bit of each byte that ends plain text. The lowest one is exact; others may be
+/// borrowed.
+#[inline(always)]
+fn special(word: [u8; 8]) -> u64 {
+    let w = u64::from_le_bytes(word);
+    let quote = w ^ (LOW * b'"' as u64);
+    let slash = w ^ (LOW * b'\\' as u64);
+    (quote.wrapping_sub(LOW) & !quote
+        | slash.wrapping_sub(LOW) & !slash
+        | w.wrapping_sub(LOW * 0x20) & !w
+        | w)
+        & TOP
+}

@@ -1,0 +1,480 @@
+//! Takes personal data and attachments out of JSON and text while they stream.
+//!
+//! Pure: no I/O, no clock. For every way of cutting a body the joined output is the same; no byte
+//! of a match is ever released; the output so far is a prefix of the whole output; bytes outside
+//! matches leave as they came, most of them as slices of the input; memory does not grow with the
+//! body; a body that cannot be understood is refused. The crate does not look inside images or
+//! archives, does not undo base64, knows no names and addresses, and does not change JSON numbers.
+//!
+//! A [`Schema`] says how a format of bodies is read. A JSON body, chunk by chunk:
+//!
+//! ```
+//! use std::sync::Arc;
+//! use bytes::Bytes;
+//! use tollgate_redact::{BodyRedactor, Rules, RulesSpec, Schema};
+//!
+//! let spec = RulesSpec { entities: vec!["email".into(), "phone".into()], ..RulesSpec::default() };
+//! let rules = Arc::new(Rules::compile(&spec).expect("known entities"));
+//! let mut redactor = BodyRedactor::new(rules, Schema::REQUEST, false);
+//! let mut out = Vec::new();
+//! for chunk in [r#"{"model":"m","messages":[{"role":"user","content":"I am jane@exa"#, r#"mple.com"}]}"#] {
+//!     redactor.push(Bytes::from_static(chunk.as_bytes()), &mut out)?;
+//! }
+//! redactor.finish(&mut out)?;
+//! let text: Vec<u8> = out.iter().flat_map(|piece| piece.as_bytes().to_vec()).collect();
+//! let expected = r#"{"model":"m","messages":[{"role":"user","content":"I am [REDACTED_EMAIL]"}]}"#;
+//! assert_eq!(text, expected.as_bytes());
+//! assert_eq!(redactor.ledger().count("email"), 1);
+//! # Ok::<(), tollgate_redact::RedactError>(())
+//! ```
+//!
+//! Plain text, with the replacement of the kind in the place of each match:
+//!
+//! ```
+//! use std::sync::Arc;
+//! use tollgate_redact::{Rules, RulesSpec, text};
+//!
+//! let spec = RulesSpec { entities: vec!["phone".into()], ..RulesSpec::default() };
+//! let rules = Arc::new(Rules::compile(&spec).expect("known entities"));
+//! let (redacted, ledger) = text(&rules, "Call +44 20 7946 0958.");
+//! assert_eq!(redacted.as_bytes(), "Call [REDACTED_PHONE].".as_bytes());
+//! assert_eq!(ledger.count("phone"), 1);
+//! ```
+//!
+//! Values that are put back in the events of a stream:
+//!
+//! ```
+//! # use std::sync::Arc;
+//! # use bytes::Bytes;
+//! # use tollgate_redact::{BodyRedactor, EventRestorer, Rules, RulesSpec, Schema};
+//! let entities = vec!["email".to_owned()];
+//! let spec = RulesSpec { entities, restore: true, ..RulesSpec::default() };
+//! let rules = Arc::new(Rules::compile(&spec).expect("known entities"));
+//! let mut redactor = BodyRedactor::new(rules, Schema::REQUEST, false);
+//! let body = r#"{"messages":[{"role":"user","content":"Write to jane@example.com"}]}"#;
+//! let mut out = Vec::new();
+//! redactor.push(Bytes::from_static(body.as_bytes()), &mut out)?;
+//! redactor.finish(&mut out)?;
+//! // The provider reads `[REDACTED_EMAIL_1]`, and may write it in an event of its answer.
+//! let mut restorer = EventRestorer::new(&redactor.values().expect("rules with restore"));
+//! let event = r#"{"choices":[{"index":0,"delta":{"content":"To [REDACTED_EMAIL_1]: hello"}}]}"#;
+//! let restored = restorer.event(b"", event.as_bytes());
+//! let data = String::from_utf8(restored.data.expect("it has changed").to_vec()).expect("UTF-8");
+//! assert!(data.contains("To jane@example.com: hello"));
+//! # Ok::<(), tollgate_redact::RedactError>(())
+//! ```
+//!
+//! Modules: `json` reads tokens, `body` finds the strings that are text and the parts that are
+//! attachments, `scan` shows text to the detectors in `detect`, `out` carries raw bytes, `restore`
+//! puts values back in an answer. `COVERAGE.md` lists the forms that are found and missed.
+
+mod answer;
+mod block;
+mod body;
+pub mod bounds;
+mod detect;
+mod facts;
+mod fold;
+pub mod json;
+mod keys;
+mod out;
+mod restore;
+mod rules;
+mod scan;
+pub mod schema;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use body::Body;
+use json::Tokenizer;
+
+pub use answer::{AnswerRedactor, TextRedactor, TextsRedactor, answer, holds_secret, text};
+pub use facts::{Facts, NamedModel, StoredKind, StoredObject};
+pub use restore::{BodyRestorer, EventRestorer, Extra, Restored, Values};
+pub use rules::Rules;
+pub use scan::CUSTOM_SPAN_MAX;
+pub use schema::Schema;
+
+/// Bytes that have passed the redactor. Only this room makes them; upstream and the log accept text
+/// in no other form.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Redacted(Bytes);
+
+/// So few pieces are left as they are.
+const PIECES_FREE: usize = 32;
+/// Longer pieces are not put together.
+const PACKED_MAX: usize = 4 << 10;
+
+impl Redacted {
+    /// The bytes.
+    pub fn as_bytes(&self) -> &Bytes {
+        &self.0
+    }
+
+    /// Text of the gateway's own, fixed at compile time: it holds nobody's data.
+    pub fn from_gateway(text: &'static str) -> Redacted {
+        Redacted(Bytes::from_static(text.as_bytes()))
+    }
+
+    /// Pieces put together; a single piece is not copied.
+    pub fn concat(mut pieces: Vec<Redacted>) -> Redacted {
+        match pieces.len() {
+            0 => Redacted::default(),
+            1 => pieces.remove(0),
+            _ => {
+                let mut whole = Vec::with_capacity(pieces.iter().map(|p| p.0.len()).sum());
+                pieces.iter().for_each(|p| whole.extend_from_slice(&p.0));
+                Redacted(Bytes::from(whole))
+            }
+        }
+    }
+
+    /// Puts short pieces at the end of many together, so that a body that comes byte by byte is not
+    /// kept byte by byte: of `n` bytes there are at most `n` / 4 KiB pieces and some forty more. A
+    /// byte is copied a dozen times at most.
+    pub fn pack(pieces: &mut Vec<Redacted>) {
+        while pieces.len() > PIECES_FREE
+            && let [.., before, last] = pieces.as_slice()
+            && before.0.len() <= 2 * last.0.len()
+            && before.0.len() + last.0.len() <= PACKED_MAX
+        {
+            let both = Redacted(Bytes::from([before.0.as_ref(), last.0.as_ref()].concat()));
+            pieces.truncate(pieces.len() - 2);
+            pieces.push(both);
+        }
+    }
+
+    /// At most the first `bytes_max` bytes, and no part of a character at the end.
+    pub fn prefix(&self, bytes_max: usize) -> Redacted {
+        let mut end = bytes_max.min(self.0.len());
+        while end < self.0.len() && end > 0 && self.0[end] & 0xc0 == 0x80 {
+            end -= 1;
+        }
+        Redacted(self.0.slice(..end))
+    }
+
+    /// The bytes, to be sent.
+    pub fn into_bytes(self) -> Bytes {
+        self.0
+    }
+}
+
+/// What a policy asks for, before it is compiled.
+#[derive(Clone, Debug, Default)]
+pub struct RulesSpec {
+    /// Names from [`ENTITIES`].
+    pub entities: Vec<String>,
+    /// What happens to attachments.
+    pub attachments: Attachments,
+    /// Numbered placeholders, put back in the answer.
+    pub restore: bool,
+    /// In the arguments of tool calls, too.
+    pub restore_arguments: bool,
+    /// Patterns of the policy's own.
+    pub custom: Vec<CustomSpec>,
+    /// Word lists of the policy's own.
+    pub terms: Vec<TermsSpec>,
+    /// Values that may stay: `support@example.com`, all of a domain as `@example.com`, or a number,
+    /// whose digits alone count. Case does not matter. Only for the built-in entities but
+    /// `api_key`.
+    pub allow: Vec<String>,
+}
+
+/// One `redaction.custom`.
+#[derive(Clone, Debug)]
+pub struct CustomSpec {
+    /// What the ledger calls it.
+    pub name: String,
+    /// A regular expression; sees folded text, matches at most [`CUSTOM_SPAN_MAX`] bytes for
+    /// certain.
+    pub pattern: String,
+    /// Put in the place of each match, as it stands.
+    pub replacement: String,
+}
+
+/// One `redaction.terms`.
+#[derive(Clone, Debug)]
+pub struct TermsSpec {
+    /// What the ledger calls it.
+    pub name: String,
+    /// Found as whole words; upper and lower case are alike in ASCII.
+    pub words: Vec<String>,
+    /// Put in the place of each word, as it stands.
+    pub replacement: String,
+}
+
+/// What happens to attachments (image, audio, file, document parts and `data:` URLs).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Attachments {
+    /// Taken out; the message keeps a short note.
+    #[default]
+    Drop,
+    /// The call is refused.
+    Reject,
+    /// They pass.
+    Allow,
+}
+
+/// The entities that a policy may name.
+pub const ENTITIES: &[&str] = &["email", "phone", "credit_card", "iban", "us_ssn", "ip", "api_key"];
+
+/// Why rules cannot be compiled.
+#[derive(Debug, thiserror::Error)]
+pub enum RulesError {
+    /// An entity that is not in [`ENTITIES`].
+    #[error("unknown entity `{0}`")]
+    UnknownEntity(String),
+    /// `custom[index]` is no pattern that can be used.
+    #[error("custom[{index}]: {reason}")]
+    Pattern {
+        /// Its place in the list.
+        index: usize,
+        /// What is wrong.
+        reason: String,
+    },
+    /// `allow[index]` says nothing: it has neither letters nor digits.
+    #[error("allow[{index}]: neither letters nor digits in it")]
+    Allow {
+        /// Its place in the list.
+        index: usize,
+    },
+    /// `terms[index]` cannot be used.
+    #[error("terms[{index}]: {reason}")]
+    Terms {
+        /// Its place in the list.
+        index: usize,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// How many of what was taken out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ledger {
+    /// Counts by kind, only kinds that occurred: entity names, and the names of custom patterns and
+    /// word lists.
+    pub counts: Vec<(Arc<str>, u32)>,
+    /// Attachments dropped.
+    pub attachments: u32,
+    /// Paths of the fields where something was taken out (`messages[0].content`), without values;
+    /// bounded.
+    pub fields: Vec<String>,
+}
+
+impl Ledger {
+    /// Adds what another text held.
+    pub fn absorb(&mut self, other: &Ledger) {
+        for (kind, count) in &other.counts {
+            match self.counts.iter_mut().find(|(k, _)| k == kind) {
+                Some((_, total)) => *total += count,
+                None => self.counts.push((Arc::clone(kind), *count)),
+            }
+        }
+        self.attachments += other.attachments;
+    }
+
+    /// Whether nothing was taken out.
+    pub fn is_empty(&self) -> bool {
+        self.counts.is_empty() && self.attachments == 0
+    }
+
+    /// How many of one kind.
+    pub fn count(&self, kind: &str) -> u32 {
+        self.counts.iter().find(|(k, _)| &**k == kind).map_or(0, |(_, n)| *n)
+    }
+
+    /// Counts one of `kind`, which is likely to stand at `place`.
+    fn add_at(&mut self, place: &mut usize, kind: &Arc<str>) {
+        if !self.counts.get(*place).is_some_and(|(k, _)| Arc::ptr_eq(k, kind)) {
+            *place = self.counts.iter().position(|(k, _)| k == kind).unwrap_or(self.counts.len());
+        }
+        match self.counts.get_mut(*place) {
+            Some((_, n)) => *n = n.saturating_add(1),
+            None => self.counts.push((Arc::clone(kind), 1)),
+        }
+    }
+
+    /// Takes one of `kind` back.
+    fn remove(&mut self, kind: &Arc<str>) {
+        if let Some((_, n)) = self.counts.iter_mut().find(|(k, _)| k == kind) {
+            *n = n.saturating_sub(1);
+        }
+        self.counts.retain(|(_, n)| *n > 0);
+    }
+}
+
+/// Why a body is refused. `Display` is safe to show to the client: it holds no text of the body but
+/// key names of the API.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RedactError {
+    /// The body is no JSON (RFC 8259), not UTF-8, nested too deep, or something follows it.
+    #[error("the request body is not valid JSON: {reason} at byte {offset}")]
+    InvalidJson {
+        /// Where it went wrong.
+        offset: u64,
+        /// How.
+        reason: &'static str,
+    },
+    /// JSON, but not a body that can be routed and redacted: not an object, a routing key twice,
+    /// `model` no string …
+    #[error("{reason}")]
+    InvalidRequest {
+        /// What is wrong, for the client.
+        reason: String,
+    },
+    /// An attachment where the policy says `reject`, or a part that cannot be understood.
+    #[error("{reason}")]
+    Attachment {
+        /// What is wrong, for the client.
+        reason: String,
+    },
+    /// A defect of the redactor.
+    #[error("the request could not be redacted and was not forwarded")]
+    Internal,
+}
+
+/// One match, for those who want to know what a policy does: its place, never its text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Entity name, name of a custom pattern or word list, or `attachment`.
+    pub kind: Arc<str>,
+    /// Offset of its first byte.
+    pub from: u64,
+    /// Offset after its last byte.
+    pub to: u64,
+    /// Path of the field (`messages[0].content`); empty for plain text.
+    pub field: String,
+}
+
+/// Redacts one body, piece by piece.
+#[derive(Debug)]
+pub struct BodyRedactor {
+    tokenizer: Tokenizer,
+    body: Body,
+    state: State,
+}
+
+/// Whether a redactor may go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum State {
+    Ready,
+    /// A call has begun and not returned: after an unwinding the state is not to be trusted.
+    Busy,
+    Failed(RedactError),
+}
+
+impl BodyRedactor {
+    /// A redactor for one body. `ask_for_usage`: where the body has `stream: true` and does not
+    /// itself ask for usage, `stream_options.include_usage` is added (only where the schema knows
+    /// the option).
+    pub fn new(rules: Arc<Rules>, schema: Schema, ask_for_usage: bool) -> BodyRedactor {
+        BodyRedactor {
+            tokenizer: Tokenizer::new(),
+            body: Body::new(Arc::clone(&rules.0), schema, ask_for_usage),
+            state: State::Ready,
+        }
+    }
+
+    /// Takes the next piece of the body and appends to `out` what may leave now. Pieces that hold
+    /// nothing to redact are passed on as slices of `chunk`, without a copy.
+    ///
+    /// # Errors
+    /// See [`RedactError`]. After an error the redactor gives out nothing more.
+    pub fn push(&mut self, chunk: Bytes, out: &mut Vec<Redacted>) -> Result<(), RedactError> {
+        self.guarded(|this| {
+            this.body.out.begin(chunk.clone());
+            this.tokenizer.push(&chunk, &mut this.body)?;
+            let safe = this.body.safe(this.tokenizer.told_to())?;
+            this.body.out.end(safe, out);
+            Ok(())
+        })
+    }
+
+    /// Says that the body is complete; appends the rest to `out`.
+    ///
+    /// # Errors
+    /// As for [`BodyRedactor::push`]; an incomplete body is [`RedactError::InvalidJson`].
+    pub fn finish(&mut self, out: &mut Vec<Redacted>) -> Result<(), RedactError> {
+        self.guarded(|this| {
+            // An empty body holds nothing to redact; endpoints that need one say so themselves.
+            if this.body.started() || !this.body.may_be_empty() {
+                this.tokenizer.finish(&mut this.body)?;
+            }
+            this.body.out.end(this.tokenizer.offset(), out);
+            Ok(())
+        })
+    }
+
+    /// What has been seen so far.
+    pub fn facts(&self) -> &Facts {
+        &self.body.facts
+    }
+
+    /// Bytes of text for a model so far, decoded: without the JSON around it and names that route.
+    /// A number of a list counts as a token, an attachment that is allowed as a picture.
+    pub fn text_bytes(&self) -> u64 {
+        self.body.text_bytes
+    }
+
+    /// What has been taken out so far.
+    pub fn ledger(&self) -> &Ledger {
+        &self.body.ledger
+    }
+
+    /// Bytes of the body that are kept between two pieces: at most
+    /// [`bounds::REDACT_HELD_BYTES_MAX`].
+    pub fn held_bytes(&self) -> usize {
+        self.body.held_bytes()
+    }
+
+    /// What the placeholders stand for, where the rules ask for them to be put back.
+    pub fn values(&self) -> Option<Values> {
+        self.body.values.clone()
+    }
+
+    /// The provider is to keep nothing of this call: `store` becomes `false`, and is added where it
+    /// is missing. Only where the schema knows it.
+    pub fn forbid_store(&mut self) {
+        self.body.forbid_store = self.body.schema().store_option;
+    }
+
+    /// From here on it is noted where `model` stands.
+    pub fn locate_model(&mut self) {
+        self.body.locate_model = true;
+    }
+
+    /// From here on every match is kept for [`BodyRedactor::findings`].
+    pub fn explain(&mut self) {
+        self.body.findings = Some(Vec::new());
+    }
+
+    /// Takes the matches found since the last time.
+    pub fn findings(&mut self) -> Vec<Finding> {
+        self.body.findings.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Runs one step; after an error, or a panic in a step before, nothing goes on.
+    fn guarded(
+        &mut self,
+        step: impl FnOnce(&mut BodyRedactor) -> Result<(), RedactError>,
+    ) -> Result<(), RedactError> {
+        match std::mem::replace(&mut self.state, State::Busy) {
+            State::Ready => {}
+            State::Busy => return Err(RedactError::Internal),
+            State::Failed(error) => {
+                self.state = State::Failed(error.clone());
+                return Err(error);
+            }
+        }
+        let result = step(self);
+        self.state = match &result {
+            Ok(()) => State::Ready,
+            Err(error) => State::Failed(error.clone()),
+        };
+        result
+    }
+}

@@ -1,0 +1,325 @@
+//! Rules: what a policy asks for, compiled once and shared by all calls of an organisation.
+//!
+//! Pure and immutable. A custom pattern or a word may match at most [`CUSTOM_SPAN_MAX`] bytes of
+//! folded text; what is longer is not found. Patterns see folded text: full-width forms as ASCII,
+//! invisible characters not at all.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind, MatchKind, StartKind};
+use regex::bytes::{Regex, RegexBuilder};
+
+use super::detect::{secret, words::Words};
+use super::{Attachments, ENTITIES, RulesError, RulesSpec};
+use crate::bounds::{CUSTOM_PATTERNS_MAX, CUSTOM_REGEX_BYTES_MAX, TERMS_MAX};
+
+/// Word lists of fewer bytes than this get the faster kind of automaton, which takes up to a
+/// kilobyte for each byte.
+const TERMS_TABLE_BYTES: usize = 1024;
+
+/// Number of a kind in [`Compiled::kinds`].
+pub(crate) type KindId = u16;
+
+/// One kind of what is taken out.
+#[derive(Debug)]
+pub(crate) struct Kind {
+    /// Entity name, or the name of a custom pattern or word list.
+    pub(crate) name: Arc<str>,
+    /// What is put in its place, not escaped.
+    pub(crate) replacement: String,
+    /// The first kind with the same replacement: the placeholders of all of them are numbered
+    /// together.
+    pub(crate) numbered_as: KindId,
+}
+
+impl Kind {
+    /// The kind that follows on `before`.
+    fn new(before: &[Kind], name: &str, replacement: String) -> Kind {
+        let same = before.iter().position(|kind| kind.replacement == replacement);
+        Kind {
+            name: Arc::from(name),
+            replacement,
+            numbered_as: same.unwrap_or(before.len()) as KindId,
+        }
+    }
+}
+
+/// What stands first in [`Compiled::kinds`], in this order.
+pub(crate) mod kind {
+    use super::KindId;
+    pub(crate) const EMAIL: KindId = 0;
+    pub(crate) const PHONE: KindId = 1;
+    pub(crate) const CREDIT_CARD: KindId = 2;
+    pub(crate) const IBAN: KindId = 3;
+    pub(crate) const US_SSN: KindId = 4;
+    pub(crate) const IP: KindId = 5;
+    pub(crate) const API_KEY: KindId = 6;
+    /// Not an entity: `data:` URLs, counted apart.
+    pub(crate) const ATTACHMENT: KindId = 7;
+    pub(crate) const FIRST_CUSTOM: KindId = 8;
+}
+
+/// Compiled rules. Immutable and shared by all calls of an organisation.
+#[derive(Debug)]
+pub struct Rules(pub(crate) Arc<Compiled>);
+
+/// What is inside [`Rules`].
+#[derive(Debug)]
+pub(crate) struct Compiled {
+    pub(crate) kinds: Vec<Kind>,
+    /// Which of the built-in entities are on, by number.
+    pub(crate) on: [bool; kind::FIRST_CUSTOM as usize],
+    /// Entities are looked for that are numbers and no telephone numbers.
+    pub(crate) numbers: bool,
+    pub(crate) attachments: Attachments,
+    /// Placeholders get numbers; whether they are put back in arguments, too.
+    pub(crate) restore: Option<bool>,
+    pub(crate) words: &'static Words,
+    /// Prefixes of secrets, if they are looked for.
+    pub(crate) secrets: Option<Prefixes>,
+    pub(crate) custom: Vec<(KindId, Regex)>,
+    /// Word lists, all in one.
+    pub(crate) terms: Option<Terms>,
+    /// Values that may stay, in the form of [`plain`].
+    allowed: HashSet<Box<[u8]>>,
+    /// One bit for the length of each of them, up to 63, and one for all that are longer.
+    allowed_lens: u64,
+}
+
+/// Prefixes of secrets.
+#[derive(Debug)]
+pub(crate) struct Prefixes {
+    /// Leaves out most of a text that has none.
+    pub(crate) rare: AhoCorasick,
+    /// Takes less for one that is near.
+    pub(crate) near: AhoCorasick,
+    /// The bytes that they begin with.
+    pub(crate) first: [bool; 256],
+}
+
+impl Prefixes {
+    fn build() -> Option<Prefixes> {
+        let mut builder = AhoCorasickBuilder::new();
+        builder.match_kind(MatchKind::LeftmostFirst);
+        let rare = builder.build(secret::prefixes()).ok()?;
+        builder.kind(Some(AhoCorasickKind::DFA)).start_kind(StartKind::Both).prefilter(false);
+        let first = first_bytes(secret::prefixes());
+        Some(Prefixes { rare, near: builder.build(secret::prefixes()).ok()?, first })
+    }
+}
+
+/// The words of all lists.
+#[derive(Debug)]
+pub(crate) struct Terms {
+    pub(crate) automaton: AhoCorasick,
+    /// For each word its kind.
+    pub(crate) kinds: Vec<KindId>,
+    /// Bytes of the longest.
+    pub(crate) longest: usize,
+    /// The bytes that they begin with, in both cases.
+    pub(crate) first: [bool; 256],
+}
+
+/// For each byte whether one of the words begins with it.
+fn first_bytes<W: AsRef<[u8]>>(words: impl IntoIterator<Item = W>) -> [bool; 256] {
+    let mut first = [false; 256];
+    for word in words {
+        if let Some(b) = word.as_ref().first() {
+            first[usize::from(*b)] = true;
+        }
+    }
+    first
+}
+
+impl Rules {
+    /// Whether any of the built-in entities is looked for.
+    pub fn has_entities(&self) -> bool {
+        self.0.on[..ENTITIES.len()].contains(&true)
+    }
+
+    /// Compiles what a policy asks for.
+    ///
+    /// # Errors
+    /// Every problem, in the order of the spec.
+    pub fn compile(spec: &RulesSpec) -> Result<Rules, Vec<RulesError>> {
+        let mut problems = Vec::new();
+        let mut kinds: Vec<Kind> = Vec::new();
+        for name in ENTITIES.iter().copied().chain(["attachment"]) {
+            kinds.push(Kind::new(&kinds, name, format!("[REDACTED_{}]", name.to_uppercase())));
+        }
+        let mut on = [false; kind::FIRST_CUSTOM as usize];
+        for entity in &spec.entities {
+            match ENTITIES.iter().position(|e| e == entity) {
+                Some(i) => on[i] = true,
+                None => problems.push(RulesError::UnknownEntity(entity.clone())),
+            }
+        }
+        on[kind::ATTACHMENT as usize] = spec.attachments != Attachments::Allow;
+        let numbers = on[kind::CREDIT_CARD as usize..=kind::IP as usize].contains(&true);
+        let custom = compile_custom(spec, &mut kinds, &mut problems);
+        let terms = compile_terms(spec, &mut kinds, &mut problems);
+        let secrets = if on[kind::API_KEY as usize] { Prefixes::build() } else { None };
+        let mut allowed = HashSet::new();
+        for (index, value) in spec.allow.iter().enumerate() {
+            let value = plain(value.as_bytes());
+            if value.is_empty() || &*value == b"@" {
+                problems.push(RulesError::Allow { index });
+            }
+            allowed.insert(value);
+        }
+        match Words::all() {
+            Some(words) if problems.is_empty() => Ok(Rules(Arc::new(Compiled {
+                allowed_lens: allowed.iter().fold(0, |bits, value| bits | len_bit(value.len())),
+                kinds,
+                on,
+                numbers,
+                attachments: spec.attachments,
+                restore: spec.restore.then_some(spec.restore_arguments),
+                words,
+                secrets,
+                custom,
+                terms,
+                allowed,
+            }))),
+            _ => Err(problems),
+        }
+    }
+}
+
+impl Compiled {
+    /// Whether this kind is looked for.
+    pub(crate) fn has(&self, kind: KindId) -> bool {
+        self.on.get(kind as usize).copied().unwrap_or(true)
+    }
+
+    /// Whether this match may stay.
+    pub(crate) fn allows(&self, text: &[u8]) -> bool {
+        if self.allowed_lens == 0 {
+            return false;
+        }
+        // Most matches are out by their length alone.
+        let text = text.trim_ascii();
+        let at = text.iter().position(|b| *b == b'@');
+        let digits = text.iter().filter(|b| b.is_ascii_digit()).count();
+        let domain = at.map_or(digits, |at| text.len() - at);
+        if [text.len(), digits, domain].iter().all(|len| self.allowed_lens & len_bit(*len) == 0) {
+            return false;
+        }
+        let value = plain(text);
+        let domain = value.iter().position(|b| *b == b'@').map(|i| &value[i..]);
+        self.allowed.contains(&value) || domain.is_some_and(|d| self.allowed.contains(d))
+    }
+
+    /// Whether patterns whose matches depend on where a search begins are in use: then text is
+    /// looked at in windows that lie at fixed places of the string.
+    pub(crate) fn windowed(&self) -> bool {
+        !self.custom.is_empty() || self.terms.is_some()
+    }
+}
+
+fn len_bit(len: usize) -> u64 {
+    1 << len.min(63)
+}
+
+/// A value as it is compared: without case; a number by its digits.
+fn plain(value: &[u8]) -> Box<[u8]> {
+    if value.iter().any(|b| b.is_ascii_alphabetic() || *b >= 0x80) {
+        value.trim_ascii().to_ascii_lowercase().into()
+    } else {
+        value.iter().copied().filter(u8::is_ascii_digit).collect()
+    }
+}
+
+fn compile_custom(
+    spec: &RulesSpec,
+    kinds: &mut Vec<Kind>,
+    problems: &mut Vec<RulesError>,
+) -> Vec<(KindId, Regex)> {
+    let mut compiled = Vec::new();
+    for (index, custom) in spec.custom.iter().enumerate() {
+        let mut problem = |reason: String| problems.push(RulesError::Pattern { index, reason });
+        if index >= CUSTOM_PATTERNS_MAX {
+            problem(format!("more than {CUSTOM_PATTERNS_MAX} patterns"));
+            break;
+        }
+        if custom.name.is_empty() {
+            problem("the name is empty".to_owned());
+        }
+        match RegexBuilder::new(&custom.pattern)
+            .size_limit(CUSTOM_REGEX_BYTES_MAX)
+            .dfa_size_limit(CUSTOM_REGEX_BYTES_MAX)
+            .build()
+        {
+            Ok(regex) if regex.is_match(b"") => {
+                problem("the pattern matches empty text".to_owned())
+            }
+            Ok(regex) => {
+                compiled.push((kinds.len() as KindId, regex));
+                kinds.push(Kind::new(kinds, &custom.name, custom.replacement.clone()));
+            }
+            // The parser draws the pattern and points at the place, in several lines; the last one
+            // says what is wrong.
+            Err(error) => {
+                let text = error.to_string();
+                let reason = text.rsplit("error: ").next().unwrap_or(&text).trim();
+                problem(format!("no pattern that can be searched for: {reason}"));
+            }
+        }
+    }
+    compiled
+}
+
+fn compile_terms(
+    spec: &RulesSpec,
+    kinds: &mut Vec<Kind>,
+    problems: &mut Vec<RulesError>,
+) -> Option<Terms> {
+    let mut words: Vec<&str> = Vec::new();
+    let mut word_kinds = Vec::new();
+    for (index, terms) in spec.terms.iter().enumerate() {
+        let mut problem = |reason: String| problems.push(RulesError::Terms { index, reason });
+        if index >= CUSTOM_PATTERNS_MAX || words.len() + terms.words.len() > TERMS_MAX {
+            problem(format!("more than {CUSTOM_PATTERNS_MAX} lists or {TERMS_MAX} words"));
+            break;
+        }
+        if terms.name.is_empty() || terms.words.is_empty() {
+            problem("the name or the list of words is empty".to_owned());
+        }
+        if let Some(word) =
+            terms.words.iter().find(|w| w.trim().is_empty() || w.len() > super::CUSTOM_SPAN_MAX)
+        {
+            problem(format!("a word is empty or too long ({} bytes)", word.len()));
+            continue;
+        }
+        for word in &terms.words {
+            words.push(word);
+            word_kinds.push(kinds.len() as KindId);
+        }
+        kinds.push(Kind::new(kinds, &terms.name, terms.replacement.clone()));
+    }
+    if words.is_empty() {
+        return None;
+    }
+    // Few words take less time, and not much more memory, with a table of every step.
+    let few = words.iter().map(|word| word.len()).sum::<usize>() <= TERMS_TABLE_BYTES;
+    let built = AhoCorasickBuilder::new()
+        .kind(few.then_some(AhoCorasickKind::DFA))
+        .ascii_case_insensitive(true)
+        .match_kind(MatchKind::LeftmostLongest)
+        .start_kind(StartKind::Both)
+        .build(&words);
+    match built {
+        Ok(automaton) => {
+            let longest = words.iter().map(|word| word.len()).max().unwrap_or_default();
+            let cases = words
+                .iter()
+                .flat_map(|word| [word.to_ascii_lowercase(), word.to_ascii_uppercase()]);
+            Some(Terms { automaton, kinds: word_kinds, longest, first: first_bytes(cases) })
+        }
+        Err(error) => {
+            problems.push(RulesError::Terms { index: 0, reason: error.to_string() });
+            None
+        }
+    }
+}

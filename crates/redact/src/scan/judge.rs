@@ -1,0 +1,447 @@
+//! Which detectors are asked at which places of the window, and who is right where two find
+//! something.
+//!
+//! Promise: an answer depends on the bytes around the place alone (`BEHIND` and `AHEAD`), for
+//! patterns and words of the policy on those of their span. Does not: change anything.
+
+use aho_corasick::{Anchored, Input};
+
+use super::super::detect::data_url::Rest;
+use super::super::detect::secret::{More, Runs};
+use super::super::detect::words::{Nearby, Says};
+use super::super::detect::{AHEAD, BEHIND, View, card, data_url, email, ip, phone, secret};
+use super::super::fold;
+use super::super::rules::{Compiled, KindId, Terms, kind};
+use super::tail::Tail;
+use super::triggers::Triggers;
+use super::{Found, HINT_REACH, Look, Scanner};
+
+/// How far before its trigger a match may begin that is no address: "+(", "data", the first group
+/// of an address of a machine.
+const START_BEFORE: usize = 4;
+
+/// How far behind a number the `@` of an address may stand.
+const LOCAL_REACH: usize = BEHIND / 4;
+
+/// How far after the prefix of a secret another one is expected.
+const NEAR: usize = 128;
+/// In fewer bytes the search that leaves out most of a text takes longer.
+const FEW: usize = 64;
+
+/// What is known of a pattern's next match.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) enum Next {
+    /// It was not looked for.
+    #[default]
+    Unknown,
+    /// None begins in the text at hand.
+    Nothing,
+    At(Found),
+}
+
+/// What is known of the next secret.
+#[derive(Debug, Default)]
+pub(crate) struct NextSecret {
+    found: Option<Found>,
+    /// No prefix of one begins before it that was not judged.
+    from: usize,
+    /// A prefix was met a short way before it, so that more are to be expected.
+    near: usize,
+    /// The barrier behind which a prefix was looked for.
+    barrier: usize,
+    runs: Runs,
+}
+
+impl NextSecret {
+    /// The window slides.
+    pub(crate) fn slide(&mut self, by: usize) {
+        self.found = self.found.filter(|f| f.start >= by).map(|f| Found {
+            start: f.start - by,
+            end: f.end - by,
+            ..f
+        });
+        self.from = self.from.saturating_sub(by);
+        self.near = self.near.saturating_sub(by);
+        self.barrier = self.barrier.saturating_sub(by);
+        self.runs = Runs::default();
+    }
+}
+
+impl Scanner {
+    /// The next match whose trigger lies before `limit`.
+    pub(super) fn next(
+        &mut self,
+        triggers: &mut Triggers,
+        limit: usize,
+        view_end: usize,
+        windowed: bool,
+        end: bool,
+    ) -> Option<Found> {
+        let custom = if windowed { self.next_custom(limit, view_end, end) } else { None };
+        // What begins after it has to wait until it is taken: it is looked at once, and not after
+        // each of them.
+        let near = custom.map_or(limit, |c| limit.min(c.start + START_BEFORE + 1));
+        let built_in = self.built_in(triggers, near, limit, view_end);
+        match (built_in, custom) {
+            (Some(b), Some(c)) if b.start < c.start => Some(b),
+            (b, None) => b,
+            (Some(_), c) => c,
+            (None, Some(c)) => self.address_over(c.start, limit, view_end).or(custom),
+        }
+    }
+
+    fn built_in(
+        &mut self,
+        triggers: &mut Triggers,
+        near: usize,
+        limit: usize,
+        view_end: usize,
+    ) -> Option<Found> {
+        debug_assert!(self.barrier <= self.cur, "what is judged lies behind the last match");
+        let names = self.look == Look::Names;
+        // Digits of an id mean nothing.
+        let ids = names && !self.window[..view_end].contains(&b'+');
+        let secret = if names { None } else { self.next_secret(limit, view_end) };
+        loop {
+            let trigger = triggers.peek(&self.window[..view_end], near);
+            if let Some(found) = secret
+                && trigger.is_none_or(|q| found.start <= q)
+            {
+                return Some(found);
+            }
+            let q = trigger?;
+            let text = &self.window[..view_end];
+            let view = View {
+                text: &text[..text.len().min(q + AHEAD)],
+                lo: self.barrier.max(q.saturating_sub(BEHIND)),
+            };
+            let found = match text[q] {
+                b'@' => self.email(&view, q),
+                b':' if names => None,
+                b':' => colon(&self.rules, &view, q),
+                _ if ids => None,
+                _ if names => self
+                    .number(&view, q)
+                    .filter(|f| f.kind == kind::PHONE && is_international(text, f)),
+                _ => self.number(&view, q),
+            };
+            if found.is_some() {
+                // A secret that begins before the end of the match was not before its start: it
+                // lies inside.
+                return found;
+            }
+            triggers.skip();
+        }
+    }
+
+    /// The e-mail address that a match of the policy's own at `start` lies in, if there is one.
+    fn address_over(&mut self, start: usize, limit: usize, view_end: usize) -> Option<Found> {
+        let text = &self.window[..view_end];
+        if !self.local_run.contains(&start) {
+            self.local_run = start..start;
+        }
+        let mut at = self.local_run.end;
+        while at < view_end && at - start <= BEHIND && email::is_local(text[at]) {
+            at += 1;
+        }
+        self.local_run.end = at;
+        if text[at..].starts_with(b"[bot]@") {
+            at += 5;
+        }
+        if text.get(at) != Some(&b'@') {
+            // "jane roe"@example.com
+            let quoted = &text[start..view_end.min(start + email::QUOTED_MAX)];
+            at = start
+                + 1
+                + memchr::memchr(b'"', quoted).filter(|i| quoted.get(i + 1) == Some(&b'@'))?;
+        }
+        if at >= limit {
+            return None;
+        }
+        let view = View {
+            text: &text[..text.len().min(at + AHEAD)],
+            lo: self.barrier.max(at.saturating_sub(BEHIND)),
+        };
+        self.email(&view, at).filter(|address| address.start < start)
+    }
+
+    fn email(&self, view: &View<'_>, q: usize) -> Option<Found> {
+        if !self.rules.has(kind::EMAIL) {
+            return None;
+        }
+        email::find(view, q, !self.is_quoted_printable(q)).map(|(start, end)| Found {
+            start,
+            end,
+            kind: kind::EMAIL,
+            tail: Tail::None,
+        })
+    }
+
+    /// What begins with the digit at `q`.
+    fn number(&self, view: &View<'_>, q: usize) -> Option<Found> {
+        let rules = &*self.rules;
+        let found = |hit: Option<(usize, usize)>, kind| {
+            hit.map(|(start, end)| Found { start, end, kind, tail: Tail::None })
+        };
+        let mut number = None;
+        if rules.numbers {
+            // Its length alone rules most of them out.
+            let run = view.text[q..].iter().take(10).take_while(|b| b.is_ascii_digit()).count();
+            if rules.has(kind::IBAN) {
+                number = found(card::iban(view, q), kind::IBAN);
+            }
+            if number.is_none()
+                && run < phone::DIGITS_MIN
+                && !view.at(q + run).is_some_and(phone::may_part)
+            {
+                return None;
+            }
+            if number.is_none() && rules.has(kind::CREDIT_CARD) && card::may_be_card(view, q) {
+                number = found(card::card(view, q, &mut self.row.borrow_mut()), kind::CREDIT_CARD);
+            }
+            if number.is_none() && matches!(run, 3 | 9) && rules.has(kind::US_SSN) {
+                number = found(card::ssn(view, q), kind::US_SSN);
+            }
+            if number.is_none() && run <= 3 && view.at(q + run) == Some(b'.') && rules.has(kind::IP)
+            {
+                number = found(ip::v4(view, q), kind::IP);
+            }
+        }
+        if number.is_none() && rules.has(kind::PHONE) {
+            let hint = if self.from_start && q < HINT_REACH { self.hint } else { None };
+            let hint = if self.keys.says_phone(q, HINT_REACH) { Some(Says::Phone) } else { hint };
+            let words = Nearby { words: rules.words, seen: &self.words };
+            let known = &mut self.groups.borrow_mut();
+            number = found(phone::find(view, q, words, known, hint, self.listed), kind::PHONE);
+        }
+        let number = number?;
+        let email = Some(self.local_end(view, number.end))
+            .filter(|&at| at - number.end < LOCAL_REACH && view.at(at) == Some(b'@'))
+            .and_then(|at| Some((at, self.email(view, at)?)));
+        Some(match email {
+            // "4155550132@example.com": an address beats a number inside its local part.
+            Some((_, email)) if email.start <= number.start => email,
+            // Both: "+44 20 7946 0958'jane@example.com" is a number and, after it, an address; of
+            // "+44 20 7946 0958@example.com" the address has the last digits.
+            Some((at, email)) if email.start < number.end => {
+                let rest = View { text: view.text, lo: number.end };
+                if self.email(&rest, at).is_some() {
+                    number
+                } else {
+                    let front = &view.text[number.start..email.start];
+                    let end = front
+                        .iter()
+                        .rposition(u8::is_ascii_digit)
+                        .map_or(email.end, |n| number.start + n + 1);
+                    Found { end, ..number }
+                }
+            }
+            _ => number,
+        })
+    }
+
+    /// Where what stands from `from` on ends that may go on as the local part of an address; it is
+    /// read once.
+    fn local_end(&self, view: &View<'_>, from: usize) -> usize {
+        let (begin, mut end) = self.local_stop.get();
+        if !(begin..=end).contains(&from) {
+            end = from;
+        }
+        let is_local = |b: &u8| {
+            b.is_ascii_alphanumeric() || matches!(*b, b'.' | b'_' | b'%' | b'+' | b'-' | b'\'')
+        };
+        let rest = view.text.get(end..view.text.len().min(from + LOCAL_REACH)).unwrap_or_default();
+        end += rest.iter().take_while(|b| is_local(b)).count();
+        self.local_stop.set((from, end));
+        end
+    }
+
+    /// The first secret that begins between the last match and `limit`.
+    fn next_secret(&mut self, limit: usize, view_end: usize) -> Option<Found> {
+        let prefixes = self.rules.secrets.as_ref()?;
+        let text = &self.window[..view_end];
+        let (known, barrier) = (&mut self.secret, self.barrier);
+        if let Some(found) = known.found {
+            if found.start >= self.cur {
+                return (found.start < limit).then_some(found);
+            }
+            known.found = None;
+        }
+        let mut judge = |start: usize, pattern: usize| {
+            let view = View {
+                text: &text[..text.len().min(start + AHEAD)],
+                lo: barrier.max(start.saturating_sub(1)),
+            };
+            let (end, more) = secret::find(&view, start, pattern, &mut known.runs)?;
+            let tail = match more {
+                More::Token => Tail::Token,
+                More::Pem => Tail::Pem(0, 0),
+                More::Nothing => Tail::None,
+            };
+            Some(Found { start, end, kind: kind::API_KEY, tail })
+        };
+        // A prefix that was none because of a letter before it may be one behind a match.
+        if barrier > known.barrier
+            && barrier < known.from
+            && barrier < limit
+            && prefixes.first[usize::from(text[barrier])]
+        {
+            let behind = Input::new(text).range(barrier..).anchored(Anchored::Yes);
+            if let Some(found) =
+                prefixes.near.find(behind).and_then(|hit| judge(barrier, hit.pattern().as_usize()))
+            {
+                return Some(found);
+            }
+        }
+        known.barrier = barrier;
+        let mut from = known.from.max(self.cur);
+        loop {
+            let mut hit = None;
+            if from < known.near {
+                let until = view_end.min(known.near + secret::PREFIX_MAX);
+                hit = prefixes.near.find(Input::new(text).range(from.min(until)..until));
+                from = if hit.is_none() { known.near.min(view_end) } else { from };
+            }
+            if hit.is_none() && view_end - from.min(view_end) < FEW {
+                // In few bytes the search takes less than its beginning.
+                let first =
+                    text[from.min(view_end)..].iter().position(|b| prefixes.first[usize::from(*b)]);
+                from = first.map_or(view_end, |n| from + n);
+            }
+            if hit.is_none() && from < view_end {
+                let prefixes = if view_end - from < FEW { &prefixes.near } else { &prefixes.rare };
+                hit = prefixes.find(Input::new(text).range(from..));
+            }
+            let Some(hit) = hit else {
+                // The beginning of a prefix may stand at the end.
+                known.from = from.max((view_end + 1).saturating_sub(secret::PREFIX_MAX));
+                return None;
+            };
+            known.from = hit.start();
+            known.near = hit.start() + NEAR;
+            if hit.start() >= limit {
+                return None;
+            }
+            if let Some(found) = judge(hit.start(), hit.pattern().as_usize()) {
+                known.found = Some(found);
+                return Some(found);
+            }
+            from = hit.start() + 1;
+            known.from = from;
+        }
+    }
+
+    /// The nearest match of the policy's own patterns and words that begins between the last match
+    /// and `limit`. Each is looked for again only when its match is passed.
+    fn next_custom(&mut self, limit: usize, view_end: usize, end: bool) -> Option<Found> {
+        let rules = &*self.rules;
+        let from = self.cur;
+        let text = &self.window[..view_end];
+        // An end of the view that is not the end of the string is no place where a pattern may
+        // anchor or stop.
+        let whole = |to: usize| end || to < view_end;
+        let next = |start: usize, to: usize, kind: KindId| {
+            if start < limit && to > start && whole(to) {
+                Next::At(Found { start, end: to, kind, tail: Tail::None })
+            } else {
+                Next::Nothing
+            }
+        };
+        let passed = |known: &Next| match known {
+            Next::Unknown => true,
+            Next::Nothing => false,
+            Next::At(found) => found.start < from,
+        };
+        if let Some(Terms { automaton, kinds, longest, first }) = &rules.terms {
+            let view = View { text, lo: self.barrier };
+            let hit = |hit: aho_corasick::Match| {
+                next(hit.start(), hit.end(), kinds[hit.pattern().as_usize()])
+            };
+            if passed(&self.terms) {
+                // None begins before it but one that was a part of another word: see below.
+                let mut at = if from == self.barrier { from } else { from.max(self.terms_from) };
+                // What begins before the limit ends before it.
+                let until = view_end.min(limit + longest);
+                self.terms = loop {
+                    if until.saturating_sub(at) < FEW {
+                        let next =
+                            text[at.min(until)..until].iter().position(|b| first[usize::from(*b)]);
+                        at = next.map_or(until, |n| at + n);
+                    }
+                    match automaton.find(Input::new(text).range(at.min(until)..until)) {
+                        None => {
+                            self.terms_from = at.max((until + 1).saturating_sub(*longest));
+                            break Next::Nothing;
+                        }
+                        Some(found) if found.start() >= limit => {
+                            self.terms_from = limit;
+                            break Next::Nothing;
+                        }
+                        Some(found) if is_word(&view, found.start(), found.end()) => {
+                            self.terms_from = found.start();
+                            break hit(found);
+                        }
+                        Some(found) => at = found.start() + 1,
+                    }
+                };
+            } else if from == self.barrier && from < view_end && first[usize::from(text[from])] {
+                // A word that was a part of one that is taken out now.
+                let behind = Input::new(text).range(from..).anchored(Anchored::Yes);
+                if let Some(found) =
+                    automaton.find(behind).filter(|found| is_word(&view, from, found.end()))
+                {
+                    self.terms = hit(found);
+                }
+            }
+        }
+        for ((kind, regex), known) in rules.custom.iter().zip(&mut self.custom) {
+            if passed(known) {
+                let lo = if self.from_start { 0 } else { from.saturating_sub(4) };
+                *known = match regex.find_at(&text[lo..], from - lo) {
+                    Some(hit) => next(lo + hit.start(), lo + hit.end(), *kind),
+                    None => Next::Nothing,
+                };
+            }
+        }
+        let mut best = None;
+        for known in [&self.terms].into_iter().chain(&self.custom) {
+            if let Next::At(found) = known
+                && best.is_none_or(|b: Found| found.start < b.start)
+            {
+                best = Some(*found);
+            }
+        }
+        best
+    }
+}
+
+/// Whether no letter or digit beside a word makes it a part of another one.
+fn is_word(view: &View<'_>, start: usize, end: usize) -> bool {
+    let letter =
+        |c: Option<char>| c.is_some_and(|c| fold::is_alphanumeric(c) && !fold::is_unspaced(c));
+    !(letter(view.char_before(start)) && letter(view.char_at(start))
+        || letter(view.char_at(end)) && letter(view.char_before(end)))
+}
+
+/// Whether a number begins with a plus.
+fn is_international(text: &[u8], found: &Found) -> bool {
+    text[found.start..found.end].iter().find(|b| **b != b'(') == Some(&b'+')
+}
+
+/// What stands around a colon.
+fn colon(rules: &Compiled, view: &View<'_>, q: usize) -> Option<Found> {
+    if rules.has(kind::ATTACHMENT)
+        && let Some((start, end, rest)) = data_url::find(view, q)
+    {
+        let tail = match rest {
+            Rest::Base64 => Tail::base64((end - start) as u16),
+            Rest::Text => Tail::Url,
+            Rest::Head => Tail::Head(0),
+        };
+        return Some(Found { start, end, kind: kind::ATTACHMENT, tail });
+    }
+    if !rules.has(kind::IP) {
+        return None;
+    }
+    ip::v6(view, q).map(|(start, end)| Found { start, end, kind: kind::IP, tail: Tail::None })
+}

@@ -1,0 +1,857 @@
+//! The text of one string as the detectors see it, and where each piece of it lies in the raw
+//! bytes.
+//!
+//! Pure. Characters come in as the tokenizer tells them, are unescaped further where JSON stands
+//! inside the string, folded, and kept in a small window together with the raw span of each.
+//! Detectors look at the window around trigger bytes; what they find comes out as [`Op`]s on raw
+//! offsets. Promises: the same operations for every way of cutting, because a place is judged only
+//! when `AHEAD` bytes after it are here or the string has ended, and never with more than that in
+//! view; the window is bounded whatever the string. Does not: write anything.
+
+mod escapes;
+mod judge;
+mod nested;
+mod sealed;
+mod tail;
+mod triggers;
+
+use std::cell::{Cell, RefCell};
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::block::{self, Block};
+use super::detect::words::Says;
+use super::detect::{AHEAD, BEHIND, card, phone, secret, words};
+use super::fold::{self, BREAK, Fold, NESTED_QUOTE};
+use super::rules::{Compiled, KindId, kind};
+pub(crate) use sealed::{Head, Media};
+
+use escapes::{Decoded, Nested, Soft, Unescape};
+use judge::{Next, NextSecret};
+use nested::NestedKeys;
+use tail::{Tail, is_base64};
+use triggers::Triggers;
+
+/// Longest match of a custom pattern or word that is found for certain, in folded bytes.
+pub const CUSTOM_SPAN_MAX: usize = 1024;
+
+/// Folded bytes in the window; then it is looked at and slides on.
+const WINDOW: usize = 4096;
+/// Runs in the window's map.
+const SEGMENTS: usize = 2048;
+/// How far windows at fixed places are apart, where custom patterns need them.
+const STEP: usize = 1024;
+/// Invisible characters that may stand in a row inside a match.
+const SKIPPED_MAX: u8 = 8;
+/// How many more invisible characters than visible ones a text may have, so that what waits to be
+/// judged stays short.
+const SKIPPED_AHEAD_MAX: u16 = 512;
+/// A base64 string is known by its first bytes.
+const BLOB_HEAD: usize = 1024;
+/// Shorter strings of base64 characters may be anything.
+const BLOB_MIN: usize = 64;
+/// Strings that are looked at byte by byte.
+const SHORT: usize = 16;
+/// How far before a number it is looked for what it stands in.
+const QUOTE_REACH: usize = 512;
+/// Fewest digits of an address of a machine.
+const IP_DIGITS_MIN: u32 = 4;
+/// Fewest bytes of an e-mail address: "a@b.co".
+const ADDRESS_MIN: usize = 6;
+/// Fewest bytes of a `data:` URL: "data:a/,".
+const DATA_URL_MIN: usize = 8;
+
+/// Classes of bytes without which a short string holds no match: `@` and `%`, a dot or a bracket
+/// behind them, a colon, digits.
+const AT: u8 = 1;
+const DOT: u8 = 2;
+const COLON: u8 = 4;
+const DIGIT: u8 = 8;
+const CLASS: [u8; 256] = {
+    let mut class = [0; 256];
+    (class[b'@' as usize], class[b'%' as usize]) = (AT, AT);
+    (class[b'.' as usize], class[b'[' as usize]) = (DOT, DOT);
+    class[b':' as usize] = COLON;
+    let mut digit = b'0';
+    while digit <= b'9' {
+        class[digit as usize] = DIGIT;
+        digit += 1;
+    }
+    class
+};
+/// A digit this far into a string or less stands under its JSON key.
+const HINT_REACH: usize = 48;
+
+const _: () = assert!(
+    STEP + CUSTOM_SPAN_MAX + BEHIND < WINDOW && AHEAD + BEHIND < WINDOW && BLOB_HEAD < WINDOW
+);
+const _: () = assert!(AHEAD <= CUSTOM_SPAN_MAX);
+
+/// What is to be done with the raw bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Op {
+    /// Put the replacement of `kind` in their place.
+    Replace {
+        from: u64,
+        to: u64,
+        kind: KindId,
+        /// How many times what is written has to be escaped.
+        escapes: u8,
+        /// It stands outside the quotation marks of a JSON text inside the string and needs its
+        /// own, escaped so many times; 0 for none.
+        quote: u8,
+    },
+    /// Drop the bytes up to `to`: they go on what was replaced before.
+    Drop { to: u64 },
+}
+
+/// How closely a string is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// With everything that the rules ask for.
+    All,
+    /// For what the gateway knows by itself, not for patterns and words of the policy: a speaker's
+    /// name may be the name of a tool, and has to stay the one that the tool is declared with.
+    Speaker,
+    /// For e-mail addresses and numbers that begin with `+`: identifiers and names, where other
+    /// digits mean nothing.
+    Names,
+}
+
+/// What base64 in a string is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Blob {
+    /// Text like any other.
+    #[default]
+    None,
+    /// An attachment, to be replaced.
+    Replace,
+    /// An attachment that is allowed, with what its neighbours say of it; a text in base64 is told
+    /// by [`Scanner::head`].
+    Allow(Media),
+    /// Of the provider's own: patterns and words of the policy are not looked for in it, because a
+    /// change would break it.
+    Opaque,
+}
+
+/// A run of the window and the raw bytes it came from.
+#[derive(Clone, Copy, Debug)]
+struct Segment {
+    /// Where it begins in the window.
+    at: u32,
+    /// Raw bytes of the one character; 0 for a run in which window and raw bytes are alike.
+    raw_len: u32,
+    raw: u64,
+    /// What the one character was decoded from.
+    coding: Coding,
+}
+
+/// How a character is written that is not written as itself or as JSON does it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Coding {
+    #[default]
+    None,
+    /// `%2B`
+    Percent,
+    /// `=2B`
+    QuotedPrintable,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Scanner {
+    rules: Arc<Compiled>,
+    /// Escapes of the outermost level: 1 in a JSON body, 0 in plain text.
+    level: u8,
+    window: Vec<u8>,
+    segments: Vec<Segment>,
+    /// Everything before it is judged.
+    cur: usize,
+    /// End of the last match.
+    barrier: usize,
+    /// The last match, if it is a telephone number.
+    listed: Option<phone::Listed>,
+    /// The window still begins where the string does.
+    from_start: bool,
+    skipped: u8,
+    /// Invisible characters that no visible one has made up for.
+    ahead: u16,
+    tail: Tail,
+    unescape: [Unescape; 2],
+    soft: Soft,
+    /// Of the character that is being taken.
+    coding: Coding,
+    nested: Nested,
+    /// Inside quotation marks of the JSON text inside.
+    quoted: bool,
+    /// The mark was the last character.
+    just_opened: bool,
+    /// The string inside holds a JSON text itself.
+    inner: bool,
+    /// What the keys of the JSON text inside say of its values.
+    keys: NestedKeys,
+    hint: Option<Says>,
+    look: Look,
+    blob: Blob,
+    /// What the beginning of a string in a field for attachments is; nothing before it is known.
+    pub(crate) head: Option<Head>,
+    /// The string is a JSON text by its key, even if it is a mere number.
+    pub(crate) json: bool,
+    /// Something is known of the string at hand: what follows.
+    looked: bool,
+    /// The next matches, as far as they were looked for.
+    secret: NextSecret,
+    terms: Next,
+    /// No word begins before it that was not judged.
+    terms_from: usize,
+    custom: Vec<Next>,
+    /// Words near numbers.
+    words: RefCell<words::Seen>,
+    /// The groups of digits that were read last, and the digits of cards.
+    groups: RefCell<phone::LastRead>,
+    row: RefCell<card::Row>,
+    /// Text that may all belong to one local part.
+    local_run: Range<usize>,
+    /// Text behind a number that may be of one local part: where it begins, and how far it was
+    /// looked at.
+    local_stop: Cell<(usize, usize)>,
+    /// The segment that was asked for last.
+    segment: Cell<usize>,
+    /// Up to where quotation marks of the JSON text inside are counted, and whether that lies
+    /// inside a pair of them.
+    counted: usize,
+    inside: bool,
+    /// The string between them holds a JSON text itself.
+    inside_inner: bool,
+    /// Where the marks stand that open such a string.
+    inner_marks: Vec<usize>,
+    /// What was found; taken by the caller after each call.
+    pub(crate) ops: Vec<Op>,
+}
+
+/// A match in the window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Found {
+    start: usize,
+    end: usize,
+    kind: KindId,
+    tail: Tail,
+}
+
+impl Scanner {
+    pub(crate) fn new(rules: Arc<Compiled>, level: u8) -> Scanner {
+        Scanner {
+            rules,
+            level,
+            // Room for most messages from the start: growing costs more than asking.
+            window: Vec::with_capacity(WINDOW / 2),
+            segments: Vec::with_capacity(64),
+            cur: 0,
+            barrier: 0,
+            listed: None,
+            from_start: true,
+            skipped: 0,
+            ahead: 0,
+            tail: Tail::None,
+            unescape: [Unescape::default(); 2],
+            soft: Soft::default(),
+            coding: Coding::None,
+            nested: Nested::Unknown,
+            quoted: false,
+            just_opened: false,
+            inner: false,
+            keys: NestedKeys::default(),
+            hint: None,
+            look: Look::All,
+            blob: Blob::None,
+            head: None,
+            json: false,
+            looked: false,
+            secret: NextSecret::default(),
+            terms: Next::Unknown,
+            terms_from: 0,
+            custom: Vec::new(),
+            words: RefCell::default(),
+            groups: RefCell::default(),
+            row: RefCell::default(),
+            local_run: 0..0,
+            local_stop: Cell::default(),
+            segment: Cell::new(0),
+            counted: 0,
+            inside: false,
+            inside_inner: false,
+            inner_marks: Vec::new(),
+            ops: Vec::new(),
+        }
+    }
+
+    /// Begins a string. `hint`: what its key says of a number in it; `blob`: what base64 in it is.
+    pub(crate) fn begin(&mut self, look: Look, hint: Option<Says>, blob: Blob) {
+        self.window.clear();
+        self.segments.clear();
+        (self.cur, self.barrier, self.from_start, self.skipped) = (0, 0, true, 0);
+        self.ahead = 0;
+        (self.tail, self.listed) = (Tail::None, None);
+        self.nested = Nested::Unknown;
+        (self.quoted, self.just_opened, self.inner) = (false, false, false);
+        self.keys.clear();
+        (self.look, self.hint, self.blob) = (look, hint, blob);
+        self.inner_marks.clear();
+        if std::mem::take(&mut self.looked) {
+            self.secret = NextSecret::default();
+            self.words.get_mut().clear();
+            self.groups.get_mut().clear();
+            self.row.get_mut().clear();
+            self.local_run = 0..0;
+            self.terms_from = 0;
+            self.segment.set(0);
+            self.local_stop.set((0, 0));
+        }
+        (self.counted, self.inside, self.inside_inner) = (0, false, false);
+        (self.head, self.json) = (None, false);
+    }
+
+    /// Takes ASCII text that stands unescaped at `at`.
+    pub(crate) fn plain(&mut self, text: &[u8], at: u64) {
+        let mut i = 0;
+        // Most strings hold no JSON, as their first character shows.
+        if self.nested == Nested::Unknown
+            && self.unescape[0].n == 0
+            && matches!(text.first(), Some(b'!'..=b'~'))
+            && !matches!(text[0], b'{' | b'[' | b'"' | b'\\')
+        {
+            self.nested = Nested::No;
+        }
+        while i < text.len() {
+            let rest = &text[i..];
+            let slow = self.is_slow();
+            if !slow && self.is_outside() {
+                let n = self.outside(rest, at + i as u64);
+                self.make_room();
+                i += n;
+                if n > 0 {
+                    continue;
+                }
+            }
+            let n = if slow || self.is_outside() { 0 } else { escapes::as_it_is(rest) };
+            let mut from = 0;
+            while from < n {
+                let to = n.min(from + WINDOW - self.window.len().min(WINDOW - 1));
+                self.run(&rest[from..to], at + (i + from) as u64);
+                from = to;
+                self.make_room();
+            }
+            i += n;
+            if n < rest.len() {
+                i += self.coded(&rest[n..], at + i as u64);
+                self.make_room();
+            }
+        }
+    }
+
+    /// Takes what begins `text`, which may stand for another character: how many bytes were taken.
+    #[inline]
+    fn coded(&mut self, text: &[u8], at: u64) -> usize {
+        if !self.is_slow() && !self.is_outside() {
+            match escapes::decode(text, self.window.last().copied().unwrap_or_default()) {
+                Decoded::Coded(b, coding, len) => {
+                    self.coding = coding;
+                    self.fold(Some(char::from(b)), at, at + len as u64);
+                    self.coding = Coding::None;
+                    return len;
+                }
+                Decoded::Long(b, len) => {
+                    self.byte(b, at, at + len as u64);
+                    return len;
+                }
+                Decoded::AsItIs(len) => {
+                    self.run(&text[..len], at);
+                    return len;
+                }
+                Decoded::Open => {}
+            }
+        }
+        self.character(Some(char::from(text[0])), at, at + 1);
+        1
+    }
+
+    /// Whether a string that is `text` from its beginning to its end holds nothing that a detector
+    /// would be asked about.
+    pub(crate) fn is_harmless(&self, text: &[u8], look: Look) -> bool {
+        let ip = self.rules.has(kind::IP);
+        let digits_min = match look {
+            // In a name digits mean nothing but behind a plus.
+            Look::Names if !text.contains(&b'+') => u32::MAX,
+            _ if ip => IP_DIGITS_MIN,
+            _ => phone::DIGITS_MIN as u32,
+        };
+        if self.rules.windowed() || self.rules.secrets.is_some() && text.len() >= secret::SHORTEST {
+            return false;
+        }
+        // Many strings are shorter than a block.
+        if text.len() < SHORT {
+            let (mut seen, mut digits) = (0, 0);
+            for b in text {
+                let class = CLASS[usize::from(*b)];
+                seen |= class;
+                digits += u32::from(class / DIGIT);
+            }
+            let address = seen & AT != 0 && seen & DOT != 0 && text.len() >= ADDRESS_MIN;
+            let colon = seen & COLON != 0 && (ip || text.len() >= DATA_URL_MIN);
+            return !address && !colon && digits < digits_min;
+        }
+        let mut digits = 0;
+        (0..text.len()).step_by(block::LEN).all(|at| {
+            let block = Block::of(text, at);
+            digits += block.digits().count_ones();
+            block.marks() == 0 && digits < digits_min
+        })
+    }
+
+    /// Takes one other character, which stands at `from..to`.
+    pub(crate) fn char(&mut self, c: Option<char>, from: u64, to: u64) {
+        match c {
+            // White space is no part of an escape and says nothing of JSON.
+            Some(' ' | '\t') if !self.is_pending() => {
+                self.byte(c.map_or(b' ', |c| c as u8), from, to)
+            }
+            Some('\n' | '\r') if !self.is_pending() => self.byte(b'\n', from, to),
+            Some('\\' | '"') => self.character(c, from, to),
+            _ if self.is_slow() => self.character(c, from, to),
+            _ => self.visible(c, from, to),
+        }
+        self.make_room();
+    }
+
+    /// Takes text that is not ASCII and stands unescaped at `at`.
+    pub(crate) fn wide(&mut self, text: &str, at: u64) {
+        // Letters are seen as they stand; runs of them go into the window at once.
+        let mut from = 0;
+        for (i, c) in text.char_indices() {
+            let slow = self.is_slow();
+            if !slow && fold::fold(c) == Fold::Keep && i - from < WINDOW / 4 {
+                continue;
+            }
+            if i > from {
+                self.run(&text.as_bytes()[from..i], at + from as u64);
+                self.make_room();
+            }
+            let to = i + c.len_utf8();
+            if slow {
+                self.character(Some(c), at + i as u64, at + to as u64);
+            } else {
+                self.visible(Some(c), at + i as u64, at + to as u64);
+            }
+            from = to;
+            self.make_room();
+        }
+        if from < text.len() {
+            self.run(&text.as_bytes()[from..], at + from as u64);
+            self.make_room();
+        }
+    }
+
+    /// Takes text that is not escaped and stands at `base`.
+    pub(crate) fn text(&mut self, text: &str, base: u64) {
+        let mut i = 0;
+        while i < text.len() {
+            let n = text.as_bytes()[i..]
+                .iter()
+                .take_while(|b| b.is_ascii() && !matches!(b, b'\\' | b'"' | 0..=0x1F))
+                .count();
+            if n > 0 {
+                self.plain(&text.as_bytes()[i..i + n], base + i as u64);
+                i += n;
+            } else if let Some(c) = text[i..].chars().next().filter(char::is_ascii) {
+                self.char(Some(c), base + i as u64, base + i as u64 + 1);
+                i += 1;
+            } else {
+                let n =
+                    text.as_bytes()[i..].iter().position(u8::is_ascii).unwrap_or(text.len() - i);
+                self.wide(&text[i..i + n], base + i as u64);
+                i += n;
+            }
+        }
+    }
+
+    /// The string has ended.
+    pub(crate) fn end(&mut self) {
+        if self.unescape[0].n > 0 || self.unescape[1].n > 0 {
+            self.flush(0);
+            self.flush(1);
+        }
+        self.flush_soft();
+        self.scan(true);
+    }
+
+    /// Bytes of text kept to look at.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.window.len()
+    }
+
+    /// Raw bytes before this offset may leave. `told`: how far characters have been told.
+    pub(crate) fn safe(&mut self, told: u64) -> u64 {
+        self.scan(false);
+        let held = self.barrier.max(self.cur.saturating_sub(BEHIND));
+        let held_back =
+            self.unescape.iter().filter(|u| u.n > 0).map(|u| u.from).chain(self.soft.from());
+        let pending = held_back.min().unwrap_or(told).min(told);
+        if held < self.window.len() { self.raw_start(held).min(pending) } else { pending }
+    }
+
+    // ---- into the window ------------------------------------------------------------------------
+
+    /// Takes a character as the detectors see it.
+    fn fold(&mut self, c: Option<char>, from: u64, to: u64) {
+        let Some(c) = c else { return self.byte(BREAK, from, to) };
+        match fold::fold(c) {
+            Fold::Byte(b) => self.byte(b, from, to),
+            Fold::Keep => {
+                let mut utf8 = [0; 4];
+                let utf8 = c.encode_utf8(&mut utf8).as_bytes();
+                if utf8.len() as u64 == to - from {
+                    self.run(utf8, from);
+                } else {
+                    self.segment(from, (to - from) as u32);
+                    self.window.extend_from_slice(utf8);
+                }
+                self.seen(1);
+            }
+            Fold::Skip if self.skipped < SKIPPED_MAX && self.ahead < SKIPPED_AHEAD_MAX => {
+                self.skipped += 1;
+                self.ahead += 1;
+            }
+            Fold::Skip => self.byte(BREAK, from, to),
+        }
+    }
+
+    /// Visible text was taken, at least so many characters.
+    #[inline]
+    fn seen(&mut self, chars: usize) {
+        self.skipped = 0;
+        self.ahead = self.ahead.saturating_sub(chars.min(usize::from(SKIPPED_AHEAD_MAX)) as u16);
+    }
+
+    #[inline]
+    fn byte(&mut self, b: u8, from: u64, to: u64) {
+        self.seen(1);
+        // One byte for one byte: it goes on a run.
+        if to - from != 1 || self.coding != Coding::None {
+            self.segment(from, (to - from) as u32);
+        } else if !self.goes_on(from) {
+            self.segment(from, 0);
+        }
+        self.window.push(b);
+    }
+
+    /// A run in which window and raw bytes are alike.
+    fn run(&mut self, text: &[u8], raw: u64) {
+        self.seen(text.len());
+        if !self.goes_on(raw) {
+            self.segment(raw, 0);
+        }
+        self.window.extend_from_slice(text);
+    }
+
+    /// Whether what stands at `raw` goes on the run that was taken last.
+    #[inline]
+    fn goes_on(&self, raw: u64) -> bool {
+        let last = self.segments.last();
+        last.is_some_and(|s| {
+            s.raw_len == 0 && s.raw + (self.window.len() as u64 - u64::from(s.at)) == raw
+        })
+    }
+
+    fn segment(&mut self, raw: u64, raw_len: u32) {
+        self.segments.push(Segment {
+            at: self.window.len() as u32,
+            raw_len,
+            raw,
+            coding: self.coding,
+        });
+    }
+
+    // ---- where window bytes lie in the raw bytes ------------------------------------------------
+
+    fn segment_of(&self, i: usize) -> Segment {
+        // Places are asked for in order, so it is mostly one of the next.
+        let from = self.segment.get();
+        let begins = |n: usize| self.segments.get(n).is_some_and(|s| s.at as usize <= i);
+        let mut n = from;
+        if begins(from) {
+            while n < from + 8 && begins(n + 1) {
+                n += 1;
+            }
+        }
+        if !begins(n) || begins(n + 1) {
+            n = self.segments.partition_point(|s| s.at as usize <= i).saturating_sub(1);
+        }
+        self.segment.set(n);
+        self.segments[n]
+    }
+
+    /// Counts the quotation marks of the JSON text inside, up to `to`.
+    fn count_marks(&mut self, to: usize) {
+        let from = self.counted;
+        self.counted = to.max(from);
+        for mark in memchr::memchr_iter(NESTED_QUOTE, self.window.get(from..to).unwrap_or_default())
+        {
+            self.inside ^= true;
+            self.inside_inner =
+                self.inside && self.inner_marks.binary_search(&(from + mark)).is_ok();
+        }
+    }
+
+    /// Where the characters begin and end of which `first` and `last` are bytes.
+    fn raw_span(&self, first: usize, last: usize) -> (u64, u64) {
+        let s = self.segment_of(first);
+        let whole = s.raw_len == 0
+            && self.segments.get(self.segment.get() + 1).is_none_or(|s| s.at as usize > last);
+        if whole {
+            let at = u64::from(s.at);
+            (s.raw + (first as u64 - at), s.raw + (last as u64 - at) + 1)
+        } else {
+            (self.raw_start(first), self.raw_end(last))
+        }
+    }
+
+    fn raw_start(&self, i: usize) -> u64 {
+        let s = self.segment_of(i);
+        if s.raw_len == 0 { s.raw + (i as u64 - u64::from(s.at)) } else { s.raw }
+    }
+
+    /// Where the character ends of which `i` is the last byte.
+    fn raw_end(&self, i: usize) -> u64 {
+        let s = self.segment_of(i);
+        if s.raw_len == 0 {
+            s.raw + (i as u64 - u64::from(s.at)) + 1
+        } else {
+            s.raw + u64::from(s.raw_len)
+        }
+    }
+
+    /// Whether the character at `i` is percent-encoded.
+    fn is_percent_encoded(&self, i: usize) -> bool {
+        self.segment_of(i).coding == Coding::Percent
+    }
+
+    /// Whether the character at `i` is written as in quoted-printable text, or may be written so.
+    fn is_quoted_printable(&self, i: usize) -> bool {
+        self.segment_of(i).coding == Coding::QuotedPrintable
+    }
+
+    // ---- looking --------------------------------------------------------------------------------
+
+    /// Looks at the window when it is full, and lets it slide.
+    #[inline]
+    fn make_room(&mut self) {
+        if self.window.len() >= WINDOW || self.segments.len() >= SEGMENTS {
+            self.slide();
+        }
+    }
+
+    #[cold]
+    fn slide(&mut self) {
+        self.scan(false);
+        let drop = self.cur.saturating_sub(BEHIND);
+        if drop == 0 {
+            return;
+        }
+        if self.nested == Nested::Yes {
+            self.count_marks(drop);
+        }
+        self.counted = self.counted.saturating_sub(drop);
+        self.inner_marks.drain(..self.inner_marks.partition_point(|mark| *mark < drop));
+        self.inner_marks.iter_mut().for_each(|mark| *mark -= drop);
+        let after = self.segments.partition_point(|s| s.at as usize <= drop);
+        self.segments.drain(..after.saturating_sub(1));
+        if let Some(first) = self.segments.first_mut()
+            && first.raw_len == 0
+        {
+            first.raw += drop as u64 - u64::from(first.at);
+            first.at = drop as u32;
+        }
+        for s in &mut self.segments {
+            s.at = s.at.saturating_sub(drop as u32);
+        }
+        self.window.drain(..drop);
+        self.cur -= drop;
+        self.barrier = self.barrier.saturating_sub(drop);
+        self.keys.slide(drop);
+        self.listed =
+            self.listed.filter(|l| l.end >= drop).map(|l| phone::Listed { end: l.end - drop, ..l });
+        self.from_start = false;
+        self.secret.slide(drop);
+        self.terms_from = self.terms_from.saturating_sub(drop);
+        self.words.get_mut().clear();
+        self.groups.get_mut().clear();
+        self.row.get_mut().clear();
+        self.local_run = 0..0;
+        self.local_stop.set((0, 0));
+        self.segment.set(0);
+    }
+
+    /// Judges what can be judged.
+    fn scan(&mut self, end: bool) {
+        if self.window.is_empty() {
+            return;
+        }
+        self.looked = true;
+        if self.blob != Blob::None && self.from_start && self.cur == 0 {
+            if !end && self.window.len() < BLOB_HEAD {
+                return;
+            }
+            self.judge_head();
+        }
+        let windowed = self.rules.windowed() && self.look == Look::All;
+        loop {
+            if self.tail != Tail::None && !self.eat_tail(end) {
+                return;
+            }
+            let len = self.window.len();
+            let (limit, view_end, last) = if windowed {
+                let full = self.cur + STEP + CUSTOM_SPAN_MAX;
+                if len >= full { (self.cur + STEP, full, false) } else { (len, len, true) }
+            } else {
+                (if end { len } else { len.saturating_sub(AHEAD) }, len, true)
+            };
+            if windowed && last && !end || self.cur >= limit {
+                return;
+            }
+            self.terms = Next::Unknown;
+            self.custom.clear();
+            self.custom.resize(self.rules.custom.len(), Next::Unknown);
+            let mut triggers =
+                Triggers::new(self.barrier, self.cur, self.rules.has(kind::IP), self.rules.numbers);
+            while self.cur < limit {
+                match self.next(&mut triggers, limit, view_end, windowed, end && last) {
+                    Some(found) => {
+                        self.apply(found);
+                        if self.tail != Tail::None && !self.eat_tail(end) {
+                            return;
+                        }
+                        triggers.pass(&self.window[..view_end], self.cur);
+                    }
+                    None => self.cur = limit,
+                }
+            }
+            if last {
+                return;
+            }
+        }
+    }
+
+    /// The beginning of a string is here that may be base64.
+    fn judge_head(&mut self) {
+        let head = &self.window[..self.window.len().min(BLOB_HEAD)];
+        match std::mem::take(&mut self.blob) {
+            Blob::None => {}
+            Blob::Replace => {
+                if head.len() >= BLOB_MIN && head.iter().all(|b| is_base64(*b)) {
+                    let found = Found {
+                        start: 0,
+                        end: head.len(),
+                        kind: kind::ATTACHMENT,
+                        tail: Tail::Blob,
+                    };
+                    self.apply(found);
+                }
+            }
+            Blob::Allow(media) => self.head = Some(sealed::attachment(head, media)),
+            Blob::Opaque => self.head = Some(sealed::opaque(head)),
+        }
+        if self.head == Some(Head::Sealed) {
+            self.look = Look::Speaker;
+        }
+    }
+
+    /// How many times the quotation marks are to be escaped that a match needs which stands in the
+    /// place of a number, in the JSON text inside or in one inside of that; 0 for a match that
+    /// needs none. `inside`: inside a string of the JSON text.
+    fn quote(&self, found: &Found, inside: bool) -> u8 {
+        let blank = |b: &&u8| matches!(**b, b' ' | b'\n' | b'\t');
+        let before = &self.window[found.start.saturating_sub(QUOTE_REACH)..found.start];
+        let mut back = before.iter().rev().filter(|b| !blank(b));
+        let is_value = match back.next() {
+            Some(b':') => back.next() == Some(if inside { &b'"' } else { &NESTED_QUOTE }),
+            Some(b'[' | b',') => {
+                let next = self.window[found.end..].iter().find(|b| !blank(b));
+                self.is_number(found)
+                    && matches!(next, None | Some(b',' | b']' | b'}' | &NESTED_QUOTE))
+            }
+            _ => false,
+        };
+        if !is_value || !inside {
+            return u8::from(is_value);
+        }
+        // The string that it stands in has to hold a JSON text, and to have opened as many strings
+        // as it has closed.
+        let inner = match before.iter().rposition(|b| *b == NESTED_QUOTE) {
+            Some(i) => {
+                let text = &before[i + 1..];
+                let first = text.iter().find(|b| !blank(b));
+                matches!(first, Some(b'{' | b'['))
+                    && text.iter().filter(|b| **b == b'"').count() % 2 == 0
+            }
+            None => self.inside_inner,
+        };
+        if inner { 2 } else { 0 }
+    }
+
+    /// Whether a match is a number as JSON writes it.
+    fn is_number(&self, found: &Found) -> bool {
+        let text = &self.window[found.start..found.end];
+        text.strip_prefix(b"-").unwrap_or(text).iter().all(u8::is_ascii_digit)
+    }
+
+    /// Whether a match is a number and all of the string.
+    fn is_whole_number(&self, found: &Found) -> bool {
+        let blank = |b: &u8| matches!(b, b' ' | b'\n' | b'\t');
+        self.from_start
+            && self.is_number(found)
+            && self.window[..found.start].iter().all(blank)
+            && self.window[found.end..].iter().all(blank)
+    }
+
+    /// Whether what begins at `start` is an entry of a list in brackets, as far as the number
+    /// before it tells.
+    fn is_bracketed(&self, start: usize) -> bool {
+        let from =
+            self.listed.map_or(start.saturating_sub(24), |l| l.end.max(start.saturating_sub(24)));
+        let between = &self.window[from..start];
+        let goes_on = |b: &u8| b" \n\t,;\"'`\\".contains(b) || *b == NESTED_QUOTE;
+        match between.iter().rposition(|b| !goes_on(b)) {
+            Some(i) => between[i] == b'[',
+            None => self.listed.is_some_and(|l| l.bracketed && from == l.end),
+        }
+    }
+
+    /// Notes a match.
+    fn apply(&mut self, found: Found) {
+        self.listed = (found.kind == kind::PHONE).then(|| phone::Listed {
+            end: found.end,
+            digits: self.window[found.start..found.end]
+                .iter()
+                .filter(|b| b.is_ascii_digit())
+                .count(),
+            bracketed: self.is_bracketed(found.start),
+        });
+        if found.kind < kind::API_KEY && self.rules.allows(&self.window[found.start..found.end]) {
+            (self.barrier, self.cur) = (found.end, found.end);
+            return;
+        }
+        let (mut quote, mut escapes) = (0, self.level);
+        if self.nested == Nested::Yes {
+            self.count_marks(found.start);
+            let inside = self.inside;
+            quote = self.quote(&found, inside);
+            // Within quotation marks of its own it is escaped as often as a string is there.
+            escapes += u8::from(inside) + u8::from(inside && self.inside_inner && quote == 0);
+        } else if self.json && self.is_whole_number(&found) {
+            quote = 1;
+        }
+        let (from, to) = self.raw_span(found.start, found.end - 1);
+        self.ops.push(Op::Replace { from, to, kind: found.kind, escapes, quote });
+        (self.barrier, self.cur, self.tail) = (found.end, found.end, found.tail);
+    }
+}
