@@ -30,8 +30,8 @@ use crate::config::watch::Watcher;
 use crate::limit::redis::{Outbox, Shared};
 use crate::metrics::Metrics;
 use crate::objects::Objects;
+use crate::pipeline::admission::counters::Counters;
 use crate::pipeline::gateway::{AtWork, Gateway};
-use crate::pipeline::quotas::Quotas;
 use crate::pipeline::tenants::Tenants;
 use crate::pipeline::turns::Turns;
 use crate::server::{self, Ending, tls::TlsAcceptor};
@@ -94,7 +94,7 @@ pub async fn start(loaded: Loaded) -> Result<App, Failure> {
         policy,
         max_body_bytes: settings.max_body_bytes,
         auth: Authenticator::default(),
-        quotas: Quotas::new(shared.as_ref().map(|(shared, _)| Arc::clone(shared))),
+        counters: Counters::new(shared.as_ref().map(|(shared, _)| Arc::clone(shared))),
         upstream,
         log: log.clone(),
         objects,
@@ -299,7 +299,7 @@ async fn tend(gateway: Arc<Gateway>, stop: CancellationToken) {
             () = tokio::time::sleep(TEND_EVERY) => {}
         }
         gateway.tenants.forget_idle();
-        gateway.quotas.forget_idle(gateway.clock.now(), gateway.clock.wall_ms());
+        gateway.counters.forget_idle(gateway.clock.now(), gateway.clock.wall_ms());
         gateway.log.set_retention_days(gateway.policy.load().ailog.retention_days);
     }
 }

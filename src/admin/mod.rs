@@ -168,7 +168,7 @@ async fn routed(admin: &Arc<Admin>, request: &Request<Incoming>) -> Response<Bod
                 .gateway
                 .metrics
                 .limited_orgs
-                .set(i64::try_from(admin.gateway.quotas.limiter.len()).unwrap_or(i64::MAX));
+                .set(i64::try_from(admin.gateway.counters.limiter.len()).unwrap_or(i64::MAX));
             typed("text/plain; version=0.0.4; charset=utf-8", Body::full(admin.gateway.metrics.text()))
         }
         "/api/config" => json_answer(&config(admin)),
@@ -212,17 +212,17 @@ fn config(admin: &Admin) -> Value {
 
 /// Who is counted, where, and who is refused most.
 fn limits(admin: &Admin) -> Value {
-    let quotas = &admin.gateway.quotas;
-    let refused: Vec<Value> = quotas
+    let counters = &admin.gateway.counters;
+    let refused: Vec<Value> = counters
         .refused
         .top(REFUSED_SHOWN)
         .into_iter()
         .map(|c| json!({"org_id": c.org.as_str(), "refused": c.refused, "at_least": c.refused - c.error}))
         .collect();
     json!({
-        "organizations": quotas.limiter.len(),
-        "subjects": quotas.meters.len(),
-        "shared_store": quotas.shared.as_ref().map(|shared| if shared.is_up() { "up" } else { "away" }),
+        "organizations": counters.limiter.len(),
+        "subjects": counters.meters.len(),
+        "shared_store": counters.shared.as_ref().map(|shared| if shared.is_up() { "up" } else { "away" }),
         "most_refused": refused,
     })
 }

@@ -28,7 +28,7 @@ const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// Reads what was spent before the first call of this process, if that can be had at once; whether there is nothing left
 /// to do for [`follow`].
 pub(super) async fn at_start(gateway: &Arc<Gateway>, log: &AiLog, settings: &Settings) -> bool {
-    if gateway.quotas.shared.is_some() {
+    if gateway.counters.shared.is_some() {
         return true;
     }
     if !limited(gateway) || !matches!(settings.store, StoreKind::Embedded) {
@@ -88,7 +88,7 @@ async fn read(gateway: &Arc<Gateway>, log: &AiLog, settings: &Settings, until_ms
     });
     let (day, month) = reading.await.map_err(|_| "the reading ended in a defect".to_owned())??;
     let at = moment(gateway.clock.now(), until_ms);
-    gateway.quotas.spent_before(&gateway.policy.load(), at, &day, &month);
+    gateway.counters.spent_before(&gateway.policy.load(), at, &day, &month);
     tracing::debug!(sums = day.len() + month.len(), "budgets go on from the log");
     Ok(())
 }

@@ -1,68 +1,70 @@
-//! Tickets at work and answers that came late: the same ticket is asked about once.
+//! Tickets in progress and results that came late: the same ticket is asked about once.
 //!
-//! A flight is the work on one ticket of one organisation. Who comes first leads it; who comes while it is under way gets
-//! its outcome; work that outlives its caller leaves its answer for whoever asks again. Keyed by a digest of organisation,
-//! ticket and question, so that nothing of a ticket is kept in clear and a changed prompt is a new question.
+//! A flight is the work on one ticket of one organisation. The first caller leads it; callers that come
+//! while it is in progress get its result; the result of work that outlives its caller is kept for the
+//! next caller. The key is a digest of organisation, ticket and question, so that nothing of a ticket is
+//! kept in clear and a changed prompt is a new question.
 //!
-//! Promises: one leader for one key; at most [`INTENTS_KEPT_MAX`] answers, each for [`INTENTS_KEPT_FOR`], the oldest going
-//! first; a leader that is dropped makes room for the next. Flights are as many as there are calls in flight. Does not: do
-//! the work (see `pipeline/intent`).
+//! Guarantees: one leader for one key; at most [`INTENTS_KEPT_MAX`] results, each for
+//! [`INTENTS_KEPT_FOR`], of which the oldest goes first; a leader that is dropped lets the next caller
+//! lead. There are at most as many flights as calls in flight. Does not do the work (see `work`).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::provider::IntentError;
 use super::ticket::{IntentRequest, IntentResponse};
 use crate::bounds::{INTENTS_KEPT_FOR, INTENTS_KEPT_MAX};
 use crate::lock::lock;
+use crate::pipeline::refusal::Refusal;
 
 /// A ticket of an organisation and a way of asking, as a digest.
 pub type Key = [u8; 32];
 
-/// A finished intent, and who answered.
+/// The classification of a ticket, and the provider that gave it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Finished {
+pub struct Classification {
     pub intent: IntentResponse,
     pub provider: Arc<str>,
     pub response_model: String,
 }
 
-/// How a flight ended.
-pub type Ended = Result<Finished, IntentError>;
+/// The result of the work on a ticket.
+pub type TicketResult = Result<Classification, Refusal>;
 
-/// Resolves to the end of a flight; closed without one if its leader was dropped.
-pub type Landing = watch::Receiver<Option<Ended>>;
+/// Receives the result of a flight; closed without one if its leader was dropped.
+pub type ResultReceiver = watch::Receiver<Option<TicketResult>>;
 
-/// What there is to do about a ticket.
+/// The state of a ticket when a caller joins.
 pub enum Joined {
     /// The work is this caller's.
     Lead(Leader),
-    /// Somebody is at it.
-    Follow(Landing),
-    /// There is an answer.
-    Done(Finished),
+    /// Another caller does the work.
+    Follow(ResultReceiver),
+    /// A result was kept.
+    Done(Classification),
 }
 
-/// Tickets at work and finished.
+/// Tickets in progress, and results that were kept.
 #[derive(Default)]
 pub struct Flights {
     slots: Arc<Mutex<HashMap<Key, Slot>>>,
 }
 
 enum Slot {
-    Flying(Landing),
-    Done(Finished, Instant),
+    InProgress(ResultReceiver),
+    Done(Classification, Instant),
 }
 
-/// The right to work on a ticket. Dropping it without an end lets the next caller lead.
+/// The right to work on a ticket. Dropping it without a result lets the next caller lead.
 pub struct Leader {
     slots: Arc<Mutex<HashMap<Key, Slot>>>,
     key: Key,
-    landing: watch::Sender<Option<Ended>>,
+    sender: watch::Sender<Option<TicketResult>>,
 }
 
 impl Flights {
@@ -83,46 +85,56 @@ impl Flights {
     pub fn join(&self, key: Key) -> Joined {
         let mut slots = lock(&self.slots);
         match slots.get(&key) {
-            Some(Slot::Flying(landing)) => return Joined::Follow(landing.clone()),
-            Some(Slot::Done(finished, at)) if at.elapsed() < INTENTS_KEPT_FOR => return Joined::Done(finished.clone()),
+            Some(Slot::InProgress(receiver)) => return Joined::Follow(receiver.clone()),
+            Some(Slot::Done(result, at)) if at.elapsed() < INTENTS_KEPT_FOR => return Joined::Done(result.clone()),
             Some(Slot::Done(..)) | None => {}
         }
-        let (landing, receiver) = watch::channel(None);
-        slots.insert(key, Slot::Flying(receiver));
-        Joined::Lead(Leader { slots: Arc::clone(&self.slots), key, landing })
+        let (sender, receiver) = watch::channel(None);
+        slots.insert(key, Slot::InProgress(receiver));
+        Joined::Lead(Leader { slots: Arc::clone(&self.slots), key, sender })
     }
 }
 
 impl Leader {
-    /// The work is done: whoever waits gets its end. With `keep`, whoever asks later gets the answer too.
-    pub fn land(self, ended: Ended, keep: bool) {
-        if let (Ok(finished), true) = (&ended, keep) {
+    /// Completes the flight: the followers get its result. With `keep`, later callers get it, too.
+    pub fn complete(self, result: TicketResult, keep: bool) {
+        if let (Ok(classification), true) = (&result, keep) {
             let mut slots = lock(&self.slots);
             make_room(&mut slots);
-            slots.insert(self.key, Slot::Done(finished.clone(), Instant::now()));
+            slots.insert(self.key, Slot::Done(classification.clone(), Instant::now()));
         } else {
             lock(&self.slots).remove(&self.key);
         }
-        drop(self.landing.send(Some(ended)));
+        // Without a receiver there is no follower.
+        let _ = self.sender.send(Some(result));
     }
 }
 
 impl Drop for Leader {
     fn drop(&mut self) {
         let mut slots = lock(&self.slots);
-        // After `land` the slot is an answer, gone, or the flight of the next caller.
-        let ours = matches!(slots.get(&self.key), Some(Slot::Flying(landing)) if self.landing.subscribe().same_channel(landing));
-        if ours {
+        // After `complete` the slot is a result, gone, or the flight of the next caller.
+        let is_own = matches!(
+            slots.get(&self.key),
+            Some(Slot::InProgress(receiver)) if self.sender.subscribe().same_channel(receiver)
+        );
+        if is_own {
             slots.remove(&self.key);
         }
     }
 }
 
-/// Forgets answers that are out of date; at the bound, the oldest one.
+/// Waits for a result; `None` if there is none within `wait`, or if its leader was dropped.
+pub async fn wait_for_result(receiver: &mut ResultReceiver, wait: Duration) -> Option<TicketResult> {
+    let waited = tokio::time::timeout(wait, receiver.wait_for(Option::is_some)).await;
+    waited.ok()?.ok()?.clone()
+}
+
+/// Forgets outdated results; at the bound, the oldest one.
 fn make_room(slots: &mut HashMap<Key, Slot>) {
     let kept = |slot: &Slot| match slot {
         Slot::Done(_, at) => Some(*at),
-        Slot::Flying(_) => None,
+        Slot::InProgress(_) => None,
     };
     if slots.values().filter_map(kept).count() < INTENTS_KEPT_MAX {
         return;
@@ -140,11 +152,12 @@ fn make_room(slots: &mut HashMap<Key, Slot>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::code::Code;
     use crate::ids::OrgId;
 
-    fn finished(category: &str) -> Finished {
+    fn finished(category: &str) -> Classification {
         let intent = IntentResponse { category: Some(category.into()), ..IntentResponse::default() };
-        Finished { intent, provider: Arc::from("p"), response_model: String::new() }
+        Classification { intent, provider: Arc::from("p"), response_model: String::new() }
     }
 
     fn lead(flights: &Flights, key: Key) -> Leader {
@@ -154,11 +167,20 @@ mod tests {
         }
     }
 
-    fn follow(flights: &Flights, key: Key) -> Landing {
+    fn follow(flights: &Flights, key: Key) -> ResultReceiver {
         match flights.join(key) {
-            Joined::Follow(landing) => landing,
+            Joined::Follow(receiver) => receiver,
             _ => panic!("nobody leads"),
         }
+    }
+
+    fn timed_out() -> TicketResult {
+        Err(Refusal::new(Code::ProviderTimeout, "late"))
+    }
+
+    /// What a follower has received.
+    fn received(receiver: &ResultReceiver) -> Option<Result<Classification, Code>> {
+        receiver.borrow().clone().map(|result| result.map_err(|refusal| refusal.code))
     }
 
     #[test]
@@ -166,21 +188,21 @@ mod tests {
         let flights = Flights::default();
         let leader = lead(&flights, [1; 32]);
         let (first, second) = (follow(&flights, [1; 32]), follow(&flights, [1; 32]));
-        leader.land(Ok(finished("a")), false);
-        assert_eq!(*first.borrow(), Some(Ok(finished("a"))));
-        assert_eq!(*second.borrow(), Some(Ok(finished("a"))));
+        leader.complete(Ok(finished("a")), false);
+        assert_eq!(received(&first), Some(Ok(finished("a"))));
+        assert_eq!(received(&second), Some(Ok(finished("a"))));
         // Nothing is kept of what its own caller got.
         let leader = lead(&flights, [1; 32]);
         let third = follow(&flights, [1; 32]);
-        leader.land(Err(IntentError::Timeout), true);
-        assert_eq!(*third.borrow(), Some(Err(IntentError::Timeout)));
+        leader.complete(timed_out(), true);
+        assert_eq!(received(&third), Some(Err(Code::ProviderTimeout)));
         drop(lead(&flights, [1; 32]));
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_is_kept_for_a_while() {
         let flights = Flights::default();
-        lead(&flights, [1; 32]).land(Ok(finished("a")), true);
+        lead(&flights, [1; 32]).complete(Ok(finished("a")), true);
         assert!(matches!(flights.join([1; 32]), Joined::Done(kept) if kept == finished("a")));
         drop(lead(&flights, [2; 32]));
         tokio::time::advance(INTENTS_KEPT_FOR).await;
@@ -196,7 +218,7 @@ mod tests {
         assert!(left.wait_for(Option::is_some).await.is_err());
         let next = lead(&flights, [1; 32]);
         drop(follow(&flights, [1; 32]));
-        next.land(Ok(finished("b")), false);
+        next.complete(Ok(finished("b")), false);
     }
 
     #[tokio::test(start_paused = true)]
@@ -208,8 +230,8 @@ mod tests {
             key
         };
         for n in 0..=INTENTS_KEPT_MAX {
-            lead(&flights, key(n)).land(Ok(finished("a")), true);
-            tokio::time::advance(std::time::Duration::from_millis(1)).await;
+            lead(&flights, key(n)).complete(Ok(finished("a")), true);
+            tokio::time::advance(Duration::from_millis(1)).await;
         }
         drop(lead(&flights, key(0)));
         assert!(matches!(flights.join(key(1)), Joined::Done(_)));

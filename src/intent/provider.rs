@@ -1,247 +1,313 @@
-//! The provider interface of the ticket endpoint: a ticket goes in, what it is about comes out.
+//! The provider of the ticket endpoints: a ticket goes in, its classification comes out.
 //!
-//! The walk of a ticket knows [`AiProvider`]. [`Adapter`] makes one of a [`TextExchange`] (the format of question and answer) and
-//! a [`Carrier`] (the way of a question to the provider, with its retries, limits and record). Guarantees: title and body pass
-//! the redactor before anything is built of them; the answer is read strictly; an answer without any JSON is followed by at
-//! most one further question, if the policy asks for it. Does not send, wait or log by itself.
+//! Guarantees: the provider gets a ticket only after its redaction; all questions about a ticket share
+//! its attempts and its deadline; an answer without any JSON is followed by at most one further
+//! question, if the policy asks for it; attempts, usage and answer are known wherever the work ends.
+//! Does not share work between callers (see `work`).
 
-use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tollgate_wire::{Format, ProviderKind, TextExchange};
+use http::{HeaderMap, HeaderValue, Method, header};
+use hyper::body::Incoming;
+use tollgate_wire::estimate::{Asked, Makes};
+use tollgate_wire::usage::TokenUsage;
+use tollgate_wire::{TextExchange, written};
 
+use super::context::TicketContext;
 use super::parse::parse;
-use super::prompt::{self, Question};
+use super::question::QuestionBody;
 use super::ticket::{IntentRequest, IntentResponse};
+use crate::clock::{self, Nanos};
 use crate::code::Code;
-use crate::redact::{Ledger, RedactError, Redacted, Rules, TextsRedactor};
+use crate::config::policy::{Provider, Targets};
+use crate::cost::output;
+use crate::limit::meters::Reservation;
+use crate::lock::lock;
+use crate::pipeline::admission::{Counting, Work};
+use crate::pipeline::body_in::Seen;
+use crate::pipeline::no_answer_refusal;
+use crate::pipeline::record::Record;
+use crate::pipeline::refusal::Refusal;
+use crate::redact::{self, Facts, Ledger, RedactError, Redacted, Rules};
+use crate::share::Share;
+use crate::upstream::replay::Outgoing;
+use crate::upstream::{Answer, AnswerBody, Call, NoAnswer, Trail, gathered, retry};
 
-/// Something that takes its time.
-pub type Eventually<'a, T> = Pin<Box<dyn Future<Output = Result<T, IntentError>> + Send + 'a>>;
+/// The provider of the ticket endpoints, as it is asked about one ticket.
+pub struct AiProvider {
+    context: TicketContext,
+    target: Arc<Provider>,
+    /// The format of question and answer.
+    exchange: &'static TextExchange,
+    /// The redaction of the ticket's organisation.
+    rules: Arc<Rules>,
+    trail: Arc<Trail>,
+    seen: Arc<Mutex<Seen>>,
+    progress: Mutex<Progress>,
+}
 
-/// Whoever can say what a ticket is about.
-pub trait AiProvider: Send + Sync {
-    /// Classifies one ticket.
+/// What is known of the questions so far.
+#[derive(Default)]
+struct Progress {
+    first_sent: Option<Nanos>,
+    answered: Option<Nanos>,
+    usage: Option<TokenUsage>,
+    /// Text of answers that did not report their usage.
+    unreported_bytes: u64,
+    model: String,
+    response: Option<(Redacted, bool)>,
+    /// What the questions hold of limits, by estimate.
+    reserved: Option<Reservation>,
+    /// A limit of the caller refused the question.
+    is_over_limit: bool,
+}
+
+impl AiProvider {
+    /// The provider of the policy, for a ticket of `bytes` bytes, as sent. Attempts are noted in `trail`.
     ///
     /// # Errors
-    /// There was no answer; an answer that makes no sense is one without category and priority.
+    /// The policy names no provider.
+    pub fn new(context: &TicketContext, bytes: u64, trail: Arc<Trail>) -> Result<AiProvider, Refusal> {
+        let policy = &context.policy;
+        let target = policy.providers.get(policy.intent.provider).cloned().ok_or_else(|| unavailable(None))?;
+        Ok(AiProvider {
+            exchange: target.kind.text_exchange(),
+            rules: Arc::clone(policy.redaction.of(&context.caller.org)),
+            // The row shows the question, but the size of the ticket.
+            seen: Arc::new(Mutex::new(Seen::of_size(bytes))),
+            progress: Mutex::default(),
+            context: context.clone(),
+            target,
+            trail,
+        })
+    }
+
+    /// Classifies one ticket. An answer that makes no sense is a classification without category and
+    /// priority.
+    ///
+    /// # Errors
+    /// There is no answer: the ticket cannot be redacted, a limit refuses the question, or the provider
+    /// fails.
     ///
     /// # Cancel safety
     /// Dropping it ends the call that is under way.
-    fn classify_intent(&self, request: IntentRequest) -> Eventually<'_, IntentResponse>;
-}
-
-/// Why there is no classification. `Display` is for logs and holds nothing of the ticket.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum IntentError {
-    /// The provider failed, and the attempts are used up.
-    #[error("the provider is not available")]
-    Unavailable { retry_after: Option<Duration> },
-    /// There was no answer in time.
-    #[error("the provider took too long")]
-    Timeout,
-    /// The caller is over a limit, or the gateway at a bound: nothing was sent.
-    #[error("{message}")]
-    Refused { code: Code, message: String, retry_after: Option<Duration>, lasting: bool },
-    /// The ticket holds an attachment where the policy says `reject`.
-    #[error("{0}")]
-    Attachment(String),
-    /// A defect of the redactor: nothing was sent.
-    #[error("the ticket could not be redacted")]
-    NotRedacted,
-}
-
-/// How a question reaches a provider.
-pub trait Carrier: Send + Sync {
-    /// Sends a request body and gives the whole answer. `ledger` is what was taken out of the ticket.
-    fn carry(&self, path: &'static str, format: Format, body: Redacted, ledger: Ledger) -> Eventually<'_, Bytes>;
-    /// Whether one more question is within the retry allowance.
-    fn may_ask_again(&self) -> bool;
-    /// Does work on the ticket, step by step, until a step says that it was the last. A step is given the bytes that it may
-    /// work on; between steps other tasks run.
-    fn work<'w>(
-        &'w self,
-        step: &'w mut (dyn FnMut(usize) -> bool + Send),
-    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'w>>;
-}
-
-/// A provider that is asked in the format of its kind.
-pub struct Adapter<C> {
-    exchange: &'static TextExchange,
-    question: Arc<Question>,
-    rules: Arc<Rules>,
-    carrier: C,
-}
-
-impl<C: Carrier> Adapter<C> {
-    /// A provider of this kind. `rules` are the redaction of the ticket's organisation.
-    pub fn new(kind: ProviderKind, question: Arc<Question>, rules: Arc<Rules>, carrier: C) -> Adapter<C> {
-        Adapter { exchange: kind.text_exchange(), question, rules, carrier }
+    pub async fn classify_intent(&self, request: &IntentRequest) -> Result<IntentResponse, Refusal> {
+        let question = &self.context.policy.intent.question;
+        let answer = self.ask(request, false).await?;
+        if let Some(intent) = parse(&answer, question) {
+            return Ok(intent);
+        }
+        if !question.repair || !self.may_ask_again() {
+            return Ok(IntentResponse::default());
+        }
+        // If the second question fails, the first answer stands.
+        let answer = self.ask(request, true).await.unwrap_or_default();
+        Ok(parse(&answer, question).unwrap_or_default())
     }
 
-    /// The text of the provider's answer.
-    async fn ask(&self, request: &IntentRequest, again: bool) -> Result<String, IntentError> {
-        let (body, ledger) = self.body(request, again).await?;
-        let answer = self.carrier.carry(self.exchange.path(), self.exchange.format, body, ledger).await?;
+    /// The request body as the row shows it.
+    pub fn seen(&self) -> Arc<Mutex<Seen>> {
+        Arc::clone(&self.seen)
+    }
+
+    /// The attempts.
+    pub fn trail(&self) -> &Arc<Trail> {
+        &self.trail
+    }
+
+    /// When the first question was sent.
+    pub fn first_sent(&self) -> Option<Nanos> {
+        self.progress().first_sent
+    }
+
+    /// Whether a limit of the caller refused the question.
+    pub fn is_over_limit(&self) -> bool {
+        self.progress().is_over_limit
+    }
+
+    /// Moves reservation, usage and answer onto the record; returns the model that the provider named.
+    pub fn settle(&self, record: &mut Record, is_ok: bool) -> String {
+        let progress = std::mem::take(&mut *self.progress());
+        if let Some(answered) = progress.answered.filter(|_| is_ok) {
+            record.first_byte(answered);
+        }
+        progress.reserved.into_iter().for_each(|reserved| record.hold(reserved));
+        if progress.usage.is_none() && progress.unreported_bytes > 0 {
+            record.used_about(None, progress.unreported_bytes, &progress.model);
+        } else {
+            record.used(progress.usage, &progress.model);
+        }
+        if let Some((text, cut)) = progress.response {
+            record.answered(text, cut);
+        }
+        progress.model
+    }
+
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        lock(&self.progress)
+    }
+
+    /// Whether one more question is within the retries of the policy.
+    fn may_ask_again(&self) -> bool {
+        u32::from(self.trail.attempts()) <= self.context.policy.retry.max_retries
+    }
+
+    /// Asks about a ticket; returns the text of the provider's answer.
+    async fn ask(&self, request: &IntentRequest, again: bool) -> Result<String, Refusal> {
+        let (body, ledger) = self.question(request, again).await?;
+        self.note_question(&body, ledger);
+        self.reserve(&body).await?;
+        let answer = self.send(body).await?;
         Ok(self.exchange.text(&answer))
     }
 
-    /// What is sent, and what was taken out of the ticket for it.
-    async fn body(&self, request: &IntentRequest, again: bool) -> Result<(Redacted, Ledger), IntentError> {
-        let instructions = prompt::instructions(&self.question, &request.org_id, again);
-        // Only the ticket passes the redactor: what the gateway writes around it is its own.
-        let mut texts = TextsRedactor::new(&self.rules, [request.title.clone(), request.body.clone()]);
-        let mut broken = false;
-        let mut step = |bytes| match catch_unwind(AssertUnwindSafe(|| texts.step(bytes))) {
-            Ok(over) => over,
-            Err(_) => {
-                broken = true;
-                true
+    /// The redacted question, made in turns with the bodies of other callers.
+    async fn question(&self, request: &IntentRequest, again: bool) -> Result<(Redacted, Ledger), Refusal> {
+        let question = &self.context.policy.intent.question;
+        let mut body = QuestionBody::new(question, self.exchange, &self.rules, request, again);
+        let turns = &self.context.gateway.turns;
+        let mut pace = turns.pace(turns.group(&self.context.caller));
+        loop {
+            pace.turn().await;
+            let bytes = pace.step_bytes();
+            if pace.step(bytes, || body.step(bytes)) {
+                break;
             }
-        };
-        self.carrier.work(&mut step).await;
-        if broken {
-            return Err(IntentError::NotRedacted);
         }
-        let redacted = catch_unwind(AssertUnwindSafe(|| {
-            texts.finish(|[title, body]| {
-                let ticket = prompt::ticket(title, body);
-                prompt::request(&self.question, self.exchange, &instructions, &ticket).to_string()
-            })
-        }));
-        match redacted {
-            Ok(Ok(redacted)) => Ok(redacted),
-            Ok(Err(error @ RedactError::Attachment { .. })) => Err(IntentError::Attachment(error.to_string())),
-            Ok(Err(_)) | Err(_) => Err(IntentError::NotRedacted),
-        }
-    }
-}
-
-impl<C: Carrier> AiProvider for Adapter<C> {
-    fn classify_intent(&self, request: IntentRequest) -> Eventually<'_, IntentResponse> {
-        Box::pin(async move {
-            let answer = self.ask(&request, false).await?;
-            if let Some(intent) = parse(&answer, &self.question) {
-                return Ok(intent);
-            }
-            if !self.question.repair || !self.carrier.may_ask_again() {
-                return Ok(IntentResponse::default());
-            }
-            // There was an answer; that it could not be bettered is no reason to fail.
-            let answer = self.ask(&request, true).await.unwrap_or_default();
-            Ok(parse(&answer, &self.question).unwrap_or_default())
+        drop(pace);
+        body.finish().map_err(|error| match error {
+            RedactError::Attachment { reason } => Refusal::new(Code::AttachmentsNotAllowed, reason),
+            _ => Refusal::new(Code::RedactionFailed, "the ticket could not be redacted and was not forwarded"),
         })
     }
+
+    /// The row shows the first question, and its redactions are counted once.
+    fn note_question(&self, body: &Redacted, ledger: Ledger) {
+        let mut progress = self.progress();
+        if progress.first_sent.is_some() {
+            return;
+        }
+        progress.first_sent = Some(self.context.gateway.clock.now());
+        let policy = &self.context.policy;
+        let capture = if policy.ailog.capture_request { policy.ailog.capture_bytes } else { 0 };
+        let model = Some(policy.intent.question.model.clone());
+        let facts = Facts { model, output_tokens_max: output_tokens_max(body), ..Facts::default() };
+        let mut seen = lock(&self.seen);
+        let bytes = seen.bytes;
+        *seen = Seen::of_whole(body, ledger, facts, capture);
+        seen.bytes = bytes;
+    }
+
+    /// The usage is the sum over the questions; the row shows the last answer.
+    fn note_answer(&self, bytes: &Bytes) {
+        let facts = self.exchange.format.read_answer(bytes);
+        let ailog = &self.context.policy.ailog;
+        let response = ailog.capture_response.then(|| redact::answer(&self.rules, bytes, true, ailog.capture_bytes));
+        let mut progress = self.progress();
+        progress.answered.get_or_insert(self.context.gateway.clock.now());
+        progress.usage = match (progress.usage, facts.usage) {
+            (Some(before), Some(now)) => Some(before.plus(now)),
+            (before, now) => now.or(before),
+        };
+        progress.unreported_bytes += if facts.usage.is_none() { written::text_bytes(bytes) } else { 0 };
+        progress.model = facts.model;
+        progress.response = response;
+    }
+
+    /// Reserves the estimate of the first question; a second one is settled with it.
+    async fn reserve(&self, body: &Redacted) -> Result<(), Refusal> {
+        if self.trail.attempts() > 0 {
+            return Ok(());
+        }
+        let TicketContext { gateway, policy, caller, .. } = &self.context;
+        let model = policy.intent.question.model.as_str();
+        let bound = output_tokens_max(body);
+        let asked = Asked { makes: Makes::Text, bound, choices: 1, longest: output::longest(model) };
+        let expected = asked.expected(body.as_bytes().len() as u64);
+        let work = Work { targets: &[(&self.target.name, None)], model, expected };
+        let reserved = (Counting { gateway, policy }).reserve(caller, work).await;
+        let mut progress = self.progress();
+        progress.is_over_limit = reserved.is_err();
+        // The ticket has been read, so that the connection can be used again.
+        progress.reserved = reserved.map_err(|refusal| Refusal { close: false, ..refusal })?;
+        Ok(())
+    }
+
+    /// Sends a question; returns the whole answer.
+    async fn send(&self, body: Redacted) -> Result<Bytes, Refusal> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("tollgate/", env!("CARGO_PKG_VERSION"))));
+        let TicketContext { gateway, policy, caller, party, work_deadline, .. } = &self.context;
+        let (body, room) = (Outgoing::Whole(body), gateway.tenants.bytes.of(party));
+        let call = Call {
+            caller: caller.org.as_str(),
+            // Tickets need a JWT.
+            is_known: true,
+            method: &Method::POST,
+            path_and_query: self.exchange.path(),
+            headers: &headers,
+            forwarded: &HeaderMap::new(),
+            body: &body,
+            room: &room,
+            model_at: None,
+            own_key: None,
+            stateful: false,
+            deadline: *work_deadline,
+        };
+        let targets = Targets::only(Arc::clone(&self.target), policy.timeouts);
+        let answer = gateway.upstream.call(policy, &targets, &call, &self.trail).await;
+        let answer = answer.map_err(|no_answer| refusal_of(&no_answer))?;
+        let (retry_after, success) = (retry_after(&answer), answer.head.status.is_success());
+        let bytes = match answer.body {
+            AnswerBody::Whole(bytes) => bytes,
+            // Not labelled as JSON; it is read all the same, because it was paid for.
+            AnswerBody::Streaming(_, rest) if success => {
+                whole(rest, policy.timeouts.idle, &room).await.ok_or_else(|| unavailable(retry_after))?
+            }
+            AnswerBody::Streaming(..) => return Err(unavailable(retry_after)),
+        };
+        self.note_answer(&bytes);
+        // To a help desk, an error of the provider means that the service is unavailable.
+        if success { Ok(bytes) } else { Err(unavailable(retry_after)) }
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::sync::Mutex;
-
-    use serde_json::{Value, json};
-
-    use super::super::prompt::tests::question;
-    use super::*;
-    use crate::ids::OrgId;
-    use crate::redact::{Attachments, RulesSpec};
-
-    /// Plays answers in order and keeps what was asked.
-    #[derive(Default)]
-    struct Played {
-        answers: Mutex<Vec<Result<&'static str, IntentError>>>,
-        asked: Mutex<Vec<(Value, Ledger)>>,
-        allowed: usize,
+/// The bound that a question sets to its answer.
+fn output_tokens_max(body: &Redacted) -> Option<u64> {
+    #[derive(serde::Deserialize)]
+    struct Bounded {
+        max_tokens: Option<u64>,
     }
+    serde_json::from_slice::<Bounded>(body.as_bytes()).ok()?.max_tokens
+}
 
-    impl Carrier for Arc<Played> {
-        fn carry(&self, _: &'static str, _: Format, body: Redacted, ledger: Ledger) -> Eventually<'_, Bytes> {
-            let body = serde_json::from_slice(body.as_bytes()).expect("JSON");
-            self.asked.lock().expect("lock").push((body, ledger));
-            let answer = self.answers.lock().expect("lock").remove(0);
-            let chat = |text| json!({"choices": [{"message": {"content": text}}]}).to_string().into();
-            Box::pin(async move { answer.map(chat) })
-        }
+fn unavailable(retry_after: Option<Duration>) -> Refusal {
+    no_answer_refusal(&NoAnswer::Unavailable { retry_after })
+}
 
-        fn may_ask_again(&self) -> bool {
-            self.asked.lock().expect("lock").len() < self.allowed
-        }
-
-        fn work<'w>(
-            &'w self,
-            step: &'w mut (dyn FnMut(usize) -> bool + Send),
-        ) -> Pin<Box<dyn Future<Output = ()> + Send + 'w>> {
-            // The shortest steps find what the longest would.
-            while !step(1) {}
-            Box::pin(std::future::ready(()))
-        }
+/// The refusal of a ticket that the provider did not answer.
+fn refusal_of(no_answer: &NoAnswer) -> Refusal {
+    match no_answer {
+        NoAnswer::Unavailable { .. } | NoAnswer::Timeout => no_answer_refusal(no_answer),
+        // A question is whole before it is sent.
+        NoAnswer::BodyBroken => unavailable(None),
+        NoAnswer::Exhausted => unavailable(Some(Duration::from_secs(1))),
     }
+}
 
-    fn classify(
-        repair: bool,
-        allowed: usize,
-        answers: &[Result<&'static str, IntentError>],
-    ) -> (Result<IntentResponse, IntentError>, Arc<Played>) {
-        let spec = RulesSpec {
-            entities: vec!["email".into()],
-            attachments: Attachments::Reject,
-            restore: false,
-            restore_arguments: false,
-            custom: vec![],
-            terms: vec![],
-            allow: vec![],
-        };
-        let played = Arc::new(Played { answers: Mutex::new(answers.to_vec()), allowed, ..Played::default() });
-        let question = Question { repair, ..question(&["billing"], &["low"]) };
-        let rules = Arc::new(Rules::compile(&spec).expect("rules"));
-        let provider: Box<dyn AiProvider> =
-            Box::new(Adapter::new(ProviderKind::OpenAi, Arc::new(question), rules, Arc::clone(&played)));
-        let org_id = OrgId::new("acme").expect("name");
-        let request = IntentRequest { title: "Refund".into(), body: "I am jane@example.com".into(), org_id };
-        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("runtime");
-        (runtime.block_on(provider.classify_intent(request)), played)
+/// An answer that was not gathered before, if it is short.
+async fn whole(rest: Incoming, idle: Duration, room: &Share) -> Option<Bytes> {
+    match gathered(rest, idle, room).await {
+        Ok((AnswerBody::Whole(bytes), _)) => Some(bytes),
+        Ok((AnswerBody::Streaming(..), _)) | Err(_) => None,
     }
+}
 
-    const GOOD: &str = r#"{"category":"billing","priority":"low","confidence":1}"#;
-
-    #[test]
-    fn a_ticket_is_redacted_asked_about_and_read() {
-        let (answer, played) = classify(true, 3, &[Ok(GOOD)]);
-        assert_eq!(answer.expect("answer").category.as_deref(), Some("billing"));
-        let asked = played.asked.lock().expect("lock");
-        let (body, ledger) = &asked[0];
-        assert!(!body.to_string().contains("jane") && ledger.count("email") == 1, "{body}");
-    }
-
-    #[test]
-    fn an_answer_without_json_is_asked_for_once_more_where_the_policy_says_so() {
-        let unavailable = || Err(IntentError::Unavailable { retry_after: None });
-        let table = [
-            // (repair, questions allowed, answers, category, questions)
-            (false, 3, vec![Ok("billing")], None, 1),
-            (true, 3, vec![Ok("billing"), Ok(GOOD)], Some("billing"), 2),
-            (true, 3, vec![Ok("billing"), Ok("no")], None, 2),
-            (true, 3, vec![Ok("billing"), unavailable()], None, 2),
-            (true, 1, vec![Ok("billing")], None, 1),
-            // JSON that says nothing is an answer.
-            (true, 3, vec![Ok("{}")], None, 1),
-        ];
-        for (repair, allowed, answers, category, questions) in table {
-            let (answer, played) = classify(repair, allowed, &answers);
-            assert_eq!(answer.expect("answer").category.as_deref(), category, "{answers:?}");
-            let asked = played.asked.lock().expect("lock");
-            assert_eq!(asked.len(), questions, "{answers:?}");
-            let again = |body: &Value| body["messages"][0]["content"].as_str().expect("text").contains("no JSON");
-            assert!(asked.iter().enumerate().all(|(n, (body, _))| again(body) == (n > 0)));
-        }
-    }
-
-    #[test]
-    fn without_an_answer_there_is_an_error() {
-        let (answer, _) = classify(true, 3, &[Err(IntentError::Timeout)]);
-        assert_eq!(answer, Err(IntentError::Timeout));
-    }
+fn retry_after(answer: &Answer) -> Option<Duration> {
+    let text = |name: &str| answer.head.headers.get(name).and_then(|v| v.to_str().ok());
+    retry::retry_after(text("retry-after-ms"), text("retry-after"), clock::wall_ms())
 }

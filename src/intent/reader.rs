@@ -4,7 +4,9 @@
 //! they hold, and reading ends at the first mistake. Promises: any cut of the bytes gives the same tickets; memory is that of
 //! the texts; a name that counts and stands in one object twice is a mistake. Does not: redact, or bound the length of the body.
 
+use super::ticket::IntentRequest;
 use crate::bounds::BATCH_TICKETS_MAX;
+use crate::ids::OrgId;
 use crate::redact::RedactError;
 use crate::redact::json::{Scalar, Sink, Take, Tokenizer};
 
@@ -15,11 +17,18 @@ pub struct Ticket {
     pub body: String,
 }
 
+impl Ticket {
+    /// The ticket as one of an organisation.
+    pub fn of(self, org: &OrgId) -> IntentRequest {
+        IntentRequest { title: self.title, body: self.body, org_id: org.clone() }
+    }
+}
+
 /// Why a body holds no tickets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unread {
-    /// It is no JSON.
-    Json,
+    /// It is not JSON.
+    Json(RedactError),
     /// It has another form.
     Form {
         /// For the caller.
@@ -90,11 +99,10 @@ impl Reader {
     }
 
     fn unread(&mut self, error: &RedactError) -> Unread {
-        let form = |wrong| match error {
-            RedactError::InvalidRequest { reason } => Unread::Form { message: reason.clone(), field: wrong },
-            _ => Unread::Json,
-        };
-        self.tickets.wrong.take().map_or(Unread::Json, form)
+        match (self.tickets.wrong.take(), error) {
+            (Some(field), RedactError::InvalidRequest { reason }) => Unread::Form { message: reason.clone(), field },
+            _ => Unread::Json(error.clone()),
+        }
     }
 }
 
@@ -359,7 +367,7 @@ mod tests {
     /// However it is cut.
     fn tickets(batch: bool, text: &str) -> Result<Vec<(String, String)>, String> {
         let message = |unread| match unread {
-            Unread::Json => "no JSON".to_owned(),
+            Unread::Json(_) => "no JSON".to_owned(),
             Unread::Form { message, field } => format!("{field}: {message}"),
         };
         let whole = read(batch, text.as_bytes(), text.len().max(1));

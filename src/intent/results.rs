@@ -1,8 +1,9 @@
-//! Intents that are fetched later: an id for each, and what has come of it.
+//! Results that are fetched later, by their ids.
 //!
-//! The id is random and known to its caller only; another organisation is told that there is none. Promises: at most
-//! [`INTENT_RESULTS_MAX`] results, each for [`INTENTS_KEPT_FOR`] after it is there; at the bound the oldest finished one
-//! goes. Does not: outlive the process.
+//! An id is random and known to its caller only; for another organisation it does not exist.
+//!
+//! Guarantees: at most [`INTENT_RESULTS_MAX`] results, each for [`INTENTS_KEPT_FOR`] after its ticket
+//! came; at the bound the oldest finished one goes. Does not outlive the process.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -10,14 +11,17 @@ use std::sync::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::flights::{Ended, Landing};
+use super::flights::{ResultReceiver, TicketResult};
 use crate::bounds::{INTENT_RESULTS_MAX, INTENTS_KEPT_FOR};
 use crate::ids::OrgId;
 use crate::lock::lock;
 
-/// Length of an id, and how it begins.
+/// Length of an id, and its beginning.
 const ID_BYTES: usize = 28;
 const ID_BEGINS: &str = "int_";
+
+/// Completes a result.
+pub type Sender = watch::Sender<Option<TicketResult>>;
 
 /// Results by their ids.
 #[derive(Default)]
@@ -27,13 +31,13 @@ pub struct Results {
 
 struct Slot {
     org: OrgId,
-    landing: Landing,
+    receiver: ResultReceiver,
     begun: Instant,
 }
 
 impl Slot {
     fn is_over(&self) -> bool {
-        self.landing.borrow().is_some() || self.landing.has_changed().is_err()
+        self.receiver.borrow().is_some() || self.receiver.has_changed().is_err()
     }
 
     fn is_old(&self) -> bool {
@@ -42,8 +46,9 @@ impl Slot {
 }
 
 impl Results {
-    /// A new id of an organisation, and the hand that fills it in. `None` at the bound, with everything still at work.
-    pub fn begin(&self, org: &OrgId) -> Option<(String, watch::Sender<Option<Ended>>, Landing)> {
+    /// A new id of an organisation, and the two ends of its result. `None` at the bound, if no result is
+    /// finished.
+    pub fn begin(&self, org: &OrgId) -> Option<(String, Sender, ResultReceiver)> {
         let mut slots = lock(&self.slots);
         if slots.len() >= INTENT_RESULTS_MAX {
             slots.retain(|_, slot| !slot.is_old());
@@ -53,36 +58,41 @@ impl Results {
             let oldest = over.min_by_key(|(_, slot)| slot.begun).map(|(id, _)| id.clone())?;
             slots.remove(&oldest);
         }
-        let (sender, landing) = watch::channel(None);
+        let (sender, receiver) = watch::channel(None);
         let mut id = ID_BEGINS.to_owned();
         id.extend(std::iter::repeat_with(random).take(ID_BYTES - ID_BEGINS.len()));
-        slots.insert(id.clone(), Slot { org: org.clone(), landing: landing.clone(), begun: Instant::now() });
-        Some((id, sender, landing))
+        slots.insert(id.clone(), Slot { org: org.clone(), receiver: receiver.clone(), begun: Instant::now() });
+        Some((id, sender, receiver))
     }
 
-    /// What has come, or will come, of an id of this organisation.
-    pub fn find(&self, id: &str, org: &OrgId) -> Option<Landing> {
+    /// The result of an id of this organisation.
+    pub fn find(&self, id: &str, org: &OrgId) -> Option<ResultReceiver> {
         let slots = lock(&self.slots);
         let slot = slots.get(id).filter(|slot| slot.org == *org && !slot.is_old())?;
-        Some(slot.landing.clone())
+        Some(slot.receiver.clone())
     }
 
-    /// Forgets an id that nobody was told: its ticket was answered while its caller waited.
+    /// Forgets an id that was not given out: its ticket was answered while its caller waited.
     pub fn forget(&self, id: &str) {
         lock(&self.slots).remove(id);
     }
 }
 
-/// One of 62 letters and digits. 24 of them keep an id from being guessed by chance; who may read it is decided by its
-/// organisation.
+/// One of 62 letters and digits. 24 of them keep an id from being guessed by chance; its organisation
+/// decides whether a caller may read the result.
 fn random() -> char {
     fastrand::alphanumeric()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::provider::IntentError;
     use super::*;
+    use crate::code::Code;
+    use crate::pipeline::refusal::Refusal;
+
+    fn late() -> TicketResult {
+        Err(Refusal::new(Code::ProviderTimeout, "late"))
+    }
 
     fn org(name: &str) -> OrgId {
         OrgId::new(name).expect("name")
@@ -91,17 +101,17 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_result_is_its_organisations_and_is_kept_for_a_while() {
         let results = Results::default();
-        let (id, sender, _landing) = results.begin(&org("a")).expect("room");
+        let (id, sender, _receiver) = results.begin(&org("a")).expect("room");
         assert_eq!((id.len(), &id[..4]), (ID_BYTES, "int_"));
         assert!(results.find(&id, &org("b")).is_none() && results.find("int_", &org("a")).is_none());
         tokio::time::advance(2 * INTENTS_KEPT_FOR).await;
         // What is at work stays.
         assert!(results.find(&id, &org("a")).expect("kept").borrow().is_none());
-        sender.send(Some(Err(IntentError::Timeout))).expect("kept");
+        sender.send(Some(late())).expect("kept");
         assert!(results.find(&id, &org("a")).is_none());
 
-        let (id, sender, _landing) = results.begin(&org("a")).expect("room");
-        sender.send(Some(Err(IntentError::Timeout))).expect("kept");
+        let (id, sender, _receiver) = results.begin(&org("a")).expect("room");
+        sender.send(Some(late())).expect("kept");
         assert!(results.find(&id, &org("a")).expect("kept").borrow().is_some());
         results.forget(&id);
         assert!(results.find(&id, &org("a")).is_none());
@@ -115,10 +125,10 @@ mod tests {
             open.push(results.begin(&org("a")).expect("room"));
         }
         assert!(results.begin(&org("a")).is_none(), "everything is at work");
-        let (id, sender, landing) = open.swap_remove(7);
-        sender.send(Some(Err(IntentError::Timeout))).expect("kept");
+        let (id, sender, receiver) = open.swap_remove(7);
+        sender.send(Some(late())).expect("kept");
         assert!(results.begin(&org("b")).is_some());
         assert!(results.find(&id, &org("a")).is_none());
-        drop(landing);
+        drop(receiver);
     }
 }

@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::quotas::Quotas;
+use super::admission::counters::Counters;
 use super::tenants::Tenants;
 use super::turns::Turns;
 use crate::ailog::AiLog;
@@ -25,7 +25,8 @@ pub struct Gateway {
     pub policy: Arc<ArcSwap<Policy>>,
     pub max_body_bytes: u64,
     pub auth: Authenticator,
-    pub quotas: Quotas,
+    /// Everything that is counted to keep callers to their limits.
+    pub counters: Counters,
     pub upstream: Upstream,
     pub log: AiLog,
     /// Whose the objects are that providers keep.

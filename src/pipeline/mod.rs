@@ -1,49 +1,37 @@
 //! The walk of a call, told once, in a straight line.
 //!
-//! Level 4 of the map: the rooms meet here and nowhere else. [`handle`] finds the route and sends a call on its way;
-//! [`proxy`] is the walk of a provider's endpoint, `intent` that of a ticket. Promises: a call is authenticated, limited
-//! and logged by the same matched route; every authenticated call leaves one row; text goes on only as `Redacted`. Does
-//! not: open sockets, or turn a refusal into bytes (`server/reply` does).
+//! Level 4 of the map: the rooms meet here. [`proxy`] is the walk of a call to a provider's endpoint; the
+//! tickets of `intent` take the same stages.
+//!
+//! Guarantees: a call is authenticated, limited and logged by the same matched route; every
+//! authenticated call leaves one row; text goes on only as `Redacted`. Does not match the route
+//! (`server/dispatch`), open sockets, or turn a refusal into bytes (`server/reply`).
 
-mod arriving;
-pub mod body;
+pub mod admission;
+pub mod answer_out;
+pub mod body_in;
 mod body_threads;
 mod by_group;
-mod coding;
 mod credential;
 pub mod framing;
 pub mod gateway;
 mod headers;
-mod intake;
-pub mod intent;
 mod ownership;
 pub mod query;
-pub mod quota;
-pub mod quota_headers;
-pub mod quotas;
-mod rate;
+pub mod ratelimit_headers;
 pub mod readers;
-mod record;
+pub mod record;
 pub mod refusal;
-mod respond;
-mod restore;
 pub mod seat;
-mod silence;
-mod tee;
 pub mod tenants;
 pub mod turns;
-mod walk;
-mod watched;
-mod work;
+pub mod walk;
 
 use std::pin::pin;
-use std::sync::{Arc, OnceLock};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
-use hyper::Request;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, header};
 use hyper::body::{Body as _, Incoming};
 use tollgate_wire::Format;
 use tollgate_wire::estimate::{self, Asked, Makes};
@@ -51,37 +39,33 @@ use tollgate_wire::estimate::{self, Asked, Makes};
 use crate::ailog::row::RouteKind;
 use crate::auth::Caller;
 use crate::code::Code;
-use crate::config::policy::{Accept, Durability, Policy, Provider};
+use crate::config::policy::{Accept, Policy, Targets};
 use crate::cost::output;
 use crate::ids::RequestId;
 use crate::lock::lock;
 use crate::redact;
-use crate::route::table::{self, Endpoint, Matched};
+use crate::route::table::Endpoint;
 use crate::share::Held;
 use crate::upstream::replay::Outgoing;
 use crate::upstream::{Answer, Call, NoAnswer};
-use arriving::Arriving;
-use body::Body;
+use admission::{Admitted, Work};
+use answer_out::body::Body;
+use body_in::{Gathered, Reserved};
 use credential::Shown;
 use gateway::Gateway;
 use headers::Owner;
-use intake::{Gathered, Reserved};
-use quota::{Admitted, Work};
-use quota_headers::quota_headers;
+use ratelimit_headers::ratelimit_headers;
 use readers::Entry;
 use record::Record;
 use refusal::Refusal;
-use respond::respond;
-use seat::Seat;
 use walk::Walk;
 
 /// The provider that answered.
 pub const PROVIDER: HeaderName = HeaderName::from_static("x-tollgate-provider");
 /// Sends to a provider.
 pub const ATTEMPTS: HeaderName = HeaderName::from_static("x-tollgate-attempts");
-const REDACTIONS: HeaderName = HeaderName::from_static("x-tollgate-redactions");
-const PREFER: HeaderName = HeaderName::from_static("prefer");
-const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+/// The redactions in a request, by kind.
+pub const REDACTIONS: HeaderName = HeaderName::from_static("x-tollgate-redactions");
 
 /// The id of a call: the caller's own, if it is sane and says nothing but that; else a random one.
 pub fn request_id(gateway: &Gateway, headers: &HeaderMap) -> RequestId {
@@ -94,195 +78,195 @@ pub fn request_id(gateway: &Gateway, headers: &HeaderMap) -> RequestId {
     given.unwrap_or_else(RequestId::random)
 }
 
-/// One call: from its head to the head of its answer.
+/// Answers a call to a provider's endpoint.
 ///
 /// # Errors
-/// The gateway's own no.
+/// A refusal of any stage.
 ///
 /// # Cancel safety
-/// Dropped when the client leaves: the provider's connection is closed and the row says `client_disconnect`.
-pub async fn handle(
-    gateway: &Arc<Gateway>,
-    request: Request<Incoming>,
-    request_id: &RequestId,
-    seat: &Seat,
-) -> Result<Response<Body>, Refusal> {
-    let started = gateway.clock.now();
-    let (head, incoming) = request.into_parts();
-    framing::check(&head)?;
-    let policy = gateway.policy.load_full();
-    let matched = table::find(&head.method, head.uri.path(), &policy.routing.endpoints);
-    let to_the_disk = policy.ailog.durability == Durability::Power;
-    if to_the_disk {
-        gateway.log.expect_durable();
-    }
-    let walk = Walk { gateway, policy, head, request_id, started, seat, party: OnceLock::new() };
-    let answer = match matched {
-        Matched::Healthz => return Ok(plain(StatusCode::OK, "ok\n")),
-        Matched::Readyz => return Ok(readiness(gateway)),
-        // The two walks are large futures of which a connection holds one at a time.
-        Matched::Intent => Box::pin(intent::intent(walk, incoming)).await,
-        Matched::IntentBatch => Box::pin(intent::batch(walk, incoming)).await,
-        Matched::IntentResult(id) => Box::pin(intent::result(walk, &id)).await,
-        Matched::Proxy(endpoint) => Box::pin(proxy(walk, endpoint, incoming)).await,
-        Matched::Closed => {
-            walk.caller(false).await?;
-            Err(closed_endpoint())
-        }
-        Matched::WrongMethod(allow) => Err(walk.wrong_method(allow)),
-        Matched::Unknown => Err(Refusal::new(
-            Code::NotFound,
-            "there is no such endpoint; provider endpoints are under /v1, tickets go to POST /api/ai/intent",
-        )),
-    };
-    // An answer that is still coming waits before its own end.
-    if to_the_disk && !matches!(&answer, Ok(response) if response.body().is_coming()) {
-        gateway.log.durable().await;
-    }
-    answer
-}
-
-fn readiness(gateway: &Gateway) -> Response<Body> {
-    if gateway.is_ready() {
-        plain(StatusCode::OK, "ready\n")
-    } else {
-        plain(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
-    }
-}
-
-/// The walk of a call to a provider's endpoint.
-async fn proxy(walk: Walk<'_>, endpoint: Endpoint, incoming: Incoming) -> Result<Response<Body>, Refusal> {
+/// Dropped when the client leaves: the provider's connection is closed and the row says
+/// `client_disconnect`.
+pub async fn proxy(walk: Walk<'_>, endpoint: Endpoint, incoming: Incoming) -> Result<Response<Body>, Refusal> {
     // 3. authenticate
     let caller = walk.caller(false).await?;
 
-    // 4. quota, and room to read the body
+    // 4. admit, with room to read the body
     let Admitted { decision, entry, held } = walk.admit(&caller, RouteKind::Proxy, endpoint.name.clone()).await?;
 
-    // 2. the record: from here on the call leaves its row, whatever happens
+    // 5. open the record: from here on the call leaves its row, however it ends
     let mut record = walk.record(&caller, RouteKind::Proxy, endpoint.name.clone());
     held.into_iter().for_each(|held| record.hold(held));
-    let walked = if endpoint.own_key_only && caller.upstream_key.is_none() {
-        Err(endpoint.others_use.map_or_else(closed_endpoint, |allow| walk.wrong_method(allow)))
-    } else if caller.key.as_ref().is_some_and(|key| !key.may_call(&endpoint.name)) {
-        Err(Refusal::new(Code::EndpointNotAllowed, "this key may not be used for this endpoint").closing())
-    } else {
-        walk_to_answer(&walk, &endpoint, &caller, incoming, entry, &mut record).await
-    };
 
-    // 8. respond, 9. settle
-    match walked {
-        Ok((mut answer, provider, attempts, place)) => {
-            let is_long = respond::is_long(&answer);
-            let reading = respond::read(&walk, &endpoint, &caller, &mut answer, &mut record);
-            // A short answer is read without waiting, so that the walk's future has no place for it.
-            if is_long {
-                Box::pin(reading).await
-            } else {
-                at_once(reading)
-            }
-            let drop_usage = record.drop_usage();
-            let redactions = record.redactions();
-            let (mut response, pending) = respond(&walk, &endpoint, &caller, answer, record, drop_usage, place);
-            let headers = response.headers_mut();
-            quota_headers(headers, &decision);
-            set(headers, PROVIDER, &provider.name);
-            headers.insert(ATTEMPTS, HeaderValue::from(u16::from(attempts)));
-            if !redactions.is_empty() {
-                set(headers, REDACTIONS, &redactions);
-            }
-            if let Some(pending) = pending {
-                pending.await;
-            }
-            Ok(response)
-        }
+    // 6. to 10.
+    let answered = match check_endpoint(&walk, &endpoint, &caller) {
+        Ok(()) => answer(&walk, &endpoint, &caller, incoming, entry, &mut record).await,
+        Err(refusal) => Err(refusal),
+    };
+    let (mut answer, place) = match answered {
+        Ok(answered) => answered,
         Err(refusal) => {
             record.refuse(&refusal);
-            Err(Refusal { quota: Some(decision), ..refusal })
+            return Err(Refusal { quota: Some(decision), ..refusal });
         }
+    };
+
+    // 11. answer, 12. settle
+    let is_long = answer_out::is_long(&answer);
+    let reading = answer_out::read(&walk, &endpoint, &caller, &mut answer, &mut record);
+    // A short answer is read without waiting, so that the walk's future has no place for it.
+    if is_long {
+        Box::pin(reading).await
+    } else {
+        at_once(reading)
     }
+    let (redactions, trail) = (record.redactions(), record.trail());
+    let (mut response, pending) = answer_out::respond(&walk, &endpoint, &caller, answer, record, place);
+    let headers = response.headers_mut();
+    ratelimit_headers(headers, &decision);
+    if let Some(provider) = trail.provider() {
+        set(headers, PROVIDER, &provider.name);
+    }
+    headers.insert(ATTEMPTS, HeaderValue::from(u16::from(trail.attempts())));
+    if !redactions.is_empty() {
+        set(headers, REDACTIONS, &redactions);
+    }
+    if let Some(pending) = pending {
+        pending.await;
+    }
+    Ok(response)
 }
 
-/// Stages 5 to 7: the body is redacted while it comes in, a provider is chosen, and asked until it answers.
-async fn walk_to_answer(
+/// Checks that the caller may use the endpoint.
+fn check_endpoint(walk: &Walk<'_>, endpoint: &Endpoint, caller: &Caller) -> Result<(), Refusal> {
+    if endpoint.own_key_only && caller.upstream_key.is_none() {
+        return Err(endpoint.others_use.map_or_else(closed_endpoint, |allow| walk.wrong_method(allow)));
+    }
+    if caller.key.as_ref().is_some_and(|key| !key.may_call(&endpoint.name)) {
+        return Err(Refusal::new(Code::EndpointNotAllowed, "this key may not be used for this endpoint").closing());
+    }
+    Ok(())
+}
+
+/// Stages 6 to 10: the body is redacted while it comes in, and the targets are asked until one answers.
+/// Returns the answer with the call's place among those in flight.
+async fn answer(
     walk: &Walk<'_>,
     endpoint: &Endpoint,
     caller: &Caller,
     incoming: Incoming,
     entry: Entry,
     record: &mut Record,
-) -> Result<(Answer, Arc<Provider>, u8, Held), Refusal> {
-    let policy = &walk.policy;
-    let rules = policy.redaction.of(&caller.org);
-    let path = walk.redacted_target(endpoint, caller, rules, record)?;
+) -> Result<(Answer, Held), Refusal> {
+    let path = walk.redacted_target(endpoint, caller, walk.policy.redaction.of(&caller.org), record)?;
+    let request = read_body(walk, endpoint, caller, incoming, entry, record).await?;
+    let model = request.facts.model.as_deref();
+    if walk.head.method == Method::POST
+        && let Some(key) = &caller.key
+        && !key.may_use(model.or(endpoint.model()))
+    {
+        return Err(walk::model_not_allowed());
+    }
+    let targets = crate::route::targets(&walk.policy, model);
+    if targets.list.is_empty() {
+        let message = "no provider is configured for this model";
+        return Err(Refusal::new(Code::ModelNotFound, message).about("model"));
+    }
+    reserve(walk, endpoint, caller, &request, targets, record).await?;
+    let answer = send(walk, endpoint, caller, &path, &request, targets, record).await?;
+    Ok((answer, request.place))
+}
 
-    // 5. redact
-    // Stored objects are also cancelled and the like by a POST that says nothing.
+/// A request body, as far as it has been read.
+struct RequestBody {
+    body: Outgoing,
+    facts: redact::Facts,
+    /// Time spent waiting for the client.
+    waited: Duration,
+    /// The call's place among those in flight.
+    place: Held,
+}
+
+/// Stage 6: redacts the body, all of a small one or the beginning of a long one.
+async fn read_body(
+    walk: &Walk<'_>,
+    endpoint: &Endpoint,
+    caller: &Caller,
+    incoming: Incoming,
+    entry: Entry,
+    record: &mut Record,
+) -> Result<RequestBody, Refusal> {
+    // A POST without a body also cancels stored objects and the like.
     let bare = endpoint.format == Format::Other && incoming.is_end_stream();
-    let room = walk.bytes();
-    let (body, facts, waited, place) = if walk.head.method == Method::POST && !bare {
-        let coding = walk.check_body_head()?;
-        let arriving = Arriving::new(incoming, policy.timeouts.idle, entry);
-        let mut intake = walk.intake(endpoint, rules, caller, arriving, coding, record);
-        if let Some(key) = &caller.key {
-            intake.restrict(key);
-        }
-        let slow = |_| Refusal::new(Code::RequestTimeout, "the request body came too slowly").closing();
-        let gather = intake.gather(needs_model(policy, caller), &room);
-        let gathered = tokio::time::timeout_at(walk.deadline(policy.timeouts.total), gather).await.map_err(slow)??;
-        let (facts, waited) = (lock(&intake.seen()).facts.clone(), intake.waited());
-        // A place only now: a body that comes slowly has none.
-        let place = walk.place()?;
-        intake.has_come();
-        let body = match gathered {
-            Gathered::Whole(body) => {
-                record.held = intake.held.take();
-                Outgoing::Whole(body)
-            }
-            Gathered::Begun(first) => Outgoing::streaming(first, Box::new(intake), policy.retry.replay_bytes, &room),
-        };
-        (body, facts, waited, place)
-    } else {
+    if walk.head.method != Method::POST || bare {
         if !incoming.is_end_stream() {
             return Err(Refusal::new(Code::InvalidRequest, "this endpoint takes no request body").closing());
         }
         let place = walk.place()?;
         drop(entry);
-        (Outgoing::Whole(redact::Redacted::default()), redact::Facts::default(), Duration::ZERO, place)
+        let body = Outgoing::Whole(redact::Redacted::default());
+        return Ok(RequestBody { body, facts: redact::Facts::default(), waited: Duration::ZERO, place });
+    }
+    let (policy, room) = (&walk.policy, walk.bytes());
+    let mut intake = walk.intake(endpoint, policy.redaction.of(&caller.org), caller, incoming, entry, record)?;
+    if let Some(key) = &caller.key {
+        intake.restrict(key);
+    }
+    let gather = intake.gather(needs_model(policy, caller), &room);
+    let gathered = tokio::time::timeout_at(walk.deadline(policy.timeouts.total), gather);
+    let gathered = gathered.await.map_err(|_| body_in::too_slow())??;
+    let (facts, waited) = (lock(&intake.seen()).facts.clone(), intake.waited());
+    // A place only now: a body that comes slowly has none.
+    let place = walk.place()?;
+    intake.has_come();
+    let body = match gathered {
+        Gathered::Whole(body) => {
+            record.held = intake.held.take();
+            Outgoing::Whole(body)
+        }
+        Gathered::Begun(first) => Outgoing::streaming(first, Box::new(intake), policy.retry.replay_bytes, &room),
     };
+    Ok(RequestBody { body, facts, waited, place })
+}
 
-    if walk.head.method == Method::POST
-        && let Some(key) = &caller.key
-        && !key.may_use(facts.model.as_deref().or(endpoint.model()))
-    {
-        return Err(walk::model_not_allowed());
-    }
-
-    // 6. route
-    let targets = crate::route::targets(policy, facts.model.as_deref());
-    if targets.list.is_empty() {
-        let message = "no provider is configured for this model";
-        return Err(Refusal::new(Code::ModelNotFound, message).about("model"));
-    }
-
-    // 4. again: what the call will use is reserved, now that it can be estimated
+/// Stage 8: reserves tokens and money for the call, now that they can be estimated.
+async fn reserve(
+    walk: &Walk<'_>,
+    endpoint: &Endpoint,
+    caller: &Caller,
+    request: &RequestBody,
+    targets: &Targets,
+    record: &mut Record,
+) -> Result<(), Refusal> {
     let makes = endpoint.makes.filter(|_| walk.head.method == Method::POST);
     record.bills(makes);
-    if let Some(limits) = policy.limits.more.as_ref().map(|more| more.of(&caller.org)).filter(|of| of.need_estimate()) {
-        let model = facts.model.as_deref().unwrap_or_default();
-        let asked = makes.map(|makes| asked(makes, &facts));
-        let expected = asked.map(|asked| asked.expected(text_bytes(walk, &body, record))).unwrap_or_default();
-        if let (Some(Asked { makes, longest, .. }), Outgoing::Streaming(_)) = (asked, &body)
-            && limits.has_budget()
-        {
-            // What the body says of its answer is final at its end only.
-            record.reserved(Reserved { makes, longest, most: expected.most });
-        }
-        let names: Vec<_> =
-            targets.list.iter().map(|target| (&*target.provider.name, target.model.as_deref())).collect();
-        walk.reserve(caller, Work { targets: &names, model, expected }, record).await?;
+    let limits = walk.policy.limits.more.as_ref().map(|more| more.of(&caller.org)).filter(|of| of.need_estimate());
+    let Some(limits) = limits else { return Ok(()) };
+    let RequestBody { body, facts, .. } = request;
+    let asked = makes.map(|makes| asked(makes, facts));
+    let expected = asked.map(|asked| asked.expected(text_bytes(walk, body, record))).unwrap_or_default();
+    if let (Some(Asked { makes, longest, .. }), Outgoing::Streaming(_)) = (asked, body)
+        && limits.has_budget()
+    {
+        // The bounds in a body are final only at its end.
+        record.reserved(Reserved { makes, longest, most: expected.most });
     }
+    let names: Vec<_> = targets.list.iter().map(|target| (&*target.provider.name, target.model.as_deref())).collect();
+    let model = facts.model.as_deref().unwrap_or_default();
+    walk.reserve(caller, Work { targets: &names, model, expected }, record).await
+}
 
-    // 7. upstream
+/// Stage 10: asks the targets until one answers.
+async fn send(
+    walk: &Walk<'_>,
+    endpoint: &Endpoint,
+    caller: &Caller,
+    path: &str,
+    request: &RequestBody,
+    targets: &Targets,
+    record: &mut Record,
+) -> Result<Answer, Refusal> {
+    let (policy, RequestBody { body, facts, waited, .. }) = (&walk.policy, request);
+    let rules = policy.redaction.of(&caller.org);
     let deadline = walk.deadline(policy.timeouts.total);
     let shown = Shown::in_headers(&walk.head.headers);
     let owner = Owner { rules, org: caller.org.as_str(), shown: &shown };
@@ -293,14 +277,15 @@ async fn walk_to_answer(
         return Err(Refusal::new(Code::AttachmentsNotAllowed, message).closing());
     }
     record.took_from_head(&leaving.ledger);
+    let room = walk.bytes();
     let call = Call {
         caller: caller.org.as_str(),
         is_known: matches!(caller.via, Accept::Jwt | Accept::Key),
         method: &walk.head.method,
-        path_and_query: &path,
+        path_and_query: path,
         headers: &leaving.common,
         forwarded: &leaving.forwarded,
-        body: &body,
+        body,
         room: &room,
         model_at: facts.model_at,
         own_key: caller.upstream_key.as_ref(),
@@ -308,19 +293,16 @@ async fn walk_to_answer(
         deadline,
     };
     let sent_at = walk.gateway.clock.now();
-    record.own_time(sent_at.since(walk.started).saturating_sub(waited));
+    record.own_time(sent_at.since(walk.started).saturating_sub(*waited));
     let trail = record.trail();
-    let answered = walk.gateway.upstream.call(policy, targets, &call, &trail).await;
-    let (attempts, provider) = (trail.attempts(), trail.provider());
-    match answered {
+    match walk.gateway.upstream.call(policy, targets, &call, &trail).await {
         Ok(answer) => {
             record.first_byte(walk.gateway.clock.now());
-            let provider = provider.or_else(|| targets.list.first().map(|target| Arc::clone(&target.provider)));
-            provider.map(|p| (answer, p, attempts, place)).ok_or_else(|| defect("an answer without a provider"))
+            Ok(answer)
         }
         Err(no_answer) => {
             let broken = if no_answer == NoAnswer::BodyBroken { record.body_refusal() } else { None };
-            let tried = provider.map(|p| (p.name.to_string(), attempts));
+            let tried = trail.provider().map(|p| (p.name.to_string(), trail.attempts()));
             Err(Refusal { tried, ..broken.unwrap_or_else(|| no_answer_refusal(&no_answer)) })
         }
     }
@@ -353,7 +335,7 @@ fn text_bytes(walk: &Walk<'_>, body: &Outgoing, record: &Record) -> u64 {
     }
 }
 
-/// What the client is told when no provider answered.
+/// The refusal of a call that no provider answered.
 pub fn no_answer_refusal(no_answer: &NoAnswer) -> Refusal {
     match no_answer {
         NoAnswer::Unavailable { retry_after } => {
@@ -377,7 +359,8 @@ fn needs_model(policy: &Policy, caller: &Caller) -> bool {
     limited || crate::route::needs_model(policy) || caller.key.as_ref().is_some_and(|key| !key.models.is_empty())
 }
 
-fn closed_endpoint() -> Refusal {
+/// The refusal of an endpoint that is open to the holders of a provider key only.
+pub fn closed_endpoint() -> Refusal {
     Refusal::new(
         Code::EndpointNotAllowed,
         "this endpoint is not open: it names stored objects or administers an account. It can be called with the \
@@ -385,20 +368,9 @@ fn closed_endpoint() -> Refusal {
     )
 }
 
-fn defect(what: &'static str) -> Refusal {
-    tracing::error!(what, "defect");
-    Refusal::new(Code::Internal, "the gateway made a mistake; nothing of your request was lost or logged in clear")
-}
-
-fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+/// Sets a header of an answer; a value that cannot be one is left out.
+pub fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);
     }
-}
-
-fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
-    let mut response = Response::new(Body::full(Bytes::from_static(text.as_bytes())));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    response
 }

@@ -12,8 +12,8 @@ use std::time::Duration;
 use tollgate_wire::estimate::{self, Asked, Makes};
 use tollgate_wire::usage::{TokenUsage, UsageSource};
 
+use super::body_in::{Reserved, Seen};
 use super::gateway::Gateway;
-use super::intake::{Reserved, Seen};
 use super::refusal::Refusal;
 use crate::ailog::row::{Outcome, Row};
 use crate::ailog::{AiLog, Durable, Pending};

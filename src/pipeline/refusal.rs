@@ -82,7 +82,7 @@ impl Refusal {
 }
 
 /// The refusal of a call that gets no share of a bound.
-pub(super) fn short_of(resource: Resource, short: Short) -> Refusal {
+pub fn short_of(resource: Resource, short: Short) -> Refusal {
     if short == Short::Bound {
         return overloaded();
     }
@@ -101,7 +101,7 @@ pub(super) fn short_of(resource: Resource, short: Short) -> Refusal {
 }
 
 /// The refusal of a call when a bound of the gateway itself is reached.
-pub(super) fn overloaded() -> Refusal {
+pub fn overloaded() -> Refusal {
     let message = "the gateway is at its limits; please try again in a moment";
     Refusal::new(Code::Overloaded, message).after(Duration::from_secs(1)).closing()
 }

@@ -12,20 +12,22 @@ use std::time::Duration;
 
 use http::request::Parts;
 use http::{Method, Uri, header};
+use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use super::arriving::Arriving;
-use super::coding::Coding;
+use super::body_in::coding::Coding;
+use super::body_in::reader::BodyReader;
+use super::body_in::work::Decoding;
+use super::body_in::{self, Arriving, Intake};
 use super::credential::Shown;
 use super::gateway::Gateway;
-use super::intake::{self, Intake};
 use super::ownership::Ownership;
 use super::query;
+use super::readers::Entry;
 use super::record::Record;
 use super::refusal::{Refusal, short_of};
 use super::seat::Seat;
 use super::turns::Pace;
-use super::work::Decoding;
 use crate::ailog::row::{RouteKind, Row};
 use crate::auth::{Caller, FetchError, KeySetFetch};
 use crate::clock::Nanos;
@@ -39,19 +41,33 @@ use crate::upstream::Upstream;
 
 /// One call on its way, as all stages see it.
 pub struct Walk<'g> {
-    pub(super) gateway: &'g Arc<Gateway>,
-    pub(super) policy: Arc<Policy>,
-    pub(super) head: Parts,
-    pub(super) request_id: &'g RequestId,
-    pub(super) started: Nanos,
-    pub(super) seat: &'g Seat,
+    pub gateway: &'g Arc<Gateway>,
+    pub policy: Arc<Policy>,
+    pub head: Parts,
+    pub request_id: &'g RequestId,
+    pub started: Nanos,
+    pub seat: &'g Seat,
     /// Whom the call counts for, once that is known.
-    pub(super) party: OnceLock<Arc<Party>>,
+    party: OnceLock<Arc<Party>>,
+}
+
+impl<'g> Walk<'g> {
+    /// A call at its beginning, under the policy that it will end under.
+    pub fn new(
+        gateway: &'g Arc<Gateway>,
+        policy: Arc<Policy>,
+        head: Parts,
+        request_id: &'g RequestId,
+        started: Nanos,
+        seat: &'g Seat,
+    ) -> Walk<'g> {
+        Walk { gateway, policy, head, request_id, started, seat, party: OnceLock::new() }
+    }
 }
 
 impl Walk<'_> {
     /// Stage 3.
-    pub(super) async fn caller(&self, jwt_only: bool) -> Result<Caller, Refusal> {
+    pub async fn caller(&self, jwt_only: bool) -> Result<Caller, Refusal> {
         let now_ms = self.gateway.clock.wall_ms();
         let fetch = KeySets(&self.gateway.upstream);
         let (auth, headers) = (&self.policy.auth, &self.head.headers);
@@ -78,45 +94,45 @@ impl Walk<'_> {
     }
 
     /// Whom the call counts for.
-    pub(super) fn party(&self) -> &Arc<Party> {
+    pub fn party(&self) -> &Arc<Party> {
         self.party.get_or_init(|| self.gateway.tenants.unknown(self.seat.address()))
     }
 
     /// Room for what the call holds beyond what each may.
-    pub(super) fn bytes(&self) -> Share {
+    pub fn bytes(&self) -> Share {
         self.gateway.tenants.bytes.of(self.party())
     }
 
     /// Room for the decoder of a compressed body.
-    pub(super) fn decoders(&self) -> Share {
+    pub fn decoders(&self) -> Share {
         self.gateway.tenants.decoders.of(self.party())
     }
 
     /// Stage 2: the record, armed.
-    pub(super) fn record(&self, caller: &Caller, route: RouteKind, endpoint: Cow<'static, str>) -> Record {
+    pub fn record(&self, caller: &Caller, route: RouteKind, endpoint: Cow<'static, str>) -> Record {
         let (id, version) = (self.request_id.clone(), Arc::clone(&self.policy.version));
         let begun = Row::begin(self.gateway.clock.wall_ms(), caller.org.clone(), route, id, version);
         let row = Row { caller: Arc::clone(&caller.name), endpoint, ..begun };
         Record::open(self.gateway, Arc::clone(&self.policy), row, self.started)
     }
 
-    pub(super) fn wrong_method(&self, allow: &'static str) -> Refusal {
+    pub fn wrong_method(&self, allow: &'static str) -> Refusal {
         let message = format!("{} is not allowed here; use {allow}", known_method(&self.head.method));
         Refusal { allow: Some(allow), ..Refusal::new(Code::MethodNotAllowed, message) }
     }
 
     /// When a call that may take `total` must be over.
-    pub(super) fn deadline(&self, total: Duration) -> Instant {
+    pub fn deadline(&self, total: Duration) -> Instant {
         Instant::now() + total.saturating_sub(self.gateway.clock.now().since(self.started))
     }
 
     /// What the head says about the body: a kind that can be read, in a coding that can be, not too long.
-    pub(super) fn check_body_head(&self) -> Result<Option<Coding>, Refusal> {
+    pub fn check_body_head(&self) -> Result<Option<Coding>, Refusal> {
         let headers = &self.head.headers;
         let length: Option<u64> =
             headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
         if length.is_some_and(|l| l > self.gateway.max_body_bytes) {
-            return Err(intake::too_large(self.gateway.max_body_bytes));
+            return Err(body_in::too_large(self.gateway.max_body_bytes));
         }
         let unsupported = |message: &'static str| Err(Refusal::new(Code::UnsupportedMediaType, message).closing());
         let mut codings = headers.get_all(header::CONTENT_ENCODING).iter();
@@ -148,19 +164,45 @@ impl Walk<'_> {
         Ok(coding)
     }
 
-    /// The body's way in, followed by the record.
+    /// The reader of a body that is not forwarded, after a check of its head.
     ///
-    /// Made apart from the walk: what it moves is large, and would have a second place in the walk's future.
-    pub(super) fn intake(
+    /// # Errors
+    /// The head says that the body cannot be read.
+    pub fn body_reader(
+        &self,
+        caller: &Caller,
+        incoming: Incoming,
+        entry: Entry,
+        bytes_max: u64,
+    ) -> Result<BodyReader, Refusal> {
+        let coding = self.check_body_head()?;
+        let arriving = Arriving::new(incoming, self.policy.timeouts.idle, entry);
+        let mut body = BodyReader::new(arriving, self.pace(caller), bytes_max);
+        if let Some(coding) = coding {
+            body.decode(coding, &self.decoders());
+        }
+        Ok(body)
+    }
+
+    /// The redactor of the call's body, followed by the record.
+    ///
+    /// Made apart from the walk: the values that it moves are large, and would have a second place in
+    /// the walk's future.
+    ///
+    /// # Errors
+    /// The head says that the body cannot be read.
+    pub fn intake(
         &self,
         endpoint: &Endpoint,
         rules: &Arc<redact::Rules>,
         caller: &Caller,
-        arriving: Arriving,
-        coding: Option<Coding>,
+        incoming: Incoming,
+        entry: Entry,
         record: &mut Record,
-    ) -> Intake {
-        let policy = &self.policy;
+    ) -> Result<Intake, Refusal> {
+        let (policy, bytes_max) = (&self.policy, self.gateway.max_body_bytes);
+        let coding = self.check_body_head()?;
+        let arriving = Arriving::new(incoming, policy.timeouts.idle, entry);
         let options = endpoint.answer.schema();
         let mut redactor = BodyRedactor::new(Arc::clone(rules), *endpoint.format.schema(), options.usage_option);
         if policy.routing.force_store_false && options.store_option {
@@ -171,24 +213,23 @@ impl Walk<'_> {
         }
         record.values = redactor.values();
         let capture = if policy.ailog.capture_request { policy.ailog.capture_bytes } else { 0 };
-        let bytes_max = self.gateway.max_body_bytes;
         let mut intake = Intake::new(arriving, redactor, self.pace(caller), bytes_max, capture);
         if let Some(coding) = coding {
             intake.decode(Decoding::new(coding, bytes_max, &self.decoders()));
         }
         intake.ownership = Ownership::of(self.gateway, policy, caller);
         record.follow(intake.seen());
-        intake
+        Ok(intake)
     }
 
     /// At what pace a body of the caller is worked on.
-    pub(super) fn pace(&self, caller: &Caller) -> Pace {
+    pub fn pace(&self, caller: &Caller) -> Pace {
         let turns = &self.gateway.turns;
         turns.pace(turns.group(caller))
     }
 
     /// The path for the provider, with its query as far as that may leave.
-    pub(super) fn redacted_target(
+    pub fn redacted_target(
         &self,
         endpoint: &Endpoint,
         caller: &Caller,
@@ -240,7 +281,7 @@ fn check_ids(endpoint: &Endpoint, rules: &redact::Rules, shown: &Shown<'_>) -> R
 const PHONE_DIGITS_MIN: usize = 7;
 
 /// What a key with `models` is told.
-pub(super) fn model_not_allowed() -> Refusal {
+pub fn model_not_allowed() -> Refusal {
     Refusal::new(Code::ModelNotFound, "this key may not be used with this model").about("model").closing()
 }
 

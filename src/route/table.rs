@@ -11,7 +11,6 @@ use http::Method;
 use tollgate_wire::Format;
 use tollgate_wire::estimate::Makes;
 
-
 /// What a request is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Matched {

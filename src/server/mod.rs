@@ -8,6 +8,7 @@
 //! is about.
 
 pub mod descriptors;
+mod dispatch;
 pub mod guard;
 mod heard;
 mod over;
@@ -39,10 +40,11 @@ use crate::bounds::{
 use crate::code::Code;
 use crate::metrics::Metrics;
 use crate::pipeline;
-use crate::pipeline::body::Body;
+use crate::pipeline::answer_out::body::Body;
 use crate::pipeline::gateway::Gateway;
 use crate::pipeline::seat::Seat;
 use crate::pipeline::tenants::Address;
+use dispatch::dispatch;
 use guard::{Guarded, Spoken, Verdict};
 use heard::Heard;
 use over::Over;
@@ -243,7 +245,7 @@ async fn answer(gateway: &Arc<Gateway>, request: Request<Incoming>, verdict: Ver
     let head_only = request.method() == http::Method::HEAD;
     let result = match verdict {
         Verdict::Clear => {
-            let mut call = pin!(pipeline::handle(gateway, request, &id, seat));
+            let mut call = pin!(dispatch(gateway, request, &id, seat));
             caught(call.as_mut(), &gateway.metrics).await
         }
         Verdict::Ambiguous(why) => Err(guard::refusal(why)),

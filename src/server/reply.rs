@@ -7,8 +7,8 @@ use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 
 use crate::code::Code;
 use crate::ids::RequestId;
-use crate::pipeline::body::Body;
-use crate::pipeline::quota_headers::quota_headers;
+use crate::pipeline::answer_out::body::Body;
+use crate::pipeline::ratelimit_headers::ratelimit_headers;
 use crate::pipeline::refusal::Refusal;
 use crate::pipeline::{ATTEMPTS, PROVIDER};
 
@@ -28,7 +28,7 @@ pub fn refusal(refusal: &Refusal) -> Response<Body> {
         headers.insert("retry-after-ms", HeaderValue::from(wait.as_nanos().div_ceil(1_000_000).max(1) as u64));
     }
     if let Some(quota) = &refusal.quota {
-        quota_headers(headers, quota);
+        ratelimit_headers(headers, quota);
     }
     if refusal.is_final() {
         headers.insert("x-should-retry", HeaderValue::from_static("false"));

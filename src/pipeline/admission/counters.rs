@@ -1,6 +1,6 @@
-//! Everything that is counted to keep callers to their limits, put together; and a refusal in words.
+//! Everything that is counted to keep callers to their limits, and the message of a refusal.
 //!
-//! Stage 4 of the walk. Does not: decide (see `quota`).
+//! Stage 4 of the walk. Does not decide (see `admission`).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::money::decimal;
 use crate::report::Spent;
 
 /// Everything that is counted to keep callers to their limits.
-pub struct Quotas {
+pub struct Counters {
     /// Requests of organisations.
     pub limiter: Limiter,
     /// Everything else.
@@ -30,10 +30,10 @@ pub struct Quotas {
     pub refused: Sketch,
 }
 
-impl Quotas {
+impl Counters {
     /// Nothing counted yet. `shared`: the store of all replicas, if there is one.
-    pub fn new(shared: Option<Arc<Shared>>) -> Quotas {
-        Quotas {
+    pub fn new(shared: Option<Arc<Shared>>) -> Counters {
+        Counters {
             limiter: Limiter::new(ORGS_MAX),
             meters: Arc::new(Meters::new(METERS_MAX)),
             shared,
@@ -48,7 +48,7 @@ impl Quotas {
     }
 }
 
-impl Quotas {
+impl Counters {
     /// Goes on counting budgets where an earlier process left off: what its calls spent in this day and in this month, by
     /// organisation, caller and model.
     pub fn spent_before(&self, policy: &Policy, at: Moment, day: &[Spent], month: &[Spent]) {
@@ -77,7 +77,7 @@ impl Quotas {
 }
 
 /// Which limit was hit, for a person.
-pub(super) fn message(over: &Over) -> String {
+pub fn message(over: &Over) -> String {
     let whose = match &over.scope {
         Scope::Org => "your organization".to_owned(),
         Scope::Key(name) => format!("your key {name}"),

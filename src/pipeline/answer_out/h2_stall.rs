@@ -112,10 +112,10 @@ mod tests {
     use hyper::{Request, Response};
     use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 
+    use super::super::answering::Held;
     use super::*;
     use crate::bounds::H2_KEEP_ALIVE;
     use crate::metrics::Metrics;
-    use crate::pipeline::tee::Held;
     use crate::share::{Party, Pool, Resource, Share};
 
     const LENGTH: usize = 1 << 20;

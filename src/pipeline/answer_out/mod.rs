@@ -1,28 +1,41 @@
-//! Stage 8 of the walk: the provider's answer becomes the client's.
+//! The answer on its way out: the provider's answer becomes the client's.
 //!
-//! An answer that is whole is read, recorded and handed on; one that is still coming is handed to `tee`. Promises: what
-//! was used is noted either way; no credential of the call is in an error that is passed on. Does not: decide whether to
-//! ask again.
+//! Stage 11 of the walk. An answer that is whole is read, recorded and sent; one that is still coming is
+//! handed to `tee`, with `restore` (values put back), `idle` (how long it may be silent) and, over
+//! HTTP/2, `h2_stall` (answers that the client does not take).
+//!
+//! Guarantees: the usage is noted either way; no credential of the call is in an error that is passed on.
+//! Does not decide whether to retry.
+
+pub mod answering;
+pub mod body;
+mod h2_stall;
+mod idle;
+mod restore;
+mod slices;
+mod tee;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, Version, header};
+use hyper::body::Incoming;
 use tollgate_wire::{AnswerFacts, Format, written};
 
-use super::body::Body;
+use super::headers;
 use super::ownership::Learning;
 use super::record::Record;
-use super::silence::Patience;
-use super::tee::{Held, Logged, Tee, outcome_of};
 use super::turns::Pace;
 use super::walk::Walk;
-use super::{headers, restore};
 use crate::ailog::Pending;
 use crate::auth::Caller;
 use crate::bounds::{CALL_BYTES_FREE, STEP_BYTES_MAX};
-use crate::redact::{AnswerRedactor, BodyRestorer};
+use crate::redact::{AnswerRedactor, BodyRestorer, Values};
 use crate::route::table::Endpoint;
 use crate::share;
 use crate::upstream::{Answer, AnswerBody, essence};
+use answering::{Answering, Held, Logged, outcome_of};
+use body::Body;
+use idle::Patience;
+use tee::Tee;
 
 /// Reads an answer that is whole: what was used is noted, the row gets its text, values are put back. A long one in steps.
 pub async fn read(walk: &Walk<'_>, endpoint: &Endpoint, caller: &Caller, answer: &mut Answer, record: &mut Record) {
@@ -99,72 +112,82 @@ pub fn is_long(answer: &Answer) -> bool {
     matches!(&answer.body, AnswerBody::Whole(bytes) if bytes.len() > STEP_BYTES_MAX)
 }
 
-/// Stage 8: the provider's answer becomes the client's, as it comes. Where all of it is here ([`read`] has seen it) it may go
-/// out when its row is in the log.
+/// Turns the provider's answer into the client's, as it comes. An answer that is whole ([`read`] has seen
+/// it) may be sent when its row is in the log: when the second value is ready.
 pub fn respond(
     walk: &Walk<'_>,
     endpoint: &Endpoint,
     caller: &Caller,
     answer: Answer,
     mut record: Record,
-    drop_usage: bool,
     place: share::Held,
 ) -> (Response<Body>, Option<Pending>) {
-    let mut pending = None;
-    let status = answer.head.status;
-    let mut headers = headers::returning(&answer.head.headers);
-    let learning = Learning::of(walk, endpoint, caller).filter(|_| status.is_success());
-    let log = Logged { learning, ..Logged::of(walk, caller) };
-    // Given back when the answer is over.
-    let held = move || {
-        let room = answer.held.unwrap_or_else(|| walk.bytes().begin());
-        Held { _place: place, _load: answer.load, room }
-    };
-    let deadline = walk.deadline(walk.policy.timeouts.total);
-    let patience = Patience { idle: answer.idle, deadline, keep_alive: answer.keep_alive };
-    let values = record.values.take().filter(|values| !values.is_empty());
-    let values = values.map(|values| values.for_json(record.answers_json()));
-    let json = values.is_some() && is_json(&headers);
-    let body = match answer.body {
+    let Answer { head, body, held: room, load, idle, keep_alive, about_money } = answer;
+    let mut headers = headers::returning(&head.headers);
+    let room = move || Held { _place: place, _load: load, room: room.unwrap_or_else(|| walk.bytes().begin()) };
+    let (body, pending) = match body {
         AnswerBody::Whole(bytes) => {
-            if answer.about_money {
+            if about_money {
                 headers.insert("x-should-retry", HeaderValue::from_static("false"));
             }
-            pending = record.close_soon(status.as_u16(), outcome_of(status.as_u16()), None);
-            // A short one is as good as gone; a long one holds its room until it has been written.
-            if bytes.len() <= CALL_BYTES_FREE {
-                Body::full(bytes)
-            } else {
-                Body::Held { bytes: Some(bytes), _held: Box::new(held()) }
-            }
-        }
-        AnswerBody::Streaming(read, incoming) if is_event_stream(&headers) && read.is_empty() => {
-            record.row().stream = true;
-            headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-            let restore = values.map(|values| restore::Events::new(&values));
-            let pace = walk.pace(caller);
-            let tee = Tee::events(endpoint.answer, drop_usage, restore, incoming, patience, record, log, held(), pace);
-            Body::Teed(Box::new(tee))
+            let status = head.status.as_u16();
+            let pending = record.close_soon(status, outcome_of(status), None);
+            // A short one is sent soon; a long one holds its bounds until it has been written.
+            let is_short = bytes.len() <= CALL_BYTES_FREE;
+            let body = if is_short { Body::full(bytes) } else { Body::held(bytes, room()) };
+            (body, pending)
         }
         AnswerBody::Streaming(read, incoming) => {
-            let restore = values.filter(|_| json).map(|values| Box::new(BodyRestorer::new(&values)));
-            let length = answer.head.headers.get(header::CONTENT_LENGTH);
-            if let Some(length) = length.filter(|_| restore.is_none()) {
-                headers.insert(header::CONTENT_LENGTH, length.clone());
-            }
-            let textual = is_textual(&headers);
-            let format = endpoint.answer;
-            let status = status.as_u16();
-            let pace = walk.pace(caller);
-            let tee = Tee::plain(format, status, textual, restore, read, incoming, patience, record, log, held(), pace);
-            Body::Teed(Box::new(tee))
+            let learning = Learning::of(walk, endpoint, caller).filter(|_| head.status.is_success());
+            let values = record.values.take().filter(|values| !values.is_empty());
+            let values = values.map(|values| values.for_json(record.answers_json()));
+            let answering = Answering {
+                format: endpoint.answer,
+                status: head.status.as_u16(),
+                record,
+                log: Logged { learning, ..Logged::of(walk, caller) },
+                patience: Patience { idle, deadline: walk.deadline(walk.policy.timeouts.total), keep_alive },
+                held: room(),
+                pace: walk.pace(caller),
+            };
+            let tee = if is_event_stream(&headers) && read.is_empty() {
+                events(answering, incoming, values.as_ref(), &mut headers)
+            } else {
+                plain(answering, incoming, read, values.as_ref(), &head.headers, &mut headers)
+            };
+            (Body::Teed(Box::new(tee)), None)
         }
     };
     let body = if walk.head.version == Version::HTTP_2 { body.watched(&walk.gateway.tasks) } else { body };
     let mut response = Response::new(body);
-    *response.status_mut() = status;
+    *response.status_mut() = head.status;
     *response.headers_mut() = headers;
     (response, pending)
+}
+
+/// A stream of events.
+fn events(mut answering: Answering, incoming: Incoming, values: Option<&Values>, headers: &mut HeaderMap) -> Tee {
+    answering.record.row().stream = true;
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    Tee::events(answering, incoming, values.map(restore::Events::new))
+}
+
+/// Any other answer that is still coming. Its length is passed on unless values are restored in it.
+fn plain(
+    answering: Answering,
+    incoming: Incoming,
+    read: Bytes,
+    values: Option<&Values>,
+    provider_headers: &HeaderMap,
+    headers: &mut HeaderMap,
+) -> Tee {
+    let restore = values.filter(|_| is_json(headers)).map(|values| Box::new(BodyRestorer::new(values)));
+    let length = provider_headers.get(header::CONTENT_LENGTH);
+    if let Some(length) = length.filter(|_| restore.is_none()) {
+        headers.insert(header::CONTENT_LENGTH, length.clone());
+    }
+    let textual = is_textual(headers);
+    Tee::plain(answering, incoming, read, textual, restore)
 }
 
 /// A provider's error with every credential of this call blanked: some providers quote the key they were given.

@@ -9,6 +9,8 @@
 //! in a map; a call passes all of its limits or takes from none; every reservation is settled or
 //! released, however the call ends. Does not: count (see `limit`), or cut a stream that has begun.
 
+pub mod counters;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,11 +18,11 @@ use std::time::Duration;
 use tollgate_wire::estimate::Expected;
 use tollgate_wire::usage::TokenUsage;
 
-use super::quotas::message;
+use super::gateway::Gateway;
 use super::readers::Entry;
 use super::record::Record;
 use super::refusal::{Refusal, overloaded, short_of};
-use super::{Gateway, Walk};
+use super::walk::Walk;
 use crate::ailog::row::RouteKind;
 use crate::auth::Caller;
 use crate::bounds::HELD_BYTES_SPARE;
@@ -34,6 +36,7 @@ use crate::limit::meters::{Denied, Reservation, Want, moment};
 use crate::limit::redis::{Answer, Question, Shared};
 use crate::limit::store::{Full, Limiter};
 use crate::share::{Held, Resource};
+use counters::message;
 
 /// A call that passed its limits.
 pub struct Admitted {
@@ -66,7 +69,7 @@ impl From<Denied> for Verdict {
 
 impl Walk<'_> {
     /// Stage 4. A call that is refused leaves a (folded) row here.
-    pub(super) async fn admit(
+    pub async fn admit(
         &self,
         caller: &Caller,
         route: RouteKind,
@@ -77,11 +80,11 @@ impl Walk<'_> {
         let counting = self.counting();
         let entered = self.enter();
         if let Err(refusal) = entered {
-            let quota = Some(gateway.quotas.limiter.look(&caller.org, &quota, gateway.clock.now()));
+            let quota = Some(gateway.counters.limiter.look(&caller.org, &quota, gateway.clock.now()));
             return Err(self.turned_away(caller, route, endpoint, Refusal { quota, ..refusal }));
         }
-        let verdict = match (&gateway.quotas.shared, &limits.more) {
-            (None, None) => requests(&gateway.quotas.limiter, caller, &quota, gateway.clock.now()),
+        let verdict = match (&gateway.counters.shared, &limits.more) {
+            (None, None) => requests(&gateway.counters.limiter, caller, &quota, gateway.clock.now()),
             (Some(shared), _) => Box::pin(counting.ask_shared(shared, caller, &quota)).await,
             (None, Some(_)) => counting.ask_here(caller, &quota),
         };
@@ -105,7 +108,7 @@ impl Walk<'_> {
     ///
     /// # Errors
     /// There is none, or none for its party.
-    pub(super) fn place(&self) -> Result<Held, Refusal> {
+    pub fn place(&self) -> Result<Held, Refusal> {
         self.gateway.tenants.calls.of(self.party()).take_one().map_err(|short| short_of(Resource::Calls, short))
     }
 
@@ -119,7 +122,7 @@ impl Walk<'_> {
     ///
     /// # Errors
     /// A limit refuses.
-    pub(super) async fn reserve(&self, caller: &Caller, what: Work<'_>, record: &mut Record) -> Result<(), Refusal> {
+    pub async fn reserve(&self, caller: &Caller, what: Work<'_>, record: &mut Record) -> Result<(), Refusal> {
         let held = self.counting().reserve(caller, what).await?;
         held.into_iter().for_each(|held| record.hold(held));
         Ok(())
@@ -131,7 +134,7 @@ impl Walk<'_> {
 }
 
 /// Counts a call without its request, because work that continues after a call is counted too.
-pub(super) struct Counting<'a> {
+pub struct Counting<'a> {
     pub gateway: &'a Gateway,
     /// The policy under which the call began.
     pub policy: &'a Policy,
@@ -143,7 +146,7 @@ impl Counting<'_> {
     ///
     /// # Errors
     /// A limit refuses.
-    pub(super) async fn reserve(&self, caller: &Caller, what: Work<'_>) -> Result<Option<Reservation>, Refusal> {
+    pub async fn reserve(&self, caller: &Caller, what: Work<'_>) -> Result<Option<Reservation>, Refusal> {
         let Some(more) = &self.policy.limits.more else { return Ok(None) };
         let limits = more.of(&caller.org);
         if !limits.need_estimate() {
@@ -159,7 +162,7 @@ impl Counting<'_> {
         if wants.is_empty() && model.is_empty() {
             return Ok(None);
         }
-        let verdict = match &self.gateway.quotas.shared {
+        let verdict = match &self.gateway.counters.shared {
             None => self.reserve_here(&wants, &model, ask, at),
             Some(shared) => Box::pin(self.reserve_shared(shared, caller, &wants, &model, ask, at)).await,
         };
@@ -190,19 +193,21 @@ impl Counting<'_> {
     }
 
     fn reserve_here(&self, wants: &[Want], model: &[Want], ask: Ask, at: Moment) -> Verdict {
-        let meters = &self.gateway.quotas.meters;
-        let asked =
-            meters.ask(model, Ask { call: true, ..ask }, at).and_then(|mut held| match meters.ask(wants, ask, at) {
-                Ok(rest) => {
-                    held.absorb(rest);
-                    Ok(held)
-                }
-                Err(denied) => {
-                    held.undo();
-                    Err(denied)
-                }
-            });
-        asked.map_or_else(Verdict::from, |held| Verdict::Pass(NOTHING, Some(held)))
+        let meters = &self.gateway.counters.meters;
+        let mut held = match meters.ask(model, Ask { call: true, ..ask }, at) {
+            Ok(held) => held,
+            Err(denied) => return Verdict::from(denied),
+        };
+        match meters.ask(wants, ask, at) {
+            Ok(rest) => {
+                held.absorb(rest);
+                Verdict::Pass(NOTHING, Some(held))
+            }
+            Err(denied) => {
+                held.undo();
+                Verdict::from(denied)
+            }
+        }
     }
 
     async fn reserve_shared(
@@ -214,7 +219,7 @@ impl Counting<'_> {
         ask: Ask,
         at: Moment,
     ) -> Verdict {
-        let (meters, call) = (&self.gateway.quotas.meters, Ask { call: true, ..ask });
+        let (meters, call) = (&self.gateway.counters.meters, Ask { call: true, ..ask });
         let question = Question { org: &caller.org, quota: None, groups: &[(model, call), (wants, ask)], at };
         match shared.ask(&question, self.policy.timeouts.total).await {
             Ok(Answer { over: Some(over), .. }) => Verdict::Over(over, None),
@@ -234,21 +239,21 @@ impl Counting<'_> {
 
     /// All limits of the head of a call, counted in this process.
     fn ask_here(&self, caller: &Caller, quota: &Quota) -> Verdict {
-        let quotas = &self.gateway.quotas;
+        let counters = &self.gateway.counters;
         let Some(more) = &self.policy.limits.more else {
-            return requests(&quotas.limiter, caller, quota, self.gateway.clock.now());
+            return requests(&counters.limiter, caller, quota, self.gateway.clock.now());
         };
         let wants = wants(more.of(&caller.org), caller);
         let at = self.moment();
-        let held = match quotas.meters.ask(&wants, Ask::CALL, at) {
+        let held = match counters.meters.ask(&wants, Ask::CALL, at) {
             Ok(held) => held,
             Err(Denied::Over(over)) => {
-                let left = quotas.limiter.look(&caller.org, quota, Nanos(at.now_ns));
+                let left = counters.limiter.look(&caller.org, quota, Nanos(at.now_ns));
                 return Verdict::Over(over, Some(left));
             }
             Err(Denied::Full) => return Verdict::Full,
         };
-        match requests(&quotas.limiter, caller, quota, Nanos(at.now_ns)) {
+        match requests(&counters.limiter, caller, quota, Nanos(at.now_ns)) {
             Verdict::Pass(decision, _) => Verdict::Pass(decision, Some(held)),
             refused => {
                 held.undo();
@@ -260,7 +265,7 @@ impl Counting<'_> {
     /// All limits of the head of a call, counted in the store of all replicas. A call that passes
     /// is counted here too, so that this gateway knows it when the store is away.
     async fn ask_shared(&self, shared: &Arc<Shared>, caller: &Caller, quota: &Quota) -> Verdict {
-        let (quotas, limits) = (&self.gateway.quotas, &self.policy.limits);
+        let (counters, limits) = (&self.gateway.counters, &self.policy.limits);
         let at = self.moment();
         let wants = limits.more.as_ref().map(|more| wants(more.of(&caller.org), caller)).unwrap_or_default();
         let ask = Ask::CALL;
@@ -286,8 +291,8 @@ impl Counting<'_> {
         if let Some(over) = over {
             return Verdict::Over(over, Some(decision));
         }
-        drop(quotas.limiter.take(&caller.org, quota, Nanos(at.now_ns)));
-        let mut held = (!wants.is_empty()).then(|| quotas.meters.note(&wants, ask, at));
+        drop(counters.limiter.take(&caller.org, quota, Nanos(at.now_ns)));
+        let mut held = (!wants.is_empty()).then(|| counters.meters.note(&wants, ask, at));
         if let (Some(held), Some(in_store)) = (&mut held, in_store) {
             held.also(in_store);
         }
@@ -312,7 +317,7 @@ impl Counting<'_> {
             Verdict::Over(over, quota) => {
                 let labels = [over.scope.as_str(), over.which.as_str()];
                 gateway.metrics.ratelimit_rejections.with_label_values(&labels).inc();
-                gateway.quotas.refused.count(&caller.org);
+                gateway.counters.refused.count(&caller.org);
                 // A day or a month is no wait that a client should sit out.
                 let lasting = matches!(over.which, Which::UsdPerDay | Which::UsdPerMonth);
                 let refusal = Refusal::new(Code::RateLimitExceeded, message(&over));
@@ -335,7 +340,7 @@ impl Counting<'_> {
 }
 
 /// The facts of a call by which its usage is estimated before it is sent.
-pub(super) struct Work<'w> {
+pub struct Work<'w> {
     /// The providers that may serve it, with the model's name there if it is different.
     pub targets: &'w [(&'w str, Option<&'w str>)],
     pub model: &'w str,

@@ -7,8 +7,9 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio_util::task::TaskTracker;
 
-use super::tee::{Held, Tee};
-use super::watched::Watched;
+use super::answering::Held;
+use super::h2_stall::Watched;
+use super::tee::Tee;
 
 /// What the server writes.
 pub enum Body {
@@ -26,6 +27,11 @@ impl Body {
     /// A body that is all here.
     pub fn full(bytes: impl Into<Bytes>) -> Body {
         Body::Full(Some(bytes.into()).filter(|b: &Bytes| !b.is_empty()))
+    }
+
+    /// A long body that is all here, with the bounds that it uses until it is written.
+    pub fn held(bytes: Bytes, held: Held) -> Body {
+        Body::Held { bytes: Some(bytes), _held: Box::new(held) }
     }
 
     /// Whether the call is not over yet.

@@ -1,15 +1,16 @@
 //! A provider's streaming answer on its way to the client, teed to usage and log.
 //!
-//! Stage 8 of the walk. Events of a stream are passed on whole and unchanged, as they come; other bodies frame by frame.
-//! Promises: the row is written before the client can see that the answer is complete (its last event, or the last
-//! byte of a known length); a stream that breaks is closed by the endpoint's own error event and never by `[DONE]`; a
-//! slow client holds the provider back, because nothing is read that has not been asked for; comments for the client of a
-//! silent stream stand between events and never behind the last. Does not: retry.
+//! Stage 11 of the walk. Events of a stream are passed on whole and unchanged, as they come; other bodies
+//! frame by frame.
+//!
+//! Guarantees: the row is written before the client can see that the answer is complete (its last event,
+//! or the last byte of a known length); a stream that breaks is closed by the endpoint's own error event
+//! and never by `[DONE]`; a slow client holds the provider back, because nothing is read that has not
+//! been asked for; comments for the client of a silent stream stand between events and never behind the
+//! last. Does not retry.
 
 use std::collections::VecDeque;
-use std::ops::Range;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
@@ -17,21 +18,18 @@ use hyper::body::{Body as _, Incoming};
 use tollgate_wire::sse::{self, EventReader, Piece};
 use tollgate_wire::{Format, Role, StreamFailure, StreamReader};
 
+use super::super::record::Record;
+use super::super::turns::Pace;
+use super::answering::{Answering, Held, Logged, outcome_of};
 use super::body::Cut;
-use super::ownership::Learning;
-use super::record::Record;
+use super::idle::{Due, Silence};
 use super::restore::Events;
-use super::silence::{Due, Patience, Silence};
-use super::turns::Pace;
-use super::walk::Walk;
+use super::slices::pass;
 use crate::ailog::Durable;
 use crate::ailog::row::Outcome;
-use crate::auth::Caller;
 use crate::bounds::{CALL_BYTES_FREE, SSE_EVENT_BYTES_MAX, STEP_BYTES_MAX};
 use crate::code::Code;
-use crate::redact::{self, AnswerRedactor, BodyRestorer, Redacted, Rules};
-use crate::share;
-use crate::upstream::Flying;
+use crate::redact::{self, AnswerRedactor, BodyRestorer, Redacted};
 
 /// What the client is told when a stream breaks.
 const BROKEN: &str = "The AI service stopped before the answer was complete. Please try again.";
@@ -81,40 +79,8 @@ struct Captured {
     cut: bool,
 }
 
-/// What an answer holds until it is over.
-pub struct Held {
-    /// The call's place among those in flight.
-    pub _place: share::Held,
-    /// The same at its provider.
-    pub _load: Option<Flying>,
-    /// Room for what is kept of it.
-    pub room: share::Held,
-}
-
 /// What is redacted at once when the client has left, and nobody can be given way to. The rest is not kept.
 const LEFT_BYTES_MAX: usize = 64 << 10;
-
-/// What is kept for the log.
-pub struct Logged {
-    pub rules: Arc<Rules>,
-    pub capture: bool,
-    pub capture_bytes: usize,
-    /// Notes the stored objects that the answer names.
-    pub learning: Option<Learning>,
-}
-
-impl Logged {
-    /// What the policy wants of an answer to this caller.
-    pub fn of(walk: &Walk<'_>, caller: &Caller) -> Logged {
-        let policy = &walk.policy;
-        Logged {
-            rules: Arc::clone(policy.redaction.of(&caller.org)),
-            capture: policy.ailog.capture_response,
-            capture_bytes: policy.ailog.capture_bytes,
-            learning: None,
-        }
-    }
-}
 
 /// Whether the connection is to be cut.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -157,64 +123,36 @@ impl TeeKind {
 const TAIL_BYTES: usize = 4 << 10;
 
 impl Tee {
-    /// An event stream. `drop_usage`: the gateway asked for the usage event, so the client does not get it.
-    #[expect(clippy::too_many_arguments, reason = "one place makes it, from values that have no other home together")]
-    pub fn events(
-        format: Format,
-        drop_usage: bool,
-        restore: Option<Events>,
-        incoming: Incoming,
-        patience: Patience,
-        record: Record,
-        log: Logged,
-        held: Held,
-        pace: Pace,
-    ) -> Tee {
+    /// An event stream. The usage event is dropped if only the gateway asked for it.
+    pub fn events(answering: Answering, incoming: Incoming, restore: Option<Events>) -> Tee {
+        let Answering { format, log, record, .. } = &answering;
+        let capture_bytes = if log.capture { log.capture_bytes.saturating_add(1024) } else { 0 };
         let kind = TeeKind::Events {
-            format,
+            format: *format,
             reader: EventReader::new(SSE_EVENT_BYTES_MAX),
-            stream: Box::new(StreamReader::new(
-                format,
-                if log.capture { log.capture_bytes.saturating_add(1024) } else { 0 },
-            )),
-            drop_usage,
+            stream: Box::new(StreamReader::new(*format, capture_bytes)),
+            drop_usage: record.drop_usage(),
             pieces: Vec::new(),
             restore,
         };
-        Tee::new(kind, 200, Bytes::new(), incoming, patience, record, log, held, pace)
+        Tee::new(answering, kind, incoming, Bytes::new())
     }
 
-    /// Any other answer, of which `read` has been read already.
-    #[expect(clippy::too_many_arguments, reason = "as above")]
+    /// Any other answer, of which `read` has been read already. `textual`: it is text that a log can keep.
     pub fn plain(
-        format: Format,
-        status: u16,
+        answering: Answering,
+        incoming: Incoming,
+        read: Bytes,
         textual: bool,
         restore: Option<Box<BodyRestorer>>,
-        read: Bytes,
-        incoming: Incoming,
-        patience: Patience,
-        record: Record,
-        log: Logged,
-        held: Held,
-        pace: Pace,
     ) -> Tee {
-        let kind = TeeKind::Plain { prefix: BytesMut::new(), textual, tail: BytesMut::new(), format, restore };
-        Tee::new(kind, status, read, incoming, patience, record, log, held, pace)
+        let (prefix, tail) = (BytesMut::new(), BytesMut::new());
+        let kind = TeeKind::Plain { prefix, textual, tail, format: answering.format, restore };
+        Tee::new(answering, kind, incoming, read)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "as above")]
-    fn new(
-        kind: TeeKind,
-        status: u16,
-        read: Bytes,
-        incoming: Incoming,
-        patience: Patience,
-        record: Record,
-        log: Logged,
-        held: Held,
-        pace: Pace,
-    ) -> Tee {
+    fn new(answering: Answering, kind: TeeKind, incoming: Incoming, read: Bytes) -> Tee {
+        let Answering { status, record, log, patience, held, pace, .. } = answering;
         Tee {
             incoming: Some(incoming),
             unread: read,
@@ -568,34 +506,4 @@ impl Drop for Tee {
         let (redacted, shortened) = text.finish();
         self.record.answered(redacted, cut || shortened);
     }
-}
-
-/// What a passed-on status means for the log.
-pub fn outcome_of(status: u16) -> Outcome {
-    match status {
-        429 => Outcome::RateLimited,
-        400..=499 => Outcome::ClientError,
-        500..=599 => Outcome::ProviderError,
-        _ => Outcome::Ok,
-    }
-}
-
-/// Makes `bytes` ready: neighbours within `chunk` leave as one slice of it, which `run` is. Returns the run that goes on.
-fn pass(ready: &mut VecDeque<Bytes>, chunk: &Bytes, run: Range<usize>, bytes: Bytes) -> Range<usize> {
-    let place = place_in(chunk, &bytes);
-    if place.as_ref().is_some_and(|p| p.start == run.end && !run.is_empty()) {
-        return run.start..run.end + bytes.len();
-    }
-    ready.extend(Some(chunk.slice(run)).filter(|r| !r.is_empty()));
-    place.unwrap_or_else(|| {
-        ready.push_back(bytes);
-        0..0
-    })
-}
-
-/// Where `part` lies within `chunk`, if it is a slice of it.
-fn place_in(chunk: &Bytes, part: &Bytes) -> Option<Range<usize>> {
-    let start = (part.as_ptr() as usize).checked_sub(chunk.as_ptr() as usize)?;
-    let end = start + part.len();
-    (end <= chunk.len()).then_some(start..end)
 }

@@ -1,10 +1,9 @@
 //! The bytes of a request body as the client sends them.
 //!
-//! Stage 5 of the walk. Promises: a body that stops, or comes more slowly than `rate` allows, ends with a refusal; so does one
+//! Stage 6 of the walk. Promises: a body that stops, or comes more slowly than `rate` allows, ends with a refusal; so does one
 //! whose room another call of its party needs (see `readers`); only time in which the client is waited for counts. Trailers are
 //! dropped. Does not: decode or redact.
 
-use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -13,9 +12,9 @@ use bytes::Bytes;
 use hyper::body::{Body as _, Incoming};
 use tokio::time::{Instant, Sleep};
 
+use super::super::readers::Entry;
+use super::super::refusal::Refusal;
 use super::rate::BodyRate;
-use super::readers::Entry;
-use super::refusal::Refusal;
 use crate::code::Code;
 
 /// One body on its way in.
@@ -49,15 +48,10 @@ impl Arriving {
         self.entry = None;
     }
 
-    /// The next bytes; nothing at the end.
+    /// The next bytes; `None` at the end.
     ///
     /// # Errors
     /// The client stopped, left, or was too slow.
-    pub async fn next(&mut self) -> Result<Option<Bytes>, Refusal> {
-        poll_fn(|cx| self.poll_next(cx)).await
-    }
-
-    /// The same.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Refusal>> {
         loop {
             if self.incoming.is_end_stream() {

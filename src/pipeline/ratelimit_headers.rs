@@ -20,7 +20,7 @@ const IETF_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const IETF: HeaderName = HeaderName::from_static("ratelimit");
 
 /// Adds them.
-pub fn quota_headers(headers: &mut HeaderMap, decision: &Decision) {
+pub fn ratelimit_headers(headers: &mut HeaderMap, decision: &Decision) {
     headers.insert(LIMIT, HeaderValue::from(decision.limit));
     headers.insert(REMAINING, HeaderValue::from(decision.remaining));
     set(headers, RESET, &go_duration(decision.reset));
@@ -130,7 +130,7 @@ mod tests {
             (1, 0, 59_001, "\"org\";q=1;w=60", "\"org\";r=0;t=60"),
         ] {
             let reset = Duration::from_millis(reset_ms);
-            quota_headers(&mut headers, &Decision { wait: None, limit, remaining, reset });
+            ratelimit_headers(&mut headers, &Decision { wait: None, limit, remaining, reset });
             assert_eq!(headers[IETF_POLICY], policy);
             assert_eq!(headers[IETF], left);
             assert_eq!(headers[LIMIT], limit.to_string().as_str());

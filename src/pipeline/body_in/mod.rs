@@ -1,10 +1,19 @@
-//! The request body on its way in: read, bounded, redacted, and counted, piece by piece.
+//! The request body on its way in: received, bounded, decoded, redacted and counted, piece by piece.
 //!
-//! Stage 5 of the walk. A small body is gathered whole before the provider is called; a large one becomes the
-//! [`Source`] of a body that streams. The work (see `work`) is done in steps, between which the task gives way (see `turns`); a
-//! body that takes long is worked on by `body_threads`. Promises: nothing comes out that is not [`Redacted`]; a body that
-//! cannot be understood, is too long or stops coming never becomes a complete one upstream; a defect of the redactor is a
-//! refusal. Does not: choose a provider, or send.
+//! Stage 6 of the walk. A small body is gathered whole before the provider is called; a large one
+//! becomes the [`Source`] of a body that streams. The work (see `work`) is done in steps, between which
+//! the task yields (see `turns`); a body that takes long is worked on by `body_threads`. Tickets are not
+//! forwarded: `reader` reads them.
+//!
+//! Guarantees: nothing comes out that is not [`Redacted`]; a body that cannot be understood, is too
+//! long or stops coming never becomes a complete one upstream; a defect of the redactor is a refusal.
+//! Does not choose a provider, or send.
+
+mod arriving;
+pub mod coding;
+mod rate;
+pub mod reader;
+pub mod work;
 
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
@@ -13,12 +22,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use tollgate_wire::estimate::{Asked, Makes};
 
-use super::arriving::Arriving;
 use super::body_threads::Running;
 use super::ownership::Ownership;
 use super::refusal::{Refusal, overloaded};
 use super::turns::Pace;
-use super::work::{Decoding, Job, Stepped, Work};
 use crate::bounds::{GATHER_BYTES_MAX, ROUTE_WAIT_BYTES_MAX};
 use crate::code::Code;
 use crate::config::policy::GatewayKey;
@@ -26,6 +33,8 @@ use crate::lock::lock;
 use crate::redact::{BodyRedactor, Facts, Ledger, RedactError, Redacted};
 use crate::share::{Held, Share};
 use crate::upstream::replay::{Broken, Source};
+pub use arriving::Arriving;
+use work::{Decoding, Job, Stepped, Work};
 
 /// What is known of a body, also after the walk has ended early. Shared by the source that reads the body and the
 /// record of the call.
@@ -366,13 +375,19 @@ fn allowed(key: &GatewayKey, facts: &Facts) -> Result<(), Refusal> {
     Err(Refusal::new(Code::InvalidRequest, message).about(field).closing())
 }
 
+/// The 408 of a body that is not there by the deadline.
+pub fn too_slow() -> Refusal {
+    Refusal::new(Code::RequestTimeout, "the request body came too slowly").closing()
+}
+
 /// The 413 of a body longer than `bytes_max`.
 pub fn too_large(bytes_max: u64) -> Refusal {
     let message = format!("the request body is too large; at most {bytes_max} bytes are taken");
     Refusal::new(Code::BodyTooLarge, message).closing()
 }
 
-pub(super) fn refusal_of(error: &RedactError) -> Refusal {
+/// The refusal of a body that cannot be redacted.
+fn refusal_of(error: &RedactError) -> Refusal {
     let code = match error {
         RedactError::InvalidJson { .. } => Code::InvalidJson,
         RedactError::InvalidRequest { .. } => Code::InvalidRequest,

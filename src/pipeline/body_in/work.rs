@@ -1,6 +1,6 @@
 //! The work on a request body: decoding and redacting, without its task.
 //!
-//! Stage 5 of the walk. Pure but for the clock that a job is told. It owns all that it needs, so that a body that takes long can be
+//! Stage 6 of the walk. Pure but for the clock that a job is told. It owns all that it needs, so that a body that takes long can be
 //! worked on by another thread (see `body_threads`). Promises: a step takes a bounded piece of input; a defect of the redactor
 //! is an error. Does not: read from the client, or judge what the body says.
 
@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::super::refusal::{Refusal, short_of};
 use super::coding::{Coding, Decoder, Fault};
-use super::intake::{Seen, refusal_of, too_large};
-use super::refusal::{Refusal, short_of};
+use super::{Seen, refusal_of, too_large};
 use crate::bounds::{BODY_JOB_BYTES_MAX, BODY_JOB_TIME_MAX};
 use crate::clock::Clock;
 use crate::code::Code;
@@ -222,12 +222,13 @@ mod tests {
     use std::io::Write as _;
     use std::sync::Arc;
 
+    use tollgate_wire::Format;
+
     use super::*;
     use crate::bounds::{STEP_BYTES_MAX, STEP_BYTES_MIN};
     use crate::metrics::Metrics;
     use crate::pipeline::tenants::Tenants;
-
-    use crate::redact::{Rules, RulesSpec, Shape};
+    use crate::redact::{Rules, RulesSpec};
     use crate::share::Party;
 
     /// A body of many steps.
@@ -240,7 +241,7 @@ mod tests {
         let entities = vec!["email".to_owned(), "phone".to_owned()];
         let spec = RulesSpec { entities, ..RulesSpec::default() };
         let rules = Arc::new(Rules::compile(&spec).expect("rules"));
-        let mut work = Work::new(BodyRedactor::new(rules, Shape::Chat, false));
+        let mut work = Work::new(BodyRedactor::new(rules, *Format::OpenAiChat.schema(), false));
         if let Some(coding) = coding {
             let tenants = Tenants::new(10, 10, 1 << 20, &Metrics::new());
             work.decode(Decoding::new(coding, 1 << 30, &tenants.decoders.of(&Party::new())));

@@ -1,6 +1,6 @@
 //! How long a provider may keep silent in the middle of its answer, and what its client hears meanwhile.
 //!
-//! Stage 8 of the walk, beside the tee. Promises: an answer is given up when nothing has come for `idle`, or at the call's
+//! Stage 11 of the walk, beside the tee. Promises: an answer is given up when nothing has come for `idle`, or at the call's
 //! deadline, whichever is first; where the policy asks for it (`timeouts.keep_alive`) a comment is due whenever the client has
 //! been given nothing for so long, which prolongs neither. One timer at most, and none until a wait begins. Does not: know
 //! events, or write anything.

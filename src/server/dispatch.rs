@@ -1,0 +1,89 @@
+//! One call: its head is checked, its route matched, and its endpoint answers it.
+//!
+//! Stage 2 of the walk.
+//!
+//! Guarantees: a call sees one policy, loaded here; with `ailog.durability: power`, an answer that is
+//! complete is returned after its rows are on the disk. Does not know the stages of an endpoint (see
+//! `pipeline` and `intent`).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+
+use crate::code::Code;
+use crate::config::policy::Durability;
+use crate::ids::RequestId;
+use crate::intent;
+use crate::pipeline::answer_out::body::Body;
+use crate::pipeline::gateway::Gateway;
+use crate::pipeline::refusal::Refusal;
+use crate::pipeline::seat::Seat;
+use crate::pipeline::walk::Walk;
+use crate::pipeline::{self, framing};
+use crate::route::table::{self, Matched};
+
+/// Answers one call: from its head to the head of its answer.
+///
+/// # Errors
+/// A refusal of the call.
+///
+/// # Cancel safety
+/// Dropped when the client leaves: the provider's connection is closed and the row says
+/// `client_disconnect`.
+pub async fn dispatch(
+    gateway: &Arc<Gateway>,
+    request: Request<Incoming>,
+    request_id: &RequestId,
+    seat: &Seat,
+) -> Result<Response<Body>, Refusal> {
+    let started = gateway.clock.now();
+    let (head, incoming) = request.into_parts();
+    framing::check(&head)?;
+    let policy = gateway.policy.load_full();
+    let matched = table::find(&head.method, head.uri.path(), &policy.routing.endpoints);
+    let is_power_safe = policy.ailog.durability == Durability::Power;
+    if is_power_safe {
+        gateway.log.expect_durable();
+    }
+    let walk = Walk::new(gateway, policy, head, request_id, started, seat);
+    let answer = match matched {
+        Matched::Healthz => return Ok(plain(StatusCode::OK, "ok\n")),
+        Matched::Readyz => return Ok(readiness(gateway)),
+        // Boxed: the futures of the endpoints are large, and a connection holds one at a time.
+        Matched::Intent => Box::pin(intent::classify(walk, incoming)).await,
+        Matched::IntentBatch => Box::pin(intent::batch(walk, incoming)).await,
+        Matched::IntentResult(id) => Box::pin(intent::result(walk, &id)).await,
+        Matched::Proxy(endpoint) => Box::pin(pipeline::proxy(walk, endpoint, incoming)).await,
+        Matched::Closed => {
+            walk.caller(false).await?;
+            Err(pipeline::closed_endpoint())
+        }
+        Matched::WrongMethod(allow) => Err(walk.wrong_method(allow)),
+        Matched::Unknown => Err(Refusal::new(
+            Code::NotFound,
+            "there is no such endpoint; provider endpoints are under /v1, tickets go to POST /api/ai/intent",
+        )),
+    };
+    // An answer that is still being sent waits before its own end.
+    if is_power_safe && !matches!(&answer, Ok(response) if response.body().is_coming()) {
+        gateway.log.durable().await;
+    }
+    answer
+}
+
+fn readiness(gateway: &Gateway) -> Response<Body> {
+    if gateway.is_ready() {
+        plain(StatusCode::OK, "ready\n")
+    } else {
+        plain(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+    }
+}
+
+fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::full(Bytes::from_static(text.as_bytes())));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
