@@ -21,11 +21,15 @@ pub mod schema;
 pub mod serve;
 pub mod token;
 
+use std::fs::Permissions;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{CommandFactory, Parser, Subcommand};
+use tempfile::TempDir;
 
 use crate::config::{self, Loaded};
 use crate::visible::visible_lines;
@@ -159,4 +163,12 @@ fn say(message: &str) {
 
 fn closed_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// A folder that only its owner may enter, below the system's temporary folder; deleted when it is
+/// dropped.
+fn temporary_folder(prefix: &str) -> Result<TempDir, Failure> {
+    let mut builder = tempfile::Builder::new();
+    let folder = builder.prefix(prefix).permissions(Permissions::from_mode(0o700)).tempdir();
+    Ok(folder.context("cannot make a temporary folder")?)
 }

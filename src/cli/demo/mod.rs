@@ -1,18 +1,19 @@
 //! `tollgate demo`: a whole gateway at work, without a key or a service.
 //!
-//! Starts the simulated provider and a real gateway on loopback, in a folder of its own under the system's temporary
-//! folder, sends sample calls of several organisations through it, and says what was redacted, limited, retried and paid.
-//! Then it stays up to be tried by hand, unless told to end. Does not: touch the configuration or data of a real gateway.
+//! Starts the simulated provider and a real gateway on loopback, in a temporary folder, sends sample
+//! calls of several organisations through it, and reports what was redacted, limited, retried and paid.
+//! Then it stays up to be tried by hand, unless told to end. Does not touch the configuration or data of
+//! a real gateway.
 
 mod traffic;
 
 use std::fs;
 use std::net::SocketAddr;
-use std::os::unix::fs::DirBuilderExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use tempfile::TempDir;
 
 use super::progress::Progress;
 use super::token::{is_hs, sign};
@@ -81,7 +82,7 @@ async fn start(folder: &Folder, provider: SocketAddr) -> Result<App, Failure> {
 
 async fn start_at(folder: &Folder, [listen, admin_listen]: [&str; 2], provider: SocketAddr) -> Result<App, Failure> {
     folder.write_config(listen, admin_listen, provider)?;
-    let loaded = config::load(Some(&folder.0.join("config")));
+    let loaded = config::load(Some(&folder.path().join("config")));
     app::start(loaded.map_err(|problems| Failure::User(problems.to_string()))?).await
 }
 
@@ -169,7 +170,7 @@ fn sample(reader: &Reader) -> Result<Option<String>, Failure> {
 }
 
 fn next_steps(app: &App, folder: &Folder, token: &str) -> Result<(), Failure> {
-    let config = folder.0.join("config");
+    let config = folder.path().join("config");
     let lines = [
         "Try it (Ctrl-C ends the demo):".to_owned(),
         format!("  export OPENAI_BASE_URL=http://{}/v1 OPENAI_API_KEY={token}", app.listen),
@@ -184,23 +185,24 @@ fn next_steps(app: &App, folder: &Folder, token: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The demo's folder; gone when the demo ends.
-struct Folder(PathBuf);
+/// The demo's folder, private to its user because its policy holds a secret. It is deleted when the
+/// demo ends.
+struct Folder(TempDir);
 
 impl Folder {
     fn new() -> Result<Folder, Failure> {
-        let name = format!("tollgate-demo-{}-{:08x}", std::process::id(), fastrand::u32(..));
-        let path = std::env::temp_dir().join(name);
-        // Its policy holds a secret, and others may write to the system's temporary folder.
-        let made = fs::DirBuilder::new().mode(0o700).create(&path);
-        made.and_then(|()| fs::create_dir_all(path.join("config/policies")))
-            .with_context(|| format!("cannot make {}", path.display()))?;
-        Ok(Folder(path))
+        let folder = super::temporary_folder("tollgate-demo-")?;
+        fs::create_dir_all(folder.path().join("config/policies")).context("cannot make a temporary folder")?;
+        Ok(Folder(folder))
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
     }
 
     fn write_config(&self, listen: &str, admin_listen: &str, provider: SocketAddr) -> Result<(), Failure> {
         let secret: String = std::iter::repeat_with(fastrand::alphanumeric).take(48).collect();
-        let data_dir = self.0.join("data");
+        let data_dir = self.path().join("data");
         let gateway = format!(
             "listen: {listen}\nadmin_listen: {admin_listen}\ndata_dir: {}\nlog: {{level: warn}}\n",
             serde_json::json!(data_dir)
@@ -214,18 +216,11 @@ impl Folder {
              acme: {{requests_per_minute: 100000, burst: 100000}}\n    \
              globex: {{requests_per_minute: 100000, burst: 100000}}\n"
         );
-        write(&self.0.join("config/gateway.yaml"), &gateway)?;
-        write(&self.0.join("config/policies/demo.yaml"), &policy)
+        write(&self.path().join("config/gateway.yaml"), &gateway)?;
+        write(&self.path().join("config/policies/demo.yaml"), &policy)
     }
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Failure> {
     Ok(fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?)
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // What cannot be deleted lies in the system's temporary folder, which is where it belongs.
-        drop(fs::remove_dir_all(&self.0));
-    }
 }

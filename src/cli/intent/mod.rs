@@ -1,9 +1,11 @@
 //! `tollgate intent eval`: labelled tickets through the endpoint, and how good its answers were.
 //!
-//! Starts a gateway of its own on loopback with the configuration that is to be judged, in a folder of its own under the
-//! system's temporary folder, and sends the tickets to it: the same redaction, prompt, provider and reading as in service.
-//! Limits and the feature flag do not count there. Promises: nothing of the running gateway is touched, neither its data
-//! nor its buckets; nothing of a ticket is kept. Does not: spare the provider; every ticket is a call that costs.
+//! Starts a gateway of its own on loopback with the configuration to be judged, in a temporary folder,
+//! and sends the tickets to it: the same redaction, prompt, provider and reading as in service. Limits and
+//! the feature flag do not apply there.
+//!
+//! Guarantees: neither data nor buckets of a running gateway are touched; nothing of a ticket is kept.
+//! Does not spare the provider: every ticket is a call that costs.
 
 mod csv;
 mod score;
@@ -11,7 +13,6 @@ mod score;
 use std::fs;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +25,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -43,7 +45,7 @@ use csv::Labelled;
 use score::{Answered, Score};
 
 const ANSWER_BYTES_MAX: usize = 1 << 20;
-/// Nobody is limited in an evaluation.
+/// Evaluations have no limits.
 const UNLIMITED: NonZeroU32 = NonZeroU32::new(10_000_000).expect("not zero");
 
 /// `tollgate intent`
@@ -97,7 +99,7 @@ pub(super) fn run(args: Args, loaded: Loaded) -> Result<(), Failure> {
         let lines = problems.iter().map(|problem| format!("{}:{problem}", eval.file.display()));
         Failure::User(lines.collect::<Vec<_>>().join("\n"))
     })?;
-    let folder = Folder::new()?;
+    let folder = super::temporary_folder("tollgate-eval-")?;
     let score = Score::new(&categories, &priorities);
     serve::runtime()?.block_on(judge(&eval, &org, tickets, loaded, &folder, score))
 }
@@ -116,7 +118,7 @@ async fn judge(
     org: &OrgId,
     tickets: Vec<Labelled>,
     loaded: Loaded,
-    folder: &Folder,
+    folder: &TempDir,
     mut score: Score,
 ) -> Result<(), Failure> {
     let (loaded, jwt) = prepared(loaded, folder);
@@ -147,13 +149,15 @@ async fn judge(
 }
 
 /// The configuration as it is judged: loopback, a store of its own, a token of its own, no limits.
-fn prepared(mut loaded: Loaded, folder: &Folder) -> (Loaded, JwtPolicy) {
+fn prepared(mut loaded: Loaded, folder: &TempDir) -> (Loaded, JwtPolicy) {
     let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
     let settings = &mut loaded.settings;
     (settings.listen, settings.admin_listen, settings.tls) = (anywhere, anywhere, None);
-    (settings.store, settings.data_dir) = (StoreKind::Embedded, folder.0.clone());
+    (settings.store, settings.data_dir) = (StoreKind::Embedded, folder.path().to_owned());
     settings.limits_store = crate::config::policy::LimitsStore::Memory;
-    let jwt = || JwtPolicy::of_secret(folder.1.clone(), [0; 32]);
+    let secret: String = std::iter::repeat_with(fastrand::alphanumeric).take(48).collect();
+    let secret = Secret::new(&secret);
+    let jwt = || JwtPolicy::of_secret(secret.clone(), [0; 32]);
     let policy = &mut loaded.policy;
     (policy.auth.accept, policy.auth.jwt) = (vec![Accept::Jwt], Some(jwt()));
     policy.limits.default = Quota::new(UNLIMITED, UNLIMITED, false);
@@ -252,23 +256,4 @@ fn costs(all: &Summary) -> String {
         all.p95_ms,
         all.p99_ms
     )
-}
-
-/// The evaluation's folder, gone when it ends, and the secret of its tokens.
-struct Folder(PathBuf, Secret);
-
-impl Folder {
-    fn new() -> Result<Folder, Failure> {
-        let path = std::env::temp_dir().join(format!("tollgate-eval-{}-{:08x}", std::process::id(), fastrand::u32(..)));
-        fs::DirBuilder::new().mode(0o700).create(&path).with_context(|| format!("cannot make {}", path.display()))?;
-        let secret: String = std::iter::repeat_with(fastrand::alphanumeric).take(48).collect();
-        Ok(Folder(path, Secret::new(&secret)))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // What cannot be deleted lies in the system's temporary folder, which is where it belongs.
-        drop(fs::remove_dir_all(&self.0));
-    }
 }
