@@ -13,6 +13,7 @@
 //! where URLs are.
 
 mod body;
+mod entity;
 mod event;
 mod watch;
 

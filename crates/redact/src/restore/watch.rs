@@ -7,11 +7,13 @@
 //! memory; the same verdicts for every way of cutting a text. Does not: parse HTML or Markdown, or
 //! know links without a scheme, `//`, `www.` or a path behind their host.
 
+use super::entity::{entity, meaning};
+
 /// Stands for every character that is not ASCII.
 const OTHER: u8 = 0x80;
 /// Stands for a character that was written as an escape and is neither a letter, a digit nor part
 /// of how a URL begins.
-const CODED: u8 = b'~';
+pub(crate) const CODED: u8 = b'~';
 
 /// Schemes that begin a URL without `//` behind them.
 const SCHEMES: [&[u8]; 13] = [
@@ -390,36 +392,6 @@ enum Decoded {
     Is(u8),
     /// It is none.
     No,
-}
-
-/// What a code point means to a reader of URLs. One that would end a URL does not do so when it is
-/// escaped.
-fn meaning(code: u32) -> u8 {
-    match u8::try_from(code) {
-        Ok(b) if b.is_ascii_alphanumeric() || b":/\\.?#+-@".contains(&b) => b,
-        _ => CODED,
-    }
-}
-
-/// What an HTML entity stands for, without `&` and `;`.
-fn entity(name: &[u8]) -> u8 {
-    let number = |digits: &[u8], radix| {
-        std::str::from_utf8(digits)
-            .ok()
-            .and_then(|d| u32::from_str_radix(d, radix).ok())
-            .map_or(CODED, meaning)
-    };
-    match name {
-        [b'#', b'x' | b'X', digits @ ..] => number(digits, 16),
-        [b'#', digits @ ..] => number(digits, 10),
-        b"colon" => b':',
-        b"sol" => b'/',
-        b"bsol" => b'\\',
-        b"period" => b'.',
-        b"quest" => b'?',
-        b"num" => b'#',
-        _ => CODED,
-    }
 }
 
 /// Reads a text that is JSON, as far as it is.

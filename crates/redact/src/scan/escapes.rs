@@ -9,7 +9,8 @@
 //! Sources: RFC 8259 §7, RFC 3986 §2.1, CommonMark 0.31 §2.4 (backslash escapes), RFC 2045 §6.7.
 
 use super::super::fold::{NESTED_QUOTE, SOFT_BREAK};
-use super::{Coding, SHORT, SKIPPED_AHEAD_MAX, Scanner, WINDOW};
+use super::harmless::SHORT;
+use super::{Coding, SKIPPED_AHEAD_MAX, Scanner, WINDOW};
 
 /// Characters that are held after the escapes of JSON are undone.
 const SOFT_MAX: usize = 8;

@@ -11,7 +11,7 @@ use super::super::detect::secret::{More, Runs};
 use super::super::detect::words::{Nearby, Says};
 use super::super::detect::{AHEAD, BEHIND, View, card, data_url, email, ip, phone, secret};
 use super::super::fold;
-use super::super::rules::{Compiled, KindId, Terms, kind};
+use super::super::rules::{Compiled, KindId, Prefixes, Terms, kind};
 use super::tail::Tail;
 use super::triggers::Triggers;
 use super::{Found, HINT_REACH, Look, Scanner};
@@ -37,6 +37,27 @@ pub(crate) enum Next {
     /// None begins in the text at hand.
     Nothing,
     At(Found),
+}
+
+impl Next {
+    /// A match at `start..to`, if it begins before `limit`. `whole`: it does not end at an end of the view that is not the
+    /// end of the string, which is no place where a pattern may anchor or stop.
+    fn of(start: usize, to: usize, kind: KindId, limit: usize, whole: bool) -> Next {
+        if start < limit && to > start && whole {
+            Next::At(Found { start, end: to, kind, tail: Tail::None })
+        } else {
+            Next::Nothing
+        }
+    }
+
+    /// Whether it has to be looked for again from `from` on.
+    fn is_passed(&self, from: usize) -> bool {
+        match self {
+            Next::Unknown => true,
+            Next::Nothing => false,
+            Next::At(found) => found.start < from,
+        }
+    }
 }
 
 /// What is known of the next secret.
@@ -296,22 +317,8 @@ impl Scanner {
         known.barrier = barrier;
         let mut from = known.from.max(self.cur);
         loop {
-            let mut hit = None;
-            if from < known.near {
-                let until = view_end.min(known.near + secret::PREFIX_MAX);
-                hit = prefixes.near.find(Input::new(text).range(from.min(until)..until));
-                from = if hit.is_none() { known.near.min(view_end) } else { from };
-            }
-            if hit.is_none() && view_end - from.min(view_end) < FEW {
-                // In few bytes the search takes less than its beginning.
-                let first =
-                    text[from.min(view_end)..].iter().position(|b| prefixes.first[usize::from(*b)]);
-                from = first.map_or(view_end, |n| from + n);
-            }
-            if hit.is_none() && from < view_end {
-                let prefixes = if view_end - from < FEW { &prefixes.near } else { &prefixes.rare };
-                hit = prefixes.find(Input::new(text).range(from..));
-            }
+            let hit;
+            (hit, from) = next_prefix(prefixes, text, from, known.near);
             let Some(hit) = hit else {
                 // The beginning of a prefix may stand at the end.
                 known.from = from.max((view_end + 1).saturating_sub(secret::PREFIX_MAX));
@@ -334,71 +341,17 @@ impl Scanner {
     /// The nearest match of the policy's own patterns and words that begins between the last match
     /// and `limit`. Each is looked for again only when its match is passed.
     fn next_custom(&mut self, limit: usize, view_end: usize, end: bool) -> Option<Found> {
-        let rules = &*self.rules;
+        self.next_term(limit, view_end, end);
         let from = self.cur;
         let text = &self.window[..view_end];
-        // An end of the view that is not the end of the string is no place where a pattern may
-        // anchor or stop.
-        let whole = |to: usize| end || to < view_end;
-        let next = |start: usize, to: usize, kind: KindId| {
-            if start < limit && to > start && whole(to) {
-                Next::At(Found { start, end: to, kind, tail: Tail::None })
-            } else {
-                Next::Nothing
-            }
-        };
-        let passed = |known: &Next| match known {
-            Next::Unknown => true,
-            Next::Nothing => false,
-            Next::At(found) => found.start < from,
-        };
-        if let Some(Terms { automaton, kinds, longest, first }) = &rules.terms {
-            let view = View { text, lo: self.barrier };
-            let hit = |hit: aho_corasick::Match| {
-                next(hit.start(), hit.end(), kinds[hit.pattern().as_usize()])
-            };
-            if passed(&self.terms) {
-                // None begins before it but one that was a part of another word: see below.
-                let mut at = if from == self.barrier { from } else { from.max(self.terms_from) };
-                // What begins before the limit ends before it.
-                let until = view_end.min(limit + longest);
-                self.terms = loop {
-                    if until.saturating_sub(at) < FEW {
-                        let next =
-                            text[at.min(until)..until].iter().position(|b| first[usize::from(*b)]);
-                        at = next.map_or(until, |n| at + n);
-                    }
-                    match automaton.find(Input::new(text).range(at.min(until)..until)) {
-                        None => {
-                            self.terms_from = at.max((until + 1).saturating_sub(*longest));
-                            break Next::Nothing;
-                        }
-                        Some(found) if found.start() >= limit => {
-                            self.terms_from = limit;
-                            break Next::Nothing;
-                        }
-                        Some(found) if is_word(&view, found.start(), found.end()) => {
-                            self.terms_from = found.start();
-                            break hit(found);
-                        }
-                        Some(found) => at = found.start() + 1,
-                    }
-                };
-            } else if from == self.barrier && from < view_end && first[usize::from(text[from])] {
-                // A word that was a part of one that is taken out now.
-                let behind = Input::new(text).range(from..).anchored(Anchored::Yes);
-                if let Some(found) =
-                    automaton.find(behind).filter(|found| is_word(&view, from, found.end()))
-                {
-                    self.terms = hit(found);
-                }
-            }
-        }
-        for ((kind, regex), known) in rules.custom.iter().zip(&mut self.custom) {
-            if passed(known) {
+        for ((kind, regex), known) in self.rules.custom.iter().zip(&mut self.custom) {
+            if known.is_passed(from) {
                 let lo = if self.from_start { 0 } else { from.saturating_sub(4) };
                 *known = match regex.find_at(&text[lo..], from - lo) {
-                    Some(hit) => next(lo + hit.start(), lo + hit.end(), *kind),
+                    Some(hit) => {
+                        let (start, to) = (lo + hit.start(), lo + hit.end());
+                        Next::of(start, to, *kind, limit, end || to < view_end)
+                    }
                     None => Next::Nothing,
                 };
             }
@@ -413,6 +366,82 @@ impl Scanner {
         }
         best
     }
+
+    /// Looks for the next word of the policy's lists, if the last one was passed.
+    fn next_term(&mut self, limit: usize, view_end: usize, end: bool) {
+        let Some(Terms { automaton, kinds, longest, first }) = &self.rules.terms else { return };
+        let from = self.cur;
+        let text = &self.window[..view_end];
+        let view = View { text, lo: self.barrier };
+        let hit = |hit: aho_corasick::Match| {
+            let kind = kinds[hit.pattern().as_usize()];
+            Next::of(hit.start(), hit.end(), kind, limit, end || hit.end() < view_end)
+        };
+        if self.terms.is_passed(from) {
+            // None begins before it but one that was a part of another word: see below.
+            let mut at = if from == self.barrier { from } else { from.max(self.terms_from) };
+            // What begins before the limit ends before it.
+            let until = view_end.min(limit + longest);
+            self.terms = loop {
+                if until.saturating_sub(at) < FEW {
+                    let next =
+                        text[at.min(until)..until].iter().position(|b| first[usize::from(*b)]);
+                    at = next.map_or(until, |n| at + n);
+                }
+                match automaton.find(Input::new(text).range(at.min(until)..until)) {
+                    None => {
+                        self.terms_from = at.max((until + 1).saturating_sub(*longest));
+                        break Next::Nothing;
+                    }
+                    Some(found) if found.start() >= limit => {
+                        self.terms_from = limit;
+                        break Next::Nothing;
+                    }
+                    Some(found) if is_word(&view, found.start(), found.end()) => {
+                        self.terms_from = found.start();
+                        break hit(found);
+                    }
+                    Some(found) => at = found.start() + 1,
+                }
+            };
+        } else if from == self.barrier && from < view_end && first[usize::from(text[from])] {
+            // A word that was a part of one that is taken out now.
+            let behind = Input::new(text).range(from..).anchored(Anchored::Yes);
+            if let Some(found) =
+                automaton.find(behind).filter(|found| is_word(&view, from, found.end()))
+            {
+                self.terms = hit(found);
+            }
+        }
+    }
+}
+
+/// The next prefix of a secret from `from` on, and where the search ended. Before `near` more are expected.
+fn next_prefix(
+    prefixes: &Prefixes,
+    text: &[u8],
+    mut from: usize,
+    near: usize,
+) -> (Option<aho_corasick::Match>, usize) {
+    if from < near {
+        let until = text.len().min(near + secret::PREFIX_MAX);
+        let hit = prefixes.near.find(Input::new(text).range(from.min(until)..until));
+        if hit.is_some() {
+            return (hit, from);
+        }
+        from = near.min(text.len());
+    }
+    if text.len() - from.min(text.len()) < FEW {
+        // In few bytes the search takes less than its beginning.
+        let rest = &text[from.min(text.len())..];
+        let first = rest.iter().position(|b| prefixes.first[usize::from(*b)]);
+        from = first.map_or(text.len(), |n| from + n);
+    }
+    if from >= text.len() {
+        return (None, from);
+    }
+    let automaton = if text.len() - from < FEW { &prefixes.near } else { &prefixes.rare };
+    (automaton.find(Input::new(text).range(from..)), from)
 }
 
 /// Whether no letter or digit beside a word makes it a part of another one.

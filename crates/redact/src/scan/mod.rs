@@ -8,12 +8,15 @@
 //! when `AHEAD` bytes after it are here or the string has ended, and never with more than that in
 //! view; the window is bounded whatever the string. Does not: write anything.
 
+mod apply;
 mod escapes;
+mod harmless;
 mod judge;
 mod nested;
 mod sealed;
 mod tail;
 mod triggers;
+mod window;
 
 use std::cell::{Cell, RefCell};
 use std::ops::Range;
@@ -50,35 +53,9 @@ const SKIPPED_AHEAD_MAX: u16 = 512;
 const BLOB_HEAD: usize = 1024;
 /// Shorter strings of base64 characters may be anything.
 const BLOB_MIN: usize = 64;
-/// Strings that are looked at byte by byte.
-const SHORT: usize = 16;
 /// How far before a number it is looked for what it stands in.
 const QUOTE_REACH: usize = 512;
-/// Fewest digits of an address of a machine.
-const IP_DIGITS_MIN: u32 = 4;
-/// Fewest bytes of an e-mail address: "a@b.co".
-const ADDRESS_MIN: usize = 6;
-/// Fewest bytes of a `data:` URL: "data:a/,".
-const DATA_URL_MIN: usize = 8;
 
-/// Classes of bytes without which a short string holds no match: `@` and `%`, a dot or a bracket
-/// behind them, a colon, digits.
-const AT: u8 = 1;
-const DOT: u8 = 2;
-const COLON: u8 = 4;
-const DIGIT: u8 = 8;
-const CLASS: [u8; 256] = {
-    let mut class = [0; 256];
-    (class[b'@' as usize], class[b'%' as usize]) = (AT, AT);
-    (class[b'.' as usize], class[b'[' as usize]) = (DOT, DOT);
-    class[b':' as usize] = COLON;
-    let mut digit = b'0';
-    while digit <= b'9' {
-        class[digit as usize] = DIGIT;
-        digit += 1;
-    }
-    class
-};
 /// A digit this far into a string or less stands under its JSON key.
 const HINT_REACH: usize = 48;
 
@@ -136,7 +113,7 @@ pub(crate) enum Blob {
 
 /// A run of the window and the raw bytes it came from.
 #[derive(Clone, Copy, Debug)]
-struct Segment {
+pub(crate) struct Segment {
     /// Where it begins in the window.
     at: u32,
     /// Raw bytes of the one character; 0 for a run in which window and raw bytes are alike.
@@ -148,7 +125,7 @@ struct Segment {
 
 /// How a character is written that is not written as itself or as JSON does it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Coding {
+pub(crate) enum Coding {
     #[default]
     None,
     /// `%2B`
@@ -231,7 +208,7 @@ pub(crate) struct Scanner {
 
 /// A match in the window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Found {
+pub(crate) struct Found {
     start: usize,
     end: usize,
     kind: KindId,
@@ -375,39 +352,6 @@ impl Scanner {
         1
     }
 
-    /// Whether a string that is `text` from its beginning to its end holds nothing that a detector
-    /// would be asked about.
-    pub(crate) fn is_harmless(&self, text: &[u8], look: Look) -> bool {
-        let ip = self.rules.has(kind::IP);
-        let digits_min = match look {
-            // In a name digits mean nothing but behind a plus.
-            Look::Names if !text.contains(&b'+') => u32::MAX,
-            _ if ip => IP_DIGITS_MIN,
-            _ => phone::DIGITS_MIN as u32,
-        };
-        if self.rules.windowed() || self.rules.secrets.is_some() && text.len() >= secret::SHORTEST {
-            return false;
-        }
-        // Many strings are shorter than a block.
-        if text.len() < SHORT {
-            let (mut seen, mut digits) = (0, 0);
-            for b in text {
-                let class = CLASS[usize::from(*b)];
-                seen |= class;
-                digits += u32::from(class / DIGIT);
-            }
-            let address = seen & AT != 0 && seen & DOT != 0 && text.len() >= ADDRESS_MIN;
-            let colon = seen & COLON != 0 && (ip || text.len() >= DATA_URL_MIN);
-            return !address && !colon && digits < digits_min;
-        }
-        let mut digits = 0;
-        (0..text.len()).step_by(block::LEN).all(|at| {
-            let block = Block::of(text, at);
-            digits += block.digits().count_ones();
-            block.marks() == 0 && digits < digits_min
-        })
-    }
-
     /// Takes one other character, which stands at `from..to`.
     pub(crate) fn char(&mut self, c: Option<char>, from: u64, to: u64) {
         match c {
@@ -499,198 +443,6 @@ impl Scanner {
         if held < self.window.len() { self.raw_start(held).min(pending) } else { pending }
     }
 
-    // ---- into the window ------------------------------------------------------------------------
-
-    /// Takes a character as the detectors see it.
-    fn fold(&mut self, c: Option<char>, from: u64, to: u64) {
-        let Some(c) = c else { return self.byte(BREAK, from, to) };
-        match fold::fold(c) {
-            Fold::Byte(b) => self.byte(b, from, to),
-            Fold::Keep => {
-                let mut utf8 = [0; 4];
-                let utf8 = c.encode_utf8(&mut utf8).as_bytes();
-                if utf8.len() as u64 == to - from {
-                    self.run(utf8, from);
-                } else {
-                    self.segment(from, (to - from) as u32);
-                    self.window.extend_from_slice(utf8);
-                }
-                self.seen(1);
-            }
-            Fold::Skip if self.skipped < SKIPPED_MAX && self.ahead < SKIPPED_AHEAD_MAX => {
-                self.skipped += 1;
-                self.ahead += 1;
-            }
-            Fold::Skip => self.byte(BREAK, from, to),
-        }
-    }
-
-    /// Visible text was taken, at least so many characters.
-    #[inline]
-    fn seen(&mut self, chars: usize) {
-        self.skipped = 0;
-        self.ahead = self.ahead.saturating_sub(chars.min(usize::from(SKIPPED_AHEAD_MAX)) as u16);
-    }
-
-    #[inline]
-    fn byte(&mut self, b: u8, from: u64, to: u64) {
-        self.seen(1);
-        // One byte for one byte: it goes on a run.
-        if to - from != 1 || self.coding != Coding::None {
-            self.segment(from, (to - from) as u32);
-        } else if !self.goes_on(from) {
-            self.segment(from, 0);
-        }
-        self.window.push(b);
-    }
-
-    /// A run in which window and raw bytes are alike.
-    fn run(&mut self, text: &[u8], raw: u64) {
-        self.seen(text.len());
-        if !self.goes_on(raw) {
-            self.segment(raw, 0);
-        }
-        self.window.extend_from_slice(text);
-    }
-
-    /// Whether what stands at `raw` goes on the run that was taken last.
-    #[inline]
-    fn goes_on(&self, raw: u64) -> bool {
-        let last = self.segments.last();
-        last.is_some_and(|s| {
-            s.raw_len == 0 && s.raw + (self.window.len() as u64 - u64::from(s.at)) == raw
-        })
-    }
-
-    fn segment(&mut self, raw: u64, raw_len: u32) {
-        self.segments.push(Segment {
-            at: self.window.len() as u32,
-            raw_len,
-            raw,
-            coding: self.coding,
-        });
-    }
-
-    // ---- where window bytes lie in the raw bytes ------------------------------------------------
-
-    fn segment_of(&self, i: usize) -> Segment {
-        // Places are asked for in order, so it is mostly one of the next.
-        let from = self.segment.get();
-        let begins = |n: usize| self.segments.get(n).is_some_and(|s| s.at as usize <= i);
-        let mut n = from;
-        if begins(from) {
-            while n < from + 8 && begins(n + 1) {
-                n += 1;
-            }
-        }
-        if !begins(n) || begins(n + 1) {
-            n = self.segments.partition_point(|s| s.at as usize <= i).saturating_sub(1);
-        }
-        self.segment.set(n);
-        self.segments[n]
-    }
-
-    /// Counts the quotation marks of the JSON text inside, up to `to`.
-    fn count_marks(&mut self, to: usize) {
-        let from = self.counted;
-        self.counted = to.max(from);
-        for mark in memchr::memchr_iter(NESTED_QUOTE, self.window.get(from..to).unwrap_or_default())
-        {
-            self.inside ^= true;
-            self.inside_inner =
-                self.inside && self.inner_marks.binary_search(&(from + mark)).is_ok();
-        }
-    }
-
-    /// Where the characters begin and end of which `first` and `last` are bytes.
-    fn raw_span(&self, first: usize, last: usize) -> (u64, u64) {
-        let s = self.segment_of(first);
-        let whole = s.raw_len == 0
-            && self.segments.get(self.segment.get() + 1).is_none_or(|s| s.at as usize > last);
-        if whole {
-            let at = u64::from(s.at);
-            (s.raw + (first as u64 - at), s.raw + (last as u64 - at) + 1)
-        } else {
-            (self.raw_start(first), self.raw_end(last))
-        }
-    }
-
-    fn raw_start(&self, i: usize) -> u64 {
-        let s = self.segment_of(i);
-        if s.raw_len == 0 { s.raw + (i as u64 - u64::from(s.at)) } else { s.raw }
-    }
-
-    /// Where the character ends of which `i` is the last byte.
-    fn raw_end(&self, i: usize) -> u64 {
-        let s = self.segment_of(i);
-        if s.raw_len == 0 {
-            s.raw + (i as u64 - u64::from(s.at)) + 1
-        } else {
-            s.raw + u64::from(s.raw_len)
-        }
-    }
-
-    /// Whether the character at `i` is percent-encoded.
-    fn is_percent_encoded(&self, i: usize) -> bool {
-        self.segment_of(i).coding == Coding::Percent
-    }
-
-    /// Whether the character at `i` is written as in quoted-printable text, or may be written so.
-    fn is_quoted_printable(&self, i: usize) -> bool {
-        self.segment_of(i).coding == Coding::QuotedPrintable
-    }
-
-    // ---- looking --------------------------------------------------------------------------------
-
-    /// Looks at the window when it is full, and lets it slide.
-    #[inline]
-    fn make_room(&mut self) {
-        if self.window.len() >= WINDOW || self.segments.len() >= SEGMENTS {
-            self.slide();
-        }
-    }
-
-    #[cold]
-    fn slide(&mut self) {
-        self.scan(false);
-        let drop = self.cur.saturating_sub(BEHIND);
-        if drop == 0 {
-            return;
-        }
-        if self.nested == Nested::Yes {
-            self.count_marks(drop);
-        }
-        self.counted = self.counted.saturating_sub(drop);
-        self.inner_marks.drain(..self.inner_marks.partition_point(|mark| *mark < drop));
-        self.inner_marks.iter_mut().for_each(|mark| *mark -= drop);
-        let after = self.segments.partition_point(|s| s.at as usize <= drop);
-        self.segments.drain(..after.saturating_sub(1));
-        if let Some(first) = self.segments.first_mut()
-            && first.raw_len == 0
-        {
-            first.raw += drop as u64 - u64::from(first.at);
-            first.at = drop as u32;
-        }
-        for s in &mut self.segments {
-            s.at = s.at.saturating_sub(drop as u32);
-        }
-        self.window.drain(..drop);
-        self.cur -= drop;
-        self.barrier = self.barrier.saturating_sub(drop);
-        self.keys.slide(drop);
-        self.listed =
-            self.listed.filter(|l| l.end >= drop).map(|l| phone::Listed { end: l.end - drop, ..l });
-        self.from_start = false;
-        self.secret.slide(drop);
-        self.terms_from = self.terms_from.saturating_sub(drop);
-        self.words.get_mut().clear();
-        self.groups.get_mut().clear();
-        self.row.get_mut().clear();
-        self.local_run = 0..0;
-        self.local_stop.set((0, 0));
-        self.segment.set(0);
-    }
-
     /// Judges what can be judged.
     fn scan(&mut self, end: bool) {
         if self.window.is_empty() {
@@ -739,119 +491,5 @@ impl Scanner {
                 return;
             }
         }
-    }
-
-    /// The beginning of a string is here that may be base64.
-    fn judge_head(&mut self) {
-        let head = &self.window[..self.window.len().min(BLOB_HEAD)];
-        match std::mem::take(&mut self.blob) {
-            Blob::None => {}
-            Blob::Replace => {
-                if head.len() >= BLOB_MIN && head.iter().all(|b| is_base64(*b)) {
-                    let found = Found {
-                        start: 0,
-                        end: head.len(),
-                        kind: kind::ATTACHMENT,
-                        tail: Tail::Blob,
-                    };
-                    self.apply(found);
-                }
-            }
-            Blob::Allow(media) => self.head = Some(sealed::attachment(head, media)),
-            Blob::Opaque => self.head = Some(sealed::opaque(head)),
-        }
-        if self.head == Some(Head::Sealed) {
-            self.look = Look::Speaker;
-        }
-    }
-
-    /// How many times the quotation marks are to be escaped that a match needs which stands in the
-    /// place of a number, in the JSON text inside or in one inside of that; 0 for a match that
-    /// needs none. `inside`: inside a string of the JSON text.
-    fn quote(&self, found: &Found, inside: bool) -> u8 {
-        let blank = |b: &&u8| matches!(**b, b' ' | b'\n' | b'\t');
-        let before = &self.window[found.start.saturating_sub(QUOTE_REACH)..found.start];
-        let mut back = before.iter().rev().filter(|b| !blank(b));
-        let is_value = match back.next() {
-            Some(b':') => back.next() == Some(if inside { &b'"' } else { &NESTED_QUOTE }),
-            Some(b'[' | b',') => {
-                let next = self.window[found.end..].iter().find(|b| !blank(b));
-                self.is_number(found)
-                    && matches!(next, None | Some(b',' | b']' | b'}' | &NESTED_QUOTE))
-            }
-            _ => false,
-        };
-        if !is_value || !inside {
-            return u8::from(is_value);
-        }
-        // The string that it stands in has to hold a JSON text, and to have opened as many strings
-        // as it has closed.
-        let inner = match before.iter().rposition(|b| *b == NESTED_QUOTE) {
-            Some(i) => {
-                let text = &before[i + 1..];
-                let first = text.iter().find(|b| !blank(b));
-                matches!(first, Some(b'{' | b'['))
-                    && text.iter().filter(|b| **b == b'"').count() % 2 == 0
-            }
-            None => self.inside_inner,
-        };
-        if inner { 2 } else { 0 }
-    }
-
-    /// Whether a match is a number as JSON writes it.
-    fn is_number(&self, found: &Found) -> bool {
-        let text = &self.window[found.start..found.end];
-        text.strip_prefix(b"-").unwrap_or(text).iter().all(u8::is_ascii_digit)
-    }
-
-    /// Whether a match is a number and all of the string.
-    fn is_whole_number(&self, found: &Found) -> bool {
-        let blank = |b: &u8| matches!(b, b' ' | b'\n' | b'\t');
-        self.from_start
-            && self.is_number(found)
-            && self.window[..found.start].iter().all(blank)
-            && self.window[found.end..].iter().all(blank)
-    }
-
-    /// Whether what begins at `start` is an entry of a list in brackets, as far as the number
-    /// before it tells.
-    fn is_bracketed(&self, start: usize) -> bool {
-        let from =
-            self.listed.map_or(start.saturating_sub(24), |l| l.end.max(start.saturating_sub(24)));
-        let between = &self.window[from..start];
-        let goes_on = |b: &u8| b" \n\t,;\"'`\\".contains(b) || *b == NESTED_QUOTE;
-        match between.iter().rposition(|b| !goes_on(b)) {
-            Some(i) => between[i] == b'[',
-            None => self.listed.is_some_and(|l| l.bracketed && from == l.end),
-        }
-    }
-
-    /// Notes a match.
-    fn apply(&mut self, found: Found) {
-        self.listed = (found.kind == kind::PHONE).then(|| phone::Listed {
-            end: found.end,
-            digits: self.window[found.start..found.end]
-                .iter()
-                .filter(|b| b.is_ascii_digit())
-                .count(),
-            bracketed: self.is_bracketed(found.start),
-        });
-        if found.kind < kind::API_KEY && self.rules.allows(&self.window[found.start..found.end]) {
-            (self.barrier, self.cur) = (found.end, found.end);
-            return;
-        }
-        let (mut quote, mut escapes) = (0, self.level);
-        if self.nested == Nested::Yes {
-            self.count_marks(found.start);
-            let inside = self.inside;
-            quote = self.quote(&found, inside);
-            // Within quotation marks of its own it is escaped as often as a string is there.
-            escapes += u8::from(inside) + u8::from(inside && self.inside_inner && quote == 0);
-        } else if self.json && self.is_whole_number(&found) {
-            quote = 1;
-        }
-        let (from, to) = self.raw_span(found.start, found.end - 1);
-        self.ops.push(Op::Replace { from, to, kind: found.kind, escapes, quote });
-        (self.barrier, self.cur, self.tail) = (found.end, found.end, found.tail);
     }
 }

@@ -53,6 +53,37 @@ impl Tail {
     pub(crate) fn base64(head: u16) -> Tail {
         Tail::Base64(Wrapped { head, ..Wrapped::default() })
     }
+
+    /// Whether `b` goes on the match.
+    fn takes(&mut self, b: u8) -> bool {
+        match self {
+            Tail::None => false,
+            Tail::Head(_) if b == b',' => true,
+            Tail::Head(matched) => {
+                let next = BASE64_MARK[usize::from(*matched) % BASE64_MARK.len()];
+                *matched =
+                    if b.eq_ignore_ascii_case(&next) && usize::from(*matched) < BASE64_MARK.len() {
+                        *matched + 1
+                    } else {
+                        u8::from(b == b';')
+                    };
+                data_url::is_head(b)
+            }
+            Tail::Base64(wrapped) => {
+                if b == b'\n' {
+                    let width = if wrapped.line > 0 { wrapped.line } else { wrapped.width };
+                    *wrapped = Wrapped { width, ..Wrapped::default() };
+                } else {
+                    wrapped.line = wrapped.line.saturating_add(1);
+                }
+                is_base64(b) || matches!(b, b' ' | b'\t')
+            }
+            Tail::Blob => is_base64(b),
+            Tail::Url => b > b' ' && b < 0x7F && !b"\"'<>)]}`\\".contains(&b),
+            Tail::Token => secret::is_token(b),
+            Tail::Pem(runs, dashes) => eat_pem(runs, dashes, b),
+        }
+    }
 }
 
 impl Scanner {
@@ -82,37 +113,7 @@ impl Scanner {
                 _ => true,
             };
             let goes_on = goes_on
-                && match &mut self.tail {
-                    Tail::None => false,
-                    Tail::Head(_) if b == b',' => true,
-                    Tail::Head(matched) => {
-                        let next = BASE64_MARK[usize::from(*matched) % BASE64_MARK.len()];
-                        *matched = if b.eq_ignore_ascii_case(&next)
-                            && usize::from(*matched) < BASE64_MARK.len()
-                        {
-                            *matched + 1
-                        } else {
-                            u8::from(b == b';')
-                        };
-                        data_url::is_head(b)
-                    }
-                    Tail::Base64(wrapped) => {
-                        if b == b'\n' {
-                            let width = if wrapped.line > 0 { wrapped.line } else { wrapped.width };
-                            *wrapped = Wrapped { width, ..Wrapped::default() };
-                        } else {
-                            wrapped.line = wrapped.line.saturating_add(1);
-                        }
-                        is_base64(b) || matches!(b, b' ' | b'\t')
-                    }
-                    Tail::Blob => is_base64(b),
-                    Tail::Url => {
-                        b > b' ' && b < 0x7F && !b"\"'<>)]}`\\".contains(&b)
-                            || self.is_percent_encoded(i)
-                    }
-                    Tail::Token => secret::is_token(b),
-                    Tail::Pem(runs, dashes) => eat_pem(runs, dashes, b),
-                };
+                && (self.tail.takes(b) || self.tail == Tail::Url && self.is_percent_encoded(i));
             if !goes_on {
                 self.tail = Tail::None;
                 break;

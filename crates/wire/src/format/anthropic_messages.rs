@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tollgate_redact::Schema;
 
-use super::{Conventions, End, Format, Route, Spec, other};
+use super::{Conventions, End, Format, Route, Spec};
 use crate::error::StreamFailure;
 use crate::estimate::Makes;
 use crate::exchange::{TextExchange, TextRequest};
@@ -37,7 +37,6 @@ pub(super) const SPEC: Spec = Spec {
     end: End::LastEvent,
     error_event: Some(error_event),
     objects: Some(objects),
-    ..other::SPEC
 };
 
 pub(super) const KIND: Conventions = Conventions {

@@ -3,7 +3,7 @@
 use super::super::View;
 use super::super::email::is_local;
 use super::sight::iso_date;
-use super::{DIGITS_MAX, GROUPS_MAX};
+use super::{DIGITS_MAX, GROUPS_MAX, may_part};
 use crate::fold::{BREAK, BULLET, LONG_DASH, SOFT_BREAK};
 
 /// A run of digits.
@@ -210,28 +210,31 @@ pub(crate) struct Before {
     plus: bool,
 }
 
-/// The separator at `i`, if a digit follows it.
-pub(crate) fn separator(view: &View<'_>, mut i: usize, before: Before) -> Option<(usize, Sep)> {
+/// A separator of one mark with a digit behind it: most are.
+fn one_mark(text: &[u8]) -> Option<Sep> {
+    let [mark, b'0'..=b'9', ..] = text else { return None };
     let mut sep = Sep::default();
-    // One mark, mostly.
-    let rest = view.text.get(i..)?;
-    if let [mark @ (b' ' | b'-' | b'.' | b'/' | b'(' | b')' | b'[' | b']'), b'0'..=b'9', ..] = rest
-    {
-        match mark {
-            b' ' => sep.space = true,
-            b'-' => sep.dash = true,
-            b'.' => sep.dot = true,
-            b'/' => sep.slash = true,
-            _ => sep.paren = true,
-        }
-        return Some((i + 1, sep));
-    }
-    match *rest.first()? {
-        b' ' | b'-' | b'.' | b'/' | b'(' | b')' | b'[' | b']' | b'\n' | b'\t' | LONG_DASH
-        | SOFT_BREAK | 0xE3 => {}
-        b'+' | b'_' | b'*' | b'~' | b'|' | b'\'' | b'^' | BULLET | BREAK => {}
+    match mark {
+        b' ' => sep.space = true,
+        b'-' => sep.dash = true,
+        b'.' => sep.dot = true,
+        b'/' => sep.slash = true,
+        b'(' | b')' | b'[' | b']' => sep.paren = true,
         _ => return None,
     }
+    Some(sep)
+}
+
+/// The separator at `i`, if a digit follows it.
+pub(crate) fn separator(view: &View<'_>, mut i: usize, before: Before) -> Option<(usize, Sep)> {
+    let rest = view.text.get(i..)?;
+    if let Some(sep) = one_mark(rest) {
+        return Some((i + 1, sep));
+    }
+    if !may_part(*rest.first()?) {
+        return None;
+    }
+    let mut sep = Sep::default();
     let Before { digits, plus, .. } = before;
     let from = i;
     let mut spaces = 0;

@@ -325,13 +325,15 @@ impl Candidate<'_> {
             }
             let reach = if total < 9 { 28 } else { WORD_BEFORE };
             let after = total >= 8;
-            self.right(last, false)
-                && !(last == 0 && self.epoch())
-                && !self.years(last)
-                && !self.birth_date(last)
-                && !(self.digits_before
-                    && self.hint.is_none()
-                    && self.before().is_none_or(|n| n.gap > 24))
+            if !self.right(last, false) {
+                return false;
+            }
+            let no_number = last == 0 && self.epoch() || self.years(last) || self.birth_date(last);
+            let row = self.digits_before
+                && self.hint.is_none()
+                && self.before().is_none_or(|n| n.gap > 24);
+            !no_number
+                && !row
                 && (self.listed(last)
                     || self.phone_word(last, reach, after) && !(total < 9 && self.far_off()))
         })

@@ -7,55 +7,15 @@
 //! (pieces of plain text aside, which are told as they come). Memory does not grow with the body.
 //! Does not: keep values, convert numbers, or forgive.
 
-use super::RedactError;
-use super::block::{self, Block};
+mod plain;
+mod sink;
+
+use plain::is_plain;
+pub(crate) use plain::plain_len;
+pub use sink::{Scalar, Sink, Take};
+
+use crate::RedactError;
 use crate::bounds::JSON_DEPTH_MAX;
-
-/// What to do with the string that begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Take {
-    /// Tell its characters.
-    Text,
-    /// Check it, and tell only its end.
-    Skip,
-}
-
-/// A value that is neither string nor container.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scalar {
-    /// `true`
-    True,
-    /// `false`
-    False,
-    /// `null`
-    Null,
-    /// Any number.
-    Number,
-}
-
-/// Who listens to a [`Tokenizer`]. Offsets count from the first byte of the body.
-pub trait Sink {
-    /// An object or array opens; `at` is its bracket.
-    fn open(&mut self, object: bool, at: u64) -> Result<(), RedactError>;
-    /// It closes; `at` is its bracket.
-    fn close(&mut self, at: u64) -> Result<(), RedactError>;
-    /// A string opens; `at` is its quotation mark.
-    fn string(&mut self, key: bool, at: u64) -> Result<Take, RedactError>;
-    /// Characters of a string that are ASCII and not escaped. `whole`: they are all of it.
-    fn plain(&mut self, text: &[u8], at: u64, whole: bool) -> Result<(), RedactError>;
-    /// Characters of a string that are not ASCII.
-    fn wide(&mut self, text: &str, at: u64) -> Result<(), RedactError>;
-    /// One other character; nothing stands for half a surrogate pair.
-    fn char(&mut self, c: Option<char>, from: u64, to: u64) -> Result<(), RedactError>;
-    /// The string closes; `at` is its quotation mark.
-    fn string_end(&mut self, at: u64) -> Result<(), RedactError>;
-    /// A scalar begins. [`Take::Text`] asks for the characters of a number.
-    fn scalar(&mut self, at: u64) -> Result<Take, RedactError>;
-    /// The next character of a number.
-    fn number(&mut self, _byte: u8) {}
-    /// It ends before `to`.
-    fn scalar_end(&mut self, scalar: Scalar, to: u64) -> Result<(), RedactError>;
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -515,54 +475,4 @@ fn number(digits: Digits, byte: u8) -> Option<Digits> {
         (E | ESign | Exponent, b'0'..=b'9') => Exponent,
         _ => return None,
     })
-}
-
-const LOW: u64 = 0x0101_0101_0101_0101;
-const TOP: u64 = 0x8080_8080_8080_8080;
-
-/// How many bytes from the start are ASCII, no control characters, no quotation mark and no
-/// backslash.
-#[inline]
-pub(crate) fn plain_len(text: &[u8]) -> usize {
-    let mut n = 0;
-    // Many strings are shorter than a block.
-    if let Some(word) = text.first_chunk() {
-        match special(*word) {
-            0 => {}
-            hit => return (hit.trailing_zeros() / 8) as usize,
-        }
-    }
-    while text.len() - n >= block::LEN {
-        match Block::of(text, n).special() {
-            0 => n += block::LEN,
-            special => return n + special.trailing_zeros() as usize,
-        }
-    }
-    for word in text[n..].as_chunks::<8>().0 {
-        match special(*word) {
-            0 => {}
-            hit => return n + (hit.trailing_zeros() / 8) as usize,
-        }
-        n += 8;
-    }
-    n + text[n..].iter().take_while(|b| is_plain(**b)).count()
-}
-
-#[inline(always)]
-fn is_plain(b: u8) -> bool {
-    !matches!(b, b'"' | b'\\' | 0..=0x1F | 0x80..)
-}
-
-/// The highest bit of each byte that ends plain text. The lowest one is exact; others may be
-/// borrowed.
-#[inline(always)]
-fn special(word: [u8; 8]) -> u64 {
-    let w = u64::from_le_bytes(word);
-    let quote = w ^ (LOW * b'"' as u64);
-    let slash = w ^ (LOW * b'\\' as u64);
-    (quote.wrapping_sub(LOW) & !quote
-        | slash.wrapping_sub(LOW) & !slash
-        | w.wrapping_sub(LOW * 0x20) & !w
-        | w)
-        & TOP
 }

@@ -1,0 +1,107 @@
+//! An open object or array, and its path.
+
+use super::*;
+
+/// What stands where in a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Top,
+    /// `messages`, or the items of `input`.
+    Items,
+    /// A message or an item.
+    Item,
+    /// A list of content parts.
+    Parts,
+    /// A content part: its type must be known.
+    Part,
+    /// An object that may be an attachment by its type.
+    Typed,
+    /// User data: keys are text too.
+    Data,
+    /// Values for the variables of a stored prompt: whatever its key, a string is text.
+    Variables,
+    /// A JSON Schema.
+    Schema,
+    StreamOptions,
+    Plain,
+}
+
+/// An open container.
+#[derive(Clone, Debug)]
+pub(crate) struct Frame {
+    pub(crate) place: Place,
+    pub(crate) object: bool,
+    pub(crate) key: Key,
+    pub(crate) name: [u8; NAME_MAX],
+    pub(crate) name_len: u8,
+    /// Values begun.
+    pub(crate) values: u32,
+    /// Held back until its type is known.
+    pub(crate) held: bool,
+    pub(crate) kind: Option<PartKind>,
+    pub(crate) has_text: bool,
+    pub(crate) noted: usize,
+    pub(crate) fields: usize,
+    /// The path of the object or array itself, once it was asked for.
+    pub(crate) path: Option<Path>,
+    /// What the key at hand says of a number, once it was asked for.
+    pub(crate) says: Option<Option<Says>>,
+    /// It stands under a key that is about telephones: `"phone": {"home": …}`.
+    pub(crate) phones: bool,
+    /// Its keys are the API's, not the user's.
+    pub(crate) api: bool,
+    /// The top level, or `extra_body`, which some servers merge into it.
+    pub(crate) top: bool,
+    /// What the key at hand says about the call, and the one under which the object stands.
+    pub(crate) fact: Fact,
+    pub(crate) owner: Fact,
+    /// Its `id`, until it is known whether the object is an item that the provider keeps.
+    pub(crate) id: String,
+    /// What of an item was seen.
+    pub(crate) item: u8,
+    /// Objects kept at the provider that were named before it.
+    pub(crate) stored: usize,
+    /// What its type and media type say of the data in it.
+    pub(crate) media: Media,
+    /// It has data in base64.
+    pub(crate) encoded: bool,
+    /// What it has as `data` is the provider's own.
+    pub(crate) opaque: bool,
+}
+
+/// Bits of [`Frame::item`]: it has a type, a type that names an item which is not sent, one whose
+/// content may be left out, a role, or content.
+pub(crate) const ITEM_TYPED: u8 = 1;
+pub(crate) const ITEM_REFERENCE: u8 = 2;
+pub(crate) const ITEM_ECHO: u8 = 4;
+pub(crate) const ITEM_ROLE: u8 = 8;
+pub(crate) const ITEM_CONTENT: u8 = 16;
+
+impl Frame {
+    /// Appends the element or key at hand to a path.
+    pub(crate) fn write_key(&self, path: &mut String) {
+        if !self.object {
+            path.push('[');
+            path.push_str(decimal(self.values.saturating_sub(1).into(), &mut [0; 20]));
+            path.push(']');
+            return;
+        }
+        let name = &self.name[..self.name_len as usize];
+        let plain = self.place != Place::Data
+            && self.place != Place::Schema
+            && name.len() < NAME_MAX
+            && name.iter().all(|b| b.is_ascii_alphabetic() || matches!(b, b'_' | b'0'..=b'9'))
+            && name.iter().filter(|b| b.is_ascii_digit()).count() < 4;
+        if !path.is_empty() {
+            path.push('.');
+        }
+        path.push_str(if plain { std::str::from_utf8(name).unwrap_or("*") } else { "*" });
+    }
+}
+
+/// A path that stands in [`Body::path`].
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Path {
+    pub(crate) len: usize,
+    pub(crate) digest: u64,
+}

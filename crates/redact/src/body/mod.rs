@@ -1,0 +1,250 @@
+//! One body on its way through: which strings are user text, which parts are attachments, what
+//! routing has to know.
+//!
+//! Stage 5 of the walk. Pure. Listens to the tokenizer, hands user text to the scanner, and carries
+//! out what the scanner found on the raw bytes. Deny by default: every string is looked at unless
+//! its place is on a short list. Does not: parse values, re-serialise, or keep the body.
+
+mod attachments;
+mod frame;
+mod names;
+mod place;
+mod replace;
+mod sink;
+
+use std::sync::Arc;
+
+use frame::{Frame, ITEM_CONTENT, ITEM_ECHO, ITEM_REFERENCE, ITEM_ROLE, ITEM_TYPED, Place};
+pub(crate) use replace::escape;
+
+use crate::bounds::{MODEL_BYTES_MAX, REDACT_FIELDS_MAX};
+use crate::detect::words::Says;
+use crate::facts::{self, Fact, Number, StoredKind, Tally};
+use crate::json::{Scalar, Sink, Take};
+use crate::keys::{self, Key, PartKind};
+use crate::out::Out;
+use crate::restore::Values;
+use crate::rules::{Compiled, KindId, kind};
+use crate::scan::{Blob, Head, Look, Media, Op, Scanner};
+use crate::schema::Texts;
+use crate::{Attachments, Facts, Finding, Ledger, RedactError, Schema};
+
+/// Bytes of a key, or of a `type`, that are kept to recognise it.
+const NAME_MAX: usize = 64;
+/// Kinds noted while a part is held, so that they can be taken back with it. Further ones are
+/// counted either way.
+const NOTED_MAX: usize = 1024;
+
+/// What asks for usage: the member of the option, the option, and the field of the body.
+const USAGE_MEMBER: &[u8] = br#""include_usage":true"#;
+const USAGE_OPTION: &[u8] = br#"{"include_usage":true}"#;
+const USAGE_FIELD: &[u8] = br#""stream_options":{"include_usage":true}"#;
+
+/// An attachment that is allowed counts as so much text: a picture takes some 1,600 tokens.
+const ATTACHMENT_BYTES: u64 = 6_400;
+/// A number of a list counts as so much text: it is a token.
+const NUMBER_BYTES: u64 = 4;
+
+/// `number` in decimal digits, without the machinery of formatting.
+fn decimal(number: u64, digits: &mut [u8; 20]) -> &str {
+    let len = decimal_into(number, digits);
+    std::str::from_utf8(&digits[20 - len..]).unwrap_or_default()
+}
+
+/// Writes `number` to the end of `digits` and tells how many there are.
+fn decimal_into(mut number: u64, digits: &mut [u8]) -> usize {
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            return digits.len() - at;
+        }
+    }
+}
+
+/// What is known of a kind of match, once there was one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KindSeen {
+    /// Its place in the ledger.
+    counted: usize,
+    /// What takes its place may get a number.
+    numbered: bool,
+    /// What takes its place holds something that has to be escaped.
+    escaped: bool,
+}
+
+/// What to put in place of a value that is dropped.
+#[derive(Clone, Copy, Debug)]
+struct Drop {
+    /// Containers open outside of it.
+    depth: usize,
+    note: Note,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Note {
+    Null,
+    Text,
+    Part,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Body {
+    pub(crate) rules: Arc<Compiled>,
+    schema: Schema,
+    ask_for_usage: bool,
+    pub(crate) facts: Facts,
+    pub(crate) ledger: Ledger,
+    /// See [`super::BodyRedactor::text_bytes`].
+    pub(crate) text_bytes: u64,
+    pub(crate) out: Out,
+    scanner: Scanner,
+    frames: Vec<Frame>,
+    /// Routing keys seen.
+    seen: u8,
+    /// The string at hand is looked at.
+    scanning: bool,
+    /// How closely, if the scanner was not told of it: most strings are passed without it.
+    waiting: Option<Look>,
+    /// It stands where attachments do.
+    data: bool,
+    /// Its bytes, to be counted as text if it is no base64.
+    data_bytes: u64,
+    /// The key at hand begins there, and may be one of the API's own names: what is found in it
+    /// waits.
+    key_at: Option<u64>,
+    /// The string at hand is kept, up to a bound: a key, a type, the model.
+    captured: Option<Vec<u8>>,
+    spare: Vec<u8>,
+    /// The string at hand is a key.
+    reading_key: bool,
+    drop: Option<Drop>,
+    /// A scalar that may be rewritten, and where it began.
+    scalar_at: Option<u64>,
+    noted: Vec<KindId>,
+    kinds: Vec<Option<KindSeen>>,
+    /// Frames that are held.
+    held: usize,
+    /// The place of the string at hand is in the ledger.
+    place_noted: bool,
+    /// The path that was asked for last; those of the open containers are beginnings of it.
+    path: String,
+    /// Of each of the ledger's fields: long paths are not compared for every match.
+    digests: Vec<u64>,
+    /// The value of a match, not escaped.
+    value: Vec<u8>,
+    /// Every match, for those who asked to be told.
+    pub(crate) findings: Option<Vec<Finding>>,
+    started: bool,
+    /// What the placeholders stand for, where they are to be put back.
+    pub(crate) values: Option<Values>,
+    /// The provider is to keep nothing: `store` becomes `false`.
+    pub(crate) forbid_store: bool,
+    /// `store` was seen.
+    store_seen: bool,
+    /// The place of `model` is noted, because a target has another name for it.
+    pub(crate) locate_model: bool,
+    /// The number at hand, if it says something about the call.
+    number: Number,
+    tally: Tally,
+}
+
+impl Body {
+    pub(crate) fn new(rules: Arc<Compiled>, schema: Schema, ask_for_usage: bool) -> Body {
+        let ask_for_usage = ask_for_usage && schema.usage_option;
+        // An answer is redacted for the log alone.
+        let restore = if schema.is_answer() { None } else { rules.restore };
+        Body {
+            values: restore.map(Values::new),
+            scanner: Scanner::new(Arc::clone(&rules), 1),
+            rules,
+            schema,
+            ask_for_usage,
+            facts: Facts::default(),
+            ledger: Ledger::default(),
+            text_bytes: 0,
+            out: Out::default(),
+            frames: Vec::with_capacity(8),
+            seen: 0,
+            scanning: false,
+            waiting: None,
+            data: false,
+            data_bytes: 0,
+            key_at: None,
+            captured: None,
+            spare: Vec::with_capacity(NAME_MAX),
+            reading_key: false,
+            drop: None,
+            scalar_at: None,
+            noted: Vec::new(),
+            kinds: Vec::new(),
+            held: 0,
+            place_noted: false,
+            path: String::new(),
+            digests: Vec::new(),
+            value: Vec::new(),
+            findings: None,
+            started: false,
+            locate_model: false,
+            forbid_store: false,
+            store_seen: false,
+            number: Number::default(),
+            tally: Tally::default(),
+        }
+    }
+
+    /// Raw bytes before this may leave, when characters have been told up to `told`.
+    pub(crate) fn safe(&mut self, told: u64) -> Result<u64, RedactError> {
+        if self.scanning {
+            let safe = if self.waiting.is_some() { told } else { self.scanner.safe(told) };
+            self.carry_out()?;
+            return Ok(self.key_at.map_or(safe, |at| at.min(safe)));
+        }
+        Ok(self.scalar_at.unwrap_or(told))
+    }
+
+    /// Bytes of the body that are kept, to be looked at or until it is known whether they may
+    /// leave.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.out.held_bytes()
+            + self.scanner.held_bytes()
+            + self.captured.as_ref().map_or(0, Vec::len)
+    }
+
+    /// How it is read.
+    pub(crate) fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// Whether anything but white space was met.
+    pub(crate) fn started(&self) -> bool {
+        self.started
+    }
+
+    /// Whether no body at all is one too.
+    pub(crate) fn may_be_empty(&self) -> bool {
+        self.schema.is_unknown()
+    }
+
+    fn top(&self) -> Option<&Frame> {
+        self.frames.last()
+    }
+}
+
+fn invalid<T>(reason: &str) -> Result<T, RedactError> {
+    Err(RedactError::InvalidRequest { reason: reason.to_owned() })
+}
+
+fn text_in_base64<T>() -> Result<T, RedactError> {
+    refuse(
+        "attachments may not hold a text in base64, which cannot be redacted; send it as text"
+            .to_owned(),
+    )
+}
+
+fn refuse<T>(reason: String) -> Result<T, RedactError> {
+    Err(RedactError::Attachment { reason })
+}

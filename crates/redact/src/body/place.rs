@@ -1,0 +1,131 @@
+//! What a string or a container is by its place: how closely it is looked at, and the place of its children.
+
+use super::*;
+
+impl Body {
+    /// What the key at hand says of a number in the string under it.
+    pub(crate) fn hint(&mut self) -> Option<Says> {
+        let frame = self.frames.last_mut()?;
+        if let Some(says) = frame.says {
+            return says;
+        }
+        let (words, name) = (self.rules.words, &frame.name[..frame.name_len as usize]);
+        let inherited = || (frame.phones && !words.is_neutral(name)).then_some(Says::Phone);
+        let says = words.key(name).or_else(inherited);
+        // The lists that this one stands in have the same key, and so do those that follow in them.
+        for frame in self.frames.iter_mut().rev() {
+            frame.says = Some(says);
+            if frame.object {
+                break;
+            }
+        }
+        says
+    }
+
+    /// How the string value at hand is looked at; nothing if it passes.
+    pub(crate) fn look(&self) -> Option<Look> {
+        let Some(frame) = self.top() else { return Some(Look::All) };
+        match (frame.place, frame.key) {
+            (Place::Top, Key::Model) => None,
+            // Ids and names of an answer are made by the provider.
+            (Place::Data, Key::Type | Key::Role | Key::Model) if self.schema.is_answer() => None,
+            (Place::Data, Key::Name | Key::Called) if self.schema.is_answer() => Some(Look::Names),
+            (Place::Data | Place::Variables, _) => Some(Look::All),
+            (_, Key::Type | Key::Role | Key::Media) => Some(Look::Names),
+            (Place::Schema, _) => Some(Look::All),
+            (Place::Item, Key::Called) if !self.schema.is_answer() => Some(Look::Speaker),
+            (_, Key::Name | Key::Called) => Some(Look::Names),
+            _ => Some(Look::All),
+        }
+    }
+
+    /// Tells the scanner of the string at hand, if it does not know of it.
+    #[inline]
+    pub(crate) fn begin(&mut self) {
+        if let Some(look) = self.waiting.take() {
+            self.begin_string(look);
+        }
+    }
+
+    pub(crate) fn begin_string(&mut self, look: Look) {
+        if self.reading_key {
+            return self.scanner.begin(look, None, Blob::None);
+        }
+        let hint = match self.top() {
+            Some(f) if look == Look::All && f.key == Key::Other => self.hint(),
+            _ => None,
+        };
+        self.scanner.begin(look, hint, self.blob());
+        self.scanner.json = self.top().is_some_and(|f| f.key == Key::Arguments);
+    }
+
+    /// Whether the keys of what opens as `child` under the key at hand are the API's.
+    pub(crate) fn is_api(&self, child: Place) -> bool {
+        let Some(frame) = self.top() else { return !self.schema.is_answer() };
+        let users = match self.schema.texts {
+            Texts::Unknown => matches!(frame.key, Key::Metadata | Key::Arguments | Key::Schema),
+            _ => matches!(child, Place::Data | Place::Schema | Place::Variables),
+        };
+        // What an answer was drawn from is told there, and not asked for.
+        let told = matches!(&frame.name[..frame.name_len as usize], b"annotations" | b"citations");
+        frame.api && !users && !told || frame.place == Place::Variables
+    }
+
+    pub(crate) fn seen(&self, key: Key) -> bool {
+        key.routing_bit().is_some_and(|bit| self.seen & 1 << bit != 0)
+    }
+
+    /// Whether the value that begins stands under a key that is about telephones, or in an object
+    /// that does.
+    pub(crate) fn under_phones(&self) -> bool {
+        let Some(frame) = self.top() else { return false };
+        let (words, name) = (self.rules.words, &frame.name[..frame.name_len as usize]);
+        // The key of a list was looked at when it began, and no word is shorter.
+        if !frame.object || name.len() < 3 {
+            return frame.phones;
+        }
+        match words.key(name) {
+            Some(Says::Phone) => words.is_strong(name),
+            Some(Says::Identifier) => false,
+            None => frame.phones && !words.is_neutral(name),
+        }
+    }
+
+    /// What the object or array that opens under the key at hand is.
+    pub(crate) fn child(&self, object: bool) -> Place {
+        let Some(frame) = self.top() else {
+            return if object && !self.schema.is_answer() { Place::Top } else { Place::Data };
+        };
+        if self.schema.texts != Texts::Request {
+            return Place::Data;
+        }
+        match (frame.place, frame.key) {
+            (Place::Data, _) => Place::Data,
+            (Place::Schema, _) => Place::Schema,
+            (Place::Items, _) => Place::Item,
+            (Place::Parts, _) => Place::Part,
+            (Place::Top, Key::Messages) => Place::Items,
+            (Place::Top, Key::Input) if self.schema.input_is_parts => Place::Parts,
+            (Place::Top, Key::Input) => Place::Items,
+            (Place::Top, Key::System) if !object => Place::Parts,
+            (Place::Top, Key::StreamOptions) => Place::StreamOptions,
+            (Place::Top, Key::Prompt) => Place::Typed,
+            (_, Key::Metadata) => Place::Data,
+            (Place::Item | Place::Part | Place::Typed, Key::Content) => {
+                if object {
+                    Place::Typed
+                } else {
+                    Place::Parts
+                }
+            }
+            (Place::Top | Place::Plain, Key::Content) if !object => Place::Parts,
+            (_, Key::Arguments) => Place::Data,
+            (Place::Part | Place::Item | Place::Plain, Key::Input) => Place::Data,
+            (Place::Plain | Place::Typed, Key::Schema) => Place::Schema,
+            (Place::Typed, Key::Variables) if object => Place::Variables,
+            (Place::Part | Place::Typed | Place::Variables, _) => Place::Typed,
+            _ if object && frame.place == Place::Top && frame.key == Key::Other => Place::Plain,
+            _ => Place::Plain,
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Carries out the scanner's operations on the raw bytes, and keeps the ledger.
+
+use super::*;
+
+impl Body {
+    /// Does what the scanner found.
+    #[inline]
+    pub(crate) fn carry_out(&mut self) -> Result<(), RedactError> {
+        if self.scanner.ops.is_empty() { Ok(()) } else { self.carry_out_ops() }
+    }
+
+    pub(crate) fn carry_out_ops(&mut self) -> Result<(), RedactError> {
+        if self.key_at.is_some() {
+            if self.captured.as_ref().is_some_and(|name| name.len() <= NAME_MAX) {
+                return Ok(());
+            }
+            self.key_at = None;
+        }
+        let mut ops = std::mem::take(&mut self.scanner.ops);
+        let rules = Arc::clone(&self.rules);
+        for op in ops.drain(..) {
+            match op {
+                Op::Replace { from, to, kind, escapes, quote } => {
+                    if self.drop.is_some() {
+                        continue;
+                    }
+                    if kind == kind::ATTACHMENT && self.rules.attachments == Attachments::Reject {
+                        return refuse(
+                            "attachments are not allowed (a `data:` URL in a text)".to_owned(),
+                        );
+                    }
+                    self.out.advance(from);
+                    let replacement = &*rules.kinds[kind as usize].replacement;
+                    let seen = self.note(kind);
+                    let number =
+                        if seen.numbered { self.number(kind, from, to, escapes) } else { None };
+                    if kind == kind::ATTACHMENT {
+                        self.discount(to);
+                    }
+                    self.out.skip(to);
+                    self.write_mark(quote);
+                    if escapes > 0 && seen.escaped {
+                        self.out
+                            .write(escape(replacement, escapes + u8::from(quote > 0)).as_bytes());
+                    } else if let Some(number) = number {
+                        self.out.write(&replacement.as_bytes()[..replacement.len() - 1]);
+                        let mut end = *b"_00000000000000000000]";
+                        let from = end.len() - 2 - decimal_into(number.into(), &mut end[1..21]);
+                        end[from] = b'_';
+                        self.out.write(&end[from..]);
+                    } else {
+                        self.out.write(replacement.as_bytes());
+                    }
+                    self.write_mark(quote);
+                    self.explain(kind, from, to, self.frames.len());
+                }
+                Op::Drop { to } => {
+                    self.discount(to);
+                    self.out.skip(to);
+                }
+            }
+        }
+        self.scanner.ops = ops;
+        Ok(())
+    }
+
+    /// Writes a quotation mark, escaped so many times; 0 for none.
+    pub(crate) fn write_mark(&mut self, escapes: u8) {
+        match escapes {
+            0 => {}
+            1 => self.out.write(br#"\""#),
+            _ => self.out.write(br#"\\\""#),
+        }
+    }
+
+    /// Counts text, which is what a model will read.
+    pub(crate) fn count(&mut self, bytes: usize) {
+        if self.data {
+            self.data_bytes += bytes as u64;
+        } else {
+            self.text_bytes += bytes as u64;
+        }
+    }
+
+    /// An attachment in a text is dropped up to `to`: it was no text.
+    pub(crate) fn discount(&mut self, to: u64) {
+        self.text_bytes = self.text_bytes.saturating_sub(to.saturating_sub(self.out.done()));
+    }
+
+    /// The number of the placeholder for the match at `from..to`, where there is one.
+    pub(crate) fn number(&mut self, kind: KindId, from: u64, to: u64, escapes: u8) -> Option<u32> {
+        let values = self.values.as_ref()?;
+        let (kept, piece) = self.out.raw(from, to);
+        let raw = if kept.is_empty() {
+            piece
+        } else {
+            self.value.clear();
+            self.value.extend_from_slice(kept);
+            self.value.extend_from_slice(piece);
+            &self.value
+        };
+        let rules = &self.rules.kinds[kind as usize];
+        let (kind, replacement) = (rules.numbered_as, &*rules.replacement);
+        if escapes == 0 || memchr::memchr(b'\\', raw).is_none() {
+            return values.number(kind, replacement, raw);
+        }
+        let raw = std::str::from_utf8(raw).ok()?;
+        values.number(kind, replacement, unescape(raw.to_owned(), escapes)?.as_bytes())
+    }
+
+    /// Counts a match of this kind.
+    pub(crate) fn note(&mut self, kind: KindId) -> KindSeen {
+        let rules = &self.rules.kinds[kind as usize];
+        if self.kinds.len() <= kind as usize {
+            self.kinds.resize(self.rules.kinds.len(), None);
+        }
+        let seen = self.kinds[kind as usize].get_or_insert_with(|| KindSeen {
+            counted: 0,
+            numbered: self.values.is_some() && Values::are_numbered(kind, &rules.replacement),
+            escaped: rules.replacement.bytes().any(|b| matches!(b, b'"' | b'\\' | 0..=0x1F)),
+        });
+        if kind == kind::ATTACHMENT {
+            self.ledger.attachments += 1;
+        } else {
+            self.ledger.add_at(&mut seen.counted, &rules.name);
+        }
+        let seen = *seen;
+        if self.held > 0 && self.noted.len() < NOTED_MAX {
+            self.noted.push(kind);
+        }
+        if !std::mem::replace(&mut self.place_noted, true) {
+            self.note_field(self.frames.len());
+        }
+        seen
+    }
+
+    /// Takes back what was noted in a part that is dropped whole.
+    pub(crate) fn take_back(&mut self, noted: usize, fields: usize) {
+        for kind in self.noted.drain(noted.min(self.noted.len())..) {
+            if kind == kind::ATTACHMENT {
+                self.ledger.attachments -= 1;
+            } else {
+                self.ledger.remove(&self.rules.kinds[kind as usize].name);
+            }
+        }
+        self.ledger.fields.truncate(fields);
+        self.digests.truncate(fields);
+    }
+
+    pub(crate) fn explain(&mut self, kind: KindId, from: u64, to: u64, depth: usize) {
+        if self.findings.is_some() {
+            let field = self.path(depth);
+            let kind = Arc::clone(&self.rules.kinds[kind as usize].name);
+            self.findings.get_or_insert_default().push(Finding { kind, from, to, field });
+        }
+    }
+
+    /// The place at hand, by the names of the API; names that are user data are not told.
+    pub(crate) fn path(&mut self, depth: usize) -> String {
+        self.write_path(depth);
+        self.path.clone()
+    }
+
+    /// Writes the place at hand and tells its digest. Only what was opened since the last time is
+    /// written.
+    pub(crate) fn write_path(&mut self, depth: usize) -> u64 {
+        let known = self.frames[..depth].iter().rposition(|f| f.path.is_some()).unwrap_or(0);
+        let mut path = self.frames.get(known).and_then(|f| f.path).unwrap_or_default();
+        self.path.truncate(path.len);
+        for frame in &mut self.frames[known..depth] {
+            frame.path = Some(path);
+            frame.write_key(&mut self.path);
+            for chunk in self.path.as_bytes()[path.len..].chunks(8) {
+                let mut word = [0; 8];
+                word[..chunk.len()].copy_from_slice(chunk);
+                path.digest = (path.digest.rotate_left(5) ^ u64::from_le_bytes(word))
+                    .wrapping_mul(0x517c_c1b7_2722_0a95);
+            }
+            path.len = self.path.len();
+        }
+        path.digest
+    }
+
+    /// Notes in the ledger where the body is.
+    pub(crate) fn note_field(&mut self, depth: usize) {
+        if self.ledger.fields.len() >= REDACT_FIELDS_MAX {
+            return;
+        }
+        let digest = self.write_path(depth);
+        // Two paths with one digest would be told as one, which no count depends on.
+        if !self.digests.contains(&digest) {
+            self.ledger.fields.push(self.path.clone());
+            self.digests.push(digest);
+        }
+    }
+}
+
+/// Undoes [`escape`]; nothing if `text` is not escaped so many times, or holds half a surrogate
+/// pair.
+fn unescape(text: String, times: u8) -> Option<String> {
+    (0..times).try_fold(text, |text, _| serde_json::from_str(&format!("\"{text}\"")).ok())
+}
+
+/// Escapes `text` for a JSON string, `times` over.
+pub(crate) fn escape(text: &str, times: u8) -> String {
+    let mut text = text.to_owned();
+    for _ in 0..times {
+        let quoted = serde_json::Value::String(text).to_string();
+        text = quoted[1..quoted.len() - 1].to_owned();
+    }
+    text
+}
