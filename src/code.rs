@@ -1,125 +1,126 @@
-//! The public error codes: the whole vocabulary in which the gateway says no.
+//! The public error codes: one table with everything that follows from a code.
 //!
-//! A leaf. Each code has one status, one OpenAI error `type`, and no text: the message is made where the error arose,
-//! because only there it is known what would help. Does not: turn anything into bytes (see `server/reply`).
+//! A leaf. A code has its text, an HTTP status, OpenAI's error `type`, the outcome of its row and a
+//! general message. A stage that knows more than the code writes its own message. Does not turn
+//! anything into bytes (see `server/reply`).
 
-/// What went wrong, in the words of the public contract.
+/// The outcome of a call, one word in its row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Code {
-    InvalidJson,
-    InvalidRequest,
-    MissingToken,
-    InvalidToken,
-    FeatureDisabled,
-    EndpointNotAllowed,
-    OrgMissing,
-    NotFound,
-    ModelNotFound,
-    MethodNotAllowed,
-    RequestTimeout,
-    BodyTooLarge,
-    HeadersTooLarge,
-    AttachmentsNotAllowed,
-    UnsupportedMediaType,
-    RateLimitExceeded,
-    RedactionFailed,
-    Internal,
-    Overloaded,
-    ProviderUnavailable,
-    ProviderTimeout,
+pub enum Outcome {
+    /// The call succeeded.
+    Ok,
+    /// The client's own mistake.
+    ClientError,
+    /// Over the organisation's limit, or the provider's.
+    RateLimited,
+    /// The provider failed, or refused the call.
+    ProviderError,
+    /// The call took too long.
+    Timeout,
+    /// The client left before its answer was complete.
+    ClientDisconnect,
+    /// An error of the gateway itself: overload, a defect.
+    Refused,
 }
 
-impl Code {
-    /// Every code, in the order of the documentation.
-    #[cfg(test)]
-    pub const ALL: [Code; 21] = [
-        Code::InvalidJson,
-        Code::InvalidRequest,
-        Code::MissingToken,
-        Code::InvalidToken,
-        Code::FeatureDisabled,
-        Code::EndpointNotAllowed,
-        Code::OrgMissing,
-        Code::NotFound,
-        Code::ModelNotFound,
-        Code::MethodNotAllowed,
-        Code::RequestTimeout,
-        Code::BodyTooLarge,
-        Code::HeadersTooLarge,
-        Code::AttachmentsNotAllowed,
-        Code::UnsupportedMediaType,
-        Code::RateLimitExceeded,
-        Code::RedactionFailed,
-        Code::Internal,
-        Code::Overloaded,
-        Code::ProviderUnavailable,
-        Code::ProviderTimeout,
-    ];
-
-    /// The wire form: lower snake case, stable.
+impl Outcome {
+    /// The form used in the log.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Code::InvalidJson => "invalid_json",
-            Code::InvalidRequest => "invalid_request",
-            Code::MissingToken => "missing_token",
-            Code::InvalidToken => "invalid_token",
-            Code::FeatureDisabled => "feature_disabled",
-            Code::EndpointNotAllowed => "endpoint_not_allowed",
-            Code::OrgMissing => "org_missing",
-            Code::NotFound => "not_found",
-            Code::ModelNotFound => "model_not_found",
-            Code::MethodNotAllowed => "method_not_allowed",
-            Code::RequestTimeout => "request_timeout",
-            Code::BodyTooLarge => "body_too_large",
-            Code::HeadersTooLarge => "headers_too_large",
-            Code::AttachmentsNotAllowed => "attachments_not_allowed",
-            Code::UnsupportedMediaType => "unsupported_media_type",
-            Code::RateLimitExceeded => "rate_limit_exceeded",
-            Code::RedactionFailed => "redaction_failed",
-            Code::Internal => "internal",
-            Code::Overloaded => "overloaded",
-            Code::ProviderUnavailable => "provider_unavailable",
-            Code::ProviderTimeout => "provider_timeout",
+            Outcome::Ok => "ok",
+            Outcome::ClientError => "client_error",
+            Outcome::RateLimited => "rate_limited",
+            Outcome::ProviderError => "provider_error",
+            Outcome::Timeout => "timeout",
+            Outcome::ClientDisconnect => "client_disconnect",
+            Outcome::Refused => "refused",
         }
     }
+}
 
-    /// HTTP status of an answer with this code.
-    pub const fn status(self) -> u16 {
-        match self {
-            Code::InvalidJson | Code::InvalidRequest => 400,
-            Code::MissingToken | Code::InvalidToken => 401,
-            Code::FeatureDisabled | Code::EndpointNotAllowed | Code::OrgMissing => 403,
-            Code::NotFound | Code::ModelNotFound => 404,
-            Code::MethodNotAllowed => 405,
-            Code::RequestTimeout => 408,
-            Code::BodyTooLarge | Code::HeadersTooLarge => 413,
-            Code::AttachmentsNotAllowed | Code::UnsupportedMediaType => 415,
-            Code::RateLimitExceeded => 429,
-            Code::RedactionFailed | Code::Internal => 500,
-            Code::Overloaded | Code::ProviderUnavailable => 503,
-            Code::ProviderTimeout => 504,
-        }
-    }
+/// Declares the codes: text, status, error `type`, outcome and general message of each.
+macro_rules! codes {
+    ($( $code:ident: $text:literal, $status:literal, $kind:literal, $outcome:ident, $message:literal; )*) => {
+        /// A public error code.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Code { $( #[doc = $message] $code, )* }
 
-    /// The OpenAI error `type` that SDKs map to their exception classes.
-    pub const fn kind(self) -> &'static str {
-        match self {
-            Code::InvalidJson
-            | Code::InvalidRequest
-            | Code::MethodNotAllowed
-            | Code::RequestTimeout
-            | Code::BodyTooLarge
-            | Code::HeadersTooLarge
-            | Code::AttachmentsNotAllowed
-            | Code::UnsupportedMediaType => "invalid_request_error",
-            Code::MissingToken | Code::InvalidToken => "authentication_error",
-            Code::FeatureDisabled | Code::EndpointNotAllowed | Code::OrgMissing => "permission_error",
-            Code::NotFound | Code::ModelNotFound => "not_found_error",
-            Code::RateLimitExceeded => "rate_limit_error",
-            Code::RedactionFailed | Code::Internal => "server_error",
-            Code::Overloaded | Code::ProviderUnavailable | Code::ProviderTimeout => "service_unavailable_error",
+        impl Code {
+            /// Every code, in the order of the documentation.
+            #[cfg(test)]
+            pub const ALL: &[Code] = &[ $( Code::$code, )* ];
+
+            /// The wire form: lower snake case, stable.
+            pub const fn as_str(self) -> &'static str {
+                match self { $( Code::$code => $text, )* }
+            }
+
+            /// HTTP status of an answer with this code.
+            pub const fn status(self) -> u16 {
+                match self { $( Code::$code => $status, )* }
+            }
+
+            /// The OpenAI error `type` that SDKs map to their exception classes.
+            pub const fn kind(self) -> &'static str {
+                match self { $( Code::$code => $kind, )* }
+            }
+
+            /// The outcome of a call that the gateway refused with this code.
+            pub const fn outcome(self) -> Outcome {
+                match self { $( Code::$code => Outcome::$outcome, )* }
+            }
+
+            /// The message of a refusal whose stage knows no more than the code.
+            pub const fn message(self) -> &'static str {
+                match self { $( Code::$code => $message, )* }
+            }
         }
-    }
+    };
+}
+
+codes! {
+    InvalidJson: "invalid_json", 400, "invalid_request_error", ClientError,
+        "the request body is not valid JSON";
+    InvalidRequest: "invalid_request", 400, "invalid_request_error", ClientError,
+        "the request is not valid";
+    MissingToken: "missing_token", 401, "authentication_error", ClientError,
+        "the request has no credential";
+    InvalidToken: "invalid_token", 401, "authentication_error", ClientError,
+        "the credential is not valid";
+    FeatureDisabled: "feature_disabled", 403, "permission_error", ClientError,
+        "this feature is disabled for the organisation";
+    EndpointNotAllowed: "endpoint_not_allowed", 403, "permission_error", ClientError,
+        "the credential may not be used for this endpoint or model";
+    OrgMissing: "org_missing", 403, "permission_error", ClientError,
+        "the credential names no organisation";
+    NotFound: "not_found", 404, "not_found_error", ClientError,
+        "there is nothing at this path";
+    ModelNotFound: "model_not_found", 404, "not_found_error", ClientError,
+        "no provider is configured for this model";
+    MethodNotAllowed: "method_not_allowed", 405, "invalid_request_error", ClientError,
+        "this path does not have this method";
+    RequestTimeout: "request_timeout", 408, "invalid_request_error", ClientError,
+        "the request body came too slowly";
+    BodyTooLarge: "body_too_large", 413, "invalid_request_error", ClientError,
+        "the request body is too large";
+    HeadersTooLarge: "headers_too_large", 413, "invalid_request_error", ClientError,
+        "the headers of the request are too large";
+    AttachmentsNotAllowed: "attachments_not_allowed", 415, "invalid_request_error", ClientError,
+        "attachments are not allowed";
+    UnsupportedMediaType: "unsupported_media_type", 415, "invalid_request_error", ClientError,
+        "the content type or coding of the request body is not supported";
+    RateLimitExceeded: "rate_limit_exceeded", 429, "rate_limit_error", RateLimited,
+        "a limit is reached";
+    RedactionFailed: "redaction_failed", 500, "server_error", Refused,
+        "the request could not be redacted and was not forwarded";
+    Internal: "internal", 500, "server_error", Refused,
+        "internal error of the gateway; the request was not completed";
+    Overloaded: "overloaded", 503, "service_unavailable_error", Refused,
+        "the gateway is at its limits; please try again in a moment";
+    ProviderUnavailable: "provider_unavailable", 503, "service_unavailable_error", ProviderError,
+        "the provider is unavailable";
+    ProviderTimeout: "provider_timeout", 504, "service_unavailable_error", Timeout,
+        "the provider did not answer in time";
 }
 
 #[cfg(test)]
@@ -129,33 +130,43 @@ mod tests {
     /// The public contract, as a table: a change here is a change for every user.
     #[test]
     fn codes_are_the_contract() {
-        let table: Vec<String> =
-            Code::ALL.iter().map(|c| format!("{} {} {}", c.status(), c.as_str(), c.kind())).collect();
+        let line = |c: &Code| format!("{} {} {} {}", c.status(), c.as_str(), c.kind(), c.outcome().as_str());
+        let table: Vec<String> = Code::ALL.iter().map(line).collect();
         assert_eq!(
             table,
             [
-                "400 invalid_json invalid_request_error",
-                "400 invalid_request invalid_request_error",
-                "401 missing_token authentication_error",
-                "401 invalid_token authentication_error",
-                "403 feature_disabled permission_error",
-                "403 endpoint_not_allowed permission_error",
-                "403 org_missing permission_error",
-                "404 not_found not_found_error",
-                "404 model_not_found not_found_error",
-                "405 method_not_allowed invalid_request_error",
-                "408 request_timeout invalid_request_error",
-                "413 body_too_large invalid_request_error",
-                "413 headers_too_large invalid_request_error",
-                "415 attachments_not_allowed invalid_request_error",
-                "415 unsupported_media_type invalid_request_error",
-                "429 rate_limit_exceeded rate_limit_error",
-                "500 redaction_failed server_error",
-                "500 internal server_error",
-                "503 overloaded service_unavailable_error",
-                "503 provider_unavailable service_unavailable_error",
-                "504 provider_timeout service_unavailable_error",
+                "400 invalid_json invalid_request_error client_error",
+                "400 invalid_request invalid_request_error client_error",
+                "401 missing_token authentication_error client_error",
+                "401 invalid_token authentication_error client_error",
+                "403 feature_disabled permission_error client_error",
+                "403 endpoint_not_allowed permission_error client_error",
+                "403 org_missing permission_error client_error",
+                "404 not_found not_found_error client_error",
+                "404 model_not_found not_found_error client_error",
+                "405 method_not_allowed invalid_request_error client_error",
+                "408 request_timeout invalid_request_error client_error",
+                "413 body_too_large invalid_request_error client_error",
+                "413 headers_too_large invalid_request_error client_error",
+                "415 attachments_not_allowed invalid_request_error client_error",
+                "415 unsupported_media_type invalid_request_error client_error",
+                "429 rate_limit_exceeded rate_limit_error rate_limited",
+                "500 redaction_failed server_error refused",
+                "500 internal server_error refused",
+                "503 overloaded service_unavailable_error refused",
+                "503 provider_unavailable service_unavailable_error provider_error",
+                "504 provider_timeout service_unavailable_error timeout",
             ]
         );
+    }
+
+    /// One sentence, lower case, without a full stop: fit for a client.
+    #[test]
+    fn messages_are_one_plain_sentence() {
+        for code in Code::ALL {
+            let message = code.message();
+            let begins = message.starts_with(|c: char| c.is_ascii_lowercase());
+            assert!(begins && !message.ends_with('.') && message.len() < 80, "{message}");
+        }
     }
 }

@@ -15,69 +15,9 @@ use uuid::Uuid;
 
 use super::row_binary::{Column, columns, kinds};
 use crate::code::Code;
+pub use crate::code::Outcome;
 use crate::ids::{OrgId, RequestId};
 use crate::redact::Redacted;
-
-/// The result of a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Outcome {
-    /// The call succeeded.
-    Ok,
-    /// The client's own mistake.
-    ClientError,
-    /// Over the organisation's limit, or the provider's.
-    RateLimited,
-    /// The provider failed, or refused the call.
-    ProviderError,
-    /// The call took too long.
-    Timeout,
-    /// The client left before its answer was complete.
-    ClientDisconnect,
-    /// An error of the gateway itself: overload, a defect.
-    Refused,
-}
-
-impl Outcome {
-    /// The form used in the log.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Outcome::Ok => "ok",
-            Outcome::ClientError => "client_error",
-            Outcome::RateLimited => "rate_limited",
-            Outcome::ProviderError => "provider_error",
-            Outcome::Timeout => "timeout",
-            Outcome::ClientDisconnect => "client_disconnect",
-            Outcome::Refused => "refused",
-        }
-    }
-}
-
-impl Outcome {
-    /// The outcome of a call that the gateway refused with `code`.
-    pub const fn of_refusal(code: Code) -> Outcome {
-        match code {
-            Code::RateLimitExceeded => Outcome::RateLimited,
-            Code::RedactionFailed | Code::Internal | Code::Overloaded => Outcome::Refused,
-            Code::ProviderUnavailable => Outcome::ProviderError,
-            Code::ProviderTimeout => Outcome::Timeout,
-            Code::InvalidJson
-            | Code::InvalidRequest
-            | Code::MissingToken
-            | Code::InvalidToken
-            | Code::FeatureDisabled
-            | Code::EndpointNotAllowed
-            | Code::OrgMissing
-            | Code::NotFound
-            | Code::ModelNotFound
-            | Code::MethodNotAllowed
-            | Code::RequestTimeout
-            | Code::BodyTooLarge
-            | Code::HeadersTooLarge
-            | Code::AttachmentsNotAllowed
-            | Code::UnsupportedMediaType => Outcome::ClientError,
-        }
-    }
-}
 
 /// The kind of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

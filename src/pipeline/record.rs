@@ -352,7 +352,7 @@ impl Record {
     /// Writes the row of a refused call.
     pub fn refuse(&mut self, refusal: &Refusal) {
         let left = self.seen.as_deref().is_some_and(|seen| lock(seen).disconnected);
-        let outcome = match Outcome::of_refusal(refusal.code) {
+        let outcome = match refusal.code.outcome() {
             Outcome::ClientError if left => Outcome::ClientDisconnect,
             outcome => outcome,
         };

@@ -47,6 +47,11 @@ impl Refusal {
         }
     }
 
+    /// A refusal with the general message of its code.
+    pub fn of(code: Code) -> Refusal {
+        Refusal::new(code, code.message())
+    }
+
     /// Names the field concerned.
     pub fn about(mut self, param: &'static str) -> Refusal {
         self.param = Some(param);
@@ -102,6 +107,5 @@ pub fn short_of(resource: Resource, short: Short) -> Refusal {
 
 /// The refusal of a call when a bound of the gateway itself is reached.
 pub fn overloaded() -> Refusal {
-    let message = "the gateway is at its limits; please try again in a moment";
-    Refusal::new(Code::Overloaded, message).after(Duration::from_secs(1)).closing()
+    Refusal::of(Code::Overloaded).after(Duration::from_secs(1)).closing()
 }

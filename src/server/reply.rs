@@ -60,5 +60,5 @@ pub fn finish(response: &mut Response<Body>, id: &RequestId) {
 
 /// The refusal of a call that met a defect.
 pub fn defect() -> Refusal {
-    Refusal::new(Code::Internal, "the gateway made a mistake; the request was not completed").closing()
+    Refusal::of(Code::Internal).closing()
 }

@@ -377,7 +377,7 @@ fn allowed(key: &GatewayKey, facts: &Facts) -> Result<(), Refusal> {
 
 /// The 408 of a body that is not there by the deadline.
 pub fn too_slow() -> Refusal {
-    Refusal::new(Code::RequestTimeout, "the request body came too slowly").closing()
+    Refusal::of(Code::RequestTimeout).closing()
 }
 
 /// The 413 of a body longer than `bytes_max`.
