@@ -149,3 +149,5 @@ pub struct Over {
     /// When it may pass if nobody else calls; nothing where that cannot be known (calls in flight).
     pub wait: Option<Duration>,
 }
+/// A subject, and its limits.
+pub type Want = (Subject, Caps);

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use super::bounded::{Bounded, Full, Sharded};
 use super::calendar::Date;
-use super::caps::{Ask, Caps, Over, Subject};
+use super::caps::{Ask, Over, Subject, Want};
 use super::meter::{Meter, Moment, Taken};
 use super::redis::Held;
 use crate::clock::Nanos;
@@ -39,9 +39,6 @@ impl From<Full> for Denied {
         Denied::Full
     }
 }
-
-/// A subject, and what it may use.
-pub type Want = (Subject, Caps);
 
 impl Meters {
     /// An empty map for at most `meters_max` subjects.
@@ -196,7 +193,7 @@ mod tests {
     use super::*;
     use crate::ids::OrgId;
     use crate::limit::bucket::Quota;
-    use crate::limit::caps::{Estimate, Scope, Which};
+    use crate::limit::caps::{Caps, Estimate, Scope, Which};
 
     const AT: Nanos = Nanos(1_000_000_000);
 

@@ -10,6 +10,7 @@
 mod answer;
 mod body;
 mod chat;
+mod endpoints;
 mod extras;
 pub mod fault;
 mod intent;
@@ -37,8 +38,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::bounds::{CONNECTIONS_MAX, MOCK_BODY_BYTES_MAX};
-use answer::{Answer, ApiError, Call};
+use answer::{Answer, ApiError};
 use body::{End, Play};
+use endpoints::Call;
 use fault::{Plays, Script};
 
 /// What every call gets, unless its own marker says otherwise.

@@ -8,9 +8,8 @@ use redis::ScriptInvocation;
 use crate::clock::Nanos;
 use crate::ids::OrgId;
 use crate::limit::bucket::Quota;
-use crate::limit::caps::{Ask, Estimate, Over, Scope, Subject, Which};
+use crate::limit::caps::{Ask, Estimate, Over, Scope, Subject, Want, Which};
 use crate::limit::meter::Moment;
-use crate::limit::meters::Want;
 
 /// One limit of one subject, and what a call asks of it.
 #[derive(Clone, Debug)]

@@ -25,9 +25,8 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::bucket::{Decision, Quota};
-use super::caps::{Ask, Over, Scope};
+use super::caps::{Ask, Over, Scope, Want};
 use super::meter::Moment;
-use super::meters::Want;
 use crate::bounds::{LEASE_LASTS, SETTLEMENTS_MAX};
 use crate::clock::{Clock, Nanos};
 use crate::config::policy::RedisOptions;
