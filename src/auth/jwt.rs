@@ -160,7 +160,7 @@ impl Head {
         if !matches!(typ.as_ref().map(Option::as_deref), None | Some(Some("jwt" | "at+jwt"))) {
             return None;
         }
-        let algorithm = algorithm(header.get("alg")?.as_str()?)?;
+        let algorithm = header.get("alg")?.as_str()?.parse().ok()?;
         let kid = match header.remove("kid") {
             None => None,
             Some(Value::String(kid)) if kid.len() <= KID_BYTES_MAX => Some(kid),
@@ -168,25 +168,6 @@ impl Head {
         };
         Some(Head { algorithm, kid })
     }
-}
-
-/// An algorithm by its exact name.
-pub(super) fn algorithm(name: &str) -> Option<Algorithm> {
-    Some(match name {
-        "HS256" => Algorithm::HS256,
-        "HS384" => Algorithm::HS384,
-        "HS512" => Algorithm::HS512,
-        "RS256" => Algorithm::RS256,
-        "RS384" => Algorithm::RS384,
-        "RS512" => Algorithm::RS512,
-        "PS256" => Algorithm::PS256,
-        "PS384" => Algorithm::PS384,
-        "PS512" => Algorithm::PS512,
-        "ES256" => Algorithm::ES256,
-        "ES384" => Algorithm::ES384,
-        "EdDSA" => Algorithm::EdDSA,
-        _ => return None,
-    })
 }
 
 fn check_signature(

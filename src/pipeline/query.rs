@@ -6,6 +6,8 @@
 
 use std::borrow::Cow;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
+
 use super::credential::Shown;
 use super::refusal::Refusal;
 use crate::bounds::{QUERY_BYTES_MAX, QUERY_PARAMETERS_MAX};
@@ -121,9 +123,7 @@ impl Parameter<'_> {
                 });
             let Some((text, ledger)) = found.next() else { return clean };
             self.ledger.absorb(&ledger);
-            let mut encoded = String::with_capacity(at_hand.len());
-            percent_encode(text.as_bytes(), &mut encoded);
-            clean = Some(encoded);
+            clean = Some(percent_encode(text.as_bytes(), RESERVED).to_string());
         }
         Some(String::new())
     }
@@ -210,38 +210,12 @@ fn decoded(text: &str, plus_is_space: bool) -> String {
 }
 
 fn bytes_of(text: &str, plus_is_space: bool) -> Vec<u8> {
-    let bytes = text.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut i = 0;
-    while i < bytes.len() {
-        let hex = |at: usize| bytes.get(at).and_then(|b| char::from(*b).to_digit(16));
-        match (bytes[i], hex(i + 1), hex(i + 2)) {
-            (b'%', Some(high), Some(low)) => {
-                decoded.push((high * 16 + low) as u8);
-                i += 3;
-            }
-            (b'+', ..) if plus_is_space => {
-                decoded.push(b' ');
-                i += 1;
-            }
-            (byte, ..) => {
-                decoded.push(byte);
-                i += 1;
-            }
-        }
-    }
-    decoded
+    let text = if plus_is_space { Cow::Owned(text.replace('+', " ")) } else { Cow::Borrowed(text) };
+    percent_decode_str(&text).collect()
 }
 
-fn percent_encode(bytes: &[u8], out: &mut String) {
-    for byte in bytes {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(byte) {
-            out.push(char::from(*byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-}
+/// Characters that are encoded: all except the unreserved ones of RFC 3986.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 #[cfg(test)]
 mod tests {
@@ -262,9 +236,7 @@ mod tests {
     fn queries_are_decoded_as_forms() {
         assert_eq!(percent_decoded("a%40b+c%zz%"), Some("a@b c%zz%".to_owned()));
         assert_eq!(percent_decoded("%ff"), None);
-        let mut out = String::new();
-        percent_encode("[R] ä".as_bytes(), &mut out);
-        assert_eq!(out, "%5BR%5D%20%C3%A4");
+        assert_eq!(percent_encode("[R] ä".as_bytes(), RESERVED).to_string(), "%5BR%5D%20%C3%A4");
         assert_eq!(readings("a"), ["a"]);
         assert_eq!(readings("%2b1+2"), ["+1 2", "+1+2"]);
         assert_eq!(readings("%2540"), ["%40", "@"]);
