@@ -8,6 +8,8 @@ pub mod bounds;
 pub mod clock;
 mod code;
 mod digest;
+mod failure;
+mod glob;
 pub mod ids;
 mod lock;
 pub mod metrics;

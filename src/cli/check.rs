@@ -7,10 +7,11 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::path::PathBuf;
 
-use super::{Failure, print};
+use super::print;
 use crate::bounds::memory_max;
 use crate::config::policy::Accept;
 use crate::config::{self, Loaded, OtherFile};
+use crate::failure::Failure;
 use crate::server::tls::TlsAcceptor;
 
 /// Arguments of `tollgate check`.

@@ -2,9 +2,9 @@
 
 use clap::Subcommand;
 
-use super::Failure;
 use crate::ailog::schema::{Applied, RETENTION_DAYS_MAX, Retention, SchemaOptions};
 use crate::config::policy::ClickHouseOptions;
+use crate::failure::Failure;
 
 /// `tollgate clickhouse`
 #[derive(Debug, clap::Args)]

@@ -1,6 +1,7 @@
 //! `tollgate completions SHELL`: a completion script for the shell.
 
-use super::{Failure, print};
+use super::print;
+use crate::failure::Failure;
 
 /// Arguments of `tollgate completions`.
 #[derive(Debug, clap::Args)]

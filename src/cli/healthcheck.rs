@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Failure;
 use crate::config;
+use crate::failure::Failure;
 
 /// Arguments of `tollgate healthcheck`.
 #[derive(Debug, clap::Args)]

@@ -9,8 +9,9 @@ use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::{Failure, print};
+use super::print;
 use crate::digest::{hex, sha256};
+use crate::failure::Failure;
 use crate::ids::OrgId;
 
 /// Arguments of `tollgate key`.

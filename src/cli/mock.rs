@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::Failure;
+use crate::failure::Failure;
 use crate::mock::{self, Options};
 
 /// What `--help` says of the items; `mock::fault` has all of them.

@@ -32,22 +32,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 use tempfile::TempDir;
 
 use crate::config::{self, Loaded};
+use crate::failure::Failure;
 use crate::visible::visible_lines;
-
-/// Why a command did not do its work.
-#[derive(Debug)]
-pub enum Failure {
-    /// The user must change something; the text says what. Exit code 1.
-    User(String),
-    /// A defect of Tollgate. Exit code 70.
-    Defect(anyhow::Error),
-}
-
-impl<E: Into<anyhow::Error>> From<E> for Failure {
-    fn from(error: E) -> Failure {
-        Failure::Defect(error.into())
-    }
-}
 
 /// A gateway between applications and LLM providers: redacts, limits, retries and logs every call.
 #[derive(Parser)]
@@ -156,8 +142,8 @@ pub fn main() -> ExitCode {
 
 fn say(message: &str) {
     if !message.is_empty() {
-        // Nobody reads stderr: nothing left to tell.
-        drop(writeln!(std::io::stderr(), "{}", visible_lines(message)));
+        // If stderr is closed, the message is lost.
+        let _ = writeln!(std::io::stderr(), "{}", visible_lines(message));
     }
 }
 

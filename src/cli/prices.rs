@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use clap::{Subcommand, ValueEnum};
 use serde_json::json;
 
-use super::{Configured, Failure};
+use super::Configured;
 use crate::bounds::PRICES_FILE_BYTES_MAX;
 use crate::cost::import::{self, Imported, Wanted};
 use crate::cost::{AS_OF, Listed, PriceList};
+use crate::failure::Failure;
 use crate::money::decimal;
 use crate::visible::visible_json;
 

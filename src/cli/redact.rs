@@ -13,7 +13,7 @@ use bytes::Bytes;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use tollgate_wire::Format;
 
-use super::Failure;
+use crate::failure::Failure;
 use crate::redact::{BodyRedactor, Finding, Ledger, Redacted, Rules, TextRedactor};
 use crate::visible::visible;
 

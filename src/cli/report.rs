@@ -8,11 +8,11 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 
-use super::Failure;
 use super::print::{self, aligned, printable};
 use crate::bounds::REPORT_LINES_MAX;
 use crate::clock::wall_ms;
 use crate::config::policy::Settings;
+use crate::failure::Failure;
 use crate::money::usd;
 use crate::report::{Days, Dim, Reader, Summary};
 use crate::visible::{visible, visible_json};

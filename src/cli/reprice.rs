@@ -6,10 +6,10 @@ use jiff::ToSpan;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use super::Failure;
 use super::report::start_ms;
 use crate::config::policy::Settings;
 use crate::cost::PriceList;
+use crate::failure::Failure;
 use crate::money::usd;
 use crate::report::reprice::{Repriced, reprice};
 

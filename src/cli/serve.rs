@@ -5,10 +5,11 @@ use std::str::FromStr as _;
 
 use tracing::level_filters::{LevelFilter, STATIC_MAX_LEVEL};
 
-use super::{Failure, print};
+use super::print;
 use crate::app;
-use crate::config::policy::LogOptions;
+use crate::config::policy::{LogFormat, LogOptions};
 use crate::config::{self, Loaded};
+use crate::failure::Failure;
 
 /// What `serve` takes.
 #[derive(Debug, Clone, clap::Args)]
@@ -63,7 +64,8 @@ fn log_to_stderr(options: &LogOptions) -> Result<(), Failure> {
     let filter = tracing_subscriber::EnvFilter::try_new(compiled(&options.level, STATIC_MAX_LEVEL))
         .map_err(|error| Failure::User(format!("log.level: {error}")))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let set = if options.json { builder.json().try_init() } else { builder.with_ansi(false).try_init() };
+    let set =
+        if options.format == LogFormat::Json { builder.json().try_init() } else { builder.with_ansi(false).try_init() };
     set.map_err(|error| Failure::Defect(anyhow::anyhow!(error)))
 }
 

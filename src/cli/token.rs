@@ -8,10 +8,11 @@ use std::time::Duration;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Map, Value as Json, json};
 
-use super::{Failure, print};
+use super::print;
 use crate::clock;
 use crate::config;
 use crate::config::policy::JwtPolicy;
+use crate::failure::Failure;
 use crate::ids::OrgId;
 
 /// Arguments of `tollgate token`.

@@ -14,11 +14,12 @@ use aws_lc_rs::digest;
 use serde_json::{Value as Json, json};
 
 use super::check;
-use super::place::{Place, Problems, suggest};
 use super::policy::{ClickHouseOptions, Policy, Settings};
-use super::raw::{RawGateway, RawPolicy};
-use super::shape::{Section, Shape};
-use super::yaml::{self, Name, Node, Value};
+use super::reader::node::{Name, Node, Value};
+use super::reader::place::{Place, Problems, suggest};
+use super::reader::shape::{Section, Shape};
+use super::reader::yaml;
+use super::sections::{RawGateway, RawPolicy};
 use crate::bounds::CONFIG_FILE_BYTES_MAX;
 use crate::digest::{hex, sha256};
 
@@ -383,7 +384,7 @@ fn join(files: &[SourceFile], problems: &mut Problems) -> Joined {
                 problems.add(&name.at, format!("unknown key; {}", suggest(&name.text, known)));
                 continue;
             } else if !file.is_gateway {
-                problems.add(&name.at, "belongs into gateway.yaml, because it is read only at start; move it there");
+                problems.add(&name.at, "belongs in gateway.yaml, because it is read only at start; move it there");
                 continue;
             } else {
                 &mut gateway

@@ -1,25 +1,25 @@
-//! Level 2 of the map: what operators write in YAML, read and checked.
+//! Level 2 of the map: the configuration, read and checked.
 //!
-//! `yaml` makes a tree in which every value knows its place, `raw` declares every key with its default and meaning
-//! (through `shape`), `check` turns that into the types of `policy`, `load` finds and joins the files, `schema` describes
-//! the keys to editors, `warn` says what an operator should know of it, `watch` (the one part with a thread) keeps the policy in force up to date.
+//! `reader` is the library that reads YAML into typed values. `sections` declares every key with its
+//! type, default, range and description; `schema` and `reference` turn the declarations into the JSON
+//! Schema, the shipped files and the documentation. `check` makes the types of `policy` from the
+//! sections, `load` finds and joins the files, `warn` reports risky settings, and `watch` (the one part
+//! with a thread) reloads the policy.
 //!
-//! Promises: every problem of every file in one run, each as `file:line:column: key: reason and remedy`; nothing is taken
-//! from a configuration that has one; a value from the environment can never become structure and is never quoted.
+//! Guarantees: every problem of every file is reported in one run, as `file:line:column: key: reason and
+//! remedy`; a configuration with a problem is refused as a whole; a value from the environment cannot
+//! become YAML structure and is never quoted.
 
 pub mod policy;
 
 mod check;
-mod env;
 mod load;
-mod place;
-mod raw;
+mod reader;
+mod reference;
 mod schema;
-mod shape;
-mod values;
+mod sections;
 mod warn;
 pub(crate) mod watch;
-mod yaml;
 
 #[cfg(test)]
 mod tests;
@@ -27,7 +27,8 @@ mod tests;
 #[cfg(test)]
 pub(crate) use load::Source;
 pub(crate) use load::{Loaded, OtherFile, load, load_to_read};
-pub(crate) use place::suggest;
+pub(crate) use reader::place::suggest;
+pub(crate) use reader::values::duration;
+pub(crate) use reference::files;
 pub(crate) use schema::json_schema;
-pub(crate) use values::duration;
 pub(crate) use warn::warnings;

@@ -1,8 +1,9 @@
-//! The checked configuration: what the rooms work with.
+//! The checked configuration: the types that the rooms work with.
 //!
-//! Level 2 of the map. Immutable; a value of these types has passed `check`, so it cannot hold a wrong value, and no
-//! `Option` here means "default". Does not: know YAML, read files, or change after it is made. A reload makes a new
-//! [`Policy`] and swaps it whole.
+//! Level 2 of the map. Immutable; a value of these types has passed `check`, so it cannot hold a wrong
+//! value, and no `Option` here means "default". A section whose values are used as given has its struct
+//! in `sections`, beside its keys; those structs are exported here. Does not know YAML or files. A
+//! reload makes a new [`Policy`] and swaps it as a whole.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -13,13 +14,17 @@ use std::time::Duration;
 use http::{HeaderName, Method, Uri};
 use tollgate_wire::ProviderKind;
 
+pub use super::sections::{
+    Accept, AiLogPolicy, ClickHouseOptions, Durability, Fail, HeldBounds, LogFormat, LogOptions, StoredObjects,
+    Timeouts, Tls,
+};
 use crate::cost::PriceList;
+use crate::glob::Glob;
 use crate::ids::{OrgId, Secret};
 use crate::intent::prompt::Question;
 use crate::limit::bucket::Quota;
 use crate::limit::caps::Caps;
 use crate::redact::Rules;
-use crate::route::Glob;
 use crate::upstream::breaker::BreakerOptions;
 use crate::upstream::retry::RetryOptions;
 
@@ -47,28 +52,6 @@ pub struct Settings {
     pub log: LogOptions,
 }
 
-/// What may be held at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HeldBounds {
-    /// Connections on the applications' side.
-    pub connections: usize,
-    /// Calls being worked on.
-    pub calls_in_flight: usize,
-    /// Bytes that calls hold beyond what each may hold freely.
-    pub held_bytes: usize,
-    /// Bytes of rows that wait on disk for their store.
-    pub log_backlog_bytes: u64,
-}
-
-/// PEM files; read again when they change.
-#[derive(Clone, Debug)]
-pub struct Tls {
-    pub cert_file: PathBuf,
-    pub key_file: PathBuf,
-    /// Where set, clients must present a certificate signed by one of these.
-    pub client_ca_file: Option<PathBuf>,
-}
-
 /// Where rows are stored.
 #[derive(Clone, Debug)]
 pub enum StoreKind {
@@ -76,19 +59,6 @@ pub enum StoreKind {
     Embedded,
     /// A ClickHouse server.
     ClickHouse(ClickHouseOptions),
-}
-
-/// How to reach ClickHouse over HTTP.
-#[derive(Clone, Debug)]
-pub struct ClickHouseOptions {
-    /// `http://host:port` or `https://host:port`, without a path.
-    pub url: String,
-    /// Letters, digits and `_`.
-    pub database: String,
-    /// The user of the server.
-    pub user: String,
-    /// The user's password.
-    pub password: Secret,
 }
 
 /// Where limits are counted.
@@ -106,14 +76,6 @@ pub struct RedisOptions {
     pub url: Secret,
     /// How long a decision may wait for it.
     pub timeout: Duration,
-}
-
-/// The gateway's own log.
-#[derive(Clone, Debug)]
-pub struct LogOptions {
-    /// A `tracing` filter: `info`, `debug`, `tollgate=debug,info` …
-    pub level: String,
-    pub json: bool,
 }
 
 /// `policies/*.yaml`: hot.
@@ -147,19 +109,6 @@ pub struct AuthPolicy {
     pub jwt: Option<JwtPolicy>,
     /// By SHA-256 of the key.
     pub keys: HashMap<[u8; 32], Arc<GatewayKey>>,
-}
-
-/// One way of saying who calls.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Accept {
-    /// A JWT.
-    Jwt,
-    /// A gateway key.
-    Key,
-    /// A key of the caller's provider, which passes through.
-    Passthrough,
-    /// No credential.
-    Anonymous,
 }
 
 /// What a JWT has to be.
@@ -266,28 +215,17 @@ pub struct Routing {
     /// `store` of a body becomes `false`.
     pub force_store_false: bool,
     /// Those that every organisation may name.
-    pub shared_objects: Vec<crate::route::Glob>,
+    pub shared_objects: Vec<Glob>,
     /// First match wins.
     pub models: Vec<ModelRule>,
     /// Some target has a model's name of its own, so that bodies are to be rewritten.
     pub renames: bool,
 }
 
-/// Which stored objects a body may name under the gateway's own key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StoredObjects {
-    /// Those that answers to the organisation have named.
-    Own,
-    /// None.
-    Refuse,
-    /// All.
-    Allow,
-}
-
 /// Models of this form go to these providers.
 #[derive(Debug)]
 pub struct ModelRule {
-    pub pattern: crate::route::Glob,
+    pub pattern: Glob,
     /// Not empty.
     pub to: Targets,
 }
@@ -331,20 +269,6 @@ pub struct Target {
     pub model: Option<Arc<str>>,
     /// The policy's, where the target has none of its own.
     pub timeouts: Timeouts,
-}
-
-/// How long each part of a call may take.
-#[derive(Clone, Copy, Debug)]
-pub struct Timeouts {
-    pub connect: Duration,
-    /// From the request sent to the head of the answer.
-    pub first_byte: Duration,
-    /// Between two pieces of a body, either way.
-    pub idle: Duration,
-    /// The whole call, all attempts together.
-    pub total: Duration,
-    /// How often the client of a silent stream gets a comment.
-    pub keep_alive: Option<Duration>,
 }
 
 /// What is taken out, per organisation.
@@ -458,17 +382,6 @@ impl SharedLimits {
     }
 }
 
-/// What holds while the shared store is away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fail {
-    /// Each gateway keeps the limits by itself.
-    Local,
-    /// Calls pass without limits.
-    Open,
-    /// Calls are refused: 503 `overloaded`.
-    Closed,
-}
-
 /// Feature flags.
 #[derive(Debug)]
 pub struct Features {
@@ -495,24 +408,4 @@ pub struct IntentPolicy {
     pub deadline: Duration,
     /// For all tickets of a batch together.
     pub batch_deadline: Duration,
-}
-
-/// What a row keeps.
-#[derive(Clone, Copy, Debug)]
-pub struct AiLogPolicy {
-    pub capture_request: bool,
-    pub capture_response: bool,
-    /// Each body is cut here.
-    pub capture_bytes: usize,
-    pub retention_days: u32,
-    pub durability: Durability,
-}
-
-/// What a row survives by the time that its answer is complete.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
-    /// The end of the process.
-    Process,
-    /// A power cut.
-    Power,
 }

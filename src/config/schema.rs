@@ -5,8 +5,8 @@
 
 use serde_json::{Value as Json, json};
 
-use super::raw::{RawGateway, RawPolicy};
-use super::shape::Shape;
+use super::reader::shape::Shape;
+use super::sections::{RawGateway, RawPolicy};
 
 /// One schema for `gateway.yaml`, for every policy file, and for one file that holds everything.
 pub(crate) fn json_schema() -> Json {

@@ -11,7 +11,7 @@ use http::Uri;
 use jsonwebtoken::Algorithm;
 
 use super::policy::{Accept, AuthPolicy, JwksSource, JwtPolicy, Policy, Provider, Settings, StoreKind};
-use crate::route::Glob;
+use crate::glob::Glob;
 use crate::visible::visible;
 
 /// One `key: what it means and what to do`.

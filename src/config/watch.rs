@@ -24,10 +24,10 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use serde_json::Value as Json;
 
 use super::load::{Origin, Snapshot, Source};
-use super::place::{Place, Problems};
 use super::policy::{Policy, Settings};
-use super::raw::RawPolicy;
-use super::shape::Section;
+use super::reader::place::{Place, Problems};
+use super::reader::shape::Section;
+use super::sections::RawPolicy;
 use super::warn::warnings;
 use crate::clock;
 use crate::lock::lock;

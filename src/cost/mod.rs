@@ -20,6 +20,7 @@ use std::sync::Arc;
 use tollgate_wire::usage::{ServiceTier, TokenUsage};
 
 use crate::digest::{hex, sha256};
+use crate::glob;
 
 pub use built_in::AS_OF;
 
@@ -185,7 +186,7 @@ impl PriceList {
             .patterns
             .iter()
             .take_while(|at| exact.is_none_or(|(first, _)| **at < first))
-            .find_map(|at| if matches_pattern(&self.groups[*at].model, model) { line(at) } else { None });
+            .find_map(|at| if glob::matches(&self.groups[*at].model, model) { line(at) } else { None });
         pattern.or(exact).map(|(_, price)| price)
     }
 
@@ -265,22 +266,7 @@ fn amount(rates: &Rates, usage: &TokenUsage) -> Option<i64> {
 
 /// Whether a model matches one of the patterns, or there are none.
 pub fn any_matches(patterns: &[String], model: &str) -> bool {
-    patterns.is_empty() || patterns.iter().any(|pattern| matches_pattern(pattern, model))
-}
-
-/// `*` stands for any text, also for none.
-fn matches_pattern(pattern: &str, model: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or("");
-    let Some(mut rest) = model.strip_prefix(first) else { return false };
-    let Some(last) = parts.next_back() else { return rest.is_empty() };
-    for part in parts {
-        match rest.find(part) {
-            Some(at) => rest = &rest[at + part.len()..],
-            None => return false,
-        }
-    }
-    rest.ends_with(last)
+    patterns.is_empty() || patterns.iter().any(|pattern| glob::matches(pattern, model))
 }
 
 #[cfg(test)]

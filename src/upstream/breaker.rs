@@ -13,12 +13,20 @@ pub struct BreakerOptions {
     pub consecutive_failures: u32,
     /// More failures than this share of the calls of `window` open it, 1 to 100.
     pub error_percent: u32,
-    /// So many calls within `window` at least, for their share to count.
-    pub min_calls: u32,
+    /// Calls within `window` that are needed for their share to count; see [`BreakerOptions::min_calls`].
+    pub min_calls: Option<u32>,
     /// Over which shares are counted, at least a second.
     pub window: Duration,
     /// How long it stays open before one probe.
     pub open_for: Duration,
+}
+
+impl BreakerOptions {
+    /// Returns the calls that are needed for their share to count. An operator who allows more failures
+    /// in a row does not want to be overruled by their share, so the default grows with that number.
+    pub fn min_calls(&self) -> u32 {
+        self.min_calls.unwrap_or_else(|| self.consecutive_failures.saturating_mul(2).max(20))
+    }
 }
 
 /// Parts of the window: what is older than the window is forgotten part by part.
@@ -84,7 +92,7 @@ impl Breaker {
     fn fails_too_often(&self, options: &BreakerOptions) -> bool {
         let sum = |of: fn(&Slot) -> u32| self.slots.iter().map(|slot| u64::from(of(slot))).sum::<u64>();
         let (calls, failures) = (sum(|slot| slot.calls), sum(|slot| slot.failures));
-        calls >= u64::from(options.min_calls) && failures * 100 > calls * u64::from(options.error_percent)
+        calls >= u64::from(options.min_calls()) && failures * 100 > calls * u64::from(options.error_percent)
     }
 
     /// The part of the window that it is now; those that time has passed over are empty.
@@ -125,7 +133,7 @@ mod tests {
 
     fn options(consecutive_failures: u32, min_calls: u32) -> BreakerOptions {
         let (window, open_for) = (Duration::from_secs(30), Duration::from_nanos(100));
-        BreakerOptions { consecutive_failures, error_percent: 50, min_calls, window, open_for }
+        BreakerOptions { consecutive_failures, error_percent: 50, min_calls: Some(min_calls), window, open_for }
     }
 
     #[test]

@@ -359,7 +359,7 @@ mod tests {
 
     fn options() -> BreakerOptions {
         let (window, open_for) = (Duration::from_secs(30), Duration::from_secs(15));
-        BreakerOptions { consecutive_failures: 10, error_percent: 50, min_calls: 20, window, open_for }
+        BreakerOptions { consecutive_failures: 10, error_percent: 50, min_calls: Some(20), window, open_for }
     }
 
     fn org(digest: u64) -> PartyId {
@@ -551,7 +551,7 @@ mod tests {
             consecutive_failures in 1u32..12,
             min_calls in 1u32..30,
         ) {
-            let options = BreakerOptions { consecutive_failures, min_calls, ..options() };
+            let options = BreakerOptions { consecutive_failures, min_calls: Some(min_calls), ..options() };
             let (mut parties, mut now) = (Parties::new(30), S);
             let mut open: Vec<PartyId> = vec![];
             for (kind, n, ms) in steps {

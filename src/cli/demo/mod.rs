@@ -17,8 +17,9 @@ use tempfile::TempDir;
 
 use super::progress::Progress;
 use super::token::{is_hs, sign};
-use super::{Failure, print, serve};
+use super::{print, serve};
 use crate::app::{self, App};
+use crate::failure::Failure;
 use crate::ids::OrgId;
 use crate::money::usd;
 use crate::report::{Dim, Filter, Reader, Summary};

@@ -31,12 +31,13 @@ use tokio::task::JoinSet;
 
 use super::progress::Progress;
 use super::token::sign;
-use super::{Failure, print, serve};
+use super::{print, serve};
 use crate::app::{self, App};
 use crate::bounds::EVAL_FILE_BYTES_MAX;
 use crate::clock;
 use crate::config::Loaded;
 use crate::config::policy::{Accept, JwtPolicy, StoreKind};
+use crate::failure::Failure;
 use crate::ids::{OrgId, Secret};
 use crate::limit::bucket::Quota;
 use crate::money::usd;

@@ -5,7 +5,7 @@ use jiff::tz::TimeZone;
 
 use super::{start_ms, today};
 use crate::bounds::REPORT_LINES_MAX;
-use crate::cli::Failure;
+use crate::failure::Failure;
 use crate::money::usd;
 use crate::report::{Days, Dim, Reader, Summary};
 use crate::visible::is_hidden;

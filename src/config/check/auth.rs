@@ -3,19 +3,16 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use aws_lc_rs::digest;
 use jsonwebtoken::Algorithm;
 
-use super::super::place::Problems;
 use super::super::policy::{Accept, AuthPolicy, GatewayKey, JwksSource, JwtPolicy};
-use super::super::raw::{RawAuth, RawJwt, RawKey};
-use super::super::shape::At;
-use super::{distinct, lasting, port_fits};
-use crate::route::Glob;
-
-const LEEWAY_MAX: Duration = Duration::from_secs(600);
+use super::super::reader::place::Problems;
+use super::super::reader::shape::At;
+use super::super::sections::{RawAuth, RawJwt, RawKey};
+use super::{distinct, port_fits};
+use crate::glob::Glob;
 
 pub(super) fn auth(raw: &RawAuth, problems: &mut Problems) -> Option<AuthPolicy> {
     distinct(&raw.accept, problems);
@@ -89,7 +86,6 @@ fn jwt(raw: &RawJwt, problems: &mut Problems) -> Option<Option<JwtPolicy>> {
     }
     let org_claim = claim(&raw.org_claim, problems);
     let user_claim = claim(&raw.user_claim, problems);
-    let leeway = lasting(&raw.leeway, Duration::ZERO..=LEEWAY_MAX, problems);
     if secret.is_empty() && jwks.is_none() {
         return Some(None);
     }
@@ -101,7 +97,7 @@ fn jwt(raw: &RawJwt, problems: &mut Problems) -> Option<Option<JwtPolicy>> {
         audience: raw.audience.value.clone(),
         org_claim,
         user_claim,
-        leeway,
+        leeway: raw.leeway.value,
         fingerprint: [0; 32],
     };
     Some(Some(JwtPolicy { fingerprint: fingerprint(&policy), ..policy }))

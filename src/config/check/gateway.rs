@@ -1,25 +1,17 @@
-//! `gateway.yaml`, checked.
+//! `gateway.yaml`: addresses, and the rules between keys.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::super::place::Problems;
-use super::super::policy::{
-    ClickHouseOptions, HeldBounds, LimitsStore, LogOptions, RedisOptions, Settings, StoreKind, Tls,
-};
-use super::super::raw::{LogFormat, RawBounds, RawClickHouse, RawGateway, Store};
-use super::super::shape::At;
-use super::{in_range, lasting, port_fits, sized};
+use super::super::policy::{ClickHouseOptions, LimitsStore, RedisOptions, Settings, StoreKind};
+use super::super::reader::place::Problems;
+use super::super::reader::shape::{At, Plain as _};
+use super::super::sections::{RawClickHouse, RawGateway, Store};
+use super::port_fits;
 use crate::ids::Secret;
 
-/// Longer, and a store that hangs would look like a gateway that does.
-const STORE_TIMEOUT_MAX: Duration = Duration::from_secs(10);
-/// Room for some of the longest rows.
-const LOG_BACKLOG_BYTES_MIN: u64 = 16 << 20;
-const DAY: Duration = Duration::from_secs(86_400);
-
-/// The checked settings, and how to reach ClickHouse (also where the embedded store is used, for the commands that
-/// prepare a change). `None` if there is any problem.
+/// The checked settings, and the options of ClickHouse, which `tollgate clickhouse` also needs with the
+/// embedded store. `None` if there is any problem.
 pub(in super::super) fn settings(raw: &RawGateway, problems: &mut Problems) -> Option<(Settings, ClickHouseOptions)> {
     let before = problems.count();
     let listen = address(&raw.listen, problems);
@@ -37,28 +29,22 @@ pub(in super::super) fn settings(raw: &RawGateway, problems: &mut Problems) -> O
         Store::Embedded => StoreKind::Embedded,
         Store::ClickHouse => StoreKind::ClickHouse(clickhouse.clone()),
     };
-    let timeout = lasting(&raw.limits_store_timeout, Duration::from_millis(1)..=STORE_TIMEOUT_MAX, problems);
-    let limits_store = limits_store(&raw.limits_store, timeout, problems);
+    let limits_store = limits_store(&raw.limits_store, raw.limits_store_timeout.value, problems);
     if !is_filter(&raw.log.level) {
         problems
             .add(&raw.log.level.at, "no log filter; give error, warn, info, debug or trace, or `tollgate=debug,info`");
     }
-    let bounds = held_bounds(&raw.bounds, problems);
     let settings = Settings {
         listen: listen?,
         admin_listen: admin_listen?,
         data_dir: raw.data_dir.value.clone(),
-        tls: raw.tls.value.as_ref().map(|tls| Tls {
-            cert_file: tls.cert_file.value.clone(),
-            key_file: tls.key_file.value.clone(),
-            client_ca_file: tls.client_ca_file.value.clone(),
-        }),
-        max_body_bytes: sized(&raw.max_body_bytes, 1..=64 << 30, problems),
-        shutdown_grace: lasting(&raw.shutdown_grace, Duration::ZERO..=DAY, problems),
+        tls: raw.tls.plain(),
+        max_body_bytes: raw.max_body_bytes.plain(),
+        shutdown_grace: raw.shutdown_grace.value,
         store,
         limits_store: limits_store?,
-        bounds: bounds?,
-        log: LogOptions { level: raw.log.level.value.clone(), json: raw.log.format.value == LogFormat::Json },
+        bounds: raw.bounds.plain(),
+        log: raw.log.plain(),
     };
     (problems.count() == before).then_some((settings, clickhouse))
 }
@@ -82,8 +68,7 @@ fn address(given: &At<String>, problems: &mut Problems) -> Option<SocketAddr> {
     };
     let address = text.parse().ok();
     if address.is_none() {
-        problems
-            .add(&given.at, "no address to listen on; give IP:PORT, e.g. 127.0.0.1:8080, 0.0.0.0:8080 or [::]:8080");
+        problems.add(&given.at, "not a socket address; give IP:PORT, e.g. 127.0.0.1:8080, 0.0.0.0:8080 or [::]:8080");
     }
     address
 }
@@ -107,24 +92,7 @@ fn clickhouse(raw: &RawClickHouse, problems: &mut Problems) -> ClickHouseOptions
     if !name {
         problems.add(&raw.database.at, "a database's name is 1 to 64 of A-Z a-z 0-9 _");
     }
-    ClickHouseOptions {
-        url: raw.url.value.trim_end_matches('/').to_owned(),
-        database: database.clone(),
-        user: raw.user.value.clone(),
-        password: raw.password.value.clone(),
-    }
-}
-
-fn held_bounds(raw: &RawBounds, problems: &mut Problems) -> Option<HeldBounds> {
-    let connections = in_range(&raw.connections, 1..=1_000_000, problems);
-    let calls_in_flight = in_range(&raw.calls_in_flight, 1..=1_000_000, problems);
-    let held_bytes = sized(&raw.held_bytes, 4 << 20..=1 << 40, problems);
-    Some(HeldBounds {
-        connections: usize::try_from(connections?).ok()?,
-        calls_in_flight: usize::try_from(calls_in_flight?).ok()?,
-        held_bytes: usize::try_from(held_bytes).ok()?,
-        log_backlog_bytes: sized(&raw.log_backlog_bytes, LOG_BACKLOG_BYTES_MIN..=1 << 44, problems),
-    })
+    ClickHouseOptions { url: raw.url.value.trim_end_matches('/').to_owned(), ..raw.plain() }
 }
 
 fn limits_store(given: &At<String>, timeout: Duration, problems: &mut Problems) -> Option<LimitsStore> {

@@ -1,27 +1,19 @@
-//! `intent`, checked: what is asked about tickets, and what may be answered.
+//! `intent`: the question about a ticket, and the words of its answer.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::super::place::{Place, Problems, suggest};
 use super::super::policy::IntentPolicy;
-use super::super::raw::{RawExample, RawIntent};
-use super::super::shape::{At, Named};
+use super::super::reader::place::{Place, Problems, suggest};
+use super::super::reader::shape::{At, Named};
+use super::super::sections::{RawExample, RawIntent};
 use super::targets::Names;
-use super::{lasting, refuse};
-use crate::bounds;
 use crate::digest::sha256;
 use crate::intent::prompt::{Choice, Example, Question};
 
-const MS: Duration = Duration::from_millis(1);
-const MINUTE: Duration = Duration::from_secs(60);
-/// Words that a model may choose from; synonyms of one of them.
-const WORDS_MAX: usize = 64;
-/// What goes into every prompt is short.
-const PROMPT_BYTES_MAX: usize = 16 << 10;
+/// Synonyms of a word.
+const SYNONYMS_MAX: usize = 64;
+/// Part of every prompt.
 const DESCRIPTION_BYTES_MAX: usize = 300;
-const EXAMPLES_MAX: usize = 64;
-const EXAMPLE_BYTES_MAX: usize = 4 << 10;
 
 pub(super) fn intent(raw: &RawIntent, names: &Names, problems: &mut Problems) -> Option<IntentPolicy> {
     let provider = if raw.provider.given {
@@ -29,35 +21,17 @@ pub(super) fn intent(raw: &RawIntent, names: &Names, problems: &mut Problems) ->
     } else {
         names.default(&raw.provider)
     };
-    let model = raw.model.trim();
-    if model.is_empty() || model.len() > bounds::MODEL_BYTES_MAX {
-        problems.add(&raw.model.at, format!("a model's name is 1 to {} bytes", bounds::MODEL_BYTES_MAX));
-    }
-    let temperature = raw.temperature.value;
-    if !(0.0..=2.0).contains(&temperature) {
-        refuse(&raw.temperature.at, temperature, "give 0 to 2", problems);
-    }
-    let prompt = raw.prompt.trim();
-    if prompt.is_empty() || prompt.len() > PROMPT_BYTES_MAX {
-        problems.add(
-            &raw.prompt.at,
-            format!("instructions are 1 to {PROMPT_BYTES_MAX} bytes; leave the key out for the built-in ones"),
-        );
-    }
     let mut categories = choices(&raw.categories, problems);
     describe(&mut categories, &raw.category_descriptions, problems);
     rename(&mut categories, &raw.category_synonyms, problems);
     let mut priorities = choices(&raw.priorities, problems);
     describe(&mut priorities, &raw.priority_descriptions, problems);
     rename(&mut priorities, &raw.priority_synonyms, problems);
-    if raw.examples.len() > EXAMPLES_MAX {
-        problems.add(&raw.examples.at, format!("more than {EXAMPLES_MAX} examples; each makes every prompt longer"));
-    }
     let examples = raw.examples.iter().map(|e| example(e, &categories, &priorities, problems)).collect();
     let question = Question {
-        model: model.to_owned(),
-        temperature,
-        prompt: prompt.to_owned(),
+        model: raw.model.trim().to_owned(),
+        temperature: raw.temperature.value,
+        prompt: raw.prompt.trim().to_owned(),
         categories,
         priorities,
         examples,
@@ -69,8 +43,8 @@ pub(super) fn intent(raw: &RawIntent, names: &Names, problems: &mut Problems) ->
         provider,
         fingerprint: fingerprint(names.name(provider), &question),
         question: Arc::new(question),
-        deadline: lasting(&raw.deadline, MS..=10 * MINUTE, problems),
-        batch_deadline: lasting(&raw.batch_deadline, MS..=60 * MINUTE, problems),
+        deadline: raw.deadline.value,
+        batch_deadline: raw.batch_deadline.value,
     })
 }
 
@@ -81,9 +55,6 @@ fn fingerprint(provider: &str, question: &Question) -> [u8; 32] {
 
 /// Words that differ in more than their case, because an answer is matched without regard to it.
 fn choices(list: &At<Vec<At<String>>>, problems: &mut Problems) -> Vec<Choice> {
-    if list.is_empty() || list.len() > WORDS_MAX {
-        problems.add(&list.at, format!("give 1 to {WORDS_MAX} words"));
-    }
     let mut choices: Vec<Choice> = Vec::with_capacity(list.len());
     for given in list.iter() {
         let Some(name) = word(given, problems) else { continue };
@@ -140,8 +111,8 @@ fn rename(choices: &mut [Choice], given: &Named<Vec<At<String>>>, problems: &mut
         if named(choices, name, problems).is_none() {
             continue;
         }
-        if synonyms.len() > WORDS_MAX {
-            problems.add(&synonyms.at, format!("give at most {WORDS_MAX} words"));
+        if synonyms.len() > SYNONYMS_MAX {
+            problems.add(&synonyms.at, format!("give at most {SYNONYMS_MAX} words"));
         }
         for synonym in synonyms.iter() {
             let Some(word) = word(synonym, problems) else { continue };
@@ -158,14 +129,6 @@ fn rename(choices: &mut [Choice], given: &Named<Vec<At<String>>>, problems: &mut
 fn example(given: &RawExample, categories: &[Choice], priorities: &[Choice], problems: &mut Problems) -> Example {
     if given.title.trim().is_empty() && given.body.trim().is_empty() {
         problems.add(&given.body.at, "an example needs a title or a body");
-    }
-    for text in [&given.title, &given.body] {
-        if text.value.len() > EXAMPLE_BYTES_MAX {
-            problems.add(
-                &text.at,
-                format!("longer than {EXAMPLE_BYTES_MAX} bytes; each example makes every prompt longer"),
-            );
-        }
     }
     let mut answer = |given: &At<Option<String>>, choices: &[Choice]| {
         let word = given.value.as_deref()?.trim();

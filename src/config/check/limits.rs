@@ -4,27 +4,18 @@ use std::collections::HashMap;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
 
-use super::super::place::{Problems, suggest};
 use super::super::policy::{Features, Limits, ModelLimits, MoreLimits, OrgLimits, RedactionPolicy, SharedLimits};
-use super::super::raw::{RawFeatures, RawLimits, RawRules};
-use super::super::shape::{At, Cap, PerOrg, Usd};
-use super::{in_range, label, refuse};
+use super::super::reader::place::{Problems, suggest};
+use super::super::reader::shape::{At, Cap, PerOrg, Usd};
+use super::super::sections::{RawFeatures, RawLimits, RawRules};
+use super::label;
+use crate::glob::Glob;
 use crate::limit::bucket::Quota;
 use crate::limit::caps::Caps;
-use crate::money::decimal;
 use crate::redact::{CustomSpec, ENTITIES, Rules, RulesError, RulesSpec, TermsSpec};
-use crate::route::Glob;
 
-const REQUESTS_PER_MINUTE_MAX: u64 = 10_000_000;
 /// `strict` remembers every call of the last minute.
-const STRICT_REQUESTS_PER_MINUTE_MAX: u64 = 10_000;
-
-const TOKENS_PER_MINUTE_MAX: u64 = 1_000_000_000_000;
-const CALLS_IN_FLIGHT_MAX: u64 = 1_000_000;
-/// Up to here a shared store, whose scripts count in doubles, is exact to 10⁻⁹ USD.
-const NANO_USD_MAX: u64 = 9_000_000_000_000_000;
-/// More would be no limit any more.
-const LEASE_PERCENT_MAX: f64 = 10.0;
+const STRICT_REQUESTS_PER_MINUTE_MAX: u32 = 10_000;
 
 pub(super) fn limits(raw: &PerOrg<RawLimits>, problems: &mut Problems) -> Option<Limits> {
     let default = quota(&raw.base, problems);
@@ -51,38 +42,32 @@ pub(super) fn limits(raw: &PerOrg<RawLimits>, problems: &mut Problems) -> Option
 
 fn shared(raw: &RawLimits, problems: &mut Problems) -> SharedLimits {
     let percent = raw.lease_percent.value;
-    if !(0.0..=LEASE_PERCENT_MAX).contains(&percent) {
-        refuse(&raw.lease_percent.at, percent, format!("give 0 to {LEASE_PERCENT_MAX}"), problems);
-    }
     if percent > 0.0 && raw.strict.value {
         let at = if raw.lease_percent.given { &raw.lease_percent.at } else { &raw.strict.at };
         problems.add(at, "strict allows no call too many, so nothing can be leased; set lease_percent: 0");
     }
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 10000 after the check above")]
-    let lease_millipercent = (percent.clamp(0.0, LEASE_PERCENT_MAX) * 1000.0).round() as u32;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 10000 in the range of the key")]
+    let lease_millipercent = (percent * 1000.0).round() as u32;
     SharedLimits { fail: raw.fail.value, lease_millipercent }
 }
 
 fn org_limits(raw: &RawLimits, problems: &mut Problems) -> OrgLimits {
     // An organisation's requests have a quota of their own, which is never off.
-    let all = Caps {
-        requests: None,
-        tokens_per_minute: tokens(&raw.tokens_per_minute, problems),
-        calls_in_flight: in_flight(&raw.calls_in_flight, problems),
-        nano_usd_per_day: usd(&raw.usd_per_day, problems),
-        nano_usd_per_month: usd(&raw.usd_per_month, problems),
-    };
     macro_rules! caps {
-        ($raw:expr) => {
+        ($raw:expr, $requests:expr) => {
             Caps {
-                requests: requests(&$raw.requests_per_minute, problems),
-                tokens_per_minute: tokens(&$raw.tokens_per_minute, problems),
-                calls_in_flight: in_flight(&$raw.calls_in_flight, problems),
-                nano_usd_per_day: usd(&$raw.usd_per_day, problems),
-                nano_usd_per_month: usd(&$raw.usd_per_month, problems),
+                requests: $requests,
+                tokens_per_minute: $raw.tokens_per_minute.0.and_then(NonZeroU64::new),
+                calls_in_flight: $raw.calls_in_flight.0.and_then(NonZeroU32::new),
+                nano_usd_per_day: usd($raw.usd_per_day.value),
+                nano_usd_per_month: usd($raw.usd_per_month.value),
             }
         };
+        ($raw:expr) => {
+            caps!($raw, requests($raw.requests_per_minute.value))
+        };
     }
+    let all = caps!(raw, None);
     let (each_key, each_user) = (caps!(raw.each_key), caps!(raw.each_user));
     let mut models: Vec<ModelLimits> = Vec::with_capacity(raw.models.len());
     for model in raw.models.iter() {
@@ -102,44 +87,22 @@ fn org_limits(raw: &RawLimits, problems: &mut Problems) -> OrgLimits {
     OrgLimits { all, each_key, each_user, models }
 }
 
-fn requests(given: &At<Cap<u64>>, problems: &mut Problems) -> Option<Quota> {
-    let rate = NonZeroU32::new(u32::try_from(capped(given, REQUESTS_PER_MINUTE_MAX, problems)?).ok()?)?;
+fn requests(given: Cap<u32>) -> Option<Quota> {
+    let rate = NonZeroU32::new(given.0?)?;
     Some(Quota::new(rate, rate, false))
 }
 
-fn tokens(given: &At<Cap<u64>>, problems: &mut Problems) -> Option<NonZeroU64> {
-    NonZeroU64::new(capped(given, TOKENS_PER_MINUTE_MAX, problems)?)
-}
-
-fn in_flight(given: &At<Cap<u64>>, problems: &mut Problems) -> Option<NonZeroU32> {
-    NonZeroU32::new(u32::try_from(capped(given, CALLS_IN_FLIGHT_MAX, problems)?).ok()?)
-}
-
-/// A limit of 1 to `most`; `None` where it is off, or wrong.
-fn capped(given: &At<Cap<u64>>, most: u64, problems: &mut Problems) -> Option<u64> {
-    let value = given.value.0?;
-    if !(1..=most).contains(&value) {
-        refuse(&given.at, value, format!("give 1 to {most}, or `off`"), problems);
-        return None;
-    }
-    Some(value)
-}
-
-fn usd(given: &At<Cap<Usd>>, problems: &mut Problems) -> Option<NonZeroU64> {
-    let Usd(nano) = given.value.0?;
-    if !(1..=NANO_USD_MAX).contains(&nano) {
-        let remedy = format!("give more than 0 and at most {}, or `off`", decimal(NANO_USD_MAX));
-        refuse(&given.at, decimal(nano), remedy, problems);
-        return None;
-    }
-    NonZeroU64::new(nano)
+fn usd(given: Cap<Usd>) -> Option<NonZeroU64> {
+    NonZeroU64::new(given.0?.0)
 }
 
 fn quota(raw: &RawLimits, problems: &mut Problems) -> Option<Quota> {
-    let most = if raw.strict.value { STRICT_REQUESTS_PER_MINUTE_MAX } else { REQUESTS_PER_MINUTE_MAX };
-    let rate = in_range(&raw.requests_per_minute, 1..=most, problems);
-    let burst = in_range(&raw.burst, 1..=REQUESTS_PER_MINUTE_MAX, problems);
-    Some(Quota::new(NonZeroU32::new(rate?)?, NonZeroU32::new(burst?)?, raw.strict.value))
+    let rate = raw.requests_per_minute.value;
+    if raw.strict.value && rate > STRICT_REQUESTS_PER_MINUTE_MAX {
+        let at = if raw.requests_per_minute.given { &raw.requests_per_minute.at } else { &raw.strict.at };
+        problems.add(at, format!("{rate} is not allowed with `strict`; give 1 to {STRICT_REQUESTS_PER_MINUTE_MAX}"));
+    }
+    Some(Quota::new(NonZeroU32::new(rate)?, NonZeroU32::new(raw.burst.value)?, raw.strict.value))
 }
 
 pub(super) fn features(raw: &PerOrg<RawFeatures>) -> Features {
@@ -176,13 +139,13 @@ fn rules(raw: &RawRules, compiled: &mut Compiled, problems: &mut Problems) -> Op
     for error in errors {
         match error {
             RulesError::UnknownEntity(name) => {
-                problems.add(&raw.entities.at, format!("no entity that can be found: {name}"));
+                problems.add(&raw.entities.at, format!("unknown entity: {name}"));
             }
             RulesError::Pattern { index, reason } => {
                 problems.add(raw.custom.get(index).map_or(&raw.custom.at, |c| &c.pattern.at), reason);
             }
             RulesError::Allow { index } => {
-                let hint = "say nothing that could stay; give an address, @domain or a number";
+                let hint = "has no letters or digits, so it can match nothing; give an address, @domain or a number";
                 problems.add(raw.allow.get(index).map_or(&raw.allow.at, |a| &a.at), hint);
             }
             RulesError::Terms { index, reason } => {
@@ -199,7 +162,7 @@ fn spec(raw: &RawRules, problems: &mut Problems) -> RulesSpec {
     for entity in raw.entities.iter() {
         if !ENTITIES.contains(&entity.value.as_str()) {
             let hint = suggest(entity, ENTITIES.iter().copied());
-            problems.add(&entity.at, format!("no entity that can be found; {hint}"));
+            problems.add(&entity.at, format!("unknown entity; {hint}"));
         } else if entities.iter().any(|known| known.value == entity.value) {
             problems.add(&entity.at, "given twice; keep one");
         } else {

@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use http::{HeaderName, Method, Uri};
 
-use super::super::place::{Place, Problems, suggest};
 use super::super::policy::{ModelRule, Provider, Routing, Spread, Target, Targets, Timeouts};
-use super::super::raw::{RawPrice, RawProvider, RawRouting, RawTarget, RawTo};
-use super::super::shape::{At, Named, Usd};
-use super::{in_range, label, port_fits};
+use super::super::reader::place::{Place, Problems, suggest};
+use super::super::reader::shape::{At, Named, Usd};
+use super::super::sections::{RawPrice, RawProvider, RawRouting, RawTarget, RawTo};
+use super::{label, port_fits};
 use crate::bounds::{MODEL_BYTES_MAX, TARGETS_MAX};
 use crate::cost::{Price, PriceList, Rates};
-use crate::route::{Glob, table};
+use crate::glob::Glob;
+use crate::route::table;
 
 const PROVIDERS_MAX: usize = 64;
 
@@ -108,7 +109,7 @@ fn base_url(given: &RawProvider, problems: &mut Problems) -> Option<Uri> {
         Ok(uri) if uri.authority().is_some_and(|a| a.as_str().contains('@')) => {
             "a URL with a user; put keys into api_key"
         }
-        Ok(uri) if !port_fits(&uri) => "a URL with a port that is none (1 to 65535)",
+        Ok(uri) if !port_fits(&uri) => "invalid port (1 to 65535)",
         Ok(uri) if uri.query().is_some() || text.contains('#') => "a URL with a query or fragment",
         Ok(uri) if uri.path().split('/').any(|s| s == "." || s == "..") || uri.path().contains("//") => {
             "a URL with an unclean path"
@@ -220,12 +221,7 @@ fn targets(given: &[At<RawTo>], sticky: &At<bool>, known: &Known<'_>, problems: 
 
 fn target(given: &RawTarget, weighted: bool, known: &Known<'_>, problems: &mut Problems) -> Option<Target> {
     let timeouts = super::calls::target_timeouts(&given.timeouts, known.timeouts, problems);
-    let weight = match given.weight.value {
-        Some(value) => {
-            in_range(&At { value, at: given.weight.at.clone(), given: true }, 0..=1_000_000, problems).unwrap_or(1)
-        }
-        None => 1,
-    };
+    let weight = given.weight.value.unwrap_or(1);
     let model = given.model.value.as_deref().map(str::trim);
     if model.is_some_and(|model| model.is_empty() || model.len() > MODEL_BYTES_MAX) {
         problems

@@ -1,19 +1,20 @@
-//! The kinds of values: scalars with and without a unit, lists, names of the operator's own, sections per organisation.
+//! The general types of values: scalars with and without a unit, lists, mappings with names of the
+//! operator's own, and sections that organisations may override.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
+use super::super::node::{Name, Node, Scalar, Value};
 use super::super::place::Problems;
 use super::super::values;
-use super::super::yaml::{Name, Node, Scalar, Value};
-use super::{At, Section, Shape};
+use super::{At, Kind, Plain, Section, Shape};
 use crate::ids::{OrgId, Secret};
 use crate::money::decimal;
 
 /// The scalar in a node; a problem where it is something else.
-pub(in crate::config) fn scalar<'a>(node: &'a Node, what: &str, problems: &mut Problems) -> Option<&'a Scalar> {
+pub fn scalar<'a>(node: &'a Node, what: &str, problems: &mut Problems) -> Option<&'a Scalar> {
     match &node.value {
         Value::Scalar(scalar) => return Some(scalar),
         Value::Failed => {}
@@ -25,7 +26,7 @@ pub(in crate::config) fn scalar<'a>(node: &'a Node, what: &str, problems: &mut P
 }
 
 /// A scalar as messages may show it: what the file says, never what the environment holds.
-pub(in crate::config) fn shown(scalar: &Scalar) -> String {
+pub fn shown(scalar: &Scalar) -> String {
     let text: String = scalar.reference.as_deref().unwrap_or(&scalar.text).chars().take(80).collect();
     if scalar.reference.is_some() { format!("the value of `{text}`") } else { format!("`{text}`") }
 }
@@ -55,23 +56,34 @@ impl Shape for bool {
         // A reference to the environment is text to an editor.
         json!({"anyOf": [{"type": "boolean"}, {"type": "string"}]})
     }
+    fn kind() -> Kind {
+        Kind::Scalar("true or false")
+    }
 }
 
-impl Shape for u64 {
-    fn read(node: &Node, problems: &mut Problems) -> Option<u64> {
-        parsed(node, "a whole number", problems, |text| {
-            let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-            let reason = if digits { "too large" } else { "not a whole number of 0 or more" };
-            values::whole(text).ok_or_else(|| reason.to_owned())
-        })
-    }
-    fn json(&self) -> Json {
-        json!(self)
-    }
-    fn schema() -> Json {
-        json!({"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "\\$\\{"}]})
-    }
+macro_rules! whole {
+    ($($ty:ty),*) => { $(
+        impl Shape for $ty {
+            fn read(node: &Node, problems: &mut Problems) -> Option<$ty> {
+                parsed(node, "a whole number", problems, |text| {
+                    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+                    let reason = if digits { "too large" } else { "not a whole number of 0 or more" };
+                    values::whole(text).and_then(|n| <$ty>::try_from(n).ok()).ok_or_else(|| reason.to_owned())
+                })
+            }
+            fn json(&self) -> Json {
+                json!(self)
+            }
+            fn schema() -> Json {
+                json!({"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "\\$\\{"}]})
+            }
+            fn kind() -> Kind {
+                Kind::Scalar("whole number")
+            }
+        }
+    )* };
 }
+whole!(u32, u64, usize);
 
 impl Shape for f64 {
     fn read(node: &Node, problems: &mut Problems) -> Option<f64> {
@@ -86,6 +98,9 @@ impl Shape for f64 {
     fn schema() -> Json {
         json!({"anyOf": [{"type": "number"}, {"type": "string", "pattern": "\\$\\{"}]})
     }
+    fn kind() -> Kind {
+        Kind::Scalar("number")
+    }
 }
 
 impl Shape for String {
@@ -98,6 +113,9 @@ impl Shape for String {
     fn schema() -> Json {
         // Numbers are taken as the text they are written as: `org: 4711`.
         json!({"type": ["string", "number", "boolean"]})
+    }
+    fn kind() -> Kind {
+        Kind::Scalar("text")
     }
 }
 
@@ -121,12 +139,15 @@ impl Shape for Secret {
     fn schema() -> Json {
         json!({"type": ["string", "number"]})
     }
+    fn kind() -> Kind {
+        Kind::Scalar("secret")
+    }
 }
 
 /// A value that says what is looked for in people's text (names of customers and projects), so that it is counted and not
 /// shown.
 #[derive(Clone, Debug)]
-pub(in crate::config) struct Hidden<T>(pub(in crate::config) T);
+pub struct Hidden<T>(pub(crate) T);
 
 impl<T> std::ops::Deref for Hidden<T> {
     type Target = T;
@@ -149,6 +170,9 @@ impl<T: Shape> Shape for Hidden<T> {
     fn schema() -> Json {
         T::schema()
     }
+    fn kind() -> Kind {
+        T::kind()
+    }
 }
 
 impl Shape for PathBuf {
@@ -164,6 +188,9 @@ impl Shape for PathBuf {
     fn schema() -> Json {
         json!({"type": "string"})
     }
+    fn kind() -> Kind {
+        Kind::Scalar("path")
+    }
 }
 
 impl Shape for Duration {
@@ -176,27 +203,60 @@ impl Shape for Duration {
     fn schema() -> Json {
         json!({"type": "string", "pattern": "^[0-9_]+ ?(ms|s|m|min|h|d)$|\\$\\{"})
     }
+    fn kind() -> Kind {
+        Kind::Scalar("duration")
+    }
 }
 
 /// A number of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::config) struct Size(pub(in crate::config) u64);
+pub struct Size<N = u64>(pub(crate) N);
 
-impl Shape for Size {
-    fn read(node: &Node, problems: &mut Problems) -> Option<Size> {
-        parsed(node, "a size", problems, values::size).map(Size)
+/// A type that counts bytes.
+pub trait Bytes: Copy {
+    /// `None` if there are too many.
+    fn of(count: u64) -> Option<Self>;
+    /// The number of bytes.
+    fn count(self) -> u64;
+}
+
+impl Bytes for u64 {
+    fn of(count: u64) -> Option<u64> {
+        Some(count)
+    }
+    fn count(self) -> u64 {
+        self
+    }
+}
+
+impl Bytes for usize {
+    fn of(count: u64) -> Option<usize> {
+        usize::try_from(count).ok()
+    }
+    fn count(self) -> u64 {
+        self as u64
+    }
+}
+
+impl<N: Bytes> Shape for Size<N> {
+    fn read(node: &Node, problems: &mut Problems) -> Option<Size<N>> {
+        let count = |text: &str| values::size(text).and_then(|n| N::of(n).ok_or_else(|| "too large".to_owned()));
+        parsed(node, "a size", problems, count).map(Size)
     }
     fn json(&self) -> Json {
-        json!(values::show_size(self.0))
+        json!(values::show_size(self.0.count()))
     }
     fn schema() -> Json {
         json!({"anyOf": [{"type": "string", "pattern": "^[0-9_]+ ?(B|[KMG]iB|[kKMG]B)?$|\\$\\{"}, {"type": "integer", "minimum": 0}]})
     }
+    fn kind() -> Kind {
+        Kind::Scalar("size")
+    }
 }
 
 /// USD (for prices: per million tokens), in units of 10⁻⁹.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::config) struct Usd(pub(in crate::config) u64);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
+pub struct Usd(pub(crate) u64);
 
 impl Shape for Usd {
     fn read(node: &Node, problems: &mut Problems) -> Option<Usd> {
@@ -208,11 +268,14 @@ impl Shape for Usd {
     fn schema() -> Json {
         json!({"anyOf": [{"type": "number", "minimum": 0}, {"type": "string"}]})
     }
+    fn kind() -> Kind {
+        Kind::Scalar("amount of USD")
+    }
 }
 
 /// A limit, or `off`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::config) struct Cap<T>(pub(in crate::config) Option<T>);
+pub struct Cap<T>(pub(crate) Option<T>);
 
 impl<T: Shape> Shape for Cap<T> {
     fn read(node: &Node, problems: &mut Problems) -> Option<Cap<T>> {
@@ -231,6 +294,9 @@ impl<T: Shape> Shape for Cap<T> {
     fn schema() -> Json {
         json!({"anyOf": [{"const": "off"}, T::schema()]})
     }
+    fn kind() -> Kind {
+        Kind::Or("off", Box::new(T::kind()))
+    }
 }
 
 impl Shape for OrgId {
@@ -243,9 +309,15 @@ impl Shape for OrgId {
     fn schema() -> Json {
         json!({"type": ["string", "integer"]})
     }
+    fn kind() -> Kind {
+        Kind::Scalar("organisation")
+    }
 }
 
 const ORG_RULE: &str = "no name of an organisation: 1 to 128 of A-Z a-z 0-9 . _ : @ + = / -";
+
+/// The description of `orgs`.
+pub const ORGS: &str = "Overrides by organisation. Each takes the same keys and inherits those that it does not give.";
 
 /// `null` or a value.
 impl<T: Shape> Shape for Option<T> {
@@ -257,6 +329,9 @@ impl<T: Shape> Shape for Option<T> {
     }
     fn schema() -> Json {
         json!({"anyOf": [{"type": "null"}, T::schema()]})
+    }
+    fn kind() -> Kind {
+        Kind::Or("null", Box::new(T::kind()))
     }
 }
 
@@ -282,11 +357,14 @@ impl<T: Shape> Shape for Vec<At<T>> {
     fn schema() -> Json {
         json!({"type": "array", "items": T::schema()})
     }
+    fn kind() -> Kind {
+        Kind::List(Box::new(T::kind()))
+    }
 }
 
 /// A mapping with names of the operator's own, in the order of the file.
 #[derive(Clone, Debug)]
-pub(in crate::config) struct Named<T>(pub(in crate::config) Vec<(At<String>, At<T>)>);
+pub struct Named<T>(pub(crate) Vec<(At<String>, At<T>)>);
 
 impl<T: Shape> Shape for Named<T> {
     fn read(node: &Node, problems: &mut Problems) -> Option<Named<T>> {
@@ -308,13 +386,16 @@ impl<T: Shape> Shape for Named<T> {
     fn schema() -> Json {
         json!({"type": "object", "additionalProperties": T::schema()})
     }
+    fn kind() -> Kind {
+        Kind::Named(Box::new(T::kind()))
+    }
 }
 
 /// A section that organisations may have their own version of: `orgs` takes the same keys and inherits the rest.
 #[derive(Clone, Debug)]
-pub(in crate::config) struct PerOrg<T> {
-    pub(in crate::config) base: T,
-    pub(in crate::config) orgs: Vec<(OrgId, At<T>)>,
+pub struct PerOrg<T> {
+    pub base: T,
+    pub orgs: Vec<(OrgId, At<T>)>,
 }
 
 impl<T: Section> Shape for PerOrg<T> {
@@ -355,14 +436,59 @@ impl<T: Section> Shape for PerOrg<T> {
         let mut own = T::schema();
         // Defaults are those of the section, not of the gateway.
         if let Some(properties) = own["properties"].as_object_mut() {
-            properties.values_mut().filter_map(Json::as_object_mut).for_each(|key| drop(key.remove("default")));
+            for key in properties.values_mut().filter_map(Json::as_object_mut) {
+                key.remove("default");
+            }
         }
         schema["properties"]["orgs"] = json!({
             "type": "object",
-            "description": "Per organisation: the same keys; what is not given is inherited.",
+            "description": ORGS,
             "default": {},
             "additionalProperties": own,
         });
         schema
+    }
+    fn kind() -> Kind {
+        Kind::PerOrg(T::info())
+    }
+}
+
+macro_rules! plain {
+    ($($ty:ty),*) => { $(
+        impl Plain for $ty {
+            type Plain = $ty;
+            fn plain(&self) -> $ty {
+                self.clone()
+            }
+        }
+    )* };
+}
+plain!(bool, u32, u64, usize, f64, String, Secret, PathBuf, Duration, OrgId);
+
+impl<N: Bytes> Plain for Size<N> {
+    type Plain = N;
+    fn plain(&self) -> N {
+        self.0
+    }
+}
+
+impl<T: Plain> Plain for Option<T> {
+    type Plain = Option<T::Plain>;
+    fn plain(&self) -> Self::Plain {
+        self.as_ref().map(T::plain)
+    }
+}
+
+impl<T: Plain> Plain for Cap<T> {
+    type Plain = Option<T::Plain>;
+    fn plain(&self) -> Self::Plain {
+        self.0.plain()
+    }
+}
+
+impl<T: Plain> Plain for Vec<At<T>> {
+    type Plain = Vec<T::Plain>;
+    fn plain(&self) -> Self::Plain {
+        self.iter().map(|entry| entry.value.plain()).collect()
     }
 }

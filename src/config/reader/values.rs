@@ -1,6 +1,7 @@
-//! Values with a unit: durations, sizes, and exact decimals.
+//! Values with a unit: durations, sizes, and exact amounts.
 //!
-//! Pure. Every function takes the text of a scalar and gives the value, or the reason and the remedy.
+//! Pure. A reading function takes the text of a scalar and returns the value, or the reason and the
+//! remedy.
 
 use std::time::Duration;
 
@@ -31,7 +32,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 ///
 /// # Errors
 /// What is wrong, and what to write.
-pub(super) fn size(text: &str) -> Result<u64, String> {
+pub(crate) fn size(text: &str) -> Result<u64, String> {
     let (number, unit) = split(text);
     let factor: u64 = match unit {
         "" | "B" => 1,
@@ -48,7 +49,7 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
 }
 
 /// A whole number that is not negative; `_` may group its digits.
-pub(super) fn whole(text: &str) -> Option<u64> {
+pub(crate) fn whole(text: &str) -> Option<u64> {
     let digits: String = text.chars().filter(|c| *c != '_').collect();
     let plain = text.starts_with(|c: char| c.is_ascii_digit()) && digits.bytes().all(|b| b.is_ascii_digit());
     if plain { digits.parse().ok() } else { None }
@@ -58,7 +59,7 @@ pub(super) fn whole(text: &str) -> Option<u64> {
 ///
 /// # Errors
 /// What is wrong, and what to write.
-pub(super) fn nano(text: &str) -> Result<u64, String> {
+pub(crate) fn nano(text: &str) -> Result<u64, String> {
     let hint = "write a decimal that is not negative, with at most nine digits after the point, e.g. 2.50";
     let (units, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let plain = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
@@ -79,7 +80,7 @@ pub(super) fn nano(text: &str) -> Result<u64, String> {
 }
 
 /// A duration in the largest unit that holds it exactly.
-pub(super) fn show_duration(duration: Duration) -> String {
+pub(crate) fn show_duration(duration: Duration) -> String {
     let ms = duration.as_millis();
     match ms {
         0 => "0s".to_owned(),
@@ -92,7 +93,7 @@ pub(super) fn show_duration(duration: Duration) -> String {
 }
 
 /// A size in the largest binary unit that holds it exactly.
-pub(super) fn show_size(bytes: u64) -> String {
+pub(crate) fn show_size(bytes: u64) -> String {
     match bytes {
         0 => "0B".to_owned(),
         _ if bytes.is_multiple_of(1 << 30) => format!("{}GiB", bytes >> 30),
@@ -135,24 +136,6 @@ mod tests {
         }
         for bad in ["", "KiB", "-1", "1.5MiB", "1mib", "1TiB", "99999999999GiB"] {
             assert!(size(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn prices_are_exact() {
-        let table = [
-            ("2.50", 2_500_000_000),
-            ("0", 0),
-            ("0.075", 75_000_000),
-            ("15", 15_000_000_000),
-            ("0.000000001", 1),
-            ("0.1000000000", 100_000_000),
-        ];
-        for (text, expected) in table {
-            assert_eq!(nano(text), Ok(expected), "{text}");
-        }
-        for bad in ["", "-1", "1,5", "1e3", ".5", "5.", "0.0000000001", "NaN", "99999999999999999999"] {
-            assert!(nano(bad).is_err(), "{bad}");
         }
     }
 

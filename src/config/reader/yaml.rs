@@ -1,91 +1,32 @@
-//! YAML text to a tree in which every key and value knows its place.
+//! YAML text to a tree of [`Node`]s.
 //!
-//! The only file that knows the YAML parser. It keeps scalars as they are written (no guessing of types: `no` stays
-//! `no`, `010` stays `010`); what a scalar means is decided by the key that reads it. References to the environment are
-//! resolved here, in values only, after parsing.
+//! The only file that knows the YAML parser. It keeps scalars as they are written and does not guess
+//! types: `no` stays `no`, `010` stays `010`. The key that reads a scalar decides on its meaning.
+//! References to the environment are resolved here, in values only, after parsing.
 //!
-//! Promises: every duplicate key, unset variable and unsupported tag of a file is reported, not just the first; a
-//! syntax error is one problem, because nothing after it can be trusted. Memory is bounded: aliases count as what they
-//! stand for, and [`NODES_MAX`] nodes are the end. Does not: support tags beyond `!!str` and its kin, several documents in
-//! one file, or keys that are not text.
+//! Guarantees: every duplicate key, unset variable and unsupported tag of a file is reported, not
+//! just the first; a syntax error is one problem, because the rest of the file cannot be trusted.
+//! Memory is bounded: an alias counts as the nodes that it stands for, and a file may have
+//! [`NODES_MAX`] nodes. Does not support tags other than the core ones (`!!str`, `!!int` …), several
+//! documents in one file, or keys that are not text.
 
 use std::collections::HashMap;
 
 use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, Tag};
 
 use super::env;
+use super::node::{Name, Node, Scalar, Value};
 use super::place::{Place, Problems};
 
-/// Nodes of one file, aliases counted as what they stand for.
+/// Nodes of one file. An alias counts as the nodes that it stands for.
 const NODES_MAX: usize = 250_000;
 /// Nesting of a file. The configuration itself needs six.
 const DEPTH_MAX: usize = 32;
 const NOT_YAML: &str = "not valid YAML";
 
-/// A value and its place.
-#[derive(Clone, Debug)]
-pub(super) struct Node {
-    pub(super) at: Place,
-    pub(super) value: Value,
-}
-
-impl Node {
-    /// Writes what the node says, without places: two nodes that say the same write the same.
-    pub(super) fn write(&self, out: &mut String) {
-        match &self.value {
-            Value::Null | Value::Failed => out.push('~'),
-            Value::Scalar(scalar) => out.push_str(&format!("{:?}", scalar.text)),
-            Value::List(nodes) => {
-                out.push('[');
-                for node in nodes {
-                    node.write(out);
-                    out.push(',');
-                }
-                out.push(']');
-            }
-            Value::Map(entries) => {
-                out.push('{');
-                for (name, node) in entries {
-                    out.push_str(&format!("{:?}:", name.text));
-                    node.write(out);
-                    out.push(',');
-                }
-                out.push('}');
-            }
-        }
-    }
-}
-
-/// A value as written.
-#[derive(Clone, Debug)]
-pub(super) enum Value {
-    /// `null`, `~`, or nothing: the key's default.
-    Null,
-    Scalar(Scalar),
-    List(Vec<Node>),
-    /// In the order of the file, no name twice.
-    Map(Vec<(Name, Node)>),
-    /// Its problem has been reported; readers pass it by in silence.
-    Failed,
-}
-
-/// A scalar's text.
-#[derive(Clone, Debug)]
-pub(super) struct Scalar {
-    pub(super) text: String,
-    /// What the file says where the text came from the environment; messages show this and never the text.
-    pub(super) reference: Option<String>,
-}
-
-/// A key of a mapping.
-#[derive(Clone, Debug)]
-pub(super) struct Name {
-    pub(super) text: String,
-    pub(super) at: Place,
-}
-
-/// Reads one file, whose index in `problems` is `file`. `None` where the file is no YAML; the reason is in `problems`.
-pub(super) fn parse(text: &str, file: Option<usize>, problems: &mut Problems) -> Option<Node> {
+/// Reads one file, whose index in `problems` is `file`. If it is not YAML, returns `None` and adds
+/// the reason to `problems`.
+pub(crate) fn parse(text: &str, file: Option<usize>, problems: &mut Problems) -> Option<Node> {
     let top = Place { file, ..Place::built_in() };
     let mut builder = Builder { parser: Parser::new_from_str(text), problems, anchors: HashMap::new(), nodes: 0 };
     match builder.document(&top) {
@@ -285,7 +226,7 @@ fn unfinished(at: &Place) -> Stop {
     Stop { at: at.clone(), message: format!("{NOT_YAML}: this does not end") }
 }
 
-/// `!!str` and its kin say what the key says anyway.
+/// The core tags (`!!str` and so on) are ignored: the key decides on the type.
 fn is_plain_tag(tag: &Tag) -> bool {
     tag.handle() == "tag:yaml.org,2002:"
         && matches!(tag.suffix(), "str" | "int" | "float" | "bool" | "null" | "map" | "seq")

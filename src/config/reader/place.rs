@@ -1,7 +1,7 @@
-//! Where a value stands, and everything that is wrong with a configuration.
+//! Places in configuration files, and the problems found there.
 //!
-//! Promises: problems are kept with file, line and column and printed in file order, each once. Messages never quote a
-//! value that came from the environment, nor one of a secret key (see `shape`).
+//! Guarantees: a problem has a file, a line and a column; problems are printed in file order, each
+//! once. Messages never quote a value of the environment or of a secret key (see `shape`).
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,58 +10,58 @@ use crate::visible::visible;
 
 /// A place in a configuration file, and the names that lead to it (`limits.orgs.acme`).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub struct Place {
     /// Index into [`Problems::files`]; `None` for a value that is built in.
-    pub(super) file: Option<usize>,
+    pub file: Option<usize>,
     /// From 1.
-    pub(super) line: u32,
+    pub line: u32,
     /// From 1, in characters.
-    pub(super) column: u32,
-    pub(super) path: Arc<str>,
+    pub column: u32,
+    pub path: Arc<str>,
 }
 
 impl Place {
     /// No file at all: built-in defaults.
-    pub(super) fn built_in() -> Place {
+    pub fn built_in() -> Place {
         Place { file: None, line: 1, column: 1, path: Arc::from("") }
     }
 
     /// The same place, one name deeper.
-    pub(super) fn key(&self, name: &str) -> Place {
+    pub fn key(&self, name: &str) -> Place {
         let path = if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) };
         Place { path: Arc::from(path), ..self.clone() }
     }
 
     /// The same place, as an entry of the list there.
-    pub(super) fn entry(&self, index: usize) -> Place {
+    pub fn entry(&self, index: usize) -> Place {
         Place { path: Arc::from(format!("{}[{index}]", self.path)), ..self.clone() }
     }
 
     /// The same names, at another line and column of the same file.
-    pub(super) fn moved(&self, line: u32, column: u32) -> Place {
+    pub fn moved(&self, line: u32, column: u32) -> Place {
         Place { line, column, ..self.clone() }
     }
 }
 
-/// One thing that has to be changed.
+/// One problem.
 #[derive(Clone, Debug)]
 struct Problem {
     at: Place,
     message: String,
 }
 
-/// Everything that is wrong. `Display` prints one `file:line:column: path: message` a line.
+/// All problems found. `Display` prints one `file:line:column: path: message` per line.
 ///
-/// It is handed down the whole reading, and so carries the environment that references are resolved in.
+/// Every reader gets it, so it also holds the environment in which references are resolved.
 #[derive(Clone, Debug)]
-pub(crate) struct Problems {
+pub struct Problems {
     files: Vec<String>,
     list: Vec<Problem>,
-    pub(super) env: Environment,
+    pub env: Environment,
 }
 
 /// Reads a variable.
-pub(super) type Environment = fn(&str) -> Option<String>;
+pub type Environment = fn(&str) -> Option<String>;
 
 impl Default for Problems {
     fn default() -> Problems {
@@ -69,28 +69,28 @@ impl Default for Problems {
     }
 }
 
-/// More than this many are counted, not printed: a file of the wrong kind has as many as it has lines.
+/// Further problems are counted but not printed: a file of another kind has one in each line.
 const PROBLEMS_MAX: usize = 200;
 
 impl Problems {
     /// Names a file; its index goes into [`Place::file`].
-    pub(super) fn file(&mut self, name: &str) -> usize {
+    pub fn file(&mut self, name: &str) -> usize {
         self.files.push(name.to_owned());
         self.files.len() - 1
     }
 
-    /// Others with the same environment, for what is not to be told.
-    pub(super) fn apart(&self) -> Problems {
+    /// An empty list with the same environment, for problems that are not reported.
+    pub fn apart(&self) -> Problems {
         Problems { files: Vec::new(), list: Vec::new(), env: self.env }
     }
 
     /// Notes a problem.
-    pub(super) fn add(&mut self, at: &Place, message: impl Into<String>) {
+    pub fn add(&mut self, at: &Place, message: impl Into<String>) {
         self.list.push(Problem { at: at.clone(), message: message.into() });
     }
 
     /// `file:line:column` of a place.
-    pub(super) fn show(&self, at: &Place) -> String {
+    pub fn show(&self, at: &Place) -> String {
         match at.file.and_then(|file| self.files.get(file)) {
             Some(file) => format!("{file}:{}:{}", at.line, at.column),
             None => "built-in default".to_owned(),
@@ -98,17 +98,17 @@ impl Problems {
     }
 
     /// Whether there is none.
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
     /// How many there are.
-    pub(crate) fn count(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.list.len()
     }
 
-    /// One line for each, in file order; a problem that was found twice is said once.
-    pub(crate) fn lines(&self) -> Vec<String> {
+    /// One line for each problem, in file order, without repetitions.
+    pub fn lines(&self) -> Vec<String> {
         let mut sorted: Vec<&Problem> = self.list.iter().collect();
         sorted.sort_by_key(|p| (p.at.file.unwrap_or(usize::MAX), p.at.line, p.at.column));
         let mut lines: Vec<String> = Vec::new();
@@ -149,9 +149,12 @@ impl std::error::Error for Problems {}
 /// ` Did you mean …?` where one of `known` is close to `word`, else the whole list if it is short.
 pub(crate) fn suggest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.into_iter().collect();
+    let word = word.to_lowercase().replace('-', "_");
     let near = known
         .iter()
-        .map(|k| (distance(&word.to_lowercase().replace('-', "_"), k), *k))
+        // A longer word is not a typing error, and the distance takes time.
+        .filter(|_| word.len() <= 64)
+        .map(|k| (strsim::osa_distance(&word, k), *k))
         .filter(|(d, k)| *d <= (k.len().max(word.len()) / 3).max(1))
         .min_by_key(|(d, _)| *d);
     match near {
@@ -159,28 +162,6 @@ pub(crate) fn suggest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
         None if known.is_empty() => "there is nothing to choose from".to_owned(),
         None => format!("known here: {}", known.join(", ")),
     }
-}
-
-/// Edits (insert, delete, replace, swap neighbours) from `a` to `b`; words beyond 64 characters count as far apart.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    if a.len().max(b.len()) > 64 {
-        return usize::MAX;
-    }
-    let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
-    for i in 1..=a.len() {
-        let mut row = vec![i];
-        for j in 1..=b.len() {
-            let change = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            let mut best = change.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                best = best.min(rows[i - 2][j - 2] + 1);
-            }
-            row.push(best);
-        }
-        rows.push(row);
-    }
-    rows[a.len()][b.len()]
 }
 
 #[cfg(test)]
@@ -194,8 +175,6 @@ mod tests {
         assert_eq!(suggest("requests-per-minute", known), "did you mean `requests_per_minute`?");
         assert_eq!(suggest("brust", known), "did you mean `burst`?");
         assert_eq!(suggest("tokens", known), "known here: requests_per_minute, burst, strict, orgs");
-        assert_eq!(distance("", "abc"), 3);
-        assert_eq!(distance("abcd", "acbd"), 1);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::place::Environment;
 
 /// Why a reference cannot be resolved. Quotes names of variables, never what they hold.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum EnvError {
+pub(crate) enum EnvError {
     #[error("environment variable {0} is not set; set it, or give a default: ${{{0}:-…}}")]
     Unset(String),
     #[error("`${{` is not closed; write ${{NAME}} or ${{NAME:-default}}, or $${{ for a literal ${{")]
@@ -21,7 +21,7 @@ pub(super) enum EnvError {
 ///
 /// # Errors
 /// The first reference that cannot be resolved.
-pub(super) fn expand(text: &str, lookup: Environment) -> Result<Option<String>, EnvError> {
+pub(crate) fn expand(text: &str, lookup: Environment) -> Result<Option<String>, EnvError> {
     if !text.contains("${") {
         return Ok(None);
     }

@@ -1,0 +1,378 @@
+//! `section!` and `words!`: the one declaration of each key of the configuration.
+//!
+//! A line of `section!` is a key: its name, the type of its value, its default (as YAML), the range of
+//! allowed values, an example, and its description. Reading, defaults, range checks, the JSON Schema,
+//! the shipped files and the documentation all come from that line.
+
+use serde_json::{Value as Json, json};
+
+use super::super::node::{Name, Node, Value};
+use super::super::place::{Place, Problems, suggest};
+use super::{At, Kind, Limits, Shape, scalar, shown};
+
+/// The declaration of a section.
+#[derive(Debug)]
+pub struct SectionInfo {
+    /// One or more sentences.
+    pub about: String,
+    pub keys: Vec<KeyInfo>,
+}
+
+/// The declaration of a key.
+#[derive(Debug)]
+pub struct KeyInfo {
+    pub name: &'static str,
+    /// One or more sentences.
+    pub about: String,
+    pub kind: Kind,
+    /// YAML; `None` for a key that has to be given.
+    pub default: Option<&'static str>,
+    pub limits: Option<Limits>,
+    /// YAML: a value, or an entry of the list or mapping.
+    pub example: Option<&'static str>,
+}
+
+/// The entries of a mapping, while a section is read.
+pub struct Entries<'a> {
+    at: &'a Place,
+    list: &'a [(Name, Node)],
+    known: &'static [&'static str],
+}
+
+impl<'a> Entries<'a> {
+    /// The entries of `node`; `None`, and a problem, if it is not a mapping.
+    pub fn of(node: &'a Node, known: &'static [&'static str], problems: &mut Problems) -> Option<Entries<'a>> {
+        let list: &[(Name, Node)] = match &node.value {
+            Value::Map(entries) => entries,
+            Value::Null => &[],
+            Value::Failed => return None,
+            _ => {
+                problems.add(&node.at, format!("a mapping is needed here, with keys of {}", known.join(", ")));
+                return None;
+            }
+        };
+        Some(Entries { at: &node.at, list, known })
+    }
+
+    /// One key: as given, else as in `base`, else its `default` (YAML text). `None` if it has no default
+    /// and is missing. `refusal` gives the reason why a value is not allowed.
+    pub fn key<T: Shape>(
+        &self,
+        name: &'static str,
+        base: Option<&At<T>>,
+        default: Option<&'static str>,
+        refusal: fn(&T) -> Option<String>,
+        problems: &mut Problems,
+    ) -> Option<At<T>> {
+        let given = self.list.iter().find(|(key, _)| key.text == name);
+        let value = match given.map(|(_, node)| node) {
+            Some(Node { value: Value::Null, .. }) | None if base.is_none() && default.is_none() => {
+                problems.add(given.map_or(self.at, |(key, _)| &key.at), format!("`{name}` is missing"));
+                return None;
+            }
+            Some(Node { value: Value::Null | Value::Failed, .. }) | None => None,
+            Some(node) => T::read(node, problems)
+                .filter(|value| match refusal(value) {
+                    Some(reason) => {
+                        problems.add(&node.at, reason);
+                        false
+                    }
+                    None => true,
+                })
+                .map(|value| At { value, at: node.at.clone(), given: true }),
+        };
+        value.or_else(|| base.cloned()).or_else(|| match given {
+            // A wrong value has been reported; its default only lets the reading continue.
+            Some((_, node)) if !matches!(node.value, Value::Null) => {
+                built_in(default?, self.at.key(name), &mut problems.apart())
+            }
+            _ => built_in(default?, self.at.key(name), problems),
+        })
+    }
+
+    /// Reports unknown keys.
+    pub fn finish(&self, also: &[&str], problems: &mut Problems) {
+        for (key, _) in self.list {
+            let known = || self.known.iter().copied().chain(also.iter().copied());
+            if !known().any(|k| k == key.text) {
+                problems.add(&key.at, format!("unknown key; {}", suggest(&key.text, known())));
+            }
+        }
+    }
+}
+
+/// A default, read from YAML text as if it stood at `at`. Fails only if it refers to the environment.
+pub fn built_in<T: Shape>(text: &str, at: Place, problems: &mut Problems) -> Option<At<T>> {
+    let node = super::super::yaml::parse(text, None, problems)?;
+    let value = T::read(&Node { at: at.clone(), ..node }, problems)?;
+    Some(At { value, at, given: false })
+}
+
+/// A default as JSON. References to the environment stay as they are written.
+pub fn default_json(text: &str) -> Json {
+    fn plain(node: &Node) -> Json {
+        match &node.value {
+            Value::Null | Value::Failed => Json::Null,
+            Value::List(nodes) => nodes.iter().map(plain).collect(),
+            Value::Map(entries) => entries.iter().map(|(k, v)| (k.text.clone(), plain(v))).collect(),
+            Value::Scalar(scalar) => {
+                let shown = scalar.reference.as_deref().unwrap_or(&scalar.text);
+                match serde_json::from_str::<Json>(shown) {
+                    Ok(value) if value.is_number() || value.is_boolean() => value,
+                    _ => json!(shown),
+                }
+            }
+        }
+    }
+    let mut problems = Problems::default();
+    problems.env = |_| Some(String::new());
+    super::super::yaml::parse(text, None, &mut problems).map_or(Json::Null, |node| plain(&node))
+}
+
+/// Declares a section:
+///
+/// ```text
+/// section! {
+///     /// Description of the section.
+///     RawRetry => RetryOptions {
+///         /// Description of the key.
+///         max_retries: u32 = "2" in 0..=10;
+///         /// A key without a default has to be given.
+///         name: String;
+///         /// A list with an example of an entry.
+///         keys: Vec<At<RawKey>> = "[]", eg "{name: ci}";
+///     }
+/// }
+/// ```
+///
+/// This makes the struct `RawRetry`, whose fields know their places. `=> RetryOptions` also makes
+/// `RawRetry::plain`, which fills a struct with the same fields that is declared elsewhere;
+/// `=> struct Timeouts: Clone, Copy` declares that struct here.
+macro_rules! section {
+    (
+        $(#[doc = $about:literal])*
+        $name:ident => struct $plain:ident: $($derive:ident),+ { $($keys:tt)* }
+    ) => {
+        section! { @plain [$($about),*] $plain [$($derive),+] { $($keys)* } }
+        section! { $(#[doc = $about])* $name => $plain { $($keys)* } }
+    };
+    (
+        $(#[doc = $about:literal])*
+        $name:ident => $plain:ident { $($keys:tt)* }
+    ) => {
+        section! { @fill $name $plain { $($keys)* } }
+        section! { $(#[doc = $about])* $name { $($keys)* } }
+    };
+    (@plain [$($about:literal),*] $plain:ident [$($derive:ident),+] { $(
+        $(#[doc = $doc:literal])* $key:ident : $ty:ty
+        $(= $default:literal $(in $range:expr)? $(, eg $example:literal)?)? ;
+    )* }) => {
+        $(#[doc = $about])*
+        #[derive(Debug, $($derive),+)]
+        pub struct $plain { $( $(#[doc = $doc])* pub $key: <$ty as $crate::config::reader::shape::Plain>::Plain, )* }
+    };
+    (@fill $name:ident $plain:ident { $(
+        $(#[doc = $doc:literal])* $key:ident : $ty:ty
+        $(= $default:literal $(in $range:expr)? $(, eg $example:literal)?)? ;
+    )* }) => {
+        impl $crate::config::reader::shape::Plain for $name {
+            type Plain = $plain;
+            fn plain(&self) -> $plain {
+                $plain { $( $key: $crate::config::reader::shape::Plain::plain(&self.$key.value), )* }
+            }
+        }
+    };
+    (@refusal $ty:ty) => { |_: &$ty| None };
+    (@refusal $ty:ty, $range:expr) => { |value: &$ty| $crate::config::reader::shape::refusal(value, &($range)) };
+    (@limits $ty:ty) => { None };
+    (@limits $ty:ty, $range:expr) => { Some($crate::config::reader::shape::Limits::of::<$ty>(&($range))) };
+    ($(#[doc = $about:literal])* $name:ident { $(
+        $(#[doc = $doc:literal])* $key:ident : $ty:ty
+        $(= $default:literal $(in $range:expr)? $(, eg $example:literal)?)? ;
+    )* }) => {
+        $(#[doc = $about])*
+        #[derive(Clone, Debug)]
+        pub(crate) struct $name { $( $(#[doc = $doc])* pub(crate) $key: At<$ty>, )* }
+
+        impl $crate::config::reader::shape::Section for $name {
+            const KEYS: &'static [&'static str] =
+                &[ $( $crate::config::reader::shape::key_name(stringify!($key)) ),* ];
+
+            fn read_over(node: &Node, base: Option<&Self>, also: &[&str], problems: &mut Problems) -> Option<Self> {
+                let entries = $crate::config::reader::shape::Entries::of(node, Self::KEYS, problems)?;
+                $( let $key = entries.key::<$ty>(
+                    $crate::config::reader::shape::key_name(stringify!($key)),
+                    base.map(|b| &b.$key),
+                    None::<&'static str>$(.or(Some($default)))?,
+                    section!(@refusal $ty $($(, $range)?)?),
+                    problems,
+                ); )*
+                entries.finish(also, problems);
+                Some($name { $( $key: $key?, )* })
+            }
+
+            fn info() -> $crate::config::reader::shape::SectionInfo {
+                $crate::config::reader::shape::SectionInfo {
+                    about: $crate::config::reader::shape::doc(concat!($($about, "\n"),*)),
+                    keys: vec![ $( $crate::config::reader::shape::KeyInfo {
+                        name: $crate::config::reader::shape::key_name(stringify!($key)),
+                        about: $crate::config::reader::shape::doc(concat!($($doc, "\n"),*)),
+                        kind: <$ty as Shape>::kind(),
+                        default: None::<&'static str>$(.or(Some($default)))?,
+                        limits: section!(@limits $ty $($(, $range)?)?),
+                        example: None::<&'static str>$($(.or(Some($example)))?)?,
+                    }, )* ],
+                }
+            }
+        }
+
+        impl Shape for $name {
+            fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+                $crate::config::reader::shape::Section::read_over(node, None, &[], problems)
+            }
+
+            fn json(&self) -> serde_json::Value {
+                let mut map = serde_json::Map::new();
+                $( map.insert(
+                    $crate::config::reader::shape::key_name(stringify!($key)).to_owned(),
+                    self.$key.value.json(),
+                ); )*
+                serde_json::Value::Object(map)
+            }
+
+            fn schema() -> serde_json::Value {
+                let info = <Self as $crate::config::reader::shape::Section>::info();
+                $crate::config::reader::shape::section_schema(info, vec![$( <$ty as Shape>::schema() ),*])
+            }
+
+            fn kind() -> $crate::config::reader::shape::Kind {
+                $crate::config::reader::shape::Kind::Section(
+                    <Self as $crate::config::reader::shape::Section>::info(),
+                )
+            }
+        }
+    };
+}
+
+/// Declares an enumeration and its words; or the words of one that is declared elsewhere: one by one,
+/// from a list of values that have a `name`, or from names that the type parses.
+macro_rules! words {
+    ($(#[doc = $about:literal])* $ty:ident { $( $(#[doc = $doc:literal])* $word:literal => $value:ident, )* }) => {
+        $(#[doc = $about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $ty { $( $(#[doc = $doc])* $value, )* }
+        words!($ty: $($word => $ty::$value),*);
+    };
+    ($ty:ty: $($word:literal => $value:path),*) => {
+        // A value without a word cannot be configured.
+        words!(
+            @shape $ty,
+            |value: &$ty| -> Option<&'static str> {
+                $( if matches!(value, $value) { return Some($word); } )*
+                None
+            },
+            [$(($word, $value)),*]
+        );
+    };
+    ($ty:ty = $all:path) => {
+        words!(@shape $ty, |value: &$ty| value.name(), $all.iter().map(|value| (value.name(), *value)));
+    };
+    ($ty:ty => $names:path) => {
+        words!(
+            @shape $ty,
+            |value: &$ty| format!("{value:?}"),
+            $names.iter().filter_map(|name| Some((*name, name.parse::<$ty>().ok()?)))
+        );
+    };
+    (@shape $ty:ty, $name:expr, $all:expr) => {
+        impl Shape for $ty {
+            fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+                $crate::config::reader::shape::word(node, $all.into_iter(), problems)
+            }
+            fn json(&self) -> serde_json::Value {
+                let name = $name;
+                serde_json::json!(name(self))
+            }
+            fn schema() -> serde_json::Value {
+                let words: Vec<&str> = $all.into_iter().map(|(word, _)| word).collect();
+                serde_json::json!({"enum": words})
+            }
+            fn kind() -> $crate::config::reader::shape::Kind {
+                $crate::config::reader::shape::Kind::Words($all.into_iter().map(|(word, _)| word).collect())
+            }
+        }
+        impl $crate::config::reader::shape::Plain for $ty {
+            type Plain = $ty;
+            fn plain(&self) -> $ty {
+                *self
+            }
+        }
+    };
+}
+pub(crate) use {section, words};
+
+/// The value that the word in `node` names; a problem with a suggestion if it names none.
+pub fn word<T>(
+    node: &Node,
+    known: impl Iterator<Item = (&'static str, T)> + Clone,
+    problems: &mut Problems,
+) -> Option<T> {
+    let scalar = scalar(node, "a word", problems)?;
+    if let Some((_, value)) = known.clone().find(|(word, _)| *word == scalar.text) {
+        return Some(value);
+    }
+    let hint = suggest(&scalar.text, known.map(|(word, _)| word));
+    problems.add(&node.at, format!("{} is not known here; {hint}", shown(scalar)));
+    None
+}
+
+/// `r#match` is the key `match`.
+pub const fn key_name(name: &'static str) -> &'static str {
+    match name.as_bytes() {
+        [b'r', b'#', ..] => name.split_at(2).1,
+        _ => name,
+    }
+}
+
+/// A description without the line breaks and the margin of doc comments.
+pub fn doc(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The schema of a section; `schemas` are those of its keys, in their order.
+pub fn section_schema(info: SectionInfo, schemas: Vec<Json>) -> Json {
+    let mut properties = serde_json::Map::new();
+    let mut required = Vec::new();
+    for (key, mut schema) in info.keys.into_iter().zip(schemas) {
+        if let Some(limits) = &key.limits {
+            limits.limit(&mut schema);
+        }
+        if let Some(object) = schema.as_object_mut() {
+            object.insert("description".to_owned(), json!(key.text()));
+            match key.default {
+                Some(text) => {
+                    object.insert("default".to_owned(), default_json(text));
+                }
+                None => required.push(key.name),
+            }
+        }
+        properties.insert(key.name.to_owned(), schema);
+    }
+    json!({
+        "type": "object",
+        "description": info.about,
+        "properties": properties,
+        "required": required,
+        "additionalProperties": false,
+    })
+}
+
+impl KeyInfo {
+    /// The description, with the range.
+    pub fn text(&self) -> String {
+        match &self.limits {
+            Some(limits) => format!("{} Range: {}.", self.about, limits.text),
+            None => self.about.clone(),
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The keys of `gateway.yaml`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::super::reader::node::Node;
+use super::super::reader::place::Problems;
+use super::super::reader::shape::{At, Shape, Size, section, words};
+use super::{DAY, MS, SECOND};
+use crate::ids::Secret;
+
+words! {
+    /// Where rows are stored.
+    Store {
+        /// SQLite in `data_dir`.
+        "embedded" => Embedded,
+        /// ClickHouse over HTTP.
+        "clickhouse" => ClickHouse,
+    }
+}
+words! {
+    /// Format of the gateway's own log.
+    LogFormat {
+        /// Lines for people.
+        "text" => Text,
+        /// One JSON object in each line.
+        "json" => Json,
+    }
+}
+
+section! {
+    /// `gateway.yaml` is read once, at start.
+    RawGateway {
+        /// Address of the applications' side, IP:PORT; 0.0.0.0:8080 accepts calls of other machines.
+        listen: String = "127.0.0.1:8080";
+        /// Address of the operators' side (dashboard, metrics, health), IP:PORT.
+        admin_listen: String = "127.0.0.1:9090";
+        /// Folder of the write-ahead log and of the embedded store.
+        data_dir: PathBuf = "./data";
+        /// TLS on the applications' side; null for plain HTTP.
+        tls: Option<RawTls> = "null", eg "{cert_file: /etc/tollgate/tls.crt, key_file: /etc/tollgate/tls.key}";
+        /// Longest request body; a longer one gets a 413.
+        max_body_bytes: Size = "100MiB" in 1..=64 << 30;
+        /// Time that calls have to finish after SIGTERM.
+        shutdown_grace: Duration = "30s" in Duration::ZERO..=DAY;
+        /// Store of the AILog: embedded (SQLite in `data_dir`) or clickhouse.
+        store: Store = "embedded";
+        /// ClickHouse, for `store: clickhouse` and for `tollgate clickhouse`.
+        clickhouse: RawClickHouse = "{password: '${CLICKHOUSE_PASSWORD:-}'}";
+        /// Store of the limits' counters: memory, or redis://[user:password@]host:port[/database] (Redis
+        /// or Valkey), which replicas share.
+        limits_store: String = "memory";
+        /// Time that a call may wait for a shared store; after it, `limits.fail` decides.
+        limits_store_timeout: Duration = "250ms" in MS..=10 * SECOND;
+        /// Bounds of the gateway. `tollgate check` prints the memory that they allow.
+        bounds: RawBounds = "{}";
+        /// The gateway's own log, on stderr. It never has user text or credentials.
+        log: RawLog = "{}";
+    }
+}
+section! {
+    /// Bounds of the gateway. At a bound, callers get 503 `overloaded`; health checks are still answered.
+    /// An organisation, or all callers without one, may use at most three times the free part of a bound:
+    /// three quarters of it, if it is alone. A caller at its share gets a 503 while others are served.
+    /// Bounds under 4 are not shared.
+    RawBounds => struct HeldBounds: Clone, Copy, PartialEq, Eq {
+        /// Open connections of applications. The bound is lower if the system gives too few descriptors.
+        connections: usize = "10000" in 1..=1_000_000;
+        /// Calls in flight. The bodies of as many further calls may be read at the same time.
+        calls_in_flight: usize = "8192" in 1..=1_000_000;
+        /// Memory that all calls together may hold beyond 64 KiB each: bodies kept for a retry (at most
+        /// half of it) and long answers. Decoders of compressed bodies may use a quarter as much in
+        /// addition, at least 16MiB.
+        held_bytes: Size<usize> = "512MiB" in 4 << 20..=1 << 40;
+        /// Disk space of rows that wait for their store. Above it, the newest rows are dropped and counted;
+        /// calls continue.
+        log_backlog_bytes: Size = "4GiB" in 16 << 20..=1 << 44;
+    }
+}
+section! {
+    /// PEM files. They are read again when they change.
+    RawTls => struct Tls: Clone {
+        /// Certificate chain.
+        cert_file: PathBuf;
+        /// Private key.
+        key_file: PathBuf;
+        /// If set, clients must present a certificate that one of these authorities has signed.
+        client_ca_file: Option<PathBuf> = "null";
+    }
+}
+section! {
+    /// ClickHouse over HTTP.
+    RawClickHouse => struct ClickHouseOptions: Clone {
+        /// http://host:port or https://host:port, without a path.
+        url: String = "http://127.0.0.1:8123";
+        /// Database; letters, digits and `_`.
+        database: String = "tollgate";
+        /// User name.
+        user: String = "default";
+        /// Password; best given as a reference to the environment.
+        password: Secret = "''";
+    }
+}
+section! {
+    /// The gateway's own log.
+    RawLog => struct LogOptions: Clone {
+        /// error, warn, info, debug or trace; by room: `tollgate=debug,info`.
+        level: String = "info";
+        /// text for people, json for log collectors.
+        format: LogFormat = "text";
+    }
+}

@@ -1,0 +1,114 @@
+//! The keys of `providers` and `routing`.
+
+use super::super::reader::node::{Name, Node, Value};
+use super::super::reader::place::Problems;
+use super::super::reader::shape::{At, Kind, Section, Shape, scalar, section, words};
+use super::RawTargetTimeouts;
+use crate::ids::Secret;
+use tollgate_wire::ProviderKind;
+
+words!(ProviderKind = ProviderKind::ALL);
+words! {
+    /// Stored objects that a body may name under the gateway's own key.
+    StoredObjects {
+        /// Objects that answers to the organisation have named.
+        "own" => Own,
+        /// None.
+        "refuse" => Refuse,
+        /// All.
+        "allow" => Allow,
+    }
+}
+
+section! {
+    /// A provider.
+    RawProvider {
+        /// API of the provider: openai (also every compatible server) or anthropic.
+        kind: ProviderKind = "openai";
+        /// http(s)://host[:port]/path, up to and with the version. Without it, the public address of `kind`.
+        base_url: Option<String> = "null";
+        /// The gateway's own key at the provider; best given as a reference to the environment. Empty: only
+        /// callers' own keys are sent.
+        api_key: Secret = "''";
+        /// Request headers that are forwarded, redacted, in addition to the common ones.
+        forward_headers: Vec<At<String>> = "[]";
+    }
+}
+section! {
+    /// Routing.
+    RawRouting {
+        /// Targets of models that no rule matches, as `models[].to`. Empty: such calls get 404
+        /// `model_not_found`.
+        default: Vec<At<RawTo>> = "[openai]";
+        /// Sticky routing for `default`, as `models[].sticky`.
+        sticky: bool = "false";
+        /// Further paths to open; `*` stands for one segment.
+        endpoints: Vec<At<String>> = "[]", eg "POST /v1/batches/*/cancel";
+        /// Stored objects (previous_response_id, conversations, files, vector stores, containers, prompts …)
+        /// that a body may name under the gateway's own key: own (objects that answers to the same
+        /// organisation have named), refuse (none), or allow (all).
+        stored_objects: StoredObjects = "own";
+        /// If true, chat/completions and responses are sent with `store: false`, so that providers keep no
+        /// answers.
+        force_store_false: bool = "false";
+        /// Ids of objects that every organisation may name; `*` stands for any run of characters.
+        shared_objects: Vec<At<String>> = "[]", eg "vs_handbook_*";
+        /// Rules by model; the first match wins.
+        models: Vec<At<RawModelRule>> = "[]",
+            eg "{match: gpt-4o, to: [openai, {provider: openai, model: gpt-4o-mini}]}";
+    }
+}
+section! {
+    /// A rule: the targets of the models that match.
+    RawModelRule {
+        /// A model; `*` stands for any run of characters: claude-*.
+        r#match: String;
+        /// Targets, tried in this order. If one of them has a `weight`, the targets share the calls, and
+        /// those without a share follow when a call fails.
+        to: Vec<At<RawTo>>;
+        /// With weights: an organisation stays at one target while that target is healthy, which helps its
+        /// prompt cache.
+        sticky: bool = "false";
+    }
+}
+section! {
+    /// A target: a provider and how it is used here. The name of the provider alone is enough.
+    RawTarget {
+        /// Name of the provider.
+        provider: String;
+        /// Share of the calls: 3 gets three times the calls of 1; 0 gets only calls that failed elsewhere.
+        /// With equal weights, the target with the fewest calls in flight is chosen. If one target has a
+        /// weight, the default of the others is 1.
+        weight: Option<u32> = "null" in 0..=1_000_000;
+        /// Name of the model at this provider; it replaces the name in the body.
+        model: Option<String> = "null";
+        /// Timeouts of this target.
+        timeouts: RawTargetTimeouts = "{}", eg "{first_byte: 20s}";
+    }
+}
+
+/// The name of a provider, or a [`RawTarget`].
+#[derive(Clone, Debug)]
+pub(crate) struct RawTo(pub(crate) RawTarget);
+
+impl Shape for RawTo {
+    fn read(node: &Node, problems: &mut Problems) -> Option<RawTo> {
+        if matches!(node.value, Value::Map(_)) {
+            return RawTarget::read(node, problems).map(RawTo);
+        }
+        scalar(node, "a provider's name", problems)?;
+        let name = Name { text: "provider".to_owned(), at: node.at.clone() };
+        let node = Node { at: node.at.clone(), value: Value::Map(vec![(name, node.clone())]) };
+        RawTarget::read(&node, problems).map(RawTo)
+    }
+    fn json(&self) -> serde_json::Value {
+        let RawTarget { provider, weight, model, timeouts } = &self.0;
+        if weight.given || model.given || timeouts.given { self.0.json() } else { provider.value.json() }
+    }
+    fn schema() -> serde_json::Value {
+        serde_json::json!({"anyOf": [{"type": "string"}, RawTarget::schema()]})
+    }
+    fn kind() -> Kind {
+        Kind::Section(RawTarget::info())
+    }
+}

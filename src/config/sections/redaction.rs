@@ -1,0 +1,52 @@
+//! The keys of `redaction`.
+
+use super::super::reader::node::Node;
+use super::super::reader::place::Problems;
+use super::super::reader::shape::{At, Hidden, Shape, section, words};
+use crate::redact::Attachments;
+
+words!(Attachments: "drop" => Attachments::Drop, "reject" => Attachments::Reject, "allow" => Attachments::Allow);
+
+section! {
+    /// Redaction.
+    RawRules {
+        /// Entities that are found and replaced: email, phone, credit_card, iban, us_ssn, ip, api_key.
+        entities: Vec<At<String>> = "[email, phone]";
+        /// Images, audio and files: drop (a note replaces them), reject (415) or allow.
+        attachments: Attachments = "drop";
+        /// If true, placeholders are numbered ([REDACTED_EMAIL_1]), and the caller's answer has the values
+        /// in their place, except in URLs.
+        restore: bool = "false";
+        /// With `restore`: values are restored in the arguments of tool calls, too. A model that follows
+        /// injected instructions can send values out this way.
+        restore_arguments: bool = "false";
+        /// Values that are not redacted: an address, a domain (@example.com) or a number.
+        allow: Hidden<Vec<At<String>>> = "[]", eg "support@example.com";
+        /// Patterns of your own.
+        custom: Vec<At<RawCustom>> = "[]", eg "{name: ticket, pattern: 'TCK-[0-9]{6}', replacement: '[TICKET]'}";
+        /// Word lists of your own.
+        terms: Vec<At<RawTerms>> = "[]", eg "{name: project, words: [Falcon, Blue Harbour], replacement: '[PROJECT]'}";
+    }
+}
+section! {
+    /// A pattern of your own.
+    RawCustom {
+        /// Letters, digits, `_`, `.` and `-`: the kind under which matches are counted.
+        name: String;
+        /// A regular expression in the syntax of Rust's regex crate (linear time, no look-around).
+        pattern: Hidden<String>;
+        /// Text that replaces a match; without it, [REDACTED_NAME].
+        replacement: Option<String> = "null";
+    }
+}
+section! {
+    /// A word list of your own.
+    RawTerms {
+        /// Letters, digits, `_`, `.` and `-`: the kind under which matches are counted.
+        name: String;
+        /// Words and phrases; case is ignored.
+        words: Hidden<Vec<At<String>>>;
+        /// Text that replaces a match; without it, [REDACTED_NAME].
+        replacement: Option<String> = "null";
+    }
+}
