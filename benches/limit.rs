@@ -25,8 +25,8 @@ use tollgate::bounds::{METERS_MAX, ORGS_MAX};
 use tollgate::clock::Nanos;
 use tollgate::ids::{OrgId, Secret};
 use tollgate::limit::bucket::Quota;
-use tollgate::limit::caps::{Ask, Caps, Estimate, Scope, Subject};
-use tollgate::limit::meters::{Meters, Want, moment};
+use tollgate::limit::caps::{Ask, Caps, Estimate, Scope, Subject, Want};
+use tollgate::limit::meters::{Meters, moment};
 use tollgate::limit::store::Limiter;
 
 /// Decisions of one sample; the fastest of several samples counts, since other work only adds time.
