@@ -1,7 +1,8 @@
-//! File descriptors: as many as the system gives, and so many connections as fit into them.
+//! File descriptors: raises the limit, and fits the number of connections to it.
 //!
-//! Stage 1 of the walk. Promises: the soft limit is raised to the hard one; a bound on connections under which the gateway
-//! still has descriptors for its own files and for one connection to a provider per call. Does not: count them.
+//! Stage 1 of the walk. Guarantees: the soft limit is raised to the hard one; a bound on
+//! connections under which the gateway still has descriptors for its own files and for one
+//! connection to a provider per call. Does not: count them.
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
@@ -10,12 +11,12 @@ use crate::bounds::CONNECTIONS_OVER_MAX;
 /// Descriptors for everything but calls: the log, the store, the watcher, the operators' side.
 const OWN: usize = 128;
 
-/// How many connections there may be.
+/// The bounds on connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Places {
     /// Connections that are served.
     pub served: usize,
-    /// Connections beyond them that are told to come back.
+    /// Connections beyond them that are refused with a time to retry.
     pub over: usize,
 }
 
@@ -24,11 +25,11 @@ pub fn places(connections: usize) -> Places {
     let limit = getrlimit(Resource::Nofile);
     let mut raised = limit;
     raised.current = limit.maximum;
-    // What is not allowed stays as it was.
+    // If raising is not allowed, the limit stays.
     let now = if setrlimit(Resource::Nofile, raised).is_ok() { raised.current } else { limit.current };
     let descriptors = now.and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX);
     let places = fitted(connections, descriptors);
-    // A few less are not worth a word.
+    // A slightly lower bound is not logged.
     if places.served < connections / 10 * 9 {
         tracing::warn!(
             descriptors,

@@ -2,9 +2,9 @@
 //!
 //! Stage 2 of the walk.
 //!
-//! Guarantees: a call sees one policy, loaded here; with `ailog.durability: power`, an answer that is
-//! complete is returned after its rows are on the disk. Does not know the stages of an endpoint (see
-//! `pipeline` and `intent`).
+//! Guarantees: a call sees one policy, loaded here; with `ailog.durability: power`, an answer that
+//! is complete is returned after its rows are on the disk. Does not know the stages of an endpoint
+//! (see `pipeline` and `intent`).
 
 use std::sync::Arc;
 

@@ -1,8 +1,9 @@
-//! A connection that tells its seat whether its peer has said something that is not read yet.
+//! A stream that records whether its peer has sent bytes that are not read yet.
 //!
-//! Stage 1 of the walk. Promises: bytes pass unchanged; a read that finds nothing is noted, and one that finds something takes
-//! the note back, so that `over` never closes a connection whose bytes wait for their turn while another is silent. Below TLS,
-//! so that a silent handshake counts as well. Does not: wait, or close anything.
+//! Stage 1 of the walk. Guarantees: bytes pass unchanged; a read that finds nothing marks the
+//! connection as silent, and a read that finds bytes removes the mark, so that `over` never closes
+//! a connection with unread bytes while another is silent. Below TLS, so that a silent handshake
+//! counts as well. Does not: wait, or close anything.
 
 use std::io;
 use std::pin::Pin;
@@ -20,7 +21,7 @@ pub struct Heard<S> {
 }
 
 impl<S> Heard<S> {
-    /// Of this seat.
+    /// The seat that is marked.
     pub fn new(inner: S, seat: Arc<Seat>) -> Heard<S> {
         Heard { inner, seat }
     }

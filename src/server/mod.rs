@@ -1,15 +1,17 @@
 //! Stage 1 of the walk: connections in, answers out.
 //!
-//! Level 5 of the map. One accept loop, one task per connection, HTTP/1.1 and HTTP/2 by hyper, TLS by rustls. `guard`
-//! looks at the bytes of a head before hyper does, `reply` makes bytes of a refusal, `tls` reads certificates, `descriptors`
-//! fits connections into what the system gives. Promises:
-//! a bound on connections, of which each caller has a share; the accept loop waits for none of them; one that does not
-//! authenticate ends (see `over` and `pipeline/seat`); every connection ends within the drain. Does not: know what a call
-//! is about.
+//! Level 5 of the map. One accept loop, one task per connection, HTTP/1.1 and HTTP/2 by hyper, TLS
+//! by rustls. `guard` is the stream between socket and hyper, `heads` finds ambiguous heads before
+//! hyper reads them, `reply` writes refusals, `tls` reads certificates, `descriptors` fits the
+//! number of connections to the system's limit. Guarantees: connections are bounded, and each
+//! caller has a share of them; the accept loop never waits for a connection; a connection that does
+//! not authenticate ends (see `over` and `pipeline/seat`); every connection ends within the drain.
+//! Does not: interpret calls.
 
 pub mod descriptors;
 mod dispatch;
 pub mod guard;
+mod heads;
 mod heard;
 mod over;
 pub mod reply;
@@ -45,7 +47,8 @@ use crate::pipeline::gateway::Gateway;
 use crate::pipeline::seat::Seat;
 use crate::pipeline::tenants::Address;
 use dispatch::dispatch;
-use guard::{Guarded, Spoken, Verdict};
+use guard::{Guarded, Spoken};
+use heads::Verdict;
 use heard::Heard;
 use over::Over;
 use tls::TlsAcceptor;
@@ -53,7 +56,7 @@ use tls::TlsAcceptor;
 /// Binds a listening socket with a deep queue, so that a burst of connects is not refused.
 ///
 /// # Errors
-/// The address is in use or not ours.
+/// The address is in use, or is not an address of this machine.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let domain = if address.is_ipv4() { socket2::Domain::IPV4 } else { socket2::Domain::IPV6 };
     let socket = socket2::Socket::new(domain, socket2::Type::STREAM, Some(socket2::Protocol::TCP))?;
@@ -64,7 +67,7 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// How a server is told to end.
+/// The two signals that end a server.
 #[derive(Clone, Default)]
 pub struct Ending {
     /// No more connections; those that are open finish their calls.
@@ -84,8 +87,9 @@ impl Ending {
     }
 }
 
-/// Takes connections until told to stop, and never waits for one of them to end. Above the bound, and above the share of those
-/// without an authenticated call, `over` more are taken to hear who they are.
+/// Accepts connections until the stop signal, and never waits for one of them to end. Beyond the
+/// bound, and beyond the share of connections without an authenticated call, `over` more are
+/// accepted so that they can authenticate.
 pub async fn serve(
     listener: TcpListener,
     over: usize,
@@ -156,14 +160,14 @@ async fn secured(
     seat: &Arc<Seat>,
     streams: Streams,
 ) {
-    // A peer that does not finish its handshake is nobody's call: nothing to answer.
+    // A peer that does not finish its handshake gets no answer.
     if let Ok(Ok(stream)) = tokio::time::timeout(TLS_HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
         connection(stream, gateway, ending, seat, streams).await;
     }
 }
 
-/// Where the streams of an HTTP/2 connection run: they are waited for at the end as the connections are, so that the rows of
-/// calls that are cut come before the log is closed.
+/// Runs the streams of HTTP/2 connections. The drain waits for them as for connections, so that the
+/// rows of aborted calls are written before the log is closed.
 #[derive(Clone)]
 struct Streams(TaskTracker);
 
@@ -195,7 +199,8 @@ where
             http::Version::HTTP_2 => Verdict::Clear,
             _ => heads.verdict(number),
         };
-        // Boxed: hyper keeps a future's place as long as the connection is open, and this one takes 3.6 KiB.
+        // Boxed: hyper keeps a future's place as long as the connection is open, and this one takes
+        // 3.6 KiB.
         Box::pin(async move {
             let _busy = busy;
             Ok::<_, std::convert::Infallible>(answer(&gateway, request, verdict, &seat).await)
@@ -206,7 +211,8 @@ where
         Spoken::Http1 => builder.http1_only(),
         Spoken::Http2 => builder.http2_only(),
     };
-    // Never `pipeline_flush`: with it hyper takes bodies without end while the peer does not read.
+    // Never `pipeline_flush`: with it hyper takes bodies without bound while the peer does not
+    // read.
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HTTP1_BUFFER_BYTES_MAX);
     builder
         .http2()
@@ -220,13 +226,14 @@ where
         .keep_alive_timeout(H2_KEEP_ALIVE);
     let io = TokioIo::new(stream);
     let mut connection = pin!(builder.serve_connection(io, service));
-    // An error here is the peer's: it left, or spoke no HTTP. hyper has answered what could be answered.
+    // An error here is the peer's: it left, or did not speak HTTP. hyper has answered if it could.
     tokio::select! {
         result = connection.as_mut() => return drop(result),
         () = ending.stop.cancelled() => {}
     }
     if seat.requests() == 0 {
-        // It was taken just before the end, and its call is on its way: hyper would close it unread.
+        // It was accepted just before the stop, and its call is on its way: hyper would close it
+        // unread.
         tokio::select! {
             result = connection.as_mut() => return drop(result),
             () = ending.without_a_call() => {}
@@ -239,7 +246,7 @@ where
     }
 }
 
-/// One call, whatever becomes of it.
+/// Serves one call.
 async fn answer(gateway: &Arc<Gateway>, request: Request<Incoming>, verdict: Verdict, seat: &Seat) -> Response<Body> {
     let id = pipeline::request_id(gateway, request.headers());
     let head_only = request.method() == http::Method::HEAD;
@@ -248,14 +255,14 @@ async fn answer(gateway: &Arc<Gateway>, request: Request<Incoming>, verdict: Ver
             let mut call = pin!(dispatch(gateway, request, &id, seat));
             caught(call.as_mut(), &gateway.metrics).await
         }
-        Verdict::Ambiguous(why) => Err(guard::refusal(why)),
+        Verdict::Ambiguous(why) => Err(heads::refusal(why)),
     };
     if let Err(refusal) = &result {
         seat.before_refusal(refusal.code, &gateway.tenants, gateway.clock.now()).await;
     }
     let mut response = result.unwrap_or_else(|refusal| {
         if refusal.code == Code::Overloaded {
-            // Counted; a line for each would let a flood of calls fill the log.
+            // Counted only; a line for each would let a flood of calls fill the log.
             tracing::debug!(request_id = id.as_str(), "call refused at a bound");
         } else if refusal.code.status() >= 500 {
             tracing::warn!(code = refusal.code.as_str(), request_id = id.as_str(), "call refused");
@@ -264,7 +271,7 @@ async fn answer(gateway: &Arc<Gateway>, request: Request<Incoming>, verdict: Ver
     });
     reply::finish(&mut response, &id);
     if seat.is_over() {
-        // It has had its answer, and its place is for the next one.
+        // It has its answer; its place is free for another connection.
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     if head_only {
@@ -275,7 +282,8 @@ async fn answer(gateway: &Arc<Gateway>, request: Request<Incoming>, verdict: Ver
 
 /// A defect in one call ends that call and no other.
 ///
-/// The call stays where it is: a future that is handed over by value is copied, and takes its place twice.
+/// The call stays where it is: a future that is handed over by value is copied, and takes its place
+/// twice.
 async fn caught<F>(mut call: Pin<&mut F>, metrics: &Metrics) -> Result<Response<Body>, pipeline::refusal::Refusal>
 where
     F: Future<Output = Result<Response<Body>, pipeline::refusal::Refusal>>,

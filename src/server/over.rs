@@ -1,8 +1,9 @@
-//! Connections beyond the bound, or beyond the share of those that have not said who they are.
+//! Connections beyond the bound, or beyond the share of those that have not authenticated.
 //!
-//! Stage 1 of the walk. A few are taken all the same, because the next one may be a caller with every right to a place. Promises:
-//! a further one is always taken, and another is closed for it: a silent one if there is one, of the address that has most of
-//! them, the oldest. One whose bytes are there and not read yet goes last. So neither silent connections nor many of one
+//! Stage 1 of the walk. A few are accepted all the same, because the next one may be an
+//! authenticated caller. Guarantees: a further connection is always accepted, and another is closed
+//! for it: the oldest of the address with the most connections, a silent one if there is one. A
+//! connection with unread bytes is closed last. So neither silent connections nor many of one
 //! address keep others out. Does not: serve them.
 
 use std::sync::{Arc, Weak};
@@ -13,21 +14,23 @@ use tokio::sync::Semaphore;
 use crate::pipeline::seat::{Seat, Spare};
 use crate::pipeline::tenants::Address;
 
-/// What a connection that is closed may take to be gone, on a machine that stands still.
+/// Longest time that a closed connection takes to end on a busy machine.
 const GONE_WITHIN: Duration = Duration::from_secs(1);
 
-/// How often it is looked for one that can be spared, and how long the tasks of connections have between two looks.
+/// Interval between two searches for a connection to close, and the time that the tasks of
+/// connections have meanwhile.
 const LOOKS: usize = 10;
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 
-/// The places, and the connections that have one. Those that are gone, or have found a place elsewhere, are forgotten later.
+/// The places, and the connections that have one. Those that are gone, or have found a place
+/// elsewhere, are forgotten later.
 pub struct Over {
     places: Arc<Semaphore>,
     seats: Vec<Weak<Seat>>,
 }
 
 impl Over {
-    /// So many places.
+    /// A set of this many places.
     pub fn new(places: usize) -> Over {
         Over { places: Arc::new(Semaphore::new(places)), seats: Vec::new() }
     }
@@ -47,7 +50,7 @@ impl Over {
         Some(seat)
     }
 
-    /// Which of them is closed for another. Those that just came have a moment to say something first.
+    /// The connection to close for another. New ones have a moment to send bytes first.
     async fn one_to_go(&mut self) -> Option<Arc<Seat>> {
         for look in 0.. {
             self.seats.retain(|seat| seat.upgrade().is_some_and(|seat| seat.is_over()));
@@ -63,7 +66,7 @@ impl Over {
     }
 }
 
-/// The one that can best be spared: they stand in the order in which they came.
+/// The connection to close first. They stand in the order in which they arrived.
 fn most_spare(open: &[Arc<Seat>]) -> Option<(Spare, usize)> {
     let of_same = |seat: &Seat| open.iter().filter(|other| other.address() == seat.address()).count();
     // The first of those with most.
@@ -128,7 +131,8 @@ mod tests {
         let fifth = over.seat(address(5)).await.expect("the third has gone");
         let _also = fifth.request();
         assert!(open[2].is_finished() && !fourth.is_finished());
-        // All are being answered: the oldest goes, so that a slow check of identities keeps nobody out.
+        // All are being answered: the oldest goes, so that slow authentication keeps no connection
+        // out.
         let fifth = connect(fifth);
         assert!(over.seat(address(6)).await.is_some());
         assert!(open[0].is_finished() && !fourth.is_finished() && !fifth.is_finished());
@@ -142,7 +146,8 @@ mod tests {
         for last in [1, 1, 1, 2] {
             seats.push(over.seat(address(last)).await.expect("a place"));
         }
-        // The first was never looked at, the second waits to be refused, the third is being answered, the fourth is silent.
+        // The first was never looked at, the second waits to be refused, the third is being
+        // answered, the fourth is silent.
         seats[0].heard(true);
         let [_busy, _also] = [&seats[1], &seats[2]].map(|seat| seat.request());
         seats[1].pause();

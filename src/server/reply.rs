@@ -1,7 +1,8 @@
-//! A refusal becomes bytes: the only place that does.
+//! Writes refusals as HTTP answers. No other file does.
 //!
-//! Errors have OpenAI's shape, because anything else makes the SDKs lose the message. Promises: `message`, `type`,
-//! `param` and `code` are always there; the text is one that a stage of the walk wrote for a person. Does not: log.
+//! Errors have OpenAI's shape, because anything else makes the SDKs lose the message. Guarantees:
+//! `message`, `type`, `param` and `code` are always there; the text is one that a stage of the walk
+//! wrote for a person. Does not: log.
 
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 
@@ -15,7 +16,7 @@ use crate::pipeline::{ATTEMPTS, PROVIDER};
 /// The header that carries a call's id, both ways.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The answer that says no.
+/// The answer to a refused call.
 pub fn refusal(refusal: &Refusal) -> Response<Body> {
     let code = refusal.code;
     let mut response = Response::new(Body::full(refusal.to_json().to_string()));
@@ -23,7 +24,7 @@ pub fn refusal(refusal: &Refusal) -> Response<Body> {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if let Some(wait) = refusal.retry_after {
-        // Rounded up: who comes back then is not too early.
+        // Rounded up, so that a retry after this time is not too early.
         headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_nanos().div_ceil(1_000_000_000).max(1) as u64));
         headers.insert("retry-after-ms", HeaderValue::from(wait.as_nanos().div_ceil(1_000_000).max(1) as u64));
     }
@@ -51,7 +52,7 @@ pub fn refusal(refusal: &Refusal) -> Response<Body> {
     response
 }
 
-/// What every answer carries.
+/// The headers of every answer.
 pub fn finish(response: &mut Response<Body>, id: &RequestId) {
     if let Ok(value) = HeaderValue::from_str(id.as_str()) {
         response.headers_mut().insert(REQUEST_ID, value);

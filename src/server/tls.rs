@@ -1,7 +1,8 @@
 //! TLS on the applications' side: certificates from PEM files, read again when the files change.
 //!
-//! Stage 1 of the walk. rustls with aws-lc-rs; HTTP/2 and HTTP/1.1 by ALPN. Promises: a bad new file leaves the old
-//! certificate in force; connections that are open keep what they began with. Does not: issue or renew certificates.
+//! Stage 1 of the walk. rustls with aws-lc-rs; HTTP/2 and HTTP/1.1 by ALPN. Guarantees: a bad new
+//! file leaves the old certificate in force; open connections keep their certificate. Does not:
+//! issue or renew certificates.
 
 use std::fs;
 use std::path::Path;
@@ -20,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::policy::Tls;
 
-/// How often the files are looked at.
+/// Interval at which the files are checked.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// Accepts TLS connections with the newest certificate.
@@ -33,7 +34,7 @@ impl TlsAcceptor {
     /// Reads the files.
     ///
     /// # Errors
-    /// A file is missing, is no PEM, or key and certificate do not belong together.
+    /// A file is missing, is not PEM, or key and certificate do not belong together.
     pub fn new(files: &Tls) -> anyhow::Result<TlsAcceptor> {
         Ok(TlsAcceptor { current: Arc::new(ArcSwap::new(Arc::new(server_config(files)?))) })
     }
@@ -41,12 +42,12 @@ impl TlsAcceptor {
     /// The handshake.
     ///
     /// # Errors
-    /// The peer left or spoke something else.
+    /// The peer left, or did not speak TLS.
     pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> std::io::Result<TlsStream<S>> {
         tokio_rustls::TlsAcceptor::from(self.current.load_full()).accept(stream).await
     }
 
-    /// Looks at the files now and then and takes new ones, until `stop`.
+    /// Checks the files at an interval and loads new ones, until `stop`.
     pub async fn follow(self, files: Tls, stop: CancellationToken) {
         let mut seen = stamps(&files);
         loop {
