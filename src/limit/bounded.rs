@@ -1,11 +1,12 @@
-//! A map of everyone who is counted, with a bound.
+//! A bounded map of counted values, one for each key.
 //!
-//! Exact under concurrency: a value is only touched under its shard's lock, which is held for the arithmetic and nothing
-//! else. What may be forgotten is for the caller to say; at the bound that is looked for, at most once a second, and if
-//! nothing may be, the newcomer is turned away: so nobody gets a fresh value by making others crowd out the old one.
+//! Exact under concurrency: a value is only touched under its shard's lock, which is held for the
+//! arithmetic and nothing else. The caller decides which entries may be forgotten. At the bound
+//! such entries are searched for, at most once a second. If there are none, the new key is refused,
+//! so that a key cannot get a fresh value by crowding out its old one.
 //!
-//! Promises: never more entries than the bound. Does not: read a clock. The logic is the same over any [`Slots`]; the tests
-//! take it apart with a model checker.
+//! Guarantees: never more entries than the bound. Does not: read a clock. The logic is the same
+//! over any [`Slots`]; the tests run it under a model checker.
 
 use std::hash::Hash;
 use std::ops::DerefMut;
@@ -15,25 +16,25 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use dashmap::mapref::one::RefMut;
 
-/// No more can be tracked, and none tracked may be forgotten.
+/// The map is full, and no entry may be forgotten.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Full;
 
-/// The map proper. dashmap in the gateway; in tests one that a model checker can interleave.
-pub(super) trait Slots<K, V> {
+/// The underlying map: dashmap in the gateway; in tests a map that a model checker can interleave.
+pub trait Slots<K, V> {
     /// A value and the lock that guards it.
     type Guard<'a>: DerefMut<Target = V>
     where
         Self: 'a;
     /// A known value.
     fn get(&self, key: &K) -> Option<Self::Guard<'_>>;
-    /// A known value, or `fresh`; and whether it is that.
+    /// A known value, or `fresh`; and whether it is fresh.
     fn get_or_insert(&self, key: K, fresh: V) -> (Self::Guard<'_>, bool);
-    /// Drops what `forget` says; how many that were.
+    /// Drops the entries that `forget` selects, and returns their number.
     fn drop_all(&self, forget: &dyn Fn(&V) -> bool) -> usize;
-    /// Takes a place among `most`; whether there was one.
+    /// Takes one of `most` places; returns whether one was free.
     fn take_place(&self, most: usize) -> bool;
-    /// Frees so many places.
+    /// Frees this many places.
     fn free_places(&self, count: usize);
     /// Places that are taken.
     fn taken(&self) -> usize;
@@ -41,18 +42,18 @@ pub(super) trait Slots<K, V> {
 
 /// Many locks, each over a part of the keys.
 #[derive(Debug)]
-pub(super) struct Sharded<K: Eq + Hash, V> {
+pub struct Sharded<K: Eq + Hash, V> {
     map: DashMap<K, V>,
     taken: AtomicUsize,
 }
 
 /// The map with its bound.
 #[derive(Debug)]
-pub(super) struct Bounded<K, V, S> {
+pub struct Bounded<K, V, S> {
     slots: S,
     most: usize,
-    /// When it was last searched, in nanoseconds of the gateway's clock. At the bound every newcomer would search the whole
-    /// map, so that a flood of newcomers would do nothing else.
+    /// When it was last searched, in nanoseconds of the gateway's clock. At the bound every
+    /// newcomer would search the whole map, so that a flood of newcomers would do nothing else.
     searched_at: AtomicU64,
     of: std::marker::PhantomData<(K, V)>,
 }
@@ -61,7 +62,7 @@ const SEARCH_EVERY_NS: u64 = 1_000_000_000;
 
 impl<K: Clone + Eq + Hash, V> Bounded<K, V, Sharded<K, V>> {
     /// An empty map for at most `most` entries.
-    pub(super) fn new(most: usize) -> Self {
+    pub fn new(most: usize) -> Self {
         Bounded::over(Sharded { map: DashMap::new(), taken: AtomicUsize::new(0) }, most)
     }
 }
@@ -76,7 +77,7 @@ impl<K: Clone, V, S: Slots<K, V>> Bounded<K, V, S> {
     /// # Errors
     /// [`Full`] for a newcomer at the bound.
     #[inline]
-    pub(super) fn get_or_make(
+    pub fn get_or_make(
         &self,
         key: &K,
         now_ns: u64,
@@ -96,7 +97,7 @@ impl<K: Clone, V, S: Slots<K, V>> Bounded<K, V, S> {
                 self.forget(forget);
             }
             if !self.slots.take_place(self.most) {
-                // Somebody else may have made it meanwhile.
+                // Another thread may have made it meanwhile.
                 return self.slots.get(key).ok_or(Full);
             }
         }
@@ -110,24 +111,24 @@ impl<K: Clone, V, S: Slots<K, V>> Bounded<K, V, S> {
     fn may_search(&self, now_ns: u64) -> bool {
         let last = self.searched_at.load(Ordering::Relaxed);
         let due = last == 0 || now_ns.saturating_sub(last) >= SEARCH_EVERY_NS;
-        // The one who sets it searches.
+        // The thread that sets it searches.
         due && self.searched_at.compare_exchange(last, now_ns.max(1), Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     /// A known value, locked.
     #[inline]
-    pub(super) fn get(&self, key: &K) -> Option<S::Guard<'_>> {
+    pub fn get(&self, key: &K) -> Option<S::Guard<'_>> {
         self.slots.get(key)
     }
 
-    /// Drops what may be forgotten.
-    pub(super) fn forget(&self, forget: &dyn Fn(&V) -> bool) {
+    /// Drops the entries that may be forgotten.
+    pub fn forget(&self, forget: &dyn Fn(&V) -> bool) {
         let dropped = self.slots.drop_all(forget);
         self.slots.free_places(dropped);
     }
 
     /// Entries.
-    pub(super) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.slots.taken()
     }
 }
@@ -251,8 +252,8 @@ mod tests {
         cell.ok().map(|mut cell| cell.take(quota, NOW).wait.is_none())
     }
 
-    /// Every interleaving in which no thread is preempted more than twice: enough to bring out a lost update, and done in
-    /// a second.
+    /// Every interleaving in which no thread is preempted more than twice: enough to bring out a
+    /// lost update, and done in a second.
     fn interleaved(run: impl Fn() + Sync + Send + 'static) {
         let mut model = loom::model::Builder::new();
         model.preemption_bound = Some(2);
@@ -281,7 +282,7 @@ mod tests {
         });
     }
 
-    /// The bound holds, nobody who is throttled is forgotten, and every place that was taken and not
+    /// The bound holds, no throttled key is forgotten, and every place that was taken and not
     /// needed is free again.
     #[test]
     fn whatever_the_order_the_bound_holds_and_no_debt_is_forgotten() {

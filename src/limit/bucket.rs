@@ -1,11 +1,11 @@
 //! The token bucket, and the strict window: arithmetic only.
 //!
-//! Stage 4 of the walk. Pure: no clock, no map, no lock. The bucket is kept in its virtual-scheduling form: one number,
-//! the theoretical arrival time (`tat`) of the next call that would find the bucket full. It holds `burst` calls and
-//! gains one every `emission_interval`.
+//! Stage 4 of the walk. Pure: no clock, no map, no lock. The bucket is kept in its
+//! virtual-scheduling form: one number, the theoretical arrival time (`tat`) of the next call that
+//! would find the bucket full. It holds `burst` calls and gains one every `emission_interval`.
 //!
-//! Promises: never more calls than `burst` plus what was refilled; time that goes back takes nothing and gives nothing;
-//! a change of quota keeps what is owed. Does not: decide whose bucket it is.
+//! Guarantees: never more calls than `burst` plus what was refilled; a clock that goes back changes
+//! nothing; a change of quota keeps debts. Does not: know organisations.
 //!
 //! # Source
 //! ITU-T I.371, virtual scheduling form of the generic cell rate algorithm.
@@ -27,7 +27,8 @@ pub struct Quota {
 /// The answer to one call that asks to pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// `None`: the call passes and is counted. `Some(wait)`: it does not, and would after `wait` if nobody else calls.
+    /// `None`: the call passes and is counted. `Some(wait)`: it does not, and would after `wait` if
+    /// there are no other calls.
     pub wait: Option<Duration>,
     /// Calls a minute.
     pub limit: u32,
@@ -37,18 +38,19 @@ pub struct Decision {
     pub reset: Duration,
 }
 
-/// What one organisation has used.
+/// The use of one organisation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cell {
     /// Token bucket: theoretical arrival time, in nanoseconds of the gateway's clock.
     Bucket(u64),
-    /// Strict: the moments of the calls of the last 60 s, oldest first; at most `requests_per_minute` of them. Boxed, so
-    /// that the many cells that are buckets stay small.
+    /// Strict: the moments of the calls of the last 60 s, oldest first; at most
+    /// `requests_per_minute` of them. Boxed, so that the many cells that are buckets stay small.
     Window(Box<VecDeque<u64>>),
 }
 
 impl Quota {
-    /// A quota of `requests_per_minute` with a bucket that holds `burst`; `strict` counts a sliding 60 s instead.
+    /// A quota of `requests_per_minute` with a bucket that holds `burst`; `strict` counts a sliding
+    /// 60 s instead.
     pub const fn new(requests_per_minute: NonZeroU32, burst: NonZeroU32, strict: bool) -> Quota {
         Quota { requests_per_minute, burst, strict }
     }
@@ -68,7 +70,8 @@ impl Quota {
         self.strict
     }
 
-    /// Nanoseconds in which one call is gained. Rounded up, so that rounding never lets one call too many through.
+    /// Nanoseconds in which one call is gained. Rounded up, so that rounding never lets one call
+    /// too many through.
     const fn emission_interval(&self) -> u64 {
         MINUTE_NS.div_ceil(self.requests_per_minute.get() as u64)
     }
@@ -82,7 +85,8 @@ impl Quota {
 impl Cell {
     /// Asks for one call at `now_ns`; counts it if it passes.
     ///
-    /// A cell of the other kind (the policy changed between bucket and strict) is converted; what was used stays used.
+    /// A cell of the other kind (the policy changed between bucket and strict) is converted; the
+    /// use stays.
     pub fn take(&mut self, quota: &Quota, now_ns: u64) -> Decision {
         if quota.strict != matches!(self, Cell::Window(_)) {
             *self = self.converted(quota, now_ns);
@@ -93,7 +97,8 @@ impl Cell {
         }
     }
 
-    /// What is left at `now_ns`, without asking for a call. A cell of the other kind is taken for a fresh one.
+    /// The rest at `now_ns`, without asking for a call. A cell of the other kind is taken for a
+    /// fresh one.
     pub fn look(&self, quota: &Quota, now_ns: u64) -> Decision {
         let limit = quota.requests_per_minute();
         let (remaining, reset) = match self {
@@ -271,7 +276,7 @@ mod tests {
     }
 
     proptest! {
-        /// Looking says what asking would find, and changes nothing.
+        /// A look finds the same as a request would, and changes nothing.
         #[test]
         fn a_look_is_as_good_as_asking(rpm in 1u32..50, burst in 1u32..50, strict: bool,
                                        steps in proptest::collection::vec(0u64..9_000_000_000, 1..100)) {
@@ -301,7 +306,8 @@ mod tests {
     }
 
     proptest! {
-        /// Strict: in no 60 s do more than the limit pass. Bucket: never more than burst plus refill, counted exactly.
+        /// Strict: in no 60 s do more than the limit pass. Bucket: never more than burst plus
+        /// refill, counted exactly.
         #[test]
         fn never_one_call_over(rpm in 1u32..120, burst in 1u32..120, strict: bool,
                                steps in proptest::collection::vec(0u64..3_000_000_000, 1..400)) {

@@ -1,7 +1,7 @@
 //! Days and months in UTC, for budgets: which one a moment lies in, and when the next begins.
 //!
-//! Pure. Source: the proleptic Gregorian calendar; days to dates after Howard Hinnant, "chrono-Compatible Low-Level Date
-//! Algorithms" (2021).
+//! Pure. Source: the proleptic Gregorian calendar; days to dates after Howard Hinnant,
+//! "chrono-Compatible Low-Level Date Algorithms" (2021).
 
 use std::time::Duration;
 

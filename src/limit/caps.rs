@@ -1,4 +1,4 @@
-//! What may be limited, for whom, and how a refusal is named: the words that all parts of this room share.
+//! Limits, subjects and refusals: the types that all parts of this room share.
 //!
 //! Pure. Does not: count anything (see `bucket` and `meter`).
 
@@ -37,7 +37,7 @@ impl Which {
     }
 }
 
-/// Who is counted together, within an organisation.
+/// The calls that are counted together within an organisation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Scope {
     /// All of it.
@@ -70,7 +70,7 @@ impl Scope {
     }
 }
 
-/// Whose use is counted.
+/// A subject whose use is counted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Subject {
     /// Its organisation.
@@ -79,7 +79,7 @@ pub struct Subject {
     pub scope: Scope,
 }
 
-/// What a subject may use. `None`: not limited.
+/// The limits of a subject. `None`: not limited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Caps {
     /// Calls.
@@ -93,6 +93,9 @@ pub struct Caps {
     /// 10⁻⁹ USD in a calendar month, UTC.
     pub nano_usd_per_month: Option<NonZeroU64>,
 }
+
+/// A subject and its caps.
+pub type Want = (Subject, Caps);
 
 impl Caps {
     /// Whether nothing is limited.
@@ -111,24 +114,26 @@ impl Caps {
     }
 }
 
-/// What a call asks of a subject, all of it or nothing.
+/// The request of a call to a subject, granted as a whole or not at all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ask {
     /// One call: counted as a request, and as in flight until it ends.
     pub call: bool,
-    /// What it will use; absent: tokens and money are only asked whether any is left, and nothing is held of them.
+    /// The estimated use; absent: tokens and money are only asked whether any is left, and nothing
+    /// is held of them.
     pub estimate: Option<Estimate>,
 }
 
-/// What a call will use, about.
+/// The estimated use of a call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Estimate {
     /// In and out.
     pub tokens: u64,
     /// 10⁻⁹ USD, at most.
     pub nano_usd: u64,
-    /// The call sets no bound to its answer, so that the money is what the model's longest answer costs. It passes if any
-    /// money is left, and what it may cost beyond that is held, too: meanwhile nothing else passes.
+    /// The call sets no bound to its answer, so the money is the cost of the model's longest
+    /// answer. The call passes if any money is left, and its full cost is held: meanwhile no other
+    /// call passes.
     pub assumed: bool,
 }
 
@@ -142,11 +147,12 @@ impl Ask {
 pub struct Over {
     /// Which one.
     pub which: Which,
-    /// Whose.
+    /// Its scope.
     pub scope: Scope,
-    /// What the policy allows; 10⁻⁹ USD where it is money.
+    /// The limit of the policy; in 10⁻⁹ USD if it is money.
     pub limit: u64,
-    /// When it may pass if nobody else calls; nothing where that cannot be known (calls in flight).
+    /// The wait after which it may pass if there are no other calls; `None` if that cannot be known
+    /// (calls in flight).
     pub wait: Option<Duration>,
 }
 /// A subject, and its limits.

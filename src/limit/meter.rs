@@ -1,10 +1,12 @@
-//! What one subject has used of each of its limits: arithmetic only.
+//! The use of each limit of one subject: arithmetic only.
 //!
-//! Stages 4 and 9 of the walk. Pure: no clock, no map, no lock. Tokens and money are reserved by estimate when a call is
-//! admitted and settled when it is over; what was used beyond the estimate is owed, and the next call waits for it.
+//! Stages 4 and 9 of the walk. Pure: no clock, no map, no lock. Tokens and money are reserved by
+//! estimate when a call is admitted and settled when it is over; use beyond the estimate is owed,
+//! and the next call waits for it.
 //!
-//! Promises: a call passes all limits of a subject or takes from none; what was taken comes back exactly once; a changed
-//! policy keeps what is owed. Does not: estimate (see `tollgate_wire::estimate`), or decide whose meter it is (see `meters`).
+//! Guarantees: a call passes all limits of a subject or takes from none; a reservation is given
+//! back exactly once; a changed policy keeps debts. Does not: estimate (see
+//! `tollgate_wire::estimate`), or know subjects (see `meters`).
 
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -15,7 +17,7 @@ use super::caps::{Ask, Caps, Estimate, Which};
 
 /// A bucket of tokens holds one minute's worth, whatever its rate.
 const MINUTE_NS: u64 = 60_000_000_000;
-/// What a refusal for calls in flight suggests to wait: there is no telling when one ends.
+/// The wait that a refusal for calls in flight suggests; the end of a call cannot be known.
 const IN_FLIGHT_WAIT: Duration = Duration::from_secs(1);
 
 /// The moment of a decision.
@@ -46,13 +48,13 @@ struct Spend {
     nano_usd: u64,
 }
 
-/// What a call took, to be given back or settled once.
+/// The parts that a call took, to be given back or settled once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Taken {
     /// The quota that its request was counted under.
     request: Option<Quota>,
     in_flight: bool,
-    /// Nanoseconds of the bucket of tokens, and at which rate.
+    /// Nanoseconds of the bucket of tokens, and its rate.
     tokens_ns: u64,
     /// The bucket's theoretical arrival time when they were taken.
     tokens_tat: u64,
@@ -67,9 +69,9 @@ pub struct Taken {
 pub struct Refused {
     /// Which one.
     pub which: Which,
-    /// What the policy allows.
+    /// The limit of the policy.
     pub limit: u64,
-    /// When it may pass if nobody else calls.
+    /// The wait after which it may pass if there are no other calls.
     pub wait: Duration,
 }
 
@@ -82,7 +84,7 @@ impl Spend {
         *self = Spend { period, nano_usd: self.in_period(period).saturating_add(nano_usd) };
     }
 
-    /// Replaces a reservation by what it came to. A period that is over is not opened again.
+    /// Replaces a reservation by the real use. A period that is over is not opened again.
     fn settle(&mut self, period: i32, reserved: u64, used: u64) {
         if self.period == period {
             self.nano_usd = self.nano_usd.saturating_sub(reserved).saturating_add(used);
@@ -90,7 +92,7 @@ impl Spend {
     }
 }
 
-/// Time that so many tokens take to refill, rounded up.
+/// The time in which `tokens` are refilled, rounded up.
 fn tokens_time(tokens: u64, per_minute: NonZeroU64) -> u64 {
     let ns = (u128::from(tokens) * u128::from(MINUTE_NS)).div_ceil(u128::from(per_minute.get()));
     u64::try_from(ns).unwrap_or(u64::MAX)
@@ -99,9 +101,10 @@ fn tokens_time(tokens: u64, per_minute: NonZeroU64) -> u64 {
 impl Meter {
     /// Takes all that `ask` wants, or nothing.
     ///
-    /// An estimate that is more than a whole limit counts as the whole limit: such a call passes when nothing else was
-    /// used, and owes the rest afterwards. One that is [assumed](Estimate::assumed) passes when any money is left, and
-    /// while it goes on no other does: so a budget is exceeded by one call at most.
+    /// An estimate that is more than a whole limit counts as the whole limit: such a call passes
+    /// when nothing else was used, and owes the rest afterwards. One that is
+    /// [assumed](Estimate::assumed) passes when any money is left, and while it goes on no other
+    /// does: so a budget is exceeded by one call at most.
     ///
     /// # Errors
     /// The first limit that refuses.
@@ -137,7 +140,7 @@ impl Meter {
         Ok(self.take(caps, ask, at))
     }
 
-    /// Counts what was admitted elsewhere, whatever the limits here say.
+    /// Counts a call that was admitted elsewhere, even beyond the limits here.
     pub fn note(&mut self, caps: &Caps, ask: Ask, at: Moment) -> Taken {
         if let Some(quota) = caps.requests.filter(|_| ask.call) {
             self.requests.get_or_insert_with(|| quota.fresh()).take(&quota, at.now_ns);
@@ -172,8 +175,8 @@ impl Meter {
         taken
     }
 
-    /// The call is over and used so much. Of tokens that were reserved and not used, those come back that time has not
-    /// brought back already: else calls that last would save up more than the bucket holds.
+    /// The call is over and its use is known. Unused tokens are given back, except those that have
+    /// been refilled meanwhile: otherwise long calls would save up more than the bucket holds.
     pub fn settle(&mut self, taken: &Taken, tokens: u64, nano_usd: u64, now_ns: u64) {
         self.in_flight = self.in_flight.saturating_sub(u32::from(taken.in_flight));
         if let Some(rate) = taken.tokens_per_minute {
@@ -194,12 +197,12 @@ impl Meter {
         }
     }
 
-    /// The call is over and nobody knows what it used: the estimate stands.
+    /// The call is over and its use is unknown: the estimate stands.
     pub fn keep(&mut self, taken: &Taken) {
         self.in_flight = self.in_flight.saturating_sub(u32::from(taken.in_flight));
     }
 
-    /// The call was refused by another limit: nothing of it happened.
+    /// The call was refused by another limit: it counts as if it had never been made.
     pub fn give_back(&mut self, taken: &Taken) {
         if let (Some(quota), Some(cell)) = (&taken.request, self.requests.as_mut()) {
             cell.give_back(quota);
@@ -207,13 +210,13 @@ impl Meter {
         self.settle(taken, 0, 0, 0);
     }
 
-    /// Adds what was spent before this process began.
+    /// Adds money that was spent before this process began.
     pub fn spent_before(&mut self, date: Date, day_nano_usd: u64, month_nano_usd: u64) {
         self.day.add(date.day, day_nano_usd);
         self.month.add(date.month, month_nano_usd);
     }
 
-    /// Whether it says no more than a fresh one would, so that it may be forgotten.
+    /// Whether it equals a fresh one, so that it may be forgotten.
     pub fn is_idle(&self, at: Moment) -> bool {
         self.in_flight == 0
             && self.tokens_tat <= at.now_ns
@@ -258,7 +261,8 @@ mod tests {
             assert!(meter.ask(&caps, other, at(S)).is_err(), "all that is left is held");
         }
         meter.settle(&first, 0, 2, S);
-        // A call that sets its bound has to fit, one that sets none passes as long as anything is left.
+        // A call that sets its bound has to fit, one that sets none passes as long as anything is
+        // left.
         assert!(meter.ask(&caps, call(0, 49), at(S)).is_err());
         let small = meter.ask(&caps, call(0, 40), at(S)).expect("it fits");
         let second = meter.ask(&caps, assumed(200), at(S)).expect("eight are left");
@@ -272,7 +276,8 @@ mod tests {
     fn tokens_are_settled_and_debt_is_waited_for() {
         let (caps, mut meter) = (caps(6_000, 0, 0, 0), Meter::default());
         let first = meter.ask(&caps, call(1_000, 0), at(S)).expect("passes");
-        // Used three times what the minute holds: it passes, and the next waits until the debt is refilled.
+        // Used three times the minute's tokens: it passes, and the next waits until the debt is
+        // refilled.
         meter.settle(&first, 18_000, 0, S);
         let refused = meter.ask(&caps, call(0, 0), at(S)).expect_err("in debt");
         assert_eq!((refused.which, refused.limit, refused.wait), (Which::Tokens, 6_000, Duration::from_secs(120)));
@@ -312,7 +317,8 @@ mod tests {
         let (caps, mut meter) = (caps(60_000, 0, 0, 0), Meter::default());
         let ask = |meter: &mut Meter, n: u64| meter.ask(&caps, call(60_000, 0), at(n * 60 * S));
         let open: Vec<Taken> = (0..9).map(|n| ask(&mut meter, n).expect("a minute's tokens each minute")).collect();
-        // All end in the ninth minute and have used nothing: one minute's tokens are there, and no more.
+        // All end in the ninth minute and have used nothing: one minute's tokens are there, and no
+        // more.
         let mut passed = 0;
         for taken in &open {
             meter.settle(taken, 0, 0, 9 * 60 * S);
@@ -337,7 +343,7 @@ mod tests {
             (Which::UsdPerMonth, 120, Duration::from_secs(29 * 86_400))
         );
         assert!(meter.ask(&caps, call(0, 21), at(31 * day)).is_ok());
-        // What was reserved yesterday and is settled today does not open yesterday again.
+        // A reservation of yesterday that is settled today does not open yesterday again.
         let mut meter = Meter::default();
         let taken = meter.ask(&caps, call(0, 50), at(day - 1)).expect("passes");
         meter.settle(&taken, 0, 7, day);
@@ -356,8 +362,9 @@ mod tests {
     }
 
     proptest! {
-        /// However calls come, end, fail and are given back: what is in flight never exceeds its limit, money is what was
-        /// settled plus what is reserved, and when all is over nothing is held.
+        /// For any order of calls, ends, failures and returns: calls in flight never exceed the
+        /// limit, money is the sum of settled and reserved amounts, and when all is over nothing is
+        /// held.
         #[test]
         fn nothing_is_lost_and_nothing_is_free(
             steps in proptest::collection::vec((0u8..4, 0u64..80, 0u64..120, 0u64..2_000_000_000), 1..200)
@@ -380,14 +387,15 @@ mod tests {
             prop_assert_eq!((meter.in_flight, meter.day.nano_usd), (0, spent));
         }
 
-        /// However long calls last and however little they use: what calls of any span of time hold or have used is at
-        /// most two buckets and what was gained. (One, were it known which tokens time has brought back.)
+        /// For any length and use of calls: the tokens that calls of any span of time hold or have
+        /// used are at most two buckets and the refill. (One, were it known which tokens time has
+        /// brought back.)
         #[test]
         fn what_comes_back_is_no_more_than_was_taken(
             steps in proptest::collection::vec((0u8..5, 0usize..64, 1u64..700, 0u64..20_000_000_000), 1..300)
         ) {
             let (caps, mut meter, mut now) = (caps(600, 0, 0, 0), Meter::default(), S);
-            // When, what it holds or has used, and what it took while it is open.
+            // The time, the tokens that it holds or has used, and its reservation while it is open.
             let mut calls: Vec<(u64, u64, Option<Taken>)> = vec![];
             for (kind, which, tokens, step) in steps {
                 // Many things happen at the same moment.
@@ -413,7 +421,8 @@ mod tests {
             }
         }
 
-        /// Reserved tokens: admissions in any minute never exceed two buckets' worth (what it held and what refilled).
+        /// Reserved tokens: admissions in any minute never exceed two buckets' worth (its content
+        /// and the refill).
         #[test]
         fn tokens_never_exceed_bucket_and_refill(calls in proptest::collection::vec((1u64..400, 0u64..5_000_000_000), 1..200)) {
             let (caps, mut meter, mut now) = (caps(600, 0, 0, 0), Meter::default(), S);

@@ -1,15 +1,16 @@
-//! The meters of all subjects that the policy limits by more than an organisation's requests: one map, bounded.
+//! The meters of all subjects that the policy limits by more than an organisation's requests: one
+//! map, bounded.
 //!
-//! Stages 4 and 9 of the walk. Touched only where the policy has such limits. Kept across policy reloads, like the
-//! buckets in `store`.
+//! Stages 4 and 9 of the walk. Touched only where the policy has such limits. Kept across policy
+//! reloads, like the buckets in `store`.
 //!
-//! Promises: exact under concurrency (see `bounded`); a call passes all of its
-//! subjects or takes from none; a [`Reservation`] ends exactly once, however its call ends; no meter that says something
-//! is forgotten. Does not: read a clock, or share with other processes (see `redis`).
+//! Guarantees: exact under concurrency (see `bounded`); a call passes all of its subjects or takes
+//! from none; a [`Reservation`] ends exactly once, however its call ends; no meter in use is
+//! forgotten. Does not: read a clock, or share with other processes (see `redis`).
 //!
 //! # Bounds
-//! [`METERS_MAX`](crate::bounds::METERS_MAX) meters; at the bound idle ones are forgotten, and if there is none the
-//! newcomer is refused.
+//! [`METERS_MAX`](crate::bounds::METERS_MAX) meters; at the bound idle ones are forgotten, and if
+//! there is none the newcomer is refused.
 
 use std::sync::Arc;
 
@@ -71,12 +72,12 @@ impl Meters {
         Ok(reservation)
     }
 
-    /// Counts what was admitted elsewhere.
+    /// Counts a call that was admitted elsewhere.
     pub fn note(self: &Arc<Meters>, wants: &[Want], ask: Ask, at: Moment) -> Reservation {
         let mut reservation =
             Reservation { meters: Arc::clone(self), held: Vec::with_capacity(wants.len()), shared: None };
         for (subject, caps) in wants {
-            // Where there is no room it is not counted here; the store that admitted it has counted it.
+            // Beyond the bound it is not counted here; the store that admitted it has counted it.
             if let Ok(taken) = self.with(subject, at, |meter| meter.note(caps, ask, at)) {
                 reservation.held.push((subject.clone(), taken));
             }
@@ -84,7 +85,7 @@ impl Meters {
         reservation
     }
 
-    /// Adds what a subject spent before this process began.
+    /// Adds money that a subject spent before this process began.
     ///
     /// # Errors
     /// [`Full`] at the bound.
@@ -113,7 +114,8 @@ impl Meters {
     }
 }
 
-/// What a call holds of its subjects' limits until it is over. Dropping it releases all of it but the requests.
+/// The parts of its subjects' limits that a call holds until it is over. Dropping it releases all
+/// of them but the requests.
 #[must_use = "dropping it releases what was reserved"]
 pub struct Reservation {
     meters: Arc<Meters>,
@@ -131,7 +133,7 @@ impl Reservation {
         }
     }
 
-    /// Takes over what another reservation of the same call holds.
+    /// Takes over the parts of another reservation of the same call.
     pub fn absorb(&mut self, mut other: Reservation) {
         self.held.append(&mut other.held);
         if let Some(held) = other.shared.take() {
@@ -139,7 +141,7 @@ impl Reservation {
         }
     }
 
-    /// The call is over and used so much; `None`: what was estimated.
+    /// The call is over and used so many tokens and 10⁻⁹ USD; `None`: the estimate.
     pub fn settle(mut self, used: Option<(u64, u64)>, now: Nanos) {
         for (subject, taken) in self.held.drain(..) {
             if let Some(mut meter) = self.meters.map.get(&subject) {
@@ -154,7 +156,7 @@ impl Reservation {
         }
     }
 
-    /// The call was refused by another limit: nothing of it happened.
+    /// The call was refused by another limit: it counts as if it had never been made.
     pub fn undo(mut self) {
         for (subject, taken) in self.held.drain(..) {
             if let Some(mut meter) = self.meters.map.get(&subject) {

@@ -1,11 +1,12 @@
-//! Who is refused most: a bounded sketch over all organisations.
+//! The organisations that are refused most often: a bounded sketch over all of them.
 //!
-//! Touched only by calls that are refused for a limit. Promises: an organisation that has more than one in [`SLOTS`] of
-//! all refusals is in it; a count is never too low and says by how much it may be too high. Does not: remember everyone.
+//! Touched only by calls that are refused for a limit. Guarantees: an organisation that has more
+//! than one in [`SLOTS`] of all refusals is in it; a count is never too low and says by how much it
+//! may be too high. Does not: remember every organisation.
 //!
 //! # Source
-//! Metwally, Agrawal and El Abbadi, "Efficient computation of frequent and top-k elements in data streams" (2005):
-//! Space-Saving.
+//! Metwally, Agrawal and El Abbadi, "Efficient computation of frequent and top-k elements in data
+//! streams" (2005): Space-Saving.
 
 use std::sync::Mutex;
 
@@ -64,7 +65,8 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Against exact counts: never too low, too high by no more than it says, and nobody frequent is missing.
+        /// Against exact counts: never too low, too high by no more than it says, and no
+        /// organisation frequent is missing.
         #[test]
         fn frequent_organisations_are_found(orgs in proptest::collection::vec(0u32..400, 0..3_000)) {
             let (sketch, mut exact) = (Sketch::default(), HashMap::new());

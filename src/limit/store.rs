@@ -1,10 +1,10 @@
 //! The buckets of all organisations: one map, bounded, kept across policy reloads.
 //!
-//! Stage 4 of the walk. Keyed by organisation and not part of the policy: otherwise every edit would refill every
-//! bucket. Exact under concurrency (see `bounded`).
+//! Stage 4 of the walk. Keyed by organisation and not part of the policy: otherwise every edit
+//! would refill every bucket. Exact under concurrency (see `bounded`).
 //!
-//! Promises: at most [`ORGS_MAX`](crate::bounds::ORGS_MAX) organisations; none that owes something is forgotten. Does
-//! not: read a clock, or share with other processes.
+//! Guarantees: at most [`ORGS_MAX`](crate::bounds::ORGS_MAX) organisations; none that owes
+//! something is forgotten. Does not: read a clock, or share with other processes.
 
 use super::bounded::{Bounded, Sharded};
 use super::bucket::{Cell, Decision, Quota};
@@ -18,8 +18,8 @@ pub struct Limiter {
     cells: Bounded<OrgId, Cell, Sharded<OrgId, Cell>>,
 }
 
-/// A million organisations are to fit: with the map's own bytes and a name of 12 letters at most 150 each
-/// (`benches/limit.rs`).
+/// A million organisations are to fit: with the map's own bytes and a name of 12 letters at most
+/// 150 each (`benches/limit.rs`).
 const _: () = assert!(size_of::<(OrgId, Cell)>() <= 32);
 
 impl Limiter {
@@ -37,7 +37,7 @@ impl Limiter {
         Ok(cell.take(quota, now.0))
     }
 
-    /// What an organisation has left, without asking for a call.
+    /// The rest of an organisation's quota, without asking for a call.
     pub fn look(&self, org: &OrgId, quota: &Quota, now: Nanos) -> Decision {
         let known = self.cells.get(org).map(|cell| cell.look(quota, now.0));
         known.unwrap_or_else(|| quota.fresh().look(quota, now.0))

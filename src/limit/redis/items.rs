@@ -1,7 +1,7 @@
-//! Limits as the scripts take them: keys, numbers, and what is to be settled later.
+//! Limits as the scripts take them: keys, numbers, and parts to settle later.
 //!
-//! Names of keys are `tollgate:{ORG}:SCOPE:LIMIT`; the braces keep all keys of an organisation together where a server
-//! shares them out by name.
+//! Names of keys are `tollgate:{ORG}:SCOPE:LIMIT`; the braces keep all keys of an organisation
+//! together where a server shares them out by name.
 
 use redis::ScriptInvocation;
 
@@ -11,15 +11,15 @@ use crate::limit::bucket::Quota;
 use crate::limit::caps::{Ask, Estimate, Over, Scope, Subject, Want, Which};
 use crate::limit::meter::Moment;
 
-/// One limit of one subject, and what a call asks of it.
+/// One limit of one subject, and the request of a call to it.
 #[derive(Clone, Debug)]
-pub(super) struct Item {
+pub struct Item {
     key: String,
     twin: Option<String>,
     of: Of,
     which: Which,
     scope: Scope,
-    /// Something of it is held until the call is over.
+    /// A part of it is held until the call is over.
     holds: bool,
 }
 
@@ -31,9 +31,9 @@ enum Of {
     Spent { most: u64, cost: u64, assumed: bool, forget_s: u64, left_us: u64 },
 }
 
-/// What is held of a limit until a call is over.
+/// The part of a limit that is held until a call is over.
 #[derive(Clone, Debug)]
-pub(super) enum Part {
+pub enum Part {
     Tokens { key: String, per_minute: u64, reserved: u64, after: After },
     Spent { key: String, reserved: u64 },
     InFlight { key: String, call: String },
@@ -41,15 +41,15 @@ pub(super) enum Part {
 
 /// A bucket as a call left it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct After {
-    /// What was used of it then.
-    pub(super) used: u64,
-    /// When, by this gateway's clock.
-    pub(super) at: Nanos,
+pub struct After {
+    /// The used amount at that time.
+    pub used: u64,
+    /// The time, by this gateway's clock.
+    pub at: Nanos,
 }
 
 impl After {
-    /// How much of that has not been gained back by the passing of time.
+    /// The amount that has not been refilled since.
     fn left(&self, per_minute: u64, now: Nanos) -> u64 {
         let gained = u128::from(now.0.saturating_sub(self.at.0)) * u128::from(per_minute) / 60_000_000_000;
         self.used.saturating_sub(u64::try_from(gained).unwrap_or(u64::MAX))
@@ -57,7 +57,7 @@ impl After {
 }
 
 /// The keys of an organisation's quota of requests, as bucket and as window.
-pub(super) fn request_keys(org: &OrgId) -> [String; 2] {
+pub fn request_keys(org: &OrgId) -> [String; 2] {
     let base = base(org, &Scope::Org);
     [format!("{base}:r"), format!("{base}:w")]
 }
@@ -72,7 +72,7 @@ fn base(org: &OrgId, scope: &Scope) -> String {
 }
 
 /// The quota of requests of a subject.
-pub(super) fn requests(org: &OrgId, scope: &Scope, quota: &Quota) -> Item {
+pub fn requests(org: &OrgId, scope: &Scope, quota: &Quota) -> Item {
     let base = base(org, scope);
     let (bucket, window) = (format!("{base}:r"), format!("{base}:w"));
     let most = u64::from(quota.requests_per_minute());
@@ -84,8 +84,8 @@ pub(super) fn requests(org: &OrgId, scope: &Scope, quota: &Quota) -> Item {
     Item { key, twin: Some(twin), of, which: Which::Requests, scope: scope.clone(), holds: false }
 }
 
-/// All that a call asks of a subject.
-pub(super) fn items((subject, caps): &Want, ask: Ask, at: Moment, call_lasts_ms: u64, items: &mut Vec<Item>) {
+/// All requests of a call to a subject.
+pub fn items((subject, caps): &Want, ask: Ask, at: Moment, call_lasts_ms: u64, items: &mut Vec<Item>) {
     let Subject { org, scope } = subject;
     let base = base(org, scope);
     let Estimate { tokens, nano_usd, assumed } = ask.estimate.unwrap_or_default();
@@ -126,7 +126,7 @@ pub(super) fn items((subject, caps): &Want, ask: Ask, at: Moment, call_lasts_ms:
 
 impl Item {
     /// Adds this limit to a call of `decide.lua`.
-    pub(super) fn write(&self, call: &str, to: &mut ScriptInvocation<'_>) {
+    pub fn write(&self, call: &str, to: &mut ScriptInvocation<'_>) {
         to.key(&self.key).key(self.twin.as_ref().unwrap_or(&self.key));
         match self.of {
             Of::Bucket { per_minute, holds, cost } => to.arg("b").arg(per_minute).arg(holds).arg(cost).arg(""),
@@ -139,7 +139,7 @@ impl Item {
     }
 
     /// The refusal, if this is the limit that refuses.
-    pub(super) fn over(&self, wait: std::time::Duration) -> Over {
+    pub fn over(&self, wait: std::time::Duration) -> Over {
         let limit = match self.of {
             Of::Bucket { per_minute, .. } => per_minute,
             Of::Window { most } | Of::InFlight { most, .. } | Of::Spent { most, .. } => most,
@@ -147,14 +147,14 @@ impl Item {
         Over { which: self.which, scope: self.scope.clone(), limit, wait: Some(wait) }
     }
 
-    /// The place that it takes, which can be freed without knowing whether it was taken.
-    pub(super) fn place(&self, call: &str) -> Option<Part> {
+    /// The place that it takes. A place can be freed even if it is unknown whether it was taken.
+    pub fn place(&self, call: &str) -> Option<Part> {
         let key = || self.key.clone();
         matches!(self.of, Of::InFlight { .. }).then(|| Part::InFlight { key: key(), call: call.to_owned() })
     }
 
-    /// What else is held of it once it has passed; nothing of a request, which is spent.
-    pub(super) fn part(&self, after: After) -> Option<Part> {
+    /// The other part that is held once the call has passed; `None` for a request, which is spent.
+    pub fn part(&self, after: After) -> Option<Part> {
         if !self.holds {
             return None;
         }
@@ -168,10 +168,10 @@ impl Item {
 }
 
 impl Part {
-    /// Adds to a call of `settle.lua` what the call came to, `None` where the estimate stands; says whether there was
-    /// anything to change. Of tokens that are reserved and not used, those come back that time has not brought back by
-    /// `now`, when the call was over.
-    pub(super) fn write(&self, used: Option<(u64, u64)>, now: Nanos, to: &mut ScriptInvocation<'_>) -> bool {
+    /// Adds the use of the call to a run of `settle.lua`; `None`: the estimate stands. Returns
+    /// whether anything changes. Unused tokens are given back, except those that have been refilled
+    /// by `now`, when the call was over.
+    pub fn write(&self, used: Option<(u64, u64)>, now: Nanos, to: &mut ScriptInvocation<'_>) -> bool {
         let more = |used: u64, reserved: u64| i128::from(used) - i128::from(reserved);
         match self {
             Part::InFlight { key, call } => drop(to.key(key).arg("f").arg(call).arg("")),

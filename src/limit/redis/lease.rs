@@ -1,10 +1,12 @@
 //! Calls that this gateway holds of organisations' buckets and may spend without asking the store.
 //!
-//! Promises: a lease that has run out is not spent; what is left of it goes back. How much may be leased is decided by the
-//! store, for all gateways together, so the error is bounded by the policy (`limits.lease_percent`) whatever their number.
+//! Guarantees: an expired lease is not spent, and its rest is given back. The store decides how
+//! much may be leased, for all gateways together, so the error is bounded by the policy
+//! (`limits.lease_percent`) for any number of them.
 //!
 //! # Bounds
-//! [`LEASES_MAX`](crate::bounds::LEASES_MAX) organisations; above it the store is asked for every call.
+//! [`LEASES_MAX`](crate::bounds::LEASES_MAX) organisations; above it the store is asked for every
+//! call.
 
 use std::time::Duration;
 
@@ -18,7 +20,7 @@ use crate::limit::bucket::Decision;
 
 /// The leases of this gateway.
 #[derive(Debug, Default)]
-pub(super) struct Leases {
+pub struct Leases {
     map: DashMap<OrgId, Lease>,
 }
 
@@ -26,15 +28,15 @@ pub(super) struct Leases {
 struct Lease {
     left: u32,
     until: Nanos,
-    /// Somebody is asking for the next one, and should have it by then.
+    /// Another call is asking for the next lease, and should have it by then.
     asking_until: Nanos,
-    /// What the store said when it was granted.
+    /// The store's decision when it was granted.
     decision: Decision,
 }
 
-/// What a look at the leases came to.
+/// The result of a look at the leases.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Look {
+pub enum Look {
     /// The call passes on the lease.
     Pass(Decision),
     /// Ask the store for a lease; so many calls of the last one go back.
@@ -44,8 +46,8 @@ pub(super) enum Look {
 }
 
 impl Leases {
-    /// Spends a call of the lease, or says what to do instead.
-    pub(super) fn take(&self, org: &OrgId, now: Nanos, asking: Duration) -> Look {
+    /// Spends a call of the lease, or returns the alternative.
+    pub fn take(&self, org: &OrgId, now: Nanos, asking: Duration) -> Look {
         let asking_until = Nanos(now.0.saturating_add(u64::try_from(asking.as_nanos()).unwrap_or(u64::MAX)));
         if let Some(mut lease) = self.map.get_mut(org) {
             if lease.left > 0 && now < lease.until {
@@ -73,19 +75,20 @@ impl Leases {
     }
 
     /// The store granted `left` more calls, asked for at `asked_at`.
-    pub(super) fn granted(&self, org: &OrgId, left: u32, decision: Decision, asked_at: Nanos) {
+    pub fn granted(&self, org: &OrgId, left: u32, decision: Decision, asked_at: Nanos) {
         if let Some(mut lease) = self.map.get_mut(org) {
             lease.left = lease.left.saturating_add(left);
-            // Counted from before the question was sent, so that it ends here before it ends in the store.
+            // Counted from before the question was sent, so that it ends here before it ends in the
+            // store.
             lease.until = Nanos(asked_at.0 + LEASE_LASTS.as_nanos() as u64);
             lease.asking_until = Nanos(0);
             lease.decision = decision;
         }
     }
 
-    /// Leases that have run out and have calls left: how many, and of how many a minute. All that have run out are
-    /// forgotten here.
-    pub(super) fn ended(&self, now: Nanos) -> Vec<(OrgId, u32, u32)> {
+    /// Leases that have run out and have calls left: how many, and of how many a minute. All that
+    /// have run out are forgotten here.
+    pub fn ended(&self, now: Nanos) -> Vec<(OrgId, u32, u32)> {
         let mut ended = Vec::new();
         self.map.retain(|org, lease| {
             let over = now >= lease.until && now >= lease.asking_until;
@@ -119,7 +122,7 @@ mod tests {
         leases.granted(&org, 3, decision, Nanos(end));
         assert_eq!(leases.ended(Nanos(end + LEASE_LASTS.as_nanos() as u64)), [(org.clone(), 3, 1_000)]);
         assert_eq!(ask(end * 2), Look::Ask { unspent: 0 });
-        // One who asked and never came back is not waited for.
+        // A call that asked and never returned is not waited for.
         assert_eq!(ask(end * 2 + 100), Look::Ask { unspent: 0 });
     }
 }

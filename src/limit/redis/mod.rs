@@ -1,14 +1,16 @@
 //! Limits shared by replicas, through Redis or Valkey.
 //!
-//! Stage 4 of the walk, with `limits_store: redis://…`. One script decides on all limits of a call at once (`decide.lua`),
-//! by the server's own clock, so that replicas need not agree on the time. What was reserved is settled later, in the
-//! background (`settle.lua`). Where the policy allows an error, a gateway takes several calls at once and spends them
-//! without asking again (`lease.lua`, `lease`).
+//! Stage 4 of the walk, with `limits_store: redis://…`. One script decides on all limits of a call
+//! at once (`decide.lua`), by the server's own clock, so that replicas need not agree on the time.
+//! Reservations are settled later, in the background (`settle.lua`). Where the policy allows an
+//! error, a gateway takes several calls at once and spends them without asking again (`lease.lua`,
+//! `lease`).
 //!
-//! Promises: without leases never a call too many, however many gateways ask; with them no more than the policy allows; a
-//! server that is away costs a call at most the time-out once, and none after that, until it is back: while it is away the
-//! answer is [`Away`] at once and the policy says what that means. Keys expire by themselves. Does not: speak TLS, or know
-//! clusters; keep what a server forgets when it is restarted without persistence.
+//! Guarantees: without leases no limit is exceeded, for any number of gateways; with leases the
+//! excess is bounded by the policy; when a server goes away, calls wait for the time-out once at
+//! most, and then get [`Away`] at once until it is back (the policy decides whether such calls
+//! pass). Keys expire by themselves. Does not: speak TLS, support clusters, or restore counts after
+//! a server without persistence has been restarted.
 //!
 //! One connection carries all decisions, pipelined; a second would only split the pipeline.
 
@@ -66,7 +68,7 @@ pub struct Shared {
     clock: Clock,
 }
 
-/// What calls came to, on its way to the store.
+/// Settlements of calls on their way to the store.
 pub struct Outbox(mpsc::Receiver<Settlement>);
 
 struct Settlement {
@@ -76,14 +78,14 @@ struct Settlement {
     at: Nanos,
 }
 
-/// What a call asks of the store: all of it, or nothing.
+/// The request of a call to the store, granted as a whole or not at all.
 #[derive(Clone, Copy)]
 pub struct Question<'q> {
-    /// Whose call it is.
+    /// The caller's organisation.
     pub org: &'q OrgId,
     /// The quota of the organisation's requests, where one is asked for.
     pub quota: Option<&'q Quota>,
-    /// What is asked of other subjects.
+    /// The requests to other subjects.
     pub groups: &'q [(&'q [Want], Ask)],
     /// When.
     pub at: Moment,
@@ -96,11 +98,11 @@ pub struct Answer {
     pub decision: Decision,
     /// The limit that refuses, if one does.
     pub over: Option<Over>,
-    /// What is held until the call is over.
+    /// The parts that are held until the call is over.
     pub held: Option<Held>,
 }
 
-/// What a call holds in the store. Dropping it releases it.
+/// The parts of limits that a call holds in the store. Dropping it releases them.
 pub struct Held {
     shared: Arc<Shared>,
     parts: Vec<Part>,
@@ -113,12 +115,12 @@ impl std::fmt::Debug for Held {
 }
 
 impl Held {
-    /// Holds what another of the same call holds, too.
+    /// Takes over the parts of another one of the same call.
     pub fn absorb(&mut self, mut other: Held) {
         self.parts.append(&mut other.parts);
     }
 
-    /// The call is over and used so many tokens and 10⁻⁹ USD; `None`: what was estimated.
+    /// The call is over and used so many tokens and 10⁻⁹ USD; `None`: the estimate.
     pub fn settle(mut self, used: Option<(u64, u64)>) {
         self.send(used);
     }
@@ -127,7 +129,7 @@ impl Held {
         let parts = std::mem::take(&mut self.parts);
         let at = self.shared.clock.now();
         if !parts.is_empty() && self.shared.outbox.try_send(Settlement { parts, used, at }).is_err() {
-            // What was reserved stays used, and places in flight free themselves in time.
+            // The reservation stays used, and places in flight expire by themselves.
             self.shared.metrics.bound("limits_settlements");
         }
     }
@@ -169,7 +171,8 @@ impl Shared {
         self.connection.load().is_some()
     }
 
-    /// Asks all of it at once. `call_lasts`: a place in flight frees itself after that, should this gateway be gone.
+    /// Asks all of it at once. `call_lasts`: a place in flight frees itself after that, should this
+    /// gateway be gone.
     ///
     /// # Errors
     /// The store is away.
@@ -214,8 +217,8 @@ impl Shared {
         Ok(Answer { decision, over: Some(over), held: None })
     }
 
-    /// Asks for a call of an organisation that has no other limits. At most `allowance` calls may be leased by all
-    /// gateways together; under 2 the store is asked for every call.
+    /// Asks for a call of an organisation that has no other limits. At most `allowance` calls may
+    /// be leased by all gateways together; under 2 the store is asked for every call.
     ///
     /// # Errors
     /// The store is away, and there is no lease.
@@ -241,7 +244,7 @@ impl Shared {
             Look::Alone => return alone().await,
             Look::Ask { unspent } => unspent,
         };
-        // Half of what may be out, so that another gateway finds some.
+        // Half of the allowance, so that another gateway gets a share.
         let [granted, wait, remaining, reset] = self.lease(org, quota, allowance / 2 + 1, allowance, unspent).await?;
         let decision = Decision {
             wait: (granted == 0).then(|| micros(wait)),
@@ -289,7 +292,7 @@ impl Shared {
         }
     }
 
-    /// A question failed: nobody asks until `run` has seen the server answer again.
+    /// A request failed: the store is not asked again until `run` has seen an answer of the server.
     fn broke(&self, connection: &Arc<MultiplexedConnection>, reason: &str) {
         let current = self.connection.load();
         if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, connection)) {
@@ -300,8 +303,8 @@ impl Shared {
         }
     }
 
-    /// Connects, connects again, settles what calls came to, and gives back leases, until `stop`; what has been handed in
-    /// by then is settled first.
+    /// Connects, reconnects, settles calls and gives back leases, until `stop`. Settlements that
+    /// are queued by then are sent first.
     pub async fn run(self: Arc<Shared>, mut outbox: Outbox, stop: CancellationToken) {
         let mut told = false;
         loop {
@@ -335,14 +338,15 @@ impl Shared {
             .set_response_timeout(Some(self.timeout));
         let connecting = async {
             let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
-            // A server that takes connections but is full, or a read-only replica, cannot count. So it is a write that
-            // is tried, and one that takes memory, as a decision does.
+            // A server that takes connections but is full, or a read-only replica, cannot count. So
+            // it is a write that is tried, and one that takes memory, as a decision does.
             let mut trial = redis::cmd("SET");
             trial.arg("tollgate:{}:trial").arg(&self.name).arg("PX").arg(TRIAL_LASTS_MS);
             trial.query_async::<()>(&mut connection).await?;
             Ok::<_, redis::RedisError>(connection)
         };
-        // Connecting, greeting and the trial have a time-out each; a name that is not resolved has none.
+        // Connecting, greeting and the trial have a time-out each; a name that is not resolved has
+        // none.
         let connection = tokio::time::timeout(self.timeout.saturating_mul(4), connecting).await;
         let connection = connection.map_err(|_| "no answer".to_owned())?.map_err(|error| error.to_string())?;
         self.connection.store(Some(Arc::new(connection)));
@@ -358,14 +362,15 @@ impl Shared {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = self.broken.notified() => {}
-                // What fails is counted where it fails.
+                // Failures are counted at their source.
                 Some(first) = outbox.recv() => { let _ = self.settle_all(vec![first], outbox).await; }
                 _ = tick.tick() => self.give_back_leases().await,
             }
         }
     }
 
-    /// Settles these and what else waits, at most [`SETTLED_AT_ONCE`]. Sent once: a second time could free twice.
+    /// Settles these calls and others that wait, at most [`SETTLED_AT_ONCE`]. Sent once: a second
+    /// time could free twice.
     async fn settle_all(
         &self,
         mut batch: Vec<Settlement>,
@@ -401,7 +406,7 @@ impl Shared {
         Err(Away)
     }
 
-    /// What is left of leases that have run out goes back to their buckets.
+    /// Gives the rest of expired leases back to their buckets.
     async fn give_back_leases(&self) {
         let ended = self.leases.ended(self.clock.now());
         for some in ended.chunks(SETTLED_AT_ONCE) {
