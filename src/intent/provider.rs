@@ -256,6 +256,8 @@ impl AiProvider {
             model_at: None,
             own_key: None,
             stateful: false,
+            // A second question on a ticket has only the retries that the first one left.
+            attempts_before: u32::from(self.trail.attempts()),
             deadline: *work_deadline,
         };
         let targets = Targets::only(Arc::clone(&self.target), policy.timeouts);

@@ -290,6 +290,7 @@ async fn send(
         model_at: facts.model_at,
         own_key: caller.upstream_key.as_ref(),
         stateful: endpoint.stateful || facts.stateful,
+        attempts_before: 0,
         deadline,
     };
     let sent_at = walk.gateway.clock.now();

@@ -1,8 +1,8 @@
-//! A circuit breaker: after failures in a row, or too many among its calls, calls are held off for a while, then one
-//! probes.
+//! A circuit breaker: after failures in a row, or too many among its calls, calls are held off for
+//! a while, then one probes.
 //!
 //! Stage 7 of the walk. Pure: time is an argument. Does not: know what counts as a failure (see
-//! [`Failure::blame`](super::retry::Failure::blame)), or whose calls these are (see `parties`).
+//! [`Failure::blame`](super::retry::Failure::blame)), or know callers (see `parties`).
 
 use std::time::Duration;
 
@@ -13,9 +13,10 @@ pub struct BreakerOptions {
     pub consecutive_failures: u32,
     /// More failures than this share of the calls of `window` open it, 1 to 100.
     pub error_percent: u32,
-    /// Calls within `window` that are needed for their share to count; see [`BreakerOptions::min_calls`].
+    /// Calls within `window` that are needed for their share to count; see
+    /// [`BreakerOptions::min_calls`].
     pub min_calls: Option<u32>,
-    /// Over which shares are counted, at least a second.
+    /// The time over which shares are counted, at least a second.
     pub window: Duration,
     /// How long it stays open before one probe.
     pub open_for: Duration,
@@ -29,7 +30,7 @@ impl BreakerOptions {
     }
 }
 
-/// Parts of the window: what is older than the window is forgotten part by part.
+/// Parts of the window; old calls are forgotten part by part.
 const SLOTS: usize = 10;
 
 /// Calls and failures of one part of the window.
@@ -51,8 +52,9 @@ pub struct Breaker {
 }
 
 impl Breaker {
-    /// Whether a call may go out now. The first after the open time is the probe; while it is on its way the others
-    /// are held off for another `open_for`, so that a probe that never returns does not hold the circuit for ever.
+    /// Whether a call may go out now. The first after the open time is the probe; while it is on
+    /// its way the others are held off for another `open_for`, so that a probe that never returns
+    /// does not hold the circuit for ever.
     ///
     /// # Errors
     /// How long the circuit stays open.
@@ -67,7 +69,8 @@ impl Breaker {
         }
     }
 
-    /// The provider answered. An answer while the circuit is open closes it, and what was before is forgotten.
+    /// The provider answered. An answer while the circuit is open closes it, and earlier failures
+    /// are forgotten.
     pub fn succeeded(&mut self, options: &BreakerOptions, now_ns: u64) {
         if self.open_until_ns.is_some() {
             *self = Breaker::default();
@@ -95,7 +98,7 @@ impl Breaker {
         calls >= u64::from(options.min_calls()) && failures * 100 > calls * u64::from(options.error_percent)
     }
 
-    /// The part of the window that it is now; those that time has passed over are empty.
+    /// The current part of the window; skipped parts are cleared.
     fn slot(&mut self, options: &BreakerOptions, now_ns: u64) -> &mut Slot {
         let now = now_ns / (nanos(options.window) / SLOTS as u64).max(1);
         for gone in self.newest.saturating_add(1)..=now.min(self.newest.saturating_add(SLOTS as u64)) {
@@ -111,17 +114,18 @@ impl Breaker {
     }
 
     /// Whether it has opened and nothing has closed it since.
-    pub(super) fn has_opened(&self) -> bool {
+    pub(crate) fn has_opened(&self) -> bool {
         self.open_until_ns.is_some()
     }
 
-    /// Holds calls off until a moment, or until an earlier one that was set before. The first call after it probes.
-    pub(super) fn hold_until(&mut self, until_ns: u64) {
+    /// Holds calls off until a moment, or until an earlier one that was set before. The first call
+    /// after it probes.
+    pub(crate) fn hold_until(&mut self, until_ns: u64) {
         self.open_until_ns = Some(self.open_until_ns.map_or(until_ns, |until| until.min(until_ns)));
     }
 }
 
-pub(super) fn nanos(d: Duration) -> u64 {
+pub(crate) fn nanos(d: Duration) -> u64 {
     u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)
 }
 
@@ -165,7 +169,8 @@ mod tests {
         assert!(b.admit(&options, 30).is_ok());
     }
 
-    /// Plays calls (`x` failed, `.` answered), one a step, and says after how many the circuit was open.
+    /// Plays calls (`x` failed, `.` answered), one a step, and says after how many the circuit was
+    /// open.
     fn opens_after(options: &BreakerOptions, calls: &str, step: u64) -> Option<usize> {
         let mut b = Breaker::default();
         calls.bytes().enumerate().find_map(|(i, call)| {
@@ -192,7 +197,7 @@ mod tests {
             (&more[..19], S / 10, None),
             // The window has moved on: never twenty calls within thirty seconds.
             (&more, 2 * S, None),
-            // What answered long ago does not outweigh what fails now. The window forgets by tenths.
+            // Answers of long ago do not outweigh failures of now. The window forgets by tenths.
             (&late, S, Some(320..=330)),
         ];
         for (calls, step, expected) in table {

@@ -1,16 +1,18 @@
-//! The retry budget of one caller at one provider: an outage is not multiplied by retries.
+//! The retry budget of one caller at one provider: retries must not multiply the load of an outage.
 //!
-//! Stage 7 of the walk. Pure: time is an argument. Counts calls and retries in ten slots of one second; retries may be
-//! `percent` of the caller's calls of the last ten seconds, and never fewer than its share of ten a second (to have none,
-//! set `max_retries: 0`). Does not: know the other callers (see `parties`).
+//! Stage 7 of the walk. Pure: time is an argument. Counts calls and retries in ten slots of one
+//! second; allowed retries are `percent` of the caller's calls of the last ten seconds, and at
+//! least its share of ten a second (`max_retries: 0` turns retries off). Does not: know the other
+//! callers (see `parties`).
 
 /// Slots of one second.
 const SLOTS: usize = 10;
-/// What the window covers.
-pub(super) const WINDOW_NS: u64 = SLOTS as u64 * 1_000_000_000;
-/// Retries that are always allowed within the window, shared by the callers that retry: ten a second.
+/// Length of the window.
+pub(crate) const WINDOW_NS: u64 = SLOTS as u64 * 1_000_000_000;
+/// Retries that are always allowed within the window, shared by the callers that retry: ten a
+/// second.
 const FLOOR: u32 = 10 * SLOTS as u32;
-/// The least that each of them has of it: one a second.
+/// The least share of each such caller: one a second.
 const FLOOR_EACH: u32 = SLOTS as u32;
 
 /// Calls and retries of the last ten seconds.
@@ -27,7 +29,8 @@ impl Budget {
         slot.0 = slot.0.saturating_add(1);
     }
 
-    /// Asks for one retry, and counts it if it is granted. `callers`: those that retry at present, this one included.
+    /// Asks for one retry, and counts it if it is granted. `callers` is the number of callers that
+    /// retry at present, this one included.
     pub fn retry(&mut self, percent: u32, callers: u32, now_ns: u64) -> bool {
         self.slot(now_ns);
         let sum = |(c, r), slot: &(u32, u32)| (c + u64::from(slot.0), r + u64::from(slot.1));
@@ -43,7 +46,7 @@ impl Budget {
 
     fn slot(&mut self, now_ns: u64) -> &mut (u32, u32) {
         let second = now_ns / 1_000_000_000;
-        // Slots that were passed over are empty; never more than all of them.
+        // Skipped slots become empty; there are at most as many as the window has.
         for gone in self.second + 1..=second.min(self.second.saturating_add(SLOTS as u64)) {
             self.slots[gone as usize % SLOTS] = (0, 0);
         }
@@ -79,7 +82,7 @@ mod tests {
             let mut budget = Budget::default();
             assert_eq!((0..1000).filter(|_| budget.retry(0, callers, 5 * S)).count(), expected, "{callers}");
         }
-        // What a caller's own calls allow is its own, however many others there are.
+        // The retries that a caller's own calls allow do not depend on the number of other callers.
         let mut budget = Budget::default();
         (0..1000).for_each(|_| budget.call(5 * S));
         assert_eq!((0..1000).filter(|_| budget.retry(20, 1_000, 5 * S)).count(), 200);

@@ -1,8 +1,9 @@
 //! The pooled HTTP client: one attempt at one provider.
 //!
-//! Stage 7 of the walk. HTTP/1.1 and HTTP/2 over TCP or TLS with the machine's trusted roots. Promises: a call whose
-//! future is dropped closes its connection; redirects are not followed; nothing is retried here beyond a pooled
-//! connection that was dead before the first byte was written. Does not: decide what a failure means for the call.
+//! Stage 7 of the walk. HTTP/1.1 and HTTP/2 over TCP or TLS with the machine's trusted roots.
+//! Guarantees: dropping the future of a call closes its connection; redirects are not followed; the
+//! only retry is for a pooled connection that was dead before the first byte was written. Does not:
+//! decide whether a failed call is retried.
 
 use std::error::Error as StdError;
 use std::pin::Pin;
@@ -25,7 +26,7 @@ use crate::bounds::{POOL_IDLE_MAX, POOL_IDLE_TIMEOUT, POOLS_MAX};
 
 type Pool = PooledClient<Timed<HttpsConnector<HttpConnector>>, AttemptBody>;
 
-/// A connector with one bound on all that comes before the first request: name lookup, TCP and TLS.
+/// A connector with one time limit for name lookup, TCP and TLS together.
 #[derive(Clone)]
 struct Timed<C> {
     inner: C,
@@ -60,12 +61,13 @@ where
 /// Sends attempts over pooled connections.
 pub struct Client {
     tls: rustls::ClientConfig,
-    /// Pools, and the connect timeouts they were made with: another timeout in the policy makes another pool.
+    /// Pools, and the connect timeouts they were made with: another timeout in the policy makes
+    /// another pool.
     pools: ArcSwap<Vec<(Duration, Pool)>>,
 }
 
 impl Client {
-    /// A client that trusts the machine's roots, or Mozilla's where the machine has none.
+    /// A client that trusts the machine's roots, or Mozilla's if the machine has none.
     pub fn new(connect_timeout: Duration) -> Client {
         let tls = rustls::ClientConfig::builder().with_root_certificates(roots()).with_no_client_auth();
         let pools = ArcSwap::from_pointee(vec![(connect_timeout, pool(&tls, connect_timeout))]);
@@ -75,7 +77,8 @@ impl Client {
     /// Sends one request and waits for the head of its answer.
     ///
     /// # Errors
-    /// How it failed. A body that broke on the client's side shows as [`Failure::Reset`]; ask [`Outgoing::is_broken`].
+    /// The failure. A body that broke on the client's side shows as [`Failure::Reset`]; ask
+    /// [`Outgoing::is_broken`].
     ///
     /// # Cancel safety
     /// Dropping the future closes the connection that the attempt used.
@@ -93,7 +96,8 @@ impl Client {
             match tokio::time::timeout_at(deadline, answer.as_mut()).await {
                 Ok(Ok(response)) => return Ok(response),
                 Ok(Err(error)) => return Err(classify(&error)),
-                // The wait for the first byte begins when the request has been sent, not while it is.
+                // The wait for the first byte begins when the request has been sent, not while it
+                // is.
                 Err(_) => match body.progress().map(|at| at + first_byte) {
                     Some(later) if later > deadline => deadline = later,
                     _ => return Err(Failure::FirstByteTimeout),
@@ -112,7 +116,7 @@ impl Client {
         let made = pool(&self.tls, connect_timeout);
         self.pools.rcu(|pools| {
             let mut pools = Vec::clone(pools);
-            // Another call may have been first.
+            // Another call may have made it meanwhile.
             if find(&pools).is_none() {
                 pools.truncate(POOLS_MAX - 1);
                 pools.insert(0, (connect_timeout, made.clone()));
@@ -127,7 +131,8 @@ impl Client {
 fn connecting<R>(mut tcp: HttpConnector<R>, connect_timeout: Duration) -> HttpConnector<R> {
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
-    // Divided among the addresses of a name, so that one that does not answer leaves time for the next.
+    // Divided among the addresses of a name, so that one that does not answer leaves time for the
+    // next.
     tcp.set_connect_timeout(Some(connect_timeout));
     tcp.set_keepalive(Some(Duration::from_secs(60)));
     tcp
@@ -153,7 +158,7 @@ fn pool(tls: &rustls::ClientConfig, connect_timeout: Duration) -> Pool {
 fn roots() -> rustls::RootCertStore {
     let mut store = rustls::RootCertStore::empty();
     for certificate in rustls_native_certs::load_native_certs().certs {
-        // A root that cannot be parsed is left out: it could not have verified anything.
+        // A root that cannot be parsed is left out; it could not verify anything.
         drop(store.add(certificate));
     }
     if store.is_empty() {
@@ -162,7 +167,7 @@ fn roots() -> rustls::RootCertStore {
     store
 }
 
-/// EMFILE, ENFILE, ENOBUFS and EADDRNOTAVAIL of Linux: what is lacking is ours.
+/// EMFILE, ENFILE, ENOBUFS and EADDRNOTAVAIL of Linux: this machine lacks the resource.
 const EXHAUSTED: [i32; 4] = [24, 23, 105, 99];
 
 fn classify(error: &hyper_util::client::legacy::Error) -> Failure {
@@ -174,8 +179,8 @@ fn classify(error: &hyper_util::client::legacy::Error) -> Failure {
         }
         if let Some(tls) = cause.downcast_ref::<rustls::Error>().or_else(|| within_io(cause)) {
             tracing::warn!(reason = %tls, "the connection to a provider could not be secured");
-            // A certificate that does not verify will not verify next time; an alert or a cut handshake may pass. After the
-            // handshake it may be about what was sent.
+            // A certificate that does not verify will not verify next time; an alert or a cut
+            // handshake may pass. After the handshake it may be about what was sent.
             let is_message = matches!(tls, rustls::Error::InvalidCertificate(_) | rustls::Error::InvalidMessage(_));
             return match (error.is_connect(), is_message) {
                 (true, true) => Failure::Certificate,
@@ -194,7 +199,8 @@ fn classify(error: &hyper_util::client::legacy::Error) -> Failure {
     if error.is_connect() { Failure::Connect } else { Failure::Reset }
 }
 
-/// rustls errors travel inside `io::Error` (sometimes inside of another one), which does not name them as its source.
+/// rustls errors travel inside `io::Error` (sometimes inside of another one), which does not name
+/// them as its source.
 fn within_io<'a>(cause: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
     let inner: &'a (dyn StdError + 'static) = cause.downcast_ref::<std::io::Error>()?.get_ref()?;
     inner.downcast_ref().or_else(|| within_io(inner))
@@ -227,7 +233,7 @@ mod tests {
         }
     }
 
-    /// A socket at this address that is connected to by nobody any more: its queue is full.
+    /// A listening socket whose queue is full, so that no connection to it succeeds.
     fn deaf(ip: IpAddr, port: u16) -> Option<(socket2::Socket, Vec<TcpStream>)> {
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).ok()?;
         socket.bind(&SocketAddr::new(ip, port).into()).ok()?;

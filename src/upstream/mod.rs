@@ -1,99 +1,89 @@
-//! Stage 7 of the walk: the redacted call goes to a provider, as often as is right, until there is an answer.
+//! Stage 7 of the walk: sends the redacted call to a provider, and retries it until there is an
+//! answer.
 //!
-//! `retry`, `budget`, `breaker`, `parties` are the decisions (pure), `replay` the body, `client` one attempt, `trail` what was tried;
-//! this file is the loop over attempts. Promises: at most `max_retries` attempts beyond the first, all within one deadline; a provider
-//! whose circuit is open for the caller is not asked; what one caller's calls come to holds no other caller off; what is handed back has not been shown to the client. A short JSON answer is
-//! whole before it is handed back, so that a truncated one is a clean failure and not garbage. Does not: redact, or
-//! speak to the client.
+//! `retry`, `budget`, `breaker` and `parties` decide (pure), `tour` holds the order of the targets,
+//! `request` builds one attempt, `replay` is its body, `client` sends it, `answer` is the result,
+//! `health` keeps the state of the providers, `trail` records the attempts. This file is the loop
+//! over attempts.
+//!
+//! Guarantees: at most `max_retries` attempts beyond the first, all within one deadline; a provider
+//! is not asked while its circuit is open for the caller; the failures of one caller hold no other
+//! caller off; no byte of a returned answer has been sent to the client; a short JSON answer is
+//! read whole before it is returned, so that a truncated one is a clean failure. Does not: redact,
+//! or write to the client.
 
+mod answer;
 pub mod breaker;
 pub mod budget;
 pub mod client;
+mod health;
 pub mod parties;
 pub mod replay;
+mod request;
 pub mod retry;
+mod tour;
 mod trail;
 
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use dashmap::DashMap;
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use tokio::time::Instant;
-use tollgate_wire::ErrorFacts;
 
-use crate::bounds::{ANSWER_GATHER_BYTES_MAX, CALL_BYTES_FREE, RETRY_AFTER_WAIT_MAX};
+use crate::bounds::RETRY_AFTER_WAIT_MAX;
 use crate::clock::Clock;
 use crate::config::policy::{Policy, Spread, Target, Targets};
 use crate::ids::Secret;
-use crate::lock::lock;
 use crate::metrics::Metrics;
 use crate::redact::Redacted;
 use crate::route::balance::{self, Load};
-use crate::share::{Held, Share};
+use crate::share::Share;
+pub use answer::{Answer, AnswerBody, essence, gathered};
+use answer::{is, status_facts, used_up};
 use client::Client;
-use parties::{Parties, PartyId, PartyKind};
-use replay::{Outgoing, Rename};
-use retry::{Blame, Failure, MONEY_CODES, StatusFacts, Verdict};
-use trail::Sent;
+pub use health::Flying;
+use health::{Health, Providers};
+use parties::{PartyId, PartyKind};
+use replay::Outgoing;
+use request::request;
+use retry::{Blame, Failure, Verdict};
+use tour::Tour;
 pub use trail::Trail;
 
-/// What a document named by the policy may take to come.
+/// Time limit for fetching a document that the policy names.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What is sent, apart from where.
+/// A call to send, without its targets.
 pub struct Call<'a> {
-    /// Whose call it is: the organisation.
+    /// The caller's organisation.
     pub caller: &'a str,
     /// The organisation has shown a JWT or a gateway key.
     pub is_known: bool,
     pub method: &'a Method,
     /// Path below the provider's base URL, with its redacted query: `/chat/completions?x=y`.
     pub path_and_query: &'a str,
-    /// Redacted headers that may leave; no credential among them.
+    /// Redacted headers for every target; no credential is among them.
     pub headers: &'a HeaderMap,
-    /// The same for those targets whose `forward_headers` name them.
+    /// Redacted headers for those targets whose `forward_headers` name them.
     pub forwarded: &'a HeaderMap,
     pub body: &'a Outgoing,
-    /// Room for a long answer that is checked whole.
+    /// The memory share from which a long answer is gathered.
     pub room: &'a Share,
-    /// Where the body names its model, for targets that have another name for it.
+    /// The place of the model's name in the body, for targets that have another name for it.
     pub model_at: Option<(u64, u64)>,
-    /// The caller's own provider key; it goes to the first target only, and then the gateway's key to none.
+    /// The caller's own provider key. With it only the first target is used, and the gateway's key
+    /// is not sent.
     pub own_key: Option<&'a Secret>,
-    /// The call leaves something behind at the provider.
+    /// The call changes state at the provider.
     pub stateful: bool,
+    /// Attempts that were made before for the same request. They count against its retries.
+    pub attempts_before: u32,
     /// When the whole call must be over.
     pub deadline: Instant,
-}
-
-/// An answer that may be shown to the client.
-pub struct Answer {
-    pub head: http::response::Parts,
-    pub body: AnswerBody,
-    /// Waiting makes no sense to the client either: `x-should-retry: false`.
-    pub about_money: bool,
-    /// How long the rest of it may keep silent.
-    pub idle: Duration,
-    /// How often its client hears of it meanwhile, if it is a stream.
-    pub keep_alive: Option<Duration>,
-    /// Counts the call at its provider until the answer is over, where calls go to whoever has the fewest.
-    pub load: Option<Flying>,
-    /// Room for what has been read of a long answer.
-    pub held: Option<Held>,
-}
-
-/// The body of an answer.
-pub enum AnswerBody {
-    /// All of it.
-    Whole(Bytes),
-    /// What has been read, and the rest.
-    Streaming(Bytes, Incoming),
 }
 
 /// Why there is no answer.
@@ -101,7 +91,7 @@ pub enum AnswerBody {
 pub enum NoAnswer {
     /// The provider failed, and the attempts are used up or would be wrong.
     Unavailable { retry_after: Option<Duration> },
-    /// The first byte or the deadline passed.
+    /// The first byte did not arrive in time, or the deadline passed.
     Timeout,
     /// This machine has no more descriptors or ports.
     Exhausted,
@@ -109,87 +99,43 @@ pub enum NoAnswer {
     BodyBroken,
 }
 
-/// Calls at one provider, where somebody asks for the one with the fewest.
-#[derive(Clone, Default)]
-struct InFlight(Arc<AtomicU32>);
-
-/// One of them. It is over when this is dropped.
-pub struct Flying(InFlight);
-
-impl InFlight {
-    fn calls(&self) -> u32 {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    fn begin(self) -> Flying {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        Flying(self)
-    }
-}
-
-impl Drop for Flying {
-    fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 /// All providers, as this process sees them.
 pub struct Upstream {
     client: Client,
-    health: DashMap<Arc<str>, Mutex<Health>>,
-    /// Organisations are told apart by their digests, which nobody outside can foresee.
+    providers: Providers,
+    /// Organisations are told apart by keyed hashes, which cannot be predicted from outside.
     digests: RandomState,
     metrics: Arc<Metrics>,
     clock: Clock,
 }
 
-/// Targets in the order in which a call tries them.
-struct Tour<'t> {
-    list: &'t [Target],
-    /// Empty: the list's own order.
-    order: Vec<usize>,
-    len: usize,
-}
-
-impl<'t> Tour<'t> {
-    fn target(&self, at: usize) -> &'t Target {
-        &self.list[self.order.get(at).copied().unwrap_or(at)]
-    }
-}
-
-#[derive(Default)]
-struct Health {
-    parties: Parties,
-    in_flight: InFlight,
-    /// What the metric says of the circuit.
-    shown_open: Option<bool>,
-}
-
-/// One attempt's end.
+/// The end of one attempt.
 enum Attempted {
     Answer(Answer),
-    /// A failure, with the provider's own words where there are some.
+    /// A failure, with the provider's error answer if there is one.
     Failed(Failure, Option<Answer>),
     /// The provider refused the gateway's key.
     KeyRefused,
 }
 
 impl Upstream {
-    /// Providers are known by name; what is learned of them outlives policy reloads.
+    /// Providers are known by name, and their state outlives policy reloads.
     pub fn new(connect_timeout: Duration, metrics: Arc<Metrics>, clock: Clock) -> Upstream {
         Upstream {
             client: Client::new(connect_timeout),
-            health: DashMap::new(),
+            providers: Providers::default(),
             digests: RandomState::new(),
             metrics,
             clock,
         }
     }
 
-    /// Fetches a small document that the policy names by its address, such as a key set. Redirects are not followed.
+    /// Fetches a small document that the policy names by its address, such as a key set. Redirects
+    /// are not followed.
     ///
     /// # Errors
-    /// For the operators' log: it cannot be reached, is no `200`, or is longer than `bytes_max`.
+    /// A message for the operators' log: the address cannot be reached, the status is not `200`, or
+    /// the document is longer than `bytes_max`.
     pub async fn fetch(&self, address: &Uri, bytes_max: usize) -> Result<Vec<u8>, String> {
         let body = Outgoing::Whole(Redacted::default());
         let mut request = Request::new(body.attempt(None, None));
@@ -211,7 +157,8 @@ impl Upstream {
         Ok(document)
     }
 
-    /// Sends `call` to `targets` until there is an answer to show: in their order, or by their weights.
+    /// Sends `call` to `targets` until there is an answer to show: in their order, or by their
+    /// weights.
     ///
     /// # Errors
     /// See [`NoAnswer`].
@@ -232,7 +179,7 @@ impl Upstream {
                 Err(NoAnswer::Timeout)
             }
         };
-        // A no that came before the end of the upload, and is all here: nobody wants the rest.
+        // A complete error answer that arrived before the end of the upload: the rest is not sent.
         let goes_on =
             |answer: &Answer| answer.head.status.is_success() || matches!(answer.body, AnswerBody::Streaming(..));
         if !result.as_ref().is_ok_and(goes_on) {
@@ -249,21 +196,17 @@ impl Upstream {
         trail: &Arc<Trail>,
     ) -> Result<Answer, NoAnswer> {
         let party = self.party(call);
-        let tour = self.tour(policy, targets, call, party);
+        let mut tour = self.tour(policy, targets, call, party);
+        let retries_max = policy.retry.max_retries.saturating_sub(call.attempts_before);
         let mut retries = 0u32;
-        // Sends before this call count too: a second question on the same trail has only what the first one left.
-        let sends_max = policy.retry.max_retries.saturating_add(1);
-        let mut turn = 0usize;
-        // Until when each target wants to be left alone; empty while nothing has failed.
-        let mut waits: Vec<Option<Instant>> = Vec::new();
         loop {
-            let at = self.admitted(policy, &tour, turn, party, trail)?;
-            let target = tour.target(at);
-            turn = at + 1;
-            // Calls under callers' own keys go to the first target whatever its load, and steer nobody else's.
+            let admit = |target: &Target| self.admit(policy, target, party, trail);
+            let target = tour.next(admit).map_err(|retry_after| NoAnswer::Unavailable { retry_after })?;
+            // Calls with callers' own keys go to the first target at any load, and must not steer
+            // the calls of others.
             let is_counted = targets.spread == Spread::LeastLoaded && call.own_key.is_none();
-            let load = is_counted.then(|| self.in_flight(&target.provider.name));
-            let (failure, words) = match self.attempt(policy, target, call, party, trail).await {
+            let load = is_counted.then(|| self.providers.in_flight(&target.provider.name));
+            let (failure, message) = match self.attempt(policy, target, call, party, trail).await {
                 Attempted::Answer(answer) => {
                     trail.answered(self.clock);
                     return Ok(Answer { load, ..answer });
@@ -273,34 +216,30 @@ impl Upstream {
                     return Err(NoAnswer::Unavailable { retry_after: None });
                 }
                 Attempted::Failed(..) if call.body.is_broken() => return Err(NoAnswer::BodyBroken),
-                Attempted::Failed(failure, words) => (failure, words),
+                Attempted::Failed(failure, message) => (failure, message),
             };
             trail.failed(&failure, self.clock.now());
             let wait = match retry::decide(&failure, call.stateful) {
-                Verdict::Again(after)
-                    if u32::from(trail.attempts()) < sends_max && call.body.may_repeat(policy.retry.replay_bytes) =>
-                {
-                    waits.resize(tour.len, None);
-                    waits[at] = after.map(|after| Instant::now() + after);
-                    // The wait that a provider asks for is its own: the next one need not keep it, and it does when its
-                    // turn comes again.
-                    let asked = waits[turn % tour.len].map(|until| until.saturating_duration_since(Instant::now()));
+                Verdict::Again(after) if retries < retries_max && call.body.may_repeat(policy.retry.replay_bytes) => {
+                    tour.failed(after, Instant::now());
+                    let asked = tour.wait(Instant::now());
                     self.pause(policy, &target.provider.name, party, retries, asked, call.deadline)
                 }
                 _ => None,
             };
-            let Some(wait) = wait else { return used_up(&failure, words) };
+            let Some(wait) = wait else { return used_up(&failure, message) };
             self.metrics.retries.with_label_values(&[&*target.provider.name, failure.reason()]).inc();
-            drop((words, load));
+            // Neither memory nor a place in flight is held during the wait.
+            drop((message, load));
             tokio::time::sleep(wait).await;
             retries += 1;
         }
     }
 
-    /// Whose failures a call's are.
+    /// The party to which the failures of a call are counted.
     fn party(&self, call: &Call<'_>) -> PartyId {
         let kind = if call.is_known && call.own_key.is_none() { PartyKind::Known } else { PartyKind::Stranger };
-        // An organisation with a key of its own is another party than the same one under the gateway's key.
+        // An organisation is one party with a key of its own, and another with the gateway's key.
         PartyId { digest: self.digests.hash_one((call.caller, call.is_known, call.own_key.is_some())), kind }
     }
 
@@ -309,60 +248,38 @@ impl Upstream {
         let list = &targets.list;
         if call.own_key.is_some() {
             // A caller's own key belongs to one provider.
-            return Tour { list, order: Vec::new(), len: list.len().min(1) };
+            return Tour::first_only(list);
         }
-        let order = if targets.spread == Spread::InOrder {
-            Vec::new()
-        } else {
-            let now = self.clock.now().0;
-            balance::order(targets, call.caller, fastrand::f64(), |target| {
-                let look = |h: &mut Health| Load {
-                    open: h.parties.is_open(party, &policy.breaker, now),
-                    calls: h.in_flight.calls(),
-                };
-                self.health(&target.provider.name, look)
+        if targets.spread == Spread::InOrder {
+            return Tour::new(list, Vec::new());
+        }
+        let now = self.clock.now().0;
+        let order = balance::order(targets, call.caller, fastrand::f64(), |target| {
+            self.providers.with(&target.provider.name, |health| Load {
+                open: health.parties.is_open(party, &policy.breaker, now),
+                calls: health.in_flight.calls(),
             })
-        };
-        Tour { list, order, len: list.len() }
+        });
+        Tour::new(list, order)
     }
 
-    /// The next target from `turn` on whose circuit lets a call of this caller through.
-    fn admitted(
-        &self,
-        policy: &Policy,
-        tour: &Tour<'_>,
-        turn: usize,
-        party: PartyId,
-        trail: &Arc<Trail>,
-    ) -> Result<usize, NoAnswer> {
-        let mut soonest: Option<Duration> = None;
-        for skipped in 0..tour.len {
-            let at = (turn + skipped) % tour.len;
-            let name = &tour.target(at).provider.name;
-            let (admitted, overflowed) = self.health(name, |h| {
-                let admitted = h.parties.admit(party, &policy.breaker, self.clock.now().0);
-                (admitted, h.parties.has_overflowed())
-            });
-            if overflowed {
-                self.metrics.bound("circuit_parties");
-            }
-            match admitted {
-                Ok(()) => return Ok(at),
-                Err(wait) => {
-                    trail.passed_over(name);
-                    soonest = Some(soonest.map_or(wait, |s| s.min(wait)));
-                }
-            }
+    /// Whether the circuit of a target lets a call of this caller through.
+    ///
+    /// # Errors
+    /// How long the caller is held off.
+    fn admit(&self, policy: &Policy, target: &Target, party: PartyId, trail: &Arc<Trail>) -> Result<(), Duration> {
+        let name = &target.provider.name;
+        let (admitted, overflowed) = self.providers.with(name, |health| {
+            let admitted = health.parties.admit(party, &policy.breaker, self.clock.now().0);
+            (admitted, health.parties.has_overflowed())
+        });
+        if overflowed {
+            self.metrics.bound("circuit_parties");
         }
-        Err(NoAnswer::Unavailable { retry_after: soonest })
+        admitted.inspect_err(|_| trail.passed_over(name))
     }
 
-    /// Counts a call at a provider until what is given is dropped.
-    fn in_flight(&self, provider: &Arc<str>) -> Flying {
-        self.health(provider, |h| h.in_flight.clone().begin())
-    }
-
-    /// How long to wait before the next attempt; `None` where there should be none.
+    /// How long to wait before the next attempt; `None` if there must be none.
     fn pause(
         &self,
         policy: &Policy,
@@ -377,7 +294,7 @@ impl Upstream {
         let fits = Instant::now() + wait < deadline && asked.is_none_or(|a| a <= RETRY_AFTER_WAIT_MAX);
         let percent = policy.retry.budget_percent;
         let ask = |h: &mut Health| h.parties.retry(party, percent, &policy.breaker, self.clock.now().0);
-        let granted = fits && self.health(provider, ask);
+        let granted = fits && self.providers.with(provider, ask);
         if fits && !granted {
             self.metrics.bound("retry_budget");
         }
@@ -400,7 +317,8 @@ impl Upstream {
             Err(failure) => (failure.reason(), Attempted::Failed(failure, None)),
             Ok(response) => self.read(target, call, response).await,
         };
-        // A body that broke on the client's side says nothing about the provider, nor do our own descriptors.
+        // Neither a body that broke on the client's side nor a lack of descriptors on this machine
+        // is evidence about the provider.
         let blame = match &attempted {
             _ if call.body.is_broken() => Blame::Gateway,
             Attempted::Failed(failure, _) => failure.blame(),
@@ -408,7 +326,7 @@ impl Upstream {
         };
         if blame != Blame::Gateway {
             let now = self.clock.now().0;
-            let (before, open) = self.health(name, |h| {
+            let (before, open) = self.providers.with(name, |h| {
                 h.parties.ended(party, blame, &policy.breaker, now);
                 let open = Some(h.parties.is_failing(party, &policy.breaker, now));
                 (std::mem::replace(&mut h.shown_open, open), open)
@@ -432,7 +350,7 @@ impl Upstream {
         let (head, incoming) = response.into_parts();
         let status = head.status;
         if status.is_informational() || (status.is_redirection() && status != StatusCode::NOT_MODIFIED) {
-            // A provider that upgrades or points elsewhere is not set up right; its hint is not followed.
+            // An upgrade or a redirect is a configuration mistake and is not followed.
             return ("protocol", Attempted::Failed(Failure::Protocol, None));
         }
         if call.own_key.is_none() && matches!(status.as_u16(), 401 | 403) {
@@ -442,7 +360,7 @@ impl Upstream {
             return ("key_refused", Attempted::KeyRefused);
         }
         let (idle, keep_alive) = (target.timeouts.idle, target.timeouts.keep_alive);
-        // An answer that has no body is all here, whatever it calls itself: nobody will ask for its end.
+        // An answer without a body is complete at once, even if it is labelled as a stream.
         let bodiless = status == StatusCode::NO_CONTENT || *call.method == Method::HEAD;
         let empty = incoming.is_end_stream() && !is(&head.headers, "text/event-stream");
         let gather = bodiless || empty || !status.is_success() || is(&head.headers, "application/json");
@@ -461,155 +379,9 @@ impl Upstream {
         let facts = status_facts(&answer, self.clock.wall_ms());
         answer.about_money = facts.about_money;
         let failure = Failure::Status(facts);
-        // One that is too long to be looked at whole is not passed on: it may quote a credential.
+        // An error that is too long to be inspected whole is not passed on: it may quote a
+        // credential.
         let words = matches!(answer.body, AnswerBody::Whole(_)).then_some(answer);
         (failure.reason(), Attempted::Failed(failure, words))
-    }
-
-    fn health<T>(&self, provider: &Arc<str>, f: impl FnOnce(&mut Health) -> T) -> T {
-        if let Some(health) = self.health.get(provider) {
-            return f(&mut lock(&health));
-        }
-        let health = self.health.entry(Arc::clone(provider)).or_default();
-        f(&mut lock(&health))
-    }
-}
-
-/// What is shown when there will be no further attempt.
-fn used_up(failure: &Failure, words: Option<Answer>) -> Result<Answer, NoAnswer> {
-    match failure {
-        Failure::FirstByteTimeout => Err(NoAnswer::Timeout),
-        Failure::Exhausted => Err(NoAnswer::Exhausted),
-        Failure::Status(facts) if facts.status < 500 => {
-            words.ok_or(NoAnswer::Unavailable { retry_after: facts.retry_after })
-        }
-        Failure::Status(facts) => Err(NoAnswer::Unavailable { retry_after: facts.retry_after }),
-        Failure::Connect | Failure::Certificate | Failure::Reset | Failure::Protocol | Failure::Truncated => {
-            Err(NoAnswer::Unavailable { retry_after: None })
-        }
-    }
-}
-
-fn request(target: &Target, call: &Call<'_>, sent: Sent) -> Request<replay::AttemptBody> {
-    let rename = target.model.as_deref().zip(call.model_at).map(|(model, at)| Rename::new(at, model));
-    let mut request = Request::new(call.body.attempt(rename, Some(sent)));
-    let target = &*target.provider;
-    *request.method_mut() = call.method.clone();
-    *request.uri_mut() = target_uri(&target.base_url, call.path_and_query);
-    let headers = request.headers_mut();
-    headers.clone_from(call.headers);
-    // Those that leave anyway are there already.
-    for name in target.forward_headers.iter().filter(|name| !call.headers.contains_key(*name)) {
-        for value in call.forwarded.get_all(name) {
-            headers.append(name, value.clone());
-        }
-    }
-    let key = call.own_key.unwrap_or(&target.api_key);
-    if !key.is_empty() {
-        let (name, prefix) = target.kind.key_header();
-        if let Ok(mut value) = HeaderValue::from_str(&[prefix, key.reveal()].concat()) {
-            value.set_sensitive(true);
-            headers.insert(name, value);
-        }
-    }
-    if let Some((name, value)) = target.kind.version_header()
-        && !headers.contains_key(name)
-    {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
-    request
-}
-
-/// The base URL with the path behind its own. Both were checked, so they fit together.
-fn target_uri(base: &Uri, path_and_query: &str) -> Uri {
-    let mut parts = base.clone().into_parts();
-    let whole = [base.path().trim_end_matches('/'), path_and_query].concat();
-    parts.path_and_query = whole.parse().ok();
-    Uri::from_parts(parts).unwrap_or_else(|_| base.clone())
-}
-
-/// The content type without its parameters; empty where there is none.
-pub fn essence(headers: &HeaderMap) -> &str {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    kind.split(';').next().unwrap_or_default().trim()
-}
-
-fn is(headers: &HeaderMap, kind: &str) -> bool {
-    essence(headers).eq_ignore_ascii_case(kind)
-}
-
-/// Reads an answer to its end, or to the bound. One for which there is no room is not checked whole either.
-///
-/// # Errors
-/// It broke off, or nothing came for `idle`.
-pub async fn gathered(
-    mut incoming: Incoming,
-    idle: Duration,
-    room: &Share,
-) -> Result<(AnswerBody, Option<Held>), Failure> {
-    let mut first = Bytes::new();
-    let mut more = BytesMut::new();
-    let mut held = None;
-    loop {
-        if incoming.is_end_stream() {
-            break;
-        }
-        match tokio::time::timeout(idle, incoming.frame()).await {
-            Ok(None) => break,
-            Ok(Some(Ok(frame))) => {
-                let Ok(data) = frame.into_data() else { continue };
-                if first.is_empty() {
-                    first = data;
-                } else {
-                    if more.is_empty() {
-                        more.extend_from_slice(&first);
-                    }
-                    more.extend_from_slice(&data);
-                }
-                let bytes = first.len().max(more.len());
-                let fits = bytes <= CALL_BYTES_FREE || held.get_or_insert_with(|| room.begin()).grow_to(bytes);
-                if bytes > ANSWER_GATHER_BYTES_MAX || !fits {
-                    let read = if more.is_empty() { first } else { more.freeze() };
-                    return Ok((AnswerBody::Streaming(read, incoming), held));
-                }
-            }
-            Ok(Some(Err(_))) => return Err(Failure::Truncated),
-            Err(_) => return Err(Failure::FirstByteTimeout),
-        }
-    }
-    Ok((AnswerBody::Whole(if more.is_empty() { first } else { more.freeze() }), held))
-}
-
-fn status_facts(answer: &Answer, now_ms: i64) -> StatusFacts {
-    let headers = &answer.head.headers;
-    let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
-    let about_money = match &answer.body {
-        AnswerBody::Whole(body) => {
-            let error = ErrorFacts::read(body);
-            [&error.code, &error.kind].iter().any(|c| MONEY_CODES.contains(&c.as_str()))
-        }
-        AnswerBody::Streaming(..) => false,
-    };
-    StatusFacts {
-        status: answer.head.status.as_u16(),
-        should_retry: text("x-should-retry").and_then(|v| v.trim().parse().ok()),
-        retry_after: retry::retry_after(text("retry-after-ms"), text("retry-after"), now_ms),
-        about_money: about_money || answer.head.status == StatusCode::PAYMENT_REQUIRED,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_base_url_keeps_its_path() {
-        for (base, path, expected) in [
-            ("https://api.openai.com/v1", "/chat/completions", "https://api.openai.com/v1/chat/completions"),
-            ("http://127.0.0.1:8000", "/models?limit=2", "http://127.0.0.1:8000/models?limit=2"),
-            ("http://h/a/b/", "/x", "http://h/a/b/x"),
-        ] {
-            assert_eq!(target_uri(&base.parse().expect("uri"), path).to_string(), expected);
-        }
     }
 }

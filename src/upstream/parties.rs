@@ -1,19 +1,21 @@
-//! Whose calls fail at one provider: a circuit and a retry budget for each caller.
+//! The callers of one provider: a circuit and a retry budget for each of them.
 //!
-//! Stage 7 of the walk. Pure: time is an argument. A failure may be the provider's or the call's own, so it counts for its
-//! caller alone. All callers are held off only on evidence that no single caller can give: connections that fail before
-//! anything of a call was sent, or failures of at least two known organisations with no success of any between them.
+//! Stage 7 of the walk. Pure: time is an argument. A failure may be the provider's or the call's
+//! own, so it counts for its caller alone. All callers are held off only on evidence that no single
+//! caller can give: connections that fail before anything of a call was sent, or failures of at
+//! least two known organisations with no success of any between them.
 //!
-//! Promises: a caller whose calls succeed is never held off because of another; callers with a provider key of their own,
-//! and those without a name, are no evidence at all; a caller without a failure of its own is let through, so that the
-//! provider is probed before it is shut to all; each caller probes by itself, a failing probe prolongs no wait but its
-//! caller's, and one success of a known organisation ends the outage for all. Every operation takes constant time, apart from
-//! a search for idle entries, once a second at the bound. Does not: know what counts as a failure (see
-//! [`Failure::blame`](super::retry::Failure::blame)).
+//! Guarantees: a caller whose calls succeed is never held off because of another; callers with a
+//! provider key of their own, and those without a name, are no evidence at all; a caller without a
+//! failure of its own is let through, so that the provider is probed before it is shut to all; each
+//! caller probes by itself, a failing probe prolongs no wait but its caller's, and one success of a
+//! known organisation ends the outage for all. Every operation takes constant time, apart from a
+//! search for idle entries, once a second at the bound. Does not: know what counts as a failure
+//! (see [`Failure::blame`](super::retry::Failure::blame)).
 //!
 //! # Bounds
-//! [`PARTIES_MAX`] callers of each kind. Above it idle ones are forgotten, and if there is none the newcomer has no circuit
-//! of its own.
+//! [`PARTIES_MAX`] callers of each kind. Above it idle ones are forgotten, and if there is none the
+//! newcomer has no circuit of its own.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -26,10 +28,10 @@ use crate::bounds::PARTIES_MAX;
 /// How often idle callers are looked for at the bound.
 const SEARCH_EVERY_NS: u64 = 1_000_000_000;
 
-/// A caller, as far as failures are told apart.
+/// A caller, to whom failures are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PartyId {
-    /// Stands for its organisation.
+    /// A keyed hash of its organisation.
     pub digest: u64,
     /// Whether its failures may be evidence.
     pub kind: PartyKind,
@@ -40,7 +42,8 @@ pub struct PartyId {
 pub enum PartyKind {
     /// An organisation that is known by its JWT or gateway key and uses the gateway's provider key.
     Known,
-    /// A caller with a provider key of its own, or without a name: anybody can be many of these.
+    /// A caller with a provider key of its own, or without a name. One person can make up many of
+    /// these.
     Stranger,
 }
 
@@ -49,9 +52,9 @@ pub enum PartyKind {
 pub struct Parties {
     known: Group,
     strangers: Group,
-    /// Connections of all callers: a failure to connect is the provider's, whoever calls.
+    /// Connections of all callers: a failure to connect is the provider's for every caller.
     connections: Breaker,
-    /// While connections fail: from when on each caller may probe.
+    /// While connections fail: the time from which each caller may probe.
     unreachable_until: Option<u64>,
     /// Counts the times that connections began to fail.
     unreachable: u64,
@@ -63,12 +66,12 @@ pub struct Parties {
 struct Group {
     parties: HashMap<u64, Party>,
     most: usize,
-    /// Stands for all those for whom there is no room.
+    /// Stands for all callers beyond the bound.
     others: Party,
     calling: Recent,
     retrying: Recent,
     searched_at: u64,
-    /// A newcomer found no room.
+    /// A new caller was beyond the bound.
     overflowed: bool,
 }
 
@@ -81,7 +84,7 @@ struct Party {
     streak: u64,
     /// The streak in which the circuit opened.
     opened_in: u64,
-    /// Which time of failing connections holds it off, and until when.
+    /// The number of the connection outage that holds it off, and the end of that wait.
     barred: (u64, u64),
     seen_at: u64,
     called_in: u64,
@@ -94,16 +97,16 @@ struct Streak {
     /// Counts streaks.
     number: u64,
     parties: u32,
-    /// Of each party at most half of what opens a circuit.
+    /// Each party counts for at most half of the failures that open a circuit.
     failures: u32,
     last_at: u64,
-    /// It is an outage since then.
+    /// The time since which the streak is an outage.
     opened_at: Option<u64>,
     /// The last streak that was one.
     outage: Option<u64>,
 }
 
-/// How many callers did something of late: in this stretch of time, or in the one before.
+/// The number of callers that were active in this stretch of time, or in the one before.
 #[derive(Debug, Default)]
 struct Recent {
     stretch: u64,
@@ -163,7 +166,8 @@ impl Streak {
         }
     }
 
-    /// When an outage shuts this caller out, though its own circuit never opened: it has failed in it, too.
+    /// The start of an outage that shuts this caller out although its own circuit never opened: the
+    /// caller has failed in it, too.
     fn shuts_out(&self, party: &Party) -> Option<u64> {
         self.opened_at.filter(|_| party.streak == self.number && !party.circuit.has_opened())
     }
@@ -181,7 +185,7 @@ impl Group {
         Group { parties, most, others, calling, retrying, searched_at: 0, overflowed: false }
     }
 
-    /// The caller, and whether it is one for itself.
+    /// The party of a caller, and whether it is the caller's own.
     fn party(&mut self, digest: u64, options: &BreakerOptions, now_ns: u64) -> (&mut Party, bool) {
         if self.parties.len() >= self.most && !self.parties.contains_key(&digest) {
             self.forget_idle(options, now_ns);
@@ -213,7 +217,7 @@ impl Default for Parties {
 }
 
 impl Parties {
-    /// Nobody has called yet. At most `most` callers of each kind are told apart.
+    /// No calls yet. At most `most` callers of each kind are told apart.
     pub fn new(most: usize) -> Parties {
         Parties {
             known: Group::new(most),
@@ -259,7 +263,7 @@ impl Parties {
     /// An attempt of this caller is over.
     pub fn ended(&mut self, id: PartyId, blame: Blame, options: &BreakerOptions, now_ns: u64) {
         match blame {
-            // It says nothing about the provider.
+            // This is no evidence about the provider.
             Blame::Gateway => return,
             Blame::Provider => {
                 self.connections.failed(options, now_ns);
@@ -337,13 +341,13 @@ impl Parties {
         party.budget.retry(percent, callers, now_ns)
     }
 
-    /// Whether a newcomer has found no room since this was asked last.
+    /// Whether a new caller was beyond the bound since this was asked last.
     pub fn has_overflowed(&mut self) -> bool {
         std::mem::take(&mut self.known.overflowed) | std::mem::take(&mut self.strangers.overflowed)
     }
 }
 
-/// Until when connections that fail hold this caller off.
+/// The time until which failing connections hold this caller off.
 fn barred_until(first: Option<u64>, unreachable: u64, party: &Party) -> Option<u64> {
     first.map(|first| if party.barred.0 == unreachable { party.barred.1 } else { first })
 }
@@ -381,7 +385,7 @@ mod tests {
             Stage { parties: Parties::new(100), now: S }
         }
 
-        /// One call, whose end is told at once; whether it went out.
+        /// One call that ends at once; returns whether it was admitted.
         fn call(&mut self, id: PartyId, blame: Blame) -> bool {
             let admitted = self.parties.admit(id, &options(), self.now).is_ok();
             if admitted {
@@ -390,7 +394,7 @@ mod tests {
             admitted
         }
 
-        /// So many calls; how many of them went out.
+        /// `count` calls; returns how many were admitted.
         fn calls(&mut self, id: PartyId, blame: Blame, count: usize) -> usize {
             (0..count).filter(|_| self.call(id, blame)).count()
         }
@@ -489,11 +493,11 @@ mod tests {
         assert!(stage.parties.is_failing(org(99), &options(), stage.now));
         assert!(!stage.call(org(99), Blame::Nobody) && !stage.call(stranger(99), Blame::Nobody));
         stage.now += 15 * S;
-        // A probe that does not come back holds nobody off but its caller.
+        // A probe that does not come back holds only its caller off.
         assert!(stage.parties.admit(org(0), &options(), stage.now).is_ok());
         assert!(stage.parties.admit(org(0), &options(), stage.now).is_err());
         assert_eq!(stage.calls(org(2), Blame::Provider, 5), 1);
-        // A connection that stands ends it, whatever comes of the call.
+        // A successful connection ends it, even if the call fails.
         assert!(stage.call(org(4), Blame::Open));
         assert_eq!(stage.calls(org(99), Blame::Nobody, 5), 5);
         assert_eq!(stage.calls(org(2), Blame::Nobody, 5), 5);
@@ -519,7 +523,7 @@ mod tests {
             assert!(retries(&mut parties, stranger(n)) >= 10);
         }
         assert_eq!(retries(&mut parties, org(3)), 33);
-        // Calls earn retries for the one who makes them.
+        // Calls earn retries for their own caller.
         for _ in 0..1000 {
             parties.admit(org(4), &options(), S).expect("passes");
         }
@@ -543,8 +547,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever one organisation and any number of strangers do, at whatever times, in whatever order: a call of an
-        /// organisation whose calls succeed goes out.
+        /// For any calls of one organisation and any number of strangers, at any times and in any
+        /// order: a call of an organisation whose calls succeed is admitted.
         #[test]
         fn those_whose_calls_succeed_are_never_held_off(
             steps in proptest::collection::vec((0u8..8, 0u64..40, 0u64..20_000), 1..400),
@@ -576,8 +580,8 @@ mod tests {
             }
         }
 
-        /// However an outage went and whoever probes badly after it: an organisation is served at the latest when the time
-        /// of its own wait is over.
+        /// For any course of an outage and any bad probes after it: an organisation is served at
+        /// the latest when the time of its own wait is over.
         #[test]
         fn recovery_depends_on_nobody_else(
             outage in proptest::collection::vec((0u64..6, prop::bool::ANY, 0u64..3_000), 0..200),

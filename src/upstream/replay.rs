@@ -1,11 +1,11 @@
-//! The redacted body of a call, as often as it is sent.
+//! The redacted body of a call, which can be sent more than once.
 //!
-//! Stage 7 of the walk. What has been sent is kept (by reference count, not by copy) up to a bound, so that another
-//! attempt sends the same bytes and then goes on with the rest. Only [`Redacted`] pieces come in: a retry cannot send
-//! raw text.
+//! Stage 7 of the walk. Sent pieces are kept (by reference count, not by copy) up to a bound, so
+//! that another attempt sends the same bytes and then continues with the rest. Only [`Redacted`]
+//! pieces come in: a retry cannot send raw text.
 //!
-//! Promises: one attempt at a time takes from the source; past the bound the pieces are let go and the call is sent
-//! once. Does not: redact, or decide about retries.
+//! Guarantees: one attempt at a time takes from the source; past the bound the pieces are dropped
+//! and the call is sent once. Does not: redact, or decide about retries.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -20,18 +20,20 @@ use crate::lock::lock;
 use crate::redact::Redacted;
 use crate::share::{Held, Share};
 
-/// Where the pieces of a body that is still coming in come from.
+/// The source of the pieces of a body that is still arriving.
 pub trait Source: Send {
-    /// The next piece. After an error nothing more is asked.
+    /// The next piece. It is not polled again after an error.
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Redacted, Broken>>>;
 }
 
-/// The body cannot be completed; the source knows why. The attempt is aborted without its final chunk.
+/// The body cannot be completed; the source knows why. The attempt is aborted without its final
+/// chunk.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the request body ended early")]
 pub struct Broken;
 
-/// Another name for the model: what stands at a place of the body is sent as these bytes. The row keeps what was asked for.
+/// Another name for the model, which replaces a range of the body as it is sent. The row keeps the
+/// requested name.
 #[derive(Clone, Debug)]
 pub struct Rename {
     /// The value of `model` in the redacted body, quotes included.
@@ -66,19 +68,19 @@ impl Rename {
 
 /// A body that can be sent.
 pub enum Outgoing {
-    /// All of it is here.
+    /// The whole body.
     Whole(Redacted),
-    /// Some of it is still coming.
+    /// Some of it is still arriving.
     Streaming(Arc<Mutex<Flow>>),
 }
 
-/// The state of a body that is still coming in.
+/// The state of a body that is still arriving.
 pub struct Flow {
     kept: Vec<Bytes>,
     kept_bytes: usize,
     replay_bytes_max: usize,
     held: Held,
-    /// Pieces were let go: the body cannot be sent again.
+    /// Pieces were dropped: the body cannot be sent again.
     let_go: bool,
     source: Option<Box<dyn Source>>,
     broken: bool,
@@ -87,12 +89,12 @@ pub struct Flow {
     progress: Instant,
     /// The source has nothing ready.
     waiting: bool,
-    /// Who is told when nothing more will be sent.
+    /// Notified when nothing more will be sent.
     parked: Option<Waker>,
 }
 
 impl Outgoing {
-    /// A body that begins with `first` and goes on with what `source` gives.
+    /// A body that begins with `first` and continues with the pieces of `source`.
     pub fn streaming(first: Vec<Redacted>, source: Box<dyn Source>, replay_bytes_max: usize, room: &Share) -> Outgoing {
         let mut flow = Flow {
             kept: Vec::new(),
@@ -109,7 +111,8 @@ impl Outgoing {
         };
         for piece in first {
             let piece = piece.into_bytes();
-            // Gathered before the first attempt, so kept whatever the bound: it has not been sent even once.
+            // Gathered before the first attempt, so it is kept even beyond the bound: it has not
+            // been sent once.
             flow.kept_bytes += piece.len();
             flow.kept.push(piece);
         }
@@ -119,7 +122,8 @@ impl Outgoing {
         Outgoing::Streaming(Arc::new(Mutex::new(flow)))
     }
 
-    /// The body for the next attempt. Earlier ones get nothing more. `sent` is told when all of it has been taken.
+    /// The body for the next attempt. Earlier ones get nothing more. `sent` is notified when all of
+    /// it has been taken.
     pub fn attempt(&self, rename: Option<Rename>, sent: Option<Sent>) -> AttemptBody {
         match self {
             Outgoing::Whole(body) => {
@@ -140,7 +144,8 @@ impl Outgoing {
         }
     }
 
-    /// Whether another attempt may send the whole body: it is there, and no longer than `replay_bytes_max`.
+    /// Whether another attempt may send the whole body: it is there, and no longer than
+    /// `replay_bytes_max`.
     pub fn may_repeat(&self, replay_bytes_max: usize) -> bool {
         match self {
             Outgoing::Whole(body) => body.as_bytes().len() <= replay_bytes_max,
@@ -159,7 +164,8 @@ impl Outgoing {
         }
     }
 
-    /// Sends nothing more, and takes nothing more from the source: what is under way breaks off, and its connection with it.
+    /// Sends nothing more, and takes nothing more from the source: the current attempt is aborted,
+    /// and its connection with it.
     pub fn stop(&self) {
         let Outgoing::Streaming(flow) = self else { return };
         let mut state = lock(flow);
@@ -171,13 +177,13 @@ impl Outgoing {
         parked.into_iter().for_each(Waker::wake);
     }
 
-    /// When the last piece was handed on, where the body is still being sent.
+    /// The time at which the last piece was sent, if the body is still being sent.
     pub fn progress(&self) -> Option<Instant> {
         match self {
             Outgoing::Whole(_) => None,
             Outgoing::Streaming(flow) => {
                 let state = lock(flow);
-                // While the client is the one who is waited for, the provider's time does not run.
+                // While the gateway waits for the client, the provider's time does not run.
                 Some(if state.waiting { Instant::now() } else { state.progress })
             }
         }
@@ -290,8 +296,8 @@ impl Flow {
         }
     }
 
-    /// Keeps a piece that is about to be sent, or lets go of all of them at the bound (the attempt that asks has been
-    /// given every one of them).
+    /// Keeps a piece that is about to be sent, or drops all of them at the bound (the attempt that
+    /// asks has been given every one of them).
     fn keep(&mut self, piece: &Bytes, next: &mut usize) {
         if self.let_go {
             return;
@@ -305,7 +311,8 @@ impl Flow {
         }
     }
 
-    /// What is kept takes so much; a body may come in pieces that are shorter than what keeps them.
+    /// The memory of a kept piece, with its overhead: a body may arrive in pieces that are shorter
+    /// than that.
     fn memory(&self) -> usize {
         self.kept_bytes + self.kept.capacity() * size_of::<Bytes>()
     }
@@ -384,7 +391,8 @@ mod tests {
         let text = r#"{"model":"gpt-4o","x":"model"}"#;
         let at = (9, 17);
         let name = |to: &str| Some(Rename::new(at, to));
-        // However the body is cut, each attempt has its own name, and one without a name has the caller's.
+        // However the body is cut, each attempt has its own name, and one without a name has the
+        // caller's.
         for size in 1..=text.len() {
             let pieces: Vec<&'static str> =
                 text.as_bytes().chunks(size).map(|piece| std::str::from_utf8(piece).expect("ascii")).collect();
@@ -455,7 +463,8 @@ mod tests {
 
     #[test]
     fn all_buffers_together_have_a_bound() {
-        // Half is for replay, and of that three quarters for one party: room for what one of them is kept in, and not for two.
+        // Half is for replay, and of that three quarters for one party: room for what one of them
+        // is kept in, and not for two.
         let one_piece = 2 + 4 * size_of::<Bytes>();
         let room = room(4 * one_piece);
         let flow = |text: &'static str| {

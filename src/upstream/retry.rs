@@ -1,10 +1,10 @@
-//! Whether to try again: the decision, without the trying.
+//! The decision whether a failed attempt is retried.
 //!
 //! Stage 7 of the walk. Pure: no clock, no network. One table for every way an attempt can fail.
 //!
-//! Promises: never again what is not safe to repeat; never a wait shorter than the provider asked for; a failure about
-//! money or about a timeout at the first byte is not repeated. Does not: count attempts or time (the caller knows
-//! both), or choose the provider.
+//! Guarantees: an attempt that is not safe to repeat is not retried; the wait is never shorter than
+//! the provider asked for; failures about money and timeouts at the first byte are not retried.
+//! Does not: count attempts or time (the loop over attempts does), or choose the provider.
 
 use std::time::Duration;
 
@@ -34,17 +34,18 @@ pub enum Failure {
     Reset,
     /// No answer head within `first_byte`, or a short answer that stopped coming.
     FirstByteTimeout,
-    /// The answer is no HTTP that can be used: it would be so again.
+    /// The answer is not usable HTTP; another attempt would fail the same way.
     Protocol,
-    /// Nothing was sent, because the provider's certificate does not verify: it would be so again.
+    /// Nothing was sent, because the provider's certificate does not verify; another attempt would
+    /// fail the same way.
     Certificate,
     /// An answer with this status.
     Status(StatusFacts),
-    /// A short answer broke off before its end; nothing of it has been passed on.
+    /// A short answer was truncated; no byte of it has been passed on.
     Truncated,
 }
 
-/// What an answer with an error status says about being asked again.
+/// The facts of an error answer that decide about a retry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StatusFacts {
     pub status: u16,
@@ -52,16 +53,16 @@ pub struct StatusFacts {
     pub should_retry: Option<bool>,
     /// `retry-after-ms` or `retry-after`
     pub retry_after: Option<Duration>,
-    /// The error is about money (`insufficient_quota` and its kin): waiting does not help.
+    /// The error is about money (such as `insufficient_quota`): waiting does not help.
     pub about_money: bool,
 }
 
-/// What to do.
+/// The decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Try again, not before this long.
+    /// Retry, after at least this wait.
     Again(Option<Duration>),
-    /// Do not.
+    /// Do not retry.
     GiveUp,
 }
 
@@ -99,7 +100,8 @@ impl Failure {
         }
     }
 
-    /// Against whom it speaks. A client's own mistake and a limit speak for the provider: it has answered.
+    /// The party to blame for the failure. A provider that answers with a client's own mistake or a
+    /// limit counts as healthy.
     pub fn blame(&self) -> Blame {
         match self {
             Failure::Connect | Failure::Certificate => Blame::Provider,
@@ -111,7 +113,7 @@ impl Failure {
     }
 }
 
-/// Against whom the end of an attempt speaks.
+/// The party to blame for the end of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blame {
     /// The provider is well: it has answered.
@@ -120,20 +122,20 @@ pub enum Blame {
     Open,
     /// The provider: the connection failed before anything of the call was sent.
     Provider,
-    /// This machine. It says nothing about the provider.
+    /// This machine. It is no evidence about the provider.
     Gateway,
 }
 
-/// Decides. `stateful`: the call leaves something behind at the provider, so an attempt that may have arrived is not
-/// repeated.
+/// Decides. `stateful`: the call changes state at the provider, so an attempt that may have arrived
+/// is not repeated.
 pub fn decide(failure: &Failure, stateful: bool) -> Verdict {
     match failure {
         Failure::Connect => Verdict::Again(None),
         Failure::Reset if stateful => Verdict::GiveUp,
         Failure::Reset => Verdict::Again(None),
-        // The answer had begun, and so had its bill.
+        // The answer may have begun, and with it the charge.
         Failure::FirstByteTimeout | Failure::Protocol | Failure::Certificate | Failure::Truncated => Verdict::GiveUp,
-        // Another attempt would need what is lacking, and so would the next call.
+        // Another attempt would need the same missing resource.
         Failure::Exhausted => Verdict::GiveUp,
         Failure::Status(facts) => decide_status(facts, stateful),
     }
@@ -145,7 +147,7 @@ fn decide_status(facts: &StatusFacts, stateful: bool) -> Verdict {
     }
     let transient = matches!(facts.status, 408 | 409 | 429 | 500 | 502 | 503 | 504 | 529);
     let asked_for = facts.should_retry == Some(true) && facts.status >= 400;
-    // A refusal that says when to come back has not done the work.
+    // A provider that refuses with a time to retry has not done the work.
     let surely_undone = matches!(facts.status, 429 | 503) && facts.retry_after.is_some();
     if asked_for || (transient && (!stateful || surely_undone)) {
         Verdict::Again(facts.retry_after)
@@ -154,10 +156,11 @@ fn decide_status(facts: &StatusFacts, stateful: bool) -> Verdict {
     }
 }
 
-/// Reads `retry-after-ms` and `retry-after` (seconds, also with a fraction, or an HTTP date). A past date, a negative,
-/// infinite or unreadable value is no answer. At most a year.
+/// Reads `retry-after-ms` and `retry-after` (seconds, also with a fraction, or an HTTP date). A
+/// past date, a negative, infinite or unreadable value gives `None`. At most a year.
 pub fn retry_after(ms: Option<&str>, seconds_or_date: Option<&str>, now_ms: i64) -> Option<Duration> {
-    // RFC 9110 knows digits only; a fraction is what SDKs read. Signs and exponents are somebody's mistake.
+    // RFC 9110 allows digits only; SDKs also read fractions. Signs and exponents are treated as
+    // mistakes.
     let number = |text: &str, unit: f64| {
         let text = text.trim();
         let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
@@ -175,7 +178,8 @@ pub fn retry_after(ms: Option<&str>, seconds_or_date: Option<&str>, now_ms: i64)
     })
 }
 
-/// Full jitter: anything from zero to `base · 2ⁿ`, at most `max`. `retry` counts from 0; `random` is in 0..1.
+/// Full jitter: anything from zero to `base · 2ⁿ`, at most `max`. `retry` counts from 0; `random`
+/// is in 0..1.
 pub fn backoff(options: &RetryOptions, retry: u32, random: f64) -> Duration {
     let ceiling = options.base_delay.saturating_mul(1u32.checked_shl(retry).unwrap_or(u32::MAX)).min(options.max_delay);
     ceiling.mul_f64(random.clamp(0.0, 1.0))

@@ -1,7 +1,8 @@
-//! What was tried for a call, where, and why it failed.
+//! The record of a call's attempts: their targets, and the reasons of failures.
 //!
-//! Stage 7 of the walk. Shared with the record of the call, so that it is known also when the call is dropped under way.
-//! Promises: nothing is written while the first attempt goes well; the list of failures is bounded. Does not: decide.
+//! Stage 7 of the walk. Shared with the record of the call, so that it survives a call that is
+//! dropped under way. Guarantees: no text is built while the first attempt succeeds; the list of
+//! failures is bounded. Does not: decide, or count retries (the loop over attempts does).
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -15,7 +16,7 @@ use crate::clock::{Clock, Nanos};
 use crate::config::policy::Provider;
 use crate::lock::lock;
 
-/// How the attempts go.
+/// The attempts of a call so far.
 #[derive(Debug, Default)]
 pub struct Trail {
     attempts: AtomicU8,
@@ -28,24 +29,24 @@ struct Last {
     /// The model's name there, if it is another than the one that was asked for.
     model: Option<Arc<str>>,
     sent_at: Nanos,
-    /// Since when the provider has had the whole body of the last send.
+    /// The time at which the provider had the whole body of the last send.
     working_since: Option<Instant>,
     /// The provider has refused or failed: it charges nothing for the last send.
     is_free: bool,
     detail: String,
 }
 
-/// Notes when the body of one send has been handed over whole.
+/// Records the time at which the body of one send has been sent whole.
 pub struct Sent {
     trail: Arc<Trail>,
     attempt: u8,
 }
 
 impl Sent {
-    /// It has been handed over.
-    pub(super) fn told(self) {
+    /// The body has been sent whole.
+    pub(crate) fn told(self) {
         let mut last = self.trail.last();
-        // An earlier send may be on its way out.
+        // This may be an earlier send that ends late.
         if self.trail.attempts() == self.attempt {
             last.working_since = Some(Instant::now());
         }
@@ -63,15 +64,16 @@ impl Trail {
         self.last().provider.clone()
     }
 
-    /// The same, and what was tried, once something has failed: `openai 503 120ms, local open, azure ok 812ms`. Empty where
-    /// the first attempt was the right one. `open` is a provider that was left alone because its circuit is open.
+    /// The provider of the last send, and a list of the attempts, such as `openai 503 120ms, local
+    /// open, azure ok 812ms`. The list is empty if the first attempt succeeded. `open` marks a
+    /// provider that was not asked because its circuit was open.
     pub fn told(&self) -> (Option<Arc<Provider>>, String) {
         let last = self.last();
         (last.provider.clone(), last.detail.clone())
     }
 
-    /// How long a provider has been at work on the last send: it has the whole body, and has neither refused it nor failed.
-    /// What it charges is not known before the end of its answer.
+    /// How long a provider has been at work on the last send: it has the whole body, and has
+    /// neither refused it nor failed. The charge is not known before the end of the answer.
     pub fn at_work(&self) -> Option<Duration> {
         let last = self.last();
         last.working_since.filter(|_| !last.is_free).map(|since| since.elapsed())
@@ -82,7 +84,7 @@ impl Trail {
         self.last().model.clone()
     }
 
-    pub(super) fn sent_to(self: &Arc<Trail>, provider: &Arc<Provider>, model: Option<&Arc<str>>, now: Nanos) -> Sent {
+    pub(crate) fn sent_to(self: &Arc<Trail>, provider: &Arc<Provider>, model: Option<&Arc<str>>, now: Nanos) -> Sent {
         let attempt = self.attempts().saturating_add(1);
         self.attempts.store(attempt, Ordering::Relaxed);
         let mut last = self.last();
@@ -93,14 +95,14 @@ impl Trail {
     }
 
     /// The provider refused the gateway's key.
-    pub(super) fn key_refused(&self, now: Nanos) {
+    pub(crate) fn key_refused(&self, now: Nanos) {
         let mut last = self.last();
         last.is_free = true;
         last.ended("key_refused", now);
     }
 
     /// The last send failed.
-    pub(super) fn failed(&self, failure: &Failure, now: Nanos) {
+    pub(crate) fn failed(&self, failure: &Failure, now: Nanos) {
         // After a timeout the provider may still be at work.
         self.last().is_free = *failure != Failure::FirstByteTimeout;
         match failure {
@@ -109,21 +111,21 @@ impl Trail {
         }
     }
 
-    /// The last send was answered, which is worth a word after others were not.
-    pub(super) fn answered(&self, clock: Clock) {
+    /// The last send was answered. This is recorded only after a failure.
+    pub(crate) fn answered(&self, clock: Clock) {
         let mut last = self.last();
         if !last.detail.is_empty() {
             last.ended("ok", clock.now());
         }
     }
 
-    /// How the last send ended, where that was no answer.
+    /// Records the end of the last send, if it was not an answer.
     pub fn ended(&self, how: &str, now: Nanos) {
         self.last().ended(how, now);
     }
 
     /// A provider was not asked because its circuit is open.
-    pub(super) fn passed_over(&self, provider: &str) {
+    pub(crate) fn passed_over(&self, provider: &str) {
         self.last().note(&[provider, " open"].concat());
     }
 
@@ -200,7 +202,7 @@ mod tests {
         assert_eq!((trail.at_work(), trail.model().as_deref()), (Some(Duration::from_secs(2)), Some("deployed")));
         trail.failed(&status(429), Nanos(0));
         assert_eq!(trail.at_work(), None, "refused");
-        // A second attempt; what the first hands over late is not the second's.
+        // A second attempt; a late end of the first one's body does not count for the second.
         let first = trail.sent_to(&provider("openai"), None, Nanos(0));
         trail.failed(&Failure::Reset, Nanos(0));
         let second = trail.sent_to(&provider("azure"), None, Nanos(0));

@@ -1,0 +1,132 @@
+//! An answer of a provider: its head, and as much of its body as must be read before it is shown.
+//!
+//! Stage 7 of the walk. Guarantees: a gathered answer is whole, or at most
+//! [`ANSWER_GATHER_BYTES_MAX`] bytes of it are held and the rest is streamed; its memory is counted
+//! in the caller's share. Does not: decide whether an answer is an error that is retried (see
+//! [`retry`](super::retry)), or redact.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, StatusCode, header};
+use http_body_util::BodyExt;
+use hyper::body::{Body as _, Incoming};
+use tollgate_wire::ErrorFacts;
+
+use super::NoAnswer;
+use super::health::Flying;
+use super::retry::{self, Failure, MONEY_CODES, StatusFacts};
+use crate::bounds::{ANSWER_GATHER_BYTES_MAX, CALL_BYTES_FREE};
+use crate::share::{Held, Share};
+
+/// An answer that may be shown to the client.
+pub struct Answer {
+    pub head: http::response::Parts,
+    pub body: AnswerBody,
+    /// The error is about money, so the client should not retry either: `x-should-retry: false`.
+    pub about_money: bool,
+    /// Longest silence while the rest is read.
+    pub idle: Duration,
+    /// Interval of keep-alive comments to the client of a stream.
+    pub keep_alive: Option<Duration>,
+    /// Counts the call as in flight at its provider, if targets are chosen by load.
+    pub load: Option<Flying>,
+    /// Memory held for the part of a long answer that has been read.
+    pub held: Option<Held>,
+}
+
+/// The body of an answer.
+pub enum AnswerBody {
+    /// All of it.
+    Whole(Bytes),
+    /// The part that has been read, and the rest.
+    Streaming(Bytes, Incoming),
+}
+
+/// The result of a call that will not be retried: the provider's own error, or none.
+pub fn used_up(failure: &Failure, words: Option<Answer>) -> Result<Answer, NoAnswer> {
+    match failure {
+        Failure::FirstByteTimeout => Err(NoAnswer::Timeout),
+        Failure::Exhausted => Err(NoAnswer::Exhausted),
+        Failure::Status(facts) if facts.status < 500 => {
+            words.ok_or(NoAnswer::Unavailable { retry_after: facts.retry_after })
+        }
+        Failure::Status(facts) => Err(NoAnswer::Unavailable { retry_after: facts.retry_after }),
+        Failure::Connect | Failure::Certificate | Failure::Reset | Failure::Protocol | Failure::Truncated => {
+            Err(NoAnswer::Unavailable { retry_after: None })
+        }
+    }
+}
+
+/// The content type without its parameters; empty if there is none.
+pub fn essence(headers: &HeaderMap) -> &str {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().unwrap_or_default().trim()
+}
+
+/// Whether the content type is `kind`; parameters are ignored.
+pub fn is(headers: &HeaderMap, kind: &str) -> bool {
+    essence(headers).eq_ignore_ascii_case(kind)
+}
+
+/// Reads an answer to its end, or to the bound. If there is no memory for the whole answer, the
+/// rest of it is streamed.
+///
+/// # Errors
+/// The answer was truncated, or nothing arrived for `idle`.
+pub async fn gathered(
+    mut incoming: Incoming,
+    idle: Duration,
+    room: &Share,
+) -> Result<(AnswerBody, Option<Held>), Failure> {
+    let mut first = Bytes::new();
+    let mut more = BytesMut::new();
+    let mut held = None;
+    loop {
+        if incoming.is_end_stream() {
+            break;
+        }
+        match tokio::time::timeout(idle, incoming.frame()).await {
+            Ok(None) => break,
+            Ok(Some(Ok(frame))) => {
+                let Ok(data) = frame.into_data() else { continue };
+                if first.is_empty() {
+                    first = data;
+                } else {
+                    if more.is_empty() {
+                        more.extend_from_slice(&first);
+                    }
+                    more.extend_from_slice(&data);
+                }
+                let bytes = first.len().max(more.len());
+                let fits = bytes <= CALL_BYTES_FREE || held.get_or_insert_with(|| room.begin()).grow_to(bytes);
+                if bytes > ANSWER_GATHER_BYTES_MAX || !fits {
+                    let read = if more.is_empty() { first } else { more.freeze() };
+                    return Ok((AnswerBody::Streaming(read, incoming), held));
+                }
+            }
+            Ok(Some(Err(_))) => return Err(Failure::Truncated),
+            Err(_) => return Err(Failure::FirstByteTimeout),
+        }
+    }
+    Ok((AnswerBody::Whole(if more.is_empty() { first } else { more.freeze() }), held))
+}
+
+/// The facts of an error answer that decide whether it is retried.
+pub fn status_facts(answer: &Answer, now_ms: i64) -> StatusFacts {
+    let headers = &answer.head.headers;
+    let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
+    let about_money = match &answer.body {
+        AnswerBody::Whole(body) => {
+            let error = ErrorFacts::read(body);
+            [&error.code, &error.kind].iter().any(|c| MONEY_CODES.contains(&c.as_str()))
+        }
+        AnswerBody::Streaming(..) => false,
+    };
+    StatusFacts {
+        status: answer.head.status.as_u16(),
+        should_retry: text("x-should-retry").and_then(|v| v.trim().parse().ok()),
+        retry_after: retry::retry_after(text("retry-after-ms"), text("retry-after"), now_ms),
+        about_money: about_money || answer.head.status == StatusCode::PAYMENT_REQUIRED,
+    }
+}

@@ -1,0 +1,68 @@
+//! The HTTP request that one attempt sends to one target.
+//!
+//! Stage 7 of the walk. Guarantees: the credential is either the caller's own provider key or the
+//! target's, never a gateway credential, and it is marked as sensitive; a version header of the
+//! caller is kept. Does not: choose which headers may leave (the [`Call`] holds only those), or
+//! send anything.
+
+use http::{HeaderValue, Request, Uri};
+
+use super::Call;
+use super::replay::{AttemptBody, Rename};
+use super::trail::Sent;
+use crate::config::policy::Target;
+
+/// The request of one attempt: the call's headers, the target's address and its key.
+pub fn request(target: &Target, call: &Call<'_>, sent: Sent) -> Request<AttemptBody> {
+    let rename = target.model.as_deref().zip(call.model_at).map(|(model, at)| Rename::new(at, model));
+    let mut request = Request::new(call.body.attempt(rename, Some(sent)));
+    let target = &*target.provider;
+    *request.method_mut() = call.method.clone();
+    *request.uri_mut() = target_uri(&target.base_url, call.path_and_query);
+    let headers = request.headers_mut();
+    headers.clone_from(call.headers);
+    // Headers that are always forwarded have been copied already.
+    for name in target.forward_headers.iter().filter(|name| !call.headers.contains_key(*name)) {
+        for value in call.forwarded.get_all(name) {
+            headers.append(name, value.clone());
+        }
+    }
+    let key = call.own_key.unwrap_or(&target.api_key);
+    if !key.is_empty() {
+        let (name, prefix) = target.kind.key_header();
+        if let Ok(mut value) = HeaderValue::from_str(&[prefix, key.reveal()].concat()) {
+            value.set_sensitive(true);
+            headers.insert(name, value);
+        }
+    }
+    if let Some((name, value)) = target.kind.version_header()
+        && !headers.contains_key(name)
+    {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    request
+}
+
+/// The base URL with the path appended to its own. Both were checked, so the result is valid.
+fn target_uri(base: &Uri, path_and_query: &str) -> Uri {
+    let mut parts = base.clone().into_parts();
+    let whole = [base.path().trim_end_matches('/'), path_and_query].concat();
+    parts.path_and_query = whole.parse().ok();
+    Uri::from_parts(parts).unwrap_or_else(|_| base.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_base_url_keeps_its_path() {
+        for (base, path, expected) in [
+            ("https://api.openai.com/v1", "/chat/completions", "https://api.openai.com/v1/chat/completions"),
+            ("http://127.0.0.1:8000", "/models?limit=2", "http://127.0.0.1:8000/models?limit=2"),
+            ("http://h/a/b/", "/x", "http://h/a/b/x"),
+        ] {
+            assert_eq!(target_uri(&base.parse().expect("uri"), path).to_string(), expected);
+        }
+    }
+}
