@@ -1,15 +1,19 @@
-//! Bounds that callers share: no caller can use up all of one, and each can use most of it while the others do not need it.
+//! Bounds that callers share: no caller can use up a bound, and each can use most of it while the
+//! others do not need it.
 //!
-//! A leaf. A [`Pool`] is one bound (connections, calls, bytes …), a [`Party`] is everyone whose use is counted together (an
-//! organisation, an address, all pass-through callers). A party may take more while its own use is at most a fixed multiple of
-//! what is still free (dynamic thresholds, as in shared-memory switches): one party alone reaches three quarters, and the
-//! more parties there are, the smaller is each one's share. Something stays free for a newcomer, whoever came first.
+//! A leaf. A [`Pool`] is one bound (connections, calls, bytes …), a [`Party`] is a group whose use
+//! is counted together (an organisation, an address, all pass-through callers). A party may take
+//! more while its own use is at most a fixed multiple of what is still free (dynamic thresholds, as
+//! in shared-memory switches): one party alone reaches three quarters, and the more parties there
+//! are, the smaller is each one's share. Something always stays free for a newcomer.
 //!
-//! Promises: a pool never gives out more than its bound; what was taken is given back when its [`Held`] is dropped; taking and
-//! giving back are a few atomic operations, without a lock. Does not: decide what becomes of a caller that gets nothing.
+//! Guarantees: a pool never gives out more than its bound; dropping a [`Held`] gives its amount
+//! back; taking and giving back are a few atomic operations, without a lock. Does not: decide about
+//! a caller that gets nothing.
 //!
 //! # Source
-//! A. K. Choudhury, E. L. Hahne: Dynamic Queue Length Thresholds for Shared-Memory Packet Switches, 1998.
+//! A. K. Choudhury, E. L. Hahne: Dynamic Queue Length Thresholds for Shared-Memory Packet Switches,
+//! 1998.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -21,27 +25,28 @@ use crate::bounds::{REFUSAL_WAIT_MAX, REFUSALS_PER_SECOND, SHARE_OF_FREE, SHARED
 use crate::clock::Nanos;
 use crate::metrics::Metrics;
 
-/// What a pool gives out.
+/// The resource of a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resource {
     /// Open connections.
     Connections,
     /// Calls whose request body is being read.
     Readers,
-    /// Calls at work.
+    /// Calls in progress.
     Calls,
-    /// Bytes that calls hold beyond what each may.
+    /// Bytes that calls hold beyond the free amount of each.
     Bytes,
     /// Bytes of decoders of compressed bodies.
     DecoderBytes,
-    /// Work that goes on after its call.
+    /// Work that continues after its call.
     Background,
 }
 
 const RESOURCES: usize = 6;
 
 impl Resource {
-    /// Labels of `tollgate_bounds_reached_total`: whenever the pool gives nothing, and when only the party's share was used up.
+    /// Labels of `tollgate_bounds_reached_total`: one for every refusal of the pool, one for
+    /// refusals because of the party's share.
     fn labels(self) -> (&'static str, &'static str) {
         match self {
             Resource::Connections => ("connections", "connections_share"),
@@ -54,26 +59,26 @@ impl Resource {
     }
 }
 
-/// Why a pool gives nothing.
+/// The reason of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Short {
     /// All of it is in use.
     Bound,
-    /// The party uses as much as it may while others could need the rest.
+    /// The party's share is used up.
     Share,
-    /// The same of a part of a party, which has to leave some to other parts.
+    /// The share of a part of a party is used up; the rest is left to other parts.
     Part,
 }
 
-/// Everyone whose use is counted together.
+/// A group whose use is counted together.
 #[derive(Debug)]
 pub struct Party {
     used: [AtomicUsize; RESOURCES],
-    /// How many times what is free it may use.
+    /// The multiple of the free amount that it may use.
     times_free: usize,
     /// The party that this one is a part of.
     within: Option<Arc<Party>>,
-    /// When it has no refusals in hand that are answered at once, in nanoseconds of the clock.
+    /// The time until which refusals are held back, in nanoseconds of the clock.
     refusals: AtomicU64,
 }
 
@@ -83,12 +88,12 @@ impl Party {
         Party::with_share(SHARE_OF_FREE)
     }
 
-    /// The same, which may use `times_free` times what is free.
+    /// A party that may use `times_free` times the free amount.
     pub fn with_share(times_free: usize) -> Arc<Party> {
         Arc::new(Party { used: Default::default(), times_free, within: None, refusals: AtomicU64::new(0) })
     }
 
-    /// A part of this party: what it uses counts for both, and it may use a share of what the whole may.
+    /// A part of this party. Its use counts for both, and it may use a share of the party's amount.
     pub fn part(self: &Arc<Party>) -> Arc<Party> {
         let within = Some(Arc::clone(self));
         Arc::new(Party { used: Default::default(), times_free: SHARE_OF_FREE, within, refusals: AtomicU64::new(0) })
@@ -99,9 +104,10 @@ impl Party {
         self.within.as_deref().unwrap_or(self)
     }
 
-    /// How long a refusal of the party is held back at `now`: not at all for [`REFUSALS_PER_SECOND`] of them, and then so
-    /// long that no more are answered than that, but at most [`REFUSAL_WAIT_MAX`]. A client that asks again at once, and on
-    /// many connections, would else take processor time from others with nothing but refusals.
+    /// How long a refusal of the party is held back at `now`: zero for [`REFUSALS_PER_SECOND`] of
+    /// them, and then long enough to keep that rate, but at most [`REFUSAL_WAIT_MAX`]. Without it a
+    /// client that retries at once on many connections would take processor time from others by
+    /// refusals alone.
     pub fn refusal_wait(&self, now: Nanos) -> Duration {
         const SECOND: Duration = Duration::from_secs(1);
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
@@ -126,7 +132,8 @@ impl Party {
         }
     }
 
-    /// Whether `own` use, of `whole`, is within the share when so much is free. One unit may always be had.
+    /// Whether `own` use, of `whole`, is within the share of the free amount. One unit is always
+    /// within it.
     fn fits(&self, own: usize, whole: usize, free: usize) -> Result<(), Short> {
         let share = self.whole().times_free.saturating_mul(free);
         let part = SHARE_OF_FREE.saturating_mul(share.saturating_sub(whole));
@@ -159,22 +166,23 @@ impl Pool {
         Arc::new(Pool { resource, most, used: AtomicUsize::new(0), reached, reached_share })
     }
 
-    /// What a party may take of it.
+    /// The amount that a party may take of it.
     pub fn of(self: &Arc<Pool>, party: &Arc<Party>) -> Share {
         Share { pool: Arc::clone(self), party: Arc::clone(party) }
     }
 
-    /// How much is in use.
+    /// The amount in use.
     pub fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// Takes `amount` for `party`, where no more than `most` is in use then. Of this the party has its share.
+    /// Takes `amount` for `party`, if at most `most` is in use afterwards. The party has its share
+    /// of `most`.
     fn take(&self, party: &Party, amount: usize, most: usize) -> Result<(), Short> {
         if amount > most {
             return Err(Short::Bound);
         }
-        // Counted first, so that two at once cannot both find the last of the share.
+        // Counted first, so that two concurrent calls cannot both take the last of the share.
         let (own, whole) = party.add(self.resource, amount);
         let mut short = Short::Bound;
         let taken = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
@@ -200,7 +208,7 @@ impl Pool {
     }
 }
 
-/// What one party may take of a pool.
+/// The amount that one party may take of a pool.
 #[derive(Clone, Debug)]
 pub struct Share {
     pool: Arc<Pool>,
@@ -211,7 +219,7 @@ impl Share {
     /// Takes one.
     ///
     /// # Errors
-    /// There is none for this party. It is counted.
+    /// The party gets none. The refusal is counted.
     pub fn take_one(&self) -> Result<Held, Short> {
         let mut held = self.begin();
         held.take_up_to(1).map(|()| held)
@@ -222,7 +230,8 @@ impl Share {
         Held { share: self.clone(), amount: 0, most: self.pool.most }
     }
 
-    /// Nothing yet, of the half for what a call can do without: a share of that half.
+    /// Holds nothing yet. It takes from the half for optional uses, and may take a share of that
+    /// half.
     pub fn begin_spare(&self) -> Held {
         Held { share: self.clone(), amount: 0, most: self.pool.most / 2 }
     }
@@ -230,7 +239,7 @@ impl Share {
     /// Whether the party could take `amount`, at this moment.
     ///
     /// # Errors
-    /// It could not. That is counted.
+    /// It could not. The refusal is counted.
     pub fn has(&self, amount: usize) -> Result<(), Short> {
         let (pool, party) = (&self.pool, &self.party);
         pool.take(party, amount, pool.most).map_err(|short| pool.count(short))?;
@@ -244,7 +253,7 @@ impl Share {
     }
 }
 
-/// What was taken, until this is dropped.
+/// An amount that is held until this is dropped.
 #[derive(Debug)]
 pub struct Held {
     share: Share,
@@ -254,7 +263,8 @@ pub struct Held {
 }
 
 impl Held {
-    /// Takes up to `amount` in all; whether there was enough. Without it what is held stays held.
+    /// Raises the held amount to `amount`, and returns whether there was enough. If not, the held
+    /// amount stays.
     #[must_use]
     pub fn grow_to(&mut self, amount: usize) -> bool {
         self.take_up_to(amount).is_ok()
@@ -263,7 +273,7 @@ impl Held {
     /// The same.
     ///
     /// # Errors
-    /// There is not enough for this party. It is counted, unless it is what a call can do without.
+    /// There is not enough for this party. This is counted, unless the use is optional.
     pub fn take_up_to(&mut self, amount: usize) -> Result<(), Short> {
         let Some(more) = amount.checked_sub(self.amount).filter(|more| *more > 0) else { return Ok(()) };
         let Share { pool, party } = &self.share;
@@ -276,7 +286,7 @@ impl Held {
     /// Counts for another party from now on.
     ///
     /// # Errors
-    /// It is more than that party may have. It is counted, and nothing changes.
+    /// It is more than that party may have. The refusal is counted, and nothing changes.
     pub fn pass_to(&mut self, party: &Arc<Party>) -> Result<(), Short> {
         let Share { pool, party: before } = &self.share;
         let (own, whole) = party.add(pool.resource, self.amount);

@@ -1,21 +1,21 @@
 //! Credentials out of the request head, by strict rules.
 //!
-//! Pure. One `authorization: Bearer …` (the scheme in any case) or, without it, one `x-api-key` (Anthropic's SDKs); and one
-//! `x-tollgate-token`. Anything that two readers could understand differently (two headers, a list, another scheme) is
-//! refused.
+//! Pure. One `authorization: Bearer …` (the scheme in any case) or, without it, one `x-api-key`
+//! (Anthropic's SDKs); and one `x-tollgate-token`. Anything that two readers could understand
+//! differently (two headers, a list, another scheme) is refused.
 
 use http::{HeaderMap, HeaderValue};
 
 use super::AuthError;
 use crate::bounds::BEARER_BYTES_MAX;
 
-/// What the head shows.
+/// The credentials of a head.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Found<'a> {
+pub struct Found<'a> {
     /// `x-tollgate-token`.
-    pub(super) gateway: Option<&'a str>,
+    pub gateway: Option<&'a str>,
     /// `authorization`, else `x-api-key`.
-    pub(super) bearer: Option<&'a str>,
+    pub bearer: Option<&'a str>,
 }
 
 const EMPTY: AuthError = AuthError::Missing("the API key is empty; send a JWT or a gateway key as the bearer token");
@@ -27,7 +27,7 @@ const FORM: AuthError = AuthError::Invalid("the API key holds characters that no
 ///
 /// # Errors
 /// A credential that is there but has no clear meaning.
-pub(super) fn find(headers: &HeaderMap) -> Result<Found<'_>, AuthError> {
+pub fn find(headers: &HeaderMap) -> Result<Found<'_>, AuthError> {
     let gateway = only(headers, "x-tollgate-token")?.map(token).transpose()?;
     let bearer = match only(headers, "authorization")? {
         Some(value) => Some(bearer(value)?),
@@ -59,7 +59,8 @@ fn token(value: &HeaderValue) -> Result<&str, AuthError> {
     checked(value.as_bytes().trim_ascii())
 }
 
-/// One word of visible ASCII without a comma or a quote (RFC 6750 §2.1 allows less, providers' keys need no more).
+/// One word of visible ASCII without a comma or a quote (RFC 6750 §2.1 allows less, providers' keys
+/// need no more).
 fn checked(bytes: &[u8]) -> Result<&str, AuthError> {
     if bytes.is_empty() {
         return Err(EMPTY);

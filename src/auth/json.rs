@@ -1,6 +1,8 @@
-//! JSON that means one thing: like `serde_json::Value`, but a name that is given twice in one object is an error.
+//! JSON that means one thing: like `serde_json::Value`, but a name that is given twice in one
+//! object is an error.
 //!
-//! Pure. Two readers of `{"org": "a", "org": "b"}` may see different organisations (RFC 8725 §2.4); here it is no token.
+//! Pure. Two readers of `{"org": "a", "org": "b"}` may see different organisations (RFC 8725 §2.4);
+//! here it is no token.
 
 use std::cell::Cell;
 use std::fmt;
@@ -11,9 +13,10 @@ use serde_json::{Map, Number, Value};
 /// Values of one token's part or key set. With more it is no token and no key set.
 const VALUES_MAX: u32 = 4_096;
 
-/// Parses one JSON object and nothing after it. Nesting is bounded by serde_json (128), the number of values by
-/// [`VALUES_MAX`]: what is not asked for is kept, too, and a value takes many times the bytes of its text.
-pub(super) fn object(text: &[u8]) -> Option<Map<String, Value>> {
+/// Parses one JSON object and nothing after it. Nesting is bounded by serde_json (128), the number
+/// of values by [`VALUES_MAX`]: unused members are kept, too, and a value takes many times the
+/// bytes of its text.
+pub fn object(text: &[u8]) -> Option<Map<String, Value>> {
     let left = Cell::new(VALUES_MAX);
     let mut reader = serde_json::Deserializer::from_slice(text);
     let value = Strict { left: &left }.deserialize(&mut reader).ok()?;

@@ -1,12 +1,13 @@
 //! JWK sets: which public keys may sign, from a file or a URL.
 //!
-//! A file is read again when it changes (looked at every 500 ms at most, on a call that needs it). A URL is asked at the first
-//! token that needs it, for an unknown key id at most every 30 s, and when the set is a quarter of an hour old; by one
-//! call at a time, the others go on with the set there is. The last good set is kept through every failure.
+//! A file is read again when it changes (checked at most every 500 ms, on a call that needs it). A
+//! URL is fetched at the first token that needs it, for an unknown key id at most every 30 s, and
+//! when the set is a quarter of an hour old. One call at a time fetches; the others use the present
+//! set. The last good set is kept through every failure.
 //!
-//! Bounds: `JWKS_BYTES_MAX` and `JWKS_KEYS_MAX` (a larger set is refused whole), 5 s for a fetch. Keys that are weak, meant
-//! for something else, or of a kind that is not known are left out. Secret keys (`oct`) do not belong into a public set
-//! and are left out, too.
+//! Bounds: `JWKS_BYTES_MAX` and `JWKS_KEYS_MAX` (a larger set is refused whole), 5 s for a fetch.
+//! Weak keys, keys for another use, and keys of an unknown kind are ignored. Secret keys (`oct`) do
+//! not belong in a public set and are ignored, too.
 //!
 //! # Source
 //! RFC 7517 (JWK), RFC 7518 §6, RFC 8037 §2, RFC 8725 §3.5 and §3.10.
@@ -30,13 +31,13 @@ use crate::bounds::{JWKS_BYTES_MAX, JWKS_KEYS_MAX};
 use crate::config::policy::JwksSource;
 use crate::digest::sha256;
 
-/// A file is looked at no more often than this.
+/// Least interval between two checks of a file.
 const FILE_EVERY_MS: u64 = 500;
-/// A URL is asked no more often than this.
+/// Least interval between two fetches of a URL.
 const URL_COOL_DOWN_MS: u64 = 30_000;
-/// Where a fetch was cut off by its caller leaving, another may begin after this.
+/// Least wait after a fetch whose caller left.
 const URL_AGAIN_MS: u64 = 1_000;
-/// A set of this age is asked for again, so that a key that was withdrawn goes.
+/// A set of this age is fetched again, so that withdrawn keys disappear.
 const URL_OLD_MS: u64 = 900_000;
 /// Before the first time.
 const NEVER: i64 = i64::MIN;
@@ -44,8 +45,8 @@ const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 /// 2048 to 8192 bits: weaker ones can be broken, longer ones cost a call milliseconds.
 const RSA_BYTES: std::ops::RangeInclusive<usize> = 256..=1024;
 
-/// Fetches a JWK set. Given by whoever has an HTTP client; must not follow redirects to another host, and may stop reading
-/// after `bytes_max`.
+/// Fetches a JWK set. Implemented by the owner of the HTTP client. It must not follow redirects to
+/// another host, and may stop reading after `bytes_max`.
 pub trait KeySetFetch: Sync {
     /// The body of a `200` answer.
     fn fetch(&self, address: &Uri, bytes_max: usize) -> impl Future<Output = Result<Vec<u8>, FetchError>> + Send;
@@ -58,10 +59,10 @@ pub struct FetchError(pub String);
 
 /// Public keys that may sign.
 #[derive(Debug, Default)]
-pub(super) struct KeySet {
+pub struct KeySet {
     keys: Vec<Key>,
     /// SHA-256 of the set's text.
-    pub(super) digest: [u8; 32],
+    pub digest: [u8; 32],
 }
 
 #[derive(Debug)]
@@ -75,7 +76,7 @@ impl KeySet {
     /// Reads a set.
     ///
     /// # Errors
-    /// It is too large, no JWK set, or holds no key that can be used.
+    /// It is too large, is not a JWK set, or holds no usable key.
     fn read(bytes: &[u8]) -> Result<KeySet, &'static str> {
         if bytes.len() > JWKS_BYTES_MAX {
             return Err("the set is too large");
@@ -92,12 +93,9 @@ impl KeySet {
         Ok(KeySet { keys, digest: sha256(bytes) })
     }
 
-    /// The keys that may have signed: of this id (all, where the token names none), and fit for the algorithm.
-    pub(super) fn fitting<'a>(
-        &'a self,
-        kid: Option<&'a str>,
-        algorithm: Algorithm,
-    ) -> impl Iterator<Item = &'a DecodingKey> {
+    /// The keys that may have signed: of this id (all, where the token names none), and fit for the
+    /// algorithm.
+    pub fn fitting<'a>(&'a self, kid: Option<&'a str>, algorithm: Algorithm) -> impl Iterator<Item = &'a DecodingKey> {
         self.keys
             .iter()
             .filter(move |key| kid.is_none() || key.kid.as_deref() == kid)
@@ -170,7 +168,7 @@ impl Key {
 
 /// The key set in use; there is one, that of the policy.
 #[derive(Debug, Default)]
-pub(super) struct KeySets {
+pub struct KeySets {
     slot: ArcSwapOption<Slot>,
 }
 
@@ -178,24 +176,24 @@ pub(super) struct KeySets {
 struct Slot {
     source: JwksSource,
     keys: ArcSwap<KeySet>,
-    /// When the source was last looked at (a file) or asked (a URL), in wall milliseconds; `NEVER`: not yet.
+    /// The time of the last check (file) or fetch (URL), in wall milliseconds; `NEVER`: none yet.
     asked_ms: AtomicI64,
-    /// When a URL last gave a good set.
+    /// The time of the last good set from a URL.
     answered_ms: AtomicI64,
-    /// Held by the call that asks.
+    /// Held by the call that fetches.
     asking: tokio::sync::Mutex<()>,
 }
 
 /// The set that judges a token now.
-pub(super) struct Current {
-    pub(super) keys: Arc<KeySet>,
-    /// Where a fresh one may be asked for, or waited for, now.
-    pub(super) may_ask: Option<Uri>,
+pub struct Current {
+    pub keys: Arc<KeySet>,
+    /// The address from which a fresh set may be fetched, or waited for, now.
+    pub may_ask: Option<Uri>,
 }
 
 impl KeySets {
-    /// The set of this source as it is known now. A file that is due is looked at.
-    pub(super) fn current(&self, source: &JwksSource, now_ms: i64) -> Current {
+    /// The present set of this source. A file is checked if that is due.
+    pub fn current(&self, source: &JwksSource, now_ms: i64) -> Current {
         let slot = self.slot(source);
         let may_ask = match source {
             JwksSource::File(path) => {
@@ -203,7 +201,7 @@ impl KeySets {
                 None
             }
             JwksSource::Url(address) => {
-                // Where another call is asking just now, its answer is worth waiting for.
+                // If another call is fetching just now, this one waits for its answer.
                 let may = slot.due(now_ms, URL_COOL_DOWN_MS) || slot.asking.try_lock().is_err();
                 may.then(|| address.clone())
             }
@@ -211,8 +209,8 @@ impl KeySets {
         Current { keys: slot.keys.load_full(), may_ask }
     }
 
-    /// Whether the set of a URL is so old that it should be asked for, even if it knows the key.
-    pub(super) fn is_old(&self, source: &JwksSource, now_ms: i64) -> Option<Uri> {
+    /// Whether the set of a URL is so old that it should be fetched, even if it knows the key.
+    pub fn is_old(&self, source: &JwksSource, now_ms: i64) -> Option<Uri> {
         let JwksSource::Url(address) = source else { return None };
         let slot = self.slot.load();
         let slot = slot.as_ref().filter(|slot| slot.source == *source)?;
@@ -221,16 +219,17 @@ impl KeySets {
         (old && slot.due(now_ms, URL_COOL_DOWN_MS)).then(|| address.clone())
     }
 
-    /// Asks for the set at `address`, if nobody has within the cool-down. Of several calls one asks and the others wait for
-    /// it.
-    pub(super) async fn refresh(&self, address: &Uri, now_ms: i64, fetch: &impl KeySetFetch) {
+    /// Fetches the set at `address`, unless it was fetched within the cool-down. Of several calls
+    /// one fetches and the others wait for it.
+    pub async fn refresh(&self, address: &Uri, now_ms: i64, fetch: &impl KeySetFetch) {
         let slot = self.slot(&JwksSource::Url(address.clone()));
         let _asking = slot.asking.lock().await;
         slot.ask(address, now_ms, fetch).await;
     }
 
-    /// As `refresh` for a set that is old; where somebody is asking already, there is nothing to wait for.
-    pub(super) async fn renew(&self, address: &Uri, now_ms: i64, fetch: &impl KeySetFetch) {
+    /// As `refresh` for a set that is old; if another call is fetching it already, this one does
+    /// not wait.
+    pub async fn renew(&self, address: &Uri, now_ms: i64, fetch: &impl KeySetFetch) {
         let slot = self.slot(&JwksSource::Url(address.clone()));
         if let Ok(_asking) = slot.asking.try_lock() {
             slot.ask(address, now_ms, fetch).await;
@@ -260,7 +259,8 @@ impl KeySets {
 }
 
 impl Slot {
-    /// Whether `every_ms` have passed since the source was last asked; a clock that was set back counts as passed.
+    /// Whether `every_ms` have passed since the last check; if the clock was set back, they count
+    /// as passed.
     fn due(&self, now_ms: i64, every_ms: u64) -> bool {
         let asked = self.asked_ms.load(Ordering::Relaxed);
         asked == NEVER || now_ms.abs_diff(asked) >= every_ms
@@ -281,7 +281,8 @@ impl Slot {
         if !self.due(now_ms, URL_COOL_DOWN_MS) {
             return;
         }
-        // If this call's client leaves in the middle, another may ask soon; a flood of such calls still may not.
+        // If this call's client leaves meanwhile, another may fetch soon; a flood of such calls may
+        // not.
         self.asked_ms.store(now_ms.saturating_sub_unsigned(URL_COOL_DOWN_MS - URL_AGAIN_MS), Ordering::Relaxed);
         let answer = tokio::time::timeout(FETCH_TIMEOUT, fetch.fetch(address, JWKS_BYTES_MAX)).await;
         self.asked_ms.store(now_ms, Ordering::Relaxed);
@@ -296,7 +297,7 @@ impl Slot {
         }
     }
 
-    /// Puts a set in force; whether it was good.
+    /// Puts a set in force; returns whether it was good.
     fn take(&self, bytes: &[u8]) -> bool {
         if sha256(bytes) == self.keys.load().digest {
             return true;

@@ -1,9 +1,10 @@
 //! A JWT, by a strict profile.
 //!
-//! Pure. The cryptography is `jsonwebtoken`'s; what a token may look like is decided here, because libraries let pass what
-//! the standards forbid. Three parts of canonical base64url (so one token has one spelling), headers and claims without
-//! repeated names, `crit`, `b64` and `zip` refused, keys inside the token ignored, `typ` a JWT's or none, and the
-//! algorithm both configured and fit for the key that verifies it: it is the key that says what it is for, not the token.
+//! Pure. The cryptography is `jsonwebtoken`'s; the allowed form of a token is decided here, because
+//! libraries accept forms that the standards forbid. Three parts of canonical base64url (so one
+//! token has one spelling), headers and claims without repeated names, `crit`, `b64` and `zip`
+//! refused, keys inside the token ignored, `typ` a JWT's or none, and the algorithm both configured
+//! and fit for the key that verifies it: the key decides the algorithm, not the token.
 //!
 //! # Source
 //! RFC 7515 §4.1, RFC 7519 §4.1, RFC 8725 §3, RFC 9068 §2.1 (`at+jwt`).
@@ -31,17 +32,17 @@ const KEYS_TRIED_MAX: usize = 8;
 /// 9999-12-31: later dates are mistakes (often milliseconds).
 const SECONDS_MAX: f64 = 253_402_300_799.0;
 
-/// Why a token is none. Deliberately coarse: the difference would tell a forger more than a user.
+/// Why a token is refused. Deliberately coarse: details would help a forger more than a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub enum Refusal {
     Invalid,
-    /// Well-formed, but signed by a key that is not here.
+    /// Well-formed, but signed by an unknown key.
     UnknownKey,
 }
 
-/// What a token with a good signature says.
+/// The claims of a token with a valid signature.
 #[derive(Clone, Debug)]
-pub(super) struct Claims {
+pub struct Claims {
     org: Option<OrgId>,
     subject: Arc<str>,
     /// Seconds since 1970.
@@ -55,7 +56,7 @@ impl Claims {
     ///
     /// # Errors
     /// It has expired, or is not valid yet.
-    pub(super) fn still_valid(&self, policy: &JwtPolicy, now_ms: i64) -> Result<(), AuthError> {
+    pub fn still_valid(&self, policy: &JwtPolicy, now_ms: i64) -> Result<(), AuthError> {
         #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 fit a double exactly")]
         let now = now_ms as f64 / 1000.0;
         let leeway = Duration::as_secs_f64(&policy.leeway);
@@ -72,21 +73,21 @@ impl Claims {
     ///
     /// # Errors
     /// It names no organisation.
-    pub(super) fn caller(&self) -> Result<Caller, AuthError> {
+    pub fn caller(&self) -> Result<Caller, AuthError> {
         let org = self.org.clone().ok_or(AuthError::OrgMissing)?;
         Ok(Caller { org, name: self.subject.clone(), via: Accept::Jwt, upstream_key: None, key: None })
     }
 
     #[cfg(test)]
-    pub(super) fn for_test() -> Claims {
+    pub fn for_test() -> Claims {
         Claims { org: None, subject: Arc::from(""), expires: 0.0, not_before: None, issued: None }
     }
 }
 
-/// Whether a text has the looks of a JWT or an encrypted one (JWE), however broken: it begins with a JSON object in
-/// base64url, once or twice encoded, or has three or five parts of base64url (no provider's key has), or holds such a thing
-/// behind a mark that somebody put before it (`jwt:`, `token=`).
-pub(super) fn has_form(text: &str) -> bool {
+/// Whether a text has the looks of a JWT or an encrypted one (JWE), however broken: it begins with
+/// a JSON object in base64url, once or twice encoded, or has three or five parts of base64url (no
+/// provider's key has), or holds such a text behind a prefix (`jwt:`, `token=`).
+pub fn has_form(text: &str) -> bool {
     // `{"`, and the same in base64 once more.
     if text.starts_with("eyJ") || text.starts_with("ZXlK") {
         return true;
@@ -102,16 +103,18 @@ fn piece_has_form(piece: &str) -> bool {
     let begins = |length: usize| {
         let decoded = URL_SAFE_NO_PAD.decode(&first[..length]).ok()?;
         let rest = decoded.trim_ascii_start().strip_prefix(b"{")?.trim_ascii_start();
-        // Without a dot the letters may be anybody's: then a name has to follow the brace.
+        // Without a dot the letters may have another meaning, so a name has to follow the brace.
         Some(dots > 0 || rest.first() == Some(&b'"'))
     };
-    // Whole groups of four letters decode by themselves; where the whole does not, its beginning may.
+    // Whole groups of four letters decode by themselves; where the whole does not, its beginning
+    // may.
     let object = || [first.len(), first.len() & !3, first.len().min(16) & !3].into_iter().find_map(begins);
     let header_inside = || {
         let letter_before = |at: usize| at > 0 && piece.as_bytes()[at - 1].is_ascii_alphanumeric();
         piece.match_indices("eyJ").any(|(at, _)| !letter_before(at))
     };
-    // A JWE has an empty second part where its key is agreed on before; a signature may have been cut off.
+    // A JWE has an empty second part where its key is agreed on before; a signature may have been
+    // cut off.
     let compact = || matches!(dots, 2 | 4) && !first.is_empty();
     compact() || (dots > 0 && header_inside()) || object() == Some(true)
 }
@@ -120,7 +123,7 @@ fn piece_has_form(piece: &str) -> bool {
 ///
 /// # Errors
 /// See [`Refusal`].
-pub(super) fn verify(policy: &JwtPolicy, keys: Option<&KeySet>, token: &str) -> Result<Claims, Refusal> {
+pub fn verify(policy: &JwtPolicy, keys: Option<&KeySet>, token: &str) -> Result<Claims, Refusal> {
     if token.len() > BEARER_BYTES_MAX {
         return Err(Refusal::Invalid);
     }
@@ -152,7 +155,8 @@ struct Head {
 impl Head {
     fn read(bytes: &[u8]) -> Option<Head> {
         let mut header = json::object(bytes)?;
-        // Extensions that would change the meaning of the rest, and none of which is understood here.
+        // Extensions that would change the meaning of the rest, and none of which is understood
+        // here.
         if ["crit", "b64", "zip", "enc"].iter().any(|name| header.contains_key(*name)) {
             return None;
         }
@@ -252,8 +256,9 @@ fn at_end<'c>(path: &[String], claims: &'c Map<String, Value>) -> Option<&'c Val
     outer.iter().try_fold(claims, |object, name| object.get(name)?.as_object())?.get(last)
 }
 
-/// The organisation at the end of the path: a name, or a whole number as its digits. Not one of the names that the gateway
-/// gives to callers without an organisation: a token that names one would share their limits and rows.
+/// The organisation at the end of the path: a name, or a whole number as its digits. Not one of the
+/// names that the gateway gives to callers without an organisation: a token that names one would
+/// share their limits and rows.
 fn organization(path: &[String], claims: &Map<String, Value>) -> Option<OrgId> {
     let org = match at_end(path, claims)? {
         Value::String(name) => OrgId::new(name),

@@ -14,9 +14,9 @@ use crate::ids::{OrgId, Secret};
 /// How gateway keys begin.
 const PREFIX: &[u8] = b"tg-";
 
-/// Whether a text has the looks of a gateway key, so that one that is not known is never taken for a provider's: it begins
-/// like one in any case, also behind a mark that somebody put before it (`key:tg-…`).
-pub(super) fn has_form(text: &str) -> bool {
+/// Whether a text has the looks of a gateway key, so that one that is not known is never taken for
+/// a provider's: it begins like one in any case, also behind a prefix (`key:tg-…`).
+pub fn has_form(text: &str) -> bool {
     let mark = |b: u8| !(b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     let mut before = None;
     text.as_bytes().windows(PREFIX.len()).any(|window| {
@@ -26,12 +26,13 @@ pub(super) fn has_form(text: &str) -> bool {
 }
 
 /// The caller that holds this key; an error where the key is known and has expired.
-pub(super) fn find(policy: &AuthPolicy, key: &str, now_ms: i64) -> Option<Result<Caller, AuthError>> {
+pub fn find(policy: &AuthPolicy, key: &str, now_ms: i64) -> Option<Result<Caller, AuthError>> {
     if policy.keys.is_empty() {
         return None;
     }
     let digest = sha256(key.as_bytes());
-    // The look-up is by a digest under a random hash; the comparison that decides takes the same time for every key.
+    // The look-up is by a digest under a random hash; the comparison that decides takes the same
+    // time for every key.
     let (known, holder) = policy.keys.get_key_value(&digest)?;
     if !bool::from(known.ct_eq(&digest)) {
         return None;
@@ -49,7 +50,7 @@ pub(super) fn find(policy: &AuthPolicy, key: &str, now_ms: i64) -> Option<Result
 }
 
 /// The caller behind a provider's own key.
-pub(super) fn passthrough(key: &str) -> Caller {
+pub fn passthrough(key: &str) -> Caller {
     Caller {
         org: organization(key),
         name: Arc::from(""),
@@ -60,11 +61,11 @@ pub(super) fn passthrough(key: &str) -> Caller {
 }
 
 /// The caller that says nothing of itself.
-pub(super) fn anonymous() -> Caller {
+pub fn anonymous() -> Caller {
     Caller { org: OrgId::anonymous(), name: Arc::from(""), via: Accept::Anonymous, upstream_key: None, key: None }
 }
 
-/// The same key is the same organisation, whose name tells nothing of the key.
+/// The same key gives the same organisation; the key cannot be derived from its name.
 fn organization(key: &str) -> OrgId {
     OrgId::of_provider_key(&sha256(key.as_bytes()))
 }

@@ -1,19 +1,22 @@
-//! Stage 3 of the walk: the bearer becomes a [`Caller`].
+//! Stage 3 of the walk: turns the bearer token into a [`Caller`].
 //!
-//! A caller shows a JWT or a gateway key as its bearer token (that is all an application has to set), or either in
-//! `x-tollgate-token`, alone or beside a bearer that is its own provider key. Where the policy says so, a bearer that is
-//! neither passes through to the provider, and a call without any is anonymous. Ways are tried in the order of
-//! `auth.accept`; but whoever shows a gateway credential is judged by it, so that a wrong one is never taken for something
-//! else.
+//! A caller sends a JWT or a gateway key as its bearer token (that is all an application has to
+//! set), or either in `x-tollgate-token`, alone or beside a bearer that is its own provider key. If
+//! the policy allows it, a bearer that is neither passes through to the provider, and a call
+//! without any is anonymous. Ways are tried in the order of `auth.accept`; but a call with a
+//! gateway credential is judged by that credential, so that a wrong one is never taken for another
+//! kind.
 //!
-//! Promises: a gateway credential never ends up as an upstream key, whether or not the policy accepts its kind: a bearer in
-//! the form of a JWT or of a gateway key is verified or refused, never passed on; nothing is decoded before its length is checked, and
-//! nothing of a token is believed before its signature is; no message quotes a credential; the organisation comes from the
-//! credential alone, and never one of the names that the gateway gives itself. A token that was verified once costs a hash and a look-up until it expires, the policy's rules for
-//! JWTs change, or the key set does.
+//! Guarantees: a gateway credential never ends up as an upstream key, whether or not the policy
+//! accepts its kind: a bearer in the form of a JWT or of a gateway key is verified or refused,
+//! never passed on; a token is not decoded before its length is checked, and its claims are not
+//! used before its signature is verified; no message quotes a credential; the organisation comes
+//! from the credential alone, and is never a name that the gateway uses itself. A token that was
+//! verified once costs a hash and a look-up until it expires, the policy's rules for JWTs change,
+//! or the key set does.
 //!
-//! Bounds: `BEARER_BYTES_MAX`, `VERIFIED_TOKENS_MAX`, `JWKS_*`. Does not: read bodies, or fetch a key set itself (see
-//! [`KeySetFetch`]).
+//! Bounds: `BEARER_BYTES_MAX`, `VERIFIED_TOKENS_MAX`, `JWKS_*`. Does not: read bodies, or fetch a
+//! key set itself (see [`KeySetFetch`]).
 //!
 //! # Source
 //! RFC 6750 (bearer), RFC 7515 and 7519 (JWS, JWT), RFC 8725 (JWT best current practices).
@@ -39,7 +42,7 @@ use crate::ids::{OrgId, Secret};
 /// An authenticated caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
-    /// The organisation that the call counts for.
+    /// The organisation to which the call is counted.
     pub org: OrgId,
     /// Name of the gateway key, or subject of the JWT; may be empty.
     pub name: Arc<str>,
@@ -51,7 +54,7 @@ pub struct Caller {
     pub key: Option<Arc<GatewayKey>>,
 }
 
-/// Why a call has no caller. `Display` is for people and quotes nothing of what was sent.
+/// Why a call has no caller. `Display` is for people and quotes no part of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
     /// No credential was sent.
@@ -60,7 +63,7 @@ pub enum AuthError {
     /// The credential is not valid.
     #[error("{0}")]
     Invalid(&'static str),
-    /// The token holds, but names no organisation.
+    /// The token is valid, but names no organisation.
     #[error(
         "the token is valid but names no organization that can be used; its organization claim has to be a short name or a number"
     )]
@@ -90,11 +93,12 @@ const TWO_CREDENTIALS: AuthError = AuthError::Invalid(
 );
 const JWT_NEEDED: AuthError = AuthError::Invalid("this endpoint needs a JWT as its bearer token");
 
-/// What a look at the headers came to.
+/// The result of a look at the headers.
 #[derive(Debug)]
 enum Identified {
     Done(Result<Caller, AuthError>),
-    /// The token names a key that is not in the set; the set may have to be asked for at this address.
+    /// The token names a key that is not in the set; the set may have to be fetched from this
+    /// address.
     NeedsKeySet(Uri),
 }
 
@@ -105,9 +109,9 @@ pub struct Authenticator {
     key_sets: jwks::KeySets,
 }
 
-/// One of the two places of a credential, looked at.
+/// The content of one of the two places of a credential.
 enum Shown<'a> {
-    /// A gateway key, or what claims to be one.
+    /// A text in the form of a gateway key.
     Key(Option<Result<Caller, AuthError>>),
     /// In the form of a JWT, whether or not JWTs are checked here.
     Jwt(&'a str),
@@ -116,16 +120,16 @@ enum Shown<'a> {
 }
 
 impl Authenticator {
-    /// Finds out who calls. `require_jwt`: nothing but a JWT will do.
+    /// Authenticates a call. `require_jwt`: only a JWT is accepted.
     ///
-    /// Waits only where a JWK set has to be asked for: at the first token that needs it, at an unknown key id (at most once
-    /// in 30 s), and when the set has grown old.
+    /// Waits only if a JWK set has to be fetched: at the first token that needs it, at an unknown
+    /// key id (at most once in 30 s), and when the set has grown old.
     ///
     /// # Errors
     /// See [`AuthError`].
     ///
     /// # Cancel safety
-    /// A fetch that is dropped is begun again by a later call.
+    /// A later call repeats a fetch that is dropped.
     pub async fn authenticate(
         &self,
         policy: &AuthPolicy,
@@ -136,7 +140,8 @@ impl Authenticator {
     ) -> Result<Caller, AuthError> {
         let source = policy.jwt.as_ref().and_then(|jwt| jwt.jwks.as_ref());
         if let Some(address) = source.and_then(|source| self.key_sets.is_old(source, now_ms)) {
-            // Boxed here and below: seldom needed, and large beside all else that a call holds while it waits.
+            // Boxed here and below: seldom needed, and large beside all else that a call holds
+            // while it waits.
             Box::pin(self.key_sets.renew(&address, now_ms, fetch)).await;
         }
         let address = match self.identify(policy, headers, now_ms, require_jwt) {
@@ -244,8 +249,8 @@ impl Authenticator {
     }
 }
 
-/// What kind of credential this is, by its form and by the keys that are known. What is configured plays no part in the
-/// form, so that a secret that is missing cannot turn a JWT into a provider's key.
+/// The kind of a credential, by its form and by the known keys. The form does not depend on the
+/// configuration, so that a missing secret cannot turn a JWT into a provider's key.
 fn look<'a>(policy: &AuthPolicy, text: &'a str, now_ms: i64) -> Shown<'a> {
     if jwt::has_form(text) {
         return Shown::Jwt(text);

@@ -1,4 +1,5 @@
-//! Identity from outside: headers in, caller or refusal out. The tables follow what is known to go wrong with tokens.
+//! Identity from outside: headers in, caller or refusal out. The tables follow the mistakes that
+//! are known to go wrong with tokens.
 
 use std::collections::HashMap;
 use std::fs;
@@ -30,7 +31,7 @@ const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const KEY: &str = "tg-live-0123456789";
 const HS256: &str = r#"{"alg":"HS256","typ":"JWT"}"#;
 
-// ---- making tokens and policies --------------------------------------------------------------------------------------
+// ---- making tokens and policies
 
 fn jwt_policy() -> JwtPolicy {
     JwtPolicy::of_secret(Secret::new(SECRET), [1; 32])
@@ -129,7 +130,7 @@ fn jwt_only(jwt: JwtPolicy) -> AuthPolicy {
     policy(&[Accept::Jwt], Some(jwt))
 }
 
-// ---- where credentials are, and in which order ------------------------------------------------------------------------
+// ---- where credentials are, and in which order
 
 #[test]
 fn headers_have_one_meaning_or_none() {
@@ -200,7 +201,8 @@ fn the_policy_says_what_is_accepted() {
         (&[Jwt, Key, Passthrough], true, "sk-a.b.c.d", "key Passthrough"),
         (&[Key, Passthrough], true, &jwt, "invalid_token"),
         (&[Key, Passthrough], true, &foreign, "invalid_token"),
-        // Where no JWT can be verified, one is refused all the same: it is somebody's credential.
+        // Where no JWT can be verified, one is refused all the same, because it may be a real
+        // credential.
         (&[Jwt, Key, Passthrough], false, "eyJh.eyJi.c2ln", "invalid_token"),
         (&[Key, Passthrough], false, &jwt, "invalid_token"),
         (&[Passthrough], false, &jwt, "invalid_token"),
@@ -216,7 +218,7 @@ fn the_policy_says_what_is_accepted() {
         (&[Jwt, Key, Anonymous], true, "sk-dummy", "anonymous Anonymous - -"),
         (&[Anonymous, Passthrough], true, "sk-x", "anonymous Anonymous - -"),
         (&[Passthrough, Anonymous], true, "sk-x", "key Passthrough"),
-        // Whoever shows a gateway credential is judged by it, whatever the order.
+        // A gateway credential is judged as such in any order of `accept`.
         (&[Anonymous, Jwt], true, &jwt, "acme Jwt ann -"),
         (&[Passthrough, Key], true, KEY, "keyed Key ci -"),
     ];
@@ -238,16 +240,14 @@ fn the_policy_says_what_is_accepted() {
     assert_eq!(line(ask(&policy(&[Jwt, Key], checked()), &list, false)), "acme Jwt ann -");
 }
 
-/// Whatever the policy says, and wherever it stands: what looks like a credential of the gateway's is never an upstream key.
-#[test]
-fn gateway_credentials_never_become_upstream_keys() {
-    let jwt = good();
+/// Texts in the form of a gateway credential, complete or not.
+fn looks_like_gateway_credential(jwt: &str) -> Vec<String> {
     let (head, rest) = jwt.split_once('.').expect("parts");
     let (body, tag) = rest.split_once('.').expect("parts");
     let spaced = |text: &str| B64.encode(text);
     let jwe = format!("{}..{tag}.{body}.{tag}", B64.encode(r#"{"alg":"dir","enc":"A256GCM"}"#));
-    let looks: Vec<String> = vec![
-        jwt.clone(),
+    vec![
+        jwt.to_owned(),
         head.to_owned(),
         format!("{head}."),
         format!("{head}.{body}"),
@@ -269,7 +269,7 @@ fn gateway_credentials_never_become_upstream_keys() {
         format!("{}.{body}.{tag}", spaced("{\n \"alg\": \"HS256\"}")),
         format!("key/{}.{}.{tag}", spaced("{\r\n\t\"alg\":\"HS256\"}"), spaced("{\n}")),
         spaced("{\n \"alg\": \"HS256\", \"typ\": \"JWT\"}"),
-        B64.encode(&jwt),
+        B64.encode(jwt),
         jwt.replace('.', "%2E"),
         "a.b.c".to_owned(),
         "a.b.c.d.e".to_owned(),
@@ -282,7 +282,15 @@ fn gateway_credentials_never_become_upstream_keys() {
         "key:tg-x".to_owned(),
         "token=TG-x".to_owned(),
         "<tg-x>".to_owned(),
-    ];
+    ]
+}
+
+/// Under any policy and in either header: a text in the form of a gateway credential is never an
+/// upstream key.
+#[test]
+fn gateway_credentials_never_become_upstream_keys() {
+    let jwt = good();
+    let looks = looks_like_gateway_credential(&jwt);
     let policies = [
         policy(&ALL, Some(jwt_policy())),
         policy(&ALL, None),
@@ -311,7 +319,12 @@ fn gateway_credentials_never_become_upstream_keys() {
             assert!(found.is_err(), "{:?} {text}: {found:?}", policy.accept);
         }
     }
-    // Keys as providers make them pass, where they may.
+}
+
+/// Keys of providers pass through if the policy allows it.
+#[test]
+fn provider_keys_pass_through() {
+    let policy = policy(&[Accept::Passthrough], None);
     for key in [
         "sk-proj-abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJ_-x",
         "sk-ant-api03-AAAA-tg-BBBB_eyJhbGciOi-CC",
@@ -326,13 +339,14 @@ fn gateway_credentials_never_become_upstream_keys() {
         "hf_eyJx",
         "pplx-1:2",
     ] {
-        let found = check_token(&policies[2], key).expect("a provider's key");
+        let found = check_token(&policy, key).expect("a provider's key");
         assert_eq!(found.upstream_key.as_ref().map(|key| key.reveal()), Some(key));
     }
 }
 
 proptest! {
-    /// Random keys of the alphabets that providers use are passed through, and JWTs cut anywhere are not.
+    /// Random keys of the alphabets that providers use are passed through, and JWTs cut anywhere
+    /// are not.
     #[test]
     fn forms_are_told_apart(random in "(sk-|gsk_|xai-|)[A-Za-z0-9]{20,160}", cut in 8usize..200) {
         let policy = policy(&[Accept::Passthrough], None);
@@ -375,7 +389,7 @@ fn passthrough_organisations_are_stable_and_tell_nothing() {
     assert_ne!(org("sk-one"), org("sk-two"));
 }
 
-// ---- what a token has to be -------------------------------------------------------------------------------------------
+// ---- the required form of a token
 
 #[test]
 fn headers_of_tokens_are_strict() {
@@ -536,7 +550,8 @@ fn a_token_has_one_spelling() {
     let (policy, token) = (jwt_only(jwt_policy()), good());
     let parts: Vec<&str> = token.split('.').collect();
     let (head, body, tag) = (parts[0], parts[1], parts[2]);
-    // The last letter of 32 bytes in base64url has two bits to spare; a lenient decoder takes four spellings.
+    // The last letter of 32 bytes in base64url has two bits to spare; a lenient decoder takes four
+    // spellings.
     let last = tag.chars().last().expect("letter");
     let spare = char::from(B64.encode([B64.decode(format!("{last}AAA")).expect("letter")[0] | 0b100]).as_bytes()[0]);
     let spelled = format!("{}{spare}", &tag[..tag.len() - 1]);
@@ -589,7 +604,7 @@ proptest! {
         prop_assert!(check_token(&policy, &changed).is_err());
     }
 
-    /// Whatever is sent, there is an answer, and it says nothing back.
+    /// Any input gets an answer, and the answer quotes no part of it.
     #[test]
     fn any_bearer_has_an_answer(text in "[!-~]{1,200}", jwt_like: bool) {
         let policy = policy(&ALL[..2], Some(jwt_policy()));
@@ -599,7 +614,7 @@ proptest! {
     }
 }
 
-// ---- key sets ---------------------------------------------------------------------------------------------------------
+// ---- key sets
 
 /// A signing key, its JWK, and how it signs.
 struct Signer {
@@ -835,7 +850,8 @@ fn rotation_is_followed_and_an_outage_survived() {
             assert_eq!(server.asked(), asked);
         }
 
-        // The old key is withdrawn: gone when the set has grown old, with what was verified by it.
+        // The old key is withdrawn: it is gone when the set has grown old, and so are tokens that
+        // it verified.
         server.serve(Some(set(&[&new.jwk])));
         let later = old + 60_000;
         assert!(ask_set(&auth, &policy, &server, &new_token, later).await);
@@ -893,7 +909,7 @@ fn a_file_is_read_again_when_it_changes() {
     assert!(ask(&new, 8_000));
 }
 
-// ---- tokens that come again -------------------------------------------------------------------------------------------
+// ---- tokens that come again
 
 #[test]
 fn what_was_verified_is_judged_again_by_time_and_policy() {
@@ -905,10 +921,12 @@ fn what_was_verified_is_judged_again_by_time_and_policy() {
     assert!(ask(&policy, NOW_S + 629).is_ok());
     assert!(ask(&policy, NOW_S + 630).is_err());
     assert!(ask(&policy, NOW_S - 41).is_err());
-    // The signature is checked once for a token: with another secret under the same fingerprint it would not verify.
+    // The signature is checked once for a token: with another secret under the same fingerprint it
+    // would not verify.
     let same_rules = JwtPolicy { secret: Secret::new("another secret, and long enough"), ..jwt_policy() };
     assert!(ask(&jwt_only(same_rules), NOW_S).is_ok());
-    // Another secret: another fingerprint, and what was verified under the old one counts no more.
+    // Another secret: another fingerprint, and tokens verified under the old one are no longer
+    // valid.
     let mut changed = jwt_policy();
     (changed.secret, changed.fingerprint) = (Secret::new("another secret, and long enough"), [2; 32]);
     assert!(ask(&jwt_only(changed), NOW_S).is_err());

@@ -1,8 +1,10 @@
-//! Tokens that were verified, by digest: a token that comes again costs a hash and a look-up, no signature check.
+//! Tokens that were verified, by digest: a token that comes again costs a hash and a look-up, no
+//! signature check.
 //!
-//! Bounded: two generations of [`VERIFIED_TOKENS_MAX`] / 2 entries over all shards. When the young generation of a shard is
-//! full it becomes the old one and what was old is forgotten; what is asked for moves to the young. So tokens in use stay
-//! and a flood of new ones costs at most a signature check each. Only valid tokens get in.
+//! Bounded: two generations of [`VERIFIED_TOKENS_MAX`] / 2 entries over all shards. When the young
+//! generation of a shard is full it becomes the old one, and the previous old one is dropped; an
+//! entry that is used moves to the young one. So tokens in use stay and a flood of new ones costs
+//! at most a signature check each. Only valid tokens get in.
 
 use std::collections::HashMap;
 use std::mem;
@@ -17,11 +19,12 @@ use crate::lock::lock;
 
 const SHARDS: usize = 16;
 
-/// What a verified token is known by.
-pub(super) type Digest = [u8; 32];
+/// The key of a verified token.
+pub type Digest = [u8; 32];
 
-/// The digest of a token under the rules and the key set that judge it: another rule or key, another digest.
-pub(super) fn digest(policy: &JwtPolicy, key_set: Option<&Digest>, token: &str) -> Digest {
+/// The digest of a token under the rules and the key set that judge it: another rule or key,
+/// another digest.
+pub fn digest(policy: &JwtPolicy, key_set: Option<&Digest>, token: &str) -> Digest {
     let mut context = Context::new(&SHA256);
     context.update(&policy.fingerprint);
     context.update(key_set.unwrap_or(&[0; 32]));
@@ -33,7 +36,7 @@ pub(super) fn digest(policy: &JwtPolicy, key_set: Option<&Digest>, token: &str) 
 
 /// The verified tokens.
 #[derive(Debug)]
-pub(super) struct Verified {
+pub struct Verified {
     shards: [Mutex<Shard>; SHARDS],
     /// Of one generation of one shard.
     entries_max: usize,
@@ -57,7 +60,7 @@ impl Verified {
         Verified { shards: Default::default(), entries_max: (entries / SHARDS / 2).max(1) }
     }
 
-    pub(super) fn get(&self, digest: &Digest) -> Option<Arc<Claims>> {
+    pub fn get(&self, digest: &Digest) -> Option<Arc<Claims>> {
         let mut shard = self.shard(digest);
         if let Some(claims) = shard.young.get(digest) {
             return Some(claims.clone());
@@ -67,7 +70,7 @@ impl Verified {
         Some(claims)
     }
 
-    pub(super) fn put(&self, digest: Digest, claims: Arc<Claims>) {
+    pub fn put(&self, digest: Digest, claims: Arc<Claims>) {
         self.shard(&digest).insert(digest, claims, self.entries_max);
     }
 

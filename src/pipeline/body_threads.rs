@@ -1,9 +1,11 @@
 //! Threads of low priority for long work on request bodies.
 //!
-//! Beside stage 5 of the walk. A body that has taken [`BODY_INLINE_TIME_MAX`](crate::bounds::BODY_INLINE_TIME_MAX) on a thread of
-//! the runtime is worked on here, in jobs of about a millisecond. So the runtime's threads do short work only, and on a busy
-//! machine the kernel lets them run first. Turn groups take turns. Promises: a job of a dropped call is not begun; a job that
-//! panics ends its own call and no other; threads are started when they are needed. Does not: cut work into jobs.
+//! Beside stage 5 of the walk. A body that has taken
+//! [`BODY_INLINE_TIME_MAX`](crate::bounds::BODY_INLINE_TIME_MAX) on a thread of the runtime is
+//! worked on here, in jobs of about a millisecond. So the runtime's threads do short work only, and
+//! on a busy machine the kernel lets them run first. Turn groups take turns. Guarantees: a job of a
+//! dropped call is not begun; a job that panics ends its own call and no other; threads are started
+//! when they are needed. Does not: cut work into jobs.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -107,7 +109,7 @@ impl Drop for BodyThreads {
         jobs.closed = true;
         let left = std::mem::take(&mut jobs.waiting);
         drop(jobs);
-        // Not under the lock: what a job holds may be asking for it when it is dropped.
+        // Not under the lock: a value that a job holds may take the lock when it is dropped.
         drop(left);
         self.0.ready.notify_all();
     }
@@ -159,7 +161,7 @@ impl<T> Drop for Running<T> {
 /// For this thread alone, as Linux has it. Elsewhere it would be the whole process's.
 #[cfg(target_os = "linux")]
 fn lower_priority() {
-    // Without it all works as well, and others are slower.
+    // Without it the gateway works, but other tasks are slower.
     rustix::process::nice(NICE).ok();
 }
 
@@ -229,7 +231,8 @@ mod tests {
         assert_eq!(lock(&threads.0.jobs).threads, 1, "its thread went on");
     }
 
-    /// Many jobs of several groups on several threads: each is done once, none is forgotten, and the threads end.
+    /// Many jobs of several groups on several threads: each is done once, none is forgotten, and
+    /// the threads end.
     #[test]
     fn no_job_is_lost_among_threads() {
         let threads = BodyThreads::new(3);

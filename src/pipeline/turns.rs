@@ -1,13 +1,16 @@
 //! Turns for work on bodies, so that one caller's large bodies do not slow down another's calls.
 //!
-//! Beside stages 5 and 8 of the walk. Work on a body (decoding, redacting, reading an answer) is done in steps. After each step
-//! the task gives way to all other tasks that are ready. A turn group (an organisation, or all pass-through callers together) has a
-//! small share of processor time free; within it a step costs two looks at the clock and one atomic addition. A group that has
-//! used its share waits in line: few steps run at once, fewer than the runtime has threads, and groups take turns.
+//! Beside stages 5 and 8 of the walk. Work on a body (decoding, redacting, reading an answer) is
+//! done in steps. After each step the task gives way to all other tasks that are ready. A turn
+//! group (an organisation, or all pass-through callers together) has a small share of processor
+//! time free; within it a step costs two looks at the clock and one atomic addition. A group that
+//! has used its share waits in line: few steps run at once, fewer than the runtime has threads, and
+//! groups take turns.
 //!
-//! Promises: a step is cut so that it takes about [`STEP_TIME_MAX`]; a dropped call gives back its turn; a turn that is not used
-//! within [`TURN_UNUSED_MAX`] goes to the next in line, so that a stopped call holds nobody up. Does not: count the work of
-//! other parts of a call, or refuse.
+//! Guarantees: a step is cut so that it takes about [`STEP_TIME_MAX`]; a dropped call gives back
+//! its turn; a turn that is not used within [`TURN_UNUSED_MAX`] goes to the next in line, so that a
+//! stopped call holds no other call up. Does not: count the work of other parts of a call, or
+//! refuse.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, RandomState};
@@ -34,18 +37,19 @@ use crate::lock::lock;
 /// The turns of all calls.
 pub struct Turns {
     clock: Clock,
-    /// When each group has its free share back, in nanoseconds of the clock. Groups whose hashes agree share one.
+    /// The time at which each group has its free share back, in nanoseconds of the clock. Groups
+    /// whose hashes agree share one.
     spent: Box<[AtomicU64]>,
     hasher: RandomState,
     at_once: usize,
     line: Mutex<Line>,
-    /// Somebody waits in line.
+    /// Notified when a call waits in line.
     waiting: Notify,
     /// For bodies that take long.
     threads: BodyThreads,
 }
 
-/// Who is counted together.
+/// The callers whose work is counted together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TurnGroup(u16);
 
@@ -57,7 +61,7 @@ impl TurnGroup {
     }
 }
 
-/// Who has a turn and who waits for one.
+/// The calls that have a turn, and those that wait for one.
 #[derive(Default)]
 struct Line {
     /// Turns that are given out, and since when.
@@ -67,7 +71,7 @@ struct Line {
 }
 
 impl Turns {
-    /// For a runtime with so many threads.
+    /// Turns for a runtime with `threads` threads.
     pub fn new(clock: Clock, threads: usize) -> Arc<Turns> {
         let at_once = threads.saturating_sub(1).max(1);
         Arc::new(Turns {
@@ -81,7 +85,8 @@ impl Turns {
         })
     }
 
-    /// The group of a caller. All pass-through callers are one: their keys are not checked, so they can be made up.
+    /// The group of a caller. All pass-through callers are one: their keys are not checked, so they
+    /// can be made up.
     pub fn group(&self, caller: &Caller) -> TurnGroup {
         match caller.via {
             Accept::Passthrough => self.group_of("passthrough", ""),
@@ -130,7 +135,7 @@ impl Turns {
         }
     }
 
-    /// Takes back turns that were given out long ago; whether somebody still waits.
+    /// Takes back turns that were given out long ago; returns whether calls still wait.
     fn take_back(&self) -> bool {
         let now = self.clock.now();
         let mut line = lock(&self.line);
@@ -142,7 +147,7 @@ impl Turns {
         waits
     }
 
-    /// Whether the group has something left of its free share.
+    /// Whether a part of the group's free share is left.
     fn is_free(&self, group: TurnGroup) -> bool {
         let spent = self.spent[usize::from(group.0)].load(Ordering::Relaxed);
         Nanos(spent).since(self.clock.now()) < TURN_FREE_BURST
@@ -153,8 +158,8 @@ impl Turns {
         let cost = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).saturating_mul(TURN_FREE_SHARE);
         let spent = &self.spent[usize::from(group.0)];
         let before = spent.load(Ordering::Relaxed);
-        // Two that count at once may lose one of their steps, which does no harm. Debt is bounded: a group that stops
-        // has its share back soon.
+        // Two that count at once may lose one of their steps, which does no harm. Debt is bounded:
+        // a group that stops has its share back soon.
         let debt_max = now.saturating_add(u64::try_from(2 * TURN_FREE_BURST.as_nanos()).unwrap_or(u64::MAX));
         spent.store(before.max(now).saturating_add(cost).min(debt_max), Ordering::Relaxed);
     }
@@ -206,7 +211,7 @@ impl Turns {
 }
 
 impl Line {
-    /// Gives out the turns that are free. Returns who is to be told.
+    /// Gives out the turns that are free. Returns the wakers of their calls.
     fn give(&mut self, at_once: usize, now: Nanos) -> Vec<Waker> {
         let mut woken = Vec::new();
         while self.given.len() < at_once
@@ -219,7 +224,7 @@ impl Line {
     }
 }
 
-/// What a call has of the line.
+/// The place of a call in the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Turn {
     None,
@@ -229,8 +234,8 @@ enum Turn {
 
 /// How one body is worked on: step by step.
 ///
-/// Before each step [`Pace::poll_turn`] is asked, with the input of the step at hand; before input is waited for,
-/// [`Pace::rest`] is called.
+/// Before each step [`Pace::poll_turn`] is asked, with the input of the step at hand; before input
+/// is waited for, [`Pace::rest`] is called.
 pub struct Pace {
     turns: Arc<Turns>,
     group: TurnGroup,
@@ -244,7 +249,7 @@ pub struct Pace {
     time: Duration,
     /// Not yet counted for the group.
     uncounted: Duration,
-    /// What all steps of the body took.
+    /// The time of all steps of the body.
     spent: Duration,
 }
 
@@ -263,7 +268,8 @@ impl Pace {
             give_way(cx);
             return Poll::Pending;
         }
-        // All other tasks that were ready have run by now. Not before: then steps would follow each other without them.
+        // All other tasks that were ready have run by now. Not before: then steps would follow each
+        // other without them.
         if std::mem::take(&mut self.gave_way) {
             self.end_turn();
         }
@@ -328,7 +334,8 @@ impl Pace {
         self.spent >= BODY_INLINE_TIME_MAX
     }
 
-    /// Does work on a thread of low priority, when it is the group's turn there. `work` is told the clock.
+    /// Does work on a thread of low priority, when it is the group's turn there. `work` is told the
+    /// clock.
     pub fn run<T: Send + 'static>(&mut self, work: impl FnOnce(Clock) -> T + Send + 'static) -> Running<T> {
         self.rest();
         let clock = self.turns.clock;
@@ -344,7 +351,8 @@ impl Pace {
         self.bytes >= STEP_BYTES_MAX || self.time >= STEP_TIME_MAX
     }
 
-    /// There is nothing to do until more input comes: a turn goes to the next in line, and others have run meanwhile.
+    /// There is nothing to do until more input comes: a turn goes to the next in line, and others
+    /// have run meanwhile.
     pub fn rest(&mut self) {
         (self.bytes, self.time, self.gave_way) = (0, Duration::ZERO, false);
         self.end_turn();
@@ -363,7 +371,8 @@ impl Drop for Pace {
     }
 }
 
-/// Lets all other tasks run that are ready, and those whose input or time has come, before this one goes on.
+/// Lets all other tasks run that are ready, and those whose input or time has come, before this one
+/// goes on.
 fn give_way(cx: &mut Context<'_>) {
     // The first poll only says when this task is to be woken.
     if pin!(tokio::task::yield_now()).poll(cx).is_ready() {
@@ -414,7 +423,8 @@ mod tests {
     fn busy(threads: usize, groups: u16) -> (Arc<Turns>, Vec<TurnGroup>) {
         let turns = Turns::new(Clock::start(), threads);
         let groups: Vec<TurnGroup> = (0..groups).map(TurnGroup).collect();
-        // Far in the future: however slow the machine is, nobody has a share again while the test runs.
+        // Far in the future: however slow the machine is, no group has a share again while the test
+        // runs.
         groups.iter().for_each(|p| turns.spent[usize::from(p.0)].store(u64::MAX / 2, Ordering::Relaxed));
         (turns, groups)
     }
@@ -493,7 +503,7 @@ mod tests {
         let (turns, groups) = busy(2, 3);
         let mut calls: Vec<Call> = (0..9).map(|n| Call::new(&turns, groups[n % 3])).collect();
         assert_eq!(calls.iter_mut().filter_map(|call| call.has_turn().then_some(())).count(), 1);
-        // Of those that wait, and of the one whose turn has come and who has not noticed.
+        // Of those that wait, and of the call whose turn has come and which has not run yet.
         drop(calls.remove(4));
         drop(calls.remove(0));
         assert!(calls[0].was_woken());
@@ -549,7 +559,8 @@ mod tests {
         assert_eq!(pace.step_bytes(), STEP_BYTES_MAX);
     }
 
-    /// Many tasks on several threads: each gets all its turns, never more than one at once, and none is forgotten.
+    /// Many tasks on several threads: each gets all its turns, never more than one at once, and
+    /// none is forgotten.
     #[test]
     fn no_turn_is_lost_among_threads() {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build();

@@ -1,8 +1,9 @@
 //! The work on a request body: decoding and redacting, without its task.
 //!
-//! Stage 6 of the walk. Pure but for the clock that a job is told. It owns all that it needs, so that a body that takes long can be
-//! worked on by another thread (see `body_threads`). Promises: a step takes a bounded piece of input; a defect of the redactor
-//! is an error. Does not: read from the client, or judge what the body says.
+//! Stage 6 of the walk. Pure but for the clock that a job is given. It owns all that it needs, so
+//! that a long body can be worked on by another thread (see `body_threads`). Guarantees: a step
+//! takes a bounded piece of input; a defect of the redactor is an error. Does not: read from the
+//! client, or interpret the body.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -27,7 +28,7 @@ pub struct Decoding {
 }
 
 impl Decoding {
-    /// For a body of at most `bytes_max` bytes, decoded. What the decoder takes comes out of `room`.
+    /// For a body of at most `bytes_max` bytes, decoded. The decoder's memory comes out of `room`.
     pub fn new(coding: Coding, bytes_max: u64, room: &Share) -> Decoding {
         Decoding { decoder: Decoder::new(coding, bytes_max), held: room.begin(), bytes_max }
     }
@@ -42,12 +43,12 @@ impl Decoding {
     /// # Errors
     /// The body is refused.
     pub fn next(&mut self) -> Result<Option<Bytes>, Refusal> {
-        // Room first: it includes what the next piece may add.
+        // The memory first: it includes the growth by the next piece.
         self.held.take_up_to(self.decoder.memory()).map_err(|short| short_of(Resource::DecoderBytes, short))?;
         self.decoder.next().map_err(|fault| self.refusal(fault))
     }
 
-    /// The input has ended: what is left of the body; nothing at its end.
+    /// The input has ended: returns the rest of the body; empty at its end.
     ///
     /// # Errors
     /// The body is refused.
@@ -70,7 +71,7 @@ impl Decoding {
     }
 }
 
-/// What is done to one body.
+/// The work on one body.
 pub struct Work {
     redactor: BodyRedactor,
     decoding: Option<Box<Decoding>>,
@@ -83,7 +84,7 @@ pub struct Work {
     hungry: bool,
 }
 
-/// What a step came to.
+/// The result of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stepped {
     /// There is more to work on.
@@ -136,12 +137,12 @@ impl Work {
         }
     }
 
-    /// What the body says, as far as it is read.
+    /// The facts of the body, as far as it is read.
     pub fn facts(&self) -> &Facts {
         self.redactor.facts()
     }
 
-    /// Notes what is known of the body.
+    /// Records the facts of the body.
     pub fn note(&self, seen: &mut Seen) {
         seen.text_bytes = self.redactor.text_bytes();
         if seen.facts != *self.redactor.facts() {
@@ -152,8 +153,8 @@ impl Work {
         }
     }
 
-    /// Decodes a piece where that is due, and redacts at most `most` bytes. Returns what it came to, and how many bytes were
-    /// redacted.
+    /// Decodes a piece if one is due, and redacts at most `most` bytes. Returns the result, and how
+    /// many bytes were redacted.
     pub fn step(&mut self, most: usize, out: &mut Vec<Redacted>) -> (Result<Stepped, Refusal>, usize) {
         if self.unread.is_empty() {
             match self.next(most) {
@@ -170,7 +171,7 @@ impl Work {
         (redacted.map(|()| stepped), bytes)
     }
 
-    /// Finds what is to be redacted next.
+    /// Finds the next text to redact.
     fn next(&mut self, most: usize) -> Result<Stepped, Refusal> {
         if let Some(decoding) = &mut self.decoding {
             if let Some(piece) = decoding.next()? {
@@ -203,7 +204,8 @@ impl Work {
         redacted.map_err(|error| refusal_of(&error))
     }
 
-    /// Steps of at most `most` bytes, until something is due that needs the task, or others should have their turn.
+    /// Steps of at most `most` bytes, until something is due that needs the task, or others should
+    /// have their turn.
     pub fn job(mut self, clock: Clock, most: usize) -> Job {
         let (begun, mut pieces, mut bytes) = (clock.now(), Vec::new(), 0);
         loop {
