@@ -6,8 +6,8 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use serde::de::IgnoredAny;
 use tollgate_redact::{
-    Attachments, BodyRedactor, BodyRestorer, CustomSpec, ENTITIES, EventRestorer, RedactError, Rules, RulesSpec, Schema,
-    TermsSpec,
+    Attachments, BodyRedactor, BodyRestorer, CustomSpec, ENTITIES, EventRestorer, RedactError, Rules, RulesSpec,
+    Schema, TermsSpec,
 };
 
 /// Formats as those of the gateway are.
