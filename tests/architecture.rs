@@ -173,16 +173,15 @@ const FOLDERS: &[(&str, &str)] = &[("src", ""), ("crates/redact/src", "redact/")
 const CIRCLES: &[&[&str]] = &[
     // The table of formats names the readers that all formats share, and these take a format.
     &["wire/answer", "wire/exchange", "wire/format", "wire/ids", "wire/stream"],
-    // The stages of a call and the call itself.
-    &["pipeline/body_in", "pipeline/ownership", "pipeline/record", "pipeline/walk"],
     // Turns on bodies, their threads and the queue of those.
     &["pipeline/body_threads", "pipeline/by_group", "pipeline/turns"],
     // A watched body is a body around another one.
-    &["pipeline/answer_out/body", "pipeline/answer_out/h2_stall", "pipeline/answer_out/tee"],
+    &["pipeline/answer_out/body", "pipeline/answer_out/h2_stall"],
     &["intent/background", "intent/http"],
     // The detectors and the restorer share small parsers.
     &["redact/detect/phone/groups", "redact/detect/phone/sight"],
     &["redact/detect/phone", "redact/detect/phone/candidate", "redact/detect/phone/edges", "redact/detect/words"],
+    &["redact/restore/entity", "redact/restore/watch"],
     &["redact/body", "redact/restore", "redact/restore/body", "redact/restore/event"],
 ];
 

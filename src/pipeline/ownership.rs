@@ -11,7 +11,6 @@ use tollgate_wire::{Format, ids};
 
 use super::gateway::Gateway;
 use super::refusal::Refusal;
-use super::walk::Walk;
 use crate::auth::Caller;
 use crate::code::Code;
 use crate::config::policy::{Policy, StoredObjects};
@@ -104,14 +103,19 @@ pub struct Learning {
 }
 
 impl Learning {
-    /// For a call of this caller; nothing where its answer names nothing that matters here.
-    pub fn of(walk: &Walk<'_>, endpoint: &Endpoint, caller: &Caller) -> Option<Learning> {
-        let kept = walk.policy.routing.stored_objects == StoredObjects::Own && caller.upstream_key.is_none();
-        let begins =
-            endpoint.format == Format::Other && walk.head.method == Method::POST && endpoint.ids().next().is_none();
+    /// For a call of this caller with this method; `None` if its answer names no objects to note.
+    pub fn of(
+        gateway: &Gateway,
+        policy: &Policy,
+        method: &Method,
+        endpoint: &Endpoint,
+        caller: &Caller,
+    ) -> Option<Learning> {
+        let kept = policy.routing.stored_objects == StoredObjects::Own && caller.upstream_key.is_none();
+        let begins = endpoint.format == Format::Other && *method == Method::POST && endpoint.ids().next().is_none();
         let names = begins || endpoint.answer.names_objects();
         (kept && names).then(|| Learning {
-            objects: Arc::clone(&walk.gateway.objects),
+            objects: Arc::clone(&gateway.objects),
             org: caller.org.clone(),
             format: endpoint.answer,
             begins,

@@ -8,6 +8,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio_util::task::TaskTracker;
 
 use super::answering::Held;
+use super::cut::Cut;
 use super::h2_stall::Watched;
 use super::tee::Tee;
 
@@ -51,11 +52,6 @@ impl Body {
         }
     }
 }
-
-/// The answer broke off; the connection is cut so that nobody takes it for complete.
-#[derive(Debug, thiserror::Error)]
-#[error("the answer ended early")]
-pub struct Cut;
 
 impl HttpBody for Body {
     type Data = Bytes;

@@ -15,7 +15,8 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use super::body::{Body, Cut};
+use super::body::Body;
+use super::cut::Cut;
 use crate::bounds::{H2_PIECE_BYTES, WRITE_STALL_MAX};
 use crate::lock::lock;
 

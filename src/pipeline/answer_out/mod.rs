@@ -9,6 +9,7 @@
 
 pub mod answering;
 pub mod body;
+mod cut;
 mod h2_stall;
 mod idle;
 mod restore;
@@ -50,7 +51,7 @@ pub async fn read(walk: &Walk<'_>, endpoint: &Endpoint, caller: &Caller, answer:
         bytes.len()
     })
     .await;
-    if let Some(learning) = Learning::of(walk, endpoint, caller).filter(|_| succeeded) {
+    if let Some(learning) = learning(walk, endpoint, caller).filter(|_| succeeded) {
         step(&mut pace, |_| {
             learning.answer(&bytes);
             bytes.len()
@@ -138,7 +139,7 @@ pub fn respond(
             (body, pending)
         }
         AnswerBody::Streaming(read, incoming) => {
-            let learning = Learning::of(walk, endpoint, caller).filter(|_| head.status.is_success());
+            let learning = learning(walk, endpoint, caller).filter(|_| head.status.is_success());
             let values = record.values.take().filter(|values| !values.is_empty());
             let values = values.map(|values| values.for_json(record.answers_json()));
             let answering = Answering {
@@ -238,6 +239,11 @@ fn is_json(headers: &HeaderMap) -> bool {
 fn is_textual(headers: &HeaderMap) -> bool {
     let kind = essence(headers).to_ascii_lowercase();
     (kind.starts_with("text/") || kind.ends_with("json")) && !headers.contains_key(header::CONTENT_ENCODING)
+}
+
+/// The notes on stored objects that the answer of a call names.
+fn learning(walk: &Walk<'_>, endpoint: &Endpoint, caller: &Caller) -> Option<Learning> {
+    Learning::of(walk.gateway, &walk.policy, &walk.head.method, endpoint, caller)
 }
 
 #[cfg(test)]

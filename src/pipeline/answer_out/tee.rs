@@ -21,7 +21,7 @@ use tollgate_wire::{Format, Role, StreamFailure, StreamReader};
 use super::super::record::Record;
 use super::super::turns::Pace;
 use super::answering::{Answering, Held, Logged, outcome_of};
-use super::body::Cut;
+use super::cut::Cut;
 use super::idle::{Due, Silence};
 use super::restore::Events;
 use super::slices::pass;
