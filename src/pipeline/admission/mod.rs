@@ -48,9 +48,9 @@ pub struct Admitted {
     pub held: Option<Reservation>,
 }
 
-/// The decision of the limits.
-enum Verdict {
-    Pass(Decision, Option<Reservation>),
+/// Why a call does not pass.
+enum Denial {
+    /// It is over a limit.
     Over(Over, Option<Decision>),
     /// The maps are full.
     Full,
@@ -58,14 +58,17 @@ enum Verdict {
     Away,
 }
 
-impl From<Denied> for Verdict {
-    fn from(denied: Denied) -> Verdict {
+impl From<Denied> for Denial {
+    fn from(denied: Denied) -> Denial {
         match denied {
-            Denied::Over(over) => Verdict::Over(over, None),
-            Denied::Full => Verdict::Full,
+            Denied::Over(over) => Denial::Over(over, None),
+            Denied::Full => Denial::Full,
         }
     }
 }
+
+/// A call that passes: the state of its organisation's requests, and its reservation of other limits.
+type Passed = (Decision, Option<Reservation>);
 
 impl Walk<'_> {
     /// Stage 4. A call that is refused leaves a (folded) row here.
@@ -78,20 +81,21 @@ impl Walk<'_> {
         let (gateway, limits) = (self.gateway, &self.policy.limits);
         let quota = limits.of(&caller.org);
         let counting = self.counting();
-        let entered = self.enter();
-        if let Err(refusal) = entered {
-            let quota = Some(gateway.counters.limiter.look(&caller.org, &quota, gateway.clock.now()));
-            return Err(self.turned_away(caller, route, endpoint, Refusal { quota, ..refusal }));
-        }
-        let verdict = match (&gateway.counters.shared, &limits.more) {
-            (None, None) => requests(&gateway.counters.limiter, caller, &quota, gateway.clock.now()),
+        let entry = match self.enter() {
+            Ok(entry) => entry,
+            Err(refusal) => {
+                let quota = Some(gateway.counters.limiter.look(&caller.org, &quota, gateway.clock.now()));
+                return Err(self.turned_away(caller, route, endpoint, Refusal { quota, ..refusal }));
+            }
+        };
+        let passed = match (&gateway.counters.shared, &limits.more) {
+            (None, None) => requests(&gateway.counters.limiter, caller, &quota, gateway.clock.now()).map(|d| (d, None)),
             (Some(shared), _) => Box::pin(counting.ask_shared(shared, caller, &quota)).await,
             (None, Some(_)) => counting.ask_here(caller, &quota),
         };
-        match (verdict, entered) {
-            (Verdict::Pass(decision, held), Ok(entry)) => Ok(Admitted { decision, entry, held }),
-            (_, Err(refusal)) => Err(refusal),
-            (other, Ok(_)) => Err(self.turned_away(caller, route, endpoint, counting.refusal(caller, other))),
+        match passed {
+            Ok((decision, held)) => Ok(Admitted { decision, entry, held }),
+            Err(denial) => Err(self.turned_away(caller, route, endpoint, counting.refusal(caller, denial))),
         }
     }
 
@@ -162,14 +166,11 @@ impl Counting<'_> {
         if wants.is_empty() && model.is_empty() {
             return Ok(None);
         }
-        let verdict = match &self.gateway.counters.shared {
-            None => self.reserve_here(&wants, &model, ask, at),
+        let reserved = match &self.gateway.counters.shared {
+            None => self.reserve_here(&wants, &model, ask, at).map(Some),
             Some(shared) => Box::pin(self.reserve_shared(shared, caller, &wants, &model, ask, at)).await,
         };
-        match verdict {
-            Verdict::Pass(_, held) => Ok(held),
-            other => Err(self.refusal(caller, other)),
-        }
+        reserved.map_err(|denial| self.refusal(caller, denial))
     }
 
     /// The highest cost of a call: at the dearest of its targets, by the model's name there or in
@@ -192,20 +193,17 @@ impl Counting<'_> {
         u64::try_from(dearest.unwrap_or(0)).unwrap_or(0)
     }
 
-    fn reserve_here(&self, wants: &[Want], model: &[Want], ask: Ask, at: Moment) -> Verdict {
+    fn reserve_here(&self, wants: &[Want], model: &[Want], ask: Ask, at: Moment) -> Result<Reservation, Denial> {
         let meters = &self.gateway.counters.meters;
-        let mut held = match meters.ask(model, Ask { call: true, ..ask }, at) {
-            Ok(held) => held,
-            Err(denied) => return Verdict::from(denied),
-        };
+        let mut held = meters.ask(model, Ask { call: true, ..ask }, at)?;
         match meters.ask(wants, ask, at) {
             Ok(rest) => {
                 held.absorb(rest);
-                Verdict::Pass(NOTHING, Some(held))
+                Ok(held)
             }
             Err(denied) => {
                 held.undo();
-                Verdict::from(denied)
+                Err(denied.into())
             }
         }
     }
@@ -218,30 +216,31 @@ impl Counting<'_> {
         model: &[Want],
         ask: Ask,
         at: Moment,
-    ) -> Verdict {
+    ) -> Result<Option<Reservation>, Denial> {
         let (meters, call) = (&self.gateway.counters.meters, Ask { call: true, ..ask });
         let question = Question { org: &caller.org, quota: None, groups: &[(model, call), (wants, ask)], at };
         match shared.ask(&question, self.policy.timeouts.total).await {
-            Ok(Answer { over: Some(over), .. }) => Verdict::Over(over, None),
+            Ok(Answer { over: Some(over), .. }) => Err(Denial::Over(over, None)),
             Ok(answer) => {
                 let mut held = meters.note(model, call, at);
                 held.absorb(meters.note(wants, ask, at));
                 answer.held.into_iter().for_each(|shared| held.also(shared));
-                Verdict::Pass(NOTHING, Some(held))
+                Ok(Some(held))
             }
             Err(_) => match self.fail(caller) {
-                Fail::Local => self.reserve_here(wants, model, ask, at),
-                Fail::Open => Verdict::Pass(NOTHING, None),
-                Fail::Closed => Verdict::Away,
+                Fail::Local => self.reserve_here(wants, model, ask, at).map(Some),
+                Fail::Open => Ok(None),
+                Fail::Closed => Err(Denial::Away),
             },
         }
     }
 
     /// All limits of the head of a call, counted in this process.
-    fn ask_here(&self, caller: &Caller, quota: &Quota) -> Verdict {
+    fn ask_here(&self, caller: &Caller, quota: &Quota) -> Result<Passed, Denial> {
         let counters = &self.gateway.counters;
         let Some(more) = &self.policy.limits.more else {
-            return requests(&counters.limiter, caller, quota, self.gateway.clock.now());
+            return requests(&counters.limiter, caller, quota, self.gateway.clock.now())
+                .map(|decision| (decision, None));
         };
         let wants = wants(more.of(&caller.org), caller);
         let at = self.moment();
@@ -249,22 +248,22 @@ impl Counting<'_> {
             Ok(held) => held,
             Err(Denied::Over(over)) => {
                 let left = counters.limiter.look(&caller.org, quota, Nanos(at.now_ns));
-                return Verdict::Over(over, Some(left));
+                return Err(Denial::Over(over, Some(left)));
             }
-            Err(Denied::Full) => return Verdict::Full,
+            Err(Denied::Full) => return Err(Denial::Full),
         };
         match requests(&counters.limiter, caller, quota, Nanos(at.now_ns)) {
-            Verdict::Pass(decision, _) => Verdict::Pass(decision, Some(held)),
-            refused => {
+            Ok(decision) => Ok((decision, Some(held))),
+            Err(denial) => {
                 held.undo();
-                refused
+                Err(denial)
             }
         }
     }
 
     /// All limits of the head of a call, counted in the store of all replicas. A call that passes
     /// is counted here too, so that this gateway knows it when the store is away.
-    async fn ask_shared(&self, shared: &Arc<Shared>, caller: &Caller, quota: &Quota) -> Verdict {
+    async fn ask_shared(&self, shared: &Arc<Shared>, caller: &Caller, quota: &Quota) -> Result<Passed, Denial> {
         let (counters, limits) = (&self.gateway.counters, &self.policy.limits);
         let at = self.moment();
         let wants = limits.more.as_ref().map(|more| wants(more.of(&caller.org), caller)).unwrap_or_default();
@@ -282,21 +281,21 @@ impl Counting<'_> {
             Err(_) => {
                 return match self.fail(caller) {
                     Fail::Local => self.ask_here(caller, quota),
-                    Fail::Open => Verdict::Pass(unlimited(quota), None),
-                    Fail::Closed => Verdict::Away,
+                    Fail::Open => Ok((unlimited(quota), None)),
+                    Fail::Closed => Err(Denial::Away),
                 };
             }
         };
         let over = over.or_else(|| decision.wait.map(|wait| over_requests(quota, wait)));
         if let Some(over) = over {
-            return Verdict::Over(over, Some(decision));
+            return Err(Denial::Over(over, Some(decision)));
         }
         drop(counters.limiter.take(&caller.org, quota, Nanos(at.now_ns)));
         let mut held = (!wants.is_empty()).then(|| counters.meters.note(&wants, ask, at));
         if let (Some(held), Some(in_store)) = (&mut held, in_store) {
             held.also(in_store);
         }
-        Verdict::Pass(decision, held)
+        Ok((decision, held))
     }
 
     /// Counts a decision without the store, and returns how the policy decides it.
@@ -311,10 +310,10 @@ impl Counting<'_> {
         fail
     }
 
-    fn refusal(&self, caller: &Caller, verdict: Verdict) -> Refusal {
+    fn refusal(&self, caller: &Caller, denial: Denial) -> Refusal {
         let gateway = self.gateway;
-        match verdict {
-            Verdict::Over(over, quota) => {
+        match denial {
+            Denial::Over(over, quota) => {
                 let labels = [over.scope.as_str(), over.which.as_str()];
                 gateway.metrics.ratelimit_rejections.with_label_values(&labels).inc();
                 gateway.counters.refused.count(&caller.org);
@@ -323,11 +322,11 @@ impl Counting<'_> {
                 let refusal = Refusal::new(Code::RateLimitExceeded, message(&over));
                 Refusal { quota, retry_after: over.wait, lasting, ..refusal }
             }
-            Verdict::Away => {
+            Denial::Away => {
                 let message = "calls cannot be counted at the moment, and are not taken uncounted; please try again";
                 Refusal::new(Code::Overloaded, message).after(Duration::from_secs(1)).closing()
             }
-            Verdict::Full | Verdict::Pass(..) => {
+            Denial::Full => {
                 gateway.metrics.bound("organizations");
                 overloaded()
             }
@@ -347,16 +346,13 @@ pub struct Work<'w> {
     pub expected: Expected,
 }
 
-/// The decision if an organisation's requests were not asked for.
-const NOTHING: Decision = Decision { wait: None, limit: 0, remaining: 0, reset: Duration::ZERO };
-
-fn requests(limiter: &Limiter, caller: &Caller, quota: &Quota, now: Nanos) -> Verdict {
+fn requests(limiter: &Limiter, caller: &Caller, quota: &Quota, now: Nanos) -> Result<Decision, Denial> {
     match limiter.take(&caller.org, quota, now) {
         Ok(decision) => match decision.wait {
-            None => Verdict::Pass(decision, None),
-            Some(wait) => Verdict::Over(over_requests(quota, wait), Some(decision)),
+            None => Ok(decision),
+            Some(wait) => Err(Denial::Over(over_requests(quota, wait), Some(decision))),
         },
-        Err(Full) => Verdict::Full,
+        Err(Full) => Err(Denial::Full),
     }
 }
 
