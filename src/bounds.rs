@@ -101,7 +101,7 @@ pub const JWKS_KEYS_MAX: usize = 64;
 /// A JWK set, in bytes.
 pub const JWKS_BYTES_MAX: usize = 256 << 10;
 
-// ---- stage 4: quota --------------------------------------------------------------------------------------------
+// ---- stage 4: admit --------------------------------------------------------------------------------------------
 
 /// Organisations with a bucket. At the bound full buckets are dropped first (they say nothing that a new one would
 /// not); if none is full, a newcomer is refused as `overloaded` rather than another's debt forgotten.
@@ -117,7 +117,7 @@ pub const SETTLEMENTS_MAX: usize = 8_192;
 /// Sums read from the log at start, to go on counting budgets. Above it the smallest are left out.
 pub const BUDGET_ROWS_MAX: usize = 1_000_000;
 
-// ---- stage 5: read ---------------------------------------------------------------------------------------------
+// ---- stage 6: read ---------------------------------------------------------------------------------------------
 
 /// What is made of a compressed body at once, in bytes.
 pub const DECODED_PIECE_BYTES: usize = 16 << 10;
@@ -156,11 +156,11 @@ pub const TURN_FREE_BURST: Duration = Duration::from_millis(40);
 /// A turn that was given out and is not used so long goes to the next in line.
 pub const TURN_UNUSED_MAX: Duration = Duration::from_millis(5);
 
-// ---- stage 5: redact -------------------------------------------------------------------------------------------
+// ---- stage 6: redact -------------------------------------------------------------------------------------------
 
 pub use tollgate_redact::bounds::*;
 
-// ---- stage 6: route --------------------------------------------------------------------------------------------
+// ---- stage 7: route --------------------------------------------------------------------------------------------
 
 /// Stored objects of which it is known whose they are, in all. Above it the older half is forgotten, and a body that names
 /// one of those is refused.
@@ -176,7 +176,7 @@ pub const ROUTE_WAIT_BYTES_MAX: usize = 1 << 20;
 /// Targets of one list. More are refused with the policy.
 pub const TARGETS_MAX: usize = 64;
 
-// ---- stage 7: upstream -----------------------------------------------------------------------------------------
+// ---- stage 10: send --------------------------------------------------------------------------------------------
 
 /// Redacted bytes gathered before the provider is called, so that a small body has a `content-length` and is known to
 /// be well-formed before its first byte leaves. A larger body streams.
@@ -197,7 +197,7 @@ pub const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest `retry-after` of a provider that is waited for; a longer one is given to the client.
 pub const RETRY_AFTER_WAIT_MAX: Duration = Duration::from_secs(10);
 
-// ---- stage 8: respond ------------------------------------------------------------------------------------------
+// ---- stage 11: answer ------------------------------------------------------------------------------------------
 
 /// A JSON answer up to this size is checked whole before its head is released; a larger one streams.
 pub const ANSWER_GATHER_BYTES_MAX: usize = 1 << 20;
@@ -226,7 +226,7 @@ pub const BATCH_BODY_BYTES_MAX: usize = 8 << 20;
 /// Tickets of one batch that are asked about at once; the others wait.
 pub const BATCH_AT_ONCE_MAX: usize = 8;
 
-// ---- stage 9: record -------------------------------------------------------------------------------------------
+// ---- stage 12: settle ------------------------------------------------------------------------------------------
 
 /// One record of the write-ahead log. A longer row loses the tail of its captured bodies, and says so.
 pub const WAL_RECORD_BYTES_MAX: usize = 1 << 20;

@@ -1,6 +1,6 @@
 //! Folding of refused calls: a flood of them costs one row a second and kind.
 //!
-//! Stage 9 of the walk. Pure: the time is an argument.
+//! Stage 12 of the walk. Pure: the time is an argument.
 //!
 //! Guarantees: the sum of `calls` over the resulting rows is the number of refused calls. Does not:
 //! fold calls that did any work; keep the calls of the current second when the process is killed

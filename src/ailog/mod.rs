@@ -1,4 +1,4 @@
-//! Stage 9 of the walk: one row for every call, never lost, never doubled.
+//! Stage 12 of the walk: one row for every call, never lost, never doubled.
 //!
 //! A row (`row`) is encoded (`columns`) on the call's own thread and written to the write-ahead log
 //! (`wal`) before the client sees the end of its answer. A thread of its own (`store/shipper`)

@@ -1,6 +1,6 @@
 //! One row of the `AILog`: the record of a call, and the columns that it becomes.
 //!
-//! Stage 9 of the walk. Data only. Text is [`Redacted`], or comes from a closed set or from the
+//! Stage 12 of the walk. Data only. Text is [`Redacted`], or comes from a closed set or from the
 //! configuration. Names of columns are the public contract; GenAI words follow the OpenTelemetry
 //! GenAI conventions (status Development, read in November 2026).
 //!

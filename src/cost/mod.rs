@@ -1,6 +1,6 @@
 //! Prices, and what a call cost: integers of 10⁻⁹ USD, exact.
 //!
-//! Stage 9 of the walk. Pure. A price is in 10⁻⁹ USD per million tokens, so the cost of a call is a sum of whole products,
+//! Stage 12 of the walk. Pure. A price is in 10⁻⁹ USD per million tokens, so the cost of a call is a sum of whole products,
 //! divided by a million once, at the end, and rounded half up there.
 //!
 //! Promises: no floating point; no tokens cost nothing; a call for which no line was made (an unknown model, a built-in one

@@ -1,6 +1,6 @@
 //! The request head, strictly: what hyper lets pass and a gateway must not.
 //!
-//! Stage 1 of the walk. Pure. Promises: a head that two servers could read in two ways is refused. Does not: say which
+//! Stage 2 of the walk. Pure. Promises: a head that two servers could read in two ways is refused. Does not: say which
 //! header passes (`headers` does), or see `content-length` beside `transfer-encoding`, which hyper removes (`server/guard`
 //! looks at the bytes for that).
 

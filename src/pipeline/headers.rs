@@ -1,6 +1,6 @@
 //! Which headers pass, both ways, and in which form: the one list.
 //!
-//! Stages 1 and 8 of the walk. Pure but for a random number of the process. Promises: only listed headers and those of
+//! Stages 10 and 11 of the walk. Pure but for a random number of the process. Promises: only listed headers and those of
 //! a provider's `forward_headers` reach a provider; each value is in the one form that its header has, or has been redacted by
 //! the organisation's rules; nothing that looks like a credential passes, in no header; no hop-by-hop header and none that
 //! `connection` names passes. Does not: add the provider's own key (`upstream` does).

@@ -97,7 +97,7 @@ pub async fn proxy(walk: Walk<'_>, endpoint: Endpoint, incoming: Incoming) -> Re
     let mut record = walk.record(&caller, RouteKind::Proxy, endpoint.name.clone());
     held.into_iter().for_each(|held| record.hold(held));
 
-    // 6. to 10.
+    // 6. to 10. redact, choose targets, reserve, send
     let answered = match check_endpoint(&walk, &endpoint, &caller) {
         Ok(()) => answer(&walk, &endpoint, &caller, incoming, entry, &mut record).await,
         Err(refusal) => Err(refusal),

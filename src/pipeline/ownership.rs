@@ -1,6 +1,6 @@
 //! Stored objects under a shared key: whose they are, and what an answer adds.
 //!
-//! Stages 5 and 8 of the walk. Under the gateway's own key every object that a body names has to be one that an answer to the
+//! Stages 6 and 11 of the walk. Under the gateway's own key every object that a body names has to be one that an answer to the
 //! same organisation named before (`routing.stored_objects: own`), else the body does not become a complete one upstream.
 //! Does not: look at callers with their own provider key, whose account is theirs alone.
 

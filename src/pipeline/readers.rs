@@ -1,6 +1,6 @@
 //! Calls whose request body is being read, and which of them is given up when a party has no room for another.
 //!
-//! Stages 4 and 5 of the walk. A call enters here at its head and leaves when its body (or the beginning that is gathered) has
+//! Stages 4 and 6 of the walk. A call enters here at its head and leaves when its body (or the beginning that is gathered) has
 //! come; only then it takes a place among the calls in flight, so that slow bodies hold none. Promises: a body that is there at
 //! once costs no lock; a newcomer takes the room of a body of its own party that comes too slowly, the one that began to wait
 //! first. Does not: end a body that comes at its rate (see `rate`).

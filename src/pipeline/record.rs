@@ -1,6 +1,6 @@
 //! The record of one call: it gathers the row, and writes it exactly once.
 //!
-//! Stages 2 and 9 of the walk. A drop guard: if the task of a call is cancelled because its client
+//! Stages 5 and 12 of the walk. A drop guard: if the task of a call is cancelled because its client
 //! left, `Drop` writes the row.
 //!
 //! Guarantees: every record leaves one row, whichever stage ends the call; the limits that the call

@@ -108,7 +108,7 @@ impl Walk<'_> {
         self.gateway.tenants.decoders.of(self.party())
     }
 
-    /// Stage 2: the record, armed.
+    /// Stage 5: opens the record.
     pub fn record(&self, caller: &Caller, route: RouteKind, endpoint: Cow<'static, str>) -> Record {
         let (id, version) = (self.request_id.clone(), Arc::clone(&self.policy.version));
         let begun = Row::begin(self.gateway.clock.wall_ms(), caller.org.clone(), route, id, version);

@@ -1,6 +1,6 @@
 //! In which order a call goes to the targets of a list.
 //!
-//! Stage 6 of the walk. Pure: chance, load and health are arguments. Promises: calls are shared by weight; among equal
+//! Stage 7 of the walk. Pure: chance, load and health are arguments. Promises: calls are shared by weight; among equal
 //! weights the target with the fewest calls is next; a target whose circuit is open gets its share only when the others
 //! are no better; a sticky caller stays at one target while that is well, and if it moves, only from one that is not;
 //! what is not chosen follows in the order of the list, targets of weight 0 last. Does not: know how a target is doing.

@@ -1,4 +1,4 @@
-//! Stages 1 and 6 of the walk: which endpoint a request is for, and which providers get it.
+//! Stages 2 and 7 of the walk: which endpoint a request is for, and which providers get it.
 //!
 //! `table` maps method and path to an [`Endpoint`](table::Endpoint), once; everything after reads that value. `balance`
 //! says in which order a call goes to the targets of a list that has weights.

@@ -1,6 +1,6 @@
 //! The route table: method and path to an endpoint, exactly.
 //!
-//! Stage 1 of the walk. Pure. There are three kinds of provider routes: open to every caller (those
+//! Stage 2 of the walk. Pure. There are three kinds of provider routes: open to every caller (those
 //! of the wire formats, see `crates/wire`), open to callers with their own provider key only (they
 //! name stored objects, which a shared key would show across organisations), and closed. A path with
 //! anything but plain segments (an empty one, dots, an escape, a parameter) matches nothing.

@@ -1,6 +1,6 @@
 //! The decision whether a failed attempt is retried.
 //!
-//! Stage 7 of the walk. Pure: no clock, no network. One table for every way an attempt can fail.
+//! Stage 10 of the walk. Pure: no clock, no network. One table for every way an attempt can fail.
 //!
 //! Guarantees: an attempt that is not safe to repeat is not retried; the wait is never shorter than
 //! the provider asked for; failures about money and timeouts at the first byte are not retried.

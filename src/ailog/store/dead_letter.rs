@@ -1,6 +1,6 @@
 //! The dead-letter file: rows that a store will never take, kept as JSON lines with the reason.
 //!
-//! Stage 9 of the walk, on the shipper's thread. `data_dir/dead-letter.jsonl`.
+//! Stage 12 of the walk, on the shipper's thread. `data_dir/dead-letter.jsonl`.
 //!
 //! Guarantees: a line that the end of a process has cut off does not spoil the next one. Does not:
 //! delete anything, so rows stay here beyond `ailog.retention_days` until an operator deletes them.

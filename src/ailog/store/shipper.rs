@@ -1,6 +1,6 @@
 //! The shipper: takes rows from the write-ahead log to the store, in order, until it has them.
 //!
-//! Stage 9 of the walk, on a thread of its own.
+//! Stage 12 of the walk, on a thread of its own.
 //!
 //! Guarantees: a range of the log is finished only when the store has it; a range that may have
 //! reached the store is sent again as the same range. A row that the store will never take goes to

@@ -1,6 +1,6 @@
 //! The embedded store: SQLite, `data_dir/tollgate.db`, one file that any SQLite tool opens.
 //!
-//! Stage 9 of the walk, on the shipper's thread, the only writer. Readers open the file themselves
+//! Stage 12 of the walk, on the shipper's thread, the only writer. Readers open the file themselves
 //! (see the room `report`).
 //!
 //! Guarantees: a batch and the position after it are stored in one transaction, and a row is stored

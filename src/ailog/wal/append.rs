@@ -1,6 +1,6 @@
 //! Rows become records of the write-ahead log; rows that cannot be written are counted as lost.
 //!
-//! Stage 9 of the walk, on the call's own thread.
+//! Stage 12 of the walk, on the call's own thread.
 //!
 //! Guarantees: each row is either counted as `written` or counted as `lost`. Does not: gather rows
 //! (see `group`), wait for the disk (see `sync`).

@@ -1,6 +1,6 @@
 //! Group commit: rows of calls that end at about the same time share one write to the log.
 //!
-//! Stage 9 of the walk. The first call of a group leads: it yields once, so that other calls that
+//! Stage 12 of the walk. The first call of a group leads: it yields once, so that other calls that
 //! are ready can add their records, and then writes all of them. No call waits for a timer: under
 //! light load a record is written as soon as it would have been by itself.
 //!

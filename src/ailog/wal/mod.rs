@@ -1,6 +1,6 @@
 //! The write-ahead log: rows on disk before the client sees the end of its answer.
 //!
-//! Stage 9 of the walk. Append-only segment files in `data_dir/wal`. `append` counts rows, `group`
+//! Stage 12 of the walk. Append-only segment files in `data_dir/wal`. `append` counts rows, `group`
 //! gathers those of one moment, `sync` waits for the disk, `reader` is the shipper's side.
 //!
 //! Guarantees: when [`Wal::append`] succeeds, the record is in the page cache, so it survives the

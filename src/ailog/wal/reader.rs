@@ -1,6 +1,6 @@
 //! The reading side of the write-ahead log: records become batches, stored segments are removed.
 //!
-//! Stage 9 of the walk, on the shipper's thread.
+//! Stage 12 of the walk, on the shipper's thread.
 //!
 //! Guarantees: a batch is a range of one segment, and the same range always gives the same rows.
 //! Damage (a torn tail, flipped bits, zeroes) is skipped up to the next whole record and counted;

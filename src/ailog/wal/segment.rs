@@ -1,6 +1,6 @@
 //! The format of the write-ahead log's files, and the disk they are on.
 //!
-//! Stage 9 of the walk. A segment is a head (magic, id, time, CRC) and records. A record is a
+//! Stage 12 of the walk. A segment is a head (magic, id, time, CRC) and records. A record is a
 //! marker, the length of its body, a CRC-32C over length and body, and the body: the version of the
 //! columns and one row (see `columns`).
 //!

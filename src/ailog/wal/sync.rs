@@ -1,6 +1,6 @@
 //! `ailog.durability: power`: rows are on the disk itself before the answer is complete.
 //!
-//! Stage 9 of the walk. A thread of its own syncs the write-ahead log (`fdatasync` of its segments,
+//! Stage 12 of the walk. A thread of its own syncs the write-ahead log (`fdatasync` of its segments,
 //! and `fsync` of the folder after a segment was begun). Calls wait for it without holding a worker
 //! of the runtime; calls that end during one sync share the next.
 //!

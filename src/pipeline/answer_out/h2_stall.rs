@@ -1,6 +1,6 @@
 //! An HTTP/2 answer that its peer does not take.
 //!
-//! Stage 8 of the walk. hyper does not ask for a body whose stream has no window, so nothing inside the body can end it; and a
+//! Stage 11 of the walk. hyper does not ask for a body whose stream has no window, so nothing inside the body can end it; and a
 //! connection that answers pings is alive. Promises: an answer of which nothing has been asked for [`WRITE_STALL_MAX`] lets go of
 //! its call (its place, its room, the provider's connection), as a connection over HTTP/1 does; a slow peer that takes
 //! [`H2_PIECE_BYTES`] in that time is served. Costs a lock that nobody else holds for a frame, and one timer for an answer. Does

@@ -1,6 +1,6 @@
 //! Values put back into a provider's answer for the caller, where the policy of the organisation says so.
 //!
-//! Stage 8 of the walk, between the events that the tee has read (and noted for usage and log, placeholders and all) and
+//! Stage 11 of the walk, between the events that the tee has read (and noted for usage and log, placeholders and all) and
 //! the client. Promises: only what changes is written anew; without values nothing is looked at. Does not: find
 //! placeholders (`redact` does), or touch what the log keeps. An event too long to be held passes as it is.
 

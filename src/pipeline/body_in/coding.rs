@@ -1,6 +1,6 @@
 //! Compressed request bodies: decoded while they come in, so that they can be read like any other.
 //!
-//! Stage 5 of the walk. Pure. Promises: any way of cutting a body gives the same bytes; a small piece is made at a time,
+//! Stage 6 of the walk. Pure. Promises: any way of cutting a body gives the same bytes; a small piece is made at a time,
 //! whatever the input; a body that grows beyond the bound or out of all proportion is refused, and so is one that is cut
 //! short, damaged, or followed by something else. Does not: choose what may be compressed, or compress again.
 //!

@@ -1,6 +1,6 @@
 //! The rate at which a request body has to come, as a wait that the client may use up.
 //!
-//! Stage 5 of the walk. Pure: instants are given. A body begins with [`BODY_GRACE`] of waiting; each byte adds to it at
+//! Stage 6 of the walk. Pure: instants are given. A body begins with [`BODY_GRACE`] of waiting; each byte adds to it at
 //! [`BODY_RATE_MIN`], up to [`BODY_CREDIT_MAX`]; only time in which the gateway waits for the client takes from it. So a client
 //! that sends nothing, or a byte now and then, is given up after some seconds, and time that the provider or the gateway takes
 //! counts against nobody. Does not: keep a timer.

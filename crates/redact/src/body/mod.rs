@@ -1,7 +1,7 @@
 //! One body on its way through: which strings are user text, which parts are attachments, what
 //! routing has to know.
 //!
-//! Stage 5 of the walk. Pure. Listens to the tokenizer, hands user text to the scanner, and carries
+//! Stage 6 of the walk. Pure. Listens to the tokenizer, hands user text to the scanner, and carries
 //! out what the scanner found on the raw bytes. Deny by default: every string is looked at unless
 //! its place is on a short list. Does not: parse values, re-serialise, or keep the body.
 

@@ -1,6 +1,6 @@
 //! The ClickHouse store: sealed batches over HTTP, each exactly once.
 //!
-//! Stage 9 of the walk, on the shipper's thread.
+//! Stage 12 of the walk, on the shipper's thread.
 //!
 //! A batch is a range of one segment of the write-ahead log. Before it is first sent, the range is
 //! noted in a small file (see `position_file`), and exactly that range is sent again until
