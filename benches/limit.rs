@@ -121,12 +121,19 @@ impl Work {
 
     /// A decision on a sliding window of 60 calls.
     fn strict(&self, n: u64) {
-        let _ = self.strict.take(&self.orgs[self.pick(n)], &quota(60, true), Nanos(SECOND + n * 10_000_000));
+        let _ = self.strict.take(
+            &self.orgs[self.pick(n)],
+            &quota(60, true),
+            Nanos(SECOND + n * 10_000_000),
+        );
     }
 
     /// A reservation of tokens, money and a place in flight, and its settlement.
     fn meters(&self, n: u64) {
-        let ask = Ask { call: true, estimate: Some(Estimate { tokens: 10, nano_usd: 1, assumed: false }) };
+        let ask = Ask {
+            call: true,
+            estimate: Some(Estimate { tokens: 10, nano_usd: 1, assumed: false }),
+        };
         let now = Nanos(SECOND + n * 10_000);
         let held = self.meters.ask(&self.wants[self.pick(n)], ask, moment(now, 1_700_000_000_000));
         assert!(held.is_ok_and(|held| {
@@ -158,7 +165,8 @@ impl Token {
         let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
         let claims = r#"{"org_id":"acme","sub":"ann","iat":1799999990,"exp":1800003600}"#;
         let signed = format!("{}.{}", part(r#"{"alg":"HS256","typ":"JWT"}"#), part(claims));
-        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes()), signed.as_bytes());
+        let tag =
+            hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes()), signed.as_bytes());
         let bearer = format!("Bearer {signed}.{}", URL_SAFE_NO_PAD.encode(tag));
         let bearer = HeaderValue::from_str(&bearer).unwrap_or_else(|error| panic!("{error}"));
         let headers = HeaderMap::from_iter([(header::AUTHORIZATION, bearer)]);
@@ -179,7 +187,8 @@ impl Token {
 
     fn authenticate(&self, authenticator: &Authenticator) {
         const NOW_MS: i64 = 1_800_000_000_000;
-        let asking = pin!(authenticator.authenticate(&self.policy, &self.headers, NOW_MS, false, &NoKeySet));
+        let asking =
+            pin!(authenticator.authenticate(&self.policy, &self.headers, NOW_MS, false, &NoKeySet));
         let asked = asking.poll(&mut Context::from_waker(Waker::noop()));
         assert!(matches!(asked, Poll::Ready(Ok(caller)) if caller.org.as_str() == "acme"));
     }
@@ -207,7 +216,10 @@ fn main() {
     let before = resident_bytes();
     let million = Work::million();
     let each = (resident_bytes() - before) as f64 / 1e6;
-    println!("{} organisations with a bucket, names of 12 letters: {each:.0} bytes each\n", million.len());
+    println!(
+        "{} organisations with a bucket, names of 12 letters: {each:.0} bytes each\n",
+        million.len()
+    );
     drop(million);
     let token = Token::new();
     println!("| identity | ns each |\n|---|---|");

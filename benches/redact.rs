@@ -1,7 +1,8 @@
-//! What the redactor costs, as ratios in one run: against memcpy, `memchr('@')`, an e-mail|phone regex in one pass, a
-//! word automaton and JSON validation alone.
+//! What the redactor costs, as ratios in one run: against memcpy, `memchr('@')`, an e-mail|phone
+//! regex in one pass, a word automaton and JSON validation alone.
 //!
-//! `cargo bench --bench redact`, or only some texts: `cargo bench --bench redact -- logs dense`. One thread, best of several runs; texts fit the cache. Whole path: tokenise, detect, write.
+//! `cargo bench --bench redact`, or only some texts: `cargo bench --bench redact -- logs dense`.
+//! One thread, best of several runs; texts fit the cache. Whole path: tokenise, detect, write.
 
 #![expect(clippy::print_stdout, reason = "a program that prints a table")]
 #![expect(clippy::disallowed_methods, reason = "it measures time")]
@@ -48,7 +49,9 @@ fn redact(rules: &Arc<Rules>, body: &Bytes, piece: usize) -> usize {
 
 fn chat(content: &str) -> Bytes {
     let content = serde_json::to_string(content).unwrap();
-    Bytes::from(format!(r#"{{"model":"gpt-4o-mini","messages":[{{"role":"user","content":{content}}}]}}"#))
+    Bytes::from(format!(
+        r#"{{"model":"gpt-4o-mini","messages":[{{"role":"user","content":{content}}}]}}"#
+    ))
 }
 
 fn filled(of: impl Fn(usize) -> String) -> String {
@@ -63,8 +66,9 @@ fn filled(of: impl Fn(usize) -> String) -> String {
 
 fn prose(i: usize) -> String {
     const WORDS: &[&str] = &[
-        "The", "meeting", "was", "moved", "because", "nobody", "could", "agree", "on", "a", "room,", "so", "we",
-        "wrote", "the", "summary", "together", "and", "sent", "it", "to", "everyone", "who", "asked", "in", "2024.",
+        "The", "meeting", "was", "moved", "because", "nobody", "could", "agree", "on", "a",
+        "room,", "so", "we", "wrote", "the", "summary", "together", "and", "sent", "it", "to",
+        "everyone", "who", "asked", "in", "2024.",
     ];
     let mut text = String::new();
     for k in 0..14 {
@@ -80,10 +84,16 @@ fn prose(i: usize) -> String {
 /// Seconds for a body of 1 GiB in pieces of 16 KiB, and the most that was held between two of them.
 fn gibibyte(rules: &Arc<Rules>, text: &str) -> (f64, usize) {
     let mut redactor = BodyRedactor::new(Arc::clone(rules), *Format::OpenAiChat.schema(), false);
-    let pieces: Vec<Bytes> =
-        text.replace('\n', " ").into_bytes().chunks_exact(16 << 10).map(Bytes::copy_from_slice).collect();
+    let pieces: Vec<Bytes> = text
+        .replace('\n', " ")
+        .into_bytes()
+        .chunks_exact(16 << 10)
+        .map(Bytes::copy_from_slice)
+        .collect();
     let mut out = Vec::new();
-    redactor.push(Bytes::from_static(br#"{"messages":[{"role":"user","content":""#), &mut out).unwrap();
+    redactor
+        .push(Bytes::from_static(br#"{"messages":[{"role":"user","content":""#), &mut out)
+        .unwrap();
     let began = Instant::now();
     let mut held = 0;
     for piece in pieces.iter().cycle().take(1 << 16) {
@@ -106,7 +116,8 @@ fn main() {
         r"[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,}|\+?\d{1,3}?[-. ]?\(?\d{3}\)?[-. ]?\d{3}[-. ]?\d{4}",
     )
     .unwrap();
-    let words = aho_corasick::AhoCorasick::new(["phone", "telefon", "order", "ticket", "invoice"]).unwrap();
+    let words =
+        aho_corasick::AhoCorasick::new(["phone", "telefon", "order", "ticket", "invoice"]).unwrap();
     let log = |i: usize| {
         format!(
             "2024-11-05T12:{:02}:{:02}.{:03}Z INFO 10.0.{}.{} req={} took {} ms status=200 bytes={}\n",
@@ -126,7 +137,9 @@ fn main() {
         } else {
             format!("555-{:03}-{:04}", i % 1000, i % 10_000)
         };
-        format!("Please write to the person who is in charge of the order, {contact}, before the end of this week. ")
+        format!(
+            "Please write to the person who is in charge of the order, {contact}, before the end of this week. "
+        )
     };
     let texts = [("prose", filled(prose)), ("logs", filled(log)), ("dense", filled(dense))];
     println!(
@@ -167,9 +180,13 @@ fn main() {
             })
             / 1e9
     };
-    let escaped: String = texts[0].1.chars().take(SIZE / 6).map(|c| format!("\\u{:04x}", c as u32)).collect();
+    let escaped: String =
+        texts[0].1.chars().take(SIZE / 6).map(|c| format!("\\u{:04x}", c as u32)).collect();
     if wanted("escaped") {
-        println!("escaped    {:>9.3}", rate(&Bytes::from(format!(r#"{{"messages":[{{"content":"{escaped}"}}]}}"#))));
+        println!(
+            "escaped    {:>9.3}",
+            rate(&Bytes::from(format!(r#"{{"messages":[{{"content":"{escaped}"}}]}}"#)))
+        );
     }
     for (name, unit) in [
         ("umlauts", "Die Größe übertrifft jede Äußerung über das Öl. "),
@@ -203,7 +220,11 @@ fn main() {
         terms: if word.is_empty() {
             Vec::new()
         } else {
-            vec![TermsSpec { name: "t".to_owned(), words: vec![word.to_owned()], replacement: "[T]".to_owned() }]
+            vec![TermsSpec {
+                name: "t".to_owned(),
+                words: vec![word.to_owned()],
+                replacement: "[T]".to_owned(),
+            }]
         },
         ..RulesSpec::default()
     };
@@ -235,7 +256,10 @@ fn main() {
     }
     for (name, text) in &texts {
         let (seconds, held) = gibibyte(&rules, text);
-        println!("1 GiB of {name:<10} {:>9.2} GB/s, at most {held} bytes held", (1u64 << 30) as f64 / seconds / 1e9);
+        println!(
+            "1 GiB of {name:<10} {:>9.2} GB/s, at most {held} bytes held",
+            (1u64 << 30) as f64 / seconds / 1e9
+        );
     }
     for size in [1536, 4096, 65536] {
         let body = chat(&texts[0].1[..size]);

@@ -3,10 +3,10 @@
 //!     cargo bench --bench ship
 //!     TOLLGATE_BENCH_CLICKHOUSE=http://127.0.0.1:8123 cargo bench --bench ship
 //!
-//! A backlog that is written as fast as possible stands for an hour without the store: no figure here
-//! depends on how long that took. It is stored while a thousand rows a second keep arriving. For
-//! ClickHouse the engine's own limit stands beside it: batches as the shipper makes them, sent straight
-//! to the server.
+//! A backlog that is written as fast as possible stands for an hour without the store: no figure
+//! here depends on how long that took. It is stored while a thousand rows a second keep arriving.
+//! For ClickHouse the engine's own limit stands beside it: batches as the shipper makes them, sent
+//! straight to the server.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
@@ -95,10 +95,12 @@ fn runtime() -> tokio::runtime::Runtime {
     built.unwrap_or_else(|error| panic!("no event queue: {error}"))
 }
 
-/// Rows a second that a ClickHouse takes in batches as the shipper makes them, without log and files.
+/// Rows a second that a ClickHouse takes in batches as the shipper makes them, without log and
+/// files.
 fn engine_limit(rows: usize, url: &str) -> f64 {
     let StoreKind::ClickHouse(server) = log::store(Some(url)) else { return 0.0 };
-    let client = clickhouse::Client::default().with_url(&server.url).with_database(&server.database);
+    let client =
+        clickhouse::Client::default().with_url(&server.url).with_database(&server.database);
     let client = client.with_user(&server.user).with_validation(false);
     let (mut row, texts) = (log::row(BODY_BYTES), log::texts(BODY_BYTES));
     let (mut batches, mut batch, mut in_batch) = (Vec::new(), Vec::new(), 0);
@@ -188,10 +190,14 @@ async fn together<T>(tasks: Vec<impl Future<Output = T>>) -> Vec<T> {
 
 fn main() {
     let clickhouse = std::env::var("TOLLGATE_BENCH_CLICKHOUSE").ok();
-    println!("| store | rows that waited | MiB | appended/s | shipped/s, others arriving | arriving/s | times |");
+    println!(
+        "| store | rows that waited | MiB | appended/s | shipped/s, others arriving | arriving/s | times |"
+    );
     println!("|---|---|---|---|---|---|---|");
     let rows = 300_000;
-    for store in [None, clickhouse.as_deref()].into_iter().take(1 + usize::from(clickhouse.is_some())) {
+    for store in
+        [None, clickhouse.as_deref()].into_iter().take(1 + usize::from(clickhouse.is_some()))
+    {
         let dir = log::folder();
         let f = catch_up(dir.path(), rows, store);
         assert!(f.oldest_was_known, "operators see the age of the oldest row");

@@ -3,8 +3,8 @@
 //!     cargo bench --bench wal
 //!     TOLLGATE_BENCH_CLICKHOUSE=http://127.0.0.1:8123 cargo bench --bench wal
 //!
-//! The store is the embedded one, or the database `tollgate_bench` of that ClickHouse server. CPU time
-//! is the kernel's account of each thread (`schedstat`), so a busy machine changes it little.
+//! The store is the embedded one, or the database `tollgate_bench` of that ClickHouse server. CPU
+//! time is the kernel's account of each thread (`schedstat`), so a busy machine changes it little.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
@@ -33,7 +33,13 @@ struct Figures {
 }
 
 /// Appends rows and waits until all of them are stored. `per_second` 0: as fast as possible.
-fn measure(dir: &Path, rows: usize, body_bytes: usize, per_second: u64, clickhouse: Option<&str>) -> Figures {
+fn measure(
+    dir: &Path,
+    rows: usize,
+    body_bytes: usize,
+    per_second: u64,
+    clickhouse: Option<&str>,
+) -> Figures {
     let clock = Clock::start();
     let opened = AiLog::open(Options::new(dir, 0), log::store(clickhouse), Metrics::new());
     let log = opened.unwrap_or_else(|error| panic!("{error}"));

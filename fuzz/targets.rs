@@ -1,13 +1,14 @@
-//! What the fuzz targets check of any bytes. Used by the targets here, which a coverage-guided fuzzer drives, and by
-//! `tests/fuzz.rs`, which drives them with seeded mutations on a stable compiler.
+//! What the fuzz targets check of any bytes. Used by the targets here, which a coverage-guided
+//! fuzzer drives, and by `tests/fuzz.rs`, which drives them with seeded mutations on a stable
+//! compiler.
 
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use serde::de::IgnoredAny;
 use tollgate_redact::{
-    Attachments, BodyRedactor, BodyRestorer, CustomSpec, ENTITIES, EventRestorer, RedactError, Rules, RulesSpec,
-    Schema, TermsSpec,
+    Attachments, BodyRedactor, BodyRestorer, CustomSpec, ENTITIES, EventRestorer, RedactError,
+    Rules, RulesSpec, Schema, TermsSpec,
 };
 
 /// Formats as those of the gateway are.
@@ -27,8 +28,13 @@ fn rules(which: usize) -> Arc<Rules> {
     static RULES: OnceLock<[Arc<Rules>; 4]> = OnceLock::new();
     let make = |which: usize| {
         let entities: Vec<String> = ENTITIES.iter().map(|e| (*e).to_owned()).collect();
-        let custom = CustomSpec { name: "c".into(), pattern: r"\bC-\d+".into(), replacement: "\"c\"".into() };
-        let terms = TermsSpec { name: "t".into(), words: vec!["heron".into()], replacement: "t".into() };
+        let custom = CustomSpec {
+            name: "c".into(),
+            pattern: r"\bC-\d+".into(),
+            replacement: "\"c\"".into(),
+        };
+        let terms =
+            TermsSpec { name: "t".into(), words: vec!["heron".into()], replacement: "t".into() };
         let everything = which == EVERYTHING;
         let spec = RulesSpec {
             entities: match which {
@@ -48,7 +54,11 @@ fn rules(which: usize) -> Arc<Rules> {
     Arc::clone(&RULES.get_or_init(|| [NOTHING, DEFAULT, EVERYTHING, RESTORE].map(make))[which])
 }
 
-fn run(which: usize, schema: Schema, pieces: &[&[u8]]) -> Result<(Vec<u8>, BodyRedactor), RedactError> {
+fn run(
+    which: usize,
+    schema: Schema,
+    pieces: &[&[u8]],
+) -> Result<(Vec<u8>, BodyRedactor), RedactError> {
     let mut redactor = BodyRedactor::new(rules(which), schema, true);
     let mut out = Vec::new();
     for piece in pieces {
@@ -62,8 +72,8 @@ fn is_json(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_ok() && serde_json::from_slice::<IgnoredAny>(bytes).is_ok()
 }
 
-/// What is accepted as JSON is what serde_json accepts (with UTF-8 checked and depth bounded), and a body in which nothing
-/// is looked for leaves as it came.
+/// What is accepted as JSON is what serde_json accepts (with UTF-8 checked and depth bounded), and
+/// a body in which nothing is looked for leaves as it came.
 pub fn tokenizer(data: &[u8]) {
     let oracle = is_json(data);
     match run(NOTHING, Schema::ANSWER, &[data]) {
@@ -76,7 +86,8 @@ pub fn tokenizer(data: &[u8]) {
     }
 }
 
-/// Any bytes, cut anywhere: the same outcome as in one piece; what is given out is JSON. The first two bytes say how.
+/// Any bytes, cut anywhere: the same outcome as in one piece; what is given out is JSON. The first
+/// two bytes say how.
 pub fn redactor(data: &[u8]) {
     let [how, cut, data @ ..] = data else { return };
     let schema = [CHAT, ITEMS, Schema::REQUEST, Schema::UNKNOWN][usize::from(how % 4)];
@@ -93,8 +104,8 @@ pub fn redactor(data: &[u8]) {
     }
 }
 
-/// Any answer to any request: values come back the same wherever the answer is cut, and what was JSON is JSON. The first
-/// bytes say how; the request ends at the first zero byte.
+/// Any answer to any request: values come back the same wherever the answer is cut, and what was
+/// JSON is JSON. The first bytes say how; the request ends at the first zero byte.
 pub fn restorer(data: &[u8]) {
     let [cut, data @ ..] = data else { return };
     let end = data.iter().position(|b| *b == 0).unwrap_or(data.len());

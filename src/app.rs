@@ -1,8 +1,9 @@
-//! The wiring: the only file that knows every room. Starts them in order, and stops them in the reverse one.
+//! The wiring: the only file that knows every room. Starts them in order, and stops them in the
+//! reverse one.
 //!
-//! Level 6 of the map. Promises: both listeners are bound before anything is taken; SIGTERM or SIGINT drains (not ready,
-//! no new connections, open calls finish within `shutdown_grace`), a second one is quick; the log is closed last and
-//! whole. Does not: decide anything about a call.
+//! Level 6 of the map. Promises: both listeners are bound before anything is taken; SIGTERM or
+//! SIGINT drains (not ready, no new connections, open calls finish within `shutdown_grace`), a
+//! second one is quick; the log is closed last and whole. Does not: decide anything about a call.
 
 mod budgets;
 
@@ -64,7 +65,8 @@ pub struct App {
 /// Starts everything that a configuration names.
 ///
 /// # Errors
-/// An address or the data folder is in use, a certificate cannot be read: the user must change something.
+/// An address or the data folder is in use, a certificate cannot be read: the user must change
+/// something.
 pub async fn start(loaded: Loaded) -> Result<App, Failure> {
     let Loaded { settings, policy, origin, .. } = loaded;
     let mut handed = ListenFd::from_env();
@@ -84,11 +86,12 @@ pub async fn start(loaded: Loaded) -> Result<App, Failure> {
 
     let shared = shared_limits(&settings, &metrics, clock)?;
     let upstream = Upstream::new(policy.timeouts.connect, Arc::clone(&metrics), clock);
-    let (bounds, places) = (settings.bounds, server::descriptors::places(settings.bounds.connections));
+    let (bounds, places) =
+        (settings.bounds, server::descriptors::places(settings.bounds.connections));
     let tenants = Tenants::new(places.served, bounds.calls_in_flight, bounds.held_bytes, &metrics);
     let policy = Arc::new(ArcSwap::from_pointee(policy));
-    let watcher =
-        Watcher::start(&origin, Arc::clone(&policy), Arc::clone(&metrics)).context("cannot watch the policy")?;
+    let watcher = Watcher::start(&origin, Arc::clone(&policy), Arc::clone(&metrics))
+        .context("cannot watch the policy")?;
     let (calls, others, ending) = (TaskTracker::new(), TaskTracker::new(), Ending::default());
     let gateway = Arc::new(Gateway {
         policy,
@@ -119,7 +122,8 @@ pub async fn start(loaded: Loaded) -> Result<App, Failure> {
         others,
     };
     if !budgets::at_start(&app.gateway, &app.log, &app.settings).await {
-        let (gateway, log, settings) = (Arc::clone(&app.gateway), app.log.clone(), app.settings.clone());
+        let (gateway, log, settings) =
+            (Arc::clone(&app.gateway), app.log.clone(), app.settings.clone());
         app.others.spawn(budgets::follow(gateway, log, settings, app.stop_admin.clone()));
     }
     if let Some((shared, outbox)) = shared {
@@ -138,13 +142,22 @@ fn shared_limits(
 ) -> Result<Option<(Arc<Shared>, Outbox)>, Failure> {
     let LimitsStore::Redis(options) = &settings.limits_store else { return Ok(None) };
     let made = Shared::new(options, Arc::clone(metrics), clock);
-    made.map(Some).map_err(|error| Failure::User(format!("limits_store: {error}; give redis://host:port")))
+    made.map(Some)
+        .map_err(|error| Failure::User(format!("limits_store: {error}; give redis://host:port")))
 }
 
-/// The socket that a service manager holds for us, if it does; else one of our own. One that is held elsewhere goes on
-/// taking connections while nobody serves it, so that the next process finds them waiting.
-fn listening(handed: &mut ListenFd, at: usize, address: SocketAddr, key: &str) -> Result<TcpListener, Failure> {
-    let wrong = |error| Failure::User(format!("{key}: the socket handed over by LISTEN_FDS is of no use: {error}"));
+/// The socket that a service manager holds for us, if it does; else one of our own. One that is
+/// held elsewhere goes on taking connections while nobody serves it, so that the next process finds
+/// them waiting.
+fn listening(
+    handed: &mut ListenFd,
+    at: usize,
+    address: SocketAddr,
+    key: &str,
+) -> Result<TcpListener, Failure> {
+    let wrong = |error| {
+        Failure::User(format!("{key}: the socket handed over by LISTEN_FDS is of no use: {error}"))
+    };
     match handed.take_tcp_listener(at).map_err(wrong)? {
         None => bind(address, key),
         Some(socket) => {
@@ -195,9 +208,20 @@ impl App {
         }
         let gateway = Arc::clone(&self.gateway);
         // With the calls: it may have taken a connection in the moment it was told to stop.
-        self.calls.spawn(server::serve(listener, over, gateway, tls, self.ending.clone(), self.calls.clone()));
-        let admin =
-            Admin::new(Arc::clone(&self.gateway), self.settings.clone(), Arc::clone(&self.watcher), self.log.clone());
+        self.calls.spawn(server::serve(
+            listener,
+            over,
+            gateway,
+            tls,
+            self.ending.clone(),
+            self.calls.clone(),
+        ));
+        let admin = Admin::new(
+            Arc::clone(&self.gateway),
+            self.settings.clone(),
+            Arc::clone(&self.watcher),
+            self.log.clone(),
+        );
         self.open_admin(admin, admin_listener)?;
         self.others.spawn(Arc::clone(&self.gateway.turns).keep(self.stop_admin.clone()));
         self.others.spawn(tend(Arc::clone(&self.gateway), self.stop_admin.clone()));
@@ -286,7 +310,10 @@ impl App {
         self.ending.stop.cancel();
         self.calls.close();
         if tokio::time::timeout(grace, self.calls.wait()).await.is_err() {
-            tracing::warn!(open = self.calls.len(), "calls were still open at the end of the grace");
+            tracing::warn!(
+                open = self.calls.len(),
+                "calls were still open at the end of the grace"
+            );
         }
     }
 }

@@ -1,43 +1,50 @@
 //! Every maximum of the gateway in one place, and the worst-case memory that follows from them.
 //!
-//! A leaf: constants only. Each bound names what happens when it is reached. Nothing here is configurable; what an
-//! operator may choose is in `config/`.
+//! A leaf: constants only. Each bound names what happens when it is reached. Nothing here is
+//! configurable; what an operator may choose is in `config/`.
 
 use std::time::Duration;
 
 // ---- stage 1: accept -------------------------------------------------------------------------------------------
 
-/// How many times what is still free of a bound one party (an organisation, an address, all pass-through callers) may use.
-/// With 3, one party alone reaches three quarters. Above it: what the bound itself does, to that party alone.
+/// How many times what is still free of a bound one party (an organisation, an address, all
+/// pass-through callers) may use. With 3, one party alone reaches three quarters. Above it: what
+/// the bound itself does, to that party alone.
 pub const SHARE_OF_FREE: usize = 3;
-/// The same for all connections together that have had no authenticated call yet: at most half. Further ones are taken on one of
-/// [`CONNECTIONS_OVER_MAX`].
+/// The same for all connections together that have had no authenticated call yet: at most half.
+/// Further ones are taken on one of [`CONNECTIONS_OVER_MAX`].
 pub const SHARE_OF_FREE_UNKNOWN: usize = 1;
 /// Bounds that are smaller than this are not shared: what each could have would be nothing.
 pub const SHARED_FROM: usize = 4;
-/// Refusals of one party (401, 403, 429, 503 `overloaded`) in a second that are answered at once. Above it they are held back.
+/// Refusals of one party (401, 403, 429, 503 `overloaded`) in a second that are answered at once.
+/// Above it they are held back.
 pub const REFUSALS_PER_SECOND: u32 = 200;
 /// How long a refusal is held back at most.
 pub const REFUSAL_WAIT_MAX: Duration = Duration::from_secs(1);
-/// Organisations, and addresses of each kind, whose use is counted by itself. Further ones count together as one.
+/// Organisations, and addresses of each kind, whose use is counted by itself. Further ones count
+/// together as one.
 pub const SHARING_PARTIES_MAX: usize = 16_384;
-/// Open connections on the applications' side, where `bounds.connections` says nothing else. Above it: 503 `overloaded`,
-/// except for `/healthz` and `/readyz`, on one of [`CONNECTIONS_OVER_MAX`].
+/// Open connections on the applications' side, where `bounds.connections` says nothing else. Above
+/// it: 503 `overloaded`, except for `/healthz` and `/readyz`, on one of [`CONNECTIONS_OVER_MAX`].
 pub const CONNECTIONS_MAX: usize = 10_000;
-/// Connections beyond that, and beyond the share of those without an authenticated call. One that authenticates is served if there
-/// is room for its organisation. For a further one the oldest that has said nothing is closed, of the address that has most of them.
+/// Connections beyond that, and beyond the share of those without an authenticated call. One that
+/// authenticates is served if there is room for its organisation. For a further one the oldest that
+/// has said nothing is closed, of the address that has most of them.
 pub const CONNECTIONS_OVER_MAX: usize = 64;
 /// What such a connection may take to say what it wants: then it is closed.
 pub const HEAD_TIMEOUT_OVER: Duration = Duration::from_secs(2);
 /// How long a connection that has not yet had a call is kept for one when the gateway ends.
 pub const FIRST_CALL_AT_DRAIN: Duration = Duration::from_secs(1);
-/// Calls being worked on at once, where `bounds.calls_in_flight` says nothing else. Above it: 503 `overloaded`. A call takes its
-/// place when its body, or the first [`GATHER_BYTES_MAX`] of it, has come.
+/// Calls being worked on at once, where `bounds.calls_in_flight` says nothing else. Above it: 503
+/// `overloaded`. A call takes its place when its body, or the first [`GATHER_BYTES_MAX`] of it, has
+/// come.
 pub const CALLS_IN_FLIGHT_MAX: usize = 8_192;
-/// Calls whose body is being read: as many as `bounds.calls_in_flight`, and not fewer than this. Above it a body of the same party that
-/// comes too slowly is given up for the new one (408); if there is none: 503 `overloaded`.
+/// Calls whose body is being read: as many as `bounds.calls_in_flight`, and not fewer than this.
+/// Above it a body of the same party that comes too slowly is given up for the new one (408); if
+/// there is none: 503 `overloaded`.
 pub const READERS_MIN: usize = 16;
-/// A request body has to come at this rate, in bytes a second, for as long as the gateway waits for it. A slower one is 408.
+/// A request body has to come at this rate, in bytes a second, for as long as the gateway waits for
+/// it. A slower one is 408.
 pub const BODY_RATE_MIN: u64 = 1 << 10;
 /// So long a body may be waited for before that counts.
 pub const BODY_GRACE: Duration = Duration::from_secs(10);
@@ -45,26 +52,30 @@ pub const BODY_GRACE: Duration = Duration::from_secs(10);
 pub const BODY_CREDIT_MAX: Duration = Duration::from_secs(30);
 /// Of the bodies that are waited for, so many are looked at to find one that comes too slowly.
 pub const SLOW_BODIES_LOOKED_AT: usize = 64;
-/// What all calls together may hold beyond [`CALL_BYTES_FREE`] each, where `bounds.held_bytes` says nothing else: bodies kept
-/// for another attempt (at most half), beginnings that wait for their model, long answers that are checked whole, long
-/// events. Above it: no replay, 503 `overloaded`, answers and events that pass unchecked; and new calls: 503 `overloaded`.
+/// What all calls together may hold beyond [`CALL_BYTES_FREE`] each, where `bounds.held_bytes` says
+/// nothing else: bodies kept for another attempt (at most half), beginnings that wait for their
+/// model, long answers that are checked whole, long events. Above it: no replay, 503 `overloaded`,
+/// answers and events that pass unchecked; and new calls: 503 `overloaded`.
 pub const HELD_BYTES_MAX: usize = 512 << 20;
 /// When less than this is left of it new calls are refused, so that those at work can end.
 pub const HELD_BYTES_SPARE: usize = 1 << 20;
 /// What a call may hold of one body without asking for room.
 pub const CALL_BYTES_FREE: usize = 64 << 10;
-/// What hyper may hold of one HTTP/1 connection's input or output, in bytes. A longer head is 431, without a body.
+/// What hyper may hold of one HTTP/1 connection's input or output, in bytes. A longer head is 431,
+/// without a body.
 pub const HTTP1_BUFFER_BYTES_MAX: usize = 256 << 10;
-/// What an HTTP/2 peer may send without being asked for more: on one stream, and on all of one connection.
+/// What an HTTP/2 peer may send without being asked for more: on one stream, and on all of one
+/// connection.
 pub const H2_STREAM_WINDOW: u32 = 128 << 10;
 /// See [`H2_STREAM_WINDOW`].
 pub const H2_CONNECTION_WINDOW: u32 = 256 << 10;
-/// What an HTTP/2 stream is given of an answer at once; a peer that does not take so much within [`WRITE_STALL_MAX`] has left.
+/// What an HTTP/2 stream is given of an answer at once; a peer that does not take so much within
+/// [`WRITE_STALL_MAX`] has left.
 pub const H2_PIECE_BYTES: usize = 16 << 10;
 /// What an HTTP/2 stream may hold of an answer that its peer does not take.
 pub const H2_SEND_BYTES_MAX: usize = 64 << 10;
-/// Request head, all names and values together. Above it: 413 `headers_too_large`. hyper's own limit is higher, so
-/// that our answer comes first.
+/// Request head, all names and values together. Above it: 413 `headers_too_large`. hyper's own
+/// limit is higher, so that our answer comes first.
 pub const HEAD_BYTES_MAX: usize = 64 << 10;
 /// A header's value that is passed on to a provider, in bytes. A longer one is left out.
 pub const HEADER_VALUE_BYTES_MAX: usize = 4 << 10;
@@ -72,11 +83,13 @@ pub const HEADER_VALUE_BYTES_MAX: usize = 4 << 10;
 pub const QUERY_BYTES_MAX: usize = 8 << 10;
 /// See [`QUERY_BYTES_MAX`].
 pub const QUERY_PARAMETERS_MAX: usize = 100;
-/// Waiting for a request head, and an idle keep-alive connection: then the connection is closed. Longer than the
-/// pools of the common SDKs keep an idle connection, so that the gateway is rarely the first to close.
+/// Waiting for a request head, and an idle keep-alive connection: then the connection is closed.
+/// Longer than the pools of the common SDKs keep an idle connection, so that the gateway is rarely
+/// the first to close.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
-/// How long a client may keep its answer waiting: then the connection is closed, and with it the provider's. Over HTTP/2
-/// the answer ends alone. Each KiB that the client takes gives it a second more, up to this.
+/// How long a client may keep its answer waiting: then the connection is closed, and with it the
+/// provider's. Over HTTP/2 the answer ends alone. Each KiB that the client takes gives it a second
+/// more, up to this.
 pub const WRITE_STALL_MAX: Duration = Duration::from_secs(60);
 /// What a client has to take of its answer to keep it for longer, in bytes a second.
 pub const WRITE_RATE_MIN: u64 = 1 << 10;
@@ -93,8 +106,8 @@ pub const H2_STREAMS_MAX: u32 = 256;
 pub const BEARER_BYTES_MAX: usize = 8 << 10;
 /// An organisation's name, in bytes.
 pub const ORG_BYTES_MAX: usize = 128;
-/// Verified tokens that are remembered, so that one that comes again costs no signature check. Above it the ones not used
-/// for longest go first.
+/// Verified tokens that are remembered, so that one that comes again costs no signature check.
+/// Above it the ones not used for longest go first.
 pub const VERIFIED_TOKENS_MAX: usize = 65_536;
 /// Keys in one JWK set. A larger set is refused whole.
 pub const JWKS_KEYS_MAX: usize = 64;
@@ -103,16 +116,20 @@ pub const JWKS_BYTES_MAX: usize = 256 << 10;
 
 // ---- stage 4: admit --------------------------------------------------------------------------------------------
 
-/// Organisations with a bucket. At the bound full buckets are dropped first (they say nothing that a new one would
-/// not); if none is full, a newcomer is refused as `overloaded` rather than another's debt forgotten.
+/// Organisations with a bucket. At the bound full buckets are dropped first (they say nothing that
+/// a new one would not); if none is full, a newcomer is refused as `overloaded` rather than
+/// another's debt forgotten.
 pub const ORGS_MAX: usize = 1_000_000;
-/// Subjects (organisations, keys, users, models) with limits beyond an organisation's requests. At the bound as above.
+/// Subjects (organisations, keys, users, models) with limits beyond an organisation's requests. At
+/// the bound as above.
 pub const METERS_MAX: usize = 1_000_000;
-/// Organisations of which calls are leased from the shared store at once. Above it the store is asked for every call.
+/// Organisations of which calls are leased from the shared store at once. Above it the store is
+/// asked for every call.
 pub const LEASES_MAX: usize = 65_536;
 /// How long leased calls may be spent; then they go back.
 pub const LEASE_LASTS: Duration = Duration::from_millis(500);
-/// Ended calls whose use the shared store has not been told yet. Above it what they reserved stays used.
+/// Ended calls whose use the shared store has not been told yet. Above it what they reserved stays
+/// used.
 pub const SETTLEMENTS_MAX: usize = 8_192;
 /// Sums read from the log at start, to go on counting budgets. Above it the smallest are left out.
 pub const BUDGET_ROWS_MAX: usize = 1_000_000;
@@ -125,14 +142,15 @@ pub const DECODED_PIECE_BYTES: usize = 16 << 10;
 pub const DECODED_RATIO_MAX: u64 = 100;
 /// Up to here it may grow as it likes.
 pub const DECODED_FREE_BYTES: u64 = 4 << 20;
-/// Window of a zstd body, as a power of two (8 MiB, as RFC 8878 asks of everyone). A larger one: 413.
+/// Window of a zstd body, as a power of two (8 MiB, as RFC 8878 asks of everyone). A larger one:
+/// 413.
 pub const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 /// What a zstd decoder takes besides what its window has been filled with.
 pub const ZSTD_STATE_BYTES: usize = 512 << 10;
 /// What a gzip or deflate decoder takes, its window included.
 pub const INFLATE_STATE_BYTES: usize = 64 << 10;
-/// All decoders of compressed bodies together may take a quarter of `bounds.held_bytes`, and not less than this. Above it: 503
-/// `overloaded` for compressed bodies.
+/// All decoders of compressed bodies together may take a quarter of `bounds.held_bytes`, and not
+/// less than this. Above it: 503 `overloaded` for compressed bodies.
 pub const DECODER_BYTES_MIN: usize = 16 << 20;
 
 /// A step of work on a body, in bytes of input. Then the task gives way to others that are ready.
@@ -141,7 +159,8 @@ pub const STEP_BYTES_MAX: usize = 16 << 10;
 pub const STEP_BYTES_MIN: usize = 256;
 /// How long a step should take. After one that took longer the next ones are cut shorter.
 pub const STEP_TIME_MAX: Duration = Duration::from_micros(200);
-/// What a request body may take on the runtime's threads. The rest is done on threads of low priority.
+/// What a request body may take on the runtime's threads. The rest is done on threads of low
+/// priority.
 pub const BODY_INLINE_TIME_MAX: Duration = Duration::from_micros(500);
 /// A job of such a thread, in bytes of the body and in time. Then another turn group has its turn.
 pub const BODY_JOB_BYTES_MAX: usize = 32 << 10;
@@ -149,7 +168,8 @@ pub const BODY_JOB_BYTES_MAX: usize = 32 << 10;
 pub const BODY_JOB_TIME_MAX: Duration = Duration::from_millis(1);
 /// Turn groups whose work on bodies is counted apart. Some of more than these share a count.
 pub const TURN_GROUPS_TOLD_APART: usize = 4_096;
-/// One in so many of a processor's seconds is free for the bodies of each turn group. Beyond it a step waits for its turn.
+/// One in so many of a processor's seconds is free for the bodies of each turn group. Beyond it a
+/// step waits for its turn.
 pub const TURN_FREE_SHARE: u64 = 8;
 /// How far ahead of that share a group may be, as time in which it would have it back.
 pub const TURN_FREE_BURST: Duration = Duration::from_millis(40);
@@ -162,15 +182,16 @@ pub use tollgate_redact::bounds::*;
 
 // ---- stage 7: route --------------------------------------------------------------------------------------------
 
-/// Stored objects of which it is known whose they are, in all. Above it the older half is forgotten, and a body that names
-/// one of those is refused.
+/// Stored objects of which it is known whose they are, in all. Above it the older half is
+/// forgotten, and a body that names one of those is refused.
 pub const OBJECTS_MAX: usize = 1 << 20;
 /// What one of them takes in memory, with the table around it, in bytes.
 pub const OBJECT_BYTES: usize = 36;
 /// Such objects that wait to be written to disk. Above it one is forgotten at the next start.
 pub const OBJECTS_QUEUED_MAX: usize = 8_192;
 
-/// Redacted bytes that wait for `model` to pass when routing needs it. Above it: 400 `invalid_request`.
+/// Redacted bytes that wait for `model` to pass when routing needs it. Above it: 400
+/// `invalid_request`.
 pub const ROUTE_WAIT_BYTES_MAX: usize = 1 << 20;
 
 /// Targets of one list. More are refused with the policy.
@@ -178,15 +199,18 @@ pub const TARGETS_MAX: usize = 64;
 
 // ---- stage 10: send --------------------------------------------------------------------------------------------
 
-/// Redacted bytes gathered before the provider is called, so that a small body has a `content-length` and is known to
-/// be well-formed before its first byte leaves. A larger body streams.
+/// Redacted bytes gathered before the provider is called, so that a small body has a
+/// `content-length` and is known to be well-formed before its first byte leaves. A larger body
+/// streams.
 pub const GATHER_BYTES_MAX: usize = 64 << 10;
 /// What a row says of failed attempts, in bytes. Further ones are left out.
 pub const ATTEMPTS_DETAIL_BYTES_MAX: usize = 1 << 10;
-/// Callers of one provider that have a circuit and a retry budget of their own, known ones and strangers each; some 300 bytes
-/// each. Above it idle ones are forgotten, and newcomers have none: their failures hold nobody off.
+/// Callers of one provider that have a circuit and a retry budget of their own, known ones and
+/// strangers each; some 300 bytes each. Above it idle ones are forgotten, and newcomers have none:
+/// their failures hold nobody off.
 pub const PARTIES_MAX: usize = 4_096;
-/// Pools for different connect timeouts. Above it the oldest is let go; its calls end, its idle connections close.
+/// Pools for different connect timeouts. Above it the oldest is let go; its calls end, its idle
+/// connections close.
 pub const POOLS_MAX: usize = 8;
 /// Largest `retry.replay_bytes`.
 pub const REPLAY_BYTES_MAX: usize = 256 << 20;
@@ -199,7 +223,8 @@ pub const RETRY_AFTER_WAIT_MAX: Duration = Duration::from_secs(10);
 
 // ---- stage 11: answer ------------------------------------------------------------------------------------------
 
-/// A JSON answer up to this size is checked whole before its head is released; a larger one streams.
+/// A JSON answer up to this size is checked whole before its head is released; a larger one
+/// streams.
 pub const ANSWER_GATHER_BYTES_MAX: usize = 1 << 20;
 /// One server-sent event. A longer one is forwarded but no longer looked into.
 pub const SSE_EVENT_BYTES_MAX: usize = 1 << 20;
@@ -214,8 +239,8 @@ pub const TICKET_PROMPT_CHARS_MAX: usize = 24_000;
 pub const INTENTS_KEPT_MAX: usize = 4_096;
 /// How long they are kept.
 pub const INTENTS_KEPT_FOR: Duration = Duration::from_secs(600);
-/// Intents going on in the background at once. Above it the work ends with its caller's deadline, and one that was to be
-/// answered later is answered at once.
+/// Intents going on in the background at once. Above it the work ends with its caller's deadline,
+/// and one that was to be answered later is answered at once.
 pub const INTENTS_BACKGROUND_MAX: usize = 256;
 /// Intents whose answers are fetched by their id. Above it the oldest finished one is forgotten.
 pub const INTENT_RESULTS_MAX: usize = 4_096;
@@ -228,7 +253,8 @@ pub const BATCH_AT_ONCE_MAX: usize = 8;
 
 // ---- stage 12: settle ------------------------------------------------------------------------------------------
 
-/// One record of the write-ahead log. A longer row loses the tail of its captured bodies, and says so.
+/// One record of the write-ahead log. A longer row loses the tail of its captured bodies, and says
+/// so.
 pub const WAL_RECORD_BYTES_MAX: usize = 1 << 20;
 /// Records that wait for one write with others. At the bound they are written at once.
 pub const LOG_GROUP_ROWS_MAX: usize = 32;
@@ -236,21 +262,26 @@ pub const LOG_GROUP_ROWS_MAX: usize = 32;
 pub const LOG_GROUP_BYTES_MAX: usize = 256 << 10;
 /// A segment of the write-ahead log; then a new one is begun.
 pub const WAL_SEGMENT_BYTES_MAX: u64 = 64 << 20;
-/// A segment that is not full is ended after this time, so that it can be removed when its rows are stored.
+/// A segment that is not full is ended after this time, so that it can be removed when its rows are
+/// stored.
 pub const WAL_SEGMENT_AGE_MAX: Duration = Duration::from_secs(3_600);
-/// With `ailog.durability: power`, how long an answer waits for the disk. Then it goes out, and the bound is counted.
+/// With `ailog.durability: power`, how long an answer waits for the disk. Then it goes out, and the
+/// bound is counted.
 pub const LOG_SYNC_WAIT_MAX: Duration = Duration::from_secs(10);
 /// A label of a row (organisation, model, endpoint …), in bytes. A longer one is cut.
 pub const LOG_LABEL_BYTES_MAX: usize = 1 << 10;
-/// Kinds of refusal (organisation, route, outcome, code) that are folded at once. Above it each call has a row.
+/// Kinds of refusal (organisation, route, outcome, code) that are folded at once. Above it each
+/// call has a row.
 pub const REFUSED_KINDS_MAX: usize = 4_096;
 /// The dead-letter file, in bytes. Above it rows that a store refuses are counted as lost.
 pub const DEAD_LETTER_BYTES_MAX: u64 = 256 << 20;
 /// Lines, or rows, of one answer on the operators' side. Above it the rest is left out.
 pub const REPORT_ROWS_MAX: usize = 10_000;
-/// Lines of one `tollgate report`, some 100 MB. Above it the rest is left out, stderr says so, and CSV and JSON end with exit code 1.
+/// Lines of one `tollgate report`, some 100 MB. Above it the rest is left out, stderr says so, and
+/// CSV and JSON end with exit code 1.
 pub const REPORT_LINES_MAX: usize = 250_000;
-/// All segments that are not yet stored, unless `bounds.log_backlog_bytes` says otherwise. Above it the newest rows are dropped and counted, traffic goes on.
+/// All segments that are not yet stored, unless `bounds.log_backlog_bytes` says otherwise. Above it
+/// the newest rows are dropped and counted, traffic goes on.
 pub const WAL_BYTES_MAX: u64 = 4 << 30;
 /// Rows in one batch to the store.
 pub const BATCH_ROWS_MAX: usize = 10_000;
@@ -259,7 +290,8 @@ pub const BATCH_BYTES_MAX: usize = 16 << 20;
 
 // ---- the operators' side ---------------------------------------------------------------------------------------
 
-/// Open connections on the operators' side. Above it the one that has been silent for longest is closed.
+/// Open connections on the operators' side. Above it the one that has been silent for longest is
+/// closed.
 pub const ADMIN_CONNECTIONS_MAX: usize = 256;
 /// Waiting for a request head there, and an idle connection: then it is closed.
 pub const ADMIN_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -275,7 +307,8 @@ pub const ADMIN_BUFFER_BYTES_MAX: usize = 16 << 10;
 pub const ADMIN_PIECE_BYTES: usize = 64 << 10;
 /// Longer answers at once. Above it one waits for [`ADMIN_WAIT_MAX`]; then it is 503.
 pub const ADMIN_ANSWERS_MAX: usize = 4;
-/// An answer on the operators' side, in bytes; the last row may go beyond. A longer one is cut between rows, and says so.
+/// An answer on the operators' side, in bytes; the last row may go beyond. A longer one is cut
+/// between rows, and says so.
 pub const ADMIN_ANSWER_BYTES_MAX: usize = 8 << 20;
 /// Text of the rows that are read from the log at once.
 pub const ADMIN_BATCH_BYTES_MAX: usize = 512 << 10;
@@ -309,24 +342,27 @@ pub const MOCK_MARKERS_MAX: usize = 4_096;
 
 // ---- what a provider says ----------------------------------------------------------------------------------------
 
-/// Tokens of one call that are believed, in and out each; what a provider reports beyond is cut. The longest contexts
-/// have ten million.
+/// Tokens of one call that are believed, in and out each; what a provider reports beyond is cut.
+/// The longest contexts have ten million.
 pub const TOKENS_PER_CALL_MAX: u64 = 100_000_000;
-/// Largest cost of one call that is believed: a million USD. Thousands of such rows still add up without overflow, in
-/// both stores.
+/// Largest cost of one call that is believed: a million USD. Thousands of such rows still add up
+/// without overflow, in both stores.
 pub const NANO_USD_PER_CALL_MAX: i64 = 1_000_000_000_000_000;
 
 // ---- all of it -------------------------------------------------------------------------------------------------
 
-/// What a connection may hold: a head or an answer that is not taken, or an HTTP/2 window; and the state of both.
-pub const CONNECTION_BYTES_MAX: usize = HTTP1_BUFFER_BYTES_MAX + H2_CONNECTION_WINDOW as usize + (16 << 10);
+/// What a connection may hold: a head or an answer that is not taken, or an HTTP/2 window; and the
+/// state of both.
+pub const CONNECTION_BYTES_MAX: usize =
+    HTTP1_BUFFER_BYTES_MAX + H2_CONNECTION_WINDOW as usize + (16 << 10);
 
 /// The names of objects and models in a body.
 const BODY_NAMES_BYTES_MAX: usize =
     (BODY_OBJECTS_MAX + BODY_MODELS_MAX) * (BODY_OBJECT_ID_BYTES_MAX + BODY_PARAM_BYTES_MAX + 64);
 
-/// What a call may hold whose body is being read: its head, the gathered beginning of its body, what the redactor holds back, the
-/// names of objects and models in it, and what a decoder has just made.
+/// What a call may hold whose body is being read: its head, the gathered beginning of its body,
+/// what the redactor holds back, the names of objects and models in it, and what a decoder has just
+/// made.
 pub const READER_BYTES_MAX: usize = HEAD_BYTES_MAX
     + CALL_BYTES_FREE
     + REDACT_HELD_BYTES_MAX
@@ -334,9 +370,10 @@ pub const READER_BYTES_MAX: usize = HEAD_BYTES_MAX
     + 10 * DECODED_PIECE_BYTES
     + (32 << 10);
 
-/// What a call may hold without asking for room, apart from its captures: its head, the gathered beginning of its body, what the
-/// redactor holds back, an answer or an event, what waits to be sent either way, the values that are put back, the names of
-/// objects and models in its body, and what a decoder has just made.
+/// What a call may hold without asking for room, apart from its captures: its head, the gathered
+/// beginning of its body, what the redactor holds back, an answer or an event, what waits to be
+/// sent either way, the values that are put back, the names of objects and models in its body, and
+/// what a decoder has just made.
 pub const CALL_BYTES_MAX: usize = 2 * CALL_BYTES_FREE
     + HEAD_BYTES_MAX
     + REDACT_HELD_BYTES_MAX
@@ -347,8 +384,8 @@ pub const CALL_BYTES_MAX: usize = 2 * CALL_BYTES_FREE
     + 2 * BODY_NAMES_BYTES_MAX
     + (32 << 10);
 
-/// What the process holds besides: rows that wait to be written and stored, kept intents, remembered tokens, the operators'
-/// side, caches.
+/// What the process holds besides: rows that wait to be written and stored, kept intents,
+/// remembered tokens, the operators' side, caches.
 pub const PROCESS_BYTES_MAX: usize = 2 * BATCH_BYTES_MAX
     + LOG_GROUP_BYTES_MAX
     + WAL_RECORD_BYTES_MAX
@@ -371,18 +408,29 @@ pub const fn decoder_bytes_max(held_bytes: usize) -> usize {
     if held_bytes / 4 > DECODER_BYTES_MIN { held_bytes / 4 } else { DECODER_BYTES_MIN }
 }
 
-/// What the gateway may take at its bounds, in bytes: every connection hostile and every call as large as it may be. Apart
-/// from organisations and their limits (some 118 bytes each, at most [`ORGS_MAX`]) and the allocator's own waste.
-pub const fn memory_max(connections: usize, calls: usize, held_bytes: usize, capture_bytes: usize) -> usize {
+/// What the gateway may take at its bounds, in bytes: every connection hostile and every call as
+/// large as it may be. Apart from organisations and their limits (some 118 bytes each, at most
+/// [`ORGS_MAX`]) and the allocator's own waste.
+pub const fn memory_max(
+    connections: usize,
+    calls: usize,
+    held_bytes: usize,
+    capture_bytes: usize,
+) -> usize {
     PROCESS_BYTES_MAX
-        .saturating_add(connections.saturating_add(CONNECTIONS_OVER_MAX).saturating_mul(CONNECTION_BYTES_MAX))
+        .saturating_add(
+            connections.saturating_add(CONNECTIONS_OVER_MAX).saturating_mul(CONNECTION_BYTES_MAX),
+        )
         .saturating_add(readers_max(calls).saturating_mul(READER_BYTES_MAX))
         .saturating_add(decoder_bytes_max(held_bytes))
-        .saturating_add(calls.saturating_mul(CALL_BYTES_MAX.saturating_add(capture_bytes.saturating_mul(2))))
+        .saturating_add(
+            calls.saturating_mul(CALL_BYTES_MAX.saturating_add(capture_bytes.saturating_mul(2))),
+        )
         .saturating_add(held_bytes)
 }
 
-const _: () = assert!(GATHER_BYTES_MAX <= CALL_BYTES_FREE && ANSWER_GATHER_BYTES_MAX <= HELD_BYTES_SPARE);
+const _: () =
+    assert!(GATHER_BYTES_MAX <= CALL_BYTES_FREE && ANSWER_GATHER_BYTES_MAX <= HELD_BYTES_SPARE);
 const _: () = assert!(HEAD_BYTES_MAX < HTTP1_BUFFER_BYTES_MAX);
 const _: () = assert!(GATHER_BYTES_MAX <= ROUTE_WAIT_BYTES_MAX);
 const _: () = assert!(INTENTS_BACKGROUND_MAX < INTENT_RESULTS_MAX);

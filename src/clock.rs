@@ -28,7 +28,10 @@ pub struct Clock {
 
 impl Clock {
     /// Starts the clock.
-    #[expect(clippy::disallowed_methods, reason = "the one place where the monotonic clock is read")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place where the monotonic clock is read"
+    )]
     pub fn start() -> Clock {
         // An hour in hand, so that arithmetic on recent points never meets zero.
         let now = Instant::now();
@@ -49,5 +52,7 @@ impl Clock {
 /// The wall clock, in milliseconds since 1970 (UTC).
 #[expect(clippy::disallowed_methods, reason = "the one place where the wall clock is read")]
 pub fn wall_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
 }

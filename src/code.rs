@@ -130,7 +130,9 @@ mod tests {
     /// The public contract, as a table: a change here is a change for every user.
     #[test]
     fn codes_are_the_contract() {
-        let line = |c: &Code| format!("{} {} {} {}", c.status(), c.as_str(), c.kind(), c.outcome().as_str());
+        let line = |c: &Code| {
+            format!("{} {} {} {}", c.status(), c.as_str(), c.kind(), c.outcome().as_str())
+        };
         let table: Vec<String> = Code::ALL.iter().map(line).collect();
         assert_eq!(
             table,

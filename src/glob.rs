@@ -1,7 +1,7 @@
 //! Patterns with `*`, for models, paths and ids in the policy.
 //!
-//! A leaf; pure. `*` stands for any run of characters, also for none; every other character stands for
-//! itself. Does not know classes, `?` or escapes.
+//! A leaf; pure. `*` stands for any run of characters, also for none; every other character stands
+//! for itself. Does not know classes, `?` or escapes.
 
 /// A pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]

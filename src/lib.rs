@@ -1,7 +1,7 @@
 //! Tollgate: a gateway between applications and LLM providers.
 //!
-//! A call walks through the rooms in the order of the `mod` lines below. `pipeline` tells the walk in one place;
-//! ARCHITECTURE.md is the map.
+//! A call walks through the rooms in the order of the `mod` lines below. `pipeline` tells the walk
+//! in one place; ARCHITECTURE.md is the map.
 
 // Leaves: every room may use them, they use no room.
 pub mod bounds;

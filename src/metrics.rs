@@ -1,14 +1,14 @@
 //! The metrics registry: every series the gateway shows, by name.
 //!
-//! A leaf: atomics only. Label values come from closed sets or from the configuration, never from a request, so the
-//! number of series is bounded. Does not: serve anything (see `admin`).
+//! A leaf: atomics only. Label values come from closed sets or from the configuration, never from a
+//! request, so the number of series is bounded. Does not: serve anything (see `admin`).
 
 use std::sync::Arc;
 
 use prometheus::core::Collector;
 use prometheus::{
-    Counter, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
-    Registry, TextEncoder,
+    Counter, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, Opts, Registry, TextEncoder,
 };
 
 /// All series, ready to be counted on.
@@ -27,7 +27,8 @@ pub struct Metrics {
     pub in_flight: IntGauge,
     /// Open connections of clients.
     pub connections: IntGauge,
-    /// `provider`, `outcome` (`ok`, `status_4xx`, `status_5xx`, `connect`, `reset`, `timeout`, `protocol`).
+    /// `provider`, `outcome` (`ok`, `status_4xx`, `status_5xx`, `connect`, `reset`, `timeout`,
+    /// `protocol`).
     pub upstream_attempts: IntCounterVec,
     /// `provider`, `reason`.
     pub retries: IntCounterVec,
@@ -55,9 +56,9 @@ pub struct Metrics {
     pub tokens: IntCounterVec,
     /// Cost of all priced calls.
     pub cost_usd: Counter,
-    /// `result`: `written`, `stored`, `lost`, `dead_letter`, `expired` (older than the retention before
-    /// it could be stored), `suspect` (written, but the disk did not take the sync), `unfinished` (the
-    /// end of the process cut the write off, before its answer was complete).
+    /// `result`: `written`, `stored`, `lost`, `dead_letter`, `expired` (older than the retention
+    /// before it could be stored), `suspect` (written, but the disk did not take the sync),
+    /// `unfinished` (the end of the process cut the write off, before its answer was complete).
     pub log_rows: IntCounterVec,
     /// Bytes in the write-ahead log that are not stored yet.
     pub log_spool_bytes: IntGauge,
@@ -77,8 +78,8 @@ pub struct Metrics {
 
 /// Seconds, from fifty microseconds (the gateway's own work) to ten minutes (a long answer).
 const SECONDS: &[f64] = &[
-    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
-    10.0, 30.0, 60.0, 120.0, 300.0, 600.0,
+    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
+    1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0,
 ];
 
 impl Metrics {
@@ -88,18 +89,27 @@ impl Metrics {
     /// If two series have one name: a defect that every test would meet.
     pub fn new() -> Arc<Metrics> {
         let registry = Registry::new();
-        let counters =
-            |name: &str, help: &str, labels: &[&str]| add(&registry, IntCounterVec::new(Opts::new(name, help), labels));
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            add(&registry, IntCounterVec::new(Opts::new(name, help), labels))
+        };
         let counter = |name: &str, help: &str| add(&registry, IntCounter::new(name, help));
         let int = |name: &str, help: &str| add(&registry, IntGauge::new(name, help));
         let float = |name: &str, help: &str| add(&registry, Gauge::new(name, help));
-        let seconds = |name: &str, help: &str| HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
+        let seconds =
+            |name: &str, help: &str| HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
         let metrics = Metrics {
-            requests: counters("tollgate_requests_total", "Calls answered.", &["route", "code", "outcome"]),
+            requests: counters(
+                "tollgate_requests_total",
+                "Calls answered.",
+                &["route", "code", "outcome"],
+            ),
             request_duration: add(
                 &registry,
                 HistogramVec::new(
-                    seconds("tollgate_request_duration_seconds", "From the request head to the end of the answer."),
+                    seconds(
+                        "tollgate_request_duration_seconds",
+                        "From the request head to the end of the answer.",
+                    ),
                     &["route"],
                 ),
             ),
@@ -124,7 +134,11 @@ impl Metrics {
                 "Sends to a provider.",
                 &["provider", "outcome"],
             ),
-            retries: counters("tollgate_retries_total", "Sends after the first.", &["provider", "reason"]),
+            retries: counters(
+                "tollgate_retries_total",
+                "Sends after the first.",
+                &["provider", "reason"],
+            ),
             breaker_open: add(
                 &registry,
                 GaugeVec::new(
@@ -137,30 +151,53 @@ impl Metrics {
                 "Times a provider refused the gateway's own key.",
                 &["provider"],
             ),
-            redactions: counters("tollgate_redactions_total", "Placeholders put into requests.", &["kind"]),
-            attachments_dropped: counter("tollgate_attachments_dropped_total", "Attachments taken out of requests."),
+            redactions: counters(
+                "tollgate_redactions_total",
+                "Placeholders put into requests.",
+                &["kind"],
+            ),
+            attachments_dropped: counter(
+                "tollgate_attachments_dropped_total",
+                "Attachments taken out of requests.",
+            ),
             ratelimit_rejections: counters(
                 "tollgate_ratelimit_rejections_total",
                 "Calls over a limit.",
                 &["scope", "limit"],
             ),
-            limits_store_up: int("tollgate_limits_store_up", "1 while the shared limits store answers."),
+            limits_store_up: int(
+                "tollgate_limits_store_up",
+                "1 while the shared limits store answers.",
+            ),
             limits_decisions: counters(
                 "tollgate_limits_store_decisions_total",
                 "Decisions with a shared limits store, by where they were made.",
                 &["result"],
             ),
-            limited_orgs: int("tollgate_limited_organizations", "Organisations with a bucket in memory."),
+            limited_orgs: int(
+                "tollgate_limited_organizations",
+                "Organisations with a bucket in memory.",
+            ),
             intents_shared: counters(
                 "tollgate_intents_shared_total",
                 "Tickets that needed no question of their own.",
                 &["from"],
             ),
-            auth_failures: counters("tollgate_auth_failures_total", "Calls without a valid identity.", &["code"]),
+            auth_failures: counters(
+                "tollgate_auth_failures_total",
+                "Calls without a valid identity.",
+                &["code"],
+            ),
             tokens: counters("tollgate_tokens_total", "Tokens used.", &["provider", "direction"]),
-            cost_usd: add(&registry, Counter::new("tollgate_cost_usd_total", "Cost of the priced calls.")),
+            cost_usd: add(
+                &registry,
+                Counter::new("tollgate_cost_usd_total", "Cost of the priced calls."),
+            ),
             log_rows: counters("tollgate_log_rows_total", "Rows of the AILog.", &["result"]),
-            log_spool_bytes: int("tollgate_log_spool_bytes", "Write-ahead log not yet in the store."),
+            log_spool_bytes: int(
+                "tollgate_log_spool_bytes",
+                "Write-ahead log not yet in the store.",
+            ),
             log_oldest_unshipped_seconds: float(
                 "tollgate_log_oldest_unshipped_seconds",
                 "Age of the oldest row that is not yet in the store.",
@@ -180,7 +217,11 @@ impl Metrics {
                 "tollgate_config_last_reload_success_timestamp_seconds",
                 "When the policy in force was loaded.",
             ),
-            bounds_reached: counters("tollgate_bounds_reached_total", "Times a maximum was reached.", &["bound"]),
+            bounds_reached: counters(
+                "tollgate_bounds_reached_total",
+                "Times a maximum was reached.",
+                &["bound"],
+            ),
             panics: counter("tollgate_panics_total", "Calls that ended in a defect."),
             registry: registry.clone(),
         };
@@ -189,7 +230,10 @@ impl Metrics {
         // The series that everyone has is there from the start, at 0.
         drop(metrics.ratelimit_rejections.with_label_values(&["org", "requests_per_minute"]));
         #[cfg(target_os = "linux")]
-        drop(registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self())));
+        drop(
+            registry
+                .register(Box::new(prometheus::process_collector::ProcessCollector::for_self())),
+        );
         Arc::new(metrics)
     }
 

@@ -23,7 +23,8 @@ pub fn usd(nano: i64) -> String {
 /// The amount of a decimal with at most nine digits after the point.
 pub fn parse_usd(text: &str) -> Option<i64> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let nano = if fraction.is_empty() { 0 } else { format!("{fraction:0<9}").parse::<i64>().ok()? };
+    let nano =
+        if fraction.is_empty() { 0 } else { format!("{fraction:0<9}").parse::<i64>().ok()? };
     let nano = if whole.starts_with('-') { -nano } else { nano };
     whole.parse::<i64>().ok()?.checked_mul(1_000_000_000)?.checked_add(nano)
 }
@@ -44,7 +45,13 @@ mod tests {
             assert_eq!((decimal(nano), usd(nano as i64)), (short.to_owned(), long.to_owned()));
             assert_eq!((parse_usd(short), parse_usd(long)), (Some(nano as i64), Some(nano as i64)));
         }
-        assert_eq!((usd(-195_000), parse_usd("-0.000195")), ("-0.000195".to_owned(), Some(-195_000)));
-        assert_eq!((parse_usd(""), parse_usd("1.x"), parse_usd("9999999999999")), (None, None, None));
+        assert_eq!(
+            (usd(-195_000), parse_usd("-0.000195")),
+            ("-0.000195".to_owned(), Some(-195_000))
+        );
+        assert_eq!(
+            (parse_usd(""), parse_usd("1.x"), parse_usd("9999999999999")),
+            (None, None, None)
+        );
     }
 }

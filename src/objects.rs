@@ -1,10 +1,12 @@
-//! Which organisation's answers named which objects at the providers: who owns what under a shared key.
+//! Which organisation's answers named which objects at the providers: who owns what under a shared
+//! key.
 //!
-//! Level 3 of the map. A body that names a stored object goes out only if an answer to the same organisation has named it
-//! before. What is kept is a digest of organisation and id, in memory and in two files of `data_dir` (`objects.new` and
-//! `objects.old`, each with half of them), so that a restart forgets nothing. Promises: at most [`OBJECTS_MAX`], of which the
-//! older half is forgotten at the bound; asking takes no I/O; a disk that is full or slow costs the memory of a restart, and no
-//! call waits for it. Does not: ask a provider, or tell other replicas.
+//! Level 3 of the map. A body that names a stored object goes out only if an answer to the same
+//! organisation has named it before. What is kept is a digest of organisation and id, in memory and
+//! in two files of `data_dir` (`objects.new` and `objects.old`, each with half of them), so that a
+//! restart forgets nothing. Promises: at most [`OBJECTS_MAX`], of which the older half is forgotten
+//! at the bound; asking takes no I/O; a disk that is full or slow costs the memory of a restart,
+//! and no call waits for it. Does not: ask a provider, or tell other replicas.
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions, Permissions};
@@ -35,7 +37,8 @@ pub struct Objects {
     metrics: Arc<Metrics>,
 }
 
-/// Two generations: when the newer one is full it becomes the older one, whose members are forgotten.
+/// Two generations: when the newer one is full it becomes the older one, whose members are
+/// forgotten.
 #[derive(Default)]
 struct Known {
     new: HashSet<Digest>,
@@ -56,7 +59,8 @@ enum Entry {
 }
 
 impl Objects {
-    /// What is known from before, and a place to keep what comes. A folder that cannot be read or written is a warning.
+    /// What is known from before, and a place to keep what comes. A folder that cannot be read or
+    /// written is a warning.
     pub fn open(data_dir: &Path, metrics: Arc<Metrics>) -> Objects {
         let (new, old) = (data_dir.join("objects.new"), data_dir.join("objects.old"));
         let known = Known { new: read(&new), old: read(&old) };
@@ -129,10 +133,13 @@ fn digest(org: &OrgId, id: &str) -> Digest {
 /// The digests of a file; none of one that is not there or not ours.
 fn read(path: &Path) -> HashSet<Digest> {
     let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(16 * (OBJECTS_MAX as u64 / 2 + 1)).read_to_end(&mut bytes));
+    let read = File::open(path)
+        .and_then(|file| file.take(16 * (OBJECTS_MAX as u64 / 2 + 1)).read_to_end(&mut bytes));
     match read {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Err(error) => tracing::warn!(%error, path = %path.display(), "cannot read which stored objects are whose"),
+        Err(error) => {
+            tracing::warn!(%error, path = %path.display(), "cannot read which stored objects are whose")
+        }
         Ok(_) => {}
     }
     let (records, _) = bytes.as_chunks::<16>();
@@ -142,9 +149,11 @@ fn read(path: &Path) -> HashSet<Digest> {
     }
 }
 
-/// The file, ready for the next record: a part of one at its end, which a kill may leave, is cut off.
+/// The file, ready for the next record: a part of one at its end, which a kill may leave, is cut
+/// off.
 fn open(path: &Path) -> std::io::Result<File> {
-    let mut file = OpenOptions::new().create(true).read(true).append(true).mode(0o600).open(path)?;
+    let mut file =
+        OpenOptions::new().create(true).read(true).append(true).mode(0o600).open(path)?;
     file.set_permissions(Permissions::from_mode(0o600))?;
     let length = file.metadata()?.len();
     let mut magic = [0; 16];
@@ -159,8 +168,9 @@ fn open(path: &Path) -> std::io::Result<File> {
 
 fn start(file: File, new: PathBuf, old: PathBuf) -> std::io::Result<Writer> {
     let (queue, entries) = sync_channel(OBJECTS_QUEUED_MAX);
-    let thread =
-        std::thread::Builder::new().name("objects".to_owned()).spawn(move || write(file, &new, &old, &entries))?;
+    let thread = std::thread::Builder::new()
+        .name("objects".to_owned())
+        .spawn(move || write(file, &new, &old, &entries))?;
     Ok(Writer { queue, thread })
 }
 
@@ -244,7 +254,11 @@ mod tests {
         assert!(objects.owns(&org("a"), "oldest"));
         objects.learn(&org("a"), "next");
         assert!(!objects.owns(&org("a"), "oldest"));
-        assert!(objects.owns(&org("a"), "0") && objects.owns(&org("a"), "last") && objects.owns(&org("a"), "next"));
+        assert!(
+            objects.owns(&org("a"), "0")
+                && objects.owns(&org("a"), "last")
+                && objects.owns(&org("a"), "next")
+        );
         objects.close();
         let again = Objects::open(folder.path(), Metrics::new());
         assert!(again.owns(&org("a"), "last") && again.owns(&org("a"), "next"));

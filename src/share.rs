@@ -90,13 +90,23 @@ impl Party {
 
     /// A party that may use `times_free` times the free amount.
     pub fn with_share(times_free: usize) -> Arc<Party> {
-        Arc::new(Party { used: Default::default(), times_free, within: None, refusals: AtomicU64::new(0) })
+        Arc::new(Party {
+            used: Default::default(),
+            times_free,
+            within: None,
+            refusals: AtomicU64::new(0),
+        })
     }
 
     /// A part of this party. Its use counts for both, and it may use a share of the party's amount.
     pub fn part(self: &Arc<Party>) -> Arc<Party> {
         let within = Some(Arc::clone(self));
-        Arc::new(Party { used: Default::default(), times_free: SHARE_OF_FREE, within, refusals: AtomicU64::new(0) })
+        Arc::new(Party {
+            used: Default::default(),
+            times_free: SHARE_OF_FREE,
+            within,
+            refusals: AtomicU64::new(0),
+        })
     }
 
     /// The party itself, or the one that it is a part of.
@@ -112,16 +122,22 @@ impl Party {
         const SECOND: Duration = Duration::from_secs(1);
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let most = now.0.saturating_add(nanos(SECOND + REFUSAL_WAIT_MAX));
-        let next = |then: u64| then.max(now.0).saturating_add(nanos(SECOND / REFUSALS_PER_SECOND)).min(most);
-        let then = self.refusals.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |then| Some(next(then)));
+        let next = |then: u64| {
+            then.max(now.0).saturating_add(nanos(SECOND / REFUSALS_PER_SECOND)).min(most)
+        };
+        let then = self
+            .refusals
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |then| Some(next(then)));
         let then = Nanos(next(then.unwrap_or_default()));
         then.since(now).saturating_sub(SECOND)
     }
 
     fn add(&self, resource: Resource, amount: usize) -> (usize, usize) {
         let own = self.used[resource as usize].fetch_add(amount, Ordering::Relaxed) + amount;
-        let whole =
-            self.within.as_deref().map(|w| w.used[resource as usize].fetch_add(amount, Ordering::Relaxed) + amount);
+        let whole = self
+            .within
+            .as_deref()
+            .map(|w| w.used[resource as usize].fetch_add(amount, Ordering::Relaxed) + amount);
         (own, whole.unwrap_or(own))
     }
 
@@ -275,7 +291,9 @@ impl Held {
     /// # Errors
     /// There is not enough for this party. This is counted, unless the use is optional.
     pub fn take_up_to(&mut self, amount: usize) -> Result<(), Short> {
-        let Some(more) = amount.checked_sub(self.amount).filter(|more| *more > 0) else { return Ok(()) };
+        let Some(more) = amount.checked_sub(self.amount).filter(|more| *more > 0) else {
+            return Ok(());
+        };
         let Share { pool, party } = &self.share;
         let taken = pool.take(party, more, self.most);
         taken.map_err(|short| if self.most == pool.most { pool.count(short) } else { short })?;
@@ -345,7 +363,9 @@ mod tests {
 
     #[test]
     fn a_party_gets_most_and_leaves_some() {
-        for (most, alone, then, last) in [(1, 1, 0, 0), (3, 3, 0, 0), (4, 3, 1, 0), (8, 6, 1, 1), (200, 150, 37, 9)] {
+        for (most, alone, then, last) in
+            [(1, 1, 0, 0), (3, 3, 0, 0), (4, 3, 1, 0), (8, 6, 1, 1), (200, 150, 37, 9)]
+        {
             let pool = pool(most);
             let parties = [Party::new(), Party::new(), Party::new()];
             let taken: Vec<Vec<Held>> = parties.iter().map(|party| all(&pool.of(party))).collect();

@@ -1,11 +1,14 @@
-//! Text from outside, made fit to be shown: on a terminal, in a spreadsheet, in an operator's browser.
+//! Text from outside, made fit to be shown: on a terminal, in a spreadsheet, in an operator's
+//! browser.
 //!
-//! A leaf. Names of models and callers, values of configuration files and messages of providers may hold characters that
-//! move a cursor, change colours, turn the direction of writing or take no room. Does not: judge letters that look alike.
+//! A leaf. Names of models and callers, values of configuration files and messages of providers may
+//! hold characters that move a cursor, change colours, turn the direction of writing or take no
+//! room. Does not: judge letters that look alike.
 
 use std::borrow::Cow;
 
-/// Whether a character steers instead of being seen: controls, marks of direction, and what takes no room.
+/// Whether a character steers instead of being seen: controls, marks of direction, and what takes
+/// no room.
 pub fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -25,7 +28,8 @@ pub fn visible_lines(text: &str) -> Cow<'_, str> {
     shown(text, |c| matches!(c, '\n' | '\t'))
 }
 
-/// JSON that says the same: where a hidden character stands, which is only within strings, its escape does.
+/// JSON that says the same: where a hidden character stands, which is only within strings, its
+/// escape does.
 pub fn visible_json(json: &str) -> Cow<'_, str> {
     if !json.chars().any(|c| is_hidden(c) && !c.is_ascii()) {
         return Cow::Borrowed(json);
@@ -49,7 +53,9 @@ fn shown(text: &str, stays: impl Fn(char) -> bool) -> Cow<'_, str> {
     if !text.chars().any(hidden) {
         return Cow::Borrowed(text);
     }
-    Cow::Owned(text.chars().map(|c| if hidden(c) { char::REPLACEMENT_CHARACTER } else { c }).collect())
+    Cow::Owned(
+        text.chars().map(|c| if hidden(c) { char::REPLACEMENT_CHARACTER } else { c }).collect(),
+    )
 }
 
 #[cfg(test)]
@@ -63,7 +69,10 @@ mod tests {
             ("Müller 東京 ¥", "Müller 東京 ¥"),
             ("\u{1b}]0;pwned\u{7}", "\u{fffd}]0;pwned\u{fffd}"),
             ("\u{9b}2J", "\u{fffd}2J"),
-            ("a\u{202e}b\u{2066}c\u{200b}d\u{feff}e\u{ad}", "a\u{fffd}b\u{fffd}c\u{fffd}d\u{fffd}e\u{fffd}"),
+            (
+                "a\u{202e}b\u{2066}c\u{200b}d\u{feff}e\u{ad}",
+                "a\u{fffd}b\u{fffd}c\u{fffd}d\u{fffd}e\u{fffd}",
+            ),
             ("a\u{e0041}\u{fe0f}", "a\u{fffd}\u{fffd}"),
             ("a\r\nb\tc", "a\u{fffd}\u{fffd}b\u{fffd}c"),
         ] {

@@ -1,16 +1,19 @@
 //! Which room may import which: modules of one crate have no walls, so this test is the wall.
 //!
-//! Reads `src/**/*.rs` and `crates/*/src/**/*.rs` as text: removes comments, strings and `#[cfg(test)]` modules, then searches
-//! the rest for `crate::`, `super::` and `tollgate_wire::` paths (groups in braces are expanded) and for names that pure files
-//! must not use. A new folder under `src/` fails until it has a line in the table. Does not see through macros.
+//! Reads `src/**/*.rs` and `crates/*/src/**/*.rs` as text: removes comments, strings and
+//! `#[cfg(test)]` modules, then searches the rest for `crate::`, `super::` and `tollgate_wire::`
+//! paths (groups in braces are expanded) and for names that pure files must not use. A new folder
+//! under `src/` fails until it has a line in the table. Does not see through macros.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
 /// Everyone may import these.
-const LEAVES: &[&str] =
-    &["bounds", "clock", "code", "digest", "failure", "glob", "ids", "lock", "metrics", "money", "share", "visible"];
+const LEAVES: &[&str] = &[
+    "bounds", "clock", "code", "digest", "failure", "glob", "ids", "lock", "metrics", "money",
+    "share", "visible",
+];
 
 /// What a file may do besides computing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +41,8 @@ const OPTION_TYPES: &[&str] = &[
     "upstream/breaker",
 ];
 
-/// The same without `route`, which works with the policy, and with the sections whose values are used as given.
+/// The same without `route`, which works with the policy, and with the sections whose values are
+/// used as given.
 const POLICY_TYPES: &[&str] = &[
     "config/sections",
     "redact",
@@ -51,9 +55,10 @@ const POLICY_TYPES: &[&str] = &[
     "upstream/breaker",
 ];
 
-/// Room (or file of a room), what it may do, and what it may import besides the leaves and its own folder. The longest
-/// name that fits a file counts; a pure file of another room (`limit/bucket`) has a line of its own so that it can be
-/// imported without its room. Arrows point down only: siblings of one level meet in `pipeline`.
+/// Room (or file of a room), what it may do, and what it may import besides the leaves and its own
+/// folder. The longest name that fits a file counts; a pure file of another room (`limit/bucket`)
+/// has a line of its own so that it can be imported without its room. Arrows point down only:
+/// siblings of one level meet in `pipeline`.
 const ROOMS: &[(&str, May, &[&str])] = &[
     // Level 0: leaves. They know nobody.
     ("bounds", Nothing, &["redact"]),
@@ -91,7 +96,11 @@ const ROOMS: &[(&str, May, &[&str])] = &[
     // Level 2: data, with the option types of level 1.
     ("config", Io, OPTION_TYPES),
     ("config/reader", Nothing, &[]),
-    ("config/sections", Nothing, &["config/reader", "redact", "upstream/breaker", "upstream/retry", "wire"]),
+    (
+        "config/sections",
+        Nothing,
+        &["config/reader", "redact", "upstream/breaker", "upstream/retry", "wire"],
+    ),
     ("config/policy", Nothing, POLICY_TYPES),
     // Level 3: rooms with I/O of their own. Never a sibling.
     ("auth", Io, &["config"]),
@@ -127,7 +136,14 @@ const ROOMS: &[(&str, May, &[&str])] = &[
     // Starts threads.
     ("pipeline/body_threads", Io, &["pipeline"]),
     // The tickets, on the stages of the walk.
-    ("intent", Wait, &["ailog", "auth", "config", "cost", "limit", "pipeline", "redact", "route", "upstream", "wire"]),
+    (
+        "intent",
+        Wait,
+        &[
+            "ailog", "auth", "config", "cost", "limit", "pipeline", "redact", "route", "upstream",
+            "wire",
+        ],
+    ),
     // Level 5: the edges.
     ("server", Io, &["config", "intent", "pipeline", "route"]),
     ("admin", Io, &["pipeline", "config", "ailog", "report"]),
@@ -142,7 +158,8 @@ const ROOMS: &[(&str, May, &[&str])] = &[
 
 const ANYTHING: &[&str] = &["*"];
 
-/// What a file that may not do I/O must not name. A path that begins so is a breach, unless an entry of `HARMLESS` fits.
+/// What a file that may not do I/O must not name. A path that begins so is a breach, unless an
+/// entry of `HARMLESS` fits.
 const IO_NAMES: &[&str] = &[
     "std::fs",
     "std::net",
@@ -167,7 +184,8 @@ const HARMLESS: &[&str] = &[
 ];
 
 /// Folders with sources, and the prefix of their modules' names.
-const FOLDERS: &[(&str, &str)] = &[("src", ""), ("crates/redact/src", "redact/"), ("crates/wire/src", "wire/")];
+const FOLDERS: &[(&str, &str)] =
+    &[("src", ""), ("crates/redact/src", "redact/"), ("crates/wire/src", "wire/")];
 
 /// Circles of imports that are known. The list is to become shorter.
 const CIRCLES: &[&[&str]] = &[
@@ -177,22 +195,27 @@ const CIRCLES: &[&[&str]] = &[
     &["pipeline/body_threads", "pipeline/by_group", "pipeline/turns"],
     // A watched body is a body around another one.
     &["pipeline/answer_out/body", "pipeline/answer_out/h2_stall"],
-    &["intent/background", "intent/http"],
     // The detectors and the restorer share small parsers.
     &["redact/detect/phone/groups", "redact/detect/phone/sight"],
-    &["redact/detect/phone", "redact/detect/phone/candidate", "redact/detect/phone/edges", "redact/detect/words"],
+    &[
+        "redact/detect/phone",
+        "redact/detect/phone/candidate",
+        "redact/detect/phone/edges",
+        "redact/detect/words",
+    ],
     &["redact/restore/entity", "redact/restore/watch"],
     &["redact/body", "redact/restore", "redact/restore/body", "redact/restore/event"],
 ];
 
 #[test]
 fn rooms_import_only_what_they_may() {
-    let breaches: Vec<String> = sources().iter().flat_map(|(name, source)| check(name, source)).collect();
+    let breaches: Vec<String> =
+        sources().iter().flat_map(|(name, source)| check(name, source)).collect();
     assert!(breaches.is_empty(), "{} breach(es):\n{}", breaches.len(), breaches.join("\n"));
 }
 
-/// Two files that import each other are one file in two parts. A `mod.rs` is the interface of its folder, so the files
-/// in the folder may import it.
+/// Two files that import each other are one file in two parts. A `mod.rs` is the interface of its
+/// folder, so the files in the folder may import it.
 #[test]
 fn files_do_not_import_each_other() {
     let circles = circles(&sources());
@@ -217,7 +240,11 @@ fn sources() -> BTreeMap<String, String> {
         assert!(files.len() > 3, "only {} files under {}", files.len(), folder.display());
         for file in files {
             let name = file.strip_prefix(&folder).expect("below the folder");
-            let name = name.to_str().expect("plain names").trim_end_matches(".rs").trim_end_matches("/mod");
+            let name = name
+                .to_str()
+                .expect("plain names")
+                .trim_end_matches(".rs")
+                .trim_end_matches("/mod");
             sources.insert(format!("{room}{name}"), fs::read_to_string(&file).expect("readable"));
         }
     }
@@ -226,8 +253,10 @@ fn sources() -> BTreeMap<String, String> {
 
 /// Sets of files of which each imports all others, directly or through some of them.
 fn circles(sources: &BTreeMap<String, String>) -> BTreeSet<BTreeSet<String>> {
-    let imports: BTreeMap<&str, BTreeSet<&str>> =
-        sources.iter().map(|(name, source)| (name.as_str(), imported(name, source, sources))).collect();
+    let imports: BTreeMap<&str, BTreeSet<&str>> = sources
+        .iter()
+        .map(|(name, source)| (name.as_str(), imported(name, source, sources)))
+        .collect();
     let reachable = |from: &str| {
         let mut seen: BTreeSet<&str> = BTreeSet::new();
         let mut next: Vec<&str> = imports[from].iter().copied().collect();
@@ -238,10 +267,14 @@ fn circles(sources: &BTreeMap<String, String>) -> BTreeSet<BTreeSet<String>> {
         }
         seen
     };
-    let reached: BTreeMap<&str, BTreeSet<&str>> = imports.keys().map(|name| (*name, reachable(name))).collect();
+    let reached: BTreeMap<&str, BTreeSet<&str>> =
+        imports.keys().map(|name| (*name, reachable(name))).collect();
     let mut circles = BTreeSet::new();
     for (name, seen) in &reached {
-        let both = seen.iter().filter(|other| reached[*other].contains(name)).map(|other| (*other).to_owned());
+        let both = seen
+            .iter()
+            .filter(|other| reached[*other].contains(name))
+            .map(|other| (*other).to_owned());
         let circle: BTreeSet<String> = both.collect();
         if circle.len() > 1 {
             circles.insert(circle);
@@ -251,7 +284,11 @@ fn circles(sources: &BTreeMap<String, String>) -> BTreeSet<BTreeSet<String>> {
 }
 
 /// The files that a file imports, without itself and without the `mod.rs` of its folders.
-fn imported<'s>(name: &str, source: &str, sources: &'s BTreeMap<String, String>) -> BTreeSet<&'s str> {
+fn imported<'s>(
+    name: &str,
+    source: &str,
+    sources: &'s BTreeMap<String, String>,
+) -> BTreeSet<&'s str> {
     let mut found = BTreeSet::new();
     for path in paths(&plain(source)) {
         // In a `mod.rs`, a path may begin with the name of a file in the folder.
@@ -266,7 +303,9 @@ fn imported<'s>(name: &str, source: &str, sources: &'s BTreeMap<String, String>)
                 None => break None,
             }
         };
-        if let Some(file) = file.filter(|file| *file != name && !name.starts_with(&format!("{file}/"))) {
+        if let Some(file) =
+            file.filter(|file| *file != name && !name.starts_with(&format!("{file}/")))
+        {
             found.insert(file);
         }
     }
@@ -277,8 +316,9 @@ fn collect(folder: &Path, files: &mut Vec<std::path::PathBuf>) {
     for entry in fs::read_dir(folder).expect("folder") {
         let path = entry.expect("entry").path();
         // A room's tests may import what they like.
-        let is_tests =
-            path.file_stem().is_some_and(|stem| stem == "tests" || stem.to_string_lossy().ends_with("_tests"));
+        let is_tests = path
+            .file_stem()
+            .is_some_and(|stem| stem == "tests" || stem.to_string_lossy().ends_with("_tests"));
         if path.is_dir() && !is_tests {
             collect(&path, files);
         } else if path.extension().is_some_and(|extension| extension == "rs") && !is_tests {
@@ -298,18 +338,25 @@ fn check(name: &str, source: &str) -> Vec<String> {
     for path in paths(&code) {
         if let Some(target) = resolve(name, &path) {
             let allowed = room_of(&target).is_none_or(|(other, ..)| {
-                let own = other == room || (other.starts_with(&format!("{}/", top(room))) && room == top(room));
-                let listed = imports.iter().any(|import| *import == "*" || *import == other || *import == top(other));
+                let own = other == room
+                    || (other.starts_with(&format!("{}/", top(room))) && room == top(room));
+                let listed = imports
+                    .iter()
+                    .any(|import| *import == "*" || *import == other || *import == top(other));
                 own || listed || LEAVES.contains(&other)
             });
             let leaf = LEAVES.contains(&room);
             // The bounds of the redactor are bounds of the gateway.
-            let outside = !target.starts_with(room) && !LEAVES.contains(&top(&target)) && target != "redact/bounds";
+            let outside = !target.starts_with(room)
+                && !LEAVES.contains(&top(&target))
+                && target != "redact/bounds";
             if !allowed || (leaf && outside) {
                 breaches.push(format!("src/{name}: {room} may not import {path}"));
             }
         }
-        let begins = |names: &[&str]| names.iter().any(|name| path == *name || path.starts_with(&format!("{name}::")));
+        let begins = |names: &[&str]| {
+            names.iter().any(|name| path == *name || path.starts_with(&format!("{name}::")))
+        };
         let breach = match may {
             Io => false,
             Wait => begins(IO_NAMES),
@@ -332,12 +379,15 @@ fn room_of(module: &str) -> Option<(&'static str, May, &'static [&'static str])>
     ROOMS.iter().copied().filter(|(room, ..)| fits(room)).max_by_key(|(room, ..)| room.len())
 }
 
-/// The module that a `crate::` or `super::` path names, with `/` between its parts; nothing for other paths.
+/// The module that a `crate::` or `super::` path names, with `/` between its parts; nothing for
+/// other paths.
 fn resolve(name: &str, path: &str) -> Option<String> {
     let mut parts: Vec<&str> = path.split("::").collect();
     let mut base: Vec<&str> = name.split('/').collect();
     match parts.first() {
-        Some(&"crate") if ["redact/", "wire/"].iter().any(|of| name.starts_with(of)) => base.truncate(1),
+        Some(&"crate") if ["redact/", "wire/"].iter().any(|of| name.starts_with(of)) => {
+            base.truncate(1)
+        }
         Some(&"crate") => base.clear(),
         Some(&"tollgate_redact") => base = vec!["redact"],
         Some(&"tollgate_wire") => base = vec!["wire"],
@@ -363,8 +413,14 @@ fn paths(code: &str) -> Vec<String> {
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     let mut at = 0;
     while at < bytes.len() {
-        let starts = is_name(bytes[at]) && (at == 0 || !is_name(bytes[at - 1])) && !code[..at].ends_with("::");
-        if starts && code[at..].trim_start_matches(|c: char| c == '_' || c.is_ascii_alphanumeric()).starts_with("::") {
+        let starts = is_name(bytes[at])
+            && (at == 0 || !is_name(bytes[at - 1]))
+            && !code[..at].ends_with("::");
+        if starts
+            && code[at..]
+                .trim_start_matches(|c: char| c == '_' || c.is_ascii_alphanumeric())
+                .starts_with("::")
+        {
             at += tree(&code[at..], "", &mut found);
         } else {
             at += 1;
@@ -376,13 +432,15 @@ fn paths(code: &str) -> Vec<String> {
     found
 }
 
-/// Reads one use tree at the start of `code` into `found`, each path with `prefix`; says how many bytes it read.
+/// Reads one use tree at the start of `code` into `found`, each path with `prefix`; says how many
+/// bytes it read.
 fn tree(code: &str, prefix: &str, found: &mut Vec<String>) -> usize {
     let mut path = prefix.to_owned();
     let mut at = 0;
     loop {
         let rest = &code[at..];
-        let name: String = rest.chars().take_while(|c| *c == '_' || c.is_ascii_alphanumeric()).collect();
+        let name: String =
+            rest.chars().take_while(|c| *c == '_' || c.is_ascii_alphanumeric()).collect();
         at += name.len();
         if !name.is_empty() && name != "self" {
             path = if path.is_empty() { name } else { format!("{path}::{name}") };
@@ -394,7 +452,8 @@ fn tree(code: &str, prefix: &str, found: &mut Vec<String>) -> usize {
         if code[at..].starts_with('{') {
             at += 1;
             loop {
-                at += code[at..].len() - code[at..].trim_start_matches(|c: char| c.is_whitespace() || c == ',').len();
+                at += code[at..].len()
+                    - code[at..].trim_start_matches(|c: char| c.is_whitespace() || c == ',').len();
                 if code[at..].is_empty() || code[at..].starts_with('}') {
                     return (at + 1).min(code.len());
                 }
@@ -466,7 +525,9 @@ fn string(text: &str) -> usize {
 fn character(text: &str) -> usize {
     let mut chars = text.char_indices().skip(1);
     match chars.next() {
-        Some((_, '\\')) => text.char_indices().skip(3).find(|(_, c)| *c == '\'').map_or(0, |(at, _)| at + 1),
+        Some((_, '\\')) => {
+            text.char_indices().skip(3).find(|(_, c)| *c == '\'').map_or(0, |(at, _)| at + 1)
+        }
         Some(_) => chars.next().filter(|(_, c)| *c == '\'').map_or(0, |(at, _)| at + 1),
         None => 0,
     }
@@ -500,22 +561,29 @@ fn without_tests(code: &str) -> String {
 /// Pure by their dependencies: crates that compute, and no others.
 #[test]
 fn the_pure_crates_depend_on_no_io() {
-    let redact = ["aho-corasick", "base64", "bytes", "memchr", "regex", "serde_json", "thiserror", "wide"];
+    let redact =
+        ["aho-corasick", "base64", "bytes", "memchr", "regex", "serde_json", "thiserror", "wide"];
     let wire = ["tollgate-redact", "bytes", "memchr", "serde", "serde_json"];
     for (name, expected) in [("redact", &redact[..]), ("wire", &wire)] {
-        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates").join(name).join("Cargo.toml");
+        let manifest =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("crates").join(name).join("Cargo.toml");
         let manifest = fs::read_to_string(manifest).expect("readable");
-        let section =
-            manifest.split("\n[").find_map(|section| section.strip_prefix("dependencies]")).expect("dependencies");
+        let section = manifest
+            .split("\n[")
+            .find_map(|section| section.strip_prefix("dependencies]"))
+            .expect("dependencies");
         let lines = section.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
-        let names: Vec<&str> = lines.filter_map(|line| line.split(['.', ' ', '=']).next()).collect();
+        let names: Vec<&str> =
+            lines.filter_map(|line| line.split(['.', ' ', '=']).next()).collect();
         assert_eq!(names, expected, "tollgate-{name} has no runtime, HTTP or clock");
     }
 }
 
 #[test]
 fn a_circle_is_found() {
-    let sources = |files: &[(&str, &str)]| files.iter().map(|(n, s)| ((*n).to_owned(), (*s).to_owned())).collect();
+    let sources = |files: &[(&str, &str)]| {
+        files.iter().map(|(n, s)| ((*n).to_owned(), (*s).to_owned())).collect()
+    };
     let found = circles(&sources(&[
         ("a", "mod x; mod y; use x::X; use y::Y;"),
         ("a/x", "use super::y::Y; use super::Shared;"),
@@ -543,7 +611,10 @@ fn the_wall_holds() {
             "redact",
             "// use tokio::net\nconst A: &str = \"crate::auth::B\"; const C: char = '\"'; fn f<'a>() {} /* crate::app */",
         ),
-        ("redact", "fn a() {}\n#[cfg(test)]\nmod tests { use crate::ailog::Row; fn f() { if true { } } }\nfn b() {}"),
+        (
+            "redact",
+            "fn a() {}\n#[cfg(test)]\nmod tests { use crate::ailog::Row; fn f() { if true { } } }\nfn b() {}",
+        ),
         ("pipeline", "use crate::upstream::Client; use tokio::sync::Mutex;"),
         ("cli/serve", "use crate::app::run; use super::Failure;"),
         ("cost", "use tollgate_wire::usage::TokenUsage;"),
@@ -554,15 +625,43 @@ fn the_wall_holds() {
     }
     let bad = [
         ("redact/json", "use tokio::time::sleep;", "redact may not use tokio::time::sleep"),
-        ("redact", "use std::{fmt, time::{Duration, Instant}};", "redact may not use std::time::Instant"),
-        ("cost", "fn f() { let t = std::time::SystemTime::now(); }", "may not use std::time::SystemTime::now"),
-        ("redact", "use crate::{bounds, ailog::row::{Row, Outcome}};", "redact may not import crate::ailog::row::Row"),
-        ("redact", "use tollgate_wire::usage::TokenUsage;", "redact may not import tollgate_wire::usage::TokenUsage"),
+        (
+            "redact",
+            "use std::{fmt, time::{Duration, Instant}};",
+            "redact may not use std::time::Instant",
+        ),
+        (
+            "cost",
+            "fn f() { let t = std::time::SystemTime::now(); }",
+            "may not use std::time::SystemTime::now",
+        ),
+        (
+            "redact",
+            "use crate::{bounds, ailog::row::{Row, Outcome}};",
+            "redact may not import crate::ailog::row::Row",
+        ),
+        (
+            "redact",
+            "use tollgate_wire::usage::TokenUsage;",
+            "redact may not import tollgate_wire::usage::TokenUsage",
+        ),
         ("wire/sse", "use tokio::net::TcpStream;", "wire may not use tokio::net::TcpStream"),
         ("limit/bucket", "use super::store::Map;", "limit/bucket may not import super::store::Map"),
-        ("limit/store", "use super::super::auth::Caller;", "limit may not import super::super::auth::Caller"),
-        ("auth/jwt", "fn f(x: crate::upstream::Client) {}", "auth may not import crate::upstream::Client"),
-        ("config/policy", "use crate::limit::store::Store;", "config/policy may not import crate::limit::store::Store"),
+        (
+            "limit/store",
+            "use super::super::auth::Caller;",
+            "limit may not import super::super::auth::Caller",
+        ),
+        (
+            "auth/jwt",
+            "fn f(x: crate::upstream::Client) {}",
+            "auth may not import crate::upstream::Client",
+        ),
+        (
+            "config/policy",
+            "use crate::limit::store::Store;",
+            "config/policy may not import crate::limit::store::Store",
+        ),
         (
             "config/check",
             "use crate::upstream::client::Client;",
@@ -570,15 +669,30 @@ fn the_wall_holds() {
         ),
         ("intent/http", "use tokio::net::TcpStream;", "intent may not use tokio::net::TcpStream"),
         ("pipeline", "use crate::intent::batch;", "pipeline may not import crate::intent::batch"),
-        ("intent/flights", "use crate::pipeline::walk::Walk;", "may not import crate::pipeline::walk::Walk"),
+        (
+            "intent/flights",
+            "use crate::pipeline::walk::Walk;",
+            "may not import crate::pipeline::walk::Walk",
+        ),
         ("server", "use crate::ailog::AiLog;", "server may not import crate::ailog::AiLog"),
         ("ids", "use crate::auth::Caller;", "ids may not import crate::auth::Caller"),
-        ("mock", "use crate::config::policy::Policy;", "mock may not import crate::config::policy::Policy"),
-        ("redact", "#[cfg(test)]\nmod tests;\nuse crate::auth::Caller;", "redact may not import crate::auth::Caller"),
+        (
+            "mock",
+            "use crate::config::policy::Policy;",
+            "mock may not import crate::config::policy::Policy",
+        ),
+        (
+            "redact",
+            "#[cfg(test)]\nmod tests;\nuse crate::auth::Caller;",
+            "redact may not import crate::auth::Caller",
+        ),
         ("helpers", "", "src/helpers: belongs to no room"),
     ];
     for (name, source, expected) in bad {
         let breaches = check(name, source);
-        assert!(breaches.iter().any(|breach| breach.contains(expected)), "{name}: {source}\ngave {breaches:?}");
+        assert!(
+            breaches.iter().any(|breach| breach.contains(expected)),
+            "{name}: {source}\ngave {breaches:?}"
+        );
     }
 }

@@ -1,5 +1,6 @@
-//! The fuzz targets, driven by seeded mutations: the same inputs in every run, on a stable compiler, a few seconds each.
-//! `TOLLGATE_FUZZ_RUNS=10000000 TOLLGATE_FUZZ_SEED=7 cargo test --test fuzz` goes further by hand.
+//! The fuzz targets, driven by seeded mutations: the same inputs in every run, on a stable
+//! compiler, a few seconds each. `TOLLGATE_FUZZ_RUNS=10000000 TOLLGATE_FUZZ_SEED=7 cargo test
+//! --test fuzz` goes further by hand.
 
 #[path = "../fuzz/targets.rs"]
 mod targets;
@@ -97,7 +98,9 @@ fn input(rng: &mut fastrand::Rng) -> Vec<u8> {
         let at = rng.usize(..=input.len());
         match rng.u8(0..6) {
             0 if at < input.len() => input[at] = rng.u8(..),
-            1 if at < input.len() => drop(input.drain(at..(at + rng.usize(1..16)).min(input.len()))),
+            1 if at < input.len() => {
+                drop(input.drain(at..(at + rng.usize(1..16)).min(input.len())))
+            }
             2 => {
                 let other = &corpus[rng.usize(..corpus.len())];
                 let from = rng.usize(..other.len());
@@ -114,9 +117,12 @@ fn input(rng: &mut fastrand::Rng) -> Vec<u8> {
     input
 }
 
-/// Runs a target, and tells the input with which it fails. `head`: bytes that say how; `two`: it takes two bodies.
+/// Runs a target, and tells the input with which it fails. `head`: bytes that say how; `two`: it
+/// takes two bodies.
 fn drive(target: fn(&[u8]), head: usize, two: bool) {
-    let number = |name: &str, default: u64| std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default);
+    let number = |name: &str, default: u64| {
+        std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
+    };
     let mut rng = fastrand::Rng::with_seed(number("TOLLGATE_FUZZ_SEED", 1));
     for run in 0..number("TOLLGATE_FUZZ_RUNS", RUNS) {
         let mut data: Vec<u8> = (0..head).map(|_| rng.u8(..)).collect();

@@ -29,19 +29,22 @@ pub fn server(url: &str) -> ClickHouseOptions {
 pub fn store(clickhouse: Option<&str>) -> StoreKind {
     let Some(url) = clickhouse else { return StoreKind::Embedded };
     let mut apply = Command::new(env!("CARGO_BIN_EXE_tollgate"));
-    let applied = apply.args(["clickhouse", "apply", "--url", url, "--database", DATABASE]).status();
+    let applied =
+        apply.args(["clickhouse", "apply", "--url", url, "--database", DATABASE]).status();
     assert!(applied.is_ok_and(|status| status.success()), "the schema was not applied");
     StoreKind::ClickHouse(server(url))
 }
 
 fn rules() -> Rules {
-    let spec = RulesSpec { entities: vec![], attachments: Attachments::Allow, ..RulesSpec::default() };
+    let spec =
+        RulesSpec { entities: vec![], attachments: Attachments::Allow, ..RulesSpec::default() };
     Rules::compile(&spec).unwrap_or_else(|problems| panic!("{problems:?}"))
 }
 
 /// The row of a usual call with two captured bodies.
 pub fn row(body_bytes: usize) -> Row {
-    let text: String = (0..).flat_map(|n| [format!("word{n}"), " ".to_owned()]).take(body_bytes).collect();
+    let text: String =
+        (0..).flat_map(|n| [format!("word{n}"), " ".to_owned()]).take(body_bytes).collect();
     let body = redact::text(&rules(), &text[..body_bytes]).0;
     let Some(org) = OrgId::new("acme") else { panic!("a plain name") };
     let (id, version) = (RequestId::random(), Arc::from("0123456789ab"));
@@ -51,7 +54,8 @@ pub fn row(body_bytes: usize) -> Row {
     row.provider = Arc::from("openai");
     row.model = "gpt-4o-mini".to_owned();
     row.response_model = "gpt-4o-mini-2024-07-18".to_owned();
-    (row.status, row.attempts, row.latency_ms, row.ttfb_ms, row.gateway_us) = (200, 1, 812, 320, 95);
+    (row.status, row.attempts, row.latency_ms, row.ttfb_ms, row.gateway_us) =
+        (200, 1, 812, 320, 95);
     row.usage = TokenUsage { input: 812, output: 240, ..TokenUsage::default() };
     (row.usage_source, row.cost_nano_usd) = (UsageSource::Provider, Some(265_800));
     (row.request, row.response) = (Some(body.clone()), Some(body));
@@ -62,7 +66,8 @@ pub fn row(body_bytes: usize) -> Row {
 pub fn texts(bytes: usize) -> Vec<Redacted> {
     let rules = rules();
     let mut rng = fastrand::Rng::with_seed(7);
-    let words: Vec<String> = (0..4_000).map(|_| (0..rng.usize(2..10)).map(|_| rng.lowercase()).collect()).collect();
+    let words: Vec<String> =
+        (0..4_000).map(|_| (0..rng.usize(2..10)).map(|_| rng.lowercase()).collect()).collect();
     let mut text = || {
         let mut text = String::with_capacity(bytes + 16);
         while text.len() < bytes {

@@ -1,8 +1,9 @@
 //! Answers from the log, made while they are taken.
 //!
-//! Rows are read a batch at a time, off the runtime's threads, and the next batch is read when the client has taken the one
-//! before. Promises: a query is at work only while it reads; an answer ends at [`ADMIN_ANSWER_BYTES_MAX`], between rows, and
-//! then says so. Does not: know what is asked for (see the module above).
+//! Rows are read a batch at a time, off the runtime's threads, and the next batch is read when the
+//! client has taken the one before. Promises: a query is at work only while it reads; an answer
+//! ends at [`ADMIN_ANSWER_BYTES_MAX`], between rows, and then says so. Does not: know what is asked
+//! for (see the module above).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,18 +16,26 @@ use tokio_util::task::TaskTracker;
 
 use super::body::{Body, Cut};
 use super::{Admin, Unanswered};
-use crate::bounds::{ADMIN_ANSWER_BYTES_MAX, ADMIN_BATCH_BYTES_MAX, ADMIN_PIECE_BYTES, ADMIN_WAIT_MAX};
+use crate::bounds::{
+    ADMIN_ANSWER_BYTES_MAX, ADMIN_BATCH_BYTES_MAX, ADMIN_PIECE_BYTES, ADMIN_WAIT_MAX,
+};
 use crate::report::{Filter, Page, Place, Reader};
 
 /// A place of those, if one becomes free soon.
 async fn place(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Unanswered> {
-    let busy = || Unanswered(StatusCode::SERVICE_UNAVAILABLE, "too many queries at once; try again".to_owned());
+    let busy = || {
+        Unanswered(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too many queries at once; try again".to_owned(),
+        )
+    };
     let waited = tokio::time::timeout(ADMIN_WAIT_MAX, Arc::clone(places).acquire_owned()).await;
     waited.map_err(|_| busy())?.map_err(|_| busy())
 }
 
-/// A place among the long answers, if one becomes free soon. While it is waited for, clients that take nothing are cut sooner.
-pub(super) async fn long(admin: &Admin) -> Result<OwnedSemaphorePermit, Unanswered> {
+/// A place among the long answers, if one becomes free soon. While it is waited for, clients that
+/// take nothing are cut sooner.
+pub(crate) async fn long(admin: &Admin) -> Result<OwnedSemaphorePermit, Unanswered> {
     if let Ok(place) = Arc::clone(&admin.answers).try_acquire_owned() {
         return Ok(place);
     }
@@ -52,7 +61,7 @@ impl Drop for Wanted {
 }
 
 /// Asks the log, off the runtime's threads.
-pub(super) async fn asked<T, F>(admin: &Admin, ask: F) -> Result<T, Unanswered>
+pub(crate) async fn asked<T, F>(admin: &Admin, ask: F) -> Result<T, Unanswered>
 where
     T: Send + 'static,
     F: FnOnce(&Reader) -> Result<T, Unanswered> + Send + 'static,
@@ -124,7 +133,11 @@ impl Writer {
 }
 
 /// Rows as the log keeps them: at most `limit`, newest first.
-pub(super) async fn logs(admin: &Arc<Admin>, filter: Filter, limit: usize) -> Result<Body, Unanswered> {
+pub(crate) async fn logs(
+    admin: &Arc<Admin>,
+    filter: Filter,
+    limit: usize,
+) -> Result<Body, Unanswered> {
     let answer = long(admin).await?;
     let page = batch(admin, &filter, limit).await?;
     let (to, pieces) = mpsc::channel(1);
@@ -174,8 +187,9 @@ async fn write_logs(
     }
 }
 
-/// Rows that are here already, between `begin` and `end`; `cut` is the end where some were left out.
-pub(super) fn rows<R, F>(
+/// Rows that are here already, between `begin` and `end`; `cut` is the end where some were left
+/// out.
+pub(crate) fn rows<R, F>(
     tasks: &TaskTracker,
     answer: OwnedSemaphorePermit,
     begin: String,

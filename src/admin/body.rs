@@ -11,7 +11,7 @@ use super::connections::Answering;
 use crate::bounds::ADMIN_PIECE_BYTES;
 
 /// What is written.
-pub(super) struct Body {
+pub(crate) struct Body {
     kind: Kind,
     /// The connection is being answered.
     _answering: Option<Answering>,
@@ -30,32 +30,35 @@ enum Kind {
 /// The answer could not be completed.
 #[derive(Debug, thiserror::Error)]
 #[error("the answer ended early")]
-pub(super) struct Cut;
+pub(crate) struct Cut;
 
 impl Body {
     /// A body that is all here.
-    pub(super) fn full(bytes: impl Into<Bytes>) -> Body {
+    pub(crate) fn full(bytes: impl Into<Bytes>) -> Body {
         let bytes = Some(bytes.into()).filter(|b: &Bytes| !b.is_empty());
         Body { kind: Kind::Full(bytes), _answering: None, _place: None }
     }
 
     /// A body that is made while it is taken.
-    pub(super) fn pieces(pieces: mpsc::Receiver<Result<Bytes, Cut>>, place: OwnedSemaphorePermit) -> Body {
+    pub(crate) fn pieces(
+        pieces: mpsc::Receiver<Result<Bytes, Cut>>,
+        place: OwnedSemaphorePermit,
+    ) -> Body {
         Body { kind: Kind::Pieces(pieces), _answering: None, _place: Some(place) }
     }
 
     /// Bytes of it that are here.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         if let Kind::Full(Some(bytes)) = &self.kind { bytes.len() } else { 0 }
     }
 
     /// The same with a place among the long answers.
-    pub(super) fn placed(self, place: OwnedSemaphorePermit) -> Body {
+    pub(crate) fn placed(self, place: OwnedSemaphorePermit) -> Body {
         Body { _place: Some(place), ..self }
     }
 
     /// The connection counts as being answered until this is over.
-    pub(super) fn answering(self, answering: Answering) -> Body {
+    pub(crate) fn answering(self, answering: Answering) -> Body {
         Body { _answering: Some(answering), ..self }
     }
 }
@@ -74,7 +77,10 @@ impl HttpBody for Body {
     type Data = Bytes;
     type Error = Cut;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         let this = self.get_mut();
         let next = match &mut this.kind {
             Kind::Full(bytes) => Poll::Ready(piece_of(bytes).map(Ok)),

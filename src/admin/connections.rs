@@ -1,7 +1,8 @@
 //! The connections of the operators' side: how many there are, who is silent, who takes its answer.
 //!
-//! Promises: a new connection always finds a place unless all are being answered and take their answers; a client that sends
-//! no head, or does not take its answer, is cut within a time. Does not: know what is asked.
+//! Promises: a new connection always finds a place unless all are being answered and take their
+//! answers; a client that sends no head, or does not take its answer, is cut within a time. Does
+//! not: know what is asked.
 
 use std::collections::HashMap;
 use std::io;
@@ -15,11 +16,13 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::bounds::{ADMIN_ANSWER_TIME_MAX, ADMIN_CONNECTIONS_MAX, ADMIN_WRITE_STALL_MAX, ADMIN_WRITE_STALL_MIN};
+use crate::bounds::{
+    ADMIN_ANSWER_TIME_MAX, ADMIN_CONNECTIONS_MAX, ADMIN_WRITE_STALL_MAX, ADMIN_WRITE_STALL_MIN,
+};
 use crate::lock::lock;
 
 /// All that are open.
-pub(super) struct Connections {
+pub(crate) struct Connections {
     begun: Instant,
     /// Answers that wait for a place which others may hold.
     wanted: Arc<AtomicUsize>,
@@ -34,7 +37,7 @@ struct Open {
 }
 
 /// What is known of one.
-pub(super) struct State {
+pub(crate) struct State {
     number: u64,
     /// When bytes last passed, in milliseconds since the side was opened.
     moved: AtomicU64,
@@ -42,37 +45,50 @@ pub(super) struct State {
     asked: AtomicU64,
     answering: AtomicBool,
     /// It is to be closed.
-    pub(super) cut: CancellationToken,
+    pub(crate) cut: CancellationToken,
 }
 
 /// One place, until this is dropped.
-pub(super) struct Place {
+pub(crate) struct Place {
     connections: Arc<Connections>,
-    pub(super) state: Arc<State>,
+    pub(crate) state: Arc<State>,
 }
 
 impl Connections {
-    /// None yet. `wanted`: how many answers wait for a place; while there are some, a client that takes nothing is cut sooner.
-    pub(super) fn new(wanted: Arc<AtomicUsize>) -> Connections {
-        Connections { begun: Instant::now(), wanted, most: ADMIN_CONNECTIONS_MAX, open: Mutex::default() }
+    /// None yet. `wanted`: how many answers wait for a place; while there are some, a client that
+    /// takes nothing is cut sooner.
+    pub(crate) fn new(wanted: Arc<AtomicUsize>) -> Connections {
+        Connections {
+            begun: Instant::now(),
+            wanted,
+            most: ADMIN_CONNECTIONS_MAX,
+            open: Mutex::default(),
+        }
     }
 
     fn now(&self) -> u64 {
         u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// A place for a connection that has just come; where there is none left, that of the one that has been silent for
-    /// longest, or takes nothing of its answer. Nothing where all are taking their answers.
-    pub(super) fn enter(self: &Arc<Connections>) -> Option<Place> {
+    /// A place for a connection that has just come; where there is none left, that of the one that
+    /// has been silent for longest, or takes nothing of its answer. Nothing where all are taking
+    /// their answers.
+    pub(crate) fn enter(self: &Arc<Connections>) -> Option<Place> {
         let now = self.now();
         let mut open = lock(&self.open);
         if open.all.len() >= self.most {
             let worst = open.all.values().min_by_key(|state| {
-                (state.answering.load(Ordering::Relaxed), state.moved.load(Ordering::Relaxed), state.number)
+                (
+                    state.answering.load(Ordering::Relaxed),
+                    state.moved.load(Ordering::Relaxed),
+                    state.number,
+                )
             });
             let worst = Arc::clone(worst?);
             let still = now.saturating_sub(worst.moved.load(Ordering::Relaxed));
-            if worst.answering.load(Ordering::Relaxed) && u128::from(still) < ADMIN_WRITE_STALL_MIN.as_millis() {
+            if worst.answering.load(Ordering::Relaxed)
+                && u128::from(still) < ADMIN_WRITE_STALL_MIN.as_millis()
+            {
                 return None;
             }
             open.all.remove(&worst.number);
@@ -95,7 +111,7 @@ impl Connections {
 
 impl Place {
     /// A request has come.
-    pub(super) fn answer(&self) -> Answering {
+    pub(crate) fn answer(&self) -> Answering {
         self.state.asked.store(self.connections.now(), Ordering::Relaxed);
         self.state.moved.store(self.connections.now(), Ordering::Relaxed);
         self.state.answering.store(true, Ordering::Relaxed);
@@ -110,7 +126,7 @@ impl Drop for Place {
 }
 
 /// An answer is made, or on its way, until this is dropped.
-pub(super) struct Answering(Arc<State>);
+pub(crate) struct Answering(Arc<State>);
 
 impl Drop for Answering {
     fn drop(&mut self) {
@@ -119,7 +135,7 @@ impl Drop for Answering {
 }
 
 /// The bytes of a connection, with an end to waiting for its peer.
-pub(super) struct Stream<S> {
+pub(crate) struct Stream<S> {
     inner: S,
     place: Arc<Place>,
     /// Since when the peer has taken nothing, and when that is looked at again.
@@ -127,7 +143,7 @@ pub(super) struct Stream<S> {
 }
 
 impl<S> Stream<S> {
-    pub(super) fn new(inner: S, place: Arc<Place>) -> Stream<S> {
+    pub(crate) fn new(inner: S, place: Arc<Place>) -> Stream<S> {
         Stream { inner, place, stall: None }
     }
 
@@ -135,7 +151,11 @@ impl<S> Stream<S> {
         self.place.state.moved.store(self.place.connections.now(), Ordering::Relaxed);
     }
 
-    fn written<T>(&mut self, polled: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+    fn written<T>(
+        &mut self,
+        polled: Poll<io::Result<T>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
         if polled.is_ready() {
             self.moved();
             self.stall = None;
@@ -158,7 +178,11 @@ impl<S> Stream<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Stream<S> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
         let polled = Pin::new(&mut this.inner).poll_read(cx, buf);
@@ -171,7 +195,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stream<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Stream<S> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let polled = Pin::new(&mut this.inner).poll_write(cx, buf);
         this.written(polled, cx)
@@ -225,10 +253,13 @@ mod tests {
         // The first one speaks again, so the second is the one.
         places[0].state.moved.store(connections.now(), Ordering::Relaxed);
         let fourth = connections.enter().expect("the second one's");
-        let cut = |places: &[Place]| places.iter().map(|place| place.state.cut.is_cancelled()).collect::<Vec<_>>();
+        let cut = |places: &[Place]| {
+            places.iter().map(|place| place.state.cut.is_cancelled()).collect::<Vec<_>>()
+        };
         assert_eq!(cut(&places), [false, true, false]);
         later(10).await;
-        // However many come and say nothing, and whatever they leave behind, there are no more than three.
+        // However many come and say nothing, and whatever they leave behind, there are no more than
+        // three.
         for _ in 0..300 {
             places.push(connections.enter().expect("the oldest one's"));
             later(1).await;
@@ -269,7 +300,9 @@ mod tests {
         let begun = Instant::now();
         let cut = stream.write_all(&[0; 100]).await.expect_err("nobody reads");
         assert_eq!(cut.kind(), io::ErrorKind::TimedOut);
-        assert!(begun.elapsed() >= ADMIN_WRITE_STALL_MAX && begun.elapsed() < 2 * ADMIN_WRITE_STALL_MAX);
+        assert!(
+            begun.elapsed() >= ADMIN_WRITE_STALL_MAX && begun.elapsed() < 2 * ADMIN_WRITE_STALL_MAX
+        );
         drop((stream, answering));
 
         // While others wait, sooner.
@@ -278,7 +311,9 @@ mod tests {
         let begun = Instant::now();
         let cut = stream.write_all(&[0; 100]).await.expect_err("nobody reads");
         assert_eq!(cut.kind(), io::ErrorKind::TimedOut);
-        assert!(begun.elapsed() >= ADMIN_WRITE_STALL_MIN && begun.elapsed() < 2 * ADMIN_WRITE_STALL_MIN);
+        assert!(
+            begun.elapsed() >= ADMIN_WRITE_STALL_MIN && begun.elapsed() < 2 * ADMIN_WRITE_STALL_MIN
+        );
         drop((stream, answering));
         connections.wanted.store(0, Ordering::Relaxed);
 
@@ -297,6 +332,8 @@ mod tests {
             () = slow => unreachable!("the stream is open"),
         };
         assert_eq!(cut.kind(), io::ErrorKind::TimedOut);
-        assert!(begun.elapsed() >= ADMIN_ANSWER_TIME_MAX && begun.elapsed() < 2 * ADMIN_ANSWER_TIME_MAX);
+        assert!(
+            begun.elapsed() >= ADMIN_ANSWER_TIME_MAX && begun.elapsed() < 2 * ADMIN_ANSWER_TIME_MAX
+        );
     }
 }

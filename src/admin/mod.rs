@@ -1,9 +1,12 @@
-//! The operators' side: dashboard, metrics, health and the JSON behind them, on a listener of its own.
+//! The operators' side: dashboard, metrics, health and the JSON behind them, on a listener of its
+//! own.
 //!
-//! Level 5 of the map. Read-only: nothing here changes anything. Promises: a `Host` that is a foreign name is refused
-//! (a page elsewhere cannot read this through a rebound name); pages load nothing from elsewhere; queries of the log run
-//! off the runtime's threads and a few at a time; answers are bounded and made while they are taken (`answers`); a client that
-//! is silent or takes nothing is cut, and holds no other off (`connections`). Does not: authenticate; it is to be bound where only operators reach it.
+//! Level 5 of the map. Read-only: nothing here changes anything. Promises: a `Host` that is a
+//! foreign name is refused (a page elsewhere cannot read this through a rebound name); pages load
+//! nothing from elsewhere; queries of the log run off the runtime's threads and a few at a time;
+//! answers are bounded and made while they are taken (`answers`); a client that is silent or takes
+//! nothing is cut, and holds no other off (`connections`). Does not: authenticate; it is to be
+//! bound where only operators reach it.
 
 mod answers;
 mod body;
@@ -26,7 +29,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::ailog::AiLog;
 use crate::bounds::{
-    ADMIN_ANSWERS_MAX, ADMIN_BUFFER_BYTES_MAX, ADMIN_HEAD_TIMEOUT, ADMIN_PIECE_BYTES, ADMIN_QUERIES_MAX,
+    ADMIN_ANSWERS_MAX, ADMIN_BUFFER_BYTES_MAX, ADMIN_HEAD_TIMEOUT, ADMIN_PIECE_BYTES,
+    ADMIN_QUERIES_MAX,
 };
 use crate::config::policy::Settings;
 use crate::config::watch::Watcher;
@@ -61,8 +65,14 @@ pub struct Admin {
 
 impl Admin {
     /// The operators' side of a gateway.
-    pub fn new(gateway: Arc<Gateway>, settings: Settings, watcher: Arc<Watcher>, log: AiLog) -> Admin {
-        let (queries, answers) = (Semaphore::new(ADMIN_QUERIES_MAX), Semaphore::new(ADMIN_ANSWERS_MAX));
+    pub fn new(
+        gateway: Arc<Gateway>,
+        settings: Settings,
+        watcher: Arc<Watcher>,
+        log: AiLog,
+    ) -> Admin {
+        let (queries, answers) =
+            (Semaphore::new(ADMIN_QUERIES_MAX), Semaphore::new(ADMIN_ANSWERS_MAX));
         Admin {
             gateway,
             settings,
@@ -78,7 +88,8 @@ impl Admin {
 
 /// Answers operators until `stop`.
 pub async fn serve(listener: TcpListener, admin: Arc<Admin>, stop: CancellationToken) {
-    let (connections, tasks) = (Arc::new(Connections::new(Arc::clone(&admin.wanted))), admin.tasks.clone());
+    let (connections, tasks) =
+        (Arc::new(Connections::new(Arc::clone(&admin.wanted))), admin.tasks.clone());
     loop {
         let stream = tokio::select! {
             () = stop.cancelled() => break,
@@ -101,7 +112,12 @@ pub async fn serve(listener: TcpListener, admin: Arc<Admin>, stop: CancellationT
 }
 
 /// One connection, from its first byte to its last.
-async fn connection(stream: TcpStream, admin: Arc<Admin>, place: Arc<Place>, stop: CancellationToken) {
+async fn connection(
+    stream: TcpStream,
+    admin: Arc<Admin>,
+    place: Arc<Place>,
+    stop: CancellationToken,
+) {
     let here = Arc::clone(&place);
     let service = service_fn(move |request| {
         let (admin, answering) = (Arc::clone(&admin), here.answer());
@@ -111,7 +127,10 @@ async fn connection(stream: TcpStream, admin: Arc<Admin>, place: Arc<Place>, sto
         }
     });
     let mut builder = hyper::server::conn::http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(ADMIN_HEAD_TIMEOUT).max_buf_size(ADMIN_BUFFER_BYTES_MAX);
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(ADMIN_HEAD_TIMEOUT)
+        .max_buf_size(ADMIN_BUFFER_BYTES_MAX);
     let cut = place.state.cut.clone();
     let connection = builder.serve_connection(TokioIo::new(Stream::new(stream, place)), service);
     // A peer that leaves is no event; at the end open pages are simply let go.
@@ -143,7 +162,10 @@ async fn answer(admin: &Arc<Admin>, request: &Request<Incoming>) -> Response<Bod
     }
     let headers = response.headers_mut();
     for (name, value) in [
-        ("content-security-policy", "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"),
+        (
+            "content-security-policy",
+            "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+        ),
         ("x-content-type-options", "nosniff"),
         ("referrer-policy", "no-referrer"),
         ("cache-control", "no-store"),
@@ -169,7 +191,10 @@ async fn routed(admin: &Arc<Admin>, request: &Request<Incoming>) -> Response<Bod
                 .metrics
                 .limited_orgs
                 .set(i64::try_from(admin.gateway.counters.limiter.len()).unwrap_or(i64::MAX));
-            typed("text/plain; version=0.0.4; charset=utf-8", Body::full(admin.gateway.metrics.text()))
+            typed(
+                "text/plain; version=0.0.4; charset=utf-8",
+                Body::full(admin.gateway.metrics.text()),
+            )
         }
         "/api/config" => json_answer(&config(admin)),
         "/api/limits" => json_answer(&limits(admin)),
@@ -185,7 +210,9 @@ async fn routed(admin: &Arc<Admin>, request: &Request<Incoming>) -> Response<Bod
 /// A name that somebody else may let point here is no name for this side.
 fn host_is_ours(request: &Request<Incoming>) -> bool {
     let mut hosts = request.headers().get_all(header::HOST).iter();
-    let (Some(host), None) = (hosts.next().and_then(|h| h.to_str().ok()), hosts.next()) else { return false };
+    let (Some(host), None) = (hosts.next().and_then(|h| h.to_str().ok()), hosts.next()) else {
+        return false;
+    };
     let name = match host.strip_prefix('[') {
         Some(v6) => v6.split(']').next().unwrap_or_default(),
         None => host.rsplit_once(':').map_or(host, |(name, _)| name),
@@ -257,8 +284,11 @@ async fn summary(admin: &Arc<Admin>, query: &Query) -> Result<Response<Body>, Un
     let dims: Vec<Dim> = by
         .split(',')
         .map(|name| {
-            Dim::parse(name.trim())
-                .ok_or_else(|| format!("`{name}` is nothing to sum by; use day, org, model, provider, route, caller"))
+            Dim::parse(name.trim()).ok_or_else(|| {
+                format!(
+                    "`{name}` is nothing to sum by; use day, org, model, provider, route, caller"
+                )
+            })
         })
         .collect::<Result<_, String>>()?;
     let answer = answers::long(admin).await?;
@@ -266,7 +296,9 @@ async fn summary(admin: &Arc<Admin>, query: &Query) -> Result<Response<Body>, Un
     let rows = answers::asked(admin, move |reader| Ok(reader.summary(from, to, &by)?)).await?;
     let begin = format!("{{\"from\":{},\"to\":{},\"rows\":[", json!(iso(from)), json!(iso(to)));
     let ends = ("],\"cut\":false}", "],\"cut\":true}");
-    let body = answers::rows(&admin.tasks, answer, begin, rows, ends, move |row| Value::Object(row.to_json(&dims)));
+    let body = answers::rows(&admin.tasks, answer, begin, rows, ends, move |row| {
+        Value::Object(row.to_json(&dims))
+    });
     Ok(typed("application/json", body))
 }
 
@@ -274,13 +306,23 @@ async fn summary(admin: &Arc<Admin>, query: &Query) -> Result<Response<Body>, Un
 async fn logs(admin: &Arc<Admin>, query: &Query) -> Result<Response<Body>, Unanswered> {
     let limit = match query.get("limit") {
         None => 50,
-        Some(text) => text.parse::<usize>().map_err(|_| "`limit` must be a number".to_owned())?.min(1000),
+        Some(text) => {
+            text.parse::<usize>().map_err(|_| "`limit` must be a number".to_owned())?.min(1000)
+        }
     };
-    let mut filter =
-        Filter { from_ms: query.day("from")?, to_ms: query.day("to")?.map(|d| d + DAY_MS), ..Filter::default() };
+    let mut filter = Filter {
+        from_ms: query.day("from")?,
+        to_ms: query.day("to")?.map(|d| d + DAY_MS),
+        ..Filter::default()
+    };
     for (name, value) in &query.0 {
-        if !matches!(name.as_str(), "limit" | "from" | "to" | "before") && !filter.and(name, value) {
-            return Err(format!("`{name}` is no column to choose by; use one of {}", Filter::COLUMNS.join(", ")).into());
+        if !matches!(name.as_str(), "limit" | "from" | "to" | "before") && !filter.and(name, value)
+        {
+            return Err(format!(
+                "`{name}` is no column to choose by; use one of {}",
+                Filter::COLUMNS.join(", ")
+            )
+            .into());
         }
     }
     if let Some(id) = query.get("before") {
@@ -303,8 +345,14 @@ struct Query(Vec<(String, String)>);
 impl Query {
     fn of(query: Option<&str>) -> Query {
         let pairs = query.unwrap_or_default().split('&').filter(|p| !p.is_empty()).take(32);
-        let decoded = |text: &str| crate::pipeline::query::percent_decoded(text).unwrap_or_default();
-        Query(pairs.map(|p| p.split_once('=').unwrap_or((p, ""))).map(|(k, v)| (decoded(k), decoded(v))).collect())
+        let decoded =
+            |text: &str| crate::pipeline::query::percent_decoded(text).unwrap_or_default();
+        Query(
+            pairs
+                .map(|p| p.split_once('=').unwrap_or((p, "")))
+                .map(|(k, v)| (decoded(k), decoded(v)))
+                .collect(),
+        )
     }
 
     fn get(&self, name: &str) -> Option<&str> {

@@ -52,14 +52,18 @@ pub(crate) fn missing(version: u8, row: &[u8]) -> Result<&'static [u8], NotARow>
 pub(crate) fn unknown_after(version: u8) -> &'static [u8] {
     static UNKNOWN: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
         let after = |version| COLUMNS.iter().filter(move |column| column.since > version);
-        (0..=SCHEMA_VERSION).map(|version| after(version).flat_map(|c| c.of.unknown()).copied().collect()).collect()
+        (0..=SCHEMA_VERSION)
+            .map(|version| after(version).flat_map(|c| c.of.unknown()).copied().collect())
+            .collect()
     });
     UNKNOWN.get(usize::from(version)).map_or(&[], Vec::as_slice)
 }
 
 /// The time of a row, from its encoded form.
 pub(crate) fn created_at_ms(row: &[u8]) -> Option<i64> {
-    row.get(16..24).and_then(|bytes| bytes.first_chunk::<8>()).map(|bytes| i64::from_le_bytes(*bytes))
+    row.get(16..24)
+        .and_then(|bytes| bytes.first_chunk::<8>())
+        .map(|bytes| i64::from_le_bytes(*bytes))
 }
 
 #[cfg(test)]
@@ -71,7 +75,9 @@ mod tests {
 
     /// The table of the columns in `docs/ai-log.md`.
     fn table() -> String {
-        let mut table = "| column | SQLite | ClickHouse | since | meaning |\n|---|---|---|---|---|\n".to_owned();
+        let mut table =
+            "| column | SQLite | ClickHouse | since | meaning |\n|---|---|---|---|---|\n"
+                .to_owned();
         for Column { name, of, since, doc } in COLUMNS {
             let (embedded, server) = (sqlite::type_of(of), clickhouse::schema::type_of(of));
             table += &format!("| `{name}` | {embedded} | {server} | {since} | {doc} |\n");
@@ -90,7 +96,8 @@ mod tests {
             std::fs::write(&path, [before, begin, &table(), end, after].concat()).expect("written");
             return;
         }
-        let hint = "write it anew: TOLLGATE_WRITE_DOCS=1 cargo test the_documentation_has_every_column";
+        let hint =
+            "write it anew: TOLLGATE_WRITE_DOCS=1 cargo test the_documentation_has_every_column";
         assert_eq!(table_there, table(), "docs/ai-log.md differs from src/ailog/row.rs; {hint}");
     }
 
@@ -101,7 +108,10 @@ mod tests {
         assert!(names.is_sorted_by(|a, b| a < b), "{names:?}");
         for Column { name, doc, .. } in COLUMNS {
             let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
-            assert!(name.bytes().all(is_plain) && !doc.is_empty() && !doc.contains('|'), "{name}: {doc}");
+            assert!(
+                name.bytes().all(is_plain) && !doc.is_empty() && !doc.contains('|'),
+                "{name}: {doc}"
+            );
         }
     }
 

@@ -97,7 +97,8 @@ fn add(folded: &mut Row, row: &Row) {
     folded.gateway_us = folded.gateway_us.max(row.gateway_us);
     folded.request_bytes = folded.request_bytes.saturating_add(row.request_bytes);
     folded.response_bytes = folded.response_bytes.saturating_add(row.response_bytes);
-    for (mine, other) in [(&mut folded.caller, &row.caller), (&mut folded.provider, &row.provider)] {
+    for (mine, other) in [(&mut folded.caller, &row.caller), (&mut folded.provider, &row.provider)]
+    {
         if mine != other {
             *mine = Arc::from("");
         }
@@ -124,7 +125,8 @@ mod tests {
 
     fn refused(org: u8, model: u8) -> Row {
         let mut row = row(4);
-        (row.outcome, row.error_code, row.calls) = (Outcome::RateLimited, Some(Code::RateLimitExceeded), 1);
+        (row.outcome, row.error_code, row.calls) =
+            (Outcome::RateLimited, Some(Code::RateLimitExceeded), 1);
         row.org_id = OrgId::new(&format!("org{org}")).expect("org");
         row.model = format!("m{model}");
         row

@@ -140,7 +140,11 @@ impl AiLog {
     /// # Errors
     /// Another process uses the folder, or it cannot be used. An unreachable store is not an error:
     /// rows wait for it.
-    pub fn open(options: Options, store: StoreKind, metrics: Arc<Metrics>) -> Result<AiLog, OpenError> {
+    pub fn open(
+        options: Options,
+        store: StoreKind,
+        metrics: Arc<Metrics>,
+    ) -> Result<AiLog, OpenError> {
         AiLog::open_on(options, store, metrics, Box::new(FileSystem))
     }
 
@@ -162,13 +166,19 @@ impl AiLog {
             tracing::warn!(files, "files in the write-ahead log are not segments of this version");
         }
         if found.segments > 0 {
-            tracing::info!(segments = found.segments, bytes = wal.bytes(), "rows of an earlier run are being stored");
+            tracing::info!(
+                segments = found.segments,
+                bytes = wal.bytes(),
+                "rows of an earlier run are being stored"
+            );
         }
         let log = Arc::new(SharedLog::new(Arc::new(wal), counters, options.retention_days));
         let OpenedStore { store, file, elsewhere } = open_store(store, data_dir)?;
         let dead_letters = data_dir.join("dead-letter.jsonl");
-        let shipper = Shipper::new(Arc::clone(&log), store, elsewhere, dead_letters)
-            .map_err(|error| OpenError::Position { path: data_dir.join(file), reason: error.into_reason() })?;
+        let shipper =
+            Shipper::new(Arc::clone(&log), store, elsewhere, dead_letters).map_err(|error| {
+                OpenError::Position { path: data_dir.join(file), reason: error.into_reason() }
+            })?;
         let thread = |name: &str, work: Box<dyn FnOnce() + Send>| {
             let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work);
             thread
@@ -294,7 +304,8 @@ fn open_store(kind: StoreKind, data_dir: &Path) -> Result<OpenedStore, OpenError
     Ok(match kind {
         StoreKind::Embedded => {
             let elsewhere = clickhouse::resume_of(data_dir);
-            let store = SqliteStore::open(&path).map_err(|error| OpenError::Store { path, error })?;
+            let store =
+                SqliteStore::open(&path).map_err(|error| OpenError::Store { path, error })?;
             OpenedStore { store: Box::new(store), file: sqlite::FILE, elsewhere }
         }
         StoreKind::ClickHouse(server) => {
@@ -310,8 +321,12 @@ fn lock_folder(data_dir: &Path) -> Result<File, OpenError> {
     let folder = |error| OpenError::Folder { path: data_dir.to_owned(), error };
     private::folder(data_dir).map_err(folder)?;
     private::tighten(data_dir);
-    let file =
-        private::options().create(true).truncate(false).write(true).open(data_dir.join("lock")).map_err(folder)?;
+    let file = private::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(data_dir.join("lock"))
+        .map_err(folder)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse(data_dir.to_owned())),

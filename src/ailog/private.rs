@@ -34,7 +34,8 @@ pub(crate) fn folder(path: &Path) -> io::Result<()> {
 /// Removes the rights of others from the log's own files in `data_dir`. Files of another user stay
 /// as they are, with a warning.
 pub(crate) fn tighten(data_dir: &Path) {
-    const OURS: &[&str] = &["tollgate.db", "lock", "dead-letter.jsonl", "clickhouse.position", "wal"];
+    const OURS: &[&str] =
+        &["tollgate.db", "lock", "dead-letter.jsonl", "clickhouse.position", "wal"];
     for entry in fs::read_dir(data_dir).into_iter().flatten().flatten() {
         let name = entry.file_name();
         // SQLite appends `-wal`, `-shm` and `-journal` to the name.
@@ -71,7 +72,14 @@ mod tests {
         let dir = tempfile::TempDir::new().expect("folder");
         let path = |name: &str| dir.path().join(name);
         fs::create_dir(path("wal")).expect("folder");
-        let files = ["tollgate.db", "tollgate.db-wal", "tollgate.db-shm", "lock", "wal/1.seg", "wal/1.x.quarantined"];
+        let files = [
+            "tollgate.db",
+            "tollgate.db-wal",
+            "tollgate.db-shm",
+            "lock",
+            "wal/1.seg",
+            "wal/1.x.quarantined",
+        ];
         for name in files.iter().chain(&["notes.txt"]) {
             fs::write(path(name), "x").expect("file");
             fs::set_permissions(path(name), fs::Permissions::from_mode(0o664)).expect("mode");

@@ -122,7 +122,8 @@ fn row_id(created_at_ms: i64) -> Uuid {
     let mut random = [0; 10];
     random[..8].copy_from_slice(&fastrand::u64(..).to_le_bytes());
     random[8..].copy_from_slice(&fastrand::u16(..).to_le_bytes());
-    uuid::Builder::from_unix_timestamp_millis(u64::try_from(created_at_ms).unwrap_or(0), &random).into_uuid()
+    uuid::Builder::from_unix_timestamp_millis(u64::try_from(created_at_ms).unwrap_or(0), &random)
+        .into_uuid()
 }
 
 impl Row {
@@ -176,8 +177,8 @@ impl Row {
     }
 }
 
-/// The ClickHouse migrations that add the columns, one for each version from 1 on. A released version
-/// is never changed: a new column has the next version, and a line here.
+/// The ClickHouse migrations that add the columns, one for each version from 1 on. A released
+/// version is never changed: a new column has the next version, and a line here.
 pub(crate) const MIGRATION_OF_VERSION: [u32; 2] = [1, 3];
 /// The newest version of the columns; in every record of the write-ahead log.
 pub(crate) const SCHEMA_VERSION: u8 = MIGRATION_OF_VERSION.len() as u8;

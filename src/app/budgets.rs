@@ -1,9 +1,11 @@
-//! Budgets go on where an earlier process left off: what was spent in this day and month is read from the log's own rows.
+//! Budgets go on where an earlier process left off: what was spent in this day and month is read
+//! from the log's own rows.
 //!
-//! Once, when the policy first limits money. Promises: with the embedded store, budgets that the policy has at start are
-//! known before the first call; rows that only the write-ahead log holds are stored first. With ClickHouse calls do not
-//! wait for it: budgets begin at zero and what was spent is added when it answers. Does not: read for a shared
-//! `limits_store`, which keeps budgets itself.
+//! Once, when the policy first limits money. Promises: with the embedded store, budgets that the
+//! policy has at start are known before the first call; rows that only the write-ahead log holds
+//! are stored first. With ClickHouse calls do not wait for it: budgets begin at zero and what was
+//! spent is added when it answers. Does not: read for a shared `limits_store`, which keeps budgets
+//! itself.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,9 +27,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often a store that does not answer is asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 
-/// Reads what was spent before the first call of this process, if that can be had at once; whether there is nothing left
-/// to do for [`follow`].
-pub(super) async fn at_start(gateway: &Arc<Gateway>, log: &AiLog, settings: &Settings) -> bool {
+/// Reads what was spent before the first call of this process, if that can be had at once; whether
+/// there is nothing left to do for [`follow`].
+pub(crate) async fn at_start(gateway: &Arc<Gateway>, log: &AiLog, settings: &Settings) -> bool {
     if gateway.counters.shared.is_some() {
         return true;
     }
@@ -36,13 +38,21 @@ pub(super) async fn at_start(gateway: &Arc<Gateway>, log: &AiLog, settings: &Set
     }
     let read = read(gateway, log, settings, gateway.clock.wall_ms()).await;
     if let Err(reason) = &read {
-        tracing::warn!(reason, "what was spent before cannot be read; budgets begin at zero until it can");
+        tracing::warn!(
+            reason,
+            "what was spent before cannot be read; budgets begin at zero until it can"
+        );
     }
     read.is_ok()
 }
 
 /// Waits until the policy limits money, and reads until it succeeds.
-pub(super) async fn follow(gateway: Arc<Gateway>, log: AiLog, settings: Settings, stop: CancellationToken) {
+pub(crate) async fn follow(
+    gateway: Arc<Gateway>,
+    log: AiLog,
+    settings: Settings,
+    stop: CancellationToken,
+) {
     let mut counted_since = None;
     let mut told = false;
     loop {
@@ -75,7 +85,12 @@ fn limited(gateway: &Gateway) -> bool {
 }
 
 /// Adds what calls that began before `until_ms` spent.
-async fn read(gateway: &Arc<Gateway>, log: &AiLog, settings: &Settings, until_ms: i64) -> Result<(), String> {
+async fn read(
+    gateway: &Arc<Gateway>,
+    log: &AiLog,
+    settings: &Settings,
+    until_ms: i64,
+) -> Result<(), String> {
     let date = Date::at(until_ms);
     let (log, store, data_dir) = (log.clone(), settings.store.clone(), settings.data_dir.clone());
     let reading = tokio::task::spawn_blocking(move || {
@@ -83,7 +98,8 @@ async fn read(gateway: &Arc<Gateway>, log: &AiLog, settings: &Settings, until_ms
             return Err("rows of the last run are still being stored".to_owned());
         }
         let reader = Reader::open(&store, &data_dir).map_err(|error| error.to_string())?;
-        let spent = |from| reader.spent(from, until_ms, BUDGET_ROWS_MAX).map_err(|error| error.to_string());
+        let spent =
+            |from| reader.spent(from, until_ms, BUDGET_ROWS_MAX).map_err(|error| error.to_string());
         Ok((spent(date.day_start_ms())?, spent(date.month_start_ms())?))
     });
     let (day, month) = reading.await.map_err(|_| "the reading ended in a defect".to_owned())??;

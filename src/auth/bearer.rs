@@ -18,10 +18,13 @@ pub struct Found<'a> {
     pub bearer: Option<&'a str>,
 }
 
-const EMPTY: AuthError = AuthError::Missing("the API key is empty; send a JWT or a gateway key as the bearer token");
-const SCHEME: AuthError = AuthError::Invalid("the authorization header has to be `Bearer` and one token");
+const EMPTY: AuthError =
+    AuthError::Missing("the API key is empty; send a JWT or a gateway key as the bearer token");
+const SCHEME: AuthError =
+    AuthError::Invalid("the authorization header has to be `Bearer` and one token");
 const TWICE: AuthError = AuthError::Invalid("the API key was sent more than once");
-const FORM: AuthError = AuthError::Invalid("the API key holds characters that no key has, or is too long");
+const FORM: AuthError =
+    AuthError::Invalid("the API key holds characters that no key has, or is too long");
 
 /// Finds the credentials.
 ///

@@ -37,7 +37,8 @@ impl<'de> DeserializeSeed<'de> for Strict<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        let left = self.left.get().checked_sub(1).ok_or_else(|| D::Error::custom("too many values"))?;
+        let left =
+            self.left.get().checked_sub(1).ok_or_else(|| D::Error::custom("too many values"))?;
         self.left.set(left);
         deserializer.deserialize_any(self)
     }
@@ -92,14 +93,29 @@ mod tests {
 
     #[test]
     fn repeated_names_are_refused_at_every_depth() {
-        assert!(object(br#"{"a": [1, {"b": null}], "c": "x", "d": 1.5, "e": -1, "f": true}"#).is_some());
-        for bad in [r#"{"a":1,"a":1}"#, r#"{"x":{"a":1,"b":2,"a":3}}"#, r#"[{"a":1}]"#, r#"{"x":[{"a":1,"\u0061":2}]}"#]
-        {
+        assert!(
+            object(br#"{"a": [1, {"b": null}], "c": "x", "d": 1.5, "e": -1, "f": true}"#).is_some()
+        );
+        for bad in [
+            r#"{"a":1,"a":1}"#,
+            r#"{"x":{"a":1,"b":2,"a":3}}"#,
+            r#"[{"a":1}]"#,
+            r#"{"x":[{"a":1,"\u0061":2}]}"#,
+        ] {
             assert!(object(bad.as_bytes()).is_none(), "{bad}");
         }
         let many = |n: usize| format!("{{\"a\":[{}]}}", vec!["0"; n].join(","));
-        assert!(object(many(4_000).as_bytes()).is_some() && object(many(4_096).as_bytes()).is_none());
-        for bad in ["", "1", "{} {}", "{", "nul", &format!("{{\"a\":{}1{}}}", "[".repeat(5_000), "]".repeat(5_000))] {
+        assert!(
+            object(many(4_000).as_bytes()).is_some() && object(many(4_096).as_bytes()).is_none()
+        );
+        for bad in [
+            "",
+            "1",
+            "{} {}",
+            "{",
+            "nul",
+            &format!("{{\"a\":{}1{}}}", "[".repeat(5_000), "]".repeat(5_000)),
+        ] {
             assert!(object(bad.as_bytes()).is_none(), "{bad:.20}");
         }
     }

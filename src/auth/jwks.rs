@@ -49,7 +49,11 @@ const RSA_BYTES: std::ops::RangeInclusive<usize> = 256..=1024;
 /// another host, and may stop reading after `bytes_max`.
 pub trait KeySetFetch: Sync {
     /// The body of a `200` answer.
-    fn fetch(&self, address: &Uri, bytes_max: usize) -> impl Future<Output = Result<Vec<u8>, FetchError>> + Send;
+    fn fetch(
+        &self,
+        address: &Uri,
+        bytes_max: usize,
+    ) -> impl Future<Output = Result<Vec<u8>, FetchError>> + Send;
 }
 
 /// Why a set could not be fetched; the text is for the operators' log.
@@ -86,16 +90,23 @@ impl KeySet {
         if list.len() > JWKS_KEYS_MAX {
             return Err("the set has too many keys");
         }
-        let keys: Vec<Key> = list.iter().filter_map(Value::as_object).filter_map(Key::read).collect();
+        let keys: Vec<Key> =
+            list.iter().filter_map(Value::as_object).filter_map(Key::read).collect();
         if keys.is_empty() {
-            return Err("no key that can be used: signing keys of RSA (2048 to 8192 bits), P-256, P-384 or Ed25519");
+            return Err(
+                "no key that can be used: signing keys of RSA (2048 to 8192 bits), P-256, P-384 or Ed25519",
+            );
         }
         Ok(KeySet { keys, digest: sha256(bytes) })
     }
 
     /// The keys that may have signed: of this id (all, where the token names none), and fit for the
     /// algorithm.
-    pub fn fitting<'a>(&'a self, kid: Option<&'a str>, algorithm: Algorithm) -> impl Iterator<Item = &'a DecodingKey> {
+    pub fn fitting<'a>(
+        &'a self,
+        kid: Option<&'a str>,
+        algorithm: Algorithm,
+    ) -> impl Iterator<Item = &'a DecodingKey> {
         self.keys
             .iter()
             .filter(move |key| kid.is_none() || key.kid.as_deref() == kid)
@@ -121,7 +132,9 @@ impl Key {
             ("RSA", _) => {
                 let (n, e) = (bytes("n")?, bytes("e")?);
                 let strong = RSA_BYTES.contains(&n.len()) && n[0] >= 0x80;
-                let exponent = (1..=4).contains(&e.len()) && e[e.len() - 1] % 2 == 1 && (e.len() > 1 || e[0] > 1);
+                let exponent = (1..=4).contains(&e.len())
+                    && e[e.len() - 1] % 2 == 1
+                    && (e.len() > 1 || e[0] > 1);
                 if !strong || !exponent {
                     return None;
                 }
@@ -273,7 +286,9 @@ impl Slot {
         self.asked_ms.store(now_ms, Ordering::Relaxed);
         match read_file(path) {
             Ok(bytes) => drop(self.take(&bytes)),
-            Err(error) => tracing::error!(%error, "the key set's file cannot be read; the last good set is kept"),
+            Err(error) => {
+                tracing::error!(%error, "the key set's file cannot be read; the last good set is kept")
+            }
         }
     }
 
@@ -283,8 +298,12 @@ impl Slot {
         }
         // If this call's client leaves meanwhile, another may fetch soon; a flood of such calls may
         // not.
-        self.asked_ms.store(now_ms.saturating_sub_unsigned(URL_COOL_DOWN_MS - URL_AGAIN_MS), Ordering::Relaxed);
-        let answer = tokio::time::timeout(FETCH_TIMEOUT, fetch.fetch(address, JWKS_BYTES_MAX)).await;
+        self.asked_ms.store(
+            now_ms.saturating_sub_unsigned(URL_COOL_DOWN_MS - URL_AGAIN_MS),
+            Ordering::Relaxed,
+        );
+        let answer =
+            tokio::time::timeout(FETCH_TIMEOUT, fetch.fetch(address, JWKS_BYTES_MAX)).await;
         self.asked_ms.store(now_ms, Ordering::Relaxed);
         match answer {
             Ok(Ok(bytes)) => {
@@ -292,8 +311,12 @@ impl Slot {
                     self.answered_ms.store(now_ms, Ordering::Relaxed);
                 }
             }
-            Ok(Err(error)) => tracing::error!(%error, "the key set cannot be fetched; the last good set is kept"),
-            Err(_) => tracing::error!("the key set did not come in time; the last good set is kept"),
+            Ok(Err(error)) => {
+                tracing::error!(%error, "the key set cannot be fetched; the last good set is kept")
+            }
+            Err(_) => {
+                tracing::error!("the key set did not come in time; the last good set is kept")
+            }
         }
     }
 

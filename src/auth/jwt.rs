@@ -57,7 +57,10 @@ impl Claims {
     /// # Errors
     /// It has expired, or is not valid yet.
     pub fn still_valid(&self, policy: &JwtPolicy, now_ms: i64) -> Result<(), AuthError> {
-        #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 fit a double exactly")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "milliseconds since 1970 fit a double exactly"
+        )]
         let now = now_ms as f64 / 1000.0;
         let leeway = Duration::as_secs_f64(&policy.leeway);
         if now - leeway >= self.expires {
@@ -75,7 +78,13 @@ impl Claims {
     /// It names no organisation.
     pub fn caller(&self) -> Result<Caller, AuthError> {
         let org = self.org.clone().ok_or(AuthError::OrgMissing)?;
-        Ok(Caller { org, name: self.subject.clone(), via: Accept::Jwt, upstream_key: None, key: None })
+        Ok(Caller {
+            org,
+            name: self.subject.clone(),
+            via: Accept::Jwt,
+            upstream_key: None,
+            key: None,
+        })
     }
 
     #[cfg(test)]
@@ -108,7 +117,8 @@ fn piece_has_form(piece: &str) -> bool {
     };
     // Whole groups of four letters decode by themselves; where the whole does not, its beginning
     // may.
-    let object = || [first.len(), first.len() & !3, first.len().min(16) & !3].into_iter().find_map(begins);
+    let object =
+        || [first.len(), first.len() & !3, first.len().min(16) & !3].into_iter().find_map(begins);
     let header_inside = || {
         let letter_before = |at: usize| at > 0 && piece.as_bytes()[at - 1].is_ascii_alphanumeric();
         piece.match_indices("eyJ").any(|(at, _)| !letter_before(at))
@@ -128,7 +138,8 @@ pub fn verify(policy: &JwtPolicy, keys: Option<&KeySet>, token: &str) -> Result<
         return Err(Refusal::Invalid);
     }
     let mut parts = token.split('.');
-    let (Some(header), Some(payload), Some(signature), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+    let (Some(header), Some(payload), Some(signature), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
     else {
         return Err(Refusal::Invalid);
     };
@@ -181,8 +192,9 @@ fn check_signature(
     message: &[u8],
     signature: &str,
 ) -> Result<(), Refusal> {
-    let holds =
-        |key: &DecodingKey| jsonwebtoken::crypto::verify(signature, message, key, head.algorithm).unwrap_or(false);
+    let holds = |key: &DecodingKey| {
+        jsonwebtoken::crypto::verify(signature, message, key, head.algorithm).unwrap_or(false)
+    };
     if matches!(head.algorithm, Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512) {
         // Only the configured secret; a key set is public and can never hold one.
         let secret = policy.secret.reveal();
@@ -235,7 +247,8 @@ fn is_for(audience: &str, aud: &Value) -> bool {
     match aud {
         Value::String(one) => one == audience,
         Value::Array(list) => {
-            list.iter().all(Value::is_string) && list.iter().any(|one| one.as_str() == Some(audience))
+            list.iter().all(Value::is_string)
+                && list.iter().any(|one| one.as_str() == Some(audience))
         }
         _ => false,
     }
@@ -246,7 +259,9 @@ fn subject(claim: Option<&Value>) -> Option<String> {
     match claim {
         None => Some(String::new()),
         Some(Value::Number(number)) => Some(number.to_string()),
-        Some(value) => Some(value.as_str()?.chars().filter(|c| !c.is_control()).take(SUBJECT_CHARS_MAX).collect()),
+        Some(value) => Some(
+            value.as_str()?.chars().filter(|c| !c.is_control()).take(SUBJECT_CHARS_MAX).collect(),
+        ),
     }
 }
 

@@ -62,7 +62,13 @@ pub fn passthrough(key: &str) -> Caller {
 
 /// The caller that says nothing of itself.
 pub fn anonymous() -> Caller {
-    Caller { org: OrgId::anonymous(), name: Arc::from(""), via: Accept::Anonymous, upstream_key: None, key: None }
+    Caller {
+        org: OrgId::anonymous(),
+        name: Arc::from(""),
+        via: Accept::Anonymous,
+        upstream_key: None,
+        key: None,
+    }
 }
 
 /// The same key gives the same organisation; the key cannot be derived from its name.

@@ -85,9 +85,11 @@ const MISSING: AuthError = AuthError::Missing(
     "no API key was given; send a JWT or a gateway key as the bearer token (in an SDK: as the API key)",
 );
 const NOT_ACCEPTED: AuthError = AuthError::Invalid("this kind of API key is not accepted here");
-const UNKNOWN_KEY: AuthError = AuthError::Invalid("this gateway key is not known; check that it was copied whole");
-const UNVERIFIED: AuthError =
-    AuthError::Invalid("the token cannot be verified; check that it was issued for this gateway and copied whole");
+const UNKNOWN_KEY: AuthError =
+    AuthError::Invalid("this gateway key is not known; check that it was copied whole");
+const UNVERIFIED: AuthError = AuthError::Invalid(
+    "the token cannot be verified; check that it was issued for this gateway and copied whole",
+);
 const TWO_CREDENTIALS: AuthError = AuthError::Invalid(
     "two gateway credentials were sent; beside x-tollgate-token the bearer has to be a provider's own key",
 );
@@ -155,13 +157,21 @@ impl Authenticator {
         }
     }
 
-    fn identify(&self, policy: &AuthPolicy, headers: &HeaderMap, now_ms: i64, require_jwt: bool) -> Identified {
+    fn identify(
+        &self,
+        policy: &AuthPolicy,
+        headers: &HeaderMap,
+        now_ms: i64,
+        require_jwt: bool,
+    ) -> Identified {
         let found = match bearer::find(headers) {
             Ok(found) => found,
             Err(error) => return Identified::Done(Err(error)),
         };
         match (found.gateway, found.bearer) {
-            (Some(token), bearer) => self.gateway_header(policy, token, bearer, now_ms, require_jwt),
+            (Some(token), bearer) => {
+                self.gateway_header(policy, token, bearer, now_ms, require_jwt)
+            }
             (None, Some(bearer)) => self.bearer(policy, bearer, now_ms, require_jwt),
             (None, None) if policy.accept.contains(&Accept::Anonymous) && !require_jwt => {
                 Identified::Done(Ok(key::anonymous()))
@@ -182,7 +192,9 @@ impl Authenticator {
         let upstream_key = match bearer.map(|bearer| look(policy, bearer, now_ms)) {
             None => None,
             Some(Shown::Key(_) | Shown::Jwt(_)) => return Identified::Done(Err(TWO_CREDENTIALS)),
-            Some(Shown::Foreign(key)) => policy.accept.contains(&Accept::Passthrough).then(|| Secret::new(key)),
+            Some(Shown::Foreign(key)) => {
+                policy.accept.contains(&Accept::Passthrough).then(|| Secret::new(key))
+            }
         };
         let identified = match look(policy, token, now_ms) {
             Shown::Foreign(_) if require_jwt => Identified::Done(Err(JWT_NEEDED)),
@@ -196,7 +208,13 @@ impl Authenticator {
     }
 
     /// A bearer on its own.
-    fn bearer(&self, policy: &AuthPolicy, bearer: &str, now_ms: i64, require_jwt: bool) -> Identified {
+    fn bearer(
+        &self,
+        policy: &AuthPolicy,
+        bearer: &str,
+        now_ms: i64,
+        require_jwt: bool,
+    ) -> Identified {
         let key = match look(policy, bearer, now_ms) {
             Shown::Foreign(key) => key,
             shown => return self.credential(policy, shown, now_ms, require_jwt),
@@ -204,7 +222,8 @@ impl Authenticator {
         if require_jwt {
             return Identified::Done(Err(JWT_NEEDED));
         }
-        let way = policy.accept.iter().find(|way| matches!(way, Accept::Passthrough | Accept::Anonymous));
+        let way =
+            policy.accept.iter().find(|way| matches!(way, Accept::Passthrough | Accept::Anonymous));
         Identified::Done(match way {
             Some(Accept::Passthrough) => Ok(key::passthrough(key)),
             Some(_) => Ok(key::anonymous()),
@@ -213,14 +232,22 @@ impl Authenticator {
     }
 
     /// A gateway key or a JWT, wherever it was.
-    fn credential(&self, policy: &AuthPolicy, shown: Shown<'_>, now_ms: i64, require_jwt: bool) -> Identified {
+    fn credential(
+        &self,
+        policy: &AuthPolicy,
+        shown: Shown<'_>,
+        now_ms: i64,
+        require_jwt: bool,
+    ) -> Identified {
         match shown {
             Shown::Jwt(token) => match &policy.jwt {
                 Some(jwt) if policy.accept.contains(&Accept::Jwt) => self.jwt(jwt, token, now_ms),
                 _ => Identified::Done(Err(NOT_ACCEPTED)),
             },
             _ if require_jwt => Identified::Done(Err(JWT_NEEDED)),
-            Shown::Key(Some(_)) if !policy.accept.contains(&Accept::Key) => Identified::Done(Err(NOT_ACCEPTED)),
+            Shown::Key(Some(_)) if !policy.accept.contains(&Accept::Key) => {
+                Identified::Done(Err(NOT_ACCEPTED))
+            }
             Shown::Key(Some(caller)) => Identified::Done(caller),
             Shown::Key(None) | Shown::Foreign(_) => Identified::Done(Err(UNKNOWN_KEY)),
         }
@@ -230,7 +257,9 @@ impl Authenticator {
         let keys = policy.jwks.as_ref().map(|source| self.key_sets.current(source, now_ms));
         let digest = verified::digest(policy, keys.as_ref().map(|k| &k.keys.digest), token);
         if let Some(claims) = self.verified.get(&digest) {
-            return Identified::Done(claims.still_valid(policy, now_ms).and_then(|()| claims.caller()));
+            return Identified::Done(
+                claims.still_valid(policy, now_ms).and_then(|()| claims.caller()),
+            );
         }
         let claims = match jwt::verify(policy, keys.as_ref().map(|k| &*k.keys), token) {
             Ok(claims) => Arc::new(claims),

@@ -100,11 +100,21 @@ impl KeySetFetch for NoFetch {
 
 /// Runs a future that never really waits.
 fn now<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_time().build().expect("runtime").block_on(future)
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .expect("runtime")
+        .block_on(future)
 }
 
 fn ask(policy: &AuthPolicy, list: &[(&str, &str)], require_jwt: bool) -> Result<Caller, AuthError> {
-    now(Authenticator::default().authenticate(policy, &headers(list), NOW_MS, require_jwt, &NoFetch))
+    now(Authenticator::default().authenticate(
+        policy,
+        &headers(list),
+        NOW_MS,
+        require_jwt,
+        &NoFetch,
+    ))
 }
 
 /// `org via name upstream-key`, or the code.
@@ -162,27 +172,45 @@ fn headers_have_one_meaning_or_none() {
         // The gateway's own header, alone and beside the caller's own key.
         (&[("x-tollgate-token", jwt.clone())], "acme Jwt ann -"),
         (&[("x-tollgate-token", KEY.into())], "keyed Key ci -"),
-        (&[("x-tollgate-token", jwt.clone()), ("authorization", bearer("sk-own"))], "acme Jwt ann sk-own"),
-        (&[("x-tollgate-token", KEY.into()), ("x-api-key", "sk-own".into())], "keyed Key ci sk-own"),
+        (
+            &[("x-tollgate-token", jwt.clone()), ("authorization", bearer("sk-own"))],
+            "acme Jwt ann sk-own",
+        ),
+        (
+            &[("x-tollgate-token", KEY.into()), ("x-api-key", "sk-own".into())],
+            "keyed Key ci sk-own",
+        ),
         (&[("x-tollgate-token", KEY.into()), ("authorization", bearer(&jwt))], "invalid_token"),
         (&[("x-tollgate-token", jwt.clone()), ("authorization", bearer(KEY))], "invalid_token"),
-        (&[("x-tollgate-token", jwt.clone()), ("authorization", bearer("tg-other"))], "invalid_token"),
-        (&[("x-tollgate-token", jwt.clone()), ("authorization", "Basic eDp5".into())], "invalid_token"),
+        (
+            &[("x-tollgate-token", jwt.clone()), ("authorization", bearer("tg-other"))],
+            "invalid_token",
+        ),
+        (
+            &[("x-tollgate-token", jwt.clone()), ("authorization", "Basic eDp5".into())],
+            "invalid_token",
+        ),
         (&[("x-tollgate-token", jwt.clone()), ("x-tollgate-token", jwt.clone())], "invalid_token"),
         (&[("x-tollgate-token", "sk-own".into())], "invalid_token"),
         (&[("x-tollgate-token", "tg-other".into())], "invalid_token"),
         (&[("x-tollgate-token", String::new())], "missing_token"),
         // Nothing else names an organisation.
         (
-            &[("openai-organization", "org".into()), ("x-org-id", "org".into()), ("x-tollgate-org", "org".into())],
+            &[
+                ("openai-organization", "org".into()),
+                ("x-org-id", "org".into()),
+                ("x-tollgate-org", "org".into()),
+            ],
             "missing_token",
         ),
     ];
     for (list, expected) in table {
-        let list: Vec<(&str, &str)> = list.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let list: Vec<(&str, &str)> =
+            list.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let found = line(ask(&policy, &list, false));
         // The digits after `key-` have a test of their own.
-        let found = if found.starts_with("key-") { format!("key-…{}", &found[16..]) } else { found };
+        let found =
+            if found.starts_with("key-") { format!("key-…{}", &found[16..]) } else { found };
         assert_eq!(&found, expected, "{list:?}");
     }
 }
@@ -190,7 +218,8 @@ fn headers_have_one_meaning_or_none() {
 #[test]
 fn the_policy_says_what_is_accepted() {
     use Accept::{Anonymous, Jwt, Key, Passthrough};
-    let (jwt, foreign) = (good(), signed_with(hmac::HMAC_SHA256, b"another", HS256, &claims(&json!({}))));
+    let (jwt, foreign) =
+        (good(), signed_with(hmac::HMAC_SHA256, b"another", HS256, &claims(&json!({}))));
     let checked = || Some(jwt_policy());
     // accept, whether JWTs are checked, bearer, expected
     let table: &[(&[Accept], bool, &str, &str)] = &[
@@ -227,14 +256,21 @@ fn the_policy_says_what_is_accepted() {
         let found = line(check_token(&policy, token));
         match *expected {
             "key Passthrough" => {
-                assert!(found.starts_with("key-") && found.ends_with(&format!(" Passthrough - {token}")), "{found}");
+                assert!(
+                    found.starts_with("key-")
+                        && found.ends_with(&format!(" Passthrough - {token}")),
+                    "{found}"
+                );
                 assert_eq!(found.split(' ').next().map(str::len), Some(16));
             }
             expected => assert_eq!(found, expected, "{accept:?} {checks} {token}"),
         }
     }
     assert_eq!(line(ask(&policy(&[Anonymous], None), &[], false)), "anonymous Anonymous - -");
-    assert_eq!(line(ask(&policy(&[Anonymous], None), &[("authorization", "Bearer ")], false)), "missing_token");
+    assert_eq!(
+        line(ask(&policy(&[Anonymous], None), &[("authorization", "Bearer ")], false)),
+        "missing_token"
+    );
     // A key of one's own beside a gateway credential is only used where keys pass through.
     let list = [("x-tollgate-token", jwt.as_str()), ("authorization", "Bearer sk-own")];
     assert_eq!(line(ask(&policy(&[Jwt, Key], checked()), &list, false)), "acme Jwt ann -");
@@ -491,12 +527,20 @@ fn issuer_and_audience_are_exact() {
         (with(Json::Null, json!("tollgate")), false),
     ];
     for (change, expected) in table {
-        assert_eq!(check_token(&policy, &signed(HS256, &claims(&change))).is_ok(), expected, "{change}");
+        assert_eq!(
+            check_token(&policy, &signed(HS256, &claims(&change))).is_ok(),
+            expected,
+            "{change}"
+        );
     }
     // Not configured, not checked; but of the right type.
     let policy = jwt_only(jwt_policy());
-    assert!(check_token(&policy, &signed(HS256, &claims(&with(json!("any"), json!(["any"]))))).is_ok());
-    assert!(check_token(&policy, &signed(HS256, &claims(&with(json!(["any"]), json!("any"))))).is_err());
+    assert!(
+        check_token(&policy, &signed(HS256, &claims(&with(json!("any"), json!(["any"]))))).is_ok()
+    );
+    assert!(
+        check_token(&policy, &signed(HS256, &claims(&with(json!(["any"]), json!("any"))))).is_err()
+    );
 }
 
 #[test]
@@ -537,7 +581,9 @@ fn organisations_are_plain_names_or_numbers() {
         let found = check_token(policy, &signed(HS256, &claims(&change)));
         match expected {
             Ok(org) => assert_eq!(found.expect("caller").org.as_str(), org, "{change}"),
-            Err(()) => assert_eq!(found.map_err(AuthError::code), Err(Code::OrgMissing), "{change}"),
+            Err(()) => {
+                assert_eq!(found.map_err(AuthError::code), Err(Code::OrgMissing), "{change}")
+            }
         }
     }
     // A token that does not verify says nothing of its organisation.
@@ -553,10 +599,17 @@ fn a_token_has_one_spelling() {
     // The last letter of 32 bytes in base64url has two bits to spare; a lenient decoder takes four
     // spellings.
     let last = tag.chars().last().expect("letter");
-    let spare = char::from(B64.encode([B64.decode(format!("{last}AAA")).expect("letter")[0] | 0b100]).as_bytes()[0]);
+    let spare = char::from(
+        B64.encode([B64.decode(format!("{last}AAA")).expect("letter")[0] | 0b100]).as_bytes()[0],
+    );
     let spelled = format!("{}{spare}", &tag[..tag.len() - 1]);
     assert_ne!(spelled, tag);
-    let deep = format!(r#"{{"org_id":"acme","exp":{},"x":{}1{}}}"#, NOW_S + 9, "[".repeat(900), "]".repeat(900));
+    let deep = format!(
+        r#"{{"org_id":"acme","exp":{},"x":{}1{}}}"#,
+        NOW_S + 9,
+        "[".repeat(900),
+        "]".repeat(900)
+    );
     let twice = format!(r#"{{"org_id":"victim","org_id":"acme","exp":{}}}"#, NOW_S + 9);
     let table = [
         format!("{head}.{body}"),
@@ -587,7 +640,8 @@ fn a_token_has_one_spelling() {
         assert!(!message.contains(head) && !message.contains("acme"), "{message}");
     }
     let not_text = [B64.encode(HS256), B64.encode(b"\xff\xfe{}")].join(".");
-    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes()), not_text.as_bytes());
+    let tag =
+        hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes()), not_text.as_bytes());
     assert!(check_token(&policy, &format!("{not_text}.{}", B64.encode(tag))).is_err());
 }
 
@@ -660,7 +714,11 @@ fn rsa_numbers(der: &[u8]) -> (Vec<u8>, Vec<u8>) {
 fn rsa(kid: &str, algorithm: &'static str) -> Signer {
     let pair = RsaKeyPair::generate(KeySize::Rsa2048).expect("key");
     let (n, e) = rsa_numbers(pair.public_key().as_ref());
-    let encoding = if algorithm == "PS256" { &signature::RSA_PSS_SHA256 } else { &signature::RSA_PKCS1_SHA256 };
+    let encoding = if algorithm == "PS256" {
+        &signature::RSA_PSS_SHA256
+    } else {
+        &signature::RSA_PKCS1_SHA256
+    };
     Signer {
         jwk: json!({"kty": "RSA", "use": "sig", "kid": kid, "n": B64.encode(n), "e": B64.encode(e)}),
         algorithm,
@@ -678,7 +736,9 @@ fn es256(kid: &str) -> Signer {
     Signer {
         jwk: json!({"kty": "EC", "crv": "P-256", "kid": kid, "alg": "ES256", "x": B64.encode(&point[1..33]), "y": B64.encode(&point[33..])}),
         algorithm: "ES256",
-        sign: Box::new(move |message| pair.sign(&SystemRandom::new(), message).expect("signature").as_ref().to_vec()),
+        sign: Box::new(move |message| {
+            pair.sign(&SystemRandom::new(), message).expect("signature").as_ref().to_vec()
+        }),
     }
 }
 
@@ -719,7 +779,13 @@ impl KeySetFetch for Server {
 
 fn by_set(source: JwksSource) -> AuthPolicy {
     let mut jwt = jwt_policy();
-    jwt.algorithms = vec![Algorithm::HS256, Algorithm::RS256, Algorithm::PS256, Algorithm::ES256, Algorithm::EdDSA];
+    jwt.algorithms = vec![
+        Algorithm::HS256,
+        Algorithm::RS256,
+        Algorithm::PS256,
+        Algorithm::ES256,
+        Algorithm::EdDSA,
+    ];
     jwt.jwks = Some(source);
     jwt_only(jwt)
 }
@@ -728,7 +794,13 @@ fn url() -> JwksSource {
     JwksSource::Url(Uri::from_static("https://id.example/jwks"))
 }
 
-async fn ask_set(auth: &Authenticator, policy: &AuthPolicy, server: &Server, token: &str, at_ms: i64) -> bool {
+async fn ask_set(
+    auth: &Authenticator,
+    policy: &AuthPolicy,
+    server: &Server,
+    token: &str,
+    at_ms: i64,
+) -> bool {
     let headers = headers(&[("authorization", &bearer(token))]);
     auth.authenticate(policy, &headers, at_ms, false, server).await.is_ok()
 }
@@ -742,11 +814,20 @@ fn each_family_verifies_with_its_own_key_only() {
     now(async {
         for signer in &signers {
             let kid = signer.jwk["kid"].as_str();
-            assert!(ask_set(&auth, &policy, &server, &signer.token(kid, &json!({})), NOW_MS).await, "{kid:?}");
+            assert!(
+                ask_set(&auth, &policy, &server, &signer.token(kid, &json!({})), NOW_MS).await,
+                "{kid:?}"
+            );
             // Without a key id every key that fits is tried.
-            assert!(ask_set(&auth, &policy, &server, &signer.token(None, &json!({})), NOW_MS).await, "{kid:?}");
+            assert!(
+                ask_set(&auth, &policy, &server, &signer.token(None, &json!({})), NOW_MS).await,
+                "{kid:?}"
+            );
             // Another's key id.
-            assert!(!ask_set(&auth, &policy, &server, &signer.token(Some("x"), &json!({})), NOW_MS).await);
+            assert!(
+                !ask_set(&auth, &policy, &server, &signer.token(Some("x"), &json!({})), NOW_MS)
+                    .await
+            );
             for other in signers.iter().filter(|o| o.jwk["kid"] != signer.jwk["kid"]) {
                 let token = signer.token(other.jwk["kid"].as_str(), &json!({}));
                 assert!(!ask_set(&auth, &policy, &server, &token, NOW_MS).await);
@@ -755,8 +836,18 @@ fn each_family_verifies_with_its_own_key_only() {
         // The public key as an HMAC secret, in every form it is known in.
         let jwk = &signers[0].jwk;
         let n = jwk["n"].as_str().expect("n");
-        for secret in [n.as_bytes().to_vec(), B64.decode(n).expect("n"), jwk.to_string().into_bytes(), Vec::new()] {
-            let token = signed_with(hmac::HMAC_SHA256, &secret, r#"{"alg":"HS256","kid":"r"}"#, &claims(&json!({})));
+        for secret in [
+            n.as_bytes().to_vec(),
+            B64.decode(n).expect("n"),
+            jwk.to_string().into_bytes(),
+            Vec::new(),
+        ] {
+            let token = signed_with(
+                hmac::HMAC_SHA256,
+                &secret,
+                r#"{"alg":"HS256","kid":"r"}"#,
+                &claims(&json!({})),
+            );
             assert!(!ask_set(&auth, &policy, &server, &token, NOW_MS).await);
         }
         // The configured secret still signs HS.
@@ -779,7 +870,11 @@ fn sets_are_bounded_and_weak_keys_left_out() {
         (set(&[big]), &other, true),
         // The same id twice: both are tried.
         (set(&[big, ec]), &good, true),
-        (set(&[&json!({"kty": "oct", "kid": "k", "k": "AAAA"}), &json!({"kty": "new"}), ec]), &good, true),
+        (
+            set(&[&json!({"kty": "oct", "kid": "k", "k": "AAAA"}), &json!({"kty": "new"}), ec]),
+            &good,
+            true,
+        ),
         (set(&[&with(ec, json!({"use": "enc"}))]), &good, false),
         (set(&[&with(ec, json!({"key_ops": ["sign"]}))]), &good, false),
         (set(&[&with(ec, json!({"key_ops": ["verify"]}))]), &good, true),
@@ -805,7 +900,8 @@ fn sets_are_bounded_and_weak_keys_left_out() {
     for (i, (answer, signer, expected)) in table.into_iter().enumerate() {
         let (server, policy, auth) = (Server::default(), by_set(url()), Authenticator::default());
         server.serve(Some(answer));
-        let found = now(ask_set(&auth, &policy, &server, &signer.token(Some("k"), &json!({})), NOW_MS));
+        let found =
+            now(ask_set(&auth, &policy, &server, &signer.token(Some("k"), &json!({})), NOW_MS));
         assert_eq!(found, expected, "row {i}");
     }
 }
@@ -814,7 +910,8 @@ fn sets_are_bounded_and_weak_keys_left_out() {
 fn rotation_is_followed_and_an_outage_survived() {
     let (old, new) = (es256("old"), es256("new"));
     let (server, policy, auth) = (Server::default(), by_set(url()), Authenticator::default());
-    let token = |signer: &Signer| signer.token(signer.jwk["kid"].as_str(), &json!({"exp": NOW_S + 86_400}));
+    let token =
+        |signer: &Signer| signer.token(signer.jwk["kid"].as_str(), &json!({"exp": NOW_S + 86_400}));
     let (old_token, new_token) = (token(&old), token(&new));
     now(async {
         // Down at the start: refused, and asked again only after the cool-down.
@@ -834,10 +931,20 @@ fn rotation_is_followed_and_an_outage_survived() {
         assert_eq!(server.asked(), 3);
 
         // Down later, and nonsense: the last good set is kept.
-        for (i, answer) in [None, Some(b"<html>".to_vec()), Some(set(&[]))].into_iter().enumerate() {
+        for (i, answer) in [None, Some(b"<html>".to_vec()), Some(set(&[]))].into_iter().enumerate()
+        {
             server.serve(answer);
             let at = NOW_MS + 100_000 + 40_000 * i as i64;
-            assert!(!ask_set(&auth, &policy, &server, &es256("other").token(Some("other"), &json!({})), at).await);
+            assert!(
+                !ask_set(
+                    &auth,
+                    &policy,
+                    &server,
+                    &es256("other").token(Some("other"), &json!({})),
+                    at
+                )
+                .await
+            );
             assert!(ask_set(&auth, &policy, &server, &old_token, at).await);
         }
         assert_eq!(server.asked(), 6);
@@ -870,7 +977,9 @@ fn of_many_calls_at_once_one_asks() {
         let calls = (0..200).map(|_| ask_set(&auth, &policy, &server, &token, NOW_MS));
         let mut calls: Vec<_> = calls.map(Box::pin).collect();
         let all = std::future::poll_fn(|context| {
-            calls.retain_mut(|call| call.as_mut().poll(context).map(|good| assert!(good)).is_pending());
+            calls.retain_mut(|call| {
+                call.as_mut().poll(context).map(|good| assert!(good)).is_pending()
+            });
             if calls.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
         });
         all.await;
@@ -878,7 +987,9 @@ fn of_many_calls_at_once_one_asks() {
         // A caller that leaves while it asks does not shut the others out for the whole cool-down.
         let fresh = Authenticator::default();
         let mut left = Box::pin(ask_set(&fresh, &policy, &server, &token, NOW_MS));
-        let once = std::future::poll_fn(|context| std::task::Poll::Ready(left.as_mut().poll(context).is_pending()));
+        let once = std::future::poll_fn(|context| {
+            std::task::Poll::Ready(left.as_mut().poll(context).is_pending())
+        });
         assert!(once.await, "it waits for the server");
         drop(left);
         assert!(!ask_set(&fresh, &policy, &server, &token, NOW_MS + 500).await);
@@ -894,8 +1005,14 @@ fn a_file_is_read_again_when_it_changes() {
     let (policy, auth) = (by_set(JwksSource::File(path.clone())), Authenticator::default());
     let ask = |signer: &Signer, at: i64| {
         let token = signer.token(signer.jwk["kid"].as_str(), &json!({"exp": NOW_S + 900}));
-        now(auth.authenticate(&policy, &headers(&[("authorization", &bearer(&token))]), NOW_MS + at, false, &NoFetch))
-            .is_ok()
+        now(auth.authenticate(
+            &policy,
+            &headers(&[("authorization", &bearer(&token))]),
+            NOW_MS + at,
+            false,
+            &NoFetch,
+        ))
+        .is_ok()
     };
     assert!(!ask(&old, 0));
     fs::write(&path, set(&[&old.jwk])).expect("write");
@@ -915,7 +1032,9 @@ fn a_file_is_read_again_when_it_changes() {
 fn what_was_verified_is_judged_again_by_time_and_policy() {
     let (auth, token) = (Authenticator::default(), good());
     let list = headers(&[("authorization", &bearer(&token))]);
-    let ask = |policy: &AuthPolicy, at_s: i64| now(auth.authenticate(policy, &list, at_s * 1000, false, &NoFetch));
+    let ask = |policy: &AuthPolicy, at_s: i64| {
+        now(auth.authenticate(policy, &list, at_s * 1000, false, &NoFetch))
+    };
     let policy = jwt_only(jwt_policy());
     assert!(ask(&policy, NOW_S).is_ok());
     assert!(ask(&policy, NOW_S + 629).is_ok());
@@ -923,12 +1042,14 @@ fn what_was_verified_is_judged_again_by_time_and_policy() {
     assert!(ask(&policy, NOW_S - 41).is_err());
     // The signature is checked once for a token: with another secret under the same fingerprint it
     // would not verify.
-    let same_rules = JwtPolicy { secret: Secret::new("another secret, and long enough"), ..jwt_policy() };
+    let same_rules =
+        JwtPolicy { secret: Secret::new("another secret, and long enough"), ..jwt_policy() };
     assert!(ask(&jwt_only(same_rules), NOW_S).is_ok());
     // Another secret: another fingerprint, and tokens verified under the old one are no longer
     // valid.
     let mut changed = jwt_policy();
-    (changed.secret, changed.fingerprint) = (Secret::new("another secret, and long enough"), [2; 32]);
+    (changed.secret, changed.fingerprint) =
+        (Secret::new("another secret, and long enough"), [2; 32]);
     assert!(ask(&jwt_only(changed), NOW_S).is_err());
     // No longer accepted at all.
     let keys_only = AuthPolicy { accept: vec![Accept::Key], ..jwt_only(jwt_policy()) };

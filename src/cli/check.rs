@@ -1,7 +1,9 @@
-//! `tollgate check`: every problem of the configuration, or a short summary of what it says, with warnings.
+//! `tollgate check`: every problem of the configuration, or a short summary of what it says, with
+//! warnings.
 //!
-//! The same code that `serve` and a reload run, so what passes here is taken there. Beyond it the files that a configuration
-//! names (certificates, key sets) are opened: they may come later, but a person who checks wants to know.
+//! The same code that `serve` and a reload run, so what passes here is taken there. Beyond it the
+//! files that a configuration names (certificates, key sets) are opened: they may come later, but a
+//! person who checks wants to know.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -64,7 +66,10 @@ fn missing(loaded: &Loaded) -> Vec<String> {
 
 /// One line for each thing that is allowed and an operator should know.
 fn warned(loaded: &Loaded) -> String {
-    config::warnings(&loaded.settings, &loaded.policy).iter().map(|text| format!("\nwarning: {text}")).collect()
+    config::warnings(&loaded.settings, &loaded.policy)
+        .iter()
+        .map(|text| format!("\nwarning: {text}"))
+        .collect()
 }
 
 fn summary(loaded: &Loaded) -> String {
@@ -75,12 +80,23 @@ fn summary(loaded: &Loaded) -> String {
         files => format!("ok: {} files: {}", files.len(), files.join(", ")),
     };
     let providers: Vec<&str> = policy.providers.iter().map(|p| &*p.name).collect();
-    let ways: Vec<String> = policy.auth.accept.iter().map(|a| format!("{a:?}").to_lowercase()).collect();
+    let ways: Vec<String> =
+        policy.auth.accept.iter().map(|a| format!("{a:?}").to_lowercase()).collect();
     let lines = [
         ("policy", policy.version.to_string()),
-        ("listen", format!("{} (applications), {} (operators)", loaded.settings.listen, loaded.settings.admin_listen)),
+        (
+            "listen",
+            format!(
+                "{} (applications), {} (operators)",
+                loaded.settings.listen, loaded.settings.admin_listen
+            ),
+        ),
         ("accept", ways.join(", ")),
-        ("jwt", if policy.auth.accept.contains(&Accept::Jwt) { "verified" } else { "not accepted" }.into()),
+        (
+            "jwt",
+            if policy.auth.accept.contains(&Accept::Jwt) { "verified" } else { "not accepted" }
+                .into(),
+        ),
         ("keys", policy.auth.keys.len().to_string()),
         ("providers", providers.join(", ")),
         (
@@ -124,8 +140,13 @@ mod tests {
         let text = "auth: {accept: [jwt], jwt: {secret: a-secret-that-is-long}}\nproviders: {local: {base_url: 'http://127.0.0.1:9', api_key: sk-1}}\n";
         std::fs::write(&file, text).expect("write");
         let summary = summary(&config::load(Some(&file)).expect("good"));
-        assert!(summary.starts_with(&format!("ok: {}\n  policy     ", file.display())), "{summary}");
-        for part in ["accept     jwt", "jwt        verified", "providers  local", "60 calls a minute"] {
+        assert!(
+            summary.starts_with(&format!("ok: {}\n  policy     ", file.display())),
+            "{summary}"
+        );
+        for part in
+            ["accept     jwt", "jwt        verified", "providers  local", "60 calls a minute"]
+        {
             assert!(summary.contains(part), "{part}: {summary}");
         }
         assert!(!summary.contains("a-secret") && !summary.contains("sk-1"));
@@ -135,7 +156,11 @@ mod tests {
     fn problems_are_counted_and_the_user_is_to_change_something() {
         let dir = tempfile::TempDir::new().expect("folder");
         let file = dir.path().join("all.yaml");
-        std::fs::write(&file, "auth: {accept: [key]}\nlimits: {burst: 0}\nretry: {max_retries: 99}\n").expect("write");
+        std::fs::write(
+            &file,
+            "auth: {accept: [key]}\nlimits: {burst: 0}\nretry: {max_retries: 99}\n",
+        )
+        .expect("write");
         let failure = run(&Args { config: Some(file) });
         assert!(matches!(failure, Err(Failure::User(text)) if text == "2 problems"));
     }

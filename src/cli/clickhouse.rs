@@ -26,8 +26,8 @@ struct Options {
     /// Replicated tables on this cluster (needs the macros {shard} and {replica}).
     #[arg(long, value_parser = cluster_name)]
     cluster: Option<String>,
-    /// ClickHouse deletes rows that are older, also of a table that is there. Without it a new table gets the policy's
-    /// ailog.retention_days, and a table that is there keeps its own.
+    /// ClickHouse deletes rows that are older, also of a table that is there. Without it a new
+    /// table gets the policy's ailog.retention_days, and a table that is there keeps its own.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(RETENTION_DAYS_MAX)))]
     retention_days: Option<u32>,
     /// Where the server is, if not as in gateway.yaml.
@@ -39,7 +39,8 @@ struct Options {
 }
 
 fn cluster_name(text: &str) -> Result<String, String> {
-    let fits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
+    let fits =
+        !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
     if fits { Ok(text.to_owned()) } else { Err("letters, digits, `_` and `-` only".to_owned()) }
 }
 
@@ -48,7 +49,8 @@ fn database_name(text: &str) -> Result<String, String> {
     if fits { Ok(text.to_owned()) } else { Err("letters, digits and `_` only".to_owned()) }
 }
 
-/// Runs the command for the configured server; `policy_days` is the policy's `ailog.retention_days`.
+/// Runs the command for the configured server; `policy_days` is the policy's
+/// `ailog.retention_days`.
 ///
 /// # Errors
 /// The server cannot be reached, or refuses.
@@ -70,9 +72,13 @@ pub fn run(args: Args, mut server: ClickHouseOptions, policy_days: u32) -> Resul
     match args.action {
         Action::Print(_) => print!("{}", schema.sql()),
         Action::Apply(_) => {
-            let applied = schema.apply(&server).map_err(|error| Failure::User(error.to_string()))?;
+            let applied =
+                schema.apply(&server).map_err(|error| Failure::User(error.to_string()))?;
             match applied.migrations.last() {
-                Some(last) => println!("{}: database `{}` is at version {last} now", server.url, server.database),
+                Some(last) => println!(
+                    "{}: database `{}` is at version {last} now",
+                    server.url, server.database
+                ),
                 None => println!("{}: database `{}` is up to date", server.url, server.database),
             }
             println!("{}", retention(&applied, schema.retention_days));
@@ -104,8 +110,12 @@ mod tests {
 
     #[test]
     fn it_says_when_rows_are_deleted() {
-        let say =
-            |before, now| retention(&Applied { migrations: Vec::new(), retention_before: before, retention: now }, 90);
+        let say = |before, now| {
+            retention(
+                &Applied { migrations: Vec::new(), retention_before: before, retention: now },
+                90,
+            )
+        };
         let days = Retention::Days;
         assert_eq!(say(None, days(90)), "rows are deleted after 90 days");
         assert_eq!(say(Some(days(90)), days(90)), "rows are deleted after 90 days");

@@ -1,4 +1,5 @@
-//! `tollgate healthcheck`: exit 0 if the gateway on this machine is ready. For containers without curl.
+//! `tollgate healthcheck`: exit 0 if the gateway on this machine is ready. For containers without
+//! curl.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -30,13 +31,16 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let addr = match args.addr {
         Some(addr) => addr,
         None => {
-            let loaded = config::load_to_read(args.config.as_deref()).map_err(|p| Failure::User(p.to_string()))?;
+            let loaded = config::load_to_read(args.config.as_deref())
+                .map_err(|p| Failure::User(p.to_string()))?;
             reachable(loaded.settings.admin_listen)
         }
     };
     match ask(addr, args.timeout) {
         Ok(200) => Ok(()),
-        Ok(status) => Err(Failure::User(format!("not ready: {addr} answered /readyz with {status}"))),
+        Ok(status) => {
+            Err(Failure::User(format!("not ready: {addr} answered /readyz with {status}")))
+        }
         Err(error) => Err(Failure::User(format!("not ready: {addr}: {error}"))),
     }
 }
@@ -101,15 +105,22 @@ mod tests {
             let (addr, thread) = server(answer);
             let args = Args { config: None, addr: Some(addr), timeout: Duration::from_secs(5) };
             assert_eq!(run(&args).is_ok(), good, "{:?}", String::from_utf8_lossy(answer));
-            assert!(thread.join().expect("server").starts_with(&format!("GET /readyz HTTP/1.1\r\nhost: {addr}\r\n")));
+            assert!(
+                thread
+                    .join()
+                    .expect("server")
+                    .starts_with(&format!("GET /readyz HTTP/1.1\r\nhost: {addr}\r\n"))
+            );
         }
     }
 
     #[test]
     fn any_address_is_asked_on_this_machine() {
-        for (listen, expected) in
-            [("0.0.0.0:9090", "127.0.0.1:9090"), ("[::]:9", "[::1]:9"), ("10.0.0.1:1", "10.0.0.1:1")]
-        {
+        for (listen, expected) in [
+            ("0.0.0.0:9090", "127.0.0.1:9090"),
+            ("[::]:9", "[::1]:9"),
+            ("10.0.0.1:1", "10.0.0.1:1"),
+        ] {
             assert_eq!(reachable(listen.parse().expect("address")).to_string(), expected);
         }
     }

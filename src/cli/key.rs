@@ -1,7 +1,7 @@
 //! `tollgate key new`: makes a key of the gateway's own.
 //!
-//! The key goes to stdout, once, and nothing else does; the line for the policy file goes to stderr. The policy keeps only
-//! the SHA-256, so the key cannot be had again.
+//! The key goes to stdout, once, and nothing else does; the line for the policy file goes to
+//! stderr. The policy keeps only the SHA-256, so the key cannot be had again.
 
 use std::io::Write as _;
 
@@ -57,8 +57,9 @@ struct Restrictions {
 /// [`Failure::User`] if organisation or name cannot be used.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let Command::New { org, name, expires, models, endpoints } = &args.command;
-    let org =
-        OrgId::new(org).ok_or_else(|| Failure::User("--org: 1 to 128 of A-Z a-z 0-9 . _ : @ + = / -".to_owned()))?;
+    let org = OrgId::new(org).ok_or_else(|| {
+        Failure::User("--org: 1 to 128 of A-Z a-z 0-9 . _ : @ + = / -".to_owned())
+    })?;
     if org.is_reserved() {
         return Err(Failure::User(format!(
             "--org: `{org}` is a name that the gateway gives to callers without an organisation; take another"
@@ -67,11 +68,17 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     if name.is_empty() || name.len() > 128 || name.chars().any(char::is_control) {
         return Err(Failure::User("--name: 1 to 128 bytes of text on one line".to_owned()));
     }
-    if let Some(path) = endpoints.iter().find(|path| !path.starts_with("/v1/") && !path.starts_with('*')) {
-        return Err(Failure::User(format!("--endpoint: `{path}` is no path; give e.g. /v1/chat/completions")));
+    if let Some(path) =
+        endpoints.iter().find(|path| !path.starts_with("/v1/") && !path.starts_with('*'))
+    {
+        return Err(Failure::User(format!(
+            "--endpoint: `{path}` is no path; give e.g. /v1/chat/completions"
+        )));
     }
-    let expires = expires.as_deref().map(|text| moment(text, crate::clock::wall_ms())).transpose()?;
-    let restrictions = Restrictions { expires, models: models.clone(), endpoints: endpoints.clone() };
+    let expires =
+        expires.as_deref().map(|text| moment(text, crate::clock::wall_ms())).transpose()?;
+    let restrictions =
+        Restrictions { expires, models: models.clone(), endpoints: endpoints.clone() };
     let key = key()?;
     writeln!(
         std::io::stderr(),
@@ -85,14 +92,18 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 /// `tg-` and 256 random bits.
 fn key() -> Result<String, Failure> {
     let mut bits = [0; 32];
-    rand::fill(&mut bits).map_err(|_| Failure::Defect(anyhow::anyhow!("the system gives no random numbers")))?;
+    rand::fill(&mut bits)
+        .map_err(|_| Failure::Defect(anyhow::anyhow!("the system gives no random numbers")))?;
     Ok(format!("tg-{}", URL_SAFE_NO_PAD.encode(bits)))
 }
 
 /// A time from now, a day or a moment, as the policy takes it.
 fn moment(text: &str, now_ms: i64) -> Result<String, Failure> {
-    let wrong =
-        || Failure::User(format!("--expires: `{text}` is no time; give e.g. 90d, 2027-01-31 or 2027-01-31T12:00:00Z"));
+    let wrong = || {
+        Failure::User(format!(
+            "--expires: `{text}` is no time; give e.g. 90d, 2027-01-31 or 2027-01-31T12:00:00Z"
+        ))
+    };
     if text.parse::<jiff::Timestamp>().is_ok() || text.parse::<jiff::civil::Date>().is_ok() {
         return Ok(text.to_owned());
     }
@@ -101,7 +112,8 @@ fn moment(text: &str, now_ms: i64) -> Result<String, Failure> {
     jiff::Timestamp::from_second(seconds).map(|moment| moment.to_string()).map_err(|_| wrong())
 }
 
-/// The entry of `auth.keys`. Strings are JSON, which YAML reads as they are meant; `$${` is a literal `${`.
+/// The entry of `auth.keys`. Strings are JSON, which YAML reads as they are meant; `$${` is a
+/// literal `${`.
 fn line(key: &str, name: &str, org: &OrgId, restrictions: &Restrictions) -> String {
     let sum = hex(&sha256(key.as_bytes()));
     let text = |text: &str| serde_json::Value::from(text.replace("${", "$${")).to_string();
@@ -126,13 +138,18 @@ mod tests {
     fn the_line_is_one_that_the_policy_takes() {
         let (key, other) = (key().expect("key"), key().expect("key"));
         assert!(key.starts_with("tg-") && key.len() == 46 && key != other);
-        for (name, org) in [("ci", "acme"), ("it's \"mine\": {x} ${HOME}# \\", "4711"), ("no", "null")] {
+        for (name, org) in
+            [("ci", "acme"), ("it's \"mine\": {x} ${HOME}# \\", "4711"), ("no", "null")]
+        {
             let dir = tempfile::TempDir::new().expect("folder");
             let file = dir.path().join("p.yaml");
             let org = OrgId::new(org).expect("org");
             std::fs::write(
                 &file,
-                format!("auth:\n  keys:\n    {}\n", line(&key, name, &org, &Restrictions::default())),
+                format!(
+                    "auth:\n  keys:\n    {}\n",
+                    line(&key, name, &org, &Restrictions::default())
+                ),
             )
             .expect("write");
             let keys = crate::config::load_to_read(Some(&file)).expect("good").policy.auth.keys;
@@ -160,9 +177,11 @@ mod tests {
         assert!(key.may_use(Some("gpt-4o-mini")) && key.may_use(Some("a: {b}")));
         assert!(!key.may_use(Some("gpt-4")) && !key.may_use(None));
         assert!(key.may_call("/v1/embeddings") && !key.may_call("/v1/chat/completions"));
-        for (text, expected) in
-            [("2027-01-31", Ok("2027-01-31")), ("2027-01-31T12:00:00Z", Ok("2027-01-31T12:00:00Z")), ("soon", Err(()))]
-        {
+        for (text, expected) in [
+            ("2027-01-31", Ok("2027-01-31")),
+            ("2027-01-31T12:00:00Z", Ok("2027-01-31T12:00:00Z")),
+            ("soon", Err(())),
+        ] {
             assert_eq!(moment(text, 0).as_deref().map_err(|_| ()), expected);
         }
     }

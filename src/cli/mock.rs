@@ -1,6 +1,7 @@
 //! `tollgate mock`: the simulated provider alone.
 //!
-//! Prints one line, `listening on http://ADDR`, when it takes calls; ends with exit code 0 on SIGINT and SIGTERM.
+//! Prints one line, `listening on http://ADDR`, when it takes calls; ends with exit code 0 on
+//! SIGINT and SIGTERM.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -20,16 +21,16 @@ Items, for --fault or for one call in a message's text, as in [[mock:status=503,
 
 /// A simulated OpenAI-compatible provider (JSON and streams), with faults on demand.
 ///
-/// Point an application or a provider's `base_url` at it: `http://127.0.0.1:9100/v1`. A marker in a message's text asks for
-/// a fault in one call, `--fault` for the same in every one.
+/// Point an application or a provider's `base_url` at it: `http://127.0.0.1:9100/v1`. A marker in a
+/// message's text asks for a fault in one call, `--fault` for the same in every one.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = ITEMS)]
 pub struct Args {
     /// Where to listen; port 0 takes any free one.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9100")]
     listen: SocketAddr,
-    /// What goes wrong in every call, or with --fail-every in every N-th: items of a marker, as in `cut,after=3` or
-    /// `status=500,times=3`.
+    /// What goes wrong in every call, or with --fail-every in every N-th: items of a marker, as in
+    /// `cut,after=3` or `status=500,times=3`.
     #[arg(long, value_name = "ITEMS", default_value = "", value_parser = items)]
     fault: String,
     /// Fail every N-th call; 0 fails none.
@@ -71,8 +72,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let started = mock::start(options).await;
-        let (address, handle) =
-            started.map_err(|error| Failure::User(format!("cannot listen on {}: {error}", args.listen)))?;
+        let (address, handle) = started
+            .map_err(|error| Failure::User(format!("cannot listen on {}: {error}", args.listen)))?;
         let mut out = std::io::stdout().lock();
         writeln!(out, "listening on http://{address}")?;
         out.flush()?;

@@ -1,7 +1,7 @@
 //! The command line: which command, with what, and the exit code.
 //!
-//! Level 6 of the map. One file per command, each with `Args` (clap) and `run`. Exit codes: 0 done, 1 the user must
-//! change something, 2 usage, 70 a defect.
+//! Level 6 of the map. One file per command, each with `Args` (clap) and `run`. Exit codes: 0 done,
+//! 1 the user must change something, 2 usage, 70 a defect.
 
 pub mod check;
 pub mod clickhouse;
@@ -98,7 +98,8 @@ impl<A: clap::Args> Configured<A> {
 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
-    // One crypto provider for everything that speaks TLS; a second one in the process would be a defect.
+    // One crypto provider for everything that speaks TLS; a second one in the process would be a
+    // defect.
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
     let cli = Cli::parse();
     let result = match cli.command.unwrap_or(Command::Serve(cli.serve)) {
@@ -107,19 +108,23 @@ pub fn main() -> ExitCode {
         Command::Mock(args) => mock::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Schema(args) => schema::run(&args),
-        Command::Redact(configured) => {
-            configured.load().and_then(|(args, loaded)| redact::run(args, &loaded.policy.redaction.default))
-        }
-        Command::Report(configured) => configured.load().and_then(|(args, loaded)| report::run(args, &loaded.settings)),
-        Command::Prices(args) => prices::run(args),
-        Command::Reprice(configured) => {
-            configured.load().and_then(|(args, loaded)| reprice::run(&args, &loaded.settings, &loaded.policy.prices))
-        }
-        Command::Intent(configured) => configured.load().and_then(|(args, loaded)| intent::run(args, loaded)),
-        // Before `store: clickhouse` is set, the schema can be looked at and made.
-        Command::Clickhouse(configured) => configured
+        Command::Redact(configured) => configured
             .load()
-            .and_then(|(args, loaded)| clickhouse::run(args, loaded.clickhouse, loaded.policy.ailog.retention_days)),
+            .and_then(|(args, loaded)| redact::run(args, &loaded.policy.redaction.default)),
+        Command::Report(configured) => {
+            configured.load().and_then(|(args, loaded)| report::run(args, &loaded.settings))
+        }
+        Command::Prices(args) => prices::run(args),
+        Command::Reprice(configured) => configured.load().and_then(|(args, loaded)| {
+            reprice::run(&args, &loaded.settings, &loaded.policy.prices)
+        }),
+        Command::Intent(configured) => {
+            configured.load().and_then(|(args, loaded)| intent::run(args, loaded))
+        }
+        // Before `store: clickhouse` is set, the schema can be looked at and made.
+        Command::Clickhouse(configured) => configured.load().and_then(|(args, loaded)| {
+            clickhouse::run(args, loaded.clickhouse, loaded.policy.ailog.retention_days)
+        }),
         Command::Token(args) => token::run(&args),
         Command::Key(args) => key::run(&args),
         Command::Healthcheck(args) => healthcheck::run(&args),
@@ -148,7 +153,9 @@ fn say(message: &str) {
 }
 
 fn closed_pipe(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+    error
+        .downcast_ref::<std::io::Error>()
+        .is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 /// A folder that only its owner may enter, below the system's temporary folder; deleted when it is

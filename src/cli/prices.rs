@@ -47,7 +47,8 @@ enum Format {
 
 #[derive(Debug, clap::Args)]
 struct ImportArgs {
-    /// LiteLLM's model_prices_and_context_window.json, or genai-prices' data.json; `-` reads standard input
+    /// LiteLLM's model_prices_and_context_window.json, or genai-prices' data.json; `-` reads
+    /// standard input
     file: PathBuf,
     /// Providers, as the list names them
     #[arg(long, value_delimiter = ',', default_value = "openai,anthropic,google,gemini")]
@@ -126,7 +127,11 @@ fn table(lines: &[Listed], version: &str) -> String {
         let sound = |nano: Option<u64>| nano.map_or_else(|| "-".to_owned(), decimal);
         rows.push(vec![
             super::print::printable(&price.model),
-            if price.provider.is_empty() { "any".to_owned() } else { super::print::printable(&price.provider) },
+            if price.provider.is_empty() {
+                "any".to_owned()
+            } else {
+                super::print::printable(&price.provider)
+            },
             conditions(line),
             decimal(rates.input),
             decimal(rates.cached),
@@ -145,7 +150,8 @@ fn table(lines: &[Listed], version: &str) -> String {
 fn as_json(line: &Listed) -> serde_json::Value {
     let (price, rates) = (&line.price, &line.price.rates);
     // A decimal as it is, not by way of a float that is not written the same everywhere.
-    let usd = |nano: u64| serde_json::from_str::<serde_json::Value>(&decimal(nano)).unwrap_or_default();
+    let usd =
+        |nano: u64| serde_json::from_str::<serde_json::Value>(&decimal(nano)).unwrap_or_default();
     json!({
         "provider": Some(&price.provider).filter(|name| !name.is_empty()),
         "model": price.model,
@@ -163,7 +169,8 @@ fn as_json(line: &Listed) -> serde_json::Value {
     })
 }
 
-/// Prints by default: a file under `policies/` is in force the moment it is written, so writing it has to be asked for.
+/// Prints by default: a file under `policies/` is in force the moment it is written, so writing it
+/// has to be asked for.
 fn import(args: &ImportArgs) -> Result<(), Failure> {
     let user = |what: String| Failure::User(what);
     let text = read(&args.file).map_err(|why| user(format!("{}: {why}", args.file.display())))?;
@@ -172,15 +179,22 @@ fn import(args: &ImportArgs) -> Result<(), Failure> {
         models: args.models.clone(),
         provider: args.provider.clone().unwrap_or_default(),
     };
-    let imported = import::read(&text, &wanted).map_err(|why| user(format!("{}: {why}", args.file.display())))?;
+    let imported = import::read(&text, &wanted)
+        .map_err(|why| user(format!("{}: {why}", args.file.display())))?;
     if imported.wanted == 0 {
         let known = imported.providers.join(", ");
-        return Err(user(format!("no entry of {} was asked for; the list has {known}", args.from.join(", "))));
+        return Err(user(format!(
+            "no entry of {} was asked for; the list has {known}",
+            args.from.join(", ")
+        )));
     }
     if imported.taken == 0 {
         return Err(user(summary(&imported, args.verbose) + "nothing is left to be written"));
     }
-    let name = args.file.file_name().map_or_else(|| "standard input".into(), |name| name.to_string_lossy());
+    let name = args
+        .file
+        .file_name()
+        .map_or_else(|| "standard input".into(), |name| name.to_string_lossy());
     let yaml = import::yaml(&imported, &name, &today());
     match &args.output {
         None => std::io::stdout().lock().write_all(yaml.as_bytes())?,
@@ -236,7 +250,10 @@ fn summary(imported: &Imported, verbose: bool) -> String {
         ));
     }
     if imported.narrowed > 0 {
-        text.push_str(&format!("; {} have further names that a pattern cannot say", imported.narrowed));
+        text.push_str(&format!(
+            "; {} have further names that a pattern cannot say",
+            imported.narrowed
+        ));
     }
     text.push('\n');
     let shown = if verbose { imported.refused.len() } else { imported.refused.len().min(5) };
@@ -244,7 +261,10 @@ fn summary(imported: &Imported, verbose: bool) -> String {
         text.push_str(&format!("  refused {}: {why}\n", super::print::printable(name)));
     }
     if shown < imported.refused.len() {
-        text.push_str(&format!("  and {} more (--verbose names them)\n", imported.refused.len() - shown));
+        text.push_str(&format!(
+            "  and {} more (--verbose names them)\n",
+            imported.refused.len() - shown
+        ));
     }
     text
 }

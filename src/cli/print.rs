@@ -4,11 +4,12 @@ use std::io::{self, Write as _};
 
 use crate::visible::{visible, visible_json, visible_lines};
 
-/// Prints lines to stdout, without what would steer a terminal. A reader that has had enough (`| head`) is no failure.
+/// Prints lines to stdout, without what would steer a terminal. A reader that has had enough (`|
+/// head`) is no failure.
 ///
 /// # Errors
 /// Stdout cannot be written for another reason.
-pub(super) fn line(text: &str) -> io::Result<()> {
+pub(crate) fn line(text: &str) -> io::Result<()> {
     raw(&format!("{}\n", visible_lines(text)))
 }
 
@@ -16,7 +17,7 @@ pub(super) fn line(text: &str) -> io::Result<()> {
 ///
 /// # Errors
 /// As [`line`].
-pub(super) fn json(text: &str) -> io::Result<()> {
+pub(crate) fn json(text: &str) -> io::Result<()> {
     raw(&format!("{}\n", visible_json(text)))
 }
 
@@ -24,7 +25,7 @@ pub(super) fn json(text: &str) -> io::Result<()> {
 ///
 /// # Errors
 /// As [`line`].
-pub(super) fn raw(text: &str) -> io::Result<()> {
+pub(crate) fn raw(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -32,26 +33,33 @@ pub(super) fn raw(text: &str) -> io::Result<()> {
     }
 }
 
-/// A model's or caller's name comes from outside: a control character would move the cursor of the terminal.
-pub(super) fn printable(text: &str) -> String {
+/// A model's or caller's name comes from outside: a control character would move the cursor of the
+/// terminal.
+pub(crate) fn printable(text: &str) -> String {
     if text.is_empty() { "-".to_owned() } else { visible(text).into_owned() }
 }
 
 /// Columns side by side: names to the left, figures to the right.
-pub(super) fn aligned(rows: &[Vec<String>], is_figure: impl Fn(usize) -> bool) -> String {
+pub(crate) fn aligned(rows: &[Vec<String>], is_figure: impl Fn(usize) -> bool) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |at: usize| rows.iter().filter_map(|r| r.get(at)).map(|c| c.chars().count()).max().unwrap_or(0);
+    let width = |at: usize| {
+        rows.iter().filter_map(|r| r.get(at)).map(|c| c.chars().count()).max().unwrap_or(0)
+    };
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let mut text = String::new();
     for row in rows {
-        let cells: Vec<String> = row
-            .iter()
-            .zip(&widths)
-            .enumerate()
-            .map(
-                |(at, (cell, width))| if is_figure(at) { format!("{cell:>width$}") } else { format!("{cell:<width$}") },
-            )
-            .collect();
+        let cells: Vec<String> =
+            row.iter()
+                .zip(&widths)
+                .enumerate()
+                .map(|(at, (cell, width))| {
+                    if is_figure(at) {
+                        format!("{cell:>width$}")
+                    } else {
+                        format!("{cell:<width$}")
+                    }
+                })
+                .collect();
         text.push_str(cells.join("  ").trim_end());
         text.push('\n');
     }

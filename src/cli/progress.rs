@@ -3,7 +3,7 @@
 use std::io::{IsTerminal as _, Write as _};
 
 /// Shows how much of a known number is done.
-pub(super) struct Progress {
+pub(crate) struct Progress {
     what: &'static str,
     total: u32,
     visible: bool,
@@ -11,12 +11,12 @@ pub(super) struct Progress {
 
 impl Progress {
     /// A bar behind the word `what`.
-    pub(super) fn new(what: &'static str, total: u32) -> Progress {
+    pub(crate) fn new(what: &'static str, total: u32) -> Progress {
         Progress { what, total, visible: std::io::stderr().is_terminal() }
     }
 
     /// Draws it, now and then.
-    pub(super) fn show(&self, done: u32) {
+    pub(crate) fn show(&self, done: u32) {
         if self.visible && (done.is_multiple_of(5) || done == self.total) {
             let filled = (u64::from(done) * 30 / u64::from(self.total.max(1))) as usize;
             let bar = "#".repeat(filled) + &"-".repeat(30_usize.saturating_sub(filled));
@@ -25,7 +25,7 @@ impl Progress {
     }
 
     /// Ends its line.
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         if self.visible {
             drop(writeln!(std::io::stderr()));
         }

@@ -1,7 +1,9 @@
-//! `tollgate redact`: the redactor as a filter, to try a policy on data at hand. Bytes in, bytes out.
+//! `tollgate redact`: the redactor as a filter, to try a policy on data at hand. Bytes in, bytes
+//! out.
 //!
-//! Streams: memory does not grow with the input. Counts (and progress, on a terminal) go to standard error; matched text
-//! goes nowhere. Does not: call anyone, or write anything but its output.
+//! Streams: memory does not grow with the input. Counts (and progress, on a terminal) go to
+//! standard error; matched text goes nowhere. Does not: call anyone, or write anything but its
+//! output.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -48,10 +50,13 @@ pub struct Args {
 
 /// The formats that a request can have, by name.
 fn formats() -> impl TypedValueParser<Value = Format> {
-    let requests = Format::ALL.iter().filter(|format| **format == Format::Other || !format.routes().is_empty());
+    let requests = Format::ALL
+        .iter()
+        .filter(|format| **format == Format::Other || !format.routes().is_empty());
     let values = requests.map(|format| {
         let path = format.routes().first().map(|route| route.path().trim_start_matches('/'));
-        PossibleValue::new(format.name()).help(path.unwrap_or("any other body: every string is user text"))
+        PossibleValue::new(format.name())
+            .help(path.unwrap_or("any other body: every string is user text"))
     });
     PossibleValuesParser::new(values).map(|name| Format::named(&name).unwrap_or(Format::Other))
 }
@@ -59,18 +64,25 @@ fn formats() -> impl TypedValueParser<Value = Format> {
 /// Runs the command with these rules.
 ///
 /// # Errors
-/// [`Failure::User`]: the file cannot be read, or the body is refused; what had already passed has been written.
+/// [`Failure::User`]: the file cannot be read, or the body is refused; what had already passed has
+/// been written.
 pub fn run(args: Args, rules: &Arc<Rules>) -> Result<(), Failure> {
     let (input, size): (Box<dyn Read>, Option<u64>) = match args.file.as_deref() {
         None => (Box::new(io::stdin().lock()), None),
         Some(path) if path.as_os_str() == "-" => (Box::new(io::stdin().lock()), None),
         Some(path) => {
-            let file = File::open(path).map_err(|e| Failure::User(format!("{}: {e}", path.display())))?;
+            let file =
+                File::open(path).map_err(|e| Failure::User(format!("{}: {e}", path.display())))?;
             let size = file.metadata().map(|m| m.len()).ok().filter(|n| *n > 0);
             (Box::new(file), size)
         }
     };
-    let mut report = Report { terminal: io::stderr().is_terminal(), size, explain: args.explain, ..Report::default() };
+    let mut report = Report {
+        terminal: io::stderr().is_terminal(),
+        size,
+        explain: args.explain,
+        ..Report::default()
+    };
     let mut output = BufWriter::with_capacity(PIECE, io::stdout().lock());
     let result = filter(&args, rules, input, &mut output, &mut report);
     // A reader that has seen enough (`| head`) is no failure.
@@ -110,7 +122,11 @@ fn filter(
     }
     let json = args.json || !args.text && begins == Some(&b'{');
     let mut redactor = if json {
-        Either::Body(Box::new(BodyRedactor::new(Arc::clone(rules), *format(args, &first).schema(), false)))
+        Either::Body(Box::new(BodyRedactor::new(
+            Arc::clone(rules),
+            *format(args, &first).schema(),
+            false,
+        )))
     } else {
         Either::Text(Box::new(TextRedactor::new(rules)))
     };
@@ -159,7 +175,8 @@ fn lines(
             let part = rest.split_to(newline.unwrap_or(rest.len()));
             if !part.iter().all(u8::is_ascii_whitespace) || current.is_some() {
                 let redactor = current.get_or_insert_with(|| {
-                    let mut redactor = BodyRedactor::new(Arc::clone(rules), *format(args, &part).schema(), false);
+                    let mut redactor =
+                        BodyRedactor::new(Arc::clone(rules), *format(args, &part).schema(), false);
                     if report.explain {
                         redactor.explain();
                     }
@@ -326,7 +343,12 @@ impl Report {
         let done = match self.size {
             Some(size) => {
                 let tenths = (self.bytes * 30 / size).min(30) as usize;
-                format!("[{}{}] {} %", "=".repeat(tenths), " ".repeat(30 - tenths), (self.bytes * 100 / size).min(100))
+                format!(
+                    "[{}{}] {} %",
+                    "=".repeat(tenths),
+                    " ".repeat(30 - tenths),
+                    (self.bytes * 100 / size).min(100)
+                )
             }
             None => format!("{} MiB", self.bytes >> 20),
         };
@@ -339,7 +361,11 @@ impl Report {
             let field = if f.field.is_empty() { String::new() } else { format!(" in {}", f.field) };
             // The rest of a long one is dropped as it comes.
             let more = if matches!(&*f.kind, "api_key" | "attachment") { " or more" } else { "" };
-            let length = if f.to > f.from { format!("{} bytes{more}", f.to - f.from) } else { "a part".to_owned() };
+            let length = if f.to > f.from {
+                format!("{} bytes{more}", f.to - f.from)
+            } else {
+                "a part".to_owned()
+            };
             self.say(&format!("{line}byte {}: {} ({length}){field}", f.from, f.kind));
         }
     }
@@ -352,7 +378,8 @@ impl Report {
     }
 
     fn end(&self) {
-        let mut counts: Vec<String> = self.counts.iter().map(|(kind, n)| format!("{kind}={n}")).collect();
+        let mut counts: Vec<String> =
+            self.counts.iter().map(|(kind, n)| format!("{kind}={n}")).collect();
         if self.attachments > 0 {
             counts.push(format!("attachments={}", self.attachments));
         }
@@ -374,7 +401,8 @@ mod tests {
         };
         let rules = Arc::new(Rules::compile(&spec).expect("rules"));
         let mut output = Vec::new();
-        let stop = match filter(args, &rules, input.as_bytes(), &mut output, &mut Report::default()) {
+        let stop = match filter(args, &rules, input.as_bytes(), &mut output, &mut Report::default())
+        {
             Ok(()) => None,
             Err(Stop::Input(text)) => Some(text),
             Err(Stop::Output(e)) => Some(e.to_string()),
@@ -390,7 +418,8 @@ mod tests {
     fn the_input_says_what_it_is() {
         let (out, stop) = filtered(&args(), "mail bob@example.com\n");
         assert_eq!((&*out, stop), ("mail [REDACTED_EMAIL]\n", None));
-        let (out, stop) = filtered(&args(), " {\"messages\":[{\"content\":\"bob\\u0040example.com\"}]}\n");
+        let (out, stop) =
+            filtered(&args(), " {\"messages\":[{\"content\":\"bob\\u0040example.com\"}]}\n");
         assert_eq!((&*out, stop), (" {\"messages\":[{\"content\":\"[REDACTED_EMAIL]\"}]}\n", None));
         let (_, stop) = filtered(&args(), "{\"a\":}");
         assert!(stop.is_some_and(|s| s.contains("not valid JSON")));

@@ -1,4 +1,5 @@
-//! `tollgate report`: calls, cost, errors and latency out of the log, as a table, CSV or JSON; a day as Markdown.
+//! `tollgate report`: calls, cost, errors and latency out of the log, as a table, CSV or JSON; a
+//! day as Markdown.
 
 mod daily;
 
@@ -44,12 +45,14 @@ pub struct Args {
 ///
 /// # Errors
 /// It is none.
-pub(super) fn day(text: &str) -> Result<Date, String> {
+pub(crate) fn day(text: &str) -> Result<Date, String> {
     text.parse().map_err(|_| "no day; write e.g. 2026-11-23".to_owned())
 }
 
 fn zone(name: &str) -> Result<TimeZone, String> {
-    TimeZone::get(name).map_err(|_| "no time zone of that name is known; write e.g. Europe/Berlin or UTC".to_owned())
+    TimeZone::get(name).map_err(|_| {
+        "no time zone of that name is known; write e.g. Europe/Berlin or UTC".to_owned()
+    })
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -76,12 +79,17 @@ pub fn run(args: Args, settings: &Settings) -> Result<(), Failure> {
         let (from, to) = days(&args, wall_ms())?;
         let (begin, end) = (start_ms(from, &args.tz)?, start_ms(to.tomorrow()?, &args.tz)?);
         let days = Days::of(&args.tz, begin, end);
-        let report = reader.report((begin, end), &args.by, &days, REPORT_LINES_MAX).map_err(user)?;
+        let report =
+            reader.report((begin, end), &args.by, &days, REPORT_LINES_MAX).map_err(user)?;
         let text = match args.format {
             // The lines that are left out are part of the total.
-            Format::Table if report.is_cut => {
-                table(&report.lines, &reader.summary(begin, end, &[]).map_err(user)?, &args.by, from, to)
-            }
+            Format::Table if report.is_cut => table(
+                &report.lines,
+                &reader.summary(begin, end, &[]).map_err(user)?,
+                &args.by,
+                from,
+                to,
+            ),
             Format::Table => table(&report.lines, &report.lines, &args.by, from, to),
             Format::Csv => csv(&report.lines, &args.by),
             Format::Json => json(&report.lines, &args.by),
@@ -92,12 +100,15 @@ pub fn run(args: Args, settings: &Settings) -> Result<(), Failure> {
     if is_cut { not_whole(args.format) } else { Ok(()) }
 }
 
-/// Says that lines are left out. Nobody looks at the end of a CSV or JSON file, so there it is a failure.
+/// Says that lines are left out. Nobody looks at the end of a CSV or JSON file, so there it is a
+/// failure.
 ///
 /// # Errors
 /// Somebody would take the lines for all of them.
 fn not_whole(format: Format) -> Result<(), Failure> {
-    let text = format!("only the first {REPORT_LINES_MAX} lines are printed; choose fewer days or dimensions");
+    let text = format!(
+        "only the first {REPORT_LINES_MAX} lines are printed; choose fewer days or dimensions"
+    );
     if format != Format::Table {
         return Err(Failure::User(text));
     }
@@ -123,7 +134,7 @@ fn today(zone: &TimeZone, now_ms: i64) -> Result<Date, Failure> {
 }
 
 /// When a day begins: not at midnight where clocks are set forward then.
-pub(super) fn start_ms(day: Date, zone: &TimeZone) -> Result<i64, Failure> {
+pub(crate) fn start_ms(day: Date, zone: &TimeZone) -> Result<i64, Failure> {
     Ok(day.to_zoned(zone.clone())?.timestamp().as_millisecond())
 }
 
@@ -138,8 +149,8 @@ fn table(lines: &[Summary], all: &[Summary], by: &[Dim], from: Date, to: Date) -
     let mut rows = vec![header(
         by,
         &[
-            "calls", "errors", "error %", "limited", "input", "cached", "output", "cost USD", "p50 ms", "p95 ms",
-            "p99 ms",
+            "calls", "errors", "error %", "limited", "input", "cached", "output", "cost USD",
+            "p50 ms", "p95 ms", "p99 ms",
         ],
     )];
     rows.extend(lines.iter().map(|line| cells(line, by.len())));
@@ -149,7 +160,9 @@ fn table(lines: &[Summary], all: &[Summary], by: &[Dim], from: Date, to: Date) -
     let mut text = aligned(&rows, |column| column >= by.len());
     let unpriced: u64 = all.iter().map(|l| l.unpriced).sum();
     if unpriced > 0 {
-        text.push_str(&format!("\n{unpriced} calls are of models without a price; add them under `prices:`.\n"));
+        text.push_str(&format!(
+            "\n{unpriced} calls are of models without a price; add them under `prices:`.\n"
+        ));
     }
     text
 }
@@ -199,7 +212,8 @@ fn total(lines: &[Summary], keys: usize) -> Vec<String> {
     cells
 }
 
-/// RFC 4180, with the column names of the log. Safe to print on a terminal and to open in a spreadsheet.
+/// RFC 4180, with the column names of the log. Safe to print on a terminal and to open in a
+/// spreadsheet.
 fn csv(lines: &[Summary], by: &[Dim]) -> String {
     let figures = [
         "calls",
@@ -244,16 +258,20 @@ fn csv(lines: &[Summary], by: &[Dim]) -> String {
 }
 
 fn quoted(cell: &str) -> String {
-    // A spreadsheet would take a cell that begins like this for a formula; the wide forms are the same to some.
-    let steers = |c: char| matches!(c, '=' | '+' | '-' | '@' | '\t' | '\r' | '＝' | '＋' | '－' | '＠');
+    // A spreadsheet would take a cell that begins like this for a formula; the wide forms are the
+    // same to some.
+    let steers =
+        |c: char| matches!(c, '=' | '+' | '-' | '@' | '\t' | '\r' | '＝' | '＋' | '－' | '＠');
     let is_formula = cell.trim_start().starts_with(steers) || cell.starts_with(['\t', '\r', '\n']);
     let digits = cell.strip_prefix('-').unwrap_or_default();
-    let is_number =
-        !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit() || b == b'.') && digits.parse::<f64>().is_ok();
+    let is_number = !digits.is_empty()
+        && digits.bytes().all(|b| b.is_ascii_digit() || b == b'.')
+        && digits.parse::<f64>().is_ok();
     let cell = visible(cell);
     let cell = if is_formula && !is_number { format!("'{cell}") } else { cell.into_owned() };
     // Where `;` or a tab parts the cells, they must not do so within one.
-    let parts = |c: char| matches!(c, '"' | ',' | ';' | '|' | '\n' | '\r' | '\t') || c.is_whitespace();
+    let parts =
+        |c: char| matches!(c, '"' | ',' | ';' | '|' | '\n' | '\r' | '\t') || c.is_whitespace();
     if cell.contains(parts) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell }
 }
 
@@ -294,7 +312,8 @@ mod tests {
     #[test]
     fn the_last_week_is_the_default() {
         let now = 1_795_428_000_000;
-        let text = |words: &[&str]| days(&args(words), now).map(|(from, to)| format!("{from} {to}")).ok();
+        let text =
+            |words: &[&str]| days(&args(words), now).map(|(from, to)| format!("{from} {to}")).ok();
         assert_eq!(text(&[]).as_deref(), Some("2026-11-17 2026-11-23"));
         assert_eq!(text(&["--from", "2026-11-01"]).as_deref(), Some("2026-11-01 2026-11-23"));
         assert_eq!(text(&["--to", "2026-03-01"]).as_deref(), Some("2026-02-23 2026-03-01"));
@@ -306,7 +325,10 @@ mod tests {
     #[test]
     fn a_table_lines_up_and_adds_up() {
         let day = Date::constant(2026, 11, 23);
-        let lines = [line(&["acme", "gpt-4o"], 9, 195_000), line(&["globex", "evil\u{1b}[2J"], 1, 1_500_000_000)];
+        let lines = [
+            line(&["acme", "gpt-4o"], 9, 195_000),
+            line(&["globex", "evil\u{1b}[2J"], 1, 1_500_000_000),
+        ];
         assert_eq!(
             table(&lines, &lines, &[Dim::Org, Dim::Model], day, day),
             "\
@@ -317,7 +339,8 @@ total                10       2     20.0        0      0       0       0  1.5001
 "
         );
         assert!(
-            table(&[], &[], &[Dim::Org], day, day).starts_with("No calls were logged from 2026-11-23 to 2026-11-23.")
+            table(&[], &[], &[Dim::Org], day, day)
+                .starts_with("No calls were logged from 2026-11-23 to 2026-11-23.")
         );
     }
 
@@ -330,7 +353,10 @@ total                10       2     20.0        0      0       0       0  1.5001
         assert!(total.starts_with("total ") && total.contains(" 40 "), "{total}");
         assert!(not_whole(Format::Table).is_ok());
         for format in [Format::Csv, Format::Json] {
-            assert!(matches!(not_whole(format), Err(Failure::User(_))), "a script must not take it for all");
+            assert!(
+                matches!(not_whole(format), Err(Failure::User(_))),
+                "a script must not take it for all"
+            );
         }
     }
 
@@ -368,7 +394,11 @@ total                10       2     20.0        0      0       0       0  1.5001
         let steering = [line(&["a\u{1b}[2J\u{202e}"], 1, 5)];
         let text = json(&steering, &[Dim::Org]);
         assert!(text.contains("\\u001b[2J\\u202e"), "{text}");
-        let parsed: serde_json::Value = serde_json::from_str(&json(&lines, &[Dim::Org])).expect("JSON");
-        assert_eq!((&parsed[0]["org_id"], &parsed[0]["cost_usd"]), (&"a,\"b\"".into(), &5e-9.into()));
+        let parsed: serde_json::Value =
+            serde_json::from_str(&json(&lines, &[Dim::Org])).expect("JSON");
+        assert_eq!(
+            (&parsed[0]["org_id"], &parsed[0]["cost_usd"]),
+            (&"a,\"b\"".into(), &5e-9.into())
+        );
     }
 }

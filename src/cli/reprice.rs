@@ -36,11 +36,17 @@ pub fn run(args: &Args, settings: &Settings, prices: &PriceList) -> Result<(), F
     if from > to {
         return Err(Failure::User(format!("--from {from} is after --to {to}")));
     }
-    let window = (start_ms(from, &TimeZone::UTC)?, start_ms(to.checked_add(1.day())?, &TimeZone::UTC)?);
+    let window =
+        (start_ms(from, &TimeZone::UTC)?, start_ms(to.checked_add(1.day())?, &TimeZone::UTC)?);
     let seen = std::io::stderr().is_terminal();
     let mut progress = |so_far: &Repriced| {
         if seen {
-            drop(write!(std::io::stderr(), "\r{} rows, {} of another cost", so_far.rows, so_far.changed));
+            drop(write!(
+                std::io::stderr(),
+                "\r{} rows, {} of another cost",
+                so_far.rows,
+                so_far.changed
+            ));
         }
     };
     let done = reprice(&settings.store, &settings.data_dir, prices, window, dry_run, &mut progress);
@@ -53,7 +59,8 @@ pub fn run(args: &Args, settings: &Settings, prices: &PriceList) -> Result<(), F
 }
 
 fn summary(done: &Repriced, version: &str, dry_run: bool) -> String {
-    let money = |nano: i128| usd(i64::try_from(nano).unwrap_or(if nano < 0 { i64::MIN } else { i64::MAX }));
+    let money =
+        |nano: i128| usd(i64::try_from(nano).unwrap_or(if nano < 0 { i64::MIN } else { i64::MAX }));
     let difference = done.after_nano - done.before_nano;
     let sign = if difference > 0 { "+" } else { "" };
     let mut text = format!(

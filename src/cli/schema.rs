@@ -27,7 +27,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     };
     for (name, text) in config::files() {
         let path = folder.join(name);
-        std::fs::write(&path, text).with_context(|| format!("{} cannot be written", path.display()))?;
+        std::fs::write(&path, text)
+            .with_context(|| format!("{} cannot be written", path.display()))?;
     }
     Ok(())
 }

@@ -24,7 +24,8 @@ pub struct Args {
 /// # Errors
 /// The configuration has problems, or an address or folder is in use.
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let loaded = config::load(args.config.as_deref()).map_err(|problems| Failure::User(problems.to_string()))?;
+    let loaded = config::load(args.config.as_deref())
+        .map_err(|problems| Failure::User(problems.to_string()))?;
     log_to_stderr(&loaded.settings.log)?;
     runtime()?.block_on(serve(loaded))
 }
@@ -36,7 +37,8 @@ async fn serve(loaded: Loaded) -> Result<(), Failure> {
     app.run().await
 }
 
-/// A runtime for this machine: one thread where there is one core, which saves every hand-over between threads.
+/// A runtime for this machine: one thread where there is one core, which saves every hand-over
+/// between threads.
 pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let mut builder = if cores == 1 {
@@ -47,8 +49,8 @@ pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     builder.enable_all().build()
 }
 
-/// `trace` is not compiled into a release build; there it means `debug`, and nobody is told about it on stderr in lines that
-/// are no log.
+/// `trace` is not compiled into a release build; there it means `debug`, and nobody is told about
+/// it on stderr in lines that are no log.
 fn compiled(level: &str, most: LevelFilter) -> String {
     let known = |word: &str| LevelFilter::from_str(word).is_ok_and(|level| level > most);
     let part = |part: &str| match part.rsplit_once('=') {
@@ -64,8 +66,11 @@ fn log_to_stderr(options: &LogOptions) -> Result<(), Failure> {
     let filter = tracing_subscriber::EnvFilter::try_new(compiled(&options.level, STATIC_MAX_LEVEL))
         .map_err(|error| Failure::User(format!("log.level: {error}")))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let set =
-        if options.format == LogFormat::Json { builder.json().try_init() } else { builder.with_ansi(false).try_init() };
+    let set = if options.format == LogFormat::Json {
+        builder.json().try_init()
+    } else {
+        builder.with_ansi(false).try_init()
+    };
     set.map_err(|error| Failure::Defect(anyhow::anyhow!(error)))
 }
 

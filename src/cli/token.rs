@@ -1,6 +1,7 @@
 //! `tollgate token`: signs a JWT with the configured HS secret, to try things out.
 //!
-//! The token goes to stdout and nothing else does, so that `OPENAI_API_KEY=$(tollgate token --org acme)` works.
+//! The token goes to stdout and nothing else does, so that `OPENAI_API_KEY=$(tollgate token --org
+//! acme)` works.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -37,20 +38,28 @@ pub struct Args {
 /// # Errors
 /// [`Failure::User`] if no HS secret is configured or the organisation's name is none.
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let loaded =
-        config::load_to_read(args.config.as_deref()).map_err(|problems| Failure::User(problems.to_string()))?;
-    let org = OrgId::new(&args.org)
-        .ok_or_else(|| Failure::User("--org: 1 to 128 of A-Z a-z 0-9 . _ : @ + = / -".to_owned()))?;
+    let loaded = config::load_to_read(args.config.as_deref())
+        .map_err(|problems| Failure::User(problems.to_string()))?;
+    let org = OrgId::new(&args.org).ok_or_else(|| {
+        Failure::User("--org: 1 to 128 of A-Z a-z 0-9 . _ : @ + = / -".to_owned())
+    })?;
     if org.is_reserved() {
         return Err(Failure::User(format!(
             "--org: `{org}` is a name that the gateway gives to callers without an organisation; take another"
         )));
     }
     if args.ttl < Duration::from_secs(1) {
-        return Err(Failure::User("--ttl: a token is valid for whole seconds; give at least 1s".to_owned()));
+        return Err(Failure::User(
+            "--ttl: a token is valid for whole seconds; give at least 1s".to_owned(),
+        ));
     }
     let signed = loaded.policy.auth.jwt.as_ref().and_then(|jwt| {
-        let algorithm = jwt.algorithms.iter().copied().find(|a| is_hs(*a)).filter(|_| !jwt.secret.is_empty())?;
+        let algorithm = jwt
+            .algorithms
+            .iter()
+            .copied()
+            .find(|a| is_hs(*a))
+            .filter(|_| !jwt.secret.is_empty())?;
         Some(sign(jwt, algorithm, &org, args.sub.as_deref(), args.ttl, clock::wall_ms() / 1000))
     });
     let Some(token) = signed else {
@@ -63,12 +72,12 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-pub(super) fn is_hs(algorithm: Algorithm) -> bool {
+pub(crate) fn is_hs(algorithm: Algorithm) -> bool {
     matches!(algorithm, Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512)
 }
 
 /// A token that the policy accepts.
-pub(super) fn sign(
+pub(crate) fn sign(
     jwt: &JwtPolicy,
     algorithm: Algorithm,
     org: &OrgId,
@@ -89,7 +98,11 @@ pub(super) fn sign(
         put(&mut claims, &jwt.user_claim, sub);
     }
     put(&mut claims, &jwt.org_claim, org.as_str());
-    jsonwebtoken::encode(&Header::new(algorithm), &claims, &EncodingKey::from_secret(jwt.secret.reveal().as_bytes()))
+    jsonwebtoken::encode(
+        &Header::new(algorithm),
+        &claims,
+        &EncodingKey::from_secret(jwt.secret.reveal().as_bytes()),
+    )
 }
 
 /// Sets a claim: `app.org` is {"app": {"org": …}}.
@@ -136,12 +149,15 @@ mod tests {
             let policy = auth.jwt.as_ref().expect("jwt");
             let algorithm = policy.algorithms.iter().copied().find(|a| is_hs(*a)).expect("HS");
             let org = OrgId::new("acme").expect("org");
-            let token = sign(policy, algorithm, &org, Some("ann"), Duration::from_secs(60), 1_000).expect("token");
+            let token = sign(policy, algorithm, &org, Some("ann"), Duration::from_secs(60), 1_000)
+                .expect("token");
             let mut headers = http::HeaderMap::new();
             headers.insert("authorization", format!("Bearer {token}").parse().expect("header"));
             let runtime = tokio::runtime::Builder::new_current_thread().build().expect("runtime");
             let ask = |now_ms| {
-                runtime.block_on(Authenticator::default().authenticate(&auth, &headers, now_ms, true, &NoFetch))
+                runtime.block_on(
+                    Authenticator::default().authenticate(&auth, &headers, now_ms, true, &NoFetch),
+                )
             };
             let caller = ask(1_000_000).expect("caller");
             assert_eq!((caller.org, &*caller.name), (org, "ann"));

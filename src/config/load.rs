@@ -1,9 +1,11 @@
 //! From a path to a checked configuration: finds the files, joins their sections, checks them.
 //!
-//! A folder holds `gateway.yaml` and `policies/*.yaml`; sections may be split over as many policy files as one likes, each
-//! section in one of them. A single file may hold everything. No path at all is the built-in configuration.
+//! A folder holds `gateway.yaml` and `policies/*.yaml`; sections may be split over as many policy
+//! files as one likes, each section in one of them. A single file may hold everything. No path at
+//! all is the built-in configuration.
 //!
-//! Bounds: [`FILES_MAX`] files of [`CONFIG_FILE_BYTES_MAX`] bytes each; beyond is a problem. Only regular files are read.
+//! Bounds: [`FILES_MAX`] files of [`CONFIG_FILE_BYTES_MAX`] bytes each; beyond is a problem. Only
+//! regular files are read.
 
 use std::fs;
 use std::io::{self, Read};
@@ -45,8 +47,8 @@ pub(crate) struct Loaded {
     pub(crate) clickhouse: ClickHouseOptions,
     pub(crate) policy: Policy,
     pub(crate) origin: Origin,
-    /// Other files that it names (certificates, keys, key sets). They may come and go while a gateway runs, so whether they
-    /// are there is no matter of the configuration's own.
+    /// Other files that it names (certificates, keys, key sets). They may come and go while a
+    /// gateway runs, so whether they are there is no matter of the configuration's own.
     pub(crate) others: Vec<OtherFile>,
 }
 
@@ -63,9 +65,9 @@ pub(crate) struct OtherFile {
 pub(crate) struct Origin {
     pub(crate) source: Source,
     /// `gateway.yaml`, as this process runs with it.
-    pub(super) settings: Arc<Settings>,
-    pub(super) shown: Arc<Json>,
-    pub(super) snapshot: Snapshot,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) shown: Arc<Json>,
+    pub(crate) snapshot: Snapshot,
 }
 
 impl Origin {
@@ -83,13 +85,13 @@ impl Origin {
 
 /// What the files hold: enough to see whether they changed, and in what.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Snapshot {
+pub(crate) struct Snapshot {
     /// Name and text.
-    pub(super) files: Vec<(String, Arc<str>)>,
+    pub(crate) files: Vec<(String, Arc<str>)>,
     /// Top-level keys and the file each is in.
-    pub(super) sections: Vec<(String, String)>,
+    pub(crate) sections: Vec<(String, String)>,
     /// SHA-256 of what the keys of `gateway.yaml` say.
-    pub(super) gateway: String,
+    pub(crate) gateway: String,
 }
 
 /// What a configuration is loaded for.
@@ -101,8 +103,8 @@ pub(crate) enum Purpose {
     Read,
 }
 
-/// Loads the configuration at `path` for a gateway; without a path, that of `TOLLGATE_CONFIG`, of `./config` if there is such
-/// a folder, else the built-in one.
+/// Loads the configuration at `path` for a gateway; without a path, that of `TOLLGATE_CONFIG`, of
+/// `./config` if there is such a folder, else the built-in one.
 ///
 /// # Errors
 /// Every problem of every file.
@@ -124,9 +126,9 @@ impl Source {
     /// # Errors
     /// There is nothing at the path that was named.
     pub(crate) fn find(path: Option<&Path>) -> Result<Source, Problems> {
-        let named = path
-            .map(Path::to_owned)
-            .or_else(|| std::env::var_os("TOLLGATE_CONFIG").filter(|value| !value.is_empty()).map(PathBuf::from));
+        let named = path.map(Path::to_owned).or_else(|| {
+            std::env::var_os("TOLLGATE_CONFIG").filter(|value| !value.is_empty()).map(PathBuf::from)
+        });
         let Some(path) = named else {
             let default = PathBuf::from("config");
             return Ok(if default.is_dir() { Source::Folder(default) } else { Source::BuiltIn });
@@ -138,7 +140,10 @@ impl Source {
                 let mut problems = Problems::default();
                 let file = problems.file(&path.to_string_lossy());
                 let at = Place { file: Some(file), ..Place::built_in() };
-                problems.add(&at, format!("cannot be read: {error}; give a folder or a file that is there"));
+                problems.add(
+                    &at,
+                    format!("cannot be read: {error}; give a folder or a file that is there"),
+                );
                 Err(problems)
             }
         }
@@ -153,7 +158,12 @@ impl Source {
     }
 
     /// As [`Source::load`], for any purpose and with the environment of `problems`.
-    pub(super) fn load_in(&self, now_ms: i64, purpose: Purpose, mut problems: Problems) -> Result<Loaded, Problems> {
+    pub(crate) fn load_in(
+        &self,
+        now_ms: i64,
+        purpose: Purpose,
+        mut problems: Problems,
+    ) -> Result<Loaded, Problems> {
         let files = self.read(&mut problems);
         let joined = join(&files, &mut problems);
         let version = version(files.iter().filter(|f| f.is_policy || joined.has_policy(&f.name)));
@@ -189,9 +199,9 @@ impl Source {
         }
     }
 
-    /// What the files hold now, without looking into it. One that cannot be read holds the reason, after a NUL that no
-    /// configuration has: it is to be told, not passed over.
-    pub(super) fn texts(&self) -> Vec<(String, Arc<str>)> {
+    /// What the files hold now, without looking into it. One that cannot be read holds the reason,
+    /// after a NUL that no configuration has: it is to be told, not passed over.
+    pub(crate) fn texts(&self) -> Vec<(String, Arc<str>)> {
         let text = |(path, is_gateway, is_policy): (PathBuf, bool, bool)| {
             let mut problems = Problems::default();
             match SourceFile::read(&path, is_gateway, is_policy, &mut problems) {
@@ -203,29 +213,37 @@ impl Source {
     }
 
     /// The folders in which a change of a file would show.
-    pub(super) fn folders(&self) -> Vec<PathBuf> {
+    pub(crate) fn folders(&self) -> Vec<PathBuf> {
         match self {
             Source::Folder(folder) => vec![folder.clone(), folder.join("policies")],
             Source::File(file) => {
-                let parent = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+                let parent =
+                    file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
                 vec![parent.to_owned()]
             }
             Source::BuiltIn => Vec::new(),
         }
     }
 
-    /// The files that there are, by name, and what each may hold: keys of the gateway, a whole policy.
-    pub(super) fn names(&self, problems: &mut Problems) -> Vec<(PathBuf, bool, bool)> {
+    /// The files that there are, by name, and what each may hold: keys of the gateway, a whole
+    /// policy.
+    pub(crate) fn names(&self, problems: &mut Problems) -> Vec<(PathBuf, bool, bool)> {
         match self {
             Source::BuiltIn => Vec::new(),
             Source::File(path) => vec![(path.clone(), true, true)],
             Source::Folder(folder) => {
-                let gateway = ["gateway.yaml", "gateway.yml"].map(|name| folder.join(name)).into_iter();
+                let gateway =
+                    ["gateway.yaml", "gateway.yml"].map(|name| folder.join(name)).into_iter();
                 // A dangling link is there, and a problem.
-                let mut names: Vec<_> =
-                    gateway.filter(|path| fs::symlink_metadata(path).is_ok()).map(|path| (path, true, false)).collect();
-                names
-                    .extend(yaml_files(&folder.join("policies"), problems).into_iter().map(|path| (path, false, true)));
+                let mut names: Vec<_> = gateway
+                    .filter(|path| fs::symlink_metadata(path).is_ok())
+                    .map(|path| (path, true, false))
+                    .collect();
+                names.extend(
+                    yaml_files(&folder.join("policies"), problems)
+                        .into_iter()
+                        .map(|path| (path, false, true)),
+                );
                 names
             }
         }
@@ -253,7 +271,12 @@ struct SourceFile {
 }
 
 impl SourceFile {
-    fn read(path: &Path, is_gateway: bool, is_policy: bool, problems: &mut Problems) -> Option<SourceFile> {
+    fn read(
+        path: &Path,
+        is_gateway: bool,
+        is_policy: bool,
+        problems: &mut Problems,
+    ) -> Option<SourceFile> {
         let name = path.to_string_lossy().into_owned();
         let file = problems.file(&name);
         let at = Place { file: Some(file), ..Place::built_in() };
@@ -265,21 +288,30 @@ impl SourceFile {
             }
         };
         match String::from_utf8(bytes) {
-            Ok(text) => Some(SourceFile { name, file, text: Arc::from(text), is_gateway, is_policy }),
+            Ok(text) => {
+                Some(SourceFile { name, file, text: Arc::from(text), is_gateway, is_policy })
+            }
             Err(error) => {
                 let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
                 let line = good.iter().filter(|b| **b == b'\n').count() + 1;
                 let start = good.iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
                 let column = String::from_utf8_lossy(&good[start..]).chars().count() + 1;
                 let number = |n| u32::try_from(n).unwrap_or(u32::MAX);
-                problems.add(&at.moved(number(line), number(column)), "not UTF-8; save the file as UTF-8");
+                problems.add(
+                    &at.moved(number(line), number(column)),
+                    "not UTF-8; save the file as UTF-8",
+                );
                 None
             }
         }
     }
 }
 
-fn other_files(gateway: Option<&RawGateway>, policy: Option<&RawPolicy>, problems: &Problems) -> Vec<OtherFile> {
+fn other_files(
+    gateway: Option<&RawGateway>,
+    policy: Option<&RawPolicy>,
+    problems: &Problems,
+) -> Vec<OtherFile> {
     let file = |at: &Place, path: &Path| OtherFile {
         named_at: format!("{}: {}", problems.show(at), at.path),
         path: path.to_owned(),
@@ -310,14 +342,18 @@ fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The `*.yaml` and `*.yml` of a folder by name; hidden ones (editors' and Kubernetes' own) are not meant.
+/// The `*.yaml` and `*.yml` of a folder by name; hidden ones (editors' and Kubernetes' own) are not
+/// meant.
 fn yaml_files(folder: &Path, problems: &mut Problems) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> = match fs::read_dir(folder) {
         Ok(entries) => entries.filter_map(|entry| Some(entry.ok()?.path())).collect(),
         Err(error) => {
             if error.kind() != io::ErrorKind::NotFound {
                 let file = problems.file(&folder.to_string_lossy());
-                problems.add(&Place { file: Some(file), ..Place::built_in() }, format!("cannot be read: {error}"));
+                problems.add(
+                    &Place { file: Some(file), ..Place::built_in() },
+                    format!("cannot be read: {error}"),
+                );
             }
             Vec::new()
         }
@@ -358,7 +394,9 @@ struct Joined {
 impl Joined {
     /// Whether a file holds a section of the policy.
     fn has_policy(&self, file: &str) -> bool {
-        self.sections.iter().any(|(key, name)| name == file && RawPolicy::KEYS.contains(&key.as_str()))
+        self.sections
+            .iter()
+            .any(|(key, name)| name == file && RawPolicy::KEYS.contains(&key.as_str()))
     }
 }
 
@@ -372,7 +410,10 @@ fn join(files: &[SourceFile], problems: &mut Problems) -> Joined {
             Value::Map(entries) => entries,
             Value::Null | Value::Failed => Vec::new(),
             Value::Scalar(_) | Value::List(_) => {
-                problems.add(&root.at, "a mapping is needed here: the name of a section, a colon, and its keys");
+                problems.add(
+                    &root.at,
+                    "a mapping is needed here: the name of a section, a colon, and its keys",
+                );
                 continue;
             }
         };
@@ -380,18 +421,28 @@ fn join(files: &[SourceFile], problems: &mut Problems) -> Joined {
             let half = if RawPolicy::KEYS.contains(&name.text.as_str()) {
                 &mut policy
             } else if !RawGateway::KEYS.contains(&name.text.as_str()) {
-                let known = RawGateway::KEYS.iter().filter(|_| file.is_gateway).chain(RawPolicy::KEYS).copied();
+                let known = RawGateway::KEYS
+                    .iter()
+                    .filter(|_| file.is_gateway)
+                    .chain(RawPolicy::KEYS)
+                    .copied();
                 problems.add(&name.at, format!("unknown key; {}", suggest(&name.text, known)));
                 continue;
             } else if !file.is_gateway {
-                problems.add(&name.at, "belongs in gateway.yaml, because it is read only at start; move it there");
+                problems.add(
+                    &name.at,
+                    "belongs in gateway.yaml, because it is read only at start; move it there",
+                );
                 continue;
             } else {
                 &mut gateway
             };
             if let Some((first, _)) = half.iter().find(|(known, _)| known.text == name.text) {
                 let first = problems.show(&first.at);
-                problems.add(&name.at, format!("this section is already in {first}; keep one of the two"));
+                problems.add(
+                    &name.at,
+                    format!("this section is already in {first}; keep one of the two"),
+                );
                 continue;
             }
             sections.push((name.text.clone(), file.name.clone()));

@@ -1,14 +1,14 @@
 //! Level 2 of the map: the configuration, read and checked.
 //!
-//! `reader` is the library that reads YAML into typed values. `sections` declares every key with its
-//! type, default, range and description; `schema` and `reference` turn the declarations into the JSON
-//! Schema, the shipped files and the documentation. `check` makes the types of `policy` from the
-//! sections, `load` finds and joins the files, `warn` reports risky settings, and `watch` (the one part
-//! with a thread) reloads the policy.
+//! `reader` is the library that reads YAML into typed values. `sections` declares every key with
+//! its type, default, range and description; `schema` and `reference` turn the declarations into
+//! the JSON Schema, the shipped files and the documentation. `check` makes the types of `policy`
+//! from the sections, `load` finds and joins the files, `warn` reports risky settings, and `watch`
+//! (the one part with a thread) reloads the policy.
 //!
-//! Guarantees: every problem of every file is reported in one run, as `file:line:column: key: reason and
-//! remedy`; a configuration with a problem is refused as a whole; a value from the environment cannot
-//! become YAML structure and is never quoted.
+//! Guarantees: every problem of every file is reported in one run, as `file:line:column: key:
+//! reason and remedy`; a configuration with a problem is refused as a whole; a value from the
+//! environment cannot become YAML structure and is never quoted.
 
 pub mod policy;
 

@@ -1,9 +1,9 @@
 //! The checked configuration: the types that the rooms work with.
 //!
-//! Level 2 of the map. Immutable; a value of these types has passed `check`, so it cannot hold a wrong
-//! value, and no `Option` here means "default". A section whose values are used as given has its struct
-//! in `sections`, beside its keys; those structs are exported here. Does not know YAML or files. A
-//! reload makes a new [`Policy`] and swaps it as a whole.
+//! Level 2 of the map. Immutable; a value of these types has passed `check`, so it cannot hold a
+//! wrong value, and no `Option` here means "default". A section whose values are used as given has
+//! its struct in `sections`, beside its keys; those structs are exported here. Does not know YAML
+//! or files. A reload makes a new [`Policy`] and swaps it as a whole.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -15,8 +15,8 @@ use http::{HeaderName, Method, Uri};
 use tollgate_wire::ProviderKind;
 
 pub use super::sections::{
-    Accept, AiLogPolicy, ClickHouseOptions, Durability, Fail, HeldBounds, LogFormat, LogOptions, StoredObjects,
-    Timeouts, Tls,
+    Accept, AiLogPolicy, ClickHouseOptions, Durability, Fail, HeldBounds, LogFormat, LogOptions,
+    StoredObjects, Timeouts, Tls,
 };
 use crate::cost::PriceList;
 use crate::glob::Glob;
@@ -135,7 +135,8 @@ pub struct JwtPolicy {
 }
 
 impl JwtPolicy {
-    /// The rules that hold where a policy names nothing but its secret. Rules that differ need fingerprints that do.
+    /// The rules that hold where a policy names nothing but its secret. Rules that differ need
+    /// fingerprints that do.
     pub fn of_secret(secret: Secret, fingerprint: [u8; 32]) -> JwtPolicy {
         JwtPolicy {
             algorithms: vec![jsonwebtoken::Algorithm::HS256],
@@ -186,7 +187,8 @@ impl GatewayKey {
 
     /// Whether it may be used for a model. A call that names none is not known to be allowed.
     pub fn may_use(&self, model: Option<&str>) -> bool {
-        self.models.is_empty() || model.is_some_and(|model| self.models.iter().any(|glob| glob.matches(model)))
+        self.models.is_empty()
+            || model.is_some_and(|model| self.models.iter().any(|glob| glob.matches(model)))
     }
 }
 
@@ -290,7 +292,8 @@ impl RedactionPolicy {
 pub struct Limits {
     pub default: Quota,
     pub orgs: HashMap<OrgId, Quota>,
-    /// Absent where nothing but an organisation's requests is limited, for anyone: then nobody pays for looking.
+    /// Absent where nothing but an organisation's requests is limited, for anyone: then nobody pays
+    /// for looking.
     pub more: Option<Box<MoreLimits>>,
     /// What holds where `limits_store` is shared.
     pub shared: SharedLimits,
@@ -326,7 +329,10 @@ impl MoreLimits {
     pub fn have_budgets(&self) -> bool {
         std::iter::once(&self.default).chain(self.orgs.values()).any(|limits| {
             let models = limits.models.iter().map(|model| &model.caps);
-            [&limits.all, &limits.each_key, &limits.each_user].into_iter().chain(models).any(Caps::has_budget)
+            [&limits.all, &limits.each_key, &limits.each_user]
+                .into_iter()
+                .chain(models)
+                .any(Caps::has_budget)
         })
     }
 }
@@ -347,7 +353,8 @@ pub struct OrgLimits {
 impl OrgLimits {
     /// Whether any of them needs to know what a call will use.
     pub fn need_estimate(&self) -> bool {
-        !self.models.is_empty() || [&self.all, &self.each_key, &self.each_user].into_iter().any(Caps::need_estimate)
+        !self.models.is_empty()
+            || [&self.all, &self.each_key, &self.each_user].into_iter().any(Caps::need_estimate)
     }
 
     /// Whether any of them is about money.
@@ -370,7 +377,8 @@ pub struct ModelLimits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SharedLimits {
     pub fail: Fail,
-    /// The part of a burst that gateways may hold unspent, in thousandths of a percent; 0: every call asks the store.
+    /// The part of a burst that gateways may hold unspent, in thousandths of a percent; 0: every
+    /// call asks the store.
     pub lease_millipercent: u32,
 }
 

@@ -1,7 +1,7 @@
 //! The shipped files and the reference page, generated from the declarations in `sections`.
 //!
-//! `tollgate schema --write FOLDER` writes them into a checkout; a test compares them with the committed
-//! files. Pure: the files are made as text.
+//! `tollgate schema --write FOLDER` writes them into a checkout; a test compares them with the
+//! committed files. Pure: the files are made as text.
 
 use std::fmt::Write as _;
 
@@ -29,12 +29,19 @@ pub(crate) fn files() -> Vec<(String, String)> {
     let (gateway, policy) = (RawGateway::info(), RawPolicy::info());
     let mut files = vec![
         ("config/tollgate.schema.json".to_owned(), format!("{:#}\n", json_schema())),
-        ("config/gateway.yaml".to_owned(), yaml("tollgate.schema.json", &gateway.about, gateway.keys.iter())),
+        (
+            "config/gateway.yaml".to_owned(),
+            yaml("tollgate.schema.json", &gateway.about, gateway.keys.iter()),
+        ),
         ("docs/configuration.md".to_owned(), page(&gateway, &policy)),
     ];
     for (name, sections) in POLICIES {
-        let keys = sections.iter().filter_map(|name| policy.keys.iter().find(|key| key.name == *name));
-        files.push((format!("config/policies/{name}.yaml"), yaml("../tollgate.schema.json", &policy.about, keys)));
+        let keys =
+            sections.iter().filter_map(|name| policy.keys.iter().find(|key| key.name == *name));
+        files.push((
+            format!("config/policies/{name}.yaml"),
+            yaml("../tollgate.schema.json", &policy.about, keys),
+        ));
     }
     files
 }
@@ -43,7 +50,8 @@ pub(crate) fn files() -> Vec<(String, String)> {
 
 fn yaml<'a>(schema: &str, about: &str, keys: impl Iterator<Item = &'a KeyInfo>) -> String {
     let mut out = format!("# yaml-language-server: $schema={schema}\n");
-    let general = "Each key has its default here. `${NAME}` and `${NAME:-default}` read the environment.";
+    let general =
+        "Each key has its default here. `${NAME}` and `${NAME:-default}` read the environment.";
     comment(&mut out, 0, &format!("{about} {general}"));
     for key in keys {
         out.push('\n');
@@ -127,7 +135,9 @@ fn comment(out: &mut String, depth: usize, text: &str) {
 /// A default as YAML. Text with a reference or a URL is quoted, as an editor would do it.
 fn quoted(default: &str) -> String {
     match default_json(default) {
-        Json::String(text) if text.contains("${") || text.contains("://") || text.is_empty() => format!("\"{text}\""),
+        Json::String(text) if text.contains("${") || text.contains("://") || text.is_empty() => {
+            format!("\"{text}\"")
+        }
         _ => default.to_owned(),
     }
 }
@@ -135,7 +145,9 @@ fn quoted(default: &str) -> String {
 /// A value in flow style.
 fn flow(value: &Json) -> String {
     match value {
-        Json::String(text) if text.contains(['$', ':', '*']) || text.is_empty() => format!("\"{text}\""),
+        Json::String(text) if text.contains(['$', ':', '*']) || text.is_empty() => {
+            format!("\"{text}\"")
+        }
         Json::String(text) => text.clone(),
         other => other.to_string(),
     }
@@ -179,8 +191,11 @@ fn nested(out: &mut String, path: &str, keys: &[KeyInfo]) {
         if let Some(text) = key.example {
             let bullet = if matches!(key.kind, Kind::List(_)) { "- " } else { "" };
             let orgs = matches!(key.kind, Kind::PerOrg(_));
-            let (name, margin) =
-                if orgs { (format!("{}:\n  orgs", key.name), "    ") } else { (key.name.to_owned(), "  ") };
+            let (name, margin) = if orgs {
+                (format!("{}:\n  orgs", key.name), "    ")
+            } else {
+                (key.name.to_owned(), "  ")
+            };
             let _ = write!(out, "\n```yaml\n{name}:\n{margin}{bullet}{text}\n```\n");
         }
         let prefix = format!("{path}.");
@@ -214,7 +229,13 @@ fn table(out: &mut String, prefix: &str, keys: &[KeyInfo]) {
             None => "required".to_owned(),
         };
         let cell = |text: &str| text.replace('|', "\\|");
-        let _ =
-            writeln!(out, "| `{prefix}{}` | {} | {} | {} |", key.name, cell(&kind), cell(&default), cell(&key.about));
+        let _ = writeln!(
+            out,
+            "| `{prefix}{}` | {} | {} | {} |",
+            key.name,
+            cell(&kind),
+            cell(&default),
+            cell(&key.about)
+        );
     }
 }

@@ -1,7 +1,9 @@
-//! JSON Schema of the configuration, for editors: completion, documentation, and marks while one types.
+//! JSON Schema of the configuration, for editors: completion, documentation, and marks while one
+//! types.
 //!
-//! Made from the declarations in `raw`, the same that read the files, so the two cannot disagree about keys, kinds and
-//! defaults. It is a help, not the judge: rules between keys are only in `check`.
+//! Made from the declarations in `raw`, the same that read the files, so the two cannot disagree
+//! about keys, kinds and defaults. It is a help, not the judge: rules between keys are only in
+//! `check`.
 
 use serde_json::{Value as Json, json};
 
@@ -34,7 +36,9 @@ fn allow_null(schema: &mut Json) {
     let Some(object) = schema.as_object_mut() else { return };
     for inner in ["properties", "items", "additionalProperties", "anyOf"] {
         match object.get_mut(inner) {
-            Some(Json::Object(keys)) if inner == "properties" => keys.values_mut().for_each(allow_null),
+            Some(Json::Object(keys)) if inner == "properties" => {
+                keys.values_mut().for_each(allow_null)
+            }
             Some(Json::Array(choices)) => choices.iter_mut().for_each(allow_null),
             Some(one @ Json::Object(_)) => allow_null(one),
             _ => {}

@@ -11,7 +11,9 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::load::{Loaded, Purpose, Source};
-use super::policy::{Accept, Fail, JwksSource, LimitsStore, Policy, Spread, StoreKind, Targets, Timeouts};
+use super::policy::{
+    Accept, Fail, JwksSource, LimitsStore, Policy, Spread, StoreKind, Targets, Timeouts,
+};
 use super::reader::place::Problems;
 use super::reader::shape::{KeyInfo, Kind, Section as _};
 use super::sections::{RawGateway, RawPolicy};
@@ -91,7 +93,10 @@ fn nothing_configured_is_the_documented_default() {
     assert_eq!(policy.providers.len(), 1);
     assert_eq!(policy.providers[0].base_url.to_string(), "https://api.openai.com/v1");
     assert_eq!(names(&policy.routing.default), ["openai"]);
-    assert_eq!((policy.retry.max_retries, policy.retry.budget_percent, policy.retry.replay_bytes), (2, 20, 1 << 20));
+    assert_eq!(
+        (policy.retry.max_retries, policy.retry.budget_percent, policy.retry.replay_bytes),
+        (2, 20, 1 << 20)
+    );
     assert_eq!(policy.timeouts.total, Duration::from_secs(600));
     assert_eq!(policy.breaker.consecutive_failures, 10);
     assert_eq!(policy.limits.default.requests_per_minute(), 60);
@@ -114,9 +119,15 @@ fn limits_are_inherited_and_lifted() {
     assert_eq!(any.all.tokens_per_minute.map(std::num::NonZeroU64::get), Some(100));
     assert_eq!(acme.all.tokens_per_minute, None);
     assert_eq!(acme.all.nano_usd_per_day.map(std::num::NonZeroU64::get), Some(1_500_000_000));
-    assert_eq!(acme.each_key.requests.map(|quota| (quota.requests_per_minute(), quota.burst())), Some((5, 5)));
+    assert_eq!(
+        acme.each_key.requests.map(|quota| (quota.requests_per_minute(), quota.burst())),
+        Some((5, 5))
+    );
     assert!(big.each_key.requests.is_none() && big.each_key.calls_in_flight.is_some());
-    assert_eq!((limits.shared_of(&org("any")).fail, limits.shared_of(&org("acme")).fail), (Fail::Local, Fail::Closed));
+    assert_eq!(
+        (limits.shared_of(&org("any")).fail, limits.shared_of(&org("acme")).fail),
+        (Fail::Local, Fail::Closed)
+    );
     // Half a percent of 60 is none, of 1000 it is five.
     let allowance = |name: &str| limits.shared_of(&org(name)).allowance(&limits.of(&org(name)));
     assert_eq!((allowance("any"), allowance("big")), (0, 5));
@@ -126,11 +137,13 @@ fn limits_are_inherited_and_lifted() {
 
 #[test]
 fn the_shipped_files_say_the_defaults_and_nothing_else() {
-    let shipped = load(&Source::Folder(Path::new(env!("CARGO_MANIFEST_DIR")).join("config"))).expect("shipped");
+    let shipped = load(&Source::Folder(Path::new(env!("CARGO_MANIFEST_DIR")).join("config")))
+        .expect("shipped");
     let defaults = load(&Source::BuiltIn).expect("defaults");
     assert_eq!(shipped.origin.masked(), defaults.origin.masked());
     // And each key of the configuration is shown in them.
-    let sections: Vec<&str> = shipped.origin.snapshot.sections.iter().map(|(key, _)| key.as_str()).collect();
+    let sections: Vec<&str> =
+        shipped.origin.snapshot.sections.iter().map(|(key, _)| key.as_str()).collect();
     for half in ["gateway", "policy"] {
         for key in defaults.origin.masked()[half].as_object().expect("mapping").keys() {
             assert!(sections.contains(&key.as_str()), "{key} is not in the shipped files");
@@ -141,7 +154,8 @@ fn the_shipped_files_say_the_defaults_and_nothing_else() {
 #[test]
 fn the_generated_files_are_current() {
     for (name, text) in super::files() {
-        let committed = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(&name)).unwrap_or_default();
+        let committed = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(&name))
+            .unwrap_or_default();
         assert!(committed == text, "{name} is out of date; run `cargo run -- schema --write .`");
     }
 }
@@ -187,7 +201,10 @@ fn the_schema_knows_every_key_that_is_read() {
         for (key, value) in map {
             let known = &schema["properties"][key];
             assert!(known.is_object(), "{path}.{key} is not in the schema");
-            assert!(known["description"].as_str().is_some_and(|d| !d.is_empty()), "{path}.{key} has no description");
+            assert!(
+                known["description"].as_str().is_some_and(|d| !d.is_empty()),
+                "{path}.{key} has no description"
+            );
             *seen += 1;
             keys(value, &format!("{path}.{key}"), known, seen);
         }
@@ -216,7 +233,10 @@ fn every_problem_of_every_file_is_told_in_order_with_its_place() {
             "policies/a.yaml",
             "limits:\n  requests_per_minute: 0\n  burst: many\n  orgs:\n    'a b': {}\n    acme: {strikt: true}\n",
         ),
-        ("policies/b.yml", "limits: {}\nredaction:\n  entities: [email, phones]\nlisten: 127.0.0.1:1\n"),
+        (
+            "policies/b.yml",
+            "limits: {}\nredaction:\n  entities: [email, phones]\nlisten: 127.0.0.1:1\n",
+        ),
         ("policies/c.yaml", "retry: {max_retries: [1]}\ntimeouts: 5s\n"),
         ("policies/ignored.txt", "nonsense: true\n"),
     ]);
@@ -244,15 +264,35 @@ fn rules_of_the_policy() {
     let table = [
         ("auth: {accept: []}", "1:16: auth.accept: ", "nobody could call"),
         ("auth: {accept: [jwt, jwt]}", "1:22: auth.accept[1]: ", "given twice"),
-        ("auth: {accept: [token]}", "1:17: auth.accept[0]: ", "known here: jwt, key, passthrough, anonymous"),
-        ("redaction: {restore_arguments: true}", "1:32: redaction.restore_arguments: ", "without `restore: true`"),
+        (
+            "auth: {accept: [token]}",
+            "1:17: auth.accept[0]: ",
+            "known here: jwt, key, passthrough, anonymous",
+        ),
+        (
+            "redaction: {restore_arguments: true}",
+            "1:32: redaction.restore_arguments: ",
+            "without `restore: true`",
+        ),
         ("redaction: {allow: [a@b.de, '+ ']}", "1:29: redaction.allow[1]: ", "can match nothing"),
-        ("auth: {jwt: {algorithms: [none]}}", "1:27: auth.jwt.algorithms[0]: ", "`none` is not known here"),
+        (
+            "auth: {jwt: {algorithms: [none]}}",
+            "1:27: auth.jwt.algorithms[0]: ",
+            "`none` is not known here",
+        ),
         ("auth: {jwt: {jwks: keys.json}}", "1:20: auth.jwt.jwks: ", "only HS algorithms"),
-        ("auth: {jwt: {jwks: 'ftp://x/y', algorithms: [RS256]}}", "1:20: auth.jwt.jwks: ", "no address of a key set"),
+        (
+            "auth: {jwt: {jwks: 'ftp://x/y', algorithms: [RS256]}}",
+            "1:20: auth.jwt.jwks: ",
+            "no address of a key set",
+        ),
         ("auth: {jwt: {leeway: 1h}}", "1:22: auth.jwt.leeway: ", "give 0s to 10m"),
         ("auth: {jwt: {org_claim: a..b}}", "1:25: auth.jwt.org_claim: ", "no claim"),
-        ("auth: {keys: [{name: a, sha256: 12, org: b}]}", "1:33: auth.keys[0].sha256: ", "64 hex digits"),
+        (
+            "auth: {keys: [{name: a, sha256: 12, org: b}]}",
+            "1:33: auth.keys[0].sha256: ",
+            "64 hex digits",
+        ),
         (
             "auth: {keys: [{name: a, org: b, expires: soon, sha256: 0000000000000000000000000000000000000000000000000000000000000000}]}",
             "1:42: auth.keys[0].expires: ",
@@ -284,13 +324,25 @@ fn rules_of_the_policy() {
             "tollgate key new",
         ),
         ("auth: {keys: [{name: a, org: b}]}", "1:15: auth.keys[0]: ", "`sha256` is missing"),
-        ("auth: {keys: [{name: a, sha256: ~, org: b}]}", "1:25: auth.keys[0].sha256: ", "`sha256` is missing"),
+        (
+            "auth: {keys: [{name: a, sha256: ~, org: b}]}",
+            "1:25: auth.keys[0].sha256: ",
+            "`sha256` is missing",
+        ),
         ("providers: {}", "1:12: providers: ", "at least one"),
         ("providers: {a: {base_url: 'ftp://x'}}", "1:27: providers.a.base_url: ", "http or https"),
         ("providers: {a: {base_url: 'http://x/v1?k=1'}}", "1:27: providers.a.base_url: ", "query"),
         ("providers: {a: {base_url: 'http://u:p@x/v1'}}", "1:27: providers.a.base_url: ", "a user"),
-        ("providers: {a: {base_url: 'http://x:99999/v1'}}", "1:27: providers.a.base_url: ", "1 to 65535"),
-        ("providers: {a: {base_url: 'http://[::1]:0/v1'}}", "1:27: providers.a.base_url: ", "1 to 65535"),
+        (
+            "providers: {a: {base_url: 'http://x:99999/v1'}}",
+            "1:27: providers.a.base_url: ",
+            "1 to 65535",
+        ),
+        (
+            "providers: {a: {base_url: 'http://[::1]:0/v1'}}",
+            "1:27: providers.a.base_url: ",
+            "1 to 65535",
+        ),
         (
             "auth: {jwt: {jwks: 'http://x:99999/y', algorithms: [RS256]}}",
             "1:20: auth.jwt.jwks: ",
@@ -308,14 +360,22 @@ fn rules_of_the_policy() {
             "1:21: routing.default[0]: ",
             "there is no provider of this name; known here: openai",
         ),
-        ("routing: {models: [{match: 'x*', to: []}]}", "1:38: routing.models[0].to: ", "at least one provider"),
+        (
+            "routing: {models: [{match: 'x*', to: []}]}",
+            "1:38: routing.models[0].to: ",
+            "at least one provider",
+        ),
         (
             "routing: {models: [{match: 'x*', to: [opnai]}]}",
             "1:39: routing.models[0].to[0]: ",
             "did you mean `openai`?",
         ),
         ("routing: {default: [openai, openai]}", "1:29: routing.default[1]: ", "given twice"),
-        ("routing: {default: [{weight: 2}]}", "1:21: routing.default[0]: ", "`provider` is missing"),
+        (
+            "routing: {default: [{weight: 2}]}",
+            "1:21: routing.default[0]: ",
+            "`provider` is missing",
+        ),
         (
             "routing: {default: [{provider: openai, weigth: 2}]}",
             "1:40: routing.default[0].weigth: ",
@@ -326,7 +386,11 @@ fn rules_of_the_policy() {
             "1:48: routing.default[0].weight: ",
             "give 0 to 1000000",
         ),
-        ("routing: {default: [{provider: openai, weight: 0}]}", "1:21: routing.default[0]: ", "every weight is 0"),
+        (
+            "routing: {default: [{provider: openai, weight: 0}]}",
+            "1:21: routing.default[0]: ",
+            "every weight is 0",
+        ),
         (
             "routing: {default: [{provider: openai, model: ''}]}",
             "1:47: routing.default[0].model: ",
@@ -342,7 +406,11 @@ fn rules_of_the_policy() {
         ("breaker: {min_calls: 0}", "1:22: breaker.min_calls: ", "give 1 to"),
         ("routing: {endpoints: ['FETCH /v1/x']}", "1:23: routing.endpoints[0]: ", "the method"),
         ("routing: {endpoints: ['GET /v1/../x']}", "1:23: routing.endpoints[0]: ", "the path"),
-        ("routing: {endpoints: ['POST /v1/batches/{id}']}", "1:23: routing.endpoints[0]: ", "use `*` for one segment"),
+        (
+            "routing: {endpoints: ['POST /v1/batches/{id}']}",
+            "1:23: routing.endpoints[0]: ",
+            "use `*` for one segment",
+        ),
         (
             "routing: {endpoints: ['GET /v1/batches/x*']}",
             "1:23: routing.endpoints[0]: ",
@@ -362,43 +430,123 @@ fn rules_of_the_policy() {
         ),
         ("timeouts: {connect: 0s}", "1:21: timeouts.connect: ", "0s is not allowed"),
         ("timeouts: {connect: 5}", "1:21: timeouts.connect: ", "needs a unit"),
-        ("breaker: {consecutive_failures: 0}", "1:33: breaker.consecutive_failures: ", "0 is not allowed"),
-        ("redaction: {attachments: keep}", "1:26: redaction.attachments: ", "known here: drop, reject, allow"),
-        ("redaction: {custom: [{name: email, pattern: x}]}", "1:29: redaction.custom[0].name: ", "take a new one"),
+        (
+            "breaker: {consecutive_failures: 0}",
+            "1:33: breaker.consecutive_failures: ",
+            "0 is not allowed",
+        ),
+        (
+            "redaction: {attachments: keep}",
+            "1:26: redaction.attachments: ",
+            "known here: drop, reject, allow",
+        ),
+        (
+            "redaction: {custom: [{name: email, pattern: x}]}",
+            "1:29: redaction.custom[0].name: ",
+            "take a new one",
+        ),
         (
             "redaction: {custom: [{name: x, pattern: '[a'}]}",
             "1:41: redaction.custom[0].pattern: ",
             "pattern: no pattern that can be searched for: unclosed character class",
         ),
-        ("redaction: {orgs: {acme: {orgs: {}}}}", "1:27: redaction.orgs.acme.orgs: ", "unknown key"),
-        ("limits: {orgs: {acme: {burst: 0}}}", "1:31: limits.orgs.acme.burst: ", "0 is not allowed"),
-        ("limits: {strict: true, requests_per_minute: 10001}", "1:45: limits.requests_per_minute: ", "give 1 to 10000"),
+        (
+            "redaction: {orgs: {acme: {orgs: {}}}}",
+            "1:27: redaction.orgs.acme.orgs: ",
+            "unknown key",
+        ),
+        (
+            "limits: {orgs: {acme: {burst: 0}}}",
+            "1:31: limits.orgs.acme.burst: ",
+            "0 is not allowed",
+        ),
+        (
+            "limits: {strict: true, requests_per_minute: 10001}",
+            "1:45: limits.requests_per_minute: ",
+            "give 1 to 10000",
+        ),
         ("limits: {strict: yes}", "1:18: limits.strict: ", "write true or false"),
         ("limits: [1]", "1:9: limits: ", "a mapping is needed"),
-        ("limits: {tokens_per_minute: 0}", "1:29: limits.tokens_per_minute: ", "give 1 to 1000000000000, or `off`"),
+        (
+            "limits: {tokens_per_minute: 0}",
+            "1:29: limits.tokens_per_minute: ",
+            "give 1 to 1000000000000, or `off`",
+        ),
         (
             "limits: {usd_per_day: 0}",
             "1:23: limits.usd_per_day: ",
             "0 is not allowed; give 0.000000001 to 9000000, or `off`",
         ),
-        ("limits: {usd_per_month: lots}", "1:25: limits.usd_per_month: ", "give a number, or `off`"),
-        ("limits: {each_user: {calls_in_flight: 0}}", "1:39: limits.each_user.calls_in_flight: ", "or `off`"),
+        (
+            "limits: {usd_per_month: lots}",
+            "1:25: limits.usd_per_month: ",
+            "give a number, or `off`",
+        ),
+        (
+            "limits: {each_user: {calls_in_flight: 0}}",
+            "1:39: limits.each_user.calls_in_flight: ",
+            "or `off`",
+        ),
         ("limits: {models: [{match: a}]}", "1:19: limits.models[0]: ", "limits nothing"),
-        ("limits: {lease_percent: 11}", "1:25: limits.lease_percent: ", "11 is not allowed; give 0 to 10"),
-        ("limits: {lease_percent: 1, strict: true}", "1:25: limits.lease_percent: ", "nothing can be leased"),
+        (
+            "limits: {lease_percent: 11}",
+            "1:25: limits.lease_percent: ",
+            "11 is not allowed; give 0 to 10",
+        ),
+        (
+            "limits: {lease_percent: 1, strict: true}",
+            "1:25: limits.lease_percent: ",
+            "nothing can be leased",
+        ),
         ("limits: {fail: never}", "1:16: limits.fail: ", "not known here"),
-        ("features: {ai_intent_enabled: maybe}", "1:31: features.ai_intent_enabled: ", "write true or false"),
-        ("intent: {provider: other}", "1:20: intent.provider: ", "there is no provider of this name"),
+        (
+            "features: {ai_intent_enabled: maybe}",
+            "1:31: features.ai_intent_enabled: ",
+            "write true or false",
+        ),
+        (
+            "intent: {provider: other}",
+            "1:20: intent.provider: ",
+            "there is no provider of this name",
+        ),
         ("intent: {temperature: 2.5}", "1:23: intent.temperature: ", "give 0 to 2"),
-        ("intent: {categories: []}", "1:22: intent.categories: ", "has 0 entries; give 1 to 64 entries"),
+        (
+            "intent: {categories: []}",
+            "1:22: intent.categories: ",
+            "has 0 entries; give 1 to 64 entries",
+        ),
         ("intent: {priorities: [low, Low]}", "1:28: intent.priorities[1]: ", "given twice"),
         ("intent: {prompt: ' '}", "1:18: intent.prompt: ", "has 0 bytes; give 1 to 16384 bytes"),
-        ("intent: {category_descriptions: {biling: x}}", "1:34: intent.category_descriptions.biling: ", "`billing`"),
-        ("intent: {priority_descriptions: {low: ''}}", "1:39: intent.priority_descriptions.low: ", "one line"),
-        ("intent: {category_synonyms: {other: [Billing]}}", "1:38: intent.category_synonyms.other[0]: ", "already"),
-        ("intent: {priority_synonyms: {hi: [x]}}", "1:30: intent.priority_synonyms.hi: ", "not one of"),
-        ("intent: {examples: [{category: billing}]}", "1:21: intent.examples[0].body: ", "a title or a body"),
-        ("intent: {examples: [{title: x, priority: hgh}]}", "1:42: intent.examples[0].priority: ", "`high`"),
+        (
+            "intent: {category_descriptions: {biling: x}}",
+            "1:34: intent.category_descriptions.biling: ",
+            "`billing`",
+        ),
+        (
+            "intent: {priority_descriptions: {low: ''}}",
+            "1:39: intent.priority_descriptions.low: ",
+            "one line",
+        ),
+        (
+            "intent: {category_synonyms: {other: [Billing]}}",
+            "1:38: intent.category_synonyms.other[0]: ",
+            "already",
+        ),
+        (
+            "intent: {priority_synonyms: {hi: [x]}}",
+            "1:30: intent.priority_synonyms.hi: ",
+            "not one of",
+        ),
+        (
+            "intent: {examples: [{category: billing}]}",
+            "1:21: intent.examples[0].body: ",
+            "a title or a body",
+        ),
+        (
+            "intent: {examples: [{title: x, priority: hgh}]}",
+            "1:42: intent.examples[0].priority: ",
+            "`high`",
+        ),
         ("ailog: {capture_bytes: 1GiB}", "1:24: ailog.capture_bytes: ", "give 0B to 1MiB"),
         ("ailog: {retention_days: 0}", "1:25: ailog.retention_days: ", "0 is not allowed"),
         ("prices: [{model: m, input: -1, output: 1}]", "1:28: prices[0].input: ", "not negative"),
@@ -408,9 +556,21 @@ fn rules_of_the_policy() {
             "there is no provider",
         ),
         ("prices: [{model: m, input: 1}]", "1:10: prices[0]: ", "`output` is missing"),
-        ("prices: [{model: m, input: 1, output: 1, tier: flx}]", "1:48: prices[0].tier: ", "`flex`"),
-        ("prices: [{model: m, input: 1, output: 1, from: soon}]", "1:48: prices[0].from: ", "2027-01-01"),
-        ("prices: [{model: m, input: 1, output: 1, above: -1}]", "1:49: prices[0].above: ", "number"),
+        (
+            "prices: [{model: m, input: 1, output: 1, tier: flx}]",
+            "1:48: prices[0].tier: ",
+            "`flex`",
+        ),
+        (
+            "prices: [{model: m, input: 1, output: 1, from: soon}]",
+            "1:48: prices[0].from: ",
+            "2027-01-01",
+        ),
+        (
+            "prices: [{model: m, input: 1, output: 1, above: -1}]",
+            "1:49: prices[0].above: ",
+            "number",
+        ),
         ("limit: {}", "1:1: limit: ", "did you mean `limits`?"),
         ("- a", "1:1: ", "a mapping is needed"),
         ("a: b: c", "1:", "not valid YAML"),
@@ -428,7 +588,8 @@ fn rules_of_the_policy() {
     }
 }
 
-/// A policy that accepts JWTs needs something to verify them with, wherever that is missing; other commands do not.
+/// A policy that accepts JWTs needs something to verify them with, wherever that is missing; other
+/// commands do not.
 #[test]
 fn a_policy_that_accepts_jwts_can_verify_them_or_is_refused() {
     let serve = |yaml: &str| {
@@ -438,7 +599,9 @@ fn a_policy_that_accepts_jwts_can_verify_them_or_is_refused() {
         let prefix = format!("{}/", dir.path().display());
         let source = Source::Folder(dir.path().to_owned());
         let found = source.load_in(0, Purpose::Serve, problems).err();
-        let found = found.map_or(Vec::new(), |p| p.lines().iter().map(|line| line.replace(&prefix, "")).collect());
+        let found = found.map_or(Vec::new(), |p| {
+            p.lines().iter().map(|line| line.replace(&prefix, "")).collect()
+        });
         assert_eq!(load(&source).is_ok(), !yaml.contains("secret: ' '"), "{yaml}");
         found
     };
@@ -453,15 +616,31 @@ fn a_policy_that_accepts_jwts_can_verify_them_or_is_refused() {
             "policies/p.yaml:1:22: auth.accept[1]: ",
             "`accept: [key, anonymous]`",
         ),
-        ("auth: {accept: [passthrough, jwt]}", "policies/p.yaml:1:30: auth.accept[1]: ", "`accept: [passthrough]`"),
-        ("auth: {jwt: {secret: ''}}", "policies/p.yaml:1:22: auth.jwt.secret: ", "secret: \"${TOLLGATE_JWT_SECRET}\""),
+        (
+            "auth: {accept: [passthrough, jwt]}",
+            "policies/p.yaml:1:30: auth.accept[1]: ",
+            "`accept: [passthrough]`",
+        ),
+        (
+            "auth: {jwt: {secret: ''}}",
+            "policies/p.yaml:1:22: auth.jwt.secret: ",
+            "secret: \"${TOLLGATE_JWT_SECRET}\"",
+        ),
         (
             "auth: {jwt: {secret: '${TYPO:-}'}}",
             "policies/p.yaml:1:22: auth.jwt.secret: ",
             "neither a secret nor a key set",
         ),
-        ("auth: {jwt: {issuer: me}}", "policies/p.yaml:1:7: auth.accept", "neither a secret nor a key set"),
-        ("auth: {jwt: {jwks: ' '}}", "policies/p.yaml:1:7: auth.accept", "neither a secret nor a key set"),
+        (
+            "auth: {jwt: {issuer: me}}",
+            "policies/p.yaml:1:7: auth.accept",
+            "neither a secret nor a key set",
+        ),
+        (
+            "auth: {jwt: {jwks: ' '}}",
+            "policies/p.yaml:1:7: auth.accept",
+            "neither a secret nor a key set",
+        ),
         ("auth: {jwt: {secret: ' '}}", "policies/p.yaml:1:22: auth.jwt.secret: ", ""),
     ];
     for (yaml, place, words) in refused {
@@ -513,7 +692,9 @@ fn what_an_operator_should_know_is_told() {
             "data_dir: /nowhere\nauth: {{accept: [key], keys: [{{name: a, org: b, sha256: {digest}}}]}}\nproviders: {{a: {provider}}}\n"
         )
     };
-    let secret = |secret: &str, more: &str| auth(&format!("{{accept: [jwt], jwt: {{secret: '{secret}'{more}}}}}"));
+    let secret = |secret: &str, more: &str| {
+        auth(&format!("{{accept: [jwt], jwt: {{secret: '{secret}'{more}}}}}"))
+    };
     let random = "f3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
     assert_eq!(told(&base), [""; 0]);
     assert_eq!(told(&secret(&random[..32], "")), [""; 0]);
@@ -521,13 +702,18 @@ fn what_an_operator_should_know_is_told() {
     assert_eq!(told(&provider("{base_url: 'http://127.0.0.1:9/v1', api_key: k}")), [""; 0]);
     assert_eq!(told(&provider("{base_url: 'http://10.1.2.3/v1'}")), [""; 0]);
     assert_eq!(
-        told(&provider("{base_url: 'https://x.example/v1', api_key: k, forward_headers: [x-trace, x-author]}")),
+        told(&provider(
+            "{base_url: 'https://x.example/v1', api_key: k, forward_headers: [x-trace, x-author]}"
+        )),
         [""; 0]
     );
     let table: &[(String, &[&str])] = &[
         (auth("{accept: [anonymous]}"), &["auth.accept: `anonymous`"]),
         (auth("{accept: [passthrough]}"), &["auth.accept: `passthrough`"]),
-        (auth("{accept: [passthrough, anonymous]}"), &["auth.accept: `anonymous`", "auth.accept: `passthrough`"]),
+        (
+            auth("{accept: [passthrough, anonymous]}"),
+            &["auth.accept: `anonymous`", "auth.accept: `passthrough`"],
+        ),
         (auth("{accept: [key]}"), &["auth.keys: there is no key"]),
         // printf %s tg-secret | sha256sum
         (
@@ -540,7 +726,10 @@ fn what_an_operator_should_know_is_told() {
         (secret("changeme", ""), &["auth.jwt.secret: it can be guessed"]),
         (secret("Change-Me-123", ""), &["auth.jwt.secret: it can be guessed"]),
         (secret(&"secret".repeat(9), ""), &["auth.jwt.secret: it can be guessed"]),
-        (secret(&random[..31], ""), &["auth.jwt.secret: it has 31 bytes, and RFC 7518 asks for at least 32"]),
+        (
+            secret(&random[..31], ""),
+            &["auth.jwt.secret: it has 31 bytes, and RFC 7518 asks for at least 32"],
+        ),
         (
             secret(&random[..47], ", algorithms: [HS384]"),
             &["auth.jwt.secret: it has 47 bytes, and RFC 7518 asks for at least 48"],
@@ -553,22 +742,42 @@ fn what_an_operator_should_know_is_told() {
             auth("{accept: [jwt], jwt: {jwks: 'http://id.example/jwks', algorithms: [RS256]}}"),
             &["auth.jwt.jwks: http: whoever is on the way"],
         ),
-        (format!("{base}admin_listen: 0.0.0.0:9090\n"), &["admin_listen: the operators' side has no login"]),
-        (format!("{base}admin_listen: '[::]:9090'\n"), &["admin_listen: the operators' side has no login"]),
-        (format!("{base}admin_listen: 10.0.0.1:9090\n"), &["admin_listen: the operators' side has no login"]),
-        (format!("{base}listen: 0.0.0.0:8080\n"), &["listen: 0.0.0.0:8080 is open to other machines without TLS"]),
+        (
+            format!("{base}admin_listen: 0.0.0.0:9090\n"),
+            &["admin_listen: the operators' side has no login"],
+        ),
+        (
+            format!("{base}admin_listen: '[::]:9090'\n"),
+            &["admin_listen: the operators' side has no login"],
+        ),
+        (
+            format!("{base}admin_listen: 10.0.0.1:9090\n"),
+            &["admin_listen: the operators' side has no login"],
+        ),
+        (
+            format!("{base}listen: 0.0.0.0:8080\n"),
+            &["listen: 0.0.0.0:8080 is open to other machines without TLS"],
+        ),
         (format!("{base}listen: 0.0.0.0:8080\ntls: {{cert_file: a, key_file: b}}\n"), &[]),
         (format!("{base}redaction: {{entities: []}}\n"), &["redaction.entities: empty"]),
         (
-            format!("{base}redaction: {{orgs: {{acme: {{entities: []}}, beta: {{entities: []}}, good: {{}}}}}}\n"),
+            format!(
+                "{base}redaction: {{orgs: {{acme: {{entities: []}}, beta: {{entities: []}}, good: {{}}}}}}\n"
+            ),
             &["redaction.orgs.acme.entities: empty", "redaction.orgs.beta.entities: empty"],
         ),
         (
             provider("{base_url: 'http://x.example/v1', api_key: k}"),
             &["providers.a.base_url: http: the key and the prompts cross"],
         ),
-        (provider("{base_url: 'http://93.184.216.34/v1', api_key: k}"), &["providers.a.base_url: http: the key"]),
-        (provider("{base_url: 'http://10.1.2.3/v1', api_key: k}"), &["providers.a.base_url: http: the key"]),
+        (
+            provider("{base_url: 'http://93.184.216.34/v1', api_key: k}"),
+            &["providers.a.base_url: http: the key"],
+        ),
+        (
+            provider("{base_url: 'http://10.1.2.3/v1', api_key: k}"),
+            &["providers.a.base_url: http: the key"],
+        ),
         (
             provider("{base_url: 'http://x.example/v1'}"),
             &["providers.a.base_url: http: prompts", "providers.a.api_key: empty"],
@@ -582,7 +791,13 @@ fn what_an_operator_should_know_is_told() {
             provider(
                 "{base_url: 'https://x.example/v1', api_key: k, forward_headers: [Cookie, x-auth, x-session-id, x-goog-iap-jwt-assertion, x-amz-security-token]}",
             ),
-            &["`cookie`", "`x-auth`", "`x-session-id`", "`x-goog-iap-jwt-assertion`", "`x-amz-security-token`"],
+            &[
+                "`cookie`",
+                "`x-auth`",
+                "`x-session-id`",
+                "`x-goog-iap-jwt-assertion`",
+                "`x-amz-security-token`",
+            ],
         ),
         (
             format!("{base}routing: {{models: [{{match: 'gpt-.*', to: [a]}}]}}\n"),
@@ -593,7 +808,10 @@ fn what_an_operator_should_know_is_told() {
             &["clickhouse.url: http"],
         ),
         // The folder of the test is for its owner alone; this one is for everybody.
-        (base.replace("/nowhere/at/all", "/tmp"), &["data_dir: other users of this machine may enter /tmp"]),
+        (
+            base.replace("/nowhere/at/all", "/tmp"),
+            &["data_dir: other users of this machine may enter /tmp"],
+        ),
     ];
     for (yaml, expected) in table {
         let found = told(yaml);
@@ -601,17 +819,25 @@ fn what_an_operator_should_know_is_told() {
         for (found, expected) in found.iter().zip(*expected) {
             assert!(found.contains(expected), "{yaml}: {found:#?}");
         }
-        assert!(!found.iter().any(|text| text.contains("hangeme") || text.contains(&random[..31])), "{found:#?}");
+        assert!(
+            !found.iter().any(|text| text.contains("hangeme") || text.contains(&random[..31])),
+            "{found:#?}"
+        );
     }
 }
 
-/// The default of the flag reads the same variable, and would say the same mistake again at the section and at the file.
+/// The default of the flag reads the same variable, and would say the same mistake again at the
+/// section and at the file.
 #[test]
 fn a_wrong_variable_is_told_once_and_where_it_is_named() {
-    let dir = folder(&[("p.yaml", "features:\n  ai_intent_enabled: '${AI_INTENT_ENABLED:-true}'\n")]);
+    let dir =
+        folder(&[("p.yaml", "features:\n  ai_intent_enabled: '${AI_INTENT_ENABLED:-true}'\n")]);
     let mut problems = Problems::default();
     problems.env = |name| (name == "AI_INTENT_ENABLED").then(|| "maybe".to_owned());
-    let found = Source::File(dir.path().join("p.yaml")).load_in(0, Purpose::Read, problems).expect_err("maybe").lines();
+    let found = Source::File(dir.path().join("p.yaml"))
+        .load_in(0, Purpose::Read, problems)
+        .expect_err("maybe")
+        .lines();
     assert_eq!(found.len(), 1, "{found:#?}");
     assert!(found[0].contains("p.yaml:2:22: features.ai_intent_enabled: "), "{found:#?}");
 }
@@ -630,7 +856,11 @@ fn rules_of_the_gateway() {
         ("limits_store: 'redis://h:99999'", "1:15: limits_store: ", "redis://host:port"),
         ("clickhouse: {url: 'http://h:99999'}", "1:19: clickhouse.url: ", "http://host:port"),
         ("limits_store: 'redis://h:1/zero'", "1:15: limits_store: ", "redis://host:port"),
-        ("limits_store: 'rediss://h:1'", "1:15: limits_store: ", "TLS to the limits store is not in this version"),
+        (
+            "limits_store: 'rediss://h:1'",
+            "1:15: limits_store: ",
+            "TLS to the limits store is not in this version",
+        ),
         ("limits_store_timeout: 1m", "1:23: limits_store_timeout: ", "give 1ms to 10s"),
         ("log: {format: yaml}", "1:15: log.format: ", "known here: text, json"),
     ];
@@ -727,14 +957,18 @@ routing:
     assert!(routing.renames && routing.models[0].to.sticky && !routing.default.sticky);
     assert_eq!(routing.default.spread, Spread::LeastLoaded);
     let to = &routing.models[0].to;
-    assert_eq!((names(to), to.spread), (vec!["openai", "azure", "spare", "azure"], Spread::ByWeight));
+    assert_eq!(
+        (names(to), to.spread),
+        (vec!["openai", "azure", "spare", "azure"], Spread::ByWeight)
+    );
     assert_eq!(to.list.iter().map(|target| target.weight).collect::<Vec<_>>(), [1, 3, 0, 1]);
     assert_eq!(
         to.list.iter().map(|target| target.model.as_deref()).collect::<Vec<_>>(),
         [None, Some("my-deployment"), None, Some("another")]
     );
-    let seconds =
-        |timeouts: Timeouts| (timeouts.connect.as_secs_f64(), timeouts.first_byte.as_secs(), timeouts.idle.as_secs());
+    let seconds = |timeouts: Timeouts| {
+        (timeouts.connect.as_secs_f64(), timeouts.first_byte.as_secs(), timeouts.idle.as_secs())
+    };
     assert_eq!(seconds(to.list[0].timeouts), (2.0, 60, 7));
     assert_eq!(seconds(to.list[1].timeouts), (0.3, 20, 7));
     assert_eq!(seconds(routing.models[1].to.list[0].timeouts), (2.0, 60, 1));
@@ -750,12 +984,21 @@ fn secrets_are_neither_shown_nor_quoted() {
     let dir = folder(&[("all.yaml", yaml)]);
     let loaded = load(&Source::File(dir.path().join("all.yaml"))).expect("good");
     let shown = loaded.origin.masked().to_string();
-    assert!(!shown.contains("hunter2") && shown.contains("***") && shown.contains("redis://***@h:1"), "{shown}");
+    assert!(
+        !shown.contains("hunter2") && shown.contains("***") && shown.contains("redis://***@h:1"),
+        "{shown}"
+    );
     assert!(!format!("{:?}", loaded.policy).contains("hunter2"));
     // What a variable holds is not quoted, wherever it stands.
-    for yaml in ["limits: {burst: '${KEY}'}", "store: '${KEY}'", "retry: {base_delay: '${KEY}'}", "listen: '${KEY}'"] {
+    for yaml in [
+        "limits: {burst: '${KEY}'}",
+        "store: '${KEY}'",
+        "retry: {base_delay: '${KEY}'}",
+        "listen: '${KEY}'",
+    ] {
         let dir = folder(&[("all.yaml", yaml)]);
-        let problems = load(&Source::File(dir.path().join("all.yaml"))).expect_err("wrong").to_string();
+        let problems =
+            load(&Source::File(dir.path().join("all.yaml"))).expect_err("wrong").to_string();
         assert!(!problems.contains("sk-from"), "{problems}");
     }
 }
@@ -818,15 +1061,25 @@ fn the_version_is_that_of_the_policy_files() {
         load(&Source::Folder(dir.path().to_owned())).expect("good").policy.version
     };
     let one = version(&[("policies/a.yaml", "limits: {burst: 1}\n")]);
-    assert_eq!(one, version(&[("gateway.yaml", "listen: 127.0.0.1:1\n"), ("policies/a.yaml", "limits: {burst: 1}\n")]));
+    assert_eq!(
+        one,
+        version(&[
+            ("gateway.yaml", "listen: 127.0.0.1:1\n"),
+            ("policies/a.yaml", "limits: {burst: 1}\n")
+        ])
+    );
     assert_ne!(one, version(&[("policies/a.yaml", "limits: {burst: 2}\n")]));
     // Policy sections in gateway.yaml count as well.
-    assert_ne!(one, version(&[("gateway.yaml", "retry: {}\n"), ("policies/a.yaml", "limits: {burst: 1}\n")]));
+    assert_ne!(
+        one,
+        version(&[("gateway.yaml", "retry: {}\n"), ("policies/a.yaml", "limits: {burst: 1}\n")])
+    );
 }
 
 #[test]
 fn organisations_that_say_the_same_share_their_rules() {
-    let policy = policy("redaction: {orgs: {a: {attachments: reject}, b: {attachments: reject}, c: {}}}");
+    let policy =
+        policy("redaction: {orgs: {a: {attachments: reject}, b: {attachments: reject}, c: {}}}");
     let rules = |name: &str| policy.redaction.of(&org(name)).clone();
     assert!(Arc::ptr_eq(&rules("a"), &rules("b")) && Arc::ptr_eq(&rules("c"), &rules("other")));
     assert!(!Arc::ptr_eq(&rules("a"), &rules("c")));
@@ -922,7 +1175,8 @@ fn watched_by(folders: fn(SyncSender<Signal>) -> Folders, files: &[(&str, &str)]
     write(dir.path(), "policies/access.yaml", "auth: {accept: [key]}\n");
     let loaded = Source::Folder(dir.path().to_owned()).load(1).expect("good");
     let (policy, metrics) = (Arc::new(ArcSwap::from_pointee(loaded.policy)), Metrics::new());
-    let watcher = Watcher::start_with(folders, &loaded.origin, policy.clone(), metrics.clone()).expect("thread");
+    let watcher = Watcher::start_with(folders, &loaded.origin, policy.clone(), metrics.clone())
+        .expect("thread");
     Watched { dir, policy, metrics, watcher }
 }
 
@@ -958,7 +1212,8 @@ fn edits_are_taken_and_bad_ones_refused() {
     write(w.dir.path(), "policies/limits.yaml", "limits:\n  requests_per_minute: 0\n");
     let refused = w.until("bad edit", |s| s.refused).last_refused.expect("refused");
     assert!(
-        refused.problems[0].contains("limits.yaml:2:24: limits.requests_per_minute: 0 is not allowed"),
+        refused.problems[0]
+            .contains("limits.yaml:2:24: limits.requests_per_minute: 0 is not allowed"),
         "{refused:?}"
     );
     assert_eq!((w.rpm(), w.metrics.config_last_reload_successful.get()), (10, 0));
@@ -967,7 +1222,10 @@ fn edits_are_taken_and_bad_ones_refused() {
     // Put back as it was: nothing is refused any more.
     write(w.dir.path(), "policies/limits.yaml", "limits: {requests_per_minute: 10}\n");
     let repaired = w.until("repaired", |s| !s.refused);
-    assert_eq!((repaired.version, w.rpm(), w.metrics.config_last_reload_successful.get()), (second.version, 10, 1));
+    assert_eq!(
+        (repaired.version, w.rpm(), w.metrics.config_last_reload_successful.get()),
+        (second.version, 10, 1)
+    );
     assert!(repaired.last_refused.is_some());
 }
 
@@ -987,7 +1245,9 @@ fn an_edit_that_empties_the_secret_is_refused() {
     ];
     for edit in edits {
         write(w.dir.path(), "policies/access.yaml", edit);
-        let wanted = |s: &Status| s.last_refused.as_ref().is_some_and(|r| r.problems[0].contains("neither a secret"));
+        let wanted = |s: &Status| {
+            s.last_refused.as_ref().is_some_and(|r| r.problems[0].contains("neither a secret"))
+        };
         w.until(edit, |s| s.refused && wanted(s));
         assert!(w.watcher.reload_now().is_err());
         let policy = w.policy.load();
@@ -1018,12 +1278,19 @@ fn new_files_that_cannot_be_read_are_told() {
 
 #[test]
 fn edits_are_soon_taken_where_the_system_tells_nothing() {
-    let w = watched_by(Folders::untold, &[("policies/limits.yaml", "limits: {requests_per_minute: 60}\n")]);
+    let w = watched_by(
+        Folders::untold,
+        &[("policies/limits.yaml", "limits: {requests_per_minute: 60}\n")],
+    );
     let clock = Clock::start();
     let begun = clock.now();
     for rpm in 1..4 {
         let before = w.watcher.status().version;
-        write(w.dir.path(), "policies/limits.yaml", &format!("limits: {{requests_per_minute: {rpm}}}\n"));
+        write(
+            w.dir.path(),
+            "policies/limits.yaml",
+            &format!("limits: {{requests_per_minute: {rpm}}}\n"),
+        );
         w.until("edit", |s| s.version != before);
         assert_eq!(w.rpm(), rpm);
     }
@@ -1037,9 +1304,16 @@ fn files_are_replaced_by_renaming_again_and_again() {
     let w = watched(&[("policies/limits.yaml", "limits: {}\n")]);
     for rpm in 1..4 {
         let before = w.watcher.status().version;
-        write(w.dir.path(), "policies/.limits.tmp", &format!("limits: {{requests_per_minute: {rpm}}}\n"));
-        fs::rename(w.dir.path().join("policies/.limits.tmp"), w.dir.path().join("policies/limits.yaml"))
-            .expect("rename");
+        write(
+            w.dir.path(),
+            "policies/.limits.tmp",
+            &format!("limits: {{requests_per_minute: {rpm}}}\n"),
+        );
+        fs::rename(
+            w.dir.path().join("policies/.limits.tmp"),
+            w.dir.path().join("policies/limits.yaml"),
+        )
+        .expect("rename");
         w.until("rename", |s| s.version != before);
         assert_eq!(w.rpm(), rpm);
     }
@@ -1060,7 +1334,11 @@ fn mounted_config_maps_are_followed() {
     let w = Watched { dir, policy, metrics, watcher };
     for rpm in 1..4_u32 {
         let before = w.watcher.status().version;
-        write(&policies, &format!("..v{rpm}/limits.yaml"), &format!("limits: {{requests_per_minute: {rpm}}}\n"));
+        write(
+            &policies,
+            &format!("..v{rpm}/limits.yaml"),
+            &format!("limits: {{requests_per_minute: {rpm}}}\n"),
+        );
         symlink(format!("..v{rpm}"), policies.join("..data_tmp")).expect("link");
         fs::rename(policies.join("..data_tmp"), policies.join("..data")).expect("swap");
         fs::remove_dir_all(policies.join(format!("..v{}", rpm - 1))).expect("old version");
@@ -1071,15 +1349,22 @@ fn mounted_config_maps_are_followed() {
 
 #[test]
 fn a_file_that_vanishes_or_is_emptied_does_not_loosen_the_rules() {
-    let w =
-        watched(&[("policies/limits.yaml", "limits: {requests_per_minute: 5}\n"), ("policies/b.yaml", "retry: {}\n")]);
+    let w = watched(&[
+        ("policies/limits.yaml", "limits: {requests_per_minute: 5}\n"),
+        ("policies/b.yaml", "retry: {}\n"),
+    ]);
     fs::remove_file(w.dir.path().join("policies/limits.yaml")).expect("remove");
     let refused = w.until("removed", |s| s.refused).last_refused.expect("refused");
-    assert!(refused.problems[0].contains("limits.yaml:1:1: limits: the file is gone"), "{refused:?}");
+    assert!(
+        refused.problems[0].contains("limits.yaml:1:1: limits: the file is gone"),
+        "{refused:?}"
+    );
     assert_eq!(w.rpm(), 5);
 
     write(w.dir.path(), "policies/limits.yaml", "");
-    w.until("emptied", |s| s.last_refused.as_ref().is_some_and(|r| r.problems[0].contains("the file is empty")));
+    w.until("emptied", |s| {
+        s.last_refused.as_ref().is_some_and(|r| r.problems[0].contains("the file is empty"))
+    });
     assert_eq!(w.rpm(), 5);
 
     // The section moves to another file: taken.

@@ -1,7 +1,9 @@
-//! What a configuration allows and an operator should know: doors that are open, secrets that can be guessed, text in clear.
+//! What a configuration allows and an operator should know: doors that are open, secrets that can
+//! be guessed, text in clear.
 //!
-//! One list for `tollgate check`, the start, a reload and the operators' side. Pure but for [`warnings`], which looks at the
-//! mode of the data folder. Does not: refuse anything; what cannot be meant is a problem (see `check`).
+//! One list for `tollgate check`, the start, a reload and the operators' side. Pure but for
+//! [`warnings`], which looks at the mode of the data folder. Does not: refuse anything; what cannot
+//! be meant is a problem (see `check`).
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -10,7 +12,9 @@ use aws_lc_rs::digest::{SHA256, digest};
 use http::Uri;
 use jsonwebtoken::Algorithm;
 
-use super::policy::{Accept, AuthPolicy, JwksSource, JwtPolicy, Policy, Provider, Settings, StoreKind};
+use super::policy::{
+    Accept, AuthPolicy, JwksSource, JwtPolicy, Policy, Provider, Settings, StoreKind,
+};
 use crate::glob::Glob;
 use crate::visible::visible;
 
@@ -44,7 +48,9 @@ fn open_mode(folder: &Path) -> Option<u32> {
 fn of(settings: &Settings, policy: &Policy) -> Vec<String> {
     let mut list = Vec::new();
     ways_in(settings.listen, &policy.auth, &mut list);
-    if let Some(jwt) = policy.auth.jwt.as_ref().filter(|_| policy.auth.accept.contains(&Accept::Jwt)) {
+    if let Some(jwt) =
+        policy.auth.jwt.as_ref().filter(|_| policy.auth.accept.contains(&Accept::Jwt))
+    {
         tokens(jwt, &mut list);
     }
     let admin = settings.admin_listen;
@@ -81,7 +87,11 @@ fn of(settings: &Settings, policy: &Policy) -> Vec<String> {
 }
 
 fn ways_in(listen: SocketAddr, auth: &AuthPolicy, list: &mut Vec<String>) {
-    let reach = if listen.ip().is_loopback() { "on this machine".to_owned() } else { format!("who reaches {listen}") };
+    let reach = if listen.ip().is_loopback() {
+        "on this machine".to_owned()
+    } else {
+        format!("who reaches {listen}")
+    };
     if auth.accept.contains(&Accept::Anonymous) {
         let text = format!(
             "`anonymous` lets anyone {reach} call without a credential, at the gateway's cost; take it out unless that is meant"
@@ -95,16 +105,20 @@ fn ways_in(listen: SocketAddr, auth: &AuthPolicy, list: &mut Vec<String>) {
         );
         warning(list, "auth.accept", &text);
     }
-    let mut guessed: Vec<&str> =
-        auth.keys.iter().filter(|(sha256, _)| is_guessable_key(sha256)).map(|(_, key)| &*key.name).collect();
+    let mut guessed: Vec<&str> = auth
+        .keys
+        .iter()
+        .filter(|(sha256, _)| is_guessable_key(sha256))
+        .map(|(_, key)| &*key.name)
+        .collect();
     guessed.sort_unstable();
     for name in guessed.into_iter().filter(|_| auth.accept.contains(&Accept::Key)) {
-        let text = format!("the key of `{name}` can be guessed; `tollgate key new` makes a random one");
+        let text =
+            format!("the key of `{name}` can be guessed; `tollgate key new` makes a random one");
         warning(list, "auth.keys", &text);
     }
     if auth.accept == [Accept::Key] && auth.keys.is_empty() {
-        let text =
-            "there is no key, and nothing else is accepted, so every call is refused; `tollgate key new` makes one";
+        let text = "there is no key, and nothing else is accepted, so every call is refused; `tollgate key new` makes one";
         warning(list, "auth.keys", text);
     }
 }
@@ -115,7 +129,11 @@ fn tokens(jwt: &JwtPolicy, list: &mut Vec<String>) {
     if let Some(needed) = needed.filter(|_| !secret.is_empty()) {
         let remedy = "take a random one: openssl rand -hex 32";
         if is_guessable(secret) {
-            warning(list, "auth.jwt.secret", &format!("it can be guessed, and then anyone can sign tokens; {remedy}"));
+            warning(
+                list,
+                "auth.jwt.secret",
+                &format!("it can be guessed, and then anyone can sign tokens; {remedy}"),
+            );
         } else if secret.len() < needed {
             let text = format!(
                 "it has {} bytes, and RFC 7518 asks for at least {needed}: a short one can be found from one token; {remedy}",
@@ -198,8 +216,30 @@ const COMMON_WORDS: &[&str] = &[
 /// Whether a gateway key is a common word, with the prefix or without.
 fn is_guessable_key(sha256: &[u8; 32]) -> bool {
     let is = |text: &str| digest(&SHA256, text.as_bytes()).as_ref() == sha256;
-    let more = ["x", "a", "1", "123", "1234", "12345", "123456", "12345678", "changeme1", "ci", "demo", "local"];
-    let names = ["$KEY", "${KEY}", "$TOLLGATE_KEY", "YOUR_KEY", "your-key", "change-me", "my-key", "api-key"];
+    let more = [
+        "x",
+        "a",
+        "1",
+        "123",
+        "1234",
+        "12345",
+        "123456",
+        "12345678",
+        "changeme1",
+        "ci",
+        "demo",
+        "local",
+    ];
+    let names = [
+        "$KEY",
+        "${KEY}",
+        "$TOLLGATE_KEY",
+        "YOUR_KEY",
+        "your-key",
+        "change-me",
+        "my-key",
+        "api-key",
+    ];
     COMMON_WORDS.iter().chain(&more).chain(&names).any(|word| {
         [word.to_string(), format!("tg-{word}"), format!("{word}\n"), format!("tg-{word}\n")]
             .iter()
@@ -207,18 +247,23 @@ fn is_guessable_key(sha256: &[u8; 32]) -> bool {
     })
 }
 
-/// Whether a secret is a common word, with digits and marks in or around it, or the same few characters again and again.
+/// Whether a secret is a common word, with digits and marks in or around it, or the same few
+/// characters again and again.
 fn is_guessable(secret: &str) -> bool {
-    let letters: String = secret.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
+    let letters: String =
+        secret.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
     let bare = letters.trim_matches(|c: char| c.is_ascii_digit());
     let bytes = secret.as_bytes();
-    let repeats = (1..=16.min(bytes.len() / 2)).any(|period| bytes.iter().zip(&bytes[period..]).all(|(a, b)| a == b));
+    let repeats = (1..=16.min(bytes.len() / 2))
+        .any(|period| bytes.iter().zip(&bytes[period..]).all(|(a, b)| a == b));
     // `0123456789abcdef…` and its kind: each byte follows from the one before.
     let steps = bytes.windows(2).filter(|pair| pair[1].wrapping_sub(pair[0]) == 1).count();
     let counted = bytes.len() >= 8 && steps * 10 >= bytes.len() * 8;
-    // The name of a variable instead of its value: `$TOLLGATE_JWT_SECRET` without braces is plain text in YAML.
+    // The name of a variable instead of its value: `$TOLLGATE_JWT_SECRET` without braces is plain
+    // text in YAML.
     let named = secret.starts_with(['$', '%', '<', '{'])
-        && letters.to_uppercase() == secret.replace(['$', '%', '<', '>', '{', '}', '(', ')', '_'], "");
+        && letters.to_uppercase()
+            == secret.replace(['$', '%', '<', '>', '{', '}', '(', ')', '_'], "");
     bare.is_empty()
         || named
         || repeats
@@ -231,7 +276,8 @@ fn redaction(policy: &Policy, list: &mut Vec<String>) {
     if !policy.redaction.default.has_entities() {
         warning(list, "redaction.entities", text);
     }
-    let mut orgs: Vec<_> = policy.redaction.orgs.iter().filter(|(_, rules)| !rules.has_entities()).collect();
+    let mut orgs: Vec<_> =
+        policy.redaction.orgs.iter().filter(|(_, rules)| !rules.has_entities()).collect();
     orgs.sort_by_key(|(org, _)| org.as_str());
     for (org, _) in orgs {
         warning(list, &format!("redaction.orgs.{org}.entities"), text);
@@ -254,25 +300,33 @@ const CREDENTIAL_PARTS: &[&str] = &[
     "bearer",
 ];
 /// Whole words of one.
-const CREDENTIAL_WORDS: &[&str] = &["auth", "oauth", "key", "sid", "csrf", "xsrf", "signature", "saml"];
+const CREDENTIAL_WORDS: &[&str] =
+    &["auth", "oauth", "key", "sid", "csrf", "xsrf", "signature", "saml"];
 
 fn provider(provider: &Provider, auth: &AuthPolicy, list: &mut Vec<String>) {
     let key = |name: &str| format!("providers.{}.{name}", provider.name);
     let uri = &provider.base_url;
-    let (has_key, own_keys) = (!provider.api_key.is_empty(), auth.accept.contains(&Accept::Passthrough));
+    let (has_key, own_keys) =
+        (!provider.api_key.is_empty(), auth.accept.contains(&Accept::Passthrough));
     if in_clear(uri) && !is_loopback(uri) && (has_key || own_keys || !is_near(uri)) {
-        let what = if has_key || own_keys { "the key and the prompts cross" } else { "prompts cross" };
-        warning(list, &key("base_url"), &format!("http: {what} the network in clear; give an https address"));
+        let what =
+            if has_key || own_keys { "the key and the prompts cross" } else { "prompts cross" };
+        warning(
+            list,
+            &key("base_url"),
+            &format!("http: {what} the network in clear; give an https address"),
+        );
     }
     if !has_key && !is_near(uri) && auth.accept.iter().any(|way| *way != Accept::Passthrough) {
-        let text =
-            "empty, so calls that bring no key of their own go to the provider without one; is its variable set?";
+        let text = "empty, so calls that bring no key of their own go to the provider without one; is its variable set?";
         warning(list, &key("api_key"), text);
     }
     let path = uri.path().trim_end_matches('/');
     let endpoints = ["/completions", "/responses", "/embeddings", "/messages", "/models", "/chat"];
     if endpoints.iter().any(|end| path.ends_with(end)) {
-        let text = format!("ends with {path}; it ends with the version (…/v1), and the endpoint is added to it");
+        let text = format!(
+            "ends with {path}; it ends with the version (…/v1), and the endpoint is added to it"
+        );
         warning(list, &key("base_url"), &text);
     }
     for name in &provider.forward_headers {
@@ -323,7 +377,8 @@ fn host(uri: &Uri) -> &str {
 
 fn is_loopback(uri: &Uri) -> bool {
     let host = host(uri);
-    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
 }
 
 /// This machine or a private network: an address of one, or a name that only such a network knows.
@@ -331,7 +386,9 @@ fn is_near(uri: &Uri) -> bool {
     let host = host(uri).trim_end_matches('.');
     match host.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
         Ok(IpAddr::V4(ip)) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
-        Ok(IpAddr::V6(ip)) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
+        Ok(IpAddr::V6(ip)) => {
+            ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local()
+        }
         Err(_) => {
             let inner = ["local", "internal", "localhost", "lan", "svc", "test"];
             !host.contains('.') || host.rsplit('.').next().is_some_and(|end| inner.contains(&end))

@@ -1,14 +1,16 @@
 //! Keeps the policy in force up to date with its files.
 //!
-//! Level 3 of the map: one thread of its own, which stops when the [`Watcher`] is dropped. It wakes on a change in the
-//! folders (events of the system, 300 ms of quiet awaited) and every 15 s (network file systems, single-file mounts; every
-//! second where the system has no more events to give), and acts only when the *contents* differ from what it last saw. So a file written in pieces, an atomic rename and a
-//! Kubernetes `..data` swap are all one reload.
+//! Level 3 of the map: one thread of its own, which stops when the [`Watcher`] is dropped. It wakes
+//! on a change in the folders (events of the system, 300 ms of quiet awaited) and every 15 s
+//! (network file systems, single-file mounts; every second where the system has no more events to
+//! give), and acts only when the *contents* differ from what it last saw. So a file written in
+//! pieces, an atomic rename and a Kubernetes `..data` swap are all one reload.
 //!
-//! Promises: the policy is replaced whole or not at all; an edit with a problem is refused, logged with its place, counted
-//! and kept for `status`; a policy file that vanishes or is emptied does not silently loosen the rules it held: the policy
-//! in force stays until the file is back, its sections stand elsewhere, or `reload_now` says that it is meant. Does not:
-//! apply `gateway.yaml`; a change there is reported as waiting for a restart.
+//! Promises: the policy is replaced whole or not at all; an edit with a problem is refused, logged
+//! with its place, counted and kept for `status`; a policy file that vanishes or is emptied does
+//! not silently loosen the rules it held: the policy in force stays until the file is back, its
+//! sections stand elsewhere, or `reload_now` says that it is meant. Does not: apply `gateway.yaml`;
+//! a change there is reported as waiting for a restart.
 
 use std::collections::HashMap;
 use std::fs;
@@ -77,19 +79,19 @@ pub(crate) struct Refused {
 }
 
 #[derive(Debug)]
-pub(super) enum Signal {
+pub(crate) enum Signal {
     Changed,
     Stop,
 }
 
-pub(super) struct Shared {
+pub(crate) struct Shared {
     state: Mutex<State>,
     /// Told after each look at the files, so that tests need not sleep.
     #[cfg(test)]
-    pub(super) changed: std::sync::Condvar,
+    pub(crate) changed: std::sync::Condvar,
 }
 
-pub(super) struct State {
+pub(crate) struct State {
     source: Source,
     policy: Arc<ArcSwap<Policy>>,
     metrics: Arc<Metrics>,
@@ -100,19 +102,24 @@ pub(super) struct State {
     /// `gateway.yaml` as the process began with it.
     gateway: String,
     settings: Arc<Settings>,
-    pub(super) status: Status,
+    pub(crate) status: Status,
 }
 
 impl Watcher {
     /// Watches the files of `origin` and replaces `policy` when they change.
     ///
     /// # Errors
-    /// The thread cannot be started. A system without change events is no error: the files are then read every second.
-    pub(crate) fn start(origin: &Origin, policy: Arc<ArcSwap<Policy>>, metrics: Arc<Metrics>) -> io::Result<Watcher> {
+    /// The thread cannot be started. A system without change events is no error: the files are then
+    /// read every second.
+    pub(crate) fn start(
+        origin: &Origin,
+        policy: Arc<ArcSwap<Policy>>,
+        metrics: Arc<Metrics>,
+    ) -> io::Result<Watcher> {
         Watcher::start_with(Folders::new, origin, policy, metrics)
     }
 
-    pub(super) fn start_with(
+    pub(crate) fn start_with(
         folders: impl FnOnce(SyncSender<Signal>) -> Folders + Send + 'static,
         origin: &Origin,
         policy: Arc<ArcSwap<Policy>>,
@@ -126,7 +133,8 @@ impl Watcher {
         // One waiting signal says all that several would.
         let (signals, received) = sync_channel(1);
         let thread = {
-            let (shared, signals, source) = (shared.clone(), signals.clone(), origin.source.clone());
+            let (shared, signals, source) =
+                (shared.clone(), signals.clone(), origin.source.clone());
             std::thread::Builder::new()
                 .name("config-watch".to_owned())
                 .spawn(move || run(&shared, &source, folders(signals), &received))?
@@ -135,7 +143,7 @@ impl Watcher {
     }
 
     #[cfg(test)]
-    pub(super) fn shared(&self) -> &Shared {
+    pub(crate) fn shared(&self) -> &Shared {
         &self.shared
     }
 
@@ -144,7 +152,8 @@ impl Watcher {
         self.shared.lock().status.clone()
     }
 
-    /// Reads the files now, and takes them even if sections have vanished with their files (an operator asks for it).
+    /// Reads the files now, and takes them even if sections have vanished with their files (an
+    /// operator asks for it).
     ///
     /// # Errors
     /// Every problem of every file; the policy in force stays.
@@ -194,7 +203,7 @@ fn run(shared: &Shared, source: &Source, mut folders: Folders, received: &Receiv
 }
 
 impl Shared {
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }
 
@@ -258,7 +267,9 @@ impl State {
         self.seen.clone_from(&loaded.origin.snapshot.files);
         let restart_needed = loaded.origin.snapshot.gateway != self.gateway;
         if restart_needed && !self.status.restart_needed {
-            tracing::warn!("gateway.yaml has changed; it is read only at start, so a restart is needed for it");
+            tracing::warn!(
+                "gateway.yaml has changed; it is read only at start, so a restart is needed for it"
+            );
         }
         self.status.restart_needed = restart_needed;
         self.status.config = loaded.origin.shown.clone();
@@ -295,17 +306,23 @@ impl State {
 
     fn report(&self, successful: bool) {
         self.metrics.config_last_reload_successful.set(i64::from(successful));
-        #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit a double to the millisecond")]
-        self.metrics.config_last_reload_success_timestamp_seconds.set(self.status.loaded_at_ms as f64 / 1000.0);
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "seconds since 1970 fit a double to the millisecond"
+        )]
+        self.metrics
+            .config_last_reload_success_timestamp_seconds
+            .set(self.status.loaded_at_ms as f64 / 1000.0);
     }
 }
 
-/// Sections that were in force and whose file is gone or empty now: an accident more often than a wish.
+/// Sections that were in force and whose file is gone or empty now: an accident more often than a
+/// wish.
 fn lost(before: &Snapshot, after: &Snapshot) -> Option<Problems> {
     let mut problems = Problems::default();
     for (section, name) in &before.sections {
-        let still =
-            after.sections.iter().any(|(key, _)| key == section) || !RawPolicy::KEYS.contains(&section.as_str());
+        let still = after.sections.iter().any(|(key, _)| key == section)
+            || !RawPolicy::KEYS.contains(&section.as_str());
         let text = after.files.iter().find(|(file, _)| file == name).map(|(_, text)| text);
         let state = match text {
             None => "gone",
@@ -327,17 +344,19 @@ fn lost(before: &Snapshot, after: &Snapshot) -> Option<Problems> {
 }
 
 /// The folders under watch: those of the source, and those that its links lead to.
-pub(super) struct Folders {
+pub(crate) struct Folders {
     watcher: Option<RecommendedWatcher>,
-    /// What each path was when it was put under watch, so that a folder that was replaced is watched anew.
+    /// What each path was when it was put under watch, so that a folder that was replaced is
+    /// watched anew.
     watched: HashMap<PathBuf, u64>,
 }
 
 impl Folders {
-    pub(super) fn new(signals: SyncSender<Signal>) -> Folders {
+    pub(crate) fn new(signals: SyncSender<Signal>) -> Folders {
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             // Reading the files is an access, too, and must not wake us again.
-            let of_interest = event.as_ref().is_ok_and(|e| !matches!(e.kind, notify::EventKind::Access(_)));
+            let of_interest =
+                event.as_ref().is_ok_and(|e| !matches!(e.kind, notify::EventKind::Access(_)));
             if of_interest || event.is_err() {
                 drop(signals.try_send(Signal::Changed));
             }
@@ -350,11 +369,12 @@ impl Folders {
 
     /// On a system that tells nothing.
     #[cfg(test)]
-    pub(super) fn untold(_: SyncSender<Signal>) -> Folders {
+    pub(crate) fn untold(_: SyncSender<Signal>) -> Folders {
         Folders { watcher: None, watched: HashMap::new() }
     }
 
-    /// Puts the folders of `source` under watch, as they are now; how long to wait at most before the next look.
+    /// Puts the folders of `source` under watch, as they are now; how long to wait at most before
+    /// the next look.
     fn follow(&mut self, source: &Source) -> Duration {
         let Some(watcher) = &mut self.watcher else { return POLL_UNTOLD };
         let mut wanted: HashMap<PathBuf, u64> = HashMap::new();
@@ -378,7 +398,9 @@ impl Folders {
         });
         let count = wanted.len();
         for (path, id) in wanted {
-            if !self.watched.contains_key(&path) && watcher.watch(&path, RecursiveMode::NonRecursive).is_ok() {
+            if !self.watched.contains_key(&path)
+                && watcher.watch(&path, RecursiveMode::NonRecursive).is_ok()
+            {
                 self.watched.insert(path, id);
             }
         }

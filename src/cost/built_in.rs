@@ -1,13 +1,15 @@
 //! The built-in price list: models of OpenAI, Anthropic and Google that are charged by the token.
 //!
-//! Pure data. A line prices a family: the model of that name, its `-latest` alias and its dated snapshots
-//! (`-2024-07-18`, `-20250929`, `-001`), nothing else, so that a sibling with another price (`gpt-4o-search-preview`) is
-//! unpriced rather than wrong. A service tier that a line does not name is unpriced, too.
+//! Pure data. A line prices a family: the model of that name, its `-latest` alias and its dated
+//! snapshots (`-2024-07-18`, `-20250929`, `-001`), nothing else, so that a sibling with another
+//! price (`gpt-4o-search-preview`) is unpriced rather than wrong. A service tier that a line does
+//! not name is unpriced, too.
 //!
 //! # Source
-//! Price pages of the makers (platform.openai.com/docs/pricing, claude.com/pricing, ai.google.dev/gemini-api/docs/pricing)
-//! as they are in two public collections of November 2026, genai-prices 0.2.3 and LiteLLM 1.109.1. Where the two disagree
-//! about a model, or one lacks it and it is recent, it is left out. `prices:` in the policy comes first.
+//! Price pages of the makers (platform.openai.com/docs/pricing, claude.com/pricing,
+//! ai.google.dev/gemini-api/docs/pricing) as they are in two public collections of November 2026,
+//! genai-prices 0.2.3 and LiteLLM 1.109.1. Where the two disagree about a model, or one lacks it
+//! and it is recent, it is left out. `prices:` in the policy comes first.
 
 use tollgate_wire::usage::{ServiceTier, TokenUsage};
 
@@ -16,10 +18,11 @@ use super::{Listed, Price, Rates};
 /// The day on which the list was last compared with its sources.
 pub const AS_OF: &str = "2026-11-23";
 
-/// A model and its snapshots. Amounts in millionths of a USD per million tokens, so that all of them are whole.
+/// A model and its snapshots. Amounts in millionths of a USD per million tokens, so that all of
+/// them are whole.
 #[derive(Debug)]
-pub(super) struct Family {
-    pub(super) model: &'static str,
+pub(crate) struct Family {
+    pub(crate) model: &'static str,
     maker: Maker,
     input: u64,
     cached: u64,
@@ -65,8 +68,9 @@ const DECEMBER: i64 = 1_796_083_200_000;
 const NEW_YEAR: i64 = 1_798_761_600_000;
 
 impl Family {
-    /// The rates of a call that began at `at_ms`; nothing if it was served in a way that this line does not price.
-    pub(super) fn rates(&self, usage: &TokenUsage, at_ms: i64) -> Option<Rates> {
+    /// The rates of a call that began at `at_ms`; nothing if it was served in a way that this line
+    /// does not price.
+    pub(crate) fn rates(&self, usage: &TokenUsage, at_ms: i64) -> Option<Rates> {
         let tier = match usage.tier {
             ServiceTier::Unknown | ServiceTier::Standard => ONE,
             ServiceTier::Flex => self.flex?,
@@ -75,13 +79,17 @@ impl Family {
             ServiceTier::Scale | ServiceTier::Other => return None,
         };
         let later = self.later.filter(|(from, _)| at_ms >= *from).map_or(ONE, |(_, factor)| factor);
-        let long = self.long.filter(|long| usage.input > long.above).map_or((ONE, ONE), |l| (l.input, l.output));
+        let long = self
+            .long
+            .filter(|long| usage.input > long.above)
+            .map_or((ONE, ONE), |l| (l.input, l.output));
         Some(self.times(&[tier, later, long.0], &[tier, later, long.1]))
     }
 
     fn times(&self, input: &[Factor], output: &[Factor]) -> Rates {
         let scale = |amount: u64, factors: &[Factor]| {
-            let (up, down) = factors.iter().fold((1, 1), |(n, d), factor| (n * factor.0, d * factor.1));
+            let (up, down) =
+                factors.iter().fold((1, 1), |(n, d), factor| (n * factor.0, d * factor.1));
             amount * MICRO * up / down
         };
         Rates {
@@ -96,7 +104,7 @@ impl Family {
     }
 
     /// The family as lines of a list.
-    pub(super) fn lines(&self) -> Vec<Listed> {
+    pub(crate) fn lines(&self) -> Vec<Listed> {
         let tiers = [
             (None, Some(ONE)),
             (Some(ServiceTier::Flex), self.flex),
@@ -104,14 +112,21 @@ impl Family {
             (Some(ServiceTier::Priority), self.priority),
         ];
         let days = [Some((0, ONE)), self.later];
-        let lengths = [Some((0, ONE, ONE)), self.long.map(|long| (long.above, long.input, long.output))];
+        let lengths =
+            [Some((0, ONE, ONE)), self.long.map(|long| (long.above, long.input, long.output))];
         let mut lines = Vec::new();
         for (tier, factor) in tiers.into_iter().filter_map(|(tier, factor)| Some((tier, factor?))) {
             for (from_ms, later) in days.into_iter().flatten() {
                 for (above, input, output) in lengths.into_iter().flatten() {
                     let rates = self.times(&[factor, later, input], &[factor, later, output]);
-                    let price =
-                        Price { provider: String::new(), model: self.model.to_owned(), above, tier, from_ms, rates };
+                    let price = Price {
+                        provider: String::new(),
+                        model: self.model.to_owned(),
+                        above,
+                        tier,
+                        from_ms,
+                        rates,
+                    };
                     lines.push(Listed { price, source: format!("{}, {AS_OF}", self.maker.page()) });
                 }
             }
@@ -119,7 +134,13 @@ impl Family {
         lines
     }
 
-    const fn new(maker: Maker, model: &'static str, input: u64, cached: u64, output: u64) -> Family {
+    const fn new(
+        maker: Maker,
+        model: &'static str,
+        input: u64,
+        cached: u64,
+        output: u64,
+    ) -> Family {
         Family {
             model,
             maker,
@@ -186,12 +207,13 @@ impl Maker {
     }
 }
 
-/// Whether what follows a family's name and a dash names a snapshot of it: `latest`, or digits and dashes as in
-/// `2024-07-18`, `20250929`, `0613`, `001`.
-pub(super) fn is_snapshot(tail: &str) -> bool {
+/// Whether what follows a family's name and a dash names a snapshot of it: `latest`, or digits and
+/// dashes as in `2024-07-18`, `20250929`, `0613`, `001`.
+pub(crate) fn is_snapshot(tail: &str) -> bool {
     let digits_or_dashes = tail.bytes().all(|b| b.is_ascii_digit() || b == b'-');
     // Three digits at once, so that `4-1` is no snapshot of `4`.
-    let date = (3..=10).contains(&tail.len()) && digits_or_dashes && !tail.as_bytes()[..3].contains(&b'-');
+    let date =
+        (3..=10).contains(&tail.len()) && digits_or_dashes && !tail.as_bytes()[..3].contains(&b'-');
     tail == "latest" || date
 }
 
@@ -205,10 +227,16 @@ const fn plain(model: &'static str, input: u64, output: u64) -> Family {
     Family::new(Maker::OpenAi, model, input, input, output)
 }
 
-/// From 5.6 on: writing to the cache costs a quarter more than input, long prompts twice as much, haste too.
+/// From 5.6 on: writing to the cache costs a quarter more than input, long prompts twice as much,
+/// haste too.
 const fn openai_6(model: &'static str, input: u64, cached: u64, output: u64) -> Family {
     let (write, twice, more) = (input / 4 * 5, (2, 1), (3, 2));
-    openai(model, input, cached, output).writes(write, write).long(272_000, twice, more).flex().batch().priority(twice)
+    openai(model, input, cached, output)
+        .writes(write, write)
+        .long(272_000, twice, more)
+        .flex()
+        .batch()
+        .priority(twice)
 }
 
 /// Writing to the cache costs a quarter more than input, for an hour twice as much as input.
@@ -221,7 +249,7 @@ const fn google(model: &'static str, input: u64, cached: u64, output: u64) -> Fa
 }
 
 /// Every family.
-pub(super) static FAMILIES: &[Family] = &[
+pub(crate) static FAMILIES: &[Family] = &[
     openai_6("gpt-6.1-sol", 2_000_000, 100_000, 10_000_000),
     openai_6("gpt-6.1-terra", 1_000_000, 50_000, 5_000_000),
     openai_6("gpt-6-astra", 10_000_000, 1_000_000, 50_000_000),
@@ -302,7 +330,9 @@ pub(super) static FAMILIES: &[Family] = &[
     claude("claude-sonnet-5-5", 2_000_000, 100_000, 10_000_000).batch(),
     claude("claude-sonnet-5", 2_000_000, 200_000, 10_000_000).batch(),
     claude("claude-sonnet-4-6", 3_000_000, 300_000, 15_000_000).batch(),
-    claude("claude-sonnet-4-5", 3_000_000, 300_000, 15_000_000).long(200_000, (2, 1), (3, 2)).batch(),
+    claude("claude-sonnet-4-5", 3_000_000, 300_000, 15_000_000)
+        .long(200_000, (2, 1), (3, 2))
+        .batch(),
     claude("claude-sonnet-4-0", 3_000_000, 300_000, 15_000_000).long(200_000, (2, 1), (3, 2)),
     claude("claude-sonnet-4", 3_000_000, 300_000, 15_000_000).long(200_000, (2, 1), (3, 2)),
     claude("claude-3-7-sonnet", 3_000_000, 300_000, 15_000_000),
@@ -317,15 +347,29 @@ pub(super) static FAMILIES: &[Family] = &[
     google("gemini-3.8-flash", 750_000, 75_000, 3_750_000).later(NEW_YEAR, (2, 1)),
     google("gemini-3.7-flash", 750_000, 75_000, 3_750_000).later(NEW_YEAR, (2, 1)),
     google("gemini-3.6-flash", 750_000, 75_000, 3_750_000).later(NEW_YEAR, (2, 1)),
-    google("gemini-3.5-flash", 1_500_000, 150_000, 9_000_000).audio(Some(1_500_000), None).priority((9, 5)),
+    google("gemini-3.5-flash", 1_500_000, 150_000, 9_000_000)
+        .audio(Some(1_500_000), None)
+        .priority((9, 5)),
     google("gemini-3.5-flash-lite", 300_000, 30_000, 2_500_000),
-    google("gemini-3.1-flash-lite", 250_000, 25_000, 1_500_000).audio(Some(500_000), None).priority((9, 5)),
-    google("gemini-3-flash-preview", 500_000, 50_000, 3_000_000).audio(Some(1_000_000), None).priority((9, 5)),
-    google("gemini-3.1-pro-preview", 2_000_000, 200_000, 12_000_000).long(200_000, (2, 1), (3, 2)).priority((9, 5)),
+    google("gemini-3.1-flash-lite", 250_000, 25_000, 1_500_000)
+        .audio(Some(500_000), None)
+        .priority((9, 5)),
+    google("gemini-3-flash-preview", 500_000, 50_000, 3_000_000)
+        .audio(Some(1_000_000), None)
+        .priority((9, 5)),
+    google("gemini-3.1-pro-preview", 2_000_000, 200_000, 12_000_000)
+        .long(200_000, (2, 1), (3, 2))
+        .priority((9, 5)),
     google("gemini-3-pro-preview", 2_000_000, 200_000, 12_000_000).long(200_000, (2, 1), (3, 2)),
-    google("gemini-2.5-pro", 1_250_000, 125_000, 10_000_000).long(200_000, (2, 1), (3, 2)).priority((9, 5)),
-    google("gemini-2.5-flash", 300_000, 30_000, 2_500_000).audio(Some(1_000_000), None).priority((9, 5)),
-    google("gemini-2.5-flash-lite", 100_000, 10_000, 400_000).audio(Some(300_000), None).priority((9, 5)),
+    google("gemini-2.5-pro", 1_250_000, 125_000, 10_000_000)
+        .long(200_000, (2, 1), (3, 2))
+        .priority((9, 5)),
+    google("gemini-2.5-flash", 300_000, 30_000, 2_500_000)
+        .audio(Some(1_000_000), None)
+        .priority((9, 5)),
+    google("gemini-2.5-flash-lite", 100_000, 10_000, 400_000)
+        .audio(Some(300_000), None)
+        .priority((9, 5)),
     google("gemini-2.0-flash", 100_000, 25_000, 400_000).audio(Some(700_000), None),
     google("gemini-2.0-flash-lite", 75_000, 75_000, 300_000),
     google("gemini-embedding-001", 150_000, 150_000, 0),
@@ -339,9 +383,17 @@ mod tests {
     #[test]
     fn every_factor_divides() {
         for family in FAMILIES {
-            let amounts = [family.input, family.cached, family.cache_write, family.cache_write_1h, family.output];
+            let amounts = [
+                family.input,
+                family.cached,
+                family.cache_write,
+                family.cache_write_1h,
+                family.output,
+            ];
             let long = family.long.map_or((ONE, ONE), |long| (long.input, long.output));
-            for tier in [Some(ONE), family.flex, family.batch, family.priority].into_iter().flatten() {
+            for tier in
+                [Some(ONE), family.flex, family.batch, family.priority].into_iter().flatten()
+            {
                 for factor in [ONE, long.0, long.1] {
                     for amount in amounts {
                         let (up, down) = (tier.0 * factor.0, tier.1 * factor.1);
@@ -350,7 +402,11 @@ mod tests {
                 }
             }
             assert!(family.cached <= family.input, "{}", family.model);
-            assert!(family.cache_write_1h >= family.cache_write || family.input == 0, "{}", family.model);
+            assert!(
+                family.cache_write_1h >= family.cache_write || family.input == 0,
+                "{}",
+                family.model
+            );
         }
     }
 
@@ -363,8 +419,9 @@ mod tests {
 
     #[test]
     fn days_are_what_they_are_called() {
-        let ms =
-            |day: jiff::civil::Date| day.to_zoned(jiff::tz::TimeZone::UTC).expect("a day").timestamp().as_millisecond();
+        let ms = |day: jiff::civil::Date| {
+            day.to_zoned(jiff::tz::TimeZone::UTC).expect("a day").timestamp().as_millisecond()
+        };
         assert_eq!(DECEMBER, ms(jiff::civil::date(2026, 12, 1)));
         assert_eq!(NEW_YEAR, ms(jiff::civil::date(2027, 1, 1)));
         assert!(AS_OF.parse::<jiff::civil::Date>().is_ok());

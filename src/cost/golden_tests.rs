@@ -1,5 +1,6 @@
-//! Answers as providers send them, to exact tokens and exact cost: every format, whole and streamed, with and without cache, by
-//! tier. Prices are the built-in ones of 2026-11-23; each cost is worked out beside its case.
+//! Answers as providers send them, to exact tokens and exact cost: every format, whole and
+//! streamed, with and without cache, by tier. Prices are the built-in ones of 2026-11-23; each cost
+//! is worked out beside its case.
 
 use tollgate_wire::usage::{ServiceTier, TokenUsage};
 use tollgate_wire::{Format, Format::*, StreamReader};
@@ -56,7 +57,13 @@ const GOLDEN: &[Golden] = &[
             "total_tokens":1900,"prompt_tokens_details":{"cached_tokens":0},"completion_tokens_details":{"reasoning_tokens":832}}}"#,
         ],
         model: "gpt-5-2025-08-07",
-        tokens: TokenUsage { input: 1_000, output: 900, reasoning: 832, tier: ServiceTier::Flex, ..NONE },
+        tokens: TokenUsage {
+            input: 1_000,
+            output: 900,
+            reasoning: 832,
+            tier: ServiceTier::Flex,
+            ..NONE
+        },
         // Half of 1000 × 1.25 + 900 × 10
         cost: Some(625_000 + 4_500_000),
     },
@@ -85,18 +92,28 @@ const GOLDEN: &[Golden] = &[
     Golden {
         name: "OpenAI chat, cache written, above 272,000 tokens",
         format: OpenAiChat,
-        sent: &[r#"{"model":"gpt-6-sol-2026-09-01","usage":{"prompt_tokens":300000,"completion_tokens":1000,
-            "prompt_tokens_details":{"cached_tokens":100000,"cache_write_tokens":150000}}}"#],
+        sent: &[
+            r#"{"model":"gpt-6-sol-2026-09-01","usage":{"prompt_tokens":300000,"completion_tokens":1000,
+            "prompt_tokens_details":{"cached_tokens":100000,"cache_write_tokens":150000}}}"#,
+        ],
         model: "gpt-6-sol-2026-09-01",
-        tokens: TokenUsage { input: 300_000, cached: 100_000, cache_write: 150_000, output: 1_000, ..NONE },
+        tokens: TokenUsage {
+            input: 300_000,
+            cached: 100_000,
+            cache_write: 150_000,
+            output: 1_000,
+            ..NONE
+        },
         // 50,000 × 4 + 100,000 × 0.40 + 150,000 × 5 + 1000 × 15
         cost: Some(200_000_000 + 40_000_000 + 750_000_000 + 15_000_000),
     },
     Golden {
         name: "OpenAI chat, sound in and out",
         format: OpenAiChat,
-        sent: &[r#"{"model":"gpt-audio-2025-08-28","usage":{"prompt_tokens":110,"completion_tokens":260,
-            "prompt_tokens_details":{"audio_tokens":80,"text_tokens":30},"completion_tokens_details":{"audio_tokens":200,"text_tokens":60}}}"#],
+        sent: &[
+            r#"{"model":"gpt-audio-2025-08-28","usage":{"prompt_tokens":110,"completion_tokens":260,
+            "prompt_tokens_details":{"audio_tokens":80,"text_tokens":30},"completion_tokens_details":{"audio_tokens":200,"text_tokens":60}}}"#,
+        ],
         model: "gpt-audio-2025-08-28",
         tokens: TokenUsage { input: 110, output: 260, audio_input: 80, audio_output: 200, ..NONE },
         // 30 × 2.50 + 80 × 32 + 60 × 10 + 200 × 64
@@ -131,8 +148,10 @@ const GOLDEN: &[Golden] = &[
     Golden {
         name: "OpenAI responses, cached, reasoning",
         format: OpenAiResponses,
-        sent: &[r#"{"object":"response","model":"o3-2025-04-16","service_tier":"default","usage":{"input_tokens":81,
-            "input_tokens_details":{"cached_tokens":64},"output_tokens":1035,"output_tokens_details":{"reasoning_tokens":832},"total_tokens":1116}}"#],
+        sent: &[
+            r#"{"object":"response","model":"o3-2025-04-16","service_tier":"default","usage":{"input_tokens":81,
+            "input_tokens_details":{"cached_tokens":64},"output_tokens":1035,"output_tokens_details":{"reasoning_tokens":832},"total_tokens":1116}}"#,
+        ],
         model: "o3-2025-04-16",
         tokens: TokenUsage { input: 81, cached: 64, output: 1_035, reasoning: 832, ..STANDARD },
         // 17 × 2 + 64 × 0.50 + 1035 × 8
@@ -155,7 +174,9 @@ const GOLDEN: &[Golden] = &[
     Golden {
         name: "OpenAI embeddings",
         format: OpenAiEmbeddings,
-        sent: &[r#"{"object":"list","model":"text-embedding-3-small","usage":{"prompt_tokens":8,"total_tokens":8}}"#],
+        sent: &[
+            r#"{"object":"list","model":"text-embedding-3-small","usage":{"prompt_tokens":8,"total_tokens":8}}"#,
+        ],
         model: "text-embedding-3-small",
         tokens: TokenUsage { input: 8, ..NONE },
         cost: Some(160),
@@ -183,8 +204,10 @@ const GOLDEN: &[Golden] = &[
     Golden {
         name: "Anthropic, above 200,000 tokens with the cache",
         format: AnthropicMessages,
-        sent: &[r#"{"model":"claude-sonnet-4-5-20250929","usage":{"input_tokens":1001,"cache_creation_input_tokens":0,
-            "cache_read_input_tokens":199000,"output_tokens":10}}"#],
+        sent: &[
+            r#"{"model":"claude-sonnet-4-5-20250929","usage":{"input_tokens":1001,"cache_creation_input_tokens":0,
+            "cache_read_input_tokens":199000,"output_tokens":10}}"#,
+        ],
         model: "claude-sonnet-4-5-20250929",
         tokens: TokenUsage { input: 200_001, cached: 199_000, output: 10, ..NONE },
         // 1001 × 6 + 199,000 × 0.60 + 10 × 22.50
@@ -234,7 +257,14 @@ const GOLDEN: &[Golden] = &[
             "promptTokensDetails":[{"modality":"TEXT","tokenCount":900},{"modality":"AUDIO","tokenCount":100}],"trafficType":"ON_DEMAND"}}"#,
         ],
         model: "gemini-2.5-flash",
-        tokens: TokenUsage { input: 1_000, cached: 600, output: 200, reasoning: 150, audio_input: 100, ..STANDARD },
+        tokens: TokenUsage {
+            input: 1_000,
+            cached: 600,
+            output: 200,
+            reasoning: 150,
+            audio_input: 100,
+            ..STANDARD
+        },
         // 300 × 0.30 + 600 × 0.03 + 100 × 1 + 200 × 2.50
         cost: Some(90_000 + 18_000 + 100_000 + 500_000),
     },
@@ -253,7 +283,9 @@ const GOLDEN: &[Golden] = &[
     Golden {
         name: "Gemini by its OpenAI endpoint: thoughts are in the total alone",
         format: OpenAiChat,
-        sent: &[r#"{"model":"gemini-2.5-flash","usage":{"prompt_tokens":8,"completion_tokens":7,"total_tokens":280}}"#],
+        sent: &[
+            r#"{"model":"gemini-2.5-flash","usage":{"prompt_tokens":8,"completion_tokens":7,"total_tokens":280}}"#,
+        ],
         model: "gemini-2.5-flash",
         tokens: TokenUsage { input: 8, output: 272, reasoning: 265, ..NONE },
         // 8 × 0.30 + 272 × 2.50
@@ -262,8 +294,10 @@ const GOLDEN: &[Golden] = &[
     Golden {
         name: "xAI: reasoning beside the completion",
         format: OpenAiChat,
-        sent: &[r#"{"model":"grok-4","usage":{"prompt_tokens":32,"completion_tokens":9,"total_tokens":135,
-            "prompt_tokens_details":{"cached_tokens":6,"text_tokens":32},"completion_tokens_details":{"reasoning_tokens":94}}}"#],
+        sent: &[
+            r#"{"model":"grok-4","usage":{"prompt_tokens":32,"completion_tokens":9,"total_tokens":135,
+            "prompt_tokens_details":{"cached_tokens":6,"text_tokens":32},"completion_tokens_details":{"reasoning_tokens":94}}}"#,
+        ],
         model: "grok-4",
         tokens: TokenUsage { input: 32, cached: 6, output: 103, reasoning: 94, ..NONE },
         cost: None,
@@ -271,8 +305,10 @@ const GOLDEN: &[Golden] = &[
     Golden {
         name: "DeepSeek: a name of its own for the cache",
         format: OpenAiChat,
-        sent: &[r#"{"model":"deepseek-chat","usage":{"prompt_tokens":100,"completion_tokens":5,"total_tokens":105,
-            "prompt_cache_hit_tokens":64,"prompt_cache_miss_tokens":36}}"#],
+        sent: &[
+            r#"{"model":"deepseek-chat","usage":{"prompt_tokens":100,"completion_tokens":5,"total_tokens":105,
+            "prompt_cache_hit_tokens":64,"prompt_cache_miss_tokens":36}}"#,
+        ],
         model: "deepseek-chat",
         tokens: TokenUsage { input: 100, cached: 64, output: 5, ..NONE },
         cost: None,
@@ -290,7 +326,9 @@ const GOLDEN: &[Golden] = &[
     Golden {
         name: "no tokens cost nothing",
         format: OpenAiChat,
-        sent: &[r#"{"model":"gpt-4o","usage":{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}}"#],
+        sent: &[
+            r#"{"model":"gpt-4o","usage":{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}}"#,
+        ],
         model: "gpt-4o",
         tokens: NONE,
         cost: Some(0),
@@ -324,13 +362,29 @@ fn usage_to_the_token_and_cost_to_the_nano_dollar() {
     for golden in GOLDEN {
         let (model, usage) = found(golden);
         assert_eq!((model.as_str(), usage), (golden.model, Some(golden.tokens)), "{}", golden.name);
-        let call = Call { provider: "p", response_model: &model, model: "asked", usage: golden.tokens, at_ms: NOW };
+        let call = Call {
+            provider: "p",
+            response_model: &model,
+            model: "asked",
+            usage: golden.tokens,
+            at_ms: NOW,
+        };
         assert_eq!(prices.of_call(&call), golden.cost, "{}", golden.name);
         // An answer too long to be held: the same from its end alone.
         if let [whole] = golden.sent {
-            assert_eq!(golden.format.read_usage_in_tail(whole.as_bytes()), Some(golden.tokens), "{}", golden.name);
+            assert_eq!(
+                golden.format.read_usage_in_tail(whole.as_bytes()),
+                Some(golden.tokens),
+                "{}",
+                golden.name
+            );
         }
         // The same object shown again by a stored object's route is not used again.
-        assert_eq!(StoredObject.read_answer(golden.sent[0].as_bytes()).usage, None, "{}", golden.name);
+        assert_eq!(
+            StoredObject.read_answer(golden.sent[0].as_bytes()).usage,
+            None,
+            "{}",
+            golden.name
+        );
     }
 }

@@ -1,13 +1,14 @@
 //! Prices, and what a call cost: integers of 10⁻⁹ USD, exact.
 //!
-//! Stage 12 of the walk. Pure. A price is in 10⁻⁹ USD per million tokens, so the cost of a call is a sum of whole products,
-//! divided by a million once, at the end, and rounded half up there.
+//! Stage 12 of the walk. Pure. A price is in 10⁻⁹ USD per million tokens, so the cost of a call is
+//! a sum of whole products, divided by a million once, at the end, and rounded half up there.
 //!
-//! Promises: no floating point; no tokens cost nothing; a call for which no line was made (an unknown model, a built-in one
-//! in a service tier without a rate, sound without a rate or out of a cache) has no cost, not a cost of zero and not a guess.
-//! A policy's line without a tier is for all tiers. Looking a price up allocates nothing and takes
-//! the same time however long the list is (patterns with `*` apart). Does not: know what is charged beside tokens (web
-//! searches, images, seconds), or discounts that were negotiated.
+//! Promises: no floating point; no tokens cost nothing; a call for which no line was made (an
+//! unknown model, a built-in one in a service tier without a rate, sound without a rate or out of a
+//! cache) has no cost, not a cost of zero and not a guess. A policy's line without a tier is for
+//! all tiers. Looking a price up allocates nothing and takes the same time however long the list is
+//! (patterns with `*` apart). Does not: know what is charged beside tokens (web searches, images,
+//! seconds), or discounts that were negotiated.
 
 mod built_in;
 pub mod import;
@@ -27,7 +28,8 @@ pub use built_in::AS_OF;
 /// Prices by provider and model, and the name of the whole list.
 #[derive(Debug)]
 pub struct PriceList {
-    /// The policy's lines, those of the same provider and model together; the first group that has a line for a call counts.
+    /// The policy's lines, those of the same provider and model together; the first group that has
+    /// a line for a call counts.
     groups: Vec<Group>,
     /// Groups of exactly one model, by its name.
     exact: HashMap<String, Vec<usize>>,
@@ -52,11 +54,14 @@ pub struct Price {
     pub provider: String,
     /// A model, or a pattern with `*`.
     pub model: String,
-    /// The line is for calls with more input than this many tokens, all of such a call; 0: for all calls.
+    /// The line is for calls with more input than this many tokens, all of such a call; 0: for all
+    /// calls.
     pub above: u64,
-    /// The line is for calls that were served so; absent: for all of which there is no line of their own.
+    /// The line is for calls that were served so; absent: for all of which there is no line of
+    /// their own.
     pub tier: Option<ServiceTier>,
-    /// The line is for calls that began at this millisecond (since 1970, UTC) or later, until a later line takes its place.
+    /// The line is for calls that began at this millisecond (since 1970, UTC) or later, until a
+    /// later line takes its place.
     pub from_ms: i64,
     pub rates: Rates,
 }
@@ -112,14 +117,15 @@ impl PriceList {
         };
         let mut places: HashMap<(String, String), usize> = HashMap::new();
         for price in own {
-            let at = *places.entry((price.provider.clone(), price.model.clone())).or_insert_with(|| {
-                list.groups.push(Group {
-                    provider: price.provider.clone(),
-                    model: price.model.clone(),
-                    lines: Vec::new(),
+            let at =
+                *places.entry((price.provider.clone(), price.model.clone())).or_insert_with(|| {
+                    list.groups.push(Group {
+                        provider: price.provider.clone(),
+                        model: price.model.clone(),
+                        lines: Vec::new(),
+                    });
+                    list.groups.len() - 1
                 });
-                list.groups.len() - 1
-            });
             list.groups[at].lines.push(price);
         }
         for (at, group) in list.groups.iter().enumerate() {
@@ -133,16 +139,19 @@ impl PriceList {
         list
     }
 
-    /// Names this list: the day of the built-in lines and eight digits of a digest over every line that is in force.
+    /// Names this list: the day of the built-in lines and eight digits of a digest over every line
+    /// that is in force.
     pub fn version(&self) -> &Arc<str> {
         &self.version
     }
 
-    /// What a call cost: by a line of the policy for the model that answered, or for the one that was asked for (a name of
-    /// one's own, perhaps, with a price that was negotiated); then by the built-in prices of the one or the other.
+    /// What a call cost: by a line of the policy for the model that answered, or for the one that
+    /// was asked for (a name of one's own, perhaps, with a price that was negotiated); then by the
+    /// built-in prices of the one or the other.
     pub fn of_call(&self, call: &Call<'_>) -> Option<i64> {
         let Call { provider, usage, at_ms, .. } = call;
-        let names = || [call.response_model, call.model].into_iter().filter(|name| !name.is_empty());
+        let names =
+            || [call.response_model, call.model].into_iter().filter(|name| !name.is_empty());
         let own = names().find_map(|model| self.own_line(provider, model, usage, *at_ms));
         match own {
             Some(price) => amount(&price.rates, usage),
@@ -150,8 +159,9 @@ impl PriceList {
         }
     }
 
-    /// What a call cost, in 10⁻⁹ USD; nothing if there is no price for it. `provider` is the provider's name in the policy;
-    /// it may be empty. `at_ms` is when the call began, in milliseconds since 1970.
+    /// What a call cost, in 10⁻⁹ USD; nothing if there is no price for it. `provider` is the
+    /// provider's name in the policy; it may be empty. `at_ms` is when the call began, in
+    /// milliseconds since 1970.
     ///
     /// ```text
     /// gpt-4o-mini, 1000 tokens in (200 of them cached), 100 out:
@@ -175,7 +185,13 @@ impl PriceList {
         own.chain(built_in::FAMILIES.iter().flat_map(built_in::Family::lines)).collect()
     }
 
-    fn own_line(&self, provider: &str, model: &str, usage: &TokenUsage, at_ms: i64) -> Option<&Price> {
+    fn own_line(
+        &self,
+        provider: &str,
+        model: &str,
+        usage: &TokenUsage,
+        at_ms: i64,
+    ) -> Option<&Price> {
         let line = |at: &usize| {
             let group = &self.groups[*at];
             let fits = group.provider.is_empty() || group.provider == provider;
@@ -186,12 +202,15 @@ impl PriceList {
             .patterns
             .iter()
             .take_while(|at| exact.is_none_or(|(first, _)| **at < first))
-            .find_map(|at| if glob::matches(&self.groups[*at].model, model) { line(at) } else { None });
+            .find_map(
+                |at| if glob::matches(&self.groups[*at].model, model) { line(at) } else { None },
+            );
         pattern.or(exact).map(|(_, price)| price)
     }
 
     fn family(&self, model: &str) -> Option<&'static built_in::Family> {
-        // Some servers name a model with its maker before it: `openai/gpt-4o`, `models/gemini-2.5-pro`.
+        // Some servers name a model with its maker before it: `openai/gpt-4o`,
+        // `models/gemini-2.5-pro`.
         let name = model.rsplit('/').next().unwrap_or(model);
         let mut begin = name;
         loop {
@@ -219,20 +238,24 @@ impl PriceList {
 impl Price {
     /// The day that the line begins with, `2027-01-01`; absent where it is for all days.
     pub fn first_day(&self) -> Option<String> {
-        let begin = jiff::Timestamp::from_millisecond(self.from_ms).ok().filter(|_| self.from_ms != 0)?;
+        let begin =
+            jiff::Timestamp::from_millisecond(self.from_ms).ok().filter(|_| self.from_ms != 0)?;
         Some(begin.to_zoned(jiff::tz::TimeZone::UTC).date().to_string())
     }
 }
 
 impl Group {
-    /// The line for a call: one of its tier before one for all; of those the newest at its time, and of those the one with
-    /// the highest bound that it is above.
+    /// The line for a call: one of its tier before one for all; of those the newest at its time,
+    /// and of those the one with the highest bound that it is above.
     fn line(&self, usage: &TokenUsage, at_ms: i64) -> Option<&Price> {
         let best = |tier: Option<ServiceTier>| {
             let fits = |price: &&Price| {
-                price.tier == tier && price.from_ms <= at_ms && (price.above == 0 || usage.input > price.above)
+                price.tier == tier
+                    && price.from_ms <= at_ms
+                    && (price.above == 0 || usage.input > price.above)
             };
-            // Of two lines that are the same the first counts, which is the last of the greatest here.
+            // Of two lines that are the same the first counts, which is the last of the greatest
+            // here.
             self.lines.iter().rev().filter(fits).max_by_key(|price| (price.from_ms, price.above))
         };
         best(Some(usage.tier)).or_else(|| best(None))
@@ -241,13 +264,17 @@ impl Group {
 
 fn amount(rates: &Rates, usage: &TokenUsage) -> Option<i64> {
     let rate = |tokens: u64, rate: Option<u64>| if tokens == 0 { Some(0) } else { rate };
-    // Where the parts are more than the whole, some of the sound came out of the cache, for which no list has a rate.
+    // Where the parts are more than the whole, some of the sound came out of the cache, for which
+    // no list has a rate.
     let apart = usage.cached.saturating_add(usage.cache_write).saturating_add(usage.audio_input);
     if usage.audio_input > 0 && apart > usage.input {
         return None;
     }
-    let fresh =
-        usage.input.saturating_sub(usage.cached).saturating_sub(usage.cache_write).saturating_sub(usage.audio_input);
+    let fresh = usage
+        .input
+        .saturating_sub(usage.cached)
+        .saturating_sub(usage.cache_write)
+        .saturating_sub(usage.audio_input);
     let written_1h = usage.cache_write_1h.min(usage.cache_write);
     let parts = [
         (fresh, rates.input),
@@ -258,9 +285,9 @@ fn amount(rates: &Rates, usage: &TokenUsage) -> Option<i64> {
         (usage.output.saturating_sub(usage.audio_output), rates.output),
         (usage.audio_output, rate(usage.audio_output, rates.audio_output)?),
     ];
-    let sum = parts
-        .iter()
-        .fold(0u128, |sum, (tokens, rate)| sum.saturating_add(u128::from(*tokens).saturating_mul(u128::from(*rate))));
+    let sum = parts.iter().fold(0u128, |sum, (tokens, rate)| {
+        sum.saturating_add(u128::from(*tokens).saturating_mul(u128::from(*rate)))
+    });
     Some(i64::try_from(sum.saturating_add(500_000) / 1_000_000).unwrap_or(i64::MAX))
 }
 

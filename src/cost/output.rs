@@ -3,8 +3,8 @@
 //! Pure data. Families by the beginning of their names, the more special ones first.
 //!
 //! # Source
-//! Model pages of the makers (platform.openai.com/docs/models, docs.claude.com, ai.google.dev/gemini-api/docs/models), as in
-//! LiteLLM's collection of November 2026.
+//! Model pages of the makers (platform.openai.com/docs/models, docs.claude.com,
+//! ai.google.dev/gemini-api/docs/models), as in LiteLLM's collection of November 2026.
 
 /// A model that is not known is taken to answer as long as the longest do that are usual.
 const UNKNOWN: u64 = 128_000;
@@ -52,10 +52,12 @@ const FAMILIES: &[(&str, u64)] = &[
 
 /// The most tokens that one answer of this model has.
 pub fn longest(model: &str) -> u64 {
-    // As in the price list, a maker may stand before the name; a name may be written in any case, and tuned models name
-    // their family after `ft:`.
+    // As in the price list, a maker may stand before the name; a name may be written in any case,
+    // and tuned models name their family after `ft:`.
     let name = model.rsplit('/').next().unwrap_or(model);
-    let begins = |name: &str, with: &str| name.get(..with.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(with));
+    let begins = |name: &str, with: &str| {
+        name.get(..with.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(with))
+    };
     let name = if begins(name, "ft:") { &name[3..] } else { name };
     FAMILIES.iter().find(|(family, _)| begins(name, family)).map_or(UNKNOWN, |(_, tokens)| *tokens)
 }
@@ -90,7 +92,10 @@ mod tests {
         }
         // None is hidden by one before it.
         for (n, (family, _)) in FAMILIES.iter().enumerate() {
-            assert!(FAMILIES[..n].iter().all(|(before, _)| !family.starts_with(before)), "{family}");
+            assert!(
+                FAMILIES[..n].iter().all(|(before, _)| !family.starts_with(before)),
+                "{family}"
+            );
         }
     }
 }

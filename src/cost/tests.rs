@@ -23,7 +23,14 @@ fn line(provider: &str, model: &str, input: u64) -> Price {
         audio_input: None,
         audio_output: None,
     };
-    Price { provider: provider.into(), model: model.into(), above: 0, tier: None, from_ms: 0, rates }
+    Price {
+        provider: provider.into(),
+        model: model.into(),
+        above: 0,
+        tier: None,
+        from_ms: 0,
+        rates,
+    }
 }
 
 #[test]
@@ -40,7 +47,11 @@ fn built_in_prices() {
     check("gpt-4o-2024-05-13", usage(1_000_000, 0, 0, 1_000_000), Some(20_000_000_000));
     check("text-embedding-3-small", usage(1_000_000, 0, 0, 0), Some(20_000_000));
     // Anthropic: 100 fresh, 1000 read from the cache, 500 written to it.
-    check("claude-sonnet-4-5-20250929", usage(1_600, 1_000, 500, 10), Some(300_000 + 300_000 + 1_875_000 + 150_000));
+    check(
+        "claude-sonnet-4-5-20250929",
+        usage(1_600, 1_000, 500, 10),
+        Some(300_000 + 300_000 + 1_875_000 + 150_000),
+    );
     check("claude-3-5-haiku-latest", usage(1_000, 0, 0, 0), Some(800_000));
     // Beyond 200,000 tokens of prompt the whole call has the higher price.
     check("gemini-2.5-pro", usage(200_000, 0, 0, 0), Some(250_000_000));
@@ -121,8 +132,12 @@ fn a_price_may_change_on_a_day() {
 }
 
 #[test]
-fn a_price_of_ones_own_for_the_name_asked_for_comes_before_a_built_in_one_for_the_answering_model() {
-    let prices = PriceList::built_in_with(vec![line("azure", "my-deployment", USD), line("", "gpt-4o-mini", 2 * USD)]);
+fn a_price_of_ones_own_for_the_name_asked_for_comes_before_a_built_in_one_for_the_answering_model()
+{
+    let prices = PriceList::built_in_with(vec![
+        line("azure", "my-deployment", USD),
+        line("", "gpt-4o-mini", 2 * USD),
+    ]);
     let million = usage(1_000_000, 0, 0, 0);
     for (provider, response_model, model, nano) in [
         ("azure", "gpt-4o-2024-08-06", "my-deployment", Some(1_000_000_000)),
@@ -164,7 +179,11 @@ fn the_policys_lines_come_first() {
         // A tier without a line of its own costs what the policy says of the model.
         ("azure", "gpt-4o", flex, 7_000_000_000),
     ] {
-        assert_eq!(prices.cost(provider, model, &usage, NOW), Some(nano), "{provider} {model} {usage:?}");
+        assert_eq!(
+            prices.cost(provider, model, &usage, NOW),
+            Some(nano),
+            "{provider} {model} {usage:?}"
+        );
     }
 }
 
@@ -172,16 +191,24 @@ fn the_policys_lines_come_first() {
 fn the_version_names_the_list() {
     let version = |own: Vec<Price>| PriceList::built_in_with(own).version().to_string();
     assert_eq!(version(vec![]), version(vec![]));
-    assert!(version(vec![]).starts_with("2026-11-23.") && version(vec![]).len() == 19, "{}", version(vec![]));
+    assert!(
+        version(vec![]).starts_with("2026-11-23.") && version(vec![]).len() == 19,
+        "{}",
+        version(vec![])
+    );
     assert_ne!(version(vec![]), version(vec![line("", "m", 1)]));
     assert_ne!(version(vec![line("", "m", 1)]), version(vec![line("", "m", 2)]));
-    assert_ne!(version(vec![line("", "m", 1)]), version(vec![Price { above: 1, ..line("", "m", 1) }]));
+    assert_ne!(
+        version(vec![line("", "m", 1)]),
+        version(vec![Price { above: 1, ..line("", "m", 1) }])
+    );
 }
 
 #[test]
 fn rounds_half_up_once() {
-    let cost =
-        |input, usage: TokenUsage| PriceList::built_in_with(vec![line("", "m", input)]).cost("", "m", &usage, NOW);
+    let cost = |input, usage: TokenUsage| {
+        PriceList::built_in_with(vec![line("", "m", input)]).cost("", "m", &usage, NOW)
+    };
     assert_eq!(cost(499_999, usage(1, 0, 0, 0)), Some(0));
     assert_eq!(cost(500_000, usage(1, 0, 0, 0)), Some(1));
     assert_eq!(cost(1_499_999, usage(1, 0, 0, 0)), Some(1));
@@ -209,15 +236,17 @@ fn patterns() {
 
 /// Amounts of every kind, small enough that nothing saturates.
 fn any_rates() -> impl Strategy<Value = Rates> {
-    prop::array::uniform7(0u64..100_000_000_000).prop_map(|[input, cached, write, hour, output, heard, said]| Rates {
-        input,
-        cached,
-        cache_write: write,
-        cache_write_1h: hour,
-        output,
-        audio_input: Some(heard),
-        audio_output: Some(said),
-    })
+    prop::array::uniform7(0u64..100_000_000_000).prop_map(
+        |[input, cached, write, hour, output, heard, said]| Rates {
+            input,
+            cached,
+            cache_write: write,
+            cache_write_1h: hour,
+            output,
+            audio_input: Some(heard),
+            audio_output: Some(said),
+        },
+    )
 }
 
 proptest! {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::context::TicketContext;
 use super::flights::{ResultReceiver, TicketResult, wait_for_result};
-use super::http::{Reply, close};
+use super::reply::{Reply, close};
 use super::ticket::IntentRequest;
 use crate::pipeline::record::Record;
 use crate::pipeline::refusal::Refusal;
@@ -18,9 +18,14 @@ pub struct Begun {
     receiver: ResultReceiver,
 }
 
-/// Begins the work on a ticket; `None` at the bound. The limits that the caller's record holds go to
-/// the work's record.
-pub fn begin(context: &TicketContext, request: IntentRequest, bytes: u64, caller: &mut Record) -> Option<Begun> {
+/// Begins the work on a ticket; `None` at the bound. The limits that the caller's record holds go
+/// to the work's record.
+pub fn begin(
+    context: &TicketContext,
+    request: IntentRequest,
+    bytes: u64,
+    caller: &mut Record,
+) -> Option<Begun> {
     let gateway = &context.gateway;
     let place = gateway.tenants.behind.of(&context.party).take_one().ok()?;
     let Some((id, sender, receiver)) = gateway.at_work.results.begin(&request.org_id) else {
@@ -46,7 +51,11 @@ pub fn begin(context: &TicketContext, request: IntentRequest, bytes: u64, caller
 
 impl Begun {
     /// The classification if it is there within `wait`, else the id of the result.
-    pub async fn reply(mut self, context: &TicketContext, wait: Duration) -> Result<Reply, Refusal> {
+    pub async fn reply(
+        mut self,
+        context: &TicketContext,
+        wait: Duration,
+    ) -> Result<Reply, Refusal> {
         // Without `Prefer: wait` the caller always gets the id, however quick the work was.
         if wait.is_zero() {
             return Ok(Reply::Pending(self.id));

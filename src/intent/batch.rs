@@ -1,10 +1,10 @@
 //! Many tickets in one request: `POST /api/ai/intent/batch`.
 //!
-//! Guarantees: at most `BATCH_TICKETS_MAX` tickets, of which [`BATCH_AT_ONCE_MAX`] are classified at
-//! once; one result each, in order; a ticket that fails fails alone. Each ticket takes one request from
-//! the organisation's bucket and leaves a row when its turn comes, so that a waiting ticket is not a
-//! call in flight. The first ticket takes its request before the body is read: a caller over its limit
-//! is refused at once. Does not answer later.
+//! Guarantees: at most `BATCH_TICKETS_MAX` tickets, of which [`BATCH_AT_ONCE_MAX`] are classified
+//! at once; one result each, in order; a ticket that fails fails alone. Each ticket takes one
+//! request from the organisation's bucket and leaves a row when its turn comes, so that a waiting
+//! ticket is not a call in flight. The first ticket takes its request before the body is read: a
+//! caller over its limit is refused at once. Does not answer later.
 
 use std::borrow::Cow;
 use std::pin::Pin;
@@ -19,8 +19,9 @@ use tokio::time::Instant;
 
 use super::body::{Received, receive};
 use super::context::TicketContext;
-use super::http::{check_enabled, check_not_empty, close, json_response};
+use super::http::{check_enabled, check_not_empty, json_response};
 use super::reader::Reader;
+use super::reply::close;
 use super::ticket::IntentRequest;
 use super::work::timed_out;
 use crate::ailog::row::RouteKind;
@@ -48,10 +49,12 @@ const ENDPOINT: Cow<'static, str> = Cow::Borrowed("/api/ai/intent/batch");
 /// Dropped when the client leaves: the calls to the provider end.
 pub async fn batch(walk: Walk<'_>, incoming: Incoming) -> Result<Response<Body>, Refusal> {
     let caller = walk.caller(true).await?;
-    let Admitted { decision, entry, held } = walk.admit(&caller, RouteKind::Intent, ENDPOINT).await?;
+    let Admitted { decision, entry, held } =
+        walk.admit(&caller, RouteKind::Intent, ENDPOINT).await?;
     let mut first = walk.record(&caller, RouteKind::Intent, ENDPOINT);
     held.into_iter().for_each(|held| first.hold(held));
-    let (received, _place) = match receive_batch(&walk, &caller, incoming, entry, &mut first).await {
+    let (received, _place) = match receive_batch(&walk, &caller, incoming, entry, &mut first).await
+    {
         Ok(received) => received,
         Err(refusal) => {
             first.refuse(&refusal);
@@ -65,7 +68,8 @@ pub async fn batch(walk: Walk<'_>, incoming: Incoming) -> Result<Response<Body>,
     let mut first = Some(first);
     let jobs = tickets.into_iter().enumerate().map(|(n, ticket)| -> Job<'_> {
         let request = ticket.of(&caller.org);
-        let (walk, caller, context, decision, record) = (&walk, &caller, &context, &decision, first.take());
+        let (walk, caller, context, decision, record) =
+            (&walk, &caller, &context, &decision, first.take());
         Box::pin(async move {
             let admitted = match record {
                 Some(record) => Ok(record),
@@ -80,13 +84,20 @@ pub async fn batch(walk: Walk<'_>, incoming: Incoming) -> Result<Response<Body>,
     });
     let results = in_order(BATCH_AT_ONCE_MAX, jobs.collect()).await;
     let mut response = json_response(StatusCode::OK, json!({"results": results}).to_string());
-    ratelimit_headers(response.headers_mut(), &decision.into_inner().unwrap_or_else(PoisonError::into_inner));
+    ratelimit_headers(
+        response.headers_mut(),
+        &decision.into_inner().unwrap_or_else(PoisonError::into_inner),
+    );
     Ok(response)
 }
 
-/// Admits a ticket after the first: it takes one request from the bucket and gets its record. Its place
-/// among the gateway's calls in flight is that of the batch.
-async fn admit_next(walk: &Walk<'_>, caller: &Caller, decision: &Mutex<Decision>) -> Result<Record, Refusal> {
+/// Admits a ticket after the first: it takes one request from the bucket and gets its record. Its
+/// place among the gateway's calls in flight is that of the batch.
+async fn admit_next(
+    walk: &Walk<'_>,
+    caller: &Caller,
+    decision: &Mutex<Decision>,
+) -> Result<Record, Refusal> {
     let admitted = walk.admit(caller, RouteKind::Intent, ENDPOINT).await?;
     *lock(decision) = admitted.decision;
     let mut record = walk.record(caller, RouteKind::Intent, ENDPOINT);
@@ -104,7 +115,9 @@ async fn receive_batch(
     record: &mut Record,
 ) -> Result<(Received, Held), Refusal> {
     check_enabled(walk, caller)?;
-    let received = receive(walk, caller, incoming, entry, record, Reader::batch(), BATCH_BODY_BYTES_MAX).await?;
+    let received =
+        receive(walk, caller, incoming, entry, record, Reader::batch(), BATCH_BODY_BYTES_MAX)
+            .await?;
     Ok((received, walk.place()?))
 }
 
@@ -202,7 +215,8 @@ mod tests {
             }
         }
         // All done at once.
-        let ready = (0..20).map(|n| -> Job<'_> { Box::pin(std::future::ready((n, json!(n)))) }).collect();
+        let ready =
+            (0..20).map(|n| -> Job<'_> { Box::pin(std::future::ready((n, json!(n)))) }).collect();
         assert_eq!(in_order(8, ready).await.len(), 20);
     }
 }

@@ -1,7 +1,7 @@
 //! The tickets of a request body, received as any other body and read as it comes.
 //!
-//! Guarantees: a body is complete by the deadline of a ticket, and within its length; memory beyond a
-//! call's free share is taken from its party's. Does not redact (see `question`).
+//! Guarantees: a body is complete by the deadline of a ticket, and within its length; memory beyond
+//! a call's free share is taken from its party's. Does not redact (see `question`).
 
 use hyper::body::Incoming;
 

@@ -1,4 +1,5 @@
-//! What the tickets of one request have in common, free of the request, which may end before they do.
+//! What the tickets of one request have in common, free of the request, which may end before they
+//! do.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -46,12 +47,13 @@ impl TicketContext {
         }
     }
 
-    /// A record of work without a client. It is dropped open only at the end of the process, or by a
-    /// defect.
+    /// A record of work without a client. It is dropped open only at the end of the process, or by
+    /// a defect.
     pub fn background_record(&self) -> Record {
         let (gateway, policy) = (&self.gateway, &self.policy);
         let started = gateway.clock.now();
-        let (org, id, version) = (self.caller.org.clone(), self.request_id.clone(), Arc::clone(&policy.version));
+        let (org, id, version) =
+            (self.caller.org.clone(), self.request_id.clone(), Arc::clone(&policy.version));
         let begun = Row::begin(gateway.clock.wall_ms(), org, RouteKind::Intent, id, version);
         let (caller, endpoint) = (Arc::clone(&self.caller.name), self.endpoint.clone());
         let row = Row { caller, endpoint, model: policy.intent.question.model.clone(), ..begun };

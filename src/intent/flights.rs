@@ -1,13 +1,14 @@
 //! Tickets in progress and results that came late: the same ticket is asked about once.
 //!
-//! A flight is the work on one ticket of one organisation. The first caller leads it; callers that come
-//! while it is in progress get its result; the result of work that outlives its caller is kept for the
-//! next caller. The key is a digest of organisation, ticket and question, so that nothing of a ticket is
-//! kept in clear and a changed prompt is a new question.
+//! A flight is the work on one ticket of one organisation. The first caller leads it; callers that
+//! come while it is in progress get its result; the result of work that outlives its caller is kept
+//! for the next caller. The key is a digest of organisation, ticket and question, so that nothing
+//! of a ticket is kept in clear and a changed prompt is a new question.
 //!
 //! Guarantees: one leader for one key; at most [`INTENTS_KEPT_MAX`] results, each for
-//! [`INTENTS_KEPT_FOR`], of which the oldest goes first; a leader that is dropped lets the next caller
-//! lead. There are at most as many flights as calls in flight. Does not do the work (see `work`).
+//! [`INTENTS_KEPT_FOR`], of which the oldest goes first; a leader that is dropped lets the next
+//! caller lead. There are at most as many flights as calls in flight. Does not do the work (see
+//! `work`).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -86,7 +87,9 @@ impl Flights {
         let mut slots = lock(&self.slots);
         match slots.get(&key) {
             Some(Slot::InProgress(receiver)) => return Joined::Follow(receiver.clone()),
-            Some(Slot::Done(result, at)) if at.elapsed() < INTENTS_KEPT_FOR => return Joined::Done(result.clone()),
+            Some(Slot::Done(result, at)) if at.elapsed() < INTENTS_KEPT_FOR => {
+                return Joined::Done(result.clone());
+            }
             Some(Slot::Done(..)) | None => {}
         }
         let (sender, receiver) = watch::channel(None);
@@ -125,7 +128,10 @@ impl Drop for Leader {
 }
 
 /// Waits for a result; `None` if there is none within `wait`, or if its leader was dropped.
-pub async fn wait_for_result(receiver: &mut ResultReceiver, wait: Duration) -> Option<TicketResult> {
+pub async fn wait_for_result(
+    receiver: &mut ResultReceiver,
+    wait: Duration,
+) -> Option<TicketResult> {
     let waited = tokio::time::timeout(wait, receiver.wait_for(Option::is_some)).await;
     waited.ok()?.ok()?.clone()
 }
@@ -156,7 +162,8 @@ mod tests {
     use crate::ids::OrgId;
 
     fn finished(category: &str) -> Classification {
-        let intent = IntentResponse { category: Some(category.into()), ..IntentResponse::default() };
+        let intent =
+            IntentResponse { category: Some(category.into()), ..IntentResponse::default() };
         Classification { intent, provider: Arc::from("p"), response_model: String::new() }
     }
 
@@ -242,13 +249,20 @@ mod tests {
     fn keys_tell_tickets_organisations_and_questions_apart() {
         let ask = |org: &str, title: &str, body: &str| {
             let org_id = OrgId::new(org).expect("name");
-            Flights::key(&IntentRequest { title: title.into(), body: body.into(), org_id }, &[0; 32])
+            Flights::key(
+                &IntentRequest { title: title.into(), body: body.into(), org_id },
+                &[0; 32],
+            )
         };
         let a = ask("a", "x", "y");
         assert_eq!(a, ask("a", "x", "y"));
         assert_ne!(a, ask("b", "x", "y"));
         assert_ne!(a, ask("a", "xy", ""));
-        let request = IntentRequest { title: "x".into(), body: "y".into(), org_id: OrgId::new("a").expect("name") };
+        let request = IntentRequest {
+            title: "x".into(),
+            body: "y".into(),
+            org_id: OrgId::new("a").expect("name"),
+        };
         assert_ne!(a, Flights::key(&request, &[1; 32]));
     }
 }

@@ -16,7 +16,8 @@ use super::context::TicketContext;
 use super::flights::{Classification, wait_for_result};
 use super::prefer::Prefer;
 use super::reader::Reader;
-use super::ticket::{IntentRequest, IntentResponse};
+use super::reply::{Reply, close};
+use super::ticket::IntentRequest;
 use crate::ailog::row::{Outcome, RouteKind};
 use crate::auth::Caller;
 use crate::bounds::TICKET_BYTES_MAX;
@@ -34,24 +35,18 @@ use crate::route::table::INTENT_RESULTS;
 const ENDPOINT: Cow<'static, str> = Cow::Borrowed("/api/ai/intent");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
-/// What the caller of a ticket gets.
-pub enum Reply {
-    /// The classification.
-    Done(Classification),
-    /// The id under which the result can be fetched.
-    Pending(String),
-}
-
 /// Answers `POST /api/ai/intent`.
 ///
 /// # Errors
 /// A refusal of the call, or a ticket without a classification.
 ///
 /// # Cancel safety
-/// Dropped when the client leaves: the call to the provider ends, unless the answer is fetched later.
+/// Dropped when the client leaves: the call to the provider ends, unless the answer is fetched
+/// later.
 pub async fn classify(walk: Walk<'_>, incoming: Incoming) -> Result<Response<Body>, Refusal> {
     let caller = walk.caller(true).await?;
-    let Admitted { decision, entry, held } = walk.admit(&caller, RouteKind::Intent, ENDPOINT).await?;
+    let Admitted { decision, entry, held } =
+        walk.admit(&caller, RouteKind::Intent, ENDPOINT).await?;
     let mut record = walk.record(&caller, RouteKind::Intent, ENDPOINT);
     held.into_iter().for_each(|held| record.hold(held));
     match reply(&walk, &caller, incoming, entry, &mut record).await {
@@ -87,7 +82,8 @@ async fn reply(
     record: &mut Record,
 ) -> Result<Reply, Refusal> {
     check_enabled(walk, caller)?;
-    let received = receive(walk, caller, incoming, entry, record, Reader::one(), TICKET_BYTES_MAX).await?;
+    let received =
+        receive(walk, caller, incoming, entry, record, Reader::one(), TICKET_BYTES_MAX).await?;
     let Received { tickets, bytes, held } = received;
     let _place = walk.place()?;
     record.held = Some(held);
@@ -139,25 +135,11 @@ pub fn check_enabled(walk: &Walk<'_>, caller: &Caller) -> Result<(), Refusal> {
 /// Checks that a ticket has text.
 pub fn check_not_empty(request: &IntentRequest) -> Result<(), Refusal> {
     let empty = request.title.trim().is_empty() && request.body.trim().is_empty();
-    if empty { Err(Refusal::new(Code::InvalidRequest, "the ticket is empty").about("body")) } else { Ok(()) }
-}
-
-/// Writes a classification into the row and closes it; returns the body of the answer.
-pub fn close(record: &mut Record, classification: &Classification) -> Vec<u8> {
-    let body = serde_json::to_vec(&classification.intent).unwrap_or_default();
-    let row = record.row();
-    row.response_bytes = body.len() as u64;
-    // The record knows no provider if the work was done under another record.
-    if row.provider.is_empty() {
-        row.provider = classification.provider.clone();
-        row.response_model.clone_from(&classification.response_model);
+    if empty {
+        Err(Refusal::new(Code::InvalidRequest, "the ticket is empty").about("body"))
+    } else {
+        Ok(())
     }
-    let IntentResponse { category, priority, confidence, .. } = &classification.intent;
-    row.category.clone_from(category);
-    row.priority.clone_from(priority);
-    row.confidence = Some(*confidence);
-    record.close(200, Outcome::Ok, None);
-    body
 }
 
 /// 200 with the classification.
@@ -191,6 +173,8 @@ fn pending(id: &str) -> Response<Body> {
 pub fn json_response(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
     let mut response = Response::new(Body::full(body));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

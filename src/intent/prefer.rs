@@ -27,8 +27,12 @@ impl Prefer {
         let lines = headers.get_all(PREFER).into_iter().filter_map(|line| line.to_str().ok());
         for preference in lines.flat_map(|line| line.split(',')) {
             // Without the parameters of the preference.
-            let preference = preference.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-            match preference.split_once('=').map(|(name, value)| (name.trim(), value.trim().trim_matches('"'))) {
+            let preference =
+                preference.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+            match preference
+                .split_once('=')
+                .map(|(name, value)| (name.trim(), value.trim().trim_matches('"')))
+            {
                 Some(("wait", seconds)) => {
                     prefer.wait = Duration::from_secs(seconds.parse::<u32>().unwrap_or(0).into())
                 }

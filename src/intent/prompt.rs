@@ -1,10 +1,12 @@
 //! The policy to the words that a model is asked with.
 //!
-//! Pure. What the policy may change (the first sentences, what the names mean, examples) stands before what it may not: the
-//! form of the answer, the names that are allowed, and that a ticket is data. The ticket goes into a message of its own, as
-//! JSON between two marks which it cannot write itself, because `<` in it is escaped. Promises: at most
-//! [`TICKET_PROMPT_CHARS_MAX`] characters of a ticket; nothing but title and body; instructions that are the same whatever
-//! a ticket says. Does not: redact (the texts that come in have passed the redactor), or write a wire format (`tollgate_wire` does).
+//! Pure. What the policy may change (the first sentences, what the names mean, examples) stands
+//! before what it may not: the form of the answer, the names that are allowed, and that a ticket is
+//! data. The ticket goes into a message of its own, as JSON between two marks which it cannot write
+//! itself, because `<` in it is escaped. Promises: at most [`TICKET_PROMPT_CHARS_MAX`] characters
+//! of a ticket; nothing but title and body; instructions that are the same whatever a ticket says.
+//! Does not: redact (the texts that come in have passed the redactor), or write a wire format
+//! (`tollgate_wire` does).
 
 use serde_json::{Value, json};
 use tollgate_wire::{TextExchange, TextRequest};
@@ -63,7 +65,12 @@ const ANSWER_TOKENS: u32 = 200;
 const REASON_TOKENS: u32 = 200;
 
 /// The request body of a question: instructions, and the ticket in a message of its own.
-pub fn request(question: &Question, exchange: &TextExchange, instructions: &str, ticket: &str) -> Value {
+pub fn request(
+    question: &Question,
+    exchange: &TextExchange,
+    instructions: &str,
+    ticket: &str,
+) -> Value {
     exchange.request(&TextRequest {
         model: &question.model,
         temperature: question.temperature,
@@ -104,7 +111,9 @@ pub fn instructions(question: &Question, org: &OrgId, again: bool) -> String {
     text.push_str(&format!("Allowed priorities: {}.\n", names(&question.priorities)));
     describe(&mut text, "What the categories mean:", &question.categories);
     describe(&mut text, "What the priorities mean:", &question.priorities);
-    text.push_str("Use null where none of them fits. The confidence is how sure you are of both.\n");
+    text.push_str(
+        "Use null where none of them fits. The confidence is how sure you are of both.\n",
+    );
     if question.reason {
         text.push_str("The reason is one short sentence.\n");
     }
@@ -126,7 +135,8 @@ pub fn instructions(question: &Question, org: &OrgId, again: bool) -> String {
 
 /// The ticket as a message of its own.
 pub fn ticket(title: &str, body: &str) -> String {
-    let (title, body) = (cut(title, TICKET_PROMPT_CHARS_MAX / 4), cut(body, TICKET_PROMPT_CHARS_MAX * 3 / 4));
+    let (title, body) =
+        (cut(title, TICKET_PROMPT_CHARS_MAX / 4), cut(body, TICKET_PROMPT_CHARS_MAX * 3 / 4));
     format!("{BEGIN}\n{}\n{END}", data(&title, &body))
 }
 
@@ -140,7 +150,8 @@ fn names(choices: &[Choice]) -> String {
 }
 
 fn describe(text: &mut String, heading: &str, choices: &[Choice]) {
-    let lines = choices.iter().filter_map(|c| Some(format!("- {}: {}\n", c.name, c.description.as_ref()?)));
+    let lines =
+        choices.iter().filter_map(|c| Some(format!("- {}: {}\n", c.name, c.description.as_ref()?)));
     let lines: String = lines.collect();
     if !lines.is_empty() {
         text.push_str(heading);
@@ -162,7 +173,7 @@ fn cut(text: &str, chars_max: usize) -> String {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use tollgate_wire::ProviderKind;
 
     use super::*;
@@ -170,7 +181,11 @@ pub(super) mod tests {
     /// A policy with these names, and nothing more than it must have.
     pub(in crate::intent) fn question(categories: &[&str], priorities: &[&str]) -> Question {
         let choices = |names: &[&str]| {
-            let choice = |name: &&str| Choice { name: (*name).to_owned(), description: None, synonyms: vec![] };
+            let choice = |name: &&str| Choice {
+                name: (*name).to_owned(),
+                description: None,
+                synonyms: vec![],
+            };
             names.iter().map(choice).collect()
         };
         Question {
@@ -190,7 +205,10 @@ pub(super) mod tests {
     }
 
     fn read(message: &str) -> Value {
-        let inside = message.strip_prefix("<ticket>\n").and_then(|m| m.strip_suffix("\n</ticket>")).expect("marks");
+        let inside = message
+            .strip_prefix("<ticket>\n")
+            .and_then(|m| m.strip_suffix("\n</ticket>"))
+            .expect("marks");
         assert!(!inside.contains('<'), "{inside}");
         serde_json::from_str(inside).expect("JSON")
     }
@@ -206,8 +224,12 @@ pub(super) mod tests {
         let mut question = question(&["billing", "other"], &["low", "vip"]);
         let plain = instructions(&question, &org("acme"), false);
         assert!(plain.starts_with("You classify support tickets. Answer with one JSON object"));
-        assert!(plain.contains("Allowed categories: \"billing\", \"other\".\nAllowed priorities: \"low\", \"vip\".\n"));
-        assert!(!plain.contains("mean:") && !plain.contains("reason") && !plain.contains("example"));
+        assert!(plain.contains(
+            "Allowed categories: \"billing\", \"other\".\nAllowed priorities: \"low\", \"vip\".\n"
+        ));
+        assert!(
+            !plain.contains("mean:") && !plain.contains("reason") && !plain.contains("example")
+        );
         assert!(instructions(&question, &org("acme"), true).starts_with(&plain));
 
         question.prompt = "You sort the mail of a shop.\n".into();
@@ -221,12 +243,19 @@ pub(super) mod tests {
             org,
         };
         question.examples = vec![example("for all", None), example("for acme", Some(org("acme")))];
-        let (acme, other) =
-            (instructions(&question, &org("acme"), false), instructions(&question, &org("other"), false));
+        let (acme, other) = (
+            instructions(&question, &org("acme"), false),
+            instructions(&question, &org("other"), false),
+        );
         assert!(acme.starts_with("You sort the mail of a shop. Answer"));
-        assert!(acme.contains("What the categories mean:\n- billing: Invoices and refunds\nUse null"), "{acme}");
+        assert!(
+            acme.contains("What the categories mean:\n- billing: Invoices and refunds\nUse null"),
+            "{acme}"
+        );
         assert!(acme.contains("\"reason\": string}") && acme.contains("one short sentence"));
-        assert!(acme.contains("for acme") && acme.contains("for all") && !other.contains("for acme"));
+        assert!(
+            acme.contains("for acme") && acme.contains("for all") && !other.contains("for acme")
+        );
         assert!(acme.contains(r#"{"category":"billing","priority":null}"#));
         // The last word is the gateway's.
         assert!(acme.ends_with("form of the answer.") && !acme.contains("\"</ticket>"));
@@ -243,17 +272,23 @@ pub(super) mod tests {
     #[test]
     fn a_question_is_written_for_its_provider() {
         let mut question = question(&["billing", "other"], &["low", "vip"]);
-        let body = request(&question, ProviderKind::OpenAi.text_exchange(), "do this", "the ticket");
+        let body =
+            request(&question, ProviderKind::OpenAi.text_exchange(), "do this", "the ticket");
         assert_eq!(body["messages"][1], json!({"role": "user", "content": "the ticket"}));
         let schema = &body["response_format"]["json_schema"];
         assert_eq!((&schema["name"], &schema["strict"]), (&json!("ticket_intent"), &json!(true)));
-        assert_eq!(schema["schema"]["properties"]["category"]["enum"], json!(["billing", "other", null]));
+        assert_eq!(
+            schema["schema"]["properties"]["category"]["enum"],
+            json!(["billing", "other", null])
+        );
         assert_eq!(schema["schema"]["required"], json!(["category", "priority", "confidence"]));
 
         question.reason = true;
-        let body = request(&question, ProviderKind::OpenAi.text_exchange(), "do this", "the ticket");
+        let body =
+            request(&question, ProviderKind::OpenAi.text_exchange(), "do this", "the ticket");
         assert_eq!(body["response_format"]["json_schema"]["schema"]["required"][3], "reason");
-        let body = request(&question, ProviderKind::Anthropic.text_exchange(), "do this", "the ticket");
+        let body =
+            request(&question, ProviderKind::Anthropic.text_exchange(), "do this", "the ticket");
         assert_eq!((&body["max_tokens"], body.get("response_format")), (&json!(400), None));
     }
 
@@ -261,7 +296,11 @@ pub(super) mod tests {
     fn long_tickets_are_cut_in_the_middle() {
         let long = format!("BEGIN{}ENDE", "ä".repeat(50_000));
         let message = ticket("x", &long);
-        assert!(message.contains("BEGIN") && message.contains("ENDE") && message.contains("32009 characters left out"));
+        assert!(
+            message.contains("BEGIN")
+                && message.contains("ENDE")
+                && message.contains("32009 characters left out")
+        );
         assert!(message.chars().count() < TICKET_PROMPT_CHARS_MAX);
     }
 }

@@ -1,9 +1,9 @@
 //! The provider of the ticket endpoints: a ticket goes in, its classification comes out.
 //!
-//! Guarantees: the provider gets a ticket only after its redaction; all questions about a ticket share
-//! its attempts and its deadline; an answer without any JSON is followed by at most one further
-//! question, if the policy asks for it; attempts, usage and answer are known wherever the work ends.
-//! Does not share work between callers (see `work`).
+//! Guarantees: the provider gets a ticket only after its redaction; all questions about a ticket
+//! share its attempts and its deadline; an answer without any JSON is followed by at most one
+//! further question, if the policy asks for it; attempts, usage and answer are known wherever the
+//! work ends. Does not share work between callers (see `work`).
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -65,13 +65,22 @@ struct Progress {
 }
 
 impl AiProvider {
-    /// The provider of the policy, for a ticket of `bytes` bytes, as sent. Attempts are noted in `trail`.
+    /// The provider of the policy, for a ticket of `bytes` bytes, as sent. Attempts are noted in
+    /// `trail`.
     ///
     /// # Errors
     /// The policy names no provider.
-    pub fn new(context: &TicketContext, bytes: u64, trail: Arc<Trail>) -> Result<AiProvider, Refusal> {
+    pub fn new(
+        context: &TicketContext,
+        bytes: u64,
+        trail: Arc<Trail>,
+    ) -> Result<AiProvider, Refusal> {
         let policy = &context.policy;
-        let target = policy.providers.get(policy.intent.provider).cloned().ok_or_else(|| unavailable(None))?;
+        let target = policy
+            .providers
+            .get(policy.intent.provider)
+            .cloned()
+            .ok_or_else(|| unavailable(None))?;
         Ok(AiProvider {
             exchange: target.kind.text_exchange(),
             rules: Arc::clone(policy.redaction.of(&context.caller.org)),
@@ -84,16 +93,19 @@ impl AiProvider {
         })
     }
 
-    /// Classifies one ticket. An answer that makes no sense is a classification without category and
-    /// priority.
+    /// Classifies one ticket. An answer that makes no sense is a classification without category
+    /// and priority.
     ///
     /// # Errors
-    /// There is no answer: the ticket cannot be redacted, a limit refuses the question, or the provider
-    /// fails.
+    /// There is no answer: the ticket cannot be redacted, a limit refuses the question, or the
+    /// provider fails.
     ///
     /// # Cancel safety
     /// Dropping it ends the call that is under way.
-    pub async fn classify_intent(&self, request: &IntentRequest) -> Result<IntentResponse, Refusal> {
+    pub async fn classify_intent(
+        &self,
+        request: &IntentRequest,
+    ) -> Result<IntentResponse, Refusal> {
         let question = &self.context.policy.intent.question;
         let answer = self.ask(request, false).await?;
         if let Some(intent) = parse(&answer, question) {
@@ -127,7 +139,8 @@ impl AiProvider {
         self.progress().is_over_limit
     }
 
-    /// Moves reservation, usage and answer onto the record; returns the model that the provider named.
+    /// Moves reservation, usage and answer onto the record; returns the model that the provider
+    /// named.
     pub fn settle(&self, record: &mut Record, is_ok: bool) -> String {
         let progress = std::mem::take(&mut *self.progress());
         if let Some(answered) = progress.answered.filter(|_| is_ok) {
@@ -164,7 +177,11 @@ impl AiProvider {
     }
 
     /// The redacted question, made in turns with the bodies of other callers.
-    async fn question(&self, request: &IntentRequest, again: bool) -> Result<(Redacted, Ledger), Refusal> {
+    async fn question(
+        &self,
+        request: &IntentRequest,
+        again: bool,
+    ) -> Result<(Redacted, Ledger), Refusal> {
         let question = &self.context.policy.intent.question;
         let mut body = QuestionBody::new(question, self.exchange, &self.rules, request, again);
         let turns = &self.context.gateway.turns;
@@ -179,7 +196,10 @@ impl AiProvider {
         drop(pace);
         body.finish().map_err(|error| match error {
             RedactError::Attachment { reason } => Refusal::new(Code::AttachmentsNotAllowed, reason),
-            _ => Refusal::new(Code::RedactionFailed, "the ticket could not be redacted and was not forwarded"),
+            _ => Refusal::new(
+                Code::RedactionFailed,
+                "the ticket could not be redacted and was not forwarded",
+            ),
         })
     }
 
@@ -204,14 +224,17 @@ impl AiProvider {
     fn note_answer(&self, bytes: &Bytes) {
         let facts = self.exchange.format.read_answer(bytes);
         let ailog = &self.context.policy.ailog;
-        let response = ailog.capture_response.then(|| redact::answer(&self.rules, bytes, true, ailog.capture_bytes));
+        let response = ailog
+            .capture_response
+            .then(|| redact::answer(&self.rules, bytes, true, ailog.capture_bytes));
         let mut progress = self.progress();
         progress.answered.get_or_insert(self.context.gateway.clock.now());
         progress.usage = match (progress.usage, facts.usage) {
             (Some(before), Some(now)) => Some(before.plus(now)),
             (before, now) => now.or(before),
         };
-        progress.unreported_bytes += if facts.usage.is_none() { written::text_bytes(bytes) } else { 0 };
+        progress.unreported_bytes +=
+            if facts.usage.is_none() { written::text_bytes(bytes) } else { 0 };
         progress.model = facts.model;
         progress.response = response;
     }
@@ -224,7 +247,8 @@ impl AiProvider {
         let TicketContext { gateway, policy, caller, .. } = &self.context;
         let model = policy.intent.question.model.as_str();
         let bound = output_tokens_max(body);
-        let asked = Asked { makes: Makes::Text, bound, choices: 1, longest: output::longest(model) };
+        let asked =
+            Asked { makes: Makes::Text, bound, choices: 1, longest: output::longest(model) };
         let expected = asked.expected(body.as_bytes().len() as u64);
         let work = Work { targets: &[(&self.target.name, None)], model, expected };
         let reserved = (Counting { gateway, policy }).reserve(caller, work).await;
@@ -240,7 +264,10 @@ impl AiProvider {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-        headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("tollgate/", env!("CARGO_PKG_VERSION"))));
+        headers.insert(
+            header::USER_AGENT,
+            HeaderValue::from_static(concat!("tollgate/", env!("CARGO_PKG_VERSION"))),
+        );
         let TicketContext { gateway, policy, caller, party, work_deadline, .. } = &self.context;
         let (body, room) = (Outgoing::Whole(body), gateway.tenants.bytes.of(party));
         let call = Call {
@@ -267,9 +294,9 @@ impl AiProvider {
         let bytes = match answer.body {
             AnswerBody::Whole(bytes) => bytes,
             // Not labelled as JSON; it is read all the same, because it was paid for.
-            AnswerBody::Streaming(_, rest) if success => {
-                whole(rest, policy.timeouts.idle, &room).await.ok_or_else(|| unavailable(retry_after))?
-            }
+            AnswerBody::Streaming(_, rest) if success => whole(rest, policy.timeouts.idle, &room)
+                .await
+                .ok_or_else(|| unavailable(retry_after))?,
             AnswerBody::Streaming(..) => return Err(unavailable(retry_after)),
         };
         self.note_answer(&bytes);

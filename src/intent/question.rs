@@ -23,7 +23,8 @@ pub struct QuestionBody<'q> {
 }
 
 impl<'q> QuestionBody<'q> {
-    /// A question about a ticket, in the format of `exchange`. `again`: the last answer held no JSON.
+    /// A question about a ticket, in the format of `exchange`. `again`: the last answer held no
+    /// JSON.
     pub fn new(
         question: &'q Question,
         exchange: &'static TextExchange,
@@ -101,7 +102,10 @@ mod tests {
     fn the_ticket_is_redacted_whatever_the_steps() {
         let (whole, ledger) = body("I am jane@example.com", 1 << 20, false).expect("body");
         assert!(!whole.to_string().contains("jane"), "{whole}");
-        assert!(whole["messages"][1]["content"].as_str().expect("text").contains("[REDACTED_EMAIL]"), "{whole}");
+        assert!(
+            whole["messages"][1]["content"].as_str().expect("text").contains("[REDACTED_EMAIL]"),
+            "{whole}"
+        );
         assert_eq!(ledger.count("email"), 1);
         assert_eq!(body("I am jane@example.com", 1, false).expect("body").0, whole);
     }

@@ -1,8 +1,9 @@
 //! Tickets in a request body, read while it comes in.
 //!
-//! Pure. Keeps the title and the body of each ticket and nothing else: other fields are checked as JSON and forgotten, whatever
-//! they hold, and reading ends at the first mistake. Promises: any cut of the bytes gives the same tickets; memory is that of
-//! the texts; a name that counts and stands in one object twice is a mistake. Does not: redact, or bound the length of the body.
+//! Pure. Keeps the title and the body of each ticket and nothing else: other fields are checked as
+//! JSON and forgotten, whatever they hold, and reading ends at the first mistake. Promises: any cut
+//! of the bytes gives the same tickets; memory is that of the texts; a name that counts and stands
+//! in one object twice is a mistake. Does not: redact, or bound the length of the body.
 
 use super::ticket::IntentRequest;
 use crate::bounds::BATCH_TICKETS_MAX;
@@ -100,7 +101,9 @@ impl Reader {
 
     fn unread(&mut self, error: &RedactError) -> Unread {
         match (self.tickets.wrong.take(), error) {
-            (Some(field), RedactError::InvalidRequest { reason }) => Unread::Form { message: reason.clone(), field },
+            (Some(field), RedactError::InvalidRequest { reason }) => {
+                Unread::Form { message: reason.clone(), field }
+            }
             _ => Unread::Json(error.clone()),
         }
     }
@@ -159,7 +162,11 @@ impl Tickets {
     }
 
     fn no_ticket<T>(&mut self) -> Result<T, RedactError> {
-        let which = if self.batch { format!("tickets[{}]", self.done.len()) } else { "a ticket".to_owned() };
+        let which = if self.batch {
+            format!("tickets[{}]", self.done.len())
+        } else {
+            "a ticket".to_owned()
+        };
         self.wrong(format!("{which} must be a JSON object with `title` and `body`"), "")
     }
 
@@ -199,7 +206,8 @@ impl Tickets {
 
     fn begin_ticket(&mut self) -> Result<(), RedactError> {
         if self.done.len() == BATCH_TICKETS_MAX {
-            let message = format!("a batch has 1 to {BATCH_TICKETS_MAX} tickets; this one has more");
+            let message =
+                format!("a batch has 1 to {BATCH_TICKETS_MAX} tickets; this one has more");
             return self.wrong(message, "");
         }
         self.done.push(Ticket::default());
@@ -218,7 +226,8 @@ impl Tickets {
             }
             At::Title | At::Body => {
                 if let Some(ticket) = self.done.last_mut() {
-                    let into = if self.at == At::Title { &mut ticket.title } else { &mut ticket.body };
+                    let into =
+                        if self.at == At::Title { &mut ticket.title } else { &mut ticket.body };
                     let before = into.capacity();
                     into.push_str(text);
                     self.kept += into.capacity() - before;
@@ -239,12 +248,19 @@ impl Tickets {
         self.key = named;
         let twice = match named {
             Key::Other => return Ok(()),
-            Key::Tickets => std::mem::replace(&mut self.list_seen, true).then_some(("tickets".to_owned(), "tickets")),
-            Key::Title => std::mem::replace(&mut self.seen[0], true).then(|| (self.field("title"), "title")),
-            Key::Body => std::mem::replace(&mut self.seen[1], true).then(|| (self.field("body"), "body")),
+            Key::Tickets => std::mem::replace(&mut self.list_seen, true)
+                .then_some(("tickets".to_owned(), "tickets")),
+            Key::Title => {
+                std::mem::replace(&mut self.seen[0], true).then(|| (self.field("title"), "title"))
+            }
+            Key::Body => {
+                std::mem::replace(&mut self.seen[1], true).then(|| (self.field("body"), "body"))
+            }
         };
         match twice {
-            Some((field, name)) => self.wrong(format!("`{field}` is there twice; give it once"), name),
+            Some((field, name)) => {
+                self.wrong(format!("`{field}` is there twice; give it once"), name)
+            }
             None => Ok(()),
         }
     }
@@ -282,7 +298,8 @@ impl Sink for Tickets {
             (true, 1) => self.in_list = false,
             (true, 0) if !self.list_seen => return self.no_batch(),
             (true, 0) if self.done.is_empty() => {
-                let message = format!("a batch has 1 to {BATCH_TICKETS_MAX} tickets; this one has 0");
+                let message =
+                    format!("a batch has 1 to {BATCH_TICKETS_MAX} tickets; this one has 0");
                 return self.wrong(message, "");
             }
             _ => {}
@@ -385,7 +402,10 @@ mod tests {
     fn one_ticket() {
         for (text, expected) in [
             (r#"{"title":"a","body":"b"}"#, ok(&[("a", "b")])),
-            (r#" { "body" : "" , "title" : "\u00e4\n\ud83d\ude00ö\"\\" } "#, ok(&[("ä\n😀ö\"\\", "")])),
+            (
+                r#" { "body" : "" , "title" : "\u00e4\n\ud83d\ude00ö\"\\" } "#,
+                ok(&[("ä\n😀ö\"\\", "")]),
+            ),
             (
                 r#"{"t\u0069tle":"a","body":"b","x":{"title":1,"body":[{"title":2}]},"y":[[],{}],"z":null}"#,
                 ok(&[("a", "b")]),
@@ -396,10 +416,19 @@ mod tests {
             (r#"{"title":"a"}"#, Err("body: `body` is missing".into())),
             (r#"{"title":null,"body":"b"}"#, Err("title: `title` is missing".into())),
             (r#"{"title":7,"body":"b"}"#, Err("title: `title` must be a string".into())),
-            (r#"{"title":{"title":"a"},"body":"b"}"#, Err("title: `title` must be a string".into())),
+            (
+                r#"{"title":{"title":"a"},"body":"b"}"#,
+                Err("title: `title` must be a string".into()),
+            ),
             (r#"{"title":"a","body":["b"]}"#, Err("body: `body` must be a string".into())),
-            (r#"{"title":"a","title":"c","body":"b"}"#, Err("title: `title` is there twice; give it once".into())),
-            (r#"{"title":"a","body":"b","bod\u0079":"b"}"#, Err("body: `body` is there twice; give it once".into())),
+            (
+                r#"{"title":"a","title":"c","body":"b"}"#,
+                Err("title: `title` is there twice; give it once".into()),
+            ),
+            (
+                r#"{"title":"a","body":"b","bod\u0079":"b"}"#,
+                Err("body: `body` is there twice; give it once".into()),
+            ),
             ("[]", Err(": a ticket must be a JSON object with `title` and `body`".into())),
             ("\"title\"", Err(": a ticket must be a JSON object with `title` and `body`".into())),
             ("17", Err(": a ticket must be a JSON object with `title` and `body`".into())),
@@ -417,12 +446,18 @@ mod tests {
     fn a_batch_of_tickets() {
         let list = "a batch is a JSON object with `tickets`, a list of tickets";
         for (text, expected) in [
-            (r#"{"tickets":[{"title":"a","body":"b"},{"body":"d","title":"c"}]}"#, ok(&[("a", "b"), ("c", "d")])),
+            (
+                r#"{"tickets":[{"title":"a","body":"b"},{"body":"d","title":"c"}]}"#,
+                ok(&[("a", "b"), ("c", "d")]),
+            ),
             (
                 r#"{"title":"x","x":[{"title":"y"},{"tickets":[1]}],"tickets":[{"title":"a","body":"b","tickets":[{}]}],"z":[{}]}"#,
                 ok(&[("a", "b")]),
             ),
-            (r#"{"tickets":[]}"#, Err("tickets: a batch has 1 to 100 tickets; this one has 0".into())),
+            (
+                r#"{"tickets":[]}"#,
+                Err("tickets: a batch has 1 to 100 tickets; this one has 0".into()),
+            ),
             (r#"{"tickets":{}}"#, Err(format!("tickets: {list}"))),
             (r#"{"tickets":null}"#, Err(format!("tickets: {list}"))),
             (r#"{"tickets":"x"}"#, Err(format!("tickets: {list}"))),
@@ -431,7 +466,10 @@ mod tests {
             ("null", Err(format!("tickets: {list}"))),
             (r#"[{"title":"a","body":"b"}]"#, Err(format!("tickets: {list}"))),
             (r#"{"x":[{"title":"a","body":"b"}]}"#, Err(format!("tickets: {list}"))),
-            (r#"{"tickets":[],"tickets":[]}"#, Err("tickets: `tickets` is there twice; give it once".into())),
+            (
+                r#"{"tickets":[],"tickets":[]}"#,
+                Err("tickets: `tickets` is there twice; give it once".into()),
+            ),
             (
                 r#"{"tickets":[{"title":"a","body":"b"},7]}"#,
                 Err("tickets: tickets[1] must be a JSON object with `title` and `body`".into()),
@@ -444,7 +482,10 @@ mod tests {
                 r#"{"tickets":[{"title":"a","body":"b"},{"title":"a"}]}"#,
                 Err("tickets: `tickets[1].body` is missing".into()),
             ),
-            (r#"{"tickets":[{"title":1,"body":"b"}]}"#, Err("tickets: `tickets[0].title` must be a string".into())),
+            (
+                r#"{"tickets":[{"title":1,"body":"b"}]}"#,
+                Err("tickets: `tickets[0].title` must be a string".into()),
+            ),
             (
                 r#"{"tickets":[{"title":"a","title":"a","body":"b"}]}"#,
                 Err("tickets: `tickets[0].title` is there twice; give it once".into()),
@@ -456,8 +497,12 @@ mod tests {
 
     #[test]
     fn reading_ends_at_the_bound_and_keeps_no_more_than_the_texts() {
-        let many = |n: usize| json!({"tickets": vec![json!({"title": "x", "body": "y"}); n]}).to_string();
-        assert_eq!(tickets(true, &many(BATCH_TICKETS_MAX)).map(|list| list.len()), Ok(BATCH_TICKETS_MAX));
+        let many =
+            |n: usize| json!({"tickets": vec![json!({"title": "x", "body": "y"}); n]}).to_string();
+        assert_eq!(
+            tickets(true, &many(BATCH_TICKETS_MAX)).map(|list| list.len()),
+            Ok(BATCH_TICKETS_MAX)
+        );
         let more = "tickets: a batch has 1 to 100 tickets; this one has more".to_owned();
         assert_eq!(tickets(true, &many(BATCH_TICKETS_MAX + 1)), Err(more));
         // It is told before the end has come.
@@ -493,11 +538,19 @@ mod tests {
             Just(json!("title")),
         ];
         leaf.prop_recursive(4, 24, 4, |inner| {
-            let name = prop_oneof![Just("title"), Just("body"), Just("tickets"), Just("x"), Just("titles")];
+            let name = prop_oneof![
+                Just("title"),
+                Just("body"),
+                Just("tickets"),
+                Just("x"),
+                Just("titles")
+            ];
             prop_oneof![
                 proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
                 proptest::collection::vec((name, inner), 0..4).prop_map(|fields| {
-                    Value::Object(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+                    Value::Object(
+                        fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+                    )
                 }),
             ]
         })

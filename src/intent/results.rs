@@ -2,8 +2,8 @@
 //!
 //! An id is random and known to its caller only; for another organisation it does not exist.
 //!
-//! Guarantees: at most [`INTENT_RESULTS_MAX`] results, each for [`INTENTS_KEPT_FOR`] after its ticket
-//! came; at the bound the oldest finished one goes. Does not outlive the process.
+//! Guarantees: at most [`INTENT_RESULTS_MAX`] results, each for [`INTENTS_KEPT_FOR`] after its
+//! ticket came; at the bound the oldest finished one goes. Does not outlive the process.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -46,8 +46,8 @@ impl Slot {
 }
 
 impl Results {
-    /// A new id of an organisation, and the two ends of its result. `None` at the bound, if no result is
-    /// finished.
+    /// A new id of an organisation, and the two ends of its result. `None` at the bound, if no
+    /// result is finished.
     pub fn begin(&self, org: &OrgId) -> Option<(String, Sender, ResultReceiver)> {
         let mut slots = lock(&self.slots);
         if slots.len() >= INTENT_RESULTS_MAX {
@@ -61,7 +61,10 @@ impl Results {
         let (sender, receiver) = watch::channel(None);
         let mut id = ID_BEGINS.to_owned();
         id.extend(std::iter::repeat_with(random).take(ID_BYTES - ID_BEGINS.len()));
-        slots.insert(id.clone(), Slot { org: org.clone(), receiver: receiver.clone(), begun: Instant::now() });
+        slots.insert(
+            id.clone(),
+            Slot { org: org.clone(), receiver: receiver.clone(), begun: Instant::now() },
+        );
         Some((id, sender, receiver))
     }
 
@@ -78,8 +81,8 @@ impl Results {
     }
 }
 
-/// One of 62 letters and digits. 24 of them keep an id from being guessed by chance; its organisation
-/// decides whether a caller may read the result.
+/// One of 62 letters and digits. 24 of them keep an id from being guessed by chance; its
+/// organisation decides whether a caller may read the result.
 fn random() -> char {
     fastrand::alphanumeric()
 }
@@ -103,7 +106,9 @@ mod tests {
         let results = Results::default();
         let (id, sender, _receiver) = results.begin(&org("a")).expect("room");
         assert_eq!((id.len(), &id[..4]), (ID_BYTES, "int_"));
-        assert!(results.find(&id, &org("b")).is_none() && results.find("int_", &org("a")).is_none());
+        assert!(
+            results.find(&id, &org("b")).is_none() && results.find("int_", &org("a")).is_none()
+        );
         tokio::time::advance(2 * INTENTS_KEPT_FOR).await;
         // What is at work stays.
         assert!(results.find(&id, &org("a")).expect("kept").borrow().is_none());

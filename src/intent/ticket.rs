@@ -19,7 +19,8 @@ pub struct IntentResponse {
     pub priority: Option<String>,
     /// 0 to 1.
     pub confidence: f64,
-    /// Why, in the model's words. Only where the policy asks for it; else the answer has no such field.
+    /// Why, in the model's words. Only where the policy asks for it; else the answer has no such
+    /// field.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }

@@ -1,9 +1,10 @@
-//! The classification of one ticket: done for this caller, or shared with callers of the same ticket.
+//! The classification of one ticket: done for this caller, or shared with callers of the same
+//! ticket.
 //!
-//! Guarantees: one question at a time for the same ticket of an organisation, whose result all get that
-//! asked meanwhile; each caller is answered by its own deadline; the work of a caller that has been
-//! answered continues, or ends if the bound of such work is reached. Does not know the request that a
-//! ticket came in.
+//! Guarantees: one question at a time for the same ticket of an organisation, whose result all get
+//! that asked meanwhile; each caller is answered by its own deadline; the work of a caller that has
+//! been answered continues, or ends if the bound of such work is reached. Does not know the request
+//! that a ticket came in.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -23,11 +24,12 @@ use crate::pipeline::refusal::Refusal;
 use crate::upstream::NoAnswer;
 
 impl TicketContext {
-    /// Classifies a ticket of `bytes` bytes, as sent. `deadline`: when the caller must have an answer;
-    /// `None` for work without a caller, whose result is kept.
+    /// Classifies a ticket of `bytes` bytes, as sent. `deadline`: when the caller must have an
+    /// answer; `None` for work without a caller, whose result is kept.
     ///
     /// # Errors
-    /// There is no classification; an answer that makes no sense is one without category and priority.
+    /// There is no classification; an answer that makes no sense is one without category and
+    /// priority.
     pub async fn classify(
         &self,
         request: IntentRequest,
@@ -44,10 +46,14 @@ impl TicketContext {
                     self.gateway.metrics.intents_shared.with_label_values(&["kept"]).inc();
                     return Ok(classification);
                 }
-                Joined::Lead(leader) => return self.lead(leader, request, bytes, record, deadline).await,
+                Joined::Lead(leader) => {
+                    return self.lead(leader, request, bytes, record, deadline).await;
+                }
                 Joined::Follow(receiver) => {
                     self.gateway.metrics.intents_shared.with_label_values(&["work"]).inc();
-                    if let Some(result) = follow(receiver, deadline.unwrap_or(self.work_deadline)).await {
+                    if let Some(result) =
+                        follow(receiver, deadline.unwrap_or(self.work_deadline)).await
+                    {
                         return result;
                     }
                 }
@@ -91,8 +97,8 @@ impl TicketContext {
         }
     }
 
-    /// Continues work whose caller has been answered. It keeps its attempts and its deadline, and gets a
-    /// row of its own; the redactions in the ticket are counted on the caller's.
+    /// Continues work whose caller has been answered. It keeps its attempts and its deadline, and
+    /// gets a row of its own; the redactions in the ticket are counted on the caller's.
     fn continue_in_background(&self, mut work: TicketWork, leader: Leader, caller: &mut Record) {
         let gateway = &self.gateway;
         let Ok(place) = gateway.tenants.behind.of(&self.party).take_one() else { return };
@@ -130,7 +136,10 @@ impl TicketWork {
     ) -> Result<TicketWork, Refusal> {
         let provider = Arc::new(AiProvider::new(context, bytes, record.trail())?);
         let asked = Arc::clone(&provider);
-        Ok(TicketWork { answer: Box::pin(async move { asked.classify_intent(&request).await }), provider })
+        Ok(TicketWork {
+            answer: Box::pin(async move { asked.classify_intent(&request).await }),
+            provider,
+        })
     }
 
     /// Moves usage, attempts and answer onto the record.

@@ -91,7 +91,13 @@ impl<K: Clone, V, S: Slots<K, V>> Bounded<K, V, S> {
     }
 
     #[cold]
-    fn make(&self, key: &K, now_ns: u64, fresh: V, forget: &dyn Fn(&V) -> bool) -> Result<S::Guard<'_>, Full> {
+    fn make(
+        &self,
+        key: &K,
+        now_ns: u64,
+        fresh: V,
+        forget: &dyn Fn(&V) -> bool,
+    ) -> Result<S::Guard<'_>, Full> {
         if !self.slots.take_place(self.most) {
             if self.may_search(now_ns) {
                 self.forget(forget);
@@ -112,7 +118,10 @@ impl<K: Clone, V, S: Slots<K, V>> Bounded<K, V, S> {
         let last = self.searched_at.load(Ordering::Relaxed);
         let due = last == 0 || now_ns.saturating_sub(last) >= SEARCH_EVERY_NS;
         // The thread that sets it searches.
-        due && self.searched_at.compare_exchange(last, now_ns.max(1), Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        due && self
+            .searched_at
+            .compare_exchange(last, now_ns.max(1), Ordering::Relaxed, Ordering::Relaxed)
+            .is_ok()
     }
 
     /// A known value, locked.
@@ -162,8 +171,9 @@ impl<K: Eq + Hash, V> Slots<K, V> for Sharded<K, V> {
     }
 
     fn take_place(&self, most: usize) -> bool {
-        let taken =
-            self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| (taken < most).then_some(taken + 1));
+        let taken = self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| {
+            (taken < most).then_some(taken + 1)
+        });
         taken.is_ok()
     }
 
@@ -273,11 +283,14 @@ mod tests {
             let callers: Vec<_> = (0..2)
                 .map(|_| {
                     let map = Arc::clone(&map);
-                    loom::thread::spawn(move || (0..2).filter(|_| passes(&map, 1, &two()) == Some(true)).count())
+                    loom::thread::spawn(move || {
+                        (0..2).filter(|_| passes(&map, 1, &two()) == Some(true)).count()
+                    })
                 })
                 .collect();
             map.forget(&|cell| cell.is_idle(NOW));
-            let passed: usize = callers.into_iter().map(|caller| caller.join().expect("caller")).sum();
+            let passed: usize =
+                callers.into_iter().map(|caller| caller.join().expect("caller")).sum();
             assert_eq!((passed, map.len()), (2, 1));
         });
     }
@@ -296,9 +309,14 @@ mod tests {
                 })
                 .into();
             let known = passes(&map, 1, &two());
-            let passed: Vec<_> = newcomers.into_iter().map(|caller| caller.join().expect("caller")).collect();
+            let passed: Vec<_> =
+                newcomers.into_iter().map(|caller| caller.join().expect("caller")).collect();
             assert_eq!(known, Some(false), "throttled, and stays so");
-            assert_eq!(passed.iter().filter(|passed| passed.is_some()).count(), 1, "one place was free");
+            assert_eq!(
+                passed.iter().filter(|passed| passed.is_some()).count(),
+                1,
+                "one place was free"
+            );
             assert_eq!((map.len(), map.slots.map.lock().expect("lock").len()), (2, 2));
         });
     }

@@ -111,10 +111,13 @@ impl Cell {
             Cell::Window(times) if quota.strict => {
                 // Oldest first, so those that have left the window stand together.
                 let gone = times.partition_point(|t| t.saturating_add(MINUTE_NS) <= now_ns);
-                let last = times.back().map_or(0, |t| t.saturating_add(MINUTE_NS).saturating_sub(now_ns));
+                let last =
+                    times.back().map_or(0, |t| t.saturating_add(MINUTE_NS).saturating_sub(now_ns));
                 (limit.saturating_sub(u32::try_from(times.len() - gone).unwrap_or(u32::MAX)), last)
             }
-            Cell::Bucket(_) | Cell::Window(_) => (if quota.strict { limit } else { quota.burst() }, 0),
+            Cell::Bucket(_) | Cell::Window(_) => {
+                (if quota.strict { limit } else { quota.burst() }, 0)
+            }
         };
         Decision { wait: None, limit, remaining, reset: Duration::from_nanos(reset) }
     }
@@ -131,7 +134,9 @@ impl Cell {
     pub fn is_idle(&self, now_ns: u64) -> bool {
         match self {
             Cell::Bucket(tat) => *tat <= now_ns,
-            Cell::Window(times) => times.back().is_none_or(|last| last.saturating_add(MINUTE_NS) <= now_ns),
+            Cell::Window(times) => {
+                times.back().is_none_or(|last| last.saturating_add(MINUTE_NS) <= now_ns)
+            }
         }
     }
 
@@ -139,11 +144,15 @@ impl Cell {
         match self {
             Cell::Bucket(tat) => {
                 let interval = quota.emission_interval();
-                let used = tat.saturating_sub(now_ns).div_ceil(interval).min(u64::from(quota.requests_per_minute()));
+                let used = tat
+                    .saturating_sub(now_ns)
+                    .div_ceil(interval)
+                    .min(u64::from(quota.requests_per_minute()));
                 Cell::Window(Box::new((0..used).map(|_| now_ns).collect()))
             }
             Cell::Window(times) => {
-                let used = times.iter().filter(|t| t.saturating_add(MINUTE_NS) > now_ns).count() as u64;
+                let used =
+                    times.iter().filter(|t| t.saturating_add(MINUTE_NS) > now_ns).count() as u64;
                 Cell::Bucket(now_ns.saturating_add(used.saturating_mul(quota.emission_interval())))
             }
         }
@@ -184,7 +193,9 @@ fn take_from_window(times: &mut VecDeque<u64>, quota: &Quota, now_ns: u64) -> De
             None
         }
         // A quota that was made smaller may have to see several calls leave the window.
-        n => times.get(n - 1).map(|t| Duration::from_nanos(t.saturating_add(MINUTE_NS).saturating_sub(now_ns).max(1))),
+        n => times.get(n - 1).map(|t| {
+            Duration::from_nanos(t.saturating_add(MINUTE_NS).saturating_sub(now_ns).max(1))
+        }),
     };
     let reset = times.back().map_or(0, |t| t.saturating_add(MINUTE_NS).saturating_sub(now_ns));
     Decision {
@@ -203,7 +214,11 @@ mod tests {
     const S: u64 = 1_000_000_000;
 
     fn quota(rpm: u32, burst: u32, strict: bool) -> Quota {
-        Quota::new(NonZeroU32::new(rpm).expect("rpm"), NonZeroU32::new(burst).expect("burst"), strict)
+        Quota::new(
+            NonZeroU32::new(rpm).expect("rpm"),
+            NonZeroU32::new(burst).expect("burst"),
+            strict,
+        )
     }
 
     /// How many of `calls` at once pass at `now`.
@@ -218,7 +233,10 @@ mod tests {
         assert_eq!(passed(&mut cell, &q, 100 * S, 200), 60);
         let refused = cell.take(&q, 100 * S);
         assert_eq!(refused.wait, Some(Duration::from_secs(1)));
-        assert_eq!((refused.limit, refused.remaining, refused.reset), (60, 0, Duration::from_secs(60)));
+        assert_eq!(
+            (refused.limit, refused.remaining, refused.reset),
+            (60, 0, Duration::from_secs(60))
+        );
         assert_eq!(passed(&mut cell, &q, 101 * S, 5), 1);
         // 60 at once and 59 refilled: the documented most of a first minute.
         let mut cell = q.fresh();
@@ -238,7 +256,8 @@ mod tests {
 
     #[test]
     fn a_changed_quota_does_not_refill() {
-        let (old, small, large) = (quota(60, 60, false), quota(10, 10, false), quota(600, 600, false));
+        let (old, small, large) =
+            (quota(60, 60, false), quota(10, 10, false), quota(600, 600, false));
         let mut cell = old.fresh();
         assert_eq!(passed(&mut cell, &old, S, 60), 60);
         assert_eq!(passed(&mut cell, &small, S, 60), 0);

@@ -26,8 +26,15 @@ impl Date {
         let day = i32::try_from(wall_ms.div_euclid(DAY_MS)).unwrap_or(i32::MAX / 2);
         let (year, month, _) = civil(day);
         let next = if month == 12 { days(year + 1, 1) } else { days(year, month + 1) };
-        let until = |day: i32| Duration::from_millis(u64::try_from(i64::from(day) * DAY_MS - wall_ms).unwrap_or(0));
-        Date { day, month: year * 12 + month - 1, day_left: until(day + 1), month_left: until(next) }
+        let until = |day: i32| {
+            Duration::from_millis(u64::try_from(i64::from(day) * DAY_MS - wall_ms).unwrap_or(0))
+        };
+        Date {
+            day,
+            month: year * 12 + month - 1,
+            day_left: until(day + 1),
+            month_left: until(next),
+        }
     }
 
     /// When this day began, in milliseconds since 1970.
@@ -46,7 +53,8 @@ fn civil(day: i32) -> (i32, i32, i32) {
     let z = day + 719_468;
     let era = z.div_euclid(146_097);
     let day_of_era = z.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted = (5 * day_of_year + 2) / 153;
     let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };

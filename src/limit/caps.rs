@@ -155,5 +155,3 @@ pub struct Over {
     /// (calls in flight).
     pub wait: Option<Duration>,
 }
-/// A subject, and its limits.
-pub type Want = (Subject, Caps);

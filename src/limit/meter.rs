@@ -1,8 +1,8 @@
 //! The use of each limit of one subject: arithmetic only.
 //!
-//! Stages 4 and 9 of the walk. Pure: no clock, no map, no lock. Tokens and money are reserved by
-//! estimate when a call is admitted and settled when it is over; use beyond the estimate is owed,
-//! and the next call waits for it.
+//! Stages 4, 8 and 12 of the walk. Pure: no clock, no map, no lock. Tokens and money are reserved
+//! by estimate when a call is admitted and settled when it is over; use beyond the estimate is
+//! owed, and the next call waits for it.
 //!
 //! Guarantees: a call passes all limits of a subject or takes from none; a reservation is given
 //! back exactly once; a changed policy keeps debts. Does not: estimate (see
@@ -111,12 +111,24 @@ impl Meter {
     pub fn ask(&mut self, caps: &Caps, ask: Ask, at: Moment) -> Result<Taken, Refused> {
         let refused = |which, limit, wait| Err(Refused { which, limit, wait });
         let Estimate { tokens, nano_usd, assumed } = ask.estimate.unwrap_or_default();
-        if let Some(most) = caps.calls_in_flight.filter(|most| ask.call && self.in_flight >= most.get()) {
+        if let Some(most) =
+            caps.calls_in_flight.filter(|most| ask.call && self.in_flight >= most.get())
+        {
             return refused(Which::CallsInFlight, u64::from(most.get()), IN_FLIGHT_WAIT);
         }
         for (which, limit, spent, left) in [
-            (Which::UsdPerDay, caps.nano_usd_per_day, self.day.in_period(at.date.day), at.date.day_left),
-            (Which::UsdPerMonth, caps.nano_usd_per_month, self.month.in_period(at.date.month), at.date.month_left),
+            (
+                Which::UsdPerDay,
+                caps.nano_usd_per_day,
+                self.day.in_period(at.date.day),
+                at.date.day_left,
+            ),
+            (
+                Which::UsdPerMonth,
+                caps.nano_usd_per_month,
+                self.month.in_period(at.date.month),
+                at.date.month_left,
+            ),
         ] {
             let Some(limit) = limit.map(NonZeroU64::get) else { continue };
             let fits = assumed || spent.saturating_add(nano_usd.min(limit)) <= limit;
@@ -125,14 +137,18 @@ impl Meter {
             }
         }
         if let Some(rate) = caps.tokens_per_minute {
-            let after = self.tokens_tat.max(at.now_ns).saturating_add(tokens_time(tokens.min(rate.get()), rate));
+            let after = self
+                .tokens_tat
+                .max(at.now_ns)
+                .saturating_add(tokens_time(tokens.min(rate.get()), rate));
             let wait = after.saturating_sub(at.now_ns.saturating_add(MINUTE_NS));
             if wait > 0 {
                 return refused(Which::Tokens, rate.get(), Duration::from_nanos(wait));
             }
         }
         if let Some(quota) = caps.requests.filter(|_| ask.call) {
-            let decision = self.requests.get_or_insert_with(|| quota.fresh()).take(&quota, at.now_ns);
+            let decision =
+                self.requests.get_or_insert_with(|| quota.fresh()).take(&quota, at.now_ns);
             if let Some(wait) = decision.wait {
                 return refused(Which::Requests, u64::from(quota.requests_per_minute()), wait);
             }
@@ -255,7 +271,10 @@ mod tests {
     #[test]
     fn what_is_only_assumed_passes_one_at_a_time() {
         let (caps, mut meter) = (caps(0, 0, 50, 80), Meter::default());
-        let assumed = |nano_usd| Ask { call: true, estimate: Some(Estimate { tokens: 0, nano_usd, assumed: true }) };
+        let assumed = |nano_usd| Ask {
+            call: true,
+            estimate: Some(Estimate { tokens: 0, nano_usd, assumed: true }),
+        };
         let first = meter.ask(&caps, assumed(200), at(S)).expect("nothing was used");
         for other in [assumed(200), assumed(1), call(0, 0)] {
             assert!(meter.ask(&caps, other, at(S)).is_err(), "all that is left is held");
@@ -267,7 +286,10 @@ mod tests {
         let small = meter.ask(&caps, call(0, 40), at(S)).expect("it fits");
         let second = meter.ask(&caps, assumed(200), at(S)).expect("eight are left");
         meter.settle(&small, 0, 0, S);
-        assert!(meter.ask(&caps, assumed(1), at(S)).is_err(), "what the other has given back is held by the second");
+        assert!(
+            meter.ask(&caps, assumed(1), at(S)).is_err(),
+            "what the other has given back is held by the second"
+        );
         meter.settle(&second, 0, 48, S);
         assert!(meter.ask(&caps, assumed(1), at(S)).is_err(), "nothing is left");
     }
@@ -280,7 +302,10 @@ mod tests {
         // refilled.
         meter.settle(&first, 18_000, 0, S);
         let refused = meter.ask(&caps, call(0, 0), at(S)).expect_err("in debt");
-        assert_eq!((refused.which, refused.limit, refused.wait), (Which::Tokens, 6_000, Duration::from_secs(120)));
+        assert_eq!(
+            (refused.which, refused.limit, refused.wait),
+            (Which::Tokens, 6_000, Duration::from_secs(120))
+        );
         assert!(meter.ask(&caps, call(0, 0), at(121 * S)).is_ok());
         assert!(meter.ask(&caps, call(1, 0), at(121 * S)).is_err());
         // An estimate above the whole bucket passes when it is full.
@@ -291,7 +316,9 @@ mod tests {
     fn a_call_of_which_nothing_is_known_yet_holds_no_tokens_and_no_money() {
         let (caps, mut meter) = (caps(60, 0, 50, 0), Meter::default());
         let at_head = meter.ask(&caps, Ask::CALL, at(S)).expect("passes");
-        let known = meter.ask(&caps, Ask { call: false, estimate: call(60, 50).estimate }, at(S)).expect("passes");
+        let known = meter
+            .ask(&caps, Ask { call: false, estimate: call(60, 50).estimate }, at(S))
+            .expect("passes");
         assert!(meter.ask(&caps, Ask::CALL, at(S)).is_err(), "nothing is left");
         meter.settle(&at_head, 18, 20, S);
         meter.settle(&known, 18, 20, S);
@@ -303,12 +330,18 @@ mod tests {
     fn what_is_released_is_free_again() {
         let (caps, mut meter) = (caps(100, 1, 50, 80), Meter::default());
         let taken = meter.ask(&caps, call(100, 50), at(S)).expect("passes");
-        assert_eq!(meter.ask(&caps, call(1, 1), at(S)).map_err(|r| r.which), Err(Which::CallsInFlight));
+        assert_eq!(
+            meter.ask(&caps, call(1, 1), at(S)).map_err(|r| r.which),
+            Err(Which::CallsInFlight)
+        );
         meter.settle(&taken, 0, 0, S);
         let taken = meter.ask(&caps, call(100, 50), at(S)).expect("all of it came back");
         meter.settle(&taken, 10, 20, S);
         assert_eq!(meter.ask(&caps, call(91, 0), at(S)).map_err(|r| r.which), Err(Which::Tokens));
-        assert_eq!(meter.ask(&caps, call(1, 31), at(S)).map_err(|r| r.which), Err(Which::UsdPerDay));
+        assert_eq!(
+            meter.ask(&caps, call(1, 31), at(S)).map_err(|r| r.which),
+            Err(Which::UsdPerDay)
+        );
         assert!(meter.ask(&caps, call(90, 30), at(S)).is_ok());
     }
 
@@ -316,7 +349,8 @@ mod tests {
     fn time_and_settlement_do_not_both_bring_tokens_back() {
         let (caps, mut meter) = (caps(60_000, 0, 0, 0), Meter::default());
         let ask = |meter: &mut Meter, n: u64| meter.ask(&caps, call(60_000, 0), at(n * 60 * S));
-        let open: Vec<Taken> = (0..9).map(|n| ask(&mut meter, n).expect("a minute's tokens each minute")).collect();
+        let open: Vec<Taken> =
+            (0..9).map(|n| ask(&mut meter, n).expect("a minute's tokens each minute")).collect();
         // All end in the ninth minute and have used nothing: one minute's tokens are there, and no
         // more.
         let mut passed = 0;
@@ -335,7 +369,10 @@ mod tests {
         for n in 0..2 {
             let taken = meter.ask(&caps, call(0, 50), at(n * day)).expect("a new day");
             meter.settle(&taken, 0, 50, n * day);
-            assert_eq!(meter.ask(&caps, call(0, 0), at(n * day + S)).map_err(|r| r.which), Err(Which::UsdPerDay));
+            assert_eq!(
+                meter.ask(&caps, call(0, 0), at(n * day + S)).map_err(|r| r.which),
+                Err(Which::UsdPerDay)
+            );
         }
         let refused = meter.ask(&caps, call(0, 21), at(2 * day)).expect_err("the month's");
         assert_eq!(

@@ -1,8 +1,8 @@
 //! The meters of all subjects that the policy limits by more than an organisation's requests: one
 //! map, bounded.
 //!
-//! Stages 4 and 9 of the walk. Touched only where the policy has such limits. Kept across policy
-//! reloads, like the buckets in `store`.
+//! Stages 4, 8 and 12 of the walk. Touched only where the policy has such limits. Kept across
+//! policy reloads, like the buckets in `store`.
 //!
 //! Guarantees: exact under concurrency (see `bounded`); a call passes all of its subjects or takes
 //! from none; a [`Reservation`] ends exactly once, however its call ends; no meter in use is
@@ -51,9 +51,17 @@ impl Meters {
     ///
     /// # Errors
     /// The first that refuses.
-    pub fn ask(self: &Arc<Meters>, wants: &[Want], ask: Ask, at: Moment) -> Result<Reservation, Denied> {
-        let mut reservation =
-            Reservation { meters: Arc::clone(self), held: Vec::with_capacity(wants.len()), shared: None };
+    pub fn ask(
+        self: &Arc<Meters>,
+        wants: &[Want],
+        ask: Ask,
+        at: Moment,
+    ) -> Result<Reservation, Denied> {
+        let mut reservation = Reservation {
+            meters: Arc::clone(self),
+            held: Vec::with_capacity(wants.len()),
+            shared: None,
+        };
         for (subject, caps) in wants {
             match self.with(subject, at, |meter| meter.ask(caps, ask, at)) {
                 Ok(Ok(taken)) => reservation.held.push((subject.clone(), taken)),
@@ -61,7 +69,12 @@ impl Meters {
                     reservation.undo();
                     let wait = Some(refused.wait);
                     let scope = subject.scope.clone();
-                    return Err(Denied::Over(Over { which: refused.which, scope, limit: refused.limit, wait }));
+                    return Err(Denied::Over(Over {
+                        which: refused.which,
+                        scope,
+                        limit: refused.limit,
+                        wait,
+                    }));
                 }
                 Err(full) => {
                     reservation.undo();
@@ -74,8 +87,11 @@ impl Meters {
 
     /// Counts a call that was admitted elsewhere.
     pub fn note(self: &Arc<Meters>, wants: &[Want], ask: Ask, at: Moment) -> Reservation {
-        let mut reservation =
-            Reservation { meters: Arc::clone(self), held: Vec::with_capacity(wants.len()), shared: None };
+        let mut reservation = Reservation {
+            meters: Arc::clone(self),
+            held: Vec::with_capacity(wants.len()),
+            shared: None,
+        };
         for (subject, caps) in wants {
             // Beyond the bound it is not counted here; the store that admitted it has counted it.
             if let Ok(taken) = self.with(subject, at, |meter| meter.note(caps, ask, at)) {
@@ -89,12 +105,24 @@ impl Meters {
     ///
     /// # Errors
     /// [`Full`] at the bound.
-    pub fn spent_before(&self, subject: &Subject, at: Moment, day_nano: u64, month_nano: u64) -> Result<(), Full> {
+    pub fn spent_before(
+        &self,
+        subject: &Subject,
+        at: Moment,
+        day_nano: u64,
+        month_nano: u64,
+    ) -> Result<(), Full> {
         self.with(subject, at, |meter| meter.spent_before(at.date, day_nano, month_nano))
     }
 
-    fn with<T>(&self, subject: &Subject, at: Moment, work: impl FnOnce(&mut Meter) -> T) -> Result<T, Full> {
-        let meter = self.map.get_or_make(subject, at.now_ns, Meter::default, |meter| meter.is_idle(at));
+    fn with<T>(
+        &self,
+        subject: &Subject,
+        at: Moment,
+        work: impl FnOnce(&mut Meter) -> T,
+    ) -> Result<T, Full> {
+        let meter =
+            self.map.get_or_make(subject, at.now_ns, Meter::default, |meter| meter.is_idle(at));
         Ok(work(&mut *meter?))
     }
 
@@ -211,11 +239,15 @@ mod tests {
     fn a_call_that_one_subject_refuses_takes_from_none() {
         let meters = Arc::new(Meters::new(10));
         let one = NonZeroU32::MIN;
-        let key =
-            (subject(Scope::Key("ci".into())), Caps { requests: Some(Quota::new(one, one, false)), ..Caps::default() });
+        let key = (
+            subject(Scope::Key("ci".into())),
+            Caps { requests: Some(Quota::new(one, one, false)), ..Caps::default() },
+        );
         let org = (subject(Scope::Org), Caps { calls_in_flight: Some(one), ..Caps::default() });
         let at = moment(AT, 0);
-        let first = meters.ask(&[key.clone(), org.clone()], call(0), at).unwrap_or_else(|_| panic!("passes"));
+        let first = meters
+            .ask(&[key.clone(), org.clone()], call(0), at)
+            .unwrap_or_else(|_| panic!("passes"));
         let other = (subject(Scope::Key("other".into())), key.1);
         let denied = meters.ask(&[other.clone(), org.clone()], call(0), at);
         let Err(Denied::Over(over)) = denied else { panic!("not refused") };
@@ -223,20 +255,29 @@ mod tests {
         drop(first);
         // The other key's only request was given back, and the place is free again.
         drop(meters.ask(&[other, org], call(0), at).unwrap_or_else(|_| panic!("passes")));
-        assert!(matches!(meters.ask(&[key], call(0), at), Err(Denied::Over(Over { which: Which::Requests, .. }))));
+        assert!(matches!(
+            meters.ask(&[key], call(0), at),
+            Err(Denied::Over(Over { which: Which::Requests, .. }))
+        ));
     }
 
     #[test]
     fn many_threads_never_hold_more_places_than_there_are() {
         let (meters, most) = (Arc::new(Meters::new(10)), AtomicU32::new(0));
         let holding = AtomicU32::new(0);
-        let want = [(subject(Scope::Org), Caps { calls_in_flight: NonZeroU32::new(7), ..Caps::default() })];
+        let want = [(
+            subject(Scope::Org),
+            Caps { calls_in_flight: NonZeroU32::new(7), ..Caps::default() },
+        )];
         std::thread::scope(|scope| {
             for _ in 0..64 {
                 scope.spawn(|| {
                     for _ in 0..50 {
                         if let Ok(reservation) = meters.ask(&want, call(0), moment(AT, 0)) {
-                            most.fetch_max(holding.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                            most.fetch_max(
+                                holding.fetch_add(1, Ordering::SeqCst) + 1,
+                                Ordering::SeqCst,
+                            );
                             std::thread::yield_now();
                             holding.fetch_sub(1, Ordering::SeqCst);
                             drop(reservation);
@@ -247,7 +288,11 @@ mod tests {
         });
         assert!((1..=7).contains(&most.into_inner()));
         assert!(
-            (0..7).map(|_| meters.ask(&want, call(0), moment(AT, 0))).collect::<Vec<_>>().iter().all(Result::is_ok)
+            (0..7)
+                .map(|_| meters.ask(&want, call(0), moment(AT, 0)))
+                .collect::<Vec<_>>()
+                .iter()
+                .all(Result::is_ok)
         );
     }
 
@@ -255,11 +300,16 @@ mod tests {
     fn at_the_bound_no_debt_is_forgotten() {
         let meters = Arc::new(Meters::new(1));
         let caps = Caps { tokens_per_minute: NonZeroU64::new(60), ..Caps::default() };
-        let (a, b) = ((subject(Scope::User("a".into())), caps), (subject(Scope::User("b".into())), caps));
-        let reservation =
-            meters.ask(std::slice::from_ref(&a), call(30), moment(AT, 0)).unwrap_or_else(|_| panic!("passes"));
+        let (a, b) =
+            ((subject(Scope::User("a".into())), caps), (subject(Scope::User("b".into())), caps));
+        let reservation = meters
+            .ask(std::slice::from_ref(&a), call(30), moment(AT, 0))
+            .unwrap_or_else(|_| panic!("passes"));
         reservation.settle(None, AT);
-        assert!(matches!(meters.ask(std::slice::from_ref(&b), call(1), moment(AT, 0)), Err(Denied::Full)));
+        assert!(matches!(
+            meters.ask(std::slice::from_ref(&b), call(1), moment(AT, 0)),
+            Err(Denied::Full)
+        ));
         // Half a minute's tokens have refilled after half a minute.
         let later = moment(Nanos(AT.0 + 30_000_000_000), 0);
         assert!(meters.ask(&[b], call(1), later).is_ok());

@@ -33,7 +33,8 @@ impl Limiter {
     /// # Errors
     /// [`Full`] for a newcomer at the bound.
     pub fn take(&self, org: &OrgId, quota: &Quota, now: Nanos) -> Result<Decision, Full> {
-        let mut cell = self.cells.get_or_make(org, now.0, || quota.fresh(), |cell| cell.is_idle(now.0))?;
+        let mut cell =
+            self.cells.get_or_make(org, now.0, || quota.fresh(), |cell| cell.is_idle(now.0))?;
         Ok(cell.take(quota, now.0))
     }
 

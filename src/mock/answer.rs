@@ -7,47 +7,52 @@ use serde_json::{Value, json};
 use super::fault::Script;
 
 /// What goes back to the caller.
-pub(super) enum Answer {
+pub(crate) enum Answer {
     /// Status and body at once.
-    Whole { status: u16, content_type: &'static str, headers: Vec<(&'static str, String)>, body: Bytes },
+    Whole {
+        status: u16,
+        content_type: &'static str,
+        headers: Vec<(&'static str, String)>,
+        body: Bytes,
+    },
     /// Server-sent events, each complete with its empty line.
     Events(Vec<Bytes>),
 }
 
 impl Answer {
     /// 200 with JSON.
-    pub(super) fn ok(body: &Value) -> Answer {
+    pub(crate) fn ok(body: &Value) -> Answer {
         let body = body.to_string().into();
         Answer::Whole { status: 200, content_type: "application/json", headers: vec![], body }
     }
 }
 
 /// An unnamed event: OpenAI's form.
-pub(super) fn event(data: &Value) -> Bytes {
+pub(crate) fn event(data: &Value) -> Bytes {
     format!("data: {data}\n\n").into()
 }
 
 /// A named event: the form of `responses` and of Anthropic.
-pub(super) fn named_event(name: &str, data: &Value) -> Bytes {
+pub(crate) fn named_event(name: &str, data: &Value) -> Bytes {
     format!("event: {name}\ndata: {data}\n\n").into()
 }
 
 /// An error of the provider.
 #[derive(Debug)]
-pub(super) struct ApiError {
-    pub(super) status: u16,
-    pub(super) retry_after: Option<String>,
-    pub(super) retry_after_ms: Option<String>,
-    pub(super) should_retry: Option<bool>,
+pub(crate) struct ApiError {
+    pub(crate) status: u16,
+    pub(crate) retry_after: Option<String>,
+    pub(crate) retry_after_ms: Option<String>,
+    pub(crate) should_retry: Option<bool>,
     kind: &'static str,
-    pub(super) message: String,
+    pub(crate) message: String,
     param: Option<&'static str>,
-    pub(super) code: Option<String>,
+    pub(crate) code: Option<String>,
 }
 
 impl ApiError {
     /// 400: what the provider does not understand.
-    pub(super) fn invalid(message: &str, param: Option<&'static str>) -> ApiError {
+    pub(crate) fn invalid(message: &str, param: Option<&'static str>) -> ApiError {
         let mut error = ApiError::of_status(400, &Script::default());
         message.clone_into(&mut error.message);
         error.param = param;
@@ -55,27 +60,43 @@ impl ApiError {
     }
 
     /// 413: longer than the simulated provider takes.
-    pub(super) fn too_large() -> ApiError {
+    pub(crate) fn too_large() -> ApiError {
         ApiError::of_status(413, &Script::default())
     }
 
     /// 404: no such endpoint.
-    pub(super) fn not_found(method: &Method, path: &str) -> ApiError {
+    pub(crate) fn not_found(method: &Method, path: &str) -> ApiError {
         let mut error = ApiError::of_status(404, &Script::default());
         error.message = format!("Invalid URL ({method} {path})");
         error
     }
 
     /// What a provider says with this status.
-    pub(super) fn of_status(status: u16, script: &Script) -> ApiError {
+    pub(crate) fn of_status(status: u16, script: &Script) -> ApiError {
         let (kind, message, code) = match status {
-            401 => ("invalid_request_error", "Incorrect API key provided: sk-si******ated.", Some("invalid_api_key")),
+            401 => (
+                "invalid_request_error",
+                "Incorrect API key provided: sk-si******ated.",
+                Some("invalid_api_key"),
+            ),
             403 => ("permission_error", "You are not allowed to use this.", None),
-            404 => ("invalid_request_error", "The model does not exist or you do not have access to it.", None),
+            404 => (
+                "invalid_request_error",
+                "The model does not exist or you do not have access to it.",
+                None,
+            ),
             413 => ("invalid_request_error", "The request is too large.", None),
-            429 => ("requests", "Rate limit reached. Please try again later.", Some("rate_limit_exceeded")),
+            429 => (
+                "requests",
+                "Rate limit reached. Please try again later.",
+                Some("rate_limit_exceeded"),
+            ),
             400..=499 => ("invalid_request_error", "The request is not valid.", None),
-            503 => ("service_unavailable_error", "The server is overloaded.", Some("server_is_overloaded")),
+            503 => (
+                "service_unavailable_error",
+                "The server is overloaded.",
+                Some("server_is_overloaded"),
+            ),
             _ => ("server_error", "The server had an error while processing your request.", None),
         };
         ApiError {
@@ -91,12 +112,12 @@ impl ApiError {
     }
 
     /// OpenAI's error object.
-    pub(super) fn openai_body(&self) -> Value {
+    pub(crate) fn openai_body(&self) -> Value {
         json!({"error": {"message": self.message, "type": self.kind, "param": self.param, "code": self.code}})
     }
 
     /// Anthropic's error object.
-    pub(super) fn anthropic_body(&self) -> Value {
+    pub(crate) fn anthropic_body(&self) -> Value {
         let kind = match self.status {
             401 => "authentication_error",
             403 => "permission_error",

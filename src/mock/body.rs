@@ -12,7 +12,7 @@ use tokio::time::Sleep;
 
 /// How an answer ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(crate) enum End {
     /// As it should.
     Whole,
     /// Half of it, then silence with the connection open.
@@ -22,7 +22,7 @@ pub(super) enum End {
 }
 
 /// A body that plays its pieces one after the other.
-pub(super) struct Play {
+pub(crate) struct Play {
     pieces: VecDeque<Bytes>,
     /// Bytes still promised to the peer by `content-length`; none for a stream.
     promised: Option<u64>,
@@ -37,14 +37,14 @@ pub(super) struct Play {
 
 impl Play {
     /// A body with a known length.
-    pub(super) fn whole(body: Bytes, end: End) -> Play {
+    pub(crate) fn whole(body: Bytes, end: End) -> Play {
         let promised = Some(body.len() as u64);
         let sent = if end == End::Whole { body } else { body.slice(..body.len() / 2) };
         Play::new([sent].into(), promised, Duration::ZERO, end)
     }
 
     /// A stream of events, `delay` apart, of which `before` come before an end that is a fault.
-    pub(super) fn events(mut events: Vec<Bytes>, delay: Duration, end: End, before: usize) -> Play {
+    pub(crate) fn events(mut events: Vec<Bytes>, delay: Duration, end: End, before: usize) -> Play {
         if end != End::Whole {
             events.truncate(before.saturating_add(1));
             if let Some(last) = events.get_mut(before) {
@@ -55,7 +55,7 @@ impl Play {
     }
 
     /// The same in pieces of at most so many bytes, `delay` apart.
-    pub(super) fn split(mut self, bytes: Option<NonZeroUsize>, delay: Duration) -> Play {
+    pub(crate) fn split(mut self, bytes: Option<NonZeroUsize>, delay: Duration) -> Play {
         self.split = bytes;
         self.delay = delay;
         self
@@ -69,20 +69,24 @@ impl Play {
 /// The body ends in a fault that was asked for.
 #[derive(Debug, thiserror::Error)]
 #[error("cut on request")]
-pub(super) struct CutOnRequest;
+pub(crate) struct CutOnRequest;
 
 impl Body for Play {
     type Data = Bytes;
     type Error = CutOnRequest;
 
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CutOnRequest>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, CutOnRequest>>> {
         let this = self.get_mut();
         if let Some(pause) = &mut this.pause {
             std::task::ready!(pause.as_mut().poll(context));
             this.pause = None;
         }
         if let Some(mut piece) = this.pieces.pop_front() {
-            if let Some(most) = this.split.map(NonZeroUsize::get).filter(|most| *most < piece.len()) {
+            if let Some(most) = this.split.map(NonZeroUsize::get).filter(|most| *most < piece.len())
+            {
                 let rest = piece.split_off(most);
                 this.pieces.push_front(rest);
             }

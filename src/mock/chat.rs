@@ -6,20 +6,28 @@ use serde_json::{Value, json};
 use super::answer::{Answer, ApiError, event};
 use super::fault::Script;
 use super::json::text_of;
-use super::think::{Question, Thought, Tool, ToolChoice, Usage, argument_pieces, pieces, think, tokens};
+use super::think::{
+    Question, Thought, Tool, ToolChoice, Usage, argument_pieces, pieces, think, tokens,
+};
 
 /// Choices of one answer. OpenAI's own limit.
 const CHOICES_MAX: u64 = 128;
 
-pub(super) fn chat(body: &Value, script: &Script, number: u64) -> Result<Answer, ApiError> {
+pub(crate) fn chat(body: &Value, script: &Script, number: u64) -> Result<Answer, ApiError> {
     let question = chat_question(body)?;
     let form = Form::new(body, &question, "chatcmpl", number)?;
     let thought = think(&question, script);
     if question.stream {
-        return Ok(Answer::Events(form.stream("chat.completion.chunk", &thought, chat_deltas(&thought, number))));
+        return Ok(Answer::Events(form.stream(
+            "chat.completion.chunk",
+            &thought,
+            chat_deltas(&thought, number),
+        )));
     }
     let message = match &thought.tool {
-        None => json!({"role": "assistant", "content": thought.text, "refusal": null, "annotations": []}),
+        None => {
+            json!({"role": "assistant", "content": thought.text, "refusal": null, "annotations": []})
+        }
         Some(tool) => json!({"role": "assistant", "content": null, "refusal": null, "tool_calls": [
             {"id": call_id(number), "type": "function",
              "function": {"name": tool.name, "arguments": tool.arguments}}]}),
@@ -32,7 +40,7 @@ pub(super) fn chat(body: &Value, script: &Script, number: u64) -> Result<Answer,
     ))
 }
 
-pub(super) fn completions(body: &Value, script: &Script, number: u64) -> Result<Answer, ApiError> {
+pub(crate) fn completions(body: &Value, script: &Script, number: u64) -> Result<Answer, ApiError> {
     let prompt = text_of(&body["prompt"]);
     let question = Question {
         model: model_of(body)?,
@@ -46,8 +54,9 @@ pub(super) fn completions(body: &Value, script: &Script, number: u64) -> Result<
     let thought = think(&question, script);
     let finish = finish_reason(&thought);
     if question.stream {
-        let mut deltas: Vec<Value> =
-            pieces(&thought.text).map(|text| json!({"text": text, "logprobs": null, "finish_reason": null})).collect();
+        let mut deltas: Vec<Value> = pieces(&thought.text)
+            .map(|text| json!({"text": text, "logprobs": null, "finish_reason": null}))
+            .collect();
         deltas.push(json!({"text": "", "logprobs": null, "finish_reason": finish}));
         return Ok(Answer::Events(form.stream("text_completion", &thought, deltas)));
     }
@@ -59,28 +68,38 @@ pub(super) fn completions(body: &Value, script: &Script, number: u64) -> Result<
 }
 
 /// The `model` of a body; without one there is no answer.
-pub(super) fn model_of(body: &Value) -> Result<String, ApiError> {
+pub(crate) fn model_of(body: &Value) -> Result<String, ApiError> {
     let model = body["model"].as_str().filter(|model| !model.is_empty());
-    model.map(str::to_owned).ok_or_else(|| ApiError::invalid("you must provide a model parameter", Some("model")))
+    model
+        .map(str::to_owned)
+        .ok_or_else(|| ApiError::invalid("you must provide a model parameter", Some("model")))
 }
 
 /// The id of a tool call, made of the call's number.
-pub(super) fn call_id(number: u64) -> String {
+pub(crate) fn call_id(number: u64) -> String {
     format!("call_mock{number:08}")
 }
 
 fn chat_question(body: &Value) -> Result<Question, ApiError> {
-    let missing = || ApiError::invalid("'messages' has to be a non-empty list of messages.", Some("messages"));
-    let messages = body["messages"].as_array().filter(|messages| !messages.is_empty()).ok_or_else(missing)?;
+    let missing = || {
+        ApiError::invalid("'messages' has to be a non-empty list of messages.", Some("messages"))
+    };
+    let messages =
+        body["messages"].as_array().filter(|messages| !messages.is_empty()).ok_or_else(missing)?;
     let with_role = |roles: &'static [&'static str]| {
-        let fits = move |message: &&Value| message["role"].as_str().is_some_and(|role| roles.contains(&role));
+        let fits = move |message: &&Value| {
+            message["role"].as_str().is_some_and(|role| roles.contains(&role))
+        };
         messages.iter().filter(fits).map(|message| text_of(&message["content"]))
     };
     let system: Vec<String> = with_role(&["system", "developer"]).collect();
     let last = messages.last().unwrap_or(&Value::Null);
     let tools = body["tools"].as_array().into_iter().flatten().filter_map(|tool| {
         let function = &tool["function"];
-        Some(Tool { name: function["name"].as_str()?.to_owned(), parameters: function["parameters"].clone() })
+        Some(Tool {
+            name: function["name"].as_str()?.to_owned(),
+            parameters: function["parameters"].clone(),
+        })
     });
     Ok(Question {
         model: model_of(body)?,
@@ -96,12 +115,16 @@ fn chat_question(body: &Value) -> Result<Question, ApiError> {
         },
         max_tokens: body["max_completion_tokens"].as_u64().or(body["max_tokens"].as_u64()),
         stream: body["stream"] == true,
-        prompt_tokens: messages.iter().map(|message| tokens(&text_of(&message["content"])) + 3).sum::<u64>() + 3,
+        prompt_tokens: messages
+            .iter()
+            .map(|message| tokens(&text_of(&message["content"])) + 3)
+            .sum::<u64>()
+            + 3,
     })
 }
 
 /// What `tool_choice` says, where the name of a named tool is at `name`.
-pub(super) fn tool_choice(choice: &Value, name: &Value) -> ToolChoice {
+pub(crate) fn tool_choice(choice: &Value, name: &Value) -> ToolChoice {
     match (choice.as_str().or(choice["type"].as_str()), name.as_str()) {
         (_, Some(name)) => ToolChoice::Named(name.to_owned()),
         (Some("none"), _) => ToolChoice::None,
@@ -120,8 +143,7 @@ fn finish_reason(thought: &Thought) -> &'static str {
 
 /// The parts of a choice that each event carries, without its `index`.
 fn chat_deltas(thought: &Thought, number: u64) -> Vec<Value> {
-    let choice =
-        |delta: Value, finish: Option<&str>| json!({"delta": delta, "logprobs": null, "finish_reason": finish});
+    let choice = |delta: Value, finish: Option<&str>| json!({"delta": delta, "logprobs": null, "finish_reason": finish});
     let mut deltas = vec![];
     match &thought.tool {
         None => {
@@ -131,12 +153,16 @@ fn chat_deltas(thought: &Thought, number: u64) -> Vec<Value> {
         Some(tool) => {
             let begun = json!([{"index": 0, "id": call_id(number), "type": "function",
                 "function": {"name": tool.name, "arguments": ""}}]);
-            deltas.push(choice(json!({"role": "assistant", "content": null, "tool_calls": begun}), None));
-            deltas.extend(
-                argument_pieces(&tool.arguments)
-                    .iter()
-                    .map(|piece| choice(json!({"tool_calls": [{"index": 0, "function": {"arguments": piece}}]}), None)),
-            );
+            deltas.push(choice(
+                json!({"role": "assistant", "content": null, "tool_calls": begun}),
+                None,
+            ));
+            deltas.extend(argument_pieces(&tool.arguments).iter().map(|piece| {
+                choice(
+                    json!({"tool_calls": [{"index": 0, "function": {"arguments": piece}}]}),
+                    None,
+                )
+            }));
         }
     }
     deltas.push(choice(json!({}), Some(finish_reason(thought))));
@@ -158,8 +184,10 @@ impl Form {
         if !(1..=CHOICES_MAX).contains(&choices) {
             return Err(ApiError::invalid("'n' has to be from 1 to 128.", Some("n")));
         }
-        if body.get("stream_options").is_some_and(|options| !options.is_null()) && !question.stream {
-            let message = "The 'stream_options' parameter is only allowed when 'stream' is enabled.";
+        if body.get("stream_options").is_some_and(|options| !options.is_null()) && !question.stream
+        {
+            let message =
+                "The 'stream_options' parameter is only allowed when 'stream' is enabled.";
             return Err(ApiError::invalid(message, Some("stream_options")));
         }
         Ok(Form {
@@ -190,8 +218,8 @@ impl Form {
         }))
     }
 
-    /// Each of `deltas` for each choice; `usage` exactly as OpenAI does: asked for, it is null in every event and then
-    /// comes in one of its own without choices; not asked for, it is nowhere.
+    /// Each of `deltas` for each choice; `usage` exactly as OpenAI does: asked for, it is null in
+    /// every event and then comes in one of its own without choices; not asked for, it is nowhere.
     fn stream(&self, object: &str, thought: &Thought, deltas: Vec<Value>) -> Vec<Bytes> {
         let frame = |choices: Value| {
             let mut frame = json!({

@@ -9,7 +9,7 @@ use super::fault::{self, Script};
 use super::{chat, extras, intent, json, messages, responses};
 
 /// One request, read.
-pub(super) struct Call<'a> {
+pub(crate) struct Call<'a> {
     method: &'a Method,
     path: &'a str,
     body: Option<Value>,
@@ -19,17 +19,22 @@ pub(super) struct Call<'a> {
 
 impl<'a> Call<'a> {
     /// Reads a request. A body that is not JSON is refused later, by [`Call::answer`].
-    pub(super) fn new(method: &'a Method, path: &'a str, body: &[u8], number: u64) -> Call<'a> {
-        Call { method, path: path.strip_prefix("/v1").unwrap_or(path), body: json::parse(body), number }
+    pub(crate) fn new(method: &'a Method, path: &'a str, body: &[u8], number: u64) -> Call<'a> {
+        Call {
+            method,
+            path: path.strip_prefix("/v1").unwrap_or(path),
+            body: json::parse(body),
+            number,
+        }
     }
 
     /// Whether the caller speaks Anthropic's API.
-    pub(super) fn is_anthropic(&self) -> bool {
+    pub(crate) fn is_anthropic(&self) -> bool {
         self.path.starts_with("/messages")
     }
 
     /// How this endpoint's streams tell of a failure, as event `number`.
-    pub(super) fn error_event(&self, error: &ApiError, number: usize) -> Bytes {
+    pub(crate) fn error_event(&self, error: &ApiError, number: usize) -> Bytes {
         match self.path {
             "/messages" => named_event("error", &error.anthropic_body()),
             "/responses" => {
@@ -42,11 +47,12 @@ impl<'a> Call<'a> {
     }
 
     /// The markers of all its texts, in order.
-    pub(super) fn markers(&self) -> Vec<String> {
+    pub(crate) fn markers(&self) -> Vec<String> {
         let mut found = vec![];
         if let Some(body) = &self.body {
             json::each_string(body, &mut |text| match intent::ticket(text) {
-                // A ticket is JSON inside a string: its markers are read without the second layer of escapes.
+                // A ticket is JSON inside a string: its markers are read without the second layer
+                // of escapes.
                 Some(ticket) => found.extend(fault::markers(&ticket.text()).map(str::to_owned)),
                 None => found.extend(fault::markers(text).map(str::to_owned)),
             });
@@ -58,9 +64,10 @@ impl<'a> Call<'a> {
     ///
     /// # Errors
     /// What the provider would refuse.
-    pub(super) fn answer(&self, script: &Script) -> Result<Answer, ApiError> {
+    pub(crate) fn answer(&self, script: &Script) -> Result<Answer, ApiError> {
         if *self.method == Method::GET {
-            return extras::get(self.path).ok_or_else(|| ApiError::not_found(self.method, self.path));
+            return extras::get(self.path)
+                .ok_or_else(|| ApiError::not_found(self.method, self.path));
         }
         let endpoint = match (self.method.as_str(), self.path) {
             ("POST", "/chat/completions") => chat::chat,
@@ -75,7 +82,9 @@ impl<'a> Call<'a> {
             _ => return Err(ApiError::not_found(self.method, self.path)),
         };
         let body = self.body.as_ref().filter(|body| body.is_object());
-        let body = body.ok_or_else(|| ApiError::invalid("We could not parse the JSON body of your request.", None))?;
+        let body = body.ok_or_else(|| {
+            ApiError::invalid("We could not parse the JSON body of your request.", None)
+        })?;
         endpoint(body, script, self.number)
     }
 }

@@ -11,15 +11,21 @@ use super::json::text_of;
 use super::think::tokens;
 
 /// What `GET /v1/models` lists.
-const MODELS: [&str; 6] =
-    ["gpt-4o", "gpt-4o-mini", "gpt-4.1-mini", "o4-mini", "text-embedding-3-small", "claude-sonnet-4-5"];
+const MODELS: [&str; 6] = [
+    "gpt-4o",
+    "gpt-4o-mini",
+    "gpt-4.1-mini",
+    "o4-mini",
+    "text-embedding-3-small",
+    "claude-sonnet-4-5",
+];
 /// OpenAI's own limit of inputs in one call.
 const INPUTS_MAX: usize = 2048;
 /// The most dimensions that OpenAI's models have.
 const DIMENSIONS_MAX: u64 = 3072;
 
 /// Answers to `GET`.
-pub(super) fn get(path: &str) -> Option<Answer> {
+pub(crate) fn get(path: &str) -> Option<Answer> {
     let model = |id: &str| json!({"id": id, "object": "model", "created": 1_715_367_049, "owned_by": "mock"});
     if path == "/models" {
         return Some(Answer::ok(&json!({"object": "list", "data": MODELS.map(model)})));
@@ -28,17 +34,25 @@ pub(super) fn get(path: &str) -> Option<Answer> {
     MODELS.contains(&id).then(|| Answer::ok(&model(id)))
 }
 
-pub(super) fn embeddings(body: &Value, script: &Script, _: u64) -> Result<Answer, ApiError> {
+pub(crate) fn embeddings(body: &Value, script: &Script, _: u64) -> Result<Answer, ApiError> {
     let model = model_of(body)?;
     let inputs = inputs(&body["input"])?;
     let dimensions = body["dimensions"].as_u64().unwrap_or(1536);
     if !(1..=DIMENSIONS_MAX).contains(&dimensions) {
-        return Err(ApiError::invalid("'dimensions' has to be from 1 to 3072.", Some("dimensions")));
+        return Err(ApiError::invalid(
+            "'dimensions' has to be from 1 to 3072.",
+            Some("dimensions"),
+        ));
     }
     let base64 = match body["encoding_format"].as_str() {
         None | Some("float") => false,
         Some("base64") => true,
-        Some(_) => return Err(ApiError::invalid("'encoding_format' is float or base64.", Some("encoding_format"))),
+        Some(_) => {
+            return Err(ApiError::invalid(
+                "'encoding_format' is float or base64.",
+                Some("encoding_format"),
+            ));
+        }
     };
     let data = inputs.iter().enumerate().map(|(index, input)| {
         let vector = vector(input, dimensions);
@@ -51,7 +65,8 @@ pub(super) fn embeddings(body: &Value, script: &Script, _: u64) -> Result<Answer
         json!({"object": "embedding", "index": index, "embedding": embedding})
     });
     let data: Vec<Value> = data.collect();
-    let used = script.input_tokens.unwrap_or_else(|| inputs.iter().map(|input| tokens(input)).sum());
+    let used =
+        script.input_tokens.unwrap_or_else(|| inputs.iter().map(|input| tokens(input)).sum());
     let usage = json!({"prompt_tokens": used, "total_tokens": used});
     Ok(Answer::ok(&json!({"object": "list", "data": data, "model": model, "usage": usage})))
 }
@@ -61,12 +76,17 @@ fn inputs(input: &Value) -> Result<Vec<String>, ApiError> {
     let one = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let inputs = match input {
         Value::String(text) => vec![text.clone()],
-        Value::Array(items) if !items.is_empty() && items.iter().all(Value::is_number) => vec![input.to_string()],
+        Value::Array(items) if !items.is_empty() && items.iter().all(Value::is_number) => {
+            vec![input.to_string()]
+        }
         Value::Array(items) => items.iter().map(one).collect(),
         _ => vec![],
     };
     if inputs.is_empty() || inputs.len() > INPUTS_MAX {
-        return Err(ApiError::invalid("'input' has to be a string or a list of 1 to 2048.", Some("input")));
+        return Err(ApiError::invalid(
+            "'input' has to be a string or a list of 1 to 2048.",
+            Some("input"),
+        ));
     }
     Ok(inputs)
 }
@@ -74,9 +94,9 @@ fn inputs(input: &Value) -> Result<Vec<String>, ApiError> {
 /// A vector of length one that depends on the text alone.
 fn vector(text: &str, dimensions: u64) -> Vec<f32> {
     // FNV-1a spreads the text over the state; splitmix64 draws from it.
-    let mut state = text
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    let mut state = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+    });
     let mut draw = || {
         state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -84,18 +104,21 @@ fn vector(text: &str, dimensions: u64) -> Vec<f32> {
         f32::from((mixed >> 48) as u16) / 32_768.0 - 1.0
     };
     let raw: Vec<f32> = (0..dimensions).map(|_| draw()).collect();
-    let length = raw.iter().map(|number| number * number).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
+    let length =
+        raw.iter().map(|number| number * number).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
     raw.into_iter().map(|number| number / length).collect()
 }
 
-pub(super) fn moderations(body: &Value, _: &Script, number: u64) -> Result<Answer, ApiError> {
-    const CATEGORIES: [&str; 7] = ["harassment", "hate", "illicit", "self-harm", "sexual", "sexual/minors", "violence"];
+pub(crate) fn moderations(body: &Value, _: &Script, number: u64) -> Result<Answer, ApiError> {
+    const CATEGORIES: [&str; 7] =
+        ["harassment", "hate", "illicit", "self-harm", "sexual", "sexual/minors", "violence"];
     let results = inputs(&body["input"])?.into_iter().map(|input| {
         let violent = ["kill", "attack"].iter().any(|word| input.to_lowercase().contains(word));
         let flagged = |category: &str| category == "violence" && violent;
         let categories: serde_json::Map<String, Value> =
             CATEGORIES.iter().map(|name| ((*name).to_owned(), json!(flagged(name)))).collect();
-        let score = |name: &&str| ((**name).to_owned(), json!(if flagged(name) { 0.97 } else { 0.000_1 }));
+        let score =
+            |name: &&str| ((**name).to_owned(), json!(if flagged(name) { 0.97 } else { 0.000_1 }));
         let scores: serde_json::Map<String, Value> = CATEGORIES.iter().map(score).collect();
         json!({"flagged": violent, "categories": categories, "category_scores": scores})
     });
@@ -104,7 +127,7 @@ pub(super) fn moderations(body: &Value, _: &Script, number: u64) -> Result<Answe
     Ok(Answer::ok(&json!({"id": format!("modr-mock{number}"), "model": model, "results": results})))
 }
 
-pub(super) fn images(body: &Value, script: &Script, _: u64) -> Result<Answer, ApiError> {
+pub(crate) fn images(body: &Value, script: &Script, _: u64) -> Result<Answer, ApiError> {
     /// A grey pixel.
     const PNG: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg==";
     let prompt = text_of(&body["prompt"]);
@@ -119,7 +142,7 @@ pub(super) fn images(body: &Value, script: &Script, _: u64) -> Result<Answer, Ap
 }
 
 /// A tenth of a second of silence: WAV, 8 kHz, 8 bit.
-pub(super) fn speech(body: &Value, _: &Script, _: u64) -> Result<Answer, ApiError> {
+pub(crate) fn speech(body: &Value, _: &Script, _: u64) -> Result<Answer, ApiError> {
     if text_of(&body["input"]).is_empty() {
         return Err(ApiError::invalid("'input' is missing.", Some("input")));
     }

@@ -1,7 +1,8 @@
 //! What a call asks the simulated provider to do: markers in the text of its messages.
 //!
-//! Pure but for the counters of [`Plays`]. A marker is `[[mock:ITEM,ITEM…]]`, in any string of the body, so that it
-//! survives a gateway that rewrites headers; `tollgate mock --fault ITEM,ITEM…` is one for every call. Items:
+//! Pure but for the counters of [`Plays`]. A marker is `[[mock:ITEM,ITEM…]]`, in any string of the
+//! body, so that it survives a gateway that rewrites headers; `tollgate mock --fault ITEM,ITEM…` is
+//! one for every call. Items:
 //!
 //! | item | effect |
 //! |---|---|
@@ -22,7 +23,8 @@
 //! | `say=…` | answer with the rest of the marker |
 //! | `input=`, `cached=`, `output=`, `reasoning=` | usage |
 //!
-//! A marker with an unknown item is answered with 400, so that a typing error does not look like a healthy provider.
+//! A marker with an unknown item is answered with 400, so that a typing error does not look like a
+//! healthy provider.
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
@@ -38,33 +40,33 @@ const END: &str = "]]";
 
 /// What one call gets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Script {
-    pub(super) status: Option<u16>,
-    pub(super) code: Option<String>,
-    pub(super) retry_after: Option<String>,
-    pub(super) retry_after_ms: Option<String>,
-    pub(super) should_retry: Option<bool>,
-    pub(super) delay: Duration,
-    pub(super) reset: bool,
-    pub(super) stall: bool,
-    pub(super) cut: bool,
-    pub(super) unfinished: bool,
-    pub(super) error: bool,
-    pub(super) page: bool,
-    pub(super) after: Option<usize>,
-    pub(super) split: Option<NonZeroUsize>,
-    pub(super) chunks: Option<usize>,
-    pub(super) chunk_delay: Duration,
-    pub(super) echo: bool,
-    pub(super) say: Option<String>,
-    pub(super) input_tokens: Option<u64>,
-    pub(super) cached_tokens: Option<u64>,
-    pub(super) output_tokens: Option<u64>,
-    pub(super) reasoning_tokens: Option<u64>,
+pub(crate) struct Script {
+    pub(crate) status: Option<u16>,
+    pub(crate) code: Option<String>,
+    pub(crate) retry_after: Option<String>,
+    pub(crate) retry_after_ms: Option<String>,
+    pub(crate) should_retry: Option<bool>,
+    pub(crate) delay: Duration,
+    pub(crate) reset: bool,
+    pub(crate) stall: bool,
+    pub(crate) cut: bool,
+    pub(crate) unfinished: bool,
+    pub(crate) error: bool,
+    pub(crate) page: bool,
+    pub(crate) after: Option<usize>,
+    pub(crate) split: Option<NonZeroUsize>,
+    pub(crate) chunks: Option<usize>,
+    pub(crate) chunk_delay: Duration,
+    pub(crate) echo: bool,
+    pub(crate) say: Option<String>,
+    pub(crate) input_tokens: Option<u64>,
+    pub(crate) cached_tokens: Option<u64>,
+    pub(crate) output_tokens: Option<u64>,
+    pub(crate) reasoning_tokens: Option<u64>,
 }
 
 impl Script {
-    pub(super) fn from_options(options: &Options) -> Script {
+    pub(crate) fn from_options(options: &Options) -> Script {
         Script {
             delay: options.latency,
             chunk_delay: options.chunk_delay,
@@ -74,18 +76,21 @@ impl Script {
     }
 
     /// How many of a stream's events come before its fault.
-    pub(super) fn events_before(&self, events: usize) -> usize {
+    pub(crate) fn events_before(&self, events: usize) -> usize {
         self.after.unwrap_or(events / 2).min(events)
     }
 
     fn set(&mut self, item: &str) -> Result<(), String> {
         let (name, value) = item.split_once('=').unwrap_or((item, ""));
-        let number = || value.parse::<u64>().map_err(|_| format!("marker item {name} wants a number"));
+        let number =
+            || value.parse::<u64>().map_err(|_| format!("marker item {name} wants a number"));
         match name {
             "status" => {
                 let status = number()?;
                 let fits = (400..600).contains(&status);
-                self.status = Some(u16::try_from(status).ok().filter(|_| fits).ok_or("status wants 400 to 599")?);
+                self.status = Some(
+                    u16::try_from(status).ok().filter(|_| fits).ok_or("status wants 400 to 599")?,
+                );
             }
             "code" => self.code = Some(value.to_owned()),
             "retry_after_ms" => self.retry_after_ms = Some(value.to_owned()),
@@ -93,7 +98,10 @@ impl Script {
             "should_retry" => self.should_retry = Some(value == "true"),
             "delay" => self.delay = Duration::from_millis(number()?.min(600_000)),
             "chunk_delay" => self.chunk_delay = Duration::from_millis(number()?.min(600_000)),
-            "chunks" => self.chunks = Some(usize::try_from(number()?).unwrap_or(usize::MAX).min(MOCK_CHUNKS_MAX)),
+            "chunks" => {
+                self.chunks =
+                    Some(usize::try_from(number()?).unwrap_or(usize::MAX).min(MOCK_CHUNKS_MAX))
+            }
             "reset" => self.reset = true,
             "stall" => self.stall = true,
             "cut" => self.cut = true,
@@ -120,19 +128,21 @@ impl Script {
 
 /// How often each marker with `times` has been played.
 #[derive(Default)]
-pub(super) struct Plays(Mutex<HashMap<String, u64>>);
+pub(crate) struct Plays(Mutex<HashMap<String, u64>>);
 
 impl Plays {
-    /// Puts what `marker` (the text between the brackets) says into `script`, unless its `times` are used up.
+    /// Puts what `marker` (the text between the brackets) says into `script`, unless its `times`
+    /// are used up.
     ///
     /// # Errors
     /// If an item is unknown or has a wrong value; the text says which.
-    pub(super) fn apply(&self, marker: &str, script: &mut Script) -> Result<(), String> {
+    pub(crate) fn apply(&self, marker: &str, script: &mut Script) -> Result<(), String> {
         let (items, say) = match marker.split_once("say=") {
             Some((items, say)) => (items, Some(say)),
             None => (marker, None),
         };
-        let items: Vec<&str> = items.split(',').map(str::trim).filter(|item| !item.is_empty()).collect();
+        let items: Vec<&str> =
+            items.split(',').map(str::trim).filter(|item| !item.is_empty()).collect();
         let times = items.iter().find_map(|item| item.strip_prefix("times=")?.parse::<u64>().ok());
         if times.is_some_and(|times| !self.play(marker, times)) {
             return Ok(());
@@ -144,7 +154,8 @@ impl Plays {
         Ok(())
     }
 
-    /// At the bound all counts are forgotten: a test that plays thousands of markers has long done with the first.
+    /// At the bound all counts are forgotten: a test that plays thousands of markers has long done
+    /// with the first.
     fn play(&self, marker: &str, times: u64) -> bool {
         let mut plays = lock(&self.0);
         if plays.len() >= MOCK_MARKERS_MAX && !plays.contains_key(marker) {
@@ -166,12 +177,12 @@ pub fn check(items: &str) -> Result<(), String> {
 }
 
 /// The markers in `text`, in order, without their brackets.
-pub(super) fn markers(text: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn markers(text: &str) -> impl Iterator<Item = &str> {
     text.split(BEGIN).skip(1).filter_map(|rest| rest.split_once(END).map(|(marker, _)| marker))
 }
 
 /// `text` without its markers.
-pub(super) fn without_markers(text: &str) -> String {
+pub(crate) fn without_markers(text: &str) -> String {
     let mut parts = text.split(BEGIN);
     let mut plain = parts.next().unwrap_or_default().to_owned();
     for part in parts {
@@ -209,7 +220,9 @@ mod tests {
     fn items_set_the_script_and_mistakes_are_told() {
         let plays = Plays::default();
         let mut script = Script::default();
-        plays.apply("status=429, code=slow_down,retry_after=2,chunks=7,say=a,b=c", &mut script).unwrap();
+        plays
+            .apply("status=429, code=slow_down,retry_after=2,chunks=7,say=a,b=c", &mut script)
+            .unwrap();
         let expected = Script {
             status: Some(429),
             code: Some("slow_down".into()),
@@ -219,8 +232,13 @@ mod tests {
             ..Script::default()
         };
         assert_eq!(script, expected);
-        for wrong in ["statsu=503", "status=99", "status=abc", "delay=", "chunks=-1", "after=x", "split=0"] {
-            assert!(plays.apply(wrong, &mut Script::default()).is_err() && check(wrong).is_err(), "{wrong}");
+        for wrong in
+            ["statsu=503", "status=99", "status=abc", "delay=", "chunks=-1", "after=x", "split=0"]
+        {
+            assert!(
+                plays.apply(wrong, &mut Script::default()).is_err() && check(wrong).is_err(),
+                "{wrong}"
+            );
         }
         assert_eq!(check("cut,after=3,times=2"), Ok(()));
     }

@@ -1,25 +1,26 @@
 //! Ticket classification, from the ticket's words alone.
 //!
-//! Pure. Looks like a model to a gateway that asks for `{"category", "priority", "confidence"}`: the allowed names are
-//! read from the instructions, so that any list works.
+//! Pure. Looks like a model to a gateway that asks for `{"category", "priority", "confidence"}`:
+//! the allowed names are read from the instructions, so that any list works.
 
 use serde_json::{Value, json};
 
 /// A ticket found in a message.
-pub(super) struct Ticket {
+pub(crate) struct Ticket {
     title: String,
     body: String,
 }
 
 impl Ticket {
     /// Title and body in one.
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         format!("{}\n{}", self.title, self.body)
     }
 }
 
-/// The ticket in a message: a JSON object with `title` and `body`, alone or with something around it.
-pub(super) fn ticket(message: &str) -> Option<Ticket> {
+/// The ticket in a message: a JSON object with `title` and `body`, alone or with something around
+/// it.
+pub(crate) fn ticket(message: &str) -> Option<Ticket> {
     let json = message.get(message.find('{')?..=message.rfind('}')?)?;
     let value: Value = serde_json::from_str(json).ok()?;
     let field = |name: &str| value[name].as_str().map(str::to_owned);
@@ -27,38 +28,49 @@ pub(super) fn ticket(message: &str) -> Option<Ticket> {
 }
 
 /// The answer to a classification prompt; nothing if the prompt is none.
-pub(super) fn classify(system: &str, user: &str) -> Option<String> {
+pub(crate) fn classify(system: &str, user: &str) -> Option<String> {
     let lower = system.to_lowercase();
     if !(lower.contains("categor") && lower.contains("priorit") && lower.contains("confidence")) {
         return None;
     }
     let text = ticket(user)?.text().to_lowercase();
-    let (category, sure) = pick(&names_after(system, "categor"), &text, CATEGORIES, &["other", "general", "misc"]);
+    let (category, sure) =
+        pick(&names_after(system, "categor"), &text, CATEGORIES, &["other", "general", "misc"]);
     let default = if sure { &["medium", "normal"] } else { &["low", "minor"] };
     let (priority, _) = pick(&names_after(system, "priorit"), &text, PRIORITIES, default);
     let confidence = if sure { 0.92 } else { 0.55 };
     Some(json!({"category": category, "priority": priority, "confidence": confidence}).to_string())
 }
 
-/// Words of a ticket, and the parts of a name that mean them; the first group with a word in the ticket and a name in
-/// the list counts.
+/// Words of a ticket, and the parts of a name that mean them; the first group with a word in the
+/// ticket and a name in the list counts.
 type Groups = &'static [(&'static [&'static str], &'static [&'static str])];
 
 const CATEGORIES: Groups = &[
-    (&["invoice", "refund", "charge", "payment", "billed"], &["billing", "payment", "invoice", "finance", "refund"]),
+    (
+        &["invoice", "refund", "charge", "payment", "billed"],
+        &["billing", "payment", "invoice", "finance", "refund"],
+    ),
     (
         &["error", "crash", "bug", "login fails", "outage", "broken", "500"],
         &["technical", "tech", "bug", "incident", "engineering"],
     ),
-    (&["password", "account", "profile", "log in", "username"], &["account", "access", "profile", "login"]),
+    (
+        &["password", "account", "profile", "log in", "username"],
+        &["account", "access", "profile", "login"],
+    ),
 ];
 
 const PRIORITIES: Groups = &[
     (&["vip", "enterprise", "ceo"], &["vip"]),
-    (&["urgent", "outage", "asap", "immediately", "production"], &["high", "urgent", "critical", "p1"]),
+    (
+        &["urgent", "outage", "asap", "immediately", "production"],
+        &["high", "urgent", "critical", "p1"],
+    ),
 ];
 
-/// The name that fits, and whether the ticket said so; with nothing said, a name like one of `default`, else the last.
+/// The name that fits, and whether the ticket said so; with nothing said, a name like one of
+/// `default`, else the last.
 fn pick(names: &[String], text: &str, groups: Groups, default: &[&str]) -> (Option<String>, bool) {
     let like = |parts: &[&str]| {
         names.iter().find(|name| {
@@ -74,16 +86,19 @@ fn pick(names: &[String], text: &str, groups: Groups, default: &[&str]) -> (Opti
     (like(default).or(names.last()).cloned(), false)
 }
 
-/// Whether a word of `text` begins with `word`: "charge" is in "charged twice", "ceo" is not in "oceon".
+/// Whether a word of `text` begins with `word`: "charge" is in "charged twice", "ceo" is not in
+/// "oceon".
 fn has_word(text: &str, word: &str) -> bool {
     text.match_indices(word).any(|(at, _)| !text[..at].ends_with(char::is_alphanumeric))
 }
 
-/// The list of names that follows a word such as "categories" in the instructions: in brackets, after a colon, or as
-/// bullets on the next lines. The longest list after any mention of the word counts.
+/// The list of names that follows a word such as "categories" in the instructions: in brackets,
+/// after a colon, or as bullets on the next lines. The longest list after any mention of the word
+/// counts.
 fn names_after(system: &str, word: &str) -> Vec<String> {
     let lower = system.to_lowercase();
-    // Lower-casing may move bytes only where it changes a letter's length; then the place is found by searching again.
+    // Lower-casing may move bytes only where it changes a letter's length; then the place is found
+    // by searching again.
     let text = if lower.len() == system.len() { system } else { &lower };
     let lists = lower.match_indices(word).map(|(at, _)| list(text.get(at..).unwrap_or_default()));
     lists.max_by_key(Vec::len).unwrap_or_default()
@@ -99,7 +114,10 @@ fn list(after: &str) -> Vec<String> {
     });
     let listed = match bracketed {
         Some(inside) => names(inside),
-        None => names(line.split_once(':').map_or("", |(_, rest)| rest.split(['.', ';']).next().unwrap_or_default())),
+        None => names(
+            line.split_once(':')
+                .map_or("", |(_, rest)| rest.split(['.', ';']).next().unwrap_or_default()),
+        ),
     };
     if !listed.is_empty() {
         return listed;
@@ -110,7 +128,8 @@ fn list(after: &str) -> Vec<String> {
 
 fn names(text: &str) -> Vec<String> {
     let text = text.replace(" or ", ",").replace(" and ", ",").replace("one of", "");
-    let trimmed = text.split([',', '|']).map(|name| name.trim_matches(|c: char| !c.is_alphanumeric()));
+    let trimmed =
+        text.split([',', '|']).map(|name| name.trim_matches(|c: char| !c.is_alphanumeric()));
     let plain = |name: &&str| {
         !name.is_empty()
             && name.len() <= 64
@@ -150,7 +169,11 @@ mod tests {
             ("Hello", "just wanted to say thanks from the oceon team", "other", "low"),
         ];
         for (title, body, category, priority) in table {
-            assert_eq!(classified(SYSTEM, title, body), (category.into(), priority.into()), "{title}");
+            assert_eq!(
+                classified(SYSTEM, title, body),
+                (category.into(), priority.into()),
+                "{title}"
+            );
         }
     }
 

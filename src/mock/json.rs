@@ -2,9 +2,12 @@
 
 use serde_json::Value;
 
-/// Parses a body. A lone surrogate (an emoji that an application cut in two) becomes U+FFFD instead of an error.
-pub(super) fn parse(body: &[u8]) -> Option<Value> {
-    serde_json::from_slice(body).ok().or_else(|| serde_json::from_slice(&without_lone_surrogates(body)?).ok())
+/// Parses a body. A lone surrogate (an emoji that an application cut in two) becomes U+FFFD instead
+/// of an error.
+pub(crate) fn parse(body: &[u8]) -> Option<Value> {
+    serde_json::from_slice(body)
+        .ok()
+        .or_else(|| serde_json::from_slice(&without_lone_surrogates(body)?).ok())
 }
 
 fn without_lone_surrogates(body: &[u8]) -> Option<Vec<u8>> {
@@ -18,7 +21,9 @@ fn without_lone_surrogates(body: &[u8]) -> Option<Vec<u8>> {
         }
         match unit(&out, at) {
             None => at += 2,
-            Some(0xD800..=0xDBFF) if matches!(unit(&out, at + 6), Some(0xDC00..=0xDFFF)) => at += 12,
+            Some(0xD800..=0xDBFF) if matches!(unit(&out, at + 6), Some(0xDC00..=0xDFFF)) => {
+                at += 12
+            }
             Some(0xD800..=0xDFFF) => {
                 out[at + 2..at + 6].copy_from_slice(b"fffd");
                 replaced = true;
@@ -38,7 +43,7 @@ fn unit(text: &[u8], at: usize) -> Option<u16> {
 }
 
 /// Calls `each` with every string of `value`, keys left out.
-pub(super) fn each_string<'v>(value: &'v Value, each: &mut impl FnMut(&'v str)) {
+pub(crate) fn each_string<'v>(value: &'v Value, each: &mut impl FnMut(&'v str)) {
     match value {
         Value::String(text) => each(text),
         Value::Array(items) => items.iter().for_each(|item| each_string(item, each)),
@@ -48,11 +53,12 @@ pub(super) fn each_string<'v>(value: &'v Value, each: &mut impl FnMut(&'v str)) 
 }
 
 /// The text of a message's `content`: a string, or the text parts of a list.
-pub(super) fn text_of(content: &Value) -> String {
+pub(crate) fn text_of(content: &Value) -> String {
     match content {
         Value::String(text) => text.clone(),
         Value::Array(parts) => {
-            let texts: Vec<String> = parts.iter().map(part_text).filter(|text| !text.is_empty()).collect();
+            let texts: Vec<String> =
+                parts.iter().map(part_text).filter(|text| !text.is_empty()).collect();
             texts.join("\n")
         }
         _ => String::new(),

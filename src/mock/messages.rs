@@ -9,7 +9,7 @@ use super::fault::Script;
 use super::json::text_of;
 use super::think::{Question, Thought, Tool, argument_pieces, pieces, think, tokens};
 
-pub(super) fn messages(body: &Value, script: &Script, number: u64) -> Result<Answer, ApiError> {
+pub(crate) fn messages(body: &Value, script: &Script, number: u64) -> Result<Answer, ApiError> {
     let question = question(body)?;
     if question.max_tokens.is_none() {
         return Err(ApiError::invalid("max_tokens: Field required", None));
@@ -25,20 +25,26 @@ pub(super) fn messages(body: &Value, script: &Script, number: u64) -> Result<Ans
     Ok(Answer::ok(&message))
 }
 
-pub(super) fn count_tokens(body: &Value, _: &Script, _: u64) -> Result<Answer, ApiError> {
+pub(crate) fn count_tokens(body: &Value, _: &Script, _: u64) -> Result<Answer, ApiError> {
     Ok(Answer::ok(&json!({"input_tokens": question(body)?.prompt_tokens})))
 }
 
 fn question(body: &Value) -> Result<Question, ApiError> {
     let missing = || ApiError::invalid("messages: Field required", None);
-    let messages = body["messages"].as_array().filter(|messages| !messages.is_empty()).ok_or_else(missing)?;
+    let messages =
+        body["messages"].as_array().filter(|messages| !messages.is_empty()).ok_or_else(missing)?;
     let last = messages.last().unwrap_or(&Value::Null);
-    let result = last["content"].as_array().into_iter().flatten().find(|part| part["type"] == "tool_result");
+    let result =
+        last["content"].as_array().into_iter().flatten().find(|part| part["type"] == "tool_result");
     let tools = body["tools"].as_array().into_iter().flatten().filter_map(|tool| {
-        Some(Tool { name: tool["name"].as_str()?.to_owned(), parameters: tool["input_schema"].clone() })
+        Some(Tool {
+            name: tool["name"].as_str()?.to_owned(),
+            parameters: tool["input_schema"].clone(),
+        })
     });
     let system = text_of(&body["system"]);
-    let texts = messages.iter().map(|message| tokens(&text_of(&message["content"])) + 3).sum::<u64>();
+    let texts =
+        messages.iter().map(|message| tokens(&text_of(&message["content"])) + 3).sum::<u64>();
     let users = messages.iter().filter(|message| message["role"] == "user");
     Ok(Question {
         model: model_of(body)?,
@@ -65,7 +71,10 @@ fn block(thought: &Thought, number: u64, done: bool) -> Value {
     match &thought.tool {
         None => json!({"type": "text", "text": if done { thought.text.as_str() } else { "" }}),
         Some(tool) => {
-            let input = done.then(|| serde_json::from_str(&tool.arguments).ok()).flatten().unwrap_or(json!({}));
+            let input = done
+                .then(|| serde_json::from_str(&tool.arguments).ok())
+                .flatten()
+                .unwrap_or(json!({}));
             json!({"type": "tool_use", "id": format!("toolu_mock{number:08}"), "name": tool.name, "input": input})
         }
     }
@@ -93,12 +102,17 @@ fn stream(question: &Question, thought: &Thought, number: u64) -> Vec<Bytes> {
     begun["usage"] = usage(thought, 1);
     let mut events = vec![
         ("message_start", json!({"message": begun})),
-        ("content_block_start", json!({"index": 0, "content_block": block(thought, number, false)})),
+        (
+            "content_block_start",
+            json!({"index": 0, "content_block": block(thought, number, false)}),
+        ),
         ("ping", json!({})),
     ];
     let delta = |delta: Value| ("content_block_delta", json!({"index": 0, "delta": delta}));
     match &thought.tool {
-        None => events.extend(pieces(&thought.text).map(|piece| delta(json!({"type": "text_delta", "text": piece})))),
+        None => events.extend(
+            pieces(&thought.text).map(|piece| delta(json!({"type": "text_delta", "text": piece}))),
+        ),
         Some(tool) => events.extend(
             argument_pieces(&tool.arguments)
                 .iter()
@@ -107,7 +121,10 @@ fn stream(question: &Question, thought: &Thought, number: u64) -> Vec<Bytes> {
     }
     events.push(("content_block_stop", json!({"index": 0})));
     let stopped = json!({"stop_reason": stop_reason(thought), "stop_sequence": null});
-    events.push(("message_delta", json!({"delta": stopped, "usage": {"output_tokens": thought.usage.output}})));
+    events.push((
+        "message_delta",
+        json!({"delta": stopped, "usage": {"output_tokens": thought.usage.output}}),
+    ));
     events.push(("message_stop", json!({})));
     let named = events.into_iter().map(|(name, mut data)| {
         data["type"] = json!(name);

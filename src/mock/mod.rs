@@ -1,9 +1,11 @@
-//! The simulated provider: speaks the OpenAI and Anthropic APIs, so that demos and tests need no key and no network.
+//! The simulated provider: speaks the OpenAI and Anthropic APIs, so that demos and tests need no
+//! key and no network.
 //!
-//! Around the walk: a program of its own (`tollgate mock`) that stands where a provider would. Promises: answers are
-//! deterministic, usage is counted (a token is four bytes), streams have the events and endings of the real thing, and
-//! faults are played on request, by flags for every call or by a marker in a message's text for one call
-//! (`[[mock:status=503,times=2]]`, see [`fault`]). Does not: understand anything, keep anything, or check keys.
+//! Around the walk: a program of its own (`tollgate mock`) that stands where a provider would.
+//! Promises: answers are deterministic, usage is counted (a token is four bytes), streams have the
+//! events and endings of the real thing, and faults are played on request, by flags for every call
+//! or by a marker in a message's text for one call (`[[mock:status=503,times=2]]`, see [`fault`]).
+//! Does not: understand anything, keep anything, or check keys.
 //!
 //! Sources: the OpenAI API reference and the Anthropic API reference, as read in November 2026.
 
@@ -58,7 +60,8 @@ pub struct Options {
     pub chunk_delay: Duration,
     /// Words of an answer; without it the answer is as long as it is.
     pub chunks: Option<usize>,
-    /// Items of a marker for every call, or, with `fail_every`, for every n-th in the place of `status`.
+    /// Items of a marker for every call, or, with `fail_every`, for every n-th in the place of
+    /// `status`.
     pub fault: String,
 }
 
@@ -117,15 +120,24 @@ struct Shared {
 pub async fn start(options: Options) -> io::Result<(SocketAddr, Handle)> {
     let listener = TcpListener::bind(options.listen).await?;
     let address = listener.local_addr()?;
-    let shared =
-        Arc::new(Shared { options, calls: AtomicU64::new(0), plays: Plays::default(), flag_plays: Plays::default() });
+    let shared = Arc::new(Shared {
+        options,
+        calls: AtomicU64::new(0),
+        plays: Plays::default(),
+        flag_plays: Plays::default(),
+    });
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     tasks.spawn(accept(listener, Arc::clone(&shared), stop.clone(), tasks.clone()));
     tasks.close();
     Ok((address, Handle { stop, tasks, shared }))
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>, stop: CancellationToken, tasks: TaskTracker) {
+async fn accept(
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+) {
     let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let accepted = async {
@@ -136,7 +148,8 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, stop: CancellationTo
             () = stop.cancelled() => return,
             accepted = accepted => accepted,
         };
-        // A connection that was gone before it was accepted, or no file descriptor left: the next try may do better.
+        // A connection that was gone before it was accepted, or no file descriptor left: the next
+        // try may do better.
         let Ok((connection, _)) = connection else {
             tokio::time::sleep(Duration::from_millis(10)).await;
             continue;
@@ -153,14 +166,17 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, stop: CancellationTo
 }
 
 async fn serve(connection: TcpStream, shared: Arc<Shared>) {
-    // Without it small events wait for the peer's acknowledgement; an error means that the peer is gone.
+    // Without it small events wait for the peer's acknowledgement; an error means that the peer is
+    // gone.
     let _ = connection.set_nodelay(true);
     let service = service_fn(move |request| {
         let shared = Arc::clone(&shared);
         async move { call(&shared, request).await }
     });
     // An error here is a peer that left, or a reset that a marker asked for.
-    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(connection), service).await;
+    let _ = hyper::server::conn::http1::Builder::new()
+        .serve_connection(TokioIo::new(connection), service)
+        .await;
 }
 
 /// The connection is closed without an answer: what a marker asked for.
@@ -173,7 +189,9 @@ async fn call(shared: &Shared, request: Request<Incoming>) -> Result<Response<Pl
     let (head, body) = request.into_parts();
     let body = match read(body).await {
         Ok(body) => body,
-        Err(Unread::TooLong) => return Ok(respond(error_answer(ApiError::too_large(), false), &Script::default())),
+        Err(Unread::TooLong) => {
+            return Ok(respond(error_answer(ApiError::too_large(), false), &Script::default()));
+        }
         Err(Unread::Gone) => return Err(Reset),
     };
     let call = Call::new(&head.method, head.uri.path(), &body, number);
@@ -184,9 +202,13 @@ async fn call(shared: &Shared, request: Request<Incoming>) -> Result<Response<Pl
         let played = shared.flag_plays.apply(fault, &mut script);
         debug_assert!(played.is_ok(), "the flag was checked");
     }
-    let marked = call.markers().into_iter().try_for_each(|marker| shared.plays.apply(&marker, &mut script));
+    let marked =
+        call.markers().into_iter().try_for_each(|marker| shared.plays.apply(&marker, &mut script));
     if let Err(problem) = marked {
-        return Ok(respond(error_answer(ApiError::invalid(&problem, None), call.is_anthropic()), &Script::default()));
+        return Ok(respond(
+            error_answer(ApiError::invalid(&problem, None), call.is_anthropic()),
+            &Script::default(),
+        ));
     }
     if is_due && fault.is_empty() && script.status.is_none() {
         script.status = Some(shared.options.status);
@@ -197,7 +219,9 @@ async fn call(shared: &Shared, request: Request<Incoming>) -> Result<Response<Pl
     }
     let mut answer = match script.status {
         Some(status) => error_answer(ApiError::of_status(status, &script), call.is_anthropic()),
-        None => call.answer(&script).unwrap_or_else(|error| error_answer(error, call.is_anthropic())),
+        None => {
+            call.answer(&script).unwrap_or_else(|error| error_answer(error, call.is_anthropic()))
+        }
     };
     spoil(&mut answer, &script, &call);
     if script.stall && matches!(answer, Answer::Whole { .. }) {
@@ -225,8 +249,11 @@ fn spoil(answer: &mut Answer, script: &Script, call: &Call<'_>) {
     }
     if script.page {
         let status = script.status.unwrap_or(200);
-        let page = format!("<html><head><title>{status}</title></head><body><h1>{status}</h1><hr>mock</body></html>\n");
-        *answer = Answer::Whole { status, content_type: "text/html", headers: vec![], body: page.into() };
+        let page = format!(
+            "<html><head><title>{status}</title></head><body><h1>{status}</h1><hr>mock</body></html>\n"
+        );
+        *answer =
+            Answer::Whole { status, content_type: "text/html", headers: vec![], body: page.into() };
     }
 }
 
@@ -236,7 +263,12 @@ fn error_answer(error: ApiError, anthropic: bool) -> Answer {
     headers.extend(error.retry_after.map(|seconds| ("retry-after", seconds)));
     headers.extend(error.retry_after_ms.map(|millis| ("retry-after-ms", millis)));
     headers.extend(error.should_retry.map(|yes| ("x-should-retry", yes.to_string())));
-    Answer::Whole { status: error.status, content_type: "application/json", headers, body: body.to_string().into() }
+    Answer::Whole {
+        status: error.status,
+        content_type: "application/json",
+        headers,
+        body: body.to_string().into(),
+    }
 }
 
 fn respond(answer: Answer, script: &Script) -> Response<Play> {
@@ -251,13 +283,21 @@ fn respond(answer: Answer, script: &Script) -> Response<Play> {
         }
         Answer::Events(events) => {
             let before = script.events_before(events.len());
-            (200, "text/event-stream; charset=utf-8", vec![], Play::events(events, script.chunk_delay, end, before))
+            (
+                200,
+                "text/event-stream; charset=utf-8",
+                vec![],
+                Play::events(events, script.chunk_delay, end, before),
+            )
         }
     };
-    let play = if script.split.is_some() { play.split(script.split, script.chunk_delay) } else { play };
+    let play =
+        if script.split.is_some() { play.split(script.split, script.chunk_delay) } else { play };
     let mut response = Response::new(play);
-    *response.status_mut() = hyper::StatusCode::from_u16(status).unwrap_or(hyper::StatusCode::SERVICE_UNAVAILABLE);
-    let fixed = [("content-type", content_type.to_owned()), ("openai-version", "2020-10-01".to_owned())];
+    *response.status_mut() =
+        hyper::StatusCode::from_u16(status).unwrap_or(hyper::StatusCode::SERVICE_UNAVAILABLE);
+    let fixed =
+        [("content-type", content_type.to_owned()), ("openai-version", "2020-10-01".to_owned())];
     for (name, value) in fixed.into_iter().chain(headers) {
         if let Ok(value) = value.parse() {
             response.headers_mut().insert(name, value);

@@ -9,10 +9,15 @@ use super::fault::Script;
 use super::json::text_of;
 use super::think::{Question, Thought, Tool, argument_pieces, pieces, think, tokens};
 
-pub(super) fn responses(body: &Value, script: &Script, number: u64) -> Result<Answer, ApiError> {
+pub(crate) fn responses(body: &Value, script: &Script, number: u64) -> Result<Answer, ApiError> {
     let question = question(body)?;
     let thought = think(&question, script);
-    let form = Form { id: format!("resp_mock{number:012}"), number, created: crate::clock::wall_ms() / 1000, body };
+    let form = Form {
+        id: format!("resp_mock{number:012}"),
+        number,
+        created: crate::clock::wall_ms() / 1000,
+        body,
+    };
     if question.stream {
         return Ok(Answer::Events(form.stream(&question, &thought)));
     }
@@ -24,7 +29,8 @@ fn question(body: &Value) -> Result<Question, ApiError> {
     let of_role = |role: &'static str| {
         items.iter().filter(move |item| item["role"] == role).map(|item| text_of(&item["content"]))
     };
-    let mut system: Vec<String> = body["instructions"].as_str().map(str::to_owned).into_iter().collect();
+    let mut system: Vec<String> =
+        body["instructions"].as_str().map(str::to_owned).into_iter().collect();
     system.extend(of_role("system").chain(of_role("developer")));
     let user = match &body["input"] {
         Value::String(text) => text.clone(),
@@ -32,7 +38,10 @@ fn question(body: &Value) -> Result<Question, ApiError> {
         _ => return Err(ApiError::invalid("'input' has to be a string or a list.", Some("input"))),
     };
     let tools = body["tools"].as_array().into_iter().flatten().filter_map(|tool| {
-        Some(Tool { name: tool["name"].as_str()?.to_owned(), parameters: tool["parameters"].clone() })
+        Some(Tool {
+            name: tool["name"].as_str()?.to_owned(),
+            parameters: tool["parameters"].clone(),
+        })
     });
     let last = items.last().unwrap_or(&Value::Null);
     let texts = items.iter().map(|item| tokens(&text_of(&item["content"])) + 3).sum::<u64>();
@@ -119,7 +128,10 @@ impl Form<'_> {
         let mut events = vec![
             ("response.created", json!({"response": begun})),
             ("response.in_progress", json!({"response": begun})),
-            ("response.output_item.added", json!({"output_index": 0, "item": self.item(thought, "in_progress")})),
+            (
+                "response.output_item.added",
+                json!({"output_index": 0, "item": self.item(thought, "in_progress")}),
+            ),
         ];
         match &thought.tool {
             None => events.extend(self.text_events(&thought.text)),
@@ -155,9 +167,9 @@ impl Form<'_> {
         };
         let part = |text: &str| json!({"type": "output_text", "text": text, "annotations": [], "logprobs": []});
         let mut events = vec![("response.content_part.added", at(json!({"part": part("")})))];
-        events.extend(
-            pieces(text).map(|piece| ("response.output_text.delta", at(json!({"delta": piece, "logprobs": []})))),
-        );
+        events.extend(pieces(text).map(|piece| {
+            ("response.output_text.delta", at(json!({"delta": piece, "logprobs": []})))
+        }));
         events.push(("response.output_text.done", at(json!({"text": text, "logprobs": []}))));
         events.push(("response.content_part.done", at(json!({"part": part(text)}))));
         events

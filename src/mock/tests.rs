@@ -13,9 +13,12 @@ async fn provider() -> (SocketAddr, Handle) {
 /// Sends one call; the connection as it is once the request is written.
 async fn send(address: SocketAddr, path: &str, body: &Value) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let (method, body) = if body.is_null() { ("GET", String::new()) } else { ("POST", body.to_string()) };
-    let head =
-        format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+    let (method, body) =
+        if body.is_null() { ("GET", String::new()) } else { ("POST", body.to_string()) };
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
     stream.write_all((head + &body).as_bytes()).await.unwrap();
     stream
 }
@@ -26,7 +29,9 @@ async fn ask(address: SocketAddr, path: &str, body: &Value) -> (u16, String, Str
     // A reset is an end too; what came before it counts.
     let _ = send(address, path, body).await.read_to_end(&mut raw).await;
     let text = String::from_utf8(raw).unwrap();
-    let Some((head, rest)) = text.split_once("\r\n\r\n") else { return (0, String::new(), text, false) };
+    let Some((head, rest)) = text.split_once("\r\n\r\n") else {
+        return (0, String::new(), text, false);
+    };
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
     if !head.contains("transfer-encoding: chunked") {
         let length = head.split("content-length: ").nth(1).unwrap().split("\r\n").next().unwrap();
@@ -100,14 +105,19 @@ async fn chat_streams_with_usage_only_where_asked() {
         let usage = asked.then(|| events.pop().unwrap());
         // Two choices, each with a role, five words and an end.
         assert_eq!(events.len(), 2 * 7);
-        assert!(events.iter().all(|event| event.as_object().unwrap().contains_key("usage") == asked));
-        assert!(events.iter().all(|event| event["usage"].is_null() && event["choices"].as_array().unwrap().len() == 1));
+        assert!(
+            events.iter().all(|event| event.as_object().unwrap().contains_key("usage") == asked)
+        );
+        assert!(events.iter().all(
+            |event| event["usage"].is_null() && event["choices"].as_array().unwrap().len() == 1
+        ));
         if let Some(usage) = usage {
             assert_eq!(usage["choices"], json!([]));
             assert!(usage["usage"]["total_tokens"].as_u64().unwrap() > 0);
         }
         let second = events.iter().filter(|event| event["choices"][0]["index"] == 1);
-        let text: String = second.filter_map(|event| event["choices"][0]["delta"]["content"].as_str()).collect();
+        let text: String =
+            second.filter_map(|event| event["choices"][0]["delta"]["content"].as_str()).collect();
         assert_eq!(text, "the gateway passes tokens along ");
     }
 }
@@ -118,11 +128,15 @@ async fn tools_are_called_in_every_dialect() {
     let schema = json!({"type": "object", "properties": {"city": {"type": "string"}}});
     let question = "What is the weather in Paris?";
     let mut body = chat(question);
-    body["tools"] = json!([{"type": "function", "function": {"name": "get_weather", "parameters": schema}}]);
+    body["tools"] =
+        json!([{"type": "function", "function": {"name": "get_weather", "parameters": schema}}]);
     let answer = json_of(address, "/v1/chat/completions", &body).await;
     assert_eq!(answer["choices"][0]["finish_reason"], "tool_calls");
     let call = answer["choices"][0]["message"]["tool_calls"][0].clone();
-    assert_eq!(call["function"], json!({"name": "get_weather", "arguments": r#"{"city":"Paris"}"#}));
+    assert_eq!(
+        call["function"],
+        json!({"name": "get_weather", "arguments": r#"{"city":"Paris"}"#})
+    );
     body["messages"].as_array_mut().unwrap().extend([
         json!({"role": "assistant", "content": null, "tool_calls": [call]}),
         json!({"role": "tool", "tool_call_id": call["id"], "content": "18 degrees"}),
@@ -143,7 +157,8 @@ async fn tools_are_called_in_every_dialect() {
     body["stream"] = json!(true);
     let (_, _, stream, _) = ask(address, "/v1/messages", &body).await;
     let parts = events(&stream);
-    let arguments: String = parts.iter().filter_map(|event| event["delta"]["partial_json"].as_str()).collect();
+    let arguments: String =
+        parts.iter().filter_map(|event| event["delta"]["partial_json"].as_str()).collect();
     assert_eq!(arguments, r#"{"city":"Paris"}"#);
 }
 
@@ -184,7 +199,8 @@ async fn intents_are_classified_over_the_wire() {
     let mut body = json!({"model": "gpt-4o-mini", "messages": [
         {"role": "system", "content": system}, {"role": "user", "content": ticket}]});
     let answer = json_of(address, "/v1/chat/completions", &body).await;
-    let content: Value = serde_json::from_str(answer["choices"][0]["message"]["content"].as_str().unwrap()).unwrap();
+    let content: Value =
+        serde_json::from_str(answer["choices"][0]["message"]["content"].as_str().unwrap()).unwrap();
     assert_eq!((&content["category"], &content["priority"]), (&json!("billing"), &json!("high")));
     // A marker inside the ticket is JSON in a string in JSON, and still counts.
     body["messages"][1]["content"] =
@@ -197,7 +213,8 @@ async fn intents_are_classified_over_the_wire() {
 async fn embeddings_come_in_both_encodings() {
     use base64::Engine;
     let (address, _provider) = provider().await;
-    let mut body = json!({"model": "text-embedding-3-small", "input": ["a", "b", "a"], "dimensions": 8});
+    let mut body =
+        json!({"model": "text-embedding-3-small", "input": ["a", "b", "a"], "dimensions": 8});
     let floats = json_of(address, "/v1/embeddings", &body).await;
     let vector = |n: usize| floats["data"][n]["embedding"].as_array().unwrap().clone();
     assert!(vector(0) == vector(2) && vector(0) != vector(1) && vector(0).len() == 8);
@@ -205,8 +222,11 @@ async fn embeddings_come_in_both_encodings() {
     assert!((length - 1.0).abs() < 1e-5, "{length}");
     body["encoding_format"] = json!("base64");
     let packed = json_of(address, "/v1/embeddings", &body).await;
-    let bytes = base64::prelude::BASE64_STANDARD.decode(packed["data"][1]["embedding"].as_str().unwrap()).unwrap();
-    let unpacked: Vec<f32> = bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
+    let bytes = base64::prelude::BASE64_STANDARD
+        .decode(packed["data"][1]["embedding"].as_str().unwrap())
+        .unwrap();
+    let unpacked: Vec<f32> =
+        bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
     let floats: Vec<f32> = serde_json::from_value(json!(vector(1))).unwrap();
     assert_eq!(unpacked, floats);
 }
@@ -222,7 +242,10 @@ async fn other_endpoints_answer_and_mistakes_are_told() {
         ("/v1/audio/speech", json!({"input": "hello"})),
         ("/v1/completions", json!({"model": "m", "prompt": "hello", "max_tokens": 2})),
         ("/v1/completions", json!({"model": "m", "prompt": ["hello"], "stream": true})),
-        ("/v1/messages/count_tokens", json!({"model": "m", "messages": [{"role": "user", "content": "hi"}]})),
+        (
+            "/v1/messages/count_tokens",
+            json!({"model": "m", "messages": [{"role": "user", "content": "hi"}]}),
+        ),
     ];
     for (path, body) in fine {
         let mut raw = vec![];
@@ -235,7 +258,11 @@ async fn other_endpoints_answer_and_mistakes_are_told() {
         (400, "/v1/chat/completions", json!({"messages": [{"role": "user", "content": "x"}]})),
         (400, "/v1/chat/completions", json!({"model": "m", "messages": []})),
         (400, "/v1/chat/completions", json!([])),
-        (400, "/v1/chat/completions", json!({"model": "m", "messages": [{}], "stream_options": {}})),
+        (
+            400,
+            "/v1/chat/completions",
+            json!({"model": "m", "messages": [{}], "stream_options": {}}),
+        ),
         (400, "/v1/chat/completions", chat("[[mock:statsu=1]]")),
         (400, "/v1/embeddings", json!({"model": "m", "input": []})),
     ];
@@ -256,7 +283,10 @@ async fn faults_are_played() {
         let (status, head, text, _) = ask(address, path, &chat(marker)).await;
         assert_eq!(status, expected);
         if expected == 429 {
-            assert!(head.contains("retry-after: 7") && head.contains("x-should-retry: false"), "{head}");
+            assert!(
+                head.contains("retry-after: 7") && head.contains("x-should-retry: false"),
+                "{head}"
+            );
             assert!(text.contains("slow_down"), "{text}");
         }
     }
@@ -270,7 +300,10 @@ async fn faults_are_played() {
     let mut body = chat("[[mock:cut,chunks=10]]");
     body["stream"] = json!(true);
     let (status, _, text, whole) = ask(address, path, &body).await;
-    assert!(status == 200 && !whole && text.contains("data: {") && !text.ends_with("\n\n"), "{text}");
+    assert!(
+        status == 200 && !whole && text.contains("data: {") && !text.ends_with("\n\n"),
+        "{text}"
+    );
 
     // A stall: half the stream comes, and nothing more until the caller leaves.
     let mut body = chat("[[mock:stall,chunks=10]]");
@@ -313,7 +346,8 @@ async fn streams_fail_where_they_are_told_to() {
     let (address, _provider) = provider().await;
     let chat_path = "/v1/chat/completions";
     // Two whole events, and how it goes on.
-    let (_, _, text, whole) = ask(address, chat_path, &streamed("[[mock:unfinished,after=2]]")).await;
+    let (_, _, text, whole) =
+        ask(address, chat_path, &streamed("[[mock:unfinished,after=2]]")).await;
     assert!(whole && text.matches("data: {").count() == 2 && text.ends_with("\n\n"), "{text}");
     let (_, _, text, whole) = ask(address, chat_path, &streamed("[[mock:cut,after=2]]")).await;
     assert!(!whole && text.matches("\n\n").count() == 2 && !text.ends_with("\n\n"), "{text}");
@@ -336,7 +370,11 @@ async fn streams_fail_where_they_are_told_to() {
         let (status, _, text, whole) = ask(address, path, &body).await;
         let last = text.trim_end().rsplit("\n\n").next().unwrap();
         assert!(status == 200 && whole && last.starts_with(expected), "{path}: {text}");
-        assert_eq!((text.matches("data: ").count(), text.contains("[DONE]")), (3, false), "{path}: {text}");
+        assert_eq!(
+            (text.matches("data: ").count(), text.contains("[DONE]")),
+            (3, false),
+            "{path}: {text}"
+        );
         assert!(path != "/v1/responses" || last.contains("\"sequence_number\":2"), "{last}");
     }
 }
@@ -346,12 +384,19 @@ async fn whole_answers_are_spoiled_too() {
     let (address, _provider) = provider().await;
     let path = "/v1/chat/completions";
     let (status, head, text, whole) = ask(address, path, &chat("[[mock:page,status=502]]")).await;
-    assert!(status == 502 && whole && head.contains("content-type: text/html") && text.starts_with("<html>"), "{text}");
+    assert!(
+        status == 502
+            && whole
+            && head.contains("content-type: text/html")
+            && text.starts_with("<html>"),
+        "{text}"
+    );
     let (status, _, text, whole) = ask(address, path, &chat("[[mock:unfinished]]")).await;
     assert!(status == 200 && whole && serde_json::from_str::<Value>(&text).is_err(), "{text}");
     let (status, _, text, _) = ask(address, path, &chat("[[mock:error]]")).await;
     assert!(status == 500 && text.contains("server_error"), "{text}");
-    let (status, head, ..) = ask(address, path, &chat("[[mock:status=429,retry_after_ms=250]]")).await;
+    let (status, head, ..) =
+        ask(address, path, &chat("[[mock:status=429,retry_after_ms=250]]")).await;
     assert!(status == 429 && head.contains("retry-after-ms: 250"), "{head}");
     // In single bytes it is the same answer.
     let (_, _, text, whole) = ask(address, path, &chat("[[mock:split=1,say=Grüße]]")).await;
@@ -376,7 +421,11 @@ async fn a_flag_is_a_marker_for_every_call() {
         }
         seen
     };
-    let fault = |fault: &str, fail_every| Options { fault: fault.to_owned(), fail_every, ..Options::default() };
+    let fault = |fault: &str, fail_every| Options {
+        fault: fault.to_owned(),
+        fail_every,
+        ..Options::default()
+    };
     assert_eq!(status_of(fault("status=500,times=3", 0), 5).await, [500, 500, 500, 200, 200]);
     assert_eq!(status_of(fault("cut", 2), 4).await, [200, 0, 200, 0]);
     // A call's own marker goes before it.

@@ -7,35 +7,35 @@ use super::intent;
 
 /// A question, in the words that all dialects share.
 #[derive(Debug, Default)]
-pub(super) struct Question {
-    pub(super) model: String,
+pub(crate) struct Question {
+    pub(crate) model: String,
     /// Instructions, joined.
-    pub(super) system: String,
+    pub(crate) system: String,
     /// The last message of the user.
-    pub(super) user: String,
+    pub(crate) user: String,
     /// What the tools answered, if that is the last message.
-    pub(super) tool_result: Option<String>,
-    pub(super) tools: Vec<Tool>,
-    pub(super) tool_choice: ToolChoice,
+    pub(crate) tool_result: Option<String>,
+    pub(crate) tools: Vec<Tool>,
+    pub(crate) tool_choice: ToolChoice,
     /// Present where the answer has to be JSON; of this schema, if it is an object.
-    pub(super) schema: Option<Value>,
-    pub(super) max_tokens: Option<u64>,
-    pub(super) stream: bool,
+    pub(crate) schema: Option<Value>,
+    pub(crate) max_tokens: Option<u64>,
+    pub(crate) stream: bool,
     /// Tokens of the whole prompt.
-    pub(super) prompt_tokens: u64,
+    pub(crate) prompt_tokens: u64,
 }
 
 /// A function that the model may call.
 #[derive(Debug)]
-pub(super) struct Tool {
-    pub(super) name: String,
+pub(crate) struct Tool {
+    pub(crate) name: String,
     /// JSON Schema of its arguments.
-    pub(super) parameters: Value,
+    pub(crate) parameters: Value,
 }
 
 /// Whether the model has to call one.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) enum ToolChoice {
+pub(crate) enum ToolChoice {
     #[default]
     Auto,
     None,
@@ -45,55 +45,58 @@ pub(super) enum ToolChoice {
 
 /// An answer.
 #[derive(Debug)]
-pub(super) struct Thought {
+pub(crate) struct Thought {
     /// Empty where a tool is called.
-    pub(super) text: String,
-    pub(super) tool: Option<ToolCall>,
+    pub(crate) text: String,
+    pub(crate) tool: Option<ToolCall>,
     /// The answer was ended by `max_tokens`.
-    pub(super) cut_short: bool,
-    pub(super) usage: Usage,
+    pub(crate) cut_short: bool,
+    pub(crate) usage: Usage,
 }
 
 /// A call of a tool.
 #[derive(Debug)]
-pub(super) struct ToolCall {
-    pub(super) name: String,
+pub(crate) struct ToolCall {
+    pub(crate) name: String,
     /// JSON, as text.
-    pub(super) arguments: String,
+    pub(crate) arguments: String,
 }
 
 /// Tokens; `cached` is a part of `input`, `reasoning` of `output`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Usage {
-    pub(super) input: u64,
-    pub(super) cached: u64,
-    pub(super) output: u64,
-    pub(super) reasoning: u64,
+pub(crate) struct Usage {
+    pub(crate) input: u64,
+    pub(crate) cached: u64,
+    pub(crate) output: u64,
+    pub(crate) reasoning: u64,
 }
 
 /// The tokens of a text: four bytes each.
-pub(super) fn tokens(text: &str) -> u64 {
+pub(crate) fn tokens(text: &str) -> u64 {
     (text.len() as u64).div_ceil(4)
 }
 
-const WORDS: [&str; 8] = ["the ", "gateway ", "passes ", "tokens ", "along ", "one ", "by ", "one, "];
+const WORDS: [&str; 8] =
+    ["the ", "gateway ", "passes ", "tokens ", "along ", "one ", "by ", "one, "];
 /// Of the question that an answer quotes.
 const QUOTED_CHARS: usize = 160;
 
 /// The answer to a question.
-pub(super) fn think(question: &Question, script: &Script) -> Thought {
+pub(crate) fn think(question: &Question, script: &Script) -> Thought {
     let tool = if script.say.is_some() || script.echo { None } else { tool_call(question) };
     let mut text = if tool.is_some() { String::new() } else { say(question, script) };
     let mut cut_short = false;
     if let Some(most) = question.max_tokens.filter(|most| tokens(&text) > *most) {
-        let mut end = usize::try_from(most.saturating_mul(4)).map_or(text.len(), |end| end.min(text.len()));
+        let mut end =
+            usize::try_from(most.saturating_mul(4)).map_or(text.len(), |end| end.min(text.len()));
         while !text.is_char_boundary(end) {
             end -= 1;
         }
         text.truncate(end);
         cut_short = true;
     }
-    let said = tokens(&text) + tool.as_ref().map_or(0, |tool| tokens(&tool.name) + tokens(&tool.arguments));
+    let said = tokens(&text)
+        + tool.as_ref().map_or(0, |tool| tokens(&tool.name) + tokens(&tool.arguments));
     let usage = Usage {
         input: script.input_tokens.unwrap_or(question.prompt_tokens),
         cached: script.cached_tokens.unwrap_or(0),
@@ -118,7 +121,11 @@ fn say(question: &Question, script: &Script) -> String {
         return answer;
     }
     if let Some(schema) = &question.schema {
-        let sample = if schema.is_object() { sample(schema, &user, 0) } else { json!({"answer": first(&user)}) };
+        let sample = if schema.is_object() {
+            sample(schema, &user, 0)
+        } else {
+            json!({"answer": first(&user)})
+        };
         return sample.to_string();
     }
     match &question.tool_result {
@@ -138,7 +145,8 @@ fn tool_call(question: &Question) -> Option<ToolCall> {
     let asked = question.user.to_lowercase();
     let mentioned = |tool: &&Tool| {
         let name = tool.name.to_lowercase();
-        asked.contains(&name) || name.split(['_', '-', '.']).any(|word| word.len() > 3 && asked.contains(word))
+        asked.contains(&name)
+            || name.split(['_', '-', '.']).any(|word| word.len() > 3 && asked.contains(word))
     };
     let tool = match &question.tool_choice {
         ToolChoice::None => None,
@@ -175,15 +183,17 @@ fn sample(schema: &Value, text: &str, depth: usize) -> Value {
         },
         Some("object") | None => {
             let fields = schema["properties"].as_object().into_iter().flatten();
-            let fields: Map<String, Value> =
-                fields.map(|(name, field)| (name.clone(), sample(field, text, depth + 1))).collect();
+            let fields: Map<String, Value> = fields
+                .map(|(name, field)| (name.clone(), sample(field, text, depth + 1)))
+                .collect();
             Value::Object(fields)
         }
         Some(_) => Value::Null,
     }
 }
 
-/// The last capitalised word of a text, else its last word: of "What is the weather in Paris?" it is "Paris".
+/// The last capitalised word of a text, else its last word: of "What is the weather in Paris?" it
+/// is "Paris".
 fn noun(text: &str) -> String {
     let mut words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
     let all: Vec<&str> = words.by_ref().collect();
@@ -192,12 +202,12 @@ fn noun(text: &str) -> String {
 }
 
 /// The pieces in which a text is streamed: one word each.
-pub(super) fn pieces(text: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn pieces(text: &str) -> impl Iterator<Item = &str> {
     text.split_inclusive(' ')
 }
 
 /// The pieces in which arguments are streamed: a few characters each.
-pub(super) fn argument_pieces(arguments: &str) -> Vec<String> {
+pub(crate) fn argument_pieces(arguments: &str) -> Vec<String> {
     let chars: Vec<char> = arguments.chars().collect();
     chars.chunks(12).map(|piece| piece.iter().collect()).collect()
 }
@@ -230,26 +240,38 @@ mod tests {
             assert_eq!(thought.tool.is_some(), called, "{shown}");
             assert_eq!(thought.text.is_empty(), called, "{shown}");
             if let Some(tool) = thought.tool {
-                assert_eq!(serde_json::from_str::<Value>(&tool.arguments).unwrap(), expected, "{shown}");
+                assert_eq!(
+                    serde_json::from_str::<Value>(&tool.arguments).unwrap(),
+                    expected,
+                    "{shown}"
+                );
             }
         }
     }
 
     #[test]
     fn answers_follow_script_and_limits() {
-        let mut question = Question { user: "hi [[mock:echo]] there".into(), prompt_tokens: 9, ..Question::default() };
+        let mut question = Question {
+            user: "hi [[mock:echo]] there".into(),
+            prompt_tokens: 9,
+            ..Question::default()
+        };
         let echo = Script { echo: true, ..Script::default() };
         assert_eq!(think(&question, &echo).text, "hi  there");
         let words = Script { chunks: Some(11), ..Script::default() };
         assert_eq!(pieces(&think(&question, &words).text).count(), 11);
         question.max_tokens = Some(1);
         let short = think(&question, &echo);
-        assert_eq!((short.text.as_str(), short.cut_short, short.usage.output, short.usage.input), ("hi  ", true, 1, 9));
+        assert_eq!(
+            (short.text.as_str(), short.cut_short, short.usage.output, short.usage.input),
+            ("hi  ", true, 1, 9)
+        );
         // A limit inside a character gives the character up.
         question.user = "ääää".into();
         question.max_tokens = Some(1);
         assert_eq!(think(&question, &echo).text, "ää");
-        question.schema = Some(json!({"type": "object", "properties": {"ok": {"type": "boolean"}}}));
+        question.schema =
+            Some(json!({"type": "object", "properties": {"ok": {"type": "boolean"}}}));
         question.max_tokens = None;
         assert_eq!(think(&question, &Script::default()).text, r#"{"ok":true}"#);
     }

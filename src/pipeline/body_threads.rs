@@ -1,6 +1,6 @@
 //! Threads of low priority for long work on request bodies.
 //!
-//! Beside stage 5 of the walk. A body that has taken
+//! Beside stage 6 of the walk. A body that has taken
 //! [`BODY_INLINE_TIME_MAX`](crate::bounds::BODY_INLINE_TIME_MAX) on a thread of the runtime is
 //! worked on here, in jobs of about a millisecond. So the runtime's threads do short work only, and
 //! on a busy machine the kernel lets them run first. Turn groups take turns. Guarantees: a job of a
@@ -57,7 +57,11 @@ impl BodyThreads {
     }
 
     /// Does `work` when it is the group's turn.
-    pub fn run<T: Send + 'static>(&self, group: TurnGroup, work: impl FnOnce() -> T + Send + 'static) -> Running<T> {
+    pub fn run<T: Send + 'static>(
+        &self,
+        group: TurnGroup,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Running<T> {
         let (done, result) = oneshot::channel();
         let job: Job = Box::new(move || {
             if !done.is_closed() {
@@ -236,12 +240,16 @@ mod tests {
     #[test]
     fn no_job_is_lost_among_threads() {
         let threads = BodyThreads::new(3);
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .build()
+            .expect("a runtime");
         let sum = runtime.block_on(async {
             let mut sum = 0;
             for round in 0..50_u64 {
-                let jobs: Vec<_> =
-                    (0..20_u64).map(|n| threads.run(TurnGroup::of_test((n % 3) as u16), move || round * n)).collect();
+                let jobs: Vec<_> = (0..20_u64)
+                    .map(|n| threads.run(TurnGroup::of_test((n % 3) as u16), move || round * n))
+                    .collect();
                 for (n, mut job) in jobs.into_iter().enumerate() {
                     if n % 7 == 6 {
                         continue;

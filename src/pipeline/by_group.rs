@@ -1,6 +1,6 @@
 //! A queue in which turn groups take turns, however much one of them has put into it.
 //!
-//! Beside stages 5 and 8 of the walk. Pure. Guarantees: entries of one group leave in the order in
+//! Beside stages 6 and 11 of the walk. Pure. Guarantees: entries of one group leave in the order in
 //! which they came, groups one after the other; an entry can be taken out before its time.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};

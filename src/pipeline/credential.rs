@@ -1,16 +1,22 @@
 //! What looks like a credential, wherever it stands in a request head.
 //!
-//! Pure. A name or a value in a head is short and has no reason to look like a key, so this is less strict than the
-//! redactor's entity `api_key`: the beginning of a key is enough. Promises: the caller's own credentials are found wherever
-//! they stand. Does not: look at bodies.
+//! Pure. A name or a value in a head is short and has no reason to look like a key, so this is less
+//! strict than the redactor's entity `api_key`: the beginning of a key is enough. Promises: the
+//! caller's own credentials are found wherever they stand. Does not: look at bodies.
 
 use http::{HeaderMap, header};
 
 use crate::redact;
 
 /// Headers that carry credentials.
-const CARRIERS: [&str; 6] =
-    ["authorization", "proxy-authorization", "x-api-key", "api-key", "x-goog-api-key", "x-tollgate-token"];
+const CARRIERS: [&str; 6] = [
+    "authorization",
+    "proxy-authorization",
+    "x-api-key",
+    "api-key",
+    "x-goog-api-key",
+    "x-tollgate-token",
+];
 
 /// Shorter ones are words.
 const SHOWN_BYTES_MIN: usize = 8;
@@ -24,7 +30,8 @@ pub struct Shown<'h>(Vec<&'h str>);
 impl<'h> Shown<'h> {
     /// What the headers of a call show.
     pub fn in_headers(headers: &'h HeaderMap) -> Shown<'h> {
-        let values = CARRIERS.iter().flat_map(|name| headers.get_all(*name)).filter_map(|v| v.to_str().ok());
+        let values =
+            CARRIERS.iter().flat_map(|name| headers.get_all(*name)).filter_map(|v| v.to_str().ok());
         let bare = |value: &'h str| value.trim().rsplit(' ').next().unwrap_or_default();
         Shown(values.map(bare).filter(|token| token.len() >= SHOWN_BYTES_MIN).collect())
     }
@@ -49,20 +56,29 @@ pub fn is_credential(text: &str) -> bool {
         let rest = &bytes[at..];
         let token_after = |prefix: usize| rest[prefix..].iter().take_while(|b| is_token(b)).count();
         match rest[0] {
-            b's' if rest.starts_with(b"sk-") || rest.starts_with(b"sk_") => token_after(3) >= KEY_BYTES_MIN,
+            b's' if rest.starts_with(b"sk-") || rest.starts_with(b"sk_") => {
+                token_after(3) >= KEY_BYTES_MIN
+            }
             b't' if rest.starts_with(b"tg-") => token_after(3) >= KEY_BYTES_MIN,
-            b'e' if rest.starts_with(b"eyJ") => rest.get(3 + token_after(3)) == Some(&b'.') && token_after(3) >= 4,
-            b'B' | b'b' => has_scheme(rest, b"bearer", 1) || has_scheme(rest, b"basic", SHOWN_BYTES_MIN),
+            b'e' if rest.starts_with(b"eyJ") => {
+                rest.get(3 + token_after(3)) == Some(&b'.') && token_after(3) >= 4
+            }
+            b'B' | b'b' => {
+                has_scheme(rest, b"bearer", 1) || has_scheme(rest, b"basic", SHOWN_BYTES_MIN)
+            }
             _ => false,
         }
     });
     found || redact::holds_secret(text)
 }
 
-/// Whether a text begins with a scheme and a credential of so many characters, which ends the text or stands before a comma.
+/// Whether a text begins with a scheme and a credential of so many characters, which ends the text
+/// or stands before a comma.
 fn has_scheme(text: &[u8], scheme: &[u8], bytes_min: usize) -> bool {
     let Some((name, rest)) = text.split_at_checked(scheme.len()) else { return false };
-    if !name.eq_ignore_ascii_case(scheme) || !matches!(rest.first(), Some(b' ' | b'\t' | b'+' | b':' | b'=')) {
+    if !name.eq_ignore_ascii_case(scheme)
+        || !matches!(rest.first(), Some(b' ' | b'\t' | b'+' | b':' | b'='))
+    {
         return false;
     }
     let rest = rest.trim_ascii_start();

@@ -1,8 +1,8 @@
 //! The request head, strictly: what hyper lets pass and a gateway must not.
 //!
-//! Stage 2 of the walk. Pure. Promises: a head that two servers could read in two ways is refused. Does not: say which
-//! header passes (`headers` does), or see `content-length` beside `transfer-encoding`, which hyper removes (`server/guard`
-//! looks at the bytes for that).
+//! Stage 2 of the walk. Pure. Promises: a head that two servers could read in two ways is refused.
+//! Does not: say which header passes (`headers` does), or see `content-length` beside
+//! `transfer-encoding`, which hyper removes (`server/guard` looks at the bytes for that).
 
 use http::header;
 use http::request::Parts;
@@ -18,7 +18,8 @@ use crate::code::Code;
 pub fn check(head: &Parts) -> Result<(), Refusal> {
     let bad = |message: &'static str| Err(Refusal::new(Code::InvalidRequest, message).closing());
     let headers = &head.headers;
-    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    let bytes: usize =
+        headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     if bytes + head.uri.path().len() + head.uri.query().map_or(0, str::len) > HEAD_BYTES_MAX {
         let message = "the request head is too large; at most 64 KiB of headers are read";
         return Err(Refusal::new(Code::HeadersTooLarge, message).closing());
@@ -41,7 +42,9 @@ pub fn check(head: &Parts) -> Result<(), Refusal> {
             return bad("the only transfer coding that is read is `chunked`");
         }
     }
-    if headers.contains_key(header::TRANSFER_ENCODING) && headers.contains_key(header::CONTENT_LENGTH) {
+    if headers.contains_key(header::TRANSFER_ENCODING)
+        && headers.contains_key(header::CONTENT_LENGTH)
+    {
         return bad("the request has both Content-Length and Transfer-Encoding");
     }
     if let Some(expect) = headers.get(header::EXPECT)
@@ -81,7 +84,11 @@ mod tests {
             ("http://evil/v1/x", &[("host", "a")], Some(400)),
             ("/v1/x", &[("host", "a"), ("transfer-encoding", "gzip, chunked")], Some(400)),
             ("/v1/x", &[("host", "a"), ("transfer-encoding", "identity, chunked")], Some(400)),
-            ("/v1/x", &[("host", "a"), ("transfer-encoding", "chunked"), ("content-length", "3")], Some(400)),
+            (
+                "/v1/x",
+                &[("host", "a"), ("transfer-encoding", "chunked"), ("content-length", "3")],
+                Some(400),
+            ),
             ("/v1/x", &[("host", "a"), ("expect", "a-miracle")], Some(400)),
             ("/v1/x", &[("host", "a"), ("x-long", &long)], Some(413)),
         ];

@@ -1,9 +1,10 @@
 //! Which headers pass, both ways, and in which form: the one list.
 //!
-//! Stages 10 and 11 of the walk. Pure but for a random number of the process. Promises: only listed headers and those of
-//! a provider's `forward_headers` reach a provider; each value is in the one form that its header has, or has been redacted by
-//! the organisation's rules; nothing that looks like a credential passes, in no header; no hop-by-hop header and none that
-//! `connection` names passes. Does not: add the provider's own key (`upstream` does).
+//! Stages 10 and 11 of the walk. Pure but for a random number of the process. Promises: only listed
+//! headers and those of a provider's `forward_headers` reach a provider; each value is in the one
+//! form that its header has, or has been redacted by the organisation's rules; nothing that looks
+//! like a credential passes, in no header; no hop-by-hop header and none that `connection` names
+//! passes. Does not: add the provider's own key (`upstream` does).
 
 use std::fmt::Write as _;
 use std::sync::LazyLock;
@@ -85,8 +86,13 @@ pub struct Leaving {
     pub ledger: Ledger,
 }
 
-/// The request headers that may reach a provider; `forward` are the names that providers of this call ask for.
-pub fn leaving<'n>(client: &HeaderMap, owner: &Owner<'_>, forward: impl Iterator<Item = &'n HeaderName>) -> Leaving {
+/// The request headers that may reach a provider; `forward` are the names that providers of this
+/// call ask for.
+pub fn leaving<'n>(
+    client: &HeaderMap,
+    owner: &Owner<'_>,
+    forward: impl Iterator<Item = &'n HeaderName>,
+) -> Leaving {
     let mut leaving = Leaving { common: HeaderMap::with_capacity(16), ..Leaving::default() };
     for name in client.keys() {
         let Some(form) = form(name) else { continue };
@@ -103,7 +109,11 @@ pub fn leaving<'n>(client: &HeaderMap, owner: &Owner<'_>, forward: impl Iterator
     for name in forward {
         let twice = leaving.common.contains_key(name) || leaving.forwarded.contains_key(name);
         // A listed header has its form also where it is asked for.
-        if twice || form(name).is_some() || credential::is_carrier(name) || named_by_connection(client, name) {
+        if twice
+            || form(name).is_some()
+            || credential::is_carrier(name)
+            || named_by_connection(client, name)
+        {
             continue;
         }
         for value in client.get_all(name) {
@@ -116,7 +126,12 @@ pub fn leaving<'n>(client: &HeaderMap, owner: &Owner<'_>, forward: impl Iterator
 }
 
 /// A value in its form; nothing if it cannot have it.
-fn shaped(form: Form, value: &HeaderValue, owner: &Owner<'_>, ledger: &mut Ledger) -> Option<HeaderValue> {
+fn shaped(
+    form: Form,
+    value: &HeaderValue,
+    owner: &Owner<'_>,
+    ledger: &mut Ledger,
+) -> Option<HeaderValue> {
     let bytes = value.as_bytes();
     match form {
         Form::Json => {
@@ -192,9 +207,13 @@ fn accept(value: &HeaderValue) -> Option<HeaderValue> {
     for range in whole.split(',').take(KNOWN.len()) {
         let mut parts = range.split(';').map(str::trim);
         let essence = parts.next().unwrap_or_default();
-        let Some(essence) = KNOWN.iter().find(|k| k.eq_ignore_ascii_case(essence)) else { continue };
+        let Some(essence) = KNOWN.iter().find(|k| k.eq_ignore_ascii_case(essence)) else {
+            continue;
+        };
         let weight = parts.find_map(|p| p.strip_prefix("q=")).filter(|q| {
-            q.len() <= 5 && matches!(q.as_bytes(), [b'0' | b'1'] | [b'0' | b'1', b'.', ..]) && is_number(&q[1..])
+            q.len() <= 5
+                && matches!(q.as_bytes(), [b'0' | b'1'] | [b'0' | b'1', b'.', ..])
+                && is_number(&q[1..])
         });
         known.push_str(if known.is_empty() { "" } else { ", " });
         known.push_str(essence);
@@ -213,7 +232,8 @@ fn is_number(text: &str) -> bool {
 /// `OpenAI/Python 1.99.9` and its kin.
 fn is_sdk(value: &[u8]) -> bool {
     let value = value.strip_prefix(b"Async").unwrap_or(value);
-    let sdks: [&[u8]; 4] = [b"OpenAI/Python ", b"OpenAI/JS ", b"Anthropic/Python ", b"Anthropic/JS "];
+    let sdks: [&[u8]; 4] =
+        [b"OpenAI/Python ", b"OpenAI/JS ", b"Anthropic/Python ", b"Anthropic/JS "];
     sdks.iter().any(|sdk| value.strip_prefix(*sdk).is_some_and(is_version))
 }
 
@@ -267,7 +287,10 @@ fn is_label(value: &[u8]) -> bool {
 
 fn is_date(value: &[u8]) -> bool {
     value.len() == 10
-        && value.iter().enumerate().all(|(i, b)| if matches!(i, 4 | 7) { *b == b'-' } else { b.is_ascii_digit() })
+        && value
+            .iter()
+            .enumerate()
+            .all(|(i, b)| if matches!(i, 4 | 7) { *b == b'-' } else { b.is_ascii_digit() })
         && matches!(value[0], b'1' | b'2')
 }
 
@@ -300,7 +323,9 @@ fn is_beta(beta: &str, owner: &Owner<'_>, ledger: &mut Ledger) -> bool {
     };
     let plain = name.len() <= 64
         && name.starts_with(|c: char| c.is_ascii_lowercase())
-        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.=".contains(&b))
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.=".contains(&b))
         && name.bytes().filter(u8::is_ascii_digit).count() < 7;
     if !plain || owner.shown.are_in(beta) {
         return false;
@@ -313,7 +338,8 @@ fn is_beta(beta: &str, owner: &Owner<'_>, ledger: &mut Ledger) -> bool {
     found.is_empty()
 }
 
-/// The key as it is, if it says nothing; else one that is as much its own, for this organisation and this process.
+/// The key as it is, if it says nothing; else one that is as much its own, for this organisation
+/// and this process.
 fn idempotency_key(value: &HeaderValue, owner: &Owner<'_>) -> HeaderValue {
     let says_nothing = value.to_str().is_ok_and(|text| {
         text.len() <= 255
@@ -359,7 +385,10 @@ pub fn returning(provider: &HeaderMap) -> HeaderMap {
 
 fn may_return(name: &HeaderName) -> bool {
     match *name {
-        header::CONTENT_TYPE | header::CONTENT_ENCODING | header::CACHE_CONTROL | header::RETRY_AFTER => true,
+        header::CONTENT_TYPE
+        | header::CONTENT_ENCODING
+        | header::CACHE_CONTROL
+        | header::RETRY_AFTER => true,
         header::CONTENT_DISPOSITION | header::ETAG | header::LAST_MODIFIED => true,
         _ => {
             matches!(
@@ -380,7 +409,9 @@ fn may_return(name: &HeaderName) -> bool {
 /// RFC 9110, section 7.6.1: what `connection` names belongs to this hop.
 fn named_by_connection(headers: &HeaderMap, name: &HeaderName) -> bool {
     headers.get_all(header::CONNECTION).iter().any(|value| {
-        value.to_str().is_ok_and(|v| v.split(',').any(|option| option.trim().eq_ignore_ascii_case(name.as_str())))
+        value.to_str().is_ok_and(|v| {
+            v.split(',').any(|option| option.trim().eq_ignore_ascii_case(name.as_str()))
+        })
     })
 }
 

@@ -1,7 +1,7 @@
 //! The walk of a call, told once, in a straight line.
 //!
-//! Level 4 of the map: the rooms meet here. [`proxy`] is the walk of a call to a provider's endpoint; the
-//! tickets of `intent` take the same stages.
+//! Level 4 of the map: the rooms meet here. [`proxy`] is the walk of a call to a provider's
+//! endpoint; the tickets of `intent` take the same stages.
 //!
 //! Guarantees: a call is authenticated, limited and logged by the same matched route; every
 //! authenticated call leaves one row; text goes on only as `Redacted`. Does not match the route
@@ -72,7 +72,8 @@ pub fn request_id(gateway: &Gateway, headers: &HeaderMap) -> RequestId {
     let given = headers.get("x-request-id").and_then(|v| RequestId::from_client(v.as_bytes()));
     let given = given.filter(|id| {
         let rules = &gateway.policy.load().redaction.default;
-        let says_nothing = rules.is_harmless(id.as_str()) || redact::text(rules, id.as_str()).1.is_empty();
+        let says_nothing =
+            rules.is_harmless(id.as_str()) || redact::text(rules, id.as_str()).1.is_empty();
         says_nothing && !Shown::in_headers(headers).are_in(id.as_str())
     });
     given.unwrap_or_else(RequestId::random)
@@ -86,12 +87,17 @@ pub fn request_id(gateway: &Gateway, headers: &HeaderMap) -> RequestId {
 /// # Cancel safety
 /// Dropped when the client leaves: the provider's connection is closed and the row says
 /// `client_disconnect`.
-pub async fn proxy(walk: Walk<'_>, endpoint: Endpoint, incoming: Incoming) -> Result<Response<Body>, Refusal> {
+pub async fn proxy(
+    walk: Walk<'_>,
+    endpoint: Endpoint,
+    incoming: Incoming,
+) -> Result<Response<Body>, Refusal> {
     // 3. authenticate
     let caller = walk.caller(false).await?;
 
     // 4. admit, with room to read the body
-    let Admitted { decision, entry, held } = walk.admit(&caller, RouteKind::Proxy, endpoint.name.clone()).await?;
+    let Admitted { decision, entry, held } =
+        walk.admit(&caller, RouteKind::Proxy, endpoint.name.clone()).await?;
 
     // 5. open the record: from here on the call leaves its row, however it ends
     let mut record = walk.record(&caller, RouteKind::Proxy, endpoint.name.clone());
@@ -120,7 +126,8 @@ pub async fn proxy(walk: Walk<'_>, endpoint: Endpoint, incoming: Incoming) -> Re
         at_once(reading)
     }
     let (redactions, trail) = (record.redactions(), record.trail());
-    let (mut response, pending) = answer_out::respond(&walk, &endpoint, &caller, answer, record, place);
+    let (mut response, pending) =
+        answer_out::respond(&walk, &endpoint, &caller, answer, record, place);
     let headers = response.headers_mut();
     ratelimit_headers(headers, &decision);
     if let Some(provider) = trail.provider() {
@@ -139,16 +146,22 @@ pub async fn proxy(walk: Walk<'_>, endpoint: Endpoint, incoming: Incoming) -> Re
 /// Checks that the caller may use the endpoint.
 fn check_endpoint(walk: &Walk<'_>, endpoint: &Endpoint, caller: &Caller) -> Result<(), Refusal> {
     if endpoint.own_key_only && caller.upstream_key.is_none() {
-        return Err(endpoint.others_use.map_or_else(closed_endpoint, |allow| walk.wrong_method(allow)));
+        return Err(endpoint
+            .others_use
+            .map_or_else(closed_endpoint, |allow| walk.wrong_method(allow)));
     }
     if caller.key.as_ref().is_some_and(|key| !key.may_call(&endpoint.name)) {
-        return Err(Refusal::new(Code::EndpointNotAllowed, "this key may not be used for this endpoint").closing());
+        return Err(Refusal::new(
+            Code::EndpointNotAllowed,
+            "this key may not be used for this endpoint",
+        )
+        .closing());
     }
     Ok(())
 }
 
-/// Stages 6 to 10: the body is redacted while it comes in, and the targets are asked until one answers.
-/// Returns the answer with the call's place among those in flight.
+/// Stages 6 to 10: the body is redacted while it comes in, and the targets are asked until one
+/// answers. Returns the answer with the call's place among those in flight.
 async fn answer(
     walk: &Walk<'_>,
     endpoint: &Endpoint,
@@ -157,7 +170,8 @@ async fn answer(
     entry: Entry,
     record: &mut Record,
 ) -> Result<(Answer, Held), Refusal> {
-    let path = walk.redacted_target(endpoint, caller, walk.policy.redaction.of(&caller.org), record)?;
+    let path =
+        walk.redacted_target(endpoint, caller, walk.policy.redaction.of(&caller.org), record)?;
     let request = read_body(walk, endpoint, caller, incoming, entry, record).await?;
     let model = request.facts.model.as_deref();
     if walk.head.method == Method::POST
@@ -199,15 +213,23 @@ async fn read_body(
     let bare = endpoint.format == Format::Other && incoming.is_end_stream();
     if walk.head.method != Method::POST || bare {
         if !incoming.is_end_stream() {
-            return Err(Refusal::new(Code::InvalidRequest, "this endpoint takes no request body").closing());
+            return Err(
+                Refusal::new(Code::InvalidRequest, "this endpoint takes no request body").closing()
+            );
         }
         let place = walk.place()?;
         drop(entry);
         let body = Outgoing::Whole(redact::Redacted::default());
-        return Ok(RequestBody { body, facts: redact::Facts::default(), waited: Duration::ZERO, place });
+        return Ok(RequestBody {
+            body,
+            facts: redact::Facts::default(),
+            waited: Duration::ZERO,
+            place,
+        });
     }
     let (policy, room) = (&walk.policy, walk.bytes());
-    let mut intake = walk.intake(endpoint, policy.redaction.of(&caller.org), caller, incoming, entry, record)?;
+    let mut intake =
+        walk.intake(endpoint, policy.redaction.of(&caller.org), caller, incoming, entry, record)?;
     if let Some(key) = &caller.key {
         intake.restrict(key);
     }
@@ -223,7 +245,9 @@ async fn read_body(
             record.held = intake.held.take();
             Outgoing::Whole(body)
         }
-        Gathered::Begun(first) => Outgoing::streaming(first, Box::new(intake), policy.retry.replay_bytes, &room),
+        Gathered::Begun(first) => {
+            Outgoing::streaming(first, Box::new(intake), policy.retry.replay_bytes, &room)
+        }
     };
     Ok(RequestBody { body, facts, waited, place })
 }
@@ -239,18 +263,29 @@ async fn reserve(
 ) -> Result<(), Refusal> {
     let makes = endpoint.makes.filter(|_| walk.head.method == Method::POST);
     record.bills(makes);
-    let limits = walk.policy.limits.more.as_ref().map(|more| more.of(&caller.org)).filter(|of| of.need_estimate());
+    let limits = walk
+        .policy
+        .limits
+        .more
+        .as_ref()
+        .map(|more| more.of(&caller.org))
+        .filter(|of| of.need_estimate());
     let Some(limits) = limits else { return Ok(()) };
     let RequestBody { body, facts, .. } = request;
     let asked = makes.map(|makes| asked(makes, facts));
-    let expected = asked.map(|asked| asked.expected(text_bytes(walk, body, record))).unwrap_or_default();
+    let expected =
+        asked.map(|asked| asked.expected(text_bytes(walk, body, record))).unwrap_or_default();
     if let (Some(Asked { makes, longest, .. }), Outgoing::Streaming(_)) = (asked, body)
         && limits.has_budget()
     {
         // The bounds in a body are final only at its end.
         record.reserved(Reserved { makes, longest, most: expected.most });
     }
-    let names: Vec<_> = targets.list.iter().map(|target| (&*target.provider.name, target.model.as_deref())).collect();
+    let names: Vec<_> = targets
+        .list
+        .iter()
+        .map(|target| (&*target.provider.name, target.model.as_deref()))
+        .collect();
     let model = facts.model.as_deref().unwrap_or_default();
     walk.reserve(caller, Work { targets: &names, model, expected }, record).await
 }
@@ -302,7 +337,8 @@ async fn send(
             Ok(answer)
         }
         Err(no_answer) => {
-            let broken = if no_answer == NoAnswer::BodyBroken { record.body_refusal() } else { None };
+            let broken =
+                if no_answer == NoAnswer::BodyBroken { record.body_refusal() } else { None };
             let tried = trail.provider().map(|p| (p.name.to_string(), trail.attempts()));
             Err(Refusal { tried, ..broken.unwrap_or_else(|| no_answer_refusal(&no_answer)) })
         }
@@ -340,8 +376,10 @@ fn text_bytes(walk: &Walk<'_>, body: &Outgoing, record: &Record) -> u64 {
 pub fn no_answer_refusal(no_answer: &NoAnswer) -> Refusal {
     match no_answer {
         NoAnswer::Unavailable { retry_after } => {
-            let message = "The AI service is temporarily unavailable. Please try again in a few seconds.";
-            Refusal::new(Code::ProviderUnavailable, message).after(retry_after.unwrap_or(Duration::from_secs(5)))
+            let message =
+                "The AI service is temporarily unavailable. Please try again in a few seconds.";
+            Refusal::new(Code::ProviderUnavailable, message)
+                .after(retry_after.unwrap_or(Duration::from_secs(5)))
         }
         NoAnswer::Timeout => {
             let message = "The AI service took too long to answer. Please try again.";
@@ -349,15 +387,19 @@ pub fn no_answer_refusal(no_answer: &NoAnswer) -> Refusal {
         }
         NoAnswer::Exhausted => refusal::overloaded(),
         NoAnswer::BodyBroken => {
-            Refusal::new(Code::InvalidRequest, "the request body could not be read to its end").closing()
+            Refusal::new(Code::InvalidRequest, "the request body could not be read to its end")
+                .closing()
         }
     }
 }
 
 /// Whether a body is waited for until its model is known.
 fn needs_model(policy: &Policy, caller: &Caller) -> bool {
-    let limited = policy.limits.more.as_ref().is_some_and(|more| more.of(&caller.org).need_estimate());
-    limited || crate::route::needs_model(policy) || caller.key.as_ref().is_some_and(|key| !key.models.is_empty())
+    let limited =
+        policy.limits.more.as_ref().is_some_and(|more| more.of(&caller.org).need_estimate());
+    limited
+        || crate::route::needs_model(policy)
+        || caller.key.as_ref().is_some_and(|key| !key.models.is_empty())
 }
 
 /// The refusal of an endpoint that is open to the holders of a provider key only.

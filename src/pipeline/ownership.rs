@@ -1,8 +1,9 @@
 //! Stored objects under a shared key: whose they are, and what an answer adds.
 //!
-//! Stages 6 and 11 of the walk. Under the gateway's own key every object that a body names has to be one that an answer to the
-//! same organisation named before (`routing.stored_objects: own`), else the body does not become a complete one upstream.
-//! Does not: look at callers with their own provider key, whose account is theirs alone.
+//! Stages 6 and 11 of the walk. Under the gateway's own key every object that a body names has to
+//! be one that an answer to the same organisation named before (`routing.stored_objects: own`),
+//! else the body does not become a complete one upstream. Does not: look at callers with their own
+//! provider key, whose account is theirs alone.
 
 use std::sync::Arc;
 
@@ -31,7 +32,8 @@ pub struct Ownership {
 impl Ownership {
     /// For the bodies of this caller; nothing where all objects may be named.
     pub fn of(gateway: &Gateway, policy: &Arc<Policy>, caller: &Caller) -> Option<Ownership> {
-        let asked = caller.upstream_key.is_none() && policy.routing.stored_objects != StoredObjects::Allow;
+        let asked =
+            caller.upstream_key.is_none() && policy.routing.stored_objects != StoredObjects::Allow;
         asked.then(|| Ownership {
             objects: Arc::clone(&gateway.objects),
             policy: Arc::clone(policy),
@@ -58,7 +60,9 @@ impl Ownership {
                      your own provider key, or have the operator open it (routing.shared_objects, routing.stored_objects)",
                     object.param
                 );
-                return Err(Refusal::new(Code::EndpointNotAllowed, message).about(field(object.kind)).closing());
+                return Err(Refusal::new(Code::EndpointNotAllowed, message)
+                    .about(field(object.kind))
+                    .closing());
             }
         }
         self.judged = facts.stored.len();
@@ -69,10 +73,14 @@ impl Ownership {
         let routing = &self.policy.routing;
         // The same for every account: connector_googledrive.
         let is_public = object.kind == StoredKind::Connector
-            && object.id.strip_prefix("connector_").is_some_and(|name| name.bytes().all(|b| b.is_ascii_lowercase()));
+            && object
+                .id
+                .strip_prefix("connector_")
+                .is_some_and(|name| name.bytes().all(|b| b.is_ascii_lowercase()));
         is_public
             || routing.shared_objects.iter().any(|glob| glob.matches(&object.id))
-            || routing.stored_objects == StoredObjects::Own && self.objects.owns(&self.org, &object.id)
+            || routing.stored_objects == StoredObjects::Own
+                && self.objects.owns(&self.org, &object.id)
     }
 }
 
@@ -111,8 +119,11 @@ impl Learning {
         endpoint: &Endpoint,
         caller: &Caller,
     ) -> Option<Learning> {
-        let kept = policy.routing.stored_objects == StoredObjects::Own && caller.upstream_key.is_none();
-        let begins = endpoint.format == Format::Other && *method == Method::POST && endpoint.ids().next().is_none();
+        let kept =
+            policy.routing.stored_objects == StoredObjects::Own && caller.upstream_key.is_none();
+        let begins = endpoint.format == Format::Other
+            && *method == Method::POST
+            && endpoint.ids().next().is_none();
         let names = begins || endpoint.answer.names_objects();
         (kept && names).then(|| Learning {
             objects: Arc::clone(&gateway.objects),

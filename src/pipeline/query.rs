@@ -1,8 +1,10 @@
-//! The query of a request's target: read, redacted, and written again where something was taken out.
+//! The query of a request's target: read, redacted, and written again where something was taken
+//! out.
 //!
-//! Pure. A query has no one reading: `+` is a plus or a space, and what was encoded twice may be decoded twice. So names and
-//! values are looked at in every reading. Promises: what holds no match leaves exactly as it came; parameters that carry
-//! credentials, and those that would send a call elsewhere, do not leave. Does not: know which parameters a provider has.
+//! Pure. A query has no one reading: `+` is a plus or a space, and what was encoded twice may be
+//! decoded twice. So names and values are looked at in every reading. Promises: what holds no match
+//! leaves exactly as it came; parameters that carry credentials, and those that would send a call
+//! elsewhere, do not leave. Does not: know which parameters a provider has.
 
 use std::borrow::Cow;
 
@@ -29,7 +31,8 @@ pub struct Query<'q> {
 /// What of a query may leave, by these rules.
 ///
 /// # Errors
-/// 400 for a query that is too long or not UTF-8, 415 for a `data:` URL where the policy refuses attachments.
+/// 400 for a query that is too long or not UTF-8, 415 for a `data:` URL where the policy refuses
+/// attachments.
 pub fn cleaned<'q>(rules: &Rules, shown: &Shown<'_>, query: &'q str) -> Result<Query<'q>, Refusal> {
     let bad = |message: &'static str| Err(Refusal::new(Code::InvalidRequest, message).closing());
     if query.len() > QUERY_BYTES_MAX {
@@ -72,9 +75,13 @@ struct Parameter<'a> {
 impl Parameter<'_> {
     /// What of the parameter may leave; nothing if none of it may.
     fn cleaned<'q>(&mut self, parameter: &'q str) -> Option<Cow<'q, str>> {
-        let (name, value) = parameter.split_once('=').map_or((parameter, None), |(name, value)| (name, Some(value)));
+        let (name, value) = parameter
+            .split_once('=')
+            .map_or((parameter, None), |(name, value)| (name, Some(value)));
         // Some readers take `;` for `&`.
-        let hidden = |part: &str| part.split(';').skip(1).any(|p| is_barred(p.split('=').next().unwrap_or_default()));
+        let hidden = |part: &str| {
+            part.split(';').skip(1).any(|p| is_barred(p.split('=').next().unwrap_or_default()))
+        };
         if is_barred(name) || hidden(parameter) {
             return None;
         }
@@ -83,7 +90,10 @@ impl Parameter<'_> {
             return None;
         }
         let plain = plain_name(name);
-        if matches!(&*plain, "model" | "models" | "modelid" | "modelname" | "engine" | "deployment" | "deploymentid") {
+        if matches!(
+            &*plain,
+            "model" | "models" | "modelid" | "modelname" | "engine" | "deployment" | "deploymentid"
+        ) {
             self.models.extend(value_readings.iter().cloned());
         }
         if plain == "apiversion" && !is_api_version(value.unwrap_or_default()) {
@@ -94,8 +104,9 @@ impl Parameter<'_> {
         if let (None, None | Some(None)) = (&clean_name, &clean_value) {
             // A name may say what a number is.
             let joined = value_readings.iter().map(|value| format!("{plain}={value}"));
-            let found =
-                joined.filter(|text| !self.rules.is_harmless(text)).map(|text| redact::text(self.rules, &text).1);
+            let found = joined
+                .filter(|text| !self.rules.is_harmless(text))
+                .map(|text| redact::text(self.rules, &text).1);
             let Some(found) = found.into_iter().find(|found| !found.is_empty()) else {
                 return Some(Cow::Borrowed(parameter));
             };
@@ -116,8 +127,10 @@ impl Parameter<'_> {
         // What is taken out of one reading may leave something in another.
         for _ in 0..DECODINGS_MAX {
             let at_hand = clean.as_deref().unwrap_or(part);
-            let mut found =
-                readings(at_hand).into_iter().filter(|r| !self.rules.is_harmless(r)).filter_map(|reading| {
+            let mut found = readings(at_hand)
+                .into_iter()
+                .filter(|r| !self.rules.is_harmless(r))
+                .filter_map(|reading| {
                     let (text, ledger) = redact::text(self.rules, &reading);
                     (!ledger.is_empty()).then_some((text, ledger))
                 });
@@ -192,7 +205,10 @@ fn is_barred(name: &str) -> bool {
 fn is_api_version(value: &str) -> bool {
     let dated = value.strip_suffix("-preview").unwrap_or(value);
     let is_date = dated.len() == 10
-        && dated.bytes().enumerate().all(|(i, b)| if matches!(i, 4 | 7) { b == b'-' } else { b.is_ascii_digit() });
+        && dated
+            .bytes()
+            .enumerate()
+            .all(|(i, b)| if matches!(i, 4 | 7) { b == b'-' } else { b.is_ascii_digit() });
     is_date && dated.starts_with("20") || matches!(value, "v1" | "preview" | "latest")
 }
 
@@ -261,7 +277,11 @@ mod tests {
         ] {
             assert_eq!(clean(query), Ok(expected.to_owned()), "{query}");
         }
-        let refused = cleaned(&rules(Attachments::Reject), &Shown::default(), "p=data:image/png;base64,iVBORw0KGgo=");
+        let refused = cleaned(
+            &rules(Attachments::Reject),
+            &Shown::default(),
+            "p=data:image/png;base64,iVBORw0KGgo=",
+        );
         assert_eq!(refused.map_err(|r| r.code.status()), Err(415));
         assert_eq!(clean(&"x".repeat(QUERY_BYTES_MAX + 1)), Err(400));
         assert_eq!(clean(&"&".repeat(QUERY_PARAMETERS_MAX)), Err(400));
@@ -301,12 +321,18 @@ mod tests {
             assert_eq!(clean(query), Ok(String::new()), "{query}");
             assert_eq!(clean(&format!("a=1&{query}&b=2")), Ok("a=1&b=2".to_owned()), "{query}");
         }
-        for query in
-            ["api-version=2024-10-21", "api-version=2025-03-01-preview", "pageToken=abc", "max_tokens=5", "keys=1"]
-        {
+        for query in [
+            "api-version=2024-10-21",
+            "api-version=2025-03-01-preview",
+            "pageToken=abc",
+            "max_tokens=5",
+            "keys=1",
+        ] {
             assert_eq!(clean(query), Ok(query.to_owned()));
         }
-        let models = cleaned(&rules(Attachments::Drop), &Shown::default(), "Model=o1%2Dpro&x=1").expect("query").models;
+        let models = cleaned(&rules(Attachments::Drop), &Shown::default(), "Model=o1%2Dpro&x=1")
+            .expect("query")
+            .models;
         assert_eq!(models, ["o1-pro"]);
     }
 }

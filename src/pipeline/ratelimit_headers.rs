@@ -1,11 +1,12 @@
-//! What every answer says of its organisation's requests: OpenAI's `x-ratelimit-*-requests`, and the IETF's `RateLimit`
-//! and `RateLimit-Policy`.
+//! What every answer says of its organisation's requests: OpenAI's `x-ratelimit-*-requests`, and
+//! the IETF's `RateLimit` and `RateLimit-Policy`.
 //!
-//! On every answer, so written without going through the heap for text. Does not: speak of other limits; a refusal names
-//! them in its message.
+//! On every answer, so written without going through the heap for text. Does not: speak of other
+//! limits; a refusal names them in its message.
 //!
 //! # Source
-//! OpenAI's API reference, "Rate limits"; draft-ietf-httpapi-ratelimit-headers-10 (a draft: the names may change).
+//! OpenAI's API reference, "Rate limits"; draft-ietf-httpapi-ratelimit-headers-10 (a draft: the
+//! names may change).
 
 use std::time::Duration;
 
@@ -28,7 +29,8 @@ pub fn ratelimit_headers(headers: &mut HeaderMap, decision: &Decision) {
     policy.text("\"org\";q=").number(u64::from(decision.limit)).text(";w=60");
     set(headers, IETF_POLICY, &policy);
     let mut left = Line::default();
-    let seconds = u64::try_from(decision.reset.as_nanos().div_ceil(1_000_000_000)).unwrap_or(u64::MAX);
+    let seconds =
+        u64::try_from(decision.reset.as_nanos().div_ceil(1_000_000_000)).unwrap_or(u64::MAX);
     left.text("\"org\";r=").number(u64::from(decision.remaining)).text(";t=").number(seconds);
     set(headers, IETF, &left);
 }
@@ -126,7 +128,13 @@ mod tests {
         let mut headers = HeaderMap::new();
         for (limit, remaining, reset_ms, policy, left) in [
             (60, 59, 1_000, "\"org\";q=60;w=60", "\"org\";r=59;t=1"),
-            (u32::MAX, u32::MAX, u64::MAX, "\"org\";q=4294967295;w=60", "\"org\";r=4294967295;t=18446744073709552"),
+            (
+                u32::MAX,
+                u32::MAX,
+                u64::MAX,
+                "\"org\";q=4294967295;w=60",
+                "\"org\";r=4294967295;t=18446744073709552",
+            ),
             (1, 0, 59_001, "\"org\";q=1;w=60", "\"org\";r=0;t=60"),
         ] {
             let reset = Duration::from_millis(reset_ms);

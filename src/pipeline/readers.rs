@@ -1,8 +1,10 @@
-//! Calls whose request body is being read, and which of them is given up when a party has no room for another.
+//! Calls whose request body is being read, and which of them is given up when a party has no room
+//! for another.
 //!
-//! Stages 4 and 6 of the walk. A call enters here at its head and leaves when its body (or the beginning that is gathered) has
-//! come; only then it takes a place among the calls in flight, so that slow bodies hold none. Promises: a body that is there at
-//! once costs no lock; a newcomer takes the room of a body of its own party that comes too slowly, the one that began to wait
+//! Stages 4 and 6 of the walk. A call enters here at its head and leaves when its body (or the
+//! beginning that is gathered) has come; only then it takes a place among the calls in flight, so
+//! that slow bodies hold none. Promises: a body that is there at once costs no lock; a newcomer
+//! takes the room of a body of its own party that comes too slowly, the one that began to wait
 //! first. Does not: end a body that comes at its rate (see `rate`).
 
 use std::collections::BTreeMap;
@@ -72,8 +74,10 @@ impl Readers {
         let (whole, part) = (id(party.whole()), id(party));
         let (first, last) = if of_part { (part, part) } else { (0, usize::MAX) };
         let mut registry = lock(&self.0);
-        let candidates =
-            registry.waiting.range((whole, first, 0)..=(whole, last, u64::MAX)).take(SLOW_BODIES_LOOKED_AT);
+        let candidates = registry
+            .waiting
+            .range((whole, first, 0)..=(whole, last, u64::MAX))
+            .take(SLOW_BODIES_LOOKED_AT);
         let slow = candidates.filter(|(_, waiting)| {
             let waiting = lock(waiting);
             waiting.held.is_some() && waiting.slow_from.is_some_and(|from| from <= now)
@@ -93,7 +97,8 @@ fn id(party: &Party) -> usize {
 }
 
 impl Entry {
-    /// The body is waited for, and comes too slowly `slow_from` then on. `false`: it was given up for another.
+    /// The body is waited for, and comes too slowly `slow_from` then on. `false`: it was given up
+    /// for another.
     pub fn waits(&mut self, cx: &Context<'_>, slow_from: Instant) -> bool {
         if let Room::Listed(_, waiting) = &self.room {
             let mut waiting = lock(waiting);
@@ -104,19 +109,23 @@ impl Entry {
             }
             return waiting.held.is_some();
         }
-        let waiting = Waiting { held: None, slow_from: Some(slow_from), waker: Some(cx.waker().clone()) };
+        let waiting =
+            Waiting { held: None, slow_from: Some(slow_from), waker: Some(cx.waker().clone()) };
         let waiting = Arc::new(Mutex::new(waiting));
         let mut registry = lock(&self.readers.0);
         registry.next += 1;
         let key = (id(self.party.whole()), id(&self.party), registry.next);
-        if let Room::Held(held) = std::mem::replace(&mut self.room, Room::Listed(key, Arc::clone(&waiting))) {
+        if let Room::Held(held) =
+            std::mem::replace(&mut self.room, Room::Listed(key, Arc::clone(&waiting)))
+        {
             lock(&waiting).held = Some(held);
         }
         registry.waiting.insert(key, waiting);
         true
     }
 
-    /// Something has come: it is not slow while that is read. `false`: too late, it was given up for another.
+    /// Something has come: it is not slow while that is read. `false`: too late, it was given up
+    /// for another.
     pub fn came(&self) -> bool {
         match &self.room {
             Room::Held(_) => true,
@@ -172,10 +181,14 @@ mod tests {
         }
         assert!(slow[1].came(), "it is read now");
         let newcomer = enter(&part).expect("the room of the third");
-        assert!(!slow[2].waits(&cx, now) && slow[2].is_given_up() && !slow[2].came(), "it has been told");
+        assert!(
+            !slow[2].waits(&cx, now) && slow[2].is_given_up() && !slow[2].came(),
+            "it has been told"
+        );
         assert!(slow[0].waits(&cx, now) && slow[1].waits(&cx, now) && slow[3].waits(&cx, now));
         assert!(!victim.is_given_up());
-        // What others have is left alone, also what another part has, as long as the whole has some left.
+        // What others have is left alone, also what another part has, as long as the whole has some
+        // left.
         let of_other = enter(&other).expect("one of the other part");
         assert_eq!(slow.iter().filter(|reader| reader.is_given_up()).count(), 1);
         assert!(!victim.is_given_up());

@@ -195,7 +195,8 @@ impl Record {
         }
         let rank = |kind: &str| ["email", "phone"].iter().position(|k| *k == kind).unwrap_or(2);
         all.counts.sort_by(|(a, _), (b, _)| rank(a).cmp(&rank(b)).then_with(|| a.cmp(b)));
-        let mut parts: Vec<String> = all.counts.iter().map(|(kind, count)| format!("{kind}={count}")).collect();
+        let mut parts: Vec<String> =
+            all.counts.iter().map(|(kind, count)| format!("{kind}={count}")).collect();
         if all.attachments > 0 {
             parts.push(format!("attachment={}", all.attachments));
         }
@@ -252,7 +253,9 @@ impl Record {
         };
         // A missing answer names no model, but the request to the provider did.
         let sent_as = sent_as.filter(|_| row.response_model.is_empty());
-        let cost = cost(&row.response_model).or_else(|| cost(&sent_as?)).map(|nano| nano.min(NANO_USD_PER_CALL_MAX));
+        let cost = cost(&row.response_model)
+            .or_else(|| cost(&sent_as?))
+            .map(|nano| nano.min(NANO_USD_PER_CALL_MAX));
         row.cost_nano_usd = cost;
         row.price_version = cost.map(|_| Arc::clone(policy.prices.version()));
     }
@@ -260,7 +263,8 @@ impl Record {
     /// Estimates the charge of a provider that was at work when the call ended without its answer:
     /// it charges for the input, and for its output until then.
     fn charge_work(&mut self, outcome: Outcome) {
-        let unanswered = matches!(outcome, Outcome::ClientDisconnect | Outcome::Timeout | Outcome::Refused);
+        let unanswered =
+            matches!(outcome, Outcome::ClientDisconnect | Outcome::Timeout | Outcome::Refused);
         let row = &mut self.row;
         let told = (row.usage_source == UsageSource::Estimated).then_some(row.usage);
         let is_told = row.usage_source == UsageSource::Provider;
@@ -297,7 +301,12 @@ impl Record {
 
     /// Writes the row in one write with the rows of other calls that end now. The answer may be
     /// sent when the result is ready.
-    pub fn close_soon(&mut self, status: u16, outcome: Outcome, code: Option<Code>) -> Option<Pending> {
+    pub fn close_soon(
+        &mut self,
+        status: u16,
+        outcome: Outcome,
+        code: Option<Code>,
+    ) -> Option<Pending> {
         self.end(status, outcome, code).then(|| self.log.append_soon(&self.row))
     }
 
@@ -359,7 +368,8 @@ impl Record {
         let is_left = outcome == Outcome::ClientDisconnect;
         let status = if is_left { CLIENT_CLOSED_REQUEST } else { refusal.code.status() };
         // One of a flood, perhaps.
-        if self.work == Work::Begun && outcome == Outcome::RateLimited && self.trail.attempts() == 0 {
+        if self.work == Work::Begun && outcome == Outcome::RateLimited && self.trail.attempts() == 0
+        {
             self.work = Work::None;
         }
         self.close(status, outcome, Some(refusal.code));
@@ -502,7 +512,13 @@ mod tests {
         let clock = Clock::start();
         Record {
             log: log.clone(),
-            row: Row::begin(clock.wall_ms(), org, RouteKind::Proxy, id, Arc::clone(&policy.version)),
+            row: Row::begin(
+                clock.wall_ms(),
+                org,
+                RouteKind::Proxy,
+                id,
+                Arc::clone(&policy.version),
+            ),
             policy,
             metrics: Arc::clone(metrics),
             seen: None,
@@ -563,6 +579,10 @@ mod tests {
         assert_eq!(rows(dir.path(), "outcome = 'rate_limited' AND status = 429"), 4);
         assert_eq!(rows(dir.path(), "outcome = 'refused' AND status = 503"), 4);
         let histogram = metrics.request_duration.with_label_values(&["proxy"]);
-        assert_eq!(histogram.get_sample_count(), 2, "the time of a refusal at the head is not measured");
+        assert_eq!(
+            histogram.get_sample_count(),
+            2,
+            "the time of a refusal at the head is not measured"
+        );
     }
 }

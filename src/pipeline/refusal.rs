@@ -92,15 +92,25 @@ pub fn short_of(resource: Resource, short: Short) -> Refusal {
         return overloaded();
     }
     let message = match resource {
-        Resource::Connections => "your share of the gateway's connections is used up; use fewer, and keep them open",
-        Resource::Readers => "too many of your calls are still sending their request bodies; wait for some of them",
-        Resource::Calls => "your share of the gateway's calls in flight is used up; wait for some of them to end",
-        Resource::Bytes => "your calls use up your share of the gateway's memory; wait for some of them to end",
+        Resource::Connections => {
+            "your share of the gateway's connections is used up; use fewer, and keep them open"
+        }
+        Resource::Readers => {
+            "too many of your calls are still sending their request bodies; wait for some of them"
+        }
+        Resource::Calls => {
+            "your share of the gateway's calls in flight is used up; wait for some of them to end"
+        }
+        Resource::Bytes => {
+            "your calls use up your share of the gateway's memory; wait for some of them to end"
+        }
         Resource::DecoderBytes => {
             "your compressed request bodies use up your share of the gateway's memory; send them as they are, or \
              fewer at once"
         }
-        Resource::Background => "your share of the work in the background is used up; wait for some of it to end",
+        Resource::Background => {
+            "your share of the work in the background is used up; wait for some of it to end"
+        }
     };
     Refusal { message: message.into(), ..overloaded() }
 }

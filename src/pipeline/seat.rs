@@ -1,9 +1,10 @@
 //! A connection's place, and whose it is.
 //!
-//! Stages 1 and 3 of the walk. A connection begins as one of those of which only the address is known; with its first
-//! authenticated call it counts for that call's party. One for which there is no place, or no share of those unknown, is over: it
-//! has a short time to authenticate and gets a place if there is one for its party. Promises: asking on a connection that has
-//! its place costs one load; a connection that never authenticates ends. Does not: read or write it.
+//! Stages 1 and 3 of the walk. A connection begins as one of those of which only the address is
+//! known; with its first authenticated call it counts for that call's party. One for which there is
+//! no place, or no share of those unknown, is over: it has a short time to authenticate and gets a
+//! place if there is one for its party. Promises: asking on a connection that has its place costs
+//! one load; a connection that never authenticates ends. Does not: read or write it.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -113,7 +114,8 @@ impl Seat {
         self.silent.store(!something, Ordering::Relaxed);
     }
 
-    /// Whether its peer has said nothing that is not read yet. Before the first look that is not known.
+    /// Whether its peer has said nothing that is not read yet. Before the first look that is not
+    /// known.
     pub fn is_silent(&self) -> bool {
         self.silent.load(Ordering::Relaxed)
     }
@@ -141,7 +143,8 @@ impl Seat {
         self.paused.store(true, Ordering::Relaxed);
     }
 
-    /// How little harm it does to close it: most if it is silent, some if it waits to be refused, least if it was never looked at.
+    /// How little harm it does to close it: most if it is silent, some if it waits to be refused,
+    /// least if it was never looked at.
     pub fn spare(&self) -> Spare {
         match (self.is_idle(), self.is_silent()) {
             (true, true) => Spare::Silent,
@@ -214,7 +217,8 @@ impl Seat {
                 return std::future::pending().await;
             }
             let requests = self.requests();
-            // Over, it is there for one answer; else for as long as it asks for something now and then.
+            // Over, it is there for one answer; else for as long as it asks for something now and
+            // then.
             if self.is_idle() && (self.is_over() || requests == seen) {
                 return;
             }
@@ -272,7 +276,8 @@ mod tests {
         assert_eq!(tenants.connections.used(), before - 1);
     }
 
-    /// When the connection is closed, where that is within an hour; `asks` a request at each of these seconds.
+    /// When the connection is closed, where that is within an hour; `asks` a request at each of
+    /// these seconds.
     async fn closed_at(seat: &Arc<Seat>, asks: &[u64]) -> Option<u64> {
         let begun = Instant::now();
         let asking = async {
@@ -293,7 +298,9 @@ mod tests {
     async fn who_never_says_who_it_is_is_closed() {
         let tenants = Tenants::new(20, 1, 1, &Metrics::new());
         let places = Arc::new(Semaphore::new(9));
-        let over = || Arc::new(Seat::over(address(), Arc::clone(&places).try_acquire_owned().expect("free")));
+        let over = || {
+            Arc::new(Seat::over(address(), Arc::clone(&places).try_acquire_owned().expect("free")))
+        };
         assert_eq!(closed_at(&seat(&tenants).expect("place"), &[]).await, Some(75));
         assert_eq!(closed_at(&seat(&tenants).expect("place"), &[10, 100]).await, Some(225));
         let asks: Vec<u64> = (0..100).map(|n| n * 60).collect();
@@ -316,7 +323,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn refusals_beyond_the_rate_are_held_back_and_no_others() {
-        let (tenants, places) = (Tenants::new(20, 1, 1, &Metrics::new()), Arc::new(Semaphore::new(1)));
+        let (tenants, places) =
+            (Tenants::new(20, 1, 1, &Metrics::new()), Arc::new(Semaphore::new(1)));
         let over = Seat::over(address(), Arc::clone(&places).try_acquire_owned().expect("free"));
         let (begun, now) = (Instant::now(), Nanos(1));
         for _ in 0..REFUSALS_PER_SECOND {

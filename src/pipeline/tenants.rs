@@ -1,9 +1,11 @@
 //! Who shares the gateway, and what each of them may use of it.
 //!
-//! Stages 1 and 4 of the walk. Every bound on what callers hold is a pool of `share`; here are the pools, and the parties that
-//! share them: each organisation with a JWT or a gateway key; all pass-through callers together, in which each address is a part;
-//! anonymous callers likewise; and all connections that have had no authenticated call yet, by address. Promises: a party costs
-//! one look-up; the maps are bounded, and what holds nothing is forgotten. Does not: say what a refused caller is told.
+//! Stages 1 and 4 of the walk. Every bound on what callers hold is a pool of `share`; here are the
+//! pools, and the parties that share them: each organisation with a JWT or a gateway key; all
+//! pass-through callers together, in which each address is a part; anonymous callers likewise; and
+//! all connections that have had no authenticated call yet, by address. Promises: a party costs one
+//! look-up; the maps are bounded, and what holds nothing is forgotten. Does not: say what a refused
+//! caller is told.
 
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
@@ -15,14 +17,16 @@ use dashmap::DashMap;
 use super::readers::Readers;
 use crate::auth::Caller;
 use crate::bounds::{
-    INTENTS_BACKGROUND_MAX, SHARE_OF_FREE_UNKNOWN, SHARING_PARTIES_MAX, decoder_bytes_max, readers_max,
+    INTENTS_BACKGROUND_MAX, SHARE_OF_FREE_UNKNOWN, SHARING_PARTIES_MAX, decoder_bytes_max,
+    readers_max,
 };
 use crate::config::policy::Accept;
 use crate::ids::OrgId;
 use crate::metrics::Metrics;
 use crate::share::{Party, Pool, Resource};
 
-/// Where a connection comes from, as far as it is counted: an IPv4 address, or the first 64 bits of an IPv6 one.
+/// Where a connection comes from, as far as it is counted: an IPv4 address, or the first 64 bits of
+/// an IPv6 one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Address(IpAddr);
 
@@ -93,7 +97,9 @@ impl Tenants {
     /// Forgets parties that hold nothing.
     pub fn forget_idle(&self) {
         self.organizations.forget_idle();
-        [&self.passthrough, &self.anonymous, &self.unknown].into_iter().for_each(|by| by.parts.forget_idle());
+        [&self.passthrough, &self.anonymous, &self.unknown]
+            .into_iter()
+            .for_each(|by| by.parts.forget_idle());
     }
 }
 
@@ -193,7 +199,8 @@ mod tests {
         assert!(!Arc::ptr_eq(&acme, &of("beta", Accept::Jwt, here)));
         // One that is named like callers without an organisation is another.
         assert!(!Arc::ptr_eq(&acme, &of("acme", Accept::Passthrough, here)));
-        let (one, other) = (of("key-1", Accept::Passthrough, here), of("key-2", Accept::Passthrough, here));
+        let (one, other) =
+            (of("key-1", Accept::Passthrough, here), of("key-2", Accept::Passthrough, here));
         assert!(Arc::ptr_eq(&one, &other));
         let far = of("key-1", Accept::Passthrough, there);
         assert!(!Arc::ptr_eq(&one, &far) && std::ptr::eq(one.whole(), far.whole()));
@@ -201,14 +208,18 @@ mod tests {
         assert!(!std::ptr::eq(one.whole(), tenants.unknown(here).whole()));
         drop((acme, one, other, far));
         tenants.forget_idle();
-        assert_eq!((tenants.organizations.map.len(), tenants.organizations.len.load(Ordering::Relaxed)), (0, 0));
+        assert_eq!(
+            (tenants.organizations.map.len(), tenants.organizations.len.load(Ordering::Relaxed)),
+            (0, 0)
+        );
         assert_eq!(tenants.passthrough.parts.map.len(), 0);
     }
 
     #[test]
     fn parties_beyond_the_bound_count_together() {
         let parties = Parties::new(Party::new());
-        let all: Vec<_> = (0..SHARING_PARTIES_MAX + 2).map(|n| parties.of(&n, Party::new)).collect();
+        let all: Vec<_> =
+            (0..SHARING_PARTIES_MAX + 2).map(|n| parties.of(&n, Party::new)).collect();
         let others = all.iter().filter(|party| Arc::ptr_eq(party, &parties.others)).count();
         assert_eq!(others, 2);
         parties.forget_idle();

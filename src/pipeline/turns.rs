@@ -1,6 +1,6 @@
 //! Turns for work on bodies, so that one caller's large bodies do not slow down another's calls.
 //!
-//! Beside stages 5 and 8 of the walk. Work on a body (decoding, redacting, reading an answer) is
+//! Beside stages 6 and 11 of the walk. Work on a body (decoding, redacting, reading an answer) is
 //! done in steps. After each step the task gives way to all other tasks that are ready. A turn
 //! group (an organisation, or all pass-through callers together) has a small share of processor
 //! time free; within it a step costs two looks at the clock and one atomic addition. A group that
@@ -27,8 +27,8 @@ use super::body_threads::{BodyThreads, Running};
 use super::by_group::ByGroup;
 use crate::auth::Caller;
 use crate::bounds::{
-    BODY_INLINE_TIME_MAX, STEP_BYTES_MAX, STEP_BYTES_MIN, STEP_TIME_MAX, TURN_FREE_BURST, TURN_FREE_SHARE,
-    TURN_GROUPS_TOLD_APART, TURN_UNUSED_MAX,
+    BODY_INLINE_TIME_MAX, STEP_BYTES_MAX, STEP_BYTES_MIN, STEP_TIME_MAX, TURN_FREE_BURST,
+    TURN_FREE_SHARE, TURN_GROUPS_TOLD_APART, TURN_UNUSED_MAX,
 };
 use crate::clock::{Clock, Nanos};
 use crate::config::policy::Accept;
@@ -155,12 +155,14 @@ impl Turns {
 
     fn count(&self, group: TurnGroup, time: Duration) {
         let now = self.clock.now().0;
-        let cost = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).saturating_mul(TURN_FREE_SHARE);
+        let cost =
+            u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).saturating_mul(TURN_FREE_SHARE);
         let spent = &self.spent[usize::from(group.0)];
         let before = spent.load(Ordering::Relaxed);
         // Two that count at once may lose one of their steps, which does no harm. Debt is bounded:
         // a group that stops has its share back soon.
-        let debt_max = now.saturating_add(u64::try_from(2 * TURN_FREE_BURST.as_nanos()).unwrap_or(u64::MAX));
+        let debt_max =
+            now.saturating_add(u64::try_from(2 * TURN_FREE_BURST.as_nanos()).unwrap_or(u64::MAX));
         spent.store(before.max(now).saturating_add(cost).min(debt_max), Ordering::Relaxed);
     }
 
@@ -336,7 +338,10 @@ impl Pace {
 
     /// Does work on a thread of low priority, when it is the group's turn there. `work` is told the
     /// clock.
-    pub fn run<T: Send + 'static>(&mut self, work: impl FnOnce(Clock) -> T + Send + 'static) -> Running<T> {
+    pub fn run<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(Clock) -> T + Send + 'static,
+    ) -> Running<T> {
         self.rest();
         let clock = self.turns.clock;
         self.turns.threads.run(self.group, move || work(clock))
@@ -359,7 +364,9 @@ impl Pace {
     }
 
     fn end_turn(&mut self) {
-        if let Turn::Given(number) | Turn::Waiting(number) = std::mem::replace(&mut self.turn, Turn::None) {
+        if let Turn::Given(number) | Turn::Waiting(number) =
+            std::mem::replace(&mut self.turn, Turn::None)
+        {
             self.turns.give_back(self.group, number);
         }
     }
@@ -425,7 +432,9 @@ mod tests {
         let groups: Vec<TurnGroup> = (0..groups).map(TurnGroup).collect();
         // Far in the future: however slow the machine is, no group has a share again while the test
         // runs.
-        groups.iter().for_each(|p| turns.spent[usize::from(p.0)].store(u64::MAX / 2, Ordering::Relaxed));
+        groups
+            .iter()
+            .for_each(|p| turns.spent[usize::from(p.0)].store(u64::MAX / 2, Ordering::Relaxed));
         (turns, groups)
     }
 
@@ -475,7 +484,10 @@ mod tests {
             drop(now);
             let next = waiting.iter_mut().position(Call::has_turn).expect("somebody's turn");
             now = waiting.remove(next);
-            assert!(now.was_woken() && waiting.iter().all(|call| !call.was_woken()), "one is told, and no other");
+            assert!(
+                now.was_woken() && waiting.iter().all(|call| !call.was_woken()),
+                "one is told, and no other"
+            );
             order.push(now.pace.group.0);
         }
         assert_eq!(order[..6], [0, 1, 2, 0, 1, 0]);
@@ -525,7 +537,9 @@ mod tests {
         let mut c = Call::new(&turns, groups[0]);
         assert!(!c.has_turn());
         // As if all of them had been given long ago.
-        let long_ago = |turns: &Turns| lock(&turns.line).given.values_mut().for_each(|since| *since = Nanos(0));
+        let long_ago = |turns: &Turns| {
+            lock(&turns.line).given.values_mut().for_each(|since| *since = Nanos(0))
+        };
         long_ago(&turns);
         assert!(turns.take_back(), "one still waits");
         assert!(b.was_woken() && b.has_turn() && !c.was_woken());
@@ -563,7 +577,8 @@ mod tests {
     /// none is forgotten.
     #[test]
     fn no_turn_is_lost_among_threads() {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build();
         let runtime = runtime.expect("a runtime");
         let (turns, groups) = busy(2, 5);
         let (stop, within) = (CancellationToken::new(), Arc::new(AtomicUsize::new(0)));
@@ -572,7 +587,8 @@ mod tests {
             let keeper = tracker.spawn(Arc::clone(&turns).keep(stop.clone()));
             let tasks: Vec<_> = (0..60)
                 .map(|n| {
-                    let (turns, group, within) = (Arc::clone(&turns), groups[n % 5], Arc::clone(&within));
+                    let (turns, group, within) =
+                        (Arc::clone(&turns), groups[n % 5], Arc::clone(&within));
                     tracker.spawn(async move {
                         let mut pace = turns.pace(group);
                         for step in 0..100 {
@@ -583,14 +599,18 @@ mod tests {
                             }
                             pace.turn().await;
                             within.fetch_add(1, Ordering::SeqCst);
-                            pace.step(STEP_BYTES_MAX, || std::hint::black_box(within.load(Ordering::SeqCst)));
+                            pace.step(STEP_BYTES_MAX, || {
+                                std::hint::black_box(within.load(Ordering::SeqCst))
+                            });
                         }
                         100
                     })
                 })
                 .collect();
             for (n, task) in tasks.into_iter().enumerate() {
-                let done = tokio::time::timeout(Duration::from_secs(60), task).await.expect("nobody waits forever");
+                let done = tokio::time::timeout(Duration::from_secs(60), task)
+                    .await
+                    .expect("nobody waits forever");
                 assert_eq!(done.expect("no panic"), if n % 7 == 0 { 0 } else { 100 });
             }
             stop.cancel();

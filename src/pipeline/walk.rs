@@ -1,7 +1,7 @@
 //! One call on its way, as all stages see it.
 //!
-//! Who calls, the record's beginning, what the head says of the body, the body's way in, the path for the provider.
-//! Does not: know the order of the stages (`pipeline/mod.rs` tells it).
+//! Who calls, the record's beginning, what the head says of the body, the body's way in, the path
+//! for the provider. Does not: know the order of the stages (`pipeline/mod.rs` tells it).
 
 use std::borrow::Cow;
 use std::future::{Future, poll_fn};
@@ -71,10 +71,12 @@ impl Walk<'_> {
         let now_ms = self.gateway.clock.wall_ms();
         let fetch = KeySets(&self.gateway.upstream);
         let (auth, headers) = (&self.policy.auth, &self.head.headers);
-        let mut asking = pin!(self.gateway.auth.authenticate(auth, headers, now_ms, jwt_only, &fetch));
+        let mut asking =
+            pin!(self.gateway.auth.authenticate(auth, headers, now_ms, jwt_only, &fetch));
         let result = match poll_once(asking.as_mut()).await {
             Some(result) => result,
-            // A key set has to be fetched first. Who waits for it holds a head, and has not shown who it is.
+            // A key set has to be fetched first. Who waits for it holds a head, and has not shown
+            // who it is.
             None => {
                 let unknown = self.gateway.tenants.unknown(self.seat.address());
                 let waiting = self.gateway.tenants.reading.of(&unknown).take_one();
@@ -89,7 +91,9 @@ impl Walk<'_> {
         })?;
         let tenants = &self.gateway.tenants;
         let party = self.party.get_or_init(|| tenants.party(&caller, self.seat.address()));
-        self.seat.belongs_to(tenants, party).map_err(|short| short_of(Resource::Connections, short))?;
+        self.seat
+            .belongs_to(tenants, party)
+            .map_err(|short| short_of(Resource::Connections, short))?;
         Ok(caller)
     }
 
@@ -111,13 +115,15 @@ impl Walk<'_> {
     /// Stage 5: opens the record.
     pub fn record(&self, caller: &Caller, route: RouteKind, endpoint: Cow<'static, str>) -> Record {
         let (id, version) = (self.request_id.clone(), Arc::clone(&self.policy.version));
-        let begun = Row::begin(self.gateway.clock.wall_ms(), caller.org.clone(), route, id, version);
+        let begun =
+            Row::begin(self.gateway.clock.wall_ms(), caller.org.clone(), route, id, version);
         let row = Row { caller: Arc::clone(&caller.name), endpoint, ..begun };
         Record::open(self.gateway, Arc::clone(&self.policy), row, self.started)
     }
 
     pub fn wrong_method(&self, allow: &'static str) -> Refusal {
-        let message = format!("{} is not allowed here; use {allow}", known_method(&self.head.method));
+        let message =
+            format!("{} is not allowed here; use {allow}", known_method(&self.head.method));
         Refusal { allow: Some(allow), ..Refusal::new(Code::MethodNotAllowed, message) }
     }
 
@@ -126,15 +132,20 @@ impl Walk<'_> {
         Instant::now() + total.saturating_sub(self.gateway.clock.now().since(self.started))
     }
 
-    /// What the head says about the body: a kind that can be read, in a coding that can be, not too long.
+    /// What the head says about the body: a kind that can be read, in a coding that can be, not too
+    /// long.
     pub fn check_body_head(&self) -> Result<Option<Coding>, Refusal> {
         let headers = &self.head.headers;
-        let length: Option<u64> =
-            headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
+        let length: Option<u64> = headers
+            .get(header::CONTENT_LENGTH)
+            .and_then(|v| v.to_str().ok())
+            .and_then(|v| v.parse().ok());
         if length.is_some_and(|l| l > self.gateway.max_body_bytes) {
             return Err(body_in::too_large(self.gateway.max_body_bytes));
         }
-        let unsupported = |message: &'static str| Err(Refusal::new(Code::UnsupportedMediaType, message).closing());
+        let unsupported = |message: &'static str| {
+            Err(Refusal::new(Code::UnsupportedMediaType, message).closing())
+        };
         let mut codings = headers.get_all(header::CONTENT_ENCODING).iter();
         let coding = match (codings.next().map(|v| Coding::of(v.as_bytes())), codings.next()) {
             (None, _) => None,
@@ -149,14 +160,16 @@ impl Walk<'_> {
         let mut parts = kind.split(';').map(str::trim);
         let essence = parts.next().unwrap_or_default();
         if essence.starts_with("multipart/") {
-            let message = "file uploads are not allowed: their content cannot be redacted on its way";
+            let message =
+                "file uploads are not allowed: their content cannot be redacted on its way";
             return Err(Refusal::new(Code::AttachmentsNotAllowed, message).closing());
         }
         if essence != "application/json" {
             return unsupported("the request body must be application/json");
         }
         let utf8 = |p: &str| {
-            p.strip_prefix("charset=").is_none_or(|c| matches!(c.trim_matches('"'), "utf-8" | "utf8" | "us-ascii"))
+            p.strip_prefix("charset=")
+                .is_none_or(|c| matches!(c.trim_matches('"'), "utf-8" | "utf8" | "us-ascii"))
         };
         if !parts.all(utf8) {
             return unsupported("the request body must be UTF-8");
@@ -186,8 +199,8 @@ impl Walk<'_> {
 
     /// The redactor of the call's body, followed by the record.
     ///
-    /// Made apart from the walk: the values that it moves are large, and would have a second place in
-    /// the walk's future.
+    /// Made apart from the walk: the values that it moves are large, and would have a second place
+    /// in the walk's future.
     ///
     /// # Errors
     /// The head says that the body cannot be read.
@@ -204,7 +217,8 @@ impl Walk<'_> {
         let coding = self.check_body_head()?;
         let arriving = Arriving::new(incoming, policy.timeouts.idle, entry);
         let options = endpoint.answer.schema();
-        let mut redactor = BodyRedactor::new(Arc::clone(rules), *endpoint.format.schema(), options.usage_option);
+        let mut redactor =
+            BodyRedactor::new(Arc::clone(rules), *endpoint.format.schema(), options.usage_option);
         if policy.routing.force_store_false && options.store_option {
             redactor.forbid_store();
         }
@@ -244,9 +258,12 @@ impl Walk<'_> {
         {
             return Err(model_not_allowed());
         }
-        let Some(query) = self.head.uri.query().filter(|q| !q.is_empty()) else { return Ok(endpoint.path.clone()) };
+        let Some(query) = self.head.uri.query().filter(|q| !q.is_empty()) else {
+            return Ok(endpoint.path.clone());
+        };
         let query = query::cleaned(rules, &shown, query)?;
-        if restricted.is_some_and(|key| query.models.iter().any(|model| !key.may_use(Some(model)))) {
+        if restricted.is_some_and(|key| query.models.iter().any(|model| !key.may_use(Some(model))))
+        {
             return Err(model_not_allowed());
         }
         record.took_from_head(&query.ledger);
@@ -262,7 +279,8 @@ fn check_ids(endpoint: &Endpoint, rules: &redact::Rules, shown: &Shown<'_>) -> R
     let holds = |text: &str| !rules.is_harmless(text) && !redact::text(rules, text).1.is_empty();
     let is_number = |id: &str| {
         let digits = id.bytes().filter(u8::is_ascii_digit).count();
-        digits >= PHONE_DIGITS_MIN && id.bytes().all(|b| b.is_ascii_digit() || b"+-.~,".contains(&b))
+        digits >= PHONE_DIGITS_MIN
+            && id.bytes().all(|b| b.is_ascii_digit() || b"+-.~,".contains(&b))
     };
     let suspect = |id: &str| {
         let model = endpoint.model() == Some(id);
@@ -282,7 +300,9 @@ const PHONE_DIGITS_MIN: usize = 7;
 
 /// What a key with `models` is told.
 pub fn model_not_allowed() -> Refusal {
-    Refusal::new(Code::ModelNotFound, "this key may not be used with this model").about("model").closing()
+    Refusal::new(Code::ModelNotFound, "this key may not be used with this model")
+        .about("model")
+        .closing()
 }
 
 /// The result, if it is there without waiting.
@@ -305,7 +325,12 @@ impl KeySetFetch for KeySets<'_> {
 
 fn known_method(method: &Method) -> &str {
     match *method {
-        Method::GET | Method::HEAD | Method::POST | Method::PUT | Method::DELETE | Method::PATCH => method.as_str(),
+        Method::GET
+        | Method::HEAD
+        | Method::POST
+        | Method::PUT
+        | Method::DELETE
+        | Method::PATCH => method.as_str(),
         Method::OPTIONS | Method::CONNECT | Method::TRACE => method.as_str(),
         _ => "this method",
     }

@@ -64,7 +64,11 @@ impl ClickHouseReader {
             other => format!("toString(l.{}) AS {key}", other.column()),
         }));
         let names = keys.join(", ");
-        let grouped = if by.is_empty() { String::new() } else { format!("GROUP BY {names} ORDER BY {names}") };
+        let grouped = if by.is_empty() {
+            String::new()
+        } else {
+            format!("GROUP BY {names} ORDER BY {names}")
+        };
         let sql = format!(
             "SELECT {selected}
                     sum(l.calls) AS s_calls,
@@ -87,10 +91,13 @@ impl ClickHouseReader {
         // The sorted latencies are only a step on the way; they stay on the server.
         let outer = format!("SELECT * EXCEPT (s_latencies, s_rows) FROM ({sql})");
         let outer = if by.is_empty() { outer } else { format!("{outer} ORDER BY {names}") };
-        let query = self.client.query(&outer).bind(from_ms.clamp(0, LAST_MS)).bind(to_ms.clamp(0, LAST_MS));
+        let query =
+            self.client.query(&outer).bind(from_ms.clamp(0, LAST_MS)).bind(to_ms.clamp(0, LAST_MS));
         let mut lines = Vec::new();
         for object in self.fetch(query, REPORT_TIMEOUT)? {
-            let text = |name: &str| object.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+            let text = |name: &str| {
+                object.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+            };
             let count = |name: &str| object.get(name).and_then(Value::as_u64).unwrap_or(0);
             let summary = Summary {
                 key: keys.iter().map(|k| text(k)).collect(),
@@ -115,7 +122,12 @@ impl ClickHouseReader {
         Ok(lines)
     }
 
-    pub(crate) fn spent(&self, from_ms: i64, to_ms: i64, most: usize) -> Result<Vec<Spent>, ReadError> {
+    pub(crate) fn spent(
+        &self,
+        from_ms: i64,
+        to_ms: i64,
+        most: usize,
+    ) -> Result<Vec<Spent>, ReadError> {
         let query = self.client.query(&format!(
             "SELECT toString(l.org_id) AS s_org, toString(l.caller) AS s_caller, toString(l.model) AS s_model,
                     toString(sum(l.cost_usd)) AS s_cost
@@ -124,23 +136,36 @@ impl ClickHouseReader {
                AND l.created_at < fromUnixTimestamp64Milli(toInt64(?), 'UTC') AND l.cost_usd > 0
              GROUP BY l.org_id, l.caller, l.model ORDER BY sum(l.cost_usd) DESC LIMIT {most}"
         ));
-        let sums = self.fetch(query.bind(from_ms.clamp(0, LAST_MS)).bind(to_ms.clamp(0, LAST_MS)), REPORT_TIMEOUT)?;
-        let text =
-            |sum: &Map<String, Value>, name| sum.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let sums = self.fetch(
+            query.bind(from_ms.clamp(0, LAST_MS)).bind(to_ms.clamp(0, LAST_MS)),
+            REPORT_TIMEOUT,
+        )?;
+        let text = |sum: &Map<String, Value>, name| {
+            sum.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+        };
         let spent = |sum: &Map<String, Value>| Spent {
             org: text(sum, "s_org"),
             caller: text(sum, "s_caller"),
             model: text(sum, "s_model"),
-            nano_usd: parse_usd(&text(sum, "s_cost")).and_then(|nano| u64::try_from(nano).ok()).unwrap_or(0),
+            nano_usd: parse_usd(&text(sum, "s_cost"))
+                .and_then(|nano| u64::try_from(nano).ok())
+                .unwrap_or(0),
         };
         Ok(sums.iter().map(spent).collect())
     }
 
-    pub(crate) fn page(&self, filter: &Filter, limit: usize, bytes_max: usize) -> Result<Page, ReadError> {
+    pub(crate) fn page(
+        &self,
+        filter: &Filter,
+        limit: usize,
+        bytes_max: usize,
+    ) -> Result<Page, ReadError> {
         let mut conditions = vec!["1".to_owned()];
         for (operator, ms) in [(">=", filter.from_ms), ("<", filter.to_ms)] {
             if ms.is_some() {
-                conditions.push(format!("created_at {operator} fromUnixTimestamp64Milli(toInt64(?), 'UTC')"));
+                conditions.push(format!(
+                    "created_at {operator} fromUnixTimestamp64Milli(toInt64(?), 'UTC')"
+                ));
             }
         }
         for (column, _) in &filter.equal {
@@ -150,7 +175,10 @@ impl ClickHouseReader {
             });
         }
         if filter.behind.is_some() {
-            conditions.push("(created_at, toString(id)) < (fromUnixTimestamp64Milli(toInt64(?), 'UTC'), ?)".to_owned());
+            conditions.push(
+                "(created_at, toString(id)) < (fromUnixTimestamp64Milli(toInt64(?), 'UTC'), ?)"
+                    .to_owned(),
+            );
         }
         let sql = format!(
             "SELECT {} FROM ai_log WHERE {} ORDER BY created_at DESC, toString(id) DESC LIMIT {limit}",
@@ -171,7 +199,8 @@ impl ClickHouseReader {
         for row in &mut rows {
             // ClickHouse writes a whole number without a point, the embedded store with one.
             for column in &COLUMNS {
-                if let (Type::NanoUsd | Type::OptionalFloat, Some(value)) = (column.of, row.get_mut(column.name))
+                if let (Type::NanoUsd | Type::OptionalFloat, Some(value)) =
+                    (column.of, row.get_mut(column.name))
                     && let Some(float) = value.as_f64()
                 {
                     *value = Value::from(float);
@@ -199,7 +228,8 @@ fn fetch_some(
     bytes_max: usize,
 ) -> Result<(Vec<Map<String, Value>>, bool), ReadError> {
     let work = async {
-        let (mut cursor, mut answer, mut bytes) = (query.fetch_bytes("JSONEachRow")?, Vec::new(), 0);
+        let (mut cursor, mut answer, mut bytes) =
+            (query.fetch_bytes("JSONEachRow")?, Vec::new(), 0);
         let mut is_cut = false;
         while let Some(part) = cursor.next().await? {
             if bytes >= bytes_max {
@@ -215,7 +245,8 @@ fn fetch_some(
         }
         Ok((answer, is_cut))
     };
-    let answer = async { tokio::time::timeout(timeout, work).await.unwrap_or(Err(Error::TimedOut)) };
+    let answer =
+        async { tokio::time::timeout(timeout, work).await.unwrap_or(Err(Error::TimedOut)) };
     let (answer, mut is_cut) = runtime.block_on(answer)?;
     let mut taken = 0;
     let mut rows = Vec::new();
@@ -246,7 +277,10 @@ pub(crate) struct ClickHouseLedger {
 }
 
 impl ClickHouseLedger {
-    pub(crate) fn open(options: &ClickHouseOptions, dry_run: bool) -> Result<ClickHouseLedger, ReadError> {
+    pub(crate) fn open(
+        options: &ClickHouseOptions,
+        dry_run: bool,
+    ) -> Result<ClickHouseLedger, ReadError> {
         let reader = ClickHouseReader::new(options)?;
         let database = options.database.clone();
         let mut ledger = ClickHouseLedger { reader, database, costs: None, waiting: 0 };
@@ -255,7 +289,10 @@ impl ClickHouseLedger {
                 .fetch("SELECT engine FROM system.tables WHERE database = currentDatabase() AND name = 'ai_log'")?;
             let engine = found.first().and_then(|row| row.get("engine")).and_then(Value::as_str);
             let engine = engine.ok_or(ReadError::NoSchema)?;
-            if !engine.ends_with("MergeTree") || engine.starts_with("Replicated") || engine.starts_with("Shared") {
+            if !engine.ends_with("MergeTree")
+                || engine.starts_with("Replicated")
+                || engine.starts_with("Shared")
+            {
                 return Err(ReadError::NotHere { engine: engine.to_owned() });
             }
             let costs = format!("tollgate_reprice_{:016x}", fastrand::u64(..));
@@ -275,7 +312,9 @@ impl ClickHouseLedger {
 
     fn execute(&self, sql: &str) -> Result<(), ReadError> {
         let work = self.reader.client.query_raw(sql).execute();
-        let done = async { tokio::time::timeout(REPRICE_TIMEOUT, work).await.unwrap_or(Err(Error::TimedOut)) };
+        let done = async {
+            tokio::time::timeout(REPRICE_TIMEOUT, work).await.unwrap_or(Err(Error::TimedOut))
+        };
         Ok(self.reader.runtime.block_on(done)?)
     }
 
@@ -321,7 +360,9 @@ impl Ledger for ClickHouseLedger {
                     toUnixTimestamp64Milli(max(created_at)) AS last FROM ai_log WHERE {}",
             within(from_ms, to_ms)
         ))?;
-        let number = |name: &str| found.first().and_then(|row| row.get(name)).and_then(Value::as_i64).unwrap_or(0);
+        let number = |name: &str| {
+            found.first().and_then(|row| row.get(name)).and_then(Value::as_i64).unwrap_or(0)
+        };
         Ok((u64::try_from(number("rows")).unwrap_or(0), number("first"), number("last")))
     }
 
@@ -336,8 +377,10 @@ impl Ledger for ClickHouseLedger {
             within(from_ms, to_ms)
         ))?;
         let stored = |row: &Map<String, Value>| {
-            let text = |name: &str| row.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-            let tokens = |name: &str| row.get(name).and_then(Value::as_u64).ok_or(ReadError::Answer);
+            let text =
+                |name: &str| row.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+            let tokens =
+                |name: &str| row.get(name).and_then(Value::as_u64).ok_or(ReadError::Answer);
             Ok(StoredCall {
                 id: text("r_id"),
                 at_ms: row.get("r_at").and_then(Value::as_i64).ok_or(ReadError::Answer)?,
@@ -375,13 +418,18 @@ impl Ledger for ClickHouseLedger {
         let mut insert = self
             .reader
             .client
-            .insert_formatted_with(format!("INSERT INTO {} (id, cost_usd) FORMAT RowBinary", self.costs()))
+            .insert_formatted_with(format!(
+                "INSERT INTO {} (id, cost_usd) FORMAT RowBinary",
+                self.costs()
+            ))
             .with_setting("async_insert", "0");
         let work = async {
             insert.send(Bytes::from(body)).await?;
             insert.end().await
         };
-        let done = async { tokio::time::timeout(REPRICE_TIMEOUT, work).await.unwrap_or(Err(Error::TimedOut)) };
+        let done = async {
+            tokio::time::timeout(REPRICE_TIMEOUT, work).await.unwrap_or(Err(Error::TimedOut))
+        };
         self.reader.runtime.block_on(done)?;
         self.waiting += changes.len() as u64;
         if self.waiting >= MUTATION_ROWS_MAX { self.mutate(version) } else { Ok(()) }
@@ -410,7 +458,12 @@ impl Drop for ClickHouseLedger {
 /// The day of a row.
 fn day_of(days: &Days) -> String {
     days.sql(
-        |ms| format!("l.created_at < fromUnixTimestamp64Milli(toInt64({}), 'UTC')", ms.clamp(0, LAST_MS)),
+        |ms| {
+            format!(
+                "l.created_at < fromUnixTimestamp64Milli(toInt64({}), 'UTC')",
+                ms.clamp(0, LAST_MS)
+            )
+        },
         |offset| match offset {
             0 => "toDate(l.created_at)".to_owned(),
             offset => format!("toDate(l.created_at + toIntervalSecond({offset}))"),

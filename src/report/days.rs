@@ -25,11 +25,18 @@ impl Days {
 
     /// The days of `zone` for moments of `from_ms <= t < to_ms`.
     pub fn of(zone: &TimeZone, from_ms: i64, to_ms: i64) -> Days {
-        let moment =
-            |ms: i64| Timestamp::from_millisecond(ms).unwrap_or(if ms < 0 { Timestamp::MIN } else { Timestamp::MAX });
+        let moment = |ms: i64| {
+            Timestamp::from_millisecond(ms).unwrap_or(if ms < 0 {
+                Timestamp::MIN
+            } else {
+                Timestamp::MAX
+            })
+        };
         let (from, to) = (moment(from_ms), moment(to_ms));
         let mut days = Days { until: Vec::new(), last: zone.to_offset(from).seconds() };
-        for change in zone.following(from).take_while(|change| change.timestamp() < to).take(CHANGES_MAX) {
+        for change in
+            zone.following(from).take_while(|change| change.timestamp() < to).take(CHANGES_MAX)
+        {
             let offset = change.offset().seconds();
             if offset != days.last {
                 days.until.push((change.timestamp().as_millisecond(), days.last));
@@ -41,11 +48,18 @@ impl Days {
 
     /// SQL for the day: `before` is the condition "earlier than this millisecond", `day` the day
     /// after adding that many seconds.
-    pub(crate) fn sql(&self, before: impl Fn(i64) -> String, day: impl Fn(i32) -> String) -> String {
+    pub(crate) fn sql(
+        &self,
+        before: impl Fn(i64) -> String,
+        day: impl Fn(i32) -> String,
+    ) -> String {
         if self.until.is_empty() {
             return day(self.last);
         }
-        let steps = self.until.iter().map(|(until, offset)| format!("WHEN {} THEN {} ", before(*until), day(*offset)));
+        let steps = self
+            .until
+            .iter()
+            .map(|(until, offset)| format!("WHEN {} THEN {} ", before(*until), day(*offset)));
         format!("CASE {}ELSE {} END", steps.collect::<String>(), day(self.last))
     }
 }

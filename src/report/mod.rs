@@ -54,7 +54,9 @@ impl Reader {
                 Some(store) => Kind::Sqlite(store),
                 None => Kind::Empty,
             },
-            StoreKind::ClickHouse(options) => Kind::ClickHouse(Box::new(ClickHouseReader::new(options)?)),
+            StoreKind::ClickHouse(options) => {
+                Kind::ClickHouse(Box::new(ClickHouseReader::new(options)?))
+            }
         };
         Ok(Reader { store })
     }
@@ -109,7 +111,11 @@ impl Reader {
     ///
     /// # Errors
     /// The store cannot be read.
-    pub fn logs(&self, filter: &Filter, limit: usize) -> Result<Vec<Map<String, Value>>, ReadError> {
+    pub fn logs(
+        &self,
+        filter: &Filter,
+        limit: usize,
+    ) -> Result<Vec<Map<String, Value>>, ReadError> {
         Ok(self.page(filter, limit, usize::MAX)?.rows)
     }
 

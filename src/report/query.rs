@@ -20,7 +20,8 @@ pub enum Dim {
 
 impl Dim {
     /// All of them.
-    pub const ALL: [Dim; 6] = [Dim::Day, Dim::Org, Dim::Model, Dim::Provider, Dim::Route, Dim::Caller];
+    pub const ALL: [Dim; 6] =
+        [Dim::Day, Dim::Org, Dim::Model, Dim::Provider, Dim::Route, Dim::Caller];
 
     /// The name used on the command line and in queries; column names are understood, too.
     pub fn parse(name: &str) -> Option<Dim> {
@@ -201,11 +202,15 @@ pub struct Report {
 pub enum ReadError {
     #[error("the embedded store cannot be read: {0}")]
     Sqlite(#[from] rusqlite::Error),
-    #[error("ClickHouse has no such database, table or column yet; run `tollgate clickhouse apply`")]
+    #[error(
+        "ClickHouse has no such database, table or column yet; run `tollgate clickhouse apply`"
+    )]
     NoSchema,
     #[error("ClickHouse cannot be read: {0}")]
     ClickHouse(#[source] ::clickhouse::error::Error),
-    #[error("the embedded store is of a former version; it is migrated when `tollgate serve` starts")]
+    #[error(
+        "the embedded store is of a former version; it is migrated when `tollgate serve` starts"
+    )]
     Former,
     #[error(
         "ai_log is a {engine} table here, and `reprice` can only change plain MergeTree tables: its list of new \

@@ -3,16 +3,16 @@
 //! For the command line. Works while a gateway writes to the same store; it does not see rows that
 //! still wait in the write-ahead log. Blocks.
 //!
-//! Guarantees: a cost follows from the price list for exactly the tokens, the tier and the day of the
-//! row; running it again changes nothing. Rows whose cost is unknown are left unchanged and counted:
-//! rows without usage, rows that a former version priced (it did not keep the tokens written to a
-//! cache), and rows whose model has no price now. A row of a former version that had no price is
-//! priced as if nothing had been written to a cache. Does not: change any column but `cost_usd` and
-//! `price_version`.
+//! Guarantees: a cost follows from the price list for exactly the tokens, the tier and the day of
+//! the row; running it again changes nothing. Rows whose cost is unknown are left unchanged and
+//! counted: rows without usage, rows that a former version priced (it did not keep the tokens
+//! written to a cache), and rows whose model has no price now. A row of a former version that had
+//! no price is priced as if nothing had been written to a cache. Does not: change any column but
+//! `cost_usd` and `price_version`.
 //!
 //! # Bounds
-//! Rows are read in windows of time that hold at most a slice of them; a window of one second is read
-//! whole.
+//! Rows are read in windows of time that hold at most a slice of them; a window of one second is
+//! read whole.
 
 use std::path::Path;
 
@@ -48,8 +48,8 @@ pub struct Repriced {
     pub after_nano: i128,
 }
 
-/// Prices the rows of `from_ms <= created_at < to_ms` again; with `dry_run` only returns the result.
-/// Calls `progress` now and then.
+/// Prices the rows of `from_ms <= created_at < to_ms` again; with `dry_run` only returns the
+/// result. Calls `progress` now and then.
 ///
 /// # Errors
 /// The store cannot be read or written. The changes so far stay; running it again does the rest.
@@ -68,7 +68,8 @@ pub fn reprice(
         },
         StoreKind::ClickHouse(options) => Box::new(ClickHouseLedger::open(options, dry_run)?),
     };
-    let mut work = Work { ledger: &mut *ledger, prices, dry_run, done: Repriced::default(), progress };
+    let mut work =
+        Work { ledger: &mut *ledger, prices, dry_run, done: Repriced::default(), progress };
     work.window(from_ms, to_ms)?;
     let done = work.done;
     if !dry_run {

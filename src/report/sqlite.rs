@@ -61,7 +61,11 @@ impl SqliteReader {
         }));
         let (keys, names) = (listed(keys.iter().cloned()), keys.join(", "));
         let window = if by.is_empty() { String::new() } else { format!("PARTITION BY {names}") };
-        let grouped = if by.is_empty() { String::new() } else { format!("GROUP BY {names} ORDER BY {names}") };
+        let grouped = if by.is_empty() {
+            String::new()
+        } else {
+            format!("GROUP BY {names} ORDER BY {names}")
+        };
         let sql = format!(
             "WITH chosen AS (
                  SELECT {selected} calls, outcome, input_tokens, cached_tokens, output_tokens, cost_nano_usd,
@@ -87,7 +91,8 @@ impl SqliteReader {
         let mut found = statement.query([from, to])?;
         let mut lines = Vec::new();
         while let Some(row) = found.next()? {
-            let number = |at: usize| row.get::<_, Option<i64>>(by.len() + at).map(|n| n.unwrap_or(0));
+            let number =
+                |at: usize| row.get::<_, Option<i64>>(by.len() + at).map(|n| n.unwrap_or(0));
             let count = |at: usize| number(at).map(|n| u64::try_from(n).unwrap_or(0));
             let summary = Summary {
                 key: (0..by.len()).map(|at| row.get(at)).collect::<rusqlite::Result<_>>()?,
@@ -113,7 +118,12 @@ impl SqliteReader {
         Ok(lines)
     }
 
-    pub(crate) fn spent(&self, from_ms: i64, to_ms: i64, most: usize) -> Result<Vec<Spent>, ReadError> {
+    pub(crate) fn spent(
+        &self,
+        from_ms: i64,
+        to_ms: i64,
+        most: usize,
+    ) -> Result<Vec<Spent>, ReadError> {
         let mut statement = self.connection.prepare(&format!(
             "SELECT org_id, caller, model, sum(cost_nano_usd) FROM ai_log
              WHERE created_at >= ?1 AND created_at < ?2 AND cost_nano_usd > 0
@@ -127,10 +137,17 @@ impl SqliteReader {
         Ok(sums.collect::<rusqlite::Result<_>>()?)
     }
 
-    pub(crate) fn page(&self, filter: &Filter, limit: usize, bytes_max: usize) -> Result<Page, ReadError> {
+    pub(crate) fn page(
+        &self,
+        filter: &Filter,
+        limit: usize,
+        bytes_max: usize,
+    ) -> Result<Page, ReadError> {
         let mut conditions = vec!["1".to_owned()];
         let mut values: Vec<Box<dyn ToSql>> = Vec::new();
-        for (condition, ms) in [("created_at >= ?", filter.from_ms), ("created_at < ?", filter.to_ms)] {
+        for (condition, ms) in
+            [("created_at >= ?", filter.from_ms), ("created_at < ?", filter.to_ms)]
+        {
             if let Some(ms) = ms {
                 conditions.push(condition.to_owned());
                 values.push(Box::new(iso(ms)));
@@ -186,10 +203,10 @@ impl Ledger for SqliteReader {
     fn extent(&mut self, from_ms: i64, to_ms: i64) -> Result<(u64, i64, i64), ReadError> {
         let sql = "SELECT count(*), coalesce(min(created_at), ''), coalesce(max(created_at), '') FROM ai_log
                    WHERE created_at >= ?1 AND created_at < ?2";
-        let (rows, first, last): (i64, String, String) = self
-            .connection
-            .prepare_cached(sql)?
-            .query_row([iso(from_ms), iso(to_ms)], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        let (rows, first, last): (i64, String, String) =
+            self.connection.prepare_cached(sql)?.query_row([iso(from_ms), iso(to_ms)], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })?;
         let ms = |text: &str| ms_of(text).unwrap_or(from_ms);
         Ok((u64::try_from(rows).unwrap_or(0), ms(&first), ms(&last)))
     }
@@ -229,10 +246,12 @@ impl Ledger for SqliteReader {
     }
 
     fn change(&mut self, changes: &[Change], version: &str) -> Result<(), ReadError> {
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         {
-            let mut update =
-                transaction.prepare_cached("UPDATE ai_log SET cost_nano_usd = ?2, price_version = ?3 WHERE id = ?1")?;
+            let mut update = transaction.prepare_cached(
+                "UPDATE ai_log SET cost_nano_usd = ?2, price_version = ?3 WHERE id = ?1",
+            )?;
             for change in changes {
                 update.execute((&change.id, change.cost_nano, version))?;
             }

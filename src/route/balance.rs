@@ -1,9 +1,10 @@
 //! In which order a call goes to the targets of a list.
 //!
-//! Stage 7 of the walk. Pure: chance, load and health are arguments. Promises: calls are shared by weight; among equal
-//! weights the target with the fewest calls is next; a target whose circuit is open gets its share only when the others
-//! are no better; a sticky caller stays at one target while that is well, and if it moves, only from one that is not;
-//! what is not chosen follows in the order of the list, targets of weight 0 last. Does not: know how a target is doing.
+//! Stage 7 of the walk. Pure: chance, load and health are arguments. Promises: calls are shared by
+//! weight; among equal weights the target with the fewest calls is next; a target whose circuit is
+//! open gets its share only when the others are no better; a sticky caller stays at one target
+//! while that is well, and if it moves, only from one that is not; what is not chosen follows in
+//! the order of the list, targets of weight 0 last. Does not: know how a target is doing.
 
 use crate::config::policy::{Spread, Target, Targets};
 
@@ -16,10 +17,16 @@ pub struct Load {
     pub calls: u32,
 }
 
-/// The places of the list in the order in which they are tried; empty where that is the list's own order.
+/// The places of the list in the order in which they are tried; empty where that is the list's own
+/// order.
 ///
 /// `caller`: who calls, for lists that are sticky. `random` is in 0..1.
-pub fn order(targets: &Targets, caller: &str, random: f64, load: impl Fn(&Target) -> Load) -> Vec<usize> {
+pub fn order(
+    targets: &Targets,
+    caller: &str,
+    random: f64,
+    load: impl Fn(&Target) -> Load,
+) -> Vec<usize> {
     if targets.spread == Spread::InOrder {
         return Vec::new();
     }
@@ -38,12 +45,18 @@ pub fn order(targets: &Targets, caller: &str, random: f64, load: impl Fn(&Target
     } else {
         by_weight(&choice, |i| list[i].weight, random)
     };
-    let rest = |weighs: bool| (0..list.len()).filter(move |i| (list[*i].weight > 0) == weighs && Some(*i) != first);
+    let rest = |weighs: bool| {
+        (0..list.len()).filter(move |i| (list[*i].weight > 0) == weighs && Some(*i) != first)
+    };
     first.into_iter().chain(rest(true)).chain(rest(false)).collect()
 }
 
 /// One of them, each as likely as it weighs.
-fn by_weight(choice: &[(usize, Load)], weight: impl Fn(usize) -> u32, random: f64) -> Option<usize> {
+fn by_weight(
+    choice: &[(usize, Load)],
+    weight: impl Fn(usize) -> u32,
+    random: f64,
+) -> Option<usize> {
     let total: u64 = choice.iter().map(|(i, _)| u64::from(weight(*i))).sum();
     #[expect(
         clippy::cast_precision_loss,
@@ -65,8 +78,8 @@ fn drawn(choice: &[(usize, Load)], lot: impl Fn(usize) -> f64) -> Option<usize> 
     choice.iter().map(|(i, _)| *i).max_by(|a, b| lot(*a).total_cmp(&lot(*b)))
 }
 
-/// A number in 0..1 that a caller always draws for a target, here and in every replica (weighted rendezvous hashing:
-/// whoever goes away takes only its own callers along).
+/// A number in 0..1 that a caller always draws for a target, here and in every replica (weighted
+/// rendezvous hashing: whoever goes away takes only its own callers along).
 fn share(caller: &str, target: &Target) -> f64 {
     let model = target.model.as_deref().unwrap_or_default();
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
@@ -96,7 +109,13 @@ mod tests {
 
     fn targets(spread: Spread, sticky: bool, weights: &[u32]) -> Targets {
         let second = Duration::from_secs(1);
-        let timeouts = Timeouts { connect: second, first_byte: second, idle: second, total: second, keep_alive: None };
+        let timeouts = Timeouts {
+            connect: second,
+            first_byte: second,
+            idle: second,
+            total: second,
+            keep_alive: None,
+        };
         let target = |(i, weight): (usize, &u32)| {
             let provider = Provider {
                 name: Arc::from(format!("p{i}")),
@@ -121,7 +140,11 @@ mod tests {
             let order = order(targets, "acme", f64::from(n) / 1000.0, &load);
             let mut sorted = order.clone();
             sorted.sort_unstable();
-            assert_eq!(sorted, (0..targets.list.len()).collect::<Vec<_>>(), "everyone once: {order:?}");
+            assert_eq!(
+                sorted,
+                (0..targets.list.len()).collect::<Vec<_>>(),
+                "everyone once: {order:?}"
+            );
             firsts[order[0]] += 1;
         }
         firsts
@@ -131,9 +154,16 @@ mod tests {
     fn calls_are_shared_by_weight() {
         let three_to_one = targets(Spread::ByWeight, false, &[3, 1, 0]);
         assert_eq!(firsts(&three_to_one, well), [750, 250, 0]);
-        assert_eq!(order(&three_to_one, "", 0.9, well), [1, 0, 2], "the others follow, the reserve last");
-        // An open circuit gives its share to the others, by their weights; if all are open, nobody is left out.
-        let ill = |name: &'static str| move |t: &Target| Load { open: *t.provider.name == *name, calls: 0 };
+        assert_eq!(
+            order(&three_to_one, "", 0.9, well),
+            [1, 0, 2],
+            "the others follow, the reserve last"
+        );
+        // An open circuit gives its share to the others, by their weights; if all are open, nobody
+        // is left out.
+        let ill = |name: &'static str| {
+            move |t: &Target| Load { open: *t.provider.name == *name, calls: 0 }
+        };
         assert_eq!(firsts(&targets(Spread::ByWeight, false, &[6, 3, 1]), ill("p0")), [0, 750, 250]);
         assert_eq!(firsts(&three_to_one, |_| Load { open: true, calls: 0 }), [750, 250, 0]);
         assert_eq!(order(&targets(Spread::InOrder, false, &[1, 1]), "", 0.5, well), [0; 0]);
@@ -142,7 +172,8 @@ mod tests {
     #[test]
     fn among_equals_the_one_with_the_fewest_calls_is_next() {
         let equals = targets(Spread::LeastLoaded, false, &[2, 2, 2]);
-        let calls = |t: &Target| Load { open: false, calls: if *t.provider.name == *"p1" { 1 } else { 5 } };
+        let calls =
+            |t: &Target| Load { open: false, calls: if *t.provider.name == *"p1" { 1 } else { 5 } };
         assert_eq!(firsts(&equals, calls), [0, 1000, 0]);
         let ties = firsts(&equals, well);
         assert!(ties.iter().all(|n| (333..=334).contains(n)), "{ties:?}");
@@ -159,11 +190,18 @@ mod tests {
             assert_eq!(order(&sticky, &caller, 0.9, well)[0], first, "whatever chance says");
             let other = format!("p{}", (first + 1) % 3);
             let ill = |t: &Target| Load { open: *t.provider.name == *other, calls: 0 };
-            assert_eq!(order(&sticky, &caller, 0.5, ill)[0], first, "another's illness moves nobody");
+            assert_eq!(
+                order(&sticky, &caller, 0.5, ill)[0],
+                first,
+                "another's illness moves nobody"
+            );
             let own = format!("p{first}");
             let ill = |t: &Target| Load { open: *t.provider.name == *own, calls: 0 };
             assert_ne!(order(&sticky, &caller, 0.5, ill)[0], first);
         }
-        assert!((400..=600).contains(&shares[1]) && shares[0] > 170 && shares[2] > 170, "{shares:?}");
+        assert!(
+            (400..=600).contains(&shares[1]) && shares[0] > 170 && shares[2] > 170,
+            "{shares:?}"
+        );
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! Stage 2 of the walk. Pure. There are three kinds of provider routes: open to every caller (those
 //! of the wire formats, see `crates/wire`), open to callers with their own provider key only (they
-//! name stored objects, which a shared key would show across organisations), and closed. A path with
-//! anything but plain segments (an empty one, dots, an escape, a parameter) matches nothing.
+//! name stored objects, which a shared key would show across organisations), and closed. A path
+//! with anything but plain segments (an empty one, dots, an escape, a parameter) matches nothing.
 
 use std::borrow::Cow;
 
@@ -57,7 +57,12 @@ impl Endpoint {
     /// The segments of the path that are no fixed words.
     pub fn ids(&self) -> impl Iterator<Item = &str> {
         let names = self.name.strip_prefix("/v1/").unwrap_or(&self.name).split('/');
-        self.path.trim_start_matches('/').split('/').zip(names).filter(|(_, name)| *name == "{id}").map(|(id, _)| id)
+        self.path
+            .trim_start_matches('/')
+            .split('/')
+            .zip(names)
+            .filter(|(_, name)| *name == "{id}")
+            .map(|(id, _)| id)
     }
 
     /// The model that the path names, without a verb behind it (`gemini-pro:generateContent`).
@@ -65,13 +70,20 @@ impl Endpoint {
         let mut segments = self.path.split('/');
         segments.find(|s| BEFORE_MODEL.contains(s))?;
         let named = segments.next()?;
-        Some(named.rsplit_once(':').filter(|(_, verb)| is_verb(verb)).map_or(named, |(model, _)| model))
+        Some(
+            named
+                .rsplit_once(':')
+                .filter(|(_, verb)| is_verb(verb))
+                .map_or(named, |(model, _)| model),
+        )
     }
 }
 
 /// What Google's API calls a method: `streamGenerateContent`, `predict`.
 fn is_verb(text: &str) -> bool {
-    ["enerateContent", "ountTokens", "mbedContent", "mbedContents", "redict"].iter().any(|end| text.ends_with(end))
+    ["enerateContent", "ountTokens", "mbedContent", "mbedContents", "redict"]
+        .iter()
+        .any(|end| text.ends_with(end))
 }
 
 /// Where intents that are answered later are asked for, before their id.
@@ -80,7 +92,8 @@ pub const INTENT_RESULTS: &str = "/api/ai/intent/results/";
 /// Lists of models, which every caller may get.
 const LISTS: [(&str, &str); 2] = [("models", "/v1/models"), ("models/*", "/v1/models/{id}")];
 
-/// First segments of routes that name stored objects, upload content, or start work that is fetched later.
+/// First segments of routes that name stored objects, upload content, or start work that is fetched
+/// later.
 const OWN_KEY: &[&str] = &[
     "assistants",
     "audio",
@@ -102,10 +115,12 @@ const OWN_KEY: &[&str] = &[
     "videos",
 ];
 
-/// First segments of routes that administer an account or speak another protocol: never open by themselves.
+/// First segments of routes that administer an account or speak another protocol: never open by
+/// themselves.
 const NEVER: &[&str] = &["organization", "projects", "realtime", "chatkit"];
 
-/// Finds the route. `opened` are the policy's `routing.endpoints`: method and path, `*` for one segment.
+/// Finds the route. `opened` are the policy's `routing.endpoints`: method and path, `*` for one
+/// segment.
 pub fn find(method: &Method, path: &str, opened: &[(Method, String)]) -> Matched {
     match path {
         "/healthz" => return only(method, "GET, HEAD", Matched::Healthz),
@@ -116,17 +131,26 @@ pub fn find(method: &Method, path: &str, opened: &[(Method, String)]) -> Matched
     }
     if let Some(id) = path.strip_prefix(INTENT_RESULTS) {
         let plain = !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-        return if plain { only(method, "GET", Matched::IntentResult(id.to_owned())) } else { Matched::Unknown };
+        return if plain {
+            only(method, "GET", Matched::IntentResult(id.to_owned()))
+        } else {
+            Matched::Unknown
+        };
     }
     let Some(below) = plain(path) else { return Matched::Unknown };
     let allow = match open(below) {
-        Some((open_method, endpoint)) if method.as_str() == open_method => return Matched::Proxy(endpoint),
+        Some((open_method, endpoint)) if method.as_str() == open_method => {
+            return Matched::Proxy(endpoint);
+        }
         other => other.map(|(open_method, _)| open_method),
     };
     let opening = opened.iter().find(|(m, p)| m == method && fits(below_version(p), below));
-    let stored_name = stored_name(below, opening.is_some_and(|(_, p)| below_version(p).starts_with("*")));
-    // What names a stored object, or is only looked at, does no work of its own; a `POST` that an operator opened may.
-    let counted_before = |own_key_only| *method != Method::POST || (own_key_only && stored_name.contains("{id}"));
+    let stored_name =
+        stored_name(below, opening.is_some_and(|(_, p)| below_version(p).starts_with("*")));
+    // What names a stored object, or is only looked at, does no work of its own; a `POST` that an
+    // operator opened may.
+    let counted_before =
+        |own_key_only| *method != Method::POST || (own_key_only && stored_name.contains("{id}"));
     let endpoint = |own_key_only| Endpoint {
         name: Cow::Owned(stored_name.clone()),
         path: ["/", below].concat(),
@@ -143,7 +167,9 @@ pub fn find(method: &Method, path: &str, opened: &[(Method, String)]) -> Matched
     let first = below.split('/').next().unwrap_or_default();
     let plain_method = matches!(*method, Method::GET | Method::POST | Method::DELETE);
     match allow {
-        Some(allow) if below.split('/').count() <= 2 && !(plain_method && stored(below)) => Matched::WrongMethod(allow),
+        Some(allow) if below.split('/').count() <= 2 && !(plain_method && stored(below)) => {
+            Matched::WrongMethod(allow)
+        }
         _ if NEVER.contains(&first) => Matched::Closed,
         _ if OWN_KEY.contains(&first) && plain_method => Matched::Proxy(endpoint(true)),
         _ if OWN_KEY.contains(&first) => Matched::WrongMethod("GET, POST, DELETE"),
@@ -174,10 +200,15 @@ fn open(below: &str) -> Option<(&'static str, Endpoint)> {
 }
 
 fn only(method: &Method, allow: &'static str, matched: Matched) -> Matched {
-    if allow.split(", ").any(|m| method.as_str() == m) { matched } else { Matched::WrongMethod(allow) }
+    if allow.split(", ").any(|m| method.as_str() == m) {
+        matched
+    } else {
+        Matched::WrongMethod(allow)
+    }
 }
 
-/// Listing or reading stored objects under a path whose `POST` is open: `GET chat/completions`, `DELETE models/x`.
+/// Listing or reading stored objects under a path whose `POST` is open: `GET chat/completions`,
+/// `DELETE models/x`.
 fn stored(below: &str) -> bool {
     matches!(below.split('/').next(), Some("chat" | "responses" | "models")) && below != "models"
 }
@@ -193,7 +224,8 @@ fn plain(path: &str) -> Option<&str> {
 
 /// Whether a path may have this segment.
 pub fn is_plain(segment: &str) -> bool {
-    segment.bytes().any(|b| b != b'.') && segment.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~:@+,".contains(&b))
+    segment.bytes().any(|b| b != b'.')
+        && segment.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~:@+,".contains(&b))
 }
 
 fn below_version(path: &str) -> &str {
@@ -212,7 +244,8 @@ fn fits(pattern: &str, path: &str) -> bool {
     }
 }
 
-/// The path with its ids left out, so that an analyst can group by it. `any`: its first segment may be anything.
+/// The path with its ids left out, so that an analyst can group by it. `any`: its first segment may
+/// be anything.
 fn stored_name(below: &str, any: bool) -> String {
     const WORDS: &[&str] = &[
         "cancel",
@@ -255,7 +288,8 @@ mod tests {
         match find(&method.parse().expect("method"), path, &opened) {
             Matched::Proxy(e) => {
                 let who = if e.own_key_only { "own key" } else { "all" };
-                let others = e.others_use.map(|allow| format!(", others {allow}")).unwrap_or_default();
+                let others =
+                    e.others_use.map(|allow| format!(", others {allow}")).unwrap_or_default();
                 format!("{who} {} {}{others}", e.name, e.path)
             }
             Matched::WrongMethod(allow) => format!("405 {allow}"),
@@ -269,8 +303,16 @@ mod tests {
             ("POST", "/v1/chat/completions", "all /v1/chat/completions /chat/completions"),
             ("POST", "/chat/completions", "all /v1/chat/completions /chat/completions"),
             ("GET", "/v1/models", "all /v1/models /models"),
-            ("GET", "/v1/models/ft:gpt-4o:acme::a1", "all /v1/models/{id} /models/ft:gpt-4o:acme::a1"),
-            ("POST", "/v1/messages/count_tokens", "all /v1/messages/count_tokens /messages/count_tokens"),
+            (
+                "GET",
+                "/v1/models/ft:gpt-4o:acme::a1",
+                "all /v1/models/{id} /models/ft:gpt-4o:acme::a1",
+            ),
+            (
+                "POST",
+                "/v1/messages/count_tokens",
+                "all /v1/messages/count_tokens /messages/count_tokens",
+            ),
             ("POST", "/v1/rerank", "all /v1/rerank /rerank"),
             ("GET", "/v1/batches/batch_1", "all /v1/batches/{id} /batches/batch_1"),
             ("POST", "/v1/jane@example.com/x", "all /v1/{id}/{id} /jane@example.com/x"),
@@ -280,16 +322,28 @@ mod tests {
             ("GET", "/healthz", "Healthz"),
             ("GET", "/readyz", "Readyz"),
             // Stored objects.
-            ("GET", "/v1/files/file-1/content", "own key /v1/files/{id}/content /files/file-1/content"),
+            (
+                "GET",
+                "/v1/files/file-1/content",
+                "own key /v1/files/{id}/content /files/file-1/content",
+            ),
             ("POST", "/v1/files", "own key /v1/files /files"),
             ("GET", "/v1/responses/resp_1", "own key /v1/responses/{id} /responses/resp_1"),
-            ("GET", "/v1/chat/completions", "own key /v1/chat/completions /chat/completions, others POST"),
+            (
+                "GET",
+                "/v1/chat/completions",
+                "own key /v1/chat/completions /chat/completions, others POST",
+            ),
             (
                 "GET",
                 "/v1/chat/completions/c1/messages",
                 "own key /v1/chat/completions/{id}/messages /chat/completions/c1/messages",
             ),
-            ("POST", "/v1/audio/transcriptions", "own key /v1/audio/transcriptions /audio/transcriptions"),
+            (
+                "POST",
+                "/v1/audio/transcriptions",
+                "own key /v1/audio/transcriptions /audio/transcriptions",
+            ),
             ("POST", "/v1/batches", "own key /v1/batches /batches"),
             // Never.
             ("GET", "/v1/organization/usage", "Closed"),
@@ -334,13 +388,43 @@ mod tests {
         use Makes::{Images, Nothing, Text};
         for (method, path, format, answer, makes) in [
             ("POST", "chat/completions", Format::OpenAiChat, Format::OpenAiChat, Some(Text)),
-            ("POST", "completions", Format::OpenAiCompletions, Format::OpenAiCompletions, Some(Text)),
+            (
+                "POST",
+                "completions",
+                Format::OpenAiCompletions,
+                Format::OpenAiCompletions,
+                Some(Text),
+            ),
             ("POST", "responses", Format::OpenAiResponses, Format::OpenAiResponses, Some(Text)),
-            ("POST", "responses/input_tokens", Format::OpenAiResponses, Format::Other, Some(Nothing)),
+            (
+                "POST",
+                "responses/input_tokens",
+                Format::OpenAiResponses,
+                Format::Other,
+                Some(Nothing),
+            ),
             ("POST", "responses/compact", Format::OpenAiResponses, Format::Other, Some(Nothing)),
-            ("POST", "embeddings", Format::OpenAiEmbeddings, Format::OpenAiEmbeddings, Some(Nothing)),
-            ("POST", "moderations", Format::OpenAiModerations, Format::OpenAiModerations, Some(Nothing)),
-            ("POST", "images/generations", Format::OpenAiImages, Format::OpenAiImages, Some(Images)),
+            (
+                "POST",
+                "embeddings",
+                Format::OpenAiEmbeddings,
+                Format::OpenAiEmbeddings,
+                Some(Nothing),
+            ),
+            (
+                "POST",
+                "moderations",
+                Format::OpenAiModerations,
+                Format::OpenAiModerations,
+                Some(Nothing),
+            ),
+            (
+                "POST",
+                "images/generations",
+                Format::OpenAiImages,
+                Format::OpenAiImages,
+                Some(Images),
+            ),
             ("POST", "audio/speech", Format::OpenAiSpeech, Format::OpenAiSpeech, Some(Nothing)),
             ("POST", "messages", Format::AnthropicMessages, Format::AnthropicMessages, Some(Text)),
             ("POST", "messages/count_tokens", Format::AnthropicMessages, Format::Other, None),
@@ -353,21 +437,33 @@ mod tests {
             ("GET", "responses/resp_1", Format::Other, Format::StoredObject, None),
         ] {
             let opened = [(Method::POST, "/v1/rerank".to_owned())];
-            let Matched::Proxy(found) = find(&method.parse().expect("method"), &["/v1/", path].concat(), &opened)
+            let Matched::Proxy(found) =
+                find(&method.parse().expect("method"), &["/v1/", path].concat(), &opened)
             else {
                 panic!("{path}")
             };
-            assert_eq!((found.format, found.answer, found.makes), (format, answer, makes), "{path}");
+            assert_eq!(
+                (found.format, found.answer, found.makes),
+                (format, answer, makes),
+                "{path}"
+            );
         }
     }
 
     #[test]
     fn ids_and_models_of_paths() {
-        let opened =
-            [(Method::POST, "/v1/engines/*/completions".to_owned()), (Method::POST, "/v1/models/*".to_owned())];
+        let opened = [
+            (Method::POST, "/v1/engines/*/completions".to_owned()),
+            (Method::POST, "/v1/models/*".to_owned()),
+        ];
         for (method, path, ids, model) in [
             ("GET", "/v1/models", &[][..], None),
-            ("GET", "/models/ft:gpt-4o:acme::a1", &["ft:gpt-4o:acme::a1"], Some("ft:gpt-4o:acme::a1")),
+            (
+                "GET",
+                "/models/ft:gpt-4o:acme::a1",
+                &["ft:gpt-4o:acme::a1"],
+                Some("ft:gpt-4o:acme::a1"),
+            ),
             ("POST", "/v1/engines/o1-pro/completions", &["o1-pro"], Some("o1-pro")),
             (
                 "POST",
@@ -378,7 +474,8 @@ mod tests {
             ("GET", "/v1/threads/t1/runs/r1", &["t1", "r1"], None),
             ("POST", "/v1/chat/completions", &[], None),
         ] {
-            let Matched::Proxy(endpoint) = find(&method.parse().expect("method"), path, &opened) else {
+            let Matched::Proxy(endpoint) = find(&method.parse().expect("method"), path, &opened)
+            else {
                 panic!("{path}")
             };
             assert_eq!(endpoint.ids().collect::<Vec<_>>(), ids, "{path}");

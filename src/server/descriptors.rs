@@ -26,7 +26,8 @@ pub fn places(connections: usize) -> Places {
     let mut raised = limit;
     raised.current = limit.maximum;
     // If raising is not allowed, the limit stays.
-    let now = if setrlimit(Resource::Nofile, raised).is_ok() { raised.current } else { limit.current };
+    let now =
+        if setrlimit(Resource::Nofile, raised).is_ok() { raised.current } else { limit.current };
     let descriptors = now.and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX);
     let places = fitted(connections, descriptors);
     // A slightly lower bound is not logged.
@@ -62,7 +63,11 @@ mod tests {
             (10_000, 64, 14, 4),
             (10_000, 3, 1, 1),
         ] {
-            assert_eq!(fitted(wanted, descriptors), Places { served, over }, "{wanted} within {descriptors}");
+            assert_eq!(
+                fitted(wanted, descriptors),
+                Places { served, over },
+                "{wanted} within {descriptors}"
+            );
         }
     }
 }

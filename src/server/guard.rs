@@ -100,7 +100,9 @@ impl<S: AsyncRead + Unpin> Guarded<S> {
     /// wait without end.
     pub async fn spoken(&mut self, within: Duration) -> io::Result<Spoken> {
         let told = poll_fn(|cx| self.poll_spoken(cx));
-        tokio::time::timeout(within, told).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        tokio::time::timeout(within, told)
+            .await
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 
     fn poll_spoken(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Spoken>> {
@@ -133,7 +135,11 @@ impl<S: AsyncRead + Unpin> Guarded<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
         if !this.kept.is_empty() {
@@ -155,7 +161,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let polled = Pin::new(&mut this.inner).poll_write(cx, buf);
         this.written(polled, |bytes| *bytes, cx)
@@ -202,14 +212,19 @@ mod tests {
         assert_eq!((told.kind(), begun.elapsed() >= HEAD_TIMEOUT), (io::ErrorKind::TimedOut, true));
         let begun = tokio::time::Instant::now();
         let written = stream.write_all(&[0; 100]).await.expect_err("nobody reads");
-        assert_eq!((written.kind(), begun.elapsed() >= WRITE_STALL_MAX), (io::ErrorKind::TimedOut, true));
+        assert_eq!(
+            (written.kind(), begun.elapsed() >= WRITE_STALL_MAX),
+            (io::ErrorKind::TimedOut, true)
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_takes_a_byte_now_and_then_is_let_go_and_a_slow_one_is_not() {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
         // Bytes that the peer reads at once, the interval in seconds, and the time of the cut.
-        for (bytes, every, expected) in [(1, 50, Some(60)), (512, 1, Some(118)), (100, 1, Some(66)), (1100, 1, None)] {
+        for (bytes, every, expected) in
+            [(1, 50, Some(60)), (512, 1, Some(118)), (100, 1, Some(66)), (1100, 1, None)]
+        {
             let (mut peer, ours) = tokio::io::duplex(16);
             let (mut stream, _) = Guarded::new(ours);
             let begun = Instant::now();

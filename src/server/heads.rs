@@ -145,7 +145,8 @@ impl Scanner {
         match self.at {
             At::ChunkSize => {
                 let digits = line.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
-                let size = std::str::from_utf8(digits).ok().and_then(|d| u64::from_str_radix(d, 16).ok());
+                let size =
+                    std::str::from_utf8(digits).ok().and_then(|d| u64::from_str_radix(d, 16).ok());
                 self.at = match size {
                     Some(0) => At::Trailer,
                     // The chunk is followed by a line end; hyper refuses anything but CRLF.
@@ -228,14 +229,13 @@ mod tests {
     fn ambiguous_heads_are_found_wherever_they_stand() {
         use Why::*;
         let good = "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n\r\nabc";
-        let chunked =
-            "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\nhello\r\n0\r\nT: 1\r\n\r\n";
+        let chunked = "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\nhello\r\n0\r\nT: 1\r\n\r\n";
         let get = "GET /b HTTP/1.1\nHost: a\n\n";
-        let both = "POST / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+        let both =
+            "POST / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
         let htob = "POST / HTTP/1.1\r\ntransfer-encoding:chunked\r\nX: 1\r\nCONTENT-LENGTH:5\r\n\r\n0\r\n\r\n";
         let gzip = "POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n";
-        let quoted =
-            "POST /a HTTP/1.1\r\nContent-Length: 49\r\n\r\nA: b\r\nContent-Length: 5\r\nTransfer-Encoding: gzip\r\n";
+        let quoted = "POST /a HTTP/1.1\r\nContent-Length: 49\r\n\r\nA: b\r\nContent-Length: 5\r\nTransfer-Encoding: gzip\r\n";
         let long = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "Transfer-Encoding: ".repeat(100));
         let table: &[(String, Option<(u64, Why)>)] = &[
             ([good, get, chunked, good].concat(), None),

@@ -36,8 +36,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::bounds::{
-    FIRST_CALL_AT_DRAIN, H2_CONNECTION_WINDOW, H2_KEEP_ALIVE, H2_SEND_BYTES_MAX, H2_STREAM_WINDOW, H2_STREAMS_MAX,
-    HEAD_TIMEOUT, HTTP1_BUFFER_BYTES_MAX, TLS_HANDSHAKE_TIMEOUT,
+    FIRST_CALL_AT_DRAIN, H2_CONNECTION_WINDOW, H2_KEEP_ALIVE, H2_SEND_BYTES_MAX, H2_STREAM_WINDOW,
+    H2_STREAMS_MAX, HEAD_TIMEOUT, HTTP1_BUFFER_BYTES_MAX, TLS_HANDSHAKE_TIMEOUT,
 };
 use crate::code::Code;
 use crate::metrics::Metrics;
@@ -130,7 +130,9 @@ pub async fn serve(
                 match tls {
                     None => connection(stream, &gateway, ending, &seat, streams).await,
                     // Boxed: a connection without TLS need not hold room for one with it.
-                    Some(acceptor) => Box::pin(secured(stream, acceptor, &gateway, ending, &seat, streams)).await,
+                    Some(acceptor) => {
+                        Box::pin(secured(stream, acceptor, &gateway, ending, &seat, streams)).await
+                    }
                 }
             };
             tokio::select! {
@@ -161,7 +163,9 @@ async fn secured(
     streams: Streams,
 ) {
     // A peer that does not finish its handshake gets no answer.
-    if let Ok(Ok(stream)) = tokio::time::timeout(TLS_HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+    if let Ok(Ok(stream)) =
+        tokio::time::timeout(TLS_HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await
+    {
         connection(stream, gateway, ending, seat, streams).await;
     }
 }
@@ -181,8 +185,13 @@ where
 }
 
 /// One connection, from its first byte to its last.
-async fn connection<S>(stream: S, gateway: &Arc<Gateway>, ending: Ending, seat: &Arc<Seat>, streams: Streams)
-where
+async fn connection<S>(
+    stream: S,
+    gateway: &Arc<Gateway>,
+    ending: Ending,
+    seat: &Arc<Seat>,
+    streams: Streams,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (mut stream, heads) = Guarded::new(stream);
@@ -213,7 +222,11 @@ where
     };
     // Never `pipeline_flush`: with it hyper takes bodies without bound while the peer does not
     // read.
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HTTP1_BUFFER_BYTES_MAX);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HTTP1_BUFFER_BYTES_MAX);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -247,7 +260,12 @@ where
 }
 
 /// Serves one call.
-async fn answer(gateway: &Arc<Gateway>, request: Request<Incoming>, verdict: Verdict, seat: &Seat) -> Response<Body> {
+async fn answer(
+    gateway: &Arc<Gateway>,
+    request: Request<Incoming>,
+    verdict: Verdict,
+    seat: &Seat,
+) -> Response<Body> {
     let id = pipeline::request_id(gateway, request.headers());
     let head_only = request.method() == http::Method::HEAD;
     let result = match verdict {
@@ -284,12 +302,16 @@ async fn answer(gateway: &Arc<Gateway>, request: Request<Incoming>, verdict: Ver
 ///
 /// The call stays where it is: a future that is handed over by value is copied, and takes its place
 /// twice.
-async fn caught<F>(mut call: Pin<&mut F>, metrics: &Metrics) -> Result<Response<Body>, pipeline::refusal::Refusal>
+async fn caught<F>(
+    mut call: Pin<&mut F>,
+    metrics: &Metrics,
+) -> Result<Response<Body>, pipeline::refusal::Refusal>
 where
     F: Future<Output = Result<Response<Body>, pipeline::refusal::Refusal>>,
 {
     std::future::poll_fn(|cx| {
-        let polled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| call.as_mut().poll(cx)));
+        let polled =
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| call.as_mut().poll(cx)));
         polled.unwrap_or_else(|_| {
             metrics.panics.inc();
             std::task::Poll::Ready(Err(reply::defect()))

@@ -68,9 +68,11 @@ impl Over {
 
 /// The connection to close first. They stand in the order in which they arrived.
 fn most_spare(open: &[Arc<Seat>]) -> Option<(Spare, usize)> {
-    let of_same = |seat: &Seat| open.iter().filter(|other| other.address() == seat.address()).count();
+    let of_same =
+        |seat: &Seat| open.iter().filter(|other| other.address() == seat.address()).count();
     // The first of those with most.
-    let rank = |(at, seat): (usize, &Arc<Seat>)| (seat.spare(), of_same(seat), std::cmp::Reverse(at));
+    let rank =
+        |(at, seat): (usize, &Arc<Seat>)| (seat.spare(), of_same(seat), std::cmp::Reverse(at));
     open.iter().enumerate().map(rank).max().map(|(spare, _, at)| (spare, at.0))
 }
 
@@ -124,7 +126,10 @@ mod tests {
         let [_first, third] = [&seats[0], &seats[2]].map(|seat| seat.request());
         let open: Vec<_> = seats.drain(..).map(connect).collect();
         let fourth = over.seat(address(4)).await.expect("the second has gone");
-        assert_eq!(open.iter().map(|task| task.is_finished()).collect::<Vec<_>>(), [false, true, false]);
+        assert_eq!(
+            open.iter().map(|task| task.is_finished()).collect::<Vec<_>>(),
+            [false, true, false]
+        );
         let _busy = fourth.request();
         let fourth = connect(fourth);
         drop(third);

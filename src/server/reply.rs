@@ -20,13 +20,20 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub fn refusal(refusal: &Refusal) -> Response<Body> {
     let code = refusal.code;
     let mut response = Response::new(Body::full(refusal.to_json().to_string()));
-    *response.status_mut() = StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.status_mut() =
+        StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if let Some(wait) = refusal.retry_after {
         // Rounded up, so that a retry after this time is not too early.
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_nanos().div_ceil(1_000_000_000).max(1) as u64));
-        headers.insert("retry-after-ms", HeaderValue::from(wait.as_nanos().div_ceil(1_000_000).max(1) as u64));
+        headers.insert(
+            header::RETRY_AFTER,
+            HeaderValue::from(wait.as_nanos().div_ceil(1_000_000_000).max(1) as u64),
+        );
+        headers.insert(
+            "retry-after-ms",
+            HeaderValue::from(wait.as_nanos().div_ceil(1_000_000).max(1) as u64),
+        );
     }
     if let Some(quota) = &refusal.quota {
         ratelimit_headers(headers, quota);

@@ -43,7 +43,10 @@ impl TlsAcceptor {
     ///
     /// # Errors
     /// The peer left, or did not speak TLS.
-    pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> std::io::Result<TlsStream<S>> {
+    pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        stream: S,
+    ) -> std::io::Result<TlsStream<S>> {
         tokio_rustls::TlsAcceptor::from(self.current.load_full()).accept(stream).await
     }
 
@@ -65,7 +68,9 @@ impl TlsAcceptor {
                     self.current.store(Arc::new(config));
                     tracing::info!("TLS certificate read again");
                 }
-                Err(error) => tracing::error!("TLS certificate not taken, the old one stays: {error:#}"),
+                Err(error) => {
+                    tracing::error!("TLS certificate not taken, the old one stays: {error:#}")
+                }
             }
         }
     }
@@ -73,7 +78,9 @@ impl TlsAcceptor {
 
 fn stamps(files: &Tls) -> Vec<Option<(SystemTime, u64)>> {
     let all = [Some(&files.cert_file), Some(&files.key_file), files.client_ca_file.as_ref()];
-    let stamp = |path: &std::path::PathBuf| fs::metadata(path).and_then(|m| Ok((m.modified()?, m.len()))).ok();
+    let stamp = |path: &std::path::PathBuf| {
+        fs::metadata(path).and_then(|m| Ok((m.modified()?, m.len()))).ok()
+    };
     all.into_iter().flatten().map(stamp).collect()
 }
 
@@ -87,13 +94,20 @@ fn server_config(files: &Tls) -> anyhow::Result<ServerConfig> {
         Some(path) => {
             let mut roots = RootCertStore::empty();
             for certificate in certificates(path)? {
-                roots.add(certificate).with_context(|| format!("{} holds no CA certificate", path.display()))?;
+                roots
+                    .add(certificate)
+                    .with_context(|| format!("{} holds no CA certificate", path.display()))?;
             }
-            builder.with_client_cert_verifier(WebPkiClientVerifier::builder(Arc::new(roots)).build()?)
+            builder
+                .with_client_cert_verifier(WebPkiClientVerifier::builder(Arc::new(roots)).build()?)
         }
     };
     let mut config = builder.with_single_cert(chain, key).with_context(|| {
-        format!("{} and {} do not belong together", files.cert_file.display(), files.key_file.display())
+        format!(
+            "{} and {} do not belong together",
+            files.cert_file.display(),
+            files.key_file.display()
+        )
     })?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
@@ -101,6 +115,7 @@ fn server_config(files: &Tls) -> anyhow::Result<ServerConfig> {
 
 fn certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
     let read = || -> Result<Vec<_>, _> { CertificateDer::pem_file_iter(path)?.collect() };
-    let chain = read().with_context(|| format!("cannot read certificates from {}", path.display()))?;
+    let chain =
+        read().with_context(|| format!("cannot read certificates from {}", path.display()))?;
     if chain.is_empty() { Err(anyhow!("no certificate in {}", path.display())) } else { Ok(chain) }
 }

@@ -1,6 +1,6 @@
 //! An answer of a provider: its head, and as much of its body as must be read before it is shown.
 //!
-//! Stage 7 of the walk. Guarantees: a gathered answer is whole, or at most
+//! Stage 10 of the walk. Guarantees: a gathered answer is whole, or at most
 //! [`ANSWER_GATHER_BYTES_MAX`] bytes of it are held and the rest is streamed; its memory is counted
 //! in the caller's share. Does not: decide whether an answer is an error that is retried (see
 //! [`retry`](super::retry)), or redact.
@@ -52,9 +52,11 @@ pub fn used_up(failure: &Failure, words: Option<Answer>) -> Result<Answer, NoAns
             words.ok_or(NoAnswer::Unavailable { retry_after: facts.retry_after })
         }
         Failure::Status(facts) => Err(NoAnswer::Unavailable { retry_after: facts.retry_after }),
-        Failure::Connect | Failure::Certificate | Failure::Reset | Failure::Protocol | Failure::Truncated => {
-            Err(NoAnswer::Unavailable { retry_after: None })
-        }
+        Failure::Connect
+        | Failure::Certificate
+        | Failure::Reset
+        | Failure::Protocol
+        | Failure::Truncated => Err(NoAnswer::Unavailable { retry_after: None }),
     }
 }
 
@@ -99,7 +101,8 @@ pub async fn gathered(
                     more.extend_from_slice(&data);
                 }
                 let bytes = first.len().max(more.len());
-                let fits = bytes <= CALL_BYTES_FREE || held.get_or_insert_with(|| room.begin()).grow_to(bytes);
+                let fits = bytes <= CALL_BYTES_FREE
+                    || held.get_or_insert_with(|| room.begin()).grow_to(bytes);
                 if bytes > ANSWER_GATHER_BYTES_MAX || !fits {
                     let read = if more.is_empty() { first } else { more.freeze() };
                     return Ok((AnswerBody::Streaming(read, incoming), held));

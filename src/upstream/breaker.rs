@@ -1,7 +1,7 @@
 //! A circuit breaker: after failures in a row, or too many among its calls, calls are held off for
 //! a while, then one probes.
 //!
-//! Stage 7 of the walk. Pure: time is an argument. Does not: know what counts as a failure (see
+//! Stage 10 of the walk. Pure: time is an argument. Does not: know what counts as a failure (see
 //! [`Failure::blame`](super::retry::Failure::blame)), or know callers (see `parties`).
 
 use std::time::Duration;
@@ -23,8 +23,9 @@ pub struct BreakerOptions {
 }
 
 impl BreakerOptions {
-    /// Returns the calls that are needed for their share to count. An operator who allows more failures
-    /// in a row does not want to be overruled by their share, so the default grows with that number.
+    /// Returns the calls that are needed for their share to count. An operator who allows more
+    /// failures in a row does not want to be overruled by their share, so the default grows with
+    /// that number.
     pub fn min_calls(&self) -> u32 {
         self.min_calls.unwrap_or_else(|| self.consecutive_failures.saturating_mul(2).max(20))
     }
@@ -87,21 +88,28 @@ impl Breaker {
         slot.calls = slot.calls.saturating_add(1);
         slot.failures = slot.failures.saturating_add(1);
         let is_probe = self.open_until_ns.is_some();
-        if is_probe || self.failures >= options.consecutive_failures || self.fails_too_often(options) {
+        if is_probe
+            || self.failures >= options.consecutive_failures
+            || self.fails_too_often(options)
+        {
             self.open_until_ns = Some(now_ns.saturating_add(nanos(options.open_for)));
         }
     }
 
     fn fails_too_often(&self, options: &BreakerOptions) -> bool {
-        let sum = |of: fn(&Slot) -> u32| self.slots.iter().map(|slot| u64::from(of(slot))).sum::<u64>();
+        let sum =
+            |of: fn(&Slot) -> u32| self.slots.iter().map(|slot| u64::from(of(slot))).sum::<u64>();
         let (calls, failures) = (sum(|slot| slot.calls), sum(|slot| slot.failures));
-        calls >= u64::from(options.min_calls()) && failures * 100 > calls * u64::from(options.error_percent)
+        calls >= u64::from(options.min_calls())
+            && failures * 100 > calls * u64::from(options.error_percent)
     }
 
     /// The current part of the window; skipped parts are cleared.
     fn slot(&mut self, options: &BreakerOptions, now_ns: u64) -> &mut Slot {
         let now = now_ns / (nanos(options.window) / SLOTS as u64).max(1);
-        for gone in self.newest.saturating_add(1)..=now.min(self.newest.saturating_add(SLOTS as u64)) {
+        for gone in
+            self.newest.saturating_add(1)..=now.min(self.newest.saturating_add(SLOTS as u64))
+        {
             self.slots[gone as usize % SLOTS] = Slot::default();
         }
         self.newest = self.newest.max(now);
@@ -137,7 +145,13 @@ mod tests {
 
     fn options(consecutive_failures: u32, min_calls: u32) -> BreakerOptions {
         let (window, open_for) = (Duration::from_secs(30), Duration::from_nanos(100));
-        BreakerOptions { consecutive_failures, error_percent: 50, min_calls: Some(min_calls), window, open_for }
+        BreakerOptions {
+            consecutive_failures,
+            error_percent: 50,
+            min_calls: Some(min_calls),
+            window,
+            open_for,
+        }
     }
 
     #[test]
@@ -202,7 +216,9 @@ mod tests {
         ];
         for (calls, step, expected) in table {
             let opened = opens_after(&options(1000, 20), calls, *step);
-            let right = expected.as_ref().map_or(opened.is_none(), |range| opened.is_some_and(|n| range.contains(&n)));
+            let right = expected
+                .as_ref()
+                .map_or(opened.is_none(), |range| opened.is_some_and(|n| range.contains(&n)));
             assert!(right, "{opened:?}, expected {expected:?} of {calls}");
         }
     }

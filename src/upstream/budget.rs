@@ -1,6 +1,6 @@
 //! The retry budget of one caller at one provider: retries must not multiply the load of an outage.
 //!
-//! Stage 7 of the walk. Pure: time is an argument. Counts calls and retries in ten slots of one
+//! Stage 10 of the walk. Pure: time is an argument. Counts calls and retries in ten slots of one
 //! second; allowed retries are `percent` of the caller's calls of the last ten seconds, and at
 //! least its share of ten a second (`max_retries: 0` turns retries off). Does not: know the other
 //! callers (see `parties`).
@@ -78,9 +78,15 @@ mod tests {
 
     #[test]
     fn those_who_retry_share_the_floor() {
-        for (callers, expected) in [(0, 100), (1, 100), (2, 50), (3, 33), (10, 10), (1_000, 10), (u32::MAX, 10)] {
+        for (callers, expected) in
+            [(0, 100), (1, 100), (2, 50), (3, 33), (10, 10), (1_000, 10), (u32::MAX, 10)]
+        {
             let mut budget = Budget::default();
-            assert_eq!((0..1000).filter(|_| budget.retry(0, callers, 5 * S)).count(), expected, "{callers}");
+            assert_eq!(
+                (0..1000).filter(|_| budget.retry(0, callers, 5 * S)).count(),
+                expected,
+                "{callers}"
+            );
         }
         // The retries that a caller's own calls allow do not depend on the number of other callers.
         let mut budget = Budget::default();

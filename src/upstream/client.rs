@@ -1,6 +1,6 @@
 //! The pooled HTTP client: one attempt at one provider.
 //!
-//! Stage 7 of the walk. HTTP/1.1 and HTTP/2 over TCP or TLS with the machine's trusted roots.
+//! Stage 10 of the walk. HTTP/1.1 and HTTP/2 over TCP or TLS with the machine's trusted roots.
 //! Guarantees: dropping the future of a call closes its connection; redirects are not followed; the
 //! only retry is for a pooled connection that was dead before the first byte was written. Does not:
 //! decide whether a failed call is retried.
@@ -69,7 +69,8 @@ pub struct Client {
 impl Client {
     /// A client that trusts the machine's roots, or Mozilla's if the machine has none.
     pub fn new(connect_timeout: Duration) -> Client {
-        let tls = rustls::ClientConfig::builder().with_root_certificates(roots()).with_no_client_auth();
+        let tls =
+            rustls::ClientConfig::builder().with_root_certificates(roots()).with_no_client_auth();
         let pools = ArcSwap::from_pointee(vec![(connect_timeout, pool(&tls, connect_timeout))]);
         Client { tls, pools }
     }
@@ -108,7 +109,10 @@ impl Client {
 
     fn pool_for(&self, connect_timeout: Duration) -> Pool {
         let find = |pools: &[(Duration, Pool)]| {
-            pools.iter().find(|(timeout, _)| *timeout == connect_timeout).map(|(_, pool)| pool.clone())
+            pools
+                .iter()
+                .find(|(timeout, _)| *timeout == connect_timeout)
+                .map(|(_, pool)| pool.clone())
         };
         if let Some(pool) = find(&self.pools.load()) {
             return pool;
@@ -181,7 +185,10 @@ fn classify(error: &hyper_util::client::legacy::Error) -> Failure {
             tracing::warn!(reason = %tls, "the connection to a provider could not be secured");
             // A certificate that does not verify will not verify next time; an alert or a cut
             // handshake may pass. After the handshake it may be about what was sent.
-            let is_message = matches!(tls, rustls::Error::InvalidCertificate(_) | rustls::Error::InvalidMessage(_));
+            let is_message = matches!(
+                tls,
+                rustls::Error::InvalidCertificate(_) | rustls::Error::InvalidMessage(_)
+            );
             return match (error.is_connect(), is_message) {
                 (true, true) => Failure::Certificate,
                 (true, false) => Failure::Connect,
@@ -228,19 +235,22 @@ mod tests {
         }
 
         fn call(&mut self, _: Name) -> Self::Future {
-            let addresses: Vec<SocketAddr> = self.0.iter().map(|ip| SocketAddr::new(*ip, 0)).collect();
+            let addresses: Vec<SocketAddr> =
+                self.0.iter().map(|ip| SocketAddr::new(*ip, 0)).collect();
             std::future::ready(Ok(addresses.into_iter()))
         }
     }
 
     /// A listening socket whose queue is full, so that no connection to it succeeds.
     fn deaf(ip: IpAddr, port: u16) -> Option<(socket2::Socket, Vec<TcpStream>)> {
-        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).ok()?;
+        let socket =
+            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).ok()?;
         socket.bind(&SocketAddr::new(ip, port).into()).ok()?;
         socket.listen(0).ok()?;
         let at = SocketAddr::new(ip, port);
         let within = Duration::from_millis(200);
-        let queued = std::iter::from_fn(|| TcpStream::connect_timeout(&at, within).ok()).take(10).collect();
+        let queued =
+            std::iter::from_fn(|| TcpStream::connect_timeout(&at, within).ok()).take(10).collect();
         Some((socket, queued))
     }
 
@@ -248,8 +258,11 @@ mod tests {
     async fn an_address_that_is_dead_leaves_the_next_one() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind");
         let port = listener.local_addr().expect("address").port();
-        let (well, refuses, silent) =
-            (IpAddr::from([127, 0, 0, 1]), IpAddr::from([127, 0, 0, 2]), IpAddr::from([127, 0, 0, 3]));
+        let (well, refuses, silent) = (
+            IpAddr::from([127, 0, 0, 1]),
+            IpAddr::from([127, 0, 0, 2]),
+            IpAddr::from([127, 0, 0, 3]),
+        );
         let _deaf = deaf(silent, port).expect("a port of another address");
         for (addresses, reached) in [
             (vec![well], true),
@@ -258,7 +271,8 @@ mod tests {
             (vec![refuses, silent], false),
         ] {
             let within = Duration::from_secs(4);
-            let tcp = connecting(HttpConnector::new_with_resolver(Named(addresses.clone())), within);
+            let tcp =
+                connecting(HttpConnector::new_with_resolver(Named(addresses.clone())), within);
             let mut connector = Timed { inner: tcp, within };
             let address = format!("http://two.test:{port}/").parse().expect("a URI");
             let connected = connector.call(address).await;

@@ -1,8 +1,8 @@
 //! The state of every provider as this process sees it: circuits, retry budgets, calls in flight.
 //!
-//! Stage 7 of the walk. Guarantees: the state of a provider is kept by its name and outlives policy
-//! reloads; the count of calls in flight falls when a [`Flying`] is dropped. Does not: decide when
-//! a circuit opens (see [`parties`](super::parties)).
+//! Stage 10 of the walk. Guarantees: the state of a provider is kept by its name and outlives
+//! policy reloads; the count of calls in flight falls when a [`Flying`] is dropped. Does not:
+//! decide when a circuit opens (see [`parties`](super::parties)).
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};

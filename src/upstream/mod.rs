@@ -1,4 +1,4 @@
-//! Stage 7 of the walk: sends the redacted call to a provider, and retries it until there is an
+//! Stage 10 of the walk: sends the redacted call to a provider, and retries it until there is an
 //! answer.
 //!
 //! `retry`, `budget`, `breaker` and `parties` decide (pure), `tour` holds the order of the targets,
@@ -172,7 +172,12 @@ impl Upstream {
         call: &Call<'_>,
         trail: &Arc<Trail>,
     ) -> Result<Answer, NoAnswer> {
-        let result = match tokio::time::timeout_at(call.deadline, self.attempts(policy, targets, call, trail)).await {
+        let result = match tokio::time::timeout_at(
+            call.deadline,
+            self.attempts(policy, targets, call, trail),
+        )
+        .await
+        {
             Ok(result) => result,
             Err(_) => {
                 trail.ended("deadline", self.clock.now());
@@ -180,8 +185,9 @@ impl Upstream {
             }
         };
         // A complete error answer that arrived before the end of the upload: the rest is not sent.
-        let goes_on =
-            |answer: &Answer| answer.head.status.is_success() || matches!(answer.body, AnswerBody::Streaming(..));
+        let goes_on = |answer: &Answer| {
+            answer.head.status.is_success() || matches!(answer.body, AnswerBody::Streaming(..))
+        };
         if !result.as_ref().is_ok_and(goes_on) {
             call.body.stop();
         }
@@ -201,7 +207,8 @@ impl Upstream {
         let mut retries = 0u32;
         loop {
             let admit = |target: &Target| self.admit(policy, target, party, trail);
-            let target = tour.next(admit).map_err(|retry_after| NoAnswer::Unavailable { retry_after })?;
+            let target =
+                tour.next(admit).map_err(|retry_after| NoAnswer::Unavailable { retry_after })?;
             // Calls with callers' own keys go to the first target at any load, and must not steer
             // the calls of others.
             let is_counted = targets.spread == Spread::LeastLoaded && call.own_key.is_none();
@@ -220,7 +227,9 @@ impl Upstream {
             };
             trail.failed(&failure, self.clock.now());
             let wait = match retry::decide(&failure, call.stateful) {
-                Verdict::Again(after) if retries < retries_max && call.body.may_repeat(policy.retry.replay_bytes) => {
+                Verdict::Again(after)
+                    if retries < retries_max && call.body.may_repeat(policy.retry.replay_bytes) =>
+                {
                     tour.failed(after, Instant::now());
                     let asked = tour.wait(Instant::now());
                     self.pause(policy, &target.provider.name, party, retries, asked, call.deadline)
@@ -228,7 +237,10 @@ impl Upstream {
                 _ => None,
             };
             let Some(wait) = wait else { return used_up(&failure, message) };
-            self.metrics.retries.with_label_values(&[&*target.provider.name, failure.reason()]).inc();
+            self.metrics
+                .retries
+                .with_label_values(&[&*target.provider.name, failure.reason()])
+                .inc();
             // Neither memory nor a place in flight is held during the wait.
             drop((message, load));
             tokio::time::sleep(wait).await;
@@ -238,13 +250,26 @@ impl Upstream {
 
     /// The party to which the failures of a call are counted.
     fn party(&self, call: &Call<'_>) -> PartyId {
-        let kind = if call.is_known && call.own_key.is_none() { PartyKind::Known } else { PartyKind::Stranger };
+        let kind = if call.is_known && call.own_key.is_none() {
+            PartyKind::Known
+        } else {
+            PartyKind::Stranger
+        };
         // An organisation is one party with a key of its own, and another with the gateway's key.
-        PartyId { digest: self.digests.hash_one((call.caller, call.is_known, call.own_key.is_some())), kind }
+        PartyId {
+            digest: self.digests.hash_one((call.caller, call.is_known, call.own_key.is_some())),
+            kind,
+        }
     }
 
     /// The targets of a call in the order in which they are tried.
-    fn tour<'t>(&self, policy: &Policy, targets: &'t Targets, call: &Call<'_>, party: PartyId) -> Tour<'t> {
+    fn tour<'t>(
+        &self,
+        policy: &Policy,
+        targets: &'t Targets,
+        call: &Call<'_>,
+        party: PartyId,
+    ) -> Tour<'t> {
         let list = &targets.list;
         if call.own_key.is_some() {
             // A caller's own key belongs to one provider.
@@ -267,7 +292,13 @@ impl Upstream {
     ///
     /// # Errors
     /// How long the caller is held off.
-    fn admit(&self, policy: &Policy, target: &Target, party: PartyId, trail: &Arc<Trail>) -> Result<(), Duration> {
+    fn admit(
+        &self,
+        policy: &Policy,
+        target: &Target,
+        party: PartyId,
+        trail: &Arc<Trail>,
+    ) -> Result<(), Duration> {
         let name = &target.provider.name;
         let (admitted, overflowed) = self.providers.with(name, |health| {
             let admitted = health.parties.admit(party, &policy.breaker, self.clock.now().0);
@@ -291,9 +322,11 @@ impl Upstream {
     ) -> Option<Duration> {
         let backoff = retry::backoff(&policy.retry, retries, fastrand::f64());
         let wait = asked.map_or(backoff, |a| a.max(backoff));
-        let fits = Instant::now() + wait < deadline && asked.is_none_or(|a| a <= RETRY_AFTER_WAIT_MAX);
+        let fits =
+            Instant::now() + wait < deadline && asked.is_none_or(|a| a <= RETRY_AFTER_WAIT_MAX);
         let percent = policy.retry.budget_percent;
-        let ask = |h: &mut Health| h.parties.retry(party, percent, &policy.breaker, self.clock.now().0);
+        let ask =
+            |h: &mut Health| h.parties.retry(party, percent, &policy.breaker, self.clock.now().0);
         let granted = fits && self.providers.with(provider, ask);
         if fits && !granted {
             self.metrics.bound("retry_budget");
@@ -312,7 +345,10 @@ impl Upstream {
         let name = &target.provider.name;
         let sent = trail.sent_to(&target.provider, target.model.as_ref(), self.clock.now());
         let request = request(target, call, sent);
-        let sent = self.client.send(request, call.body, target.timeouts.connect, target.timeouts.first_byte).await;
+        let sent = self
+            .client
+            .send(request, call.body, target.timeouts.connect, target.timeouts.first_byte)
+            .await;
         let (outcome, attempted) = match sent {
             Err(failure) => (failure.reason(), Attempted::Failed(failure, None)),
             Ok(response) => self.read(target, call, response).await,
@@ -349,7 +385,9 @@ impl Upstream {
     ) -> (&'static str, Attempted) {
         let (head, incoming) = response.into_parts();
         let status = head.status;
-        if status.is_informational() || (status.is_redirection() && status != StatusCode::NOT_MODIFIED) {
+        if status.is_informational()
+            || (status.is_redirection() && status != StatusCode::NOT_MODIFIED)
+        {
             // An upgrade or a redirect is a configuration mistake and is not followed.
             return ("protocol", Attempted::Failed(Failure::Protocol, None));
         }
@@ -363,7 +401,8 @@ impl Upstream {
         // An answer without a body is complete at once, even if it is labelled as a stream.
         let bodiless = status == StatusCode::NO_CONTENT || *call.method == Method::HEAD;
         let empty = incoming.is_end_stream() && !is(&head.headers, "text/event-stream");
-        let gather = bodiless || empty || !status.is_success() || is(&head.headers, "application/json");
+        let gather =
+            bodiless || empty || !status.is_success() || is(&head.headers, "application/json");
         let (body, held) = if gather {
             match gathered(incoming, idle, call.room).await {
                 Ok(gathered) => gathered,
@@ -372,7 +411,8 @@ impl Upstream {
         } else {
             (AnswerBody::Streaming(Bytes::new(), incoming), None)
         };
-        let mut answer = Answer { head, body, about_money: false, idle, keep_alive, load: None, held };
+        let mut answer =
+            Answer { head, body, about_money: false, idle, keep_alive, load: None, held };
         if status.is_success() || status == StatusCode::NOT_MODIFIED {
             return ("ok", Attempted::Answer(answer));
         }

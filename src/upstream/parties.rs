@@ -1,6 +1,6 @@
 //! The callers of one provider: a circuit and a retry budget for each of them.
 //!
-//! Stage 7 of the walk. Pure: time is an argument. A failure may be the provider's or the call's
+//! Stage 10 of the walk. Pure: time is an argument. A failure may be the provider's or the call's
 //! own, so it counts for its caller alone. All callers are held off only on evidence that no single
 //! caller can give: connections that fail before anything of a call was sent, or failures of at
 //! least two known organisations with no success of any between them.
@@ -161,7 +161,10 @@ impl Streak {
             party.failures += 1;
             self.failures = self.failures.saturating_add(1);
         }
-        if self.opened_at.is_none() && self.parties >= 2 && self.failures >= options.consecutive_failures {
+        if self.opened_at.is_none()
+            && self.parties >= 2
+            && self.failures >= options.consecutive_failures
+        {
             (self.opened_at, self.outage) = (Some(now_ns), Some(self.number));
         }
     }
@@ -174,7 +177,9 @@ impl Streak {
 
     /// Whether the outage is over in which the circuit of this caller opened.
     fn lets_in(&self, party: &Party) -> bool {
-        party.circuit.has_opened() && self.outage == Some(party.opened_in) && self.number > party.opened_in
+        party.circuit.has_opened()
+            && self.outage == Some(party.opened_in)
+            && self.number > party.opened_in
     }
 }
 
@@ -206,7 +211,9 @@ impl Group {
         }
         self.searched_at = now_ns.max(1);
         let window = nanos(options.window).max(budget::WINDOW_NS);
-        self.parties.retain(|_, party| now_ns.saturating_sub(party.seen_at) <= window || party.circuit.is_open(now_ns));
+        self.parties.retain(|_, party| {
+            now_ns.saturating_sub(party.seen_at) <= window || party.circuit.is_open(now_ns)
+        });
     }
 }
 
@@ -233,14 +240,21 @@ impl Parties {
     ///
     /// # Errors
     /// How long this caller is held off.
-    pub fn admit(&mut self, id: PartyId, options: &BreakerOptions, now_ns: u64) -> Result<(), Duration> {
+    pub fn admit(
+        &mut self,
+        id: PartyId,
+        options: &BreakerOptions,
+        now_ns: u64,
+    ) -> Result<(), Duration> {
         let open_for = nanos(options.open_for);
         let group = match id.kind {
             PartyKind::Known => &mut self.known,
             PartyKind::Stranger => &mut self.strangers,
         };
         let (party, is_tracked) = group.party(id.digest, options, now_ns);
-        if let Some(until) = barred_until(self.unreachable_until, self.unreachable, party).filter(|at| now_ns < *at) {
+        if let Some(until) =
+            barred_until(self.unreachable_until, self.unreachable, party).filter(|at| now_ns < *at)
+        {
             return Err(Duration::from_nanos(until - now_ns));
         }
         if is_tracked {
@@ -310,10 +324,12 @@ impl Parties {
             PartyKind::Stranger => &self.strangers,
         };
         let party = group.parties.get(&id.digest);
-        let barred = barred_until(self.unreachable_until, self.unreachable, party.unwrap_or(&group.others));
+        let barred =
+            barred_until(self.unreachable_until, self.unreachable, party.unwrap_or(&group.others));
         let own = party.is_some_and(|party| {
             let since = self.streak.shuts_out(party);
-            let shut_out = since.is_some_and(|at| now_ns < at.saturating_add(nanos(options.open_for)));
+            let shut_out =
+                since.is_some_and(|at| now_ns < at.saturating_add(nanos(options.open_for)));
             shut_out || (party.circuit.is_open(now_ns) && !self.streak.lets_in(party))
         });
         barred.is_some_and(|at| now_ns < at) || own
@@ -321,14 +337,21 @@ impl Parties {
 
     /// Whether the provider counts as failing: for all, or for its only caller.
     pub fn is_failing(&self, id: PartyId, options: &BreakerOptions, now_ns: u64) -> bool {
-        let is_alone = self.known.calling.count().saturating_add(self.strangers.calling.count()) <= 1;
+        let is_alone =
+            self.known.calling.count().saturating_add(self.strangers.calling.count()) <= 1;
         self.streak.opened_at.is_some()
             || self.unreachable_until.is_some()
             || (is_alone && self.is_open(id, options, now_ns))
     }
 
     /// Asks for one retry of this caller, and counts it if it is granted.
-    pub fn retry(&mut self, id: PartyId, percent: u32, options: &BreakerOptions, now_ns: u64) -> bool {
+    pub fn retry(
+        &mut self,
+        id: PartyId,
+        percent: u32,
+        options: &BreakerOptions,
+        now_ns: u64,
+    ) -> bool {
         let group = match id.kind {
             PartyKind::Known => &mut self.known,
             PartyKind::Stranger => &mut self.strangers,
@@ -363,7 +386,13 @@ mod tests {
 
     fn options() -> BreakerOptions {
         let (window, open_for) = (Duration::from_secs(30), Duration::from_secs(15));
-        BreakerOptions { consecutive_failures: 10, error_percent: 50, min_calls: Some(20), window, open_for }
+        BreakerOptions {
+            consecutive_failures: 10,
+            error_percent: 50,
+            min_calls: Some(20),
+            window,
+            open_for,
+        }
     }
 
     fn org(digest: u64) -> PartyId {
@@ -405,7 +434,10 @@ mod tests {
         for hostile in [org(1), stranger(1)] {
             let mut stage = Stage::new();
             assert_eq!(stage.calls(hostile, Blame::Open, 100), 10);
-            assert!(stage.parties.is_failing(hostile, &options(), stage.now), "it is the only caller so far");
+            assert!(
+                stage.parties.is_failing(hostile, &options(), stage.now),
+                "it is the only caller so far"
+            );
             assert_eq!(stage.calls(org(2), Blame::Nobody, 100), 100);
             assert_eq!(stage.calls(stranger(2), Blame::Nobody, 100), 100);
             assert!(!stage.parties.is_failing(hostile, &options(), stage.now), "others are well");
@@ -423,7 +455,8 @@ mod tests {
         let mut stage = Stage::new();
         assert_eq!(stage.calls(org(1), Blame::Open, 20), 10);
         assert!(
-            stage.parties.is_failing(org(1), &options(), stage.now) && stage.parties.is_open(org(1), &options(), S)
+            stage.parties.is_failing(org(1), &options(), stage.now)
+                && stage.parties.is_open(org(1), &options(), S)
         );
         let wait = stage.parties.admit(org(1), &options(), stage.now + 5 * S).expect_err("open");
         assert_eq!(wait, Duration::from_secs(10));
@@ -488,7 +521,10 @@ mod tests {
     fn connections_that_fail_shut_out_all_and_each_may_probe() {
         let mut stage = Stage::new();
         for n in 0..10 {
-            assert!(stage.call(if n % 2 == 0 { org(n) } else { stranger(n) }, Blame::Provider), "{n}");
+            assert!(
+                stage.call(if n % 2 == 0 { org(n) } else { stranger(n) }, Blame::Provider),
+                "{n}"
+            );
         }
         assert!(stage.parties.is_failing(org(99), &options(), stage.now));
         assert!(!stage.call(org(99), Blame::Nobody) && !stage.call(stranger(99), Blame::Nobody));
@@ -516,7 +552,9 @@ mod tests {
     #[test]
     fn retries_of_one_leave_those_of_others() {
         let mut parties = Parties::new(100);
-        let retries = |parties: &mut Parties, id| (0..500).filter(|_| parties.retry(id, 20, &options(), S)).count();
+        let retries = |parties: &mut Parties, id| {
+            (0..500).filter(|_| parties.retry(id, 20, &options(), S)).count()
+        };
         assert_eq!(retries(&mut parties, org(1)), 100);
         assert_eq!(retries(&mut parties, org(2)), 50);
         for n in 0..24 {

@@ -1,6 +1,6 @@
 //! The redacted body of a call, which can be sent more than once.
 //!
-//! Stage 7 of the walk. Sent pieces are kept (by reference count, not by copy) up to a bound, so
+//! Stage 10 of the walk. Sent pieces are kept (by reference count, not by copy) up to a bound, so
 //! that another attempt sends the same bytes and then continues with the rest. Only [`Redacted`]
 //! pieces come in: a retry cannot send raw text.
 //!
@@ -55,7 +55,8 @@ impl Rename {
         if ends <= from || begins >= to {
             return piece;
         }
-        let within = |at: u64| usize::try_from(at.clamp(begins, ends) - begins).unwrap_or(piece.len());
+        let within =
+            |at: u64| usize::try_from(at.clamp(begins, ends) - begins).unwrap_or(piece.len());
         let mut sent = BytesMut::with_capacity(piece.len() + self.to.len());
         sent.extend_from_slice(&piece[..within(from)]);
         if from >= begins {
@@ -95,7 +96,12 @@ pub struct Flow {
 
 impl Outgoing {
     /// A body that begins with `first` and continues with the pieces of `source`.
-    pub fn streaming(first: Vec<Redacted>, source: Box<dyn Source>, replay_bytes_max: usize, room: &Share) -> Outgoing {
+    pub fn streaming(
+        first: Vec<Redacted>,
+        source: Box<dyn Source>,
+        replay_bytes_max: usize,
+        room: &Share,
+    ) -> Outgoing {
         let mut flow = Flow {
             kept: Vec::new(),
             kept_bytes: 0,
@@ -128,7 +134,8 @@ impl Outgoing {
         match self {
             Outgoing::Whole(body) => {
                 let bytes = body.as_bytes().clone();
-                let bytes = if let Some(rename) = rename { rename.applied(bytes, 0) } else { bytes };
+                let bytes =
+                    if let Some(rename) = rename { rename.applied(bytes, 0) } else { bytes };
                 AttemptBody::Whole(Some(bytes).filter(|b| !b.is_empty()), sent)
             }
             Outgoing::Streaming(flow) => {
@@ -139,7 +146,14 @@ impl Outgoing {
                 let attempt = state.attempt;
                 drop(state);
                 let rename = rename.map(|rename| Box::new((rename, 0)));
-                AttemptBody::Streaming { flow: Arc::clone(flow), attempt, next: 0, ended: false, rename, sent }
+                AttemptBody::Streaming {
+                    flow: Arc::clone(flow),
+                    attempt,
+                    next: 0,
+                    ended: false,
+                    rename,
+                    sent,
+                }
             }
         }
     }
@@ -208,7 +222,10 @@ impl Body for AttemptBody {
     type Data = Bytes;
     type Error = Broken;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         match self.get_mut() {
             AttemptBody::Whole(body, sent) => {
                 sent.take().into_iter().for_each(Sent::told);
@@ -248,7 +265,9 @@ impl Body for AttemptBody {
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            AttemptBody::Whole(body, _) => SizeHint::with_exact(body.as_ref().map_or(0, |b| b.len() as u64)),
+            AttemptBody::Whole(body, _) => {
+                SizeHint::with_exact(body.as_ref().map_or(0, |b| b.len() as u64))
+            }
             AttemptBody::Streaming { .. } => SizeHint::default(),
         }
     }
@@ -350,7 +369,12 @@ mod tests {
         }
     }
 
-    fn streaming(first: &[&'static str], rest: &[&'static str], breaks: bool, max: usize) -> Outgoing {
+    fn streaming(
+        first: &[&'static str],
+        rest: &[&'static str],
+        breaks: bool,
+        max: usize,
+    ) -> Outgoing {
         let first = first.iter().map(|t| Redacted::from_gateway(t)).collect();
         let source = Script(rest.iter().copied().collect(), breaks);
         Outgoing::streaming(first, Box::new(source), max, &room(4000))
@@ -380,8 +404,15 @@ mod tests {
             let mut first = out.attempt(None, None);
             take(&mut first, taken).expect("whole");
             assert!(out.may_repeat(1000));
-            assert_eq!(take(&mut out.attempt(None, None), 100).expect("whole"), "abcd", "after {taken} pieces");
-            assert!(take(&mut first, 1).is_err() || taken == 5, "an earlier attempt gets nothing more");
+            assert_eq!(
+                take(&mut out.attempt(None, None), 100).expect("whole"),
+                "abcd",
+                "after {taken} pieces"
+            );
+            assert!(
+                take(&mut first, 1).is_err() || taken == 5,
+                "an earlier attempt gets nothing more"
+            );
             assert_eq!(take(&mut out.attempt(None, None), 100).expect("whole"), "abcd");
         }
     }
@@ -394,8 +425,11 @@ mod tests {
         // However the body is cut, each attempt has its own name, and one without a name has the
         // caller's.
         for size in 1..=text.len() {
-            let pieces: Vec<&'static str> =
-                text.as_bytes().chunks(size).map(|piece| std::str::from_utf8(piece).expect("ascii")).collect();
+            let pieces: Vec<&'static str> = text
+                .as_bytes()
+                .chunks(size)
+                .map(|piece| std::str::from_utf8(piece).expect("ascii"))
+                .collect();
             let (first, rest) = pieces.split_at(pieces.len().min(3));
             let out = streaming(first, rest, false, 100);
             for (to, expected) in [("my-deployment", "my-deployment"), ("q\"", "q\\\"")] {
@@ -450,12 +484,20 @@ mod tests {
     #[test]
     fn a_body_that_is_stopped_breaks_off_even_while_it_waits() {
         let (alive, told) = (Arc::new(()), Arc::new(Told(false.into())));
-        let out = Outgoing::streaming(vec![], Box::new(Slow { _alive: Arc::clone(&alive) }), 100, &room(1000));
+        let out = Outgoing::streaming(
+            vec![],
+            Box::new(Slow { _alive: Arc::clone(&alive) }),
+            100,
+            &room(1000),
+        );
         let mut body = out.attempt(None, None);
         let waker = Waker::from(Arc::clone(&told));
         assert!(Pin::new(&mut body).poll_frame(&mut Context::from_waker(&waker)).is_pending());
         out.stop();
-        assert!(told.0.load(std::sync::atomic::Ordering::SeqCst), "who waits for the next piece is told");
+        assert!(
+            told.0.load(std::sync::atomic::Ordering::SeqCst),
+            "who waits for the next piece is told"
+        );
         assert_eq!(Arc::strong_count(&alive), 1, "nothing more is taken from the source");
         assert!(take(&mut body, 1).is_err() && !out.is_broken() && !out.may_repeat(1000));
         assert!(take(&mut out.attempt(None, None), 1).is_err());

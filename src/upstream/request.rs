@@ -1,6 +1,6 @@
 //! The HTTP request that one attempt sends to one target.
 //!
-//! Stage 7 of the walk. Guarantees: the credential is either the caller's own provider key or the
+//! Stage 10 of the walk. Guarantees: the credential is either the caller's own provider key or the
 //! target's, never a gateway credential, and it is marked as sensitive; a version header of the
 //! caller is kept. Does not: choose which headers may leave (the [`Call`] holds only those), or
 //! send anything.
@@ -14,7 +14,8 @@ use crate::config::policy::Target;
 
 /// The request of one attempt: the call's headers, the target's address and its key.
 pub fn request(target: &Target, call: &Call<'_>, sent: Sent) -> Request<AttemptBody> {
-    let rename = target.model.as_deref().zip(call.model_at).map(|(model, at)| Rename::new(at, model));
+    let rename =
+        target.model.as_deref().zip(call.model_at).map(|(model, at)| Rename::new(at, model));
     let mut request = Request::new(call.body.attempt(rename, Some(sent)));
     let target = &*target.provider;
     *request.method_mut() = call.method.clone();
@@ -58,7 +59,11 @@ mod tests {
     #[test]
     fn the_base_url_keeps_its_path() {
         for (base, path, expected) in [
-            ("https://api.openai.com/v1", "/chat/completions", "https://api.openai.com/v1/chat/completions"),
+            (
+                "https://api.openai.com/v1",
+                "/chat/completions",
+                "https://api.openai.com/v1/chat/completions",
+            ),
             ("http://127.0.0.1:8000", "/models?limit=2", "http://127.0.0.1:8000/models?limit=2"),
             ("http://h/a/b/", "/x", "http://h/a/b/x"),
         ] {

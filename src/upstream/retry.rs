@@ -105,7 +105,9 @@ impl Failure {
     pub fn blame(&self) -> Blame {
         match self {
             Failure::Connect | Failure::Certificate => Blame::Provider,
-            Failure::Reset | Failure::FirstByteTimeout | Failure::Protocol | Failure::Truncated => Blame::Open,
+            Failure::Reset | Failure::FirstByteTimeout | Failure::Protocol | Failure::Truncated => {
+                Blame::Open
+            }
             Failure::Status(facts) if facts.status >= 500 => Blame::Open,
             Failure::Status(_) => Blame::Nobody,
             Failure::Exhausted => Blame::Gateway,
@@ -134,7 +136,10 @@ pub fn decide(failure: &Failure, stateful: bool) -> Verdict {
         Failure::Reset if stateful => Verdict::GiveUp,
         Failure::Reset => Verdict::Again(None),
         // The answer may have begun, and with it the charge.
-        Failure::FirstByteTimeout | Failure::Protocol | Failure::Certificate | Failure::Truncated => Verdict::GiveUp,
+        Failure::FirstByteTimeout
+        | Failure::Protocol
+        | Failure::Certificate
+        | Failure::Truncated => Verdict::GiveUp,
         // Another attempt would need the same missing resource.
         Failure::Exhausted => Verdict::GiveUp,
         Failure::Status(facts) => decide_status(facts, stateful),
@@ -158,7 +163,11 @@ fn decide_status(facts: &StatusFacts, stateful: bool) -> Verdict {
 
 /// Reads `retry-after-ms` and `retry-after` (seconds, also with a fraction, or an HTTP date). A
 /// past date, a negative, infinite or unreadable value gives `None`. At most a year.
-pub fn retry_after(ms: Option<&str>, seconds_or_date: Option<&str>, now_ms: i64) -> Option<Duration> {
+pub fn retry_after(
+    ms: Option<&str>,
+    seconds_or_date: Option<&str>,
+    now_ms: i64,
+) -> Option<Duration> {
     // RFC 9110 allows digits only; SDKs also read fractions. Signs and exponents are treated as
     // mistakes.
     let number = |text: &str, unit: f64| {
@@ -171,7 +180,8 @@ pub fn retry_after(ms: Option<&str>, seconds_or_date: Option<&str>, now_ms: i64)
         let text = seconds_or_date?;
         number(text, 1.0).or_else(|| {
             let date = httpdate::parse_http_date(text.trim()).ok()?;
-            let at_ms = i64::try_from(date.duration_since(std::time::UNIX_EPOCH).ok()?.as_millis()).ok()?;
+            let at_ms =
+                i64::try_from(date.duration_since(std::time::UNIX_EPOCH).ok()?.as_millis()).ok()?;
             let wait = u64::try_from(at_ms - now_ms).ok()?;
             Some(Duration::from_millis(wait.min(31_536_000_000)))
         })
@@ -181,7 +191,10 @@ pub fn retry_after(ms: Option<&str>, seconds_or_date: Option<&str>, now_ms: i64)
 /// Full jitter: anything from zero to `base · 2ⁿ`, at most `max`. `retry` counts from 0; `random`
 /// is in 0..1.
 pub fn backoff(options: &RetryOptions, retry: u32, random: f64) -> Duration {
-    let ceiling = options.base_delay.saturating_mul(1u32.checked_shl(retry).unwrap_or(u32::MAX)).min(options.max_delay);
+    let ceiling = options
+        .base_delay
+        .saturating_mul(1u32.checked_shl(retry).unwrap_or(u32::MAX))
+        .min(options.max_delay);
     ceiling.mul_f64(random.clamp(0.0, 1.0))
 }
 
@@ -215,21 +228,32 @@ mod tests {
             (Failure::Status(StatusFacts { about_money: true, ..after(429) }), false, false),
             (Failure::Status(StatusFacts { about_money: true, ..should(429, true) }), false, false),
         ];
-        table.extend([408, 409, 429, 500, 502, 503, 504, 529].map(|c| (Failure::Status(status(c)), true, false)));
         table.extend(
-            [400, 401, 402, 403, 404, 405, 413, 415, 422, 501, 505].map(|c| (Failure::Status(status(c)), false, false)),
+            [408, 409, 429, 500, 502, 503, 504, 529]
+                .map(|c| (Failure::Status(status(c)), true, false)),
+        );
+        table.extend(
+            [400, 401, 402, 403, 404, 405, 413, 415, 422, 501, 505]
+                .map(|c| (Failure::Status(status(c)), false, false)),
         );
         for (failure, inference, stateful) in table {
             let again = |stateful| matches!(decide(&failure, stateful), Verdict::Again(_));
             assert_eq!((again(false), again(true)), (inference, stateful), "{failure:?}");
         }
-        assert_eq!(decide(&Failure::Status(after(429)), false), Verdict::Again(Some(Duration::from_secs(2))));
+        assert_eq!(
+            decide(&Failure::Status(after(429)), false),
+            Verdict::Again(Some(Duration::from_secs(2)))
+        );
     }
 
     #[test]
     fn retry_after_in_all_its_forms() {
         let now = 1_700_000_000_000;
-        let date = |ms: i64| httpdate::fmt_http_date(std::time::UNIX_EPOCH + Duration::from_millis(ms.unsigned_abs()));
+        let date = |ms: i64| {
+            httpdate::fmt_http_date(
+                std::time::UNIX_EPOCH + Duration::from_millis(ms.unsigned_abs()),
+            )
+        };
         let (future, past) = (date(now + 3_000), date(now - 3_000));
         let table: &[(Option<&str>, Option<&str>, Option<u64>)] = &[
             (None, Some("2"), Some(2_000)),
@@ -248,7 +272,11 @@ mod tests {
             (None, None, None),
         ];
         for (ms, text, expected) in table {
-            assert_eq!(retry_after(*ms, *text, now), expected.map(Duration::from_millis), "{ms:?} {text:?}");
+            assert_eq!(
+                retry_after(*ms, *text, now),
+                expected.map(Duration::from_millis),
+                "{ms:?} {text:?}"
+            );
         }
     }
 

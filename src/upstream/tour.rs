@@ -1,6 +1,6 @@
 //! The targets of one call, in the order in which its attempts visit them.
 //!
-//! Stage 7 of the walk. No I/O: the time is an argument. Guarantees: every attempt starts at the
+//! Stage 10 of the walk. No I/O: the time is an argument. Guarantees: every attempt starts at the
 //! target after the last one and visits the list in a circle; the wait that a target asked for
 //! applies to that target only; nothing is allocated until an attempt has failed. Does not: count
 //! attempts, sleep, or know circuits (the caller says which target is admitted).
@@ -90,7 +90,13 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn targets(count: usize) -> Vec<Target> {
-        let timeouts = Timeouts { connect: SECOND, first_byte: SECOND, idle: SECOND, total: SECOND, keep_alive: None };
+        let timeouts = Timeouts {
+            connect: SECOND,
+            first_byte: SECOND,
+            idle: SECOND,
+            total: SECOND,
+            keep_alive: None,
+        };
         let target = |n| {
             let provider = Provider {
                 name: Arc::from(format!("p{n}")),
@@ -114,7 +120,8 @@ mod tests {
         let mut tour = Tour::new(&list, vec![2, 0, 1]);
         assert_eq!([(); 4].map(|()| next(&mut tour)), ["p2", "p0", "p1", "p2"]);
         let mut tour = Tour::new(&list, Vec::new());
-        let admit = |target: &Target| if &*target.provider.name == "p1" { Ok(()) } else { Err(SECOND) };
+        let admit =
+            |target: &Target| if &*target.provider.name == "p1" { Ok(()) } else { Err(SECOND) };
         assert_eq!(&*tour.next(admit).expect("one is admitted").provider.name, "p1");
         assert_eq!(next(&mut tour), "p2", "the search goes on after the last one");
         let mut tour = Tour::first_only(&list);
@@ -125,7 +132,8 @@ mod tests {
     fn without_an_admitted_target_the_shortest_wait_counts() {
         let list = targets(2);
         let mut waits = [3 * SECOND, SECOND].into_iter();
-        let refused = Tour::new(&list, Vec::new()).next(|_| Err(waits.next().expect("each is asked once")));
+        let refused =
+            Tour::new(&list, Vec::new()).next(|_| Err(waits.next().expect("each is asked once")));
         assert_eq!(refused.err(), Some(Some(SECOND)));
         assert_eq!(Tour::first_only(&[]).next(|_| Ok(())).err(), Some(None));
     }

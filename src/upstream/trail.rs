@@ -1,6 +1,6 @@
 //! The record of a call's attempts: their targets, and the reasons of failures.
 //!
-//! Stage 7 of the walk. Shared with the record of the call, so that it survives a call that is
+//! Stage 10 of the walk. Shared with the record of the call, so that it survives a call that is
 //! dropped under way. Guarantees: no text is built while the first attempt succeeds; the list of
 //! failures is bounded. Does not: decide, or count retries (the loop over attempts does).
 
@@ -84,7 +84,12 @@ impl Trail {
         self.last().model.clone()
     }
 
-    pub(crate) fn sent_to(self: &Arc<Trail>, provider: &Arc<Provider>, model: Option<&Arc<str>>, now: Nanos) -> Sent {
+    pub(crate) fn sent_to(
+        self: &Arc<Trail>,
+        provider: &Arc<Provider>,
+        model: Option<&Arc<str>>,
+        now: Nanos,
+    ) -> Sent {
         let attempt = self.attempts().saturating_add(1);
         self.attempts.store(attempt, Ordering::Relaxed);
         let mut last = self.last();
@@ -176,14 +181,20 @@ mod tests {
 
         let trail = Arc::new(Trail::default());
         drop(trail.sent_to(&provider("openai"), None, at(5)));
-        trail.failed(&Failure::Status(StatusFacts { status: 503, ..StatusFacts::default() }), at(125));
+        trail.failed(
+            &Failure::Status(StatusFacts { status: 503, ..StatusFacts::default() }),
+            at(125),
+        );
         trail.passed_over("local");
         drop(trail.sent_to(&provider("azure"), None, at(200)));
         trail.failed(&Failure::Reset, at(200));
         drop(trail.sent_to(&provider("openai"), None, clock.now()));
         trail.answered(clock);
         let detail = trail.told().1;
-        assert!(detail.starts_with("openai 503 120ms, local open, azure reset 0ms, openai ok "), "{detail}");
+        assert!(
+            detail.starts_with("openai 503 120ms, local open, azure reset 0ms, openai ok "),
+            "{detail}"
+        );
         (0..1000).for_each(|_| trail.ended("again", at(0)));
         assert!(trail.told().1.len() <= ATTEMPTS_DETAIL_BYTES_MAX);
     }
@@ -199,7 +210,10 @@ mod tests {
         assert_eq!(trail.at_work(), None, "the body is not there yet");
         sent.told();
         wait().await;
-        assert_eq!((trail.at_work(), trail.model().as_deref()), (Some(Duration::from_secs(2)), Some("deployed")));
+        assert_eq!(
+            (trail.at_work(), trail.model().as_deref()),
+            (Some(Duration::from_secs(2)), Some("deployed"))
+        );
         trail.failed(&status(429), Nanos(0));
         assert_eq!(trail.at_work(), None, "refused");
         // A second attempt; a late end of the first one's body does not count for the second.

@@ -1,4 +1,5 @@
-//! Providers that break HTTP: what a client gets is whole or clearly refused, and the next call is not harmed.
+//! Providers that break HTTP: what a client gets is whole or clearly refused, and the next call is
+//! not harmed.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -38,9 +39,14 @@ fn a_pooled_connection_that_was_closed_is_no_failure() {
 fn odd_but_clear_answers_are_delivered() {
     let provider = Provider::start();
     let gateway = Gateway::start(&provider);
-    let interim = "HTTP/1.1 100 Continue\r\n\r\n".repeat(20) + "HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n";
+    let interim = "HTTP/1.1 100 Continue\r\n\r\n".repeat(20)
+        + "HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n";
     let table: [(&str, Step, &str); 5] = [
-        ("interim answers", raw(interim + JSON_HEAD + "content-length: 7\r\n\r\n{\"a\":1}"), "{\"a\":1}"),
+        (
+            "interim answers",
+            raw(interim + JSON_HEAD + "content-length: 7\r\n\r\n{\"a\":1}"),
+            "{\"a\":1}",
+        ),
         (
             "an end by closing",
             raw_then_close("HTTP/1.0 200 OK\r\ncontent-type: application/json\r\n\r\n{\"a\":2}"),
@@ -51,7 +57,11 @@ fn odd_but_clear_answers_are_delivered() {
             step::with_headers(200, &[("content-type", "text/html")], b"<h1>hi</h1>"),
             "<h1>hi</h1>",
         ),
-        ("broken JSON", step::with_headers(200, &[("content-type", "application/json")], b"{\"a\":"), "{\"a\":"),
+        (
+            "broken JSON",
+            step::with_headers(200, &[("content-type", "application/json")], b"{\"a\":"),
+            "{\"a\":",
+        ),
         ("nothing", step::with_headers(200, &[("content-type", "application/json")], b""), ""),
     ];
     let count = table.len();
@@ -62,15 +72,19 @@ fn odd_but_clear_answers_are_delivered() {
     }
     let rows = gateway.rows(count);
     // Nothing known about usage is not the same as no usage.
-    assert!(rows.iter().all(|row| row["usage_source"] != "provider" && row["input_tokens"].is_u64()), "{rows:?}");
+    assert!(
+        rows.iter().all(|row| row["usage_source"] != "provider" && row["input_tokens"].is_u64()),
+        "{rows:?}"
+    );
 }
 
 #[test]
 fn a_second_answer_behind_the_first_reaches_nobody() {
     let provider = Provider::start();
     let gateway = Gateway::start(&provider);
-    let evil =
-        format!("{JSON_HEAD}content-length: 7\r\n\r\n{{\"a\":1}}{JSON_HEAD}content-length: 8\r\n\r\n{{\"evil\"}}");
+    let evil = format!(
+        "{JSON_HEAD}content-length: 7\r\n\r\n{{\"a\":1}}{JSON_HEAD}content-length: 8\r\n\r\n{{\"evil\"}}"
+    );
     for _ in 0..5 {
         provider.script([raw(evil.clone())]);
         assert_eq!(gateway.chat("acme", "hi").ok().text(), "{\"a\":1}");
@@ -95,13 +109,20 @@ fn contradictions_are_refused_or_resolved() {
     let many: String = (0..200).map(|n| format!("x-{n}: y\r\n")).collect();
     let refused = [
         ("two lengths", format!("{JSON_HEAD}content-length: 3\r\ncontent-length: 4\r\n\r\n{{}} ")),
-        ("an upgrade", "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n".into()),
+        (
+            "an upgrade",
+            "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n".into(),
+        ),
         ("too many headers", format!("{JSON_HEAD}{many}content-length: 2\r\n\r\n{{}}")),
     ];
     for (what, text) in refused {
         provider.always(raw_then_close(text));
         let reply = gateway.chat("acme", "hi");
-        assert_eq!((reply.status, reply.error_code()), (503, "provider_unavailable".to_owned()), "{what}");
+        assert_eq!(
+            (reply.status, reply.error_code()),
+            (503, "provider_unavailable".to_owned()),
+            "{what}"
+        );
     }
     provider.always(step::chat("hello"));
     gateway.chat("acme", "hi").ok();
@@ -122,7 +143,8 @@ fn a_compressed_answer_keeps_its_label() {
     let provider = Provider::start();
     let gateway = Gateway::start(&provider);
     // `gzip` of `{}`.
-    let zipped = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0xab, 0xae, 5, 0, 0x43, 0xbf, 0xa6, 0xa3, 2, 0, 0, 0];
+    let zipped =
+        [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0xab, 0xae, 5, 0, 0x43, 0xbf, 0xa6, 0xa3, 2, 0, 0, 0];
     provider.script([step::with_headers(
         200,
         &[("content-type", "application/json"), ("content-encoding", "gzip")],
@@ -137,7 +159,11 @@ fn a_compressed_answer_keeps_its_label() {
     // And no compression was asked for.
     let asked = provider.only();
     assert!(asked.header("accept-encoding").is_none_or(|value| value == "identity"), "{asked:?}");
-    assert_eq!(gateway.only_row()["response"], serde_json::Value::Null, "what nobody can read is not kept");
+    assert_eq!(
+        gateway.only_row()["response"],
+        serde_json::Value::Null,
+        "what nobody can read is not kept"
+    );
 }
 
 #[test]
@@ -153,7 +179,9 @@ fn a_client_that_does_not_read_costs_no_memory() {
         while !request.windows(4).any(|w| w == b"\r\n\r\n") {
             assert!(stream.read(&mut request).unwrap() > 0);
         }
-        stream.write_all(format!("{JSON_HEAD}content-length: {LENGTH}\r\n\r\n").as_bytes()).unwrap();
+        stream
+            .write_all(format!("{JSON_HEAD}content-length: {LENGTH}\r\n\r\n").as_bytes())
+            .unwrap();
         let piece = vec![b' '; 64 << 10];
         for _ in 0..LENGTH / piece.len() {
             stream.write_all(&piece).unwrap();
@@ -163,10 +191,15 @@ fn a_client_that_does_not_read_costs_no_memory() {
     let bearer = format!("Bearer {}", jwt("acme"));
     let mut connection = gateway.connect();
     let body = chat("x").to_string();
-    connection.send(&request("POST", "/v1/chat/completions", &[("authorization", &bearer)], body.as_bytes()));
+    connection.send(&request(
+        "POST",
+        "/v1/chat/completions",
+        &[("authorization", &bearer)],
+        body.as_bytes(),
+    ));
     let mut head = connection.head().unwrap();
-    // The provider writes as fast as it can, the client reads nothing: bytes wait in the sockets, not in the gateway. It
-    // is looked at until the provider has been stuck for a while.
+    // The provider writes as fast as it can, the client reads nothing: bytes wait in the sockets,
+    // not in the gateway. It is looked at until the provider has been stuck for a while.
     let before = gateway.metric("process_resident_memory_bytes");
     let (mut highest, mut stuck, mut last) = (before, 0, 0);
     while stuck < 100 {
@@ -229,7 +262,11 @@ fn a_bomb_in_an_answer_is_passed_on_and_not_opened() {
     }
     let bomb = encoder.finish().unwrap();
     for kind in ["application/json", "text/event-stream", "text/plain"] {
-        provider.script([step::with_headers(200, &[("content-type", kind), ("content-encoding", "gzip")], &bomb)]);
+        provider.script([step::with_headers(
+            200,
+            &[("content-type", kind), ("content-encoding", "gzip")],
+            &bomb,
+        )]);
         let reply = gateway.chat("acme", "hi");
         assert_eq!((reply.status, reply.header("content-encoding")), (200, Some("gzip")), "{kind}");
         assert!(reply.complete && reply.body == bomb, "{kind}: {} bytes", reply.body.len());

@@ -11,7 +11,10 @@ use crate::support::{Gateway, Provider, SECRET, Setup, chat, eventually, jwt};
 const CHAT: &str = "/v1/chat/completions";
 
 fn bytes(step: Step) -> Vec<u8> {
-    step.into_iter().filter_map(|act| if let Act::Send(bytes) = act { Some(bytes) } else { None }).flatten().collect()
+    step.into_iter()
+        .filter_map(|act| if let Act::Send(bytes) = act { Some(bytes) } else { None })
+        .flatten()
+        .collect()
 }
 
 /// Fails with this status for calls that say `boom`, and for all while it is out.
@@ -25,16 +28,19 @@ fn fails_on_boom(status: u16, out: &Arc<AtomicBool>) -> Step {
 }
 
 fn setup(provider: &Provider) -> Setup {
-    Setup::new(provider)
-        .section("retry", "{max_retries: 0}")
-        .section("auth", &format!("jwt: {{secret: \"{SECRET}\"}}\naccept: [jwt, passthrough, anonymous]"))
+    Setup::new(provider).section("retry", "{max_retries: 0}").section(
+        "auth",
+        &format!("jwt: {{secret: \"{SECRET}\"}}\naccept: [jwt, passthrough, anonymous]"),
+    )
 }
 
 /// So many calls at once.
 fn at_once(gateway: &Gateway, bearers: &[String], body: &Value) -> Vec<u16> {
     std::thread::scope(|scope| {
-        let calls: Vec<_> =
-            bearers.iter().map(|bearer| scope.spawn(move || gateway.post(CHAT, bearer, body).status)).collect();
+        let calls: Vec<_> = bearers
+            .iter()
+            .map(|bearer| scope.spawn(move || gateway.post(CHAT, bearer, body).status))
+            .collect();
         calls.into_iter().map(|call| call.join().unwrap()).collect()
     })
 }
@@ -55,7 +61,9 @@ fn failing_calls_of_one_caller_hold_no_other_off() {
     let gateway = setup(&provider).start();
     let boom = chat("boom");
     // One organisation; junk bearers, which are one organisation each; and both together.
-    let hostile = |n: usize| if n.is_multiple_of(2) { jwt("hostile") } else { format!("sk-junk-bearer-number-{n}") };
+    let hostile = |n: usize| {
+        if n.is_multiple_of(2) { jwt("hostile") } else { format!("sk-junk-bearer-number-{n}") }
+    };
     let callers: [Vec<String>; 4] = [
         vec![jwt("hostile"); 12],
         (0..24).map(|n| format!("sk-junk-{n}")).collect(),
@@ -78,7 +86,8 @@ fn failing_calls_of_one_caller_hold_no_other_off() {
     assert_eq!(provider.take_seen().len(), 0, "an open circuit sends nothing");
     // With a provider key of its own an organisation is another caller than under the gateway's.
     let token = jwt("hostile");
-    let headers = [("x-tollgate-token", token.as_str()), ("authorization", "Bearer sk-its-own-key")];
+    let headers =
+        [("x-tollgate-token", token.as_str()), ("authorization", "Bearer sk-its-own-key")];
     assert_eq!(gateway.send("POST", CHAT, &headers, chat("hi").to_string().as_bytes()).status, 200);
 }
 
@@ -111,13 +120,18 @@ fn calls_that_one_caller_makes_slow_hold_no_other_off() {
 fn after_an_outage_nobody_keeps_the_others_out() {
     let (provider, out) = (Provider::start(), Arc::new(AtomicBool::new(true)));
     provider.always(fails_on_boom(500, &out));
-    let gateway = setup(&provider).section("breaker", "{consecutive_failures: 4, open_for: 1s}").start();
+    let gateway =
+        setup(&provider).section("breaker", "{consecutive_failures: 4, open_for: 1s}").start();
     for _ in 0..4 {
         for org in ["victim", "hostile", "third"] {
             assert_eq!(gateway.chat(org, "boom").status, 503);
         }
     }
-    assert_eq!(gateway.metric("tollgate_breaker_open{provider=\"openai\"}"), 1.0, "an outage for all");
+    assert_eq!(
+        gateway.metric("tollgate_breaker_open{provider=\"openai\"}"),
+        1.0,
+        "an outage for all"
+    );
     provider.take_seen();
     for org in ["victim", "hostile", "third"] {
         let refused = gateway.chat(org, "hi");
@@ -130,7 +144,8 @@ fn after_an_outage_nobody_keeps_the_others_out() {
     assert_eq!(provider.take_seen().len(), 1);
     gateway.chat("newcomer", "hi").refused(503, "provider_unavailable");
     assert_eq!(provider.take_seen().len(), 0);
-    // The provider is well again, but not for the one that goes on failing and is first at every probe.
+    // The provider is well again, but not for the one that goes on failing and is first at every
+    // probe.
     out.store(false, Ordering::SeqCst);
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -142,10 +157,16 @@ fn after_an_outage_nobody_keeps_the_others_out() {
                 }
             });
         }
-        eventually("the victim to be served", || (gateway.chat("victim", "hi").status == 200).then_some(()));
+        eventually("the victim to be served", || {
+            (gateway.chat("victim", "hi").status == 200).then_some(())
+        });
         for org in ["victim", "third", "newcomer"] {
             for _ in 0..10 {
-                assert_eq!(gateway.chat(org, "hi").status, 200, "{org}: the success of one lets all in");
+                assert_eq!(
+                    gateway.chat(org, "hi").status,
+                    200,
+                    "{org}: the success of one lets all in"
+                );
             }
         }
         over.store(true, Ordering::SeqCst);
@@ -165,7 +186,8 @@ fn a_provider_that_cannot_be_connected_to_is_left_alone_by_all() {
     }
     gateway.chat("newcomer", "hi").refused(503, "provider_unavailable");
     let rows = gateway.rows(5);
-    let detail = rows.iter().find(|row| row["org_id"] == "newcomer").unwrap()["attempts_detail"].clone();
+    let detail =
+        rows.iter().find(|row| row["org_id"] == "newcomer").unwrap()["attempts_detail"].clone();
     assert_eq!(detail, json!("openai open"));
     assert_eq!(gateway.metric("tollgate_breaker_open{provider=\"openai\"}"), 1.0);
 }

@@ -6,7 +6,10 @@ use crate::support::engine::Engine;
 use crate::support::{Connection, Provider, Setup, eventually, step};
 
 fn close(a: &Value, b: f64) {
-    let a = a.as_f64().or_else(|| a.as_str()?.parse().ok()).unwrap_or_else(|| panic!("{a} is no number"));
+    let a = a
+        .as_f64()
+        .or_else(|| a.as_str()?.parse().ok())
+        .unwrap_or_else(|| panic!("{a} is no number"));
     assert!((a - b).abs() < 1e-9, "{a} is not {b}");
 }
 
@@ -28,7 +31,11 @@ fn rows_and_the_daily_summary_are_in_clickhouse() {
     close(&rows[1]["cost_usd"], 5.55e-6);
     let summary = engine.query("SELECT * FROM tollgate.daily_summary ORDER BY org_id, calls");
     let of = |org: &str, column: &str| -> f64 {
-        summary.iter().filter(|row| row["org_id"] == org).map(|row| row[column].as_f64().unwrap_or_default()).sum()
+        summary
+            .iter()
+            .filter(|row| row["org_id"] == org)
+            .map(|row| row[column].as_f64().unwrap_or_default())
+            .sum()
     };
     close(&of("acme", "calls").into(), 4.0);
     close(&of("acme", "errors").into(), 1.0);
@@ -66,17 +73,25 @@ fn queries_whose_reader_has_left_are_counted_until_they_are_over() {
     let (provider, store) = (Provider::start(), Provider::start());
     store.always(step::silence());
     let clickhouse = format!("{{url: \"http://{}\"}}", store.address);
-    let gateway = Setup::new(&provider).setting("store", "clickhouse").setting("clickhouse", &clickhouse).start();
-    let queries =
-        || store.seen().iter().filter(|seen| seen.text().contains("FROM") && !seen.text().contains("INSERT")).count();
+    let gateway = Setup::new(&provider)
+        .setting("store", "clickhouse")
+        .setting("clickhouse", &clickhouse)
+        .start();
+    let queries = || {
+        store
+            .seen()
+            .iter()
+            .filter(|seen| seen.text().contains("FROM") && !seen.text().contains("INSERT"))
+            .count()
+    };
     let before = queries();
     for n in 1..=4 {
         let mut reader = Connection::open(gateway.operators);
         reader.send(b"GET /api/logs HTTP/1.1\r\nhost: localhost\r\n\r\n");
         eventually("the query", || (queries() >= before + n).then_some(()));
     }
-    // The four have left, and their queries go on: a fifth waits a moment for a place and is told so. Three answers come
-    // long before a query gives up by itself, which frees its place.
+    // The four have left, and their queries go on: a fifth waits a moment for a place and is told
+    // so. Three answers come long before a query gives up by itself, which frees its place.
     for _ in 0..3 {
         let reply = gateway.operators("/api/logs");
         assert_eq!(reply.status, 503, "{}", reply.text());

@@ -1,8 +1,10 @@
-//! A real ClickHouse server process beside a running gateway: stopped, killed, filled up and started again.
+//! A real ClickHouse server process beside a running gateway: stopped, killed, filled up and
+//! started again.
 //!
-//! The server is Debian's, whose version knows no deduplication tokens; so an acknowledgement that is lost with the
-//! server may leave a batch twice in the table, and it is counted by id, as its engine does. That a batch is stored once
-//! where tokens are known is tested in `killed` with a current engine.
+//! The server is Debian's, whose version knows no deduplication tokens; so an acknowledgement that
+//! is lost with the server may leave a batch twice in the table, and it is counted by id, as its
+//! engine does. That a batch is stored once where tokens are known is tested in `killed` with a
+//! current engine.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -32,13 +34,22 @@ fn in_time<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
 
 /// How many rows there are of each request, counted once by id.
 fn by_request(server: &Server) -> BTreeMap<String, usize> {
-    let text = server.ask("SELECT request_id, count() FROM tollgate.ai_log FINAL GROUP BY request_id");
-    let line = |line: &str| line.split_once('\t').map(|(id, n)| (id.to_owned(), n.parse().expect("count")));
+    let text =
+        server.ask("SELECT request_id, count() FROM tollgate.ai_log FINAL GROUP BY request_id");
+    let line = |line: &str| {
+        line.split_once('\t').map(|(id, n)| (id.to_owned(), n.parse().expect("count")))
+    };
     text.lines().filter_map(line).collect()
 }
 
-/// Does the damage, waits until inserts fail with this error, helps, and waits until they do not fail any more.
-fn fails_and_recovers(gateway: &Gateway, reason: &str, damage: impl FnOnce(), remedy: impl FnOnce()) {
+/// Does the damage, waits until inserts fail with this error, helps, and waits until they do not
+/// fail any more.
+fn fails_and_recovers(
+    gateway: &Gateway,
+    reason: &str,
+    damage: impl FnOnce(),
+    remedy: impl FnOnce(),
+) {
     let before = gateway.printed().len();
     // Behind the first line since then that holds both words.
     let behind = |from: usize, what: &str, why: &str| {
@@ -104,12 +115,18 @@ fn a_server_that_is_stopped_killed_and_filled_up_costs_no_call_and_no_row() {
 
     // Too many parts: nothing is merged for a while.
     let load = Load::start(gateway.apps, 3, "second", PAUSE);
-    let merges = |command: &str| drop(server.ask(&format!("SYSTEM {command} MERGES tollgate.ai_log")));
+    let merges =
+        |command: &str| drop(server.ask(&format!("SYSTEM {command} MERGES tollgate.ai_log")));
     fails_and_recovers(&gateway, "ClickHouse error 252", || merges("STOP"), || merges("START"));
 
     // Not a byte left on its disk.
     if server.has_small_disk() {
-        fails_and_recovers(&gateway, "ClickHouse error", || server.fill_disk(), || server.empty_disk());
+        fails_and_recovers(
+            &gateway,
+            "ClickHouse error",
+            || server.fill_disk(),
+            || server.empty_disk(),
+        );
     }
     load.go_on(20);
     gateway.signal("TERM");

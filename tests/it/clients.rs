@@ -1,4 +1,5 @@
-//! Clients that leave, dawdle or misbehave: their calls end, nobody else's is harmed, and all is as before.
+//! Clients that leave, dawdle or misbehave: their calls end, nobody else's is harmed, and all is as
+//! before.
 
 use std::io::Write as _;
 use std::net::TcpStream;
@@ -32,8 +33,18 @@ fn a_client_that_leaves_ends_its_call_wherever_it_is() {
     let table = [
         (Leaves::InItsBody, vec![], 0, 0),
         (Leaves::WaitingForTheHead, vec![step::silence()], 1, 1),
-        (Leaves::BetweenAttempts, vec![step::with_headers(503, &[("retry-after", "9")], b"{}")], 1, 1),
-        (Leaves::InTheStream, vec![then(step::sse_open(&step::chat_events(&["one "], true)[..2]), Act::Hold)], 1, 1),
+        (
+            Leaves::BetweenAttempts,
+            vec![step::with_headers(503, &[("retry-after", "9")], b"{}")],
+            1,
+            1,
+        ),
+        (
+            Leaves::InTheStream,
+            vec![then(step::sse_open(&step::chat_events(&["one "], true)[..2]), Act::Hold)],
+            1,
+            1,
+        ),
     ];
     for (leaves, script, sees, attempts) in table {
         let name = format!("{leaves:?}");
@@ -43,13 +54,17 @@ fn a_client_that_leaves_ends_its_call_wherever_it_is() {
         provider.script(script);
         let bearer = format!("Bearer {}", jwt("acme"));
         let headers = [("authorization", bearer.as_str()), ("x-request-id", name.as_str())];
-        let body = json!({"model": "m", "stream": true, "messages": [{"role": "user", "content": "hi"}]}).to_string();
+        let body =
+            json!({"model": "m", "stream": true, "messages": [{"role": "user", "content": "hi"}]})
+                .to_string();
         let bytes = request("POST", CHAT, &headers, body.as_bytes());
         let mut connection = gateway.connect();
         match leaves {
             Leaves::InItsBody => {
                 connection.send(&bytes[..bytes.len() - 5]);
-                eventually("the call at work", || (gateway.metric("tollgate_requests_in_flight") > 0.5).then_some(()));
+                eventually("the call at work", || {
+                    (gateway.metric("tollgate_requests_in_flight") > 0.5).then_some(())
+                });
             }
             Leaves::InTheStream => {
                 connection.send(&bytes).head().unwrap();
@@ -70,7 +85,9 @@ fn a_client_that_leaves_ends_its_call_wherever_it_is() {
         assert_eq!((&row["outcome"], &row["attempts"]), expected, "{name}: {row:?}");
         assert_eq!(row["status"], 499, "{name}");
         if held {
-            eventually("the provider's connection closed", || (provider.closed_by_peer() > closed).then_some(()));
+            eventually("the provider's connection closed", || {
+                (provider.closed_by_peer() > closed).then_some(())
+            });
         }
         let seen = provider.take_seen().into_iter().filter(|seen| seen.complete).count();
         assert_eq!(seen, sees, "{name}");
@@ -152,7 +169,12 @@ fn a_thousand_calls_that_are_reset_at_once_leave_nothing() {
     let body = chat("hi").to_string();
     for n in 0..1000 {
         let id = format!("reset-{n}");
-        let call = request("POST", CHAT, &[("authorization", &bearer), ("x-request-id", &id)], body.as_bytes());
+        let call = request(
+            "POST",
+            CHAT,
+            &[("authorization", &bearer), ("x-request-id", &id)],
+            body.as_bytes(),
+        );
         let mut stream = TcpStream::connect(gateway.apps).unwrap();
         // Some leave in their head, some in their body, some behind it.
         stream.write_all(&call[..call.len() - n % 3 * 70]).unwrap();
@@ -177,7 +199,9 @@ fn who_a_client_says_it_is_for_changes_nothing() {
     let provider = Provider::start();
     let gateway = Gateway::start(&provider);
     // The PROXY protocol is not spoken here.
-    for line in ["PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\n".as_bytes(), b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c"] {
+    for line in
+        ["PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\n".as_bytes(), b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c"]
+    {
         let mut connection = gateway.connect();
         connection.send(&[line, &request("GET", "/v1/models", &[], b"")].concat());
         let status = connection.head_or_rubbish();

@@ -14,7 +14,12 @@ fn run(folder: &Path, config: Option<&Path>, arguments: &[&str], input: &str) ->
     if let Some(config) = config {
         command.env("TOLLGATE_CONFIG", config);
     }
-    command.args(arguments).current_dir(folder).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .args(arguments)
+        .current_dir(folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut process = command.spawn().expect("start");
     // A command that reads nothing may be gone already.
     let _ = process.stdin.take().unwrap().write_all(input.as_bytes());
@@ -58,7 +63,9 @@ fn usage_and_version() {
     assert!(schema["properties"].is_object(), "{schema}");
     let ddl = run(&["clickhouse", "print"]);
     assert!(
-        ddl.status.success() && text(&ddl).contains("ai_log") && text(&ddl).contains("daily_summary"),
+        ddl.status.success()
+            && text(&ddl).contains("ai_log")
+            && text(&ddl).contains("daily_summary"),
         "{}",
         text(&ddl)
     );
@@ -69,8 +76,13 @@ fn check_tells_every_problem_with_its_place() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("config");
     std::fs::create_dir_all(config.join("policies")).unwrap();
-    std::fs::write(config.join("gateway.yaml"), "listen: 127.0.0.1:0\nlissten: 1\nmax_body_bytes: lots\n").unwrap();
-    std::fs::write(config.join("policies/limits.yaml"), "limits:\n  requests_per_minute: 0\n").unwrap();
+    std::fs::write(
+        config.join("gateway.yaml"),
+        "listen: 127.0.0.1:0\nlissten: 1\nmax_body_bytes: lots\n",
+    )
+    .unwrap();
+    std::fs::write(config.join("policies/limits.yaml"), "limits:\n  requests_per_minute: 0\n")
+        .unwrap();
     let check = run(folder.path(), None, &["check"], "");
     let told = text(&check);
     assert_eq!(check.status.code(), Some(1), "{told}");
@@ -81,7 +93,8 @@ fn check_tells_every_problem_with_its_place() {
     let serve = run(folder.path(), None, &["serve"], "");
     assert_eq!(serve.status.code(), Some(1), "{}", text(&serve));
     std::fs::write(config.join("gateway.yaml"), "listen: 127.0.0.1:0\n").unwrap();
-    std::fs::write(config.join("policies/limits.yaml"), "limits:\n  requests_per_minute: 10\n").unwrap();
+    std::fs::write(config.join("policies/limits.yaml"), "limits:\n  requests_per_minute: 10\n")
+        .unwrap();
     std::fs::write(config.join("policies/auth.yaml"), "auth: {accept: [key]}\n").unwrap();
     let check = run(folder.path(), None, &["check"], "");
     assert_eq!(check.status.code(), Some(0), "{}", text(&check));
@@ -123,7 +136,11 @@ fn mistakes_on_the_command_line_are_told() {
     ];
     for (arguments, code, words) in table {
         let told = run(folder.path(), None, arguments, "");
-        assert!(told.status.code() == Some(code) && text(&told).contains(words), "{arguments:?}: {}", text(&told));
+        assert!(
+            told.status.code() == Some(code) && text(&told).contains(words),
+            "{arguments:?}: {}",
+            text(&told)
+        );
     }
 }
 
@@ -131,7 +148,12 @@ fn mistakes_on_the_command_line_are_told() {
 fn a_token_opens_the_gateway() {
     let provider = Provider::start();
     let gateway = Gateway::start(&provider);
-    let signed = run(gateway.folder(), Some(gateway.folder()), &["token", "--org", "acme", "--ttl", "1h"], "");
+    let signed = run(
+        gateway.folder(),
+        Some(gateway.folder()),
+        &["token", "--org", "acme", "--ttl", "1h"],
+        "",
+    );
     assert!(signed.status.success(), "{}", text(&signed));
     let token = String::from_utf8(signed.stdout).unwrap();
     gateway.post("/v1/chat/completions", token.trim(), &crate::support::chat("hi")).ok();
@@ -151,7 +173,11 @@ fn redact_shows_what_would_leave_the_house() {
     let body = r#"{ "messages":[{"content":"mail \u006aane@example.com","n":1e999}] }"#;
     let json = run(folder.path(), None, &["redact", "--json"], body);
     let out = String::from_utf8(json.stdout).unwrap();
-    assert!(out.starts_with(r#"{ "messages":[{"content":"mail ["#) && out.ends_with(r#"","n":1e999}] }"#), "{out}");
+    assert!(
+        out.starts_with(r#"{ "messages":[{"content":"mail ["#)
+            && out.ends_with(r#"","n":1e999}] }"#),
+        "{out}"
+    );
     std::fs::write(folder.path().join("note.txt"), "call +49 30 1234567").unwrap();
     let file = run(folder.path(), None, &["redact", "--text", "note.txt"], "");
     assert!(!text(&file).contains("1234567") && text(&file).contains("call ["), "{}", text(&file));
@@ -171,10 +197,14 @@ fn report_adds_up_while_the_gateway_runs() {
     gateway.rows(4);
     let config = Some(gateway.folder());
     let json = run(gateway.folder(), config, &["report", "--by", "org", "--format", "json"], "");
-    let rows: Value = serde_json::from_slice(&json.stdout).unwrap_or_else(|error| panic!("{error}: {}", text(&json)));
-    let rows = rows.as_array().or(rows["rows"].as_array()).unwrap_or_else(|| panic!("{rows}")).clone();
-    let acme =
-        rows.iter().find(|row| row["org_id"] == "acme" || row["org"] == "acme").unwrap_or_else(|| panic!("{rows:?}"));
+    let rows: Value = serde_json::from_slice(&json.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", text(&json)));
+    let rows =
+        rows.as_array().or(rows["rows"].as_array()).unwrap_or_else(|| panic!("{rows}")).clone();
+    let acme = rows
+        .iter()
+        .find(|row| row["org_id"] == "acme" || row["org"] == "acme")
+        .unwrap_or_else(|| panic!("{rows:?}"));
     assert_eq!((&acme["calls"], &acme["errors"]), (&3.into(), &1.into()), "{acme}");
     for (format, needle) in [("table", "acme"), ("csv", "acme,")] {
         let out = run(gateway.folder(), config, &["report", "--by", "org", "--format", format], "");
@@ -200,26 +230,40 @@ fn a_report_has_the_days_of_its_time_zone() {
     (0..3).for_each(|_| drop(gateway.chat("acme", "hi")));
     let row = gateway.stop().pop().unwrap();
     let database = rusqlite::Connection::open(gateway.database()).unwrap();
-    // Half past ten in the evening of the 14th (UTC) is past midnight in Berlin, and the clocks there are an hour ahead of winter.
+    // Half past ten in the evening of the 14th (UTC) is past midnight in Berlin, and the clocks
+    // there are an hour ahead of winter.
     database
-        .execute("UPDATE ai_log SET created_at = '2026-07-14T22:30:00.000Z' WHERE id <> ?", [row["id"].as_str()])
+        .execute(
+            "UPDATE ai_log SET created_at = '2026-07-14T22:30:00.000Z' WHERE id <> ?",
+            [row["id"].as_str()],
+        )
         .unwrap();
     database
-        .execute("UPDATE ai_log SET created_at = '2026-07-14T21:59:59.999Z' WHERE id = ?", [row["id"].as_str()])
+        .execute(
+            "UPDATE ai_log SET created_at = '2026-07-14T21:59:59.999Z' WHERE id = ?",
+            [row["id"].as_str()],
+        )
         .unwrap();
     drop(database);
     let folder = tempfile::tempdir().unwrap();
     let yaml = format!("data_dir: {}\n", gateway.folder().join("data").display());
     std::fs::write(folder.path().join("all.yaml"), yaml).unwrap();
     let run = |more: &[&str]| {
-        let output = run(folder.path(), None, &[&["report", "--config", "all.yaml"], more].concat(), "");
+        let output =
+            run(folder.path(), None, &[&["report", "--config", "all.yaml"], more].concat(), "");
         (output.status.code(), text(&output))
     };
     let calls = |zone: &str, day: &str| {
-        let (code, json) = run(&["--tz", zone, "--from", day, "--to", day, "--by", "day", "--format", "json"]);
+        let (code, json) =
+            run(&["--tz", zone, "--from", day, "--to", day, "--by", "day", "--format", "json"]);
         assert_eq!(code, Some(0), "{json}");
         let lines: Value = serde_json::from_str(&json).expect("JSON");
-        lines.as_array().unwrap().iter().map(|l| (l["day"] == day, l["calls"].as_u64().unwrap())).collect::<Vec<_>>()
+        lines
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|l| (l["day"] == day, l["calls"].as_u64().unwrap()))
+            .collect::<Vec<_>>()
     };
     assert_eq!((calls("UTC", "2026-07-14"), calls("UTC", "2026-07-15")), (vec![(true, 3)], vec![]));
     assert_eq!(calls("Europe/Berlin", "2026-07-14"), [(true, 1)]);
@@ -227,7 +271,9 @@ fn a_report_has_the_days_of_its_time_zone() {
 
     let (_, daily) = run(&["--daily", "--to", "2026-07-15", "--tz", "Europe/Berlin"]);
     assert!(
-        daily.starts_with("# LLM calls of 2026-07-15 (Europe/Berlin)\n\n**2 calls** (+100 % to the day before), "),
+        daily.starts_with(
+            "# LLM calls of 2026-07-15 (Europe/Berlin)\n\n**2 calls** (+100 % to the day before), "
+        ),
         "{daily}"
     );
     assert!(daily.contains("\n| `acme` | 2 | 0 | 22 | 14 | 0.0000111 | "), "{daily}");
@@ -244,7 +290,8 @@ fn stored_calls_are_priced_again() {
     gateway.chat("acme", "hi").ok();
     let row = gateway.stop().pop().unwrap();
     let day = &row["created_at"].as_str().unwrap()[..10];
-    // 7 input and 4 cached tokens, 7 output tokens: before by the built-in list, now at 1000, 0 and 1 USD per million.
+    // 7 input and 4 cached tokens, 7 output tokens: before by the built-in list, now at 1000, 0 and
+    // 1 USD per million.
     let yaml = format!(
         "data_dir: {}\nprices: [{{model: 'gpt-4o-mini*', input: 1000, cached_input: 0, output: 1}}]\n",
         gateway.folder().join("data").display()
@@ -255,10 +302,14 @@ fn stored_calls_are_priced_again() {
         let arguments = ["reprice", "--config", "all.yaml", "--from", day, "--to", day];
         text(&run(folder.path(), None, &[&arguments[..], more].concat(), ""))
     };
-    let expected = "cost before 0.00000555 USD, now 0.007007 USD, difference +0.00700145 USD\n1 rows ";
+    let expected =
+        "cost before 0.00000555 USD, now 0.007007 USD, difference +0.00700145 USD\n1 rows ";
     for dry in [&["--dry-run"][..], &[]] {
         let said = run(dry);
-        assert!(said.starts_with("1 rows, price list 2026-11-23.") && said.contains(expected), "{said}");
+        assert!(
+            said.starts_with("1 rows, price list 2026-11-23.") && said.contains(expected),
+            "{said}"
+        );
     }
     let again = run(&[]);
     assert!(again.contains("difference 0.00 USD\n0 rows have another cost"), "{again}");
@@ -272,29 +323,63 @@ fn price_lists_of_others_become_policy() {
     std::fs::write(folder.path().join("list.json"), list).unwrap();
     let run = |arguments: &[&str], input: &str| run(folder.path(), None, arguments, input);
     let printed = run(&["prices", "import", "list.json"], "");
-    let (yaml, said) = (String::from_utf8(printed.stdout).unwrap(), String::from_utf8(printed.stderr).unwrap());
+    let (yaml, said) =
+        (String::from_utf8(printed.stdout).unwrap(), String::from_utf8(printed.stderr).unwrap());
     assert!(yaml.ends_with("prices:\n  - {model: \"m-1\", input: 0.15, output: 0.6}\n"), "{yaml}");
-    assert!(said.contains("1 of 2 entries taken as 1 lines, 1 refused") && said.contains("refused m-2: "), "{said}");
-    assert_eq!(run(&["prices", "import", "-"], list).stdout, run(&["prices", "import", "-"], list).stdout);
+    assert!(
+        said.contains("1 of 2 entries taken as 1 lines, 1 refused")
+            && said.contains("refused m-2: "),
+        "{said}"
+    );
+    assert_eq!(
+        run(&["prices", "import", "-"], list).stdout,
+        run(&["prices", "import", "-"], list).stdout
+    );
 
     // Written only where nothing is lost.
     let write = ["prices", "import", "list.json", "--output", "prices.yaml"];
     assert_eq!(run(&write, "").status.code(), Some(0));
     let again = run(&write, "");
     assert!(again.status.code() == Some(1) && text(&again).contains("--force"), "{}", text(&again));
-    assert_eq!(run(&[&write[..], &["--force", "--model", "m-*"]].concat(), "").status.code(), Some(0));
-    assert_eq!(std::fs::read_to_string(folder.path().join("prices.yaml")).unwrap().lines().last(), yaml.lines().last());
+    assert_eq!(
+        run(&[&write[..], &["--force", "--model", "m-*"]].concat(), "").status.code(),
+        Some(0)
+    );
+    assert_eq!(
+        std::fs::read_to_string(folder.path().join("prices.yaml")).unwrap().lines().last(),
+        yaml.lines().last()
+    );
     assert!(!folder.path().join("prices.yaml.new").exists());
 
     // The file is a policy, and its line stands before the built-in ones.
     let json = run(
-        &["prices", "list", "--config", "prices.yaml", "--format", "json", "--model", "m-*", "--model", "gpt-5"],
+        &[
+            "prices",
+            "list",
+            "--config",
+            "prices.yaml",
+            "--format",
+            "json",
+            "--model",
+            "m-*",
+            "--model",
+            "gpt-5",
+        ],
         "",
     );
     let json: Value = serde_json::from_slice(&json.stdout).expect("JSON");
-    assert_eq!((&json["prices"][0]["model"], &json["prices"][0]["input"]), (&"m-1".into(), &0.15.into()));
-    assert_eq!((&json["prices"][1]["model"], &json["prices"][1]["output"]), (&"gpt-5".into(), &10.into()));
-    assert!(json["prices"][1]["source"].as_str().is_some_and(|source| source.contains("2026-11-23")), "{json}");
+    assert_eq!(
+        (&json["prices"][0]["model"], &json["prices"][0]["input"]),
+        (&"m-1".into(), &0.15.into())
+    );
+    assert_eq!(
+        (&json["prices"][1]["model"], &json["prices"][1]["output"]),
+        (&"gpt-5".into(), &10.into())
+    );
+    assert!(
+        json["prices"][1]["source"].as_str().is_some_and(|source| source.contains("2026-11-23")),
+        "{json}"
+    );
     let table = text(&run(&["prices", "list", "--model", "gpt-5"], ""));
     assert!(table.contains("priority") && table.contains("USD per million tokens"), "{table}");
 
@@ -304,11 +389,16 @@ fn price_lists_of_others_become_policy() {
         (&["prices", "import", "prices.yaml"], "not JSON"),
     ] {
         let refused = run(arguments, "");
-        assert!(refused.status.code() == Some(1) && text(&refused).contains(words), "{}", text(&refused));
+        assert!(
+            refused.status.code() == Some(1) && text(&refused).contains(words),
+            "{}",
+            text(&refused)
+        );
     }
 }
 
-/// Names of models and callers come from outside: no report of them steers a terminal or a spreadsheet.
+/// Names of models and callers come from outside: no report of them steers a terminal or a
+/// spreadsheet.
 #[test]
 fn reports_are_safe_to_print_and_to_open() {
     let provider = Provider::start();
@@ -334,7 +424,9 @@ fn reports_are_safe_to_print_and_to_open() {
         (c.is_control() && !matches!(c, '\n' | '\r'))
             || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
     };
-    for format in [&["--format", "table"][..], &["--format", "csv"], &["--format", "json"], &["--daily"]] {
+    for format in
+        [&["--format", "table"][..], &["--format", "csv"], &["--format", "json"], &["--daily"]]
+    {
         let by = if format == ["--daily"] { &[][..] } else { &["--by", "model"] };
         let day = [&["report"], by, format].concat();
         let told = run(gateway.folder(), Some(gateway.folder()), &day, "");
@@ -343,7 +435,10 @@ fn reports_are_safe_to_print_and_to_open() {
         assert!(!told.contains(hidden), "{format:?}: {told:?}");
         if format.contains(&"csv") {
             let lines: Vec<&str> = told.split("\r\n").collect();
-            assert!(lines.len() >= models.len() && !told.replace("\r\n", "").contains(['\r', '\n']), "{told:?}");
+            assert!(
+                lines.len() >= models.len() && !told.replace("\r\n", "").contains(['\r', '\n']),
+                "{told:?}"
+            );
             for line in lines {
                 let cell = line.trim_start_matches('"').trim_start();
                 assert!(!cell.starts_with(['=', '+', '-', '@', '\t']), "{line}");

@@ -33,8 +33,10 @@ fn send(gateway: &Gateway, path: &str, coding: &str, body: &[u8]) -> Reply {
 fn a_compressed_body_is_read_redacted_and_forwarded_plain() {
     let provider = Provider::start();
     let gateway = Gateway::start(&provider);
-    // One that is gathered, and one that streams; of words that do not repeat, so that the body grows like real text.
-    let long: String = (0..60_000_u32).map(|n| format!("w{} ", n.wrapping_mul(2_654_435_761) % 100_003)).collect();
+    // One that is gathered, and one that streams; of words that do not repeat, so that the body
+    // grows like real text.
+    let long: String =
+        (0..60_000_u32).map(|n| format!("w{} ", n.wrapping_mul(2_654_435_761) % 100_003)).collect();
     let mut rows = 0;
     for text in ["mail jane@example.com", &format!("mail jane@example.com {long}")] {
         let body = chat(text).to_string();
@@ -49,7 +51,11 @@ fn a_compressed_body_is_read_redacted_and_forwarded_plain() {
             assert_eq!(reply.status, 200, "{coding} {}: {}", encoded.len(), reply.text());
             assert_eq!(reply.header("x-tollgate-redactions"), Some("email=1"), "{coding}");
             let seen = provider.take_seen().pop().unwrap();
-            assert!(seen.complete && seen.text() == body.replace("jane@example.com", "[REDACTED_EMAIL]"), "{coding}");
+            assert!(
+                seen.complete
+                    && seen.text() == body.replace("jane@example.com", "[REDACTED_EMAIL]"),
+                "{coding}"
+            );
             assert_eq!(seen.header("content-encoding"), None, "{coding}");
             rows += 1;
             let row = gateway.rows(rows).pop().unwrap();
@@ -68,14 +74,22 @@ fn what_cannot_be_decoded_is_refused_and_never_forwarded() {
     let gateway = Setup::new(&provider).setting("max_body_bytes", "10MiB").start();
     let body = chat("hi").to_string();
     let zipped = gzip(body.as_bytes());
-    let spaces = |bytes: usize| [b"{\"messages\":[],\"x\":\"".as_slice(), &vec![b' '; bytes], b"\"}"].concat();
+    let spaces = |bytes: usize| {
+        [b"{\"messages\":[],\"x\":\"".as_slice(), &vec![b' '; bytes], b"\"}"].concat()
+    };
     let table: [(&str, &str, Vec<u8>, u16, &str); 10] = [
         ("another coding", "br", zipped.clone(), 415, "unsupported_media_type"),
         ("two codings", "gzip, gzip", gzip(&zipped), 415, "unsupported_media_type"),
         ("another than it says", "zstd", zipped.clone(), 415, "unsupported_media_type"),
         ("plain", "gzip", body.clone().into_bytes(), 415, "unsupported_media_type"),
         ("cut short", "gzip", zipped[..zipped.len() - 9].to_vec(), 415, "unsupported_media_type"),
-        ("followed by more", "gzip", [zipped.as_slice(), b"and more"].concat(), 415, "unsupported_media_type"),
+        (
+            "followed by more",
+            "gzip",
+            [zipped.as_slice(), b"and more"].concat(),
+            415,
+            "unsupported_media_type",
+        ),
         ("no JSON", "gzip", gzip(b"{\"model\":"), 400, "invalid_json"),
         ("a bomb", "gzip", gzip(&spaces(9 << 20)), 413, "body_too_large"),
         ("a bomb of zstd", "zstd", zstd(&spaces(9 << 20)), 413, "body_too_large"),
@@ -83,16 +97,26 @@ fn what_cannot_be_decoded_is_refused_and_never_forwarded() {
     ];
     for (what, coding, body, status, code) in &table {
         let reply = send(&gateway, "/v1/chat/completions", coding, body);
-        assert_eq!((reply.status, reply.error_code().as_str()), (*status, *code), "{what}: {}", reply.text());
+        assert_eq!(
+            (reply.status, reply.error_code().as_str()),
+            (*status, *code),
+            "{what}: {}",
+            reply.text()
+        );
         assert!(provider.seen().iter().all(|seen| !seen.complete), "{what}");
     }
     let twice: Vec<(&str, &str)> = vec![("content-encoding", "gzip"), ("content-encoding", "gzip")];
     let bearer = format!("Bearer {}", jwt("acme"));
     let headers = [twice, vec![("authorization", bearer.as_str())]].concat();
-    gateway.send("POST", "/v1/chat/completions", &headers, &zipped).refused(415, "unsupported_media_type");
+    gateway
+        .send("POST", "/v1/chat/completions", &headers, &zipped)
+        .refused(415, "unsupported_media_type");
     let before = gateway.metric("process_resident_memory_bytes");
     for _ in 0..20 {
-        assert_eq!(send(&gateway, "/v1/chat/completions", "gzip", &gzip(&vec![b' '; 64 << 20])).status, 413);
+        assert_eq!(
+            send(&gateway, "/v1/chat/completions", "gzip", &gzip(&vec![b' '; 64 << 20])).status,
+            413
+        );
     }
     let after = gateway.metric("process_resident_memory_bytes");
     assert!(after - before < 32.0 * 1024.0 * 1024.0, "{before} to {after}");
@@ -103,12 +127,17 @@ fn what_cannot_be_decoded_is_refused_and_never_forwarded() {
 fn a_ticket_may_be_compressed_too() {
     let provider = Provider::start();
     let gateway = Gateway::start(&provider);
-    let ticket = json!({"title": "Charged twice", "body": "Please refund; jane@example.com"}).to_string();
-    for (coding, encoded) in [("gzip", gzip(ticket.as_bytes())), ("zstd", zstd(ticket.as_bytes()))] {
+    let ticket =
+        json!({"title": "Charged twice", "body": "Please refund; jane@example.com"}).to_string();
+    for (coding, encoded) in [("gzip", gzip(ticket.as_bytes())), ("zstd", zstd(ticket.as_bytes()))]
+    {
         send(&gateway, "/api/ai/intent", coding, &encoded).ok();
     }
     assert!(provider.seen().iter().all(|seen| !seen.text().contains("jane@")));
-    send(&gateway, "/api/ai/intent", "br", ticket.as_bytes()).refused(415, "unsupported_media_type");
-    send(&gateway, "/api/ai/intent", "gzip", ticket.as_bytes()).refused(415, "unsupported_media_type");
-    send(&gateway, "/api/ai/intent", "gzip", &gzip(&vec![b' '; 2 << 20])).refused(413, "body_too_large");
+    send(&gateway, "/api/ai/intent", "br", ticket.as_bytes())
+        .refused(415, "unsupported_media_type");
+    send(&gateway, "/api/ai/intent", "gzip", ticket.as_bytes())
+        .refused(415, "unsupported_media_type");
+    send(&gateway, "/api/ai/intent", "gzip", &gzip(&vec![b' '; 2 << 20]))
+        .refused(413, "body_too_large");
 }

@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use crate::support::{Gateway, Provider, Setup, chat, eventually, jwt, post, refused_address, step};
+use crate::support::{
+    Gateway, Provider, Setup, chat, eventually, jwt, post, refused_address, step,
+};
 
 /// How often the write-ahead log was synced.
 fn syncs(gateway: &Gateway) -> f64 {
@@ -58,7 +60,9 @@ fn calls_at_once_are_all_answered_with_no_more_syncs_than_calls() {
     std::thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
-                (0..25).for_each(|_| drop(post(apps, "/v1/chat/completions", &bearer, &chat("hi")).ok().clone()))
+                (0..25).for_each(|_| {
+                    drop(post(apps, "/v1/chat/completions", &bearer, &chat("hi")).ok().clone())
+                })
             });
         }
     });
@@ -75,11 +79,15 @@ fn a_backlog_at_its_bound_costs_rows_that_are_counted_and_no_call() {
         .setting("clickhouse", &format!("{{url: \"http://{}\"}}", refused_address()))
         .setting("bounds", "{log_backlog_bytes: 16MiB}")
         .start();
-    let rows = |result: &str| gateway.metric(&format!("tollgate_log_rows_total{{result=\"{result}\"}}")) as u64;
+    let rows = |result: &str| {
+        gateway.metric(&format!("tollgate_log_rows_total{{result=\"{result}\"}}")) as u64
+    };
     let (bearer, body) = (jwt("acme"), chat(&"a long question ".repeat(1_200)));
     let mut calls = 0;
     while rows("lost") < 5 {
-        (0..50).for_each(|_| drop(post(gateway.apps, "/v1/chat/completions", &bearer, &body).ok().clone()));
+        (0..50).for_each(|_| {
+            drop(post(gateway.apps, "/v1/chat/completions", &bearer, &body).ok().clone())
+        });
         calls += 50;
     }
     assert_eq!((rows("written") + rows("lost"), rows("stored")), (calls, 0));

@@ -1,5 +1,6 @@
-//! The fault table: for each way in which a provider or a client fails, what the client got, what the provider saw, and
-//! what the row says. After each the next good call succeeds; at the end descriptors and memory are as they were.
+//! The fault table: for each way in which a provider or a client fails, what the client got, what
+//! the provider saw, and what the row says. After each the next good call succeeds; at the end
+//! descriptors and memory are as they were.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
@@ -26,7 +27,11 @@ fn then(mut step: Step, end: Act) -> Step {
 
 fn says(status: u16, headers: &[(&str, &str)]) -> Step {
     let all = [&[("content-type", "application/json")], headers].concat();
-    step::with_headers(status, &all, br#"{"error":{"message":"m","type":"x","param":null,"code":"x"}}"#)
+    step::with_headers(
+        status,
+        &all,
+        br#"{"error":{"message":"m","type":"x","param":null,"code":"x"}}"#,
+    )
 }
 
 fn said() -> String {
@@ -39,9 +44,9 @@ fn before_the_answer() -> Vec<Fault> {
     let hello = step::chat_body("hello").to_string();
     let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n";
     let many: String = (0..200).map(|n| format!("x-{n}: y\r\n")).collect();
-    let interim = "HTTP/1.1 100 Continue\r\n\r\n".repeat(2000) + head + "content-length: 2\r\n\r\n{}";
-    let no_money =
-        json!({"error": {"message": "m", "type": "insufficient_quota", "param": null, "code": "insufficient_quota"}});
+    let interim =
+        "HTTP/1.1 100 Continue\r\n\r\n".repeat(2000) + head + "content-length: 2\r\n\r\n{}";
+    let no_money = json!({"error": {"message": "m", "type": "insufficient_quota", "param": null, "code": "insufficient_quota"}});
     let unavailable = |fault: Fault| fault.refused(503, "provider_unavailable");
     let down = |fault: Fault, attempts, detail| {
         unavailable(fault).provider_sees(usize::from(attempts)).row(
@@ -217,22 +222,36 @@ fn before_the_answer() -> Vec<Fault> {
 fn in_the_answer() -> Vec<Fault> {
     let events = step::chat_events(&["one ", "two "], true);
     let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n";
-    let in_band =
-        "data: {\"error\":{\"message\":\"m\",\"type\":\"server_error\",\"param\":null,\"code\":\"server_error\"}}\n\n";
+    let in_band = "data: {\"error\":{\"message\":\"m\",\"type\":\"server_error\",\"param\":null,\"code\":\"server_error\"}}\n\n";
     let broken = |fault: Fault| {
-        fault.broken("provider_unavailable").row("provider_error", 200, 1, "provider_unavailable", "cut")
+        fault.broken("provider_unavailable").row(
+            "provider_error",
+            200,
+            1,
+            "provider_unavailable",
+            "cut",
+        )
     };
-    let stalled = |fault: Fault| fault.broken("provider_timeout").row("timeout", 200, 1, "provider_timeout", "stalled");
-    let created =
-        ["event: response.created\ndata: {\"type\":\"response.created\",\"sequence_number\":0,\"response\":{}}\n\n"];
+    let stalled = |fault: Fault| {
+        fault.broken("provider_timeout").row("timeout", 200, 1, "provider_timeout", "stalled")
+    };
+    let created = [
+        "event: response.created\ndata: {\"type\":\"response.created\",\"sequence_number\":0,\"response\":{}}\n\n",
+    ];
     let started = [
         "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":3,\"output_tokens\":1}}}\n\n",
     ];
     let begun = || step::sse_open(&events[..2]);
-    let odd = events.concat().replace("data: ", "id: 7\nretry: 10\nevent: message\n:\nnonsense\ndata: ");
-    let long = format!("data: {{\ndata: \"x\":[\n{}data: 0]}}\n\n{}", "data: 0,\n".repeat(10_000), events.concat());
+    let odd =
+        events.concat().replace("data: ", "id: 7\nretry: 10\nevent: message\n:\nnonsense\ndata: ");
+    let long = format!(
+        "data: {{\ndata: \"x\":[\n{}data: 0]}}\n\n{}",
+        "data: 0,\n".repeat(10_000),
+        events.concat()
+    );
     vec![
-        stream("one_byte_per_frame", step::one_byte_per_frame(&events)).passed(200, events.concat()),
+        stream("one_byte_per_frame", step::one_byte_per_frame(&events))
+            .passed(200, events.concat()),
         stream("carriage_returns", step::sse(&[events.concat().replace('\n', "\r")]))
             .passed(200, events.concat().replace('\n', "\r")),
         stream("byte_order_mark", step::sse(&[format!("\u{feff}{}", events.concat())]))
@@ -255,14 +274,23 @@ fn in_the_answer() -> Vec<Fault> {
         )),
         stalled(stream("stall_after_head", then(step::sse_open(&events[..0]), Act::Hold))),
         stalled(stream("stall_mid_stream", then(begun(), Act::Hold))),
-        stalled(stream("stall_mid_event", then([begun(), raw("5\r\ndata:\r\n")].concat(), Act::Hold))),
+        stalled(stream(
+            "stall_mid_event",
+            then([begun(), raw("5\r\ndata:\r\n")].concat(), Act::Hold),
+        )),
         stream("done_is_missing", step::sse(&events[..events.len() - 1]))
             .passed(200, events[..events.len() - 1].concat()),
         stream("an_error_in_the_stream", step::sse(&[events[0].as_str(), in_band]))
             .passed(200, events[0].clone() + in_band)
             .row("provider_error", 200, 1, "", ""),
-        broken(stream("cut_in_responses", then(step::sse_open(&created), Act::Close)).at("/v1/responses")),
-        broken(stream("cut_in_messages", then(step::sse_open(&started), Act::Close)).at("/v1/messages")),
+        broken(
+            stream("cut_in_responses", then(step::sse_open(&created), Act::Close))
+                .at("/v1/responses"),
+        ),
+        broken(
+            stream("cut_in_messages", then(step::sse_open(&started), Act::Close))
+                .at("/v1/messages"),
+        ),
     ]
 }
 
@@ -298,8 +326,12 @@ fn is_curt() -> SocketAddr {
 fn every_fault_of_a_provider_is_told_counted_and_over() {
     let provider = Provider::start();
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-    let at = |name: &str, url: String| format!("{name}: {{kind: openai, base_url: \"{url}/v1\", api_key: sk-{name}}}");
-    let behind = |certificate: &str| format!("https://{}", secure::in_front_of(provider.address, certificate));
+    let at = |name: &str, url: String| {
+        format!("{name}: {{kind: openai, base_url: \"{url}/v1\", api_key: sk-{name}}}")
+    };
+    let behind = |certificate: &str| {
+        format!("https://{}", secure::in_front_of(provider.address, certificate))
+    };
     let others = [
         ("gone", format!("http://{}", refused_address())),
         ("silent", format!("https://{}", silent.local_addr().unwrap())),
@@ -311,7 +343,8 @@ fn every_fault_of_a_provider_is_told_counted_and_over() {
         ("own", behind("provider-own.pem")),
         ("good", behind("provider.pem")),
     ];
-    let rules: Vec<String> = others.iter().map(|(name, _)| format!("{{match: {name}, to: [{name}]}}")).collect();
+    let rules: Vec<String> =
+        others.iter().map(|(name, _)| format!("{{match: {name}, to: [{name}]}}")).collect();
     let mut providers = vec![at("openai", format!("http://{}", provider.address))];
     providers.extend(others.map(|(name, url)| at(name, url)));
     let gateway = Setup::new(&provider)
@@ -329,7 +362,12 @@ fn every_fault_of_a_provider_is_told_counted_and_over() {
     }
     stage.is_quiet();
     let grown = gateway.metric("process_resident_memory_bytes") - memory;
-    assert!(grown < 48.0 * 1024.0 * 1024.0, "{} MiB more after {} faults", grown / 1048576.0, faults.len());
+    assert!(
+        grown < 48.0 * 1024.0 * 1024.0,
+        "{} MiB more after {} faults",
+        grown / 1048576.0,
+        faults.len()
+    );
     // What is wrong with a certificate is for the operators to read.
     for reason in ["certificate expired", "certificate not valid for name", "UnknownIssuer"] {
         assert!(gateway.printed().contains(reason), "{reason}:\n{}", gateway.printed());
@@ -340,19 +378,31 @@ fn every_fault_of_a_provider_is_told_counted_and_over() {
 fn at_the_deadline() -> Vec<Fault> {
     let events = step::chat_events(&["one ", "two "], true);
     let frame = |text: &str| format!("{:x}\r\n{text}\r\n", text.len()).into_bytes();
-    let stalled = |fault: Fault| fault.broken("provider_timeout").row("timeout", 200, 1, "provider_timeout", "stalled");
+    let stalled = |fault: Fault| {
+        fault.broken("provider_timeout").row("timeout", 200, 1, "provider_timeout", "stalled")
+    };
     let refused = |fault: Fault, detail| {
         fault.refused(504, "provider_timeout").row("timeout", 504, 1, "provider_timeout", detail)
     };
-    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 1000000\r\n\r\n{";
+    let head =
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 1000000\r\n\r\n{";
     let audio = "HTTP/1.1 200 OK\r\ncontent-type: audio/mpeg\r\ncontent-length: 1000000\r\n\r\n";
     let again = |begun: Step, bytes: &[u8]| then(begun, Act::Again(bytes.to_vec()));
     vec![
         stalled(stream("too_long_silent", then(step::sse_open(&events[..2]), Act::Hold))),
         // It never falls silent, and never ends.
-        stalled(stream("too_long_talking", again(step::sse_open(&events[..2]), &frame(&events[1])))),
-        stalled(stream("too_long_in_an_event", again(step::sse_open(&events[..2]), &frame("data: x\n")))),
-        stalled(stream("too_long_in_comments", again(step::sse_open(&events[..2]), &frame(": ping\n\n")))),
+        stalled(stream(
+            "too_long_talking",
+            again(step::sse_open(&events[..2]), &frame(&events[1])),
+        )),
+        stalled(stream(
+            "too_long_in_an_event",
+            again(step::sse_open(&events[..2]), &frame("data: x\n")),
+        )),
+        stalled(stream(
+            "too_long_in_comments",
+            again(step::sse_open(&events[..2]), &frame(": ping\n\n")),
+        )),
         refused(json_call("too_long_before_the_head", [step::silence()]), "deadline"),
         refused(json_call("too_long_in_json", [again(raw(head), b" ")]), "deadline"),
         json_call("too_long_in_audio", [again(raw(audio), b"x")]).at("/v1/audio/speech").cut().row(

@@ -2,11 +2,15 @@
 
 use crate::support::{Connection, Gateway, Provider, Setup, chat, jwt};
 
-/// Writes raw bytes, `{auth}` and `{body}` and `{len}` filled in; the status of the answer, 0 for a closed connection.
+/// Writes raw bytes, `{auth}` and `{body}` and `{len}` filled in; the status of the answer, 0 for a
+/// closed connection.
 fn raw(gateway: &Gateway, template: &str) -> u16 {
     let body = chat("hi").to_string();
     let bytes = template
-        .replace("{auth}", &format!("authorization: Bearer {}\r\ncontent-type: application/json", jwt("acme")))
+        .replace(
+            "{auth}",
+            &format!("authorization: Bearer {}\r\ncontent-type: application/json", jwt("acme")),
+        )
         .replace("{len}", &body.len().to_string())
         .replace("{hex}", &format!("{:x}", body.len()))
         .replace("{body}", &body);
@@ -28,11 +32,17 @@ fn ambiguous_requests_are_refused_and_never_forwarded() {
             "{post}host: a\r\n{{auth}}\r\ntransfer-encoding: gzip, chunked\r\n\r\n{{hex}}\r\n{{body}}\r\n0\r\n\r\n"
         ),
         format!("{post}host: a\r\n{{auth}}\r\ntransfer-encoding: identity\r\n\r\n{{body}}"),
-        format!("{post}host: a\r\n{{auth}}\r\ncontent-length: {{len}}\r\ncontent-length: 3\r\n\r\n{{body}}"),
+        format!(
+            "{post}host: a\r\n{{auth}}\r\ncontent-length: {{len}}\r\ncontent-length: 3\r\n\r\n{{body}}"
+        ),
         format!("{post}host: a\r\nhost: b\r\n{{auth}}\r\ncontent-length: {{len}}\r\n\r\n{{body}}"),
         format!("{post}{{auth}}\r\ncontent-length: {{len}}\r\n\r\n{{body}}"),
-        format!("{post}host: a\r\n{{auth}}\r\ntransfer-encoding: chunked\r\n\r\n0x{{hex}}\r\n{{body}}\r\n0\r\n\r\n"),
-        format!("{post}host: a\r\n{{auth}}\r\n folded: x\r\ncontent-length: {{len}}\r\n\r\n{{body}}"),
+        format!(
+            "{post}host: a\r\n{{auth}}\r\ntransfer-encoding: chunked\r\n\r\n0x{{hex}}\r\n{{body}}\r\n0\r\n\r\n"
+        ),
+        format!(
+            "{post}host: a\r\n{{auth}}\r\n folded: x\r\ncontent-length: {{len}}\r\n\r\n{{body}}"
+        ),
         "CONNECT evil.example:443 HTTP/1.1\r\nhost: evil.example:443\r\n{auth}\r\n\r\n".into(),
         "OPTIONS * HTTP/1.1\r\nhost: a\r\n{auth}\r\n\r\n".into(),
         "TRACE /v1/models HTTP/1.1\r\nhost: a\r\n{auth}\r\n\r\n".into(),
@@ -83,8 +93,10 @@ fn hop_by_hop_headers_stay_on_their_hop() {
 fn http_1_0_is_answered_and_forwarded_as_1_1() {
     let provider = Provider::start();
     let gateway = Gateway::start(&provider);
-    let status =
-        raw(&gateway, "POST /v1/chat/completions HTTP/1.0\r\nhost: a\r\n{auth}\r\ncontent-length: {len}\r\n\r\n{body}");
+    let status = raw(
+        &gateway,
+        "POST /v1/chat/completions HTTP/1.0\r\nhost: a\r\n{auth}\r\ncontent-length: {len}\r\n\r\n{body}",
+    );
     assert_eq!(status, 200);
     assert_eq!(provider.only().text(), chat("hi").to_string());
 }
@@ -152,7 +164,8 @@ fn a_body_that_does_not_come_is_not_waited_for_for_ever() {
     connection.send(head.as_bytes());
     connection.reply().refused(408, "request_timeout");
     assert!(provider.seen().iter().all(|seen| !seen.complete));
-    // A slow body that keeps coming is read to its end, though it takes longer than that all together.
+    // A slow body that keeps coming is read to its end, though it takes longer than that all
+    // together.
     let body = chat("hi").to_string();
     let head = head.replace("1000", &body.len().to_string());
     let mut connection = gateway.connect();

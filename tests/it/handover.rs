@@ -7,7 +7,8 @@ use serde_json::json;
 
 use crate::support::{Provider, Setup, chat, eventually, jwt, post, request, step};
 
-/// Calls on new connections, from a few threads, while `change` is at work. Every one has to be answered.
+/// Calls on new connections, from a few threads, while `change` is at work. Every one has to be
+/// answered.
 fn under_load<T>(at: std::net::SocketAddr, change: impl FnOnce(&AtomicUsize) -> T) -> (T, usize) {
     let (over, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
     let changed = std::thread::scope(|scope| {
@@ -41,14 +42,19 @@ fn the_next_process_on_the_same_folder_refuses_nobody() {
         let mut gateway = gateway;
         for _ in 0..3 {
             more(answered);
-            // Its log is whole when it has ended; until the next one is there connections wait in the socket's queue.
+            // Its log is whole when it has ended; until the next one is there connections wait in
+            // the socket's queue.
             gateway.stop();
             gateway = gateway.start_again();
         }
         more(answered);
         (gateway, 3)
     });
-    assert_eq!((gateway.stop().len(), rounds), (answered, 3), "every call that was answered has its row");
+    assert_eq!(
+        (gateway.stop().len(), rounds),
+        (answered, 3),
+        "every call that was answered has its row"
+    );
 }
 
 #[test]
@@ -97,7 +103,9 @@ fn a_second_signal_is_quick() {
     connection.head().unwrap();
     connection.chunks_until("first ");
     gateway.signal("TERM");
-    eventually("the listener closed", || std::net::TcpStream::connect(gateway.apps).is_err().then_some(()));
+    eventually("the listener closed", || {
+        std::net::TcpStream::connect(gateway.apps).is_err().then_some(())
+    });
     gateway.signal("TERM");
     let status = gateway.wait();
     assert!(status.success(), "{status}");

@@ -1,12 +1,21 @@
-//! What of a request's head reaches the provider: no personal data and no credential, in no header, path or query, over
-//! HTTP/1 and HTTP/2; and nothing of it is in rows or in the gateway's own log.
+//! What of a request's head reaches the provider: no personal data and no credential, in no header,
+//! path or query, over HTTP/1 and HTTP/2; and nothing of it is in rows or in the gateway's own log.
 
 use crate::support::{Connection, Gateway, Provider, Seen, Setup, chat, jwt, request};
 
 const CHAT: &str = "/v1/chat/completions";
 /// What must not get through, in any of these forms.
-const NEEDLES: &[&str] =
-    &["jane.roe", "example.com", "4155550132", "415 555", "415-555", "tg-lab", "sk-other", "sk-ant", "iVBOR"];
+const NEEDLES: &[&str] = &[
+    "jane.roe",
+    "example.com",
+    "4155550132",
+    "415 555",
+    "415-555",
+    "tg-lab",
+    "sk-other",
+    "sk-ant",
+    "iVBOR",
+];
 
 fn gateway(provider: &Provider) -> Gateway {
     let providers = format!(
@@ -23,11 +32,14 @@ fn gateway(provider: &Provider) -> Gateway {
 
 #[track_caller]
 fn is_clean(seen: &[Seen], gateway: &Gateway) {
-    let heads: Vec<String> = seen.iter().map(|s| format!("{} {} {:?}", s.method, s.target, s.headers)).collect();
+    let heads: Vec<String> =
+        seen.iter().map(|s| format!("{} {} {:?}", s.method, s.target, s.headers)).collect();
     let rows: Vec<String> = gateway.rows(1).iter().map(|row| format!("{row:?}")).collect();
     let printed = gateway.printed();
     for needle in NEEDLES {
-        for (place, text) in [("head", heads.join("\n")), ("row", rows.join("\n")), ("log", printed.clone())] {
+        for (place, text) in
+            [("head", heads.join("\n")), ("row", rows.join("\n")), ("log", printed.clone())]
+        {
             assert!(!text.contains(needle), "{needle} is in a {place}: {text}");
         }
     }
@@ -77,9 +89,16 @@ fn headers_hold_no_personal_data_and_no_credential() {
         headers.extend([("x-team", value), ("user-agent", value)]);
         gateway.send("POST", CHAT, &headers, chat("hi").to_string().as_bytes()).ok();
     }
-    let typed = [("authorization", bearer.as_str()), ("content-type", "application/json; by=jane.roe@example.com")];
+    let typed = [
+        ("authorization", bearer.as_str()),
+        ("content-type", "application/json; by=jane.roe@example.com"),
+    ];
     gateway.send("POST", CHAT, &typed, chat("hi").to_string().as_bytes()).ok();
-    let term = [("authorization", bearer.as_str()), ("user-agent", "falcon/1"), ("x-stainless-os", "falcon")];
+    let term = [
+        ("authorization", bearer.as_str()),
+        ("user-agent", "falcon/1"),
+        ("x-stainless-os", "falcon"),
+    ];
     let reply = gateway.send("POST", CHAT, &term, chat("hi").to_string().as_bytes());
     assert_eq!(reply.ok().header("x-tollgate-redactions"), Some("projects=2"));
     let seen = provider.seen();
@@ -88,8 +107,9 @@ fn headers_hold_no_personal_data_and_no_credential() {
     assert_eq!(seen[values.len() + 1].header("user-agent"), Some("[PROJECT]/1"));
     is_clean(&seen, &gateway);
     // Bytes that are no UTF-8.
-    let head =
-        format!("POST {CHAT} HTTP/1.1\r\nhost: h\r\nauthorization: {bearer}\r\ncontent-type: application/json\r\n");
+    let head = format!(
+        "POST {CHAT} HTTP/1.1\r\nhost: h\r\nauthorization: {bearer}\r\ncontent-type: application/json\r\n"
+    );
     let mut bytes = head.into_bytes();
     bytes.extend(b"x-team: jane.roe\xff@example.com\r\nuser-agent: jane.roe\xe9@example.com\r\n");
     let body = chat("hi").to_string();
@@ -127,16 +147,19 @@ fn paths_hold_no_personal_data() {
         assert!(!reply.text().contains("jane"), "{path}");
     }
     assert!(provider.seen().is_empty());
-    for path in
-        ["/v1/models/ft:gpt-4o:acme::a1b2c3", "/v1/models/gpt-4o-2024-08-06", "/v1/models/claude-3-5-sonnet-20241022"]
-    {
+    for path in [
+        "/v1/models/ft:gpt-4o:acme::a1b2c3",
+        "/v1/models/gpt-4o-2024-08-06",
+        "/v1/models/claude-3-5-sonnet-20241022",
+    ] {
         ask("GET", path).ok();
     }
     ask("POST", "/v1/engines/gpt-4o-mini/completions").ok();
     is_clean(&provider.seen(), &gateway);
     // A caller's own key opens more paths, which are looked at alike.
     let own = "Bearer sk-callers-own-key-0123456789";
-    let reply = gateway.send("GET", "/v1/files/jane.roe@example.com", &[("authorization", own)], b"");
+    let reply =
+        gateway.send("GET", "/v1/files/jane.roe@example.com", &[("authorization", own)], b"");
     reply.refused(400, "invalid_request");
     for path in [
         "/v1/responses/resp_68af4030592c81938ec0a5fbab4a3e9f05438e46b5f69a3b",
@@ -177,7 +200,10 @@ fn queries_hold_no_personal_data_and_no_credential() {
     }
     let seen = provider.seen();
     assert_eq!(seen.len(), 2 * queries.len());
-    assert!(seen.iter().all(|s| s.target.contains("?beta=true&") && s.target.ends_with("limit=5")), "{seen:?}");
+    assert!(
+        seen.iter().all(|s| s.target.contains("?beta=true&") && s.target.ends_with("limit=5")),
+        "{seen:?}"
+    );
     is_clean(&seen, &gateway);
 }
 
@@ -189,7 +215,9 @@ fn a_restricted_key_asks_for_no_other_model_in_the_head() {
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, key.as_bytes());
         digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
     };
-    let auth = format!("accept: [key]\nkeys: [{{name: k, sha256: \"{sha256}\", org: acme, models: [gpt-4o-mini]}}]");
+    let auth = format!(
+        "accept: [key]\nkeys: [{{name: k, sha256: \"{sha256}\", org: acme, models: [gpt-4o-mini]}}]"
+    );
     let gateway = Setup::new(&provider)
         .section("auth", &auth)
         .section("routing", "{default: [openai], endpoints: [\"POST /v1/engines/*/completions\"]}")

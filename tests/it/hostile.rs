@@ -1,4 +1,5 @@
-//! Hostile callers: whatever one party does with all that it may have, every answer of another is what it would have been.
+//! Hostile callers: whatever one party does with all that it may have, every answer of another is
+//! what it would have been.
 
 use std::io::Write as _;
 use std::net::TcpStream;
@@ -14,7 +15,13 @@ const TICKETS: &str = "/api/ai/intent";
 /// Callers with and without an identity may come.
 fn setup(provider: &Provider, bounds: &str) -> Setup {
     Setup::new(provider)
-        .section("auth", &format!("accept: [jwt, key, passthrough]\njwt: {{secret: \"{}\"}}", crate::support::SECRET))
+        .section(
+            "auth",
+            &format!(
+                "accept: [jwt, key, passthrough]\njwt: {{secret: \"{}\"}}",
+                crate::support::SECRET
+            ),
+        )
         .setting("bounds", bounds)
 }
 
@@ -55,10 +62,15 @@ fn say(gateway: &Gateway, count: usize, what: impl Fn(usize) -> Vec<u8>) -> Vec<
 #[track_caller]
 fn victim_is_served(gateway: &Gateway, what: &str) {
     let bearer = format!("Bearer {}", jwt("victim"));
-    let call = request("POST", CHAT, &[("authorization", &bearer)], chat("hi").to_string().as_bytes());
+    let call =
+        request("POST", CHAT, &[("authorization", &bearer)], chat("hi").to_string().as_bytes());
     let mut kept = gateway.connect();
     for n in 0..10 {
-        assert_eq!(kept.send(&call).reply().status, 200, "{what}: {n}, on a connection that is kept");
+        assert_eq!(
+            kept.send(&call).reply().status,
+            200,
+            "{what}: {n}, on a connection that is kept"
+        );
         let reply = gateway.chat("victim", "hi");
         assert_eq!(reply.status, 200, "{what}: {n}: {}", reply.text());
     }
@@ -66,11 +78,15 @@ fn victim_is_served(gateway: &Gateway, what: &str) {
 }
 
 fn at_work(gateway: &Gateway, count: f64) {
-    eventually("calls at work", || (gateway.metric("tollgate_requests_in_flight") >= count).then_some(()));
+    eventually("calls at work", || {
+        (gateway.metric("tollgate_requests_in_flight") >= count).then_some(())
+    });
 }
 
 fn none_at_work(gateway: &Gateway) {
-    eventually("no call at work", || (gateway.metric("tollgate_requests_in_flight") < 0.5).then_some(()));
+    eventually("no call at work", || {
+        (gateway.metric("tollgate_requests_in_flight") < 0.5).then_some(())
+    });
 }
 
 fn zstd_header(window: u8) -> Vec<u8> {
@@ -113,18 +129,27 @@ fn windows_that_are_filled_are_refused_and_nothing_else_is() {
     let provider = Provider::start();
     let gateway = setup(&provider, "{held_bytes: 64MiB}").start();
     // Five MiB that do not repeat much, behind a window of eight, each a little short of its end.
-    let text: Vec<u8> =
-        (0..700_000_u32).flat_map(|n| format!("{:x} ", n.wrapping_mul(2_654_435_761)).into_bytes()).collect();
-    let text = [b"{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"", &text[..5 << 20]].concat();
+    let text: Vec<u8> = (0..700_000_u32)
+        .flat_map(|n| format!("{:x} ", n.wrapping_mul(2_654_435_761)).into_bytes())
+        .collect();
+    let text =
+        [b"{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"", &text[..5 << 20]]
+            .concat();
     let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
     encoder.window_log(23).unwrap();
     encoder.write_all(&text).unwrap();
     encoder.flush().unwrap();
     let body = encoder.get_ref().clone();
-    let head = begun(CHAT, &jwt("mallory"), "content-encoding: zstd\r\ncontent-length: 90000000\r\n", &body);
+    let head = begun(
+        CHAT,
+        &jwt("mallory"),
+        "content-encoding: zstd\r\ncontent-length: 90000000\r\n",
+        &body,
+    );
     let open = say(&gateway, 12, |_| head.clone());
     eventually("a decoder too many", || {
-        (gateway.metric("tollgate_bounds_reached_total{bound=\"decoders_share\"}") >= 1.0).then_some(())
+        (gateway.metric("tollgate_bounds_reached_total{bound=\"decoders_share\"}") >= 1.0)
+            .then_some(())
     });
     victim_is_served(&gateway, "filled windows");
     // What is not compressed has nothing to do with it, whoever's it is.
@@ -144,11 +169,15 @@ fn slow_bodies_keep_nobody_out() {
         victim_is_served(&gateway, name);
         // The same who wait come second to those who do not.
         let (bearer, mut slow) = (format!("Bearer {}", who(7777)), slow);
-        let call = request("POST", CHAT, &[("authorization", &bearer)], chat("hi").to_string().as_bytes());
+        let call =
+            request("POST", CHAT, &[("authorization", &bearer)], chat("hi").to_string().as_bytes());
         for _ in 0..20 {
             assert_eq!(gateway.connect().send(&call).reply().status, 200, "{name}: its own");
         }
-        assert!(gateway.metric("tollgate_bounds_reached_total{bound=\"request_bodies_share\"}") >= 100.0);
+        assert!(
+            gateway.metric("tollgate_bounds_reached_total{bound=\"request_bodies_share\"}")
+                >= 100.0
+        );
         // The first that waited made room for the others.
         slow[0].reply().refused(408, "request_timeout");
         drop(slow);
@@ -162,7 +191,8 @@ fn slow_tickets_keep_nobody_out() {
     let provider = Provider::start();
     let gateway = setup(&provider, "{calls_in_flight: 40}").start();
     for path in [TICKETS, "/api/ai/intent/batch"] {
-        let slow = say(&gateway, 100, |n| begun(path, &mallory(n), "content-length: 1000\r\n", b"{"));
+        let slow =
+            say(&gateway, 100, |n| begun(path, &mallory(n), "content-length: 1000\r\n", b"{"));
         at_work(&gateway, 20.0);
         victim_is_served(&gateway, path);
         drop(slow);
@@ -193,13 +223,21 @@ fn calls_that_wait_for_their_provider_keep_nobody_out() {
         victim_is_served(&gateway, name);
         // Each of them has its place or its refusal: the next one finds their share used up.
         eventually("all of them", || {
-            let refused = gateway.metric("tollgate_bounds_reached_total{bound=\"calls_in_flight_share\"}");
+            let refused =
+                gateway.metric("tollgate_bounds_reached_total{bound=\"calls_in_flight_share\"}");
             (gateway.metric("tollgate_requests_in_flight") + refused >= 80.0).then_some(())
         });
-        let reply = gateway.connect().send(&begun(CHAT, &who(99), &length, body.as_bytes())).reply();
+        let reply =
+            gateway.connect().send(&begun(CHAT, &who(99), &length, body.as_bytes())).reply();
         reply.refused(503, "overloaded");
-        assert!(reply.text().contains("your share") && reply.header("retry-after").is_some(), "{}", reply.text());
-        assert!(gateway.metric("tollgate_bounds_reached_total{bound=\"calls_in_flight_share\"}") >= 1.0);
+        assert!(
+            reply.text().contains("your share") && reply.header("retry-after").is_some(),
+            "{}",
+            reply.text()
+        );
+        assert!(
+            gateway.metric("tollgate_bounds_reached_total{bound=\"calls_in_flight_share\"}") >= 1.0
+        );
         drop(held);
         none_at_work(&gateway);
     }
@@ -211,7 +249,8 @@ fn answers_that_nobody_reads_keep_nobody_out() {
     for (name, who) in ATTACKERS {
         let gateway = setup(&provider, "{calls_in_flight: 20}").start();
         // Longer than what the sockets between may hold.
-        let long = step::with_headers(200, &[("content-type", "audio/mpeg")], &vec![b'x'; 12 << 20]);
+        let long =
+            step::with_headers(200, &[("content-type", "audio/mpeg")], &vec![b'x'; 12 << 20]);
         provider.always(long);
         let body = chat("hi").to_string();
         let length = format!("content-length: {}\r\n", body.len());
@@ -233,10 +272,14 @@ fn connections_that_say_nothing_keep_nobody_out() {
         ("silent", b"".to_vec()),
         ("half a head", b"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\nx-slow: ".to_vec()),
         ("half a preface", b"PRI * HTTP/2.0\r\n".to_vec()),
-        ("HTTP/2 without a stream", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec()),
+        (
+            "HTTP/2 without a stream",
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec(),
+        ),
         (
             "half a head of HTTP/2",
-            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\0\0\x01\x01\0\0\0\0\x01\x82".to_vec(),
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\0\0\x01\x01\0\0\0\0\x01\x82"
+                .to_vec(),
         ),
         ("health", request("GET", "/healthz", &[], b"")),
         ("no identity", junk),
@@ -272,10 +315,15 @@ fn connections_of_one_caller_keep_nobody_out() {
             })
             .collect();
         victim_is_served(&gateway, name);
-        assert!(gateway.metric("tollgate_bounds_reached_total{bound=\"connections_share\"}") >= 1.0, "{name}");
+        assert!(
+            gateway.metric("tollgate_bounds_reached_total{bound=\"connections_share\"}") >= 1.0,
+            "{name}"
+        );
         drop(kept);
         eventually("a place again", || {
-            let reply = Connection::open(gateway.apps).send(&begun(CHAT, &who(1), &length, body.as_bytes())).reply();
+            let reply = Connection::open(gateway.apps)
+                .send(&begun(CHAT, &who(1), &length, body.as_bytes()))
+                .reply();
             (reply.status == 200).then_some(())
         });
     }
@@ -306,7 +354,8 @@ fn one_caller_alone_may_have_most_of_it() {
 fn a_body_that_is_at_work_is_not_given_up_for_another() {
     let provider = Provider::start();
     let gateway = setup(&provider, "{calls_in_flight: 16}").start();
-    // All of its share is bodies that wait for a provider which is silent; a slow body beside them is given up instead.
+    // All of its share is bodies that wait for a provider which is silent; a slow body beside them
+    // is given up instead.
     provider.always(vec![Act::Hold]);
     let body = chat("hi").to_string();
     let length = format!("content-length: {}\r\n", body.len());

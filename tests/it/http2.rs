@@ -74,7 +74,9 @@ fn a_call_in_these_frames_is_answered() {
     let gateway = Gateway::start(&provider);
     let mut stream = connect(&gateway);
     let body = chat("hi").to_string();
-    stream.write_all(&frame(HEADERS, END_HEADERS, 1, &call(&format!("Bearer {}", jwt("acme"))))).unwrap();
+    stream
+        .write_all(&frame(HEADERS, END_HEADERS, 1, &call(&format!("Bearer {}", jwt("acme")))))
+        .unwrap();
     stream.write_all(&frame(DATA, END_STREAM, 1, body.as_bytes())).unwrap();
     // Frames until the last one of the answer.
     let mut kinds = vec![];
@@ -110,7 +112,8 @@ fn floods_of_frames_cost_no_memory_and_reach_no_provider() {
             "headers without an end",
             [
                 frame(HEADERS, 0, 1, &head),
-                frame(CONTINUATION, 0, 1, &block(&[("x-filler", &"y".repeat(1000))])).repeat(20_000),
+                frame(CONTINUATION, 0, 1, &block(&[("x-filler", &"y".repeat(1000))]))
+                    .repeat(20_000),
             ]
             .concat(),
         ),
@@ -131,7 +134,9 @@ fn floods_of_frames_cost_no_memory_and_reach_no_provider() {
         let seen = provider.take_seen();
         assert_eq!(seen.iter().filter(|seen| seen.complete).count(), 2, "{what}: {seen:?}");
     }
-    eventually("no call in flight", || (gateway.metric("tollgate_requests_in_flight") < 0.5).then_some(()));
+    eventually("no call in flight", || {
+        (gateway.metric("tollgate_requests_in_flight") < 0.5).then_some(())
+    });
     eventually("one connection, that of the question", || {
         (gateway.metric("tollgate_connections ") < 1.5).then_some(())
     });
@@ -169,5 +174,7 @@ fn a_length_that_is_not_that_of_the_data_is_no_call() {
     }
     assert!(provider.seen().iter().all(|seen| !seen.complete), "{:?}", provider.seen());
     gateway.chat("acme", "hi").ok();
-    eventually("no call in flight", || (gateway.metric("tollgate_requests_in_flight") < 0.5).then_some(()));
+    eventually("no call in flight", || {
+        (gateway.metric("tollgate_requests_in_flight") < 0.5).then_some(())
+    });
 }

@@ -34,7 +34,11 @@ fn tokens_that_do_not_verify_are_refused() {
         sign(&json!({"alg": "none"}), &claims, SECRET),
         sign(&json!({"alg": "HS512"}), &claims, SECRET),
         sign(&json!({"alg": "HS256", "crit": ["x"], "x": 1}), &claims, SECRET),
-        sign(&json!({"alg": "HS256", "typ": "JWT"}), &claims, "another-secret-of-enough-bytes-here"),
+        sign(
+            &json!({"alg": "HS256", "typ": "JWT"}),
+            &claims,
+            "another-secret-of-enough-bytes-here",
+        ),
         token(json!({"org_id": "acme", "exp": 1000})),
         token(json!({"org_id": "acme"})),
         token(json!({"org_id": "acme", "exp": "4000000000"})),
@@ -49,7 +53,9 @@ fn tokens_that_do_not_verify_are_refused() {
         reply.refused(401, "invalid_token");
         assert!(!reply.text().contains(token.as_str()));
     }
-    for authorization in ["Bearer", "Bearer ", "Basic YTpi", &format!("Bearer {good}, Bearer {good}")] {
+    for authorization in
+        ["Bearer", "Bearer ", "Basic YTpi", &format!("Bearer {good}, Bearer {good}")]
+    {
         let reply = ask(&gateway, &[("authorization", authorization)]);
         assert_eq!(reply.status, 401, "{authorization}: {}", reply.text());
     }
@@ -86,9 +92,15 @@ fn the_organisation_is_a_claim() {
     let rows = gateway.rows(2);
     assert_eq!((&rows[0]["org_id"], &rows[0]["caller"]), (&json!("acme"), &json!("jane")));
     assert_eq!(rows[1]["org_id"], "4711");
-    for wrong in
-        [json!(null), json!(""), json!(["acme"]), json!({}), json!("a b"), json!("x".repeat(200)), json!("a\nb")]
-    {
+    for wrong in [
+        json!(null),
+        json!(""),
+        json!(["acme"]),
+        json!({}),
+        json!("a b"),
+        json!("x".repeat(200)),
+        json!("a\nb"),
+    ] {
         with("app.org", wrong).refused(403, "org_missing");
     }
     for (claim, wrong) in [
@@ -122,7 +134,10 @@ fn gateway_keys_are_kept_as_digests() {
     let gateway = Setup::new(&provider)
         .section(
             "auth",
-            &format!("jwt: {{secret: \"{SECRET}\"}}\nkeys: [{{name: ci, sha256: {}, org: acme}}]", sha256(key)),
+            &format!(
+                "jwt: {{secret: \"{SECRET}\"}}\nkeys: [{{name: ci, sha256: {}, org: acme}}]",
+                sha256(key)
+            ),
         )
         .start();
     ask(&gateway, &[("authorization", &format!("Bearer {key}"))]).ok();
@@ -142,19 +157,36 @@ fn passthrough_uses_the_caller_s_key_only() {
     let gateway = Gateway::start(&provider);
     let own = "sk-callers-own-key-123";
     ask(&gateway, &[("authorization", &format!("Bearer {own}"))]).ok();
-    assert_eq!(provider.take_seen()[0].header("authorization"), Some(format!("Bearer {own}").as_str()));
+    assert_eq!(
+        provider.take_seen()[0].header("authorization"),
+        Some(format!("Bearer {own}").as_str())
+    );
     // Stored objects belong to the caller's own account, so they are open to it.
-    let reply = gateway.send("GET", "/v1/files/file-1", &[("authorization", &format!("Bearer {own}"))], b"");
+    let reply = gateway.send(
+        "GET",
+        "/v1/files/file-1",
+        &[("authorization", &format!("Bearer {own}"))],
+        b"",
+    );
     reply.ok();
-    assert_eq!(provider.take_seen()[0].header("authorization"), Some(format!("Bearer {own}").as_str()));
-    // A token beside the caller's own key: the organisation is the token's, the key is the caller's.
-    ask(&gateway, &[("authorization", &format!("Bearer {own}")), ("x-tollgate-token", &jwt("acme"))]).ok();
+    assert_eq!(
+        provider.take_seen()[0].header("authorization"),
+        Some(format!("Bearer {own}").as_str())
+    );
+    // A token beside the caller's own key: the organisation is the token's, the key is the
+    // caller's.
+    ask(
+        &gateway,
+        &[("authorization", &format!("Bearer {own}")), ("x-tollgate-token", &jwt("acme"))],
+    )
+    .ok();
     let seen = provider.take_seen();
     assert_eq!(seen[0].header("authorization"), Some(format!("Bearer {own}").as_str()));
     assert_eq!(seen[0].header("x-tollgate-token"), None);
     let orgs = crate::support::eventually("the calls in the log", || {
         let rows = gateway.rows(2);
-        let orgs: Vec<String> = rows.iter().map(|row| row["org_id"].as_str().unwrap().to_owned()).collect();
+        let orgs: Vec<String> =
+            rows.iter().map(|row| row["org_id"].as_str().unwrap().to_owned()).collect();
         orgs.contains(&"acme".to_owned()).then_some(orgs)
     });
     assert_eq!(orgs[0], format!("key-{}", &sha256(own)[..12]));
@@ -167,8 +199,9 @@ fn passthrough_uses_the_caller_s_key_only() {
 #[test]
 fn a_gateway_that_takes_no_passthrough_refuses_foreign_keys() {
     let provider = Provider::start();
-    let gateway =
-        Setup::new(&provider).section("auth", &format!("accept: [jwt]\njwt: {{secret: \"{SECRET}\"}}")).start();
+    let gateway = Setup::new(&provider)
+        .section("auth", &format!("accept: [jwt]\njwt: {{secret: \"{SECRET}\"}}"))
+        .start();
     let reply = ask(&gateway, &[("authorization", "Bearer sk-foreign")]);
     assert_eq!(reply.status, 401, "{}", reply.text());
     ask(&gateway, &[("authorization", &format!("Bearer {}", jwt("acme")))]).ok();
@@ -183,5 +216,6 @@ fn anonymous_calls_are_taken_where_allowed() {
         .start();
     ask(&gateway, &[]).ok();
     assert_eq!(gateway.only_row()["org_id"], "anonymous");
-    ask(&gateway, &[("authorization", &format!("Bearer {}x", jwt("acme")))]).refused(401, "invalid_token");
+    ask(&gateway, &[("authorization", &format!("Bearer {}x", jwt("acme")))])
+        .refused(401, "invalid_token");
 }

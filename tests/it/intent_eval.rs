@@ -25,7 +25,12 @@ fn config(provider: &str, more: &str) -> TempDir {
 
 fn eval(config: &Path, file: &Path, arguments: &[&str]) -> Output {
     let mut command = tollgate();
-    command.args(["intent", "eval"]).arg(file).arg("--config").arg(config.join("all.yaml")).args(arguments);
+    command
+        .args(["intent", "eval"])
+        .arg(file)
+        .arg("--config")
+        .arg(config.join("all.yaml"))
+        .args(arguments);
     command.output().expect("run")
 }
 
@@ -44,10 +49,17 @@ fn the_sample_tickets_are_judged() {
     let output = eval(config.path(), &sample(), &["--format", "json", "--at-once", "8"]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     let result: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    assert_eq!((&result["tickets"], &result["answered"], &result["failed"]), (&json!(200), &json!(200), &json!({})));
+    assert_eq!(
+        (&result["tickets"], &result["answered"], &result["failed"]),
+        (&json!(200), &json!(200), &json!({}))
+    );
     for what in ["category", "priority"] {
         let counts = result["confusion"][what]["counts"].as_array().unwrap();
-        let all = counts.iter().flat_map(|row| row.as_array().unwrap()).map(|n| n.as_u64().unwrap()).sum::<u64>();
+        let all = counts
+            .iter()
+            .flat_map(|row| row.as_array().unwrap())
+            .map(|n| n.as_u64().unwrap())
+            .sum::<u64>();
         assert_eq!(all, 200, "{what}");
         // The simulated model knows a few English words, and no more.
         let accuracy = result["accuracy"][what].as_f64().unwrap();
@@ -55,14 +67,18 @@ fn the_sample_tickets_are_judged() {
     }
     let bins = result["calibration"]["bins"].as_array().unwrap();
     assert_eq!(bins.iter().map(|bin| bin["tickets"].as_u64().unwrap()).sum::<u64>(), 200);
-    assert!(result["cost_usd"].as_f64().unwrap() > 0.0 && result["tokens"]["input"].as_u64().unwrap() > 0);
+    assert!(
+        result["cost_usd"].as_f64().unwrap() > 0.0
+            && result["tokens"]["input"].as_u64().unwrap() > 0
+    );
     assert!(!config.path().join("data").exists(), "the gateway's own log is not touched");
 }
 
 #[test]
 fn a_judgement_for_people_tells_failures_apart() {
     let provider = Provider::start();
-    let config = config(&provider.address.to_string(), "intent: {categories: [a, b], priorities: [c]}\n");
+    let config =
+        config(&provider.address.to_string(), "intent: {categories: [a, b], priorities: [c]}\n");
     let file = config.path().join("tickets.csv");
     fs::write(&file, "title,body,category,priority\n1,x,a,c\n2,x,b,c\n3,x,,\n").unwrap();
     provider.script([
@@ -95,7 +111,11 @@ fn mistakes_of_a_file_are_told_with_their_lines_and_cost_nothing() {
     let output = eval(config.path(), &file, &[]);
     let told = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{told}");
-    assert!(told.contains("tickets.csv:2: category `biling`") && told.contains("did you mean `billing`?"), "{told}");
+    assert!(
+        told.contains("tickets.csv:2: category `biling`")
+            && told.contains("did you mean `billing`?"),
+        "{told}"
+    );
     assert!(told.contains("tickets.csv:3: 2 fields"), "{told}");
     let output = eval(config.path(), Path::new("/nowhere.csv"), &[]);
     assert_eq!(output.status.code(), Some(1));

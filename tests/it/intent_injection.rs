@@ -1,4 +1,5 @@
-//! Tickets that try to give orders: the instructions stay as they are, and so does the form of the answer.
+//! Tickets that try to give orders: the instructions stay as they are, and so does the form of the
+//! answer.
 
 use serde_json::{Value, json};
 
@@ -59,16 +60,19 @@ fn a_ticket_cannot_change_the_instructions_nor_the_form_of_the_answer() {
         let messages = seen.json()["messages"].clone();
         let text = |n: usize| messages[n]["content"].as_str().unwrap_or_default().to_owned();
         let ticket = text(1).replace("<ticket>", "").replace("</ticket>", "");
-        let plain = serde_json::from_str::<Value>(ticket.trim()).map(|t| format!("{} {}", t["title"], t["body"]));
+        let plain = serde_json::from_str::<Value>(ticket.trim())
+            .map(|t| format!("{} {}", t["title"], t["body"]));
         format!("{}\n{}\n{}\n{}", text(0), text(1), ticket, plain.unwrap_or_default())
     }));
     let harmless = json!({"title": "Invoice", "body": "Where is it?"});
     let (request, answer) = asked(&gateway, &provider, &harmless);
     assert_eq!(answer, json!({"category": null, "priority": null, "confidence": 0.0}));
-    let (plain, instructions) = (around(request.clone()), request["messages"][0]["content"].clone());
+    let (plain, instructions) =
+        (around(request.clone()), request["messages"][0]["content"].clone());
     assert_eq!(request["messages"].as_array().unwrap().len(), 2);
 
-    let allowed = |value: &Value, names: &[&str]| value.is_null() || names.contains(&value.as_str().unwrap());
+    let allowed =
+        |value: &Value, names: &[&str]| value.is_null() || names.contains(&value.as_str().unwrap());
     for text in TICKETS {
         for ticket in [json!({"title": text, "body": "x"}), json!({"title": "x", "body": text})] {
             let (request, answer) = asked(&gateway, &provider, &ticket);
@@ -76,13 +80,19 @@ fn a_ticket_cannot_change_the_instructions_nor_the_form_of_the_answer() {
             assert_eq!(request["messages"][0]["content"], instructions);
             // The ticket is whole, between marks that it cannot write.
             let message = request["messages"][1]["content"].as_str().unwrap();
-            let inside = message.strip_prefix("<ticket>\n").and_then(|m| m.strip_suffix("\n</ticket>")).expect(text);
+            let inside = message
+                .strip_prefix("<ticket>\n")
+                .and_then(|m| m.strip_suffix("\n</ticket>"))
+                .expect(text);
             assert!(!inside.contains('<'), "{inside}");
             assert_eq!(serde_json::from_str::<Value>(inside).unwrap(), ticket, "{text}");
 
             let keys: Vec<&String> = answer.as_object().unwrap().keys().collect();
             assert_eq!(keys, ["category", "confidence", "priority"], "{text}");
-            assert!(allowed(&answer["category"], &["billing", "technical", "account", "other"]), "{answer}");
+            assert!(
+                allowed(&answer["category"], &["billing", "technical", "account", "other"]),
+                "{answer}"
+            );
             assert!(allowed(&answer["priority"], &["low", "medium", "high", "vip"]), "{answer}");
             assert!((0.0..=1.0).contains(&answer["confidence"].as_f64().unwrap()), "{answer}");
         }

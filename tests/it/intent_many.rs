@@ -1,4 +1,5 @@
-//! Tickets that meet: the same one twice at once, later answers, batches, and what is left at the end of the process.
+//! Tickets that meet: the same one twice at once, later answers, batches, and what is left at the
+//! end of the process.
 
 use std::thread;
 
@@ -40,7 +41,11 @@ fn held(answer: &str) -> (step::Step, std::sync::mpsc::Sender<()>) {
     (step, go)
 }
 
-fn with<'a>(rows: &'a [Map<String, Value>], column: &str, value: &Value) -> Vec<&'a Map<String, Value>> {
+fn with<'a>(
+    rows: &'a [Map<String, Value>],
+    column: &str,
+    value: &Value,
+) -> Vec<&'a Map<String, Value>> {
     rows.iter().filter(|row| row[column] == *value).collect()
 }
 
@@ -77,12 +82,18 @@ fn the_same_ticket_twice_at_once_is_asked_about_once() {
             (&row["category"], &row["priority"], &row["confidence"]),
             (&json!("billing"), &json!("high"), &json!(0.9))
         );
-        assert_eq!((&row["outcome"], &row["provider"], &row["status"]), (&json!("ok"), &json!("openai"), &json!(200)));
+        assert_eq!(
+            (&row["outcome"], &row["provider"], &row["status"]),
+            (&json!("ok"), &json!("openai"), &json!(200))
+        );
     }
     // One of them paid.
     let paid: Vec<_> = ours.iter().filter(|row| row["attempts"] == 1).collect();
     assert_eq!(paid.len(), 1);
-    assert_eq!((&paid[0]["usage_source"], &paid[0]["input_tokens"]), (&json!("provider"), &json!(11)));
+    assert_eq!(
+        (&paid[0]["usage_source"], &paid[0]["input_tokens"]),
+        (&json!("provider"), &json!(11))
+    );
     assert!(!paid[0]["cost_usd"].is_null());
     assert!(ours.iter().filter(|row| row["attempts"] == 0).all(|row| row["cost_usd"].is_null()));
     // What everybody got is not kept: the ticket asked again is asked about again.
@@ -99,7 +110,8 @@ fn who_follows_shares_a_failure_and_takes_over_from_one_who_left() {
     failing.extend(step::error(503, "x"));
     provider.script([failing]);
     thread::scope(|scope| {
-        let asked: Vec<_> = (0..2).map(|_| scope.spawn(|| ask(&gateway, "acme", "fails"))).collect();
+        let asked: Vec<_> =
+            (0..2).map(|_| scope.spawn(|| ask(&gateway, "acme", "fails"))).collect();
         provider.wait_for(1);
         joined(&gateway, 1.0);
         go.send(()).unwrap();
@@ -114,7 +126,8 @@ fn who_follows_shares_a_failure_and_takes_over_from_one_who_left() {
     let mut leaver = gateway.connect();
     let bearer = format!("Bearer {}", jwt("acme"));
     let body = ticket("left").to_string();
-    let request = crate::support::request("POST", PATH, &[("authorization", &bearer)], body.as_bytes());
+    let request =
+        crate::support::request("POST", PATH, &[("authorization", &bearer)], body.as_bytes());
     leaver.send(&request);
     provider.wait_for(1);
     thread::scope(|scope| {
@@ -142,7 +155,11 @@ fn a_stalled_provider_is_told_at_the_deadline_and_its_answer_is_not_lost() {
     gateway.edit_and_wait("intent", "{deadline: 60s}");
     go.send(()).unwrap();
     assert_eq!(ask(&gateway, "acme", "late").ok().json(), good());
-    assert_eq!(provider.seen().len(), 1, "answered without a new call, and another deadline is no other question");
+    assert_eq!(
+        provider.seen().len(),
+        1,
+        "answered without a new call, and another deadline is no other question"
+    );
     // An edit of what is asked is another question.
     gateway.edit_and_wait("intent", "{deadline: 60s, categories: [billing, refunds]}");
     provider.script([step::chat(r#"{"category":"refunds","priority":"high","confidence":1}"#)]);
@@ -183,9 +200,15 @@ fn an_answer_can_be_fetched_later_by_its_organisation_alone() {
     let rows = gateway.rows(3);
     assert_eq!(rows.len(), 3, "looking leaves no row: {rows:?}");
     let accepted = with(&rows, "status", &json!(202));
-    assert_eq!((accepted.len(), &accepted[0]["outcome"], &accepted[0]["cost_usd"]), (1, &json!("ok"), &Value::Null));
+    assert_eq!(
+        (accepted.len(), &accepted[0]["outcome"], &accepted[0]["cost_usd"]),
+        (1, &json!("ok"), &Value::Null)
+    );
     let worked = rows.iter().find(|row| row["attempts"] == 1).expect("the work has a row");
-    assert_eq!((&worked["request_id"], &worked["category"]), (&accepted[0]["request_id"], &json!("billing")));
+    assert_eq!(
+        (&worked["request_id"], &worked["category"]),
+        (&accepted[0]["request_id"], &json!("billing"))
+    );
     assert!(!worked["cost_usd"].is_null());
 }
 
@@ -198,7 +221,8 @@ fn a_later_answer_that_is_there_at_once_is_given_at_once_and_a_failure_is_told()
     provider.script([step::error(500, "x")]);
     let reply = ask_later(&gateway, "acme", "broken", "respond-async");
     assert_eq!(reply.status, 202);
-    look(&gateway, "acme", reply.header("location").unwrap(), "wait=15").refused(503, "provider_unavailable");
+    look(&gateway, "acme", reply.header("location").unwrap(), "wait=15")
+        .refused(503, "provider_unavailable");
     // Mistakes are told before anything is begun.
     let bearer = format!("Bearer {}", jwt("acme"));
     let headers = [("authorization", bearer.as_str()), ("prefer", "respond-async")];
@@ -209,33 +233,46 @@ fn a_later_answer_that_is_there_at_once_is_given_at_once_and_a_failure_is_told()
 fn a_batch_is_answered_in_order_and_fails_one_by_one() {
     let provider = Provider::start();
     let limits = "{requests_per_minute: 60000, burst: 60000, orgs: {small: {requests_per_minute: 1, burst: 3}}}";
-    let gateway = Setup::new(&provider).section("limits", limits).section("retry", "{max_retries: 0}").start();
+    let gateway = Setup::new(&provider)
+        .section("limits", limits)
+        .section("retry", "{max_retries: 0}")
+        .start();
     // The answer depends on the ticket, not on the order in which tickets arrive.
     let by_ticket = |seen: &crate::support::Seen| {
         let category = if seen.text().contains("crash") { "technical" } else { "billing" };
         format!(r#"{{"category":"{category}","priority":"low","confidence":1}}"#)
     };
     provider.always(step::chat_by(by_ticket));
-    let batch =
-        |org: &str, tickets: Value| gateway.post("/api/ai/intent/batch", &jwt(org), &json!({"tickets": tickets}));
-    let titles: Vec<Value> =
-        (0..20).map(|n| ticket(&format!("{n} {}", if n % 3 == 0 { "crash" } else { "x" }))).collect();
+    let batch = |org: &str, tickets: Value| {
+        gateway.post("/api/ai/intent/batch", &jwt(org), &json!({"tickets": tickets}))
+    };
+    let titles: Vec<Value> = (0..20)
+        .map(|n| ticket(&format!("{n} {}", if n % 3 == 0 { "crash" } else { "x" })))
+        .collect();
     let reply = batch("acme", json!(titles));
     let results = reply.ok().json()["results"].clone();
     assert_eq!(results.as_array().unwrap().len(), 20);
     for n in 0..20 {
         let category = if n % 3 == 0 { "technical" } else { "billing" };
-        let expected = json!({"status": 200, "category": category, "priority": "low", "confidence": 1.0});
+        let expected =
+            json!({"status": 200, "category": category, "priority": "low", "confidence": 1.0});
         assert_eq!(results[n], expected, "{n}");
     }
     let rows = gateway.rows(20);
     assert_eq!(with(&rows, "endpoint", &json!("/api/ai/intent/batch")).len(), 20);
-    assert!(rows.iter().all(|row| row["request_id"] == rows[0]["request_id"] && !row["cost_usd"].is_null()));
+    assert!(
+        rows.iter()
+            .all(|row| row["request_id"] == rows[0]["request_id"] && !row["cost_usd"].is_null())
+    );
 
     // Each ticket takes one from the bucket; an empty one and one that fails do, too.
-    let three = batch("small", json!([ticket("a"), {"title": " ", "body": ""}, ticket("b"), ticket("c"), ticket("d")]));
+    let three = batch(
+        "small",
+        json!([ticket("a"), {"title": " ", "body": ""}, ticket("b"), ticket("c"), ticket("d")]),
+    );
     let results = three.ok().json()["results"].clone();
-    let statuses: Vec<u64> = results.as_array().unwrap().iter().map(|r| r["status"].as_u64().unwrap()).collect();
+    let statuses: Vec<u64> =
+        results.as_array().unwrap().iter().map(|r| r["status"].as_u64().unwrap()).collect();
     assert_eq!(statuses, [200, 400, 200, 429, 429]);
     assert_eq!(results[1]["error"]["code"], "invalid_request");
     assert_eq!(
@@ -268,7 +305,8 @@ fn a_batch_is_answered_in_order_and_fails_one_by_one() {
 #[test]
 fn a_batch_ends_at_its_deadline() {
     let provider = Provider::start();
-    let gateway = Setup::new(&provider).section("intent", "{deadline: 10s, batch_deadline: 1s}").start();
+    let gateway =
+        Setup::new(&provider).section("intent", "{deadline: 10s, batch_deadline: 1s}").start();
     provider.always(step::silence());
     let tickets: Vec<Value> = (0..10).map(|n| ticket(&n.to_string())).collect();
     let reply = gateway.post("/api/ai/intent/batch", &jwt("acme"), &json!({"tickets": tickets}));
@@ -284,8 +322,10 @@ fn a_batch_ends_at_its_deadline() {
 #[test]
 fn work_left_at_the_end_of_the_process_says_so() {
     let provider = Provider::start();
-    let mut gateway =
-        Setup::new(&provider).setting("shutdown_grace", "100ms").section("intent", "{deadline: 1s}").start();
+    let mut gateway = Setup::new(&provider)
+        .setting("shutdown_grace", "100ms")
+        .section("intent", "{deadline: 1s}")
+        .start();
     provider.always(step::silence());
     ask(&gateway, "acme", "never").refused(504, "provider_timeout");
     assert_eq!(ask_later(&gateway, "acme", "later", "respond-async").status, 202);
@@ -310,29 +350,46 @@ fn background_work_is_finished_before_the_process_ends() {
     let status = gateway.wait();
     assert!(status.success());
     let rows = gateway.rows(2);
-    assert!(rows.iter().any(|row| row["outcome"] == "ok" && row["category"] == "billing"), "{rows:?}");
+    assert!(
+        rows.iter().any(|row| row["outcome"] == "ok" && row["category"] == "billing"),
+        "{rows:?}"
+    );
 }
 
 #[test]
 fn a_repair_stays_within_the_retries() {
     let provider = Provider::start();
     let gateway = Setup::new(&provider).section("intent", "{repair: true, reason: true}").start();
-    provider.script([step::chat("I think it is billing."), step::chat(r#"{"category":"billing","reason":"money"}"#)]);
-    let expected = json!({"category": "billing", "priority": null, "confidence": 0.0, "reason": "money"});
+    provider.script([
+        step::chat("I think it is billing."),
+        step::chat(r#"{"category":"billing","reason":"money"}"#),
+    ]);
+    let expected =
+        json!({"category": "billing", "priority": null, "confidence": 0.0, "reason": "money"});
     assert_eq!(ask(&gateway, "acme", "a").ok().json(), expected);
     let rows = gateway.rows(1);
     // Both questions are paid for.
     assert_eq!((&rows[0]["attempts"], &rows[0]["input_tokens"]), (&json!(2), &json!(22)));
     // Two attempts failed: the third's answer stands.
     provider.take_seen();
-    provider.script([step::error(503, "x"), step::error(503, "x"), step::chat("no idea"), step::chat(GOOD)]);
+    provider.script([
+        step::error(503, "x"),
+        step::error(503, "x"),
+        step::chat("no idea"),
+        step::chat(GOOD),
+    ]);
     assert_eq!(ask(&gateway, "acme", "b").ok().json()["category"], Value::Null);
     assert_eq!(provider.seen().len(), 3);
     // One failed, one said nothing: one is left for the repair, and none for a retry of that.
     let left_over = ask(&gateway, "acme", "c");
     assert_eq!(left_over.ok().json()["category"], "billing", "the fourth answer was not asked for");
     provider.take_seen();
-    provider.script([step::error(503, "x"), step::chat("no idea"), step::error(503, "x"), step::chat(GOOD)]);
+    provider.script([
+        step::error(503, "x"),
+        step::chat("no idea"),
+        step::error(503, "x"),
+        step::chat(GOOD),
+    ]);
     assert_eq!(ask(&gateway, "acme", "d").ok().json()["category"], Value::Null);
     assert_eq!(provider.seen().len(), 3);
 }
@@ -340,7 +397,8 @@ fn a_repair_stays_within_the_retries() {
 #[test]
 fn tickets_reserve_tokens_and_settle_on_what_was_used() {
     let provider = Provider::start();
-    let limits = "{requests_per_minute: 60000, burst: 60000, tokens_per_minute: 950, calls_in_flight: 3}";
+    let limits =
+        "{requests_per_minute: 60000, burst: 60000, tokens_per_minute: 950, calls_in_flight: 3}";
     let gateway = Setup::new(&provider).section("limits", limits).start();
     let (step, go) = held(GOOD);
     provider.script([step]);
@@ -348,8 +406,8 @@ fn tickets_reserve_tokens_and_settle_on_what_was_used() {
     thread::scope(|scope| {
         let first = scope.spawn(|| ask(&gateway, "acme", "one"));
         provider.wait_for(1);
-        // A question is estimated at nearly all of the minute's tokens: a second one would fit beside it after more than
-        // half a minute.
+        // A question is estimated at nearly all of the minute's tokens: a second one would fit
+        // beside it after more than half a minute.
         ask(&gateway, "acme", "two").refused(429, "rate_limit_exceeded");
         let second = ask_later(&gateway, "acme", "three", "respond-async");
         assert_eq!(second.status, 202);
@@ -380,6 +438,7 @@ fn tickets_of_a_batch_that_wait_are_no_calls_in_flight() {
     let tickets: Vec<Value> = (0..40).map(|n| ticket(&n.to_string())).collect();
     let reply = gateway.post("/api/ai/intent/batch", &jwt("acme"), &json!({"tickets": tickets}));
     let results = reply.ok().json()["results"].clone();
-    let answered = results.as_array().unwrap().iter().filter(|result| result["status"] == 200).count();
+    let answered =
+        results.as_array().unwrap().iter().filter(|result| result["status"] == 200).count();
     assert_eq!(answered, 40, "{results}");
 }

@@ -51,7 +51,9 @@ fn a_key_set_is_fetched_once_and_not_for_every_unknown_key() {
     let (provider, keys, issuer) = (Provider::start(), Provider::start(), Issuer::new("a"));
     keys.always(step::json(200, &issuer.set()));
     let begun = Instant::now();
-    let gateway = Setup::new(&provider).section("auth", &auth(&format!("http://{}/jwks", keys.address))).start();
+    let gateway = Setup::new(&provider)
+        .section("auth", &auth(&format!("http://{}/jwks", keys.address)))
+        .start();
     for _ in 0..20 {
         gateway.post("/v1/chat/completions", &issuer.token(), &chat("hi")).ok();
     }
@@ -91,8 +93,12 @@ fn a_key_set_that_is_elsewhere_broken_or_endless_is_not_taken() {
     for answer in answers {
         let (provider, keys) = (Provider::start(), Provider::start());
         keys.always(answer);
-        let gateway = Setup::new(&provider).section("auth", &auth(&format!("http://{}/jwks", keys.address))).start();
-        gateway.post("/v1/chat/completions", &issuer.token(), &chat("hi")).refused(401, "invalid_token");
+        let gateway = Setup::new(&provider)
+            .section("auth", &auth(&format!("http://{}/jwks", keys.address)))
+            .start();
+        gateway
+            .post("/v1/chat/completions", &issuer.token(), &chat("hi"))
+            .refused(401, "invalid_token");
         assert!(provider.seen().is_empty());
     }
     assert!(elsewhere.seen().is_empty());

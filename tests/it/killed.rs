@@ -10,10 +10,12 @@ use crate::support::engine::Engine;
 use crate::support::load::Load;
 use crate::support::{Gateway, Provider, Setup, eventually, step};
 
-/// Between the calls of one caller. Little: there shall be calls under way when a gateway is killed.
+/// Between the calls of one caller. Little: there shall be calls under way when a gateway is
+/// killed.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// How often a gateway is killed: a few times with all tests, as often as `TOLLGATE_TEST_KILLS` says by hand.
+/// How often a gateway is killed: a few times with all tests, as often as `TOLLGATE_TEST_KILLS`
+/// says by hand.
 fn rounds(usual: usize) -> usize {
     std::env::var("TOLLGATE_TEST_KILLS").map_or(usual, |text| text.parse().expect("a number"))
 }
@@ -37,8 +39,14 @@ fn by_request<'a>(ids: impl Iterator<Item = &'a Value>) -> BTreeMap<String, usiz
 /// Every call that was whole has its row, and no call has two.
 fn check(whole: &[String], rows: &BTreeMap<String, usize>) {
     let missing: Vec<&String> = whole.iter().filter(|id| !rows.contains_key(*id)).collect();
-    assert!(missing.is_empty(), "{} of {} rows are missing: {missing:?}", missing.len(), whole.len());
-    let twice: Vec<&String> = rows.iter().filter(|(_, count)| **count > 1).map(|(id, _)| id).collect();
+    assert!(
+        missing.is_empty(),
+        "{} of {} rows are missing: {missing:?}",
+        missing.len(),
+        whole.len()
+    );
+    let twice: Vec<&String> =
+        rows.iter().filter(|(_, count)| **count > 1).map(|(id, _)| id).collect();
     assert!(twice.is_empty(), "{} rows are doubled: {twice:?}", twice.len());
 }
 

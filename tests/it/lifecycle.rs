@@ -39,13 +39,19 @@ fn operators_see_health_metrics_and_the_log() {
     }
     assert!(gateway.metric("tollgate_requests_total") >= 1.0);
     let logs = gateway.operators("/api/logs").ok().text().to_owned();
-    assert!(logs.contains("\"org_id\":\"acme\"") || logs.contains("\"org_id\": \"acme\""), "{logs}");
+    assert!(
+        logs.contains("\"org_id\":\"acme\"") || logs.contains("\"org_id\": \"acme\""),
+        "{logs}"
+    );
     let summary = gateway.operators("/api/summary").ok().text().to_owned();
     assert!(summary.contains("acme") && summary.contains("input_tokens"), "{summary}");
     let page = gateway.operators("/");
     assert!(page.ok().header("content-type").is_some_and(|value| value.starts_with("text/html")));
     let config = gateway.operators("/api/config").ok().text().to_owned();
-    assert!(!config.contains("sk-gateway-own-key") && !config.contains("integration-test-secret"), "{config}");
+    assert!(
+        !config.contains("sk-gateway-own-key") && !config.contains("integration-test-secret"),
+        "{config}"
+    );
 }
 
 #[test]
@@ -55,11 +61,16 @@ fn a_store_that_is_away_is_told_apart_from_a_wrong_question() {
     let store = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let clickhouse = format!("{{url: \"http://{}\"}}", store.local_addr().unwrap());
     std::thread::spawn(move || store.incoming().for_each(drop));
-    let setup = Setup::new(&provider).setting("store", "clickhouse").setting("clickhouse", &clickhouse);
+    let setup =
+        Setup::new(&provider).setting("store", "clickhouse").setting("clickhouse", &clickhouse);
     let gateway = setup.start();
     for path in ["/api/summary", "/api/logs"] {
         let away = gateway.operators(path);
-        assert!(away.status == 503 && away.text().contains("ClickHouse cannot be read"), "{}", away.text());
+        assert!(
+            away.status == 503 && away.text().contains("ClickHouse cannot be read"),
+            "{}",
+            away.text()
+        );
     }
     assert_eq!(gateway.operators("/api/logs?limit=many").status, 400);
     gateway.chat("acme", "hi").ok();
@@ -70,7 +81,8 @@ fn a_foreign_host_is_refused_on_the_operators_side() {
     let provider = Provider::start();
     let gateway = Gateway::start(&provider);
     let ask = |host: &str| {
-        let bytes = format!("GET /api/config HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        let bytes =
+            format!("GET /api/config HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
         crate::support::Connection::open(gateway.operators).send(bytes.as_bytes()).reply().status
     };
     assert_eq!(ask(&gateway.operators.to_string()), 200);
@@ -83,9 +95,15 @@ fn a_foreign_host_is_refused_on_the_operators_side() {
 fn a_second_process_on_the_same_folder_says_so() {
     let provider = Provider::start();
     let gateway = Gateway::start(&provider);
-    let second = tollgate().args(["serve", "--config"]).arg(gateway.folder()).stdin(Stdio::null()).output().unwrap();
+    let second = tollgate()
+        .args(["serve", "--config"])
+        .arg(gateway.folder())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
     assert_eq!(second.status.code(), Some(1), "{second:?}");
-    let told = String::from_utf8_lossy(&second.stderr).into_owned() + &String::from_utf8_lossy(&second.stdout);
+    let told = String::from_utf8_lossy(&second.stderr).into_owned()
+        + &String::from_utf8_lossy(&second.stdout);
     assert!(told.contains(&gateway.folder().join("data").display().to_string()), "{told}");
     gateway.chat("acme", "hi").ok();
 }
@@ -114,7 +132,9 @@ fn sigterm_lets_running_calls_end() {
     connection.chunks_until("first ");
     gateway.signal("TERM");
     // Not ready any more, and new connections are refused, while the old stream goes on.
-    eventually("the listener closed", || std::net::TcpStream::connect(gateway.apps).is_err().then_some(()));
+    eventually("the listener closed", || {
+        std::net::TcpStream::connect(gateway.apps).is_err().then_some(())
+    });
     assert_eq!(gateway.operators("/readyz").status, 503);
     assert_eq!(gateway.operators("/healthz").status, 200);
     go.send(()).unwrap();
@@ -136,12 +156,21 @@ fn sigterm_does_not_wait_for_ever() {
     let bearer = format!("Bearer {}", jwt("acme"));
     let mut connection = gateway.connect();
     let body = r#"{"model":"m","stream":true,"messages":[{"role":"user","content":"x"}]}"#;
-    connection.send(&request("POST", "/v1/chat/completions", &[("authorization", &bearer)], body.as_bytes()));
+    connection.send(&request(
+        "POST",
+        "/v1/chat/completions",
+        &[("authorization", &bearer)],
+        body.as_bytes(),
+    ));
     connection.head().unwrap();
     connection.chunks_until("first ");
     let rows = gateway.stop();
     assert_eq!(rows.len(), 1, "{rows:?}");
-    assert_eq!((&rows[0]["outcome"], &rows[0]["status"]), (&"refused".into(), &503.into()), "its client did not leave");
+    assert_eq!(
+        (&rows[0]["outcome"], &rows[0]["status"]),
+        (&"refused".into(), &503.into()),
+        "its client did not leave"
+    );
 }
 
 #[test]
@@ -160,7 +189,8 @@ fn kill_9_loses_no_row_and_doubles_none() {
     }
     let rows = gateway.stop();
     assert_eq!(rows.len(), answered);
-    let ids: std::collections::HashSet<String> = rows.iter().map(|row| row["id"].to_string()).collect();
+    let ids: std::collections::HashSet<String> =
+        rows.iter().map(|row| row["id"].to_string()).collect();
     assert_eq!(ids.len(), answered);
 }
 
@@ -176,11 +206,15 @@ fn the_daily_summary_adds_up() {
     }
     gateway.stop();
     let database = rusqlite::Connection::open(gateway.database()).unwrap();
-    let rows = crate::support::gateway::query(&database, "SELECT * FROM daily_summary ORDER BY org_id").unwrap();
+    let rows =
+        crate::support::gateway::query(&database, "SELECT * FROM daily_summary ORDER BY org_id")
+            .unwrap();
     let column = |org: &str, column: &str| -> f64 {
         rows.iter()
             .filter(|row| row["org_id"] == org)
-            .map(|row| row[column].as_f64().or_else(|| row[column].as_str()?.parse().ok()).unwrap_or(0.0))
+            .map(|row| {
+                row[column].as_f64().or_else(|| row[column].as_str()?.parse().ok()).unwrap_or(0.0)
+            })
             .sum()
     };
     let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-9, "{a} {b} {rows:?}");

@@ -8,7 +8,9 @@ use crate::support::{Gateway, Provider, Setup, chat, jwt};
 #[test]
 fn two_hundred_calls_at_once_with_a_limit_of_sixty() {
     let provider = Provider::start();
-    let gateway = Arc::new(Setup::new(&provider).section("limits", "{requests_per_minute: 60, burst: 60}").start());
+    let gateway = Arc::new(
+        Setup::new(&provider).section("limits", "{requests_per_minute: 60, burst: 60}").start(),
+    );
     // One call a second is gained, so all two hundred leave together.
     let begun = Instant::now();
     let barrier = Arc::new(Barrier::new(20));
@@ -29,7 +31,11 @@ fn two_hundred_calls_at_once_with_a_limit_of_sixty() {
     for refused in replies.iter().filter(|reply| reply.status != 200) {
         refused.refused(429, "rate_limit_exceeded");
         let number = |name: &str| refused.header(name).and_then(|value| value.parse::<u64>().ok());
-        assert!(number("retry-after").is_some_and(|seconds| (1..=60).contains(&seconds)), "{:?}", refused.headers);
+        assert!(
+            number("retry-after").is_some_and(|seconds| (1..=60).contains(&seconds)),
+            "{:?}",
+            refused.headers
+        );
         assert_eq!(number("x-ratelimit-limit-requests"), Some(60));
         assert_eq!(number("x-ratelimit-remaining-requests"), Some(0));
         assert!(refused.header("x-ratelimit-reset-requests").is_some());
@@ -40,13 +46,16 @@ fn two_hundred_calls_at_once_with_a_limit_of_sixty() {
     assert_eq!(other.header("ratelimit"), Some("\"org\";r=59;t=1"));
     let limits = gateway.operators("/api/limits").ok().json();
     assert_eq!(limits["organizations"], 2);
-    let most = serde_json::json!([{"org_id": "acme", "refused": 200 - passed, "at_least": 200 - passed}]);
+    let most =
+        serde_json::json!([{"org_id": "acme", "refused": 200 - passed, "at_least": 200 - passed}]);
     assert_eq!(limits["most_refused"], most);
     assert!(gateway.metric("tollgate_ratelimit_rejections_total") >= (200 - passed) as f64);
     // All two hundred and one are counted, though a flood of refusals need not cost a row each.
     let counted = || {
         let rows = gateway.rows(1);
-        rows.iter().map(|row| row.get("calls").and_then(serde_json::Value::as_u64).unwrap_or(1)).sum::<u64>()
+        rows.iter()
+            .map(|row| row.get("calls").and_then(serde_json::Value::as_u64).unwrap_or(1))
+            .sum::<u64>()
     };
     crate::support::eventually("all calls in the log", || (counted() == 201).then_some(()));
 }
@@ -57,7 +66,10 @@ fn limits_are_an_organisation_s_own_and_retries_are_free() {
     let gateway = Setup::new(&provider)
         .section("limits", "{requests_per_minute: 2, burst: 2, orgs: {large: {requests_per_minute: 100, burst: 5}}}")
         .start();
-    provider.script([crate::support::step::error(503, "server_is_overloaded"), crate::support::step::error(500, "x")]);
+    provider.script([
+        crate::support::step::error(503, "server_is_overloaded"),
+        crate::support::step::error(500, "x"),
+    ]);
     let first = gateway.chat("small", "hi");
     assert_eq!(first.ok().header("x-tollgate-attempts"), Some("3"));
     assert_eq!(first.header("x-ratelimit-remaining-requests"), Some("1"));
@@ -76,7 +88,8 @@ fn limits_are_an_organisation_s_own_and_retries_are_free() {
 #[test]
 fn a_changed_limit_counts_at_once_and_refills_nobody() {
     let provider = Provider::start();
-    let gateway = Setup::new(&provider).section("limits", "{requests_per_minute: 1, burst: 3}").start();
+    let gateway =
+        Setup::new(&provider).section("limits", "{requests_per_minute: 1, burst: 3}").start();
     for _ in 0..3 {
         gateway.chat("acme", "hi").ok();
     }
@@ -91,7 +104,8 @@ fn a_changed_limit_counts_at_once_and_refills_nobody() {
 #[test]
 fn a_flood_of_refusals_costs_few_rows_and_all_are_counted() {
     let provider = Provider::start();
-    let gateway = Setup::new(&provider).section("limits", "{requests_per_minute: 1, burst: 1}").start();
+    let gateway =
+        Setup::new(&provider).section("limits", "{requests_per_minute: 1, burst: 1}").start();
     let mut connection = gateway.connect();
     let bearer = format!("Bearer {}", jwt("acme"));
     let call = crate::support::request(
@@ -115,19 +129,24 @@ fn a_flood_of_refusals_costs_few_rows_and_all_are_counted() {
     // The first by itself, then a row a second.
     let most = 3 + usize::try_from(begun.elapsed().as_secs()).unwrap();
     assert!(limited.len() <= most, "{} rows", limited.len());
-    assert!(
-        limited.iter().all(|row| row["attempts"] == 0 && row["usage_source"] == "none" && row["cost_usd"].is_null())
-    );
+    assert!(limited.iter().all(|row| row["attempts"] == 0
+        && row["usage_source"] == "none"
+        && row["cost_usd"].is_null()));
 }
 
 #[test]
 fn a_strict_limit_has_no_burst_above_it() {
     let provider = Provider::start();
-    let gateway = Setup::new(&provider).section("limits", "{requests_per_minute: 5, burst: 50, strict: true}").start();
+    let gateway = Setup::new(&provider)
+        .section("limits", "{requests_per_minute: 5, burst: 50, strict: true}")
+        .start();
     let statuses: Vec<u16> = (0..8).map(|_| gateway.chat("acme", "hi").status).collect();
     assert_eq!(statuses, [200, 200, 200, 200, 200, 429, 429, 429]);
     let refused = gateway.chat("acme", "hi");
     let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
     // A bucket would gain its next call within 12 s.
-    assert!((13..=60).contains(&wait), "the first of the five leaves the window in a minute: {wait}");
+    assert!(
+        (13..=60).contains(&wait),
+        "the first of the five leaves the window in a minute: {wait}"
+    );
 }

@@ -1,4 +1,5 @@
-//! Limits beyond an organisation's requests: tokens, calls in flight, money; by key, user and model.
+//! Limits beyond an organisation's requests: tokens, calls in flight, money; by key, user and
+//! model.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -11,7 +12,8 @@ fn limits(more: &str) -> String {
     format!("{{requests_per_minute: 60000, burst: 60000, {more}}}")
 }
 
-/// A chat that is estimated at about 30 tokens; the scripted provider says that it used 18, for 5.55 micro-USD.
+/// A chat that is estimated at about 30 tokens; the scripted provider says that it used 18, for
+/// 5.55 micro-USD.
 fn short(gateway: &Gateway, bearer: &str) -> Reply {
     bounded(gateway, bearer, 10)
 }
@@ -36,16 +38,18 @@ fn not_across_midnight() {
 fn over(gateway: &Gateway, reply: &Reply, scope: &str, limit: &str, says: &str) {
     reply.refused(429, "rate_limit_exceeded");
     assert!(reply.text().contains(says), "{}", reply.text());
-    let series = format!("tollgate_ratelimit_rejections_total{{limit=\"{limit}\",scope=\"{scope}\"}}");
+    let series =
+        format!("tollgate_ratelimit_rejections_total{{limit=\"{limit}\",scope=\"{scope}\"}}");
     assert!(gateway.metric(&series) >= 1.0, "{series}");
 }
 
 #[test]
 fn tokens_are_reserved_settled_and_owed() {
     let provider = Provider::start();
-    let gateway = Setup::new(&provider).section("limits", &limits("tokens_per_minute: 1860")).start();
-    // Estimated at over 1000, used 800: the second fits, which it would not were the first not settled. The third would
-    // fit after 25 seconds.
+    let gateway =
+        Setup::new(&provider).section("limits", &limits("tokens_per_minute: 1860")).start();
+    // Estimated at over 1000, used 800: the second fits, which it would not were the first not
+    // settled. The third would fit after 25 seconds.
     provider.script([step::chat_using(789), step::chat_using(789)]);
     bounded(&gateway, &jwt("acme"), 1000).ok();
     bounded(&gateway, &jwt("acme"), 1000).ok();
@@ -55,8 +59,10 @@ fn tokens_are_reserved_settled_and_owed() {
     assert!((1..=26_000).contains(&wait), "{wait}");
     // One that uses far more than was left passes whole; what it used too much is owed.
     let events = step::chat_events(&["a"; 5], true);
-    let huge =
-        events.iter().map(|e| e.replace("\"completion_tokens\":7", "\"completion_tokens\":18607")).collect::<Vec<_>>();
+    let huge = events
+        .iter()
+        .map(|e| e.replace("\"completion_tokens\":7", "\"completion_tokens\":18607"))
+        .collect::<Vec<_>>();
     provider.script([step::sse(&huge)]);
     let streamed = gateway.post(
         "/v1/chat/completions",
@@ -88,7 +94,8 @@ fn what_a_failed_call_reserved_is_free_again() {
         short(&gateway, &jwt("acme")).refused(503, "provider_unavailable");
         provider.script([step::error(400, "x")]);
         assert_eq!(short(&gateway, &jwt("acme")).status, 400);
-        // The place of a client that leaves before the answer. What the provider charges for it is another matter.
+        // The place of a client that leaves before the answer. What the provider charges for it is
+        // another matter.
         provider.script([step::silence()]);
         let before = provider.seen().len();
         let mut connection = gateway.connect();
@@ -104,7 +111,9 @@ fn what_a_failed_call_reserved_is_free_again() {
         let refused = short(&gateway, &jwt("left"));
         over(&gateway, &refused, "org", "calls_in_flight", "1 calls going on at once");
         drop(connection);
-        eventually("the call to be over", || (gateway.metric("tollgate_requests_in_flight") == 0.0).then_some(()));
+        eventually("the call to be over", || {
+            (gateway.metric("tollgate_requests_in_flight") == 0.0).then_some(())
+        });
     }
     short(&gateway, &jwt("acme")).ok();
     short(&gateway, &jwt("left")).ok();
@@ -113,8 +122,14 @@ fn what_a_failed_call_reserved_is_free_again() {
 #[test]
 fn keys_users_and_models_have_their_own_limits() {
     let provider = Provider::start();
-    let key = |name: &str| format!("{{name: {name}, org: acme, sha256: \"{}\"}}", sha256(&format!("tg-{name}")));
-    let auth = format!("jwt: {{secret: \"{SECRET}\", user_claim: app.user}}\nkeys: [{}, {}]", key("one"), key("two"));
+    let key = |name: &str| {
+        format!("{{name: {name}, org: acme, sha256: \"{}\"}}", sha256(&format!("tg-{name}")))
+    };
+    let auth = format!(
+        "jwt: {{secret: \"{SECRET}\", user_claim: app.user}}\nkeys: [{}, {}]",
+        key("one"),
+        key("two")
+    );
     let gateway = Setup::new(&provider)
         .section("auth", &auth)
         .section(
@@ -140,8 +155,15 @@ fn keys_users_and_models_have_their_own_limits() {
         sign(&json!({"alg": "HS256"}), &claims, SECRET)
     };
     embed(&user("acme", "ann")).ok();
-    over(&gateway, &short(&gateway, &user("acme", "ann")), "user", "requests_per_minute", "each user");
-    // Other keys and users are not touched, until all of them together have used up the model's limit.
+    over(
+        &gateway,
+        &short(&gateway, &user("acme", "ann")),
+        "user",
+        "requests_per_minute",
+        "each user",
+    );
+    // Other keys and users are not touched, until all of them together have used up the model's
+    // limit.
     short(&gateway, "tg-two").ok();
     let refused = short(&gateway, &user("acme", "bob"));
     over(&gateway, &refused, "model", "requests_per_minute", "models gpt-4o*,");
@@ -151,7 +173,10 @@ fn keys_users_and_models_have_their_own_limits() {
         short(&gateway, &user("free", "ann")).ok();
     }
     let rows = gateway.rows(12);
-    assert!(rows.iter().any(|row| row["caller"] == "ann") && rows.iter().any(|row| row["caller"] == "two"));
+    assert!(
+        rows.iter().any(|row| row["caller"] == "ann")
+            && rows.iter().any(|row| row["caller"] == "two")
+    );
 }
 
 #[test]
@@ -160,7 +185,10 @@ fn budgets_survive_a_restart() {
     let provider = Provider::start();
     // Four calls of 5.55 micro-USD: the fifth's estimate no longer fits.
     let gateway = Setup::new(&provider)
-        .section("limits", &limits("orgs: {acme: {usd_per_day: 0.00003}, monthly: {usd_per_month: 0.00003}}"))
+        .section(
+            "limits",
+            &limits("orgs: {acme: {usd_per_day: 0.00003}, monthly: {usd_per_month: 0.00003}}"),
+        )
         .start();
     let spend = |gateway: &Gateway, org: &str| {
         let mut passed = 0;
@@ -180,14 +208,21 @@ fn budgets_survive_a_restart() {
     over(&gateway, &refused, "org", "usd_per_day", "may spend 0.00003 USD a day");
     assert_eq!(refused.header("x-should-retry"), Some("false"));
     assert!(refused.header("retry-after").unwrap().parse::<u64>().unwrap() <= 86_400);
-    over(&gateway, &short(&gateway, &jwt("monthly")), "org", "usd_per_month", "may spend 0.00003 USD a month");
+    over(
+        &gateway,
+        &short(&gateway, &jwt("monthly")),
+        "org",
+        "usd_per_month",
+        "may spend 0.00003 USD a month",
+    );
     short(&gateway, &jwt("unlimited")).ok();
 }
 
 #[test]
 fn a_flood_over_a_token_limit_is_folded() {
     let provider = Provider::start();
-    let mut gateway = Setup::new(&provider).section("limits", &limits("tokens_per_minute: 30")).start();
+    let mut gateway =
+        Setup::new(&provider).section("limits", &limits("tokens_per_minute: 30")).start();
     // The first owes so much that no other passes.
     provider.script([step::chat_using(100_000)]);
     let begun = Instant::now();
@@ -220,7 +255,10 @@ fn limits_are_edited_hot_and_nothing_is_refilled() {
 fn keys_expire_and_are_for_their_models_and_endpoints() {
     let provider = Provider::start();
     let key = |name: &str, more: &str| {
-        format!("{{name: {name}, org: acme, sha256: \"{}\", {more}}}", sha256(&format!("tg-{name}")))
+        format!(
+            "{{name: {name}, org: acme, sha256: \"{}\", {more}}}",
+            sha256(&format!("tg-{name}"))
+        )
     };
     let keys = [
         key("old", "expires: 2026-01-31"),
@@ -228,21 +266,26 @@ fn keys_expire_and_are_for_their_models_and_endpoints() {
         key("mini", "models: [\"gpt-4o-mini*\"]"),
         key("chat", "endpoints: [/v1/chat/completions]"),
     ];
-    let gateway = Setup::new(&provider).section("auth", &format!("accept: [key]\nkeys: [{}]", keys.join(", "))).start();
+    let gateway = Setup::new(&provider)
+        .section("auth", &format!("accept: [key]\nkeys: [{}]", keys.join(", ")))
+        .start();
     short(&gateway, "tg-new").ok();
     let expired = short(&gateway, "tg-old");
     expired.refused(401, "invalid_token");
     assert!(expired.text().contains("has expired"), "{}", expired.text());
     short(&gateway, "tg-mini").ok();
     let ask = |path: &str, key: &str, body: &serde_json::Value| gateway.post(path, key, body);
-    let large = json!({"model": "gpt-4o", "messages": [{"role": "user", "content": "x".repeat(200_000)}]});
+    let large =
+        json!({"model": "gpt-4o", "messages": [{"role": "user", "content": "x".repeat(200_000)}]});
     ask("/v1/chat/completions", "tg-mini", &large).refused(404, "model_not_found");
     // A large body whose model comes last is waited for, not sent.
-    let late = json!({"messages": [{"role": "user", "content": "x".repeat(200_000)}], "model": "gpt-4o"});
+    let late =
+        json!({"messages": [{"role": "user", "content": "x".repeat(200_000)}], "model": "gpt-4o"});
     ask("/v1/chat/completions", "tg-mini", &late).refused(404, "model_not_found");
     ask("/v1/embeddings", "tg-mini", &json!({"input": "no model"})).refused(404, "model_not_found");
     short(&gateway, "tg-chat").ok();
-    ask("/v1/embeddings", "tg-chat", &json!({"model": "x", "input": "y"})).refused(403, "endpoint_not_allowed");
+    ask("/v1/embeddings", "tg-chat", &json!({"model": "x", "input": "y"}))
+        .refused(403, "endpoint_not_allowed");
     assert_eq!(provider.seen().len(), 3, "none of the refused reached the provider");
     assert_eq!(gateway.rows(7).len(), 7, "each call of a known caller has its row");
 }
@@ -251,13 +294,23 @@ fn keys_expire_and_are_for_their_models_and_endpoints() {
 fn a_key_s_models_hold_for_every_model_that_a_body_names() {
     let provider = Provider::start();
     let key = |name: &str, more: &str| {
-        format!("{{name: {name}, org: acme, sha256: \"{}\", {more}}}", sha256(&format!("tg-{name}")))
+        format!(
+            "{{name: {name}, org: acme, sha256: \"{}\", {more}}}",
+            sha256(&format!("tg-{name}"))
+        )
     };
     let keys = [key("mini", "models: [\"gpt-4o-mini*\"]"), key("free", "endpoints: []")];
-    let gateway = Setup::new(&provider).section("auth", &format!("accept: [key]\nkeys: [{}]", keys.join(", "))).start();
+    let gateway = Setup::new(&provider)
+        .section("auth", &format!("accept: [key]\nkeys: [{}]", keys.join(", ")))
+        .start();
     let send = |path: &str, key: &str, body: &str| {
         let bearer = format!("Bearer {key}");
-        gateway.send("POST", path, &[("authorization", &bearer), ("content-type", "application/json")], body.as_bytes())
+        gateway.send(
+            "POST",
+            path,
+            &[("authorization", &bearer), ("content-type", "application/json")],
+            body.as_bytes(),
+        )
     };
     let model = r#""model":"gpt-4o-mini","messages":[{"role":"user","content":"hi"}]"#;
     let long = "x".repeat(200_000);
@@ -269,7 +322,12 @@ fn a_key_s_models_hold_for_every_model_that_a_body_names() {
         ("chat/completions", r#""fallbacks":[{"gpt-4o-mini":["o1-pro"]}]"#, 404, "model_not_found"),
         ("chat/completions", r#""fallbacks":[{"model":"o1-pro"}]"#, 404, "model_not_found"),
         ("chat/completions", r#""extra_body":{"model":"o1-pro"}"#, 404, "model_not_found"),
-        ("responses", r#""tools":[{"type":"image_generation","model":"gpt-image-1"}]"#, 404, "model_not_found"),
+        (
+            "responses",
+            r#""tools":[{"type":"image_generation","model":"gpt-image-1"}]"#,
+            404,
+            "model_not_found",
+        ),
         ("chat/completions", r#""route":"fallback""#, 400, "invalid_request"),
         ("chat/completions", r#""provider":{"order":["x"]}"#, 400, "invalid_request"),
         ("chat/completions", r#""Model":"o1-pro""#, 400, "invalid_request"),
@@ -280,7 +338,8 @@ fn a_key_s_models_hold_for_every_model_that_a_body_names() {
         send(&path, "tg-mini", &format!("{{{fields},{model}}}")).refused(status, code);
     }
     assert!(provider.seen().is_empty(), "none reached the provider");
-    // Behind a text that is already on its way the call ends, and the provider never has the whole body.
+    // Behind a text that is already on its way the call ends, and the provider never has the whole
+    // body.
     let late = format!(r#"{{{model},"user":"{long}","models":["o1-pro"]}}"#);
     send("/v1/chat/completions", "tg-mini", &late).refused(404, "model_not_found");
     assert!(provider.seen().iter().all(|seen| !format!("{seen:?}").contains("o1-pro")));
@@ -288,7 +347,10 @@ fn a_key_s_models_hold_for_every_model_that_a_body_names() {
     for (key, fields) in [
         ("tg-mini", r#""models":["gpt-4o-mini","gpt-4o-mini-2"],"fallbacks":["gpt-4o-mini"]"#),
         ("tg-mini", r#""metadata":{"model":"o1-pro","route":"x"}"#),
-        ("tg-free", r#""models":["o1-pro"],"fallbacks":[{"model":"x"}],"route":"fallback","provider":{"order":["x"]}"#),
+        (
+            "tg-free",
+            r#""models":["o1-pro"],"fallbacks":[{"model":"x"}],"route":"fallback","provider":{"order":["x"]}"#,
+        ),
     ] {
         send("/v1/chat/completions", key, &format!("{{{model},{fields}}}")).ok();
     }

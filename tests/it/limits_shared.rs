@@ -1,4 +1,5 @@
-//! Limits that gateways share through a real Redis server, which is killed, started anew and made to hang.
+//! Limits that gateways share through a real Redis server, which is killed, started anew and made
+//! to hang.
 
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
@@ -17,24 +18,28 @@ fn setup(provider: &Provider, redis: &Redis, limits: &str) -> Setup {
 
 fn start(setup: Setup) -> Arc<Gateway> {
     let gateway = setup.start();
-    eventually("the store to be connected", || (gateway.metric("tollgate_limits_store_up") == 1.0).then_some(()));
+    eventually("the store to be connected", || {
+        (gateway.metric("tollgate_limits_store_up") == 1.0).then_some(())
+    });
     Arc::new(gateway)
 }
 
-/// `threads` callers, spread over the gateways, make `each` calls of one organisation; how many passed, and the statuses
-/// of the others.
+/// `threads` callers, spread over the gateways, make `each` calls of one organisation; how many
+/// passed, and the statuses of the others.
 fn flood(gateways: &[Arc<Gateway>], threads: usize, each: usize) -> (usize, Vec<u16>) {
     let barrier = Arc::new(Barrier::new(threads));
     let callers: Vec<_> = (0..threads)
         .map(|n| {
-            let (gateway, barrier) = (Arc::clone(&gateways[n % gateways.len()]), Arc::clone(&barrier));
+            let (gateway, barrier) =
+                (Arc::clone(&gateways[n % gateways.len()]), Arc::clone(&barrier));
             std::thread::spawn(move || {
                 barrier.wait();
                 (0..each).map(|_| gateway.chat("acme", "hi").status).collect::<Vec<_>>()
             })
         })
         .collect();
-    let statuses: Vec<u16> = callers.into_iter().flat_map(|caller| caller.join().unwrap()).collect();
+    let statuses: Vec<u16> =
+        callers.into_iter().flat_map(|caller| caller.join().unwrap()).collect();
     let passed = statuses.iter().filter(|status| **status == 200).count();
     (passed, statuses.into_iter().filter(|status| *status != 200).collect())
 }
@@ -43,11 +48,16 @@ fn flood(gateways: &[Arc<Gateway>], threads: usize, each: usize) -> (usize, Vec<
 fn two_gateways_on_one_store_let_exactly_the_limit_through() {
     let (provider, redis) = (Provider::start(), Redis::start());
     for (limits, most) in [
-        // One call a minute is gained, so that none is while the test runs (and one is allowed for).
+        // One call a minute is gained, so that none is while the test runs (and one is allowed
+        // for).
         ("{requests_per_minute: 1, burst: 60, fail: closed}", 60),
-        ("{requests_per_minute: 40, strict: true, fail: closed, orgs: {acme: {requests_per_minute: 35}}}", 35),
+        (
+            "{requests_per_minute: 40, strict: true, fail: closed, orgs: {acme: {requests_per_minute: 35}}}",
+            35,
+        ),
     ] {
-        let gateways = [start(setup(&provider, &redis, limits)), start(setup(&provider, &redis, limits))];
+        let gateways =
+            [start(setup(&provider, &redis, limits)), start(setup(&provider, &redis, limits))];
         let begun = Instant::now();
         let (passed, others) = flood(&gateways, 20, 10);
         let gained = usize::from(begun.elapsed() > Duration::from_secs(55));
@@ -58,9 +68,13 @@ fn two_gateways_on_one_store_let_exactly_the_limit_through() {
         assert_eq!(refused.header("x-ratelimit-remaining-requests"), Some("0"));
         assert!(refused.header("retry-after").unwrap().parse::<u64>().unwrap() >= 1);
         // What was used is still used for a gateway that comes later, and by another kind of limit.
-        let third = start(setup(&provider, &redis, "{requests_per_minute: 30, burst: 30, fail: closed}"));
+        let third =
+            start(setup(&provider, &redis, "{requests_per_minute: 30, burst: 30, fail: closed}"));
         third.chat("acme", "hi").refused(429, "rate_limit_exceeded");
-        assert_eq!(third.chat("fresh", "hi").ok().header("x-ratelimit-remaining-requests"), Some("29"));
+        assert_eq!(
+            third.chat("fresh", "hi").ok().header("x-ratelimit-remaining-requests"),
+            Some("29")
+        );
         redis_forget(&redis);
     }
 }
@@ -76,7 +90,8 @@ fn redis_forget(redis: &Redis) {
 fn leased_calls_ask_seldom_and_pass_at_most_one_percent_too_many() {
     let (provider, redis) = (Provider::start(), Redis::start());
     let limits = "{requests_per_minute: 1, burst: 1000, fail: closed, lease_percent: 1}";
-    let gateways = [start(setup(&provider, &redis, limits)), start(setup(&provider, &redis, limits))];
+    let gateways =
+        [start(setup(&provider, &redis, limits)), start(setup(&provider, &redis, limits))];
     let begun = Instant::now();
     let (mut passed, _) = flood(&gateways, 12, 100);
     // What the last leases left comes back: not one call is lost.
@@ -89,7 +104,9 @@ fn leased_calls_ask_seldom_and_pass_at_most_one_percent_too_many() {
     let gained = usize::try_from(begun.elapsed().as_secs() / 60).unwrap() + 1;
     assert!((1_000..=1_010 + gained).contains(&(passed + more)), "{}", passed + more);
     let (leased, asked) = gateways.iter().fold((0.0, 0.0), |(leased, asked), gateway| {
-        let count = |kind: &str| gateway.metric(&format!("tollgate_limits_store_decisions_total{{result=\"{kind}\"}}"));
+        let count = |kind: &str| {
+            gateway.metric(&format!("tollgate_limits_store_decisions_total{{result=\"{kind}\"}}"))
+        };
         (leased + count("leased"), asked + count("shared"))
     });
     assert!(leased > 100.0, "{leased} leased, {asked} asked for");
@@ -100,8 +117,11 @@ fn while_calls_are_gained_no_more_pass_than_bucket_and_refill() {
     let (provider, redis) = (Provider::start(), Redis::start());
     // 20 calls a second are gained; ten percent of 100 may be leased.
     for (lease_percent, leased) in [(0, 0), (10, 10)] {
-        let limits = format!("{{requests_per_minute: 1200, burst: 100, fail: closed, lease_percent: {lease_percent}}}");
-        let gateways = [start(setup(&provider, &redis, &limits)), start(setup(&provider, &redis, &limits))];
+        let limits = format!(
+            "{{requests_per_minute: 1200, burst: 100, fail: closed, lease_percent: {lease_percent}}}"
+        );
+        let gateways =
+            [start(setup(&provider, &redis, &limits)), start(setup(&provider, &redis, &limits))];
         let begun = Instant::now();
         let (passed, others) = flood(&gateways, 8, 100);
         let most = 100 + leased + (begun.elapsed().as_secs_f64() * 20.0).ceil() as usize;
@@ -119,8 +139,9 @@ fn places_tokens_and_money_are_shared_too() {
                   money: {calls_in_flight: off, usd_per_day: 0.00002}, \
                   models: {calls_in_flight: off, tokens_per_minute: 100000, models: [{match: \"gpt-*\", requests_per_minute: 2}]}}}";
     let (a, b) = (start(setup(&provider, &redis, limits)), start(setup(&provider, &redis, limits)));
-    // A call in flight on one gateway takes the other's place; when it ends the place is free, though the store hears
-    // of it only after the client has its answer. The organisations that are asked for something else have no such limit.
+    // A call in flight on one gateway takes the other's place; when it ends the place is free,
+    // though the store hears of it only after the client has its answer. The organisations that are
+    // asked for something else have no such limit.
     let (wait, open) = step::gate();
     let mut slow = vec![wait];
     slow.extend(step::chat("slow"));
@@ -136,10 +157,12 @@ fn places_tokens_and_money_are_shared_too() {
     open.send(()).unwrap();
     assert_eq!(first.join().unwrap(), 200);
     eventually("the place to be free", || (b.chat("acme", "hi").status == 200).then_some(()));
-    let statuses: Vec<u16> = [&a, &b, &a, &b].iter().map(|gateway| gateway.chat("models", "hi").status).collect();
+    let statuses: Vec<u16> =
+        [&a, &b, &a, &b].iter().map(|gateway| gateway.chat("models", "hi").status).collect();
     assert_eq!(statuses[..2], [200, 200]);
     assert!(statuses[2..].contains(&429), "{statuses:?}");
-    // A chat of 800 tokens, or of 5.55 micro-USD, estimated as more: the estimate is given back, the use stays.
+    // A chat of 800 tokens, or of 5.55 micro-USD, estimated as more: the estimate is given back,
+    // the use stays.
     let table = [("tokens", "tokens a minute", 2, 1000, 789), ("money", "USD a day", 3, 9, 7)];
     for (org, limit, most, max_tokens, used) in table {
         provider.always(step::chat_using(used));
@@ -150,7 +173,12 @@ fn places_tokens_and_money_are_shared_too() {
         let reply = eventually("the limit to be reached", || {
             let bearer = format!("Bearer {}", crate::support::jwt(org));
             let gateway = if passed % 2 == 0 { &a } else { &b };
-            let reply = gateway.send("POST", "/v1/chat/completions", &[("authorization", &bearer)], body.as_bytes());
+            let reply = gateway.send(
+                "POST",
+                "/v1/chat/completions",
+                &[("authorization", &bearer)],
+                body.as_bytes(),
+            );
             passed += usize::from(reply.status == 200);
             // The settlement of the last call may still be on its way.
             (reply.status == 429 && passed >= most).then_some(reply)
@@ -172,9 +200,12 @@ fn a_call_without_a_bound_holds_what_is_left_for_all_gateways() {
     body["max_tokens"] = 10.into();
     let bounded = body.to_string();
     let ask = |gateway: &Gateway, body: &str| {
-        gateway.send("POST", "/v1/chat/completions", &[("authorization", &bearer)], body.as_bytes()).status
+        gateway
+            .send("POST", "/v1/chat/completions", &[("authorization", &bearer)], body.as_bytes())
+            .status
     };
-    // It is less than what the answer may cost, 1.28 USD: such a call passes, and meanwhile no other does.
+    // It is less than what the answer may cost, 1.28 USD: such a call passes, and meanwhile no
+    // other does.
     for _ in 0..3 {
         let (wait, open) = step::gate();
         let mut slow = vec![wait];
@@ -197,8 +228,9 @@ fn a_call_without_a_bound_holds_what_is_left_for_all_gateways() {
 fn a_short_call_does_not_take_the_places_of_long_ones_with_it() {
     let (provider, redis) = (Provider::start(), Redis::start());
     let limits = "{requests_per_minute: 1000, burst: 1000, fail: closed, calls_in_flight: 10}";
-    let with_total =
-        |total: &str| start(setup(&provider, &redis, limits).section("timeouts", &format!("{{total: {total}}}")));
+    let with_total = |total: &str| {
+        start(setup(&provider, &redis, limits).section("timeouts", &format!("{{total: {total}}}")))
+    };
     let (long, short) = (with_total("1h"), with_total("5m"));
     let (wait, open) = step::gate();
     let mut slow = vec![wait];
@@ -210,7 +242,8 @@ fn a_short_call_does_not_take_the_places_of_long_ones_with_it() {
         short.chat("acme", "hi").ok();
         let mut connection = crate::support::Connection::open(redis.address);
         connection.send(b"PTTL tollgate:{acme}:o:f\r\n");
-        let lasts: u64 = connection.line().trim_start_matches(':').parse().expect("the place is there");
+        let lasts: u64 =
+            connection.line().trim_start_matches(':').parse().expect("the place is there");
         assert!(lasts > 30 * 60 * 1000, "{lasts}");
         open.send(()).unwrap();
         assert_eq!(first.join().unwrap(), 200);
@@ -223,13 +256,20 @@ fn what_was_cut_at_the_end_is_settled_before_the_process_is_gone() {
     let limits = "{requests_per_minute: 1000, burst: 1000, fail: closed, calls_in_flight: 1}";
     let next = start(setup(&provider, &redis, limits));
     let mut ending = setup(&provider, &redis, limits).setting("shutdown_grace", "100ms").start();
-    eventually("the store to be connected", || (ending.metric("tollgate_limits_store_up") == 1.0).then_some(()));
+    eventually("the store to be connected", || {
+        (ending.metric("tollgate_limits_store_up") == 1.0).then_some(())
+    });
     provider.script([step::silence()]);
     let mut connection = ending.connect();
     let bearer = format!("Bearer {}", crate::support::jwt("acme"));
     let headers = [("authorization", bearer.as_str())];
     let body = chat("hi").to_string();
-    connection.send(&crate::support::request("POST", "/v1/chat/completions", &headers, body.as_bytes()));
+    connection.send(&crate::support::request(
+        "POST",
+        "/v1/chat/completions",
+        &headers,
+        body.as_bytes(),
+    ));
     provider.wait_for(1);
     next.chat("acme", "hi").refused(429, "rate_limit_exceeded");
     ending.stop();
@@ -239,7 +279,8 @@ fn what_was_cut_at_the_end_is_settled_before_the_process_is_gone() {
 #[test]
 fn a_store_that_is_full_is_away_until_it_has_room() {
     let (provider, redis) = (Provider::start(), Redis::start());
-    let gateway = start(setup(&provider, &redis, "{requests_per_minute: 1000, burst: 1000, fail: closed}"));
+    let gateway =
+        start(setup(&provider, &redis, "{requests_per_minute: 1000, burst: 1000, fail: closed}"));
     gateway.chat("acme", "hi").ok();
     let mut connection = crate::support::Connection::open(redis.address);
     connection.send(b"CONFIG SET maxmemory 1\r\n");
@@ -262,7 +303,8 @@ fn tokens_and_models_are_limited_here_while_the_store_is_gone() {
     let (provider, mut redis) = (Provider::start(), Redis::start());
     let limits = "{requests_per_minute: 1000, burst: 1000, tokens_per_minute: 600, models: [{match: \"*\", calls_in_flight: 5}]}";
     let gateway = start(setup(&provider, &redis, limits));
-    // Each is estimated at more than 512 tokens. The first used 18, the second more than it may in a minute.
+    // Each is estimated at more than 512 tokens. The first used 18, the second more than it may in
+    // a minute.
     gateway.chat("acme", "hi").ok();
     redis.kill();
     provider.script([step::chat_using(6000)]);
@@ -274,22 +316,31 @@ fn tokens_and_models_are_limited_here_while_the_store_is_gone() {
 #[test]
 fn a_store_that_is_gone_costs_no_call_and_its_return_is_noticed() {
     let (provider, mut redis) = (Provider::start(), Redis::start());
-    let gateway =
-        |fail: &str| start(setup(&provider, &redis, &format!("{{requests_per_minute: 1, burst: 5, fail: {fail}}}")));
+    let gateway = |fail: &str| {
+        start(setup(
+            &provider,
+            &redis,
+            &format!("{{requests_per_minute: 1, burst: 5, fail: {fail}}}"),
+        ))
+    };
     let (local, open, closed) = (gateway("local"), gateway("open"), gateway("closed"));
     for org in ["local", "open", "closed"] {
         closed.chat(org, "hi").ok();
     }
     local.chat("local", "hi").ok();
     redis.kill();
-    let statuses = |gateway: &Gateway, org: &str| (0..8).map(|_| gateway.chat(org, "hi").status).collect::<Vec<_>>();
+    let statuses = |gateway: &Gateway, org: &str| {
+        (0..8).map(|_| gateway.chat(org, "hi").status).collect::<Vec<_>>()
+    };
     // It knows of the one call that it let through itself, and not of the other gateway's.
     assert_eq!(statuses(&local, "local"), [200, 200, 200, 200, 429, 429, 429, 429]);
     assert_eq!(statuses(&open, "open"), [200; 8]);
     closed.chat("closed", "hi").refused(503, "overloaded");
     assert_eq!(closed.metric("tollgate_limits_store_up"), 0.0);
     redis.start_again();
-    eventually("the store to be back", || (closed.chat("closed", "hi").status == 200).then_some(()));
+    eventually("the store to be back", || {
+        (closed.chat("closed", "hi").status == 200).then_some(())
+    });
     // Started anew it has forgotten the scripts and what was used.
     assert_eq!(statuses(&closed, "closed")[..4], [200; 4]);
     closed.chat("closed", "hi").refused(429, "rate_limit_exceeded");
@@ -308,7 +359,9 @@ fn a_store_that_hangs_is_waited_for_once() {
     assert!(begun.elapsed() < Duration::from_secs(55), "{:?}", begun.elapsed());
     assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 5, "{statuses:?}");
     redis.go_on();
-    eventually("the store to be back", || (gateway.metric("tollgate_limits_store_up") == 1.0).then_some(()));
+    eventually("the store to be back", || {
+        (gateway.metric("tollgate_limits_store_up") == 1.0).then_some(())
+    });
     gateway.chat("other", "hi").ok();
 }
 
@@ -320,5 +373,7 @@ fn a_gateway_starts_without_its_store() {
     gateway.chat("acme", "hi").ok();
     gateway.chat("acme", "hi").refused(429, "rate_limit_exceeded");
     redis.start_again();
-    eventually("the store to be connected", || (gateway.metric("tollgate_limits_store_up") == 1.0).then_some(()));
+    eventually("the store to be connected", || {
+        (gateway.metric("tollgate_limits_store_up") == 1.0).then_some(())
+    });
 }

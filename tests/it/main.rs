@@ -1,9 +1,13 @@
 //! Integration tests: a real gateway process between a raw client and a scripted provider.
 //!
-//! Each test names a promise of the public contract. Bytes are asserted on both sides of the gateway, and the row in
-//! the log where there is one.
+//! Each test names a promise of the public contract. Bytes are asserted on both sides of the
+//! gateway, and the row in the log where there is one.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should stop where it stands")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on should stop where it stands"
+)]
 #![expect(clippy::disallowed_methods, reason = "tests measure the time of the real world")]
 #![expect(clippy::print_stderr, reason = "what the gateway printed is shown beside a failure")]
 

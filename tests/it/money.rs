@@ -1,4 +1,5 @@
-//! What a call may cost is reserved before it, and what it has cost is charged, also when its client has left.
+//! What a call may cost is reserved before it, and what it has cost is charged, also when its
+//! client has left.
 
 use std::sync::Mutex;
 
@@ -14,11 +15,16 @@ fn limits(more: &str) -> String {
 }
 
 fn numbers(row: &Map<String, Value>, columns: &[&str]) -> Vec<u64> {
-    columns.iter().map(|column| row[*column].as_u64().unwrap_or_else(|| panic!("{column} of {row:?}"))).collect()
+    columns
+        .iter()
+        .map(|column| row[*column].as_u64().unwrap_or_else(|| panic!("{column} of {row:?}")))
+        .collect()
 }
 
 fn is_quiet(gateway: &Gateway) {
-    eventually("the call to be over", || (gateway.metric("tollgate_requests_in_flight") == 0.0).then_some(()));
+    eventually("the call to be over", || {
+        (gateway.metric("tollgate_requests_in_flight") == 0.0).then_some(())
+    });
 }
 
 fn model(model: &str, text: &str, more: Value) -> Value {
@@ -31,7 +37,8 @@ fn model(model: &str, text: &str, more: Value) -> Value {
 #[test]
 fn a_stream_that_is_left_at_its_first_event_costs_its_input() {
     let provider = Provider::start();
-    let begin = step::chat_events(&["a"], true)[0].replace("gpt-4o-mini-2024-07-18", "gpt-4o-2024-08-06");
+    let begin =
+        step::chat_events(&["a"], true)[0].replace("gpt-4o-mini-2024-07-18", "gpt-4o-2024-08-06");
     let mut opened = step::sse_open(&[begin]);
     opened.push(Act::Hold);
     provider.always(opened);
@@ -56,7 +63,11 @@ fn a_stream_that_is_left_at_its_first_event_costs_its_input() {
     assert!((14..=17).contains(&passed), "{passed} of 80 passed");
     let rows = gateway.rows(passed);
     for row in rows.iter().filter(|row| row["status"] == 499) {
-        assert_eq!((&row["usage_source"], &row["input_tokens"]), (&json!("estimated"), &json!(25_000)), "{row:?}");
+        assert_eq!(
+            (&row["usage_source"], &row["input_tokens"]),
+            (&json!("estimated"), &json!(25_000)),
+            "{row:?}"
+        );
         assert!(row["cost_nano_usd"].as_u64().unwrap() >= 62_500_000, "{row:?}");
     }
     assert!(gateway.metric("tollgate_cost_usd_total") > 0.8);
@@ -71,27 +82,58 @@ fn a_call_that_is_left_before_any_byte_costs_its_input() {
         .section("limits", &limits("orgs: {poor: {usd_per_day: 0.0001}}"))
         .start();
     let text = "word".repeat(1_000);
-    let messages =
-        json!({"model": "claude-haiku-4-5", "max_tokens": 9, "messages": [{"role": "user", "content": text}]});
+    let messages = json!({"model": "claude-haiku-4-5", "max_tokens": 9, "messages": [{"role": "user", "content": text}]});
     let table: [(&str, Value, u64, std::ops::RangeInclusive<u64>); 6] = [
         (CHAT, model("gpt-4o", &text, json!({"max_tokens": 5})), 1_000, 0..=5),
         ("/v1/messages", messages, 1_000, 0..=9),
-        ("/v1/responses", json!({"model": "gpt-4o", "input": text, "max_output_tokens": 3}), 1_000, 0..=3),
-        ("/v1/completions", json!({"model": "gpt-3.5-turbo-instruct", "prompt": [1, 2, 3], "max_tokens": 2}), 3, 0..=2),
-        ("/v1/embeddings", json!({"model": "text-embedding-3-large", "input": [text, text]}), 2_000, 0..=0),
-        ("/v1/images/generations", json!({"model": "gpt-image-1", "prompt": text, "n": 2}), 1_000, 12_480..=12_480),
+        (
+            "/v1/responses",
+            json!({"model": "gpt-4o", "input": text, "max_output_tokens": 3}),
+            1_000,
+            0..=3,
+        ),
+        (
+            "/v1/completions",
+            json!({"model": "gpt-3.5-turbo-instruct", "prompt": [1, 2, 3], "max_tokens": 2}),
+            3,
+            0..=2,
+        ),
+        (
+            "/v1/embeddings",
+            json!({"model": "text-embedding-3-large", "input": [text, text]}),
+            2_000,
+            0..=0,
+        ),
+        (
+            "/v1/images/generations",
+            json!({"model": "gpt-image-1", "prompt": text, "n": 2}),
+            1_000,
+            12_480..=12_480,
+        ),
     ];
     for (n, (path, body, input, output)) in table.into_iter().enumerate() {
         provider.script([step::silence()]);
         let bearer = format!("Bearer {}", jwt("acme"));
         let mut connection = gateway.connect();
-        connection.send(&request("POST", path, &[("authorization", &bearer)], body.to_string().as_bytes()));
+        connection.send(&request(
+            "POST",
+            path,
+            &[("authorization", &bearer)],
+            body.to_string().as_bytes(),
+        ));
         provider.wait_for(n + 1);
         drop(connection);
         is_quiet(&gateway);
         let rows = gateway.rows(n + 1);
-        let row = rows.iter().find(|row| row["endpoint"] == path).unwrap_or_else(|| panic!("{path}: {rows:?}"));
-        assert_eq!((&row["status"], &row["usage_source"]), (&json!(499), &json!("estimated")), "{row:?}");
+        let row = rows
+            .iter()
+            .find(|row| row["endpoint"] == path)
+            .unwrap_or_else(|| panic!("{path}: {rows:?}"));
+        assert_eq!(
+            (&row["status"], &row["usage_source"]),
+            (&json!(499), &json!("estimated")),
+            "{row:?}"
+        );
         assert_eq!(numbers(row, &["input_tokens"]), [input], "{row:?}");
         assert!(output.contains(&row["output_tokens"].as_u64().unwrap()), "{row:?}");
         assert!(row["cost_nano_usd"].as_u64().unwrap() > 0, "{row:?}");
@@ -139,12 +181,18 @@ fn a_call_that_times_out_costs_its_input_and_what_was_refused_costs_nothing() {
     let bytes = request("POST", CHAT, &[("authorization", &bearer)], long.as_bytes());
     let mut connection = gateway.connect();
     connection.send(&bytes[..bytes.len() / 2]);
-    eventually("the call to be under way", || (gateway.metric("tollgate_requests_in_flight") > 0.0).then_some(()));
+    eventually("the call to be under way", || {
+        (gateway.metric("tollgate_requests_in_flight") > 0.0).then_some(())
+    });
     drop(connection);
     let rows = gateway.rows(9);
     for row in &rows {
         let charged = row["org_id"] == "slow";
-        assert_eq!(row["usage_source"], json!(if charged { "estimated" } else { "none" }), "{row:?}");
+        assert_eq!(
+            row["usage_source"],
+            json!(if charged { "estimated" } else { "none" }),
+            "{row:?}"
+        );
         if charged {
             assert_eq!(row["input_tokens"], json!(1_000));
             // Fifty a second.
@@ -156,7 +204,14 @@ fn a_call_that_times_out_costs_its_input_and_what_was_refused_costs_nothing() {
 }
 
 /// How many of `count` equal calls at once reach the provider whole before one of them has ended.
-fn pass_at_once(gateway: &Gateway, provider: &Provider, org: &str, path: &str, body: &str, count: usize) -> usize {
+fn pass_at_once(
+    gateway: &Gateway,
+    provider: &Provider,
+    org: &str,
+    path: &str,
+    body: &str,
+    count: usize,
+) -> usize {
     provider.take_seen();
     let (wait, open) = step::gate();
     let mut step = vec![wait];
@@ -172,7 +227,9 @@ fn pass_at_once(gateway: &Gateway, provider: &Provider, org: &str, path: &str, b
                 ended.lock().unwrap().push(status);
             });
         }
-        eventually("all to be decided", || (ended.lock().unwrap().len() + whole() >= count).then_some(()));
+        eventually("all to be decided", || {
+            (ended.lock().unwrap().len() + whole() >= count).then_some(())
+        });
         drop(open);
     });
     whole()
@@ -197,7 +254,12 @@ fn a_reservation_cannot_be_talked_down() {
         (CHAT, format!(r#"{{"model":"gpt-5",{messages},"max\u005ftokens":100000}}"#)),
         (CHAT, format!(r#"{{"model":"gpt-5",{messages},"max_tokens":1e5}}"#)),
         (CHAT, format!(r#"{{"model":"gpt-5",{messages},"max_tokens":100000.0}}"#)),
-        (CHAT, format!(r#"{{"model":"gpt-5","max_tokens":1,{messages},"max_completion_tokens":100000}}"#)),
+        (
+            CHAT,
+            format!(
+                r#"{{"model":"gpt-5","max_tokens":1,{messages},"max_completion_tokens":100000}}"#
+            ),
+        ),
         (CHAT, format!(r#"{{"model":"gpt-5","max_tokens":1,{messages},"max_tokens":100000}}"#)),
         (CHAT, format!(r#"{{"model":"gpt-5",{messages},"max_tokens":1000,"n":100}}"#)),
         (CHAT, format!(r#"{{"model":"gpt-5",{messages},"max_output_tokens":1}}"#)),
@@ -211,8 +273,14 @@ fn a_reservation_cannot_be_talked_down() {
         (CHAT, format!(r#"{{"model":"gpt-5","max_tokens":1000,{long},"n":100}}"#)),
         (CHAT, format!(r#"{{"model":"GPT-5",{messages}}}"#)),
         ("/v1/completions", format!(r#"{{"model":"gpt-5",{completions},"max_tokens":10000}}"#)),
-        ("/v1/completions", r#"{"model":"gpt-5","prompt":"a","max_tokens":10000,"best_of":10}"#.to_owned()),
-        ("/v1/responses", r#"{"model":"gpt-5","input":"a","metadata":{"max_output_tokens":"1"}}"#.to_owned()),
+        (
+            "/v1/completions",
+            r#"{"model":"gpt-5","prompt":"a","max_tokens":10000,"best_of":10}"#.to_owned(),
+        ),
+        (
+            "/v1/responses",
+            r#"{"model":"gpt-5","input":"a","metadata":{"max_output_tokens":"1"}}"#.to_owned(),
+        ),
     ];
     for (n, (path, body)) in bodies.iter().enumerate() {
         let passed = pass_at_once(&gateway, &provider, &format!("org-{n}"), path, body, 10);
@@ -234,7 +302,10 @@ fn the_end_of_a_long_body_is_held_against_its_beginning() {
         (true, format!(r#"{{"model":"gpt-4o","n":4,"max_tokens":300,{long},"temperature":1}}"#)),
         (true, format!(r#"{{"model":"gpt-4o",{long}}}"#)),
         (false, format!(r#"{{"model":"gpt-4o",{long},"n":4}}"#)),
-        (false, format!(r#"{{"model":"gpt-4o","max_tokens":300,{long},"max_completion_tokens":3000}}"#)),
+        (
+            false,
+            format!(r#"{{"model":"gpt-4o","max_tokens":300,{long},"max_completion_tokens":3000}}"#),
+        ),
         (false, format!(r#"{{"model":"gpt-4o",{long},"max_tokens":100000}}"#)),
     ] {
         for is_chunked in [false, true] {
@@ -291,11 +362,15 @@ fn a_batch_of_tickets_stops_at_its_budget() {
         .section("intent", "{model: gpt-4o}")
         .section("limits", &limits("usd_per_day: 0.20"))
         .start();
-    let tickets: Vec<Value> = (0..20).map(|n| json!({"title": format!("ticket {n}"), "body": "help"})).collect();
+    let tickets: Vec<Value> =
+        (0..20).map(|n| json!({"title": format!("ticket {n}"), "body": "help"})).collect();
     let reply = gateway.post("/api/ai/intent/batch", &jwt("acme"), &json!({"tickets": tickets}));
     let results = reply.ok().json()["results"].clone();
-    let of = |status: u64| results.as_array().unwrap().iter().filter(|result| result["status"] == status).count();
+    let of = |status: u64| {
+        results.as_array().unwrap().iter().filter(|result| result["status"] == status).count()
+    };
     assert!((1..=2).contains(&of(200)) && of(200) + of(429) == 20, "{results}");
-    let spent: u64 = gateway.rows(of(200)).iter().filter_map(|row| row["cost_nano_usd"].as_u64()).sum();
+    let spent: u64 =
+        gateway.rows(of(200)).iter().filter_map(|row| row["cost_nano_usd"].as_u64()).sum();
     assert!(spent <= 2 * 164_000_000, "{spent}");
 }

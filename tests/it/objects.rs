@@ -1,5 +1,5 @@
-//! Objects that a provider keeps, under a shared key: a body may name those that answers to its own organisation named, and no
-//! others, in no place and at no length.
+//! Objects that a provider keeps, under a shared key: a body may name those that answers to its own
+//! organisation named, and no others, in no place and at no length.
 
 use std::sync::Arc;
 
@@ -34,7 +34,8 @@ fn start(routing: &str) -> (Provider, Gateway) {
 }
 
 fn setup(provider: &Provider, routing: &str) -> Setup {
-    let auth = format!("accept: [jwt, passthrough]\njwt: {{secret: \"{}\"}}", crate::support::SECRET);
+    let auth =
+        format!("accept: [jwt, passthrough]\njwt: {{secret: \"{}\"}}", crate::support::SECRET);
     Setup::new(provider).section("auth", &auth).section("routing", routing)
 }
 
@@ -51,8 +52,14 @@ fn naming(id: &str) -> Vec<(&'static str, Value)> {
         (RESPONSES, of(json!({"conversation": {"id": format!("conv_{id}")}}))),
         (RESPONSES, of(json!({"input": [{"type": "item_reference", "id": format!("msg_{id}")}]}))),
         (RESPONSES, of(json!({"input": [{"id": format!("msg_{id}")}]}))),
-        (RESPONSES, of(json!({"input": [{"type": "reasoning", "id": format!("rs_{id}"), "summary": []}]}))),
-        (RESPONSES, of(json!({"tools": [{"type": "code_interpreter", "container": format!("cntr_{id}")}]}))),
+        (
+            RESPONSES,
+            of(json!({"input": [{"type": "reasoning", "id": format!("rs_{id}"), "summary": []}]})),
+        ),
+        (
+            RESPONSES,
+            of(json!({"tools": [{"type": "code_interpreter", "container": format!("cntr_{id}")}]})),
+        ),
         (
             RESPONSES,
             of(
@@ -71,8 +78,14 @@ fn foreign() -> Vec<(&'static str, Value)> {
             json!({"model": "m", "input": "x", "tools": [{"type": "file_search", "vector_store_ids": ["vs_A"]}]}),
         ),
         (RESPONSES, json!({"model": "m", "input": "x", "prompt": {"id": "pmpt_A"}})),
-        ("/v1/messages", json!({"model": "m", "messages": [], "max_tokens": 5, "container": "container_A"})),
-        ("/v1/messages", json!({"model": "m", "messages": [], "max_tokens": 5, "container": {"id": "container_A"}})),
+        (
+            "/v1/messages",
+            json!({"model": "m", "messages": [], "max_tokens": 5, "container": "container_A"}),
+        ),
+        (
+            "/v1/messages",
+            json!({"model": "m", "messages": [], "max_tokens": 5, "container": {"id": "container_A"}}),
+        ),
     ]
 }
 
@@ -88,7 +101,11 @@ fn another_organizations_objects_cannot_be_named() {
     for (path, body) in naming("a").into_iter().chain(foreign()) {
         let reply = gateway.post(path, &jwt("other"), &body);
         reply.refused(403, "endpoint_not_allowed");
-        assert!(!reply.text().contains("_a\"") && reply.text().contains("routing.stored_objects"), "{}", reply.text());
+        assert!(
+            !reply.text().contains("_a\"") && reply.text().contains("routing.stored_objects"),
+            "{}",
+            reply.text()
+        );
         // The name of the field may be written otherwise.
         let escaped = body
             .to_string()
@@ -113,7 +130,8 @@ fn another_organizations_objects_cannot_be_named() {
 fn what_a_caller_has_repeated_is_not_its_own() {
     let (provider, gateway) = start("{default: [openai]}");
     let repeated = json!({"id": "resp_a", "response_id": "resp_a", "container_id": "cntr_a", "conversation": "conv_a"});
-    let mut body = json!({"model": "gpt-4o-mini", "input": "\"id\":\"resp_a\"", "metadata": repeated});
+    let mut body =
+        json!({"model": "gpt-4o-mini", "input": "\"id\":\"resp_a\"", "metadata": repeated});
     body["metadata"]["make"] = json!("b");
     gateway.post(RESPONSES, &jwt("other"), &body).ok();
     provider.take_seen();
@@ -130,7 +148,9 @@ fn what_a_caller_has_repeated_is_not_its_own() {
 fn a_long_body_that_names_one_at_its_end_does_not_become_complete() {
     let (provider, gateway) = start("{default: [openai]}");
     let long = "word ".repeat(60_000);
-    let body = format!("{{\"model\":\"gpt-4o-mini\",\"input\":\"{long}\",\"previous_response_id\":\"resp_a\"}}");
+    let body = format!(
+        "{{\"model\":\"gpt-4o-mini\",\"input\":\"{long}\",\"previous_response_id\":\"resp_a\"}}"
+    );
     let bearer = format!("Bearer {}", jwt("other"));
     let reply = gateway.send("POST", RESPONSES, &[("authorization", &bearer)], body.as_bytes());
     reply.refused(403, "endpoint_not_allowed");
@@ -149,13 +169,29 @@ fn streams_name_objects_too_and_a_restart_forgets_none() {
         format!("event: {kind}\ndata: {data}\n\n")
     };
     let events = [
-        event("response.created", json!({"response": {"id": "resp_s", "status": "in_progress", "output": []}})),
-        event("response.output_text.delta", json!({"item_id": "msg_x", "delta": "{\"id\":\"resp_x\"}"})),
-        event("response.output_item.done", json!({"item": {"type": "message", "id": "msg_s", "content": []}})),
-        event("response.completed", json!({"response": {"id": "resp_s", "status": "completed", "output": []}})),
+        event(
+            "response.created",
+            json!({"response": {"id": "resp_s", "status": "in_progress", "output": []}}),
+        ),
+        event(
+            "response.output_text.delta",
+            json!({"item_id": "msg_x", "delta": "{\"id\":\"resp_x\"}"}),
+        ),
+        event(
+            "response.output_item.done",
+            json!({"item": {"type": "message", "id": "msg_s", "content": []}}),
+        ),
+        event(
+            "response.completed",
+            json!({"response": {"id": "resp_s", "status": "completed", "output": []}}),
+        ),
     ]
     .concat();
-    provider.script([step::with_headers(200, &[("content-type", "text/event-stream")], events.as_bytes())]);
+    provider.script([step::with_headers(
+        200,
+        &[("content-type", "text/event-stream")],
+        events.as_bytes(),
+    )]);
     let mut body = json!({"model": "gpt-4o-mini", "input": "hi", "stream": true});
     gateway.post(RESPONSES, &jwt("acme"), &body).ok();
     body = json!({"model": "gpt-4o-mini", "input": [{"type": "item_reference", "id": "msg_s"}], "previous_response_id": "resp_s"});
@@ -184,7 +220,13 @@ fn the_policy_may_open_or_close_them() {
         assert_eq!(reply.status, if path == RESPONSES { 200 } else { 403 }, "{}", reply.text());
     }
     gateway.edit_and_wait("routing", "{default: [openai], stored_objects: refuse}");
-    gateway.post(RESPONSES, &jwt("acme"), &json!({"model": "m", "input": "hi", "metadata": {"make": "c"}})).ok();
+    gateway
+        .post(
+            RESPONSES,
+            &jwt("acme"),
+            &json!({"model": "m", "input": "hi", "metadata": {"make": "c"}}),
+        )
+        .ok();
     provider.take_seen();
     for (path, body) in naming("c") {
         gateway.post(path, &jwt("acme"), &body).refused(403, "endpoint_not_allowed");
@@ -195,7 +237,9 @@ fn the_policy_may_open_or_close_them() {
 #[test]
 fn files_cannot_be_named_where_attachments_may_pass() {
     let provider = Provider::start();
-    let gateway = setup(&provider, "{default: [openai]}").section("redaction", "{attachments: allow}").start();
+    let gateway = setup(&provider, "{default: [openai]}")
+        .section("redaction", "{attachments: allow}")
+        .start();
     for (path, body) in [
         (
             RESPONSES,

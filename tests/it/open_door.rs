@@ -13,7 +13,8 @@ fn run(config: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> (Opti
     let folder = tempfile::tempdir().unwrap();
     let mut command = tollgate();
     command.args(arguments).arg("--config").arg(config).current_dir(folder.path());
-    let Output { status, stdout, stderr } = command.envs(environment.iter().copied()).output().expect("start");
+    let Output { status, stdout, stderr } =
+        command.envs(environment.iter().copied()).output().expect("start");
     (status.code(), String::from_utf8_lossy(&[stdout, stderr].concat()).into_owned())
 }
 
@@ -25,7 +26,8 @@ fn shipped(folder: &Path) {
         fs::copy(file.path(), folder.join("policies").join(file.file_name())).unwrap();
     }
     let gateway = fs::read_to_string(from.join("gateway.yaml")).unwrap();
-    let gateway = gateway.replace("127.0.0.1:8080", "127.0.0.1:0").replace("127.0.0.1:9090", "127.0.0.1:0");
+    let gateway =
+        gateway.replace("127.0.0.1:8080", "127.0.0.1:0").replace("127.0.0.1:9090", "127.0.0.1:0");
     fs::write(folder.join("gateway.yaml"), gateway).unwrap();
 }
 
@@ -51,7 +53,8 @@ fn without_the_secret_a_gateway_does_not_start_and_says_what_to_do() {
     }
     // A misspelt variable.
     let access = folder.path().join("policies/access.yaml");
-    fs::write(&access, "auth: {accept: [key, jwt], jwt: {secret: \"${TOLLGATE_JWT_SECERT:-}\"}}\n").unwrap();
+    fs::write(&access, "auth: {accept: [key, jwt], jwt: {secret: \"${TOLLGATE_JWT_SECERT:-}\"}}\n")
+        .unwrap();
     let (code, told) = run(folder.path(), &["serve"], &secret);
     assert!(code == Some(1) && told.contains("access.yaml:1:42: auth.jwt.secret: "), "{told}");
     // Nothing configured at all.
@@ -90,9 +93,11 @@ fn no_gateway_credential_reaches_a_provider_whatever_is_accepted() {
         "tg-0123456789abcdef".to_owned(),
         "TG-0123456789ABCDEF".to_owned(),
     ];
-    for auth in
-        ["accept: [passthrough]", "accept: [passthrough, anonymous]", "accept: [key, anonymous]\njwt: {secret: \"\"}"]
-    {
+    for auth in [
+        "accept: [passthrough]",
+        "accept: [passthrough, anonymous]",
+        "accept: [key, anonymous]\njwt: {secret: \"\"}",
+    ] {
         let provider = Provider::start();
         let gateway = Setup::new(&provider).section("auth", auth).start();
         let anonymous = auth.contains("anonymous");
@@ -107,15 +112,24 @@ fn no_gateway_credential_reaches_a_provider_whatever_is_accepted() {
                 assert!(refused || anonymous && status == 200, "{auth} {place} {token}: {status}");
                 // Beside a key that may pass: the token is not looked at, and stays here.
                 if *place != "authorization" {
-                    let status = ask(&gateway, &[("authorization", "Bearer sk-own-key-123"), (place, token)]);
-                    assert!([own, 401, 400].contains(&status) || anonymous, "{auth} {place} {token}: {status}");
+                    let status = ask(
+                        &gateway,
+                        &[("authorization", "Bearer sk-own-key-123"), (place, token)],
+                    );
+                    assert!(
+                        [own, 401, 400].contains(&status) || anonymous,
+                        "{auth} {place} {token}: {status}"
+                    );
                 }
             }
         }
         for seen in provider.seen() {
             let told = format!("{seen:?}");
             for token in &tokens {
-                assert!(!told.contains(token.as_str()), "{auth}: {token} went to the provider: {told}");
+                assert!(
+                    !told.contains(token.as_str()),
+                    "{auth}: {token} went to the provider: {told}"
+                );
             }
         }
     }
@@ -126,26 +140,43 @@ fn a_secret_that_an_edit_empties_stays_in_force() {
     let provider = Provider::start();
     let gateway = Setup::new(&provider).start();
     let before = gateway.policy_version();
-    for edit in ["accept: [jwt, key, passthrough]", "jwt: {secret: \"${NO_SUCH_SECRET:-}\"}", "jwt: {secret: \"\"}"] {
+    for edit in [
+        "accept: [jwt, key, passthrough]",
+        "jwt: {secret: \"${NO_SUCH_SECRET:-}\"}",
+        "jwt: {secret: \"\"}",
+    ] {
         let former = gateway.config()["last_refused"].clone();
         gateway.edit("auth", edit);
         let told = eventually("the refused edit", || {
             let refused = gateway.config()["last_refused"].clone();
             (refused != former).then(|| refused.to_string())
         });
-        assert!(told.contains("auth.yaml:2:") && told.contains("neither a secret nor a key set"), "{told}");
+        assert!(
+            told.contains("auth.yaml:2:") && told.contains("neither a secret nor a key set"),
+            "{told}"
+        );
         assert_eq!(gateway.policy_version(), before);
         gateway.chat("acme", "hi").ok();
-        let forged = sign(&json!({"alg": "HS256"}), &json!({"org_id": "acme", "exp": 4_000_000_000_u64}), "");
+        let forged = sign(
+            &json!({"alg": "HS256"}),
+            &json!({"org_id": "acme", "exp": 4_000_000_000_u64}),
+            "",
+        );
         gateway.post("/v1/chat/completions", &forged, &chat("hi")).refused(401, "invalid_token");
     }
-    assert!(provider.seen().iter().all(|seen| seen.header("authorization") == Some("Bearer sk-gateway-own-key")));
+    assert!(
+        provider
+            .seen()
+            .iter()
+            .all(|seen| seen.header("authorization") == Some("Bearer sk-gateway-own-key"))
+    );
 }
 
 #[test]
 fn by_default_a_foreign_key_is_no_identity() {
     let provider = Provider::start();
-    let gateway = Setup::new(&provider).section("auth", &format!("jwt: {{secret: \"{SECRET}\"}}")).start();
+    let gateway =
+        Setup::new(&provider).section("auth", &format!("jwt: {{secret: \"{SECRET}\"}}")).start();
     for key in ["sk-foreign", "sk-ant-1", "x"] {
         gateway.post("/v1/chat/completions", key, &chat("hi")).refused(401, "invalid_token");
     }
@@ -158,7 +189,10 @@ fn by_default_a_foreign_key_is_no_identity() {
 fn a_token_cannot_name_an_organisation_of_the_gateway_s_own() {
     let provider = Provider::start();
     let gateway = Setup::new(&provider)
-        .section("auth", &format!("accept: [jwt, passthrough, anonymous]\njwt: {{secret: \"{SECRET}\"}}"))
+        .section(
+            "auth",
+            &format!("accept: [jwt, passthrough, anonymous]\njwt: {{secret: \"{SECRET}\"}}"),
+        )
         .start();
     for org in ["anonymous", "ANONYMOUS", "key-0123456789ab", "Key-acme", "passthrough"] {
         gateway.chat(org, "hi").refused(403, "org_missing");
@@ -178,7 +212,8 @@ fn open_doors_are_told_by_check_at_the_start_and_to_operators() {
     let (code, told) = run(gateway.folder(), &["check"], &[]);
     assert_eq!(code, Some(0), "{told}");
     let shown = gateway.config();
-    let warnings: Vec<&str> = shown["warnings"].as_array().unwrap().iter().map(|w| w.as_str().unwrap()).collect();
+    let warnings: Vec<&str> =
+        shown["warnings"].as_array().unwrap().iter().map(|w| w.as_str().unwrap()).collect();
     assert_eq!(warnings.len(), expected.len(), "{warnings:?}");
     for (warning, expected) in warnings.iter().zip(expected) {
         assert!(warning.starts_with(expected), "{warnings:?}");
@@ -186,15 +221,25 @@ fn open_doors_are_told_by_check_at_the_start_and_to_operators() {
         let printed = gateway.printed();
         assert_eq!(printed.matches(warning).count(), 1, "{warning}: {printed}");
     }
-    assert!(!shown.to_string().contains("Falcon") && !gateway.printed().contains("Falcon"), "{shown}");
-    // A door that an edit opens is told as well, and one that it shuts is not told any more.
-    gateway.edit_and_wait("auth", &format!("accept: [jwt, passthrough]\njwt: {{secret: \"{SECRET}\"}}"));
-    let shown = gateway.config()["warnings"].to_string();
     assert!(
-        shown.contains("`passthrough`") && !shown.contains("`anonymous`") && !shown.contains("secret: "),
+        !shown.to_string().contains("Falcon") && !gateway.printed().contains("Falcon"),
         "{shown}"
     );
-    eventually("the warning in the log", || gateway.printed().contains("`passthrough`").then_some(()));
+    // A door that an edit opens is told as well, and one that it shuts is not told any more.
+    gateway.edit_and_wait(
+        "auth",
+        &format!("accept: [jwt, passthrough]\njwt: {{secret: \"{SECRET}\"}}"),
+    );
+    let shown = gateway.config()["warnings"].to_string();
+    assert!(
+        shown.contains("`passthrough`")
+            && !shown.contains("`anonymous`")
+            && !shown.contains("secret: "),
+        "{shown}"
+    );
+    eventually("the warning in the log", || {
+        gateway.printed().contains("`passthrough`").then_some(())
+    });
     assert_eq!(gateway.printed().matches("redaction.entities: empty").count(), 1);
     let page = gateway.operators("/");
     assert!(page.text().contains("id=\"warnings\""), "{}", page.text());

@@ -1,21 +1,33 @@
-//! At its bounds the gateway says so quickly, answers health all the same, and is well again when there is room.
+//! At its bounds the gateway says so quickly, answers health all the same, and is well again when
+//! there is room.
 
 use serde_json::json;
 
-use crate::support::{Connection, Gateway, Provider, Reply, Setup, chat, eventually, jwt, request, step};
+use crate::support::{
+    Connection, Gateway, Provider, Reply, Setup, chat, eventually, jwt, request, step,
+};
 
 /// A call of an organisation as bytes.
 fn call(stream: bool) -> Vec<u8> {
     let mut body = chat("hi");
     body["stream"] = json!(stream);
     let bearer = format!("Bearer {}", jwt("acme"));
-    request("POST", "/v1/chat/completions", &[("authorization", &bearer)], body.to_string().as_bytes())
+    request(
+        "POST",
+        "/v1/chat/completions",
+        &[("authorization", &bearer)],
+        body.to_string().as_bytes(),
+    )
 }
 
 #[track_caller]
 fn told_to_come_back(reply: &Reply) {
     reply.refused(503, "overloaded");
-    assert!(reply.header("retry-after").is_some() && reply.header("x-should-retry").is_none(), "{:?}", reply.headers);
+    assert!(
+        reply.header("retry-after").is_some() && reply.header("x-should-retry").is_none(),
+        "{:?}",
+        reply.headers
+    );
 }
 
 /// Health on both sides.
@@ -37,7 +49,8 @@ fn more_connections_than_there_is_room_for() {
     }
     let mut told = 0;
     for _ in 0..200 {
-        // Such a connection has two seconds to say something; on a machine that stands still it may be too late.
+        // Such a connection has two seconds to say something; on a machine that stands still it may
+        // be too late.
         let mut over = gateway.connect();
         let Some(mut reply) = over.send(&call(false)).head() else { continue };
         over.body(&mut reply);
@@ -53,7 +66,9 @@ fn more_connections_than_there_is_room_for() {
     open[0].send(&call(false)).reply().ok();
     assert_eq!(provider.take_seen().len(), 1, "nothing else reached the provider");
     drop(open.pop());
-    eventually("a place for the next one", || (gateway.chat("acme", "hi").status == 200).then_some(()));
+    eventually("a place for the next one", || {
+        (gateway.chat("acme", "hi").status == 200).then_some(())
+    });
     assert!(gateway.metric("tollgate_bounds_reached_total{bound=\"connections\"}") > 200.0);
 }
 
@@ -80,11 +95,17 @@ fn more_calls_than_there_is_room_for() {
     for (mut connection, mut head, go) in streams {
         go.send(()).unwrap();
         connection.body(&mut head);
-        assert!(head.complete && head.text().ends_with("[DONE]\n\n"), "a stream that runs is not harmed");
+        assert!(
+            head.complete && head.text().ends_with("[DONE]\n\n"),
+            "a stream that runs is not harmed"
+        );
     }
-    eventually("room for the next call", || (gateway.chat("acme", "hi").status == 200).then_some(()));
+    eventually("room for the next call", || {
+        (gateway.chat("acme", "hi").status == 200).then_some(())
+    });
     let rows = gateway.rows(4);
-    let refused = rows.iter().find(|row| row["outcome"] == "refused").expect("a row of the refused call");
+    let refused =
+        rows.iter().find(|row| row["outcome"] == "refused").expect("a row of the refused call");
     assert_eq!(
         (&refused["status"], &refused["error_code"], &refused["attempts"]),
         (&json!(503), &json!("overloaded"), &json!(0))
@@ -96,8 +117,12 @@ fn more_bytes_than_there_is_room_for() {
     let provider = Provider::start();
     let gateway = Setup::new(&provider).setting("bounds", "{held_bytes: 4MiB}").start();
     // Long answers that are checked whole and do not come to their end.
-    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 1000000\r\n\r\n";
-    provider.always(vec![step::Act::Send([head.as_bytes(), &vec![b' '; 900_000]].concat()), step::Act::Hold]);
+    let head =
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 1000000\r\n\r\n";
+    provider.always(vec![
+        step::Act::Send([head.as_bytes(), &vec![b' '; 900_000]].concat()),
+        step::Act::Hold,
+    ]);
     let held: Vec<Connection> = (0..4)
         .map(|_| {
             let mut connection = gateway.connect();
@@ -114,7 +139,9 @@ fn more_bytes_than_there_is_room_for() {
     is_well(&gateway);
     assert!(gateway.metric("tollgate_bounds_reached_total{bound=\"held_bytes\"}") >= 1.0);
     drop(held);
-    eventually("room for the next call", || (gateway.chat("acme", "hi").status == 200).then_some(()));
+    eventually("room for the next call", || {
+        (gateway.chat("acme", "hi").status == 200).then_some(())
+    });
 }
 
 #[test]
@@ -128,7 +155,8 @@ fn a_long_answer_that_finds_no_room_passes_all_the_same() {
     let answered = std::thread::scope(|scope| {
         let calls: Vec<_> = (0..16).map(|_| scope.spawn(|| gateway.chat("acme", "hi"))).collect();
         let replies = calls.into_iter().map(|call| call.join().unwrap());
-        // One that came when there was no room was told so; every other has its answer, byte for byte.
+        // One that came when there was no room was told so; every other has its answer, byte for
+        // byte.
         replies
             .filter(|reply| reply.status != 503)
             .map(|reply| assert!(reply.ok().text() == text && reply.complete))
@@ -145,7 +173,9 @@ fn fewer_descriptors_than_connections() {
     gateway.chat("acme", "hi").ok();
     let before = gateway.open_files();
     let flood: Vec<Connection> = (0..300).map(|_| gateway.connect()).collect();
-    eventually("as many connections as fit", || (gateway.metric("tollgate_connections ") >= 10.0).then_some(()));
+    eventually("as many connections as fit", || {
+        (gateway.metric("tollgate_connections ") >= 10.0).then_some(())
+    });
     assert!(gateway.open_files() < 64, "never at the system's own limit: {}", gateway.open_files());
     gateway.operators("/healthz").ok();
     assert!(gateway.printed().contains("too few file descriptors"), "{}", gateway.printed());

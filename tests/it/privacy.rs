@@ -1,5 +1,5 @@
-//! What lies in the data folder: no personal data and no credential, whatever the walk of a call was; and nothing at all
-//! where nothing is to be kept.
+//! What lies in the data folder: no personal data and no credential, whatever the walk of a call
+//! was; and nothing at all where nothing is to be kept.
 
 use std::path::Path;
 
@@ -20,7 +20,9 @@ fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
             match entry.path() {
                 path if path.is_dir() => folders.push(path),
                 // A file that the gateway has removed meanwhile holds nothing.
-                path => files.extend(std::fs::read(&path).ok().map(|bytes| (path.display().to_string(), bytes))),
+                path => files.extend(
+                    std::fs::read(&path).ok().map(|bytes| (path.display().to_string(), bytes)),
+                ),
             }
         }
     }
@@ -30,14 +32,16 @@ fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
 /// What stands around the first place of a text, for the message.
 fn around(bytes: &[u8], text: &str) -> String {
     let at = bytes.windows(text.len()).position(|window| window == text.as_bytes()).unwrap_or(0);
-    String::from_utf8_lossy(&bytes[at.saturating_sub(200)..(at + 100).min(bytes.len())]).into_owned()
+    String::from_utf8_lossy(&bytes[at.saturating_sub(200)..(at + 100).min(bytes.len())])
+        .into_owned()
 }
 
 fn is_in(bytes: &[u8], text: &str) -> bool {
     bytes.windows(text.len()).any(|window| window == text.as_bytes())
 }
 
-/// Calls of every kind, each with personal data and a credential where one can be; the tokens that were used.
+/// Calls of every kind, each with personal data and a credential where one can be; the tokens that
+/// were used.
 fn calls(gateway: &Gateway, provider: &Provider) -> Vec<String> {
     let secret = "mail jane.doe@example.com or +49 30 1234567";
     // Providers quote what they were sent.
@@ -80,17 +84,29 @@ fn calls(gateway: &Gateway, provider: &Provider) -> Vec<String> {
     gateway.send("POST", PATH, &[("authorization", &format!("Bearer {token}"))], secret.as_bytes());
     let query = format!("{PATH}?user=jane.doe@example.com&key={OWN_KEY}");
     gateway.post(&query, &token, &chat(secret));
-    gateway.send("POST", PATH, &[("x-tollgate-token", &token)], chat(secret).to_string().as_bytes());
+    gateway.send(
+        "POST",
+        PATH,
+        &[("x-tollgate-token", &token)],
+        chat(secret).to_string().as_bytes(),
+    );
     vec![token, OWN_KEY.to_owned(), GATEWAY_KEY.to_owned(), SECRET.to_owned()]
 }
 
 /// Nothing of what `calls` sent may be in any file.
 fn check(folder: &Path, credentials: &[String]) {
     let files = files(folder);
-    assert!(files.iter().any(|(_, bytes)| is_in(bytes, "REDACTED")), "there is something to look at");
+    assert!(
+        files.iter().any(|(_, bytes)| is_in(bytes, "REDACTED")),
+        "there is something to look at"
+    );
     for (path, bytes) in &files {
         for personal in ["jane.doe", "example.com", "1234567"] {
-            assert!(!is_in(bytes, personal), "{personal} is in {path}: {}", around(bytes, personal));
+            assert!(
+                !is_in(bytes, personal),
+                "{personal} is in {path}: {}",
+                around(bytes, personal)
+            );
         }
         for credential in credentials {
             assert!(!is_in(bytes, credential), "a credential is in {path}: {credential}");
@@ -111,11 +127,15 @@ fn no_file_holds_personal_data_or_a_credential() {
         row[column].as_str().is_some_and(|value| value.contains(text))
     };
     assert!(
-        rows.iter()
-            .any(|row| row["stream"] == 1 && row["outcome"] == "ok" && kept(row, "response", "[REDACTED_EMAIL]")),
+        rows.iter().any(|row| row["stream"] == 1
+            && row["outcome"] == "ok"
+            && kept(row, "response", "[REDACTED_EMAIL]")),
         "{rows:?}"
     );
-    assert!(rows.iter().any(|row| row["status"] == 400 && kept(row, "response", "[REDACTED_EMAIL]")), "{rows:?}");
+    assert!(
+        rows.iter().any(|row| row["status"] == 400 && kept(row, "response", "[REDACTED_EMAIL]")),
+        "{rows:?}"
+    );
     check(&gateway.folder().join("data"), &credentials);
     gateway.stop();
     check(&gateway.folder().join("data"), &credentials);
@@ -147,8 +167,9 @@ fn neither_does_the_log_of_a_store_that_is_away_nor_its_dead_letters() {
 #[test]
 fn what_is_not_captured_is_absent() {
     let provider = Provider::start();
-    let mut gateway =
-        Setup::new(&provider).section("ailog", "{capture_request: false, capture_response: false}").start();
+    let mut gateway = Setup::new(&provider)
+        .section("ailog", "{capture_request: false, capture_response: false}")
+        .start();
     let events = step::chat_events(&["a word of the answer"], true);
     provider.script([
         step::chat("a word of the answer"),
@@ -165,7 +186,10 @@ fn what_is_not_captured_is_absent() {
     gateway.post("/api/ai/intent", &jwt("acme"), &ticket).ok();
     for row in gateway.rows(4) {
         assert_eq!((&row["request"], &row["response"]), (&Value::Null, &Value::Null), "{row:?}");
-        assert!(row["request_bytes"].as_u64() > Some(0) && row["response_bytes"].as_u64() > Some(0), "{row:?}");
+        assert!(
+            row["request_bytes"].as_u64() > Some(0) && row["response_bytes"].as_u64() > Some(0),
+            "{row:?}"
+        );
     }
     gateway.stop();
     for (path, bytes) in files(&gateway.folder().join("data")) {
@@ -204,9 +228,15 @@ fn files_are_for_their_owner_alone() {
         let wide: Vec<_> = found.into_iter().filter(|(_, mode)| mode & 0o077 != 0).collect();
         assert!(wide.is_empty(), "{wide:?}\n{}", gateway.printed());
     };
-    eventually("a stored row", || (gateway.metric("tollgate_log_rows_total{result=\"stored\"}") >= 1.0).then_some(()));
+    eventually("a stored row", || {
+        (gateway.metric("tollgate_log_rows_total{result=\"stored\"}") >= 1.0).then_some(())
+    });
     look(&gateway);
-    assert!(gateway.printed().contains("data_dir: other users of this machine may enter"), "{}", gateway.printed());
+    assert!(
+        gateway.printed().contains("data_dir: other users of this machine may enter"),
+        "{}",
+        gateway.printed()
+    );
     // As an earlier version left them: tightened when they are opened.
     gateway.signal("TERM");
     assert!(gateway.wait().success());

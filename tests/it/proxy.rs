@@ -1,4 +1,5 @@
-//! A call passes: what reaches the provider, what comes back, what is refused on the way, what the log says.
+//! A call passes: what reaches the provider, what comes back, what is refused on the way, what the
+//! log says.
 
 use serde_json::{Value, json};
 
@@ -34,8 +35,10 @@ fn a_chat_call_goes_through_with_its_row() {
         assert_eq!(row[column], *value, "{column} of {row:?}");
     }
     // 7 input and 4 cached tokens, 7 output tokens at 0.15, 0.075 and 0.60 USD per million.
-    let cost: f64 =
-        row["cost_usd"].as_str().map_or_else(|| row["cost_usd"].as_f64(), |text| text.parse().ok()).unwrap();
+    let cost: f64 = row["cost_usd"]
+        .as_str()
+        .map_or_else(|| row["cost_usd"].as_f64(), |text| text.parse().ok())
+        .unwrap();
     assert!((cost - 5.55e-6).abs() < 1e-15, "{cost}");
     assert!(row["request"].as_str().unwrap().contains("hello there"), "{row:?}");
     assert!(row["response"].as_str().unwrap().contains("hello"), "{row:?}");
@@ -50,7 +53,12 @@ fn bytes_that_are_not_redacted_pass_unchanged() {
         \"seed\":123456789012345678901234567890,\"temperature\":0.10000000000000000555,\"top_p\":-0,\"x\":1e999,\
         \"metadata\":{\"k\":\"1\",\"k\":\"2\"} }";
     let bearer = format!("Bearer {}", jwt("acme"));
-    let reply = gateway.send("POST", "/v1/chat/completions", &[("authorization", &bearer)], body.as_bytes());
+    let reply = gateway.send(
+        "POST",
+        "/v1/chat/completions",
+        &[("authorization", &bearer)],
+        body.as_bytes(),
+    );
     reply.ok();
     assert_eq!(provider.only().text(), body);
 }
@@ -90,11 +98,19 @@ fn request_headers_pass_by_an_allow_list() {
         ("proxy-authorization", "Basic x"),
     ];
     let sent: Vec<_> = sent.into_iter().filter(|(name, _)| *name != "x-api-key").collect();
-    let reply = gateway.send("POST", "/v1/chat/completions", &sent, chat("hi").to_string().as_bytes());
+    let reply =
+        gateway.send("POST", "/v1/chat/completions", &sent, chat("hi").to_string().as_bytes());
     assert_eq!(reply.ok().header("x-request-id"), Some("my-id.1"));
     let seen = provider.only();
-    let passed =
-        ["accept", "user-agent", "openai-beta", "x-stainless-lang", "idempotency-key", "x-team", "content-type"];
+    let passed = [
+        "accept",
+        "user-agent",
+        "openai-beta",
+        "x-stainless-lang",
+        "idempotency-key",
+        "x-team",
+        "content-type",
+    ];
     for name in passed {
         assert!(seen.header(name).is_some(), "{name} did not pass: {seen:?}");
     }
@@ -107,7 +123,11 @@ fn request_headers_pass_by_an_allow_list() {
         );
     }
     assert_eq!(seen.header("authorization"), Some("Bearer sk-own"));
-    assert_eq!(seen.headers.iter().filter(|(name, _)| name == "user-agent").count(), 1, "once: {seen:?}");
+    assert_eq!(
+        seen.headers.iter().filter(|(name, _)| name == "user-agent").count(),
+        1,
+        "once: {seen:?}"
+    );
 }
 
 #[test]
@@ -134,7 +154,9 @@ fn answers_pass_with_their_useful_headers_only() {
     assert_eq!(reply.header("x-ratelimit-remaining-tokens"), Some("99"));
     // The requests are counted by the gateway, not by the provider's account.
     assert_eq!(reply.header("x-ratelimit-remaining-requests"), Some("59999"));
-    for gone in ["set-cookie", "openai-organization", "alt-svc", "strict-transport-security", "x-hop"] {
+    for gone in
+        ["set-cookie", "openai-organization", "alt-svc", "strict-transport-security", "x-hop"]
+    {
         assert_eq!(reply.header(gone), None, "{gone}");
     }
 }
@@ -142,8 +164,9 @@ fn answers_pass_with_their_useful_headers_only() {
 #[test]
 fn the_text_endpoints_are_open_and_others_are_not() {
     let provider = Provider::start();
-    let gateway =
-        Setup::new(&provider).section("routing", "{default: [openai], endpoints: [\"POST /v1/custom\"]}").start();
+    let gateway = Setup::new(&provider)
+        .section("routing", "{default: [openai], endpoints: [\"POST /v1/custom\"]}")
+        .start();
     let bearer = format!("Bearer {}", jwt("acme"));
     let body = json!({"model": "m", "input": "x", "messages": [], "prompt": "x"}).to_string();
     let ask = |method: &str, path: &str| {
@@ -173,7 +196,11 @@ fn the_text_endpoints_are_open_and_others_are_not() {
     ask("GET", "/metrics").refused(404, "not_found");
     let wrong_method = ask("GET", "/v1/embeddings");
     wrong_method.refused(405, "method_not_allowed");
-    assert!(wrong_method.header("allow").is_some_and(|allow| allow.contains("POST")), "{:?}", wrong_method.headers);
+    assert!(
+        wrong_method.header("allow").is_some_and(|allow| allow.contains("POST")),
+        "{:?}",
+        wrong_method.headers
+    );
     assert_eq!(provider.seen().len(), 0);
 }
 
@@ -183,7 +210,9 @@ fn query_values_pass_and_are_redacted() {
     let gateway = Gateway::start(&provider);
     let bearer = format!("Bearer {}", jwt("acme"));
     let path = "/v1/chat/completions?beta=true&user=jane%40example.com&x=a%20b";
-    gateway.send("POST", path, &[("authorization", &bearer)], chat("hi").to_string().as_bytes()).ok();
+    gateway
+        .send("POST", path, &[("authorization", &bearer)], chat("hi").to_string().as_bytes())
+        .ok();
     let target = provider.only().target;
     assert!(target.starts_with("/v1/chat/completions?beta=true&user="), "{target}");
     assert!(!target.contains("jane") && !target.contains("example.com"), "{target}");
@@ -195,21 +224,37 @@ fn bodies_that_cannot_be_understood_are_refused() {
     let gateway = Setup::new(&provider).setting("max_body_bytes", "64KiB").start();
     let bearer = format!("Bearer {}", jwt("acme"));
     let send = |headers: &[(&str, &str)], body: &[u8]| {
-        let all: Vec<_> = [("authorization", bearer.as_str())].iter().chain(headers).copied().collect();
+        let all: Vec<_> =
+            [("authorization", bearer.as_str())].iter().chain(headers).copied().collect();
         gateway.send("POST", "/v1/chat/completions", &all, body)
     };
     let deep = format!("{{\"model\":\"m\",\"messages\":{}{}}}", "[".repeat(1000), "]".repeat(1000));
     let long = format!("{{\"model\":\"m\",\"messages\":[\"{}\"]}}", "x".repeat(64 << 10));
-    let bad: [&[u8]; 9] =
-        [b"", b"{", b"null", b"[]", b"12", b"{\"a\":\"\xff\"}", b"{\"a\":\"\x01\"}", b"{} {}", deep.as_bytes()];
+    let bad: [&[u8]; 9] = [
+        b"",
+        b"{",
+        b"null",
+        b"[]",
+        b"12",
+        b"{\"a\":\"\xff\"}",
+        b"{\"a\":\"\x01\"}",
+        b"{} {}",
+        deep.as_bytes(),
+    ];
     for body in bad {
         let reply = send(&[], body);
         assert_eq!(reply.status, 400, "{body:?}: {}", reply.text());
-        assert!(["invalid_json", "invalid_request"].contains(&reply.error_code().as_str()), "{}", reply.text());
+        assert!(
+            ["invalid_json", "invalid_request"].contains(&reply.error_code().as_str()),
+            "{}",
+            reply.text()
+        );
     }
     send(&[], long.as_bytes()).refused(413, "body_too_large");
-    send(&[("content-type", "multipart/form-data; boundary=x")], b"--x--").refused(415, "attachments_not_allowed");
-    send(&[("content-type", "application/json; charset=utf-16")], b"{}").refused(415, "unsupported_media_type");
+    send(&[("content-type", "multipart/form-data; boundary=x")], b"--x--")
+        .refused(415, "attachments_not_allowed");
+    send(&[("content-type", "application/json; charset=utf-16")], b"{}")
+        .refused(415, "unsupported_media_type");
     send(&[("content-encoding", "gzip")], b"\x1f\x8b").refused(415, "unsupported_media_type");
     assert!(provider.seen().iter().all(|seen| !seen.complete), "{:?}", provider.seen());
     gateway.chat("acme", "still well").ok();
@@ -227,7 +272,8 @@ fn a_length_over_the_limit_is_refused_before_the_body_is_read() {
     );
     connection.send(head.as_bytes()).reply().refused(413, "body_too_large");
     let long = [("x-long", "y".repeat(70 << 10))];
-    let headers: Vec<(&str, &str)> = long.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let headers: Vec<(&str, &str)> =
+        long.iter().map(|(name, value)| (*name, value.as_str())).collect();
     gateway.send("POST", "/v1/chat/completions", &headers, b"{}").refused(413, "headers_too_large");
 }
 
@@ -244,7 +290,10 @@ fn a_provider_s_own_refusals_pass_unchanged() {
         assert_eq!(reply.header("x-tollgate-attempts"), Some("1"));
     }
     let rows = gateway.rows(6);
-    assert!(rows.iter().all(|row| row["outcome"] == "client_error" && row["attempts"] == 1), "{rows:?}");
+    assert!(
+        rows.iter().all(|row| row["outcome"] == "client_error" && row["attempts"] == 1),
+        "{rows:?}"
+    );
 }
 
 #[test]
@@ -262,7 +311,10 @@ fn a_refused_gateway_key_is_not_the_caller_s_business() {
     assert!(gateway.metric("tollgate_provider_key_refused_total") >= 2.0);
     assert!(!gateway.printed().contains("sk-gateway-own-key"));
     let rows = gateway.rows(2);
-    assert!(rows.iter().all(|row| row["outcome"] == "provider_error" && row["status"] == 503), "{rows:?}");
+    assert!(
+        rows.iter().all(|row| row["outcome"] == "provider_error" && row["status"] == 503),
+        "{rows:?}"
+    );
 }
 
 #[test]
@@ -357,7 +409,9 @@ fn http2_works_with_prior_knowledge() {
     let (status, body) = runtime.block_on(async {
         let stream = tokio::net::TcpStream::connect(gateway.apps).await.unwrap();
         let (mut send, connection) =
-            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+                .await
+                .unwrap();
         let task = tokio::task::spawn(connection);
         let request = http::Request::post(format!("http://{}/v1/chat/completions", gateway.apps))
             .header("authorization", format!("Bearer {}", jwt("acme")))
@@ -385,7 +439,11 @@ fn a_large_answer_streams_through_whole() {
     assert_eq!(reply.ok().json()["text"].as_str().unwrap().len(), text.len());
     assert!(reply.complete);
     let row = gateway.only_row();
-    assert_eq!((&row["truncated"], &row["response_bytes"]), (&json!(1), &json!(reply.body.len())), "{row:?}");
+    assert_eq!(
+        (&row["truncated"], &row["response_bytes"]),
+        (&json!(1), &json!(reply.body.len())),
+        "{row:?}"
+    );
     // A body that is cut shorter than its length is never passed on as if it were whole.
     provider.script([step::truncated_json(&json!({"text": text}))]);
     let mut connection = Connection::open(gateway.apps);
@@ -404,8 +462,10 @@ fn a_large_answer_streams_through_whole() {
 fn proxies_that_the_environment_names_are_not_asked() {
     let (provider, elsewhere) = (Provider::start(), Provider::start());
     let proxy = format!("http://{}", elsewhere.address);
-    let names = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
-    let setup = names.iter().fold(Setup::new(&provider), |setup, name| setup.environment(name, &proxy));
+    let names =
+        ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+    let setup =
+        names.iter().fold(Setup::new(&provider), |setup, name| setup.environment(name, &proxy));
     let gateway = setup.environment("NO_PROXY", "").start();
     gateway.chat("acme", "hi").ok();
     assert_eq!((provider.seen().len(), elsewhere.seen().len()), (1, 0));

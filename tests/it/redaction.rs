@@ -1,4 +1,5 @@
-//! What leaves the house: nothing personal, however the bytes are cut; everything else byte for byte.
+//! What leaves the house: nothing personal, however the bytes are cut; everything else byte for
+//! byte.
 
 use serde_json::{Value, json};
 
@@ -30,12 +31,19 @@ fn personal_data_is_redacted_wherever_the_body_is_cut() {
         escaped("mail jane.doe@example.com or +49 30 1234567 now"),
     ];
     for text in texts {
-        let body = format!("{{\"model\":\"gpt-4o-mini\",\"messages\":[{{\"role\":\"user\",\"content\":\"{text}\"}}]}}");
+        let body = format!(
+            "{{\"model\":\"gpt-4o-mini\",\"messages\":[{{\"role\":\"user\",\"content\":\"{text}\"}}]}}"
+        );
         let mut connection = gateway.connect();
         let bytes = body.as_bytes();
         for cut in 0..bytes.len() {
-            let reply = connection.send(&chunked(PATH, &headers, &[&bytes[..cut], &bytes[cut..]])).reply();
-            assert_eq!(reply.ok().header("x-tollgate-redactions"), Some("email=1,phone=1"), "cut at {cut}");
+            let reply =
+                connection.send(&chunked(PATH, &headers, &[&bytes[..cut], &bytes[cut..]])).reply();
+            assert_eq!(
+                reply.ok().header("x-tollgate-redactions"),
+                Some("email=1,phone=1"),
+                "cut at {cut}"
+            );
         }
         // One byte in each chunk, too.
         let each: Vec<&[u8]> = bytes.chunks(1).collect();
@@ -49,7 +57,8 @@ fn personal_data_is_redacted_wherever_the_body_is_cut() {
             assert!(!content.contains(personal), "{content}");
         }
         // What is outside the matches is what was sent, escapes and all.
-        let (before, after) = (body.find("mail").or(body.find("\\u006d")).unwrap(), &body[body.len() - 4..]);
+        let (before, after) =
+            (body.find("mail").or(body.find("\\u006d")).unwrap(), &body[body.len() - 4..]);
         assert!(first.starts_with(&body[..before]) && first.ends_with(after), "{first}");
         for (cut, seen) in seen.iter().enumerate() {
             assert_eq!(seen.text(), first, "cut at {cut}");
@@ -91,7 +100,11 @@ fn personal_data_is_in_no_log() {
             } else if let Ok(bytes) = std::fs::read(entry.path()) {
                 files += 1;
                 for personal in ["jane.doe", "1234567"] {
-                    assert!(!bytes.windows(personal.len()).any(|w| w == personal.as_bytes()), "{:?}", entry.path());
+                    assert!(
+                        !bytes.windows(personal.len()).any(|w| w == personal.as_bytes()),
+                        "{:?}",
+                        entry.path()
+                    );
                 }
             }
         }
@@ -161,11 +174,13 @@ fn organisations_have_their_own_rules() {
 #[test]
 fn placeholders_are_put_back_for_the_caller_alone() {
     let provider = Provider::start();
-    let gateway = Setup::new(&provider).section("redaction", "orgs: {acme: {restore: true}}").start();
+    let gateway =
+        Setup::new(&provider).section("redaction", "orgs: {acme: {restore: true}}").start();
     let text = "write to jane@example.com and joe@example.com and jane@example.com";
     let numbered = "write to [REDACTED_EMAIL_1] and [REDACTED_EMAIL_2] and [REDACTED_EMAIL_1]";
     let said = "I wrote to [REDACTED_EMAIL_2], not to [REDACTED_EMAIL_3] [";
-    // Whole, as a stream, as a stream of single bytes, and to an organisation that did not ask for it.
+    // Whole, as a stream, as a stream of single bytes, and to an organisation that did not ask for
+    // it.
     let words = ["I wrote to ", "[RED", "ACTED_EMAIL_", "2]", ", not to [REDACTED_EMAIL_3] ["];
     provider.script([
         step::chat(said),
@@ -174,14 +189,19 @@ fn placeholders_are_put_back_for_the_caller_alone() {
         step::chat(said),
     ]);
     let whole = gateway.chat("acme", text);
-    let content = |reply: &Value| reply["choices"][0]["message"]["content"].as_str().unwrap().to_owned();
-    assert_eq!(content(&whole.ok().json()), "I wrote to joe@example.com, not to [REDACTED_EMAIL_3] [");
+    let content =
+        |reply: &Value| reply["choices"][0]["message"]["content"].as_str().unwrap().to_owned();
+    assert_eq!(
+        content(&whole.ok().json()),
+        "I wrote to joe@example.com, not to [REDACTED_EMAIL_3] ["
+    );
     assert_eq!(whole.header("x-tollgate-redactions"), Some("email=3"));
     let mut body = chat(text);
     body["stream"] = json!(true);
     for _ in 0..2 {
         let stream = gateway.post(PATH, &jwt("acme"), &body);
-        let events: Vec<&str> = stream.ok().text().lines().filter_map(|line| line.strip_prefix("data: ")).collect();
+        let events: Vec<&str> =
+            stream.ok().text().lines().filter_map(|line| line.strip_prefix("data: ")).collect();
         let content: String = events
             .iter()
             .filter_map(|event| serde_json::from_str::<Value>(event).ok())
@@ -192,9 +212,11 @@ fn placeholders_are_put_back_for_the_caller_alone() {
     }
     assert_eq!(content(&gateway.chat("other", text).ok().json()), said);
     let seen = provider.seen();
-    for (n, expected) in
-        [(0, numbered), (1, numbered), (3, "write to [REDACTED_EMAIL] and [REDACTED_EMAIL] and [REDACTED_EMAIL]")]
-    {
+    for (n, expected) in [
+        (0, numbered),
+        (1, numbered),
+        (3, "write to [REDACTED_EMAIL] and [REDACTED_EMAIL] and [REDACTED_EMAIL]"),
+    ] {
         assert_eq!(seen[n].json()["messages"][0]["content"], expected, "{n}");
     }
     for row in gateway.rows(4) {
@@ -206,8 +228,9 @@ fn placeholders_are_put_back_for_the_caller_alone() {
 #[test]
 fn allowed_values_leave_as_they_are() {
     let provider = Provider::start();
-    let gateway =
-        Setup::new(&provider).section("redaction", "orgs: {acme: {allow: ['@example.com', +49 30 1234567]}}").start();
+    let gateway = Setup::new(&provider)
+        .section("redaction", "orgs: {acme: {allow: ['@example.com', +49 30 1234567]}}")
+        .start();
     let text = "jane@example.com joe@example.org +49 (30) 1234567 +49 30 7654321";
     gateway.chat("acme", text).ok();
     gateway.chat("other", text).ok();

@@ -14,7 +14,8 @@ fn edits_never_drop_a_call() {
     let calls = Arc::new(AtomicUsize::new(0));
     let threads: Vec<_> = (0..4)
         .map(|_| {
-            let (gateway, stop, calls) = (Arc::clone(&gateway), Arc::clone(&stop), Arc::clone(&calls));
+            let (gateway, stop, calls) =
+                (Arc::clone(&gateway), Arc::clone(&stop), Arc::clone(&calls));
             std::thread::spawn(move || {
                 let bearer = format!("Bearer {}", jwt("acme"));
                 let call = request(
@@ -43,7 +44,12 @@ fn edits_never_drop_a_call() {
     let mut connection = streaming.connect();
     let bearer = format!("Bearer {}", jwt("acme"));
     let body = r#"{"model":"m","stream":true,"messages":[{"role":"user","content":"x"}]}"#;
-    connection.send(&request("POST", "/v1/chat/completions", &[("authorization", &bearer)], body.as_bytes()));
+    connection.send(&request(
+        "POST",
+        "/v1/chat/completions",
+        &[("authorization", &bearer)],
+        body.as_bytes(),
+    ));
     let mut head = connection.head().unwrap();
     connection.chunks_until("first ");
     for n in 1..=5 {
@@ -79,7 +85,8 @@ fn a_bad_edit_is_refused_whole_with_its_place() {
         let refused = eventually(&format!("the refused edit ({what})"), || {
             let refused = gateway.config()["last_refused"].clone();
             let told = refused.to_string();
-            let placed = if line > 0 { format!("limits.yaml:{line}:") } else { "limits.yaml:".into() };
+            let placed =
+                if line > 0 { format!("limits.yaml:{line}:") } else { "limits.yaml:".into() };
             (refused != former && told.contains(&placed)).then_some(told)
         });
         assert!(!refused.is_empty());
@@ -122,8 +129,14 @@ fn a_redaction_rule_is_in_force_for_the_next_call() {
     let provider = Provider::start();
     let gateway = Setup::new(&provider).start();
     gateway.chat("acme", "Bluebird").ok();
-    gateway.edit_and_wait("redaction", "terms: [{name: project, words: [Bluebird], replacement: \"[PROJECT]\"}]");
+    gateway.edit_and_wait(
+        "redaction",
+        "terms: [{name: project, words: [Bluebird], replacement: \"[PROJECT]\"}]",
+    );
     gateway.chat("acme", "Bluebird").ok();
     let seen = provider.seen();
-    assert!(seen[0].text().contains("Bluebird") && !seen[1].text().contains("Bluebird"), "{seen:?}");
+    assert!(
+        seen[0].text().contains("Bluebird") && !seen[1].text().contains("Bluebird"),
+        "{seen:?}"
+    );
 }

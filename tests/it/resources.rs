@@ -1,4 +1,5 @@
-//! Little memory, little time on the processor, a long life: the gateway stays within its bounds and keeps its promises.
+//! Little memory, little time on the processor, a long life: the gateway stays within its bounds
+//! and keeps its promises.
 
 use std::fs;
 use std::time::Duration;
@@ -27,7 +28,8 @@ fn long_bodies_hold_what_they_may_and_no_more() {
     let gateway = Setup::new(&provider).setting("bounds", "{held_bytes: 16MiB}").start();
     let stage = Stage::new(&gateway, &provider);
     let before = memory(&gateway);
-    // A provider that takes them and says nothing, so that each would be kept for another attempt: 100 MB in all.
+    // A provider that takes them and says nothing, so that each would be kept for another attempt:
+    // 100 MB in all.
     provider.script((0..CALLS).map(|_| at_head(vec![Act::Hold])));
     let bytes = call(&chat(&"word ".repeat(100_000)));
     let held: Vec<Connection> = (0..CALLS)
@@ -41,7 +43,10 @@ fn long_bodies_hold_what_they_may_and_no_more() {
         (gateway.metric("tollgate_requests_in_flight") > f64::from(CALLS) - 0.5).then_some(())
     });
     let grown = memory(&gateway) - before;
-    assert!(grown < 16.0 + 0.25 * f64::from(CALLS), "{grown} MiB for {CALLS} bodies of half a megabyte");
+    assert!(
+        grown < 16.0 + 0.25 * f64::from(CALLS),
+        "{grown} MiB for {CALLS} bodies of half a megabyte"
+    );
     assert_eq!(gateway.send("GET", "/healthz", &[], b"").status, 200);
     drop(held);
     stage.is_quiet();
@@ -85,14 +90,16 @@ fn rounds_of_streams_idle_connections_and_leavers_leave_nothing() {
 fn on_a_crowded_processor_timeouts_fire_and_health_answers() {
     let provider = Provider::start();
     let status = fs::read_to_string("/proc/self/status").unwrap();
-    let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap().trim();
+    let allowed =
+        status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap().trim();
     let one = allowed.split([',', '-']).next().unwrap();
     // One processor, after everybody else on it.
     let gateway = Setup::new(&provider).under(&format!("taskset -c {one} nice -n 19")).start();
     provider.always(step::as_asked("hello"));
     let load = Load::start(gateway.apps, 8, "crowd", Duration::ZERO);
     load.go_on(50);
-    // A call that is routed to the same provider takes the next step of the script, whoever's it is: so one of its own.
+    // A call that is routed to the same provider takes the next step of the script, whoever's it
+    // is: so one of its own.
     let silent = Provider::start();
     silent.always(step::silence());
     gateway.edit_and_wait(
@@ -102,8 +109,10 @@ fn on_a_crowded_processor_timeouts_fire_and_health_answers() {
             provider.address, silent.address
         ),
     );
-    gateway.edit_and_wait("routing", "{default: [openai], models: [{match: silent, to: [silent]}]}");
-    // Other calls of that time may come too late as well. Their callers end, which fails nothing, and new ones begin.
+    gateway
+        .edit_and_wait("routing", "{default: [openai], models: [{match: silent, to: [silent]}]}");
+    // Other calls of that time may come too late as well. Their callers end, which fails nothing,
+    // and new ones begin.
     gateway.edit_and_wait("timeouts", "{first_byte: 1s, idle: 1s}");
     let body = json!({"model": "silent", "messages": []});
     gateway.post(CHAT, &jwt("acme"), &body).refused(504, "provider_timeout");

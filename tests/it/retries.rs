@@ -18,13 +18,18 @@ fn a_provider_that_fails_twice_and_then_answers() {
     assert_eq!(seen.len(), 3);
     assert!(seen.iter().all(|s| s.body == seen[0].body && !s.text().contains("jane")), "{seen:?}");
     let row = gateway.only_row();
-    assert_eq!((&row["attempts"], &row["outcome"], &row["status"]), (&json!(3), &json!("ok"), &json!(200)));
+    assert_eq!(
+        (&row["attempts"], &row["outcome"], &row["status"]),
+        (&json!(3), &json!("ok"), &json!(200))
+    );
     assert!((gateway.metric("tollgate_retries_total") - 2.0).abs() < 0.1);
 }
 
 #[test]
 fn a_provider_that_stays_down_gets_three_attempts_and_a_friendly_answer() {
-    for failure in [step::error(503, "server_is_overloaded"), step::error(529, "x"), step::reset_before_head()] {
+    for failure in
+        [step::error(503, "server_is_overloaded"), step::error(529, "x"), step::reset_before_head()]
+    {
         let provider = Provider::start();
         provider.always(failure);
         let gateway = Gateway::start(&provider);
@@ -94,7 +99,9 @@ fn one_of_each_status() {
 fn money_is_not_asked_for_twice() {
     let provider = Provider::start();
     let gateway = Gateway::start(&provider);
-    for code in ["insufficient_quota", "credit_balance_exhausted", "organization_spend_limit_exceeded"] {
+    for code in
+        ["insufficient_quota", "credit_balance_exhausted", "organization_spend_limit_exceeded"]
+    {
         let body = json!({"error": {"message": "no money", "type": "insufficient_quota", "param": null, "code": code}});
         provider.script([step::json(429, &body)]);
         provider.take_seen();
@@ -201,7 +208,9 @@ fn a_first_byte_that_never_comes() {
     assert_eq!(provider.seen().len(), 1, "a provider that may still be at work is not asked twice");
     let row = gateway.only_row();
     assert_eq!((&row["outcome"], &row["status"]), (&json!("timeout"), &json!(504)));
-    crate::support::eventually("the provider's connection closed", || (provider.closed_by_peer() == 1).then_some(()));
+    crate::support::eventually("the provider's connection closed", || {
+        (provider.closed_by_peer() == 1).then_some(())
+    });
 }
 
 #[test]
@@ -221,7 +230,8 @@ fn the_deadline_is_the_deadline() {
 #[test]
 fn a_body_over_the_replay_bound_is_sent_once() {
     let provider = Provider::start();
-    let gateway = Setup::new(&provider).section("retry", "{replay_bytes: 1KiB, base_delay: 10ms}").start();
+    let gateway =
+        Setup::new(&provider).section("retry", "{replay_bytes: 1KiB, base_delay: 10ms}").start();
     // One that streams, and one that is gathered whole.
     for words in [40_000, 2_000] {
         provider.script([step::error(503, "x")]);
@@ -245,7 +255,10 @@ fn retries_can_be_turned_off_and_have_a_budget() {
     gateway.chat("acme", "hi").refused(503, "provider_unavailable");
     assert_eq!(provider.take_seen().len(), 1);
     // An outage is not multiplied: ten retries a second and a fifth of the calls, not two for each.
-    gateway.edit_and_wait("retry", "{max_retries: 2, base_delay: 1ms, max_delay: 1ms, budget_percent: 0}");
+    gateway.edit_and_wait(
+        "retry",
+        "{max_retries: 2, base_delay: 1ms, max_delay: 1ms, budget_percent: 0}",
+    );
     let begun = Instant::now();
     for _ in 0..200 {
         assert_eq!(gateway.chat("acme", "hi").status, 503);
@@ -277,7 +290,9 @@ fn an_open_breaker_answers_at_once_and_closes_again() {
     open.refused(503, "provider_unavailable");
     assert!(open.header("retry-after").is_some());
     assert_eq!(provider.seen().len(), 0, "an open circuit sends nothing");
-    crate::support::eventually("the circuit closed", || (gateway.chat("acme", "hi").status == 200).then_some(()));
+    crate::support::eventually("the circuit closed", || {
+        (gateway.chat("acme", "hi").status == 200).then_some(())
+    });
     gateway.chat("acme", "hi").ok();
 }
 
@@ -285,8 +300,11 @@ fn an_open_breaker_answers_at_once_and_closes_again() {
 fn protocol_rubbish_is_not_tried_again() {
     let provider = Provider::start();
     let gateway = Gateway::start(&provider);
-    for rubbish in ["SSH-2.0-OpenSSH_9\r\n\r\n", "HTTP/1.1 42 x\r\n\r\n", "HTTP/1.1 200 OK\r\nbad\x01header: x\r\n\r\n"]
-    {
+    for rubbish in [
+        "SSH-2.0-OpenSSH_9\r\n\r\n",
+        "HTTP/1.1 42 x\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nbad\x01header: x\r\n\r\n",
+    ] {
         provider.take_seen();
         provider.script([vec![step::Act::Send(rubbish.as_bytes().to_vec()), step::Act::Close]]);
         let reply = gateway.chat("acme", "hi");
@@ -295,7 +313,9 @@ fn protocol_rubbish_is_not_tried_again() {
     }
     // A short JSON answer is checked whole, so a cut one becomes a clean error.
     provider.always(step::truncated_json(&step::chat_body("hello")));
-    gateway.post("/v1/chat/completions", &jwt("acme"), &chat("hi")).refused(503, "provider_unavailable");
+    gateway
+        .post("/v1/chat/completions", &jwt("acme"), &chat("hi"))
+        .refused(503, "provider_unavailable");
     // A redirect is not followed.
     provider.take_seen();
     let elsewhere = Provider::start();

@@ -1,5 +1,5 @@
-//! The official SDKs, unmodified, with only the base URL and a token set: gateway in the middle, simulated provider
-//! behind it.
+//! The official SDKs, unmodified, with only the base URL and a token set: gateway in the middle,
+//! simulated provider behind it.
 //!
 //! The SDKs are installed by `scripts/test`; without them these tests fail and say so.
 
@@ -26,7 +26,8 @@ impl Mock {
             .expect("start");
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim().strip_prefix("listening on http://").unwrap_or_else(|| panic!("{line:?}"));
+        let address =
+            line.trim().strip_prefix("listening on http://").unwrap_or_else(|| panic!("{line:?}"));
         Mock { address: address.parse().unwrap(), process }
     }
 
@@ -72,12 +73,16 @@ fn run(program: &Path, script: &str, checks: usize) {
         .stdin(Stdio::null())
         .output()
         .expect("run");
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let (out, err) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{script}:\n{out}\n{err}");
     let passed = out.lines().filter(|line| line.starts_with("ok ")).count();
     assert_eq!(passed, checks, "{out}\n{err}");
     let rows = gateway.rows(checks);
-    assert!(rows.iter().any(|row| row["stream"] == 1 && row["usage_source"] == "provider"), "{rows:?}");
+    assert!(
+        rows.iter().any(|row| row["stream"] == 1 && row["usage_source"] == "provider"),
+        "{rows:?}"
+    );
 }
 
 #[test]
@@ -114,12 +119,15 @@ fn the_examples_run() {
     for expected in ["chat.completion", "data: [DONE]", "\"billing\"", "invalid_json"] {
         assert!(with_curl.contains(expected), "{expected} is not in {with_curl}");
     }
-    let with_python = example(Command::new(root().join(".venv/bin/python")).arg(root().join("examples/chat.py")));
+    let with_python =
+        example(Command::new(root().join(".venv/bin/python")).arg(root().join("examples/chat.py")));
     // Read from standard input, so that the SDK is found beside the test programs.
     let source = std::fs::File::open(root().join("examples/chat.mjs")).unwrap();
     let mut node = Command::new("node");
     let with_node = example(
-        node.args(["--input-type=module", "-"]).current_dir(root().join("tests/sdk")).stdin(Stdio::from(source)),
+        node.args(["--input-type=module", "-"])
+            .current_dir(root().join("tests/sdk"))
+            .stdin(Stdio::from(source)),
     );
     for printed in [with_curl, with_python, with_node] {
         assert!(printed.contains("simulated answer") && !printed.contains("jane"), "{printed}");

@@ -1,5 +1,5 @@
-//! Requests that two servers could read in two ways: whatever a client writes, the provider sees at most the one request
-//! that was authenticated, and never a second one hidden in it.
+//! Requests that two servers could read in two ways: whatever a client writes, the provider sees at
+//! most the one request that was authenticated, and never a second one hidden in it.
 
 use std::collections::HashSet;
 use std::io::{Read, Write};
@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use crate::support::{Gateway, Provider, jwt};
 
-/// One case: a request that is authenticated and carries its number, framed in some odd way; behind it one that is not,
-/// and then one that ends the connection.
+/// One case: a request that is authenticated and carries its number, framed in some odd way; behind
+/// it one that is not, and then one that ends the connection.
 struct Case {
     bytes: Vec<u8>,
 }
@@ -18,17 +18,21 @@ const HIDDEN: &str = "POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncontent-t
 const LAST: &str = "GET /healthz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
 
 fn body(number: usize) -> String {
-    format!("{{\"model\":\"m\",\"messages\":[{{\"role\":\"user\",\"content\":\"case-{number}.\"}}]}}")
+    format!(
+        "{{\"model\":\"m\",\"messages\":[{{\"role\":\"user\",\"content\":\"case-{number}.\"}}]}}"
+    )
 }
 
 /// A request with `headers` beside the usual ones, and `framed` behind its head.
 fn case(bearer: &str, first_line: &str, headers: &str, framed: &str) -> Case {
-    let head =
-        format!("{first_line}\r\nhost: a\r\nauthorization: Bearer {bearer}\r\ncontent-type: application/json\r\n");
+    let head = format!(
+        "{first_line}\r\nhost: a\r\nauthorization: Bearer {bearer}\r\ncontent-type: application/json\r\n"
+    );
     Case { bytes: format!("{head}{headers}\r\n{framed}{HIDDEN}{LAST}").into_bytes() }
 }
 
-/// Ways of framing that are wrong, ambiguous, or only unusual. `{l}` is the length of the body, `{x}` the same in hex.
+/// Ways of framing that are wrong, ambiguous, or only unusual. `{l}` is the length of the body,
+/// `{x}` the same in hex.
 const FRAMINGS: &[(&str, &str)] = &[
     ("content-length: {l}\r\n", "{b}"),
     ("transfer-encoding: chunked\r\n", "{x}\r\n{b}\r\n0\r\n\r\n"),
@@ -73,7 +77,10 @@ const FRAMINGS: &[(&str, &str)] = &[
     ("transfer-encoding: chunked\r\n", "{x}\r\n{b}\r\n00000000000000000000\r\n\r\n"),
     ("transfer-encoding: chunked\r\n", "f{x}0000000000000000\r\n{b}\r\n0\r\n\r\n"),
     ("transfer-encoding: chunked\r\n", "0_{x}\r\n{b}\r\n0\r\n\r\n"),
-    ("transfer-encoding: chunked\r\n", "{x}\r\n{b}\r\n0\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n"),
+    (
+        "transfer-encoding: chunked\r\n",
+        "{x}\r\n{b}\r\n0\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n",
+    ),
     ("transfer-encoding: chunked\r\n", "{x}\r\n{b}\r\n-0\r\n\r\n"),
     ("expect: 100-continue\r\ncontent-length: {l}\r\n", "{b}"),
     ("upgrade: websocket\r\nconnection: upgrade\r\ncontent-length: {l}\r\n", "{b}"),
@@ -110,7 +117,8 @@ struct Chance(u64);
 
 impl Chance {
     fn below(&mut self, n: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(self.0 >> 33).unwrap() % n
     }
 }
@@ -142,7 +150,9 @@ const SPICE: &[&[u8]] = &[
 fn corpus(bearer: &str) -> Vec<Case> {
     let filled = |text: &str, number: usize| {
         let body = body(number);
-        text.replace("{l}", &body.len().to_string()).replace("{x}", &format!("{:x}", body.len())).replace("{b}", &body)
+        text.replace("{l}", &body.len().to_string())
+            .replace("{x}", &format!("{:x}", body.len()))
+            .replace("{b}", &body)
     };
     let mut cases = vec![];
     for first_line in FIRST_LINES {
@@ -156,9 +166,11 @@ fn corpus(bearer: &str) -> Vec<Case> {
     for _ in 0..600 {
         let number = cases.len();
         let (headers, framed) = FRAMINGS[chance.below(4)];
-        let mut made = case(bearer, FIRST_LINES[0], &filled(headers, number), &filled(framed, number));
+        let mut made =
+            case(bearer, FIRST_LINES[0], &filled(headers, number), &filled(framed, number));
         // Where the framing is told, not within the token.
-        let token = made.bytes.windows(bearer.len()).position(|w| w == bearer.as_bytes()).unwrap() + bearer.len();
+        let token = made.bytes.windows(bearer.len()).position(|w| w == bearer.as_bytes()).unwrap()
+            + bearer.len();
         for _ in 0..=chance.below(3) {
             let at = token + chance.below(made.bytes.len() - token - LAST.len());
             let spice = SPICE[chance.below(SPICE.len())];
@@ -193,7 +205,9 @@ fn play(gateway: &Gateway, case: &Case) -> Vec<u16> {
         }
     }
     let text = String::from_utf8_lossy(&read).into_owned();
-    text.match_indices("HTTP/1.1 ").filter_map(|(at, found)| text[at + found.len()..].get(..3)?.parse().ok()).collect()
+    text.match_indices("HTTP/1.1 ")
+        .filter_map(|(at, found)| text[at + found.len()..].get(..3)?.parse().ok())
+        .collect()
 }
 
 #[test]
@@ -206,10 +220,15 @@ fn whatever_is_written_no_second_request_reaches_the_provider() {
     std::thread::scope(|scope| {
         for _ in 0..12 {
             scope.spawn(|| {
-                while let Some(case) = cases.get(next.fetch_add(1, std::sync::atomic::Ordering::SeqCst)) {
+                while let Some(case) =
+                    cases.get(next.fetch_add(1, std::sync::atomic::Ordering::SeqCst))
+                {
                     let statuses = play(&gateway, case);
                     let shown = String::from_utf8_lossy(&case.bytes);
-                    assert!(statuses.iter().all(|status| (100..500).contains(status)), "{statuses:?} {shown}");
+                    assert!(
+                        statuses.iter().all(|status| (100..500).contains(status)),
+                        "{statuses:?} {shown}"
+                    );
                     if statuses.contains(&200) {
                         served.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
                     }
@@ -226,11 +245,16 @@ fn whatever_is_written_no_second_request_reaches_the_provider() {
             assert_eq!((seen.target.as_str(), shown.as_str()), ("/v1/models", ""), "{seen:?}");
             continue;
         }
-        assert!(seen.method == "POST" && seen.target.starts_with("/v1/chat/completions"), "{seen:?}");
+        assert!(
+            seen.method == "POST" && seen.target.starts_with("/v1/chat/completions"),
+            "{seen:?}"
+        );
         assert!(!shown.contains("SMUGGLED") && !shown.contains("HTTP/1.1"), "{seen:?}");
         if seen.complete {
-            let number =
-                shown.split_once("case-").and_then(|(_, rest)| rest.split_once('.')).map(|(n, _)| n.to_owned());
+            let number = shown
+                .split_once("case-")
+                .and_then(|(_, rest)| rest.split_once('.'))
+                .map(|(n, _)| n.to_owned());
             assert!(serde_json::from_str::<serde_json::Value>(&shown).is_ok(), "{seen:?}");
             assert!(number.is_none_or(|number| numbers.insert(number)), "twice: {seen:?}");
         }

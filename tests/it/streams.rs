@@ -23,7 +23,12 @@ fn asking_for_usage(text: &str) -> Value {
 fn open(gateway: &Gateway, path: &str, body: &Value) -> (Connection, Reply) {
     let bearer = format!("Bearer {}", jwt("acme"));
     let mut connection = gateway.connect();
-    connection.send(&request("POST", path, &[("authorization", &bearer)], body.to_string().as_bytes()));
+    connection.send(&request(
+        "POST",
+        path,
+        &[("authorization", &bearer)],
+        body.to_string().as_bytes(),
+    ));
     let head = connection.head().expect("a head");
     (connection, head)
 }
@@ -40,9 +45,16 @@ fn a_stream_s_bytes_pass_unchanged() {
         let reply = gateway.post(PATH, &jwt("acme"), &asking_for_usage("hi"));
         assert_eq!(reply.ok().text(), events.concat());
         assert!(reply.complete);
-        assert!(reply.header("content-type").is_some_and(|value| value.starts_with("text/event-stream")));
+        assert!(
+            reply
+                .header("content-type")
+                .is_some_and(|value| value.starts_with("text/event-stream"))
+        );
         let row = gateway.rows(1).pop().unwrap();
-        assert_eq!((&row["stream"], &row["input_tokens"], &row["output_tokens"]), (&json!(1), &json!(11), &json!(7)));
+        assert_eq!(
+            (&row["stream"], &row["input_tokens"], &row["output_tokens"]),
+            (&json!(1), &json!(11), &json!(7))
+        );
     }
     assert!(provider.seen().iter().all(|seen| seen.json() == asking_for_usage("hi")));
 }
@@ -53,7 +65,12 @@ fn usage_is_asked_for_and_taken_out_again() {
     let gateway = Gateway::start(&provider);
     let with_usage = step::chat_events(&["hello"], true);
     let usage_event = with_usage[with_usage.len() - 2].clone();
-    for options in [Value::Null, json!({}), json!({"include_usage": false}), json!({"include_obfuscation": false})] {
+    for options in [
+        Value::Null,
+        json!({}),
+        json!({"include_usage": false}),
+        json!({"include_obfuscation": false}),
+    ] {
         provider.take_seen();
         provider.script([step::sse(&with_usage)]);
         let mut body = streamed("hi");
@@ -71,7 +88,11 @@ fn usage_is_asked_for_and_taken_out_again() {
         assert!(text.contains("hello") && text.ends_with("data: [DONE]\n\n"), "{text}");
     }
     for row in gateway.rows(4) {
-        assert_eq!((&row["usage_source"], &row["output_tokens"]), (&json!("provider"), &json!(7)), "{row:?}");
+        assert_eq!(
+            (&row["usage_source"], &row["output_tokens"]),
+            (&json!("provider"), &json!(7)),
+            "{row:?}"
+        );
     }
 }
 
@@ -124,8 +145,12 @@ fn a_stream_that_is_cut_says_so() {
         assert!(!text.contains("[DONE]"), "{how}: {text}");
         assert!(text.contains("one "), "{how}: {text}");
         let last = text.trim_end().rsplit("\n\n").next().unwrap();
-        let data: Value = serde_json::from_str(last.strip_prefix("data: ").unwrap_or("null")).unwrap_or(Value::Null);
-        assert!(data["error"]["message"].is_string() && data["error"]["code"].is_string(), "{how}: {text}");
+        let data: Value = serde_json::from_str(last.strip_prefix("data: ").unwrap_or("null"))
+            .unwrap_or(Value::Null);
+        assert!(
+            data["error"]["message"].is_string() && data["error"]["code"].is_string(),
+            "{how}: {text}"
+        );
     }
     for row in gateway.rows(count) {
         let outcome = row["outcome"].as_str().unwrap();
@@ -149,22 +174,31 @@ fn other_endpoints_tell_it_in_their_own_events() {
         )
     };
     provider.script([step::cut_mid_event(&[created(0), created(1), created(2)])]);
-    let reply = gateway.post("/v1/responses", &jwt("acme"), &json!({"model": "gpt-4o", "input": "hi", "stream": true}));
+    let reply = gateway.post(
+        "/v1/responses",
+        &jwt("acme"),
+        &json!({"model": "gpt-4o", "input": "hi", "stream": true}),
+    );
     let last = reply.ok().text().trim_end().rsplit("\n\n").next().unwrap().to_owned();
     assert!(last.starts_with("event: error\ndata: "), "{}", reply.text());
-    let data: Value = serde_json::from_str(last.lines().nth(1).unwrap().strip_prefix("data: ").unwrap()).unwrap();
+    let data: Value =
+        serde_json::from_str(last.lines().nth(1).unwrap().strip_prefix("data: ").unwrap()).unwrap();
     assert_eq!((&data["type"], &data["sequence_number"]), (&json!("error"), &json!(2)), "{data}");
     assert!(data["message"].is_string() && data["code"].is_string(), "{data}");
 
     let message = "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"x\"}}\n\n";
     provider.script([step::cut_mid_event(&[message, message])]);
-    let body =
-        json!({"model": "claude-x", "max_tokens": 9, "stream": true, "messages": [{"role": "user", "content": "hi"}]});
+    let body = json!({"model": "claude-x", "max_tokens": 9, "stream": true, "messages": [{"role": "user", "content": "hi"}]});
     let reply = gateway.post("/v1/messages", &jwt("acme"), &body);
     let last = reply.ok().text().trim_end().rsplit("\n\n").next().unwrap().to_owned();
     assert!(last.starts_with("event: error\ndata: "), "{}", reply.text());
-    let data: Value = serde_json::from_str(last.lines().nth(1).unwrap().strip_prefix("data: ").unwrap()).unwrap();
-    assert_eq!((&data["type"], data["error"]["message"].is_string()), (&json!("error"), true), "{data}");
+    let data: Value =
+        serde_json::from_str(last.lines().nth(1).unwrap().strip_prefix("data: ").unwrap()).unwrap();
+    assert_eq!(
+        (&data["type"], data["error"]["message"].is_string()),
+        (&json!("error"), true),
+        "{data}"
+    );
 }
 
 #[test]
@@ -194,18 +228,30 @@ fn a_client_that_leaves_takes_the_provider_with_it() {
     let (mut connection, _) = open(&gateway, PATH, &streamed("hi"));
     connection.chunks_until("one ");
     drop(connection);
-    eventually("the provider's connection closed", || (provider.closed_by_peer() == 1).then_some(()));
+    eventually("the provider's connection closed", || {
+        (provider.closed_by_peer() == 1).then_some(())
+    });
     // Before the first byte.
     provider.script([step::silence()]);
     let bearer = format!("Bearer {}", jwt("acme"));
     let mut connection = gateway.connect();
-    connection.send(&request("POST", PATH, &[("authorization", &bearer)], chat("hi").to_string().as_bytes()));
+    connection.send(&request(
+        "POST",
+        PATH,
+        &[("authorization", &bearer)],
+        chat("hi").to_string().as_bytes(),
+    ));
     provider.wait_for(2);
     drop(connection);
-    eventually("the provider's connection closed", || (provider.closed_by_peer() == 2).then_some(()));
+    eventually("the provider's connection closed", || {
+        (provider.closed_by_peer() == 2).then_some(())
+    });
     let rows = gateway.rows(2);
     assert_eq!(rows.len(), 2, "{rows:?}");
-    assert!(rows.iter().all(|row| row["outcome"] == "client_disconnect" && row["attempts"] == 1), "{rows:?}");
+    assert!(
+        rows.iter().all(|row| row["outcome"] == "client_disconnect" && row["attempts"] == 1),
+        "{rows:?}"
+    );
     assert_eq!(rows[1]["status"], 499);
     assert_eq!(provider.seen().len(), 2, "nobody asks again for a client that has left");
 }
@@ -218,11 +264,20 @@ fn a_client_that_leaves_between_attempts_ends_them() {
     let gateway = Gateway::start(&provider);
     let bearer = format!("Bearer {}", jwt("acme"));
     let mut connection = gateway.connect();
-    connection.send(&request("POST", PATH, &[("authorization", &bearer)], chat("hi").to_string().as_bytes()));
+    connection.send(&request(
+        "POST",
+        PATH,
+        &[("authorization", &bearer)],
+        chat("hi").to_string().as_bytes(),
+    ));
     provider.wait_for(1);
     drop(connection);
     let row = gateway.only_row();
-    assert_eq!((&row["outcome"], &row["attempts"]), (&json!("client_disconnect"), &json!(1)), "{row:?}");
+    assert_eq!(
+        (&row["outcome"], &row["attempts"]),
+        (&json!("client_disconnect"), &json!(1)),
+        "{row:?}"
+    );
     assert_eq!(provider.seen().len(), 1);
 }
 
@@ -252,7 +307,9 @@ fn an_http2_client_that_resets_its_stream_takes_the_provider_with_it() {
     runtime.block_on(async {
         let stream = tokio::net::TcpStream::connect(gateway.apps).await.unwrap();
         let (mut send, connection) =
-            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+                .await
+                .unwrap();
         let task = tokio::task::spawn(connection);
         let request = http::Request::post(format!("http://{}{PATH}", gateway.apps))
             .header("authorization", format!("Bearer {}", jwt("acme")))
@@ -263,15 +320,20 @@ fn an_http2_client_that_resets_its_stream_takes_the_provider_with_it() {
         answer.body_mut().frame().await.unwrap().unwrap();
         // Only this stream is reset; the connection stays and is of use.
         drop(answer);
-        let again = http::Request::get(format!("http://{}/healthz", gateway.apps)).body(Full::default()).unwrap();
+        let again = http::Request::get(format!("http://{}/healthz", gateway.apps))
+            .body(Full::default())
+            .unwrap();
         assert_eq!(send.send_request(again).await.unwrap().status(), 200);
-        eventually("the provider's connection closed", || (provider.closed_by_peer() == 1).then_some(()));
+        eventually("the provider's connection closed", || {
+            (provider.closed_by_peer() == 1).then_some(())
+        });
         task.abort();
     });
     assert_eq!(gateway.only_row()["outcome"], "client_disconnect");
 }
 
-/// The text without the comments that the gateway put in, and how many there were. Each stands between two events.
+/// The text without the comments that the gateway put in, and how many there were. Each stands
+/// between two events.
 fn without_comments(text: &str) -> (String, usize) {
     let (comments, events): (Vec<&str>, Vec<&str>) =
         text.split_inclusive("\n\n").partition(|event| *event == ": keep-alive\n\n");
@@ -286,8 +348,10 @@ fn the_client_of_a_silent_stream_hears_of_it_between_events() {
     let with_usage = step::chat_events(&["one ", "two [REDACTED_EMAIL_1] "], true);
     let mut plain = with_usage.clone();
     plain.remove(plain.len() - 2);
-    let restored: Vec<String> =
-        with_usage.iter().map(|event| event.replace("[REDACTED_EMAIL_1]", "jane@example.com")).collect();
+    let restored: Vec<String> = with_usage
+        .iter()
+        .map(|event| event.replace("[REDACTED_EMAIL_1]", "jane@example.com"))
+        .collect();
     // The client asks for usage; the gateway does and takes it out; values are put back.
     let table = [
         ("", asking_for_usage("hi"), with_usage.concat()),
@@ -302,7 +366,8 @@ fn the_client_of_a_silent_stream_hears_of_it_between_events() {
         let gateway = setup.start();
         // Silence behind the head, between two events, and in the middle of one.
         let cut = with_usage[2].len() / 2;
-        let [(first, open_first), (second, open_second), (third, open_third)] = [(); 3].map(|()| step::gate());
+        let [(first, open_first), (second, open_second), (third, open_third)] =
+            [(); 3].map(|()| step::gate());
         let mut script = step::sse_open(&with_usage[..0]);
         script.push(first);
         script.extend(step::sse_open(&with_usage[..2]).split_off(1));
@@ -332,7 +397,8 @@ fn the_client_of_a_silent_stream_hears_of_it_between_events() {
 #[test]
 fn comments_prolong_nothing_and_stand_behind_no_end() {
     let provider = Provider::start();
-    let gateway = Setup::new(&provider).section("timeouts", "{keep_alive: 100ms, idle: 3s}").start();
+    let gateway =
+        Setup::new(&provider).section("timeouts", "{keep_alive: 100ms, idle: 3s}").start();
     let events = step::chat_events(&["one "], true);
     let held = |events: &[String]| {
         let mut script = step::sse_open(events);
@@ -348,7 +414,11 @@ fn comments_prolong_nothing_and_stand_behind_no_end() {
     // Behind the last event nothing more comes, however long the connection stays.
     provider.script([held(&events)]);
     let reply = gateway.post(PATH, &jwt("acme"), &asking_for_usage("hi"));
-    assert!(reply.ok().text().ends_with(&events[1..].concat()) && reply.complete, "{}", reply.text());
+    assert!(
+        reply.ok().text().ends_with(&events[1..].concat()) && reply.complete,
+        "{}",
+        reply.text()
+    );
     // What is no stream of events gets no comment; it is cut after `idle`.
     let audio = "HTTP/1.1 200 OK\r\ncontent-type: audio/mpeg\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n";
     provider.script([vec![Act::Send(audio.into()), Act::Hold]]);

@@ -1,4 +1,5 @@
-//! Where a call goes when there is more than one place: by order, by weight, by load, and under another name.
+//! Where a call goes when there is more than one place: by order, by weight, by load, and under
+//! another name.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -6,13 +7,17 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::{Connection, Gateway, Provider, Setup, chat, eventually, jwt, refused_address, request, step};
+use crate::support::{
+    Connection, Gateway, Provider, Setup, chat, eventually, jwt, refused_address, request, step,
+};
 
 /// A gateway with these providers, and calls spread over `to`.
 fn setup(providers: &[(&str, SocketAddr)], routing: &str) -> Setup {
     let section: Vec<String> = providers
         .iter()
-        .map(|(name, at)| format!("{name}: {{kind: openai, base_url: \"http://{at}/v1\", api_key: sk-of-{name}}}"))
+        .map(|(name, at)| {
+            format!("{name}: {{kind: openai, base_url: \"http://{at}/v1\", api_key: sk-of-{name}}}")
+        })
         .collect();
     Setup::towards(providers[0].1)
         .section("providers", &section.join("\n"))
@@ -25,7 +30,9 @@ fn answered(gateway: &Gateway, org: &str, count: usize) -> BTreeMap<String, usiz
     let mut answered = BTreeMap::new();
     for _ in 0..count {
         let reply = gateway.chat(org, "hi");
-        *answered.entry(reply.ok().header("x-tollgate-provider").unwrap().to_owned()).or_default() += 1;
+        *answered
+            .entry(reply.ok().header("x-tollgate-provider").unwrap().to_owned())
+            .or_default() += 1;
     }
     answered
 }
@@ -37,7 +44,10 @@ fn calls_are_shared_by_weight() {
     let gateway = setup(&[("a", a.address), ("b", b.address), ("c", c.address)], routing).start();
     let answered = answered(&gateway, "acme", 300);
     // Expected 270 to 30; five standard deviations to either side.
-    assert!((4..=56).contains(&answered["b"]) && answered["a"] == 300 - answered["b"], "{answered:?}");
+    assert!(
+        (4..=56).contains(&answered["b"]) && answered["a"] == 300 - answered["b"],
+        "{answered:?}"
+    );
     assert_eq!(c.seen().len(), 0, "the reserve is asked when the others have failed");
     a.always(step::error(503, "x"));
     b.always(step::error(503, "x"));
@@ -47,8 +57,7 @@ fn calls_are_shared_by_weight() {
 #[test]
 fn each_target_has_its_own_name_for_the_model() {
     let (a, b) = (Provider::start(), Provider::start());
-    let routing =
-        "models: [{match: 'gpt-4o*', to: [{provider: a, model: \"dep \\\"1\\\"\"}, {provider: b, model: b-large}, a]}]";
+    let routing = "models: [{match: 'gpt-4o*', to: [{provider: a, model: \"dep \\\"1\\\"\"}, {provider: b, model: b-large}, a]}]";
     let gateway = setup(&[("a", a.address), ("b", b.address)], routing).start();
     let bearer = format!("Bearer {}", jwt("acme"));
     // A small body, and one that streams; `model` first, and last.
@@ -62,15 +71,29 @@ fn each_target_has_its_own_name_for_the_model() {
         a.script([step::error(503, "x")]);
         b.script([step::error(503, "x")]);
         let reply = Connection::open(gateway.apps)
-            .send(&request("POST", "/v1/chat/completions", &[("authorization", &bearer)], body.as_bytes()))
+            .send(&request(
+                "POST",
+                "/v1/chat/completions",
+                &[("authorization", &bearer)],
+                body.as_bytes(),
+            ))
             .reply();
         assert_eq!(reply.ok().header("x-tollgate-attempts"), Some("3"));
-        let expected = |to: &str| body.replace("jane@example.com", "[REDACTED_EMAIL]").replace("gpt-4o-mini", to);
+        let expected = |to: &str| {
+            body.replace("jane@example.com", "[REDACTED_EMAIL]").replace("gpt-4o-mini", to)
+        };
         let (at_a, at_b) = (a.take_seen(), b.take_seen());
         assert_eq!((at_a.len(), at_b.len()), (2, 1));
-        assert!(at_a[0].text() == expected("dep \\\"1\\\"") && at_a[0].complete, "{:.200}", at_a[0].text());
+        assert!(
+            at_a[0].text() == expected("dep \\\"1\\\"") && at_a[0].complete,
+            "{:.200}",
+            at_a[0].text()
+        );
         assert!(at_b[0].text() == expected("b-large"), "{:.200}", at_b[0].text());
-        assert!(at_a[1].text() == expected("gpt-4o-mini"), "a target without a name passes the caller's");
+        assert!(
+            at_a[1].text() == expected("gpt-4o-mini"),
+            "a target without a name passes the caller's"
+        );
         let row = gateway.rows(n + 1).pop().unwrap();
         assert_eq!(
             (&row["model"], &row["provider"], &row["attempts"]),
@@ -98,7 +121,9 @@ fn a_target_has_its_own_patience() {
     let begun = Instant::now();
     slow.always(step::silence());
     let body = |model: &str| json!({"model": model, "stream": model == "stream", "messages": []});
-    gateway.post("/v1/chat/completions", &jwt("acme"), &body("slow")).refused(504, "provider_timeout");
+    gateway
+        .post("/v1/chat/completions", &jwt("acme"), &body("slow"))
+        .refused(504, "provider_timeout");
     let mut stalled = step::sse_open(&step::chat_events(&["first "], true)[..2]);
     stalled.push(step::Act::Hold);
     slow.always(stalled);
@@ -137,7 +162,9 @@ fn among_equals_the_one_with_the_fewest_calls_is_next() {
     assert_eq!(answered(&gateway, "acme", 20), BTreeMap::from([(idle.to_owned(), 20)]));
     // When it is over both are equal again.
     drop(connection);
-    eventually("a call at the one that was busy", || answered(&gateway, "acme", 5).contains_key(&busy).then_some(()));
+    eventually("a call at the one that was busy", || {
+        answered(&gateway, "acme", 5).contains_key(&busy).then_some(())
+    });
 }
 
 #[test]
@@ -149,8 +176,13 @@ fn a_sticky_organisation_stays_until_its_target_fails() {
         .start();
     let home = answered(&gateway, "acme", 20);
     assert_eq!(home.len(), 1, "{home:?}");
-    let orgs = (0..20).map(|n| answered(&gateway, &format!("org-{n}"), 1).into_keys().next().unwrap());
-    assert_eq!(orgs.collect::<std::collections::BTreeSet<_>>().len(), 2, "not everyone at the same one");
+    let orgs =
+        (0..20).map(|n| answered(&gateway, &format!("org-{n}"), 1).into_keys().next().unwrap());
+    assert_eq!(
+        orgs.collect::<std::collections::BTreeSet<_>>().len(),
+        2,
+        "not everyone at the same one"
+    );
     let (home, own, other) = if home.contains_key("a") { ("a", &a, "b") } else { ("b", &b, "a") };
     own.always(step::error(503, "x"));
     let away = answered(&gateway, "acme", 20);

@@ -1,4 +1,5 @@
-//! TLS on the applications' side: both protocols, certificates that change while calls run, certificates of clients.
+//! TLS on the applications' side: both protocols, certificates that change while calls run,
+//! certificates of clients.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use std::net::TcpStream;
 
-use crate::support::{Connection, DEADLINE, Gateway, Provider, Setup, chat, eventually, jwt, request};
+use crate::support::{
+    Connection, DEADLINE, Gateway, Provider, Setup, chat, eventually, jwt, request,
+};
 
 fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/tls").join(name)
@@ -24,7 +27,8 @@ fn start(provider: &Provider, more: &str) -> (Gateway, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     install(folder.path(), "first");
     let path = |name: &str| folder.path().join(name).display().to_string();
-    let tls = format!("{{cert_file: \"{}\", key_file: \"{}\"{more}}}", path("cert.pem"), path("key.pem"));
+    let tls =
+        format!("{{cert_file: \"{}\", key_file: \"{}\"{more}}}", path("cert.pem"), path("key.pem"));
     (Setup::new(provider).setting("tls", &tls).start(), folder)
 }
 
@@ -63,7 +67,9 @@ fn handshake(
         }
     };
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
-    let mut tls = ClientConnection::new(Arc::new(config), ServerName::try_from("gateway.test").unwrap()).unwrap();
+    let mut tls =
+        ClientConnection::new(Arc::new(config), ServerName::try_from("gateway.test").unwrap())
+            .unwrap();
     let mut stream = TcpStream::connect(gateway.apps)?;
     stream.set_read_timeout(Some(DEADLINE))?;
     while tls.is_handshaking() {
@@ -75,8 +81,12 @@ fn handshake(
 /// A chat call over TLS; the first line of the answer, or nothing where the connection was closed.
 fn ask(stream: &mut StreamOwned<ClientConnection, TcpStream>) -> Option<String> {
     let bearer = format!("Bearer {}", jwt("acme"));
-    let bytes =
-        request("POST", "/v1/chat/completions", &[("authorization", &bearer)], chat("hi").to_string().as_bytes());
+    let bytes = request(
+        "POST",
+        "/v1/chat/completions",
+        &[("authorization", &bearer)],
+        chat("hi").to_string().as_bytes(),
+    );
     stream.write_all(&bytes).ok()?;
     let mut line = String::new();
     std::io::BufRead::read_line(&mut std::io::BufReader::new(stream), &mut line).ok()?;
@@ -113,14 +123,17 @@ fn a_new_certificate_is_taken_up_while_the_old_connection_lives() {
     assert_eq!(ask(&mut old).as_deref(), Some("HTTP/1.1 200 OK"));
     // A broken file changes nothing.
     std::fs::write(folder.path().join("cert.pem"), "nonsense").unwrap();
-    eventually("the look at it", || gateway.printed().contains("TLS certificate not taken").then_some(()));
+    eventually("the look at it", || {
+        gateway.printed().contains("TLS certificate not taken").then_some(())
+    });
     assert_eq!(shown(), Some(certificate("second")));
 }
 
 #[test]
 fn clients_without_a_certificate_are_refused_where_one_is_asked_for() {
     let provider = Provider::start();
-    let (gateway, _folder) = start(&provider, &format!(", client_ca_file: \"{}\"", file("ca.pem").display()));
+    let (gateway, _folder) =
+        start(&provider, &format!(", client_ca_file: \"{}\"", file("ca.pem").display()));
     let mut known = handshake(&gateway, &[], Some("client")).unwrap();
     assert_eq!(ask(&mut known).as_deref(), Some("HTTP/1.1 200 OK"));
     // In TLS 1.3 the client learns of it with its first read.
@@ -131,7 +144,9 @@ fn clients_without_a_certificate_are_refused_where_one_is_asked_for() {
 
 /// The first bytes of a handshake.
 fn hello() -> Vec<u8> {
-    let mut tls = ClientConnection::new(Arc::new(trusting()), ServerName::try_from("gateway.test").unwrap()).unwrap();
+    let mut tls =
+        ClientConnection::new(Arc::new(trusting()), ServerName::try_from("gateway.test").unwrap())
+            .unwrap();
     let mut bytes = vec![];
     tls.write_tls(&mut bytes).unwrap();
     bytes
@@ -141,7 +156,9 @@ fn hello() -> Vec<u8> {
 fn a_handshake_in_single_bytes_is_a_handshake() {
     let provider = Provider::start();
     let (gateway, _folder) = start(&provider, "");
-    let mut tls = ClientConnection::new(Arc::new(trusting()), ServerName::try_from("gateway.test").unwrap()).unwrap();
+    let mut tls =
+        ClientConnection::new(Arc::new(trusting()), ServerName::try_from("gateway.test").unwrap())
+            .unwrap();
     let mut stream = TcpStream::connect(gateway.apps).unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     stream.set_nodelay(true).unwrap();
@@ -166,7 +183,8 @@ fn what_is_no_handshake_is_closed_and_harms_nobody() {
     let provider = Provider::start();
     let (gateway, _folder) = start(&provider, "");
     let stage = |what: &str| {
-        let mut stream = handshake(&gateway, &[], None).unwrap_or_else(|error| panic!("after {what}: {error}"));
+        let mut stream =
+            handshake(&gateway, &[], None).unwrap_or_else(|error| panic!("after {what}: {error}"));
         assert_eq!(ask(&mut stream).as_deref(), Some("HTTP/1.1 200 OK"), "after {what}");
     };
     stage("the start");
@@ -174,11 +192,21 @@ fn what_is_no_handshake_is_closed_and_harms_nobody() {
     let hello = hello();
     let mut flipped = hello.clone();
     flipped.iter_mut().skip(5).step_by(3).for_each(|byte| *byte ^= 0x55);
-    // Records of SSL 2 and 3, noise, a hello that is cut or spoiled: each is closed, whether at once or by the timer.
+    // Records of SSL 2 and 3, noise, a hello that is cut or spoiled: each is closed, whether at
+    // once or by the timer.
     let table: [(&str, Vec<u8>); 6] = [
         ("plain HTTP", b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n".to_vec()),
-        ("SSL 2", vec![0x80, 0x2e, 0x01, 0x00, 0x02, 0x00, 0x15, 0x00, 0x00, 0x00, 0x10, 0x01, 0x00, 0x80]),
-        ("SSL 3", [&[0x16, 0x03, 0x00, 0x00, 0x2f, 0x01, 0x00, 0x00, 0x2b, 0x03, 0x00][..], &[7; 36]].concat()),
+        (
+            "SSL 2",
+            vec![
+                0x80, 0x2e, 0x01, 0x00, 0x02, 0x00, 0x15, 0x00, 0x00, 0x00, 0x10, 0x01, 0x00, 0x80,
+            ],
+        ),
+        (
+            "SSL 3",
+            [&[0x16, 0x03, 0x00, 0x00, 0x2f, 0x01, 0x00, 0x00, 0x2b, 0x03, 0x00][..], &[7; 36]]
+                .concat(),
+        ),
         ("a hello that is spoiled", flipped),
         ("a hello that stalls", hello[..hello.len() / 2].to_vec()),
         ("nothing", vec![]),
@@ -202,7 +230,9 @@ fn what_is_no_handshake_is_closed_and_harms_nobody() {
     // A name that is not sent is no hindrance: there is one certificate.
     let mut config = trusting();
     config.enable_sni = false;
-    let mut tls = ClientConnection::new(Arc::new(config), ServerName::try_from("gateway.test").unwrap()).unwrap();
+    let mut tls =
+        ClientConnection::new(Arc::new(config), ServerName::try_from("gateway.test").unwrap())
+            .unwrap();
     let mut stream = TcpStream::connect(gateway.apps).unwrap();
     while tls.is_handshaking() {
         tls.complete_io(&mut stream).unwrap();

@@ -21,13 +21,17 @@ fn matches(bytes: usize) -> String {
 
 /// While large bodies are at work, an organisation's small calls are answered, and so is health.
 fn small_calls_pass(setup: Setup, provider: &Provider) {
-    let gateway =
-        setup.section("auth", &format!("{{jwt: {{secret: \"{SECRET}\"}}, accept: [jwt, passthrough]}}")).start();
+    let gateway = setup
+        .section("auth", &format!("{{jwt: {{secret: \"{SECRET}\"}}, accept: [jwt, passthrough]}}"))
+        .start();
     let plain = matches(1 << 20);
     let packed = gzip(&plain);
     let hogs: Vec<_> = (0..12)
         .map(|n| {
-            let bearer = format!("Bearer {}", if n % 2 == 0 { jwt("hog") } else { "sk-junk-0123456789".to_owned() });
+            let bearer = format!(
+                "Bearer {}",
+                if n % 2 == 0 { jwt("hog") } else { "sk-junk-0123456789".to_owned() }
+            );
             let mut headers = vec![("authorization", bearer.as_str())];
             let body = if n % 3 == 0 { packed.as_slice() } else { plain.as_bytes() };
             if n % 3 == 0 {
@@ -61,7 +65,10 @@ fn small_calls_pass_large_ones() {
 #[test]
 fn small_calls_pass_large_ones_on_one_processor() {
     let provider = Provider::start();
-    small_calls_pass(Setup::new(&provider).under(&format!("taskset -c {}", a_processor())), &provider);
+    small_calls_pass(
+        Setup::new(&provider).under(&format!("taskset -c {}", a_processor())),
+        &provider,
+    );
 }
 
 /// Tickets beside megabytes of fields that nobody asked for, in either coding.
@@ -70,8 +77,9 @@ fn tickets_are_found_among_megabytes_of_other_fields() {
     let provider = Provider::start();
     let gateway = Gateway::start(&provider);
     // Numbers that differ, so that it stays below the ratio bound.
-    let junk: String =
-        (0..600_000_u32).map(|n| format!("{{\"a\":{}}},", n.wrapping_mul(2_654_435_761) >> 22)).collect();
+    let junk: String = (0..600_000_u32)
+        .map(|n| format!("{{\"a\":{}}},", n.wrapping_mul(2_654_435_761) >> 22))
+        .collect();
     let junk = junk.trim_end_matches(',');
     let ticket = r#"{"title":"Charged twice","body":"Please refund"}"#;
     let before = format!(r#"{{"x":[{junk}],"tickets":[{ticket}]}}"#);
@@ -93,7 +101,8 @@ fn tickets_are_found_among_megabytes_of_other_fields() {
         r#"{"tickets":[{"title":"a","body":"b","b\u006fdy":"c"}]}"#,
         r#"{"tickets":[],"tickets":[{"title":"a","body":"b"}]}"#,
     ] {
-        let path = if wrong.contains("tickets") { "/api/ai/intent/batch" } else { "/api/ai/intent" };
+        let path =
+            if wrong.contains("tickets") { "/api/ai/intent/batch" } else { "/api/ai/intent" };
         let reply = gateway.send("POST", path, &[("authorization", &bearer)], wrong.as_bytes());
         reply.refused(400, "invalid_request");
         assert!(reply.text().contains("is there twice"), "{}", reply.text());
@@ -103,6 +112,7 @@ fn tickets_are_found_among_megabytes_of_other_fields() {
 /// The first processor that this test may use.
 fn a_processor() -> String {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap().trim();
+    let allowed =
+        status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap().trim();
     allowed.split([',', '-']).next().unwrap().to_owned()
 }

@@ -1,4 +1,5 @@
-//! What a call used and cost: as the provider says, as far as it came to say so, and about, where it says nothing.
+//! What a call used and cost: as the provider says, as far as it came to say so, and about, where
+//! it says nothing.
 
 use serde_json::{Map, Value, json};
 
@@ -11,7 +12,12 @@ const CHAT: &str = "/v1/chat/completions";
 fn read_until_and_leave(gateway: &Gateway, path: &str, body: &Value, text: &str) {
     let bearer = format!("Bearer {}", jwt("acme"));
     let mut connection = gateway.connect();
-    connection.send(&request("POST", path, &[("authorization", &bearer)], body.to_string().as_bytes()));
+    connection.send(&request(
+        "POST",
+        path,
+        &[("authorization", &bearer)],
+        body.to_string().as_bytes(),
+    ));
     assert_eq!(connection.head().expect("a head").status, 200);
     connection.chunks_until(text);
 }
@@ -24,11 +30,19 @@ fn streamed(model: &str) -> Value {
 }
 
 fn numbers(row: &Map<String, Value>, columns: &[&str]) -> Vec<u64> {
-    columns.iter().map(|column| row[*column].as_u64().unwrap_or_else(|| panic!("{column} of {row:?}"))).collect()
+    columns
+        .iter()
+        .map(|column| row[*column].as_u64().unwrap_or_else(|| panic!("{column} of {row:?}")))
+        .collect()
 }
 
-const TOKENS: [&str; 5] =
-    ["input_tokens", "cached_tokens", "cache_write_tokens", "cache_write_1h_tokens", "output_tokens"];
+const TOKENS: [&str; 5] = [
+    "input_tokens",
+    "cached_tokens",
+    "cache_write_tokens",
+    "cache_write_1h_tokens",
+    "output_tokens",
+];
 
 #[test]
 fn a_row_keeps_what_its_cost_was_made_of() {
@@ -49,7 +63,11 @@ fn a_row_keeps_what_its_cost_was_made_of() {
     assert_eq!((&row["service_tier"], &row["usage_source"]), (&json!("flex"), &json!("provider")));
     // 60 × 0.50 + 40 × 10 + 5 × 1 + 5 × 20
     assert_eq!(row["cost_nano_usd"], json!(30_000 + 400_000 + 5_000 + 100_000));
-    assert_eq!(row["price_version"].as_str().map(str::len), Some("2026-11-23.01234567".len()), "{row:?}");
+    assert_eq!(
+        row["price_version"].as_str().map(str::len),
+        Some("2026-11-23.01234567".len()),
+        "{row:?}"
+    );
 
     // Another list, another version; and no price, no version.
     let before = row["price_version"].clone();
@@ -64,8 +82,15 @@ fn a_row_keeps_what_its_cost_was_made_of() {
     let with = |model: &str, version: &Value| {
         rows.iter().filter(|row| row["model"] == model && row["price_version"] == *version).count()
     };
-    assert_eq!((with("gpt-4o-mini", &before), with("nobody-knows", &json!(""))), (1, 1), "{rows:?}");
-    assert!(rows.iter().all(|row| row["cost_usd"].is_null() == (row["price_version"] == "")), "{rows:?}");
+    assert_eq!(
+        (with("gpt-4o-mini", &before), with("nobody-knows", &json!(""))),
+        (1, 1),
+        "{rows:?}"
+    );
+    assert!(
+        rows.iter().all(|row| row["cost_usd"].is_null() == (row["price_version"] == "")),
+        "{rows:?}"
+    );
 }
 
 #[test]
@@ -74,7 +99,8 @@ fn an_answer_without_usage_is_counted_by_its_text() {
     let gateway = Gateway::start(&provider);
     let mut answer = step::chat_body(&"word ".repeat(80));
     answer.as_object_mut().unwrap().remove("usage");
-    provider.script([step::json(200, &answer), step::sse(&step::chat_events(&["abcd"; 50], false))]);
+    provider
+        .script([step::json(200, &answer), step::sse(&step::chat_events(&["abcd"; 50], false))]);
     gateway.chat("acme", &"hello ".repeat(100)).ok();
     gateway.post(CHAT, &jwt("acme"), &streamed("gpt-4o-mini")).ok();
     let rows = gateway.rows(2);
@@ -98,7 +124,10 @@ fn an_answer_without_usage_is_counted_by_its_text() {
     let rows = gateway.rows(5);
     let unknown: Vec<_> = rows.iter().filter(|row| row["usage_source"] == "none").collect();
     assert_eq!(unknown.len(), 3, "{rows:?}");
-    assert!(unknown.iter().all(|row| row["cost_usd"].is_null() && row["input_tokens"] == 0), "{unknown:?}");
+    assert!(
+        unknown.iter().all(|row| row["cost_usd"].is_null() && row["input_tokens"] == 0),
+        "{unknown:?}"
+    );
 }
 
 #[test]
@@ -120,7 +149,11 @@ fn a_stream_that_is_left_or_cut_costs_what_was_sent() {
     let rows = gateway.rows(2);
     for (outcome, output) in [("client_disconnect", 20), ("provider_error", 10)] {
         let row = rows.iter().find(|row| row["outcome"] == outcome).unwrap();
-        assert_eq!((&row["usage_source"], &row["output_tokens"]), (&json!("estimated"), &json!(output)), "{row:?}");
+        assert_eq!(
+            (&row["usage_source"], &row["output_tokens"]),
+            (&json!("estimated"), &json!(output)),
+            "{row:?}"
+        );
         assert!(row["cost_usd"].is_number(), "{row:?}");
     }
 }
@@ -129,7 +162,8 @@ fn a_stream_that_is_left_or_cut_costs_what_was_sent() {
 fn a_broken_message_keeps_the_input_that_was_told() {
     let provider = Provider::start();
     let gateway = Gateway::start(&provider);
-    let event = |data: &Value| format!("event: {}\ndata: {data}\n\n", data["type"].as_str().unwrap());
+    let event =
+        |data: &Value| format!("event: {}\ndata: {data}\n\n", data["type"].as_str().unwrap());
     let events: Vec<String> = [
         json!({"type": "message_start", "message": {"model": "claude-haiku-4-5", "usage": {"input_tokens": 10,
             "cache_read_input_tokens": 1000, "cache_creation_input_tokens": 100,
@@ -153,7 +187,10 @@ fn a_broken_message_keeps_the_input_that_was_told() {
         ("estimated", 100, 10_000 + 100_000 + 75_000 + 80_000 + 500_000),
         ("provider", 77, 10_000 + 100_000 + 75_000 + 80_000 + 385_000),
     ] {
-        let row = rows.iter().find(|row| row["usage_source"] == source).unwrap_or_else(|| panic!("{rows:?}"));
+        let row = rows
+            .iter()
+            .find(|row| row["usage_source"] == source)
+            .unwrap_or_else(|| panic!("{rows:?}"));
         assert_eq!(numbers(row, &TOKENS), [1_110, 1_000, 100, 40, output]);
         assert_eq!(row["cost_nano_usd"], json!(nano), "{row:?}");
     }
@@ -181,9 +218,11 @@ fn absurd_numbers_of_a_provider_poison_nothing() {
         gateway.chat("acme", "hi").ok();
     }
     let rows = gateway.rows(usages.len());
-    let cost: f64 = rows.iter().map(|row| row["cost_nano_usd"].as_f64().expect("a cost") / 1e9).sum();
+    let cost: f64 =
+        rows.iter().map(|row| row["cost_nano_usd"].as_f64().expect("a cost") / 1e9).sum();
     for row in &rows {
-        let numbers = numbers(row, &["input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens"]);
+        let numbers =
+            numbers(row, &["input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens"]);
         assert!(numbers.iter().all(|n| *n <= 100_000_000), "{numbers:?}");
     }
     // 100 million tokens in at 1, out at 2 USD per million.

@@ -1,7 +1,8 @@
-//! What the redactor costs at worst, in instructions a byte: the same number in every run and on every machine.
+//! What the redactor costs at worst, in instructions a byte: the same number in every run and on
+//! every machine.
 //!
-//! Known bad inputs are held against a floor, and a search looks for worse ones. `scripts/test` does both; see `USAGE` for
-//! how to go further by hand. Counting needs valgrind.
+//! Known bad inputs are held against a floor, and a search looks for worse ones. `scripts/test`
+//! does both; see `USAGE` for how to go further by hand. Counting needs valgrind.
 
 mod cases;
 mod measure;

@@ -1,5 +1,5 @@
-//! A search for inputs that cost more: units are put together from fragments and changed, the worst of each rule set and
-//! frame go on.
+//! A search for inputs that cost more: units are put together from fragments and changed, the worst
+//! of each rule set and frame go on.
 
 use rustix::time::{ClockId, clock_gettime};
 

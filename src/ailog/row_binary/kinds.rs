@@ -48,7 +48,9 @@ kind!(OptionalText, |out, text: Option<&str>| put_optional(out, text, put_text))
 kind!(OptionalLabel, |out, text: Option<&str>| put_optional(out, text, put_label));
 // ClickHouse would take a NaN, JSON and SQLite would not: it counts as absent.
 kind!(OptionalFloat, |out, n: Option<f64>| {
-    put_optional(out, n.filter(|n| n.is_finite()), |out, n| out.extend_from_slice(&n.to_le_bytes()));
+    put_optional(out, n.filter(|n| n.is_finite()), |out, n| {
+        out.extend_from_slice(&n.to_le_bytes())
+    });
 });
 
 fn put_label(out: &mut Vec<u8>, value: &str) {

@@ -1,8 +1,8 @@
 //! ClickHouse's RowBinary: how one value becomes bytes, and bytes become a value again.
 //!
 //! Pure, and without knowledge of the row: `row` declares the columns with [`columns!`]. The
-//! write-ahead log and both stores work with exactly these bytes: a row is encoded once, on the call's
-//! own thread, and is not decoded on its way to ClickHouse.
+//! write-ahead log and both stores work with exactly these bytes: a row is encoded once, on the
+//! call's own thread, and is not decoded on its way to ClickHouse.
 //!
 //! Guarantees: every encoded row decodes to the values it was made of; every text is valid UTF-8; a
 //! row is never longer than a record of the write-ahead log may be.
@@ -61,9 +61,10 @@ impl Type {
     }
 }
 
-/// Declares the columns of a row, in the order of their bytes. Of each: a comment (which becomes the
-/// documentation and the comment in ClickHouse), the name, the kind of value (see [`kinds`]), the
-/// version since which it exists, and its value, from the row and from the bodies that fit a record.
+/// Declares the columns of a row, in the order of their bytes. Of each: a comment (which becomes
+/// the documentation and the comment in ClickHouse), the name, the kind of value (see [`kinds`]),
+/// the version since which it exists, and its value, from the row and from the bodies that fit a
+/// record.
 macro_rules! columns {
     (|$row:ident, $bodies:ident|
      $(#[doc = $doc:literal] $name:ident: $kind:ident, $since:literal, $value:expr;)+) => {
@@ -78,8 +79,8 @@ macro_rules! columns {
         /// Appends the RowBinary form of a row to `out`.
         ///
         /// # Bounds
-        /// Labels are cut at `LOG_LABEL_BYTES_MAX`, the captured bodies so that the row fits a record;
-        /// a row whose body was cut here says `truncated`.
+        /// Labels are cut at `LOG_LABEL_BYTES_MAX`, the captured bodies so that the row fits a
+        /// record; a row whose body was cut here says `truncated`.
         pub fn encode($row: &Row, out: &mut Vec<u8>) {
             let request = $row.request.as_ref().map(|text| kinds::valid_utf8(text.as_bytes()));
             let response = $row.response.as_ref().map(|text| kinds::valid_utf8(text.as_bytes()));

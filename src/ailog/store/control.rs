@@ -40,7 +40,12 @@ struct State {
 
 impl Control {
     /// Controls of a shipper that runs until it is stopped.
-    pub(crate) fn new(wal: Arc<Wal>, counters: Arc<Counters>, clock: Clock, retention_days: u32) -> Control {
+    pub(crate) fn new(
+        wal: Arc<Wal>,
+        counters: Arc<Counters>,
+        clock: Clock,
+        retention_days: u32,
+    ) -> Control {
         let state = Mutex::new(State { retention_days, ..State::default() });
         Control { wal, counters, clock, state, wake: Condvar::new(), progress: Condvar::new() }
     }
@@ -147,7 +152,9 @@ impl State {
             return;
         }
         match trouble {
-            Some(reason) => tracing::warn!(reason, "the log cannot be stored; rows are kept and retried"),
+            Some(reason) => {
+                tracing::warn!(reason, "the log cannot be stored; rows are kept and retried")
+            }
             None => tracing::info!("the log is stored again"),
         }
         self.trouble = trouble.map(str::to_owned);

@@ -76,7 +76,9 @@ impl StoreError {
     /// The reason, for an operator.
     pub(crate) fn into_reason(self) -> String {
         match self {
-            StoreError::Retry { reason, .. } | StoreError::Operator { reason } | StoreError::Rows { reason } => reason,
+            StoreError::Retry { reason, .. }
+            | StoreError::Operator { reason }
+            | StoreError::Rows { reason } => reason,
         }
     }
 }

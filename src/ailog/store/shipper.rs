@@ -87,7 +87,9 @@ impl Shipper {
         let place = |resume: &Option<Resume>| resume.and_then(|r| log.wal.place(r.position));
         let resume = if place(&elsewhere) > place(&own) {
             if elsewhere.is_some_and(|r| r.sealed_until.is_some()) {
-                tracing::warn!("the store was changed while a batch was being sent; its rows may be in both stores");
+                tracing::warn!(
+                    "the store was changed while a batch was being sent; its rows may be in both stores"
+                );
             }
             elsewhere.map(|r| Resume { sealed_until: None, ..r })
         } else {
@@ -182,7 +184,8 @@ impl Shipper {
         let days = self.log.control.retention_days();
         let oldest = wall_ms() - i64::from(days) * DAY_MS;
         let batch = self.reader.batch();
-        let is_old = |row: usize| columns::created_at_ms(batch.row(row)).is_some_and(|ms| ms < oldest);
+        let is_old =
+            |row: usize| columns::created_at_ms(batch.row(row)).is_some_and(|ms| ms < oldest);
         days > 0 && !batch.rows.is_empty() && (0..batch.rows.len()).all(is_old)
     }
 
@@ -227,7 +230,9 @@ impl Shipper {
             }
             Err(error) => {
                 let (reason, wait) = match error {
-                    StoreError::Retry { reason, at_least } => (reason, self.backoff().max(at_least)),
+                    StoreError::Retry { reason, at_least } => {
+                        (reason, self.backoff().max(at_least))
+                    }
                     StoreError::Operator { reason } => (reason, OPERATOR_WAIT),
                     StoreError::Rows { reason } => {
                         self.data_failures += 1;
@@ -270,7 +275,9 @@ impl Shipper {
         if batch.rows.len() <= 1 {
             self.bury(reason, batch.row(0));
             if self.store.pass_over(batch).is_err() {
-                tracing::warn!("a row in the dead-letter file is sent once more if the gateway ends now");
+                tracing::warn!(
+                    "a row in the dead-letter file is sent once more if the gateway ends now"
+                );
             }
             self.pass_batch();
             return Step::Stored;

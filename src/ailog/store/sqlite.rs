@@ -18,7 +18,9 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use uuid::Uuid;
 
 use super::{Resume, Store, StoreError, Stored};
-use crate::ailog::columns::{COLUMNS, Column, Decoder, SCHEMA_VERSION, Type, Value, added_in, iso_millis};
+use crate::ailog::columns::{
+    COLUMNS, Column, Decoder, SCHEMA_VERSION, Type, Value, added_in, iso_millis,
+};
 use crate::ailog::private;
 use crate::ailog::wal::position::Position;
 use crate::ailog::wal::reader::{Batch, BatchLimits};
@@ -144,13 +146,18 @@ impl SqliteStore {
         }
         for version in (1..=SCHEMA_VERSION).filter(|version| i32::from(*version) > found) {
             let step = step_to(version, &COLUMNS);
-            connection.execute_batch(&format!("BEGIN; {step}; PRAGMA user_version = {version}; COMMIT;"))?;
+            connection.execute_batch(&format!(
+                "BEGIN; {step}; PRAGMA user_version = {version}; COMMIT;"
+            ))?;
             if found > 0 {
                 tracing::info!(layout = version, "the embedded store was migrated to a new layout");
             }
         }
         let marks = vec!["?"; COLUMNS.len()].join(", ");
-        let insert = format!("INSERT OR IGNORE INTO ai_log ({}) VALUES ({marks})", stored_columns().join(", "));
+        let insert = format!(
+            "INSERT OR IGNORE INTO ai_log ({}) VALUES ({marks})",
+            stored_columns().join(", ")
+        );
         Ok(SqliteStore { connection, insert })
     }
 
@@ -293,7 +300,11 @@ pub(crate) fn resume_of(path: &Path) -> Option<Resume> {
     // Not read-only: SQLite may have to recover the log of a killed process first.
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).ok()?;
     let found = position(&connection);
-    found.inspect_err(|error| tracing::warn!(%error, "the place of the embedded store cannot be read")).ok()?
+    found
+        .inspect_err(
+            |error| tracing::warn!(%error, "the place of the embedded store cannot be read"),
+        )
+        .ok()?
 }
 
 /// Every failure here comes from the machine (disk, lock), not from a row: the batch is retried.
@@ -337,23 +348,34 @@ fn definition(column: &Column, is_new: bool) -> String {
             format!("{name} {of} GENERATED ALWAYS AS ({stored} / 1e9) VIRTUAL")
         }
         Type::Millis | Type::Text | Type::Label if is_new => format!("{name} {of} DEFAULT ''"),
-        Type::Bool | Type::U8 | Type::U16 | Type::U32 | Type::U64 if is_new => format!("{name} {of} DEFAULT 0"),
+        Type::Bool | Type::U8 | Type::U16 | Type::U32 | Type::U64 if is_new => {
+            format!("{name} {of} DEFAULT 0")
+        }
         _ => format!("{name} {of}"),
     }
 }
 
 /// The amounts among the columns, as they are stored.
 fn amounts<'a>(columns: impl Iterator<Item = &'a Column>) -> impl Iterator<Item = String> {
-    columns.filter(|column| column.of == Type::NanoUsd).map(|column| format!("{} INTEGER", stored_name(column)))
+    columns
+        .filter(|column| column.of == Type::NanoUsd)
+        .map(|column| format!("{} INTEGER", stored_name(column)))
 }
 
 /// The step from the layout before to the given one: the columns of that version, and its views.
 fn step_to(version: u8, columns: &[Column]) -> String {
-    let views = VIEWS.iter().filter(|(since, _)| *since == version).map(|(_, sql)| *sql).collect::<String>();
+    let views = VIEWS
+        .iter()
+        .filter(|(since, _)| *since == version)
+        .map(|(_, sql)| *sql)
+        .collect::<String>();
     if version == 1 {
         let definitions = added_in(columns, 1).map(|column| definition(column, false));
         let definitions: Vec<String> = definitions.chain(amounts(added_in(columns, 1))).collect();
-        return format!("CREATE TABLE ai_log ({}); {BESIDE_THE_LOG}; {views}", definitions.join(", "));
+        return format!(
+            "CREATE TABLE ai_log ({}); {BESIDE_THE_LOG}; {views}",
+            definitions.join(", ")
+        );
     }
     let definitions = added_in(columns, version).map(|column| definition(column, true));
     let added = amounts(added_in(columns, version)).chain(definitions);
@@ -370,12 +392,17 @@ impl ToSql for Text<'_> {
     }
 }
 
-fn bind(statement: &mut rusqlite::Statement<'_>, at: usize, value: Value<'_>) -> rusqlite::Result<()> {
+fn bind(
+    statement: &mut rusqlite::Statement<'_>,
+    at: usize,
+    value: Value<'_>,
+) -> rusqlite::Result<()> {
     match value {
         Value::Null => statement.raw_bind_parameter(at, rusqlite::types::Null),
         Value::Uuid(id) => {
             let mut text = Uuid::encode_buffer();
-            statement.raw_bind_parameter(at, Text(id.hyphenated().encode_lower(&mut text).as_bytes()))
+            statement
+                .raw_bind_parameter(at, Text(id.hyphenated().encode_lower(&mut text).as_bytes()))
         }
         Value::Millis(ms) => statement.raw_bind_parameter(at, Text(&iso_millis(ms))),
         Value::Text(text) => statement.raw_bind_parameter(at, Text(text)),
@@ -405,17 +432,24 @@ mod tests {
         let defaults: Vec<String> = COLUMNS
             .iter()
             .map(|column| match column.of {
-                Type::NanoUsd | Type::OptionalText | Type::OptionalLabel | Type::OptionalFloat => "NULL".to_owned(),
+                Type::NanoUsd | Type::OptionalText | Type::OptionalLabel | Type::OptionalFloat => {
+                    "NULL".to_owned()
+                }
                 _ => "1".to_owned(),
             })
             .collect();
         let (names, values) = (stored_columns().join(", "), defaults.join(", "));
-        connection.execute_batch(&format!("INSERT INTO ai_log ({names}) VALUES ({values})")).expect("a row");
+        connection
+            .execute_batch(&format!("INSERT INTO ai_log ({names}) VALUES ({values})"))
+            .expect("a row");
         connection.execute_batch(&step_to(3, &new)).expect("the next layout");
-        connection.execute_batch("UPDATE ai_log SET shadow_nano_usd = 1500000000").expect("an amount");
-        let row = connection.query_row("SELECT cache, shadow_usd, score, tries FROM ai_log", [], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
-        });
+        connection
+            .execute_batch("UPDATE ai_log SET shadow_nano_usd = 1500000000")
+            .expect("an amount");
+        let row =
+            connection.query_row("SELECT cache, shadow_usd, score, tries FROM ai_log", [], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            });
         assert_eq!(row, Ok((String::new(), 1.5, None::<f64>, 0)));
     }
 }

@@ -1,7 +1,8 @@
-//! The log with ClickHouse's real engine behind its HTTP interface: same rows, same figures, each exactly once.
+//! The log with ClickHouse's real engine behind its HTTP interface: same rows, same figures, each
+//! exactly once.
 //!
-//! The engine comes from the Python package `chdb-core`, served by `tests/clickhouse/chdb_http.py`. These tests need it:
-//! they fail, with the remedy, where it is missing.
+//! The engine comes from the Python package `chdb-core`, served by `tests/clickhouse/chdb_http.py`.
+//! These tests need it: they fail, with the remedy, where it is missing.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -28,7 +29,8 @@ pub(crate) struct Engine {
 
 fn python() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let python = std::env::var_os("TOLLGATE_TEST_PYTHON").map_or_else(|| root.join(".venv/bin/python"), PathBuf::from);
+    let python = std::env::var_os("TOLLGATE_TEST_PYTHON")
+        .map_or_else(|| root.join(".venv/bin/python"), PathBuf::from);
     assert!(
         python.exists(),
         "the ClickHouse tests need Python with the engine in it. Run:\n    python3 -m venv .venv && .venv/bin/pip install \
@@ -60,7 +62,10 @@ impl Engine {
             if let Ok(port) = std::fs::read_to_string(&port_file) {
                 return Engine { child, port: port.parse().expect("port"), _dir: None };
             }
-            assert!(child.try_wait().expect("child").is_none(), "the engine ended; is chdb-core 26.9.0 installed?");
+            assert!(
+                child.try_wait().expect("child").is_none(),
+                "the engine ended; is chdb-core 26.9.0 installed?"
+            );
             assert!(clock.now().since(begun) < SOON, "the engine does not start");
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
@@ -133,22 +138,33 @@ impl Drop for Engine {
 
 fn schema(database: &str) -> SchemaOptions {
     // The rows of these tests are of one month; none may pass its time while they run.
-    SchemaOptions { database: database.to_owned(), cluster: None, retention_days: 3_650, changes_retention: false }
+    SchemaOptions {
+        database: database.to_owned(),
+        cluster: None,
+        retention_days: 3_650,
+        changes_retention: false,
+    }
 }
 
 fn open(dir: &Path, options: &ClickHouseOptions) -> (AiLog, Arc<Metrics>) {
     let metrics = Metrics::new();
-    let log = AiLog::open(Options::new(dir, 0), StoreKind::ClickHouse(options.clone()), metrics.clone()).expect("log");
+    let log =
+        AiLog::open(Options::new(dir, 0), StoreKind::ClickHouse(options.clone()), metrics.clone())
+            .expect("log");
     (log, metrics)
 }
 
 #[test]
 fn the_schema_may_be_applied_again_and_has_the_public_columns() {
     let engine = Engine::shared();
-    assert_eq!(schema("again").apply(&engine.options("again")).expect("first").migrations, [1, 2, 3, 4]);
+    assert_eq!(
+        schema("again").apply(&engine.options("again")).expect("first").migrations,
+        [1, 2, 3, 4]
+    );
     assert_eq!(schema("again").apply(&engine.options("again")).expect("second").migrations, [0; 0]);
     let names = engine.query("SELECT groupArray(name) FROM (SELECT name FROM system.columns WHERE database = 'again' AND table = 'ai_log' ORDER BY position)");
-    let expected: Vec<String> = columns::COLUMNS.iter().map(|column| format!("'{}'", column.name)).collect();
+    let expected: Vec<String> =
+        columns::COLUMNS.iter().map(|column| format!("'{}'", column.name)).collect();
     assert_eq!(names, format!("[{}]", expected.join(",")));
     assert_eq!(
         engine
@@ -201,7 +217,9 @@ fn a_table_of_a_former_version_is_brought_up_to_date_and_rows_wait_for_it() {
         engine.query(&format!("ALTER TABLE former.ai_log DROP COLUMN {name}"));
     }
     engine.query("ALTER TABLE former.tollgate_migrations DELETE WHERE version > 2 SETTINGS mutations_sync = 2");
-    engine.query("ALTER TABLE former.ai_log MODIFY SETTING non_replicated_deduplication_window = 10000");
+    engine.query(
+        "ALTER TABLE former.ai_log MODIFY SETTING non_replicated_deduplication_window = 10000",
+    );
     engine.query("INSERT INTO former.ai_log (id, created_at, org_id) VALUES (generateUUIDv4(), '2026-11-02 00:00:00.000', 'old')");
 
     let dir = tempfile::tempdir().expect("dir");
@@ -215,13 +233,16 @@ fn a_table_of_a_former_version_is_brought_up_to_date_and_rows_wait_for_it() {
     assert!(matches!(reader.logs(&Filter::default(), 1), Err(ReadError::NoSchema)));
 
     assert_eq!(schema("former").apply(&options).expect("applied").migrations, [3, 4]);
-    let engine_full =
-        engine.query("SELECT engine_full FROM system.tables WHERE database = 'former' AND name = 'ai_log'");
+    let engine_full = engine.query(
+        "SELECT engine_full FROM system.tables WHERE database = 'former' AND name = 'ai_log'",
+    );
     assert!(engine_full.contains("non_replicated_deduplication_window = 100000"), "{engine_full}");
     assert!(log.flush(SOON), "{:?}", log.backlog());
     assert_eq!((count(&metrics, "stored"), count(&metrics, "dead_letter")), (21, 0));
     assert_eq!(
-        engine.query("SELECT count(), countIf(org_id = 'old' AND price_version = '') FROM former.ai_log"),
+        engine.query(
+            "SELECT count(), countIf(org_id = 'old' AND price_version = '') FROM former.ai_log"
+        ),
         "22\t1"
     );
 }
@@ -234,17 +255,24 @@ fn the_schema_for_a_cluster_is_what_the_engine_understands() {
     let statements = statements(&script);
     assert!(statements.len() >= 6, "{script}");
     for statement in &statements {
-        // Without a keeper nothing replicated can be made; that it can be parsed is seen all the same.
+        // Without a keeper nothing replicated can be made; that it can be parsed is seen all the
+        // same.
         let tree = engine.query(&format!("EXPLAIN AST {statement}"));
         assert!(tree.contains("Query"), "{statement}\n{tree}");
         assert!(statement.contains("ON CLUSTER 'main'"), "{statement}");
     }
     // A batch that is sent again within a week is dropped, whichever replica gets it.
     let table = statements.iter().find(|s| s.contains("ReplicatedMergeTree(")).expect("a table");
-    for setting in ["replicated_deduplication_window = 100000", "replicated_deduplication_window_seconds = 604800"] {
+    for setting in [
+        "replicated_deduplication_window = 100000",
+        "replicated_deduplication_window_seconds = 604800",
+    ] {
         assert!(table.contains(setting), "{table}");
     }
-    assert!(!script.contains("MATERIALIZED VIEW"), "a target of one would need a window of its own");
+    assert!(
+        !script.contains("MATERIALIZED VIEW"),
+        "a target of one would need a window of its own"
+    );
 }
 
 #[test]
@@ -256,7 +284,10 @@ fn rows_come_back_as_they_went_in_and_reports_agree() {
     let rows: Vec<Row> = (0..2_000).map(row).collect();
     rows.iter().for_each(|row| log.append(row));
     assert!(log.flush(SOON), "{:?}", log.backlog());
-    assert_eq!((count(&metrics, "stored"), count(&metrics, "lost"), count(&metrics, "dead_letter")), (2_000, 0, 0));
+    assert_eq!(
+        (count(&metrics, "stored"), count(&metrics, "lost"), count(&metrics, "dead_letter")),
+        (2_000, 0, 0)
+    );
 
     let store = StoreKind::ClickHouse(options);
     let reader = Reader::open(&store, dir.path()).expect("reader");
@@ -279,14 +310,18 @@ fn rows_come_back_as_they_went_in_and_reports_agree() {
     assert!(embedded.flush(SOON));
     let embedded = Reader::open(&StoreKind::Embedded, embedded_dir.path()).expect("reader");
     for by in [&[][..], &[Dim::Day, Dim::Org, Dim::Model], &Dim::ALL] {
-        let (mut a, mut b) =
-            (reader.summary(0, i64::MAX, by).expect("a"), embedded.summary(0, i64::MAX, by).expect("b"));
+        let (mut a, mut b) = (
+            reader.summary(0, i64::MAX, by).expect("a"),
+            embedded.summary(0, i64::MAX, by).expect("b"),
+        );
         a.sort_by(|x, y| x.key.cmp(&y.key));
         b.sort_by(|x, y| x.key.cmp(&y.key));
         assert_eq!(a, b);
     }
-    let sqlite = rusqlite::Connection::open(embedded_dir.path().join("tollgate.db")).expect("database");
-    let mut statement = sqlite.prepare("SELECT * FROM daily_summary ORDER BY 1, 2, 3, 4, 5").expect("sql");
+    let sqlite =
+        rusqlite::Connection::open(embedded_dir.path().join("tollgate.db")).expect("database");
+    let mut statement =
+        sqlite.prepare("SELECT * FROM daily_summary ORDER BY 1, 2, 3, 4, 5").expect("sql");
     let mut lines = statement.query([]).expect("query");
     let found = engine.query("SELECT * FROM roundtrip.daily_summary ORDER BY 1, 2, 3, 4, 5");
     let mut compared = 0;
@@ -301,8 +336,12 @@ fn rows_come_back_as_they_went_in_and_reports_agree() {
                         assert_eq!(theirs.as_bytes(), text);
                     }
                 }
-                rusqlite::types::ValueRef::Integer(n) => assert_eq!(theirs.parse::<i64>().expect("int"), n),
-                rusqlite::types::ValueRef::Real(f) => assert_eq!(theirs.parse::<f64>().expect("float"), f),
+                rusqlite::types::ValueRef::Integer(n) => {
+                    assert_eq!(theirs.parse::<i64>().expect("int"), n)
+                }
+                rusqlite::types::ValueRef::Real(f) => {
+                    assert_eq!(theirs.parse::<f64>().expect("float"), f)
+                }
                 other => panic!("{other:?}"),
             }
         }
@@ -351,12 +390,20 @@ fn rows_are_priced_again_to_the_nano_dollar() {
     crate::report::tests::reprice::check(&log, &store, dir.path());
     let left = "SELECT count() FROM system.tables WHERE database = 'reprice' AND name LIKE 'tollgate_reprice%'";
     assert_eq!(engine.query(left), "0");
-    // A table that is not on one server alone. There is no cluster here; a table of any other kind is refused alike.
+    // A table that is not on one server alone. There is no cluster here; a table of any other kind
+    // is refused alike.
     engine.query("RENAME TABLE reprice.ai_log TO reprice.plain");
-    engine.query("CREATE TABLE reprice.ai_log AS reprice.plain ENGINE = Merge('reprice', '^plain$')");
+    engine
+        .query("CREATE TABLE reprice.ai_log AS reprice.plain ENGINE = Merge('reprice', '^plain$')");
     let refused = crate::report::tests::reprice::run(&store, dir.path(), false);
-    assert!(matches!(&refused, Err(ReadError::NotHere { engine }) if engine == "Merge"), "{refused:?}");
-    assert!(crate::report::tests::reprice::run(&store, dir.path(), true).is_ok(), "looking changes nothing");
+    assert!(
+        matches!(&refused, Err(ReadError::NotHere { engine }) if engine == "Merge"),
+        "{refused:?}"
+    );
+    assert!(
+        crate::report::tests::reprice::run(&store, dir.path(), true).is_ok(),
+        "looking changes nothing"
+    );
     assert_eq!(engine.query(left), "0");
 }
 
@@ -392,7 +439,8 @@ fn whatever_happens_on_the_way_each_row_is_there_once() {
     engine = Engine::start(dir.path(), port, &[]);
     assert!(log.flush(SOON), "{:?}", log.backlog());
 
-    // An acknowledgement is lost, and before the next try there are more rows: the range must not grow with them.
+    // An acknowledgement is lost, and before the next try there are more rows: the range must not
+    // grow with them.
     engine.fault("mode=drop_after&count=1");
     more(&log);
     in_trouble(&log);
@@ -409,7 +457,10 @@ fn whatever_happens_on_the_way_each_row_is_there_once() {
     let (log, metrics_after) = open(dir.path(), &options);
     more(&log);
     assert!(log.flush(SOON), "{:?}", log.backlog());
-    assert_eq!(engine.query("SELECT count(), uniqExact(id) FROM faults.ai_log"), format!("{written}\t{written}"));
+    assert_eq!(
+        engine.query("SELECT count(), uniqExact(id) FROM faults.ai_log"),
+        format!("{written}\t{written}")
+    );
     for metrics in [metrics, metrics_after] {
         assert_eq!((count(&metrics, "lost"), count(&metrics, "dead_letter")), (0, 0));
     }
@@ -452,7 +503,10 @@ fn a_row_that_the_table_refuses_is_buried_and_stops_nobody() {
     let (log, metrics) = open(dir.path(), &options);
     (0..200).for_each(|n| log.append(&row(n)));
     assert!(log.flush(SOON), "{:?}", log.backlog());
-    assert_eq!((count(&metrics, "stored"), count(&metrics, "dead_letter"), count(&metrics, "lost")), (199, 1, 0));
+    assert_eq!(
+        (count(&metrics, "stored"), count(&metrics, "dead_letter"), count(&metrics, "lost")),
+        (199, 1, 0)
+    );
     assert_eq!(engine.query("SELECT count(), uniqExact(id) FROM poison.ai_log"), "199\t199");
     let buried = std::fs::read_to_string(dir.path().join("dead-letter.jsonl")).expect("file");
     let line: serde_json::Value = serde_json::from_str(&buried).expect("one line of JSON");
@@ -473,7 +527,11 @@ fn closing_does_not_wait_for_a_slow_server_and_loses_nothing() {
     let clock = Clock::start();
     let begun = clock.now();
     log.close(std::time::Duration::from_millis(100));
-    assert!(clock.now().since(begun) < std::time::Duration::from_secs(10), "{:?}", clock.now().since(begun));
+    assert!(
+        clock.now().since(begun) < std::time::Duration::from_secs(10),
+        "{:?}",
+        clock.now().since(begun)
+    );
     drop(log);
     let (log, _) = open(dir.path(), &options);
     assert!(log.flush(SOON), "{:?}", log.backlog());

@@ -1,5 +1,6 @@
-//! What an earlier run, another version, or a bad disk may have left in the folder: each case with its outcome. In every
-//! one the log opens, what is whole is stored, what is not is counted, and new calls are logged.
+//! What an earlier run, another version, or a bad disk may have left in the folder: each case with
+//! its outcome. In every one the log opens, what is whole is stored, what is not is counted, and
+//! new calls are logged.
 
 use std::fs::File;
 use std::io;
@@ -18,9 +19,13 @@ const BEFORE: u64 = 10;
 /// Rows of the run after it.
 const AFTER: u64 = 5;
 
-/// Leaves [`BEFORE`] rows that are not stored, in one segment, which is given back with the end of each record.
+/// Leaves [`BEFORE`] rows that are not stored, in one segment, which is given back with the end of
+/// each record.
 fn left_behind(dir: &Path) -> (PathBuf, Vec<usize>) {
-    let wal = crate::ailog::wal::Wal::open(&dir.join("wal"), Default::default(), Box::new(FileSystem)).expect("wal").0;
+    let wal =
+        crate::ailog::wal::Wal::open(&dir.join("wal"), Default::default(), Box::new(FileSystem))
+            .expect("wal")
+            .0;
     let (mut record, mut ends, mut end) = (Vec::new(), Vec::new(), SEGMENT_HEAD_BYTES);
     for n in 0..BEFORE {
         crate::ailog::wal::segment::record(&row(n), &mut record);
@@ -31,7 +36,8 @@ fn left_behind(dir: &Path) -> (PathBuf, Vec<usize>) {
     (wal.oldest().expect("segment").path.clone(), ends)
 }
 
-/// What became of the rows: stored, lost, in the dead-letter file; and how many files were put aside.
+/// What became of the rows: stored, lost, in the dead-letter file; and how many files were put
+/// aside.
 fn outcome(damage: impl FnOnce(&mut Vec<u8>, &[usize])) -> (u64, u64, u64, usize) {
     let (outcome, unfinished) = outcome_and_unfinished(damage);
     assert_eq!(unfinished, 0);
@@ -39,7 +45,9 @@ fn outcome(damage: impl FnOnce(&mut Vec<u8>, &[usize])) -> (u64, u64, u64, usize
 }
 
 /// The same, and how many rows were cut off while they were written.
-fn outcome_and_unfinished(damage: impl FnOnce(&mut Vec<u8>, &[usize])) -> ((u64, u64, u64, usize), u64) {
+fn outcome_and_unfinished(
+    damage: impl FnOnce(&mut Vec<u8>, &[usize]),
+) -> ((u64, u64, u64, usize), u64) {
     let dir = tempfile::tempdir().expect("dir");
     let (path, ends) = left_behind(dir.path());
     let mut content = std::fs::read(&path).expect("segment");
@@ -51,9 +59,14 @@ fn outcome_and_unfinished(damage: impl FnOnce(&mut Vec<u8>, &[usize])) -> ((u64,
     assert!(log.flush(SOON), "{:?}", log.backlog());
     log.close(SOON);
     let files = std::fs::read_dir(dir.path().join("wal")).expect("dir");
-    let aside = files.filter(|f| f.as_ref().expect("entry").path().extension() == Some("quarantined".as_ref())).count();
+    let aside = files
+        .filter(|f| f.as_ref().expect("entry").path().extension() == Some("quarantined".as_ref()))
+        .count();
     let stored = count(&metrics, "stored").checked_sub(AFTER).expect("new calls are logged");
-    ((stored, count(&metrics, "lost"), count(&metrics, "dead_letter"), aside), count(&metrics, "unfinished"))
+    (
+        (stored, count(&metrics, "lost"), count(&metrics, "dead_letter"), aside),
+        count(&metrics, "unfinished"),
+    )
 }
 
 #[test]
@@ -69,7 +82,11 @@ fn a_row_whose_writing_was_cut_off_is_not_lost_and_counted_apart() {
         s[ends[7]..ends[8]].fill(0);
         s.truncate(s.len() - 7);
     };
-    assert_eq!(outcome_and_unfinished(in_damage), ((8, 1, 0, 0), 1), "damage, and then a row that was cut off");
+    assert_eq!(
+        outcome_and_unfinished(in_damage),
+        ((8, 1, 0, 0), 1),
+        "damage, and then a row that was cut off"
+    );
 }
 
 #[test]
@@ -81,18 +98,50 @@ fn every_kind_of_damage_has_its_outcome() {
         "cut at a record: nothing says that there was more"
     );
     assert_eq!(outcome(|s, ends| s[ends[2] + 40] ^= 0x10), (9, 1, 0, 0), "a flipped bit in a row");
-    assert_eq!(outcome(|s, ends| s[ends[2] + 5] ^= 0x01), (9, 1, 0, 0), "a flipped bit in a length");
+    assert_eq!(
+        outcome(|s, ends| s[ends[2] + 5] ^= 0x01),
+        (9, 1, 0, 0),
+        "a flipped bit in a length"
+    );
     assert_eq!(outcome(|s, ends| s[ends[2]] ^= 0x80), (9, 1, 0, 0), "a flipped bit in a marker");
-    assert_eq!(outcome(|s, ends| s[ends[3]..ends[6]].fill(0)), (7, 1, 0, 0), "three rows of zeroes are one stretch");
-    assert_eq!(outcome(|s, _| s.extend_from_slice(b"???")), (10, 1, 0, 0), "a few bytes behind the tail");
-    assert_eq!(outcome(|s, ends| s[ends[8]..].fill(0)), (9, 1, 0, 0), "a tail of zeroes, as a power cut leaves it");
-    assert_eq!(outcome(|s, _| s.resize(s.len() + 9_000, 0)), (10, 1, 0, 0), "zeroes behind the tail");
+    assert_eq!(
+        outcome(|s, ends| s[ends[3]..ends[6]].fill(0)),
+        (7, 1, 0, 0),
+        "three rows of zeroes are one stretch"
+    );
+    assert_eq!(
+        outcome(|s, _| s.extend_from_slice(b"???")),
+        (10, 1, 0, 0),
+        "a few bytes behind the tail"
+    );
+    assert_eq!(
+        outcome(|s, ends| s[ends[8]..].fill(0)),
+        (9, 1, 0, 0),
+        "a tail of zeroes, as a power cut leaves it"
+    );
+    assert_eq!(
+        outcome(|s, _| s.resize(s.len() + 9_000, 0)),
+        (10, 1, 0, 0),
+        "zeroes behind the tail"
+    );
     assert_eq!(outcome(|s, _| s.fill(0)), (0, 1, 0, 1), "nothing but zeroes");
-    assert_eq!(outcome(|s, _| s.clear()), (0, 0, 0, 0), "an empty file: a segment that was being begun");
+    assert_eq!(
+        outcome(|s, _| s.clear()),
+        (0, 0, 0, 0),
+        "an empty file: a segment that was being begun"
+    );
     assert_eq!(outcome(|s, _| s.truncate(20)), (0, 0, 0, 0), "half a head");
-    assert_eq!(outcome(|s, _| s[..8].copy_from_slice(b"TOLLWAL9")), (0, 1, 0, 1), "a format to come");
+    assert_eq!(
+        outcome(|s, _| s[..8].copy_from_slice(b"TOLLWAL9")),
+        (0, 1, 0, 1),
+        "a format to come"
+    );
     assert_eq!(outcome(|s, _| s[30] ^= 1), (0, 1, 0, 1), "a head that is not whole");
-    assert_eq!(outcome(|s, _| *s = b"{\"not\": \"ours\"}".repeat(100)), (0, 1, 0, 1), "a foreign file");
+    assert_eq!(
+        outcome(|s, _| *s = b"{\"not\": \"ours\"}".repeat(100)),
+        (0, 1, 0, 1),
+        "a foreign file"
+    );
 }
 
 #[test]
@@ -100,7 +149,10 @@ fn a_row_of_a_schema_to_come_is_kept_aside_and_the_others_are_stored() {
     let of_another_version = |s: &mut Vec<u8>, ends: &[usize]| {
         let (at, end) = (ends[2], ends[3]);
         s[at + RECORD_HEAD_BYTES] = 250;
-        let crc = crc32c::crc32c_append(crc32c::crc32c(&s[at + 4..at + 8]), &s[at + RECORD_HEAD_BYTES..end]);
+        let crc = crc32c::crc32c_append(
+            crc32c::crc32c(&s[at + 4..at + 8]),
+            &s[at + RECORD_HEAD_BYTES..end],
+        );
         s[at + 8..at + RECORD_HEAD_BYTES].copy_from_slice(&crc.to_le_bytes());
     };
     assert_eq!(outcome(of_another_version), (9, 0, 1, 0));
@@ -134,7 +186,9 @@ fn a_segment_that_is_put_aside_while_it_is_written_takes_no_later_row_with_it() 
     let (dir, metrics) = (tempfile::tempdir().expect("dir"), Metrics::new());
     let broken = Arc::new(AtomicI32::new(BAD_SECTOR));
     let disk = Box::new(Unreadable(broken.clone()));
-    let log = AiLog::open_on(Options::new(dir.path(), 0), StoreKind::Embedded, metrics.clone(), disk).expect("log");
+    let log =
+        AiLog::open_on(Options::new(dir.path(), 0), StoreKind::Embedded, metrics.clone(), disk)
+            .expect("log");
     for round in 1..=2 {
         broken.store(BAD_SECTOR, Ordering::Relaxed);
         log.append(&row(round));
@@ -146,7 +200,8 @@ fn a_segment_that_is_put_aside_while_it_is_written_takes_no_later_row_with_it() 
         assert!(log.flush(SOON));
         assert_eq!(count(&metrics, "stored"), round * 10);
     }
-    let names = std::fs::read_dir(dir.path().join("wal")).expect("dir").map(|f| f.expect("entry").path());
+    let names =
+        std::fs::read_dir(dir.path().join("wal")).expect("dir").map(|f| f.expect("entry").path());
     assert_eq!(
         names.filter(|n| n.extension() == Some("quarantined".as_ref())).count(),
         2,
@@ -160,7 +215,9 @@ fn while_files_are_short_nothing_is_put_aside() {
     left_behind(dir.path());
     let broken = Arc::new(AtomicI32::new(TOO_MANY_FILES));
     let disk = Box::new(Unreadable(broken.clone()));
-    let log = AiLog::open_on(Options::new(dir.path(), 0), StoreKind::Embedded, metrics.clone(), disk).expect("log");
+    let log =
+        AiLog::open_on(Options::new(dir.path(), 0), StoreKind::Embedded, metrics.clone(), disk)
+            .expect("log");
     // Each ends one wait of the shipper; more than it tries a bad sector.
     for _ in 0..10 {
         assert!(!log.flush(std::time::Duration::from_millis(5)));
@@ -176,7 +233,9 @@ fn a_segment_that_cannot_be_read_is_put_aside_and_the_log_goes_on() {
     left_behind(dir.path());
     let broken = Arc::new(AtomicI32::new(BAD_SECTOR));
     let disk = Box::new(Unreadable(broken.clone()));
-    let log = AiLog::open_on(Options::new(dir.path(), 0), StoreKind::Embedded, metrics.clone(), disk).expect("log");
+    let log =
+        AiLog::open_on(Options::new(dir.path(), 0), StoreKind::Embedded, metrics.clone(), disk)
+            .expect("log");
     while count(&metrics, "lost") == 0 {
         // Wakes the shipper out of its waits.
         log.flush(std::time::Duration::from_millis(5));
@@ -185,7 +244,8 @@ fn a_segment_that_cannot_be_read_is_put_aside_and_the_log_goes_on() {
     (BEFORE..BEFORE + AFTER).for_each(|n| log.append(&row(n)));
     assert!(log.flush(SOON));
     assert_eq!((count(&metrics, "stored"), count(&metrics, "lost")), (AFTER, 1));
-    let names = std::fs::read_dir(dir.path().join("wal")).expect("dir").map(|f| f.expect("entry").path());
+    let names =
+        std::fs::read_dir(dir.path().join("wal")).expect("dir").map(|f| f.expect("entry").path());
     assert_eq!(
         names.filter(|n| n.extension() == Some("quarantined".as_ref())).count(),
         1,

@@ -34,11 +34,15 @@ fn a_row_comes_back_as_it_went_in() {
     let (log, metrics) = open(dir.path());
     (0..500).for_each(|seed| log.append(&row(seed)));
     assert!(log.flush(SOON));
-    assert_eq!((count(&metrics, "written"), count(&metrics, "stored"), count(&metrics, "lost")), (500, 500, 0));
+    assert_eq!(
+        (count(&metrics, "written"), count(&metrics, "stored"), count(&metrics, "lost")),
+        (500, 500, 0)
+    );
 
     let database = database(dir.path());
-    let mut statement =
-        database.prepare(&format!("SELECT {} FROM ai_log WHERE id = ?", columns::column_list())).expect("sql");
+    let mut statement = database
+        .prepare(&format!("SELECT {} FROM ai_log WHERE id = ?", columns::column_list()))
+        .expect("sql");
     for seed in 0..500 {
         let expected = as_json(&row(seed));
         let mut rows = statement.query([row(seed).id.to_string()]).expect("query");
@@ -115,8 +119,9 @@ fn select_star_has_the_public_columns_in_order() {
     let (log, _) = open(dir.path());
     log.close(SOON);
     let database = database(dir.path());
-    let names =
-        |sql| -> Vec<String> { database.prepare(sql).expect("sql").column_names().map(str::to_owned).collect() };
+    let names = |sql| -> Vec<String> {
+        database.prepare(sql).expect("sql").column_names().map(str::to_owned).collect()
+    };
     let mut expected: Vec<&str> = columns::COLUMNS.map(|column| column.name).to_vec();
     // Between what was there first and what came later.
     let columns_of_1 = columns::added_in(&columns::COLUMNS, 1).count();
@@ -155,11 +160,13 @@ fn the_daily_summary_is_what_brute_force_finds() {
     let mut groups: BTreeMap<Vec<String>, Vec<&Row>> = BTreeMap::new();
     for row in &rows {
         let day = columns::iso(row.created_at_ms)[..10].to_owned();
-        let key = [day.as_str(), row.org_id.as_str(), &row.provider, &row.model, row.route.as_str()];
+        let key =
+            [day.as_str(), row.org_id.as_str(), &row.provider, &row.model, row.route.as_str()];
         groups.entry(key.map(str::to_owned).to_vec()).or_default().push(row);
     }
     let database = database(dir.path());
-    let mut statement = database.prepare("SELECT * FROM daily_summary ORDER BY 1, 2, 3, 4, 5").expect("sql");
+    let mut statement =
+        database.prepare("SELECT * FROM daily_summary ORDER BY 1, 2, 3, 4, 5").expect("sql");
     let mut found = statement.query([]).expect("query");
     for (key, members) in &groups {
         let line = found.next().expect("query").expect("a line");
@@ -179,8 +186,14 @@ fn the_daily_summary_is_what_brute_force_finds() {
         let int = |at: usize| line.get::<_, i64>(at).expect("integer");
         assert_eq!((int(5), int(6)), (calls, errors));
         assert_eq!(line.get::<_, f64>(7).expect("rate"), errors as f64 / calls as f64);
-        assert_eq!(int(8), sum(&|r| if r.outcome == Outcome::RateLimited { i64::from(r.calls) } else { 0 }));
-        assert_eq!((int(9), int(10)), (sum(&|r| r.usage.input as i64), sum(&|r| r.usage.output as i64)));
+        assert_eq!(
+            int(8),
+            sum(&|r| if r.outcome == Outcome::RateLimited { i64::from(r.calls) } else { 0 })
+        );
+        assert_eq!(
+            (int(9), int(10)),
+            (sum(&|r| r.usage.input as i64), sum(&|r| r.usage.output as i64))
+        );
         assert_eq!((line.get::<_, f64>(11).expect("cost") * 1e9).round() as i64, nano);
         assert_eq!((int(12), int(13), int(14)), (percentile(50), percentile(95), percentile(99)));
     }
@@ -247,7 +260,10 @@ fn a_flood_of_refusals_costs_few_rows_and_all_are_counted() {
     log.close(SOON);
     let rows = count(&metrics, "written");
     assert!(rows < 100, "{rows} rows");
-    assert_eq!(number(dir.path(), "SELECT sum(calls) FROM ai_log WHERE outcome = 'rate_limited'"), 20_000);
+    assert_eq!(
+        number(dir.path(), "SELECT sum(calls) FROM ai_log WHERE outcome = 'rate_limited'"),
+        20_000
+    );
     assert_eq!(number(dir.path(), "SELECT sum(rate_limited) FROM daily_summary"), 20_000);
 }
 
@@ -263,7 +279,8 @@ fn old_rows_are_deleted_and_others_kept() {
     assert!(log.flush(SOON));
     log.close(SOON);
     drop(log);
-    let log = AiLog::open(Options::new(dir.path(), 30), StoreKind::Embedded, Metrics::new()).expect("log");
+    let log = AiLog::open(Options::new(dir.path(), 30), StoreKind::Embedded, Metrics::new())
+        .expect("log");
     let clock = Clock::start();
     let begun = clock.now();
     while number(dir.path(), "SELECT count(*) FROM ai_log") > 500 {
@@ -292,7 +309,11 @@ struct Filling(Arc<AtomicBool>);
 
 impl Disk for Filling {
     fn create(&self, path: &Path) -> io::Result<File> {
-        if self.0.load(Ordering::Relaxed) { Err(io::ErrorKind::StorageFull.into()) } else { FileSystem.create(path) }
+        if self.0.load(Ordering::Relaxed) {
+            Err(io::ErrorKind::StorageFull.into())
+        } else {
+            FileSystem.create(path)
+        }
     }
 
     fn write_all_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
@@ -309,7 +330,9 @@ fn a_full_disk_costs_the_rows_of_its_time_and_no_others() {
     let dir = tempfile::tempdir().expect("dir");
     let (full, metrics) = (Arc::new(AtomicBool::new(true)), Metrics::new());
     let disk = Box::new(Filling(full.clone()));
-    let log = AiLog::open_on(Options::new(dir.path(), 0), StoreKind::Embedded, metrics.clone(), disk).expect("log");
+    let log =
+        AiLog::open_on(Options::new(dir.path(), 0), StoreKind::Embedded, metrics.clone(), disk)
+            .expect("log");
     let mut next = 0;
     for is_full in [true, false, true, false] {
         full.store(is_full, Ordering::Relaxed);
@@ -318,9 +341,13 @@ fn a_full_disk_costs_the_rows_of_its_time_and_no_others() {
     }
     assert!(log.flush(SOON));
     log.close(SOON);
-    assert_eq!((count(&metrics, "written"), count(&metrics, "stored"), count(&metrics, "lost")), (200, 200, 200));
+    assert_eq!(
+        (count(&metrics, "written"), count(&metrics, "stored"), count(&metrics, "lost")),
+        (200, 200, 200)
+    );
     assert_eq!(log.backlog().lost, 200);
-    let kept = "SELECT count(*) FROM ai_log WHERE CAST(substr(request_id, 5) AS INTEGER) / 100 IN (1, 3)";
+    let kept =
+        "SELECT count(*) FROM ai_log WHERE CAST(substr(request_id, 5) AS INTEGER) / 100 IN (1, 3)";
     assert_eq!(number(dir.path(), kept), 200);
 }
 

@@ -1,4 +1,5 @@
-//! What former versions left: their rows in the write-ahead log, in SQLite and in ClickHouse are read as today's.
+//! What former versions left: their rows in the write-ahead log, in SQLite and in ClickHouse are
+//! read as today's.
 
 use std::path::Path;
 
@@ -27,7 +28,8 @@ pub(crate) fn row_of_1(seed: u64) -> Row {
     Row { usage, price_version: None, attempts_detail: String::new(), ..row }
 }
 
-/// Writes a write-ahead log as version 1 did: the same frame, its version number, and fewer columns.
+/// Writes a write-ahead log as version 1 did: the same frame, its version number, and fewer
+/// columns.
 pub(crate) fn write_log_of_1(data_dir: &Path, rows: impl Iterator<Item = Row>) {
     let wal_dir = data_dir.join("wal");
     let (wal, _) = Wal::open(&wal_dir, WalLimits::default(), Box::new(FileSystem)).expect("wal");
@@ -72,7 +74,10 @@ fn rows_of_version_1_in_the_write_ahead_log_are_stored() {
 fn a_database_of_layout_1_is_brought_up_to_date_and_keeps_its_rows() {
     let dir = tempfile::tempdir().expect("dir");
     let path = dir.path().join("tollgate.db");
-    Connection::open(&path).expect("database").execute_batch(include_str!("layout_1.sql")).expect("layout 1");
+    Connection::open(&path)
+        .expect("database")
+        .execute_batch(include_str!("layout_1.sql"))
+        .expect("layout 1");
     for round in 0..2 {
         let (log, _) = open(dir.path());
         log.append(&row(round));
@@ -80,17 +85,27 @@ fn a_database_of_layout_1_is_brought_up_to_date_and_keeps_its_rows() {
         log.close(SOON);
     }
     let database = Connection::open(&path).expect("database");
-    let version: i32 = database.pragma_query_value(None, "user_version", |row| row.get(0)).expect("version");
+    let version: i32 =
+        database.pragma_query_value(None, "user_version", |row| row.get(0)).expect("version");
     assert_eq!(version, 2);
     let reader = Reader::open(&StoreKind::Embedded, dir.path()).expect("store");
     let mut filter = Filter::default();
     assert!(filter.and("id", "01935a00-0000-7000-8000-000000000001"));
     let former = &reader.logs(&filter, 5).expect("logs")[0];
     assert_eq!((&former["cost_usd"], &former["calls"]), (&0.000195.into(), &1.into()));
-    for (name, empty) in [("price_version", true), ("service_tier", true), ("cache_write_tokens", false)] {
-        assert_eq!(former[name], if empty { serde_json::Value::from("") } else { 0.into() }, "{name}");
+    for (name, empty) in
+        [("price_version", true), ("service_tier", true), ("cache_write_tokens", false)]
+    {
+        assert_eq!(
+            former[name],
+            if empty { serde_json::Value::from("") } else { 0.into() },
+            "{name}"
+        );
     }
-    assert_eq!(reader.summary(0, i64::MAX, &[Dim::Day]).expect("summary").iter().map(|s| s.calls).min(), Some(1));
+    assert_eq!(
+        reader.summary(0, i64::MAX, &[Dim::Day]).expect("summary").iter().map(|s| s.calls).min(),
+        Some(1)
+    );
 
     // An old file and a new one have the same columns at the same places.
     let fresh = tempfile::tempdir().expect("dir");

@@ -137,7 +137,8 @@ fn where_the_group_cannot_be_written_those_that_can_are() {
         let woken = Arc::new(Woken::default());
         let mut all: Vec<Pending> = (0..8).map(|n| case.add(n)).collect();
         assert!(poll(&mut all[0], &woken).is_pending() && poll(&mut all[0], &woken).is_ready());
-        let fit = (0..8).filter(|n| encoded(&row(*n), <[u8]>::len) <= longest.max(100)).count() as u64;
+        let fit =
+            (0..8).filter(|n| encoded(&row(*n), <[u8]>::len) <= longest.max(100)).count() as u64;
         assert_eq!((count(&case.metrics, "written"), count(&case.metrics, "lost")), (fit, 8 - fit));
         assert!(all.iter_mut().all(|one| poll(one, &woken).is_ready()), "nobody waits for ever");
     }

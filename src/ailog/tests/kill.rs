@@ -47,7 +47,8 @@ fn a_killed_process_loses_nothing_it_acknowledged() {
             .spawn()
             .expect("started");
         let lines = BufReader::new(child.stdout.take().expect("stdout")).lines();
-        // Killed after more rows each time: before, during and after the first batch has reached the store.
+        // Killed after more rows each time: before, during and after the first batch has reached
+        // the store.
         let enough = 50 + round * 700;
         let mut seen = 0;
         for line in lines {
@@ -71,8 +72,11 @@ fn a_killed_process_loses_nothing_it_acknowledged() {
     log.close(SOON);
     let database = rusqlite::Connection::open(dir.path().join("tollgate.db")).expect("database");
     let mut statement = database.prepare("SELECT id FROM ai_log").expect("sql");
-    let ids: Vec<String> =
-        statement.query_map([], |row| row.get(0)).expect("query").map(|id| id.expect("id")).collect();
+    let ids: Vec<String> = statement
+        .query_map([], |row| row.get(0))
+        .expect("query")
+        .map(|id| id.expect("id"))
+        .collect();
     let stored: BTreeSet<String> = ids.iter().cloned().collect();
     assert_eq!(stored.len(), ids.len(), "no row twice");
     let missing: Vec<_> = acknowledged.difference(&stored).collect();

@@ -34,7 +34,8 @@ pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 /// Text as the log gets it; nothing in it is taken out.
 pub(crate) fn redacted(text: &str) -> Redacted {
-    let spec = RulesSpec { entities: vec![], attachments: Attachments::Allow, ..RulesSpec::default() };
+    let spec =
+        RulesSpec { entities: vec![], attachments: Attachments::Allow, ..RulesSpec::default() };
     crate::redact::text(&Rules::compile(&spec).expect("no rules"), text).0
 }
 
@@ -65,7 +66,8 @@ pub(crate) fn row(seed: u64) -> Row {
     let mut text = |limit: usize| texts[rng.usize(..texts.len())].repeat(rng.usize(..limit));
     let (request, response, model) = (text(40), text(40), text(3));
     // Some days of November 2026, with times on both sides of midnight.
-    let created_at_ms = 1_793_491_200_000 + rng.i64(0..5) * 86_400_000 + rng.i64(-3..3) * 1_000 + rng.i64(0..999);
+    let created_at_ms =
+        1_793_491_200_000 + rng.i64(0..5) * 86_400_000 + rng.i64(-3..3) * 1_000 + rng.i64(0..999);
     Row {
         id: Uuid::from_u64_pair(rng.u64(..), seed),
         created_at_ms,
@@ -153,20 +155,31 @@ pub(crate) fn check_report(reader: &Reader, rows: &[Row]) {
             sum(&|s| s.redactions),
             all(&|r| u64::from(r.redacted_emails + r.redacted_phones + r.redacted_other))
         );
-        assert!(lines.iter().all(|s| s.key.len() == by.len() && s.p50_ms <= s.p95_ms && s.p95_ms <= s.p99_ms));
+        assert!(
+            lines
+                .iter()
+                .all(|s| s.key.len() == by.len() && s.p50_ms <= s.p95_ms && s.p95_ms <= s.p99_ms)
+        );
         assert!(lines.is_sorted_by(|a, b| a.key < b.key), "in the order of the keys");
     }
     let all = reader.summary(0, i64::MAX, &[Dim::Org]).expect("summary");
     for most in [1, all.len() - 1, all.len(), all.len() + 1] {
         let report = reader.report((0, i64::MAX), &[Dim::Org], &Days::UTC, most).expect("report");
-        assert_eq!((report.lines.len(), report.is_cut), (most.min(all.len()), most < all.len()), "at most {most}");
+        assert_eq!(
+            (report.lines.len(), report.is_cut),
+            (most.min(all.len()), most < all.len()),
+            "at most {most}"
+        );
         assert_eq!(report.lines, all[..report.lines.len()]);
     }
     let mut latencies: Vec<u64> = rows.iter().map(|r| u64::from(r.latency_ms)).collect();
     latencies.sort_unstable();
     let line = &reader.summary(0, i64::MAX, &[]).expect("summary")[0];
     let percentile = |p: usize| latencies[(p * latencies.len()).div_ceil(100) - 1];
-    assert_eq!((line.p50_ms, line.p95_ms, line.p99_ms), (percentile(50), percentile(95), percentile(99)));
+    assert_eq!(
+        (line.p50_ms, line.p95_ms, line.p99_ms),
+        (percentile(50), percentile(95), percentile(99))
+    );
 
     let mut newest: Vec<&Row> = rows.iter().collect();
     newest.sort_by_key(|r| std::cmp::Reverse((r.created_at_ms, r.id)));
@@ -175,8 +188,11 @@ pub(crate) fn check_report(reader: &Reader, rows: &[Row]) {
     assert_eq!(logs, expected);
     assert!(logs[0].keys().eq(expected[0].keys()));
 
-    let mut filter =
-        Filter { from_ms: Some(newest[300].created_at_ms), to_ms: Some(newest[10].created_at_ms), ..Filter::default() };
+    let mut filter = Filter {
+        from_ms: Some(newest[300].created_at_ms),
+        to_ms: Some(newest[10].created_at_ms),
+        ..Filter::default()
+    };
     assert!(
         filter.and("org_id", "acme")
             && filter.and("status", &newest[100].status.to_string())
@@ -185,7 +201,11 @@ pub(crate) fn check_report(reader: &Reader, rows: &[Row]) {
     let range = newest[300].created_at_ms..newest[10].created_at_ms;
     let expected: Vec<_> = newest
         .iter()
-        .filter(|r| range.contains(&r.created_at_ms) && r.org_id.as_str() == "acme" && r.status == newest[100].status)
+        .filter(|r| {
+            range.contains(&r.created_at_ms)
+                && r.org_id.as_str() == "acme"
+                && r.status == newest[100].status
+        })
         .map(|r| as_json(r))
         .collect();
     assert_eq!(reader.logs(&filter, 50).expect("logs"), expected);

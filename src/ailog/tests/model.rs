@@ -1,5 +1,6 @@
-//! The log against a model: appends, syncs, shipping, kills and power cuts in any order, on a disk and with a store that
-//! fail in every way they know. What was acknowledged is stored exactly once; everything else is counted.
+//! The log against a model: appends, syncs, shipping, kills and power cuts in any order, on a disk
+//! and with a store that fail in every way they know. What was acknowledged is stored exactly once;
+//! everything else is counted.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs::{self, File};
@@ -117,7 +118,11 @@ impl Disk for Fragile {
     }
 
     fn set_len(&self, file: &File, length: u64) -> io::Result<()> {
-        if due(&self.0.no_cut) { Err(io::Error::from_raw_os_error(5)) } else { FileSystem.set_len(file, length) }
+        if due(&self.0.no_cut) {
+            Err(io::Error::from_raw_os_error(5))
+        } else {
+            FileSystem.set_len(file, length)
+        }
     }
 
     fn sync_file(&self, file: &File) -> io::Result<()> {
@@ -146,7 +151,8 @@ impl Disk for Fragile {
     }
 }
 
-/// A store on another machine: it drops a block whose token it has seen, and its answers may be lost.
+/// A store on another machine: it drops a block whose token it has seen, and its answers may be
+/// lost.
 #[derive(Default)]
 struct Remote {
     /// How often it has each row.
@@ -176,7 +182,8 @@ impl Store for Away {
         let retry = || StoreError::Retry { reason: "told to".to_owned(), at_least: Duration::ZERO };
         let mut remote = lock(&self.0);
         let at = |offset| Position { segment: batch.segment, offset };
-        remote.resume = Some(Resume { position: at(batch.start), sealed_until: Some(batch.sealed_end) });
+        remote.resume =
+            Some(Resume { position: at(batch.start), sealed_until: Some(batch.sealed_end) });
         if due(&remote.refusals) {
             return Err(retry());
         }
@@ -312,7 +319,8 @@ impl World {
         let before = count(&self.metrics, "written");
         self.log.appender.append_records(&records, &ends);
         let written = count(&self.metrics, "written") - before;
-        // Which ones of a group were written a fault that passes does not say; of those nothing is asked but the number.
+        // Which ones of a group were written a fault that passes does not say; of those nothing is
+        // asked but the number.
         if written == rows {
             let seeds = self.next..self.next + rows;
             if self.power { self.unsynced.extend(seeds) } else { self.acknowledged.extend(seeds) }
@@ -340,8 +348,10 @@ impl World {
         self.suspect = 0;
         // The old process is gone before the new one looks.
         let stand_in = tempfile::tempdir().expect("dir");
-        (self.log, self.shipper, self.metrics) = start(stand_in.path(), self.limits, &Arc::default(), &Arc::default());
-        (self.log, self.shipper, self.metrics) = start(&self.dir, self.limits, &self.faults, &self.remote);
+        (self.log, self.shipper, self.metrics) =
+            start(stand_in.path(), self.limits, &Arc::default(), &Arc::default());
+        (self.log, self.shipper, self.metrics) =
+            start(&self.dir, self.limits, &self.faults, &self.remote);
     }
 
     /// Of every file there is what was synced, and anything or nothing of what was not.
@@ -360,13 +370,19 @@ impl World {
             let kept = self.rng.u64(state.length.min(metadata.len())..=metadata.len());
             match self.rng.u8(..3) {
                 0 => file.set_len(kept).expect("cut"),
-                1 => file.write_all_at(&vec![0; (metadata.len() - kept) as usize], kept).expect("zeroes"),
+                1 => file
+                    .write_all_at(&vec![0; (metadata.len() - kept) as usize], kept)
+                    .expect("zeroes"),
                 _ => {
                     let noise: Vec<u8> = (kept..metadata.len()).map(|_| self.rng.u8(..)).collect();
                     file.write_all_at(&noise, kept).expect("noise");
                 }
             }
-            *state = OnDisk { length: file.metadata().expect("metadata").len(), has_name: true, is_broken: false };
+            *state = OnDisk {
+                length: file.metadata().expect("metadata").len(),
+                has_name: true,
+                is_broken: false,
+            };
         }
         drop(files);
         self.restart();
@@ -411,7 +427,12 @@ fn start(
     let counters = Counters::new(metrics.clone());
     counters.lost.inc_by(found.quarantined as u64);
     let log = Arc::new(SharedLog::new(Arc::new(wal), counters, 0));
-    let shipper = Shipper::new(log.clone(), Box::new(Away(remote.clone())), None, dir.join("dead-letter.jsonl"));
+    let shipper = Shipper::new(
+        log.clone(),
+        Box::new(Away(remote.clone())),
+        None,
+        dir.join("dead-letter.jsonl"),
+    );
     (log, shipper.expect("shipper"), metrics)
 }
 
@@ -437,12 +458,14 @@ proptest! {
         }
         let missing = world.next - rows.len() as u64;
         if !power {
-            // To the row, unless a rest that could not be cut off was found again and counted once more.
+            // To the row, unless a rest that could not be cut off was found again and counted once
+            // more.
             prop_assert!(world.counted == missing || (world.cuts_failed && world.counted >= missing),
                 "{} rows are missing, {} were counted", missing, world.counted);
         }
         if !world.power_was_cut {
-            // With syncs that fail rows are counted that are there all the same; none is gone that was not counted.
+            // With syncs that fail rows are counted that are there all the same; none is gone that
+            // was not counted.
             prop_assert!(world.counted >= missing, "{} rows are missing, {} were counted", missing, world.counted);
         }
     }

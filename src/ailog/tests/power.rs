@@ -75,7 +75,8 @@ struct Case {
 impl Case {
     /// A log on a disk that does as it is told, without a shipper, which would sync as well.
     fn new(limits: WalLimits) -> Case {
-        let (dir, metrics, asked) = (tempfile::tempdir().expect("dir"), Metrics::new(), Arc::new(Asked::default()));
+        let (dir, metrics, asked) =
+            (tempfile::tempdir().expect("dir"), Metrics::new(), Arc::new(Asked::default()));
         let ((begin, begun), (tell, told)) = (channel(), channel());
         let disk = Box::new(Told { asked: asked.clone(), begun: begin, tell: Mutex::new(told) });
         let wal = Wal::open(&dir.path().join("wal"), limits, disk).expect("wal").0;
@@ -153,7 +154,10 @@ async fn nothing_goes_out_before_the_disk_has_it_and_those_that_wait_share_a_syn
     assert!(others.iter_mut().all(|other| poll(other).is_pending()));
     case.tell(Ok(()));
     first.await;
-    assert!(others.iter_mut().all(|other| poll(other).is_pending()), "their rows were not in that sync");
+    assert!(
+        others.iter_mut().all(|other| poll(other).is_pending()),
+        "their rows were not in that sync"
+    );
     case.begun.recv().expect("the next sync");
     case.tell(Ok(()));
     for other in others {
@@ -179,7 +183,11 @@ async fn after_a_sync_that_failed_the_log_goes_on_in_a_new_segment() {
     case.append(3);
     case.tell(Err(io::Error::from_raw_os_error(5)));
     waits.await;
-    assert_eq!(count(&case.metrics, "suspect"), 4, "also the row that came meanwhile: its file is not asked again");
+    assert_eq!(
+        count(&case.metrics, "suspect"),
+        4,
+        "also the row that came meanwhile: its file is not asked again"
+    );
     case.append(4);
     case.let_go();
     case.log.syncer.durable().await;
@@ -208,7 +216,10 @@ async fn after_a_sync_that_failed_its_file_is_not_asked_again_where_it_was_ended
     case.let_go();
     case.log.syncer.durable().await;
     let files = case.files();
-    assert!(files.len() > 1 && !files[1..].contains(&files[0]), "{files:?}: a second sync would prove nothing");
+    assert!(
+        files.len() > 1 && !files[1..].contains(&files[0]),
+        "{files:?}: a second sync would prove nothing"
+    );
     assert_eq!(case.stored(), 3);
 }
 
@@ -219,7 +230,9 @@ async fn a_disk_that_hangs_does_not_hold_answers_for_ever() {
     let begun = tokio::time::Instant::now();
     case.log.syncer.durable().await;
     assert!(begun.elapsed() >= LOG_SYNC_WAIT_MAX);
-    assert!(case.metrics.text().contains("tollgate_bounds_reached_total{bound=\"log_sync_wait\"} 1"));
+    assert!(
+        case.metrics.text().contains("tollgate_bounds_reached_total{bound=\"log_sync_wait\"} 1")
+    );
     assert_eq!(case.stored(), 1);
 }
 
@@ -265,7 +278,9 @@ fn with_it_the_shipper_reads_what_is_on_the_disk_and_the_store_syncs_its_commits
     let ((begin, begun), (tell, told)) = (channel(), channel());
     let disk = Box::new(Told { asked: asked.clone(), begun: begin, tell: Mutex::new(told) });
     let metrics = Metrics::new();
-    let log = AiLog::open_on(Options::new(dir.path(), 0), StoreKind::Embedded, metrics.clone(), disk).expect("log");
+    let log =
+        AiLog::open_on(Options::new(dir.path(), 0), StoreKind::Embedded, metrics.clone(), disk)
+            .expect("log");
     log.expect_durable();
     (0..10).for_each(|n| log.append(&row(n)));
     begun.recv().expect("the shipper syncs by itself, nobody waits");

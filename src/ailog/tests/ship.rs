@@ -1,4 +1,5 @@
-//! The shipper beside a store that does as it is told: what it gathers, what it says, and what it sends again.
+//! The shipper beside a store that does as it is told: what it gathers, what it says, and what it
+//! sends again.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -95,10 +96,13 @@ struct Case {
 fn case() -> (Case, Shipper) {
     let (dir, metrics) = (tempfile::tempdir().expect("dir"), Metrics::new());
     let ((ask, asked), (tell, told), (pass, passed)) = (channel(), channel(), channel());
-    let wal = Wal::open(&dir.path().join("wal"), WalLimits::default(), Box::new(FileSystem)).expect("wal").0;
+    let wal = Wal::open(&dir.path().join("wal"), WalLimits::default(), Box::new(FileSystem))
+        .expect("wal")
+        .0;
     let log = Arc::new(SharedLog::new(Arc::new(wal), Counters::new(metrics.clone()), 0));
     let store = Box::new(Told1by1 { asked: ask, tell: told, passed: pass });
-    let shipper = Shipper::new(log.clone(), store, None, dead_letters(dir.path())).expect("shipper");
+    let shipper =
+        Shipper::new(log.clone(), store, None, dead_letters(dir.path())).expect("shipper");
     (Case { log, metrics, asked, tell, passed, dir }, shipper)
 }
 
@@ -120,7 +124,8 @@ fn rows_that_come_while_a_batch_is_stored_share_the_next_one() {
     assert_eq!(case.asked.recv_timeout(SOON).expect("the first row").rows, 1);
     case.append(1..6);
     case.tell.send(Told::Take).expect("it listens");
-    // It has the rest of the tick to wait, which is longer than this test. Nobody waits for a row here.
+    // It has the rest of the tick to wait, which is longer than this test. Nobody waits for a row
+    // here.
     assert!(case.asked.recv_timeout(Duration::from_millis(300)).is_err(), "the tick is not over");
     case.append(6..20);
     case.tell.send(Told::Take).expect("it listens");
@@ -160,7 +165,11 @@ fn a_range_that_a_defect_met_on_its_way_is_sent_again_as_it_was() {
     case.append(3..9);
     case.tell.send(Told::Take).expect("it listens");
     assert!(matches!(shipper.step(), Step::Stored));
-    assert_eq!(case.asked.try_recv().expect("asked"), first, "the store may have it already, by that name");
+    assert_eq!(
+        case.asked.try_recv().expect("asked"),
+        first,
+        "the store may have it already, by that name"
+    );
     case.tell.send(Told::Take).expect("it listens");
     assert!(matches!(shipper.step(), Step::Emptied));
     assert_eq!(case.asked.try_recv().expect("asked").rows, 6);
@@ -218,7 +227,11 @@ fn a_row_that_is_buried_is_passed_in_the_store_as_well() {
     }
     assert_eq!(count(&case.metrics, "dead_letter"), 1);
     let offset = case.passed.try_recv().expect("kept").offset;
-    assert_eq!(offset, case.asked.try_recv().expect("asked").sealed_end, "a restart does not bury it again");
+    assert_eq!(
+        offset,
+        case.asked.try_recv().expect("asked").sealed_end,
+        "a restart does not bury it again"
+    );
 }
 
 #[test]
@@ -231,7 +244,8 @@ fn a_dead_letter_behind_one_that_was_cut_off_has_a_line_of_its_own() {
         shipper.step();
     }
     let text = std::fs::read_to_string(dead_letters(case.dir.path())).expect("file");
-    let last: serde_json::Value = serde_json::from_str(text.lines().last().expect("a line")).expect("JSON");
+    let last: serde_json::Value =
+        serde_json::from_str(text.lines().last().expect("a line")).expect("JSON");
     assert_eq!(last["row"]["request_id"], "req-0");
 }
 
@@ -241,7 +255,8 @@ fn a_checkpoint_that_a_reader_holds_up_does_not_stop_the_log() {
     let mut options = crate::ailog::Options::new(dir.path(), 0);
     options.wal.segment_bytes_max = 10_000;
     let metrics = Metrics::new();
-    let log = crate::ailog::AiLog::open(options, StoreKind::Embedded, metrics.clone()).expect("log");
+    let log =
+        crate::ailog::AiLog::open(options, StoreKind::Embedded, metrics.clone()).expect("log");
     log.append(&row(0));
     assert!(log.flush(SOON));
     // A reader of the state of now, which checkpoints cannot pass.

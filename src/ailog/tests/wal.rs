@@ -1,4 +1,5 @@
-//! The write-ahead log against a model, with faults: what was acknowledged is read back, in order, once.
+//! The write-ahead log against a model, with faults: what was acknowledged is read back, in order,
+//! once.
 
 use std::fs::File;
 use std::io;
@@ -85,7 +86,8 @@ fn a_torn_head_of_a_segment_is_no_segment() {
         let path = wal.oldest().expect("segment").path.clone();
         drop(wal);
         File::options().write(true).open(&path).expect("segment").set_len(kept).expect("cut");
-        let (wal, found) = Wal::open(dir.path(), WalLimits::default(), Box::new(FileSystem)).expect("opens");
+        let (wal, found) =
+            Wal::open(dir.path(), WalLimits::default(), Box::new(FileSystem)).expect("opens");
         assert_eq!((found.segments, found.quarantined), (0, 0), "kept {kept}");
         wal.append(&bytes(2)).expect("append");
         assert_eq!(read_all(wal, None, ALL), (encoded([2]), 0));
@@ -95,18 +97,28 @@ fn a_torn_head_of_a_segment_is_no_segment() {
 #[test]
 fn foreign_files_are_put_aside_and_others_left_alone() {
     let dir = tempfile::tempdir().expect("dir");
-    std::fs::write(dir.path().join("0000000000000005.seg"), b"TOLLWAL9 of a version to come, longer than a head")
-        .expect("w");
+    std::fs::write(
+        dir.path().join("0000000000000005.seg"),
+        b"TOLLWAL9 of a version to come, longer than a head",
+    )
+    .expect("w");
     std::fs::write(dir.path().join("notes.txt"), b"mine").expect("w");
-    let (wal, found) = Wal::open(dir.path(), WalLimits::default(), Box::new(FileSystem)).expect("opens");
+    let (wal, found) =
+        Wal::open(dir.path(), WalLimits::default(), Box::new(FileSystem)).expect("opens");
     assert_eq!((found.segments, found.quarantined), (0, 1));
     wal.append(&bytes(1)).expect("append");
-    assert_eq!(wal.oldest().expect("segment").path.file_name().expect("name"), "0000000000000006.seg");
+    assert_eq!(
+        wal.oldest().expect("segment").path.file_name().expect("name"),
+        "0000000000000006.seg"
+    );
     let names: Vec<_> = std::fs::read_dir(dir.path())
         .expect("dir")
         .map(|e| e.expect("entry").file_name().into_string().expect("utf-8"))
         .collect();
-    assert!(names.contains(&"0000000000000005.quarantined".to_owned()) && names.contains(&"notes.txt".to_owned()));
+    assert!(
+        names.contains(&"0000000000000005.quarantined".to_owned())
+            && names.contains(&"notes.txt".to_owned())
+    );
 }
 
 #[test]
@@ -201,8 +213,8 @@ impl Disk for Faulty {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Appends, disk faults, restarts and a reader that stops anywhere: every acknowledged record is read, in order, and
-    /// nothing else is.
+    /// Appends, disk faults, restarts and a reader that stops anywhere: every acknowledged record
+    /// is read, in order, and nothing else is.
     #[test]
     fn what_was_acknowledged_is_read(seed: u32, every in 2u32..6, steps in 1u64..120, segment in 2_000u64..20_000,
                                      restarts in proptest::collection::vec(0u64..120, 0..4), rows_max in 1usize..20) {
@@ -245,7 +257,8 @@ proptest! {
         prop_assert_eq!(read, encoded(acknowledged));
     }
 
-    /// Any bytes changed or cut out anywhere: the reader comes to an end, and every row it gives was written.
+    /// Any bytes changed or cut out anywhere: the reader comes to an end, and every row it gives
+    /// was written.
     #[test]
     fn damage_never_stops_the_reader(at in 0usize..20_000, length in 0usize..3_000, with: Option<u8>) {
         let dir = tempfile::tempdir().expect("dir");
@@ -290,7 +303,8 @@ fn a_row_that_is_too_long_loses_the_tail_of_its_bodies_and_says_so() {
     let mut out = Vec::new();
     record(&long, &mut out);
     assert!(out.len() <= crate::bounds::WAL_RECORD_BYTES_MAX);
-    let json = crate::ailog::store::dead_letter::as_json(&out[RECORD_HEAD_BYTES + 1..]).expect("a row");
+    let json =
+        crate::ailog::store::dead_letter::as_json(&out[RECORD_HEAD_BYTES + 1..]).expect("a row");
     assert_eq!(json["truncated"], true);
     assert_eq!(json["response"], "x".repeat(100));
     let request = json["request"].as_str().expect("text");

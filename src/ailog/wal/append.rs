@@ -55,7 +55,9 @@ impl Appender {
         if rows > 1 {
             match self.wal.append_all(records, rows) {
                 Ok(()) => return self.counters.written.inc_by(rows),
-                Err(error @ AppendError::Unclean(_)) => return (0..rows).for_each(|_| self.lose(&error)),
+                Err(error @ AppendError::Unclean(_)) => {
+                    return (0..rows).for_each(|_| self.lose(&error));
+                }
                 Err(_) => {}
             }
         }

@@ -46,7 +46,10 @@ pub struct WalLimits {
 
 impl Default for WalLimits {
     fn default() -> WalLimits {
-        WalLimits { segment_bytes_max: bounds::WAL_SEGMENT_BYTES_MAX, total_bytes_max: bounds::WAL_BYTES_MAX }
+        WalLimits {
+            segment_bytes_max: bounds::WAL_SEGMENT_BYTES_MAX,
+            total_bytes_max: bounds::WAL_BYTES_MAX,
+        }
     }
 }
 
@@ -116,7 +119,11 @@ impl Wal {
     ///
     /// # Errors
     /// The folder cannot be created or read.
-    pub(crate) fn open(dir: &Path, limits: WalLimits, disk: Box<dyn Disk>) -> io::Result<(Wal, Found)> {
+    pub(crate) fn open(
+        dir: &Path,
+        limits: WalLimits,
+        disk: Box<dyn Disk>,
+    ) -> io::Result<(Wal, Found)> {
         private::folder(dir)?;
         let mut numbered = Vec::new();
         for entry in fs::read_dir(dir)? {
@@ -145,7 +152,8 @@ impl Wal {
                     let mut aside = path.with_extension("quarantined");
                     if aside.exists() {
                         // Numbers restart when no segment is left.
-                        aside = path.with_extension(format!("{}.quarantined", Uuid::now_v7().simple()));
+                        aside =
+                            path.with_extension(format!("{}.quarantined", Uuid::now_v7().simple()));
                     }
                     fs::rename(&path, aside)?;
                 }
@@ -271,8 +279,9 @@ impl Wal {
     /// Ends the active segment if it was begun before `begun_ms` and holds a record.
     pub(crate) fn end_if_begun_before(&self, begun_ms: i64) {
         let mut writer = lock(&self.writer);
-        let is_old =
-            |active: &Active| active.begun_ms < begun_ms && active.segment.extent().0 > SEGMENT_HEAD_BYTES as u64;
+        let is_old = |active: &Active| {
+            active.begun_ms < begun_ms && active.segment.extent().0 > SEGMENT_HEAD_BYTES as u64
+        };
         if writer.active.as_ref().is_some_and(is_old) {
             self.end_segment(&mut writer);
         }
@@ -332,7 +341,8 @@ impl Wal {
             return;
         }
         let file = File::options().write(true).open(&segment.path);
-        let emptied = file.and_then(|file| self.disk.set_len(&file, SEGMENT_HEAD_BYTES as u64)).is_ok();
+        let emptied =
+            file.and_then(|file| self.disk.set_len(&file, SEGMENT_HEAD_BYTES as u64)).is_ok();
         tracing::warn!(%error, emptied, path = %segment.path.display(), "a stored log segment cannot be removed");
     }
 

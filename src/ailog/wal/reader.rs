@@ -137,7 +137,11 @@ impl WalReader {
         let until = known.unwrap_or(committed).min(committed);
         if self.offset < until {
             // A range that was fixed before is read whole, whatever the limits are today.
-            let limits = if known.is_some() { BatchLimits { rows_max: usize::MAX, ..limits } } else { limits };
+            let limits = if known.is_some() {
+                BatchLimits { rows_max: usize::MAX, ..limits }
+            } else {
+                limits
+            };
             self.read(&segment, until, limits)?;
             self.batch.sealed_end = known.unwrap_or(0).max(self.batch.end);
             self.batch.leaves_nothing = !sealed && self.batch.end == committed;
@@ -208,7 +212,8 @@ impl WalReader {
     fn read(&mut self, segment: &Segment, until: u64, limits: BatchLimits) -> io::Result<()> {
         let Some((_, file)) = &self.current else { return Ok(()) };
         // At least one whole record, so that every call makes progress.
-        let most = limits.bytes_max.clamp(WAL_RECORD_BYTES_MAX + RECORD_HEAD_BYTES, BATCH_BYTES_MAX) as u64;
+        let most = limits.bytes_max.clamp(WAL_RECORD_BYTES_MAX + RECORD_HEAD_BYTES, BATCH_BYTES_MAX)
+            as u64;
         let length = (until - self.offset).min(most) as usize;
         if self.chunk.len() < length {
             self.chunk.resize(length, 0);
@@ -250,7 +255,11 @@ impl WalReader {
                     in_damage = true;
                     at += 1;
                     at += next.unwrap_or_else(|| {
-                        if whole { length - at } else { (length - at).saturating_sub(MARKER.len() - 1) }
+                        if whole {
+                            length - at
+                        } else {
+                            (length - at).saturating_sub(MARKER.len() - 1)
+                        }
                     });
                 }
             }
@@ -274,7 +283,8 @@ enum Parsed<'a> {
 /// Reads one record at the start of `bytes`.
 fn parse(bytes: &[u8]) -> Parsed<'_> {
     let Some((head, rest)) = bytes.split_first_chunk::<RECORD_HEAD_BYTES>() else {
-        let begins = bytes[..bytes.len().min(MARKER.len())] == MARKER[..bytes.len().min(MARKER.len())];
+        let begins =
+            bytes[..bytes.len().min(MARKER.len())] == MARKER[..bytes.len().min(MARKER.len())];
         return if begins { Parsed::Incomplete } else { Parsed::Damage };
     };
     let [m0, m1, m2, m3, l0, l1, l2, l3, c0, c1, c2, c3] = *head;

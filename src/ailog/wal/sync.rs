@@ -1,8 +1,8 @@
 //! `ailog.durability: power`: rows are on the disk itself before the answer is complete.
 //!
-//! Stage 12 of the walk. A thread of its own syncs the write-ahead log (`fdatasync` of its segments,
-//! and `fsync` of the folder after a segment was begun). Calls wait for it without holding a worker
-//! of the runtime; calls that end during one sync share the next.
+//! Stage 12 of the walk. A thread of its own syncs the write-ahead log (`fdatasync` of its
+//! segments, and `fsync` of the folder after a segment was begun). Calls wait for it without
+//! holding a worker of the runtime; calls that end during one sync share the next.
 //!
 //! Guarantees: when a [`Durable`] is ready, everything written before it was made is on the disk,
 //! or counted as suspect (`tollgate_log_rows_total{result="suspect"}`). A failed sync is not
@@ -160,7 +160,8 @@ impl Future for Durable {
             }
         }
         drop(state);
-        let patience = this.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(LOG_SYNC_WAIT_MAX)));
+        let patience =
+            this.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(LOG_SYNC_WAIT_MAX)));
         if patience.as_mut().poll(cx).is_pending() {
             return Poll::Pending;
         }

@@ -1,9 +1,9 @@
 //! `tollgate demo`: a whole gateway at work, without a key or a service.
 //!
-//! Starts the simulated provider and a real gateway on loopback, in a temporary folder, sends sample
-//! calls of several organisations through it, and reports what was redacted, limited, retried and paid.
-//! Then it stays up to be tried by hand, unless told to end. Does not touch the configuration or data of
-//! a real gateway.
+//! Starts the simulated provider and a real gateway on loopback, in a temporary folder, sends
+//! sample calls of several organisations through it, and reports what was redacted, limited,
+//! retried and paid. Then it stays up to be tried by hand, unless told to end. Does not touch the
+//! configuration or data of a real gateway.
 
 mod traffic;
 
@@ -47,8 +47,9 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 }
 
 async fn demo(args: &Args, folder: &Folder) -> Result<(), Failure> {
-    let (provider, handle) =
-        mock::start(mock::Options::default()).await.context("cannot start the simulated provider")?;
+    let (provider, handle) = mock::start(mock::Options::default())
+        .await
+        .context("cannot start the simulated provider")?;
     let app = start(folder, provider).await?;
     let url = format!("http://{}", app.listen);
     let tokens = tokens(&app)?;
@@ -72,8 +73,8 @@ async fn demo(args: &Args, folder: &Folder) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The usual ports where they are free, so that the commands in the documentation work; else any. Whether they are free
-/// is found by taking them: another demo may begin at the same moment.
+/// The usual ports where they are free, so that the commands in the documentation work; else any.
+/// Whether they are free is found by taking them: another demo may begin at the same moment.
 async fn start(folder: &Folder, provider: SocketAddr) -> Result<App, Failure> {
     if let Ok(app) = start_at(folder, ["127.0.0.1:8080", "127.0.0.1:9090"], provider).await {
         return Ok(app);
@@ -81,14 +82,18 @@ async fn start(folder: &Folder, provider: SocketAddr) -> Result<App, Failure> {
     start_at(folder, ["127.0.0.1:0"; 2], provider).await
 }
 
-async fn start_at(folder: &Folder, [listen, admin_listen]: [&str; 2], provider: SocketAddr) -> Result<App, Failure> {
+async fn start_at(
+    folder: &Folder,
+    [listen, admin_listen]: [&str; 2],
+    provider: SocketAddr,
+) -> Result<App, Failure> {
     folder.write_config(listen, admin_listen, provider)?;
     let loaded = config::load(Some(&folder.path().join("config")));
     app::start(loaded.map_err(|problems| Failure::User(problems.to_string()))?).await
 }
 
 /// One JWT for each organisation of the demo.
-pub(super) struct Tokens {
+pub(crate) struct Tokens {
     acme: String,
     globex: String,
     initech: String,
@@ -97,11 +102,17 @@ pub(super) struct Tokens {
 fn tokens(app: &App) -> Result<Tokens, Failure> {
     let policy = app.policy();
     let jwt = policy.auth.jwt.as_ref().context("the demo's policy has a secret")?;
-    let algorithm = jwt.algorithms.iter().copied().find(|a| is_hs(*a)).context("the demo's policy signs with HS256")?;
+    let algorithm = jwt
+        .algorithms
+        .iter()
+        .copied()
+        .find(|a| is_hs(*a))
+        .context("the demo's policy signs with HS256")?;
     let token = |org: &str| {
         let org = OrgId::new(org).context("a plain name")?;
         let now = clock::wall_ms() / 1000;
-        sign(jwt, algorithm, &org, Some("demo-app"), Duration::from_secs(86_400), now).context("signing")
+        sign(jwt, algorithm, &org, Some("demo-app"), Duration::from_secs(86_400), now)
+            .context("signing")
     };
     Ok(Tokens { acme: token("acme")?, globex: token("globex")?, initech: token("initech")? })
 }
@@ -113,7 +124,11 @@ fn report(app: &App, tally: &Tally) -> Result<(), Failure> {
     let by_org = reader.summary(from, to, &[Dim::Org]).context("the demo's log")?;
     let all = reader.summary(from, to, &[]).context("the demo's log")?;
 
-    print::line(&format!("{} calls sent, {} rows' worth of calls in the log", tally.sent, sum(&all, |s| s.calls)))?;
+    print::line(&format!(
+        "{} calls sent, {} rows' worth of calls in the log",
+        tally.sent,
+        sum(&all, |s| s.calls)
+    ))?;
     print::line(&format!("  answered             {:>6}", tally.ok))?;
     print::line(&format!(
         "  over their limit     {:>6}   429 with retry-after; nothing reached the provider",
@@ -123,8 +138,14 @@ fn report(app: &App, tally: &Tally) -> Result<(), Failure> {
         "  refused as malformed {:>6}   400, 413 or 415; nothing reached the provider",
         tally.refused
     ))?;
-    print::line(&format!("  provider failed      {:>6}   friendly 503 after three attempts", tally.unavailable))?;
-    print::line(&format!("  saved by a retry     {:>6}   two attempts failed, the third answered", tally.saved))?;
+    print::line(&format!(
+        "  provider failed      {:>6}   friendly 503 after three attempts",
+        tally.unavailable
+    ))?;
+    print::line(&format!(
+        "  saved by a retry     {:>6}   two attempts failed, the third answered",
+        tally.saved
+    ))?;
     print::line(&format!(
         "  redacted             {:>6}   e-mail addresses, phone numbers and more",
         sum(&all, |s| s.redactions)
@@ -193,7 +214,8 @@ struct Folder(TempDir);
 impl Folder {
     fn new() -> Result<Folder, Failure> {
         let folder = super::temporary_folder("tollgate-demo-")?;
-        fs::create_dir_all(folder.path().join("config/policies")).context("cannot make a temporary folder")?;
+        fs::create_dir_all(folder.path().join("config/policies"))
+            .context("cannot make a temporary folder")?;
         Ok(Folder(folder))
     }
 
@@ -201,7 +223,12 @@ impl Folder {
         self.0.path()
     }
 
-    fn write_config(&self, listen: &str, admin_listen: &str, provider: SocketAddr) -> Result<(), Failure> {
+    fn write_config(
+        &self,
+        listen: &str,
+        admin_listen: &str,
+        provider: SocketAddr,
+    ) -> Result<(), Failure> {
         let secret: String = std::iter::repeat_with(fastrand::alphanumeric).take(48).collect();
         let data_dir = self.path().join("data");
         let gateway = format!(

@@ -1,6 +1,7 @@
 //! The demo's sample calls: what a morning at three companies might send.
 //!
-//! The same calls in the same order each time. Promises: at most eight at once; only the gateway on loopback is called.
+//! The same calls in the same order each time. Promises: at most eight at once; only the gateway on
+//! loopback is called.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -18,9 +19,10 @@ use tokio::task::JoinSet;
 use super::Tokens;
 
 /// How the sample sentence begins, so that it is found again in the log.
-pub(super) const SAMPLE_BEGIN: &str = "Please call Jane back";
+pub(crate) const SAMPLE_BEGIN: &str = "Please call Jane back";
 /// A sentence with what must not leave.
-pub(super) const SAMPLE: &str = "Please call Jane back at +1 415 555 0132 or write to jane.doe@example.com.";
+pub(crate) const SAMPLE: &str =
+    "Please call Jane back at +1 415 555 0132 or write to jane.doe@example.com.";
 /// Calls under way at once.
 const AT_ONCE: usize = 8;
 /// Longest answer that is read.
@@ -28,13 +30,13 @@ const ANSWER_BYTES_MAX: usize = 4 << 20;
 
 /// What came of the calls.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
-    pub(super) sent: u32,
-    pub(super) ok: u32,
-    pub(super) limited: u32,
-    pub(super) refused: u32,
-    pub(super) unavailable: u32,
-    pub(super) saved: u32,
+pub(crate) struct Tally {
+    pub(crate) sent: u32,
+    pub(crate) ok: u32,
+    pub(crate) limited: u32,
+    pub(crate) refused: u32,
+    pub(crate) unavailable: u32,
+    pub(crate) saved: u32,
 }
 
 /// One sample call.
@@ -52,7 +54,7 @@ enum Org {
 }
 
 /// Sends `count` calls and says after each how many are done.
-pub(super) async fn send(url: &str, tokens: &Tokens, count: u32, progress: impl Fn(u32)) -> Tally {
+pub(crate) async fn send(url: &str, tokens: &Tokens, count: u32, progress: impl Fn(u32)) -> Tally {
     let client = Client::builder(TokioExecutor::new()).build(HttpConnector::new());
     let (places, done) = (Arc::new(Semaphore::new(AT_ONCE)), AtomicU32::new(0));
     let (mut running, mut tally) = (JoinSet::new(), Tally { sent: count, ..Tally::default() });
@@ -92,7 +94,8 @@ async fn call(
     request: Request<Full<Bytes>>,
 ) -> Option<(StatusCode, bool)> {
     let response = client.request(request).await.ok()?;
-    let attempts = response.headers().get("x-tollgate-attempts").and_then(|v| v.to_str().ok()).unwrap_or("1");
+    let attempts =
+        response.headers().get("x-tollgate-attempts").and_then(|v| v.to_str().ok()).unwrap_or("1");
     let (status, saved) = (response.status(), attempts != "1");
     let mut body = Limited::new(response.into_body(), ANSWER_BYTES_MAX);
     while let Some(frame) = body.frame().await {
@@ -128,26 +131,41 @@ fn sample(n: u32) -> Sample {
         0 | 12 => ("/v1/chat/completions", chat(json!(SAMPLE))),
         1 | 9 => (
             "/v1/chat/completions",
-            self::chat(json!("Summarise the ticket of klaus@beispiel.de, 030 901820, in one sentence."), true),
+            self::chat(
+                json!("Summarise the ticket of klaus@beispiel.de, 030 901820, in one sentence."),
+                true,
+            ),
         ),
-        2 | 14 => ("/v1/embeddings", json!({"model": "text-embedding-3-small", "input": [SAMPLE, "opening hours"]})),
+        2 | 14 => (
+            "/v1/embeddings",
+            json!({"model": "text-embedding-3-small", "input": [SAMPLE, "opening hours"]}),
+        ),
         3 | 15 => ("/api/ai/intent", ticket(n)),
         4 => ("/v1/chat/completions", chat(with_image())),
-        6 => ("/v1/responses", json!({"model": "gpt-4o-mini", "input": "Translate: ring me at +44 20 7946 0958."})),
-        7 if n > 100 && n % 60 == 7 => {
-            ("/v1/chat/completions", chat(json!(format!("[[mock:status=503,id={n}]] the provider is down"))))
-        }
-        13 => {
-            ("/v1/chat/completions", chat(json!(format!("[[mock:status=503,times=2,id={n}]] the provider stumbles"))))
-        }
+        6 => (
+            "/v1/responses",
+            json!({"model": "gpt-4o-mini", "input": "Translate: ring me at +44 20 7946 0958."}),
+        ),
+        7 if n > 100 && n % 60 == 7 => (
+            "/v1/chat/completions",
+            chat(json!(format!("[[mock:status=503,id={n}]] the provider is down"))),
+        ),
+        13 => (
+            "/v1/chat/completions",
+            chat(json!(format!("[[mock:status=503,times=2,id={n}]] the provider stumbles"))),
+        ),
         18 if n % 40 == 18 => ("/v1/chat/completions", json!("this is no chat request")),
-        _ => ("/v1/chat/completions", self::chat(json!("What are the opening hours of the museum?"), n % 2 == 1)),
+        _ => (
+            "/v1/chat/completions",
+            self::chat(json!("What are the opening hours of the museum?"), n % 2 == 1),
+        ),
     };
     Sample { path, org, body: body.to_string() }
 }
 
 fn chat(content: Value, stream: bool) -> Value {
-    let mut body = json!({"model": "gpt-4o-mini", "messages": [{"role": "user", "content": content}]});
+    let mut body =
+        json!({"model": "gpt-4o-mini", "messages": [{"role": "user", "content": content}]});
     if stream {
         body["stream"] = json!(true);
     }
@@ -161,8 +179,14 @@ fn with_image() -> Value {
 
 fn ticket(n: u32) -> Value {
     const TICKETS: [(&str, &str); 4] = [
-        ("Charged twice", "My card was charged twice for invoice 4711. Please refund. maria@example.org"),
-        ("App crashes at login", "Since the update the app crashes with an error. Urgent, we cannot work."),
+        (
+            "Charged twice",
+            "My card was charged twice for invoice 4711. Please refund. maria@example.org",
+        ),
+        (
+            "App crashes at login",
+            "Since the update the app crashes with an error. Urgent, we cannot work.",
+        ),
         ("Change my password", "I cannot find where to change the password of my account."),
         ("A question", "Do you have a brochure? You reach me at 089 1234567."),
     ];

@@ -1,19 +1,20 @@
 //! Labelled tickets out of a CSV file.
 //!
-//! RFC 4180: fields in quotes may hold commas, line ends and doubled quotes. The first line names the columns; `title`,
-//! `body`, `category` and `priority` are needed, in any order, others are passed over. An empty label means that none
-//! fits. Promises: every problem with its line; nothing is taken from a file that has one.
+//! RFC 4180: fields in quotes may hold commas, line ends and doubled quotes. The first line names
+//! the columns; `title`, `body`, `category` and `priority` are needed, in any order, others are
+//! passed over. An empty label means that none fits. Promises: every problem with its line; nothing
+//! is taken from a file that has one.
 
 use crate::bounds::EVAL_TICKETS_MAX;
 use crate::config::suggest;
 
 /// A ticket, and what is right for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Labelled {
-    pub(super) title: String,
-    pub(super) body: String,
-    pub(super) category: Option<String>,
-    pub(super) priority: Option<String>,
+pub(crate) struct Labelled {
+    pub(crate) title: String,
+    pub(crate) body: String,
+    pub(crate) category: Option<String>,
+    pub(crate) priority: Option<String>,
 }
 
 const COLUMNS: [&str; 4] = ["title", "body", "category", "priority"];
@@ -22,18 +23,31 @@ const COLUMNS: [&str; 4] = ["title", "body", "category", "priority"];
 ///
 /// # Errors
 /// Every problem, each with its line.
-pub(super) fn read(text: &str, categories: &[&str], priorities: &[&str]) -> Result<Vec<Labelled>, Vec<String>> {
-    let records = records(text.strip_prefix('\u{feff}').unwrap_or(text)).map_err(|problem| vec![problem])?;
+pub(crate) fn read(
+    text: &str,
+    categories: &[&str],
+    priorities: &[&str],
+) -> Result<Vec<Labelled>, Vec<String>> {
+    let records =
+        records(text.strip_prefix('\u{feff}').unwrap_or(text)).map_err(|problem| vec![problem])?;
     let mut records = records.into_iter();
     let (_, header) = records.next().ok_or_else(|| vec!["1: the file is empty".to_owned()])?;
-    let named = |name: &str| header.iter().position(|field| field.trim().eq_ignore_ascii_case(name));
+    let named =
+        |name: &str| header.iter().position(|field| field.trim().eq_ignore_ascii_case(name));
     let [Some(title), Some(body), Some(category), Some(priority)] = COLUMNS.map(named) else {
-        return Err(vec![format!("1: the first line names the columns, and {} are needed", COLUMNS.join(", "))]);
+        return Err(vec![format!(
+            "1: the first line names the columns, and {} are needed",
+            COLUMNS.join(", ")
+        )]);
     };
     let (mut tickets, mut problems) = (Vec::new(), Vec::new());
     for (line, fields) in records {
         if fields.len() != header.len() {
-            problems.push(format!("{line}: {} fields, where the first line has {}", fields.len(), header.len()));
+            problems.push(format!(
+                "{line}: {} fields, where the first line has {}",
+                fields.len(),
+                header.len()
+            ));
             continue;
         }
         let field = |at: usize| fields.get(at).map_or("", String::as_str);
@@ -42,7 +56,9 @@ pub(super) fn read(text: &str, categories: &[&str], priorities: &[&str]) -> Resu
             let known = names.iter().find(|name| name.to_lowercase() == word.to_lowercase());
             if known.is_none() {
                 let hint = suggest(word, names.iter().copied());
-                problems.push(format!("{line}: {what} `{word}` is not one of the configured ones; {hint}"));
+                problems.push(format!(
+                    "{line}: {what} `{word}` is not one of the configured ones; {hint}"
+                ));
             }
             known.map(|name| (*name).to_owned())
         };
@@ -87,7 +103,9 @@ fn records(text: &str) -> Result<Vec<(usize, Vec<String>)>, String> {
                 (begun, was_quoted) = (line, false);
             }
             (None, _) if was_quoted => {
-                return Err(format!("{line}: text behind a closing quote; double a quote to mean one"));
+                return Err(format!(
+                    "{line}: text behind a closing quote; double a quote to mean one"
+                ));
             }
             (None, c) => field.push(c),
         }
@@ -124,12 +142,13 @@ mod tests {
     #[test]
     fn tickets_are_read_as_spreadsheets_write_them() {
         let text = "\u{feff}id,Title,BODY,priority,category\r\n1,a,\"b, \"\"c\"\"\r\nd\",Low,billing\r\n\r\n2,,x,,\n3,y,\"\",high,Other";
-        let ticket = |title: &str, body: &str, category: Option<&str>, priority: Option<&str>| Labelled {
-            title: title.into(),
-            body: body.into(),
-            category: category.map(str::to_owned),
-            priority: priority.map(str::to_owned),
-        };
+        let ticket =
+            |title: &str, body: &str, category: Option<&str>, priority: Option<&str>| Labelled {
+                title: title.into(),
+                body: body.into(),
+                category: category.map(str::to_owned),
+                priority: priority.map(str::to_owned),
+            };
         let expected = [
             ticket("a", "b, \"c\"\r\nd", Some("billing"), Some("low")),
             ticket("", "x", None, None),
@@ -144,9 +163,15 @@ mod tests {
             ("", &["1: the file is empty"]),
             ("title,body\na,b", &["1: the first line names the columns"]),
             ("title,body,category,priority\n", &["1: there are no tickets"]),
-            ("title,body,category,priority\n\"a\nb\",c\n", &["2: 2 fields, where the first line has 4"]),
+            (
+                "title,body,category,priority\n\"a\nb\",c\n",
+                &["2: 2 fields, where the first line has 4"],
+            ),
             ("title,body,category,priority\na,\"b\nc,d\n", &["2: a quote begins here"]),
-            ("title,body,category,priority\na,\"b\"c,billing,low\n", &["2: text behind a closing quote"]),
+            (
+                "title,body,category,priority\na,\"b\"c,billing,low\n",
+                &["2: text behind a closing quote"],
+            ),
             (
                 "title,body,category,priority\na,b,biling,low\n\nc,d,other,hi\n",
                 &[

@@ -1,11 +1,11 @@
 //! `tollgate intent eval`: labelled tickets through the endpoint, and how good its answers were.
 //!
-//! Starts a gateway of its own on loopback with the configuration to be judged, in a temporary folder,
-//! and sends the tickets to it: the same redaction, prompt, provider and reading as in service. Limits and
-//! the feature flag do not apply there.
+//! Starts a gateway of its own on loopback with the configuration to be judged, in a temporary
+//! folder, and sends the tickets to it: the same redaction, prompt, provider and reading as in
+//! service. Limits and the feature flag do not apply there.
 //!
-//! Guarantees: neither data nor buckets of a running gateway are touched; nothing of a ticket is kept.
-//! Does not spare the provider: every ticket is a call that costs.
+//! Guarantees: neither data nor buckets of a running gateway are touched; nothing of a ticket is
+//! kept. Does not spare the provider: every ticket is a call that costs.
 
 mod csv;
 mod score;
@@ -87,26 +87,33 @@ enum Format {
 ///
 /// # Errors
 /// The file or the configuration has problems, or no ticket at all was answered.
-pub(super) fn run(args: Args, loaded: Loaded) -> Result<(), Failure> {
+pub(crate) fn run(args: Args, loaded: Loaded) -> Result<(), Failure> {
     let What::Eval(eval) = args.what;
-    let org = OrgId::new(&eval.org)
-        .ok_or_else(|| Failure::User("--org: 1 to 128 of A-Z a-z 0-9 . _ : @ + = / -".to_owned()))?;
-    let names = |choices: &[crate::intent::prompt::Choice]| choices.iter().map(|c| c.name.clone()).collect::<Vec<_>>();
+    let org = OrgId::new(&eval.org).ok_or_else(|| {
+        Failure::User("--org: 1 to 128 of A-Z a-z 0-9 . _ : @ + = / -".to_owned())
+    })?;
+    let names = |choices: &[crate::intent::prompt::Choice]| {
+        choices.iter().map(|c| c.name.clone()).collect::<Vec<_>>()
+    };
     let question = &loaded.policy.intent.question;
     let (categories, priorities) = (names(&question.categories), names(&question.priorities));
-    let (categories, priorities): (Vec<&str>, Vec<&str>) =
-        (categories.iter().map(String::as_str).collect(), priorities.iter().map(String::as_str).collect());
-    let tickets = csv::read(&text_of(&eval.file)?, &categories, &priorities).map_err(|problems| {
-        let lines = problems.iter().map(|problem| format!("{}:{problem}", eval.file.display()));
-        Failure::User(lines.collect::<Vec<_>>().join("\n"))
-    })?;
+    let (categories, priorities): (Vec<&str>, Vec<&str>) = (
+        categories.iter().map(String::as_str).collect(),
+        priorities.iter().map(String::as_str).collect(),
+    );
+    let tickets =
+        csv::read(&text_of(&eval.file)?, &categories, &priorities).map_err(|problems| {
+            let lines = problems.iter().map(|problem| format!("{}:{problem}", eval.file.display()));
+            Failure::User(lines.collect::<Vec<_>>().join("\n"))
+        })?;
     let folder = super::temporary_folder("tollgate-eval-")?;
     let score = Score::new(&categories, &priorities);
     serve::runtime()?.block_on(judge(&eval, &org, tickets, loaded, &folder, score))
 }
 
 fn text_of(file: &Path) -> Result<String, Failure> {
-    let told = |error: &dyn std::fmt::Display| Failure::User(format!("{}: {error}", file.display()));
+    let told =
+        |error: &dyn std::fmt::Display| Failure::User(format!("{}: {error}", file.display()));
     let length = fs::metadata(file).map_err(|error| told(&error))?.len();
     if length > EVAL_FILE_BYTES_MAX {
         return Err(told(&format!("longer than {EVAL_FILE_BYTES_MAX} bytes")));
@@ -124,14 +131,23 @@ async fn judge(
 ) -> Result<(), Failure> {
     let (loaded, jwt) = prepared(loaded, folder);
     let algorithm = jsonwebtoken::Algorithm::HS256;
-    let token = sign(&jwt, algorithm, org, Some("eval"), Duration::from_secs(86_400), clock::wall_ms() / 1000)
-        .context("signing")?;
+    let token = sign(
+        &jwt,
+        algorithm,
+        org,
+        Some("eval"),
+        Duration::from_secs(86_400),
+        clock::wall_ms() / 1000,
+    )
+    .context("signing")?;
     let app = app::start(loaded).await?;
     let version = app.policy().version.clone();
     ask_all(eval, app.listen, &token, tickets, &mut score).await;
     if app.policy().version != version {
         app.end().await;
-        return Err(Failure::User("the policy was edited while it was judged; run this again".to_owned()));
+        return Err(Failure::User(
+            "the policy was edited while it was judged; run this again".to_owned(),
+        ));
     }
     let all = summary(&app)?;
     app.end().await;
@@ -171,18 +187,25 @@ fn prepared(mut loaded: Loaded, folder: &TempDir) -> (Loaded, JwtPolicy) {
 }
 
 /// Sends all tickets, few at once, and counts their answers.
-async fn ask_all(eval: &Eval, gateway: SocketAddr, token: &str, tickets: Vec<Labelled>, score: &mut Score) {
+async fn ask_all(
+    eval: &Eval,
+    gateway: SocketAddr,
+    token: &str,
+    tickets: Vec<Labelled>,
+    score: &mut Score,
+) {
     let client = Client::builder(TokioExecutor::new()).build(HttpConnector::new());
     let places = Arc::new(Semaphore::new(usize::from(eval.at_once)));
     let progress = Progress::new("asking", u32::try_from(tickets.len()).unwrap_or(u32::MAX));
     let (mut running, mut done) = (JoinSet::new(), 0);
-    let mut finished = |score: &mut Score, result: Result<(Labelled, Result<Answered, String>), _>| {
-        if let Ok((ticket, answer)) = result {
-            score.count(&ticket, answer);
-        }
-        done += 1;
-        progress.show(done);
-    };
+    let mut finished =
+        |score: &mut Score, result: Result<(Labelled, Result<Answered, String>), _>| {
+            if let Ok((ticket, answer)) = result {
+                score.count(&ticket, answer);
+            }
+            done += 1;
+            progress.show(done);
+        };
     for ticket in tickets {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
         while let Some(result) = running.try_join_next() {
@@ -204,7 +227,11 @@ async fn ask_all(eval: &Eval, gateway: SocketAddr, token: &str, tickets: Vec<Lab
     progress.end();
 }
 
-fn request(gateway: SocketAddr, token: &str, ticket: &Labelled) -> http::Result<Request<Full<Bytes>>> {
+fn request(
+    gateway: SocketAddr,
+    token: &str,
+    ticket: &Labelled,
+) -> http::Result<Request<Full<Bytes>>> {
     let body = json!({"title": ticket.title, "body": ticket.body}).to_string();
     Request::builder()
         .method(Method::POST)
@@ -215,7 +242,10 @@ fn request(gateway: SocketAddr, token: &str, ticket: &Labelled) -> http::Result<
 }
 
 /// The answer to a ticket, or the code of the error.
-async fn ask(client: &Client<HttpConnector, Full<Bytes>>, request: Request<Full<Bytes>>) -> Result<Answered, String> {
+async fn ask(
+    client: &Client<HttpConnector, Full<Bytes>>,
+    request: Request<Full<Bytes>>,
+) -> Result<Answered, String> {
     let broken = || "no_answer".to_owned();
     let response = client.request(request).await.map_err(|_| broken())?;
     let mut body = Limited::new(response.into_body(), ANSWER_BYTES_MAX);
@@ -238,14 +268,19 @@ async fn ask(client: &Client<HttpConnector, Full<Bytes>>, request: Request<Full<
 fn summary(app: &App) -> Result<Summary, Failure> {
     app.log().flush(Duration::from_secs(10));
     let settings = app.settings();
-    let reader = Reader::open(&settings.store, &settings.data_dir).context("the evaluation's log")?;
+    let reader =
+        Reader::open(&settings.store, &settings.data_dir).context("the evaluation's log")?;
     let rows = reader.summary(0, clock::wall_ms() + 60_000, &[]).context("the evaluation's log")?;
     rows.into_iter().next().context("the evaluation's log is empty").map_err(Failure::from)
 }
 
 fn costs(all: &Summary) -> String {
     let each = all.cost_nano_usd / i64::try_from(all.calls.max(1)).unwrap_or(i64::MAX);
-    let unpriced = if all.unpriced == 0 { String::new() } else { format!("; {} calls have no price", all.unpriced) };
+    let unpriced = if all.unpriced == 0 {
+        String::new()
+    } else {
+        format!("; {} calls have no price", all.unpriced)
+    };
     format!(
         "\ncost     {} USD, {} a ticket; {} input and {} output tokens{unpriced}\n\
          latency  p50 {} ms, p95 {} ms, p99 {} ms",

@@ -11,15 +11,15 @@ const BINS: usize = 10;
 
 /// What was answered to one ticket.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Answered {
-    pub(super) category: Option<String>,
-    pub(super) priority: Option<String>,
-    pub(super) confidence: f64,
+pub(crate) struct Answered {
+    pub(crate) category: Option<String>,
+    pub(crate) priority: Option<String>,
+    pub(crate) confidence: f64,
 }
 
 /// The result of an evaluation.
 #[derive(Debug)]
-pub(super) struct Score {
+pub(crate) struct Score {
     tickets: u32,
     answered: u32,
     /// Tickets without an answer, by error code.
@@ -47,7 +47,7 @@ struct Bin {
 
 impl Score {
     /// Nothing so far; the names are the configured ones.
-    pub(super) fn new(categories: &[&str], priorities: &[&str]) -> Score {
+    pub(crate) fn new(categories: &[&str], priorities: &[&str]) -> Score {
         Score {
             tickets: 0,
             answered: 0,
@@ -61,7 +61,7 @@ impl Score {
     }
 
     /// Counts one ticket: its answer, or the code of its error.
-    pub(super) fn count(&mut self, label: &Labelled, answer: Result<Answered, String>) {
+    pub(crate) fn count(&mut self, label: &Labelled, answer: Result<Answered, String>) {
         self.tickets += 1;
         let answer = match answer {
             Ok(answer) => answer,
@@ -90,33 +90,53 @@ impl Score {
     }
 
     /// For people.
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let failed = self.tickets - self.answered;
-        let codes: Vec<String> = self.failed.iter().map(|(code, count)| format!("{code} {count}")).collect();
-        let codes = if codes.is_empty() { String::new() } else { format!(" ({})", codes.join(", ")) };
-        let mut text = format!("{} tickets, {} answered, {failed} failed{codes}\n\n", self.tickets, self.answered);
-        for (what, right) in
-            [("category", self.category.right()), ("priority", self.priority.right()), ("both", self.both_right)]
-        {
+        let codes: Vec<String> =
+            self.failed.iter().map(|(code, count)| format!("{code} {count}")).collect();
+        let codes =
+            if codes.is_empty() { String::new() } else { format!(" ({})", codes.join(", ")) };
+        let mut text = format!(
+            "{} tickets, {} answered, {failed} failed{codes}\n\n",
+            self.tickets, self.answered
+        );
+        for (what, right) in [
+            ("category", self.category.right()),
+            ("priority", self.priority.right()),
+            ("both", self.both_right),
+        ] {
             let percent = 100.0 * share(f64::from(right), self.answered);
-            text.push_str(&format!("{what:<12} {percent:>5.1} % right   {right} of {}\n", self.answered));
+            text.push_str(&format!(
+                "{what:<12} {percent:>5.1} % right   {right} of {}\n",
+                self.answered
+            ));
         }
         for (what, confusion) in [("category", &self.category), ("priority", &self.priority)] {
-            text.push_str(&format!("\n{what}: labels in lines, answers in columns\n{}", confusion.text()));
+            text.push_str(&format!(
+                "\n{what}: labels in lines, answers in columns\n{}",
+                confusion.text()
+            ));
         }
         text.push_str("\nconfidence    tickets    mean   right\n");
         for (at, bin) in self.bins.iter().enumerate().filter(|(_, bin)| bin.tickets > 0) {
-            let (mean, right) = (share(bin.confidence, bin.tickets), share(f64::from(bin.right), bin.tickets));
+            let (mean, right) =
+                (share(bin.confidence, bin.tickets), share(f64::from(bin.right), bin.tickets));
             let (from, to) = (at as f64 / 10.0, (at + 1) as f64 / 10.0);
-            text.push_str(&format!("{from:.1} to {to:.1}    {:>7}    {mean:.2}    {right:.2}\n", bin.tickets));
+            text.push_str(&format!(
+                "{from:.1} to {to:.1}    {:>7}    {mean:.2}    {right:.2}\n",
+                bin.tickets
+            ));
         }
         let brier = share(self.brier_sum, self.answered);
-        text.push_str(&format!("calibration error {:.3}, Brier score {brier:.3}\n", self.calibration_error()));
+        text.push_str(&format!(
+            "calibration error {:.3}, Brier score {brier:.3}\n",
+            self.calibration_error()
+        ));
         text
     }
 
     /// For programs.
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         let accuracy = |right: u32| share(f64::from(right), self.answered);
         let bins = self.bins.iter().enumerate().filter(|(_, bin)| bin.tickets > 0);
         let bins: Vec<Value> = bins
@@ -146,7 +166,8 @@ impl Confusion {
     fn count(&mut self, label: Option<&str>, answer: Option<&str>) {
         let last = self.names.len() - 1;
         let at = |name: Option<&str>| {
-            name.and_then(|name| self.names.iter().take(last).position(|n| n == name)).unwrap_or(last)
+            name.and_then(|name| self.names.iter().take(last).position(|n| n == name))
+                .unwrap_or(last)
         };
         let (row, column) = (at(label), at(answer));
         if let Some(count) = self.counts.get_mut(row).and_then(|row| row.get_mut(column)) {
@@ -160,10 +181,14 @@ impl Confusion {
 
     fn text(&self) -> String {
         let width = self.names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(6);
-        let cells = |cells: Vec<String>| cells.iter().map(|cell| format!("  {cell:>width$}")).collect::<String>();
+        let cells = |cells: Vec<String>| {
+            cells.iter().map(|cell| format!("  {cell:>width$}")).collect::<String>()
+        };
         let mut text = format!("{:width$}{}\n", "", cells(self.names.clone()));
         for (name, row) in self.names.iter().zip(&self.counts) {
-            let row = row.iter().map(|count| if *count == 0 { "·".to_owned() } else { count.to_string() });
+            let row = row
+                .iter()
+                .map(|count| if *count == 0 { "·".to_owned() } else { count.to_string() });
             text.push_str(&format!("{name:<width$}{}\n", cells(row.collect())));
         }
         text
@@ -208,10 +233,19 @@ mod tests {
             (&5.into(), &4.into(), &1.into())
         );
         assert_eq!(json["accuracy"], json!({"category": 0.5, "priority": 1.0, "both": 0.5}));
-        assert_eq!(json["confusion"]["category"]["counts"], json!([[1, 1, 0], [0, 1, 1], [0, 0, 0]]));
-        assert_eq!(json["confusion"]["priority"]["counts"], json!([[2, 0, 0], [0, 0, 0], [0, 0, 2]]));
+        assert_eq!(
+            json["confusion"]["category"]["counts"],
+            json!([[1, 1, 0], [0, 1, 1], [0, 0, 0]])
+        );
+        assert_eq!(
+            json["confusion"]["priority"]["counts"],
+            json!([[2, 0, 0], [0, 0, 0], [0, 0, 2]])
+        );
         let bins = json["calibration"]["bins"].as_array().expect("bins");
-        assert_eq!((bins.len(), &bins[0]["from"], &bins[1]["tickets"]), (2, &0.5.into(), &3.into()));
+        assert_eq!(
+            (bins.len(), &bins[0]["from"], &bins[1]["tickets"]),
+            (2, &0.5.into(), &3.into())
+        );
         // |0.5 - 0| + |0.95 + 0.91 + 1.0 - 2|, over four tickets.
         let error = json["calibration"]["error"].as_f64().expect("number");
         assert!((error - (0.5 + 0.86) / 4.0).abs() < 1e-9, "{error}");

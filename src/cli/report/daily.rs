@@ -17,7 +17,12 @@ const LINES_MAX: usize = 10;
 ///
 /// # Errors
 /// The store cannot be read.
-pub(super) fn report(reader: &Reader, zone: &TimeZone, day: Option<Date>, now_ms: i64) -> Result<String, Failure> {
+pub(crate) fn report(
+    reader: &Reader,
+    zone: &TimeZone,
+    day: Option<Date>,
+    now_ms: i64,
+) -> Result<String, Failure> {
     let day = match day {
         Some(day) => day,
         None => today(zone, now_ms)?.yesterday()?,
@@ -33,7 +38,9 @@ pub(super) fn report(reader: &Reader, zone: &TimeZone, day: Option<Date>, now_ms
     let name = zone.iana_name().unwrap_or("UTC");
     let mut text = format!("# LLM calls of {day} ({name})\n\n{}", opening(&all, &former));
     if all.calls > 0 {
-        for (title, dim) in [("Organisation", Dim::Org), ("Model", Dim::Model), ("Provider", Dim::Provider)] {
+        for (title, dim) in
+            [("Organisation", Dim::Org), ("Model", Dim::Model), ("Provider", Dim::Provider)]
+        {
             text.push_str(&table(title, sums(begin, end, &[dim])?));
         }
     }
@@ -68,7 +75,10 @@ fn opening(all: &Summary, former: &Summary) -> String {
         ));
     }
     if all.unpriced > 0 {
-        text.push_str(&format!("{} calls are of models without a price; the cost is without them.\n", all.unpriced));
+        text.push_str(&format!(
+            "{} calls are of models without a price; the cost is without them.\n",
+            all.unpriced
+        ));
     }
     text
 }
@@ -84,7 +94,9 @@ fn change(now: i128, before: i128) -> String {
 
 /// The dearest lines first, and of the same cost those with the most calls.
 fn table(title: &str, mut lines: Vec<Summary>) -> String {
-    lines.sort_by(|a, b| (b.cost_nano_usd, b.calls).cmp(&(a.cost_nano_usd, a.calls)).then_with(|| a.key.cmp(&b.key)));
+    lines.sort_by(|a, b| {
+        (b.cost_nano_usd, b.calls).cmp(&(a.cost_nano_usd, a.calls)).then_with(|| a.key.cmp(&b.key))
+    });
     let mut text = format!(
         "\n| {title} | Calls | Errors | Tokens in | Tokens out | Cost USD | p95 ms |\n|---|--:|--:|--:|--:|--:|--:|\n"
     );
@@ -117,10 +129,15 @@ fn table(title: &str, mut lines: Vec<Summary>) -> String {
     text
 }
 
-/// A name as code: names come from outside, and none may become a link, a mention or the end of its cell.
+/// A name as code: names come from outside, and none may become a link, a mention or the end of its
+/// cell.
 fn code(name: &str) -> String {
     let plain = |c: char| if is_hidden(c) || matches!(c, '`' | '|') { '\u{fffd}' } else { c };
-    if name.is_empty() { "-".to_owned() } else { format!("`{}`", name.chars().map(plain).collect::<String>()) }
+    if name.is_empty() {
+        "-".to_owned()
+    } else {
+        format!("`{}`", name.chars().map(plain).collect::<String>())
+    }
 }
 
 #[cfg(test)]
@@ -128,7 +145,14 @@ mod tests {
     use super::*;
 
     fn line(key: &str, calls: u64, nano: i64) -> Summary {
-        Summary { key: vec![key.to_owned()], calls, errors: 1, cost_nano_usd: nano, p95_ms: 20, ..Summary::default() }
+        Summary {
+            key: vec![key.to_owned()],
+            calls,
+            errors: 1,
+            cost_nano_usd: nano,
+            p95_ms: 20,
+            ..Summary::default()
+        }
     }
 
     #[test]
@@ -137,7 +161,10 @@ mod tests {
         lines.push(line("a|`b`\n@all", 3, 1_500_000_000));
         let text = table("Model", lines);
         let rows: Vec<&str> = text.lines().skip(3).collect();
-        assert_eq!(rows[0], "| `a\u{fffd}\u{fffd}b\u{fffd}\u{fffd}@all` | 3 | 1 | 0 | 0 | 1.50 | 20 |");
+        assert_eq!(
+            rows[0],
+            "| `a\u{fffd}\u{fffd}b\u{fffd}\u{fffd}@all` | 3 | 1 | 0 | 0 | 1.50 | 20 |"
+        );
         assert_eq!(rows[1], "| `m11` | 1 | 1 | 0 | 0 | 0.000000011 | 20 |");
         assert_eq!((rows.len(), rows[10]), (11, "| 3 more | 3 | 3 | 0 | 0 | 0.000000003 | |"));
     }

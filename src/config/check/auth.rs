@@ -14,20 +14,22 @@ use super::super::sections::{RawAuth, RawJwt, RawKey};
 use super::{distinct, port_fits};
 use crate::glob::Glob;
 
-pub(super) fn auth(raw: &RawAuth, problems: &mut Problems) -> Option<AuthPolicy> {
+pub(crate) fn auth(raw: &RawAuth, problems: &mut Problems) -> Option<AuthPolicy> {
     distinct(&raw.accept, problems);
     if raw.accept.is_empty() {
-        problems
-            .add(&raw.accept.at, "empty, so nobody could call; name at least one of jwt, key, passthrough, anonymous");
+        problems.add(
+            &raw.accept.at,
+            "empty, so nobody could call; name at least one of jwt, key, passthrough, anonymous",
+        );
     }
     let jwt = jwt(&raw.jwt.value, problems)?;
     let keys = keys(&raw.keys, problems);
     Some(AuthPolicy { accept: raw.accept.iter().map(|a| a.value).collect(), jwt, keys })
 }
 
-/// JWTs are accepted only where one can be verified: a secret that is missing (a misspelt variable, an emptied file) has to
-/// be seen at the start, not as refused calls.
-pub(super) fn ways_in(raw: &At<RawAuth>, problems: &mut Problems) {
+/// JWTs are accepted only where one can be verified: a secret that is missing (a misspelt variable,
+/// an emptied file) has to be seen at the start, not as refused calls.
+pub(crate) fn ways_in(raw: &At<RawAuth>, problems: &mut Problems) {
     let Some(jwt) = raw.accept.iter().find(|way| way.value == Accept::Jwt) else { return };
     let jwt = if raw.accept.given { &jwt.at } else { &raw.accept.at };
     let given = &raw.jwt.value;
@@ -66,12 +68,19 @@ fn jwt(raw: &RawJwt, problems: &mut Problems) -> Option<Option<JwtPolicy>> {
     distinct(&raw.algorithms, problems);
     let algorithms: Vec<Algorithm> = raw.algorithms.iter().map(|a| a.value).collect();
     if algorithms.is_empty() {
-        problems.add(&raw.algorithms.at, "empty, so no JWT could verify; name at least one, e.g. [HS256]");
+        problems.add(
+            &raw.algorithms.at,
+            "empty, so no JWT could verify; name at least one, e.g. [HS256]",
+        );
     }
-    let by_secret = |a: &Algorithm| matches!(a, Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512);
+    let by_secret =
+        |a: &Algorithm| matches!(a, Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512);
     let secret = &raw.secret.value;
     if !secret.is_empty() && secret.reveal().trim().is_empty() {
-        problems.add(&raw.secret.at, "holds nothing but white space; take a random one: openssl rand -hex 32");
+        problems.add(
+            &raw.secret.at,
+            "holds nothing but white space; take a random one: openssl rand -hex 32",
+        );
     }
     if !secret.is_empty() && !algorithms.is_empty() && !algorithms.iter().any(by_secret) {
         problems.add(
@@ -103,7 +112,8 @@ fn jwt(raw: &RawJwt, problems: &mut Problems) -> Option<Option<JwtPolicy>> {
     Some(Some(JwtPolicy { fingerprint: fingerprint(&policy), ..policy }))
 }
 
-/// SHA-256 over every field; `Debug` frames them without ambiguity, and the secret, which it hides, comes before.
+/// SHA-256 over every field; `Debug` frames them without ambiguity, and the secret, which it hides,
+/// comes before.
 fn fingerprint(policy: &JwtPolicy) -> [u8; 32] {
     let mut context = digest::Context::new(&digest::SHA256);
     let secret = policy.secret.reveal().as_bytes();
@@ -139,10 +149,16 @@ fn jwks(given: &At<String>, problems: &mut Problems) -> Option<Option<JwksSource
 /// `app.org` leads into an object; a claim that is a URL is one name.
 fn claim(given: &At<String>, problems: &mut Problems) -> Vec<String> {
     let text = given.value.trim();
-    let path: Vec<String> =
-        if text.contains("://") { vec![text.to_owned()] } else { text.split('.').map(str::to_owned).collect() };
+    let path: Vec<String> = if text.contains("://") {
+        vec![text.to_owned()]
+    } else {
+        text.split('.').map(str::to_owned).collect()
+    };
     if path.iter().any(String::is_empty) || path.len() > 8 {
-        problems.add(&given.at, "no claim; give its name, with dots to lead into objects: org_id, app.org");
+        problems.add(
+            &given.at,
+            "no claim; give its name, with dots to lead into objects: org_id, app.org",
+        );
     }
     path
 }
@@ -170,8 +186,12 @@ fn keys(raw: &[At<RawKey>], problems: &mut Problems) -> HashMap<[u8; 32], Arc<Ga
             problems,
         );
         let path = |text: &str| text.starts_with("/v1/") || text.starts_with('*');
-        let endpoints =
-            globs(&key.endpoints, path, "no path; it begins with /v1/, e.g. /v1/chat/completions", problems);
+        let endpoints = globs(
+            &key.endpoints,
+            path,
+            "no path; it begins with /v1/, e.g. /v1/chat/completions",
+            problems,
+        );
         if key.org.is_reserved() {
             let reason = "a name that the gateway gives to callers without an organisation (`anonymous`, `passthrough`, \
                           `key-…`); a key needs another, because it would share their limits and rows";
@@ -196,7 +216,8 @@ fn keys(raw: &[At<RawKey>], problems: &mut Problems) -> HashMap<[u8; 32], Arc<Ga
     keys
 }
 
-/// What is hashed where a variable was not set: nothing, with the line end that `echo` adds, in quotes, behind the prefix.
+/// What is hashed where a variable was not set: nothing, with the line end that `echo` adds, in
+/// quotes, behind the prefix.
 const EMPTY: &[&str] = &["", "\n", "\r\n", " ", "\"\"", "''", "tg-", "tg-\n"];
 
 fn is_empty_key(sha256: &[u8; 32]) -> bool {
@@ -206,12 +227,22 @@ fn is_empty_key(sha256: &[u8; 32]) -> bool {
 /// A day stands for its beginning, UTC.
 fn moment_ms(text: &str) -> Option<i64> {
     let moment = text.parse::<jiff::Timestamp>().ok();
-    let day =
-        || text.parse::<jiff::civil::Date>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|day| day.timestamp());
+    let day = || {
+        text.parse::<jiff::civil::Date>()
+            .ok()?
+            .to_zoned(jiff::tz::TimeZone::UTC)
+            .ok()
+            .map(|day| day.timestamp())
+    };
     moment.or_else(day).map(jiff::Timestamp::as_millisecond)
 }
 
-fn globs(given: &[At<String>], fits: impl Fn(&str) -> bool, reason: &str, problems: &mut Problems) -> Vec<Glob> {
+fn globs(
+    given: &[At<String>],
+    fits: impl Fn(&str) -> bool,
+    reason: &str,
+    problems: &mut Problems,
+) -> Vec<Glob> {
     distinct(given, problems);
     let glob = |text: &At<String>| {
         if !fits(text.trim()) {

@@ -7,7 +7,7 @@ use super::super::reader::shape::{Cap, Plain as _};
 use super::super::sections::{RawRetry, RawTargetTimeouts, RawTimeouts, Timeouts};
 use crate::upstream::retry::RetryOptions;
 
-pub(super) fn retry(raw: &RawRetry, problems: &mut Problems) -> RetryOptions {
+pub(crate) fn retry(raw: &RawRetry, problems: &mut Problems) -> RetryOptions {
     if raw.max_delay.value < raw.base_delay.value {
         let at = if raw.max_delay.given { &raw.max_delay.at } else { &raw.base_delay.at };
         problems.add(at, "`max_delay` is shorter than `base_delay`; make it at least as long");
@@ -15,7 +15,7 @@ pub(super) fn retry(raw: &RawRetry, problems: &mut Problems) -> RetryOptions {
     raw.plain()
 }
 
-pub(super) fn timeouts(raw: &RawTimeouts, problems: &mut Problems) -> Timeouts {
+pub(crate) fn timeouts(raw: &RawTimeouts, problems: &mut Problems) -> Timeouts {
     keep_alive(&raw.keep_alive.at, raw.keep_alive.value.0, raw.idle.value, problems);
     raw.plain()
 }
@@ -29,7 +29,11 @@ fn keep_alive(at: &Place, every: Option<Duration>, idle: Duration, problems: &mu
 }
 
 /// Timeouts of one target over those of the policy.
-pub(super) fn target_timeouts(raw: &RawTargetTimeouts, policy: Timeouts, problems: &mut Problems) -> Timeouts {
+pub(crate) fn target_timeouts(
+    raw: &RawTargetTimeouts,
+    policy: Timeouts,
+    problems: &mut Problems,
+) -> Timeouts {
     let timeouts = Timeouts {
         connect: raw.connect.value.unwrap_or(policy.connect),
         first_byte: raw.first_byte.value.unwrap_or(policy.first_byte),

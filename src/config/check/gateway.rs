@@ -10,9 +10,12 @@ use super::super::sections::{RawClickHouse, RawGateway, Store};
 use super::port_fits;
 use crate::ids::Secret;
 
-/// The checked settings, and the options of ClickHouse, which `tollgate clickhouse` also needs with the
-/// embedded store. `None` if there is any problem.
-pub(in super::super) fn settings(raw: &RawGateway, problems: &mut Problems) -> Option<(Settings, ClickHouseOptions)> {
+/// The checked settings, and the options of ClickHouse, which `tollgate clickhouse` also needs with
+/// the embedded store. `None` if there is any problem.
+pub(crate) fn settings(
+    raw: &RawGateway,
+    problems: &mut Problems,
+) -> Option<(Settings, ClickHouseOptions)> {
     let before = problems.count();
     let listen = address(&raw.listen, problems);
     let admin_listen = address(&raw.admin_listen, problems);
@@ -31,8 +34,10 @@ pub(in super::super) fn settings(raw: &RawGateway, problems: &mut Problems) -> O
     };
     let limits_store = limits_store(&raw.limits_store, raw.limits_store_timeout.value, problems);
     if !is_filter(&raw.log.level) {
-        problems
-            .add(&raw.log.level.at, "no log filter; give error, warn, info, debug or trace, or `tollgate=debug,info`");
+        problems.add(
+            &raw.log.level.at,
+            "no log filter; give error, warn, info, debug or trace, or `tollgate=debug,info`",
+        );
     }
     let settings = Settings {
         listen: listen?,
@@ -51,8 +56,12 @@ pub(in super::super) fn settings(raw: &RawGateway, problems: &mut Problems) -> O
 
 /// `info`, or rooms with their own level: `tollgate=debug,info`.
 fn is_filter(text: &str) -> bool {
-    let level = |word: &str| ["off", "error", "warn", "info", "debug", "trace"].contains(&word.to_lowercase().as_str());
-    let room = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_:".contains(&b));
+    let level = |word: &str| {
+        ["off", "error", "warn", "info", "debug", "trace"].contains(&word.to_lowercase().as_str())
+    };
+    let room = |name: &str| {
+        !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_:".contains(&b))
+    };
     text.split(',').map(str::trim).all(|part| match part.split_once('=') {
         Some((name, word)) => room(name) && level(word),
         None => level(part),
@@ -68,7 +77,10 @@ fn address(given: &At<String>, problems: &mut Problems) -> Option<SocketAddr> {
     };
     let address = text.parse().ok();
     if address.is_none() {
-        problems.add(&given.at, "not a socket address; give IP:PORT, e.g. 127.0.0.1:8080, 0.0.0.0:8080 or [::]:8080");
+        problems.add(
+            &given.at,
+            "not a socket address; give IP:PORT, e.g. 127.0.0.1:8080, 0.0.0.0:8080 or [::]:8080",
+        );
     }
     address
 }
@@ -88,14 +100,19 @@ fn clickhouse(raw: &RawClickHouse, problems: &mut Problems) -> ClickHouseOptions
         );
     }
     let database = &raw.database.value;
-    let name = (1..=64).contains(&database.len()) && database.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let name = (1..=64).contains(&database.len())
+        && database.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     if !name {
         problems.add(&raw.database.at, "a database's name is 1 to 64 of A-Z a-z 0-9 _");
     }
     ClickHouseOptions { url: raw.url.value.trim_end_matches('/').to_owned(), ..raw.plain() }
 }
 
-fn limits_store(given: &At<String>, timeout: Duration, problems: &mut Problems) -> Option<LimitsStore> {
+fn limits_store(
+    given: &At<String>,
+    timeout: Duration,
+    problems: &mut Problems,
+) -> Option<LimitsStore> {
     let text = given.value.trim();
     if text == "memory" {
         return Some(LimitsStore::Memory);

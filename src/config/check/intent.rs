@@ -15,7 +15,11 @@ const SYNONYMS_MAX: usize = 64;
 /// Part of every prompt.
 const DESCRIPTION_BYTES_MAX: usize = 300;
 
-pub(super) fn intent(raw: &RawIntent, names: &Names, problems: &mut Problems) -> Option<IntentPolicy> {
+pub(crate) fn intent(
+    raw: &RawIntent,
+    names: &Names,
+    problems: &mut Problems,
+) -> Option<IntentPolicy> {
     let provider = if raw.provider.given {
         names.find(&raw.provider, &raw.provider.at, problems)
     } else {
@@ -27,7 +31,8 @@ pub(super) fn intent(raw: &RawIntent, names: &Names, problems: &mut Problems) ->
     let mut priorities = choices(&raw.priorities, problems);
     describe(&mut priorities, &raw.priority_descriptions, problems);
     rename(&mut priorities, &raw.priority_synonyms, problems);
-    let examples = raw.examples.iter().map(|e| example(e, &categories, &priorities, problems)).collect();
+    let examples =
+        raw.examples.iter().map(|e| example(e, &categories, &priorities, problems)).collect();
     let question = Question {
         model: raw.model.trim().to_owned(),
         temperature: raw.temperature.value,
@@ -81,7 +86,11 @@ fn alike(a: &str, b: &str) -> bool {
 }
 
 /// The configured choice of a name; a problem where there is none.
-fn named<'a>(choices: &'a mut [Choice], name: &At<String>, problems: &mut Problems) -> Option<&'a mut Choice> {
+fn named<'a>(
+    choices: &'a mut [Choice],
+    name: &At<String>,
+    problems: &mut Problems,
+) -> Option<&'a mut Choice> {
     if let Some(at) = choices.iter().position(|choice| alike(&choice.name, name.value.trim())) {
         return choices.get_mut(at);
     }
@@ -98,8 +107,14 @@ fn describe(choices: &mut [Choice], given: &Named<String>, problems: &mut Proble
     for (name, text) in &given.0 {
         let Some(choice) = named(choices, name, problems) else { continue };
         let line = text.value.trim();
-        if line.is_empty() || line.len() > DESCRIPTION_BYTES_MAX || line.chars().any(char::is_control) {
-            problems.add(&text.at, format!("a description is 1 to {DESCRIPTION_BYTES_MAX} bytes of text on one line"));
+        if line.is_empty()
+            || line.len() > DESCRIPTION_BYTES_MAX
+            || line.chars().any(char::is_control)
+        {
+            problems.add(
+                &text.at,
+                format!("a description is 1 to {DESCRIPTION_BYTES_MAX} bytes of text on one line"),
+            );
         } else {
             choice.description = Some(line.to_owned());
         }
@@ -116,7 +131,9 @@ fn rename(choices: &mut [Choice], given: &Named<Vec<At<String>>>, problems: &mut
         }
         for synonym in synonyms.iter() {
             let Some(word) = word(synonym, problems) else { continue };
-            let taken = |choice: &Choice| alike(&choice.name, word) || choice.synonyms.iter().any(|s| alike(s, word));
+            let taken = |choice: &Choice| {
+                alike(&choice.name, word) || choice.synonyms.iter().any(|s| alike(s, word))
+            };
             if choices.iter().any(taken) {
                 problems.add(&synonym.at, "stands for something already; keep one");
             } else if let Some(choice) = named(choices, name, problems) {
@@ -126,13 +143,21 @@ fn rename(choices: &mut [Choice], given: &Named<Vec<At<String>>>, problems: &mut
     }
 }
 
-fn example(given: &RawExample, categories: &[Choice], priorities: &[Choice], problems: &mut Problems) -> Example {
+fn example(
+    given: &RawExample,
+    categories: &[Choice],
+    priorities: &[Choice],
+    problems: &mut Problems,
+) -> Example {
     if given.title.trim().is_empty() && given.body.trim().is_empty() {
         problems.add(&given.body.at, "an example needs a title or a body");
     }
     let mut answer = |given: &At<Option<String>>, choices: &[Choice]| {
         let word = given.value.as_deref()?.trim();
-        let known = choices.iter().find(|choice| alike(&choice.name, word)).map(|choice| choice.name.clone());
+        let known = choices
+            .iter()
+            .find(|choice| alike(&choice.name, word))
+            .map(|choice| choice.name.clone());
         if known.is_none() {
             unknown(word, &given.at, choices, problems);
         }

@@ -1,10 +1,13 @@
-//! `redaction`, `limits` and `features`, checked: the sections that organisations may have their own version of.
+//! `redaction`, `limits` and `features`, checked: the sections that organisations may have their
+//! own version of.
 
 use std::collections::HashMap;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
 
-use super::super::policy::{Features, Limits, ModelLimits, MoreLimits, OrgLimits, RedactionPolicy, SharedLimits};
+use super::super::policy::{
+    Features, Limits, ModelLimits, MoreLimits, OrgLimits, RedactionPolicy, SharedLimits,
+};
 use super::super::reader::place::{Problems, suggest};
 use super::super::reader::shape::{At, Cap, PerOrg, Usd};
 use super::super::sections::{RawFeatures, RawLimits, RawRules};
@@ -17,7 +20,7 @@ use crate::redact::{CustomSpec, ENTITIES, Rules, RulesError, RulesSpec, TermsSpe
 /// `strict` remembers every call of the last minute.
 const STRICT_REQUESTS_PER_MINUTE_MAX: u32 = 10_000;
 
-pub(super) fn limits(raw: &PerOrg<RawLimits>, problems: &mut Problems) -> Option<Limits> {
+pub(crate) fn limits(raw: &PerOrg<RawLimits>, problems: &mut Problems) -> Option<Limits> {
     let default = quota(&raw.base, problems);
     let shared = shared(&raw.base, problems);
     let more = org_limits(&raw.base, problems);
@@ -32,9 +35,11 @@ pub(super) fn limits(raw: &PerOrg<RawLimits>, problems: &mut Problems) -> Option
         }
         more_orgs.insert(org.clone(), org_limits(own, problems));
     }
-    let orgs = orgs.into_iter().map(|(org, quota)| Some((org, quota?))).collect::<Option<HashMap<_, _>>>();
+    let orgs =
+        orgs.into_iter().map(|(org, quota)| Some((org, quota?))).collect::<Option<HashMap<_, _>>>();
     let any = std::iter::once(&more).chain(more_orgs.values()).any(|limits| {
-        !limits.models.is_empty() || [limits.all, limits.each_key, limits.each_user].iter().any(|caps| !caps.is_empty())
+        !limits.models.is_empty()
+            || [limits.all, limits.each_key, limits.each_user].iter().any(|caps| !caps.is_empty())
     });
     let more = any.then(|| Box::new(MoreLimits { default: more, orgs: more_orgs }));
     Some(Limits { default: default?, orgs: orgs?, more, shared, shared_orgs })
@@ -44,9 +49,16 @@ fn shared(raw: &RawLimits, problems: &mut Problems) -> SharedLimits {
     let percent = raw.lease_percent.value;
     if percent > 0.0 && raw.strict.value {
         let at = if raw.lease_percent.given { &raw.lease_percent.at } else { &raw.strict.at };
-        problems.add(at, "strict allows no call too many, so nothing can be leased; set lease_percent: 0");
+        problems.add(
+            at,
+            "strict allows no call too many, so nothing can be leased; set lease_percent: 0",
+        );
     }
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 10000 in the range of the key")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "0 to 10000 in the range of the key"
+    )]
     let lease_millipercent = (percent * 1000.0).round() as u32;
     SharedLimits { fail: raw.fail.value, lease_millipercent }
 }
@@ -73,7 +85,8 @@ fn org_limits(raw: &RawLimits, problems: &mut Problems) -> OrgLimits {
     for model in raw.models.iter() {
         let name = model.r#match.trim();
         if name.is_empty() {
-            problems.add(&model.r#match.at, "empty; give a model, with `*` for any run of characters");
+            problems
+                .add(&model.r#match.at, "empty; give a model, with `*` for any run of characters");
         }
         if models.iter().any(|known| &*known.name == name) {
             problems.add(&model.r#match.at, "given twice; keep one");
@@ -99,27 +112,44 @@ fn usd(given: Cap<Usd>) -> Option<NonZeroU64> {
 fn quota(raw: &RawLimits, problems: &mut Problems) -> Option<Quota> {
     let rate = raw.requests_per_minute.value;
     if raw.strict.value && rate > STRICT_REQUESTS_PER_MINUTE_MAX {
-        let at = if raw.requests_per_minute.given { &raw.requests_per_minute.at } else { &raw.strict.at };
-        problems.add(at, format!("{rate} is not allowed with `strict`; give 1 to {STRICT_REQUESTS_PER_MINUTE_MAX}"));
+        let at = if raw.requests_per_minute.given {
+            &raw.requests_per_minute.at
+        } else {
+            &raw.strict.at
+        };
+        problems.add(
+            at,
+            format!(
+                "{rate} is not allowed with `strict`; give 1 to {STRICT_REQUESTS_PER_MINUTE_MAX}"
+            ),
+        );
     }
     Some(Quota::new(NonZeroU32::new(rate)?, NonZeroU32::new(raw.burst.value)?, raw.strict.value))
 }
 
-pub(super) fn features(raw: &PerOrg<RawFeatures>) -> Features {
+pub(crate) fn features(raw: &PerOrg<RawFeatures>) -> Features {
     Features {
         ai_intent_enabled: raw.base.ai_intent_enabled.value,
-        ai_intent_orgs: raw.orgs.iter().map(|(org, own)| (org.clone(), own.ai_intent_enabled.value)).collect(),
+        ai_intent_orgs: raw
+            .orgs
+            .iter()
+            .map(|(org, own)| (org.clone(), own.ai_intent_enabled.value))
+            .collect(),
     }
 }
 
-pub(super) fn redaction(raw: &PerOrg<RawRules>, problems: &mut Problems) -> Option<RedactionPolicy> {
+pub(crate) fn redaction(
+    raw: &PerOrg<RawRules>,
+    problems: &mut Problems,
+) -> Option<RedactionPolicy> {
     let mut compiled = Compiled::new();
     let default = rules(&raw.base, &mut compiled, problems);
     let mut orgs = HashMap::with_capacity(raw.orgs.len());
     for (org, own) in &raw.orgs {
         orgs.insert(org.clone(), rules(own, &mut compiled, problems));
     }
-    let orgs = orgs.into_iter().map(|(org, rules)| Some((org, rules?))).collect::<Option<HashMap<_, _>>>();
+    let orgs =
+        orgs.into_iter().map(|(org, rules)| Some((org, rules?))).collect::<Option<HashMap<_, _>>>();
     Some(RedactionPolicy { default: default?, orgs: orgs? })
 }
 
@@ -142,7 +172,8 @@ fn rules(raw: &RawRules, compiled: &mut Compiled, problems: &mut Problems) -> Op
                 problems.add(&raw.entities.at, format!("unknown entity: {name}"));
             }
             RulesError::Pattern { index, reason } => {
-                problems.add(raw.custom.get(index).map_or(&raw.custom.at, |c| &c.pattern.at), reason);
+                problems
+                    .add(raw.custom.get(index).map_or(&raw.custom.at, |c| &c.pattern.at), reason);
             }
             RulesError::Allow { index } => {
                 let hint = "has no letters or digits, so it can match nothing; give an address, @domain or a number";
@@ -174,13 +205,16 @@ fn spec(raw: &RawRules, problems: &mut Problems) -> RulesSpec {
     for name in own_names {
         label(name, &name.at, problems);
         if names.contains(&name.value.as_str()) {
-            problems.add(&name.at, "the name of another entity, pattern or word list; take a new one");
+            problems
+                .add(&name.at, "the name of another entity, pattern or word list; take a new one");
         }
         names.push(&name.value);
     }
     if raw.restore_arguments.value && !raw.restore.value {
-        problems
-            .add(&raw.restore_arguments.at, "nothing is put back without `restore: true`; set that, or leave this out");
+        problems.add(
+            &raw.restore_arguments.at,
+            "nothing is put back without `restore: true`; set that, or leave this out",
+        );
     }
     RulesSpec {
         entities: entities.iter().map(|e| e.value.clone()).collect(),

@@ -1,7 +1,7 @@
 //! From sections to the policy: the rules beyond the type and range of a single key.
 //!
-//! Level 2 of the map. Pure: no file, no clock. Each check adds its problem and continues, so that all
-//! problems are found in one run; the policy is made only if there is none.
+//! Level 2 of the map. Pure: no file, no clock. Each check adds its problem and continues, so that
+//! all problems are found in one run; the policy is made only if there is none.
 
 mod auth;
 mod calls;
@@ -12,7 +12,7 @@ mod targets;
 
 use std::sync::Arc;
 
-pub(super) use gateway::settings;
+pub(crate) use gateway::settings;
 
 use super::policy::Policy;
 use super::reader::place::{Place, Problems};
@@ -20,7 +20,12 @@ use super::reader::shape::{At, Plain as _, Shape};
 use super::sections::RawPolicy;
 
 /// The checked policy; `None` if there is any problem.
-pub(super) fn policy(raw: &RawPolicy, version: Arc<str>, loaded_at_ms: i64, problems: &mut Problems) -> Option<Policy> {
+pub(crate) fn policy(
+    raw: &RawPolicy,
+    version: Arc<str>,
+    loaded_at_ms: i64,
+    problems: &mut Problems,
+) -> Option<Policy> {
     let before = problems.count();
     let auth = auth::auth(&raw.auth, problems);
     let providers = targets::providers(&raw.providers, problems);
@@ -55,7 +60,7 @@ pub(super) fn policy(raw: &RawPolicy, version: Arc<str>, loaded_at_ms: i64, prob
 }
 
 /// Checks that each accepted way of authentication can succeed.
-pub(super) fn ways_in(raw: &RawPolicy, problems: &mut Problems) {
+pub(crate) fn ways_in(raw: &RawPolicy, problems: &mut Problems) {
     auth::ways_in(&raw.auth, problems);
 }
 
@@ -70,17 +75,20 @@ fn distinct<T: Shape + PartialEq>(list: &[At<T>], problems: &mut Problems) {
 
 /// A name that is used in headers, metrics and reports: 1 to 64 of `A-Z a-z 0-9 _ . -`.
 fn label(text: &str, at: &Place, problems: &mut Problems) -> bool {
-    let fits = (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
+    let fits = (1..=64).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
     if !fits {
         problems.add(at, "a name is 1 to 64 of A-Z a-z 0-9 _ . -");
     }
     fits
 }
 
-/// Whether the port is missing or valid. The URL parser accepts any digits, and then reports no port.
+/// Whether the port is missing or valid. The URL parser accepts any digits, and then reports no
+/// port.
 fn port_fits(uri: &http::Uri) -> bool {
     uri.authority().is_none_or(|authority| {
-        let (_, host_and_port) = authority.as_str().rsplit_once('@').unwrap_or(("", authority.as_str()));
+        let (_, host_and_port) =
+            authority.as_str().rsplit_once('@').unwrap_or(("", authority.as_str()));
         host_and_port == authority.host() || authority.port_u16().is_some_and(|port| port != 0)
     })
 }

@@ -16,7 +16,8 @@ use crate::route::table;
 
 const PROVIDERS_MAX: usize = 64;
 
-/// Headers that carry credentials, frame the message or are set by the gateway: never passed on by configuration.
+/// Headers that carry credentials, frame the message or are set by the gateway: never passed on by
+/// configuration.
 const HEADERS_OWN: &[&str] = &[
     "authorization",
     "proxy-authorization",
@@ -39,20 +40,20 @@ const HEADERS_OWN: &[&str] = &[
 ];
 
 /// The names of all providers, in the order of the file.
-pub(super) struct Names(Vec<String>);
+pub(crate) struct Names(Vec<String>);
 
 impl Names {
-    pub(super) fn of(raw: &Named<RawProvider>) -> Names {
+    pub(crate) fn of(raw: &Named<RawProvider>) -> Names {
         Names(raw.0.iter().map(|(name, _)| name.value.clone()).collect())
     }
 
     /// The name of a provider.
-    pub(super) fn name(&self, index: usize) -> &str {
+    pub(crate) fn name(&self, index: usize) -> &str {
         self.0.get(index).map_or("", String::as_str)
     }
 
     /// The index of a provider; a problem where there is none of that name.
-    pub(super) fn find(&self, name: &str, at: &Place, problems: &mut Problems) -> Option<usize> {
+    pub(crate) fn find(&self, name: &str, at: &Place, problems: &mut Problems) -> Option<usize> {
         let index = self.0.iter().position(|n| n == name);
         if index.is_none() {
             // The name may have come from the environment, and then is not to be shown.
@@ -63,12 +64,15 @@ impl Names {
     }
 
     /// What a key that nobody gave stands for: `name` if there is such a provider, else the first.
-    pub(super) fn default(&self, name: &str) -> Option<usize> {
+    pub(crate) fn default(&self, name: &str) -> Option<usize> {
         self.0.iter().position(|n| n == name).or(if self.0.is_empty() { None } else { Some(0) })
     }
 }
 
-pub(super) fn providers(raw: &At<Named<RawProvider>>, problems: &mut Problems) -> Vec<Arc<Provider>> {
+pub(crate) fn providers(
+    raw: &At<Named<RawProvider>>,
+    problems: &mut Problems,
+) -> Vec<Arc<Provider>> {
     if raw.0.is_empty() {
         problems.add(&raw.at, "no provider, so no call could go anywhere; give at least one");
     }
@@ -79,10 +83,14 @@ pub(super) fn providers(raw: &At<Named<RawProvider>>, problems: &mut Problems) -
     for (name, given) in &raw.0 {
         label(name, &name.at, problems);
         let base_url = base_url(given, problems);
-        let forward_headers = given.forward_headers.iter().filter_map(|h| header(h, problems)).collect();
+        let forward_headers =
+            given.forward_headers.iter().filter_map(|h| header(h, problems)).collect();
         let key = given.api_key.value.reveal();
         if key.bytes().any(|b| !(0x21..=0x7e).contains(&b)) {
-            problems.add(&given.api_key.at, "holds a space, a line break or another character that no key has");
+            problems.add(
+                &given.api_key.at,
+                "holds a space, a line break or another character that no key has",
+            );
         }
         if let Some(base_url) = base_url {
             providers.push(Arc::new(Provider {
@@ -104,14 +112,19 @@ fn base_url(given: &RawProvider, problems: &mut Problems) -> Option<Uri> {
     };
     let fault = match text.trim_end_matches('/').parse::<Uri>() {
         Err(_) => "not a URL",
-        Ok(uri) if !matches!(uri.scheme_str(), Some("http" | "https")) => "not an http or https URL",
+        Ok(uri) if !matches!(uri.scheme_str(), Some("http" | "https")) => {
+            "not an http or https URL"
+        }
         Ok(uri) if uri.authority().is_none_or(|a| a.host().is_empty()) => "a URL without a host",
         Ok(uri) if uri.authority().is_some_and(|a| a.as_str().contains('@')) => {
             "a URL with a user; put keys into api_key"
         }
         Ok(uri) if !port_fits(&uri) => "invalid port (1 to 65535)",
         Ok(uri) if uri.query().is_some() || text.contains('#') => "a URL with a query or fragment",
-        Ok(uri) if uri.path().split('/').any(|s| s == "." || s == "..") || uri.path().contains("//") => {
+        Ok(uri)
+            if uri.path().split('/').any(|s| s == "." || s == "..")
+                || uri.path().contains("//") =>
+        {
             "a URL with an unclean path"
         }
         Ok(uri) => return Some(uri),
@@ -124,14 +137,17 @@ fn header(given: &At<String>, problems: &mut Problems) -> Option<HeaderName> {
     match given.value.trim().parse::<HeaderName>() {
         Err(_) => problems.add(&given.at, "no name of a header"),
         Ok(name) if HEADERS_OWN.contains(&name.as_str()) => {
-            problems.add(&given.at, "this header carries credentials or frames the message; it is never passed on");
+            problems.add(
+                &given.at,
+                "this header carries credentials or frames the message; it is never passed on",
+            );
         }
         Ok(name) => return Some(name),
     }
     None
 }
 
-pub(super) fn routing(
+pub(crate) fn routing(
     raw: &RawRouting,
     names: &Names,
     providers: &[Arc<Provider>],
@@ -149,17 +165,21 @@ pub(super) fn routing(
     let mut endpoints: Vec<(Method, String)> = Vec::new();
     for given in raw.endpoints.iter() {
         match endpoint(given) {
-            Ok(open) if endpoints.contains(&open) => problems.add(&given.at, "given twice; keep one"),
-            Ok(open) => endpoints.push(open),
-            Err(reason) => {
-                problems.add(&given.at, format!("{reason}; give a method and a path, e.g. \"POST /v1/batches\""))
+            Ok(open) if endpoints.contains(&open) => {
+                problems.add(&given.at, "given twice; keep one")
             }
+            Ok(open) => endpoints.push(open),
+            Err(reason) => problems.add(
+                &given.at,
+                format!("{reason}; give a method and a path, e.g. \"POST /v1/batches\""),
+            ),
         }
     }
     let mut models = Vec::with_capacity(raw.models.len());
     for rule in raw.models.iter() {
         if rule.r#match.trim().is_empty() {
-            problems.add(&rule.r#match.at, "empty; give a model, with `*` for any run of characters");
+            problems
+                .add(&rule.r#match.at, "empty; give a model, with `*` for any run of characters");
         }
         if rule.to.is_empty() {
             problems.add(&rule.to.at, "empty; name at least one provider, or take the rule out");
@@ -172,12 +192,24 @@ pub(super) fn routing(
     let mut shared_objects = Vec::with_capacity(raw.shared_objects.len());
     for given in raw.shared_objects.iter() {
         if given.value.trim().is_empty() {
-            problems.add(&given.at, "empty; give the id of an object, with `*` for any run of characters");
+            problems.add(
+                &given.at,
+                "empty; give the id of an object, with `*` for any run of characters",
+            );
         }
         shared_objects.push(Glob::new(given.value.trim()));
     }
-    let (stored_objects, force_store_false) = (raw.stored_objects.value, raw.force_store_false.value);
-    Some(Routing { default, endpoints, stored_objects, force_store_false, shared_objects, models, renames })
+    let (stored_objects, force_store_false) =
+        (raw.stored_objects.value, raw.force_store_false.value);
+    Some(Routing {
+        default,
+        endpoints,
+        stored_objects,
+        force_store_false,
+        shared_objects,
+        models,
+        renames,
+    })
 }
 
 /// What targets are made of.
@@ -187,7 +219,12 @@ struct Known<'a> {
     timeouts: Timeouts,
 }
 
-fn targets(given: &[At<RawTo>], sticky: &At<bool>, known: &Known<'_>, problems: &mut Problems) -> Targets {
+fn targets(
+    given: &[At<RawTo>],
+    sticky: &At<bool>,
+    known: &Known<'_>,
+    problems: &mut Problems,
+) -> Targets {
     if given.len() > TARGETS_MAX {
         problems.add(&given[TARGETS_MAX].at, format!("more than {TARGETS_MAX} targets"));
     }
@@ -201,7 +238,10 @@ fn targets(given: &[At<RawTo>], sticky: &At<bool>, known: &Known<'_>, problems: 
         list.extend(target(&to.0, weighted, known, problems));
     }
     if weighted && !list.is_empty() && list.iter().all(|target| target.weight == 0) {
-        problems.add(&given[0].at, "every weight is 0, so no call could go anywhere; give one of them 1");
+        problems.add(
+            &given[0].at,
+            "every weight is 0, so no call could go anywhere; give one of them 1",
+        );
     }
     if sticky.value && !weighted {
         problems.add(
@@ -219,17 +259,29 @@ fn targets(given: &[At<RawTo>], sticky: &At<bool>, known: &Known<'_>, problems: 
     Targets { list, spread, sticky: sticky.value }
 }
 
-fn target(given: &RawTarget, weighted: bool, known: &Known<'_>, problems: &mut Problems) -> Option<Target> {
+fn target(
+    given: &RawTarget,
+    weighted: bool,
+    known: &Known<'_>,
+    problems: &mut Problems,
+) -> Option<Target> {
     let timeouts = super::calls::target_timeouts(&given.timeouts, known.timeouts, problems);
     let weight = given.weight.value.unwrap_or(1);
     let model = given.model.value.as_deref().map(str::trim);
     if model.is_some_and(|model| model.is_empty() || model.len() > MODEL_BYTES_MAX) {
-        problems
-            .add(&given.model.at, format!("no name of a model; give 1 to {MODEL_BYTES_MAX} bytes, or leave it out"));
+        problems.add(
+            &given.model.at,
+            format!("no name of a model; give 1 to {MODEL_BYTES_MAX} bytes, or leave it out"),
+        );
     }
     let index = known.names.find(&given.provider.value, &given.provider.at, problems)?;
     let provider = Arc::clone(known.providers.get(index)?);
-    Some(Target { provider, weight: if weighted { weight } else { 1 }, model: model.map(Arc::from), timeouts })
+    Some(Target {
+        provider,
+        weight: if weighted { weight } else { 1 },
+        model: model.map(Arc::from),
+        timeouts,
+    })
 }
 
 fn endpoint(given: &At<String>) -> Result<(Method, String), &'static str> {
@@ -263,7 +315,7 @@ fn endpoint(given: &At<String>) -> Result<(Method, String), &'static str> {
     Ok((method, path.to_owned()))
 }
 
-pub(super) fn prices(raw: &[At<RawPrice>], names: &Names, problems: &mut Problems) -> PriceList {
+pub(crate) fn prices(raw: &[At<RawPrice>], names: &Names, problems: &mut Problems) -> PriceList {
     let mut prices = Vec::with_capacity(raw.len());
     for price in raw {
         let provider = price.provider.value.clone().unwrap_or_default();
@@ -271,7 +323,8 @@ pub(super) fn prices(raw: &[At<RawPrice>], names: &Names, problems: &mut Problem
             names.find(&provider, &price.provider.at, problems);
         }
         if price.model.trim().is_empty() {
-            problems.add(&price.model.at, "empty; give a model, with `*` for any run of characters");
+            problems
+                .add(&price.model.at, "empty; give a model, with `*` for any run of characters");
         }
         let nano = |usd: &At<Option<Usd>>| usd.value.map(|usd| usd.0);
         let input = price.input.value.0;
@@ -285,8 +338,16 @@ pub(super) fn prices(raw: &[At<RawPrice>], names: &Names, problems: &mut Problem
             audio_input: nano(&price.audio_input),
             audio_output: nano(&price.audio_output),
         };
-        let (above, tier, from_ms) = (price.above.value, price.tier.value, first_ms(&price.from, problems));
-        prices.push(Price { provider, model: price.model.trim().to_owned(), above, tier, from_ms, rates });
+        let (above, tier, from_ms) =
+            (price.above.value, price.tier.value, first_ms(&price.from, problems));
+        prices.push(Price {
+            provider,
+            model: price.model.trim().to_owned(),
+            above,
+            tier,
+            from_ms,
+            rates,
+        });
     }
     PriceList::built_in_with(prices)
 }

@@ -1,8 +1,9 @@
 //! `${NAME}` and `${NAME:-default}` in a value.
 //!
-//! Works on one scalar after the YAML has been parsed, so what a variable holds can never become YAML structure.
-//! `${NAME:-default}` stands in for a variable that is unset or empty, as in the shell; `$${` is a literal `${`.
-//! A default is taken as it stands: it ends at the first `}` and refers to nothing itself.
+//! Works on one scalar after the YAML has been parsed, so what a variable holds can never become
+//! YAML structure. `${NAME:-default}` stands in for a variable that is unset or empty, as in the
+//! shell; `$${` is a literal `${`. A default is taken as it stands: it ends at the first `}` and
+//! refers to nothing itself.
 
 use super::place::Environment;
 
@@ -11,9 +12,13 @@ use super::place::Environment;
 pub(crate) enum EnvError {
     #[error("environment variable {0} is not set; set it, or give a default: ${{{0}:-…}}")]
     Unset(String),
-    #[error("`${{` is not closed; write ${{NAME}} or ${{NAME:-default}}, or $${{ for a literal ${{")]
+    #[error(
+        "`${{` is not closed; write ${{NAME}} or ${{NAME:-default}}, or $${{ for a literal ${{"
+    )]
     Open,
-    #[error("`${{{0}}}` is no reference; write ${{NAME}} or ${{NAME:-default}} with a name of A-Z, a-z, 0-9 and _")]
+    #[error(
+        "`${{{0}}}` is no reference; write ${{NAME}} or ${{NAME:-default}} with a name of A-Z, a-z, 0-9 and _"
+    )]
     Name(String),
 }
 

@@ -55,7 +55,8 @@ pub enum Value {
 #[derive(Clone, Debug)]
 pub struct Scalar {
     pub text: String,
-    /// The text of the file, if the value came from the environment. Messages show this, not `text`.
+    /// The text of the file, if the value came from the environment. Messages show this, not
+    /// `text`.
     pub reference: Option<String>,
 }
 

@@ -28,7 +28,8 @@ impl Place {
 
     /// The same place, one name deeper.
     pub fn key(&self, name: &str) -> Place {
-        let path = if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) };
+        let path =
+            if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) };
         Place { path: Arc::from(path), ..self.clone() }
     }
 
@@ -113,9 +114,15 @@ impl Problems {
         sorted.sort_by_key(|p| (p.at.file.unwrap_or(usize::MAX), p.at.line, p.at.column));
         let mut lines: Vec<String> = Vec::new();
         for problem in sorted {
-            let path = if problem.at.path.is_empty() { String::new() } else { format!("{}: ", problem.at.path) };
-            // A key may hold anything; what is printed stays on its line and leaves the terminal alone.
-            let line = format!("{}: {path}{}", self.show(&problem.at), problem.message).replace(char::is_control, " ");
+            let path = if problem.at.path.is_empty() {
+                String::new()
+            } else {
+                format!("{}: ", problem.at.path)
+            };
+            // A key may hold anything; what is printed stays on its line and leaves the terminal
+            // alone.
+            let line = format!("{}: {path}{}", self.show(&problem.at), problem.message)
+                .replace(char::is_control, " ");
             let line = visible(&line).into_owned();
             if !lines.contains(&line) {
                 lines.push(line);
@@ -174,7 +181,10 @@ mod tests {
         assert_eq!(suggest("request_per_minute", known), "did you mean `requests_per_minute`?");
         assert_eq!(suggest("requests-per-minute", known), "did you mean `requests_per_minute`?");
         assert_eq!(suggest("brust", known), "did you mean `burst`?");
-        assert_eq!(suggest("tokens", known), "known here: requests_per_minute, burst, strict, orgs");
+        assert_eq!(
+            suggest("tokens", known),
+            "known here: requests_per_minute, burst, strict, orgs"
+        );
     }
 
     #[test]

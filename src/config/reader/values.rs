@@ -18,9 +18,15 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         "h" => 3_600_000,
         "d" => 86_400_000,
         "" => return Err("a duration needs a unit, e.g. 500ms, 5s, 10m or 1h".to_owned()),
-        _ => return Err("not a duration; write a whole number and a unit, e.g. 500ms, 5s, 10m or 1h".to_owned()),
+        _ => {
+            return Err(
+                "not a duration; write a whole number and a unit, e.g. 500ms, 5s, 10m or 1h"
+                    .to_owned(),
+            );
+        }
     };
-    let number = whole(number).ok_or("not a duration; write a whole number and a unit, e.g. 500ms, 5s, 10m or 1h")?;
+    let number = whole(number)
+        .ok_or("not a duration; write a whole number and a unit, e.g. 500ms, 5s, 10m or 1h")?;
     number
         .checked_mul(factor_ms)
         .filter(|ms| *ms <= 36_500 * 86_400_000)
@@ -28,7 +34,8 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "longer than a hundred years".to_owned())
 }
 
-/// A size in bytes: a whole number and `B KiB MiB GiB` (or `KB MB GB`, in thousands); a bare number is bytes.
+/// A size in bytes: a whole number and `B KiB MiB GiB` (or `KB MB GB`, in thousands); a bare number
+/// is bytes.
 ///
 /// # Errors
 /// What is wrong, and what to write.
@@ -42,16 +49,22 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
         "KB" | "kB" => 1_000,
         "MB" => 1_000_000,
         "GB" => 1_000_000_000,
-        _ => return Err("not a size; write a whole number and a unit, e.g. 16KiB or 1MiB".to_owned()),
+        _ => {
+            return Err(
+                "not a size; write a whole number and a unit, e.g. 16KiB or 1MiB".to_owned()
+            );
+        }
     };
-    let number = whole(number).ok_or("not a size; write a whole number and a unit, e.g. 16KiB or 1MiB")?;
+    let number =
+        whole(number).ok_or("not a size; write a whole number and a unit, e.g. 16KiB or 1MiB")?;
     number.checked_mul(factor).ok_or_else(|| "too large".to_owned())
 }
 
 /// A whole number that is not negative; `_` may group its digits.
 pub(crate) fn whole(text: &str) -> Option<u64> {
     let digits: String = text.chars().filter(|c| *c != '_').collect();
-    let plain = text.starts_with(|c: char| c.is_ascii_digit()) && digits.bytes().all(|b| b.is_ascii_digit());
+    let plain = text.starts_with(|c: char| c.is_ascii_digit())
+        && digits.bytes().all(|b| b.is_ascii_digit());
     if plain { digits.parse().ok() } else { None }
 }
 
@@ -60,7 +73,8 @@ pub(crate) fn whole(text: &str) -> Option<u64> {
 /// # Errors
 /// What is wrong, and what to write.
 pub(crate) fn nano(text: &str) -> Result<u64, String> {
-    let hint = "write a decimal that is not negative, with at most nine digits after the point, e.g. 2.50";
+    let hint =
+        "write a decimal that is not negative, with at most nine digits after the point, e.g. 2.50";
     let (units, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let plain = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
     if !plain(units) || !plain(fraction) {
@@ -117,20 +131,44 @@ mod tests {
 
     #[test]
     fn durations() {
-        let table =
-            [("500ms", 500), ("5s", 5_000), ("10m", 600_000), ("1h", 3_600_000), ("2d", 172_800_000), ("0s", 0)];
+        let table = [
+            ("500ms", 500),
+            ("5s", 5_000),
+            ("10m", 600_000),
+            ("1h", 3_600_000),
+            ("2d", 172_800_000),
+            ("0s", 0),
+        ];
         for (text, ms) in table {
             assert_eq!(duration(text), Ok(Duration::from_millis(ms)), "{text}");
         }
-        for bad in ["", "5", "s", "-5s", "1.5s", "5 sec", "5S", "1h30m", "99999999999999999999s", "40000d", "٣s"] {
+        for bad in [
+            "",
+            "5",
+            "s",
+            "-5s",
+            "1.5s",
+            "5 sec",
+            "5S",
+            "1h30m",
+            "99999999999999999999s",
+            "40000d",
+            "٣s",
+        ] {
             assert!(duration(bad).is_err(), "{bad}");
         }
     }
 
     #[test]
     fn sizes() {
-        let table =
-            [("16KiB", 16 << 10), ("1MiB", 1 << 20), ("100 MiB", 100 << 20), ("7", 7), ("7B", 7), ("1MB", 1_000_000)];
+        let table = [
+            ("16KiB", 16 << 10),
+            ("1MiB", 1 << 20),
+            ("100 MiB", 100 << 20),
+            ("7", 7),
+            ("7B", 7),
+            ("1MB", 1_000_000),
+        ];
         for (text, bytes) in table {
             assert_eq!(size(text), Ok(bytes), "{text}");
         }

@@ -1,14 +1,14 @@
 //! YAML text to a tree of [`Node`]s.
 //!
-//! The only file that knows the YAML parser. It keeps scalars as they are written and does not guess
-//! types: `no` stays `no`, `010` stays `010`. The key that reads a scalar decides on its meaning.
-//! References to the environment are resolved here, in values only, after parsing.
+//! The only file that knows the YAML parser. It keeps scalars as they are written and does not
+//! guess types: `no` stays `no`, `010` stays `010`. The key that reads a scalar decides on its
+//! meaning. References to the environment are resolved here, in values only, after parsing.
 //!
 //! Guarantees: every duplicate key, unset variable and unsupported tag of a file is reported, not
 //! just the first; a syntax error is one problem, because the rest of the file cannot be trusted.
 //! Memory is bounded: an alias counts as the nodes that it stands for, and a file may have
-//! [`NODES_MAX`] nodes. Does not support tags other than the core ones (`!!str`, `!!int` …), several
-//! documents in one file, or keys that are not text.
+//! [`NODES_MAX`] nodes. Does not support tags other than the core ones (`!!str`, `!!int` …),
+//! several documents in one file, or keys that are not text.
 
 use std::collections::HashMap;
 
@@ -28,12 +28,14 @@ const NOT_YAML: &str = "not valid YAML";
 /// the reason to `problems`.
 pub(crate) fn parse(text: &str, file: Option<usize>, problems: &mut Problems) -> Option<Node> {
     let top = Place { file, ..Place::built_in() };
-    let mut builder = Builder { parser: Parser::new_from_str(text), problems, anchors: HashMap::new(), nodes: 0 };
+    let mut builder =
+        Builder { parser: Parser::new_from_str(text), problems, anchors: HashMap::new(), nodes: 0 };
     match builder.document(&top) {
         Ok(node) => Some(node),
         Err(mut stop) => {
             // `{key: ${NAME}}` is the likeliest slip in such a line.
-            let line = text.lines().nth(stop.at.line.saturating_sub(1) as usize).unwrap_or_default();
+            let line =
+                text.lines().nth(stop.at.line.saturating_sub(1) as usize).unwrap_or_default();
             if line.contains("${") && stop.message.starts_with(NOT_YAML) {
                 stop.message.push_str("; between { } or [ ] a ${…} needs quotes");
             }
@@ -69,7 +71,9 @@ impl<'a> Builder<'a> {
                 _ if root.is_some() => {
                     return Err(Stop {
                         at: moved(top, &span),
-                        message: "a second document; one file holds one document, so take out the `---`".to_owned(),
+                        message:
+                            "a second document; one file holds one document, so take out the `---`"
+                                .to_owned(),
                     });
                 }
                 _ => root = Some(self.node((event, span), top, 0)?),
@@ -95,7 +99,9 @@ impl<'a> Builder<'a> {
             return Err(Stop { at, message: format!("nested deeper than {DEPTH_MAX} levels") });
         }
         let (value, anchor, tag) = match event {
-            Event::Scalar(text, style, anchor, tag) => (self.scalar(&text, style, &at), anchor, tag),
+            Event::Scalar(text, style, anchor, tag) => {
+                (self.scalar(&text, style, &at), anchor, tag)
+            }
             Event::SequenceStart(_, anchor, tag) => (self.list(&at, depth)?, anchor, tag),
             Event::MappingStart(_, anchor, tag) => (self.map(&at, depth)?, anchor, tag),
             Event::Alias(anchor) => return self.alias(anchor, at),
@@ -123,7 +129,9 @@ impl<'a> Builder<'a> {
         }
         match env::expand(text, self.problems.env) {
             Ok(None) => Value::Scalar(Scalar { text: text.to_owned(), reference: None }),
-            Ok(Some(expanded)) => Value::Scalar(Scalar { text: expanded, reference: Some(text.to_owned()) }),
+            Ok(Some(expanded)) => {
+                Value::Scalar(Scalar { text: expanded, reference: Some(text.to_owned()) })
+            }
             Err(error) => {
                 self.problems.add(at, error.to_string());
                 Value::Failed
@@ -153,7 +161,12 @@ impl<'a> Builder<'a> {
                 Event::MappingEnd => break,
                 Event::StreamEnd => return Err(unfinished(at)),
                 Event::Scalar(text, ..) => text.into_owned(),
-                _ => return Err(Stop { at: moved(at, &step.1), message: "a key has to be plain text".to_owned() }),
+                _ => {
+                    return Err(Stop {
+                        at: moved(at, &step.1),
+                        message: "a key has to be plain text".to_owned(),
+                    });
+                }
             };
             let name = Name { at: moved(&at.key(&key), &step.1), text: key };
             let value_step = self.next(&name.at)?;
@@ -167,7 +180,8 @@ impl<'a> Builder<'a> {
             if name.text == "<<" {
                 self.merge(node, &mut merged);
             } else if let Some(line) = seen.insert(name.text.clone(), name.at.line) {
-                let message = format!("given twice in the same mapping, first in line {line}; keep one");
+                let message =
+                    format!("given twice in the same mapping, first in line {line}; keep one");
                 self.problems.add(&name.at, message);
             } else {
                 entries.push((name, node));
@@ -178,7 +192,8 @@ impl<'a> Builder<'a> {
         Ok(Value::Map(entries))
     }
 
-    /// `<<: *base`: the names of `base` that are not given here. Of several bases the first that has a name counts.
+    /// `<<: *base`: the names of `base` that are not given here. Of several bases the first that
+    /// has a name counts.
     fn merge(&mut self, node: Node, merged: &mut Vec<(Name, Node)>) {
         match node.value {
             Value::Map(entries) => {
@@ -197,11 +212,17 @@ impl<'a> Builder<'a> {
     /// What an alias stands for, at the alias's own place.
     fn alias(&mut self, anchor: usize, at: Place) -> Result<Node, Stop> {
         let Some((node, size)) = self.anchors.get(&anchor) else {
-            return Err(Stop { at, message: "this alias stands for nothing that ended before it".to_owned() });
+            return Err(Stop {
+                at,
+                message: "this alias stands for nothing that ended before it".to_owned(),
+            });
         };
         self.nodes += size;
         if self.nodes > NODES_MAX {
-            return Err(Stop { at, message: format!("aliases stand for more than {NODES_MAX} values") });
+            return Err(Stop {
+                at,
+                message: format!("aliases stand for more than {NODES_MAX} values"),
+            });
         }
         Ok(Node { at, value: node.value.clone() })
     }
@@ -251,9 +272,12 @@ mod tests {
             Value::Null => format!("null{place}"),
             Value::Failed => format!("failed{place}"),
             Value::Scalar(s) => format!("{:?}{place}", s.text),
-            Value::List(nodes) => format!("[{}]{place}", nodes.iter().map(flat).collect::<Vec<_>>().join(" ")),
+            Value::List(nodes) => {
+                format!("[{}]{place}", nodes.iter().map(flat).collect::<Vec<_>>().join(" "))
+            }
             Value::Map(entries) => {
-                let inner: Vec<String> = entries.iter().map(|(k, v)| format!("{}={}", k.text, flat(v))).collect();
+                let inner: Vec<String> =
+                    entries.iter().map(|(k, v)| format!("{}={}", k.text, flat(v))).collect();
                 format!("{{{}}}{place}", inner.join(" "))
             }
         }
@@ -277,7 +301,11 @@ mod tests {
         ];
         for (text, expected) in table {
             let (node, problems) = read(text);
-            assert_eq!((node.as_ref().map(flat).as_deref(), problems.as_str()), (Some(expected), ""), "{text}");
+            assert_eq!(
+                (node.as_ref().map(flat).as_deref(), problems.as_str()),
+                (Some(expected), ""),
+                "{text}"
+            );
         }
     }
 
@@ -287,16 +315,21 @@ mod tests {
         assert!(node.is_some());
         let lines: Vec<&str> = problems.lines().collect();
         assert_eq!(lines.len(), 3, "{problems}");
-        assert!(lines[0].starts_with("f.yaml:2:4: b: environment variable UNSET is not set"), "{problems}");
+        assert!(
+            lines[0].starts_with("f.yaml:2:4: b: environment variable UNSET is not set"),
+            "{problems}"
+        );
         assert!(lines[1].starts_with("f.yaml:3:1: a: given twice"), "{problems}");
         assert!(lines[2].starts_with("f.yaml:4:"), "{problems}");
     }
 
     #[test]
     fn what_is_no_yaml_has_a_place() {
-        for (text, place) in
-            [("a: [1, 2\nb: 3\n", "f.yaml:2:"), ("a: 1\n\tb: 2\n", "f.yaml:1:4"), ("a: b: c\n", "f.yaml:1:")]
-        {
+        for (text, place) in [
+            ("a: [1, 2\nb: 3\n", "f.yaml:2:"),
+            ("a: 1\n\tb: 2\n", "f.yaml:1:4"),
+            ("a: b: c\n", "f.yaml:1:"),
+        ] {
             let (node, problems) = read(text);
             assert!(node.is_none() && problems.starts_with(place), "{text:?}: {problems}");
         }
@@ -309,9 +342,13 @@ mod tests {
             let list = vec![format!("*a{}", i - 1); 9].join(", ");
             bomb.push_str(&format!("a{i}: &a{i} [{list}]\n"));
         }
-        for text in
-            [bomb, "[".repeat(5_000), "- ".repeat(5_000), format!("a: &a [*a]\n{}", ""), "--- a\n--- b\n".into()]
-        {
+        for text in [
+            bomb,
+            "[".repeat(5_000),
+            "- ".repeat(5_000),
+            format!("a: &a [*a]\n{}", ""),
+            "--- a\n--- b\n".into(),
+        ] {
             let (node, problems) = read(&text);
             assert!(node.is_none() && !problems.is_empty(), "{:.40}: {problems}", text);
         }

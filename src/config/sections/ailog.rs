@@ -35,24 +35,27 @@ section! {
         capture_bytes: Size<usize> = "16KiB" in 0..=WAL_RECORD_BYTES_MAX as u64;
         /// Days after which rows are deleted.
         retention_days: u32 = "90" in 1..=36_500;
-        /// What a row survives once its answer is complete: process (the end of the process, also kill -9)
-        /// or power (also a power cut; answers wait for the disk).
+        /// What a row survives once its answer is complete: process (the end of the process, also
+        /// kill -9) or power (also a power cut; answers wait for the disk).
         durability: Durability = "process";
     }
 }
 section! {
-    /// Prices of a model in USD per million tokens. Lines of the same provider and model belong together.
+    /// Prices of a model in USD per million tokens. Lines of the same provider and model belong
+    /// together.
     RawPrice {
         /// Name of a provider; without it, any provider.
         provider: Option<String> = "null";
         /// A model; `*` stands for any run of characters.
         model: String;
-        /// The line holds for calls with more prompt tokens than this, and for all tokens of such a call.
+        /// The line holds for calls with more prompt tokens than this, and for all tokens of such a
+        /// call.
         above: u64 = "0";
-        /// The line holds for calls that the provider served in this tier: flex, priority, scale, batch or
-        /// standard.
+        /// The line holds for calls that the provider served in this tier: flex, priority, scale,
+        /// batch or standard.
         tier: Option<ServiceTier> = "null";
-        /// The line holds for calls from this day on (UTC), until a later line replaces it: 2027-01-01.
+        /// The line holds for calls from this day on (UTC), until a later line replaces it:
+        /// 2027-01-01.
         from: Option<String> = "null";
         /// Prompt tokens.
         input: Usd;

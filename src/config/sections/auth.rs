@@ -23,16 +23,19 @@ words! {
 }
 
 /// Signature algorithms that JWTs may have.
-const ALGORITHMS: &[&str] =
-    &["HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
+const ALGORITHMS: &[&str] = &[
+    "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256",
+    "ES384", "EdDSA",
+];
 words!(jsonwebtoken::Algorithm => ALGORITHMS);
 
 section! {
     /// Authentication.
     RawAuth {
-        /// Ways of authentication, tried in this order: jwt (needs a secret or a key set), key (a gateway
-        /// key), passthrough (the caller's own provider key; anyone with any key may call), anonymous
-        /// (anyone may call, at the gateway's cost). A JWT or a gateway key never reaches a provider.
+        /// Ways of authentication, tried in this order: jwt (needs a secret or a key set), key (a
+        /// gateway key), passthrough (the caller's own provider key; anyone with any key may call),
+        /// anonymous (anyone may call, at the gateway's cost). A JWT or a gateway key never reaches
+        /// a provider.
         accept: Vec<At<Accept>> = "[jwt, key]";
         /// JWTs.
         jwt: RawJwt = "{}";
@@ -46,11 +49,11 @@ section! {
     RawJwt {
         /// Accepted signature algorithms.
         algorithms: Vec<At<jsonwebtoken::Algorithm>> = "[HS256]";
-        /// Shared secret of the HS algorithms, 32 random bytes or more (`openssl rand -hex 32`); best given
-        /// as a reference to the environment.
+        /// Shared secret of the HS algorithms, 32 random bytes or more (`openssl rand -hex 32`);
+        /// best given as a reference to the environment.
         secret: Secret = "''";
-        /// JWK set of the other algorithms: a file, which is watched, or a URL, which is read again for an
-        /// unknown `kid`, at most every 30 s.
+        /// JWK set of the other algorithms: a file, which is watched, or a URL, which is read again
+        /// for an unknown `kid`, at most every 30 s.
         jwks: String = "''";
         /// Required value of `iss`; empty: not checked.
         issuer: String = "''";
@@ -73,13 +76,14 @@ section! {
         sha256: String;
         /// Organisation of the key.
         org: OrgId;
-        /// Day (2027-01-31, from 00:00 UTC) or moment (2027-01-31T12:00:00Z) from which the key is refused.
-        /// Without it, the key does not expire.
+        /// Day (2027-01-31, from 00:00 UTC) or moment (2027-01-31T12:00:00Z) from which the key is
+        /// refused. Without it, the key does not expire.
         expires: Option<String> = "null";
-        /// Models that the key may be used for; `*` stands for any run of characters. Empty: all models.
+        /// Models that the key may be used for; `*` stands for any run of characters. Empty: all
+        /// models.
         models: Vec<At<String>> = "[]";
-        /// Paths that the key may be used for, such as /v1/chat/completions; `*` stands for any run of
-        /// characters. Empty: all paths.
+        /// Paths that the key may be used for, such as /v1/chat/completions; `*` stands for any run
+        /// of characters. Empty: all paths.
         endpoints: Vec<At<String>> = "[]";
     }
 }

@@ -31,7 +31,8 @@ words! {
 section! {
     /// `gateway.yaml` is read once, at start.
     RawGateway {
-        /// Address of the applications' side, IP:PORT; 0.0.0.0:8080 accepts calls of other machines.
+        /// Address of the applications' side, IP:PORT; 0.0.0.0:8080 accepts calls of other
+        /// machines.
         listen: String = "127.0.0.1:8080";
         /// Address of the operators' side (dashboard, metrics, health), IP:PORT.
         admin_listen: String = "127.0.0.1:9090";
@@ -47,8 +48,8 @@ section! {
         store: Store = "embedded";
         /// ClickHouse, for `store: clickhouse` and for `tollgate clickhouse`.
         clickhouse: RawClickHouse = "{password: '${CLICKHOUSE_PASSWORD:-}'}";
-        /// Store of the limits' counters: memory, or redis://[user:password@]host:port[/database] (Redis
-        /// or Valkey), which replicas share.
+        /// Store of the limits' counters: memory, or redis://[user:password@]host:port[/database]
+        /// (Redis or Valkey), which replicas share.
         limits_store: String = "memory";
         /// Time that a call may wait for a shared store; after it, `limits.fail` decides.
         limits_store_timeout: Duration = "250ms" in MS..=10 * SECOND;
@@ -59,21 +60,22 @@ section! {
     }
 }
 section! {
-    /// Bounds of the gateway. At a bound, callers get 503 `overloaded`; health checks are still answered.
-    /// An organisation, or all callers without one, may use at most three times the free part of a bound:
-    /// three quarters of it, if it is alone. A caller at its share gets a 503 while others are served.
-    /// Bounds under 4 are not shared.
+    /// Bounds of the gateway. At a bound, callers get 503 `overloaded`; health checks are still
+    /// answered. An organisation, or all callers without one, may use at most three times the free
+    /// part of a bound: three quarters of it, if it is alone. A caller at its share gets a 503
+    /// while others are served. Bounds under 4 are not shared.
     RawBounds => struct HeldBounds: Clone, Copy, PartialEq, Eq {
-        /// Open connections of applications. The bound is lower if the system gives too few descriptors.
+        /// Open connections of applications. The bound is lower if the system gives too few
+        /// descriptors.
         connections: usize = "10000" in 1..=1_000_000;
         /// Calls in flight. The bodies of as many further calls may be read at the same time.
         calls_in_flight: usize = "8192" in 1..=1_000_000;
-        /// Memory that all calls together may hold beyond 64 KiB each: bodies kept for a retry (at most
-        /// half of it) and long answers. Decoders of compressed bodies may use a quarter as much in
-        /// addition, at least 16MiB.
+        /// Memory that all calls together may hold beyond 64 KiB each: bodies kept for a retry (at
+        /// most half of it) and long answers. Decoders of compressed bodies may use a quarter as
+        /// much in addition, at least 16MiB.
         held_bytes: Size<usize> = "512MiB" in 4 << 20..=1 << 40;
-        /// Disk space of rows that wait for their store. Above it, the newest rows are dropped and counted;
-        /// calls continue.
+        /// Disk space of rows that wait for their store. Above it, the newest rows are dropped and
+        /// counted; calls continue.
         log_backlog_bytes: Size = "4GiB" in 16 << 20..=1 << 44;
     }
 }

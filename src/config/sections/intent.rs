@@ -19,7 +19,8 @@ const EXAMPLE_BYTES_MAX: usize = 4 << 10;
 section! {
     /// The ticket endpoint.
     RawIntent {
-        /// Provider that is asked. Without it, `openai`, or the first provider if there is no `openai`.
+        /// Provider that is asked. Without it, `openai`, or the first provider if there is no
+        /// `openai`.
         provider: String = "openai";
         /// Model that is asked.
         model: String = "gpt-4o-mini" in 1..=MODEL_BYTES_MAX;
@@ -33,8 +34,8 @@ section! {
         deadline: Duration = "20s" in MS..=10 * MINUTE;
         /// The same for all tickets of a batch together.
         batch_deadline: Duration = "60s" in MS..=HOUR;
-        /// Beginning of the instructions. The form of the answer, the allowed words and the rule that a
-        /// ticket is data always follow.
+        /// Beginning of the instructions. The form of the answer, the allowed words and the rule
+        /// that a ticket is data always follow.
         prompt: String = "You classify support tickets." in 1..=PROMPT_BYTES_MAX;
         /// Descriptions of categories for the model, one line each.
         category_descriptions: Named<String> = "{}", eg "billing: Invoices, payments, refunds, prices";
@@ -49,7 +50,8 @@ section! {
             eg "{title: Charged twice, body: Invoice 4711 was paid twice, category: billing, priority: medium}";
         /// If true, the answer also has a `reason`: one sentence of the model.
         reason: bool = "false";
-        /// If true, the model is asked again when its answer has no JSON, within `retry.max_retries`.
+        /// If true, the model is asked again when its answer has no JSON, within
+        /// `retry.max_retries`.
         repair: bool = "false";
     }
 }

@@ -30,13 +30,13 @@ section! {
     RawLimits {
         /// Calls a minute. The bucket refills evenly.
         requests_per_minute: u32 = "60" in 1..=REQUESTS_MAX;
-        /// Calls that an idle organisation may make at once: the size of the bucket. With 60 and 60, an idle
-        /// organisation can make 119 calls in its first minute.
+        /// Calls that an idle organisation may make at once: the size of the bucket. With 60 and
+        /// 60, an idle organisation can make 119 calls in its first minute.
         burst: u32 = "60" in 1..=REQUESTS_MAX;
         /// If true, never more than `requests_per_minute` in any 60 s; at most 10000.
         strict: bool = "false";
-        /// Tokens a minute, in and out: estimated when a call begins, settled when it ends. Use beyond the
-        /// limit counts against later calls.
+        /// Tokens a minute, in and out: estimated when a call begins, settled when it ends. Use
+        /// beyond the limit counts against later calls.
         tokens_per_minute: Cap<u64> = "off" in 1..=TOKENS_MAX;
         /// Calls in flight.
         calls_in_flight: Cap<u32> = "off" in 1..=CALLS_IN_FLIGHT_MAX;
@@ -50,12 +50,12 @@ section! {
         each_user: RawCaps = "{}", eg "{requests_per_minute: 10}";
         /// Limits by model, within the organisation's; the first match counts.
         models: Vec<At<RawModelCaps>> = "[]", eg "{match: gpt-4o*, tokens_per_minute: 100000, usd_per_day: 25}";
-        /// With a shared `limits_store`, while it is unavailable: local (each gateway counts by itself),
-        /// open (no limits) or closed (503).
+        /// With a shared `limits_store`, while it is unavailable: local (each gateway counts by
+        /// itself), open (no limits) or closed (503).
         fail: Fail = "local";
-        /// With a shared `limits_store`: part of `burst`, in percent, that all gateways together may lease
-        /// and spend without asking the store. The limit can be exceeded by at most this number of calls.
-        /// Not with `strict`.
+        /// With a shared `limits_store`: part of `burst`, in percent, that all gateways together
+        /// may lease and spend without asking the store. The limit can be exceeded by at most this
+        /// number of calls. Not with `strict`.
         lease_percent: f64 = "0" in 0.0..=10.0;
     }
 }

@@ -1,9 +1,9 @@
 //! The keys of the configuration: one line of `section!` for each.
 //!
-//! A line has the key's name, type, default (as YAML, read by the same code as the files), range and
-//! description. From it come the reader, the range check, the JSON Schema, the files in `config/`,
-//! `docs/configuration.md` and the view of operators. Rules between keys are in `check`; the types that
-//! the rest of the program works with are in `policy`.
+//! A line has the key's name, type, default (as YAML, read by the same code as the files), range
+//! and description. From it come the reader, the range check, the JSON Schema, the files in
+//! `config/`, `docs/configuration.md` and the view of operators. Rules between keys are in `check`;
+//! the types that the rest of the program works with are in `policy`.
 
 mod ailog;
 mod auth;
@@ -23,14 +23,14 @@ pub use limits::Fail;
 pub use providers::StoredObjects;
 pub use upstream::Timeouts;
 
-pub(super) use ailog::RawPrice;
-pub(super) use auth::{RawAuth, RawJwt, RawKey};
-pub(super) use gateway::{RawClickHouse, RawGateway, Store};
-pub(super) use intent::{RawExample, RawIntent};
-pub(super) use limits::{RawFeatures, RawLimits};
-pub(super) use providers::{RawProvider, RawRouting, RawTarget, RawTo};
-pub(super) use redaction::RawRules;
-pub(super) use upstream::{RawRetry, RawTargetTimeouts, RawTimeouts};
+pub(crate) use ailog::RawPrice;
+pub(crate) use auth::{RawAuth, RawJwt, RawKey};
+pub(crate) use gateway::{RawClickHouse, RawGateway, Store};
+pub(crate) use intent::{RawExample, RawIntent};
+pub(crate) use limits::{RawFeatures, RawLimits};
+pub(crate) use providers::{RawProvider, RawRouting, RawTarget, RawTo};
+pub(crate) use redaction::RawRules;
+pub(crate) use upstream::{RawRetry, RawTargetTimeouts, RawTimeouts};
 
 use ailog::RawAiLog;
 use upstream::RawBreaker;
@@ -46,8 +46,8 @@ const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
 
 section! {
-    /// Files in `policies/`. An edit is in force within a second; an edit with a problem is refused as a
-    /// whole.
+    /// Files in `policies/`. An edit is in force within a second; an edit with a problem is refused
+    /// as a whole.
     RawPolicy {
         /// Authentication: how a call shows its organisation.
         auth: RawAuth = "jwt: {secret: '${TOLLGATE_JWT_SECRET:-}'}";
@@ -63,24 +63,25 @@ section! {
         timeouts: RawTimeouts = "{}";
         /// Circuit breaker: pauses calls of a caller to a provider that keeps failing.
         breaker: RawBreaker = "{}";
-        /// Redaction: the personal data and secrets that are removed from requests before they are sent.
-        /// `tollgate redact FILE` shows the result for a file.
+        /// Redaction: the personal data and secrets that are removed from requests before they are
+        /// sent. `tollgate redact FILE` shows the result for a file.
         redaction: PerOrg<RawRules> = "{}",
             eg "acme: {entities: [email, phone, iban], attachments: reject}";
-        /// Limits of each organisation. Money is reserved for the highest possible cost of a call when it
-        /// begins, tokens for their likely number; both are settled when it ends. A call without
-        /// `max_tokens` reserves the longest answer of its model. A stream is never cut; use beyond a
-        /// limit counts against later calls.
+        /// Limits of each organisation. Money is reserved for the highest possible cost of a call
+        /// when it begins, tokens for their likely number; both are settled when it ends. A call
+        /// without `max_tokens` reserves the longest answer of its model. A stream is never cut;
+        /// use beyond a limit counts against later calls.
         limits: PerOrg<RawLimits> = "{}", eg "acme: {requests_per_minute: 600, burst: 100, usd_per_month: 500}";
         /// Feature flags.
         features: PerOrg<RawFeatures> = "{}", eg "acme: {ai_intent_enabled: false}";
-        /// The ticket endpoint, `POST /api/ai/intent`. `tollgate intent eval FILE.csv` tests a change with
-        /// labelled tickets.
+        /// The ticket endpoint, `POST /api/ai/intent`. `tollgate intent eval FILE.csv` tests a
+        /// change with labelled tickets.
         intent: RawIntent = "{}";
         /// The log of calls.
         ailog: RawAiLog = "{}";
-        /// Prices in USD per million tokens. They take precedence over the built-in prices. `tollgate
-        /// prices list` prints all prices; `tollgate prices import FILE --output PATH` writes this file.
+        /// Prices in USD per million tokens. They take precedence over the built-in prices.
+        /// `tollgate prices list` prints all prices; `tollgate prices import FILE --output PATH`
+        /// writes this file.
         prices: Vec<At<RawPrice>> = "[]",
             eg "{provider: openai, model: gpt-4o-mini, input: 0.15, cached_input: 0.075, output: 0.60}";
     }

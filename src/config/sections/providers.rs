@@ -25,10 +25,11 @@ section! {
     RawProvider {
         /// API of the provider: openai (also every compatible server) or anthropic.
         kind: ProviderKind = "openai";
-        /// http(s)://host[:port]/path, up to and with the version. Without it, the public address of `kind`.
+        /// http(s)://host[:port]/path, up to and with the version. Without it, the public address
+        /// of `kind`.
         base_url: Option<String> = "null";
-        /// The gateway's own key at the provider; best given as a reference to the environment. Empty: only
-        /// callers' own keys are sent.
+        /// The gateway's own key at the provider; best given as a reference to the environment.
+        /// Empty: only callers' own keys are sent.
         api_key: Secret = "''";
         /// Request headers that are forwarded, redacted, in addition to the common ones.
         forward_headers: Vec<At<String>> = "[]";
@@ -44,12 +45,12 @@ section! {
         sticky: bool = "false";
         /// Further paths to open; `*` stands for one segment.
         endpoints: Vec<At<String>> = "[]", eg "POST /v1/batches/*/cancel";
-        /// Stored objects (previous_response_id, conversations, files, vector stores, containers, prompts …)
-        /// that a body may name under the gateway's own key: own (objects that answers to the same
-        /// organisation have named), refuse (none), or allow (all).
+        /// Stored objects (previous_response_id, conversations, files, vector stores, containers,
+        /// prompts …) that a body may name under the gateway's own key: own (objects that answers
+        /// to the same organisation have named), refuse (none), or allow (all).
         stored_objects: StoredObjects = "own";
-        /// If true, chat/completions and responses are sent with `store: false`, so that providers keep no
-        /// answers.
+        /// If true, chat/completions and responses are sent with `store: false`, so that providers
+        /// keep no answers.
         force_store_false: bool = "false";
         /// Ids of objects that every organisation may name; `*` stands for any run of characters.
         shared_objects: Vec<At<String>> = "[]", eg "vs_handbook_*";
@@ -63,11 +64,11 @@ section! {
     RawModelRule {
         /// A model; `*` stands for any run of characters: claude-*.
         r#match: String;
-        /// Targets, tried in this order. If one of them has a `weight`, the targets share the calls, and
-        /// those without a share follow when a call fails.
+        /// Targets, tried in this order. If one of them has a `weight`, the targets share the
+        /// calls, and those without a share follow when a call fails.
         to: Vec<At<RawTo>>;
-        /// With weights: an organisation stays at one target while that target is healthy, which helps its
-        /// prompt cache.
+        /// With weights: an organisation stays at one target while that target is healthy, which
+        /// helps its prompt cache.
         sticky: bool = "false";
     }
 }
@@ -76,9 +77,9 @@ section! {
     RawTarget {
         /// Name of the provider.
         provider: String;
-        /// Share of the calls: 3 gets three times the calls of 1; 0 gets only calls that failed elsewhere.
-        /// With equal weights, the target with the fewest calls in flight is chosen. If one target has a
-        /// weight, the default of the others is 1.
+        /// Share of the calls: 3 gets three times the calls of 1; 0 gets only calls that failed
+        /// elsewhere. With equal weights, the target with the fewest calls in flight is chosen. If
+        /// one target has a weight, the default of the others is 1.
         weight: Option<u32> = "null" in 0..=1_000_000;
         /// Name of the model at this provider; it replaces the name in the body.
         model: Option<String> = "null";
@@ -103,7 +104,11 @@ impl Shape for RawTo {
     }
     fn json(&self) -> serde_json::Value {
         let RawTarget { provider, weight, model, timeouts } = &self.0;
-        if weight.given || model.given || timeouts.given { self.0.json() } else { provider.value.json() }
+        if weight.given || model.given || timeouts.given {
+            self.0.json()
+        } else {
+            provider.value.json()
+        }
     }
     fn schema() -> serde_json::Value {
         serde_json::json!({"anyOf": [{"type": "string"}, RawTarget::schema()]})

@@ -10,15 +10,16 @@ words!(Attachments: "drop" => Attachments::Drop, "reject" => Attachments::Reject
 section! {
     /// Redaction.
     RawRules {
-        /// Entities that are found and replaced: email, phone, credit_card, iban, us_ssn, ip, api_key.
+        /// Entities that are found and replaced: email, phone, credit_card, iban, us_ssn, ip,
+        /// api_key.
         entities: Vec<At<String>> = "[email, phone]";
         /// Images, audio and files: drop (a note replaces them), reject (415) or allow.
         attachments: Attachments = "drop";
-        /// If true, placeholders are numbered ([REDACTED_EMAIL_1]), and the caller's answer has the values
-        /// in their place, except in URLs.
+        /// If true, placeholders are numbered ([REDACTED_EMAIL_1]), and the caller's answer has the
+        /// values in their place, except in URLs.
         restore: bool = "false";
-        /// With `restore`: values are restored in the arguments of tool calls, too. A model that follows
-        /// injected instructions can send values out this way.
+        /// With `restore`: values are restored in the arguments of tool calls, too. A model that
+        /// follows injected instructions can send values out this way.
         restore_arguments: bool = "false";
         /// Values that are not redacted: an address, a domain (@example.com) or a number.
         allow: Hidden<Vec<At<String>>> = "[]", eg "support@example.com";

@@ -15,12 +15,13 @@ section! {
     RawRetry => RetryOptions {
         /// Attempts after the first.
         max_retries: u32 = "2" in 0..=10;
-        /// Longest wait before the first retry. It doubles with each retry; the wait is a random part of it.
+        /// Longest wait before the first retry. It doubles with each retry; the wait is a random
+        /// part of it.
         base_delay: Duration = "500ms" in MS..=MINUTE;
         /// Longest wait before any retry.
         max_delay: Duration = "8s" in MS..=10 * MINUTE;
-        /// Retries per hundred calls of a caller over 10 s. A caller's share of 10 retries a second is
-        /// always allowed.
+        /// Retries per hundred calls of a caller over 10 s. A caller's share of 10 retries a second
+        /// is always allowed.
         budget_percent: u32 = "20" in 0..=1000;
         /// Longest redacted body that is kept for a retry. A call with a longer body is sent once.
         replay_bytes: Size<usize> = "1MiB" in 0..=REPLAY_BYTES_MAX as u64;
@@ -37,8 +38,8 @@ section! {
         idle: Duration = "60s" in MS..=DAY;
         /// The whole call, with all attempts.
         total: Duration = "10m" in MS..=DAY;
-        /// Interval of comments (`: keep-alive`) to the client of a silent stream, for proxies that close
-        /// idle connections. It must be shorter than `idle` and does not prolong it.
+        /// Interval of comments (`: keep-alive`) to the client of a silent stream, for proxies that
+        /// close idle connections. It must be shorter than `idle` and does not prolong it.
         keep_alive: Cap<Duration> = "off" in 100 * MS..=DAY;
     }
 }

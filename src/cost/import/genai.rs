@@ -1,4 +1,5 @@
-//! genai-prices' list: providers with models, each with a rule for its names, and USD by the million tokens.
+//! genai-prices' list: providers with models, each with a rule for its names, and USD by the
+//! million tokens.
 //!
 //! # Source
 //! `prices/data.json` and `data_slim.json` of genai-prices 0.2.3, read November 2026.
@@ -81,15 +82,24 @@ const KINDS: [&str; 7] = [
     "output_audio_mtok",
 ];
 
-pub(super) fn read(text: &str, wanted: &Wanted) -> Result<Imported, ImportError> {
-    let list: Vec<Provider<'_>> =
-        serde_json::from_str(text).map_err(|error| if error.is_data() { ImportError::Format } else { error.into() })?;
+pub(crate) fn read(text: &str, wanted: &Wanted) -> Result<Imported, ImportError> {
+    let list: Vec<Provider<'_>> = serde_json::from_str(text)
+        .map_err(|error| if error.is_data() { ImportError::Format } else { error.into() })?;
     let mut imported = Imported::default();
     let mut seen = HashSet::new();
-    imported.providers = list.iter().map(|provider| provider.id.clone()).collect::<BTreeSet<_>>().into_iter().collect();
+    imported.providers = list
+        .iter()
+        .map(|provider| provider.id.clone())
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect();
     for provider in list.iter().filter(|provider| wanted.has_provider(&provider.id)) {
         for model in provider.models.iter().filter(|model| wanted.has_model(&model.id)) {
-            imported.take(&format!("{}/{}", provider.id, model.id), entry(model, wanted), &mut seen);
+            imported.take(
+                &format!("{}/{}", provider.id, model.id),
+                entry(model, wanted),
+                &mut seen,
+            );
         }
     }
     Ok(imported)
@@ -97,7 +107,8 @@ pub(super) fn read(text: &str, wanted: &Wanted) -> Result<Imported, ImportError>
 
 fn entry(model: &Model<'_>, wanted: &Wanted) -> Result<Entry, String> {
     let mut names = Vec::new();
-    let clause = serde_json::from_str(model.r#match.get()).map_err(|_| "a rule for its names that is not known")?;
+    let clause = serde_json::from_str(model.r#match.get())
+        .map_err(|_| "a rule for its names that is not known")?;
     let narrowed = !patterns(clause, &mut names);
     if names.is_empty() {
         // No pattern can say the rule; the model's own name is one of its names in any case.
@@ -107,16 +118,20 @@ fn entry(model: &Model<'_>, wanted: &Wanted) -> Result<Entry, String> {
         return Err("a `*` in its name".to_owned());
     }
     let by_day: Vec<Dated<'_>> = if model.prices.get().trim_start().starts_with('[') {
-        serde_json::from_str(model.prices.get()).map_err(|_| "prices under conditions that are not known")?
+        serde_json::from_str(model.prices.get())
+            .map_err(|_| "prices under conditions that are not known")?
     } else {
-        let prices = serde_json::from_str(model.prices.get()).map_err(|_| "prices that cannot be read")?;
+        let prices =
+            serde_json::from_str(model.prices.get()).map_err(|_| "prices that cannot be read")?;
         vec![Dated { constraint: None, prices }]
     };
     let mut entry = Entry { prices: Vec::new(), charged_beside: false, narrowed };
     for dated in &by_day {
         let from_ms = match &dated.constraint {
             None => 0,
-            Some(Constraint { start_date: Some(day) }) => first_ms(day).ok_or_else(|| format!("`{day}` is no day"))?,
+            Some(Constraint { start_date: Some(day) }) => {
+                first_ms(day).ok_or_else(|| format!("`{day}` is no day"))?
+            }
             Some(_) => return Err("prices that depend on the time of day".to_owned()),
         };
         let by_length = rates(&dated.prices, &mut entry.charged_beside)?;
@@ -135,18 +150,25 @@ fn entry(model: &Model<'_>, wanted: &Wanted) -> Result<Entry, String> {
 }
 
 /// The rates for every length of prompt at which one of them changes.
-fn rates(prices: &BTreeMap<String, &RawValue>, charged_beside: &mut bool) -> Result<Vec<(u64, Rates)>, String> {
+fn rates(
+    prices: &BTreeMap<String, &RawValue>,
+    charged_beside: &mut bool,
+) -> Result<Vec<(u64, Rates)>, String> {
     let mut steps: BTreeMap<&str, BTreeMap<u64, u64>> = BTreeMap::new();
     for (name, value) in prices.iter().filter(|(_, value)| value.get() != "null") {
         if KINDS.contains(&name.as_str()) {
             steps.insert(name, amounts(value).ok_or_else(|| format!("`{name}` is no amount"))?);
-        } else if name.ends_with("_kcount") || name.starts_with("cache_") || name.starts_with("input_") {
+        } else if name.ends_with("_kcount")
+            || name.starts_with("cache_")
+            || name.starts_with("input_")
+        {
             *charged_beside = true;
         } else {
             return Err(format!("`{name}`: charged in a way that a line of `prices` cannot say"));
         }
     }
-    let bounds: BTreeSet<u64> = steps.values().flat_map(|by_length| by_length.keys().copied()).collect();
+    let bounds: BTreeSet<u64> =
+        steps.values().flat_map(|by_length| by_length.keys().copied()).collect();
     if !steps.contains_key("input_mtok") {
         return Err("no price by the token of input".to_owned());
     }
@@ -195,7 +217,8 @@ fn patterns(clause: Clause, names: &mut Vec<String>) -> bool {
         },
         Clause::Or(clauses) => {
             // Each of them, not only those before the first that cannot be said.
-            let said: Vec<bool> = clauses.into_iter().map(|clause| patterns(clause, names)).collect();
+            let said: Vec<bool> =
+                clauses.into_iter().map(|clause| patterns(clause, names)).collect();
             return !said.contains(&false);
         }
         Clause::And(_) => return false,
@@ -203,8 +226,8 @@ fn patterns(clause: Clause, names: &mut Vec<String>) -> bool {
     true
 }
 
-/// The pattern for `^name-\d{4}-\d{2}-\d{2}$` and its kin, the regular expressions that the list uses again and again: the
-/// dated snapshots of a model, all of this century.
+/// The pattern for `^name-\d{4}-\d{2}-\d{2}$` and its kin, the regular expressions that the list
+/// uses again and again: the dated snapshots of a model, all of this century.
 fn dated(regex: &str) -> Option<String> {
     let ends = [r"-\d{4}-\d{2}-\d{2}$", r"-\d{8}$", r"[-@]\d{8}$"];
     let text = regex.strip_prefix('^')?;

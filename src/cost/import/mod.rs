@@ -1,11 +1,13 @@
 //! Price lists of others, as lines of `prices:`.
 //!
-//! Pure. Reads the JSON of two public collections: LiteLLM's `model_prices_and_context_window.json` (`litellm`) and
-//! genai-prices' `data.json` (`genai`). Numbers are read as they are written, not by way of a float.
+//! Pure. Reads the JSON of two public collections: LiteLLM's `model_prices_and_context_window.json`
+//! (`litellm`) and genai-prices' `data.json` (`genai`). Numbers are read as they are written, not
+//! by way of a float.
 //!
-//! Promises: an entry is taken whole or not at all; what is charged in a way that a line cannot say (by the second, by the
-//! picture, thinking at a price of its own) is refused by name, with the reason; what is charged beside tokens (searches,
-//! pictures that are sent) is left out and counted. Does not: write files, or know which provider of a policy is meant.
+//! Promises: an entry is taken whole or not at all; what is charged in a way that a line cannot say
+//! (by the second, by the picture, thinking at a price of its own) is refused by name, with the
+//! reason; what is charged beside tokens (searches, pictures that are sent) is left out and
+//! counted. Does not: write files, or know which provider of a policy is meant.
 
 mod genai;
 mod litellm;
@@ -68,7 +70,8 @@ pub fn read(text: &str, wanted: &Wanted) -> Result<Imported, ImportError> {
     match text.trim_start().as_bytes().first() {
         Some(b'[') => genai::read(text, wanted),
         Some(b'{') => litellm::read(text, wanted),
-        _ => Err(serde_json::from_str::<&RawValue>(text).map_or_else(ImportError::Json, |_| ImportError::Format)),
+        _ => Err(serde_json::from_str::<&RawValue>(text)
+            .map_or_else(ImportError::Json, |_| ImportError::Format)),
     }
 }
 
@@ -92,7 +95,8 @@ pub fn yaml(imported: &Imported, source: &str, day: &str) -> String {
 fn line(price: &Price) -> String {
     // A JSON string is a YAML string.
     let quoted = |text: &str| visible_json(&serde_json::Value::from(text).to_string()).into_owned();
-    let Rates { input, cached, cache_write, cache_write_1h, output, audio_input, audio_output } = price.rates;
+    let Rates { input, cached, cache_write, cache_write_1h, output, audio_input, audio_output } =
+        price.rates;
     let mut keys = Vec::new();
     if !price.provider.is_empty() {
         keys.push(format!("provider: {}", quoted(&price.provider)));
@@ -112,7 +116,9 @@ fn line(price: &Price) -> String {
         ("audio_input", audio_input),
         ("audio_output", audio_output),
     ];
-    keys.extend(amounts.iter().filter_map(|(key, nano)| Some(format!("{key}: {}", decimal((*nano)?)))));
+    keys.extend(
+        amounts.iter().filter_map(|(key, nano)| Some(format!("{key}: {}", decimal((*nano)?)))),
+    );
     keys.join(", ")
 }
 
@@ -124,13 +130,20 @@ impl Imported {
             Ok(entry) => entry,
             Err(why) => return self.refused.push((name.to_owned(), why)),
         };
-        let odd = |price: &Price| price.model.is_empty() || price.model.contains("${") || price.model.len() > 256;
+        let odd = |price: &Price| {
+            price.model.is_empty() || price.model.contains("${") || price.model.len() > 256
+        };
         if prices.iter().any(odd) {
-            return self.refused.push((name.to_owned(), "its name cannot stand in a policy".to_owned()));
+            return self
+                .refused
+                .push((name.to_owned(), "its name cannot stand in a policy".to_owned()));
         }
-        let fresh: Vec<Price> = prices.into_iter().filter(|price| seen.insert(conditions(price))).collect();
+        let fresh: Vec<Price> =
+            prices.into_iter().filter(|price| seen.insert(conditions(price))).collect();
         if fresh.is_empty() {
-            return self.refused.push((name.to_owned(), "an entry before it is for the same calls".to_owned()));
+            return self
+                .refused
+                .push((name.to_owned(), "an entry before it is for the same calls".to_owned()));
         }
         self.prices.extend(fresh);
         self.taken += 1;
@@ -163,7 +176,8 @@ impl Wanted {
     }
 }
 
-/// A JSON number times a power of ten, as a whole number, rounded half up. Exact: no float in between.
+/// A JSON number times a power of ten, as a whole number, rounded half up. Exact: no float in
+/// between.
 fn scaled(number: &RawValue, power: i32) -> Option<u64> {
     let text = number.get();
     let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));

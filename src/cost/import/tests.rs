@@ -54,14 +54,21 @@ fn litellm_entry_by_entry() {
         ]
     );
     assert_eq!((imported.wanted, imported.taken, imported.charged_beside), (11, 5, 2));
-    let refused: Vec<(&str, &str)> = imported.refused.iter().map(|(name, why)| (name.as_str(), why.as_str())).collect();
+    let refused: Vec<(&str, &str)> =
+        imported.refused.iter().map(|(name, why)| (name.as_str(), why.as_str())).collect();
     assert_eq!(
         refused,
         [
             ("negative", "`input_cost_per_token` is -1e-06, no amount"),
-            ("picture", "`output_cost_per_image`: charged in a way that a line of `prices` cannot say"),
+            (
+                "picture",
+                "`output_cost_per_image`: charged in a way that a line of `prices` cannot say"
+            ),
             ("thinks-1", "thinking has a price of its own"),
-            ("whisper", "`input_cost_per_second`: charged in a way that a line of `prices` cannot say"),
+            (
+                "whisper",
+                "`input_cost_per_second`: charged in a way that a line of `prices` cannot say"
+            ),
             ("words", "`input_cost_per_token` is \"cheap\", no amount"),
             // A bare name comes before the same with its provider in front.
             ("openai/plain-1", "an entry before it is for the same calls"),
@@ -130,7 +137,9 @@ fn genai_entry_by_entry() {
 
 #[test]
 fn what_is_neither_is_refused() {
-    for text in ["", "x", "7", "{}", "[1]", r#"{"a": 1}"#, r#"{"a": {"b": 1}}"#, "[{]", r#"[{"id": "x"}]"#] {
+    for text in
+        ["", "x", "7", "{}", "[1]", r#"{"a": 1}"#, r#"{"a": {"b": 1}}"#, "[{]", r#"[{"id": "x"}]"#]
+    {
         assert!(read(text, &wanted(&["openai"])).is_err(), "{text}");
     }
 }
@@ -164,6 +173,9 @@ fn numbers_are_exact() {
 fn the_yaml_of_every_line_is_one_line() {
     let imported = read(LITELLM, &wanted(&["openai", "anthropic", "groq"])).expect("read");
     let yaml = yaml(&imported, "list.json", "2026-11-23");
-    assert_eq!(yaml.lines().filter(|line| line.starts_with("  - {model: \"")).count(), imported.prices.len());
+    assert_eq!(
+        yaml.lines().filter(|line| line.starts_with("  - {model: \"")).count(),
+        imported.prices.len()
+    );
     assert!(yaml.starts_with("# Prices in USD") && yaml.contains("\nprices:\n"));
 }

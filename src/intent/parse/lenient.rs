@@ -1,8 +1,9 @@
-//! Almost JSON, as models write it: single or typographic quotes, bare keys, trailing or missing commas, comments,
-//! `None`, `True`, line ends in strings.
+//! Almost JSON, as models write it: single or typographic quotes, bare keys, trailing or missing
+//! commas, comments, `None`, `True`, line ends in strings.
 //!
-//! Pure. Bounded: nesting to [`DEPTH_MAX`], one pass over the text. Promises: an object that is not closed is none; a bare
-//! value is one word, so that a form like `{"category": string or null}` is no object. Does not: accept prose.
+//! Pure. Bounded: nesting to [`DEPTH_MAX`], one pass over the text. Promises: an object that is not
+//! closed is none; a bare value is one word, so that a form like `{"category": string or null}` is
+//! no object. Does not: accept prose.
 
 use std::iter::Peekable;
 use std::str::Chars;
@@ -13,7 +14,7 @@ use serde_json::{Map, Value, json};
 const DEPTH_MAX: usize = 16;
 
 /// The object that the text begins with.
-pub(super) fn object(text: &str) -> Option<Map<String, Value>> {
+pub(crate) fn object(text: &str) -> Option<Map<String, Value>> {
     let mut reader = Reader { rest: text.chars().peekable() };
     match reader.value(DEPTH_MAX)? {
         Value::Object(object) => Some(object),
@@ -58,7 +59,12 @@ impl Reader<'_> {
         }
     }
 
-    fn member(&mut self, key: String, members: &mut Map<String, Value>, depth: usize) -> Option<()> {
+    fn member(
+        &mut self,
+        key: String,
+        members: &mut Map<String, Value>,
+        depth: usize,
+    ) -> Option<()> {
         self.skip();
         self.rest.next_if(|c| matches!(c, ':' | '='))?;
         let value = self.value(depth)?;
@@ -91,7 +97,8 @@ impl Reader<'_> {
                     'n' => text.push('\n'),
                     't' => text.push('\t'),
                     'r' => text.push('\r'),
-                    // An escape that JSON does not know stands for its character; code points are not put together.
+                    // An escape that JSON does not know stands for its character; code points are
+                    // not put together.
                     c => text.push(c),
                 },
                 c => text.push(c),

@@ -1,14 +1,15 @@
 //! A model's answer about a ticket: read tolerantly, checked strictly.
 //!
-//! Pure. Models wrap JSON in fences and prose, think aloud before it, quote it as a string, write it as Python would, quote
-//! numbers or spell them out, write percentages, change case and use words of their own. Promises, and `tests` has a table of
-//! them:
+//! Pure. Models wrap JSON in fences and prose, think aloud before it, quote it as a string, write
+//! it as Python would, quote numbers or spell them out, write percentages, change case and use
+//! words of their own. Promises, and `tests` has a table of them:
 //!
-//! - the first object that has a `category`, `priority` or `confidence` counts, also inside other objects and lists; what
-//!   stands in `<think>` at the beginning does not;
-//! - a category or priority that is not configured, nor a synonym of one, is `None`; case, `_`, `-`, surrounding quotes and
-//!   punctuation make no difference;
-//! - the confidence is in 0..1: `0.9`, `"0,9"`, `"90 %"`, `"9/10"`, `"ninety percent"`; what is no number is 0;
+//! - the first object that has a `category`, `priority` or `confidence` counts, also inside other
+//!   objects and lists; what stands in `<think>` at the beginning does not;
+//! - a category or priority that is not configured, nor a synonym of one, is `None`; case, `_`,
+//!   `-`, surrounding quotes and punctuation make no difference;
+//! - the confidence is in 0..1: `0.9`, `"0,9"`, `"90 %"`, `"9/10"`, `"ninety percent"`; what is no
+//!   number is 0;
 //! - an answer without any JSON object, or with one that is cut off, is `None` as a whole.
 //!
 //! Does not: guess.
@@ -68,7 +69,10 @@ fn after_thoughts(text: &str) -> &str {
 }
 
 fn field<'a>(object: &'a Map<String, Value>, name: &str) -> &'a Value {
-    object.iter().find(|(key, _)| key.trim().eq_ignore_ascii_case(name)).map_or(&Value::Null, |(_, value)| value)
+    object
+        .iter()
+        .find(|(key, _)| key.trim().eq_ignore_ascii_case(name))
+        .map_or(&Value::Null, |(_, value)| value)
 }
 
 fn is_asked(object: &Map<String, Value>) -> bool {
@@ -79,7 +83,8 @@ fn is_asked(object: &Map<String, Value>) -> bool {
 fn find_object(text: &str) -> Option<Map<String, Value>> {
     let mut first = None;
     let mut from = 0;
-    // Every `{` may begin it; each try ends at the first error, and an object that is read is skipped whole.
+    // Every `{` may begin it; each try ends at the first error, and an object that is read is
+    // skipped whole.
     for _ in 0..OBJECTS_MAX {
         let Some(at) = text.get(from..).and_then(|rest| rest.find('{')) else { break };
         let at = from + at;
@@ -127,11 +132,14 @@ fn within(value: &Value, depth: usize) -> Option<&Map<String, Value>> {
 /// The configured name that a value stands for.
 fn configured(value: &Value, choices: &[Choice]) -> Option<String> {
     let text = value.as_str()?.trim();
-    let bare = text.trim_matches(|c: char| c.is_whitespace() || "\"'`.,;:!*_[]()<>“”„‘’«»".contains(c));
+    let bare =
+        text.trim_matches(|c: char| c.is_whitespace() || "\"'`.,;:!*_[]()<>“”„‘’«»".contains(c));
     let find = |word: &str| {
         let word = folded(word);
         let named = choices.iter().find(|choice| folded(&choice.name) == word);
-        named.or_else(|| choices.iter().find(|c| c.synonyms.iter().any(|synonym| folded(synonym) == word)))
+        named.or_else(|| {
+            choices.iter().find(|c| c.synonyms.iter().any(|synonym| folded(synonym) == word))
+        })
     };
     find(text).or_else(|| find(bare)).map(|choice| choice.name.clone())
 }

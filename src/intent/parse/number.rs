@@ -1,7 +1,7 @@
 //! How sure a model says it is, as a number from 0 to 1.
 //!
-//! Pure. Reads numbers, numbers in strings, decimal commas, percentages, ratios and English number words. Does not: guess
-//! what "quite sure" may mean; that is 0.
+//! Pure. Reads numbers, numbers in strings, decimal commas, percentages, ratios and English number
+//! words. Does not: guess what "quite sure" may mean; that is 0.
 
 use serde_json::Value;
 
@@ -27,10 +27,11 @@ const ONES: [&str; 20] = [
     "eighteen",
     "nineteen",
 ];
-const TENS: [&str; 8] = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
+const TENS: [&str; 8] =
+    ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
 
 /// The share of certainty that a value says; 0 where it says none, clamped to 0..1.
-pub(super) fn share(value: &Value) -> f64 {
+pub(crate) fn share(value: &Value) -> f64 {
     let number = match value {
         Value::Number(n) => n.as_f64(),
         Value::String(text) => spoken(&text.to_lowercase()),
@@ -64,11 +65,15 @@ fn words(text: &str) -> Option<f64> {
     if text == "half" {
         return Some(0.5);
     }
-    let mut words = text.split([' ', '-']).filter(|word| !word.is_empty() && *word != "and" && *word != "a").peekable();
+    let mut words = text
+        .split([' ', '-'])
+        .filter(|word| !word.is_empty() && *word != "and" && *word != "a")
+        .peekable();
     words.peek()?;
     let (mut whole, mut digits) = (0.0, None::<f64>);
     for word in words {
-        let ones = ONES.iter().zip(0u8..).find(|(name, _)| **name == word).map(|(_, n)| f64::from(n));
+        let ones =
+            ONES.iter().zip(0u8..).find(|(name, _)| **name == word).map(|(_, n)| f64::from(n));
         match (&mut digits, ones) {
             // After "point" each word is a digit.
             (Some(place), Some(digit)) if digit < 10.0 => {

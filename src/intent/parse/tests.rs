@@ -62,8 +62,14 @@ fn names_are_read_in_any_dress() {
         (r#"{"category":"\"billing\"","priority":"'low'","confidence":1}"#, "billing low 1"),
         (r#"{"category":"Billing.","priority":"**low**","confidence":1}"#, "billing low 1"),
         (r#"{"category":"<billing>","priority":"[low]","confidence":1}"#, "billing low 1"),
-        (r#"{"category":"account_access","priority":"low","confidence":1}"#, "account access low 1"),
-        (r#"{"category":"Account-Access","priority":"low","confidence":1}"#, "account access low 1"),
+        (
+            r#"{"category":"account_access","priority":"low","confidence":1}"#,
+            "account access low 1",
+        ),
+        (
+            r#"{"category":"Account-Access","priority":"low","confidence":1}"#,
+            "account access low 1",
+        ),
         // Synonyms of the policy.
         (r#"{"category":"refund","priority":"URGENT","confidence":1}"#, "billing vip 1"),
         (r#"{"category":"Money_Back","priority":"low","confidence":1}"#, "billing low 1"),
@@ -158,13 +164,18 @@ fn what_is_no_object_is_none() {
 #[test]
 fn a_reason_is_kept_where_it_is_asked_for() {
     let mut question = question(&["billing"], &["low"]);
-    let text =
-        format!(r#"{{"category":"billing","priority":"low","confidence":1,"reason":" a\nb{}"}}"#, "x".repeat(500));
+    let text = format!(
+        r#"{{"category":"billing","priority":"low","confidence":1,"reason":" a\nb{}"}}"#,
+        "x".repeat(500)
+    );
     assert_eq!(parse(&text, &question).expect("object").reason, None);
     question.reason = true;
     let reason = parse(&text, &question).expect("object").reason.expect("reason");
     assert!(reason.starts_with("a bx") && reason.chars().count() == REASON_CHARS_MAX);
-    assert_eq!(parse(r#"{"category":"billing","reason":7}"#, &question).expect("object").reason, None);
+    assert_eq!(
+        parse(r#"{"category":"billing","reason":7}"#, &question).expect("object").reason,
+        None
+    );
 }
 
 proptest::proptest! {

@@ -51,7 +51,8 @@ pub struct After {
 impl After {
     /// The amount that has not been refilled since.
     fn left(&self, per_minute: u64, now: Nanos) -> u64 {
-        let gained = u128::from(now.0.saturating_sub(self.at.0)) * u128::from(per_minute) / 60_000_000_000;
+        let gained =
+            u128::from(now.0.saturating_sub(self.at.0)) * u128::from(per_minute) / 60_000_000_000;
         self.used.saturating_sub(u64::try_from(gained).unwrap_or(u64::MAX))
     }
 }
@@ -85,7 +86,13 @@ pub fn requests(org: &OrgId, scope: &Scope, quota: &Quota) -> Item {
 }
 
 /// All requests of a call to a subject.
-pub fn items((subject, caps): &Want, ask: Ask, at: Moment, call_lasts_ms: u64, items: &mut Vec<Item>) {
+pub fn items(
+    (subject, caps): &Want,
+    ask: Ask,
+    at: Moment,
+    call_lasts_ms: u64,
+    items: &mut Vec<Item>,
+) {
     let Subject { org, scope } = subject;
     let base = base(org, scope);
     let Estimate { tokens, nano_usd, assumed } = ask.estimate.unwrap_or_default();
@@ -102,11 +109,19 @@ pub fn items((subject, caps): &Want, ask: Ask, at: Moment, call_lasts_ms: u64, i
     };
     if let Some(most) = caps.calls_in_flight.filter(|_| ask.call) {
         let most = u64::from(most.get());
-        add(format!("{base}:f"), Which::CallsInFlight, Of::InFlight { most, lasts_ms: call_lasts_ms });
+        add(
+            format!("{base}:f"),
+            Which::CallsInFlight,
+            Of::InFlight { most, lasts_ms: call_lasts_ms },
+        );
     }
     if let Some(rate) = caps.tokens_per_minute {
         let cost = tokens.min(rate.get());
-        add(format!("{base}:t"), Which::Tokens, Of::Bucket { per_minute: rate.get(), holds: rate.get(), cost });
+        add(
+            format!("{base}:t"),
+            Which::Tokens,
+            Of::Bucket { per_minute: rate.get(), holds: rate.get(), cost },
+        );
     }
     let us = |left: std::time::Duration| u64::try_from(left.as_micros()).unwrap_or(u64::MAX);
     if let Some(most) = caps.nano_usd_per_day {
@@ -129,12 +144,17 @@ impl Item {
     pub fn write(&self, call: &str, to: &mut ScriptInvocation<'_>) {
         to.key(&self.key).key(self.twin.as_ref().unwrap_or(&self.key));
         match self.of {
-            Of::Bucket { per_minute, holds, cost } => to.arg("b").arg(per_minute).arg(holds).arg(cost).arg(""),
+            Of::Bucket { per_minute, holds, cost } => {
+                to.arg("b").arg(per_minute).arg(holds).arg(cost).arg("")
+            }
             Of::Window { most } => to.arg("w").arg(most).arg(0).arg(0).arg(call),
             Of::InFlight { most, lasts_ms } => to.arg("f").arg(most).arg(lasts_ms).arg(0).arg(call),
-            Of::Spent { most, cost, assumed, forget_s, left_us } => {
-                to.arg(if assumed { "a" } else { "s" }).arg(most).arg(cost).arg(forget_s).arg(left_us)
-            }
+            Of::Spent { most, cost, assumed, forget_s, left_us } => to
+                .arg(if assumed { "a" } else { "s" })
+                .arg(most)
+                .arg(cost)
+                .arg(forget_s)
+                .arg(left_us),
         };
     }
 
@@ -150,7 +170,8 @@ impl Item {
     /// The place that it takes. A place can be freed even if it is unknown whether it was taken.
     pub fn place(&self, call: &str) -> Option<Part> {
         let key = || self.key.clone();
-        matches!(self.of, Of::InFlight { .. }).then(|| Part::InFlight { key: key(), call: call.to_owned() })
+        matches!(self.of, Of::InFlight { .. })
+            .then(|| Part::InFlight { key: key(), call: call.to_owned() })
     }
 
     /// The other part that is held once the call has passed; `None` for a request, which is spent.
@@ -160,7 +181,9 @@ impl Item {
         }
         let key = self.key.clone();
         match self.of {
-            Of::Bucket { per_minute, cost, .. } => Some(Part::Tokens { key, per_minute, reserved: cost, after }),
+            Of::Bucket { per_minute, cost, .. } => {
+                Some(Part::Tokens { key, per_minute, reserved: cost, after })
+            }
             Of::Window { .. } | Of::InFlight { .. } => None,
             Of::Spent { cost, .. } => Some(Part::Spent { key, reserved: cost }),
         }
@@ -171,7 +194,12 @@ impl Part {
     /// Adds the use of the call to a run of `settle.lua`; `None`: the estimate stands. Returns
     /// whether anything changes. Unused tokens are given back, except those that have been refilled
     /// by `now`, when the call was over.
-    pub fn write(&self, used: Option<(u64, u64)>, now: Nanos, to: &mut ScriptInvocation<'_>) -> bool {
+    pub fn write(
+        &self,
+        used: Option<(u64, u64)>,
+        now: Nanos,
+        to: &mut ScriptInvocation<'_>,
+    ) -> bool {
         let more = |used: u64, reserved: u64| i128::from(used) - i128::from(reserved);
         match self {
             Part::InFlight { key, call } => drop(to.key(key).arg("f").arg(call).arg("")),

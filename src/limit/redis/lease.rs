@@ -48,7 +48,8 @@ pub enum Look {
 impl Leases {
     /// Spends a call of the lease, or returns the alternative.
     pub fn take(&self, org: &OrgId, now: Nanos, asking: Duration) -> Look {
-        let asking_until = Nanos(now.0.saturating_add(u64::try_from(asking.as_nanos()).unwrap_or(u64::MAX)));
+        let asking_until =
+            Nanos(now.0.saturating_add(u64::try_from(asking.as_nanos()).unwrap_or(u64::MAX)));
         if let Some(mut lease) = self.map.get_mut(org) {
             if lease.left > 0 && now < lease.until {
                 lease.left -= 1;
@@ -120,7 +121,10 @@ mod tests {
         assert_eq!(ask(end), Look::Ask { unspent: 1 });
         assert!(leases.ended(Nanos(end + 1)).is_empty(), "its successor is being asked for");
         leases.granted(&org, 3, decision, Nanos(end));
-        assert_eq!(leases.ended(Nanos(end + LEASE_LASTS.as_nanos() as u64)), [(org.clone(), 3, 1_000)]);
+        assert_eq!(
+            leases.ended(Nanos(end + LEASE_LASTS.as_nanos() as u64)),
+            [(org.clone(), 3, 1_000)]
+        );
         assert_eq!(ask(end * 2), Look::Ask { unspent: 0 });
         // A call that asked and never returned is not waited for.
         assert_eq!(ask(end * 2 + 100), Look::Ask { unspent: 0 });

@@ -128,7 +128,8 @@ impl Held {
     fn send(&mut self, used: Option<(u64, u64)>) {
         let parts = std::mem::take(&mut self.parts);
         let at = self.shared.clock.now();
-        if !parts.is_empty() && self.shared.outbox.try_send(Settlement { parts, used, at }).is_err() {
+        if !parts.is_empty() && self.shared.outbox.try_send(Settlement { parts, used, at }).is_err()
+        {
             // The reservation stays used, and places in flight expire by themselves.
             self.shared.metrics.bound("limits_settlements");
         }
@@ -146,7 +147,11 @@ impl Shared {
     ///
     /// # Errors
     /// The address is none.
-    pub fn new(options: &RedisOptions, metrics: Arc<Metrics>, clock: Clock) -> Result<(Arc<Shared>, Outbox), String> {
+    pub fn new(
+        options: &RedisOptions,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+    ) -> Result<(Arc<Shared>, Outbox), String> {
         let client = Client::open(options.url.reveal()).map_err(|error| error.to_string())?;
         let (outbox, receiver) = mpsc::channel(SETTLEMENTS_MAX);
         let shared = Shared {
@@ -179,10 +184,15 @@ impl Shared {
     ///
     /// # Cancel safety
     /// A place in flight that was taken for a call that is dropped meanwhile is freed.
-    pub async fn ask(self: &Arc<Shared>, question: &Question<'_>, call_lasts: Duration) -> Result<Answer, Away> {
+    pub async fn ask(
+        self: &Arc<Shared>,
+        question: &Question<'_>,
+        call_lasts: Duration,
+    ) -> Result<Answer, Away> {
         let Question { org, quota, groups, at } = *question;
         let call = format!("{:016x}", fastrand::u64(..));
-        let mut list: Vec<Item> = quota.iter().map(|quota| items::requests(org, &Scope::Org, quota)).collect();
+        let mut list: Vec<Item> =
+            quota.iter().map(|quota| items::requests(org, &Scope::Org, quota)).collect();
         let lasts_ms = u64::try_from(call_lasts.as_millis()).unwrap_or(u64::MAX);
         for (wants, ask) in groups {
             wants.iter().for_each(|want| items::items(want, *ask, at, lasts_ms, &mut list));
@@ -200,7 +210,8 @@ impl Shared {
             remaining: u32::try_from(remaining).unwrap_or(u32::MAX),
             reset: micros(reset),
         };
-        let Some(item) = usize::try_from(failed).ok().and_then(|n| list.get(n.checked_sub(1)?)) else {
+        let Some(item) = usize::try_from(failed).ok().and_then(|n| list.get(n.checked_sub(1)?))
+        else {
             let after = after.into_iter().map(|used| After { used, at: Nanos(at.now_ns) });
             held.parts.extend(list.iter().zip(after).filter_map(|(item, after)| item.part(after)));
             let held = Some(held).filter(|held| !held.parts.is_empty());
@@ -245,7 +256,8 @@ impl Shared {
             Look::Ask { unspent } => unspent,
         };
         // Half of the allowance, so that another gateway gets a share.
-        let [granted, wait, remaining, reset] = self.lease(org, quota, allowance / 2 + 1, allowance, unspent).await?;
+        let [granted, wait, remaining, reset] =
+            self.lease(org, quota, allowance / 2 + 1, allowance, unspent).await?;
         let decision = Decision {
             wait: (granted == 0).then(|| micros(wait)),
             limit: quota.requests_per_minute(),
@@ -267,13 +279,21 @@ impl Shared {
     ) -> Result<[i64; 4], Away> {
         let [bucket, window] = items::request_keys(org);
         let mut invocation = self.lease.prepare_invoke();
-        invocation.key(bucket).key(window).arg(quota.requests_per_minute()).arg(quota.burst()).arg(wanted);
+        invocation
+            .key(bucket)
+            .key(window)
+            .arg(quota.requests_per_minute())
+            .arg(quota.burst())
+            .arg(wanted);
         let lasts_ms = u64::try_from(LEASE_LASTS.as_millis()).unwrap_or(u64::MAX);
         invocation.arg(allowance).arg(lasts_ms).arg(&self.name).arg(unspent);
         self.run_script(&invocation).await
     }
 
-    async fn run_script<T: FromRedisValue>(&self, script: &redis::ScriptInvocation<'_>) -> Result<T, Away> {
+    async fn run_script<T: FromRedisValue>(
+        &self,
+        script: &redis::ScriptInvocation<'_>,
+    ) -> Result<T, Away> {
         let connection = self.connection.load_full().ok_or(Away)?;
         let mut pipe = MultiplexedConnection::clone(&connection);
         match tokio::time::timeout(self.timeout, script.invoke_async::<T>(&mut pipe)).await {
@@ -298,7 +318,10 @@ impl Shared {
         if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, connection)) {
             drop(self.connection.compare_and_swap(&*current, None));
             self.metrics.limits_store_up.set(0);
-            tracing::warn!(reason, "the limits store is away; the policy's limits.fail is in force");
+            tracing::warn!(
+                reason,
+                "the limits store is away; the policy's limits.fail is in force"
+            );
             self.broken.notify_one();
         }
     }
@@ -315,7 +338,10 @@ impl Shared {
                 }
                 Err(reason) if !told => {
                     told = true;
-                    tracing::warn!(reason, "the limits store cannot be reached; the policy's limits.fail is in force");
+                    tracing::warn!(
+                        reason,
+                        "the limits store cannot be reached; the policy's limits.fail is in force"
+                    );
                 }
                 Err(_) => {}
             }
@@ -337,7 +363,8 @@ impl Shared {
             .set_connection_timeout(Some(self.timeout))
             .set_response_timeout(Some(self.timeout));
         let connecting = async {
-            let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
+            let mut connection =
+                self.client.get_multiplexed_async_connection_with_config(&config).await?;
             // A server that takes connections but is full, or a read-only replica, cannot count. So
             // it is a write that is tried, and one that takes memory, as a decision does.
             let mut trial = redis::cmd("SET");
@@ -348,7 +375,8 @@ impl Shared {
         // Connecting, greeting and the trial have a time-out each; a name that is not resolved has
         // none.
         let connection = tokio::time::timeout(self.timeout.saturating_mul(4), connecting).await;
-        let connection = connection.map_err(|_| "no answer".to_owned())?.map_err(|error| error.to_string())?;
+        let connection =
+            connection.map_err(|_| "no answer".to_owned())?.map_err(|error| error.to_string())?;
         self.connection.store(Some(Arc::new(connection)));
         self.metrics.limits_store_up.set(1);
         tracing::info!("the limits store is connected");

@@ -49,17 +49,19 @@ impl Counters {
 }
 
 impl Counters {
-    /// Goes on counting budgets where an earlier process left off: what its calls spent in this day and in this month, by
-    /// organisation, caller and model.
+    /// Goes on counting budgets where an earlier process left off: what its calls spent in this day
+    /// and in this month, by organisation, caller and model.
     pub fn spent_before(&self, policy: &Policy, at: Moment, day: &[Spent], month: &[Spent]) {
         let mut sums: HashMap<Subject, (u64, u64)> = HashMap::new();
-        for (spent, is_day) in day.iter().map(|s| (s, true)).chain(month.iter().map(|s| (s, false))) {
+        for (spent, is_day) in day.iter().map(|s| (s, true)).chain(month.iter().map(|s| (s, false)))
+        {
             let Some(org) = OrgId::new(&spent.org) else { continue };
             let caller = Arc::<str>::from(spent.caller.as_str());
             let is_key = policy.auth.keys.values().any(|key| key.org == org && key.name == caller);
             let caller = if is_key { Scope::Key(caller) } else { Scope::User(caller) };
             let models = policy.limits.more.as_ref().map(|more| &more.of(&org).models);
-            let model = models.into_iter().flatten().find(|limits| limits.pattern.matches(&spent.model));
+            let model =
+                models.into_iter().flatten().find(|limits| limits.pattern.matches(&spent.model));
             let model = model.map(|limits| Scope::Model(Arc::clone(&limits.name)));
             for scope in [Scope::Org, caller].into_iter().chain(model) {
                 let sum = sums.entry(Subject { org: org.clone(), scope }).or_default();
@@ -69,7 +71,9 @@ impl Counters {
         }
         for (subject, (day, month)) in sums {
             if self.meters.spent_before(&subject, at, day, month).is_err() {
-                tracing::warn!("more subjects have spent money than can be counted; some begin anew");
+                tracing::warn!(
+                    "more subjects have spent money than can be counted; some begin anew"
+                );
                 return;
             }
         }
@@ -87,20 +91,33 @@ pub fn message(over: &Over) -> String {
     let seconds = over.wait.unwrap_or_default().as_secs_f64();
     let limit = over.limit;
     match over.which {
-        Which::Requests => format!("{whose} may make {limit} calls a minute; the next one is free in {seconds:.1} s"),
-        Which::Tokens => format!("{whose} may use {limit} tokens a minute; enough are free in {seconds:.1} s"),
-        Which::CallsInFlight => format!("{whose} may have {limit} calls going on at once; wait for one of them to end"),
+        Which::Requests => format!(
+            "{whose} may make {limit} calls a minute; the next one is free in {seconds:.1} s"
+        ),
+        Which::Tokens => {
+            format!("{whose} may use {limit} tokens a minute; enough are free in {seconds:.1} s")
+        }
+        Which::CallsInFlight => {
+            format!("{whose} may have {limit} calls going on at once; wait for one of them to end")
+        }
         Which::UsdPerDay => {
-            format!("{whose} may spend {} USD a day; the next day begins at 00:00 UTC. {HELD}", decimal(limit))
+            format!(
+                "{whose} may spend {} USD a day; the next day begins at 00:00 UTC. {HELD}",
+                decimal(limit)
+            )
         }
         Which::UsdPerMonth => {
-            format!("{whose} may spend {} USD a month; it begins anew on the first, 00:00 UTC. {HELD}", decimal(limit))
+            format!(
+                "{whose} may spend {} USD a month; it begins anew on the first, 00:00 UTC. {HELD}",
+                decimal(limit)
+            )
         }
     }
 }
 
 /// What else may help near the end of a budget.
-const HELD: &str = "What calls in progress may cost counts, too: wait for them, or send a smaller `max_tokens`";
+const HELD: &str =
+    "What calls in progress may cost counts, too: wait for them, or send a smaller `max_tokens`";
 
 #[cfg(test)]
 mod tests {
@@ -110,8 +127,9 @@ mod tests {
 
     #[test]
     fn a_refusal_names_its_limit() {
-        let over =
-            |which, scope, limit| message(&Over { which, scope, limit, wait: Some(Duration::from_millis(1_250)) });
+        let over = |which, scope, limit| {
+            message(&Over { which, scope, limit, wait: Some(Duration::from_millis(1_250)) })
+        };
         for (text, expected) in [
             (
                 over(Which::Requests, Scope::Org, 60),

@@ -67,7 +67,8 @@ impl From<Denied> for Denial {
     }
 }
 
-/// A call that passes: the state of its organisation's requests, and its reservation of other limits.
+/// A call that passes: the state of its organisation's requests, and its reservation of other
+/// limits.
 type Passed = (Decision, Option<Reservation>);
 
 impl Walk<'_> {
@@ -84,25 +85,40 @@ impl Walk<'_> {
         let entry = match self.enter() {
             Ok(entry) => entry,
             Err(refusal) => {
-                let quota = Some(gateway.counters.limiter.look(&caller.org, &quota, gateway.clock.now()));
-                return Err(self.turned_away(caller, route, endpoint, Refusal { quota, ..refusal }));
+                let quota =
+                    Some(gateway.counters.limiter.look(&caller.org, &quota, gateway.clock.now()));
+                return Err(self.turned_away(
+                    caller,
+                    route,
+                    endpoint,
+                    Refusal { quota, ..refusal },
+                ));
             }
         };
         let passed = match (&gateway.counters.shared, &limits.more) {
-            (None, None) => requests(&gateway.counters.limiter, caller, &quota, gateway.clock.now()).map(|d| (d, None)),
+            (None, None) => {
+                requests(&gateway.counters.limiter, caller, &quota, gateway.clock.now())
+                    .map(|d| (d, None))
+            }
             (Some(shared), _) => Box::pin(counting.ask_shared(shared, caller, &quota)).await,
             (None, Some(_)) => counting.ask_here(caller, &quota),
         };
         match passed {
             Ok((decision, held)) => Ok(Admitted { decision, entry, held }),
-            Err(denial) => Err(self.turned_away(caller, route, endpoint, counting.refusal(caller, denial))),
+            Err(denial) => {
+                Err(self.turned_away(caller, route, endpoint, counting.refusal(caller, denial)))
+            }
         }
     }
 
     /// A place to read the call's body, unless bounds already leave no room to work on it.
     fn enter(&self) -> Result<Entry, Refusal> {
         let (tenants, party) = (&self.gateway.tenants, self.party());
-        tenants.bytes.of(party).has(HELD_BYTES_SPARE).map_err(|short| short_of(Resource::Bytes, short))?;
+        tenants
+            .bytes
+            .of(party)
+            .has(HELD_BYTES_SPARE)
+            .map_err(|short| short_of(Resource::Bytes, short))?;
         tenants.calls.of(party).has(1).map_err(|short| short_of(Resource::Calls, short))?;
         let entered = tenants.readers.enter(&tenants.reading.of(party), party);
         entered.map_err(|short| short_of(Resource::Readers, short))
@@ -113,11 +129,22 @@ impl Walk<'_> {
     /// # Errors
     /// There is none, or none for its party.
     pub fn place(&self) -> Result<Held, Refusal> {
-        self.gateway.tenants.calls.of(self.party()).take_one().map_err(|short| short_of(Resource::Calls, short))
+        self.gateway
+            .tenants
+            .calls
+            .of(self.party())
+            .take_one()
+            .map_err(|short| short_of(Resource::Calls, short))
     }
 
     /// Writes the row of a call that ends at its head.
-    fn turned_away(&self, caller: &Caller, route: RouteKind, endpoint: Cow<'static, str>, refusal: Refusal) -> Refusal {
+    fn turned_away(
+        &self,
+        caller: &Caller,
+        route: RouteKind,
+        endpoint: Cow<'static, str>,
+        refusal: Refusal,
+    ) -> Refusal {
         self.record(caller, route, endpoint).refuse_at_head(&refusal);
         refusal
     }
@@ -126,7 +153,12 @@ impl Walk<'_> {
     ///
     /// # Errors
     /// A limit refuses.
-    pub async fn reserve(&self, caller: &Caller, what: Work<'_>, record: &mut Record) -> Result<(), Refusal> {
+    pub async fn reserve(
+        &self,
+        caller: &Caller,
+        what: Work<'_>,
+        record: &mut Record,
+    ) -> Result<(), Refusal> {
         let held = self.counting().reserve(caller, what).await?;
         held.into_iter().for_each(|held| record.hold(held));
         Ok(())
@@ -150,7 +182,11 @@ impl Counting<'_> {
     ///
     /// # Errors
     /// A limit refuses.
-    pub async fn reserve(&self, caller: &Caller, what: Work<'_>) -> Result<Option<Reservation>, Refusal> {
+    pub async fn reserve(
+        &self,
+        caller: &Caller,
+        what: Work<'_>,
+    ) -> Result<Option<Reservation>, Refusal> {
         let Some(more) = &self.policy.limits.more else { return Ok(None) };
         let limits = more.of(&caller.org);
         if !limits.need_estimate() {
@@ -161,14 +197,17 @@ impl Counting<'_> {
         let estimate = Estimate { tokens, nano_usd, assumed };
         let ask = Ask { call: false, estimate: Some(estimate) };
         let at = self.moment();
-        let wants: Vec<Want> = wants(limits, caller).into_iter().filter(|(_, caps)| caps.need_estimate()).collect();
+        let wants: Vec<Want> =
+            wants(limits, caller).into_iter().filter(|(_, caps)| caps.need_estimate()).collect();
         let model: Vec<Want> = model_want(limits, caller, what.model).into_iter().collect();
         if wants.is_empty() && model.is_empty() {
             return Ok(None);
         }
         let reserved = match &self.gateway.counters.shared {
             None => self.reserve_here(&wants, &model, ask, at).map(Some),
-            Some(shared) => Box::pin(self.reserve_shared(shared, caller, &wants, &model, ask, at)).await,
+            Some(shared) => {
+                Box::pin(self.reserve_shared(shared, caller, &wants, &model, ask, at)).await
+            }
         };
         reserved.map_err(|denial| self.refusal(caller, denial))
     }
@@ -193,7 +232,13 @@ impl Counting<'_> {
         u64::try_from(dearest.unwrap_or(0)).unwrap_or(0)
     }
 
-    fn reserve_here(&self, wants: &[Want], model: &[Want], ask: Ask, at: Moment) -> Result<Reservation, Denial> {
+    fn reserve_here(
+        &self,
+        wants: &[Want],
+        model: &[Want],
+        ask: Ask,
+        at: Moment,
+    ) -> Result<Reservation, Denial> {
         let meters = &self.gateway.counters.meters;
         let mut held = meters.ask(model, Ask { call: true, ..ask }, at)?;
         match meters.ask(wants, ask, at) {
@@ -218,7 +263,8 @@ impl Counting<'_> {
         at: Moment,
     ) -> Result<Option<Reservation>, Denial> {
         let (meters, call) = (&self.gateway.counters.meters, Ask { call: true, ..ask });
-        let question = Question { org: &caller.org, quota: None, groups: &[(model, call), (wants, ask)], at };
+        let question =
+            Question { org: &caller.org, quota: None, groups: &[(model, call), (wants, ask)], at };
         match shared.ask(&question, self.policy.timeouts.total).await {
             Ok(Answer { over: Some(over), .. }) => Err(Denial::Over(over, None)),
             Ok(answer) => {
@@ -263,16 +309,29 @@ impl Counting<'_> {
 
     /// All limits of the head of a call, counted in the store of all replicas. A call that passes
     /// is counted here too, so that this gateway knows it when the store is away.
-    async fn ask_shared(&self, shared: &Arc<Shared>, caller: &Caller, quota: &Quota) -> Result<Passed, Denial> {
+    async fn ask_shared(
+        &self,
+        shared: &Arc<Shared>,
+        caller: &Caller,
+        quota: &Quota,
+    ) -> Result<Passed, Denial> {
         let (counters, limits) = (&self.gateway.counters, &self.policy.limits);
         let at = self.moment();
-        let wants = limits.more.as_ref().map(|more| wants(more.of(&caller.org), caller)).unwrap_or_default();
+        let wants = limits
+            .more
+            .as_ref()
+            .map(|more| wants(more.of(&caller.org), caller))
+            .unwrap_or_default();
         let ask = Ask::CALL;
         let answer = if wants.is_empty() {
             let allowance = limits.shared_of(&caller.org).allowance(quota);
-            shared.ask_request(&caller.org, quota, allowance, at).await.map(|decision| (decision, None, None))
+            shared
+                .ask_request(&caller.org, quota, allowance, at)
+                .await
+                .map(|decision| (decision, None, None))
         } else {
-            let question = Question { org: &caller.org, quota: Some(quota), groups: &[(&wants, ask)], at };
+            let question =
+                Question { org: &caller.org, quota: Some(quota), groups: &[(&wants, ask)], at };
             let asked = shared.ask(&question, self.policy.timeouts.total).await;
             asked.map(|answer| (answer.decision, answer.over, answer.held))
         };
@@ -346,7 +405,12 @@ pub struct Work<'w> {
     pub expected: Expected,
 }
 
-fn requests(limiter: &Limiter, caller: &Caller, quota: &Quota, now: Nanos) -> Result<Decision, Denial> {
+fn requests(
+    limiter: &Limiter,
+    caller: &Caller,
+    quota: &Quota,
+    now: Nanos,
+) -> Result<Decision, Denial> {
     match limiter.take(&caller.org, quota, now) {
         Ok(decision) => match decision.wait {
             None => Ok(decision),

@@ -1,7 +1,7 @@
 //! All that an answer needs on its way to the client besides its bytes.
 //!
-//! Stage 11 of the walk. Made once for each answer that is still coming. Does not read the answer (see
-//! `tee`).
+//! Stage 11 of the walk. Made once for each answer that is still coming. Does not read the answer
+//! (see `tee`).
 
 use std::sync::Arc;
 

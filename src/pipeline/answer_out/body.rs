@@ -57,11 +57,18 @@ impl HttpBody for Body {
     type Data = Bytes;
     type Error = Cut;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         match self.get_mut() {
-            Body::Full(bytes) | Body::Held { bytes, .. } => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
+            Body::Full(bytes) | Body::Held { bytes, .. } => {
+                Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b))))
+            }
             Body::Teed(tee) => tee.poll(cx).map(|next| next.map(|result| result.map(Frame::data))),
-            Body::Watched(watched) => watched.poll(cx).map(|next| next.map(|result| result.map(Frame::data))),
+            Body::Watched(watched) => {
+                watched.poll(cx).map(|next| next.map(|result| result.map(Frame::data)))
+            }
         }
     }
 

@@ -1,10 +1,11 @@
 //! An HTTP/2 answer that its peer does not take.
 //!
-//! Stage 11 of the walk. hyper does not ask for a body whose stream has no window, so nothing inside the body can end it; and a
-//! connection that answers pings is alive. Promises: an answer of which nothing has been asked for [`WRITE_STALL_MAX`] lets go of
-//! its call (its place, its room, the provider's connection), as a connection over HTTP/1 does; a slow peer that takes
-//! [`H2_PIECE_BYTES`] in that time is served. Costs a lock that nobody else holds for a frame, and one timer for an answer. Does
-//! not: close the connection, whose other streams may be well.
+//! Stage 11 of the walk. hyper does not ask for a body whose stream has no window, so nothing
+//! inside the body can end it; and a connection that answers pings is alive. Promises: an answer of
+//! which nothing has been asked for [`WRITE_STALL_MAX`] lets go of its call (its place, its room,
+//! the provider's connection), as a connection over HTTP/1 does; a slow peer that takes
+//! [`H2_PIECE_BYTES`] in that time is served. Costs a lock that nobody else holds for a frame, and
+//! one timer for an answer. Does not: close the connection, whose other streams may be well.
 
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
@@ -121,26 +122,40 @@ mod tests {
 
     const LENGTH: usize = 1 << 20;
 
-    /// A server whose answers of 1 MiB hold one of `places`, and a client that has opened this window.
-    async fn ask(places: &Share, tasks: &TaskTracker, window: u32) -> Response<hyper::body::Incoming> {
+    /// A server whose answers of 1 MiB hold one of `places`, and a client that has opened this
+    /// window.
+    async fn ask(
+        places: &Share,
+        tasks: &TaskTracker,
+        window: u32,
+    ) -> Response<hyper::body::Incoming> {
         let (ours, theirs) = tokio::io::duplex(64 << 10);
         let (places, tracker) = (places.clone(), tasks.clone());
         let service = service_fn(move |_: Request<hyper::body::Incoming>| {
-            let held = Held { _place: places.take_one().expect("a place"), _load: None, room: places.begin() };
+            let held = Held {
+                _place: places.take_one().expect("a place"),
+                _load: None,
+                room: places.begin(),
+            };
             let bytes = Some(Bytes::from(vec![b'x'; LENGTH]));
             let body = Body::Held { bytes, _held: Box::new(held) }.watched(&tracker);
             std::future::ready(Ok::<_, Infallible>(Response::new(body)))
         });
         let mut server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-        server.timer(TokioTimer::new()).keep_alive_interval(H2_KEEP_ALIVE).keep_alive_timeout(H2_KEEP_ALIVE);
+        server
+            .timer(TokioTimer::new())
+            .keep_alive_interval(H2_KEEP_ALIVE)
+            .keep_alive_timeout(H2_KEEP_ALIVE);
         let serving = server.serve_connection(TokioIo::new(ours), service);
         tasks.spawn(async move { drop(serving.await) });
         let mut client = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
         client.initial_stream_window_size(window);
-        let (mut send, connection) = client.handshake(TokioIo::new(theirs)).await.expect("a handshake");
+        let (mut send, connection) =
+            client.handshake(TokioIo::new(theirs)).await.expect("a handshake");
         // It answers pings as long as the process lives.
         tasks.spawn(async move { drop(connection.await) });
-        let answer = send.send_request(Request::new(Empty::<Bytes>::new())).await.expect("an answer");
+        let answer =
+            send.send_request(Request::new(Empty::<Bytes>::new())).await.expect("an answer");
         // The connection ends with its last sender.
         tasks.spawn(async move {
             std::future::pending::<()>().await;
@@ -162,7 +177,10 @@ mod tests {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
             let waited = begun.elapsed();
-            assert!((WRITE_STALL_MAX..2 * WRITE_STALL_MAX).contains(&waited), "{window}: {waited:?}");
+            assert!(
+                (WRITE_STALL_MAX..2 * WRITE_STALL_MAX).contains(&waited),
+                "{window}: {waited:?}"
+            );
             if window == 0 {
                 // It can take nothing.
                 continue;

@@ -1,9 +1,11 @@
-//! How long a provider may keep silent in the middle of its answer, and what its client hears meanwhile.
+//! How long a provider may keep silent in the middle of its answer, and what its client hears
+//! meanwhile.
 //!
-//! Stage 11 of the walk, beside the tee. Promises: an answer is given up when nothing has come for `idle`, or at the call's
-//! deadline, whichever is first; where the policy asks for it (`timeouts.keep_alive`) a comment is due whenever the client has
-//! been given nothing for so long, which prolongs neither. One timer at most, and none until a wait begins. Does not: know
-//! events, or write anything.
+//! Stage 11 of the walk, beside the tee. Promises: an answer is given up when nothing has come for
+//! `idle`, or at the call's deadline, whichever is first; where the policy asks for it
+//! (`timeouts.keep_alive`) a comment is due whenever the client has been given nothing for so long,
+//! which prolongs neither. One timer at most, and none until a wait begins. Does not: know events,
+//! or write anything.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -50,10 +52,17 @@ impl Silence {
     pub fn new(patience: Patience) -> Silence {
         let now = Instant::now();
         let keep_alive = patience.keep_alive.map(|every| KeepAlive { every, told: now });
-        Silence { idle: patience.idle, deadline: patience.deadline, heard: now, keep_alive, timer: None }
+        Silence {
+            idle: patience.idle,
+            deadline: patience.deadline,
+            heard: now,
+            keep_alive,
+            timer: None,
+        }
     }
 
-    /// The provider has sent bytes. Whether it was in time: one that never pauses meets the deadline, too.
+    /// The provider has sent bytes. Whether it was in time: one that never pauses meets the
+    /// deadline, too.
     pub fn heard(&mut self) -> bool {
         self.timer = None;
         self.heard = Instant::now();
@@ -71,8 +80,15 @@ impl Silence {
     /// Waits for what is due. A comment is only where `may_comment`.
     pub fn poll(&mut self, cx: &mut Context<'_>, may_comment: bool) -> Poll<Due> {
         let end = (self.heard + self.idle).min(self.deadline);
-        let comment = self.keep_alive.as_ref().filter(|_| may_comment).map(|k| k.told + k.every).filter(|at| *at < end);
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(comment.unwrap_or(end))));
+        let comment = self
+            .keep_alive
+            .as_ref()
+            .filter(|_| may_comment)
+            .map(|k| k.told + k.every)
+            .filter(|at| *at < end);
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(comment.unwrap_or(end))));
         ready!(timer.as_mut().poll(cx));
         self.timer = None;
         Poll::Ready(if comment.is_some() { Due::Comment } else { Due::End })
@@ -87,13 +103,21 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// What happens at which second of a call that may be silent for 10 and take 100, until it ends. `script` says at which
-    /// second the provider sends something, and whether the client is given something of it.
-    async fn follow(keep_alive: Option<u64>, may_comment: bool, script: &[(u64, bool)]) -> Vec<(u64, Due)> {
+    /// What happens at which second of a call that may be silent for 10 and take 100, until it
+    /// ends. `script` says at which second the provider sends something, and whether the client is
+    /// given something of it.
+    async fn follow(
+        keep_alive: Option<u64>,
+        may_comment: bool,
+        script: &[(u64, bool)],
+    ) -> Vec<(u64, Due)> {
         let begun = Instant::now();
         let deadline = begun + 100 * SECOND;
-        let mut silence =
-            Silence::new(Patience { idle: 10 * SECOND, deadline, keep_alive: keep_alive.map(Duration::from_secs) });
+        let mut silence = Silence::new(Patience {
+            idle: 10 * SECOND,
+            deadline,
+            keep_alive: keep_alive.map(Duration::from_secs),
+        });
         let (mut script, mut seen) = (script.iter().peekable(), vec![]);
         loop {
             let next = script.peek().map_or(1000, |(at, _)| *at);

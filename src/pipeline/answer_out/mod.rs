@@ -1,11 +1,11 @@
 //! The answer on its way out: the provider's answer becomes the client's.
 //!
-//! Stage 11 of the walk. An answer that is whole is read, recorded and sent; one that is still coming is
-//! handed to `tee`, with `restore` (values put back), `idle` (how long it may be silent) and, over
-//! HTTP/2, `h2_stall` (answers that the client does not take).
+//! Stage 11 of the walk. An answer that is whole is read, recorded and sent; one that is still
+//! coming is handed to `tee`, with `restore` (values put back), `idle` (how long it may be silent)
+//! and, over HTTP/2, `h2_stall` (answers that the client does not take).
 //!
-//! Guarantees: the usage is noted either way; no credential of the call is in an error that is passed on.
-//! Does not decide whether to retry.
+//! Guarantees: the usage is noted either way; no credential of the call is in an error that is
+//! passed on. Does not decide whether to retry.
 
 pub mod answering;
 pub mod body;
@@ -38,8 +38,15 @@ use body::Body;
 use idle::Patience;
 use tee::Tee;
 
-/// Reads an answer that is whole: what was used is noted, the row gets its text, values are put back. A long one in steps.
-pub async fn read(walk: &Walk<'_>, endpoint: &Endpoint, caller: &Caller, answer: &mut Answer, record: &mut Record) {
+/// Reads an answer that is whole: what was used is noted, the row gets its text, values are put
+/// back. A long one in steps.
+pub async fn read(
+    walk: &Walk<'_>,
+    endpoint: &Endpoint,
+    caller: &Caller,
+    answer: &mut Answer,
+    record: &mut Record,
+) {
     let AnswerBody::Whole(bytes) = &mut answer.body else { return };
     let (bytes, headers) = (std::mem::take(bytes), &answer.head.headers);
     let succeeded = answer.head.status.is_success();
@@ -96,7 +103,8 @@ pub async fn read(walk: &Walk<'_>, endpoint: &Endpoint, caller: &Caller, answer:
     answer.body = AnswerBody::Whole(whole);
 }
 
-/// Does a step of work, which is told how many bytes it may take and says how many it took. Without a pace it is done at once.
+/// Does a step of work, which is told how many bytes it may take and says how many it took. Without
+/// a pace it is done at once.
 async fn step(pace: &mut Option<Pace>, work: impl FnOnce(usize) -> usize) {
     let Some(pace) = pace else {
         work(STEP_BYTES_MAX);
@@ -113,8 +121,8 @@ pub fn is_long(answer: &Answer) -> bool {
     matches!(&answer.body, AnswerBody::Whole(bytes) if bytes.len() > STEP_BYTES_MAX)
 }
 
-/// Turns the provider's answer into the client's, as it comes. An answer that is whole ([`read`] has seen
-/// it) may be sent when its row is in the log: when the second value is ready.
+/// Turns the provider's answer into the client's, as it comes. An answer that is whole ([`read`]
+/// has seen it) may be sent when its row is in the log: when the second value is ready.
 pub fn respond(
     walk: &Walk<'_>,
     endpoint: &Endpoint,
@@ -125,7 +133,11 @@ pub fn respond(
 ) -> (Response<Body>, Option<Pending>) {
     let Answer { head, body, held: room, load, idle, keep_alive, about_money } = answer;
     let mut headers = headers::returning(&head.headers);
-    let room = move || Held { _place: place, _load: load, room: room.unwrap_or_else(|| walk.bytes().begin()) };
+    let room = move || Held {
+        _place: place,
+        _load: load,
+        room: room.unwrap_or_else(|| walk.bytes().begin()),
+    };
     let (body, pending) = match body {
         AnswerBody::Whole(bytes) => {
             if about_money {
@@ -147,7 +159,11 @@ pub fn respond(
                 status: head.status.as_u16(),
                 record,
                 log: Logged { learning, ..Logged::of(walk, caller) },
-                patience: Patience { idle, deadline: walk.deadline(walk.policy.timeouts.total), keep_alive },
+                patience: Patience {
+                    idle,
+                    deadline: walk.deadline(walk.policy.timeouts.total),
+                    keep_alive,
+                },
                 held: room(),
                 pace: walk.pace(caller),
             };
@@ -159,7 +175,8 @@ pub fn respond(
             (Body::Teed(Box::new(tee)), None)
         }
     };
-    let body = if walk.head.version == Version::HTTP_2 { body.watched(&walk.gateway.tasks) } else { body };
+    let body =
+        if walk.head.version == Version::HTTP_2 { body.watched(&walk.gateway.tasks) } else { body };
     let mut response = Response::new(body);
     *response.status_mut() = head.status;
     *response.headers_mut() = headers;
@@ -167,7 +184,12 @@ pub fn respond(
 }
 
 /// A stream of events.
-fn events(mut answering: Answering, incoming: Incoming, values: Option<&Values>, headers: &mut HeaderMap) -> Tee {
+fn events(
+    mut answering: Answering,
+    incoming: Incoming,
+    values: Option<&Values>,
+    headers: &mut HeaderMap,
+) -> Tee {
     answering.record.row().stream = true;
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     Tee::events(answering, incoming, values.map(restore::Events::new))
@@ -182,7 +204,8 @@ fn plain(
     provider_headers: &HeaderMap,
     headers: &mut HeaderMap,
 ) -> Tee {
-    let restore = values.filter(|_| is_json(headers)).map(|values| Box::new(BodyRestorer::new(values)));
+    let restore =
+        values.filter(|_| is_json(headers)).map(|values| Box::new(BodyRestorer::new(values)));
     let length = provider_headers.get(header::CONTENT_LENGTH);
     if let Some(length) = length.filter(|_| restore.is_none()) {
         headers.insert(header::CONTENT_LENGTH, length.clone());
@@ -191,17 +214,21 @@ fn plain(
     Tee::plain(answering, incoming, read, textual, restore)
 }
 
-/// A provider's error with every credential of this call blanked: some providers quote the key they were given.
+/// A provider's error with every credential of this call blanked: some providers quote the key they
+/// were given.
 fn blanked(body: Bytes, caller: &Caller, record: &Record) -> Bytes {
     let provider = record.trail().provider();
     let keys = caller.upstream_key.iter().chain(provider.iter().map(|p| &p.api_key));
-    keys.map(|key| key.reveal().as_bytes()).filter(|key| key.len() >= KEY_BYTES_MIN).fold(body, without)
+    keys.map(|key| key.reveal().as_bytes())
+        .filter(|key| key.len() >= KEY_BYTES_MIN)
+        .fold(body, without)
 }
 
 /// Shorter keys are words that an error may well hold.
 const KEY_BYTES_MIN: usize = 8;
 
-/// `body` with a mark in place of each `key`. One pass: the caller chooses the key, and it may be a part of the mark.
+/// `body` with a mark in place of each `key`. One pass: the caller chooses the key, and it may be a
+/// part of the mark.
 fn without(body: Bytes, key: &[u8]) -> Bytes {
     let mut blank = Vec::new();
     let mut rest = 0;
@@ -217,8 +244,15 @@ fn without(body: Bytes, key: &[u8]) -> Bytes {
     Bytes::from(blank)
 }
 
-/// Notes what a whole answer used; where it is a model's and says nothing about that, what it used about.
-fn note_usage(record: &mut Record, format: Format, succeeded: bool, facts: AnswerFacts, answer: &[u8]) {
+/// Notes what a whole answer used; where it is a model's and says nothing about that, what it used
+/// about.
+fn note_usage(
+    record: &mut Record,
+    format: Format,
+    succeeded: bool,
+    facts: AnswerFacts,
+    answer: &[u8],
+) {
     let silent = facts.usage.is_none() && facts.is_object && succeeded && format.is_generated();
     let text_bytes = if silent { written::text_bytes(answer) } else { 0 };
     if text_bytes > 0 {
@@ -229,7 +263,8 @@ fn note_usage(record: &mut Record, format: Format, succeeded: bool, facts: Answe
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {
-    essence(headers).eq_ignore_ascii_case("text/event-stream") && !headers.contains_key(header::CONTENT_ENCODING)
+    essence(headers).eq_ignore_ascii_case("text/event-stream")
+        && !headers.contains_key(header::CONTENT_ENCODING)
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
@@ -238,7 +273,8 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 fn is_textual(headers: &HeaderMap) -> bool {
     let kind = essence(headers).to_ascii_lowercase();
-    (kind.starts_with("text/") || kind.ends_with("json")) && !headers.contains_key(header::CONTENT_ENCODING)
+    (kind.starts_with("text/") || kind.ends_with("json"))
+        && !headers.contains_key(header::CONTENT_ENCODING)
 }
 
 /// The notes on stored objects that the answer of a call names.
@@ -253,7 +289,11 @@ mod tests {
     #[test]
     fn a_key_is_blanked_wherever_it_stands_even_one_that_is_in_the_mark() {
         for (body, key, expected) in [
-            ("no such key: sk-secret-1, sk-secret-1", "sk-secret-1", "no such key: [credential], [credential]"),
+            (
+                "no such key: sk-secret-1, sk-secret-1",
+                "sk-secret-1",
+                "no such key: [credential], [credential]",
+            ),
             ("model `credential` not found", "credential", "model `[credential]` not found"),
             ("nothing here", "sk-secret-1", "nothing here"),
             ("aaaaaaaaaaaaaaaaa", "aaaaaaaa", "[credential][credential]a"),

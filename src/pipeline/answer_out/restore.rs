@@ -1,8 +1,10 @@
-//! Values put back into a provider's answer for the caller, where the policy of the organisation says so.
+//! Values put back into a provider's answer for the caller, where the policy of the organisation
+//! says so.
 //!
-//! Stage 11 of the walk, between the events that the tee has read (and noted for usage and log, placeholders and all) and
-//! the client. Promises: only what changes is written anew; without values nothing is looked at. Does not: find
-//! placeholders (`redact` does), or touch what the log keeps. An event too long to be held passes as it is.
+//! Stage 11 of the walk, between the events that the tee has read (and noted for usage and log,
+//! placeholders and all) and the client. Promises: only what changes is written anew; without
+//! values nothing is looked at. Does not: find placeholders (`redact` does), or touch what the log
+//! keeps. An event too long to be held passes as it is.
 
 use bytes::{Bytes, BytesMut};
 use tollgate_wire::sse;
@@ -85,7 +87,10 @@ mod tests {
         ] {
             assert_eq!(with_data(event.as_bytes(), b"22"), expected.as_bytes(), "{event:?}");
         }
-        assert_eq!(extra(&Extra { name: b"a".to_vec(), data: b"{}".to_vec() }), &b"event: a\ndata: {}\n\n"[..]);
+        assert_eq!(
+            extra(&Extra { name: b"a".to_vec(), data: b"{}".to_vec() }),
+            &b"event: a\ndata: {}\n\n"[..]
+        );
         assert_eq!(extra(&Extra { name: Vec::new(), data: b"{}".to_vec() }), &b"data: {}\n\n"[..]);
     }
 }

@@ -7,9 +7,14 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-/// Appends `bytes` to `ready`; neighbours within `chunk` leave as one slice of it, which is `run`. Returns
-/// the run that continues.
-pub fn pass(ready: &mut VecDeque<Bytes>, chunk: &Bytes, run: Range<usize>, bytes: Bytes) -> Range<usize> {
+/// Appends `bytes` to `ready`; neighbours within `chunk` leave as one slice of it, which is `run`.
+/// Returns the run that continues.
+pub fn pass(
+    ready: &mut VecDeque<Bytes>,
+    chunk: &Bytes,
+    run: Range<usize>,
+    bytes: Bytes,
+) -> Range<usize> {
     let place = place_in(chunk, &bytes);
     if place.as_ref().is_some_and(|p| p.start == run.end && !run.is_empty()) {
         return run.start..run.end + bytes.len();

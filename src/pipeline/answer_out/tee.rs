@@ -1,13 +1,13 @@
 //! A provider's streaming answer on its way to the client, teed to usage and log.
 //!
-//! Stage 11 of the walk. Events of a stream are passed on whole and unchanged, as they come; other bodies
-//! frame by frame.
+//! Stage 11 of the walk. Events of a stream are passed on whole and unchanged, as they come; other
+//! bodies frame by frame.
 //!
-//! Guarantees: the row is written before the client can see that the answer is complete (its last event,
-//! or the last byte of a known length); a stream that breaks is closed by the endpoint's own error event
-//! and never by `[DONE]`; a slow client holds the provider back, because nothing is read that has not
-//! been asked for; comments for the client of a silent stream stand between events and never behind the
-//! last. Does not retry.
+//! Guarantees: the row is written before the client can see that the answer is complete (its last
+//! event, or the last byte of a known length); a stream that breaks is closed by the endpoint's own
+//! error event and never by `[DONE]`; a slow client holds the provider back, because nothing is
+//! read that has not been asked for; comments for the client of a silent stream stand between
+//! events and never behind the last. Does not retry.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -79,7 +79,8 @@ struct Captured {
     cut: bool,
 }
 
-/// What is redacted at once when the client has left, and nobody can be given way to. The rest is not kept.
+/// What is redacted at once when the client has left, and nobody can be given way to. The rest is
+/// not kept.
 const LEFT_BYTES_MAX: usize = 64 << 10;
 
 /// Whether the connection is to be cut.
@@ -109,11 +110,13 @@ enum TeeKind {
 }
 
 impl TeeKind {
-    /// Whether something may be put in here that the provider did not send: no event has been passed on in part, and the
-    /// last one is still to come.
+    /// Whether something may be put in here that the provider did not send: no event has been
+    /// passed on in part, and the last one is still to come.
     fn is_between_events(&self) -> bool {
         match self {
-            TeeKind::Events { reader, stream, .. } => !(reader.is_mid_event() || stream.ended() || stream.failed()),
+            TeeKind::Events { reader, stream, .. } => {
+                !(reader.is_mid_event() || stream.ended() || stream.failed())
+            }
             TeeKind::Plain { .. } => false,
         }
     }
@@ -138,7 +141,8 @@ impl Tee {
         Tee::new(answering, kind, incoming, Bytes::new())
     }
 
-    /// Any other answer, of which `read` has been read already. `textual`: it is text that a log can keep.
+    /// Any other answer, of which `read` has been read already. `textual`: it is text that a log
+    /// can keep.
     pub fn plain(
         answering: Answering,
         incoming: Incoming,
@@ -174,7 +178,8 @@ impl Tee {
 
     /// Whether nothing more will come.
     pub fn is_over(&self) -> bool {
-        let nothing_left = self.incoming.is_none() && self.unread.is_empty() && self.ready.is_empty();
+        let nothing_left =
+            self.incoming.is_none() && self.unread.is_empty() && self.ready.is_empty();
         nothing_left && self.cut == Cutting::No && self.closing.is_none() && self.durable.is_none()
     }
 
@@ -200,7 +205,8 @@ impl Tee {
             match self.cut {
                 Cutting::No => {}
                 Cutting::AfterFlush => {
-                    // What was handed on before goes out first: a client that sees the head sees that the rest is missing.
+                    // What was handed on before goes out first: a client that sees the head sees
+                    // that the rest is missing.
                     self.cut = Cutting::Now;
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
@@ -235,7 +241,9 @@ impl Tee {
                     }
                 }
                 Poll::Ready(None) => self.ended(),
-                Poll::Ready(Some(Err(_))) => self.broke(Outcome::ProviderError, Code::ProviderUnavailable, BROKEN),
+                Poll::Ready(Some(Err(_))) => {
+                    self.broke(Outcome::ProviderError, Code::ProviderUnavailable, BROKEN)
+                }
                 Poll::Pending => match {
                     self.pace.rest();
                     ready!(self.silence.poll(cx, self.kind.is_between_events()))
@@ -253,7 +261,8 @@ impl Tee {
         let (bytes, begun) = (data.len(), self.pace.begin());
         self.take(data);
         self.pace.end(begun, bytes);
-        // The last byte of a known length tells the client that the answer is complete: record first.
+        // The last byte of a known length tells the client that the answer is complete: record
+        // first.
         if self.unread.is_empty() && self.unread_is_last {
             self.ended();
         }
@@ -292,7 +301,9 @@ impl Tee {
             }
             TeeKind::Events { reader, pieces, .. } => {
                 reader.push(data.clone(), pieces);
-                if reader.held_bytes() > CALL_BYTES_FREE && !self.held.room.grow_to(reader.held_bytes()) {
+                if reader.held_bytes() > CALL_BYTES_FREE
+                    && !self.held.room.grow_to(reader.held_bytes())
+                {
                     reader.flush_partial(pieces);
                 }
                 self.take_events(&data);
@@ -300,10 +311,12 @@ impl Tee {
         }
     }
 
-    /// Makes ready what the client gets of the events that `chunk` completed. Neighbours within the chunk leave as one
-    /// slice of it.
+    /// Makes ready what the client gets of the events that `chunk` completed. Neighbours within the
+    /// chunk leave as one slice of it.
     fn take_events(&mut self, chunk: &Bytes) {
-        let TeeKind::Events { stream, drop_usage, pieces, restore, .. } = &mut self.kind else { return };
+        let TeeKind::Events { stream, drop_usage, pieces, restore, .. } = &mut self.kind else {
+            return;
+        };
         let (mut over, mut failed) = (false, false);
         let mut run = 0..0;
         for piece in pieces.drain(..) {
@@ -338,7 +351,8 @@ impl Tee {
         }
     }
 
-    /// The provider's answer has ended as HTTP; whether it is complete is for the wire format to say.
+    /// The provider's answer has ended as HTTP; whether it is complete is for the wire format to
+    /// say.
     fn ended(&mut self) {
         self.incoming = None;
         self.end_restoring();
@@ -349,7 +363,10 @@ impl Tee {
                     let rest = reader.rest();
                     let failed = stream.failed();
                     self.ready.extend(Some(rest).filter(|r| !r.is_empty()));
-                    self.record_stream(if failed { Outcome::ProviderError } else { Outcome::Ok }, None);
+                    self.record_stream(
+                        if failed { Outcome::ProviderError } else { Outcome::Ok },
+                        None,
+                    );
                 } else {
                     self.broke(Outcome::ProviderError, Code::ProviderUnavailable, BROKEN);
                 }
@@ -388,9 +405,15 @@ impl Tee {
             TeeKind::Events { stream, .. } if stream.ended() => {}
             TeeKind::Events { format, stream, reader, .. } => {
                 let sequence_number = stream.next_sequence_number();
-                let failure = StreamFailure { code: code.as_str(), kind: code.kind(), message, sequence_number };
+                let failure = StreamFailure {
+                    code: code.as_str(),
+                    kind: code.kind(),
+                    message,
+                    sequence_number,
+                };
                 let event = format.error_event(&failure);
-                // An event of which a part has gone out is ended first, so that it does not swallow this one.
+                // An event of which a part has gone out is ended first, so that it does not swallow
+                // this one.
                 self.ready.extend(reader.is_mid_event().then_some(Bytes::from_static(b"\n\n")));
                 self.record_stream(outcome, Some(code));
                 match event {
@@ -417,7 +440,8 @@ impl Tee {
         self.closing.is_some() || self.record.is_closed()
     }
 
-    /// Closes the row; where there is much to redact for it, in steps, before anything more goes out.
+    /// Closes the row; where there is much to redact for it, in steps, before anything more goes
+    /// out.
     fn record(&mut self, captured: Option<Captured>, outcome: Outcome, code: Option<Code>) {
         let Some(Captured { text, whole, cut }) = captured else {
             self.closed(None, outcome, code);
@@ -429,7 +453,8 @@ impl Tee {
             return;
         }
         let begun = self.pace.begin();
-        let (redacted, shortened) = redact::answer(&self.log.rules, &text, whole, self.log.capture_bytes);
+        let (redacted, shortened) =
+            redact::answer(&self.log.rules, &text, whole, self.log.capture_bytes);
         self.pace.end(begun, text.len());
         self.closed(Some((redacted, cut || shortened)), outcome, code);
     }
@@ -470,7 +495,9 @@ impl Tee {
 
     /// The same of a plain answer.
     fn note_plain(&mut self) -> Option<Captured> {
-        let TeeKind::Plain { prefix, textual, tail, format, .. } = &mut self.kind else { return None };
+        let TeeKind::Plain { prefix, textual, tail, format, .. } = &mut self.kind else {
+            return None;
+        };
         self.record.row().response_bytes = self.bytes;
         if !*textual {
             return None;
@@ -493,12 +520,19 @@ impl Drop for Tee {
         let (text, cut) = match self.closing.take() {
             Some(closing) => (closing.text, closing.cut),
             None => {
-                let Some(Captured { mut text, whole, cut }) = self.note_stream().or_else(|| self.note_plain()) else {
+                let Some(Captured { mut text, whole, cut }) =
+                    self.note_stream().or_else(|| self.note_plain())
+                else {
                     return;
                 };
                 let long = text.len() > LEFT_BYTES_MAX;
                 text.truncate(LEFT_BYTES_MAX);
-                let mut text = AnswerRedactor::new(&self.log.rules, text, whole && !long, self.log.capture_bytes);
+                let mut text = AnswerRedactor::new(
+                    &self.log.rules,
+                    text,
+                    whole && !long,
+                    self.log.capture_bytes,
+                );
                 while !text.step(STEP_BYTES_MAX) {}
                 (text, cut || long)
             }

@@ -1,8 +1,8 @@
 //! The bytes of a request body as the client sends them.
 //!
-//! Stage 6 of the walk. Promises: a body that stops, or comes more slowly than `rate` allows, ends with a refusal; so does one
-//! whose room another call of its party needs (see `readers`); only time in which the client is waited for counts. Trailers are
-//! dropped. Does not: decode or redact.
+//! Stage 6 of the walk. Promises: a body that stops, or comes more slowly than `rate` allows, ends
+//! with a refusal; so does one whose room another call of its party needs (see `readers`); only
+//! time in which the client is waited for counts. Trailers are dropped. Does not: decode or redact.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -62,7 +62,9 @@ impl Arriving {
                 Poll::Ready(Some(Ok(frame))) => {
                     self.timer = None;
                     // An empty frame is no sign of life.
-                    let Some(data) = frame.into_data().ok().filter(|data| !data.is_empty()) else { continue };
+                    let Some(data) = frame.into_data().ok().filter(|data| !data.is_empty()) else {
+                        continue;
+                    };
                     self.waited += self.rate.came(Instant::now(), data.len());
                     let is_late = self.entry.as_ref().is_some_and(|entry| !entry.came());
                     return Poll::Ready(if is_late { Err(self.stopped()) } else { Ok(Some(data)) });
@@ -112,8 +114,9 @@ fn client_left(error: &hyper::Error) -> bool {
     let mut left = error.is_incomplete_message() || error.is_closed() || error.is_canceled();
     while let Some(error) = cause {
         let io = error.downcast_ref::<std::io::Error>();
-        left |=
-            io.is_some_and(|e| matches!(e.kind(), UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe));
+        left |= io.is_some_and(|e| {
+            matches!(e.kind(), UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe)
+        });
         cause = error.source();
     }
     left

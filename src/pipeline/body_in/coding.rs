@@ -1,12 +1,13 @@
 //! Compressed request bodies: decoded while they come in, so that they can be read like any other.
 //!
-//! Stage 6 of the walk. Pure. Promises: any way of cutting a body gives the same bytes; a small piece is made at a time,
-//! whatever the input; a body that grows beyond the bound or out of all proportion is refused, and so is one that is cut
-//! short, damaged, or followed by something else. Does not: choose what may be compressed, or compress again.
+//! Stage 6 of the walk. Pure. Promises: any way of cutting a body gives the same bytes; a small
+//! piece is made at a time, whatever the input; a body that grows beyond the bound or out of all
+//! proportion is refused, and so is one that is cut short, damaged, or followed by something else.
+//! Does not: choose what may be compressed, or compress again.
 //!
 //! # Source
-//! RFC 9110, section 8.4 (codings; `deflate` is the zlib format, and some send it bare); RFC 1952 (gzip, members may follow
-//! each other); RFC 8878 (zstd, frames too).
+//! RFC 9110, section 8.4 (codings; `deflate` is the zlib format, and some send it bare); RFC 1952
+//! (gzip, members may follow each other); RFC 8878 (zstd, frames too).
 
 use std::io::Write as _;
 
@@ -15,8 +16,8 @@ use flate2::{Decompress, FlushDecompress, Status, write::MultiGzDecoder};
 use zstd::stream::raw::{DParameter, Decoder as Zstd, InBuffer, Operation as _, OutBuffer};
 
 use crate::bounds::{
-    DECODED_FREE_BYTES, DECODED_PIECE_BYTES, DECODED_RATIO_MAX, INFLATE_STATE_BYTES, ZSTD_STATE_BYTES,
-    ZSTD_WINDOW_LOG_MAX,
+    DECODED_FREE_BYTES, DECODED_PIECE_BYTES, DECODED_RATIO_MAX, INFLATE_STATE_BYTES,
+    ZSTD_STATE_BYTES, ZSTD_WINDOW_LOG_MAX,
 };
 
 /// How a body is compressed.
@@ -94,7 +95,8 @@ impl Decoder {
         Decoder { engine, input: Bytes::new(), taken: 0, made: 0, made_max, state, window: 0 }
     }
 
-    /// Takes the next bytes. All that came before has been decoded: [`Decoder::next`] gave nothing more.
+    /// Takes the next bytes. All that came before has been decoded: [`Decoder::next`] gave nothing
+    /// more.
     pub fn push(&mut self, chunk: Bytes) {
         self.taken += chunk.len() as u64;
         self.input = chunk;
@@ -129,13 +131,15 @@ impl Decoder {
         Ok(Some(piece).filter(|piece| !piece.is_empty()))
     }
 
-    /// What the decoder takes besides the pieces, in bytes. A window that a body asks for takes memory only as it is filled.
+    /// What the decoder takes besides the pieces, in bytes. A window that a body asks for takes
+    /// memory only as it is filled.
     pub fn memory(&self) -> usize {
         let filled = self.made.saturating_add(DECODED_PIECE_BYTES as u64).min(self.window);
         self.state.saturating_add(usize::try_from(filled).unwrap_or(usize::MAX))
     }
 
-    /// Says that the input has ended. What is left of the body comes from [`Decoder::next`], and then this is asked again.
+    /// Says that the input has ended. What is left of the body comes from [`Decoder::next`], and
+    /// then this is asked again.
     ///
     /// # Errors
     /// The input may not end here.
@@ -194,17 +198,24 @@ fn gunzip(gzip: &mut MultiGzDecoder<Vec<u8>>, input: &mut Bytes) -> Result<Bytes
     Ok(Bytes::from(std::mem::take(gzip.get_mut())))
 }
 
-fn deflate(inflate: &mut Option<Decompress>, over: &mut Over, input: &mut Bytes) -> Result<Bytes, Fault> {
+fn deflate(
+    inflate: &mut Option<Decompress>,
+    over: &mut Over,
+    input: &mut Bytes,
+) -> Result<Bytes, Fault> {
     let inflate = match (inflate, input.first()) {
         (Some(inflate), _) => inflate,
         (None, None) => return Ok(Bytes::new()),
-        // Eight in the low half is the method of zlib; a bare stream that begins so would begin with a stored block.
+        // Eight in the low half is the method of zlib; a bare stream that begins so would begin
+        // with a stored block.
         (none, Some(first)) => none.insert(Decompress::new(first & 0x0f == 8 && first >> 4 <= 7)),
     };
     let mut piece = Vec::with_capacity(DECODED_PIECE_BYTES);
     while piece.is_empty() && !*over {
         let before = inflate.total_in();
-        let status = inflate.decompress_vec(input, &mut piece, FlushDecompress::None).map_err(|_| Fault::Broken)?;
+        let status = inflate
+            .decompress_vec(input, &mut piece, FlushDecompress::None)
+            .map_err(|_| Fault::Broken)?;
         let taken = usize::try_from(inflate.total_in() - before).map_err(|_| Fault::Broken)?;
         input.advance(taken);
         *over = status == Status::StreamEnd;
@@ -244,7 +255,8 @@ fn unzstd(zstd: &mut Zstd<'static>, over: &mut Over, input: &mut Bytes) -> Resul
 /// The longest header of a zstd frame.
 const ZSTD_HEAD_BYTES: usize = 18;
 
-/// How much memory a zstd frame asks for, as a power of two; nothing where `head` does not begin with the header of one.
+/// How much memory a zstd frame asks for, as a power of two; nothing where `head` does not begin
+/// with the header of one.
 fn window_log(head: &[u8]) -> Option<u32> {
     let rest = head.strip_prefix(&[0x28, 0xb5, 0x2f, 0xfd])?;
     let (descriptor, rest) = rest.split_first()?;
@@ -253,10 +265,15 @@ fn window_log(head: &[u8]) -> Option<u32> {
         let base = 1_u64 << (10 + exponent);
         base + base / 8 * eighths
     } else {
-        // One segment: the window is the content, whose size stands behind the number of a dictionary.
+        // One segment: the window is the content, whose size stands behind the number of a
+        // dictionary.
         let at = [0, 1, 2, 4][usize::from(descriptor & 3)];
         let length = [1, 2, 4, 8][usize::from(descriptor >> 6)];
-        let size = rest.get(at..at + length)?.iter().rev().fold(0, |size, byte| size << 8 | u64::from(*byte));
+        let size = rest
+            .get(at..at + length)?
+            .iter()
+            .rev()
+            .fold(0, |size, byte| size << 8 | u64::from(*byte));
         if length == 2 { size + 256 } else { size }
     };
     Some(window.max(1 << 10).next_power_of_two().ilog2())
@@ -293,15 +310,23 @@ mod tests {
     }
 
     type Encode = fn(&[u8]) -> Vec<u8>;
-    const ALL: [(Coding, Encode); 4] =
-        [(Coding::Gzip, gzip), (Coding::Deflate, zlib), (Coding::Deflate, bare), (Coding::Zstd, zstd)];
+    const ALL: [(Coding, Encode); 4] = [
+        (Coding::Gzip, gzip),
+        (Coding::Deflate, zlib),
+        (Coding::Deflate, bare),
+        (Coding::Zstd, zstd),
+    ];
 
     /// Decodes pieces of `size`, and checks that no step makes much.
     fn decoded(coding: Coding, encoded: &[u8], size: usize, max: u64) -> Result<Vec<u8>, Fault> {
         let mut decoder = Decoder::new(coding, max);
         let mut text = Vec::new();
         let mut take = |piece: Bytes| {
-            assert!(!piece.is_empty() && piece.len() <= 10 * DECODED_PIECE_BYTES, "{} at once", piece.len());
+            assert!(
+                !piece.is_empty() && piece.len() <= 10 * DECODED_PIECE_BYTES,
+                "{} at once",
+                piece.len()
+            );
             text.extend_from_slice(&piece);
         };
         for chunk in encoded.chunks(size) {
@@ -322,20 +347,26 @@ mod tests {
     #[test]
     fn what_was_compressed_comes_out_however_it_is_cut() {
         let mixed = |n: u32| n.wrapping_mul(2_654_435_761) % 100_003;
-        let text: Vec<u8> = (0..60_000).flat_map(|n| format!("w{} ", mixed(n)).into_bytes()).collect();
+        let text: Vec<u8> =
+            (0..60_000).flat_map(|n| format!("w{} ", mixed(n)).into_bytes()).collect();
         for (coding, encode) in ALL {
             for text in [&b""[..], b"{}", &text] {
                 let encoded = encode(text);
                 for size in [1, 2, 7, 17, 18, 19, 1000, 8192, 16_384, 65_535, usize::MAX] {
                     let text_again = decoded(coding, &encoded, size, 1 << 30);
-                    assert!(text_again.as_deref() == Ok(text), "{coding:?} {size}: {:?}", text_again.map(|t| t.len()));
+                    assert!(
+                        text_again.as_deref() == Ok(text),
+                        "{coding:?} {size}: {:?}",
+                        text_again.map(|t| t.len())
+                    );
                 }
             }
         }
         // Members and frames that follow each other are one body.
         let (a, b) = (b"{\"a\":".as_slice(), b"1}".as_slice());
         for (coding, encode) in [ALL[0], ALL[3]] {
-            let encoded: Vec<u8> = (0..1000).flat_map(|n| encode(if n == 0 { a } else { b })).collect();
+            let encoded: Vec<u8> =
+                (0..1000).flat_map(|n| encode(if n == 0 { a } else { b })).collect();
             let expected: Vec<u8> = a.iter().copied().chain(b.repeat(999)).collect();
             assert_eq!(decoded(coding, &encoded, 100, 1 << 30), Ok(expected), "{coding:?}");
         }
@@ -351,8 +382,16 @@ mod tests {
                 assert_eq!(result, Err(Fault::Broken), "{coding:?} cut at {cut}");
             }
             let followed = [encoded.as_slice(), b"GET / HTTP/1.1"].concat();
-            assert_eq!(decoded(coding, &followed, 10, 1 << 30), Err(Fault::Broken), "{coding:?} with more behind it");
-            assert_eq!(decoded(coding, &text, 10, 1 << 30), Err(Fault::Broken), "{coding:?} that is none");
+            assert_eq!(
+                decoded(coding, &followed, 10, 1 << 30),
+                Err(Fault::Broken),
+                "{coding:?} with more behind it"
+            );
+            assert_eq!(
+                decoded(coding, &text, 10, 1 << 30),
+                Err(Fault::Broken),
+                "{coding:?} that is none"
+            );
         }
         // Checksums are checked.
         let mut damaged = gzip(&text);
@@ -366,9 +405,18 @@ mod tests {
         for (coding, encode) in ALL {
             let encoded = encode(&vec![b' '; 100_000]);
             assert_eq!(decoded(coding, &encoded, 64, 99_999), Err(Fault::TooLarge), "{coding:?}");
-            assert_eq!(decoded(coding, &encoded, 64, 100_000).map(|t| t.len()), Ok(100_000), "{coding:?}");
+            assert_eq!(
+                decoded(coding, &encoded, 64, 100_000).map(|t| t.len()),
+                Ok(100_000),
+                "{coding:?}"
+            );
             let bomb = encode(&vec![b' '; 30 << 20]);
-            assert_eq!(decoded(coding, &bomb, 64, 1 << 40), Err(Fault::Bomb), "{coding:?}, {} bytes", bomb.len());
+            assert_eq!(
+                decoded(coding, &bomb, 64, 1 << 40),
+                Err(Fault::Bomb),
+                "{coding:?}, {} bytes",
+                bomb.len()
+            );
         }
         // A frame that asks for 128 MiB of window.
         let greedy = [&[0x28, 0xb5, 0x2f, 0xfd, 0x00, 17 << 3][..], &[0; 30]].concat();
@@ -385,7 +433,10 @@ mod tests {
         assert_eq!(log(&[0x20, 200]), Some(10));
         assert_eq!(log(&[0x60, 0x00, 0xff]), Some(16));
         assert_eq!(log(&[0xa1, 9, 0x00, 0x00, 0x40, 0x00]), Some(22));
-        assert_eq!((log(&[0x60, 0x00]), window_log(b"no frame"), window_log(b"")), (None, None, None));
+        assert_eq!(
+            (log(&[0x60, 0x00]), window_log(b"no frame"), window_log(b"")),
+            (None, None, None)
+        );
         for size in [10, 100_000, 9_000_000] {
             let head = zstd(&vec![7; size]);
             assert!(window_log(&head).is_some_and(|log| log <= 21), "{size}");

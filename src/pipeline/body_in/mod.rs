@@ -1,13 +1,14 @@
-//! The request body on its way in: received, bounded, decoded, redacted and counted, piece by piece.
+//! The request body on its way in: received, bounded, decoded, redacted and counted, piece by
+//! piece.
 //!
 //! Stage 6 of the walk. A small body is gathered whole before the provider is called; a large one
-//! becomes the [`Source`] of a body that streams. The work (see `work`) is done in steps, between which
-//! the task yields (see `turns`); a body that takes long is worked on by `body_threads`. Tickets are not
-//! forwarded: `reader` reads them.
+//! becomes the [`Source`] of a body that streams. The work (see `work`) is done in steps, between
+//! which the task yields (see `turns`); a body that takes long is worked on by `body_threads`.
+//! Tickets are not forwarded: `reader` reads them.
 //!
 //! Guarantees: nothing comes out that is not [`Redacted`]; a body that cannot be understood, is too
-//! long or stops coming never becomes a complete one upstream; a defect of the redactor is a refusal.
-//! Does not choose a provider, or send.
+//! long or stops coming never becomes a complete one upstream; a defect of the redactor is a
+//! refusal. Does not choose a provider, or send.
 
 mod arriving;
 pub mod coding;
@@ -36,8 +37,8 @@ use crate::upstream::replay::{Broken, Source};
 pub use arriving::Arriving;
 use work::{Decoding, Job, Stepped, Work};
 
-/// What is known of a body, also after the walk has ended early. Shared by the source that reads the body and the
-/// record of the call.
+/// What is known of a body, also after the walk has ended early. Shared by the source that reads
+/// the body and the record of the call.
 #[derive(Debug, Default)]
 pub struct Seen {
     pub facts: Facts,
@@ -83,7 +84,8 @@ impl Seen {
         }
     }
 
-    /// The body was gathered whole, so that its capture is a slice of it and need not be put together again.
+    /// The body was gathered whole, so that its capture is a slice of it and need not be put
+    /// together again.
     fn capture_whole(&mut self, body: &Redacted) {
         let kept: usize = self.capture.iter().map(|p| p.as_bytes().len()).sum();
         self.capture = vec![body.prefix(kept)];
@@ -99,7 +101,15 @@ impl Seen {
         let kept = body.prefix(capture_bytes);
         let cut = kept.as_bytes().len() < body.as_bytes().len();
         let bytes = body.as_bytes().len() as u64;
-        Seen { facts, ledger, bytes, text_bytes: bytes, capture: vec![kept], cut, ..Seen::default() }
+        Seen {
+            facts,
+            ledger,
+            bytes,
+            text_bytes: bytes,
+            capture: vec![kept],
+            cut,
+            ..Seen::default()
+        }
     }
 }
 
@@ -133,7 +143,13 @@ pub enum Gathered {
 
 impl Intake {
     /// `capture_bytes`: how much of the redacted body is kept for the log.
-    pub fn new(arriving: Arriving, redactor: BodyRedactor, pace: Pace, bytes_max: u64, capture_bytes: usize) -> Intake {
+    pub fn new(
+        arriving: Arriving,
+        redactor: BodyRedactor,
+        pace: Pace,
+        bytes_max: u64,
+        capture_bytes: usize,
+    ) -> Intake {
         let seen = Seen { capture_left: capture_bytes, ..Seen::default() };
         Intake {
             arriving,
@@ -205,7 +221,9 @@ impl Intake {
             if gathered >= ROUTE_WAIT_BYTES_MAX {
                 let message = "`model` must come within the first MiB of a request body that is routed by model; \
                                put it before the messages";
-                return Err(self.refused(Refusal::new(Code::InvalidRequest, message).about("model").closing()));
+                return Err(self.refused(
+                    Refusal::new(Code::InvalidRequest, message).about("model").closing(),
+                ));
             }
             if !self.held.get_or_insert_with(|| room.begin()).grow_to(gathered) {
                 return Err(self.refused(overloaded()));
@@ -213,27 +231,40 @@ impl Intake {
         }
     }
 
-    /// Appends the next redacted pieces; `false` at the end of the body. One step of work: after it the task gives way.
-    fn poll_more(&mut self, cx: &mut Context<'_>, out: &mut Vec<Redacted>) -> Poll<Result<bool, Refusal>> {
+    /// Appends the next redacted pieces; `false` at the end of the body. One step of work: after it
+    /// the task gives way.
+    fn poll_more(
+        &mut self,
+        cx: &mut Context<'_>,
+        out: &mut Vec<Redacted>,
+    ) -> Poll<Result<bool, Refusal>> {
         let from = out.len();
         let stepped = ready!(self.poll_step(cx, out)).and_then(|more| self.judge().map(|()| more));
         if stepped.is_ok() {
             self.note(&out[from..]);
         }
-        let whole = stepped.and_then(|more| if more { Ok(more) } else { self.judge_whole().map(|()| more) });
+        let whole = stepped
+            .and_then(|more| if more { Ok(more) } else { self.judge_whole().map(|()| more) });
         Poll::Ready(whole.map_err(|refusal| {
             out.truncate(from);
             self.refused(refusal)
         }))
     }
 
-    /// Reads what the client sends, and works on it here or elsewhere. `false` at the end of the body.
-    fn poll_step(&mut self, cx: &mut Context<'_>, out: &mut Vec<Redacted>) -> Poll<Result<bool, Refusal>> {
+    /// Reads what the client sends, and works on it here or elsewhere. `false` at the end of the
+    /// body.
+    fn poll_step(
+        &mut self,
+        cx: &mut Context<'_>,
+        out: &mut Vec<Redacted>,
+    ) -> Poll<Result<bool, Refusal>> {
         loop {
             if let Some(running) = &mut self.elsewhere {
                 let job = ready!(running.poll(cx));
                 self.elsewhere = None;
-                let Some(job) = job else { return Poll::Ready(Err(refusal_of(&RedactError::Internal))) };
+                let Some(job) = job else {
+                    return Poll::Ready(Err(refusal_of(&RedactError::Internal)));
+                };
                 self.pace.ran(job.time);
                 self.work = Some(job.work);
                 out.extend(job.pieces);
@@ -242,7 +273,9 @@ impl Intake {
                     stepped => return Poll::Ready(Ok(stepped != Stepped::Ended)),
                 }
             }
-            let Some(work) = &self.work else { return Poll::Ready(Err(refusal_of(&RedactError::Internal))) };
+            let Some(work) = &self.work else {
+                return Poll::Ready(Err(refusal_of(&RedactError::Internal)));
+            };
             if work.is_hungry() {
                 let Poll::Ready(frame) = self.poll_frame(cx) else {
                     self.pace.rest();
@@ -254,7 +287,8 @@ impl Intake {
             }
             if self.pace.is_long() {
                 let most = self.pace.step_bytes();
-                self.elsewhere = self.work.take().map(|work| self.pace.run(move |clock| work.job(clock, most)));
+                self.elsewhere =
+                    self.work.take().map(|work| self.pace.run(move |clock| work.job(clock, most)));
                 continue;
             }
             let Some(work) = &mut self.work else { continue };
@@ -274,19 +308,27 @@ impl Intake {
 
     /// Whether the body may be sent, as far as it is read.
     fn judge(&mut self) -> Result<(), Refusal> {
-        let Some(facts) = self.work.as_ref().map(Work::facts) else { return Err(refusal_of(&RedactError::Internal)) };
+        let Some(facts) = self.work.as_ref().map(Work::facts) else {
+            return Err(refusal_of(&RedactError::Internal));
+        };
         if let Some(key) = &self.key {
             allowed(key, facts)?;
         }
         self.ownership.as_mut().map_or(Ok(()), |ownership| ownership.judge(facts))
     }
 
-    /// Whether the body, all of it read, asks for more than was reserved when its beginning was known.
+    /// Whether the body, all of it read, asks for more than was reserved when its beginning was
+    /// known.
     fn judge_whole(&mut self) -> Result<(), Refusal> {
         self.pace.rest();
-        let Some(Reserved { makes, longest, most }) = lock(&self.seen).reserved else { return Ok(()) };
-        let Some(facts) = self.work.as_ref().map(Work::facts) else { return Err(refusal_of(&RedactError::Internal)) };
-        let asked = Asked { makes, bound: facts.output_tokens_max, choices: facts.choices, longest };
+        let Some(Reserved { makes, longest, most }) = lock(&self.seen).reserved else {
+            return Ok(());
+        };
+        let Some(facts) = self.work.as_ref().map(Work::facts) else {
+            return Err(refusal_of(&RedactError::Internal));
+        };
+        let asked =
+            Asked { makes, bound: facts.output_tokens_max, choices: facts.choices, longest };
         if asked.most() <= most {
             return Ok(());
         }
@@ -301,7 +343,11 @@ impl Intake {
             lock(&self.seen).disconnected |= self.arriving.disconnected;
         })?;
         self.bytes += data.as_ref().map_or(0, |data| data.len() as u64);
-        Poll::Ready(if self.bytes > self.bytes_max { Err(too_large(self.bytes_max)) } else { Ok(data) })
+        Poll::Ready(if self.bytes > self.bytes_max {
+            Err(too_large(self.bytes_max))
+        } else {
+            Ok(data)
+        })
     }
 
     fn note(&mut self, pieces: &[Redacted]) {
@@ -360,7 +406,8 @@ impl Source for Intake {
 /// Whether the body may be sent with its key, as far as it is read.
 fn allowed(key: &GatewayKey, facts: &Facts) -> Result<(), Refusal> {
     if let Some(other) = facts.models.iter().find(|m| !key.may_use(Some(&m.name))) {
-        let message = format!("this key may not be used with the model that `{}` names", other.param);
+        let message =
+            format!("this key may not be used with the model that `{}` names", other.param);
         return Err(Refusal::new(Code::ModelNotFound, message).about("model").closing());
     }
     if facts.models_cut {

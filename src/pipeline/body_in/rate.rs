@@ -1,9 +1,10 @@
 //! The rate at which a request body has to come, as a wait that the client may use up.
 //!
-//! Stage 6 of the walk. Pure: instants are given. A body begins with [`BODY_GRACE`] of waiting; each byte adds to it at
-//! [`BODY_RATE_MIN`], up to [`BODY_CREDIT_MAX`]; only time in which the gateway waits for the client takes from it. So a client
-//! that sends nothing, or a byte now and then, is given up after some seconds, and time that the provider or the gateway takes
-//! counts against nobody. Does not: keep a timer.
+//! Stage 6 of the walk. Pure: instants are given. A body begins with [`BODY_GRACE`] of waiting;
+//! each byte adds to it at [`BODY_RATE_MIN`], up to [`BODY_CREDIT_MAX`]; only time in which the
+//! gateway waits for the client takes from it. So a client that sends nothing, or a byte now and
+//! then, is given up after some seconds, and time that the provider or the gateway takes counts
+//! against nobody. Does not: keep a timer.
 
 use std::time::Duration;
 
@@ -39,7 +40,8 @@ impl BodyRate {
 
     /// So many bytes have come. How long they were waited for.
     pub fn came(&mut self, now: Instant, bytes: usize) -> Duration {
-        let waited = self.since.take().map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        let waited =
+            self.since.take().map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
         let credit = Duration::from_micros(bytes as u64 * 1_000_000 / BODY_RATE_MIN);
         self.left = self.left.saturating_sub(waited).saturating_add(credit).min(BODY_CREDIT_MAX);
         waited
@@ -57,7 +59,8 @@ mod tests {
 
     const IDLE: Duration = Duration::from_secs(60);
 
-    /// Bytes of `size`, each after `pause`; how many seconds until the body is given up, where that is within `most`.
+    /// Bytes of `size`, each after `pause`; how many seconds until the body is given up, where that
+    /// is within `most`.
     fn given_up(idle: Duration, size: usize, pause: Duration, most: u64) -> Option<u64> {
         let (mut rate, begun) = (BodyRate::new(idle), Instant::now());
         let mut now = begun;

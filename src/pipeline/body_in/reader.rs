@@ -1,10 +1,12 @@
-//! A request body that the gateway itself reads: received, bounded and decoded, at most one step's work
-//! at a time.
+//! A request body that the gateway itself reads: received, bounded and decoded, at most one step's
+//! work at a time.
 //!
-//! Stage 6 of the walk, for tickets. A body that is forwarded is read by `work`, with the same parts.
+//! Stage 6 of the walk, for tickets. A body that is forwarded is read by `work`, with the same
+//! parts.
 //!
-//! Guarantees: a body that stops, is too slow, too long, damaged or decompresses too far ends with a
-//! refusal; a piece is given out only in the caller's turn. Does not interpret or redact the bytes.
+//! Guarantees: a body that stops, is too slow, too long, damaged or decompresses too far ends with
+//! a refusal; a piece is given out only in the caller's turn. Does not interpret or redact the
+//! bytes.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
@@ -36,7 +38,15 @@ pub struct BodyReader {
 impl BodyReader {
     /// A reader of a body of at most `bytes_max` bytes, as sent and as decoded.
     pub fn new(arriving: Arriving, pace: Pace, bytes_max: u64) -> BodyReader {
-        BodyReader { arriving, decoding: None, encoded: Bytes::new(), decoded: Bytes::new(), bytes: 0, bytes_max, pace }
+        BodyReader {
+            arriving,
+            decoding: None,
+            encoded: Bytes::new(),
+            decoded: Bytes::new(),
+            bytes: 0,
+            bytes_max,
+            pace,
+        }
     }
 
     /// Decodes the body. The decoder's memory is taken from `room`.
@@ -113,6 +123,10 @@ impl BodyReader {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Refusal>> {
         let data = ready!(self.arriving.poll_next(cx))?;
         self.bytes += data.as_ref().map_or(0, |data| data.len() as u64);
-        Poll::Ready(if self.bytes > self.bytes_max { Err(too_large(self.bytes_max)) } else { Ok(data) })
+        Poll::Ready(if self.bytes > self.bytes_max {
+            Err(too_large(self.bytes_max))
+        } else {
+            Ok(data)
+        })
     }
 }

@@ -44,7 +44,9 @@ impl Decoding {
     /// The body is refused.
     pub fn next(&mut self) -> Result<Option<Bytes>, Refusal> {
         // The memory first: it includes the growth by the next piece.
-        self.held.take_up_to(self.decoder.memory()).map_err(|short| short_of(Resource::DecoderBytes, short))?;
+        self.held
+            .take_up_to(self.decoder.memory())
+            .map_err(|short| short_of(Resource::DecoderBytes, short))?;
         self.decoder.next().map_err(|fault| self.refusal(fault))
     }
 
@@ -60,7 +62,8 @@ impl Decoding {
         match fault {
             Fault::TooLarge => too_large(self.bytes_max),
             Fault::Bomb => {
-                let message = "the compressed request body grows out of all proportion; send it as it is";
+                let message =
+                    "the compressed request body grows out of all proportion; send it as it is";
                 Refusal::new(Code::BodyTooLarge, message).closing()
             }
             Fault::Broken => {
@@ -155,7 +158,11 @@ impl Work {
 
     /// Decodes a piece if one is due, and redacts at most `most` bytes. Returns the result, and how
     /// many bytes were redacted.
-    pub fn step(&mut self, most: usize, out: &mut Vec<Redacted>) -> (Result<Stepped, Refusal>, usize) {
+    pub fn step(
+        &mut self,
+        most: usize,
+        out: &mut Vec<Redacted>,
+    ) -> (Result<Stepped, Refusal>, usize) {
         if self.unread.is_empty() {
             match self.next(most) {
                 Ok(Stepped::More) if !self.unread.is_empty() => {}
@@ -212,7 +219,10 @@ impl Work {
             let (result, did) = self.step(most, &mut pieces);
             bytes += did;
             let time = clock.now().since(begun);
-            if bytes >= BODY_JOB_BYTES_MAX || time >= BODY_JOB_TIME_MAX || !matches!(result, Ok(Stepped::More)) {
+            if bytes >= BODY_JOB_BYTES_MAX
+                || time >= BODY_JOB_TIME_MAX
+                || !matches!(result, Ok(Stepped::More))
+            {
                 return Job { work: self, pieces, bytes, time, result };
             }
         }
@@ -288,7 +298,11 @@ mod tests {
         gzip.write_all(&body).expect("memory");
         let packed = gzip.finish().expect("memory");
         for (frame, most) in [(1 << 20, STEP_BYTES_MAX), (70_000, 1_000), (333, STEP_BYTES_MIN)] {
-            assert_eq!(by_jobs(work(None), &body, frame, most).expect("a body"), expected, "{frame}, {most}");
+            assert_eq!(
+                by_jobs(work(None), &body, frame, most).expect("a body"),
+                expected,
+                "{frame}, {most}"
+            );
             let unpacked = by_jobs(work(Some(Coding::Gzip)), &packed, frame, most);
             assert_eq!(unpacked.expect("a body"), expected, "{frame}, {most}, packed");
         }
@@ -296,8 +310,13 @@ mod tests {
 
     #[test]
     fn a_job_tells_what_is_wrong_with_a_body() {
-        let code = |work, sent: &[u8]| by_jobs(work, sent, 7, STEP_BYTES_MAX).map(drop).map_err(|refusal| refusal.code);
+        let code = |work, sent: &[u8]| {
+            by_jobs(work, sent, 7, STEP_BYTES_MAX).map(drop).map_err(|refusal| refusal.code)
+        };
         assert_eq!(code(work(None), b"{\"model\":\"m\""), Err(Code::InvalidJson));
-        assert_eq!(code(work(Some(Coding::Gzip)), b"{\"model\":\"m\"}"), Err(Code::UnsupportedMediaType));
+        assert_eq!(
+            code(work(Some(Coding::Gzip)), b"{\"model\":\"m\"}"),
+            Err(Code::UnsupportedMediaType)
+        );
     }
 }

@@ -67,7 +67,8 @@ fn only_listed_headers_leave() {
     ]
     .map(|(name, value)| (name, value.as_bytes()))
     .into();
-    let names: Vec<String> = left(&sent, &["x-hop", "x-api-key"]).into_iter().map(|(name, _)| name).collect();
+    let names: Vec<String> =
+        left(&sent, &["x-hop", "x-api-key"]).into_iter().map(|(name, _)| name).collect();
     let expected = [
         "accept",
         "anthropic-version",
@@ -121,7 +122,11 @@ fn values_are_redacted_or_left_out() {
         ("user-agent", "acme/1.0 (+1 415 555 0132)", Some("acme/1.0 ([REDACTED_PHONE])")),
         ("user-agent", "acme (jane.roe%40example.com)", None),
         ("user-agent", "acme sk-proj-abcdefgh", None),
-        ("content-type", "application/json; charset=utf-8; by=jane.roe@example.com", Some("application/json")),
+        (
+            "content-type",
+            "application/json; charset=utf-8; by=jane.roe@example.com",
+            Some("application/json"),
+        ),
         ("content-type", "APPLICATION/json;x=+14155550132", Some("application/json")),
         ("content-type", "text/plain; by=jane.roe@example.com", None),
         ("accept", "application/json; by=jane.roe@example.com", Some("application/json")),
@@ -142,7 +147,11 @@ fn values_are_redacted_or_left_out() {
         ("anthropic-version", "jane.roe@example.com", None),
         ("anthropic-dangerous-direct-browser-access", "jane.roe@example.com", None),
         ("x-team", "jane.roe@example.com", Some("[REDACTED_EMAIL]")),
-        ("x-team", "{\"mail\":\"jane.roe\\u0040example.com\"}", Some("{\"mail\":\"[REDACTED_EMAIL]\"}")),
+        (
+            "x-team",
+            "{\"mail\":\"jane.roe\\u0040example.com\"}",
+            Some("{\"mail\":\"[REDACTED_EMAIL]\"}"),
+        ),
         ("x-team", "jane.roe%2540example.com", None),
         ("x-team", "%2B14155550132", None),
         ("x-team", "tg-lab-key", None),
@@ -163,15 +172,18 @@ fn values_are_redacted_or_left_out() {
 
 #[test]
 fn each_value_counts_where_there_are_several() {
-    let twice = [("x-team", &b"a"[..]), ("x-team", b"jane.roe@example.com"), ("x-team", b"tg-lab-key")];
+    let twice =
+        [("x-team", &b"a"[..]), ("x-team", b"jane.roe@example.com"), ("x-team", b"tg-lab-key")];
     let expected = ["a", "[REDACTED_EMAIL]"].map(|value| ("x-team".to_owned(), value.to_owned()));
     let mut sorted = expected.to_vec();
     sorted.sort();
     assert_eq!(left(&twice, &["x-team", "X-Team"]), sorted);
-    let types = [("content-type", &b"application/json"[..]), ("content-type", b"x/jane.roe@example.com")];
+    let types =
+        [("content-type", &b"application/json"[..]), ("content-type", b"x/jane.roe@example.com")];
     assert_eq!(left(&types, &[]), [("content-type".to_owned(), "application/json".to_owned())]);
     // The caller's own credential, whatever it looks like and wherever it stands.
-    let shown = [("authorization", &b"Bearer odd-credential"[..]), ("user-agent", b"x odd-credential/1")];
+    let shown =
+        [("authorization", &b"Bearer odd-credential"[..]), ("user-agent", b"x odd-credential/1")];
     assert!(left(&shown, &[]).is_empty());
 }
 
@@ -184,8 +196,15 @@ fn idempotency_keys_stay_apart() {
         let key = idempotency_key(&HeaderValue::from_bytes(key).expect("value"), &owner);
         key.to_str().expect("text").to_owned()
     };
-    for personal in [&b"jane.roe@example.com"[..], b"+14155550132", b"4155550132", b"a b", b"\xff", b"tg-lab-key", b""]
-    {
+    for personal in [
+        &b"jane.roe@example.com"[..],
+        b"+14155550132",
+        b"4155550132",
+        b"a b",
+        b"\xff",
+        b"tg-lab-key",
+        b"",
+    ] {
         let digest = key("acme", personal);
         assert!(digest.starts_with("tollgate-") && digest.len() == 41, "{digest}");
         assert_eq!(digest, key("acme", personal));

@@ -1,4 +1,5 @@
-//! Days of time zones and the views, against brute force over random rows: to the call, the token and the nano-dollar.
+//! Days of time zones and the views, against brute force over random rows: to the call, the token
+//! and the nano-dollar.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,11 +16,18 @@ use crate::ailog::tests::{SOON, open, row};
 use crate::config::policy::StoreKind;
 use crate::report::{Days, Dim, Reader};
 
-/// Rows of a year in which clocks are set forward and back, many of them around midnights and around those hours.
+/// Rows of a year in which clocks are set forward and back, many of them around midnights and
+/// around those hours.
 pub(crate) fn rows() -> Vec<Row> {
     let mut rng = fastrand::Rng::with_seed(7);
     // Hours in which offsets change: Berlin, New York, Lord Howe (half an hour), Apia; 2026.
-    let changes = [1_774_746_000_000, 1_792_890_000_000, 1_772_953_200_000, 1_793_512_800_000, 1_775_314_800_000];
+    let changes = [
+        1_774_746_000_000,
+        1_792_890_000_000,
+        1_772_953_200_000,
+        1_793_512_800_000,
+        1_775_314_800_000,
+    ];
     let begin = 1_767_225_600_000;
     let mut at = |seed: u64| match seed % 3 {
         0 => begin + rng.i64(0..31_536_000_000),
@@ -47,7 +55,11 @@ pub(crate) fn check_days(reader: &Reader, rows: &[Row]) {
     for name in ZONES {
         let zone = TimeZone::get(name).expect("a zone");
         let day = |row: &Row| {
-            Timestamp::from_millisecond(row.created_at_ms).expect("a time").to_zoned(zone.clone()).date().to_string()
+            Timestamp::from_millisecond(row.created_at_ms)
+                .expect("a time")
+                .to_zoned(zone.clone())
+                .date()
+                .to_string()
         };
         let mut expected: BTreeMap<Vec<String>, (u64, i64)> = BTreeMap::new();
         for row in rows {
@@ -59,7 +71,8 @@ pub(crate) fn check_days(reader: &Reader, rows: &[Row]) {
             .report((from, to), &[Dim::Day, Dim::Org], &Days::of(&zone, from, to), 10_000)
             .expect("summary")
             .lines;
-        let found: BTreeMap<_, _> = lines.into_iter().map(|l| (l.key, (l.calls, l.cost_nano_usd))).collect();
+        let found: BTreeMap<_, _> =
+            lines.into_iter().map(|l| (l.key, (l.calls, l.cost_nano_usd))).collect();
         assert_eq!(found, expected, "{name}");
     }
 }
@@ -90,7 +103,8 @@ fn sum(rows: &[&Row], of: impl Fn(&Row) -> i64) -> String {
 /// `day, org_id, calls, cost (10⁻⁹ USD), tokens, unpriced_calls`.
 pub(crate) fn cost_by_org_day(rows: &[Row]) -> Vec<Vec<String>> {
     let line = |((day, org), rows): ((String, String), Vec<&Row>)| {
-        let unpriced = |row: &Row| row.cost_nano_usd.is_none() && row.usage_source != UsageSource::None;
+        let unpriced =
+            |row: &Row| row.cost_nano_usd.is_none() && row.usage_source != UsageSource::None;
         vec![
             day,
             org,
@@ -109,24 +123,31 @@ pub(crate) fn errors_hourly(rows: &[Row]) -> Vec<Vec<String>> {
     let key = |row: &Row| {
         let hour = iso(row.created_at_ms)[..13].to_owned() + ":00:00Z";
         let code = row.error_code.map_or("", |code| code.as_str());
-        let names = [row.org_id.as_str(), &row.provider, &row.model, row.outcome.as_str()].map(str::to_owned);
+        let names = [row.org_id.as_str(), &row.provider, &row.model, row.outcome.as_str()]
+            .map(str::to_owned);
         (hour, names, row.status, code)
     };
-    let line = |((hour, names, status, code), rows): ((String, [String; 4], u16, &str), Vec<&Row>)| {
-        let newest = rows.iter().max_by_key(|row| (row.created_at_ms, row.id.to_string())).expect("a row");
-        let mut line = vec![hour];
-        line.extend(names);
-        line.extend([status.to_string(), code.to_owned(), sum(&rows, |r| i64::from(r.calls))]);
-        line.push(newest.request_id.as_str().to_owned());
-        line
-    };
+    let line =
+        |((hour, names, status, code), rows): ((String, [String; 4], u16, &str), Vec<&Row>)| {
+            let newest = rows
+                .iter()
+                .max_by_key(|row| (row.created_at_ms, row.id.to_string()))
+                .expect("a row");
+            let mut line = vec![hour];
+            line.extend(names);
+            line.extend([status.to_string(), code.to_owned(), sum(&rows, |r| i64::from(r.calls))]);
+            line.push(newest.request_id.as_str().to_owned());
+            line
+        };
     groups(&failed, key).into_iter().map(line).collect()
 }
 
-/// `day, org_id, provider, model, route, calls, errors, rate_limited, input_tokens, output_tokens, cost (10⁻⁹ USD), p50, p95, p99`.
+/// `day, org_id, provider, model, route, calls, errors, rate_limited, input_tokens, output_tokens,
+/// cost (10⁻⁹ USD), p50, p95, p99`.
 pub(crate) fn daily_summary(rows: &[Row]) -> Vec<Vec<String>> {
     let key = |row: &Row| {
-        [day(row).as_str(), row.org_id.as_str(), &row.provider, &row.model, row.route.as_str()].map(str::to_owned)
+        [day(row).as_str(), row.org_id.as_str(), &row.provider, &row.model, row.route.as_str()]
+            .map(str::to_owned)
     };
     let line = |(key, rows): ([String; 5], Vec<&Row>)| {
         let calls = |row: &Row| i64::from(row.calls);
@@ -177,7 +198,8 @@ fn days_and_views_are_what_brute_force_finds() {
     assert!(log.flush(SOON));
     check_days(&Reader::open(&StoreKind::Embedded, dir.path()).expect("reader"), &rows);
     let lines = |sql: &str| lines(dir.path(), sql);
-    let cost = "SELECT day, org_id, calls, CAST(round(cost_usd * 1e9) AS INTEGER), tokens, unpriced_calls
+    let cost =
+        "SELECT day, org_id, calls, CAST(round(cost_usd * 1e9) AS INTEGER), tokens, unpriced_calls
                 FROM cost_by_org_day ORDER BY 1, 2";
     assert_eq!(lines(cost), cost_by_org_day(&rows));
     let errors = "SELECT * FROM errors_hourly ORDER BY 1, 2, 3, 4, 5, 6, 7";

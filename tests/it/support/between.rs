@@ -1,5 +1,5 @@
-//! A forwarder between a gateway and its ClickHouse: it keeps its address while servers come and go behind it, and does
-//! with inserts what networks and busy servers do.
+//! A forwarder between a gateway and its ClickHouse: it keeps its address while servers come and go
+//! behind it, and does with inserts what networks and busy servers do.
 
 use std::collections::VecDeque;
 use std::io::Write;
@@ -98,7 +98,11 @@ impl Shared {
     /// Nothing: the connection is of no more use.
     fn forward(&self, client: &mut TcpStream, seen: &Seen) -> Option<()> {
         self.calls.fetch_add(1, Ordering::SeqCst);
-        let fault = if seen.target.contains("INSERT") { self.faults.lock().unwrap().pop_front() } else { None };
+        let fault = if seen.target.contains("INSERT") {
+            self.faults.lock().unwrap().pop_front()
+        } else {
+            None
+        };
         if let Some(Fault::Busy) = fault {
             client.write_all(b"HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n").ok()?;
             return Some(());
@@ -120,7 +124,8 @@ impl Shared {
         if !reply.complete || matches!(fault, Some(Fault::LostAck)) {
             return None;
         }
-        let mut answer = format!("HTTP/1.1 {} X\r\ncontent-length: {}\r\n", reply.status, reply.body.len());
+        let mut answer =
+            format!("HTTP/1.1 {} X\r\ncontent-length: {}\r\n", reply.status, reply.body.len());
         for (name, value) in reply.headers.iter().filter(|(name, _)| !is_framing(name)) {
             answer.push_str(&format!("{name}: {value}\r\n"));
         }
@@ -130,10 +135,14 @@ impl Shared {
 
     fn head(&self, seen: &Seen) -> String {
         let (path, query) = seen.target.split_once('?').unwrap_or((&seen.target, ""));
-        let known = |part: &&str| !self.unknown.contains(&part.split('=').next().unwrap_or_default());
+        let known =
+            |part: &&str| !self.unknown.contains(&part.split('=').next().unwrap_or_default());
         let query: Vec<&str> = query.split('&').filter(known).collect();
-        let mut head = format!("{} {path}?{} HTTP/1.1\r\nhost: clickhouse\r\n", seen.method, query.join("&"));
-        for (name, value) in seen.headers.iter().filter(|(name, _)| !is_framing(name) && name != "host") {
+        let mut head =
+            format!("{} {path}?{} HTTP/1.1\r\nhost: clickhouse\r\n", seen.method, query.join("&"));
+        for (name, value) in
+            seen.headers.iter().filter(|(name, _)| !is_framing(name) && name != "host")
+        {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
         head + &format!("content-length: {}\r\n\r\n", seen.body.len())

@@ -22,7 +22,8 @@ pub struct Reply {
 impl Reply {
     /// A header's only value.
     pub fn header(&self, name: &str) -> Option<&str> {
-        let mut values = self.headers.iter().filter(|(n, _)| n == name).map(|(_, value)| value.as_str());
+        let mut values =
+            self.headers.iter().filter(|(n, _)| n == name).map(|(_, value)| value.as_str());
         let value = values.next();
         assert!(values.next().is_none(), "{name} twice: {:?}", self.headers);
         value
@@ -33,16 +34,24 @@ impl Reply {
     }
 
     pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 
     /// The code of an error in OpenAI's shape; the shape itself is checked too.
     pub fn error_code(&self) -> String {
         let error = &self.json()["error"];
-        let keys: Vec<&String> = error.as_object().unwrap_or_else(|| panic!("{}", self.text())).keys().collect();
+        let keys: Vec<&String> =
+            error.as_object().unwrap_or_else(|| panic!("{}", self.text())).keys().collect();
         assert_eq!(keys, ["code", "message", "param", "type"], "{}", self.text());
-        assert!(error["message"].as_str().is_some_and(|message| message.len() > 10), "{}", self.text());
-        assert!(error["type"].is_string() && (error["param"].is_string() || error["param"].is_null()));
+        assert!(
+            error["message"].as_str().is_some_and(|message| message.len() > 10),
+            "{}",
+            self.text()
+        );
+        assert!(
+            error["type"].is_string() && (error["param"].is_string() || error["param"].is_null())
+        );
         assert!(self.header("x-request-id").is_some(), "{:?}", self.headers);
         error["code"].as_str().unwrap_or_else(|| panic!("no code: {}", self.text())).to_owned()
     }
@@ -97,7 +106,9 @@ impl Connection {
                 self.read.extend_from_slice(&piece[..read]);
                 true
             }
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => panic!("no byte within {DEADLINE:?}"),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                panic!("no byte within {DEADLINE:?}")
+            }
             Err(_) => false,
         }
     }
@@ -129,12 +140,14 @@ impl Connection {
         String::from_utf8(line).expect("UTF-8").trim_end().to_owned()
     }
 
-    /// The head of the next answer; interim answers (1xx) are passed over. Nothing if the connection ends first.
+    /// The head of the next answer; interim answers (1xx) are passed over. Nothing if the
+    /// connection ends first.
     pub fn head(&mut self) -> Option<Reply> {
         self.next_head().map(|(_, head)| head)
     }
 
-    /// The status of what comes back, where that is HTTP at all; nothing for anything else, or a closed connection.
+    /// The status of what comes back, where that is HTTP at all; nothing for anything else, or a
+    /// closed connection.
     pub fn head_or_rubbish(&mut self) -> Option<u16> {
         let head = String::from_utf8(self.take_to(b"\r\n\r\n")?).ok()?;
         head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()
@@ -160,7 +173,11 @@ impl Connection {
             let head = String::from_utf8(self.take_to(b"\r\n\r\n")?).expect("ASCII head");
             let mut lines = head.trim_end().split("\r\n");
             let status_line = lines.next().unwrap();
-            let status = status_line.split(' ').nth(1).and_then(|status| status.parse().ok()).expect(status_line);
+            let status = status_line
+                .split(' ')
+                .nth(1)
+                .and_then(|status| status.parse().ok())
+                .expect(status_line);
             let header = |line: &str| {
                 let (name, value) = line.split_once(':').expect("header");
                 (name.to_ascii_lowercase(), value.trim().to_owned())
@@ -186,7 +203,9 @@ impl Connection {
     pub fn chunks_until(&mut self, text: &str) -> String {
         let mut seen = vec![];
         loop {
-            let chunk = self.chunk().unwrap_or_else(|| panic!("cut after {}", String::from_utf8_lossy(&seen)));
+            let chunk = self
+                .chunk()
+                .unwrap_or_else(|| panic!("cut after {}", String::from_utf8_lossy(&seen)));
             assert!(!chunk.is_empty(), "ended after {}", String::from_utf8_lossy(&seen));
             seen.extend(chunk);
             if String::from_utf8_lossy(&seen).contains(text) {
@@ -206,7 +225,9 @@ impl Connection {
                 }
                 head.body.extend(chunk);
             }
-        } else if let Some(length) = head.header("content-length").map(|value| value.parse().expect("length")) {
+        } else if let Some(length) =
+            head.header("content-length").map(|value| value.parse().expect("length"))
+        {
             let body = self.take(length);
             head.complete = body.is_some();
             head.body = body.unwrap_or_else(|| std::mem::take(&mut self.read));

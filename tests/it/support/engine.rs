@@ -1,4 +1,5 @@
-//! A real ClickHouse engine in a process of its own, that can be killed and started again on its data.
+//! A real ClickHouse engine in a process of its own, that can be killed and started again on its
+//! data.
 //!
 //! The engine is the Python package that `scripts/test` installs, behind the HTTP interface of
 //! `tests/clickhouse/chdb_http.py`; faults are asked for there, too.
@@ -42,15 +43,20 @@ impl Engine {
 
     /// Asks with a query; the rows as JSON.
     pub fn query(&self, sql: &str) -> Vec<Value> {
-        let sql = format!("{sql} FORMAT JSONEachRow SETTINGS output_format_json_quote_64bit_integers=0");
-        let reply = Connection::open(self.address).send(&request("POST", "/", &[], sql.as_bytes())).reply();
+        let sql =
+            format!("{sql} FORMAT JSONEachRow SETTINGS output_format_json_quote_64bit_integers=0");
+        let reply =
+            Connection::open(self.address).send(&request("POST", "/", &[], sql.as_bytes())).reply();
         assert_eq!(reply.status, 200, "{sql}: {}", reply.text());
         reply.text().lines().map(|line| serde_json::from_str(line).expect("a row")).collect()
     }
 
     /// Runs a statement that has no rows to show.
     pub fn execute(&self, sql: &str) {
-        Connection::open(self.address).send(&request("POST", "/", &[], sql.as_bytes())).reply().ok();
+        Connection::open(self.address)
+            .send(&request("POST", "/", &[], sql.as_bytes()))
+            .reply()
+            .ok();
     }
 
     pub fn rows(&self) -> Vec<Value> {
@@ -58,7 +64,10 @@ impl Engine {
     }
 
     pub fn fault(&self, fault: &str) {
-        Connection::open(self.address).send(&request("POST", &format!("/_fault?{fault}"), &[], b"")).reply().ok();
+        Connection::open(self.address)
+            .send(&request("POST", &format!("/_fault?{fault}"), &[], b""))
+            .reply()
+            .ok();
     }
 
     pub fn gateway(&self, provider: &Provider) -> Gateway {
@@ -76,7 +85,8 @@ impl Engine {
         .unwrap();
         // Twice: it may be run again.
         for _ in 0..2 {
-            let applied = tollgate().args(["clickhouse", "apply", "--config"]).arg(folder).output().unwrap();
+            let applied =
+                tollgate().args(["clickhouse", "apply", "--config"]).arg(folder).output().unwrap();
             assert!(applied.status.success(), "{applied:?}");
         }
     }
@@ -91,7 +101,8 @@ impl Drop for Engine {
 
 fn run(folder: &Path) -> (Child, Option<ChildStdin>, SocketAddr) {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let python = std::env::var_os("TOLLGATE_TEST_PYTHON").map_or_else(|| root.join(".venv/bin/python"), PathBuf::from);
+    let python = std::env::var_os("TOLLGATE_TEST_PYTHON")
+        .map_or_else(|| root.join(".venv/bin/python"), PathBuf::from);
     assert!(python.exists(), "{} is missing: run scripts/test", python.display());
     let (port_file, errors) = (folder.join("port"), folder.join("errors"));
     let _ = std::fs::remove_file(&port_file);

@@ -1,7 +1,8 @@
-//! The fault table's form: what a provider does wrong in one line, and the same three questions after each.
+//! The fault table's form: what a provider does wrong in one line, and the same three questions
+//! after each.
 //!
-//! What the client got, what the provider saw, what the row says. Then the next good call succeeds at its first attempt, the
-//! provider's connection is closed, and descriptors are as they were.
+//! What the client got, what the provider saw, what the row says. Then the next good call succeeds
+//! at its first attempt, the provider's connection is closed, and descriptors are as they were.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,8 @@ pub enum Got {
     Refused(u16, &'static str),
     /// The provider's answer, whole: its status, and its body as it was sent.
     Passed(u16, String),
-    /// A stream that began as it was sent and ends with the endpoint's own error event, and nothing after it.
+    /// A stream that began as it was sent and ends with the endpoint's own error event, and nothing
+    /// after it.
     BrokenStream(&'static str),
     /// A head, and then a connection that is cut before the end.
     Cut,
@@ -31,7 +33,8 @@ pub struct Fault {
     script: Vec<Step>,
     got: Got,
     sees: usize,
-    /// `outcome`, `status`, `attempts`, `error_code`, and how `attempts_detail` goes on after each provider's name.
+    /// `outcome`, `status`, `attempts`, `error_code`, and how `attempts_detail` goes on after each
+    /// provider's name.
     row: (&'static str, u16, u8, &'static str, &'static str),
 }
 
@@ -107,8 +110,7 @@ impl Fault {
 
 fn body(fault: &Fault) -> String {
     // Usage is asked for by the client itself, so that every byte of a stream passes as it came.
-    let mut body =
-        json!({"model": fault.model, "stream": fault.stream, "messages": [{"role": "user", "content": "hi"}]});
+    let mut body = json!({"model": fault.model, "stream": fault.stream, "messages": [{"role": "user", "content": "hi"}]});
     match fault.path {
         CHAT if fault.stream => body["stream_options"] = json!({"include_usage": true}),
         "/v1/responses" => body = json!({"model": fault.model, "stream": true, "input": "hi"}),
@@ -127,8 +129,8 @@ pub struct Stage<'a> {
     files: usize,
 }
 
-/// An idle connection more or less in the gateway's pool is no leak. The measure is that of the beginning, so that a leak of
-/// one by each fault adds up.
+/// An idle connection more or less in the gateway's pool is no leak. The measure is that of the
+/// beginning, so that a leak of one by each fault adds up.
 const FILES_SPARE: usize = 3;
 
 impl Stage<'_> {
@@ -146,13 +148,18 @@ impl Stage<'_> {
         let bearer = format!("Bearer {}", jwt("acme"));
         let headers = [("authorization", bearer.as_str()), ("x-request-id", fault.name)];
         let mut connection = Connection::open(self.gateway.apps);
-        let reply = connection.send(&request("POST", fault.path, &headers, body(fault).as_bytes())).reply();
+        let reply =
+            connection.send(&request("POST", fault.path, &headers, body(fault).as_bytes())).reply();
         drop(connection);
         assert_eq!(reply.header("x-request-id"), Some(fault.name));
         client_got(fault, &reply);
         let seen = self.provider.take_seen();
         assert_eq!(seen.len(), fault.sees, "{}: the provider saw {seen:?}", fault.name);
-        assert!(seen.iter().all(|s| s.complete && s.body == seen[0].body), "{}: {seen:?}", fault.name);
+        assert!(
+            seen.iter().all(|s| s.complete && s.body == seen[0].body),
+            "{}: {seen:?}",
+            fault.name
+        );
         row_says(fault, &row(self.gateway, fault.name));
         // Where the provider waits for the gateway to leave, it does.
         let waits = |step: &&Step| matches!(step.last(), Some(Act::Hold | Act::Again(_)));
@@ -163,11 +170,16 @@ impl Stage<'_> {
         self.well_again(fault.name);
     }
 
-    /// The next good call is answered at its first attempt, so without any wait of ours, and descriptors are as before.
+    /// The next good call is answered at its first attempt, so without any wait of ours, and
+    /// descriptors are as before.
     pub fn well_again(&self, after: &str) {
         let begun = Instant::now();
         let reply = self.gateway.chat("acme", "hi");
-        assert_eq!((reply.status, reply.header("x-tollgate-attempts")), (200, Some("1")), "after {after}");
+        assert_eq!(
+            (reply.status, reply.header("x-tollgate-attempts")),
+            (200, Some("1")),
+            "after {after}"
+        );
         // A second on a quiet machine.
         assert!(begun.elapsed() < Duration::from_secs(10), "after {after}: {:?}", begun.elapsed());
         self.provider.take_seen();
@@ -188,19 +200,31 @@ fn client_got(fault: &Fault, reply: &Reply) {
     let text = String::from_utf8_lossy(&reply.body);
     match &fault.got {
         Got::Refused(status, code) => {
-            assert_eq!((reply.status, reply.error_code().as_str()), (*status, *code), "{name}: {text}");
+            assert_eq!(
+                (reply.status, reply.error_code().as_str()),
+                (*status, *code),
+                "{name}: {text}"
+            );
             assert_eq!(reply.header("x-should-retry"), Some("false"), "{name}");
         }
         Got::Passed(status, body) => {
-            assert_eq!((reply.status, &*text, reply.complete), (*status, body.as_str(), true), "{name}");
+            assert_eq!(
+                (reply.status, &*text, reply.complete),
+                (*status, body.as_str(), true),
+                "{name}"
+            );
         }
         Got::BrokenStream(code) => {
             assert!(reply.status == 200 && reply.complete, "{name}: {text}");
             let last = text.trim_end().rsplit("\n\n").next().unwrap_or_default();
             let told = match fault.path {
-                "/v1/messages" => last.starts_with("event: error\n") && last.contains("\"type\":\"api_error\""),
+                "/v1/messages" => {
+                    last.starts_with("event: error\n") && last.contains("\"type\":\"api_error\"")
+                }
                 "/v1/responses" => {
-                    last.starts_with("event: error\n") && last.contains(code) && last.contains("\"sequence_number\":1")
+                    last.starts_with("event: error\n")
+                        && last.contains(code)
+                        && last.contains("\"sequence_number\":1")
                 }
                 _ => last.starts_with("data: {\"error\":") && last.contains(code),
             };
@@ -212,17 +236,28 @@ fn client_got(fault: &Fault, reply: &Reply) {
 
 /// The row of a request, once it is there.
 pub fn row(gateway: &Gateway, id: &str) -> Map<String, Value> {
-    eventually(&format!("the row of {id}"), || gateway.rows(0).into_iter().find(|row| row["request_id"] == id))
+    eventually(&format!("the row of {id}"), || {
+        gateway.rows(0).into_iter().find(|row| row["request_id"] == id)
+    })
 }
 
 fn row_says(fault: &Fault, row: &Map<String, Value>) {
     let (outcome, status, attempts, code, detail) = fault.row;
     let text = |column: &str| row[column].as_str().unwrap_or_default().to_owned();
     // `openai 503 12ms, azure ok 8ms` without names and times.
-    let words: Vec<String> =
-        text("attempts_detail").split(", ").map(|part| part.split(' ').nth(1).unwrap_or_default().to_owned()).collect();
-    let said = (text("outcome"), row["status"].clone(), row["attempts"].clone(), text("error_code"), words.join(", "));
-    let expected = (outcome.to_owned(), json!(status), json!(attempts), code.to_owned(), detail.to_owned());
+    let words: Vec<String> = text("attempts_detail")
+        .split(", ")
+        .map(|part| part.split(' ').nth(1).unwrap_or_default().to_owned())
+        .collect();
+    let said = (
+        text("outcome"),
+        row["status"].clone(),
+        row["attempts"].clone(),
+        text("error_code"),
+        words.join(", "),
+    );
+    let expected =
+        (outcome.to_owned(), json!(status), json!(attempts), code.to_owned(), detail.to_owned());
     assert_eq!(said, expected, "{}: {row:?}", fault.name);
     assert!(row["attempts"].as_u64().is_some_and(|attempts| attempts <= 3), "{}", fault.name);
 }

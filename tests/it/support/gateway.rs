@@ -30,8 +30,8 @@ pub fn tollgate() -> Command {
     command
 }
 
-/// What a gateway is started with. The defaults suit most tests: an HS256 secret, one provider, room for many calls,
-/// short backoffs.
+/// What a gateway is started with. The defaults suit most tests: an HS256 secret, one provider,
+/// room for many calls, short backoffs.
 pub struct Setup {
     settings: BTreeMap<String, String>,
     sections: BTreeMap<String, String>,
@@ -56,9 +56,14 @@ impl Setup {
 
     /// A gateway whose provider is at an address.
     pub fn towards(provider: SocketAddr) -> Setup {
-        let setup = Setup { settings: BTreeMap::new(), sections: BTreeMap::new(), launch: Launch::default() };
+        let setup = Setup {
+            settings: BTreeMap::new(),
+            sections: BTreeMap::new(),
+            launch: Launch::default(),
+        };
         setup
-            // Longer than any test waits: calls end by themselves, and are not cut because the machine is slow.
+            // Longer than any test waits: calls end by themselves, and are not cut because the
+            // machine is slow.
             .setting("shutdown_grace", "60s")
             .section("auth", &format!("accept: [jwt, key, passthrough]\njwt: {{secret: \"{SECRET}\"}}"))
             .section(
@@ -116,7 +121,11 @@ impl Setup {
         }
         fs::write(folder.path().join("gateway.yaml"), settings).unwrap();
         for (name, yaml) in &self.sections {
-            fs::write(folder.path().join("policies").join(format!("{name}.yaml")), section(name, yaml)).unwrap();
+            fs::write(
+                folder.path().join("policies").join(format!("{name}.yaml")),
+                section(name, yaml),
+            )
+            .unwrap();
         }
         Gateway::run(folder, self.launch)
     }
@@ -152,7 +161,8 @@ impl Gateway {
         if launch.descriptors.is_some() || launch.socket.is_some() || !launch.under.is_empty() {
             let mut shell = Command::new("sh");
             // The limit and the socket are the shell's, which then becomes the gateway.
-            let limit = launch.descriptors.map_or(String::new(), |limit| format!("ulimit -n {limit} && "));
+            let limit =
+                launch.descriptors.map_or(String::new(), |limit| format!("ulimit -n {limit} && "));
             let socket = "exec 3<&0 0</dev/null && export LISTEN_FDS=1 LISTEN_PID=$$ && ";
             let socket = if launch.socket.is_some() { socket } else { "" };
             shell
@@ -207,7 +217,8 @@ impl Gateway {
 
     /// `GET` on the operators' side.
     pub fn operators(&self, path: &str) -> Reply {
-        let host = format!("GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.operators);
+        let host =
+            format!("GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.operators);
         Connection::open(self.operators).send(host.as_bytes()).reply()
     }
 
@@ -289,7 +300,9 @@ impl Gateway {
     /// Waits for the process to end.
     pub fn wait(&mut self) -> ExitStatus {
         let begun = Instant::now();
-        eventually(&format!("the end of the process, since {begun:?}"), || self.process.try_wait().expect("wait"))
+        eventually(&format!("the end of the process, since {begun:?}"), || {
+            self.process.try_wait().expect("wait")
+        })
     }
 
     /// Asks it to end, waits for it, and gives the rows that it left.

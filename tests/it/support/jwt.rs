@@ -13,7 +13,11 @@ pub const SECRET: &str = "integration-test-secret-of-enough-bytes";
 /// A valid token of an organisation, for an hour.
 pub fn jwt(org: &str) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    sign(&json!({"alg": "HS256", "typ": "JWT"}), &json!({"org_id": org, "sub": "tests", "exp": now + 3600}), SECRET)
+    sign(
+        &json!({"alg": "HS256", "typ": "JWT"}),
+        &json!({"org_id": org, "sub": "tests", "exp": now + 3600}),
+        SECRET,
+    )
 }
 
 /// Any header and claims, signed with HMAC-SHA-256.

@@ -1,4 +1,5 @@
-//! Callers that call until their gateway is gone, JSON and streams mixed, and remember which answers they saw whole.
+//! Callers that call until their gateway is gone, JSON and streams mixed, and remember which
+//! answers they saw whole.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -15,8 +16,9 @@ pub struct Load {
 }
 
 impl Load {
-    /// Lets `callers` call, every second one for streams. Each keeps its connection and stops when that breaks, so that no
-    /// call can go to another process that was given the same port. Between two calls it pauses.
+    /// Lets `callers` call, every second one for streams. Each keeps its connection and stops when
+    /// that breaks, so that no call can go to another process that was given the same port. Between
+    /// two calls it pauses.
     pub fn start(gateway: SocketAddr, callers: usize, name: &str, pause: Duration) -> Load {
         let whole = Arc::new(Mutex::new(vec![]));
         let callers = (0..callers).map(|caller| {
@@ -56,13 +58,19 @@ impl Load {
     }
 }
 
-/// One call; nothing if its answer did not come whole. A stream is whole when its last event is there.
+/// One call; nothing if its answer did not come whole. A stream is whole when its last event is
+/// there.
 fn call(connection: &mut Connection, stream: bool, id: &str) -> Option<()> {
     let mut body = chat("hi");
     body["stream"] = stream.into();
     let bearer = format!("Bearer {}", jwt("acme"));
     let headers = [("authorization", bearer.as_str()), ("x-request-id", id)];
-    connection.send(&request("POST", "/v1/chat/completions", &headers, body.to_string().as_bytes()));
+    connection.send(&request(
+        "POST",
+        "/v1/chat/completions",
+        &headers,
+        body.to_string().as_bytes(),
+    ));
     let mut reply = connection.head()?;
     connection.body(&mut reply);
     assert_eq!(reply.status, 200, "{:?}", reply.headers);

@@ -1,6 +1,8 @@
-//! What the integration tests stand on: a real gateway process, a scripted provider, a client that speaks raw bytes.
+//! What the integration tests stand on: a real gateway process, a scripted provider, a client that
+//! speaks raw bytes.
 //!
-//! Everything goes over real sockets on loopback; ports are chosen by the system; waits are polls with a deadline.
+//! Everything goes over real sockets on loopback; ports are chosen by the system; waits are polls
+//! with a deadline.
 
 pub mod between;
 mod client;
@@ -23,8 +25,9 @@ pub use jwt::{SECRET, jwt, sign};
 pub use provider::{Provider, Seen, refused_address};
 pub use redis::Redis;
 
-/// The longest that anything is waited for. Only a failing test waits this long; it is less than the gateway's usual
-/// patience with a silent provider, so that what comes within it was not a timeout.
+/// The longest that anything is waited for. Only a failing test waits this long; it is less than
+/// the gateway's usual patience with a silent provider, so that what comes within it was not a
+/// timeout.
 pub const DEADLINE: Duration = Duration::from_secs(45);
 
 /// Asks again and again until there is an answer.

@@ -1,4 +1,5 @@
-//! A provider that follows a script, on plain sockets: it can break HTTP in ways that no HTTP library would.
+//! A provider that follows a script, on plain sockets: it can break HTTP in ways that no HTTP
+//! library would.
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
@@ -38,7 +39,8 @@ impl Seen {
     }
 
     pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 }
 
@@ -71,7 +73,8 @@ impl Provider {
     pub fn start() -> Provider {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
         let address = listener.local_addr().unwrap();
-        let shared = Arc::new(Shared { default: Mutex::new(step::chat("hello")), ..Shared::default() });
+        let shared =
+            Arc::new(Shared { default: Mutex::new(step::chat("hello")), ..Shared::default() });
         let accepting = Arc::clone(&shared);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -114,7 +117,9 @@ impl Provider {
 
     /// Waits until there were `count` requests.
     pub fn wait_for(&self, count: usize) -> Vec<Seen> {
-        eventually(&format!("{count} requests at the provider"), || Some(self.seen()).filter(|s| s.len() >= count))
+        eventually(&format!("{count} requests at the provider"), || {
+            Some(self.seen()).filter(|s| s.len() >= count)
+        })
     }
 
     /// Connections that were closed by the caller while an answer was being held or written.
@@ -149,7 +154,8 @@ fn serve(mut stream: TcpStream, shared: &Shared) {
             let next = early.or_else(|| shared.script.lock().unwrap().pop_front());
             next.unwrap_or_else(|| shared.default.lock().unwrap().clone())
         });
-        // Seen only when its step is chosen: a test that has waited for it may then give steps to later ones.
+        // Seen only when its step is chosen: a test that has waited for it may then give steps to
+        // later ones.
         shared.seen.lock().unwrap().push(seen.clone());
         let Some(step) = step else { return };
         if !play(&mut stream, step, &seen, shared) {
@@ -226,13 +232,20 @@ fn read_head(stream: &mut TcpStream, read: &mut Vec<u8>) -> Option<Seen> {
         let (name, value) = line.split_once(':').unwrap_or((line, ""));
         (name.to_ascii_lowercase(), value.trim().to_owned())
     };
-    Some(Seen { method, target, headers: lines.map(header).collect(), body: vec![], complete: false })
+    Some(Seen {
+        method,
+        target,
+        headers: lines.map(header).collect(),
+        body: vec![],
+        complete: false,
+    })
 }
 
 fn read_body(stream: &mut TcpStream, read: &mut Vec<u8>, seen: &mut Seen) {
     if seen.header("transfer-encoding").is_some() {
         seen.complete = read_chunks(stream, read, &mut seen.body).is_some();
-    } else if let Some(length) = seen.header("content-length").and_then(|value| value.parse().ok()) {
+    } else if let Some(length) = seen.header("content-length").and_then(|value| value.parse().ok())
+    {
         let body = take(stream, read, length);
         seen.complete = body.is_some();
         seen.body = body.unwrap_or_else(|| std::mem::take(read));

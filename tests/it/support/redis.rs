@@ -1,7 +1,8 @@
 //! A Redis server of a test's own, that can be stopped, started anew and made to hang.
 //!
-//! The server listens on a socket in the test's folder, and the gateways reach it through a forwarder on a port that the
-//! test keeps: so a server that is started anew is found at the same address, and no port is ever guessed.
+//! The server listens on a socket in the test's folder, and the gateways reach it through a
+//! forwarder on a port that the test keeps: so a server that is started anew is found at the same
+//! address, and no port is ever guessed.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -83,7 +84,9 @@ impl Redis {
     }
 
     fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([&format!("-{name}"), &self.process.id().to_string()]).status();
+        let sent = Command::new("kill")
+            .args([&format!("-{name}"), &self.process.id().to_string()])
+            .status();
         assert!(sent.expect("kill").success());
     }
 }
@@ -110,7 +113,8 @@ fn server(folder: &Path) -> Child {
 
 fn forward(client: TcpStream, server: UnixStream) {
     client.set_nodelay(true).ok();
-    let (mut from_client, mut to_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+    let (mut from_client, mut to_server) =
+        (client.try_clone().unwrap(), server.try_clone().unwrap());
     let (mut from_server, mut to_client) = (server, client);
     std::thread::spawn(move || {
         let _ = std::io::copy(&mut from_client, &mut to_server);

@@ -1,4 +1,5 @@
-//! TLS in front of something plain: what a provider behind `https` looks like, with a certificate that may be bad.
+//! TLS in front of something plain: what a provider behind `https` looks like, with a certificate
+//! that may be bad.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -15,17 +16,19 @@ pub fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/tls").join(name)
 }
 
-/// Listens with this certificate for the providers' key, and passes what it hears on to a plain address. It ends with the
-/// process of the tests.
+/// Listens with this certificate for the providers' key, and passes what it hears on to a plain
+/// address. It ends with the process of the tests.
 pub fn in_front_of(plain: SocketAddr, certificate: &str) -> SocketAddr {
     let chain = vec![CertificateDer::from_pem_file(file(certificate)).unwrap()];
     let key = PrivateKeyDer::from_pem_file(file("provider.key")).unwrap();
-    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(
+        rustls::crypto::aws_lc_rs::default_provider(),
+    ))
+    .with_safe_default_protocol_versions()
+    .unwrap()
+    .with_no_client_auth()
+    .with_single_cert(chain, key)
+    .unwrap();
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

@@ -1,8 +1,10 @@
-//! Debian's `clickhouse-server` (18.16): a real server process, to be stopped, killed, filled up and started again.
+//! Debian's `clickhouse-server` (18.16): a real server process, to be stopped, killed, filled up
+//! and started again.
 //!
-//! Its dialect is eight years old: no deduplication tokens, no codecs. The table is made of the public schema's column
-//! names with the types it knows, as `ReplacingMergeTree` by id, which is how one counts once without tokens.
-//! Does not: stand for what `tollgate clickhouse apply` makes; that is tested with a current engine.
+//! Its dialect is eight years old: no deduplication tokens, no codecs. The table is made of the
+//! public schema's column names with the types it knows, as `ReplacingMergeTree` by id, which is
+//! how one counts once without tokens. Does not: stand for what `tollgate clickhouse apply` makes;
+//! that is tested with a current engine.
 
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};
@@ -20,8 +22,11 @@ const STOPS_WITHIN: Duration = Duration::from_secs(5);
 const TRIES: usize = 10;
 
 /// Settings of a gateway's insert that it does not know.
-pub const UNKNOWN: &[&str] =
-    &["insert_deduplication_token", "async_insert", "deduplicate_blocks_in_dependent_materialized_views"];
+pub const UNKNOWN: &[&str] = &[
+    "insert_deduplication_token",
+    "async_insert",
+    "deduplicate_blocks_in_dependent_materialized_views",
+];
 
 /// A server in a folder of its own; it ends with the test.
 pub struct Server {
@@ -33,7 +38,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server with the table in it. Its data are on a disk of so many MiB where the system lets us make one.
+    /// A server with the table in it. Its data are on a disk of so many MiB where the system lets
+    /// us make one.
     pub fn start(mebibytes: u32) -> Server {
         assert!(
             Path::new(PROGRAM).exists(),
@@ -73,7 +79,8 @@ impl Server {
 
     /// The answer to a query, as tab-separated text.
     pub fn ask(&self, sql: &str) -> String {
-        let reply = Connection::open(self.address).send(&request("POST", "/", &[], sql.as_bytes())).reply();
+        let reply =
+            Connection::open(self.address).send(&request("POST", "/", &[], sql.as_bytes())).reply();
         assert_eq!(reply.status, 200, "{sql}: {}", String::from_utf8_lossy(&reply.body));
         reply.text().to_owned()
     }
@@ -111,14 +118,17 @@ fn table() -> String {
     let printed = tollgate().args(["clickhouse", "print"]).output().expect("print");
     let script = String::from_utf8(printed.stdout).expect("UTF-8");
     let column = |line: &str| {
-        let (definition, _) = line.trim().trim_start_matches("ADD COLUMN IF NOT EXISTS ").split_once(" COMMENT '")?;
+        let (definition, _) =
+            line.trim().trim_start_matches("ADD COLUMN IF NOT EXISTS ").split_once(" COMMENT '")?;
         let (name, of) = definition.split_once(' ')?;
         let of = of.trim().replace("DateTime64(3, 'UTC')", "Int64").replace("Bool", "UInt8");
         let of = match of.strip_prefix("LowCardinality(") {
             Some(inner) => inner.strip_suffix(')')?.to_owned(),
             None => of,
         };
-        name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_').then(|| format!("{name} {of}"))
+        name.bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+            .then(|| format!("{name} {of}"))
     };
     let columns: Vec<String> = script.lines().filter_map(column).collect();
     assert!(columns.len() >= 38, "{columns:?}");
@@ -132,7 +142,8 @@ fn run(folder: &Path) -> (Child, SocketAddr) {
     let mut told = String::new();
     for _ in 0..TRIES {
         let address = TcpListener::bind("127.0.0.1:0").expect("bind").local_addr().unwrap();
-        fs::write(folder.join("config.xml"), config(&folder.display().to_string(), address.port())).unwrap();
+        fs::write(folder.join("config.xml"), config(&folder.display().to_string(), address.port()))
+            .unwrap();
         fs::write(folder.join("users.xml"), USERS).unwrap();
         let mut process = Command::new(PROGRAM)
             .arg(format!("--config-file={}", folder.join("config.xml").display()))
@@ -188,7 +199,8 @@ const USERS: &str = "<?xml version=\"1.0\"?>
 </yandex>
 ";
 
-/// A file system in memory, mounted as the server's `data`. Only root may make one, and not in every container.
+/// A file system in memory, mounted as the server's `data`. Only root may make one, and not in
+/// every container.
 struct SmallDisk(std::path::PathBuf);
 
 impl SmallDisk {

@@ -16,7 +16,8 @@ pub enum Act {
     Reply(Arc<Made>),
     /// Write these bytes again and again, a little apart, until the caller closes its side.
     Again(Vec<u8>),
-    /// Only as the first act: what follows is played as soon as the head of the request is there, before its body.
+    /// Only as the first act: what follows is played as soon as the head of the request is there,
+    /// before its body.
     AtHead,
     /// Read so many bytes of the body.
     Take(usize),
@@ -33,7 +34,8 @@ pub enum Act {
 /// Bytes, made of a request.
 pub type Made = dyn Fn(&Seen) -> Vec<u8> + Send + Sync;
 
-/// The acts for one request. Without an end of its own the connection stays open for the next request.
+/// The acts for one request. Without an end of its own the connection stays open for the next
+/// request.
 pub type Step = Vec<Act>;
 
 /// A gate in a script, and the hand that opens it.
@@ -64,7 +66,10 @@ pub fn with_headers(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Step 
 
 /// An error in OpenAI's shape, as the provider says it.
 pub fn error(status: u16, code: &str) -> Step {
-    json(status, &json!({"error": {"message": "the provider says no", "type": "x", "param": null, "code": code}}))
+    json(
+        status,
+        &json!({"error": {"message": "the provider says no", "type": "x", "param": null, "code": code}}),
+    )
 }
 
 /// A chat answer that says what `say` makes of the request.
@@ -75,12 +80,16 @@ pub fn chat_by(say: impl Fn(&Seen) -> String + Send + Sync + 'static) -> Step {
 /// A chat answer that says `content`, as a stream to those who ask for one.
 pub fn as_asked(content: &str) -> Step {
     let (whole, stream) = (bytes_of(chat(content)), bytes_of(sse(&chat_events(&[content], true))));
-    let made = move |seen: &Seen| if seen.text().contains("\"stream\":true") { stream.clone() } else { whole.clone() };
+    let made = move |seen: &Seen| {
+        if seen.text().contains("\"stream\":true") { stream.clone() } else { whole.clone() }
+    };
     vec![Act::Reply(Arc::new(made))]
 }
 
 fn bytes_of(step: Step) -> Vec<u8> {
-    let bytes = step.into_iter().filter_map(|act| if let Act::Send(bytes) = act { Some(bytes) } else { None });
+    let bytes = step
+        .into_iter()
+        .filter_map(|act| if let Act::Send(bytes) = act { Some(bytes) } else { None });
     bytes.flatten().collect()
 }
 
@@ -106,7 +115,8 @@ pub fn chat_body(content: &str) -> Value {
     })
 }
 
-const SSE_HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+const SSE_HEAD: &str =
+    "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
 const SSE_END: &str = "0\r\n\r\n";
 
 fn frame(bytes: &[u8]) -> Act {
@@ -176,11 +186,15 @@ pub fn silence() -> Step {
 /// A JSON answer that stops in its middle.
 pub fn truncated_json(body: &Value) -> Step {
     let text = body.to_string();
-    let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", text.len());
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        text.len()
+    );
     vec![send(head + &text[..text.len() / 2]), Act::Close]
 }
 
-/// The events of a chat stream that says `words`; with usage 11 + 7 in an event of its own if `usage`.
+/// The events of a chat stream that says `words`; with usage 11 + 7 in an event of its own if
+/// `usage`.
 pub fn chat_events(words: &[&str], usage: bool) -> Vec<String> {
     let chunk = |choices: Value, usage_value: Option<Value>| {
         let mut chunk = json!({"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1,
@@ -191,8 +205,11 @@ pub fn chat_events(words: &[&str], usage: bool) -> Vec<String> {
         format!("data: {chunk}\n\n")
     };
     let choice = |delta: Value, finish: Value| json!([{"index": 0, "delta": delta, "finish_reason": finish}]);
-    let mut events = vec![chunk(choice(json!({"role": "assistant", "content": ""}), Value::Null), None)];
-    events.extend(words.iter().map(|word| chunk(choice(json!({"content": word}), Value::Null), None)));
+    let mut events =
+        vec![chunk(choice(json!({"role": "assistant", "content": ""}), Value::Null), None)];
+    events.extend(
+        words.iter().map(|word| chunk(choice(json!({"content": word}), Value::Null), None)),
+    );
     events.push(chunk(choice(json!({}), json!("stop")), None));
     if usage {
         let counted = json!({"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18});

@@ -1,6 +1,7 @@
-//! The least a hyper gateway can do: hyper 1 server, pooled hyper client, bodies streamed both ways, one thread.
-//! BARE_ADDR (127.0.0.1:9201), BARE_UPSTREAM (127.0.0.1:9100), BARE_CLIENT=pool|legacy
-//! pool: our own stack of idle hyper::client::conn::http1 senders; legacy: hyper_util's Client.
+//! The least a hyper gateway can do: hyper 1 server, pooled hyper client, bodies streamed both
+//! ways, one thread. BARE_ADDR (127.0.0.1:9201), BARE_UPSTREAM (127.0.0.1:9100),
+//! BARE_CLIENT=pool|legacy pool: our own stack of idle hyper::client::conn::http1 senders; legacy:
+//! hyper_util's Client.
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use hyper::header::{CONNECTION, HOST, HeaderValue, TE, TRANSFER_ENCODING};

@@ -435,7 +435,8 @@ fn main() {
     }
     let mut evs: Vec<libc::epoll_event> = vec![libc::epoll_event { events: 0, u64: 0 }; 256];
     let mut rb = vec![0u8; 256 * 1024];
-    // constant rate: connections are due in round-robin order as long as none is late; late ones start on finish
+    // constant rate: connections are due in round-robin order as long as none is late; late ones
+    // start on finish
     let mut cursor = 0usize;
     let mut late: std::collections::VecDeque<usize> = Default::default();
     let mut begun = false;

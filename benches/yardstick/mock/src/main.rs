@@ -81,7 +81,8 @@ impl Body for Sse {
 
 type RB = BoxBody<Bytes, Infallible>;
 
-/// "stream" : true anywhere in the first 4 KiB or last 4 KiB (no JSON parse: the mock must be cheap)
+/// "stream" : true anywhere in the first 4 KiB or last 4 KiB (no JSON parse: the mock must be
+/// cheap)
 fn wants_stream(parts: &[u8]) -> bool {
     let mut from = 0;
     while let Some(p) = memchr::memmem::find(&parts[from..], b"\"stream\"") {

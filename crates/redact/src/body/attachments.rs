@@ -1,4 +1,5 @@
-//! Values that are attachments: found by their keys and types, then dropped, refused or let through.
+//! Values that are attachments: found by their keys and types, then dropped, refused or let
+//! through.
 //!
 //! A part is held back until its type is known, so that a dropped part leaves nothing behind.
 

@@ -1,4 +1,5 @@
-//! What a string or a container is by its place: how closely it is looked at, and the place of its children.
+//! What a string or a container is by its place: how closely it is looked at, and the place of its
+//! children.
 
 use super::*;
 

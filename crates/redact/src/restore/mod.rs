@@ -1,10 +1,10 @@
 //! Placeholders with numbers, put back in the answer: what one call's placeholders stand for, and
 //! where in an answer's text they are.
 //!
-//! Stages 6 and 11 of the walk, only where a policy says `restore: true`. Pure. Promises: the values
-//! live as long as the call and no longer, in memory only, and `Debug` shows none; the same value
-//! has the same number within a call, in the order in which values first appear, so that a body
-//! that goes on a longer one begins with the same bytes; no more text is held back than the
+//! Stages 6 and 11 of the walk, only where a policy says `restore: true`. Pure. Promises: the
+//! values live as long as the call and no longer, in memory only, and `Debug` shows none; the same
+//! value has the same number within a call, in the order in which values first appear, so that a
+//! body that goes on a longer one begins with the same bytes; no more text is held back than the
 //! beginning of a placeholder that was given out; a placeholder in a URL stays. Does not: number
 //! credentials, whose end is not kept, or attachments; or number more than the bounds allow
 //! (further matches get the plain placeholder, which stays).

@@ -40,8 +40,9 @@ pub(crate) enum Next {
 }
 
 impl Next {
-    /// A match at `start..to`, if it begins before `limit`. `whole`: it does not end at an end of the view that is not the
-    /// end of the string, which is no place where a pattern may anchor or stop.
+    /// A match at `start..to`, if it begins before `limit`. `whole`: it does not end at an end of
+    /// the view that is not the end of the string, which is no place where a pattern may anchor or
+    /// stop.
     fn of(start: usize, to: usize, kind: KindId, limit: usize, whole: bool) -> Next {
         if start < limit && to > start && whole {
             Next::At(Found { start, end: to, kind, tail: Tail::None })
@@ -90,7 +91,7 @@ impl NextSecret {
 
 impl Scanner {
     /// The next match whose trigger lies before `limit`.
-    pub(super) fn next(
+    pub(crate) fn next(
         &mut self,
         triggers: &mut Triggers,
         limit: usize,
@@ -416,7 +417,8 @@ impl Scanner {
     }
 }
 
-/// The next prefix of a secret from `from` on, and where the search ended. Before `near` more are expected.
+/// The next prefix of a secret from `from` on, and where the search ended. Before `near` more are
+/// expected.
 fn next_prefix(
     prefixes: &Prefixes,
     text: &[u8],

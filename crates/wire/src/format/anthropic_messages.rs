@@ -24,7 +24,7 @@ use crate::lenient::{Content, Count, Lenient, Text};
 use crate::reported::ReportedUsage;
 use crate::stream::{Role, StreamReader};
 
-pub(super) const SPEC: Spec = Spec {
+pub(crate) const SPEC: Spec = Spec {
     name: "messages",
     routes: &[
         Route { name: "/v1/messages", answer: Format::AnthropicMessages, makes: Some(Makes::Text) },
@@ -39,7 +39,7 @@ pub(super) const SPEC: Spec = Spec {
     objects: Some(objects),
 };
 
-pub(super) const KIND: Conventions = Conventions {
+pub(crate) const KIND: Conventions = Conventions {
     name: "anthropic",
     base_url: "https://api.anthropic.com/v1",
     key_header: ("x-api-key", ""),

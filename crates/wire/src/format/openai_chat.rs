@@ -26,14 +26,14 @@ use crate::reported::{ReportedUsage, Tier};
 use crate::stream::{Role, StreamReader};
 
 /// Chat and completions have the same options.
-pub(super) const SCHEMA: Schema = Schema {
+pub(crate) const SCHEMA: Schema = Schema {
     usage_option: true,
     store_option: true,
     output_bounds: &["max_completion_tokens", "max_tokens"],
     ..Schema::REQUEST
 };
 
-pub(super) const SPEC: Spec = Spec {
+pub(crate) const SPEC: Spec = Spec {
     name: "chat",
     routes: &[Route {
         name: "/v1/chat/completions",
@@ -50,7 +50,7 @@ pub(super) const SPEC: Spec = Spec {
     objects: Some(objects),
 };
 
-pub(super) const KIND: Conventions = Conventions {
+pub(crate) const KIND: Conventions = Conventions {
     name: "openai",
     base_url: "https://api.openai.com/v1",
     key_header: ("authorization", "Bearer "),
@@ -125,7 +125,7 @@ struct FunctionDelta<'a> {
 }
 
 /// Reads the data of an event; also of other formats, because most servers imitate this one.
-pub(super) fn chunk(stream: &mut StreamReader, data: &[u8]) -> Role {
+pub(crate) fn chunk(stream: &mut StreamReader, data: &[u8]) -> Role {
     let Ok(chunk) = serde_json::from_slice::<Chunk<'_>>(data) else { return Role::Content };
     stream.saw_model(chunk.model);
     stream.saw_model(chunk.model_version);

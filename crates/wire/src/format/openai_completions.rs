@@ -12,7 +12,7 @@ use super::{Format, Route, Spec, openai_chat};
 use crate::estimate::Makes;
 use crate::reported::ReportedUsage;
 
-pub(super) const SPEC: Spec = Spec {
+pub(crate) const SPEC: Spec = Spec {
     name: "completions",
     routes: &[Route {
         name: "/v1/completions",

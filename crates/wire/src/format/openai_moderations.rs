@@ -10,7 +10,7 @@ use tollgate_redact::Schema;
 use super::{Format, Route, Spec, other};
 use crate::estimate::Makes;
 
-pub(super) const SPEC: Spec = Spec {
+pub(crate) const SPEC: Spec = Spec {
     name: "moderations",
     routes: &[Route {
         name: "/v1/moderations",

@@ -22,7 +22,7 @@ use crate::lenient::{Count, Lenient, Text};
 use crate::reported::{ReportedUsage, Tier};
 use crate::stream::{Role, StreamReader};
 
-pub(super) const SPEC: Spec = Spec {
+pub(crate) const SPEC: Spec = Spec {
     name: "responses",
     routes: &[
         Route { name: "/v1/responses", answer: Format::OpenAiResponses, makes: Some(Makes::Text) },

@@ -9,7 +9,7 @@ use tollgate_redact::Schema;
 use super::{End, Spec, openai_chat};
 use crate::reported::ReportedUsage;
 
-pub(super) const SPEC: Spec = Spec {
+pub(crate) const SPEC: Spec = Spec {
     name: "other",
     routes: &[],
     schema: Schema::UNKNOWN,

@@ -4,4 +4,4 @@
 
 use super::{Spec, other};
 
-pub(super) const SPEC: Spec = Spec { name: "stored_object", usage: None, ..other::SPEC };
+pub(crate) const SPEC: Spec = Spec { name: "stored_object", usage: None, ..other::SPEC };

@@ -89,10 +89,16 @@ impl ClickHouseStore {
         })
     }
 
-    fn keep_position(&mut self, position: Position, sealed_until: Option<u64>) -> Result<(), StoreError> {
-        self.position.keep(Resume { position, sealed_until }, self.syncs).map_err(|e| StoreError::Retry {
-            reason: format!("the position in the log: {e}"),
-            at_least: Duration::ZERO,
+    fn keep_position(
+        &mut self,
+        position: Position,
+        sealed_until: Option<u64>,
+    ) -> Result<(), StoreError> {
+        self.position.keep(Resume { position, sealed_until }, self.syncs).map_err(|e| {
+            StoreError::Retry {
+                reason: format!("the position in the log: {e}"),
+                at_least: Duration::ZERO,
+            }
         })
     }
 }
@@ -111,7 +117,9 @@ impl Store for ClickHouseStore {
             Ok(Found::Place { resume, .. }) => Ok(Some(*resume)),
             Ok(Found::Nothing) => Ok(None),
             Ok(Found::Damaged) => {
-                tracing::warn!("clickhouse.position is damaged; the waiting rows are sent from the oldest on");
+                tracing::warn!(
+                    "clickhouse.position is damaged; the waiting rows are sent from the oldest on"
+                );
                 Ok(None)
             }
             Err(error) => Err(StoreError::Operator { reason: error.to_string() }),
@@ -201,14 +209,19 @@ fn classify(error: &Error) -> StoreError {
         _ => return again("ClickHouse gives an answer that is not understood".to_owned()),
     };
     let Some(code) = exception_code(text) else { return by_status(text) };
-    let reason = format!("ClickHouse error {code}{}", exception_name(text).map_or(String::new(), |n| format!(" {n}")));
+    let reason = format!(
+        "ClickHouse error {code}{}",
+        exception_name(text).map_or(String::new(), |n| format!(" {n}"))
+    );
     match code {
         // Rows that cannot be parsed, or that break a constraint.
         6 | 26 | 27 | 33 | 38 | 41 | 43 | 53 | 69 | 70 | 72 | 117 | 131 | 321 | 349 | 467 | 469 => {
             StoreError::Rows { reason }
         }
         // Database, table or one of its columns missing.
-        16 | 60 | 81 => StoreError::Operator { reason: format!("{reason}: run `tollgate clickhouse apply`") },
+        16 | 60 | 81 => {
+            StoreError::Operator { reason: format!("{reason}: run `tollgate clickhouse apply`") }
+        }
         // Unknown name or setting; wrong user, password or rights; read-only.
         47 | 115 | 164 | 192 | 193 | 194 | 291 | 497 | 516 => StoreError::Operator { reason },
         // Too many parts.
@@ -224,9 +237,10 @@ fn by_status(text: &str) -> StoreError {
         Some(status @ (400..=407 | 410..=428)) => {
             StoreError::Operator { reason: format!("the ClickHouse address answers {status}") }
         }
-        Some(status) => {
-            StoreError::Retry { reason: format!("the ClickHouse address answers {status}"), at_least: Duration::ZERO }
-        }
+        Some(status) => StoreError::Retry {
+            reason: format!("the ClickHouse address answers {status}"),
+            at_least: Duration::ZERO,
+        },
         None => StoreError::Retry {
             reason: "the ClickHouse address answers without a ClickHouse error".to_owned(),
             at_least: Duration::ZERO,
@@ -258,7 +272,9 @@ mod tests {
     fn failures_are_told_apart() {
         let check = |error: Error, expected: &str| {
             let found = match classify(&error) {
-                StoreError::Retry { reason, at_least } => format!("retry {} {reason}", at_least.as_secs()),
+                StoreError::Retry { reason, at_least } => {
+                    format!("retry {} {reason}", at_least.as_secs())
+                }
                 StoreError::Operator { reason } => format!("operator {reason}"),
                 StoreError::Rows { reason } => format!("rows {reason}"),
             };
@@ -266,11 +282,15 @@ mod tests {
         };
         let bad = |text: &str| Error::BadResponse(text.to_owned());
         check(
-            bad("Code: 60. DB::Exception: Table x.ai_log does not exist. (UNKNOWN_TABLE) (version 26.9.2.1)"),
+            bad(
+                "Code: 60. DB::Exception: Table x.ai_log does not exist. (UNKNOWN_TABLE) (version 26.9.2.1)",
+            ),
             "operator ClickHouse error 60 UNKNOWN_TABLE: run `tollgate clickhouse apply`",
         );
         check(
-            bad("Code: 516. DB::Exception: default: Authentication failed. (AUTHENTICATION_FAILED)"),
+            bad(
+                "Code: 516. DB::Exception: default: Authentication failed. (AUTHENTICATION_FAILED)",
+            ),
             "operator ClickHouse error 516 AUTHENTICATION_FAILED",
         );
         check(
@@ -281,7 +301,10 @@ mod tests {
             bad("Code: 241. DB::Exception: (MEMORY_LIMIT_EXCEEDED)"),
             "retry 0 ClickHouse error 241 MEMORY_LIMIT_EXCEEDED",
         );
-        check(bad("Code: 75, e.displayText() = DB::Exception: No space left on device"), "retry 0 ClickHouse error 75");
+        check(
+            bad("Code: 75, e.displayText() = DB::Exception: No space left on device"),
+            "retry 0 ClickHouse error 75",
+        );
         // The reason does not repeat the data that the message quotes.
         check(
             bad(

@@ -1,13 +1,13 @@
 //! The place in the log up to which ClickHouse has the rows, in the file
 //! `data_dir/clickhouse.position`.
 //!
-//! Two slots, each with a number, the place and a checksum, are written in turn; the intact one with
-//! the higher number counts.
+//! Two slots, each with a number, the place and a checksum, are written in turn; the intact one
+//! with the higher number counts.
 //!
-//! Guarantees: the end of the process, or with `sync` a power cut, leaves the former place or the new
-//! one. Once the file exists, keeping a place needs no room on the disk, so that a disk that waiting
-//! rows have filled can be emptied again. A file of one line, as a former version wrote it, is
-//! understood. Does not: interpret the place (see `wal/reader`).
+//! Guarantees: the end of the process, or with `sync` a power cut, leaves the former place or the
+//! new one. Once the file exists, keeping a place needs no room on the disk, so that a disk that
+//! waiting rows have filled can be emptied again. A file of one line, as a former version wrote it,
+//! is understood. Does not: interpret the place (see `wal/reader`).
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -84,7 +84,12 @@ impl PositionFile {
         let file = match self.file.take() {
             Some(file) => file,
             None => {
-                let file = private::options().create(true).truncate(false).read(true).write(true).open(&self.path)?;
+                let file = private::options()
+                    .create(true)
+                    .truncate(false)
+                    .read(true)
+                    .write(true)
+                    .open(&self.path)?;
                 let length = usize::try_from(file.metadata()?.len()).unwrap_or(FILE_BYTES);
                 if length < FILE_BYTES {
                     // Written, not only extended: this takes the room on the disk now.
@@ -142,7 +147,10 @@ fn parse(slot: &[u8]) -> Option<(u64, Resume)> {
         "2" => words.next()?.parse().ok()?,
         _ => return None,
     };
-    let position = Position { segment: Uuid::parse_str(words.next()?).ok()?, offset: words.next()?.parse().ok()? };
+    let position = Position {
+        segment: Uuid::parse_str(words.next()?).ok()?,
+        offset: words.next()?.parse().ok()?,
+    };
     let sealed_until = words.next().map(str::parse).transpose().ok()?;
     Some((number, Resume { position, sealed_until }))
 }
@@ -180,7 +188,10 @@ mod tests {
             }
         }
         let after = std::fs::metadata(&path).expect("it is there");
-        assert_eq!((before.ino(), before.len(), before.blocks()), (after.ino(), after.len(), after.blocks()));
+        assert_eq!(
+            (before.ino(), before.len(), before.blocks()),
+            (after.ino(), after.len(), after.blocks())
+        );
         assert_eq!(std::fs::read_dir(dir.path()).expect("dir").count(), 1, "no other file is made");
     }
 

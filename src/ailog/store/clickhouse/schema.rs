@@ -2,8 +2,8 @@
 //!
 //! Guarantees: every statement may be run again. `apply` keeps in `tollgate_migrations` which
 //! migrations it has run, and runs the others. Does not: drop or rewrite anything; migrations only
-//! add. The retention of an existing table is changed only on request, because a shorter one deletes
-//! rows.
+//! add. The retention of an existing table is changed only on request, because a shorter one
+//! deletes rows.
 
 use std::time::Duration;
 
@@ -37,8 +37,8 @@ pub(crate) const RETENTION_DAYS_MAX: u32 = 20_000;
 pub(crate) struct SchemaOptions {
     /// Letters, digits and `_`.
     pub(crate) database: String,
-    /// Replicated tables on this cluster (letters, digits, `_`, `-`), which has the macros `{shard}`
-    /// and `{replica}`.
+    /// Replicated tables on this cluster (letters, digits, `_`, `-`), which has the macros
+    /// `{shard}` and `{replica}`.
     pub(crate) cluster: Option<String>,
     /// Rows older than this are deleted by ClickHouse.
     pub(crate) retention_days: u32,
@@ -87,7 +87,8 @@ pub(crate) enum ApplyError {
 impl SchemaOptions {
     /// The whole schema as SQL.
     pub(crate) fn sql(&self) -> String {
-        let parts: Vec<String> = migrations().iter().map(|(_, template)| self.fill(template)).collect();
+        let parts: Vec<String> =
+            migrations().iter().map(|(_, template)| self.fill(template)).collect();
         parts.join("\n")
     }
 
@@ -148,8 +149,10 @@ impl SchemaOptions {
 
     /// The retention of the existing table; `None` if there is none.
     async fn retention(&self, client: &Client) -> Result<Option<Retention>, Error> {
-        let sql =
-            format!("SELECT engine_full FROM system.tables WHERE database = '{}' AND name = 'ai_log'", self.database);
+        let sql = format!(
+            "SELECT engine_full FROM system.tables WHERE database = '{}' AND name = 'ai_log'",
+            self.database
+        );
         let found: Vec<String> = in_time(client.query_raw(&sql).fetch_all()).await?;
         Ok(found.first().map(|engine| retention_of(engine)))
     }
@@ -171,7 +174,10 @@ impl SchemaOptions {
         };
         template
             .replace("${database}", &self.database)
-            .replace(" ${on_cluster}", &if on_cluster.is_empty() { on_cluster } else { format!(" {on_cluster}") })
+            .replace(
+                " ${on_cluster}",
+                &if on_cluster.is_empty() { on_cluster } else { format!(" {on_cluster}") },
+            )
             .replace("${engine}", &engine)
             .replace("${ledger_engine}", &ledger_engine)
             .replace("${deduplication}", deduplication)
@@ -197,15 +203,21 @@ fn migrations_of(columns: &[Column], versions: &[u32]) -> Vec<(u32, String)> {
         let version = version.and_then(|at| u8::try_from(at + 1).ok()).unwrap_or(0);
         let added: Vec<&Column> = added_in(columns, version).collect();
         let script = script.replace("${columns}", &definitions(&added, "    "));
-        (number, script.replace("${added_columns}", &definitions(&added, "    ADD COLUMN IF NOT EXISTS ")))
+        (
+            number,
+            script
+                .replace("${added_columns}", &definitions(&added, "    ADD COLUMN IF NOT EXISTS ")),
+        )
     };
     scripts.into_iter().map(fill).collect()
 }
 
 /// The columns as SQL, one on each line, aligned.
 fn definitions(columns: &[&Column], prefix: &str) -> String {
-    let width = |of: fn(&Column) -> &str| columns.iter().map(|column| of(column).len()).max().unwrap_or(0);
-    let (name_width, type_width) = (width(|column| column.name), width(|column| type_of(column.of)));
+    let width =
+        |of: fn(&Column) -> &str| columns.iter().map(|column| of(column).len()).max().unwrap_or(0);
+    let (name_width, type_width) =
+        (width(|column| column.name), width(|column| type_of(column.of)));
     let define = |column: &&Column| {
         let (name, of, doc) = (column.name, type_of(column.of), column.doc.replace('\'', "''"));
         let codec = codec_of(column.of);
@@ -240,7 +252,12 @@ const fn codec_of(of: Type) -> &'static str {
         Type::Text | Type::U16 | Type::NanoUsd => " CODEC(ZSTD(1))",
         Type::OptionalText => " CODEC(ZSTD(3))",
         Type::U32 | Type::U64 => " CODEC(T64, ZSTD(1))",
-        Type::Uuid | Type::Label | Type::Bool | Type::U8 | Type::OptionalLabel | Type::OptionalFloat => "",
+        Type::Uuid
+        | Type::Label
+        | Type::Bool
+        | Type::U8
+        | Type::OptionalLabel
+        | Type::OptionalFloat => "",
     }
 }
 
@@ -250,15 +267,23 @@ fn replicated(database: &str, table: &str) -> String {
 
 /// The statements of a script; comments are whole lines.
 pub(crate) fn statements(script: &str) -> Vec<String> {
-    let code: Vec<&str> = script.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
-    code.join("\n").split(";\n").map(|s| s.trim().trim_end_matches(';').to_owned()).filter(|s| !s.is_empty()).collect()
+    let code: Vec<&str> =
+        script.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
+    code.join("\n")
+        .split(";\n")
+        .map(|s| s.trim().trim_end_matches(';').to_owned())
+        .filter(|s| !s.is_empty())
+        .collect()
 }
 
 /// The retention in the engine's description, as the server writes it.
 fn retention_of(engine: &str) -> Retention {
     let Some((_, rule)) = engine.split_once(" TTL ") else { return Retention::Never };
-    let rule = rule.split_once(" SETTINGS ").map_or(rule, |(rule, _)| rule).trim_end_matches(" DELETE");
-    let days = rule.strip_prefix("toDateTime(created_at) + toIntervalDay(").and_then(|rest| rest.strip_suffix(')'));
+    let rule =
+        rule.split_once(" SETTINGS ").map_or(rule, |(rule, _)| rule).trim_end_matches(" DELETE");
+    let days = rule
+        .strip_prefix("toDateTime(created_at) + toIntervalDay(")
+        .and_then(|rest| rest.strip_suffix(')'));
     days.and_then(|days| days.parse().ok()).map_or(Retention::Other, Retention::Days)
 }
 
@@ -285,8 +310,11 @@ mod tests {
 
     #[test]
     fn a_retention_is_read_as_the_server_writes_it() {
-        let of =
-            |rule: &str| retention_of(&format!("MergeTree PARTITION BY m ORDER BY (a, b){rule} SETTINGS g = 8192"));
+        let of = |rule: &str| {
+            retention_of(&format!(
+                "MergeTree PARTITION BY m ORDER BY (a, b){rule} SETTINGS g = 8192"
+            ))
+        };
         assert_eq!(of(" TTL toDateTime(created_at) + toIntervalDay(730)"), Retention::Days(730));
         assert_eq!(of(""), Retention::Never);
         for other in [
@@ -303,12 +331,16 @@ mod tests {
             let sql = options(cluster).sql();
             assert!(!sql.replace("(${...})", "").contains("${"), "{sql}");
             let on_cluster = cluster.map_or(0, |_| statements(&sql).len());
-            assert_eq!(sql.matches("ON CLUSTER 'main'").count(), on_cluster, "every statement runs on the cluster");
+            assert_eq!(
+                sql.matches("ON CLUSTER 'main'").count(),
+                on_cluster,
+                "every statement runs on the cluster"
+            );
         }
         assert!(
-            options(Some("main"))
-                .sql()
-                .contains("ReplicatedMergeTree('/clickhouse/tables/{shard}/d/ai_log', '{replica}')")
+            options(Some("main")).sql().contains(
+                "ReplicatedMergeTree('/clickhouse/tables/{shard}/d/ai_log', '{replica}')"
+            )
         );
         assert!(options(None).sql().contains("ENGINE = MergeTree\n"));
     }
@@ -323,7 +355,9 @@ mod tests {
                 let line = line.strip_prefix("ADD COLUMN IF NOT EXISTS ").unwrap_or(line);
                 line.starts_with(&definition) && line.contains(" COMMENT '")
             };
-            let places = migrations.iter().flat_map(|(number, sql)| sql.lines().filter(defines).map(move |_| *number));
+            let places = migrations
+                .iter()
+                .flat_map(|(number, sql)| sql.lines().filter(defines).map(move |_| *number));
             let expected = MIGRATION_OF_VERSION[usize::from(since) - 1];
             assert_eq!(places.collect::<Vec<_>>(), [expected], "{name} {of:?}");
         }
@@ -332,12 +366,19 @@ mod tests {
     #[test]
     fn columns_of_a_new_version_get_a_migration() {
         let [first, .., last] = COLUMNS;
-        let new = Column { name: "cache", of: Type::OptionalLabel, since: 3, doc: "the answer's own" };
+        let new =
+            Column { name: "cache", of: Type::OptionalLabel, since: 3, doc: "the answer's own" };
         let migrations = migrations_of(&[first, last, new], &[1, 3, 9]);
-        assert_eq!(migrations.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [1, 2, 3, 4, 9]);
+        assert_eq!(
+            migrations.iter().map(|(number, _)| *number).collect::<Vec<_>>(),
+            [1, 2, 3, 4, 9]
+        );
         let expected = "-- Columns that this version of tollgate adds.\n\nALTER TABLE `d`.ai_log\n    \
                         ADD COLUMN IF NOT EXISTS cache LowCardinality(Nullable(String)) COMMENT 'the answer''s own';\n";
         assert_eq!(options(None).fill(&migrations[4].1), expected);
-        assert!(migrations[0].1.contains("\n    id UUID COMMENT '") && !migrations[2].1.contains(" cache "));
+        assert!(
+            migrations[0].1.contains("\n    id UUID COMMENT '")
+                && !migrations[2].1.contains(" cache ")
+        );
     }
 }

@@ -27,26 +27,36 @@ pub fn scalar<'a>(node: &'a Node, what: &str, problems: &mut Problems) -> Option
 
 /// A scalar as messages may show it: what the file says, never what the environment holds.
 pub fn shown(scalar: &Scalar) -> String {
-    let text: String = scalar.reference.as_deref().unwrap_or(&scalar.text).chars().take(80).collect();
+    let text: String =
+        scalar.reference.as_deref().unwrap_or(&scalar.text).chars().take(80).collect();
     if scalar.reference.is_some() { format!("the value of `{text}`") } else { format!("`{text}`") }
 }
 
 /// Reads a scalar with a function that tells what is wrong.
-fn parsed<T>(node: &Node, what: &str, problems: &mut Problems, read: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+fn parsed<T>(
+    node: &Node,
+    what: &str,
+    problems: &mut Problems,
+    read: impl Fn(&str) -> Result<T, String>,
+) -> Option<T> {
     let scalar = scalar(node, what, problems)?;
-    read(scalar.text.trim()).map_err(|reason| problems.add(&node.at, format!("{}: {reason}", shown(scalar)))).ok()
+    read(scalar.text.trim())
+        .map_err(|reason| problems.add(&node.at, format!("{}: {reason}", shown(scalar))))
+        .ok()
 }
 
 impl Shape for bool {
     fn read(node: &Node, problems: &mut Problems) -> Option<bool> {
         let from_env = matches!(&node.value, Value::Scalar(scalar) if scalar.reference.is_some());
-        parsed(node, "`true` or `false`", problems, |text| match text.to_ascii_lowercase().as_str() {
-            "true" => Ok(true),
-            "false" => Ok(false),
-            // The words people set variables to.
-            "1" | "yes" | "on" if from_env => Ok(true),
-            "0" | "no" | "off" if from_env => Ok(false),
-            _ => Err("not a yes or no; write true or false".to_owned()),
+        parsed(node, "`true` or `false`", problems, |text| {
+            match text.to_ascii_lowercase().as_str() {
+                "true" => Ok(true),
+                "false" => Ok(false),
+                // The words people set variables to.
+                "1" | "yes" | "on" if from_env => Ok(true),
+                "0" | "no" | "off" if from_env => Ok(false),
+                _ => Err("not a yes or no; write true or false".to_owned()),
+            }
         })
     }
     fn json(&self) -> Json {
@@ -89,7 +99,10 @@ impl Shape for f64 {
     fn read(node: &Node, problems: &mut Problems) -> Option<f64> {
         parsed(node, "a number", problems, |text| {
             let plain = text.bytes().all(|b| b.is_ascii_digit() || b"+-.eE".contains(&b));
-            text.parse().ok().filter(|n: &f64| plain && n.is_finite()).ok_or_else(|| "not a number".to_owned())
+            text.parse()
+                .ok()
+                .filter(|n: &f64| plain && n.is_finite())
+                .ok_or_else(|| "not a number".to_owned())
         })
     }
     fn json(&self) -> Json {
@@ -144,8 +157,8 @@ impl Shape for Secret {
     }
 }
 
-/// A value that says what is looked for in people's text (names of customers and projects), so that it is counted and not
-/// shown.
+/// A value that says what is looked for in people's text (names of customers and projects), so that
+/// it is counted and not shown.
 #[derive(Clone, Debug)]
 pub struct Hidden<T>(pub(crate) T);
 
@@ -240,7 +253,9 @@ impl Bytes for usize {
 
 impl<N: Bytes> Shape for Size<N> {
     fn read(node: &Node, problems: &mut Problems) -> Option<Size<N>> {
-        let count = |text: &str| values::size(text).and_then(|n| N::of(n).ok_or_else(|| "too large".to_owned()));
+        let count = |text: &str| {
+            values::size(text).and_then(|n| N::of(n).ok_or_else(|| "too large".to_owned()))
+        };
         parsed(node, "a size", problems, count).map(Size)
     }
     fn json(&self) -> Json {
@@ -301,7 +316,9 @@ impl<T: Shape> Shape for Cap<T> {
 
 impl Shape for OrgId {
     fn read(node: &Node, problems: &mut Problems) -> Option<OrgId> {
-        parsed(node, "an organisation", problems, |text| OrgId::new(text).ok_or_else(|| ORG_RULE.to_owned()))
+        parsed(node, "an organisation", problems, |text| {
+            OrgId::new(text).ok_or_else(|| ORG_RULE.to_owned())
+        })
     }
     fn json(&self) -> Json {
         json!(self.as_str())
@@ -317,12 +334,17 @@ impl Shape for OrgId {
 const ORG_RULE: &str = "no name of an organisation: 1 to 128 of A-Z a-z 0-9 . _ : @ + = / -";
 
 /// The description of `orgs`.
-pub const ORGS: &str = "Overrides by organisation. Each takes the same keys and inherits those that it does not give.";
+pub const ORGS: &str =
+    "Overrides by organisation. Each takes the same keys and inherits those that it does not give.";
 
 /// `null` or a value.
 impl<T: Shape> Shape for Option<T> {
     fn read(node: &Node, problems: &mut Problems) -> Option<Option<T>> {
-        if matches!(node.value, Value::Null) { Some(None) } else { T::read(node, problems).map(Some) }
+        if matches!(node.value, Value::Null) {
+            Some(None)
+        } else {
+            T::read(node, problems).map(Some)
+        }
     }
     fn json(&self) -> Json {
         self.as_ref().map_or(Json::Null, Shape::json)
@@ -335,18 +357,22 @@ impl<T: Shape> Shape for Option<T> {
     }
 }
 
-/// A list; entries that cannot be read are left out (and reported), unless that leaves nothing to check.
+/// A list; entries that cannot be read are left out (and reported), unless that leaves nothing to
+/// check.
 impl<T: Shape> Shape for Vec<At<T>> {
     fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
         match &node.value {
             Value::List(nodes) => {
-                let entry = |n: &Node| Some(At { value: T::read(n, problems)?, at: n.at.clone(), given: true });
+                let entry = |n: &Node| {
+                    Some(At { value: T::read(n, problems)?, at: n.at.clone(), given: true })
+                };
                 let list: Vec<At<T>> = nodes.iter().filter_map(entry).collect();
                 (!list.is_empty() || nodes.is_empty()).then_some(list)
             }
             Value::Failed => None,
             _ => {
-                problems.add(&node.at, "a list is needed here: [a, b], or lines that begin with `- `");
+                problems
+                    .add(&node.at, "a list is needed here: [a, b], or lines that begin with `- `");
                 None
             }
         }
@@ -370,7 +396,10 @@ impl<T: Shape> Shape for Named<T> {
     fn read(node: &Node, problems: &mut Problems) -> Option<Named<T>> {
         let Value::Map(entries) = &node.value else {
             if !matches!(node.value, Value::Failed) {
-                problems.add(&node.at, "a mapping is needed here: a name, a colon, and what it stands for");
+                problems.add(
+                    &node.at,
+                    "a mapping is needed here: a name, a colon, and what it stands for",
+                );
             }
             return None;
         };
@@ -391,7 +420,8 @@ impl<T: Shape> Shape for Named<T> {
     }
 }
 
-/// A section that organisations may have their own version of: `orgs` takes the same keys and inherits the rest.
+/// A section that organisations may have their own version of: `orgs` takes the same keys and
+/// inherits the rest.
 #[derive(Clone, Debug)]
 pub struct PerOrg<T> {
     pub base: T,
@@ -420,15 +450,18 @@ impl<T: Section> Shape for PerOrg<T> {
                     }
                 }
             }
-            Some((_, node)) => {
-                problems.add(&node.at, "a mapping is needed here: an organisation, a colon, and its keys")
-            }
+            Some((_, node)) => problems
+                .add(&node.at, "a mapping is needed here: an organisation, a colon, and its keys"),
         }
         Some(PerOrg { base, orgs })
     }
     fn json(&self) -> Json {
         let mut json = self.base.json();
-        json["orgs"] = self.orgs.iter().map(|(org, own)| (org.as_str().to_owned(), own.value.json())).collect();
+        json["orgs"] = self
+            .orgs
+            .iter()
+            .map(|(org, own)| (org.as_str().to_owned(), own.value.json()))
+            .collect();
         json
     }
     fn schema() -> Json {

@@ -1,9 +1,9 @@
 //! The types of configuration values: how a value is read, shown, and described.
 //!
-//! A [`Shape`] is a type of value. A [`Section`] is a mapping with a fixed set of keys, declared with
-//! `section!`. Reading does not stop at the first problem: a key whose value cannot be read takes its
-//! default, so that every problem of every file is found in one run. A configuration with problems is
-//! never used.
+//! A [`Shape`] is a type of value. A [`Section`] is a mapping with a fixed set of keys, declared
+//! with `section!`. Reading does not stop at the first problem: a key whose value cannot be read
+//! takes its default, so that every problem of every file is found in one run. A configuration with
+//! problems is never used.
 
 mod kinds;
 mod range;
@@ -13,7 +13,9 @@ use serde_json::Value as Json;
 
 pub use kinds::{Cap, Hidden, Named, ORGS, PerOrg, Size, Usd, scalar, shown};
 pub use range::{Limits, refusal};
-pub use section::{Entries, KeyInfo, SectionInfo, default_json, doc, key_name, section_schema, word};
+pub use section::{
+    Entries, KeyInfo, SectionInfo, default_json, doc, key_name, section_schema, word,
+};
 pub(crate) use section::{section, words};
 
 use super::node::Node;
@@ -45,7 +47,12 @@ pub trait Section: Shape {
     const KEYS: &'static [&'static str];
     /// Reads it. Keys that are missing are taken from `base`, else from their defaults. `also` are
     /// further keys that the caller reads.
-    fn read_over(node: &Node, base: Option<&Self>, also: &[&str], problems: &mut Problems) -> Option<Self>;
+    fn read_over(
+        node: &Node,
+        base: Option<&Self>,
+        also: &[&str],
+        problems: &mut Problems,
+    ) -> Option<Self>;
     /// Its declaration.
     fn info() -> SectionInfo;
 }

@@ -1,8 +1,8 @@
 //! Ranges of values: `max_retries: u32 = "2" in 0..=10`.
 //!
 //! One declaration gives the check, its message, the bounds in the JSON Schema and the words in the
-//! documentation. A number, a duration, a size and an amount have a range of values; text has a range
-//! of bytes, a list one of entries.
+//! documentation. A number, a duration, a size and an amount have a range of values; text has a
+//! range of bytes, a list one of entries.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -59,7 +59,8 @@ impl Limits {
             choices.iter_mut().for_each(|choice| self.limit(choice));
             return;
         }
-        let is_number = matches!(object.get("type").and_then(Json::as_str), Some("integer" | "number"));
+        let is_number =
+            matches!(object.get("type").and_then(Json::as_str), Some("integer" | "number"));
         if is_number != (self.names[0] == "minimum") || object.contains_key("const") {
             return;
         }
@@ -151,8 +152,8 @@ impl Ranged for String {
     fn show(bound: &usize) -> String {
         bound.to_string()
     }
-    /// JSON Schema counts characters, of which a text has no more than bytes. A type that is more than
-    /// a string takes no such bounds.
+    /// JSON Schema counts characters, of which a text has no more than bytes. A type that is more
+    /// than a string takes no such bounds.
     fn number(bound: &usize) -> Option<Json> {
         Some(json!(bound))
     }

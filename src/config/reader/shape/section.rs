@@ -1,8 +1,8 @@
 //! `section!` and `words!`: the one declaration of each key of the configuration.
 //!
-//! A line of `section!` is a key: its name, the type of its value, its default (as YAML), the range of
-//! allowed values, an example, and its description. Reading, defaults, range checks, the JSON Schema,
-//! the shipped files and the documentation all come from that line.
+//! A line of `section!` is a key: its name, the type of its value, its default (as YAML), the range
+//! of allowed values, an example, and its description. Reading, defaults, range checks, the JSON
+//! Schema, the shipped files and the documentation all come from that line.
 
 use serde_json::{Value as Json, json};
 
@@ -41,21 +41,28 @@ pub struct Entries<'a> {
 
 impl<'a> Entries<'a> {
     /// The entries of `node`; `None`, and a problem, if it is not a mapping.
-    pub fn of(node: &'a Node, known: &'static [&'static str], problems: &mut Problems) -> Option<Entries<'a>> {
+    pub fn of(
+        node: &'a Node,
+        known: &'static [&'static str],
+        problems: &mut Problems,
+    ) -> Option<Entries<'a>> {
         let list: &[(Name, Node)] = match &node.value {
             Value::Map(entries) => entries,
             Value::Null => &[],
             Value::Failed => return None,
             _ => {
-                problems.add(&node.at, format!("a mapping is needed here, with keys of {}", known.join(", ")));
+                problems.add(
+                    &node.at,
+                    format!("a mapping is needed here, with keys of {}", known.join(", ")),
+                );
                 return None;
             }
         };
         Some(Entries { at: &node.at, list, known })
     }
 
-    /// One key: as given, else as in `base`, else its `default` (YAML text). `None` if it has no default
-    /// and is missing. `refusal` gives the reason why a value is not allowed.
+    /// One key: as given, else as in `base`, else its `default` (YAML text). `None` if it has no
+    /// default and is missing. `refusal` gives the reason why a value is not allowed.
     pub fn key<T: Shape>(
         &self,
         name: &'static str,
@@ -67,7 +74,8 @@ impl<'a> Entries<'a> {
         let given = self.list.iter().find(|(key, _)| key.text == name);
         let value = match given.map(|(_, node)| node) {
             Some(Node { value: Value::Null, .. }) | None if base.is_none() && default.is_none() => {
-                problems.add(given.map_or(self.at, |(key, _)| &key.at), format!("`{name}` is missing"));
+                problems
+                    .add(given.map_or(self.at, |(key, _)| &key.at), format!("`{name}` is missing"));
                 return None;
             }
             Some(Node { value: Value::Null | Value::Failed, .. }) | None => None,
@@ -101,7 +109,8 @@ impl<'a> Entries<'a> {
     }
 }
 
-/// A default, read from YAML text as if it stood at `at`. Fails only if it refers to the environment.
+/// A default, read from YAML text as if it stood at `at`. Fails only if it refers to the
+/// environment.
 pub fn built_in<T: Shape>(text: &str, at: Place, problems: &mut Problems) -> Option<At<T>> {
     let node = super::super::yaml::parse(text, None, problems)?;
     let value = T::read(&Node { at: at.clone(), ..node }, problems)?;
@@ -114,7 +123,9 @@ pub fn default_json(text: &str) -> Json {
         match &node.value {
             Value::Null | Value::Failed => Json::Null,
             Value::List(nodes) => nodes.iter().map(plain).collect(),
-            Value::Map(entries) => entries.iter().map(|(k, v)| (k.text.clone(), plain(v))).collect(),
+            Value::Map(entries) => {
+                entries.iter().map(|(k, v)| (k.text.clone(), plain(v))).collect()
+            }
             Value::Scalar(scalar) => {
                 let shown = scalar.reference.as_deref().unwrap_or(&scalar.text);
                 match serde_json::from_str::<Json>(shown) {
@@ -254,8 +265,8 @@ macro_rules! section {
     };
 }
 
-/// Declares an enumeration and its words; or the words of one that is declared elsewhere: one by one,
-/// from a list of values that have a `name`, or from names that the type parses.
+/// Declares an enumeration and its words; or the words of one that is declared elsewhere: one by
+/// one, from a list of values that have a `name`, or from names that the type parses.
 macro_rules! words {
     ($(#[doc = $about:literal])* $ty:ident { $( $(#[doc = $doc:literal])* $word:literal => $value:ident, )* }) => {
         $(#[doc = $about])*
