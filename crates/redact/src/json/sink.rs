@@ -24,7 +24,7 @@ pub enum Scalar {
     Number,
 }
 
-/// Who listens to a [`Tokenizer`]. Offsets count from the first byte of the body.
+/// Who listens to a [`Tokenizer`](super::Tokenizer). Offsets count from the first byte of the body.
 pub trait Sink {
     /// An object or array opens; `at` is its bracket.
     fn open(&mut self, object: bool, at: u64) -> Result<(), RedactError>;
