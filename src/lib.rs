@@ -8,7 +8,7 @@ pub mod bounds;
 pub mod clock;
 mod code;
 mod digest;
-mod failure;
+pub mod failure;
 mod glob;
 pub mod ids;
 mod lock;
