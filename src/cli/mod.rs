@@ -57,7 +57,7 @@ enum Command {
     Check(check::Args),
     /// JSON Schema of the configuration, for editors
     Schema(schema::Args),
-    /// What would leave the house: the redactor as a filter, bytes in, bytes out
+    /// Show the text that a provider would receive: the redactor as a filter, bytes in, bytes out
     Redact(Configured<redact::Args>),
     /// Calls, cost, errors and latencies from the log
     Report(Configured<report::Args>),

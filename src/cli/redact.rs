@@ -26,7 +26,7 @@ const PEEK: usize = 16 << 10;
 /// Progress is shown each time so many bytes have passed.
 const PROGRESS_EVERY: u64 = 32 << 20;
 
-/// Shows what would leave the house: redacts a request body or a text
+/// Shows the text that a provider would receive: redacts a request body or a text
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The input is one JSON body (the default if it begins with `{`)

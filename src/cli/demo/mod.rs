@@ -168,8 +168,8 @@ fn report(app: &App, tally: &Tally) -> Result<(), Failure> {
     }
     print::line("")?;
     if let Some(sample) = sample(&reader)? {
-        print::line(&format!("sent by the app:     {}", traffic::SAMPLE))?;
-        print::line(&format!("left the house:      {sample}"))?;
+        print::line(&format!("sent by the app:      {}", traffic::SAMPLE))?;
+        print::line(&format!("sent to the provider: {sample}"))?;
         print::line("")?;
     }
     Ok(())
