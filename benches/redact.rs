@@ -1,4 +1,4 @@
-//! What the redactor costs, as ratios in one run: against memcpy, `memchr('@')`, an e-mail|phone
+//! The cost of the redactor, as ratios in one run: against memcpy, `memchr('@')`, an e-mail|phone
 //! regex in one pass, a word automaton and JSON validation alone.
 //!
 //! `cargo bench --bench redact`, or only some texts: `cargo bench --bench redact -- logs dense`.

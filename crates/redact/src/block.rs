@@ -46,8 +46,8 @@ impl Block {
         self.bits(|v| is(v, b'@') | is(v, b'%') | is(v, b':'))
     }
 
-    /// What may stand between two digits of one number: no other byte may, and some that may not
-    /// are among them.
+    /// The bytes that may stand between two digits of one number: no other byte may, and some that
+    /// may not are among them.
     #[inline(always)]
     pub(crate) fn in_number(&self) -> u64 {
         self.bits(|v| {
@@ -69,8 +69,8 @@ impl Block {
         self.bits(|v| is(v, b'+'))
     }
 
-    /// What ends plain text in a JSON string: a quotation mark, a backslash, a control character,
-    /// what is not ASCII.
+    /// The bytes that end plain text in a JSON string: a quotation mark, a backslash, a control
+    /// character, what is not ASCII.
     #[inline(always)]
     pub(crate) fn special(&self) -> u64 {
         self.bits(|v| is(v, b'"') | is(v, b'\\') | within(v, 0, 0x1F) | v)

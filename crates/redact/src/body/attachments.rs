@@ -189,7 +189,7 @@ impl Body {
         }
     }
 
-    /// What base64 in the string value at hand is.
+    /// The meaning of base64 in the string value at hand.
     pub(crate) fn blob(&self) -> Blob {
         let Some(frame) = self.top() else { return Blob::None };
         let users = frame.place == Place::Data && self.schema.texts == Texts::Request;

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// What stands where in a body.
+/// The place of a container in a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     Top,
@@ -44,7 +44,7 @@ pub(crate) struct Frame {
     pub(crate) fields: usize,
     /// The path of the object or array itself, once it was asked for.
     pub(crate) path: Option<Path>,
-    /// What the key at hand says of a number, once it was asked for.
+    /// The hint of the key at hand about a number, once it was asked for.
     pub(crate) says: Option<Option<Says>>,
     /// It stands under a key that is about telephones: `"phone": {"home": …}`.
     pub(crate) phones: bool,
@@ -52,7 +52,8 @@ pub(crate) struct Frame {
     pub(crate) api: bool,
     /// The top level, or `extra_body`, which some servers merge into it.
     pub(crate) top: bool,
-    /// What the key at hand says about the call, and the one under which the object stands.
+    /// The fact that the key at hand tells about the call, and the fact of the key under which the
+    /// object stands.
     pub(crate) fact: Fact,
     pub(crate) owner: Fact,
     /// Its `id`, until it is known whether the object is an item that the provider keeps.
