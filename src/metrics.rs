@@ -50,7 +50,7 @@ pub struct Metrics {
     pub limited_orgs: IntGauge,
     /// `from`: `work` under way for another call, or a `kept` answer.
     pub intents_shared: IntCounterVec,
-    /// `code`.
+    /// `code`, `reason` (`expired`, `audience`, `signature`, …; `auth::Reason` has all).
     pub auth_failures: IntCounterVec,
     /// `provider`, `direction` (`input`, `cached`, `output`, `reasoning`).
     pub tokens: IntCounterVec,
@@ -186,7 +186,7 @@ impl Metrics {
             auth_failures: counters(
                 "tollgate_auth_failures_total",
                 "Calls without a valid identity.",
-                &["code"],
+                &["code", "reason"],
             ),
             tokens: counters("tollgate_tokens_total", "Tokens used.", &["provider", "direction"]),
             cost_usd: add(

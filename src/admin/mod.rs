@@ -198,11 +198,12 @@ async fn routed(admin: &Arc<Admin>, request: &Request<Incoming>) -> Response<Bod
         }
         "/api/config" => json_answer(&config(admin)),
         "/api/limits" => json_answer(&limits(admin)),
+        "/api/auth" => json_answer(&refused_credentials(admin)),
         "/api/summary" => summary(admin, &query).await.unwrap_or_else(unanswered),
         "/api/logs" => logs(admin, &query).await.unwrap_or_else(unanswered),
         _ => text(
             StatusCode::NOT_FOUND,
-            "there is: / /metrics /healthz /readyz /api/summary /api/logs /api/limits /api/config /openapi.yaml\n",
+            "there is: / /metrics /healthz /readyz /api/summary /api/logs /api/limits /api/auth /api/config /openapi.yaml\n",
         ),
     }
 }
@@ -252,6 +253,17 @@ fn limits(admin: &Admin) -> Value {
         "shared_store": counters.shared.as_ref().map(|shared| if shared.is_up() { "up" } else { "away" }),
         "most_refused": refused,
     })
+}
+
+/// Refused credentials by reason, with the call of each that has the latest log line.
+fn refused_credentials(admin: &Admin) -> Value {
+    let refused = admin.gateway.auth.refused.list().into_iter().map(|(reason, count, latest)| {
+        let latest = latest.map(
+            |l| json!({"at": iso(l.at_ms), "kid": l.kid, "iss": l.iss, "request_id": l.request_id}),
+        );
+        json!({"reason": reason.as_str(), "calls": count, "latest": latest})
+    });
+    json!({"refused": refused.collect::<Vec<_>>()})
 }
 
 /// Why a query has no answer: its own form (400), or the store (503).

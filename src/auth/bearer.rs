@@ -6,7 +6,7 @@
 
 use http::{HeaderMap, HeaderValue};
 
-use super::AuthError;
+use super::error::{AuthError, Reason};
 use crate::bounds::BEARER_BYTES_MAX;
 
 /// The credentials of a head.
@@ -19,12 +19,16 @@ pub struct Found<'a> {
 }
 
 const EMPTY: AuthError =
-    AuthError::Missing("the API key is empty; send a JWT or a gateway key as the bearer token");
-const SCHEME: AuthError =
-    AuthError::Invalid("the authorization header has to be `Bearer` and one token");
-const TWICE: AuthError = AuthError::Invalid("the API key was sent more than once");
-const FORM: AuthError =
-    AuthError::Invalid("the API key holds characters that no key has, or is too long");
+    AuthError::missing("the API key is empty; send a JWT or a gateway key as the bearer token");
+const SCHEME: AuthError = AuthError::invalid(
+    Reason::Headers,
+    "the authorization header has to be `Bearer` and one token",
+);
+const TWICE: AuthError = AuthError::invalid(Reason::Headers, "the API key was sent more than once");
+const FORM: AuthError = AuthError::invalid(
+    Reason::Malformed,
+    "the API key holds characters that no key has, or is too long",
+);
 
 /// Finds the credentials.
 ///

@@ -100,6 +100,11 @@ impl KeySet {
         Ok(KeySet { keys, digest: sha256(bytes) })
     }
 
+    /// Whether no set has been read yet.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
     /// The keys that may have signed: of this id (all, where the token names none), and fit for the
     /// algorithm.
     pub fn fitting<'a>(

@@ -17,8 +17,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde_json::{Map, Value};
 
+use super::error::{AuthError, Reason};
 use super::jwks::KeySet;
-use super::{AuthError, Caller, json};
+use super::{Caller, json};
 use crate::bounds::BEARER_BYTES_MAX;
 use crate::config::policy::{Accept, JwtPolicy};
 use crate::ids::OrgId;
@@ -27,18 +28,12 @@ use crate::ids::OrgId;
 const KID_BYTES_MAX: usize = 256;
 /// A subject is kept in each row.
 const SUBJECT_CHARS_MAX: usize = 128;
+/// A key id or an issuer as operators see it.
+const NAMED_CHARS_MAX: usize = 128;
 /// Keys that are tried for a token without a key id.
 const KEYS_TRIED_MAX: usize = 8;
 /// 9999-12-31: later dates are mistakes (often milliseconds).
 const SECONDS_MAX: f64 = 253_402_300_799.0;
-
-/// Why a token is refused. Deliberately coarse: details would help a forger more than a user.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    Invalid,
-    /// Well-formed, but signed by an unknown key.
-    UnknownKey,
-}
 
 /// The claims of a token with a valid signature.
 #[derive(Clone, Debug)]
@@ -64,10 +59,16 @@ impl Claims {
         let now = now_ms as f64 / 1000.0;
         let leeway = Duration::as_secs_f64(&policy.leeway);
         if now - leeway >= self.expires {
-            return Err(AuthError::Invalid("the token has expired; get a new one"));
+            return Err(AuthError::invalid(
+                Reason::Expired,
+                "the token has expired; get a new one",
+            ));
         }
         if [self.not_before, self.issued].into_iter().flatten().any(|from| from > now + leeway) {
-            return Err(AuthError::Invalid("the token is not valid yet; check the clocks"));
+            return Err(AuthError::invalid(
+                Reason::NotYetValid,
+                "the token is not valid yet; check the clocks",
+            ));
         }
         Ok(())
     }
@@ -77,7 +78,7 @@ impl Claims {
     /// # Errors
     /// It names no organisation.
     pub fn caller(&self) -> Result<Caller, AuthError> {
-        let org = self.org.clone().ok_or(AuthError::OrgMissing)?;
+        let org = self.org.clone().ok_or(AuthError::no_org())?;
         Ok(Caller {
             org,
             name: self.subject.clone(),
@@ -132,29 +133,42 @@ fn piece_has_form(piece: &str) -> bool {
 /// Checks form and signature, and everything of the claims that does not depend on the time.
 ///
 /// # Errors
-/// See [`Refusal`].
-pub fn verify(policy: &JwtPolicy, keys: Option<&KeySet>, token: &str) -> Result<Claims, Refusal> {
+/// The reason. [`Reason::UnknownKid`] and [`Reason::NoKeySet`] may pass with another key set.
+pub fn verify(policy: &JwtPolicy, keys: Option<&KeySet>, token: &str) -> Result<Claims, Reason> {
     if token.len() > BEARER_BYTES_MAX {
-        return Err(Refusal::Invalid);
+        return Err(Reason::Malformed);
     }
     let mut parts = token.split('.');
     let (Some(header), Some(payload), Some(signature), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())
     else {
-        return Err(Refusal::Invalid);
+        return Err(Reason::Malformed);
     };
-    let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| Refusal::Invalid);
+    let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| Reason::Malformed);
     let (header_bytes, payload_bytes) = (decode(header)?, decode(payload)?);
     if decode(signature)?.is_empty() {
-        return Err(Refusal::Invalid);
+        return Err(Reason::Malformed);
     }
-    let head = Head::read(&header_bytes).ok_or(Refusal::Invalid)?;
+    let head = Head::read(&header_bytes)?;
     if !policy.algorithms.contains(&head.algorithm) {
-        return Err(Refusal::Invalid);
+        return Err(Reason::Algorithm);
     }
     let message = &token.as_bytes()[..header.len() + 1 + payload.len()];
     check_signature(policy, keys, &head, message, signature)?;
-    claims(policy, &payload_bytes).ok_or(Refusal::Invalid)
+    claims(policy, &payload_bytes)
+}
+
+/// The key id and the issuer that a token names, unverified; empty where there is none.
+pub fn named_by(token: &str) -> (String, String) {
+    if token.len() > BEARER_BYTES_MAX {
+        return Default::default();
+    }
+    let mut parts = token.split('.').map(|part| json::object(&URL_SAFE_NO_PAD.decode(part).ok()?));
+    let mut named = |name: &str| match parts.next().flatten()?.get(name)? {
+        Value::String(text) => Some(text.chars().take(NAMED_CHARS_MAX).collect::<String>()),
+        _ => None,
+    };
+    (named("kid").unwrap_or_default(), named("iss").unwrap_or_default())
 }
 
 /// The header, as far as it counts.
@@ -164,24 +178,25 @@ struct Head {
 }
 
 impl Head {
-    fn read(bytes: &[u8]) -> Option<Head> {
-        let mut header = json::object(bytes)?;
+    fn read(bytes: &[u8]) -> Result<Head, Reason> {
+        let mut header = json::object(bytes).ok_or(Reason::Malformed)?;
         // Extensions that would change the meaning of the rest, and none of which is understood
         // here.
         if ["crit", "b64", "zip", "enc"].iter().any(|name| header.contains_key(*name)) {
-            return None;
+            return Err(Reason::Malformed);
         }
         let typ = header.get("typ").map(|typ| typ.as_str().map(str::to_ascii_lowercase));
         if !matches!(typ.as_ref().map(Option::as_deref), None | Some(Some("jwt" | "at+jwt"))) {
-            return None;
+            return Err(Reason::Malformed);
         }
-        let algorithm = header.get("alg")?.as_str()?.parse().ok()?;
+        let algorithm = header.get("alg").and_then(Value::as_str).ok_or(Reason::Malformed)?;
+        let algorithm = algorithm.parse().map_err(|_| Reason::Algorithm)?;
         let kid = match header.remove("kid") {
             None => None,
             Some(Value::String(kid)) if kid.len() <= KID_BYTES_MAX => Some(kid),
-            Some(_) => return None,
+            Some(_) => return Err(Reason::Malformed),
         };
-        Some(Head { algorithm, kid })
+        Ok(Head { algorithm, kid })
     }
 }
 
@@ -191,55 +206,65 @@ fn check_signature(
     head: &Head,
     message: &[u8],
     signature: &str,
-) -> Result<(), Refusal> {
+) -> Result<(), Reason> {
     let holds = |key: &DecodingKey| {
         jsonwebtoken::crypto::verify(signature, message, key, head.algorithm).unwrap_or(false)
     };
     if matches!(head.algorithm, Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512) {
         // Only the configured secret; a key set is public and can never hold one.
         let secret = policy.secret.reveal();
-        let good = !secret.is_empty() && holds(&DecodingKey::from_secret(secret.as_bytes()));
-        return if good { Ok(()) } else { Err(Refusal::Invalid) };
+        if secret.is_empty() {
+            return Err(Reason::Algorithm);
+        }
+        let good = holds(&DecodingKey::from_secret(secret.as_bytes()));
+        return if good { Ok(()) } else { Err(Reason::Signature) };
+    }
+    let Some(keys) = keys else { return Err(Reason::Algorithm) };
+    if keys.is_empty() {
+        return Err(Reason::NoKeySet);
     }
     let mut known = false;
-    let fitting = keys.into_iter().flat_map(|set| set.fitting(head.kid.as_deref(), head.algorithm));
-    for key in fitting.take(KEYS_TRIED_MAX) {
+    for key in keys.fitting(head.kid.as_deref(), head.algorithm).take(KEYS_TRIED_MAX) {
         known = true;
         if holds(key) {
             return Ok(());
         }
     }
     // Without a key id it may be a key that has not been seen yet.
-    if known && head.kid.is_some() { Err(Refusal::Invalid) } else { Err(Refusal::UnknownKey) }
+    Err(if known && head.kid.is_some() { Reason::Signature } else { Reason::UnknownKid })
 }
 
 /// The claims, if each that is there has the type and value it must have.
-fn claims(policy: &JwtPolicy, payload: &[u8]) -> Option<Claims> {
-    let claims = json::object(payload)?;
+fn claims(policy: &JwtPolicy, payload: &[u8]) -> Result<Claims, Reason> {
+    let claims = json::object(payload).ok_or(Reason::Malformed)?;
     let date = |name: &str| match claims.get(name) {
         None => Some(None),
         Some(value) => value.as_f64().filter(|s| (0.0..=SECONDS_MAX).contains(s)).map(Some),
     };
-    let issuer = match claims.get("iss") {
-        None => None,
-        Some(value) => Some(value.as_str()?),
+    let issuer = claims.get("iss").map(Value::as_str);
+    if issuer == Some(None) {
+        return Err(Reason::Claims);
+    }
+    if !policy.issuer.is_empty() && issuer.flatten() != Some(&policy.issuer) {
+        return Err(Reason::Issuer);
+    }
+    let audience = claims.get("aud");
+    if !policy.audience.is_empty() && !audience.is_some_and(|aud| is_for(&policy.audience, aud)) {
+        return Err(Reason::Audience);
+    }
+    let read = || {
+        // `sub` has to be a text or a number wherever the user's name comes from.
+        subject(claims.get("sub"))?;
+        let user = at_end(&policy.user_claim, &claims);
+        Some(Claims {
+            org: organization(&policy.org_claim, &claims),
+            subject: Arc::from(subject(user)?),
+            expires: date("exp")??,
+            not_before: date("nbf")?,
+            issued: date("iat")?,
+        })
     };
-    if !policy.issuer.is_empty() && issuer != Some(&policy.issuer) {
-        return None;
-    }
-    if !policy.audience.is_empty() && !is_for(&policy.audience, claims.get("aud")?) {
-        return None;
-    }
-    // `sub` has to be a text or a number wherever the user's name comes from.
-    subject(claims.get("sub"))?;
-    let user = at_end(&policy.user_claim, &claims);
-    Some(Claims {
-        org: organization(&policy.org_claim, &claims),
-        subject: Arc::from(subject(user)?),
-        expires: date("exp")??,
-        not_before: date("nbf")?,
-        issued: date("iat")?,
-    })
+    read().ok_or(Reason::Claims)
 }
 
 /// `aud` is this audience, or a list of texts that holds it.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use subtle::ConstantTimeEq;
 
-use super::{AuthError, Caller};
+use super::Caller;
+use super::error::{AuthError, Reason};
 use crate::config::policy::{Accept, AuthPolicy};
 use crate::digest::sha256;
 use crate::ids::{OrgId, Secret};
@@ -38,7 +39,10 @@ pub fn find(policy: &AuthPolicy, key: &str, now_ms: i64) -> Option<Result<Caller
         return None;
     }
     if holder.expires_ms.is_some_and(|expires| now_ms >= expires) {
-        return Some(Err(AuthError::Invalid("this gateway key has expired; ask for a new one")));
+        return Some(Err(AuthError::invalid(
+            Reason::Expired,
+            "this gateway key has expired; ask for a new one",
+        )));
     }
     Some(Ok(Caller {
         org: holder.org.clone(),

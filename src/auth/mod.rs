@@ -22,19 +22,22 @@
 //! RFC 6750 (bearer), RFC 7515 and 7519 (JWS, JWT), RFC 8725 (JWT best current practices).
 
 mod bearer;
+mod error;
 mod json;
 mod jwks;
 mod jwt;
 mod key;
+mod refused;
 mod verified;
 
 use std::sync::Arc;
 
 use http::{HeaderMap, Uri};
 
+pub use error::{AuthError, Reason};
 pub use jwks::{FetchError, KeySetFetch};
+pub use refused::{Latest, Refused};
 
-use crate::code::Code;
 use crate::config::policy::GatewayKey;
 pub use crate::config::policy::{Accept, AuthPolicy, JwtPolicy};
 use crate::ids::{OrgId, Secret};
@@ -54,54 +57,31 @@ pub struct Caller {
     pub key: Option<Arc<GatewayKey>>,
 }
 
-/// Why a call has no caller. `Display` is for people and quotes no part of the request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum AuthError {
-    /// No credential was sent.
-    #[error("{0}")]
-    Missing(&'static str),
-    /// The credential is not valid.
-    #[error("{0}")]
-    Invalid(&'static str),
-    /// The token is valid, but names no organisation.
-    #[error(
-        "the token is valid but names no organization that can be used; its organization claim has to be a short name or a number"
-    )]
-    OrgMissing,
-}
-
-impl AuthError {
-    /// The public code.
-    pub fn code(self) -> Code {
-        match self {
-            AuthError::Missing(_) => Code::MissingToken,
-            AuthError::Invalid(_) => Code::InvalidToken,
-            AuthError::OrgMissing => Code::OrgMissing,
-        }
-    }
-}
-
-const MISSING: AuthError = AuthError::Missing(
+const MISSING: AuthError = AuthError::missing(
     "no API key was given; send a JWT or a gateway key as the bearer token (in an SDK: as the API key)",
 );
-const NOT_ACCEPTED: AuthError = AuthError::Invalid("this kind of API key is not accepted here");
-const UNKNOWN_KEY: AuthError =
-    AuthError::Invalid("this gateway key is not known; check that it was copied whole");
-const UNVERIFIED: AuthError = AuthError::Invalid(
-    "the token cannot be verified; check that it was issued for this gateway and copied whole",
+const NOT_ACCEPTED: AuthError =
+    AuthError::invalid(Reason::NotAccepted, "this kind of API key is not accepted here");
+const UNKNOWN_KEY: AuthError = AuthError::invalid(
+    Reason::UnknownKey,
+    "this gateway key is not known; check that it was copied whole",
 );
-const TWO_CREDENTIALS: AuthError = AuthError::Invalid(
+/// A bearer that is neither a JWT nor a gateway key, where no such bearer is accepted.
+const FOREIGN: AuthError = AuthError::unverified(Reason::NotAccepted);
+const TWO_CREDENTIALS: AuthError = AuthError::invalid(
+    Reason::TwoCredentials,
     "two gateway credentials were sent; beside x-tollgate-token the bearer has to be a provider's own key",
 );
-const JWT_NEEDED: AuthError = AuthError::Invalid("this endpoint needs a JWT as its bearer token");
+const JWT_NEEDED: AuthError =
+    AuthError::invalid(Reason::JwtNeeded, "this endpoint needs a JWT as its bearer token");
 
 /// The result of a look at the headers.
 #[derive(Debug)]
 enum Identified {
     Done(Result<Caller, AuthError>),
     /// The token names a key that is not in the set; the set may have to be fetched from this
-    /// address.
-    NeedsKeySet(Uri),
+    /// address. If the key is still unknown then, this is the error.
+    NeedsKeySet(Uri, AuthError),
 }
 
 /// Knows the tokens that were verified and the key sets that were read. Outlives policy reloads.
@@ -109,6 +89,8 @@ enum Identified {
 pub struct Authenticator {
     verified: verified::Verified,
     key_sets: jwks::KeySets,
+    /// The credentials that were refused, for operators.
+    pub refused: Refused,
 }
 
 /// The content of one of the two places of a credential.
@@ -148,12 +130,12 @@ impl Authenticator {
         }
         let address = match self.identify(policy, headers, now_ms, require_jwt) {
             Identified::Done(result) => return result,
-            Identified::NeedsKeySet(address) => address,
+            Identified::NeedsKeySet(address, _) => address,
         };
         Box::pin(self.key_sets.refresh(&address, now_ms, fetch)).await;
         match self.identify(policy, headers, now_ms, require_jwt) {
             Identified::Done(result) => result,
-            Identified::NeedsKeySet(_) => Err(UNVERIFIED),
+            Identified::NeedsKeySet(_, error) => Err(error),
         }
     }
 
@@ -198,7 +180,7 @@ impl Authenticator {
         };
         let identified = match look(policy, token, now_ms) {
             Shown::Foreign(_) if require_jwt => Identified::Done(Err(JWT_NEEDED)),
-            Shown::Foreign(_) => Identified::Done(Err(UNVERIFIED)),
+            Shown::Foreign(_) => Identified::Done(Err(FOREIGN)),
             shown => self.credential(policy, shown, now_ms, require_jwt),
         };
         match identified {
@@ -227,7 +209,7 @@ impl Authenticator {
         Identified::Done(match way {
             Some(Accept::Passthrough) => Ok(key::passthrough(key)),
             Some(_) => Ok(key::anonymous()),
-            None => Err(UNVERIFIED),
+            None => Err(FOREIGN),
         })
     }
 
@@ -264,11 +246,14 @@ impl Authenticator {
         let claims = match jwt::verify(policy, keys.as_ref().map(|k| &*k.keys), token) {
             Ok(claims) => Arc::new(claims),
             // Another set may hold the key: once more with it, if it may be asked for now.
-            Err(jwt::Refusal::UnknownKey) => {
+            Err(reason @ (Reason::UnknownKid | Reason::NoKeySet)) => {
+                let error = AuthError::unverified(reason);
                 let address = keys.and_then(|k| k.may_ask);
-                return address.map_or(Identified::Done(Err(UNVERIFIED)), Identified::NeedsKeySet);
+                return address.map_or(Identified::Done(Err(error)), |address| {
+                    Identified::NeedsKeySet(address, error)
+                });
             }
-            Err(jwt::Refusal::Invalid) => return Identified::Done(Err(UNVERIFIED)),
+            Err(reason) => return Identified::Done(Err(AuthError::unverified(reason))),
         };
         let result = claims.still_valid(policy, now_ms).and_then(|()| claims.caller());
         if result.is_ok() {
@@ -276,6 +261,15 @@ impl Authenticator {
         }
         Identified::Done(result)
     }
+}
+
+/// The key id and the issuer that the JWT of a head names, unverified, for an operator who looks
+/// for the reason of a refusal; empty where there is none. No other part of the token is returned.
+pub fn named_by(headers: &HeaderMap) -> (String, String) {
+    let Ok(found) = bearer::find(headers) else { return Default::default() };
+    let is_jwt = |text: &&str| jwt::has_form(text);
+    let token = found.gateway.filter(is_jwt).or(found.bearer.filter(is_jwt));
+    token.map(jwt::named_by).unwrap_or_default()
 }
 
 /// The kind of a credential, by its form and by the known keys. The form does not depend on the

@@ -29,7 +29,7 @@ use super::refusal::{Refusal, short_of};
 use super::seat::Seat;
 use super::turns::Pace;
 use crate::ailog::row::{RouteKind, Row};
-use crate::auth::{Caller, FetchError, KeySetFetch};
+use crate::auth::{self, AuthError, Caller, FetchError, KeySetFetch, Latest};
 use crate::clock::Nanos;
 use crate::code::Code;
 use crate::config::policy::Policy;
@@ -38,6 +38,7 @@ use crate::redact::{self, BodyRedactor};
 use crate::route::table::Endpoint;
 use crate::share::{Party, Resource, Share};
 use crate::upstream::Upstream;
+use crate::visible::visible;
 
 /// One call on its way, as all stages see it.
 pub struct Walk<'g> {
@@ -85,9 +86,8 @@ impl Walk<'_> {
             }
         };
         let caller = result.map_err(|error| {
-            let code = error.code();
-            self.gateway.metrics.auth_failures.with_label_values(&[code.as_str()]).inc();
-            Refusal::new(code, error.to_string())
+            self.unknown_caller(error, now_ms);
+            Refusal::new(error.code(), error.to_string())
         })?;
         let tenants = &self.gateway.tenants;
         let party = self.party.get_or_init(|| tenants.party(&caller, self.seat.address()));
@@ -95,6 +95,32 @@ impl Walk<'_> {
             .belongs_to(tenants, party)
             .map_err(|short| short_of(Resource::Connections, short))?;
         Ok(caller)
+    }
+
+    /// Counts a refused credential, and tells operators why it was refused: in the log, a few
+    /// times a minute for each reason, and on their side.
+    fn unknown_caller(&self, error: AuthError, now_ms: i64) {
+        let (code, reason) = (error.code().as_str(), error.reason());
+        self.gateway.metrics.auth_failures.with_label_values(&[code, reason.as_str()]).inc();
+        let Some(unlogged) = self.gateway.auth.refused.count(reason, now_ms) else { return };
+        let (kid, iss) = auth::named_by(&self.head.headers);
+        let rules = &self.policy.redaction.default;
+        let shown = |text: &str| {
+            let text = if redact::holds_secret(text) { "(a credential)" } else { text };
+            let text = redact::text(rules, &visible(text)).0;
+            String::from_utf8_lossy(text.as_bytes()).into_owned()
+        };
+        let (kid, iss, request_id) = (shown(&kid), shown(&iss), self.request_id.as_str());
+        tracing::warn!(
+            reason = reason.as_str(),
+            kid,
+            iss,
+            request_id,
+            unlogged,
+            "credential refused"
+        );
+        let latest = Latest { at_ms: now_ms, kid, iss, request_id: request_id.to_owned() };
+        self.gateway.auth.refused.keep(reason, latest);
     }
 
     /// Whom the call counts for.

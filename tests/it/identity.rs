@@ -3,7 +3,7 @@
 use aws_lc_rs::digest;
 use serde_json::{Value, json};
 
-use crate::support::{Gateway, Provider, Reply, SECRET, Setup, chat, jwt, sign};
+use crate::support::{Gateway, Provider, Reply, SECRET, Setup, chat, eventually, jwt, sign};
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -67,6 +67,84 @@ fn tokens_that_do_not_verify_are_refused() {
     // Nobody known called, so there are no rows but the last.
     assert_eq!(gateway.only_row()["org_id"], "acme");
     assert!(gateway.metric("tollgate_auth_failures_total") >= 17.0);
+}
+
+/// Every refusal is told to operators with its reason, and to clients in general words.
+#[test]
+fn operators_learn_why_a_token_was_refused() {
+    let provider = Provider::start();
+    let gateway = Setup::new(&provider)
+        .section(
+            "auth",
+            &format!("jwt: {{secret: \"{SECRET}\", issuer: \"https://id\", audience: api}}"),
+        )
+        .start();
+    let good = json!({"org_id": "acme", "iss": "https://id", "aud": "api", "exp": FAR});
+    let with = |claim: &str, value: Value| {
+        let mut claims = good.clone();
+        claims[claim] = value;
+        claims
+    };
+    let header = json!({"alg": "HS256", "kid": "key-7"});
+    let expired = sign(&header, &with("exp", json!(1000)), SECRET);
+    let other = "another-secret-of-enough-bytes-here";
+    let cases = [
+        ("expired", expired.clone()),
+        ("not_yet_valid", sign(&header, &with("nbf", json!(FAR - 1)), SECRET)),
+        ("audience", sign(&header, &with("aud", json!("other")), SECRET)),
+        ("issuer", sign(&header, &with("iss", json!("https://jane@example.com")), SECRET)),
+        ("claims", sign(&header, &with("exp", json!("soon")), SECRET)),
+        ("no_org", sign(&header, &with("org_id", json!([])), SECRET)),
+        ("signature", sign(&header, &with("exp", json!(1000)), other)),
+        ("algorithm", sign(&json!({"alg": "ES256", "kid": "key-7"}), &good, SECRET)),
+        ("malformed", format!("{expired}.x")),
+        ("unknown_key", "tg-0123456789abcdef0123456789abcdef".to_owned()),
+        ("not_accepted", "sk-somebody".to_owned()),
+    ];
+    for (reason, token) in &cases {
+        let bearer = format!("Bearer {token}");
+        let name = format!("call-{reason}");
+        let reply = ask(&gateway, &[("authorization", &bearer), ("x-request-id", &name)]);
+        assert!(matches!(reply.status, 401 | 403), "{reason}: {}", reply.text());
+        assert_eq!(reply.text().contains("expired"), *reason == "expired", "{}", reply.text());
+        let series = format!("reason=\"{reason}\"");
+        let metrics = gateway.operators("/metrics").ok().text().to_owned();
+        let count = metrics.lines().find(|line| line.contains(&series)).expect("a series");
+        assert!(count.ends_with(" 1"), "{count}");
+        let line = eventually("a log line", || {
+            let printed = gateway.printed();
+            printed.lines().find(|line| line.contains(&name)).map(str::to_owned)
+        });
+        let said = format!("reason=\"{reason}\"");
+        assert!(line.contains("credential refused") && line.contains(&said), "{line}");
+        if !matches!(*reason, "malformed" | "unknown_key" | "not_accepted") {
+            assert!(line.contains("kid=\"key-7\""), "{line}");
+        }
+    }
+    ask(&gateway, &[]).refused(401, "missing_token");
+    let shown = gateway.operators("/api/auth").ok().json();
+    let list = shown["refused"].as_array().expect("a list");
+    assert_eq!(list.len(), cases.len() + 1, "{shown}");
+    let of = |reason: &str| list.iter().find(|one| one["reason"] == reason).expect("it").clone();
+    assert_eq!(of("expired")["latest"]["kid"], "key-7");
+    assert_eq!(of("expired")["latest"]["iss"], "https://id");
+    assert_eq!(of("audience")["latest"]["request_id"], "call-audience");
+    // Only the first few are logged; all are counted. No token, and no personal data, is told.
+    for _ in 0..20 {
+        ask(&gateway, &[("authorization", &format!("Bearer {expired}"))]);
+    }
+    let list = gateway.operators("/api/auth").ok().json();
+    let list = list["refused"].as_array().expect("a list").clone();
+    let expired_calls = list.iter().find(|one| one["reason"] == "expired").expect("it");
+    assert_eq!(expired_calls["calls"], 21);
+    let printed = gateway.printed();
+    assert_eq!(printed.matches("reason=\"expired\"").count(), 5, "{printed}");
+    for text in [printed, shown.to_string()] {
+        assert!(!text.contains("jane@example.com"), "{text}");
+        for (_, token) in &cases {
+            assert!(!text.contains(token.as_str()), "{text}");
+        }
+    }
 }
 
 #[test]

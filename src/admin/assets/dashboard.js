@@ -1,5 +1,5 @@
-// The operators' dashboard: sums and the latest calls, from /api/summary, /api/logs, /api/limits and /api/config. Everything that comes
-// from the log is put in as text, never as markup.
+// The operators' dashboard: sums and the latest calls, from /api/summary, /api/logs, /api/limits,
+// /api/auth and /api/config. Everything that comes from the log is put in as text, never as markup.
 "use strict";
 
 const byId = (id) => document.getElementById(id);
@@ -109,7 +109,7 @@ async function refresh() {
     const daily = await get("/api/summary?by=day&from=" + from);
     const groups = await get("/api/summary?by=" + by + "&from=" + from);
     const logs = await get("/api/logs?limit=50");
-    const [config, limits] = await Promise.all([get("/api/config"), get("/api/limits")]);
+    const [config, limits, auth] = await Promise.all([get("/api/config"), get("/api/limits"), get("/api/auth")]);
     figures(daily.rows);
     const known = new Map(daily.rows.map((row) => [row.day, row]));
     const axis = Array.from({ length: days }, (_, i) => dayOf(first + i * DAY)).map((day) => known.get(day) || { day });
@@ -130,6 +130,13 @@ async function refresh() {
     ], groups.rows.sort((a, b) => (by === "day" ? b.day.localeCompare(a.day) : b.cost_usd - a.cost_usd || b.calls - a.calls)));
     byId("refused-section").hidden = !limits.most_refused.length;
     table(byId("refused"), [{ title: "organisation", show: (r) => r.org_id }, n("calls over a limit, at most", "refused"), n("at least", "at_least")], limits.most_refused);
+    byId("credentials-section").hidden = !auth.refused.length;
+    const latest = (field) => (r) => (r.latest && r.latest[field]) || "–";
+    table(byId("credentials"), [
+      { title: "reason", show: (r) => r.reason.replaceAll("_", " ") }, n("calls", "calls"),
+      { title: "latest (UTC)", show: (r) => (r.latest ? when(r.latest.at) : "–") },
+      { title: "key id", show: latest("kid") }, { title: "issuer", show: latest("iss") }, { title: "request id", show: latest("request_id") },
+    ], auth.refused.sort((a, b) => b.calls - a.calls));
     table(byId("tail"), [
       { title: "time (UTC)", show: (r) => when(String(r.created_at)) },
       { title: "organisation", show: (r) => r.org_id }, { title: "endpoint", show: (r) => r.endpoint },
