@@ -262,25 +262,30 @@ impl App {
         let mut term = signal(SignalKind::terminate()).context("SIGTERM")?;
         let mut int = signal(SignalKind::interrupt()).context("SIGINT")?;
         let mut hup = signal(SignalKind::hangup()).context("SIGHUP")?;
-        loop {
+        let signal = loop {
             tokio::select! {
-                _ = term.recv() => break,
-                _ = int.recv() => break,
+                _ = term.recv() => break "SIGTERM",
+                _ = int.recv() => break "SIGINT",
                 _ = hup.recv() => {
                     let watcher = Arc::clone(&self.watcher);
                     // A refusal is logged where it is found.
                     drop(tokio::task::spawn_blocking(move || watcher.reload_now()).await);
                 }
             }
-        }
+        };
         let grace = self.settings.shutdown_grace;
-        tracing::info!(grace_ms = grace.as_millis() as u64, "draining: open calls may finish");
+        tracing::info!(
+            signal,
+            grace_ms = grace.as_millis() as u64,
+            "draining: open calls may finish"
+        );
         tokio::select! {
             () = self.drain(grace) => {}
             _ = term.recv() => tracing::warn!("second signal: open calls are cut"),
             _ = int.recv() => tracing::warn!("second signal: open calls are cut"),
         }
         self.end().await;
+        tracing::info!("stopped");
         Ok(())
     }
 

@@ -39,6 +39,8 @@ const URL_COOL_DOWN_MS: u64 = 30_000;
 const URL_AGAIN_MS: u64 = 1_000;
 /// A set of this age is fetched again, so that withdrawn keys disappear.
 const URL_OLD_MS: u64 = 900_000;
+/// Least interval between two log lines about the same source.
+const COMPLAIN_EVERY_MS: u64 = 30_000;
 /// Before the first time.
 const NEVER: i64 = i64::MIN;
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -198,6 +200,8 @@ struct Slot {
     asked_ms: AtomicI64,
     /// The time of the last good set from a URL.
     answered_ms: AtomicI64,
+    /// The time of the last log line about a failure.
+    complained_ms: AtomicI64,
     /// Held by the call that fetches.
     asking: tokio::sync::Mutex<()>,
 }
@@ -266,6 +270,7 @@ impl KeySets {
             keys: ArcSwap::default(),
             asked_ms: AtomicI64::new(NEVER),
             answered_ms: AtomicI64::new(NEVER),
+            complained_ms: AtomicI64::new(NEVER),
             asking: tokio::sync::Mutex::new(()),
         });
         self.slot.rcu(|slot| match slot {
@@ -290,10 +295,8 @@ impl Slot {
         }
         self.asked_ms.store(now_ms, Ordering::Relaxed);
         match read_file(path) {
-            Ok(bytes) => drop(self.take(&bytes)),
-            Err(error) => {
-                tracing::error!(%error, "the key set's file cannot be read; the last good set is kept")
-            }
+            Ok(bytes) => drop(self.take(&bytes, now_ms)),
+            Err(error) => self.failed(&error.to_string(), now_ms),
         }
     }
 
@@ -312,32 +315,45 @@ impl Slot {
         self.asked_ms.store(now_ms, Ordering::Relaxed);
         match answer {
             Ok(Ok(bytes)) => {
-                if self.take(&bytes) {
+                if self.take(&bytes, now_ms) {
                     self.answered_ms.store(now_ms, Ordering::Relaxed);
                 }
             }
-            Ok(Err(error)) => {
-                tracing::error!(%error, "the key set cannot be fetched; the last good set is kept")
-            }
-            Err(_) => {
-                tracing::error!("the key set did not come in time; the last good set is kept")
-            }
+            Ok(Err(error)) => self.failed(&error.0, now_ms),
+            Err(_) => self.failed("no answer in time", now_ms),
         }
     }
 
+    /// Writes a log line, at most one in [`COMPLAIN_EVERY_MS`]: a file is looked at twice a second.
+    fn failed(&self, reason: &str, now_ms: i64) {
+        let last = self.complained_ms.load(Ordering::Relaxed);
+        if last != NEVER && now_ms.abs_diff(last) < COMPLAIN_EVERY_MS {
+            return;
+        }
+        self.complained_ms.store(now_ms, Ordering::Relaxed);
+        let kept = if self.keys.load().is_empty() { "no key set" } else { "the last good set" };
+        let source = self.source.shown();
+        tracing::error!(source, reason, in_use = kept, "the key set cannot be taken");
+    }
+
     /// Puts a set in force; returns whether it was good.
-    fn take(&self, bytes: &[u8]) -> bool {
+    fn take(&self, bytes: &[u8], now_ms: i64) -> bool {
         if sha256(bytes) == self.keys.load().digest {
             return true;
         }
         match KeySet::read(bytes) {
             Ok(set) => {
-                tracing::info!(keys = set.keys.len(), "key set loaded");
+                tracing::info!(
+                    source = self.source.shown(),
+                    keys = set.keys.len(),
+                    "key set loaded"
+                );
                 self.keys.store(Arc::new(set));
+                self.complained_ms.store(NEVER, Ordering::Relaxed);
                 true
             }
             Err(reason) => {
-                tracing::error!(reason, "the key set cannot be used; the last good set is kept");
+                self.failed(reason, now_ms);
                 false
             }
         }

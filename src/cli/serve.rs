@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::str::FromStr as _;
+use std::sync::Arc;
 
 use tracing::level_filters::{LevelFilter, STATIC_MAX_LEVEL};
 
@@ -31,9 +32,18 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 }
 
 async fn serve(loaded: Loaded) -> Result<(), Failure> {
+    let (version, policy) = (env!("CARGO_PKG_VERSION"), Arc::clone(&loaded.policy.version));
+    let data_dir = loaded.settings.data_dir.display().to_string();
+    tracing::info!(version, policy_version = &*policy, data_dir, "starting");
     let app = app::start(loaded).await?;
-    print::line(&format!("listening on {}://{}", app.scheme(), app.listen))?;
-    print::line(&format!("operators on http://{}", app.admin_listen))?;
+    let sides = [
+        format!("listening on {}://{}", app.scheme(), app.listen),
+        format!("operators on http://{}", app.admin_listen),
+    ];
+    for side in sides {
+        tracing::info!("{side}");
+        print::line(&side)?;
+    }
     app.run().await
 }
 
@@ -61,7 +71,7 @@ fn compiled(level: &str, most: LevelFilter) -> String {
     level.split(',').map(part).collect::<Vec<_>>().join(",")
 }
 
-/// The gateway's own log goes to stderr; stdout says where it listens.
+/// The gateway's own log goes to stderr; stdout says where it listens, as the log does.
 fn log_to_stderr(options: &LogOptions) -> Result<(), Failure> {
     let filter = tracing_subscriber::EnvFilter::try_new(compiled(&options.level, STATIC_MAX_LEVEL))
         .map_err(|error| Failure::User(format!("log.level: {error}")))?;

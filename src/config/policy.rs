@@ -161,6 +161,20 @@ pub enum JwksSource {
     Url(Uri),
 }
 
+impl JwksSource {
+    /// The source as operators see it: without credentials or a query.
+    pub fn shown(&self) -> String {
+        match self {
+            JwksSource::File(path) => path.display().to_string(),
+            JwksSource::Url(address) => {
+                let host = address.authority().map_or("", |a| a.as_str());
+                let host = host.rsplit('@').next().unwrap_or_default();
+                format!("{}://{host}{}", address.scheme_str().unwrap_or("http"), address.path())
+            }
+        }
+    }
+}
+
 /// A key of the gateway's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GatewayKey {

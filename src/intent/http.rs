@@ -27,7 +27,7 @@ use crate::pipeline::answer_out::body::Body;
 use crate::pipeline::ratelimit_headers::ratelimit_headers;
 use crate::pipeline::readers::Entry;
 use crate::pipeline::record::Record;
-use crate::pipeline::refusal::Refusal;
+use crate::pipeline::refusal::{Refusal, Tried};
 use crate::pipeline::walk::Walk;
 use crate::pipeline::{ATTEMPTS, PROVIDER, REDACTIONS, set};
 use crate::route::table::INTENT_RESULTS;
@@ -66,8 +66,7 @@ pub async fn classify(walk: Walk<'_>, incoming: Incoming) -> Result<Response<Bod
         }
         Err(refusal) => {
             record.refuse(&refusal);
-            let trail = record.trail();
-            let tried = trail.provider().map(|p| (p.name.to_string(), trail.attempts()));
+            let tried = Some(Tried::of(&record.trail()));
             Err(Refusal { quota: Some(decision), tried, ..refusal })
         }
     }

@@ -57,7 +57,7 @@ use headers::Owner;
 use ratelimit_headers::ratelimit_headers;
 use readers::Entry;
 use record::Record;
-use refusal::Refusal;
+use refusal::{Refusal, Tried};
 use walk::Walk;
 
 /// The provider that answered.
@@ -339,7 +339,7 @@ async fn send(
         Err(no_answer) => {
             let broken =
                 if no_answer == NoAnswer::BodyBroken { record.body_refusal() } else { None };
-            let tried = trail.provider().map(|p| (p.name.to_string(), trail.attempts()));
+            let tried = Some(Tried::of(&trail));
             Err(Refusal { tried, ..broken.unwrap_or_else(|| no_answer_refusal(&no_answer)) })
         }
     }

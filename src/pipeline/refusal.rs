@@ -4,11 +4,15 @@
 //! text of a body, a credential or a provider's name for a host.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::code::Code;
+use crate::config::policy::Provider;
+use crate::ids::RequestId;
 use crate::limit::bucket::Decision;
 use crate::share::{Resource, Short};
+use crate::upstream::Trail;
 
 /// Why a call ends here.
 #[derive(Clone, Debug)]
@@ -25,10 +29,28 @@ pub struct Refusal {
     pub lasting: bool,
     /// `allow` of a 405.
     pub allow: Option<&'static str>,
-    /// The provider and the attempts, where it came to that.
-    pub tried: Option<(String, u8)>,
+    /// The attempts at providers, where it came to that.
+    pub tried: Option<Box<Tried>>,
     /// The connection cannot be used again (its framing is in doubt, or a body was left unread).
     pub close: bool,
+}
+
+/// The attempts of a call that has no answer.
+#[derive(Clone, Debug)]
+pub struct Tried {
+    /// The provider of the last attempt; none if every circuit was open.
+    pub provider: Option<Arc<Provider>>,
+    pub attempts: u8,
+    /// How each attempt ended: `openai 503 120ms, local open`.
+    pub detail: String,
+}
+
+impl Tried {
+    /// The attempts so far.
+    pub fn of(trail: &Trail) -> Box<Tried> {
+        let (provider, detail) = trail.told();
+        Box::new(Tried { provider, attempts: trail.attempts(), detail })
+    }
 }
 
 impl Refusal {
@@ -78,6 +100,25 @@ impl Refusal {
             "param": self.param,
             "code": self.code.as_str(),
         }})
+    }
+
+    /// Writes the log line of a server error: the provider, how each attempt ended or else the
+    /// cause, the number of attempts and the call's id.
+    pub fn log(&self, request_id: &RequestId) {
+        let (status, code, request_id) =
+            (self.code.status(), self.code.as_str(), request_id.as_str());
+        if self.code == Code::Overloaded {
+            // Counted only; a line for each would let a flood of calls fill the log.
+            tracing::debug!(cause = &*self.message, request_id, "call refused at a bound");
+        } else if status >= 500 {
+            let tried = self.tried.as_deref();
+            let provider = tried.and_then(|tried| tried.provider.as_ref());
+            let provider = provider.map_or("", |provider| &*provider.name);
+            let detail = tried.map(|tried| tried.detail.as_str()).filter(|d| !d.is_empty());
+            let cause = detail.unwrap_or(&self.message);
+            let attempts = tried.map_or(0, |tried| tried.attempts);
+            tracing::warn!(status, code, provider, cause, attempts, request_id, "call failed");
+        }
     }
 
     /// Whether the client's SDK should not try again: we have done it, or it would wait for hours.

@@ -39,7 +39,6 @@ use crate::bounds::{
     FIRST_CALL_AT_DRAIN, H2_CONNECTION_WINDOW, H2_KEEP_ALIVE, H2_SEND_BYTES_MAX, H2_STREAM_WINDOW,
     H2_STREAMS_MAX, HEAD_TIMEOUT, HTTP1_BUFFER_BYTES_MAX, TLS_HANDSHAKE_TIMEOUT,
 };
-use crate::code::Code;
 use crate::metrics::Metrics;
 use crate::pipeline;
 use crate::pipeline::answer_out::body::Body;
@@ -279,12 +278,7 @@ async fn answer(
         seat.before_refusal(refusal.code, &gateway.tenants, gateway.clock.now()).await;
     }
     let mut response = result.unwrap_or_else(|refusal| {
-        if refusal.code == Code::Overloaded {
-            // Counted only; a line for each would let a flood of calls fill the log.
-            tracing::debug!(request_id = id.as_str(), "call refused at a bound");
-        } else if refusal.code.status() >= 500 {
-            tracing::warn!(code = refusal.code.as_str(), request_id = id.as_str(), "call refused");
-        }
+        refusal.log(&id);
         reply::refusal(&refusal)
     });
     reply::finish(&mut response, &id);

@@ -11,7 +11,7 @@ use crate::ids::RequestId;
 use crate::pipeline::answer_out::body::Body;
 use crate::pipeline::ratelimit_headers::ratelimit_headers;
 use crate::pipeline::refusal::Refusal;
-use crate::pipeline::{ATTEMPTS, PROVIDER};
+use crate::pipeline::{ATTEMPTS, PROVIDER, set};
 
 /// The header that carries a call's id, both ways.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -41,11 +41,11 @@ pub fn refusal(refusal: &Refusal) -> Response<Body> {
     if refusal.is_final() {
         headers.insert("x-should-retry", HeaderValue::from_static("false"));
     }
-    if let Some((provider, attempts)) = &refusal.tried {
-        if let Ok(value) = HeaderValue::from_str(provider) {
-            headers.insert(PROVIDER, value);
-        }
-        headers.insert(ATTEMPTS, HeaderValue::from(u16::from(*attempts)));
+    if let Some(tried) = &refusal.tried
+        && let Some(provider) = &tried.provider
+    {
+        set(headers, PROVIDER, &provider.name);
+        headers.insert(ATTEMPTS, HeaderValue::from(u16::from(tried.attempts)));
     }
     if let Some(allow) = refusal.allow {
         headers.insert(header::ALLOW, HeaderValue::from_static(allow));

@@ -361,19 +361,46 @@ impl Upstream {
             Attempted::Answer(_) | Attempted::KeyRefused => Blame::Nobody,
         };
         if blame != Blame::Gateway {
-            let now = self.clock.now().0;
-            let (before, open) = self.providers.with(name, |h| {
-                h.parties.ended(party, blame, &policy.breaker, now);
-                let open = Some(h.parties.is_failing(party, &policy.breaker, now));
-                (std::mem::replace(&mut h.shown_open, open), open)
-            });
-            if before != open {
-                let open = f64::from(u8::from(open == Some(true)));
-                self.metrics.breaker_open.with_label_values(&[&**name]).set(open);
-            }
+            self.judge(policy, name, call.caller, party, blame);
         }
         self.metrics.upstream_attempts.with_label_values(&[&**name, outcome]).inc();
         attempted
+    }
+
+    /// Tells the circuits how an attempt ended, and operators when one opens or closes.
+    fn judge(
+        &self,
+        policy: &Policy,
+        provider: &Arc<str>,
+        caller: &str,
+        party: PartyId,
+        blame: Blame,
+    ) {
+        let now = self.clock.now().0;
+        let (own, before, open) = self.providers.with(provider, |h| {
+            let own = h.parties.ended(party, blame, &policy.breaker, now);
+            let open = h.parties.is_failing(party, &policy.breaker, now);
+            (own, h.shown_open.replace(open), open)
+        });
+        if before != Some(open) {
+            let value = f64::from(u8::from(open));
+            self.metrics.breaker_open.with_label_values(&[&**provider]).set(value);
+        }
+        let (is_known, provider) = (party.kind == PartyKind::Known, &**provider);
+        match (before.unwrap_or(false), open, own) {
+            (false, true, _) => {
+                tracing::warn!(provider, "circuit opened: the provider is not asked for a while");
+            }
+            (true, false, _) => tracing::info!(provider, "circuit closed: the provider answers"),
+            // Strangers can be made up without end, so their circuits are no lines.
+            (_, _, Some(true)) if is_known => {
+                tracing::warn!(provider, org = caller, "circuit opened for one organisation");
+            }
+            (_, _, Some(false)) if is_known => {
+                tracing::info!(provider, org = caller, "circuit closed for one organisation");
+            }
+            _ => {}
+        }
     }
 
     /// Reads as much of an answer as must be known before it is shown.
@@ -393,7 +420,11 @@ impl Upstream {
         }
         if call.own_key.is_none() && matches!(status.as_u16(), 401 | 403) {
             let name = &target.provider.name;
-            tracing::error!(provider = %name, %status, "the provider refuses the gateway's key");
+            tracing::error!(
+                provider = &**name,
+                status = status.as_u16(),
+                "the provider refuses the gateway's key"
+            );
             self.metrics.provider_key_refused.with_label_values(&[&**name]).inc();
             return ("key_refused", Attempted::KeyRefused);
         }

@@ -274,11 +274,18 @@ impl Parties {
         Ok(())
     }
 
-    /// An attempt of this caller is over.
-    pub fn ended(&mut self, id: PartyId, blame: Blame, options: &BreakerOptions, now_ns: u64) {
+    /// An attempt of this caller is over. Returns whether the caller's own circuit has opened
+    /// (`true`) or closed (`false`) by it.
+    pub fn ended(
+        &mut self,
+        id: PartyId,
+        blame: Blame,
+        options: &BreakerOptions,
+        now_ns: u64,
+    ) -> Option<bool> {
         match blame {
             // This is no evidence about the provider.
-            Blame::Gateway => return,
+            Blame::Gateway => return None,
             Blame::Provider => {
                 self.connections.failed(options, now_ns);
                 if self.unreachable_until.is_none() && self.connections.has_opened() {
@@ -298,6 +305,7 @@ impl Parties {
             PartyKind::Stranger => &mut self.strangers,
         };
         let (party, is_tracked) = group.party(id.digest, options, now_ns);
+        let was_open = party.circuit.has_opened();
         if !failed {
             if is_known {
                 self.streak.end();
@@ -309,12 +317,13 @@ impl Parties {
             if is_known {
                 self.streak.failed(party, options, now_ns);
             }
-            let was_open = party.circuit.has_opened();
             party.circuit.failed(options, now_ns);
             if !was_open && party.circuit.has_opened() {
                 party.opened_in = self.streak.number;
             }
         }
+        let is_open = party.circuit.has_opened();
+        (is_tracked && is_open != was_open).then_some(is_open)
     }
 
     /// Whether a call of this caller would be held off now.
@@ -606,13 +615,13 @@ mod tests {
                         parties.ended(hostile, blame, &options, now);
                     },
                     3 => if parties.admit(hostile, &options, now).is_ok() { open.push(hostile) },
-                    4 => if let Some(hostile) = open.pop() { parties.ended(hostile, Blame::Open, &options, now) },
+                    4 => if let Some(hostile) = open.pop() { parties.ended(hostile, Blame::Open, &options, now); },
                     _ => {
                         let victim = org(2 + n % 5);
                         prop_assert!(!parties.is_open(victim, &options, now));
                         prop_assert!(parties.admit(victim, &options, now).is_ok());
                         // Some of its calls take long, and some never come back.
-                        if kind < 7 { parties.ended(victim, Blame::Nobody, &options, now) }
+                        if kind < 7 { parties.ended(victim, Blame::Nobody, &options, now); }
                     }
                 }
             }

@@ -41,6 +41,7 @@ mod objects;
 mod open_door;
 mod openapi;
 mod operators;
+mod operators_log;
 mod overload;
 mod privacy;
 mod proxy;

@@ -354,8 +354,11 @@ fn collect(output: impl Read + Send + 'static, printed: &Arc<Mutex<String>>) {
 }
 
 fn address(printed: &str, before: &str) -> Option<SocketAddr> {
-    let line = printed.lines().find_map(|line| line.split_once(before))?.1;
-    line.split_whitespace().next()?.split("://").nth(1)?.trim_end_matches('/').parse().ok()
+    let parse = |rest: &str| {
+        rest.split_whitespace().next()?.split("://").nth(1)?.trim_end_matches('/').parse().ok()
+    };
+    // The log says the same, and may do so as JSON.
+    printed.lines().filter_map(|line| line.split_once(before)).find_map(|(_, rest)| parse(rest))
 }
 
 fn count_of(path: &Path) -> Option<usize> {
