@@ -46,6 +46,15 @@ pub const READERS_MIN: usize = 16;
 /// A request body has to come at this rate, in bytes a second, for as long as the gateway waits for
 /// it. A slower one is 408.
 pub const BODY_RATE_MIN: u64 = 1 << 10;
+/// The rest of a request body that its call does not need is read and discarded for so long.
+pub const UNREAD_TIME_MAX: Duration = Duration::from_secs(30);
+/// A rest of at most so many bytes is read so that an HTTP/1 connection can be used again. With a
+/// longer one, or one of unknown length, the answer says `connection: close`.
+pub const UNREAD_KEPT_BYTES_MAX: u64 = 1 << 20;
+/// Silence after which a connection that has had its last answer is no longer read.
+pub const LINGER_IDLE_MAX: Duration = Duration::from_secs(5);
+/// What is discarded of a connection that had its last answer and more to say than expected.
+pub const LINGER_LAST_BYTES_MAX: u64 = 1 << 20;
 /// So long a body may be waited for before that counts.
 pub const BODY_GRACE: Duration = Duration::from_secs(10);
 /// A body that came quickly may then be waited for so long at most.

@@ -13,7 +13,6 @@ use std::sync::{Mutex, PoisonError};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use http::{Response, StatusCode};
-use hyper::body::Incoming;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -35,6 +34,7 @@ use crate::pipeline::ratelimit_headers::ratelimit_headers;
 use crate::pipeline::readers::Entry;
 use crate::pipeline::record::Record;
 use crate::pipeline::refusal::Refusal;
+use crate::pipeline::upload::Upload;
 use crate::pipeline::walk::Walk;
 use crate::share::Held;
 
@@ -47,14 +47,13 @@ const ENDPOINT: Cow<'static, str> = Cow::Borrowed("/api/ai/intent/batch");
 ///
 /// # Cancel safety
 /// Dropped when the client leaves: the calls to the provider end.
-pub async fn batch(walk: Walk<'_>, incoming: Incoming) -> Result<Response<Body>, Refusal> {
+pub async fn batch(walk: Walk<'_>, upload: Upload) -> Result<Response<Body>, Refusal> {
     let caller = walk.caller(true).await?;
     let Admitted { decision, entry, held } =
         walk.admit(&caller, RouteKind::Intent, ENDPOINT).await?;
     let mut first = walk.record(&caller, RouteKind::Intent, ENDPOINT);
     held.into_iter().for_each(|held| first.hold(held));
-    let (received, _place) = match receive_batch(&walk, &caller, incoming, entry, &mut first).await
-    {
+    let (received, _place) = match receive_batch(&walk, &caller, upload, entry, &mut first).await {
         Ok(received) => received,
         Err(refusal) => {
             first.refuse(&refusal);
@@ -110,14 +109,13 @@ async fn admit_next(
 async fn receive_batch(
     walk: &Walk<'_>,
     caller: &Caller,
-    incoming: Incoming,
+    upload: Upload,
     entry: Entry,
     record: &mut Record,
 ) -> Result<(Received, Held), Refusal> {
     check_enabled(walk, caller)?;
     let received =
-        receive(walk, caller, incoming, entry, record, Reader::batch(), BATCH_BODY_BYTES_MAX)
-            .await?;
+        receive(walk, caller, upload, entry, record, Reader::batch(), BATCH_BODY_BYTES_MAX).await?;
     Ok((received, walk.place()?))
 }
 

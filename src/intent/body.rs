@@ -3,8 +3,6 @@
 //! Guarantees: a body is complete by the deadline of a ticket, and within its length; memory beyond
 //! a call's free share is taken from its party's. Does not redact (see `question`).
 
-use hyper::body::Incoming;
-
 use super::reader::{Reader, Ticket, Unread};
 use crate::auth::Caller;
 use crate::bounds::CALL_BYTES_FREE;
@@ -13,6 +11,7 @@ use crate::pipeline::body_in;
 use crate::pipeline::readers::Entry;
 use crate::pipeline::record::Record;
 use crate::pipeline::refusal::{Refusal, short_of};
+use crate::pipeline::upload::Upload;
 use crate::pipeline::walk::Walk;
 use crate::share::{Held, Resource};
 
@@ -33,13 +32,13 @@ pub struct Received {
 pub async fn receive(
     walk: &Walk<'_>,
     caller: &Caller,
-    incoming: Incoming,
+    upload: Upload,
     entry: Entry,
     record: &mut Record,
     mut reader: Reader,
     bytes_max: usize,
 ) -> Result<Received, Refusal> {
-    let mut body = walk.body_reader(caller, incoming, entry, bytes_max as u64)?;
+    let mut body = walk.body_reader(caller, upload, entry, bytes_max as u64)?;
     let mut held = walk.bytes().begin();
     let mut bytes = 0;
     let all = async {

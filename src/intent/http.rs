@@ -7,7 +7,6 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
-use hyper::body::Incoming;
 use serde_json::json;
 
 use super::background;
@@ -28,6 +27,7 @@ use crate::pipeline::ratelimit_headers::ratelimit_headers;
 use crate::pipeline::readers::Entry;
 use crate::pipeline::record::Record;
 use crate::pipeline::refusal::{Refusal, Tried};
+use crate::pipeline::upload::Upload;
 use crate::pipeline::walk::Walk;
 use crate::pipeline::{ATTEMPTS, PROVIDER, REDACTIONS, set};
 use crate::route::table::INTENT_RESULTS;
@@ -43,13 +43,13 @@ const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-appli
 /// # Cancel safety
 /// Dropped when the client leaves: the call to the provider ends, unless the answer is fetched
 /// later.
-pub async fn classify(walk: Walk<'_>, incoming: Incoming) -> Result<Response<Body>, Refusal> {
+pub async fn classify(walk: Walk<'_>, upload: Upload) -> Result<Response<Body>, Refusal> {
     let caller = walk.caller(true).await?;
     let Admitted { decision, entry, held } =
         walk.admit(&caller, RouteKind::Intent, ENDPOINT).await?;
     let mut record = walk.record(&caller, RouteKind::Intent, ENDPOINT);
     held.into_iter().for_each(|held| record.hold(held));
-    match reply(&walk, &caller, incoming, entry, &mut record).await {
+    match reply(&walk, &caller, upload, entry, &mut record).await {
         Ok(reply) => {
             let mut response = match reply {
                 Reply::Done(classification) => done(&mut record, &classification),
@@ -76,13 +76,13 @@ pub async fn classify(walk: Walk<'_>, incoming: Incoming) -> Result<Response<Bod
 async fn reply(
     walk: &Walk<'_>,
     caller: &Caller,
-    incoming: Incoming,
+    upload: Upload,
     entry: Entry,
     record: &mut Record,
 ) -> Result<Reply, Refusal> {
     check_enabled(walk, caller)?;
     let received =
-        receive(walk, caller, incoming, entry, record, Reader::one(), TICKET_BYTES_MAX).await?;
+        receive(walk, caller, upload, entry, record, Reader::one(), TICKET_BYTES_MAX).await?;
     let Received { tickets, bytes, held } = received;
     let _place = walk.place()?;
     record.held = Some(held);

@@ -25,6 +25,8 @@ pub mod refusal;
 pub mod seat;
 pub mod tenants;
 pub mod turns;
+pub mod unread;
+pub mod upload;
 pub mod walk;
 
 use std::pin::pin;
@@ -32,7 +34,6 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, header};
-use hyper::body::{Body as _, Incoming};
 use tollgate_wire::Format;
 use tollgate_wire::estimate::{self, Asked, Makes};
 
@@ -58,6 +59,7 @@ use ratelimit_headers::ratelimit_headers;
 use readers::Entry;
 use record::Record;
 use refusal::{Refusal, Tried};
+use upload::Upload;
 use walk::Walk;
 
 /// The provider that answered.
@@ -90,7 +92,7 @@ pub fn request_id(gateway: &Gateway, headers: &HeaderMap) -> RequestId {
 pub async fn proxy(
     walk: Walk<'_>,
     endpoint: Endpoint,
-    incoming: Incoming,
+    upload: Upload,
 ) -> Result<Response<Body>, Refusal> {
     // 3. authenticate
     let caller = walk.caller(false).await?;
@@ -105,7 +107,7 @@ pub async fn proxy(
 
     // 6. to 10. redact, choose targets, reserve, send
     let answered = match check_endpoint(&walk, &endpoint, &caller) {
-        Ok(()) => answer(&walk, &endpoint, &caller, incoming, entry, &mut record).await,
+        Ok(()) => answer(&walk, &endpoint, &caller, upload, entry, &mut record).await,
         Err(refusal) => Err(refusal),
     };
     let (mut answer, place) = match answered {
@@ -166,13 +168,13 @@ async fn answer(
     walk: &Walk<'_>,
     endpoint: &Endpoint,
     caller: &Caller,
-    incoming: Incoming,
+    upload: Upload,
     entry: Entry,
     record: &mut Record,
 ) -> Result<(Answer, Held), Refusal> {
     let path =
         walk.redacted_target(endpoint, caller, walk.policy.redaction.of(&caller.org), record)?;
-    let request = read_body(walk, endpoint, caller, incoming, entry, record).await?;
+    let request = read_body(walk, endpoint, caller, upload, entry, record).await?;
     let model = request.facts.model.as_deref();
     if walk.head.method == Method::POST
         && let Some(key) = &caller.key
@@ -205,14 +207,14 @@ async fn read_body(
     walk: &Walk<'_>,
     endpoint: &Endpoint,
     caller: &Caller,
-    incoming: Incoming,
+    upload: Upload,
     entry: Entry,
     record: &mut Record,
 ) -> Result<RequestBody, Refusal> {
     // A POST without a body also cancels stored objects and the like.
-    let bare = endpoint.format == Format::Other && incoming.is_end_stream();
+    let bare = endpoint.format == Format::Other && upload.is_end_stream();
     if walk.head.method != Method::POST || bare {
-        if !incoming.is_end_stream() {
+        if !upload.is_end_stream() {
             return Err(
                 Refusal::new(Code::InvalidRequest, "this endpoint takes no request body").closing()
             );
@@ -229,7 +231,7 @@ async fn read_body(
     }
     let (policy, room) = (&walk.policy, walk.bytes());
     let mut intake =
-        walk.intake(endpoint, policy.redaction.of(&caller.org), caller, incoming, entry, record)?;
+        walk.intake(endpoint, policy.redaction.of(&caller.org), caller, upload, entry, record)?;
     if let Some(key) = &caller.key {
         intake.restrict(key);
     }

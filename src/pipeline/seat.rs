@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 use super::tenants::{Address, Tenants};
+use super::unread::Underway;
 use crate::bounds::{HEAD_TIMEOUT, HEAD_TIMEOUT_OVER};
 use crate::clock::Nanos;
 use crate::code::Code;
@@ -42,6 +43,8 @@ pub struct Seat {
     party: OnceLock<Arc<Party>>,
     /// It is to make room for another.
     leave: Notify,
+    /// The request body under way, over HTTP/1.
+    pub upload: Underway,
 }
 
 enum Place {
@@ -91,6 +94,7 @@ impl Seat {
             paused: AtomicBool::new(false),
             party: OnceLock::new(),
             leave: Notify::new(),
+            upload: Underway::default(),
         }
     }
 

@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use http::request::Parts;
 use http::{Method, Uri, header};
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::body_in::coding::Coding;
@@ -28,6 +27,7 @@ use super::record::Record;
 use super::refusal::{Refusal, short_of};
 use super::seat::Seat;
 use super::turns::Pace;
+use super::upload::Upload;
 use crate::ailog::row::{RouteKind, Row};
 use crate::auth::{self, AuthError, Caller, FetchError, KeySetFetch, Latest};
 use crate::clock::Nanos;
@@ -210,12 +210,12 @@ impl Walk<'_> {
     pub fn body_reader(
         &self,
         caller: &Caller,
-        incoming: Incoming,
+        upload: Upload,
         entry: Entry,
         bytes_max: u64,
     ) -> Result<BodyReader, Refusal> {
         let coding = self.check_body_head()?;
-        let arriving = Arriving::new(incoming, self.policy.timeouts.idle, entry);
+        let arriving = Arriving::new(upload, self.policy.timeouts.idle, entry);
         let mut body = BodyReader::new(arriving, self.pace(caller), bytes_max);
         if let Some(coding) = coding {
             body.decode(coding, &self.decoders());
@@ -235,13 +235,13 @@ impl Walk<'_> {
         endpoint: &Endpoint,
         rules: &Arc<redact::Rules>,
         caller: &Caller,
-        incoming: Incoming,
+        upload: Upload,
         entry: Entry,
         record: &mut Record,
     ) -> Result<Intake, Refusal> {
         let (policy, bytes_max) = (&self.policy, self.gateway.max_body_bytes);
         let coding = self.check_body_head()?;
-        let arriving = Arriving::new(incoming, policy.timeouts.idle, entry);
+        let arriving = Arriving::new(upload, policy.timeouts.idle, entry);
         let options = endpoint.answer.schema();
         let mut redactor =
             BodyRedactor::new(Arc::clone(rules), *endpoint.format.schema(), options.usage_option);

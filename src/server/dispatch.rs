@@ -20,6 +20,7 @@ use crate::pipeline::answer_out::body::Body;
 use crate::pipeline::gateway::Gateway;
 use crate::pipeline::refusal::Refusal;
 use crate::pipeline::seat::Seat;
+use crate::pipeline::upload::Upload;
 use crate::pipeline::walk::Walk;
 use crate::pipeline::{self, framing};
 use crate::route::table::{self, Matched};
@@ -36,10 +37,11 @@ pub async fn dispatch(
     gateway: &Arc<Gateway>,
     request: Request<Incoming>,
     request_id: &RequestId,
-    seat: &Seat,
+    seat: &Arc<Seat>,
 ) -> Result<Response<Body>, Refusal> {
     let started = gateway.clock.now();
     let (head, incoming) = request.into_parts();
+    let upload = Upload::new(incoming, &head, gateway, seat);
     framing::check(&head)?;
     let policy = gateway.policy.load_full();
     let matched = table::find(&head.method, head.uri.path(), &policy.routing.endpoints);
@@ -52,10 +54,10 @@ pub async fn dispatch(
         Matched::Healthz => return Ok(plain(StatusCode::OK, "ok\n")),
         Matched::Readyz => return Ok(readiness(gateway)),
         // Boxed: the futures of the endpoints are large, and a connection holds one at a time.
-        Matched::Intent => Box::pin(intent::classify(walk, incoming)).await,
-        Matched::IntentBatch => Box::pin(intent::batch(walk, incoming)).await,
+        Matched::Intent => Box::pin(intent::classify(walk, upload)).await,
+        Matched::IntentBatch => Box::pin(intent::batch(walk, upload)).await,
         Matched::IntentResult(id) => Box::pin(intent::result(walk, &id)).await,
-        Matched::Proxy(endpoint) => Box::pin(pipeline::proxy(walk, endpoint, incoming)).await,
+        Matched::Proxy(endpoint) => Box::pin(pipeline::proxy(walk, endpoint, upload)).await,
         Matched::Closed => {
             walk.caller(false).await?;
             Err(pipeline::closed_endpoint())

@@ -37,7 +37,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::bounds::{
     FIRST_CALL_AT_DRAIN, H2_CONNECTION_WINDOW, H2_KEEP_ALIVE, H2_SEND_BYTES_MAX, H2_STREAM_WINDOW,
-    H2_STREAMS_MAX, HEAD_TIMEOUT, HTTP1_BUFFER_BYTES_MAX, TLS_HANDSHAKE_TIMEOUT,
+    H2_STREAMS_MAX, HEAD_TIMEOUT, HTTP1_BUFFER_BYTES_MAX, TLS_HANDSHAKE_TIMEOUT, UNREAD_TIME_MAX,
 };
 use crate::metrics::Metrics;
 use crate::pipeline;
@@ -45,6 +45,8 @@ use crate::pipeline::answer_out::body::Body;
 use crate::pipeline::gateway::Gateway;
 use crate::pipeline::seat::Seat;
 use crate::pipeline::tenants::Address;
+use crate::pipeline::unread::{Linger, Rest};
+use crate::pipeline::upload::discard;
 use dispatch::dispatch;
 use guard::{Guarded, Spoken};
 use heads::Verdict;
@@ -263,10 +265,11 @@ async fn answer(
     gateway: &Arc<Gateway>,
     request: Request<Incoming>,
     verdict: Verdict,
-    seat: &Seat,
+    seat: &Arc<Seat>,
 ) -> Response<Body> {
     let id = pipeline::request_id(gateway, request.headers());
     let head_only = request.method() == http::Method::HEAD;
+    let is_http1 = request.version() != http::Version::HTTP_2;
     let result = match verdict {
         Verdict::Clear => {
             let mut call = pin!(dispatch(gateway, request, &id, seat));
@@ -286,10 +289,34 @@ async fn answer(
         // It has its answer; its place is free for another connection.
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
+    if is_http1 {
+        settle_upload(gateway, verdict, seat, response.headers_mut());
+    }
     if head_only {
         *response.body_mut() = Body::Full(None);
     }
     response
+}
+
+/// Decides what becomes of a request body that is not at its end when its call has an answer: the
+/// connection can be used again, or the answer says that it ends, and it is read on (see `heard`).
+fn settle_upload(
+    gateway: &Gateway,
+    verdict: Verdict,
+    seat: &Arc<Seat>,
+    headers: &mut http::HeaderMap,
+) {
+    let rest = seat.upload.answered(seat.requests());
+    let closes = headers.get(header::CONNECTION).is_some_and(|value| value == "close");
+    match rest {
+        Rest::Nothing if verdict == Verdict::Clear => return,
+        Rest::Left(left) if left.is_short() && !closes => {
+            return discard(left, gateway, seat);
+        }
+        Rest::Nothing | Rest::Left(_) | Rest::Underway => {}
+    }
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    seat.upload.linger(Linger { bytes: gateway.max_body_bytes, time: UNREAD_TIME_MAX });
 }
 
 /// A defect in one call ends that call and no other.

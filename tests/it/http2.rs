@@ -4,49 +4,11 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use crate::support::frames::{
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PROTOCOL_ERROR, RST_STREAM,
+    SETTINGS, block, frame,
+};
 use crate::support::{Gateway, Provider, chat, eventually, jwt};
-
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const GOAWAY: u8 = 7;
-const CONTINUATION: u8 = 9;
-const PROTOCOL_ERROR: u32 = 1;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
-}
-
-/// A header block of plain literals (RFC 7541, section 6.2.2).
-fn block(fields: &[(&str, &str)]) -> Vec<u8> {
-    let text = |out: &mut Vec<u8>, text: &str| {
-        let mut rest = text.len();
-        if rest < 127 {
-            out.push(u8::try_from(rest).unwrap());
-        } else {
-            out.push(127);
-            rest -= 127;
-            while rest >= 128 {
-                out.push(u8::try_from(rest % 128 + 128).unwrap());
-                rest /= 128;
-            }
-            out.push(u8::try_from(rest).unwrap());
-        }
-        out.extend(text.as_bytes());
-    };
-    let mut out = vec![];
-    for (name, value) in fields {
-        out.push(0);
-        text(&mut out, name);
-        text(&mut out, value);
-    }
-    out
-}
 
 fn call(bearer: &str) -> Vec<u8> {
     block(&[

@@ -19,6 +19,7 @@ mod clients;
 mod commands;
 mod compression;
 mod durability;
+mod early;
 mod faults;
 mod framing;
 mod handover;

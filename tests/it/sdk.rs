@@ -53,8 +53,8 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Runs a test program of `tests/sdk`; it prints one line for each check and ends with `ok`.
-fn run(program: &Path, script: &str, checks: usize) {
+/// Runs a test program of `tests/sdk`; it prints one line for each check, beginning with `ok`.
+fn run(program: &Path, script: &str, checks: usize) -> Gateway {
     assert!(
         program.exists() || program.components().count() == 1,
         "{} is missing: run scripts/test",
@@ -78,7 +78,12 @@ fn run(program: &Path, script: &str, checks: usize) {
     assert!(output.status.success(), "{script}:\n{out}\n{err}");
     let passed = out.lines().filter(|line| line.starts_with("ok ")).count();
     assert_eq!(passed, checks, "{out}\n{err}");
-    let rows = gateway.rows(checks);
+    gateway
+}
+
+/// Runs the checks of an SDK, and looks at the rows of its calls.
+fn works(program: &Path, script: &str, checks: usize) {
+    let rows = run(program, script, checks).rows(checks);
     assert!(
         rows.iter().any(|row| row["stream"] == 1 && row["usage_source"] == "provider"),
         "{rows:?}"
@@ -87,7 +92,12 @@ fn run(program: &Path, script: &str, checks: usize) {
 
 #[test]
 fn the_python_sdk_works_unmodified() {
-    run(&root().join(".venv/bin/python"), "python_sdk.py", 9);
+    works(&root().join(".venv/bin/python"), "python_sdk.py", 9);
+}
+
+#[test]
+fn the_python_sdk_sees_every_refusal_of_a_long_body() {
+    run(&root().join(".venv/bin/python"), "refusals.py", 5);
 }
 
 #[test]
@@ -96,7 +106,48 @@ fn the_node_sdk_works_unmodified() {
         root().join("tests/sdk/node_modules/openai").exists(),
         "tests/sdk/node_modules is missing: run scripts/test"
     );
-    run(Path::new("node"), "node_sdk.mjs", 9);
+    works(Path::new("node"), "node_sdk.mjs", 9);
+}
+
+#[test]
+fn the_node_sdk_sees_every_refusal_of_a_long_body() {
+    run(Path::new("node"), "refusals.mjs", 5);
+}
+
+#[test]
+fn curl_sees_every_refusal_of_a_long_body() {
+    let mock = Mock::start();
+    let gateway = mock.gateway();
+    let folder = tempfile::tempdir().unwrap();
+    for size in [1 << 10, 1 << 20, 4 << 20, 50 << 20] {
+        let file = folder.path().join("body");
+        std::fs::write(&file, vec![b'x'; size]).unwrap();
+        for (path, body, status) in [
+            (
+                "/v1/chat/completions",
+                ["--data-binary".to_owned(), format!("@{}", file.display())],
+                "401",
+            ),
+            ("/v1/files", ["--form".to_owned(), format!("file=@{}", file.display())], "401"),
+        ] {
+            for expects in ["expect:", "expect: 100-continue"] {
+                let output = Command::new("curl")
+                    .args(["--silent", "--show-error", "--write-out", "\n%{http_code}"])
+                    .args(["--header", expects, "--header", "authorization: Bearer tg-unknown"])
+                    .args(&body)
+                    .arg(format!("http://{}{path}", gateway.apps))
+                    .output()
+                    .expect("curl");
+                let (out, err) = (
+                    String::from_utf8_lossy(&output.stdout),
+                    String::from_utf8_lossy(&output.stderr),
+                );
+                assert!(output.status.success(), "{path}, {size}, {expects}: {out}{err}");
+                let (answer, code) = out.rsplit_once('\n').expect("a status");
+                assert!(code == status && answer.contains("invalid_token"), "{path}: {out}");
+            }
+        }
+    }
 }
 
 /// Runs an example as its reader would; what it printed.

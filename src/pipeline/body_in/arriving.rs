@@ -9,17 +9,17 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::body::{Body as _, Incoming};
 use tokio::time::{Instant, Sleep};
 
 use super::super::readers::Entry;
 use super::super::refusal::Refusal;
+use super::super::upload::Upload;
 use super::rate::BodyRate;
 use crate::code::Code;
 
 /// One body on its way in.
 pub struct Arriving {
-    incoming: Incoming,
+    upload: Upload,
     rate: BodyRate,
     timer: Option<Pin<Box<Sleep>>>,
     /// Room for a call whose body is read. Given back when enough of it has come.
@@ -32,9 +32,9 @@ pub struct Arriving {
 
 impl Arriving {
     /// A body of which nothing may come for `idle` at most.
-    pub fn new(incoming: Incoming, idle: Duration, entry: Entry) -> Arriving {
+    pub fn new(upload: Upload, idle: Duration, entry: Entry) -> Arriving {
         Arriving {
-            incoming,
+            upload,
             rate: BodyRate::new(idle),
             timer: None,
             entry: Some(entry),
@@ -54,10 +54,10 @@ impl Arriving {
     /// The client stopped, left, or was too slow.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Refusal>> {
         loop {
-            if self.incoming.is_end_stream() {
+            if self.upload.is_end_stream() {
                 return Poll::Ready(Ok(None));
             }
-            match Pin::new(&mut self.incoming).poll_frame(cx) {
+            match self.upload.poll_frame(cx) {
                 Poll::Ready(None) => return Poll::Ready(Ok(None)),
                 Poll::Ready(Some(Ok(frame))) => {
                     self.timer = None;

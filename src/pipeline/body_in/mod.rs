@@ -12,7 +12,7 @@
 
 mod arriving;
 pub mod coding;
-mod rate;
+pub mod rate;
 pub mod reader;
 pub mod work;
 

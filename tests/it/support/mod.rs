@@ -8,6 +8,7 @@ pub mod between;
 mod client;
 pub mod engine;
 pub mod fault;
+pub mod frames;
 pub mod gateway;
 mod jwt;
 pub mod load;
