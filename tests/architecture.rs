@@ -4,6 +4,9 @@
 //! `#[cfg(test)]` modules, then searches the rest for `crate::`, `super::` and `tollgate_wire::`
 //! paths (groups in braces are expanded) and for names that pure files must not use. A new folder
 //! under `src/` fails until it has a line in the table. Does not see through macros.
+//!
+//! Also holds the rules for tests: those that need a service are ignored with its name, and the
+//! integration tests read no clock and no memory of a process.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -312,16 +315,25 @@ fn imported<'s>(
     found
 }
 
+/// The Rust files of a folder, without those of tests.
 fn collect(folder: &Path, files: &mut Vec<std::path::PathBuf>) {
+    collect_if(folder, files, &|path| {
+        // A room's tests may import what they like.
+        !path
+            .file_stem()
+            .is_some_and(|stem| stem == "tests" || stem.to_string_lossy().ends_with("_tests"))
+    });
+}
+
+fn collect_if(folder: &Path, files: &mut Vec<std::path::PathBuf>, wanted: &dyn Fn(&Path) -> bool) {
     for entry in fs::read_dir(folder).expect("folder") {
         let path = entry.expect("entry").path();
-        // A room's tests may import what they like.
-        let is_tests = path
-            .file_stem()
-            .is_some_and(|stem| stem == "tests" || stem.to_string_lossy().ends_with("_tests"));
-        if path.is_dir() && !is_tests {
-            collect(&path, files);
-        } else if path.extension().is_some_and(|extension| extension == "rs") && !is_tests {
+        if !wanted(&path) {
+            continue;
+        }
+        if path.is_dir() {
+            collect_if(&path, files, wanted);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
             files.push(path);
         }
     }
@@ -576,6 +588,87 @@ fn the_pure_crates_depend_on_no_io() {
         let names: Vec<&str> =
             lines.filter_map(|line| line.split(['.', ' ', '=']).next()).collect();
         assert_eq!(names, expected, "tollgate-{name} has no runtime, HTTP or clock");
+    }
+}
+
+/// Words of a test that uses something which may be missing, and its name in the reason for which a
+/// plain `cargo test` ignores that test.
+const SERVICES: &[(&str, &str)] = &[
+    ("Redis::start()", "redis-server"),
+    ("Engine::start(", "the ClickHouse engine"),
+    ("Engine::own()", "the ClickHouse engine"),
+    ("Engine::shared()", "the ClickHouse engine"),
+    ("Server::start(", "clickhouse-server"),
+    ("schemathesis(&", "schemathesis"),
+    ("curl.sh", "curl"),
+    ("python_sdk.py", "the Python SDK"),
+    ("chat.py", "the Python SDK"),
+    ("node_sdk.mjs", "the Node SDK"),
+    ("chat.mjs", "the Node SDK"),
+];
+
+/// What is wrong with the tests of a file: a test that needs a service is ignored with a reason of
+/// one form, and no other test is ignored.
+fn wrongly_ignored(source: &str) -> Vec<String> {
+    let mut wrong = vec![];
+    for test in source.split("#[test]\n").skip(1) {
+        // Up to the closing brace at the margin of the function.
+        let margin = &test[..test.len() - test.trim_start_matches(' ').len()];
+        let end = test.find(&format!("\n{margin}}}\n")).unwrap_or(test.len());
+        let test = &test[..end];
+        let needed = SERVICES.iter().find(|(word, _)| test.contains(word)).map(|(_, name)| *name);
+        let ignored = test.trim_start().strip_prefix("#[ignore = \"needs ");
+        let reason = ignored.and_then(|rest| Some(rest.split_once("; run by scripts/test\"]")?.0));
+        if reason != needed || (reason.is_none() && test.contains("#[ignore")) {
+            let name = test.split_once("fn ").and_then(|(_, rest)| rest.split('(').next());
+            wrong.push(format!("{}: needs {needed:?}, {reason:?} is said", name.unwrap_or("?")));
+        }
+    }
+    wrong
+}
+
+#[test]
+fn tests_that_need_a_service_are_ignored_with_its_name() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = vec![];
+    for folder in ["src", "crates", "tests/it"] {
+        collect_if(&root.join(folder), &mut files, &|_| true);
+    }
+    let wrong: Vec<String> = files
+        .iter()
+        .flat_map(|path| {
+            let found = wrongly_ignored(&fs::read_to_string(path).expect("a file"));
+            found.into_iter().map(|wrong| format!("{}: {wrong}", path.display()))
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let named = "#[test]\n#[ignore = \"needs redis-server; run by scripts/test\"]\nfn a() {\n    \
+                 Redis::start();\n}\n";
+    assert!(wrongly_ignored(named).is_empty());
+    for other in [
+        named.replace("redis-server", "something"),
+        named.replace("Redis::start", "nothing"),
+        named.replace(" = \"needs redis-server; run by scripts/test\"", ""),
+        named.replace("#[ignore = \"needs redis-server; run by scripts/test\"]\n", ""),
+    ] {
+        assert_eq!(wrongly_ignored(&other).len(), 1, "{other}");
+    }
+}
+
+#[test]
+fn integration_tests_read_no_clock_and_no_memory() {
+    let mut files = vec![];
+    collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it"), &mut files);
+    assert!(files.len() > 40, "{}", files.len());
+    for path in files {
+        // The one wait with a deadline.
+        if path.ends_with("support/mod.rs") {
+            continue;
+        }
+        let text = fs::read_to_string(&path).expect("a file");
+        for word in ["Instant", ".elapsed()", "metric(\"process_", "VmRSS", "VmHWM", "statm"] {
+            assert!(!text.contains(word), "{}: {word}", path.display());
+        }
     }
 }
 

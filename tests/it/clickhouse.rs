@@ -1,5 +1,6 @@
 //! The whole gateway with `store: clickhouse`, against a real ClickHouse engine.
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::engine::Engine;
@@ -14,6 +15,7 @@ fn close(a: &Value, b: f64) {
 }
 
 #[test]
+#[ignore = "needs the ClickHouse engine; run by scripts/test"]
 fn rows_and_the_daily_summary_are_in_clickhouse() {
     let (engine, provider) = (Engine::start(), Provider::start());
     engine.apply(engine.folder.path());
@@ -41,12 +43,13 @@ fn rows_and_the_daily_summary_are_in_clickhouse() {
     close(&of("acme", "errors").into(), 1.0);
     close(&of("acme", "input_tokens").into(), 33.0);
     close(&of("other", "output_tokens").into(), 7.0);
-    gateway.signal("TERM");
+    gateway.signal(Signal::TERM);
     assert!(gateway.wait().success());
     assert_eq!(engine.rows().len(), 5);
 }
 
 #[test]
+#[ignore = "needs the ClickHouse engine; run by scripts/test"]
 fn calls_go_on_while_clickhouse_is_away_and_no_row_is_lost_or_doubled() {
     let (engine, provider) = (Engine::start(), Provider::start());
     // Nothing is applied yet: there is no table, and calls are taken all the same.

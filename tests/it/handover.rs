@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use rustix::process::Signal;
 use serde_json::json;
 
 use crate::support::{Provider, Setup, chat, eventually, jwt, post, request, step};
@@ -69,7 +70,7 @@ fn the_next_process_may_begin_before_the_former_ends() {
             more(answered);
             gateways.push(start());
             let former = gateways.len() - 2;
-            gateways[former].signal("TERM");
+            gateways[former].signal(Signal::TERM);
             more(answered);
             assert!(gateways[former].wait().success());
         }
@@ -102,11 +103,11 @@ fn a_second_signal_is_quick() {
     ));
     connection.head().unwrap();
     connection.chunks_until("first ");
-    gateway.signal("TERM");
+    gateway.signal(Signal::TERM);
     eventually("the listener closed", || {
         std::net::TcpStream::connect(gateway.apps).is_err().then_some(())
     });
-    gateway.signal("TERM");
+    gateway.signal(Signal::TERM);
     let status = gateway.wait();
     assert!(status.success(), "{status}");
     let row = gateway.only_row();

@@ -3,6 +3,7 @@
 
 use std::thread;
 
+use rustix::process::Signal;
 use serde_json::{Map, Value, json};
 
 use crate::support::{Gateway, Provider, Reply, Setup, eventually, jwt, step};
@@ -344,7 +345,7 @@ fn background_work_is_finished_before_the_process_ends() {
     let (step, go) = held(GOOD);
     provider.script([step]);
     ask(&gateway, "acme", "late").refused(504, "provider_timeout");
-    gateway.signal("TERM");
+    gateway.signal(Signal::TERM);
     eventually("draining", || gateway.printed().contains("draining").then_some(()));
     go.send(()).unwrap();
     let status = gateway.wait();

@@ -2,6 +2,8 @@
 
 use std::process::Stdio;
 
+use rustix::process::Signal;
+
 use crate::support::step;
 use crate::support::{Gateway, Provider, Setup, chat, eventually, jwt, request, tollgate};
 
@@ -130,7 +132,7 @@ fn sigterm_lets_running_calls_end() {
     ));
     let mut head = connection.head().unwrap();
     connection.chunks_until("first ");
-    gateway.signal("TERM");
+    gateway.signal(Signal::TERM);
     // Not ready any more, and new connections are refused, while the old stream goes on.
     eventually("the listener closed", || {
         std::net::TcpStream::connect(gateway.apps).is_err().then_some(())

@@ -47,18 +47,18 @@ fn more_connections_than_there_is_room_for() {
     for connection in &mut open {
         connection.send(&request("GET", "/healthz", &[], b"")).reply().ok();
     }
-    let mut told = 0;
     for _ in 0..200 {
-        // Such a connection has two seconds to say something; on a machine that stands still it may
-        // be too late.
-        let mut over = gateway.connect();
-        let Some(mut reply) = over.send(&call(false)).head() else { continue };
-        over.body(&mut reply);
+        // Such a connection has two seconds to say something. On a machine that stands still it may
+        // be too late, and is made again.
+        let reply = eventually("an answer", || {
+            let mut over = gateway.connect();
+            let mut reply = over.send(&call(false)).head()?;
+            over.body(&mut reply);
+            Some(reply)
+        });
         told_to_come_back(&reply);
         assert_eq!(reply.header("connection"), Some("close"));
-        told += 1;
     }
-    assert!(told > 100, "{told} were told");
     is_well(&gateway);
     // Who says nothing there is sent away soon, and those who were first are served as before.
     let mut silent = gateway.connect();
@@ -162,7 +162,8 @@ fn a_long_answer_that_finds_no_room_passes_all_the_same() {
             .map(|reply| assert!(reply.ok().text() == text && reply.complete))
             .count()
     });
-    assert!(answered >= 1);
+    // There is room for four of them, and the first calls find it.
+    assert!(answered >= 4, "{answered}");
     gateway.chat("acme", "hi").ok();
 }
 

@@ -91,13 +91,11 @@ fn request_headers_pass_by_an_allow_list() {
         ("x-tollgate-org", "other"),
         ("x-other", "y"),
         ("api-key", "k"),
-        ("x-api-key", "k"),
         ("x-request-id", "my-id.1"),
         ("connection", "x-team-not, X-Hop"),
         ("x-hop", "y"),
         ("proxy-authorization", "Basic x"),
     ];
-    let sent: Vec<_> = sent.into_iter().filter(|(name, _)| *name != "x-api-key").collect();
     let reply =
         gateway.send("POST", "/v1/chat/completions", &sent, chat("hi").to_string().as_bytes());
     assert_eq!(reply.ok().header("x-request-id"), Some("my-id.1"));
@@ -115,12 +113,9 @@ fn request_headers_pass_by_an_allow_list() {
         assert!(seen.header(name).is_some(), "{name} did not pass: {seen:?}");
     }
     for (name, _) in sent {
-        let own = ["authorization", "connection", "x-request-id"].contains(&name);
-        assert_eq!(
-            seen.header(name).is_some(),
-            passed.contains(&name) || (own && name == "authorization"),
-            "{name}: {seen:?}"
-        );
+        // The provider's own key stands in the caller's place.
+        let is_there = passed.contains(&name) || name == "authorization";
+        assert_eq!(seen.header(name).is_some(), is_there, "{name}: {seen:?}");
     }
     assert_eq!(seen.header("authorization"), Some("Bearer sk-own"));
     assert_eq!(
@@ -455,7 +450,7 @@ fn a_large_answer_streams_through_whole() {
         chat("x").to_string().as_bytes(),
     ));
     let cut = connection.reply();
-    assert!(!cut.complete || cut.status == 503, "{}", cut.status);
+    assert_eq!((cut.status, cut.complete), (200, false));
 }
 
 #[test]

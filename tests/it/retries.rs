@@ -1,10 +1,15 @@
-//! What failed is tried again, within bounds; what cannot be helped is told in a friendly way.
+//! Failed calls are retried within bounds. If no attempt succeeds, the client gets an error that
+//! says what to do.
 
-use std::time::{Duration, Instant};
+use serde_json::{Map, Value, json};
 
-use serde_json::json;
+use crate::support::{Gateway, Provider, Setup, chat, jwt, refused_address, span, step};
 
-use crate::support::{Gateway, Provider, Setup, chat, jwt, refused_address, step};
+/// The gateway's own measure: no test reads a clock.
+#[track_caller]
+fn took_a_second(row: &Map<String, Value>) {
+    assert!(row["latency_ms"].as_u64().unwrap() >= 1_000, "{row:?}");
+}
 
 #[test]
 fn a_provider_that_fails_twice_and_then_answers() {
@@ -128,16 +133,13 @@ fn a_provider_s_wishes_are_obeyed() {
     assert_eq!(provider.take_seen().len(), 1);
     // Told to wait a second: waited for in full.
     provider.script([answer(429, "retry-after", "1")]);
-    let begun = Instant::now();
     gateway.chat("acme", "hi").ok();
-    assert!(begun.elapsed() >= Duration::from_secs(1), "{:?}", begun.elapsed());
+    took_a_second(&gateway.rows(2)[1]);
     assert_eq!(provider.take_seen().len(), 2);
-    // Told to wait longer than anybody would: the client is told instead.
+    // Told to wait longer than anybody would, this client included: the client is told instead.
     provider.script([answer(429, "retry-after", "120")]);
-    let begun = Instant::now();
     let reply = gateway.chat("acme", "hi");
     assert_eq!((reply.status, reply.header("retry-after")), (429, Some("120")));
-    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
     assert_eq!(provider.take_seen().len(), 1);
     // Nonsense is no wish.
     for nonsense in ["-5", "NaN", "soon", ""] {
@@ -168,9 +170,8 @@ fn a_wait_that_was_asked_for_is_kept_when_the_turn_comes_again() {
     // The second is asked at once, the first again after its second.
     first.script([answer("1")]);
     second.script([step::error(503, "server_is_overloaded")]);
-    let begun = Instant::now();
     assert_eq!(gateway.chat("acme", "hi").ok().header("x-tollgate-provider"), Some("a"));
-    assert!(begun.elapsed() >= Duration::from_secs(1), "{:?}", begun.elapsed());
+    took_a_second(&gateway.only_row());
     assert_eq!((first.take_seen().len(), second.take_seen().len()), (2, 1));
     // A wait that is too long is not cut short: the call ends.
     first.script([answer("120")]);
@@ -222,9 +223,9 @@ fn the_deadline_is_the_deadline() {
         .section("retry", "{max_retries: 10, base_delay: 10ms, max_delay: 10ms}")
         .section("timeouts", "{total: 500ms, first_byte: 60s}")
         .start();
-    let begun = Instant::now();
+    // The client waits for less than the first byte may take.
     gateway.chat("acme", "hi").refused(504, "provider_timeout");
-    assert!(begun.elapsed() < Duration::from_secs(45), "{:?}", begun.elapsed());
+    assert_eq!(provider.seen().len(), 2);
 }
 
 #[test]
@@ -259,14 +260,15 @@ fn retries_can_be_turned_off_and_have_a_budget() {
         "retry",
         "{max_retries: 2, base_delay: 1ms, max_delay: 1ms, budget_percent: 0}",
     );
-    let begun = Instant::now();
     for _ in 0..200 {
         assert_eq!(gateway.chat("acme", "hi").status, 503);
     }
     let retries = provider.take_seen().len() - 200;
     // Never under ten a second over ten seconds: at most that many may have been in hand at once.
-    let most = 100 + 10 * (usize::try_from(begun.elapsed().as_secs()).unwrap() + 1);
-    assert!(retries <= most, "{retries} retries");
+    let rows = gateway.rows(201);
+    let seconds = span(&rows.iter().collect::<Vec<_>>()).as_secs();
+    let most = 100 + 10 * (usize::try_from(seconds).unwrap() + 1);
+    assert!((100..=most.min(399)).contains(&retries), "{retries} retries of {most}");
 }
 
 #[test]

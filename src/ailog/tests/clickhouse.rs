@@ -155,6 +155,7 @@ fn open(dir: &Path, options: &ClickHouseOptions) -> (AiLog, Arc<Metrics>) {
 }
 
 #[test]
+#[ignore = "needs the ClickHouse engine; run by scripts/test"]
 fn the_schema_may_be_applied_again_and_has_the_public_columns() {
     let engine = Engine::shared();
     assert_eq!(
@@ -182,6 +183,7 @@ fn the_schema_may_be_applied_again_and_has_the_public_columns() {
 }
 
 #[test]
+#[ignore = "needs the ClickHouse engine; run by scripts/test"]
 fn applying_again_deletes_no_row_that_the_table_would_keep() {
     let engine = Engine::shared();
     let options = engine.options("kept");
@@ -210,6 +212,7 @@ fn applying_again_deletes_no_row_that_the_table_would_keep() {
 }
 
 #[test]
+#[ignore = "needs the ClickHouse engine; run by scripts/test"]
 fn a_table_of_a_former_version_is_brought_up_to_date_and_rows_wait_for_it() {
     let engine = Engine::shared();
     let options = engine.apply("former");
@@ -248,6 +251,7 @@ fn a_table_of_a_former_version_is_brought_up_to_date_and_rows_wait_for_it() {
 }
 
 #[test]
+#[ignore = "needs the ClickHouse engine; run by scripts/test"]
 fn the_schema_for_a_cluster_is_what_the_engine_understands() {
     let engine = Engine::shared();
     let options = SchemaOptions { cluster: Some("main".to_owned()), ..schema("replicated") };
@@ -276,6 +280,7 @@ fn the_schema_for_a_cluster_is_what_the_engine_understands() {
 }
 
 #[test]
+#[ignore = "needs the ClickHouse engine; run by scripts/test"]
 fn rows_come_back_as_they_went_in_and_reports_agree() {
     let engine = Engine::shared();
     let options = engine.apply("roundtrip");
@@ -351,6 +356,7 @@ fn rows_come_back_as_they_went_in_and_reports_agree() {
 }
 
 #[test]
+#[ignore = "needs the ClickHouse engine; run by scripts/test"]
 fn days_and_views_are_what_brute_force_finds() {
     let engine = Engine::shared();
     let options = engine.apply("views");
@@ -381,6 +387,7 @@ fn days_and_views_are_what_brute_force_finds() {
 }
 
 #[test]
+#[ignore = "needs the ClickHouse engine; run by scripts/test"]
 fn rows_are_priced_again_to_the_nano_dollar() {
     let engine = Engine::shared();
     let options = engine.apply("reprice");
@@ -408,6 +415,7 @@ fn rows_are_priced_again_to_the_nano_dollar() {
 }
 
 #[test]
+#[ignore = "needs the ClickHouse engine; run by scripts/test"]
 fn whatever_happens_on_the_way_each_row_is_there_once() {
     let dir = tempfile::tempdir().expect("dir");
     let mut engine = Engine::start(dir.path(), 0, &[]);
@@ -477,6 +485,7 @@ pub(crate) fn in_trouble(log: &AiLog) {
 }
 
 #[test]
+#[ignore = "needs the ClickHouse engine; run by scripts/test"]
 fn a_gateway_starts_before_its_database_is_there() {
     let engine = Engine::own();
     let dir = tempfile::tempdir().expect("dir");
@@ -495,6 +504,7 @@ fn a_gateway_starts_before_its_database_is_there() {
 }
 
 #[test]
+#[ignore = "needs the ClickHouse engine; run by scripts/test"]
 fn a_row_that_the_table_refuses_is_buried_and_stops_nobody() {
     let engine = Engine::shared();
     let options = engine.apply("poison");
@@ -515,6 +525,7 @@ fn a_row_that_the_table_refuses_is_buried_and_stops_nobody() {
 }
 
 #[test]
+#[ignore = "needs the ClickHouse engine; run by scripts/test"]
 fn closing_does_not_wait_for_a_slow_server_and_loses_nothing() {
     let engine = Engine::own();
     let options = engine.apply("slow");

@@ -11,6 +11,7 @@ use crate::config::policy::StoreKind;
 use crate::metrics::Metrics;
 
 #[test]
+#[ignore = "needs the ClickHouse engine; run by scripts/test"]
 fn rows_are_in_one_store_or_the_other_and_none_in_both() {
     let engine = Engine::own();
     let clickhouse = StoreKind::ClickHouse(engine.apply("switched"));
@@ -61,6 +62,7 @@ fn rows_are_in_one_store_or_the_other_and_none_in_both() {
 }
 
 #[test]
+#[ignore = "needs the ClickHouse engine; run by scripts/test"]
 fn a_batch_whose_acknowledgement_was_lost_may_be_in_both_stores_and_nothing_else_is() {
     let engine = Engine::own();
     let clickhouse = StoreKind::ClickHouse(engine.apply("both"));

@@ -461,9 +461,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_decoded_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..400), size in 1_usize..50) {
+        fn any_bytes_are_decoded_or_refused_however_they_are_cut(
+            bytes in proptest::collection::vec(any::<u8>(), 0..400),
+            size in 1_usize..50,
+        ) {
             for (coding, _) in ALL {
-                let _ = decoded(coding, &bytes, size, 1 << 20);
+                let cut = decoded(coding, &bytes, size, 1 << 20);
+                let whole = decoded(coding, &bytes, bytes.len().max(1), 1 << 20);
+                prop_assert_eq!(cut.ok(), whole.ok());
             }
         }
 

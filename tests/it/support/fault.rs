@@ -4,8 +4,6 @@
 //! What the client got, what the provider saw, what the row says. Then the next good call succeeds
 //! at its first attempt, the provider's connection is closed, and descriptors are as they were.
 
-use std::time::{Duration, Instant};
-
 use serde_json::{Map, Value, json};
 
 use super::step::{Act, Step};
@@ -173,15 +171,12 @@ impl Stage<'_> {
     /// The next good call is answered at its first attempt, so without any wait of ours, and
     /// descriptors are as before.
     pub fn well_again(&self, after: &str) {
-        let begun = Instant::now();
         let reply = self.gateway.chat("acme", "hi");
         assert_eq!(
             (reply.status, reply.header("x-tollgate-attempts")),
             (200, Some("1")),
             "after {after}"
         );
-        // A second on a quiet machine.
-        assert!(begun.elapsed() < Duration::from_secs(10), "after {after}: {:?}", begun.elapsed());
         self.provider.take_seen();
         eventually(&format!("descriptors as before, after {after}"), || {
             (self.gateway.open_files() <= self.files + FILES_SPARE).then_some(())

@@ -8,14 +8,16 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection as Database, OpenFlags};
+use rustix::process::Signal;
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
-use super::{Connection, DEADLINE, Provider, Reply, SECRET, eventually, jwt, post, request};
+use super::{
+    Connection, DEADLINE, Provider, Reply, SECRET, eventually, jwt, post, request, signal,
+};
 
 /// The binary under test.
 pub fn tollgate() -> Command {
@@ -290,24 +292,18 @@ impl Gateway {
         self.printed.lock().unwrap().clone()
     }
 
-    /// Sends a signal by its name.
-    pub fn signal(&self, name: &str) {
-        let pid = self.process.id().to_string();
-        let sent = Command::new("kill").args([&format!("-{name}"), &pid]).status().expect("kill");
-        assert!(sent.success());
+    pub fn signal(&self, which: Signal) {
+        signal(&self.process, which);
     }
 
     /// Waits for the process to end.
     pub fn wait(&mut self) -> ExitStatus {
-        let begun = Instant::now();
-        eventually(&format!("the end of the process, since {begun:?}"), || {
-            self.process.try_wait().expect("wait")
-        })
+        eventually("the end of the process", || self.process.try_wait().expect("wait"))
     }
 
     /// Asks it to end, waits for it, and gives the rows that it left.
     pub fn stop(&mut self) -> Vec<Map<String, Value>> {
-        self.signal("TERM");
+        self.signal(Signal::TERM);
         let status = self.wait();
         assert!(status.success(), "{status}\n{}", self.printed());
         rows(&self.database()).expect("a store")

@@ -10,9 +10,10 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use rustix::process::Signal;
 use tempfile::TempDir;
 
-use super::{DEADLINE, eventually};
+use super::{DEADLINE, eventually, signal};
 
 pub struct Redis {
     process: Child,
@@ -76,18 +77,11 @@ impl Redis {
 
     /// From now on it takes connections and answers nothing.
     pub fn hang(&self) {
-        self.signal("STOP");
+        signal(&self.process, Signal::STOP);
     }
 
     pub fn go_on(&self) {
-        self.signal("CONT");
-    }
-
-    fn signal(&self, name: &str) {
-        let sent = Command::new("kill")
-            .args([&format!("-{name}"), &self.process.id().to_string()])
-            .status();
-        assert!(sent.expect("kill").success());
+        signal(&self.process, Signal::CONT);
     }
 }
 

@@ -10,9 +10,11 @@ use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::{Connection, eventually, request, tollgate};
+use rustix::process::Signal;
+
+use super::{Connection, eventually, request, signal, tollgate, within};
 
 /// Where Debian puts it.
 const PROGRAM: &str = "/usr/sbin/clickhouse-server";
@@ -43,8 +45,7 @@ impl Server {
     pub fn start(mebibytes: u32) -> Server {
         assert!(
             Path::new(PROGRAM).exists(),
-            "{PROGRAM} is missing: run scripts/test, install Debian's package clickhouse-server, or leave \
-         it out with TOLLGATE_TEST_WITHOUT_CLICKHOUSE_SERVER=1"
+            "{PROGRAM} is missing: run scripts/test or install Debian's package clickhouse-server"
         );
         let folder = tempfile::tempdir().expect("folder");
         let small = SmallDisk::mount(folder.path(), mebibytes);
@@ -57,12 +58,8 @@ impl Server {
 
     /// As an operator does.
     pub fn stop(&mut self) {
-        let pid = self.process.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill").success());
-        let begun = Instant::now();
-        while self.process.try_wait().expect("wait").is_none() && begun.elapsed() < STOPS_WITHIN {
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        signal(&self.process, Signal::TERM);
+        within(STOPS_WITHIN, || self.process.try_wait().expect("wait"));
         self.kill();
     }
 
