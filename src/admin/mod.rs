@@ -2,8 +2,8 @@
 //! own.
 //!
 //! Level 5 of the map. Read-only: nothing here changes anything. Promises: a `Host` that is a
-//! foreign name is refused (a page elsewhere cannot read this through a rebound name); pages load
-//! nothing from elsewhere; queries of the log run off the runtime's threads and a few at a time;
+//! foreign name is refused (a page elsewhere cannot read this through a rebound name), but for
+//! metrics and health; pages load nothing from elsewhere; queries of the log run off the runtime's threads and a few at a time;
 //! answers are bounded and made while they are taken (`answers`); a client that is silent or takes
 //! nothing is cut, and holds no other off (`connections`). Does not: authenticate; it is to be
 //! bound where only operators reach it.
@@ -142,8 +142,12 @@ async fn connection(
 }
 
 async fn answer(admin: &Arc<Admin>, request: &Request<Incoming>) -> Response<Body> {
-    let mut response = if !host_is_ours(request) {
-        text(StatusCode::FORBIDDEN, "this side answers to an IP address or `localhost` only\n")
+    let for_any_host = matches!(request.uri().path(), "/metrics" | "/healthz" | "/readyz");
+    let mut response = if !for_any_host && !host_is_ours(request, &admin.settings.admin_hosts) {
+        text(
+            StatusCode::FORBIDDEN,
+            "this host name is not allowed here; use an IP address or `localhost`, or add the name to `admin.allowed_hosts`\n",
+        )
     } else if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n");
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -208,8 +212,9 @@ async fn routed(admin: &Arc<Admin>, request: &Request<Incoming>) -> Response<Bod
     }
 }
 
-/// A name that somebody else may let point here is no name for this side.
-fn host_is_ours(request: &Request<Incoming>) -> bool {
+/// Whether the host is `localhost`, an IP address or one of these names. A page of another site can
+/// let any other name point here and then read what it gets.
+fn host_is_ours(request: &Request<Incoming>, names: &[String]) -> bool {
     let mut hosts = request.headers().get_all(header::HOST).iter();
     let (Some(host), None) = (hosts.next().and_then(|h| h.to_str().ok()), hosts.next()) else {
         return false;
@@ -218,7 +223,11 @@ fn host_is_ours(request: &Request<Incoming>) -> bool {
         Some(v6) => v6.split(']').next().unwrap_or_default(),
         None => host.rsplit_once(':').map_or(host, |(name, _)| name),
     };
-    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
+    // A name may be written with the dot of the root.
+    let name = name.strip_suffix('.').unwrap_or(name);
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<IpAddr>().is_ok()
+        || names.iter().any(|allowed| name.eq_ignore_ascii_case(allowed))
 }
 
 fn config(admin: &Admin) -> Value {

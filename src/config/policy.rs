@@ -35,6 +35,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// The operators' side.
     pub admin_listen: SocketAddr,
+    /// Host names to which the operators' side answers, in lower case; besides `localhost`.
+    pub admin_hosts: Vec<String>,
     /// Write-ahead log and embedded store.
     pub data_dir: PathBuf,
     /// TLS on the applications' side.

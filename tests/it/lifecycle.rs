@@ -81,16 +81,35 @@ fn a_store_that_is_away_is_told_apart_from_a_wrong_question() {
 #[test]
 fn a_foreign_host_is_refused_on_the_operators_side() {
     let provider = Provider::start();
-    let gateway = Gateway::start(&provider);
-    let ask = |host: &str| {
-        let bytes =
-            format!("GET /api/config HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+    let gateway = Setup::new(&provider)
+        .setting("admin", "{allowed_hosts: [tollgate.internal, Ops.Example.com]}")
+        .start();
+    let ask = |path: &str, host: &str| {
+        let bytes = format!("GET {path} HTTP/1.1\r\n{host}connection: close\r\n\r\n");
         crate::support::Connection::open(gateway.operators).send(bytes.as_bytes()).reply().status
     };
-    assert_eq!(ask(&gateway.operators.to_string()), 200);
-    assert_eq!(ask(&format!("localhost:{}", gateway.operators.port())), 200);
-    let foreign = ask("evil.example");
-    assert!((400..500).contains(&foreign), "{foreign}");
+    let port = gateway.operators.port();
+    for ours in [
+        format!("127.0.0.1:{port}"),
+        format!("localhost:{port}"),
+        "[::1]:9090".to_owned(),
+        "tollgate.internal".to_owned(),
+        format!("TOLLGATE.internal:{port}"),
+        "ops.example.com.".to_owned(),
+    ] {
+        assert_eq!(ask("/api/config", &format!("host: {ours}\r\n")), 200, "{ours}");
+    }
+    for foreign in ["evil.example", "xtollgate.internal", "tollgate.internal.evil.example"] {
+        for path in ["/", "/api/config", "/api/logs", "/metricsx", "/api/auth"] {
+            assert_eq!(ask(path, &format!("host: {foreign}\r\n")), 403, "{path} {foreign}");
+        }
+    }
+    // Scrapers and probes come by any name. Nothing there is a caller's.
+    for path in ["/metrics", "/healthz", "/readyz"] {
+        for host in ["host: tollgate-0.pods.svc:9090\r\n", "host: evil.example\r\n"] {
+            assert_eq!(ask(path, host), 200, "{path} {host}");
+        }
+    }
 }
 
 #[test]

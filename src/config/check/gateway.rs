@@ -39,9 +39,11 @@ pub(crate) fn settings(
             "no log filter; give error, warn, info, debug or trace, or `tollgate=debug,info`",
         );
     }
+    let admin_hosts = hosts(&raw.admin.allowed_hosts, problems);
     let settings = Settings {
         listen: listen?,
         admin_listen: admin_listen?,
+        admin_hosts,
         data_dir: raw.data_dir.value.clone(),
         tls: raw.tls.plain(),
         max_body_bytes: raw.max_body_bytes.plain(),
@@ -52,6 +54,23 @@ pub(crate) fn settings(
         log: raw.log.plain(),
     };
     (problems.count() == before).then_some((settings, clickhouse))
+}
+
+/// Host names, in lower case.
+fn hosts(given: &[At<String>], problems: &mut Problems) -> Vec<String> {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+    };
+    for host in given {
+        if host.value.len() > 253 || !host.value.split('.').all(label) {
+            problems
+                .add(&host.at, "not a host name; give a name without port, e.g. tollgate.internal");
+        }
+    }
+    given.iter().map(|host| host.value.to_ascii_lowercase()).collect()
 }
 
 /// `info`, or rooms with their own level: `tollgate=debug,info`.

@@ -36,6 +36,8 @@ section! {
         listen: String = "127.0.0.1:8080";
         /// Address of the operators' side (dashboard, metrics, health), IP:PORT.
         admin_listen: String = "127.0.0.1:9090";
+        /// Who may ask on the operators' side.
+        admin: RawAdmin = "{}";
         /// Folder of the write-ahead log and of the embedded store.
         data_dir: PathBuf = "./data";
         /// TLS on the applications' side; null for plain HTTP.
@@ -77,6 +79,14 @@ section! {
         /// Disk space of rows that wait for their store. Above it, the newest rows are dropped and
         /// counted; calls continue.
         log_backlog_bytes: Size = "4GiB" in 16 << 20..=1 << 44;
+    }
+}
+section! {
+    /// The operators' side.
+    RawAdmin {
+        /// Host names under which the dashboard and the API answer, besides `localhost` and IP
+        /// addresses; without a port. /metrics, /healthz and /readyz answer to any name.
+        allowed_hosts: Vec<At<String>> = "[]", eg "tollgate.internal";
     }
 }
 section! {
