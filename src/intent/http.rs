@@ -26,10 +26,10 @@ use crate::pipeline::answer_out::body::Body;
 use crate::pipeline::ratelimit_headers::ratelimit_headers;
 use crate::pipeline::readers::Entry;
 use crate::pipeline::record::Record;
-use crate::pipeline::refusal::{Refusal, Tried};
+use crate::pipeline::refusal::Refusal;
 use crate::pipeline::upload::Upload;
 use crate::pipeline::walk::Walk;
-use crate::pipeline::{ATTEMPTS, PROVIDER, REDACTIONS, set};
+use crate::pipeline::{ATTEMPTS, PROVIDER, REDACTIONS, set, tried};
 use crate::route::table::INTENT_RESULTS;
 
 const ENDPOINT: Cow<'static, str> = Cow::Borrowed("/api/ai/intent");
@@ -66,7 +66,7 @@ pub async fn classify(walk: Walk<'_>, upload: Upload) -> Result<Response<Body>, 
         }
         Err(refusal) => {
             record.refuse(&refusal);
-            let tried = Some(Tried::of(&record.trail()));
+            let tried = Some(tried(&record.trail()));
             Err(Refusal { quota: Some(decision), tried, ..refusal })
         }
     }

@@ -30,6 +30,7 @@ pub mod upload;
 pub mod walk;
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
@@ -48,7 +49,7 @@ use crate::redact;
 use crate::route::table::Endpoint;
 use crate::share::Held;
 use crate::upstream::replay::Outgoing;
-use crate::upstream::{Answer, Call, NoAnswer};
+use crate::upstream::{Answer, Call, NoAnswer, Trail};
 use admission::{Admitted, Work};
 use answer_out::body::Body;
 use body_in::{Gathered, Reserved};
@@ -341,7 +342,7 @@ async fn send(
         Err(no_answer) => {
             let broken =
                 if no_answer == NoAnswer::BodyBroken { record.body_refusal() } else { None };
-            let tried = Some(Tried::of(&trail));
+            let tried = Some(tried(&trail));
             Err(Refusal { tried, ..broken.unwrap_or_else(|| no_answer_refusal(&no_answer)) })
         }
     }
@@ -372,6 +373,13 @@ fn text_bytes(walk: &Walk<'_>, body: &Outgoing, record: &Record) -> u64 {
             declared.unwrap_or(u64::MAX).min(estimate::UNKNOWN_BYTES)
         }
     }
+}
+
+/// The attempts of a call that no provider answered.
+pub fn tried(trail: &Trail) -> Box<Tried> {
+    let (provider, detail) = trail.told();
+    let provider = provider.map(|provider| Arc::clone(&provider.name));
+    Box::new(Tried { provider, attempts: trail.attempts(), detail })
 }
 
 /// The refusal of a call that no provider answered.

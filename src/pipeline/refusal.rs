@@ -8,11 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::code::Code;
-use crate::config::policy::Provider;
 use crate::ids::RequestId;
 use crate::limit::bucket::Decision;
 use crate::share::{Resource, Short};
-use crate::upstream::Trail;
 
 /// Why a call ends here.
 #[derive(Clone, Debug)]
@@ -38,19 +36,11 @@ pub struct Refusal {
 /// The attempts of a call that has no answer.
 #[derive(Clone, Debug)]
 pub struct Tried {
-    /// The provider of the last attempt; none if every circuit was open.
-    pub provider: Option<Arc<Provider>>,
+    /// The name of the last attempt's provider; none if every circuit was open.
+    pub provider: Option<Arc<str>>,
     pub attempts: u8,
     /// How each attempt ended: `openai 503 120ms, local open`.
     pub detail: String,
-}
-
-impl Tried {
-    /// The attempts so far.
-    pub fn of(trail: &Trail) -> Box<Tried> {
-        let (provider, detail) = trail.told();
-        Box::new(Tried { provider, attempts: trail.attempts(), detail })
-    }
 }
 
 impl Refusal {
@@ -112,8 +102,7 @@ impl Refusal {
             tracing::debug!(cause = &*self.message, request_id, "call refused at a bound");
         } else if status >= 500 {
             let tried = self.tried.as_deref();
-            let provider = tried.and_then(|tried| tried.provider.as_ref());
-            let provider = provider.map_or("", |provider| &*provider.name);
+            let provider = tried.and_then(|tried| tried.provider.as_deref()).unwrap_or_default();
             let detail = tried.map(|tried| tried.detail.as_str()).filter(|d| !d.is_empty());
             let cause = detail.unwrap_or(&self.message);
             let attempts = tried.map_or(0, |tried| tried.attempts);

@@ -44,7 +44,7 @@ pub fn refusal(refusal: &Refusal) -> Response<Body> {
     if let Some(tried) = &refusal.tried
         && let Some(provider) = &tried.provider
     {
-        set(headers, PROVIDER, &provider.name);
+        set(headers, PROVIDER, provider);
         headers.insert(ATTEMPTS, HeaderValue::from(u16::from(tried.attempts)));
     }
     if let Some(allow) = refusal.allow {
