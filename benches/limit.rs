@@ -23,7 +23,7 @@ use http::{HeaderMap, HeaderValue, Uri, header};
 use tollgate::auth::{Accept, AuthPolicy, Authenticator, FetchError, JwtPolicy, KeySetFetch};
 use tollgate::bounds::{METERS_MAX, ORGS_MAX};
 use tollgate::clock::Nanos;
-use tollgate::ids::{OrgId, Secret};
+use tollgate::ids::{OrgId, SecretBytes};
 use tollgate::limit::bucket::Quota;
 use tollgate::limit::caps::{Ask, Caps, Estimate, Scope, Subject, Want};
 use tollgate::limit::meters::{Meters, moment};
@@ -170,7 +170,7 @@ impl Token {
         let bearer = format!("Bearer {signed}.{}", URL_SAFE_NO_PAD.encode(tag));
         let bearer = HeaderValue::from_str(&bearer).unwrap_or_else(|error| panic!("{error}"));
         let headers = HeaderMap::from_iter([(header::AUTHORIZATION, bearer)]);
-        let jwt = JwtPolicy::of_secret(Secret::new(SECRET), [1; 32]);
+        let jwt = JwtPolicy::of_secret(SecretBytes::new(SECRET.as_bytes()), [1; 32]);
         let policy = AuthPolicy { accept: vec![Accept::Jwt], jwt: Some(jwt), keys: HashMap::new() };
         Token { policy, headers, known: Authenticator::default() }
     }

@@ -125,6 +125,33 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// Bytes that must never be printed: the key of a signature. `Debug` hides them.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct SecretBytes(Arc<[u8]>);
+
+impl SecretBytes {
+    /// Wraps a secret.
+    pub fn new(bytes: &[u8]) -> SecretBytes {
+        SecretBytes(Arc::from(bytes))
+    }
+
+    /// The secret itself. Call it only where it is used.
+    pub fn reveal(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Whether nothing is set.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Debug for SecretBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_empty() { "(none)" } else { "(secret)" })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -271,7 +271,7 @@ columns! { |row, bodies|
     audio_input_tokens: U64, 2, row.usage.audio_input.min(TOKENS_MAX);
     /// answer tokens of sound
     audio_output_tokens: U64, 2, row.usage.audio_output.min(TOKENS_MAX);
-    /// standard, flex, priority, scale, batch or other; empty if the provider did not say
+    /// standard, flex, priority, scale, batch, standard_us, other_geo or other; empty if not reported
     service_tier: Label, 2, row.usage.tier.as_str();
     /// how each attempt went, where the first one did not just answer
     attempts_detail: Text, 2, &row.attempts_detail;

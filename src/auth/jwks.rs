@@ -23,12 +23,12 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::Uri;
-use jsonwebtoken::{Algorithm, DecodingKey};
 use serde_json::{Map, Value};
 
 use super::json;
+use super::signature::PublicKey;
 use crate::bounds::{JWKS_BYTES_MAX, JWKS_KEYS_MAX};
-use crate::config::policy::JwksSource;
+use crate::config::policy::{Algorithm, JwksSource};
 use crate::digest::sha256;
 
 /// Least interval between two checks of a file.
@@ -75,7 +75,7 @@ pub struct KeySet {
 struct Key {
     kid: Option<String>,
     algorithms: Vec<Algorithm>,
-    public: DecodingKey,
+    public: PublicKey,
 }
 
 impl KeySet {
@@ -96,7 +96,7 @@ impl KeySet {
             list.iter().filter_map(Value::as_object).filter_map(Key::read).collect();
         if keys.is_empty() {
             return Err(
-                "no key that can be used: signing keys of RSA (2048 to 8192 bits), P-256, P-384 or Ed25519",
+                "no key that can be used: signing keys of RSA (2048 to 8192 bits), P-256, P-384, P-521 or Ed25519",
             );
         }
         Ok(KeySet { keys, digest: sha256(bytes) })
@@ -113,7 +113,7 @@ impl KeySet {
         &'a self,
         kid: Option<&'a str>,
         algorithm: Algorithm,
-    ) -> impl Iterator<Item = &'a DecodingKey> {
+    ) -> impl Iterator<Item = &'a PublicKey> {
         self.keys
             .iter()
             .filter(move |key| kid.is_none() || key.kid.as_deref() == kid)
@@ -153,26 +153,29 @@ impl Key {
                     Algorithm::PS384,
                     Algorithm::PS512,
                 ];
-                (DecodingKey::from_rsa_raw_components(&n, &e), all.to_vec())
+                (PublicKey::Rsa { n, e }, all.to_vec())
             }
             ("EC", Some(curve)) => {
                 let (algorithm, length) = match curve {
                     "P-256" => (Algorithm::ES256, 32),
                     "P-384" => (Algorithm::ES384, 48),
+                    "P-521" => (Algorithm::ES512, 66),
                     _ => return None,
                 };
-                if bytes("x")?.len() != length || bytes("y")?.len() != length {
+                let (x, y) = (bytes("x")?, bytes("y")?);
+                if x.len() != length || y.len() != length {
                     return None;
                 }
-                (DecodingKey::from_ec_components(text("x")?, text("y")?).ok()?, vec![algorithm])
+                let point = [&[0x04], x.as_slice(), &y].concat();
+                (PublicKey::Ec { algorithm, point }, vec![algorithm])
             }
             ("OKP", Some("Ed25519")) if bytes("x")?.len() == 32 => {
-                (DecodingKey::from_ed_components(text("x")?).ok()?, vec![Algorithm::EdDSA])
+                (PublicKey::Ed25519(bytes("x")?), vec![Algorithm::EdDSA])
             }
             _ => return None,
         };
         if let Some(alg) = jwk.get("alg") {
-            let only: Algorithm = alg.as_str()?.parse().ok()?;
+            let only = Algorithm::named(alg.as_str()?)?;
             algorithms.retain(|a| *a == only);
         }
         if algorithms.is_empty() {

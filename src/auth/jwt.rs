@@ -1,7 +1,6 @@
 //! A JWT, by a strict profile.
 //!
-//! Pure. The cryptography is `jsonwebtoken`'s; the allowed form of a token is decided here, because
-//! libraries accept forms that the standards forbid. Three parts of canonical base64url (so one
+//! Pure. The form of a token is decided here, the cryptography is in `signature`. Three parts of canonical base64url (so one
 //! token has one spelling), headers and claims without repeated names, `crit`, `b64` and `zip`
 //! refused, keys inside the token ignored, `typ` a JWT's or none, and the algorithm both configured
 //! and fit for the key that verifies it: the key decides the algorithm, not the token.
@@ -12,16 +11,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::{Algorithm, DecodingKey};
 use serde_json::{Map, Value};
 
 use super::error::{AuthError, Reason};
 use super::jwks::KeySet;
+use super::signature::hmac_key;
 use super::{Caller, json};
 use crate::bounds::BEARER_BYTES_MAX;
-use crate::config::policy::{Accept, JwtPolicy};
+use crate::config::policy::{Accept, Algorithm, JwtPolicy};
 use crate::ids::OrgId;
 
 /// A key id is a name to look up, not a document.
@@ -146,7 +146,8 @@ pub fn verify(policy: &JwtPolicy, keys: Option<&KeySet>, token: &str) -> Result<
     };
     let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| Reason::Malformed);
     let (header_bytes, payload_bytes) = (decode(header)?, decode(payload)?);
-    if decode(signature)?.is_empty() {
+    let signature = decode(signature)?;
+    if signature.is_empty() {
         return Err(Reason::Malformed);
     }
     let head = Head::read(&header_bytes)?;
@@ -154,7 +155,7 @@ pub fn verify(policy: &JwtPolicy, keys: Option<&KeySet>, token: &str) -> Result<
         return Err(Reason::Algorithm);
     }
     let message = &token.as_bytes()[..header.len() + 1 + payload.len()];
-    check_signature(policy, keys, &head, message, signature)?;
+    check_signature(policy, keys, &head, message, &signature)?;
     claims(policy, &payload_bytes)
 }
 
@@ -190,7 +191,7 @@ impl Head {
             return Err(Reason::Malformed);
         }
         let algorithm = header.get("alg").and_then(Value::as_str).ok_or(Reason::Malformed)?;
-        let algorithm = algorithm.parse().map_err(|_| Reason::Algorithm)?;
+        let algorithm = Algorithm::named(algorithm).ok_or(Reason::Algorithm)?;
         let kid = match header.remove("kid") {
             None => None,
             Some(Value::String(kid)) if kid.len() <= KID_BYTES_MAX => Some(kid),
@@ -205,19 +206,15 @@ fn check_signature(
     keys: Option<&KeySet>,
     head: &Head,
     message: &[u8],
-    signature: &str,
+    signature: &[u8],
 ) -> Result<(), Reason> {
-    let holds = |key: &DecodingKey| {
-        jsonwebtoken::crypto::verify(signature, message, key, head.algorithm).unwrap_or(false)
-    };
-    if matches!(head.algorithm, Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512) {
+    let secret = policy.secret.reveal();
+    if let Some(key) = hmac_key(head.algorithm, secret) {
         // Only the configured secret; a key set is public and can never hold one.
-        let secret = policy.secret.reveal();
         if secret.is_empty() {
             return Err(Reason::Algorithm);
         }
-        let good = holds(&DecodingKey::from_secret(secret.as_bytes()));
-        return if good { Ok(()) } else { Err(Reason::Signature) };
+        return hmac::verify(&key, message, signature).map_err(|_| Reason::Signature);
     }
     let Some(keys) = keys else { return Err(Reason::Algorithm) };
     if keys.is_empty() {
@@ -226,7 +223,7 @@ fn check_signature(
     let mut known = false;
     for key in keys.fitting(head.kid.as_deref(), head.algorithm).take(KEYS_TRIED_MAX) {
         known = true;
-        if holds(key) {
+        if key.verifies(head.algorithm, message, signature) {
             return Ok(());
         }
     }

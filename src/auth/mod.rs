@@ -28,6 +28,7 @@ mod jwks;
 mod jwt;
 mod key;
 mod refused;
+mod signature;
 mod verified;
 
 use std::sync::Arc;
@@ -37,6 +38,7 @@ use http::{HeaderMap, Uri};
 pub use error::{AuthError, Reason};
 pub use jwks::{FetchError, KeySetFetch};
 pub use refused::{Latest, Refused};
+pub use signature::hmac_key;
 
 use crate::config::policy::GatewayKey;
 pub use crate::config::policy::{Accept, AuthPolicy, JwtPolicy};

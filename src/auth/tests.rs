@@ -10,20 +10,21 @@ use std::sync::Mutex;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
-    self, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RsaKeyPair,
+    self, ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair,
+    Ed25519KeyPair, KeyPair as _, RsaKeyPair,
 };
 use aws_lc_rs::{digest, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
-use jsonwebtoken::Algorithm;
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
-use super::{AuthError, Authenticator, Caller, FetchError, KeySetFetch};
+use super::signature::PublicKey;
+use super::{AuthError, Authenticator, Caller, FetchError, KeySetFetch, hmac_key};
 use crate::code::Code;
-use crate::config::policy::{Accept, AuthPolicy, GatewayKey, JwksSource, JwtPolicy};
-use crate::ids::{OrgId, Secret};
+use crate::config::policy::{Accept, Algorithm, AuthPolicy, GatewayKey, JwksSource, JwtPolicy};
+use crate::ids::{OrgId, SecretBytes};
 
 const NOW_S: i64 = 1_800_000_000;
 const NOW_MS: i64 = NOW_S * 1000;
@@ -34,7 +35,7 @@ const HS256: &str = r#"{"alg":"HS256","typ":"JWT"}"#;
 // ---- making tokens and policies
 
 fn jwt_policy() -> JwtPolicy {
-    JwtPolicy::of_secret(Secret::new(SECRET), [1; 32])
+    JwtPolicy::of_secret(SecretBytes::new(SECRET.as_bytes()), [1; 32])
 }
 
 fn policy(accept: &[Accept], jwt: Option<JwtPolicy>) -> AuthPolicy {
@@ -742,6 +743,18 @@ fn es256(kid: &str) -> Signer {
     }
 }
 
+fn es512(kid: &str) -> Signer {
+    let pair = EcdsaKeyPair::generate(&ECDSA_P521_SHA512_FIXED_SIGNING).expect("key");
+    let point = pair.public_key().as_ref().to_vec();
+    Signer {
+        jwk: json!({"kty": "EC", "crv": "P-521", "kid": kid, "alg": "ES512", "x": B64.encode(&point[1..67]), "y": B64.encode(&point[67..])}),
+        algorithm: "ES512",
+        sign: Box::new(move |message| {
+            pair.sign(&SystemRandom::new(), message).expect("signature").as_ref().to_vec()
+        }),
+    }
+}
+
 fn ed25519(kid: &str) -> Signer {
     let pair = Ed25519KeyPair::generate().expect("key");
     Signer {
@@ -784,6 +797,7 @@ fn by_set(source: JwksSource) -> AuthPolicy {
         Algorithm::RS256,
         Algorithm::PS256,
         Algorithm::ES256,
+        Algorithm::ES512,
         Algorithm::EdDSA,
     ];
     jwt.jwks = Some(source);
@@ -807,7 +821,7 @@ async fn ask_set(
 
 #[test]
 fn each_family_verifies_with_its_own_key_only() {
-    let signers = [rsa("r", "RS256"), rsa("p", "PS256"), es256("e"), ed25519("d")];
+    let signers = [rsa("r", "RS256"), rsa("p", "PS256"), es256("e"), es512("f"), ed25519("d")];
     let keys: Vec<&Json> = signers.iter().map(|s| &s.jwk).collect();
     let (server, policy, auth) = (Server::default(), by_set(url()), Authenticator::default());
     server.serve(Some(set(&keys)));
@@ -854,6 +868,33 @@ fn each_family_verifies_with_its_own_key_only() {
         assert!(ask_set(&auth, &policy, &server, &good(), NOW_MS).await);
     });
     assert_eq!(server.asked(), 1);
+}
+
+/// The examples of the standard: RFC 7515, appendix A.1 (HS256) and A.4 (ES512).
+#[test]
+fn signatures_of_the_standard_verify() {
+    let secret = B64
+        .decode("AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow")
+        .expect("base64");
+    let message = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
+    let tag = B64.decode("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk").expect("base64");
+    let key = hmac_key(Algorithm::HS256, &secret).expect("a key");
+    assert!(hmac::verify(&key, message.as_bytes(), &tag).is_ok());
+    let x =
+        "AekpBQ8ST8a8VcfVOTNl353vSrDCLLJXmPk06wTjxrrjcBpXp5EOnYG_NjFZ6OvLFV1jSfS9tsz4qUxcWceqwQGk";
+    let y =
+        "ADSmRA43Z1DSNx_RvcLI87cdL07l6jQyyBXMoxVg_l2Th-x3S1WDhjDly79ajL4Kkd0AZMaZmh9ubmf63e3kyMj2";
+    let point = [vec![4], B64.decode(x).expect("x"), B64.decode(y).expect("y")].concat();
+    let key = PublicKey::Ec { algorithm: Algorithm::ES512, point };
+    let message = b"eyJhbGciOiJFUzUxMiJ9.UGF5bG9hZA";
+    let signature = B64
+        .decode(
+            "AdwMgeerwtHoh-l192l60hp9wAHZFVJbLfD_UxMi70cwnZOYaRI1bKPWROc-mZZqwqT2SI-KGDKB34XO0aw_7XdtAG8GaSwFKdCAPZgoXD2YBJZCPEX3xKpRwcdOO8KpEHwJjyqOgzDO7iKvU8vcnwNrmxYbSW9ERBXukOXolLzeO_Jn",
+        )
+        .expect("base64");
+    assert!(key.verifies(Algorithm::ES512, message, &signature));
+    assert!(!key.verifies(Algorithm::ES384, message, &signature));
+    assert!(!key.verifies(Algorithm::ES512, b"eyJhbGciOiJFUzUxMiJ9.UGF5bG9hZB", &signature));
 }
 
 #[test]
@@ -1043,13 +1084,13 @@ fn what_was_verified_is_judged_again_by_time_and_policy() {
     // The signature is checked once for a token: with another secret under the same fingerprint it
     // would not verify.
     let same_rules =
-        JwtPolicy { secret: Secret::new("another secret, and long enough"), ..jwt_policy() };
+        JwtPolicy { secret: SecretBytes::new(b"another secret, and long enough"), ..jwt_policy() };
     assert!(ask(&jwt_only(same_rules), NOW_S).is_ok());
     // Another secret: another fingerprint, and tokens verified under the old one are no longer
     // valid.
     let mut changed = jwt_policy();
     (changed.secret, changed.fingerprint) =
-        (Secret::new("another secret, and long enough"), [2; 32]);
+        (SecretBytes::new(b"another secret, and long enough"), [2; 32]);
     assert!(ask(&jwt_only(changed), NOW_S).is_err());
     // No longer accepted at all.
     let keys_only = AuthPolicy { accept: vec![Accept::Key], ..jwt_only(jwt_policy()) };

@@ -15,12 +15,12 @@ use http::{HeaderName, Method, Uri};
 use tollgate_wire::ProviderKind;
 
 pub use super::sections::{
-    Accept, AiLogPolicy, ClickHouseOptions, Durability, Fail, HeldBounds, LogFormat, LogOptions,
-    StoredObjects, Timeouts, Tls,
+    Accept, AiLogPolicy, Algorithm, ClickHouseOptions, Durability, Fail, HeldBounds, LogFormat,
+    LogOptions, StoredObjects, Timeouts, Tls,
 };
 use crate::cost::PriceList;
 use crate::glob::Glob;
-use crate::ids::{OrgId, Secret};
+use crate::ids::{OrgId, Secret, SecretBytes};
 use crate::intent::prompt::Question;
 use crate::limit::bucket::Quota;
 use crate::limit::caps::Caps;
@@ -117,9 +117,9 @@ pub struct AuthPolicy {
 #[derive(Debug)]
 pub struct JwtPolicy {
     /// Not empty.
-    pub algorithms: Vec<jsonwebtoken::Algorithm>,
+    pub algorithms: Vec<Algorithm>,
     /// For the HS family; empty if only a key set is used.
-    pub secret: Secret,
+    pub secret: SecretBytes,
     /// The key set of the other families.
     pub jwks: Option<JwksSource>,
     /// Exact; empty: not checked.
@@ -139,9 +139,9 @@ pub struct JwtPolicy {
 impl JwtPolicy {
     /// The rules that hold where a policy names nothing but its secret. Rules that differ need
     /// fingerprints that do.
-    pub fn of_secret(secret: Secret, fingerprint: [u8; 32]) -> JwtPolicy {
+    pub fn of_secret(secret: SecretBytes, fingerprint: [u8; 32]) -> JwtPolicy {
         JwtPolicy {
-            algorithms: vec![jsonwebtoken::Algorithm::HS256],
+            algorithms: vec![Algorithm::HS256],
             secret,
             jwks: None,
             issuer: String::new(),

@@ -669,6 +669,36 @@ fn a_policy_that_accepts_jwts_can_verify_them_or_is_refused() {
     assert!(Source::File(dir.path().join("p.yaml")).load(0).is_ok());
 }
 
+/// A secret that is no text is given in base64, of either alphabet, with or without padding.
+#[test]
+fn a_secret_may_be_bytes_in_base64() {
+    let read = |secret: &str| {
+        let yaml = format!("auth: {{accept: [jwt], jwt: {{secret: {secret}}}}}");
+        let dir = folder(&[("p.yaml", &yaml)]);
+        let loaded = load(&Source::File(dir.path().join("p.yaml")));
+        match loaded {
+            Ok(loaded) => Ok(loaded.policy.auth.jwt.expect("jwt").secret.reveal().to_vec()),
+            Err(problems) => Err(problems.lines().join("\n")),
+        }
+    };
+    let bytes = vec![0xff, 0xef, 0, 1];
+    for text in ["/+8AAQ==", "/+8AAQ", "_-8AAQ==", "' _-8AAQ '"] {
+        assert_eq!(read(&format!("{{base64: {text}}}")), Ok(bytes.clone()), "{text}");
+    }
+    assert_eq!(read("/+8AAQ=="), Ok(b"/+8AAQ==".to_vec()), "a text is not decoded");
+    for (secret, told) in [
+        ("{base64: 'a b'}", "auth.jwt.secret.base64: not base64"),
+        ("{base64: ''}", "openssl rand -base64 32"),
+        ("{base64: [a]}", "auth.jwt.secret.base64: "),
+        ("{hex: '00'}", "auth.jwt.secret.hex: unknown key; the only one here is `base64`"),
+        ("{}", "one key is needed here: base64"),
+        ("[a]", "auth.jwt.secret: "),
+    ] {
+        let problems = read(secret).expect_err(secret);
+        assert!(problems.contains(told), "{secret}: {problems}");
+    }
+}
+
 /// What is configured, and the warnings that come of it by their keys and a few of their words.
 #[test]
 fn what_an_operator_should_know_is_told() {
@@ -729,6 +759,10 @@ fn what_an_operator_should_know_is_told() {
         (
             secret(&random[..31], ""),
             &["auth.jwt.secret: it has 31 bytes, and RFC 7518 asks for at least 32"],
+        ),
+        (
+            auth("{accept: [jwt], jwt: {secret: {base64: AP+AIAEC/w==}}}"),
+            &["auth.jwt.secret: it has 7 bytes, and RFC 7518 asks for at least 32"],
         ),
         (
             secret(&random[..47], ", algorithms: [HS384]"),

@@ -10,10 +10,9 @@ use std::path::Path;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use http::Uri;
-use jsonwebtoken::Algorithm;
 
 use super::policy::{
-    Accept, AuthPolicy, JwksSource, JwtPolicy, Policy, Provider, Settings, StoreKind,
+    Accept, Algorithm, AuthPolicy, JwksSource, JwtPolicy, Policy, Provider, Settings, StoreKind,
 };
 use crate::glob::Glob;
 use crate::visible::visible;
@@ -128,7 +127,7 @@ fn tokens(jwt: &JwtPolicy, list: &mut Vec<String>) {
     let secret = jwt.secret.reveal();
     if let Some(needed) = needed.filter(|_| !secret.is_empty()) {
         let remedy = "take a random one: openssl rand -hex 32";
-        if is_guessable(secret) {
+        if std::str::from_utf8(secret).is_ok_and(is_guessable) {
             warning(
                 list,
                 "auth.jwt.secret",

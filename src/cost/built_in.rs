@@ -13,7 +13,7 @@
 
 use tollgate_wire::usage::{ServiceTier, TokenUsage};
 
-use super::{Listed, Price, Rates};
+use super::{Factor, Listed, ONE, Price, Rates, US};
 
 /// The day on which the list was last compared with its sources.
 pub const AS_OF: &str = "2026-11-23";
@@ -35,6 +35,7 @@ pub(crate) struct Family {
     flex: Option<Factor>,
     batch: Option<Factor>,
     priority: Option<Factor>,
+    us: Option<Factor>,
     /// From this millisecond on all of it costs so many times as much.
     later: Option<(i64, Factor)>,
 }
@@ -54,10 +55,7 @@ struct Long {
     output: Factor,
 }
 
-/// A numerator and a denominator; the table is such that all divisions are exact.
-type Factor = (u64, u64);
-
-const ONE: Factor = (1, 1);
+/// The table is such that all divisions by factors are exact.
 const HALF: Factor = (1, 2);
 
 /// 10⁻⁹ USD, from millionths.
@@ -76,7 +74,8 @@ impl Family {
             ServiceTier::Flex => self.flex?,
             ServiceTier::Priority => self.priority?,
             ServiceTier::Batch => self.batch?,
-            ServiceTier::Scale | ServiceTier::Other => return None,
+            ServiceTier::StandardUs => self.us?,
+            ServiceTier::Scale | ServiceTier::OtherGeo | ServiceTier::Other => return None,
         };
         let later = self.later.filter(|(from, _)| at_ms >= *from).map_or(ONE, |(_, factor)| factor);
         let long = self
@@ -110,6 +109,7 @@ impl Family {
             (Some(ServiceTier::Flex), self.flex),
             (Some(ServiceTier::Batch), self.batch),
             (Some(ServiceTier::Priority), self.priority),
+            (Some(ServiceTier::StandardUs), self.us),
         ];
         let days = [Some((0, ONE)), self.later];
         let lengths =
@@ -155,6 +155,7 @@ impl Family {
             flex: None,
             batch: None,
             priority: None,
+            us: None,
             later: None,
         }
     }
@@ -188,6 +189,12 @@ impl Family {
 
     const fn priority(mut self, factor: Factor) -> Family {
         self.priority = Some(factor);
+        self
+    }
+
+    /// The place of inference can be chosen.
+    const fn us(mut self) -> Family {
+        self.us = Some(US);
         self
     }
 
@@ -316,20 +323,20 @@ pub(crate) static FAMILIES: &[Family] = &[
     plain("text-embedding-ada-002", 100_000, 0),
     plain("omni-moderation", 0, 0),
     plain("text-moderation", 0, 0),
-    claude("claude-fable-5-1", 10_000_000, 250_000, 50_000_000).batch(),
-    claude("claude-fable-5", 10_000_000, 1_000_000, 50_000_000).batch(),
-    claude("claude-opus-5-5", 4_000_000, 200_000, 20_000_000).batch(),
-    claude("claude-opus-5", 5_000_000, 500_000, 25_000_000).batch(),
-    claude("claude-opus-4-8", 5_000_000, 500_000, 25_000_000).batch(),
-    claude("claude-opus-4-7", 5_000_000, 500_000, 25_000_000).batch(),
-    claude("claude-opus-4-6", 5_000_000, 500_000, 25_000_000).batch(),
+    claude("claude-fable-5-1", 10_000_000, 250_000, 50_000_000).batch().us(),
+    claude("claude-fable-5", 10_000_000, 1_000_000, 50_000_000).batch().us(),
+    claude("claude-opus-5-5", 4_000_000, 200_000, 20_000_000).batch().us(),
+    claude("claude-opus-5", 5_000_000, 500_000, 25_000_000).batch().us(),
+    claude("claude-opus-4-8", 5_000_000, 500_000, 25_000_000).batch().us(),
+    claude("claude-opus-4-7", 5_000_000, 500_000, 25_000_000).batch().us(),
+    claude("claude-opus-4-6", 5_000_000, 500_000, 25_000_000).batch().us(),
     claude("claude-opus-4-5", 5_000_000, 500_000, 25_000_000).batch(),
     claude("claude-opus-4-1", 15_000_000, 1_500_000, 75_000_000),
     claude("claude-opus-4-0", 15_000_000, 1_500_000, 75_000_000),
     claude("claude-opus-4", 15_000_000, 1_500_000, 75_000_000),
-    claude("claude-sonnet-5-5", 2_000_000, 100_000, 10_000_000).batch(),
-    claude("claude-sonnet-5", 2_000_000, 200_000, 10_000_000).batch(),
-    claude("claude-sonnet-4-6", 3_000_000, 300_000, 15_000_000).batch(),
+    claude("claude-sonnet-5-5", 2_000_000, 100_000, 10_000_000).batch().us(),
+    claude("claude-sonnet-5", 2_000_000, 200_000, 10_000_000).batch().us(),
+    claude("claude-sonnet-4-6", 3_000_000, 300_000, 15_000_000).batch().us(),
     claude("claude-sonnet-4-5", 3_000_000, 300_000, 15_000_000)
         .long(200_000, (2, 1), (3, 2))
         .batch(),
@@ -338,7 +345,7 @@ pub(crate) static FAMILIES: &[Family] = &[
     claude("claude-3-7-sonnet", 3_000_000, 300_000, 15_000_000),
     claude("claude-3-5-sonnet", 3_000_000, 300_000, 15_000_000),
     claude("claude-3-sonnet", 3_000_000, 300_000, 15_000_000),
-    claude("claude-haiku-5-5", 100_000, 10_000, 500_000).long(100_000, (5, 1), (5, 1)).batch(),
+    claude("claude-haiku-5-5", 100_000, 10_000, 500_000).long(100_000, (5, 1), (5, 1)).batch().us(),
     claude("claude-haiku-4-5", 1_000_000, 100_000, 5_000_000).batch(),
     claude("claude-3-5-haiku", 800_000, 80_000, 4_000_000),
     claude("claude-3-opus", 15_000_000, 1_500_000, 75_000_000),

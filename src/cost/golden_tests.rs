@@ -333,6 +333,72 @@ const GOLDEN: &[Golden] = &[
         tokens: NONE,
         cost: Some(0),
     },
+    Golden {
+        name: "Anthropic, thinking, within the United States",
+        format: AnthropicMessages,
+        sent: &[
+            r#"{"type":"message","model":"claude-opus-4-6","content":[],"usage":{"input_tokens":1000,"output_tokens":500,
+            "output_tokens_details":{"thinking_tokens":200},"service_tier":"standard","inference_geo":"us"}}"#,
+        ],
+        model: "claude-opus-4-6",
+        tokens: TokenUsage {
+            input: 1_000,
+            output: 500,
+            reasoning: 200,
+            tier: ServiceTier::StandardUs,
+            ..NONE
+        },
+        // (1000 × 5 + 500 × 25) × 1.1
+        cost: Some(19_250_000),
+    },
+    Golden {
+        name: "Anthropic stream, thinking, anywhere",
+        format: AnthropicMessages,
+        sent: &[
+            r#"{"type":"message_start","message":{"model":"claude-opus-4-6","usage":{"input_tokens":1000,
+            "cache_read_input_tokens":2000,"output_tokens":1,"service_tier":"standard","inference_geo":"global"}}}"#,
+            r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},
+            "usage":{"output_tokens":500,"output_tokens_details":{"thinking_tokens":200}}}"#,
+            r#"{"type":"message_stop"}"#,
+        ],
+        model: "claude-opus-4-6",
+        tokens: TokenUsage { input: 3_000, cached: 2_000, output: 500, reasoning: 200, ..STANDARD },
+        // 1000 × 5 + 2000 × 0.5 + 500 × 25
+        cost: Some(18_500_000),
+    },
+    Golden {
+        name: "Anthropic, an older model without a choice of places",
+        format: AnthropicMessages,
+        sent: &[
+            r#"{"type":"message","model":"claude-opus-4-5","content":[],"usage":{"input_tokens":1000,"output_tokens":0,
+            "service_tier":"standard","inference_geo":"not_available"}}"#,
+        ],
+        model: "claude-opus-4-5",
+        tokens: TokenUsage { input: 1_000, ..STANDARD },
+        cost: Some(5_000_000),
+    },
+    Golden {
+        name: "Anthropic, a place without a known factor",
+        format: AnthropicMessages,
+        sent: &[
+            r#"{"type":"message","model":"claude-opus-4-6","content":[],"usage":{"input_tokens":1000,"output_tokens":500,
+            "inference_geo":"eu"}}"#,
+        ],
+        model: "claude-opus-4-6",
+        tokens: TokenUsage { input: 1_000, output: 500, tier: ServiceTier::OtherGeo, ..NONE },
+        cost: None,
+    },
+    Golden {
+        name: "Anthropic, a cheaper tier within the United States",
+        format: AnthropicMessages,
+        sent: &[
+            r#"{"type":"message","model":"claude-opus-4-6","content":[],"usage":{"input_tokens":1000,"output_tokens":500,
+            "service_tier":"batch","inference_geo":"us"}}"#,
+        ],
+        model: "claude-opus-4-6",
+        tokens: TokenUsage { input: 1_000, output: 500, tier: ServiceTier::OtherGeo, ..NONE },
+        cost: None,
+    },
 ];
 
 /// The model and the usage that the reader of such answers finds.

@@ -5,8 +5,9 @@
 //!
 //! Promises: no floating point; no tokens cost nothing; a call for which no line was made (an
 //! unknown model, a built-in one in a service tier without a rate, sound without a rate or out of a
-//! cache) has no cost, not a cost of zero and not a guess. A policy's line without a tier is for
-//! all tiers. Looking a price up allocates nothing and takes the same time however long the list is
+//! cache, an unknown place of inference) has no cost, not a cost of zero and not a guess. A
+//! policy's line without a tier is for all tiers; a call that was computed in the United States
+//! costs [`US`] times the usual line, unless there is a line for `standard_us`. Looking a price up allocates nothing and takes the same time however long the list is
 //! (patterns with `*` apart). Does not: know what is charged beside tokens (web searches, images,
 //! seconds), or discounts that were negotiated.
 
@@ -154,7 +155,7 @@ impl PriceList {
             || [call.response_model, call.model].into_iter().filter(|name| !name.is_empty());
         let own = names().find_map(|model| self.own_line(provider, model, usage, *at_ms));
         match own {
-            Some(price) => amount(&price.rates, usage),
+            Some(price) => price.amount(usage),
             None => names().find_map(|model| self.built_in(model, usage, *at_ms)),
         }
     }
@@ -169,13 +170,13 @@ impl PriceList {
     /// ```
     pub fn cost(&self, provider: &str, model: &str, usage: &TokenUsage, at_ms: i64) -> Option<i64> {
         match self.own_line(provider, model, usage, at_ms) {
-            Some(price) => amount(&price.rates, usage),
+            Some(price) => price.amount(usage),
             None => self.built_in(model, usage, at_ms),
         }
     }
 
     fn built_in(&self, model: &str, usage: &TokenUsage, at_ms: i64) -> Option<i64> {
-        amount(&self.family(model)?.rates(usage, at_ms)?, usage)
+        amount(&self.family(model)?.rates(usage, at_ms)?, usage, ONE)
     }
 
     /// Every line, the policy's first.
@@ -236,6 +237,13 @@ impl PriceList {
 }
 
 impl Price {
+    /// What a call of this line cost.
+    fn amount(&self, usage: &TokenUsage) -> Option<i64> {
+        let is_for_us = self.tier == Some(ServiceTier::StandardUs);
+        let factor = if usage.tier == ServiceTier::StandardUs && !is_for_us { US } else { ONE };
+        amount(&self.rates, usage, factor)
+    }
+
     /// The day that the line begins with, `2027-01-01`; absent where it is for all days.
     pub fn first_day(&self) -> Option<String> {
         let begin =
@@ -258,11 +266,28 @@ impl Group {
             // here.
             self.lines.iter().rev().filter(fits).max_by_key(|price| (price.from_ms, price.above))
         };
-        best(Some(usage.tier)).or_else(|| best(None))
+        match usage.tier {
+            ServiceTier::OtherGeo => None,
+            ServiceTier::StandardUs => {
+                best(Some(usage.tier)).or_else(|| best(Some(ServiceTier::Standard)))
+            }
+            tier => best(Some(tier)),
+        }
+        .or_else(|| best(None).filter(|_| usage.tier != ServiceTier::OtherGeo))
     }
 }
 
-fn amount(rates: &Rates, usage: &TokenUsage) -> Option<i64> {
+/// A numerator and a denominator.
+type Factor = (u64, u64);
+
+const ONE: Factor = (1, 1);
+/// Anthropic's `inference_geo: us`: every kind of token costs a tenth more.
+///
+/// # Source
+/// platform.claude.com/docs/en/manage-claude/data-residency, November 2026.
+pub const US: Factor = (11, 10);
+
+fn amount(rates: &Rates, usage: &TokenUsage, factor: Factor) -> Option<i64> {
     let rate = |tokens: u64, rate: Option<u64>| if tokens == 0 { Some(0) } else { rate };
     // Where the parts are more than the whole, some of the sound came out of the cache, for which
     // no list has a rate.
@@ -288,7 +313,8 @@ fn amount(rates: &Rates, usage: &TokenUsage) -> Option<i64> {
     let sum = parts.iter().fold(0u128, |sum, (tokens, rate)| {
         sum.saturating_add(u128::from(*tokens).saturating_mul(u128::from(*rate)))
     });
-    Some(i64::try_from(sum.saturating_add(500_000) / 1_000_000).unwrap_or(i64::MAX))
+    let (sum, parts) = (sum.saturating_mul(u128::from(factor.0)), 1_000_000 * u128::from(factor.1));
+    Some(i64::try_from(sum.saturating_add(parts / 2) / parts).unwrap_or(i64::MAX))
 }
 
 /// Whether a model matches one of the patterns, or there are none.

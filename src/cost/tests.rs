@@ -187,6 +187,39 @@ fn the_policys_lines_come_first() {
     }
 }
 
+/// A place of inference has its factor, a line of its own, or no price; never the usual price.
+#[test]
+fn a_place_of_inference_is_priced_by_its_factor_or_not_at_all() {
+    let tier = |name, price| Price { tier: Some(name), ..price };
+    let prices = PriceList::built_in_with(vec![
+        line("", "claude-opus-4-6", 3 * USD),
+        line("", "claude-own", USD),
+        tier(ServiceTier::Standard, line("", "claude-own", 2 * USD)),
+        tier(ServiceTier::StandardUs, line("", "claude-far", 7 * USD)),
+        line("", "claude-far", 5 * USD),
+        Price { rates: Rates { input: 1, ..Rates::default() }, ..line("", "claude-odd", 0) },
+    ]);
+    let million = usage(1_000_000, 0, 0, 0);
+    let us = TokenUsage { tier: ServiceTier::StandardUs, ..million };
+    let elsewhere = TokenUsage { tier: ServiceTier::OtherGeo, ..million };
+    for (model, usage, nano) in [
+        ("claude-opus-4-6", us, Some(3_300_000_000)),
+        ("claude-own", us, Some(2_200_000_000)),
+        ("claude-far", us, Some(7_000_000_000)),
+        // Half a nano-dollar is rounded once, at the end.
+        ("claude-odd", us, Some(1)),
+        ("claude-opus-4-8", us, Some(5_500_000_000)),
+        // No such choice is offered for these.
+        ("claude-opus-4-1", us, None),
+        ("gpt-5", us, None),
+        ("claude-opus-4-6", elsewhere, None),
+        ("claude-own", elsewhere, None),
+        ("claude-opus-4-8", elsewhere, None),
+    ] {
+        assert_eq!(prices.cost("", model, &usage, NOW), nano, "{model} {usage:?}");
+    }
+}
+
 #[test]
 fn the_version_names_the_list() {
     let version = |own: Vec<Price>| PriceList::built_in_with(own).version().to_string();

@@ -15,7 +15,8 @@
 //!
 //! # Source
 //! OpenAI OpenAPI 2.3 (`CompletionUsage`, `ResponseUsage`), Anthropic API reference (`Usage`),
-//! DeepSeek, Moonshot and xAI API references, read November 2026.
+//! DeepSeek, Moonshot and xAI API references, read November 2026. `inference_geo`: Anthropic, data
+//! residency (November 2026).
 
 use serde::de::{Deserialize, Deserializer};
 
@@ -64,6 +65,9 @@ pub(crate) struct ReportedUsage {
     /// Anthropic: `fast` has prices of its own.
     #[serde(default)]
     speed: Tier,
+    /// Anthropic: where the call was computed.
+    #[serde(default)]
+    inference_geo: Geo,
 }
 
 #[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
@@ -74,6 +78,9 @@ struct Details {
     cache_write_tokens: Count,
     #[serde(default)]
     reasoning_tokens: Count,
+    /// The same in Anthropic's answers.
+    #[serde(default)]
+    thinking_tokens: Count,
     #[serde(default)]
     audio_tokens: Count,
 }
@@ -143,7 +150,11 @@ impl ReportedUsage {
             cached: cached.unwrap_or(0),
             cache_write: details.cache_write_tokens.or_zero(),
             output: output.unwrap_or(0),
-            reasoning: output_details.reasoning_tokens.or_zero(),
+            reasoning: output_details
+                .reasoning_tokens
+                .0
+                .or(output_details.thinking_tokens.0)
+                .unwrap_or(0),
             audio_input: details.audio_tokens.or_zero(),
             audio_output: output_details.audio_tokens.or_zero(),
             tier: self.tier(),
@@ -164,10 +175,16 @@ impl ReportedUsage {
     }
 
     fn tier(&self) -> ServiceTier {
-        match self.speed.0 {
+        let tier = match self.speed.0 {
             ServiceTier::Unknown | ServiceTier::Standard => self.service_tier.0,
             // The speed has a price of its own, whatever the tier.
             _ => ServiceTier::Other,
+        };
+        match (self.inference_geo, tier) {
+            (Geo::Unknown | Geo::Global, _) => tier,
+            (Geo::Us, ServiceTier::Unknown | ServiceTier::Standard) => ServiceTier::StandardUs,
+            // Factors of other places, and of tiers there, are not known.
+            (Geo::Us | Geo::Other, _) => ServiceTier::OtherGeo,
         }
     }
 
@@ -204,6 +221,9 @@ impl ReportedUsage {
         }
         self.service_tier.update(later.service_tier);
         self.speed.update(later.speed);
+        if later.inference_geo != Geo::Unknown {
+            self.inference_geo = later.inference_geo;
+        }
     }
 }
 
@@ -241,6 +261,31 @@ impl<'de> Deserialize<'de> for Tier {
         let name = name.as_deref().unwrap_or_default();
         let known = TIERS.iter().find(|(known, _)| name.eq_ignore_ascii_case(known));
         Ok(Tier(known.map_or(ServiceTier::Other, |(_, tier)| *tier)))
+    }
+}
+
+/// Where Anthropic computed the answer; the price may depend on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Geo {
+    /// Not said, or of a model that has no choice of places.
+    #[default]
+    Unknown,
+    /// Anywhere, at the usual price.
+    Global,
+    /// In the United States only.
+    Us,
+    Other,
+}
+
+impl<'de> Deserialize<'de> for Geo {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let Text(name) = Text::deserialize(d)?;
+        Ok(match name.as_deref().unwrap_or_default() {
+            "" | "not_available" => Geo::Unknown,
+            "global" => Geo::Global,
+            "us" => Geo::Us,
+            _ => Geo::Other,
+        })
     }
 }
 

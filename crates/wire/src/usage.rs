@@ -89,19 +89,25 @@ pub enum ServiceTier {
     Scale,
     /// Answered within a day, cheaper.
     Batch,
+    /// As `Standard`, within the United States (Anthropic's `inference_geo: us`), which costs more.
+    StandardUs,
+    /// Within a place, or in a tier at a place, whose price is not known.
+    OtherGeo,
     /// A name that is not in this list.
     Other,
 }
 
 impl ServiceTier {
     /// All tiers that have a name in the log.
-    pub const NAMED: [ServiceTier; 6] = [
+    pub const NAMED: [ServiceTier; 8] = [
         ServiceTier::Standard,
         ServiceTier::Flex,
         ServiceTier::Priority,
         ServiceTier::Scale,
         ServiceTier::Batch,
         ServiceTier::Other,
+        ServiceTier::StandardUs,
+        ServiceTier::OtherGeo,
     ];
 
     /// The tier with this name in the log; [`ServiceTier::Other`] if there is none.
@@ -119,6 +125,8 @@ impl ServiceTier {
             ServiceTier::Priority => "priority",
             ServiceTier::Scale => "scale",
             ServiceTier::Batch => "batch",
+            ServiceTier::StandardUs => "standard_us",
+            ServiceTier::OtherGeo => "other_geo",
             ServiceTier::Other => "other",
         }
     }

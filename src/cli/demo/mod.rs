@@ -16,7 +16,7 @@ use anyhow::Context as _;
 use tempfile::TempDir;
 
 use super::progress::Progress;
-use super::token::{is_hs, sign};
+use super::token::sign;
 use super::{print, serve};
 use crate::app::{self, App};
 use crate::failure::Failure;
@@ -106,7 +106,7 @@ fn tokens(app: &App) -> Result<Tokens, Failure> {
         .algorithms
         .iter()
         .copied()
-        .find(|a| is_hs(*a))
+        .find(|a| a.is_hs())
         .context("the demo's policy signs with HS256")?;
     let token = |org: &str| {
         let org = OrgId::new(org).context("a plain name")?;

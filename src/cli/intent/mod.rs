@@ -36,9 +36,9 @@ use crate::app::{self, App};
 use crate::bounds::EVAL_FILE_BYTES_MAX;
 use crate::clock;
 use crate::config::Loaded;
-use crate::config::policy::{Accept, JwtPolicy, StoreKind};
+use crate::config::policy::{Accept, Algorithm, JwtPolicy, StoreKind};
 use crate::failure::Failure;
-use crate::ids::{OrgId, Secret};
+use crate::ids::{OrgId, SecretBytes};
 use crate::limit::bucket::Quota;
 use crate::money::usd;
 use crate::report::{Reader, Summary};
@@ -130,7 +130,7 @@ async fn judge(
     mut score: Score,
 ) -> Result<(), Failure> {
     let (loaded, jwt) = prepared(loaded, folder);
-    let algorithm = jsonwebtoken::Algorithm::HS256;
+    let algorithm = Algorithm::HS256;
     let token = sign(
         &jwt,
         algorithm,
@@ -173,7 +173,7 @@ fn prepared(mut loaded: Loaded, folder: &TempDir) -> (Loaded, JwtPolicy) {
     (settings.store, settings.data_dir) = (StoreKind::Embedded, folder.path().to_owned());
     settings.limits_store = crate::config::policy::LimitsStore::Memory;
     let secret: String = std::iter::repeat_with(fastrand::alphanumeric).take(48).collect();
-    let secret = Secret::new(&secret);
+    let secret = SecretBytes::new(secret.as_bytes());
     let jwt = || JwtPolicy::of_secret(secret.clone(), [0; 32]);
     let policy = &mut loaded.policy;
     (policy.auth.accept, policy.auth.jwt) = (vec![Accept::Jwt], Some(jwt()));

@@ -4,15 +4,14 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use aws_lc_rs::digest;
-use jsonwebtoken::Algorithm;
-
-use super::super::policy::{Accept, AuthPolicy, GatewayKey, JwksSource, JwtPolicy};
+use super::super::policy::{Accept, Algorithm, AuthPolicy, GatewayKey, JwksSource, JwtPolicy};
 use super::super::reader::place::Problems;
 use super::super::reader::shape::At;
 use super::super::sections::{RawAuth, RawJwt, RawKey};
 use super::{distinct, port_fits};
 use crate::glob::Glob;
+use crate::ids::SecretBytes;
+use aws_lc_rs::digest;
 
 pub(crate) fn auth(raw: &RawAuth, problems: &mut Problems) -> Option<AuthPolicy> {
     distinct(&raw.accept, problems);
@@ -33,7 +32,7 @@ pub(crate) fn ways_in(raw: &At<RawAuth>, problems: &mut Problems) {
     let Some(jwt) = raw.accept.iter().find(|way| way.value == Accept::Jwt) else { return };
     let jwt = if raw.accept.given { &jwt.at } else { &raw.accept.at };
     let given = &raw.jwt.value;
-    if !given.secret.value.reveal().trim().is_empty() || !given.jwks.value.trim().is_empty() {
+    if !is_blank(&given.secret.value.0) || !given.jwks.value.trim().is_empty() {
         return;
     }
     let others: Vec<&str> = raw.accept.iter().filter_map(|way| name(way.value)).collect();
@@ -63,6 +62,11 @@ fn name(way: Accept) -> Option<&'static str> {
     }
 }
 
+/// Whether a secret is empty or nothing but white space.
+fn is_blank(secret: &SecretBytes) -> bool {
+    std::str::from_utf8(secret.reveal()).is_ok_and(|text| text.trim().is_empty())
+}
+
 /// `Some(None)`: no secret and no key set, so JWTs are not checked here.
 fn jwt(raw: &RawJwt, problems: &mut Problems) -> Option<Option<JwtPolicy>> {
     distinct(&raw.algorithms, problems);
@@ -73,10 +77,9 @@ fn jwt(raw: &RawJwt, problems: &mut Problems) -> Option<Option<JwtPolicy>> {
             "empty, so no JWT could verify; name at least one, e.g. [HS256]",
         );
     }
-    let by_secret =
-        |a: &Algorithm| matches!(a, Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512);
-    let secret = &raw.secret.value;
-    if !secret.is_empty() && secret.reveal().trim().is_empty() {
+    let by_secret = |a: &Algorithm| a.is_hs();
+    let secret = &raw.secret.value.0;
+    if !secret.is_empty() && is_blank(secret) {
         problems.add(
             &raw.secret.at,
             "holds nothing but white space; take a random one: openssl rand -hex 32",
@@ -116,7 +119,7 @@ fn jwt(raw: &RawJwt, problems: &mut Problems) -> Option<Option<JwtPolicy>> {
 /// comes before.
 fn fingerprint(policy: &JwtPolicy) -> [u8; 32] {
     let mut context = digest::Context::new(&digest::SHA256);
-    let secret = policy.secret.reveal().as_bytes();
+    let secret = policy.secret.reveal();
     context.update(&(secret.len() as u64).to_le_bytes());
     context.update(secret);
     context.update(format!("{policy:?}").as_bytes());

@@ -21,7 +21,8 @@ words!(
         "flex" => ServiceTier::Flex,
         "priority" => ServiceTier::Priority,
         "scale" => ServiceTier::Scale,
-        "batch" => ServiceTier::Batch
+        "batch" => ServiceTier::Batch,
+        "standard_us" => ServiceTier::StandardUs
 );
 
 section! {
@@ -52,7 +53,8 @@ section! {
         /// call.
         above: u64 = "0";
         /// The line holds for calls that the provider served in this tier: flex, priority, scale,
-        /// batch or standard.
+        /// batch, standard or standard_us (Anthropic's inference_geo us; without such a line, 1.1
+        /// times the usual one).
         tier: Option<ServiceTier> = "null";
         /// The line holds for calls from this day on (UTC), until a later line replaces it:
         /// 2027-01-01.

@@ -2,11 +2,16 @@
 
 use std::time::Duration;
 
-use super::super::reader::node::Node;
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use serde_json::{Value as Json, json};
+
+use super::super::reader::node::{Node, Value};
 use super::super::reader::place::Problems;
-use super::super::reader::shape::{At, Shape, section, words};
+use super::super::reader::shape::{At, Kind, Shape, scalar, section, words};
 use super::MINUTE;
-use crate::ids::{OrgId, Secret};
+use crate::ids::{OrgId, SecretBytes};
 
 words! {
     /// One way of authentication.
@@ -22,12 +27,119 @@ words! {
     }
 }
 
-/// Signature algorithms that JWTs may have.
-const ALGORITHMS: &[&str] = &[
-    "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256",
-    "ES384", "EdDSA",
-];
-words!(jsonwebtoken::Algorithm => ALGORITHMS);
+words! {
+    /// A signature algorithm of JWTs (RFC 7518 section 3.1, RFC 8037).
+    Algorithm {
+        /// HMAC with SHA-256.
+        "HS256" => HS256,
+        /// HMAC with SHA-384.
+        "HS384" => HS384,
+        /// HMAC with SHA-512.
+        "HS512" => HS512,
+        /// RSA PKCS #1 v1.5 with SHA-256.
+        "RS256" => RS256,
+        /// RSA PKCS #1 v1.5 with SHA-384.
+        "RS384" => RS384,
+        /// RSA PKCS #1 v1.5 with SHA-512.
+        "RS512" => RS512,
+        /// RSA PSS with SHA-256.
+        "PS256" => PS256,
+        /// RSA PSS with SHA-384.
+        "PS384" => PS384,
+        /// RSA PSS with SHA-512.
+        "PS512" => PS512,
+        /// ECDSA on P-256 with SHA-256.
+        "ES256" => ES256,
+        /// ECDSA on P-384 with SHA-384.
+        "ES384" => ES384,
+        /// ECDSA on P-521 with SHA-512.
+        "ES512" => ES512,
+        /// Ed25519.
+        "EdDSA" => EdDSA,
+    }
+}
+
+impl Algorithm {
+    /// The algorithm with this name in a token's header.
+    pub fn named(name: &str) -> Option<Algorithm> {
+        use Algorithm::*;
+        Some(match name {
+            "HS256" => HS256,
+            "HS384" => HS384,
+            "HS512" => HS512,
+            "RS256" => RS256,
+            "RS384" => RS384,
+            "RS512" => RS512,
+            "PS256" => PS256,
+            "PS384" => PS384,
+            "PS512" => PS512,
+            "ES256" => ES256,
+            "ES384" => ES384,
+            "ES512" => ES512,
+            "EdDSA" => EdDSA,
+            _ => return None,
+        })
+    }
+
+    /// Whether it needs a shared secret.
+    pub fn is_hs(self) -> bool {
+        matches!(self, Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512)
+    }
+}
+
+/// The shared secret of the HS algorithms: a text, whose bytes are the key, or any bytes in base64.
+#[derive(Clone, Debug)]
+pub struct HsSecret(pub(crate) SecretBytes);
+
+impl Shape for HsSecret {
+    fn read(node: &Node, problems: &mut Problems) -> Option<HsSecret> {
+        let Value::Map(entries) = &node.value else {
+            let text = &scalar(node, "text, or {base64: …}", problems)?.text;
+            return Some(HsSecret(SecretBytes::new(text.as_bytes())));
+        };
+        let [(name, value)] = entries.as_slice() else {
+            problems.add(&node.at, "one key is needed here: base64");
+            return None;
+        };
+        if name.text != "base64" {
+            problems.add(&name.at, "unknown key; the only one here is `base64`");
+            return None;
+        }
+        let text = scalar(value, "base64", problems)?.text.trim();
+        let bytes = [&STANDARD, &URL_SAFE].iter().find_map(|code| code.decode(text).ok());
+        match bytes.filter(|bytes| !bytes.is_empty()) {
+            Some(bytes) => Some(HsSecret(SecretBytes::new(&bytes))),
+            None => {
+                let reason = if text.is_empty() {
+                    "empty; take a random one: openssl rand -base64 32"
+                } else {
+                    "not base64"
+                };
+                problems.add(&value.at, reason);
+                None
+            }
+        }
+    }
+    fn json(&self) -> Json {
+        json!(if self.0.is_empty() { "" } else { "***" })
+    }
+    fn schema() -> Json {
+        json!({"anyOf": [
+            {"type": ["string", "number"]},
+            {"type": "object", "required": ["base64"], "additionalProperties": false,
+             "properties": {"base64": {"type": "string"}}},
+        ]})
+    }
+    fn kind() -> Kind {
+        Kind::Scalar("secret, or `{base64: …}`")
+    }
+}
+
+/// Base64 with or without padding.
+const PADDING: GeneralPurposeConfig =
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, PADDING);
+const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, PADDING);
 
 section! {
     /// Authentication.
@@ -48,10 +160,11 @@ section! {
     /// JWTs. If `accept` has jwt, a secret or a key set is needed.
     RawJwt {
         /// Accepted signature algorithms.
-        algorithms: Vec<At<jsonwebtoken::Algorithm>> = "[HS256]";
+        algorithms: Vec<At<Algorithm>> = "[HS256]";
         /// Shared secret of the HS algorithms, 32 random bytes or more (`openssl rand -hex 32`);
-        /// best given as a reference to the environment.
-        secret: Secret = "''";
+        /// best given as a reference to the environment. A text is taken as it is written; a secret
+        /// that is no text is given in base64: `{base64: "${TOLLGATE_JWT_SECRET}"}`.
+        secret: HsSecret = "''";
         /// JWK set of the other algorithms: a file, which is watched, or a URL, which is read again
         /// for an unknown `kid`, at most every 30 s.
         jwks: String = "''";

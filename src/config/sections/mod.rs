@@ -17,7 +17,7 @@ mod upstream;
 use std::time::Duration;
 
 pub use ailog::{AiLogPolicy, Durability};
-pub use auth::Accept;
+pub use auth::{Accept, Algorithm};
 pub use gateway::{ClickHouseOptions, HeldBounds, LogFormat, LogOptions, Tls};
 pub use limits::Fail;
 pub use providers::StoredObjects;
