@@ -115,6 +115,11 @@ pub const H2_STREAMS_MAX: u32 = 256;
 pub const BEARER_BYTES_MAX: usize = 8 << 10;
 /// An organisation's name, in bytes.
 pub const ORG_BYTES_MAX: usize = 128;
+/// Providers of one policy. Above it the policy is refused.
+pub const PROVIDERS_MAX: usize = 1_024;
+/// How long calls after a start wait for the first connection to a shared limits store. Then the
+/// policy's `limits.fail` holds.
+pub const LIMITS_STORE_START_MAX: Duration = Duration::from_secs(10);
 /// Verified tokens that are remembered, so that one that comes again costs no signature check.
 /// Above it the ones not used for longest go first.
 pub const VERIFIED_TOKENS_MAX: usize = 65_536;

@@ -225,8 +225,9 @@ impl Metrics {
             panics: counter("tollgate_panics_total", "Calls that ended in a defect."),
             registry: registry.clone(),
         };
-        let info = counters("tollgate_build_info", "1, with the version as a label.", &["version"]);
-        info.with_label_values(&[env!("CARGO_PKG_VERSION")]).inc();
+        let build = Opts::new("tollgate_build_info", "1, with the version as a label.");
+        let build = add(&registry, GaugeVec::new(build, &["version"]));
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1.0);
         // The series that everyone has is there from the start, at 0.
         drop(metrics.ratelimit_rejections.with_label_values(&["org", "requests_per_minute"]));
         #[cfg(target_os = "linux")]

@@ -187,8 +187,10 @@ async fn routed(admin: &Arc<Admin>, request: &Request<Incoming>) -> Response<Bod
         "/dashboard.css" => typed("text/css; charset=utf-8", Body::full(STYLE)),
         "/openapi.yaml" => typed("application/yaml", Body::full(OPENAPI)),
         "/healthz" => text(StatusCode::OK, "ok\n"),
-        "/readyz" if admin.gateway.is_ready() => text(StatusCode::OK, "ready\n"),
-        "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+        "/readyz" => match admin.gateway.ready() {
+            Ok(()) => text(StatusCode::OK, "ready\n"),
+            Err(reason) => text(StatusCode::SERVICE_UNAVAILABLE, reason),
+        },
         "/metrics" => {
             admin
                 .gateway

@@ -60,8 +60,17 @@ impl Gateway {
         self.at_work.draining.store(true, Ordering::Release);
     }
 
-    /// Whether new calls are welcome.
-    pub fn is_ready(&self) -> bool {
-        !self.at_work.draining.load(Ordering::Acquire)
+    /// Why new calls are not welcome, if they are not.
+    ///
+    /// # Errors
+    /// A word for the answer of `/readyz`.
+    pub fn ready(&self) -> Result<(), &'static str> {
+        if self.at_work.draining.load(Ordering::Acquire) {
+            return Err("draining\n");
+        }
+        match &self.counters.shared {
+            Some(shared) if !shared.has_started() => Err("waiting for the limits store\n"),
+            _ => Ok(()),
+        }
     }
 }

@@ -76,10 +76,9 @@ pub async fn dispatch(
 }
 
 fn readiness(gateway: &Gateway) -> Response<Body> {
-    if gateway.is_ready() {
-        plain(StatusCode::OK, "ready\n")
-    } else {
-        plain(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+    match gateway.ready() {
+        Ok(()) => plain(StatusCode::OK, "ready\n"),
+        Err(reason) => plain(StatusCode::SERVICE_UNAVAILABLE, reason),
     }
 }
 

@@ -33,7 +33,8 @@ fn operators_see_health_metrics_and_the_log() {
         "tollgate_log_oldest_unshipped_seconds",
         "tollgate_config_last_reload_successful 1",
         "tollgate_config_last_reload_success_timestamp_seconds",
-        "tollgate_build_info",
+        "# TYPE tollgate_build_info gauge",
+        "tollgate_build_info{version=",
         "process_resident_memory_bytes",
     ];
     for name in expected {

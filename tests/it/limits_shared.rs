@@ -395,3 +395,45 @@ fn a_gateway_starts_without_its_store() {
         (gateway.metric("tollgate_limits_store_up") == 1.0).then_some(())
     });
 }
+
+#[test]
+#[ignore = "needs redis-server; run by scripts/test"]
+fn no_call_is_decided_before_the_store_is_reached_at_the_start() {
+    let (provider, mut redis) = (Provider::start(), Redis::start());
+    redis.kill();
+    let limits = "{requests_per_minute: 1, burst: 60, fail: local}";
+    let gateways = [(); 2].map(|()| Arc::new(setup(&provider, &redis, limits).start()));
+    for gateway in &gateways {
+        let ready = gateway.send("GET", "/readyz", &[], b"");
+        assert_eq!((ready.status, ready.text()), (503, "waiting for the limits store\n"));
+    }
+    let flooding = {
+        let gateways = gateways.clone();
+        std::thread::spawn(move || flood(&gateways, 20, 10))
+    };
+    // Calls are there, and wait.
+    eventually("calls in flight", || {
+        let waiting = |gateway: &Arc<Gateway>| gateway.metric("tollgate_connections ");
+        (gateways.iter().map(waiting).sum::<f64>() >= 20.0).then_some(())
+    });
+    assert!(provider.seen().is_empty());
+    redis.start_again();
+    let (passed, _) = flooding.join().unwrap();
+    // One is gained in a minute.
+    assert!((60..=61).contains(&passed), "{passed} passed");
+    assert_eq!(gateways[0].operators("/readyz").status, 200);
+}
+
+#[test]
+#[ignore = "needs redis-server; run by scripts/test"]
+fn a_store_that_is_not_reached_at_the_start_is_waited_for_within_a_bound() {
+    let (provider, mut redis) = (Provider::start(), Redis::start());
+    redis.kill();
+    let limits = "{requests_per_minute: 600, burst: 600, fail: closed}";
+    let gateway = setup(&provider, &redis, limits).start();
+    // The call waits with the start, and then `fail` holds.
+    assert_eq!(gateway.chat("acme", "hi").status, 503);
+    assert_eq!(gateway.send("GET", "/readyz", &[], b"").status, 200);
+    assert!(gateway.printed().contains("was not reached at the start"), "{}", gateway.printed());
+    assert!(provider.seen().is_empty());
+}

@@ -9,12 +9,10 @@ use super::super::reader::place::{Place, Problems, suggest};
 use super::super::reader::shape::{At, Named, Usd};
 use super::super::sections::{RawPrice, RawProvider, RawRouting, RawTarget, RawTo};
 use super::{label, port_fits};
-use crate::bounds::{MODEL_BYTES_MAX, TARGETS_MAX};
+use crate::bounds::{MODEL_BYTES_MAX, PROVIDERS_MAX, TARGETS_MAX};
 use crate::cost::{Price, PriceList, Rates};
 use crate::glob::Glob;
 use crate::route::table;
-
-const PROVIDERS_MAX: usize = 64;
 
 /// Headers that carry credentials, frame the message or are set by the gateway: never passed on by
 /// configuration.
@@ -77,7 +75,10 @@ pub(crate) fn providers(
         problems.add(&raw.at, "no provider, so no call could go anywhere; give at least one");
     }
     if raw.0.len() > PROVIDERS_MAX {
-        problems.add(&raw.at, format!("more than {PROVIDERS_MAX} providers"));
+        problems.add(
+            &raw.at,
+            format!("more than {PROVIDERS_MAX} providers; split them over several gateways"),
+        );
     }
     let mut providers = Vec::with_capacity(raw.0.len());
     for (name, given) in &raw.0 {

@@ -51,7 +51,7 @@ section! {
     RawPolicy {
         /// Authentication: how a call shows its organisation.
         auth: RawAuth = "jwt: {secret: '${TOLLGATE_JWT_SECRET:-}'}";
-        /// The providers that calls are sent to, each with a name of your own.
+        /// The providers that calls are sent to, each with a name of your own; at most 1,024.
         providers: Named<RawProvider> =
             "openai: {kind: openai, base_url: 'https://api.openai.com/v1', api_key: '${OPENAI_API_KEY:-}'}",
             eg "anthropic: {kind: anthropic, api_key: '${ANTHROPIC_API_KEY:-}'}";

@@ -9,7 +9,8 @@
 //! Guarantees: without leases no limit is exceeded, for any number of gateways; with leases the
 //! excess is bounded by the policy; when a server goes away, calls wait for the time-out once at
 //! most, and then get [`Away`] at once until it is back (the policy decides whether such calls
-//! pass). Keys expire by themselves. Does not: speak TLS, support clusters, or restore counts after
+//! pass); after a start, calls wait for the first connection for [`LIMITS_STORE_START_MAX`] at
+//! most. Keys expire by themselves. Does not: speak TLS, support clusters, or restore counts after
 //! a server without persistence has been restarted.
 //!
 //! One connection carries all decisions, pipelined; a second would only split the pipeline.
@@ -29,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 use super::bucket::{Decision, Quota};
 use super::caps::{Ask, Over, Scope, Want};
 use super::meter::Moment;
-use crate::bounds::{LEASE_LASTS, SETTLEMENTS_MAX};
+use crate::bounds::{LEASE_LASTS, LIMITS_STORE_START_MAX, SETTLEMENTS_MAX};
 use crate::clock::{Clock, Nanos};
 use crate::config::policy::RedisOptions;
 use crate::ids::OrgId;
@@ -59,6 +60,8 @@ pub struct Shared {
     /// Absent while the server is away.
     connection: ArcSwapOption<MultiplexedConnection>,
     broken: Notify,
+    /// The first connection was there, or was waited for long enough.
+    started: CancellationToken,
     decide: Script,
     settle: Script,
     lease: Script,
@@ -160,6 +163,7 @@ impl Shared {
             name: format!("{:016x}", fastrand::u64(..)),
             connection: ArcSwapOption::empty(),
             broken: Notify::new(),
+            started: CancellationToken::new(),
             decide: Script::new(include_str!("decide.lua")),
             settle: Script::new(include_str!("settle.lua")),
             lease: Script::new(include_str!("lease.lua")),
@@ -174,6 +178,19 @@ impl Shared {
     /// Whether the server can be asked.
     pub fn is_up(&self) -> bool {
         self.connection.load().is_some()
+    }
+
+    /// Whether calls are decided: the first connection was there, or was waited for long enough.
+    pub fn has_started(&self) -> bool {
+        self.started.is_cancelled()
+    }
+
+    /// The connection, which is waited for when the gateway starts.
+    async fn connection(&self) -> Result<Arc<MultiplexedConnection>, Away> {
+        if !self.has_started() {
+            self.started.cancelled().await;
+        }
+        self.connection.load_full().ok_or(Away)
     }
 
     /// Asks all of it at once. `call_lasts`: a place in flight frees itself after that, should this
@@ -294,7 +311,7 @@ impl Shared {
         &self,
         script: &redis::ScriptInvocation<'_>,
     ) -> Result<T, Away> {
-        let connection = self.connection.load_full().ok_or(Away)?;
+        let connection = self.connection().await?;
         let mut pipe = MultiplexedConnection::clone(&connection);
         match tokio::time::timeout(self.timeout, script.invoke_async::<T>(&mut pipe)).await {
             Ok(Ok(numbers)) => {
@@ -328,7 +345,26 @@ impl Shared {
 
     /// Connects, reconnects, settles calls and gives back leases, until `stop`. Settlements that
     /// are queued by then are sent first.
-    pub async fn run(self: Arc<Shared>, mut outbox: Outbox, stop: CancellationToken) {
+    pub async fn run(self: Arc<Shared>, outbox: Outbox, stop: CancellationToken) {
+        let waiting = async {
+            tokio::time::sleep(LIMITS_STORE_START_MAX).await;
+            if !self.has_started() {
+                let waited = LIMITS_STORE_START_MAX.as_secs();
+                tracing::warn!(
+                    waited_seconds = waited,
+                    "the limits store was not reached at the start; the policy's limits.fail is in force"
+                );
+                self.started.cancel();
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = waiting => {}
+            () = self.serve(outbox, stop) => {}
+        }
+    }
+
+    async fn serve(&self, mut outbox: Outbox, stop: CancellationToken) {
         let mut told = false;
         loop {
             match self.connect().await {
@@ -338,10 +374,17 @@ impl Shared {
                 }
                 Err(reason) if !told => {
                     told = true;
-                    tracing::warn!(
-                        reason,
-                        "the limits store cannot be reached; the policy's limits.fail is in force"
-                    );
+                    if self.has_started() {
+                        tracing::warn!(
+                            reason,
+                            "the limits store cannot be reached; the policy's limits.fail is in force"
+                        );
+                    } else {
+                        tracing::warn!(
+                            reason,
+                            "the limits store cannot be reached; calls wait for it"
+                        );
+                    }
                 }
                 Err(_) => {}
             }
@@ -379,6 +422,7 @@ impl Shared {
             connection.map_err(|_| "no answer".to_owned())?.map_err(|error| error.to_string())?;
         self.connection.store(Some(Arc::new(connection)));
         self.metrics.limits_store_up.set(1);
+        self.started.cancel();
         tracing::info!("the limits store is connected");
         Ok(())
     }
