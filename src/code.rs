@@ -78,6 +78,17 @@ macro_rules! codes {
     };
 }
 
+impl Code {
+    /// Whether the same request may be answered when it is sent again in a moment. Not if it is
+    /// wrong itself, and not if the gateway has tried that moment already.
+    pub const fn may_pass_later(self) -> bool {
+        matches!(
+            self,
+            Code::RequestTimeout | Code::RateLimitExceeded | Code::Internal | Code::Overloaded
+        )
+    }
+}
+
 codes! {
     InvalidJson: "invalid_json", 400, "invalid_request_error", ClientError,
         "the request body is not valid JSON";

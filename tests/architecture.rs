@@ -601,10 +601,13 @@ const SERVICES: &[(&str, &str)] = &[
     ("Server::start(", "clickhouse-server"),
     ("schemathesis(&", "schemathesis"),
     ("curl.sh", "curl"),
+    ("Command::new(\"curl\")", "curl"),
     ("python_sdk.py", "the Python SDK"),
     ("chat.py", "the Python SDK"),
+    ("refusals.py", "the Python SDK"),
     ("node_sdk.mjs", "the Node SDK"),
     ("chat.mjs", "the Node SDK"),
+    ("refusals.mjs", "the Node SDK"),
 ];
 
 /// What is wrong with the tests of a file: a test that needs a service is ignored with a reason of

@@ -316,6 +316,8 @@ async fn send(
     }
     record.took_from_head(&leaving.ledger);
     let room = walk.bytes();
+    let is_stored =
+        endpoint.answer.is_stored() && !facts.unstored && !policy.routing.force_store_false;
     let call = Call {
         caller: caller.org.as_str(),
         is_known: matches!(caller.via, Accept::Jwt | Accept::Key),
@@ -327,7 +329,7 @@ async fn send(
         room: &room,
         model_at: facts.model_at,
         own_key: caller.upstream_key.as_ref(),
-        stateful: endpoint.stateful || facts.stateful,
+        stateful: endpoint.stateful || facts.stateful || is_stored,
         attempts_before: 0,
         deadline,
     };

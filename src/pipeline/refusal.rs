@@ -110,9 +110,10 @@ impl Refusal {
         }
     }
 
-    /// Whether the client's SDK should not try again: we have done it, or it would wait for hours.
+    /// Whether the client's SDK should not try again: the gateway has done it, it would wait for
+    /// hours, or the same request would be refused again.
     pub fn is_final(&self) -> bool {
-        self.lasting || matches!(self.code, Code::ProviderUnavailable | Code::ProviderTimeout)
+        self.lasting || !self.code.may_pass_later()
     }
 }
 

@@ -23,8 +23,9 @@ use crate::share::{Held, Share};
 pub struct Answer {
     pub head: http::response::Parts,
     pub body: AnswerBody,
-    /// The error is about money, so the client should not retry either: `x-should-retry: false`.
-    pub about_money: bool,
+    /// An error that waiting a moment does not help, or for which the gateway has waited already:
+    /// the client should not retry either (`x-should-retry: false`).
+    pub is_final: bool,
     /// Longest silence while the rest is read.
     pub idle: Duration,
     /// Interval of keep-alive comments to the client of a stream.
@@ -48,13 +49,15 @@ pub fn used_up(failure: &Failure, words: Option<Answer>) -> Result<Answer, NoAns
     match failure {
         Failure::FirstByteTimeout => Err(NoAnswer::Timeout),
         Failure::Exhausted => Err(NoAnswer::Exhausted),
-        Failure::Status(facts) if facts.status < 500 => {
-            words.ok_or(NoAnswer::Unavailable { retry_after: facts.retry_after })
-        }
+        Failure::Status(facts) if facts.status < 500 => match words {
+            Some(answer) => Ok(Answer { is_final: facts.is_final(), ..answer }),
+            None => Err(NoAnswer::Unavailable { retry_after: facts.retry_after }),
+        },
         Failure::Status(facts) => Err(NoAnswer::Unavailable { retry_after: facts.retry_after }),
         Failure::Connect
         | Failure::Certificate
         | Failure::Reset
+        | Failure::Stale
         | Failure::Protocol
         | Failure::Truncated => Err(NoAnswer::Unavailable { retry_after: None }),
     }

@@ -2,8 +2,9 @@
 //!
 //! Stage 10 of the walk. HTTP/1.1 and HTTP/2 over TCP or TLS with the machine's trusted roots.
 //! Guarantees: dropping the future of a call closes its connection; redirects are not followed; the
-//! only retry is for a pooled connection that was dead before the first byte was written. Does not:
-//! decide whether a failed call is retried.
+//! only retry is for a pooled connection that was dead before the first byte was written; one that
+//! ends as it is used again is told apart from one that fails when it is new. Does not: decide
+//! whether a failed call is retried.
 
 use std::error::Error as StdError;
 use std::pin::Pin;
@@ -16,15 +17,23 @@ use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as PooledClient;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::time::Instant;
 use tower_service::Service;
 
 use super::replay::{AttemptBody, Outgoing};
 use super::retry::Failure;
+use super::used::{self, Used};
 use crate::bounds::{POOL_IDLE_MAX, POOL_IDLE_TIMEOUT, POOLS_MAX};
 
 type Pool = PooledClient<Timed<HttpsConnector<HttpConnector>>, AttemptBody>;
+
+/// Whether a request may go over a connection that was used before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reuse {
+    Allowed,
+    Never,
+}
 
 /// A connector with one time limit for name lookup, TCP and TLS together.
 #[derive(Clone)]
@@ -39,9 +48,9 @@ where
     C::Future: Send + 'static,
     C::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    type Response = C::Response;
+    type Response = TokioIo<Used<C::Response>>;
     type Error = Box<dyn StdError + Send + Sync>;
-    type Future = Pin<Box<dyn Future<Output = Result<C::Response, Self::Error>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx).map_err(Into::into)
@@ -51,7 +60,7 @@ where
         let (connecting, within) = (self.inner.call(address), self.within);
         Box::pin(async move {
             match tokio::time::timeout(within, connecting).await {
-                Ok(connected) => connected.map_err(Into::into),
+                Ok(connected) => connected.map(Used::over).map_err(Into::into),
                 Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
             }
         })
@@ -75,7 +84,8 @@ impl Client {
         Client { tls, pools }
     }
 
-    /// Sends one request and waits for the head of its answer.
+    /// Sends one request and waits for the head of its answer. `times`: for connecting, and from
+    /// then on.
     ///
     /// # Errors
     /// The failure. A body that broke on the client's side shows as [`Failure::Reset`]; ask
@@ -87,10 +97,15 @@ impl Client {
         &self,
         request: Request<AttemptBody>,
         body: &Outgoing,
-        connect_timeout: Duration,
-        first_byte: Duration,
+        (connect_timeout, first_byte): (Duration, Duration),
+        reuse: Reuse,
     ) -> Result<Response<Incoming>, Failure> {
-        let answer = self.pool_for(connect_timeout).request(request);
+        let pool = match reuse {
+            Reuse::Allowed => self.pool_for(connect_timeout),
+            // A pool of its own, whose connections end with their calls.
+            Reuse::Never => pool(&self.tls, connect_timeout),
+        };
+        let answer = pool.request(request);
         tokio::pin!(answer);
         let mut deadline = Instant::now() + first_byte;
         loop {
@@ -203,7 +218,13 @@ fn classify(error: &hyper_util::client::legacy::Error) -> Failure {
         }
         source = cause.source();
     }
-    if error.is_connect() { Failure::Connect } else { Failure::Reset }
+    if error.is_connect() {
+        Failure::Connect
+    } else if error.connect_info().is_some_and(used::ended_in_reuse) {
+        Failure::Stale
+    } else {
+        Failure::Reset
+    }
 }
 
 /// rustls errors travel inside `io::Error` (sometimes inside of another one), which does not name

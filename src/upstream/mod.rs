@@ -23,6 +23,7 @@ mod request;
 pub mod retry;
 mod tour;
 mod trail;
+mod used;
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -44,7 +45,7 @@ use crate::route::balance::{self, Load};
 use crate::share::Share;
 pub use answer::{Answer, AnswerBody, essence, gathered};
 use answer::{is, status_facts, used_up};
-use client::Client;
+use client::{Client, Reuse};
 pub use health::Flying;
 use health::{Health, Providers};
 use parties::{PartyId, PartyKind};
@@ -140,7 +141,8 @@ impl Upstream {
         let body = Outgoing::Whole(Redacted::default());
         let mut request = Request::new(body.attempt(None, None));
         *request.uri_mut() = address.clone();
-        let sent = self.client.send(request, &body, FETCH_TIMEOUT, FETCH_TIMEOUT).await;
+        let times = (FETCH_TIMEOUT, FETCH_TIMEOUT);
+        let sent = self.client.send(request, &body, times, Reuse::Allowed).await;
         let response = sent.map_err(|failure| format!("no answer ({})", failure.reason()))?;
         if response.status() != StatusCode::OK {
             return Err(format!("status {}", response.status().as_u16()));
@@ -206,7 +208,7 @@ impl Upstream {
         let retries_max = policy.retry.max_retries.saturating_sub(call.attempts_before);
         let mut retries = 0u32;
         loop {
-            let admit = |target: &Target| self.admit(policy, target, party, trail);
+            let admit = |target: &Target| self.admit(policy, target, party, retries == 0, trail);
             let target =
                 tour.next(admit).map_err(|retry_after| NoAnswer::Unavailable { retry_after })?;
             // Calls with callers' own keys go to the first target at any load, and must not steer
@@ -297,12 +299,18 @@ impl Upstream {
         policy: &Policy,
         target: &Target,
         party: PartyId,
+        is_first: bool,
         trail: &Arc<Trail>,
     ) -> Result<(), Duration> {
         let name = &target.provider.name;
         let (admitted, overflowed) = self.providers.with(name, |health| {
-            let admitted = health.parties.admit(party, &policy.breaker, self.clock.now().0);
-            (admitted, health.parties.has_overflowed())
+            let (parties, now) = (&mut health.parties, self.clock.now().0);
+            let admitted = if is_first {
+                parties.admit(party, &policy.breaker, now)
+            } else {
+                parties.admit_again(party, &policy.breaker, now)
+            };
+            (admitted, parties.has_overflowed())
         });
         if overflowed {
             self.metrics.bound("circuit_parties");
@@ -344,11 +352,18 @@ impl Upstream {
     ) -> Attempted {
         let name = &target.provider.name;
         let sent = trail.sent_to(&target.provider, target.model.as_ref(), self.clock.now());
-        let request = request(target, call, sent);
-        let sent = self
-            .client
-            .send(request, call.body, target.timeouts.connect, target.timeouts.first_byte)
-            .await;
+        let again = sent.clone();
+        let times = (target.timeouts.connect, target.timeouts.first_byte);
+        let mut sent =
+            self.client.send(request(target, call, sent), call.body, times, Reuse::Allowed).await;
+        if matches!(sent, Err(Failure::Stale))
+            && retry::decide(&Failure::Stale, call.stateful) != Verdict::GiveUp
+            && call.body.may_repeat(policy.retry.replay_bytes)
+        {
+            // The provider had closed an idle connection: this is no attempt of its own.
+            let request = request(target, call, again);
+            sent = self.client.send(request, call.body, times, Reuse::Never).await;
+        }
         let (outcome, attempted) = match sent {
             Err(failure) => (failure.reason(), Attempted::Failed(failure, None)),
             Ok(response) => self.read(target, call, response).await,
@@ -442,13 +457,11 @@ impl Upstream {
         } else {
             (AnswerBody::Streaming(Bytes::new(), incoming), None)
         };
-        let mut answer =
-            Answer { head, body, about_money: false, idle, keep_alive, load: None, held };
+        let answer = Answer { head, body, is_final: false, idle, keep_alive, load: None, held };
         if status.is_success() || status == StatusCode::NOT_MODIFIED {
             return ("ok", Attempted::Answer(answer));
         }
         let facts = status_facts(&answer, self.clock.wall_ms());
-        answer.about_money = facts.about_money;
         let failure = Failure::Status(facts);
         // An error that is too long to be inspected whole is not passed on: it may quote a
         // credential.

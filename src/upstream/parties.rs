@@ -236,7 +236,7 @@ impl Parties {
         }
     }
 
-    /// Whether a call may go out now, which is then counted.
+    /// Whether a call may go out now, which then counts for the caller's retries.
     ///
     /// # Errors
     /// How long this caller is held off.
@@ -245,6 +245,29 @@ impl Parties {
         id: PartyId,
         options: &BreakerOptions,
         now_ns: u64,
+    ) -> Result<(), Duration> {
+        self.enter(id, options, now_ns, true)
+    }
+
+    /// The same for another attempt of a call, which was counted with its first one.
+    ///
+    /// # Errors
+    /// How long this caller is held off.
+    pub fn admit_again(
+        &mut self,
+        id: PartyId,
+        options: &BreakerOptions,
+        now_ns: u64,
+    ) -> Result<(), Duration> {
+        self.enter(id, options, now_ns, false)
+    }
+
+    fn enter(
+        &mut self,
+        id: PartyId,
+        options: &BreakerOptions,
+        now_ns: u64,
+        is_first: bool,
     ) -> Result<(), Duration> {
         let open_for = nanos(options.open_for);
         let group = match id.kind {
@@ -270,7 +293,9 @@ impl Parties {
         if self.unreachable_until.is_some() {
             party.barred = (self.unreachable, now_ns.saturating_add(open_for));
         }
-        party.budget.call(now_ns);
+        if is_first {
+            party.budget.call(now_ns);
+        }
         Ok(())
     }
 
@@ -651,6 +676,26 @@ mod tests {
             for n in 1..6 {
                 prop_assert!(parties.admit(org(n), &options, over).is_ok(), "{n}");
             }
+        }
+    }
+
+    #[test]
+    fn a_call_counts_once_however_often_it_is_retried() {
+        let options = BreakerOptions { consecutive_failures: u32::MAX, ..options() };
+        for (percent, expected) in [(25, 200), (100, 800)] {
+            let (mut parties, mut retries) = (Parties::new(10), 0);
+            for n in 0..800 {
+                let now = S + n * MS;
+                assert_eq!(parties.admit(org(1), &options, now), Ok(()));
+                for _ in 0..2 {
+                    if !parties.retry(org(1), percent, &options, now) {
+                        break;
+                    }
+                    assert_eq!(parties.admit_again(org(1), &options, now), Ok(()));
+                    retries += 1;
+                }
+            }
+            assert_eq!(retries, expected, "{percent} %");
         }
     }
 }

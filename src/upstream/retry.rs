@@ -8,6 +8,8 @@
 
 use std::time::Duration;
 
+use crate::bounds::RETRY_AFTER_WAIT_MAX;
+
 /// `retry` of the policy.
 #[derive(Clone, Copy, Debug)]
 pub struct RetryOptions {
@@ -32,6 +34,9 @@ pub enum Failure {
     Exhausted,
     /// The connection broke after something was sent and before the answer began.
     Reset,
+    /// The same, on a connection that had answered before: the provider has probably closed it as
+    /// idle just before the call was sent.
+    Stale,
     /// No answer head within `first_byte`, or a short answer that stopped coming.
     FirstByteTimeout,
     /// The answer is not usable HTTP; another attempt would fail the same way.
@@ -55,6 +60,16 @@ pub struct StatusFacts {
     pub retry_after: Option<Duration>,
     /// The error is about money (such as `insufficient_quota`): waiting does not help.
     pub about_money: bool,
+}
+
+impl StatusFacts {
+    /// Whether the client of a call that is not retried any more should not retry it either: the
+    /// error is about money, or it is one that the gateway itself retries. If the provider asks for
+    /// a longer wait than the gateway's, the client may keep it.
+    pub fn is_final(&self) -> bool {
+        let waits = self.retry_after.is_some_and(|after| after > RETRY_AFTER_WAIT_MAX);
+        self.about_money || (matches!(self.status, 408 | 409 | 429) && !waits)
+    }
 }
 
 /// The decision.
@@ -88,7 +103,7 @@ impl Failure {
         match self {
             Failure::Connect => "connect",
             Failure::Exhausted => "exhausted",
-            Failure::Reset => "reset",
+            Failure::Reset | Failure::Stale => "reset",
             Failure::FirstByteTimeout => "timeout",
             Failure::Protocol | Failure::Certificate => "protocol",
             Failure::Truncated => "truncated",
@@ -110,7 +125,8 @@ impl Failure {
             }
             Failure::Status(facts) if facts.status >= 500 => Blame::Open,
             Failure::Status(_) => Blame::Nobody,
-            Failure::Exhausted => Blame::Gateway,
+            // A connection that was idle for too long says nothing about the provider.
+            Failure::Exhausted | Failure::Stale => Blame::Gateway,
         }
     }
 }
@@ -133,8 +149,8 @@ pub enum Blame {
 pub fn decide(failure: &Failure, stateful: bool) -> Verdict {
     match failure {
         Failure::Connect => Verdict::Again(None),
-        Failure::Reset if stateful => Verdict::GiveUp,
-        Failure::Reset => Verdict::Again(None),
+        Failure::Reset | Failure::Stale if stateful => Verdict::GiveUp,
+        Failure::Reset | Failure::Stale => Verdict::Again(None),
         // The answer may have begun, and with it the charge.
         Failure::FirstByteTimeout
         | Failure::Protocol

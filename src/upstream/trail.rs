@@ -37,6 +37,7 @@ struct Last {
 }
 
 /// Records the time at which the body of one send has been sent whole.
+#[derive(Clone)]
 pub struct Sent {
     trail: Arc<Trail>,
     attempt: u8,

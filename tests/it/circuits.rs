@@ -108,7 +108,8 @@ fn calls_that_one_caller_makes_slow_hold_no_other_off() {
     .into_iter()
     .enumerate()
     {
-        provider.script((0..10).map(|_| step.clone()));
+        // The first reset ends the connection of the call before, which is no attempt.
+        provider.script((0..10 + usize::from(n == 0)).map(|_| step.clone()));
         for _ in 0..10 {
             assert_eq!(gateway.chat(&format!("hostile-{n}"), "x").status, 503);
         }

@@ -164,12 +164,13 @@ fn a_call_that_times_out_costs_its_input_and_what_was_refused_costs_nothing() {
     gateway.post(CHAT, &jwt("slow"), &body).refused(504, "provider_timeout");
     // However slow the machine is, none of the others times out.
     gateway.edit_and_wait("timeouts", "{}");
+    // Over a new connection: the silent one is closed.
+    provider.script([vec![Act::Reset]]);
+    gateway.post(CHAT, &jwt("reset"), &body);
     for status in [400, 401, 429, 500, 503] {
         provider.script([step::error(status, "x")]);
         gateway.post(CHAT, &jwt(&format!("refused-{status}")), &body);
     }
-    provider.script([vec![Act::Reset]]);
-    gateway.post(CHAT, &jwt("reset"), &body);
     // Half of the body, and the client is gone.
     let (bearer, text) = (format!("Bearer {}", jwt("half")), body.to_string());
     let bytes = request("POST", CHAT, &[("authorization", &bearer)], text.as_bytes());

@@ -3,7 +3,9 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::support::{Gateway, Provider, Setup, chat, jwt, refused_address, span, step};
+use crate::support::{
+    Connection, Gateway, Provider, Setup, chat, jwt, refused_address, request, span, step,
+};
 
 /// The gateway's own measure: no test reads a clock.
 #[track_caller]
@@ -97,7 +99,103 @@ fn one_of_each_status() {
         if expected == 503 {
             reply.refused(503, "provider_unavailable");
         }
+        // What the gateway has tried often enough the SDK is not to try again.
+        let is_final = attempts == 3 || status == 402;
+        assert_eq!(reply.header("x-should-retry"), is_final.then_some("false"), "{status}");
     }
+}
+
+#[test]
+fn a_refusal_that_waiting_does_not_help_says_so() {
+    let provider = Provider::start();
+    let gateway = Setup::new(&provider)
+        .setting("max_body_bytes", "1MiB")
+        .section("limits", "{requests_per_minute: 60000, burst: 60000, orgs: {limited: {requests_per_minute: 1, burst: 1}}}")
+        .start();
+    let good = format!("Bearer {}", jwt("acme"));
+    let call = |method: &str, path: &str, bearer: &str, kind: &str, body: &str| {
+        let headers = [("authorization", bearer), ("content-type", kind)];
+        let bytes = request(method, path, &headers, body.as_bytes());
+        Connection::open(gateway.apps).send(&bytes).reply()
+    };
+    let (json, chat_path, long) = ("application/json", "/v1/chat/completions", "x".repeat(2 << 20));
+    for (status, method, path, bearer, kind, body) in [
+        (400, "POST", chat_path, good.as_str(), json, "{"),
+        (401, "POST", chat_path, "Bearer tg-unknown", json, "{}"),
+        (403, "POST", "/v1/files", &good, json, "{}"),
+        (404, "POST", "/v1/nothing", &good, json, "{}"),
+        (405, "PUT", chat_path, &good, json, "{}"),
+        (413, "POST", chat_path, &good, json, &long),
+        (415, "POST", chat_path, &good, "text/plain", "hi"),
+    ] {
+        let reply = call(method, path, bearer, kind, body);
+        assert_eq!(
+            (reply.status, reply.header("x-should-retry")),
+            (status, Some("false")),
+            "{method} {path} {}",
+            reply.text()
+        );
+    }
+    // A limit that is free again soon is worth a retry.
+    gateway.chat("limited", "hi");
+    let reply = gateway.chat("limited", "hi");
+    assert_eq!((reply.status, reply.header("x-should-retry")), (429, None));
+    assert!(reply.header("retry-after").is_some());
+}
+
+#[test]
+fn an_idle_connection_that_ends_as_it_is_used_is_no_attempt() {
+    let provider = Provider::start();
+    let gateway = Setup::new(&provider)
+        .section("breaker", "{consecutive_failures: 1, open_for: 10m}")
+        .section("retry", "{max_retries: 0}")
+        .start();
+    let responses = |store: &str| {
+        let body = format!(r#"{{"model":"m","input":"hi"{store}}}"#);
+        gateway.post("/v1/responses", &jwt("acme"), &serde_json::from_str(&body).unwrap())
+    };
+    // Each is sent over the connection of the call before it.
+    gateway.chat("acme", "hi").ok();
+    provider.take_seen();
+    for _ in 0..5 {
+        provider.script([step::reset_before_head()]);
+        let reply = gateway.chat("acme", "hi");
+        assert_eq!(reply.ok().header("x-tollgate-attempts"), Some("1"));
+        assert_eq!(provider.take_seen().len(), 2);
+        // The connection that answered is not kept.
+        gateway.chat("acme", "hi").ok();
+        provider.take_seen();
+    }
+    assert!(gateway.rows(11).iter().all(|row| row["attempts"] == 1 && row["outcome"] == "ok"));
+    // An answer that the provider keeps is not asked for twice.
+    provider.script([step::reset_before_head()]);
+    responses("").refused(503, "provider_unavailable");
+    assert_eq!(provider.take_seen().len(), 1);
+    // That was not the provider's failure: its circuit is closed.
+    gateway.chat("acme", "hi").ok();
+    provider.take_seen();
+    provider.script([step::reset_before_head()]);
+    assert_eq!(responses(r#","store":false"#).status, 200);
+    assert_eq!(provider.take_seen().len(), 2);
+}
+
+#[test]
+fn an_answer_that_the_provider_keeps_is_not_asked_for_twice() {
+    let provider = Provider::start();
+    let gateway = Setup::new(&provider).section("breaker", "{consecutive_failures: 1000}").start();
+    let attempts = |body: serde_json::Value| {
+        provider.take_seen();
+        gateway.post("/v1/responses", &jwt("acme"), &body).refused(503, "provider_unavailable");
+        provider.take_seen().len()
+    };
+    for failure in [step::reset_before_head(), step::error(500, "x")] {
+        provider.always(failure);
+        assert_eq!(attempts(json!({"model": "m", "input": "hi"})), 1);
+        assert_eq!(attempts(json!({"model": "m", "input": "hi", "store": true})), 1);
+        assert_eq!(attempts(json!({"model": "m", "input": "hi", "store": false})), 3);
+    }
+    gateway.edit_and_wait("routing", "{force_store_false: true}");
+    assert_eq!(attempts(json!({"model": "m", "input": "hi"})), 3);
 }
 
 #[test]

@@ -98,6 +98,7 @@ fn the_python_sdk_works_unmodified() {
 }
 
 #[test]
+#[ignore = "needs the Python SDK; run by scripts/test"]
 fn the_python_sdk_sees_every_refusal_of_a_long_body() {
     run(&root().join(".venv/bin/python"), "refusals.py", 5);
 }
@@ -113,11 +114,13 @@ fn the_node_sdk_works_unmodified() {
 }
 
 #[test]
+#[ignore = "needs the Node SDK; run by scripts/test"]
 fn the_node_sdk_sees_every_refusal_of_a_long_body() {
     run(Path::new("node"), "refusals.mjs", 5);
 }
 
 #[test]
+#[ignore = "needs curl; run by scripts/test"]
 fn curl_sees_every_refusal_of_a_long_body() {
     let mock = Mock::start();
     let gateway = mock.gateway();

@@ -131,7 +131,7 @@ pub fn respond(
     mut record: Record,
     place: share::Held,
 ) -> (Response<Body>, Option<Pending>) {
-    let Answer { head, body, held: room, load, idle, keep_alive, about_money } = answer;
+    let Answer { head, body, held: room, load, idle, keep_alive, is_final } = answer;
     let mut headers = headers::returning(&head.headers);
     let room = move || Held {
         _place: place,
@@ -140,7 +140,7 @@ pub fn respond(
     };
     let (body, pending) = match body {
         AnswerBody::Whole(bytes) => {
-            if about_money {
+            if is_final {
                 headers.insert("x-should-retry", HeaderValue::from_static("false"));
             }
             let status = head.status.as_u16();

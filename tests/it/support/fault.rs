@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::step::{Act, Step};
+use super::step::{self, Act, Step};
 use super::{Connection, Gateway, Provider, Reply, eventually, jwt, request};
 
 /// What the client got.
@@ -133,6 +133,7 @@ const FILES_SPARE: usize = 3;
 
 impl Stage<'_> {
     pub fn new<'a>(gateway: &'a Gateway, provider: &'a Provider) -> Stage<'a> {
+        provider.script([step::chat_closing("hello")]);
         gateway.chat("acme", "hi").ok();
         gateway.rows(1);
         provider.take_seen();
@@ -171,6 +172,8 @@ impl Stage<'_> {
     /// The next good call is answered at its first attempt, so without any wait of ours, and
     /// descriptors are as before.
     pub fn well_again(&self, after: &str) {
+        // The next fault begins with a connection of its own.
+        self.provider.script([step::chat_closing("hello")]);
         let reply = self.gateway.chat("acme", "hi");
         assert_eq!(
             (reply.status, reply.header("x-tollgate-attempts")),

@@ -98,7 +98,14 @@ pub fn chat(content: &str) -> Step {
     json(200, &chat_body(content))
 }
 
-/// The same, and so many tokens are said to be used.
+/// The same, and the connection ends with it: the next call begins another one.
+pub fn chat_closing(content: &str) -> Step {
+    let headers = [("content-type", "application/json"), ("connection", "close")];
+    let answer = with_headers(200, &headers, chat_body(content).to_string().as_bytes());
+    [answer, vec![Act::Close]].concat()
+}
+
+/// A plain chat answer, and so many tokens are said to be used.
 pub fn chat_using(output_tokens: u64) -> Step {
     let mut body = chat_body("hello");
     body["usage"]["completion_tokens"] = json!(output_tokens);

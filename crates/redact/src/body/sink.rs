@@ -292,6 +292,7 @@ impl Sink for Body {
                 }
             }
             (Place::Top, Key::Store | Key::Background, Scalar::True) => self.facts.stateful = true,
+            (Place::Top, Key::Store, Scalar::False) => self.facts.unstored = true,
             (Place::Top, Key::StreamOptions, Scalar::Null) if ask => {
                 self.rewrite(rewrite, to, USAGE_OPTION);
                 self.facts.usage_injected = true;

@@ -33,6 +33,8 @@ pub struct Facts {
     /// The body asks the provider to keep state (`store: true`, `background: true`,
     /// `previous_response_id`, `conversation`), so that repeating it is not free of effects.
     pub stateful: bool,
+    /// The body asks the provider not to keep the answer (`store: false`).
+    pub unstored: bool,
     /// The answer is to be JSON (`response_format`, `text.format`, `output_config`).
     pub json_answer: bool,
     /// The largest bound that the body sets to its answer, in tokens, if it sets one that this
@@ -65,6 +67,7 @@ impl Default for Facts {
             usage_asked: false,
             usage_injected: false,
             stateful: false,
+            unstored: false,
             json_answer: false,
             output_tokens_max: None,
             choices: 1,

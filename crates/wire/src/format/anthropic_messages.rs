@@ -32,6 +32,7 @@ pub(crate) const SPEC: Spec = Spec {
     ],
     schema: Schema { output_bounds: &["max_tokens"], ..Schema::REQUEST },
     is_generated: true,
+    is_stored: false,
     usage: Some(ReportedUsage::with_cache_beside),
     event,
     end: End::LastEvent,

@@ -109,6 +109,8 @@ pub(crate) struct Spec {
     pub schema: Schema,
     /// The answer is text of a model, charged by the token.
     pub is_generated: bool,
+    /// The provider keeps the answer unless the request says `store: false`.
+    pub is_stored: bool,
     /// Adds up the `usage` object. `None`: its usage is not counted.
     pub usage: Option<fn(&ReportedUsage) -> Option<TokenUsage>>,
     /// Reads the data of one event of a stream.
@@ -181,6 +183,11 @@ impl Format {
     /// Whether an answer is text of a model, charged by the token.
     pub const fn is_generated(self) -> bool {
         self.spec().is_generated
+    }
+
+    /// Whether the provider keeps an answer unless the request says `store: false`.
+    pub const fn is_stored(self) -> bool {
+        self.spec().is_stored
     }
 
     /// The event that reports a failure in a stream that has begun, with its blank line. `None`:

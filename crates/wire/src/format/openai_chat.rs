@@ -42,6 +42,7 @@ pub(crate) const SPEC: Spec = Spec {
     }],
     schema: SCHEMA,
     is_generated: true,
+    is_stored: false,
     // xAI, and Gemini's OpenAI endpoint, count reasoning in the total alone.
     usage: Some(ReportedUsage::with_hidden_reasoning),
     event: chunk,

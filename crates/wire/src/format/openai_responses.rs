@@ -41,6 +41,7 @@ pub(crate) const SPEC: Spec = Spec {
         ..Schema::REQUEST
     },
     is_generated: true,
+    is_stored: true,
     event,
     end: End::LastEvent,
     error_event: Some(error_event),

@@ -14,6 +14,7 @@ pub(crate) const SPEC: Spec = Spec {
     routes: &[],
     schema: Schema::UNKNOWN,
     is_generated: false,
+    is_stored: false,
     usage: Some(ReportedUsage::included),
     event: openai_chat::chunk,
     end: End::Anywhere,
