@@ -260,6 +260,8 @@ pub const INTENTS_BACKGROUND_MAX: usize = 256;
 pub const INTENT_RESULTS_MAX: usize = 4_096;
 /// Tickets of one batch. Above it: 400 `invalid_request`.
 pub const BATCH_TICKETS_MAX: usize = 100;
+/// Characters of a ticket's own id, which its answer repeats. Above it: 400 `invalid_request`.
+pub const TICKET_ID_CHARS_MAX: usize = 128;
 /// A batch's JSON, in bytes. Above it: 413 `body_too_large`.
 pub const BATCH_BODY_BYTES_MAX: usize = 8 << 20;
 /// Tickets of one batch that are asked about at once; the others wait.
@@ -287,6 +289,9 @@ pub const LOG_LABEL_BYTES_MAX: usize = 1 << 10;
 /// Kinds of refusal (organisation, route, outcome, code) that are folded at once. Above it each
 /// call has a row.
 pub const REFUSED_KINDS_MAX: usize = 4_096;
+/// Callers and models of one kind of refusal that have rows of their own. Calls of further ones
+/// share a row.
+pub const REFUSED_LABELS_MAX: usize = 16;
 /// The dead-letter file, in bytes. Above it rows that a store refuses are counted as lost.
 pub const DEAD_LETTER_BYTES_MAX: u64 = 256 << 20;
 /// Lines, or rows, of one answer on the operators' side. Above it the rest is left out.

@@ -2,12 +2,15 @@
 //!
 //! Stage 12 of the walk. Pure: the time is an argument.
 //!
-//! Guarantees: the sum of `calls` over the resulting rows is the number of refused calls. Does not:
-//! fold calls that did any work; keep the calls of the current second when the process is killed
-//! (the first of each kind is on disk).
+//! Guarantees: the sum of `calls` over the resulting rows is the number of refused calls; caller
+//! and model are kept, so that a report by caller or model is right. Does not: fold calls that did
+//! any work; keep the calls of the current second when the process is killed (the first of each
+//! kind is on disk).
 //!
 //! # Bounds
 //! `REFUSED_KINDS_MAX` kinds at once; above it each call has a row of its own.
+//! `REFUSED_LABELS_MAX` callers and models of one kind; calls of further ones share a row without
+//! caller and model, so that a flood of made-up names costs no more.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -16,12 +19,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::row::{Outcome, RouteKind, Row};
-use crate::bounds::REFUSED_KINDS_MAX;
+use crate::bounds::{REFUSED_KINDS_MAX, REFUSED_LABELS_MAX};
 use crate::clock::Nanos;
 use crate::code::Code;
 use crate::ids::OrgId;
 
-/// The properties that refused calls share when they are folded into one row.
+/// The properties that refused calls share when they are folded.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Kind {
     org: OrgId,
@@ -31,11 +34,62 @@ struct Kind {
     status: u16,
 }
 
+/// Refused calls of a kind.
+#[derive(Debug, Default)]
+struct Group {
+    named: Vec<Labelled>,
+    /// The calls of callers and models beyond the bound.
+    others: Option<Row>,
+}
+
+/// Refused calls of a kind, caller and model.
+#[derive(Debug)]
+struct Labelled {
+    caller: Arc<str>,
+    model: String,
+    /// `None`: the first call has its own row, none was folded since.
+    folded: Option<Row>,
+}
+
+impl Group {
+    /// Folds a call; returns it if it is the first of its caller and model.
+    fn take(&mut self, row: Row) -> Option<Row> {
+        let same = |one: &Labelled| one.caller == row.caller && one.model == row.model;
+        let folded = match self.named.iter().position(same) {
+            Some(at) => &mut self.named[at].folded,
+            None if self.named.len() < REFUSED_LABELS_MAX => {
+                let (caller, model) = (Arc::clone(&row.caller), row.model.clone());
+                self.named.push(Labelled { caller, model, folded: None });
+                return Some(row);
+            }
+            None => &mut self.others,
+        };
+        match folded {
+            Some(folded) => add(folded, &row),
+            none => *none = Some(without_bodies(row)),
+        }
+        None
+    }
+
+    /// Hands over the folded rows; forgets callers and models without calls. Returns whether any
+    /// are left.
+    fn end_second(&mut self, rows: &mut Vec<Row>) -> bool {
+        rows.extend(self.others.take());
+        self.named.retain_mut(|one| match one.folded.take() {
+            Some(row) => {
+                rows.push(row);
+                true
+            }
+            None => false,
+        });
+        !self.named.is_empty()
+    }
+}
+
 /// The refusals of the current second.
 #[derive(Debug, Default)]
 pub(crate) struct Fold {
-    /// `None`: the first call of the kind has its own row, none was folded since.
-    kinds: HashMap<Kind, Option<Row>>,
+    kinds: HashMap<Kind, Group>,
     /// When the current second began.
     since: Nanos,
 }
@@ -55,18 +109,9 @@ impl Fold {
         };
         let full = self.kinds.len() >= REFUSED_KINDS_MAX;
         match self.kinds.entry(kind) {
-            Entry::Occupied(mut entry) => {
-                match entry.get_mut() {
-                    Some(folded) => add(folded, &row),
-                    none => *none = Some(without_bodies(row)),
-                }
-                None
-            }
+            Entry::Occupied(mut entry) => entry.get_mut().take(row),
             Entry::Vacant(_) if full => Some(row),
-            Entry::Vacant(entry) => {
-                entry.insert(None);
-                Some(row)
-            }
+            Entry::Vacant(entry) => entry.insert(Group::default()).take(row),
         }
     }
 
@@ -79,13 +124,7 @@ impl Fold {
     pub(crate) fn end_second(&mut self, now: Nanos) -> Vec<Row> {
         self.since = now;
         let mut rows = Vec::new();
-        self.kinds.retain(|_, folded| match folded.take() {
-            Some(row) => {
-                rows.push(row);
-                true
-            }
-            None => false,
-        });
+        self.kinds.retain(|_, group| group.end_second(&mut rows));
         rows
     }
 }
@@ -148,7 +187,8 @@ mod tests {
                 }
                 if second_ends {
                     let rows = fold.end_second(Nanos(n as u64));
-                    prop_assert!(rows.len() <= 4);
+                    prop_assert!(rows.len() <= 4 * 3);
+                    prop_assert!(rows.iter().all(|row| !row.model.is_empty()));
                     rows.iter().map(count).for_each(|(org, calls)| got[org] += calls);
                 }
             }
@@ -158,16 +198,34 @@ mod tests {
     }
 
     #[test]
-    fn what_differs_is_not_known_and_bodies_are_not_kept() {
+    fn caller_and_model_are_kept_and_bodies_are_not() {
         let mut fold = Fold::default();
-        assert!(fold.take(refused(0, 0)).is_some());
-        assert!(fold.take(refused(0, 1)).is_none() && fold.take(refused(0, 2)).is_none());
-        let rows = fold.end_second(Nanos(0));
-        assert_eq!((rows.len(), rows[0].calls, rows[0].model.as_str()), (1, 2, ""));
-        assert!(rows[0].request.is_none() && rows[0].response.is_none());
+        let by = |caller: &str, model: u8| Row { caller: Arc::from(caller), ..refused(0, model) };
+        for first in [by("ann", 0), by("ann", 1), by("bob", 1)] {
+            assert!(fold.take(first).is_some(), "the first of each has its row at once");
+        }
+        for _ in 0..3 {
+            assert!(fold.take(by("ann", 0)).is_none() && fold.take(by("bob", 1)).is_none());
+        }
+        let mut rows = fold.end_second(Nanos(0));
+        rows.sort_by(|a, b| a.caller.cmp(&b.caller));
+        let told: Vec<_> = rows.iter().map(|r| (&*r.caller, r.model.as_str(), r.calls)).collect();
+        assert_eq!(told, [("ann", "m0", 3), ("bob", "m1", 3)]);
+        assert!(rows.iter().all(|row| row.request.is_none() && row.response.is_none()));
         // Quiet for a second: the next one is a first again.
         assert!(fold.end_second(Nanos(0)).is_empty());
-        assert!(fold.take(refused(0, 0)).is_some());
+        assert!(fold.take(by("ann", 0)).is_some());
+    }
+
+    #[test]
+    fn made_up_names_share_a_row() {
+        let mut fold = Fold::default();
+        let named = |n: usize| Row { model: format!("m{n}"), ..refused(0, 0) };
+        let own = (0..100).filter(|n| fold.take(named(*n)).is_some()).count();
+        assert_eq!(own, REFUSED_LABELS_MAX);
+        let rows = fold.end_second(Nanos(0));
+        let told: Vec<_> = rows.iter().map(|row| (row.model.as_str(), row.calls)).collect();
+        assert_eq!(told, [("", 100 - u32::try_from(own).expect("small"))]);
     }
 
     #[test]

@@ -108,9 +108,9 @@ pub fn main() -> ExitCode {
         Command::Mock(args) => mock::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Schema(args) => schema::run(&args),
-        Command::Redact(configured) => configured
-            .load()
-            .and_then(|(args, loaded)| redact::run(args, &loaded.policy.redaction.default)),
+        Command::Redact(configured) => {
+            configured.load().and_then(|(args, loaded)| redact::run(args, &loaded.policy.redaction))
+        }
         Command::Report(configured) => {
             configured.load().and_then(|(args, loaded)| report::run(args, &loaded.settings))
         }

@@ -15,7 +15,9 @@ use bytes::Bytes;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use tollgate_wire::Format;
 
+use crate::config::policy::RedactionPolicy;
 use crate::failure::Failure;
+use crate::ids::OrgId;
 use crate::redact::{BodyRedactor, Finding, Ledger, Redacted, Rules, TextRedactor};
 use crate::visible::visible;
 
@@ -41,11 +43,18 @@ pub struct Args {
     /// The endpoint whose body it is; inferred from the body's own fields if not given
     #[arg(long, value_parser = formats())]
     pub endpoint: Option<Format>,
+    /// Use the rules of this organisation (`redaction.orgs`), not those for all
+    #[arg(long, value_name = "ORG", value_parser = org)]
+    pub org: Option<OrgId>,
     /// Say what matched, where and by which rule; never the matched text
     #[arg(long)]
     pub explain: bool,
     /// The file to read; standard input if not given, or `-`
     pub file: Option<PathBuf>,
+}
+
+fn org(text: &str) -> Result<OrgId, String> {
+    OrgId::new(text).ok_or_else(|| "1 to 128 of A-Z a-z 0-9 . _ : @ + = / -".to_owned())
 }
 
 /// The formats that a request can have, by name.
@@ -61,12 +70,13 @@ fn formats() -> impl TypedValueParser<Value = Format> {
     PossibleValuesParser::new(values).map(|name| Format::named(&name).unwrap_or(Format::Other))
 }
 
-/// Runs the command with these rules.
+/// Runs the command with the rules of an organisation, or those for all.
 ///
 /// # Errors
 /// [`Failure::User`]: the file cannot be read, or the body is refused; what had already passed has
 /// been written.
-pub fn run(args: Args, rules: &Arc<Rules>) -> Result<(), Failure> {
+pub fn run(args: Args, policy: &RedactionPolicy) -> Result<(), Failure> {
+    let rules = args.org.as_ref().map_or(&policy.default, |org| policy.of(org));
     let (input, size): (Box<dyn Read>, Option<u64>) = match args.file.as_deref() {
         None => (Box::new(io::stdin().lock()), None),
         Some(path) if path.as_os_str() == "-" => (Box::new(io::stdin().lock()), None),
@@ -411,7 +421,15 @@ mod tests {
     }
 
     fn args() -> Args {
-        Args { json: false, jsonl: false, text: false, endpoint: None, explain: false, file: None }
+        Args {
+            json: false,
+            jsonl: false,
+            text: false,
+            endpoint: None,
+            org: None,
+            explain: false,
+            file: None,
+        }
     }
 
     #[test]

@@ -161,7 +161,7 @@ fn table(lines: &[Summary], all: &[Summary], by: &[Dim], from: Date, to: Date) -
     let unpriced: u64 = all.iter().map(|l| l.unpriced).sum();
     if unpriced > 0 {
         text.push_str(&format!(
-            "\n{unpriced} calls are of models without a price; add them under `prices:`.\n"
+            "\n{unpriced} calls are of models without a price; costs are without them. Add them under `prices:`.\n"
         ));
     }
     text
@@ -181,7 +181,7 @@ fn cells(line: &Summary, keys: usize) -> Vec<String> {
         line.input_tokens.to_string(),
         line.cached_tokens.to_string(),
         line.output_tokens.to_string(),
-        usd(line.cost_nano_usd),
+        line.cost().map_or_else(|| "–".to_owned(), usd),
         line.p50_ms.to_string(),
         line.p95_ms.to_string(),
         line.p99_ms.to_string(),
@@ -201,6 +201,7 @@ fn total(lines: &[Summary], keys: usize) -> Vec<String> {
         cached_tokens: sum(|l| l.cached_tokens),
         output_tokens: sum(|l| l.output_tokens),
         cost_nano_usd: lines.iter().map(|l| l.cost_nano_usd).sum(),
+        unpriced: sum(|l| l.unpriced),
         ..Summary::default()
     };
     let mut cells = cells(&all, keys);
@@ -243,7 +244,7 @@ fn csv(lines: &[Summary], by: &[Dim]) -> String {
             line.input_tokens.to_string(),
             line.cached_tokens.to_string(),
             line.output_tokens.to_string(),
-            usd(line.cost_nano_usd),
+            line.cost().map(usd).unwrap_or_default(),
             line.unpriced.to_string(),
             line.redactions.to_string(),
             line.attachments_dropped.to_string(),
@@ -341,6 +342,42 @@ total                10       2     20.0        0      0       0       0  1.5001
         assert!(
             table(&[], &[], &[Dim::Org], day, day)
                 .starts_with("No calls were logged from 2026-11-23 to 2026-11-23.")
+        );
+    }
+
+    /// No cost is not a cost of zero; a free model's is.
+    #[test]
+    fn a_model_without_a_price_has_no_cost() {
+        let day = Date::constant(2026, 11, 23);
+        let unpriced = Summary { unpriced: 4, ..line(&["mine"], 4, 0) };
+        let part = Summary { unpriced: 1, ..line(&["both"], 2, 1_500_000_000) };
+        let lines = [unpriced, part, line(&["free"], 1, 0)];
+        let by = [Dim::Model];
+        let text = table(&lines, &lines, &by, day, day);
+        let cost = |text: &str, name: &str| {
+            let line = text.lines().find(|line| line.starts_with(name)).expect("a line").to_owned();
+            line.split_whitespace().nth(8).expect("a cost").to_owned()
+        };
+        assert_eq!(cost(&text, "mine"), "–");
+        assert_eq!(cost(&text, "both"), "1.50");
+        assert_eq!(cost(&text, "free"), "0.00");
+        assert_eq!(cost(&text, "total"), "1.50");
+        assert!(text.contains("5 calls are of models without a price"), "{text}");
+        let only = &lines[..1];
+        assert!(!table(only, only, &by, day, day).contains("0.00"));
+        let csv = csv(&lines, &by);
+        let cell = |name: &str| {
+            let line = csv.lines().find(|line| line.starts_with(name)).expect("a line");
+            line.split(',').nth(8).expect("a cost").to_owned()
+        };
+        assert_eq!(
+            (cell("mine"), cell("both"), cell("free")),
+            ("".into(), "1.50".into(), "0.00".into())
+        );
+        let json: serde_json::Value = serde_json::from_str(&json(&lines, &by)).expect("JSON");
+        assert_eq!(
+            (&json[0]["cost_usd"], &json[2]["cost_usd"]),
+            (&serde_json::Value::Null, &0.0.into())
         );
     }
 

@@ -79,6 +79,12 @@ impl Summary {
         if self.calls == 0 { 0.0 } else { self.errors as f64 / self.calls as f64 }
     }
 
+    /// The cost in 10⁻⁹ USD; `None` if no priced call cost anything and some have no price: zero
+    /// would be wrong.
+    pub fn cost(&self) -> Option<i64> {
+        (self.cost_nano_usd != 0 || self.unpriced == 0).then_some(self.cost_nano_usd)
+    }
+
     /// As JSON, with the dimensions and the column names of the log.
     pub fn to_json(&self, by: &[Dim]) -> Map<String, Value> {
         let mut object = Map::new();
@@ -93,7 +99,10 @@ impl Summary {
             ("input_tokens", self.input_tokens.into()),
             ("cached_tokens", self.cached_tokens.into()),
             ("output_tokens", self.output_tokens.into()),
-            ("cost_usd", (self.cost_nano_usd as f64 / 1e9).into()),
+            (
+                "cost_usd",
+                self.cost().map_or(Value::Null, |nano_usd| (nano_usd as f64 / 1e9).into()),
+            ),
             ("unpriced", self.unpriced.into()),
             ("redactions", self.redactions.into()),
             ("attachments_dropped", self.attachments_dropped.into()),

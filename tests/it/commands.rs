@@ -186,6 +186,23 @@ fn redact_shows_what_would_leave_the_house() {
 }
 
 #[test]
+fn redact_follows_the_rules_of_an_organisation() {
+    let folder = tempfile::tempdir().unwrap();
+    let policy = "auth: {accept: [key]}\nredaction: {entities: [email], orgs: {acme: {entities: [phone]}}}\n";
+    std::fs::write(folder.path().join("p.yaml"), policy).unwrap();
+    let input = "jane@example.com +49 30 901820";
+    let redacted = |arguments: &[&str]| {
+        let output = run(folder.path(), Some(&folder.path().join("p.yaml")), arguments, input);
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let of = |org: &str| redacted(&["redact", "--text", "--org", org]).1;
+    assert_eq!(redacted(&["redact", "--text"]).1, "[REDACTED_EMAIL] +49 30 901820");
+    assert_eq!(of("acme"), "jane@example.com [REDACTED_PHONE]");
+    assert_eq!(of("other"), "[REDACTED_EMAIL] +49 30 901820");
+    assert_eq!(redacted(&["redact", "--text", "--org", "a b"]).0, Some(2));
+}
+
+#[test]
 fn report_adds_up_while_the_gateway_runs() {
     let provider = Provider::start();
     let gateway = Gateway::start(&provider);

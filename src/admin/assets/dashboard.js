@@ -4,7 +4,8 @@
 
 const byId = (id) => document.getElementById(id);
 const number = (n) => Number(n || 0).toLocaleString("en");
-const usd = (n) => "$" + Number(n || 0).toFixed(!n || n >= 1 ? 2 : n < 0.01 ? 6 : 4);
+// A cost of null is not known, which is not a cost of zero.
+const usd = (n) => n === null ? "–" : "$" + Number(n || 0).toFixed(!n || n >= 1 ? 2 : n < 0.01 ? 6 : 4);
 const DAY = 86400000;
 const dayOf = (ms) => new Date(ms).toISOString().slice(0, 10);
 
@@ -144,7 +145,7 @@ async function refresh() {
       n("status", "status", String), n("attempts", "attempts", String), n("ms", "latency_ms"),
       { title: "redacted", number: true, show: (r) => number(r.redacted_emails + r.redacted_phones + r.redacted_other) },
       { title: "tokens", number: true, show: (r) => number(r.input_tokens + r.output_tokens) },
-      n("cost", "cost_usd", (cost) => (cost === null ? "–" : usd(cost))),
+      n("cost", "cost_usd", usd),
       { title: "request", rest: true, show: (r) => r.request || "" },
     ], logs.rows);
     byId("policy").textContent = "policy " + config.policy_version + ", loaded " + config.loaded_at.replace("T", " ").slice(0, 19) + " UTC";

@@ -162,7 +162,7 @@ fn report(app: &App, tally: &Tally) -> Result<(), Failure> {
             s.rate_limited,
             s.input_tokens,
             s.output_tokens,
-            usd(s.cost_nano_usd),
+            s.cost().map_or_else(|| "–".to_owned(), usd),
             s.p95_ms
         ))?;
     }

@@ -52,12 +52,17 @@ fn opening(all: &Summary, former: &Summary) -> String {
         return format!("No calls were logged; {} the day before.\n", former.calls);
     }
     let mut text = format!(
-        "**{} calls** ({}), **{} USD** ({}), {:.1} % errors ({:.1} % the day before), {} rate limited.\n\
+        "**{} calls** ({}), {}, {:.1} % errors ({:.1} % the day before), {} rate limited.\n\
          {} tokens in ({} cached), {} out. Latency: half within {} ms, 95 % within {} ms, 99 % within {} ms.\n",
         all.calls,
         change(i128::from(all.calls), i128::from(former.calls)),
-        usd(all.cost_nano_usd),
-        change(i128::from(all.cost_nano_usd), i128::from(former.cost_nano_usd)),
+        match all.cost() {
+            None => "cost unknown".to_owned(),
+            Some(cost) => {
+                let change = change(i128::from(cost), i128::from(former.cost_nano_usd));
+                format!("**{} USD** ({change})", usd(cost))
+            }
+        },
         all.error_rate() * 100.0,
         former.error_rate() * 100.0,
         all.rate_limited,
@@ -108,14 +113,15 @@ fn table(title: &str, mut lines: Vec<Summary>) -> String {
             line.errors,
             line.input_tokens,
             line.output_tokens,
-            usd(line.cost_nano_usd),
+            line.cost().map_or_else(|| "–".to_owned(), usd),
             line.p95_ms
         ));
     }
     let rest = lines.get(LINES_MAX..).unwrap_or_default();
     if !rest.is_empty() {
         let sum = |of: fn(&Summary) -> u64| rest.iter().map(of).sum::<u64>();
-        let cost: i64 = rest.iter().map(|line| line.cost_nano_usd).sum();
+        let costs: Vec<i64> = rest.iter().filter_map(Summary::cost).collect();
+        let cost = if costs.is_empty() { "–".to_owned() } else { usd(costs.iter().sum()) };
         text.push_str(&format!(
             "| {} more | {} | {} | {} | {} | {} | |\n",
             rest.len(),
@@ -123,7 +129,7 @@ fn table(title: &str, mut lines: Vec<Summary>) -> String {
             sum(|line| line.errors),
             sum(|line| line.input_tokens),
             sum(|line| line.output_tokens),
-            usd(cost)
+            cost
         ));
     }
     text
