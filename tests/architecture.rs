@@ -115,7 +115,7 @@ const ROOMS: &[(&str, May, &[&str])] = &[
     // A refusal, and the tickets in progress: all that calls share is in `pipeline/gateway`.
     ("pipeline/refusal", Nothing, &["limit/bucket"]),
     ("intent/flights", Wait, &["intent/ticket", "pipeline/refusal"]),
-    ("intent/results", Wait, &["intent/flights"]),
+    ("intent/results", Wait, &["intent/flights", "intent/ticket"]),
     // Level 4: the walk. It waits and spawns, but opens no socket.
     (
         "pipeline",

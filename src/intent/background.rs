@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::context::TicketContext;
 use super::flights::{ResultReceiver, TicketResult, wait_for_result};
 use super::reply::{Reply, close};
-use super::ticket::IntentRequest;
+use super::ticket::{IntentRequest, TicketId};
 use crate::pipeline::record::Record;
 use crate::pipeline::refusal::Refusal;
 
@@ -23,12 +23,13 @@ pub struct Begun {
 pub fn begin(
     context: &TicketContext,
     request: IntentRequest,
+    id: Option<&TicketId>,
     bytes: u64,
     caller: &mut Record,
 ) -> Option<Begun> {
     let gateway = &context.gateway;
     let place = gateway.tenants.behind.of(&context.party).take_one().ok()?;
-    let Some((id, sender, receiver)) = gateway.at_work.results.begin(&request.org_id) else {
+    let Some((id, sender, receiver)) = gateway.at_work.results.begin(&request.org_id, id) else {
         gateway.metrics.bound("intent_results");
         return None;
     };
@@ -74,7 +75,7 @@ impl Begun {
 pub fn write_row(record: &mut Record, result: &TicketResult) {
     match result {
         Ok(classification) => {
-            close(record, classification);
+            close(record, classification, None);
         }
         Err(refusal) => record.refuse(refusal),
     }

@@ -1,7 +1,8 @@
 //! Many tickets in one request: `POST /api/ai/intent/batch`.
 //!
 //! Guarantees: at most `BATCH_TICKETS_MAX` tickets, of which [`BATCH_AT_ONCE_MAX`] are classified
-//! at once; one result each, in order; a ticket that fails fails alone. Each ticket takes one
+//! at once; one result each, in order, with the ticket's own id; a ticket that fails, or that is of
+//! the wrong form, fails alone. Each ticket takes one
 //! request from the organisation's bucket and leaves a row when its turn comes, so that a waiting
 //! ticket is not a call in flight. The first ticket takes its request before the body is read: a
 //! caller over its limit is refused at once. Does not answer later.
@@ -16,11 +17,11 @@ use http::{Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::body::{Received, receive};
+use super::body::{Received, receive, refusal_of_mistake};
 use super::context::TicketContext;
 use super::http::{check_enabled, check_not_empty, json_response};
 use super::reader::Reader;
-use super::reply::close;
+use super::reply::{body_of, close};
 use super::ticket::IntentRequest;
 use super::work::timed_out;
 use crate::ailog::row::RouteKind;
@@ -65,7 +66,8 @@ pub async fn batch(walk: Walk<'_>, upload: Upload) -> Result<Response<Body>, Ref
     let deadline = walk.deadline(context.policy.intent.batch_deadline);
     let decision = Mutex::new(decision);
     let mut first = Some(first);
-    let jobs = tickets.into_iter().enumerate().map(|(n, ticket)| -> Job<'_> {
+    let jobs = tickets.into_iter().enumerate().map(|(n, mut ticket)| -> Job<'_> {
+        let (id, mistake) = (ticket.id.take(), ticket.mistake.take());
         let request = ticket.of(&caller.org);
         let (walk, caller, context, decision, record) =
             (&walk, &caller, &context, &decision, first.take());
@@ -74,10 +76,18 @@ pub async fn batch(walk: Walk<'_>, upload: Upload) -> Result<Response<Body>, Ref
                 Some(record) => Ok(record),
                 None => admit_next(walk, caller, decision).await,
             };
-            let result = match admitted {
-                Ok(record) => classify_one(context, request, record, deadline).await,
-                Err(refusal) => refused(&refusal),
+            let mut result = match (admitted, mistake) {
+                (Ok(record), None) => classify_one(context, request, record, deadline).await,
+                (Ok(mut record), Some(mistake)) => {
+                    let refusal = refusal_of_mistake(mistake);
+                    record.refuse(&refusal);
+                    refused(&refusal)
+                }
+                (Err(refusal), _) => refused(&refusal),
             };
+            if let Some(id) = id {
+                result["id"] = id.to_json();
+            }
             (n, result)
         })
     });
@@ -104,8 +114,7 @@ async fn admit_next(
     Ok(record)
 }
 
-/// The tickets of the request, and its place among the calls in flight. A ticket of the wrong form
-/// refuses them all, before any is paid for.
+/// The tickets of the request, and its place among the calls in flight.
 async fn receive_batch(
     walk: &Walk<'_>,
     caller: &Caller,
@@ -142,14 +151,10 @@ async fn classify_one(
     };
     match result {
         Ok(classification) => {
-            close(&mut record, &classification);
-            let mut result = json!({"status": 200});
-            if let (Some(result), Ok(Value::Object(mut intent))) =
-                (result.as_object_mut(), serde_json::to_value(&classification.intent))
-            {
-                result.append(&mut intent);
-            }
-            result
+            close(&mut record, &classification, None);
+            let mut result = body_of(&classification.intent, None);
+            result.insert("status".to_owned(), json!(200));
+            Value::Object(result)
         }
         Err(refusal) => {
             record.refuse(&refusal);

@@ -3,7 +3,7 @@
 //! Guarantees: a body is complete by the deadline of a ticket, and within its length; memory beyond
 //! a call's free share is taken from its party's. Does not redact (see `question`).
 
-use super::reader::{Reader, Ticket, Unread};
+use super::reader::{Mistake, Reader, Ticket, Unread};
 use crate::auth::Caller;
 use crate::bounds::CALL_BYTES_FREE;
 use crate::code::Code;
@@ -65,7 +65,12 @@ pub async fn receive(
 fn refusal_of(unread: Unread) -> Refusal {
     match unread {
         Unread::Json(error) => Refusal::new(Code::InvalidJson, error.to_string()),
-        Unread::Form { message, field: "" } => Refusal::new(Code::InvalidRequest, message),
-        Unread::Form { message, field } => Refusal::new(Code::InvalidRequest, message).about(field),
+        Unread::Form(mistake) => refusal_of_mistake(mistake),
     }
+}
+
+/// The refusal of a ticket of the wrong form.
+pub fn refusal_of_mistake(Mistake { message, field }: Mistake) -> Refusal {
+    let refusal = Refusal::new(Code::InvalidRequest, message);
+    if field.is_empty() { refusal } else { refusal.about(field) }
 }

@@ -15,8 +15,8 @@ use super::context::TicketContext;
 use super::flights::{Classification, wait_for_result};
 use super::prefer::Prefer;
 use super::reader::Reader;
-use super::reply::{Reply, close};
-use super::ticket::IntentRequest;
+use super::reply::{Reply, body_of, close};
+use super::ticket::{IntentRequest, TicketId};
 use crate::ailog::row::{Outcome, RouteKind};
 use crate::auth::Caller;
 use crate::bounds::TICKET_BYTES_MAX;
@@ -50,9 +50,9 @@ pub async fn classify(walk: Walk<'_>, upload: Upload) -> Result<Response<Body>, 
     let mut record = walk.record(&caller, RouteKind::Intent, ENDPOINT);
     held.into_iter().for_each(|held| record.hold(held));
     match reply(&walk, &caller, upload, entry, &mut record).await {
-        Ok(reply) => {
+        Ok((reply, id)) => {
             let mut response = match reply {
-                Reply::Done(classification) => done(&mut record, &classification),
+                Reply::Done(classification) => done(&mut record, &classification, id.as_ref()),
                 Reply::Pending(id) => {
                     let mut response = pending(&id);
                     let applied = HeaderValue::from_static("respond-async");
@@ -72,32 +72,36 @@ pub async fn classify(walk: Walk<'_>, upload: Upload) -> Result<Response<Body>, 
     }
 }
 
-/// Reads the ticket and classifies it, or begins to.
+/// Reads the ticket and classifies it, or begins to. Returns the ticket's own id, too.
 async fn reply(
     walk: &Walk<'_>,
     caller: &Caller,
     upload: Upload,
     entry: Entry,
     record: &mut Record,
-) -> Result<Reply, Refusal> {
+) -> Result<(Reply, Option<TicketId>), Refusal> {
     check_enabled(walk, caller)?;
     let received =
         receive(walk, caller, upload, entry, record, Reader::one(), TICKET_BYTES_MAX).await?;
     let Received { tickets, bytes, held } = received;
     let _place = walk.place()?;
     record.held = Some(held);
-    let request = tickets.into_iter().next().unwrap_or_default().of(&caller.org);
+    let mut ticket = tickets.into_iter().next().unwrap_or_default();
+    let id = ticket.id.take();
+    let request = ticket.of(&caller.org);
     check_not_empty(&request)?;
     let context = TicketContext::new(walk, caller, ENDPOINT);
     record.row().model.clone_from(&context.policy.intent.question.model);
     let prefer = Prefer::of(&walk.head.headers);
     if prefer.respond_async
-        && let Some(begun) = background::begin(&context, request.clone(), bytes, record)
+        && let Some(begun) =
+            background::begin(&context, request.clone(), id.as_ref(), bytes, record)
     {
-        return begun.reply(&context, prefer.wait).await;
+        return Ok((begun.reply(&context, prefer.wait).await?, id));
     }
     let deadline = walk.deadline(walk.policy.intent.deadline);
-    context.classify(request, bytes, record, Some(deadline)).await.map(Reply::Done)
+    let classification = context.classify(request, bytes, record, Some(deadline)).await?;
+    Ok((Reply::Done(classification), id))
 }
 
 /// Answers `GET /api/ai/intent/results/{id}`.
@@ -111,11 +115,13 @@ pub async fn result(walk: Walk<'_>, id: &str) -> Result<Response<Body>, Refusal>
         let message = "there is no such result: it is another organization's, too old, or was lost in a restart";
         Refusal::new(Code::NotFound, message)
     };
-    let mut receiver = walk.gateway.at_work.results.find(id, &caller.org).ok_or_else(unknown)?;
+    let (mut receiver, ticket) =
+        walk.gateway.at_work.results.find(id, &caller.org).ok_or_else(unknown)?;
     let wait = Prefer::of(&walk.head.headers).wait.min(walk.policy.intent.deadline);
     match wait_for_result(&mut receiver, wait).await {
         Some(result) => {
-            let body = serde_json::to_vec(&result?.intent).unwrap_or_default();
+            let body = body_of(&result?.intent, ticket.as_ref());
+            let body = serde_json::to_vec(&body).unwrap_or_default();
             Ok(json_response(StatusCode::OK, body))
         }
         // The work was cut at the end of the process.
@@ -142,10 +148,14 @@ pub fn check_not_empty(request: &IntentRequest) -> Result<(), Refusal> {
 }
 
 /// 200 with the classification.
-fn done(record: &mut Record, classification: &Classification) -> Response<Body> {
+fn done(
+    record: &mut Record,
+    classification: &Classification,
+    id: Option<&TicketId>,
+) -> Response<Body> {
     // The record forgets the redactions when it closes.
     let redactions = record.redactions();
-    let body = close(record, classification);
+    let body = close(record, classification, id);
     let mut response = json_response(StatusCode::OK, body);
     let headers = response.headers_mut();
     set(headers, PROVIDER, &classification.provider);

@@ -1,12 +1,13 @@
 //! Tickets in a request body, read while it comes in.
 //!
-//! Pure. Keeps the title and the body of each ticket and nothing else: other fields are checked as
-//! JSON and forgotten, whatever they hold, and reading ends at the first mistake. Promises: any cut
-//! of the bytes gives the same tickets; memory is that of the texts; a name that counts and stands
-//! in one object twice is a mistake. Does not: redact, or bound the length of the body.
+//! Pure. Keeps id, title and body of each ticket and nothing else: other fields are checked as JSON
+//! and forgotten, whatever they hold. A mistake in a single ticket ends the reading; one in a
+//! ticket of a batch is kept with that ticket, and the others are read. Guarantees: any cut of the
+//! bytes gives the same tickets; memory is that of the texts; a name that counts and stands in one
+//! object twice is a mistake. Does not: redact, or bound the length of the body.
 
-use super::ticket::IntentRequest;
-use crate::bounds::BATCH_TICKETS_MAX;
+use super::ticket::{IntentRequest, TicketId};
+use crate::bounds::{BATCH_TICKETS_MAX, TICKET_ID_CHARS_MAX};
 use crate::ids::OrgId;
 use crate::redact::RedactError;
 use crate::redact::json::{Scalar, Sink, Take, Tokenizer};
@@ -14,8 +15,22 @@ use crate::redact::json::{Scalar, Sink, Take, Tokenizer};
 /// One ticket.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ticket {
+    /// The caller's own id of the ticket.
+    pub id: Option<TicketId>,
     pub title: String,
+    /// Empty if the ticket has none.
     pub body: String,
+    /// A ticket of a batch that cannot be asked about.
+    pub mistake: Option<Mistake>,
+}
+
+/// What is wrong with a ticket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// For the caller.
+    pub message: String,
+    /// The field that is wrong; empty where it is the whole.
+    pub field: &'static str,
 }
 
 impl Ticket {
@@ -31,12 +46,7 @@ pub enum Unread {
     /// It is not JSON.
     Json(RedactError),
     /// It has another form.
-    Form {
-        /// For the caller.
-        message: String,
-        /// The field that is wrong; empty where it is the whole.
-        field: &'static str,
-    },
+    Form(Mistake),
 }
 
 /// Reads the tickets of one body.
@@ -64,9 +74,10 @@ impl Reader {
             list_seen: false,
             in_list: false,
             in_ticket: false,
-            seen: [false; 2],
+            seen: [false; FIELDS.len()],
             key: Key::Other,
             name: Vec::new(),
+            id: String::new(),
             at: At::Nothing,
             done: Vec::new(),
             kept: 0,
@@ -102,7 +113,7 @@ impl Reader {
     fn unread(&mut self, error: &RedactError) -> Unread {
         match (self.tickets.wrong.take(), error) {
             (Some(field), RedactError::InvalidRequest { reason }) => {
-                Unread::Form { message: reason.clone(), field }
+                Unread::Form(Mistake { message: reason.clone(), field })
             }
             _ => Unread::Json(error.clone()),
         }
@@ -114,17 +125,22 @@ impl Reader {
 enum Key {
     Other,
     Tickets,
-    Title,
-    Body,
+    /// A field of a ticket, by its place in [`FIELDS`].
+    Field(usize),
 }
+
+/// The fields of a ticket that count.
+const FIELDS: [&str; 3] = ["id", "title", "body"];
+const ID: usize = 0;
+const TITLE: usize = 1;
 
 /// What the string at hand is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum At {
     Nothing,
     Name,
-    Title,
-    Body,
+    /// The value of a field, by its place in [`FIELDS`].
+    Field(usize),
 }
 
 #[derive(Debug)]
@@ -135,12 +151,14 @@ struct Tickets {
     list_seen: bool,
     in_list: bool,
     in_ticket: bool,
-    /// Whether the ticket at hand has its title, and its body.
-    seen: [bool; 2],
+    /// Which of its fields the ticket at hand has.
+    seen: [bool; FIELDS.len()],
     /// The last name in the object that counts.
     key: Key,
     /// The name at hand, as far as it can be one that counts.
     name: Vec<u8>,
+    /// The id at hand.
+    id: String,
     at: At,
     done: Vec<Ticket>,
     kept: usize,
@@ -161,13 +179,27 @@ impl Tickets {
         self.wrong("a batch is a JSON object with `tickets`, a list of tickets".to_owned(), "")
     }
 
-    fn no_ticket<T>(&mut self) -> Result<T, RedactError> {
+    /// A mistake in the ticket at hand. In a batch it is kept, and the other tickets are read.
+    fn wrong_ticket(&mut self, message: String, field: &'static str) -> Result<(), RedactError> {
+        if !self.batch {
+            return self.wrong(message, field);
+        }
+        if let Some(ticket) = self.done.last_mut() {
+            ticket.mistake.get_or_insert(Mistake { message, field });
+        }
+        Ok(())
+    }
+
+    /// A value stands where a ticket has to stand.
+    fn no_ticket(&mut self) -> Result<(), RedactError> {
         let which = if self.batch {
-            format!("tickets[{}]", self.done.len())
+            let place = self.done.len();
+            self.begin_entry()?;
+            format!("tickets[{place}]")
         } else {
             "a ticket".to_owned()
         };
-        self.wrong(format!("{which} must be a JSON object with `title` and `body`"), "")
+        self.wrong_ticket(format!("{which} must be a JSON object with a `title`"), "")
     }
 
     /// The place of a field of the ticket at hand.
@@ -178,19 +210,24 @@ impl Tickets {
         }
     }
 
-    /// Whether what comes stands directly in the ticket, and under which name.
-    fn in_field(&self) -> Option<(usize, &'static str)> {
+    /// The field of which the value comes, if it stands directly in the ticket.
+    fn in_field(&self) -> Option<usize> {
         let direct = self.in_ticket && self.depth == if self.batch { 3 } else { 1 };
         match self.key {
-            Key::Title if direct => Some((0, "title")),
-            Key::Body if direct => Some((1, "body")),
+            Key::Field(field) if direct => Some(field),
             _ => None,
         }
     }
 
-    fn no_text<T>(&mut self, name: &'static str) -> Result<T, RedactError> {
-        let field = self.field(name);
-        self.wrong(format!("`{field}` must be a string"), name)
+    fn wrong_type(&mut self, field: usize) -> Result<(), RedactError> {
+        let name = FIELDS[field];
+        let place = self.field(name);
+        let types = if field == ID {
+            format!("a string of at most {TICKET_ID_CHARS_MAX} characters, or a whole number")
+        } else {
+            "a string".to_owned()
+        };
+        self.wrong_ticket(format!("`{place}` must be {types}"), name)
     }
 
     /// A value that is no object begins where a ticket, the list of them or a text has to stand.
@@ -204,15 +241,48 @@ impl Tickets {
         }
     }
 
-    fn begin_ticket(&mut self) -> Result<(), RedactError> {
+    fn begin_entry(&mut self) -> Result<(), RedactError> {
         if self.done.len() == BATCH_TICKETS_MAX {
             let message =
                 format!("a batch has 1 to {BATCH_TICKETS_MAX} tickets; this one has more");
             return self.wrong(message, "");
         }
         self.done.push(Ticket::default());
-        (self.in_ticket, self.seen, self.key) = (true, [false; 2], Key::Other);
         Ok(())
+    }
+
+    fn begin_ticket(&mut self) -> Result<(), RedactError> {
+        self.begin_entry()?;
+        (self.in_ticket, self.seen, self.key) = (true, [false; FIELDS.len()], Key::Other);
+        Ok(())
+    }
+
+    fn end_ticket(&mut self) -> Result<(), RedactError> {
+        self.in_ticket = false;
+        if self.seen[TITLE] {
+            return Ok(());
+        }
+        let field = self.field("title");
+        self.wrong_ticket(format!("`{field}` is missing"), "title")
+    }
+
+    /// The id at hand is complete.
+    fn end_id(&mut self, is_text: bool) -> Result<(), RedactError> {
+        let text = std::mem::take(&mut self.id);
+        let id = if text.chars().count() > TICKET_ID_CHARS_MAX {
+            None
+        } else if is_text {
+            Some(TicketId::of_text(text))
+        } else {
+            TicketId::of_number(&text)
+        };
+        match (id, self.done.last_mut()) {
+            (Some(id), Some(ticket)) => {
+                ticket.id = Some(id);
+                Ok(())
+            }
+            _ => self.wrong_type(ID),
+        }
     }
 
     fn text(&mut self, text: &str) {
@@ -224,10 +294,14 @@ impl Tickets {
                     self.name.extend_from_slice(&text.as_bytes()[..room]);
                 }
             }
-            At::Title | At::Body => {
+            // One character more shows that it is too long.
+            At::Field(ID) => {
+                let room = (TICKET_ID_CHARS_MAX + 1).saturating_sub(self.id.chars().count());
+                self.id.extend(text.chars().take(room));
+            }
+            At::Field(field) => {
                 if let Some(ticket) = self.done.last_mut() {
-                    let into =
-                        if self.at == At::Title { &mut ticket.title } else { &mut ticket.body };
+                    let into = if field == TITLE { &mut ticket.title } else { &mut ticket.body };
                     let before = into.capacity();
                     into.push_str(text);
                     self.kept += into.capacity() - before;
@@ -238,38 +312,36 @@ impl Tickets {
 
     /// A name of an object that counts has been read.
     fn named(&mut self) -> Result<(), RedactError> {
+        let field = FIELDS.iter().position(|field| field.as_bytes() == self.name);
         let named = match (self.name.as_slice(), self.in_ticket) {
             (b"tickets", false) => Key::Tickets,
-            (b"title", true) => Key::Title,
-            (b"body", true) => Key::Body,
+            (_, true) => field.map_or(Key::Other, Key::Field),
             _ => Key::Other,
         };
         self.name.clear();
         self.key = named;
-        let twice = match named {
-            Key::Other => return Ok(()),
-            Key::Tickets => std::mem::replace(&mut self.list_seen, true)
-                .then_some(("tickets".to_owned(), "tickets")),
-            Key::Title => {
-                std::mem::replace(&mut self.seen[0], true).then(|| (self.field("title"), "title"))
+        match named {
+            Key::Tickets if std::mem::replace(&mut self.list_seen, true) => {
+                self.wrong("`tickets` is there twice; give it once".to_owned(), "tickets")
             }
-            Key::Body => {
-                std::mem::replace(&mut self.seen[1], true).then(|| (self.field("body"), "body"))
+            Key::Field(field) if std::mem::replace(&mut self.seen[field], true) => {
+                let (name, place) = (FIELDS[field], self.field(FIELDS[field]));
+                self.wrong_ticket(format!("`{place}` is there twice; give it once"), name)
             }
-        };
-        match twice {
-            Some((field, name)) => {
-                self.wrong(format!("`{field}` is there twice; give it once"), name)
-            }
-            None => Ok(()),
+            _ => Ok(()),
         }
+    }
+
+    /// Whether the ticket at hand has a mistake, so that its texts need not be kept.
+    fn is_wrong(&self) -> bool {
+        self.done.last().is_some_and(|ticket| ticket.mistake.is_some())
     }
 }
 
 impl Sink for Tickets {
     fn open(&mut self, object: bool, _: u64) -> Result<(), RedactError> {
-        if let Some((_, name)) = self.in_field() {
-            return self.no_text(name);
+        if let Some(field) = self.in_field() {
+            self.wrong_type(field)?;
         }
         let is_list = self.batch && self.depth == 1 && self.key == Key::Tickets;
         if is_list == object {
@@ -287,13 +359,7 @@ impl Sink for Tickets {
         self.depth -= 1;
         match (self.batch, self.depth) {
             (true, 2) | (false, 0) if self.in_ticket => {
-                self.in_ticket = false;
-                for (seen, name) in self.seen.into_iter().zip(["title", "body"]) {
-                    if !seen {
-                        let field = self.field(name);
-                        return self.wrong(format!("`{field}` is missing"), name);
-                    }
-                }
+                return self.end_ticket();
             }
             (true, 1) => self.in_list = false,
             (true, 0) if !self.list_seen => return self.no_batch(),
@@ -316,8 +382,8 @@ impl Sink for Tickets {
                 };
                 if counts { At::Name } else { At::Nothing }
             }
-            Some((0, _)) => At::Title,
-            Some(_) => At::Body,
+            Some(_) if self.is_wrong() => At::Nothing,
+            Some(field) => At::Field(field),
             None => {
                 self.other_value()?;
                 At::Nothing
@@ -345,24 +411,33 @@ impl Sink for Tickets {
     fn string_end(&mut self, _: u64) -> Result<(), RedactError> {
         match std::mem::replace(&mut self.at, At::Nothing) {
             At::Name => self.named(),
+            At::Field(ID) => self.end_id(true),
             _ => Ok(()),
         }
     }
 
     fn scalar(&mut self, _: u64) -> Result<Take, RedactError> {
         self.other_value()?;
-        Ok(Take::Skip)
+        let is_id = self.in_field() == Some(ID) && !self.is_wrong();
+        Ok(if is_id { Take::Text } else { Take::Skip })
+    }
+
+    fn number(&mut self, byte: u8) {
+        if self.in_field() == Some(ID) && self.id.len() <= TICKET_ID_CHARS_MAX {
+            self.id.push(char::from(byte));
+        }
     }
 
     fn scalar_end(&mut self, scalar: Scalar, _: u64) -> Result<(), RedactError> {
         match self.in_field() {
             // Like one that is not there.
-            Some((which, _)) if scalar == Scalar::Null => {
-                self.seen[which] = false;
+            Some(field) if scalar == Scalar::Null => {
+                self.seen[field] = false;
                 self.key = Key::Other;
                 Ok(())
             }
-            Some((_, name)) => self.no_text(name),
+            Some(ID) if scalar == Scalar::Number && !self.is_wrong() => self.end_id(false),
+            Some(field) => self.wrong_type(field),
             None => Ok(()),
         }
     }
@@ -385,13 +460,17 @@ mod tests {
     fn tickets(batch: bool, text: &str) -> Result<Vec<(String, String)>, String> {
         let message = |unread| match unread {
             Unread::Json(_) => "no JSON".to_owned(),
-            Unread::Form { message, field } => format!("{field}: {message}"),
+            Unread::Form(Mistake { message, field }) => format!("{field}: {message}"),
         };
         let whole = read(batch, text.as_bytes(), text.len().max(1));
         for size in [1, 2, 3, 7] {
             assert_eq!(read(batch, text.as_bytes(), size), whole, "{text} in pieces of {size}");
         }
-        whole.map(|list| list.into_iter().map(|t| (t.title, t.body)).collect()).map_err(message)
+        let told = |ticket: Ticket| match ticket.mistake {
+            None => (ticket.title, ticket.body),
+            Some(Mistake { message, field }) => (format!("{field}!"), message),
+        };
+        whole.map(|list| list.into_iter().map(told).collect()).map_err(message)
     }
 
     fn ok(list: &[(&str, &str)]) -> Result<Vec<(String, String)>, String> {
@@ -413,7 +492,8 @@ mod tests {
             (r#"{"title":"\ud800","body":"b"}"#, ok(&[("\u{fffd}", "b")])),
             (r#"{"title":null,"body":"b","title":"a"}"#, ok(&[("a", "b")])),
             (r#"{"x":{"tickets":[]},"tickets":[1],"title":"a","body":"b"}"#, ok(&[("a", "b")])),
-            (r#"{"title":"a"}"#, Err("body: `body` is missing".into())),
+            (r#"{"title":"a"}"#, ok(&[("a", "")])),
+            (r#"{"title":"a","body":null}"#, ok(&[("a", "")])),
             (r#"{"title":null,"body":"b"}"#, Err("title: `title` is missing".into())),
             (r#"{"title":7,"body":"b"}"#, Err("title: `title` must be a string".into())),
             (
@@ -429,9 +509,9 @@ mod tests {
                 r#"{"title":"a","body":"b","bod\u0079":"b"}"#,
                 Err("body: `body` is there twice; give it once".into()),
             ),
-            ("[]", Err(": a ticket must be a JSON object with `title` and `body`".into())),
-            ("\"title\"", Err(": a ticket must be a JSON object with `title` and `body`".into())),
-            ("17", Err(": a ticket must be a JSON object with `title` and `body`".into())),
+            ("[]", Err(": a ticket must be a JSON object with a `title`".into())),
+            ("\"title\"", Err(": a ticket must be a JSON object with a `title`".into())),
+            ("17", Err(": a ticket must be a JSON object with a `title`".into())),
             ("{}", Err("title: `title` is missing".into())),
             ("", Err("no JSON".into())),
             (r#"{"title":"a","body":"b""#, Err("no JSON".into())),
@@ -471,28 +551,80 @@ mod tests {
                 Err("tickets: `tickets` is there twice; give it once".into()),
             ),
             (
-                r#"{"tickets":[{"title":"a","body":"b"},7]}"#,
-                Err("tickets: tickets[1] must be a JSON object with `title` and `body`".into()),
+                r#"{"tickets":[{"title":"a","body":"b"},7,{"title":"c"}]}"#,
+                ok(&[
+                    ("a", "b"),
+                    ("!", "tickets[1] must be a JSON object with a `title`"),
+                    ("c", ""),
+                ]),
             ),
             (
-                r#"{"tickets":[["title"]]}"#,
-                Err("tickets: tickets[0] must be a JSON object with `title` and `body`".into()),
+                r#"{"tickets":[["title",{"title":"x"},[]],"x",null,{"title":"a"}]}"#,
+                ok(&[
+                    ("!", "tickets[0] must be a JSON object with a `title`"),
+                    ("!", "tickets[1] must be a JSON object with a `title`"),
+                    ("!", "tickets[2] must be a JSON object with a `title`"),
+                    ("a", ""),
+                ]),
             ),
             (
-                r#"{"tickets":[{"title":"a","body":"b"},{"title":"a"}]}"#,
-                Err("tickets: `tickets[1].body` is missing".into()),
+                r#"{"tickets":[{"body":"b"},{"title":"a","body":{"title":"x"}},{"title":"c"}]}"#,
+                ok(&[
+                    ("title!", "`tickets[0].title` is missing"),
+                    ("body!", "`tickets[1].body` must be a string"),
+                    ("c", ""),
+                ]),
             ),
             (
-                r#"{"tickets":[{"title":1,"body":"b"}]}"#,
-                Err("tickets: `tickets[0].title` must be a string".into()),
+                r#"{"tickets":[{"title":1,"body":["b"]},{"title":"c","body":"d"}]}"#,
+                ok(&[("title!", "`tickets[0].title` must be a string"), ("c", "d")]),
             ),
             (
-                r#"{"tickets":[{"title":"a","title":"a","body":"b"}]}"#,
-                Err("tickets: `tickets[0].title` is there twice; give it once".into()),
+                r#"{"tickets":[{"title":"a","title":"a","body":"b"},{"title":"c"}]}"#,
+                ok(&[("title!", "`tickets[0].title` is there twice; give it once"), ("c", "")]),
             ),
         ] {
             assert_eq!(tickets(true, text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn an_id_is_kept_as_it_is_sent() {
+        let long = "😀".repeat(TICKET_ID_CHARS_MAX);
+        let wrong = "id: `id` must be a string of at most 128 characters, or a whole number";
+        for (id, expected) in [
+            (json!("T-1"), Ok(Some(json!("T-1")))),
+            (json!("ä\u{0}😀"), Ok(Some(json!("ä\u{0}😀")))),
+            (json!(""), Ok(Some(json!("")))),
+            (json!(4711), Ok(Some(json!(4711)))),
+            (json!(-3), Ok(Some(json!(-3)))),
+            (json!(u64::MAX), Ok(Some(json!(u64::MAX)))),
+            (json!(null), Ok(None)),
+            (json!(long), Ok(Some(json!(long)))),
+            (json!(long.clone() + "x"), Err(wrong)),
+            (json!(long.clone() + "😀"), Err(wrong)),
+            (json!(1.5), Err(wrong)),
+            (json!(true), Err(wrong)),
+            (json!([1]), Err(wrong)),
+            (json!({"id": 1}), Err(wrong)),
+        ] {
+            let text = json!({"title": "a", "id": id}).to_string();
+            for size in [1, 3, 1000] {
+                let found = read(false, text.as_bytes(), size).map_err(|unread| match unread {
+                    Unread::Form(Mistake { message, field }) => format!("{field}: {message}"),
+                    Unread::Json(error) => error.to_string(),
+                });
+                let found = found.map(|mut list| list.remove(0).id.map(|id| id.to_json()));
+                assert_eq!(found, expected.clone().map_err(str::to_owned), "{text}");
+            }
+        }
+        // Also beside a mistake, and never of something deeper.
+        let text =
+            r#"{"tickets":[{"id":7,"body":"b"},{"title":"a","x":{"id":9}},{"id":"u","id":"v"}]}"#;
+        let list = read(true, text.as_bytes(), 2).expect("good");
+        let ids: Vec<_> = list.iter().map(|t| t.id.as_ref().map(TicketId::to_json)).collect();
+        assert_eq!(ids, [Some(json!(7)), None, Some(json!("u"))]);
+        assert_eq!(list.iter().filter(|t| t.mistake.is_some()).count(), 2);
     }
 
     #[test]
@@ -559,7 +691,11 @@ mod tests {
     /// What a reader of trees finds.
     fn found(value: &Value) -> Option<(String, String)> {
         let text = |name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
-        Some((text("title")?, text("body")?)).filter(|_| value.is_object())
+        let body = match value.get("body") {
+            None | Some(Value::Null) => String::new(),
+            Some(_) => text("body")?,
+        };
+        Some((text("title")?, body)).filter(|_| value.is_object())
     }
 
     proptest! {
@@ -569,9 +705,10 @@ mod tests {
             let one = read(false, text.as_bytes(), size).ok().map(|mut list| list.remove(0)).map(|t| (t.title, t.body));
             prop_assert_eq!(one, found(&value));
             let list = value.get("tickets").filter(|_| value.is_object()).and_then(Value::as_array);
-            let expected: Option<Vec<_>> = list.filter(|list| !list.is_empty()).and_then(|list| list.iter().map(found).collect());
+            let expected: Option<Vec<_>> = list.filter(|list| !list.is_empty()).map(|list| list.iter().map(found).collect());
             let batch = read(true, text.as_bytes(), size).ok();
-            let batch = batch.map(|list| list.into_iter().map(|t| (t.title, t.body)).collect::<Vec<_>>());
+            let told = |t: Ticket| t.mistake.is_none().then_some((t.title, t.body));
+            let batch = batch.map(|list| list.into_iter().map(told).collect::<Vec<_>>());
             prop_assert_eq!(batch, expected);
         }
     }

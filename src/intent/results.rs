@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::flights::{ResultReceiver, TicketResult};
+use super::ticket::TicketId;
 use crate::bounds::{INTENT_RESULTS_MAX, INTENTS_KEPT_FOR};
 use crate::ids::OrgId;
 use crate::lock::lock;
@@ -31,6 +32,8 @@ pub struct Results {
 
 struct Slot {
     org: OrgId,
+    /// The ticket's own id.
+    ticket: Option<TicketId>,
     receiver: ResultReceiver,
     begun: Instant,
 }
@@ -48,7 +51,11 @@ impl Slot {
 impl Results {
     /// A new id of an organisation, and the two ends of its result. `None` at the bound, if no
     /// result is finished.
-    pub fn begin(&self, org: &OrgId) -> Option<(String, Sender, ResultReceiver)> {
+    pub fn begin(
+        &self,
+        org: &OrgId,
+        ticket: Option<&TicketId>,
+    ) -> Option<(String, Sender, ResultReceiver)> {
         let mut slots = lock(&self.slots);
         if slots.len() >= INTENT_RESULTS_MAX {
             slots.retain(|_, slot| !slot.is_old());
@@ -61,18 +68,21 @@ impl Results {
         let (sender, receiver) = watch::channel(None);
         let mut id = ID_BEGINS.to_owned();
         id.extend(std::iter::repeat_with(random).take(ID_BYTES - ID_BEGINS.len()));
-        slots.insert(
-            id.clone(),
-            Slot { org: org.clone(), receiver: receiver.clone(), begun: Instant::now() },
-        );
+        let slot = Slot {
+            org: org.clone(),
+            ticket: ticket.cloned(),
+            receiver: receiver.clone(),
+            begun: Instant::now(),
+        };
+        slots.insert(id.clone(), slot);
         Some((id, sender, receiver))
     }
 
-    /// The result of an id of this organisation.
-    pub fn find(&self, id: &str, org: &OrgId) -> Option<ResultReceiver> {
+    /// The result of an id of this organisation, and the ticket's own id.
+    pub fn find(&self, id: &str, org: &OrgId) -> Option<(ResultReceiver, Option<TicketId>)> {
         let slots = lock(&self.slots);
         let slot = slots.get(id).filter(|slot| slot.org == *org && !slot.is_old())?;
-        Some(slot.receiver.clone())
+        Some((slot.receiver.clone(), slot.ticket.clone()))
     }
 
     /// Forgets an id that was not given out: its ticket was answered while its caller waited.
@@ -104,20 +114,20 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_result_is_its_organisations_and_is_kept_for_a_while() {
         let results = Results::default();
-        let (id, sender, _receiver) = results.begin(&org("a")).expect("room");
+        let (id, sender, _receiver) = results.begin(&org("a"), None).expect("room");
         assert_eq!((id.len(), &id[..4]), (ID_BYTES, "int_"));
         assert!(
             results.find(&id, &org("b")).is_none() && results.find("int_", &org("a")).is_none()
         );
         tokio::time::advance(2 * INTENTS_KEPT_FOR).await;
         // What is at work stays.
-        assert!(results.find(&id, &org("a")).expect("kept").borrow().is_none());
+        assert!(results.find(&id, &org("a")).expect("kept").0.borrow().is_none());
         sender.send(Some(late())).expect("kept");
         assert!(results.find(&id, &org("a")).is_none());
 
-        let (id, sender, _receiver) = results.begin(&org("a")).expect("room");
+        let (id, sender, _receiver) = results.begin(&org("a"), None).expect("room");
         sender.send(Some(late())).expect("kept");
-        assert!(results.find(&id, &org("a")).expect("kept").borrow().is_some());
+        assert!(results.find(&id, &org("a")).expect("kept").0.borrow().is_some());
         results.forget(&id);
         assert!(results.find(&id, &org("a")).is_none());
     }
@@ -127,12 +137,12 @@ mod tests {
         let results = Results::default();
         let mut open = Vec::new();
         for _ in 0..INTENT_RESULTS_MAX {
-            open.push(results.begin(&org("a")).expect("room"));
+            open.push(results.begin(&org("a"), None).expect("room"));
         }
-        assert!(results.begin(&org("a")).is_none(), "everything is at work");
+        assert!(results.begin(&org("a"), None).is_none(), "everything is at work");
         let (id, sender, receiver) = open.swap_remove(7);
         sender.send(Some(late())).expect("kept");
-        assert!(results.begin(&org("b")).is_some());
+        assert!(results.begin(&org("b"), None).is_some());
         assert!(results.find(&id, &org("a")).is_none());
         drop(receiver);
     }

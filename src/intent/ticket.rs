@@ -1,6 +1,32 @@
 //! A ticket, and what it is about: the values of the ticket endpoint. Data only.
 
+use serde_json::{Number, Value};
+
 use crate::ids::OrgId;
+
+/// The caller's own id of a ticket: a text or a whole number. Its answer repeats it; it is sent to
+/// no provider and is not logged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TicketId(Value);
+
+impl TicketId {
+    /// A text, as it was sent.
+    pub fn of_text(text: String) -> TicketId {
+        TicketId(Value::String(text))
+    }
+
+    /// A number as it stands in JSON; `None` if it is not whole, or too large to be repeated
+    /// exactly.
+    pub fn of_number(text: &str) -> Option<TicketId> {
+        let number: Number = text.parse().ok()?;
+        (!number.is_f64()).then_some(TicketId(Value::Number(number)))
+    }
+
+    /// As it was sent.
+    pub fn to_json(&self) -> Value {
+        self.0.clone()
+    }
+}
 
 /// A ticket as sent by the help desk, and whose it is. Other fields are never read.
 #[derive(Clone, Debug, PartialEq, Eq)]

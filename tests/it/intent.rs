@@ -125,10 +125,10 @@ fn mistakes_are_told() {
     let gateway = Gateway::start(&provider);
     for wrong in [
         json!({}),
-        json!({"title": "a"}),
+        json!({"title": " "}),
         json!({"body": "a"}),
         json!({"title": 1, "body": "b"}),
-        json!({"title": "a", "body": null}),
+        json!({"title": "a", "body": 1}),
     ] {
         ask(&gateway, "acme", &wrong).refused(400, "invalid_request");
     }

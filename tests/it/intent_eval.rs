@@ -102,6 +102,42 @@ fn a_judgement_for_people_tells_failures_apart() {
     }
 }
 
+/// For a pipeline: the exit code says whether the prompt is good enough, and the list says where it
+/// is not.
+#[test]
+fn misjudged_tickets_are_listed_and_a_low_accuracy_fails() {
+    let provider = Provider::start();
+    let config =
+        config(&provider.address.to_string(), "intent: {categories: [a, b], priorities: [c]}\n");
+    let file = config.path().join("tickets.csv");
+    fs::write(&file, "title,body,category,priority\nfirst,x,a,c\nsecond,x,b,c\n").unwrap();
+    provider.always(step::chat(r#"{"category":"a","priority":"c","confidence":0.9}"#));
+    let run = |arguments: &[&str]| {
+        let output = eval(config.path(), &file, arguments);
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let (code, out, _) = run(&["--min-accuracy", "50", "--wrong"]);
+    assert_eq!(code, Some(0));
+    assert!(
+        out.contains("1 tickets misjudged\nline 3: second: expected b, c, answered a, c (0.90)"),
+        "{out}"
+    );
+    assert!(!out.contains("first"), "{out}");
+    for share in ["0.6", "60", "60%"] {
+        let (code, out, told) = run(&["--min-accuracy", share]);
+        assert_eq!(code, Some(1), "{told}");
+        assert!(told.contains("50.0 %") && told.contains("60.0 %"), "{told}");
+        assert!(out.contains("2 tickets, 2 answered") && !out.contains("misjudged"), "{out}");
+    }
+    let (code, out, _) = run(&["--format", "json", "--wrong", "--min-accuracy", "0.5"]);
+    let json: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!((code, json["wrong"].as_array().map(Vec::len)), (Some(0), Some(1)));
+    assert_eq!(json["wrong"][0]["expected"], json!({"category": "b", "priority": "c"}));
+    for wrong in ["-1", "101", "x", "120%"] {
+        assert_eq!(run(&[&format!("--min-accuracy={wrong}")]).0, Some(2), "{wrong}");
+    }
+}
+
 #[test]
 fn mistakes_of_a_file_are_told_with_their_lines_and_cost_nothing() {
     let provider = Provider::start();

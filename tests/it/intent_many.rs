@@ -284,15 +284,9 @@ fn a_batch_is_answered_in_order_and_fails_one_by_one() {
     // Over the limit from the first ticket on: told at once.
     batch("small", json!([ticket("e")])).refused(429, "rate_limit_exceeded");
 
-    // A wrong form refuses the batch, before any ticket is paid for.
+    // A batch of a wrong form is refused, before any ticket is paid for.
     let before = provider.seen().len();
-    for wrong in [
-        json!({}),
-        json!([]),
-        json!({"tickets": {}}),
-        json!({"tickets": []}),
-        json!({"tickets": [ticket("a"), {"title": 1, "body": ""}]}),
-    ] {
+    for wrong in [json!({}), json!([]), json!({"tickets": {}}), json!({"tickets": []})] {
         gateway.post("/api/ai/intent/batch", &jwt("acme"), &wrong).refused(400, "invalid_request");
     }
     let many: Vec<Value> = (0..101).map(|_| ticket("x")).collect();
@@ -301,6 +295,89 @@ fn a_batch_is_answered_in_order_and_fails_one_by_one() {
     // The same ticket several times in one batch is one question.
     let same = batch("acme", json!([ticket("same"), ticket("same"), ticket("same")]));
     assert!(same.ok().json()["results"].as_array().unwrap().iter().all(|r| r["status"] == 200));
+}
+
+/// A ticket of a wrong form fails alone; each result has the id of its ticket.
+#[test]
+fn a_bad_ticket_of_a_batch_fails_alone() {
+    let provider = Provider::start();
+    let gateway = Gateway::start(&provider);
+    provider.always(step::chat(r#"{"category":"billing","priority":"low","confidence":1}"#));
+    let tickets = json!([
+        {"id": "T-1", "title": "a", "body": "b"},
+        {"id": 2, "body": "without a title"},
+        {"id": {"no": "id"}, "title": "c"},
+        "no ticket",
+        {"id": "T-5", "title": "only a title"},
+        {"title": "without an id", "body": ["no text"]},
+    ]);
+    let reply = gateway.post("/api/ai/intent/batch", &jwt("acme"), &json!({"tickets": tickets}));
+    let results = reply.ok().json()["results"].as_array().expect("results").clone();
+    let told: Vec<_> = results
+        .iter()
+        .map(|r| (r["id"].clone(), r["status"].as_u64().unwrap(), r["error"]["message"].as_str()))
+        .collect();
+    let object = "tickets[3] must be a JSON object with a `title`";
+    assert_eq!(
+        told,
+        [
+            (json!("T-1"), 200, None),
+            (json!(2), 400, Some("`tickets[1].title` is missing")),
+            (
+                json!(null),
+                400,
+                Some(
+                    "`tickets[2].id` must be a string of at most 128 characters, or a whole number"
+                )
+            ),
+            (json!(null), 400, Some(object)),
+            (json!("T-5"), 200, None),
+            (json!(null), 400, Some("`tickets[5].body` must be a string")),
+        ]
+    );
+    assert_eq!(results[1]["error"]["param"], "title");
+    assert_eq!(results[5]["error"]["code"], "invalid_request");
+    assert!(results[3].get("id").is_none());
+    // Two questions, six rows; the ids are nobody's business but the caller's.
+    let seen = provider.seen();
+    assert_eq!(seen.len(), 2);
+    assert!(seen.iter().all(|seen| !seen.text().contains("T-")));
+    let rows = gateway.rows(6);
+    assert_eq!(with(&rows, "status", &json!(400)).len(), 4);
+}
+
+#[test]
+fn the_answer_to_a_ticket_repeats_its_id_and_a_title_is_enough() {
+    let provider = Provider::start();
+    let gateway = Gateway::start(&provider);
+    provider.always(step::chat(r#"{"category":"billing","priority":"low","confidence":1}"#));
+    let intent = json!({"category": "billing", "priority": "low", "confidence": 1.0});
+    for (id, ticket) in [
+        (json!("T-1"), json!({"id": "T-1", "title": "one"})),
+        (json!(4711), json!({"id": 4711, "title": "two", "body": null})),
+        (json!(null), json!({"title": "three", "body": "x"})),
+    ] {
+        let answer = gateway.post(PATH, &jwt("acme"), &ticket).ok().json();
+        let mut expected = intent.clone();
+        if !id.is_null() {
+            expected["id"] = id;
+        }
+        assert_eq!(answer, expected, "{ticket}");
+    }
+    gateway.post(PATH, &jwt("acme"), &json!({"title": " "})).refused(400, "invalid_request");
+    gateway.post(PATH, &jwt("acme"), &json!({"body": "x"})).refused(400, "invalid_request");
+    // Also of an answer that is fetched later.
+    let bearer = format!("Bearer {}", jwt("acme"));
+    let headers = [("authorization", bearer.as_str()), ("prefer", "respond-async")];
+    let body = json!({"id": "late", "title": "four"}).to_string();
+    let pending = gateway.send("POST", PATH, &headers, body.as_bytes());
+    assert_eq!(pending.status, 202);
+    let location = pending.header("location").expect("a location").to_owned();
+    let answer = eventually("the result", || {
+        let reply = gateway.send("GET", &location, &headers[..1], b"");
+        (reply.status == 200).then(|| reply.json())
+    });
+    assert_eq!(answer["id"], "late");
 }
 
 #[test]

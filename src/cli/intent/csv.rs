@@ -11,6 +11,8 @@ use crate::config::suggest;
 /// A ticket, and what is right for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Labelled {
+    /// Where it begins in the file.
+    pub(crate) line: usize,
     pub(crate) title: String,
     pub(crate) body: String,
     pub(crate) category: Option<String>,
@@ -63,6 +65,7 @@ pub(crate) fn read(
             known.map(|name| (*name).to_owned())
         };
         tickets.push(Labelled {
+            line,
             category: label(category, "category", categories),
             priority: label(priority, "priority", priorities),
             title: field(title).to_owned(),
@@ -142,17 +145,17 @@ mod tests {
     #[test]
     fn tickets_are_read_as_spreadsheets_write_them() {
         let text = "\u{feff}id,Title,BODY,priority,category\r\n1,a,\"b, \"\"c\"\"\r\nd\",Low,billing\r\n\r\n2,,x,,\n3,y,\"\",high,Other";
-        let ticket =
-            |title: &str, body: &str, category: Option<&str>, priority: Option<&str>| Labelled {
-                title: title.into(),
-                body: body.into(),
-                category: category.map(str::to_owned),
-                priority: priority.map(str::to_owned),
-            };
+        let ticket = |line: usize, title: &str, body: &str, labels: [Option<&str>; 2]| Labelled {
+            line,
+            title: title.into(),
+            body: body.into(),
+            category: labels[0].map(str::to_owned),
+            priority: labels[1].map(str::to_owned),
+        };
         let expected = [
-            ticket("a", "b, \"c\"\r\nd", Some("billing"), Some("low")),
-            ticket("", "x", None, None),
-            ticket("y", "", Some("other"), Some("high")),
+            ticket(2, "a", "b, \"c\"\r\nd", [Some("billing"), Some("low")]),
+            ticket(5, "", "x", [None, None]),
+            ticket(6, "y", "", [Some("other"), Some("high")]),
         ];
         assert_eq!(of(text), Ok(expected.to_vec()));
     }

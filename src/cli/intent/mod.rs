@@ -75,6 +75,23 @@ struct Eval {
     /// How to print the result
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+    /// List the misjudged tickets: line, title, expected and answered
+    #[arg(long)]
+    wrong: bool,
+    /// End with exit code 1 if fewer of all tickets are right in both category and priority: 0.9,
+    /// 90 or 90%
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    min_accuracy: Option<f64>,
+}
+
+/// `0.9`, `90` or `90%`; 1 is all.
+fn share(text: &str) -> Result<f64, String> {
+    let percent = text.strip_suffix('%');
+    let number = percent.unwrap_or(text).trim().parse::<f64>().ok();
+    number
+        .map(|n| if percent.is_some() || n > 1.0 { n / 100.0 } else { n })
+        .filter(|share| (0.0..=1.0).contains(share))
+        .ok_or_else(|| "a share of the tickets: 0.9, 90 or 90%".to_owned())
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -152,17 +169,30 @@ async fn judge(
     let all = summary(&app)?;
     app.end().await;
     match eval.format {
-        Format::Text => print::line(&(score.text() + &costs(&all)))?,
+        Format::Text => {
+            let wrong = if eval.wrong { score.wrong_text() } else { String::new() };
+            print::line(&(score.text() + &wrong + &costs(&all)))?;
+        }
         Format::Json => {
             let mut json = score.json();
-            json["cost_usd"] = json!(all.cost_nano_usd as f64 / 1e9);
+            json["cost_usd"] = json!(all.cost().map(|nano_usd| nano_usd as f64 / 1e9));
             json["unpriced"] = json!(all.unpriced);
             json["tokens"] = json!({"input": all.input_tokens, "output": all.output_tokens});
             json["latency_ms"] = json!({"p50": all.p50_ms, "p95": all.p95_ms, "p99": all.p99_ms});
+            if eval.wrong {
+                json["wrong"] = score.wrong_json();
+            }
             print::json(&json.to_string())?;
         }
     }
-    Ok(())
+    match eval.min_accuracy {
+        Some(least) if score.accuracy() < least => Err(Failure::User(format!(
+            "{:.1} % of the tickets are right in category and priority; --min-accuracy asks for {:.1} %",
+            100.0 * score.accuracy(),
+            100.0 * least
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// The configuration as it is judged: loopback, a store of its own, a token of its own, no limits.
@@ -201,7 +231,7 @@ async fn ask_all(
     let mut finished =
         |score: &mut Score, result: Result<(Labelled, Result<Answered, String>), _>| {
             if let Ok((ticket, answer)) = result {
-                score.count(&ticket, answer);
+                score.count(ticket, answer);
             }
             done += 1;
             progress.show(done);
@@ -275,21 +305,19 @@ fn summary(app: &App) -> Result<Summary, Failure> {
 }
 
 fn costs(all: &Summary) -> String {
-    let each = all.cost_nano_usd / i64::try_from(all.calls.max(1)).unwrap_or(i64::MAX);
+    let calls = i64::try_from(all.calls.max(1)).unwrap_or(i64::MAX);
+    let cost = match all.cost() {
+        None => "unknown".to_owned(),
+        Some(cost) => format!("{} USD, {} a ticket", usd(cost), usd(cost / calls)),
+    };
     let unpriced = if all.unpriced == 0 {
         String::new()
     } else {
         format!("; {} calls have no price", all.unpriced)
     };
     format!(
-        "\ncost     {} USD, {} a ticket; {} input and {} output tokens{unpriced}\n\
+        "\ncost     {cost}; {} input and {} output tokens{unpriced}\n\
          latency  p50 {} ms, p95 {} ms, p99 {} ms",
-        usd(all.cost_nano_usd),
-        usd(each),
-        all.input_tokens,
-        all.output_tokens,
-        all.p50_ms,
-        all.p95_ms,
-        all.p99_ms
+        all.input_tokens, all.output_tokens, all.p50_ms, all.p95_ms, all.p99_ms
     )
 }

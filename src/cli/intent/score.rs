@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::csv::Labelled;
+use crate::visible::visible;
 
 /// Ranges of the confidence, each a tenth wide.
 const BINS: usize = 10;
@@ -29,6 +30,14 @@ pub(crate) struct Score {
     both_right: u32,
     bins: [Bin; BINS],
     brier_sum: f64,
+    wrong: Vec<Wrong>,
+}
+
+/// A ticket that was misjudged, or not answered.
+#[derive(Debug)]
+struct Wrong {
+    ticket: Labelled,
+    answer: Result<Answered, String>,
 }
 
 /// How often which label got which answer. The last name is `null`.
@@ -57,16 +66,23 @@ impl Score {
             both_right: 0,
             bins: [Bin::default(); BINS],
             brier_sum: 0.0,
+            wrong: Vec::new(),
         }
     }
 
     /// Counts one ticket: its answer, or the code of its error.
-    pub(crate) fn count(&mut self, label: &Labelled, answer: Result<Answered, String>) {
+    pub(crate) fn count(&mut self, label: Labelled, answer: Result<Answered, String>) {
         self.tickets += 1;
-        let answer = match answer {
-            Ok(answer) => answer,
-            Err(code) => return *self.failed.entry(code).or_default() += 1,
-        };
+        match &answer {
+            Ok(answered) if self.count_answer(&label, answered) => return,
+            Ok(_) => {}
+            Err(code) => *self.failed.entry(code.clone()).or_default() += 1,
+        }
+        self.wrong.push(Wrong { ticket: label, answer });
+    }
+
+    /// Counts an answer; returns whether it is right.
+    fn count_answer(&mut self, label: &Labelled, answer: &Answered) -> bool {
         self.answered += 1;
         self.category.count(label.category.as_deref(), answer.category.as_deref());
         self.priority.count(label.priority.as_deref(), answer.priority.as_deref());
@@ -81,6 +97,54 @@ impl Score {
             bin.confidence += confidence;
         }
         self.brier_sum += (confidence - f64::from(u8::from(right))).powi(2);
+        right
+    }
+
+    /// The share of all tickets whose category and priority are right. A ticket without an answer
+    /// is not.
+    pub(crate) fn accuracy(&self) -> f64 {
+        share(f64::from(self.both_right), self.tickets)
+    }
+
+    /// The misjudged tickets in the order of the file, for people.
+    pub(crate) fn wrong_text(&self) -> String {
+        let mut text = format!("\n{} tickets misjudged\n", self.wrong.len());
+        for Wrong { ticket, answer } in self.in_order() {
+            let (line, title) = (ticket.line, visible(&ticket.title));
+            let expected = pair(&ticket.category, &ticket.priority);
+            let answered = match answer {
+                Ok(answered) => {
+                    let names = pair(&answered.category, &answered.priority);
+                    format!("answered {names} ({:.2})", answered.confidence)
+                }
+                Err(code) => format!("no answer: {code}"),
+            };
+            text.push_str(&format!("line {line}: {title}: expected {expected}, {answered}\n"));
+        }
+        text
+    }
+
+    /// The same for programs.
+    pub(crate) fn wrong_json(&self) -> Value {
+        let one = |Wrong { ticket, answer }: &Wrong| {
+            let mut json = json!({"line": ticket.line, "title": ticket.title,
+                "expected": {"category": ticket.category, "priority": ticket.priority}});
+            match answer {
+                Ok(a) => {
+                    json["answered"] = json!({"category": a.category, "priority": a.priority,
+                        "confidence": a.confidence});
+                }
+                Err(code) => json["error"] = json!(code),
+            }
+            json
+        };
+        self.in_order().into_iter().map(one).collect()
+    }
+
+    fn in_order(&self) -> Vec<&Wrong> {
+        let mut wrong: Vec<&Wrong> = self.wrong.iter().collect();
+        wrong.sort_by_key(|wrong| wrong.ticket.line);
+        wrong
     }
 
     /// Mean distance of confidence and accuracy, weighted by the number of tickets.
@@ -199,6 +263,12 @@ impl Confusion {
     }
 }
 
+/// Category and priority.
+fn pair(category: &Option<String>, priority: &Option<String>) -> String {
+    let name = |name: &Option<String>| name.clone().unwrap_or_else(|| "none".to_owned());
+    format!("{}, {}", name(category), name(priority))
+}
+
 /// `part` of `whole`; 0 of nothing.
 fn share(part: f64, whole: u32) -> f64 {
     if whole == 0 { 0.0 } else { part / f64::from(whole) }
@@ -212,7 +282,8 @@ mod tests {
     fn answers_are_counted() {
         let mut score = Score::new(&["billing", "other"], &["low", "high"]);
         let label = |category: &str, priority: Option<&str>| Labelled {
-            title: String::new(),
+            line: if category == "other" { 2 } else { 7 },
+            title: format!("about\n{category}"),
             body: String::new(),
             category: Some(category.into()),
             priority: priority.map(str::to_owned),
@@ -221,11 +292,11 @@ mod tests {
             let owned = |name: Option<&str>| name.map(str::to_owned);
             Ok(Answered { category: owned(category), priority: owned(priority), confidence })
         };
-        score.count(&label("billing", Some("low")), answer(Some("billing"), Some("low"), 0.95));
-        score.count(&label("billing", Some("low")), answer(Some("other"), Some("low"), 0.91));
-        score.count(&label("other", None), answer(None, None, 0.5));
-        score.count(&label("other", None), answer(Some("other"), None, 1.0));
-        score.count(&label("other", None), Err("provider_timeout".into()));
+        score.count(label("billing", Some("low")), answer(Some("billing"), Some("low"), 0.95));
+        score.count(label("billing", Some("low")), answer(Some("other"), Some("low"), 0.91));
+        score.count(label("other", None), answer(None, None, 0.5));
+        score.count(label("other", None), answer(Some("other"), None, 1.0));
+        score.count(label("other", None), Err("provider_timeout".into()));
 
         let json = score.json();
         assert_eq!(
@@ -258,5 +329,23 @@ mod tests {
             assert!(text.contains(expected), "{expected}\n{text}");
         }
         assert_eq!(Score::new(&["a"], &["b"]).json()["accuracy"]["both"], 0.0);
+        // Two of five are right; one has no answer.
+        assert!((score.accuracy() - 0.4).abs() < 1e-9);
+        assert_eq!(
+            score.wrong_text(),
+            "\n3 tickets misjudged\n\
+             line 2: about\u{fffd}other: expected other, none, answered none, none (0.50)\n\
+             line 2: about\u{fffd}other: expected other, none, no answer: provider_timeout\n\
+             line 7: about\u{fffd}billing: expected billing, low, answered other, low (0.91)\n"
+        );
+        let wrong = score.wrong_json();
+        assert_eq!(
+            (wrong[1]["error"].as_str(), wrong[2]["line"].as_u64()),
+            (Some("provider_timeout"), Some(7))
+        );
+        assert_eq!(
+            wrong[2]["answered"],
+            json!({"category": "other", "priority": "low", "confidence": 0.91})
+        );
     }
 }
