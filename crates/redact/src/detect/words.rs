@@ -301,8 +301,15 @@ impl Seen {
         self.words.clear();
     }
 
-    /// Looks for the words that begin in `from..to`.
+    /// Looks for the words that begin in `from..to`, as far as they are not known.
+    #[inline]
     fn look(&mut self, words: &Words, text: &[u8], from: usize, to: usize) {
+        if from < self.from || to > self.to {
+            self.look_further(words, text, from, to);
+        }
+    }
+
+    fn look_further(&mut self, words: &Words, text: &[u8], from: usize, to: usize) {
         if from < self.from || from > self.to + GAP_MAX {
             // A little more, so that a `+` or a bracket before the number does not make it begin
             // anew.

@@ -209,7 +209,8 @@ impl Scanner {
         if rules.numbers {
             // Its length alone rules most of them out.
             let run = view.text[q..].iter().take(10).take_while(|b| b.is_ascii_digit()).count();
-            if rules.has(kind::IBAN) {
+            let after_letter = q > view.lo && view.text[q - 1].is_ascii_alphabetic();
+            if after_letter && rules.has(kind::IBAN) {
                 number = found(card::iban(view, q), kind::IBAN);
             }
             if number.is_none()

@@ -182,11 +182,20 @@ impl Candidate<'_> {
     /// Whether a word is glued behind a number that ends at `end`: "+14155550132and". Hex digits
     /// are none.
     fn glued(&self, end: usize, last: usize) -> bool {
+        if !self.plus && last < 2 {
+            return false;
+        }
         let rest = &self.view.text[end..self.view.text.len().min(end + 24)];
-        let word = &rest[..rest.iter().take_while(|b| b.is_ascii_alphanumeric()).count()];
-        let hex = word.iter().all(u8::is_ascii_hexdigit);
-        let digits = word.iter().any(u8::is_ascii_digit);
-        if self.plus { !(hex && digits) } else { last > 1 && word.len() > 1 && !hex && !digits }
+        let (mut hex, mut digits, mut len) = (true, false, 0);
+        for b in rest.iter().take_while(|b| b.is_ascii_alphanumeric()) {
+            hex &= b.is_ascii_hexdigit();
+            digits |= b.is_ascii_digit();
+            len += 1;
+            if self.plus && !hex || !self.plus && digits {
+                return self.plus;
+            }
+        }
+        if self.plus { !(hex && digits) } else { len > 1 && !hex }
     }
 
     /// Whether the groups after `last` are another number of the same shape.

@@ -330,35 +330,27 @@ pub(crate) fn in_form(view: &View<'_>, q: usize) -> bool {
 
 /// Where a marked extension after a number ends: `ext. 12`, `x12`, `, extension 345`.
 pub(crate) fn extension(view: &View<'_>, end: usize) -> Option<usize> {
-    const MARKS: &[&str] =
-        &["extension", "extn", "ext", "x", "durchwahl", "poste", "доб", "ramal", "anexo", "内線"];
     let mut i = end;
     while i - end < 2 && matches!(view.at(i), Some(b' ' | b',' | b';')) {
         i += 1;
     }
-    // Most of what follows begins with none of them.
-    if !matches!(
-        view.at(i)?,
-        b'e' | b'E'
-            | b'x'
-            | b'X'
-            | b'd'
-            | b'D'
-            | b'p'
-            | b'P'
-            | b'r'
-            | b'R'
-            | b'a'
-            | b'A'
-            | 0xD0
-            | 0xE5
-    ) {
-        return None;
-    }
+    let marks: &[&str] = match view.at(i)?.to_ascii_lowercase() {
+        b'e' => &["extension", "extn", "ext"],
+        b'x' => &["x"],
+        b'd' => &["durchwahl"],
+        b'p' => &["poste"],
+        b'r' => &["ramal"],
+        b'a' => &["anexo"],
+        0xD0 => &["доб"],
+        0xE5 => &["内線"],
+        _ => return None,
+    };
     let rest = view.text.get(i..)?;
-    let mark = MARKS
-        .iter()
-        .find(|m| rest.len() > m.len() && rest[..m.len()].eq_ignore_ascii_case(m.as_bytes()))?;
+    let mark = marks.iter().find(|m| {
+        rest.len() > m.len()
+            && rest[m.len() - 1].eq_ignore_ascii_case(&m.as_bytes()[m.len() - 1])
+            && rest[..m.len()].eq_ignore_ascii_case(m.as_bytes())
+    })?;
     i += mark.len();
     let after = i;
     while i - after < 2 && matches!(view.at(i), Some(b' ' | b'.' | b':' | b'#')) {
