@@ -198,16 +198,6 @@ const CIRCLES: &[&[&str]] = &[
     &["pipeline/body_threads", "pipeline/by_group", "pipeline/turns"],
     // A watched body is a body around another one.
     &["pipeline/answer_out/body", "pipeline/answer_out/h2_stall"],
-    // The detectors and the restorer share small parsers.
-    &["redact/detect/phone/groups", "redact/detect/phone/sight"],
-    &[
-        "redact/detect/phone",
-        "redact/detect/phone/candidate",
-        "redact/detect/phone/edges",
-        "redact/detect/words",
-    ],
-    &["redact/restore/entity", "redact/restore/watch"],
-    &["redact/body", "redact/restore", "redact/restore/body", "redact/restore/event"],
 ];
 
 #[test]

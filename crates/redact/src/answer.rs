@@ -11,7 +11,6 @@ use bytes::{Bytes, BytesMut};
 
 use super::RulesSpec;
 use super::block::{self, Block};
-use super::detect::phone;
 
 use super::out::Out;
 use super::rules::kind;
@@ -192,12 +191,12 @@ impl Rules {
         let (rules, text) = (&self.0, text.as_bytes());
         let mut digits = 0;
         rules.secrets.is_none()
-            && !rules.has(kind::IP)
+            && rules.at_colon.is_empty()
             && !rules.windowed()
             && (0..text.len()).step_by(block::LEN).all(|at| {
                 let block = Block::of(text, at);
                 digits += block.digits().count_ones();
-                block.marks() == 0 && digits < phone::DIGITS_MIN as u32
+                block.marks() == 0 && digits < rules.digits_min
             })
     }
 

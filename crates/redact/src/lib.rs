@@ -73,6 +73,7 @@ mod block;
 mod body;
 pub mod bounds;
 mod detect;
+mod escape;
 mod facts;
 mod fold;
 pub mod json;
@@ -90,6 +91,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use body::Body;
+use detect::DETECTORS;
 use json::Tokenizer;
 
 pub use answer::{AnswerRedactor, TextRedactor, TextsRedactor, answer, holds_secret, text};
@@ -220,7 +222,15 @@ pub enum Attachments {
 }
 
 /// The entities that a policy may name.
-pub const ENTITIES: &[&str] = &["email", "phone", "credit_card", "iban", "us_ssn", "ip", "api_key"];
+pub const ENTITIES: &[&str] = &{
+    let mut names = [""; DETECTORS.len()];
+    let mut n = 0;
+    while n < names.len() {
+        names[n] = DETECTORS[n].name;
+        n += 1;
+    }
+    names
+};
 
 /// Why rules cannot be compiled.
 #[derive(Debug, thiserror::Error)]

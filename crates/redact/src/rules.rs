@@ -10,13 +10,16 @@ use std::sync::Arc;
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind, MatchKind, StartKind};
 use regex::bytes::{Regex, RegexBuilder};
 
-use super::detect::{secret, words::Words};
+use super::detect::{AtColon, AtDigits, DETECTORS, Detector, secret, words::Words};
 use super::{Attachments, ENTITIES, RulesError, RulesSpec};
 use crate::bounds::{CUSTOM_PATTERNS_MAX, CUSTOM_REGEX_BYTES_MAX, TERMS_MAX};
 
 /// Word lists of fewer bytes than this get the faster kind of automaton, which takes up to a
 /// kilobyte for each byte.
 const TERMS_TABLE_BYTES: usize = 1024;
+
+/// Fewest digits of what begins with a digit, where no detector says less.
+const DIGITS_MIN: u32 = Detector::NEW.digits_min;
 
 /// Number of a kind in [`Compiled::kinds`].
 pub(crate) type KindId = u16;
@@ -45,19 +48,39 @@ impl Kind {
     }
 }
 
-/// What stands first in [`Compiled::kinds`], in this order.
+/// What stands first in [`Compiled::kinds`]: the detectors in their order, and what is no entity.
 pub(crate) mod kind {
     use super::KindId;
-    pub(crate) const EMAIL: KindId = 0;
-    pub(crate) const PHONE: KindId = 1;
-    pub(crate) const CREDIT_CARD: KindId = 2;
-    pub(crate) const IBAN: KindId = 3;
-    pub(crate) const US_SSN: KindId = 4;
-    pub(crate) const IP: KindId = 5;
-    pub(crate) const API_KEY: KindId = 6;
+    use crate::detect::{DETECTORS, email, phone, secret};
+
+    pub(crate) const EMAIL: KindId = number(email::DETECTOR.name);
+    pub(crate) const PHONE: KindId = number(phone::DETECTOR.name);
+    pub(crate) const API_KEY: KindId = number(secret::DETECTOR.name);
     /// Not an entity: `data:` URLs, counted apart.
-    pub(crate) const ATTACHMENT: KindId = 7;
-    pub(crate) const FIRST_CUSTOM: KindId = 8;
+    pub(crate) const ATTACHMENT: KindId = DETECTORS.len() as KindId;
+    pub(crate) const FIRST_CUSTOM: KindId = ATTACHMENT + 1;
+
+    /// Whether a policy may let matches of this kind stay.
+    pub(crate) fn may_stay(kind: KindId) -> bool {
+        kind < ATTACHMENT && kind != API_KEY
+    }
+
+    /// The place of a detector in the table.
+    const fn number(name: &str) -> KindId {
+        let mut n = 0;
+        while !same(DETECTORS[n].name.as_bytes(), name.as_bytes()) {
+            n += 1;
+        }
+        n as KindId
+    }
+
+    const fn same(a: &[u8], b: &[u8]) -> bool {
+        let mut n = 0;
+        while n < a.len() && n < b.len() && a[n] == b[n] {
+            n += 1;
+        }
+        n == a.len() && n == b.len()
+    }
 }
 
 /// Compiled rules. Immutable and shared by all calls of an organisation.
@@ -70,8 +93,13 @@ pub(crate) struct Compiled {
     pub(crate) kinds: Vec<Kind>,
     /// Which of the built-in entities are on, by number.
     pub(crate) on: [bool; kind::FIRST_CUSTOM as usize],
-    /// Entities are looked for that are numbers and no telephone numbers.
-    pub(crate) numbers: bool,
+    /// The detectors that are asked where digits begin, without and with a letter before them, and
+    /// at a colon.
+    pub(crate) at_digits: Vec<(KindId, AtDigits)>,
+    pub(crate) after_letter: Vec<(KindId, AtDigits)>,
+    pub(crate) at_colon: Vec<(KindId, AtColon)>,
+    /// Fewest digits of what begins with a digit.
+    pub(crate) digits_min: u32,
     pub(crate) attachments: Attachments,
     /// Placeholders get numbers; whether they are put back in arguments, too.
     pub(crate) restore: Option<bool>,
@@ -156,7 +184,13 @@ impl Rules {
             }
         }
         on[kind::ATTACHMENT as usize] = spec.attachments != Attachments::Allow;
-        let numbers = on[kind::CREDIT_CARD as usize..=kind::IP as usize].contains(&true);
+        let detectors = || (0..).zip(&DETECTORS).filter(|(kind, _)| on[usize::from(*kind)]);
+        let at_digits: Vec<_> =
+            detectors().filter_map(|(kind, d)| Some((kind, d.digit?))).collect();
+        let after_letter: Vec<_> =
+            detectors().filter_map(|(kind, d)| Some((kind, d.after_letter?))).collect();
+        let at_colon: Vec<_> = detectors().filter_map(|(kind, d)| Some((kind, d.colon?))).collect();
+        let digits_min = detectors().map(|(_, d)| d.digits_min).chain([DIGITS_MIN]).min();
         let custom = compile_custom(spec, &mut kinds, &mut problems);
         let terms = compile_terms(spec, &mut kinds, &mut problems);
         let secrets = if on[kind::API_KEY as usize] { Prefixes::build() } else { None };
@@ -173,7 +207,10 @@ impl Rules {
                 allowed_lens: allowed.iter().fold(0, |bits, value| bits | len_bit(value.len())),
                 kinds,
                 on,
-                numbers,
+                at_digits,
+                after_letter,
+                at_colon,
+                digits_min: digits_min.unwrap_or(DIGITS_MIN),
                 attachments: spec.attachments,
                 restore: spec.restore.then_some(spec.restore_arguments),
                 words,
@@ -209,6 +246,11 @@ impl Compiled {
         let value = plain(text);
         let domain = value.iter().position(|b| *b == b'@').map(|i| &value[i..]);
         self.allowed.contains(&value) || domain.is_some_and(|d| self.allowed.contains(d))
+    }
+
+    /// Whether a detector other than that of telephone numbers is asked where digits begin.
+    pub(crate) fn numbers(&self) -> bool {
+        !self.at_digits.is_empty() || !self.after_letter.is_empty()
     }
 
     /// Whether patterns whose matches depend on where a search begins are in use: then text is

@@ -3,7 +3,14 @@
 //!
 //! A part is held back until its type is known, so that a dropped part leaves nothing behind.
 
-use super::*;
+use super::frame::{Frame, ITEM_CONTENT, Place};
+use super::{ATTACHMENT_BYTES, Body, Drop, Note, invalid, refuse, text_in_base64};
+use crate::facts::Fact;
+use crate::keys::{Key, PartKind};
+use crate::rules::kind;
+use crate::scan::{Blob, Head, Media};
+use crate::schema::Texts;
+use crate::{Attachments, RedactError};
 
 impl Body {
     /// A value begins at `at`: counts it, and decides whether it is dropped. `opaque`: it is a

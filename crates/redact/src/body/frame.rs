@@ -1,6 +1,10 @@
 //! An open object or array, and its path.
 
-use super::*;
+use super::{NAME_MAX, decimal};
+use crate::detect::words::Says;
+use crate::facts::Fact;
+use crate::keys::{Key, PartKind};
+use crate::scan::Media;
 
 /// The place of a container in a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,20 +14,14 @@ mod sink;
 
 use std::sync::Arc;
 
-use frame::{Frame, ITEM_CONTENT, ITEM_ECHO, ITEM_REFERENCE, ITEM_ROLE, ITEM_TYPED, Place};
-pub(crate) use replace::escape;
+use frame::Frame;
 
-use crate::bounds::{MODEL_BYTES_MAX, REDACT_FIELDS_MAX};
-use crate::detect::words::Says;
-use crate::facts::{self, Fact, Number, StoredKind, Tally};
-use crate::json::{Scalar, Sink, Take};
-use crate::keys::{self, Key, PartKind};
+use crate::facts::{Number, Tally};
 use crate::out::Out;
 use crate::restore::Values;
-use crate::rules::{Compiled, KindId, kind};
-use crate::scan::{Blob, Head, Look, Media, Op, Scanner};
-use crate::schema::Texts;
-use crate::{Attachments, Facts, Finding, Ledger, RedactError, Schema};
+use crate::rules::{Compiled, KindId};
+use crate::scan::{Look, Scanner};
+use crate::{Facts, Finding, Ledger, RedactError, Schema};
 
 /// Bytes of a key, or of a `type`, that are kept to recognise it.
 const NAME_MAX: usize = 64;

@@ -1,6 +1,12 @@
 //! Names of fields and strings that are kept: the facts of the call, and names that are refused.
 
-use super::*;
+use super::frame::{ITEM_CONTENT, ITEM_ECHO, ITEM_REFERENCE, ITEM_ROLE, ITEM_TYPED, Place};
+use super::{Body, NAME_MAX, invalid};
+use crate::RedactError;
+use crate::bounds::MODEL_BYTES_MAX;
+use crate::facts::{self, Fact, Number, StoredKind};
+use crate::keys::{Key, PartKind};
+use crate::scan::Media;
 
 impl Body {
     /// What a key that has been read means.

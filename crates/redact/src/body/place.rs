@@ -1,7 +1,12 @@
 //! What a string or a container is by its place: how closely it is looked at, and the place of its
 //! children.
 
-use super::*;
+use super::Body;
+use super::frame::Place;
+use crate::detect::words::Says;
+use crate::keys::Key;
+use crate::scan::{Blob, Look};
+use crate::schema::Texts;
 
 impl Body {
     /// What the key at hand says of a number in the string under it.

@@ -1,6 +1,14 @@
 //! Carries out the scanner's operations on the raw bytes, and keeps the ledger.
 
-use super::*;
+use std::sync::Arc;
+
+use super::{Body, KindSeen, NAME_MAX, NOTED_MAX, decimal_into, refuse};
+use crate::bounds::REDACT_FIELDS_MAX;
+use crate::escape::escape;
+use crate::restore::Values;
+use crate::rules::{KindId, kind};
+use crate::scan::Op;
+use crate::{Attachments, Finding, RedactError};
 
 impl Body {
     /// Does what the scanner found.
@@ -199,14 +207,4 @@ impl Body {
 /// pair.
 fn unescape(text: String, times: u8) -> Option<String> {
     (0..times).try_fold(text, |text, _| serde_json::from_str(&format!("\"{text}\"")).ok())
-}
-
-/// Escapes `text` for a JSON string, `times` over.
-pub(crate) fn escape(text: &str, times: u8) -> String {
-    let mut text = text.to_owned();
-    for _ in 0..times {
-        let quoted = serde_json::Value::String(text).to_string();
-        text = quoted[1..quoted.len() - 1].to_owned();
-    }
-    text
 }

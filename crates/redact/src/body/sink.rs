@@ -1,6 +1,15 @@
 //! The tokenizer's calls: each moves the state of the body on.
 
-use super::*;
+use super::frame::{Frame, Place};
+use super::{
+    Body, NAME_MAX, NUMBER_BYTES, USAGE_FIELD, USAGE_MEMBER, USAGE_OPTION, invalid, refuse,
+};
+use crate::bounds::MODEL_BYTES_MAX;
+use crate::facts::{Fact, Number};
+use crate::json::{Scalar, Sink, Take};
+use crate::keys::{self, Key};
+use crate::scan::{Blob, Look, Media};
+use crate::{Attachments, RedactError};
 
 impl Sink for Body {
     fn open(&mut self, object: bool, at: u64) -> Result<(), RedactError> {

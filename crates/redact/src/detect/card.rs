@@ -1,10 +1,12 @@
-//! Numbers with a form or check digits of their own: payment cards (Luhn), IBANs (mod 97), US
-//! social security numbers.
+//! Payment cards: 13 to 19 digits with an issuer's prefix and Luhn's check digit.
 //!
-//! Sources: ISO/IEC 7812-1, ISO 13616-1, SSA randomization (area, group and serial that are never
-//! issued).
+//! Source: ISO/IEC 7812-1.
 
-use super::View;
+use super::{Detector, Digits, Span, View, glued};
+
+/// Payment cards.
+pub(crate) const DETECTOR: Detector =
+    Detector { name: "credit_card", digit: Some(find), ..Detector::NEW };
 
 /// Digits with single spaces or dashes between them, as far as they were read, so that a row of
 /// them is not read again from each of its groups on.
@@ -72,20 +74,9 @@ impl Digit {
     }
 }
 
-fn glued(view: &View<'_>, start: usize, end: usize) -> bool {
-    let word = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_');
-    let left = word(view.before(start))
-        || matches!(view.before(start), Some(b'.' | b'-'))
-            && start > view.lo + 1
-            && word(view.before(start - 1));
-    let right =
-        word(view.at(end)) || matches!(view.at(end), Some(b'.' | b'-')) && word(view.at(end + 1));
-    left || right
-}
-
 /// Whether what stands at `q` begins like a payment card: an issuer's first digit, and 13 digits
 /// with single separators are at least so many bytes of digits and separators.
-pub(crate) fn may_be_card(view: &View<'_>, q: usize) -> bool {
+fn may_be_card(view: &View<'_>, q: usize) -> bool {
     let rest = &view.text[q..];
     matches!(rest.first(), Some(b'2'..=b'6' | b'8'))
         && rest
@@ -93,8 +84,12 @@ pub(crate) fn may_be_card(view: &View<'_>, q: usize) -> bool {
             .is_some_and(|t| t.iter().all(|b| matches!(b, b'0'..=b'9' | b' ' | b'-')))
 }
 
-/// A payment card whose first digit is at `q`: 13 to 19 digits, a known issuer's prefix, Luhn.
-pub(crate) fn card(view: &View<'_>, q: usize, row: &mut Row) -> Option<(usize, usize)> {
+fn find(at: &Digits<'_>) -> Option<Span> {
+    let (view, q) = (at.view, at.q);
+    if !may_be_card(view, q) {
+        return None;
+    }
+    let mut row = at.cards.borrow_mut();
     let digits = row.read(view, q, 20);
     let prefix = digits.iter().take(4).fold(0u32, |p, d| p * 10 + u32::from(d.value));
     let lengths: &[usize] = match prefix {
@@ -119,99 +114,4 @@ fn luhn(digits: &[Digit]) -> bool {
     let after = last.sums_after()[1];
     let before = first.sums[(digits.len() + 1) % 2];
     (after - before).is_multiple_of(10) && digits.iter().any(|d| d.value != first.value)
-}
-
-/// A US social security number whose first digit is at `q`: 3-2-4 with one kind of separator, or
-/// nine digits that are called one.
-pub(crate) fn ssn(view: &View<'_>, q: usize) -> Option<(usize, usize)> {
-    let t = &view.text[q..];
-    let (group_at, serial_at, len) = match t {
-        [_, _, _, b'-', _, _, b'-', ..] | [_, _, _, b' ', _, _, b' ', ..] => (4, 7, 11),
-        _ => (3, 5, 9),
-    };
-    let number = |from: usize, to: usize| {
-        let digits = t.get(from..to)?;
-        digits
-            .iter()
-            .try_fold(0u32, |n, b| b.is_ascii_digit().then(|| n * 10 + u32::from(b - b'0')))
-    };
-    let area = number(0, 3)?;
-    let (group, serial) = (number(group_at, group_at + 2)?, number(serial_at, len)?);
-    let issued = area != 0 && area != 666 && area < 900 && group != 0 && serial != 0;
-    (issued && !glued(view, q, q + len) && (len == 11 || called_ssn(view, q)))
-        .then_some((q, q + len))
-}
-
-/// Whether the words right before `q` name a social security number.
-fn called_ssn(view: &View<'_>, q: usize) -> bool {
-    /// How far before the number its name may end.
-    const NEAR: usize = 12;
-    let from = view.lo.max(q.saturating_sub(NEAR + b"social security".len()));
-    let before = &view.text[from..q];
-    [&b"ssn"[..], b"social security"].iter().any(|name| {
-        before.windows(name.len()).enumerate().any(|(i, w)| {
-            let letter = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphabetic);
-            let alone = !letter(i.checked_sub(1).and_then(|i| before.get(i)))
-                && !letter(before.get(i + name.len()));
-            w.eq_ignore_ascii_case(name) && alone && before.len() - i - name.len() <= NEAR
-        })
-    })
-}
-
-/// An IBAN whose check digits begin at `q`, after the two letters of its country.
-pub(crate) fn iban(view: &View<'_>, q: usize) -> Option<(usize, usize)> {
-    let start = q.checked_sub(2)?;
-    if start < view.lo || !view.text[start..q].iter().all(u8::is_ascii_alphabetic) {
-        return None;
-    }
-    if view.before(start).is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_') {
-        return None;
-    }
-    let length =
-        match &[view.text[start].to_ascii_uppercase(), view.text[start + 1].to_ascii_uppercase()] {
-            b"NO" => 15,
-            b"BE" => 16,
-            b"DK" | b"FI" | b"FO" | b"GL" | b"NL" | b"SD" => 18,
-            b"MK" | b"SI" => 19,
-            b"AT" | b"BA" | b"EE" | b"KZ" | b"LT" | b"LU" | b"MN" | b"XK" => 20,
-            b"CH" | b"HR" | b"LI" | b"LV" => 21,
-            b"BG" | b"BH" | b"CR" | b"DE" | b"GB" | b"GE" | b"IE" | b"ME" | b"RS" | b"VA" => 22,
-            b"AE" | b"GI" | b"IL" | b"IQ" | b"OM" | b"SO" | b"TL" => 23,
-            b"AD" | b"CZ" | b"ES" | b"MD" | b"PK" | b"RO" | b"SA" | b"SE" | b"SK" | b"TN"
-            | b"VG" => 24,
-            b"LY" | b"PT" | b"ST" => 25,
-            b"IS" | b"TR" => 26,
-            b"BI" | b"DJ" | b"FR" | b"GR" | b"IT" | b"MC" | b"MR" | b"SM" => 27,
-            b"AL" | b"AZ" | b"BY" | b"CY" | b"DO" | b"GT" | b"HU" | b"LB" | b"NI" | b"PL"
-            | b"SV" => 28,
-            b"BR" | b"EG" | b"PS" | b"QA" | b"UA" => 29,
-            b"JO" | b"KW" | b"MU" | b"YE" => 30,
-            b"MT" | b"SC" => 31,
-            b"LC" => 32,
-            b"RU" => 33,
-            _ => return None,
-        };
-    let mut chars = [0u8; 34];
-    let (mut n, mut i, mut spaced) = (0, start, false);
-    while n < length {
-        match view.at(i) {
-            Some(b) if b.is_ascii_alphanumeric() => {
-                chars[n] = b.to_ascii_uppercase();
-                n += 1;
-                spaced = false;
-            }
-            Some(b' ' | b'-') if !spaced => spaced = true,
-            _ => return None,
-        }
-        i += 1;
-    }
-    if view.at(i).is_some_and(|b| b.is_ascii_alphanumeric()) {
-        return None;
-    }
-    let rotated = chars[4..length].iter().chain(&chars[..4]);
-    let check = rotated.fold(0u32, |m, &b| match b {
-        b'0'..=b'9' => (m * 10 + u32::from(b - b'0')) % 97,
-        _ => (m * 100 + u32::from(b - b'A') + 10) % 97,
-    });
-    (check == 1).then_some((start, i))
 }

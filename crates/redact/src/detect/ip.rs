@@ -1,13 +1,21 @@
 //! Addresses of machines: IPv4 in dotted decimal, IPv6 in the forms of RFC 4291 §2.2.
 
-use super::View;
+use super::{Detector, Digits, Span, View};
+
+/// Addresses of machines.
+pub(crate) const DETECTOR: Detector =
+    Detector { name: "ip", digit: Some(v4), colon: Some(v6), digits_min: 4, ..Detector::NEW };
 
 fn word(b: Option<u8>) -> bool {
     b.is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
-/// An IPv4 address whose first digit is at `q`.
-pub(crate) fn v4(view: &View<'_>, q: usize) -> Option<(usize, usize)> {
+/// An IPv4 address.
+fn v4(at: &Digits<'_>) -> Option<Span> {
+    let (view, q) = (at.view, at.q);
+    if at.run > 3 || view.at(q + at.run) != Some(b'.') {
+        return None;
+    }
     let before = view.before(q);
     if word(before)
         || before == Some(b'.')
@@ -42,7 +50,7 @@ pub(crate) fn v4(view: &View<'_>, q: usize) -> Option<(usize, usize)> {
 }
 
 /// An IPv6 address around the `:` at `at`, which is its first.
-pub(crate) fn v6(view: &View<'_>, at: usize) -> Option<(usize, usize)> {
+fn v6(view: &View<'_>, at: usize) -> Option<Span> {
     let mut start = at;
     while view.before(start).is_some_and(|b| b.is_ascii_hexdigit()) && at - start < 5 {
         start -= 1;

@@ -4,12 +4,16 @@
 //! the `AHEAD` bytes after it; the caller cuts the text there, so that nothing else can be seen,
 //! and so a text cut into pieces anywhere gives the same matches as the whole.
 
+use std::cell::RefCell;
+
 pub(crate) mod card;
 pub(crate) mod data_url;
 pub(crate) mod email;
-pub(crate) mod ip;
+mod iban;
+mod ip;
 pub(crate) mod phone;
 pub(crate) mod secret;
+mod ssn;
 mod tld;
 pub(crate) mod words;
 
@@ -19,6 +23,63 @@ pub(crate) const BEHIND: usize = 256;
 /// How far after its trigger a detector may look: a domain of 253 characters (RFC 5321 §4.5.3.1.2),
 /// a phone number with its local part to come.
 pub(crate) const AHEAD: usize = 512;
+
+/// The entities that a policy may name. Where digits begin, they are asked in this order and the
+/// telephone number last.
+pub(crate) const DETECTORS: [Detector; 7] = [
+    email::DETECTOR,
+    phone::DETECTOR,
+    card::DETECTOR,
+    iban::DETECTOR,
+    ssn::DETECTOR,
+    ip::DETECTOR,
+    secret::DETECTOR,
+];
+
+/// Finds one kind of personal data. E-mail addresses, telephone numbers and credentials, which need
+/// more than a place, have a way of their own in `scan`; all others are asked at the places that
+/// they name here.
+pub(crate) struct Detector {
+    /// The name of the entity.
+    pub(crate) name: &'static str,
+    /// Asked where digits begin that no letter stands before.
+    pub(crate) digit: Option<AtDigits>,
+    /// Asked where digits begin right after a letter.
+    pub(crate) after_letter: Option<AtDigits>,
+    /// Asked at a colon.
+    pub(crate) colon: Option<AtColon>,
+    /// Fewest digits of a match.
+    pub(crate) digits_min: u32,
+}
+
+/// Where a match begins and ends.
+pub(crate) type Span = (usize, usize);
+/// What begins at some digits, or right before them.
+pub(crate) type AtDigits = fn(&Digits<'_>) -> Option<Span>;
+/// What stands around a colon.
+pub(crate) type AtColon = fn(&View<'_>, usize) -> Option<Span>;
+
+impl Detector {
+    /// One that is asked nowhere.
+    pub(crate) const NEW: Detector = Detector {
+        name: "",
+        digit: None,
+        after_letter: None,
+        colon: None,
+        digits_min: phone::DIGITS_MIN as u32,
+    };
+}
+
+/// A place where digits begin.
+pub(crate) struct Digits<'a> {
+    pub(crate) view: &'a View<'a>,
+    /// The first digit.
+    pub(crate) q: usize,
+    /// How many there are without a byte between; of more than ten, ten.
+    pub(crate) run: usize,
+    /// What was read for payment cards.
+    pub(crate) cards: &'a RefCell<card::Row>,
+}
 
 /// The text a detector may look at.
 #[derive(Clone, Copy, Debug)]
@@ -54,4 +115,16 @@ impl View<'_> {
         let end = (1..bytes.len()).find(|&k| bytes[k] & 0xC0 != 0x80).unwrap_or(bytes.len());
         std::str::from_utf8(&bytes[..end]).ok()?.chars().next()
     }
+}
+
+/// Whether a match is a part of a longer word or number.
+fn glued(view: &View<'_>, start: usize, end: usize) -> bool {
+    let word = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let left = word(view.before(start))
+        || matches!(view.before(start), Some(b'.' | b'-'))
+            && start > view.lo + 1
+            && word(view.before(start - 1));
+    let right =
+        word(view.at(end)) || matches!(view.at(end), Some(b'.' | b'-')) && word(view.at(end + 1));
+    left || right
 }

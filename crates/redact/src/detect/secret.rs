@@ -4,7 +4,10 @@
 //! Sources: the issuers' documentation of their prefixes. Only prefixes that stand for a secret;
 //! publishable keys pass.
 
-use super::View;
+use super::{Detector, View};
+
+/// Credentials: the scanner looks for their prefixes and asks [`find`].
+pub(crate) const DETECTOR: Detector = Detector { name: "api_key", ..Detector::NEW };
 
 /// How the text after a prefix has to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

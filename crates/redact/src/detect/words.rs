@@ -10,7 +10,6 @@ use aho_corasick::dfa::{Builder, DFA};
 use aho_corasick::{Anchored, MatchKind, StartKind};
 
 use super::View;
-use super::phone::WORD_BEFORE;
 use crate::fold::{TELEPHONE, is_alphanumeric, is_unspaced};
 
 /// What a word says.
@@ -263,6 +262,9 @@ impl Words {
             .map(|near| near.says)
     }
 }
+
+/// How far before a number a telephone word may stand.
+pub(crate) const WORD_BEFORE: usize = 64;
 
 /// How far apart two places may be so that the words between them are looked for as well.
 const GAP_MAX: usize = 16;

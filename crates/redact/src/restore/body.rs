@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::super::escape::escape;
 use super::super::json::{Scalar, Sink, Take, Tokenizer};
 use super::super::out::Out;
-use super::super::{RedactError, Redacted, body::escape};
+use super::super::{RedactError, Redacted};
 use super::{Leaf, Matcher, Step, Table, Values};
 
 /// Bytes of a key that are kept to recognise it.

@@ -1,6 +1,8 @@
 //! References to characters in HTML, as far as they may hide a URL.
 
-use super::watch::CODED;
+/// Stands for a character that was written as an escape and is neither a letter, a digit nor part
+/// of how a URL begins.
+pub(crate) const CODED: u8 = b'~';
 
 /// What a code point means to a reader of URLs. One that would end a URL does not do so when it is
 /// escaped.

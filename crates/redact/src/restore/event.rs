@@ -11,6 +11,7 @@
 use std::sync::Arc;
 
 use super::super::RedactError;
+use super::super::escape::escape;
 use super::super::json::{Scalar, Sink, Take, Tokenizer};
 use super::{Leaf, Matcher, Table, Values};
 use crate::bounds::{RESTORE_CHANNELS_MAX, RESTORE_EVENT_BYTES_MAX};
@@ -256,7 +257,7 @@ fn written(data: &[u8], edits: &[Edit]) -> Vec<u8> {
 
 /// `text` as it stands inside a JSON string.
 fn quoted(text: &str) -> String {
-    super::super::body::escape(text, 1)
+    escape(text, 1)
 }
 
 /// Whether after an event of this `type` no text goes on.

@@ -198,7 +198,7 @@ impl Matcher {
                 Step::Held => {}
                 Step::Whole(value) => {
                     out.truncate(out.len() - before);
-                    out.push_str(&super::body::escape(value, u8::from(escaped)));
+                    out.push_str(&super::escape::escape(value, u8::from(escaped)));
                 }
             }
         }

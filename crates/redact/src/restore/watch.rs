@@ -7,13 +7,10 @@
 //! memory; the same verdicts for every way of cutting a text. Does not: parse HTML or Markdown, or
 //! know links without a scheme, `//`, `www.` or a path behind their host.
 
-use super::entity::{entity, meaning};
+use super::entity::{CODED, entity, meaning};
 
 /// Stands for every character that is not ASCII.
 const OTHER: u8 = 0x80;
-/// Stands for a character that was written as an escape and is neither a letter, a digit nor part
-/// of how a URL begins.
-pub(crate) const CODED: u8 = b'~';
 
 /// Schemes that begin a URL without `//` behind them.
 const SCHEMES: [&[u8]; 13] = [

@@ -1,7 +1,13 @@
 //! Turns a match in the window into an operation on raw bytes, with the escapes and quotation marks
 //! that its place needs.
 
-use super::*;
+use super::escapes::Nested;
+use super::sealed::{self, Head};
+use super::tail::{Tail, is_base64};
+use super::{BLOB_HEAD, BLOB_MIN, Blob, Found, Look, Op, QUOTE_REACH, Scanner};
+use crate::detect::phone;
+use crate::fold::NESTED_QUOTE;
+use crate::rules::kind;
 
 impl Scanner {
     /// The beginning of a string is here that may be base64.
@@ -99,7 +105,7 @@ impl Scanner {
                 .count(),
             bracketed: self.is_bracketed(found.start),
         });
-        if found.kind < kind::API_KEY && self.rules.allows(&self.window[found.start..found.end]) {
+        if kind::may_stay(found.kind) && self.rules.allows(&self.window[found.start..found.end]) {
             (self.barrier, self.cur) = (found.end, found.end);
             return;
         }

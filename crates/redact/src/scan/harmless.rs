@@ -1,11 +1,11 @@
 //! Strings that need no closer look: they hold none of the bytes that a match needs.
 
-use super::*;
+use super::{Look, Scanner};
+use crate::block::{self, Block};
+use crate::detect::secret;
 
 /// Strings that are looked at byte by byte.
 pub(crate) const SHORT: usize = 16;
-/// Fewest digits of an address of a machine.
-const IP_DIGITS_MIN: u32 = 4;
 /// Fewest bytes of an e-mail address: "a@b.co".
 const ADDRESS_MIN: usize = 6;
 /// Fewest bytes of a `data:` URL: "data:a/,".
@@ -34,12 +34,10 @@ impl Scanner {
     /// Whether a string that is `text` from its beginning to its end holds nothing that a detector
     /// would be asked about.
     pub(crate) fn is_harmless(&self, text: &[u8], look: Look) -> bool {
-        let ip = self.rules.has(kind::IP);
         let digits_min = match look {
             // In a name digits mean nothing but behind a plus.
             Look::Names if !text.contains(&b'+') => u32::MAX,
-            _ if ip => IP_DIGITS_MIN,
-            _ => phone::DIGITS_MIN as u32,
+            _ => self.rules.digits_min,
         };
         if self.rules.windowed() || self.rules.secrets.is_some() && text.len() >= secret::SHORTEST {
             return false;
@@ -53,7 +51,8 @@ impl Scanner {
                 digits += u32::from(class / DIGIT);
             }
             let address = seen & AT != 0 && seen & DOT != 0 && text.len() >= ADDRESS_MIN;
-            let colon = seen & COLON != 0 && (ip || text.len() >= DATA_URL_MIN);
+            let colon = seen & COLON != 0
+                && (!self.rules.at_colon.is_empty() || text.len() >= DATA_URL_MIN);
             return !address && !colon && digits < digits_min;
         }
         let mut digits = 0;

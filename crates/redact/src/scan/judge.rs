@@ -9,7 +9,7 @@ use aho_corasick::{Anchored, Input};
 use super::super::detect::data_url::Rest;
 use super::super::detect::secret::{More, Runs};
 use super::super::detect::words::{Nearby, Says};
-use super::super::detect::{AHEAD, BEHIND, View, card, data_url, email, ip, phone, secret};
+use super::super::detect::{AHEAD, BEHIND, Digits, View, data_url, email, phone, secret};
 use super::super::fold;
 use super::super::rules::{Compiled, KindId, Prefixes, Terms, kind};
 use super::tail::Tail;
@@ -206,28 +206,19 @@ impl Scanner {
             hit.map(|(start, end)| Found { start, end, kind, tail: Tail::None })
         };
         let mut number = None;
-        if rules.numbers {
-            // Its length alone rules most of them out.
+        if rules.numbers() {
             let run = view.text[q..].iter().take(10).take_while(|b| b.is_ascii_digit()).count();
             let after_letter = q > view.lo && view.text[q - 1].is_ascii_alphabetic();
-            if after_letter && rules.has(kind::IBAN) {
-                number = found(card::iban(view, q), kind::IBAN);
-            }
-            if number.is_none()
-                && run < phone::DIGITS_MIN
-                && !view.at(q + run).is_some_and(phone::may_part)
-            {
+            // Its length alone rules most of them out.
+            let short = run < phone::DIGITS_MIN && !view.at(q + run).is_some_and(phone::may_part);
+            if short && !after_letter {
                 return None;
             }
-            if number.is_none() && rules.has(kind::CREDIT_CARD) && card::may_be_card(view, q) {
-                number = found(card::card(view, q, &mut self.row.borrow_mut()), kind::CREDIT_CARD);
-            }
-            if number.is_none() && matches!(run, 3 | 9) && rules.has(kind::US_SSN) {
-                number = found(card::ssn(view, q), kind::US_SSN);
-            }
-            if number.is_none() && run <= 3 && view.at(q + run) == Some(b'.') && rules.has(kind::IP)
-            {
-                number = found(ip::v4(view, q), kind::IP);
+            let detectors = if after_letter { &rules.after_letter } else { &rules.at_digits };
+            let at = Digits { view, q, run, cards: &self.cards };
+            number = detectors.iter().find_map(|(kind, find)| found(find(&at), *kind));
+            if number.is_none() && short {
+                return None;
             }
         }
         if number.is_none() && rules.has(kind::PHONE) {
@@ -472,8 +463,8 @@ fn colon(rules: &Compiled, view: &View<'_>, q: usize) -> Option<Found> {
         };
         return Some(Found { start, end, kind: kind::ATTACHMENT, tail });
     }
-    if !rules.has(kind::IP) {
-        return None;
-    }
-    ip::v6(view, q).map(|(start, end)| Found { start, end, kind: kind::IP, tail: Tail::None })
+    rules.at_colon.iter().find_map(|(kind, find)| {
+        let (start, end) = find(view, q)?;
+        Some(Found { start, end, kind: *kind, tail: Tail::None })
+    })
 }

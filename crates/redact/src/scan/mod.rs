@@ -22,17 +22,16 @@ use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::block::{self, Block};
 use super::detect::words::Says;
-use super::detect::{AHEAD, BEHIND, card, phone, secret, words};
-use super::fold::{self, BREAK, Fold, NESTED_QUOTE};
-use super::rules::{Compiled, KindId, kind};
+use super::detect::{AHEAD, BEHIND, card, phone, words};
+use super::fold::{self, Fold};
+use super::rules::{Compiled, KindId};
 pub(crate) use sealed::{Head, Media};
 
 use escapes::{Decoded, Nested, Soft, Unescape};
 use judge::{Next, NextSecret};
 use nested::NestedKeys;
-use tail::{Tail, is_base64};
+use tail::Tail;
 use triggers::Triggers;
 
 /// Longest match of a custom pattern or word that is found for certain, in folded bytes.
@@ -186,7 +185,7 @@ pub(crate) struct Scanner {
     words: RefCell<words::Seen>,
     /// The groups of digits that were read last, and the digits of cards.
     groups: RefCell<phone::LastRead>,
-    row: RefCell<card::Row>,
+    cards: RefCell<card::Row>,
     /// Text that may all belong to one local part.
     local_run: Range<usize>,
     /// Text behind a number that may be of one local part: where it begins, and how far it was
@@ -250,7 +249,7 @@ impl Scanner {
             custom: Vec::new(),
             words: RefCell::default(),
             groups: RefCell::default(),
-            row: RefCell::default(),
+            cards: RefCell::default(),
             local_run: 0..0,
             local_stop: Cell::default(),
             segment: Cell::new(0),
@@ -278,7 +277,7 @@ impl Scanner {
             self.secret = NextSecret::default();
             self.words.get_mut().clear();
             self.groups.get_mut().clear();
-            self.row.get_mut().clear();
+            self.cards.get_mut().clear();
             self.local_run = 0..0;
             self.terms_from = 0;
             self.segment.set(0);
@@ -473,8 +472,7 @@ impl Scanner {
             self.terms = Next::Unknown;
             self.custom.clear();
             self.custom.resize(self.rules.custom.len(), Next::Unknown);
-            let mut triggers =
-                Triggers::new(self.barrier, self.cur, self.rules.has(kind::IP), self.rules.numbers);
+            let mut triggers = Triggers::new(self.barrier, self.cur, &self.rules);
             while self.cur < limit {
                 match self.next(&mut triggers, limit, view_end, windowed, end && last) {
                     Some(found) => {

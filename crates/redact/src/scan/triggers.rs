@@ -5,13 +5,17 @@
 
 use super::super::block::{self, Block};
 use super::super::detect::phone;
+use super::super::rules::Compiled;
 
 /// Bytes around which a detector has to look, one after the other. Kept from one match to the next,
 /// so that no block is looked at again after each of them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Triggers {
-    ip: bool,
+    /// Detectors are asked at colons, and others than that of telephone numbers at digits.
+    colons: bool,
     numbers: bool,
+    /// Fewest digits of what begins with a digit.
+    digits_min: u32,
     /// Nothing before it counts.
     barrier: usize,
     /// The block at hand, and which of its bytes are still to be told.
@@ -31,12 +35,12 @@ pub(crate) struct Seen {
 }
 
 impl Triggers {
-    /// Those from `from` on. `ip`: addresses of machines are looked for; `numbers`: or others that
-    /// are no telephone numbers.
-    pub(crate) fn new(barrier: usize, from: usize, ip: bool, numbers: bool) -> Triggers {
+    /// Those from `from` on that matter to the detectors of `rules`.
+    pub(crate) fn new(barrier: usize, from: usize, rules: &Compiled) -> Triggers {
         Triggers {
-            ip,
-            numbers,
+            colons: !rules.at_colon.is_empty(),
+            numbers: rules.numbers(),
+            digits_min: rules.digits_min,
             barrier,
             block: from.wrapping_sub(block::LEN),
             mask: 0,
@@ -74,7 +78,6 @@ impl Triggers {
     /// The next one before `limit`; it stays the next one until it is skipped or passed.
     #[inline]
     pub(crate) fn peek(&mut self, text: &[u8], limit: usize) -> Option<usize> {
-        let digits_min = if self.ip { 4 } else { phone::DIGITS_MIN as u32 };
         loop {
             while self.mask != 0 {
                 let q = self.block.wrapping_add(self.mask.trailing_zeros() as usize);
@@ -84,7 +87,7 @@ impl Triggers {
                 match text[q] {
                     // Encoded characters are decoded before.
                     b'%' => {}
-                    b':' if !self.ip && (q == 0 || text[q - 1] | 0x20 != b'a') => {}
+                    b':' if !self.colons && (q == 0 || text[q - 1] | 0x20 != b'a') => {}
                     b'0'..=b'9' if !self.numbers && phone::joined(text, self.barrier, q) => {}
                     _ => return Some(q),
                 }
@@ -102,7 +105,7 @@ impl Triggers {
                 Seen::default()
             };
             self.mask = here.marks;
-            let enough = || here.digits.count_ones() + next.digits.count_ones() >= digits_min;
+            let enough = || here.digits.count_ones() + next.digits.count_ones() >= self.digits_min;
             if here.digits != 0 && (has_seven(here.digits) || enough()) {
                 self.mask |= self.starts(text, i, here.digits, next.digits);
             }

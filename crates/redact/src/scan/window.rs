@@ -1,6 +1,9 @@
 //! The window: folded text, and the raw bytes that each piece of it came from.
 
-use super::*;
+use super::escapes::Nested;
+use super::{Coding, SEGMENTS, SKIPPED_AHEAD_MAX, SKIPPED_MAX, Scanner, Segment, WINDOW};
+use crate::detect::{BEHIND, phone};
+use crate::fold::{self, BREAK, Fold, NESTED_QUOTE};
 
 impl Scanner {
     /// Takes a character as the detectors see it.
@@ -183,7 +186,7 @@ impl Scanner {
         self.terms_from = self.terms_from.saturating_sub(drop);
         self.words.get_mut().clear();
         self.groups.get_mut().clear();
-        self.row.get_mut().clear();
+        self.cards.get_mut().clear();
         self.local_run = 0..0;
         self.local_stop.set((0, 0));
         self.segment.set(0);

@@ -1,6 +1,8 @@
 //! Domains: labels, the last of which may be a top-level domain, and address literals.
 
-use super::*;
+use super::{DOMAIN_MAX, LABEL, LETTER, is};
+use crate::detect::{View, tld};
+use crate::fold::{IDEOGRAPHIC_STOP, SOFT_BREAK, is_unspaced};
 
 /// A domain, as offsets of the text.
 #[derive(Clone, Copy, Debug)]

@@ -12,8 +12,11 @@ mod vetoes;
 use host::{domain, is_foreign};
 use vetoes::{is_no_host, vetoed};
 
-use super::{View, tld};
-use crate::fold::{IDEOGRAPHIC_STOP, NESTED_QUOTE, SOFT_BREAK, is_unspaced};
+use super::{Detector, View, tld};
+use crate::fold::{NESTED_QUOTE, SOFT_BREAK, is_unspaced};
+
+/// E-mail addresses: the scanner asks [`find`] at each `@`.
+pub(crate) const DETECTOR: Detector = Detector { name: "email", ..Detector::NEW };
 
 /// Longest local part that is taken whole, in bytes; of a longer run only the end is.
 const LOCAL_MAX: usize = 200;

@@ -2,7 +2,7 @@
 //! passwords and service users in URLs.
 
 use super::host::Host;
-use super::*;
+use crate::detect::{View, tld};
 
 /// Endings of file names that are no top-level domains. Small letters.
 pub(crate) fn is_file(ending: &[u8]) -> bool {

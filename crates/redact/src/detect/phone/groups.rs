@@ -2,8 +2,8 @@
 
 use super::super::View;
 use super::super::email::is_local;
-use super::sight::iso_date;
-use super::{DIGITS_MAX, GROUPS_MAX, may_part};
+use super::sight::{in_form, iso_date};
+use super::{DIGITS_MAX, DIGITS_MIN, GROUPS_MAX, may_part};
 use crate::fold::{BREAK, BULLET, LONG_DASH, SOFT_BREAK};
 
 /// A run of digits.
@@ -198,6 +198,15 @@ fn no_number(view: &View<'_>, i: usize, digits: usize) -> bool {
     other || hours || first == 4 && iso_date(view, i)
 }
 
+/// Whether a date follows after a space before there are enough digits: "217 2024-11-05". The date
+/// is a thing of its own.
+pub(crate) fn a_date_follows(view: &View<'_>, groups: &[Group], before: usize) -> bool {
+    groups.windows(2).take_while(|pair| pair[0].total() - before < DIGITS_MIN).any(|pair| {
+        let next = &pair[1];
+        next.len() == 4 && view.before(next.start()) == Some(b' ') && iso_date(view, next.start())
+    })
+}
+
 /// What stands before a separator.
 #[derive(Clone, Copy)]
 pub(crate) struct Before {
@@ -310,21 +319,6 @@ fn is_odd(view: &View<'_>, b: u8, before: Before) -> bool {
         b'+' => in_form(view, before.q),
         b'_' | b'*' | b'~' | b'|' | b'\'' | b'^' | BULLET | BREAK => before.plus,
         _ => false,
-    }
-}
-
-/// Whether the number whose digits begin at `q` is a value of a form, where `+` is a space:
-/// "phone=%2B1+415+555+0132".
-pub(crate) fn in_form(view: &View<'_>, q: usize) -> bool {
-    let mut i = q;
-    while q - i < 3 && matches!(view.before(i), Some(b'+' | b'(')) {
-        i -= 1;
-    }
-    match view.before(i) {
-        Some(b'=') => true,
-        // "call+%2B1+415…"
-        Some(b':' | b'&' | b'?' | b'"') | None => i < q,
-        Some(b) => q - i >= 2 && b.is_ascii_alphabetic(),
     }
 }
 

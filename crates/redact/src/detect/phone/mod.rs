@@ -18,14 +18,17 @@ mod vetoes;
 
 use std::cell::OnceCell;
 
-use super::View;
-use super::words::{Nearby, Says};
+use super::words::{Nearby, Says, WORD_BEFORE};
+use super::{Detector, View};
 use crate::fold::{BREAK, BULLET, LONG_DASH, SOFT_BREAK};
 use candidate::Candidate;
 use edges::{after_glued_label, escaped, joins, left, prefix};
 pub(crate) use groups::LastRead;
-use groups::extension;
-use sight::{a_date_follows, address, in_row, iso_date, too_few};
+use groups::{a_date_follows, extension};
+use sight::{address, in_row, iso_date, too_few};
+
+/// Telephone numbers: the scanner asks [`find`] where digits begin, after all others.
+pub(crate) const DETECTOR: Detector = Detector { name: "phone", ..Detector::NEW };
 
 /// Fewest digits of a number.
 pub(crate) const DIGITS_MIN: usize = 7;
@@ -33,8 +36,6 @@ pub(crate) const DIGITS_MIN: usize = 7;
 const GROUPS_MAX: usize = 12;
 /// Digits that are read of one number.
 const DIGITS_MAX: usize = 20;
-/// How far before a number a telephone word may stand.
-pub(crate) const WORD_BEFORE: usize = 64;
 /// How far after.
 const WORD_AFTER: usize = 32;
 /// Longest identifier word, in bytes, and the letters of another before it.

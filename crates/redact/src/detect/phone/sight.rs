@@ -1,7 +1,6 @@
 //! What is no number at first sight: told from few bytes, before groups are read.
 
 use super::super::View;
-use super::groups::{Group, in_form};
 use super::{DIGIT, DIGITS_MIN, run};
 use crate::fold::{BREAK, BULLET, LONG_DASH, SOFT_BREAK};
 
@@ -69,13 +68,19 @@ fn is_address(view: &View<'_>, q: usize) -> bool {
     false
 }
 
-/// Whether a date follows after a space before there are enough digits: "217 2024-11-05". The date
-/// is a thing of its own.
-pub(crate) fn a_date_follows(view: &View<'_>, groups: &[Group], before: usize) -> bool {
-    groups.windows(2).take_while(|pair| pair[0].total() - before < DIGITS_MIN).any(|pair| {
-        let next = &pair[1];
-        next.len() == 4 && view.before(next.start()) == Some(b' ') && iso_date(view, next.start())
-    })
+/// Whether the number whose digits begin at `q` is a value of a form, where `+` is a space:
+/// "phone=%2B1+415+555+0132".
+pub(crate) fn in_form(view: &View<'_>, q: usize) -> bool {
+    let mut i = q;
+    while q - i < 3 && matches!(view.before(i), Some(b'+' | b'(')) {
+        i -= 1;
+    }
+    match view.before(i) {
+        Some(b'=') => true,
+        // "call+%2B1+415…"
+        Some(b':' | b'&' | b'?' | b'"') | None => i < q,
+        Some(b) => q - i >= 2 && b.is_ascii_alphabetic(),
+    }
 }
 
 /// Whether fewer digits than any number has stand from `q` on with only separators between.

@@ -1,0 +1,49 @@
+//! US social security numbers: 3-2-4 with one kind of separator, or nine digits that are called
+//! one.
+//!
+//! Source: SSA randomization (area, group and serial that are never issued).
+
+use super::{Detector, Digits, Span, View, glued};
+
+/// US social security numbers.
+pub(crate) const DETECTOR: Detector =
+    Detector { name: "us_ssn", digit: Some(find), ..Detector::NEW };
+
+fn find(at: &Digits<'_>) -> Option<Span> {
+    let (view, q) = (at.view, at.q);
+    if !matches!(at.run, 3 | 9) {
+        return None;
+    }
+    let t = &view.text[q..];
+    let (group_at, serial_at, len) = match t {
+        [_, _, _, b'-', _, _, b'-', ..] | [_, _, _, b' ', _, _, b' ', ..] => (4, 7, 11),
+        _ => (3, 5, 9),
+    };
+    let number = |from: usize, to: usize| {
+        let digits = t.get(from..to)?;
+        digits
+            .iter()
+            .try_fold(0u32, |n, b| b.is_ascii_digit().then(|| n * 10 + u32::from(b - b'0')))
+    };
+    let area = number(0, 3)?;
+    let (group, serial) = (number(group_at, group_at + 2)?, number(serial_at, len)?);
+    let issued = area != 0 && area != 666 && area < 900 && group != 0 && serial != 0;
+    (issued && !glued(view, q, q + len) && (len == 11 || called_ssn(view, q)))
+        .then_some((q, q + len))
+}
+
+/// Whether the words right before `q` name a social security number.
+fn called_ssn(view: &View<'_>, q: usize) -> bool {
+    /// How far before the number its name may end.
+    const NEAR: usize = 12;
+    let from = view.lo.max(q.saturating_sub(NEAR + b"social security".len()));
+    let before = &view.text[from..q];
+    [&b"ssn"[..], b"social security"].iter().any(|name| {
+        before.windows(name.len()).enumerate().any(|(i, w)| {
+            let letter = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphabetic);
+            let alone = !letter(i.checked_sub(1).and_then(|i| before.get(i)))
+                && !letter(before.get(i + name.len()));
+            w.eq_ignore_ascii_case(name) && alone && before.len() - i - name.len() <= NEAR
+        })
+    })
+}
