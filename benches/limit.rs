@@ -20,7 +20,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use dashmap::DashMap;
 use http::{HeaderMap, HeaderValue, Uri, header};
-use tollgate::auth::{Accept, AuthPolicy, Authenticator, FetchError, JwtPolicy, KeySetFetch};
+use tollgate::auth::{
+    Accept, AuthOptions, AuthPolicy, Authenticator, FetchError, JwtPolicy, KeySetFetch,
+};
 use tollgate::bounds::{METERS_MAX, ORGS_MAX};
 use tollgate::clock::Nanos;
 use tollgate::ids::{OrgId, SecretBytes};
@@ -171,7 +173,8 @@ impl Token {
         let bearer = HeaderValue::from_str(&bearer).unwrap_or_else(|error| panic!("{error}"));
         let headers = HeaderMap::from_iter([(header::AUTHORIZATION, bearer)]);
         let jwt = JwtPolicy::of_secret(SecretBytes::new(SECRET.as_bytes()), [1; 32]);
-        let policy = AuthPolicy { accept: vec![Accept::Jwt], jwt: Some(jwt), keys: HashMap::new() };
+        let options = AuthOptions::accepting(vec![Accept::Jwt]);
+        let policy = AuthPolicy { jwt: Some(jwt), keys: HashMap::new(), options };
         Token { policy, headers, known: Authenticator::default() }
     }
 

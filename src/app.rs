@@ -72,22 +72,22 @@ pub async fn start(loaded: Loaded) -> Result<App, Failure> {
     let mut handed = ListenFd::from_env();
     let listener = listening(&mut handed, 0, settings.listen, "listen")?;
     let admin_listener = listening(&mut handed, 1, settings.admin_listen, "admin_listen")?;
-    let tls = settings.tls.as_ref().map(TlsAcceptor::new).transpose();
+    let tls = settings.options.tls.as_ref().map(TlsAcceptor::new).transpose();
     let tls = tls.map_err(|error| Failure::User(format!("tls: {error:#}")))?;
     let (metrics, clock) = (Metrics::new(), Clock::start());
 
-    let mut options = Options::new(&settings.data_dir, policy.ailog.retention_days);
-    options.wal.total_bytes_max = settings.bounds.log_backlog_bytes;
+    let mut options = Options::new(&settings.options.data_dir, policy.ailog.retention_days);
+    options.wal.total_bytes_max = settings.options.bounds.log_backlog_bytes;
     let log = AiLog::open(options, settings.store.clone(), Arc::clone(&metrics));
     let log = log.map_err(|error| Failure::User(error.to_string()))?;
 
     // The folder is ours by now.
-    let objects = Arc::new(Objects::open(&settings.data_dir, Arc::clone(&metrics)));
+    let objects = Arc::new(Objects::open(&settings.options.data_dir, Arc::clone(&metrics)));
 
     let shared = shared_limits(&settings, &metrics, clock)?;
     let upstream = Upstream::new(policy.timeouts.connect, Arc::clone(&metrics), clock);
     let (bounds, places) =
-        (settings.bounds, server::descriptors::places(settings.bounds.connections));
+        (settings.options.bounds, server::descriptors::places(settings.options.bounds.connections));
     let tenants = Tenants::new(places.served, bounds.calls_in_flight, bounds.held_bytes, &metrics);
     let policy = Arc::new(ArcSwap::from_pointee(policy));
     let watcher = Watcher::start(&origin, Arc::clone(&policy), Arc::clone(&metrics))
@@ -95,7 +95,7 @@ pub async fn start(loaded: Loaded) -> Result<App, Failure> {
     let (calls, others, ending) = (TaskTracker::new(), TaskTracker::new(), Ending::default());
     let gateway = Arc::new(Gateway {
         policy,
-        max_body_bytes: settings.max_body_bytes,
+        max_body_bytes: settings.options.max_body_bytes,
         auth: Authenticator::default(),
         counters: Counters::new(shared.as_ref().map(|(shared, _)| Arc::clone(shared))),
         upstream,
@@ -178,7 +178,7 @@ fn bind(address: SocketAddr, key: &str) -> Result<TcpListener, Failure> {
 impl App {
     /// `http` or `https`, as the applications' side speaks.
     pub fn scheme(&self) -> &'static str {
-        if self.settings.tls.is_some() { "https" } else { "http" }
+        if self.settings.options.tls.is_some() { "https" } else { "http" }
     }
 
     /// What it was started with.
@@ -203,7 +203,7 @@ impl App {
         tls: Option<TlsAcceptor>,
         over: usize,
     ) -> Result<(), Failure> {
-        if let (Some(acceptor), Some(files)) = (tls.clone(), self.settings.tls.clone()) {
+        if let (Some(acceptor), Some(files)) = (tls.clone(), self.settings.options.tls.clone()) {
             self.others.spawn(acceptor.follow(files, self.stop_admin.clone()));
         }
         let gateway = Arc::clone(&self.gateway);
@@ -273,7 +273,7 @@ impl App {
                 }
             }
         };
-        let grace = self.settings.shutdown_grace;
+        let grace = self.settings.options.shutdown_grace;
         tracing::info!(
             signal,
             grace_ms = grace.as_millis() as u64,

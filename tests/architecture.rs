@@ -44,9 +44,10 @@ const OPTION_TYPES: &[&str] = &[
     "upstream/breaker",
 ];
 
-/// The same without `route`, which works with the policy, and with the sections whose values are
-/// used as given.
+/// The same without `route`, which works with the policy, and with the structs that the sections
+/// declare.
 const POLICY_TYPES: &[&str] = &[
+    "config/reader",
     "config/sections",
     "redact",
     "cost",
@@ -82,7 +83,7 @@ const ROOMS: &[(&str, May, &[&str])] = &[
     ("wire", Nothing, &["redact"]),
     ("cost", Nothing, &["wire"]),
     ("intent/ticket", Nothing, &[]),
-    ("intent/prompt", Nothing, &["wire"]),
+    ("intent/prompt", Nothing, &["config/sections", "wire"]),
     ("intent/parse", Nothing, &["intent/prompt", "intent/ticket"]),
     ("intent/prefer", Nothing, &[]),
     ("intent/question", Nothing, &["intent/prompt", "intent/ticket", "redact", "wire"]),
@@ -102,7 +103,7 @@ const ROOMS: &[(&str, May, &[&str])] = &[
     (
         "config/sections",
         Nothing,
-        &["config/reader", "redact", "upstream/breaker", "upstream/retry", "wire"],
+        &["config/reader", "cost", "redact", "upstream/breaker", "upstream/retry", "wire"],
     ),
     ("config/policy", Nothing, POLICY_TYPES),
     // Level 3: rooms with I/O of their own. Never a sibling.

@@ -67,7 +67,7 @@ where
     F: FnOnce(&Reader) -> Result<T, Unanswered> + Send + 'static,
 {
     let query = place(&admin.queries).await?;
-    let (store, data_dir) = (admin.settings.store.clone(), admin.settings.data_dir.clone());
+    let (store, data_dir) = (admin.settings.store.clone(), admin.settings.options.data_dir.clone());
     let asked = tokio::task::spawn_blocking(move || {
         // Held until the query is over, whether anybody still waits for it or not.
         let _query = query;

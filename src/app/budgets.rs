@@ -81,7 +81,7 @@ pub(crate) async fn follow(
 }
 
 fn limited(gateway: &Gateway) -> bool {
-    gateway.policy.load().limits.more.as_ref().is_some_and(|more| more.have_budgets())
+    gateway.policy.load().limits.have_budgets()
 }
 
 /// Adds what calls that began before `until_ms` spent.
@@ -92,7 +92,8 @@ async fn read(
     until_ms: i64,
 ) -> Result<(), String> {
     let date = Date::at(until_ms);
-    let (log, store, data_dir) = (log.clone(), settings.store.clone(), settings.data_dir.clone());
+    let (log, store, data_dir) =
+        (log.clone(), settings.store.clone(), settings.options.data_dir.clone());
     let reading = tokio::task::spawn_blocking(move || {
         if !log.flush(STORED_WITHIN) {
             return Err("rows of the last run are still being stored".to_owned());

@@ -57,7 +57,7 @@ impl Claims {
             reason = "milliseconds since 1970 fit a double exactly"
         )]
         let now = now_ms as f64 / 1000.0;
-        let leeway = Duration::as_secs_f64(&policy.leeway);
+        let leeway = Duration::as_secs_f64(&policy.options.leeway);
         if now - leeway >= self.expires {
             return Err(AuthError::invalid(
                 Reason::Expired,
@@ -151,7 +151,7 @@ pub fn verify(policy: &JwtPolicy, keys: Option<&KeySet>, token: &str) -> Result<
         return Err(Reason::Malformed);
     }
     let head = Head::read(&header_bytes)?;
-    if !policy.algorithms.contains(&head.algorithm) {
+    if !policy.options.algorithms.contains(&head.algorithm) {
         return Err(Reason::Algorithm);
     }
     let message = &token.as_bytes()[..header.len() + 1 + payload.len()];
@@ -208,7 +208,7 @@ fn check_signature(
     message: &[u8],
     signature: &[u8],
 ) -> Result<(), Reason> {
-    let secret = policy.secret.reveal();
+    let secret = policy.options.secret.reveal();
     if let Some(key) = hmac_key(head.algorithm, secret) {
         // Only the configured secret; a key set is public and can never hold one.
         if secret.is_empty() {
@@ -242,11 +242,13 @@ fn claims(policy: &JwtPolicy, payload: &[u8]) -> Result<Claims, Reason> {
     if issuer == Some(None) {
         return Err(Reason::Claims);
     }
-    if !policy.issuer.is_empty() && issuer.flatten() != Some(&policy.issuer) {
+    if !policy.options.issuer.is_empty() && issuer.flatten() != Some(&policy.options.issuer) {
         return Err(Reason::Issuer);
     }
     let audience = claims.get("aud");
-    if !policy.audience.is_empty() && !audience.is_some_and(|aud| is_for(&policy.audience, aud)) {
+    if !policy.options.audience.is_empty()
+        && !audience.is_some_and(|aud| is_for(&policy.options.audience, aud))
+    {
         return Err(Reason::Audience);
     }
     let read = || {

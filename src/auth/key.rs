@@ -45,7 +45,7 @@ pub fn find(policy: &AuthPolicy, key: &str, now_ms: i64) -> Option<Result<Caller
         )));
     }
     Some(Ok(Caller {
-        org: holder.org.clone(),
+        org: holder.options.org.clone(),
         name: holder.name.clone(),
         via: Accept::Key,
         upstream_key: None,

@@ -41,7 +41,7 @@ pub use refused::{Latest, Refused};
 pub use signature::hmac_key;
 
 use crate::config::policy::GatewayKey;
-pub use crate::config::policy::{Accept, AuthPolicy, JwtPolicy};
+pub use crate::config::policy::{Accept, AuthOptions, AuthPolicy, JwtPolicy};
 use crate::ids::{OrgId, Secret};
 
 /// An authenticated caller.
@@ -157,7 +157,7 @@ impl Authenticator {
                 self.gateway_header(policy, token, bearer, now_ms, require_jwt)
             }
             (None, Some(bearer)) => self.bearer(policy, bearer, now_ms, require_jwt),
-            (None, None) if policy.accept.contains(&Accept::Anonymous) && !require_jwt => {
+            (None, None) if policy.options.accept.contains(&Accept::Anonymous) && !require_jwt => {
                 Identified::Done(Ok(key::anonymous()))
             }
             (None, None) => Identified::Done(Err(MISSING)),
@@ -177,7 +177,7 @@ impl Authenticator {
             None => None,
             Some(Shown::Key(_) | Shown::Jwt(_)) => return Identified::Done(Err(TWO_CREDENTIALS)),
             Some(Shown::Foreign(key)) => {
-                policy.accept.contains(&Accept::Passthrough).then(|| Secret::new(key))
+                policy.options.accept.contains(&Accept::Passthrough).then(|| Secret::new(key))
             }
         };
         let identified = match look(policy, token, now_ms) {
@@ -206,8 +206,11 @@ impl Authenticator {
         if require_jwt {
             return Identified::Done(Err(JWT_NEEDED));
         }
-        let way =
-            policy.accept.iter().find(|way| matches!(way, Accept::Passthrough | Accept::Anonymous));
+        let way = policy
+            .options
+            .accept
+            .iter()
+            .find(|way| matches!(way, Accept::Passthrough | Accept::Anonymous));
         Identified::Done(match way {
             Some(Accept::Passthrough) => Ok(key::passthrough(key)),
             Some(_) => Ok(key::anonymous()),
@@ -225,11 +228,13 @@ impl Authenticator {
     ) -> Identified {
         match shown {
             Shown::Jwt(token) => match &policy.jwt {
-                Some(jwt) if policy.accept.contains(&Accept::Jwt) => self.jwt(jwt, token, now_ms),
+                Some(jwt) if policy.options.accept.contains(&Accept::Jwt) => {
+                    self.jwt(jwt, token, now_ms)
+                }
                 _ => Identified::Done(Err(NOT_ACCEPTED)),
             },
             _ if require_jwt => Identified::Done(Err(JWT_NEEDED)),
-            Shown::Key(Some(_)) if !policy.accept.contains(&Accept::Key) => {
+            Shown::Key(Some(_)) if !policy.options.accept.contains(&Accept::Key) => {
                 Identified::Done(Err(NOT_ACCEPTED))
             }
             Shown::Key(Some(caller)) => Identified::Done(caller),

@@ -23,8 +23,12 @@ use serde_json::{Value as Json, json};
 use super::signature::PublicKey;
 use super::{AuthError, Authenticator, Caller, FetchError, KeySetFetch, hmac_key};
 use crate::code::Code;
-use crate::config::policy::{Accept, Algorithm, AuthPolicy, GatewayKey, JwksSource, JwtPolicy};
-use crate::ids::{OrgId, SecretBytes};
+use crate::config::options;
+use crate::config::policy::{
+    Accept, Algorithm, AuthOptions, AuthPolicy, GatewayKey, JwksSource, JwtPolicy,
+};
+use crate::config::sections::RawKey;
+use crate::ids::SecretBytes;
 
 const NOW_S: i64 = 1_800_000_000;
 const NOW_MS: i64 = NOW_S * 1000;
@@ -43,12 +47,16 @@ fn policy(accept: &[Accept], jwt: Option<JwtPolicy>) -> AuthPolicy {
     sum.copy_from_slice(digest::digest(&digest::SHA256, KEY.as_bytes()).as_ref());
     let holder = GatewayKey {
         name: Arc::from("ci"),
-        org: OrgId::new("keyed").expect("org"),
         expires_ms: Some(NOW_MS + 1_000_000_000),
         models: vec![],
         endpoints: vec![],
+        options: options::<RawKey>("{name: ci, sha256: '', org: keyed}"),
     };
-    AuthPolicy { accept: accept.to_vec(), jwt, keys: HashMap::from([(sum, Arc::new(holder))]) }
+    AuthPolicy {
+        jwt,
+        keys: HashMap::from([(sum, Arc::new(holder))]),
+        options: AuthOptions::accepting(accept.to_vec()),
+    }
 }
 
 const ALL: [Accept; 4] = [Accept::Jwt, Accept::Key, Accept::Passthrough, Accept::Anonymous];
@@ -347,13 +355,13 @@ fn gateway_credentials_never_become_upstream_keys() {
             ];
             for list in places {
                 let upstream = ask(policy, list, false).ok().and_then(|caller| caller.upstream_key);
-                assert!(upstream.is_none(), "{:?} {list:?}", policy.accept);
+                assert!(upstream.is_none(), "{:?} {list:?}", policy.options.accept);
             }
         }
         // Neither is a caller without a credential: one that is wrong is not taken for none.
         for text in looks.iter().filter(|text| **text != jwt && *text != KEY) {
             let found = ask(policy, &[("authorization", &bearer(text))], false);
-            assert!(found.is_err(), "{:?} {text}: {found:?}", policy.accept);
+            assert!(found.is_err(), "{:?} {text}: {found:?}", policy.options.accept);
         }
     }
 }
@@ -510,7 +518,8 @@ fn times_are_numbers_and_kept() {
 #[test]
 fn issuer_and_audience_are_exact() {
     let mut jwt = jwt_policy();
-    (jwt.issuer, jwt.audience) = ("https://id.example".to_owned(), "tollgate".to_owned());
+    (jwt.options.issuer, jwt.options.audience) =
+        ("https://id.example".to_owned(), "tollgate".to_owned());
     let policy = jwt_only(jwt);
     let with = |iss: Json, aud: Json| json!({"iss": iss, "aud": aud});
     let iss = || json!("https://id.example");
@@ -792,7 +801,7 @@ impl KeySetFetch for Server {
 
 fn by_set(source: JwksSource) -> AuthPolicy {
     let mut jwt = jwt_policy();
-    jwt.algorithms = vec![
+    jwt.options.algorithms = vec![
         Algorithm::HS256,
         Algorithm::RS256,
         Algorithm::PS256,
@@ -1084,16 +1093,17 @@ fn what_was_verified_is_judged_again_by_time_and_policy() {
     // The signature is checked once for a token: with another secret under the same fingerprint it
     // would not verify.
     let same_rules =
-        JwtPolicy { secret: SecretBytes::new(b"another secret, and long enough"), ..jwt_policy() };
+        JwtPolicy::of_secret(SecretBytes::new(b"another secret, and long enough"), [1; 32]);
     assert!(ask(&jwt_only(same_rules), NOW_S).is_ok());
     // Another secret: another fingerprint, and tokens verified under the old one are no longer
     // valid.
     let mut changed = jwt_policy();
-    (changed.secret, changed.fingerprint) =
+    (changed.options.secret, changed.fingerprint) =
         (SecretBytes::new(b"another secret, and long enough"), [2; 32]);
     assert!(ask(&jwt_only(changed), NOW_S).is_err());
     // No longer accepted at all.
-    let keys_only = AuthPolicy { accept: vec![Accept::Key], ..jwt_only(jwt_policy()) };
+    let keys_only =
+        AuthPolicy { options: AuthOptions::accepting(vec![Accept::Key]), ..jwt_only(jwt_policy()) };
     assert!(ask(&keys_only, NOW_S).is_err());
     assert!(ask(&policy, NOW_S).is_ok());
 }

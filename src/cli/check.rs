@@ -55,7 +55,7 @@ fn missing(loaded: &Loaded) -> Vec<String> {
         ))
     };
     let mut lines: Vec<String> = loaded.others.iter().filter_map(unread).collect();
-    if let Some(tls) = loaded.settings.tls.as_ref().filter(|_| lines.is_empty())
+    if let Some(tls) = loaded.settings.options.tls.as_ref().filter(|_| lines.is_empty())
         && let Err(error) = TlsAcceptor::new(tls)
     {
         let place = loaded.others.first().map_or("tls", |other| other.named_at.as_str());
@@ -81,7 +81,7 @@ fn summary(loaded: &Loaded) -> String {
     };
     let providers: Vec<&str> = policy.providers.iter().map(|p| &*p.name).collect();
     let ways: Vec<String> =
-        policy.auth.accept.iter().map(|a| format!("{a:?}").to_lowercase()).collect();
+        policy.auth.options.accept.iter().map(|a| format!("{a:?}").to_lowercase()).collect();
     let lines = [
         ("policy", policy.version.to_string()),
         (
@@ -94,8 +94,12 @@ fn summary(loaded: &Loaded) -> String {
         ("accept", ways.join(", ")),
         (
             "jwt",
-            if policy.auth.accept.contains(&Accept::Jwt) { "verified" } else { "not accepted" }
-                .into(),
+            if policy.auth.options.accept.contains(&Accept::Jwt) {
+                "verified"
+            } else {
+                "not accepted"
+            }
+            .into(),
         ),
         ("keys", policy.auth.keys.len().to_string()),
         ("providers", providers.join(", ")),
@@ -103,8 +107,8 @@ fn summary(loaded: &Loaded) -> String {
             "limits",
             format!(
                 "{} calls a minute, {} organisations with their own",
-                policy.limits.default.requests_per_minute(),
-                policy.limits.orgs.len()
+                policy.limits.requests.default.quota.requests_per_minute(),
+                policy.limits.requests.orgs.len()
             ),
         ),
         ("memory", memory(loaded)),
@@ -118,7 +122,7 @@ fn summary(loaded: &Loaded) -> String {
 
 /// What the gateway may take at its bounds.
 fn memory(loaded: &Loaded) -> String {
-    let bounds = loaded.settings.bounds;
+    let bounds = loaded.settings.options.bounds;
     let capture = loaded.policy.ailog.capture_bytes;
     let bytes = memory_max(bounds.connections, bounds.calls_in_flight, bounds.held_bytes, capture);
     format!(

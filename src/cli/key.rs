@@ -155,7 +155,10 @@ mod tests {
             let keys = crate::config::load_to_read(Some(&file)).expect("good").policy.auth.keys;
             let sum = sha256(key.as_bytes());
             let (known, holder) = keys.iter().next().expect("one key");
-            assert_eq!((known.as_slice(), &*holder.name, &holder.org), (&sum[..], name, &org));
+            assert_eq!(
+                (known.as_slice(), &*holder.name, &holder.options.org),
+                (&sum[..], name, &org)
+            );
             assert!(!holder.is_restricted() && holder.expires_ms.is_none());
         }
     }

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use tollgate_wire::Format;
 
-use crate::config::policy::RedactionPolicy;
+use crate::config::policy::ByOrg;
 use crate::failure::Failure;
 use crate::ids::OrgId;
 use crate::redact::{BodyRedactor, Finding, Ledger, Redacted, Rules, TextRedactor};
@@ -75,7 +75,7 @@ fn formats() -> impl TypedValueParser<Value = Format> {
 /// # Errors
 /// [`Failure::User`]: the file cannot be read, or the body is refused; what had already passed has
 /// been written.
-pub fn run(args: Args, policy: &RedactionPolicy) -> Result<(), Failure> {
+pub fn run(args: Args, policy: &ByOrg<Arc<Rules>>) -> Result<(), Failure> {
     let rules = args.org.as_ref().map_or(&policy.default, |org| policy.of(org));
     let (input, size): (Box<dyn Read>, Option<u64>) = match args.file.as_deref() {
         None => (Box::new(io::stdin().lock()), None),

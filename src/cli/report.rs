@@ -72,7 +72,7 @@ fn dim(name: &str) -> Result<Dim, String> {
 /// The days are in the wrong order, the store cannot be read, or CSV or JSON are not whole.
 pub fn run(args: Args, settings: &Settings) -> Result<(), Failure> {
     let user = |error: crate::report::ReadError| Failure::User(error.to_string());
-    let reader = Reader::open(&settings.store, &settings.data_dir).map_err(user)?;
+    let reader = Reader::open(&settings.store, &settings.options.data_dir).map_err(user)?;
     let (text, is_cut) = if args.daily {
         (daily::report(&reader, &args.tz, args.to, wall_ms())?, false)
     } else {

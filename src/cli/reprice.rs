@@ -49,7 +49,14 @@ pub fn run(args: &Args, settings: &Settings, prices: &PriceList) -> Result<(), F
             ));
         }
     };
-    let done = reprice(&settings.store, &settings.data_dir, prices, window, dry_run, &mut progress);
+    let done = reprice(
+        &settings.store,
+        &settings.options.data_dir,
+        prices,
+        window,
+        dry_run,
+        &mut progress,
+    );
     if seen {
         drop(writeln!(std::io::stderr()));
     }

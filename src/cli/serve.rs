@@ -27,13 +27,13 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<(), Failure> {
     let loaded = config::load(args.config.as_deref())
         .map_err(|problems| Failure::User(problems.to_string()))?;
-    log_to_stderr(&loaded.settings.log)?;
+    log_to_stderr(&loaded.settings.options.log)?;
     runtime()?.block_on(serve(loaded))
 }
 
 async fn serve(loaded: Loaded) -> Result<(), Failure> {
     let (version, policy) = (env!("CARGO_PKG_VERSION"), Arc::clone(&loaded.policy.version));
-    let data_dir = loaded.settings.data_dir.display().to_string();
+    let data_dir = loaded.settings.options.data_dir.display().to_string();
     tracing::info!(version, policy_version = &*policy, data_dir, "starting");
     let app = app::start(loaded).await?;
     let sides = [

@@ -58,16 +58,17 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
     let signed = loaded.policy.auth.jwt.as_ref().and_then(|jwt| {
         let algorithm = jwt
+            .options
             .algorithms
             .iter()
             .copied()
             .find(|a| a.is_hs())
-            .filter(|_| !jwt.secret.is_empty())?;
+            .filter(|_| !jwt.options.secret.is_empty())?;
         sign(jwt, algorithm, &org, args.sub.as_deref(), args.ttl, clock::wall_ms() / 1000)
     });
     let Some(token) = signed else {
         return Err(Failure::User(
-            "no HS secret is configured, so there is nothing to sign with; set auth.jwt.secret, e.g. with\n  export TOLLGATE_JWT_SECRET=$(openssl rand -hex 32)\nand, in policies/*.yaml, auth: {jwt: {secret: \"${TOLLGATE_JWT_SECRET}\"}}"
+            "no HS secret is configured, so there is nothing to sign with; set auth.jwt.options.secret, e.g. with\n  export TOLLGATE_JWT_SECRET=$(openssl rand -hex 32)\nand, in policies/*.yaml, auth: {jwt: {secret: \"${TOLLGATE_JWT_SECRET}\"}}"
                 .to_owned(),
         ));
     };
@@ -88,7 +89,7 @@ pub(crate) fn sign(
     let expires = now_s.saturating_add(i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX));
     claims.insert("iat".to_owned(), json!(now_s));
     claims.insert("exp".to_owned(), json!(expires));
-    for (name, value) in [("iss", &jwt.issuer), ("aud", &jwt.audience)] {
+    for (name, value) in [("iss", &jwt.options.issuer), ("aud", &jwt.options.audience)] {
         if !value.is_empty() {
             claims.insert(name.to_owned(), json!(value));
         }
@@ -101,7 +102,7 @@ pub(crate) fn sign(
     let part = |json: String| URL_SAFE_NO_PAD.encode(json);
     let message =
         format!("{}.{}", part(header.to_string()), part(Json::Object(claims).to_string()));
-    let tag = hmac::sign(&hmac_key(algorithm, jwt.secret.reveal())?, message.as_bytes());
+    let tag = hmac::sign(&hmac_key(algorithm, jwt.options.secret.reveal())?, message.as_bytes());
     Some(format!("{message}.{}", URL_SAFE_NO_PAD.encode(tag)))
 }
 
@@ -148,7 +149,8 @@ mod tests {
             std::fs::write(&file, format!("auth: {{jwt: {{{jwt}}}}}")).expect("write");
             let auth = config::load_to_read(Some(&file)).expect("good").policy.auth;
             let policy = auth.jwt.as_ref().expect("jwt");
-            let algorithm = policy.algorithms.iter().copied().find(|a| a.is_hs()).expect("HS");
+            let algorithm =
+                policy.options.algorithms.iter().copied().find(|a| a.is_hs()).expect("HS");
             let org = OrgId::new("acme").expect("org");
             let token = sign(policy, algorithm, &org, Some("ann"), Duration::from_secs(60), 1_000)
                 .expect("token");

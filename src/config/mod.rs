@@ -17,7 +17,7 @@ mod load;
 mod reader;
 mod reference;
 mod schema;
-mod sections;
+pub(crate) mod sections;
 mod warn;
 pub(crate) mod watch;
 
@@ -28,6 +28,8 @@ mod tests;
 pub(crate) use load::Source;
 pub(crate) use load::{Loaded, OtherFile, load, load_to_read};
 pub(crate) use reader::place::suggest;
+#[cfg(test)]
+pub(crate) use reader::shape::options;
 pub(crate) use reader::values::duration;
 pub(crate) use reference::files;
 pub(crate) use schema::json_schema;

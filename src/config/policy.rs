@@ -1,9 +1,10 @@
 //! The checked configuration: the types that the rooms work with.
 //!
 //! Level 2 of the map. Immutable; a value of these types has passed `check`, so it cannot hold a
-//! wrong value, and no `Option` here means "default". A section whose values are used as given has
-//! its struct in `sections`, beside its keys; those structs are exported here. Does not know YAML
-//! or files. A reload makes a new [`Policy`] and swaps it as a whole.
+//! wrong value, and no `Option` here means "default". Values that are used as given are in structs
+//! that `sections` declares beside the keys, and that are exported here; the types of this file have
+//! one of them in `options`, and beside it the values that `check` has made of others. Does not know
+//! YAML or files. A reload makes a new [`Policy`] and swaps it as a whole.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -12,15 +13,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, Method, Uri};
-use tollgate_wire::ProviderKind;
 
+pub use super::reader::shape::ByOrg;
 pub use super::sections::{
-    Accept, AiLogPolicy, Algorithm, ClickHouseOptions, Durability, Fail, HeldBounds, LogFormat,
-    LogOptions, StoredObjects, Timeouts, Tls,
+    Accept, AiLogPolicy, Algorithm, AuthOptions, ClickHouseOptions, Durability, Fail, Features,
+    GatewayOptions, IntentOptions, JwtOptions, KeyOptions, LimitOptions, LogFormat, LogOptions,
+    ProviderOptions, RoutingOptions, StoredObjects, Timeouts, Tls,
 };
 use crate::cost::PriceList;
 use crate::glob::Glob;
-use crate::ids::{OrgId, Secret, SecretBytes};
+use crate::ids::{Secret, SecretBytes};
 use crate::intent::prompt::Question;
 use crate::limit::bucket::Quota;
 use crate::limit::caps::Caps;
@@ -28,33 +30,23 @@ use crate::redact::Rules;
 use crate::upstream::breaker::BreakerOptions;
 use crate::upstream::retry::RetryOptions;
 
-/// `gateway.yaml`: what is read once, at start.
+/// `gateway.yaml`, which is read once, at start.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The applications' side.
+    /// Address of the applications' side.
     pub listen: SocketAddr,
-    /// The operators' side.
+    /// Address of the operators' side.
     pub admin_listen: SocketAddr,
     /// Host names to which the operators' side answers, in lower case; besides `localhost`.
     pub admin_hosts: Vec<String>,
-    /// Write-ahead log and embedded store.
-    pub data_dir: PathBuf,
-    /// TLS on the applications' side.
-    pub tls: Option<Tls>,
-    /// Longest request body, in bytes.
-    pub max_body_bytes: u64,
-    /// How long calls may go on after SIGTERM.
-    pub shutdown_grace: Duration,
-    /// Where rows are stored.
+    /// The store of rows.
     pub store: StoreKind,
-    /// Where limits are counted.
+    /// The store of the limits' counters.
     pub limits_store: LimitsStore,
-    pub bounds: HeldBounds,
-    /// The gateway's own log.
-    pub log: LogOptions,
+    pub options: GatewayOptions,
 }
 
-/// Where rows are stored.
+/// The store of rows.
 #[derive(Clone, Debug)]
 pub enum StoreKind {
     /// SQLite, `data_dir/tollgate.db`.
@@ -63,7 +55,7 @@ pub enum StoreKind {
     ClickHouse(ClickHouseOptions),
 }
 
-/// Where limits are counted.
+/// The store of the limits' counters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LimitsStore {
     Memory,
@@ -71,12 +63,12 @@ pub enum LimitsStore {
     Redis(RedisOptions),
 }
 
-/// How to reach Redis or Valkey.
+/// The address of Redis or Valkey, and the patience with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedisOptions {
     /// `redis://[user:password@]host[:port][/database]`
     pub url: Secret,
-    /// How long a decision may wait for it.
+    /// Longest time that a decision waits for it.
     pub timeout: Duration,
 }
 
@@ -94,67 +86,56 @@ pub struct Policy {
     pub retry: RetryOptions,
     pub timeouts: Timeouts,
     pub breaker: BreakerOptions,
-    pub redaction: RedactionPolicy,
+    /// The rules of redaction.
+    pub redaction: ByOrg<Arc<Rules>>,
     pub limits: Limits,
-    pub features: Features,
+    pub features: ByOrg<Features>,
     pub intent: IntentPolicy,
     pub ailog: AiLogPolicy,
     pub prices: PriceList,
 }
 
-/// Who may call.
+/// Authentication.
 #[derive(Debug)]
 pub struct AuthPolicy {
-    /// Tried in this order; not empty.
-    pub accept: Vec<Accept>,
-    /// Present where a secret or a key set is configured.
+    /// `None` if neither a secret nor a key set is configured.
     pub jwt: Option<JwtPolicy>,
-    /// By SHA-256 of the key.
+    /// Gateway keys, by the SHA-256 of the key.
     pub keys: HashMap<[u8; 32], Arc<GatewayKey>>,
+    /// Its `accept` is not empty.
+    pub options: AuthOptions,
 }
 
-/// What a JWT has to be.
+/// The requirements of JWTs.
 #[derive(Debug)]
 pub struct JwtPolicy {
-    /// Not empty.
-    pub algorithms: Vec<Algorithm>,
-    /// For the HS family; empty if only a key set is used.
-    pub secret: SecretBytes,
-    /// The key set of the other families.
+    /// The key set of all algorithms but those of the HS family.
     pub jwks: Option<JwksSource>,
-    /// Exact; empty: not checked.
-    pub issuer: String,
-    /// Exact; empty: not checked.
-    pub audience: String,
     /// Path of names to the organisation, e.g. `["org_id"]` or `["app", "org"]` for `app.org`.
     pub org_claim: Vec<String>,
     /// Path of names to the user.
     pub user_claim: Vec<String>,
-    /// Tolerance for the clocks of issuers.
-    pub leeway: Duration,
-    /// SHA-256 over all of the above: what was verified under other rules is verified anew.
+    /// Its `algorithms` are not empty.
+    pub options: JwtOptions,
+    /// SHA-256 over all of the above: a JWT that was verified under other rules is verified anew.
     pub fingerprint: [u8; 32],
 }
 
 impl JwtPolicy {
-    /// The rules that hold where a policy names nothing but its secret. Rules that differ need
-    /// fingerprints that do.
+    /// The rules of a policy that gives only a secret. Rules that differ need fingerprints that
+    /// differ.
     pub fn of_secret(secret: SecretBytes, fingerprint: [u8; 32]) -> JwtPolicy {
         JwtPolicy {
-            algorithms: vec![Algorithm::HS256],
-            secret,
             jwks: None,
-            issuer: String::new(),
-            audience: String::new(),
             org_claim: vec!["org_id".to_owned()],
             user_claim: vec!["sub".to_owned()],
-            leeway: Duration::from_secs(30),
+            options: JwtOptions::of_secret(secret),
             fingerprint,
         }
     }
 }
 
-/// Where a JWK set comes from.
+/// The source of a JWK set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JwksSource {
     /// Watched.
@@ -181,13 +162,13 @@ impl JwksSource {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GatewayKey {
     pub name: Arc<str>,
-    pub org: OrgId,
-    /// Milliseconds since 1970 from when on it is refused.
+    /// Time, in milliseconds since 1970, from which it is refused.
     pub expires_ms: Option<i64>,
-    /// Models it may be used for; empty: all.
+    /// Models that it may be used for; empty: all.
     pub models: Vec<Glob>,
-    /// Canonical paths it may be used for; empty: all.
+    /// Canonical paths that it may be used for; empty: all.
     pub endpoints: Vec<Glob>,
+    pub options: KeyOptions,
 }
 
 impl GatewayKey {
@@ -212,35 +193,30 @@ impl GatewayKey {
 #[derive(Debug)]
 pub struct Provider {
     pub name: Arc<str>,
-    pub kind: ProviderKind,
     /// `http` or `https`, with authority, the path without a trailing slash, no query.
     pub base_url: Uri,
-    /// Empty: calls without a key of the caller's own go without one.
-    pub api_key: Secret,
-    /// Request headers passed on besides the common ones.
+    /// Request headers that are forwarded besides the common ones.
     pub forward_headers: Vec<HeaderName>,
+    pub options: ProviderOptions,
 }
 
-/// Which provider gets a call.
+/// The provider of each call.
 #[derive(Debug)]
 pub struct Routing {
-    /// Empty: an unmatched model is 404.
+    /// Targets of models that no rule matches. Empty: such calls get a 404.
     pub default: Targets,
-    /// More paths that are open.
+    /// Further paths that are open.
     pub endpoints: Vec<(Method, String)>,
-    /// Whether a body may name stored objects under the gateway's own key.
-    pub stored_objects: StoredObjects,
-    /// `store` of a body becomes `false`.
-    pub force_store_false: bool,
-    /// Those that every organisation may name.
+    /// Ids of the stored objects that every organisation may name.
     pub shared_objects: Vec<Glob>,
-    /// First match wins.
+    /// The first match wins.
     pub models: Vec<ModelRule>,
-    /// Some target has a model's name of its own, so that bodies are to be rewritten.
+    /// A target has a name of its own for a model, so bodies have to be rewritten.
     pub renames: bool,
+    pub options: RoutingOptions,
 }
 
-/// Models of this form go to these providers.
+/// The targets of the models that match a pattern.
 #[derive(Debug)]
 pub struct ModelRule {
     pub pattern: Glob,
@@ -248,13 +224,13 @@ pub struct ModelRule {
     pub to: Targets,
 }
 
-/// Where calls may go, and how they are spread over it.
+/// A list of targets, and the way in which calls are spread over them.
 #[derive(Debug)]
 pub struct Targets {
     /// In the order of the file.
     pub list: Vec<Target>,
     pub spread: Spread,
-    /// Calls of one organisation go to the same target while it is well.
+    /// Calls of one organisation go to the same target while it is healthy.
     pub sticky: bool,
 }
 
@@ -266,14 +242,14 @@ impl Targets {
     }
 }
 
-/// Which target of a list a call is sent to first.
+/// The first target of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spread {
     /// The first.
     InOrder,
     /// One of those with a weight, by their weights.
     ByWeight,
-    /// One of those with a weight, which all weigh the same: the one with the fewest calls.
+    /// Of those with a weight, if all weights are equal: the one with the fewest calls in flight.
     LeastLoaded,
 }
 
@@ -281,93 +257,62 @@ pub enum Spread {
 #[derive(Debug)]
 pub struct Target {
     pub provider: Arc<Provider>,
-    /// Its share of the calls; 0: only what the others failed at.
+    /// Its share of the calls; 0: only calls that failed at others.
     pub weight: u32,
-    /// The model's name there; where absent, the one that the call names.
+    /// The model's name there; `None`: the name in the call.
     pub model: Option<Arc<str>>,
-    /// The policy's, where the target has none of its own.
+    /// Those of the target, and for the rest those of the policy.
     pub timeouts: Timeouts,
 }
 
-/// What is taken out, per organisation.
-#[derive(Debug)]
-pub struct RedactionPolicy {
-    pub default: Arc<Rules>,
-    pub orgs: HashMap<OrgId, Arc<Rules>>,
-}
-
-impl RedactionPolicy {
-    /// The rules of an organisation.
-    pub fn of(&self, org: &OrgId) -> &Arc<Rules> {
-        self.orgs.get(org).unwrap_or(&self.default)
-    }
-}
-
-/// How much each organisation may use.
+/// Limits of each organisation.
 #[derive(Debug)]
 pub struct Limits {
-    pub default: Quota,
-    pub orgs: HashMap<OrgId, Quota>,
-    /// Absent where nothing but an organisation's requests is limited, for anyone: then nobody pays
-    /// for looking.
-    pub more: Option<Box<MoreLimits>>,
-    /// What holds where `limits_store` is shared.
-    pub shared: SharedLimits,
-    pub shared_orgs: HashMap<OrgId, SharedLimits>,
+    pub requests: ByOrg<RequestLimits>,
+    /// `None` if only requests of organisations are limited, so that other limits cost nothing.
+    pub more: Option<Box<ByOrg<OrgLimits>>>,
 }
 
 impl Limits {
-    /// The quota of an organisation.
-    pub fn of(&self, org: &OrgId) -> Quota {
-        self.orgs.get(org).copied().unwrap_or(self.default)
-    }
-
-    /// How an organisation is counted in a shared store.
-    pub fn shared_of(&self, org: &OrgId) -> SharedLimits {
-        self.shared_orgs.get(org).copied().unwrap_or(self.shared)
-    }
-}
-
-/// Limits beyond an organisation's requests.
-#[derive(Debug)]
-pub struct MoreLimits {
-    pub default: OrgLimits,
-    pub orgs: HashMap<OrgId, OrgLimits>,
-}
-
-impl MoreLimits {
-    /// Those of an organisation.
-    pub fn of(&self, org: &OrgId) -> &OrgLimits {
-        self.orgs.get(org).unwrap_or(&self.default)
-    }
-
-    /// Whether money is limited anywhere, so that what was spent before the start matters.
+    /// Whether money is limited anywhere, so that the use before the start matters.
     pub fn have_budgets(&self) -> bool {
-        std::iter::once(&self.default).chain(self.orgs.values()).any(|limits| {
-            let models = limits.models.iter().map(|model| &model.caps);
-            [&limits.all, &limits.each_key, &limits.each_user]
-                .into_iter()
-                .chain(models)
-                .any(Caps::has_budget)
-        })
+        self.more.iter().flat_map(|more| more.all()).any(OrgLimits::has_budget)
+    }
+}
+
+/// The limit of an organisation's requests, and its options.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestLimits {
+    pub quota: Quota,
+    /// The part of a burst that gateways may hold unspent, in thousandths of a percent; 0: every
+    /// call asks the store.
+    pub lease_millipercent: u32,
+    pub options: LimitOptions,
+}
+
+impl RequestLimits {
+    /// The number of calls that all gateways together may hold unspent of a bucket.
+    pub fn allowance(&self) -> u32 {
+        let calls = u64::from(self.quota.burst()) * u64::from(self.lease_millipercent) / 100_000;
+        u32::try_from(calls).unwrap_or(u32::MAX)
     }
 }
 
 /// Limits of one organisation beyond its requests.
 #[derive(Debug, Default)]
 pub struct OrgLimits {
-    /// Of all its calls together; without requests, which have a quota of their own.
+    /// Of all its calls together; without requests, which are in [`RequestLimits`].
     pub all: Caps,
     /// Of each gateway key.
     pub each_key: Caps,
     /// Of each user of its JWTs.
     pub each_user: Caps,
-    /// Of calls by model; the first that fits counts.
+    /// Of calls by model; the first match counts.
     pub models: Vec<ModelLimits>,
 }
 
 impl OrgLimits {
-    /// Whether any of them needs to know what a call will use.
+    /// Whether any of them needs an estimate of a call's use.
     pub fn need_estimate(&self) -> bool {
         !self.models.is_empty()
             || [&self.all, &self.each_key, &self.each_user].into_iter().any(Caps::need_estimate)
@@ -380,7 +325,7 @@ impl OrgLimits {
     }
 }
 
-/// Limits of the models of a form, together.
+/// Limits of all models that match a pattern, together.
 #[derive(Debug)]
 pub struct ModelLimits {
     pub pattern: Glob,
@@ -389,47 +334,14 @@ pub struct ModelLimits {
     pub caps: Caps,
 }
 
-/// How a shared store is used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SharedLimits {
-    pub fail: Fail,
-    /// The part of a burst that gateways may hold unspent, in thousandths of a percent; 0: every
-    /// call asks the store.
-    pub lease_millipercent: u32,
-}
-
-impl SharedLimits {
-    /// Calls that all gateways together may hold unspent of a bucket.
-    pub fn allowance(self, quota: &Quota) -> u32 {
-        let calls = u64::from(quota.burst()) * u64::from(self.lease_millipercent) / 100_000;
-        u32::try_from(calls).unwrap_or(u32::MAX)
-    }
-}
-
-/// Feature flags.
-#[derive(Debug)]
-pub struct Features {
-    pub ai_intent_enabled: bool,
-    pub ai_intent_orgs: HashMap<OrgId, bool>,
-}
-
-impl Features {
-    /// Whether intents are on for an organisation.
-    pub fn ai_intent(&self, org: &OrgId) -> bool {
-        self.ai_intent_orgs.get(org).copied().unwrap_or(self.ai_intent_enabled)
-    }
-}
-
 /// The ticket endpoint.
 #[derive(Debug)]
 pub struct IntentPolicy {
     /// Index into [`Policy::providers`].
     pub provider: usize,
-    /// What the model is asked.
+    /// The question to the model.
     pub question: Arc<Question>,
-    /// SHA-256 over who is asked and what: an answer to another question is no answer to this one.
+    /// SHA-256 over the provider and the question: an answer to another question is not reused.
     pub fingerprint: [u8; 32],
-    pub deadline: Duration,
-    /// For all tickets of a batch together.
-    pub batch_deadline: Duration,
+    pub options: IntentOptions,
 }

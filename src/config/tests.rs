@@ -83,12 +83,12 @@ fn nothing_configured_is_the_documented_default() {
     let (settings, policy) = (&loaded.settings, &loaded.policy);
     assert_eq!(settings.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(settings.admin_listen.to_string(), "127.0.0.1:9090");
-    assert_eq!(settings.data_dir, Path::new("./data"));
-    assert!(settings.tls.is_none() && matches!(settings.store, StoreKind::Embedded));
-    assert_eq!(settings.max_body_bytes, 100 << 20);
-    assert_eq!(settings.shutdown_grace, Duration::from_secs(30));
+    assert_eq!(settings.options.data_dir, Path::new("./data"));
+    assert!(settings.options.tls.is_none() && matches!(settings.store, StoreKind::Embedded));
+    assert_eq!(settings.options.max_body_bytes, 100 << 20);
+    assert_eq!(settings.options.shutdown_grace, Duration::from_secs(30));
     assert_eq!(settings.limits_store, LimitsStore::Memory);
-    assert_eq!(policy.auth.accept, [Accept::Jwt, Accept::Key]);
+    assert_eq!(policy.auth.options.accept, [Accept::Jwt, Accept::Key]);
     assert!(policy.auth.jwt.is_none() && policy.auth.keys.is_empty());
     assert_eq!(policy.providers.len(), 1);
     assert_eq!(policy.providers[0].base_url.to_string(), "https://api.openai.com/v1");
@@ -99,8 +99,8 @@ fn nothing_configured_is_the_documented_default() {
     );
     assert_eq!(policy.timeouts.total, Duration::from_secs(600));
     assert_eq!(policy.breaker.consecutive_failures, 10);
-    assert_eq!(policy.limits.default.requests_per_minute(), 60);
-    assert!(policy.features.ai_intent(&org("any")));
+    assert_eq!(policy.limits.requests.default.quota.requests_per_minute(), 60);
+    assert!(policy.features.of(&org("any")).ai_intent_enabled);
     let priorities = policy.intent.question.priorities.iter().map(|p| p.name.as_str());
     assert_eq!(priorities.collect::<Vec<_>>(), ["low", "medium", "high", "vip"]);
     assert_eq!((policy.ailog.capture_bytes, policy.ailog.retention_days), (16 << 10, 90));
@@ -115,6 +115,7 @@ fn limits_are_inherited_and_lifted() {
     );
     let limits = &policy.limits;
     let more = limits.more.as_ref().expect("more limits");
+    let requests = |name: &str| *limits.requests.of(&org(name));
     let (any, acme, big) = (more.of(&org("any")), more.of(&org("acme")), more.of(&org("big")));
     assert_eq!(any.all.tokens_per_minute.map(std::num::NonZeroU64::get), Some(100));
     assert_eq!(acme.all.tokens_per_minute, None);
@@ -125,13 +126,13 @@ fn limits_are_inherited_and_lifted() {
     );
     assert!(big.each_key.requests.is_none() && big.each_key.calls_in_flight.is_some());
     assert_eq!(
-        (limits.shared_of(&org("any")).fail, limits.shared_of(&org("acme")).fail),
+        (requests("any").options.fail, requests("acme").options.fail),
         (Fail::Local, Fail::Closed)
     );
     // Half a percent of 60 is none, of 1000 it is five.
-    let allowance = |name: &str| limits.shared_of(&org(name)).allowance(&limits.of(&org(name)));
+    let allowance = |name: &str| requests(name).allowance();
     assert_eq!((allowance("any"), allowance("big")), (0, 5));
-    assert!(more.have_budgets());
+    assert!(limits.have_budgets());
     assert!(self::policy("limits: {orgs: {acme: {tokens_per_minute: off}}}").limits.more.is_none());
 }
 
@@ -677,7 +678,7 @@ fn a_secret_may_be_bytes_in_base64() {
         let dir = folder(&[("p.yaml", &yaml)]);
         let loaded = load(&Source::File(dir.path().join("p.yaml")));
         match loaded {
-            Ok(loaded) => Ok(loaded.policy.auth.jwt.expect("jwt").secret.reveal().to_vec()),
+            Ok(loaded) => Ok(loaded.policy.auth.jwt.expect("jwt").options.secret.reveal().to_vec()),
             Err(problems) => Err(problems.lines().join("\n")),
         }
     };
@@ -939,26 +940,32 @@ intent: {{categories: [a, no]}}
 prices: [{{model: "x*", input: 0.15, output: 2}}]
 "#
     ));
-    assert_eq!(policy.auth.accept, [Accept::Key, Accept::Anonymous]);
+    assert_eq!(policy.auth.options.accept, [Accept::Key, Accept::Anonymous]);
     let jwt = policy.auth.jwt.as_ref().expect("jwt");
     assert_eq!(jwt.org_claim, ["app", "org"]);
     assert!(matches!(&jwt.jwks, Some(JwksSource::Url(uri)) if uri.path() == "/jwks"));
     let key = &policy.auth.keys[&[0xa1; 32]];
-    assert_eq!((&*key.name, key.org.as_str()), ("ci", "4711"));
+    assert_eq!((&*key.name, key.options.org.as_str()), ("ci", "4711"));
     let local = &policy.providers[0];
-    assert_eq!((local.base_url.path(), local.api_key.reveal()), ("/v1", "sk-from-the-environment"));
+    assert_eq!(
+        (local.base_url.path(), local.options.api_key.reveal()),
+        ("/v1", "sk-from-the-environment")
+    );
     assert_eq!(policy.providers[1].base_url.to_string(), "https://api.anthropic.com/v1");
-    assert!(policy.providers[1].api_key.is_empty());
+    assert!(policy.providers[1].options.api_key.is_empty());
     // Neither was given, and there is no `openai`: the first provider.
     assert_eq!((names(&policy.routing.default), policy.intent.provider), (vec!["local"], 0));
     assert_eq!(names(&policy.routing.models[0].to), ["claude", "local"]);
     assert!(policy.routing.models[0].to.spread == Spread::InOrder && !policy.routing.renames);
     assert_eq!(policy.routing.endpoints, [(http::Method::POST, "/v1/batches".to_owned())]);
     assert!(!Arc::ptr_eq(policy.redaction.of(&org("acme")), policy.redaction.of(&org("other"))));
-    assert_eq!(policy.limits.of(&org("acme")).requests_per_minute(), 5);
-    assert_eq!(policy.limits.of(&org("big")).requests_per_minute(), 1000);
-    assert_eq!(policy.limits.of(&org("other")).requests_per_minute(), 5);
-    assert!(!policy.features.ai_intent(&org("other")) && policy.features.ai_intent(&org("acme")));
+    assert_eq!(policy.limits.requests.of(&org("acme")).quota.requests_per_minute(), 5);
+    assert_eq!(policy.limits.requests.of(&org("big")).quota.requests_per_minute(), 1000);
+    assert_eq!(policy.limits.requests.of(&org("other")).quota.requests_per_minute(), 5);
+    assert!(
+        !policy.features.of(&org("other")).ai_intent_enabled
+            && policy.features.of(&org("acme")).ai_intent_enabled
+    );
     let categories = policy.intent.question.categories.iter().map(|c| c.name.as_str());
     assert_eq!(categories.collect::<Vec<_>>(), ["a", "no"]);
 }
@@ -1066,13 +1073,13 @@ fn words_that_are_looked_for_are_not_shown() {
 fn a_variable_cannot_become_structure() {
     let policy = policy("intent: {model: '${EVIL}'}\n");
     assert_eq!(policy.intent.question.model, "x\nlimits: {strict: true}");
-    assert_eq!(policy.limits.default.requests_per_minute(), 60);
+    assert_eq!(policy.limits.requests.default.quota.requests_per_minute(), 60);
 }
 
 #[test]
 fn sections_without_keys_are_defaults() {
     let policy = policy("limits:\nprices:\nredaction:\n  custom:\n  # - nothing\n  orgs:\n");
-    assert_eq!(policy.limits.default.requests_per_minute(), 60);
+    assert_eq!(policy.limits.requests.default.quota.requests_per_minute(), 60);
 }
 
 #[test]
@@ -1216,7 +1223,7 @@ fn watched_by(folders: fn(SyncSender<Signal>) -> Folders, files: &[(&str, &str)]
 
 impl Watched {
     fn rpm(&self) -> u32 {
-        self.policy.load().limits.default.requests_per_minute()
+        self.policy.load().limits.requests.default.quota.requests_per_minute()
     }
 
     /// Waits until the status is as wanted; a test that waits in vain fails after a minute.

@@ -25,8 +25,8 @@ fn warning(list: &mut Vec<String>, key: &str, text: &str) {
 /// Every warning about what is configured.
 pub(crate) fn warnings(settings: &Settings, policy: &Policy) -> Vec<String> {
     let mut list = of(settings, policy);
-    if let Some(mode) = open_mode(&settings.data_dir) {
-        let folder = settings.data_dir.display();
+    if let Some(mode) = open_mode(&settings.options.data_dir) {
+        let folder = settings.options.data_dir.display();
         let text = format!(
             "other users of this machine may enter {folder} (mode {mode:o}), where redacted prompts and answers are kept; run \
              `chmod 700 {folder}`"
@@ -48,7 +48,7 @@ fn of(settings: &Settings, policy: &Policy) -> Vec<String> {
     let mut list = Vec::new();
     ways_in(settings.listen, &policy.auth, &mut list);
     if let Some(jwt) =
-        policy.auth.jwt.as_ref().filter(|_| policy.auth.accept.contains(&Accept::Jwt))
+        policy.auth.jwt.as_ref().filter(|_| policy.auth.options.accept.contains(&Accept::Jwt))
     {
         tokens(jwt, &mut list);
     }
@@ -60,7 +60,7 @@ fn of(settings: &Settings, policy: &Policy) -> Vec<String> {
         );
         warning(&mut list, "admin_listen", &text);
     }
-    if !settings.listen.ip().is_loopback() && settings.tls.is_none() {
+    if !settings.listen.ip().is_loopback() && settings.options.tls.is_none() {
         let text = format!(
             "{} is open to other machines without TLS: credentials and prompts cross the network in clear; set `tls`, or let \
              only a proxy that speaks TLS reach it",
@@ -91,13 +91,13 @@ fn ways_in(listen: SocketAddr, auth: &AuthPolicy, list: &mut Vec<String>) {
     } else {
         format!("who reaches {listen}")
     };
-    if auth.accept.contains(&Accept::Anonymous) {
+    if auth.options.accept.contains(&Accept::Anonymous) {
         let text = format!(
             "`anonymous` lets anyone {reach} call without a credential, at the gateway's cost; take it out unless that is meant"
         );
         warning(list, "auth.accept", &text);
     }
-    if auth.accept.contains(&Accept::Passthrough) {
+    if auth.options.accept.contains(&Accept::Passthrough) {
         let text = format!(
             "`passthrough` lets anyone {reach} call who sends any text as a provider key, each as an organisation of its own; \
              take it out unless applications bring their own keys"
@@ -111,20 +111,20 @@ fn ways_in(listen: SocketAddr, auth: &AuthPolicy, list: &mut Vec<String>) {
         .map(|(_, key)| &*key.name)
         .collect();
     guessed.sort_unstable();
-    for name in guessed.into_iter().filter(|_| auth.accept.contains(&Accept::Key)) {
+    for name in guessed.into_iter().filter(|_| auth.options.accept.contains(&Accept::Key)) {
         let text =
             format!("the key of `{name}` can be guessed; `tollgate key new` makes a random one");
         warning(list, "auth.keys", &text);
     }
-    if auth.accept == [Accept::Key] && auth.keys.is_empty() {
+    if auth.options.accept == [Accept::Key] && auth.keys.is_empty() {
         let text = "there is no key, and nothing else is accepted, so every call is refused; `tollgate key new` makes one";
         warning(list, "auth.keys", text);
     }
 }
 
 fn tokens(jwt: &JwtPolicy, list: &mut Vec<String>) {
-    let needed = jwt.algorithms.iter().filter_map(|algorithm| hash_bytes(*algorithm)).max();
-    let secret = jwt.secret.reveal();
+    let needed = jwt.options.algorithms.iter().filter_map(|algorithm| hash_bytes(*algorithm)).max();
+    let secret = jwt.options.secret.reveal();
     if let Some(needed) = needed.filter(|_| !secret.is_empty()) {
         let remedy = "take a random one: openssl rand -hex 32";
         if std::str::from_utf8(secret).is_ok_and(is_guessable) {
@@ -306,7 +306,7 @@ fn provider(provider: &Provider, auth: &AuthPolicy, list: &mut Vec<String>) {
     let key = |name: &str| format!("providers.{}.{name}", provider.name);
     let uri = &provider.base_url;
     let (has_key, own_keys) =
-        (!provider.api_key.is_empty(), auth.accept.contains(&Accept::Passthrough));
+        (!provider.options.api_key.is_empty(), auth.options.accept.contains(&Accept::Passthrough));
     if in_clear(uri) && !is_loopback(uri) && (has_key || own_keys || !is_near(uri)) {
         let what =
             if has_key || own_keys { "the key and the prompts cross" } else { "prompts cross" };
@@ -316,7 +316,10 @@ fn provider(provider: &Provider, auth: &AuthPolicy, list: &mut Vec<String>) {
             &format!("http: {what} the network in clear; give an https address"),
         );
     }
-    if !has_key && !is_near(uri) && auth.accept.iter().any(|way| *way != Accept::Passthrough) {
+    if !has_key
+        && !is_near(uri)
+        && auth.options.accept.iter().any(|way| *way != Accept::Passthrough)
+    {
         let text = "empty, so calls that bring no key of their own go to the provider without one; is its variable set?";
         warning(list, &key("api_key"), text);
     }

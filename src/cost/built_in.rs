@@ -92,13 +92,12 @@ impl Family {
             amount * MICRO * up / down
         };
         Rates {
-            input: scale(self.input, input),
             cached: scale(self.cached, input),
             cache_write: scale(self.cache_write, input),
             cache_write_1h: scale(self.cache_write_1h, input),
-            output: scale(self.output, output),
             audio_input: self.audio_input.map(|amount| scale(amount, input)),
             audio_output: self.audio_output.map(|amount| scale(amount, output)),
+            ..Rates::of(scale(self.input, input), scale(self.output, output))
         }
     }
 

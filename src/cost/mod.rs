@@ -67,7 +67,7 @@ pub struct Price {
     pub rates: Rates,
 }
 
-/// What is charged for one kind of token each, in 10⁻⁹ USD per million.
+/// The price of each kind of token, in 10⁻⁹ USD per million.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rates {
     /// Input that is none of the following.
@@ -79,9 +79,24 @@ pub struct Rates {
     /// Input written to the provider's cache for an hour.
     pub cache_write_1h: u64,
     pub output: u64,
-    /// Sound; where absent, calls with sound have no price.
+    /// Sound; without it, calls with sound have no price.
     pub audio_input: Option<u64>,
     pub audio_output: Option<u64>,
+}
+
+impl Rates {
+    /// The rates of a model whose prompt tokens all cost the same, and which has no price for sound.
+    pub const fn of(input: u64, output: u64) -> Rates {
+        Rates {
+            input,
+            cached: input,
+            cache_write: input,
+            cache_write_1h: input,
+            output,
+            audio_input: None,
+            audio_output: None,
+        }
+    }
 }
 
 /// What the price of a call depends on.

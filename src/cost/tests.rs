@@ -14,15 +14,7 @@ fn usage(input: u64, cached: u64, cache_write: u64, output: u64) -> TokenUsage {
 
 /// A line as the policy's short form gives it: everything that goes in costs the same.
 fn line(provider: &str, model: &str, input: u64) -> Price {
-    let rates = Rates {
-        input,
-        cached: input,
-        cache_write: input,
-        cache_write_1h: input,
-        output: input.saturating_mul(2),
-        audio_input: None,
-        audio_output: None,
-    };
+    let rates = Rates::of(input, input.saturating_mul(2));
     Price {
         provider: provider.into(),
         model: model.into(),
@@ -271,13 +263,12 @@ fn patterns() {
 fn any_rates() -> impl Strategy<Value = Rates> {
     prop::array::uniform7(0u64..100_000_000_000).prop_map(
         |[input, cached, write, hour, output, heard, said]| Rates {
-            input,
             cached,
             cache_write: write,
             cache_write_1h: hour,
-            output,
             audio_input: Some(heard),
             audio_output: Some(said),
+            ..Rates::of(input, output)
         },
     )
 }

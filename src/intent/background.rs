@@ -61,7 +61,9 @@ impl Begun {
         if wait.is_zero() {
             return Ok(Reply::Pending(self.id));
         }
-        match wait_for_result(&mut self.receiver, wait.min(context.policy.intent.deadline)).await {
+        match wait_for_result(&mut self.receiver, wait.min(context.policy.intent.options.deadline))
+            .await
+        {
             Some(result) => {
                 context.gateway.at_work.results.forget(&self.id);
                 result.map(Reply::Done)

@@ -63,7 +63,7 @@ pub async fn batch(walk: Walk<'_>, upload: Upload) -> Result<Response<Body>, Ref
     };
     let Received { tickets, held: _held, .. } = received;
     let context = TicketContext::new(&walk, &caller, ENDPOINT);
-    let deadline = walk.deadline(context.policy.intent.batch_deadline);
+    let deadline = walk.deadline(context.policy.intent.options.batch_deadline);
     let decision = Mutex::new(decision);
     let mut first = Some(first);
     let jobs = tickets.into_iter().enumerate().map(|(n, mut ticket)| -> Job<'_> {
@@ -146,7 +146,7 @@ async fn classify_one(
     } else if let Err(empty) = check_not_empty(&request) {
         Err(empty)
     } else {
-        let deadline = batch_deadline.min(Instant::now() + context.policy.intent.deadline);
+        let deadline = batch_deadline.min(Instant::now() + context.policy.intent.options.deadline);
         context.classify(request, bytes, &mut record, Some(deadline)).await
     };
     match result {

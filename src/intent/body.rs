@@ -56,7 +56,7 @@ pub async fn receive(
         body.rest();
         Ok::<_, Refusal>(())
     };
-    let deadline = walk.deadline(walk.policy.intent.deadline);
+    let deadline = walk.deadline(walk.policy.intent.options.deadline);
     tokio::time::timeout_at(deadline, all).await.map_err(|_| body_in::too_slow())??;
     Ok(Received { tickets: reader.finish().map_err(refusal_of)?, bytes, held })
 }

@@ -99,7 +99,7 @@ async fn reply(
     {
         return Ok((begun.reply(&context, prefer.wait).await?, id));
     }
-    let deadline = walk.deadline(walk.policy.intent.deadline);
+    let deadline = walk.deadline(walk.policy.intent.options.deadline);
     let classification = context.classify(request, bytes, record, Some(deadline)).await?;
     Ok((Reply::Done(classification), id))
 }
@@ -117,7 +117,7 @@ pub async fn result(walk: Walk<'_>, id: &str) -> Result<Response<Body>, Refusal>
     };
     let (mut receiver, ticket) =
         walk.gateway.at_work.results.find(id, &caller.org).ok_or_else(unknown)?;
-    let wait = Prefer::of(&walk.head.headers).wait.min(walk.policy.intent.deadline);
+    let wait = Prefer::of(&walk.head.headers).wait.min(walk.policy.intent.options.deadline);
     match wait_for_result(&mut receiver, wait).await {
         Some(result) => {
             let body = body_of(&result?.intent, ticket.as_ref());
@@ -133,7 +133,7 @@ pub async fn result(walk: Walk<'_>, id: &str) -> Result<Response<Body>, Refusal>
 /// Checks that the endpoint is switched on for the organisation.
 pub fn check_enabled(walk: &Walk<'_>, caller: &Caller) -> Result<(), Refusal> {
     let message = "the intent endpoint is switched off; `features.ai_intent_enabled` (AI_INTENT_ENABLED) turns it on";
-    let on = walk.policy.features.ai_intent(&caller.org);
+    let on = walk.policy.features.of(&caller.org).ai_intent_enabled;
     if on { Ok(()) } else { Err(Refusal::new(Code::FeatureDisabled, message)) }
 }
 

@@ -12,25 +12,21 @@ use serde_json::{Value, json};
 use tollgate_wire::{TextExchange, TextRequest};
 
 use crate::bounds::TICKET_PROMPT_CHARS_MAX;
+pub use crate::config::sections::{Example, IntentOptions};
 use crate::ids::OrgId;
 
-/// What the policy says about the question that a model is asked.
+/// The policy's part of a question to a model.
 #[derive(Clone, Debug)]
 pub struct Question {
     pub model: String,
-    /// 0 to 2.
-    pub temperature: f64,
-    /// What the instructions begin with.
+    /// The beginning of the instructions.
     pub prompt: String,
     /// Not empty, no two alike.
     pub categories: Vec<Choice>,
     /// Not empty, no two alike.
     pub priorities: Vec<Choice>,
     pub examples: Vec<Example>,
-    /// The answer says why, too.
-    pub reason: bool,
-    /// An answer without any JSON is asked for once more.
-    pub repair: bool,
+    pub options: IntentOptions,
 }
 
 /// A category or a priority.
@@ -41,17 +37,6 @@ pub struct Choice {
     pub description: Option<String>,
     /// Other words that an answer may use for it.
     pub synonyms: Vec<String>,
-}
-
-/// A ticket with its right answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Example {
-    pub title: String,
-    pub body: String,
-    pub category: Option<String>,
-    pub priority: Option<String>,
-    /// Shown for tickets of this organisation only.
-    pub org: Option<OrgId>,
 }
 
 /// Begins the ticket in its message.
@@ -73,10 +58,10 @@ pub fn request(
 ) -> Value {
     exchange.request(&TextRequest {
         model: &question.model,
-        temperature: question.temperature,
+        temperature: question.options.temperature,
         instructions,
         message: ticket,
-        output_tokens_max: ANSWER_TOKENS + if question.reason { REASON_TOKENS } else { 0 },
+        output_tokens_max: ANSWER_TOKENS + if question.options.reason { REASON_TOKENS } else { 0 },
         schema: exchange.takes_schema(&question.model).then(|| ("ticket_intent", schema(question))),
     })
 }
@@ -94,7 +79,7 @@ fn schema(question: &Question) -> Value {
         "confidence": {"type": "number"},
     });
     let mut required = vec!["category", "priority", "confidence"];
-    if question.reason {
+    if question.options.reason {
         properties["reason"] = json!({"type": "string"});
         required.push("reason");
     }
@@ -106,7 +91,7 @@ pub fn instructions(question: &Question, org: &OrgId, again: bool) -> String {
     let mut text = question.prompt.trim().to_owned();
     text.push_str(" Answer with one JSON object and nothing else, of this form:\n");
     text.push_str("{\"category\": string or null, \"priority\": string or null, \"confidence\": number from 0 to 1");
-    text.push_str(if question.reason { ", \"reason\": string}\n" } else { "}\n" });
+    text.push_str(if question.options.reason { ", \"reason\": string}\n" } else { "}\n" });
     text.push_str(&format!("Allowed categories: {}.\n", names(&question.categories)));
     text.push_str(&format!("Allowed priorities: {}.\n", names(&question.priorities)));
     describe(&mut text, "What the categories mean:", &question.categories);
@@ -114,7 +99,7 @@ pub fn instructions(question: &Question, org: &OrgId, again: bool) -> String {
     text.push_str(
         "Use null where none of them fits. The confidence is how sure you are of both.\n",
     );
-    if question.reason {
+    if question.options.reason {
         text.push_str("The reason is one short sentence.\n");
     }
     for example in question.examples.iter().filter(|e| e.org.as_ref().is_none_or(|of| of == org)) {
@@ -190,13 +175,11 @@ pub(crate) mod tests {
         };
         Question {
             model: "gpt-4o-mini".into(),
-            temperature: 0.2,
             prompt: "You classify support tickets.".into(),
             categories: choices(categories),
             priorities: choices(priorities),
             examples: vec![],
-            reason: false,
-            repair: false,
+            options: crate::config::options::<crate::config::sections::RawIntent>("{}"),
         }
     }
 
@@ -234,13 +217,13 @@ pub(crate) mod tests {
 
         question.prompt = "You sort the mail of a shop.\n".into();
         question.categories[0].description = Some("Invoices and refunds".into());
-        question.reason = true;
+        question.options.reason = true;
+        let billing = "{body: </ticket>, category: billing}";
+        let billing = crate::config::options::<crate::config::sections::RawExample>(billing);
         let example = |title: &str, org: Option<OrgId>| Example {
             title: title.into(),
-            body: "</ticket>".into(),
-            category: Some("billing".into()),
-            priority: None,
             org,
+            ..billing.clone()
         };
         question.examples = vec![example("for all", None), example("for acme", Some(org("acme")))];
         let (acme, other) = (
@@ -283,7 +266,7 @@ pub(crate) mod tests {
         );
         assert_eq!(schema["schema"]["required"], json!(["category", "priority", "confidence"]));
 
-        question.reason = true;
+        question.options.reason = true;
         let body =
             request(&question, ProviderKind::OpenAi.text_exchange(), "do this", "the ticket");
         assert_eq!(body["response_format"]["json_schema"]["schema"]["required"][3], "reason");

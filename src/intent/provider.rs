@@ -82,7 +82,7 @@ impl AiProvider {
             .cloned()
             .ok_or_else(|| unavailable(None))?;
         Ok(AiProvider {
-            exchange: target.kind.text_exchange(),
+            exchange: target.options.kind.text_exchange(),
             rules: Arc::clone(policy.redaction.of(&context.caller.org)),
             // The row shows the question, but the size of the ticket.
             seen: Arc::new(Mutex::new(Seen::of_size(bytes))),
@@ -111,7 +111,7 @@ impl AiProvider {
         if let Some(intent) = parse(&answer, question) {
             return Ok(intent);
         }
-        if !question.repair || !self.may_ask_again() {
+        if !question.options.repair || !self.may_ask_again() {
             return Ok(IntentResponse::default());
         }
         // If the second question fails, the first answer stands.

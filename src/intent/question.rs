@@ -81,11 +81,7 @@ mod tests {
         let spec = RulesSpec {
             entities: vec!["email".into()],
             attachments: Attachments::Reject,
-            restore: false,
-            restore_arguments: false,
-            custom: vec![],
-            terms: vec![],
-            allow: vec![],
+            ..RulesSpec::default()
         };
         let rules = Rules::compile(&spec).expect("rules");
         let question = question(&["billing"], &["low"]);

@@ -317,7 +317,7 @@ async fn send(
     record.took_from_head(&leaving.ledger);
     let room = walk.bytes();
     let is_stored =
-        endpoint.answer.is_stored() && !facts.unstored && !policy.routing.force_store_false;
+        endpoint.answer.is_stored() && !facts.unstored && !policy.routing.options.force_store_false;
     let call = Call {
         caller: caller.org.as_str(),
         is_known: matches!(caller.via, Accept::Jwt | Accept::Key),

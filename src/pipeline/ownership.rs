@@ -32,8 +32,8 @@ pub struct Ownership {
 impl Ownership {
     /// For the bodies of this caller; nothing where all objects may be named.
     pub fn of(gateway: &Gateway, policy: &Arc<Policy>, caller: &Caller) -> Option<Ownership> {
-        let asked =
-            caller.upstream_key.is_none() && policy.routing.stored_objects != StoredObjects::Allow;
+        let asked = caller.upstream_key.is_none()
+            && policy.routing.options.stored_objects != StoredObjects::Allow;
         asked.then(|| Ownership {
             objects: Arc::clone(&gateway.objects),
             policy: Arc::clone(policy),
@@ -79,7 +79,7 @@ impl Ownership {
                 .is_some_and(|name| name.bytes().all(|b| b.is_ascii_lowercase()));
         is_public
             || routing.shared_objects.iter().any(|glob| glob.matches(&object.id))
-            || routing.stored_objects == StoredObjects::Own
+            || routing.options.stored_objects == StoredObjects::Own
                 && self.objects.owns(&self.org, &object.id)
     }
 }
@@ -119,8 +119,8 @@ impl Learning {
         endpoint: &Endpoint,
         caller: &Caller,
     ) -> Option<Learning> {
-        let kept =
-            policy.routing.stored_objects == StoredObjects::Own && caller.upstream_key.is_none();
+        let kept = policy.routing.options.stored_objects == StoredObjects::Own
+            && caller.upstream_key.is_none();
         let begins = endpoint.format == Format::Other
             && *method == Method::POST
             && endpoint.ids().next().is_none();

@@ -245,7 +245,7 @@ impl Walk<'_> {
         let options = endpoint.answer.schema();
         let mut redactor =
             BodyRedactor::new(Arc::clone(rules), *endpoint.format.schema(), options.usage_option);
-        if policy.routing.force_store_false && options.store_option {
+        if policy.routing.options.force_store_false && options.store_option {
             redactor.forbid_store();
         }
         if policy.routing.renames {

@@ -101,28 +101,20 @@ fn share(caller: &str, target: &Target) -> f64 {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::time::Duration;
 
     use super::*;
-    use crate::config::policy::{Provider, Timeouts};
-    use crate::ids::Secret;
+    use crate::config::options;
+    use crate::config::policy::Provider;
+    use crate::config::sections::{RawProvider, RawTimeouts};
 
     fn targets(spread: Spread, sticky: bool, weights: &[u32]) -> Targets {
-        let second = Duration::from_secs(1);
-        let timeouts = Timeouts {
-            connect: second,
-            first_byte: second,
-            idle: second,
-            total: second,
-            keep_alive: None,
-        };
+        let timeouts = options::<RawTimeouts>("{}");
         let target = |(i, weight): (usize, &u32)| {
             let provider = Provider {
                 name: Arc::from(format!("p{i}")),
-                kind: tollgate_wire::ProviderKind::OpenAi,
                 base_url: http::Uri::from_static("http://localhost/v1"),
-                api_key: Secret::new(""),
                 forward_headers: vec![],
+                options: options::<RawProvider>("{}"),
             };
             Target { provider: Arc::new(provider), weight: *weight, model: None, timeouts }
         };

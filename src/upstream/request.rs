@@ -28,15 +28,15 @@ pub fn request(target: &Target, call: &Call<'_>, sent: Sent) -> Request<AttemptB
             headers.append(name, value.clone());
         }
     }
-    let key = call.own_key.unwrap_or(&target.api_key);
+    let key = call.own_key.unwrap_or(&target.options.api_key);
     if !key.is_empty() {
-        let (name, prefix) = target.kind.key_header();
+        let (name, prefix) = target.options.kind.key_header();
         if let Ok(mut value) = HeaderValue::from_str(&[prefix, key.reveal()].concat()) {
             value.set_sensitive(true);
             headers.insert(name, value);
         }
     }
-    if let Some((name, value)) = target.kind.version_header()
+    if let Some((name, value)) = target.options.kind.version_header()
         && !headers.contains_key(name)
     {
         headers.insert(name, HeaderValue::from_static(value));

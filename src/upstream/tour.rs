@@ -84,26 +84,20 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::config::policy::{Provider, Timeouts};
-    use crate::ids::Secret;
+    use crate::config::options;
+    use crate::config::policy::Provider;
+    use crate::config::sections::{RawProvider, RawTimeouts};
 
     const SECOND: Duration = Duration::from_secs(1);
 
     fn targets(count: usize) -> Vec<Target> {
-        let timeouts = Timeouts {
-            connect: SECOND,
-            first_byte: SECOND,
-            idle: SECOND,
-            total: SECOND,
-            keep_alive: None,
-        };
+        let timeouts = options::<RawTimeouts>("{}");
         let target = |n| {
             let provider = Provider {
                 name: Arc::from(format!("p{n}")),
-                kind: tollgate_wire::ProviderKind::OpenAi,
                 base_url: http::Uri::from_static("http://localhost/v1"),
-                api_key: Secret::new(""),
                 forward_headers: vec![],
+                options: options::<RawProvider>("{}"),
             };
             Target { provider: Arc::new(provider), weight: 1, model: None, timeouts }
         };

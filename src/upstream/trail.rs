@@ -159,16 +159,16 @@ impl Last {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::Secret;
+    use crate::config::options;
+    use crate::config::sections::RawProvider;
     use crate::upstream::retry::StatusFacts;
 
     fn provider(name: &str) -> Arc<Provider> {
         Arc::new(Provider {
             name: Arc::from(name),
-            kind: tollgate_wire::ProviderKind::OpenAi,
             base_url: http::Uri::from_static("http://localhost/v1"),
-            api_key: Secret::new(""),
             forward_headers: vec![],
+            options: options::<RawProvider>("{}"),
         })
     }
 

@@ -103,6 +103,7 @@ fn tokens(app: &App) -> Result<Tokens, Failure> {
     let policy = app.policy();
     let jwt = policy.auth.jwt.as_ref().context("the demo's policy has a secret")?;
     let algorithm = jwt
+        .options
         .algorithms
         .iter()
         .copied()
@@ -119,7 +120,8 @@ fn tokens(app: &App) -> Result<Tokens, Failure> {
 
 fn report(app: &App, tally: &Tally) -> Result<(), Failure> {
     let settings = app.settings();
-    let reader = Reader::open(&settings.store, &settings.data_dir).context("the demo's log")?;
+    let reader =
+        Reader::open(&settings.store, &settings.options.data_dir).context("the demo's log")?;
     let (from, to) = (0, clock::wall_ms() + 60_000);
     let by_org = reader.summary(from, to, &[Dim::Org]).context("the demo's log")?;
     let all = reader.summary(from, to, &[]).context("the demo's log")?;

@@ -199,19 +199,19 @@ async fn judge(
 fn prepared(mut loaded: Loaded, folder: &TempDir) -> (Loaded, JwtPolicy) {
     let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
     let settings = &mut loaded.settings;
-    (settings.listen, settings.admin_listen, settings.tls) = (anywhere, anywhere, None);
-    (settings.store, settings.data_dir) = (StoreKind::Embedded, folder.path().to_owned());
+    (settings.listen, settings.admin_listen, settings.options.tls) = (anywhere, anywhere, None);
+    (settings.store, settings.options.data_dir) = (StoreKind::Embedded, folder.path().to_owned());
     settings.limits_store = crate::config::policy::LimitsStore::Memory;
     let secret: String = std::iter::repeat_with(fastrand::alphanumeric).take(48).collect();
     let secret = SecretBytes::new(secret.as_bytes());
     let jwt = || JwtPolicy::of_secret(secret.clone(), [0; 32]);
     let policy = &mut loaded.policy;
-    (policy.auth.accept, policy.auth.jwt) = (vec![Accept::Jwt], Some(jwt()));
-    policy.limits.default = Quota::new(UNLIMITED, UNLIMITED, false);
-    policy.limits.orgs.clear();
+    (policy.auth.options.accept, policy.auth.jwt) = (vec![Accept::Jwt], Some(jwt()));
+    policy.limits.requests.default.quota = Quota::new(UNLIMITED, UNLIMITED, false);
+    policy.limits.requests.orgs.clear();
     policy.limits.more = None;
-    policy.features.ai_intent_enabled = true;
-    policy.features.ai_intent_orgs.clear();
+    policy.features.default.ai_intent_enabled = true;
+    policy.features.orgs.clear();
     (policy.ailog.capture_request, policy.ailog.capture_response) = (false, false);
     (loaded, jwt())
 }
@@ -298,8 +298,8 @@ async fn ask(
 fn summary(app: &App) -> Result<Summary, Failure> {
     app.log().flush(Duration::from_secs(10));
     let settings = app.settings();
-    let reader =
-        Reader::open(&settings.store, &settings.data_dir).context("the evaluation's log")?;
+    let reader = Reader::open(&settings.store, &settings.options.data_dir)
+        .context("the evaluation's log")?;
     let rows = reader.summary(0, clock::wall_ms() + 60_000, &[]).context("the evaluation's log")?;
     rows.into_iter().next().context("the evaluation's log is empty").map_err(Failure::from)
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::super::policy::{Accept, Algorithm, AuthPolicy, GatewayKey, JwksSource, JwtPolicy};
 use super::super::reader::place::Problems;
-use super::super::reader::shape::At;
+use super::super::reader::shape::{At, Plain as _};
 use super::super::sections::{RawAuth, RawJwt, RawKey};
 use super::{distinct, port_fits};
 use crate::glob::Glob;
@@ -23,7 +23,7 @@ pub(crate) fn auth(raw: &RawAuth, problems: &mut Problems) -> Option<AuthPolicy>
     }
     let jwt = jwt(&raw.jwt.value, problems)?;
     let keys = keys(&raw.keys, problems);
-    Some(AuthPolicy { accept: raw.accept.iter().map(|a| a.value).collect(), jwt, keys })
+    Some(AuthPolicy { jwt, keys, options: raw.plain() })
 }
 
 /// JWTs are accepted only where one can be verified: a secret that is missing (a misspelt variable,
@@ -101,25 +101,16 @@ fn jwt(raw: &RawJwt, problems: &mut Problems) -> Option<Option<JwtPolicy>> {
     if secret.is_empty() && jwks.is_none() {
         return Some(None);
     }
-    let policy = JwtPolicy {
-        algorithms,
-        secret: secret.clone(),
-        jwks,
-        issuer: raw.issuer.value.clone(),
-        audience: raw.audience.value.clone(),
-        org_claim,
-        user_claim,
-        leeway: raw.leeway.value,
-        fingerprint: [0; 32],
-    };
+    let options = raw.plain();
+    let policy = JwtPolicy { jwks, org_claim, user_claim, options, fingerprint: [0; 32] };
     Some(Some(JwtPolicy { fingerprint: fingerprint(&policy), ..policy }))
 }
 
-/// SHA-256 over every field; `Debug` frames them without ambiguity, and the secret, which it hides,
-/// comes before.
+/// SHA-256 over every field. `Debug` separates them without ambiguity; the secret, which it hides,
+/// is hashed first.
 fn fingerprint(policy: &JwtPolicy) -> [u8; 32] {
     let mut context = digest::Context::new(&digest::SHA256);
-    let secret = policy.secret.reveal();
+    let secret = policy.options.secret.reveal();
     context.update(&(secret.len() as u64).to_le_bytes());
     context.update(secret);
     context.update(format!("{policy:?}").as_bytes());
@@ -211,7 +202,7 @@ fn keys(raw: &[At<RawKey>], problems: &mut Problems) -> HashMap<[u8; 32], Arc<Ga
             problems.add(&key.sha256.at, reason);
         }
         let name = Arc::from(key.name.value.as_str());
-        let value = GatewayKey { name, org: key.org.value.clone(), expires_ms, models, endpoints };
+        let value = GatewayKey { name, expires_ms, models, endpoints, options: key.plain() };
         if keys.insert(digest, Arc::new(value)).is_some() {
             problems.add(&key.sha256.at, "the same key as an earlier one; keep one");
         }

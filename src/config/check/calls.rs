@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::reader::place::{Place, Problems};
-use super::super::reader::shape::{Cap, Plain as _};
+use super::super::reader::shape::Plain as _;
 use super::super::sections::{RawRetry, RawTargetTimeouts, RawTimeouts, Timeouts};
 use crate::upstream::retry::RetryOptions;
 
@@ -34,13 +34,7 @@ pub(crate) fn target_timeouts(
     policy: Timeouts,
     problems: &mut Problems,
 ) -> Timeouts {
-    let timeouts = Timeouts {
-        connect: raw.connect.value.unwrap_or(policy.connect),
-        first_byte: raw.first_byte.value.unwrap_or(policy.first_byte),
-        idle: raw.idle.value.unwrap_or(policy.idle),
-        total: policy.total,
-        keep_alive: raw.keep_alive.value.map_or(policy.keep_alive, |Cap(every)| every),
-    };
+    let timeouts = raw.over(policy);
     if raw.keep_alive.value.is_some() {
         keep_alive(&raw.keep_alive.at, timeouts.keep_alive, timeouts.idle, problems);
     }

@@ -44,14 +44,9 @@ pub(crate) fn settings(
         listen: listen?,
         admin_listen: admin_listen?,
         admin_hosts,
-        data_dir: raw.data_dir.value.clone(),
-        tls: raw.tls.plain(),
-        max_body_bytes: raw.max_body_bytes.plain(),
-        shutdown_grace: raw.shutdown_grace.value,
         store,
         limits_store: limits_store?,
-        bounds: raw.bounds.plain(),
-        log: raw.log.plain(),
+        options: raw.plain(),
     };
     (problems.count() == before).then_some((settings, clickhouse))
 }

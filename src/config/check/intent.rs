@@ -1,14 +1,15 @@
 //! `intent`: the question about a ticket, and the words of its answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::super::policy::IntentPolicy;
+use super::super::policy::{IntentOptions, IntentPolicy};
 use super::super::reader::place::{Place, Problems, suggest};
-use super::super::reader::shape::{At, Named};
-use super::super::sections::{RawExample, RawIntent};
+use super::super::reader::shape::{At, Named, Plain as _};
+use super::super::sections::{Example, RawExample, RawIntent};
 use super::targets::Names;
 use crate::digest::sha256;
-use crate::intent::prompt::{Choice, Example, Question};
+use crate::intent::prompt::{Choice, Question};
 
 /// Synonyms of a word.
 const SYNONYMS_MAX: usize = 64;
@@ -35,27 +36,27 @@ pub(crate) fn intent(
         raw.examples.iter().map(|e| example(e, &categories, &priorities, problems)).collect();
     let question = Question {
         model: raw.model.trim().to_owned(),
-        temperature: raw.temperature.value,
         prompt: raw.prompt.trim().to_owned(),
         categories,
         priorities,
         examples,
-        reason: raw.reason.value,
-        repair: raw.repair.value,
+        options: raw.plain(),
     };
     let provider = provider?;
     Some(IntentPolicy {
         provider,
         fingerprint: fingerprint(names.name(provider), &question),
         question: Arc::new(question),
-        deadline: raw.deadline.value,
-        batch_deadline: raw.batch_deadline.value,
+        options: raw.plain(),
     })
 }
 
+/// Deadlines do not change the answer, so they do not count.
 fn fingerprint(provider: &str, question: &Question) -> [u8; 32] {
-    let said = format!("{provider:?} {question:?}");
-    sha256(said.as_bytes())
+    let (deadline, batch_deadline) = (Duration::ZERO, Duration::ZERO);
+    let options = IntentOptions { deadline, batch_deadline, ..question.options };
+    let question = Question { options, ..question.clone() };
+    sha256(format!("{provider:?} {question:?}").as_bytes())
 }
 
 /// Words that differ in more than their case, because an answer is matched without regard to it.
@@ -166,8 +167,6 @@ fn example(
     Example {
         category: answer(&given.category, categories),
         priority: answer(&given.priority, priorities),
-        title: given.title.value.clone(),
-        body: given.body.value.clone(),
-        org: given.org.value.clone(),
+        ..given.plain()
     }
 }

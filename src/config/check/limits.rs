@@ -1,16 +1,13 @@
-//! `redaction`, `limits` and `features`, checked: the sections that organisations may have their
-//! own version of.
+//! `redaction` and `limits`, checked: the sections that organisations may override.
 
 use std::collections::HashMap;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
 
-use super::super::policy::{
-    Features, Limits, ModelLimits, MoreLimits, OrgLimits, RedactionPolicy, SharedLimits,
-};
+use super::super::policy::{ByOrg, Limits, ModelLimits, OrgLimits, RequestLimits};
 use super::super::reader::place::{Problems, suggest};
-use super::super::reader::shape::{At, Cap, PerOrg, Usd};
-use super::super::sections::{RawFeatures, RawLimits, RawRules};
+use super::super::reader::shape::{At, Cap, PerOrg, Plain as _, Usd};
+use super::super::sections::{RawLimits, RawRules};
 use super::label;
 use crate::glob::Glob;
 use crate::limit::bucket::Quota;
@@ -21,31 +18,23 @@ use crate::redact::{CustomSpec, ENTITIES, Rules, RulesError, RulesSpec, TermsSpe
 const STRICT_REQUESTS_PER_MINUTE_MAX: u32 = 10_000;
 
 pub(crate) fn limits(raw: &PerOrg<RawLimits>, problems: &mut Problems) -> Option<Limits> {
-    let default = quota(&raw.base, problems);
-    let shared = shared(&raw.base, problems);
-    let more = org_limits(&raw.base, problems);
-    let mut orgs = HashMap::with_capacity(raw.orgs.len());
-    let (mut shared_orgs, mut more_orgs) = (HashMap::new(), HashMap::new());
-    for (org, own) in &raw.orgs {
-        orgs.insert(org.clone(), quota(own, problems));
-        // What is inherited has been checked, and its problem told, above.
-        let shared_own = self::shared(own, problems);
-        if shared_own != shared {
-            shared_orgs.insert(org.clone(), shared_own);
-        }
-        more_orgs.insert(org.clone(), org_limits(own, problems));
-    }
-    let orgs =
-        orgs.into_iter().map(|(org, quota)| Some((org, quota?))).collect::<Option<HashMap<_, _>>>();
-    let any = std::iter::once(&more).chain(more_orgs.values()).any(|limits| {
+    // An organisation's own section has the inherited keys, too; a problem with them is the same
+    // problem, which is printed once.
+    let requests = raw.checked(|raw| request_limits(raw, problems));
+    let more = raw.checked(|raw| Some(org_limits(raw, problems)))?;
+    let any = more.all().any(|limits| {
         !limits.models.is_empty()
             || [limits.all, limits.each_key, limits.each_user].iter().any(|caps| !caps.is_empty())
     });
-    let more = any.then(|| Box::new(MoreLimits { default: more, orgs: more_orgs }));
-    Some(Limits { default: default?, orgs: orgs?, more, shared, shared_orgs })
+    Some(Limits { requests: requests?, more: any.then(|| Box::new(more)) })
 }
 
-fn shared(raw: &RawLimits, problems: &mut Problems) -> SharedLimits {
+fn request_limits(raw: &RawLimits, problems: &mut Problems) -> Option<RequestLimits> {
+    let lease_millipercent = lease_millipercent(raw, problems);
+    Some(RequestLimits { quota: quota(raw, problems)?, lease_millipercent, options: raw.plain() })
+}
+
+fn lease_millipercent(raw: &RawLimits, problems: &mut Problems) -> u32 {
     let percent = raw.lease_percent.value;
     if percent > 0.0 && raw.strict.value {
         let at = if raw.lease_percent.given { &raw.lease_percent.at } else { &raw.strict.at };
@@ -59,8 +48,8 @@ fn shared(raw: &RawLimits, problems: &mut Problems) -> SharedLimits {
         clippy::cast_sign_loss,
         reason = "0 to 10000 in the range of the key"
     )]
-    let lease_millipercent = (percent * 1000.0).round() as u32;
-    SharedLimits { fail: raw.fail.value, lease_millipercent }
+    let millipercent = (percent * 1000.0).round() as u32;
+    millipercent
 }
 
 fn org_limits(raw: &RawLimits, problems: &mut Problems) -> OrgLimits {
@@ -127,30 +116,12 @@ fn quota(raw: &RawLimits, problems: &mut Problems) -> Option<Quota> {
     Some(Quota::new(NonZeroU32::new(rate)?, NonZeroU32::new(raw.burst.value)?, raw.strict.value))
 }
 
-pub(crate) fn features(raw: &PerOrg<RawFeatures>) -> Features {
-    Features {
-        ai_intent_enabled: raw.base.ai_intent_enabled.value,
-        ai_intent_orgs: raw
-            .orgs
-            .iter()
-            .map(|(org, own)| (org.clone(), own.ai_intent_enabled.value))
-            .collect(),
-    }
-}
-
 pub(crate) fn redaction(
     raw: &PerOrg<RawRules>,
     problems: &mut Problems,
-) -> Option<RedactionPolicy> {
+) -> Option<ByOrg<Arc<Rules>>> {
     let mut compiled = Compiled::new();
-    let default = rules(&raw.base, &mut compiled, problems);
-    let mut orgs = HashMap::with_capacity(raw.orgs.len());
-    for (org, own) in &raw.orgs {
-        orgs.insert(org.clone(), rules(own, &mut compiled, problems));
-    }
-    let orgs =
-        orgs.into_iter().map(|(org, rules)| Some((org, rules?))).collect::<Option<HashMap<_, _>>>();
-    Some(RedactionPolicy { default: default?, orgs: orgs? })
+    raw.checked(|raw| rules(raw, &mut compiled, problems))
 }
 
 /// Rules that were compiled, by what they say: organisations that say the same share them.
@@ -218,10 +189,6 @@ fn spec(raw: &RawRules, problems: &mut Problems) -> RulesSpec {
     }
     RulesSpec {
         entities: entities.iter().map(|e| e.value.clone()).collect(),
-        attachments: raw.attachments.value,
-        restore: raw.restore.value,
-        restore_arguments: raw.restore_arguments.value,
-        allow: raw.allow.iter().map(|value| value.value.clone()).collect(),
         custom: raw
             .custom
             .iter()
@@ -240,10 +207,11 @@ fn spec(raw: &RawRules, problems: &mut Problems) -> RulesSpec {
                 replacement: replacement(&t.replacement, &t.name),
             })
             .collect(),
+        ..raw.plain()
     }
 }
 
-/// What stands in the place of a match: as given, else in the form of the built-in entities.
+/// The text in the place of a match: as given, else in the form of the built-in entities.
 fn replacement(given: &At<Option<String>>, name: &str) -> String {
     given.value.clone().unwrap_or_else(|| format!("[REDACTED_{}]", name.to_uppercase()))
 }

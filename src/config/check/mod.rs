@@ -36,7 +36,7 @@ pub(crate) fn policy(
     let breaker = raw.breaker.plain();
     let redaction = limits::redaction(&raw.redaction, problems);
     let limits = limits::limits(&raw.limits, problems);
-    let features = limits::features(&raw.features);
+    let features = raw.features.plain();
     let intent = intent::intent(&raw.intent, &names, problems);
     let ailog = raw.ailog.plain();
     let prices = targets::prices(&raw.prices, &names, problems);

@@ -6,7 +6,7 @@ use http::{HeaderName, Method, Uri};
 
 use super::super::policy::{ModelRule, Provider, Routing, Spread, Target, Targets, Timeouts};
 use super::super::reader::place::{Place, Problems, suggest};
-use super::super::reader::shape::{At, Named, Usd};
+use super::super::reader::shape::{At, Named, Plain as _, Usd};
 use super::super::sections::{RawPrice, RawProvider, RawRouting, RawTarget, RawTo};
 use super::{label, port_fits};
 use crate::bounds::{MODEL_BYTES_MAX, PROVIDERS_MAX, TARGETS_MAX};
@@ -96,10 +96,9 @@ pub(crate) fn providers(
         if let Some(base_url) = base_url {
             providers.push(Arc::new(Provider {
                 name: Arc::from(name.value.as_str()),
-                kind: given.kind.value,
                 base_url,
-                api_key: given.api_key.value.clone(),
                 forward_headers,
+                options: given.plain(),
             }));
         }
     }
@@ -200,17 +199,8 @@ pub(crate) fn routing(
         }
         shared_objects.push(Glob::new(given.value.trim()));
     }
-    let (stored_objects, force_store_false) =
-        (raw.stored_objects.value, raw.force_store_false.value);
-    Some(Routing {
-        default,
-        endpoints,
-        stored_objects,
-        force_store_false,
-        shared_objects,
-        models,
-        renames,
-    })
+    let options = raw.plain();
+    Some(Routing { default, endpoints, shared_objects, models, renames, options })
 }
 
 /// What targets are made of.
@@ -328,16 +318,14 @@ pub(crate) fn prices(raw: &[At<RawPrice>], names: &Names, problems: &mut Problem
                 .add(&price.model.at, "empty; give a model, with `*` for any run of characters");
         }
         let nano = |usd: &At<Option<Usd>>| usd.value.map(|usd| usd.0);
-        let input = price.input.value.0;
+        let rates = price.plain();
+        let input = rates.input;
         let cache_write = nano(&price.cache_write).unwrap_or(input);
         let rates = Rates {
-            input,
             cached: nano(&price.cached_input).unwrap_or(input),
             cache_write,
             cache_write_1h: nano(&price.cache_write_1h).unwrap_or(cache_write),
-            output: price.output.value.0,
-            audio_input: nano(&price.audio_input),
-            audio_output: nano(&price.audio_output),
+            ..rates
         };
         let (above, tier, from_ms) =
             (price.above.value, price.tier.value, first_ms(&price.from, problems));

@@ -4,10 +4,11 @@ use super::super::reader::node::Node;
 use super::super::reader::place::Problems;
 use super::super::reader::shape::{At, Shape, Size, Usd, section, words};
 use crate::bounds::WAL_RECORD_BYTES_MAX;
+use crate::cost::Rates;
 use tollgate_wire::usage::ServiceTier;
 
 words! {
-    /// What a row survives once its answer is complete.
+    /// The failure that a row outlasts once its answer is complete.
     Durability {
         /// The end of the process, also by `kill -9`.
         "process" => Process,
@@ -44,29 +45,29 @@ section! {
 section! {
     /// Prices of a model in USD per million tokens. Lines of the same provider and model belong
     /// together.
-    RawPrice {
+    RawPrice => Rates, ..default {
         /// Name of a provider; without it, any provider.
-        provider: Option<String> = "null";
+        provider: Option<String> => check = "null";
         /// A model; `*` stands for any run of characters.
-        model: String;
+        model: String => check;
         /// The line holds for calls with more prompt tokens than this, and for all tokens of such a
         /// call.
-        above: u64 = "0";
+        above: u64 => check = "0";
         /// The line holds for calls that the provider served in this tier: flex, priority, scale,
         /// batch, standard or standard_us (Anthropic's inference_geo us; without such a line, 1.1
         /// times the usual one).
-        tier: Option<ServiceTier> = "null";
+        tier: Option<ServiceTier> => check = "null";
         /// The line holds for calls from this day on (UTC), until a later line replaces it:
         /// 2027-01-01.
-        from: Option<String> = "null";
+        from: Option<String> => check = "null";
         /// Prompt tokens.
         input: Usd;
         /// Prompt tokens from the provider's cache; without it, as `input`.
-        cached_input: Option<Usd> = "null";
+        cached_input: Option<Usd> => check = "null";
         /// Prompt tokens written to the provider's cache; without it, as `input`.
-        cache_write: Option<Usd> = "null";
+        cache_write: Option<Usd> => check = "null";
         /// Prompt tokens written to the provider's cache for an hour; without it, as `cache_write`.
-        cache_write_1h: Option<Usd> = "null";
+        cache_write_1h: Option<Usd> => check = "null";
         /// Answer tokens.
         output: Usd;
         /// Audio prompt tokens; without it, a call with audio prompt tokens has no price.

@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 
 use super::super::reader::node::{Node, Value};
 use super::super::reader::place::Problems;
-use super::super::reader::shape::{At, Kind, Shape, scalar, section, words};
+use super::super::reader::shape::{At, Kind, Plain, Shape, scalar, section, words};
 use super::MINUTE;
 use crate::ids::{OrgId, SecretBytes};
 
@@ -91,6 +91,13 @@ impl Algorithm {
 #[derive(Clone, Debug)]
 pub struct HsSecret(pub(crate) SecretBytes);
 
+impl Plain for HsSecret {
+    type Plain = SecretBytes;
+    fn plain(&self) -> SecretBytes {
+        self.0.clone()
+    }
+}
+
 impl Shape for HsSecret {
     fn read(node: &Node, problems: &mut Problems) -> Option<HsSecret> {
         let Value::Map(entries) = &node.value else {
@@ -143,22 +150,22 @@ const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, PADDIN
 
 section! {
     /// Authentication.
-    RawAuth {
+    RawAuth => struct AuthOptions: Clone {
         /// Ways of authentication, tried in this order: jwt (needs a secret or a key set), key (a
         /// gateway key), passthrough (the caller's own provider key; anyone with any key may call),
         /// anonymous (anyone may call, at the gateway's cost). A JWT or a gateway key never reaches
         /// a provider.
         accept: Vec<At<Accept>> = "[jwt, key]";
         /// JWTs.
-        jwt: RawJwt = "{}";
+        jwt: RawJwt => check = "{}";
         /// Gateway keys. They begin with `tg-`; only their SHA-256 is kept.
-        keys: Vec<At<RawKey>> = "[]", eg "{name: ci, org: acme, expires: 2027-01-31, models: [gpt-4o-mini*], \
+        keys: Vec<At<RawKey>> => check = "[]", eg "{name: ci, org: acme, expires: 2027-01-31, models: [gpt-4o-mini*], \
             sha256: 5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef}";
     }
 }
 section! {
     /// JWTs. If `accept` has jwt, a secret or a key set is needed.
-    RawJwt {
+    RawJwt => struct JwtOptions: Clone {
         /// Accepted signature algorithms.
         algorithms: Vec<At<Algorithm>> = "[HS256]";
         /// Shared secret of the HS algorithms, 32 random bytes or more (`openssl rand -hex 32`);
@@ -167,37 +174,57 @@ section! {
         secret: HsSecret = "''";
         /// JWK set of the other algorithms: a file, which is watched, or a URL, which is read again
         /// for an unknown `kid`, at most every 30 s.
-        jwks: String = "''";
+        jwks: String => check = "''";
         /// Required value of `iss`; empty: not checked.
         issuer: String = "''";
         /// Value that `aud` must be or contain; empty: not checked.
         audience: String = "''";
         /// Claim with the organisation. Dots lead into objects: app.org. A name has 1 to 128 letters,
         /// digits or characters of `._:@+=/-`.
-        org_claim: String = "org_id";
+        org_claim: String => check = "org_id";
         /// Claim with the user: the `caller` of rows, and the subject of `limits.each_user`.
-        user_claim: String = "sub";
+        user_claim: String => check = "sub";
         /// Accepted difference between clocks.
         leeway: Duration = "30s" in Duration::ZERO..=10 * MINUTE;
     }
 }
 section! {
     /// A gateway key; `tollgate key new` makes one.
-    RawKey {
+    RawKey => struct KeyOptions: Clone, PartialEq, Eq {
         /// Name of the holder: the `caller` of its rows.
-        name: String;
+        name: String => check;
         /// SHA-256 of the whole key, 64 hex digits: `printf %s "$KEY" | sha256sum`.
-        sha256: String;
+        sha256: String => check;
         /// Organisation of the key.
         org: OrgId;
         /// Day (2027-01-31, from 00:00 UTC) or moment (2027-01-31T12:00:00Z) from which the key is
         /// refused. Without it, the key does not expire.
-        expires: Option<String> = "null";
+        expires: Option<String> => check = "null";
         /// Models that the key may be used for; `*` stands for any run of characters. Empty: all
         /// models.
-        models: Vec<At<String>> = "[]";
+        models: Vec<At<String>> => check = "[]";
         /// Paths that the key may be used for, such as /v1/chat/completions; `*` stands for any run
         /// of characters. Empty: all paths.
-        endpoints: Vec<At<String>> = "[]";
+        endpoints: Vec<At<String>> => check = "[]";
+    }
+}
+
+impl AuthOptions {
+    /// The defaults, with these ways of authentication.
+    pub fn accepting(accept: Vec<Accept>) -> AuthOptions {
+        AuthOptions { accept }
+    }
+}
+
+impl JwtOptions {
+    /// The defaults, with a secret.
+    pub fn of_secret(secret: SecretBytes) -> JwtOptions {
+        JwtOptions {
+            algorithms: vec![Algorithm::HS256],
+            secret,
+            issuer: String::new(),
+            audience: String::new(),
+            leeway: Duration::from_secs(30),
+        }
     }
 }

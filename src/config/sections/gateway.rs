@@ -30,14 +30,14 @@ words! {
 
 section! {
     /// `gateway.yaml` is read once, at start.
-    RawGateway {
+    RawGateway => struct GatewayOptions: Clone {
         /// Address of the applications' side, IP:PORT; 0.0.0.0:8080 accepts calls of other
         /// machines.
-        listen: String = "127.0.0.1:8080";
+        listen: String => check = "127.0.0.1:8080";
         /// Address of the operators' side (dashboard, metrics, health), IP:PORT.
-        admin_listen: String = "127.0.0.1:9090";
+        admin_listen: String => check = "127.0.0.1:9090";
         /// Who may ask on the operators' side.
-        admin: RawAdmin = "{}";
+        admin: RawAdmin => check = "{}";
         /// Folder of the write-ahead log and of the embedded store.
         data_dir: PathBuf = "./data";
         /// TLS on the applications' side; null for plain HTTP.
@@ -47,14 +47,14 @@ section! {
         /// Time that calls have to finish after SIGTERM.
         shutdown_grace: Duration = "30s" in Duration::ZERO..=DAY;
         /// Store of the AILog: embedded (SQLite in `data_dir`) or clickhouse.
-        store: Store = "embedded";
+        store: Store => check = "embedded";
         /// ClickHouse, for `store: clickhouse` and for `tollgate clickhouse`.
-        clickhouse: RawClickHouse = "{password: '${CLICKHOUSE_PASSWORD:-}'}";
+        clickhouse: RawClickHouse => check = "{password: '${CLICKHOUSE_PASSWORD:-}'}";
         /// Store of the limits' counters: memory, or redis://[user:password@]host:port[/database]
         /// (Redis or Valkey), which replicas share.
-        limits_store: String = "memory";
+        limits_store: String => check = "memory";
         /// Time that a call may wait for a shared store; after it, `limits.fail` decides.
-        limits_store_timeout: Duration = "250ms" in MS..=10 * SECOND;
+        limits_store_timeout: Duration => check = "250ms" in MS..=10 * SECOND;
         /// Bounds of the gateway. `tollgate check` prints the memory that they allow.
         bounds: RawBounds = "{}";
         /// The gateway's own log, on stderr. It never has user text or credentials.

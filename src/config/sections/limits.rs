@@ -27,36 +27,36 @@ const USD_MAX: Usd = Usd(9_000_000_000_000_000);
 
 section! {
     /// Limits of each organisation. `off` means no limit.
-    RawLimits {
+    RawLimits => struct LimitOptions: Clone, Copy, PartialEq, Eq {
         /// Calls a minute. The bucket refills evenly.
-        requests_per_minute: u32 = "60" in 1..=REQUESTS_MAX;
+        requests_per_minute: u32 => check = "60" in 1..=REQUESTS_MAX;
         /// Calls that an idle organisation may make at once: the size of the bucket. With 60 and
         /// 60, an idle organisation can make 119 calls in its first minute.
-        burst: u32 = "60" in 1..=REQUESTS_MAX;
+        burst: u32 => check = "60" in 1..=REQUESTS_MAX;
         /// If true, never more than `requests_per_minute` in any 60 s; at most 10000.
-        strict: bool = "false";
+        strict: bool => check = "false";
         /// Tokens a minute, in and out: estimated when a call begins, settled when it ends. Use
         /// beyond the limit counts against later calls.
-        tokens_per_minute: Cap<u64> = "off" in 1..=TOKENS_MAX;
+        tokens_per_minute: Cap<u64> => check = "off" in 1..=TOKENS_MAX;
         /// Calls in flight.
-        calls_in_flight: Cap<u32> = "off" in 1..=CALLS_IN_FLIGHT_MAX;
+        calls_in_flight: Cap<u32> => check = "off" in 1..=CALLS_IN_FLIGHT_MAX;
         /// USD in a calendar day (UTC). A call without a price costs nothing here.
-        usd_per_day: Cap<Usd> = "off" in USD_MIN..=USD_MAX;
+        usd_per_day: Cap<Usd> => check = "off" in USD_MIN..=USD_MAX;
         /// USD in a calendar month (UTC).
-        usd_per_month: Cap<Usd> = "off" in USD_MIN..=USD_MAX;
+        usd_per_month: Cap<Usd> => check = "off" in USD_MIN..=USD_MAX;
         /// Limits of each gateway key, within the organisation's.
-        each_key: RawCaps = "{}", eg "{requests_per_minute: 30, usd_per_day: 5}";
+        each_key: RawCaps => check = "{}", eg "{requests_per_minute: 30, usd_per_day: 5}";
         /// Limits of each user (`auth.jwt.user_claim`), within the organisation's.
-        each_user: RawCaps = "{}", eg "{requests_per_minute: 10}";
+        each_user: RawCaps => check = "{}", eg "{requests_per_minute: 10}";
         /// Limits by model, within the organisation's; the first match counts.
-        models: Vec<At<RawModelCaps>> = "[]", eg "{match: gpt-4o*, tokens_per_minute: 100000, usd_per_day: 25}";
+        models: Vec<At<RawModelCaps>> => check = "[]", eg "{match: gpt-4o*, tokens_per_minute: 100000, usd_per_day: 25}";
         /// With a shared `limits_store`, while it is unavailable: local (each gateway counts by
         /// itself), open (no limits) or closed (503).
         fail: Fail = "local";
         /// With a shared `limits_store`: part of `burst`, in percent, that all gateways together
         /// may lease and spend without asking the store. The limit can be exceeded by at most this
         /// number of calls. Not with `strict`.
-        lease_percent: f64 = "0" in 0.0..=10.0;
+        lease_percent: f64 => check = "0" in 0.0..=10.0;
     }
 }
 section! {
@@ -93,7 +93,7 @@ section! {
 }
 section! {
     /// Feature flags.
-    RawFeatures {
+    RawFeatures => struct Features: Clone, Copy {
         /// The ticket endpoint. If false, it answers 403 `feature_disabled`.
         ai_intent_enabled: bool = "${AI_INTENT_ENABLED:-true}";
     }

@@ -17,10 +17,11 @@ mod upstream;
 use std::time::Duration;
 
 pub use ailog::{AiLogPolicy, Durability};
-pub use auth::{Accept, Algorithm};
-pub use gateway::{ClickHouseOptions, HeldBounds, LogFormat, LogOptions, Tls};
-pub use limits::Fail;
-pub use providers::StoredObjects;
+pub use auth::{Accept, Algorithm, AuthOptions, JwtOptions, KeyOptions};
+pub use gateway::{ClickHouseOptions, GatewayOptions, LogFormat, LogOptions, Tls};
+pub use intent::{Example, IntentOptions};
+pub use limits::{Fail, Features, LimitOptions};
+pub use providers::{ProviderOptions, RoutingOptions, StoredObjects};
 pub use upstream::Timeouts;
 
 pub(crate) use ailog::RawPrice;

@@ -22,29 +22,29 @@ words! {
 
 section! {
     /// A provider.
-    RawProvider {
+    RawProvider => struct ProviderOptions: Clone {
         /// API of the provider: openai (also every compatible server) or anthropic.
         kind: ProviderKind = "openai";
         /// http(s)://host[:port]/path, up to and with the version. Without it, the public address
         /// of `kind`.
-        base_url: Option<String> = "null";
+        base_url: Option<String> => check = "null";
         /// The gateway's own key at the provider; best given as a reference to the environment.
         /// Empty: only callers' own keys are sent.
         api_key: Secret = "''";
         /// Request headers that are forwarded, redacted, in addition to the common ones.
-        forward_headers: Vec<At<String>> = "[]";
+        forward_headers: Vec<At<String>> => check = "[]";
     }
 }
 section! {
     /// Routing.
-    RawRouting {
+    RawRouting => struct RoutingOptions: Clone {
         /// Targets of models that no rule matches, as `models[].to`. Empty: such calls get 404
         /// `model_not_found`.
-        default: Vec<At<RawTo>> = "[openai]";
+        default: Vec<At<RawTo>> => check = "[openai]";
         /// Sticky routing for `default`, as `models[].sticky`.
-        sticky: bool = "false";
+        sticky: bool => check = "false";
         /// Further paths to open; `*` stands for one segment.
-        endpoints: Vec<At<String>> = "[]", eg "POST /v1/batches/*/cancel";
+        endpoints: Vec<At<String>> => check = "[]", eg "POST /v1/batches/*/cancel";
         /// Stored objects (previous_response_id, conversations, files, vector stores, containers,
         /// prompts …) that a body may name under the gateway's own key: own (objects that answers
         /// to the same organisation have named), refuse (none), or allow (all).
@@ -53,9 +53,9 @@ section! {
         /// keep no answers.
         force_store_false: bool = "false";
         /// Ids of objects that every organisation may name; `*` stands for any run of characters.
-        shared_objects: Vec<At<String>> = "[]", eg "vs_handbook_*";
+        shared_objects: Vec<At<String>> => check = "[]", eg "vs_handbook_*";
         /// Rules by model; the first match wins.
-        models: Vec<At<RawModelRule>> = "[]",
+        models: Vec<At<RawModelRule>> => check = "[]",
             eg "{match: gpt-4o, to: [openai, {provider: openai, model: gpt-4o-mini}]}";
     }
 }

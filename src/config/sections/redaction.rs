@@ -3,16 +3,16 @@
 use super::super::reader::node::Node;
 use super::super::reader::place::Problems;
 use super::super::reader::shape::{At, Hidden, Shape, section, words};
-use crate::redact::Attachments;
+use crate::redact::{Attachments, RulesSpec};
 
 words!(Attachments: "drop" => Attachments::Drop, "reject" => Attachments::Reject, "allow" => Attachments::Allow);
 
 section! {
     /// Redaction.
-    RawRules {
+    RawRules => RulesSpec, ..default {
         /// Entities that are found and replaced: email, phone, credit_card, iban, us_ssn, ip,
         /// api_key.
-        entities: Vec<At<String>> = "[email, phone]";
+        entities: Vec<At<String>> => check = "[email, phone]";
         /// Images, audio and files: drop (a note replaces them), reject (415) or allow.
         attachments: Attachments = "drop";
         /// If true, placeholders are numbered ([REDACTED_EMAIL_1]), and the caller's answer has the
@@ -24,9 +24,9 @@ section! {
         /// Values that are not redacted: an address, a domain (@example.com) or a number.
         allow: Hidden<Vec<At<String>>> = "[]", eg "support@example.com";
         /// Patterns of your own.
-        custom: Vec<At<RawCustom>> = "[]", eg "{name: ticket, pattern: 'TCK-[0-9]{6}', replacement: '[TICKET]'}";
+        custom: Vec<At<RawCustom>> => check = "[]", eg "{name: ticket, pattern: 'TCK-[0-9]{6}', replacement: '[TICKET]'}";
         /// Word lists of your own.
-        terms: Vec<At<RawTerms>> = "[]", eg "{name: project, words: [Falcon, Blue Harbour], replacement: '[PROJECT]'}";
+        terms: Vec<At<RawTerms>> => check = "[]", eg "{name: project, words: [Falcon, Blue Harbour], replacement: '[PROJECT]'}";
     }
 }
 section! {

@@ -45,7 +45,7 @@ section! {
 }
 section! {
     /// Timeouts of one target. Without a value here, the one of `timeouts` holds.
-    RawTargetTimeouts {
+    RawTargetTimeouts => over Timeouts {
         /// Until the connection to the provider is open.
         connect: Option<Duration> = "null" in MS..=10 * MINUTE;
         /// From the end of the request to the head of the answer.

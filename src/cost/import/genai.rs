@@ -178,13 +178,12 @@ fn rates(
         let input = at("input_mtok").unwrap_or(0);
         let cache_write = at("cache_write_mtok").unwrap_or(input);
         let rates = Rates {
-            input,
             cached: at("cache_read_mtok").unwrap_or(input),
             cache_write,
             cache_write_1h: at("cache_write_1h_mtok").unwrap_or(cache_write),
-            output: at("output_mtok").unwrap_or(0),
             audio_input: at("input_audio_mtok"),
             audio_output: at("output_audio_mtok"),
+            ..Rates::of(input, at("output_mtok").unwrap_or(0))
         };
         lines.push((above, rates));
     }

@@ -152,13 +152,12 @@ fn entry(
         let input = of(Kind::Input).unwrap_or(input);
         let cache_write = of(Kind::CacheWrite).unwrap_or(input);
         let rates = Rates {
-            input,
             cached: of(Kind::Cached).unwrap_or(input),
             cache_write,
             cache_write_1h: of(Kind::CacheWrite1h).unwrap_or(cache_write),
-            output: of(Kind::Output).unwrap_or(0),
             audio_input: of(Kind::AudioInput),
             audio_output: of(Kind::AudioOutput),
+            ..Rates::of(input, of(Kind::Output).unwrap_or(0))
         };
         let (provider, model) = (wanted.provider.clone(), model.clone());
         prices.push(Price { provider, model, above, tier: TIERS[tier].1, from_ms: 0, rates });

@@ -20,7 +20,7 @@ use std::fmt::Write as _;
 use serde_json::value::RawValue;
 use tollgate_wire::usage::ServiceTier;
 
-use super::{Price, Rates};
+use super::Price;
 use crate::money::decimal;
 use crate::visible::{visible, visible_json};
 
@@ -91,12 +91,11 @@ pub fn yaml(imported: &Imported, source: &str, day: &str) -> String {
     text
 }
 
-/// One line of YAML, without what is the same as its default.
+/// One line of YAML, without the keys whose value is the default.
 fn line(price: &Price) -> String {
     // A JSON string is a YAML string.
     let quoted = |text: &str| visible_json(&serde_json::Value::from(text).to_string()).into_owned();
-    let Rates { input, cached, cache_write, cache_write_1h, output, audio_input, audio_output } =
-        price.rates;
+    let rates = price.rates;
     let mut keys = Vec::new();
     if !price.provider.is_empty() {
         keys.push(format!("provider: {}", quoted(&price.provider)));
@@ -108,13 +107,13 @@ fn line(price: &Price) -> String {
     keys.extend(price.tier.map(|tier| format!("tier: {}", tier.as_str())));
     keys.extend(price.first_day().map(|day| format!("from: {day}")));
     let amounts = [
-        ("input", Some(input)),
-        ("cached_input", Some(cached).filter(|n| *n != input)),
-        ("cache_write", Some(cache_write).filter(|n| *n != input)),
-        ("cache_write_1h", Some(cache_write_1h).filter(|n| *n != cache_write)),
-        ("output", Some(output)),
-        ("audio_input", audio_input),
-        ("audio_output", audio_output),
+        ("input", Some(rates.input)),
+        ("cached_input", Some(rates.cached).filter(|n| *n != rates.input)),
+        ("cache_write", Some(rates.cache_write).filter(|n| *n != rates.input)),
+        ("cache_write_1h", Some(rates.cache_write_1h).filter(|n| *n != rates.cache_write)),
+        ("output", Some(rates.output)),
+        ("audio_input", rates.audio_input),
+        ("audio_output", rates.audio_output),
     ];
     keys.extend(
         amounts.iter().filter_map(|(key, nano)| Some(format!("{key}: {}", decimal((*nano)?)))),

@@ -44,7 +44,7 @@ pub fn parse(text: &str, question: &Question) -> Option<IntentResponse> {
         category: configured(field(&object, "category"), &question.categories),
         priority: configured(field(&object, "priority"), &question.priorities),
         confidence: number::share(field(&object, "confidence")),
-        reason: if question.reason { reason(field(&object, "reason")) } else { None },
+        reason: if question.options.reason { reason(field(&object, "reason")) } else { None },
     })
 }
 

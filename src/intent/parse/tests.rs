@@ -169,7 +169,7 @@ fn a_reason_is_kept_where_it_is_asked_for() {
         "x".repeat(500)
     );
     assert_eq!(parse(&text, &question).expect("object").reason, None);
-    question.reason = true;
+    question.options.reason = true;
     let reason = parse(&text, &question).expect("object").reason.expect("reason");
     assert!(reason.starts_with("a bx") && reason.chars().count() == REASON_CHARS_MAX);
     assert_eq!(

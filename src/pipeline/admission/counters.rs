@@ -57,7 +57,8 @@ impl Counters {
         {
             let Some(org) = OrgId::new(&spent.org) else { continue };
             let caller = Arc::<str>::from(spent.caller.as_str());
-            let is_key = policy.auth.keys.values().any(|key| key.org == org && key.name == caller);
+            let is_key =
+                policy.auth.keys.values().any(|key| key.options.org == org && key.name == caller);
             let caller = if is_key { Scope::Key(caller) } else { Scope::User(caller) };
             let models = policy.limits.more.as_ref().map(|more| &more.of(&org).models);
             let model =

@@ -80,7 +80,7 @@ impl Walk<'_> {
         endpoint: Cow<'static, str>,
     ) -> Result<Admitted, Refusal> {
         let (gateway, limits) = (self.gateway, &self.policy.limits);
-        let quota = limits.of(&caller.org);
+        let quota = limits.requests.of(&caller.org).quota;
         let counting = self.counting();
         let entry = match self.enter() {
             Ok(entry) => entry,
@@ -324,7 +324,7 @@ impl Counting<'_> {
             .unwrap_or_default();
         let ask = Ask::CALL;
         let answer = if wants.is_empty() {
-            let allowance = limits.shared_of(&caller.org).allowance(quota);
+            let allowance = limits.requests.of(&caller.org).allowance();
             shared
                 .ask_request(&caller.org, quota, allowance, at)
                 .await
@@ -359,7 +359,7 @@ impl Counting<'_> {
 
     /// Counts a decision without the store, and returns how the policy decides it.
     fn fail(&self, caller: &Caller) -> Fail {
-        let fail = self.policy.limits.shared_of(&caller.org).fail;
+        let fail = self.policy.limits.requests.of(&caller.org).options.fail;
         let result = match fail {
             Fail::Local => "local",
             Fail::Open => "open",

@@ -218,7 +218,7 @@ fn plain(
 /// were given.
 fn blanked(body: Bytes, caller: &Caller, record: &Record) -> Bytes {
     let provider = record.trail().provider();
-    let keys = caller.upstream_key.iter().chain(provider.iter().map(|p| &p.api_key));
+    let keys = caller.upstream_key.iter().chain(provider.iter().map(|p| &p.options.api_key));
     keys.map(|key| key.reveal().as_bytes())
         .filter(|key| key.len() >= KEY_BYTES_MIN)
         .fold(body, without)

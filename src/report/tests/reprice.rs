@@ -51,23 +51,21 @@ fn rows() -> Vec<Row> {
 
 fn prices() -> PriceList {
     let rates = Rates {
-        input: 3,
         cached: 1,
         cache_write: 7,
         cache_write_1h: 11,
-        output: 13,
         audio_input: Some(17),
         audio_output: Some(19),
+        ..Rates::of(3, 13)
     };
     let big = |n: u64| n * 123_456_789;
     let rates = Rates {
-        input: big(rates.input),
         cached: big(rates.cached),
         cache_write: big(rates.cache_write),
         cache_write_1h: big(rates.cache_write_1h),
-        output: big(rates.output),
         audio_input: rates.audio_input.map(big),
         audio_output: rates.audio_output.map(big),
+        ..Rates::of(big(rates.input), big(rates.output))
     };
     let own = Price {
         provider: String::new(),

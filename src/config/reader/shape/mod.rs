@@ -5,18 +5,25 @@
 //! takes its default, so that every problem of every file is found in one run. A configuration with
 //! problems is never used.
 
-mod kinds;
+mod composites;
+mod plain;
 mod range;
+mod scalars;
 mod section;
+mod words;
 
 use serde_json::Value as Json;
 
-pub use kinds::{Cap, Hidden, Named, ORGS, PerOrg, Size, Usd, scalar, shown};
+pub use composites::{Cap, Hidden, Named, ORGS, PerOrg};
+#[cfg(test)]
+pub use plain::options;
+pub use plain::{ByOrg, Plain};
 pub use range::{Limits, refusal};
-pub use section::{
-    Entries, KeyInfo, SectionInfo, default_json, doc, key_name, section_schema, word,
-};
-pub(crate) use section::{section, words};
+pub use scalars::{Size, Usd, scalar, shown};
+pub(crate) use section::section;
+pub use section::{Entries, KeyInfo, SectionInfo, default_json, doc, key_name, section_schema};
+pub use words::word;
+pub(crate) use words::words;
 
 use super::node::Node;
 use super::place::{Place, Problems};
@@ -31,14 +38,6 @@ pub trait Shape: Clone {
     fn schema() -> Json;
     /// The type, for the documentation.
     fn kind() -> Kind;
-}
-
-/// A value without its place, as the rest of the program uses it.
-pub trait Plain: Shape {
-    /// The type of that value.
-    type Plain;
-    /// Returns that value.
-    fn plain(&self) -> Self::Plain;
 }
 
 /// A mapping with a fixed set of keys.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 
 use super::super::values;
-use super::kinds::Bytes;
+use super::scalars::Bytes;
 use super::{At, Cap, Hidden, Shape, Size, Usd};
 use crate::money::decimal;
 

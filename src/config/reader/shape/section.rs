@@ -1,14 +1,15 @@
-//! `section!` and `words!`: the one declaration of each key of the configuration.
+//! `section!`: the one declaration of each key of the configuration.
 //!
-//! A line of `section!` is a key: its name, the type of its value, its default (as YAML), the range
+//! A line is a key: its name, the type of its value, its default (as YAML), the range
 //! of allowed values, an example, and its description. Reading, defaults, range checks, the JSON
-//! Schema, the shipped files and the documentation all come from that line.
+//! Schema, the shipped files, the documentation and the field of the checked struct all come from
+//! that line.
 
 use serde_json::{Value as Json, json};
 
 use super::super::node::{Name, Node, Value};
 use super::super::place::{Place, Problems, suggest};
-use super::{At, Kind, Limits, Shape, scalar, shown};
+use super::{At, Kind, Limits, Shape};
 
 /// The declaration of a section.
 #[derive(Debug)]
@@ -152,65 +153,129 @@ pub fn default_json(text: &str) -> Json {
 ///         name: String;
 ///         /// A list with an example of an entry.
 ///         keys: Vec<At<RawKey>> = "[]", eg "{name: ci}";
+///         /// A value that `check` turns into something else.
+///         url: String => check = "''";
 ///     }
 /// }
 /// ```
 ///
-/// This makes the struct `RawRetry`, whose fields know their places. `=> RetryOptions` also makes
-/// `RawRetry::plain`, which fills a struct with the same fields that is declared elsewhere;
-/// `=> struct Timeouts: Clone, Copy` declares that struct here.
+/// This makes the struct `RawRetry`, whose fields know their places. The checked struct has a field
+/// for each key but those with `=> check`:
+///
+/// - `=> struct Timeouts: Clone, Copy` declares it, and `RawTimeouts::plain` makes it;
+/// - `=> RetryOptions` is one with the same fields that is declared elsewhere; with
+///   `=> RetryOptions, ..default` it may have further fields, which get their defaults;
+/// - `=> over Timeouts` is one that is declared elsewhere and has all values already; the optional
+///   keys that are given replace theirs (`RawTargetTimeouts::over`).
 macro_rules! section {
     (
         $(#[doc = $about:literal])*
         $name:ident => struct $plain:ident: $($derive:ident),+ { $($keys:tt)* }
     ) => {
-        section! { @plain [$($about),*] $plain [$($derive),+] { $($keys)* } }
-        section! { $(#[doc = $about])* $name => $plain { $($keys)* } }
+        section! { @used (struct [$($about),*] $plain [$($derive),+]) [] { $($keys)* } }
+        section! { @used (plain $name $plain []) [] { $($keys)* } }
+        section! { @raw $(#[doc = $about])* $name { $($keys)* } }
+    };
+    (
+        $(#[doc = $about:literal])*
+        $name:ident => over $plain:ident { $($keys:tt)* }
+    ) => {
+        section! { @used (over $name $plain) [] { $($keys)* } }
+        section! { @raw $(#[doc = $about])* $name { $($keys)* } }
+    };
+    (
+        $(#[doc = $about:literal])*
+        $name:ident => $plain:ident, ..default { $($keys:tt)* }
+    ) => {
+        section! { @used (plain $name $plain [..$plain::default()]) [] { $($keys)* } }
+        section! { @raw $(#[doc = $about])* $name { $($keys)* } }
     };
     (
         $(#[doc = $about:literal])*
         $name:ident => $plain:ident { $($keys:tt)* }
     ) => {
-        section! { @fill $name $plain { $($keys)* } }
-        section! { $(#[doc = $about])* $name { $($keys)* } }
+        section! { @used (plain $name $plain []) [] { $($keys)* } }
+        section! { @raw $(#[doc = $about])* $name { $($keys)* } }
     };
-    (@plain [$($about:literal),*] $plain:ident [$($derive:ident),+] { $(
+    ($(#[doc = $about:literal])* $name:ident { $($keys:tt)* }) => {
+        section! { @raw $(#[doc = $about])* $name { $($keys)* } }
+    };
+
+    // The keys without `=> check`, one by one, into the list in brackets.
+    (@used $for:tt [$($used:tt)*] {
+        $(#[doc = $doc:literal])* $key:ident : $ty:ty => check
+        $(= $default:literal $(in $range:expr)? $(, eg $example:literal)?)? ; $($rest:tt)*
+    }) => {
+        section! { @used $for [$($used)*] { $($rest)* } }
+    };
+    (@used $for:tt [$($used:tt)*] {
         $(#[doc = $doc:literal])* $key:ident : $ty:ty
-        $(= $default:literal $(in $range:expr)? $(, eg $example:literal)?)? ;
-    )* }) => {
+        $(= $default:literal $(in $range:expr)? $(, eg $example:literal)?)? ; $($rest:tt)*
+    }) => {
+        section! { @used $for [$($used)* ($($doc)* | $key $ty)] { $($rest)* } }
+    };
+    (@used (struct [$($about:literal),*] $plain:ident [$($derive:ident),+])
+        [$(($($doc:literal)* | $key:ident $ty:ty))*] {}
+    ) => {
         $(#[doc = $about])*
         #[derive(Debug, $($derive),+)]
-        pub struct $plain { $( $(#[doc = $doc])* pub $key: <$ty as $crate::config::reader::shape::Plain>::Plain, )* }
+        pub struct $plain {
+            $( $(#[doc = $doc])* pub $key: <$ty as $crate::config::reader::shape::Plain>::Plain, )*
+        }
     };
-    (@fill $name:ident $plain:ident { $(
-        $(#[doc = $doc:literal])* $key:ident : $ty:ty
-        $(= $default:literal $(in $range:expr)? $(, eg $example:literal)?)? ;
-    )* }) => {
+    (@used (plain $name:ident $plain:ident [$($others:tt)*])
+        [$(($($doc:literal)* | $key:ident $ty:ty))*] {}
+    ) => {
         impl $crate::config::reader::shape::Plain for $name {
             type Plain = $plain;
             fn plain(&self) -> $plain {
-                $plain { $( $key: $crate::config::reader::shape::Plain::plain(&self.$key.value), )* }
+                $plain {
+                    $( $key: $crate::config::reader::shape::Plain::plain(&self.$key.value), )*
+                    $($others)*
+                }
             }
         }
     };
+    (@used (over $name:ident $plain:ident) [$(($($doc:literal)* | $key:ident $ty:ty))*] {}) => {
+        impl $name {
+            /// `base`, with the values that are given here.
+            pub(crate) fn over(&self, mut base: $plain) -> $plain {
+                $( if let Some(given) = &self.$key.value {
+                    base.$key = $crate::config::reader::shape::Plain::plain(given);
+                } )*
+                base
+            }
+        }
+    };
+
     (@refusal $ty:ty) => { |_: &$ty| None };
-    (@refusal $ty:ty, $range:expr) => { |value: &$ty| $crate::config::reader::shape::refusal(value, &($range)) };
+    (@refusal $ty:ty, $range:expr) => {
+        |value: &$ty| $crate::config::reader::shape::refusal(value, &($range))
+    };
     (@limits $ty:ty) => { None };
-    (@limits $ty:ty, $range:expr) => { Some($crate::config::reader::shape::Limits::of::<$ty>(&($range))) };
-    ($(#[doc = $about:literal])* $name:ident { $(
-        $(#[doc = $doc:literal])* $key:ident : $ty:ty
+    (@limits $ty:ty, $range:expr) => {
+        Some($crate::config::reader::shape::Limits::of::<$ty>(&($range)))
+    };
+    (@raw $(#[doc = $about:literal])* $name:ident { $(
+        $(#[doc = $doc:literal])* $key:ident : $ty:ty $(=> $check:ident)?
         $(= $default:literal $(in $range:expr)? $(, eg $example:literal)?)? ;
     )* }) => {
         $(#[doc = $about])*
         #[derive(Clone, Debug)]
-        pub(crate) struct $name { $( $(#[doc = $doc])* pub(crate) $key: At<$ty>, )* }
+        pub struct $name { $( $(#[doc = $doc])* pub(crate) $key: At<$ty>, )* }
 
         impl $crate::config::reader::shape::Section for $name {
             const KEYS: &'static [&'static str] =
                 &[ $( $crate::config::reader::shape::key_name(stringify!($key)) ),* ];
 
-            fn read_over(node: &Node, base: Option<&Self>, also: &[&str], problems: &mut Problems) -> Option<Self> {
-                let entries = $crate::config::reader::shape::Entries::of(node, Self::KEYS, problems)?;
+            fn read_over(
+                node: &Node,
+                base: Option<&Self>,
+                also: &[&str],
+                problems: &mut Problems,
+            ) -> Option<Self> {
+                let entries =
+                    $crate::config::reader::shape::Entries::of(node, Self::KEYS, problems)?;
                 $( let $key = entries.key::<$ty>(
                     $crate::config::reader::shape::key_name(stringify!($key)),
                     base.map(|b| &b.$key),
@@ -265,77 +330,7 @@ macro_rules! section {
     };
 }
 
-/// Declares an enumeration and its words; or the words of one that is declared elsewhere: one by
-/// one, from a list of values that have a `name`, or from names that the type parses.
-macro_rules! words {
-    ($(#[doc = $about:literal])* $ty:ident { $( $(#[doc = $doc:literal])* $word:literal => $value:ident, )* }) => {
-        $(#[doc = $about])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum $ty { $( $(#[doc = $doc])* $value, )* }
-        words!($ty: $($word => $ty::$value),*);
-    };
-    ($ty:ty: $($word:literal => $value:path),*) => {
-        // A value without a word cannot be configured.
-        words!(
-            @shape $ty,
-            |value: &$ty| -> Option<&'static str> {
-                $( if matches!(value, $value) { return Some($word); } )*
-                None
-            },
-            [$(($word, $value)),*]
-        );
-    };
-    ($ty:ty = $all:path) => {
-        words!(@shape $ty, |value: &$ty| value.name(), $all.iter().map(|value| (value.name(), *value)));
-    };
-    ($ty:ty => $names:path) => {
-        words!(
-            @shape $ty,
-            |value: &$ty| format!("{value:?}"),
-            $names.iter().filter_map(|name| Some((*name, name.parse::<$ty>().ok()?)))
-        );
-    };
-    (@shape $ty:ty, $name:expr, $all:expr) => {
-        impl Shape for $ty {
-            fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
-                $crate::config::reader::shape::word(node, $all.into_iter(), problems)
-            }
-            fn json(&self) -> serde_json::Value {
-                let name = $name;
-                serde_json::json!(name(self))
-            }
-            fn schema() -> serde_json::Value {
-                let words: Vec<&str> = $all.into_iter().map(|(word, _)| word).collect();
-                serde_json::json!({"enum": words})
-            }
-            fn kind() -> $crate::config::reader::shape::Kind {
-                $crate::config::reader::shape::Kind::Words($all.into_iter().map(|(word, _)| word).collect())
-            }
-        }
-        impl $crate::config::reader::shape::Plain for $ty {
-            type Plain = $ty;
-            fn plain(&self) -> $ty {
-                *self
-            }
-        }
-    };
-}
-pub(crate) use {section, words};
-
-/// The value that the word in `node` names; a problem with a suggestion if it names none.
-pub fn word<T>(
-    node: &Node,
-    known: impl Iterator<Item = (&'static str, T)> + Clone,
-    problems: &mut Problems,
-) -> Option<T> {
-    let scalar = scalar(node, "a word", problems)?;
-    if let Some((_, value)) = known.clone().find(|(word, _)| *word == scalar.text) {
-        return Some(value);
-    }
-    let hint = suggest(&scalar.text, known.map(|(word, _)| word));
-    problems.add(&node.at, format!("{} is not known here; {hint}", shown(scalar)));
-    None
-}
+pub(crate) use section;
 
 /// `r#match` is the key `match`.
 pub const fn key_name(name: &'static str) -> &'static str {
