@@ -15,30 +15,35 @@ pub(crate) fn country(digits: &[u8]) -> Option<(usize, usize)> {
     if one == 0 {
         return None;
     }
-    if one == 1 {
-        return Some((11, 11));
-    }
-    if one == 7 {
+    if matches!(one, 1 | 7) {
         return Some((11, 11));
     }
     let two = n(2)?;
-    let max = match two {
+    if let Some(max) = most_after_two(two) {
+        let min = if matches!(two, 39 | 52) { 10 } else { 9 };
+        return Some((min, max));
+    }
+    most_after_three(n(3)?).map(|max| (9, max))
+}
+
+/// The most digits of a number whose country code has these two.
+fn most_after_two(code: u32) -> Option<usize> {
+    Some(match code {
         20 => 12,
         27 | 31 | 33 | 34 | 41 | 48 | 51 | 56 | 61 | 66 | 93 | 94 => 11,
-        30 | 44 | 52 | 57 | 58 | 60 | 63 | 64 | 81 | 82 | 84 | 90 | 91 | 92 | 95 | 98 => 12,
+        30 | 44 | 57 | 58 | 60 | 63 | 64 | 81 | 82 | 84 | 90 | 91 | 92 | 95 | 98 => 12,
         32 | 36 | 40 | 46 => 11,
         39 | 43 | 54 | 55 | 86 => 13,
         45 | 47 | 53 | 65 => 10,
         49 | 62 => 14,
-        _ => 0,
-    };
-    if max > 0 {
-        return Some((
-            if two == 52 || two == 39 { 10 } else { 9 },
-            if two == 52 { 13 } else { max },
-        ));
-    }
-    let max = match n(3)? {
+        52 => 13,
+        _ => return None,
+    })
+}
+
+/// The most digits of a number whose country code has these three.
+fn most_after_three(code: u32) -> Option<usize> {
+    Some(match code {
         354 => 10,
         370..=374 | 216 | 386 | 852 | 853 | 961 | 965 | 973 | 974 => 11,
         225 | 229 | 234 | 358 | 856 | 880 | 964 | 967 | 977 => 13,
@@ -74,6 +79,5 @@ pub(crate) fn country(digits: &[u8]) -> Option<(usize, usize)> {
         | 997
         | 999 => return None,
         _ => 12,
-    };
-    Some((9, max))
+    })
 }

@@ -235,14 +235,16 @@ fn one_mark(text: &[u8]) -> Option<Sep> {
 }
 
 /// The separator at `i`, if a digit follows it.
-pub(crate) fn separator(view: &View<'_>, mut i: usize, before: Before) -> Option<(usize, Sep)> {
+fn separator(view: &View<'_>, i: usize, before: Before) -> Option<(usize, Sep)> {
     let rest = view.text.get(i..)?;
     if let Some(sep) = one_mark(rest) {
         return Some((i + 1, sep));
     }
-    if !may_part(*rest.first()?) {
-        return None;
-    }
+    if may_part(*rest.first()?) { marks(view, i, before) } else { None }
+}
+
+/// A separator of several marks, or of a rare one.
+fn marks(view: &View<'_>, mut i: usize, before: Before) -> Option<(usize, Sep)> {
     let mut sep = Sep::default();
     let Before { digits, plus, .. } = before;
     let from = i;

@@ -295,13 +295,17 @@ impl Candidate<'_> {
         if fits && self.right(shape - 1, self.tight(shape - 1)) {
             return Some(shape - 1);
         }
-        // An area code in brackets before a number: (11) 4321-1234.
-        if self.bracket && (2..=5).contains(&g[0].len()) && !(g[0].len() == 4 && year(0)) {
-            return (1..self.n)
-                .rev()
-                .find(|&last| (8..=12).contains(&self.total(last)) && self.right(last, false));
+        if year(0) { None } else { self.after_area_code() }
+    }
+
+    /// An area code in brackets before a number: (11) 4321-1234.
+    fn after_area_code(&self) -> Option<usize> {
+        if !self.bracket || !(2..=5).contains(&self.groups[0].len()) {
+            return None;
         }
-        None
+        (1..self.n)
+            .rev()
+            .find(|&last| (8..=12).contains(&self.total(last)) && self.right(last, false))
     }
 
     /// Anything of the right length beside a telephone word.
