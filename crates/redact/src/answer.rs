@@ -95,7 +95,7 @@ impl TextRedactor {
         self.out.end(self.offset, out);
     }
 
-    /// What has been taken out so far.
+    /// The ledger so far.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
     }
@@ -285,7 +285,7 @@ impl<const N: usize> TextsRedactor<N> {
                 reason: "attachments are not allowed".to_owned(),
             });
         }
-        // What was text is text: placeholders stand for whole matches, and those begin and end
+        // Text stays text: placeholders stand for whole matches, and those begin and end
         // between characters.
         let mut broken = false;
         let parts = self.clean.each_ref().map(|clean| {
@@ -372,7 +372,7 @@ impl AnswerRedactor {
             }
             Way::Text(redactor) => {
                 redactor.push(step, &mut self.pieces);
-                // What stands at the end of a text that goes on may be the beginning of a match.
+                // The end of a text that goes on may be the beginning of a match.
                 if over && self.whole {
                     redactor.finish(&mut self.pieces);
                 }

@@ -14,7 +14,7 @@ pub(crate) const LEN: usize = 64;
 pub(crate) struct Block([u8x16; 4]);
 
 impl Block {
-    /// What stands in `text` from `at` on.
+    /// The block of `text` that begins at `at`.
     #[inline(always)]
     pub(crate) fn of(text: &[u8], at: usize) -> Block {
         match text[at..].first_chunk() {
@@ -129,7 +129,7 @@ mod tests {
                         expected(b"-.,:".contains(&byte)),
                         "{byte} at {at} of {len}"
                     );
-                    // What is missing at the end is not told apart from a control character:
+                    // Bytes missing at the end are not told apart from control characters:
                     // callers ask whole blocks.
                     if len >= LEN {
                         let special = matches!(byte, b'"' | b'\\' | 0..=0x1F | 0x80..);

@@ -4,7 +4,7 @@
 
 /// Nesting of a JSON body. Deeper is 400 `invalid_json`.
 pub const JSON_DEPTH_MAX: usize = 128;
-/// What the redactor may hold back of one body, in bytes.
+/// Bytes of one body that the redactor may hold back.
 pub const REDACT_HELD_BYTES_MAX: usize = 64 << 10;
 /// Longest `model` that is read. A longer one is 400 `invalid_request`.
 pub const MODEL_BYTES_MAX: usize = 256;

@@ -26,7 +26,7 @@ pub(crate) const BULLET: u8 = 0x0B;
 /// §6.7), or an assignment.
 pub(crate) const SOFT_BREAK: u8 = 0x0C;
 
-/// What a character becomes.
+/// The folded form of a character.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fold {
     /// Seen as this byte.
@@ -51,8 +51,8 @@ const ZEROS: &[u32] = &[
 
 /// Characters of a page.
 const PAGE: usize = 256;
-/// What the characters of a page become, in one byte: these two, or what it is seen as, which is no
-/// higher than a `~`.
+/// The folded forms of a page's characters, one byte each: these two, or the byte it is seen as,
+/// which is no higher than a `~`.
 const KEEP: u8 = 0xFE;
 const SKIP: u8 = 0xFF;
 

@@ -16,7 +16,7 @@ pub(crate) enum Key {
     Messages,
     Input,
     Prompt,
-    /// What is put into a stored prompt, by names that the user gave.
+    /// Values for a stored prompt, by names that the user gave.
     Variables,
     StreamOptions,
     IncludeUsage,
@@ -139,7 +139,7 @@ pub(crate) fn is_known(name: &[u8]) -> bool {
     NAMES.binary_search_by(|known| known.as_bytes().cmp(name)).is_ok()
 }
 
-/// What a content part is by its `type`.
+/// The kind of a content part, by its `type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PartKind {
     /// Holds text (or calls and results, whose strings are looked at like any other).
@@ -202,7 +202,7 @@ impl PartKind {
         }
     }
 
-    /// What a type of a part, or of its source, says of the data in it.
+    /// The meaning of a part's type, or of its source's, for the data in it.
     pub(crate) fn media(kind: &[u8]) -> Media {
         match kind {
             b"image"

@@ -165,12 +165,12 @@ impl Redacted {
     }
 }
 
-/// What a policy asks for, before it is compiled.
+/// The rules of a policy before they are compiled.
 #[derive(Clone, Debug, Default)]
 pub struct RulesSpec {
     /// Names from [`ENTITIES`].
     pub entities: Vec<String>,
-    /// What happens to attachments.
+    /// How attachments are treated.
     pub attachments: Attachments,
     /// Numbered placeholders, put back in the answer.
     pub restore: bool,
@@ -189,7 +189,7 @@ pub struct RulesSpec {
 /// One `redaction.custom`.
 #[derive(Clone, Debug)]
 pub struct CustomSpec {
-    /// What the ledger calls it.
+    /// Its name in the ledger.
     pub name: String,
     /// A regular expression; sees folded text, matches at most [`CUSTOM_SPAN_MAX`] bytes for
     /// certain.
@@ -201,7 +201,7 @@ pub struct CustomSpec {
 /// One `redaction.terms`.
 #[derive(Clone, Debug)]
 pub struct TermsSpec {
-    /// What the ledger calls it.
+    /// Its name in the ledger.
     pub name: String,
     /// Found as whole words; upper and lower case are alike in ASCII.
     pub words: Vec<String>,
@@ -209,7 +209,7 @@ pub struct TermsSpec {
     pub replacement: String,
 }
 
-/// What happens to attachments (image, audio, file, document parts and `data:` URLs).
+/// How attachments (image, audio, file, document parts and `data:` URLs) are treated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Attachments {
     /// Taken out; the message keeps a short note.
@@ -243,7 +243,7 @@ pub enum RulesError {
     Pattern {
         /// Its place in the list.
         index: usize,
-        /// What is wrong.
+        /// The problem.
         reason: String,
     },
     /// `allow[index]` says nothing: it has neither letters nor digits.
@@ -257,7 +257,7 @@ pub enum RulesError {
     Terms {
         /// Its place in the list.
         index: usize,
-        /// What is wrong.
+        /// The problem.
         reason: String,
     },
 }
@@ -333,13 +333,13 @@ pub enum RedactError {
     /// `model` no string …
     #[error("{reason}")]
     InvalidRequest {
-        /// What is wrong, for the client.
+        /// The problem, for the client.
         reason: String,
     },
     /// An attachment where the policy says `reject`, or a part that cannot be understood.
     #[error("{reason}")]
     Attachment {
-        /// What is wrong, for the client.
+        /// The problem, for the client.
         reason: String,
     },
     /// A defect of the redactor.
@@ -419,7 +419,7 @@ impl BodyRedactor {
         })
     }
 
-    /// What has been seen so far.
+    /// The facts so far.
     pub fn facts(&self) -> &Facts {
         &self.body.facts
     }
@@ -430,7 +430,7 @@ impl BodyRedactor {
         self.body.text_bytes
     }
 
-    /// What has been taken out so far.
+    /// The ledger so far.
     pub fn ledger(&self) -> &Ledger {
         &self.body.ledger
     }
@@ -441,7 +441,7 @@ impl BodyRedactor {
         self.body.held_bytes()
     }
 
-    /// What the placeholders stand for, where the rules ask for them to be put back.
+    /// The values behind the placeholders, where the rules ask for them to be restored.
     pub fn values(&self) -> Option<Values> {
         self.body.values.clone()
     }

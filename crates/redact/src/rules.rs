@@ -29,7 +29,7 @@ pub(crate) type KindId = u16;
 pub(crate) struct Kind {
     /// Entity name, or the name of a custom pattern or word list.
     pub(crate) name: Arc<str>,
-    /// What is put in its place, not escaped.
+    /// Its replacement, not escaped.
     pub(crate) replacement: String,
     /// The first kind with the same replacement: the placeholders of all of them are numbered
     /// together.
@@ -48,7 +48,7 @@ impl Kind {
     }
 }
 
-/// What stands first in [`Compiled::kinds`]: the detectors in their order, and what is no entity.
+/// The first of [`Compiled::kinds`]: the detectors in their order, and the kind that is no entity.
 pub(crate) mod kind {
     use super::KindId;
     use crate::detect::{DETECTORS, email, phone, secret};
@@ -87,7 +87,7 @@ pub(crate) mod kind {
 #[derive(Debug)]
 pub struct Rules(pub(crate) Arc<Compiled>);
 
-/// What is inside [`Rules`].
+/// The inside of [`Rules`].
 #[derive(Debug)]
 pub(crate) struct Compiled {
     pub(crate) kinds: Vec<Kind>,

@@ -62,15 +62,15 @@ pub(crate) struct Frame {
     pub(crate) owner: Fact,
     /// Its `id`, until it is known whether the object is an item that the provider keeps.
     pub(crate) id: String,
-    /// What of an item was seen.
+    /// The parts of an item that were seen.
     pub(crate) item: u8,
     /// Objects kept at the provider that were named before it.
     pub(crate) stored: usize,
-    /// What its type and media type say of the data in it.
+    /// The meaning of its type and media type for the data in it.
     pub(crate) media: Media,
     /// It has data in base64.
     pub(crate) encoded: bool,
-    /// What it has as `data` is the provider's own.
+    /// Its `data` is the provider's own.
     pub(crate) opaque: bool,
 }
 

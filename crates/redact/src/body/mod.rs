@@ -29,7 +29,7 @@ const NAME_MAX: usize = 64;
 /// counted either way.
 const NOTED_MAX: usize = 1024;
 
-/// What asks for usage: the member of the option, the option, and the field of the body.
+/// The request for usage: the member of the option, the option, and the field of the body.
 const USAGE_MEMBER: &[u8] = br#""include_usage":true"#;
 const USAGE_OPTION: &[u8] = br#"{"include_usage":true}"#;
 const USAGE_FIELD: &[u8] = br#""stream_options":{"include_usage":true}"#;
@@ -58,18 +58,18 @@ fn decimal_into(mut number: u64, digits: &mut [u8]) -> usize {
     }
 }
 
-/// What is known of a kind of match, once there was one.
+/// A kind of match that was found at least once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KindSeen {
     /// Its place in the ledger.
     counted: usize,
-    /// What takes its place may get a number.
+    /// Its replacement may get a number.
     numbered: bool,
-    /// What takes its place holds something that has to be escaped.
+    /// Its replacement holds characters that have to be escaped.
     escaped: bool,
 }
 
-/// What to put in place of a value that is dropped.
+/// The replacement of a value that is dropped.
 #[derive(Clone, Copy, Debug)]
 struct Drop {
     /// Containers open outside of it.
@@ -133,7 +133,7 @@ pub(crate) struct Body {
     /// Every match, for those who asked to be told.
     pub(crate) findings: Option<Vec<Finding>>,
     started: bool,
-    /// What the placeholders stand for, where they are to be put back.
+    /// The values behind the placeholders, where they are to be restored.
     pub(crate) values: Option<Values>,
     /// The provider is to keep nothing: `store` becomes `false`.
     pub(crate) forbid_store: bool,

@@ -9,7 +9,7 @@ use crate::keys::{Key, PartKind};
 use crate::scan::Media;
 
 impl Body {
-    /// What a key that has been read means.
+    /// Takes a key that has been read.
     pub(crate) fn key_end(&mut self, name: &[u8]) -> Result<(), RedactError> {
         let top = self.frames.len() == 1;
         let Some(frame) = self.frames.last_mut() else { return Ok(()) };
@@ -18,7 +18,7 @@ impl Body {
         frame.says = None;
         frame.name_len = name.len().min(NAME_MAX) as u8;
         frame.name[..name.len().min(NAME_MAX)].copy_from_slice(&name[..name.len().min(NAME_MAX)]);
-        // What a shell has printed has no type.
+        // The output of a shell has no type.
         frame.has_text |= key == Key::Text || matches!(name, b"stdout" | b"stderr" | b"outcome");
         frame.fact = if frame.api {
             Fact::of(name, &self.schema, frame.top, frame.owner)

@@ -1,5 +1,5 @@
-//! What a string or a container is by its place: how closely it is looked at, and the place of its
-//! children.
+//! A string or a container is judged by its place: how closely it is looked at, and the place of
+//! its children.
 
 use super::Body;
 use super::frame::Place;
@@ -9,7 +9,7 @@ use crate::scan::{Blob, Look};
 use crate::schema::Texts;
 
 impl Body {
-    /// What the key at hand says of a number in the string under it.
+    /// The meaning of the key at hand for a number in the string under it.
     pub(crate) fn hint(&mut self) -> Option<Says> {
         let frame = self.frames.last_mut()?;
         if let Some(says) = frame.says {
@@ -72,7 +72,7 @@ impl Body {
             Texts::Unknown => matches!(frame.key, Key::Metadata | Key::Arguments | Key::Schema),
             _ => matches!(child, Place::Data | Place::Schema | Place::Variables),
         };
-        // What an answer was drawn from is told there, and not asked for.
+        // The sources of an answer are listed there, and not asked for.
         let told = matches!(&frame.name[..frame.name_len as usize], b"annotations" | b"citations");
         frame.api && !users && !told || frame.place == Place::Variables
     }
@@ -97,7 +97,7 @@ impl Body {
         }
     }
 
-    /// What the object or array that opens under the key at hand is.
+    /// The place of the object or array that opens under the key at hand.
     pub(crate) fn child(&self, object: bool) -> Place {
         let Some(frame) = self.top() else {
             return if object && !self.schema.is_answer() { Place::Top } else { Place::Data };

@@ -3,7 +3,7 @@
 
 use super::View;
 
-/// What follows the part of a `data:` URL that was found.
+/// The rest of a `data:` URL after the part that was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rest {
     Base64,

@@ -58,7 +58,7 @@ fn v6(view: &View<'_>, at: usize) -> Option<Span> {
     if at - start > 4 || word(view.before(start)) || view.before(start) == Some(b':') {
         return None;
     }
-    // What follows the first colon decides most of them.
+    // The byte after the first colon decides most of them.
     if !view.at(at + 1).is_some_and(|b| b.is_ascii_hexdigit() || b == b':') {
         return None;
     }

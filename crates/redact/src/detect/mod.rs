@@ -54,9 +54,9 @@ pub(crate) struct Detector {
 
 /// Where a match begins and ends.
 pub(crate) type Span = (usize, usize);
-/// What begins at some digits, or right before them.
+/// Finds a match that begins at some digits, or right before them.
 pub(crate) type AtDigits = fn(&Digits<'_>) -> Option<Span>;
-/// What stands around a colon.
+/// Finds a match around a colon.
 pub(crate) type AtColon = fn(&View<'_>, usize) -> Option<Span>;
 
 impl Detector {
@@ -77,7 +77,7 @@ pub(crate) struct Digits<'a> {
     pub(crate) q: usize,
     /// How many there are without a byte between; of more than ten, ten.
     pub(crate) run: usize,
-    /// What was read for payment cards.
+    /// Digits that were read for payment cards.
     pub(crate) cards: &'a RefCell<card::Row>,
 }
 

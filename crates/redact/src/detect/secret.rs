@@ -96,7 +96,7 @@ pub(crate) fn prefixes() -> impl Iterator<Item = &'static str> {
     FORMS.iter().map(|(prefix, _)| *prefix)
 }
 
-/// What goes on after the part that was found.
+/// How the secret goes on after the part that was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum More {
     /// The rest of the token, of any length.
@@ -113,7 +113,7 @@ pub(crate) const PREFIX_MAX: usize = 16;
 /// How far a token is looked at.
 const TOKEN_SEEN: usize = 200;
 
-/// What is known of the text from the last prefixes on, so that a row of them is not read again for
+/// Runs of the text from the last prefixes on, so that a row of them is not read again for
 /// each.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Runs {

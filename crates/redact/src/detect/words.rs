@@ -12,7 +12,7 @@ use aho_corasick::{Anchored, MatchKind, StartKind};
 use super::View;
 use crate::fold::{TELEPHONE, is_alphanumeric, is_unspaced};
 
-/// What a word says.
+/// The meaning of a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Says {
     Phone,
@@ -238,7 +238,7 @@ impl Words {
         [part, camel].iter().any(|p| NEUTRAL.iter().any(|n| p.eq_ignore_ascii_case(n.as_bytes())))
     }
 
-    /// What the name of a JSON key says.
+    /// The meaning of a JSON key.
     pub(crate) fn key(&self, key: &[u8]) -> Option<Says> {
         // Twice the longest key, for a space before each letter.
         let mut spaced = [0u8; 128];
@@ -269,7 +269,7 @@ pub(crate) const WORD_BEFORE: usize = 64;
 /// How far apart two places may be so that the words between them are looked for as well.
 const GAP_MAX: usize = 16;
 
-/// What may stand before the first digit of a number and belong to it.
+/// Bytes that may stand before the first digit of a number and belong to it.
 const PREFIX_MAX: usize = 8;
 
 /// How far words are looked for beyond what is asked for.
@@ -389,8 +389,8 @@ impl Nearby<'_> {
         nearest.map(|(stop, says)| Near { says, gap: text.len() - stop })
     }
 
-    /// What the word says that ends first after the number that ends before `start`, looking at
-    /// most `reach` bytes on and not past the line.
+    /// The meaning of the word that ends first after the number that ends before `start`, looking
+    /// at most `reach` bytes on and not past the line.
     pub(crate) fn after(&self, view: &View<'_>, start: usize, reach: usize) -> Option<Says> {
         let text = &view.text[start..view.text.len().min(start + reach)];
         let text = &text[..memchr::memchr(b'\n', text).unwrap_or(text.len())];

@@ -1,5 +1,5 @@
-//! What a body says about its call: the model, the bounds of the answer, other models, and objects
-//! kept at the provider.
+//! Facts that a body states about its call: the model, the bounds of the answer, other models, and
+//! objects kept at the provider.
 //!
 //! Pure. Filled while the body passes, from names and values as they are decoded, so that neither
 //! an escape nor the place of a field hides it. Promises: bounded memory; no allocation for a body
@@ -15,7 +15,7 @@ use crate::bounds::{
     BODY_MODELS_MAX, BODY_OBJECT_ID_BYTES_MAX, BODY_OBJECTS_MAX, BODY_PARAM_BYTES_MAX,
 };
 
-/// What was seen of a body as it passed.
+/// The facts seen in a body as it passed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
     /// `model`, decoded.
@@ -133,7 +133,7 @@ pub enum StoredKind {
     Other,
 }
 
-/// What a key says about the call.
+/// A key's meaning for the call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Fact {
     #[default]
@@ -151,7 +151,7 @@ pub(crate) enum Fact {
     Id,
     /// Every string in it names a model.
     Models,
-    /// What is in it may choose a model, or say where a call goes.
+    /// Values under it may choose a model, or say where a call goes.
     Choice,
     /// Content of an item, so that the item need not be taken from a store.
     Content,
@@ -168,8 +168,8 @@ impl Fact {
         matches!(self, Fact::Bound | Fact::LooseBound | Fact::Answers)
     }
 
-    /// What `name` says, in an object whose keys are the API's. `top`: at the top level, or in
-    /// `extra_body`; `owner`: what the key says under which the object stands.
+    /// The fact that `name` states, in an object whose keys are the API's. `top`: at the top level,
+    /// or in `extra_body`; `owner`: what the key says under which the object stands.
     pub(crate) fn of(name: &[u8], schema: &Schema, top: bool, owner: Fact) -> Fact {
         if owner == Fact::Models {
             return Fact::Models;

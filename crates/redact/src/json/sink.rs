@@ -2,7 +2,7 @@
 
 use crate::RedactError;
 
-/// What to do with the string that begins.
+/// How the string that begins is to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Take {
     /// Tell its characters.
@@ -24,7 +24,7 @@ pub enum Scalar {
     Number,
 }
 
-/// Who listens to a [`Tokenizer`](super::Tokenizer). Offsets count from the first byte of the body.
+/// A listener to a [`Tokenizer`](super::Tokenizer). Offsets count from the first byte of the body.
 pub trait Sink {
     /// An object or array opens; `at` is its bracket.
     fn open(&mut self, object: bool, at: u64) -> Result<(), RedactError>;

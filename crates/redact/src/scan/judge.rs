@@ -28,7 +28,7 @@ const NEAR: usize = 128;
 /// In fewer bytes the search that leaves out most of a text takes longer.
 const FEW: usize = 64;
 
-/// What is known of a pattern's next match.
+/// A pattern's next match, as far as it is known.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) enum Next {
     /// It was not looked for.
@@ -61,7 +61,7 @@ impl Next {
     }
 }
 
-/// What is known of the next secret.
+/// The next secret, as far as it is known.
 #[derive(Debug, Default)]
 pub(crate) struct NextSecret {
     found: Option<Found>,
@@ -100,8 +100,8 @@ impl Scanner {
         end: bool,
     ) -> Option<Found> {
         let custom = if windowed { self.next_custom(limit, view_end, end) } else { None };
-        // What begins after it has to wait until it is taken: it is looked at once, and not after
-        // each of them.
+        // A match that begins after it has to wait until it is taken: it is looked for once, and
+        // not after each of them.
         let near = custom.map_or(limit, |c| limit.min(c.start + START_BEFORE + 1));
         let built_in = self.built_in(triggers, near, limit, view_end);
         match (built_in, custom) {
@@ -199,7 +199,7 @@ impl Scanner {
         })
     }
 
-    /// What begins with the digit at `q`.
+    /// The match that begins with the digit at `q`.
     fn number(&self, view: &View<'_>, q: usize) -> Option<Found> {
         let rules = &*self.rules;
         let found = |hit: Option<(usize, usize)>, kind| {
@@ -373,7 +373,7 @@ impl Scanner {
         if self.terms.is_passed(from) {
             // None begins before it but one that was a part of another word: see below.
             let mut at = if from == self.barrier { from } else { from.max(self.terms_from) };
-            // What begins before the limit ends before it.
+            // A word that begins before the limit ends before it.
             let until = view_end.min(limit + longest);
             self.terms = loop {
                 if until.saturating_sub(at) < FEW {
@@ -451,7 +451,7 @@ fn is_international(text: &[u8], found: &Found) -> bool {
     text[found.start..found.end].iter().find(|b| **b != b'(') == Some(&b'+')
 }
 
-/// What stands around a colon.
+/// The match around a colon.
 fn colon(rules: &Compiled, view: &View<'_>, q: usize) -> Option<Found> {
     if rules.has(kind::ATTACHMENT)
         && let Some((start, end, rest)) = data_url::find(view, q)

@@ -63,7 +63,7 @@ const _: () = assert!(
 );
 const _: () = assert!(AHEAD <= CUSTOM_SPAN_MAX);
 
-/// What is to be done with the raw bytes.
+/// A change to the raw bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Op {
     /// Put the replacement of `kind` in their place.
@@ -94,7 +94,7 @@ pub(crate) enum Look {
     Names,
 }
 
-/// What base64 in a string is.
+/// The meaning of base64 in a string.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Blob {
     /// Text like any other.
@@ -118,7 +118,7 @@ pub(crate) struct Segment {
     /// Raw bytes of the one character; 0 for a run in which window and raw bytes are alike.
     raw_len: u32,
     raw: u64,
-    /// What the one character was decoded from.
+    /// The coding of the one character.
     coding: Coding,
 }
 
@@ -164,12 +164,12 @@ pub(crate) struct Scanner {
     just_opened: bool,
     /// The string inside holds a JSON text itself.
     inner: bool,
-    /// What the keys of the JSON text inside say of its values.
+    /// The meaning of the keys of the JSON text inside for its values.
     keys: NestedKeys,
     hint: Option<Says>,
     look: Look,
     blob: Blob,
-    /// What the beginning of a string in a field for attachments is; nothing before it is known.
+    /// The beginning of a string in a field for attachments, judged; nothing before it is known.
     pub(crate) head: Option<Head>,
     /// The string is a JSON text by its key, even if it is a mere number.
     pub(crate) json: bool,
@@ -201,7 +201,7 @@ pub(crate) struct Scanner {
     inside_inner: bool,
     /// Where the marks stand that open such a string.
     inner_marks: Vec<usize>,
-    /// What was found; taken by the caller after each call.
+    /// Matches; taken by the caller after each call.
     pub(crate) ops: Vec<Op>,
 }
 

@@ -1,4 +1,4 @@
-//! What the keys of a JSON text inside the string say of the values under them.
+//! The keys of a JSON text inside the string, and their meaning for the values under them.
 //!
 //! Pure. Promises: lists and objects under a telephone key are remembered to a depth of 64,
 //! whatever stands between the key and the value. Does not: check that it is JSON.
@@ -20,7 +20,7 @@ pub(crate) struct NestedKeys {
     last: Option<(usize, usize)>,
     /// Where the present string opened.
     open: usize,
-    /// What the key of the value to come says.
+    /// The meaning of the key for the value to come.
     own: Option<Says>,
     /// It is a word for telephones and nothing else.
     strong: bool,

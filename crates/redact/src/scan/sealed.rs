@@ -19,7 +19,7 @@ const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
 const PLAIN: GeneralPurpose = GeneralPurpose::new(&STANDARD, LENIENT);
 const SAFE: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, LENIENT);
 
-/// What a media type, or the type of a part, says of data.
+/// The meaning of a media type, or of the type of a part, for data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Media {
     #[default]
@@ -31,7 +31,7 @@ pub(crate) enum Media {
 }
 
 impl Media {
-    /// What the media type `name` says.
+    /// The meaning of the media type `name`.
     pub(crate) fn of(name: &[u8]) -> Media {
         let name =
             name.split(|b| *b == b';').next().unwrap_or_default().trim_ascii().to_ascii_lowercase();
@@ -77,7 +77,7 @@ impl Media {
     }
 }
 
-/// What the beginning of a string is.
+/// The beginning of a string, judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Head {
     /// No base64, as far as it can be told.

@@ -21,13 +21,13 @@ pub(crate) struct Triggers {
     /// The block at hand, and which of its bytes are still to be told.
     block: usize,
     mask: u64,
-    /// What is known of the next block.
+    /// The next block, as far as it is known.
     ahead: Option<Seen>,
     /// The end of what was skipped: text before a new barrier may have been the reason.
     skipped: usize,
 }
 
-/// What matters of a block before it is looked at more closely.
+/// The bytes of a block that matter before it is looked at more closely.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Seen {
     digits: u64,

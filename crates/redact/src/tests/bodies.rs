@@ -39,7 +39,7 @@ fn strings_are_text_unless_their_place_says_otherwise() {
             r#"{"prompt":{"id":"p","variables":{"name":"415-555-0132","type":"a@b.com","n":{"type":"input_text","text":"a@b.com"}}}}"#,
             r#"{"prompt":{"id":"p","variables":{"name":"[REDACTED_PHONE]","type":"[REDACTED_EMAIL]","n":{"type":"input_text","text":"[REDACTED_EMAIL]"}}}}"#,
         ),
-        // What a key calls an identifier is one; a list of texts is not.
+        // A value whose key calls it an identifier is one; a list of texts is not.
         (
             Schema::UNKNOWN,
             r#"{"documents":["415-555-0132"],"ticket":"415-555-0132","reference":"Jane wrote, 415-555-0132"}"#,

@@ -325,7 +325,7 @@ fn a_numbered_value_may_be_cut_inside_a_character() {
 
 #[test]
 fn matches_around_each_other_are_found_as_alone() {
-    // What is remembered of one detector's text must not hide what another one's match uncovers.
+    // Text remembered by one detector must not hide a match that another one's match uncovers.
     let rules = rules(ENTITIES);
     for (text, expected) in [
         (

@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use super::*;
 
-/// What is to be taken out stands between « and » or ‹ and ›.
+/// Personal data stands between « and » or ‹ and ›.
 const CASES: &str = include_str!("cases.tsv");
 /// Numbers and the texts around them.
 const FORMATS: &str = include_str!("formats.tsv");

@@ -74,7 +74,7 @@ fn pointers(value: &Value, at: &str, out: &mut Vec<String>) {
     }
 }
 
-/// What is planted at one place: values for a string, or fields for an object.
+/// A value for a string, or fields for an object, planted at one place.
 fn planted(value: &Value) -> Vec<Value> {
     let text = format!("Mail {ADDRESS} or call {NUMBER} today");
     match value {
@@ -157,7 +157,7 @@ fn nothing_leaves(attachments: Attachments) {
                 *planted.pointer_mut(&place).expect("a place") = value;
                 let given = planted.to_string();
                 tried += 1;
-                // What is refused does not leave.
+                // A refused body does not leave.
                 let Ok((out, _)) = pieces(&rules, schema, &[given.as_bytes()]) else { continue };
                 sent += 1;
                 let out = String::from_utf8(out).expect("UTF-8");

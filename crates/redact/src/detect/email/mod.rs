@@ -20,7 +20,7 @@ pub(crate) const DETECTOR: Detector = Detector { name: "email", ..Detector::NEW 
 
 /// Longest local part that is taken whole, in bytes; of a longer run only the end is.
 const LOCAL_MAX: usize = 200;
-/// What is taken of a run that is too long (RFC 5321 §4.5.3.1.1).
+/// The end of a run that is too long (RFC 5321 §4.5.3.1.1).
 const LOCAL_TAKEN: usize = 64;
 /// Longest domain, in bytes of folded text.
 const DOMAIN_MAX: usize = 400;
@@ -208,7 +208,7 @@ fn quoted(view: &View<'_>, at: usize) -> Option<usize> {
             let blank =
                 |b: Option<&u8>| b.is_none_or(|b| matches!(b, b' ' | b'\t' | b',' | b':' | b'='));
             let word = inside.iter().any(|b| b.is_ascii_alphanumeric() || *b >= 0x80);
-            // What stands between two other strings is no local part: `"a" or "@example.com"`.
+            // Text between two other strings is no local part: `"a" or "@example.com"`.
             let parted = match view.before(open) {
                 None => true,
                 Some(b) => matches!(

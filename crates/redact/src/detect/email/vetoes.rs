@@ -1,4 +1,4 @@
-//! What has the form of an address and is none: versions, files, attributes and calls of programs,
+//! Text in the form of an address that is none: versions, files, attributes and calls of programs,
 //! passwords and service users in URLs.
 
 use super::host::Host;

@@ -7,7 +7,7 @@ use super::super::words::{Near, Nearby, Says};
 use super::groups::{Group, Sep, extension, in_address};
 use super::{HINTED, IDENTIFIER_NEAR, Listed, WORD_AFTER, WORD_BEFORE, WORD_LEN};
 
-/// What is known of a candidate.
+/// A candidate and its surroundings.
 pub(crate) struct Candidate<'a> {
     pub(crate) view: View<'a>,
     pub(crate) words: Nearby<'a>,
@@ -93,7 +93,7 @@ impl Candidate<'_> {
                     && !self.sentence_ends(near.gap)
                     && !self.named_another(near.gap)
             }
-            // What a key says is said of a value that begins with the number.
+            // A key speaks of a value that begins with the number.
             None => self.hint == Some(Says::Identifier) && self.start < HINTED,
         }
     }

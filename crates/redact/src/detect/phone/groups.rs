@@ -36,7 +36,7 @@ impl Group {
     }
 }
 
-/// What stands between two groups.
+/// The separator between two groups.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sep {
     pub(crate) space: bool,
@@ -192,7 +192,7 @@ fn no_number(view: &View<'_>, i: usize, digits: usize) -> bool {
         }
         _ => false,
     };
-    // What opened a bracket has to close it, and brackets stand at the beginning of a number.
+    // An opened bracket has to be closed, and brackets stand at the beginning of a number.
     let bracket = matches!(view.before(i), Some(b'(' | b'['));
     let hours = bracket && (digits >= 8 || !matches!(mark, Some(b')' | b']' | b' ')));
     other || hours || first == 4 && iso_date(view, i)
@@ -207,7 +207,7 @@ pub(crate) fn a_date_follows(view: &View<'_>, groups: &[Group], before: usize) -
     })
 }
 
-/// What stands before a separator.
+/// The number as far as it was read before a separator.
 #[derive(Clone, Copy)]
 pub(crate) struct Before {
     /// Where the number's digits begin.

@@ -162,7 +162,7 @@ fn is_hopeless(
     hint: Option<Says>,
     before: Option<Listed>,
 ) -> bool {
-    /// What stands between a number and the one before it in a list, and its own `+` and brackets.
+    /// Bytes between a number and the one before it in a list, and its own `+` and brackets.
     const LIST_MAX: usize = 20;
     if hint == Some(Says::Phone) || before.is_some_and(|b| b.end + LIST_MAX >= q) {
         return false;

@@ -1,4 +1,4 @@
-//! What is no number at first sight: told from few bytes, before groups are read.
+//! Text that is no number at first sight: few bytes tell, before groups are read.
 
 use super::super::View;
 use super::{DIGIT, DIGITS_MIN, run};

@@ -1,4 +1,4 @@
-//! What is grouped like a telephone number and is none: dates, times since 1970, addresses of
+//! Text that is grouped like a telephone number and is none: dates, times since 1970, addresses of
 //! machines, cards.
 
 use super::super::words::Says;
