@@ -120,7 +120,8 @@ fn main() {
         aho_corasick::AhoCorasick::new(["phone", "telefon", "order", "ticket", "invoice"]).unwrap();
     let log = |i: usize| {
         format!(
-            "2024-11-05T12:{:02}:{:02}.{:03}Z INFO 10.0.{}.{} req={} took {} ms status=200 bytes={}\n",
+            "2024-11-05T12:{:02}:{:02}.{:03}Z INFO 10.0.{}.{} req={} took {} ms status=200 \
+                bytes={}\n",
             i % 60,
             i * 7 % 60,
             i % 1000,
@@ -138,7 +139,8 @@ fn main() {
             format!("555-{:03}-{:04}", i % 1000, i % 10_000)
         };
         format!(
-            "Please write to the person who is in charge of the order, {contact}, before the end of this week. "
+            "Please write to the person who is in charge of the order, {contact}, before the end \
+                of this week. "
         )
     };
     let texts = [("prose", filled(prose)), ("logs", filled(log)), ("dense", filled(dense))];
@@ -170,7 +172,8 @@ fn main() {
             black_box(words.find_iter(&body[..]).count());
         }));
         println!(
-            "{name:<10} {ours:>9.2} {cuts:>9.2} {memcpy:>9.2} {at:>9.2} {pattern:>9.2} {valid:>9.2} {automaton:>11.2}"
+            "{name:<10} {ours:>9.2} {cuts:>9.2} {memcpy:>9.2} {at:>9.2} {pattern:>9.2} \
+                {valid:>9.2} {automaton:>11.2}"
         );
     }
     let rate = |body: &Bytes| {

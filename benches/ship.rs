@@ -191,7 +191,8 @@ async fn together<T>(tasks: Vec<impl Future<Output = T>>) -> Vec<T> {
 fn main() {
     let clickhouse = std::env::var("TOLLGATE_BENCH_CLICKHOUSE").ok();
     println!(
-        "| store | rows that waited | MiB | appended/s | shipped/s, others arriving | arriving/s | times |"
+        "| store | rows that waited | MiB | appended/s | shipped/s, others arriving | arriving/s | \
+            times |"
     );
     println!("|---|---|---|---|---|---|---|");
     let rows = 300_000;
@@ -215,7 +216,8 @@ fn main() {
         println!("\nstraight to the engine: {:.0} rows/s", engine_limit(150_000, url));
     }
     println!(
-        "\n`durability: power`:\n\n| callers | waited p50 | p99 | rows per sync | rows/s |\n|---|---|---|---|---|"
+        "\n`durability: power`:\n\n| callers | waited p50 | p99 | rows per sync | rows/s \
+            |\n|---|---|---|---|---|"
     );
     for (callers, each) in [(1, 300), (16, 200), (64, 100)] {
         let f = synced(log::folder().path(), callers, each);

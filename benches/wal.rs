@@ -87,7 +87,8 @@ fn measure(
 fn main() {
     let clickhouse = std::env::var("TOLLGATE_BENCH_CLICKHOUSE").ok();
     println!(
-        "| bodies | rows/s asked | row bytes | encode | append CPU | append p50 / p99 / p99.9 | store CPU | \
+        "| bodies | rows/s asked | row bytes | encode | append CPU | append p50 / p99 / p99.9 | \
+            store CPU | \
          rows/s stored |"
     );
     println!("|---|---|---|---|---|---|---|---|");

@@ -21,7 +21,8 @@ pub enum Texts {
 ///
 /// ```
 /// use tollgate_redact::Schema;
-/// const CHAT: Schema = Schema { usage_option: true, output_bounds: &["max_tokens"], ..Schema::REQUEST };
+/// const CHAT: Schema =
+///     Schema { usage_option: true, output_bounds: &["max_tokens"], ..Schema::REQUEST };
 /// assert!(CHAT.usage_option && !CHAT.typed_items);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -58,11 +58,24 @@ impl fmt::Display for Case {
 impl Case {
     pub fn parse(line: &str) -> Case {
         let mut columns = line.splitn(3, '\t');
-        let mut column = || columns.next().unwrap_or_else(|| panic!("three columns are needed: {line}"));
+        let mut column = || {
+            columns.next().unwrap_or_else(|| {
+                panic!(
+                    "three columns are needed: \
+            {line}"
+                )
+            })
+        };
         let (rules, frame) = (column(), column());
         Case {
-            rules: RULES.iter().position(|r| *r == rules).unwrap_or_else(|| panic!("no rules `{rules}`")),
-            frame: FRAMES.iter().position(|f| f.0 == frame).unwrap_or_else(|| panic!("no frame `{frame}`")),
+            rules: RULES
+                .iter()
+                .position(|r| *r == rules)
+                .unwrap_or_else(|| panic!("no rules `{rules}`")),
+            frame: FRAMES
+                .iter()
+                .position(|f| f.0 == frame)
+                .unwrap_or_else(|| panic!("no frame `{frame}`")),
             unit: column().to_owned(),
         }
     }
@@ -119,7 +132,9 @@ pub fn read(file: &str) -> Vec<Case> {
 /// The compiled rule set.
 pub fn rules(which: usize) -> Arc<Rules> {
     static COMPILED: OnceLock<Vec<Arc<Rules>>> = OnceLock::new();
-    Arc::clone(&COMPILED.get_or_init(|| RULES.iter().map(|name| Arc::new(compile(name))).collect())[which])
+    Arc::clone(
+        &COMPILED.get_or_init(|| RULES.iter().map(|name| Arc::new(compile(name))).collect())[which],
+    )
 }
 
 fn compile(name: &str) -> Rules {
@@ -139,13 +154,24 @@ fn compile(name: &str) -> Rules {
         "all" => spec.entities = entities(ENTITIES.len()),
         "keys" => spec.entities.push("api_key".to_owned()),
         "term" => spec.terms = vec![words("project", &["falcon"])],
-        "custom" => spec.custom = vec![custom("employee", r"\bEMP-\d{6}\b"), custom("case", r"(?i)case\s*#?\d{4,8}")],
+        "custom" => {
+            spec.custom =
+                vec![custom("employee", r"\bEMP-\d{6}\b"), custom("case", r"(?i)case\s*#?\d{4,8}")]
+        }
         "restore" => (spec.restore, spec.restore_arguments) = (true, true),
         "everything" => {
             spec.entities = entities(ENTITIES.len());
-            spec.terms = vec![words("project", &["falcon", "blue heron", "Жар-птица"]), words("vip", &["jane roe"])];
-            spec.custom = vec![custom("employee", r"\bEMP-\d{6}\b"), custom("case", r"(?i)case\s*#?\d{4,8}")];
-            spec.allow = vec!["support@example.com".to_owned(), "@example.org".to_owned(), "+18005550100".to_owned()];
+            spec.terms = vec![
+                words("project", &["falcon", "blue heron", "Жар-птица"]),
+                words("vip", &["jane roe"]),
+            ];
+            spec.custom =
+                vec![custom("employee", r"\bEMP-\d{6}\b"), custom("case", r"(?i)case\s*#?\d{4,8}")];
+            spec.allow = vec![
+                "support@example.com".to_owned(),
+                "@example.org".to_owned(),
+                "+18005550100".to_owned(),
+            ];
             (spec.restore, spec.restore_arguments) = (true, true);
         }
         _ => {}

@@ -12,9 +12,12 @@ const USAGE: &str = "usage:
   cost time CASES                     CPU time of each case
   cost count CASES                    instructions a byte of each case
   cost check CASES FLOOR              the same; fails if a case takes more than FLOOR
-  cost hunt CASES SEED ROUNDS FLOOR   changes the worst cases for some rounds, by instructions; fails as `check` does
-  cost search CASES SEED SECONDS      worse inputs, by CPU time: many more, but not the same ones in every run
-  cost outputs SEED COUNT             a digest of what comes out of random cases, to compare two versions
+  cost hunt CASES SEED ROUNDS FLOOR   changes the worst cases for some rounds, by instructions; \
+  fails as `check` does
+  cost search CASES SEED SECONDS      worse inputs, by CPU time: many more, but not the same ones \
+  in every run
+  cost outputs SEED COUNT             a digest of what comes out of random cases, to compare two \
+  versions
   cost cuts CASES                     looks for pieces in which other bytes come out
 CASES is a file with a case in each line: rules, frame and unit, with tabs between them.";
 
@@ -30,14 +33,23 @@ fn main() {
                 }
             }
         }
-        ["count", file] => measure::count(&cases::read(file)).iter().for_each(|(n, case)| println!("{n:8.1} {case}")),
+        ["count", file] => measure::count(&cases::read(file))
+            .iter()
+            .for_each(|(n, case)| println!("{n:8.1} {case}")),
         ["check", file, floor] => fail_above(&measure::count(&cases::read(file)), floor),
         ["hunt", file, seed, rounds, floor] => {
             let rounds = rounds.parse().expect("a number of rounds");
-            fail_above(&search::hunt(cases::read(file), seed.parse().expect("a seed"), rounds), floor);
+            fail_above(
+                &search::hunt(cases::read(file), seed.parse().expect("a seed"), rounds),
+                floor,
+            );
         }
         ["search", file, seed, seconds] => {
-            search::search(cases::read(file), seed.parse().expect("a seed"), seconds.parse().expect("seconds"));
+            search::search(
+                cases::read(file),
+                seed.parse().expect("a seed"),
+                seconds.parse().expect("seconds"),
+            );
         }
         ["outputs", seed, count] => {
             search::outputs(seed.parse().expect("a seed"), count.parse().expect("a number"));

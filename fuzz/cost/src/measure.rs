@@ -38,7 +38,13 @@ pub fn digest(case: &Case, body: &Bytes, piece: usize) -> u64 {
     let result = result.and_then(|()| redactor.finish(&mut out));
     let mut hasher = DefaultHasher::new();
     let whole: Vec<u8> = out.iter().flat_map(|r| r.as_bytes().to_vec()).collect();
-    (whole, redactor.ledger().counts.clone(), redactor.ledger().fields.clone(), format!("{result:?}")).hash(&mut hasher);
+    (
+        whole,
+        redactor.ledger().counts.clone(),
+        redactor.ledger().fields.clone(),
+        format!("{result:?}"),
+    )
+        .hash(&mut hasher);
     hasher.finish()
 }
 
@@ -53,7 +59,12 @@ pub fn output(case: &Case, body: &Bytes, piece: usize) -> String {
     }
     let result = redactor.finish(&mut out);
     let whole: Vec<u8> = out.iter().flat_map(|r| r.as_bytes().to_vec()).collect();
-    format!("{} {:?} {:?} {result:?}", String::from_utf8_lossy(&whole), redactor.ledger().counts, redactor.ledger().fields)
+    format!(
+        "{} {:?} {:?} {result:?}",
+        String::from_utf8_lossy(&whole),
+        redactor.ledger().counts,
+        redactor.ledger().fields
+    )
 }
 
 /// Whether the body is one that the redactor takes.
@@ -100,7 +111,12 @@ pub fn count(cases: &[Case]) -> Vec<(f64, Case)> {
     let lines: String = cases.iter().map(|case| format!("{case}\n")).collect();
     std::fs::write(&file, lines).expect("a file of cases");
     let status = Command::new("valgrind")
-        .args(["--tool=callgrind", "--quiet", "--dump-before=*measured_case*", "--combine-dumps=no"])
+        .args([
+            "--tool=callgrind",
+            "--quiet",
+            "--dump-before=*measured_case*",
+            "--combine-dumps=no",
+        ])
         .arg(format!("--callgrind-out-file={}", folder.join("p").display()))
         .arg(std::env::current_exe().expect("this program"))
         .arg("run")
@@ -109,7 +125,8 @@ pub fn count(cases: &[Case]) -> Vec<(f64, Case)> {
         .expect("valgrind");
     assert!(status.success(), "valgrind: {status}");
     let total = |name: String| -> f64 {
-        let text = std::fs::read_to_string(folder.join(&name)).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let text =
+            std::fs::read_to_string(folder.join(&name)).unwrap_or_else(|e| panic!("{name}: {e}"));
         let line = text.lines().find_map(|l| l.strip_prefix("totals:")).expect("totals");
         line.trim().parse().expect("a number")
     };

@@ -8,18 +8,196 @@ use crate::measure;
 
 /// What detectors and the tokenizer look for.
 const FRAGMENTS: &[&str] = &[
-    "@", "a@b.co", "%40", "%2540", "a", "b", "x", ".", "-", "+", "(", ")", "[", "]", "/", ":", ",", ";", " ", "  ", "_", "=", "&", "?",
-    "#", "'", "<", ">", "{", "}", "|", "~", "*", "!", "$", "^", "`", "%", "%20", "%3D", "%2B", "0", "00", "1", "12", "123", "1234", "0049",
-    "011", "7", "20", "555", "2024-11-05", "192.168.0.1", "010190", "5551234", "4155550132", "+1", "+49 30 1234567", "(030) ", "555-123-4567",
-    "06 12 34 56 78", "tel ", "phone", "fax", "id ", "order ", "ext", " x1", " or ", ".png", ".js", ".co", ".com", "http://", "://", "git",
-    "this", "[bot]", "xn--", "data:", "data:a/b,", ";base64,", "::", "f:", "1:2", "sk-", "ghp_", "eyJ", "AKIA", "-----BEGIN ", "SG.",
-    "DE89", "4111 1111 1111 1111", "078-05-1120", "falcon", "blue heron", "EMP-", "EMP-123456", "case", "case 12345", "é", "ß", "я", "电", "电话",
-    "ا", "ֱ", "。", "ー", "—", "＠", "５", "\u{200b}", "🙂", "☎", "ə", "\\n", "\\t", "\\\"", "\\\\", "\\u0040", "\\u0031", "\\ud83d", "\\\\u0040",
-    "\\\\n", "\\\\\\\"", "\"", "\"\"", "\"k\":", "\"\":", "{}", "[]", "\"a@b.co\"", "\"12345678\"", "null", "\"type\":\"text\"", "\"text\":\"a@b.co\"",
-    "{\"type\":\"text\",\"text\":\"x\"}", "{\"type\":\"image_url\",\"text\":\"a@b.co\"}", "\"phone\":\"1\"", "1e9", "1) ", "2) ", "415-555-0132 ", "0171 1234567", " / ", "24/7", "tel:", ",", "jane roe", "Жар-птица",
-    "%25", "%41", "%3A", "%0A", "=2E", "=40", "=\\n", "=\\r\\n", "\\\"a b\\\"@c.de", "\\\"@c.de", "@b.co", "@c.de", "@example.com", "v1.2.3",
-    "@2x", ".com.", "Please", ".run(", "(1)", ".name", "x123456", "xn--p1ai", "рф", "[192.0.2.1]", "ssh://", "user:", "git@", "mailto:",
-    "{\\\"a\\\":\\\"b\\\",", "[\\\"c\\\",", "\\\"phone\\\":", "1,", "::1", "2001:db8::", "prvs=", "a=1&", "\u{301}", "\u{2800}",
+    "@",
+    "a@b.co",
+    "%40",
+    "%2540",
+    "a",
+    "b",
+    "x",
+    ".",
+    "-",
+    "+",
+    "(",
+    ")",
+    "[",
+    "]",
+    "/",
+    ":",
+    ",",
+    ";",
+    " ",
+    "  ",
+    "_",
+    "=",
+    "&",
+    "?",
+    "#",
+    "'",
+    "<",
+    ">",
+    "{",
+    "}",
+    "|",
+    "~",
+    "*",
+    "!",
+    "$",
+    "^",
+    "`",
+    "%",
+    "%20",
+    "%3D",
+    "%2B",
+    "0",
+    "00",
+    "1",
+    "12",
+    "123",
+    "1234",
+    "0049",
+    "011",
+    "7",
+    "20",
+    "555",
+    "2024-11-05",
+    "192.168.0.1",
+    "010190",
+    "5551234",
+    "4155550132",
+    "+1",
+    "+49 30 1234567",
+    "(030) ",
+    "555-123-4567",
+    "06 12 34 56 78",
+    "tel ",
+    "phone",
+    "fax",
+    "id ",
+    "order ",
+    "ext",
+    " x1",
+    " or ",
+    ".png",
+    ".js",
+    ".co",
+    ".com",
+    "http://",
+    "://",
+    "git",
+    "this",
+    "[bot]",
+    "xn--",
+    "data:",
+    "data:a/b,",
+    ";base64,",
+    "::",
+    "f:",
+    "1:2",
+    "sk-",
+    "ghp_",
+    "eyJ",
+    "AKIA",
+    "-----BEGIN ",
+    "SG.",
+    "DE89",
+    "4111 1111 1111 1111",
+    "078-05-1120",
+    "falcon",
+    "blue heron",
+    "EMP-",
+    "EMP-123456",
+    "case",
+    "case 12345",
+    "é",
+    "ß",
+    "я",
+    "电",
+    "电话",
+    "ا",
+    "ֱ",
+    "。",
+    "ー",
+    "—",
+    "＠",
+    "５",
+    "\u{200b}",
+    "🙂",
+    "☎",
+    "ə",
+    "\\n",
+    "\\t",
+    "\\\"",
+    "\\\\",
+    "\\u0040",
+    "\\u0031",
+    "\\ud83d",
+    "\\\\u0040",
+    "\\\\n",
+    "\\\\\\\"",
+    "\"",
+    "\"\"",
+    "\"k\":",
+    "\"\":",
+    "{}",
+    "[]",
+    "\"a@b.co\"",
+    "\"12345678\"",
+    "null",
+    "\"type\":\"text\"",
+    "\"text\":\"a@b.co\"",
+    "{\"type\":\"text\",\"text\":\"x\"}",
+    "{\"type\":\"image_url\",\"text\":\"a@b.co\"}",
+    "\"phone\":\"1\"",
+    "1e9",
+    "1) ",
+    "2) ",
+    "415-555-0132 ",
+    "0171 1234567",
+    " / ",
+    "24/7",
+    "tel:",
+    ",",
+    "jane roe",
+    "Жар-птица",
+    "%25",
+    "%41",
+    "%3A",
+    "%0A",
+    "=2E",
+    "=40",
+    "=\\n",
+    "=\\r\\n",
+    "\\\"a b\\\"@c.de",
+    "\\\"@c.de",
+    "@b.co",
+    "@c.de",
+    "@example.com",
+    "v1.2.3",
+    "@2x",
+    ".com.",
+    "Please",
+    ".run(",
+    "(1)",
+    ".name",
+    "x123456",
+    "xn--p1ai",
+    "рф",
+    "[192.0.2.1]",
+    "ssh://",
+    "user:",
+    "git@",
+    "mailto:",
+    "{\\\"a\\\":\\\"b\\\",",
+    "[\\\"c\\\",",
+    "\\\"phone\\\":",
+    "1,",
+    "::1",
+    "2001:db8::",
+    "prvs=",
+    "a=1&",
+    "\u{301}",
+    "\u{2800}",
 ];
 
 /// Cases kept for each rule set and frame.
@@ -41,7 +219,10 @@ fn mutate(rng: &mut fastrand::Rng, case: &Case, others: &[(f64, Case)]) -> Case 
                 while !unit.is_char_boundary(to) {
                     to -= 1;
                 }
-                unit.replace_range(at..to, if rng.bool() { "" } else { FRAGMENTS[rng.usize(..FRAGMENTS.len())] });
+                unit.replace_range(
+                    at..to,
+                    if rng.bool() { "" } else { FRAGMENTS[rng.usize(..FRAGMENTS.len())] },
+                );
             }
             5 => {
                 let mut to = (at + rng.usize(1..24)).min(unit.len());
@@ -87,7 +268,9 @@ pub fn search(seeds: Vec<Case>, seed: u64, seconds: f64) {
             let pool = &pools[rng.usize(..RULES.len()) * FRAMES.len() + frame];
             match pool.first() {
                 Some((_, case)) => Case { rules, ..case.clone() },
-                None => Case { rules, frame, unit: FRAGMENTS[rng.usize(..FRAGMENTS.len())].to_owned() },
+                None => {
+                    Case { rules, frame, unit: FRAGMENTS[rng.usize(..FRAGMENTS.len())].to_owned() }
+                }
             }
         } else {
             pools[which][rng.usize(..pools[which].len())].1.clone()
@@ -122,7 +305,11 @@ pub fn outputs(seed: u64, count: u64) {
         for _ in 0..rng.usize(1..30) {
             let fragment = FRAGMENTS[rng.usize(..FRAGMENTS.len())];
             if unit.len() < 1500 {
-                unit.push_str(&fragment.repeat(if rng.u8(0..8) == 0 { rng.usize(1..40) } else { 1 }));
+                unit.push_str(&fragment.repeat(if rng.u8(0..8) == 0 {
+                    rng.usize(1..40)
+                } else {
+                    1
+                }));
             }
         }
         let text = matches!(FRAMES[frame].0, "text" | "nested");
@@ -147,10 +334,17 @@ pub fn cuts(cases: &[Case]) {
     for case in cases {
         for body in [case.few(), case.body()].map(bytes::Bytes::from) {
             let digest = measure::digest(case, &body, body.len());
-            let Some(piece) = (1..700).find(|piece| measure::digest(case, &body, *piece) != digest) else { continue };
+            let Some(piece) = (1..700).find(|piece| measure::digest(case, &body, *piece) != digest)
+            else {
+                continue;
+            };
             println!("pieces of {piece} bytes of {}: {case}", body.len());
             if body.len() < 1000 {
-                println!("{}\n{}", measure::output(case, &body, body.len()), measure::output(case, &body, piece));
+                println!(
+                    "{}\n{}",
+                    measure::output(case, &body, body.len()),
+                    measure::output(case, &body, piece)
+                );
             }
         }
     }

@@ -53,8 +53,10 @@ async fn via_pool(
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
-    let addr: std::net::SocketAddr = std::env::var("BARE_ADDR").unwrap_or("127.0.0.1:9201".into()).parse().unwrap();
-    let up: std::net::SocketAddr = std::env::var("BARE_UPSTREAM").unwrap_or("127.0.0.1:9100".into()).parse().unwrap();
+    let addr: std::net::SocketAddr =
+        std::env::var("BARE_ADDR").unwrap_or("127.0.0.1:9201".into()).parse().unwrap();
+    let up: std::net::SocketAddr =
+        std::env::var("BARE_UPSTREAM").unwrap_or("127.0.0.1:9100".into()).parse().unwrap();
     let legacy = std::env::var("BARE_CLIENT").map(|v| v == "legacy").unwrap_or(false);
     let host = HeaderValue::from_str(&up.to_string()).unwrap();
     let s = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
@@ -82,13 +84,13 @@ async fn main() {
                         async move {
                             if legacy {
                                 strip(req.headers_mut(), &host);
-                                let pq = req.uri().path_and_query().map(|p| p.as_str()).unwrap_or("/");
+                                let pq =
+                                    req.uri().path_and_query().map(|p| p.as_str()).unwrap_or("/");
                                 let u: Uri = format!("http://{}{}", up, pq).parse()?;
                                 *req.uri_mut() = u;
-                                client
-                                    .request(req)
-                                    .await
-                                    .map_err(|e| -> Box<dyn std::error::Error + Send + Sync> { e.into() })
+                                client.request(req).await.map_err(
+                                    |e| -> Box<dyn std::error::Error + Send + Sync> { e.into() },
+                                )
                             } else {
                                 via_pool(pool, up, host, req).await
                             }

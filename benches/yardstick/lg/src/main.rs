@@ -176,7 +176,11 @@ impl G {
             self.lat.push(d10(now.saturating_duration_since(c.sched)));
             self.svc.push(d10(now - c.sent_at));
             if let Some(f) = c.first {
-                self.ttfb.push(d10(f.saturating_duration_since(if self.rate > 0.0 { c.sched } else { c.sent_at })));
+                self.ttfb.push(d10(f.saturating_duration_since(if self.rate > 0.0 {
+                    c.sched
+                } else {
+                    c.sent_at
+                })));
             }
         }
         if now >= self.count_from && now <= self.stop_at {
@@ -238,8 +242,10 @@ impl G {
                 d = &d[used..];
                 let head = std::mem::take(&mut c.buf);
                 let h = &head[..p + 2];
-                c.status =
-                    std::str::from_utf8(h.get(9..12).unwrap_or(b"0")).ok().and_then(|x| x.parse().ok()).unwrap_or(0);
+                c.status = std::str::from_utf8(h.get(9..12).unwrap_or(b"0"))
+                    .ok()
+                    .and_then(|x| x.parse().ok())
+                    .unwrap_or(0);
                 if c.status == 100 {
                     continue;
                 }
@@ -252,11 +258,14 @@ impl G {
                     if k.eq_ignore_ascii_case(b"content-length") {
                         c.left = v.parse().unwrap_or(0);
                         c.until_close = false;
-                    } else if k.eq_ignore_ascii_case(b"transfer-encoding") && v.contains("chunked") {
+                    } else if k.eq_ignore_ascii_case(b"transfer-encoding") && v.contains("chunked")
+                    {
                         c.chunked = true;
                         c.until_close = false;
                         c.ck = Ck::Size(0, false);
-                    } else if k.eq_ignore_ascii_case(b"connection") && v.eq_ignore_ascii_case("close") {
+                    } else if k.eq_ignore_ascii_case(b"connection")
+                        && v.eq_ignore_ascii_case("close")
+                    {
                         c.close_after = true;
                     }
                 }
@@ -303,7 +312,8 @@ impl G {
                     } else if b == b';' {
                         c.ck = Ck::Size(v, true);
                     } else {
-                        c.ck = Ck::Size(v * 16 + (b as char).to_digit(16).unwrap_or(0) as u64, false);
+                        c.ck =
+                            Ck::Size(v * 16 + (b as char).to_digit(16).unwrap_or(0) as u64, false);
                     }
                 }
                 Ck::Data(left) => {
@@ -354,7 +364,10 @@ fn main() {
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
     let addr: SocketAddr = host.replace("localhost", "127.0.0.1").parse().expect("IP:PORT");
     assert!(addr.ip().is_loopback(), "loopback only");
-    let mut req = format!("{method} /{path} HTTP/1.1\r\nhost: {host}\r\nuser-agent: lg\r\naccept: */*\r\n");
+    let mut req = format!(
+        "{method} /{path} HTTP/1.1\r\nhost: {host}\r\nuser-agent: lg\r\naccept: \
+        */*\r\n"
+    );
     let mut i = 1;
     while i < a.len() {
         if a[i] == "--header" {
@@ -378,7 +391,8 @@ fn main() {
     let t0 = Instant::now();
     let count_from = t0 + Duration::from_secs_f64(warm);
     let stop_at = count_from + Duration::from_secs_f64(secs);
-    let period = if rate > 0.0 { Duration::from_secs_f64(conns as f64 / rate) } else { Duration::ZERO };
+    let period =
+        if rate > 0.0 { Duration::from_secs_f64(conns as f64 / rate) } else { Duration::ZERO };
     let mut g = G {
         req,
         addr,
@@ -410,7 +424,11 @@ fn main() {
             sent_at: t0,
             next: t0
                 + Duration::from_millis(20)
-                + if rate > 0.0 { Duration::from_secs_f64(i as f64 / rate) } else { Duration::ZERO },
+                + if rate > 0.0 {
+                    Duration::from_secs_f64(i as f64 / rate)
+                } else {
+                    Duration::ZERO
+                },
             buf: vec![],
             in_body: false,
             status: 0,
@@ -498,7 +516,10 @@ fn main() {
                 }
             }
         }
-        let ts = libc::timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: timeout.subsec_nanos() as i64 };
+        let ts = libc::timespec {
+            tv_sec: timeout.as_secs() as i64,
+            tv_nsec: timeout.subsec_nanos() as i64,
+        };
         let n = unsafe {
             libc::syscall(
                 libc::SYS_epoll_pwait2,

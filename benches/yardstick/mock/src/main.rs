@@ -42,7 +42,10 @@ struct Sse {
 impl Body for Sse {
     type Data = Bytes;
     type Error = Infallible;
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let total = self.n + 2;
         if self.i >= total {
             return Poll::Ready(None);
@@ -100,8 +103,11 @@ fn wants_stream(parts: &[u8]) -> bool {
 
 async fn handle(cfg: Arc<Cfg>, req: Request<Incoming>) -> Result<Response<RB>, Infallible> {
     let path = req.uri().path().to_owned();
-    let hdr_delay =
-        req.headers().get("x-mock-chunk-delay-us").and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
+    let hdr_delay = req
+        .headers()
+        .get("x-mock-chunk-delay-us")
+        .and_then(|v| v.to_str().ok())
+        .and_then(|v| v.parse().ok());
     let method = req.method().clone();
     let mut body = req.into_body();
     let mut head = BytesMut::new();
@@ -131,7 +137,10 @@ async fn handle(cfg: Arc<Cfg>, req: Request<Incoming>) -> Result<Response<RB>, I
         tokio::time::sleep(cfg.latency).await;
     }
     let json = |b: &Bytes| {
-        Response::builder().header(header::CONTENT_TYPE, "application/json").body(Full::new(b.clone()).boxed()).unwrap()
+        Response::builder()
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::new(b.clone()).boxed())
+            .unwrap()
     };
     let r = match (&method, path.as_str()) {
         (&Method::POST, p) if p.ends_with("/chat/completions") => {
@@ -144,11 +153,15 @@ async fn handle(cfg: Arc<Cfg>, req: Request<Incoming>) -> Result<Response<RB>, I
                         .take_while(|b| b.is_ascii_digit())
                         .fold(0u64, |a, b| a * 10 + (b - b'0') as u64)
                 });
-                let delay = mark.or(hdr_delay).map(Duration::from_micros).unwrap_or(cfg.chunk_delay);
+                let delay =
+                    mark.or(hdr_delay).map(Duration::from_micros).unwrap_or(cfg.chunk_delay);
                 Response::builder()
                     .header(header::CONTENT_TYPE, "text/event-stream")
                     .header(header::CACHE_CONTROL, "no-cache")
-                    .body(Sse { n: cfg.chunks, cfg, i: 0, delay, sleep: None, since_yield: 0 }.boxed())
+                    .body(
+                        Sse { n: cfg.chunks, cfg, i: 0, delay, sleep: None, since_yield: 0 }
+                            .boxed(),
+                    )
                     .unwrap()
             } else {
                 json(&cfg.chat)
@@ -157,16 +170,22 @@ async fn handle(cfg: Arc<Cfg>, req: Request<Incoming>) -> Result<Response<RB>, I
         (&Method::POST, p) if p.ends_with("/embeddings") => json(&cfg.emb),
         (&Method::GET, p) if p.ends_with("/models") => json(&cfg.models),
         (&Method::GET, _) => json(&Bytes::from_static(b"{\"status\":\"ok\"}")),
-        _ => Response::builder().status(StatusCode::NOT_FOUND).body(Full::new(Bytes::new()).boxed()).unwrap(),
+        _ => Response::builder()
+            .status(StatusCode::NOT_FOUND)
+            .body(Full::new(Bytes::new()).boxed())
+            .unwrap(),
     };
     Ok(r)
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
-    let addr: std::net::SocketAddr = std::env::var("MOCK_ADDR").unwrap_or("127.0.0.1:9100".into()).parse().unwrap();
+    let addr: std::net::SocketAddr =
+        std::env::var("MOCK_ADDR").unwrap_or("127.0.0.1:9100".into()).parse().unwrap();
     let text =
-        "The quick brown fox jumps over the lazy dog while the gateway counts every token it passes along. ".repeat(2);
+        "The quick brown fox jumps over the lazy dog while the gateway counts every token it \
+            passes along. "
+            .repeat(2);
     let chat = format!(
         "{{\"id\":\"chatcmpl-mock0000000000000000000001\",\"object\":\"chat.completion\",\"created\":1750000000,\"model\":\"gpt-4o-mini\",\"choices\":[{{\"index\":0,\"message\":{{\"role\":\"assistant\",\"content\":\"{}\",\"refusal\":null}},\"logprobs\":null,\"finish_reason\":\"stop\"}}],\"usage\":{{\"prompt_tokens\":320,\"completion_tokens\":42,\"total_tokens\":362,\"prompt_tokens_details\":{{\"cached_tokens\":0,\"audio_tokens\":0}}}},\"service_tier\":\"default\",\"system_fingerprint\":\"fp_mock000001\"}}",
         text.trim()
@@ -182,7 +201,10 @@ async fn main() {
     let mut last = BytesMut::new();
     last.extend_from_slice(&ev("{}", "\"stop\""));
     last.extend_from_slice(b"data: {\"id\":\"chatcmpl-mock0000000000000000000001\",\"object\":\"chat.completion.chunk\",\"created\":1750000000,\"model\":\"gpt-4o-mini\",\"choices\":[],\"usage\":{\"prompt_tokens\":320,\"completion_tokens\":200,\"total_tokens\":520}}\n\ndata: [DONE]\n\n");
-    let emb: String = (0..256).map(|i| format!("{:.6}", (i as f64 * 0.37).sin() * 0.05)).collect::<Vec<_>>().join(",");
+    let emb: String = (0..256)
+        .map(|i| format!("{:.6}", (i as f64 * 0.37).sin() * 0.05))
+        .collect::<Vec<_>>()
+        .join(",");
     let cfg = Arc::new(Cfg {
         chunks: env_u("MOCK_CHUNKS", 200) as usize,
         chunk_delay: Duration::from_micros(env_u("MOCK_CHUNK_DELAY_US", 0)),

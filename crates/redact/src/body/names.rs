@@ -75,7 +75,8 @@ impl Body {
                 && name.iter().all(|b| b.is_ascii_alphabetic() || matches!(b, b'_' | b'-'));
             let shown = if plain { String::from_utf8_lossy(name) } else { "…".into() };
             return invalid(&format!(
-                "`{shown}` is not allowed in a request body: the policy says where a call goes and with which key"
+                "`{shown}` is not allowed in a request body: the policy says where a call goes and \
+                    with which key"
             ));
         }
         if in_top && self.facts.chooser.is_none() {
@@ -83,10 +84,12 @@ impl Body {
         }
         match facts::routes(folded, &self.schema).filter(|_| top) {
             Some(meant) if self.seen(Key::of(meant.as_bytes())) => invalid(&format!(
-                "`{meant}` stands twice in the request body, once in another spelling; leave one of them out"
+                "`{meant}` stands twice in the request body, once in another spelling; leave one \
+                    of them out"
             )),
             Some(meant) => invalid(&format!(
-                "the request body has `{meant}` in another spelling, which providers read in different ways; write `{meant}`"
+                "the request body has `{meant}` in another spelling, which providers read in \
+                    different ways; write `{meant}`"
             )),
             None => Ok(()),
         }

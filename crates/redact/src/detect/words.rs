@@ -28,54 +28,88 @@ pub(crate) struct Near {
 }
 
 /// Telephone words. `*` at the end: the word may go on; at the beginning: it may end a longer one.
-const PHONE: &str = "☎ phone* *phone telephone* tel cell cellphone cellular mobile* mob fax* *fax call calls called calling callback \
-    sms txt texted telegram whatsapp* viber msisdn* dial* ring rings hotline* landline* voicemail pager ph text-me text-us text-or or-text can-text please-text text-at contact-number contact-no \
-    contact-us reach-me reach-us reached-at reach reachable my-number my-no number-is contact helpline switchboard \
-    telefon* *telefon fon rückruf* kontakt handy* *handy mobil* rufnummer* anrufen ruf rufen rufe durchwahl festnetz* erreichbar erreichen \
+const PHONE: &str = "☎ phone* *phone telephone* tel cell cellphone cellular mobile* mob fax* *fax \
+    call calls called calling callback \
+    sms txt texted telegram whatsapp* viber msisdn* dial* ring rings hotline* landline* voicemail \
+    pager ph text-me text-us text-or or-text can-text please-text text-at contact-number \
+    contact-no \
+    contact-us reach-me reach-us reached-at reach reachable my-number my-no number-is contact \
+    helpline switchboard \
+    telefon* *telefon fon rückruf* kontakt handy* *handy mobil* rufnummer* anrufen ruf rufen rufe \
+    durchwahl festnetz* erreichbar erreichen \
     meine-nummer nummer-ist telefoon* *nummer-lautet \
-    téléphone* telephon* tél portable* appelez appeler appelle appelez-moi joindre joignable gsm numéro-est mon-numéro \
-    teléfono* telefono* móvil* movil* celular* llámame llamame llámenos llame llamar llama llamada* llamen tlf tfno telf mi-número \
-    número-es fijo telefone* telemóvel ligue ligar liga-me me-liga meu-número meu-numero contacto contato fone zap \
-    mio-numero nummer-is nummer-er nummer-är mijn-nummer mitt-nummer min-nummer mój-numer moje-číslo numărul-meu numarul-meu \
-    мой-номер* мій-номер* моего-номер* cellulare* chiamare chiamami chiamatemi chiama chiamate recapito* cel bel bellen bereikbaar bereiken mobiel* \
+    téléphone* telephon* tél portable* appelez appeler appelle appelez-moi joindre joignable gsm \
+    numéro-est mon-numéro \
+    teléfono* telefono* móvil* movil* celular* llámame llamame llámenos llame llamar llama \
+    llamada* llamen tlf tfno telf mi-número \
+    número-es fijo telefone* telemóvel ligue ligar liga-me me-liga meu-número meu-numero contacto \
+    contato fone zap \
+    mio-numero nummer-is nummer-er nummer-är mijn-nummer mitt-nummer min-nummer mój-numer \
+    moje-číslo numărul-meu numarul-meu \
+    мой-номер* мій-номер* моего-номер* cellulare* chiamare chiamami chiamatemi chiama chiamate \
+    recapito* cel bel bellen bereikbaar bereiken mobiel* \
     pod-nr pod-numer* komórk* zadzwoń* zadzwon* dzwonić dzwoń* dzwon* kom numer-telefonu telefonu \
-    zavolejte volejte zavolajte volajte telefón* nás-na mob tlf nummeret ringa ringe nå-mig nå-meg mobilen nås ring-mig mobilnr telnr \
+    zavolejte volejte zavolajte volajte telefón* nás-na mob tlf nummeret ringa ringe nå-mig nå-meg \
+    mobilen nås ring-mig mobilnr telnr \
     puhelin* puh soita* soittaa matkapuhelin* kännykkä* numeroni \
-    телефон* тел моб мобил* сотов* позвон* звон* номер-телефона факс* дзвон* набер* телефону вайбер ватсап* мобіл* \
-    cep* ara arayın arayin arayabilirsiniz numaram telefonum gsm hívj* hívás* telefonszám* mobilszám* sunaț* sunat* sună suna apelaț* \
-    τηλέφωνο* τηλέφων* τηλ κινητό* κινητο* καλέστε καλεστε τηλεφων* τηλεφών* телефонен обадете* zovite nazovite pozovite mobitel* broj-telefona \
+    телефон* тел моб мобил* сотов* позвон* звон* номер-телефона факс* дзвон* набер* телефону \
+    вайбер ватсап* мобіл* \
+    cep* ara arayın arayin arayabilirsiniz numaram telefonum gsm hívj* hívás* telefonszám* \
+    mobilszám* sunaț* sunat* sună suna apelaț* \
+    τηλέφωνο* τηλέφων* τηλ κινητό* κινητο* καλέστε καλεστε τηλεφων* τηλεφών* телефонен обадете* \
+    zovite nazovite pozovite mobitel* broj-telefona \
     pokličite skambink* paskambink* zvaniet tālrunis tālr helista* sími hringdu símanúmer \
-    هاتف* الهاتف* موبایل* جوال* الجوال* موبايل* اتصل* تلفون* رقمي واتساب* للتواصل تلفن* تماس* همراه* شماره-من* شماره-تلفن* شماره-تماس* فون* موبائل* \
+    هاتف* الهاتف* موبایل* جوال* الجوال* موبايل* اتصل* تلفون* رقمي واتساب* للتواصل تلفن* تماس* \
+    همراه* شماره-من* شماره-تلفن* شماره-تماس* فون* موبائل* \
     *טלפון* *נייד* התקשר* פלאפון* המספר-שלי* טל \
-    फोन* फ़ोन* फ़ोन* मोबाइल* कॉल* संपर्क* मेरा-नंबर* মোবাইল* ফোন* আমার-নম্বর* தொலைபேசி* ஃபோன்* போன்* மொபைல்* கைபேசி* அலைபேசி* ഫോൺ* മൊബൈൽ* ಫೋನ್* ಮೊಬೈಲ್* మొబైల్* ફોન* મોબાઇલ* ਫ਼ੋਨ* ਫੋਨ* ਮੋਬਾਈਲ* मोबाईल* දුරකථන* ဖုန်း* ទូរស័ព្ទ* ໂທ* ስልክ* утас* ტელ* მობ* հեռ*  అ.ఫోన్ ఫోన్* \
-    我的号码* 我的號碼* 号码是* 號碼是* 电话* 電話* 手机* 手機* 致电* 致電* 拨打* 撥打* 座机* 传真* 傳真* 来电* 來電* 热线* 熱線* 專線* 联系* 聯絡* 聯繫* 打给* \
+    फोन* फ़ोन* फ़ोन* मोबाइल* कॉल* संपर्क* मेरा-नंबर* মোবাইল* ফোন* আমার-নম্বর* தொலைபேசி* ஃபோன்* \
+    போன்* மொபைல்* கைபேசி* அலைபேசி* ഫോൺ* മൊബൈൽ* ಫೋನ್* ಮೊಬೈಲ್* మొబైల్* ફોન* મોબાઇલ* ਫ਼ੋਨ* ਫੋਨ* \
+    ਮੋਬਾਈਲ* मोबाईल* දුරකථන* ဖုန်း* ទូរស័ព្ទ* ໂທ* ስልክ* утас* ტელ* მობ* հեռ*  అ.ఫోన్ ఫోన్* \
+    我的号码* 我的號碼* 号码是* 號碼是* 电话* 電話* 手机* 手機* 致电* 致電* 拨打* 撥打* 座机* 传真* 傳真* 来电* 來電* 热线* 熱線* 專線* 联系* 聯絡* \
+    聯繫* 打给* \
     携帯* TEL 連絡先* ファックス* ファクス* お電話* スマホ* \
     전화* 대표번호* 휴대폰* 핸드폰* 연락처* 팩스* 휴대전화* 연락* 문의* 번호는* 모바일* \
     โทร* มือถือ* เบอร์* điện-thoại* đt sđt gọi* di-động hotline số-máy liên-hệ \
-    nomor-saya telepon* telpon* telp selfoon foon telèfon mòbil hp hubungi* ponsel* wa nomor-hp nombor-telefon tawag* tawagan simu namba nambari piga telefoni";
+    nomor-saya telepon* telpon* telp selfoon foon telèfon mòbil hp hubungi* ponsel* wa nomor-hp \
+    nombor-telefon tawag* tawagan simu namba nambari piga telefoni";
 
 /// Identifier words.
-const IDENTIFIER: &str = "order* ticket* invoice* id ids ref reference* case account* acct serial* sku isbn issn part-no tracking* \
-    confirmation* booking* transaction* txn txid customer-id customer-no client-id member-id policy-number claim* batch* lot model \
-    version* build* pid part-number model-number item-number lot-number uuid guid epoch timestamp* unix ts ssn vat tax* iban bic card* po zip postcode postal passport* \
-    licence* license* dns soa ean gtin upc imei imsi iccid mac doi pmid arxiv issue bug commit error errno code* \
-    nhs p/n fødselsnummer fødselsnr catalog* catalogue* cpr license-key licence-key quote* shipment* parcel* student* employee* member* \
-    latitude longitude lat lon lng price* total amount* balance invoice-no document* doc file row line page chapter section hash \
-    checksum offset size bytes length count seq sequence session* request* trace* span* job* build-number revision rev \
-    bestell* bestellung* auftrag* rechnung* kundennummer* kunden-nr aktenzeichen az vorgang* vertrags* sendungs* artikel* serien* \
+const IDENTIFIER: &str = "order* ticket* invoice* id ids ref reference* case account* acct serial* \
+    sku isbn issn part-no tracking* \
+    confirmation* booking* transaction* txn txid customer-id customer-no client-id member-id \
+    policy-number claim* batch* lot model \
+    version* build* pid part-number model-number item-number lot-number uuid guid epoch timestamp* \
+    unix ts ssn vat tax* iban bic card* po zip postcode postal passport* \
+    licence* license* dns soa ean gtin upc imei imsi iccid mac doi pmid arxiv issue bug commit \
+    error errno code* \
+    nhs p/n fødselsnummer fødselsnr catalog* catalogue* cpr license-key licence-key quote* \
+    shipment* parcel* student* employee* member* \
+    latitude longitude lat lon lng price* total amount* balance invoice-no document* doc file row \
+    line page chapter section hash \
+    checksum offset size bytes length count seq sequence session* request* trace* span* job* \
+    build-number revision rev \
+    bestell* bestellung* auftrag* rechnung* kundennummer* kunden-nr aktenzeichen az vorgang* \
+    vertrags* sendungs* artikel* serien* \
     steuer* ausweis* vorgangsnummer kontonummer* konto* referenz* mitglieds* fallnummer \
     commande* facture* dossier* référence* siret siren client-n° réservation* colis contrat* \
-    pedido* factura* expediente* dni nif cif referencia* reserva* albarán seguimiento cuenta* boleta cédula rut \
-    fatura* cpf cnpj nota-fiscal encomenda* boleto* protocolo* rg processo* ordine* fattura* pratica codice* conto bestelnummer* factuur* klantnummer* \
-    rekening* zamówieni* zamowieni* faktura* fakturanummer nip pesel regon przesyłk* konta objednávk* objednavk* faktúr* ičo \
+    pedido* factura* expediente* dni nif cif referencia* reserva* albarán seguimiento cuenta* \
+    boleta cédula rut \
+    fatura* cpf cnpj nota-fiscal encomenda* boleto* protocolo* rg processo* ordine* fattura* \
+    pratica codice* conto bestelnummer* factuur* klantnummer* \
+    rekening* zamówieni* zamowieni* faktura* fakturanummer nip pesel regon przesyłk* konta \
+    objednávk* objednavk* faktúr* ičo \
     beställning* ordernummer* ordrenummer* kundnummer* personnummer* tilaus* lasku* viitenumero* \
     заказ* счет* счёт* инн снилс артикул* замовлен* рахун* паспорт* договор* трек* накладн* \
-    sipariş* siparis* müşteri* takip* tc-kimlik rendelés* számla* comand* comenzi factură* παραγγελία* τιμολόγιο* αφμ \
-    订单* 訂單* 发票* 發票* 编号* 編號* 单号* 單號* 身份证* 身分證* 账号* 帳號* 账户* 流水号* 快递* 运单* 快遞* 運單* 会员号* 會員號* 会员编号* 工号* 学号* \
+    sipariş* siparis* müşteri* takip* tc-kimlik rendelés* számla* comand* comenzi factură* \
+    παραγγελία* τιμολόγιο* αφμ \
+    订单* 訂單* 发票* 發票* 编号* 編號* 单号* 單號* 身份证* 身分證* 账号* 帳號* 账户* 流水号* 快递* 运单* 快遞* 運單* 会员号* 會員號* 会员编号* 工号* \
+    学号* \
     注文* 伝票* 請求書* 会員番号* 受付番号* 口座* 管理番号* 追跡* 品番* お客様番号* 問い合わせ番号* \
     주문* 송장* 계좌* 사업자* 고객번호* 접수번호* 운송장* 예약번호* 주민* \
-    mã-đơn* đơn-hàng* hóa-đơn* pesanan* faktur* resi invois طلب* الطلب* الطلبات التتبع تتبع* الشحنة شحنة* سفارش* پیگیری* کد-ملی فاتورة* الفاتورة* حساب* שובר* הזמנה* חשבונית* \
-    ऑर्डर* ट्रैकिंग* ग्राहक* खाता-संख्या* आदेश* चालान* খাতা* অর্ডার* คำสั่งซื้อ* ออเดอร์* ใบแจ้งหนี้*";
+    mã-đơn* đơn-hàng* hóa-đơn* pesanan* faktur* resi invois طلب* الطلب* الطلبات التتبع تتبع* \
+    الشحنة شحنة* سفارش* پیگیری* کد-ملی فاتورة* الفاتورة* حساب* שובר* הזמנה* חשבונית* \
+    ऑर्डर* ट्रैकिंग* ग्राहक* खाता-संख्या* आदेश* चालान* খাতা* অর্ডার* คำสั่งซื้อ* ออเดอร์* \
+    ใบแจ้งหนี้*";
 
 /// Telephone words that names in programs are full of: "SQ_RING: u32 = 134217728".
 const IN_NAMES: &[&str] = &["call", "calls", "ring", "rings", "cell"];

@@ -39,7 +39,8 @@ fn the_same_value_has_the_same_number() {
     let (text, values) = redacted(TEXT, false);
     assert_eq!(
         text,
-        "[REDACTED_EMAIL_1], [REDACTED_EMAIL_2], [REDACTED_EMAIL_1], [REDACTED_EMAIL_3], [REDACTED_PHONE_1], \
+        "[REDACTED_EMAIL_1], [REDACTED_EMAIL_2], [REDACTED_EMAIL_1], [REDACTED_EMAIL_3], \
+            [REDACTED_PHONE_1], \
          [REDACTED_API_KEY]"
     );
     assert!(!format!("{values:?}").contains("x.org"));
@@ -86,7 +87,8 @@ fn kinds_with_one_replacement_are_numbered_together() {
     let redacted = value["messages"][0]["content"].as_str().expect("text");
     assert_eq!(
         redacted,
-        "[X_1] [X_2] [Y_1] [X_3] [X_2] [REDACTED_EMAIL_1] [REDACTED_EMAIL_2] [X_1] [REDACTED_EMAIL_1]"
+        "[X_1] [X_2] [Y_1] [X_3] [X_2] [REDACTED_EMAIL_1] [REDACTED_EMAIL_2] [X_1] \
+            [REDACTED_EMAIL_1]"
     );
     let table = redactor.values().expect("values").table();
     let (mut matcher, mut restored) = (Matcher::of(false), String::new());

@@ -158,9 +158,11 @@ fn allowed_values_stay() {
     assert_eq!(
         message(
             &rules,
-            "support@example.com bob@example.com ann@example.org x@evil-example.org +1 800 555 0199 +1 800 555 0198"
+            "support@example.com bob@example.com ann@example.org x@evil-example.org +1 800 555 \
+                0199 +1 800 555 0198"
         ),
-        "support@example.com [REDACTED_EMAIL] ann@example.org [REDACTED_EMAIL] +1 800 555 0199 [REDACTED_PHONE]"
+        "support@example.com [REDACTED_EMAIL] ann@example.org [REDACTED_EMAIL] +1 800 555 0199 \
+            [REDACTED_PHONE]"
     );
 }
 

@@ -91,7 +91,8 @@ fn the_labelled_set() {
     }
     assert_eq!(wrong, "");
     let mut markdown = String::from(
-        "| entity | language | must: found | missed | should: found | missed | left alone | taken wrongly |\n|---|---|---:|---:|---:|---:|---:|---:|\n",
+        "| entity | language | must: found | missed | should: found | missed | left alone | taken \
+            wrongly |\n|---|---|---:|---:|---:|---:|---:|---:|\n",
     );
     for ((kind, language), n) in &table {
         let _ = writeln!(
@@ -117,7 +118,8 @@ fn by_language(table: &BTreeMap<(&str, &str), [u32; 6]>) -> String {
         line[5] += n[5];
     }
     let mut markdown = String::from(
-        "| language | e-mail: found | missed | phone: found | missed | no such data: left alone | taken |\n|---|---:|---:|---:|---:|---:|---:|\n",
+        "| language | e-mail: found | missed | phone: found | missed | no such data: left alone | \
+            taken |\n|---|---:|---:|---:|---:|---:|---:|\n",
     );
     let mut line = |name: &str, n: &[u32; 6]| {
         let _ = writeln!(
@@ -226,7 +228,8 @@ fn no_control_or_format_character_hides_anything() {
         for count in [1, 8] {
             let run = hidden.to_string().repeat(count);
             let text = format!(
-                "to jane.{run}roe@exam{run}ple.{run}com, +1415{run}555{run}0132 or (415{run}) 555-01{run}32."
+                "to jane.{run}roe@exam{run}ple.{run}com, +1415{run}555{run}0132 or (415{run}) \
+                    555-01{run}32."
             );
             let expected = "to [REDACTED_EMAIL], [REDACTED_PHONE] or [REDACTED_PHONE].";
             assert_eq!(message(&rules, &text), expected, "{hidden:?}");

@@ -11,7 +11,8 @@ fn fragment() -> impl Strategy<Value = String> {
             "bob@example.com", "jürgen@müller.de", "+49 30 1234567", "555-123-4567", "(030) 123456", "06 12 34 56 78",
             "tel ", "order ", "@", ".", "-", " ", "1", "0", "+", "(", ")", "a", "é", "电话", "13812345678", "\u{200b}", "＠",
             "5", "％40", "%40", "data:image/png;base64,", "AAAA", "\\u0040", "\\", "\"", "{", "}", "{\"a\":\"", "[", "\n",
-            "sk-abcdefghijklmnopqrst12", ".", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIi", "-----BEGIN PRIVATE KEY-----", "-----",
+            "sk-abcdefghijklmnopqrst12", ".", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIi", "-----BEGIN PRIVATE \
+                KEY-----", "-----",
             "=\n", "=2E", "=40", "%25", "%2B", "%20", "\\_", "\\\\", "\\x22", "\u{7f}", "\u{1}", "•", "--", "+1 415 555 0132", "x12", "phone",
             "data:text/plain;", "base64,", "[\"", "\",\"", ":", "415-555-0132", "+44", "_", "   ", "\r\n",
             "4111 1111 1111 1111", "192.168.0.1", "::1", "DE89370400440532013000", "123-45-6789", "secret word", "CODE-123",

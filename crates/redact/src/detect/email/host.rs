@@ -194,7 +194,10 @@ pub(crate) fn odd_label(view: &View<'_>, from: usize) -> (usize, usize) {
 /// Letters of scripts that no address mixes with ASCII ones, and that are not taken for Latin
 /// letters either: what stands in them before an ASCII address is the text's.
 pub(crate) fn is_foreign(c: char) -> bool {
-    matches!(c as u32, 0x0590..=0x0DFF | 0x10A0..=0x10FF | 0x1200..=0x137F | 0xFB1D..=0xFDFF | 0xFE70..=0xFEFC)
+    matches!(
+        c as u32,
+        0x0590..=0x0DFF | 0x10A0..=0x10FF | 0x1200..=0x137F | 0xFB1D..=0xFDFF | 0xFE70..=0xFEFC
+    )
 }
 
 /// `[192.0.2.1]` and `[IPv6:…]`.

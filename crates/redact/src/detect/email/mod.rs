@@ -178,7 +178,9 @@ fn cut(run: &[u8], bracketed: bool) -> usize {
 /// How many characters at the beginning are the text's own punctuation; one at least is left.
 fn led(run: &[u8]) -> usize {
     // "!def!xyz%abc@example.com": a path of hosts.
-    if matches!(run, [b'!', next, rest @ ..] if next.is_ascii_alphanumeric() && rest.contains(&b'!'))
+    if let [b'!', next, rest @ ..] = run
+        && next.is_ascii_alphanumeric()
+        && rest.contains(&b'!')
     {
         return 0;
     }
