@@ -35,6 +35,7 @@ use crate::pipeline::admission::counters::Counters;
 use crate::pipeline::gateway::{AtWork, Gateway};
 use crate::pipeline::tenants::Tenants;
 use crate::pipeline::turns::Turns;
+use crate::priority;
 use crate::server::{self, Ending, tls::TlsAcceptor};
 use crate::upstream::Upstream;
 
@@ -234,6 +235,8 @@ impl App {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .max_blocking_threads(ADMIN_QUERIES_MAX)
+            // Queries read for long; calls go first.
+            .on_thread_start(priority::lower)
             .build()
             .context("a runtime for the operators' side")?;
         let listener = {

@@ -14,6 +14,7 @@ pub mod ids;
 mod lock;
 pub mod metrics;
 mod money;
+mod priority;
 mod share;
 mod visible;
 

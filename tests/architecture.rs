@@ -15,7 +15,7 @@ use std::path::Path;
 /// Everyone may import these.
 const LEAVES: &[&str] = &[
     "bounds", "clock", "code", "digest", "failure", "glob", "ids", "lock", "metrics", "money",
-    "share", "visible",
+    "priority", "share", "visible",
 ];
 
 /// What a file may do besides computing.
@@ -75,6 +75,7 @@ const ROOMS: &[(&str, May, &[&str])] = &[
     ("lock", Nothing, &[]),
     ("metrics", Nothing, &[]),
     ("money", Nothing, &[]),
+    ("priority", Io, &[]),
     ("share", Nothing, &[]),
     ("visible", Nothing, &[]),
     // Level 1: pure.

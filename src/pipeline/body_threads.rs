@@ -17,10 +17,7 @@ use tokio::sync::oneshot;
 use super::by_group::ByGroup;
 use super::turns::TurnGroup;
 use crate::lock::lock;
-
-/// How much less the kernel favours these threads than the others of the process (`nice`).
-#[cfg(target_os = "linux")]
-const NICE: i32 = 10;
+use crate::priority;
 
 /// The threads.
 pub struct BodyThreads(Arc<Shared>);
@@ -87,7 +84,7 @@ impl BodyThreads {
     fn start(&self) -> std::io::Result<()> {
         let shared = Arc::clone(&self.0);
         let run = move || {
-            lower_priority();
+            priority::lower();
             shared.work();
         };
         std::thread::Builder::new().name("bodies".to_owned()).spawn(run).map(drop)
@@ -161,16 +158,6 @@ impl<T> Drop for Running<T> {
         drop(left);
     }
 }
-
-/// For this thread alone, as Linux has it. Elsewhere it would be the whole process's.
-#[cfg(target_os = "linux")]
-fn lower_priority() {
-    // Without it the gateway works, but other tasks are slower.
-    rustix::process::nice(NICE).ok();
-}
-
-#[cfg(not(target_os = "linux"))]
-fn lower_priority() {}
 
 #[cfg(test)]
 mod tests {
