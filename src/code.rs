@@ -94,6 +94,8 @@ codes! {
         "the request body is not valid JSON";
     InvalidRequest: "invalid_request", 400, "invalid_request_error", ClientError,
         "the request is not valid";
+    WrongEndpoint: "wrong_endpoint", 400, "invalid_request_error", ClientError,
+        "the provider of this model does not have this endpoint";
     MissingToken: "missing_token", 401, "authentication_error", ClientError,
         "the request has no credential";
     InvalidToken: "invalid_token", 401, "authentication_error", ClientError,
@@ -126,6 +128,8 @@ codes! {
         "the request could not be redacted and was not forwarded";
     Internal: "internal", 500, "server_error", Refused,
         "internal error of the gateway; the request was not completed";
+    NotSupported: "not_supported", 501, "invalid_request_error", ClientError,
+        "the gateway does not support this";
     Overloaded: "overloaded", 503, "service_unavailable_error", Refused,
         "the gateway is at its limits; please try again in a moment";
     ProviderUnavailable: "provider_unavailable", 503, "service_unavailable_error", ProviderError,
@@ -150,6 +154,7 @@ mod tests {
             [
                 "400 invalid_json invalid_request_error client_error",
                 "400 invalid_request invalid_request_error client_error",
+                "400 wrong_endpoint invalid_request_error client_error",
                 "401 missing_token authentication_error client_error",
                 "401 invalid_token authentication_error client_error",
                 "403 feature_disabled permission_error client_error",
@@ -166,6 +171,7 @@ mod tests {
                 "429 rate_limit_exceeded rate_limit_error rate_limited",
                 "500 redaction_failed server_error refused",
                 "500 internal server_error refused",
+                "501 not_supported invalid_request_error client_error",
                 "503 overloaded service_unavailable_error refused",
                 "503 provider_unavailable service_unavailable_error provider_error",
                 "504 provider_timeout service_unavailable_error timeout",

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderName, Method, Uri};
+use http::{HeaderName, HeaderValue, Method, Uri};
 
 pub use super::reader::shape::ByOrg;
 pub use super::sections::{
@@ -88,11 +88,31 @@ pub struct Policy {
     pub breaker: BreakerOptions,
     /// The rules of redaction.
     pub redaction: ByOrg<Arc<Rules>>,
+    /// Pages of other origins that may call.
+    pub cors: Cors,
     pub limits: Limits,
     pub features: ByOrg<Features>,
     pub intent: IntentPolicy,
     pub ailog: AiLogPolicy,
     pub prices: PriceList,
+}
+
+/// Pages of other origins that may call.
+#[derive(Debug)]
+pub struct Cors {
+    /// As browsers write them, or `*` alone; empty: none.
+    pub origins: Vec<String>,
+    /// Request headers besides those of the SDKs.
+    pub headers: Vec<HeaderName>,
+    /// How long a browser may remember the answer to its question.
+    pub max_age: Duration,
+}
+
+impl Cors {
+    /// Whether pages of this origin may call.
+    pub fn allows(&self, origin: &HeaderValue) -> bool {
+        self.origins.iter().any(|allowed| allowed == "*" || allowed.as_bytes() == origin.as_bytes())
+    }
 }
 
 /// Authentication.
@@ -225,7 +245,7 @@ pub struct ModelRule {
 }
 
 /// A list of targets, and the way in which calls are spread over them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Targets {
     /// In the order of the file.
     pub list: Vec<Target>,
@@ -254,7 +274,7 @@ pub enum Spread {
 }
 
 /// A provider in one list of targets.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Target {
     pub provider: Arc<Provider>,
     /// Its share of the calls; 0: only calls that failed at others.

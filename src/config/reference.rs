@@ -16,7 +16,7 @@ const COLUMNS: usize = 100;
 
 /// Policy files and their sections.
 const POLICIES: &[(&str, &[&str])] = &[
-    ("access", &["auth", "limits", "features"]),
+    ("access", &["auth", "cors", "limits", "features"]),
     ("intent", &["intent"]),
     ("log", &["ailog"]),
     ("prices", &["prices"]),

@@ -356,6 +356,11 @@ fn rules_of_the_policy() {
             "never passed on",
         ),
         ("providers: {'a b': {}}", "1:13: providers.a b: ", "a name is"),
+        ("cors: {origins: [app.example.com]}", "1:18: cors.origins[0]: ", "not an origin"),
+        ("cors: {origins: ['https://x.y/']}", "1:18: cors.origins[0]: ", "without a path"),
+        ("cors: {origins: ['https://X.y']}", "1:18: cors.origins[0]: ", "not an origin"),
+        ("cors: {origins: ['http://a:1', '*']}", "1:32: cors.origins[1]: ", "give it alone"),
+        ("cors: {headers: ['a b']}", "1:18: cors.headers[0]: ", "not a name of a header"),
         (
             "routing: {default: [nobody]}",
             "1:21: routing.default[0]: ",

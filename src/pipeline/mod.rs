@@ -13,6 +13,7 @@ pub mod body_in;
 mod body_threads;
 mod by_group;
 mod credential;
+pub mod endpoints;
 pub mod framing;
 pub mod gateway;
 mod headers;
@@ -149,9 +150,10 @@ pub async fn proxy(
 /// Checks that the caller may use the endpoint.
 fn check_endpoint(walk: &Walk<'_>, endpoint: &Endpoint, caller: &Caller) -> Result<(), Refusal> {
     if endpoint.own_key_only && caller.upstream_key.is_none() {
-        return Err(endpoint
-            .others_use
-            .map_or_else(closed_endpoint, |allow| walk.wrong_method(allow)));
+        return Err(endpoint.others_use.map_or_else(
+            || endpoints::closed(&walk.head.headers),
+            |allow| walk.wrong_method(allow),
+        ));
     }
     if caller.key.as_ref().is_some_and(|key| !key.may_call(&endpoint.name)) {
         return Err(Refusal::new(
@@ -188,8 +190,9 @@ async fn answer(
         let message = "no provider is configured for this model";
         return Err(Refusal::new(Code::ModelNotFound, message).about("model"));
     }
-    reserve(walk, endpoint, caller, &request, targets, record).await?;
-    let answer = send(walk, endpoint, caller, &path, &request, targets, record).await?;
+    let targets = endpoints::speaking(targets, endpoint, model)?;
+    reserve(walk, endpoint, caller, &request, &targets, record).await?;
+    let answer = send(walk, endpoint, caller, &path, &request, &targets, record).await?;
     Ok((answer, request.place))
 }
 
@@ -412,15 +415,6 @@ fn needs_model(policy: &Policy, caller: &Caller) -> bool {
     limited
         || crate::route::needs_model(policy)
         || caller.key.as_ref().is_some_and(|key| !key.models.is_empty())
-}
-
-/// The refusal of an endpoint that is open to the holders of a provider key only.
-pub fn closed_endpoint() -> Refusal {
-    Refusal::new(
-        Code::EndpointNotAllowed,
-        "this endpoint is not open: it names stored objects or administers an account. It can be called with the \
-         caller's own provider key, or opened by `routing.endpoints` in the policy",
-    )
 }
 
 /// Sets a header of an answer; a value that cannot be one is left out.

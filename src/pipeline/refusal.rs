@@ -100,7 +100,7 @@ impl Refusal {
         if self.code == Code::Overloaded {
             // Counted only; a line for each would let a flood of calls fill the log.
             tracing::debug!(cause = &*self.message, request_id, "call refused at a bound");
-        } else if status >= 500 {
+        } else if status >= 500 && self.code != Code::NotSupported {
             let tried = self.tried.as_deref();
             let provider = tried.and_then(|tried| tried.provider.as_deref()).unwrap_or_default();
             let detail = tried.map(|tried| tried.detail.as_str()).filter(|d| !d.is_empty());

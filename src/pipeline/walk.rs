@@ -19,6 +19,7 @@ use super::body_in::reader::BodyReader;
 use super::body_in::work::Decoding;
 use super::body_in::{self, Arriving, Intake};
 use super::credential::Shown;
+use super::endpoints;
 use super::gateway::Gateway;
 use super::ownership::Ownership;
 use super::query;
@@ -148,8 +149,18 @@ impl Walk<'_> {
     }
 
     pub fn wrong_method(&self, allow: &'static str) -> Refusal {
-        let message =
-            format!("{} is not allowed here; use {allow}", known_method(&self.head.method));
+        let method = &self.head.method;
+        let message = if *method == Method::OPTIONS {
+            let asks = self.head.headers.contains_key(header::ORIGIN);
+            let none = self.policy.cors.origins.is_empty();
+            let whom = if asks && !none { "this origin" } else { "any" };
+            format!(
+                "OPTIONS is not allowed here; use {allow}. Pages of other origins may call if the policy names their \
+                 origins in `cors.origins`; it does not name {whom}"
+            )
+        } else {
+            format!("{} is not allowed here; use {allow}", known_method(method))
+        };
         Refusal { allow: Some(allow), ..Refusal::new(Code::MethodNotAllowed, message) }
     }
 
@@ -185,10 +196,8 @@ impl Walk<'_> {
         let kind = kind.to_str().unwrap_or_default().to_ascii_lowercase();
         let mut parts = kind.split(';').map(str::trim);
         let essence = parts.next().unwrap_or_default();
-        if essence.starts_with("multipart/") {
-            let message =
-                "file uploads are not allowed: their content cannot be redacted on its way";
-            return Err(Refusal::new(Code::AttachmentsNotAllowed, message).closing());
+        if endpoints::is_upload(headers) {
+            return Err(Refusal::new(Code::AttachmentsNotAllowed, endpoints::UPLOAD).closing());
         }
         if essence != "application/json" {
             return unsupported("the request body must be application/json");

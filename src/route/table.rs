@@ -23,6 +23,8 @@ pub enum Matched {
     Proxy(Endpoint),
     /// Known, and not open: 403.
     Closed,
+    /// A protocol that the gateway does not speak: 501.
+    Realtime,
     /// The path is known, the method is not: 405 with these.
     WrongMethod(&'static str),
     /// 404.
@@ -115,9 +117,121 @@ const OWN_KEY: &[&str] = &[
     "videos",
 ];
 
-/// First segments of routes that administer an account or speak another protocol: never open by
-/// themselves.
-const NEVER: &[&str] = &["organization", "projects", "realtime", "chatkit"];
+/// What is behind them in the APIs of the providers; `*` stands for one segment. Anything else is a
+/// mistake.
+///
+/// # Source
+/// openai-python 3.54.0 (its resources) and Anthropic's API reference, read November 2026.
+const STORED: &[&str] = &[
+    "assistants",
+    "assistants/*",
+    "audio/transcriptions",
+    "audio/translations",
+    "audio/voice_consents",
+    "audio/voice_consents/*",
+    "audio/voices",
+    "audio/voices/*",
+    "batches",
+    "batches/*",
+    "batches/*/cancel",
+    "chat/completions",
+    "chat/completions/*",
+    "chat/completions/*/messages",
+    "containers",
+    "containers/*",
+    "containers/*/files",
+    "containers/*/files/*",
+    "containers/*/files/*/content",
+    "conversations",
+    "conversations/*",
+    "conversations/*/items",
+    "conversations/*/items/*",
+    "evals",
+    "evals/*",
+    "evals/*/runs",
+    "evals/*/runs/*",
+    "evals/*/runs/*/cancel",
+    "evals/*/runs/*/output_items",
+    "evals/*/runs/*/output_items/*",
+    "files",
+    "files/*",
+    "files/*/content",
+    "fine_tuning/alpha/graders/run",
+    "fine_tuning/alpha/graders/validate",
+    "fine_tuning/checkpoints/*/permissions",
+    "fine_tuning/checkpoints/*/permissions/*",
+    "fine_tuning/jobs",
+    "fine_tuning/jobs/*",
+    "fine_tuning/jobs/*/cancel",
+    "fine_tuning/jobs/*/checkpoints",
+    "fine_tuning/jobs/*/events",
+    "fine_tuning/jobs/*/pause",
+    "fine_tuning/jobs/*/resume",
+    "images/edits",
+    "images/variations",
+    "messages/batches",
+    "messages/batches/*",
+    "messages/batches/*/cancel",
+    "messages/batches/*/results",
+    "models/*",
+    "responses/*",
+    "responses/*/cancel",
+    "responses/*/input_items",
+    "skills",
+    "skills/*",
+    "skills/*/content",
+    "skills/*/versions",
+    "skills/*/versions/*",
+    "skills/*/versions/*/content",
+    "threads",
+    "threads/*",
+    "threads/*/messages",
+    "threads/*/messages/*",
+    "threads/*/runs",
+    "threads/*/runs/*",
+    "threads/*/runs/*/cancel",
+    "threads/*/runs/*/steps",
+    "threads/*/runs/*/steps/*",
+    "threads/*/runs/*/submit_tool_outputs",
+    "uploads",
+    "uploads/*",
+    "uploads/*/cancel",
+    "uploads/*/complete",
+    "uploads/*/parts",
+    "vector_stores",
+    "vector_stores/*",
+    "vector_stores/*/file_batches",
+    "vector_stores/*/file_batches/*",
+    "vector_stores/*/file_batches/*/cancel",
+    "vector_stores/*/file_batches/*/files",
+    "vector_stores/*/files",
+    "vector_stores/*/files/*",
+    "vector_stores/*/files/*/content",
+    "vector_stores/*/search",
+    "videos",
+    "videos/*",
+    "videos/*/content",
+    "videos/*/remix",
+    "videos/characters/*",
+];
+
+/// First segments of routes that administer an account, or whose bodies have a form of their own:
+/// never open by themselves.
+const NEVER: &[&str] = &[
+    "agents",
+    "chatkit",
+    "content_provenance_checks",
+    "decisions",
+    "organization",
+    "projects",
+    "safety",
+    "vaults",
+    "webhook_endpoints",
+    "webhook_event_types",
+];
+
+/// First segments of routes that speak another protocol.
+const REALTIME: &[&str] = &["live", "realtime"];
 
 /// Finds the route. `opened` are the policy's `routing.endpoints`: method and path, `*` for one
 /// segment.
@@ -170,7 +284,9 @@ pub fn find(method: &Method, path: &str, opened: &[(Method, String)]) -> Matched
         Some(allow) if below.split('/').count() <= 2 && !(plain_method && stored(below)) => {
             Matched::WrongMethod(allow)
         }
+        _ if REALTIME.contains(&first) => Matched::Realtime,
         _ if NEVER.contains(&first) => Matched::Closed,
+        None if !STORED.iter().any(|known| fits(known, below)) => Matched::Unknown,
         _ if OWN_KEY.contains(&first) && plain_method => Matched::Proxy(endpoint(true)),
         _ if OWN_KEY.contains(&first) => Matched::WrongMethod("GET, POST, DELETE"),
         _ => Matched::Unknown,
@@ -347,7 +463,17 @@ mod tests {
             ("POST", "/v1/batches", "own key /v1/batches /batches"),
             // Never.
             ("GET", "/v1/organization/usage", "Closed"),
-            ("POST", "/v1/realtime/client_secrets", "Closed"),
+            ("POST", "/v1/agents", "Closed"),
+            // Another protocol.
+            ("POST", "/v1/realtime/client_secrets", "Realtime"),
+            ("GET", "/v1/realtime", "Realtime"),
+            // No API has these.
+            ("POST", "/v1/chat/completion", "Unknown"),
+            ("POST", "/v1/chat", "Unknown"),
+            ("POST", "/v1/audio/speach", "Unknown"),
+            ("GET", "/v1/files/file-1/contents", "Unknown"),
+            ("POST", "/v1/v1/messages", "Unknown"),
+            ("POST", "/v1/messages/batches", "own key /v1/messages/{id} /messages/batches"),
             // Wrong method.
             ("GET", "/api/ai/intent", "405 POST"),
             ("GET", "/api/ai/intent/batch", "405 POST"),

@@ -9,10 +9,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 
-use crate::code::Code;
 use crate::config::policy::Durability;
 use crate::ids::RequestId;
 use crate::intent;
@@ -22,8 +21,9 @@ use crate::pipeline::refusal::Refusal;
 use crate::pipeline::seat::Seat;
 use crate::pipeline::upload::Upload;
 use crate::pipeline::walk::Walk;
-use crate::pipeline::{self, framing};
+use crate::pipeline::{self, endpoints, framing};
 use crate::route::table::{self, Matched};
+use crate::server::cors;
 
 /// Answers one call: from its head to the head of its answer.
 ///
@@ -44,7 +44,18 @@ pub async fn dispatch(
     let upload = Upload::new(incoming, &head, gateway, seat);
     framing::check(&head)?;
     let policy = gateway.policy.load_full();
-    let matched = table::find(&head.method, head.uri.path(), &policy.routing.endpoints);
+    if head.method == Method::OPTIONS
+        && let Some(answer) = cors::preflight(&policy.cors, &head.headers)
+    {
+        return Ok(answer);
+    }
+    let matched = match table::find(&head.method, head.uri.path(), &policy.routing.endpoints) {
+        Matched::Unknown => Matched::Unknown,
+        _ if head.method == Method::GET && endpoints::is_websocket(&head.headers) => {
+            Matched::Realtime
+        }
+        matched => matched,
+    };
     let is_power_safe = policy.ailog.durability == Durability::Power;
     if is_power_safe {
         gateway.log.expect_durable();
@@ -58,15 +69,16 @@ pub async fn dispatch(
         Matched::IntentBatch => Box::pin(intent::batch(walk, upload)).await,
         Matched::IntentResult(id) => Box::pin(intent::result(walk, &id)).await,
         Matched::Proxy(endpoint) => Box::pin(pipeline::proxy(walk, endpoint, upload)).await,
+        Matched::Realtime => {
+            walk.caller(false).await?;
+            Err(endpoints::not_supported())
+        }
         Matched::Closed => {
             walk.caller(false).await?;
-            Err(pipeline::closed_endpoint())
+            Err(endpoints::never_open(&walk.head.headers))
         }
         Matched::WrongMethod(allow) => Err(walk.wrong_method(allow)),
-        Matched::Unknown => Err(Refusal::new(
-            Code::NotFound,
-            "there is no such endpoint; provider endpoints are under /v1, tickets go to POST /api/ai/intent",
-        )),
+        Matched::Unknown => Err(endpoints::unknown(walk.head.uri.path())),
     };
     // An answer that is still being sent waits before its own end.
     if is_power_safe && !matches!(&answer, Ok(response) if response.body().is_coming()) {

@@ -8,6 +8,7 @@
 //! not authenticate ends (see `over` and `pipeline/seat`); every connection ends within the drain.
 //! Does not: interpret calls.
 
+mod cors;
 pub mod descriptors;
 mod dispatch;
 pub mod guard;
@@ -270,6 +271,7 @@ async fn answer(
     let id = pipeline::request_id(gateway, request.headers());
     let head_only = request.method() == http::Method::HEAD;
     let is_http1 = request.version() != http::Version::HTTP_2;
+    let origin = request.headers().get(header::ORIGIN).cloned();
     let result = match verdict {
         Verdict::Clear => {
             let mut call = pin!(dispatch(gateway, request, &id, seat));
@@ -285,6 +287,9 @@ async fn answer(
         reply::refusal(&refusal)
     });
     reply::finish(&mut response, &id);
+    if let Some(origin) = origin {
+        cors::mark(&gateway.policy.load().cors, &origin, response.headers_mut());
+    }
     if seat.is_over() {
         // It has its answer; its place is free for another connection.
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -82,8 +82,10 @@ fn write(stream: &mut TcpStream, bytes: usize) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Calls that are refused at their head: what they are, status, path, token and headers.
-fn refused() -> Vec<(&'static str, u16, &'static str, String, Vec<(&'static str, &'static str)>)> {
+/// A call that is refused at its head: its name, status, path, token and headers.
+type Refused = (&'static str, u16, &'static str, String, Vec<(&'static str, &'static str)>);
+
+fn refused() -> Vec<Refused> {
     let multipart = ("content-type", "multipart/form-data; boundary=b");
     vec![
         ("a bad token", 401, CHAT, "tg-unknown".to_owned(), vec![]),

@@ -344,12 +344,19 @@ fn start(provider: &Provider, silent: SocketAddr) -> Gateway {
     ];
     let rules: Vec<String> =
         others.iter().map(|(name, _)| format!("{{match: {name}, to: [{name}]}}")).collect();
-    let mut providers = vec![at("openai", format!("http://{}", provider.address))];
+    let mut providers = vec![
+        at("openai", format!("http://{}", provider.address)),
+        at("anthropic", format!("http://{}", provider.address))
+            .replace("kind: openai", "kind: anthropic"),
+    ];
     providers.extend(others.map(|(name, url)| at(name, url)));
     Setup::new(provider)
         .environment("SSL_CERT_FILE", &secure::file("provider-ca.pem").display().to_string())
         .section("providers", &providers.join("\n"))
-        .section("routing", &format!("models: [{}]\ndefault: [openai]", rules.join(", ")))
+        .section(
+            "routing",
+            &format!("models: [{}]\ndefault: [openai, anthropic]", rules.join(", ")),
+        )
         .section("timeouts", "{connect: 1s, first_byte: 2s, idle: 2s}")
         .section("breaker", "{consecutive_failures: 100000}")
         .start()

@@ -78,6 +78,7 @@ fn a_stream_that_is_left_at_its_first_event_costs_its_input() {
 fn a_call_that_is_left_before_any_byte_costs_its_input() {
     let provider = Provider::start();
     let gateway = Setup::new(&provider)
+        .with_anthropic()
         .section("prices", "[{model: gpt-image-1, input: 5, output: 40}]")
         .section("limits", &limits("orgs: {poor: {usd_per_day: 0.0001}}"))
         .start();

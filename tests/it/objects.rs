@@ -36,7 +36,7 @@ fn start(routing: &str) -> (Provider, Gateway) {
 fn setup(provider: &Provider, routing: &str) -> Setup {
     let auth =
         format!("accept: [jwt, passthrough]\njwt: {{secret: \"{}\"}}", crate::support::SECRET);
-    Setup::new(provider).section("auth", &auth).section("routing", routing)
+    Setup::new(provider).with_anthropic().section("auth", &auth).section("routing", routing)
 }
 
 /// Bodies that name one object each, whose id ends with `id`.
@@ -91,7 +91,7 @@ fn foreign() -> Vec<(&'static str, Value)> {
 
 #[test]
 fn another_organizations_objects_cannot_be_named() {
-    let (provider, gateway) = start("{default: [openai]}");
+    let (provider, gateway) = start("{default: [openai, anthropic]}");
     let make = json!({"model": "gpt-4o-mini", "input": "hi", "metadata": {"make": "a"}});
     gateway.post(RESPONSES, &jwt("acme"), &make).ok();
     for (path, body) in naming("a") {
@@ -128,7 +128,7 @@ fn another_organizations_objects_cannot_be_named() {
 
 #[test]
 fn what_a_caller_has_repeated_is_not_its_own() {
-    let (provider, gateway) = start("{default: [openai]}");
+    let (provider, gateway) = start("{default: [openai, anthropic]}");
     let repeated = json!({"id": "resp_a", "response_id": "resp_a", "container_id": "cntr_a", "conversation": "conv_a"});
     let mut body =
         json!({"model": "gpt-4o-mini", "input": "\"id\":\"resp_a\"", "metadata": repeated});
@@ -146,7 +146,7 @@ fn what_a_caller_has_repeated_is_not_its_own() {
 
 #[test]
 fn a_long_body_that_names_one_at_its_end_does_not_become_complete() {
-    let (provider, gateway) = start("{default: [openai]}");
+    let (provider, gateway) = start("{default: [openai, anthropic]}");
     let long = "word ".repeat(60_000);
     let body = format!(
         "{{\"model\":\"gpt-4o-mini\",\"input\":\"{long}\",\"previous_response_id\":\"resp_a\"}}"
@@ -162,7 +162,7 @@ fn a_long_body_that_names_one_at_its_end_does_not_become_complete() {
 
 #[test]
 fn streams_name_objects_too_and_a_restart_forgets_none() {
-    let (provider, gateway) = start("{default: [openai]}");
+    let (provider, gateway) = start("{default: [openai, anthropic]}");
     let event = |kind: &str, extra: Value| {
         let mut data = json!({"type": kind});
         data.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
@@ -210,16 +210,19 @@ fn streams_name_objects_too_and_a_restart_forgets_none() {
 
 #[test]
 fn the_policy_may_open_or_close_them() {
-    let (provider, gateway) = start("{default: [openai], stored_objects: allow}");
+    let (provider, gateway) = start("{default: [openai, anthropic], stored_objects: allow}");
     for (path, body) in naming("a").into_iter().chain(foreign()) {
         gateway.post(path, &jwt("other"), &body).ok();
     }
-    gateway.edit_and_wait("routing", "{default: [openai], shared_objects: [pmpt_A, \"vs_*\"]}");
+    gateway.edit_and_wait(
+        "routing",
+        "{default: [openai, anthropic], shared_objects: [pmpt_A, \"vs_*\"]}",
+    );
     for (path, body) in foreign() {
         let reply = gateway.post(path, &jwt("other"), &body);
         assert_eq!(reply.status, if path == RESPONSES { 200 } else { 403 }, "{}", reply.text());
     }
-    gateway.edit_and_wait("routing", "{default: [openai], stored_objects: refuse}");
+    gateway.edit_and_wait("routing", "{default: [openai, anthropic], stored_objects: refuse}");
     gateway
         .post(
             RESPONSES,
@@ -237,7 +240,7 @@ fn the_policy_may_open_or_close_them() {
 #[test]
 fn files_cannot_be_named_where_attachments_may_pass() {
     let provider = Provider::start();
-    let gateway = setup(&provider, "{default: [openai]}")
+    let gateway = setup(&provider, "{default: [openai, anthropic]}")
         .section("redaction", "{attachments: allow}")
         .start();
     for (path, body) in [

@@ -160,7 +160,8 @@ fn answers_pass_with_their_useful_headers_only() {
 fn the_text_endpoints_are_open_and_others_are_not() {
     let provider = Provider::start();
     let gateway = Setup::new(&provider)
-        .section("routing", "{default: [openai], endpoints: [\"POST /v1/custom\"]}")
+        .with_anthropic()
+        .section("routing", "{default: [openai, anthropic], endpoints: [\"POST /v1/custom\"]}")
         .start();
     let bearer = format!("Bearer {}", jwt("acme"));
     let body = json!({"model": "m", "input": "x", "messages": [], "prompt": "x"}).to_string();

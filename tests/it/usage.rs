@@ -161,7 +161,7 @@ fn a_stream_that_is_left_or_cut_costs_what_was_sent() {
 #[test]
 fn a_broken_message_keeps_the_input_that_was_told() {
     let provider = Provider::start();
-    let gateway = Gateway::start(&provider);
+    let gateway = Setup::new(&provider).with_anthropic().start();
     let event =
         |data: &Value| format!("event: {}\ndata: {data}\n\n", data["type"].as_str().unwrap());
     let events: Vec<String> = [

@@ -5,6 +5,7 @@
 
 mod auth;
 mod calls;
+mod cors;
 mod gateway;
 mod intent;
 mod limits;
@@ -35,6 +36,7 @@ pub(crate) fn policy(
     let retry = calls::retry(&raw.retry, problems);
     let breaker = raw.breaker.plain();
     let redaction = limits::redaction(&raw.redaction, problems);
+    let cors = cors::cors(&raw.cors, problems);
     let limits = limits::limits(&raw.limits, problems);
     let features = raw.features.plain();
     let intent = intent::intent(&raw.intent, &names, problems);
@@ -50,6 +52,7 @@ pub(crate) fn policy(
         timeouts,
         breaker,
         redaction: redaction?,
+        cors,
         limits: limits?,
         features,
         intent: intent?,

@@ -7,6 +7,7 @@
 
 mod ailog;
 mod auth;
+mod cors;
 mod gateway;
 mod intent;
 mod limits;
@@ -26,6 +27,7 @@ pub use upstream::Timeouts;
 
 pub(crate) use ailog::RawPrice;
 pub(crate) use auth::{RawAuth, RawJwt, RawKey};
+pub(crate) use cors::RawCors;
 pub(crate) use gateway::{RawClickHouse, RawGateway, Store};
 pub(crate) use intent::{RawExample, RawIntent};
 pub(crate) use limits::{RawFeatures, RawLimits};
@@ -68,6 +70,8 @@ section! {
         /// sent. `tollgate redact FILE` shows the result for a file.
         redaction: PerOrg<RawRules> = "{}",
             eg "acme: {entities: [email, phone, iban], attachments: reject}";
+        /// Calls from pages of other origins (CORS).
+        cors: RawCors = "{}";
         /// Limits of each organisation. Money is reserved for the highest possible cost of a call
         /// when it begins, tokens for their likely number; both are settled when it ends. A call
         /// without `max_tokens` reserves the longest answer of its model. A stream is never cut;

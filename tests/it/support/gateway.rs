@@ -76,6 +76,17 @@ impl Setup {
             .section("retry", "{base_delay: 10ms, max_delay: 20ms}")
     }
 
+    /// The provider speaks Anthropic's format as well: as another provider, at the same address.
+    pub fn with_anthropic(mut self) -> Setup {
+        let providers = self.sections.get_mut("providers").unwrap();
+        let url = providers.split('"').nth(1).unwrap();
+        let other = format!(
+            "\nanthropic: {{kind: anthropic, base_url: \"{url}\", api_key: sk-gateway-own-key}}"
+        );
+        providers.push_str(&other);
+        self.section("routing", "{default: [openai, anthropic]}")
+    }
+
     /// Sets a key of `gateway.yaml`.
     pub fn setting(mut self, key: &str, yaml: &str) -> Setup {
         self.settings.insert(key.to_owned(), yaml.to_owned());

@@ -223,6 +223,16 @@ impl ProviderKind {
         self.conventions().base_url
     }
 
+    /// Whether its endpoints take requests in this format.
+    pub const fn speaks(self, format: Format) -> bool {
+        match (self, format) {
+            (_, Format::Other | Format::StoredObject) => true,
+            (ProviderKind::OpenAi, Format::AnthropicMessages) => false,
+            (ProviderKind::OpenAi, _) => true,
+            (ProviderKind::Anthropic, format) => matches!(format, Format::AnthropicMessages),
+        }
+    }
+
     /// The header that carries a key, and the text before the key.
     pub const fn key_header(self) -> (&'static str, &'static str) {
         self.conventions().key_header
