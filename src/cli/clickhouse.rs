@@ -3,6 +3,7 @@
 use clap::Subcommand;
 
 use crate::ailog::schema::{Applied, RETENTION_DAYS_MAX, Retention, SchemaOptions};
+use crate::config::Uses;
 use crate::config::policy::ClickHouseOptions;
 use crate::failure::Failure;
 
@@ -19,6 +20,16 @@ enum Action {
     Print(Options),
     /// Create database, tables and views, or bring them up to date. May be run again.
     Apply(Options),
+}
+
+impl Args {
+    /// The part of the configuration that the action uses.
+    pub(super) fn uses(&self) -> Uses {
+        match self.action {
+            Action::Print(_) => Uses::Schema,
+            Action::Apply(_) => Uses::ClickHouse,
+        }
+    }
 }
 
 #[derive(Debug, clap::Args)]

@@ -31,7 +31,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let addr = match args.addr {
         Some(addr) => addr,
         None => {
-            let loaded = config::load_to_read(args.config.as_deref())
+            let loaded = config::load_to_read(args.config.as_deref(), config::Uses::AdminSide)
                 .map_err(|p| Failure::User(p.to_string()))?;
             reachable(loaded.settings.admin_listen)
         }

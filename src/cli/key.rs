@@ -152,7 +152,11 @@ mod tests {
                 ),
             )
             .expect("write");
-            let keys = crate::config::load_to_read(Some(&file)).expect("good").policy.auth.keys;
+            let keys = crate::config::load_to_read(Some(&file), crate::config::Uses::Everything)
+                .expect("good")
+                .policy
+                .auth
+                .keys;
             let sum = sha256(key.as_bytes());
             let (known, holder) = keys.iter().next().expect("one key");
             assert_eq!(
@@ -174,7 +178,11 @@ mod tests {
         let (file, org) = (dir.path().join("p.yaml"), OrgId::new("acme").expect("org"));
         let line = line("tg-x", "ci", &org, &restrictions);
         std::fs::write(&file, format!("auth:\n  keys:\n    {line}\n")).expect("write");
-        let keys = crate::config::load_to_read(Some(&file)).expect("good").policy.auth.keys;
+        let keys = crate::config::load_to_read(Some(&file), crate::config::Uses::Everything)
+            .expect("good")
+            .policy
+            .auth
+            .keys;
         let key = keys.values().next().expect("one key");
         assert_eq!(key.expires_ms, Some(1_800_000_000_000 + 90 * 86_400_000));
         assert!(key.may_use(Some("gpt-4o-mini")) && key.may_use(Some("a: {b}")));

@@ -31,7 +31,7 @@ use anyhow::Context as _;
 use clap::{CommandFactory, Parser, Subcommand};
 use tempfile::TempDir;
 
-use crate::config::{self, Loaded};
+use crate::config::{self, Loaded, Uses};
 use crate::failure::Failure;
 use crate::visible::visible_lines;
 
@@ -90,8 +90,9 @@ struct Configured<A: clap::Args> {
 }
 
 impl<A: clap::Args> Configured<A> {
-    fn load(self) -> Result<(A, Loaded), Failure> {
-        let loaded = config::load_to_read(self.config.as_deref());
+    /// Loads the part of the configuration that the command uses.
+    fn load(self, uses: Uses) -> Result<(A, Loaded), Failure> {
+        let loaded = config::load_to_read(self.config.as_deref(), uses);
         Ok((self.args, loaded.map_err(|problems| Failure::User(problems.to_string()))?))
     }
 }
@@ -108,23 +109,28 @@ pub fn main() -> ExitCode {
         Command::Mock(args) => mock::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Schema(args) => schema::run(&args),
-        Command::Redact(configured) => {
-            configured.load().and_then(|(args, loaded)| redact::run(args, &loaded.policy.redaction))
-        }
-        Command::Report(configured) => {
-            configured.load().and_then(|(args, loaded)| report::run(args, &loaded.settings))
-        }
+        Command::Redact(configured) => configured
+            .load(Uses::Redaction)
+            .and_then(|(args, loaded)| redact::run(args, &loaded.policy.redaction)),
+        Command::Report(configured) => configured
+            .load(Uses::Log)
+            .and_then(|(args, loaded)| report::run(args, &loaded.settings)),
         Command::Prices(args) => prices::run(args),
-        Command::Reprice(configured) => configured.load().and_then(|(args, loaded)| {
-            reprice::run(&args, &loaded.settings, &loaded.policy.prices)
-        }),
+        Command::Reprice(configured) => {
+            configured.load(Uses::LogAndPrices).and_then(|(args, loaded)| {
+                reprice::run(&args, &loaded.settings, &loaded.policy.prices)
+            })
+        }
         Command::Intent(configured) => {
-            configured.load().and_then(|(args, loaded)| intent::run(args, loaded))
+            configured.load(Uses::Tickets).and_then(|(args, loaded)| intent::run(args, loaded))
         }
         // Before `store: clickhouse` is set, the schema can be looked at and made.
-        Command::Clickhouse(configured) => configured.load().and_then(|(args, loaded)| {
-            clickhouse::run(args, loaded.clickhouse, loaded.policy.ailog.retention_days)
-        }),
+        Command::Clickhouse(configured) => {
+            let uses = configured.args.uses();
+            configured.load(uses).and_then(|(args, loaded)| {
+                clickhouse::run(args, loaded.clickhouse, loaded.policy.ailog.retention_days)
+            })
+        }
         Command::Token(args) => token::run(&args),
         Command::Key(args) => key::run(&args),
         Command::Healthcheck(args) => healthcheck::run(&args),

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::Configured;
 use crate::bounds::PRICES_FILE_BYTES_MAX;
+use crate::config::Uses;
 use crate::cost::import::{self, Imported, Wanted};
 use crate::cost::{AS_OF, Listed, PriceList};
 use crate::failure::Failure;
@@ -77,7 +78,7 @@ struct ImportArgs {
 pub fn run(args: Args) -> Result<(), Failure> {
     match args.action {
         Action::List(configured) => {
-            let (args, loaded) = configured.load()?;
+            let (args, loaded) = configured.load(Uses::Prices)?;
             list(&args, &loaded.policy.prices)
         }
         Action::Import(args) => import(&args),

@@ -41,7 +41,7 @@ pub struct Args {
 /// # Errors
 /// [`Failure::User`] if no HS secret is configured or the organisation's name is none.
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let loaded = config::load_to_read(args.config.as_deref())
+    let loaded = config::load_to_read(args.config.as_deref(), config::Uses::JwtSecret)
         .map_err(|problems| Failure::User(problems.to_string()))?;
     let org = OrgId::new(&args.org).ok_or_else(|| {
         Failure::User("--org: 1 to 128 of A-Z a-z 0-9 . _ : @ + = / -".to_owned())
@@ -147,7 +147,10 @@ mod tests {
             let dir = tempfile::TempDir::new().expect("folder");
             let file = dir.path().join("p.yaml");
             std::fs::write(&file, format!("auth: {{jwt: {{{jwt}}}}}")).expect("write");
-            let auth = config::load_to_read(Some(&file)).expect("good").policy.auth;
+            let auth = config::load_to_read(Some(&file), crate::config::Uses::Everything)
+                .expect("good")
+                .policy
+                .auth;
             let policy = auth.jwt.as_ref().expect("jwt");
             let algorithm =
                 policy.options.algorithms.iter().copied().find(|a| a.is_hs()).expect("HS");

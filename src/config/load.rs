@@ -22,6 +22,7 @@ use super::reader::place::{Place, Problems, suggest};
 use super::reader::shape::{Section, Shape};
 use super::reader::yaml;
 use super::sections::{RawGateway, RawPolicy};
+use super::uses::Uses;
 use crate::bounds::CONFIG_FILE_BYTES_MAX;
 use crate::digest::{hex, sha256};
 
@@ -99,8 +100,17 @@ pub(crate) struct Snapshot {
 pub(crate) enum Purpose {
     /// To take calls, so the ways in that it names have to be ones that hold.
     Serve,
-    /// To read rules, prices or the log by; callers' secrets may be missing.
-    Read,
+    /// For a command that takes no calls and uses a part; other secrets may be missing.
+    Read(Uses),
+}
+
+impl Purpose {
+    fn uses(self) -> Uses {
+        match self {
+            Purpose::Serve => Uses::Everything,
+            Purpose::Read(uses) => uses,
+        }
+    }
 }
 
 /// Loads the configuration at `path` for a gateway; without a path, that of `TOLLGATE_CONFIG`, of
@@ -112,12 +122,12 @@ pub(crate) fn load(path: Option<&Path>) -> Result<Loaded, Problems> {
     Source::find(path)?.load(crate::clock::wall_ms())
 }
 
-/// As [`load`], for commands that take no calls.
+/// As [`load`], for a command that takes no calls and uses this part.
 ///
 /// # Errors
-/// Every problem of every file.
-pub(crate) fn load_to_read(path: Option<&Path>) -> Result<Loaded, Problems> {
-    Source::find(path)?.load_in(crate::clock::wall_ms(), Purpose::Read, Problems::default())
+/// Every problem of every file, but for variables that are not set and not used.
+pub(crate) fn load_to_read(path: Option<&Path>, uses: Uses) -> Result<Loaded, Problems> {
+    Source::find(path)?.load_in(crate::clock::wall_ms(), Purpose::Read(uses), Problems::default())
 }
 
 impl Source {
@@ -162,10 +172,40 @@ impl Source {
         &self,
         now_ms: i64,
         purpose: Purpose,
+        problems: Problems,
+    ) -> Result<Loaded, Problems> {
+        if purpose.uses() == Uses::Everything {
+            return self.load_sections(now_ms, purpose, problems, &|_| true);
+        }
+        let mut kept = problems.clone();
+        kept.keep_unresolved();
+        match self.load_sections(now_ms, purpose, kept.clone(), &|_| true) {
+            // A variable that is not set leaves out a value without a default, perhaps in a section
+            // that is not used.
+            Err(found) if found.is_empty() => {
+                match self
+                    .load_sections(now_ms, purpose, kept, &|name| purpose.uses().section(name))
+                {
+                    Err(found) if found.is_empty() => {
+                        self.load_sections(now_ms, purpose, problems, &|_| true)
+                    }
+                    result => result,
+                }
+            }
+            result => result,
+        }
+    }
+
+    /// Loads the wanted sections.
+    fn load_sections(
+        &self,
+        now_ms: i64,
+        purpose: Purpose,
         mut problems: Problems,
+        wanted: &dyn Fn(&str) -> bool,
     ) -> Result<Loaded, Problems> {
         let files = self.read(&mut problems);
-        let joined = join(&files, &mut problems);
+        let joined = join(&files, wanted, &mut problems);
         let version = version(files.iter().filter(|f| f.is_policy || joined.has_policy(&f.name)));
         let mut gateway_says = String::new();
         joined.gateway.write(&mut gateway_says);
@@ -178,6 +218,9 @@ impl Source {
         }
         let settings = gateway.and_then(|raw| check::settings(&raw, &mut problems));
         let policy = policy.and_then(|raw| check::policy(&raw, version, now_ms, &mut problems));
+        if let (Some((settings, _)), Some(policy)) = (&settings, &policy) {
+            problems.use_unresolved(|path| purpose.uses().value(path, settings, policy));
+        }
         match (settings, policy) {
             (Some((settings, clickhouse)), Some(policy)) if problems.is_empty() => Ok(Loaded {
                 clickhouse,
@@ -400,7 +443,7 @@ impl Joined {
     }
 }
 
-fn join(files: &[SourceFile], problems: &mut Problems) -> Joined {
+fn join(files: &[SourceFile], wanted: &dyn Fn(&str) -> bool, problems: &mut Problems) -> Joined {
     let mut gateway: Vec<(Name, Node)> = Vec::new();
     let mut policy: Vec<(Name, Node)> = Vec::new();
     let mut sections = Vec::new();
@@ -443,6 +486,9 @@ fn join(files: &[SourceFile], problems: &mut Problems) -> Joined {
                     &name.at,
                     format!("this section is already in {first}; keep one of the two"),
                 );
+                continue;
+            }
+            if !wanted(&name.text) {
                 continue;
             }
             sections.push((name.text.clone(), file.name.clone()));

@@ -3,8 +3,8 @@
 //! `reader` is the library that reads YAML into typed values. `sections` declares every key with
 //! its type, default, range and description; `schema` and `reference` turn the declarations into
 //! the JSON Schema, the shipped files and the documentation. `check` makes the types of `policy`
-//! from the sections, `load` finds and joins the files, `warn` reports risky settings, and `watch`
-//! (the one part with a thread) reloads the policy.
+//! from the sections, `load` finds and joins the files, `uses` says which values a command needs,
+//! `warn` reports risky settings, and `watch` (the one part with a thread) reloads the policy.
 //!
 //! Guarantees: every problem of every file is reported in one run, as `file:line:column: key:
 //! reason and remedy`; a configuration with a problem is refused as a whole; a value from the
@@ -18,6 +18,7 @@ mod reader;
 mod reference;
 mod schema;
 pub(crate) mod sections;
+mod uses;
 mod warn;
 pub(crate) mod watch;
 
@@ -33,4 +34,5 @@ pub(crate) use reader::shape::options;
 pub(crate) use reader::values::duration;
 pub(crate) use reference::files;
 pub(crate) use schema::json_schema;
+pub(crate) use uses::Uses;
 pub(crate) use warn::warnings;

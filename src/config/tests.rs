@@ -17,6 +17,7 @@ use super::policy::{
 use super::reader::place::Problems;
 use super::reader::shape::{KeyInfo, Kind, Section as _};
 use super::sections::{RawGateway, RawPolicy};
+use super::uses::Uses;
 use super::watch::{Folders, Signal, Status, Watcher};
 use crate::clock::Clock;
 use crate::ids::OrgId;
@@ -35,7 +36,7 @@ fn env(name: &str) -> Option<String> {
 fn load(source: &Source) -> Result<Loaded, Problems> {
     let mut problems = Problems::default();
     problems.env = env;
-    source.load_in(1_700_000_000_123, Purpose::Read, problems)
+    source.load_in(1_700_000_000_123, Purpose::Read(Uses::Everything), problems)
 }
 
 /// A folder with these files.
@@ -875,7 +876,7 @@ fn a_wrong_variable_is_told_once_and_where_it_is_named() {
     let mut problems = Problems::default();
     problems.env = |name| (name == "AI_INTENT_ENABLED").then(|| "maybe".to_owned());
     let found = Source::File(dir.path().join("p.yaml"))
-        .load_in(0, Purpose::Read, problems)
+        .load_in(0, Purpose::Read(Uses::Everything), problems)
         .expect_err("maybe")
         .lines();
     assert_eq!(found.len(), 1, "{found:#?}");

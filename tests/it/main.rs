@@ -53,6 +53,7 @@ mod reload;
 mod resources;
 mod retries;
 mod sdk;
+mod secrets;
 mod smuggling;
 mod streams;
 mod support;

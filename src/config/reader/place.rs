@@ -58,6 +58,8 @@ struct Problem {
 pub struct Problems {
     files: Vec<String>,
     list: Vec<Problem>,
+    /// References to the environment that could not be resolved, where they are not problems yet.
+    unresolved: Option<Vec<Problem>>,
     pub env: Environment,
 }
 
@@ -66,8 +68,18 @@ pub type Environment = fn(&str) -> Option<String>;
 
 impl Default for Problems {
     fn default() -> Problems {
-        Problems { files: Vec::new(), list: Vec::new(), env: |name| std::env::var(name).ok() }
+        Problems {
+            files: Vec::new(),
+            list: Vec::new(),
+            unresolved: None,
+            env: |name| std::env::var(name).ok(),
+        }
     }
+}
+
+/// Whether a path is `outer` or below it.
+pub(crate) fn is_within(path: &str, outer: &str) -> bool {
+    path.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
 /// Further problems are counted but not printed: a file of another kind has one in each line.
@@ -82,12 +94,43 @@ impl Problems {
 
     /// An empty list with the same environment, for problems that are not reported.
     pub fn apart(&self) -> Problems {
-        Problems { files: Vec::new(), list: Vec::new(), env: self.env }
+        Problems { files: Vec::new(), list: Vec::new(), unresolved: None, env: self.env }
     }
 
     /// Notes a problem.
     pub fn add(&mut self, at: &Place, message: impl Into<String>) {
         self.list.push(Problem { at: at.clone(), message: message.into() });
+    }
+
+    /// From now on a reference that cannot be resolved is kept apart: it is a problem only if its
+    /// value is used (see [`Problems::use_unresolved`]).
+    pub fn keep_unresolved(&mut self) {
+        self.unresolved.get_or_insert_default();
+    }
+
+    /// Notes a reference to the environment that cannot be resolved.
+    pub fn unresolved(&mut self, at: &Place, message: impl Into<String>) {
+        match &mut self.unresolved {
+            Some(kept) => kept.push(Problem { at: at.clone(), message: message.into() }),
+            None => self.add(at, message),
+        }
+    }
+
+    /// Notes the unresolved references below the path `from` once more, for an alias at `to`.
+    pub fn repeat_unresolved(&mut self, from: &str, to: &Place) {
+        let Some(kept) = &mut self.unresolved else { return };
+        let again: Vec<Problem> = kept
+            .iter()
+            .filter(|problem| is_within(&problem.at.path, from))
+            .map(|problem| Problem { at: to.clone(), message: problem.message.clone() })
+            .collect();
+        kept.extend(again);
+    }
+
+    /// Makes problems of the unresolved references at paths that are used.
+    pub fn use_unresolved(&mut self, is_used: impl Fn(&str) -> bool) {
+        let kept = self.unresolved.take().unwrap_or_default();
+        self.list.extend(kept.into_iter().filter(|problem| is_used(&problem.at.path)));
     }
 
     /// `file:line:column` of a place.

@@ -14,7 +14,7 @@ use std::collections::HashMap;
 
 use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, Tag};
 
-use super::env;
+use super::env::{self, EnvError};
 use super::node::{Name, Node, Scalar, Value};
 use super::place::{Place, Problems};
 
@@ -133,7 +133,10 @@ impl<'a> Builder<'a> {
                 Value::Scalar(Scalar { text: expanded, reference: Some(text.to_owned()) })
             }
             Err(error) => {
-                self.problems.add(at, error.to_string());
+                match error {
+                    EnvError::Unset(_) => self.problems.unresolved(at, error.to_string()),
+                    EnvError::Open | EnvError::Name(_) => self.problems.add(at, error.to_string()),
+                }
                 Value::Failed
             }
         }
@@ -224,6 +227,7 @@ impl<'a> Builder<'a> {
                 message: format!("aliases stand for more than {NODES_MAX} values"),
             });
         }
+        self.problems.repeat_unresolved(&node.at.path, &at);
         Ok(Node { at, value: node.value.clone() })
     }
 }

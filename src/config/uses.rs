@@ -1,0 +1,87 @@
+//! The part of a configuration that a command uses.
+//!
+//! A command that takes no calls needs few of the secrets: a report needs no provider's key. A
+//! variable of the environment that is not set is a problem only if the command uses its value.
+//! Wrong values are problems everywhere.
+
+use super::policy::{Policy, Settings, StoreKind};
+use super::reader::place::is_within;
+
+/// The part that a command uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Uses {
+    /// All of it.
+    Everything,
+    /// Where operators are answered.
+    AdminSide,
+    /// What tokens are signed with.
+    JwtSecret,
+    Redaction,
+    Prices,
+    /// Where the log is.
+    Log,
+    /// The log, and what its rows cost.
+    LogAndPrices,
+    /// The ClickHouse schema as text.
+    Schema,
+    /// The ClickHouse schema and its server.
+    ClickHouse,
+    /// What a ticket is asked and by which provider, and how such a call is made and priced.
+    Tickets,
+}
+
+impl Uses {
+    /// Paths of the values that are used.
+    fn paths(self) -> &'static [&'static str] {
+        match self {
+            Uses::Everything => &[],
+            Uses::AdminSide => &["admin_listen"],
+            Uses::JwtSecret => &["auth.jwt"],
+            Uses::Redaction => &["redaction"],
+            Uses::Prices => &["prices"],
+            Uses::Log => &["store", "data_dir", "clickhouse"],
+            Uses::LogAndPrices => &["store", "data_dir", "clickhouse", "prices"],
+            Uses::Schema => &["clickhouse.database", "ailog.retention_days"],
+            Uses::ClickHouse => &["clickhouse", "ailog.retention_days"],
+            Uses::Tickets => &[
+                "intent",
+                "providers",
+                "routing",
+                "timeouts",
+                "retry",
+                "breaker",
+                "redaction",
+                "prices",
+                "ailog",
+                "bounds",
+                "log",
+            ],
+        }
+    }
+
+    /// Whether the value at a path is used.
+    pub(super) fn value(self, path: &str, settings: &Settings, policy: &Policy) -> bool {
+        if self == Uses::Everything {
+            return true;
+        }
+        if !self.paths().iter().any(|used| is_within(path, used) || is_within(used, path)) {
+            return false;
+        }
+        match self {
+            Uses::Log | Uses::LogAndPrices if is_within(path, "clickhouse") => {
+                matches!(settings.store, StoreKind::ClickHouse(_))
+            }
+            Uses::Tickets if is_within(path, "providers") && path != "providers" => policy
+                .providers
+                .get(policy.intent.provider)
+                .is_some_and(|provider| is_within(path, &format!("providers.{}", provider.name))),
+            _ => true,
+        }
+    }
+
+    /// Whether any value of a section is used.
+    pub(super) fn section(self, name: &str) -> bool {
+        self == Uses::Everything
+            || self.paths().iter().any(|path| path.split('.').next() == Some(name))
+    }
+}
