@@ -3,7 +3,11 @@
 // OPENAI_BASE_URL, BAD_API_KEY, OPENAI_API_KEY and LIMITED_API_KEY are set. Prints `ok NAME` for each check.
 
 import assert from "node:assert/strict";
+import { File } from "node:buffer";
 import OpenAI, { toFile } from "openai";
+
+// Debian 12 has Node 18, where `File` is not a global yet; the SDK needs it for uploads.
+globalThis.File ??= File;
 
 const client = (apiKey) => new OpenAI({ apiKey, maxRetries: 0 });
 const sizes = [1, 100, 1 << 10, 4 << 10, 50 << 10].map((kib) => kib << 10);
