@@ -31,7 +31,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<(), Failure> {
     match config::load(args.config.as_deref()) {
         Ok(loaded) => match missing(&loaded).as_slice() {
-            [] => Ok(print::line(&(summary(&loaded) + &warned(&loaded)))?),
+            [] => print::line(&(summary(&loaded) + &warned(&loaded))),
             lines => refused(lines),
         },
         Err(problems) => refused(&problems.lines()),

@@ -2,6 +2,7 @@
 
 use clap::Subcommand;
 
+use super::print;
 use crate::ailog::schema::{Applied, RETENTION_DAYS_MAX, Retention, SchemaOptions};
 use crate::config::Uses;
 use crate::config::policy::ClickHouseOptions;
@@ -65,7 +66,6 @@ fn database_name(text: &str) -> Result<String, String> {
 ///
 /// # Errors
 /// The server cannot be reached, or refuses.
-#[expect(clippy::print_stdout, reason = "the schema is what was asked for")]
 pub fn run(args: Args, mut server: ClickHouseOptions, policy_days: u32) -> Result<(), Failure> {
     let (Action::Print(options) | Action::Apply(options)) = &args.action;
     if let Some(url) = &options.url {
@@ -81,18 +81,16 @@ pub fn run(args: Args, mut server: ClickHouseOptions, policy_days: u32) -> Resul
         changes_retention: options.retention_days.is_some(),
     };
     match args.action {
-        Action::Print(_) => print!("{}", schema.sql()),
+        Action::Print(_) => print::raw(&schema.sql())?,
         Action::Apply(_) => {
             let applied =
                 schema.apply(&server).map_err(|error| Failure::User(error.to_string()))?;
-            match applied.migrations.last() {
-                Some(last) => println!(
-                    "{}: database `{}` is at version {last} now",
-                    server.url, server.database
-                ),
-                None => println!("{}: database `{}` is up to date", server.url, server.database),
-            }
-            println!("{}", retention(&applied, schema.retention_days));
+            let database = format!("{}: database `{}` is", server.url, server.database);
+            let state = match applied.migrations.last() {
+                Some(last) => format!("{database} at version {last} now"),
+                None => format!("{database} up to date"),
+            };
+            print::line(&format!("{state}\n{}", retention(&applied, schema.retention_days)))?;
         }
     }
     Ok(())

@@ -13,7 +13,7 @@ pub struct Args {
 /// Prints the script for `command`, which is the whole command line as clap knows it.
 ///
 /// # Errors
-/// [`Failure::Defect`] if stdout is closed.
+/// [`Failure::User`] if stdout cannot be written.
 pub fn run(args: &Args, mut command: clap::Command) -> Result<(), Failure> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut command, "tollgate", &mut script);

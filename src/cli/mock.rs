@@ -3,12 +3,12 @@
 //! Prints one line, `listening on http://ADDR`, when it takes calls; ends with exit code 0 on
 //! SIGINT and SIGTERM.
 
-use std::io::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::print;
 use crate::failure::Failure;
 use crate::mock::{self, Options};
 
@@ -74,16 +74,13 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         let started = mock::start(options).await;
         let (address, handle) = started
             .map_err(|error| Failure::User(format!("cannot listen on {}: {error}", args.listen)))?;
-        let mut out = std::io::stdout().lock();
-        writeln!(out, "listening on http://{address}")?;
-        out.flush()?;
-        drop(out);
+        print::line(&format!("listening on http://{address}"))?;
         tokio::select! {
             interrupted = tokio::signal::ctrl_c() => interrupted?,
             _ = terminate.recv() => {}
         }
-        writeln!(std::io::stdout(), "{} calls", handle.calls())?;
+        let told = print::line(&format!("{} calls", handle.calls()));
         handle.stop().await;
-        Ok(())
+        told
     })
 }

@@ -1,7 +1,8 @@
 //! The command line: which command, with what, and the exit code.
 //!
 //! Level 6 of the map. One file per command, each with `Args` (clap) and `run`. Exit codes: 0 done,
-//! 1 the user must change something, 2 usage, 70 a defect.
+//! 1 the user must change something (also a full disk or a missing
+//! permission), 2 usage, 70 a bug. Standard output has one writer, `print`.
 
 pub mod check;
 pub mod clickhouse;
@@ -102,7 +103,10 @@ pub fn main() -> ExitCode {
     // One crypto provider for everything that speaks TLS; a second one in the process would be a
     // defect.
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(answer) => return not_a_command(&answer),
+    };
     let result = match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(args) => serve::run(&args),
         Command::Demo(args) => demo::run(&args),
@@ -136,16 +140,33 @@ pub fn main() -> ExitCode {
         Command::Healthcheck(args) => healthcheck::run(&args),
         Command::Completions(args) => completions::run(&args, Cli::command()),
     };
+    exit(result)
+}
+
+/// Help, the version, or what is wrong with the arguments.
+fn not_a_command(answer: &clap::Error) -> ExitCode {
+    if answer.use_stderr() {
+        // If stderr is closed, the message is lost.
+        drop(answer.print());
+        return ExitCode::from(2);
+    }
+    exit(print::written(answer.print().and_then(|()| std::io::stdout().flush())))
+}
+
+/// The exit code of a command, whose failure is told on stderr.
+fn exit(result: Result<(), Failure>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::User(message)) => {
             say(&message);
             ExitCode::from(1)
         }
-        // Who closes the pipe early (`| head`) has seen enough.
-        Err(Failure::Defect(error)) if closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(Failure::Defect(error)) if is_of_the_environment(&error) => {
+            say(&format!("{error:#}"));
+            ExitCode::from(1)
+        }
         Err(Failure::Defect(error)) => {
-            say(&format!("tollgate made a mistake: {error:#}"));
+            say(&format!("a bug in tollgate, please report it: {error:#}"));
             ExitCode::from(70)
         }
     }
@@ -158,10 +179,26 @@ fn say(message: &str) {
     }
 }
 
-fn closed_pipe(error: &anyhow::Error) -> bool {
-    error
-        .downcast_ref::<std::io::Error>()
-        .is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+/// Whether an error comes from the system: a disk that is full or read-only, a missing permission,
+/// too few descriptors or too little memory, a closed pipe.
+fn is_of_the_environment(error: &anyhow::Error) -> bool {
+    use rustix::io::Errno;
+    const OF_SYSTEM: [Errno; 12] = [
+        Errno::NOSPC,
+        Errno::DQUOT,
+        Errno::FBIG,
+        Errno::ROFS,
+        Errno::ACCESS,
+        Errno::PERM,
+        Errno::NOENT,
+        Errno::NOTDIR,
+        Errno::MFILE,
+        Errno::NFILE,
+        Errno::NOMEM,
+        Errno::PIPE,
+    ];
+    let mut found = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());
+    found.any(|io| Errno::from_io_error(io).is_some_and(|number| OF_SYSTEM.contains(&number)))
 }
 
 /// A folder that only its owner may enter, below the system's temporary folder; deleted when it is

@@ -1,6 +1,5 @@
 //! `tollgate prices list|import`: what a call costs here, and price lists of others as policy.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Subcommand, ValueEnum};
@@ -96,7 +95,7 @@ fn list(args: &ListArgs, prices: &PriceList) -> Result<(), Failure> {
             visible_json(&serde_json::to_string_pretty(&json)?).into_owned() + "\n"
         }
     };
-    Ok(super::print::raw(&text)?)
+    super::print::raw(&text)
 }
 
 /// When a line is in force, in words: `flex, above 272000, from 2027-01-01`.
@@ -198,7 +197,7 @@ fn import(args: &ImportArgs) -> Result<(), Failure> {
         .map_or_else(|| "standard input".into(), |name| name.to_string_lossy());
     let yaml = import::yaml(&imported, &name, &today());
     match &args.output {
-        None => std::io::stdout().lock().write_all(yaml.as_bytes())?,
+        None => super::print::raw(&yaml)?,
         Some(path) => write(path, &yaml, args.force).map_err(user)?,
     }
     super::say(summary(&imported, args.verbose).trim_end());

@@ -1,15 +1,19 @@
-//! Output of the commands that print and end.
+//! The one writer of standard output, for every command.
+//!
+//! Guarantees: a reader that has closed its end (`| head`) ends a command without a message and with
+//! success; output that cannot be written for another reason, such as a full disk, is a failure with
+//! exit code 1. Does not: write logs or progress, which go to standard error.
 
 use std::io::{self, Write as _};
 
+use crate::failure::Failure;
 use crate::visible::{visible, visible_json, visible_lines};
 
-/// Prints lines to stdout, without what would steer a terminal. A reader that has had enough (`|
-/// head`) is no failure.
+/// Prints lines to stdout, without what would steer a terminal.
 ///
 /// # Errors
-/// Stdout cannot be written for another reason.
-pub(crate) fn line(text: &str) -> io::Result<()> {
+/// Stdout cannot be written.
+pub(crate) fn line(text: &str) -> Result<(), Failure> {
     raw(&format!("{}\n", visible_lines(text)))
 }
 
@@ -17,7 +21,7 @@ pub(crate) fn line(text: &str) -> io::Result<()> {
 ///
 /// # Errors
 /// As [`line`].
-pub(crate) fn json(text: &str) -> io::Result<()> {
+pub(crate) fn json(text: &str) -> Result<(), Failure> {
     raw(&format!("{}\n", visible_json(text)))
 }
 
@@ -25,11 +29,21 @@ pub(crate) fn json(text: &str) -> io::Result<()> {
 ///
 /// # Errors
 /// As [`line`].
-pub(crate) fn raw(text: &str) -> io::Result<()> {
+pub(crate) fn raw(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result,
+    written(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))
+}
+
+/// What the result of a write to stdout means for the command.
+///
+/// # Errors
+/// Stdout cannot be written.
+pub(crate) fn written(result: io::Result<()>) -> Result<(), Failure> {
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::User(format!("standard output cannot be written: {error}")))
+        }
+        _ => Ok(()),
     }
 }
 

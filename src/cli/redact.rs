@@ -15,6 +15,7 @@ use bytes::Bytes;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use tollgate_wire::Format;
 
+use super::print;
 use crate::config::policy::ByOrg;
 use crate::failure::Failure;
 use crate::ids::OrgId;
@@ -97,8 +98,7 @@ pub fn run(args: Args, policy: &ByOrg<Arc<Rules>>) -> Result<(), Failure> {
     let result = filter(&args, rules, input, &mut output, &mut report);
     // A reader that has seen enough (`| head`) is no failure.
     let result = match result.and_then(|()| Ok(output.flush()?)) {
-        Err(Stop::Output(e)) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        Err(Stop::Output(e)) => Err(Failure::User(format!("cannot write: {e}"))),
+        Err(Stop::Output(error)) => print::written(Err(error)),
         Err(Stop::Input(text)) => Err(Failure::User(text)),
         Ok(()) => Ok(()),
     };

@@ -19,7 +19,7 @@ pub struct Args {
 /// Prints the schema, or writes the generated files.
 ///
 /// # Errors
-/// [`Failure::Defect`] if stdout is closed or a file cannot be written.
+/// [`Failure::User`] if stdout or a file cannot be written.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let Some(folder) = &args.write else {
         print::json(&format!("{:#}", config::json_schema()))?;

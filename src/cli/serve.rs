@@ -42,7 +42,10 @@ async fn serve(loaded: Loaded) -> Result<(), Failure> {
     ];
     for side in sides {
         tracing::info!("{side}");
-        print::line(&side)?;
+        // A gateway serves whether or not its standard output can be written.
+        if let Err(Failure::User(reason)) = print::line(&side) {
+            tracing::warn!("{reason}");
+        }
     }
     app.run().await
 }

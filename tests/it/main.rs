@@ -45,6 +45,7 @@ mod open_door;
 mod openapi;
 mod operators;
 mod operators_log;
+mod output;
 mod overload;
 mod privacy;
 mod proxy;
