@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use tollgate_wire::Format;
+use tollgate_wire::{Format, tokens};
 
 use super::print;
 use crate::config::policy::ByOrg;
@@ -132,11 +132,7 @@ fn filter(
     }
     let json = args.json || !args.text && begins == Some(&b'{');
     let mut redactor = if json {
-        Either::Body(Box::new(BodyRedactor::new(
-            Arc::clone(rules),
-            *format(args, &first).schema(),
-            false,
-        )))
+        Either::Body(Box::new(body_redactor(rules, format(args, &first))))
     } else {
         Either::Text(Box::new(TextRedactor::new(rules)))
     };
@@ -185,8 +181,7 @@ fn lines(
             let part = rest.split_to(newline.unwrap_or(rest.len()));
             if !part.iter().all(u8::is_ascii_whitespace) || current.is_some() {
                 let redactor = current.get_or_insert_with(|| {
-                    let mut redactor =
-                        BodyRedactor::new(Arc::clone(rules), *format(args, &part).schema(), false);
+                    let mut redactor = body_redactor(rules, format(args, &part));
                     if report.explain {
                         redactor.explain();
                     }
@@ -233,6 +228,13 @@ fn lines(
         }
         piece = read(&mut input)?;
     }
+}
+
+/// As the gateway redacts a body of this format.
+fn body_redactor(rules: &Arc<Rules>, format: Format) -> BodyRedactor {
+    let mut redactor = BodyRedactor::new(Arc::clone(rules), *format.schema(), false);
+    redactor.decode_tokens(&tokens::OpenAi);
+    redactor
 }
 
 /// The format of the body, by the names of its fields.

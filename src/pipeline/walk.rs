@@ -13,6 +13,7 @@ use std::time::Duration;
 use http::request::Parts;
 use http::{Method, Uri, header};
 use tokio::time::Instant;
+use tollgate_wire::tokens;
 
 use super::body_in::coding::Coding;
 use super::body_in::reader::BodyReader;
@@ -254,6 +255,7 @@ impl Walk<'_> {
         let options = endpoint.answer.schema();
         let mut redactor =
             BodyRedactor::new(Arc::clone(rules), *endpoint.format.schema(), options.usage_option);
+        redactor.decode_tokens(&tokens::OpenAi);
         if policy.routing.options.force_store_false && options.store_option {
             redactor.forbid_store();
         }

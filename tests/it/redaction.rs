@@ -239,3 +239,33 @@ fn allowed_values_leave_as_they_are() {
     assert_eq!(content(0), "jane@example.com [REDACTED_EMAIL] +49 (30) 1234567 [REDACTED_PHONE]");
     assert_eq!(content(1), "[REDACTED_EMAIL] [REDACTED_EMAIL] [REDACTED_PHONE] [REDACTED_PHONE]");
 }
+
+/// LangChain's default: text as the token ids of OpenAI's encodings, with the model behind it.
+#[test]
+fn token_ids_are_redacted_as_the_text_that_they_stand_for() {
+    let provider = Provider::start();
+    provider.always(step::json(200, &json!({"object": "list", "data": [], "model": "m"})));
+    let gateway = Setup::new(&provider)
+        .section("redaction", "{entities: [email], orgs: {open: {token_arrays: allow}, shut: {token_arrays: refuse}}}")
+        .start();
+    // "Hello, world" and "mail jane@example.com" in cl100k_base.
+    let body = json!({"input": [[9906, 11, 1917], [3796, 503, 2194, 36587, 916]], "model": "text-embedding-3-small"});
+    let ask = |org: &str, path: &str, body: &Value| gateway.post(path, &jwt(org), body);
+    let reply = ask("acme", "/v1/embeddings", &body);
+    assert_eq!(reply.ok().header("x-tollgate-redactions"), Some("email=1"));
+    let seen = provider.take_seen()[0].json();
+    assert_eq!(seen["input"], json!(["Hello, world", "mail [REDACTED_EMAIL]"]));
+    let prompt = json!({"model": "gpt-3.5-turbo-instruct", "prompt": [3796, 503, 2194, 36587, 916], "max_tokens": 5});
+    ask("acme", "/v1/completions", &prompt).ok();
+    assert_eq!(provider.take_seen()[0].json()["prompt"], "mail [REDACTED_EMAIL]");
+    // An encoding that is not known, or that the policy does not want.
+    let mut other = body.clone();
+    other["model"] = json!("bge-m3");
+    let refused = ask("acme", "/v1/embeddings", &other);
+    refused.refused(415, "unsupported_media_type");
+    assert!(refused.text().contains("send `input` as text"), "{}", refused.text());
+    ask("shut", "/v1/embeddings", &body).refused(415, "unsupported_media_type");
+    assert_eq!(provider.seen().len(), 0);
+    ask("open", "/v1/embeddings", &other).ok();
+    assert_eq!(provider.take_seen()[0].json()["input"], other["input"]);
+}

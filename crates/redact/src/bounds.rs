@@ -8,6 +8,9 @@ pub const JSON_DEPTH_MAX: usize = 128;
 pub const REDACT_HELD_BYTES_MAX: usize = 64 << 10;
 /// Longest `model` that is read. A longer one is 400 `invalid_request`.
 pub const MODEL_BYTES_MAX: usize = 256;
+/// Token ids of one body that are read as text; providers take 300,000. More are 400
+/// `invalid_request`.
+pub const REDACT_TOKENS_MAX: usize = 1 << 20;
 
 /// Custom patterns, and word lists, of one policy. More are refused with the policy.
 pub const CUSTOM_PATTERNS_MAX: usize = 64;

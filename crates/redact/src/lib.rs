@@ -87,6 +87,7 @@ mod scan;
 pub mod schema;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 use std::sync::Arc;
 
@@ -95,6 +96,7 @@ use bytes::Bytes;
 use body::Body;
 use detect::DETECTORS;
 use json::Tokenizer;
+use tokens::TokenReader;
 
 pub use answer::{AnswerRedactor, TextRedactor, TextsRedactor, answer, holds_secret, text};
 pub use facts::{Facts, NamedModel, StoredKind, StoredObject};
@@ -102,6 +104,7 @@ pub use restore::{BodyRestorer, EventRestorer, Extra, Restored, Values};
 pub use rules::Rules;
 pub use scan::CUSTOM_SPAN_MAX;
 pub use schema::Schema;
+pub use tokens::{Encodings, Vocabulary};
 
 /// Bytes that have passed the redactor. Only this room makes them; upstream and the log accept text
 /// in no other form.
@@ -174,6 +177,8 @@ pub struct RulesSpec {
     pub entities: Vec<String>,
     /// How attachments are treated.
     pub attachments: Attachments,
+    /// What happens to text that comes as token ids.
+    pub token_arrays: TokenArrays,
     /// Numbered placeholders, put back in the answer.
     pub restore: bool,
     /// In the arguments of tool calls, too.
@@ -220,6 +225,18 @@ pub enum Attachments {
     /// The call is refused.
     Reject,
     /// They pass.
+    Allow,
+}
+
+/// What happens to text that comes as token ids.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TokenArrays {
+    /// It is sent as text, redacted; refused where the encoding of the model is not known.
+    #[default]
+    Decode,
+    /// The call is refused.
+    Refuse,
+    /// Token ids pass unread.
     Allow,
 }
 
@@ -344,6 +361,12 @@ pub enum RedactError {
         /// The problem, for the client.
         reason: String,
     },
+    /// Text as token ids that cannot be read, or where the policy says `refuse`.
+    #[error("{reason}")]
+    Tokens {
+        /// What is wrong and what to do, for the client.
+        reason: String,
+    },
     /// A defect of the redactor.
     #[error("the request could not be redacted and was not forwarded")]
     Internal,
@@ -365,6 +388,8 @@ pub struct Finding {
 /// Redacts one body, piece by piece.
 #[derive(Debug)]
 pub struct BodyRedactor {
+    /// Reads lists of tokens before the rest sees them.
+    tokens: Option<Box<TokenReader>>,
     tokenizer: Tokenizer,
     body: Body,
     state: State,
@@ -385,6 +410,7 @@ impl BodyRedactor {
     /// the option).
     pub fn new(rules: Arc<Rules>, schema: Schema, ask_for_usage: bool) -> BodyRedactor {
         BodyRedactor {
+            tokens: None,
             tokenizer: Tokenizer::new(),
             body: Body::new(Arc::clone(&rules.0), schema, ask_for_usage),
             state: State::Ready,
@@ -398,12 +424,23 @@ impl BodyRedactor {
     /// See [`RedactError`]. After an error the redactor gives out nothing more.
     pub fn push(&mut self, chunk: Bytes, out: &mut Vec<Redacted>) -> Result<(), RedactError> {
         self.guarded(|this| {
-            this.body.out.begin(chunk.clone());
-            this.tokenizer.push(&chunk, &mut this.body)?;
-            let safe = this.body.safe(this.tokenizer.told_to())?;
-            this.body.out.end(safe, out);
-            Ok(())
+            let Some(tokens) = &mut this.tokens else { return this.step(chunk, out) };
+            let (piece, result) = tokens.push(&chunk);
+            if result.is_ok() {
+                return this.step(piece, out);
+            }
+            // Nothing leaves any more.
+            this.step(piece, &mut Vec::new())?;
+            result
         })
+    }
+
+    fn step(&mut self, piece: Bytes, out: &mut Vec<Redacted>) -> Result<(), RedactError> {
+        self.body.out.begin(piece.clone());
+        self.tokenizer.push(&piece, &mut self.body)?;
+        let safe = self.body.safe(self.tokenizer.told_to())?;
+        self.body.out.end(safe, out);
+        Ok(())
     }
 
     /// Says that the body is complete; appends the rest to `out`.
@@ -412,6 +449,9 @@ impl BodyRedactor {
     /// As for [`BodyRedactor::push`]; an incomplete body is [`RedactError::InvalidJson`].
     pub fn finish(&mut self, out: &mut Vec<Redacted>) -> Result<(), RedactError> {
         self.guarded(|this| {
+            if let Some(tokens) = &mut this.tokens {
+                tokens.finish()?;
+            }
             // An empty body holds nothing to redact; endpoints that need one say so themselves.
             if this.body.started() || !this.body.may_be_empty() {
                 this.tokenizer.finish(&mut this.body)?;
@@ -429,7 +469,8 @@ impl BodyRedactor {
     /// Bytes of text for a model so far, decoded: without the JSON around it and names that route.
     /// A number of a list counts as a token, an attachment that is allowed as a picture.
     pub fn text_bytes(&self) -> u64 {
-        self.body.text_bytes
+        let (tokens, text) = self.tokens.as_ref().map_or((0, 0), |tokens| tokens.counts());
+        (self.body.text_bytes + tokens * body::TOKEN_BYTES).saturating_sub(text)
     }
 
     /// The ledger so far.
@@ -440,7 +481,17 @@ impl BodyRedactor {
     /// Bytes of the body that are kept between two pieces: at most
     /// [`bounds::REDACT_HELD_BYTES_MAX`].
     pub fn held_bytes(&self) -> usize {
-        self.body.held_bytes()
+        self.body.held_bytes() + self.tokens.as_ref().map_or(0, |tokens| tokens.held_bytes())
+    }
+
+    /// Text that comes as token ids is read with these encodings, where the schema has a field for
+    /// it and the rules say [`TokenArrays::Decode`]. Without encodings it is refused. Offsets of
+    /// findings are then those in the body with text.
+    pub fn decode_tokens(&mut self, encodings: &'static dyn Encodings) {
+        let field = self.body.schema().token_field;
+        if !field.is_empty() && self.body.rules.token_arrays == TokenArrays::Decode {
+            self.tokens = Some(Box::new(TokenReader::new(field, encodings)));
+        }
     }
 
     /// The values behind the placeholders, where the rules ask for them to be restored.

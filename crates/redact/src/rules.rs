@@ -11,7 +11,7 @@ use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind, MatchKind, 
 use regex::bytes::{Regex, RegexBuilder};
 
 use super::detect::{AtColon, AtDigits, DETECTORS, Detector, secret, words::Words};
-use super::{Attachments, ENTITIES, RulesError, RulesSpec};
+use super::{Attachments, ENTITIES, RulesError, RulesSpec, TokenArrays};
 use crate::bounds::{CUSTOM_PATTERNS_MAX, CUSTOM_REGEX_BYTES_MAX, TERMS_MAX};
 
 /// Word lists of fewer bytes than this get the faster kind of automaton, which takes up to a
@@ -101,6 +101,7 @@ pub(crate) struct Compiled {
     /// Fewest digits of what begins with a digit.
     pub(crate) digits_min: u32,
     pub(crate) attachments: Attachments,
+    pub(crate) token_arrays: TokenArrays,
     /// Placeholders get numbers; whether they are put back in arguments, too.
     pub(crate) restore: Option<bool>,
     pub(crate) words: &'static Words,
@@ -212,6 +213,7 @@ impl Rules {
                 at_colon,
                 digits_min: digits_min.unwrap_or(DIGITS_MIN),
                 attachments: spec.attachments,
+                token_arrays: spec.token_arrays,
                 restore: spec.restore.then_some(spec.restore_arguments),
                 words,
                 secrets,

@@ -33,6 +33,9 @@ pub struct Schema {
     pub input_is_parts: bool,
     /// A list of content parts may hold lists (of tokens); elsewhere that is refused.
     pub lists_of_tokens: bool,
+    /// The top-level field whose text may come as token ids, in one list or in a list of lists;
+    /// empty if there is none.
+    pub token_field: &'static str,
     /// Items are told by their `type`. An item with an `id` and nothing else is one that the
     /// provider keeps, and an attachment item is taken out whole.
     pub typed_items: bool,
@@ -55,6 +58,7 @@ impl Schema {
         texts: Texts::Request,
         input_is_parts: false,
         lists_of_tokens: false,
+        token_field: "",
         typed_items: false,
         prompts: false,
         usage_option: false,

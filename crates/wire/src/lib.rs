@@ -63,6 +63,7 @@ mod lenient;
 mod reported;
 pub mod sse;
 mod stream;
+pub mod tokens;
 mod transcript;
 pub mod usage;
 pub mod written;

@@ -3,9 +3,11 @@
 use super::super::reader::node::Node;
 use super::super::reader::place::Problems;
 use super::super::reader::shape::{At, Hidden, Shape, section, words};
-use crate::redact::{Attachments, RulesSpec};
+use crate::redact::{Attachments, RulesSpec, TokenArrays};
 
 words!(Attachments: "drop" => Attachments::Drop, "reject" => Attachments::Reject, "allow" => Attachments::Allow);
+
+words!(TokenArrays: "decode" => TokenArrays::Decode, "refuse" => TokenArrays::Refuse, "allow" => TokenArrays::Allow);
 
 section! {
     /// Redaction.
@@ -15,6 +17,9 @@ section! {
         entities: Vec<At<String>> => check = "[email, phone]";
         /// Images, audio and files: drop (a note replaces them), reject (415) or allow.
         attachments: Attachments = "drop";
+        /// Text as token ids in embeddings and completions: decode (sent as text, redacted; 415 if
+        /// the model has none of OpenAI's encodings), refuse (415) or allow (it passes unread).
+        token_arrays: TokenArrays = "decode";
         /// If true, placeholders are numbered ([REDACTED_EMAIL_1]), and the caller's answer has the
         /// values in their place, except in URLs.
         restore: bool = "false";

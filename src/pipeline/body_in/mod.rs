@@ -439,6 +439,7 @@ fn refusal_of(error: &RedactError) -> Refusal {
         RedactError::InvalidJson { .. } => Code::InvalidJson,
         RedactError::InvalidRequest { .. } => Code::InvalidRequest,
         RedactError::Attachment { .. } => Code::AttachmentsNotAllowed,
+        RedactError::Tokens { .. } => Code::UnsupportedMediaType,
         RedactError::Internal => Code::RedactionFailed,
     };
     Refusal::new(code, error.to_string()).closing()

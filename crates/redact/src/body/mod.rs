@@ -37,7 +37,7 @@ const USAGE_FIELD: &[u8] = br#""stream_options":{"include_usage":true}"#;
 /// An attachment that is allowed counts as so much text: a picture takes some 1,600 tokens.
 const ATTACHMENT_BYTES: u64 = 6_400;
 /// A number of a list counts as so much text: it is a token.
-const NUMBER_BYTES: u64 = 4;
+pub(crate) const TOKEN_BYTES: u64 = 4;
 
 /// `number` in decimal digits, without the machinery of formatting.
 fn decimal(number: u64, digits: &mut [u8; 20]) -> &str {

@@ -2,14 +2,14 @@
 
 use super::frame::{Frame, Place};
 use super::{
-    Body, NAME_MAX, NUMBER_BYTES, USAGE_FIELD, USAGE_MEMBER, USAGE_OPTION, invalid, refuse,
+    Body, NAME_MAX, TOKEN_BYTES, USAGE_FIELD, USAGE_MEMBER, USAGE_OPTION, invalid, refuse,
 };
 use crate::bounds::MODEL_BYTES_MAX;
 use crate::facts::{Fact, Number};
 use crate::json::{Scalar, Sink, Take};
 use crate::keys::{self, Key};
 use crate::scan::{Blob, Look, Media};
-use crate::{Attachments, RedactError};
+use crate::{Attachments, RedactError, TokenArrays};
 
 impl Sink for Body {
     fn open(&mut self, object: bool, at: u64) -> Result<(), RedactError> {
@@ -263,7 +263,7 @@ impl Sink for Body {
             Place::StreamOptions => f.object && f.key == Key::IncludeUsage,
             _ => false,
         });
-        if rewritten {
+        if rewritten || self.is_token_place() {
             self.scalar_at = Some(at);
         }
         if !self.top().is_some_and(|f| f.object && f.fact.takes_number()) {
@@ -281,7 +281,10 @@ impl Sink for Body {
         let rewrite = self.scalar_at.take();
         let Some(&Frame { place, key, object: true, .. }) = self.top() else {
             // Text may come as a list of tokens.
-            self.text_bytes += if scalar == Scalar::Number { NUMBER_BYTES } else { 0 };
+            if scalar == Scalar::Number && self.is_token_place() {
+                return self.unread_tokens();
+            }
+            self.text_bytes += if scalar == Scalar::Number { TOKEN_BYTES } else { 0 };
             self.value_end(to);
             return Ok(());
         };
@@ -333,6 +336,27 @@ fn frame_has_usage(seen: u8) -> bool {
 }
 
 impl Body {
+    /// Whether a number here is a token that may not pass unread.
+    fn is_token_place(&self) -> bool {
+        if self.schema.token_field.is_empty() || self.rules.token_arrays == TokenArrays::Allow {
+            return false;
+        }
+        // Lists within the list have its key.
+        let holder = self.frames.iter().rev().find(|f| f.object);
+        self.top().is_some_and(|f| !f.object)
+            && holder.is_some_and(|f| f.api && matches!(f.key, Key::Input | Key::Prompt))
+    }
+
+    fn unread_tokens(&self) -> Result<(), RedactError> {
+        let field = self.schema.token_field;
+        Err(RedactError::Tokens {
+            reason: format!(
+                "token ids cannot be redacted here; send `{field}` as text (LangChain: check_embedding_ctx_length=False), or let \
+                 the operator set `redaction.token_arrays`"
+            ),
+        })
+    }
+
     /// Puts `bytes` in the place of a scalar that began at `from`.
     pub(crate) fn rewrite(&mut self, from: Option<u64>, to: u64, bytes: &[u8]) {
         if let Some(from) = from {

@@ -7,6 +7,7 @@ pub(crate) mod formats;
 mod labelled;
 mod places;
 mod properties;
+mod tokens;
 
 use std::sync::Arc;
 

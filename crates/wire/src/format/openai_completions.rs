@@ -19,7 +19,12 @@ pub(crate) const SPEC: Spec = Spec {
         answer: Format::OpenAiCompletions,
         makes: Some(Makes::Text),
     }],
-    schema: Schema { prompts: true, store_option: false, ..openai_chat::SCHEMA },
+    schema: Schema {
+        prompts: true,
+        store_option: false,
+        token_field: "prompt",
+        ..openai_chat::SCHEMA
+    },
     usage: Some(ReportedUsage::included),
     objects: None,
     ..openai_chat::SPEC

@@ -17,6 +17,11 @@ pub(crate) const SPEC: Spec = Spec {
         answer: Format::OpenAiEmbeddings,
         makes: Some(Makes::Nothing),
     }],
-    schema: Schema { input_is_parts: true, lists_of_tokens: true, ..Schema::REQUEST },
+    schema: Schema {
+        input_is_parts: true,
+        lists_of_tokens: true,
+        token_field: "input",
+        ..Schema::REQUEST
+    },
     ..other::SPEC
 };
