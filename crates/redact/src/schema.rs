@@ -36,6 +36,9 @@ pub struct Schema {
     /// The top-level field whose text may come as token ids, in one list or in a list of lists;
     /// empty if there is none.
     pub token_field: &'static str,
+    /// A part of the type `document` whose `source` has the type `text` or `content` is text, not
+    /// an attachment.
+    pub text_documents: bool,
     /// Items are told by their `type`. An item with an `id` and nothing else is one that the
     /// provider keeps, and an attachment item is taken out whole.
     pub typed_items: bool,
@@ -59,6 +62,7 @@ impl Schema {
         input_is_parts: false,
         lists_of_tokens: false,
         token_field: "",
+        text_documents: false,
         typed_items: false,
         prompts: false,
         usage_option: false,

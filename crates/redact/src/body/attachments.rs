@@ -62,8 +62,16 @@ impl Body {
 
     /// A key that only attachments have stands in a content part.
     pub(crate) fn part_key(&mut self, at: u64, object: bool) -> Result<(), RedactError> {
+        let waits = self.sees_documents();
         let Some(frame) = self.frames.last_mut() else { return Ok(()) };
         let named_by_string = frame.key == Key::Source && !object;
+        if waits && frame.key == Key::Source && frame.text_source {
+            return two_sources();
+        }
+        if waits && frame.key == Key::Source && object && frame.kind != Some(PartKind::Text) {
+            // The source says what it is.
+            return Ok(());
+        }
         match frame.kind {
             Some(PartKind::Text) if frame.key == Key::Attachment || frame.key == Key::Audio => {
                 refuse(format!(
@@ -88,25 +96,88 @@ impl Body {
                 Ok(())
             }
             Attachments::Reject => refuse("attachments are not allowed".to_owned()),
-            Attachments::Drop => {
-                self.out.advance(at);
-                let Some(frame) = self.frames.last_mut() else { return Ok(()) };
-                let held = std::mem::take(&mut frame.held);
-                self.held -= usize::from(held);
-                let (noted, fields) = (frame.noted, frame.fields);
-                self.facts.stored.truncate(frame.stored);
-                if !held || !self.out.discard() {
-                    return refuse(
-                        "the `type` of a content part must stand at its beginning".to_owned(),
-                    );
-                }
-                self.take_back(noted, fields);
-                self.attachment_noted(at, self.frames.len() - 1);
-                self.drop = Some(Drop { depth: self.frames.len() - 1, note: Note::Part });
-                self.out.set_dropping(true);
-                Ok(())
+            Attachments::Drop => self.drop_part(at, self.frames.len() - 1),
+        }
+    }
+
+    /// The part that is the frame of this number is an attachment, which its document or source has
+    /// shown; what is open in it goes with it.
+    pub(crate) fn attachment_at(&mut self, at: u64, part: usize) -> Result<(), RedactError> {
+        if self.rules.attachments == Attachments::Reject {
+            return refuse("attachments are not allowed".to_owned());
+        }
+        self.out.advance(at);
+        for frame in &mut self.frames[part + 1..] {
+            if std::mem::take(&mut frame.held) {
+                self.held -= 1;
+                // The part's own hold, which began before, says whether it can be dropped.
+                let _ = self.out.discard();
             }
         }
+        self.frames[part].document = false;
+        self.drop_part(at, part)
+    }
+
+    fn drop_part(&mut self, at: u64, part: usize) -> Result<(), RedactError> {
+        self.out.advance(at);
+        let Some(frame) = self.frames.get_mut(part) else { return Ok(()) };
+        let held = std::mem::take(&mut frame.held);
+        self.held -= usize::from(held);
+        let (noted, fields) = (frame.noted, frame.fields);
+        self.facts.stored.truncate(frame.stored);
+        if !held || !self.out.discard() {
+            return refuse("the `type` of a content part must stand at its beginning".to_owned());
+        }
+        self.take_back(noted, fields);
+        self.attachment_noted(at, part);
+        self.drop = Some(Drop { depth: part, note: Note::Part });
+        self.out.set_dropping(true);
+        Ok(())
+    }
+
+    /// Whether a document may be text: the format knows such, and attachments do not pass anyway.
+    fn sees_documents(&self) -> bool {
+        self.schema.text_documents && self.rules.attachments != Attachments::Allow
+    }
+
+    /// The type of an object is known, which may be the source of a document. Returns whether it
+    /// decided about the document.
+    fn source_typed(&mut self, at: u64, name: &[u8]) -> Result<bool, RedactError> {
+        if !self.sees_documents() {
+            return Ok(false);
+        }
+        let [.., part, source] = &mut self.frames[..] else { return Ok(false) };
+        let may_hold = matches!(part.place, Place::Part | Place::Typed) && part.object;
+        let is_source = part.key == Key::Source && source.place == Place::Typed && source.object;
+        if !may_hold || !is_source {
+            return Ok(false);
+        }
+        if part.text_source {
+            return two_sources();
+        }
+        let is_text = matches!(name, b"text" | b"content");
+        let may_be_document = part.document || part.kind.is_none();
+        // Elsewhere a source may mean something else.
+        if !may_be_document || !is_text && part.place == Place::Typed && !part.document {
+            return Ok(false);
+        }
+        if source.kind.replace(PartKind::Text).is_some() {
+            return refuse("the source of a content part has two types".to_owned());
+        }
+        let part_at = self.frames.len() - 2;
+        if !is_text {
+            self.frames[part_at].kind = Some(PartKind::Attachment);
+            self.attachment_at(at, part_at)?;
+            return Ok(true);
+        }
+        self.release();
+        let part = &mut self.frames[part_at];
+        part.text_source = true;
+        if std::mem::take(&mut part.document) {
+            part.kind = Some(PartKind::Text);
+            self.release_at(part_at);
+        }
+        Ok(true)
     }
 
     /// Drops the value that begins at `at`.
@@ -152,7 +223,12 @@ impl Body {
 
     /// Lets the part at hand go.
     pub(crate) fn release(&mut self) {
-        if let Some(frame) = self.frames.last_mut()
+        self.release_at(self.frames.len().wrapping_sub(1));
+    }
+
+    /// Lets the part go that is the frame of this number. What was opened in it is not held.
+    fn release_at(&mut self, part: usize) {
+        if let Some(frame) = self.frames.get_mut(part)
             && std::mem::take(&mut frame.held)
         {
             self.held -= 1;
@@ -169,9 +245,23 @@ impl Body {
         if !matches!(frame.place, Place::Part | Place::Typed | Place::Item) || self.drop.is_some() {
             return Ok(());
         }
-        let strict = frame.place == Place::Part;
+        let (strict, is_held) = (frame.place == Place::Part, frame.held);
         let kind = PartKind::of(name);
+        if self.source_typed(at, name)? {
+            return Ok(());
+        }
+        let waits = is_held && self.sees_documents() && name == b"document";
+        let Some(frame) = self.frames.last_mut() else { return Ok(()) };
         match (frame.kind, kind) {
+            (None, _) if waits && frame.text_source => {
+                frame.kind = Some(PartKind::Text);
+                self.release();
+                Ok(())
+            }
+            (None, _) if waits => {
+                (frame.kind, frame.document) = (Some(PartKind::Attachment), true);
+                Ok(())
+            }
             // A key has shown it to be an attachment, which is allowed.
             (Some(PartKind::Attachment), _) if self.rules.attachments == Attachments::Allow => {
                 Ok(())
@@ -265,4 +355,8 @@ impl Body {
     pub(crate) fn drops_attachments(&self) -> bool {
         self.rules.attachments != Attachments::Allow || self.schema.is_answer()
     }
+}
+
+fn two_sources<T>() -> Result<T, RedactError> {
+    refuse("a content part has two sources".to_owned())
 }

@@ -66,6 +66,10 @@ pub(crate) struct Frame {
     pub(crate) item: u8,
     /// Objects kept at the provider that were named before it.
     pub(crate) stored: usize,
+    /// A part of the type `document` whose source is not known yet.
+    pub(crate) document: bool,
+    /// A part whose source is text.
+    pub(crate) text_source: bool,
     /// The meaning of its type and media type for the data in it.
     pub(crate) media: Media,
     /// It has data in base64.

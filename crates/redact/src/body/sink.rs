@@ -75,6 +75,8 @@ impl Sink for Body {
             id: String::new(),
             item: 0,
             stored: self.facts.stored.len(),
+            document: false,
+            text_source: false,
             media: Media::Unknown,
             encoded: false,
             opaque: false,
@@ -89,6 +91,10 @@ impl Sink for Body {
                 place == Place::Part && object && frame.kind.is_none() && self.drop.is_none();
             if untyped && !frame.has_text && self.rules.attachments != Attachments::Allow {
                 return refuse("a content part has no `type`".to_owned());
+            }
+            if self.top().is_some_and(|f| f.document) && self.drop.is_none() {
+                // No source has shown it to be text.
+                self.attachment_at(at, self.frames.len() - 1)?;
             }
             self.release();
             self.note_item();

@@ -62,6 +62,112 @@ fn strings_are_text_unless_their_place_says_otherwise() {
     }
 }
 
+/// A document of Anthropic's whose source is text, or content blocks, is text: it is redacted and
+/// stays, wherever its type stands. Any other source is an attachment.
+#[test]
+fn documents_of_text_are_redacted_and_others_are_dropped() {
+    let note = r#"{"type":"text","text":"[attachment removed]"}"#;
+    let (bob, mark) = ("bob@example.com", "[REDACTED_EMAIL]");
+    let texts = [
+        r#"{"type":"document","source":{"type":"text","media_type":"text/plain","data":"mail bob@example.com"},"title":"of bob@example.com","context":"c","citations":{"enabled":true}}"#,
+        r#"{"source":{"data":"mail bob@example.com","media_type":"text/plain","type":"text"},"title":"t","type":"document"}"#,
+        r#"{"type":"document","source":{"content":"mail bob@example.com","type":"content"}}"#,
+        r#"{"type":"document","source":{"type":"content","content":[{"type":"text","text":"mail bob@example.com"},{"type":"text","text":"b"}]}}"#,
+        r#"{"t\u0079pe":"docum\u0065nt","sourc\u0065":{"typ\u0065":"t\u0065xt","data":"mail bob@example.com"}}"#,
+    ];
+    let others = [
+        r#"{"type":"document","source":{"type":"base64","media_type":"application/pdf","data":"AAAA"},"title":"bob@example.com"}"#,
+        r#"{"source":{"data":"AAAA","media_type":"application/pdf","type":"base64"},"title":"bob@example.com","type":"document"}"#,
+        r#"{"type":"document","source":{"type":"url","url":"https://example.com/bob"}}"#,
+        r#"{"type":"document","source":{"url":"https://example.com/bob","type":"url"}}"#,
+        r#"{"type":"document","source":{"type":"file","file_id":"file_1"}}"#,
+        r#"{"type":"document","source":{"data":"bob@example.com"}}"#,
+        r#"{"type":"document","source":{}}"#,
+        r#"{"type":"document","source":null}"#,
+        r#"{"type":"document","source":[{"type":"text","data":"x"}]}"#,
+        r#"{"type":"document","title":"bob@example.com"}"#,
+        r#"{"source":{"type":"text","data":"x"},"type":"image"}"#,
+    ];
+    let refused = [
+        r#"{"type":"document","source":{"type":"text","type":"base64","data":"AAAA"}}"#,
+        r#"{"type":"document","source":{"type":"text","data":"x"},"source":{"type":"base64","data":"AAAA"}}"#,
+        r#"{"source":{"type":"text","data":"x"},"source":{"data":"AAAA"},"type":"document"}"#,
+        r#"{"type":"document","type":"text","source":{"type":"base64","data":"AAAA"}}"#,
+        r#"{"source":{"type":"text","data":"x"}}"#,
+    ];
+    let drop = rules(BOTH);
+    let (reject, allow) = (with(BOTH, Attachments::Reject), with(BOTH, Attachments::Allow));
+    let around = |part: &str| {
+        [
+            format!(
+                r#"{{"messages":[{{"role":"user","content":[{{"type":"text","text":"a"}},{part}]}}]}}"#
+            ),
+            format!(
+                r#"{{"messages":[{{"content":[{{"type":"tool_result","tool_use_id":"t","content":[{part}]}}]}}]}}"#
+            ),
+        ]
+    };
+    for part in texts {
+        for (given, expected) in around(part).into_iter().zip(around(&part.replace(bob, mark))) {
+            for rules in [&drop, &reject] {
+                assert_eq!(body(rules, formats::MESSAGES, &given).as_deref(), Ok(&*expected));
+            }
+            let (_, redactor) =
+                pieces(&drop, formats::MESSAGES, &[given.as_bytes()]).expect("good");
+            let (found, ledger) = (part.matches(bob).count(), redactor.ledger());
+            assert_eq!((ledger.count("email") as usize, ledger.attachments), (found, 0), "{part}");
+        }
+    }
+    for part in others {
+        for (given, expected) in around(part).into_iter().zip(around(note)) {
+            assert_eq!(body(&drop, formats::MESSAGES, &given).as_deref(), Ok(&*expected), "{part}");
+            let (_, redactor) =
+                pieces(&drop, formats::MESSAGES, &[given.as_bytes()]).expect("good");
+            assert_eq!((redactor.ledger().attachments, &*redactor.ledger().counts), (1, &[][..]));
+            let refused = body(&reject, formats::MESSAGES, &given);
+            assert!(matches!(refused, Err(RedactError::Attachment { .. })), "{part}: {refused:?}");
+        }
+    }
+    for part in refused {
+        for given in around(part) {
+            for rules in [&drop, &reject] {
+                let told = body(rules, formats::MESSAGES, &given);
+                assert!(matches!(told, Err(RedactError::Attachment { .. })), "{part}: {told:?}");
+            }
+        }
+    }
+    for part in texts.iter().chain(&others[..4]) {
+        assert!(body(&allow, formats::MESSAGES, &around(part)[0]).is_ok(), "{part}");
+    }
+    // Pictures among the blocks of a document go, and the document stays.
+    let given = r#"{"type":"document","source":{"type":"content","content":[{"type":"text","text":"bob@example.com"},{"type":"image","source":{"type":"base64","data":"AAAA"}}]}}"#;
+    let expected = format!(
+        r#"{{"type":"document","source":{{"type":"content","content":[{{"type":"text","text":"{mark}"}},{note}]}}}}"#
+    );
+    assert_eq!(
+        body(&drop, formats::MESSAGES, &around(given)[0]).as_deref(),
+        Ok(&*around(&expected)[0])
+    );
+    // A long text stays text, and base64 that says it is a text does not.
+    let long = "word ".repeat(20_000);
+    let part = format!(r#"{{"type":"document","source":{{"type":"text","data":"{long}"}}}}"#);
+    let given = &around(&part)[0];
+    assert_eq!(body(&drop, formats::MESSAGES, given).as_deref(), Ok(&**given));
+    let base64 = "QUJD".repeat(100);
+    let part = format!(r#"{{"type":"document","source":{{"type":"text","data":"{base64}"}}}}"#);
+    let out = body(&drop, formats::MESSAGES, &around(&part)[0]).expect("good");
+    assert!(!out.contains("QUJD") && out.contains("[REDACTED_ATTACHMENT]"), "{out}");
+    // What the server fetched and the client sends again.
+    let page = |source: &str| {
+        format!(
+            r#"{{"messages":[{{"role":"assistant","content":[{{"type":"web_fetch_tool_result","tool_use_id":"t","content":{{"type":"web_fetch_result","url":"https://e.org","content":{source}}}}}]}}]}}"#
+        )
+    };
+    let text = page(texts[0]);
+    assert_eq!(body(&drop, formats::MESSAGES, &text), Ok(page(&texts[0].replace(bob, mark))));
+    assert_eq!(body(&drop, formats::MESSAGES, &page(others[0])), Ok(page(note)));
+}
+
 #[test]
 fn attachments_never_leave() {
     let rules = rules(BOTH);

@@ -25,4 +25,5 @@ pub(crate) const EMBEDDINGS: Schema =
 pub(crate) const MODERATIONS: Schema = Schema { input_is_parts: true, ..Schema::REQUEST };
 pub(crate) const IMAGES: Schema = Schema::REQUEST;
 pub(crate) const SPEECH: Schema = Schema::REQUEST;
-pub(crate) const MESSAGES: Schema = Schema { output_bounds: &["max_tokens"], ..Schema::REQUEST };
+pub(crate) const MESSAGES: Schema =
+    Schema { output_bounds: &["max_tokens"], text_documents: true, ..Schema::REQUEST };

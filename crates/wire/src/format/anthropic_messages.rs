@@ -30,7 +30,7 @@ pub(crate) const SPEC: Spec = Spec {
         Route { name: "/v1/messages", answer: Format::AnthropicMessages, makes: Some(Makes::Text) },
         Route { name: "/v1/messages/count_tokens", answer: Format::Other, makes: None },
     ],
-    schema: Schema { output_bounds: &["max_tokens"], ..Schema::REQUEST },
+    schema: Schema { output_bounds: &["max_tokens"], text_documents: true, ..Schema::REQUEST },
     is_generated: true,
     is_stored: false,
     usage: Some(ReportedUsage::with_cache_beside),
