@@ -1,7 +1,7 @@
 //! TLS on the applications' side: both protocols, certificates that change while calls run,
 //! certificates of clients.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -249,4 +249,27 @@ fn what_is_no_handshake_is_closed_and_harms_nobody() {
         tls.complete_io(&mut stream).unwrap();
     }
     assert_eq!(ask(&mut StreamOwned::new(tls, stream)).as_deref(), Some("HTTP/1.1 200 OK"));
+}
+
+#[test]
+fn a_long_body_can_be_sent_to_its_end_after_a_refusal_over_tls() {
+    let provider = Provider::start();
+    let (gateway, _folder) = start(&provider, "");
+    let mut stream = handshake(&gateway, &[b"http/1.1"], None).unwrap();
+    let length = 8 << 20;
+    let head = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: gateway.test\r\nauthorization: Bearer tg-unknown\r\n\
+         content-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    // The answer, and the end that it announces.
+    let mut answer = vec![];
+    stream.read_to_end(&mut answer).unwrap();
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 401") && answer.contains("connection: close"), "{answer}");
+    // All of the body is taken; then the connection ends, and is not reset.
+    stream.write_all(&vec![b'x'; length]).unwrap();
+    stream.flush().unwrap();
+    assert_eq!(stream.sock.read(&mut [0; 1]).unwrap(), 0);
+    assert!(provider.seen().is_empty());
 }
