@@ -15,11 +15,13 @@ impl TicketId {
         TicketId(Value::String(text))
     }
 
-    /// A number as it stands in JSON; `None` if it is not whole, or too large to be repeated
-    /// exactly.
+    /// A number as it stands in JSON; `None` if it is not whole, or too large. `7.0` is whole.
     pub fn of_number(text: &str) -> Option<TicketId> {
         let number: Number = text.parse().ok()?;
-        (!number.is_f64()).then_some(TicketId(Value::Number(number)))
+        let bounds = i64::MIN as f64..=u64::MAX as f64;
+        let is_whole = |n: f64| n.fract() == 0.0 && bounds.contains(&n);
+        let fits = !number.is_f64() || number.as_f64().is_some_and(is_whole);
+        fits.then_some(TicketId(Value::Number(number)))
     }
 
     /// As it was sent.
