@@ -606,6 +606,8 @@ mod tests {
             (json!(7.0), Ok(Some(json!(7.0)))),
             (json!(1.5), Err(wrong)),
             (json!(1e20), Err(wrong)),
+            (json!(18_446_744_073_709_551_616.0), Err(wrong)),
+            (json!(-9_223_372_036_854_775_808.0), Err(wrong)),
             (json!(true), Err(wrong)),
             (json!([1]), Err(wrong)),
             (json!({"id": 1}), Err(wrong)),

@@ -18,8 +18,9 @@ impl TicketId {
     /// A number as it stands in JSON; `None` if it is not whole, or too large. `7.0` is whole.
     pub fn of_number(text: &str) -> Option<TicketId> {
         let number: Number = text.parse().ok()?;
-        let bounds = i64::MIN as f64..=u64::MAX as f64;
-        let is_whole = |n: f64| n.fract() == 0.0 && bounds.contains(&n);
+        // An integer beyond 64 bits is read as the number next to it.
+        let fits_64 = |n: f64| n > i64::MIN as f64 && n < u64::MAX as f64;
+        let is_whole = |n: f64| n.fract() == 0.0 && fits_64(n);
         let fits = !number.is_f64() || number.as_f64().is_some_and(is_whole);
         fits.then_some(TicketId(Value::Number(number)))
     }
