@@ -171,7 +171,8 @@ fn listening(
 fn bind(address: SocketAddr, key: &str) -> Result<TcpListener, Failure> {
     server::bind(address).map_err(|error| {
         Failure::User(format!(
-            "{key}: cannot listen on {address}: {error}; is another process there? set another `{key}`"
+            "{key}: cannot listen on {address}: {error}; is another process there? set another \
+             `{key}`"
         ))
     })
 }

@@ -7,80 +7,181 @@ use std::sync::Arc;
 
 use prometheus::core::Collector;
 use prometheus::{
-    Counter, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
-    IntGauge, Opts, Registry, TextEncoder,
+    Counter, Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
+    Registry, TextEncoder,
 };
 
-/// All series, ready to be counted on.
-#[derive(Clone)]
-pub struct Metrics {
-    registry: Registry,
+/// Declares [`Metrics`]: for each series a field, its name, its help text and its labels.
+macro_rules! series {
+    ($( $(#[doc = $doc:literal])* $field:ident: $ty:ty = $make:ident($($arg:expr),+ $(,)?); )*) => {
+        /// All series.
+        #[derive(Clone)]
+        pub struct Metrics {
+            registry: Registry,
+            $( $(#[doc = $doc])* pub $field: $ty, )*
+        }
+
+        impl Metrics {
+            fn register(registry: &Registry) -> Metrics {
+                Metrics {
+                    $( $field: add(registry, make::$make($($arg),+)), )*
+                    registry: registry.clone(),
+                }
+            }
+        }
+    };
+}
+
+series! {
     /// `route` (`proxy`, `intent`, `none`), `code` (status), `outcome`.
-    pub requests: IntCounterVec,
+    requests: IntCounterVec = counters(
+        "tollgate_requests_total",
+        "Calls answered.",
+        &["route", "code", "outcome"]
+    );
     /// `route`: seconds of a whole call.
-    pub request_duration: HistogramVec,
+    request_duration: HistogramVec = seconds_by(
+        "tollgate_request_duration_seconds",
+        "From the request head to the end of the answer.",
+        &["route"]
+    );
     /// Seconds until a provider's first byte.
-    pub time_to_first_byte: Histogram,
+    time_to_first_byte: Histogram = seconds(
+        "tollgate_time_to_first_byte_seconds",
+        "From the request head to the provider's first byte."
+    );
     /// Time spent in the gateway itself.
-    pub overhead: Histogram,
+    overhead: Histogram = seconds(
+        "tollgate_overhead_seconds",
+        "Time spent in the gateway itself, from the request head to the first attempt."
+    );
     /// Calls at work.
-    pub in_flight: IntGauge,
+    in_flight: IntGauge = int("tollgate_requests_in_flight", "Calls being worked on.");
     /// Open connections of clients.
-    pub connections: IntGauge,
+    connections: IntGauge = int(
+        "tollgate_connections",
+        "Open connections on the applications' side."
+    );
     /// `provider`, `outcome` (`ok`, `status_4xx`, `status_5xx`, `connect`, `reset`, `timeout`,
     /// `protocol`).
-    pub upstream_attempts: IntCounterVec,
+    upstream_attempts: IntCounterVec = counters(
+        "tollgate_upstream_attempts_total",
+        "Sends to a provider.",
+        &["provider", "outcome"]
+    );
     /// `provider`, `reason`.
-    pub retries: IntCounterVec,
+    retries: IntCounterVec = counters(
+        "tollgate_retries_total",
+        "Sends after the first.",
+        &["provider", "reason"]
+    );
     /// `provider`: 0 closed, 1 open.
-    pub breaker_open: GaugeVec,
+    breaker_open: GaugeVec = gauges(
+        "tollgate_breaker_open",
+        "1 while a provider's circuit is open.",
+        &["provider"]
+    );
     /// `provider`: the gateway's own key was refused.
-    pub provider_key_refused: IntCounterVec,
+    provider_key_refused: IntCounterVec = counters(
+        "tollgate_provider_key_refused_total",
+        "Times a provider refused the gateway's own key.",
+        &["provider"]
+    );
     /// `kind`.
-    pub redactions: IntCounterVec,
+    redactions: IntCounterVec = counters(
+        "tollgate_redactions_total",
+        "Placeholders put into requests.",
+        &["kind"]
+    );
     /// Attachments that the redactor dropped.
-    pub attachments_dropped: IntCounter,
+    attachments_dropped: IntCounter = counter(
+        "tollgate_attachments_dropped_total",
+        "Attachments taken out of requests."
+    );
     /// `scope` (`org`, `key`, `user`, `model`), `limit` (its key in the policy).
-    pub ratelimit_rejections: IntCounterVec,
+    ratelimit_rejections: IntCounterVec = counters(
+        "tollgate_ratelimit_rejections_total",
+        "Calls over a limit.",
+        &["scope", "limit"]
+    );
     /// 1 while the store that replicas share answers.
-    pub limits_store_up: IntGauge,
+    limits_store_up: IntGauge = int(
+        "tollgate_limits_store_up",
+        "1 while the shared limits store answers."
+    );
     /// `result` (`shared`, `leased`, `local`, `open`, `closed`).
-    pub limits_decisions: IntCounterVec,
+    limits_decisions: IntCounterVec = counters(
+        "tollgate_limits_store_decisions_total",
+        "Decisions with a shared limits store, by where they were made.",
+        &["result"]
+    );
     /// Organisations tracked by the limiter.
-    pub limited_orgs: IntGauge,
+    limited_orgs: IntGauge = int(
+        "tollgate_limited_organizations",
+        "Organisations with a bucket in memory."
+    );
     /// `from`: `work` under way for another call, or a `kept` answer.
-    pub intents_shared: IntCounterVec,
+    intents_shared: IntCounterVec = counters(
+        "tollgate_intents_shared_total",
+        "Tickets that needed no question of their own.",
+        &["from"]
+    );
     /// `code`, `reason` (`expired`, `audience`, `signature`, …; `auth::Reason` has all).
-    pub auth_failures: IntCounterVec,
+    auth_failures: IntCounterVec = counters(
+        "tollgate_auth_failures_total",
+        "Calls without a valid identity.",
+        &["code", "reason"]
+    );
     /// `provider`, `direction` (`input`, `cached`, `output`, `reasoning`).
-    pub tokens: IntCounterVec,
+    tokens: IntCounterVec = counters(
+        "tollgate_tokens_total",
+        "Tokens used.",
+        &["provider", "direction"]
+    );
     /// Cost of all priced calls.
-    pub cost_usd: Counter,
+    cost_usd: Counter = amount("tollgate_cost_usd_total", "Cost of the priced calls.");
     /// `result`: `written`, `stored`, `lost`, `dead_letter`, `expired` (older than the retention
     /// before it could be stored), `suspect` (written, but the disk did not take the sync),
     /// `unfinished` (the end of the process cut the write off, before its answer was complete).
-    pub log_rows: IntCounterVec,
+    log_rows: IntCounterVec = counters(
+        "tollgate_log_rows_total",
+        "Rows of the AILog.",
+        &["result"]
+    );
     /// Bytes in the write-ahead log that are not stored yet.
-    pub log_spool_bytes: IntGauge,
+    log_spool_bytes: IntGauge = int(
+        "tollgate_log_spool_bytes",
+        "Write-ahead log not yet in the store."
+    );
     /// Age of the oldest row that is not stored yet.
-    pub log_oldest_unshipped_seconds: Gauge,
+    log_oldest_unshipped_seconds: Gauge = float(
+        "tollgate_log_oldest_unshipped_seconds",
+        "Age of the oldest row that is not yet in the store."
+    );
     /// How long the disk took for one sync of the write-ahead log.
-    pub log_sync_seconds: Histogram,
+    log_sync_seconds: Histogram = seconds(
+        "tollgate_log_sync_seconds",
+        "Syncs of the write-ahead log (ailog.durability: power)."
+    );
     /// 1 if the last reload of the policy succeeded.
-    pub config_last_reload_successful: IntGauge,
+    config_last_reload_successful: IntGauge = int(
+        "tollgate_config_last_reload_successful",
+        "1 if the last policy edit was taken, 0 if it was refused."
+    );
     /// Unix time of the last successful reload.
-    pub config_last_reload_success_timestamp_seconds: Gauge,
+    config_last_reload_success_timestamp_seconds: Gauge = float(
+        "tollgate_config_last_reload_success_timestamp_seconds",
+        "When the policy in force was loaded."
+    );
     /// `bound`: how often a maximum was reached.
-    pub bounds_reached: IntCounterVec,
+    bounds_reached: IntCounterVec = counters(
+        "tollgate_bounds_reached_total",
+        "Times a maximum was reached.",
+        &["bound"]
+    );
     /// Defects that were caught.
-    pub panics: IntCounter,
+    panics: IntCounter = counter("tollgate_panics_total", "Calls that ended in a defect.");
 }
-
-/// Seconds, from fifty microseconds (the gateway's own work) to ten minutes (a long answer).
-const SECONDS: &[f64] = &[
-    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
-    1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0,
-];
 
 impl Metrics {
     /// A registry of its own for each gateway, so that several may live in one process.
@@ -89,142 +190,7 @@ impl Metrics {
     /// If two series have one name: a defect that every test would meet.
     pub fn new() -> Arc<Metrics> {
         let registry = Registry::new();
-        let counters = |name: &str, help: &str, labels: &[&str]| {
-            add(&registry, IntCounterVec::new(Opts::new(name, help), labels))
-        };
-        let counter = |name: &str, help: &str| add(&registry, IntCounter::new(name, help));
-        let int = |name: &str, help: &str| add(&registry, IntGauge::new(name, help));
-        let float = |name: &str, help: &str| add(&registry, Gauge::new(name, help));
-        let seconds =
-            |name: &str, help: &str| HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
-        let metrics = Metrics {
-            requests: counters(
-                "tollgate_requests_total",
-                "Calls answered.",
-                &["route", "code", "outcome"],
-            ),
-            request_duration: add(
-                &registry,
-                HistogramVec::new(
-                    seconds(
-                        "tollgate_request_duration_seconds",
-                        "From the request head to the end of the answer.",
-                    ),
-                    &["route"],
-                ),
-            ),
-            time_to_first_byte: add(
-                &registry,
-                Histogram::with_opts(seconds(
-                    "tollgate_time_to_first_byte_seconds",
-                    "From the request head to the provider's first byte.",
-                )),
-            ),
-            overhead: add(
-                &registry,
-                Histogram::with_opts(seconds(
-                    "tollgate_overhead_seconds",
-                    "Time spent in the gateway itself, from the request head to the first attempt.",
-                )),
-            ),
-            in_flight: int("tollgate_requests_in_flight", "Calls being worked on."),
-            connections: int("tollgate_connections", "Open connections on the applications' side."),
-            upstream_attempts: counters(
-                "tollgate_upstream_attempts_total",
-                "Sends to a provider.",
-                &["provider", "outcome"],
-            ),
-            retries: counters(
-                "tollgate_retries_total",
-                "Sends after the first.",
-                &["provider", "reason"],
-            ),
-            breaker_open: add(
-                &registry,
-                GaugeVec::new(
-                    Opts::new("tollgate_breaker_open", "1 while a provider's circuit is open."),
-                    &["provider"],
-                ),
-            ),
-            provider_key_refused: counters(
-                "tollgate_provider_key_refused_total",
-                "Times a provider refused the gateway's own key.",
-                &["provider"],
-            ),
-            redactions: counters(
-                "tollgate_redactions_total",
-                "Placeholders put into requests.",
-                &["kind"],
-            ),
-            attachments_dropped: counter(
-                "tollgate_attachments_dropped_total",
-                "Attachments taken out of requests.",
-            ),
-            ratelimit_rejections: counters(
-                "tollgate_ratelimit_rejections_total",
-                "Calls over a limit.",
-                &["scope", "limit"],
-            ),
-            limits_store_up: int(
-                "tollgate_limits_store_up",
-                "1 while the shared limits store answers.",
-            ),
-            limits_decisions: counters(
-                "tollgate_limits_store_decisions_total",
-                "Decisions with a shared limits store, by where they were made.",
-                &["result"],
-            ),
-            limited_orgs: int(
-                "tollgate_limited_organizations",
-                "Organisations with a bucket in memory.",
-            ),
-            intents_shared: counters(
-                "tollgate_intents_shared_total",
-                "Tickets that needed no question of their own.",
-                &["from"],
-            ),
-            auth_failures: counters(
-                "tollgate_auth_failures_total",
-                "Calls without a valid identity.",
-                &["code", "reason"],
-            ),
-            tokens: counters("tollgate_tokens_total", "Tokens used.", &["provider", "direction"]),
-            cost_usd: add(
-                &registry,
-                Counter::new("tollgate_cost_usd_total", "Cost of the priced calls."),
-            ),
-            log_rows: counters("tollgate_log_rows_total", "Rows of the AILog.", &["result"]),
-            log_spool_bytes: int(
-                "tollgate_log_spool_bytes",
-                "Write-ahead log not yet in the store.",
-            ),
-            log_oldest_unshipped_seconds: float(
-                "tollgate_log_oldest_unshipped_seconds",
-                "Age of the oldest row that is not yet in the store.",
-            ),
-            log_sync_seconds: add(
-                &registry,
-                Histogram::with_opts(seconds(
-                    "tollgate_log_sync_seconds",
-                    "Syncs of the write-ahead log (ailog.durability: power).",
-                )),
-            ),
-            config_last_reload_successful: int(
-                "tollgate_config_last_reload_successful",
-                "1 if the last policy edit was taken, 0 if it was refused.",
-            ),
-            config_last_reload_success_timestamp_seconds: float(
-                "tollgate_config_last_reload_success_timestamp_seconds",
-                "When the policy in force was loaded.",
-            ),
-            bounds_reached: counters(
-                "tollgate_bounds_reached_total",
-                "Times a maximum was reached.",
-                &["bound"],
-            ),
-            panics: counter("tollgate_panics_total", "Calls that ended in a defect."),
-            registry: registry.clone(),
-        };
+        let metrics = Metrics::register(&registry);
         let build = Opts::new("tollgate_build_info", "1, with the version as a label.");
         let build = add(&registry, GaugeVec::new(build, &["version"]));
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1.0);
@@ -246,6 +212,52 @@ impl Metrics {
     /// The Prometheus text format.
     pub fn text(&self) -> String {
         TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
+    }
+}
+
+/// One constructor for each type of series.
+mod make {
+    use prometheus::{
+        Counter, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter,
+        IntCounterVec, IntGauge, Opts, Result,
+    };
+
+    /// Seconds, from fifty microseconds (the gateway's own work) to ten minutes (a long answer).
+    const SECONDS: &[f64] = &[
+        0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
+        0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0,
+    ];
+
+    pub fn counter(name: &str, help: &str) -> Result<IntCounter> {
+        IntCounter::new(name, help)
+    }
+
+    pub fn counters(name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec> {
+        IntCounterVec::new(Opts::new(name, help), labels)
+    }
+
+    pub fn amount(name: &str, help: &str) -> Result<Counter> {
+        Counter::new(name, help)
+    }
+
+    pub fn int(name: &str, help: &str) -> Result<IntGauge> {
+        IntGauge::new(name, help)
+    }
+
+    pub fn float(name: &str, help: &str) -> Result<Gauge> {
+        Gauge::new(name, help)
+    }
+
+    pub fn gauges(name: &str, help: &str, labels: &[&str]) -> Result<GaugeVec> {
+        GaugeVec::new(Opts::new(name, help), labels)
+    }
+
+    pub fn seconds(name: &str, help: &str) -> Result<Histogram> {
+        Histogram::with_opts(HistogramOpts::new(name, help).buckets(SECONDS.to_vec()))
+    }
+
+    pub fn seconds_by(name: &str, help: &str, labels: &[&str]) -> Result<HistogramVec> {
+        HistogramVec::new(HistogramOpts::new(name, help).buckets(SECONDS.to_vec()), labels)
     }
 }
 

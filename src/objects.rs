@@ -67,7 +67,8 @@ impl Objects {
         let writer = match open(&new).and_then(|file| start(file, new, old)) {
             Ok(writer) => Some(writer),
             Err(error) => {
-                tracing::warn!(%error, "cannot keep which stored objects are whose; they are forgotten at the next start");
+                tracing::warn!(%error, "cannot keep which stored objects are whose; they are \
+                    forgotten at the next start");
                 None
             }
         };
@@ -138,7 +139,8 @@ fn read(path: &Path) -> HashSet<Digest> {
     match read {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => {
-            tracing::warn!(%error, path = %path.display(), "cannot read which stored objects are whose")
+            tracing::warn!(%error, path = %path.display(), "cannot read which stored objects are \
+                whose")
         }
         Ok(_) => {}
     }
@@ -192,7 +194,8 @@ fn write(mut file: File, new: &Path, old: &Path, entries: &Receiver<Entry>) {
         if let Err(error) = &result
             && well
         {
-            tracing::warn!(%error, "cannot keep which stored objects are whose; they are forgotten at the next start");
+            tracing::warn!(%error, "cannot keep which stored objects are whose; they are forgotten \
+                at the next start");
         }
         well = result.is_ok();
     }

@@ -196,10 +196,6 @@ const FOLDERS: &[(&str, &str)] =
 const CIRCLES: &[&[&str]] = &[
     // The table of formats names the readers that all formats share, and these take a format.
     &["wire/answer", "wire/exchange", "wire/format", "wire/ids", "wire/stream"],
-    // Turns on bodies, their threads and the queue of those.
-    &["pipeline/body_threads", "pipeline/by_group", "pipeline/turns"],
-    // A watched body is a body around another one.
-    &["pipeline/answer_out/body", "pipeline/answer_out/h2_stall"],
 ];
 
 #[test]

@@ -146,7 +146,8 @@ async fn answer(admin: &Arc<Admin>, request: &Request<Incoming>) -> Response<Bod
     let mut response = if !for_any_host && !host_is_ours(request, &admin.settings.admin_hosts) {
         text(
             StatusCode::FORBIDDEN,
-            "this host name is not allowed here; use an IP address or `localhost`, or add the name to `admin.allowed_hosts`\n",
+            "this host name is not allowed here; use an IP address or `localhost`, or add the name \
+             to `admin.allowed_hosts`\n",
         )
     } else if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n");
@@ -209,7 +210,8 @@ async fn routed(admin: &Arc<Admin>, request: &Request<Incoming>) -> Response<Bod
         "/api/logs" => logs(admin, &query).await.unwrap_or_else(unanswered),
         _ => text(
             StatusCode::NOT_FOUND,
-            "there is: / /metrics /healthz /readyz /api/summary /api/logs /api/limits /api/auth /api/config /openapi.yaml\n",
+            "there is: / /metrics /healthz /readyz /api/summary /api/logs /api/limits /api/auth \
+             /api/config /openapi.yaml\n",
         ),
     }
 }

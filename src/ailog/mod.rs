@@ -74,7 +74,8 @@ impl Options {
 pub enum OpenError {
     /// Two processes on one folder would mix their logs.
     #[error(
-        "data_dir `{}` is in use by another tollgate process; stop it, or give this one another data_dir",
+        "data_dir `{}` is in use by another tollgate process; stop it, or give this one another \
+         data_dir",
         .0.display()
     )]
     InUse(PathBuf),

@@ -66,7 +66,8 @@ pub(crate) async fn follow(
                     if !std::mem::replace(&mut told, true) {
                         tracing::warn!(
                             reason,
-                            "what was spent before cannot be read; budgets begin at zero until it can"
+                            "what was spent before cannot be read; budgets begin at zero until it \
+                             can"
                         );
                     }
                     pause = ASK_AGAIN;

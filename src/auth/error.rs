@@ -31,7 +31,8 @@ impl AuthError {
     pub(super) const fn unverified(reason: Reason) -> AuthError {
         AuthError::invalid(
             reason,
-            "the token cannot be verified; check that it was issued for this gateway and copied whole",
+            "the token cannot be verified; check that it was issued for this gateway and copied \
+             whole",
         )
     }
 
@@ -40,7 +41,8 @@ impl AuthError {
         AuthError {
             code: Code::OrgMissing,
             reason: Reason::NoOrg,
-            message: "the token is valid but names no organization that can be used; its organization claim has to be a short name or a number",
+            message: "the token is valid but names no organization that can be used; its \
+                organization claim has to be a short name or a number",
         }
     }
 

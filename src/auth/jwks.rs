@@ -96,7 +96,8 @@ impl KeySet {
             list.iter().filter_map(Value::as_object).filter_map(Key::read).collect();
         if keys.is_empty() {
             return Err(
-                "no key that can be used: signing keys of RSA (2048 to 8192 bits), P-256, P-384, P-521 or Ed25519",
+                "no key that can be used: signing keys of RSA (2048 to 8192 bits), P-256, P-384, \
+                 P-521 or Ed25519",
             );
         }
         Ok(KeySet { keys, digest: sha256(bytes) })

@@ -60,7 +60,8 @@ pub struct Caller {
 }
 
 const MISSING: AuthError = AuthError::missing(
-    "no API key was given; send a JWT or a gateway key as the bearer token (in an SDK: as the API key)",
+    "no API key was given; send a JWT or a gateway key as the bearer token (in an SDK: as the API \
+     key)",
 );
 const NOT_ACCEPTED: AuthError =
     AuthError::invalid(Reason::NotAccepted, "this kind of API key is not accepted here");
@@ -72,7 +73,8 @@ const UNKNOWN_KEY: AuthError = AuthError::invalid(
 const FOREIGN: AuthError = AuthError::unverified(Reason::NotAccepted);
 const TWO_CREDENTIALS: AuthError = AuthError::invalid(
     Reason::TwoCredentials,
-    "two gateway credentials were sent; beside x-tollgate-token the bearer has to be a provider's own key",
+    "two gateway credentials were sent; beside x-tollgate-token the bearer has to be a provider's \
+     own key",
 );
 const JWT_NEEDED: AuthError =
     AuthError::invalid(Reason::JwtNeeded, "this endpoint needs a JWT as its bearer token");

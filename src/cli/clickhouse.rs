@@ -107,7 +107,8 @@ fn retention(applied: &Applied, asked_for: u32) -> String {
     match applied.retention_before {
         Some(before) if before != applied.retention => format!("{now} (before: {})", words(before)),
         Some(_) if applied.retention != Retention::Days(asked_for) => format!(
-            "{now}, as before; the policy's ailog.retention_days is {asked_for}: `--retention-days {asked_for}` would take it over"
+            "{now}, as before; the policy's ailog.retention_days is {asked_for}: `--retention-days \
+             {asked_for}` would take it over"
         ),
         _ => now,
     }

@@ -62,7 +62,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     })?;
     if org.is_reserved() {
         return Err(Failure::User(format!(
-            "--org: `{org}` is a name that the gateway gives to callers without an organisation; take another"
+            "--org: `{org}` is a name that the gateway gives to callers without an organisation; \
+             take another"
         )));
     }
     if name.is_empty() || name.len() > 128 || name.chars().any(char::is_control) {

@@ -15,8 +15,10 @@ use crate::mock::{self, Options};
 /// What `--help` says of the items; `mock::fault` has all of them.
 const ITEMS: &str = "\
 Items, for --fault or for one call in a message's text, as in [[mock:status=503,times=2]]:
-  before an answer  status=429 code=… retry_after=2 retry_after_ms=200 should_retry=false page reset delay=200 times=2
-  within it         stall cut unfinished error, each with after=3 events; chunks=50 chunk_delay=20 split=1
+  before an answer  status=429 code=… retry_after=2 retry_after_ms=200 should_retry=false page \
+  reset delay=200 times=2
+  within it         stall cut unfinished error, each with after=3 events; chunks=50 chunk_delay=20 \
+  split=1
   what it says      echo say=… input=9 cached=9 output=9 reasoning=9";
 
 /// A simulated OpenAI-compatible provider (JSON and streams), with faults on demand.

@@ -244,7 +244,8 @@ fn summary(imported: &Imported, verbose: bool) -> String {
     );
     if imported.charged_beside > 0 {
         text.push_str(&format!(
-            "; {} are charged for more than tokens of text and sound, or in ways of serving that are not priced here: that \
+            "; {} are charged for more than tokens of text and sound, or in ways of serving that \
+             are not priced here: that \
              part is left out",
             imported.charged_beside
         ));

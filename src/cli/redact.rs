@@ -169,8 +169,7 @@ fn lines(
     let mut current: Option<BodyRedactor> = None;
     let mut failed: Option<String> = None;
     let mut refused = 0u64;
-    let mut pending: Vec<u8> = Vec::new();
-    let mut out = Vec::new();
+    let (mut pending, mut out): (Vec<u8>, Vec<Redacted>) = Default::default();
     let mut piece = first;
     loop {
         report.passed(piece.len());
@@ -222,9 +221,7 @@ fn lines(
             }
         }
         if end {
-            let lines = if refused == 1 { "line was" } else { "lines were" };
-            let stop = Stop::Input(format!("{refused} {lines} left out"));
-            return if refused == 0 { Ok(()) } else { Err(stop) };
+            return left_out(refused);
         }
         piece = read(&mut input)?;
     }
@@ -235,6 +232,13 @@ fn body_redactor(rules: &Arc<Rules>, format: Format) -> BodyRedactor {
     let mut redactor = BodyRedactor::new(Arc::clone(rules), *format.schema(), false);
     redactor.decode_tokens(&tokens::OpenAi);
     redactor
+}
+
+/// The end of an input of which so many lines were refused.
+fn left_out(refused: u64) -> Result<(), Stop> {
+    let lines = if refused == 1 { "line was" } else { "lines were" };
+    let stop = Stop::Input(format!("{refused} {lines} left out"));
+    if refused == 0 { Ok(()) } else { Err(stop) }
 }
 
 /// The format of the body, by the names of its fields.

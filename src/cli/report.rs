@@ -161,7 +161,8 @@ fn table(lines: &[Summary], all: &[Summary], by: &[Dim], from: Date, to: Date) -
     let unpriced: u64 = all.iter().map(|l| l.unpriced).sum();
     if unpriced > 0 {
         text.push_str(&format!(
-            "\n{unpriced} calls are of models without a price; costs are without them. Add them under `prices:`.\n"
+            "\n{unpriced} calls are of models without a price; costs are without them. Add them \
+             under `prices:`.\n"
         ));
     }
     text

@@ -71,7 +71,8 @@ fn summary(done: &Repriced, version: &str, dry_run: bool) -> String {
     let difference = done.after_nano - done.before_nano;
     let sign = if difference > 0 { "+" } else { "" };
     let mut text = format!(
-        "{} rows, price list {version}\ncost before {} USD, now {} USD, difference {sign}{} USD\n{} rows {} another cost, {} {} \
+        "{} rows, price list {version}\ncost before {} USD, now {} USD, difference {sign}{} \
+         USD\n{} rows {} another cost, {} {} \
          the name of this list alone",
         done.rows,
         money(done.before_nano),

@@ -48,7 +48,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     })?;
     if org.is_reserved() {
         return Err(Failure::User(format!(
-            "--org: `{org}` is a name that the gateway gives to callers without an organisation; take another"
+            "--org: `{org}` is a name that the gateway gives to callers without an organisation; \
+             take another"
         )));
     }
     if args.ttl < Duration::from_secs(1) {
@@ -68,7 +69,9 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     });
     let Some(token) = signed else {
         return Err(Failure::User(
-            "no HS secret is configured, so there is nothing to sign with; set auth.jwt.options.secret, e.g. with\n  export TOLLGATE_JWT_SECRET=$(openssl rand -hex 32)\nand, in policies/*.yaml, auth: {jwt: {secret: \"${TOLLGATE_JWT_SECRET}\"}}"
+            "no HS secret is configured, so there is nothing to sign with; set \
+             auth.jwt.options.secret, e.g. with\n  export TOLLGATE_JWT_SECRET=$(openssl rand -hex \
+             32)\nand, in policies/*.yaml, auth: {jwt: {secret: \"${TOLLGATE_JWT_SECRET}\"}}"
                 .to_owned(),
         ));
     };

@@ -87,8 +87,8 @@ impl Origin {
 /// What the files hold: enough to see whether they changed, and in what.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Snapshot {
-    /// Name and text.
-    pub(crate) files: Vec<(String, Arc<str>)>,
+    /// Name and content.
+    pub(crate) files: Vec<(String, Content)>,
     /// Top-level keys and the file each is in.
     pub(crate) sections: Vec<(String, String)>,
     /// SHA-256 of what the keys of `gateway.yaml` say.
@@ -206,7 +206,9 @@ impl Source {
     ) -> Result<Loaded, Problems> {
         let files = self.read(&mut problems);
         let joined = join(&files, wanted, &mut problems);
-        let version = version(files.iter().filter(|f| f.is_policy || joined.has_policy(&f.name)));
+        let version = version(
+            files.iter().filter(|f| f.holds != Holds::Gateway || joined.has_policy(&f.name)),
+        );
         let mut gateway_says = String::new();
         joined.gateway.write(&mut gateway_says);
         let gateway = RawGateway::read(&joined.gateway, &mut problems);
@@ -233,7 +235,7 @@ impl Source {
                     snapshot: Snapshot {
                         sections: joined.sections,
                         gateway: hex(&sha256(gateway_says.as_bytes())),
-                        files: files.into_iter().map(|f| (f.name, f.text)).collect(),
+                        files: files.into_iter().map(|f| (f.name, Content::Text(f.text))).collect(),
                     },
                 },
                 settings,
@@ -242,17 +244,19 @@ impl Source {
         }
     }
 
-    /// What the files hold now, without looking into it. One that cannot be read holds the reason,
-    /// after a NUL that no configuration has: it is to be told, not passed over.
-    pub(crate) fn texts(&self) -> Vec<(String, Arc<str>)> {
-        let text = |(path, is_gateway, is_policy): (PathBuf, bool, bool)| {
+    /// The names of the files and their present contents, unparsed.
+    pub(crate) fn contents(&self) -> Vec<(String, Content)> {
+        let content = |file: ConfigFile| {
             let mut problems = Problems::default();
-            match SourceFile::read(&path, is_gateway, is_policy, &mut problems) {
-                Some(file) => (file.name, file.text),
-                None => (path.to_string_lossy().into_owned(), Arc::from(format!("\0{problems}"))),
+            match SourceFile::read(&file, &mut problems) {
+                Some(file) => (file.name, Content::Text(file.text)),
+                None => {
+                    let name = file.path.to_string_lossy().into_owned();
+                    (name, Content::Unreadable(problems.to_string()))
+                }
             }
         };
-        self.names(&mut Problems::default()).into_iter().map(text).collect()
+        self.files(&mut Problems::default()).into_iter().map(content).collect()
     }
 
     /// The folders in which a change of a file would show.
@@ -268,37 +272,59 @@ impl Source {
         }
     }
 
-    /// The files that there are, by name, and what each may hold: keys of the gateway, a whole
-    /// policy.
-    pub(crate) fn names(&self, problems: &mut Problems) -> Vec<(PathBuf, bool, bool)> {
+    /// The existing files.
+    pub(crate) fn files(&self, problems: &mut Problems) -> Vec<ConfigFile> {
         match self {
             Source::BuiltIn => Vec::new(),
-            Source::File(path) => vec![(path.clone(), true, true)],
+            Source::File(path) => vec![ConfigFile { path: path.clone(), holds: Holds::Both }],
             Source::Folder(folder) => {
                 let gateway =
                     ["gateway.yaml", "gateway.yml"].map(|name| folder.join(name)).into_iter();
-                // A dangling link is there, and a problem.
-                let mut names: Vec<_> = gateway
+                // A dangling link counts as existing, and reading it is a problem.
+                gateway
                     .filter(|path| fs::symlink_metadata(path).is_ok())
-                    .map(|path| (path, true, false))
-                    .collect();
-                names.extend(
-                    yaml_files(&folder.join("policies"), problems)
-                        .into_iter()
-                        .map(|path| (path, false, true)),
-                );
-                names
+                    .map(|path| ConfigFile { path, holds: Holds::Gateway })
+                    .chain(
+                        yaml_files(&folder.join("policies"), problems)
+                            .into_iter()
+                            .map(|path| ConfigFile { path, holds: Holds::Policy }),
+                    )
+                    .collect()
             }
         }
     }
 
     fn read(&self, problems: &mut Problems) -> Vec<SourceFile> {
-        let names = self.names(problems);
-        let read = |(path, is_gateway, is_policy): (PathBuf, bool, bool)| {
-            SourceFile::read(&path, is_gateway, is_policy, problems)
-        };
-        names.into_iter().filter_map(read).collect()
+        let files = self.files(problems);
+        files.iter().filter_map(|file| SourceFile::read(file, problems)).collect()
     }
+}
+
+/// The keys that a file may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Holds {
+    /// Those of `gateway.yaml`.
+    Gateway,
+    /// Those of a policy.
+    Policy,
+    /// All.
+    Both,
+}
+
+/// A file of a configuration.
+#[derive(Debug)]
+pub(crate) struct ConfigFile {
+    pub(crate) path: PathBuf,
+    pub(crate) holds: Holds,
+}
+
+/// The content of a file. A file that cannot be read differs from every text, so that its problem is
+/// reported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    Text(Arc<str>),
+    /// The reason.
+    Unreadable(String),
 }
 
 /// One file as read.
@@ -307,19 +333,12 @@ struct SourceFile {
     /// Index in the problems.
     file: usize,
     text: Arc<str>,
-    /// May hold the keys of `gateway.yaml`.
-    is_gateway: bool,
-    /// Counts for the version of the policy.
-    is_policy: bool,
+    holds: Holds,
 }
 
 impl SourceFile {
-    fn read(
-        path: &Path,
-        is_gateway: bool,
-        is_policy: bool,
-        problems: &mut Problems,
-    ) -> Option<SourceFile> {
+    fn read(source: &ConfigFile, problems: &mut Problems) -> Option<SourceFile> {
+        let (path, holds) = (&source.path, source.holds);
         let name = path.to_string_lossy().into_owned();
         let file = problems.file(&name);
         let at = Place { file: Some(file), ..Place::built_in() };
@@ -331,9 +350,7 @@ impl SourceFile {
             }
         };
         match String::from_utf8(bytes) {
-            Ok(text) => {
-                Some(SourceFile { name, file, text: Arc::from(text), is_gateway, is_policy })
-            }
+            Ok(text) => Some(SourceFile { name, file, text: Arc::from(text), holds }),
             Err(error) => {
                 let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
                 let line = good.iter().filter(|b| **b == b'\n').count() + 1;
@@ -466,12 +483,12 @@ fn join(files: &[SourceFile], wanted: &dyn Fn(&str) -> bool, problems: &mut Prob
             } else if !RawGateway::KEYS.contains(&name.text.as_str()) {
                 let known = RawGateway::KEYS
                     .iter()
-                    .filter(|_| file.is_gateway)
+                    .filter(|_| file.holds != Holds::Policy)
                     .chain(RawPolicy::KEYS)
                     .copied();
                 problems.add(&name.at, format!("unknown key; {}", suggest(&name.text, known)));
                 continue;
-            } else if !file.is_gateway {
+            } else if file.holds == Holds::Policy {
                 problems.add(
                     &name.at,
                     "belongs in gateway.yaml, because it is read only at start; move it there",

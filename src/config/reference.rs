@@ -158,11 +158,16 @@ fn flow(value: &Json) -> String {
 fn page(gateway: &SectionInfo, policy: &SectionInfo) -> String {
     let mut out = String::from(
         "# Configuration\n\n\
-         Every key of the configuration. This page is generated from the program (`tollgate schema --write .`).\n\n\
-         A configuration is a folder with `gateway.yaml` and `policies/*.yaml`, or one file with everything. The sections\n\
-         of the policy may be spread over any files in `policies/`; each section is in one of them. A key that is missing or\n\
-         null has its default. `${NAME}` and `${NAME:-default}` read the environment. Durations are `500ms`, `5s`, `10m`,\n\
-         `1h` or `2d`; sizes are `16KiB`, `1MiB` or a number of bytes. `tollgate check` reports every problem with its file,\n\
+         Every key of the configuration. This page is generated from the program (`tollgate schema \
+         --write .`).\n\n\
+         A configuration is a folder with `gateway.yaml` and `policies/*.yaml`, or one file with \
+         everything. The sections\n\
+         of the policy may be spread over any files in `policies/`; each section is in one of \
+         them. A key that is missing or\n\
+         null has its default. `${NAME}` and `${NAME:-default}` read the environment. Durations \
+         are `500ms`, `5s`, `10m`,\n\
+         `1h` or `2d`; sizes are `16KiB`, `1MiB` or a number of bytes. `tollgate check` reports \
+         every problem with its file,\n\
          line and column.\n",
     );
     let _ = write!(out, "\n## `gateway.yaml`\n\n{}\n", gateway.about);

@@ -28,7 +28,8 @@ pub(crate) fn warnings(settings: &Settings, policy: &Policy) -> Vec<String> {
     if let Some(mode) = open_mode(&settings.options.data_dir) {
         let folder = settings.options.data_dir.display();
         let text = format!(
-            "other users of this machine may enter {folder} (mode {mode:o}), where redacted prompts and answers are kept; run \
+            "other users of this machine may enter {folder} (mode {mode:o}), where redacted \
+             prompts and answers are kept; run \
              `chmod 700 {folder}`"
         );
         warning(&mut list, "data_dir", &text);
@@ -55,14 +56,16 @@ fn of(settings: &Settings, policy: &Policy) -> Vec<String> {
     let admin = settings.admin_listen;
     if !admin.ip().is_loopback() {
         let text = format!(
-            "the operators' side has no login, and {admin} is open to other machines: whoever reaches it reads all prompts and \
+            "the operators' side has no login, and {admin} is open to other machines: whoever \
+             reaches it reads all prompts and \
              answers; listen on 127.0.0.1 and reach it through a tunnel"
         );
         warning(&mut list, "admin_listen", &text);
     }
     if !settings.listen.ip().is_loopback() && settings.options.tls.is_none() {
         let text = format!(
-            "{} is open to other machines without TLS: credentials and prompts cross the network in clear; set `tls`, or let \
+            "{} is open to other machines without TLS: credentials and prompts cross the network \
+             in clear; set `tls`, or let \
              only a proxy that speaks TLS reach it",
             settings.listen
         );
@@ -93,13 +96,15 @@ fn ways_in(listen: SocketAddr, auth: &AuthPolicy, list: &mut Vec<String>) {
     };
     if auth.options.accept.contains(&Accept::Anonymous) {
         let text = format!(
-            "`anonymous` lets anyone {reach} call without a credential, at the gateway's cost; take it out unless that is meant"
+            "`anonymous` lets anyone {reach} call without a credential, at the gateway's cost; \
+             take it out unless that is meant"
         );
         warning(list, "auth.accept", &text);
     }
     if auth.options.accept.contains(&Accept::Passthrough) {
         let text = format!(
-            "`passthrough` lets anyone {reach} call who sends any text as a provider key, each as an organisation of its own; \
+            "`passthrough` lets anyone {reach} call who sends any text as a provider key, each as \
+             an organisation of its own; \
              take it out unless applications bring their own keys"
         );
         warning(list, "auth.accept", &text);
@@ -117,7 +122,8 @@ fn ways_in(listen: SocketAddr, auth: &AuthPolicy, list: &mut Vec<String>) {
         warning(list, "auth.keys", &text);
     }
     if auth.options.accept == [Accept::Key] && auth.keys.is_empty() {
-        let text = "there is no key, and nothing else is accepted, so every call is refused; `tollgate key new` makes one";
+        let text = "there is no key, and nothing else is accepted, so every call is refused; \
+            `tollgate key new` makes one";
         warning(list, "auth.keys", text);
     }
 }
@@ -135,7 +141,8 @@ fn tokens(jwt: &JwtPolicy, list: &mut Vec<String>) {
             );
         } else if secret.len() < needed {
             let text = format!(
-                "it has {} bytes, and RFC 7518 asks for at least {needed}: a short one can be found from one token; {remedy}",
+                "it has {} bytes, and RFC 7518 asks for at least {needed}: a short one can be \
+                 found from one token; {remedy}",
                 secret.len()
             );
             warning(list, "auth.jwt.secret", &text);
@@ -145,7 +152,8 @@ fn tokens(jwt: &JwtPolicy, list: &mut Vec<String>) {
         && in_clear(uri)
         && !is_loopback(uri)
     {
-        let text = "http: whoever is on the way can put in a key of their own and sign tokens; give an https address";
+        let text = "http: whoever is on the way can put in a key of their own and sign tokens; \
+            give an https address";
         warning(list, "auth.jwt.jwks", text);
     }
 }
@@ -271,7 +279,8 @@ fn is_guessable(secret: &str) -> bool {
 }
 
 fn redaction(policy: &Policy, list: &mut Vec<String>) {
-    let text = "empty, so e-mail addresses, telephone numbers and the rest go to providers as they are; name at least [email, phone]";
+    let text = "empty, so e-mail addresses, telephone numbers and the rest go to providers as they \
+        are; name at least [email, phone]";
     if !policy.redaction.default.has_entities() {
         warning(list, "redaction.entities", text);
     }
@@ -320,7 +329,8 @@ fn provider(provider: &Provider, auth: &AuthPolicy, list: &mut Vec<String>) {
         && !is_near(uri)
         && auth.options.accept.iter().any(|way| *way != Accept::Passthrough)
     {
-        let text = "empty, so calls that bring no key of their own go to the provider without one; is its variable set?";
+        let text = "empty, so calls that bring no key of their own go to the provider without one; \
+            is its variable set?";
         warning(list, &key("api_key"), text);
     }
     let path = uri.path().trim_end_matches('/');
@@ -337,7 +347,8 @@ fn provider(provider: &Provider, auth: &AuthPolicy, list: &mut Vec<String>) {
             || name.split(['-', '_', '.']).any(|word| CREDENTIAL_WORDS.contains(&word));
         if tells && name != "idempotency-key" {
             let text = format!(
-                "`{name}` looks like a credential of the caller's, and the provider gets it; take it out unless that is meant"
+                "`{name}` looks like a credential of the caller's, and the provider gets it; take \
+                 it out unless that is meant"
             );
             warning(list, &key("forward_headers"), &text);
         }
@@ -350,7 +361,8 @@ fn globs(policy: &Policy, list: &mut Vec<String>) {
         let text = glob.as_str();
         if text.contains(".*") || text.contains(['^', '$', '(', ')', '[', ']', '|', '\\', '?']) {
             let text = format!(
-                "`{text}` looks like a regular expression; `*` stands for any run of characters, all else for itself"
+                "`{text}` looks like a regular expression; `*` stands for any run of characters, \
+                 all else for itself"
             );
             warning(list, key, &text);
         }

@@ -25,7 +25,7 @@ use arc_swap::ArcSwap;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use serde_json::Value as Json;
 
-use super::load::{Origin, Snapshot, Source};
+use super::load::{ConfigFile, Content, Origin, Snapshot, Source};
 use super::policy::{Policy, Settings};
 use super::reader::place::{Place, Problems};
 use super::reader::shape::Section;
@@ -98,7 +98,7 @@ pub(crate) struct State {
     /// What the policy in force was made of.
     in_force: Snapshot,
     /// What the files held when they were last looked at.
-    seen: Vec<(String, Arc<str>)>,
+    seen: Vec<(String, Content)>,
     /// `gateway.yaml` as the process began with it.
     gateway: String,
     settings: Arc<Settings>,
@@ -249,11 +249,11 @@ impl State {
 
     /// Reads the files; replaces the policy if they hold a good one that differs.
     fn check(&mut self, ask: Ask) -> Result<(), Problems> {
-        let texts = self.source.texts();
-        if texts == self.seen && ask == Ask::Change {
+        let contents = self.source.contents();
+        if contents == self.seen && ask == Ask::Change {
             return Ok(());
         }
-        self.seen = texts;
+        self.seen = contents;
         let loaded = match self.source.load(clock::wall_ms()) {
             Ok(loaded) => loaded,
             Err(problems) => return Err(self.refuse(problems)),
@@ -286,7 +286,8 @@ impl State {
             self.policy.store(Arc::new(loaded.policy));
             tracing::info!(version = %self.status.version, "policy reloaded");
         } else {
-            tracing::info!(version = %self.status.version, "configuration files are as the policy in force again");
+            tracing::info!(version = %self.status.version, "configuration files are as the policy \
+                in force again");
         }
         self.in_force = loaded.origin.snapshot;
         self.report(true);
@@ -296,7 +297,8 @@ impl State {
     fn refuse(&mut self, problems: Problems) -> Problems {
         let lines = problems.lines();
         for line in &lines {
-            tracing::error!(version = %self.status.version, "policy edit refused, the policy in force stays: {line}");
+            tracing::error!(version = %self.status.version, "policy edit refused, the policy in \
+                force stays: {line}");
         }
         self.status.refused = true;
         self.status.last_refused = Some(Refused { at_ms: clock::wall_ms(), problems: lines });
@@ -323,10 +325,10 @@ fn lost(before: &Snapshot, after: &Snapshot) -> Option<Problems> {
     for (section, name) in &before.sections {
         let still = after.sections.iter().any(|(key, _)| key == section)
             || !RawPolicy::KEYS.contains(&section.as_str());
-        let text = after.files.iter().find(|(file, _)| file == name).map(|(_, text)| text);
-        let state = match text {
+        let content = after.files.iter().find(|(file, _)| file == name).map(|(_, content)| content);
+        let state = match content {
             None => "gone",
-            Some(text) if text.trim().is_empty() => "empty",
+            Some(Content::Text(text)) if text.trim().is_empty() => "empty",
             Some(_) => continue,
         };
         if !still {
@@ -335,7 +337,8 @@ fn lost(before: &Snapshot, after: &Snapshot) -> Option<Problems> {
             problems.add(
                 &at,
                 format!(
-                    "the file is {state}, and `{section}` with it; put it back or give the section elsewhere, or send SIGHUP (or restart) if the default is meant"
+                    "the file is {state}, and `{section}` with it; put it back or give the section \
+                     elsewhere, or send SIGHUP (or restart) if the default is meant"
                 ),
             );
         }
@@ -362,7 +365,8 @@ impl Folders {
             }
         });
         if let Err(error) = &watcher {
-            tracing::warn!(%error, "no change events for configuration files; they are read every second instead");
+            tracing::warn!(%error, "no change events for configuration files; they are read every \
+                second instead");
         }
         Folders { watcher: watcher.ok(), watched: HashMap::new() }
     }
@@ -384,7 +388,7 @@ impl Folders {
             }
         };
         source.folders().iter().for_each(|folder| want(folder));
-        for (path, ..) in source.names(&mut Problems::default()) {
+        for ConfigFile { path, .. } in source.files(&mut Problems::default()) {
             if let Some(parent) = fs::canonicalize(&path).ok().as_deref().and_then(Path::parent) {
                 want(parent);
             }

@@ -112,7 +112,8 @@ pub async fn result(walk: Walk<'_>, id: &str) -> Result<Response<Body>, Refusal>
     let caller = walk.caller(true).await?;
     check_enabled(&walk, &caller)?;
     let unknown = || {
-        let message = "there is no such result: it is another organization's, too old, or was lost in a restart";
+        let message = "there is no such result: it is another organization's, too old, or was lost \
+            in a restart";
         Refusal::new(Code::NotFound, message)
     };
     let (mut receiver, ticket) =
@@ -132,7 +133,8 @@ pub async fn result(walk: Walk<'_>, id: &str) -> Result<Response<Body>, Refusal>
 
 /// Checks that the endpoint is switched on for the organisation.
 pub fn check_enabled(walk: &Walk<'_>, caller: &Caller) -> Result<(), Refusal> {
-    let message = "the intent endpoint is switched off; `features.ai_intent_enabled` (AI_INTENT_ENABLED) turns it on";
+    let message = "the intent endpoint is switched off; `features.ai_intent_enabled` \
+        (AI_INTENT_ENABLED) turns it on";
     let on = walk.policy.features.of(&caller.org).ai_intent_enabled;
     if on { Ok(()) } else { Err(Refusal::new(Code::FeatureDisabled, message)) }
 }

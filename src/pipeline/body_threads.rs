@@ -15,7 +15,7 @@ use std::task::{Context, Poll, ready};
 use tokio::sync::oneshot;
 
 use super::by_group::ByGroup;
-use super::turns::TurnGroup;
+use super::turn_group::TurnGroup;
 use crate::lock::lock;
 use crate::priority;
 
@@ -164,7 +164,6 @@ mod tests {
     use std::task::Waker;
 
     use super::*;
-    use crate::pipeline::turns::TurnGroup;
 
     /// Without threads: jobs are done where the test says so.
     fn by_hand() -> BodyThreads {

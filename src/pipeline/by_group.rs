@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use super::turns::TurnGroup;
+use super::turn_group::TurnGroup;
 
 /// The queue.
 pub struct ByGroup<T> {

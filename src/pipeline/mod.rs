@@ -25,6 +25,7 @@ pub mod record;
 pub mod refusal;
 pub mod seat;
 pub mod tenants;
+mod turn_group;
 pub mod turns;
 pub mod unread;
 pub mod upload;

@@ -48,16 +48,20 @@ impl Ownership {
     /// 403 for an object that is not known to be the organisation's.
     pub fn judge(&mut self, facts: &Facts) -> Result<(), Refusal> {
         if facts.stored_cut {
-            let message = "the request names more stored objects than can be checked, or one with a very long id, so it was \
+            let message = "the request names more stored objects than can be checked, or one with \
+                a very long id, so it was \
                            not forwarded; name fewer, or use your own provider key";
             return Err(Refusal::new(Code::EndpointNotAllowed, message).closing());
         }
         for object in facts.stored.get(self.judged..).unwrap_or_default() {
             if !self.may_name(object) {
                 let message = format!(
-                    "`{}` names an object kept at the provider that is not known to be your organization's, so the request \
-                     was not forwarded; name one from an earlier answer to your organization, send the content itself, use \
-                     your own provider key, or have the operator open it (routing.shared_objects, routing.stored_objects)",
+                    "`{}` names an object kept at the provider that is not known to be your \
+                     organization's, so the request \
+                     was not forwarded; name one from an earlier answer to your organization, send \
+                     the content itself, use \
+                     your own provider key, or have the operator open it (routing.shared_objects, \
+                     routing.stored_objects)",
                     object.param
                 );
                 return Err(Refusal::new(Code::EndpointNotAllowed, message)

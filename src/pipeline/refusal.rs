@@ -136,7 +136,8 @@ pub fn short_of(resource: Resource, short: Short) -> Refusal {
             "your calls use up your share of the gateway's memory; wait for some of them to end"
         }
         Resource::DecoderBytes => {
-            "your compressed request bodies use up your share of the gateway's memory; send them as they are, or \
+            "your compressed request bodies use up your share of the gateway's memory; send them \
+             as they are, or \
              fewer at once"
         }
         Resource::Background => {

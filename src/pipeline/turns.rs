@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::body_threads::{BodyThreads, Running};
 use super::by_group::ByGroup;
+use super::turn_group::TurnGroup;
 use crate::auth::Caller;
 use crate::bounds::{
     BODY_INLINE_TIME_MAX, STEP_BYTES_MAX, STEP_BYTES_MIN, STEP_TIME_MAX, TURN_FREE_BURST,
@@ -47,18 +48,6 @@ pub struct Turns {
     waiting: Notify,
     /// For bodies that take long.
     threads: BodyThreads,
-}
-
-/// The callers whose work is counted together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct TurnGroup(u16);
-
-#[cfg(test)]
-impl TurnGroup {
-    /// A group of a test.
-    pub fn of_test(number: u16) -> TurnGroup {
-        TurnGroup(number)
-    }
 }
 
 /// The calls that have a turn, and those that wait for one.

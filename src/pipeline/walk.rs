@@ -189,7 +189,8 @@ impl Walk<'_> {
             (None, _) => None,
             (Some(Ok(coding)), None) => coding,
             _ => {
-                let message = "a request body may be compressed once, as gzip, deflate or zstd; send it so or as it is";
+                let message = "a request body may be compressed once, as gzip, deflate or zstd; \
+                    send it so or as it is";
                 return Err(Refusal::new(Code::UnsupportedMediaType, message).closing());
             }
         };
@@ -325,7 +326,8 @@ fn check_ids(endpoint: &Endpoint, rules: &redact::Rules, shown: &Shown<'_>) -> R
     };
     let joined = || endpoint.ids().collect::<Vec<_>>().join(" ");
     if endpoint.ids().any(suspect) || endpoint.ids().count() > 1 && holds(&joined()) {
-        let message = "the path holds what looks like personal data or a credential, so it was not forwarded; name the \
+        let message = "the path holds what looks like personal data or a credential, so it was not \
+            forwarded; name the \
                        object or model by its id";
         return Err(Refusal::new(Code::InvalidRequest, message).closing());
     }

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::days::Days;
 use super::ledger::{Change, Ledger, StoredCall};
-use super::query::{Dim, Filter, Page, Place, ReadError, Spent, Summary, listed};
+use super::query::{Dim, Filter, Grouping, Page, Place, ReadError, Spent, Summary};
 use crate::ailog::columns::{COLUMNS, Type, column_list};
 use crate::ailog::store::clickhouse::{client, runtime};
 use crate::config::policy::ClickHouseOptions;
@@ -58,26 +58,24 @@ impl ClickHouseReader {
         days: &Days,
         most: usize,
     ) -> Result<Vec<Summary>, ReadError> {
-        let keys: Vec<String> = (0..by.len()).map(|i| format!("k{i}")).collect();
-        let selected = listed(by.iter().zip(&keys).map(|(dim, key)| match dim {
-            Dim::Day => format!("toString({}) AS {key}", day_of(days)),
-            other => format!("toString(l.{}) AS {key}", other.column()),
-        }));
-        let names = keys.join(", ");
-        let grouped = if by.is_empty() {
-            String::new()
-        } else {
-            format!("GROUP BY {names} ORDER BY {names}")
-        };
+        let grouping = Grouping::new(by);
+        let selected = grouping.selected(by, |dim| match dim {
+            Dim::Day => format!("toString({})", day_of(days)),
+            other => format!("toString(l.{})", other.column()),
+        });
+        let Grouping { keys, names, clause } = &grouping;
         let sql = format!(
             "SELECT {selected}
                     sum(l.calls) AS s_calls,
-                    sumIf(l.calls, l.outcome IN ('provider_error', 'timeout', 'refused')) AS s_errors,
+                    sumIf(l.calls, l.outcome IN ('provider_error', 'timeout', 'refused')) AS \
+                    s_errors,
                     sumIf(l.calls, l.outcome = 'rate_limited') AS s_rate_limited,
-                    sum(l.input_tokens) AS s_input, sum(l.cached_tokens) AS s_cached, sum(l.output_tokens) AS s_output,
+                    sum(l.input_tokens) AS s_input, sum(l.cached_tokens) AS s_cached, \
+                    sum(l.output_tokens) AS s_output,
                     toString(ifNull(sum(l.cost_usd), toDecimal128(0, 9))) AS s_cost,
                     sumIf(l.calls, l.cost_usd IS NULL AND l.usage_source != 'none') AS s_unpriced,
-                    sum(l.redacted_emails) + sum(l.redacted_phones) + sum(l.redacted_other) AS s_redactions,
+                    sum(l.redacted_emails) + sum(l.redacted_phones) + sum(l.redacted_other) AS \
+                    s_redactions,
                     sum(l.attachments_dropped) AS s_attachments,
                     arraySort(groupArray(l.latency_ms)) AS s_latencies, count() AS s_rows,
                     s_latencies[intDiv(50 * s_rows + 99, 100)] AS s_p50,
@@ -86,7 +84,7 @@ impl ClickHouseReader {
              FROM ai_log AS l
              WHERE l.created_at >= fromUnixTimestamp64Milli(toInt64(?), 'UTC')
                AND l.created_at < fromUnixTimestamp64Milli(toInt64(?), 'UTC')
-             {grouped} LIMIT {most}"
+             {clause} LIMIT {most}"
         );
         // The sorted latencies are only a step on the way; they stay on the server.
         let outer = format!("SELECT * EXCEPT (s_latencies, s_rows) FROM ({sql})");
@@ -129,7 +127,8 @@ impl ClickHouseReader {
         most: usize,
     ) -> Result<Vec<Spent>, ReadError> {
         let query = self.client.query(&format!(
-            "SELECT toString(l.org_id) AS s_org, toString(l.caller) AS s_caller, toString(l.model) AS s_model,
+            "SELECT toString(l.org_id) AS s_org, toString(l.caller) AS s_caller, toString(l.model) \
+             AS s_model,
                     toString(sum(l.cost_usd)) AS s_cost
              FROM ai_log AS l
              WHERE l.created_at >= fromUnixTimestamp64Milli(toInt64(?), 'UTC')
@@ -181,7 +180,8 @@ impl ClickHouseReader {
             );
         }
         let sql = format!(
-            "SELECT {} FROM ai_log WHERE {} ORDER BY created_at DESC, toString(id) DESC LIMIT {limit}",
+            "SELECT {} FROM ai_log WHERE {} ORDER BY created_at DESC, toString(id) DESC LIMIT \
+             {limit}",
             column_list(),
             conditions.join(" AND ")
         );
@@ -285,8 +285,10 @@ impl ClickHouseLedger {
         let database = options.database.clone();
         let mut ledger = ClickHouseLedger { reader, database, costs: None, waiting: 0 };
         if !dry_run {
-            let found = ledger
-                .fetch("SELECT engine FROM system.tables WHERE database = currentDatabase() AND name = 'ai_log'")?;
+            let found = ledger.fetch(
+                "SELECT engine FROM system.tables WHERE database = currentDatabase() AND \
+                    name = 'ai_log'",
+            )?;
             let engine = found.first().and_then(|row| row.get("engine")).and_then(Value::as_str);
             let engine = engine.ok_or(ReadError::NoSchema)?;
             if !engine.ends_with("MergeTree")
@@ -297,7 +299,8 @@ impl ClickHouseLedger {
             }
             let costs = format!("tollgate_reprice_{:016x}", fastrand::u64(..));
             ledger.execute(&format!(
-                "CREATE TABLE {costs} (id UUID, cost_usd Decimal(18, 9)) ENGINE = Join(ANY, LEFT, id)
+                "CREATE TABLE {costs} (id UUID, cost_usd Decimal(18, 9)) ENGINE = Join(ANY, LEFT, \
+                 id)
                  COMMENT 'Costs that a running tollgate reprice is about to take over'"
             ))?;
             ledger.costs = Some(costs);
@@ -330,7 +333,8 @@ impl ClickHouseLedger {
         // The version is digits, dots and letters of our own making; the database's name is one of
         // letters and digits.
         self.execute(&format!(
-            "ALTER TABLE ai_log UPDATE cost_usd = joinGet('{}.{costs}', 'cost_usd', id), price_version = '{version}'
+            "ALTER TABLE ai_log UPDATE cost_usd = joinGet('{}.{costs}', 'cost_usd', id), \
+             price_version = '{version}'
              WHERE id IN (SELECT id FROM {costs}) SETTINGS mutations_sync = 2",
             self.database
         ))?;
@@ -368,10 +372,14 @@ impl Ledger for ClickHouseLedger {
 
     fn rows(&mut self, from_ms: i64, to_ms: i64) -> Result<Vec<StoredCall>, ReadError> {
         let found = self.fetch(&format!(
-            "SELECT toString(id) AS r_id, toUnixTimestamp64Milli(created_at) AS r_at, toString(provider) AS r_provider,
-                    toString(model) AS r_model, toString(response_model) AS r_response_model, input_tokens, cached_tokens,
-                    cache_write_tokens, cache_write_1h_tokens, output_tokens, reasoning_tokens, audio_input_tokens,
-                    audio_output_tokens, toString(service_tier) AS r_tier, toString(usage_source) AS r_source,
+            "SELECT toString(id) AS r_id, toUnixTimestamp64Milli(created_at) AS r_at, \
+             toString(provider) AS r_provider,
+                    toString(model) AS r_model, toString(response_model) AS r_response_model, \
+                    input_tokens, cached_tokens,
+                    cache_write_tokens, cache_write_1h_tokens, output_tokens, reasoning_tokens, \
+                    audio_input_tokens,
+                    audio_output_tokens, toString(service_tier) AS r_tier, toString(usage_source) \
+                    AS r_source,
                     toString(cost_usd) AS r_cost, toString(price_version) AS r_version
              FROM ai_log WHERE {}",
             within(from_ms, to_ms)

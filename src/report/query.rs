@@ -222,7 +222,8 @@ pub enum ReadError {
     )]
     Former,
     #[error(
-        "ai_log is a {engine} table here, and `reprice` can only change plain MergeTree tables: its list of new \
+        "ai_log is a {engine} table here, and `reprice` can only change plain MergeTree tables: \
+         its list of new \
          costs would not be there for the other servers"
     )]
     NotHere {
@@ -245,6 +246,33 @@ impl From<::clickhouse::error::Error> for ReadError {
             }
             _ => ReadError::ClickHouse(error),
         }
+    }
+}
+
+/// The columns by which a summary is grouped, in the SQL of both stores.
+pub(crate) struct Grouping {
+    /// The names of the columns in the answer.
+    pub(crate) keys: Vec<String>,
+    /// The same, joined.
+    pub(crate) names: String,
+    /// `GROUP BY … ORDER BY …`; empty if there is nothing to group by.
+    pub(crate) clause: String,
+}
+
+impl Grouping {
+    pub(crate) fn new(by: &[Dim]) -> Grouping {
+        let keys: Vec<String> = (0..by.len()).map(|i| format!("k{i}")).collect();
+        let names = keys.join(", ");
+        let clause = match by {
+            [] => String::new(),
+            _ => format!("GROUP BY {names} ORDER BY {names}"),
+        };
+        Grouping { keys, names, clause }
+    }
+
+    /// The columns as they are selected; `value` is the expression of one.
+    pub(crate) fn selected(&self, by: &[Dim], value: impl Fn(Dim) -> String) -> String {
+        listed(by.iter().zip(&self.keys).map(|(dim, key)| format!("{} AS {key}", value(*dim))))
     }
 }
 

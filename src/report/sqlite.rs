@@ -13,7 +13,9 @@ use tollgate_wire::usage::{ServiceTier, TokenUsage};
 
 use super::days::Days;
 use super::ledger::{Change, Ledger, StoredCall};
-use super::query::{Dim, Filter, Page, Place, ReadError, Spent, Summary, bounds_of, listed, ms_of};
+use super::query::{
+    Dim, Filter, Grouping, Page, Place, ReadError, Spent, Summary, bounds_of, listed, ms_of,
+};
 use crate::ailog::columns::{COLUMNS, Type, column_list, iso};
 use crate::ailog::store::sqlite::open_existing;
 
@@ -54,63 +56,47 @@ impl SqliteReader {
         days: &Days,
         most: usize,
     ) -> Result<Vec<Summary>, ReadError> {
-        let keys: Vec<String> = (0..by.len()).map(|i| format!("k{i}")).collect();
-        let selected = listed(by.iter().zip(&keys).map(|(dim, key)| match dim {
-            Dim::Day => format!("{} AS {key}", day_of(days)),
-            other => format!("{} AS {key}", other.column()),
-        }));
-        let (keys, names) = (listed(keys.iter().cloned()), keys.join(", "));
+        let grouping = Grouping::new(by);
+        let selected = grouping.selected(by, |dim| match dim {
+            Dim::Day => day_of(days),
+            other => other.column().to_owned(),
+        });
+        let Grouping { keys, names, clause } = &grouping;
+        let keys = listed(keys.iter().cloned());
         let window = if by.is_empty() { String::new() } else { format!("PARTITION BY {names}") };
-        let grouped = if by.is_empty() {
-            String::new()
-        } else {
-            format!("GROUP BY {names} ORDER BY {names}")
-        };
         let sql = format!(
             "WITH chosen AS (
-                 SELECT {selected} calls, outcome, input_tokens, cached_tokens, output_tokens, cost_nano_usd,
+                 SELECT {selected} calls, outcome, input_tokens, cached_tokens, output_tokens, \
+                 cost_nano_usd,
                         usage_source <> 'none' AND cost_nano_usd IS NULL AS unpriced,
-                        redacted_emails + redacted_phones + redacted_other AS redactions, attachments_dropped, latency_ms
+                        redacted_emails + redacted_phones + redacted_other AS redactions, \
+                        attachments_dropped, latency_ms
                  FROM ai_log WHERE created_at >= ?1 AND created_at < ?2
              ), ranked AS (
-                 SELECT *, row_number() OVER ({window} ORDER BY latency_ms) AS rank, count(*) OVER ({window}) AS rows
+                 SELECT *, row_number() OVER ({window} ORDER BY latency_ms) AS rank, count(*) OVER \
+                 ({window}) AS rows
                  FROM chosen
              )
              SELECT {keys} sum(calls),
-                    sum(CASE WHEN outcome IN ('provider_error', 'timeout', 'refused') THEN calls ELSE 0 END),
+                    sum(CASE WHEN outcome IN ('provider_error', 'timeout', 'refused') THEN calls \
+                    ELSE 0 END),
                     sum(CASE WHEN outcome = 'rate_limited' THEN calls ELSE 0 END),
-                    sum(input_tokens), sum(cached_tokens), sum(output_tokens), coalesce(sum(cost_nano_usd), 0),
-                    sum(CASE WHEN unpriced THEN calls ELSE 0 END), sum(redactions), sum(attachments_dropped),
+                    sum(input_tokens), sum(cached_tokens), sum(output_tokens), \
+                    coalesce(sum(cost_nano_usd), 0),
+                    sum(CASE WHEN unpriced THEN calls ELSE 0 END), sum(redactions), \
+                    sum(attachments_dropped),
                     max(CASE WHEN rank = (50 * rows + 99) / 100 THEN latency_ms END),
                     max(CASE WHEN rank = (95 * rows + 99) / 100 THEN latency_ms END),
                     max(CASE WHEN rank = (99 * rows + 99) / 100 THEN latency_ms END)
-             FROM ranked {grouped} LIMIT {most}"
+             FROM ranked {clause} LIMIT {most}"
         );
         let (from, to) = bounds_of(from_ms, to_ms);
         let mut statement = self.connection.prepare(&sql)?;
         let mut found = statement.query([from, to])?;
         let mut lines = Vec::new();
         while let Some(row) = found.next()? {
-            let number =
-                |at: usize| row.get::<_, Option<i64>>(by.len() + at).map(|n| n.unwrap_or(0));
-            let count = |at: usize| number(at).map(|n| u64::try_from(n).unwrap_or(0));
-            let summary = Summary {
-                key: (0..by.len()).map(|at| row.get(at)).collect::<rusqlite::Result<_>>()?,
-                calls: count(0)?,
-                errors: count(1)?,
-                rate_limited: count(2)?,
-                input_tokens: count(3)?,
-                cached_tokens: count(4)?,
-                output_tokens: count(5)?,
-                cost_nano_usd: number(6)?,
-                unpriced: count(7)?,
-                redactions: count(8)?,
-                attachments_dropped: count(9)?,
-                p50_ms: count(10)?,
-                p95_ms: count(11)?,
-                p99_ms: count(12)?,
-            };
-            // Without dimensions SQL gives one line even if there is no row.
+            let summary = summary_of(row, by.len())?;
+            // Without dimensions SQL returns one line even if there is no row.
             if summary.calls > 0 {
                 lines.push(summary);
             }
@@ -195,13 +181,36 @@ impl SqliteReader {
     }
 }
 
+/// One line of a summary; `keys` columns stand before the sums.
+fn summary_of(row: &rusqlite::Row<'_>, keys: usize) -> rusqlite::Result<Summary> {
+    let number = |at: usize| row.get::<_, Option<i64>>(keys + at).map(|n| n.unwrap_or(0));
+    let count = |at: usize| number(at).map(|n| u64::try_from(n).unwrap_or(0));
+    Ok(Summary {
+        key: (0..keys).map(|at| row.get(at)).collect::<rusqlite::Result<_>>()?,
+        calls: count(0)?,
+        errors: count(1)?,
+        rate_limited: count(2)?,
+        input_tokens: count(3)?,
+        cached_tokens: count(4)?,
+        output_tokens: count(5)?,
+        cost_nano_usd: number(6)?,
+        unpriced: count(7)?,
+        redactions: count(8)?,
+        attachments_dropped: count(9)?,
+        p50_ms: count(10)?,
+        p95_ms: count(11)?,
+        p99_ms: count(12)?,
+    })
+}
+
 impl Ledger for SqliteReader {
     fn slice(&self) -> u64 {
         REPRICE_SLICE
     }
 
     fn extent(&mut self, from_ms: i64, to_ms: i64) -> Result<(u64, i64, i64), ReadError> {
-        let sql = "SELECT count(*), coalesce(min(created_at), ''), coalesce(max(created_at), '') FROM ai_log
+        let sql = "SELECT count(*), coalesce(min(created_at), ''), coalesce(max(created_at), '') \
+            FROM ai_log
                    WHERE created_at >= ?1 AND created_at < ?2";
         let (rows, first, last): (i64, String, String) =
             self.connection.prepare_cached(sql)?.query_row([iso(from_ms), iso(to_ms)], |row| {
@@ -213,8 +222,10 @@ impl Ledger for SqliteReader {
 
     fn rows(&mut self, from_ms: i64, to_ms: i64) -> Result<Vec<StoredCall>, ReadError> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT id, created_at, provider, model, response_model, input_tokens, cached_tokens, cache_write_tokens,
-                    cache_write_1h_tokens, output_tokens, reasoning_tokens, audio_input_tokens, audio_output_tokens,
+            "SELECT id, created_at, provider, model, response_model, input_tokens, cached_tokens, \
+             cache_write_tokens,
+                    cache_write_1h_tokens, output_tokens, reasoning_tokens, audio_input_tokens, \
+                    audio_output_tokens,
                     service_tier, usage_source <> 'none', cost_nano_usd, price_version
              FROM ai_log WHERE created_at >= ?1 AND created_at < ?2",
         )?;

@@ -522,13 +522,7 @@ mod tests {
                 Some(Text),
             ),
             ("POST", "responses", Format::OpenAiResponses, Format::OpenAiResponses, Some(Text)),
-            (
-                "POST",
-                "responses/input_tokens",
-                Format::OpenAiResponses,
-                Format::Other,
-                Some(Nothing),
-            ),
+            ("POST", "responses/input_tokens", Format::OpenAiResponses, Format::Other, None),
             ("POST", "responses/compact", Format::OpenAiResponses, Format::Other, Some(Nothing)),
             (
                 "POST",

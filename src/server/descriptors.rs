@@ -36,7 +36,8 @@ pub fn places(connections: usize) -> Places {
             descriptors,
             wanted = connections,
             connections = places.served,
-            "too few file descriptors for bounds.connections; raise the limit (ulimit -n, LimitNOFILE)"
+            "too few file descriptors for bounds.connections; raise the limit (ulimit -n, \
+             LimitNOFILE)"
         );
     }
     places

@@ -217,6 +217,31 @@ async fn connection<S>(
             Ok::<_, std::convert::Infallible>(answer(&gateway, request, verdict, &seat).await)
         })
     });
+    let builder = builder(streams, &spoken);
+    let io = TokioIo::new(stream);
+    let mut connection = pin!(builder.serve_connection(io, service));
+    // An error here is the peer's: it left, or did not speak HTTP. hyper has answered if it could.
+    tokio::select! {
+        result = connection.as_mut() => return drop(result),
+        () = ending.stop.cancelled() => {}
+    }
+    if seat.requests() == 0 {
+        // It was accepted just before the stop, and its call is on its way: hyper would close it
+        // unread.
+        tokio::select! {
+            result = connection.as_mut() => return drop(result),
+            () = ending.without_a_call() => {}
+        }
+    }
+    connection.as_mut().graceful_shutdown();
+    tokio::select! {
+        result = connection.as_mut() => drop(result),
+        () = ending.cut.cancelled() => {}
+    }
+}
+
+/// The settings of a connection in the version that its client speaks.
+fn builder(streams: Streams, spoken: &Spoken) -> auto::Builder<Streams> {
     let builder = auto::Builder::new(streams);
     let mut builder = match spoken {
         Spoken::Http1 => builder.http1_only(),
@@ -239,26 +264,7 @@ async fn connection<S>(
         .max_send_buf_size(H2_SEND_BYTES_MAX)
         .keep_alive_interval(H2_KEEP_ALIVE)
         .keep_alive_timeout(H2_KEEP_ALIVE);
-    let io = TokioIo::new(stream);
-    let mut connection = pin!(builder.serve_connection(io, service));
-    // An error here is the peer's: it left, or did not speak HTTP. hyper has answered if it could.
-    tokio::select! {
-        result = connection.as_mut() => return drop(result),
-        () = ending.stop.cancelled() => {}
-    }
-    if seat.requests() == 0 {
-        // It was accepted just before the stop, and its call is on its way: hyper would close it
-        // unread.
-        tokio::select! {
-            result = connection.as_mut() => return drop(result),
-            () = ending.without_a_call() => {}
-        }
-    }
-    connection.as_mut().graceful_shutdown();
-    tokio::select! {
-        result = connection.as_mut() => drop(result),
-        () = ending.cut.cancelled() => {}
-    }
+    builder
 }
 
 /// Serves one call.

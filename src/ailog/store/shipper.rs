@@ -88,7 +88,8 @@ impl Shipper {
         let resume = if place(&elsewhere) > place(&own) {
             if elsewhere.is_some_and(|r| r.sealed_until.is_some()) {
                 tracing::warn!(
-                    "the store was changed while a batch was being sent; its rows may be in both stores"
+                    "the store was changed while a batch was being sent; its rows may be in both \
+                     stores"
                 );
             }
             elsewhere.map(|r| Resume { sealed_until: None, ..r })
@@ -260,7 +261,8 @@ impl Shipper {
         }
         if batch.unfinished {
             self.log.counters.unfinished.inc();
-            tracing::info!(segment = %batch.segment, "the last row of an earlier run is incomplete and was dropped");
+            tracing::info!(segment = %batch.segment, "the last row of an earlier run is incomplete \
+                and was dropped");
         }
         self.buried = self.buried.saturating_sub(batch.unknown.len());
         let end = batch.end;

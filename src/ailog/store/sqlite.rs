@@ -53,17 +53,21 @@ const SETUP: &str = "
 const DAILY_SUMMARY: &str = "
 CREATE VIEW IF NOT EXISTS daily_summary AS
 WITH ranked AS (
-    SELECT substr(created_at, 1, 10) AS day, org_id, provider, model, route, calls, outcome, input_tokens,
+    SELECT substr(created_at, 1, 10) AS day, org_id, provider, model, route, calls, outcome, \
+    input_tokens,
            output_tokens, cost_nano_usd, latency_ms,
            row_number() OVER (PARTITION BY substr(created_at, 1, 10), org_id, provider, model, route
                               ORDER BY latency_ms) AS rank,
-           count(*) OVER (PARTITION BY substr(created_at, 1, 10), org_id, provider, model, route) AS rows
+           count(*) OVER (PARTITION BY substr(created_at, 1, 10), org_id, provider, model, route) \
+           AS rows
     FROM ai_log
 )
 SELECT day, org_id, provider, model, route,
        sum(calls) AS calls,
-       sum(CASE WHEN outcome IN ('provider_error', 'timeout', 'refused') THEN calls ELSE 0 END) AS errors,
-       sum(CASE WHEN outcome IN ('provider_error', 'timeout', 'refused') THEN calls ELSE 0 END) * 1.0 / sum(calls)
+       sum(CASE WHEN outcome IN ('provider_error', 'timeout', 'refused') THEN calls ELSE 0 END) AS \
+       errors,
+       sum(CASE WHEN outcome IN ('provider_error', 'timeout', 'refused') THEN calls ELSE 0 END) * \
+       1.0 / sum(calls)
            AS error_rate,
        sum(CASE WHEN outcome = 'rate_limited' THEN calls ELSE 0 END) AS rate_limited,
        sum(input_tokens) AS input_tokens,
@@ -82,14 +86,17 @@ SELECT substr(created_at, 1, 10) AS day, org_id,
        sum(calls) AS calls,
        coalesce(sum(cost_nano_usd), 0) / 1e9 AS cost_usd,
        sum(input_tokens) + sum(output_tokens) AS tokens,
-       sum(CASE WHEN cost_nano_usd IS NULL AND usage_source <> 'none' THEN calls ELSE 0 END) AS unpriced_calls
+       sum(CASE WHEN cost_nano_usd IS NULL AND usage_source <> 'none' THEN calls ELSE 0 END) AS \
+       unpriced_calls
 FROM ai_log
 GROUP BY day, org_id;
 CREATE VIEW IF NOT EXISTS errors_hourly AS
 WITH failed AS (
-    SELECT substr(created_at, 1, 13) || ':00:00Z' AS hour, org_id, provider, model, outcome, status, error_code, calls,
+    SELECT substr(created_at, 1, 13) || ':00:00Z' AS hour, org_id, provider, model, outcome, \
+    status, error_code, calls,
            request_id,
-           row_number() OVER (PARTITION BY substr(created_at, 1, 13), org_id, provider, model, outcome, status,
+           row_number() OVER (PARTITION BY substr(created_at, 1, 13), org_id, provider, model, \
+           outcome, status,
                                            error_code
                               ORDER BY created_at DESC, id DESC) AS newest
     FROM ai_log WHERE outcome IN ('provider_error', 'timeout', 'refused')
@@ -197,7 +204,8 @@ fn keep_position(connection: &Connection, batch: &Batch) -> rusqlite::Result<()>
     connection
         .prepare_cached(
             "INSERT INTO log_position (one, segment, \"offset\") VALUES (1, ?1, ?2)
-             ON CONFLICT (one) DO UPDATE SET segment = excluded.segment, \"offset\" = excluded.\"offset\"",
+             ON CONFLICT (one) DO UPDATE SET segment = excluded.segment, \"offset\" = \
+             excluded.\"offset\"",
         )?
         .execute((batch.segment.as_bytes(), batch.end as i64))?;
     Ok(())

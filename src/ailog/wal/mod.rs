@@ -343,7 +343,8 @@ impl Wal {
         let file = File::options().write(true).open(&segment.path);
         let emptied =
             file.and_then(|file| self.disk.set_len(&file, SEGMENT_HEAD_BYTES as u64)).is_ok();
-        tracing::warn!(%error, emptied, path = %segment.path.display(), "a stored log segment cannot be removed");
+        tracing::warn!(%error, emptied, path = %segment.path.display(), "a stored log segment \
+            cannot be removed");
     }
 
     /// Takes the oldest segment, which cannot be read, out of the log and ends it. Its file stays.

@@ -71,7 +71,8 @@ impl Syncer {
             self.counters.metrics.log_sync_seconds.observe(took.as_secs_f64());
             if let Some((error, rows)) = suspect {
                 self.counters.suspect.inc_by(rows);
-                let message = "the disk did not take a sync of the write-ahead log; the log continues in a new segment";
+                let message = "the disk did not take a sync of the write-ahead log; the log \
+                    continues in a new segment";
                 tracing::error!(%error, rows, "{message}");
             }
             lock(&self.state).synced = mark;

@@ -198,9 +198,14 @@ fn next_steps(app: &App, folder: &Folder, token: &str) -> Result<(), Failure> {
     let lines = [
         "Try it (Ctrl-C ends the demo):".to_owned(),
         format!("  export OPENAI_BASE_URL=http://{}/v1 OPENAI_API_KEY={token}", app.listen),
-        "  curl $OPENAI_BASE_URL/chat/completions -H \"authorization: Bearer $OPENAI_API_KEY\" \\".to_owned(),
+        "  curl $OPENAI_BASE_URL/chat/completions -H \"authorization: Bearer $OPENAI_API_KEY\" \
+         \\"
+        .to_owned(),
         "    -H 'content-type: application/json' \\".to_owned(),
-        "    -d '{\"model\":\"gpt-4o-mini\",\"messages\":[{\"role\":\"user\",\"content\":\"[[mock:echo]] write to jane@example.com or +1 415 555 0132\"}]}'".to_owned(),
+        "    -d \
+         '{\"model\":\"gpt-4o-mini\",\"messages\":[{\"role\":\"user\",\"content\":\"[[mock:echo]] \
+         write to jane@example.com or +1 415 555 0132\"}]}'"
+            .to_owned(),
         format!("  open http://{}/ in a browser", app.admin_listen),
         format!("  edit {} and watch it being taken", config.join("policies/demo.yaml").display()),
         format!("  tollgate report --config {}", config.display()),
@@ -240,7 +245,8 @@ impl Folder {
         let policy = format!(
             "# The demo's policy: edit it while the demo runs.\n\
              auth:\n  accept: [jwt]\n  jwt: {{secret: \"{secret}\"}}\n\
-             providers:\n  openai: {{kind: openai, base_url: \"http://{provider}/v1\", api_key: \"sk-demo\"}}\n\
+             providers:\n  openai: {{kind: openai, base_url: \"http://{provider}/v1\", api_key: \
+             \"sk-demo\"}}\n\
              retry: {{base_delay: 20ms, budget_percent: 100}}\n\
              limits:\n  requests_per_minute: 60\n  orgs:\n    \
              acme: {{requests_per_minute: 100000, burst: 100000}}\n    \

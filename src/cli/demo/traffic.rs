@@ -174,7 +174,8 @@ fn chat(content: Value, stream: bool) -> Value {
 
 fn with_image() -> Value {
     let pixels = format!("data:image/png;base64,{}", "iVBORw0KGgo".repeat(200));
-    json!([{"type": "text", "text": "What is on this photo?"}, {"type": "image_url", "image_url": {"url": pixels}}])
+    json!([{"type": "text", "text": "What is on this \
+        photo?"}, {"type": "image_url", "image_url": {"url": pixels}}])
 }
 
 fn ticket(n: u32) -> Value {

@@ -187,7 +187,8 @@ async fn judge(
     }
     match eval.min_accuracy {
         Some(least) if score.accuracy() < least => Err(Failure::User(format!(
-            "{:.1} % of the tickets are right in category and priority; --min-accuracy asks for {:.1} %",
+            "{:.1} % of the tickets are right in category and priority; --min-accuracy asks for \
+             {:.1} %",
             100.0 * score.accuracy(),
             100.0 * least
         ))),

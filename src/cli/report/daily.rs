@@ -53,7 +53,8 @@ fn opening(all: &Summary, former: &Summary) -> String {
     }
     let mut text = format!(
         "**{} calls** ({}), {}, {:.1} % errors ({:.1} % the day before), {} rate limited.\n\
-         {} tokens in ({} cached), {} out. Latency: half within {} ms, 95 % within {} ms, 99 % within {} ms.\n",
+         {} tokens in ({} cached), {} out. Latency: half within {} ms, 95 % within {} ms, 99 % \
+         within {} ms.\n",
         all.calls,
         change(i128::from(all.calls), i128::from(former.calls)),
         match all.cost() {
@@ -103,7 +104,8 @@ fn table(title: &str, mut lines: Vec<Summary>) -> String {
         (b.cost_nano_usd, b.calls).cmp(&(a.cost_nano_usd, a.calls)).then_with(|| a.key.cmp(&b.key))
     });
     let mut text = format!(
-        "\n| {title} | Calls | Errors | Tokens in | Tokens out | Cost USD | p95 ms |\n|---|--:|--:|--:|--:|--:|--:|\n"
+        "\n| {title} | Calls | Errors | Tokens in | Tokens out | Cost USD | p95 ms \
+         |\n|---|--:|--:|--:|--:|--:|--:|\n"
     );
     for line in lines.iter().take(LINES_MAX) {
         text.push_str(&format!(

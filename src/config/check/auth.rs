@@ -45,9 +45,12 @@ pub(crate) fn ways_in(raw: &At<RawAuth>, problems: &mut Problems) {
     problems.add(
         at,
         format!(
-            "`accept` names jwt, but there is neither a secret nor a key set, so no JWT could be verified. Set a secret: run \
-             `export TOLLGATE_JWT_SECRET=$(openssl rand -hex 32)` and write `auth: {{jwt: {{secret: \
-             \"${{TOLLGATE_JWT_SECRET}}\"}}}}`; or give `jwks`; or take no JWTs: `accept: [{others}]`"
+            "`accept` names jwt, but there is neither a secret nor a key set, so no JWT could be \
+             verified. Set a secret: run \
+             `export TOLLGATE_JWT_SECRET=$(openssl rand -hex 32)` and write `auth: {{jwt: \
+             {{secret: \
+             \"${{TOLLGATE_JWT_SECRET}}\"}}}}`; or give `jwks`; or take no JWTs: `accept: \
+             [{others}]`"
         ),
     );
 }
@@ -94,7 +97,11 @@ fn jwt(raw: &RawJwt, problems: &mut Problems) -> Option<Option<JwtPolicy>> {
     let jwks = jwks(&raw.jwks, problems)?;
     if jwks.is_some() && !algorithms.is_empty() && algorithms.iter().all(by_secret) {
         let at = if raw.algorithms.given { &raw.algorithms.at } else { &raw.jwks.at };
-        problems.add(at, "a key set is given, but only HS algorithms are accepted; set `algorithms` to those of its keys, e.g. [RS256]");
+        problems.add(
+            at,
+            "a key set is given, but only HS algorithms are accepted; set \
+            `algorithms` to those of its keys, e.g. [RS256]",
+        );
     }
     let org_claim = claim(&raw.org_claim, problems);
     let user_claim = claim(&raw.user_claim, problems);
@@ -134,8 +141,11 @@ fn jwks(given: &At<String>, problems: &mut Problems) -> Option<Option<JwksSource
             && port_fits(uri)
     });
     if uri.is_none() {
-        problems
-            .add(&given.at, "no address of a key set; give a file, or http(s)://host/path without user and password");
+        problems.add(
+            &given.at,
+            "no address of a key set; give a file, or http(s)://host/path without \
+                user and password",
+        );
     }
     uri.map(|uri| Some(JwksSource::Url(uri)))
 }
@@ -168,7 +178,8 @@ fn keys(raw: &[At<RawKey>], problems: &mut Problems) -> HashMap<[u8; 32], Arc<Ga
             if moment.is_none() {
                 problems.add(
                     &key.expires.at,
-                    "no day or moment; give e.g. 2027-01-31 (from 00:00 UTC on) or 2027-01-31T12:00:00Z",
+                    "no day or moment; give e.g. 2027-01-31 (from 00:00 UTC on) or \
+                     2027-01-31T12:00:00Z",
                 );
             }
             moment
@@ -187,17 +198,21 @@ fn keys(raw: &[At<RawKey>], problems: &mut Problems) -> HashMap<[u8; 32], Arc<Ga
             problems,
         );
         if key.org.is_reserved() {
-            let reason = "a name that the gateway gives to callers without an organisation (`anonymous`, `passthrough`, \
-                          `key-…`); a key needs another, because it would share their limits and rows";
+            let reason = "a name that the gateway gives to callers without an organisation \
+                (`anonymous`, `passthrough`, \
+                          `key-…`); a key needs another, because it would share their limits and \
+                          rows";
             problems.add(&key.org.at, reason);
         }
         let Some(digest) = sha256(&key.sha256.value) else {
-            let reason = "not a SHA-256: 64 hex digits of the whole key; printf %s \"$KEY\" | sha256sum prints it";
+            let reason = "not a SHA-256: 64 hex digits of the whole key; printf %s \"$KEY\" | \
+                sha256sum prints it";
             problems.add(&key.sha256.at, reason);
             continue;
         };
         if is_empty_key(&digest) {
-            let reason = "the SHA-256 of an empty text, so anybody could hold this key; was a variable empty? \
+            let reason = "the SHA-256 of an empty text, so anybody could hold this key; was a \
+                variable empty? \
                           `tollgate key new` makes a random key";
             problems.add(&key.sha256.at, reason);
         }

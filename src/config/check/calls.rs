@@ -23,8 +23,11 @@ pub(crate) fn timeouts(raw: &RawTimeouts, problems: &mut Problems) -> Timeouts {
 /// A stream that is silent for `idle` is closed, so a longer interval would never send a comment.
 fn keep_alive(at: &Place, every: Option<Duration>, idle: Duration, problems: &mut Problems) {
     if every.is_some_and(|every| every >= idle) {
-        problems
-            .add(at, "`keep_alive` is not shorter than `idle`, which ends a silent stream; make it shorter, or `off`");
+        problems.add(
+            at,
+            "`keep_alive` is not shorter than `idle`, which ends a silent stream; make it \
+                shorter, or `off`",
+        );
     }
 }
 

@@ -25,7 +25,11 @@ pub(crate) fn settings(
         && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
     {
         let at = if raw.admin_listen.given { &raw.admin_listen.at } else { &raw.listen.at };
-        problems.add(at, "`listen` and `admin_listen` are the same address; the operators' side needs its own port");
+        problems.add(
+            at,
+            "`listen` and `admin_listen` are the same address; the operators' side \
+            needs its own port",
+        );
     }
     let clickhouse = clickhouse(&raw.clickhouse, problems);
     let store = match raw.store.value {
@@ -110,7 +114,8 @@ fn clickhouse(raw: &RawClickHouse, problems: &mut Problems) -> ClickHouseOptions
     if !plain {
         problems.add(
             &raw.url.at,
-            "no address of a ClickHouse; give http://host:port or https://host:port and nothing more",
+            "no address of a ClickHouse; give http://host:port or https://host:port and nothing \
+             more",
         );
     }
     let database = &raw.database.value;
@@ -143,7 +148,8 @@ fn limits_store(
         return None;
     };
     if uri.scheme_str() == Some("rediss") {
-        let reason = "TLS to the limits store is not in this version; give redis://host:port in a private network or \
+        let reason = "TLS to the limits store is not in this version; give redis://host:port in a \
+            private network or \
                       through a TLS tunnel";
         problems.add(&given.at, reason);
         return None;

@@ -82,7 +82,11 @@ fn org_limits(raw: &RawLimits, problems: &mut Problems) -> OrgLimits {
         }
         let caps = caps!(model);
         if caps.is_empty() {
-            problems.add(&model.at, "limits nothing; give requests_per_minute, tokens_per_minute, calls_in_flight, usd_per_day or usd_per_month");
+            problems.add(
+                &model.at,
+                "limits nothing; give requests_per_minute, tokens_per_minute, \
+                calls_in_flight, usd_per_day or usd_per_month",
+            );
         }
         models.push(ModelLimits { pattern: Glob::new(name), name: Arc::from(name), caps });
     }
@@ -147,7 +151,8 @@ fn rules(raw: &RawRules, compiled: &mut Compiled, problems: &mut Problems) -> Op
                     .add(raw.custom.get(index).map_or(&raw.custom.at, |c| &c.pattern.at), reason);
             }
             RulesError::Allow { index } => {
-                let hint = "has no letters or digits, so it can match nothing; give an address, @domain or a number";
+                let hint = "has no letters or digits, so it can match nothing; give an address, \
+                    @domain or a number";
                 problems.add(raw.allow.get(index).map_or(&raw.allow.at, |a| &a.at), hint);
             }
             RulesError::Terms { index, reason } => {

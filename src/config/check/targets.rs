@@ -237,7 +237,8 @@ fn targets(
     if sticky.value && !weighted {
         problems.add(
             &sticky.at,
-            "without weights every call goes to the first target anyway; give weights, or take it out",
+            "without weights every call goes to the first target anyway; give weights, or take it \
+             out",
         );
     }
     let mut weights = list.iter().map(|target| target.weight).filter(|weight| *weight > 0);

@@ -17,7 +17,8 @@ pub(crate) enum EnvError {
     )]
     Open,
     #[error(
-        "`${{{0}}}` is no reference; write ${{NAME}} or ${{NAME:-default}} with a name of A-Z, a-z, 0-9 and _"
+        "`${{{0}}}` is no reference; write ${{NAME}} or ${{NAME:-default}} with a name of A-Z, \
+         a-z, 0-9 and _"
     )]
     Name(String),
 }

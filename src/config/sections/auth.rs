@@ -159,7 +159,8 @@ section! {
         /// JWTs.
         jwt: RawJwt => check = "{}";
         /// Gateway keys. They begin with `tg-`; only their SHA-256 is kept.
-        keys: Vec<At<RawKey>> => check = "[]", eg "{name: ci, org: acme, expires: 2027-01-31, models: [gpt-4o-mini*], \
+        keys: Vec<At<RawKey>> => check = "[]", eg "{name: ci, org: acme, expires: 2027-01-31, \
+            models: [gpt-4o-mini*], \
             sha256: 5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef}";
     }
 }

@@ -41,7 +41,8 @@ section! {
         /// Folder of the write-ahead log and of the embedded store.
         data_dir: PathBuf = "./data";
         /// TLS on the applications' side; null for plain HTTP.
-        tls: Option<RawTls> = "null", eg "{cert_file: /etc/tollgate/tls.crt, key_file: /etc/tollgate/tls.key}";
+        tls: Option<RawTls> = "null", eg "{cert_file: /etc/tollgate/tls.crt, key_file: \
+            /etc/tollgate/tls.key}";
         /// Longest request body; a longer one gets a 413.
         max_body_bytes: Size = "100MiB" in 1..=64 << 30;
         /// Time that calls have to finish after SIGTERM.

@@ -27,7 +27,8 @@ section! {
         /// Temperature.
         temperature: f64 = "0.2" in 0.0..=2.0;
         /// Categories of tickets. Any other category in the answer becomes null.
-        categories: Vec<At<String>> => check = "[billing, technical, account, other]" in 1..=WORDS_MAX;
+        categories: Vec<At<String>> => check = "[billing, technical, account, \
+            other]" in 1..=WORDS_MAX;
         /// Priorities of tickets. Any other priority in the answer becomes null.
         priorities: Vec<At<String>> => check = "[low, medium, high, vip]" in 1..=WORDS_MAX;
         /// Time until the caller gets an answer. The work continues after it.
@@ -38,16 +39,20 @@ section! {
         /// that a ticket is data always follow.
         prompt: String => check = "You classify support tickets." in 1..=PROMPT_BYTES_MAX;
         /// Descriptions of categories for the model, one line each.
-        category_descriptions: Named<String> => check = "{}", eg "billing: Invoices, payments, refunds, prices";
+        category_descriptions: Named<String> => check = "{}", eg "billing: Invoices, payments, \
+            refunds, prices";
         /// Descriptions of priorities for the model, one line each.
-        priority_descriptions: Named<String> => check = "{}", eg "vip: The sender says that they are an enterprise customer";
+        priority_descriptions: Named<String> => check = "{}", eg "vip: The sender says that they \
+            are an enterprise customer";
         /// Other words that an answer may use for a category.
-        category_synonyms: Named<Vec<At<String>>> => check = "{}", eg "technical: [bug, incident, outage]";
+        category_synonyms: Named<Vec<At<String>>> => check = "{}", eg "technical: [bug, incident, \
+            outage]";
         /// Other words that an answer may use for a priority.
         priority_synonyms: Named<Vec<At<String>>> => check = "{}", eg "high: [urgent, critical]";
         /// Tickets with their right answers, shown to the model.
         examples: Vec<At<RawExample>> => check = "[]" in 0..=EXAMPLES_MAX,
-            eg "{title: Charged twice, body: Invoice 4711 was paid twice, category: billing, priority: medium}";
+            eg "{title: Charged twice, body: Invoice 4711 was paid twice, category: billing, \
+                priority: medium}";
         /// If true, the answer also has a `reason`: one sentence of the model.
         reason: bool = "false";
         /// If true, the model is asked again when its answer has no JSON, within

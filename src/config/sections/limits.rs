@@ -49,7 +49,8 @@ section! {
         /// Limits of each user (`auth.jwt.user_claim`), within the organisation's.
         each_user: RawCaps => check = "{}", eg "{requests_per_minute: 10}";
         /// Limits by model, within the organisation's; the first match counts.
-        models: Vec<At<RawModelCaps>> => check = "[]", eg "{match: gpt-4o*, tokens_per_minute: 100000, usd_per_day: 25}";
+        models: Vec<At<RawModelCaps>> => check = "[]", eg "{match: gpt-4o*, tokens_per_minute: \
+            100000, usd_per_day: 25}";
         /// With a shared `limits_store`, while it is unavailable: local (each gateway counts by
         /// itself), open (no limits) or closed (503).
         fail: Fail = "local";

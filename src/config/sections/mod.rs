@@ -56,7 +56,8 @@ section! {
         auth: RawAuth = "jwt: {secret: '${TOLLGATE_JWT_SECRET:-}'}";
         /// The providers that calls are sent to, each with a name of your own; at most 1,024.
         providers: Named<RawProvider> =
-            "openai: {kind: openai, base_url: 'https://api.openai.com/v1', api_key: '${OPENAI_API_KEY:-}'}",
+            "openai: {kind: openai, base_url: 'https://api.openai.com/v1', api_key: \
+             '${OPENAI_API_KEY:-}'}",
             eg "anthropic: {kind: anthropic, api_key: '${ANTHROPIC_API_KEY:-}'}";
         /// Routing: the provider of each call.
         routing: RawRouting = "{}";
@@ -76,7 +77,8 @@ section! {
         /// when it begins, tokens for their likely number; both are settled when it ends. A call
         /// without `max_tokens` reserves the longest answer of its model. A stream is never cut;
         /// use beyond a limit counts against later calls.
-        limits: PerOrg<RawLimits> = "{}", eg "acme: {requests_per_minute: 600, burst: 100, usd_per_month: 500}";
+        limits: PerOrg<RawLimits> = "{}", eg "acme: {requests_per_minute: 600, burst: 100, \
+            usd_per_month: 500}";
         /// Feature flags.
         features: PerOrg<RawFeatures> = "{}", eg "acme: {ai_intent_enabled: false}";
         /// The ticket endpoint, `POST /api/ai/intent`. `tollgate intent eval FILE.csv` tests a
@@ -88,6 +90,7 @@ section! {
         /// `tollgate prices list` prints all prices; `tollgate prices import FILE --output PATH`
         /// writes this file.
         prices: Vec<At<RawPrice>> = "[]",
-            eg "{provider: openai, model: gpt-4o-mini, input: 0.15, cached_input: 0.075, output: 0.60}";
+            eg "{provider: openai, model: gpt-4o-mini, input: 0.15, cached_input: 0.075, output: \
+                0.60}";
     }
 }

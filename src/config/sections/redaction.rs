@@ -29,9 +29,11 @@ section! {
         /// Values that are not redacted: an address, a domain (@example.com) or a number.
         allow: Hidden<Vec<At<String>>> = "[]", eg "support@example.com";
         /// Patterns of your own.
-        custom: Vec<At<RawCustom>> => check = "[]", eg "{name: ticket, pattern: 'TCK-[0-9]{6}', replacement: '[TICKET]'}";
+        custom: Vec<At<RawCustom>> => check = "[]", eg "{name: ticket, pattern: 'TCK-[0-9]{6}', \
+            replacement: '[TICKET]'}";
         /// Word lists of your own.
-        terms: Vec<At<RawTerms>> => check = "[]", eg "{name: project, words: [Falcon, Blue Harbour], replacement: '[PROJECT]'}";
+        terms: Vec<At<RawTerms>> => check = "[]", eg "{name: project, words: [Falcon, Blue \
+            Harbour], replacement: '[PROJECT]'}";
     }
 }
 section! {

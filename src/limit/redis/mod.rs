@@ -352,7 +352,8 @@ impl Shared {
                 let waited = LIMITS_STORE_START_MAX.as_secs();
                 tracing::warn!(
                     waited_seconds = waited,
-                    "the limits store was not reached at the start; the policy's limits.fail is in force"
+                    "the limits store was not reached at the start; the policy's limits.fail is in \
+                     force"
                 );
                 self.started.cancel();
             }
@@ -377,7 +378,8 @@ impl Shared {
                     if self.has_started() {
                         tracing::warn!(
                             reason,
-                            "the limits store cannot be reached; the policy's limits.fail is in force"
+                            "the limits store cannot be reached; the policy's limits.fail is in \
+                             force"
                         );
                     } else {
                         tracing::warn!(

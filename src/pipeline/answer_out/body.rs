@@ -21,7 +21,7 @@ pub enum Body {
     /// A provider's answer as it comes.
     Teed(Box<Tee>),
     /// One of these over HTTP/2, where nobody asks for what is not taken.
-    Watched(Watched),
+    Watched(Watched<Body>),
 }
 
 impl Body {
@@ -39,7 +39,7 @@ impl Body {
     pub fn is_coming(&self) -> bool {
         match self {
             Body::Teed(_) => true,
-            Body::Watched(watched) => watched.is_coming(),
+            Body::Watched(watched) => watched.is(Body::is_coming),
             Body::Full(_) | Body::Held { .. } => false,
         }
     }

@@ -11,36 +11,35 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http_body::{Body as _, SizeHint};
+use http_body::{Body, SizeHint};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use super::body::Body;
 use super::cut::Cut;
 use crate::bounds::{H2_PIECE_BYTES, WRITE_STALL_MAX};
 use crate::lock::lock;
 
 /// A body that is let go of when nobody takes it.
-pub struct Watched {
-    state: Arc<Mutex<State>>,
+pub struct Watched<B> {
+    state: Arc<Mutex<State<B>>>,
     size: SizeHint,
     /// Its end tells the watch that the answer is over.
     _over: oneshot::Sender<()>,
 }
 
-struct State {
+struct State<B> {
     /// Absent once it was let go of.
-    body: Option<Body>,
+    body: Option<B>,
     /// What has not been asked for of the last frame.
     rest: Bytes,
     /// Since when it is for the peer to take something; absent while it waits for us.
     untaken: Option<Instant>,
 }
 
-impl Watched {
+impl<B: Body<Data = Bytes, Error = Cut> + Send + Unpin + 'static> Watched<B> {
     /// Watches `body` in a task of `tasks`.
-    pub fn new(body: Body, tasks: &TaskTracker) -> Watched {
+    pub fn new(body: B, tasks: &TaskTracker) -> Watched<B> {
         let size = body.size_hint();
         let state = State { body: Some(body), rest: Bytes::new(), untaken: Some(Instant::now()) };
         let (state, (over, ended)) = (Arc::new(Mutex::new(state)), oneshot::channel());
@@ -48,9 +47,9 @@ impl Watched {
         Watched { state, size, _over: over }
     }
 
-    /// Whether the call is not over yet.
-    pub fn is_coming(&self) -> bool {
-        lock(&self.state).body.as_ref().is_some_and(Body::is_coming)
+    /// Whether the body is still there and `test` is true of it.
+    pub fn is(&self, test: impl FnOnce(&B) -> bool) -> bool {
+        lock(&self.state).body.as_ref().is_some_and(test)
     }
 
     /// The next bytes for the client.
@@ -74,7 +73,7 @@ impl Watched {
     /// Whether nothing more will come.
     pub fn is_end_stream(&self) -> bool {
         let state = lock(&self.state);
-        state.rest.is_empty() && state.body.as_ref().is_some_and(http_body::Body::is_end_stream)
+        state.rest.is_empty() && state.body.as_ref().is_some_and(Body::is_end_stream)
     }
 
     /// How much will come, if that is known.
@@ -84,7 +83,7 @@ impl Watched {
 }
 
 /// Lets go of the body when it has not been taken for too long; ends with the answer.
-async fn watch(state: Arc<Mutex<State>>, mut ended: oneshot::Receiver<()>) {
+async fn watch<B>(state: Arc<Mutex<State<B>>>, mut ended: oneshot::Receiver<()>) {
     let mut until = Instant::now() + WRITE_STALL_MAX;
     loop {
         tokio::select! {
@@ -115,6 +114,7 @@ mod tests {
     use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 
     use super::super::answering::Held;
+    use super::super::body::Body;
     use super::*;
     use crate::bounds::H2_KEEP_ALIVE;
     use crate::metrics::Metrics;

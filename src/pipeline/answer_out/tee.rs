@@ -7,7 +7,9 @@
 //! event, or the last byte of a known length); a stream that breaks is closed by the endpoint's own
 //! error event and never by `[DONE]`; a slow client holds the provider back, because nothing is
 //! read that has not been asked for; comments for the client of a silent stream stand between
-//! events and never behind the last. Does not retry.
+//! events and never behind the last. Does not retry. Its row is closed in `closing`.
+
+mod closing;
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -18,6 +20,7 @@ use hyper::body::{Body as _, Incoming};
 use tollgate_wire::sse::{self, EventReader, Piece};
 use tollgate_wire::{Format, Role, StreamFailure, StreamReader};
 
+use self::closing::Closing;
 use super::super::record::Record;
 use super::super::turns::Pace;
 use super::answering::{Answering, Held, Logged, outcome_of};
@@ -27,24 +30,24 @@ use super::restore::Events;
 use super::slices::pass;
 use crate::ailog::Durable;
 use crate::ailog::row::Outcome;
-use crate::bounds::{CALL_BYTES_FREE, SSE_EVENT_BYTES_MAX, STEP_BYTES_MAX};
+use crate::bounds::{CALL_BYTES_FREE, SSE_EVENT_BYTES_MAX};
 use crate::code::Code;
-use crate::redact::{self, AnswerRedactor, BodyRestorer, Redacted};
+use crate::redact::BodyRestorer;
 
-/// What the client is told when a stream breaks.
+/// The messages to the client of a stream that breaks.
 const BROKEN: &str = "The AI service stopped before the answer was complete. Please try again.";
 const TOO_SLOW: &str = "The AI service took too long to complete the answer. Please try again.";
 
-/// What the client of a silent stream gets: a comment, which readers of event streams pass over.
+/// Sent to the client of a silent stream: a comment, which readers of event streams skip.
 const COMMENT: &[u8] = b": keep-alive\n\n";
 
 /// One streaming answer.
 pub struct Tee {
     /// Absent once it has ended or failed.
     incoming: Option<Incoming>,
-    /// Came from the provider and is still to be looked at.
+    /// Bytes from the provider that are still to be read.
     unread: Bytes,
-    /// Nothing comes behind it.
+    /// Nothing follows them.
     unread_is_last: bool,
     ready: VecDeque<Bytes>,
     kind: TeeKind,
@@ -61,27 +64,6 @@ pub struct Tee {
     held: Held,
     pace: Pace,
 }
-
-/// A row that is closed when its text has been redacted.
-struct Closing {
-    text: AnswerRedactor,
-    /// The text is not all of the answer.
-    cut: bool,
-    outcome: Outcome,
-    code: Option<Code>,
-}
-
-/// What of an answer goes into the log, not yet redacted.
-struct Captured {
-    text: Bytes,
-    /// It is JSON to its end.
-    whole: bool,
-    cut: bool,
-}
-
-/// What is redacted at once when the client has left, and nobody can be given way to. The rest is
-/// not kept.
-const LEFT_BYTES_MAX: usize = 64 << 10;
 
 /// Whether the connection is to be cut.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -422,122 +404,5 @@ impl Tee {
                 }
             }
         }
-    }
-
-    fn record_stream(&mut self, outcome: Outcome, code: Option<Code>) {
-        if !self.is_recorded() {
-            let captured = self.note_stream();
-            self.record(captured, outcome, code);
-        }
-    }
-
-    fn record_plain(&mut self, outcome: Outcome, code: Option<Code>) {
-        let captured = self.note_plain();
-        self.record(captured, outcome, code);
-    }
-
-    fn is_recorded(&self) -> bool {
-        self.closing.is_some() || self.record.is_closed()
-    }
-
-    /// Closes the row; where there is much to redact for it, in steps, before anything more goes
-    /// out.
-    fn record(&mut self, captured: Option<Captured>, outcome: Outcome, code: Option<Code>) {
-        let Some(Captured { text, whole, cut }) = captured else {
-            self.closed(None, outcome, code);
-            return;
-        };
-        if text.len() > STEP_BYTES_MAX {
-            let text = AnswerRedactor::new(&self.log.rules, text, whole, self.log.capture_bytes);
-            self.closing = Some(Box::new(Closing { text, cut, outcome, code }));
-            return;
-        }
-        let begun = self.pace.begin();
-        let (redacted, shortened) =
-            redact::answer(&self.log.rules, &text, whole, self.log.capture_bytes);
-        self.pace.end(begun, text.len());
-        self.closed(Some((redacted, cut || shortened)), outcome, code);
-    }
-
-    /// The text of the row has been redacted.
-    fn close(&mut self) {
-        let Some(closing) = self.closing.take() else { return };
-        let Closing { text, cut, outcome, code } = *closing;
-        let (redacted, shortened) = text.finish();
-        self.closed(Some((redacted, cut || shortened)), outcome, code);
-    }
-
-    fn closed(&mut self, text: Option<(Redacted, bool)>, outcome: Outcome, code: Option<Code>) {
-        if let Some((text, cut)) = text {
-            self.record.answered(text, cut);
-        }
-        self.record.close(self.status, outcome, code);
-        self.durable = self.record.durable().map(Box::new);
-    }
-
-    /// Notes what was used; gives what is to be logged of the text.
-    fn note_stream(&mut self) -> Option<Captured> {
-        let TeeKind::Events { format, stream, .. } = &self.kind else { return None };
-        self.record.row().response_bytes = self.bytes;
-        let (told, written) = (stream.usage(), stream.text_bytes());
-        // Before the end a provider reports nothing, or of the beginning only.
-        if !stream.is_usage_final() && (written > 0 || told.is_some()) && format.is_generated() {
-            self.record.used_about(told, written, stream.model());
-        } else {
-            self.record.used(told, stream.model());
-        }
-        self.log.capture.then(|| {
-            let transcript = stream.transcript();
-            let json = serde_json::to_vec(transcript).unwrap_or_default();
-            Captured { text: Bytes::from(json), whole: true, cut: transcript.is_cut() }
-        })
-    }
-
-    /// The same of a plain answer.
-    fn note_plain(&mut self) -> Option<Captured> {
-        let TeeKind::Plain { prefix, textual, tail, format, .. } = &mut self.kind else {
-            return None;
-        };
-        self.record.row().response_bytes = self.bytes;
-        if !*textual {
-            return None;
-        }
-        let facts = format.read_usage_in_tail(tail);
-        self.record.used(facts, "");
-        self.log.capture.then(|| {
-            let whole = prefix.len() as u64 == self.bytes;
-            Captured { text: prefix.split().freeze(), whole, cut: !whole }
-        })
-    }
-}
-
-impl Drop for Tee {
-    /// The client left: what is known by now goes into the row, which the record then writes.
-    fn drop(&mut self) {
-        if self.record.is_closed() {
-            return;
-        }
-        let (text, cut) = match self.closing.take() {
-            Some(closing) => (closing.text, closing.cut),
-            None => {
-                let Some(Captured { mut text, whole, cut }) =
-                    self.note_stream().or_else(|| self.note_plain())
-                else {
-                    return;
-                };
-                let long = text.len() > LEFT_BYTES_MAX;
-                text.truncate(LEFT_BYTES_MAX);
-                let mut text = AnswerRedactor::new(
-                    &self.log.rules,
-                    text,
-                    whole && !long,
-                    self.log.capture_bytes,
-                );
-                while !text.step(STEP_BYTES_MAX) {}
-                (text, cut || long)
-            }
-        };
-        let (redacted, shortened) = text.finish();
-        self.record.answered(redacted, cut || shortened);
     }
 }

@@ -97,9 +97,11 @@ impl Arriving {
     /// Why it is waited for no longer.
     fn stopped(&self) -> Refusal {
         let message = if self.entry.as_ref().is_some_and(Entry::is_given_up) {
-            "the request body came slowly while your share of the gateway was used up; please send it again"
+            "the request body came slowly while your share of the gateway was used up; please send \
+             it again"
         } else if self.rate.is_too_slow() {
-            "the request body came too slowly; send at least 1 KiB a second, or all of it within 10 seconds"
+            "the request body came too slowly; send at least 1 KiB a second, or all of it within \
+             10 seconds"
         } else {
             "the request body stopped coming"
         };

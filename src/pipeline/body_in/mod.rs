@@ -219,7 +219,8 @@ impl Intake {
                 return Ok(Gathered::Begun(pieces));
             }
             if gathered >= ROUTE_WAIT_BYTES_MAX {
-                let message = "`model` must come within the first MiB of a request body that is routed by model; \
+                let message = "`model` must come within the first MiB of a request body that is \
+                    routed by model; \
                                put it before the messages";
                 return Err(self.refused(
                     Refusal::new(Code::InvalidRequest, message).about("model").closing(),
@@ -332,8 +333,10 @@ impl Intake {
         if asked.most() <= most {
             return Ok(());
         }
-        let message = "a long request body that asks for longer or more answers than its beginning says, or than its \
-                       model gives, has to say so first; put `max_tokens`, `n` and the like before the messages";
+        let message = "a long request body that asks for longer or more answers than its beginning \
+            says, or than its \
+                       model gives, has to say so first; put `max_tokens`, `n` and the like before \
+                       the messages";
         Err(Refusal::new(Code::InvalidRequest, message).closing())
     }
 
@@ -411,13 +414,15 @@ fn allowed(key: &GatewayKey, facts: &Facts) -> Result<(), Refusal> {
         return Err(Refusal::new(Code::ModelNotFound, message).about("model").closing());
     }
     if facts.models_cut {
-        let message = "the request body names too many models, or one with too long a name, for a key that is \
+        let message = "the request body names too many models, or one with too long a name, for a \
+            key that is \
                        restricted to certain models; name fewer";
         return Err(Refusal::new(Code::InvalidRequest, message).closing());
     }
     let Some(field) = facts.chooser else { return Ok(()) };
     let message = format!(
-        "`{field}` lets the provider choose another model, and this key is restricted to certain models; leave `{field}` out"
+        "`{field}` lets the provider choose another model, and this key is restricted to certain \
+         models; leave `{field}` out"
     );
     Err(Refusal::new(Code::InvalidRequest, message).about(field).closing())
 }

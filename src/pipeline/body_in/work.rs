@@ -67,7 +67,8 @@ impl Decoding {
                 Refusal::new(Code::BodyTooLarge, message).closing()
             }
             Fault::Broken => {
-                let message = "the compressed request body is damaged, cut short, or not of the coding that it names";
+                let message = "the compressed request body is damaged, cut short, or not of the \
+                    coding that it names";
                 Refusal::new(Code::UnsupportedMediaType, message).closing()
             }
         }

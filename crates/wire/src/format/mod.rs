@@ -274,6 +274,16 @@ mod tests {
         }
     }
 
+    /// Providers count tokens without charge, so such a call reserves nothing.
+    #[test]
+    fn counting_tokens_reserves_nothing() {
+        for name in ["/v1/responses/input_tokens", "/v1/messages/count_tokens"] {
+            let mut routes = Format::ALL.iter().flat_map(|format| format.routes());
+            let route = routes.find(|route| route.name == name).expect("a route");
+            assert_eq!(route.makes, None, "{name}");
+        }
+    }
+
     #[test]
     fn each_format_reports_a_failure_in_its_own_words() {
         let failure = StreamFailure {

@@ -29,7 +29,8 @@ pub(crate) const SPEC: Spec = Spec {
         Route {
             name: "/v1/responses/input_tokens",
             answer: Format::Other,
-            makes: Some(Makes::Nothing),
+            // Counting is free.
+            makes: None,
         },
         Route { name: "/v1/responses/compact", answer: Format::Other, makes: Some(Makes::Nothing) },
     ],

@@ -76,7 +76,8 @@ pub(crate) enum ApplyError {
     #[error("ClickHouse does not take {what}: {error}")]
     Statement { what: String, error: Error },
     #[error(
-        "ClickHouse at {url} was not done with {what} within {} s; run the command again when it is less busy",
+        "ClickHouse at {url} was not done with {what} within {} s; run the command again when it \
+         is less busy",
         STATEMENT_TIMEOUT.as_secs()
     )]
     Slow { url: String, what: String },
@@ -102,34 +103,51 @@ impl SchemaOptions {
         runtime()?.block_on(async {
             let failed = |what: &str, error: Error| match error {
                 Error::BadResponse(ref text) => match exception_code(text) {
-                    Some(192..=194 | 497 | 516) => ApplyError::Refused { user: server.user.clone(), error },
+                    Some(192..=194 | 497 | 516) => {
+                        ApplyError::Refused { user: server.user.clone(), error }
+                    }
                     _ => ApplyError::Statement { what: what.to_owned(), error },
                 },
-                Error::TimedOut => ApplyError::Slow { url: server.url.clone(), what: what.to_owned() },
+                Error::TimedOut => {
+                    ApplyError::Slow { url: server.url.clone(), what: what.to_owned() }
+                }
                 error => ApplyError::Unreachable { url: server.url.clone(), error },
             };
             let ledger = self.fill(
                 "CREATE DATABASE IF NOT EXISTS `${database}` ${on_cluster};\n\
                  CREATE TABLE IF NOT EXISTS `${database}`.tollgate_migrations ${on_cluster}\n\
                  (version UInt32, applied_at DateTime('UTC') DEFAULT now())\n\
-                 ENGINE = ${ledger_engine} ORDER BY version COMMENT 'Migrations that tollgate has run';\n",
+                 ENGINE = ${ledger_engine} ORDER BY version COMMENT 'Migrations that tollgate has \
+                 run';\n",
             );
             let of_ledger = "the database with its list of migrations";
             for statement in statements(&ledger) {
                 execute(&client, &statement).await.map_err(|e| failed(of_ledger, e))?;
             }
-            let done = format!("SELECT DISTINCT version FROM `{}`.tollgate_migrations", self.database);
-            let done: Vec<u32> =
-                in_time(client.query_raw(&done).fetch_all()).await.map_err(|e| failed(of_ledger, e))?;
+            let done = format!(
+                "SELECT DISTINCT version FROM \
+                `{}`.tollgate_migrations",
+                self.database
+            );
+            let done: Vec<u32> = in_time(client.query_raw(&done).fetch_all())
+                .await
+                .map_err(|e| failed(of_ledger, e))?;
             let of_retention = "the retention of ai_log";
-            let retention_before = self.retention(&client).await.map_err(|e| failed(of_retention, e))?;
+            let retention_before =
+                self.retention(&client).await.map_err(|e| failed(of_retention, e))?;
             let mut run = Vec::new();
-            for (version, template) in migrations().iter().filter(|(version, _)| !done.contains(version)) {
+            for (version, template) in
+                migrations().iter().filter(|(version, _)| !done.contains(version))
+            {
                 let what = format!("migration {version}");
                 for statement in statements(&self.fill(template)) {
                     execute(&client, &statement).await.map_err(|e| failed(&what, e))?;
                 }
-                let note = format!("INSERT INTO `{}`.tollgate_migrations (version) VALUES ({version})", self.database);
+                let note = format!(
+                    "INSERT INTO `{}`.tollgate_migrations (version) VALUES \
+                    ({version})",
+                    self.database
+                );
                 execute(&client, &note).await.map_err(|e| failed(&what, e))?;
                 run.push(*version);
             }
@@ -169,7 +187,8 @@ impl SchemaOptions {
                 format!("ON CLUSTER '{cluster}'"),
                 replicated(&self.database, "ai_log"),
                 replicated(&self.database, "tollgate_migrations"),
-                "replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800",
+                "replicated_deduplication_window = 100000, replicated_deduplication_window_seconds \
+                 = 604800",
             ),
         };
         template

@@ -76,7 +76,8 @@ macro_rules! whole {
             fn read(node: &Node, problems: &mut Problems) -> Option<$ty> {
                 parsed(node, "a whole number", problems, |text| {
                     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-                    let reason = if digits { "too large" } else { "not a whole number of 0 or more" };
+                    let reason = if digits { "too large" } else { "not a whole number of 0 or \
+                        more" };
                     values::whole(text).and_then(|n| <$ty>::try_from(n).ok()).ok_or_else(|| reason.to_owned())
                 })
             }
@@ -230,7 +231,8 @@ impl<N: Bytes> Shape for Size<N> {
         json!(values::show_size(self.0.count()))
     }
     fn schema() -> Json {
-        json!({"anyOf": [{"type": "string", "pattern": "^[0-9_]+ ?(B|[KMG]iB|[kKMG]B)?$|\\$\\{"}, {"type": "integer", "minimum": 0}]})
+        json!({"anyOf": [{"type": "string", "pattern": "^[0-9_]+ \
+            ?(B|[KMG]iB|[kKMG]B)?$|\\$\\{"}, {"type": "integer", "minimum": 0}]})
     }
     fn kind() -> Kind {
         Kind::Scalar("size")
