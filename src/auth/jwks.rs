@@ -83,9 +83,12 @@ impl KeySet {
     ///
     /// # Errors
     /// It is too large, is not a JWK set, or holds no usable key.
-    fn read(bytes: &[u8]) -> Result<KeySet, &'static str> {
+    pub(super) fn read(bytes: &[u8]) -> Result<KeySet, &'static str> {
         if bytes.len() > JWKS_BYTES_MAX {
             return Err("the set is too large");
+        }
+        if bytes.starts_with(b"-----BEGIN") {
+            return Err("a PEM file; a key set is JSON, {\"keys\": [{\"kty\": …}]}");
         }
         let set = json::object(bytes).ok_or("not JSON, or a name is given twice in an object")?;
         let list = set.get("keys").and_then(Value::as_array).ok_or("no list of `keys`")?;

@@ -41,6 +41,7 @@ pub use refused::{Latest, Refused};
 pub use signature::hmac_key;
 
 use crate::config::policy::GatewayKey;
+use crate::config::policy::JwksSource;
 pub use crate::config::policy::{Accept, AuthOptions, AuthPolicy, JwtPolicy};
 use crate::ids::{OrgId, Secret};
 
@@ -107,7 +108,24 @@ enum Shown<'a> {
     Foreign(&'a str),
 }
 
+/// Why a text is no usable key set, if it is none.
+pub(crate) fn key_set_fault(bytes: &[u8]) -> Option<&'static str> {
+    jwks::KeySet::read(bytes).err()
+}
+
 impl Authenticator {
+    /// Whether there is a key for each way to verify JWTs. A key set at an address is fetched when
+    /// a token needs it, so only a file counts.
+    pub(crate) fn has_keys(&self, policy: &AuthPolicy, now_ms: i64) -> bool {
+        let source = policy.jwt.as_ref().and_then(|jwt| jwt.jwks.as_ref());
+        match source {
+            Some(source @ JwksSource::File(_)) if policy.options.accept.contains(&Accept::Jwt) => {
+                !self.key_sets.current(source, now_ms).keys.is_empty()
+            }
+            _ => true,
+        }
+    }
+
     /// Authenticates a call. `require_jwt`: only a JWT is accepted.
     ///
     /// Waits only if a JWK set has to be fetched: at the first token that needs it, at an unknown

@@ -7,11 +7,12 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::print;
+use crate::auth::key_set_fault;
 use crate::bounds::memory_max;
-use crate::config::policy::Accept;
+use crate::config::policy::{Accept, JwksSource};
 use crate::config::{self, Loaded, OtherFile};
 use crate::failure::Failure;
 use crate::server::tls::TlsAcceptor;
@@ -61,15 +62,42 @@ fn missing(loaded: &Loaded) -> Vec<String> {
         let place = loaded.others.first().map_or("tls", |other| other.named_at.as_str());
         lines.push(format!("{place}: {error:#}"));
     }
+    lines.extend(unusable_key_set(loaded));
+    lines.extend(unusable_data_dir(&loaded.settings.options.data_dir));
     lines
+}
+
+/// What is wrong with a key set in a file.
+fn unusable_key_set(loaded: &Loaded) -> Option<String> {
+    let Some(JwksSource::File(path)) = loaded.policy.auth.jwt.as_ref()?.jwks.as_ref() else {
+        return None;
+    };
+    let reason = key_set_fault(&std::fs::read(path).ok()?)?;
+    let named_at = loaded.others.iter().find(|other| other.path == *path);
+    let place = named_at.map_or("auth.jwt.jwks", |other| other.named_at.as_str());
+    Some(format!("{place}: `{}` is no usable key set: {reason}", path.display()))
+}
+
+/// Why the data folder cannot be made or written. The first folder above it that is there is tried
+/// with a folder that is deleted again.
+fn unusable_data_dir(data_dir: &Path) -> Option<String> {
+    let here = Path::new(".");
+    let above =
+        data_dir.ancestors().map(|path| if path.as_os_str().is_empty() { here } else { path });
+    let there = above.into_iter().find(|path| path.exists()).unwrap_or(here);
+    let error = tempfile::Builder::new().prefix(".tollgate-check-").tempdir_in(there).err()?;
+    Some(format!(
+        "data_dir: `{}` cannot be made or written: {}; give a folder that this user may write",
+        data_dir.display(),
+        error.kind()
+    ))
 }
 
 /// One line for each thing that is allowed and an operator should know.
 fn warned(loaded: &Loaded) -> String {
-    config::warnings(&loaded.settings, &loaded.policy)
-        .iter()
-        .map(|text| format!("\nwarning: {text}"))
-        .collect()
+    let mut warnings = config::warnings(&loaded.settings, &loaded.policy);
+    warnings.extend(config::without_policy(&loaded.origin.source));
+    warnings.iter().map(|text| format!("\nwarning: {text}")).collect()
 }
 
 fn summary(loaded: &Loaded) -> String {

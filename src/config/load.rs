@@ -119,7 +119,22 @@ impl Purpose {
 /// # Errors
 /// Every problem of every file.
 pub(crate) fn load(path: Option<&Path>) -> Result<Loaded, Problems> {
-    Source::find(path)?.load(crate::clock::wall_ms())
+    let source = Source::find(path)?;
+    let is_named = path.is_some() || named_by_environment().is_some();
+    if is_named && source.has_no_policy() {
+        let mut problems = Problems::default();
+        let file = problems.file(&source.shown());
+        let at = Place { file: Some(file), ..Place::built_in() };
+        let text = "there is no policy file in this folder; put at least one into policies/*.yaml";
+        problems.add(&at, text);
+        return Err(problems);
+    }
+    source.load(crate::clock::wall_ms())
+}
+
+/// The path in `TOLLGATE_CONFIG`.
+fn named_by_environment() -> Option<PathBuf> {
+    std::env::var_os("TOLLGATE_CONFIG").filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
 /// As [`load`], for a command that takes no calls and uses this part.
@@ -136,9 +151,7 @@ impl Source {
     /// # Errors
     /// There is nothing at the path that was named.
     pub(crate) fn find(path: Option<&Path>) -> Result<Source, Problems> {
-        let named = path.map(Path::to_owned).or_else(|| {
-            std::env::var_os("TOLLGATE_CONFIG").filter(|value| !value.is_empty()).map(PathBuf::from)
-        });
+        let named = path.map(Path::to_owned).or_else(named_by_environment);
         let Some(path) = named else {
             let default = PathBuf::from("config");
             return Ok(if default.is_dir() { Source::Folder(default) } else { Source::BuiltIn });
@@ -156,6 +169,19 @@ impl Source {
                 );
                 Err(problems)
             }
+        }
+    }
+
+    /// Whether no file holds a policy, so that the built-in one is in force.
+    pub(super) fn has_no_policy(&self) -> bool {
+        !self.names(&mut Problems::default()).iter().any(|(_, _, is_policy)| *is_policy)
+    }
+
+    /// Its path.
+    fn shown(&self) -> String {
+        match self {
+            Source::Folder(path) | Source::File(path) => path.to_string_lossy().into_owned(),
+            Source::BuiltIn => "built-in configuration".to_owned(),
         }
     }
 
@@ -215,7 +241,8 @@ impl Source {
         let policy = RawPolicy::read(&joined.policy, &mut problems);
         let shown = shown(gateway.as_ref(), policy.as_ref());
         let others = other_files(gateway.as_ref(), policy.as_ref(), &problems);
-        if let (Purpose::Serve, Some(raw)) = (purpose, &policy) {
+        // A file that is no YAML holds sections that were not seen.
+        if let (Purpose::Serve, Some(raw), true) = (purpose, &policy, joined.is_whole) {
             check::ways_in(raw, &mut problems);
         }
         let settings = gateway.and_then(|raw| check::settings(&raw, &mut problems));
@@ -449,6 +476,8 @@ struct Joined {
     gateway: Node,
     policy: Node,
     sections: Vec<(String, String)>,
+    /// Every file is YAML.
+    is_whole: bool,
 }
 
 impl Joined {
@@ -464,8 +493,12 @@ fn join(files: &[SourceFile], wanted: &dyn Fn(&str) -> bool, problems: &mut Prob
     let mut gateway: Vec<(Name, Node)> = Vec::new();
     let mut policy: Vec<(Name, Node)> = Vec::new();
     let mut sections = Vec::new();
+    let mut is_whole = true;
     for file in files {
-        let Some(root) = yaml::parse(&file.text, Some(file.file), problems) else { continue };
+        let Some(root) = yaml::parse(&file.text, Some(file.file), problems) else {
+            is_whole = false;
+            continue;
+        };
         let entries = match root.value {
             Value::Map(entries) => entries,
             Value::Null | Value::Failed => Vec::new(),
@@ -514,7 +547,7 @@ fn join(files: &[SourceFile], wanted: &dyn Fn(&str) -> bool, problems: &mut Prob
     }
     let at = Place { file: files.first().map(|f| f.file), ..Place::built_in() };
     let node = |entries| Node { at: at.clone(), value: Value::Map(entries) };
-    Joined { gateway: node(gateway), policy: node(policy), sections }
+    Joined { gateway: node(gateway), policy: node(policy), sections, is_whole }
 }
 
 fn shown(gateway: Option<&RawGateway>, policy: Option<&RawPolicy>) -> Json {

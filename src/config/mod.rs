@@ -35,4 +35,4 @@ pub(crate) use reader::values::duration;
 pub(crate) use reference::files;
 pub(crate) use schema::json_schema;
 pub(crate) use uses::Uses;
-pub(crate) use warn::warnings;
+pub(crate) use warn::{warnings, without_policy};

@@ -350,9 +350,13 @@ fn rules_of_the_policy() {
             "1:20: auth.jwt.jwks: ",
             "no address of a key set",
         ),
-        ("providers: {a: {kind: openapi}}", "1:23: providers.a.kind: ", "did you mean `openai`?"),
         (
-            "providers: {a: {forward_headers: [Authorization]}}",
+            "providers: {a: {kind: openapi, base_url: 'http://a/v1'}}",
+            "1:23: providers.a.kind: ",
+            "did you mean `openai`?",
+        ),
+        (
+            "providers: {a: {forward_headers: [Authorization], base_url: 'http://a/v1'}}",
             "1:35: providers.a.forward_headers[0]: ",
             "never passed on",
         ),
@@ -829,6 +833,10 @@ fn what_an_operator_should_know_is_told() {
             &["providers.a.base_url: ends with"],
         ),
         (
+            provider("{base_url: 'https://x.example', api_key: k}"),
+            &["providers.a.base_url: has no path"],
+        ),
+        (
             provider(
                 "{base_url: 'https://x.example/v1', api_key: k, forward_headers: [Cookie, x-auth, x-session-id, x-goog-iap-jwt-assertion, x-amz-security-token]}",
             ),
@@ -927,7 +935,7 @@ auth:
   keys: [{{name: ci, sha256: {digest}, org: 4711}}]
 providers:
   local: {{base_url: "http://127.0.0.1:9/v1/", api_key: "${{KEY}}", forward_headers: [X-Trace]}}
-  claude: {{kind: anthropic}}
+  claude: {{kind: anthropic, base_url: 'https://api.anthropic.com/v1'}}
 routing:
   endpoints: ["post /v1/batches"]
   models: [{{match: "claude-*", to: [claude, local]}}]
@@ -984,7 +992,7 @@ fn names(targets: &Targets) -> Vec<&str> {
 fn targets_have_weights_models_and_timeouts_of_their_own() {
     let policy = policy(
         r#"
-providers: {openai: {}, azure: {base_url: "http://127.0.0.1:9/v1"}, spare: {base_url: "http://127.0.0.1:8/v1"}}
+providers: {openai: {base_url: "http://127.0.0.1:7/v1"}, azure: {base_url: "http://127.0.0.1:9/v1"}, spare: {base_url: "http://127.0.0.1:8/v1"}}
 timeouts: {connect: 2s, idle: 7s, keep_alive: 3s}
 breaker: {consecutive_failures: 30}
 routing:
@@ -1027,7 +1035,7 @@ routing:
 
 #[test]
 fn secrets_are_neither_shown_nor_quoted() {
-    let yaml = "limits_store: 'redis://:hunter2@h:1'\nclickhouse: {password: hunter2}\nauth: {jwt: {secret: hunter2hunter2hunter2}}\nproviders: {a: {api_key: hunter2}}\n";
+    let yaml = "limits_store: 'redis://:hunter2@h:1'\nclickhouse: {password: hunter2}\nauth: {jwt: {secret: hunter2hunter2hunter2}}\nproviders: {a: {base_url: 'http://127.0.0.1:1/v1', api_key: hunter2}}\n";
     let dir = folder(&[("all.yaml", yaml)]);
     let loaded = load(&Source::File(dir.path().join("all.yaml"))).expect("good");
     let shown = loaded.origin.masked().to_string();

@@ -11,6 +11,7 @@ use std::path::Path;
 use aws_lc_rs::digest::{SHA256, digest};
 use http::Uri;
 
+use super::load::Source;
 use super::policy::{
     Accept, Algorithm, AuthPolicy, JwksSource, JwtPolicy, Policy, Provider, Settings, StoreKind,
 };
@@ -35,6 +36,15 @@ pub(crate) fn warnings(settings: &Settings, policy: &Policy) -> Vec<String> {
         warning(&mut list, "data_dir", &text);
     }
     list
+}
+
+/// The warning about a source without any policy file.
+pub(crate) fn without_policy(source: &Source) -> Option<String> {
+    source.has_no_policy().then(|| {
+        "policies: there is no policy file, so the built-in policy is in force with the provider \
+         api.openai.com; give a folder with policies/*.yaml by --config"
+            .to_owned()
+    })
 }
 
 /// The mode of a folder that is there, if others than its owner have rights in it.
@@ -329,11 +339,16 @@ fn provider(provider: &Provider, auth: &AuthPolicy, list: &mut Vec<String>) {
         && !is_near(uri)
         && auth.options.accept.iter().any(|way| *way != Accept::Passthrough)
     {
-        let text = "empty, so calls that bring no key of their own go to the provider without one; \
+        let text = "empty, so there is no key and only callers with their own key can be served; \
             is its variable set?";
         warning(list, &key("api_key"), text);
     }
     let path = uri.path().trim_end_matches('/');
+    if path.is_empty() {
+        let text =
+            "has no path; the endpoint is added to it, so it usually ends with the version (…/v1)";
+        warning(list, &key("base_url"), text);
+    }
     let endpoints = ["/completions", "/responses", "/embeddings", "/messages", "/models", "/chat"];
     if endpoints.iter().any(|end| path.ends_with(end)) {
         let text = format!(

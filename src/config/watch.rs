@@ -30,7 +30,7 @@ use super::policy::{Policy, Settings};
 use super::reader::place::{Place, Problems};
 use super::reader::shape::Section;
 use super::sections::RawPolicy;
-use super::warn::warnings;
+use super::warn::{warnings, without_policy};
 use crate::clock;
 use crate::lock::lock;
 use crate::metrics::Metrics;
@@ -218,7 +218,8 @@ impl Shared {
 impl State {
     fn new(origin: &Origin, policy: Arc<ArcSwap<Policy>>, metrics: Arc<Metrics>) -> State {
         let current = policy.load();
-        let warnings = warnings(&origin.settings, &current);
+        let mut warnings = warnings(&origin.settings, &current);
+        warnings.extend(without_policy(&origin.source));
         for warning in &warnings {
             tracing::warn!("{warning}");
         }

@@ -70,6 +70,9 @@ impl Gateway {
         }
         match &self.counters.shared {
             Some(shared) if !shared.has_started() => Err("waiting for the limits store\n"),
+            _ if !self.auth.has_keys(&self.policy.load().auth, self.clock.wall_ms()) => {
+                Err("auth.jwt.jwks: the file holds no usable key\n")
+            }
             _ => Ok(()),
         }
     }

@@ -12,6 +12,7 @@
 #![expect(clippy::print_stderr, reason = "what the gateway printed is shown beside a failure")]
 
 mod broken;
+mod checks;
 mod circuits;
 mod clickhouse;
 mod clickhouse_server;

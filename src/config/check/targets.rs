@@ -106,9 +106,16 @@ pub(crate) fn providers(
 }
 
 fn base_url(given: &RawProvider, problems: &mut Problems) -> Option<Uri> {
-    let text = match (&given.base_url.value, given.kind.value) {
-        (Some(text), _) => text.trim(),
-        (None, kind) => kind.base_url(),
+    let Some(text) = given.base_url.value.as_deref().map(str::trim) else {
+        // Never a guess: the key of one server would go to another.
+        let public = given.kind.value.base_url();
+        if problems.is_unresolved(&given.base_url.at.path) {
+            // Told already, or told if a command uses this provider; until then this stands there.
+            return public.parse().ok();
+        }
+        problems
+            .add(&given.base_url.at, format!("missing; give the server's address, e.g. {public}"));
+        return None;
     };
     let fault = match text.trim_end_matches('/').parse::<Uri>() {
         Err(_) => "not a URL",

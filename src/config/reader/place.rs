@@ -127,6 +127,12 @@ impl Problems {
         kept.extend(again);
     }
 
+    /// Whether the value at a path is a reference that cannot be resolved.
+    pub fn is_unresolved(&self, path: &str) -> bool {
+        let kept = self.unresolved.iter().flatten().chain(&self.list);
+        kept.into_iter().any(|problem| &*problem.at.path == path)
+    }
+
     /// Makes problems of the unresolved references at paths that are used.
     pub fn use_unresolved(&mut self, is_used: impl Fn(&str) -> bool) {
         let kept = self.unresolved.take().unwrap_or_default();

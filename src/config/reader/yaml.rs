@@ -39,10 +39,26 @@ pub(crate) fn parse(text: &str, file: Option<usize>, problems: &mut Problems) ->
             if line.contains("${") && stop.message.starts_with(NOT_YAML) {
                 stop.message.push_str("; between { } or [ ] a ${…} needs quotes");
             }
+            if let Some((line, column)) = indenting_tab(text, stop.at.line) {
+                stop.at = stop.at.moved(line, column);
+                stop.message = format!("{NOT_YAML}: a tab indents this line; use spaces");
+            }
             builder.problems.add(&stop.at, stop.message);
             None
         }
     }
+}
+
+/// The first tab among the spaces before a line's text, where it stands within two lines of a
+/// mistake: the parser reports what was open before.
+fn indenting_tab(text: &str, mistake: u32) -> Option<(u32, u32)> {
+    let lines = (1..).zip(text.lines());
+    let near = lines.skip_while(|(line, _)| line + 1 < mistake).take(3);
+    let mut tabs = near.filter_map(|(line, text)| {
+        let before = &text[..text.len() - text.trim_start_matches([' ', '\t']).len()];
+        Some((line, u32::try_from(before.find('\t')? + 1).ok()?))
+    });
+    tabs.next()
 }
 
 /// A problem after which a file cannot be read on.
@@ -331,7 +347,7 @@ mod tests {
     fn what_is_no_yaml_has_a_place() {
         for (text, place) in [
             ("a: [1, 2\nb: 3\n", "f.yaml:2:"),
-            ("a: 1\n\tb: 2\n", "f.yaml:1:4"),
+            ("a: 1\n\tb: 2\n", "f.yaml:2:1"),
             ("a: b: c\n", "f.yaml:1:"),
         ] {
             let (node, problems) = read(text);

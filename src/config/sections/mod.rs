@@ -58,7 +58,8 @@ section! {
         providers: Named<RawProvider> =
             "openai: {kind: openai, base_url: 'https://api.openai.com/v1', api_key: \
              '${OPENAI_API_KEY:-}'}",
-            eg "anthropic: {kind: anthropic, api_key: '${ANTHROPIC_API_KEY:-}'}";
+            eg "anthropic: {kind: anthropic, base_url: 'https://api.anthropic.com/v1', \
+                api_key: '${ANTHROPIC_API_KEY:-}'}";
         /// Routing: the provider of each call.
         routing: RawRouting = "{}";
         /// Retries of failed calls.

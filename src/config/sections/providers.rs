@@ -25,8 +25,7 @@ section! {
     RawProvider => struct ProviderOptions: Clone {
         /// API of the provider: openai (also every compatible server) or anthropic.
         kind: ProviderKind = "openai";
-        /// http(s)://host[:port]/path, up to and with the version. Without it, the public address
-        /// of `kind`.
+        /// http(s)://host[:port]/path, up to and with the version. Has to be given.
         base_url: Option<String> => check = "null";
         /// The gateway's own key at the provider; best given as a reference to the environment.
         /// Empty: only callers' own keys are sent.
