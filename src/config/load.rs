@@ -173,8 +173,8 @@ impl Source {
     }
 
     /// Whether no file holds a policy, so that the built-in one is in force.
-    pub(super) fn has_no_policy(&self) -> bool {
-        !self.names(&mut Problems::default()).iter().any(|(_, _, is_policy)| *is_policy)
+    pub(crate) fn has_no_policy(&self) -> bool {
+        !self.files(&mut Problems::default()).iter().any(|file| file.holds != Holds::Gateway)
     }
 
     /// Its path.

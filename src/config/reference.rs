@@ -50,8 +50,9 @@ pub(crate) fn files() -> Vec<(String, String)> {
 
 fn yaml<'a>(schema: &str, about: &str, keys: impl Iterator<Item = &'a KeyInfo>) -> String {
     let mut out = format!("# yaml-language-server: $schema={schema}\n");
-    let general =
-        "Each key has its default here. `${NAME}` and `${NAME:-default}` read the environment.";
+    let general = "Each key has its default here; one without a value is empty or off. An example \
+        below it takes effect without its `# `. `${NAME}` and `${NAME:-default}` read the \
+        environment.";
     comment(&mut out, 0, &format!("{about} {general}"));
     for key in keys {
         out.push('\n');
@@ -75,7 +76,7 @@ fn entry(out: &mut String, depth: usize, key: &KeyInfo, given: Option<&Json>) {
             let _ = writeln!(out, "{margin}{}:", key.name);
             inside(out, depth + 1, info, &default);
             comment(out, depth + 1, ORGS);
-            let _ = writeln!(out, "{margin}  orgs: {{}}");
+            let _ = writeln!(out, "{margin}  orgs:");
             example(out, depth + 2, key);
         }
         Kind::Named(value) if default.as_object().is_some_and(|map| !map.is_empty()) => {
@@ -93,7 +94,10 @@ fn entry(out: &mut String, depth: usize, key: &KeyInfo, given: Option<&Json>) {
                 Some(value) => flow(value),
                 None => key.default.map_or_else(String::new, quoted),
             };
-            let _ = writeln!(out, "{margin}{}: {value}", key.name);
+            // The example can take the place of nothing, but not of a value.
+            let nothing = key.example.is_some() && matches!(&*value, "[]" | "{}" | "null");
+            let value = if nothing { String::new() } else { format!(" {value}") };
+            let _ = writeln!(out, "{margin}{}:{value}", key.name);
             example(out, depth + 1, key);
         }
     }
@@ -106,14 +110,13 @@ fn inside(out: &mut String, depth: usize, info: &SectionInfo, given: &Json) {
     }
 }
 
-/// An example as a comment, which becomes a line of the file without its `#`.
+/// An example as a comment, which becomes a line of the file without its `# `.
 fn example(out: &mut String, depth: usize, key: &KeyInfo) {
     let Some(example) = key.example else { return };
     let margin = "  ".repeat(depth.saturating_sub(1));
     let _ = match &key.kind {
         Kind::List(_) => writeln!(out, "{margin}# - {example}"),
-        Kind::Named(_) | Kind::PerOrg(_) => writeln!(out, "{margin}#   {example}"),
-        _ => writeln!(out, "{margin}# {}: {example}", key.name),
+        _ => writeln!(out, "{margin}#   {example}"),
     };
 }
 

@@ -78,6 +78,58 @@ fn org(name: &str) -> OrgId {
     OrgId::new(name).expect("org")
 }
 
+/// An operator removes the `# ` of one example, or of several.
+#[test]
+fn the_examples_of_the_shipped_files_take_effect_without_their_mark() {
+    let shipped = super::files();
+    let yaml: Vec<(&str, &str)> = shipped
+        .iter()
+        .filter_map(|(path, text)| Some((path.strip_prefix("config/")?, text.as_str())))
+        .filter(|(path, _)| path.ends_with(".yaml"))
+        .collect();
+    let is_example = |line: &str| {
+        let comment = line.trim_start().strip_prefix('#').unwrap_or_default();
+        comment.starts_with(" - ") || comment.starts_with("   ")
+    };
+    let mut tried = 0;
+    for (path, text) in &yaml {
+        for (n, example) in text.lines().enumerate().filter(|(_, line)| is_example(line)) {
+            tried += 1;
+            let lines = text
+                .lines()
+                .enumerate()
+                .map(|(i, line)| if i == n { line.replacen("# ", "", 1) } else { line.to_owned() });
+            let edited = lines.collect::<Vec<_>>().join("\n");
+            let files: Vec<(&str, &str)> = yaml
+                .iter()
+                .map(|(name, text)| (*name, if name == path { edited.as_str() } else { *text }))
+                .collect();
+            let (before, after) = (folder(&yaml), folder(&files));
+            let [before, after] =
+                [before.path(), after.path()].map(|dir| load(&Source::Folder(dir.to_owned())));
+            let before = before.expect("the shipped files");
+            match after {
+                Ok(after) => assert_ne!(
+                    before.origin.masked(),
+                    after.origin.masked(),
+                    "{path}:{}: without effect: {example}",
+                    n + 1
+                ),
+                // Certificates of the example are not on this machine.
+                Err(problems) => {
+                    let lines = problems.lines();
+                    assert!(
+                        lines.iter().all(|line| line.contains("/etc/tollgate/tls.")),
+                        "{path}:{}: {example}: {lines:#?}",
+                        n + 1
+                    );
+                }
+            }
+        }
+    }
+    assert!(tried > 20, "only {tried} examples");
+}
+
 #[test]
 fn nothing_configured_is_the_documented_default() {
     let loaded = load(&Source::BuiltIn).expect("defaults");
@@ -360,7 +412,11 @@ fn rules_of_the_policy() {
             "1:35: providers.a.forward_headers[0]: ",
             "never passed on",
         ),
-        ("providers: {'a b': {}}", "1:13: providers.a b: ", "a name is"),
+        (
+            "providers: {'a b': {base_url: 'https://a.example/v1'}}",
+            "1:13: providers.a b: ",
+            "a name is",
+        ),
         ("cors: {origins: [app.example.com]}", "1:18: cors.origins[0]: ", "not an origin"),
         ("cors: {origins: ['https://x.y/']}", "1:18: cors.origins[0]: ", "without a path"),
         ("cors: {origins: ['https://X.y']}", "1:18: cors.origins[0]: ", "not an origin"),
