@@ -41,9 +41,9 @@ use crate::upstream::Upstream;
 
 /// How often idle buckets are forgotten and the log learns of a changed retention.
 const TEND_EVERY: Duration = Duration::from_secs(10);
-/// What cut calls may take to be gone, and then the tasks beside them.
+/// The time that cut calls may take to be gone, and then the tasks beside them.
 const CUT_WITHIN: Duration = Duration::from_secs(2);
-/// What the log may take to store what is left, at the end.
+/// The time that the log may take to store its rest, at the end.
 const LOG_CLOSE_WITHIN: Duration = Duration::from_secs(10);
 
 /// A gateway that runs.
@@ -183,7 +183,7 @@ impl App {
         if self.settings.options.tls.is_some() { "https" } else { "http" }
     }
 
-    /// What it was started with.
+    /// Its settings at the start.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
@@ -303,7 +303,7 @@ impl App {
         // Cut calls write their rows as they are dropped; only then is the log closed.
         drop(tokio::time::timeout(CUT_WITHIN, self.calls.wait()).await);
         self.stop_admin.cancel();
-        // What the last calls came to is still on its way to the store that replicas share.
+        // The results of the last calls are still on their way to the store that replicas share.
         self.others.close();
         drop(tokio::time::timeout(CUT_WITHIN, self.others.wait()).await);
         let (log, objects) = (self.log.clone(), Arc::clone(&self.gateway.objects));

@@ -31,7 +31,7 @@ pub const CONNECTIONS_MAX: usize = 10_000;
 /// authenticates is served if there is room for its organisation. For a further one the oldest that
 /// has said nothing is closed, of the address that has most of them.
 pub const CONNECTIONS_OVER_MAX: usize = 64;
-/// What such a connection may take to say what it wants: then it is closed.
+/// The time that such a connection may take to send a request: then it is closed.
 pub const HEAD_TIMEOUT_OVER: Duration = Duration::from_secs(2);
 /// How long a connection that has not yet had a call is kept for one when the gateway ends.
 pub const FIRST_CALL_AT_DRAIN: Duration = Duration::from_secs(1);
@@ -53,7 +53,7 @@ pub const UNREAD_TIME_MAX: Duration = Duration::from_secs(30);
 pub const UNREAD_KEPT_BYTES_MAX: u64 = 1 << 20;
 /// Silence after which a connection that has had its last answer is no longer read.
 pub const LINGER_IDLE_MAX: Duration = Duration::from_secs(5);
-/// What is discarded of a connection that had its last answer and more to say than expected.
+/// Bytes that are discarded of a connection that had its last answer and sends more than expected.
 pub const LINGER_LAST_BYTES_MAX: u64 = 1 << 20;
 /// So long a body may be waited for before that counts.
 pub const BODY_GRACE: Duration = Duration::from_secs(10);
@@ -61,27 +61,28 @@ pub const BODY_GRACE: Duration = Duration::from_secs(10);
 pub const BODY_CREDIT_MAX: Duration = Duration::from_secs(30);
 /// Of the bodies that are waited for, so many are looked at to find one that comes too slowly.
 pub const SLOW_BODIES_LOOKED_AT: usize = 64;
-/// What all calls together may hold beyond [`CALL_BYTES_FREE`] each, where `bounds.held_bytes` says
-/// nothing else: bodies kept for another attempt (at most half), beginnings that wait for their
-/// model, long answers that are checked whole, long events. Above it: no replay, 503 `overloaded`,
-/// answers and events that pass unchecked; and new calls: 503 `overloaded`.
+/// Bytes that all calls together may hold beyond [`CALL_BYTES_FREE`] each, where
+/// `bounds.held_bytes` says nothing else: bodies kept for another attempt (at most half),
+/// beginnings that wait for their model, long answers that are checked whole, long events. Above
+/// it: no replay, 503 `overloaded`, answers and events that pass unchecked; and new calls: 503
+/// `overloaded`.
 pub const HELD_BYTES_MAX: usize = 512 << 20;
 /// When less than this is left of it new calls are refused, so that those at work can end.
 pub const HELD_BYTES_SPARE: usize = 1 << 20;
-/// What a call may hold of one body without asking for room.
+/// Bytes that a call may hold of one body without asking for room.
 pub const CALL_BYTES_FREE: usize = 64 << 10;
-/// What hyper may hold of one HTTP/1 connection's input or output, in bytes. A longer head is 431,
+/// Bytes that hyper may hold of one HTTP/1 connection's input or output. A longer head is 431,
 /// without a body.
 pub const HTTP1_BUFFER_BYTES_MAX: usize = 256 << 10;
-/// What an HTTP/2 peer may send without being asked for more: on one stream, and on all of one
-/// connection.
+/// Bytes that an HTTP/2 peer may send without being asked for more: on one stream, and on all of
+/// one connection.
 pub const H2_STREAM_WINDOW: u32 = 128 << 10;
 /// See [`H2_STREAM_WINDOW`].
 pub const H2_CONNECTION_WINDOW: u32 = 256 << 10;
-/// What an HTTP/2 stream is given of an answer at once; a peer that does not take so much within
-/// [`WRITE_STALL_MAX`] has left.
+/// Bytes of an answer that an HTTP/2 stream is given at once; a peer that does not take so much
+/// within [`WRITE_STALL_MAX`] has left.
 pub const H2_PIECE_BYTES: usize = 16 << 10;
-/// What an HTTP/2 stream may hold of an answer that its peer does not take.
+/// Bytes that an HTTP/2 stream may hold of an answer that its peer does not take.
 pub const H2_SEND_BYTES_MAX: usize = 64 << 10;
 /// Request head, all names and values together. Above it: 413 `headers_too_large`. hyper's own
 /// limit is higher, so that our answer comes first.
@@ -100,7 +101,7 @@ pub const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 /// provider's. Over HTTP/2 the answer ends alone. Each KiB that the client takes gives it a second
 /// more, up to this.
 pub const WRITE_STALL_MAX: Duration = Duration::from_secs(60);
-/// What a client has to take of its answer to keep it for longer, in bytes a second.
+/// The rate at which a client has to take its answer to keep it for longer, in bytes a second.
 pub const WRITE_RATE_MIN: u64 = 1 << 10;
 /// TLS handshake: then the connection is closed.
 pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -150,7 +151,7 @@ pub const BUDGET_ROWS_MAX: usize = 1_000_000;
 
 // ---- stage 6: read ---------------------------------------------------------------------------------------------
 
-/// What is made of a compressed body at once, in bytes.
+/// Bytes that are made of a compressed body at once.
 pub const DECODED_PIECE_BYTES: usize = 16 << 10;
 /// A compressed body may become so many times as long. Above it: 413 `body_too_large`.
 pub const DECODED_RATIO_MAX: u64 = 100;
@@ -159,9 +160,9 @@ pub const DECODED_FREE_BYTES: u64 = 4 << 20;
 /// Window of a zstd body, as a power of two (8 MiB, as RFC 8878 asks of everyone). A larger one:
 /// 413.
 pub const ZSTD_WINDOW_LOG_MAX: u32 = 23;
-/// What a zstd decoder takes besides what its window has been filled with.
+/// Bytes of a zstd decoder besides the filled part of its window.
 pub const ZSTD_STATE_BYTES: usize = 512 << 10;
-/// What a gzip or deflate decoder takes, its window included.
+/// Bytes of a gzip or deflate decoder, its window included.
 pub const INFLATE_STATE_BYTES: usize = 64 << 10;
 /// All decoders of compressed bodies together may take a quarter of `bounds.held_bytes`, and not
 /// less than this. Above it: 503 `overloaded` for compressed bodies.
@@ -173,7 +174,7 @@ pub const STEP_BYTES_MAX: usize = 16 << 10;
 pub const STEP_BYTES_MIN: usize = 256;
 /// How long a step should take. After one that took longer the next ones are cut shorter.
 pub const STEP_TIME_MAX: Duration = Duration::from_micros(200);
-/// What a request body may take on the runtime's threads. The rest is done on threads of low
+/// Time that a request body may take on the runtime's threads. The rest is done on threads of low
 /// priority.
 pub const BODY_INLINE_TIME_MAX: Duration = Duration::from_micros(500);
 /// A job of such a thread, in bytes of the body and in time. Then another turn group has its turn.
@@ -199,7 +200,7 @@ pub use tollgate_redact::bounds::*;
 /// Stored objects of which it is known whose they are, in all. Above it the older half is
 /// forgotten, and a body that names one of those is refused.
 pub const OBJECTS_MAX: usize = 1 << 20;
-/// What one of them takes in memory, with the table around it, in bytes.
+/// Bytes of one of them in memory, with the table around it.
 pub const OBJECT_BYTES: usize = 36;
 /// Such objects that wait to be written to disk. Above it one is forgotten at the next start.
 pub const OBJECTS_QUEUED_MAX: usize = 8_192;
@@ -217,7 +218,7 @@ pub const TARGETS_MAX: usize = 64;
 /// `content-length` and is known to be well-formed before its first byte leaves. A larger body
 /// streams.
 pub const GATHER_BYTES_MAX: usize = 64 << 10;
-/// What a row says of failed attempts, in bytes. Further ones are left out.
+/// Bytes of a row about failed attempts. Further ones are left out.
 pub const ATTEMPTS_DETAIL_BYTES_MAX: usize = 1 << 10;
 /// Callers of one provider that have a circuit and a retry budget of their own, known ones and
 /// strangers each; some 300 bytes each. Above it idle ones are forgotten, and newcomers have none:
@@ -320,7 +321,7 @@ pub const ADMIN_WRITE_STALL_MAX: Duration = Duration::from_secs(10);
 pub const ADMIN_WRITE_STALL_MIN: Duration = Duration::from_secs(1);
 /// How long a client there may take for the whole of an answer: then the connection is closed.
 pub const ADMIN_ANSWER_TIME_MAX: Duration = Duration::from_secs(60);
-/// What hyper may hold of one connection's input or output there, in bytes.
+/// Bytes that hyper may hold of one connection's input or output there.
 pub const ADMIN_BUFFER_BYTES_MAX: usize = 16 << 10;
 /// A piece of an answer, and the longest answer that needs no place.
 pub const ADMIN_PIECE_BYTES: usize = 64 << 10;
@@ -370,8 +371,8 @@ pub const NANO_USD_PER_CALL_MAX: i64 = 1_000_000_000_000_000;
 
 // ---- all of it -------------------------------------------------------------------------------------------------
 
-/// What a connection may hold: a head or an answer that is not taken, or an HTTP/2 window; and the
-/// state of both.
+/// Bytes that a connection may hold: a head or an answer that is not taken, or an HTTP/2 window;
+/// and the state of both.
 pub const CONNECTION_BYTES_MAX: usize =
     HTTP1_BUFFER_BYTES_MAX + H2_CONNECTION_WINDOW as usize + (16 << 10);
 
@@ -379,9 +380,9 @@ pub const CONNECTION_BYTES_MAX: usize =
 const BODY_NAMES_BYTES_MAX: usize =
     (BODY_OBJECTS_MAX + BODY_MODELS_MAX) * (BODY_OBJECT_ID_BYTES_MAX + BODY_PARAM_BYTES_MAX + 64);
 
-/// What a call may hold whose body is being read: its head, the gathered beginning of its body,
-/// what the redactor holds back, the names of objects and models in it, and what a decoder has just
-/// made.
+/// Bytes that a call may hold whose body is being read: its head, the gathered beginning of its
+/// body, what the redactor holds back, the names of objects and models in it, and what a decoder
+/// has just made.
 pub const READER_BYTES_MAX: usize = HEAD_BYTES_MAX
     + CALL_BYTES_FREE
     + REDACT_HELD_BYTES_MAX
@@ -389,10 +390,10 @@ pub const READER_BYTES_MAX: usize = HEAD_BYTES_MAX
     + 10 * DECODED_PIECE_BYTES
     + (32 << 10);
 
-/// What a call may hold without asking for room, apart from its captures: its head, the gathered
-/// beginning of its body, what the redactor holds back, an answer or an event, what waits to be
-/// sent either way, the values that are put back, the names of objects and models in its body, and
-/// what a decoder has just made.
+/// Bytes that a call may hold without asking for room, apart from its captures: its head, the
+/// gathered beginning of its body, what the redactor holds back, an answer or an event, what waits
+/// to be sent either way, the values that are put back, the names of objects and models in its
+/// body, and what a decoder has just made.
 pub const CALL_BYTES_MAX: usize = 2 * CALL_BYTES_FREE
     + HEAD_BYTES_MAX
     + REDACT_HELD_BYTES_MAX
@@ -403,7 +404,7 @@ pub const CALL_BYTES_MAX: usize = 2 * CALL_BYTES_FREE
     + 2 * BODY_NAMES_BYTES_MAX
     + (32 << 10);
 
-/// What the process holds besides: rows that wait to be written and stored, kept intents,
+/// Bytes that the process holds besides: rows that wait to be written and stored, kept intents,
 /// remembered tokens, the operators' side, caches.
 pub const PROCESS_BYTES_MAX: usize = 2 * BATCH_BYTES_MAX
     + LOG_GROUP_BYTES_MAX
@@ -422,12 +423,12 @@ pub const fn readers_max(calls: usize) -> usize {
     if calls > READERS_MIN { calls } else { READERS_MIN }
 }
 
-/// What decoders may take, beside so many bytes that calls hold.
+/// Bytes that decoders may take, beside so many bytes that calls hold.
 pub const fn decoder_bytes_max(held_bytes: usize) -> usize {
     if held_bytes / 4 > DECODER_BYTES_MIN { held_bytes / 4 } else { DECODER_BYTES_MIN }
 }
 
-/// What the gateway may take at its bounds, in bytes: every connection hostile and every call as
+/// Bytes that the gateway may take at its bounds: every connection hostile and every call as
 /// large as it may be. Apart from organisations and their limits (some 118 bytes each, at most
 /// [`ORGS_MAX`]) and the allocator's own waste.
 pub const fn memory_max(

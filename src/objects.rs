@@ -30,7 +30,7 @@ type Digest = [u8; 16];
 /// How the files begin.
 const MAGIC: [u8; 16] = *b"tollgate objects";
 
-/// What organisations own.
+/// The objects of organisations.
 pub struct Objects {
     known: Mutex<Known>,
     writer: Mutex<Option<Writer>>,
@@ -51,15 +51,15 @@ struct Writer {
     thread: JoinHandle<()>,
 }
 
-/// What is written.
+/// An entry of the file.
 enum Entry {
     Owned(Digest),
-    /// What comes now belongs to a new generation.
+    /// Later entries belong to a new generation.
     Turn,
 }
 
 impl Objects {
-    /// What is known from before, and a place to keep what comes. A folder that cannot be read or
+    /// The objects known from before, and a place to keep new ones. A folder that cannot be read or
     /// written is a warning.
     pub fn open(data_dir: &Path, metrics: Arc<Metrics>) -> Objects {
         let (new, old) = (data_dir.join("objects.new"), data_dir.join("objects.old"));

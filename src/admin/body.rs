@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use super::connections::Answering;
 use crate::bounds::ADMIN_PIECE_BYTES;
 
-/// What is written.
+/// The bytes that are written.
 pub(crate) struct Body {
     kind: Kind,
     /// The connection is being answered.

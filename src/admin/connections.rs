@@ -36,7 +36,7 @@ struct Open {
     all: HashMap<u64, Arc<State>>,
 }
 
-/// What is known of one.
+/// The state of one.
 pub(crate) struct State {
     number: u64,
     /// When bytes last passed, in milliseconds since the side was opened.
@@ -186,7 +186,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stream<S> {
         let this = self.get_mut();
         let before = buf.filled().len();
         let polled = Pin::new(&mut this.inner).poll_read(cx, buf);
-        // What is sent while an answer waits does not count as taking it.
+        // Bytes sent while an answer waits do not count as taking it.
         if buf.filled().len() > before && !this.place.state.answering.load(Ordering::Relaxed) {
             this.moved();
         }

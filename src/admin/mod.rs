@@ -48,7 +48,7 @@ const STYLE: &str = include_str!("assets/dashboard.css");
 /// The gateway's own endpoints, on both sides.
 const OPENAPI: &str = include_str!("../../config/openapi.yaml");
 
-/// What operators may look at.
+/// The parts that operators may look at.
 pub struct Admin {
     pub gateway: Arc<Gateway>,
     pub settings: Settings,
@@ -251,7 +251,7 @@ fn config(admin: &Admin) -> Value {
     })
 }
 
-/// Who is counted, where, and who is refused most.
+/// The subjects of limits, their counters, and those refused most.
 fn limits(admin: &Admin) -> Value {
     let counters = &admin.gateway.counters;
     let refused: Vec<Value> = counters

@@ -20,7 +20,7 @@ use crate::limit::meters::moment;
 use crate::pipeline::gateway::Gateway;
 use crate::report::Reader;
 
-/// What rows of an earlier run may take to be stored.
+/// The time that rows of an earlier run may take to be stored.
 const STORED_WITHIN: Duration = Duration::from_secs(10);
 /// How often the policy is looked at for its first budget.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

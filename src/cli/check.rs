@@ -45,7 +45,7 @@ fn refused(lines: &[String]) -> Result<(), Failure> {
     Err(Failure::User(format!("{count} problem{}", if count == 1 { "" } else { "s" })))
 }
 
-/// What is wrong with the files that the configuration names.
+/// Problems of the files that the configuration names.
 fn missing(loaded: &Loaded) -> Vec<String> {
     let unread = |other: &OtherFile| {
         let error = File::open(&other.path).err()?;
@@ -67,7 +67,7 @@ fn missing(loaded: &Loaded) -> Vec<String> {
     lines
 }
 
-/// What is wrong with a key set in a file.
+/// Problems of a key set in a file.
 fn unusable_key_set(loaded: &Loaded) -> Option<String> {
     let Some(JwksSource::File(path)) = loaded.policy.auth.jwt.as_ref()?.jwks.as_ref() else {
         return None;
@@ -148,7 +148,7 @@ fn summary(loaded: &Loaded) -> String {
     text
 }
 
-/// What the gateway may take at its bounds.
+/// Memory that the gateway may take at its bounds.
 fn memory(loaded: &Loaded) -> String {
     let bounds = loaded.settings.options.bounds;
     let capture = loaded.policy.ailog.capture_bytes;

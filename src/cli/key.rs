@@ -28,7 +28,7 @@ enum Command {
         /// The organisation that the key speaks for
         #[arg(long, value_name = "ORG")]
         org: String,
-        /// Who holds it; the `caller` in the log
+        /// Holder of the key; the `caller` in the log
         #[arg(long, value_name = "NAME")]
         name: String,
         /// When it expires: after a time (90d) or on a day (2027-01-31); never, where left out
@@ -43,7 +43,7 @@ enum Command {
     },
 }
 
-/// What a key may be used for, as the policy says it.
+/// The uses of a key, as the policy says them.
 #[derive(Debug, Default)]
 struct Restrictions {
     expires: Option<String>,

@@ -12,7 +12,7 @@ use super::print;
 use crate::failure::Failure;
 use crate::mock::{self, Options};
 
-/// What `--help` says of the items; `mock::fault` has all of them.
+/// The items as `--help` lists them; `mock::fault` has all of them.
 const ITEMS: &str = "\
 Items, for --fault or for one call in a message's text, as in [[mock:status=503,times=2]]:
   before an answer  status=429 code=… retry_after=2 retry_after_ms=200 should_retry=false page \
@@ -31,7 +31,7 @@ pub struct Args {
     /// Where to listen; port 0 takes any free one.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9100")]
     listen: SocketAddr,
-    /// What goes wrong in every call, or with --fail-every in every N-th: items of a marker, as in
+    /// Fault in every call, or with --fail-every in every N-th: items of a marker, as in
     /// `cut,after=3` or `status=500,times=3`.
     #[arg(long, value_name = "ITEMS", default_value = "", value_parser = items)]
     fault: String,

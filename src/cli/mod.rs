@@ -62,7 +62,7 @@ enum Command {
     Redact(Configured<redact::Args>),
     /// Calls, cost, errors and latencies from the log
     Report(Configured<report::Args>),
-    /// What calls cost here, and price lists of others as policy
+    /// Show the prices in force, and turn other price lists into policy
     Prices(prices::Args),
     /// Compute the cost of stored calls again, by today's prices
     Reprice(Configured<reprice::Args>),

@@ -34,7 +34,7 @@ pub(crate) fn raw(text: &str) -> Result<(), Failure> {
     written(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))
 }
 
-/// What the result of a write to stdout means for the command.
+/// The meaning of a write to stdout for the command.
 ///
 /// # Errors
 /// Stdout cannot be written.

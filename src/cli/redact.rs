@@ -331,7 +331,7 @@ impl Either {
     }
 }
 
-/// What is told on standard error.
+/// The report on standard error.
 #[derive(Default)]
 struct Report {
     terminal: bool,

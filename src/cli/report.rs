@@ -112,7 +112,7 @@ fn not_whole(format: Format) -> Result<(), Failure> {
     if format != Format::Table {
         return Err(Failure::User(text));
     }
-    // Nobody reads stderr: nothing left to tell.
+    // If stderr is closed, there is nothing left to tell.
     drop(writeln!(std::io::stderr(), "{text}"));
     Ok(())
 }

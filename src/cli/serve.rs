@@ -12,7 +12,7 @@ use crate::config::policy::{LogFormat, LogOptions};
 use crate::config::{self, Loaded};
 use crate::failure::Failure;
 
-/// What `serve` takes.
+/// The arguments of `serve`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     /// Folder (gateway.yaml, policies/*.yaml) or file; default: TOLLGATE_CONFIG, else ./config

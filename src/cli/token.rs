@@ -28,7 +28,7 @@ pub struct Args {
     /// The organisation that the token speaks for
     #[arg(long, value_name = "ORG")]
     org: String,
-    /// Who holds the token; the `caller` in the log
+    /// Holder of the token; the `caller` in the log
     #[arg(long, value_name = "NAME")]
     sub: Option<String>,
     /// How long it is valid

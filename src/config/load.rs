@@ -72,7 +72,7 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// What is loaded, every key with its value, secrets masked.
+    /// The loaded configuration, every key with its value, secrets masked.
     #[cfg(test)]
     pub(crate) fn masked(&self) -> &Json {
         &self.shown
@@ -84,7 +84,7 @@ impl Origin {
     }
 }
 
-/// What the files hold: enough to see whether they changed, and in what.
+/// A digest of the files: enough to see whether they changed, and in which keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Snapshot {
     /// Name and content.
@@ -95,7 +95,7 @@ pub(crate) struct Snapshot {
     pub(crate) gateway: String,
 }
 
-/// What a configuration is loaded for.
+/// The purpose for which a configuration is loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// To take calls, so the ways in that it names have to be ones that hold.

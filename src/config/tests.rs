@@ -766,7 +766,7 @@ fn a_secret_may_be_bytes_in_base64() {
     }
 }
 
-/// What is configured, and the warnings that come of it by their keys and a few of their words.
+/// Configurations, and their warnings by key and a few of their words.
 #[test]
 fn what_an_operator_should_know_is_told() {
     let told = |yaml: &str| {
@@ -1100,7 +1100,7 @@ fn secrets_are_neither_shown_nor_quoted() {
         "{shown}"
     );
     assert!(!format!("{:?}", loaded.policy).contains("hunter2"));
-    // What a variable holds is not quoted, wherever it stands.
+    // The value of a variable is not quoted, wherever it stands.
     for yaml in [
         "limits: {burst: '${KEY}'}",
         "store: '${KEY}'",
@@ -1211,7 +1211,7 @@ fn leaves(json: &serde_json::Value, path: &mut Vec<String>, found: &mut Vec<Vec<
 }
 
 proptest! {
-    /// Whatever a file holds, there is a configuration or a reason with a place.
+    /// For any content of a file there is a configuration or a reason with a place.
     #[test]
     fn any_text_loads_or_says_why(text in "([a-z_]{0,8}[:{}\\[\\],&*!|>'\"#%@$\\-\t\n ]{1,3}){0,40}|\\PC{0,200}") {
         let dir = folder(&[("all.yaml", &text)]);

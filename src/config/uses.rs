@@ -14,7 +14,7 @@ pub(crate) enum Uses {
     Everything,
     /// Where operators are answered.
     AdminSide,
-    /// What tokens are signed with.
+    /// The secret by which tokens are signed.
     JwtSecret,
     Redaction,
     Prices,
@@ -26,7 +26,7 @@ pub(crate) enum Uses {
     Schema,
     /// The ClickHouse schema and its server.
     ClickHouse,
-    /// What a ticket is asked and by which provider, and how such a call is made and priced.
+    /// The question to a ticket's provider, and how such a call is made and priced.
     Tickets,
 }
 

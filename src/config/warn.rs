@@ -1,4 +1,4 @@
-//! What a configuration allows and an operator should know: doors that are open, secrets that can
+//! Risks of a configuration that an operator should know: doors that are open, secrets that can
 //! be guessed, text in clear.
 //!
 //! One list for `tollgate check`, the start, a reload and the operators' side. Pure but for

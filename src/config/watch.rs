@@ -51,7 +51,7 @@ pub(crate) struct Watcher {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What is in force, and what was refused.
+/// The configuration in force, and the edit that was refused.
 #[derive(Clone, Debug)]
 pub(crate) struct Status {
     /// Of the policy in force.
@@ -66,7 +66,7 @@ pub(crate) struct Status {
     pub(crate) last_refused: Option<Refused>,
     /// Whether `gateway.yaml` says something else than at the start.
     pub(crate) restart_needed: bool,
-    /// What is in force and an operator should know.
+    /// Warnings about the configuration in force.
     pub(crate) warnings: Vec<String>,
 }
 
@@ -95,9 +95,9 @@ pub(crate) struct State {
     source: Source,
     policy: Arc<ArcSwap<Policy>>,
     metrics: Arc<Metrics>,
-    /// What the policy in force was made of.
+    /// The files of the policy in force.
     in_force: Snapshot,
-    /// What the files held when they were last looked at.
+    /// The files as they were when they were last looked at.
     seen: Vec<(String, Content)>,
     /// `gateway.yaml` as the process began with it.
     gateway: String,
@@ -147,7 +147,7 @@ impl Watcher {
         &self.shared
     }
 
-    /// What is in force, and what was refused.
+    /// The configuration in force, and the edit that was refused.
     pub(crate) fn status(&self) -> Status {
         self.shared.lock().status.clone()
     }
@@ -172,7 +172,7 @@ impl Drop for Watcher {
     }
 }
 
-/// Who wants the files to be read.
+/// The reason why the files are read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ask {
     Change,
@@ -264,7 +264,7 @@ impl State {
         {
             return Err(self.refuse(problems));
         }
-        // What was loaded counts, even if the files have changed since they were compared.
+        // The loaded content counts, even if the files have changed since they were compared.
         self.seen.clone_from(&loaded.origin.snapshot.files);
         let restart_needed = loaded.origin.snapshot.gateway != self.gateway;
         if restart_needed && !self.status.restart_needed {
@@ -350,7 +350,7 @@ fn lost(before: &Snapshot, after: &Snapshot) -> Option<Problems> {
 /// The folders under watch: those of the source, and those that its links lead to.
 pub(crate) struct Folders {
     watcher: Option<RecommendedWatcher>,
-    /// What each path was when it was put under watch, so that a folder that was replaced is
+    /// Each path as it was when it was put under watch, so that a folder that was replaced is
     /// watched anew.
     watched: HashMap<PathBuf, u64>,
 }

@@ -99,7 +99,7 @@ impl Rates {
     }
 }
 
-/// What the price of a call depends on.
+/// The conditions on which the price of a call depends.
 #[derive(Clone, Copy, Debug)]
 pub struct Call<'a> {
     /// The provider's name in the policy.
@@ -161,7 +161,7 @@ impl PriceList {
         &self.version
     }
 
-    /// What a call cost: by a line of the policy for the model that answered, or for the one that
+    /// The cost of a call: by a line of the policy for the model that answered, or for the one that
     /// was asked for (a name of one's own, perhaps, with a price that was negotiated); then by the
     /// built-in prices of the one or the other.
     pub fn of_call(&self, call: &Call<'_>) -> Option<i64> {
@@ -175,7 +175,7 @@ impl PriceList {
         }
     }
 
-    /// What a call cost, in 10⁻⁹ USD; nothing if there is no price for it. `provider` is the
+    /// The cost of a call, in 10⁻⁹ USD; nothing if there is no price for it. `provider` is the
     /// provider's name in the policy; it may be empty. `at_ms` is when the call began, in
     /// milliseconds since 1970.
     ///
@@ -252,7 +252,7 @@ impl PriceList {
 }
 
 impl Price {
-    /// What a call of this line cost.
+    /// The cost of a call of this line.
     fn amount(&self, usage: &TokenUsage) -> Option<i64> {
         let is_for_us = self.tier == Some(ServiceTier::StandardUs);
         let factor = if usage.tier == ServiceTier::StandardUs && !is_for_us { US } else { ONE };

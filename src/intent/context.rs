@@ -1,5 +1,5 @@
-//! What the tickets of one request have in common, free of the request, which may end before they
-//! do.
+//! The context that the tickets of one request share, free of the request, which may end before
+//! they do.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::pipeline::record::Record;
 use crate::pipeline::walk::Walk;
 use crate::share::Party;
 
-/// What the tickets of one request have in common.
+/// The context that the tickets of one request share.
 #[derive(Clone)]
 pub struct TicketContext {
     pub gateway: Arc<Gateway>,

@@ -185,7 +185,7 @@ mod tests {
         Err(Refusal::new(Code::ProviderTimeout, "late"))
     }
 
-    /// What a follower has received.
+    /// The result that a follower has received.
     fn received(receiver: &ResultReceiver) -> Option<Result<Classification, Code>> {
         receiver.borrow().clone().map(|result| result.map_err(|refusal| refusal.code))
     }

@@ -250,7 +250,7 @@ pub(crate) mod tests {
     }
 
     proptest::proptest! {
-        /// Whatever a ticket says, it is one JSON object between the marks.
+        /// Any ticket is one JSON object between the marks.
         #[test]
         fn no_ticket_leaves_its_marks(title in "(<?/?ticket>|\\PC|\"|\\\\|\n|\\{){0,20}", body in "(<?/?ticket>|.){0,40}") {
             assert_eq!(read(&ticket(&title, &body)), json!({"title": title, "body": body}));

@@ -48,7 +48,7 @@ pub struct AiProvider {
     progress: Mutex<Progress>,
 }
 
-/// What is known of the questions so far.
+/// The facts of the questions so far.
 #[derive(Default)]
 struct Progress {
     first_sent: Option<Nanos>,
@@ -58,7 +58,7 @@ struct Progress {
     unreported_bytes: u64,
     model: String,
     response: Option<(Redacted, bool)>,
-    /// What the questions hold of limits, by estimate.
+    /// The questions' part of limits, by estimate.
     reserved: Option<Reservation>,
     /// A limit of the caller refused the question.
     is_over_limit: bool,

@@ -24,7 +24,7 @@ pub struct Ticket {
     pub mistake: Option<Mistake>,
 }
 
-/// What is wrong with a ticket.
+/// The problem of a ticket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
     /// For the caller.
@@ -134,7 +134,7 @@ const FIELDS: [&str; 3] = ["id", "title", "body"];
 const ID: usize = 0;
 const TITLE: usize = 1;
 
-/// What the string at hand is.
+/// The field of the string at hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum At {
     Nothing,
@@ -692,7 +692,7 @@ mod tests {
         })
     }
 
-    /// What a reader of trees finds.
+    /// The result of a reader of trees.
     fn found(value: &Value) -> Option<(String, String)> {
         let text = |name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
         let body = match value.get("body") {

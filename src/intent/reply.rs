@@ -10,7 +10,7 @@ use super::ticket::{IntentResponse, TicketId};
 use crate::ailog::row::Outcome;
 use crate::pipeline::record::Record;
 
-/// What the caller of a ticket gets.
+/// The reply to the caller of a ticket.
 pub enum Reply {
     /// The classification.
     Done(Classification),

@@ -120,7 +120,7 @@ mod tests {
             results.find(&id, &org("b")).is_none() && results.find("int_", &org("a")).is_none()
         );
         tokio::time::advance(2 * INTENTS_KEPT_FOR).await;
-        // What is at work stays.
+        // A ticket at work stays.
         assert!(results.find(&id, &org("a")).expect("kept").0.borrow().is_none());
         sender.send(Some(late())).expect("kept");
         assert!(results.find(&id, &org("a")).is_none());

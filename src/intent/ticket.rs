@@ -39,7 +39,7 @@ pub struct IntentRequest {
     pub org_id: OrgId,
 }
 
-/// What a ticket is about.
+/// The subject of a ticket.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
 pub struct IntentResponse {
     /// One of the configured categories.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::fault::Script;
 
-/// What goes back to the caller.
+/// The answer to the caller.
 pub(crate) enum Answer {
     /// Status and body at once.
     Whole {
@@ -71,7 +71,7 @@ impl ApiError {
         error
     }
 
-    /// What a provider says with this status.
+    /// The error of a provider with this status.
     pub(crate) fn of_status(status: u16, script: &Script) -> ApiError {
         let (kind, message, code) = match status {
             401 => (

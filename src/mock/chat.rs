@@ -123,7 +123,7 @@ fn chat_question(body: &Value) -> Result<Question, ApiError> {
     })
 }
 
-/// What `tool_choice` says, where the name of a named tool is at `name`.
+/// The meaning of `tool_choice`, where the name of a named tool is at `name`.
 pub(crate) fn tool_choice(choice: &Value, name: &Value) -> ToolChoice {
     match (choice.as_str().or(choice["type"].as_str()), name.as_str()) {
         (_, Some(name)) => ToolChoice::Named(name.to_owned()),
@@ -169,7 +169,7 @@ fn chat_deltas(thought: &Thought, number: u64) -> Vec<Value> {
     deltas
 }
 
-/// What both endpoints put around their choices.
+/// The envelope that both endpoints put around their choices.
 struct Form {
     id: String,
     model: String,

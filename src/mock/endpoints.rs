@@ -63,7 +63,7 @@ impl<'a> Call<'a> {
     /// The answer to it.
     ///
     /// # Errors
-    /// What the provider would refuse.
+    /// The error that a provider would answer.
     pub(crate) fn answer(&self, script: &Script) -> Result<Answer, ApiError> {
         if *self.method == Method::GET {
             return extras::get(self.path)

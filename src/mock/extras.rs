@@ -10,7 +10,7 @@ use super::fault::Script;
 use super::json::text_of;
 use super::think::tokens;
 
-/// What `GET /v1/models` lists.
+/// The models that `GET /v1/models` lists.
 const MODELS: [&str; 6] = [
     "gpt-4o",
     "gpt-4o-mini",

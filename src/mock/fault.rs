@@ -1,4 +1,4 @@
-//! What a call asks the simulated provider to do: markers in the text of its messages.
+//! Markers in the text of messages, by which a call asks the simulated provider for a fault.
 //!
 //! Pure but for the counters of [`Plays`]. A marker is `[[mock:ITEM,ITEM…]]`, in any string of the
 //! body, so that it survives a gateway that rewrites headers; `tollgate mock --fault ITEM,ITEM…` is
@@ -38,7 +38,7 @@ use crate::lock::lock;
 const BEGIN: &str = "[[mock:";
 const END: &str = "]]";
 
-/// What one call gets.
+/// The faults of one call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Script {
     pub(crate) status: Option<u16>,

@@ -45,7 +45,7 @@ use body::{End, Play};
 use endpoints::Call;
 use fault::{Plays, Script};
 
-/// What every call gets, unless its own marker says otherwise.
+/// The faults of every call, unless its own marker says otherwise.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Port 0: any free port.

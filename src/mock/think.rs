@@ -1,4 +1,4 @@
-//! What the simulated model says: the same for the same question.
+//! The words of the simulated model: the same for the same question.
 
 use serde_json::{Map, Value, json};
 
@@ -13,7 +13,7 @@ pub(crate) struct Question {
     pub(crate) system: String,
     /// The last message of the user.
     pub(crate) user: String,
-    /// What the tools answered, if that is the last message.
+    /// The answers of the tools, if they are the last message.
     pub(crate) tool_result: Option<String>,
     pub(crate) tools: Vec<Tool>,
     pub(crate) tool_choice: ToolChoice,

@@ -1,4 +1,4 @@
-//! What looks like a credential, wherever it stands in a request head.
+//! Text that looks like a credential, wherever it stands in a request head.
 //!
 //! Pure. A name or a value in a head is short and has no reason to look like a key, so this is less
 //! strict than the redactor's entity `api_key`: the beginning of a key is enough. Promises: the
@@ -28,7 +28,7 @@ const KEY_BYTES_MIN: usize = 5;
 pub struct Shown<'h>(Vec<&'h str>);
 
 impl<'h> Shown<'h> {
-    /// What the headers of a call show.
+    /// The credentials in the headers of a call.
     pub fn in_headers(headers: &'h HeaderMap) -> Shown<'h> {
         let values =
             CARRIERS.iter().flat_map(|name| headers.get_all(*name)).filter_map(|v| v.to_str().ok());

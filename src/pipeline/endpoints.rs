@@ -43,7 +43,7 @@ pub fn is_upload(headers: &HeaderMap) -> bool {
         .is_some_and(|begin| begin.eq_ignore_ascii_case("multipart/"))
 }
 
-/// What is said of a file upload, wherever it goes and whatever the policy says.
+/// The message about a file upload, true for every path and policy.
 pub const UPLOAD: &str = "file uploads (multipart bodies) are not forwarded to any endpoint, with any key and under any \
                           setting, because the gateway cannot redact them on their way; send the file to the provider \
                           directly";

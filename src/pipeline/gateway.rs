@@ -20,7 +20,7 @@ use crate::metrics::Metrics;
 use crate::objects::Objects;
 use crate::upstream::Upstream;
 
-/// What all calls share.
+/// The state that all calls share.
 pub struct Gateway {
     pub policy: Arc<ArcSwap<Policy>>,
     pub max_body_bytes: u64,
@@ -33,7 +33,7 @@ pub struct Gateway {
     pub objects: Arc<Objects>,
     pub metrics: Arc<Metrics>,
     pub clock: Clock,
-    /// What callers share.
+    /// The bounds that callers share.
     pub tenants: Tenants,
     pub at_work: AtWork,
     /// Turns for work on bodies.

@@ -76,7 +76,7 @@ pub struct Owner<'a> {
     pub shown: &'a Shown<'a>,
 }
 
-/// What of a request's headers leaves.
+/// The headers of a request that leave.
 #[derive(Debug, Default)]
 pub struct Leaving {
     /// To every provider.
@@ -161,7 +161,8 @@ fn text(value: &HeaderValue, owner: &Owner<'_>, ledger: &mut Ledger) -> Option<H
         return None;
     }
     if text.contains('%') {
-        // What a reader would decode is looked at decoded, and cannot be told in the same form.
+        // A value that a reader would decode is looked at decoded, and cannot be told in the same
+        // form.
         for reading in query::readings(text) {
             let (_, found) = redact::text(owner.rules, &reading);
             if !found.is_empty() || owner.shown.are_in(&reading) {
@@ -237,7 +238,7 @@ fn is_sdk(value: &[u8]) -> bool {
     sdks.iter().any(|sdk| value.strip_prefix(*sdk).is_some_and(is_version))
 }
 
-/// What SDKs say of themselves in these very words.
+/// Words by which SDKs describe themselves.
 fn is_constant(value: &[u8]) -> bool {
     matches!(
         value,
@@ -351,7 +352,7 @@ fn idempotency_key(value: &HeaderValue, owner: &Owner<'_>) -> HeaderValue {
     if says_nothing { value.clone() } else { digest(owner.org, value.as_bytes()) }
 }
 
-/// What stands for a key: nobody who does not know this process can try out which key it was.
+/// A digest that stands for a key: without this process's secret no key can be tried against it.
 fn digest(org: &str, key: &[u8]) -> HeaderValue {
     static SALT: LazyLock<[u8; 32]> = LazyLock::new(|| {
         let mut salt = [0; 32];

@@ -360,7 +360,7 @@ fn at_once(work: impl Future<Output = ()>) {
     debug_assert!(polled.is_ready(), "it does not wait");
 }
 
-/// What the body says of its answer, as far as it is known.
+/// The bounds that a body sets to its answer, as far as they are known.
 fn asked(makes: Makes, facts: &redact::Facts) -> Asked {
     let longest = output::longest(facts.model.as_deref().unwrap_or_default());
     Asked { makes, bound: facts.output_tokens_max, choices: facts.choices, longest }

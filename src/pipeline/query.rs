@@ -28,7 +28,7 @@ pub struct Query<'q> {
     pub models: Vec<String>,
 }
 
-/// What of a query may leave, by these rules.
+/// The part of a query that may leave, by these rules.
 ///
 /// # Errors
 /// 400 for a query that is too long or not UTF-8, 415 for a `data:` URL where the policy refuses
@@ -73,7 +73,7 @@ struct Parameter<'a> {
 }
 
 impl Parameter<'_> {
-    /// What of the parameter may leave; nothing if none of it may.
+    /// The part of the parameter that may leave; nothing if none of it may.
     fn cleaned<'q>(&mut self, parameter: &'q str) -> Option<Cow<'q, str>> {
         let (name, value) = parameter
             .split_once('=')
@@ -124,7 +124,7 @@ impl Parameter<'_> {
     /// A part with what was found taken out; nothing if it holds nothing.
     fn redacted(&mut self, part: &str) -> Option<String> {
         let mut clean: Option<String> = None;
-        // What is taken out of one reading may leave something in another.
+        // A match taken out of one reading may leave another in a second one.
         for _ in 0..DECODINGS_MAX {
             let at_hand = clean.as_deref().unwrap_or(part);
             let mut found = readings(at_hand)

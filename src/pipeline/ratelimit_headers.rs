@@ -1,5 +1,5 @@
-//! What every answer says of its organisation's requests: OpenAI's `x-ratelimit-*-requests`, and
-//! the IETF's `RateLimit` and `RateLimit-Policy`.
+//! Headers of every answer about its organisation's requests: OpenAI's `x-ratelimit-*-requests`,
+//! and the IETF's `RateLimit` and `RateLimit-Policy`.
 //!
 //! On every answer, so written without going through the heap for text. Does not: speak of other
 //! limits; a refusal names them in its message.

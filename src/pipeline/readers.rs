@@ -187,8 +187,8 @@ mod tests {
         );
         assert!(slow[0].waits(&cx, now) && slow[1].waits(&cx, now) && slow[3].waits(&cx, now));
         assert!(!victim.is_given_up());
-        // What others have is left alone, also what another part has, as long as the whole has some
-        // left.
+        // The room of others is left alone, also that of another part, as long as the whole has
+        // some left.
         let of_other = enter(&other).expect("one of the other part");
         assert_eq!(slow.iter().filter(|reader| reader.is_given_up()).count(), 1);
         assert!(!victim.is_given_up());

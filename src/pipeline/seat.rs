@@ -20,7 +20,7 @@ use crate::code::Code;
 use crate::lock::lock;
 use crate::share::{Held, Party, Short};
 
-/// Nobody knows yet who is at its other end.
+/// The peer is not known yet.
 const UNKNOWN: u8 = 0;
 /// The same, and it has no place.
 const OVER: u8 = 1;

@@ -1,4 +1,4 @@
-//! Who shares the gateway, and what each of them may use of it.
+//! The parties that share the gateway, and the share of each.
 //!
 //! Stages 1 and 4 of the walk. Every bound on what callers hold is a pool of `share`; here are the
 //! pools, and the parties that share them: each organisation with a JWT or a gateway key; all
@@ -40,7 +40,7 @@ impl Address {
     }
 }
 
-/// What is shared, and by whom.
+/// The shared bounds, and the parties.
 pub struct Tenants {
     /// Connections that are served.
     pub connections: Arc<Pool>,
@@ -48,9 +48,9 @@ pub struct Tenants {
     pub reading: Arc<Pool>,
     /// Calls at work.
     pub calls: Arc<Pool>,
-    /// What calls hold beyond what each may.
+    /// Bytes that calls hold beyond their own allowance.
     pub bytes: Arc<Pool>,
-    /// What decoders of compressed bodies hold.
+    /// Bytes that decoders of compressed bodies hold.
     pub decoders: Arc<Pool>,
     /// Work that goes on after its call.
     pub behind: Arc<Pool>,
@@ -62,7 +62,7 @@ pub struct Tenants {
 }
 
 impl Tenants {
-    /// Nobody yet.
+    /// No party yet.
     pub fn new(connections: usize, calls: usize, held_bytes: usize, metrics: &Metrics) -> Tenants {
         let pool = |resource, most| Pool::new(resource, most, metrics);
         Tenants {

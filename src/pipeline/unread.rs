@@ -51,7 +51,7 @@ pub struct Left {
     awaits_continue: bool,
 }
 
-/// What is left of the request body when its call has an answer.
+/// The rest of the request body when its call has an answer.
 #[derive(Debug)]
 pub enum Rest {
     /// Nothing.

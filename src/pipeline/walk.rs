@@ -1,6 +1,6 @@
 //! One call on its way, as all stages see it.
 //!
-//! Who calls, the record's beginning, what the head says of the body, the body's way in, the path
+//! The caller, the record's beginning, the head of the body, the body's way in, the path
 //! for the provider. Does not: know the order of the stages (`pipeline/mod.rs` tells it).
 
 use std::borrow::Cow;
@@ -170,7 +170,7 @@ impl Walk<'_> {
         Instant::now() + total.saturating_sub(self.gateway.clock.now().since(self.started))
     }
 
-    /// What the head says about the body: a kind that can be read, in a coding that can be, not too
+    /// Checks the head of the body: a kind that can be read, in a coding that can be, not too
     /// long.
     pub fn check_body_head(&self) -> Result<Option<Coding>, Refusal> {
         let headers = &self.head.headers;
@@ -337,7 +337,7 @@ fn check_ids(endpoint: &Endpoint, rules: &redact::Rules, shown: &Shown<'_>) -> R
 /// No model is called by so many digits alone.
 const PHONE_DIGITS_MIN: usize = 7;
 
-/// What a key with `models` is told.
+/// The message to a key with `models`.
 pub fn model_not_allowed() -> Refusal {
     Refusal::new(Code::ModelNotFound, "this key may not be used with this model")
         .about("model")

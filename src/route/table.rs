@@ -11,7 +11,7 @@ use http::Method;
 use tollgate_wire::Format;
 use tollgate_wire::estimate::Makes;
 
-/// What a request is for.
+/// The endpoint of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Matched {
     Healthz,
@@ -81,7 +81,7 @@ impl Endpoint {
     }
 }
 
-/// What Google's API calls a method: `streamGenerateContent`, `predict`.
+/// Methods of Google's API: `streamGenerateContent`, `predict`.
 fn is_verb(text: &str) -> bool {
     ["enerateContent", "ountTokens", "mbedContent", "mbedContents", "redict"]
         .iter()
@@ -117,7 +117,7 @@ const OWN_KEY: &[&str] = &[
     "videos",
 ];
 
-/// What is behind them in the APIs of the providers; `*` stands for one segment. Anything else is a
+/// Paths behind them in the APIs of the providers; `*` stands for one segment. Anything else is a
 /// mistake.
 ///
 /// # Source
@@ -261,8 +261,8 @@ pub fn find(method: &Method, path: &str, opened: &[(Method, String)]) -> Matched
     let opening = opened.iter().find(|(m, p)| m == method && fits(below_version(p), below));
     let stored_name =
         stored_name(below, opening.is_some_and(|(_, p)| below_version(p).starts_with("*")));
-    // What names a stored object, or is only looked at, does no work of its own; a `POST` that an
-    // operator opened may.
+    // A request that names a stored object, or only reads one, does no work of its own; a `POST`
+    // that an operator opened may.
     let counted_before =
         |own_key_only| *method != Method::POST || (own_key_only && stored_name.contains("{id}"));
     let endpoint = |own_key_only| Endpoint {

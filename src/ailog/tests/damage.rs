@@ -1,6 +1,6 @@
-//! What an earlier run, another version, or a bad disk may have left in the folder: each case with
-//! its outcome. In every one the log opens, what is whole is stored, what is not is counted, and
-//! new calls are logged.
+//! Damage that an earlier run, another version, or a bad disk may leave in the folder: each case
+//! with its outcome. In every one the log opens, what is whole is stored, what is not is counted,
+//! and new calls are logged.
 
 use std::fs::File;
 use std::io;
@@ -36,7 +36,7 @@ fn left_behind(dir: &Path) -> (PathBuf, Vec<usize>) {
     (wal.oldest().expect("segment").path.clone(), ends)
 }
 
-/// What became of the rows: stored, lost, in the dead-letter file; and how many files were put
+/// The fate of the rows: stored, lost, in the dead-letter file; and how many files were put
 /// aside.
 fn outcome(damage: impl FnOnce(&mut Vec<u8>, &[usize])) -> (u64, u64, u64, usize) {
     let (outcome, unfinished) = outcome_and_unfinished(damage);

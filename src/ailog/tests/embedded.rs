@@ -405,7 +405,7 @@ fn a_log_beyond_its_bound_drops_the_newest_and_says_so() {
     assert!(written > 0 && lost > 0 && log.backlog().bytes <= 10_000);
     assert!(metrics.text().contains("tollgate_bounds_reached_total{bound=\"wal_bytes\"}"));
     drop(log);
-    // What was written is stored once there is a store; a gateway may change its store in between.
+    // Written rows are stored once there is a store; a gateway may change its store in between.
     let (log, _) = open(dir.path());
     assert!(log.flush(SOON));
     assert_eq!(number(dir.path(), "SELECT count(*) FROM ai_log"), written as i64);

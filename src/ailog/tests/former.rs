@@ -1,4 +1,4 @@
-//! What former versions left: their rows in the write-ahead log, in SQLite and in ClickHouse are
+//! Data of former versions: their rows in the write-ahead log, in SQLite and in ClickHouse are
 //! read as today's.
 
 use std::path::Path;

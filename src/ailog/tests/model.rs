@@ -43,7 +43,7 @@ enum Op {
     ShortWrites(u8),
     /// The next segments cannot be begun.
     NoSegment(u8),
-    /// What a failed write has left cannot be cut off.
+    /// The rest of a failed write cannot be cut off.
     NoCut(u8),
     FailedSyncs(u8),
     /// The reader meets a bad sector, which gets better before the segment is given up.
@@ -239,7 +239,7 @@ struct World {
     acknowledged: BTreeSet<u64>,
     /// Written, and not yet waited for.
     unsynced: BTreeSet<u64>,
-    /// What the process counted as suspect when they last waited.
+    /// The number that the process counted as suspect when they last waited.
     suspect: u64,
     /// Of these a process said that they are lost, or may be.
     counted: u64,

@@ -25,7 +25,7 @@ use crate::config::policy::StoreKind;
 use crate::lock::lock;
 use crate::metrics::Metrics;
 
-/// What a disk was asked for.
+/// A request to a disk.
 #[derive(Default)]
 struct Asked {
     /// Inode of each file that was synced, in order.

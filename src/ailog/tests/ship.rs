@@ -24,14 +24,14 @@ use crate::report::Reader;
 /// Longer than any test.
 const TICK: Duration = Duration::from_secs(3_600);
 
-/// What a store is told to do with a batch.
+/// An order to a store about a batch.
 enum Told {
     Take,
     Refuse,
     BeDefect,
 }
 
-/// What a store was asked for: the range, and how many rows are in it.
+/// A request to a store: the range, and how many rows are in it.
 #[derive(Debug, PartialEq, Eq)]
 struct Asked {
     start: u64,
@@ -132,7 +132,7 @@ fn rows_that_come_while_a_batch_is_stored_share_the_next_one() {
     assert!(case.log.flush(SOON), "whoever waits does not wait for the tick");
     let batch = case.asked.try_recv().expect("the second batch");
     assert_eq!(batch.rows, 19);
-    // What comes after is stored when the log is closed.
+    // Later rows are stored when the log is closed.
     case.append(20..23);
     case.tell.send(Told::Take).expect("it listens");
     case.log.control.stop(SOON);
@@ -199,7 +199,7 @@ fn how_long_rows_wait_is_known_while_the_store_takes_its_time_and_over_when_it_i
 
 #[test]
 fn folded_refusals_are_written_while_the_store_takes_its_time() {
-    // Nobody runs the shipper, as if it waited for its store.
+    // The shipper does not run, as if it waited for its store.
     let (case, _shipper) = case();
     case.log.end_second();
     let log = case.log.clone();

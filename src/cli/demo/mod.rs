@@ -26,7 +26,7 @@ use crate::report::{Dim, Filter, Reader, Summary};
 use crate::{clock, config, mock};
 use traffic::Tally;
 
-/// What `demo` takes.
+/// The arguments of `demo`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     /// How many sample calls to send

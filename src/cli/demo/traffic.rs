@@ -28,7 +28,7 @@ const AT_ONCE: usize = 8;
 /// Longest answer that is read.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
 
-/// What came of the calls.
+/// The results of the calls.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) sent: u32,

@@ -295,7 +295,7 @@ async fn ask(
     Ok(Answered { category: name("category"), priority: name("priority"), confidence })
 }
 
-/// What the log says of all the calls.
+/// The rows of all the calls.
 fn summary(app: &App) -> Result<Summary, Failure> {
     app.log().flush(Duration::from_secs(10));
     let settings = app.settings();

@@ -10,7 +10,7 @@ use crate::visible::visible;
 /// Ranges of the confidence, each a tenth wide.
 const BINS: usize = 10;
 
-/// What was answered to one ticket.
+/// The answer to one ticket.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Answered {
     pub(crate) category: Option<String>,

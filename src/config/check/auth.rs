@@ -225,8 +225,8 @@ fn keys(raw: &[At<RawKey>], problems: &mut Problems) -> HashMap<[u8; 32], Arc<Ga
     keys
 }
 
-/// What is hashed where a variable was not set: nothing, with the line end that `echo` adds, in
-/// quotes, behind the prefix.
+/// Texts that are hashed where a variable was not set: nothing, with the line end that `echo` adds,
+/// in quotes, behind the prefix.
 const EMPTY: &[&str] = &["", "\n", "\r\n", " ", "\"\"", "''", "tg-", "tg-\n"];
 
 fn is_empty_key(sha256: &[u8; 32]) -> bool {

@@ -163,7 +163,7 @@ fn rules(raw: &RawRules, compiled: &mut Compiled, problems: &mut Problems) -> Op
     None
 }
 
-/// What the rules say; names are checked here, patterns and words where they are compiled.
+/// The rules; names are checked here, patterns and words where they are compiled.
 fn spec(raw: &RawRules, problems: &mut Problems) -> RulesSpec {
     let mut entities: Vec<&At<String>> = Vec::new();
     for entity in raw.entities.iter() {

@@ -61,7 +61,7 @@ impl Names {
         index
     }
 
-    /// What a key that nobody gave stands for: `name` if there is such a provider, else the first.
+    /// The provider of a key that is not given: `name` if there is such a provider, else the first.
     pub(crate) fn default(&self, name: &str) -> Option<usize> {
         self.0.iter().position(|n| n == name).or(if self.0.is_empty() { None } else { Some(0) })
     }
@@ -210,7 +210,7 @@ pub(crate) fn routing(
     Some(Routing { default, endpoints, shared_objects, models, renames, options })
 }
 
-/// What targets are made of.
+/// The parts of targets.
 struct Known<'a> {
     names: &'a Names,
     providers: &'a [Arc<Provider>],

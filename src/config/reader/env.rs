@@ -97,7 +97,7 @@ mod tests {
             ("${KEY:-x}", Some("sk-1")),
             ("$${KEY}", Some("${KEY}")),
             ("a$$${KEY}", Some("a$${KEY}")),
-            // What a variable holds is never looked into again.
+            // The value of a variable is never expanded again.
             ("${NESTED}", Some("${KEY}")),
         ];
         for (text, expected) in table {

@@ -8,7 +8,7 @@ use std::time::Duration;
 /// A duration: a whole number and one of `ms s m h d`.
 ///
 /// # Errors
-/// What is wrong, and what to write.
+/// The problem, and the correct form.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = split(text);
     let factor_ms: u64 = match unit {
@@ -38,7 +38,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 /// is bytes.
 ///
 /// # Errors
-/// What is wrong, and what to write.
+/// The problem, and the correct form.
 pub(crate) fn size(text: &str) -> Result<u64, String> {
     let (number, unit) = split(text);
     let factor: u64 = match unit {
@@ -71,7 +71,7 @@ pub(crate) fn whole(text: &str) -> Option<u64> {
 /// A decimal that is not negative, in units of 10⁻⁹, exactly.
 ///
 /// # Errors
-/// What is wrong, and what to write.
+/// The problem, and the correct form.
 pub(crate) fn nano(text: &str) -> Result<u64, String> {
     let hint =
         "write a decimal that is not negative, with at most nine digits after the point, e.g. 2.50";

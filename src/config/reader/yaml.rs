@@ -228,7 +228,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// What an alias stands for, at the alias's own place.
+    /// The value that an alias stands for, at the alias's own place.
     fn alias(&mut self, anchor: usize, at: Place) -> Result<Node, Stop> {
         let Some((node, size)) = self.anchors.get(&anchor) else {
             return Err(Stop {
@@ -312,7 +312,7 @@ mod tests {
             ("a:\nb: ~\n", r#"{a=null@1:1 b=null@2:4}@1:1"#),
             ("a: [x, 'null']\n", r#"{a=["x"@1:5 "null"@1:8]@1:4}@1:1"#),
             ("a:\n  - b: 010\n", r#"{a=[{b="010"@2:8}@2:5]@2:3}@1:1"#),
-            // What a variable holds is text, never structure.
+            // The value of a variable is text, never structure.
             ("a: ${SET}\n", r#"{a="value: [x]"@1:4}@1:1"#),
             (
                 "x: &x {p: 1, q: 2}\ny: {<<: *x, q: 3}\n",

@@ -37,8 +37,8 @@ section! {
         capture_bytes: Size<usize> = "16KiB" in 0..=WAL_RECORD_BYTES_MAX as u64;
         /// Days after which rows are deleted.
         retention_days: u32 = "90" in 1..=36_500;
-        /// What a row survives once its answer is complete: process (the end of the process, also
-        /// kill -9) or power (also a power cut; answers wait for the disk).
+        /// The failure that a row survives once its answer is complete: process (end of the
+        /// process, also kill -9) or power (also a power cut; answers wait for the disk).
         durability: Durability = "process";
     }
 }

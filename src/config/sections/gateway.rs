@@ -36,7 +36,7 @@ section! {
         listen: String => check = "127.0.0.1:8080";
         /// Address of the operators' side (dashboard, metrics, health), IP:PORT.
         admin_listen: String => check = "127.0.0.1:9090";
-        /// Who may ask on the operators' side.
+        /// Host names to which the operators' side answers.
         admin: RawAdmin => check = "{}";
         /// Folder of the write-ahead log and of the embedded store.
         data_dir: PathBuf = "./data";

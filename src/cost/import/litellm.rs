@@ -142,13 +142,13 @@ fn entry(
             charged_beside = true;
             continue;
         }
-        // What a condition does not name costs what it costs without: first without the bound, then
-        // without the tier.
+        // A kind that a condition does not name costs as much as without it: first without the
+        // bound, then without the tier.
         let of = |kind: Kind| {
             let without = [(tier, above), (tier, 0), (0, above), (0, 0)];
             without.into_iter().find_map(|(tier, above)| get(tier, above, kind))
         };
-        // What nothing names costs what it is a kind of.
+        // A kind that no condition names costs as much as the kind that it belongs to.
         let input = of(Kind::Input).unwrap_or(input);
         let cache_write = of(Kind::CacheWrite).unwrap_or(input);
         let rates = Rates {

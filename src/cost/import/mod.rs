@@ -24,7 +24,7 @@ use super::Price;
 use crate::money::decimal;
 use crate::visible::{visible, visible_json};
 
-/// What is wanted of a list.
+/// The wanted part of a list.
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {
     /// Providers as the list names them.
@@ -35,7 +35,7 @@ pub struct Wanted {
     pub provider: String,
 }
 
-/// What became of a list.
+/// The result for a list.
 #[derive(Clone, Debug, Default)]
 pub struct Imported {
     pub prices: Vec<Price>,

@@ -155,7 +155,7 @@ impl Reader<'_> {
     }
 }
 
-/// What ends a string that begins so.
+/// The end of a string that begins so.
 fn quotes(open: char) -> Option<&'static [char]> {
     Some(match open {
         '"' => &['"'],

@@ -73,7 +73,7 @@ fn names_are_read_in_any_dress() {
         // Synonyms of the policy.
         (r#"{"category":"refund","priority":"URGENT","confidence":1}"#, "billing vip 1"),
         (r#"{"category":"Money_Back","priority":"low","confidence":1}"#, "billing low 1"),
-        // What is not configured is null, and nothing is guessed.
+        // A value that is not configured is null, and nothing is guessed.
         (r#"{"category":"urgent","priority":"refund","confidence":1}"#, "- - 1"),
         (r#"{"category":"refunds","priority":"asap","confidence":0.9}"#, "- - 0.9"),
         (r#"{"category":"billing or technical","priority":"low-vip","confidence":1}"#, "- - 1"),
@@ -179,7 +179,7 @@ fn a_reason_is_kept_where_it_is_asked_for() {
 }
 
 proptest::proptest! {
-    /// Whatever a model writes has a reading within the rules.
+    /// Any text of a model has a reading within the rules.
     #[test]
     fn every_answer_has_a_reading(text in "(\\PC|[{}\"':,\\[\\]]){0,80}", around in 0usize..AROUND.len(), at in 0usize..200) {
         let mut mixed = AROUND[around].to_owned();

@@ -26,7 +26,7 @@ pub struct Counters {
     pub meters: Arc<Meters>,
     /// Where replicas count together.
     pub shared: Option<Arc<Shared>>,
-    /// Who is refused most.
+    /// The subjects refused most.
     pub refused: Sketch,
 }
 
@@ -116,7 +116,7 @@ pub fn message(over: &Over) -> String {
     }
 }
 
-/// What else may help near the end of a budget.
+/// Further advice near the end of a budget.
 const HELD: &str =
     "What calls in progress may cost counts, too: wait for them, or send a smaller `max_tokens`";
 

@@ -12,7 +12,7 @@ use super::cut::Cut;
 use super::h2_stall::Watched;
 use super::tee::Tee;
 
-/// What the server writes.
+/// The body that the server writes.
 pub enum Body {
     /// All of it.
     Full(Option<Bytes>),

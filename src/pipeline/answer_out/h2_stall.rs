@@ -31,7 +31,7 @@ pub struct Watched<B> {
 struct State<B> {
     /// Absent once it was let go of.
     body: Option<B>,
-    /// What has not been asked for of the last frame.
+    /// The part of the last frame that has not been asked for.
     rest: Bytes,
     /// Since when it is for the peer to take something; absent while it waits for us.
     untaken: Option<Instant>,
@@ -97,7 +97,7 @@ async fn watch<B>(state: Arc<Mutex<State<B>>>, mut ended: oneshot::Receiver<()>)
             let body = held.body.take();
             held.rest = Bytes::new();
             drop(held);
-            // What it held is given back here, and its row written.
+            // Its places are given back here, and its row is written.
             return drop(body);
         }
     }
@@ -185,7 +185,7 @@ mod tests {
                 // It can take nothing.
                 continue;
             }
-            // Who takes it after all sees that it is not whole.
+            // A peer that takes it after all sees that it is not whole.
             let mut read = 0;
             let end = loop {
                 match answer.frame().await {

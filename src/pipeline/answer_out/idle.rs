@@ -22,7 +22,7 @@ pub struct Patience {
     pub keep_alive: Option<Duration>,
 }
 
-/// What a silence has come to.
+/// The end of a silence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Due {
     /// The client should hear something.
@@ -103,7 +103,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// What happens at which second of a call that may be silent for 10 and take 100, until it
+    /// The events, by second, of a call that may be silent for 10 and take 100, until it
     /// ends. `script` says at which second the provider sends something, and whether the client is
     /// given something of it.
     async fn follow(
@@ -154,7 +154,7 @@ mod tests {
             (Some(3), true, &[], &[(3, Comment), (6, Comment), (9, Comment), (10, End)]),
             // Not in the middle of an event, or behind the last.
             (Some(3), false, &[], &[(10, End)]),
-            // Whatever the client is given counts, and what it is not given does not.
+            // Bytes given to the client count, and bytes held back do not.
             (Some(3), true, &[(2, true)], &[(5, Comment), (8, Comment), (11, Comment), (12, End)]),
             (Some(3), true, &[(2, false)], &[(3, Comment), (6, Comment), (9, Comment), (12, End)]),
             // One that is due with the end is the end.

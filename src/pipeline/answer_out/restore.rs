@@ -20,7 +20,7 @@ impl Events {
         Events(EventRestorer::new(values))
     }
 
-    /// What the caller gets for a whole event.
+    /// The bytes that the caller gets for a whole event.
     pub fn event(&mut self, event: &Bytes) -> Vec<Bytes> {
         let parsed = sse::parse(event);
         if parsed.data.is_empty() {

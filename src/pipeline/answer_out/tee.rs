@@ -187,7 +187,7 @@ impl Tee {
             match self.cut {
                 Cutting::No => {}
                 Cutting::AfterFlush => {
-                    // What was handed on before goes out first: a client that sees the head sees
+                    // Pieces handed on before go out first: a client that sees the head sees
                     // that the rest is missing.
                     self.cut = Cutting::Now;
                     cx.waker().wake_by_ref();
@@ -383,7 +383,7 @@ impl Tee {
                 self.record_plain(outcome, Some(code));
                 self.cut = Cutting::AfterFlush;
             }
-            // What matters has been passed on and recorded; a late fault changes nothing.
+            // The usage has been passed on and recorded; a late fault changes nothing.
             TeeKind::Events { stream, .. } if stream.ended() => {}
             TeeKind::Events { format, stream, reader, .. } => {
                 let sequence_number = stream.next_sequence_number();

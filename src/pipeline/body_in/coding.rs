@@ -66,7 +66,7 @@ pub struct Decoder {
     taken: u64,
     made: u64,
     made_max: u64,
-    /// What the decoder takes at once, and what it may fill with what it makes.
+    /// Bytes that the decoder takes at once, and bytes that it may fill.
     state: usize,
     window: u64,
 }
@@ -75,7 +75,7 @@ enum Engine {
     Gzip(Box<MultiGzDecoder<Vec<u8>>>),
     /// Nothing has come yet, so it is not known in which of its two forms.
     Deflate(Option<Decompress>, Over),
-    /// What has come is not enough to know how much memory the rest takes.
+    /// Too little has come to know how much memory the rest takes.
     ZstdHead(Vec<u8>),
     Zstd(Zstd<'static>, Over),
 }
@@ -131,7 +131,7 @@ impl Decoder {
         Ok(Some(piece).filter(|piece| !piece.is_empty()))
     }
 
-    /// What the decoder takes besides the pieces, in bytes. A window that a body asks for takes
+    /// Memory of the decoder besides the pieces, in bytes. A window that a body asks for takes
     /// memory only as it is filled.
     pub fn memory(&self) -> usize {
         let filled = self.made.saturating_add(DECODED_PIECE_BYTES as u64).min(self.window);
@@ -184,7 +184,7 @@ impl Decoder {
     }
 }
 
-/// What is fed at once: at most a thousand times as much comes out of it.
+/// Bytes that are fed at once: at most a thousand times as much comes out of them.
 const GZIP_STEP_BYTES: usize = 128;
 
 fn gunzip(gzip: &mut MultiGzDecoder<Vec<u8>>, input: &mut Bytes) -> Result<Bytes, Fault> {

@@ -37,7 +37,7 @@ use crate::upstream::replay::{Broken, Source};
 pub use arriving::Arriving;
 use work::{Decoding, Job, Stepped, Work};
 
-/// What is known of a body, also after the walk has ended early. Shared by the source that reads
+/// Facts of a body, also after the walk has ended early. Shared by the source that reads
 /// the body and the record of the call.
 #[derive(Debug, Default)]
 pub struct Seen {
@@ -56,11 +56,11 @@ pub struct Seen {
     pub refusal: Option<Refusal>,
     /// The client went away while sending it.
     pub disconnected: bool,
-    /// What was reserved for its answer before its end was known.
+    /// The reservation for its answer, made before its end was known.
     pub reserved: Option<Reserved>,
 }
 
-/// What was reserved for the answer of a body before its end was known.
+/// The reservation for the answer to a body, made before its end was known.
 #[derive(Clone, Copy, Debug)]
 pub struct Reserved {
     pub makes: Makes,
@@ -96,7 +96,7 @@ impl Seen {
         Seen { bytes, ..Seen::default() }
     }
 
-    /// What is known of a body that was made whole, such as a prompt.
+    /// The facts of a body that was made whole, such as a prompt.
     pub fn of_whole(body: &Redacted, ledger: Ledger, facts: Facts, capture_bytes: usize) -> Seen {
         let kept = body.prefix(capture_bytes);
         let cut = kept.as_bytes().len() < body.as_bytes().len();
@@ -133,7 +133,7 @@ pub struct Intake {
     pub held: Option<Held>,
 }
 
-/// What [`Intake::gather`] found.
+/// The result of [`Intake::gather`].
 pub enum Gathered {
     /// The whole body.
     Whole(Redacted),
@@ -189,7 +189,7 @@ impl Intake {
         }
     }
 
-    /// What is known of the body.
+    /// The facts of the body.
     pub fn seen(&self) -> Arc<Mutex<Seen>> {
         Arc::clone(&self.seen)
     }

@@ -15,7 +15,7 @@ fn given(headers: &[(&str, &[u8])]) -> HeaderMap {
     map
 }
 
-/// What leaves of these headers, in the order of their names.
+/// The headers that leave, in the order of their names.
 fn left(headers: &[(&str, &[u8])], forward: &[&str]) -> Vec<(String, String)> {
     let client = given(headers);
     let (rules, shown) = (rules(&["email", "phone"]), Shown::in_headers(&client));
