@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-// ---- stage 1: accept -------------------------------------------------------------------------------------------
+// ---- stage 1: accept ----------------------------------------------------------------------------
 
 /// How many times what is still free of a bound one party (an organisation, an address, all
 /// pass-through callers) may use. With 3, one party alone reaches three quarters. Above it: what
@@ -110,7 +110,7 @@ pub const H2_KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// HTTP/2 streams of one connection at once. Above it the stream is refused by the protocol.
 pub const H2_STREAMS_MAX: u32 = 256;
 
-// ---- stage 3: authenticate -------------------------------------------------------------------------------------
+// ---- stage 3: authenticate ----------------------------------------------------------------------
 
 /// A bearer, in bytes. A longer one is refused before any cryptography.
 pub const BEARER_BYTES_MAX: usize = 8 << 10;
@@ -129,7 +129,7 @@ pub const JWKS_KEYS_MAX: usize = 64;
 /// A JWK set, in bytes.
 pub const JWKS_BYTES_MAX: usize = 256 << 10;
 
-// ---- stage 4: admit --------------------------------------------------------------------------------------------
+// ---- stage 4: admit -----------------------------------------------------------------------------
 
 /// Organisations with a bucket. At the bound full buckets are dropped first (they say nothing that
 /// a new one would not); if none is full, a newcomer is refused as `overloaded` rather than
@@ -149,7 +149,7 @@ pub const SETTLEMENTS_MAX: usize = 8_192;
 /// Sums read from the log at start, to go on counting budgets. Above it the smallest are left out.
 pub const BUDGET_ROWS_MAX: usize = 1_000_000;
 
-// ---- stage 6: read ---------------------------------------------------------------------------------------------
+// ---- stage 6: read ------------------------------------------------------------------------------
 
 /// Bytes that are made of a compressed body at once.
 pub const DECODED_PIECE_BYTES: usize = 16 << 10;
@@ -191,11 +191,11 @@ pub const TURN_FREE_BURST: Duration = Duration::from_millis(40);
 /// A turn that was given out and is not used so long goes to the next in line.
 pub const TURN_UNUSED_MAX: Duration = Duration::from_millis(5);
 
-// ---- stage 6: redact -------------------------------------------------------------------------------------------
+// ---- stage 6: redact ----------------------------------------------------------------------------
 
 pub use tollgate_redact::bounds::*;
 
-// ---- stage 7: route --------------------------------------------------------------------------------------------
+// ---- stage 7: route -----------------------------------------------------------------------------
 
 /// Stored objects of which it is known whose they are, in all. Above it the older half is
 /// forgotten, and a body that names one of those is refused.
@@ -212,7 +212,7 @@ pub const ROUTE_WAIT_BYTES_MAX: usize = 1 << 20;
 /// Targets of one list. More are refused with the policy.
 pub const TARGETS_MAX: usize = 64;
 
-// ---- stage 10: send --------------------------------------------------------------------------------------------
+// ---- stage 10: send -----------------------------------------------------------------------------
 
 /// Redacted bytes gathered before the provider is called, so that a small body has a
 /// `content-length` and is known to be well-formed before its first byte leaves. A larger body
@@ -236,7 +236,7 @@ pub const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest `retry-after` of a provider that is waited for; a longer one is given to the client.
 pub const RETRY_AFTER_WAIT_MAX: Duration = Duration::from_secs(10);
 
-// ---- stage 11: answer ------------------------------------------------------------------------------------------
+// ---- stage 11: answer ---------------------------------------------------------------------------
 
 /// A JSON answer up to this size is checked whole before its head is released; a larger one
 /// streams.
@@ -244,7 +244,7 @@ pub const ANSWER_GATHER_BYTES_MAX: usize = 1 << 20;
 /// One server-sent event. A longer one is forwarded but no longer looked into.
 pub const SSE_EVENT_BYTES_MAX: usize = 1 << 20;
 
-// ---- intent ----------------------------------------------------------------------------------------------------
+// ---- intent -------------------------------------------------------------------------------------
 
 /// A ticket's JSON, in bytes. Above it: 413 `body_too_large`.
 pub const TICKET_BYTES_MAX: usize = 1 << 20;
@@ -268,7 +268,7 @@ pub const BATCH_BODY_BYTES_MAX: usize = 8 << 20;
 /// Tickets of one batch that are asked about at once; the others wait.
 pub const BATCH_AT_ONCE_MAX: usize = 8;
 
-// ---- stage 12: settle ------------------------------------------------------------------------------------------
+// ---- stage 12: settle ---------------------------------------------------------------------------
 
 /// One record of the write-ahead log. A longer row loses the tail of its captured bodies, and says
 /// so.
@@ -308,7 +308,7 @@ pub const BATCH_ROWS_MAX: usize = 10_000;
 /// Bytes in one batch to the store.
 pub const BATCH_BYTES_MAX: usize = 16 << 20;
 
-// ---- the operators' side ---------------------------------------------------------------------------------------
+// ---- the operators' side ------------------------------------------------------------------------
 
 /// Open connections on the operators' side. Above it the one that has been silent for longest is
 /// closed.
@@ -337,12 +337,12 @@ pub const ADMIN_QUERIES_MAX: usize = 4;
 /// How long a query or a long answer waits for its place.
 pub const ADMIN_WAIT_MAX: Duration = Duration::from_secs(3);
 
-// ---- configuration ---------------------------------------------------------------------------------------------
+// ---- configuration ------------------------------------------------------------------------------
 
 /// One configuration file, in bytes. A larger one is refused.
 pub const CONFIG_FILE_BYTES_MAX: u64 = 4 << 20;
 
-// ---- commands --------------------------------------------------------------------------------------------------
+// ---- commands -----------------------------------------------------------------------------------
 
 /// A price list to be imported, in bytes. A longer one is refused.
 pub const PRICES_FILE_BYTES_MAX: usize = 32 << 20;
@@ -351,7 +351,7 @@ pub const EVAL_TICKETS_MAX: usize = 10_000;
 /// See [`EVAL_TICKETS_MAX`].
 pub const EVAL_FILE_BYTES_MAX: u64 = 64 << 20;
 
-// ---- the simulated provider ------------------------------------------------------------------------------------
+// ---- the simulated provider ---------------------------------------------------------------------
 
 /// A body sent to the simulated provider. Above it: 413.
 pub const MOCK_BODY_BYTES_MAX: usize = 128 << 20;
@@ -360,7 +360,7 @@ pub const MOCK_CHUNKS_MAX: usize = 100_000;
 /// Fault markers that are counted. At the bound all counts begin again.
 pub const MOCK_MARKERS_MAX: usize = 4_096;
 
-// ---- what a provider says ----------------------------------------------------------------------------------------
+// ---- what a provider says -----------------------------------------------------------------------
 
 /// Tokens of one call that are believed, in and out each; what a provider reports beyond is cut.
 /// The longest contexts have ten million.
@@ -369,7 +369,7 @@ pub const TOKENS_PER_CALL_MAX: u64 = 100_000_000;
 /// without overflow, in both stores.
 pub const NANO_USD_PER_CALL_MAX: i64 = 1_000_000_000_000_000;
 
-// ---- all of it -------------------------------------------------------------------------------------------------
+// ---- all of it ----------------------------------------------------------------------------------
 
 /// Bytes that a connection may hold: a head or an answer that is not taken, or an HTTP/2 window;
 /// and the state of both.

@@ -686,18 +686,21 @@ fn the_wall_holds() {
     let good = [
         (
             "redact/json",
-            "use std::time::Duration;\nuse crate::bounds::HELD;\nuse super::Rules;\nfn f(a: std::net::IpAddr) {}",
+            "use std::time::Duration;\nuse crate::bounds::HELD;\nuse super::Rules;\nfn f(a: \
+                std::net::IpAddr) {}",
         ),
         ("auth", "use crate::config::policy::{AuthPolicy, JwtPolicy};\nuse tokio::net::TcpStream;"),
         ("limit/store", "use super::bucket::Quota; use crate::{clock::{self, Nanos}, ids::OrgId};"),
         ("limit", "mod bucket; pub use self::bucket::Quota;"),
         (
             "redact",
-            "// use tokio::net\nconst A: &str = \"crate::auth::B\"; const C: char = '\"'; fn f<'a>() {} /* crate::app */",
+            "// use tokio::net\nconst A: &str = \"crate::auth::B\"; const C: char = '\"'; fn \
+                f<'a>() {} /* crate::app */",
         ),
         (
             "redact",
-            "fn a() {}\n#[cfg(test)]\nmod tests { use crate::ailog::Row; fn f() { if true { } } }\nfn b() {}",
+            "fn a() {}\n#[cfg(test)]\nmod tests { use crate::ailog::Row; fn f() { if true { } } \
+                }\nfn b() {}",
         ),
         ("pipeline", "use crate::upstream::Client; use tokio::sync::Mutex;"),
         ("cli/serve", "use crate::app::run; use super::Failure;"),

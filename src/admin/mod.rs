@@ -3,10 +3,10 @@
 //!
 //! Level 5 of the map. Read-only: nothing here changes anything. Promises: a `Host` that is a
 //! foreign name is refused (a page elsewhere cannot read this through a rebound name), but for
-//! metrics and health; pages load nothing from elsewhere; queries of the log run off the runtime's threads and a few at a time;
-//! answers are bounded and made while they are taken (`answers`); a client that is silent or takes
-//! nothing is cut, and holds no other off (`connections`). Does not: authenticate; it is to be
-//! bound where only operators reach it.
+//! metrics and health; pages load nothing from elsewhere; queries of the log run off the runtime's
+//! threads and a few at a time; answers are bounded and made while they are taken (`answers`); a
+//! client that is silent or takes nothing is cut, and holds no other off (`connections`). Does not:
+//! authenticate; it is to be bound where only operators reach it.
 
 mod answers;
 mod body;

@@ -1,9 +1,10 @@
 //! A JWT, by a strict profile.
 //!
-//! Pure. The form of a token is decided here, the cryptography is in `signature`. Three parts of canonical base64url (so one
-//! token has one spelling), headers and claims without repeated names, `crit`, `b64` and `zip`
-//! refused, keys inside the token ignored, `typ` a JWT's or none, and the algorithm both configured
-//! and fit for the key that verifies it: the key decides the algorithm, not the token.
+//! Pure. The form of a token is decided here, the cryptography is in `signature`. Three parts of
+//! canonical base64url (so one token has one spelling), headers and claims without repeated names,
+//! `crit`, `b64` and `zip` refused, keys inside the token ignored, `typ` a JWT's or none, and the
+//! algorithm both configured and fit for the key that verifies it: the key decides the algorithm,
+//! not the token.
 //!
 //! # Source
 //! RFC 7515 §4.1, RFC 7519 §4.1, RFC 8725 §3, RFC 9068 §2.1 (`at+jwt`).

@@ -169,7 +169,8 @@ mod tests {
     fn the_summary_says_what_is_in_force_and_no_secret() {
         let dir = tempfile::TempDir::new().expect("folder");
         let file = dir.path().join("all.yaml");
-        let text = "auth: {accept: [jwt], jwt: {secret: a-secret-that-is-long}}\nproviders: {local: {base_url: 'http://127.0.0.1:9', api_key: sk-1}}\n";
+        let text = "auth: {accept: [jwt], jwt: {secret: a-secret-that-is-long}}\nproviders: \
+            {local: {base_url: 'http://127.0.0.1:9', api_key: sk-1}}\n";
         std::fs::write(&file, text).expect("write");
         let summary = summary(&config::load(Some(&file)).expect("good"));
         assert!(

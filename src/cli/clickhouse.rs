@@ -135,7 +135,8 @@ mod tests {
         );
         assert_eq!(
             say(Some(days(730)), days(730)),
-            "rows are deleted after 730 days, as before; the policy's ailog.retention_days is 90: `--retention-days 90` would \
+            "rows are deleted after 730 days, as before; the policy's ailog.retention_days is 90: \
+                `--retention-days 90` would \
              take it over"
         );
     }

@@ -1,8 +1,8 @@
 //! The one writer of standard output, for every command.
 //!
-//! Guarantees: a reader that has closed its end (`| head`) ends a command without a message and with
-//! success; output that cannot be written for another reason, such as a full disk, is a failure with
-//! exit code 1. Does not: write logs or progress, which go to standard error.
+//! Guarantees: a reader that has closed its end (`| head`) ends a command without a message and
+//! with success; output that cannot be written for another reason, such as a full disk, is a
+//! failure with exit code 1. Does not: write logs or progress, which go to standard error.
 
 use std::io::{self, Write as _};
 

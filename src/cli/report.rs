@@ -334,9 +334,12 @@ mod tests {
         assert_eq!(
             table(&lines, &lines, &[Dim::Org, Dim::Model], day, day),
             "\
-org     model     calls  errors  error %  limited  input  cached  output  cost USD  p50 ms  p95 ms  p99 ms
-acme    gpt-4o        9       1     11.1        0      0       0       0  0.000195      10      20      30
-globex  evil\u{fffd}[2J      1       1    100.0        0      0       0       0      1.50      10      20      30
+org     model     calls  errors  error %  limited  input  cached  output  cost USD  p50 ms  p95 \
+ms  p99 ms
+acme    gpt-4o        9       1     11.1        0      0       0       0  0.000195      10      \
+20      30
+globex  evil\u{fffd}[2J      1       1    100.0        0      0       0       0      1.50      \
+10      20      30
 total                10       2     20.0        0      0       0       0  1.500195
 "
         );

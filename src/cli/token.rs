@@ -143,7 +143,8 @@ mod tests {
     fn the_gateway_accepts_what_it_signed() {
         for jwt in [
             "secret: 0123456789abcdef",
-            "secret: 0123456789abcdef, algorithms: [RS256, HS512], org_claim: app.of.org, issuer: me, audience: you",
+            "secret: 0123456789abcdef, algorithms: [RS256, HS512], org_claim: app.of.org, issuer: \
+                me, audience: you",
             "secret: 0123456789abcdef, org_claim: app.org, user_claim: app.user.name",
             "secret: {base64: AP+AIAEC/w==}",
         ] {

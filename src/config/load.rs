@@ -345,8 +345,8 @@ pub(crate) struct ConfigFile {
     pub(crate) holds: Holds,
 }
 
-/// The content of a file. A file that cannot be read differs from every text, so that its problem is
-/// reported.
+/// The content of a file. A file that cannot be read differs from every text, so that its problem
+/// is reported.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Content {
     Text(Arc<str>),

@@ -2,9 +2,9 @@
 //!
 //! Level 2 of the map. Immutable; a value of these types has passed `check`, so it cannot hold a
 //! wrong value, and no `Option` here means "default". Values that are used as given are in structs
-//! that `sections` declares beside the keys, and that are exported here; the types of this file have
-//! one of them in `options`, and beside it the values that `check` has made of others. Does not know
-//! YAML or files. A reload makes a new [`Policy`] and swaps it as a whole.
+//! that `sections` declares beside the keys, and that are exported here; the types of this file
+//! have one of them in `options`, and beside it the values that `check` has made of others. Does
+//! not know YAML or files. A reload makes a new [`Policy`] and swaps it as a whole.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;

@@ -163,8 +163,10 @@ fn nothing_configured_is_the_documented_default() {
 #[test]
 fn limits_are_inherited_and_lifted() {
     let policy = policy(
-        "limits:\n  tokens_per_minute: 100\n  usd_per_day: 1.50\n  each_key: {requests_per_minute: 5}\n  lease_percent: 0.5\n  \
-         orgs:\n    acme: {tokens_per_minute: off, fail: closed}\n    big: {burst: 1000, each_key: {calls_in_flight: 2}}\n",
+        "limits:\n  tokens_per_minute: 100\n  usd_per_day: 1.50\n  each_key: {requests_per_minute: \
+            5}\n  lease_percent: 0.5\n  \
+         orgs:\n    acme: {tokens_per_minute: off, fail: closed}\n    big: {burst: 1000, each_key: \
+         {calls_in_flight: 2}}\n",
     );
     let limits = &policy.limits;
     let more = limits.more.as_ref().expect("more limits");
@@ -285,7 +287,8 @@ fn every_problem_of_every_file_is_told_in_order_with_its_place() {
         ("gateway.yaml", "listen: here\nmax_body_byte: 1MiB\nlog: {level: loud, format: xml}\n"),
         (
             "policies/a.yaml",
-            "limits:\n  requests_per_minute: 0\n  burst: many\n  orgs:\n    'a b': {}\n    acme: {strikt: true}\n",
+            "limits:\n  requests_per_minute: 0\n  burst: many\n  orgs:\n    'a b': {}\n    acme: \
+                {strikt: true}\n",
         ),
         (
             "policies/b.yml",
@@ -295,19 +298,25 @@ fn every_problem_of_every_file_is_told_in_order_with_its_place() {
         ("policies/ignored.txt", "nonsense: true\n"),
     ]);
     let expected = [
-        "gateway.yaml:1:9: listen: not a socket address; give IP:PORT, e.g. 127.0.0.1:8080, 0.0.0.0:8080 or [::]:8080",
+        "gateway.yaml:1:9: listen: not a socket address; give IP:PORT, e.g. 127.0.0.1:8080, \
+            0.0.0.0:8080 or [::]:8080",
         "gateway.yaml:2:1: max_body_byte: unknown key; did you mean `max_body_bytes`?",
-        "gateway.yaml:3:14: log.level: no log filter; give error, warn, info, debug or trace, or `tollgate=debug,info`",
+        "gateway.yaml:3:14: log.level: no log filter; give error, warn, info, debug or trace, or \
+            `tollgate=debug,info`",
         "gateway.yaml:3:28: log.format: `xml` is not known here; known here: text, json",
         "policies/a.yaml:2:24: limits.requests_per_minute: 0 is not allowed; give 1 to 10000000",
         "policies/a.yaml:3:10: limits.burst: `many`: not a whole number of 0 or more",
-        "policies/a.yaml:5:5: limits.orgs.a b: no name of an organisation: 1 to 128 of A-Z a-z 0-9 . _ : @ + = / -",
+        "policies/a.yaml:5:5: limits.orgs.a b: no name of an organisation: 1 to 128 of A-Z a-z 0-9 \
+            . _ : @ + = / -",
         "policies/a.yaml:6:12: limits.orgs.acme.strikt: unknown key; did you mean `strict`?",
-        "policies/b.yml:1:1: limits: this section is already in policies/a.yaml:1:1; keep one of the two",
+        "policies/b.yml:1:1: limits: this section is already in policies/a.yaml:1:1; keep one of \
+            the two",
         "policies/b.yml:3:21: redaction.entities[1]: unknown entity; did you mean `phone`?",
-        "policies/b.yml:4:1: listen: belongs in gateway.yaml, because it is read only at start; move it there",
+        "policies/b.yml:4:1: listen: belongs in gateway.yaml, because it is read only at start; \
+            move it there",
         "policies/c.yaml:1:22: retry.max_retries: a whole number is needed here, not a list",
-        "policies/c.yaml:2:11: timeouts: a mapping is needed here, with keys of connect, first_byte, idle, total, keep_alive",
+        "policies/c.yaml:2:11: timeouts: a mapping is needed here, with keys of connect, \
+            first_byte, idle, total, keep_alive",
     ];
     assert_eq!(found, expected, "{found:#?}");
 }
@@ -348,32 +357,38 @@ fn rules_of_the_policy() {
             "64 hex digits",
         ),
         (
-            "auth: {keys: [{name: a, org: b, expires: soon, sha256: 0000000000000000000000000000000000000000000000000000000000000000}]}",
+            "auth: {keys: [{name: a, org: b, expires: soon, sha256: \
+                0000000000000000000000000000000000000000000000000000000000000000}]}",
             "1:42: auth.keys[0].expires: ",
             "2027-01-31",
         ),
         (
-            "auth: {keys: [{name: a, org: b, models: [''], sha256: 0000000000000000000000000000000000000000000000000000000000000000}]}",
+            "auth: {keys: [{name: a, org: b, models: [''], sha256: \
+                0000000000000000000000000000000000000000000000000000000000000000}]}",
             "1:42: auth.keys[0].models[0]: ",
             "give a model",
         ),
         (
-            "auth: {keys: [{name: a, org: b, endpoints: [chat], sha256: 0000000000000000000000000000000000000000000000000000000000000000}]}",
+            "auth: {keys: [{name: a, org: b, endpoints: [chat], sha256: \
+                0000000000000000000000000000000000000000000000000000000000000000}]}",
             "1:45: auth.keys[0].endpoints[0]: ",
             "/v1/",
         ),
         (
-            "auth: {keys: [{name: a, org: anonymous, sha256: 0000000000000000000000000000000000000000000000000000000000000000}]}",
+            "auth: {keys: [{name: a, org: anonymous, sha256: \
+                0000000000000000000000000000000000000000000000000000000000000000}]}",
             "1:30: auth.keys[0].org: ",
             "a key needs another",
         ),
         (
-            "auth: {keys: [{name: a, org: b, sha256: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855}]}",
+            "auth: {keys: [{name: a, org: b, sha256: \
+                e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855}]}",
             "1:41: auth.keys[0].sha256: ",
             "tollgate key new",
         ),
         (
-            "auth: {keys: [{name: a, org: b, sha256: 01ba4719c80b6fe911b091a7c05124b64eeece964e09c058ef8f9805daca546b}]}",
+            "auth: {keys: [{name: a, org: b, sha256: \
+                01ba4719c80b6fe911b091a7c05124b64eeece964e09c058ef8f9805daca546b}]}",
             "1:41: auth.keys[0].sha256: ",
             "tollgate key new",
         ),
@@ -776,17 +791,20 @@ fn what_an_operator_should_know_is_told() {
     };
     let digest = "a1".repeat(32);
     let base = format!(
-        "data_dir: /nowhere/at/all\nauth: {{accept: [key], keys: [{{name: a, org: b, sha256: {digest}}}]}}\n\
+        "data_dir: /nowhere/at/all\nauth: {{accept: [key], keys: [{{name: a, org: b, sha256: \
+            {digest}}}]}}\n\
          providers: {{a: {{base_url: 'https://x.example/v1', api_key: sk-1}}}}\n"
     );
     let auth = |auth: &str| {
         format!(
-            "data_dir: /nowhere\nproviders: {{a: {{base_url: 'https://x.example/v1', api_key: k}}}}\nauth: {auth}\n"
+            "data_dir: /nowhere\nproviders: {{a: {{base_url: 'https://x.example/v1', api_key: \
+                k}}}}\nauth: {auth}\n"
         )
     };
     let provider = |provider: &str| {
         format!(
-            "data_dir: /nowhere\nauth: {{accept: [key], keys: [{{name: a, org: b, sha256: {digest}}}]}}\nproviders: {{a: {provider}}}\n"
+            "data_dir: /nowhere\nauth: {{accept: [key], keys: [{{name: a, org: b, sha256: \
+                {digest}}}]}}\nproviders: {{a: {provider}}}\n"
         )
     };
     let secret = |secret: &str, more: &str| {
@@ -863,7 +881,8 @@ fn what_an_operator_should_know_is_told() {
         (format!("{base}redaction: {{entities: []}}\n"), &["redaction.entities: empty"]),
         (
             format!(
-                "{base}redaction: {{orgs: {{acme: {{entities: []}}, beta: {{entities: []}}, good: {{}}}}}}\n"
+                "{base}redaction: {{orgs: {{acme: {{entities: []}}, beta: {{entities: []}}, good: \
+                    {{}}}}}}\n"
             ),
             &["redaction.orgs.acme.entities: empty", "redaction.orgs.beta.entities: empty"],
         ),
@@ -894,7 +913,8 @@ fn what_an_operator_should_know_is_told() {
         ),
         (
             provider(
-                "{base_url: 'https://x.example/v1', api_key: k, forward_headers: [Cookie, x-auth, x-session-id, x-goog-iap-jwt-assertion, x-amz-security-token]}",
+                "{base_url: 'https://x.example/v1', api_key: k, forward_headers: [Cookie, x-auth, \
+                    x-session-id, x-goog-iap-jwt-assertion, x-amz-security-token]}",
             ),
             &[
                 "`cookie`",
@@ -1091,7 +1111,9 @@ routing:
 
 #[test]
 fn secrets_are_neither_shown_nor_quoted() {
-    let yaml = "limits_store: 'redis://:hunter2@h:1'\nclickhouse: {password: hunter2}\nauth: {jwt: {secret: hunter2hunter2hunter2}}\nproviders: {a: {base_url: 'http://127.0.0.1:1/v1', api_key: hunter2}}\n";
+    let yaml = "limits_store: 'redis://:hunter2@h:1'\nclickhouse: {password: hunter2}\nauth: {jwt: \
+        {secret: hunter2hunter2hunter2}}\nproviders: {a: {base_url: 'http://127.0.0.1:1/v1', \
+        api_key: hunter2}}\n";
     let dir = folder(&[("all.yaml", yaml)]);
     let loaded = load(&Source::File(dir.path().join("all.yaml"))).expect("good");
     let shown = loaded.origin.masked().to_string();
@@ -1117,8 +1139,10 @@ fn secrets_are_neither_shown_nor_quoted() {
 /// Names of customers and projects are counted, not shown.
 #[test]
 fn words_that_are_looked_for_are_not_shown() {
-    let yaml = "redaction:\n  allow: [falcon@example.com, '@falcon.example']\n  custom: [{name: ticket, pattern: 'FALCON-[0-9]+'}]\n  \
-                terms: [{name: project, words: [Falcon, 'Blue Falcon'], replacement: '[P]'}]\n  orgs:\n    acme: {terms: [{name: vip, words: \
+    let yaml = "redaction:\n  allow: [falcon@example.com, '@falcon.example']\n  custom: [{name: \
+        ticket, pattern: 'FALCON-[0-9]+'}]\n  \
+                terms: [{name: project, words: [Falcon, 'Blue Falcon'], replacement: '[P]'}]\n  \
+                orgs:\n    acme: {terms: [{name: vip, words: \
                 [Jane Falcon]}], allow: [falcon]}\n";
     let dir = folder(&[("all.yaml", yaml)]);
     let loaded = load(&Source::File(dir.path().join("all.yaml"))).expect("good");
@@ -1213,7 +1237,8 @@ fn leaves(json: &serde_json::Value, path: &mut Vec<String>, found: &mut Vec<Vec<
 proptest! {
     /// For any content of a file there is a configuration or a reason with a place.
     #[test]
-    fn any_text_loads_or_says_why(text in "([a-z_]{0,8}[:{}\\[\\],&*!|>'\"#%@$\\-\t\n ]{1,3}){0,40}|\\PC{0,200}") {
+    fn any_text_loads_or_says_why(text in "([a-z_]{0,8}[:{}\\[\\],&*!|>'\"#%@$\\-\t\n \
+        ]{1,3}){0,40}|\\PC{0,200}") {
         let dir = folder(&[("all.yaml", &text)]);
         if let Err(problems) = load(&Source::File(dir.path().join("all.yaml"))) {
             let lines = problems.lines();

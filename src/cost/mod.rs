@@ -7,9 +7,10 @@
 //! unknown model, a built-in one in a service tier without a rate, sound without a rate or out of a
 //! cache, an unknown place of inference) has no cost, not a cost of zero and not a guess. A
 //! policy's line without a tier is for all tiers; a call that was computed in the United States
-//! costs [`US`] times the usual line, unless there is a line for `standard_us`. Looking a price up allocates nothing and takes the same time however long the list is
-//! (patterns with `*` apart). Does not: know what is charged beside tokens (web searches, images,
-//! seconds), or discounts that were negotiated.
+//! costs [`US`] times the usual line, unless there is a line for `standard_us`. Looking a price up
+//! allocates nothing and takes the same time however long the list is (patterns with `*` apart).
+//! Does not: know what is charged beside tokens (web searches, images, seconds), or discounts that
+//! were negotiated.
 
 mod built_in;
 pub mod import;
@@ -85,7 +86,8 @@ pub struct Rates {
 }
 
 impl Rates {
-    /// The rates of a model whose prompt tokens all cost the same, and which has no price for sound.
+    /// The rates of a model whose prompt tokens all cost the same, and which has no price for
+    /// sound.
     pub const fn of(input: u64, output: u64) -> Rates {
         Rates {
             input,

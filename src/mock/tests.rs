@@ -170,7 +170,8 @@ async fn responses_and_messages_stream_their_own_events() {
     assert!(whole && !stream.contains("[DONE]"));
     let got = events(&stream);
     let names: Vec<&str> = got.iter().map(|event| event["type"].as_str().unwrap()).collect();
-    let expected = "created in_progress output_item.added content_part.added output_text.delta output_text.delta \
+    let expected = "created in_progress output_item.added content_part.added output_text.delta \
+        output_text.delta \
         output_text.done content_part.done output_item.done completed";
     assert_eq!(names.join(" ").replace("response.", ""), expected);
     assert!(got.iter().enumerate().all(|(n, event)| event["sequence_number"] == json!(n)));
@@ -179,7 +180,8 @@ async fn responses_and_messages_stream_their_own_events() {
     assert_eq!(got[9]["response"]["usage"]["output_tokens"], 2);
 
     let body = json!({"model": "claude", "max_tokens": 9, "stream": true,
-        "messages": [{"role": "user", "content": [{"type": "text", "text": "[[mock:say=one two,cached=3,input=10]]"}]}]});
+        "messages": [{"role": "user", "content": [{"type": "text", "text": "[[mock:say=one \
+            two,cached=3,input=10]]"}]}]});
     let (_, _, stream, _) = ask(address, "/v1/messages", &body).await;
     let got = events(&stream);
     let names: Vec<&str> = got.iter().map(|event| event["type"].as_str().unwrap()).collect();
@@ -193,7 +195,8 @@ async fn responses_and_messages_stream_their_own_events() {
 #[tokio::test]
 async fn intents_are_classified_over_the_wire() {
     let (address, _provider) = provider().await;
-    let system = "Classify. Allowed categories: billing, technical, account, other. Allowed priorities: low, medium, \
+    let system = "Classify. Allowed categories: billing, technical, account, other. Allowed \
+        priorities: low, medium, \
         high, vip. Answer JSON with category, priority, confidence.";
     let ticket = json!({"title": "Refund", "body": "urgent, charged twice"}).to_string();
     let mut body = json!({"model": "gpt-4o-mini", "messages": [

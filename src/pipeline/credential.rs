@@ -113,7 +113,8 @@ mod tests {
             "sk-SK,sk;q=0.9",
             "task-force-one",
             "OpenAI/Python 1.99.9",
-            "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36",
+            "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) \
+                Chrome/131.0.0.0 Safari/537.36",
             "basic plan",
             "Basic Client/1.0 (x)",
             "the bearer",

@@ -15,17 +15,20 @@ use crate::route::table::Endpoint;
 /// Nothing is at this path.
 pub fn unknown(path: &str) -> Refusal {
     let message = if path.starts_with("/v1/v1/") {
-        "the path begins with /v1/v1: the client adds /v1 itself, so give it a base URL without /v1 (for Anthropic's \
+        "the path begins with /v1/v1: the client adds /v1 itself, so give it a base URL without \
+            /v1 (for Anthropic's \
          SDKs, ANTHROPIC_BASE_URL=http://host:port)"
     } else {
-        "there is no such endpoint; provider endpoints are under /v1, tickets go to POST /api/ai/intent"
+        "there is no such endpoint; provider endpoints are under /v1, tickets go to POST \
+            /api/ai/intent"
     };
     Refusal::new(Code::NotFound, message)
 }
 
 /// Realtime APIs, and WebSocket anywhere: what passes there cannot be redacted.
 pub fn not_supported() -> Refusal {
-    let message = "realtime and WebSocket connections are not supported, because the gateway cannot redact them; use \
+    let message = "realtime and WebSocket connections are not supported, because the gateway \
+        cannot redact them; use \
                    the HTTP endpoints, with `stream: true` for answers that come in pieces";
     Refusal::new(Code::NotSupported, message)
 }
@@ -44,8 +47,10 @@ pub fn is_upload(headers: &HeaderMap) -> bool {
 }
 
 /// The message about a file upload, true for every path and policy.
-pub const UPLOAD: &str = "file uploads (multipart bodies) are not forwarded to any endpoint, with any key and under any \
-                          setting, because the gateway cannot redact them on their way; send the file to the provider \
+pub const UPLOAD: &str = "file uploads (multipart bodies) are not forwarded to any endpoint, with \
+    any key and under any \
+                          setting, because the gateway cannot redact them on their way; send the \
+                          file to the provider \
                           directly";
 
 /// The refusal of an endpoint that is open to the holders of a provider key only.
@@ -53,8 +58,10 @@ pub fn closed(headers: &HeaderMap) -> Refusal {
     let message = if is_upload(headers) {
         UPLOAD
     } else {
-        "this endpoint is not open: it names stored objects. It can be called with the caller's own provider key, if \
-         the policy accepts one (`auth.accept: [passthrough]`), or opened by `routing.endpoints` in the policy"
+        "this endpoint is not open: it names stored objects. It can be called with the caller's \
+            own provider key, if \
+         the policy accepts one (`auth.accept: [passthrough]`), or opened by `routing.endpoints` \
+         in the policy"
     };
     Refusal::new(Code::EndpointNotAllowed, message)
 }
@@ -64,7 +71,8 @@ pub fn never_open(headers: &HeaderMap) -> Refusal {
     let message = if is_upload(headers) {
         UPLOAD
     } else {
-        "this endpoint is not open: it administers an account, or its bodies have a form that the gateway does not \
+        "this endpoint is not open: it administers an account, or its bodies have a form that the \
+            gateway does not \
          know. Only `routing.endpoints` in the policy can open it"
     };
     Refusal::new(Code::EndpointNotAllowed, message)
@@ -112,12 +120,14 @@ fn wrong(targets: &Targets, endpoint: &Endpoint, model: Option<&str>) -> Refusal
     );
     let message = if has_counterpart {
         format!(
-            "`{name}` is served by a provider of kind {kind}, which does not have {}; call {instead} instead",
+            "`{name}` is served by a provider of kind {kind}, which does not have {}; call \
+                {instead} instead",
             endpoint.name
         )
     } else {
         format!(
-            "`{name}` is served by a provider of kind {kind}, which does not have {}; choose a model of another \
+            "`{name}` is served by a provider of kind {kind}, which does not have {}; choose a \
+                model of another \
              provider",
             endpoint.name
         )

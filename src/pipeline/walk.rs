@@ -156,7 +156,8 @@ impl Walk<'_> {
             let none = self.policy.cors.origins.is_empty();
             let whom = if asks && !none { "this origin" } else { "any" };
             format!(
-                "OPTIONS is not allowed here; use {allow}. Pages of other origins may call if the policy names their \
+                "OPTIONS is not allowed here; use {allow}. Pages of other origins may call if the \
+                    policy names their \
                  origins in `cors.origins`; it does not name {whom}"
             )
         } else {

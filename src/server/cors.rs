@@ -27,7 +27,8 @@ const HEADERS: &[&str] = &[
 const HEADERS_OF_SDKS: &[&str] = &["anthropic-", "openai-", "x-stainless-", "x-tollgate-"];
 /// Headers of an answer that a page may read.
 const EXPOSED: HeaderValue = HeaderValue::from_static(
-    "ratelimit, ratelimit-policy, request-id, retry-after, retry-after-ms, x-ratelimit-limit-requests, \
+    "ratelimit, ratelimit-policy, request-id, retry-after, retry-after-ms, \
+        x-ratelimit-limit-requests, \
      x-ratelimit-remaining-requests, x-ratelimit-reset-requests, x-request-id, x-should-retry, \
      x-tollgate-attempts, x-tollgate-provider, x-tollgate-redactions",
 );

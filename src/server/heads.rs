@@ -229,13 +229,16 @@ mod tests {
     fn ambiguous_heads_are_found_wherever_they_stand() {
         use Why::*;
         let good = "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n\r\nabc";
-        let chunked = "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\nhello\r\n0\r\nT: 1\r\n\r\n";
+        let chunked = "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \
+            chunked\r\n\r\n5;x=y\r\nhello\r\n0\r\nT: 1\r\n\r\n";
         let get = "GET /b HTTP/1.1\nHost: a\n\n";
         let both =
             "POST / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
-        let htob = "POST / HTTP/1.1\r\ntransfer-encoding:chunked\r\nX: 1\r\nCONTENT-LENGTH:5\r\n\r\n0\r\n\r\n";
+        let htob = "POST / HTTP/1.1\r\ntransfer-encoding:chunked\r\nX: \
+            1\r\nCONTENT-LENGTH:5\r\n\r\n0\r\n\r\n";
         let gzip = "POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n";
-        let quoted = "POST /a HTTP/1.1\r\nContent-Length: 49\r\n\r\nA: b\r\nContent-Length: 5\r\nTransfer-Encoding: gzip\r\n";
+        let quoted = "POST /a HTTP/1.1\r\nContent-Length: 49\r\n\r\nA: b\r\nContent-Length: \
+            5\r\nTransfer-Encoding: gzip\r\n";
         let long = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "Transfer-Encoding: ".repeat(100));
         let table: &[(String, Option<(u64, Why)>)] = &[
             ([good, get, chunked, good].concat(), None),

@@ -83,7 +83,8 @@ fn a_second_answer_behind_the_first_reaches_nobody() {
     let provider = Provider::start();
     let gateway = Gateway::start(&provider);
     let evil = format!(
-        "{JSON_HEAD}content-length: 7\r\n\r\n{{\"a\":1}}{JSON_HEAD}content-length: 8\r\n\r\n{{\"evil\"}}"
+        "{JSON_HEAD}content-length: 7\r\n\r\n{{\"a\":1}}{JSON_HEAD}content-length: \
+            8\r\n\r\n{{\"evil\"}}"
     );
     for _ in 0..5 {
         provider.script([raw(evil.clone())]);
@@ -98,7 +99,8 @@ fn contradictions_are_refused_or_resolved() {
     let gateway = Gateway::start(&provider);
     // Two framings: the answer is refused, or read by its chunks with the length gone.
     provider.always(raw(format!(
-        "{JSON_HEAD}content-length: 3\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{{\"a\":\r\n3\r\n 1}}\r\n0\r\n\r\n"
+        "{JSON_HEAD}content-length: 3\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{{\"a\":\r\n3\r\n \
+            1}}\r\n0\r\n\r\n"
     )));
     let reply = gateway.chat("acme", "hi");
     if reply.status == 200 {
@@ -221,8 +223,11 @@ fn a_refused_upload_is_told_without_inviting_it() {
     let provider = Provider::start();
     let gateway = Gateway::start(&provider);
     let mut connection = gateway.connect();
-    connection.send(b"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\nauthorization: Bearer tg-unknown\r\nexpect: 100-continue\r\n\
-        content-type: application/json\r\ncontent-length: 100\r\n\r\n");
+    connection.send(
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\nauthorization: Bearer \
+        tg-unknown\r\nexpect: 100-continue\r\n\
+        content-type: application/json\r\ncontent-length: 100\r\n\r\n",
+    );
     let (interim, head) = connection.head_and_interim();
     assert_eq!((interim, head.status), (0, 401));
 }

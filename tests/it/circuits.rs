@@ -202,7 +202,8 @@ fn one_callers_failures_move_no_other_to_another_target() {
         .section(
             "providers",
             &format!(
-                "a: {{kind: openai, base_url: \"http://{}/v1\"}}\nb: {{kind: openai, base_url: \"http://{}/v1\"}}",
+                "a: {{kind: openai, base_url: \"http://{}/v1\"}}\nb: {{kind: openai, \
+                    base_url: \"http://{}/v1\"}}",
                 a.address, b.address
             ),
         )

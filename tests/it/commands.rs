@@ -188,7 +188,8 @@ fn redact_shows_what_would_leave_the_house() {
 #[test]
 fn redact_follows_the_rules_of_an_organisation() {
     let folder = tempfile::tempdir().unwrap();
-    let policy = "auth: {accept: [key]}\nredaction: {entities: [email], orgs: {acme: {entities: [phone]}}}\n";
+    let policy = "auth: {accept: [key]}\nredaction: {entities: [email], orgs: {acme: {entities: \
+        [phone]}}}\n";
     std::fs::write(folder.path().join("p.yaml"), policy).unwrap();
     let input = "jane@example.com +49 30 901820";
     let redacted = |arguments: &[&str]| {
@@ -310,7 +311,8 @@ fn stored_calls_are_priced_again() {
     // 7 input and 4 cached tokens, 7 output tokens: before by the built-in list, now at 1000, 0 and
     // 1 USD per million.
     let yaml = format!(
-        "data_dir: {}\nprices: [{{model: 'gpt-4o-mini*', input: 1000, cached_input: 0, output: 1}}]\n",
+        "data_dir: {}\nprices: [{{model: 'gpt-4o-mini*', input: 1000, cached_input: 0, output: \
+            1}}]\n",
         gateway.folder().join("data").display()
     );
     let folder = tempfile::tempdir().unwrap();

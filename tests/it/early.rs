@@ -16,7 +16,8 @@ fn gateway(provider: &Provider) -> Gateway {
         .setting("max_body_bytes", "16MiB")
         .section(
             "limits",
-            "{requests_per_minute: 60000, burst: 60000, orgs: {limited: {requests_per_minute: 1, burst: 1}}}",
+            "{requests_per_minute: 60000, burst: 60000, orgs: {limited: {requests_per_minute: 1, \
+                burst: 1}}}",
         )
         .start()
 }
@@ -24,7 +25,8 @@ fn gateway(provider: &Provider) -> Gateway {
 /// A head that announces a body of so many bytes.
 fn head(path: &str, bearer: &str, length: usize, more: &[(&str, &str)]) -> Vec<u8> {
     let mut head = format!(
-        "POST {path} HTTP/1.1\r\nhost: gateway.test\r\nauthorization: Bearer {bearer}\r\ncontent-length: {length}\r\n"
+        "POST {path} HTTP/1.1\r\nhost: gateway.test\r\nauthorization: Bearer \
+            {bearer}\r\ncontent-length: {length}\r\n"
     );
     if !more.iter().any(|(name, _)| *name == "content-type") {
         head.push_str("content-type: application/json\r\n");

@@ -75,7 +75,11 @@ fn a_model_of_a_provider_with_another_format_names_the_right_endpoint() {
     let provider = Provider::start();
     let gateway = Setup::new(&provider)
         .with_anthropic()
-        .section("routing", "{models: [{match: \"claude-*\", to: [anthropic]}, {match: \"both\", to: [anthropic, openai]}], default: [openai]}")
+        .section(
+            "routing",
+            "{models: [{match: \"claude-*\", to: [anthropic]}, {match: \"both\", \
+            to: [anthropic, openai]}], default: [openai]}",
+        )
         .start();
     let post = |path: &str, model: &str| {
         let body = json!({"model": model, "input": "x", "messages": [], "max_tokens": 5});

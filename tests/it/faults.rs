@@ -60,24 +60,45 @@ fn before_the_answer() -> Vec<Fault> {
     };
     vec![
         down(json_call("refuse", []).to("gone"), 3, "connect, connect, connect").provider_sees(0),
-        down(json_call("black_hole", []).to("silent"), 3, "connect, connect, connect").provider_sees(0),
-        down(json_call("no_such_name", []).to("nowhere"), 3, "connect, connect, connect").provider_sees(0),
+        down(
+            json_call("black_hole", []).to("silent"),
+            3,
+            "connect, connect, \
+            connect",
+        )
+        .provider_sees(0),
+        down(
+            json_call("no_such_name", []).to("nowhere"),
+            3,
+            "connect, connect, \
+            connect",
+        )
+        .provider_sees(0),
         down(json_call("plain_http_behind_tls", []).to("plain"), 1, "protocol").provider_sees(0),
-        down(json_call("reset_in_the_handshake", []).to("curt"), 3, "connect, connect, connect").provider_sees(0),
+        down(
+            json_call("reset_in_the_handshake", []).to("curt"),
+            3,
+            "connect, connect, \
+            connect",
+        )
+        .provider_sees(0),
         // What does not verify now will not the next time, and nothing is sent to it.
         down(json_call("certificate_expired", []).to("expired"), 1, "protocol").provider_sees(0),
-        down(json_call("certificate_of_another_host", []).to("elsewhere"), 1, "protocol").provider_sees(0),
+        down(json_call("certificate_of_another_host", []).to("elsewhere"), 1, "protocol")
+            .provider_sees(0),
         down(json_call("certificate_of_its_own", []).to("own"), 1, "protocol").provider_sees(0),
         json_call("certificate_that_is_good", [ok()]).to("good").passed(200, &*hello),
-        down(json_call("reset_before_head", vec![step::reset_before_head(); 3]), 3, "reset, reset, reset"),
-        down(json_call("close_before_head", vec![vec![Act::Close]; 3]), 3, "reset, reset, reset"),
-        json_call("reset_then_well", [step::reset_before_head(), ok()]).passed(200, &*hello).provider_sees(2).row(
-            "ok",
-            200,
-            2,
-            "",
-            "reset, ok",
+        down(
+            json_call("reset_before_head", vec![step::reset_before_head(); 3]),
+            3,
+            "reset, reset, \
+            reset",
         ),
+        down(json_call("close_before_head", vec![vec![Act::Close]; 3]), 3, "reset, reset, reset"),
+        json_call("reset_then_well", [step::reset_before_head(), ok()])
+            .passed(200, &*hello)
+            .provider_sees(2)
+            .row("ok", 200, 2, "", "reset, ok"),
         json_call("stall_before_head", [step::silence()]).refused(504, "provider_timeout").row(
             "timeout",
             504,
@@ -85,28 +106,52 @@ fn before_the_answer() -> Vec<Fault> {
             "provider_timeout",
             "timeout",
         ),
-        json_call("stall_in_head", [raw_then(head, Act::Hold)]).refused(504, "provider_timeout").row(
-            "timeout",
-            504,
-            1,
-            "provider_timeout",
-            "timeout",
-        ),
-        json_call("drip_in_head", [vec![Act::Send("HTTP/1.1 200 OK\r\nx-long: ".into()), Act::Again(b"x".to_vec())]])
+        json_call("stall_in_head", [raw_then(head, Act::Hold)])
             .refused(504, "provider_timeout")
             .row("timeout", 504, 1, "provider_timeout", "timeout"),
-        down(json_call("no_http", [raw_then("SSH-2.0-OpenSSH_9\r\n\r\n", Act::Close)]), 1, "protocol"),
-        down(json_call("bad_status", [raw_then("HTTP/1.1 42 x\r\n\r\n", Act::Close)]), 1, "protocol"),
+        json_call(
+            "drip_in_head",
+            [vec![Act::Send("HTTP/1.1 200 OK\r\nx-long: ".into()), Act::Again(b"x".to_vec())]],
+        )
+        .refused(504, "provider_timeout")
+        .row("timeout", 504, 1, "provider_timeout", "timeout"),
         down(
-            json_call("control_byte_in_header", [raw_then("HTTP/1.1 200 OK\r\nx: a\x01b\r\n\r\n", Act::Close)]),
+            json_call("no_http", [raw_then("SSH-2.0-OpenSSH_9\r\n\r\n", Act::Close)]),
             1,
             "protocol",
         ),
-        down(json_call("too_many_headers", [raw_then(&format!("{head}{many}\r\n"), Act::Close)]), 1, "protocol"),
+        down(
+            json_call("bad_status", [raw_then("HTTP/1.1 42 x\r\n\r\n", Act::Close)]),
+            1,
+            "protocol",
+        ),
+        down(
+            json_call(
+                "control_byte_in_header",
+                [raw_then(
+                    "HTTP/1.1 200 OK\r\nx: \
+                a\x01b\r\n\r\n",
+                    Act::Close,
+                )],
+            ),
+            1,
+            "protocol",
+        ),
+        down(
+            json_call("too_many_headers", [raw_then(&format!("{head}{many}\r\n"), Act::Close)]),
+            1,
+            "protocol",
+        ),
         down(
             json_call(
                 "two_lengths",
-                [raw_then(&format!("{head}content-length: 3\r\ncontent-length: 4\r\n\r\n{{}} "), Act::Close)],
+                [raw_then(
+                    &format!(
+                        "{head}content-length: 3\r\ncontent-length: \
+                    4\r\n\r\n{{}} "
+                    ),
+                    Act::Close,
+                )],
             ),
             1,
             "protocol",
@@ -114,23 +159,33 @@ fn before_the_answer() -> Vec<Fault> {
         down(
             json_call(
                 "upgrade",
-                [raw_then("HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n", Act::Close)],
+                [raw_then(
+                    "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: \
+                    upgrade\r\n\r\n",
+                    Act::Close,
+                )],
             ),
             1,
             "protocol",
         ),
         down(
-            json_call("redirect", [step::with_headers(307, &[("location", "http://127.0.0.1:9/")], b"")]),
+            json_call(
+                "redirect",
+                [step::with_headers(307, &[("location", "http://127.0.0.1:9/")], b"")],
+            ),
             1,
             "protocol",
         ),
         json_call("interim_flood", [raw(&interim)]).passed(200, "{}").row("ok", 200, 1, "", ""),
         down(json_call("always_500", vec![says(500, &[]); 3]), 3, "500, 500, 500"),
         down(json_call("always_529", vec![says(529, &[]); 3]), 3, "529, 529, 529"),
-        json_call("well_after_502_and_503", [says(502, &[]), says(503, &[("retry-after-ms", "20")]), ok()])
-            .passed(200, &*hello)
-            .provider_sees(3)
-            .row("ok", 200, 3, "", "502, 503, ok"),
+        json_call(
+            "well_after_502_and_503",
+            [says(502, &[]), says(503, &[("retry-after-ms", "20")]), ok()],
+        )
+        .passed(200, &*hello)
+        .provider_sees(3)
+        .row("ok", 200, 3, "", "502, 503, ok"),
         down(json_call("told_not_to_retry", [says(503, &[("x-should-retry", "false")])]), 1, "503"),
         json_call("told_to_retry", [says(400, &[("x-should-retry", "true")]), ok()])
             .passed(200, &*hello)
@@ -143,13 +198,9 @@ fn before_the_answer() -> Vec<Fault> {
             "",
             "429, 429, 429",
         ),
-        json_call("wait_too_long", [says(429, &[("retry-after", "3600")])]).passed(429, said()).row(
-            "rate_limited",
-            429,
-            1,
-            "",
-            "429",
-        ),
+        json_call("wait_too_long", [says(429, &[("retry-after", "3600")])])
+            .passed(429, said())
+            .row("rate_limited", 429, 1, "", "429"),
         json_call("no_money", [step::json(429, &no_money)]).passed(429, no_money.to_string()).row(
             "rate_limited",
             429,
@@ -158,7 +209,13 @@ fn before_the_answer() -> Vec<Fault> {
             "429",
         ),
         down(json_call("key_refused", [says(401, &[])]), 1, "key_refused"),
-        json_call("client_mistake", [says(400, &[])]).passed(400, said()).row("client_error", 400, 1, "", "400"),
+        json_call("client_mistake", [says(400, &[])]).passed(400, said()).row(
+            "client_error",
+            400,
+            1,
+            "",
+            "400",
+        ),
         json_call("not_built", [says(501, &[])]).refused(503, "provider_unavailable").row(
             "provider_error",
             503,
@@ -166,17 +223,39 @@ fn before_the_answer() -> Vec<Fault> {
             "provider_unavailable",
             "501",
         ),
-        down(json_call("cut_in_json", [step::truncated_json(&step::chat_body("hello"))]), 1, "truncated"),
-        json_call("stall_in_json", [raw_then(&format!("{head}content-length: 9\r\n\r\n{{"), Act::Hold)])
-            .refused(504, "provider_timeout")
-            .row("timeout", 504, 1, "provider_timeout", "timeout"),
-        json_call("a_page_instead", [step::with_headers(200, &[("content-type", "text/html")], b"<h1>hi</h1>")])
-            .passed(200, "<h1>hi</h1>"),
-        json_call("half_a_json", [step::with_headers(200, &[("content-type", "application/json")], b"{\"a\":")])
-            .passed(200, "{\"a\":"),
+        down(
+            json_call("cut_in_json", [step::truncated_json(&step::chat_body("hello"))]),
+            1,
+            "truncated",
+        ),
+        json_call(
+            "stall_in_json",
+            [raw_then(
+                &format!(
+                    "{head}content-length: \
+            9\r\n\r\n{{"
+                ),
+                Act::Hold,
+            )],
+        )
+        .refused(504, "provider_timeout")
+        .row("timeout", 504, 1, "provider_timeout", "timeout"),
+        json_call(
+            "a_page_instead",
+            [step::with_headers(200, &[("content-type", "text/html")], b"<h1>hi</h1>")],
+        )
+        .passed(200, "<h1>hi</h1>"),
+        json_call(
+            "half_a_json",
+            [step::with_headers(200, &[("content-type", "application/json")], b"{\"a\":")],
+        )
+        .passed(200, "{\"a\":"),
         json_call(
             "an_answer_behind_the_answer",
-            [raw(&format!("{head}content-length: 2\r\n\r\n{{}}{head}content-length: 6\r\n\r\n{{evil}}"))],
+            [raw(&format!(
+                "{head}content-length: 2\r\n\r\n{{}}{head}content-length: \
+                6\r\n\r\n{{evil}}"
+            ))],
         )
         .passed(200, "{}"),
         // What follows an answer that has no body belongs to nobody.
@@ -187,31 +266,51 @@ fn before_the_answer() -> Vec<Fault> {
             .passed(304, "")
             .row("ok", 304, 1, "", ""),
         // Nothing, of a kind that is passed on as it comes: it is whole all the same.
-        json_call("an_empty_page", [step::with_headers(200, &[("content-type", "text/html")], b"")])
-            .passed(200, "")
-            .row("ok", 200, 1, "", ""),
+        json_call(
+            "an_empty_page",
+            [step::with_headers(200, &[("content-type", "text/html")], b"")],
+        )
+        .passed(200, "")
+        .row("ok", 200, 1, "", ""),
         // Answered, and never closed: the length or the last chunk is the end.
         json_call(
             "half_open_behind_length",
-            [raw_then(&format!("{head}connection: close\r\ncontent-length: 2\r\n\r\n{{}}"), Act::Hold)],
+            [raw_then(
+                &format!(
+                    "{head}connection: close\r\ncontent-length: \
+                2\r\n\r\n{{}}"
+                ),
+                Act::Hold,
+            )],
         )
         .passed(200, "{}"),
         json_call(
             "half_open_behind_chunks",
             [raw_then(
-                &format!("{head}connection: close\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n"),
+                &format!(
+                    "{head}connection: close\r\ntransfer-encoding: \
+                    chunked\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n"
+                ),
                 Act::Hold,
             )],
         )
         .passed(200, "{}"),
         json_call(
             "ends_by_closing",
-            [raw_then("HTTP/1.0 200 OK\r\ncontent-type: application/json\r\n\r\n{\"a\":2}", Act::Close)],
+            [raw_then(
+                "HTTP/1.0 200 OK\r\ncontent-type: \
+                application/json\r\n\r\n{\"a\":2}",
+                Act::Close,
+            )],
         )
         .passed(200, "{\"a\":2}"),
         json_call(
             "cut_in_audio",
-            [raw_then("HTTP/1.1 200 OK\r\ncontent-type: audio/mpeg\r\ncontent-length: 100\r\n\r\nabc", Act::Close)],
+            [raw_then(
+                "HTTP/1.1 200 OK\r\ncontent-type: audio/mpeg\r\ncontent-length: \
+                100\r\n\r\nabc",
+                Act::Close,
+            )],
         )
         .at("/v1/audio/speech")
         .cut()
@@ -236,12 +335,10 @@ fn in_the_answer() -> Vec<Fault> {
     let stalled = |fault: Fault| {
         fault.broken("provider_timeout").row("timeout", 200, 1, "provider_timeout", "stalled")
     };
-    let created = [
-        "event: response.created\ndata: {\"type\":\"response.created\",\"sequence_number\":0,\"response\":{}}\n\n",
-    ];
-    let started = [
-        "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":3,\"output_tokens\":1}}}\n\n",
-    ];
+    let created = ["event: response.created\ndata: \
+            {\"type\":\"response.created\",\"sequence_number\":0,\"response\":{}}\n\n"];
+    let started = ["event: message_start\ndata: \
+            {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":3,\"output_tokens\":1}}}\n\n"];
     let begun = || step::sse_open(&events[..2]);
     let odd =
         events.concat().replace("data: ", "id: 7\nretry: 10\nevent: message\n:\nnonsense\ndata: ");

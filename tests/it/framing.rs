@@ -26,19 +26,23 @@ fn ambiguous_requests_are_refused_and_never_forwarded() {
     let post = "POST /v1/chat/completions HTTP/1.1\r\n";
     let bad = [
         format!(
-            "{post}host: a\r\n{{auth}}\r\ncontent-length: {{len}}\r\ntransfer-encoding: chunked\r\n\r\n{{hex}}\r\n{{body}}\r\n0\r\n\r\n"
+            "{post}host: a\r\n{{auth}}\r\ncontent-length: {{len}}\r\ntransfer-encoding: \
+                chunked\r\n\r\n{{hex}}\r\n{{body}}\r\n0\r\n\r\n"
         ),
         format!(
-            "{post}host: a\r\n{{auth}}\r\ntransfer-encoding: gzip, chunked\r\n\r\n{{hex}}\r\n{{body}}\r\n0\r\n\r\n"
+            "{post}host: a\r\n{{auth}}\r\ntransfer-encoding: gzip, \
+                chunked\r\n\r\n{{hex}}\r\n{{body}}\r\n0\r\n\r\n"
         ),
         format!("{post}host: a\r\n{{auth}}\r\ntransfer-encoding: identity\r\n\r\n{{body}}"),
         format!(
-            "{post}host: a\r\n{{auth}}\r\ncontent-length: {{len}}\r\ncontent-length: 3\r\n\r\n{{body}}"
+            "{post}host: a\r\n{{auth}}\r\ncontent-length: {{len}}\r\ncontent-length: \
+                3\r\n\r\n{{body}}"
         ),
         format!("{post}host: a\r\nhost: b\r\n{{auth}}\r\ncontent-length: {{len}}\r\n\r\n{{body}}"),
         format!("{post}{{auth}}\r\ncontent-length: {{len}}\r\n\r\n{{body}}"),
         format!(
-            "{post}host: a\r\n{{auth}}\r\ntransfer-encoding: chunked\r\n\r\n0x{{hex}}\r\n{{body}}\r\n0\r\n\r\n"
+            "{post}host: a\r\n{{auth}}\r\ntransfer-encoding: \
+                chunked\r\n\r\n0x{{hex}}\r\n{{body}}\r\n0\r\n\r\n"
         ),
         format!(
             "{post}host: a\r\n{{auth}}\r\n folded: x\r\ncontent-length: {{len}}\r\n\r\n{{body}}"
@@ -79,8 +83,10 @@ fn hop_by_hop_headers_stay_on_their_hop() {
     let gateway = Gateway::start(&provider);
     let status = raw(
         &gateway,
-        "POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\n{auth}\r\nconnection: close, openai-beta\r\nkeep-alive: 5\r\n\
-         te: trailers\r\nupgrade: h2c\r\nopenai-beta: x\r\nexpect: 100-continue\r\ncontent-length: {len}\r\n\r\n{body}",
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\n{auth}\r\nconnection: close, \
+            openai-beta\r\nkeep-alive: 5\r\n\
+         te: trailers\r\nupgrade: h2c\r\nopenai-beta: x\r\nexpect: 100-continue\r\ncontent-length: \
+         {len}\r\n\r\n{body}",
     );
     assert_eq!(status, 200);
     let seen = provider.only();
@@ -95,7 +101,8 @@ fn http_1_0_is_answered_and_forwarded_as_1_1() {
     let gateway = Gateway::start(&provider);
     let status = raw(
         &gateway,
-        "POST /v1/chat/completions HTTP/1.0\r\nhost: a\r\n{auth}\r\ncontent-length: {len}\r\n\r\n{body}",
+        "POST /v1/chat/completions HTTP/1.0\r\nhost: a\r\n{auth}\r\ncontent-length: \
+            {len}\r\n\r\n{body}",
     );
     assert_eq!(status, 200);
     assert_eq!(provider.only().text(), chat("hi").to_string());
@@ -107,7 +114,8 @@ fn trailers_are_dropped() {
     let gateway = Gateway::start(&provider);
     let status = raw(
         &gateway,
-        "POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\n{auth}\r\ntrailer: x-late\r\ntransfer-encoding: chunked\r\n\r\n\
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\n{auth}\r\ntrailer: \
+            x-late\r\ntransfer-encoding: chunked\r\n\r\n\
          {hex}\r\n{body}\r\n0\r\nx-late: jane@example.com\r\n\r\n",
     );
     assert_eq!(status, 200);
@@ -121,7 +129,8 @@ fn a_client_that_stops_in_its_body_leaves_nothing_half_done() {
     let gateway = Gateway::start(&provider);
     let mut connection = gateway.connect();
     let head = format!(
-        "POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\n\
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\nauthorization: Bearer \
+            {}\r\ncontent-type: application/json\r\n\
          content-length: 1000\r\n\r\n{{\"model\":\"m\",\"messages\":[",
         jwt("acme")
     );
@@ -139,7 +148,8 @@ fn a_client_that_waits_to_be_asked_is_asked() {
     let body = chat("hi").to_string();
     let mut connection = gateway.connect();
     let head = format!(
-        "POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\n\
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\nauthorization: Bearer \
+            {}\r\ncontent-type: application/json\r\n\
          expect: 100-continue\r\ncontent-length: {}\r\n\r\n",
         jwt("acme"),
         body.len()
@@ -157,7 +167,8 @@ fn a_body_that_does_not_come_is_not_waited_for_for_ever() {
     let gateway = Setup::new(&provider).section("timeouts", "{idle: 2s}").start();
     let mut connection = gateway.connect();
     let head = format!(
-        "POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\n\
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\nauthorization: Bearer \
+            {}\r\ncontent-type: application/json\r\n\
          content-length: 1000\r\n\r\n{{",
         jwt("acme")
     );

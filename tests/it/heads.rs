@@ -19,13 +19,22 @@ const NEEDLES: &[&str] = &[
 
 fn gateway(provider: &Provider) -> Gateway {
     let providers = format!(
-        "openai: {{kind: openai, base_url: \"http://{}/v1\", api_key: sk-gateway-own-key, forward_headers: [x-team, traceparent]}}",
+        "openai: {{kind: openai, base_url: \"http://{}/v1\", api_key: sk-gateway-own-key, \
+            forward_headers: [x-team, traceparent]}}",
         provider.address
     );
     Setup::new(provider)
         .section("providers", &providers)
-        .section("routing", "{default: [openai], endpoints: [\"POST /v1/engines/*/completions\", \"POST /v1/*/run\"]}")
-        .section("redaction", "{terms: [{name: projects, words: [falcon], replacement: \"[PROJECT]\"}]}")
+        .section(
+            "routing",
+            "{default: [openai], endpoints: [\"POST \
+            /v1/engines/*/completions\", \"POST /v1/*/run\"]}",
+        )
+        .section(
+            "redaction",
+            "{terms: [{name: projects, words: [falcon], \
+            replacement: \"[PROJECT]\"}]}",
+        )
         .setting("log", "{level: trace}")
         .start()
 }
@@ -108,7 +117,8 @@ fn headers_hold_no_personal_data_and_no_credential() {
     is_clean(&seen, &gateway);
     // Bytes that are no UTF-8.
     let head = format!(
-        "POST {CHAT} HTTP/1.1\r\nhost: h\r\nauthorization: {bearer}\r\ncontent-type: application/json\r\n"
+        "POST {CHAT} HTTP/1.1\r\nhost: h\r\nauthorization: {bearer}\r\ncontent-type: \
+            application/json\r\n"
     );
     let mut bytes = head.into_bytes();
     bytes.extend(b"x-team: jane.roe\xff@example.com\r\nuser-agent: jane.roe\xe9@example.com\r\n");

@@ -43,7 +43,8 @@ const ATTACKERS: [(&str, Who); 2] = [("nobody", nobody), ("mallory", mallory)];
 /// The head of a call, and what has been sent of its body.
 fn begun(path: &str, bearer: &str, more: &str, body: &[u8]) -> Vec<u8> {
     let head = format!(
-        "POST {path} HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\nauthorization: Bearer {bearer}\r\n{more}\r\n"
+        "POST {path} HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\nauthorization: \
+            Bearer {bearer}\r\n{more}\r\n"
     );
     [head.as_bytes(), body].concat()
 }
@@ -210,7 +211,8 @@ fn calls_that_wait_for_their_provider_keep_nobody_out() {
             .section(
                 "providers",
                 &format!(
-                    "openai: {{kind: openai, base_url: \"http://{}/v1\", api_key: k}}\nsilent: {{kind: openai, base_url: \"http://{}/v1\", api_key: k}}",
+                    "openai: {{kind: openai, base_url: \"http://{}/v1\", api_key: k}}\nsilent: \
+                        {{kind: openai, base_url: \"http://{}/v1\", api_key: k}}",
                     provider.address, silent.address
                 ),
             )

@@ -153,7 +153,10 @@ fn the_organisation_is_a_claim() {
     let gateway = Setup::new(&provider)
         .section(
             "auth",
-            &format!("jwt: {{secret: \"{SECRET}\", org_claim: app.org, issuer: \"https://id\", audience: api}}"),
+            &format!(
+                "jwt: {{secret: \"{SECRET}\", org_claim: app.org, issuer: \"https://id\", \
+                audience: api}}"
+            ),
         )
         .start();
     let good = json!({"app": {"org": "acme"}, "iss": "https://id", "aud": ["x", "api"], "exp": FAR, "sub": "jane"});

@@ -89,7 +89,8 @@ fn answers_are_read_tolerantly_and_checked_strictly() {
             json!(["billing", "vip", 0.5]),
         ),
         (
-            "Sure! {\"category\":\"other\",\"priority\":\"low\",\"confidence\":\"0.25\"} Anything else?",
+            "Sure! {\"category\":\"other\",\"priority\":\"low\",\"confidence\":\"0.25\"} Anything \
+                else?",
             json!(["other", "low", 0.25]),
         ),
         (

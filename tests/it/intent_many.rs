@@ -233,7 +233,8 @@ fn a_later_answer_that_is_there_at_once_is_given_at_once_and_a_failure_is_told()
 #[test]
 fn a_batch_is_answered_in_order_and_fails_one_by_one() {
     let provider = Provider::start();
-    let limits = "{requests_per_minute: 60000, burst: 60000, orgs: {small: {requests_per_minute: 1, burst: 3}}}";
+    let limits = "{requests_per_minute: 60000, burst: 60000, orgs: {small: {requests_per_minute: \
+        1, burst: 3}}}";
     let gateway = Setup::new(&provider)
         .section("limits", limits)
         .section("retry", "{max_retries: 0}")

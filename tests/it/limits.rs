@@ -67,7 +67,11 @@ fn two_hundred_calls_at_once_with_a_limit_of_sixty() {
 fn limits_are_an_organisation_s_own_and_retries_are_free() {
     let provider = Provider::start();
     let gateway = Setup::new(&provider)
-        .section("limits", "{requests_per_minute: 2, burst: 2, orgs: {large: {requests_per_minute: 100, burst: 5}}}")
+        .section(
+            "limits",
+            "{requests_per_minute: 2, burst: 2, orgs: {large: {requests_per_minute: \
+            100, burst: 5}}}",
+        )
         .start();
     provider.script([
         crate::support::step::error(503, "server_is_overloaded"),

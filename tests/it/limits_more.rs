@@ -138,7 +138,8 @@ fn keys_users_and_models_have_their_own_limits() {
             "limits",
             &limits(
                 "each_key: {requests_per_minute: 2}, each_user: {requests_per_minute: 1}, \
-             models: [{match: \"gpt-4o*\", requests_per_minute: 2}, {match: \"*\", tokens_per_minute: 1000}], \
+             models: [{match: \"gpt-4o*\", requests_per_minute: 2}, {match: \"*\", \
+             tokens_per_minute: 1000}], \
              orgs: {free: {each_user: {tokens_per_minute: 100000}, models: []}}",
             ),
         )

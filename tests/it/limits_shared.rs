@@ -55,7 +55,8 @@ fn two_gateways_on_one_store_let_exactly_the_limit_through() {
         // for).
         ("{requests_per_minute: 1, burst: 60, fail: closed}", 60),
         (
-            "{requests_per_minute: 40, strict: true, fail: closed, orgs: {acme: {requests_per_minute: 35}}}",
+            "{requests_per_minute: 40, strict: true, fail: closed, orgs: {acme: \
+                {requests_per_minute: 35}}}",
             35,
         ),
     ] {
@@ -120,7 +121,8 @@ fn while_calls_are_gained_no_more_pass_than_bucket_and_refill() {
     // 20 calls a second are gained; ten percent of 100 may be leased.
     for (lease_percent, leased) in [(0, 0), (10, 10)] {
         let limits = format!(
-            "{{requests_per_minute: 1200, burst: 100, fail: closed, lease_percent: {lease_percent}}}"
+            "{{requests_per_minute: 1200, burst: 100, fail: closed, lease_percent: \
+                {lease_percent}}}"
         );
         let gateways =
             [start(setup(&provider, &redis, &limits)), start(setup(&provider, &redis, &limits))];
@@ -146,7 +148,8 @@ fn places_tokens_and_money_are_shared_too() {
     let limits = "{requests_per_minute: 1000, burst: 1000, fail: closed, calls_in_flight: 1, \
                   orgs: {tokens: {calls_in_flight: off, tokens_per_minute: 1860}, \
                   money: {calls_in_flight: off, usd_per_day: 0.00002}, \
-                  models: {calls_in_flight: off, tokens_per_minute: 100000, models: [{match: \"gpt-*\", requests_per_minute: 2}]}}}";
+                  models: {calls_in_flight: off, tokens_per_minute: 100000, models: \
+                  [{match: \"gpt-*\", requests_per_minute: 2}]}}}";
     let (a, b) = (start(setup(&provider, &redis, limits)), start(setup(&provider, &redis, limits)));
     // A call in flight on one gateway takes the other's place; when it ends the place is free,
     // though the store hears of it only after the client has its answer. The organisations that are
@@ -315,7 +318,8 @@ fn a_store_that_is_full_is_away_until_it_has_room() {
 #[ignore = "needs redis-server; run by scripts/test"]
 fn tokens_and_models_are_limited_here_while_the_store_is_gone() {
     let (provider, mut redis) = (Provider::start(), Redis::start());
-    let limits = "{requests_per_minute: 1000, burst: 1000, tokens_per_minute: 600, models: [{match: \"*\", calls_in_flight: 5}]}";
+    let limits = "{requests_per_minute: 1000, burst: 1000, tokens_per_minute: 600, models: \
+        [{match: \"*\", calls_in_flight: 5}]}";
     let gateway = start(setup(&provider, &redis, limits));
     // Each is estimated at more than 512 tokens. The first used 18, the second more than it may in
     // a minute.

@@ -27,7 +27,8 @@ fn start(routing: &str) -> (Provider, Gateway) {
             ],
         })
         .to_string();
-        format!("HTTP/1.1 200 X\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len()).into_bytes()
+        format!("HTTP/1.1 200 X\r\ncontent-type: application/json\r\ncontent-length: \
+            {}\r\n\r\n{body}", body.len()).into_bytes()
     }))]);
     let gateway = setup(&provider, routing).start();
     (provider, gateway)

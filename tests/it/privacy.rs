@@ -52,7 +52,8 @@ fn calls(gateway: &Gateway, provider: &Provider) -> Vec<String> {
     };
     let chunked = {
         let text = error(OWN_KEY).to_string();
-        let head = "HTTP/1.1 400 X\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
+        let head = "HTTP/1.1 400 X\r\ncontent-type: application/json\r\ntransfer-encoding: \
+            chunked\r\n\r\n";
         vec![step::Act::Send(format!("{head}{:x}\r\n{text}\r\n0\r\n\r\n", text.len()).into_bytes())]
     };
     let spread: Vec<String> = secret.chars().map(String::from).collect();

@@ -70,7 +70,8 @@ fn request_headers_pass_by_an_allow_list() {
         .section(
             "providers",
             &format!(
-                "openai: {{kind: openai, base_url: \"http://{}/v1\", api_key: sk-own, forward_headers: [x-team, x-hop, user-agent]}}",
+                "openai: {{kind: openai, base_url: \"http://{}/v1\", api_key: sk-own, \
+                    forward_headers: [x-team, x-hop, user-agent]}}",
                 provider.address
             ),
         )
@@ -262,7 +263,8 @@ fn a_length_over_the_limit_is_refused_before_the_body_is_read() {
     let gateway = Setup::new(&provider).setting("max_body_bytes", "1KiB").start();
     let mut connection = gateway.connect();
     let head = format!(
-        "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\n\
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer \
+            {}\r\ncontent-type: application/json\r\n\
          expect: 100-continue\r\ncontent-length: 5000\r\n\r\n",
         jwt("acme")
     );
@@ -297,7 +299,8 @@ fn a_refused_gateway_key_is_not_the_caller_s_business() {
     let provider = Provider::start();
     let gateway = Gateway::start(&provider);
     for status in [401, 403] {
-        let body = json!({"error": {"message": "Incorrect API key provided: sk-gateway-own-key", "type": "x", "param": null, "code": "invalid_api_key"}});
+        let body = json!({"error": {"message": "Incorrect API key provided: \
+            sk-gateway-own-key", "type": "x", "param": null, "code": "invalid_api_key"}});
         provider.script([step::json(status, &body)]);
         let reply = gateway.chat("acme", "hi");
         reply.refused(503, "provider_unavailable");
@@ -318,9 +321,11 @@ fn models_are_routed_and_unknown_ones_refused() {
     let (openai, other) = (Provider::start(), Provider::start());
     let gateway = Setup::new(&openai)
         .section("providers", &format!(
-            "openai: {{kind: openai, base_url: \"http://{}/v1\", api_key: sk-a}}\nother: {{kind: openai, base_url: \"http://{}/base/v1\", api_key: sk-b}}",
+            "openai: {{kind: openai, base_url: \"http://{}/v1\", api_key: sk-a}}\nother: {{kind: \
+                openai, base_url: \"http://{}/base/v1\", api_key: sk-b}}",
             openai.address, other.address))
-        .section("routing", "{default: [], models: [{match: \"gpt-*\", to: [openai]}, {match: \"claude-*\", to: [other]}]}")
+        .section("routing", "{default: [], models: [{match: \"gpt-*\", to: [openai]}, \
+            {match: \"claude-*\", to: [other]}]}")
         .section("intent", "{provider: openai}")
         .start();
     let ask = |model: &str| {
@@ -347,7 +352,8 @@ fn the_next_provider_is_tried_when_the_first_is_down() {
     first.always(step::error(503, "server_is_overloaded"));
     let gateway = Setup::new(&first)
         .section("providers", &format!(
-            "a: {{kind: openai, base_url: \"http://{}/v1\", api_key: sk-a}}\nb: {{kind: openai, base_url: \"http://{}/v1\", api_key: sk-b}}",
+            "a: {{kind: openai, base_url: \"http://{}/v1\", api_key: sk-a}}\nb: {{kind: openai, \
+                base_url: \"http://{}/v1\", api_key: sk-b}}",
             first.address, second.address))
         .section("routing", "{default: [a, b]}")
         .section("intent", "{provider: a}")

@@ -157,8 +157,10 @@ fn organisations_have_their_own_rules() {
     let gateway = Setup::new(&provider)
         .section(
             "redaction",
-            "entities: [email]\ncustom: [{name: ticket, pattern: \"TKT-[0-9]+\", replacement: \"[TICKET]\"}]\n\
-             terms: [{name: project, words: [Bluebird], replacement: \"[PROJECT]\"}]\norgs: {plain: {entities: []}}",
+            "entities: [email]\ncustom: [{name: ticket, pattern: \"TKT-[0-9]+\", \
+                replacement: \"[TICKET]\"}]\n\
+             terms: [{name: project, words: [Bluebird], replacement: \"[PROJECT]\"}]\norgs: \
+             {plain: {entities: []}}",
         )
         .start();
     let text = "jane@example.com TKT-123 Bluebird +49 30 1234567";
@@ -246,7 +248,11 @@ fn token_ids_are_redacted_as_the_text_that_they_stand_for() {
     let provider = Provider::start();
     provider.always(step::json(200, &json!({"object": "list", "data": [], "model": "m"})));
     let gateway = Setup::new(&provider)
-        .section("redaction", "{entities: [email], orgs: {open: {token_arrays: allow}, shut: {token_arrays: refuse}}}")
+        .section(
+            "redaction",
+            "{entities: [email], orgs: {open: {token_arrays: allow}, shut: \
+            {token_arrays: refuse}}}",
+        )
         .start();
     // "Hello, world" and "mail jane@example.com" in cl100k_base.
     let body = json!({"input": [[9906, 11, 1917], [3796, 503, 2194, 36587, 916]], "model": "text-embedding-3-small"});

@@ -103,7 +103,8 @@ fn on_a_crowded_processor_timeouts_fire_and_health_answers() {
     gateway.edit_and_wait(
         "providers",
         &format!(
-            "openai: {{kind: openai, base_url: \"http://{}/v1\", api_key: k}}\nsilent: {{kind: openai, base_url: \"http://{}/v1\", api_key: k}}",
+            "openai: {{kind: openai, base_url: \"http://{}/v1\", api_key: k}}\nsilent: {{kind: \
+                openai, base_url: \"http://{}/v1\", api_key: k}}",
             provider.address, silent.address
         ),
     );

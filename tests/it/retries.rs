@@ -110,7 +110,11 @@ fn a_refusal_that_waiting_does_not_help_says_so() {
     let provider = Provider::start();
     let gateway = Setup::new(&provider)
         .setting("max_body_bytes", "1MiB")
-        .section("limits", "{requests_per_minute: 60000, burst: 60000, orgs: {limited: {requests_per_minute: 1, burst: 1}}}")
+        .section(
+            "limits",
+            "{requests_per_minute: 60000, burst: 60000, orgs: {limited: \
+            {requests_per_minute: 1, burst: 1}}}",
+        )
         .start();
     let good = format!("Bearer {}", jwt("acme"));
     let call = |method: &str, path: &str, bearer: &str, kind: &str, body: &str| {
@@ -254,7 +258,8 @@ fn a_wait_that_was_asked_for_is_kept_when_the_turn_comes_again() {
         .section(
             "providers",
             &format!(
-                "a: {{kind: openai, base_url: \"http://{}/v1\", api_key: sk-a}}\nb: {{kind: openai, base_url: \"http://{}/v1\", api_key: sk-b}}",
+                "a: {{kind: openai, base_url: \"http://{}/v1\", api_key: sk-a}}\nb: {{kind: \
+                    openai, base_url: \"http://{}/v1\", api_key: sk-b}}",
                 first.address, second.address
             ),
         )

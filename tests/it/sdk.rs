@@ -37,7 +37,8 @@ impl Mock {
         Setup::towards(self.address)
             .section(
                 "limits",
-                "{requests_per_minute: 60000, burst: 60000, orgs: {limited: {requests_per_minute: 1, burst: 1}}}",
+                "{requests_per_minute: 60000, burst: 60000, orgs: {limited: {requests_per_minute: \
+                    1, burst: 1}}}",
             )
             .start()
     }

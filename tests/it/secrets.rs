@@ -26,7 +26,8 @@ fn folder(provider: &Provider) -> tempfile::TempDir {
         format!(
             "auth: {{accept: [jwt], jwt: {{secret: \"${{TEST_JWT}}\"}}}}\n\
              providers:\n  \
-               asked: {{kind: openai, base_url: \"http://{}/v1\", api_key: \"${{TEST_ASKED}}\"}}\n  \
+               asked: {{kind: openai, base_url: \"http://{}/v1\", \
+               api_key: \"${{TEST_ASKED}}\"}}\n  \
                other: {{kind: openai, base_url: \"${{TEST_URL:-http://127.0.0.1:1/v1}}\", \
                         api_key: \"${{TEST_OTHER}}\"}}\n\
              routing: {{default: [other]}}\n\

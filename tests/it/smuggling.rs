@@ -14,7 +14,8 @@ struct Case {
     bytes: Vec<u8>,
 }
 
-const HIDDEN: &str = "POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 25\r\n\r\n{\"messages\":[\"SMUGGLED\"]}";
+const HIDDEN: &str = "POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncontent-type: \
+    application/json\r\ncontent-length: 25\r\n\r\n{\"messages\":[\"SMUGGLED\"]}";
 const LAST: &str = "GET /healthz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
 
 fn body(number: usize) -> String {
@@ -26,7 +27,8 @@ fn body(number: usize) -> String {
 /// A request with `headers` beside the usual ones, and `framed` behind its head.
 fn case(bearer: &str, first_line: &str, headers: &str, framed: &str) -> Case {
     let head = format!(
-        "{first_line}\r\nhost: a\r\nauthorization: Bearer {bearer}\r\ncontent-type: application/json\r\n"
+        "{first_line}\r\nhost: a\r\nauthorization: Bearer {bearer}\r\ncontent-type: \
+            application/json\r\n"
     );
     Case { bytes: format!("{head}{headers}\r\n{framed}{HIDDEN}{LAST}").into_bytes() }
 }
@@ -85,7 +87,8 @@ const FRAMINGS: &[(&str, &str)] = &[
     ("expect: 100-continue\r\ncontent-length: {l}\r\n", "{b}"),
     ("upgrade: websocket\r\nconnection: upgrade\r\ncontent-length: {l}\r\n", "{b}"),
     (
-        "upgrade: h2c\r\nconnection: upgrade, http2-settings\r\nhttp2-settings: AAMAAABkAAQAAP__\r\ncontent-length: {l}\r\n",
+        "upgrade: h2c\r\nconnection: upgrade, http2-settings\r\nhttp2-settings: \
+            AAMAAABkAAQAAP__\r\ncontent-length: {l}\r\n",
         "{b}",
     ),
     ("connection: content-length\r\ncontent-length: {l}\r\n", "{b}"),
@@ -274,7 +277,8 @@ fn each_pipelined_request_is_its_own() {
         let body = body(n);
         bytes.extend(
             format!(
-                "POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\nx-request-id: call-{n}\r\nauthorization: Bearer tg-{bearer}\r\n\
+                "POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\nx-request-id: \
+                    call-{n}\r\nauthorization: Bearer tg-{bearer}\r\n\
                  content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
                 body.len()
             )

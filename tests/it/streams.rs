@@ -163,14 +163,20 @@ fn a_stream_that_is_cut_says_so() {
 fn other_endpoints_tell_it_in_their_own_events() {
     let provider = Provider::start();
     let gateway = Setup::new(&provider)
-        .section("providers", &format!(
-            "openai: {{kind: openai, base_url: \"http://{0}/v1\", api_key: sk-a}}\nanthropic: {{kind: anthropic, base_url: \"http://{0}\", api_key: sk-b}}",
-            provider.address))
+        .section(
+            "providers",
+            &format!(
+                "openai: {{kind: openai, base_url: \"http://{0}/v1\", api_key: sk-a}}\nanthropic: \
+                {{kind: anthropic, base_url: \"http://{0}\", api_key: sk-b}}",
+                provider.address
+            ),
+        )
         .section("routing", "{default: [openai], models: [{match: \"claude-*\", to: [anthropic]}]}")
         .start();
     let created = |n: u32| {
         format!(
-            "event: response.output_text.delta\ndata: {{\"type\":\"response.output_text.delta\",\"delta\":\"x\",\"sequence_number\":{n}}}\n\n"
+            "event: response.output_text.delta\ndata: \
+                {{\"type\":\"response.output_text.delta\",\"delta\":\"x\",\"sequence_number\":{n}}}\n\n"
         )
     };
     provider.script([step::cut_mid_event(&[created(0), created(1), created(2)])]);
@@ -186,7 +192,8 @@ fn other_endpoints_tell_it_in_their_own_events() {
     assert_eq!((&data["type"], &data["sequence_number"]), (&json!("error"), &json!(2)), "{data}");
     assert!(data["message"].is_string() && data["code"].is_string(), "{data}");
 
-    let message = "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"x\"}}\n\n";
+    let message = "event: content_block_delta\ndata: \
+        {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"x\"}}\n\n";
     provider.script([step::cut_mid_event(&[message, message])]);
     let body = json!({"model": "claude-x", "max_tokens": 9, "stream": true, "messages": [{"role": "user", "content": "hi"}]});
     let reply = gateway.post("/v1/messages", &jwt("acme"), &body);
@@ -420,7 +427,8 @@ fn comments_prolong_nothing_and_stand_behind_no_end() {
         reply.text()
     );
     // What is no stream of events gets no comment; it is cut after `idle`.
-    let audio = "HTTP/1.1 200 OK\r\ncontent-type: audio/mpeg\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n";
+    let audio = "HTTP/1.1 200 OK\r\ncontent-type: audio/mpeg\r\ntransfer-encoding: \
+        chunked\r\n\r\n3\r\nabc\r\n";
     provider.script([vec![Act::Send(audio.into()), Act::Hold]]);
     let body = json!({"model": "m", "input": "hi", "voice": "x"});
     let (mut connection, mut head) = open(&gateway, "/v1/audio/speech", &body);

@@ -56,7 +56,8 @@ fn calls_are_shared_by_weight() {
 #[test]
 fn each_target_has_its_own_name_for_the_model() {
     let (a, b) = (Provider::start(), Provider::start());
-    let routing = "models: [{match: 'gpt-4o*', to: [{provider: a, model: \"dep \\\"1\\\"\"}, {provider: b, model: b-large}, a]}]";
+    let routing = "models: [{match: 'gpt-4o*', to: [{provider: a, model: \"dep \\\"1\\\"\"}, \
+        {provider: b, model: b-large}, a]}]";
     let gateway = setup(&[("a", a.address), ("b", b.address)], routing).start();
     let bearer = format!("Bearer {}", jwt("acme"));
     // A small body, and one that streams; `model` first, and last.
@@ -104,19 +105,28 @@ fn each_target_has_its_own_name_for_the_model() {
 #[test]
 fn a_target_has_its_own_patience() {
     let (slow, quick) = (Provider::start(), Provider::start());
-    let routing = "models: [{match: slow, to: [{provider: slow, timeouts: {first_byte: 200ms}}]}, {match: stream, to: [{provider: slow, timeouts: {idle: 200ms}}]}]\ndefault: [{provider: gone, timeouts: {connect: 300ms}}, quick]";
+    let routing = "models: [{match: slow, to: [{provider: slow, timeouts: {first_byte: 200ms}}]}, \
+        {match: stream, to: [{provider: slow, timeouts: {idle: 200ms}}]}]\ndefault: [{provider: \
+        gone, timeouts: {connect: 300ms}}, quick]";
     // Connections are taken by the system's backlog, and nobody ever says anything.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let gateway = setup(&[("slow", slow.address), ("quick", quick.address), ("gone", silent.local_addr().unwrap())], routing)
-        .section(
-            "providers",
-            &format!(
-                "slow: {{base_url: \"http://{}/v1\", api_key: k}}\nquick: {{base_url: \"http://{}/v1\", api_key: k}}\ngone: {{base_url: \"https://{}/v1\", api_key: k}}",
-                slow.address, quick.address, silent.local_addr().unwrap()
-            ),
-        )
-        .section("timeouts", "{first_byte: 60s, idle: 60s, connect: 60s}")
-        .start();
+    let gateway = setup(
+        &[("slow", slow.address), ("quick", quick.address), ("gone", silent.local_addr().unwrap())],
+        routing,
+    )
+    .section(
+        "providers",
+        &format!(
+            "slow: {{base_url: \"http://{}/v1\", api_key: k}}\nquick: \
+                    {{base_url: \"http://{}/v1\", api_key: k}}\ngone: \
+                    {{base_url: \"https://{}/v1\", api_key: k}}",
+            slow.address,
+            quick.address,
+            silent.local_addr().unwrap()
+        ),
+    )
+    .section("timeouts", "{first_byte: 60s, idle: 60s, connect: 60s}")
+    .start();
     // The section's minute is longer than this client waits for any answer.
     slow.always(step::silence());
     let body = |model: &str| json!({"model": model, "stream": model == "stream", "messages": []});

@@ -258,7 +258,8 @@ fn a_long_body_can_be_sent_to_its_end_after_a_refusal_over_tls() {
     let mut stream = handshake(&gateway, &[b"http/1.1"], None).unwrap();
     let length = 8 << 20;
     let head = format!(
-        "POST /v1/chat/completions HTTP/1.1\r\nhost: gateway.test\r\nauthorization: Bearer tg-unknown\r\n\
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: gateway.test\r\nauthorization: Bearer \
+            tg-unknown\r\n\
          content-type: application/json\r\ncontent-length: {length}\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).unwrap();

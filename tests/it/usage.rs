@@ -47,7 +47,8 @@ const TOKENS: [&str; 5] = [
 #[test]
 fn a_row_keeps_what_its_cost_was_made_of() {
     let provider = Provider::start();
-    let prices = "[{model: 'gpt-4o-mini*', input: 1, output: 2}, {model: 'gpt-4o-mini*', tier: flex, input: 0.5, output: 1, \
+    let prices = "[{model: 'gpt-4o-mini*', input: 1, output: 2}, {model: 'gpt-4o-mini*', tier: \
+        flex, input: 0.5, output: 1, \
                   audio_input: 10, audio_output: 20}]";
     let gateway = Setup::new(&provider).section("prices", prices).start();
     let mut answer = step::chat_body("hello");

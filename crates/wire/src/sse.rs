@@ -276,7 +276,8 @@ mod tests {
     proptest! {
         #[test]
         fn any_cut_gives_the_same_events(
-            text in "(data: [a-zäöü]{0,6}|event: [a-z]{1,3}|: c|id: 1|)(\n|\r\n|\r)((data: [a-zäöü]{0,6}|event: [a-z]{1,3}|: c|)(\n|\r\n|\r)){0,12}",
+            text in "(data: [a-zäöü]{0,6}|event: [a-z]{1,3}|: c|id: 1|)(\n|\r\n|\r)((data: \
+                [a-zäöü]{0,6}|event: [a-z]{1,3}|: c|)(\n|\r\n|\r)){0,12}",
             cuts in proptest::collection::vec(0usize..200, 0..20),
         ) {
             let whole = read(&[text.as_bytes()], 1 << 20);

@@ -33,8 +33,10 @@ fn python() -> PathBuf {
         .map_or_else(|| root.join(".venv/bin/python"), PathBuf::from);
     assert!(
         python.exists(),
-        "the ClickHouse tests need Python with the engine in it. Run:\n    python3 -m venv .venv && .venv/bin/pip install \
-         --no-deps chdb-core==26.9.0 lz4==4.4.5\nor name a Python that has them in TOLLGATE_TEST_PYTHON"
+        "the ClickHouse tests need Python with the engine in it. Run:\n    python3 -m venv .venv \
+            && .venv/bin/pip install \
+         --no-deps chdb-core==26.9.0 lz4==4.4.5\nor name a Python that has them in \
+         TOLLGATE_TEST_PYTHON"
     );
     python
 }
@@ -104,7 +106,8 @@ impl Engine {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("connect");
         write!(
             stream,
-            "POST {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            "POST {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: \
+                {}\r\n\r\n{body}",
             body.len()
         )
         .expect("write");
@@ -163,19 +166,26 @@ fn the_schema_may_be_applied_again_and_has_the_public_columns() {
         [1, 2, 3, 4]
     );
     assert_eq!(schema("again").apply(&engine.options("again")).expect("second").migrations, [0; 0]);
-    let names = engine.query("SELECT groupArray(name) FROM (SELECT name FROM system.columns WHERE database = 'again' AND table = 'ai_log' ORDER BY position)");
+    let names = engine.query(
+        "SELECT groupArray(name) FROM (SELECT name FROM system.columns WHERE \
+        database = 'again' AND table = 'ai_log' ORDER BY position)",
+    );
     let expected: Vec<String> =
         columns::COLUMNS.iter().map(|column| format!("'{}'", column.name)).collect();
     assert_eq!(names, format!("[{}]", expected.join(",")));
     assert_eq!(
-        engine
-            .query("SELECT count() FROM system.columns WHERE database = 'again' AND table = 'ai_log' AND comment = ''"),
+        engine.query(
+            "SELECT count() FROM system.columns WHERE database = 'again' AND table = \
+                'ai_log' AND comment = ''"
+        ),
         "0"
     );
-    let views = "SELECT arrayStringConcat(groupArray(name), ' ') FROM (SELECT name FROM system.columns WHERE database = 'again' AND table = 'daily_summary' ORDER BY position)";
+    let views = "SELECT arrayStringConcat(groupArray(name), ' ') FROM (SELECT name FROM \
+        system.columns WHERE database = 'again' AND table = 'daily_summary' ORDER BY position)";
     assert_eq!(
         engine.query(views),
-        "day org_id provider model route calls errors error_rate rate_limited input_tokens output_tokens cost_usd p50_ms p95_ms p99_ms"
+        "day org_id provider model route calls errors error_rate rate_limited input_tokens \
+            output_tokens cost_usd p50_ms p95_ms p99_ms"
     );
     for view in ["cost_by_org_day", "errors_hourly"] {
         assert_eq!(engine.query(&format!("SELECT count() FROM again.{view}")), "0");
@@ -194,7 +204,10 @@ fn applying_again_deletes_no_row_that_the_table_would_keep() {
     };
     let days = Retention::Days;
     assert_eq!(apply(730, true), (None, days(730)));
-    engine.query("INSERT INTO kept.ai_log (id, created_at) VALUES (generateUUIDv4(), now() - INTERVAL 100 DAY)");
+    engine.query(
+        "INSERT INTO kept.ai_log (id, created_at) VALUES (generateUUIDv4(), now() - \
+        INTERVAL 100 DAY)",
+    );
     let rows = || {
         engine.query("OPTIMIZE TABLE kept.ai_log FINAL");
         engine.query("SELECT count() FROM kept.ai_log")
@@ -219,11 +232,17 @@ fn a_table_of_a_former_version_is_brought_up_to_date_and_rows_wait_for_it() {
     for columns::Column { name, .. } in columns::added_in(&columns::COLUMNS, 2) {
         engine.query(&format!("ALTER TABLE former.ai_log DROP COLUMN {name}"));
     }
-    engine.query("ALTER TABLE former.tollgate_migrations DELETE WHERE version > 2 SETTINGS mutations_sync = 2");
+    engine.query(
+        "ALTER TABLE former.tollgate_migrations DELETE WHERE version > 2 SETTINGS \
+        mutations_sync = 2",
+    );
     engine.query(
         "ALTER TABLE former.ai_log MODIFY SETTING non_replicated_deduplication_window = 10000",
     );
-    engine.query("INSERT INTO former.ai_log (id, created_at, org_id) VALUES (generateUUIDv4(), '2026-11-02 00:00:00.000', 'old')");
+    engine.query(
+        "INSERT INTO former.ai_log (id, created_at, org_id) VALUES (generateUUIDv4(), \
+        '2026-11-02 00:00:00.000', 'old')",
+    );
 
     let dir = tempfile::tempdir().expect("dir");
     super::former::write_log_of_1(dir.path(), (0..20).map(super::former::row_of_1));
@@ -375,14 +394,19 @@ fn days_and_views_are_what_brute_force_finds() {
         found.lines().map(|line| serde_json::from_str(line).expect("a line")).collect()
     };
     let cost =
-        "SELECT toString(day), org_id, calls, toString(toDecimal128(cost_usd, 9) * 1000000000), tokens, unpriced_calls
+        "SELECT toString(day), org_id, calls, toString(toDecimal128(cost_usd, 9) * 1000000000), \
+            tokens, unpriced_calls
                 FROM views.cost_by_org_day ORDER BY 1, 2";
     assert_eq!(lines(cost), crate::report::tests::views::cost_by_org_day(&rows));
-    let errors = "SELECT formatDateTime(hour, '%Y-%m-%dT%H:00:00Z'), org_id, provider, model, outcome, status, error_code, calls,
-                         last_request_id FROM views.errors_hourly ORDER BY 1, 2, 3, 4, 5, status, 7";
+    let errors = "SELECT formatDateTime(hour, '%Y-%m-%dT%H:00:00Z'), org_id, provider, model, \
+        outcome, status, error_code, calls,
+                         last_request_id FROM views.errors_hourly ORDER BY 1, 2, 3, 4, 5, status, \
+                         7";
     assert_eq!(lines(errors), crate::report::tests::views::errors_hourly(&rows));
-    let daily = "SELECT toString(day), org_id, provider, model, route, calls, errors, rate_limited, input_tokens, output_tokens,
-                        toString(cost_usd * 1000000000), p50_ms, p95_ms, p99_ms FROM views.daily_summary ORDER BY 1, 2, 3, 4, 5";
+    let daily = "SELECT toString(day), org_id, provider, model, route, calls, errors, \
+        rate_limited, input_tokens, output_tokens,
+                        toString(cost_usd * 1000000000), p50_ms, p95_ms, p99_ms FROM \
+                        views.daily_summary ORDER BY 1, 2, 3, 4, 5";
     assert_eq!(lines(daily), crate::report::tests::views::daily_summary(&rows));
 }
 
@@ -395,7 +419,8 @@ fn rows_are_priced_again_to_the_nano_dollar() {
     let (log, _) = open(dir.path(), &options);
     let store = StoreKind::ClickHouse(options);
     crate::report::tests::reprice::check(&log, &store, dir.path());
-    let left = "SELECT count() FROM system.tables WHERE database = 'reprice' AND name LIKE 'tollgate_reprice%'";
+    let left = "SELECT count() FROM system.tables WHERE database = 'reprice' AND name LIKE \
+        'tollgate_reprice%'";
     assert_eq!(engine.query(left), "0");
     // A table that is not on one server alone. There is no cluster here; a table of any other kind
     // is refused alike.

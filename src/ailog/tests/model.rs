@@ -466,7 +466,8 @@ proptest! {
         if !world.power_was_cut {
             // With syncs that fail rows are counted that are there all the same; none is gone that
             // was not counted.
-            prop_assert!(world.counted >= missing, "{} rows are missing, {} were counted", missing, world.counted);
+            prop_assert!(world.counted >= missing, "{} rows are missing, {} were \
+                counted", missing, world.counted);
         }
     }
 }

@@ -178,7 +178,8 @@ mod tests {
             (
                 "title,body,category,priority\na,b,biling,low\n\nc,d,other,hi\n",
                 &[
-                    "2: category `biling` is not one of the configured ones; did you mean `billing`?",
+                    "2: category `biling` is not one of the configured ones; did you mean \
+                        `billing`?",
                     "4: priority `hi`",
                 ],
             ),

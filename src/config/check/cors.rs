@@ -13,7 +13,8 @@ pub(crate) fn cors(raw: &RawCors, problems: &mut Problems) -> Cors {
     for origin in raw.origins.iter().filter(|origin| !is_origin(&origin.value)) {
         problems.add(
             &origin.at,
-            "not an origin; give scheme, host and port as browsers do, without a path: https://app.example.com",
+            "not an origin; give scheme, host and port as browsers do, without a path: \
+                https://app.example.com",
         );
     }
     if raw.origins.len() > 1

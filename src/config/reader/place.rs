@@ -248,7 +248,8 @@ mod tests {
         problems.add(&Place::built_in(), "last");
         assert_eq!(
             problems.to_string(),
-            "a.yaml:2:2: x.y: first\na.yaml:9:2: x.y: second l in\u{fffd}e\nb.yaml:1:2: x.y: third\nbuilt-in default: last"
+            "a.yaml:2:2: x.y: first\na.yaml:9:2: x.y: second l in\u{fffd}e\nb.yaml:1:2: x.y: \
+                third\nbuilt-in default: last"
         );
     }
 }

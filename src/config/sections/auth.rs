@@ -180,8 +180,8 @@ section! {
         issuer: String = "''";
         /// Value that `aud` must be or contain; empty: not checked.
         audience: String = "''";
-        /// Claim with the organisation. Dots lead into objects: app.org. A name has 1 to 128 letters,
-        /// digits or characters of `._:@+=/-`.
+        /// Claim with the organisation. Dots lead into objects: app.org. A name has 1 to 128
+        /// letters, digits or characters of `._:@+=/-`.
         org_claim: String => check = "org_id";
         /// Claim with the user: the `caller` of rows, and the subject of `limits.each_user`.
         user_claim: String => check = "sub";

@@ -78,7 +78,8 @@ pub fn read(text: &str, wanted: &Wanted) -> Result<Imported, ImportError> {
 /// The lines as a policy file.
 pub fn yaml(imported: &Imported, source: &str, day: &str) -> String {
     let mut text = format!(
-        "# Prices in USD per million tokens, imported from {} on {day}. These lines come before the built-in list.\nprices:\n",
+        "# Prices in USD per million tokens, imported from {} on {day}. These lines come before \
+            the built-in list.\nprices:\n",
         visible(source)
     );
     for price in &imported.prices {

@@ -44,7 +44,8 @@ fn litellm_entry_by_entry() {
         lines(&imported),
         [
             "model: \"audio-1\", input: 2.5, output: 10, audio_input: 32, audio_output: 64",
-            "model: \"claude-x\", input: 5, cached_input: 0.5, cache_write: 6.25, cache_write_1h: 10, output: 25",
+            "model: \"claude-x\", input: 5, cached_input: 0.5, cache_write: 6.25, cache_write_1h: \
+                10, output: 25",
             "model: \"ft:tuned-1*\", input: 3, output: 6",
             "model: \"plain-1\", input: 0.15, cached_input: 0.075, output: 0.6",
             "model: \"tiers-1\", input: 2.5, cached_input: 0.25, output: 15",

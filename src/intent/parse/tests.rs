@@ -17,13 +17,16 @@ const AROUND: &[&str] = &[
     r#"{"category":"billing","priority":"low","confidence":0.9}"#,
     "\u{feff} \r\n{\"category\":\"billing\",\"priority\":\"low\",\"confidence\":0.9}\r\n",
     "```json\n{\"category\":\"billing\",\"priority\":\"low\",\"confidence\":0.9}\n```",
-    "```\r\n{\"category\":\"billing\",\"priority\":\"low\",\"confidence\":0.9}\r\n```\r\nHope that helps!",
+    "```\r\n{\"category\":\"billing\",\"priority\":\"low\",\"confidence\":0.9}\r\n```\r\nHope that \
+        helps!",
     "~~~json\n{\"category\":\"billing\",\"priority\":\"low\",\"confidence\":0.9}\n~~~",
     "json {\"category\":\"billing\",\"priority\":\"low\",\"confidence\":0.9}",
-    "Sure! Here it is: {\"category\":\"billing\",\"priority\":\"low\",\"confidence\":0.9} Anything else?",
+    "Sure! Here it is: {\"category\":\"billing\",\"priority\":\"low\",\"confidence\":0.9} Anything \
+        else?",
     "I use {curly} words. {\"category\":\"billing\",\"priority\":\"low\",\"confidence\":0.9}",
     "A {} and {\"a\":} and {\"category\":\"billing\",\"priority\":\"low\",\"confidence\":0.9}",
-    "The form is {\"category\": string or null}. {\"category\":\"billing\",\"priority\":\"low\",\"confidence\":0.9}",
+    "The form is {\"category\": string or null}. \
+        {\"category\":\"billing\",\"priority\":\"low\",\"confidence\":0.9}",
     r#"{"thoughts":"hm"} {"category":"billing","priority":"low","confidence":0.9}"#,
     r#"{"thoughts":"hm","category":"billing","priority":"low","confidence":0.9,"tags":["a",{"b":1}]}"#,
     r#"{"result":{"category":"billing","priority":"low","confidence":0.9}}"#,
@@ -42,7 +45,8 @@ const AROUND: &[&str] = &[
     "{\"category\":\"billing\"\n\"priority\":\"low\"\n\"confidence\":0.9}",
     "{\"category\":\"billing\", // money\n\"priority\":\"low\", /* no hurry */ \"confidence\":.9}",
     "{`category`: `billing`, `priority`: `low`, `confidence`: `0.9`}",
-    "dict: {'category': 'billing', 'priority': 'low', 'confidence': 0.9, 'sure': True, 'other': None}",
+    "dict: {'category': 'billing', 'priority': 'low', 'confidence': 0.9, 'sure': True, 'other': \
+        None}",
     "{'result': {'category': 'billing', 'priority': 'low', 'confidence': 90%}}",
     "{\"category\":\"billing\",\"note\":\"two\nlines\",\"priority\":\"low\",\"confidence\":0.9}",
 ];

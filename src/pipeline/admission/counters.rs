@@ -142,17 +142,21 @@ mod tests {
             ),
             (
                 over(Which::CallsInFlight, Scope::Model("gpt-*".into()), 2),
-                "your organization, with models gpt-*, may have 2 calls going on at once; wait for one of them to end",
+                "your organization, with models gpt-*, may have 2 calls going on at once; wait for \
+                    one of them to end",
             ),
             (
                 over(Which::UsdPerDay, Scope::User("ann".into()), 2_500_000_000),
-                "each user of your organization may spend 2.5 USD a day; the next day begins at 00:00 UTC. What calls in \
+                "each user of your organization may spend 2.5 USD a day; the next day begins at \
+                    00:00 UTC. What calls in \
                  progress may cost counts, too: wait for them, or send a smaller `max_tokens`",
             ),
             (
                 over(Which::UsdPerMonth, Scope::Org, 1),
-                "your organization may spend 0.000000001 USD a month; it begins anew on the first, 00:00 UTC. \
-                 What calls in progress may cost counts, too: wait for them, or send a smaller `max_tokens`",
+                "your organization may spend 0.000000001 USD a month; it begins anew on the first, \
+                    00:00 UTC. \
+                 What calls in progress may cost counts, too: wait for them, or send a smaller \
+                 `max_tokens`",
             ),
         ] {
             assert_eq!(text, expected);

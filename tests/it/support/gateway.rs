@@ -67,10 +67,19 @@ impl Setup {
             // Longer than any test waits: calls end by themselves, and are not cut because the
             // machine is slow.
             .setting("shutdown_grace", "60s")
-            .section("auth", &format!("accept: [jwt, key, passthrough]\njwt: {{secret: \"{SECRET}\"}}"))
+            .section(
+                "auth",
+                &format!(
+                    "accept: [jwt, key, passthrough]\njwt: \
+                {{secret: \"{SECRET}\"}}"
+                ),
+            )
             .section(
                 "providers",
-                &format!("openai: {{kind: openai, base_url: \"http://{provider}/v1\", api_key: sk-gateway-own-key}}"),
+                &format!(
+                    "openai: {{kind: openai, base_url: \"http://{provider}/v1\", api_key: \
+                    sk-gateway-own-key}}"
+                ),
             )
             .section("limits", "{requests_per_minute: 60000, burst: 60000}")
             .section("retry", "{base_delay: 10ms, max_delay: 20ms}")

@@ -130,7 +130,8 @@ fn table() -> String {
     let columns: Vec<String> = script.lines().filter_map(column).collect();
     assert!(columns.len() >= 38, "{columns:?}");
     format!(
-        "CREATE TABLE tollgate.ai_log ({}) ENGINE = ReplacingMergeTree() ORDER BY id SETTINGS parts_to_delay_insert = 11, parts_to_throw_insert = 12",
+        "CREATE TABLE tollgate.ai_log ({}) ENGINE = ReplacingMergeTree() ORDER BY id SETTINGS \
+            parts_to_delay_insert = 11, parts_to_throw_insert = 12",
         columns.join(", ")
     )
 }

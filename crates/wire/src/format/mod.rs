@@ -294,9 +294,11 @@ mod tests {
         };
         let openai = "data: {\"error\":{\"code\":\"provider_unavailable\",\"message\":\"gone\",\"param\":null,\
                       \"type\":\"service_unavailable_error\"}}\n\n";
-        let responses = "event: error\ndata: {\"code\":\"provider_unavailable\",\"message\":\"gone\",\"param\":null,\
+        let responses = "event: error\ndata: \
+            {\"code\":\"provider_unavailable\",\"message\":\"gone\",\"param\":null,\
                          \"sequence_number\":7,\"type\":\"error\"}\n\n";
-        let messages = "event: error\ndata: {\"error\":{\"message\":\"gone\",\"type\":\"api_error\"},\
+        let messages = "event: error\ndata: \
+            {\"error\":{\"message\":\"gone\",\"type\":\"api_error\"},\
                         \"type\":\"error\"}\n\n";
         for format in Format::ALL {
             let expected = match format {

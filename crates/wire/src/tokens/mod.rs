@@ -1,12 +1,12 @@
 //! The encodings of OpenAI's models: token ids to text.
 //!
-//! Pure. `embeddings` and `completions` take text as token ids, too, and clients use that (LangChain
-//! does so unless it is told not to). The redactor reads them with these tables.
+//! Pure. `embeddings` and `completions` take text as token ids, too, and clients use that
+//! (LangChain does so unless it is told not to). The redactor reads them with these tables.
 //!
 //! Guarantees: every token of `cl100k_base`, `o200k_base` and `p50k_base` (of which `r50k_base` and
-//! `gpt2` are the beginning) stands for its exact bytes; a model that is not listed has no encoding.
-//! A table is unpacked when it is needed first (cl100k: 1.1 MB). Special tokens (`<|endoftext|>`)
-//! are no text and are unknown here. Does not encode, or count tokens.
+//! `gpt2` are the beginning) stands for its exact bytes; a model that is not listed has no
+//! encoding. A table is unpacked when it is needed first (cl100k: 1.1 MB). Special tokens
+//! (`<|endoftext|>`) are no text and are unknown here. Does not encode, or count tokens.
 //!
 //! # Source
 //! OpenAI's tiktoken, the files of SHA-256 223921b7… (cl100k), 446a9538… (o200k) and 94b5ca7d…

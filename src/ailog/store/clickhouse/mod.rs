@@ -283,7 +283,8 @@ mod tests {
         let bad = |text: &str| Error::BadResponse(text.to_owned());
         check(
             bad(
-                "Code: 60. DB::Exception: Table x.ai_log does not exist. (UNKNOWN_TABLE) (version 26.9.2.1)",
+                "Code: 60. DB::Exception: Table x.ai_log does not exist. (UNKNOWN_TABLE) (version \
+                    26.9.2.1)",
             ),
             "operator ClickHouse error 60 UNKNOWN_TABLE: run `tollgate clickhouse apply`",
         );
@@ -307,9 +308,8 @@ mod tests {
         );
         // The reason does not repeat the data that the message quotes.
         check(
-            bad(
-                "Code: 27. DB::Exception: Cannot parse input: expected 'x' before: 'anna@example.org'. (CANNOT_PARSE_INPUT_ASSERTION_FAILED)",
-            ),
+            bad("Code: 27. DB::Exception: Cannot parse input: expected 'x' before: \
+                    'anna@example.org'. (CANNOT_PARSE_INPUT_ASSERTION_FAILED)"),
             "rows ClickHouse error 27 CANNOT_PARSE_INPUT_ASSERTION_FAILED",
         );
         check(bad("503 Service Unavailable"), "retry 0 the ClickHouse address answers 503");

@@ -338,7 +338,8 @@ mod tests {
         assert_eq!(of(""), Retention::Never);
         for other in [
             " TTL toDateTime(created_at) + toIntervalMonth(3)",
-            " TTL toDateTime(created_at) + toIntervalDay(7), toDateTime(created_at) + toIntervalDay(1) TO VOLUME 'cold'",
+            " TTL toDateTime(created_at) + toIntervalDay(7), toDateTime(created_at) + \
+                toIntervalDay(1) TO VOLUME 'cold'",
         ] {
             assert_eq!(of(other), Retention::Other, "{other}");
         }
@@ -392,8 +393,10 @@ mod tests {
             migrations.iter().map(|(number, _)| *number).collect::<Vec<_>>(),
             [1, 2, 3, 4, 9]
         );
-        let expected = "-- Columns that this version of tollgate adds.\n\nALTER TABLE `d`.ai_log\n    \
-                        ADD COLUMN IF NOT EXISTS cache LowCardinality(Nullable(String)) COMMENT 'the answer''s own';\n";
+        let expected = "-- Columns that this version of tollgate adds.\n\nALTER TABLE \
+            `d`.ai_log\n    \
+                        ADD COLUMN IF NOT EXISTS cache LowCardinality(Nullable(String)) COMMENT \
+                        'the answer''s own';\n";
         assert_eq!(options(None).fill(&migrations[4].1), expected);
         assert!(
             migrations[0].1.contains("\n    id UUID COMMENT '")
