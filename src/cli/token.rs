@@ -58,13 +58,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         ));
     }
     let signed = loaded.policy.auth.jwt.as_ref().and_then(|jwt| {
-        let algorithm = jwt
-            .options
-            .algorithms
-            .iter()
-            .copied()
-            .find(|a| a.is_hs())
-            .filter(|_| !jwt.options.secret.is_empty())?;
+        let algorithm = jwt.hs_algorithm().filter(|_| !jwt.options.secret.is_empty())?;
         sign(jwt, algorithm, &org, args.sub.as_deref(), args.ttl, clock::wall_ms() / 1000)
     });
     let Some(token) = signed else {

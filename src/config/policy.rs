@@ -142,6 +142,11 @@ pub struct JwtPolicy {
 }
 
 impl JwtPolicy {
+    /// The first configured algorithm that signs with the shared secret.
+    pub fn hs_algorithm(&self) -> Option<Algorithm> {
+        self.options.algorithms.iter().copied().find(|algorithm| algorithm.is_hs())
+    }
+
     /// The rules of a policy that gives only a secret. Rules that differ need fingerprints that
     /// differ.
     pub fn of_secret(secret: SecretBytes, fingerprint: [u8; 32]) -> JwtPolicy {

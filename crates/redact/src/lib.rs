@@ -177,7 +177,7 @@ pub struct RulesSpec {
     pub entities: Vec<String>,
     /// How attachments are treated.
     pub attachments: Attachments,
-    /// What happens to text that comes as token ids.
+    /// How text that comes as token ids is treated.
     pub token_arrays: TokenArrays,
     /// Numbered placeholders, put back in the answer.
     pub restore: bool,
@@ -228,7 +228,7 @@ pub enum Attachments {
     Allow,
 }
 
-/// What happens to text that comes as token ids.
+/// How text that comes as token ids is treated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TokenArrays {
     /// It is sent as text, redacted; refused where the encoding of the model is not known.
@@ -364,7 +364,7 @@ pub enum RedactError {
     /// Text as token ids that cannot be read, or where the policy says `refuse`.
     #[error("{reason}")]
     Tokens {
-        /// What is wrong and what to do, for the client.
+        /// The problem and its remedy, for the client.
         reason: String,
     },
     /// A defect of the redactor.

@@ -1,7 +1,7 @@
 //! Lists of tokens in a body, read as the text that they stand for.
 //!
 //! Before the redactor: `[9906, 11, 38]` in the field that may hold tokens becomes a JSON string,
-//! and all other bytes pass as slices of the piece. What follows redacts that string like any
+//! and all other bytes pass as slices of the piece. The redactor then treats that string like any
 //! other.
 //!
 //! Guarantees: any cut of the bytes gives the same text; at most [`WHITE_MAX`] bytes and one

@@ -102,13 +102,7 @@ pub(crate) struct Tokens {
 fn tokens(app: &App) -> Result<Tokens, Failure> {
     let policy = app.policy();
     let jwt = policy.auth.jwt.as_ref().context("the demo's policy has a secret")?;
-    let algorithm = jwt
-        .options
-        .algorithms
-        .iter()
-        .copied()
-        .find(|a| a.is_hs())
-        .context("the demo's policy signs with HS256")?;
+    let algorithm = jwt.hs_algorithm().context("the demo's policy signs with HS256")?;
     let token = |org: &str| {
         let org = OrgId::new(org).context("a plain name")?;
         let now = clock::wall_ms() / 1000;
