@@ -138,6 +138,19 @@ fn patterns_and_words_of_the_policy() {
     );
 }
 
+/// A credential never stays, whatever the list of allowed values says.
+#[test]
+fn an_allowed_credential_does_not_stay() {
+    let key = "AKIAIOSFODNN7EXAMPLE";
+    let spec = RulesSpec {
+        entities: vec!["api_key".into()],
+        allow: vec![key.to_owned()],
+        ..RulesSpec::default()
+    };
+    let rules = Arc::new(Rules::compile(&spec).expect("rules"));
+    assert_eq!(message(&rules, key), "[REDACTED_API_KEY]");
+}
+
 #[test]
 fn allowed_values_stay() {
     let spec = RulesSpec {
