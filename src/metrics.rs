@@ -11,6 +11,9 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
+#[cfg(target_os = "linux")]
+mod process;
+
 /// Declares [`Metrics`]: for each series a field, its name, its help text and its labels.
 macro_rules! series {
     ($( $(#[doc = $doc:literal])* $field:ident: $ty:ty = $make:ident($($arg:expr),+ $(,)?); )*) => {
@@ -197,10 +200,7 @@ impl Metrics {
         // The series that everyone has is there from the start, at 0.
         drop(metrics.ratelimit_rejections.with_label_values(&["org", "requests_per_minute"]));
         #[cfg(target_os = "linux")]
-        drop(
-            registry
-                .register(Box::new(prometheus::process_collector::ProcessCollector::for_self())),
-        );
+        drop(process::Process::new().and_then(|process| registry.register(Box::new(process))));
         Arc::new(metrics)
     }
 
