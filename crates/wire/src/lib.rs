@@ -16,10 +16,11 @@
 //! | [`ids`] | ids of stored objects that an answer names |
 //! | `error`, `exchange` | errors; a question of the gateway's own and its answer |
 //! | [`sse`] | server-sent events: bytes to whole events |
+//! | [`translate`] | requests, answers and streams of one format in another |
 //!
 //! Guarantees: a field of an unexpected type is "unknown", never an error; lists and texts that are
 //! kept are bounded; nothing here changes the bytes that a program forwards. Does not send, wait,
-//! log or redact, and does not translate one format into another.
+//! log or redact.
 //!
 //! # Example
 //!
@@ -65,6 +66,7 @@ pub mod sse;
 mod stream;
 pub mod tokens;
 mod transcript;
+pub mod translate;
 pub mod usage;
 pub mod written;
 

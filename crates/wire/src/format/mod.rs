@@ -5,6 +5,8 @@
 //! table, stream reader, usage, errors, command line) follows from the format's [`Spec`].
 
 mod anthropic_messages;
+mod bedrock_converse;
+mod gemini;
 mod openai_chat;
 mod openai_completions;
 mod openai_embeddings;
@@ -63,6 +65,10 @@ formats! {
     OpenAiSpeech => openai_speech,
     /// Anthropic's `messages`.
     AnthropicMessages => anthropic_messages,
+    /// Gemini's `generateContent`. Only providers speak it.
+    Gemini => gemini,
+    /// Bedrock's `converse`. Only providers speak it.
+    BedrockConverse => bedrock_converse,
     /// Any other form. Usage is read if it has familiar names.
     Other => other,
     /// An answer about an object that the provider stores; its usage was counted when the object
@@ -227,7 +233,10 @@ impl ProviderKind {
     pub const fn speaks(self, format: Format) -> bool {
         match (self, format) {
             (_, Format::Other | Format::StoredObject) => true,
-            (ProviderKind::OpenAi, Format::AnthropicMessages) => false,
+            (
+                ProviderKind::OpenAi,
+                Format::AnthropicMessages | Format::Gemini | Format::BedrockConverse,
+            ) => false,
             (ProviderKind::OpenAi, _) => true,
             (ProviderKind::Anthropic, format) => matches!(format, Format::AnthropicMessages),
         }
