@@ -14,9 +14,35 @@ use prometheus::{
 #[cfg(target_os = "linux")]
 mod process;
 
-/// Declares [`Metrics`]: for each series a field, its name, its help text and its labels.
+/// One series, as the documentation lists it.
+pub(crate) struct Series {
+    pub(crate) name: &'static str,
+    pub(crate) help: &'static str,
+    /// The name of its constructor, such as `counters`.
+    pub(crate) make: &'static str,
+    pub(crate) labels: &'static [&'static str],
+    /// The comment of its field: the values of its labels, if it has labels.
+    pub(crate) comment: &'static str,
+}
+
+/// Declares [`Metrics`] and [`SERIES`]: for each series a field, its name, its help text and its
+/// labels.
 macro_rules! series {
-    ($( $(#[doc = $doc:literal])* $field:ident: $ty:ty = $make:ident($($arg:expr),+ $(,)?); )*) => {
+    (@labels) => { &[] };
+    (@labels $labels:expr) => { $labels };
+    ($(
+        $(#[doc = $doc:literal])*
+        $field:ident: $ty:ty = $make:ident($name:literal, $help:literal $(, $labels:expr)? $(,)?);
+    )*) => {
+        /// Every series in the order of the documentation.
+        pub(crate) const SERIES: &[Series] = &[ $( Series {
+            name: $name,
+            help: $help,
+            make: stringify!($make),
+            labels: series!(@labels $($labels)?),
+            comment: concat!($($doc),*),
+        }, )* ];
+
         /// All series.
         #[derive(Clone)]
         pub struct Metrics {
@@ -27,7 +53,7 @@ macro_rules! series {
         impl Metrics {
             fn register(registry: &Registry) -> Metrics {
                 Metrics {
-                    $( $field: add(registry, make::$make($($arg),+)), )*
+                    $( $field: add(registry, make::$make($name, $help $(, $labels)?)), )*
                     registry: registry.clone(),
                 }
             }
@@ -42,7 +68,7 @@ series! {
         "Calls answered.",
         &["route", "code", "outcome"]
     );
-    /// `route`: seconds of a whole call.
+    /// `route`.
     request_duration: HistogramVec = seconds_by(
         "tollgate_request_duration_seconds",
         "From the request head to the end of the answer.",
@@ -72,25 +98,25 @@ series! {
         "Sends to a provider.",
         &["provider", "outcome"]
     );
-    /// `provider`, `reason`.
+    /// `provider`, `reason` (`connect`, `reset`, `status_4xx`, `status_429`, `status_5xx`).
     retries: IntCounterVec = counters(
         "tollgate_retries_total",
         "Sends after the first.",
         &["provider", "reason"]
     );
-    /// `provider`: 0 closed, 1 open.
+    /// `provider`.
     breaker_open: GaugeVec = gauges(
         "tollgate_breaker_open",
         "1 while a provider's circuit is open.",
         &["provider"]
     );
-    /// `provider`: the gateway's own key was refused.
+    /// `provider`.
     provider_key_refused: IntCounterVec = counters(
         "tollgate_provider_key_refused_total",
         "Times a provider refused the gateway's own key.",
         &["provider"]
     );
-    /// `kind`.
+    /// `kind` (`email`, `phone`, another entity, or the name of a pattern or word list).
     redactions: IntCounterVec = counters(
         "tollgate_redactions_total",
         "Placeholders put into requests.",
@@ -123,13 +149,13 @@ series! {
         "tollgate_limited_organizations",
         "Organisations with a bucket in memory."
     );
-    /// `from`: `work` under way for another call, or a `kept` answer.
+    /// `from` (`work` in progress for another call, or a `kept` answer).
     intents_shared: IntCounterVec = counters(
         "tollgate_intents_shared_total",
         "Tickets that needed no question of their own.",
         &["from"]
     );
-    /// `code`, `reason` (`expired`, `audience`, `signature`, …; `auth::Reason` has all).
+    /// `code` (error code), `reason` (`expired`, `audience`, `signature`, …).
     auth_failures: IntCounterVec = counters(
         "tollgate_auth_failures_total",
         "Calls without a valid identity.",
@@ -143,9 +169,9 @@ series! {
     );
     /// Cost of all priced calls.
     cost_usd: Counter = amount("tollgate_cost_usd_total", "Cost of the priced calls.");
-    /// `result`: `written`, `stored`, `lost`, `dead_letter`, `expired` (older than the retention
-    /// before it could be stored), `suspect` (written, but the disk did not take the sync),
-    /// `unfinished` (the end of the process cut the write off, before its answer was complete).
+    /// `result` (`written`; `stored`; `lost`; `dead_letter`; `expired`: older than the retention
+    /// before it could be stored; `suspect`: written, but the disk refused the sync; `unfinished`:
+    /// the end of the process cut the write off, before its answer was complete).
     log_rows: IntCounterVec = counters(
         "tollgate_log_rows_total",
         "Rows of the AILog.",
@@ -176,7 +202,7 @@ series! {
         "tollgate_config_last_reload_success_timestamp_seconds",
         "When the policy in force was loaded."
     );
-    /// `bound`: how often a maximum was reached.
+    /// `bound`.
     bounds_reached: IntCounterVec = counters(
         "tollgate_bounds_reached_total",
         "Times a maximum was reached.",

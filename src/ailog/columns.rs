@@ -1,4 +1,4 @@
-//! The columns as a whole: their names for SQL, rows of older versions, and the documentation.
+//! The columns as a whole: their names for SQL, and rows of older versions.
 //!
 //! Pure. `row` declares the columns, `row_binary` has their encoding.
 //!
@@ -68,38 +68,7 @@ pub(crate) fn created_at_ms(row: &[u8]) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
-    use crate::ailog::store::{clickhouse, sqlite};
-
-    /// The table of the columns in `docs/ai-log.md`.
-    fn table() -> String {
-        let mut table =
-            "| column | SQLite | ClickHouse | since | meaning |\n|---|---|---|---|---|\n"
-                .to_owned();
-        for Column { name, of, since, doc } in COLUMNS {
-            let (embedded, server) = (sqlite::type_of(of), clickhouse::schema::type_of(of));
-            table += &format!("| `{name}` | {embedded} | {server} | {since} | {doc} |\n");
-        }
-        table
-    }
-
-    #[test]
-    fn the_documentation_has_every_column() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/ai-log.md");
-        let page = std::fs::read_to_string(&path).expect("docs/ai-log.md");
-        let (begin, end) = ("<!-- columns -->\n", "<!-- end of columns -->");
-        let (before, rest) = page.split_once(begin).expect("a table");
-        let (table_there, after) = rest.split_once(end).expect("its end");
-        if std::env::var_os("TOLLGATE_WRITE_DOCS").is_some() {
-            std::fs::write(&path, [before, begin, &table(), end, after].concat()).expect("written");
-            return;
-        }
-        let hint =
-            "write it anew: TOLLGATE_WRITE_DOCS=1 cargo test the_documentation_has_every_column";
-        assert_eq!(table_there, table(), "docs/ai-log.md differs from src/ailog/row.rs; {hint}");
-    }
 
     #[test]
     fn names_are_plain_and_unique() {

@@ -158,20 +158,42 @@ fn flow(value: &Json) -> String {
 
 // ---- the reference page -------------------------------------------------------------------------
 
+/// A small whole configuration at the top of the page.
+const EXAMPLE: &str = "\
+listen: 127.0.0.1:8080
+auth:
+  jwt: {secret: \"${TOLLGATE_JWT_SECRET}\"}
+providers:
+  openai: {base_url: \"https://api.openai.com/v1\", api_key: \"${OPENAI_API_KEY:-}\"}
+limits:
+  requests_per_minute: 60
+  orgs:
+    acme: {requests_per_minute: 600, usd_per_day: 50}
+";
+
 fn page(gateway: &SectionInfo, policy: &SectionInfo) -> String {
     let mut out = String::from(
         "# Configuration\n\n\
-         Every key of the configuration. This page is generated from the program (`tollgate schema \
-         --write .`).\n\n\
+         Check a configuration; every problem is reported with its file, line and column:\n\n\
+         ```sh\ntollgate check --config config\n```\n\n\
          A configuration is a folder with `gateway.yaml` and `policies/*.yaml`, or one file with \
-         everything. The sections\n\
-         of the policy may be spread over any files in `policies/`; each section is in one of \
-         them. A key that is missing or\n\
+         everything, such as\n\n```yaml\n",
+    );
+    out.push_str(EXAMPLE);
+    out.push_str(
+        "```\n\n\
+         `gateway.yaml` is read at start. Files in `policies/` are read again when they change: an \
+         edit is in force within\n\
+         a second, and an edit with a problem is refused as a whole, so the former policy stays in \
+         force. The sections of\n\
+         the policy may be spread over any files in `policies/`; each section is in one of them. A \
+         key that is missing or\n\
          null has its default. `${NAME}` and `${NAME:-default}` read the environment. Durations \
          are `500ms`, `5s`, `10m`,\n\
-         `1h` or `2d`; sizes are `16KiB`, `1MiB` or a number of bytes. `tollgate check` reports \
-         every problem with its file,\n\
-         line and column.\n",
+         `1h` or `2d`; sizes are `16KiB`, `1MiB` or a number of bytes. `tollgate schema` prints a \
+         JSON Schema for editors.\n\n\
+         The rest of this page has every key. It is generated from the program (`tollgate schema \
+         --write .`).\n",
     );
     let _ = write!(out, "\n## `gateway.yaml`\n\n{}\n", gateway.about);
     table(&mut out, "", &gateway.keys);

@@ -1,5 +1,7 @@
 //! The configuration from outside: files in, policy or problems out.
 
+mod documentation;
+
 use std::fs;
 use std::path::Path;
 use std::sync::mpsc::SyncSender;

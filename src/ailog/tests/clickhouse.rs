@@ -412,6 +412,41 @@ fn days_and_views_are_what_brute_force_finds() {
 
 #[test]
 #[ignore = "needs the ClickHouse engine; run by scripts/test"]
+fn queries_of_the_documentation_agree_with_the_embedded_store() {
+    use crate::report::tests::queries::{comparable, embedded, queries};
+    let engine = Engine::shared();
+    let options = engine.apply("queries");
+    let (dir, embedded_dir) =
+        (tempfile::tempdir().expect("dir"), tempfile::tempdir().expect("dir"));
+    let (log, _) = open(dir.path(), &options);
+    let (embedded_log, _) = super::open(embedded_dir.path());
+    let rows = crate::report::tests::views::rows();
+    for row in &rows {
+        log.append(row);
+        embedded_log.append(row);
+    }
+    assert!(log.flush(SOON) && embedded_log.flush(SOON));
+    for sql in queries(&rows) {
+        let asked = format!("{sql} FORMAT JSONCompactEachRow");
+        let settings = "output_format_json_quote_64bit_integers=1&\
+                        output_format_json_quote_decimals=1";
+        let found = engine.post(&format!("/?database=queries&{settings}"), &asked);
+        let cell = |value: serde_json::Value| match value {
+            serde_json::Value::Null => None,
+            serde_json::Value::String(text) => Some(text),
+            other => Some(other.to_string()),
+        };
+        let line = |line: &str| -> Vec<Option<String>> {
+            let cells: Vec<serde_json::Value> = serde_json::from_str(line).expect("a line");
+            cells.into_iter().map(cell).collect()
+        };
+        let there = comparable(found.lines().map(line).collect());
+        assert_eq!(there, comparable(embedded(embedded_dir.path(), &sql)), "{sql}");
+    }
+}
+
+#[test]
+#[ignore = "needs the ClickHouse engine; run by scripts/test"]
 fn rows_are_priced_again_to_the_nano_dollar() {
     let engine = Engine::shared();
     let options = engine.apply("reprice");

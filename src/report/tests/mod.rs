@@ -1,4 +1,5 @@
 //! Tests of the readers, on rows that the log has stored.
 
+pub(crate) mod queries;
 pub(crate) mod reprice;
 pub(crate) mod views;

@@ -1,0 +1,86 @@
+//! The queries of `docs/ailog.md` on the embedded store, each with at least one line of result.
+//! `src/ailog/tests/clickhouse.rs` runs the same on ClickHouse and compares the lines.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+use rusqlite::types::ValueRef;
+
+use crate::ailog::columns::iso;
+use crate::ailog::row::{Outcome, Row};
+use crate::ailog::tests::{SOON, open};
+use crate::report::tests::views::rows;
+
+/// The query for one call has this id.
+const EXAMPLE_ID: &str = "req_ag74Jk1YxoVlKpUtHGUFmpHY";
+/// Queries for one day have this day.
+const EXAMPLE_DAY: &str = "2026-11-28";
+
+/// The queries in their order. They ask for the call and the day of the last failure in November.
+pub(crate) fn queries(rows: &[Row]) -> Vec<String> {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/ailog.md");
+    let page = std::fs::read_to_string(page).expect("docs/ailog.md");
+    assert!(page.contains(EXAMPLE_ID) && page.contains(EXAMPLE_DAY));
+    let failures = rows.iter().filter(|row| row.outcome == Outcome::ProviderError);
+    let in_november = failures.filter(|row| iso(row.created_at_ms).starts_with("2026-11-"));
+    let row = in_november.max_by_key(|row| row.created_at_ms).expect("a failure");
+    let (request_id, day) = (row.request_id.as_str(), &iso(row.created_at_ms)[..10]);
+    let blocks = page.split("```sql\n").skip(1);
+    let sql = blocks.map(|block| block.split_once("\n```").expect("the end of a block").0);
+    let sql = sql.map(|sql| sql.trim_end_matches(';').replace(EXAMPLE_ID, request_id));
+    sql.map(|sql| sql.replace(EXAMPLE_DAY, day)).collect()
+}
+
+/// The lines in an order of their own, with numbers and times in one form for both stores.
+pub(crate) fn comparable(lines: Vec<Vec<Option<String>>>) -> Vec<Vec<String>> {
+    let mut lines: Vec<Vec<String>> = lines
+        .into_iter()
+        .map(|line| line.into_iter().map(|cell| cell.map_or_else(String::new, form)).collect())
+        .collect();
+    lines.sort();
+    lines
+}
+
+/// `2026-11-01T10:00:00.000Z` and `2026-11-01 10:00:00.000`, `0.5` and `0.500000000` are the same.
+fn form(cell: String) -> String {
+    if let Ok(number) = cell.parse::<f64>() {
+        return format!("{number:.4}");
+    }
+    let bytes = cell.as_bytes();
+    let is_time = bytes.len() > 10 && bytes[..4].iter().all(u8::is_ascii_digit) && bytes[4] == b'-';
+    if is_time { cell.trim_end_matches('Z').replacen('T', " ", 1) } else { cell }
+}
+
+/// The lines of a query in the embedded store of a folder.
+pub(crate) fn embedded(dir: &Path, sql: &str) -> Vec<Vec<Option<String>>> {
+    let database = Connection::open(dir.join("tollgate.db")).expect("database");
+    let mut statement = database.prepare(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+    let columns = statement.column_count();
+    let mut found = statement.query([]).expect("query");
+    let mut lines = Vec::new();
+    while let Some(row) = found.next().expect("row") {
+        let text = |at: usize| match row.get_ref(at).expect("value") {
+            ValueRef::Null => None,
+            ValueRef::Integer(n) => Some(n.to_string()),
+            ValueRef::Real(n) => Some(n.to_string()),
+            ValueRef::Text(text) => Some(String::from_utf8_lossy(text).into_owned()),
+            ValueRef::Blob(_) => panic!("a blob"),
+        };
+        lines.push((0..columns).map(text).collect());
+    }
+    lines
+}
+
+#[test]
+fn queries_of_the_documentation_run_in_the_embedded_store() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (log, _) = open(dir.path());
+    let rows = rows();
+    rows.iter().for_each(|row| log.append(row));
+    assert!(log.flush(SOON));
+    let queries = queries(&rows);
+    assert_eq!(queries.len(), 20);
+    for sql in queries {
+        assert!(!embedded(dir.path(), &sql).is_empty(), "no line: {sql}");
+    }
+}
