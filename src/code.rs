@@ -47,6 +47,7 @@ macro_rules! codes {
 
         impl Code {
             /// Every code, in the order of the documentation.
+            #[cfg(test)]
             pub const ALL: &[Code] = &[ $( Code::$code, )* ];
 
             /// The wire form: lower snake case, stable.

@@ -413,7 +413,7 @@ fn days_and_views_are_what_brute_force_finds() {
 #[test]
 #[ignore = "needs the ClickHouse engine; run by scripts/test"]
 fn queries_of_the_documentation_agree_with_the_embedded_store() {
-    use crate::report::tests::queries::{comparable, embedded, queries};
+    use crate::report::tests::queries::{YESTERDAY, comparable, embedded, queries};
     let engine = Engine::shared();
     let options = engine.apply("queries");
     let (dir, embedded_dir) =
@@ -443,6 +443,7 @@ fn queries_of_the_documentation_agree_with_the_embedded_store() {
         let there = comparable(found.lines().map(line).collect());
         assert_eq!(there, comparable(embedded(embedded_dir.path(), &sql)), "{sql}");
     }
+    engine.post("/?database=queries", YESTERDAY[1]);
 }
 
 #[test]

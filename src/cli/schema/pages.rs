@@ -5,11 +5,10 @@
 
 use std::fmt::Write as _;
 
-use super::errors::advice;
+use super::errors::{ADVICE, Advice};
 use crate::ailog::columns::{COLUMNS, Column};
 use crate::ailog::schema as clickhouse;
 use crate::ailog::store::sqlite;
-use crate::code::Code;
 use crate::metrics::SERIES;
 
 /// A part of a page.
@@ -43,8 +42,7 @@ pub(super) fn parts() -> [Part; 3] {
 
 fn errors() -> String {
     let mut table = "| status | code | type | cause | remedy |\n|---|---|---|---|---|\n".to_owned();
-    for &code in Code::ALL {
-        let (cause, remedy) = advice(code);
+    for Advice(code, cause, remedy) in ADVICE {
         let (status, name, kind) = (code.status(), code.as_str(), code.kind());
         let _ = writeln!(table, "| {status} | `{name}` | `{kind}` | {cause} | {remedy} |");
     }

@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use clap::Parser as _;
 use clap::error::ErrorKind;
 
+use super::errors::ADVICE;
 use super::pages::parts;
 use crate::auth::Reason;
 use crate::cli::Cli;
+use crate::code::Code;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -35,6 +37,17 @@ fn generated_parts_are_those_of_the_program() {
         let anew = part.put_into(&page);
         let hint = "write it with `cargo run -- schema --write .`";
         assert_eq!(anew.as_ref(), Some(&page), "{} is out of date; {hint}", part.page);
+    }
+}
+
+#[test]
+fn every_error_code_has_a_cause_and_a_remedy() {
+    let codes: Vec<Code> = ADVICE.iter().map(|advice| advice.0).collect();
+    assert_eq!(codes, Code::ALL);
+    for advice in ADVICE {
+        for text in [advice.1, advice.2] {
+            assert!(text.ends_with('.') && !text.contains('|'), "{text}");
+        }
     }
 }
 
@@ -97,7 +110,8 @@ fn refusal(arguments: &[String], in_text: bool) -> Option<String> {
             | ErrorKind::MissingSubcommand
             | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
     );
-    (!is_help && !(in_text && left_out)).then(|| error.to_string())
+    let accepted = is_help || (in_text && left_out);
+    (!accepted).then(|| error.to_string())
 }
 
 /// Every call of Tollgate in a page: in blocks of shell, and in the text (`true`).

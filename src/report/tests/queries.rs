@@ -21,6 +21,7 @@ pub(crate) fn queries(rows: &[Row]) -> Vec<String> {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/ailog.md");
     let page = std::fs::read_to_string(page).expect("docs/ailog.md");
     assert!(page.contains(EXAMPLE_ID) && page.contains(EXAMPLE_DAY));
+    assert!(YESTERDAY.iter().all(|sql| page.contains(&format!("\"{sql}\""))));
     let failures = rows.iter().filter(|row| row.outcome == Outcome::ProviderError);
     let in_november = failures.filter(|row| iso(row.created_at_ms).starts_with("2026-11-"));
     let row = in_november.max_by_key(|row| row.created_at_ms).expect("a failure");
@@ -30,6 +31,12 @@ pub(crate) fn queries(rows: &[Row]) -> Vec<String> {
     let sql = sql.map(|sql| sql.trim_end_matches(';').replace(EXAMPLE_ID, request_id));
     sql.map(|sql| sql.replace(EXAMPLE_DAY, day)).collect()
 }
+
+/// The queries of the page's first example, for SQLite and for ClickHouse.
+pub(crate) const YESTERDAY: [&str; 2] = [
+    "SELECT * FROM cost_by_org_day WHERE day = date('now', '-1 day')",
+    "SELECT * FROM cost_by_org_day WHERE day = yesterday()",
+];
 
 /// The lines in an order of their own, with numbers and times in one form for both stores.
 pub(crate) fn comparable(lines: Vec<Vec<Option<String>>>) -> Vec<Vec<String>> {
@@ -83,4 +90,6 @@ fn queries_of_the_documentation_run_in_the_embedded_store() {
     for sql in queries {
         assert!(!embedded(dir.path(), &sql).is_empty(), "no line: {sql}");
     }
+    // It has lines on the day after a day of these rows only.
+    embedded(dir.path(), YESTERDAY[0]);
 }
