@@ -87,6 +87,12 @@ impl Transcript {
         field(&mut choice.tool_calls[at]).push_str(&text);
     }
 
+    /// The number of the next tool call of a choice, in a format that does not number them.
+    pub(crate) fn next_tool(&self, index: u64) -> u64 {
+        let choice = self.choices.iter().find(|choice| choice.index == index);
+        choice.map_or(0, |choice| choice.tool_calls.len() as u64)
+    }
+
     fn choice(&mut self, index: u64) -> Option<&mut Choice> {
         let at = match self.choices.iter().position(|c| c.index == index) {
             Some(at) => at,

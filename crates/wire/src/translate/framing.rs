@@ -45,7 +45,7 @@ impl Framing for Sse {
     fn end(&mut self, each: &mut Each<'_>) -> Result<(), Invalid> {
         let rest = self.reader.rest();
         let event = sse::parse(&rest);
-        let data = event.data.trim_ascii();
+        let data = if event.data.is_empty() { &rest } else { &*event.data }.trim_ascii();
         let is_whole =
             data == b"[DONE]" || serde_json::from_slice::<serde::de::IgnoredAny>(data).is_ok();
         if is_whole { tell(&rest, each) } else { Ok(()) }
@@ -95,5 +95,8 @@ mod tests {
     fn a_cut_event_is_none_and_a_long_one_an_error() {
         assert_eq!(events("data: {\"a\":", 3), Ok(vec![]));
         assert!(events(&format!("data: {}\n\n", "x".repeat(200)), 7).is_err());
+        assert_eq!(events("[{\"error\":", 3), Ok(vec![]));
+        let bare = "{\"error\":{}}";
+        assert_eq!(events(bare, 3), Ok(vec![(String::new(), bare.to_owned())]));
     }
 }

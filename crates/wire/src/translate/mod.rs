@@ -45,13 +45,17 @@
 pub mod carrier;
 pub mod error;
 mod framing;
+mod gemini;
 pub mod ids;
 pub mod json;
+#[cfg(test)]
+mod kit;
 pub mod loss;
 mod media;
 pub mod model;
 pub mod neutral;
 mod openai_chat;
+mod path;
 pub mod schema;
 mod stream;
 mod table;

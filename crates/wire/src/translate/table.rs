@@ -7,7 +7,7 @@ use super::framing::Framing;
 use super::loss::{Losses, Refused};
 use super::neutral::{Answer, Request};
 use super::stream::{Bounds, ReadStream, WriteStream};
-use super::{Context, Operation, Target, Written, openai_chat};
+use super::{Context, Operation, Target, Written, gemini, openai_chat};
 use crate::format::Format;
 
 /// The side of a format that faces the application.
@@ -56,6 +56,7 @@ pub(crate) fn caller(format: Format) -> Option<&'static CallerSide> {
 pub(crate) fn provider(format: Format) -> Option<&'static ProviderSide> {
     match format {
         Format::OpenAiChat => Some(&openai_chat::PROVIDER),
+        Format::Gemini => Some(&gemini::PROVIDER),
         _ => None,
     }
 }

@@ -7,10 +7,10 @@
 
 use std::collections::HashMap;
 
-use super::part::{Part, PartKind, Place, ToolCall};
+use super::part::{Opaque, Part, PartKind, Place, ToolCall};
 use super::request::{Request, Role, Turn};
 use crate::translate::json::JsonText;
-use crate::translate::loss::Refused;
+use crate::translate::loss::{Losses, Refused};
 
 /// Parts of a request.
 pub(crate) const PARTS_MAX: usize = 1 << 16;
@@ -106,6 +106,63 @@ pub(crate) fn leave_out_blank(request: &mut Request<'_>) -> Result<(), Refused> 
     }
     merge(&mut request.turns);
     Ok(())
+}
+
+/// Makes system messages after the beginning text of the user's turn in their place, for formats
+/// that have none there: a move to the front would change the prompt before what it is about.
+pub(crate) fn system_as_text(turns: &mut Vec<Turn<'_>>) {
+    let mut is_any = false;
+    for turn in turns.iter_mut().skip(1).filter(|turn| turn.role == Role::System) {
+        is_any = true;
+        turn.role = Role::User;
+        for part in &mut turn.parts {
+            if let PartKind::Text(text) = &mut part.kind {
+                let mut wrapped = JsonText::literal("<system>");
+                wrapped.push(&text.text);
+                wrapped.push(&JsonText::literal("</system>"));
+                text.text = wrapped;
+            }
+        }
+    }
+    if !is_any {
+        return;
+    }
+    merge(turns);
+    for turn in turns.iter_mut().filter(|turn| turn.role == Role::User) {
+        // Results stay first.
+        turn.parts.sort_by_key(|part| !matches!(part.kind, PartKind::ToolResult(_)));
+    }
+}
+
+/// Leaves out opaque data that the target's model cannot read, and the thinking to which it
+/// belongs; also thinking without such data, which no provider takes back.
+pub(crate) fn leave_out_foreign(
+    request: &mut Request<'_>,
+    losses: &mut Losses,
+    is_own: impl Fn(&Opaque<'_>) -> bool,
+) {
+    let mut is_any = false;
+    for turn in &mut request.turns {
+        turn.parts.retain_mut(|part| {
+            let (opaque, is_thinking) = match &mut part.kind {
+                PartKind::Reasoning(reasoning) => (&mut reasoning.opaque, true),
+                PartKind::Text(text) => (&mut text.signature, false),
+                PartKind::ToolCall(call) => (&mut call.signature, false),
+                _ => return true,
+            };
+            let is_sent = opaque.as_ref().map_or(!is_thinking, &is_own);
+            if is_sent {
+                return true;
+            }
+            is_any = true;
+            *opaque = None;
+            !is_thinking && !part.is_blank_text()
+        });
+    }
+    if is_any {
+        losses.drop_hint("reasoning");
+        merge(&mut request.turns);
+    }
 }
 
 fn calls<'t, 'a>(turn: &'t Turn<'a>) -> impl Iterator<Item = (&'t ToolCall<'a>, Place)> {
