@@ -70,7 +70,7 @@ impl Key {
             b"role" => Key::Role,
             b"content" | b"output" | b"parts" | b"summary" | b"outputs" => Key::Content,
             b"system" => Key::System,
-            b"metadata" => Key::Metadata,
+            b"metadata" | b"client_metadata" => Key::Metadata,
             b"arguments" => Key::Arguments,
             b"parameters" | b"input_schema" | b"schema" | b"output_schema" => Key::Schema,
             b"audio" => Key::Audio,

@@ -195,6 +195,12 @@ fn objects_kept_at_the_provider() {
             r#"{"metadata":{"file_id":"x"},"input":[{"type":"function_call","arguments":"{\"file_id\":\"x\"}"},{"role":"assistant","content":[{"type":"output_text","text":"t","annotations":[{"type":"file_citation","file_id":"x"}]}]}],"tools":[{"type":"function","parameters":{"properties":{"container":{"file_id":"x"}}}}]}"#,
             vec![],
         ),
+        // Codex sends its own ids along.
+        (
+            formats::RESPONSES,
+            r#"{"client_metadata":{"thread_id":"019aa1c2","session_id":"019aa1c2"},"input":[]}"#,
+            vec![],
+        ),
         (
             formats::MESSAGES,
             r#"{"messages":[{"role":"assistant","content":[{"type":"tool_use","id":"t","input":{"file_id":"x"}}]}]}"#,
