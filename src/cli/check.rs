@@ -20,7 +20,7 @@ use crate::server::tls::TlsAcceptor;
 /// Arguments of `tollgate check`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Folder (gateway.yaml, policies/*.yaml) or file; default: TOLLGATE_CONFIG, else ./config
+    /// Configuration: folder or file [default: $TOLLGATE_CONFIG or ./config]
     #[arg(long, value_name = "PATH")]
     config: Option<PathBuf>,
 }
@@ -50,7 +50,7 @@ fn missing(loaded: &Loaded) -> Vec<String> {
     let unread = |other: &OtherFile| {
         let error = File::open(&other.path).err()?;
         Some(format!(
-            "{}: `{}` cannot be read: {error}; give a file that is there",
+            "{}: `{}` cannot be read: {error}; give a file that exists",
             other.named_at,
             other.path.display()
         ))
@@ -75,7 +75,8 @@ fn unusable_key_set(loaded: &Loaded) -> Option<String> {
     let reason = key_set_fault(&std::fs::read(path).ok()?)?;
     let named_at = loaded.others.iter().find(|other| other.path == *path);
     let place = named_at.map_or("auth.jwt.jwks", |other| other.named_at.as_str());
-    Some(format!("{place}: `{}` is no usable key set: {reason}", path.display()))
+    let remedy = if reason.contains("; ") { "" } else { "; give a JWK set (RFC 7517)" };
+    Some(format!("{place}: `{}` is not a usable key set: {reason}{remedy}", path.display()))
 }
 
 /// Why the data folder cannot be made or written. The first folder above it that is there is tried

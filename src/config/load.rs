@@ -165,7 +165,7 @@ impl Source {
                 let at = Place { file: Some(file), ..Place::built_in() };
                 problems.add(
                     &at,
-                    format!("cannot be read: {error}; give a folder or a file that is there"),
+                    format!("cannot be read: {error}; give a folder or a file that exists"),
                 );
                 Err(problems)
             }
@@ -372,7 +372,7 @@ impl SourceFile {
         let bytes = match read_bounded(path) {
             Ok(bytes) => bytes,
             Err(error) => {
-                problems.add(&at, format!("cannot be read: {error}"));
+                problems.add(&at, unreadable(&error));
                 return None;
             }
         };
@@ -416,6 +416,16 @@ fn other_files(
     tls.chain(jwks.map(|given| file(&given.at, Path::new(given.value.trim())))).collect()
 }
 
+fn unreadable(error: &io::Error) -> String {
+    let remedy = match error.kind() {
+        io::ErrorKind::Other => {
+            format!("give a regular file of at most {} MiB", CONFIG_FILE_BYTES_MAX >> 20)
+        }
+        _ => "make it readable for this user, or remove it".to_owned(),
+    };
+    format!("cannot be read: {error}; {remedy}")
+}
+
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     // Opening a pipe would wait for its writer, so the kind comes first.
     if !fs::metadata(path)?.is_file() {
@@ -437,10 +447,7 @@ fn yaml_files(folder: &Path, problems: &mut Problems) -> Vec<PathBuf> {
         Err(error) => {
             if error.kind() != io::ErrorKind::NotFound {
                 let file = problems.file(&folder.to_string_lossy());
-                problems.add(
-                    &Place { file: Some(file), ..Place::built_in() },
-                    format!("cannot be read: {error}"),
-                );
+                problems.add(&Place { file: Some(file), ..Place::built_in() }, unreadable(&error));
             }
             Vec::new()
         }
@@ -454,7 +461,7 @@ fn yaml_files(folder: &Path, problems: &mut Problems) -> Vec<PathBuf> {
     if paths.len() > FILES_MAX {
         let file = problems.file(&folder.to_string_lossy());
         let at = Place { file: Some(file), ..Place::built_in() };
-        problems.add(&at, format!("{} policy files; {FILES_MAX} are read at most", paths.len()));
+        problems.add(&at, format!("{} policy files; use at most {FILES_MAX}", paths.len()));
         paths.truncate(FILES_MAX);
     }
     paths
@@ -505,7 +512,7 @@ fn join(files: &[SourceFile], wanted: &dyn Fn(&str) -> bool, problems: &mut Prob
             Value::Scalar(_) | Value::List(_) => {
                 problems.add(
                     &root.at,
-                    "a mapping is needed here: the name of a section, a colon, and its keys",
+                    "not a mapping; write the name of a section, a colon and its keys",
                 );
                 continue;
             }

@@ -50,9 +50,8 @@ pub(crate) fn files() -> Vec<(String, String)> {
 
 fn yaml<'a>(schema: &str, about: &str, keys: impl Iterator<Item = &'a KeyInfo>) -> String {
     let mut out = format!("# yaml-language-server: $schema={schema}\n");
-    let general = "Each key has its default here; one without a value is empty or off. An example \
-        below it takes effect without its `# `. `${NAME}` and `${NAME:-default}` read the \
-        environment.";
+    let general = "Each key has its default here; a key without a value is empty or off. Remove \
+        the `# ` of an example to use it. `${NAME}` and `${NAME:-default}` read the environment.";
     comment(&mut out, 0, &format!("{about} {general}"));
     for key in keys {
         out.push('\n');

@@ -42,7 +42,7 @@ pub(crate) fn warnings(settings: &Settings, policy: &Policy) -> Vec<String> {
 pub(crate) fn without_policy(source: &Source) -> Option<String> {
     source.has_no_policy().then(|| {
         "policies: there is no policy file, so the built-in policy is in force with the provider \
-         api.openai.com; give a folder with policies/*.yaml by --config"
+         api.openai.com; pass a folder with policies/*.yaml as --config"
             .to_owned()
     })
 }
@@ -66,17 +66,15 @@ fn of(settings: &Settings, policy: &Policy) -> Vec<String> {
     let admin = settings.admin_listen;
     if !admin.ip().is_loopback() {
         let text = format!(
-            "the operators' side has no login, and {admin} is open to other machines: whoever \
-             reaches it reads all prompts and \
-             answers; listen on 127.0.0.1 and reach it through a tunnel"
+            "the operators' side has no login, and {admin} is open to other machines, which can \
+             read all prompts and answers; listen on 127.0.0.1 and use a tunnel"
         );
         warning(&mut list, "admin_listen", &text);
     }
     if !settings.listen.ip().is_loopback() && settings.options.tls.is_none() {
         let text = format!(
-            "{} is open to other machines without TLS: credentials and prompts cross the network \
-             in clear; set `tls`, or let \
-             only a proxy that speaks TLS reach it",
+            "{} is open to other machines without TLS, so credentials and prompts cross the \
+             network in clear; set `tls`, or let only a TLS proxy reach it",
             settings.listen
         );
         warning(&mut list, "listen", &text);
@@ -107,15 +105,14 @@ fn ways_in(listen: SocketAddr, auth: &AuthPolicy, list: &mut Vec<String>) {
     if auth.options.accept.contains(&Accept::Anonymous) {
         let text = format!(
             "`anonymous` lets anyone {reach} call without a credential, at the gateway's cost; \
-             take it out unless that is meant"
+             remove it unless that is intended"
         );
         warning(list, "auth.accept", &text);
     }
     if auth.options.accept.contains(&Accept::Passthrough) {
         let text = format!(
-            "`passthrough` lets anyone {reach} call who sends any text as a provider key, each as \
-             an organisation of its own; \
-             take it out unless applications bring their own keys"
+            "`passthrough` lets anyone {reach} call with any text as a provider key, each text as \
+             an organisation of its own; remove it unless applications have their own keys"
         );
         warning(list, "auth.accept", &text);
     }
@@ -128,12 +125,13 @@ fn ways_in(listen: SocketAddr, auth: &AuthPolicy, list: &mut Vec<String>) {
     guessed.sort_unstable();
     for name in guessed.into_iter().filter(|_| auth.options.accept.contains(&Accept::Key)) {
         let text =
-            format!("the key of `{name}` can be guessed; `tollgate key new` makes a random one");
+            format!("the key of `{name}` can be guessed; make a random one: tollgate key new");
         warning(list, "auth.keys", &text);
     }
     if auth.options.accept == [Accept::Key] && auth.keys.is_empty() {
         let text = "there is no key, and nothing else is accepted, so every call is refused; \
-            `tollgate key new` makes one";
+            make a \
+            key: tollgate key new";
         warning(list, "auth.keys", text);
     }
 }
@@ -142,7 +140,7 @@ fn tokens(jwt: &JwtPolicy, list: &mut Vec<String>) {
     let needed = jwt.options.algorithms.iter().filter_map(|algorithm| hash_bytes(*algorithm)).max();
     let secret = jwt.options.secret.reveal();
     if let Some(needed) = needed.filter(|_| !secret.is_empty()) {
-        let remedy = "take a random one: openssl rand -hex 32";
+        let remedy = "set a random one: openssl rand -hex 32";
         if std::str::from_utf8(secret).is_ok_and(is_guessable) {
             warning(
                 list,
@@ -162,8 +160,8 @@ fn tokens(jwt: &JwtPolicy, list: &mut Vec<String>) {
         && in_clear(uri)
         && !is_loopback(uri)
     {
-        let text = "http: whoever is on the way can put in a key of their own and sign tokens; \
-            give an https address";
+        let text = "http: a machine on the way can replace the keys and sign tokens; give an https \
+            address";
         warning(list, "auth.jwt.jwks", text);
     }
 }
@@ -289,8 +287,8 @@ fn is_guessable(secret: &str) -> bool {
 }
 
 fn redaction(policy: &Policy, list: &mut Vec<String>) {
-    let text = "empty, so e-mail addresses, telephone numbers and the rest go to providers as they \
-        are; name at least [email, phone]";
+    let text = "empty, so e-mail addresses, phone numbers and the rest reach the providers; name \
+        at least [email, phone]";
     if !policy.redaction.default.has_entities() {
         warning(list, "redaction.entities", text);
     }
@@ -339,20 +337,21 @@ fn provider(provider: &Provider, auth: &AuthPolicy, list: &mut Vec<String>) {
         && !is_near(uri)
         && auth.options.accept.iter().any(|way| *way != Accept::Passthrough)
     {
-        let text = "empty, so there is no key and only callers with their own key can be served; \
-            is its variable set?";
+        let text = "empty, so only callers with their own key can be served; set the variable \
+            that it \
+            refers to, or give the key";
         warning(list, &key("api_key"), text);
     }
     let path = uri.path().trim_end_matches('/');
     if path.is_empty() {
-        let text =
-            "has no path; the endpoint is added to it, so it usually ends with the version (…/v1)";
+        let text = "has no path; add the version (…/v1), unless the server has none";
         warning(list, &key("base_url"), text);
     }
     let endpoints = ["/completions", "/responses", "/embeddings", "/messages", "/models", "/chat"];
     if endpoints.iter().any(|end| path.ends_with(end)) {
         let text = format!(
-            "ends with {path}; it ends with the version (…/v1), and the endpoint is added to it"
+            "ends with {path}, to which the gateway adds the endpoint; end it with the version \
+             (…/v1)"
         );
         warning(list, &key("base_url"), &text);
     }
@@ -362,22 +361,22 @@ fn provider(provider: &Provider, auth: &AuthPolicy, list: &mut Vec<String>) {
             || name.split(['-', '_', '.']).any(|word| CREDENTIAL_WORDS.contains(&word));
         if tells && name != "idempotency-key" {
             let text = format!(
-                "`{name}` looks like a credential of the caller's, and the provider gets it; take \
-                 it out unless that is meant"
+                "`{name}` looks like a credential of the caller, and the provider gets it; remove \
+                 it unless that is intended"
             );
             warning(list, &key("forward_headers"), &text);
         }
     }
 }
 
-/// `*` is the only sign of a pattern; what looks like a regular expression matches nothing.
+/// `*` is the only sign of a pattern; a regular expression matches nothing.
 fn globs(policy: &Policy, list: &mut Vec<String>) {
     let mut look = |key: &str, glob: &Glob| {
         let text = glob.as_str();
         if text.contains(".*") || text.contains(['^', '$', '(', ')', '[', ']', '|', '\\', '?']) {
             let text = format!(
-                "`{text}` looks like a regular expression; `*` stands for any run of characters, \
-                 all else for itself"
+                "`{text}` looks like a regular expression, but is compared as it is written; use \
+                 `*` for any text"
             );
             warning(list, key, &text);
         }

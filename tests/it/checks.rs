@@ -58,7 +58,7 @@ fn problems_are_refused_with_their_place() {
             "all.yaml:2:",
             "e.g. https://api.anthropic.com/v1",
         ),
-        (jwks("key.pem"), "all.yaml:1:", "`key.pem` is no usable key set: a PEM file"),
+        (jwks("key.pem"), "all.yaml:1:", "`key.pem` is not a usable key set: a PEM file"),
         (jwks("none.json"), "all.yaml:1:", "no key that can be used"),
         (format!("{AUTH}{PROVIDERS}data_dir: file/data\n"), "data_dir: ", "cannot be made"),
         (format!("{AUTH}{PROVIDERS}data_dir: /proc/data\n"), "data_dir: ", "cannot be made"),

@@ -266,7 +266,7 @@ pub enum RulesError {
         reason: String,
     },
     /// `allow[index]` says nothing: it has neither letters nor digits.
-    #[error("allow[{index}]: neither letters nor digits in it")]
+    #[error("allow[{index}]: has neither letters nor digits")]
     Allow {
         /// Its place in the list.
         index: usize,

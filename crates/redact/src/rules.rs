@@ -1,4 +1,4 @@
-//! Rules: what a policy asks for, compiled once and shared by all calls of an organisation.
+//! Rules: the settings of a policy, compiled once and shared by all calls of an organisation.
 //!
 //! Pure and immutable. A custom pattern or a word may match at most [`CUSTOM_SPAN_MAX`] bytes of
 //! folded text; what is longer is not found. Patterns see folded text: full-width forms as ASCII,
@@ -284,30 +284,34 @@ fn compile_custom(
     for (index, custom) in spec.custom.iter().enumerate() {
         let mut problem = |reason: String| problems.push(RulesError::Pattern { index, reason });
         if index >= CUSTOM_PATTERNS_MAX {
-            problem(format!("more than {CUSTOM_PATTERNS_MAX} patterns"));
+            problem(format!("too many patterns; give at most {CUSTOM_PATTERNS_MAX}"));
             break;
         }
         if custom.name.is_empty() {
-            problem("the name is empty".to_owned());
+            problem("the name is empty; give one".to_owned());
         }
         match RegexBuilder::new(&custom.pattern)
             .size_limit(CUSTOM_REGEX_BYTES_MAX)
             .dfa_size_limit(CUSTOM_REGEX_BYTES_MAX)
             .build()
         {
-            Ok(regex) if regex.is_match(b"") => {
-                problem("the pattern matches empty text".to_owned())
-            }
+            Ok(regex) if regex.is_match(b"") => problem(
+                "matches empty text; write `+` instead of `*`, for at least one \
+                    character"
+                    .to_owned(),
+            ),
             Ok(regex) => {
                 compiled.push((kinds.len() as KindId, regex));
                 kinds.push(Kind::new(kinds, &custom.name, custom.replacement.clone()));
             }
-            // The parser draws the pattern and points at the place, in several lines; the last one
-            // says what is wrong.
+            // The parser draws the pattern and points at the place, in several lines; the last line
+            // is the reason.
             Err(error) => {
                 let text = error.to_string();
                 let reason = text.rsplit("error: ").next().unwrap_or(&text).trim();
-                problem(format!("no pattern that can be searched for: {reason}"));
+                problem(format!(
+                    "not a usable pattern: {reason}; write it in the syntax of Rust's regex crate"
+                ));
             }
         }
     }
@@ -324,16 +328,21 @@ fn compile_terms(
     for (index, terms) in spec.terms.iter().enumerate() {
         let mut problem = |reason: String| problems.push(RulesError::Terms { index, reason });
         if index >= CUSTOM_PATTERNS_MAX || words.len() + terms.words.len() > TERMS_MAX {
-            problem(format!("more than {CUSTOM_PATTERNS_MAX} lists or {TERMS_MAX} words"));
+            problem(format!(
+                "too many words; give at most {CUSTOM_PATTERNS_MAX} lists with {TERMS_MAX} words \
+                 together"
+            ));
             break;
         }
         if terms.name.is_empty() || terms.words.is_empty() {
-            problem("the name or the list of words is empty".to_owned());
+            problem("the name or the list of words is empty; give both".to_owned());
         }
         if let Some(word) =
             terms.words.iter().find(|w| w.trim().is_empty() || w.len() > super::CUSTOM_SPAN_MAX)
         {
-            problem(format!("a word is empty or too long ({} bytes)", word.len()));
+            let bytes = if word.trim().is_empty() { 0 } else { word.len() };
+            let most = super::CUSTOM_SPAN_MAX;
+            problem(format!("a word of {bytes} bytes; give 1 to {most} bytes"));
             continue;
         }
         for word in &terms.words {
@@ -362,7 +371,8 @@ fn compile_terms(
             Some(Terms { automaton, kinds: word_kinds, longest, first: first_bytes(cases) })
         }
         Err(error) => {
-            problems.push(RulesError::Terms { index: 0, reason: error.to_string() });
+            let reason = format!("not usable as a list of words: {error}; give fewer words");
+            problems.push(RulesError::Terms { index: 0, reason });
             None
         }
     }

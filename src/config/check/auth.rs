@@ -18,7 +18,7 @@ pub(crate) fn auth(raw: &RawAuth, problems: &mut Problems) -> Option<AuthPolicy>
     if raw.accept.is_empty() {
         problems.add(
             &raw.accept.at,
-            "empty, so nobody could call; name at least one of jwt, key, passthrough, anonymous",
+            "empty, so no call is accepted; name at least one of jwt, key, passthrough, anonymous",
         );
     }
     let jwt = jwt(&raw.jwt.value, problems)?;
@@ -45,12 +45,10 @@ pub(crate) fn ways_in(raw: &At<RawAuth>, problems: &mut Problems) {
     problems.add(
         at,
         format!(
-            "`accept` names jwt, but there is neither a secret nor a key set, so no JWT could be \
-             verified. Set a secret: run \
-             `export TOLLGATE_JWT_SECRET=$(openssl rand -hex 32)` and write `auth: {{jwt: \
-             {{secret: \
-             \"${{TOLLGATE_JWT_SECRET}}\"}}}}`; or give `jwks`; or take no JWTs: `accept: \
-             [{others}]`"
+            "`accept` has jwt, but there is neither a secret nor a key set, so no JWT can be \
+             verified; run `export TOLLGATE_JWT_SECRET=$(openssl rand -hex 32)` and write `auth: \
+             {{jwt: {{secret: \"${{TOLLGATE_JWT_SECRET}}\"}}}}`, or give `jwks`, or accept no \
+             JWTs: `accept: [{others}]`"
         ),
     );
 }
@@ -77,21 +75,18 @@ fn jwt(raw: &RawJwt, problems: &mut Problems) -> Option<Option<JwtPolicy>> {
     if algorithms.is_empty() {
         problems.add(
             &raw.algorithms.at,
-            "empty, so no JWT could verify; name at least one, e.g. [HS256]",
+            "empty, so no JWT can be verified; name at least one, e.g. [HS256]",
         );
     }
     let by_secret = |a: &Algorithm| a.is_hs();
     let secret = &raw.secret.value.0;
     if !secret.is_empty() && is_blank(secret) {
-        problems.add(
-            &raw.secret.at,
-            "holds nothing but white space; take a random one: openssl rand -hex 32",
-        );
+        problems.add(&raw.secret.at, "only white space; set a random secret: openssl rand -hex 32");
     }
     if !secret.is_empty() && !algorithms.is_empty() && !algorithms.iter().any(by_secret) {
         problems.add(
             &raw.algorithms.at,
-            "`secret` is given but no HS algorithm accepts it; add HS256, or take the secret out",
+            "`secret` is given, but no HS algorithm uses it; add HS256, or remove the secret",
         );
     }
     let jwks = jwks(&raw.jwks, problems)?;
@@ -143,8 +138,8 @@ fn jwks(given: &At<String>, problems: &mut Problems) -> Option<Option<JwksSource
     if uri.is_none() {
         problems.add(
             &given.at,
-            "no address of a key set; give a file, or http(s)://host/path without \
-                user and password",
+            "not the address of a key set; give a file, or http(s)://host/path without user and \
+             password",
         );
     }
     uri.map(|uri| Some(JwksSource::Url(uri)))
@@ -161,7 +156,7 @@ fn claim(given: &At<String>, problems: &mut Problems) -> Vec<String> {
     if path.iter().any(String::is_empty) || path.len() > 8 {
         problems.add(
             &given.at,
-            "no claim; give its name, with dots to lead into objects: org_id, app.org",
+            "not the name of a claim; give e.g. org_id, or app.org for a claim inside an object",
         );
     }
     path
@@ -171,14 +166,18 @@ fn keys(raw: &[At<RawKey>], problems: &mut Problems) -> HashMap<[u8; 32], Arc<Ga
     let mut keys: HashMap<[u8; 32], Arc<GatewayKey>> = HashMap::with_capacity(raw.len());
     for key in raw {
         if key.name.is_empty() || key.name.len() > 128 || key.name.chars().any(char::is_control) {
-            problems.add(&key.name.at, "a key's name is 1 to 128 bytes of text on one line");
+            problems.add(
+                &key.name.at,
+                "not a usable name; give 1 to 128 bytes of text on one \
+                line",
+            );
         }
         let expires_ms = key.expires.value.as_deref().and_then(|text| {
             let moment = moment_ms(text.trim());
             if moment.is_none() {
                 problems.add(
                     &key.expires.at,
-                    "no day or moment; give e.g. 2027-01-31 (from 00:00 UTC on) or \
+                    "not a day or a time; give e.g. 2027-01-31 (from 00:00 UTC) or \
                      2027-01-31T12:00:00Z",
                 );
             }
@@ -194,26 +193,24 @@ fn keys(raw: &[At<RawKey>], problems: &mut Problems) -> HashMap<[u8; 32], Arc<Ga
         let endpoints = globs(
             &key.endpoints,
             path,
-            "no path; it begins with /v1/, e.g. /v1/chat/completions",
+            "not a path of the API; give one below /v1/, e.g. /v1/chat/completions",
             problems,
         );
         if key.org.is_reserved() {
-            let reason = "a name that the gateway gives to callers without an organisation \
-                (`anonymous`, `passthrough`, \
-                          `key-…`); a key needs another, because it would share their limits and \
-                          rows";
+            let reason = "reserved for callers without an organisation (`anonymous`, \
+                `passthrough`, `key-…`), whose limits and rows the key would share; give another \
+                name";
             problems.add(&key.org.at, reason);
         }
         let Some(digest) = sha256(&key.sha256.value) else {
-            let reason = "not a SHA-256: 64 hex digits of the whole key; printf %s \"$KEY\" | \
-                sha256sum prints it";
+            let reason = "not a SHA-256; give the 64 hex digits of the whole key: printf %s \
+                \"$KEY\" | sha256sum";
             problems.add(&key.sha256.at, reason);
             continue;
         };
         if is_empty_key(&digest) {
-            let reason = "the SHA-256 of an empty text, so anybody could hold this key; was a \
-                variable empty? \
-                          `tollgate key new` makes a random key";
+            let reason = "the SHA-256 of an empty text, so anyone could use this key; make a \
+                random key: tollgate key new";
             problems.add(&key.sha256.at, reason);
         }
         let name = Arc::from(key.name.value.as_str());

@@ -20,7 +20,7 @@ pub(crate) fn cors(raw: &RawCors, problems: &mut Problems) -> Cors {
     if raw.origins.len() > 1
         && let Some(any) = raw.origins.iter().find(|origin| origin.value == "*")
     {
-        problems.add(&any.at, "`*` stands for every origin; give it alone");
+        problems.add(&any.at, "`*` already stands for every origin; give it alone");
     }
     Cors {
         origins: raw.origins.iter().map(|origin| origin.value.clone()).collect(),
@@ -42,7 +42,11 @@ fn is_origin(text: &str) -> bool {
 fn header(given: &At<String>, problems: &mut Problems) -> Option<HeaderName> {
     let name = given.value.trim().parse().ok();
     if name.is_none() {
-        problems.add(&given.at, "not a name of a header");
+        problems.add(
+            &given.at,
+            "not the name of a header; give letters, digits and `-`, e.g. \
+            x-team",
+        );
     }
     name
 }

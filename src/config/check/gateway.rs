@@ -27,8 +27,8 @@ pub(crate) fn settings(
         let at = if raw.admin_listen.given { &raw.admin_listen.at } else { &raw.listen.at };
         problems.add(
             at,
-            "`listen` and `admin_listen` are the same address; the operators' side \
-            needs its own port",
+            "`listen` and `admin_listen` are the same address; give the operators' side another \
+             port",
         );
     }
     let clickhouse = clickhouse(&raw.clickhouse, problems);
@@ -40,7 +40,7 @@ pub(crate) fn settings(
     if !is_filter(&raw.log.level) {
         problems.add(
             &raw.log.level.at,
-            "no log filter; give error, warn, info, debug or trace, or `tollgate=debug,info`",
+            "not a log filter; give error, warn, info, debug or trace, or `tollgate=debug,info`",
         );
     }
     let admin_hosts = hosts(&raw.admin.allowed_hosts, problems);
@@ -114,15 +114,14 @@ fn clickhouse(raw: &RawClickHouse, problems: &mut Problems) -> ClickHouseOptions
     if !plain {
         problems.add(
             &raw.url.at,
-            "no address of a ClickHouse; give http://host:port or https://host:port and nothing \
-             more",
+            "not the address of a ClickHouse server; give http://host:port or https://host:port",
         );
     }
     let database = &raw.database.value;
     let name = (1..=64).contains(&database.len())
         && database.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     if !name {
-        problems.add(&raw.database.at, "a database's name is 1 to 64 of A-Z a-z 0-9 _");
+        problems.add(&raw.database.at, "not the name of a database; give 1 to 64 of A-Z a-z 0-9 _");
     }
     ClickHouseOptions { url: raw.url.value.trim_end_matches('/').to_owned(), ..raw.plain() }
 }
@@ -144,13 +143,12 @@ fn limits_store(
             && uri.path().trim_start_matches('/').bytes().all(|b| b.is_ascii_digit())
     });
     let Some(uri) = uri else {
-        problems.add(&given.at, "no store for limits; give `memory` or redis://host:port");
+        problems.add(&given.at, "not a store for limits; give `memory` or redis://host:port");
         return None;
     };
     if uri.scheme_str() == Some("rediss") {
-        let reason = "TLS to the limits store is not in this version; give redis://host:port in a \
-            private network or \
-                      through a TLS tunnel";
+        let reason = "TLS to the limits store is not supported; give redis://host:port in a \
+            private network or through a TLS tunnel";
         problems.add(&given.at, reason);
         return None;
     }

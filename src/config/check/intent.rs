@@ -77,7 +77,7 @@ fn word<'a>(given: &'a At<String>, problems: &mut Problems) -> Option<&'a str> {
     let word = given.value.trim();
     let fits = !word.is_empty() && word.len() <= 64 && !word.chars().any(char::is_control);
     if !fits {
-        problems.add(&given.at, "a word is 1 to 64 bytes of text on one line");
+        problems.add(&given.at, "not a usable word; give 1 to 64 bytes of text on one line");
     }
     fits.then_some(word)
 }
@@ -114,7 +114,10 @@ fn describe(choices: &mut [Choice], given: &Named<String>, problems: &mut Proble
         {
             problems.add(
                 &text.at,
-                format!("a description is 1 to {DESCRIPTION_BYTES_MAX} bytes of text on one line"),
+                format!(
+                    "not a usable description; give 1 to {DESCRIPTION_BYTES_MAX} bytes of text on \
+                     one line"
+                ),
             );
         } else {
             choice.description = Some(line.to_owned());
@@ -128,7 +131,9 @@ fn rename(choices: &mut [Choice], given: &Named<Vec<At<String>>>, problems: &mut
             continue;
         }
         if synonyms.len() > SYNONYMS_MAX {
-            problems.add(&synonyms.at, format!("give at most {SYNONYMS_MAX} words"));
+            let count = synonyms.len();
+            let reason = format!("{count} words are too many; give at most {SYNONYMS_MAX}");
+            problems.add(&synonyms.at, reason);
         }
         for synonym in synonyms.iter() {
             let Some(word) = word(synonym, problems) else { continue };
@@ -136,7 +141,11 @@ fn rename(choices: &mut [Choice], given: &Named<Vec<At<String>>>, problems: &mut
                 alike(&choice.name, word) || choice.synonyms.iter().any(|s| alike(s, word))
             };
             if choices.iter().any(taken) {
-                problems.add(&synonym.at, "stands for something already; keep one");
+                problems.add(
+                    &synonym.at,
+                    "already stands for a configured word; keep one of \
+                    the two",
+                );
             } else if let Some(choice) = named(choices, name, problems) {
                 choice.synonyms.push(word.to_owned());
             }
@@ -151,7 +160,7 @@ fn example(
     problems: &mut Problems,
 ) -> Example {
     if given.title.trim().is_empty() && given.body.trim().is_empty() {
-        problems.add(&given.body.at, "an example needs a title or a body");
+        problems.add(&given.body.at, "an example without text; give it a title or a body");
     }
     let mut answer = |given: &At<Option<String>>, choices: &[Choice]| {
         let word = given.value.as_deref()?.trim();

@@ -40,7 +40,8 @@ fn lease_millipercent(raw: &RawLimits, problems: &mut Problems) -> u32 {
         let at = if raw.lease_percent.given { &raw.lease_percent.at } else { &raw.strict.at };
         problems.add(
             at,
-            "strict allows no call too many, so nothing can be leased; set lease_percent: 0",
+            "`strict` allows no call beyond the limit, so nothing can be leased; set \
+             `lease_percent: 0`",
         );
     }
     #[expect(
@@ -144,7 +145,8 @@ fn rules(raw: &RawRules, compiled: &mut Compiled, problems: &mut Problems) -> Op
     for error in errors {
         match error {
             RulesError::UnknownEntity(name) => {
-                problems.add(&raw.entities.at, format!("unknown entity: {name}"));
+                let known = suggest(&name, ENTITIES.iter().copied());
+                problems.add(&raw.entities.at, format!("unknown entity; {known}"));
             }
             RulesError::Pattern { index, reason } => {
                 problems
@@ -181,15 +183,18 @@ fn spec(raw: &RawRules, problems: &mut Problems) -> RulesSpec {
     for name in own_names {
         label(name, &name.at, problems);
         if names.contains(&name.value.as_str()) {
-            problems
-                .add(&name.at, "the name of another entity, pattern or word list; take a new one");
+            problems.add(
+                &name.at,
+                "already the name of an entity, a pattern or a word list; give \
+                    another name",
+            );
         }
         names.push(&name.value);
     }
     if raw.restore_arguments.value && !raw.restore.value {
         problems.add(
             &raw.restore_arguments.at,
-            "nothing is put back without `restore: true`; set that, or leave this out",
+            "without `restore: true` no value is restored; set that, or remove this key",
         );
     }
     RulesSpec {

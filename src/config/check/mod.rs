@@ -81,7 +81,7 @@ fn label(text: &str, at: &Place, problems: &mut Problems) -> bool {
     let fits = (1..=64).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
     if !fits {
-        problems.add(at, "a name is 1 to 64 of A-Z a-z 0-9 _ . -");
+        problems.add(at, "not a usable name; give 1 to 64 of A-Z a-z 0-9 _ . -");
     }
     fits
 }

@@ -72,7 +72,7 @@ pub(crate) fn providers(
     problems: &mut Problems,
 ) -> Vec<Arc<Provider>> {
     if raw.0.is_empty() {
-        problems.add(&raw.at, "no provider, so no call could go anywhere; give at least one");
+        problems.add(&raw.at, "empty, so no call has a provider; give at least one");
     }
     if raw.0.len() > PROVIDERS_MAX {
         problems.add(
@@ -90,7 +90,8 @@ pub(crate) fn providers(
         if key.bytes().any(|b| !(0x21..=0x7e).contains(&b)) {
             problems.add(
                 &given.api_key.at,
-                "holds a space, a line break or another character that no key has",
+                "has a space, a line break or another character that no key has; give the key \
+                    alone",
             );
         }
         if let Some(base_url) = base_url {
@@ -118,35 +119,43 @@ fn base_url(given: &RawProvider, problems: &mut Problems) -> Option<Uri> {
         return None;
     };
     let fault = match text.trim_end_matches('/').parse::<Uri>() {
-        Err(_) => "not a URL",
+        Err(_) => "not a URL; give e.g. https://api.example.com/v1",
         Ok(uri) if !matches!(uri.scheme_str(), Some("http" | "https")) => {
-            "not an http or https URL"
+            "not an http or https URL; give e.g. https://api.example.com/v1"
         }
-        Ok(uri) if uri.authority().is_none_or(|a| a.host().is_empty()) => "a URL without a host",
+        Ok(uri) if uri.authority().is_none_or(|a| a.host().is_empty()) => {
+            "a URL without a host; give e.g. https://api.example.com/v1"
+        }
         Ok(uri) if uri.authority().is_some_and(|a| a.as_str().contains('@')) => {
-            "a URL with a user; put keys into api_key"
+            "a URL with a user; give the key as `api_key`"
         }
-        Ok(uri) if !port_fits(&uri) => "invalid port (1 to 65535)",
-        Ok(uri) if uri.query().is_some() || text.contains('#') => "a URL with a query or fragment",
+        Ok(uri) if !port_fits(&uri) => "invalid port; give 1 to 65535",
+        Ok(uri) if uri.query().is_some() || text.contains('#') => {
+            "a URL with a query or fragment; give scheme, host and path only"
+        }
         Ok(uri)
             if uri.path().split('/').any(|s| s == "." || s == "..")
                 || uri.path().contains("//") =>
         {
-            "a URL with an unclean path"
+            "a path with `.`, `..` or `//`; give a plain path, e.g. https://api.example.com/v1"
         }
         Ok(uri) => return Some(uri),
     };
-    problems.add(&given.base_url.at, format!("{fault}; give e.g. https://api.example.com/v1"));
+    problems.add(&given.base_url.at, fault);
     None
 }
 
 fn header(given: &At<String>, problems: &mut Problems) -> Option<HeaderName> {
     match given.value.trim().parse::<HeaderName>() {
-        Err(_) => problems.add(&given.at, "no name of a header"),
+        Err(_) => problems.add(
+            &given.at,
+            "not the name of a header; give letters, digits and \
+            `-`, e.g. x-team",
+        ),
         Ok(name) if HEADERS_OWN.contains(&name.as_str()) => {
             problems.add(
                 &given.at,
-                "this header carries credentials or frames the message; it is never passed on",
+                "carries credentials or frames the message, so it is never forwarded; remove it",
             );
         }
         Ok(name) => return Some(name),
@@ -176,10 +185,7 @@ pub(crate) fn routing(
                 problems.add(&given.at, "given twice; keep one")
             }
             Ok(open) => endpoints.push(open),
-            Err(reason) => problems.add(
-                &given.at,
-                format!("{reason}; give a method and a path, e.g. \"POST /v1/batches\""),
-            ),
+            Err(reason) => problems.add(&given.at, reason),
         }
     }
     let mut models = Vec::with_capacity(raw.models.len());
@@ -189,7 +195,7 @@ pub(crate) fn routing(
                 .add(&rule.r#match.at, "empty; give a model, with `*` for any run of characters");
         }
         if rule.to.is_empty() {
-            problems.add(&rule.to.at, "empty; name at least one provider, or take the rule out");
+            problems.add(&rule.to.at, "empty; name at least one provider, or remove the rule");
         }
         let to = targets(&rule.to, &rule.sticky, &known, problems);
         models.push(ModelRule { pattern: Glob::new(rule.r#match.trim()), to });
@@ -224,7 +230,13 @@ fn targets(
     problems: &mut Problems,
 ) -> Targets {
     if given.len() > TARGETS_MAX {
-        problems.add(&given[TARGETS_MAX].at, format!("more than {TARGETS_MAX} targets"));
+        problems.add(
+            &given[TARGETS_MAX].at,
+            format!(
+                "too many targets; give at most \
+            {TARGETS_MAX}"
+            ),
+        );
     }
     let weighted = given.iter().any(|to| to.0.weight.value.is_some());
     let mut list = Vec::with_capacity(given.len());
@@ -238,14 +250,14 @@ fn targets(
     if weighted && !list.is_empty() && list.iter().all(|target| target.weight == 0) {
         problems.add(
             &given[0].at,
-            "every weight is 0, so no call could go anywhere; give one of them 1",
+            "every weight is 0, so no call has a target; give one target the weight 1",
         );
     }
     if sticky.value && !weighted {
         problems.add(
             &sticky.at,
-            "without weights every call goes to the first target anyway; give weights, or take it \
-             out",
+            "without weights every call goes to the first target; give weights, or remove \
+             `sticky`",
         );
     }
     let mut weights = list.iter().map(|target| target.weight).filter(|weight| *weight > 0);
@@ -270,7 +282,10 @@ fn target(
     if model.is_some_and(|model| model.is_empty() || model.len() > MODEL_BYTES_MAX) {
         problems.add(
             &given.model.at,
-            format!("no name of a model; give 1 to {MODEL_BYTES_MAX} bytes, or leave it out"),
+            format!(
+                "not the name of a model; give 1 to {MODEL_BYTES_MAX} bytes, or remove the \
+                key"
+            ),
         );
     }
     let index = known.names.find(&given.provider.value, &given.provider.at, problems)?;
@@ -286,7 +301,7 @@ fn target(
 fn endpoint(given: &At<String>) -> Result<(Method, String), &'static str> {
     let mut words = given.value.split_ascii_whitespace();
     let (Some(method), Some(path), None) = (words.next(), words.next(), words.next()) else {
-        return Err("not a method and a path");
+        return Err("not a method and a path; give e.g. \"POST /v1/batches\"");
     };
     let method = match method.to_ascii_uppercase().as_str() {
         "GET" => Method::GET,
@@ -294,21 +309,22 @@ fn endpoint(given: &At<String>) -> Result<(Method, String), &'static str> {
         "PUT" => Method::PUT,
         "PATCH" => Method::PATCH,
         "DELETE" => Method::DELETE,
-        _ => return Err("the method has to be GET, POST, PUT, PATCH or DELETE"),
+        _ => return Err("unknown method; give GET, POST, PUT, PATCH or DELETE"),
     };
     let Some(below) = path.strip_prefix("/v1/").filter(|_| path.len() <= 512) else {
-        return Err("the path has to begin with /v1/");
+        return Err("not a path of the API; give one below /v1/, e.g. \"POST /v1/batches\"");
     };
     for segment in below.split('/').filter(|segment| *segment != "*") {
         if segment.contains(['{', '}']) {
-            return Err("a path has no names in braces; use `*` for one segment");
+            return Err("a name in braces; use `*` for one segment of the path");
         }
         if segment.contains('*') {
-            return Err("`*` stands for a whole segment of the path");
+            return Err("`*` beside other characters; give it alone, for a whole segment of the \
+                path");
         }
         // Nothing else is ever found in the path of a call.
         if !table::is_plain(segment) {
-            return Err("the path has to be plain: letters, digits and any of -._~:@+,");
+            return Err("a character that no path has; use letters, digits and any of -._~:@+,");
         }
     }
     Ok((method, path.to_owned()))
@@ -355,7 +371,7 @@ fn first_ms(from: &At<Option<String>>, problems: &mut Problems) -> i64 {
     let day = text.trim().parse::<jiff::civil::Date>().ok();
     let first = day.and_then(|day| day.to_zoned(jiff::tz::TimeZone::UTC).ok());
     if first.is_none() {
-        problems.add(&from.at, format!("`{text}` is no day; write e.g. 2027-01-01"));
+        problems.add(&from.at, "not a day; write e.g. 2027-01-01");
     }
     first.map_or(0, |first| first.timestamp().as_millisecond())
 }

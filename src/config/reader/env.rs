@@ -17,7 +17,7 @@ pub(crate) enum EnvError {
     )]
     Open,
     #[error(
-        "`${{{0}}}` is no reference; write ${{NAME}} or ${{NAME:-default}} with a name of A-Z, \
+        "`${{{0}}}` is not a reference; write ${{NAME}} or ${{NAME:-default}} with a name of A-Z, \
          a-z, 0-9 and _"
     )]
     Name(String),

@@ -202,7 +202,7 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
-/// ` Did you mean …?` where one of `known` is close to `word`, else the whole list if it is short.
+/// The remedy for a word that is not known: the one of `known` that is close to it, else all.
 pub(crate) fn suggest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.into_iter().collect();
     let word = word.to_lowercase().replace('-', "_");
@@ -215,8 +215,8 @@ pub(crate) fn suggest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
         .min_by_key(|(d, _)| *d);
     match near {
         Some((_, name)) => format!("did you mean `{name}`?"),
-        None if known.is_empty() => "there is nothing to choose from".to_owned(),
-        None => format!("known here: {}", known.join(", ")),
+        None if known.is_empty() => "configure one first".to_owned(),
+        None => format!("choose from {}", known.join(", ")),
     }
 }
 
@@ -232,7 +232,7 @@ mod tests {
         assert_eq!(suggest("brust", known), "did you mean `burst`?");
         assert_eq!(
             suggest("tokens", known),
-            "known here: requests_per_minute, burst, strict, orgs"
+            "choose from requests_per_minute, burst, strict, orgs"
         );
     }
 

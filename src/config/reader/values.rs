@@ -1,9 +1,14 @@
 //! Values with a unit: durations, sizes, and exact amounts.
 //!
-//! Pure. A reading function takes the text of a scalar and returns the value, or the reason and the
-//! remedy.
+//! Pure. A reading function takes the text of a scalar and returns the value. Otherwise it returns
+//! the rest of a sentence that begins with the value: the reason, a semicolon and the remedy.
 
 use std::time::Duration;
+
+const NOT_A_DURATION: &str =
+    "is not a duration; write a whole number and a unit, e.g. 500ms, 5s, 10m or 1h";
+const NOT_A_SIZE: &str = "is not a size; write a whole number and a unit, e.g. 16KiB or 1MiB";
+pub(crate) const TOO_LARGE: &str = "is too large; write a smaller size";
 
 /// A duration: a whole number and one of `ms s m h d`.
 ///
@@ -17,21 +22,15 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         "m" | "min" => 60_000,
         "h" => 3_600_000,
         "d" => 86_400_000,
-        "" => return Err("a duration needs a unit, e.g. 500ms, 5s, 10m or 1h".to_owned()),
-        _ => {
-            return Err(
-                "not a duration; write a whole number and a unit, e.g. 500ms, 5s, 10m or 1h"
-                    .to_owned(),
-            );
-        }
+        "" => return Err("has no unit; write e.g. 500ms, 5s, 10m or 1h".to_owned()),
+        _ => return Err(NOT_A_DURATION.to_owned()),
     };
-    let number = whole(number)
-        .ok_or("not a duration; write a whole number and a unit, e.g. 500ms, 5s, 10m or 1h")?;
+    let number = whole(number).ok_or(NOT_A_DURATION)?;
     number
         .checked_mul(factor_ms)
         .filter(|ms| *ms <= 36_500 * 86_400_000)
         .map(Duration::from_millis)
-        .ok_or_else(|| "longer than a hundred years".to_owned())
+        .ok_or_else(|| "is longer than a hundred years; write a shorter duration".to_owned())
 }
 
 /// A size in bytes: a whole number and `B KiB MiB GiB` (or `KB MB GB`, in thousands); a bare number
@@ -49,15 +48,10 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
         "KB" | "kB" => 1_000,
         "MB" => 1_000_000,
         "GB" => 1_000_000_000,
-        _ => {
-            return Err(
-                "not a size; write a whole number and a unit, e.g. 16KiB or 1MiB".to_owned()
-            );
-        }
+        _ => return Err(NOT_A_SIZE.to_owned()),
     };
-    let number =
-        whole(number).ok_or("not a size; write a whole number and a unit, e.g. 16KiB or 1MiB")?;
-    number.checked_mul(factor).ok_or_else(|| "too large".to_owned())
+    let number = whole(number).ok_or(NOT_A_SIZE)?;
+    number.checked_mul(factor).ok_or_else(|| TOO_LARGE.to_owned())
 }
 
 /// A whole number that is not negative; `_` may group its digits.
@@ -78,11 +72,11 @@ pub(crate) fn nano(text: &str) -> Result<u64, String> {
     let (units, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let plain = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
     if !plain(units) || !plain(fraction) {
-        return Err(format!("not an amount of USD; {hint}"));
+        return Err(format!("is not an amount of USD; {hint}"));
     }
     let fraction = fraction.trim_end_matches('0');
     if fraction.len() > 9 {
-        return Err(format!("finer than 10⁻⁹ USD; {hint}"));
+        return Err(format!("is finer than 10⁻⁹ USD; {hint}"));
     }
     let nanos: u64 = format!("{fraction:0<9}").parse().unwrap_or(0);
     units
@@ -90,7 +84,7 @@ pub(crate) fn nano(text: &str) -> Result<u64, String> {
         .ok()
         .and_then(|u| u.checked_mul(1_000_000_000)?.checked_add(nanos))
         .filter(|n| *n <= 1_000_000_000_000_000_000)
-        .ok_or_else(|| "more than a billion USD".to_owned())
+        .ok_or_else(|| "is more than a billion USD; write a smaller amount".to_owned())
 }
 
 /// A duration in the largest unit that holds it exactly.

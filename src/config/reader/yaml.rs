@@ -33,11 +33,15 @@ pub(crate) fn parse(text: &str, file: Option<usize>, problems: &mut Problems) ->
     match builder.document(&top) {
         Ok(node) => Some(node),
         Err(mut stop) => {
-            // `{key: ${NAME}}` is the likeliest slip in such a line.
-            let line =
-                text.lines().nth(stop.at.line.saturating_sub(1) as usize).unwrap_or_default();
-            if line.contains("${") && stop.message.starts_with(NOT_YAML) {
-                stop.message.push_str("; between { } or [ ] a ${…} needs quotes");
+            if stop.message.starts_with(NOT_YAML) {
+                let line =
+                    text.lines().nth(stop.at.line.saturating_sub(1) as usize).unwrap_or_default();
+                // `{key: ${NAME}}` is the likeliest slip in such a line.
+                stop.message.push_str(if line.contains("${") {
+                    "; put quotes around a ${…} between { } or [ ]"
+                } else {
+                    "; correct the syntax here or in the line before"
+                });
             }
             if let Some((line, column)) = indenting_tab(text, stop.at.line) {
                 stop.at = stop.at.moved(line, column);
@@ -87,9 +91,7 @@ impl<'a> Builder<'a> {
                 _ if root.is_some() => {
                     return Err(Stop {
                         at: moved(top, &span),
-                        message:
-                            "a second document; one file holds one document, so take out the `---`"
-                                .to_owned(),
+                        message: "a second document in this file; remove the `---`".to_owned(),
                     });
                 }
                 _ => root = Some(self.node((event, span), top, 0)?),
@@ -112,7 +114,13 @@ impl<'a> Builder<'a> {
         let first = self.nodes;
         self.nodes += 1;
         if depth > DEPTH_MAX {
-            return Err(Stop { at, message: format!("nested deeper than {DEPTH_MAX} levels") });
+            return Err(Stop {
+                at,
+                message: format!(
+                    "nested too deeply; use at most {DEPTH_MAX} \
+                levels"
+                ),
+            });
         }
         let (value, anchor, tag) = match event {
             Event::Scalar(text, style, anchor, tag) => {
@@ -121,13 +129,19 @@ impl<'a> Builder<'a> {
             Event::SequenceStart(_, anchor, tag) => (self.list(&at, depth)?, anchor, tag),
             Event::MappingStart(_, anchor, tag) => (self.map(&at, depth)?, anchor, tag),
             Event::Alias(anchor) => return self.alias(anchor, at),
-            _ => return Err(Stop { at, message: "a value is missing here".to_owned() }),
+            _ => return Err(Stop { at, message: "a value is missing; write one here".to_owned() }),
         };
         if self.nodes > NODES_MAX {
-            return Err(Stop { at, message: format!("more than {NODES_MAX} values") });
+            return Err(Stop {
+                at,
+                message: format!(
+                    "too many values; use at most {NODES_MAX} in \
+                a file"
+                ),
+            });
         }
         let value = if tag.as_ref().is_some_and(|tag| !is_plain_tag(tag)) {
-            self.problems.add(&at, "YAML tags (`!…`) have no meaning here; take the tag out");
+            self.problems.add(&at, "YAML tags (`!…`) have no meaning here; remove the tag");
             Value::Failed
         } else {
             value
@@ -183,7 +197,7 @@ impl<'a> Builder<'a> {
                 _ => {
                     return Err(Stop {
                         at: moved(at, &step.1),
-                        message: "a key has to be plain text".to_owned(),
+                        message: "not a plain key; write a name and a colon".to_owned(),
                     });
                 }
             };
@@ -224,7 +238,11 @@ impl<'a> Builder<'a> {
             }
             Value::List(nodes) => nodes.into_iter().for_each(|node| self.merge(node, merged)),
             Value::Failed => {}
-            _ => self.problems.add(&node.at, "`<<` takes a mapping, or a list of mappings"),
+            _ => self.problems.add(
+                &node.at,
+                "`<<` without a mapping; give it a mapping, or a \
+                list of mappings",
+            ),
         }
     }
 
@@ -233,14 +251,17 @@ impl<'a> Builder<'a> {
         let Some((node, size)) = self.anchors.get(&anchor) else {
             return Err(Stop {
                 at,
-                message: "this alias stands for nothing that ended before it".to_owned(),
+                message: "no anchor of this name ends before the alias; define it above".to_owned(),
             });
         };
         self.nodes += size;
         if self.nodes > NODES_MAX {
             return Err(Stop {
                 at,
-                message: format!("aliases stand for more than {NODES_MAX} values"),
+                message: format!(
+                    "aliases stand for too many values; use at most {NODES_MAX} in \
+                    a file"
+                ),
             });
         }
         self.problems.repeat_unresolved(&node.at.path, &at);

@@ -50,14 +50,14 @@ section! {
         provider: Option<String> => check = "null";
         /// A model; `*` stands for any run of characters.
         model: String => check;
-        /// The line holds for calls with more prompt tokens than this, and for all tokens of such a
-        /// call.
+        /// The price applies to calls with more prompt tokens than this, and to all tokens of such
+        /// a call.
         above: u64 => check = "0";
-        /// The line holds for calls that the provider served in this tier: flex, priority, scale,
+        /// The price applies to calls that the provider served in this tier: flex, priority, scale,
         /// batch, standard or standard_us (Anthropic's inference_geo us; without such a line, 1.1
         /// times the usual one).
         tier: Option<ServiceTier> => check = "null";
-        /// The line holds for calls from this day on (UTC), until a later line replaces it:
+        /// The price applies from this day on (UTC), until a later price replaces it:
         /// 2027-01-01.
         from: Option<String> => check = "null";
         /// Prompt tokens.

@@ -105,11 +105,11 @@ impl Shape for HsSecret {
             return Some(HsSecret(SecretBytes::new(text.as_bytes())));
         };
         let [(name, value)] = entries.as_slice() else {
-            problems.add(&node.at, "one key is needed here: base64");
+            problems.add(&node.at, "not a single key; write {base64: …}, or the secret as text");
             return None;
         };
         if name.text != "base64" {
-            problems.add(&name.at, "unknown key; the only one here is `base64`");
+            problems.add(&name.at, "unknown key; write `base64`");
             return None;
         }
         let text = scalar(value, "base64", problems)?.text.trim();
@@ -118,9 +118,9 @@ impl Shape for HsSecret {
             Some(bytes) => Some(HsSecret(SecretBytes::new(&bytes))),
             None => {
                 let reason = if text.is_empty() {
-                    "empty; take a random one: openssl rand -base64 32"
+                    "empty; set a random secret: openssl rand -base64 32"
                 } else {
-                    "not base64"
+                    "not base64; write the bytes in base64, as `openssl rand -base64 32` does"
                 };
                 problems.add(&value.at, reason);
                 None
@@ -170,15 +170,15 @@ section! {
         /// Accepted signature algorithms.
         algorithms: Vec<At<Algorithm>> = "[HS256]";
         /// Shared secret of the HS algorithms, 32 random bytes or more (`openssl rand -hex 32`);
-        /// best given as a reference to the environment. A text is taken as it is written; a secret
-        /// that is no text is given in base64: `{base64: "${TOLLGATE_JWT_SECRET}"}`.
+        /// best a reference to the environment. Text is used as it is written; other bytes are
+        /// given in base64: `{base64: "${TOLLGATE_JWT_SECRET}"}`.
         secret: HsSecret = "''";
         /// JWK set of the other algorithms: a file, which is watched, or a URL, which is read again
         /// for an unknown `kid`, at most every 30 s.
         jwks: String => check = "''";
-        /// Required value of `iss`; empty: not checked.
+        /// Required value of `iss`; if empty, `iss` is not checked.
         issuer: String = "''";
-        /// Value that `aud` must be or contain; empty: not checked.
+        /// Value that `aud` must be or contain; if empty, `aud` is not checked.
         audience: String = "''";
         /// Claim with the organisation. Dots lead into objects: app.org. A name has 1 to 128
         /// letters, digits or characters of `._:@+=/-`.

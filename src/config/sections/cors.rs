@@ -14,7 +14,7 @@ section! {
         origins: Vec<At<String>> = "[]", eg "https://app.example.com";
         /// Request headers that such a page may send besides those of the SDKs.
         headers: Vec<At<String>> = "[]", eg "x-team";
-        /// How long a browser may remember the answer to its question (a preflight).
+        /// Time for which a browser may cache the answer to a preflight.
         max_age: Duration = "1h" in Duration::ZERO..=DAY;
     }
 }

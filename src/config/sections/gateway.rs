@@ -36,7 +36,7 @@ section! {
         listen: String => check = "127.0.0.1:8080";
         /// Address of the operators' side (dashboard, metrics, health), IP:PORT.
         admin_listen: String => check = "127.0.0.1:9090";
-        /// Host names to which the operators' side answers.
+        /// Access to the operators' side.
         admin: RawAdmin => check = "{}";
         /// Folder of the write-ahead log and of the embedded store.
         data_dir: PathBuf = "./data";
@@ -110,7 +110,7 @@ section! {
         database: String = "tollgate";
         /// User name.
         user: String = "default";
-        /// Password; best given as a reference to the environment.
+        /// Password; best a reference to the environment.
         password: Secret = "''";
     }
 }

@@ -52,7 +52,7 @@ section! {
     /// Files in `policies/`. An edit is in force within a second; an edit with a problem is refused
     /// as a whole.
     RawPolicy {
-        /// Authentication: how a call shows its organisation.
+        /// Authentication: the organisation of a call.
         auth: RawAuth = "jwt: {secret: '${TOLLGATE_JWT_SECRET:-}'}";
         /// The providers that calls are sent to, each with a name of your own; at most 1,024.
         providers: Named<RawProvider> =

@@ -25,10 +25,10 @@ section! {
     RawProvider => struct ProviderOptions: Clone {
         /// API of the provider: openai (also every compatible server) or anthropic.
         kind: ProviderKind = "openai";
-        /// http(s)://host[:port]/path, up to and with the version. Has to be given.
+        /// http(s)://host[:port]/path, up to and including the version. Required.
         base_url: Option<String> => check = "null";
-        /// The gateway's own key at the provider; best given as a reference to the environment.
-        /// Empty: only callers' own keys are sent.
+        /// The gateway's own key at the provider; best a reference to the environment. If it is
+        /// empty, only callers' own keys are sent.
         api_key: Secret = "''";
         /// Request headers that are forwarded, redacted, in addition to the common ones.
         forward_headers: Vec<At<String>> => check = "[]";

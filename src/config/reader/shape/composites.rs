@@ -49,7 +49,10 @@ impl<T: Shape> Shape for Cap<T> {
         match &node.value {
             Value::Scalar(scalar) if scalar.text.trim() == "off" => Some(Cap(None)),
             Value::Scalar(scalar) if scalar.text.starts_with(|c: char| c.is_ascii_alphabetic()) => {
-                problems.add(&node.at, format!("{}: give a number, or `off`", shown(scalar)));
+                let kind = T::kind().words();
+                let article = if kind.starts_with('a') { "an" } else { "a" };
+                let reason = format!("is not {article} {kind}; give {article} {kind}, or `off`");
+                problems.add(&node.at, format!("{} {reason}", shown(scalar)));
                 None
             }
             _ => T::read(node, problems).map(|value| Cap(Some(value))),
@@ -68,7 +71,7 @@ impl<T: Shape> Shape for Cap<T> {
 
 /// The description of `orgs`.
 pub const ORGS: &str =
-    "Overrides by organisation. Each takes the same keys and inherits those that it does not give.";
+    "Overrides by organisation. Each takes the same keys and inherits the others.";
 
 /// `null` or a value.
 impl<T: Shape> Shape for Option<T> {
@@ -104,8 +107,7 @@ impl<T: Shape> Shape for Vec<At<T>> {
             }
             Value::Failed => None,
             _ => {
-                problems
-                    .add(&node.at, "a list is needed here: [a, b], or lines that begin with `- `");
+                problems.add(&node.at, "not a list; write [a, b], or lines that begin with `- `");
                 None
             }
         }
@@ -129,10 +131,7 @@ impl<T: Shape> Shape for Named<T> {
     fn read(node: &Node, problems: &mut Problems) -> Option<Named<T>> {
         let Value::Map(entries) = &node.value else {
             if !matches!(node.value, Value::Failed) {
-                problems.add(
-                    &node.at,
-                    "a mapping is needed here: a name, a colon, and what it stands for",
-                );
+                problems.add(&node.at, "not a mapping; write a name, a colon and its value");
             }
             return None;
         };
@@ -183,8 +182,9 @@ impl<T: Section> Shape for PerOrg<T> {
                     }
                 }
             }
-            Some((_, node)) => problems
-                .add(&node.at, "a mapping is needed here: an organisation, a colon, and its keys"),
+            Some((_, node)) => {
+                problems.add(&node.at, "not a mapping; write an organisation, a colon and its keys")
+            }
         }
         Some(PerOrg { base, orgs })
     }

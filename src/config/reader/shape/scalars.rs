@@ -17,9 +17,9 @@ pub fn scalar<'a>(node: &'a Node, what: &str, problems: &mut Problems) -> Option
     match &node.value {
         Value::Scalar(scalar) => return Some(scalar),
         Value::Failed => {}
-        Value::Null => problems.add(&node.at, format!("{what} is missing here")),
-        Value::List(_) => problems.add(&node.at, format!("{what} is needed here, not a list")),
-        Value::Map(_) => problems.add(&node.at, format!("{what} is needed here, not a mapping")),
+        Value::Null => problems.add(&node.at, format!("empty; give {what}")),
+        Value::List(_) => problems.add(&node.at, format!("a list; give {what} instead")),
+        Value::Map(_) => problems.add(&node.at, format!("a mapping; give {what} instead")),
     }
     None
 }
@@ -31,7 +31,8 @@ pub fn shown(scalar: &Scalar) -> String {
     if scalar.reference.is_some() { format!("the value of `{text}`") } else { format!("`{text}`") }
 }
 
-/// Reads a scalar with a function that tells what is wrong.
+/// Reads a scalar with a function that returns the rest of the problem's sentence:
+/// `is not …; write …`.
 fn parsed<T>(
     node: &Node,
     what: &str,
@@ -40,7 +41,7 @@ fn parsed<T>(
 ) -> Option<T> {
     let scalar = scalar(node, what, problems)?;
     read(scalar.text.trim())
-        .map_err(|reason| problems.add(&node.at, format!("{}: {reason}", shown(scalar))))
+        .map_err(|reason| problems.add(&node.at, format!("{} {reason}", shown(scalar))))
         .ok()
 }
 
@@ -54,7 +55,7 @@ impl Shape for bool {
                 // The words people set variables to.
                 "1" | "yes" | "on" if from_env => Ok(true),
                 "0" | "no" | "off" if from_env => Ok(false),
-                _ => Err("not a yes or no; write true or false".to_owned()),
+                _ => Err("is neither true nor false; write one of them".to_owned()),
             }
         })
     }
@@ -76,9 +77,11 @@ macro_rules! whole {
             fn read(node: &Node, problems: &mut Problems) -> Option<$ty> {
                 parsed(node, "a whole number", problems, |text| {
                     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-                    let reason = if digits { "too large" } else { "not a whole number of 0 or \
-                        more" };
-                    values::whole(text).and_then(|n| <$ty>::try_from(n).ok()).ok_or_else(|| reason.to_owned())
+                    let reason = || match digits {
+                        true => format!("is too large; write at most {}", <$ty>::MAX),
+                        false => "is not a whole number; write 0 or more".to_owned(),
+                    };
+                    values::whole(text).and_then(|n| <$ty>::try_from(n).ok()).ok_or_else(reason)
                 })
             }
             fn json(&self) -> Json {
@@ -102,7 +105,7 @@ impl Shape for f64 {
             text.parse()
                 .ok()
                 .filter(|n: &f64| plain && n.is_finite())
-                .ok_or_else(|| "not a number".to_owned())
+                .ok_or_else(|| "is not a number; write e.g. 0.5".to_owned())
         })
     }
     fn json(&self) -> Json {
@@ -160,7 +163,7 @@ impl Shape for Secret {
 impl Shape for PathBuf {
     fn read(node: &Node, problems: &mut Problems) -> Option<PathBuf> {
         parsed(node, "a path", problems, |text| match text {
-            "" => Err("empty; give a path".to_owned()),
+            "" => Err("is empty; give a path".to_owned()),
             _ => Ok(PathBuf::from(text)),
         })
     }
@@ -223,7 +226,7 @@ impl Bytes for usize {
 impl<N: Bytes> Shape for Size<N> {
     fn read(node: &Node, problems: &mut Problems) -> Option<Size<N>> {
         let count = |text: &str| {
-            values::size(text).and_then(|n| N::of(n).ok_or_else(|| "too large".to_owned()))
+            values::size(text).and_then(|n| N::of(n).ok_or_else(|| values::TOO_LARGE.to_owned()))
         };
         parsed(node, "a size", problems, count).map(Size)
     }
@@ -261,7 +264,7 @@ impl Shape for Usd {
 impl Shape for OrgId {
     fn read(node: &Node, problems: &mut Problems) -> Option<OrgId> {
         parsed(node, "an organisation", problems, |text| {
-            OrgId::new(text).ok_or_else(|| ORG_RULE.to_owned())
+            OrgId::new(text).ok_or_else(|| format!("is {ORG_RULE}"))
         })
     }
     fn json(&self) -> Json {
@@ -276,4 +279,4 @@ impl Shape for OrgId {
 }
 
 pub(super) const ORG_RULE: &str =
-    "no name of an organisation: 1 to 128 of A-Z a-z 0-9 . _ : @ + = / -";
+    "not the name of an organisation; give 1 to 128 of A-Z a-z 0-9 . _ : @ + = / -";

@@ -54,7 +54,7 @@ impl<'a> Entries<'a> {
             _ => {
                 problems.add(
                     &node.at,
-                    format!("a mapping is needed here, with keys of {}", known.join(", ")),
+                    format!("not a mapping; write `key: value`, with keys of {}", known.join(", ")),
                 );
                 return None;
             }
@@ -75,8 +75,8 @@ impl<'a> Entries<'a> {
         let given = self.list.iter().find(|(key, _)| key.text == name);
         let value = match given.map(|(_, node)| node) {
             Some(Node { value: Value::Null, .. }) | None if base.is_none() && default.is_none() => {
-                problems
-                    .add(given.map_or(self.at, |(key, _)| &key.at), format!("`{name}` is missing"));
+                let at = given.map_or(self.at, |(key, _)| &key.at);
+                problems.add(at, format!("`{name}` is missing; give it a value"));
                 return None;
             }
             Some(Node { value: Value::Null | Value::Failed, .. }) | None => None,
