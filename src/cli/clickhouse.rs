@@ -17,9 +17,16 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Print the schema as SQL.
+    /// Print the schema as SQL
+    #[command(after_help = "Example:\n  tollgate clickhouse print > schema.sql")]
     Print(Options),
-    /// Create database, tables and views, or bring them up to date. May be run again.
+    /// Create database, tables and views, or bring them up to date; may be run again
+    #[command(after_help = "\
+Without --retention-days, a new table keeps rows for `ailog.retention_days` of the policy, and an
+existing table does not change.
+
+Example:
+  tollgate clickhouse apply --url http://127.0.0.1:8123 --retention-days 400")]
     Apply(Options),
 }
 
@@ -35,17 +42,17 @@ impl Args {
 
 #[derive(Debug, clap::Args)]
 struct Options {
-    /// Replicated tables on this cluster (needs the macros {shard} and {replica}).
-    #[arg(long, value_parser = cluster_name)]
+    /// Cluster for replicated tables; it needs the macros {shard}, {replica}
+    #[arg(long, value_name = "NAME", value_parser = cluster_name)]
     cluster: Option<String>,
-    /// ClickHouse deletes rows that are older, also of a table that is there. Without it a new
-    /// table gets the policy's ailog.retention_days, and a table that is there keeps its own.
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(RETENTION_DAYS_MAX)))]
+    /// Days after which ClickHouse deletes rows
+    #[arg(long, value_name = "DAYS")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=i64::from(RETENTION_DAYS_MAX)))]
     retention_days: Option<u32>,
-    /// Where the server is, if not as in gateway.yaml.
+    /// Address of the server; without it, that of gateway.yaml
     #[arg(long)]
     url: Option<String>,
-    /// The database, if not as in gateway.yaml.
+    /// Database; without it, that of gateway.yaml
     #[arg(long, value_parser = database_name)]
     database: Option<String>,
 }
@@ -53,12 +60,24 @@ struct Options {
 fn cluster_name(text: &str) -> Result<String, String> {
     let fits =
         !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
-    if fits { Ok(text.to_owned()) } else { Err("letters, digits, `_` and `-` only".to_owned()) }
+    if fits {
+        Ok(text.to_owned())
+    } else {
+        Err("not the name of a cluster; give letters, \
+        digits, `_` and `-`"
+            .to_owned())
+    }
 }
 
 fn database_name(text: &str) -> Result<String, String> {
     let fits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    if fits { Ok(text.to_owned()) } else { Err("letters, digits and `_` only".to_owned()) }
+    if fits {
+        Ok(text.to_owned())
+    } else {
+        Err("not the name of a database; give letters, \
+        digits and `_`"
+            .to_owned())
+    }
 }
 
 /// Runs the command for the configured server; `policy_days` is the policy's

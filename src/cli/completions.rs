@@ -6,7 +6,7 @@ use crate::failure::Failure;
 /// Arguments of `tollgate completions`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The shell that will read the script.
+    /// Shell that reads the script
     shell: clap_complete::Shell,
 }
 

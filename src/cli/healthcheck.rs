@@ -12,13 +12,13 @@ use crate::failure::Failure;
 /// Arguments of `tollgate healthcheck`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Folder or file of the configuration, as for serve
+    /// Configuration: folder or file [default: $TOLLGATE_CONFIG or ./config]
     #[arg(long, value_name = "PATH")]
     config: Option<PathBuf>,
-    /// Address of the operators' side; default: `admin_listen` of the configuration
+    /// Address of the operators' side; without it, `admin_listen`
     #[arg(long, value_name = "ADDR")]
     addr: Option<SocketAddr>,
-    /// How long to wait for each step
+    /// Time to wait for each step
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = config::duration)]
     timeout: Duration,
 }
@@ -68,7 +68,7 @@ fn ask(addr: SocketAddr, timeout: Duration) -> io::Result<u16> {
     std::str::from_utf8(&line)
         .ok()
         .and_then(|line| line.strip_prefix("HTTP/1.")?.get(2..5)?.parse().ok())
-        .ok_or_else(|| io::Error::other("no HTTP answer"))
+        .ok_or_else(|| io::Error::other("the answer is not HTTP"))
 }
 
 #[cfg(test)]

@@ -23,21 +23,24 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Make a key: the key on stdout, its line for auth.keys on stderr
+    /// Make a key; it goes to stdout, its lines for `auth.keys` to stderr
+    #[command(after_help = "\
+Example:
+  tollgate key new --org acme --name ci --expires 90d --model 'gpt-4o-mini*'")]
     New {
-        /// The organisation that the key speaks for
+        /// Organisation that the key speaks for
         #[arg(long, value_name = "ORG")]
         org: String,
         /// Holder of the key; the `caller` in the log
         #[arg(long, value_name = "NAME")]
         name: String,
-        /// When it expires: after a time (90d) or on a day (2027-01-31); never, where left out
+        /// End of its validity: a time (90d) or a day (2027-01-31)
         #[arg(long, value_name = "WHEN")]
         expires: Option<String>,
-        /// A model that it may be used for, `*` for any run of characters; may be given again
+        /// Model that it may be used for; `*` stands for any text; may be repeated
         #[arg(long = "model", value_name = "MODEL")]
         models: Vec<String>,
-        /// A path that it may be used for, e.g. /v1/chat/completions; may be given again
+        /// Path that it may be used for, e.g. /v1/embeddings; may be repeated
         #[arg(long = "endpoint", value_name = "PATH")]
         endpoints: Vec<String>,
     },
@@ -58,22 +61,29 @@ struct Restrictions {
 pub fn run(args: &Args) -> Result<(), Failure> {
     let Command::New { org, name, expires, models, endpoints } = &args.command;
     let org = OrgId::new(org).ok_or_else(|| {
-        Failure::User("--org: 1 to 128 of A-Z a-z 0-9 . _ : @ + = / -".to_owned())
+        Failure::User(
+            "--org: not the name of an organisation; give 1 to 128 of A-Z a-z 0-9 . _ \
+            : @ + = / -"
+                .to_owned(),
+        )
     })?;
     if org.is_reserved() {
         return Err(Failure::User(format!(
-            "--org: `{org}` is a name that the gateway gives to callers without an organisation; \
-             take another"
+            "--org: `{org}` is reserved for callers without an organisation; give another name"
         )));
     }
     if name.is_empty() || name.len() > 128 || name.chars().any(char::is_control) {
-        return Err(Failure::User("--name: 1 to 128 bytes of text on one line".to_owned()));
+        return Err(Failure::User(
+            "--name: not a usable name; give 1 to 128 bytes of text on one \
+            line"
+                .to_owned(),
+        ));
     }
     if let Some(path) =
         endpoints.iter().find(|path| !path.starts_with("/v1/") && !path.starts_with('*'))
     {
         return Err(Failure::User(format!(
-            "--endpoint: `{path}` is no path; give e.g. /v1/chat/completions"
+            "--endpoint: `{path}` is not a path of the API; give e.g. /v1/chat/completions"
         )));
     }
     let expires =
@@ -83,7 +93,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let key = key()?;
     writeln!(
         std::io::stderr(),
-        "# a line for auth.keys in policies/*.yaml; the key itself is shown only now\n{}",
+        "# a line for `auth.keys` in policies/*.yaml; the key itself is shown only once\n{}",
         line(&key, name, &org, &restrictions)
     )?;
     print::line(&key)?;
@@ -102,7 +112,7 @@ fn key() -> Result<String, Failure> {
 fn moment(text: &str, now_ms: i64) -> Result<String, Failure> {
     let wrong = || {
         Failure::User(format!(
-            "--expires: `{text}` is no time; give e.g. 90d, 2027-01-31 or 2027-01-31T12:00:00Z"
+            "--expires: `{text}` is not a time; give e.g. 90d, 2027-01-31 or 2027-01-31T12:00:00Z"
         ))
     };
     if text.parse::<jiff::Timestamp>().is_ok() || text.parse::<jiff::civil::Date>().is_ok() {

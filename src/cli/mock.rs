@@ -12,42 +12,46 @@ use super::print;
 use crate::failure::Failure;
 use crate::mock::{self, Options};
 
-/// The items as `--help` lists them; `mock::fault` has all of them.
-const ITEMS: &str = "\
-Items, for --fault or for one call in a message's text, as in [[mock:status=503,times=2]]:
-  before an answer  status=429 code=… retry_after=2 retry_after_ms=200 should_retry=false page \
-  reset delay=200 times=2
-  within it         stall cut unfinished error, each with after=3 events; chunks=50 chunk_delay=20 \
-  split=1
-  what it says      echo say=… input=9 cached=9 output=9 reasoning=9";
+/// The faults as `--help` lists them; `mock::fault` has all of them.
+const FAULTS: &str = "\
+Faults, for --fault, or for one call in a message's text, as in [[mock:status=503,times=2]]:
+  instead of an answer  status=429 code=… retry_after=2 retry_after_ms=200 should_retry=false
+                        page reset delay=200 times=2
+  within an answer      stall cut unfinished error, each with after=3 events
+                        chunks=50 chunk_delay=20 split=1
+  text and usage        echo say=… input=9 cached=9 output=9 reasoning=9
+
+Example:
+  tollgate mock --fault status=503 --fail-every 5";
 
 /// A simulated OpenAI-compatible provider (JSON and streams), with faults on demand.
 ///
 /// Point an application or a provider's `base_url` at it: `http://127.0.0.1:9100/v1`. A marker in a
 /// message's text asks for a fault in one call, `--fault` for the same in every one.
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_help = ITEMS)]
+#[command(after_help = FAULTS)]
 pub struct Args {
-    /// Where to listen; port 0 takes any free one.
+    /// Address to listen on; port 0: any free port
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9100")]
     listen: SocketAddr,
-    /// Fault in every call, or with --fail-every in every N-th: items of a marker, as in
-    /// `cut,after=3` or `status=500,times=3`.
-    #[arg(long, value_name = "ITEMS", default_value = "", value_parser = items)]
+    /// Fault of each call (with --fail-every, of each N-th): `cut,after=3`
+    #[arg(long, value_name = "FAULT", default_value = "", hide_default_value = true)]
+    #[arg(value_parser = items)]
     fault: String,
-    /// Fail every N-th call; 0 fails none.
+    /// Fail each N-th call; 0 fails none
     #[arg(long, value_name = "N", default_value_t = 0)]
     fail_every: u64,
-    /// The status of those failures, where --fault says nothing.
-    #[arg(long, value_name = "CODE", default_value_t = 503, value_parser = clap::value_parser!(u16).range(400..600))]
+    /// Status of those failures; --fault takes precedence
+    #[arg(long, value_name = "CODE", default_value_t = 503)]
+    #[arg(value_parser = clap::value_parser!(u16).range(400..600))]
     status: u16,
-    /// Milliseconds before each answer.
+    /// Milliseconds before each answer
     #[arg(long, value_name = "MS", default_value_t = 0)]
     latency_ms: u64,
-    /// Milliseconds between the events of a stream.
+    /// Milliseconds between the events of a stream
     #[arg(long, value_name = "MS", default_value_t = 0)]
     chunk_delay_ms: u64,
-    /// Words of each answer.
+    /// Number of words in each answer
     #[arg(long, value_name = "N")]
     chunks: Option<usize>,
 }
@@ -74,8 +78,13 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let started = mock::start(options).await;
-        let (address, handle) = started
-            .map_err(|error| Failure::User(format!("cannot listen on {}: {error}", args.listen)))?;
+        let (address, handle) = started.map_err(|error| {
+            Failure::User(format!(
+                "cannot listen on {}: {error}; give another \
+                address with --listen",
+                args.listen
+            ))
+        })?;
         print::line(&format!("listening on http://{address}"))?;
         tokio::select! {
             interrupted = tokio::signal::ctrl_c() => interrupted?,

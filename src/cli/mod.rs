@@ -36,9 +36,17 @@ use crate::config::{self, Loaded, Uses};
 use crate::failure::Failure;
 use crate::visible::visible_lines;
 
+#[cfg(test)]
+mod tests;
+
 /// A gateway between applications and LLM providers: redacts, limits, retries and logs every call.
 #[derive(Parser)]
 #[command(name = "tollgate", version, args_conflicts_with_subcommands = true)]
+#[command(after_help = "\
+Examples:
+  tollgate demo                           See all of it at work, without a key or a service
+  tollgate check --config config          Find every problem of a configuration
+  tollgate --config config                Run the gateway")]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -49,41 +57,64 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run the gateway (the default command)
+    #[command(after_help = "Example:\n  tollgate serve --config /etc/tollgate")]
     Serve(serve::Args),
-    /// Gateway, simulated provider and sample calls: see what it does, without a key or a service
+    /// Run a gateway, a simulated provider and sample calls; needs no key and no service
+    #[command(after_help = "Example:\n  tollgate demo --requests 1000 --exit")]
     Demo(demo::Args),
-    /// The simulated OpenAI-compatible provider alone
+    /// Run the simulated provider alone
     Mock(mock::Args),
-    /// Check the configuration: every problem as file:line:column: message
+    /// Check the configuration; print each problem as file:line:column: key: message
+    #[command(after_help = "Example:\n  tollgate check --config config")]
     Check(check::Args),
-    /// JSON Schema of the configuration, for editors
+    /// Print the JSON Schema of the configuration, for editors
+    #[command(after_help = "Example:\n  tollgate schema > tollgate.schema.json")]
     Schema(schema::Args),
-    /// Show the text that a provider would receive: the redactor as a filter, bytes in, bytes out
+    /// Print a text or a request body as the provider would receive it
+    #[command(after_help = redact::help())]
     Redact(Configured<redact::Args>),
-    /// Calls, cost, errors and latencies from the log
+    /// Print calls, cost, errors and latencies from the log
+    #[command(after_help = "\
+Examples:
+  tollgate report --from 2026-11-01 --to 2026-11-30 --by org,model --format csv
+  tollgate report --daily --tz Europe/Berlin")]
     Report(Configured<report::Args>),
-    /// Show the prices in force, and turn other price lists into policy
+    /// List the prices in force, or make a policy file of another price list
+    #[command(after_help = "Example:\n  tollgate prices list --model 'gpt-4o*'")]
     Prices(prices::Args),
-    /// Compute the cost of stored calls again, by today's prices
+    /// Compute the cost of stored calls again, with the prices in force
+    #[command(after_help = "\
+Example:
+  tollgate reprice --from 2026-11-01 --to 2026-11-30 --dry-run")]
     Reprice(Configured<reprice::Args>),
-    /// The ticket endpoint: judge a prompt by labelled tickets before it is rolled out
+    /// Evaluate the ticket endpoint with labelled tickets
+    #[command(after_help = "Example:\n  tollgate intent eval examples/tickets.csv --wrong")]
     Intent(Configured<intent::Args>),
-    /// The ClickHouse schema, printed or applied
+    /// Print or apply the schema of the ClickHouse store
+    #[command(after_help = "Example:\n  tollgate clickhouse apply --url http://127.0.0.1:8123")]
     Clickhouse(Configured<clickhouse::Args>),
-    /// Sign a JWT with the configured HS secret, to try things out
+    /// Sign a JWT with the configured secret, to try the gateway
+    #[command(after_help = "\
+Example:
+  export OPENAI_API_KEY=$(tollgate token --org acme --ttl 8h)")]
     Token(token::Args),
-    /// Make a gateway key, and its line for the policy
+    /// Make a gateway key, and its lines for the policy
+    #[command(after_help = "Example:\n  tollgate key new --org acme --name ci --expires 90d")]
     Key(key::Args),
-    /// Exit 0 if a running gateway is ready (for containers)
+    /// Exit with 0 if a running gateway is ready, for containers
+    #[command(after_help = "Example:\n  tollgate healthcheck --addr 127.0.0.1:9090 --timeout 1s")]
     Healthcheck(healthcheck::Args),
-    /// Completions for a shell
+    /// Print a completion script for a shell
+    #[command(after_help = "\
+Example:
+  tollgate completions bash > ~/.local/share/bash-completion/completions/tollgate")]
     Completions(completions::Args),
 }
 
 /// A command that works with the configuration of a gateway.
 #[derive(Debug, clap::Args)]
 struct Configured<A: clap::Args> {
-    /// Folder (gateway.yaml, policies/*.yaml) or file; default: TOLLGATE_CONFIG, else ./config
+    /// Configuration: folder or file [default: $TOLLGATE_CONFIG or ./config]
     #[arg(long, value_name = "PATH", global = true)]
     config: Option<PathBuf>,
     #[command(flatten)]

@@ -23,18 +23,22 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Every line in force: those of the policy, then the built-in ones
+    /// List the prices in force: those of the policy, then the built-in ones
+    #[command(after_help = "Example:\n  tollgate prices list --model 'gpt-4o*' --format json")]
     List(Configured<ListArgs>),
-    /// A price list of LiteLLM or genai-prices (their JSON file) as a policy file
+    /// Make a policy file of a price list of LiteLLM or genai-prices
+    #[command(after_help = "\
+Example:
+  tollgate prices import model_prices_and_context_window.json --output prices.yaml")]
     Import(ImportArgs),
 }
 
 #[derive(Debug, clap::Args)]
 struct ListArgs {
-    /// Only models that match, `*` for any text; may be given again
+    /// Only matching models; `*` stands for any text; may be repeated
     #[arg(long = "model", value_name = "PATTERN")]
     models: Vec<String>,
-    /// How it is printed
+    /// Format of the list
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }
@@ -47,25 +51,24 @@ enum Format {
 
 #[derive(Debug, clap::Args)]
 struct ImportArgs {
-    /// LiteLLM's model_prices_and_context_window.json, or genai-prices' data.json; `-` reads
-    /// standard input
+    /// The list as JSON: model_prices_and_context_window.json or data.json; `-`: standard input
     file: PathBuf,
-    /// Providers, as the list names them
+    /// Providers in the list
     #[arg(long, value_delimiter = ',', default_value = "openai,anthropic,google,gemini")]
     from: Vec<String>,
-    /// Only models that match, `*` for any text; may be given again
+    /// Only matching models; `*` stands for any text; may be repeated
     #[arg(long = "model", value_name = "PATTERN")]
     models: Vec<String>,
-    /// The lines are for this provider of the policy, not for any
+    /// Provider of the policy that the prices are for; without it, any
     #[arg(long = "as", value_name = "PROVIDER")]
     provider: Option<String>,
-    /// Write a policy file, e.g. config/policies/prices.yaml, instead of printing it
+    /// Policy file to write; without it, the prices are printed
     #[arg(long, value_name = "PATH")]
     output: Option<PathBuf>,
-    /// Replace that file if it is there
+    /// Replace that file if it exists
     #[arg(long, requires = "output")]
     force: bool,
-    /// Name every entry that was refused, and why
+    /// Print each refused entry with the reason
     #[arg(long)]
     verbose: bool,
 }
@@ -184,12 +187,12 @@ fn import(args: &ImportArgs) -> Result<(), Failure> {
     if imported.wanted == 0 {
         let known = imported.providers.join(", ");
         return Err(user(format!(
-            "no entry of {} was asked for; the list has {known}",
+            "the list has no entry of {}; give --from with some of {known}",
             args.from.join(", ")
         )));
     }
     if imported.taken == 0 {
-        return Err(user(summary(&imported, args.verbose) + "nothing is left to be written"));
+        return Err(user(summary(&imported, args.verbose) + "no price is left to write"));
     }
     let name = args
         .file
@@ -219,7 +222,7 @@ fn read(path: &Path) -> Result<String, String> {
     };
     match read {
         Ok(bytes) if bytes <= PRICES_FILE_BYTES_MAX => Ok(text),
-        Ok(_) => Err(format!("more than {} MiB, no price list", PRICES_FILE_BYTES_MAX >> 20)),
+        Ok(_) => Err(format!("more than {} MiB; give a price list", PRICES_FILE_BYTES_MAX >> 20)),
         Err(error) => Err(error.to_string()),
     }
 }
@@ -227,7 +230,7 @@ fn read(path: &Path) -> Result<String, String> {
 /// Writes the file in one step: a gateway that watches the folder sees the old one or the new one.
 fn write(path: &Path, yaml: &str, force: bool) -> Result<(), String> {
     if !force && path.exists() {
-        return Err(format!("{} is there already; --force replaces it", path.display()));
+        return Err(format!("{} exists; give --force to replace it", path.display()));
     }
     let new = path.with_extension("yaml.new");
     let written = std::fs::write(&new, yaml).and_then(|()| std::fs::rename(&new, path));
@@ -244,15 +247,14 @@ fn summary(imported: &Imported, verbose: bool) -> String {
     );
     if imported.charged_beside > 0 {
         text.push_str(&format!(
-            "; {} are charged for more than tokens of text and sound, or in ways of serving that \
-             are not priced here: that \
-             part is left out",
+            "; {} have charges besides tokens of text and audio, or for other service tiers, \
+                which are left out",
             imported.charged_beside
         ));
     }
     if imported.narrowed > 0 {
         text.push_str(&format!(
-            "; {} have further names that a pattern cannot say",
+            "; {} have further names that no pattern can express",
             imported.narrowed
         ));
     }
@@ -263,7 +265,7 @@ fn summary(imported: &Imported, verbose: bool) -> String {
     }
     if shown < imported.refused.len() {
         text.push_str(&format!(
-            "  and {} more (--verbose names them)\n",
+            "  and {} more (--verbose lists them)\n",
             imported.refused.len() - shown
         ));
     }

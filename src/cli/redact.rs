@@ -32,38 +32,55 @@ const PROGRESS_EVERY: u64 = 32 << 20;
 /// Shows the text that a provider would receive: redacts a request body or a text
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The input is one JSON body (the default if it begins with `{`)
+    /// One JSON body; the default if the input begins with `{`
     #[arg(long, conflicts_with_all = ["jsonl", "text"])]
     pub json: bool,
-    /// The input is one JSON body a line; a line that is refused is reported and left out
+    /// One JSON body per line; a refused line is reported and left out
     #[arg(long, conflicts_with = "text")]
     pub jsonl: bool,
-    /// The input is plain text
+    /// Plain text
     #[arg(long)]
     pub text: bool,
-    /// The endpoint whose body it is; inferred from the body's own fields if not given
-    #[arg(long, value_parser = formats())]
+    /// Endpoint of the body; without it, the fields of the body decide
+    #[arg(long, value_name = "NAME", value_parser = formats(), hide_possible_values = true)]
     pub endpoint: Option<Format>,
-    /// Use the rules of this organisation (`redaction.orgs`), not those for all
+    /// Use the rules of this organisation (`redaction.orgs`)
     #[arg(long, value_name = "ORG", value_parser = org)]
     pub org: Option<OrgId>,
-    /// Say what matched, where and by which rule; never the matched text
+    /// Print kind, place and rule of each match, never the matched text
     #[arg(long)]
     pub explain: bool,
-    /// The file to read; standard input if not given, or `-`
+    /// File to read; without it, or with `-`, standard input
     pub file: Option<PathBuf>,
 }
 
 fn org(text: &str) -> Result<OrgId, String> {
-    OrgId::new(text).ok_or_else(|| "1 to 128 of A-Z a-z 0-9 . _ : @ + = / -".to_owned())
+    OrgId::new(text).ok_or_else(|| {
+        "not the name of an organisation; give 1 to 128 of A-Z a-z \
+        0-9 . _ : @ + = / -"
+            .to_owned()
+    })
 }
 
-/// The formats that a request can have, by name.
+/// The formats that a request can have.
+fn requests() -> impl Iterator<Item = &'static Format> {
+    Format::ALL.iter().filter(|format| **format == Format::Other || !format.routes().is_empty())
+}
+
+/// The end of the help: the names of endpoints, and examples.
+pub(super) fn help() -> String {
+    let names = requests().map(|format| format.name()).collect::<Vec<_>>().join(", ");
+    format!(
+        "Endpoints ({other}: any other body, in which every string is user text):\n  {names}\n\n\
+         Examples:\n  echo 'mail jane@example.com' | tollgate redact --text\n  tollgate redact \
+         --org acme --explain body.json",
+        other = Format::Other.name()
+    )
+}
+
+/// The same, as values of an argument.
 fn formats() -> impl TypedValueParser<Value = Format> {
-    let requests = Format::ALL
-        .iter()
-        .filter(|format| **format == Format::Other || !format.routes().is_empty());
-    let values = requests.map(|format| {
+    let values = requests().map(|format| {
         let path = format.routes().first().map(|route| route.path().trim_start_matches('/'));
         PossibleValue::new(format.name())
             .help(path.unwrap_or("any other body: every string is user text"))

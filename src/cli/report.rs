@@ -21,22 +21,22 @@ use crate::visible::{visible, visible_json};
 /// `tollgate report`
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// First day, as 2026-11-23. Without it: a week up to the last day.
+    /// First day, e.g. 2026-11-23; without it, the report covers a week
     #[arg(long, value_name = "DAY", value_parser = day)]
     from: Option<Date>,
-    /// Last day, included. Without it: today.
+    /// Last day, included; without it, today
     #[arg(long, value_name = "DAY", value_parser = day)]
     to: Option<Date>,
-    /// Sum up by these: day, org, model, provider, route, caller.
+    /// Groups: day, org, model, provider, route, caller
     #[arg(long, value_delimiter = ',', default_value = "day,org,model", value_parser = dim)]
     by: Vec<Dim>,
-    /// How to print it.
+    /// Format of the report
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
-    /// Days are those of this time zone, e.g. Europe/Berlin, daylight saving time included.
+    /// Time zone of the days, e.g. Europe/Berlin
     #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = zone)]
     tz: TimeZone,
-    /// Yesterday as Markdown, or the day of --to: for a cron job, a mail or a chat's webhook.
+    /// Print yesterday, or the day of --to, as Markdown for a mail or a chat
     #[arg(long, conflicts_with_all = ["from", "by", "format"])]
     daily: bool,
 }
@@ -46,13 +46,11 @@ pub struct Args {
 /// # Errors
 /// It is none.
 pub(crate) fn day(text: &str) -> Result<Date, String> {
-    text.parse().map_err(|_| "no day; write e.g. 2026-11-23".to_owned())
+    text.parse().map_err(|_| "not a day; write e.g. 2026-11-23".to_owned())
 }
 
 fn zone(name: &str) -> Result<TimeZone, String> {
-    TimeZone::get(name).map_err(|_| {
-        "no time zone of that name is known; write e.g. Europe/Berlin or UTC".to_owned()
-    })
+    TimeZone::get(name).map_err(|_| "unknown time zone; write e.g. Europe/Berlin or UTC".to_owned())
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -124,7 +122,7 @@ fn days(args: &Args, now_ms: i64) -> Result<(Date, Date), Failure> {
         None => to.checked_sub(6.days())?,
     };
     if from > to {
-        return Err(Failure::User(format!("--from {from} is after --to {to}")));
+        return Err(Failure::User(format!("--from {from} is after --to {to}; swap them")));
     }
     Ok((from, to))
 }

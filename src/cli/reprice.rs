@@ -16,13 +16,13 @@ use crate::report::reprice::{Repriced, reprice};
 /// `tollgate reprice`
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// First day, as 2026-11-01 (UTC)
+    /// First day (UTC), e.g. 2026-11-01
     #[arg(long, value_name = "DAY", value_parser = super::report::day)]
     from: Date,
-    /// Last day, included (UTC)
+    /// Last day (UTC), included
     #[arg(long, value_name = "DAY", value_parser = super::report::day)]
     to: Date,
-    /// Only say what would come of it
+    /// Print the changes, but store nothing
     #[arg(long)]
     dry_run: bool,
 }
@@ -34,7 +34,7 @@ pub struct Args {
 pub fn run(args: &Args, settings: &Settings, prices: &PriceList) -> Result<(), Failure> {
     let Args { from, to, dry_run } = *args;
     if from > to {
-        return Err(Failure::User(format!("--from {from} is after --to {to}")));
+        return Err(Failure::User(format!("--from {from} is after --to {to}; swap them")));
     }
     let window =
         (start_ms(from, &TimeZone::UTC)?, start_ms(to.checked_add(1.day())?, &TimeZone::UTC)?);
@@ -43,7 +43,7 @@ pub fn run(args: &Args, settings: &Settings, prices: &PriceList) -> Result<(), F
         if seen {
             drop(write!(
                 std::io::stderr(),
-                "\r{} rows, {} of another cost",
+                "\r{} rows, {} with another cost",
                 so_far.rows,
                 so_far.changed
             ));
@@ -84,9 +84,9 @@ fn summary(done: &Repriced, version: &str, dry_run: bool) -> String {
         if dry_run { "would take" } else { "took" },
     );
     for (rows, what) in [
-        (done.without_usage, "without usage: nothing to compute a cost from"),
-        (done.former, "priced by a former version, which did not keep what was written to a cache"),
-        (done.unpriced, "of models, or ways of serving, without a price"),
+        (done.without_usage, "without usage, so no cost can be computed"),
+        (done.former, "priced by an earlier version, which did not store cache writes"),
+        (done.unpriced, "of models or service tiers without a price"),
     ] {
         if rows > 0 {
             text.push_str(&format!("\nleft as they are: {rows} {what}"));

@@ -15,7 +15,7 @@ use crate::failure::Failure;
 /// The arguments of `serve`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// Folder (gateway.yaml, policies/*.yaml) or file; default: TOLLGATE_CONFIG, else ./config
+    /// Configuration: folder or file [default: $TOLLGATE_CONFIG or ./config]
     #[arg(long, value_name = "PATH")]
     config: Option<PathBuf>,
 }
@@ -62,8 +62,12 @@ pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     builder.enable_all().build()
 }
 
-/// `trace` is not compiled into a release build; there it means `debug`, and nobody is told about
-/// it on stderr in lines that are no log.
+/// The watcher of files warns of each folder that an edit of a ConfigMap replaces. A level that the
+/// configuration gives for it comes later in the filter, and takes precedence.
+const QUIET: &str = "notify=error";
+
+/// `trace` is not compiled into a release build; there it means `debug`, without a line about it on
+/// stderr.
 fn compiled(level: &str, most: LevelFilter) -> String {
     let known = |word: &str| LevelFilter::from_str(word).is_ok_and(|level| level > most);
     let part = |part: &str| match part.rsplit_once('=') {
@@ -76,8 +80,9 @@ fn compiled(level: &str, most: LevelFilter) -> String {
 
 /// The gateway's own log goes to stderr; stdout says where it listens, as the log does.
 fn log_to_stderr(options: &LogOptions) -> Result<(), Failure> {
-    let filter = tracing_subscriber::EnvFilter::try_new(compiled(&options.level, STATIC_MAX_LEVEL))
-        .map_err(|error| Failure::User(format!("log.level: {error}")))?;
+    let level = compiled(&options.level, STATIC_MAX_LEVEL);
+    let filter = tracing_subscriber::EnvFilter::try_new(format!("{QUIET},{level}"))
+        .map_err(|error| Failure::User(format!("log.level: {error}; give e.g. info")))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let set = if options.format == LogFormat::Json {
         builder.json().try_init()

@@ -22,16 +22,16 @@ use crate::ids::OrgId;
 /// Arguments of `tollgate token`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Folder or file of the configuration, as for serve
+    /// Configuration: folder or file [default: $TOLLGATE_CONFIG or ./config]
     #[arg(long, value_name = "PATH")]
     config: Option<PathBuf>,
-    /// The organisation that the token speaks for
+    /// Organisation that the token speaks for
     #[arg(long, value_name = "ORG")]
     org: String,
     /// Holder of the token; the `caller` in the log
     #[arg(long, value_name = "NAME")]
     sub: Option<String>,
-    /// How long it is valid
+    /// Time for which it is valid
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = config::duration)]
     ttl: Duration,
 }
@@ -44,12 +44,15 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let loaded = config::load_to_read(args.config.as_deref(), config::Uses::JwtSecret)
         .map_err(|problems| Failure::User(problems.to_string()))?;
     let org = OrgId::new(&args.org).ok_or_else(|| {
-        Failure::User("--org: 1 to 128 of A-Z a-z 0-9 . _ : @ + = / -".to_owned())
+        Failure::User(
+            "--org: not the name of an organisation; give 1 to 128 of A-Z a-z 0-9 . _ \
+            : @ + = / -"
+                .to_owned(),
+        )
     })?;
     if org.is_reserved() {
         return Err(Failure::User(format!(
-            "--org: `{org}` is a name that the gateway gives to callers without an organisation; \
-             take another"
+            "--org: `{org}` is reserved for callers without an organisation; give another name"
         )));
     }
     if args.ttl < Duration::from_secs(1) {
@@ -63,9 +66,9 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     });
     let Some(token) = signed else {
         return Err(Failure::User(
-            "no HS secret is configured, so there is nothing to sign with; set \
-             auth.jwt.options.secret, e.g. with\n  export TOLLGATE_JWT_SECRET=$(openssl rand -hex \
-             32)\nand, in policies/*.yaml, auth: {jwt: {secret: \"${TOLLGATE_JWT_SECRET}\"}}"
+            "no secret is configured, so no token can be signed; set `auth.jwt.secret`: run\n  \
+                export TOLLGATE_JWT_SECRET=$(openssl rand -hex \
+             32)\nand write in policies/*.yaml auth: {jwt: {secret: \"${TOLLGATE_JWT_SECRET}\"}}"
                 .to_owned(),
         ));
     };

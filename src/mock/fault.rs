@@ -82,15 +82,15 @@ impl Script {
 
     fn set(&mut self, item: &str) -> Result<(), String> {
         let (name, value) = item.split_once('=').unwrap_or((item, ""));
-        let number =
-            || value.parse::<u64>().map_err(|_| format!("marker item {name} wants a number"));
+        let number = || value.parse::<u64>().map_err(|_| format!("{name} needs a number"));
         match name {
             "status" => {
                 let status = number()?;
                 let fits = (400..600).contains(&status);
-                self.status = Some(
-                    u16::try_from(status).ok().filter(|_| fits).ok_or("status wants 400 to 599")?,
-                );
+                self.status = Some(u16::try_from(status).ok().filter(|_| fits).ok_or(
+                    "status has to be 400 to \
+                        599",
+                )?);
             }
             "code" => self.code = Some(value.to_owned()),
             "retry_after_ms" => self.retry_after_ms = Some(value.to_owned()),
@@ -120,7 +120,7 @@ impl Script {
             "reasoning" => self.reasoning_tokens = Some(number()?),
             "times" => drop(number()?),
             "id" => {}
-            _ => return Err(format!("unknown item {name:?} in a mock marker")),
+            _ => return Err(format!("unknown fault {name:?}")),
         }
         Ok(())
     }

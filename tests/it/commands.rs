@@ -58,7 +58,7 @@ fn usage_and_version() {
     assert!(text(&run(&["completions", "bash"])).contains("tollgate"));
     // A port below 1024: no other test's gateway or demo can be behind it.
     let asked = run(&["healthcheck", "--addr", "127.0.0.1:1"]);
-    assert_eq!(asked.status.code(), Some(1), "nobody answers: {}", text(&asked));
+    assert_eq!(asked.status.code(), Some(1), "no gateway answers: {}", text(&asked));
     let schema: Value = serde_json::from_slice(&run(&["schema"]).stdout).expect("JSON");
     assert!(schema["properties"].is_object(), "{schema}");
     let ddl = run(&["clickhouse", "print"]);
@@ -130,9 +130,9 @@ fn mistakes_on_the_command_line_are_told() {
         (&["report", "--from", "yesterday"], 2, "write e.g. 2026-11-23"),
         (&["reprice", "--from", "1", "--to", "2026-11-23"], 2, "write e.g. 2026-11-23"),
         (&["token", "--org", "acme", "--ttl", "0s"], 1, "at least 1s"),
-        (&["token", "--org", "a b"], 1, "--org: 1 to 128"),
-        (&["token", "--org", "anonymous"], 1, "take another"),
-        (&["key", "new", "--org", "key-0123456789ab", "--name", "ci"], 1, "take another"),
+        (&["token", "--org", "a b"], 1, "--org: not the name"),
+        (&["token", "--org", "anonymous"], 1, "give another name"),
+        (&["key", "new", "--org", "key-0123456789ab", "--name", "ci"], 1, "give another name"),
     ];
     for (arguments, code, words) in table {
         let told = run(folder.path(), None, arguments, "");
@@ -404,7 +404,10 @@ fn price_lists_of_others_become_policy() {
 
     for (arguments, words) in [
         (&["prices", "import", "nowhere.json"][..], "nowhere.json"),
-        (&["prices", "import", "list.json", "--from", "nobody"], "the list has groq, openai"),
+        (
+            &["prices", "import", "list.json", "--from", "nobody"],
+            "give --from with some of groq, openai",
+        ),
         (&["prices", "import", "prices.yaml"], "not JSON"),
     ] {
         let refused = run(arguments, "");

@@ -29,10 +29,10 @@ use traffic::Tally;
 /// The arguments of `demo`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// How many sample calls to send
+    /// Number of sample calls
     #[arg(long, value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u32).range(20..=100_000))]
     requests: u32,
-    /// End after the report instead of staying up to be tried
+    /// Stop after the report; without it, the gateway stays up to be tried
     #[arg(long)]
     exit: bool,
 }
@@ -121,21 +121,21 @@ fn report(app: &App, tally: &Tally) -> Result<(), Failure> {
     let all = reader.summary(from, to, &[]).context("the demo's log")?;
 
     print::line(&format!(
-        "{} calls sent, {} rows' worth of calls in the log",
+        "{} calls sent, {} calls in the log",
         tally.sent,
         sum(&all, |s| s.calls)
     ))?;
     print::line(&format!("  answered             {:>6}", tally.ok))?;
     print::line(&format!(
-        "  over their limit     {:>6}   429 with retry-after; nothing reached the provider",
+        "  over a limit         {:>6}   429 with retry-after; not sent to the provider",
         tally.limited
     ))?;
     print::line(&format!(
-        "  refused as malformed {:>6}   400, 413 or 415; nothing reached the provider",
+        "  not valid            {:>6}   400, 413 or 415; not sent to the provider",
         tally.refused
     ))?;
     print::line(&format!(
-        "  provider failed      {:>6}   friendly 503 after three attempts",
+        "  provider failed      {:>6}   a 503 after three attempts",
         tally.unavailable
     ))?;
     print::line(&format!(
@@ -143,7 +143,7 @@ fn report(app: &App, tally: &Tally) -> Result<(), Failure> {
         tally.saved
     ))?;
     print::line(&format!(
-        "  redacted             {:>6}   e-mail addresses, phone numbers and more",
+        "  values redacted      {:>6}   e-mail addresses and phone numbers",
         sum(&all, |s| s.redactions)
     ))?;
     print::line(&format!("  attachments dropped  {:>6}", sum(&all, |s| s.attachments_dropped)))?;
@@ -201,7 +201,11 @@ fn next_steps(app: &App, folder: &Folder, token: &str) -> Result<(), Failure> {
          write to jane@example.com or +1 415 555 0132\"}]}'"
             .to_owned(),
         format!("  open http://{}/ in a browser", app.admin_listen),
-        format!("  edit {} and watch it being taken", config.join("policies/demo.yaml").display()),
+        format!(
+            "  edit {}; the edit is in force within a \
+            second",
+            config.join("policies/demo.yaml").display()
+        ),
         format!("  tollgate report --config {}", config.display()),
     ];
     lines.iter().try_for_each(|line| print::line(line))?;

@@ -58,28 +58,31 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum What {
-    /// Run labelled tickets through the endpoint: accuracy, confusion, calibration, cost, latency
+    /// Send labelled tickets through the endpoint; print accuracy, calibration, cost and latency
+    #[command(after_help = "\
+Examples:
+  tollgate intent eval examples/tickets.csv --wrong
+  tollgate intent eval tickets.csv --config candidate --min-accuracy 90%")]
     Eval(Eval),
 }
 
 #[derive(Debug, clap::Args)]
 struct Eval {
-    /// CSV with the columns title, body, category, priority; an empty label means that none fits
+    /// CSV with the columns title, body, category, priority; an empty label means: none fits
     file: PathBuf,
-    /// The organisation they are asked for: its redaction and its examples count
+    /// Organisation whose redaction and examples are used
     #[arg(long, value_name = "ORG", default_value = "eval")]
     org: String,
-    /// Tickets under way at once
+    /// Tickets in flight at the same time
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
     at_once: u8,
-    /// How to print the result
+    /// Format of the result
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-    /// List the misjudged tickets: line, title, expected and answered
+    /// List the misjudged tickets: line, title, expected and given labels
     #[arg(long)]
     wrong: bool,
-    /// End with exit code 1 if fewer of all tickets are right in both category and priority: 0.9,
-    /// 90 or 90%
+    /// Exit with 1 if a smaller share is right in both labels: 0.9 or 90%
     #[arg(long, value_name = "SHARE", value_parser = share)]
     min_accuracy: Option<f64>,
 }
@@ -91,7 +94,7 @@ fn share(text: &str) -> Result<f64, String> {
     number
         .map(|n| if percent.is_some() || n > 1.0 { n / 100.0 } else { n })
         .filter(|share| (0.0..=1.0).contains(share))
-        .ok_or_else(|| "a share of the tickets: 0.9, 90 or 90%".to_owned())
+        .ok_or_else(|| "not a share of the tickets; give e.g. 0.9, 90 or 90%".to_owned())
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -107,7 +110,11 @@ enum Format {
 pub(crate) fn run(args: Args, loaded: Loaded) -> Result<(), Failure> {
     let What::Eval(eval) = args.what;
     let org = OrgId::new(&eval.org).ok_or_else(|| {
-        Failure::User("--org: 1 to 128 of A-Z a-z 0-9 . _ : @ + = / -".to_owned())
+        Failure::User(
+            "--org: not the name of an organisation; give 1 to 128 of A-Z a-z 0-9 . _ \
+            : @ + = / -"
+                .to_owned(),
+        )
     })?;
     let names = |choices: &[crate::intent::prompt::Choice]| {
         choices.iter().map(|c| c.name.clone()).collect::<Vec<_>>()
@@ -133,7 +140,7 @@ fn text_of(file: &Path) -> Result<String, Failure> {
         |error: &dyn std::fmt::Display| Failure::User(format!("{}: {error}", file.display()));
     let length = fs::metadata(file).map_err(|error| told(&error))?.len();
     if length > EVAL_FILE_BYTES_MAX {
-        return Err(told(&format!("longer than {EVAL_FILE_BYTES_MAX} bytes")));
+        return Err(told(&format!("longer than {EVAL_FILE_BYTES_MAX} bytes; split it")));
     }
     fs::read_to_string(file).map_err(|error| told(&error))
 }
@@ -163,7 +170,7 @@ async fn judge(
     if app.policy().version != version {
         app.end().await;
         return Err(Failure::User(
-            "the policy was edited while it was judged; run this again".to_owned(),
+            "the policy was edited during the evaluation; run it again".to_owned(),
         ));
     }
     let all = summary(&app)?;

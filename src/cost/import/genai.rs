@@ -107,8 +107,8 @@ pub(crate) fn read(text: &str, wanted: &Wanted) -> Result<Imported, ImportError>
 
 fn entry(model: &Model<'_>, wanted: &Wanted) -> Result<Entry, String> {
     let mut names = Vec::new();
-    let clause = serde_json::from_str(model.r#match.get())
-        .map_err(|_| "a rule for its names that is not known")?;
+    let clause =
+        serde_json::from_str(model.r#match.get()).map_err(|_| "an unknown rule for its names")?;
     let narrowed = !patterns(clause, &mut names);
     if names.is_empty() {
         // No pattern can say the rule; the model's own name is one of its names in any case.
@@ -118,8 +118,7 @@ fn entry(model: &Model<'_>, wanted: &Wanted) -> Result<Entry, String> {
         return Err("a `*` in its name".to_owned());
     }
     let by_day: Vec<Dated<'_>> = if model.prices.get().trim_start().starts_with('[') {
-        serde_json::from_str(model.prices.get())
-            .map_err(|_| "prices under conditions that are not known")?
+        serde_json::from_str(model.prices.get()).map_err(|_| "prices under unknown conditions")?
     } else {
         let prices =
             serde_json::from_str(model.prices.get()).map_err(|_| "prices that cannot be read")?;
@@ -164,7 +163,7 @@ fn rates(
         {
             *charged_beside = true;
         } else {
-            return Err(format!("`{name}`: charged in a way that a line of `prices` cannot say"));
+            return Err(format!("`{name}`: a charge that `prices` cannot express"));
         }
     }
     let bounds: BTreeSet<u64> =

@@ -107,7 +107,7 @@ fn entry(
         if let Some(key) = parse(name) {
             // USD by the token → 10⁻⁹ USD by the million.
             let nano = scaled(value, 15)
-                .ok_or_else(|| format!("`{name}` is {}, no amount", value.get()))?;
+                .ok_or_else(|| format!("`{name}` is {}, which is not an amount", value.get()))?;
             amounts.insert(key, nano);
         } else if BESIDE.iter().any(|b| name.starts_with(b))
             || OTHER_TIERS.iter().any(|e| name.ends_with(e))
@@ -115,10 +115,10 @@ fn entry(
             charged_beside = true;
         } else if name == "input_cost_per_token_cache_hit" {
             let nano = scaled(value, 15)
-                .ok_or_else(|| format!("`{name}` is {}, no amount", value.get()))?;
+                .ok_or_else(|| format!("`{name}` is {}, which is not an amount", value.get()))?;
             amounts.entry((0, 0, Kind::Cached)).or_insert(nano);
         } else if value.get() != "0" && value.get() != "0.0" {
-            return Err(format!("`{name}`: charged in a way that a line of `prices` cannot say"));
+            return Err(format!("`{name}`: a charge that `prices` cannot express"));
         }
     }
     let get = |tier: usize, above: u64, kind: Kind| amounts.get(&(tier, above, kind)).copied();

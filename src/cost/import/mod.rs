@@ -136,14 +136,14 @@ impl Imported {
         if prices.iter().any(odd) {
             return self
                 .refused
-                .push((name.to_owned(), "its name cannot stand in a policy".to_owned()));
+                .push((name.to_owned(), "its name cannot be written in a policy".to_owned()));
         }
         let fresh: Vec<Price> =
             prices.into_iter().filter(|price| seen.insert(conditions(price))).collect();
         if fresh.is_empty() {
             return self
                 .refused
-                .push((name.to_owned(), "an entry before it is for the same calls".to_owned()));
+                .push((name.to_owned(), "an earlier entry is for the same calls".to_owned()));
         }
         self.prices.extend(fresh);
         self.taken += 1;

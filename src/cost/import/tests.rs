@@ -60,19 +60,13 @@ fn litellm_entry_by_entry() {
     assert_eq!(
         refused,
         [
-            ("negative", "`input_cost_per_token` is -1e-06, no amount"),
-            (
-                "picture",
-                "`output_cost_per_image`: charged in a way that a line of `prices` cannot say"
-            ),
+            ("negative", "`input_cost_per_token` is -1e-06, which is not an amount"),
+            ("picture", "`output_cost_per_image`: a charge that `prices` cannot express"),
             ("thinks-1", "thinking has a price of its own"),
-            (
-                "whisper",
-                "`input_cost_per_second`: charged in a way that a line of `prices` cannot say"
-            ),
-            ("words", "`input_cost_per_token` is \"cheap\", no amount"),
+            ("whisper", "`input_cost_per_second`: a charge that `prices` cannot express"),
+            ("words", "`input_cost_per_token` is \"cheap\", which is not an amount"),
             // A bare name comes before the same with its provider in front.
-            ("openai/plain-1", "an entry before it is for the same calls"),
+            ("openai/plain-1", "an earlier entry is for the same calls"),
         ]
     );
     assert_eq!(imported.providers, ["anthropic", "groq", "openai"]);
