@@ -156,9 +156,8 @@ fn listening(
     address: SocketAddr,
     key: &str,
 ) -> Result<TcpListener, Failure> {
-    let wrong = |error| {
-        Failure::User(format!("{key}: the socket handed over by LISTEN_FDS is of no use: {error}"))
-    };
+    let wrong =
+        |error| Failure::User(format!("{key}: the socket of LISTEN_FDS cannot be used: {error}"));
     match handed.take_tcp_listener(at).map_err(wrong)? {
         None => bind(address, key),
         Some(socket) => {
@@ -171,8 +170,8 @@ fn listening(
 fn bind(address: SocketAddr, key: &str) -> Result<TcpListener, Failure> {
     server::bind(address).map_err(|error| {
         Failure::User(format!(
-            "{key}: cannot listen on {address}: {error}; is another process there? set another \
-             `{key}`"
+            "{key}: cannot listen on {address}: {error}; stop the process that uses it, or set \
+                another `{key}`"
         ))
     })
 }

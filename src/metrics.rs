@@ -125,7 +125,7 @@ series! {
     /// Attachments that the redactor dropped.
     attachments_dropped: IntCounter = counter(
         "tollgate_attachments_dropped_total",
-        "Attachments taken out of requests."
+        "Attachments removed from requests."
     );
     /// `scope` (`org`, `key`, `user`, `model`), `limit` (its key in the policy).
     ratelimit_rejections: IntCounterVec = counters(
@@ -147,18 +147,18 @@ series! {
     /// Organisations tracked by the limiter.
     limited_orgs: IntGauge = int(
         "tollgate_limited_organizations",
-        "Organisations with a bucket in memory."
+        "Organisations that are counted in memory."
     );
     /// `from` (`work` in progress for another call, or a `kept` answer).
     intents_shared: IntCounterVec = counters(
         "tollgate_intents_shared_total",
-        "Tickets that needed no question of their own.",
+        "Tickets answered with the result of an identical ticket.",
         &["from"]
     );
     /// `code` (error code), `reason` (`expired`, `audience`, `signature`, …).
     auth_failures: IntCounterVec = counters(
         "tollgate_auth_failures_total",
-        "Calls without a valid identity.",
+        "Calls without a valid credential.",
         &["code", "reason"]
     );
     /// `provider`, `direction` (`input`, `cached`, `output`, `reasoning`).
@@ -195,7 +195,7 @@ series! {
     /// 1 if the last reload of the policy succeeded.
     config_last_reload_successful: IntGauge = int(
         "tollgate_config_last_reload_successful",
-        "1 if the last policy edit was taken, 0 if it was refused."
+        "1 if the last policy edit was accepted, 0 if it was refused."
     );
     /// Unix time of the last successful reload.
     config_last_reload_success_timestamp_seconds: Gauge = float(
@@ -205,11 +205,12 @@ series! {
     /// `bound`.
     bounds_reached: IntCounterVec = counters(
         "tollgate_bounds_reached_total",
-        "Times a maximum was reached.",
+        "Times that a bound was reached.",
         &["bound"]
     );
     /// Defects that were caught.
-    panics: IntCounter = counter("tollgate_panics_total", "Calls that ended in a defect.");
+    panics: IntCounter = counter("tollgate_panics_total", "Calls that ended with an internal \
+        error.");
 }
 
 impl Metrics {

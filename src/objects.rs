@@ -67,7 +67,7 @@ impl Objects {
         let writer = match open(&new).and_then(|file| start(file, new, old)) {
             Ok(writer) => Some(writer),
             Err(error) => {
-                tracing::warn!(%error, "cannot keep which stored objects are whose; they are \
+                tracing::warn!(%error, "cannot store the owners of stored objects; they are \
                     forgotten at the next start");
                 None
             }
@@ -139,8 +139,8 @@ fn read(path: &Path) -> HashSet<Digest> {
     match read {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => {
-            tracing::warn!(%error, path = %path.display(), "cannot read which stored objects are \
-                whose")
+            tracing::warn!(%error, path = %path.display(), "cannot read the owners of stored \
+                objects")
         }
         Ok(_) => {}
     }
@@ -194,8 +194,8 @@ fn write(mut file: File, new: &Path, old: &Path, entries: &Receiver<Entry>) {
         if let Err(error) = &result
             && well
         {
-            tracing::warn!(%error, "cannot keep which stored objects are whose; they are forgotten \
-                at the next start");
+            tracing::warn!(%error, "cannot store the owners of stored objects; they are \
+                forgotten at the next start");
         }
         well = result.is_ok();
     }

@@ -210,7 +210,8 @@ async fn routed(admin: &Arc<Admin>, request: &Request<Incoming>) -> Response<Bod
         "/api/logs" => logs(admin, &query).await.unwrap_or_else(unanswered),
         _ => text(
             StatusCode::NOT_FOUND,
-            "there is: / /metrics /healthz /readyz /api/summary /api/logs /api/limits /api/auth \
+            "not found; this side has / /metrics /healthz /readyz /api/summary /api/logs \
+                /api/limits /api/auth \
              /api/config /openapi.yaml\n",
         ),
     }
@@ -310,9 +311,7 @@ async fn summary(admin: &Arc<Admin>, query: &Query) -> Result<Response<Body>, Un
         .split(',')
         .map(|name| {
             Dim::parse(name.trim()).ok_or_else(|| {
-                format!(
-                    "`{name}` is nothing to sum by; use day, org, model, provider, route, caller"
-                )
+                format!("cannot group by `{name}`; use day, org, model, provider, route, caller")
             })
         })
         .collect::<Result<_, String>>()?;
@@ -344,7 +343,7 @@ async fn logs(admin: &Arc<Admin>, query: &Query) -> Result<Response<Body>, Unans
         if !matches!(name.as_str(), "limit" | "from" | "to" | "before") && !filter.and(name, value)
         {
             return Err(format!(
-                "`{name}` is no column to choose by; use one of {}",
+                "cannot filter by `{name}`; use one of {}",
                 Filter::COLUMNS.join(", ")
             )
             .into());

@@ -40,7 +40,7 @@ pub(crate) async fn at_start(gateway: &Arc<Gateway>, log: &AiLog, settings: &Set
     if let Err(reason) = &read {
         tracing::warn!(
             reason,
-            "what was spent before cannot be read; budgets begin at zero until it can"
+            "earlier spending cannot be read; budgets begin at zero until it can"
         );
     }
     read.is_ok()
@@ -66,8 +66,7 @@ pub(crate) async fn follow(
                     if !std::mem::replace(&mut told, true) {
                         tracing::warn!(
                             reason,
-                            "what was spent before cannot be read; budgets begin at zero until it \
-                             can"
+                            "earlier spending cannot be read; budgets begin at zero until it can"
                         );
                     }
                     pause = ASK_AGAIN;
@@ -104,9 +103,9 @@ async fn read(
             |from| reader.spent(from, until_ms, BUDGET_ROWS_MAX).map_err(|error| error.to_string());
         Ok((spent(date.day_start_ms())?, spent(date.month_start_ms())?))
     });
-    let (day, month) = reading.await.map_err(|_| "the reading ended in a defect".to_owned())??;
+    let (day, month) = reading.await.map_err(|_| "internal error while reading".to_owned())??;
     let at = moment(gateway.clock.now(), until_ms);
     gateway.counters.spent_before(&gateway.policy.load(), at, &day, &month);
-    tracing::debug!(sums = day.len() + month.len(), "budgets go on from the log");
+    tracing::debug!(sums = day.len() + month.len(), "budgets continue from the log");
     Ok(())
 }

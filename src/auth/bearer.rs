@@ -27,7 +27,7 @@ const SCHEME: AuthError = AuthError::invalid(
 const TWICE: AuthError = AuthError::invalid(Reason::Headers, "the API key was sent more than once");
 const FORM: AuthError = AuthError::invalid(
     Reason::Malformed,
-    "the API key holds characters that no key has, or is too long",
+    "the API key has a character that is not allowed, or is too long",
 );
 
 /// Finds the credentials.

@@ -340,7 +340,7 @@ impl Slot {
         self.complained_ms.store(now_ms, Ordering::Relaxed);
         let kept = if self.keys.load().is_empty() { "no key set" } else { "the last good set" };
         let source = self.source.shown();
-        tracing::error!(source, reason, in_use = kept, "the key set cannot be taken");
+        tracing::error!(source, reason, in_use = kept, "the key set cannot be used");
     }
 
     /// Puts a set in force; returns whether it was good.

@@ -322,11 +322,11 @@ impl Tickets {
         self.key = named;
         match named {
             Key::Tickets if std::mem::replace(&mut self.list_seen, true) => {
-                self.wrong("`tickets` is there twice; give it once".to_owned(), "tickets")
+                self.wrong("`tickets` is given twice; give it once".to_owned(), "tickets")
             }
             Key::Field(field) if std::mem::replace(&mut self.seen[field], true) => {
                 let (name, place) = (FIELDS[field], self.field(FIELDS[field]));
-                self.wrong_ticket(format!("`{place}` is there twice; give it once"), name)
+                self.wrong_ticket(format!("`{place}` is given twice; give it once"), name)
             }
             _ => Ok(()),
         }
@@ -503,11 +503,11 @@ mod tests {
             (r#"{"title":"a","body":["b"]}"#, Err("body: `body` must be a string".into())),
             (
                 r#"{"title":"a","title":"c","body":"b"}"#,
-                Err("title: `title` is there twice; give it once".into()),
+                Err("title: `title` is given twice; give it once".into()),
             ),
             (
                 r#"{"title":"a","body":"b","bod\u0079":"b"}"#,
-                Err("body: `body` is there twice; give it once".into()),
+                Err("body: `body` is given twice; give it once".into()),
             ),
             ("[]", Err(": a ticket must be a JSON object with a `title`".into())),
             ("\"title\"", Err(": a ticket must be a JSON object with a `title`".into())),
@@ -548,7 +548,7 @@ mod tests {
             (r#"{"x":[{"title":"a","body":"b"}]}"#, Err(format!("tickets: {list}"))),
             (
                 r#"{"tickets":[],"tickets":[]}"#,
-                Err("tickets: `tickets` is there twice; give it once".into()),
+                Err("tickets: `tickets` is given twice; give it once".into()),
             ),
             (
                 r#"{"tickets":[{"title":"a","body":"b"},7,{"title":"c"}]}"#,
@@ -581,7 +581,7 @@ mod tests {
             ),
             (
                 r#"{"tickets":[{"title":"a","title":"a","body":"b"},{"title":"c"}]}"#,
-                ok(&[("title!", "`tickets[0].title` is there twice; give it once"), ("c", "")]),
+                ok(&[("title!", "`tickets[0].title` is given twice; give it once"), ("c", "")]),
             ),
         ] {
             assert_eq!(tickets(true, text), expected, "{text}");

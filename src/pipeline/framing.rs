@@ -39,7 +39,7 @@ pub fn check(head: &Parts) -> Result<(), Refusal> {
     }
     for value in headers.get_all(header::TRANSFER_ENCODING) {
         if !value.as_bytes().eq_ignore_ascii_case(b"chunked") {
-            return bad("the only transfer coding that is read is `chunked`");
+            return bad("the only supported transfer coding is `chunked`");
         }
     }
     if headers.contains_key(header::TRANSFER_ENCODING)
@@ -50,7 +50,7 @@ pub fn check(head: &Parts) -> Result<(), Refusal> {
     if let Some(expect) = headers.get(header::EXPECT)
         && !expect.as_bytes().eq_ignore_ascii_case(b"100-continue")
     {
-        return bad("the only expectation that is met is `100-continue`");
+        return bad("the only supported expectation is `100-continue`");
     }
     Ok(())
 }

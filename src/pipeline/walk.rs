@@ -191,7 +191,7 @@ impl Walk<'_> {
             (Some(Ok(coding)), None) => coding,
             _ => {
                 let message = "a request body may be compressed once, as gzip, deflate or zstd; \
-                    send it so or as it is";
+                    send it that way or uncompressed";
                 return Err(Refusal::new(Code::UnsupportedMediaType, message).closing());
             }
         };

@@ -230,7 +230,7 @@ pub enum ReadError {
         /// The table's engine.
         engine: String,
     },
-    #[error("ClickHouse gives an answer that is not understood")]
+    #[error("ClickHouse answered in an unknown form")]
     Answer,
     #[error("no event queue: {0}")]
     System(#[from] std::io::Error),

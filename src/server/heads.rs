@@ -30,7 +30,7 @@ pub enum Why {
 pub fn refusal(why: Why) -> Refusal {
     let message = match why {
         Why::LengthAndCoding => "the request has both Content-Length and Transfer-Encoding",
-        Why::UnknownCoding => "the only transfer coding that is read is `chunked`",
+        Why::UnknownCoding => "the only supported transfer coding is `chunked`",
     };
     Refusal::new(Code::InvalidRequest, message).closing()
 }

@@ -66,10 +66,13 @@ impl TlsAcceptor {
             match server_config(&files) {
                 Ok(config) => {
                     self.current.store(Arc::new(config));
-                    tracing::info!("TLS certificate read again");
+                    tracing::info!("TLS certificate reloaded");
                 }
                 Err(error) => {
-                    tracing::error!("TLS certificate not taken, the old one stays: {error:#}")
+                    tracing::error!(
+                        "TLS certificate not reloaded, the old one stays in use: \
+                        {error:#}"
+                    )
                 }
             }
         }

@@ -404,7 +404,7 @@ impl Upstream {
         let (is_known, provider) = (party.kind == PartyKind::Known, &**provider);
         match (before.unwrap_or(false), open, own) {
             (false, true, _) => {
-                tracing::warn!(provider, "circuit opened: the provider is not asked for a while");
+                tracing::warn!(provider, "circuit opened: calls to the provider pause");
             }
             (true, false, _) => tracing::info!(provider, "circuit closed: the provider answers"),
             // Strangers can be made up without end, so their circuits are no lines.

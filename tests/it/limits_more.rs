@@ -111,7 +111,7 @@ fn what_a_failed_call_reserved_is_free_again() {
         ));
         provider.wait_for(before + 1);
         let refused = short(&gateway, &jwt("left"));
-        over(&gateway, &refused, "org", "calls_in_flight", "1 calls going on at once");
+        over(&gateway, &refused, "org", "calls_in_flight", "1 calls in flight");
         drop(connection);
         eventually("the call to be over", || {
             (gateway.metric("tollgate_requests_in_flight") == 0.0).then_some(())

@@ -165,7 +165,7 @@ fn places_tokens_and_money_are_shared_too() {
     provider.wait_for(1);
     let refused = b.chat("acme", "hi");
     refused.refused(429, "rate_limit_exceeded");
-    assert!(refused.text().contains("1 calls going on at once"), "{}", refused.text());
+    assert!(refused.text().contains("1 calls in flight"), "{}", refused.text());
     open.send(()).unwrap();
     assert_eq!(first.join().unwrap(), 200);
     eventually("the place to be free", || (b.chat("acme", "hi").status == 200).then_some(()));

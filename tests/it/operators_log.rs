@@ -72,9 +72,9 @@ fn a_key_set_that_fails_is_named_once_and_not_for_every_call() {
     for _ in 0..5 {
         gateway.post("/v1/chat/completions", token, &chat("hi")).refused(401, "invalid_token");
     }
-    let said = line(&gateway, &["ERROR", "the key set cannot be taken", "status 500"]);
+    let said = line(&gateway, &["ERROR", "the key set cannot be used", "status 500"]);
     assert!(said.contains(&format!("source=\"http://{}/jwks\"", keys.address)), "{said}");
-    assert_eq!(gateway.printed().matches("the key set cannot be taken").count(), 1);
+    assert_eq!(gateway.printed().matches("the key set cannot be used").count(), 1);
     line(&gateway, &["credential refused", "reason=\"no_key_set\"", "kid=\"a\""]);
 }
 

@@ -135,7 +135,7 @@ fn a_broken_certificate_file_changes_nothing() {
     let (gateway, folder) = start(&provider, "");
     std::fs::write(folder.path().join("cert.pem"), "nonsense").unwrap();
     eventually("the look at it", || {
-        gateway.printed().contains("TLS certificate not taken").then_some(())
+        gateway.printed().contains("TLS certificate not reloaded").then_some(())
     });
     assert_eq!(shown(&gateway), Some(certificate("first")));
 }

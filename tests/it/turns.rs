@@ -104,7 +104,7 @@ fn tickets_are_found_among_megabytes_of_other_fields() {
             if wrong.contains("tickets") { "/api/ai/intent/batch" } else { "/api/ai/intent" };
         let reply = gateway.send("POST", path, &[("authorization", &bearer)], wrong.as_bytes());
         reply.refused(400, "invalid_request");
-        assert!(reply.text().contains("is there twice"), "{}", reply.text());
+        assert!(reply.text().contains("is given twice"), "{}", reply.text());
     }
     // In one ticket of a batch it is the mistake of that ticket.
     let twice = r#"{"tickets":[{"title":"a","body":"b","b\u006fdy":"c"}]}"#;
@@ -112,7 +112,7 @@ fn tickets_are_found_among_megabytes_of_other_fields() {
     let reply = gateway.send("POST", "/api/ai/intent/batch", &headers, twice.as_bytes());
     let result = reply.ok().json()["results"][0].clone();
     assert_eq!((&result["status"], &result["error"]["param"]), (&json!(400), &json!("body")));
-    assert!(reply.text().contains("is there twice"), "{}", reply.text());
+    assert!(reply.text().contains("is given twice"), "{}", reply.text());
 }
 
 /// The first processor that this test may use.

@@ -151,17 +151,17 @@ async function refresh() {
     byId("policy").textContent = "policy " + config.policy_version + ", loaded " + config.loaded_at.replace("T", " ").slice(0, 19) + " UTC";
     const trouble = [];
     if (config.last_edit_refused && config.last_refused) trouble.push("The last policy edit was refused:", ...config.last_refused.problems);
-    if (config.restart_needed) trouble.push("gateway.yaml has changed; a restart takes it over.");
-    if (config.log.trouble) trouble.push("The log's store does not take rows: " + config.log.trouble);
+    if (config.restart_needed) trouble.push("gateway.yaml has changed; restart the gateway to apply it.");
+    if (config.log.trouble) trouble.push("Rows of the log wait, because they cannot be stored: " + config.log.trouble);
     if (config.log.lost_rows) trouble.push(number(config.log.lost_rows) + " rows of the log were lost.");
-    if (limits.shared_store === "away") trouble.push("The shared limits store is away; limits.fail of the policy is in force.");
+    if (limits.shared_store === "away") trouble.push("The shared limits store is unavailable; limits.fail of the policy applies.");
     show(trouble.join("\n"));
     const [warnings, count] = [byId("warnings"), config.warnings.length];
     warnings.hidden = !count;
-    warnings.querySelector("summary").textContent = count + (count === 1 ? " warning" : " warnings") + " about what is configured";
+    warnings.querySelector("summary").textContent = count + (count === 1 ? " warning" : " warnings") + " about the configuration";
     warnings.querySelector("ul").replaceChildren(...config.warnings.map((text) => element("li", text)));
   } catch (error) {
-    show("The dashboard cannot be read: " + error.message);
+    show("The dashboard cannot be updated: " + error.message);
   }
 }
 

@@ -256,7 +256,7 @@ impl Shipper {
             self.log.counters.lost.inc_by(u64::from(batch.damaged));
             tracing::warn!(
                 segment = %batch.segment, from = batch.start, to = batch.end, stretches = batch.damaged,
-                "damage in the write-ahead log; each stretch lost at least one row"
+                "the write-ahead log is damaged; at least one row is lost in each damaged part"
             );
         }
         if batch.unfinished {

@@ -125,7 +125,10 @@ pub(crate) struct SqliteStore {
 #[derive(Debug, thiserror::Error)]
 pub enum SqliteError {
     /// A file of another program, or of a later version.
-    #[error("it has layout {found}, this version of tollgate knows up to {USER_VERSION}")]
+    #[error(
+        "it has layout {found}, and this version knows up to {USER_VERSION}; use a newer \
+        tollgate"
+    )]
     Version {
         /// `user_version` of the file.
         found: i32,

@@ -337,7 +337,7 @@ impl Shared {
             self.metrics.limits_store_up.set(0);
             tracing::warn!(
                 reason,
-                "the limits store is away; the policy's limits.fail is in force"
+                "the limits store is unavailable; limits.fail of the policy applies"
             );
             self.broken.notify_one();
         }
@@ -352,8 +352,8 @@ impl Shared {
                 let waited = LIMITS_STORE_START_MAX.as_secs();
                 tracing::warn!(
                     waited_seconds = waited,
-                    "the limits store was not reached at the start; the policy's limits.fail is in \
-                     force"
+                    "the limits store was not reached at the start; limits.fail of the policy \
+                        applies"
                 );
                 self.started.cancel();
             }
@@ -378,8 +378,7 @@ impl Shared {
                     if self.has_started() {
                         tracing::warn!(
                             reason,
-                            "the limits store cannot be reached; the policy's limits.fail is in \
-                             force"
+                            "the limits store cannot be reached; limits.fail of the policy applies"
                         );
                     } else {
                         tracing::warn!(

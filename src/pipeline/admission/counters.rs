@@ -73,7 +73,7 @@ impl Counters {
         for (subject, (day, month)) in sums {
             if self.meters.spent_before(&subject, at, day, month).is_err() {
                 tracing::warn!(
-                    "more subjects have spent money than can be counted; some begin anew"
+                    "more subjects have spent money than can be counted; some begin at zero again"
                 );
                 return;
             }
@@ -99,7 +99,7 @@ pub fn message(over: &Over) -> String {
             format!("{whose} may use {limit} tokens a minute; enough are free in {seconds:.1} s")
         }
         Which::CallsInFlight => {
-            format!("{whose} may have {limit} calls going on at once; wait for one of them to end")
+            format!("{whose} may have {limit} calls in flight; wait for one of them to end")
         }
         Which::UsdPerDay => {
             format!(
@@ -109,7 +109,8 @@ pub fn message(over: &Over) -> String {
         }
         Which::UsdPerMonth => {
             format!(
-                "{whose} may spend {} USD a month; it begins anew on the first, 00:00 UTC. {HELD}",
+                "{whose} may spend {} USD a month; the next month begins on the first, 00:00 \
+                    UTC. {HELD}",
                 decimal(limit)
             )
         }
@@ -118,7 +119,7 @@ pub fn message(over: &Over) -> String {
 
 /// Further advice near the end of a budget.
 const HELD: &str =
-    "What calls in progress may cost counts, too: wait for them, or send a smaller `max_tokens`";
+    "Calls in flight count with their highest cost: wait for them, or send a smaller `max_tokens`";
 
 #[cfg(test)]
 mod tests {
@@ -142,21 +143,20 @@ mod tests {
             ),
             (
                 over(Which::CallsInFlight, Scope::Model("gpt-*".into()), 2),
-                "your organization, with models gpt-*, may have 2 calls going on at once; wait for \
-                    one of them to end",
+                "your organization, with models gpt-*, may have 2 calls in flight; wait for one of \
+                    them to end",
             ),
             (
                 over(Which::UsdPerDay, Scope::User("ann".into()), 2_500_000_000),
                 "each user of your organization may spend 2.5 USD a day; the next day begins at \
-                    00:00 UTC. What calls in \
-                 progress may cost counts, too: wait for them, or send a smaller `max_tokens`",
+                    00:00 UTC. Calls in flight count with their highest cost: wait for them, or \
+                    send a smaller `max_tokens`",
             ),
             (
                 over(Which::UsdPerMonth, Scope::Org, 1),
-                "your organization may spend 0.000000001 USD a month; it begins anew on the first, \
-                    00:00 UTC. \
-                 What calls in progress may cost counts, too: wait for them, or send a smaller \
-                 `max_tokens`",
+                "your organization may spend 0.000000001 USD a month; the next month begins on the \
+                    first, 00:00 UTC. Calls in flight count with their highest cost: wait for \
+                    them, or send a smaller `max_tokens`",
             ),
         ] {
             assert_eq!(text, expected);

@@ -382,8 +382,8 @@ impl Counting<'_> {
                 Refusal { quota, retry_after: over.wait, lasting, ..refusal }
             }
             Denial::Away => {
-                let message = "calls cannot be counted at the moment, and are not taken uncounted; \
-                    please try again";
+                let message = "calls cannot be counted at the moment, and the policy refuses \
+                    calls that are not counted; please try again";
                 Refusal::new(Code::Overloaded, message).after(Duration::from_secs(1)).closing()
             }
             Denial::Full => {

@@ -103,7 +103,7 @@ impl Arriving {
             "the request body came too slowly; send at least 1 KiB a second, or all of it within \
              10 seconds"
         } else {
-            "the request body stopped coming"
+            "the request body stopped before its end"
         };
         Refusal::new(Code::RequestTimeout, message).closing()
     }

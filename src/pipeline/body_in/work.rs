@@ -62,13 +62,12 @@ impl Decoding {
         match fault {
             Fault::TooLarge => too_large(self.bytes_max),
             Fault::Bomb => {
-                let message =
-                    "the compressed request body grows out of all proportion; send it as it is";
+                let message = "the compressed request body expands too much; send it uncompressed";
                 Refusal::new(Code::BodyTooLarge, message).closing()
             }
             Fault::Broken => {
-                let message = "the compressed request body is damaged, cut short, or not of the \
-                    coding that it names";
+                let message = "the compressed request body is damaged or incomplete, or \
+                    Content-Encoding names another coding";
                 Refusal::new(Code::UnsupportedMediaType, message).closing()
             }
         }

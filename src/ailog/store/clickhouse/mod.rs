@@ -206,7 +206,7 @@ fn classify(error: &Error) -> StoreError {
         Error::TimedOut => return again("ClickHouse does not answer in time".to_owned()),
         // It is unknown whether the rows arrived; the token makes a retry safe.
         Error::Network(_) => return again("ClickHouse cannot be reached".to_owned()),
-        _ => return again("ClickHouse gives an answer that is not understood".to_owned()),
+        _ => return again("ClickHouse answered in an unknown form".to_owned()),
     };
     let Some(code) = exception_code(text) else { return by_status(text) };
     let reason = format!(

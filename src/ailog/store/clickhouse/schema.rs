@@ -73,10 +73,10 @@ pub(crate) enum ApplyError {
     Unreachable { url: String, error: Error },
     #[error("ClickHouse refuses user `{user}`: {error}")]
     Refused { user: String, error: Error },
-    #[error("ClickHouse does not take {what}: {error}")]
+    #[error("ClickHouse refused {what}: {error}")]
     Statement { what: String, error: Error },
     #[error(
-        "ClickHouse at {url} was not done with {what} within {} s; run the command again when it \
+        "ClickHouse at {url} did not finish {what} within {} s; run the command again when it \
          is less busy",
         STATEMENT_TIMEOUT.as_secs()
     )]
