@@ -1,4 +1,6 @@
-// The official Node SDK through a gateway. Set OPENAI_BASE_URL and OPENAI_API_KEY; nothing else changes.
+// The official Node SDK (`npm install openai`) through a gateway: a call and a stream.
+// Set OPENAI_BASE_URL to the gateway and OPENAI_API_KEY to a token of it; nothing else changes.
+// The provider receives [REDACTED_EMAIL] in place of the address.
 
 import OpenAI from "openai";
 

@@ -1,4 +1,6 @@
-"""The official Python SDK through a gateway. Set OPENAI_BASE_URL and OPENAI_API_KEY; nothing else changes."""
+# The official Python SDK (`pip install openai`) through a gateway: a call and a stream.
+# Set OPENAI_BASE_URL to the gateway and OPENAI_API_KEY to a token of it; nothing else changes.
+# The provider receives [REDACTED_EMAIL] in place of the address.
 
 from openai import OpenAI
 

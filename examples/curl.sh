@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# A gateway from the command line. Set OPENAI_BASE_URL and OPENAI_API_KEY first.
+# curl through a gateway: a call, a stream, a ticket, and an error with its reason.
+# Set OPENAI_BASE_URL to the gateway and OPENAI_API_KEY to a token of it.
+# The provider receives [REDACTED_EMAIL] in place of the address.
 set -euo pipefail
 : "${OPENAI_BASE_URL:?set it to http://HOST:PORT/v1 of the gateway}" "${OPENAI_API_KEY:?set it to a token of the gateway}"
 
 ask() { curl -sS --fail-with-body -H "authorization: Bearer $OPENAI_API_KEY" -H "content-type: application/json" "$@"; echo; }
 
-echo "-- a call: the address never leaves the house"
+echo "-- a call"
 ask "$OPENAI_BASE_URL/chat/completions" -d '{
   "model": "gpt-4o-mini",
   "messages": [{"role": "user", "content": "Write a short note to jane.doe@example.com"}]
@@ -22,5 +24,5 @@ ask "${OPENAI_BASE_URL%/v1}/api/ai/intent" -d '{
   "title": "Charged twice", "body": "The invoice of May was charged twice, please refund one. Urgent!"
 }'
 
-echo "-- a refusal says what is wrong"
+echo "-- an error names the reason"
 ask "$OPENAI_BASE_URL/chat/completions" -d '{"model": "gpt-4o-mini", "messages": [' || true

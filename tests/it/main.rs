@@ -23,6 +23,7 @@ mod cors;
 mod durability;
 mod early;
 mod endpoints;
+mod examples;
 mod faults;
 mod framing;
 mod handover;
