@@ -9,18 +9,19 @@
 //! | Anthropic | beside the input | beside the input | part of the output |
 //! | xAI, and Gemini's OpenAI endpoint | part of the input | – | beside the output; only the total includes it |
 //! | DeepSeek, Moonshot | part of the input, under names of their own | – | part of the output |
+//! | Bedrock | beside the input | beside the input | not told |
 //!
 //! Guarantees: absent, null and odd values are "unknown"; no part is larger than its whole. Does
 //! not estimate (see `estimate`). Gemini's own report is in `gemini_usage`.
 //!
 //! # Source
 //! OpenAI OpenAPI 2.3 (`CompletionUsage`, `ResponseUsage`), Anthropic API reference (`Usage`),
-//! DeepSeek, Moonshot and xAI API references, read November 2026. `inference_geo`: Anthropic, data
-//! residency (November 2026).
+//! DeepSeek, Moonshot and xAI API references, botocore 1.44 (`TokenUsage`), read November 2026.
+//! `inference_geo`: Anthropic, data residency (November 2026).
 
 use serde::de::{Deserialize, Deserializer};
 
-use crate::lenient::{Count, Lenient, Text};
+use crate::lenient::{Count, Each, Lenient, Take, Text};
 use crate::usage::{ServiceTier, TokenUsage};
 
 /// All fields of `usage`.
@@ -68,6 +69,17 @@ pub(crate) struct ReportedUsage {
     /// Anthropic: where the call was computed.
     #[serde(default)]
     inference_geo: Geo,
+    /// Bedrock, as those below.
+    #[serde(default, rename = "inputTokens")]
+    bedrock_input: Count,
+    #[serde(default, rename = "outputTokens")]
+    bedrock_output: Count,
+    #[serde(default, rename = "cacheReadInputTokens")]
+    bedrock_cache_read: Count,
+    #[serde(default, rename = "cacheWriteInputTokens")]
+    bedrock_cache_write: Count,
+    #[serde(default, rename = "cacheDetails")]
+    bedrock_cache_details: HourWrites,
 }
 
 #[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
@@ -127,6 +139,24 @@ impl ReportedUsage {
         usage.cache_write_1h = hour;
         usage.input = usage.input.saturating_add(usage.cached).saturating_add(usage.cache_write);
         Some(within(usage))
+    }
+
+    /// The usage under Bedrock's names: cache tokens are beside the input.
+    pub(crate) fn of_bedrock(&self) -> Option<TokenUsage> {
+        if self.bedrock_input.0.is_none() && self.bedrock_output.0.is_none() {
+            return None;
+        }
+        let (cached, cache_write) =
+            (self.bedrock_cache_read.or_zero(), self.bedrock_cache_write.or_zero());
+        let input = self.bedrock_input.or_zero().saturating_add(cached);
+        Some(within(TokenUsage {
+            input: input.saturating_add(cache_write),
+            cached,
+            cache_write,
+            cache_write_1h: self.bedrock_cache_details.0,
+            output: self.bedrock_output.or_zero(),
+            ..TokenUsage::default()
+        }))
     }
 
     /// The fields by their meaning, not yet held against each other.
@@ -200,6 +230,10 @@ impl ReportedUsage {
             (&mut self.cache_read_input_tokens, later.cache_read_input_tokens),
             (&mut self.prompt_cache_hit_tokens, later.prompt_cache_hit_tokens),
             (&mut self.cached_tokens, later.cached_tokens),
+            (&mut self.bedrock_input, later.bedrock_input),
+            (&mut self.bedrock_output, later.bedrock_output),
+            (&mut self.bedrock_cache_read, later.bedrock_cache_read),
+            (&mut self.bedrock_cache_write, later.bedrock_cache_write),
         ] {
             if new.0.is_some() {
                 *old = new;
@@ -218,6 +252,9 @@ impl ReportedUsage {
         }
         if later.cache_creation.0.is_some() {
             self.cache_creation = later.cache_creation;
+        }
+        if later.bedrock_cache_details.0 > 0 {
+            self.bedrock_cache_details = later.bedrock_cache_details;
         }
         self.service_tier.update(later.service_tier);
         self.speed.update(later.speed);
@@ -239,6 +276,34 @@ pub(crate) fn within(usage: TokenUsage) -> TokenUsage {
         reasoning: usage.reasoning.min(usage.output),
         audio_output: usage.audio_output.min(usage.output),
         ..usage
+    }
+}
+
+/// The tokens written to the cache for an hour, in a list of `{ttl, inputTokens}`.
+#[derive(Clone, Copy, Debug, Default)]
+struct HourWrites(u64);
+
+impl<'de> Deserialize<'de> for HourWrites {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        #[derive(serde::Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Entry<'a> {
+            #[serde(borrow, default)]
+            ttl: Text<'a>,
+            #[serde(default)]
+            input_tokens: Count,
+        }
+        #[derive(Default)]
+        struct Sum(u64);
+        impl<'de> Take<'de> for Sum {
+            type Item = Lenient<Entry<'de>>;
+            fn take(&mut self, Lenient(entry): Lenient<Entry<'de>>) {
+                if let Some(entry) = entry.filter(|entry| entry.ttl.0.as_deref() == Some("1h")) {
+                    self.0 = self.0.saturating_add(entry.input_tokens.or_zero());
+                }
+            }
+        }
+        Ok(HourWrites(Each::<Sum>::deserialize(d)?.0.unwrap_or_default().0))
     }
 }
 

@@ -42,6 +42,7 @@
 //! ```
 
 // ANTH mod anthropic_messages;
+mod bedrock_converse;
 pub mod carrier;
 pub mod error;
 mod framing;

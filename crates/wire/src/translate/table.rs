@@ -7,7 +7,7 @@ use super::framing::Framing;
 use super::loss::{Losses, Refused};
 use super::neutral::{Answer, Request};
 use super::stream::{Bounds, ReadStream, WriteStream};
-use super::{Context, Operation, Target, Written, gemini, openai_chat};
+use super::{Context, Operation, Target, Written, bedrock_converse, gemini, openai_chat};
 use crate::format::Format;
 
 /// The side of a format that faces the application.
@@ -57,6 +57,7 @@ pub(crate) fn provider(format: Format) -> Option<&'static ProviderSide> {
     match format {
         Format::OpenAiChat => Some(&openai_chat::PROVIDER),
         Format::Gemini => Some(&gemini::PROVIDER),
+        Format::BedrockConverse => Some(&bedrock_converse::PROVIDER),
         _ => None,
     }
 }
