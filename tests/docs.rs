@@ -279,6 +279,25 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
+/// The tables of the sections that name the record `benches/RESULTS.md` have its figures.
+#[test]
+fn figures_of_performance_are_those_of_the_record() {
+    let (page, record) = ("docs/performance.md", "benches/RESULTS.md");
+    let (page, record) = (read(&root().join(page)), read(&root().join(record)));
+    let mut number = 0;
+    for section in page.split("\n## ").filter(|section| section.contains("benches/RESULTS.md")) {
+        for cell in section.lines().filter(|line| line.starts_with('|')).flat_map(|l| l.split('|'))
+        {
+            let figure = cell.split_whitespace().next().unwrap_or_default();
+            if figure.contains('.') && figure.parse::<f64>().is_ok() {
+                number += 1;
+                assert!(record.contains(&format!(" {figure} ")), "{figure} is not in the record");
+            }
+        }
+    }
+    assert!(number > 12, "only {number} figures were found");
+}
+
 /// The sentences of a page whose subject seems to be one of these words.
 fn odd_subjects(prose: &str) -> Vec<String> {
     let mut odd = Vec::new();
