@@ -268,6 +268,26 @@ fn every_counted_bound_is_explained() {
     }
 }
 
+/// Lines that operators act on are written by the program in these words.
+#[test]
+fn every_named_log_line_is_written_by_the_program() {
+    let page = read(&root().join("docs/operations.md"));
+    let (_, section) = page.split_once("## The log of the process").expect("the section");
+    let mut files = Vec::new();
+    collect(&root().join("src"), &mut files);
+    let sources: Vec<String> = files.iter().map(|path| read(path)).collect();
+    let mut number = 0;
+    for row in section.lines().filter(|line| line.starts_with("| `")) {
+        let first = row.split('|').nth(1).unwrap_or_default();
+        for line in first.split('`').skip(1).step_by(2) {
+            number += 1;
+            let written = format!("\"{line}");
+            assert!(sources.iter().any(|source| source.contains(&written)), "{line}");
+        }
+    }
+    assert!(number > 10, "only {number} lines were found");
+}
+
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("folder") {
         let path = entry.expect("entry").path();
