@@ -45,7 +45,8 @@ impl Framing for Sse {
     fn end(&mut self, each: &mut Each<'_>) -> Result<(), Invalid> {
         let rest = self.reader.rest();
         let event = sse::parse(&rest);
-        let data = if event.data.is_empty() { &rest } else { &event.data }.trim_ascii();
+        let data: &[u8] = if event.data.is_empty() { &rest } else { &event.data };
+        let data = data.trim_ascii();
         let is_whole =
             data == b"[DONE]" || serde_json::from_slice::<serde::de::IgnoredAny>(data).is_ok();
         if is_whole { tell(&rest, each) } else { Ok(()) }
