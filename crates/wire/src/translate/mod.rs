@@ -56,6 +56,7 @@ mod media;
 pub mod model;
 pub mod neutral;
 mod openai_chat;
+mod openai_responses;
 mod path;
 pub mod schema;
 mod stream;
@@ -257,7 +258,8 @@ pub fn is_possible(caller: Format, target: Format, operation: Operation) -> bool
         return false;
     };
     match operation {
-        Operation::Generate => true,
+        // Responses is served as it is, or not at all.
+        Operation::Generate => target != Format::OpenAiResponses,
         Operation::CountTokens => caller.write_count.is_some() && provider.read_count.is_some(),
     }
 }

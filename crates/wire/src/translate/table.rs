@@ -7,7 +7,9 @@ use super::framing::Framing;
 use super::loss::{Losses, Refused};
 use super::neutral::{Answer, Request};
 use super::stream::{Bounds, ReadStream, WriteStream};
-use super::{Context, Operation, Target, Written, bedrock_converse, gemini, openai_chat};
+use super::{
+    Context, Operation, Target, Written, bedrock_converse, gemini, openai_chat, openai_responses,
+};
 use crate::format::Format;
 
 /// The side of a format that faces the application.
@@ -48,6 +50,7 @@ pub(crate) struct ProviderSide {
 pub(crate) fn caller(format: Format) -> Option<&'static CallerSide> {
     match format {
         Format::OpenAiChat => Some(&openai_chat::CALLER),
+        Format::OpenAiResponses => Some(&openai_responses::CALLER),
         _ => None,
     }
 }
@@ -58,6 +61,8 @@ pub(crate) fn provider(format: Format) -> Option<&'static ProviderSide> {
         Format::OpenAiChat => Some(&openai_chat::PROVIDER),
         Format::Gemini => Some(&gemini::PROVIDER),
         Format::BedrockConverse => Some(&bedrock_converse::PROVIDER),
+        // For counts only.
+        Format::OpenAiResponses => Some(&openai_responses::COUNTER),
         _ => None,
     }
 }

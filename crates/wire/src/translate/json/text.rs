@@ -93,6 +93,11 @@ impl<'a> JsonText<'a> {
         }
     }
 
+    /// Appends a newline.
+    pub fn push_newline(&mut self) {
+        self.0.to_mut().push_str("\\n");
+    }
+
     /// The same text, borrowed from this one.
     pub fn borrow(&self) -> JsonText<'_> {
         JsonText(Cow::Borrowed(&self.0))

@@ -268,7 +268,7 @@ impl<'a> ToolResult<'a> {
             if is_first {
                 joined = text.text.clone();
             } else {
-                joined.push(&JsonText::literal("\\n"));
+                joined.push_newline();
                 joined.push(&text.text);
             }
             is_first = false;

@@ -93,6 +93,9 @@ pub struct Request<'a> {
     pub prompt_cache_key: Option<Field<JsonText<'a>>>,
     /// A cache mark on the whole request (Anthropic's top-level `cache_control`). A hint.
     pub cache: Option<Field<CacheMark>>,
+    /// Names of functions whose caller did not say whether they are strict, in a format where they
+    /// then are if their schema allows it (Responses).
+    pub strict_by_default: Vec<JsonText<'a>>,
     /// Names of tools that were flattened, and their parts: `ns__name`.
     pub flattened: Vec<Flattened>,
     /// Fields of the request that the caller's format repeats in its answer, as JSON.

@@ -64,7 +64,7 @@ fn write_tools(
             if tool.cache.is_some() {
                 losses.drop_hint(format!("tools[{}].cache_control", tool.index));
             }
-            write_tool(tool, target, losses, &mut list.object())?;
+            write_tool(tool, request, target, losses, &mut list.object())?;
         }
     }
     if let Some(choice) = request.tool_choice.take() {
@@ -78,6 +78,7 @@ fn write_tools(
 
 fn write_tool(
     tool: &Tool<'_>,
+    request: &Request<'_>,
     target: &Target<'_>,
     losses: &mut Losses,
     object: &mut JsonObject<'_>,
@@ -104,6 +105,13 @@ fn write_tool(
                     function.bool("strict", true)
                 }
                 Some(name) => losses.drop_field(format!("tools[{index}].{name}")),
+                // The caller's format has another default.
+                None if target.server.is_openai
+                    && request.strict_by_default.contains(name)
+                    && schema::fits(schema, Dialect::OpenAiStrict) =>
+                {
+                    function.bool("strict", true);
+                }
                 None => {}
             }
         }

@@ -387,7 +387,7 @@ fn joined<'a>(texts: &[JsonText<'a>]) -> JsonText<'a> {
     let mut joined = JsonText::default();
     for (at, text) in texts.iter().enumerate() {
         if at > 0 {
-            joined.push(&JsonText::literal("\\n"));
+            joined.push_newline();
         }
         joined.push(text);
     }
