@@ -10,6 +10,7 @@
 //! | [`loss`] | fields that were not carried, and refusals |
 //! | [`model`] | what a model takes, by its family |
 //! | [`schema`] | subsets of JSON Schema |
+//! | [`embeddings`] | requests for embeddings and their answers, which have a form of their own |
 //! | [`ids`], [`carrier`] | ids of answers and calls; opaque data in a foreign field |
 //! | [`error`] | errors in the caller's words |
 //! | [`json`] | strings and values that are carried as they were written |
@@ -44,6 +45,7 @@
 // ANTH mod anthropic_messages;
 mod bedrock_converse;
 pub mod carrier;
+pub mod embeddings;
 pub mod error;
 mod framing;
 mod gemini;
