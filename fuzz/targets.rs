@@ -10,6 +10,8 @@ use tollgate_redact::{
     Attachments, BodyRedactor, BodyRestorer, CustomSpec, ENTITIES, EventRestorer, RedactError,
     Rules, RulesSpec, Schema, TermsSpec,
 };
+use tollgate_wire::Format;
+use tollgate_wire::translate::{self, Bounds, Call, Context, Operation, Stream, Target};
 
 /// Formats as those of the gateway are.
 const CHAT: Schema = Schema { usage_option: true, store_option: true, ..Schema::REQUEST };
@@ -131,4 +133,72 @@ pub fn restorer(data: &[u8]) {
         }
         events.end();
     }
+}
+
+/// Formats that applications speak, and formats that providers speak, with a model of each.
+const CALLERS: [Format; 2] = [Format::OpenAiChat, Format::AnthropicMessages];
+const TARGETS: [(Format, &str); 3] = [
+    (Format::OpenAiChat, "gpt-5.6"),
+    (Format::AnthropicMessages, "claude-opus-4-8"),
+    (Format::AnthropicMessages, "claude-sonnet-4-5"),
+];
+
+fn call(format: Format) -> Call<'static> {
+    Call { format, operation: Operation::Generate, id: "call", created: 1 }
+}
+
+/// Any bytes as a request: it is refused, or its translation is JSON and the same every time. The
+/// first byte says from what to what.
+pub fn translated_request(data: &[u8]) {
+    let [how, data @ ..] = data else { return };
+    let caller = CALLERS[usize::from(*how) % CALLERS.len()];
+    let (format, model) = TARGETS[usize::from(*how) / CALLERS.len() % TARGETS.len()];
+    let translate = || translate::request(&call(caller), &Target::new(format, model), data);
+    if let Ok(translated) = translate() {
+        assert!(is_json(&translated.body), "{:?}", String::from_utf8_lossy(&translated.body));
+        let again = translate().expect("the same");
+        assert_eq!((again.body, again.losses), (translated.body, translated.losses));
+    }
+}
+
+/// What a request of this caller has left for its answer from this provider.
+fn context(caller: Format, target: (Format, &str)) -> Context {
+    let body = match caller {
+        Format::AnthropicMessages => {
+            &br#"{"max_tokens":5,"messages":[{"role":"user","content":"a"}]}"#[..]
+        }
+        _ => br#"{"messages":[{"role":"user","content":"a"}],"stream_options":{"include_usage":true},"tools":[{"type":"custom","custom":{"name":"f"}}]}"#,
+    };
+    let target = Target::new(target.0, target.1);
+    translate::request(&call(caller), &target, body).expect("a plain request").context
+}
+
+/// Any bytes as an answer, whole and as a stream: what is given out is JSON, the same in any
+/// pieces, and without an end after a failure. The first two bytes say how.
+pub fn translated_answer(data: &[u8]) {
+    let [how, cut, data @ ..] = data else { return };
+    let caller = CALLERS[usize::from(*how) % CALLERS.len()];
+    let target = TARGETS[usize::from(*how) / CALLERS.len() % TARGETS.len()];
+    let context = context(caller, target);
+    if let Ok(answer) = translate::answer(&context, data) {
+        assert!(is_json(&answer.body), "{:?}", String::from_utf8_lossy(&answer.body));
+    }
+    let run = |chunk_bytes: usize| {
+        let bounds = Bounds { event_bytes_max: 512, held_bytes_max: 256 };
+        let mut stream = Stream::new(&context, bounds).expect("a translation");
+        let mut out = Vec::new();
+        let failed = data
+            .chunks(chunk_bytes)
+            .any(|chunk| stream.push(Bytes::copy_from_slice(chunk), &mut out).is_err());
+        let failed = failed || stream.end(&mut out).is_err();
+        (out, failed)
+    };
+    let (out, failed) = run(data.len().max(1));
+    let text = std::str::from_utf8(&out).expect("UTF-8");
+    for line in text.lines().filter_map(|line| line.strip_prefix("data: ")) {
+        assert!(line == "[DONE]" || is_json(line.as_bytes()), "{line}");
+    }
+    assert_eq!(text.contains("data: [DONE]") || text.contains("event: message_stop"), !failed);
+    let (cut_out, cut_failed) = run(usize::from(*cut % 32) + 1);
+    assert_eq!((String::from_utf8_lossy(&cut_out), cut_failed), (text.into(), failed));
 }

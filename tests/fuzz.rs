@@ -65,6 +65,12 @@ const TOKENS: &[&[u8]] = &[
     b"1e9",
     b"-0.5",
     b"null",
+    b"\"role\":\"assistant\",",
+    b"\"tool_calls\":[{\"id\":\"c\",\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}],",
+    b"\"finish_reason\":\"stop\"",
+    b"\"stop_reason\":\"end_turn\"",
+    b"data: ",
+    b"\n\n",
 ];
 
 fn corpus() -> &'static [Vec<u8>] {
@@ -90,9 +96,25 @@ fn corpus() -> &'static [Vec<u8>] {
     })
 }
 
-/// An input made of the corpus.
-fn input(rng: &mut fastrand::Rng) -> Vec<u8> {
-    let corpus = corpus();
+/// Requests, answers and streams in the formats that are translated.
+fn translated_corpus() -> &'static [Vec<u8>] {
+    static CORPUS: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
+    CORPUS.get_or_init(|| {
+        [
+            r#"{"messages":[{"role":"system","content":"S"},{"role":"user","content":[{"type":"text","text":"a"},{"type":"image_url","image_url":{"url":"data:image/png;base64,QUJD","detail":"low"}}]},{"role":"assistant","content":"b","reasoning_content":"Hm","thinking_blocks":[{"type":"thinking","thinking":"Hm","signature":"Sg=="}],"tool_calls":[{"id":"c1","type":"function","function":{"name":"f","arguments":"{\"a\":1}"}},{"id":"c2","function":{"name":"g","arguments":""}}]},{"role":"tool","tool_call_id":"c2","content":"2"},{"role":"tool","tool_call_id":"c1","content":"1"},{"role":"user","content":"c"}],"tools":[{"type":"function","function":{"name":"f","strict":true,"parameters":{"type":"object","properties":{},"required":[],"additionalProperties":false}}},{"type":"custom","custom":{"name":"h"}}],"tool_choice":"auto","stop":["x"],"temperature":1.5,"reasoning_effort":"high","response_format":{"type":"json_schema","json_schema":{"name":"n","schema":{"type":"object","properties":{"a":{"type":["string","null"],"minLength":2}}}}},"stream":true}"#,
+            r#"{"max_tokens":9,"system":[{"type":"text","text":"S","cache_control":{"type":"ephemeral"}}],"messages":[{"role":"user","content":"a"},{"role":"assistant","content":[{"type":"thinking","thinking":"Hm","signature":"tg1.google.U2c9PQ"},{"type":"text","text":"b"},{"type":"tool_use","id":"t1","name":"f","input":{"a":1}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"t1","is_error":true,"content":[{"type":"text","text":"1"},{"type":"image","source":{"type":"base64","media_type":"image/png","data":"QUJD"}}]},{"type":"document","source":{"type":"text","media_type":"text/plain","data":"d"}}]}],"tools":[{"name":"f","input_schema":{"type":"object"}}],"tool_choice":{"type":"any"},"thinking":{"type":"enabled","budget_tokens":2000},"output_config":{"effort":"low"},"metadata":{"user_id":"u"}}"#,
+            r#"{"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"a","reasoning_content":"Hm","tool_calls":[{"id":"c1","function":{"name":"f","arguments":"{}"}}]},"finish_reason":"tool_calls"}],"usage":{"prompt_tokens":5,"completion_tokens":3}}"#,
+            r#"{"model":"m","content":[{"type":"thinking","thinking":"Hm","signature":"Sg=="},{"type":"text","text":"a"},{"type":"tool_use","id":"t1","name":"f","input":{"a":1}}],"stop_reason":"tool_use","usage":{"input_tokens":5,"output_tokens":3}}"#,
+            "data: {\"model\":\"m\",\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\ndata: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"id\":\"c\",\"function\":{\"name\":\"f\",\"arguments\":\"{\"}}]}}]}\n\ndata: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":1,\"id\":\"d\",\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]}}]}\n\ndata: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\"}\"}}]},\"finish_reason\":\"tool_calls\"}]}\n\ndata: {\"choices\":[],\"usage\":{\"prompt_tokens\":5}}\n\ndata: [DONE]\n\n",
+            "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"model\":\"m\"}}\n\ndata: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"a\"}}\n\ndata: {\"type\":\"content_block_stop\",\"index\":0}\n\ndata: {\"type\":\"content_block_start\",\"index\":1,\"content_block\":{\"type\":\"tool_use\",\"id\":\"t\",\"name\":\"f\"}}\n\ndata: {\"type\":\"content_block_delta\",\"index\":1,\"delta\":{\"type\":\"input_json_delta\",\"partial_json\":\"{}\"}}\n\ndata: {\"type\":\"content_block_stop\",\"index\":1}\n\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"tool_use\"},\"usage\":{\"output_tokens\":5}}\n\ndata: {\"type\":\"message_stop\"}\n\n",
+        ]
+        .map(|body| body.as_bytes().to_vec())
+        .into()
+    })
+}
+
+/// An input made of a corpus.
+fn input(rng: &mut fastrand::Rng, corpus: &[Vec<u8>]) -> Vec<u8> {
     let mut input = corpus[rng.usize(..corpus.len())].clone();
     for _ in 0..rng.usize(0..6) {
         let at = rng.usize(..=input.len());
@@ -119,18 +141,18 @@ fn input(rng: &mut fastrand::Rng) -> Vec<u8> {
 
 /// Runs a target, and tells the input with which it fails. `head`: bytes that say how; `two`: it
 /// takes two bodies.
-fn drive(target: fn(&[u8]), head: usize, two: bool) {
+fn drive(target: fn(&[u8]), corpus: &[Vec<u8>], head: usize, two: bool) {
     let number = |name: &str, default: u64| {
         std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
     };
     let mut rng = fastrand::Rng::with_seed(number("TOLLGATE_FUZZ_SEED", 1));
     for run in 0..number("TOLLGATE_FUZZ_RUNS", RUNS) {
         let mut data: Vec<u8> = (0..head).map(|_| rng.u8(..)).collect();
-        data.extend(input(&mut rng));
+        data.extend(input(&mut rng, corpus));
         if two {
             // The answer to the first.
             data.push(0);
-            data.extend(input(&mut rng));
+            data.extend(input(&mut rng, corpus));
         }
         if let Err(panic) = std::panic::catch_unwind(|| target(&data)) {
             let said = panic.downcast_ref::<String>().map_or("", String::as_str);
@@ -141,15 +163,25 @@ fn drive(target: fn(&[u8]), head: usize, two: bool) {
 
 #[test]
 fn tokenizer() {
-    drive(targets::tokenizer, 0, false);
+    drive(targets::tokenizer, corpus(), 0, false);
 }
 
 #[test]
 fn redactor() {
-    drive(targets::redactor, 2, false);
+    drive(targets::redactor, corpus(), 2, false);
 }
 
 #[test]
 fn restorer() {
-    drive(targets::restorer, 1, true);
+    drive(targets::restorer, corpus(), 1, true);
+}
+
+#[test]
+fn translated_request() {
+    drive(targets::translated_request, translated_corpus(), 1, false);
+}
+
+#[test]
+fn translated_answer() {
+    drive(targets::translated_answer, translated_corpus(), 2, false);
 }

@@ -17,16 +17,20 @@ pub(crate) trait Framing: Send {
     fn end(&mut self, each: &mut Each<'_>) -> Result<(), Invalid>;
 }
 
+const TOO_LONG: Invalid = Invalid::new("an event of the stream is too long");
+
 /// Server-sent events. A line of JSON without `data:` counts as data: Gemini reports errors so.
 pub(crate) struct Sse {
     reader: EventReader,
+    event_bytes_max: usize,
     pieces: Vec<Piece>,
 }
 
 impl Sse {
     /// Holds at most `event_bytes_max` bytes; a longer event is an error.
     pub(crate) fn boxed(event_bytes_max: usize) -> Box<dyn Framing> {
-        Box::new(Sse { reader: EventReader::new(event_bytes_max), pieces: Vec::new() })
+        let reader = EventReader::new(event_bytes_max);
+        Box::new(Sse { reader, event_bytes_max, pieces: Vec::new() })
     }
 }
 
@@ -35,8 +39,10 @@ impl Framing for Sse {
         self.reader.push(chunk, &mut self.pieces);
         for piece in self.pieces.drain(..) {
             match piece {
+                // In one chunk as in several.
+                Piece::Event(event) if event.len() > self.event_bytes_max => return Err(TOO_LONG),
                 Piece::Event(event) => tell(&event, each)?,
-                Piece::Part(_) => return Err(Invalid::new("an event of the stream is too long")),
+                Piece::Part(_) => return Err(TOO_LONG),
             }
         }
         Ok(())
@@ -95,7 +101,10 @@ mod tests {
     #[test]
     fn a_cut_event_is_none_and_a_long_one_an_error() {
         assert_eq!(events("data: {\"a\":", 3), Ok(vec![]));
-        assert!(events(&format!("data: {}\n\n", "x".repeat(200)), 7).is_err());
+        for chunk_bytes in [7, 1000] {
+            let long = format!("data: {}\n\n", "x".repeat(200));
+            assert!(events(&long, chunk_bytes).is_err());
+        }
         assert_eq!(events("[{\"error\":", 3), Ok(vec![]));
         let bare = "{\"error\":{}}";
         assert_eq!(events(bare, 3), Ok(vec![(String::new(), bare.to_owned())]));

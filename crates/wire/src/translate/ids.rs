@@ -111,7 +111,7 @@ fn written(prefix: &str, state: [u64; 2]) -> String {
     for mut half in [state[0], state[1]] {
         for _ in 0..MINTED_CHARS / 2 {
             id.push(char::from(ALPHABET[usize::try_from(half % 62).unwrap_or(0)]));
-            half = half / 62 ^ (half % 62) << 58;
+            half = (half / 62) ^ ((half % 62) << 58);
         }
     }
     id

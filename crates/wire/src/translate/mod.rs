@@ -22,7 +22,7 @@
 //!
 //! # Example
 //!
-//! ```ignore
+//! ```
 //! use tollgate_wire::Format;
 //! use tollgate_wire::translate::{Call, Operation, Target, answer, request};
 //!
@@ -42,7 +42,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-// ANTH mod anthropic_messages;
+mod anthropic_messages;
 mod bedrock_converse;
 pub mod carrier;
 pub mod embeddings;
@@ -63,6 +63,8 @@ mod path;
 pub mod schema;
 mod stream;
 mod table;
+#[cfg(test)]
+mod tests;
 mod tools;
 
 use std::borrow::Cow;
@@ -276,6 +278,10 @@ pub fn request(call: &Call<'_>, target: &Target<'_>, body: &[u8]) -> Result<Tran
     else {
         return Err(Refused::unsupported("model", Untranslatable.to_string()));
     };
+    if call.operation == Operation::CountTokens && provider.read_count.is_none() {
+        let text = "the model's provider cannot count tokens";
+        return Err(Refused::unsupported("model", text));
+    }
     let body = std::str::from_utf8(body).map_err(|_| Refused {
         reason: loss::Reason::NotJson,
         param: None,

@@ -235,7 +235,8 @@ impl Pump<'_> {
             Event::Delta(text) => self.facts.text_bytes += text.len() as u64,
             Event::Usage(usage) => self.facts.usage = Some(*usage),
             Event::Stop { stop, word, .. } => {
-                if *stop == Stop::Malformed {
+                let has_content = self.facts.tool_calls > 0 || self.facts.text_bytes > 0;
+                if *stop == Stop::Malformed || (*stop == Stop::Unknown && !has_content) {
                     return Err(Invalid::new("the provider could not read its model's answer"));
                 }
                 self.facts.stop = Some(*stop);

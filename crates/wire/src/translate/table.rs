@@ -8,9 +8,13 @@ use super::loss::{Losses, Refused};
 use super::neutral::{Answer, Request};
 use super::stream::{Bounds, ReadStream, WriteStream};
 use super::{
-    Context, Operation, Target, Written, bedrock_converse, gemini, openai_chat, openai_responses,
+    Context, Operation, Target, Written, anthropic_messages, bedrock_converse, gemini, openai_chat,
+    openai_responses,
 };
 use crate::format::Format;
+
+/// Reads a number of tokens; `None` if there is none.
+pub(crate) type ReadCount = fn(&[u8]) -> Option<u64>;
 
 /// The side of a format that faces the application.
 pub(crate) struct CallerSide {
@@ -43,7 +47,7 @@ pub(crate) struct ProviderSide {
     /// Reads an error body, by its status.
     pub(crate) read_error: fn(u16, &[u8]) -> ProviderError,
     /// Reads the answer to a count of tokens. `None`: the format has no such call.
-    pub(crate) read_count: Option<fn(&[u8]) -> Option<u64>>,
+    pub(crate) read_count: Option<ReadCount>,
 }
 
 /// The application's side of a format.
@@ -51,6 +55,7 @@ pub(crate) fn caller(format: Format) -> Option<&'static CallerSide> {
     match format {
         Format::OpenAiChat => Some(&openai_chat::CALLER),
         Format::OpenAiResponses => Some(&openai_responses::CALLER),
+        Format::AnthropicMessages => Some(&anthropic_messages::CALLER),
         _ => None,
     }
 }
@@ -63,6 +68,7 @@ pub(crate) fn provider(format: Format) -> Option<&'static ProviderSide> {
         Format::BedrockConverse => Some(&bedrock_converse::PROVIDER),
         // For counts only.
         Format::OpenAiResponses => Some(&openai_responses::COUNTER),
+        Format::AnthropicMessages => Some(&anthropic_messages::PROVIDER),
         _ => None,
     }
 }

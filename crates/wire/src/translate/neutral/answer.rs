@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::part::{Part, PartKind};
+use super::part::{Arguments, Part, PartKind, ToolCall};
 use crate::translate::json::{JsonText, Raw};
 use crate::usage::TokenUsage;
 
@@ -31,6 +31,17 @@ impl Answer<'_> {
     /// Whether it calls a tool.
     pub fn has_calls(&self) -> bool {
         self.parts.iter().any(|part| matches!(part.kind, PartKind::ToolCall(_)))
+    }
+
+    /// Whether the answer was cut before the arguments of its last call came, so that none is not
+    /// the empty object.
+    pub fn is_cut_before_arguments(&self, call: &ToolCall<'_>) -> bool {
+        let last = self.parts.iter().rev().find_map(|part| match &part.kind {
+            PartKind::ToolCall(call) => Some(call),
+            _ => None,
+        });
+        let is_blank = matches!(&call.arguments, Arguments::Text(text) if text.is_blank());
+        self.stop.is_cut() && is_blank && last.is_some_and(|last| std::ptr::eq(last, call))
     }
 
     /// Whether there is text or a call. Thinking is neither.

@@ -132,13 +132,9 @@ impl Request<'_> {
         noted(losses, &mut self.metadata);
         noted(losses, &mut self.service_tier);
         noted(losses, &mut self.verbosity);
-        for hint in
-            [self.prompt_cache_key.take().map(|f| f.name), self.cache.take().map(|f| f.name)]
-        {
-            if let Some(name) = hint {
-                losses.drop_hint(name);
-            }
-        }
+        let (key, cache) = (self.prompt_cache_key.take(), self.cache.take());
+        let hints = key.map(|field| field.name).into_iter().chain(cache.map(|field| field.name));
+        hints.for_each(|name| losses.drop_hint(name));
     }
 }
 

@@ -313,7 +313,8 @@ fn write_message(answer: &Answer<'_>, context: &Context, message: &mut JsonObjec
     if !said.calls.is_empty() {
         let mut list = message.list("tool_calls");
         for (index, call) in said.calls.iter().enumerate() {
-            write_call(call, index, context, &mut list.object());
+            let is_cut = answer.is_cut_before_arguments(call);
+            write_call(call, index, is_cut, context, &mut list.object());
         }
     }
     if let Some(signature) = said.signature {
@@ -395,7 +396,14 @@ pub(super) fn call_id(id: &JsonText<'_>, index: usize, context: &Context) -> Str
     ids::fit(id, IdRule::Chat, "call_").into_owned()
 }
 
-fn write_call(call: &ToolCall<'_>, index: usize, context: &Context, object: &mut JsonObject<'_>) {
+/// `is_cut`: the answer ended before the arguments began.
+fn write_call(
+    call: &ToolCall<'_>,
+    index: usize,
+    is_cut: bool,
+    context: &Context,
+    object: &mut JsonObject<'_>,
+) {
     object.str("id", &call_id(&call.id, index, context));
     if context.is_custom(&call.name) {
         object.str("type", "custom");
@@ -409,7 +417,11 @@ fn write_call(call: &ToolCall<'_>, index: usize, context: &Context, object: &mut
         object.str("type", "function");
         let mut function = object.object("function");
         function.text("name", &call.name);
-        function.text("arguments", &call.arguments.as_text());
+        if is_cut {
+            function.str("arguments", "");
+        } else {
+            function.text("arguments", &call.arguments.as_text());
+        }
     }
     if let Some(signature) = &call.signature {
         write_signature(signature, object);

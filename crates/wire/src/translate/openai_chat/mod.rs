@@ -12,8 +12,6 @@
 mod answer;
 mod read_stream;
 mod request;
-#[cfg(test)]
-mod tests;
 mod whole;
 mod write_stream;
 

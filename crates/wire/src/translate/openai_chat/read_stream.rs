@@ -29,6 +29,7 @@ pub(super) fn boxed(_: &Context, bounds: Bounds) -> Box<dyn ReadStream> {
         calls: Vec::new(),
         held_bytes: 0,
         has_refused: false,
+        is_cut: false,
         usage: ReportedUsage::default(),
         tier: Tier::default(),
         stop: None,
@@ -87,6 +88,8 @@ struct CallDelta<'a> {
     #[serde(borrow, default)]
     function: Option<FunctionDelta<'a>>,
     #[serde(borrow, default)]
+    custom: Option<CustomDelta<'a>>,
+    #[serde(borrow, default)]
     extra_content: Option<ExtraContent<'a>>,
 }
 
@@ -98,6 +101,15 @@ struct FunctionDelta<'a> {
     arguments: Option<JsonText<'a>>,
 }
 
+/// A piece of a call with free text.
+#[derive(Deserialize)]
+struct CustomDelta<'a> {
+    #[serde(borrow, default)]
+    name: Option<JsonText<'a>>,
+    #[serde(borrow, default)]
+    input: Option<JsonText<'a>>,
+}
+
 struct Reader {
     held_bytes_max: usize,
     has_started: bool,
@@ -105,6 +117,8 @@ struct Reader {
     calls: Vec<Call>,
     held_bytes: usize,
     has_refused: bool,
+    /// The reason says that the answer was cut.
+    is_cut: bool,
     usage: ReportedUsage,
     tier: Tier,
     /// The end was told: the reason.
@@ -129,6 +143,8 @@ struct Call {
     id: JsonText<'static>,
     name: JsonText<'static>,
     signature: Option<Opaque<'static>>,
+    /// Its arguments are free text.
+    is_custom: bool,
     /// Arguments that wait until it is opened.
     held: JsonText<'static>,
     state: State,
@@ -227,6 +243,7 @@ impl Reader {
                 index: Count(None),
                 id: None,
                 function: Some(function),
+                custom: None,
                 extra_content: None,
             };
             self.call(call, sink)?;
@@ -263,10 +280,19 @@ impl Reader {
         Ok(())
     }
 
-    /// Closes the open block.
+    /// Closes the open block. A call with half an object is only closed where the answer was cut.
     fn close(&mut self, sink: &mut Sink<'_>) -> Result<(), Invalid> {
         if let Open::Call(at) = self.open {
-            self.calls[at].state = State::Closed;
+            let call = &mut self.calls[at];
+            call.state = State::Closed;
+            if call.is_custom && !self.is_cut {
+                let end = JsonText::from_plain("\"}");
+                call.arguments.push(&end);
+                sink(Event::Delta(end))?;
+            }
+            if !(self.is_cut || call.arguments.is_whole() || call.arguments.is_blank()) {
+                return Err(Invalid::new("the arguments of a call are cut off"));
+            }
         }
         match std::mem::replace(&mut self.open, Open::Nothing) {
             Open::Nothing => Ok(()),
@@ -277,8 +303,15 @@ impl Reader {
     // ---- calls ----------------------------------------------------------------------------------
 
     fn call(&mut self, delta: CallDelta<'_>, sink: &mut Sink<'_>) -> Result<(), Invalid> {
-        let function = delta.function.unwrap_or(FunctionDelta { name: None, arguments: None });
-        let arguments = function.arguments.unwrap_or_default();
+        let (name, arguments, is_custom) = match (delta.function, delta.custom) {
+            (Some(function), _) => (function.name, function.arguments.unwrap_or_default(), false),
+            // Free text inside of a string inside of the arguments.
+            (None, Some(custom)) => {
+                let input = custom.input.unwrap_or_default();
+                (custom.name, JsonText::from_plain(input.escaped().to_owned()), true)
+            }
+            (None, None) => (None, JsonText::default(), false),
+        };
         // Some servers leave the number out: then an id of its own begins a call.
         let index = delta.index.0.unwrap_or_else(|| self.unnumbered(delta.id.as_ref()));
         let at = match self.calls.iter().position(|call| call.index == index) {
@@ -290,12 +323,14 @@ impl Reader {
         };
         let call = &mut self.calls[at];
         if call.state == State::Waiting {
+            if is_custom && !call.is_custom {
+                call.is_custom = true;
+                call.held = JsonText::from_plain("{\"input\":\"");
+            }
             if let Some(id) = delta.id.filter(|id| call.id.is_empty() && !id.is_empty()) {
                 call.id = id.into_owned();
             }
-            if let Some(name) =
-                function.name.filter(|name| call.name.is_empty() && !name.is_empty())
-            {
+            if let Some(name) = name.filter(|name| call.name.is_empty() && !name.is_empty()) {
                 call.name = name.into_owned();
             }
             if let Some(opaque) = delta.extra_content.and_then(ExtraContent::signature) {
@@ -345,6 +380,7 @@ impl Reader {
             id: JsonText::default(),
             name: JsonText::default(),
             signature: None,
+            is_custom: false,
             held: JsonText::default(),
             state: State::Waiting,
             arguments: Whole::default(),
@@ -364,6 +400,7 @@ impl Reader {
             }
             if let Open::Call(open) = self.open
                 && !at_end
+                && !self.calls[open].is_custom
                 && !self.calls[open].arguments.is_whole()
             {
                 return Ok(());
@@ -373,7 +410,7 @@ impl Reader {
             let call = &mut self.calls[next];
             call.state = State::Open;
             let held = std::mem::take(&mut call.held);
-            self.held_bytes -= held.len();
+            self.held_bytes = self.held_bytes.saturating_sub(held.len());
             call.arguments.push(&held);
             sink(Event::Open(Block::ToolCall {
                 id: call.id.borrow(),
@@ -387,16 +424,13 @@ impl Reader {
     }
 
     fn finish(&mut self, word: &str, sink: &mut Sink<'_>) -> Result<(), Invalid> {
-        self.open_waiting(true, sink)?;
         let mut stop = answer::stop(word);
         if self.has_refused && stop == Stop::EndTurn {
             stop = Stop::Refusal;
         }
         let stop = stop.with_calls(!self.calls.is_empty());
-        let is_half = |call: &Call| !call.arguments.is_whole() && !call.arguments.is_blank();
-        if !stop.is_cut() && self.calls.iter().any(is_half) {
-            return Err(Invalid::new("the arguments of a call are cut off"));
-        }
+        self.is_cut = stop.is_cut();
+        self.open_waiting(true, sink)?;
         self.close(sink)?;
         self.stop = Some(stop);
         sink(Event::Stop { stop, word, sequence: None, refusal: None })

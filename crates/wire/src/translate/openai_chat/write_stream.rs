@@ -26,6 +26,7 @@ pub(super) fn boxed(context: &Context, bounds: Bounds) -> Box<dyn WriteStream> {
         held_bytes: 0,
         blocks: Vec::new(),
         has_refused: false,
+        without_arguments: Vec::new(),
         usage: None,
     })
 }
@@ -45,6 +46,8 @@ struct Writer {
     /// Entries of `thinking_blocks`, as JSON.
     blocks: Vec<Vec<u8>>,
     has_refused: bool,
+    /// Calls that ended without arguments.
+    without_arguments: Vec<usize>,
     usage: Option<TokenUsage>,
 }
 
@@ -242,12 +245,7 @@ impl Writer {
                 }
                 self.blocks.push(block);
             }
-            // No arguments are an empty object.
-            Open::Call { has_arguments: false } => {
-                self.call_chunk(self.calls - 1, out, |call| {
-                    call.object("function").str("arguments", "{}");
-                });
-            }
+            Open::Call { has_arguments: false } => self.without_arguments.push(self.calls - 1),
             Open::Custom { id, name } => {
                 let input = tools::free_text(&held.plain());
                 self.call_chunk(self.calls - 1, out, |call| {
@@ -266,6 +264,14 @@ impl Writer {
     fn stop(&mut self, stop: Stop, refusal: Option<&JsonText<'_>>, out: &mut Vec<u8>) {
         if let (Stop::Refusal, false, Some(text)) = (stop, self.has_refused, refusal) {
             self.delta_chunk(out, |delta| delta.text("refusal", text));
+        }
+        for index in std::mem::take(&mut self.without_arguments) {
+            // None are an empty object, unless the answer was cut before they came.
+            if !(stop.is_cut() && index + 1 == self.calls) {
+                self.call_chunk(index, out, |call| {
+                    call.object("function").str("arguments", "{}");
+                });
+            }
         }
         let blocks = std::mem::take(&mut self.blocks);
         if !blocks.is_empty() {

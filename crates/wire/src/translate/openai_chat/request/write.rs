@@ -7,7 +7,7 @@ use crate::translate::json::{JsonObject, JsonText};
 use crate::translate::loss::{Losses, Refused};
 use crate::translate::model::ThinkingForm;
 use crate::translate::neutral::{
-    Effort, Field, OutputFormat, Request, Thinking, Tier, Tool, ToolChoice, ToolKind,
+    Effort, OutputFormat, Request, Thinking, Tier, Tool, ToolChoice, ToolKind,
 };
 use crate::translate::schema::{self, Dialect};
 use crate::translate::{Operation, Target, Written, tools};
@@ -267,39 +267,41 @@ fn write_thinking(
     object: &mut JsonObject<'_>,
 ) {
     let (effort, thinking) = (request.effort.take(), request.thinking.take());
-    let takes_none = target.facts.efforts.contains(&Effort::None);
-    let effort = match (effort, &thinking) {
-        // Switched off: the effort is that of an answer without thinking.
-        (effort, Some(Field { name, value: Thinking::Disabled })) => {
-            if !takes_none && target.facts.thinking != ThinkingForm::None {
-                losses.drop_field(*name);
-            }
-            if let Some(effort) = effort {
-                losses.drop_field(effort.name);
-            }
-            takes_none.then_some(Field { name: *name, value: Effort::None })
-        }
-        (None, Some(Field { name, value: Thinking::Budget(tokens) })) => {
-            if target.facts.thinking != ThinkingForm::None {
-                losses.change_field(*name);
-            }
-            Some(Field { name: *name, value: Effort::of_budget(*tokens) })
-        }
-        (None, Some(Field { name, value: Thinking::BetweenTools })) => {
-            losses.drop_field(*name);
-            None
-        }
-        // The model's own measure.
-        (effort, _) => effort,
-    };
-    let Some(effort) = effort else { return };
     if target.facts.thinking == ThinkingForm::None {
-        if effort.value != Effort::None {
+        if let Some(effort) = effort.filter(|effort| effort.value != Effort::None) {
             losses.drop_field(effort.name);
+        }
+        if let Some(thinking) = thinking.filter(|thinking| thinking.value != Thinking::Disabled) {
+            losses.drop_field(thinking.name);
         }
         return;
     }
-    object.str("reasoning_effort", effort.value.word());
+    let effort = match thinking.map(|thinking| (thinking.name, thinking.value)) {
+        // The model's own measure is what there is without a word, too.
+        None | Some((_, Thinking::Adaptive)) => effort.map(|effort| effort.value),
+        Some((name, Thinking::Disabled)) => {
+            // The effort is that of an answer without thinking.
+            if let Some(effort) = effort {
+                losses.drop_field(effort.name);
+            }
+            let takes_none = target.facts.efforts.contains(&Effort::None);
+            if !takes_none {
+                losses.drop_field(name);
+            }
+            takes_none.then_some(Effort::None)
+        }
+        Some((name, Thinking::Budget(tokens))) => {
+            losses.change_field(name);
+            Some(effort.map_or_else(|| Effort::of_budget(tokens), |effort| effort.value))
+        }
+        Some((name, Thinking::BetweenTools)) => {
+            losses.drop_field(name);
+            effort.map(|effort| effort.value)
+        }
+    };
+    if let Some(effort) = effort {
+        object.str("reasoning_effort", effort.word());
+    }
 }
 
 /// Writes what does not change the answer.

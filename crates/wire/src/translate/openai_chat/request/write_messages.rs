@@ -73,12 +73,12 @@ impl<'a> Writer<'_, 'a> {
         let parts: Vec<&Part<'a>> = parts.into_iter().collect();
         let mut message = list.object();
         message.str("role", role);
-        if let [Part { kind: PartKind::Text(text), cache, .. }] = parts[..] {
-            if cache.is_none() || !self.takes_marks {
-                self.leave_out_mark(cache.is_some());
-                message.text("content", &text.text);
-                return Ok(());
-            }
+        if let [Part { kind: PartKind::Text(text), cache, .. }] = parts[..]
+            && (cache.is_none() || !self.takes_marks)
+        {
+            self.leave_out_mark(cache.is_some());
+            message.text("content", &text.text);
+            return Ok(());
         }
         let mut content = message.list("content");
         for part in parts {

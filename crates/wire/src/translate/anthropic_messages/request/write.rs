@@ -1,0 +1,76 @@
+//! Writes a request.
+
+use std::borrow::Cow;
+
+use crate::translate::json::JsonObject;
+use crate::translate::loss::{Losses, Refused};
+use crate::translate::neutral::{Field, Request, history};
+use crate::translate::{Operation, Target, Written, tools};
+
+use super::write_messages::{self, Marks};
+use super::write_options::{self, Plan};
+
+/// The version that takes sampling fields.
+const VERSION_WITH_SAMPLING: &str = "2023-06-01";
+/// The newest version, which refuses them.
+const VERSION: &str = "2026-10-21";
+
+/// Writes a request for this target.
+pub(in crate::translate::anthropic_messages) fn write(
+    request: &mut Request<'_>,
+    target: &Target<'_>,
+    operation: Operation,
+    losses: &mut Losses,
+) -> Result<Written, Refused> {
+    history::leave_out_blank(request)?;
+    tools::leave_out_hosted(request, losses)?;
+    write_messages::place_system(request, target);
+    let counts = operation == Operation::CountTokens;
+    let most =
+        request.max_tokens.as_ref().map_or(target.facts.output_tokens_max, |most| most.value);
+    if !counts {
+        request.max_tokens.get_or_insert(Field { name: "max_tokens", value: most });
+    }
+    let plan = Plan::of(request, target, most, losses)?;
+    let mut marks = Marks::of(request, target);
+    let mut body = Vec::with_capacity(1 << 10);
+    let has_sampling;
+    {
+        let mut object = JsonObject::new(&mut body);
+        if !target.server.is_vertex || counts {
+            object.str("model", target.model);
+        }
+        if target.server.is_vertex {
+            object.str("anthropic_version", target.server.anthropic_version.unwrap_or(VERSION));
+        }
+        if !counts {
+            object.number("max_tokens", most);
+        }
+        // In the order in which the provider caches them, so that the first marks are given up.
+        write_options::tools(request, &plan, &mut marks, losses, &mut object)?;
+        write_messages::system(request, &plan.system_lines, &mut marks, losses, &mut object);
+        write_messages::messages(request, target, &mut marks, losses, &mut object)?;
+        write_options::thinking(&plan, &mut object);
+        has_sampling = write_options::sampling(request, target, &plan, counts, losses, &mut object);
+        write_options::labels(request, counts, losses, &mut object);
+        if request.stream && !counts {
+            object.bool("stream", true);
+        }
+    }
+    request.note_rest(losses);
+    let default = if has_sampling { VERSION_WITH_SAMPLING } else { VERSION };
+    let version = target.server.anthropic_version.unwrap_or(default).to_owned();
+    let headers =
+        if target.server.is_vertex { vec![] } else { vec![("anthropic-version", version)] };
+    Ok(Written { body, path: path(target, counts, request.stream), headers })
+}
+
+fn path(target: &Target<'_>, counts: bool, stream: bool) -> Cow<'static, str> {
+    match (target.server.is_vertex, counts, stream) {
+        (false, false, _) => Cow::Borrowed("/messages"),
+        (false, true, _) => Cow::Borrowed("/messages/count_tokens"),
+        (true, true, _) => Cow::Borrowed("/models/count-tokens:rawPredict"),
+        (true, false, false) => Cow::Owned(format!("/models/{}:rawPredict", target.model)),
+        (true, false, true) => Cow::Owned(format!("/models/{}:streamRawPredict", target.model)),
+    }
+}
