@@ -11,6 +11,7 @@ use tollgate_redact::{
     Rules, RulesSpec, Schema, TermsSpec,
 };
 use tollgate_wire::Format;
+use tollgate_wire::translate::embeddings::{self, CallAnswer, Service};
 use tollgate_wire::translate::{self, Bounds, Call, Context, Operation, Stream, Target};
 
 /// Formats as those of the gateway are.
@@ -136,11 +137,13 @@ pub fn restorer(data: &[u8]) {
 }
 
 /// Formats that applications speak, and formats that providers speak, with a model of each.
-const CALLERS: [Format; 2] = [Format::OpenAiChat, Format::AnthropicMessages];
-const TARGETS: [(Format, &str); 3] = [
+const CALLERS: [Format; 3] =
+    [Format::OpenAiChat, Format::AnthropicMessages, Format::OpenAiResponses];
+const TARGETS: [(Format, &str); 4] = [
     (Format::OpenAiChat, "gpt-5.6"),
     (Format::AnthropicMessages, "claude-opus-4-8"),
     (Format::AnthropicMessages, "claude-sonnet-4-5"),
+    (Format::Gemini, "gemini-3-flash"),
 ];
 
 fn call(format: Format) -> Call<'static> {
@@ -167,6 +170,7 @@ fn context(caller: Format, target: (Format, &str)) -> Context {
         Format::AnthropicMessages => {
             &br#"{"max_tokens":5,"messages":[{"role":"user","content":"a"}]}"#[..]
         }
+        Format::OpenAiResponses => br#"{"input":"a","top_logprobs":1,"tools":[{"type":"custom","name":"f"},{"type":"namespace","name":"n","tools":[{"type":"function","name":"f"}]}]}"#,
         _ => br#"{"messages":[{"role":"user","content":"a"}],"stream_options":{"include_usage":true},"tools":[{"type":"custom","custom":{"name":"f"}}]}"#,
     };
     let target = Target::new(target.0, target.1);
@@ -198,7 +202,42 @@ pub fn translated_answer(data: &[u8]) {
     for line in text.lines().filter_map(|line| line.strip_prefix("data: ")) {
         assert!(line == "[DONE]" || is_json(line.as_bytes()), "{line}");
     }
-    assert_eq!(text.contains("data: [DONE]") || text.contains("event: message_stop"), !failed);
+    let ends = [
+        "data: [DONE]",
+        "event: message_stop",
+        "event: response.completed",
+        "event: response.incomplete",
+    ];
+    assert_eq!(ends.iter().any(|end| text.contains(end)), !failed);
     let (cut_out, cut_failed) = run(usize::from(*cut % 32) + 1);
     assert_eq!((String::from_utf8_lossy(&cut_out), cut_failed), (text.into(), failed));
+}
+
+const SERVICES: [(Service, &str); 6] = [
+    (Service::Gemini, "gemini-embedding-001"),
+    (Service::VertexPredict, "text-embedding-005"),
+    (Service::VertexContent, "gemini-embedding-2"),
+    (Service::Titan, "amazon.titan-embed-text-v2:0"),
+    (Service::CohereV3, "cohere.embed-english-v3"),
+    (Service::CohereV4, "cohere.embed-v4:0"),
+];
+
+/// Any bytes as a request for embeddings, and as the answer to one: what is given out is JSON. The
+/// first byte says of which service.
+pub fn translated_embeddings(data: &[u8]) {
+    let [how, data @ ..] = data else { return };
+    let (service, model) = SERVICES[usize::from(*how) % SERVICES.len()];
+    if let Ok(translated) = embeddings::request(service, model, data) {
+        assert!(!translated.calls.is_empty());
+        assert!(translated.calls.iter().all(|call| is_json(&call.body)));
+    }
+    let asked = match how & 128 {
+        0 => &br#"{"input":"a"}"#[..],
+        _ => br#"{"input":"a","encoding_format":"base64","dimensions":1024}"#,
+    };
+    let asked = embeddings::request(service, model, asked).expect("a plain request");
+    let answers = [CallAnswer { body: data, input_tokens: None }];
+    if let Ok(answer) = embeddings::answer(&asked.context, &answers) {
+        assert!(is_json(&answer.body), "{:?}", String::from_utf8_lossy(&answer.body));
+    }
 }

@@ -101,6 +101,9 @@ fn translated_corpus() -> &'static [Vec<u8>] {
     static CORPUS: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
     CORPUS.get_or_init(|| {
         [
+            r#"{"input":[{"role":"user","content":"a"},{"type":"function_call","call_id":"c","name":"f","arguments":"{}"},{"type":"function_call_output","call_id":"c","output":[{"type":"input_text","text":"b"},{"type":"input_image","image_url":"data:image/png;base64,QUJD"}]}],"reasoning":{"effort":"low","summary":"auto"},"text":{"format":{"type":"json_schema","name":"n","schema":{"type":"object","properties":{}}}}}"#,
+            r#"{"input":[{"role":"user","content":[{"type":"input_file","filename":"a","file_data":"data:application/pdf;base64,QUJD"}]},{"type":"reasoning","summary":[{"type":"summary_text","text":"t"}],"encrypted_content":"tg1.anthropic.U2c9PQ"},{"role":"assistant","content":[{"type":"output_text","text":"b"}]},{"role":"user","content":"c"}],"tools":[{"type":"namespace","name":"n","tools":[{"type":"function","name":"f"}]},{"type":"custom","name":"c","format":{"type":"grammar","syntax":"lark","definition":"x"}}],"tool_choice":{"type":"allowed_tools","mode":"auto","tools":[{"type":"function","name":"f"}]}}"#,
+            r#"{"input":"a","instructions":"b","temperature":0.5,"top_logprobs":2,"stream":true,"max_output_tokens":9,"metadata":{"a":"b"}}"#,
             r#"{"messages":[{"role":"system","content":"S"},{"role":"user","content":[{"type":"text","text":"a"},{"type":"image_url","image_url":{"url":"data:image/png;base64,QUJD","detail":"low"}}]},{"role":"assistant","content":"b","reasoning_content":"Hm","thinking_blocks":[{"type":"thinking","thinking":"Hm","signature":"Sg=="}],"tool_calls":[{"id":"c1","type":"function","function":{"name":"f","arguments":"{\"a\":1}"}},{"id":"c2","function":{"name":"g","arguments":""}}]},{"role":"tool","tool_call_id":"c2","content":"2"},{"role":"tool","tool_call_id":"c1","content":"1"},{"role":"user","content":"c"}],"tools":[{"type":"function","function":{"name":"f","strict":true,"parameters":{"type":"object","properties":{},"required":[],"additionalProperties":false}}},{"type":"custom","custom":{"name":"h"}}],"tool_choice":"auto","stop":["x"],"temperature":1.5,"reasoning_effort":"high","response_format":{"type":"json_schema","json_schema":{"name":"n","schema":{"type":"object","properties":{"a":{"type":["string","null"],"minLength":2}}}}},"stream":true}"#,
             r#"{"max_tokens":9,"system":[{"type":"text","text":"S","cache_control":{"type":"ephemeral"}}],"messages":[{"role":"user","content":"a"},{"role":"assistant","content":[{"type":"thinking","thinking":"Hm","signature":"tg1.google.U2c9PQ"},{"type":"text","text":"b"},{"type":"tool_use","id":"t1","name":"f","input":{"a":1}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"t1","is_error":true,"content":[{"type":"text","text":"1"},{"type":"image","source":{"type":"base64","media_type":"image/png","data":"QUJD"}}]},{"type":"document","source":{"type":"text","media_type":"text/plain","data":"d"}}]}],"tools":[{"name":"f","input_schema":{"type":"object"}}],"tool_choice":{"type":"any"},"thinking":{"type":"enabled","budget_tokens":2000},"output_config":{"effort":"low"},"metadata":{"user_id":"u"}}"#,
             r#"{"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"a","reasoning_content":"Hm","tool_calls":[{"id":"c1","function":{"name":"f","arguments":"{}"}}]},"finish_reason":"tool_calls"}],"usage":{"prompt_tokens":5,"completion_tokens":3}}"#,
@@ -184,4 +187,18 @@ fn translated_request() {
 #[test]
 fn translated_answer() {
     drive(targets::translated_answer, translated_corpus(), 2, false);
+}
+
+#[test]
+fn translated_embeddings() {
+    let corpus = [
+        r#"{"input":["a","b"],"dimensions":1024,"encoding_format":"base64","input_type":"search_query"}"#,
+        r#"{"embeddings":[{"values":[0.5,1]}],"usageMetadata":{"promptTokenCount":2}}"#,
+        r#"{"embedding":{"values":[0.5,1]}}"#,
+        r#"{"embedding":[0.5,1],"inputTextTokenCount":2}"#,
+        r#"{"embeddings":{"float":[[0.5,1]]}}"#,
+        r#"{"predictions":[{"embeddings":{"values":[0.5,1],"statistics":{"token_count":2.0}}}]}"#,
+    ]
+    .map(|body: &str| body.as_bytes().to_vec());
+    drive(targets::translated_embeddings, &corpus, 1, false);
 }

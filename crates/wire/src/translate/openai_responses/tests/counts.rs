@@ -10,9 +10,6 @@ const RESPONSES: Format = Format::OpenAiResponses;
 
 #[test]
 fn directions() {
-    if !super::is_here(ANTHROPIC) {
-        return;
-    }
     for (caller, target, operation, expected) in [
         (RESPONSES, CHAT, Operation::Generate, true),
         (RESPONSES, ANTHROPIC, Operation::Generate, true),
@@ -33,9 +30,6 @@ fn directions() {
 
 #[test]
 fn messages_are_counted_by_openai() {
-    if !super::is_here(ANTHROPIC) {
-        return;
-    }
     let operation = Operation::CountTokens;
     let call = Call { format: ANTHROPIC, operation, id: "c", created: 1 };
     let body = r#"{"model":"m","system":"S","thinking":{"type":"adaptive"},
@@ -92,9 +86,6 @@ fn messages_are_counted_by_openai() {
 
 #[test]
 fn responses_are_counted_by_anthropic() {
-    if !super::is_here(ANTHROPIC) {
-        return;
-    }
     let operation = Operation::CountTokens;
     let call = Call { format: RESPONSES, operation, id: "c", created: 1 };
     let target = Target::new(ANTHROPIC, "claude-haiku-4-5");

@@ -94,8 +94,3 @@ fn said(text: &str, status: &str) -> Value {
     let part = json!({"type": "output_text", "text": text, "annotations": [], "logprobs": []});
     json!({"type": "message", "role": "assistant", "status": status, "content": [part]})
 }
-
-/// Whether there is a translation to this format.
-fn is_here(format: Format) -> bool {
-    crate::translate::is_possible(Format::OpenAiResponses, format, Operation::Generate)
-}

@@ -313,9 +313,6 @@ fn inputs_to_bedrock() {
 /// Every request keeps its texts and their order, and is one of the target's format.
 #[test]
 fn inputs_to_anthropic() {
-    if !super::is_here(ANTHROPIC) {
-        return;
-    }
     for (input, ..) in INPUTS {
         let body = format!(r#"{{"model":"m","instructions":"T0","input":{input}}}"#);
         let (sent, _) = sent(&target(ANTHROPIC), &body);
@@ -327,9 +324,6 @@ fn inputs_to_anthropic() {
 /// Every field is in the request, or in the losses, or says nothing.
 #[test]
 fn fields_to_anthropic() {
-    if !super::is_here(ANTHROPIC) {
-        return;
-    }
     for (fields, ..) in FIELDS {
         let body = format!(r#"{{"model":"m","input":"Hi",{fields}}}"#);
         let (sent, losses) = sent(&target(ANTHROPIC), &body);
@@ -401,9 +395,6 @@ fn free_text_of_openai() {
 /// Opaque data comes back to its maker, in its place, and to no other.
 #[test]
 fn carriers_go_back() {
-    if !super::is_here(ANTHROPIC) {
-        return;
-    }
     let opaque = |kind| Opaque { vendor: Vendor::Anthropic, kind, data: JsonText::literal("Sg==") };
     let signed = encode(&opaque(OpaqueKind::Signature), Owner::Thinking);
     let hidden = encode(&opaque(OpaqueKind::Hidden), Owner::Thinking);

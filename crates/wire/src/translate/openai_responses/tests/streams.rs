@@ -232,9 +232,6 @@ data: {"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}
     let chat = "data: {\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"A\"}}]}\n\n\
                 data: {\"error\":{\"message\":\"Overloaded\",\"code\":529}}\n\n";
     for (format, stream) in [(ANTHROPIC, start), (CHAT, chat)] {
-        if !super::is_here(format) {
-            continue;
-        }
         let fed = fed(&context(format, ""), stream, &[stream.len()], BOUNDS);
         assert!(matches!(fed.failure, Some(Failure::Provider(_))));
         let mut events = valid::events(&fed.out);
