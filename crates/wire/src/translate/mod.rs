@@ -61,6 +61,7 @@ mod openai_chat;
 mod openai_responses;
 mod path;
 pub mod schema;
+mod sides;
 mod stream;
 mod table;
 #[cfg(test)]
@@ -79,7 +80,8 @@ use json::JsonText;
 use loss::{Losses, Refused};
 use model::ModelFacts;
 use neutral::{Flattened, Stop, ToolKind, Vendor, history};
-pub use stream::{Bounds, Failure, Stream, StreamFacts};
+pub use sides::Bounds;
+pub use stream::{Failure, Stream, StreamFacts};
 
 /// A call of the application.
 #[derive(Clone, Copy, Debug)]
@@ -354,8 +356,8 @@ pub fn answer(context: &Context, body: &[u8]) -> Result<TranslatedAnswer, Invali
 }
 
 fn count(
-    caller: &table::CallerSide,
-    provider: &table::ProviderSide,
+    caller: &sides::CallerSide,
+    provider: &sides::ProviderSide,
     body: &[u8],
 ) -> Result<TranslatedAnswer, Invalid> {
     let tokens = provider.read_count.and_then(|read| read(body));

@@ -8,42 +8,12 @@ use bytes::Bytes;
 
 use super::error::{Invalid, ProviderError};
 use super::framing::Framing;
-use super::neutral::{Event, Sink, Stop};
+use super::neutral::{Event, Stop};
+use super::sides::{Bounds, ReadStream, WriteStream};
 use super::{Context, Untranslatable, table};
 use crate::error::StreamFailure;
 use crate::format::Format;
 use crate::usage::TokenUsage;
-
-/// What a stream may hold. In bytes.
-#[derive(Clone, Copy, Debug)]
-pub struct Bounds {
-    /// Of one event of the provider.
-    pub event_bytes_max: usize,
-    /// Of text that must be kept until a later event: interleaved calls, and the whole answer where
-    /// the caller's format repeats it at the end.
-    pub held_bytes_max: usize,
-}
-
-/// Reads a provider's events into neutral ones.
-pub(crate) trait ReadStream: Send {
-    /// Takes an event: its name (empty if there is none) and its data.
-    fn event(&mut self, name: &[u8], data: &str, sink: &mut Sink<'_>) -> Result<(), Invalid>;
-
-    /// The stream has ended. Returns whether the answer is complete; if it is, and no `End` was
-    /// given yet, what is outstanding is given now.
-    fn end(&mut self, sink: &mut Sink<'_>) -> Result<bool, Invalid>;
-}
-
-/// Writes neutral events in the caller's format, with their framing.
-pub(crate) trait WriteStream: Send {
-    /// Takes an event. `Usage` comes whenever it is known; `Failed` never comes.
-    fn event(&mut self, event: &Event<'_>, out: &mut Vec<u8>) -> Result<(), Invalid>;
-
-    /// The number of the next event, in a format that numbers them.
-    fn next_sequence_number(&self) -> u64 {
-        0
-    }
-}
 
 /// What a stream has told of itself so far.
 #[derive(Clone, Debug, Default)]

@@ -19,7 +19,7 @@ use serde::Deserialize;
 use super::error;
 use super::framing::Sse;
 use super::json::JsonObject;
-use super::table::{CallerSide, ProviderSide};
+use super::sides::{CallerSide, ProviderSide};
 
 pub(super) const CALLER: CallerSide = CallerSide {
     read_request: request::read,

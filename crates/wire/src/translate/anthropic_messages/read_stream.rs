@@ -8,7 +8,7 @@ use crate::translate::Context;
 use crate::translate::error::{self, Invalid};
 use crate::translate::json::{self, JsonText, Raw};
 use crate::translate::neutral::{Block, Event, Opaque, OpaqueKind, Sink, Stop};
-use crate::translate::stream::{Bounds, ReadStream};
+use crate::translate::sides::{Bounds, ReadStream};
 
 use super::answer::{self, StopDetails};
 

@@ -8,7 +8,7 @@ use crate::translate::carrier::{self, Owner};
 use crate::translate::error::Invalid;
 use crate::translate::json::{JsonObject, JsonText};
 use crate::translate::neutral::{Block, Event, Opaque, OpaqueKind, Stop};
-use crate::translate::stream::{Bounds, WriteStream};
+use crate::translate::sides::{Bounds, WriteStream};
 use crate::usage::TokenUsage;
 
 use super::answer;

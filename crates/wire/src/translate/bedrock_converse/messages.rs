@@ -12,8 +12,10 @@ use crate::translate::neutral::{
     ToolCall, ToolResult, Turn, Vendor,
 };
 
-use super::tools::{NAME_RULE, is_name};
-
+/// Bytes of a tool's name.
+const TOOL_NAME_BYTES_MAX: usize = 64;
+/// The rule for names of tools, for a caller.
+pub(super) const NAME_RULE: &str = "a name of a tool has 1 to 64 of A-Z a-z 0-9 _ -";
 /// Marks of the prompt cache in one request; the last ones count.
 const MARKS_MAX: usize = 4;
 /// Characters of a document's name.
@@ -412,6 +414,11 @@ fn write_search_result(kind: &PartKind<'_>, list: &mut JsonList<'_>) {
         texts.iter().for_each(|text| content.object().text("text", text));
     }
     result.object("citations").bool("enabled", *citations);
+}
+
+/// Whether Bedrock takes this name of a tool.
+pub(super) fn is_name(name: &JsonText<'_>) -> bool {
+    ids::is_tool_name(name, TOOL_NAME_BYTES_MAX)
 }
 
 #[cfg(test)]

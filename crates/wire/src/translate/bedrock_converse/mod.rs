@@ -23,7 +23,7 @@ mod tests;
 mod thinking;
 mod tools;
 
-use super::table::ProviderSide;
+use super::sides::ProviderSide;
 
 pub(super) const PROVIDER: ProviderSide = ProviderSide {
     write_request: request::write,

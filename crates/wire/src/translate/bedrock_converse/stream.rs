@@ -11,7 +11,7 @@ use crate::translate::Context;
 use crate::translate::error::Invalid;
 use crate::translate::json::{JsonText, Raw, object};
 use crate::translate::neutral::{Block, Event, OpaqueKind, Sink, Stop, Vendor};
-use crate::translate::stream::{Bounds, ReadStream};
+use crate::translate::sides::{Bounds, ReadStream};
 
 use super::answer::{self, ServedTier, ToolUse};
 use super::{error, frames};

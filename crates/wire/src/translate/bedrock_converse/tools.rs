@@ -1,18 +1,13 @@
 //! Writes `toolConfig`.
 
-use crate::translate::json::{JsonObject, JsonText};
+use crate::translate::json::JsonObject;
 use crate::translate::loss::{Losses, Refused};
 use crate::translate::model::ForcedTool;
 use crate::translate::neutral::{Request, Tool, ToolChoice, ToolKind, Vendor};
 use crate::translate::schema::{self, Dialect};
-use crate::translate::{Target, ids, tools};
+use crate::translate::{Target, tools};
 
-use super::messages::Marks;
-
-/// Bytes of a tool's name.
-pub(super) const NAME_BYTES_MAX: usize = 64;
-/// The rule for names, for a caller.
-pub(super) const NAME_RULE: &str = "a name of a tool has 1 to 64 of A-Z a-z 0-9 _ -";
+use super::messages::{Marks, NAME_RULE, is_name};
 
 /// Which tools are sent, and which is to be called.
 pub(super) struct Choice {
@@ -172,9 +167,4 @@ fn write_tool(
         }
     }
     Ok(())
-}
-
-/// Whether Bedrock takes this name.
-pub(super) fn is_name(name: &JsonText<'_>) -> bool {
-    ids::is_tool_name(name, NAME_BYTES_MAX)
 }

@@ -20,7 +20,7 @@ mod stream;
 mod tests;
 
 use super::framing::Sse;
-use super::table::ProviderSide;
+use super::sides::ProviderSide;
 
 pub(super) const PROVIDER: ProviderSide = ProviderSide {
     write_request: request::write,

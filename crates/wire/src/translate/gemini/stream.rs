@@ -9,7 +9,7 @@ use crate::translate::Context;
 use crate::translate::error::Invalid;
 use crate::translate::json::{self, JsonText};
 use crate::translate::neutral::{Arguments, Block, Event, Opaque, PartKind, Sink, Stop, ToolCall};
-use crate::translate::stream::{Bounds, ReadStream};
+use crate::translate::sides::{Bounds, ReadStream};
 
 use super::answer::{self, Body, Candidate};
 use super::error;

@@ -17,7 +17,7 @@ mod write_stream;
 
 use super::error;
 use super::framing::Sse;
-use super::table::{CallerSide, ProviderSide};
+use super::sides::{CallerSide, ProviderSide};
 
 pub(super) const CALLER: CallerSide = CallerSide {
     read_request: request::read,

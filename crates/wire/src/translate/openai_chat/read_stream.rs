@@ -12,7 +12,7 @@ use crate::translate::Context;
 use crate::translate::error::{self, Invalid, ProviderError};
 use crate::translate::json::{JsonText, List, Raw};
 use crate::translate::neutral::{Block, Event, Opaque, Sink, Stop};
-use crate::translate::stream::{Bounds, ReadStream};
+use crate::translate::sides::{Bounds, ReadStream};
 
 use super::answer::{self, ExtraContent, Logprobs};
 use super::whole::Whole;

@@ -8,7 +8,7 @@ use crate::translate::error::Invalid;
 use crate::translate::ids::Ids;
 use crate::translate::json::{JsonList, JsonObject, JsonText};
 use crate::translate::neutral::{Block, Event, Opaque, OpaqueKind, Stop};
-use crate::translate::stream::{Bounds, WriteStream};
+use crate::translate::sides::{Bounds, WriteStream};
 use crate::translate::tools;
 use crate::usage::TokenUsage;
 

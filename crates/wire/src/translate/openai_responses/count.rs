@@ -15,7 +15,7 @@ use crate::translate::neutral::{
     Answer, Detail, Media, MediaKind, OutputFormat, Part, PartKind, Request, Role, Sink, Source,
     Tool, ToolCall, ToolChoice, ToolKind, ToolResult, Turn,
 };
-use crate::translate::stream::{Bounds, ReadStream};
+use crate::translate::sides::{Bounds, ReadStream};
 use crate::translate::{Context, Operation, Target, Untranslatable, Written, tools};
 
 /// Reads the answer.

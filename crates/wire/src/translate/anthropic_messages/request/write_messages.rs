@@ -7,10 +7,8 @@ use crate::translate::loss::{Losses, Refused};
 use crate::translate::media;
 use crate::translate::neutral::{
     CacheMark, Media, MediaKind, OpaqueKind, Part, PartKind, Reasoning, Request, Role, Source,
-    ToolCall, ToolResult, Turn, history,
+    ToolCall, ToolResult, Turn, Vendor, history,
 };
-
-use super::write_options::is_own;
 
 /// Marks of the prompt cache in one request; the last ones count.
 const MARKS_MAX: usize = 4;
@@ -183,8 +181,9 @@ impl<'a> Writer<'_, 'a> {
     }
 
     fn is_sent(&self, reasoning: &Reasoning<'_>) -> bool {
-        reasoning.opaque.as_ref().is_some_and(|opaque| {
-            is_own(opaque.kind, opaque.vendor) && opaque.vendor == self.target.facts.vendor
+        let opaque = reasoning.opaque.as_ref();
+        opaque.is_some_and(|opaque| {
+            opaque.vendor == Vendor::Anthropic && opaque.vendor == self.target.facts.vendor
         })
     }
 

@@ -6,8 +6,7 @@ use crate::translate::json::{JsonObject, JsonText, Number, Raw};
 use crate::translate::loss::{Losses, Refused};
 use crate::translate::model::{ForcedTool, Sampling, ThinkingForm, nearest};
 use crate::translate::neutral::{
-    Effort, Field, OpaqueKind, OutputFormat, PartKind, Request, Role, Tier, ToolChoice, ToolKind,
-    Vendor,
+    Effort, Field, OutputFormat, PartKind, Request, Role, Tier, ToolChoice, ToolKind, Vendor,
 };
 use crate::translate::schema::{self, Dialect, Output};
 use crate::translate::{Target, tools as all_tools};
@@ -217,11 +216,6 @@ fn calls_begin_with_thinking(request: &Request<'_>) -> bool {
         }
         _ => false,
     }
-}
-
-/// Whether opaque data can be sent to Claude; hidden thinking and signatures can.
-pub(super) fn is_own(kind: OpaqueKind, vendor: Vendor) -> bool {
-    matches!(kind, OpaqueKind::Signature | OpaqueKind::Hidden) && vendor == Vendor::Anthropic
 }
 
 /// Writes `tools` and `tool_choice`.
