@@ -238,6 +238,10 @@ pub const RETRY_AFTER_WAIT_MAX: Duration = Duration::from_secs(10);
 
 // ---- stage 11: answer ---------------------------------------------------------------------------
 
+/// Longest redacted request body that is translated for a provider of another format; it is
+/// gathered whole.
+pub const TRANSLATED_BYTES_MAX: usize = 32 << 20;
+
 /// A JSON answer up to this size is checked whole before its head is released; a larger one
 /// streams.
 pub const ANSWER_GATHER_BYTES_MAX: usize = 1 << 20;

@@ -94,6 +94,8 @@ codes! {
         "the request body is not valid JSON";
     InvalidRequest: "invalid_request", 400, "invalid_request_error", ClientError,
         "the request is not valid";
+    UnsupportedParameter: "unsupported_parameter", 400, "invalid_request_error", ClientError,
+        "the provider of this model cannot do this";
     WrongEndpoint: "wrong_endpoint", 400, "invalid_request_error", ClientError,
         "the provider of this model does not have this endpoint";
     MissingToken: "missing_token", 401, "authentication_error", ClientError,
@@ -130,6 +132,8 @@ codes! {
         "internal error of the gateway; the request was not completed";
     NotSupported: "not_supported", 501, "invalid_request_error", ClientError,
         "the gateway does not support this";
+    ProviderAnswerInvalid: "provider_answer_invalid", 502, "server_error", ProviderError,
+        "the provider's answer could not be read";
     Overloaded: "overloaded", 503, "service_unavailable_error", Refused,
         "the gateway is at its limits; please try again in a moment";
     ProviderUnavailable: "provider_unavailable", 503, "service_unavailable_error", ProviderError,
@@ -154,6 +158,7 @@ mod tests {
             [
                 "400 invalid_json invalid_request_error client_error",
                 "400 invalid_request invalid_request_error client_error",
+                "400 unsupported_parameter invalid_request_error client_error",
                 "400 wrong_endpoint invalid_request_error client_error",
                 "401 missing_token authentication_error client_error",
                 "401 invalid_token authentication_error client_error",
@@ -172,6 +177,7 @@ mod tests {
                 "500 redaction_failed server_error refused",
                 "500 internal server_error refused",
                 "501 not_supported invalid_request_error client_error",
+                "502 provider_answer_invalid server_error provider_error",
                 "503 overloaded service_unavailable_error refused",
                 "503 provider_unavailable service_unavailable_error provider_error",
                 "504 provider_timeout service_unavailable_error timeout",

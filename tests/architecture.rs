@@ -74,6 +74,8 @@ const ROOMS: &[(&str, May, &[&str])] = &[
     ("ids", Nothing, &[]),
     ("lock", Nothing, &[]),
     ("metrics", Nothing, &[]),
+    // `/proc` of the process itself.
+    ("metrics/process", Io, &[]),
     ("money", Nothing, &[]),
     ("priority", Io, &[]),
     ("share", Nothing, &[]),
@@ -115,7 +117,7 @@ const ROOMS: &[(&str, May, &[&str])] = &[
     ("report", Io, &["ailog", "config", "cost", "wire"]),
     ("objects", Io, &[]),
     // A refusal, and the tickets in progress: all that calls share is in `pipeline/gateway`.
-    ("pipeline/refusal", Nothing, &["limit/bucket"]),
+    ("pipeline/refusal", Nothing, &["limit/bucket", "wire"]),
     ("intent/flights", Wait, &["intent/ticket", "pipeline/refusal"]),
     ("intent/results", Wait, &["intent/flights", "intent/ticket"]),
     // Level 4: the walk. It waits and spawns, but opens no socket.

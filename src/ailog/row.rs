@@ -115,6 +115,13 @@ pub struct Row {
     pub price_version: Option<Arc<str>>,
     /// The attempts in order; empty if the first one answered.
     pub attempts_detail: String,
+    /// The formats of the call and of its provider, if the call was translated: `chat>gemini`.
+    pub translated: String,
+    /// Request fields that the provider's format cannot express; `~name`: carried with another
+    /// value.
+    pub dropped_fields: String,
+    /// The provider's own word for the end of a translated answer.
+    pub finish_reason: String,
 }
 
 /// A UUIDv7 whose random bits need no system call: they distinguish rows, they are not a secret.
@@ -173,13 +180,16 @@ impl Row {
             calls: 1,
             price_version: None,
             attempts_detail: String::new(),
+            translated: String::new(),
+            dropped_fields: String::new(),
+            finish_reason: String::new(),
         }
     }
 }
 
 /// The ClickHouse migrations that add the columns, one for each version from 1 on. A released
 /// version is never changed: a new column has the next version, and a line here.
-pub(crate) const MIGRATION_OF_VERSION: [u32; 2] = [1, 3];
+pub(crate) const MIGRATION_OF_VERSION: [u32; 3] = [1, 3, 5];
 /// The newest version of the columns; in every record of the write-ahead log.
 pub(crate) const SCHEMA_VERSION: u8 = MIGRATION_OF_VERSION.len() as u8;
 
@@ -277,4 +287,10 @@ columns! { |row, bodies|
     attempts_detail: Text, 2, &row.attempts_detail;
     /// those of cache_write_tokens that are kept for an hour
     cache_write_1h_tokens: U64, 2, row.usage.cache_write_1h.min(TOKENS_MAX);
+    /// formats of a translated call, e.g. chat>anthropic; empty where bytes passed as they are
+    translated: Label, 3, &row.translated;
+    /// request fields that the provider's format cannot express; ~name: carried with another value
+    dropped_fields: Text, 3, &row.dropped_fields;
+    /// the provider's own word for the end of a translated answer
+    finish_reason: Label, 3, &row.finish_reason;
 }

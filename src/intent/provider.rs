@@ -12,6 +12,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
 use hyper::body::Incoming;
 use tollgate_wire::estimate::{Asked, Makes};
+use tollgate_wire::translate::{self, Operation};
 use tollgate_wire::usage::TokenUsage;
 use tollgate_wire::{TextExchange, written};
 
@@ -22,6 +23,7 @@ use super::ticket::{IntentRequest, IntentResponse};
 use crate::clock::{self, Nanos};
 use crate::code::Code;
 use crate::config::policy::{Provider, Targets};
+use crate::config::sections::OnLoss;
 use crate::cost::output;
 use crate::limit::meters::Reservation;
 use crate::lock::lock;
@@ -33,6 +35,7 @@ use crate::pipeline::refusal::Refusal;
 use crate::redact::{self, Facts, Ledger, RedactError, Redacted, Rules};
 use crate::share::Share;
 use crate::upstream::replay::Outgoing;
+use crate::upstream::translation::Translatable;
 use crate::upstream::{Answer, AnswerBody, Call, NoAnswer, Trail, gathered, retry};
 
 /// The provider of the ticket endpoints, as it is asked about one ticket.
@@ -281,6 +284,17 @@ impl AiProvider {
             body: &body,
             room: &room,
             model_at: None,
+            translatable: (!self.target.speaks(self.exchange.format)).then(|| Translatable {
+                call: translate::Call {
+                    format: self.exchange.format,
+                    operation: Operation::Generate,
+                    id: "ticket",
+                    created: u64::try_from(gateway.clock.wall_ms() / 1000).unwrap_or(0),
+                },
+                model: &policy.intent.question.model,
+                // The question is the gateway's own: the options that a target has are enough.
+                on_loss: OnLoss::Note,
+            }),
             own_key: None,
             stateful: false,
             // A second question on a ticket has only the retries that the first one left.
@@ -323,7 +337,7 @@ fn refusal_of(no_answer: &NoAnswer) -> Refusal {
     match no_answer {
         NoAnswer::Unavailable { .. } | NoAnswer::Timeout => no_answer_refusal(no_answer),
         // A question is whole before it is sent.
-        NoAnswer::BodyBroken => unavailable(None),
+        NoAnswer::BodyBroken | NoAnswer::Invalid | NoAnswer::Untranslatable(_) => unavailable(None),
         NoAnswer::Exhausted => unavailable(Some(Duration::from_secs(1))),
     }
 }

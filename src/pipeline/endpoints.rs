@@ -8,8 +8,9 @@ use http::{HeaderMap, header};
 use tollgate_wire::Format;
 
 use super::refusal::Refusal;
+use super::translation;
 use crate::code::Code;
-use crate::config::policy::Targets;
+use crate::config::policy::{Target, Targets};
 use crate::route::table::Endpoint;
 
 /// Nothing is at this path.
@@ -78,27 +79,34 @@ pub fn never_open(headers: &HeaderMap) -> Refusal {
     Refusal::new(Code::EndpointNotAllowed, message)
 }
 
-/// Those of the targets that speak the endpoint's format.
+/// Those of the targets that take the endpoint's calls, as they are or translated. A target of
+/// another format that has no name of its own for the model comes after those that take the call as
+/// it is: the name in the call is probably theirs.
 ///
 /// # Errors
 /// There are targets, and none of them does.
-pub fn speaking<'t>(
+pub fn serving<'t>(
     targets: &'t Targets,
     endpoint: &Endpoint,
     model: Option<&str>,
 ) -> Result<Cow<'t, Targets>, Refusal> {
-    let speaks = |at: usize| targets.list[at].provider.options.kind.speaks(endpoint.format);
-    let all = targets.list.len();
-    let speaking = (0..all).filter(|at| speaks(*at)).count();
-    if speaking == all {
+    let list = &targets.list;
+    let speaks = |target: &Target| target.provider.speaks(endpoint.format);
+    let speaking = list.iter().filter(|target| speaks(target)).count();
+    if speaking == list.len() {
         return Ok(Cow::Borrowed(targets));
     }
-    if speaking > 0 {
-        let mut some = targets.clone();
-        some.list.retain(|target| target.provider.options.kind.speaks(endpoint.format));
-        return Ok(Cow::Owned(some));
+    let mut some = targets.clone();
+    some.list.retain(|target| translation::serves(target, endpoint));
+    if some.list.is_empty() {
+        return Err(wrong(targets, endpoint, model));
     }
-    Err(wrong(targets, endpoint, model))
+    if speaking > 0 {
+        let is_reserve = |target: &Target| !speaks(target) && target.model.is_none();
+        some.list.iter_mut().filter(|target| is_reserve(target)).for_each(|t| t.weight = 0);
+        some.list.sort_by_key(is_reserve);
+    }
+    Ok(Cow::Owned(some))
 }
 
 fn wrong(targets: &Targets, endpoint: &Endpoint, model: Option<&str>) -> Refusal {

@@ -25,6 +25,7 @@ pub mod record;
 pub mod refusal;
 pub mod seat;
 pub mod tenants;
+pub mod translation;
 mod turn_group;
 pub mod turns;
 pub mod unread;
@@ -42,6 +43,7 @@ use tollgate_wire::estimate::{self, Asked, Makes};
 
 use crate::ailog::row::RouteKind;
 use crate::auth::Caller;
+use crate::bounds::TRANSLATED_BYTES_MAX;
 use crate::code::Code;
 use crate::config::policy::{Accept, Policy, Targets};
 use crate::cost::output;
@@ -69,6 +71,8 @@ use walk::Walk;
 pub const PROVIDER: HeaderName = HeaderName::from_static("x-tollgate-provider");
 /// Sends to a provider.
 pub const ATTEMPTS: HeaderName = HeaderName::from_static("x-tollgate-attempts");
+/// The formats of a translated call, and the fields that were not carried over.
+pub const TRANSLATION: HeaderName = HeaderName::from_static("x-tollgate-translation");
 /// The redactions in a request, by kind.
 pub const REDACTIONS: HeaderName = HeaderName::from_static("x-tollgate-redactions");
 
@@ -122,6 +126,7 @@ pub async fn proxy(
     };
 
     // 11. answer, 12. settle
+    let translated = answer.translated.as_ref().map(|told| told.header.clone());
     let is_long = answer_out::is_long(&answer);
     let reading = answer_out::read(&walk, &endpoint, &caller, &mut answer, &mut record);
     // A short answer is read without waiting, so that the walk's future has no place for it.
@@ -139,6 +144,9 @@ pub async fn proxy(
         set(headers, PROVIDER, &provider.name);
     }
     headers.insert(ATTEMPTS, HeaderValue::from(u16::from(trail.attempts())));
+    if let Some(translated) = translated {
+        set(headers, TRANSLATION, &translated);
+    }
     if !redactions.is_empty() {
         set(headers, REDACTIONS, &redactions);
     }
@@ -191,7 +199,7 @@ async fn answer(
         let message = "no provider is configured for this model";
         return Err(Refusal::new(Code::ModelNotFound, message).about("model"));
     }
-    let targets = endpoints::speaking(targets, endpoint, model)?;
+    let targets = endpoints::serving(targets, endpoint, model)?;
     reserve(walk, endpoint, caller, &request, &targets, record).await?;
     let answer = send(walk, endpoint, caller, &path, &request, &targets, record).await?;
     Ok((answer, request.place))
@@ -243,7 +251,7 @@ async fn read_body(
     let gather = intake.gather(needs_model(policy, caller), &room);
     let gathered = tokio::time::timeout_at(walk.deadline(policy.timeouts.total), gather);
     let gathered = gathered.await.map_err(|_| body_in::too_slow())??;
-    let (facts, waited) = (lock(&intake.seen()).facts.clone(), intake.waited());
+    let (mut facts, mut waited) = (lock(&intake.seen()).facts.clone(), intake.waited());
     // A place only now: a body that comes slowly has none.
     let place = walk.place()?;
     intake.has_come();
@@ -252,11 +260,26 @@ async fn read_body(
             record.held = intake.held.take();
             Outgoing::Whole(body)
         }
+        Gathered::Begun(first) if needs_whole_body(walk, endpoint, &facts) => {
+            let rest = intake.gather_rest(first, TRANSLATED_BYTES_MAX, &room);
+            let rest = tokio::time::timeout_at(walk.deadline(policy.timeouts.total), rest);
+            let whole = rest.await.map_err(|_| body_in::too_slow())??;
+            facts = lock(&intake.seen()).facts.clone();
+            waited = intake.waited();
+            record.held = intake.held.take();
+            Outgoing::Whole(whole)
+        }
         Gathered::Begun(first) => {
             Outgoing::streaming(first, Box::new(intake), policy.retry.replay_bytes, &room)
         }
     };
     Ok(RequestBody { body, facts, waited, place })
+}
+
+/// Whether the call is translated for one of its targets.
+fn needs_whole_body(walk: &Walk<'_>, endpoint: &Endpoint, facts: &redact::Facts) -> bool {
+    let targets = crate::route::targets(&walk.policy, facts.model.as_deref());
+    translation::needs_whole_body(targets, endpoint)
 }
 
 /// Stage 8: reserves tokens and money for the call, now that they can be estimated.
@@ -332,6 +355,13 @@ async fn send(
         body,
         room: &room,
         model_at: facts.model_at,
+        translatable: translation::translatable(
+            (walk.request_id, walk.gateway.clock.wall_ms()),
+            endpoint,
+            facts.model.as_deref(),
+            targets,
+            policy.routing.options.on_loss,
+        ),
         own_key: caller.upstream_key.as_ref(),
         stateful: endpoint.stateful || facts.stateful || is_stored,
         attempts_before: 0,
@@ -402,6 +432,11 @@ pub fn no_answer_refusal(no_answer: &NoAnswer) -> Refusal {
             Refusal::new(Code::ProviderTimeout, message).after(Duration::from_secs(5))
         }
         NoAnswer::Exhausted => refusal::overloaded(),
+        NoAnswer::Invalid => {
+            let message = "The AI service gave an answer that could not be read. Please try again.";
+            Refusal::new(Code::ProviderAnswerInvalid, message)
+        }
+        NoAnswer::Untranslatable(refused) => translation::refusal(refused),
         NoAnswer::BodyBroken => {
             Refusal::new(Code::InvalidRequest, "the request body could not be read to its end")
                 .closing()

@@ -7,6 +7,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tollgate_wire::translate::error;
+
 use crate::code::Code;
 use crate::ids::RequestId;
 use crate::limit::bucket::Decision;
@@ -19,7 +21,7 @@ pub struct Refusal {
     /// For a person: what is wrong and what to do.
     pub message: Cow<'static, str>,
     /// The field or header concerned.
-    pub param: Option<&'static str>,
+    pub param: Option<Cow<'static, str>>,
     pub retry_after: Option<Duration>,
     /// The organisation's quota, where it was asked.
     pub quota: Option<Decision>,
@@ -65,8 +67,8 @@ impl Refusal {
     }
 
     /// Names the field concerned.
-    pub fn about(mut self, param: &'static str) -> Refusal {
-        self.param = Some(param);
+    pub fn about(mut self, param: impl Into<Cow<'static, str>>) -> Refusal {
+        self.param = Some(param.into());
         self
     }
 
@@ -82,8 +84,16 @@ impl Refusal {
         self
     }
 
-    /// The error as OpenAI's SDKs know it.
-    pub fn to_json(&self) -> serde_json::Value {
+    /// The error as the SDKs of the endpoint's API know it: Anthropic's at its endpoints, else
+    /// OpenAI's.
+    pub fn to_json(&self, is_anthropic: bool) -> serde_json::Value {
+        if is_anthropic {
+            let kind = error::anthropic_type(self.code.status());
+            return serde_json::json!({
+                "type": "error",
+                "error": {"type": kind, "message": self.message, "code": self.code.as_str()},
+            });
+        }
         serde_json::json!({"error": {
             "message": self.message,
             "type": self.code.kind(),

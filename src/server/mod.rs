@@ -278,6 +278,7 @@ async fn answer(
     let head_only = request.method() == http::Method::HEAD;
     let is_http1 = request.version() != http::Version::HTTP_2;
     let origin = request.headers().get(header::ORIGIN).cloned();
+    let is_anthropic = pipeline::translation::is_anthropic(request.uri().path());
     let result = match verdict {
         Verdict::Clear => {
             let mut call = pin!(dispatch(gateway, request, &id, seat));
@@ -290,7 +291,7 @@ async fn answer(
     }
     let mut response = result.unwrap_or_else(|refusal| {
         refusal.log(&id);
-        reply::refusal(&refusal)
+        reply::refusal(&refusal, is_anthropic)
     });
     reply::finish(&mut response, &id);
     if let Some(origin) = origin {

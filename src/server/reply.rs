@@ -1,7 +1,7 @@
 //! Writes refusals as HTTP answers. No other file does.
 //!
-//! Errors have OpenAI's shape, because anything else makes the SDKs lose the message. Guarantees:
-//! `message`, `type`, `param` and `code` are always there; the text is one that a stage of the walk
+//! Errors have OpenAI's shape, at Anthropic's endpoints Anthropic's, because anything else makes the
+//! SDKs lose the message. Guarantees: `message`, `type` and `code` are always there; the text is one that a stage of the walk
 //! wrote for a person. Does not: log.
 
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
@@ -16,10 +16,10 @@ use crate::pipeline::{ATTEMPTS, PROVIDER, set};
 /// The header that carries a call's id, both ways.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The answer to a refused call.
-pub fn refusal(refusal: &Refusal) -> Response<Body> {
+/// The answer to a refused call, for Anthropic's SDKs if it came to one of its endpoints.
+pub fn refusal(refusal: &Refusal, is_anthropic: bool) -> Response<Body> {
     let code = refusal.code;
-    let mut response = Response::new(Body::full(refusal.to_json().to_string()));
+    let mut response = Response::new(Body::full(refusal.to_json(is_anthropic).to_string()));
     *response.status_mut() =
         StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();

@@ -12,6 +12,8 @@ use http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use tollgate_wire::ErrorFacts;
+use tollgate_wire::translate::Context;
+use tollgate_wire::usage::TokenUsage;
 
 use super::NoAnswer;
 use super::health::Flying;
@@ -34,6 +36,32 @@ pub struct Answer {
     pub load: Option<Flying>,
     /// Memory held for the part of a long answer that has been read.
     pub held: Option<Held>,
+    /// The facts of the translation, if the provider speaks another format than the caller. A whole
+    /// body is in the caller's format, a stream in the provider's.
+    pub translated: Option<Box<Translated>>,
+}
+
+/// The facts of a translated call.
+#[derive(Clone, Debug)]
+pub struct Translated {
+    /// `chat>anthropic`
+    pub formats: String,
+    /// The value of `x-tollgate-translation`.
+    pub header: String,
+    /// Names of fields, as in the row.
+    pub dropped_fields: String,
+    /// Translates the answer.
+    pub context: Context,
+    /// The facts of an answer that is whole.
+    pub whole: Option<WholeAnswer>,
+}
+
+/// The facts of a translated answer that is whole.
+#[derive(Clone, Debug)]
+pub struct WholeAnswer {
+    pub usage: Option<TokenUsage>,
+    pub model: String,
+    pub finish_reason: String,
 }
 
 /// The body of an answer.
@@ -60,6 +88,7 @@ pub fn used_up(failure: &Failure, words: Option<Answer>) -> Result<Answer, NoAns
         | Failure::Stale
         | Failure::Protocol
         | Failure::Truncated => Err(NoAnswer::Unavailable { retry_after: None }),
+        Failure::Invalid => Err(NoAnswer::Invalid),
     }
 }
 

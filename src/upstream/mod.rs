@@ -23,6 +23,7 @@ mod request;
 pub mod retry;
 mod tour;
 mod trail;
+pub mod translation;
 mod used;
 
 use std::hash::{BuildHasher, RandomState};
@@ -52,8 +53,10 @@ use parties::{PartyId, PartyKind};
 use replay::Outgoing;
 use request::request;
 use retry::{Blame, Failure, Verdict};
+use tollgate_wire::translate::loss::Refused;
 use tour::Tour;
 pub use trail::Trail;
+use translation::{Foreign, Translatable, Unable};
 
 /// Time limit for fetching a document that the policy names.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -79,6 +82,8 @@ pub struct Call<'a> {
     /// The caller's own provider key. With it only the first target is used, and the gateway's key
     /// is not sent.
     pub own_key: Option<&'a Secret>,
+    /// For targets of another format; nothing for calls that no other format has.
+    pub translatable: Option<Translatable<'a>>,
     /// The call changes state at the provider.
     pub stateful: bool,
     /// Attempts that were made before for the same request. They count against its retries.
@@ -98,6 +103,10 @@ pub enum NoAnswer {
     Exhausted,
     /// The request body broke on the client's side.
     BodyBroken,
+    /// The provider's answer cannot be read or carried.
+    Invalid,
+    /// No target can do what the call asks for.
+    Untranslatable(Box<Refused>),
 }
 
 /// All providers, as this process sees them.
@@ -117,6 +126,8 @@ enum Attempted {
     Failed(Failure, Option<Answer>),
     /// The provider refused the gateway's key.
     KeyRefused,
+    /// The target cannot do what the call asks for: nothing was sent.
+    Untranslatable(Box<Refused>),
 }
 
 impl Upstream {
@@ -206,7 +217,7 @@ impl Upstream {
         let party = self.party(call);
         let mut tour = self.tour(policy, targets, call, party);
         let retries_max = policy.retry.max_retries.saturating_sub(call.attempts_before);
-        let mut retries = 0u32;
+        let (mut retries, mut unable) = (0u32, 0usize);
         loop {
             let admit = |target: &Target| self.admit(policy, target, party, retries == 0, trail);
             let target =
@@ -223,6 +234,18 @@ impl Upstream {
                 Attempted::KeyRefused => {
                     trail.key_refused(self.clock.now());
                     return Err(NoAnswer::Unavailable { retry_after: None });
+                }
+                Attempted::Untranslatable(refused) => {
+                    unable += 1;
+                    if unable < targets.list.len() && call.own_key.is_none() {
+                        continue;
+                    }
+                    let failed_before = retries > 0;
+                    return Err(if failed_before {
+                        NoAnswer::Unavailable { retry_after: None }
+                    } else {
+                        NoAnswer::Untranslatable(refused)
+                    });
                 }
                 Attempted::Failed(..) if call.body.is_broken() => return Err(NoAnswer::BodyBroken),
                 Attempted::Failed(failure, message) => (failure, message),
@@ -351,29 +374,40 @@ impl Upstream {
         trail: &Arc<Trail>,
     ) -> Attempted {
         let name = &target.provider.name;
+        let foreign = match &call.translatable {
+            Some(translatable) => match translatable.to(target, call.body, call.room).await {
+                Ok(foreign) => foreign,
+                Err(Unable::Refused(refused)) => return Attempted::Untranslatable(refused),
+                Err(Unable::NoRoom) => return Attempted::Failed(Failure::Exhausted, None),
+            },
+            None => None,
+        };
+        let foreign = foreign.as_ref();
         let sent = trail.sent_to(&target.provider, target.model.as_ref(), self.clock.now());
         let again = sent.clone();
         let times = (target.timeouts.connect, target.timeouts.first_byte);
-        let mut sent =
-            self.client.send(request(target, call, sent), call.body, times, Reuse::Allowed).await;
+        let first = request(target, call, foreign, sent);
+        let mut sent = self.client.send(first, call.body, times, Reuse::Allowed).await;
         if matches!(sent, Err(Failure::Stale))
             && retry::decide(&Failure::Stale, call.stateful) != Verdict::GiveUp
             && call.body.may_repeat(policy.retry.replay_bytes)
         {
             // The provider had closed an idle connection: this is no attempt of its own.
-            let request = request(target, call, again);
+            let request = request(target, call, foreign, again);
             sent = self.client.send(request, call.body, times, Reuse::Never).await;
         }
         let (outcome, attempted) = match sent {
             Err(failure) => (failure.reason(), Attempted::Failed(failure, None)),
-            Ok(response) => self.read(target, call, response).await,
+            Ok(response) => self.read(target, call, foreign, response).await,
         };
         // Neither a body that broke on the client's side nor a lack of descriptors on this machine
         // is evidence about the provider.
         let blame = match &attempted {
             _ if call.body.is_broken() => Blame::Gateway,
             Attempted::Failed(failure, _) => failure.blame(),
-            Attempted::Answer(_) | Attempted::KeyRefused => Blame::Nobody,
+            Attempted::Answer(_) | Attempted::KeyRefused | Attempted::Untranslatable(_) => {
+                Blame::Nobody
+            }
         };
         if blame != Blame::Gateway {
             self.judge(policy, name, call.caller, party, blame);
@@ -423,6 +457,7 @@ impl Upstream {
         &self,
         target: &Target,
         call: &Call<'_>,
+        foreign: Option<&Foreign>,
         response: http::Response<Incoming>,
     ) -> (&'static str, Attempted) {
         let (head, incoming) = response.into_parts();
@@ -447,8 +482,11 @@ impl Upstream {
         // An answer without a body is complete at once, even if it is labelled as a stream.
         let bodiless = status == StatusCode::NO_CONTENT || *call.method == Method::HEAD;
         let empty = incoming.is_end_stream() && !is(&head.headers, "text/event-stream");
-        let gather =
-            bodiless || empty || !status.is_success() || is(&head.headers, "application/json");
+        let gather = bodiless
+            || empty
+            || !status.is_success()
+            || is(&head.headers, "application/json")
+            || foreign.is_some_and(Foreign::is_whole);
         let (body, held) = if gather {
             match gathered(incoming, idle, call.room).await {
                 Ok(gathered) => gathered,
@@ -457,12 +495,33 @@ impl Upstream {
         } else {
             (AnswerBody::Streaming(Bytes::new(), incoming), None)
         };
-        let answer = Answer { head, body, is_final: false, idle, keep_alive, load: None, held };
+        let answer = Answer {
+            head,
+            body,
+            is_final: false,
+            idle,
+            keep_alive,
+            load: None,
+            held,
+            translated: None,
+        };
+        let mut facts = (!status.is_success()).then(|| status_facts(&answer, self.clock.wall_ms()));
+        let answer = match foreign {
+            None => answer,
+            Some(foreign) => {
+                facts.iter_mut().for_each(|facts| foreign.note_waits(&answer, facts));
+                match foreign.read(answer, idle).await {
+                    (answer, None) => answer,
+                    (_, Some(failure)) => {
+                        return (failure.reason(), Attempted::Failed(failure, None));
+                    }
+                }
+            }
+        };
         if status.is_success() || status == StatusCode::NOT_MODIFIED {
             return ("ok", Attempted::Answer(answer));
         }
-        let facts = status_facts(&answer, self.clock.wall_ms());
-        let failure = Failure::Status(facts);
+        let failure = Failure::Status(facts.unwrap_or_default());
         // An error that is too long to be inspected whole is not passed on: it may quote a
         // credential.
         let words = matches!(answer.body, AnswerBody::Whole(_)).then_some(answer);

@@ -5,23 +5,47 @@
 //! caller is kept. Does not: choose which headers may leave (the [`Call`] holds only those), or
 //! send anything.
 
+use http::header::{self, HeaderName};
 use http::{HeaderValue, Request, Uri};
 
 use super::Call;
 use super::replay::{AttemptBody, Rename};
 use super::trail::Sent;
+use super::translation::Foreign;
 use crate::config::policy::Target;
 
+/// Headers of a caller that mean the same to providers of every format.
+const KEPT_IN_TRANSLATION: [HeaderName; 2] = [header::CONTENT_TYPE, header::USER_AGENT];
+
 /// The request of one attempt: the call's headers, the target's address and its key.
-pub fn request(target: &Target, call: &Call<'_>, sent: Sent) -> Request<AttemptBody> {
+pub fn request(
+    target: &Target,
+    call: &Call<'_>,
+    foreign: Option<&Foreign>,
+    sent: Sent,
+) -> Request<AttemptBody> {
     let rename =
         target.model.as_deref().zip(call.model_at).map(|(model, at)| Rename::new(at, model));
-    let mut request = Request::new(call.body.attempt(rename, Some(sent)));
+    let rename = rename.filter(|_| foreign.is_none());
+    let body = foreign.map_or(call.body, |foreign| &foreign.body);
+    let mut request = Request::new(body.attempt(rename, Some(sent)));
     let target = &*target.provider;
     *request.method_mut() = call.method.clone();
-    *request.uri_mut() = target_uri(&target.base_url, call.path_and_query);
+    let path = foreign.map_or(call.path_and_query, |foreign| &foreign.path);
+    *request.uri_mut() = target_uri(&target.base_url, path);
     let headers = request.headers_mut();
     headers.clone_from(call.headers);
+    if let Some(foreign) = foreign {
+        // Headers of the caller's format say nothing to a provider of another one.
+        let kept = |name: &HeaderName| KEPT_IN_TRANSLATION.contains(name);
+        let others: Vec<_> = headers.keys().filter(|name| !kept(name)).cloned().collect();
+        others.iter().for_each(|name| drop(headers.remove(name)));
+        for (name, value) in &foreign.headers {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers.insert(*name, value);
+            }
+        }
+    }
     // Headers that are always forwarded have been copied already.
     for name in target.forward_headers.iter().filter(|name| !call.headers.contains_key(*name)) {
         for value in call.forwarded.get_all(name) {

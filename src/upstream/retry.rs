@@ -48,6 +48,9 @@ pub enum Failure {
     Status(StatusFacts),
     /// A short answer was truncated; no byte of it has been passed on.
     Truncated,
+    /// A provider of another format gave an answer that cannot be read or carried; no byte of it
+    /// has been passed on.
+    Invalid,
 }
 
 /// The facts of an error answer that decide about a retry.
@@ -107,6 +110,7 @@ impl Failure {
             Failure::FirstByteTimeout => "timeout",
             Failure::Protocol | Failure::Certificate => "protocol",
             Failure::Truncated => "truncated",
+            Failure::Invalid => "invalid",
             Failure::Status(facts) => match facts.status {
                 429 => "status_429",
                 500..=599 => "status_5xx",
@@ -124,7 +128,8 @@ impl Failure {
                 Blame::Open
             }
             Failure::Status(facts) if facts.status >= 500 => Blame::Open,
-            Failure::Status(_) => Blame::Nobody,
+            // The content of an answer says nothing about the provider's health.
+            Failure::Status(_) | Failure::Invalid => Blame::Nobody,
             // A connection that was idle for too long says nothing about the provider.
             Failure::Exhausted | Failure::Stale => Blame::Gateway,
         }
@@ -149,8 +154,8 @@ pub enum Blame {
 pub fn decide(failure: &Failure, stateful: bool) -> Verdict {
     match failure {
         Failure::Connect => Verdict::Again(None),
-        Failure::Reset | Failure::Stale if stateful => Verdict::GiveUp,
-        Failure::Reset | Failure::Stale => Verdict::Again(None),
+        Failure::Reset | Failure::Stale | Failure::Invalid if stateful => Verdict::GiveUp,
+        Failure::Reset | Failure::Stale | Failure::Invalid => Verdict::Again(None),
         // The answer may have begun, and with it the charge.
         Failure::FirstByteTimeout
         | Failure::Protocol
@@ -166,7 +171,7 @@ fn decide_status(facts: &StatusFacts, stateful: bool) -> Verdict {
     if facts.about_money || facts.should_retry == Some(false) {
         return Verdict::GiveUp;
     }
-    let transient = matches!(facts.status, 408 | 409 | 429 | 500 | 502 | 503 | 504 | 529);
+    let transient = matches!(facts.status, 408 | 409 | 424 | 429 | 500 | 502 | 503 | 504 | 529);
     let asked_for = facts.should_retry == Some(true) && facts.status >= 400;
     // A provider that refuses with a time to retry has not done the work.
     let surely_undone = matches!(facts.status, 429 | 503) && facts.retry_after.is_some();
@@ -232,6 +237,7 @@ mod tests {
             (Failure::Connect, true, true),
             (Failure::Reset, true, false),
             (Failure::Truncated, false, false),
+            (Failure::Invalid, true, false),
             (Failure::FirstByteTimeout, false, false),
             (Failure::Protocol, false, false),
             (Failure::Certificate, false, false),

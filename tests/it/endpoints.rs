@@ -86,11 +86,9 @@ fn a_model_of_a_provider_with_another_format_names_the_right_endpoint() {
         gateway.post(path, &jwt("acme"), &body)
     };
     for (path, model, instead) in [
-        ("/v1/chat/completions", "claude-x", "POST /v1/messages"),
-        ("/v1/responses", "claude-x", "POST /v1/messages"),
-        ("/v1/messages", "gpt-4o", "POST /v1/chat/completions"),
-        ("/v1/messages/count_tokens", "gpt-4o", "POST /v1/responses/input_tokens"),
+        ("/v1/completions", "claude-x", "POST /v1/messages"),
         ("/v1/embeddings", "claude-x", "a model of another provider"),
+        ("/v1/images/generations", "claude-x", "a model of another provider"),
     ] {
         let reply = post(path, model);
         reply.refused(400, "wrong_endpoint");

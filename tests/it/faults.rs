@@ -387,7 +387,8 @@ fn in_the_answer() -> Vec<Fault> {
         ),
         broken(
             stream("cut_in_messages", then(step::sse_open(&started), Act::Close))
-                .at("/v1/messages"),
+                .at("/v1/messages")
+                .to("anthropic"),
         ),
     ]
 }
@@ -439,8 +440,8 @@ fn start(provider: &Provider, silent: SocketAddr) -> Gateway {
         ("own", behind("provider-own.pem")),
         ("good", behind("provider.pem")),
     ];
-    let rules: Vec<String> =
-        others.iter().map(|(name, _)| format!("{{match: {name}, to: [{name}]}}")).collect();
+    let names = others.iter().map(|(name, _)| *name).chain(["anthropic"]);
+    let rules: Vec<String> = names.map(|name| format!("{{match: {name}, to: [{name}]}}")).collect();
     let mut providers = vec![
         at("openai", format!("http://{}", provider.address)),
         at("anthropic", format!("http://{}", provider.address))
@@ -450,10 +451,7 @@ fn start(provider: &Provider, silent: SocketAddr) -> Gateway {
     Setup::new(provider)
         .environment("SSL_CERT_FILE", &secure::file("provider-ca.pem").display().to_string())
         .section("providers", &providers.join("\n"))
-        .section(
-            "routing",
-            &format!("models: [{}]\ndefault: [openai, anthropic]", rules.join(", ")),
-        )
+        .section("routing", &format!("models: [{}]\ndefault: [openai]", rules.join(", ")))
         .section("timeouts", "{connect: 1s, first_byte: 2s, idle: 2s}")
         .section("breaker", "{consecutive_failures: 100000}")
         .start()

@@ -62,6 +62,7 @@ mod streams;
 mod support;
 mod targets;
 mod tls;
+mod translation;
 mod turns;
 mod uploads;
 mod usage;

@@ -127,6 +127,18 @@ impl Redacted {
         Redacted(Bytes::from_static(text.as_bytes()))
     }
 
+    /// The same content in another form, such as another wire format, and what `write` tells
+    /// besides. `write` gets the redacted bytes, and writes from nothing else.
+    ///
+    /// # Errors
+    /// That of `write`.
+    pub fn rewritten<T, E>(
+        &self,
+        write: impl FnOnce(&[u8]) -> Result<(Vec<u8>, T), E>,
+    ) -> Result<(Redacted, T), E> {
+        write(&self.0).map(|(bytes, told)| (Redacted(Bytes::from(bytes)), told))
+    }
+
     /// Pieces put together; a single piece is not copied.
     pub fn concat(mut pieces: Vec<Redacted>) -> Redacted {
         match pieces.len() {

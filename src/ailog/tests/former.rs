@@ -25,7 +25,15 @@ pub(crate) fn row_of_1(seed: u64) -> Row {
         tier: ServiceTier::Unknown,
         ..row.usage
     };
-    Row { usage, price_version: None, attempts_detail: String::new(), ..row }
+    Row {
+        usage,
+        price_version: None,
+        attempts_detail: String::new(),
+        translated: String::new(),
+        dropped_fields: String::new(),
+        finish_reason: String::new(),
+        ..row
+    }
 }
 
 /// Writes a write-ahead log as version 1 did: the same frame, its version number, and fewer
@@ -87,15 +95,19 @@ fn a_database_of_layout_1_is_brought_up_to_date_and_keeps_its_rows() {
     let database = Connection::open(&path).expect("database");
     let version: i32 =
         database.pragma_query_value(None, "user_version", |row| row.get(0)).expect("version");
-    assert_eq!(version, 2);
+    assert_eq!(version, 3);
     let reader = Reader::open(&StoreKind::Embedded, dir.path()).expect("store");
     let mut filter = Filter::default();
     assert!(filter.and("id", "01935a00-0000-7000-8000-000000000001"));
     let former = &reader.logs(&filter, 5).expect("logs")[0];
     assert_eq!((&former["cost_usd"], &former["calls"]), (&0.000195.into(), &1.into()));
-    for (name, empty) in
-        [("price_version", true), ("service_tier", true), ("cache_write_tokens", false)]
-    {
+    for (name, empty) in [
+        ("price_version", true),
+        ("service_tier", true),
+        ("cache_write_tokens", false),
+        ("translated", true),
+        ("finish_reason", true),
+    ] {
         assert_eq!(
             former[name],
             if empty { serde_json::Value::from("") } else { 0.into() },
@@ -125,5 +137,5 @@ fn a_database_of_layout_1_is_brought_up_to_date_and_keeps_its_rows() {
 fn the_bytes_of_a_row_do_not_change() {
     let mut bytes = Vec::new();
     (0..500).for_each(|seed| columns::encode(&row(seed), &mut bytes));
-    assert_eq!((bytes.len(), crc32c::crc32c(&bytes)), (283_383, 2_084_958_593));
+    assert_eq!((bytes.len(), crc32c::crc32c(&bytes)), (294_809, 2_610_489_154));
 }

@@ -21,8 +21,15 @@ pub(super) const ADVICE: &[Advice] = &[
         "Correct the field that `param` or the message names.",
     ),
     Advice(
+        Code::UnsupportedParameter,
+        "The provider of the model speaks another format, and cannot do what `param` asks for; or \
+         `routing.on_loss` is `refuse` and a field cannot be carried as it is.",
+        "Leave the field out, or choose a model of another provider.",
+    ),
+    Advice(
         Code::WrongEndpoint,
-        "The model belongs to a provider of another wire format.",
+        "The model belongs to a provider that does not have this endpoint, and calls of it are \
+         not translated.",
         "Call the endpoint that the message names.",
     ),
     Advice(
@@ -114,6 +121,13 @@ pub(super) const ADVICE: &[Advice] = &[
         Code::NotSupported,
         "Realtime and WebSocket connections are not supported.",
         "Use the endpoints that answer over HTTP.",
+    ),
+    Advice(
+        Code::ProviderAnswerInvalid,
+        "A provider of another format sent an answer that cannot be read or carried, also when it \
+         was asked again.",
+        "Try again; if it stays so, ask for the answer in another form, or a model of another \
+         provider.",
     ),
     Advice(
         Code::Overloaded,

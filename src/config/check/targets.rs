@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use http::uri::PathAndQuery;
 use http::{HeaderName, Method, Uri};
+use tollgate_wire::ProviderKind;
 
 use super::super::policy::{ModelRule, Provider, Routing, Spread, Target, Targets, Timeouts};
 use super::super::reader::place::{Place, Problems, suggest};
@@ -106,6 +108,16 @@ pub(crate) fn providers(
     providers
 }
 
+/// The address of the `v1` API of an Azure resource, of which people write more or less.
+fn azure(resource: &Uri) -> Option<Uri> {
+    let mut parts = resource.clone().into_parts();
+    if !matches!(resource.path().trim_end_matches('/'), "" | "/openai" | "/openai/v1") {
+        return None;
+    }
+    parts.path_and_query = Some(PathAndQuery::from_static("/openai/v1"));
+    Uri::from_parts(parts).ok()
+}
+
 fn base_url(given: &RawProvider, problems: &mut Problems) -> Option<Uri> {
     let Some(text) = given.base_url.value.as_deref().map(str::trim) else {
         // Never a guess: the key of one server would go to another.
@@ -139,6 +151,10 @@ fn base_url(given: &RawProvider, problems: &mut Problems) -> Option<Uri> {
         {
             "a path with `.`, `..` or `//`; give a plain path, e.g. https://api.example.com/v1"
         }
+        Ok(uri) if given.kind.value == ProviderKind::AzureOpenAi => match azure(&uri) {
+            Some(uri) => return Some(uri),
+            None => "not the address of an Azure resource, which has no path but /openai/v1",
+        },
         Ok(uri) => return Some(uri),
     };
     problems.add(&given.base_url.at, fault);

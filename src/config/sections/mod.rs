@@ -22,7 +22,7 @@ pub use auth::{Accept, Algorithm, AuthOptions, JwtOptions, KeyOptions};
 pub use gateway::{ClickHouseOptions, GatewayOptions, LogFormat, LogOptions, Tls};
 pub use intent::{Example, IntentOptions};
 pub use limits::{Fail, Features, LimitOptions};
-pub use providers::{ProviderOptions, RoutingOptions, StoredObjects};
+pub use providers::{MaxTokensField, OnLoss, ProviderOptions, RoutingOptions, StoredObjects};
 pub use upstream::Timeouts;
 
 pub(crate) use ailog::RawPrice;

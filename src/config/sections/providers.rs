@@ -5,9 +5,40 @@ use super::super::reader::place::Problems;
 use super::super::reader::shape::{At, Kind, Section, Shape, scalar, section, words};
 use super::RawTargetTimeouts;
 use crate::ids::Secret;
-use tollgate_wire::ProviderKind;
+use tollgate_wire::{Format, ProviderKind};
 
 words!(ProviderKind = ProviderKind::ALL);
+words!(Format = WIRES);
+
+/// The formats that a server may be said to offer.
+const WIRES: &[Format] = &[
+    Format::OpenAiChat,
+    Format::OpenAiCompletions,
+    Format::OpenAiResponses,
+    Format::OpenAiEmbeddings,
+    Format::OpenAiModerations,
+    Format::OpenAiImages,
+    Format::OpenAiSpeech,
+];
+
+words! {
+    /// The treatment of request fields that a target of another format cannot express.
+    OnLoss {
+        /// They are named in the answer's header and in the row.
+        "note" => Note,
+        /// The call is refused.
+        "refuse" => Refuse,
+    }
+}
+words! {
+    /// The field that bounds an answer of `chat/completions`.
+    MaxTokensField {
+        /// Older servers.
+        "max_tokens" => MaxTokens,
+        /// OpenAI's own API, and servers that follow it.
+        "max_completion_tokens" => MaxCompletionTokens,
+    }
+}
 words! {
     /// Stored objects that a body may name under the gateway's own key.
     StoredObjects {
@@ -23,13 +54,25 @@ words! {
 section! {
     /// A provider.
     RawProvider => struct ProviderOptions: Clone {
-        /// API of the provider: openai (also every compatible server) or anthropic.
+        /// API of the provider: openai (also every compatible server), azure_openai, anthropic,
+        /// gemini or bedrock. Calls in another format are translated.
         kind: ProviderKind = "openai";
         /// http(s)://host[:port]/path, up to and including the version. Required.
         base_url: Option<String> => check = "null";
         /// The gateway's own key at the provider; best a reference to the environment. If it is
         /// empty, only callers' own keys are sent.
         api_key: Secret = "''";
+        /// Formats of a compatible server that does not have all of OpenAI's, such as [chat,
+        /// embeddings]; calls in `responses` are then translated. Empty: all.
+        wires: Vec<At<Format>> = "[]";
+        /// Name of the field that bounds an answer in translated chat calls; older servers know
+        /// only max_tokens.
+        max_tokens_field: MaxTokensField = "max_completion_tokens";
+        /// If true, translated chat calls give earlier reasoning back in `reasoning_content`.
+        reasoning_back: bool = "false";
+        /// Value of `anthropic-version` in translated calls. Null: the newest that takes the
+        /// call's fields.
+        version: Option<String> = "null";
         /// Request headers that are forwarded, redacted, in addition to the common ones.
         forward_headers: Vec<At<String>> => check = "[]";
     }
@@ -51,6 +94,9 @@ section! {
         /// If true, chat/completions and responses are sent with `store: false`, so that providers
         /// keep no answers.
         force_store_false: bool = "false";
+        /// Request fields that a target of another format cannot express: note (the answer's header
+        /// `x-tollgate-translation` and the row name them) or refuse (400 `unsupported_parameter`).
+        on_loss: OnLoss = "note";
         /// Ids of objects that every organisation may name; `*` stands for any run of characters.
         shared_objects: Vec<At<String>> => check = "[]", eg "vs_handbook_*";
         /// Rules by model; the first match wins.

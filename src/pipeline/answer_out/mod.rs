@@ -19,7 +19,7 @@ mod tee;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, Version, header};
 use hyper::body::Incoming;
-use tollgate_wire::{AnswerFacts, Format, written};
+use tollgate_wire::{AnswerFacts, Format, translate, written};
 
 use super::headers;
 use super::ownership::Learning;
@@ -32,11 +32,12 @@ use crate::bounds::{CALL_BYTES_FREE, STEP_BYTES_MAX};
 use crate::redact::{AnswerRedactor, BodyRestorer, Values};
 use crate::route::table::Endpoint;
 use crate::share;
+use crate::upstream::translation::STREAM_BOUNDS;
 use crate::upstream::{Answer, AnswerBody, essence};
 use answering::{Answering, Held, Logged, outcome_of};
 use body::Body;
 use idle::Patience;
-use tee::Tee;
+use tee::{Arriving, Tee};
 
 /// Reads an answer that is whole: what was used is noted, the row gets its text, values are put
 /// back. A long one in steps.
@@ -52,13 +53,23 @@ pub async fn read(
     let succeeded = answer.head.status.is_success();
     let mut pace = (bytes.len() > STEP_BYTES_MAX).then(|| walk.pace(caller));
     let bytes = if succeeded { bytes } else { blanked(bytes, caller, record) };
-    step(&mut pace, |_| {
-        let facts = endpoint.answer.read_answer(&bytes);
-        note_usage(record, endpoint.answer, succeeded, facts, &bytes);
-        bytes.len()
-    })
-    .await;
-    if let Some(learning) = learning(walk, endpoint, caller).filter(|_| succeeded) {
+    let translated = answer.translated.as_deref();
+    if let Some(whole) = translated.and_then(|told| told.whole.as_ref()) {
+        whole.finish_reason.clone_into(&mut record.row().finish_reason);
+        match whole.usage {
+            Some(usage) => record.used(Some(usage), &whole.model),
+            None => record.used_about(None, written::text_bytes(&bytes), &whole.model),
+        }
+    } else {
+        step(&mut pace, |_| {
+            let facts = endpoint.answer.read_answer(&bytes);
+            note_usage(record, endpoint.answer, succeeded, facts, &bytes);
+            bytes.len()
+        })
+        .await;
+    }
+    let is_own = succeeded && translated.is_none();
+    if let Some(learning) = learning(walk, endpoint, caller).filter(|_| is_own) {
         step(&mut pace, |_| {
             learning.answer(&bytes);
             bytes.len()
@@ -131,7 +142,12 @@ pub fn respond(
     mut record: Record,
     place: share::Held,
 ) -> (Response<Body>, Option<Pending>) {
-    let Answer { head, body, held: room, load, idle, keep_alive, is_final } = answer;
+    let Answer { head, body, held: room, load, idle, keep_alive, is_final, translated } = answer;
+    if let Some(told) = &translated {
+        let row = record.row();
+        row.translated.clone_from(&told.formats);
+        row.dropped_fields.clone_from(&told.dropped_fields);
+    }
     let mut headers = headers::returning(&head.headers);
     let room = move || Held {
         _place: place,
@@ -151,7 +167,8 @@ pub fn respond(
             (body, pending)
         }
         AnswerBody::Streaming(read, incoming) => {
-            let learning = learning(walk, endpoint, caller).filter(|_| head.status.is_success());
+            let is_own = head.status.is_success() && translated.is_none();
+            let learning = learning(walk, endpoint, caller).filter(|_| is_own);
             let values = record.values.take().filter(|values| !values.is_empty());
             let values = values.map(|values| values.for_json(record.answers_json()));
             let answering = Answering {
@@ -167,8 +184,12 @@ pub fn respond(
                 held: room(),
                 pace: walk.pace(caller),
             };
-            let tee = if is_event_stream(&headers) && read.is_empty() {
-                events(answering, incoming, values.as_ref(), &mut headers)
+            let translated = translated
+                .and_then(|told| translate::Stream::new(&told.context, STREAM_BOUNDS).ok());
+            let is_translated = translated.is_some();
+            let tee = if is_event_stream(&headers) && (read.is_empty() || is_translated) {
+                let stream = Arriving { incoming, read, translated };
+                events(answering, stream, values.as_ref(), &mut headers)
             } else {
                 plain(answering, incoming, read, values.as_ref(), &head.headers, &mut headers)
             };
@@ -186,13 +207,13 @@ pub fn respond(
 /// A stream of events.
 fn events(
     mut answering: Answering,
-    incoming: Incoming,
+    stream: Arriving,
     values: Option<&Values>,
     headers: &mut HeaderMap,
 ) -> Tee {
     answering.record.row().stream = true;
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    Tee::events(answering, incoming, values.map(restore::Events::new))
+    Tee::events(answering, stream, values.map(restore::Events::new))
 }
 
 /// Any other answer that is still coming. Its length is passed on unless values are restored in it.

@@ -18,7 +18,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Bytes, BytesMut};
 use hyper::body::{Body as _, Incoming};
 use tollgate_wire::sse::{self, EventReader, Piece};
-use tollgate_wire::{Format, Role, StreamFailure, StreamReader};
+use tollgate_wire::{Format, Role, StreamFailure, StreamReader, translate};
 
 use self::closing::Closing;
 use super::super::record::Record;
@@ -36,6 +36,7 @@ use crate::redact::BodyRestorer;
 
 /// The messages to the client of a stream that breaks.
 const BROKEN: &str = "The AI service stopped before the answer was complete. Please try again.";
+const UNREADABLE: &str = "The AI service sent an answer that could not be read. Please try again.";
 const TOO_SLOW: &str = "The AI service took too long to complete the answer. Please try again.";
 
 /// Sent to the client of a silent stream: a comment, which readers of event streams skip.
@@ -81,6 +82,8 @@ enum TeeKind {
         drop_usage: bool,
         pieces: Vec<Piece>,
         restore: Option<Events>,
+        /// Makes events of the caller's format of what a provider of another one sends.
+        translated: Option<Box<translate::Stream>>,
     },
     Plain {
         prefix: BytesMut,
@@ -104,12 +107,22 @@ impl TeeKind {
     }
 }
 
+/// A stream of events that has begun.
+pub struct Arriving {
+    pub incoming: Incoming,
+    /// The part of it that has been read.
+    pub read: Bytes,
+    /// Translates it.
+    pub translated: Option<translate::Stream>,
+}
+
 /// How much of the end of a long JSON answer is kept: usage stands there.
 const TAIL_BYTES: usize = 4 << 10;
 
 impl Tee {
     /// An event stream. The usage event is dropped if only the gateway asked for it.
-    pub fn events(answering: Answering, incoming: Incoming, restore: Option<Events>) -> Tee {
+    pub fn events(answering: Answering, stream: Arriving, restore: Option<Events>) -> Tee {
+        let Arriving { incoming, read, translated } = stream;
         let Answering { format, log, record, .. } = &answering;
         let capture_bytes = if log.capture { log.capture_bytes.saturating_add(1024) } else { 0 };
         let kind = TeeKind::Events {
@@ -119,8 +132,9 @@ impl Tee {
             drop_usage: record.drop_usage(),
             pieces: Vec::new(),
             restore,
+            translated: translated.map(Box::new),
         };
-        Tee::new(answering, kind, incoming, Bytes::new())
+        Tee::new(answering, kind, incoming, read)
     }
 
     /// Any other answer, of which `read` has been read already. `textual`: it is text that a log
@@ -281,6 +295,11 @@ impl Tee {
                     None => self.ready.push_back(data),
                 }
             }
+            TeeKind::Events { translated: Some(stream), .. } => {
+                let mut out = Vec::new();
+                let failure = stream.push(data, &mut out).err();
+                self.take_translated(out, failure);
+            }
             TeeKind::Events { reader, pieces, .. } => {
                 reader.push(data.clone(), pieces);
                 if reader.held_bytes() > CALL_BYTES_FREE
@@ -291,6 +310,30 @@ impl Tee {
                 self.take_events(&data);
             }
         }
+    }
+
+    /// Takes events of the caller's format that were made of what the provider sent, and the
+    /// failure that ends them. Returns whether there was none.
+    fn take_translated(&mut self, events: Vec<u8>, failure: Option<translate::Failure>) -> bool {
+        let events = Bytes::from(events);
+        if let TeeKind::Events { reader, pieces, .. } = &mut self.kind {
+            reader.push(events.clone(), pieces);
+            self.take_events(&events);
+        }
+        match &failure {
+            None => return true,
+            Some(translate::Failure::Invalid(_)) => {
+                self.broke(Outcome::ProviderError, Code::ProviderAnswerInvalid, UNREADABLE);
+            }
+            Some(translate::Failure::Cut) => {
+                self.broke(Outcome::ProviderError, Code::ProviderUnavailable, BROKEN);
+            }
+            Some(translate::Failure::Provider(error)) => {
+                let message = error.shown_message().to_owned();
+                self.broke(Outcome::ProviderError, Code::ProviderUnavailable, &message);
+            }
+        }
+        false
     }
 
     /// Makes ready what the client gets of the events that `chunk` completed. Neighbours within the
@@ -337,6 +380,13 @@ impl Tee {
     /// say.
     fn ended(&mut self) {
         self.incoming = None;
+        if let TeeKind::Events { translated: Some(stream), .. } = &mut self.kind {
+            let mut out = Vec::new();
+            let failure = stream.end(&mut out).err();
+            if !self.take_translated(out, failure) {
+                return;
+            }
+        }
         self.end_restoring();
         match &mut self.kind {
             TeeKind::Plain { .. } => self.record_plain(outcome_of(self.status), None),

@@ -232,6 +232,38 @@ impl Intake {
         }
     }
 
+    /// Reads on to the end of a body of which `pieces` have been read.
+    ///
+    /// # Errors
+    /// The body is refused, or longer than `bytes_max`.
+    pub async fn gather_rest(
+        &mut self,
+        mut pieces: Vec<Redacted>,
+        bytes_max: usize,
+        room: &Share,
+    ) -> Result<Redacted, Refusal> {
+        let sum = |pieces: &[Redacted]| pieces.iter().map(|p| p.as_bytes().len()).sum::<usize>();
+        let mut gathered = sum(&pieces);
+        loop {
+            if gathered > bytes_max {
+                return Err(self.refused(too_long_to_translate(bytes_max)));
+            }
+            if !self.held.get_or_insert_with(|| room.begin()).grow_to(gathered) {
+                return Err(self.refused(overloaded()));
+            }
+            let from = pieces.len();
+            let more = std::future::poll_fn(|cx| self.poll_more(cx, &mut pieces)).await?;
+            gathered += sum(&pieces[from..]);
+            if !more {
+                self.finished = true;
+                let whole = Redacted::concat(pieces);
+                lock(&self.seen).capture_whole(&whole);
+                return Ok(whole);
+            }
+            Redacted::pack(&mut pieces);
+        }
+    }
+
     /// Appends the next redacted pieces; `false` at the end of the body. One step of work: after it
     /// the task gives way.
     fn poll_more(
@@ -435,6 +467,15 @@ pub fn too_slow() -> Refusal {
 /// The 413 of a body longer than `bytes_max`.
 pub fn too_large(bytes_max: u64) -> Refusal {
     let message = format!("the request body is too large; at most {bytes_max} bytes are taken");
+    Refusal::new(Code::BodyTooLarge, message).closing()
+}
+
+/// The 413 of a body that is to be translated, and longer than `bytes_max`.
+fn too_long_to_translate(bytes_max: usize) -> Refusal {
+    let message = format!(
+        "the request body is too large for a provider of another format; at most {bytes_max} bytes \
+         are translated"
+    );
     Refusal::new(Code::BodyTooLarge, message).closing()
 }
 

@@ -38,12 +38,15 @@ impl Reply {
             .unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 
-    /// The code of an error in OpenAI's shape; the shape itself is checked too.
+    /// The code of an error in OpenAI's shape, or in Anthropic's; the shape itself is checked too.
     pub fn error_code(&self) -> String {
         let error = &self.json()["error"];
         let keys: Vec<&String> =
             error.as_object().unwrap_or_else(|| panic!("{}", self.text())).keys().collect();
-        assert_eq!(keys, ["code", "message", "param", "type"], "{}", self.text());
+        let is_anthropic = self.json()["type"] == "error";
+        let expected = ["code", "message", "param", "type"];
+        let expected = expected.into_iter().filter(|key| !is_anthropic || *key != "param");
+        assert!(keys.into_iter().eq(expected), "{}", self.text());
         assert!(
             error["message"].as_str().is_some_and(|message| message.len() > 10),
             "{}",

@@ -133,6 +133,14 @@ fn frame(bytes: &[u8]) -> Act {
     Act::Send(framed)
 }
 
+/// A stream in two pieces with a gate between them, then the proper end.
+pub fn sse_in_two(first: &[u8], gate: Act, rest: &[u8]) -> Step {
+    let mut step = vec![send(SSE_HEAD), frame(first), gate];
+    step.extend((!rest.is_empty()).then(|| frame(rest)));
+    step.push(send(SSE_END));
+    step
+}
+
 /// A stream: each event in a chunk and a write of its own, then the proper end.
 pub fn sse(events: &[impl AsRef<str>]) -> Step {
     let mut step = sse_open(events);

@@ -45,6 +45,7 @@ pub(crate) const KIND: Conventions = Conventions {
     base_url: "https://api.anthropic.com/v1",
     key_header: ("x-api-key", ""),
     version_header: Some(("anthropic-version", "2023-06-01")),
+    format: Format::AnthropicMessages,
     text_exchange: TextExchange {
         format: Format::AnthropicMessages,
         takes_schema: |_| false,

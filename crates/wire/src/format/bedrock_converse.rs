@@ -9,7 +9,7 @@
 
 use serde::Deserialize;
 
-use super::{End, Spec, other};
+use super::{Conventions, End, Format, Spec, openai_chat, other};
 use crate::lenient::{Count, Lenient, Text};
 use crate::reported::{ReportedUsage, Tier};
 use crate::stream::{Role, StreamReader};
@@ -21,6 +21,16 @@ pub(crate) const SPEC: Spec = Spec {
     event,
     end: End::FinishReason,
     ..other::SPEC
+};
+
+pub(crate) const KIND: Conventions = Conventions {
+    name: "bedrock",
+    base_url: "https://bedrock-runtime.us-east-1.amazonaws.com",
+    key_header: ("authorization", "Bearer "),
+    version_header: None,
+    format: Format::BedrockConverse,
+    // Asked in a format of callers, and translated like one of their calls.
+    text_exchange: openai_chat::TEXT_EXCHANGE,
 };
 
 /// The data of an event.

@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{End, Spec, other};
+use super::{Conventions, End, Format, Spec, openai_chat, other};
 use crate::gemini_usage::GeminiUsage;
 use crate::lenient::{Count, Few, Lenient, Text};
 use crate::stream::{Role, StreamReader};
@@ -22,6 +22,16 @@ pub(crate) const SPEC: Spec = Spec {
     event: chunk,
     end: End::FinishReason,
     ..other::SPEC
+};
+
+pub(crate) const KIND: Conventions = Conventions {
+    name: "gemini",
+    base_url: "https://generativelanguage.googleapis.com/v1beta",
+    key_header: ("x-goog-api-key", ""),
+    version_header: None,
+    format: Format::Gemini,
+    // Asked in a format of callers, and translated like one of their calls.
+    text_exchange: openai_chat::TEXT_EXCHANGE,
 };
 
 /// The data of an event.

@@ -5,6 +5,7 @@
 //! table, stream reader, usage, errors, command line) follows from the format's [`Spec`].
 
 mod anthropic_messages;
+mod azure_openai;
 mod bedrock_converse;
 mod gemini;
 mod openai_chat;
@@ -100,8 +101,14 @@ macro_rules! kinds {
 kinds! {
     /// OpenAI, and every server that offers its API.
     OpenAi => openai_chat,
+    /// OpenAI's API as Azure offers it.
+    AzureOpenAi => azure_openai,
     /// Anthropic.
     Anthropic => anthropic_messages,
+    /// Gemini, at Google's Developer API or Vertex AI.
+    Gemini => gemini,
+    /// Amazon Bedrock.
+    Bedrock => bedrock_converse,
 }
 
 /// All that is known of one format. A format that resembles another one starts from its constant:
@@ -214,7 +221,9 @@ pub(crate) struct Conventions {
     pub key_header: (&'static str, &'static str),
     /// A header that must be there, and the value used if the client sends none.
     pub version_header: Option<(&'static str, &'static str)>,
-    /// How it is asked a question that the gateway itself writes.
+    /// The format into which calls are translated that it does not take as they are.
+    pub format: Format,
+    /// How it is asked a question that the gateway itself writes; in a format of callers.
     pub text_exchange: TextExchange,
 }
 
@@ -231,15 +240,21 @@ impl ProviderKind {
 
     /// Whether its endpoints take requests in this format.
     pub const fn speaks(self, format: Format) -> bool {
-        match (self, format) {
-            (_, Format::Other | Format::StoredObject) => true,
-            (
-                ProviderKind::OpenAi,
-                Format::AnthropicMessages | Format::Gemini | Format::BedrockConverse,
-            ) => false,
-            (ProviderKind::OpenAi, _) => true,
-            (ProviderKind::Anthropic, format) => matches!(format, Format::AnthropicMessages),
+        let is_object = matches!(format, Format::Other | Format::StoredObject);
+        match self {
+            ProviderKind::OpenAi | ProviderKind::AzureOpenAi => !matches!(
+                format,
+                Format::AnthropicMessages | Format::Gemini | Format::BedrockConverse
+            ),
+            ProviderKind::Anthropic => is_object || matches!(format, Format::AnthropicMessages),
+            // Their paths name methods and models, which no path of a caller does.
+            ProviderKind::Gemini | ProviderKind::Bedrock => false,
         }
+    }
+
+    /// The format into which calls are translated that it does not take as they are.
+    pub const fn format(self) -> Format {
+        self.conventions().format
     }
 
     /// The header that carries a key, and the text before the key.

@@ -56,13 +56,13 @@ pub(crate) const KIND: Conventions = Conventions {
     base_url: "https://api.openai.com/v1",
     key_header: ("authorization", "Bearer "),
     version_header: None,
-    text_exchange: TextExchange {
-        format: Format::OpenAiChat,
-        takes_schema,
-        write: request,
-        read: first_text,
-    },
+    format: Format::OpenAiChat,
+    text_exchange: TEXT_EXCHANGE,
 };
+
+/// How a model is asked a question of the gateway's own.
+pub(crate) const TEXT_EXCHANGE: TextExchange =
+    TextExchange { format: Format::OpenAiChat, takes_schema, write: request, read: first_text };
 
 // ---- streams ------------------------------------------------------------------------------------
 

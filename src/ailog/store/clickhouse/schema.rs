@@ -387,17 +387,17 @@ mod tests {
     fn columns_of_a_new_version_get_a_migration() {
         let [first, .., last] = COLUMNS;
         let new =
-            Column { name: "cache", of: Type::OptionalLabel, since: 3, doc: "the answer's own" };
-        let migrations = migrations_of(&[first, last, new], &[1, 3, 9]);
+            Column { name: "cache", of: Type::OptionalLabel, since: 4, doc: "the answer's own" };
+        let migrations = migrations_of(&[first, last, new], &[1, 3, 5, 9]);
         assert_eq!(
             migrations.iter().map(|(number, _)| *number).collect::<Vec<_>>(),
-            [1, 2, 3, 4, 9]
+            [1, 2, 3, 4, 5, 9]
         );
         let expected = "-- Columns that this version of tollgate adds.\n\nALTER TABLE \
             `d`.ai_log\n    \
                         ADD COLUMN IF NOT EXISTS cache LowCardinality(Nullable(String)) COMMENT \
                         'the answer''s own';\n";
-        assert_eq!(options(None).fill(&migrations[4].1), expected);
+        assert_eq!(options(None).fill(&migrations[5].1), expected);
         assert!(
             migrations[0].1.contains("\n    id UUID COMMENT '")
                 && !migrations[2].1.contains(" cache ")

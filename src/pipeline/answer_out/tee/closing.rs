@@ -87,8 +87,31 @@ impl Tee {
 
     /// Notes the usage, and returns the text for the log.
     fn note_stream(&mut self) -> Option<Captured> {
-        let TeeKind::Events { format, stream, .. } = &self.kind else { return None };
+        let TeeKind::Events { translated, .. } = &self.kind else { return None };
         self.record.row().response_bytes = self.bytes;
+        if let Some(translated) = translated {
+            // The provider's own figures, whatever the caller saw of them.
+            let facts = translated.facts();
+            facts.finish_reason.clone_into(&mut self.record.row().finish_reason);
+            if facts.is_complete && facts.usage.is_some() {
+                self.record.used(facts.usage, &facts.model);
+            } else {
+                self.record.used_about(facts.usage, facts.text_bytes, &facts.model);
+            }
+        } else {
+            self.note_usage();
+        }
+        let TeeKind::Events { stream, .. } = &self.kind else { return None };
+        self.log.capture.then(|| {
+            let transcript = stream.transcript();
+            let json = serde_json::to_vec(transcript).unwrap_or_default();
+            Captured { text: Bytes::from(json), whole: true, cut: transcript.is_cut() }
+        })
+    }
+
+    /// Notes the usage that the events of the stream have told.
+    fn note_usage(&mut self) {
+        let TeeKind::Events { format, stream, .. } = &self.kind else { return };
         let (told, written) = (stream.usage(), stream.text_bytes());
         // Before the end a provider reports nothing, or of the beginning only.
         if !stream.is_usage_final() && (written > 0 || told.is_some()) && format.is_generated() {
@@ -96,11 +119,6 @@ impl Tee {
         } else {
             self.record.used(told, stream.model());
         }
-        self.log.capture.then(|| {
-            let transcript = stream.transcript();
-            let json = serde_json::to_vec(transcript).unwrap_or_default();
-            Captured { text: Bytes::from(json), whole: true, cut: transcript.is_cut() }
-        })
     }
 
     /// The same of a plain answer.

@@ -1,0 +1,77 @@
+//! Calls whose provider speaks another format than the caller.
+//!
+//! Stages 6, 7 and 10 of the walk. Says which calls may be translated and makes refusals of what a
+//! target cannot do. Does not: translate (`upstream/translation` does, for each attempt).
+
+use tollgate_wire::Format;
+use tollgate_wire::translate::loss::{Reason, Refused};
+use tollgate_wire::translate::{self, Operation};
+
+use super::refusal::Refusal;
+use crate::code::Code;
+use crate::config::policy::{Target, Targets};
+use crate::config::sections::OnLoss;
+use crate::ids::RequestId;
+use crate::route::table::Endpoint;
+use crate::upstream::translation::Translatable;
+
+/// What a call of this endpoint asks a model for.
+pub fn operation(endpoint: &Endpoint) -> Operation {
+    if endpoint.makes.is_some() { Operation::Generate } else { Operation::CountTokens }
+}
+
+/// Whether the target takes calls of this endpoint, as they are or translated.
+pub fn serves(target: &Target, endpoint: &Endpoint) -> bool {
+    target.provider.serves(endpoint.format, operation(endpoint))
+}
+
+/// Whether a call of this endpoint is translated for one of the targets, so that its body is needed
+/// whole.
+pub fn needs_whole_body(targets: &Targets, endpoint: &Endpoint) -> bool {
+    targets
+        .list
+        .iter()
+        .any(|target| !target.provider.speaks(endpoint.format) && serves(target, endpoint))
+}
+
+/// The call as its targets may need it: its id, and the milliseconds since 1970.
+pub fn translatable<'a>(
+    call: (&'a RequestId, i64),
+    endpoint: &Endpoint,
+    model: Option<&'a str>,
+    targets: &Targets,
+    on_loss: OnLoss,
+) -> Option<Translatable<'a>> {
+    let (id, now_ms) = call;
+    needs_whole_body(targets, endpoint).then(|| Translatable {
+        call: translate::Call {
+            format: endpoint.format,
+            operation: operation(endpoint),
+            id: id.as_str(),
+            created: u64::try_from(now_ms / 1000).unwrap_or(0),
+        },
+        model: model.unwrap_or_default(),
+        on_loss,
+    })
+}
+
+/// The refusal of a call that no target can be asked.
+pub fn refusal(refused: &Refused) -> Refusal {
+    let code = match refused.reason {
+        Reason::Unsupported => Code::UnsupportedParameter,
+        Reason::Invalid => Code::InvalidRequest,
+        Reason::NotJson => Code::InvalidJson,
+    };
+    let refusal = Refusal::new(code, refused.message.clone());
+    match &refused.param {
+        Some(param) => refusal.about(param.clone()),
+        None => refusal,
+    }
+}
+
+/// Whether errors at this path have Anthropic's shape.
+pub fn is_anthropic(path: &str) -> bool {
+    let path = path.strip_prefix("/v1").unwrap_or(path);
+    let messages = Format::AnthropicMessages.routes();
+    messages.iter().any(|route| path == route.path()) || path.starts_with("/messages/")
+}
