@@ -139,12 +139,17 @@ pub fn restorer(data: &[u8]) {
 /// Formats that applications speak, and formats that providers speak, with a model of each.
 const CALLERS: [Format; 3] =
     [Format::OpenAiChat, Format::AnthropicMessages, Format::OpenAiResponses];
-const TARGETS: [(Format, &str); 4] = [
+const TARGETS: [(Format, &str); 6] = [
     (Format::OpenAiChat, "gpt-5.6"),
     (Format::AnthropicMessages, "claude-opus-4-8"),
     (Format::AnthropicMessages, "claude-sonnet-4-5"),
     (Format::Gemini, "gemini-3-flash"),
+    (Format::BedrockConverse, "anthropic.claude-opus-4-8"),
+    (Format::BedrockConverse, "amazon.nova-2-lite-v1:0"),
 ];
+/// Where those stand that are read by targets of their own, too.
+const GEMINI: usize = 3;
+const BEDROCK: usize = 4;
 
 fn call(format: Format) -> Call<'static> {
     Call { format, operation: Operation::Generate, id: "call", created: 1 }
@@ -187,9 +192,15 @@ pub fn translated_answer(data: &[u8]) {
     if let Ok(answer) = translate::answer(&context, data) {
         assert!(is_json(&answer.body), "{:?}", String::from_utf8_lossy(&answer.body));
     }
+    check_stream(&context, data, *cut);
+}
+
+/// Any stream, cut anywhere: whole events of JSON, the same as in one piece, and no mark of an end
+/// after a failure.
+fn check_stream(context: &Context, data: &[u8], cut: u8) {
     let run = |chunk_bytes: usize| {
         let bounds = Bounds { event_bytes_max: 512, held_bytes_max: 256 };
-        let mut stream = Stream::new(&context, bounds).expect("a translation");
+        let mut stream = Stream::new(context, bounds).expect("a translation");
         let mut out = Vec::new();
         let failed = data
             .chunks(chunk_bytes)
@@ -209,7 +220,7 @@ pub fn translated_answer(data: &[u8]) {
         "event: response.incomplete",
     ];
     assert_eq!(ends.iter().any(|end| text.contains(end)), !failed);
-    let (cut_out, cut_failed) = run(usize::from(*cut % 32) + 1);
+    let (cut_out, cut_failed) = run(usize::from(cut % 32) + 1);
     assert_eq!((String::from_utf8_lossy(&cut_out), cut_failed), (text.into(), failed));
 }
 
@@ -240,4 +251,59 @@ pub fn translated_embeddings(data: &[u8]) {
     if let Ok(answer) = embeddings::answer(&asked.context, &answers) {
         assert!(is_json(&answer.body), "{:?}", String::from_utf8_lossy(&answer.body));
     }
+}
+
+/// The chunks of Gemini, one a line, and whatever else stands there.
+pub fn gemini_stream(data: &[u8]) {
+    let [cut, data @ ..] = data else { return };
+    let lines = data.split(|byte| *byte == b'\n');
+    let stream: Vec<u8> = lines.flat_map(|line| [b"data: ", line, b"\n\n"].concat()).collect();
+    let caller = CALLERS[usize::from(cut / 32) % CALLERS.len()];
+    check_stream(&context(caller, TARGETS[GEMINI]), &stream, *cut);
+}
+
+/// Payloads of Bedrock, one a line, in frames, one bit of which may be wrong.
+pub fn bedrock_stream(data: &[u8]) {
+    const KINDS: [&str; 7] = [
+        "messageStart",
+        "contentBlockStart",
+        "contentBlockDelta",
+        "contentBlockStop",
+        "messageStop",
+        "metadata",
+        "unknown",
+    ];
+    let [cut, how, data @ ..] = data else { return };
+    let mut stream = Vec::new();
+    for line in data.split(|byte| *byte == b'\n') {
+        // A digit before the payload names the event.
+        let (kind, payload) = line.split_first().unwrap_or((&0, b""));
+        let kind = KINDS[usize::from(kind % 8).min(KINDS.len() - 1)];
+        let mut headers = header(":message-type", "event");
+        headers.extend(header(":event-type", kind));
+        stream.extend(frame(&headers, payload));
+    }
+    if how % 4 == 0 && !stream.is_empty() {
+        let at = usize::from(*how) * 37 % stream.len();
+        stream[at] ^= 1 << (how / 4 % 8);
+    }
+    let caller = CALLERS[usize::from(cut / 32) % CALLERS.len()];
+    check_stream(&context(caller, TARGETS[BEDROCK]), &stream, *cut);
+}
+
+fn header(name: &str, value: &str) -> Vec<u8> {
+    let lengths = [name.len(), value.len()].map(|length| u8::try_from(length).expect("short"));
+    [&[lengths[0]], name.as_bytes(), &[7, 0, lengths[1]], value.as_bytes()].concat()
+}
+
+fn frame(headers: &[u8], payload: &[u8]) -> Vec<u8> {
+    let length = |bytes: usize| u32::try_from(bytes).expect("short").to_be_bytes();
+    let with_sum = |mut bytes: Vec<u8>| {
+        let mut crc = flate2::Crc::new();
+        crc.update(&bytes);
+        bytes.extend(crc.sum().to_be_bytes());
+        bytes
+    };
+    let lengths = [length(16 + headers.len() + payload.len()), length(headers.len())].concat();
+    with_sum([&with_sum(lengths), headers, payload].concat())
 }

@@ -110,6 +110,14 @@ fn translated_corpus() -> &'static [Vec<u8>] {
             r#"{"model":"m","content":[{"type":"thinking","thinking":"Hm","signature":"Sg=="},{"type":"text","text":"a"},{"type":"tool_use","id":"t1","name":"f","input":{"a":1}}],"stop_reason":"tool_use","usage":{"input_tokens":5,"output_tokens":3}}"#,
             "data: {\"model\":\"m\",\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\ndata: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"id\":\"c\",\"function\":{\"name\":\"f\",\"arguments\":\"{\"}}]}}]}\n\ndata: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":1,\"id\":\"d\",\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]}}]}\n\ndata: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\"}\"}}]},\"finish_reason\":\"tool_calls\"}]}\n\ndata: {\"choices\":[],\"usage\":{\"prompt_tokens\":5}}\n\ndata: [DONE]\n\n",
             "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"model\":\"m\"}}\n\ndata: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"a\"}}\n\ndata: {\"type\":\"content_block_stop\",\"index\":0}\n\ndata: {\"type\":\"content_block_start\",\"index\":1,\"content_block\":{\"type\":\"tool_use\",\"id\":\"t\",\"name\":\"f\"}}\n\ndata: {\"type\":\"content_block_delta\",\"index\":1,\"delta\":{\"type\":\"input_json_delta\",\"partial_json\":\"{}\"}}\n\ndata: {\"type\":\"content_block_stop\",\"index\":1}\n\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"tool_use\"},\"usage\":{\"output_tokens\":5}}\n\ndata: {\"type\":\"message_stop\"}\n\n",
+            "{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"Hm\",\"thought\":true},{\"text\":\"a\",\"thoughtSignature\":\"Sg==\"}]}}]}\n\
+             {\"candidates\":[{\"content\":{\"parts\":[{\"functionCall\":{\"name\":\"f\",\"args\":{}}}]},\"finishReason\":\"STOP\"}],\"usageMetadata\":{\"promptTokenCount\":1}}",
+            "8{}\n2{\"delta\":{\"reasoningContent\":{\"text\":\"Hm\"}}}\n2{\"delta\":{\"reasoningContent\":{\"signature\":\"Sg==\"}}}\n3{}\n\
+             2{\"contentBlockIndex\":1,\"delta\":{\"text\":\"a\"}}\n3{\"contentBlockIndex\":1}\n\
+             1{\"contentBlockIndex\":2,\"start\":{\"toolUse\":{\"toolUseId\":\"t\",\"name\":\"f\"}}}\n\
+             2{\"contentBlockIndex\":2,\"delta\":{\"toolUse\":{\"input\":\"{}\"}}}\n3{\"contentBlockIndex\":2}\n\
+             4{\"stopReason\":\"tool_use\"}\n5{\"usage\":{\"inputTokens\":1,\"outputTokens\":2}}",
+            r#"{"output":{"message":{"content":[{"text":"a"},{"toolUse":{"toolUseId":"t","name":"f","input":{"a":1}}}]}},"stopReason":"tool_use","usage":{"inputTokens":1}}"#,
         ]
         .map(|body| body.as_bytes().to_vec())
         .into()
@@ -201,4 +209,14 @@ fn translated_embeddings() {
     ]
     .map(|body: &str| body.as_bytes().to_vec());
     drive(targets::translated_embeddings, &corpus, 1, false);
+}
+
+#[test]
+fn gemini_stream() {
+    drive(targets::gemini_stream, translated_corpus(), 1, false);
+}
+
+#[test]
+fn bedrock_stream() {
+    drive(targets::bedrock_stream, translated_corpus(), 2, false);
 }
