@@ -16,7 +16,9 @@ mod answer;
 pub mod breaker;
 pub mod budget;
 pub mod client;
+mod fetch;
 mod health;
+mod judge;
 pub mod parties;
 pub mod replay;
 mod request;
@@ -31,8 +33,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, StatusCode, Uri};
-use http_body_util::BodyExt;
+use http::{HeaderMap, Method, StatusCode};
 use hyper::body::{Body as _, Incoming};
 use tokio::time::Instant;
 
@@ -41,10 +42,9 @@ use crate::clock::Clock;
 use crate::config::policy::{Policy, Spread, Target, Targets};
 use crate::ids::Secret;
 use crate::metrics::Metrics;
-use crate::redact::Redacted;
 use crate::route::balance::{self, Load};
 use crate::share::Share;
-pub use answer::{Answer, AnswerBody, essence, gathered};
+pub use answer::{Answer, AnswerBody, WholeAnswer, essence, gathered};
 use answer::{is, status_facts, used_up};
 use client::{Client, Reuse};
 pub use health::Flying;
@@ -57,9 +57,6 @@ use tollgate_wire::translate::loss::Refused;
 use tour::Tour;
 pub use trail::Trail;
 use translation::{Foreign, Translatable, Unable};
-
-/// Time limit for fetching a document that the policy names.
-const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A call to send, without its targets.
 pub struct Call<'a> {
@@ -90,6 +87,18 @@ pub struct Call<'a> {
     pub attempts_before: u32,
     /// When the whole call must be over.
     pub deadline: Instant,
+}
+
+impl Call<'_> {
+    /// Whether a target of another format does not know the model, whose name is probably another
+    /// target's. Its 404 says nothing about the call.
+    fn is_unknown_there(&self, target: &Target, failure: &Failure) -> bool {
+        let is_foreign = self
+            .translatable
+            .is_some_and(|translatable| !target.provider.speaks(translatable.call.format));
+        let is_unknown = matches!(failure, Failure::Status(facts) if facts.status == 404);
+        is_foreign && target.model.is_none() && is_unknown
+    }
 }
 
 /// Why there is no answer.
@@ -140,34 +149,6 @@ impl Upstream {
             metrics,
             clock,
         }
-    }
-
-    /// Fetches a small document that the policy names by its address, such as a key set. Redirects
-    /// are not followed.
-    ///
-    /// # Errors
-    /// A message for the operators' log: the address cannot be reached, the status is not `200`, or
-    /// the document is longer than `bytes_max`.
-    pub async fn fetch(&self, address: &Uri, bytes_max: usize) -> Result<Vec<u8>, String> {
-        let body = Outgoing::Whole(Redacted::default());
-        let mut request = Request::new(body.attempt(None, None));
-        *request.uri_mut() = address.clone();
-        let times = (FETCH_TIMEOUT, FETCH_TIMEOUT);
-        let sent = self.client.send(request, &body, times, Reuse::Allowed).await;
-        let response = sent.map_err(|failure| format!("no answer ({})", failure.reason()))?;
-        if response.status() != StatusCode::OK {
-            return Err(format!("status {}", response.status().as_u16()));
-        }
-        let mut incoming = response.into_body();
-        let mut document = Vec::new();
-        while let Some(frame) = incoming.frame().await {
-            let frame = frame.map_err(|_| "the answer broke off".to_owned())?;
-            document.extend_from_slice(frame.data_ref().map_or(&[][..], |d| d));
-            if document.len() > bytes_max {
-                return Err(format!("longer than {bytes_max} bytes"));
-            }
-        }
-        Ok(document)
     }
 
     /// Sends `call` to `targets` until there is an answer to show: in their order, or by their
@@ -240,11 +221,9 @@ impl Upstream {
                     if unable < targets.list.len() && call.own_key.is_none() {
                         continue;
                     }
-                    let failed_before = retries > 0;
-                    return Err(if failed_before {
-                        NoAnswer::Unavailable { retry_after: None }
-                    } else {
-                        NoAnswer::Untranslatable(refused)
+                    return Err(match retries {
+                        0 => NoAnswer::Untranslatable(refused),
+                        _ => NoAnswer::Unavailable { retry_after: None },
                     });
                 }
                 Attempted::Failed(..) if call.body.is_broken() => return Err(NoAnswer::BodyBroken),
@@ -261,7 +240,13 @@ impl Upstream {
                 }
                 _ => None,
             };
-            let Some(wait) = wait else { return used_up(&failure, message) };
+            let Some(wait) = wait else {
+                return if retries > 0 && call.is_unknown_there(target, &failure) {
+                    Err(NoAnswer::Unavailable { retry_after: None })
+                } else {
+                    used_up(&failure, message)
+                };
+            };
             self.metrics
                 .retries
                 .with_label_values(&[&*target.provider.name, failure.reason()])
@@ -416,42 +401,6 @@ impl Upstream {
         attempted
     }
 
-    /// Tells the circuits how an attempt ended, and operators when one opens or closes.
-    fn judge(
-        &self,
-        policy: &Policy,
-        provider: &Arc<str>,
-        caller: &str,
-        party: PartyId,
-        blame: Blame,
-    ) {
-        let now = self.clock.now().0;
-        let (own, before, open) = self.providers.with(provider, |h| {
-            let own = h.parties.ended(party, blame, &policy.breaker, now);
-            let open = h.parties.is_failing(party, &policy.breaker, now);
-            (own, h.shown_open.replace(open), open)
-        });
-        if before != Some(open) {
-            let value = f64::from(u8::from(open));
-            self.metrics.breaker_open.with_label_values(&[&**provider]).set(value);
-        }
-        let (is_known, provider) = (party.kind == PartyKind::Known, &**provider);
-        match (before.unwrap_or(false), open, own) {
-            (false, true, _) => {
-                tracing::warn!(provider, "circuit opened: calls to the provider pause");
-            }
-            (true, false, _) => tracing::info!(provider, "circuit closed: the provider answers"),
-            // Strangers can be made up without end, so their circuits are no lines.
-            (_, _, Some(true)) if is_known => {
-                tracing::warn!(provider, org = caller, "circuit opened for one organisation");
-            }
-            (_, _, Some(false)) if is_known => {
-                tracing::info!(provider, org = caller, "circuit closed for one organisation");
-            }
-            _ => {}
-        }
-    }
-
     /// Reads as much of an answer as must be known before it is shown.
     async fn read(
         &self,
@@ -505,6 +454,16 @@ impl Upstream {
             held,
             translated: None,
         };
+        self.understood(answer, foreign).await
+    }
+
+    /// What an answer means; one of another format is translated.
+    async fn understood(
+        &self,
+        answer: Answer,
+        foreign: Option<&Foreign>,
+    ) -> (&'static str, Attempted) {
+        let (status, idle) = (answer.head.status, answer.idle);
         let mut facts = (!status.is_success()).then(|| status_facts(&answer, self.clock.wall_ms()));
         let answer = match foreign {
             None => answer,

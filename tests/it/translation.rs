@@ -175,6 +175,13 @@ fn a_call_falls_over_to_a_provider_of_another_format() {
     assert_eq!([&row["provider"], &row["translated"]], ["anthropic", "chat>anthropic"]);
     assert_eq!(row["attempts"], 2);
 
+    // The name of the model is another provider's: its absence here is no answer to the caller.
+    let absent =
+        json!({"type": "error", "error": {"type": "not_found_error", "message": "model: x"}});
+    anthropic.script([step::json(404, &absent)]);
+    let reply = post(&gateway, "/v1/chat/completions", &chat("hi"));
+    reply.refused(503, "provider_unavailable");
+
     // A call in the format of the second target goes there first.
     let body = json!({"model": "claude-x", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]});
     let reply = post(&gateway, "/v1/messages", &body);

@@ -33,7 +33,7 @@ use crate::redact::{AnswerRedactor, BodyRestorer, Values};
 use crate::route::table::Endpoint;
 use crate::share;
 use crate::upstream::translation::STREAM_BOUNDS;
-use crate::upstream::{Answer, AnswerBody, essence};
+use crate::upstream::{Answer, AnswerBody, WholeAnswer, essence};
 use answering::{Answering, Held, Logged, outcome_of};
 use body::Body;
 use idle::Patience;
@@ -54,20 +54,17 @@ pub async fn read(
     let mut pace = (bytes.len() > STEP_BYTES_MAX).then(|| walk.pace(caller));
     let bytes = if succeeded { bytes } else { blanked(bytes, caller, record) };
     let translated = answer.translated.as_deref();
-    if let Some(whole) = translated.and_then(|told| told.whole.as_ref()) {
-        whole.finish_reason.clone_into(&mut record.row().finish_reason);
-        match whole.usage {
-            Some(usage) => record.used(Some(usage), &whole.model),
-            None => record.used_about(None, written::text_bytes(&bytes), &whole.model),
+    step(&mut pace, |_| {
+        match translated.and_then(|told| told.whole.as_ref()) {
+            Some(whole) => note_translated(record, whole, &bytes),
+            None => {
+                let facts = endpoint.answer.read_answer(&bytes);
+                note_usage(record, endpoint.answer, succeeded, facts, &bytes);
+            }
         }
-    } else {
-        step(&mut pace, |_| {
-            let facts = endpoint.answer.read_answer(&bytes);
-            note_usage(record, endpoint.answer, succeeded, facts, &bytes);
-            bytes.len()
-        })
-        .await;
-    }
+        bytes.len()
+    })
+    .await;
     let is_own = succeeded && translated.is_none();
     if let Some(learning) = learning(walk, endpoint, caller).filter(|_| is_own) {
         step(&mut pace, |_| {
@@ -263,6 +260,15 @@ fn without(body: Bytes, key: &[u8]) -> Bytes {
     }
     blank.extend_from_slice(&body[rest..]);
     Bytes::from(blank)
+}
+
+/// Notes what a translated answer used: the provider's own figures, whatever its caller sees.
+fn note_translated(record: &mut Record, whole: &WholeAnswer, answer: &[u8]) {
+    whole.finish_reason.clone_into(&mut record.row().finish_reason);
+    match whole.usage {
+        Some(usage) => record.used(Some(usage), &whole.model),
+        None => record.used_about(None, written::text_bytes(answer), &whole.model),
+    }
 }
 
 /// Notes what a whole answer used; where it is a model's and says nothing about that, what it used

@@ -161,13 +161,13 @@ pub const fn anthropic_type(status: u16) -> &'static str {
 }
 
 /// An error body in OpenAI's shape.
-pub(super) fn write_openai(error: &ProviderError, out: &mut Vec<u8>) {
+pub(crate) fn write_openai(error: &ProviderError, out: &mut Vec<u8>) {
     let mut body = JsonObject::new(out);
     openai_object(error, &mut body.object("error"));
 }
 
 /// The fields of OpenAI's `error`.
-pub(super) fn openai_object(error: &ProviderError, object: &mut JsonObject<'_>) {
+pub(crate) fn openai_object(error: &ProviderError, object: &mut JsonObject<'_>) {
     object.str("message", error.shown_message());
     object.str("type", openai_type(error.status));
     object.null("param");
@@ -179,7 +179,7 @@ pub(super) fn openai_object(error: &ProviderError, object: &mut JsonObject<'_>) 
 }
 
 /// An error body in Anthropic's shape.
-pub(super) fn write_anthropic(error: &ProviderError, out: &mut Vec<u8>) {
+pub(crate) fn write_anthropic(error: &ProviderError, out: &mut Vec<u8>) {
     let mut body = JsonObject::new(out);
     body.str("type", "error");
     let mut object = body.object("error");

@@ -34,34 +34,34 @@ struct Body<'a> {
 }
 
 #[derive(Deserialize)]
-pub(super) struct StopDetails<'a> {
+pub(crate) struct StopDetails<'a> {
     #[serde(borrow, default)]
-    pub(super) explanation: Option<JsonText<'a>>,
+    pub(crate) explanation: Option<JsonText<'a>>,
 }
 
 /// A block of content, also at its beginning in a stream.
 #[derive(Deserialize)]
-pub(super) struct Block<'a> {
+pub(crate) struct Block<'a> {
     #[serde(borrow, rename = "type")]
-    pub(super) kind: JsonText<'a>,
+    pub(crate) kind: JsonText<'a>,
     #[serde(borrow, default)]
-    pub(super) text: Option<JsonText<'a>>,
+    pub(crate) text: Option<JsonText<'a>>,
     #[serde(borrow, default)]
-    pub(super) thinking: Option<JsonText<'a>>,
+    pub(crate) thinking: Option<JsonText<'a>>,
     #[serde(borrow, default)]
-    pub(super) signature: Option<JsonText<'a>>,
+    pub(crate) signature: Option<JsonText<'a>>,
     #[serde(borrow, default)]
-    pub(super) data: Option<JsonText<'a>>,
+    pub(crate) data: Option<JsonText<'a>>,
     #[serde(borrow, default)]
-    pub(super) id: Option<JsonText<'a>>,
+    pub(crate) id: Option<JsonText<'a>>,
     #[serde(borrow, default)]
-    pub(super) name: Option<JsonText<'a>>,
+    pub(crate) name: Option<JsonText<'a>>,
     #[serde(borrow, default)]
-    pub(super) input: Option<Raw<'a>>,
+    pub(crate) input: Option<Raw<'a>>,
 }
 
 /// Reads a whole answer.
-pub(super) fn read<'a>(body: &'a str, _: &Context) -> Result<Answer<'a>, Invalid> {
+pub(crate) fn read<'a>(body: &'a str, _: &Context) -> Result<Answer<'a>, Invalid> {
     let body: Body<'a> =
         serde_json::from_str(body).map_err(|_| Invalid::new("the answer is not a message"))?;
     let Some(List(content)) = body.content else {
@@ -110,13 +110,13 @@ fn read_block(block: Block<'_>) -> Result<PartKind<'_>, Invalid> {
 }
 
 /// Opaque data of Claude, if there is some.
-pub(super) fn opaque(kind: OpaqueKind, data: Option<JsonText<'_>>) -> Option<Opaque<'_>> {
+pub(crate) fn opaque(kind: OpaqueKind, data: Option<JsonText<'_>>) -> Option<Opaque<'_>> {
     let data = data.filter(|data| !data.is_empty())?;
     Some(Opaque { vendor: Vendor::Anthropic, kind, data })
 }
 
 /// The reason behind a `stop_reason`.
-pub(super) fn stop(word: &str) -> Stop {
+pub(crate) fn stop(word: &str) -> Stop {
     match word {
         "end_turn" => Stop::EndTurn,
         "stop_sequence" => Stop::StopSequence,
@@ -132,7 +132,7 @@ pub(super) fn stop(word: &str) -> Stop {
 // ---- writing ------------------------------------------------------------------------------------
 
 /// The `stop_reason` of a reason.
-pub(super) fn stop_reason(stop: Stop, sequence: Option<&JsonText<'_>>) -> &'static str {
+pub(crate) fn stop_reason(stop: Stop, sequence: Option<&JsonText<'_>>) -> &'static str {
     match stop {
         Stop::ToolUse => "tool_use",
         Stop::MaxTokens => "max_tokens",
@@ -146,7 +146,7 @@ pub(super) fn stop_reason(stop: Stop, sequence: Option<&JsonText<'_>>) -> &'stat
 }
 
 /// Writes a whole answer. A call that was cut off is left out: half an object is none.
-pub(super) fn write(
+pub(crate) fn write(
     answer: &Answer<'_>,
     context: &Context,
     out: &mut Vec<u8>,
@@ -214,14 +214,14 @@ fn write_reasoning(reasoning: &Reasoning<'_>, context: &Context, content: &mut J
 }
 
 /// A block of hidden thinking, or of data in its place.
-pub(super) fn write_hidden(data: &str, block: &mut JsonObject<'_>) {
+pub(crate) fn write_hidden(data: &str, block: &mut JsonObject<'_>) {
     block.str("type", "redacted_thinking");
     block.str("data", data);
 }
 
 /// The data as Anthropic's SDKs keep it: Claude's own as it is, others' in a carrier. Thinking
 /// without a signature gets an empty carrier: Anthropic would refuse it without one.
-pub(super) fn signature_of(opaque: Option<&Opaque<'_>>, context: &Context) -> String {
+pub(crate) fn signature_of(opaque: Option<&Opaque<'_>>, context: &Context) -> String {
     match opaque {
         Some(opaque) if opaque.vendor == Vendor::Anthropic => opaque.data.plain().into_owned(),
         Some(opaque) => carrier::encode(opaque, Owner::Thinking),
@@ -233,7 +233,7 @@ pub(super) fn signature_of(opaque: Option<&Opaque<'_>>, context: &Context) -> St
 }
 
 /// The id of a call: the provider's, if it fits, else a minted one.
-pub(super) fn call_id(id: &JsonText<'_>, index: u32, context: &Context) -> String {
+pub(crate) fn call_id(id: &JsonText<'_>, index: u32, context: &Context) -> String {
     if id.is_empty() {
         return context.ids.mint("toolu_", index);
     }
@@ -264,7 +264,7 @@ fn write_call(
 }
 
 /// The fields of `usage`: cached tokens beside the input.
-pub(super) fn write_usage(usage: &TokenUsage, object: &mut JsonObject<'_>) {
+pub(crate) fn write_usage(usage: &TokenUsage, object: &mut JsonObject<'_>) {
     let beside = usage.cached.saturating_add(usage.cache_write);
     object.number("input_tokens", usage.input.saturating_sub(beside));
     object.number("cache_creation_input_tokens", usage.cache_write);

@@ -21,14 +21,14 @@ use super::framing::Sse;
 use super::json::JsonObject;
 use super::sides::{CallerSide, ProviderSide};
 
-pub(super) const CALLER: CallerSide = CallerSide {
+pub(crate) const CALLER: CallerSide = CallerSide {
     read_request: request::read,
     write_answer: answer::write,
     write_stream: write_stream::boxed,
     write_count: Some(write_count),
 };
 
-pub(super) const PROVIDER: ProviderSide = ProviderSide {
+pub(crate) const PROVIDER: ProviderSide = ProviderSide {
     write_request: request::write,
     read_answer: answer::read,
     framing: Sse::boxed,

@@ -13,7 +13,7 @@ use crate::translate::sides::{Bounds, ReadStream};
 use super::answer::{self, StopDetails};
 
 /// A reader for this answer.
-pub(super) fn boxed(_: &Context, bounds: Bounds) -> Box<dyn ReadStream> {
+pub(crate) fn boxed(_: &Context, bounds: Bounds) -> Box<dyn ReadStream> {
     Box::new(Reader { held_bytes_max: bounds.held_bytes_max, ..Reader::default() })
 }
 

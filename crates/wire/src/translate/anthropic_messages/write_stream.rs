@@ -14,7 +14,7 @@ use crate::usage::TokenUsage;
 use super::answer;
 
 /// A writer for this answer.
-pub(super) fn boxed(context: &Context, _: Bounds) -> Box<dyn WriteStream> {
+pub(crate) fn boxed(context: &Context, _: Bounds) -> Box<dyn WriteStream> {
     Box::new(Writer {
         context: context.clone(),
         next_index: 0,

@@ -42,9 +42,9 @@ struct Message<'a> {
 
 /// The tier that served a call.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
-pub(super) struct ServedTier {
+pub(crate) struct ServedTier {
     #[serde(default, rename = "type")]
-    pub(super) kind: Tier,
+    pub(crate) kind: Tier,
 }
 
 object! {
@@ -60,13 +60,13 @@ object! {
 /// A call; in a stream its beginning.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct ToolUse<'a> {
+pub(crate) struct ToolUse<'a> {
     #[serde(borrow, default)]
-    pub(super) tool_use_id: Option<JsonText<'a>>,
+    pub(crate) tool_use_id: Option<JsonText<'a>>,
     #[serde(borrow, default)]
-    pub(super) name: Option<JsonText<'a>>,
+    pub(crate) name: Option<JsonText<'a>>,
     #[serde(borrow, default)]
-    pub(super) input: Option<Raw<'a>>,
+    pub(crate) input: Option<Raw<'a>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -100,7 +100,7 @@ struct CitedText<'a> {
 }
 
 /// Reads a whole answer.
-pub(super) fn read<'a>(body: &'a str, context: &Context) -> Result<Answer<'a>, Invalid> {
+pub(crate) fn read<'a>(body: &'a str, context: &Context) -> Result<Answer<'a>, Invalid> {
     let body: Body<'a> = serde_json::from_str(body)
         .map_err(|_| Invalid::new("the answer is not one of converse"))?;
     let content = body.output.and_then(|output| output.message?.content);
@@ -165,7 +165,7 @@ fn read_call(call: ToolUse<'_>) -> Result<ToolCall<'_>, Invalid> {
 }
 
 /// Opaque data, if there is some.
-pub(super) fn opaque(
+pub(crate) fn opaque(
     vendor: Vendor,
     kind: OpaqueKind,
     data: Option<JsonText<'_>>,
@@ -175,7 +175,7 @@ pub(super) fn opaque(
 }
 
 /// The stop sequence in the fields that the request has asked for.
-pub(super) fn stop_sequence<'a>(fields: &Raw<'a>) -> Option<JsonText<'a>> {
+pub(crate) fn stop_sequence<'a>(fields: &Raw<'a>) -> Option<JsonText<'a>> {
     #[derive(Deserialize)]
     struct Fields<'a> {
         #[serde(borrow, default)]
@@ -186,7 +186,7 @@ pub(super) fn stop_sequence<'a>(fields: &Raw<'a>) -> Option<JsonText<'a>> {
 }
 
 /// The usage of an answer.
-pub(super) fn usage(usage: Option<ReportedUsage>, tier: Option<ServedTier>) -> Option<TokenUsage> {
+pub(crate) fn usage(usage: Option<ReportedUsage>, tier: Option<ServedTier>) -> Option<TokenUsage> {
     let usage = usage?.of_bedrock()?;
     match tier {
         Some(tier) if usage.tier == ServiceTier::Unknown => {
@@ -197,7 +197,7 @@ pub(super) fn usage(usage: Option<ReportedUsage>, tier: Option<ServedTier>) -> O
 }
 
 /// The reason behind a `stopReason`.
-pub(super) fn stop(word: &str) -> Stop {
+pub(crate) fn stop(word: &str) -> Stop {
     match word {
         "end_turn" => Stop::EndTurn,
         "stop_sequence" => Stop::StopSequence,
@@ -213,7 +213,7 @@ pub(super) fn stop(word: &str) -> Stop {
 }
 
 /// Reads the answer to a count of tokens.
-pub(super) fn read_count(body: &[u8]) -> Option<u64> {
+pub(crate) fn read_count(body: &[u8]) -> Option<u64> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Counted {

@@ -17,7 +17,7 @@ struct Body<'a> {
 
 /// Reads an error body. The name of the error stands in a header, which is not seen here, and now
 /// and then in `__type`.
-pub(super) fn read(status: u16, body: &[u8]) -> ProviderError {
+pub(crate) fn read(status: u16, body: &[u8]) -> ProviderError {
     let Ok(Lenient(Some(body))) = serde_json::from_slice::<Lenient<Body<'_>>>(body) else {
         return error::read_error(status, body);
     };
@@ -30,7 +30,7 @@ pub(super) fn read(status: u16, body: &[u8]) -> ProviderError {
 }
 
 /// Reads an exception in a stream, as the framing tells it.
-pub(super) fn read_exception(data: &str) -> ProviderError {
+pub(crate) fn read_exception(data: &str) -> ProviderError {
     #[derive(Deserialize)]
     struct Told<'a> {
         #[serde(borrow, default, rename = "type")]

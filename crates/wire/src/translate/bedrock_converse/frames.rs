@@ -16,7 +16,7 @@ use crate::translate::framing::{Each, Framing};
 use crate::translate::json::JsonObject;
 
 /// The name under which an exception is told.
-pub(super) const EXCEPTION: &[u8] = b"exception";
+pub(crate) const EXCEPTION: &[u8] = b"exception";
 
 /// Two lengths and their checksum.
 const PRELUDE_BYTES: usize = 12;
@@ -30,7 +30,7 @@ const PAYLOAD_BYTES_MAX: usize = 24 << 20;
 const HEADERS_MAX: usize = 32;
 
 /// A framing whose payloads have at most so many bytes.
-pub(super) fn boxed(event_bytes_max: usize) -> Box<dyn Framing> {
+pub(crate) fn boxed(event_bytes_max: usize) -> Box<dyn Framing> {
     let payload_bytes_max = event_bytes_max.min(PAYLOAD_BYTES_MAX);
     Box::new(Frames { held: Vec::new(), payload_bytes_max })
 }
@@ -217,7 +217,7 @@ fn header(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
 
     fn with_sum(mut bytes: Vec<u8>) -> Vec<u8> {

@@ -15,7 +15,7 @@ use crate::translate::neutral::{
 /// Bytes of a tool's name.
 const TOOL_NAME_BYTES_MAX: usize = 64;
 /// The rule for names of tools, for a caller.
-pub(super) const NAME_RULE: &str = "a name of a tool has 1 to 64 of A-Z a-z 0-9 _ -";
+pub(crate) const NAME_RULE: &str = "a name of a tool has 1 to 64 of A-Z a-z 0-9 _ -";
 /// Marks of the prompt cache in one request; the last ones count.
 const MARKS_MAX: usize = 4;
 /// Characters of a document's name.
@@ -37,7 +37,7 @@ const DOCUMENTS: [(&str, &str); 9] = [
 ];
 
 /// The marks of the prompt cache: of too many, the first are left out.
-pub(super) struct Marks {
+pub(crate) struct Marks {
     left_out: usize,
     are_taken: bool,
     /// Claude: marks after tools, and for an hour.
@@ -46,7 +46,7 @@ pub(super) struct Marks {
 
 impl Marks {
     /// Counts the marks of a request.
-    pub(super) fn of(request: &Request<'_>, target: &Target<'_>) -> Marks {
+    pub(crate) fn of(request: &Request<'_>, target: &Target<'_>) -> Marks {
         let is_claude = target.facts.vendor == Vendor::Anthropic;
         let parts = request.turns.iter().flat_map(|turn| &turn.parts);
         let of_parts = parts.filter(|part| part.cache.is_some()).count();
@@ -59,7 +59,7 @@ impl Marks {
     }
 
     /// Writes a mark after a block, or notes that it is left out.
-    pub(super) fn write(
+    pub(crate) fn write(
         &mut self,
         mark: Option<CacheMark>,
         name: &'static str,
@@ -81,7 +81,7 @@ impl Marks {
     }
 
     /// Writes a mark after a tool.
-    pub(super) fn write_after_tool(
+    pub(crate) fn write_after_tool(
         &mut self,
         mark: Option<CacheMark>,
         name: String,
@@ -101,7 +101,7 @@ impl Marks {
 }
 
 /// Writes `messages`.
-pub(super) fn write(
+pub(crate) fn write(
     request: &Request<'_>,
     marks: &mut Marks,
     losses: &mut Losses,
@@ -417,7 +417,7 @@ fn write_search_result(kind: &PartKind<'_>, list: &mut JsonList<'_>) {
 }
 
 /// Whether Bedrock takes this name of a tool.
-pub(super) fn is_name(name: &JsonText<'_>) -> bool {
+pub(crate) fn is_name(name: &JsonText<'_>) -> bool {
     ids::is_tool_name(name, TOOL_NAME_BYTES_MAX)
 }
 

@@ -25,7 +25,7 @@ mod tools;
 
 use super::sides::ProviderSide;
 
-pub(super) const PROVIDER: ProviderSide = ProviderSide {
+pub(crate) const PROVIDER: ProviderSide = ProviderSide {
     write_request: request::write,
     read_answer: answer::read,
     framing: frames::boxed,

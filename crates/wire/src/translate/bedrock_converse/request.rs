@@ -24,7 +24,7 @@ const PAIRS_MAX: usize = 16;
 const PAIR_CHARS_MAX: usize = 256;
 
 /// Writes a request for this target.
-pub(super) fn write(
+pub(crate) fn write(
     request: &mut Request<'_>,
     target: &Target<'_>,
     operation: Operation,

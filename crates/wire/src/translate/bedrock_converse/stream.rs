@@ -17,7 +17,7 @@ use super::answer::{self, ServedTier, ToolUse};
 use super::{error, frames};
 
 /// A reader for this answer.
-pub(super) fn boxed(context: &Context, bounds: Bounds) -> Box<dyn ReadStream> {
+pub(crate) fn boxed(context: &Context, bounds: Bounds) -> Box<dyn ReadStream> {
     Box::new(Reader {
         vendor: context.vendor,
         held_bytes_max: bounds.held_bytes_max,

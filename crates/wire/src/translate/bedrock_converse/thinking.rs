@@ -13,7 +13,7 @@ const LEVELS: [Effort; 3] = [Effort::Low, Effort::Medium, Effort::High];
 
 /// The fields that are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Plan {
+pub(crate) enum Plan {
     /// Nothing is said.
     Unsaid,
     /// Claude: `thinking`, and `output_config.effort`.
@@ -26,7 +26,7 @@ pub(super) enum Plan {
 
 /// Claude's `thinking`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub(crate) enum Form {
     Disabled,
     Budget(u64),
     Adaptive { is_shown: bool },
@@ -57,7 +57,7 @@ enum WishKind {
 
 impl Plan {
     /// Decides. `is_forced`: a tool must be called.
-    pub(super) fn of(
+    pub(crate) fn of(
         request: &mut Request<'_>,
         target: &Target<'_>,
         is_forced: bool,
@@ -79,12 +79,12 @@ impl Plan {
     }
 
     /// Whether Claude will think, so that sampling is restricted.
-    pub(super) fn is_claude_thinking(&self) -> bool {
+    pub(crate) fn is_claude_thinking(&self) -> bool {
         matches!(self, Plan::Claude { form: Some(Form::Budget(_) | Form::Adaptive { .. }), .. })
     }
 
     /// Writes the fields.
-    pub(super) fn write(&self, fields: &mut JsonObject<'_>) {
+    pub(crate) fn write(&self, fields: &mut JsonObject<'_>) {
         match self {
             Plan::Unsaid => {}
             Plan::Nova(effort) => {

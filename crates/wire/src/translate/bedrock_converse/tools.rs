@@ -10,9 +10,9 @@ use crate::translate::{Target, tools};
 use super::messages::{Marks, NAME_RULE, is_name};
 
 /// Which tools are sent, and which is to be called.
-pub(super) struct Choice {
+pub(crate) struct Choice {
     /// A tool must be called.
-    pub(super) is_forced: bool,
+    pub(crate) is_forced: bool,
     word: Word,
     /// Only these are sent.
     allowed: Option<Vec<String>>,
@@ -29,7 +29,7 @@ enum Word {
 
 impl Choice {
     /// Decides.
-    pub(super) fn of(
+    pub(crate) fn of(
         request: &mut Request<'_>,
         target: &Target<'_>,
         losses: &mut Losses,
@@ -70,7 +70,7 @@ impl Choice {
 }
 
 /// Writes `toolConfig`.
-pub(super) fn write(
+pub(crate) fn write(
     request: &Request<'_>,
     target: &Target<'_>,
     choice: &Choice,

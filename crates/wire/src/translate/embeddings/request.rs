@@ -21,18 +21,18 @@ object! {
 
 /// A request in neutral form.
 #[derive(Debug)]
-pub(super) struct Request<'a> {
+pub(crate) struct Request<'a> {
     /// At least one; none is empty.
-    pub(super) texts: Vec<JsonText<'a>>,
-    pub(super) dimensions: Option<u64>,
+    pub(crate) texts: Vec<JsonText<'a>>,
+    pub(crate) dimensions: Option<u64>,
     /// Vectors are wanted as base64 of their floats.
-    pub(super) is_base64: bool,
-    pub(super) purpose: Option<Purpose>,
+    pub(crate) is_base64: bool,
+    pub(crate) purpose: Option<Purpose>,
 }
 
 /// The purpose of the vectors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub(crate) enum Purpose {
     Document,
     Query,
     Classification,
@@ -41,7 +41,7 @@ pub(super) enum Purpose {
 
 impl Purpose {
     /// Cohere's word.
-    pub(super) const fn cohere(self) -> &'static str {
+    pub(crate) const fn cohere(self) -> &'static str {
         match self {
             Purpose::Document => "search_document",
             Purpose::Query => "search_query",
@@ -51,7 +51,7 @@ impl Purpose {
     }
 
     /// Google's word.
-    pub(super) const fn google(self) -> &'static str {
+    pub(crate) const fn google(self) -> &'static str {
         match self {
             Purpose::Document => "RETRIEVAL_DOCUMENT",
             Purpose::Query => "RETRIEVAL_QUERY",
@@ -67,7 +67,7 @@ impl Purpose {
 }
 
 /// Reads a request, and notes the fields that no service can express.
-pub(super) fn read<'a>(body: &'a [u8], losses: &mut Losses) -> Result<Request<'a>, Refused> {
+pub(crate) fn read<'a>(body: &'a [u8], losses: &mut Losses) -> Result<Request<'a>, Refused> {
     let body = std::str::from_utf8(body).map_err(|_| Refused {
         reason: Reason::NotJson,
         param: None,

@@ -9,7 +9,7 @@ const TOLERANCE: f64 = 1e-4;
 /// Brings a vector to the length 1. One that has it, or has none at all, stays as it is.
 ///
 /// Returns whether it has changed.
-pub(super) fn normalise(vector: &mut [f64]) -> bool {
+pub(crate) fn normalise(vector: &mut [f64]) -> bool {
     let square: f64 = vector.iter().map(|value| value * value).sum();
     if (square - 1.0).abs() <= TOLERANCE || !(square.is_finite() && square > 0.0) {
         return false;
@@ -20,7 +20,7 @@ pub(super) fn normalise(vector: &mut [f64]) -> bool {
 }
 
 /// The base64 of the vector as 32-bit floats, least significant byte first.
-pub(super) fn base64(vector: &[f64]) -> String {
+pub(crate) fn base64(vector: &[f64]) -> String {
     let mut bytes = Vec::with_capacity(vector.len() * 4);
     for value in vector {
         #[expect(clippy::cast_possible_truncation, reason = "the form has 32 bits")]

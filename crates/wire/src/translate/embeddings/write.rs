@@ -20,7 +20,7 @@ const fn sizes(service: Service) -> &'static [u64] {
 }
 
 /// Looks for what the service cannot do.
-pub(super) fn check(
+pub(crate) fn check(
     service: Service,
     request: &Request<'_>,
     losses: &mut Losses,
@@ -41,7 +41,7 @@ pub(super) fn check(
 }
 
 /// Writes a call for these texts. `check` has passed.
-pub(super) fn write(
+pub(crate) fn write(
     service: Service,
     model: &str,
     texts: &[JsonText<'_>],

@@ -15,49 +15,49 @@ use crate::translate::neutral::{
 /// A whole answer, or a chunk of one.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Body<'a> {
+pub(crate) struct Body<'a> {
     #[serde(borrow, default)]
-    pub(super) candidates: Option<List<Candidate<'a>>>,
+    pub(crate) candidates: Option<List<Candidate<'a>>>,
     #[serde(borrow, default)]
-    pub(super) prompt_feedback: Option<PromptFeedback<'a>>,
+    pub(crate) prompt_feedback: Option<PromptFeedback<'a>>,
     #[serde(default)]
-    pub(super) usage_metadata: Lenient<GeminiUsage>,
+    pub(crate) usage_metadata: Lenient<GeminiUsage>,
     #[serde(borrow, default)]
-    pub(super) model_version: Option<JsonText<'a>>,
+    pub(crate) model_version: Option<JsonText<'a>>,
     #[serde(borrow, default)]
-    pub(super) error: Option<Raw<'a>>,
+    pub(crate) error: Option<Raw<'a>>,
 }
 
 /// Why the prompt was not answered.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct PromptFeedback<'a> {
+pub(crate) struct PromptFeedback<'a> {
     #[serde(borrow, default)]
-    pub(super) block_reason: Option<JsonText<'a>>,
+    pub(crate) block_reason: Option<JsonText<'a>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Candidate<'a> {
+pub(crate) struct Candidate<'a> {
     #[serde(default)]
-    pub(super) index: Count,
+    pub(crate) index: Count,
     #[serde(borrow, default)]
-    pub(super) content: Option<Content<'a>>,
+    pub(crate) content: Option<Content<'a>>,
     #[serde(borrow, default)]
-    pub(super) finish_reason: Option<JsonText<'a>>,
+    pub(crate) finish_reason: Option<JsonText<'a>>,
     #[serde(borrow, default)]
-    pub(super) logprobs_result: Option<Logprobs<'a>>,
+    pub(crate) logprobs_result: Option<Logprobs<'a>>,
 }
 
 #[derive(Deserialize)]
-pub(super) struct Content<'a> {
+pub(crate) struct Content<'a> {
     #[serde(borrow, default)]
-    pub(super) parts: Option<List<Given<'a>>>,
+    pub(crate) parts: Option<List<Given<'a>>>,
 }
 
 object! {
     /// A part, of any kind.
-    pub(super) struct Given<'a> {
+    pub(crate) struct Given<'a> {
         "text" => text: JsonText<'a>,
         "thought" => thought: bool,
         "thoughtSignature" => thought_signature: JsonText<'a>,
@@ -69,7 +69,7 @@ object! {
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct FunctionCall<'a> {
+pub(crate) struct FunctionCall<'a> {
     #[serde(borrow, default)]
     id: Option<JsonText<'a>>,
     #[serde(borrow, default)]
@@ -79,7 +79,7 @@ pub(super) struct FunctionCall<'a> {
 }
 
 /// Reads a whole answer.
-pub(super) fn read<'a>(body: &'a str, _: &Context) -> Result<Answer<'a>, Invalid> {
+pub(crate) fn read<'a>(body: &'a str, _: &Context) -> Result<Answer<'a>, Invalid> {
     let body: Body<'a> = serde_json::from_str(body)
         .map_err(|_| Invalid::new("the answer is not one of generateContent"))?;
     let mut answer = Answer {
@@ -112,7 +112,7 @@ pub(super) fn read<'a>(body: &'a str, _: &Context) -> Result<Answer<'a>, Invalid
 }
 
 /// Reads a part; nothing, if it is empty.
-pub(super) fn read_part(given: Given<'_>) -> Result<Option<PartKind<'_>>, Invalid> {
+pub(crate) fn read_part(given: Given<'_>) -> Result<Option<PartKind<'_>>, Invalid> {
     let signature = given.thought_signature.filter(|data| !data.is_empty()).map(|data| Opaque {
         vendor: Vendor::Google,
         kind: OpaqueKind::Signature,
@@ -152,7 +152,7 @@ fn read_call<'a>(
 }
 
 /// The reason behind a `finishReason`.
-pub(super) fn stop(word: &str) -> Stop {
+pub(crate) fn stop(word: &str) -> Stop {
     match word {
         "STOP" => Stop::EndTurn,
         "MAX_TOKENS" | "CONTINUATION" => Stop::MaxTokens,
@@ -177,7 +177,7 @@ pub(super) fn stop(word: &str) -> Stop {
 }
 
 /// Reads the answer to a count of tokens.
-pub(super) fn read_count(body: &[u8]) -> Option<u64> {
+pub(crate) fn read_count(body: &[u8]) -> Option<u64> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Counted {
@@ -191,7 +191,7 @@ pub(super) fn read_count(body: &[u8]) -> Option<u64> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Logprobs<'a> {
+pub(crate) struct Logprobs<'a> {
     #[serde(borrow, default)]
     chosen_candidates: Option<List<Token<'a>>>,
     #[serde(borrow, default)]
@@ -214,7 +214,7 @@ struct Token<'a> {
 }
 
 /// The list in OpenAI's form; `None` if there is none.
-pub(super) fn logprobs(result: Logprobs<'_>) -> Option<Raw<'static>> {
+pub(crate) fn logprobs(result: Logprobs<'_>) -> Option<Raw<'static>> {
     let chosen = result.chosen_candidates?.0;
     let mut top = result.top_candidates.unwrap_or_default().0.into_iter();
     let mut content = Vec::new();

@@ -18,7 +18,7 @@ const STOPS_MAX: usize = 5;
 const LEVELS: [Effort; 4] = [Effort::Minimal, Effort::Low, Effort::Medium, Effort::High];
 
 /// Writes `tools` and `toolConfig`.
-pub(super) fn write_tools(
+pub(crate) fn write_tools(
     request: &mut Request<'_>,
     counts: bool,
     losses: &mut Losses,
@@ -97,7 +97,7 @@ fn write_tool(
 
 /// Writes `generationConfig` and `serviceTier`. `counts`: only what the number of tokens depends
 /// on.
-pub(super) fn write(
+pub(crate) fn write(
     request: &mut Request<'_>,
     target: &Target<'_>,
     counts: bool,

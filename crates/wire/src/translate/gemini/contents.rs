@@ -43,7 +43,7 @@ const ENDINGS: [(&str, &str); 21] = [
 ];
 
 /// Writes `systemInstruction`: the system messages at the beginning.
-pub(super) fn write_system(request: &Request<'_>, object: &mut JsonObject<'_>) {
+pub(crate) fn write_system(request: &Request<'_>, object: &mut JsonObject<'_>) {
     let Some(turn) = request.turns.first().filter(|turn| turn.role == Role::System) else {
         return;
     };
@@ -57,7 +57,7 @@ pub(super) fn write_system(request: &Request<'_>, object: &mut JsonObject<'_>) {
 }
 
 /// Writes `contents`.
-pub(super) fn write(
+pub(crate) fn write(
     request: &Request<'_>,
     target: &Target<'_>,
     losses: &mut Losses,
@@ -100,7 +100,7 @@ fn is_gemini_3(target: &Target<'_>) -> bool {
 }
 
 /// Whether this is a name of a function: it begins with a letter or `_`.
-pub(super) fn is_name(name: &JsonText<'_>) -> bool {
+pub(crate) fn is_name(name: &JsonText<'_>) -> bool {
     let name = name.escaped();
     let is_start = |byte: &u8| byte.is_ascii_alphabetic() || *byte == b'_';
     (1..=NAME_BYTES_MAX).contains(&name.len())
@@ -109,7 +109,7 @@ pub(super) fn is_name(name: &JsonText<'_>) -> bool {
 }
 
 /// The rule of [`is_name`], for a caller.
-pub(super) const NAME_RULE: &str =
+pub(crate) const NAME_RULE: &str =
     "a name of a tool has 1 to 128 of A-Z a-z 0-9 _ - . : and begins with a letter or _";
 
 struct Writer<'w, 'a> {

@@ -42,7 +42,7 @@ struct Violation<'a> {
 }
 
 /// Reads an error body.
-pub(super) fn read(status: u16, body: &[u8]) -> ProviderError {
+pub(crate) fn read(status: u16, body: &[u8]) -> ProviderError {
     let body = object_of(body);
     let mut error = error::read_error(status, body);
     let details = serde_json::from_slice::<Body<'_>>(body).ok();
@@ -65,7 +65,7 @@ pub(super) fn read(status: u16, body: &[u8]) -> ProviderError {
 }
 
 /// Reads the error that a stream reports: the status is in the body.
-pub(super) fn read_in_stream(data: &str) -> ProviderError {
+pub(crate) fn read_in_stream(data: &str) -> ProviderError {
     let mut error = read(500, data.as_bytes());
     let body = serde_json::from_slice::<Body<'_>>(object_of(data.as_bytes())).ok();
     let code = body.and_then(|body| body.error.0).and_then(|inner| inner.code.0);

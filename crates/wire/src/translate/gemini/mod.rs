@@ -22,7 +22,7 @@ mod tests;
 use super::framing::Sse;
 use super::sides::ProviderSide;
 
-pub(super) const PROVIDER: ProviderSide = ProviderSide {
+pub(crate) const PROVIDER: ProviderSide = ProviderSide {
     write_request: request::write,
     read_answer: answer::read,
     framing: Sse::boxed,

@@ -10,7 +10,7 @@ use crate::translate::{Operation, Target, Written, path, tools};
 use super::{config, contents};
 
 /// Writes a request for this target.
-pub(super) fn write(
+pub(crate) fn write(
     request: &mut Request<'_>,
     target: &Target<'_>,
     operation: Operation,

@@ -15,7 +15,7 @@ use super::answer::{self, Body, Candidate};
 use super::error;
 
 /// A reader for this answer.
-pub(super) fn boxed(_: &Context, _: Bounds) -> Box<dyn ReadStream> {
+pub(crate) fn boxed(_: &Context, _: Bounds) -> Box<dyn ReadStream> {
     Box::new(Reader::default())
 }
 

@@ -176,7 +176,7 @@ fn needs_escape(byte: u8) -> bool {
 }
 
 /// Appends plain text in escaped form.
-pub(super) fn escape_into(text: &str, out: &mut Vec<u8>) {
+pub(crate) fn escape_into(text: &str, out: &mut Vec<u8>) {
     let bytes = text.as_bytes();
     let mut written = 0;
     for (at, byte) in bytes.iter().enumerate() {
@@ -203,7 +203,7 @@ pub(super) fn escape_into(text: &str, out: &mut Vec<u8>) {
 }
 
 /// Text that was put together of whole characters.
-pub(super) fn into_string(bytes: Vec<u8>) -> String {
+pub(crate) fn into_string(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_else(|odd| String::from_utf8_lossy(odd.as_bytes()).into())
 }
 

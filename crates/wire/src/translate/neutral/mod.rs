@@ -17,7 +17,7 @@
 
 mod answer;
 mod event;
-pub(super) mod history;
+pub(crate) mod history;
 mod part;
 mod request;
 

@@ -41,9 +41,9 @@ struct Choice<'a> {
 }
 
 #[derive(Deserialize)]
-pub(super) struct Logprobs<'a> {
+pub(crate) struct Logprobs<'a> {
     #[serde(borrow, default)]
-    pub(super) content: Option<Raw<'a>>,
+    pub(crate) content: Option<Raw<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -91,7 +91,7 @@ struct Custom<'a> {
 }
 
 #[derive(Deserialize)]
-pub(super) struct ExtraContent<'a> {
+pub(crate) struct ExtraContent<'a> {
     #[serde(borrow, default)]
     google: Option<Google<'a>>,
 }
@@ -104,14 +104,14 @@ struct Google<'a> {
 
 impl<'a> ExtraContent<'a> {
     /// Gemini's signature, as its own endpoint for this format reports it.
-    pub(super) fn signature(self) -> Option<Opaque<'a>> {
+    pub(crate) fn signature(self) -> Option<Opaque<'a>> {
         let data = self.google?.thought_signature.filter(|data| !data.is_empty())?;
         Some(Opaque { vendor: Vendor::Google, kind: OpaqueKind::Signature, data })
     }
 }
 
 /// Reads a whole answer.
-pub(super) fn read<'a>(body: &'a str, _: &Context) -> Result<Answer<'a>, Invalid> {
+pub(crate) fn read<'a>(body: &'a str, _: &Context) -> Result<Answer<'a>, Invalid> {
     let body: Body<'a> = serde_json::from_str(body)
         .map_err(|_| Invalid::new("the answer is not a chat completion"))?;
     let mut choices = body.choices.unwrap_or_default().0.into_iter();
@@ -217,7 +217,7 @@ fn read_call(call: Call<'_>) -> Result<ToolCall<'_>, Invalid> {
 }
 
 /// The reason behind a `finish_reason`.
-pub(super) fn stop(word: &str) -> Stop {
+pub(crate) fn stop(word: &str) -> Stop {
     match word {
         "stop" => Stop::EndTurn,
         "tool_calls" | "function_call" => Stop::ToolUse,
@@ -228,7 +228,7 @@ pub(super) fn stop(word: &str) -> Stop {
 }
 
 /// The usage in an answer or a chunk.
-pub(super) fn usage(usage: Lenient<ReportedUsage>, tier: Tier) -> Option<TokenUsage> {
+pub(crate) fn usage(usage: Lenient<ReportedUsage>, tier: Tier) -> Option<TokenUsage> {
     let usage = usage.0?.with_hidden_reasoning()?;
     let is_told = usage.tier != ServiceTier::Unknown;
     Some(if is_told { usage } else { TokenUsage { tier: tier.0, ..usage } })
@@ -237,7 +237,7 @@ pub(super) fn usage(usage: Lenient<ReportedUsage>, tier: Tier) -> Option<TokenUs
 // ---- writing ------------------------------------------------------------------------------------
 
 /// The `finish_reason` of a reason. Five words only: SDKs have closed sets.
-pub(super) const fn finish_reason(stop: Stop) -> &'static str {
+pub(crate) const fn finish_reason(stop: Stop) -> &'static str {
     match stop {
         Stop::ToolUse => "tool_calls",
         Stop::MaxTokens | Stop::ContextWindow => "length",
@@ -249,7 +249,7 @@ pub(super) const fn finish_reason(stop: Stop) -> &'static str {
 }
 
 /// Writes a whole answer.
-pub(super) fn write(
+pub(crate) fn write(
     answer: &Answer<'_>,
     context: &Context,
     out: &mut Vec<u8>,
@@ -354,7 +354,7 @@ fn write_thinking(thinking: &[(usize, &Reasoning<'_>)], message: &mut JsonObject
 }
 
 /// An entry of `thinking_blocks`. `calls`: those that stand before it.
-pub(super) fn write_block(
+pub(crate) fn write_block(
     text: &JsonText<'_>,
     opaque: &Opaque<'_>,
     calls: usize,
@@ -381,7 +381,7 @@ pub(super) fn write_block(
 }
 
 /// Gemini's signature, as its own endpoint for this format reports it.
-pub(super) fn write_signature(signature: &Opaque<'_>, object: &mut JsonObject<'_>) {
+pub(crate) fn write_signature(signature: &Opaque<'_>, object: &mut JsonObject<'_>) {
     if signature.vendor == Vendor::Google {
         let mut extra = object.object("extra_content");
         extra.object("google").text("thought_signature", &signature.data);
@@ -389,7 +389,7 @@ pub(super) fn write_signature(signature: &Opaque<'_>, object: &mut JsonObject<'_
 }
 
 /// The id of a call: the provider's, if it fits, else a minted one.
-pub(super) fn call_id(id: &JsonText<'_>, index: usize, context: &Context) -> String {
+pub(crate) fn call_id(id: &JsonText<'_>, index: usize, context: &Context) -> String {
     if id.is_empty() {
         return context.ids.mint("call_", u32::try_from(index).unwrap_or(u32::MAX));
     }
@@ -429,7 +429,7 @@ fn write_call(
 }
 
 /// The fields of `usage`.
-pub(super) fn write_usage(usage: &TokenUsage, object: &mut JsonObject<'_>) {
+pub(crate) fn write_usage(usage: &TokenUsage, object: &mut JsonObject<'_>) {
     object.number("prompt_tokens", usage.input);
     object.number("completion_tokens", usage.output);
     object.number("total_tokens", usage.input.saturating_add(usage.output));
@@ -445,7 +445,7 @@ pub(super) fn write_usage(usage: &TokenUsage, object: &mut JsonObject<'_>) {
 }
 
 /// The tier of service, in OpenAI's words.
-pub(super) fn write_tier(usage: &TokenUsage, object: &mut JsonObject<'_>) {
+pub(crate) fn write_tier(usage: &TokenUsage, object: &mut JsonObject<'_>) {
     let word = match usage.tier {
         ServiceTier::Standard | ServiceTier::StandardUs => "default",
         ServiceTier::Flex => "flex",

@@ -19,14 +19,14 @@ use super::error;
 use super::framing::Sse;
 use super::sides::{CallerSide, ProviderSide};
 
-pub(super) const CALLER: CallerSide = CallerSide {
+pub(crate) const CALLER: CallerSide = CallerSide {
     read_request: request::read,
     write_answer: answer::write,
     write_stream: write_stream::boxed,
     write_count: None,
 };
 
-pub(super) const PROVIDER: ProviderSide = ProviderSide {
+pub(crate) const PROVIDER: ProviderSide = ProviderSide {
     write_request: request::write,
     read_answer: answer::read,
     framing: Sse::boxed,

@@ -21,7 +21,7 @@ use super::whole::Whole;
 const CALLS_MAX: usize = 128;
 
 /// A reader for this answer.
-pub(super) fn boxed(_: &Context, bounds: Bounds) -> Box<dyn ReadStream> {
+pub(crate) fn boxed(_: &Context, bounds: Bounds) -> Box<dyn ReadStream> {
     Box::new(Reader {
         held_bytes_max: bounds.held_bytes_max,
         has_started: false,

@@ -4,7 +4,7 @@ use crate::translate::json::JsonText;
 
 /// Follows brackets and strings. Does not check the rest of the grammar.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Whole {
+pub(crate) struct Whole {
     depth: u32,
     is_in_string: bool,
     is_escaped: bool,
@@ -15,7 +15,7 @@ pub(super) struct Whole {
 
 impl Whole {
     /// Takes the next piece of the text.
-    pub(super) fn push(&mut self, piece: &JsonText<'_>) {
+    pub(crate) fn push(&mut self, piece: &JsonText<'_>) {
         let escaped = piece.escaped();
         if memchr::memchr(b'\\', escaped.as_bytes()).is_none() {
             escaped.bytes().for_each(|byte| self.byte(byte));
@@ -41,12 +41,12 @@ impl Whole {
     }
 
     /// Whether the object has begun and ended.
-    pub(super) fn is_whole(&self) -> bool {
+    pub(crate) fn is_whole(&self) -> bool {
         self.has_begun && self.depth == 0 && !self.is_odd
     }
 
     /// Whether there was nothing but white space.
-    pub(super) fn is_blank(&self) -> bool {
+    pub(crate) fn is_blank(&self) -> bool {
         !self.has_begun && !self.is_odd
     }
 }

@@ -15,7 +15,7 @@ use crate::usage::TokenUsage;
 use super::answer;
 
 /// A writer for this answer.
-pub(super) fn boxed(context: &Context, bounds: Bounds) -> Box<dyn WriteStream> {
+pub(crate) fn boxed(context: &Context, bounds: Bounds) -> Box<dyn WriteStream> {
     Box::new(Writer {
         context: context.clone(),
         bounds,

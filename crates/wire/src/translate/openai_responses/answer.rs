@@ -13,7 +13,7 @@ use super::response::{self, Status};
 
 /// Writes a whole answer. Texts that follow each other are parts of one message. The last message
 /// or call of an answer that was cut off stays as it is, and is marked as incomplete.
-pub(super) fn write(
+pub(crate) fn write(
     answer: &Answer<'_>,
     context: &Context,
     out: &mut Vec<u8>,

@@ -19,7 +19,7 @@ use crate::translate::sides::{Bounds, ReadStream};
 use crate::translate::{Context, Operation, Target, Untranslatable, Written, tools};
 
 /// Reads the answer.
-pub(super) fn read(body: &[u8]) -> Option<u64> {
+pub(crate) fn read(body: &[u8]) -> Option<u64> {
     #[derive(Deserialize)]
     struct Count {
         input_tokens: u64,
@@ -28,12 +28,12 @@ pub(super) fn read(body: &[u8]) -> Option<u64> {
 }
 
 /// There is none: nothing is asked of this side but counts.
-pub(super) fn no_answer<'a>(_: &'a str, _: &Context) -> Result<Answer<'a>, Invalid> {
+pub(crate) fn no_answer<'a>(_: &'a str, _: &Context) -> Result<Answer<'a>, Invalid> {
     Err(Invalid::new("there is no translation between the two formats"))
 }
 
 /// As [`no_answer`].
-pub(super) fn no_stream(_: &Context, _: Bounds) -> Box<dyn ReadStream> {
+pub(crate) fn no_stream(_: &Context, _: Bounds) -> Box<dyn ReadStream> {
     struct NoStream;
     impl ReadStream for NoStream {
         fn event(&mut self, _: &[u8], _: &str, _: &mut Sink<'_>) -> Result<(), Invalid> {
@@ -47,7 +47,7 @@ pub(super) fn no_stream(_: &Context, _: Bounds) -> Box<dyn ReadStream> {
 }
 
 /// Writes a request.
-pub(super) fn write(
+pub(crate) fn write(
     request: &mut Request<'_>,
     target: &Target<'_>,
     operation: Operation,

@@ -7,24 +7,24 @@ use crate::translate::neutral::Flattened;
 use crate::translate::tools;
 
 /// The id of the item at this place in `output`.
-pub(super) fn id(context: &Context, prefix: &str, output_index: u32) -> String {
+pub(crate) fn id(context: &Context, prefix: &str, output_index: u32) -> String {
     context.ids.mint(prefix, output_index)
 }
 
 /// Whether log probabilities were asked for: then the number of alternatives is repeated.
-pub(super) fn wants_logprobs(context: &Context) -> bool {
+pub(crate) fn wants_logprobs(context: &Context) -> bool {
     context.echo.iter().any(|(name, _)| *name == "top_logprobs")
 }
 
 /// A list without its brackets, or nothing.
-pub(super) fn entries(list: &str) -> &str {
+pub(crate) fn entries(list: &str) -> &str {
     let list = list.trim_ascii();
     let inner = list.strip_prefix('[').and_then(|list| list.strip_suffix(']'));
     inner.unwrap_or_default().trim_ascii()
 }
 
 /// A part of text. `logprobs`: the entries of their list.
-pub(super) fn write_text(text: &JsonText<'_>, logprobs: &str, object: &mut JsonObject<'_>) {
+pub(crate) fn write_text(text: &JsonText<'_>, logprobs: &str, object: &mut JsonObject<'_>) {
     object.str("type", "output_text");
     object.text("text", text);
     object.list("annotations");
@@ -32,7 +32,7 @@ pub(super) fn write_text(text: &JsonText<'_>, logprobs: &str, object: &mut JsonO
 }
 
 /// The field `logprobs`, which clients expect also when it is empty.
-pub(super) fn write_logprobs(entries: &str, object: &mut JsonObject<'_>) {
+pub(crate) fn write_logprobs(entries: &str, object: &mut JsonObject<'_>) {
     let mut list = object.list("logprobs");
     if !entries.is_empty() {
         list.json(entries.as_bytes());
@@ -40,13 +40,13 @@ pub(super) fn write_logprobs(entries: &str, object: &mut JsonObject<'_>) {
 }
 
 /// A part that says why the model refused.
-pub(super) fn write_refusal(text: &JsonText<'_>, object: &mut JsonObject<'_>) {
+pub(crate) fn write_refusal(text: &JsonText<'_>, object: &mut JsonObject<'_>) {
     object.str("type", "refusal");
     object.text("refusal", text);
 }
 
 /// A message. `parts`: its parts with commas between them.
-pub(super) fn write_message(id: &str, status: &str, parts: &[u8], object: &mut JsonObject<'_>) {
+pub(crate) fn write_message(id: &str, status: &str, parts: &[u8], object: &mut JsonObject<'_>) {
     object.str("id", id);
     object.str("type", "message");
     object.str("role", "assistant");
@@ -58,7 +58,7 @@ pub(super) fn write_message(id: &str, status: &str, parts: &[u8], object: &mut J
 }
 
 /// A reasoning item. Empty text stands for hidden thinking.
-pub(super) fn write_reasoning(
+pub(crate) fn write_reasoning(
     id: &str,
     text: &JsonText<'_>,
     carrier: Option<&str>,
@@ -81,19 +81,19 @@ pub(super) fn write_reasoning(
 
 /// A call of a tool, without its arguments.
 #[derive(Debug)]
-pub(super) struct Call {
-    pub(super) id: String,
+pub(crate) struct Call {
+    pub(crate) id: String,
     call_id: String,
-    pub(super) name: JsonText<'static>,
+    pub(crate) name: JsonText<'static>,
     namespace: Option<String>,
     /// The tool takes free text.
-    pub(super) is_custom: bool,
+    pub(crate) is_custom: bool,
 }
 
 impl Call {
     /// The call with the provider's id and the name under which the tool was sent. `index`: the
     /// calls before it.
-    pub(super) fn new(
+    pub(crate) fn new(
         context: &Context,
         output_index: u32,
         index: u32,
@@ -118,7 +118,7 @@ impl Call {
 
     /// What the tool is given, of the text of its arguments. None are an empty object, unless the
     /// answer was cut before they came.
-    pub(super) fn input<'t>(&self, arguments: &'t JsonText<'_>, is_cut: bool) -> JsonText<'t> {
+    pub(crate) fn input<'t>(&self, arguments: &'t JsonText<'_>, is_cut: bool) -> JsonText<'t> {
         match (self.is_custom, arguments.is_blank()) {
             (true, true) => JsonText::default(),
             (true, false) => tools::free_text(&arguments.plain()),
@@ -128,7 +128,7 @@ impl Call {
     }
 
     /// Writes the item. `input`: the text of the arguments, or the free text.
-    pub(super) fn write(&self, status: &str, input: &JsonText<'_>, object: &mut JsonObject<'_>) {
+    pub(crate) fn write(&self, status: &str, input: &JsonText<'_>, object: &mut JsonObject<'_>) {
         object.str("id", &self.id);
         object.str("type", if self.is_custom { "custom_tool_call" } else { "function_call" });
         object.str("status", status);

@@ -28,7 +28,7 @@ use super::framing::Sse;
 use super::json::JsonObject;
 use super::sides::{CallerSide, ProviderSide};
 
-pub(super) const CALLER: CallerSide = CallerSide {
+pub(crate) const CALLER: CallerSide = CallerSide {
     read_request: request::read,
     write_answer: answer::write,
     write_stream: write_stream::boxed,
@@ -36,7 +36,7 @@ pub(super) const CALLER: CallerSide = CallerSide {
 };
 
 /// Counts tokens; does not answer.
-pub(super) const COUNTER: ProviderSide = ProviderSide {
+pub(crate) const COUNTER: ProviderSide = ProviderSide {
     write_request: count::write,
     read_answer: count::no_answer,
     framing: Sse::boxed,

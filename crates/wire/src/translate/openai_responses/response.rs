@@ -24,18 +24,18 @@ const REPEATED_IF_GIVEN: [&str; 3] = ["prompt_cache_key", "safety_identifier", "
 
 /// How an answer stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Status {
-    pub(super) word: &'static str,
+pub(crate) struct Status {
+    pub(crate) word: &'static str,
     /// Why it is not complete.
-    pub(super) reason: Option<&'static str>,
+    pub(crate) reason: Option<&'static str>,
 }
 
 impl Status {
-    pub(super) const IN_PROGRESS: Status = Status { word: "in_progress", reason: None };
+    pub(crate) const IN_PROGRESS: Status = Status { word: "in_progress", reason: None };
     const COMPLETED: Status = Status { word: "completed", reason: None };
 
     /// The status of an ended answer. A refusal that has a part of its own is a complete answer.
-    pub(super) const fn of(stop: Stop, has_refusal_part: bool) -> Status {
+    pub(crate) const fn of(stop: Stop, has_refusal_part: bool) -> Status {
         let reason = match stop {
             Stop::MaxTokens | Stop::ContextWindow => "max_output_tokens",
             Stop::Refusal if has_refusal_part => return Status::COMPLETED,
@@ -45,13 +45,13 @@ impl Status {
         Status { word: "incomplete", reason: Some(reason) }
     }
 
-    pub(super) const fn is_incomplete(self) -> bool {
+    pub(crate) const fn is_incomplete(self) -> bool {
         self.reason.is_some()
     }
 }
 
 /// Writes the object. `output`: the items with commas between them.
-pub(super) fn write(
+pub(crate) fn write(
     context: &Context,
     model: &JsonText<'_>,
     status: Status,

@@ -8,7 +8,7 @@ use crate::translate::ids::Ids;
 use crate::translate::neutral::Vendor;
 use crate::translate::{Context, Operation, answer};
 
-pub(super) fn context(caller: Format, target: Format) -> Context {
+pub(crate) fn context(caller: Format, target: Format) -> Context {
     Context {
         caller,
         target,

@@ -11,14 +11,14 @@ use crate::translate::{Bounds, Failure, Stream};
 const BOUNDS: Bounds = Bounds { event_bytes_max: 1 << 16, held_bytes_max: 1 << 16 };
 
 /// What a stream has given, and how it ended.
-pub(super) struct Seen {
-    pub(super) text: String,
-    pub(super) end: Result<(), Failure>,
-    pub(super) stream: Stream,
+pub(crate) struct Seen {
+    pub(crate) text: String,
+    pub(crate) end: Result<(), Failure>,
+    pub(crate) stream: Stream,
 }
 
 /// Runs a stream in chunks of this many bytes.
-pub(super) fn run(caller: Format, target: Format, body: &str, chunk_bytes: usize) -> Seen {
+pub(crate) fn run(caller: Format, target: Format, body: &str, chunk_bytes: usize) -> Seen {
     let mut stream = Stream::new(&context(caller, target), BOUNDS).expect("a translation");
     let mut out = Vec::new();
     let mut end = Ok(());
@@ -33,7 +33,7 @@ pub(super) fn run(caller: Format, target: Format, body: &str, chunk_bytes: usize
 }
 
 /// Events of `messages` as a stream.
-pub(super) fn messages_stream(events: &[&str]) -> String {
+pub(crate) fn messages_stream(events: &[&str]) -> String {
     let name = |event: &str| {
         let value: Value = serde_json::from_str(event).expect(event);
         value["type"].as_str().expect("a type").to_owned()
@@ -41,12 +41,12 @@ pub(super) fn messages_stream(events: &[&str]) -> String {
     events.iter().map(|event| format!("event: {}\ndata: {event}\n\n", name(event))).collect()
 }
 
-pub(super) fn chat_stream(events: &[&str]) -> String {
+pub(crate) fn chat_stream(events: &[&str]) -> String {
     events.iter().map(|event| format!("data: {event}\n\n")).collect()
 }
 
 /// A streamed chat completion, put together as openai-python does it.
-pub(super) fn join_chat(text: &str) -> Value {
+pub(crate) fn join_chat(text: &str) -> Value {
     let mut events = text
         .split_terminator("\n\n")
         .map(|event| event.strip_prefix("data: ").unwrap_or_else(|| panic!("no data: {event:?}")));
@@ -119,7 +119,7 @@ fn join_call(calls: &mut Vec<Value>, delta: &Value) {
 }
 
 /// A streamed message, put together as anthropic-python does it.
-pub(super) fn join_message(text: &str) -> Value {
+pub(crate) fn join_message(text: &str) -> Value {
     let mut message = Value::Null;
     let mut open: Option<(usize, String)> = None;
     let mut has_stopped = false;
@@ -181,7 +181,7 @@ pub(super) fn join_message(text: &str) -> Value {
 }
 
 /// Thinking, text, two calls with split arguments.
-pub(super) const MESSAGE: &[&str] = &[
+pub(crate) const MESSAGE: &[&str] = &[
     r#"{"type":"message_start","message":{"id":"msg_1","type":"message","role":"assistant","model":"claude","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":20,"cache_read_input_tokens":5,"output_tokens":1}}}"#,
     r#"{"type":"ping"}"#,
     r#"{"type":"content_block_start","index":0,"content_block":{"type":"thinking","thinking":"","signature":""}}"#,
@@ -204,7 +204,7 @@ pub(super) const MESSAGE: &[&str] = &[
 ];
 
 /// The same of chat; the calls are mixed, the usage comes last.
-pub(super) const CHAT: &[&str] = &[
+pub(crate) const CHAT: &[&str] = &[
     r#"{"id":"","object":"chat.completion.chunk","model":"","choices":[],"prompt_filter_results":[]}"#,
     r#"{"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"gpt","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}"#,
     r#"{"choices":[{"index":0,"delta":{"reasoning_content":"Hm"}}]}"#,

@@ -32,7 +32,7 @@ fn is_id(id: &str, most: usize) -> bool {
 // ---- messages -----------------------------------------------------------------------------------
 
 /// A request of `messages`, as anthropic-python 2.14 types it, with the rules of its server.
-pub(super) fn messages_request(body: &Value) {
+pub(crate) fn messages_request(body: &Value) {
     let known = [
         "system",
         "tools",
@@ -135,7 +135,7 @@ fn messages_block(block: &Value, role: &str) {
 }
 
 /// A whole answer of `messages`.
-pub(super) fn message(body: &Value) {
+pub(crate) fn message(body: &Value) {
     let required =
         ["id", "type", "role", "model", "content", "stop_reason", "stop_sequence", "usage"];
     fields(body, &required, &[]);
@@ -158,7 +158,7 @@ pub(super) fn message(body: &Value) {
     messages_usage(&body["usage"]);
 }
 
-pub(super) fn messages_usage(usage: &Value) {
+pub(crate) fn messages_usage(usage: &Value) {
     let known = [
         "cache_creation_input_tokens",
         "cache_read_input_tokens",
@@ -172,7 +172,7 @@ pub(super) fn messages_usage(usage: &Value) {
 // ---- chat ---------------------------------------------------------------------------------------
 
 /// A request of `chat/completions`, as openai-python 3.57 types it.
-pub(super) fn chat_request(body: &Value) {
+pub(crate) fn chat_request(body: &Value) {
     let known = [
         "tools",
         "tool_choice",
@@ -266,11 +266,11 @@ fn chat_call(call: &Value) {
     }
 }
 
-pub(super) const FINISH_REASONS: [&str; 5] =
+pub(crate) const FINISH_REASONS: [&str; 5] =
     ["stop", "length", "tool_calls", "content_filter", "function_call"];
 
 /// A whole answer of `chat/completions`.
-pub(super) fn chat_completion(body: &Value) {
+pub(crate) fn chat_completion(body: &Value) {
     let known = ["usage", "service_tier"];
     fields(body, &["id", "object", "created", "model", "choices"], &known);
     assert!(text(body, "id").starts_with("chatcmpl-") && body["object"] == "chat.completion");
@@ -287,7 +287,7 @@ pub(super) fn chat_completion(body: &Value) {
     body.get("usage").into_iter().for_each(chat_usage);
 }
 
-pub(super) fn chat_usage(usage: &Value) {
+pub(crate) fn chat_usage(usage: &Value) {
     let required = ["prompt_tokens", "completion_tokens", "total_tokens"];
     fields(usage, &required, &["prompt_tokens_details", "completion_tokens_details"]);
     let number = |name: &str| usage[name].as_u64().expect("a number");

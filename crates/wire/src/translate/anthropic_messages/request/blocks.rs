@@ -19,7 +19,7 @@ use super::parse;
 const BLOCKS: &str = "messages[].content[].";
 
 /// Reads the system prompt and the messages.
-pub(super) fn read<'a>(
+pub(crate) fn read<'a>(
     body: &mut Body<'a>,
     request: &mut Request<'a>,
     losses: &mut Losses,
@@ -43,7 +43,7 @@ pub(super) fn read<'a>(
 }
 
 /// The cache mark of a block.
-pub(super) fn cache_mark(control: Option<CacheControl<'_>>) -> Option<CacheMark> {
+pub(crate) fn cache_mark(control: Option<CacheControl<'_>>) -> Option<CacheMark> {
     let ttl = control?.ttl.unwrap_or_default();
     let minutes = match &*ttl.plain() {
         "1h" => Some(60),

@@ -6,7 +6,7 @@ use crate::translate::json::{JsonText, List, Number, Raw, object};
 
 object! {
     /// The request.
-    pub(super) struct Body<'a> {
+    pub(crate) struct Body<'a> {
         "model" => model: JsonText<'a>,
         "max_tokens" => max_tokens: Number<'a>,
         "messages" => messages: List<&'a RawValue>,
@@ -33,7 +33,7 @@ object! {
 }
 
 object! {
-    pub(super) struct ToolChoice<'a> {
+    pub(crate) struct ToolChoice<'a> {
         "type" => kind: JsonText<'a>,
         "name" => name: JsonText<'a>,
         "disable_parallel_tool_use" => disable_parallel_tool_use: bool,
@@ -41,7 +41,7 @@ object! {
 }
 
 object! {
-    pub(super) struct Thinking<'a> {
+    pub(crate) struct Thinking<'a> {
         "type" => kind: JsonText<'a>,
         "budget_tokens" => budget_tokens: Number<'a>,
         "display" => display: JsonText<'a>,
@@ -49,27 +49,27 @@ object! {
 }
 
 object! {
-    pub(super) struct OutputConfig<'a> {
+    pub(crate) struct OutputConfig<'a> {
         "effort" => effort: JsonText<'a>,
         "format" => format: OutputFormat<'a>,
     }
 }
 
 object! {
-    pub(super) struct OutputFormat<'a> {
+    pub(crate) struct OutputFormat<'a> {
         "type" => kind: JsonText<'a>,
         "schema" => schema: Raw<'a>,
     }
 }
 
 object! {
-    pub(super) struct Metadata<'a> {
+    pub(crate) struct Metadata<'a> {
         "user_id" => user_id: JsonText<'a>,
     }
 }
 
 object! {
-    pub(super) struct CacheControl<'a> {
+    pub(crate) struct CacheControl<'a> {
         "type" => kind: JsonText<'a>,
         "ttl" => ttl: JsonText<'a>,
     }
@@ -77,7 +77,7 @@ object! {
 
 object! {
     /// An entry of `tools`.
-    pub(super) struct Tool<'a> {
+    pub(crate) struct Tool<'a> {
         "type" => kind: JsonText<'a>,
         "name" => name: JsonText<'a>,
         "description" => description: JsonText<'a>,
@@ -93,7 +93,7 @@ object! {
 
 object! {
     /// An entry of `messages`.
-    pub(super) struct Message<'a> {
+    pub(crate) struct Message<'a> {
         "role" => role: JsonText<'a>,
         "content" => content: &'a RawValue,
     }
@@ -101,7 +101,7 @@ object! {
 
 object! {
     /// A block of content, of any type.
-    pub(super) struct Block<'a> {
+    pub(crate) struct Block<'a> {
         "type" => kind: JsonText<'a>,
         "text" => text: JsonText<'a>,
         "cache_control" => cache_control: CacheControl<'a>,
@@ -125,7 +125,7 @@ object! {
 
 object! {
     /// The source of an image or a document.
-    pub(super) struct Source<'a> {
+    pub(crate) struct Source<'a> {
         "type" => kind: JsonText<'a>,
         "media_type" => media_type: JsonText<'a>,
         "data" => data: JsonText<'a>,
@@ -136,7 +136,7 @@ object! {
 }
 
 object! {
-    pub(super) struct Citations<'a> {
+    pub(crate) struct Citations<'a> {
         "enabled" => enabled: bool,
     }
 }

@@ -15,7 +15,7 @@ use crate::translate::loss::{Losses, Refused};
 use crate::translate::neutral::{Names, Request};
 
 use fields::Body;
-pub(super) use write::write;
+pub(crate) use write::write;
 
 const NAMES: Names = Names {
     list: "messages",
@@ -29,7 +29,7 @@ const NAMES: Names = Names {
 };
 
 /// Reads a request, and notes the fields that no target can express.
-pub(super) fn read<'a>(
+pub(crate) fn read<'a>(
     body: &'a str,
     operation: Operation,
     losses: &mut Losses,

@@ -9,7 +9,7 @@ use super::fields::{self, Body};
 use super::{blocks, read_tools};
 
 /// Reads everything but the messages.
-pub(super) fn read<'a>(
+pub(crate) fn read<'a>(
     mut body: Body<'a>,
     operation: Operation,
     request: &mut Request<'a>,

@@ -7,7 +7,7 @@ use super::fields::{self, Body};
 use super::{blocks, parse};
 
 /// Reads `tools` and `tool_choice`.
-pub(super) fn read<'a>(
+pub(crate) fn read<'a>(
     body: &mut Body<'a>,
     request: &mut Request<'a>,
     losses: &mut Losses,

@@ -16,7 +16,7 @@ const VERSION_WITH_SAMPLING: &str = "2023-06-01";
 const VERSION: &str = "2026-10-21";
 
 /// Writes a request for this target.
-pub(in crate::translate::anthropic_messages) fn write(
+pub(crate) fn write(
     request: &mut Request<'_>,
     target: &Target<'_>,
     operation: Operation,

@@ -16,14 +16,14 @@ const MARKS_MAX: usize = 4;
 const IMAGE_TYPES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
 
 /// The marks of the prompt cache: of too many, the first are left out.
-pub(super) struct Marks {
+pub(crate) struct Marks {
     left_out: usize,
     are_taken: bool,
 }
 
 impl Marks {
     /// Counts the marks of a request.
-    pub(super) fn of(request: &Request<'_>, target: &Target<'_>) -> Marks {
+    pub(crate) fn of(request: &Request<'_>, target: &Target<'_>) -> Marks {
         let parts = request.turns.iter().flat_map(|turn| &turn.parts);
         let of_parts = parts.filter(|part| part.cache.is_some()).count();
         let of_tools = request.tools.iter().filter(|tool| tool.cache.is_some()).count();
@@ -34,7 +34,7 @@ impl Marks {
     }
 
     /// Writes a mark, or notes that it is left out.
-    pub(super) fn write(
+    pub(crate) fn write(
         &mut self,
         mark: Option<CacheMark>,
         name: &'static str,
@@ -57,7 +57,7 @@ impl Marks {
 
 /// Puts system messages in the middle where a model without them reads them: as text of the user's
 /// turn, in their place. Those at the beginning stay.
-pub(super) fn place_system(request: &mut Request<'_>, target: &Target<'_>) {
+pub(crate) fn place_system(request: &mut Request<'_>, target: &Target<'_>) {
     if target.facts.mid_system {
         return;
     }
@@ -86,7 +86,7 @@ pub(super) fn place_system(request: &mut Request<'_>, target: &Target<'_>) {
 }
 
 /// Writes `system`: the turn at the beginning, and lines of the translation.
-pub(super) fn system(
+pub(crate) fn system(
     request: &Request<'_>,
     lines: &[JsonText<'_>],
     marks: &mut Marks,
@@ -111,7 +111,7 @@ pub(super) fn system(
 }
 
 /// Writes `messages`.
-pub(super) fn messages(
+pub(crate) fn messages(
     request: &Request<'_>,
     target: &Target<'_>,
     marks: &mut Marks,

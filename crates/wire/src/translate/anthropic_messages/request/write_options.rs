@@ -21,12 +21,12 @@ const TOOL_NAME_BYTES_MAX: usize = 128;
 const JSON_ONLY: &str = "Answer with one JSON object and nothing else.";
 
 /// What is written, after all has been held against each other.
-pub(super) struct Plan {
+pub(crate) struct Plan {
     thinking: Thinking,
     /// A schema that the answer is held to.
     schema: Option<Raw<'static>>,
     /// Lines that are added to the system prompt.
-    pub(super) system_lines: Vec<JsonText<'static>>,
+    pub(crate) system_lines: Vec<JsonText<'static>>,
     choice: Option<Choice>,
     /// Only these tools are sent.
     allowed: Option<Vec<String>>,
@@ -51,7 +51,7 @@ enum Choice {
 
 impl Plan {
     /// Decides. `most`: the bound on the answer.
-    pub(super) fn of(
+    pub(crate) fn of(
         request: &mut Request<'_>,
         target: &Target<'_>,
         most: u64,
@@ -219,7 +219,7 @@ fn calls_begin_with_thinking(request: &Request<'_>) -> bool {
 }
 
 /// Writes `tools` and `tool_choice`.
-pub(super) fn tools(
+pub(crate) fn tools(
     request: &mut Request<'_>,
     plan: &Plan,
     marks: &mut Marks,
@@ -318,7 +318,7 @@ fn write_tool(index: usize, kind: &ToolKind<'_>, losses: &mut Losses, entry: &mu
 }
 
 /// Writes `thinking` and `output_config`.
-pub(super) fn thinking(plan: &Plan, object: &mut JsonObject<'_>) {
+pub(crate) fn thinking(plan: &Plan, object: &mut JsonObject<'_>) {
     let effort = match plan.thinking {
         Thinking::Unsaid => None,
         Thinking::Disabled => {
@@ -355,7 +355,7 @@ pub(super) fn thinking(plan: &Plan, object: &mut JsonObject<'_>) {
 }
 
 /// Writes the sampling fields and the stop sequences; returns whether there are sampling fields.
-pub(super) fn sampling(
+pub(crate) fn sampling(
     request: &mut Request<'_>,
     target: &Target<'_>,
     plan: &Plan,
@@ -430,7 +430,7 @@ fn write_temperature(
 }
 
 /// Writes what does not change the answer.
-pub(super) fn labels(
+pub(crate) fn labels(
     request: &mut Request<'_>,
     counts: bool,
     losses: &mut Losses,

@@ -6,7 +6,7 @@ use crate::translate::json::{JsonText, List, Number, Raw, object};
 
 object! {
     /// The request.
-    pub(super) struct Body<'a> {
+    pub(crate) struct Body<'a> {
         "model" => model: JsonText<'a>,
         "messages" => messages: List<&'a RawValue>,
         "stream" => stream: bool,
@@ -49,21 +49,21 @@ object! {
 }
 
 object! {
-    pub(super) struct StreamOptions<'a> {
+    pub(crate) struct StreamOptions<'a> {
         "include_usage" => include_usage: bool,
         "include_obfuscation" => include_obfuscation: bool,
     }
 }
 
 object! {
-    pub(super) struct ResponseFormat<'a> {
+    pub(crate) struct ResponseFormat<'a> {
         "type" => kind: JsonText<'a>,
         "json_schema" => json_schema: JsonSchema<'a>,
     }
 }
 
 object! {
-    pub(super) struct JsonSchema<'a> {
+    pub(crate) struct JsonSchema<'a> {
         "name" => name: JsonText<'a>,
         "description" => description: JsonText<'a>,
         "schema" => schema: Raw<'a>,
@@ -73,7 +73,7 @@ object! {
 
 object! {
     /// An entry of `tools`.
-    pub(super) struct Tool<'a> {
+    pub(crate) struct Tool<'a> {
         "type" => kind: JsonText<'a>,
         "name" => name: JsonText<'a>,
         "function" => function: Function<'a>,
@@ -83,7 +83,7 @@ object! {
 
 object! {
     /// A function; an entry of `functions`, too.
-    pub(super) struct Function<'a> {
+    pub(crate) struct Function<'a> {
         "name" => name: JsonText<'a>,
         "description" => description: JsonText<'a>,
         "parameters" => parameters: Raw<'a>,
@@ -92,7 +92,7 @@ object! {
 }
 
 object! {
-    pub(super) struct Custom<'a> {
+    pub(crate) struct Custom<'a> {
         "name" => name: JsonText<'a>,
         "description" => description: JsonText<'a>,
         "format" => format: Raw<'a>,
@@ -101,7 +101,7 @@ object! {
 
 object! {
     /// `tool_choice` as an object, and the entries of its list.
-    pub(super) struct Choice<'a> {
+    pub(crate) struct Choice<'a> {
         "type" => kind: JsonText<'a>,
         "function" => function: Named<'a>,
         "custom" => custom: Named<'a>,
@@ -112,13 +112,13 @@ object! {
 }
 
 object! {
-    pub(super) struct Named<'a> {
+    pub(crate) struct Named<'a> {
         "name" => name: JsonText<'a>,
     }
 }
 
 object! {
-    pub(super) struct Allowed<'a> {
+    pub(crate) struct Allowed<'a> {
         "mode" => mode: JsonText<'a>,
         "tools" => tools: List<Choice<'a>>,
     }
@@ -126,7 +126,7 @@ object! {
 
 object! {
     /// An entry of `messages`.
-    pub(super) struct Message<'a> {
+    pub(crate) struct Message<'a> {
         "role" => role: JsonText<'a>,
         "content" => content: &'a RawValue,
         "name" => name: JsonText<'a>,
@@ -145,7 +145,7 @@ object! {
 
 object! {
     /// An entry of `tool_calls`.
-    pub(super) struct Call<'a> {
+    pub(crate) struct Call<'a> {
         "id" => id: JsonText<'a>,
         "type" => kind: JsonText<'a>,
         // Left over from the pieces of a stream.
@@ -157,14 +157,14 @@ object! {
 }
 
 object! {
-    pub(super) struct CalledFunction<'a> {
+    pub(crate) struct CalledFunction<'a> {
         "name" => name: JsonText<'a>,
         "arguments" => arguments: JsonText<'a>,
     }
 }
 
 object! {
-    pub(super) struct CalledCustom<'a> {
+    pub(crate) struct CalledCustom<'a> {
         "name" => name: JsonText<'a>,
         "input" => input: JsonText<'a>,
     }
@@ -172,7 +172,7 @@ object! {
 
 object! {
     /// An entry of `thinking_blocks`, a convention of other gateways.
-    pub(super) struct ThinkingBlock<'a> {
+    pub(crate) struct ThinkingBlock<'a> {
         "type" => kind: JsonText<'a>,
         "index" => index: Raw<'a>,
         "thinking" => thinking: JsonText<'a>,
@@ -185,20 +185,20 @@ object! {
 }
 
 object! {
-    pub(super) struct ExtraContent<'a> {
+    pub(crate) struct ExtraContent<'a> {
         "google" => google: Google<'a>,
     }
 }
 
 object! {
-    pub(super) struct Google<'a> {
+    pub(crate) struct Google<'a> {
         "thought_signature" => thought_signature: JsonText<'a>,
     }
 }
 
 object! {
     /// An entry of `content`.
-    pub(super) struct Part<'a> {
+    pub(crate) struct Part<'a> {
         "type" => kind: JsonText<'a>,
         "text" => text: JsonText<'a>,
         "refusal" => refusal: JsonText<'a>,
@@ -211,14 +211,14 @@ object! {
 }
 
 object! {
-    pub(super) struct ImageUrl<'a> {
+    pub(crate) struct ImageUrl<'a> {
         "url" => url: JsonText<'a>,
         "detail" => detail: JsonText<'a>,
     }
 }
 
 object! {
-    pub(super) struct File<'a> {
+    pub(crate) struct File<'a> {
         "file_data" => file_data: JsonText<'a>,
         "filename" => filename: JsonText<'a>,
         "file_id" => file_id: JsonText<'a>,
@@ -226,14 +226,14 @@ object! {
 }
 
 object! {
-    pub(super) struct Audio<'a> {
+    pub(crate) struct Audio<'a> {
         "data" => data: JsonText<'a>,
         "format" => format: JsonText<'a>,
     }
 }
 
 object! {
-    pub(super) struct Breakpoint<'a> {
+    pub(crate) struct Breakpoint<'a> {
         "mode" => mode: JsonText<'a>,
         "ttl" => ttl: JsonText<'a>,
     }

@@ -19,7 +19,7 @@ use super::parse;
 const PARTS: &str = "messages[].content[].";
 
 /// Reads the messages.
-pub(super) fn read<'a>(
+pub(crate) fn read<'a>(
     messages: Option<List<&'a RawValue>>,
     request: &mut Request<'a>,
     losses: &mut Losses,

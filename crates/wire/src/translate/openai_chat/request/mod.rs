@@ -13,7 +13,7 @@ use crate::translate::loss::{Losses, Refused};
 use crate::translate::neutral::{Names, Request};
 
 use fields::Body;
-pub(super) use write::write;
+pub(crate) use write::write;
 
 const NAMES: Names = Names {
     list: "messages",
@@ -27,7 +27,7 @@ const NAMES: Names = Names {
 };
 
 /// Reads a request, and notes the fields that no target can express.
-pub(super) fn read<'a>(
+pub(crate) fn read<'a>(
     body: &'a str,
     _: Operation,
     losses: &mut Losses,

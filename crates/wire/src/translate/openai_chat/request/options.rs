@@ -12,7 +12,7 @@ use super::fields::{self, Body};
 use super::parse;
 
 /// Reads everything but the messages.
-pub(super) fn read<'a>(
+pub(crate) fn read<'a>(
     mut body: Body<'a>,
     request: &mut Request<'a>,
     losses: &mut Losses,

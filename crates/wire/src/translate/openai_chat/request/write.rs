@@ -22,7 +22,7 @@ const STOPS_MAX: usize = 4;
 const TOOL_NAME_BYTES_MAX: usize = 64;
 
 /// Writes a request for this target.
-pub(in crate::translate::openai_chat) fn write(
+pub(crate) fn write(
     request: &mut Request<'_>,
     target: &Target<'_>,
     _: Operation,

@@ -14,7 +14,7 @@ use crate::translate::neutral::{
 const CACHE_MARKS_MAX: usize = 4;
 
 /// Writes the field `messages`.
-pub(super) fn write(
+pub(crate) fn write(
     request: &Request<'_>,
     target: &Target<'_>,
     losses: &mut Losses,

@@ -15,17 +15,17 @@ use super::fields::{self, Breakpoint};
 use super::parse;
 
 /// Reads one list of parts.
-pub(super) struct Content<'l> {
-    pub(super) losses: &'l mut Losses,
+pub(crate) struct Content<'l> {
+    pub(crate) losses: &'l mut Losses,
     /// Of the item.
-    pub(super) place: Place,
+    pub(crate) place: Place,
     /// The output of a tool. Its parts are named by their item.
-    pub(super) is_output: bool,
+    pub(crate) is_output: bool,
 }
 
 impl Content<'_> {
     /// A string is one text, absent content is none.
-    pub(super) fn read<'a>(
+    pub(crate) fn read<'a>(
         &mut self,
         content: Option<&'a RawValue>,
     ) -> Result<Vec<Part<'a>>, Refused> {

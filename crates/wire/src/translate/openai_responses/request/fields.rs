@@ -6,7 +6,7 @@ use crate::translate::json::{JsonText, List, Number, Raw, object};
 
 object! {
     /// The request. Fields that the answer repeats are kept as they were written.
-    pub(super) struct Body<'a> {
+    pub(crate) struct Body<'a> {
         "model" => model: JsonText<'a>,
         "input" => input: &'a RawValue,
         "instructions" => instructions: JsonText<'a>,
@@ -45,13 +45,13 @@ object! {
 }
 
 object! {
-    pub(super) struct StreamOptions<'a> {
+    pub(crate) struct StreamOptions<'a> {
         "include_obfuscation" => include_obfuscation: bool,
     }
 }
 
 object! {
-    pub(super) struct Reasoning<'a> {
+    pub(crate) struct Reasoning<'a> {
         "effort" => effort: JsonText<'a>,
         "summary" => summary: JsonText<'a>,
         "generate_summary" => generate_summary: JsonText<'a>,
@@ -61,14 +61,14 @@ object! {
 }
 
 object! {
-    pub(super) struct TextOptions<'a> {
+    pub(crate) struct TextOptions<'a> {
         "format" => format: TextFormat<'a>,
         "verbosity" => verbosity: JsonText<'a>,
     }
 }
 
 object! {
-    pub(super) struct TextFormat<'a> {
+    pub(crate) struct TextFormat<'a> {
         "type" => kind: JsonText<'a>,
         "name" => name: JsonText<'a>,
         "description" => description: JsonText<'a>,
@@ -79,7 +79,7 @@ object! {
 
 object! {
     /// An entry of `tools`, also in a namespace.
-    pub(super) struct Tool<'a> {
+    pub(crate) struct Tool<'a> {
         "type" => kind: JsonText<'a>,
         "name" => name: JsonText<'a>,
         "description" => description: JsonText<'a>,
@@ -95,7 +95,7 @@ object! {
 
 object! {
     /// The form of a tool's free text.
-    pub(super) struct TextForm<'a> {
+    pub(crate) struct TextForm<'a> {
         "type" => kind: JsonText<'a>,
         "syntax" => syntax: JsonText<'a>,
         "definition" => definition: JsonText<'a>,
@@ -104,7 +104,7 @@ object! {
 
 object! {
     /// `tool_choice` as an object, and the entries of its list.
-    pub(super) struct Choice<'a> {
+    pub(crate) struct Choice<'a> {
         "type" => kind: JsonText<'a>,
         "name" => name: JsonText<'a>,
         "namespace" => namespace: JsonText<'a>,
@@ -115,7 +115,7 @@ object! {
 
 object! {
     /// An entry of `input`. Fields whose form depends on the type are kept as they were written.
-    pub(super) struct Item<'a> {
+    pub(crate) struct Item<'a> {
         "type" => kind: JsonText<'a>,
         "role" => role: JsonText<'a>,
         "content" => content: &'a RawValue,
@@ -138,7 +138,7 @@ object! {
 
 object! {
     /// An entry of `content` or of a tool's `output`.
-    pub(super) struct Part<'a> {
+    pub(crate) struct Part<'a> {
         "type" => kind: JsonText<'a>,
         "text" => text: JsonText<'a>,
         "refusal" => refusal: JsonText<'a>,
@@ -157,14 +157,14 @@ object! {
 }
 
 object! {
-    pub(super) struct Audio<'a> {
+    pub(crate) struct Audio<'a> {
         "data" => data: JsonText<'a>,
         "format" => format: JsonText<'a>,
     }
 }
 
 object! {
-    pub(super) struct Breakpoint<'a> {
+    pub(crate) struct Breakpoint<'a> {
         "mode" => mode: JsonText<'a>,
         "ttl" => ttl: JsonText<'a>,
     }
@@ -172,7 +172,7 @@ object! {
 
 object! {
     /// An entry of `summary`, or of a reasoning item's `content`.
-    pub(super) struct Thought<'a> {
+    pub(crate) struct Thought<'a> {
         "type" => kind: JsonText<'a>,
         "text" => text: JsonText<'a>,
     }

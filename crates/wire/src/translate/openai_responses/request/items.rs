@@ -19,7 +19,7 @@ use super::{parse, tools};
 const STORED: &str = "items that OpenAI stores cannot be used; send the content of the item";
 
 /// Reads the instructions and the items.
-pub(super) fn read<'a>(
+pub(crate) fn read<'a>(
     instructions: Option<JsonText<'a>>,
     input: Option<&'a RawValue>,
     request: &mut Request<'a>,

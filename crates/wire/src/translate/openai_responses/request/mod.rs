@@ -26,7 +26,7 @@ const NAMES: Names = Names {
 };
 
 /// Reads a request, and notes the fields that no target can express.
-pub(super) fn read<'a>(
+pub(crate) fn read<'a>(
     body: &'a str,
     _: Operation,
     losses: &mut Losses,

@@ -13,7 +13,7 @@ const STORED: &str =
     "the model's provider does not keep answers; send the items of the conversation in `input`";
 
 /// Refuses requests that need the store of OpenAI.
-pub(super) fn refuse_state(body: &Body<'_>) -> Result<(), Refused> {
+pub(crate) fn refuse_state(body: &Body<'_>) -> Result<(), Refused> {
     for (name, is_given, text) in [
         ("previous_response_id", body.previous_response_id.is_some(), STORED),
         ("conversation", body.conversation.is_some(), STORED),
@@ -36,7 +36,7 @@ pub(super) fn refuse_state(body: &Body<'_>) -> Result<(), Refused> {
 }
 
 /// Reads everything but the items and the tools.
-pub(super) fn read<'a>(
+pub(crate) fn read<'a>(
     mut body: Body<'a>,
     request: &mut Request<'a>,
     losses: &mut Losses,

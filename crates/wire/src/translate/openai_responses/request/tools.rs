@@ -13,11 +13,11 @@ use super::parse;
 const NAME_BYTES_MAX: usize = 64;
 
 /// Why a namespace is refused.
-pub(super) const LONG_NAME: &str =
+pub(crate) const LONG_NAME: &str =
     "the names of the namespace and the function are together longer than 62 characters";
 
 /// Reads the tools and the choice among them.
-pub(super) fn read<'a>(
+pub(crate) fn read<'a>(
     tools: Option<&'a RawValue>,
     choice: Option<&'a RawValue>,
     request: &mut Request<'a>,
@@ -46,7 +46,7 @@ pub(super) fn read<'a>(
 }
 
 /// `namespace__name`, if it is not too long.
-pub(super) fn flattened_name(
+pub(crate) fn flattened_name(
     namespace: &JsonText<'_>,
     name: &JsonText<'_>,
 ) -> Option<JsonText<'static>> {

@@ -8,19 +8,19 @@ use crate::translate::answer;
 
 /// An answer: its format, fields of the request, the answer's content and end, the items, and the
 /// status with its reason.
-pub(super) struct Case {
-    pub(super) format: Format,
-    pub(super) fields: &'static str,
+pub(crate) struct Case {
+    pub(crate) format: Format,
+    pub(crate) fields: &'static str,
     /// The message of chat completions; the content of Anthropic's.
-    pub(super) content: Value,
-    pub(super) end: Value,
-    pub(super) items: Vec<Value>,
-    pub(super) status: &'static str,
+    pub(crate) content: Value,
+    pub(crate) end: Value,
+    pub(crate) items: Vec<Value>,
+    pub(crate) status: &'static str,
 }
 
 impl Case {
     /// The answer of the provider.
-    pub(super) fn body(&self) -> Value {
+    pub(crate) fn body(&self) -> Value {
         if self.format == CHAT {
             let mut choice = json!({"index": 0, "message": self.content, "logprobs": null});
             for (key, value) in self.end.as_object().expect("an object") {
@@ -429,7 +429,7 @@ fn gemini_parts() -> Vec<(Value, &'static str, Vec<Value>, &'static str)> {
 }
 
 /// All answers, for the streams, too.
-pub(super) fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for (fields, content, word, items, status) in chat_texts().into_iter().chain(chat_calls()) {
         let end = json!({"finish_reason": word});

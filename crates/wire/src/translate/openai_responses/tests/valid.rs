@@ -11,7 +11,7 @@ fn list<'v>(value: &'v Value, key: &str) -> &'v [Value] {
 }
 
 /// A request of `chat/completions`.
-pub(super) fn chat_request(body: &Value) {
+pub(crate) fn chat_request(body: &Value) {
     let mut open_calls: Vec<String> = Vec::new();
     for message in list(body, "messages") {
         let role = text(message, "role");
@@ -58,7 +58,7 @@ pub(super) fn chat_request(body: &Value) {
 }
 
 /// A request of `messages`.
-pub(super) fn anthropic_request(body: &Value) {
+pub(crate) fn anthropic_request(body: &Value) {
     assert!(body["max_tokens"].as_u64().is_some_and(|most| most > 0));
     let mut open_calls: Vec<String> = Vec::new();
     let mut before = "";
@@ -100,7 +100,7 @@ pub(super) fn anthropic_request(body: &Value) {
 }
 
 /// An answer: what openai-python's `Response` requires.
-pub(super) fn response(value: &Value) {
+pub(crate) fn response(value: &Value) {
     assert!(text(value, "id").starts_with("resp_"));
     assert_eq!((&value["object"], &value["store"]), (&"response".into(), &false.into()));
     assert!(value["created_at"].is_u64() && value["parallel_tool_calls"].is_boolean());
@@ -166,7 +166,7 @@ fn part(part: &Value) {
 }
 
 /// The events of a stream: name and data.
-pub(super) fn events(stream: &[u8]) -> Vec<(String, Value)> {
+pub(crate) fn events(stream: &[u8]) -> Vec<(String, Value)> {
     let stream = std::str::from_utf8(stream).expect("UTF-8");
     let blocks = stream.split_terminator("\n\n");
     let event = |block: &str| {
@@ -180,7 +180,7 @@ pub(super) fn events(stream: &[u8]) -> Vec<(String, Value)> {
 }
 
 /// Follows a stream as openai-python does, and returns the last answer if there is one.
-pub(super) fn accumulated(events: &[(String, Value)]) -> Option<Value> {
+pub(crate) fn accumulated(events: &[(String, Value)]) -> Option<Value> {
     let mut items: Vec<(Value, bool)> = Vec::new();
     let mut last = None;
     let mut id = String::new();

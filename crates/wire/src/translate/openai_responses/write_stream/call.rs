@@ -7,7 +7,7 @@ use super::{OpenCall, OpenReasoning, Writer};
 
 impl Writer {
     /// Begins the item; returns its id and its place.
-    pub(super) fn begin_reasoning(
+    pub(crate) fn begin_reasoning(
         &mut self,
         open: &mut OpenReasoning,
         out: &mut Vec<u8>,
@@ -25,7 +25,7 @@ impl Writer {
         (id, output_index)
     }
 
-    pub(super) fn reasoning_delta(
+    pub(crate) fn reasoning_delta(
         &mut self,
         open: &mut OpenReasoning,
         text: &JsonText<'_>,
@@ -43,7 +43,7 @@ impl Writer {
         self.summary_event(kind, &id, output_index, out, |event| event.text("delta", text));
     }
 
-    pub(super) fn summary_event(
+    pub(crate) fn summary_event(
         &mut self,
         kind: &str,
         id: &str,
@@ -59,7 +59,7 @@ impl Writer {
         });
     }
 
-    pub(super) fn end_reasoning(&mut self, open: OpenReasoning, out: &mut Vec<u8>) {
+    pub(crate) fn end_reasoning(&mut self, open: OpenReasoning, out: &mut Vec<u8>) {
         let OpenReasoning { item: Some((id, output_index)), text, carrier } = open else { return };
         if !text.is_empty() {
             let kind = "response.reasoning_summary_text.done";
@@ -74,7 +74,7 @@ impl Writer {
         });
     }
 
-    pub(super) fn begin_call(
+    pub(crate) fn begin_call(
         &mut self,
         id: &JsonText<'_>,
         name: &JsonText<'_>,
@@ -89,7 +89,7 @@ impl Writer {
         OpenCall { item, output_index, arguments: JsonText::default() }
     }
 
-    pub(super) fn call_delta(&mut self, call: &OpenCall, text: &JsonText<'_>, out: &mut Vec<u8>) {
+    pub(crate) fn call_delta(&mut self, call: &OpenCall, text: &JsonText<'_>, out: &mut Vec<u8>) {
         let kind = match call.item.is_custom {
             true => "response.custom_tool_call_input.delta",
             false => "response.function_call_arguments.delta",
@@ -102,7 +102,7 @@ impl Writer {
     }
 
     /// Ends the call, if there is one. `is_cut`: the answer was cut off in it.
-    pub(super) fn end_call(&mut self, is_cut: bool, out: &mut Vec<u8>) {
+    pub(crate) fn end_call(&mut self, is_cut: bool, out: &mut Vec<u8>) {
         let Some(call) = self.call.take() else { return };
         let input = call.item.input(&call.arguments, is_cut);
         if call.item.is_custom || input != call.arguments {

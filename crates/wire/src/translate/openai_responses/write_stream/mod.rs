@@ -18,7 +18,7 @@ use super::item::{self, Call};
 use super::response::{self, Status};
 
 /// A writer for this answer.
-pub(super) fn boxed(context: &Context, bounds: Bounds) -> Box<dyn WriteStream> {
+pub(crate) fn boxed(context: &Context, bounds: Bounds) -> Box<dyn WriteStream> {
     Box::new(Writer {
         wants_logprobs: item::wants_logprobs(context),
         context: context.clone(),

@@ -7,7 +7,7 @@ use super::{Message, Open, OpenText, Writer};
 
 impl Writer {
     /// Begins the part of a text, and a message if there is none.
-    pub(super) fn begin_part(&mut self, open: &mut OpenText, out: &mut Vec<u8>) {
+    pub(crate) fn begin_part(&mut self, open: &mut OpenText, out: &mut Vec<u8>) {
         if std::mem::replace(&mut open.has_begun, true) {
             return;
         }
@@ -33,7 +33,7 @@ impl Writer {
     }
 
     /// An event of the last part of the message.
-    pub(super) fn part_event(
+    pub(crate) fn part_event(
         &mut self,
         kind: &str,
         out: &mut Vec<u8>,
@@ -48,7 +48,7 @@ impl Writer {
         });
     }
 
-    pub(super) fn text_delta(
+    pub(crate) fn text_delta(
         &mut self,
         is_refusal: bool,
         text: &JsonText<'_>,
@@ -66,7 +66,7 @@ impl Writer {
     }
 
     /// Writes the text that waits, with its log probabilities if they have come.
-    pub(super) fn write_waiting(&mut self, list: Option<&Raw<'_>>, out: &mut Vec<u8>) {
+    pub(crate) fn write_waiting(&mut self, list: Option<&Raw<'_>>, out: &mut Vec<u8>) {
         let Open::Text(open) = &mut self.open else { return };
         let list = list.filter(|_| self.wants_logprobs);
         let entries = list.map_or("", |list| item::entries(list.json()));
@@ -81,7 +81,7 @@ impl Writer {
         }
     }
 
-    pub(super) fn end_text(&mut self, open: OpenText, out: &mut Vec<u8>) {
+    pub(crate) fn end_text(&mut self, open: OpenText, out: &mut Vec<u8>) {
         let OpenText { is_refusal, has_begun, text, logprobs, carrier, .. } = open;
         if has_begun {
             let (kind, name) = match is_refusal {
@@ -117,7 +117,7 @@ impl Writer {
     }
 
     /// Ends the message, if there is one. `is_cut`: the answer was cut off in it.
-    pub(super) fn end_message(&mut self, is_cut: bool, out: &mut Vec<u8>) {
+    pub(crate) fn end_message(&mut self, is_cut: bool, out: &mut Vec<u8>) {
         let Some(message) = self.message.take() else { return };
         let status = if is_cut { "incomplete" } else { "completed" };
         self.done(message.output_index, out, |item| {
