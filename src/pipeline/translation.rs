@@ -15,7 +15,7 @@ use crate::ids::RequestId;
 use crate::route::table::Endpoint;
 use crate::upstream::translation::Translatable;
 
-/// What a call of this endpoint asks a model for.
+/// The operation that a call of this endpoint asks for.
 pub fn operation(endpoint: &Endpoint) -> Operation {
     if endpoint.makes.is_some() { Operation::Generate } else { Operation::CountTokens }
 }

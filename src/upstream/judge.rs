@@ -1,4 +1,4 @@
-//! What the end of an attempt means for the circuits.
+//! The judgement of circuits at the end of an attempt.
 //!
 //! Stage 10 of the walk. Guarantees: operators are told when a circuit opens or closes, for all or
 //! for one organisation. Does not: decide about retries.

@@ -360,7 +360,7 @@ impl Upstream {
     ) -> Attempted {
         let name = &target.provider.name;
         let foreign = match &call.translatable {
-            Some(translatable) => match translatable.to(target, call.body, call.room).await {
+            Some(translatable) => match translatable.to(target, call.body, call.room) {
                 Ok(foreign) => foreign,
                 Err(Unable::Refused(refused)) => return Attempted::Untranslatable(refused),
                 Err(Unable::NoRoom) => return Attempted::Failed(Failure::Exhausted, None),
@@ -457,7 +457,7 @@ impl Upstream {
         self.understood(answer, foreign).await
     }
 
-    /// What an answer means; one of another format is translated.
+    /// The result of an attempt with this answer, which is translated if its format is another.
     async fn understood(
         &self,
         answer: Answer,

@@ -11,6 +11,7 @@ use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tollgate_wire::translate::error::{self, ProviderError};
 use tollgate_wire::translate::loss::Refused;
 use tollgate_wire::translate::{self, Bounds, Context, Operation, Server};
@@ -27,7 +28,7 @@ use crate::config::sections::{MaxTokensField, OnLoss};
 use crate::redact::Redacted;
 use crate::share::{Held, Share};
 
-/// What a translated stream may hold.
+/// The bounds of a translated stream.
 pub const STREAM_BOUNDS: Bounds =
     Bounds { event_bytes_max: SSE_EVENT_BYTES_MAX, held_bytes_max: ANSWER_GATHER_BYTES_MAX };
 
@@ -98,7 +99,7 @@ impl Translatable<'_> {
     ///
     /// # Errors
     /// Nothing is to be sent.
-    pub async fn to(
+    pub fn to(
         &self,
         target: &Target,
         body: &Outgoing,
@@ -113,14 +114,12 @@ impl Translatable<'_> {
         let mut to = translate::Target::new(kind.format(), model);
         to.server = provider.server();
         // It was gathered before: its targets were known.
-        let Outgoing::Whole(redacted) = body else { return Ok(None) };
-        if redacted.as_bytes().len() > STEP_BYTES_MAX {
-            // Its time is not that of the other calls on this thread.
-            tokio::task::yield_now().await;
-        }
-        let written = redacted.rewritten(|bytes| {
-            translate::request(&self.call, &to, bytes)
-                .map(|mut translated| (std::mem::take(&mut translated.body), translated))
+        let Outgoing::Whole(redacted) = body else { return Err(Unable::NoRoom) };
+        let written = apart(redacted.as_bytes().len(), || {
+            redacted.rewritten(|bytes| {
+                translate::request(&self.call, &to, bytes)
+                    .map(|mut translated| (std::mem::take(&mut translated.body), translated))
+            })
         });
         let (redacted, translated): (Redacted, translate::Translated) =
             written.map_err(|refused| Unable::Refused(Box::new(refused)))?;
@@ -184,21 +183,23 @@ impl Foreign {
                 answer.translated = Some(Box::new(told.clone()));
                 return (answer, None);
             }
-            AnswerBody::Whole(bytes) => match translate::answer(&told.context, bytes) {
-                Ok(ours) => {
-                    *bytes = Bytes::from(ours.body);
-                    set_json(&mut answer.head.headers);
-                    let whole = WholeAnswer {
-                        usage: ours.usage,
-                        model: ours.model,
-                        finish_reason: ours.finish_reason,
-                    };
-                    let told = Translated { whole: Some(whole), ..told.clone() };
-                    answer.translated = Some(Box::new(told));
-                    None
+            AnswerBody::Whole(bytes) => {
+                match apart(bytes.len(), || translate::answer(&told.context, bytes)) {
+                    Ok(ours) => {
+                        *bytes = Bytes::from(ours.body);
+                        set_json(&mut answer.head.headers);
+                        let whole = WholeAnswer {
+                            usage: ours.usage,
+                            model: ours.model,
+                            finish_reason: ours.finish_reason,
+                        };
+                        let told = Translated { whole: Some(whole), ..told.clone() };
+                        answer.translated = Some(Box::new(told));
+                        None
+                    }
+                    Err(_) => Some(Failure::Invalid),
                 }
-                Err(_) => Some(Failure::Invalid),
-            },
+            }
             AnswerBody::Streaming(read, incoming) if told.context.stream => {
                 let failure = begin(&told.context, read, incoming, idle).await.err();
                 let kind = HeaderValue::from_static("text/event-stream; charset=utf-8");
@@ -210,6 +211,18 @@ impl Foreign {
             AnswerBody::Streaming(..) => Some(Failure::Invalid),
         };
         (answer, failure)
+    }
+}
+
+/// Does work on so many bytes. Long work holds up no other call of this thread, whose tasks go to
+/// another one meanwhile.
+fn apart<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
+    let is_multi_thread =
+        Handle::try_current().is_ok_and(|it| it.runtime_flavor() == RuntimeFlavor::MultiThread);
+    if bytes > STEP_BYTES_MAX && is_multi_thread {
+        tokio::task::block_in_place(work)
+    } else {
+        work()
     }
 }
 

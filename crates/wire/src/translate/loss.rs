@@ -5,7 +5,7 @@
 //! of the conversation without (`messages[].content[].image_url.detail`), so that a long
 //! conversation does not make a long list.
 //!
-//! Guarantees: each name once, at most [`NAMES_MAX`] of them, and printable, whatever a caller
+//! Guarantees: each name once, at most `NAMES_MAX` of them, and printable, whatever a caller
 //! chose for a name.
 
 use std::borrow::Cow;

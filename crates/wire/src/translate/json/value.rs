@@ -139,7 +139,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Number<'a> {
     }
 }
 
-/// A list of at most [`LIST_ENTRIES_MAX`] entries; a longer one is an error.
+/// A list of at most `LIST_ENTRIES_MAX` entries; a longer one is an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct List<T>(pub Vec<T>);
 

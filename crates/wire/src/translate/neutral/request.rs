@@ -25,7 +25,7 @@ impl<T> Field<T> {
 
 /// A request in neutral form.
 ///
-/// Invariant after [`history::settle`](super::history): neighbouring turns differ in their role;
+/// Invariant after `history::settle`: neighbouring turns differ in their role;
 /// in a user turn the results of tools stand first, in the order of the calls; each result belongs
 /// to a call of the assistant turn before it, and each call that is followed by a turn has a
 /// result.
