@@ -62,23 +62,7 @@ words! {
 impl Algorithm {
     /// The algorithm with this name in a token's header.
     pub fn named(name: &str) -> Option<Algorithm> {
-        use Algorithm::*;
-        Some(match name {
-            "HS256" => HS256,
-            "HS384" => HS384,
-            "HS512" => HS512,
-            "RS256" => RS256,
-            "RS384" => RS384,
-            "RS512" => RS512,
-            "PS256" => PS256,
-            "PS384" => PS384,
-            "PS512" => PS512,
-            "ES256" => ES256,
-            "ES384" => ES384,
-            "ES512" => ES512,
-            "EdDSA" => EdDSA,
-            _ => return None,
-        })
+        Algorithm::WORDS.iter().find(|(word, _)| *word == name).map(|(_, algorithm)| *algorithm)
     }
 
     /// Whether it needs a shared secret.

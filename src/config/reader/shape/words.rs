@@ -11,7 +11,15 @@ macro_rules! words {
         $(#[doc = $about])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum $ty { $( $(#[doc = $doc])* $value, )* }
-        words!($ty: $($word => $ty::$value),*);
+        impl $ty {
+            /// The values with their words.
+            pub const WORDS: &'static [(&'static str, $ty)] = &[$(($word, $ty::$value)),*];
+        }
+        words!(
+            @shape $ty,
+            |value: &$ty| $ty::WORDS.iter().find(|(_, v)| v == value).map(|(word, _)| *word),
+            $ty::WORDS.iter().copied()
+        );
     };
     ($ty:ty: $($word:literal => $value:path),*) => {
         // A value without a word cannot be configured.
