@@ -30,8 +30,8 @@ def step(text):
 
 
 def build():
-    step("building (release)")
-    subprocess.run([CARGO, "build", "--release", "--quiet"], cwd=ROOT, check=True)
+    step("building (profile dist)")
+    subprocess.run([CARGO, "build", "--profile", "dist", "--locked", "--quiet"], cwd=ROOT, check=True)
     for crate in ("barehyper", "mock", "lg"):
         subprocess.run(
             [CARGO, "build", "--release", "--locked", "--quiet", "--target-dir", str(BUILT)], cwd=YARD / crate, check=True
@@ -114,7 +114,15 @@ def wait_for(port):
     sys.exit(f"nothing listens on port {port}")
 
 
-def start_tollgate(folder, provider):
+OPENAI = 'openai: {kind: openai, base_url: "http://PROVIDER/v1", api_key: sk-bench}'
+# The same mock behind Anthropic's messages: a chat call is translated there and back.
+ANTHROPIC = (
+    'claude: {kind: anthropic, base_url: "http://PROVIDER/v1", api_key: sk-bench}}\n'
+    "routing: {default: [{provider: claude, model: claude-sonnet-4-5}]"
+)
+
+
+def start_tollgate(folder, provider, providers=OPENAI):
     """Tollgate with everything on, on core 0, and its port."""
     config = folder / "config"
     (config / "policies").mkdir(parents=True)
@@ -124,11 +132,11 @@ def start_tollgate(folder, provider):
     )
     (config / "policies/all.yaml").write_text(
         f'auth: {{accept: [jwt], jwt: {{secret: "{SECRET}"}}}}\n'
-        f'providers: {{openai: {{kind: openai, base_url: "http://{provider}/v1", api_key: sk-bench}}}}\n'
+        f"providers: {{{providers.replace('PROVIDER', provider)}}}\n"
         "limits: {requests_per_minute: 10000000, burst: 10000000}\n"
     )
     log = open(folder / "tollgate.log", "w")
-    return Program("tollgate", 0, [ROOT / "target/release/tollgate", "serve", "--config", config], log=log), port
+    return Program("tollgate", 0, [ROOT / "target/dist/tollgate", "serve", "--config", config], log=log), port
 
 
 def load(port, body, seconds, sse, connections, rate=0):

@@ -1,4 +1,5 @@
-//! Mock OpenAI-compatible upstream. One thread. Env:
+//! Mock provider: OpenAI's chat completions, embeddings and models, and Anthropic's messages, with
+//! the same text and figures in each. One thread. Env:
 //! MOCK_ADDR (127.0.0.1:9100), MOCK_CHUNKS (200), MOCK_CHUNK_DELAY_US (0),
 //! MOCK_LATENCY_US (0, before the answer), MOCK_COALESCE (1 = one SSE event per HTTP chunk frame),
 //! MOCK_LAST=path : write the last received body there (debug, slow).
@@ -20,10 +21,18 @@ struct Cfg {
     chat: Bytes,
     models: Bytes,
     emb: Bytes,
+    events: Events,
+    message: Bytes,
+    message_events: Events,
+    dump: Option<String>,
+}
+
+/// The events of a stream: the one at its beginning, those that repeat, and its end.
+#[derive(Clone)]
+struct Events {
     first: Bytes,
     delta: Vec<Bytes>,
     last: Bytes,
-    dump: Option<String>,
 }
 
 fn env_u(name: &str, d: u64) -> u64 {
@@ -32,7 +41,7 @@ fn env_u(name: &str, d: u64) -> u64 {
 
 /// Streams chunks; with no delay it yields a frame per poll, as an upstream that is always ready.
 struct Sse {
-    cfg: Arc<Cfg>,
+    events: Events,
     i: usize,
     n: usize,
     delay: Duration,
@@ -68,11 +77,11 @@ impl Body for Sse {
             }
         }
         let b = if self.i == 0 {
-            self.cfg.first.clone()
+            self.events.first.clone()
         } else if self.i <= self.n {
-            self.cfg.delta[self.i % self.cfg.delta.len()].clone()
+            self.events.delta[self.i % self.events.delta.len()].clone()
         } else {
-            self.cfg.last.clone()
+            self.events.last.clone()
         };
         self.i += 1;
         Poll::Ready(Some(Ok(Frame::data(b))))
@@ -143,7 +152,11 @@ async fn handle(cfg: Arc<Cfg>, req: Request<Incoming>) -> Result<Response<RB>, I
             .unwrap()
     };
     let r = match (&method, path.as_str()) {
-        (&Method::POST, p) if p.ends_with("/chat/completions") => {
+        (&Method::POST, p) if p.ends_with("/chat/completions") || p.ends_with("/messages") => {
+            let (whole, events) = match p.ends_with("/messages") {
+                true => (&cfg.message, &cfg.message_events),
+                false => (&cfg.chat, &cfg.events),
+            };
             let t = &tail[tail.len().saturating_sub(4096)..];
             if wants_stream(&head) || (seen > 8192 && wants_stream(t)) {
                 // "[[delay=N]]" in a message survives any gateway: N µs between chunks
@@ -159,12 +172,19 @@ async fn handle(cfg: Arc<Cfg>, req: Request<Incoming>) -> Result<Response<RB>, I
                     .header(header::CONTENT_TYPE, "text/event-stream")
                     .header(header::CACHE_CONTROL, "no-cache")
                     .body(
-                        Sse { n: cfg.chunks, cfg, i: 0, delay, sleep: None, since_yield: 0 }
-                            .boxed(),
+                        Sse {
+                            n: cfg.chunks,
+                            events: events.clone(),
+                            i: 0,
+                            delay,
+                            sleep: None,
+                            since_yield: 0,
+                        }
+                        .boxed(),
                     )
                     .unwrap()
             } else {
-                json(&cfg.chat)
+                json(whole)
             }
         }
         (&Method::POST, p) if p.ends_with("/embeddings") => json(&cfg.emb),
@@ -201,6 +221,32 @@ async fn main() {
     let mut last = BytesMut::new();
     last.extend_from_slice(&ev("{}", "\"stop\""));
     last.extend_from_slice(b"data: {\"id\":\"chatcmpl-mock0000000000000000000001\",\"object\":\"chat.completion.chunk\",\"created\":1750000000,\"model\":\"gpt-4o-mini\",\"choices\":[],\"usage\":{\"prompt_tokens\":320,\"completion_tokens\":200,\"total_tokens\":520}}\n\ndata: [DONE]\n\n");
+    let message = format!(
+        "{{\"id\":\"msg_mock0000000000000000000001\",\"type\":\"message\",\"role\":\"assistant\",\"model\":\"claude-sonnet-4-5\",\"content\":[{{\"type\":\"text\",\"text\":\"{}\"}}],\"stop_reason\":\"end_turn\",\"stop_sequence\":null,\"usage\":{{\"input_tokens\":320,\"cache_creation_input_tokens\":0,\"cache_read_input_tokens\":0,\"output_tokens\":42,\"service_tier\":\"standard\"}}}}",
+        text.trim()
+    );
+    let named = |data: &str| {
+        let name = data.split('"').nth(3).unwrap_or_default();
+        format!("event: {name}\ndata: {data}\n\n")
+    };
+    let message_events = Events {
+        first: Bytes::from(
+            named(r#"{"type":"message_start","message":{"id":"msg_mock0000000000000000000001","type":"message","role":"assistant","model":"claude-sonnet-4-5","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":320,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"output_tokens":1}}}"#)
+                + &named(r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#),
+        ),
+        delta: words
+            .iter()
+            .map(|word| {
+                let delta = r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"WORD"}}"#;
+                Bytes::from(named(&delta.replace("WORD", word)))
+            })
+            .collect(),
+        last: Bytes::from(
+            named(r#"{"type":"content_block_stop","index":0}"#)
+                + &named(r#"{"type":"message_delta","delta":{"stop_reason":"end_turn","stop_sequence":null},"usage":{"input_tokens":320,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"output_tokens":200}}"#)
+                + &named(r#"{"type":"message_stop"}"#),
+        ),
+    };
     let emb: String = (0..256)
         .map(|i| format!("{:.6}", (i as f64 * 0.37).sin() * 0.05))
         .collect::<Vec<_>>()
@@ -212,9 +258,13 @@ async fn main() {
         chat: Bytes::from(chat),
         models: Bytes::from_static(b"{\"object\":\"list\",\"data\":[{\"id\":\"gpt-4o-mini\",\"object\":\"model\",\"created\":1750000000,\"owned_by\":\"mock\"}]}"),
         emb: Bytes::from(format!("{{\"object\":\"list\",\"data\":[{{\"object\":\"embedding\",\"index\":0,\"embedding\":[{}]}}],\"model\":\"text-embedding-3-small\",\"usage\":{{\"prompt_tokens\":8,\"total_tokens\":8}}}}", emb)),
-        first: ev("{\"role\":\"assistant\",\"content\":\"\",\"refusal\":null}", "null"),
-        delta,
-        last: last.freeze(),
+        events: Events {
+            first: ev("{\"role\":\"assistant\",\"content\":\"\",\"refusal\":null}", "null"),
+            delta,
+            last: last.freeze(),
+        },
+        message: Bytes::from(message),
+        message_events,
         dump: std::env::var("MOCK_LAST").ok(),
     });
     let s = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
