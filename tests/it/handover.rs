@@ -85,7 +85,7 @@ fn the_next_process_may_begin_before_the_former_ends() {
 }
 
 #[test]
-fn a_second_signal_is_quick() {
+fn a_second_signal_ends_open_streams_at_once() {
     let provider = Provider::start();
     let mut gateway = Setup::new(&provider).setting("shutdown_grace", "10m").start();
     let mut open = step::sse_open(&step::chat_events(&["first "], true)[..2]);

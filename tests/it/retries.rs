@@ -73,7 +73,7 @@ fn a_provider_that_is_not_there() {
 }
 
 #[test]
-fn one_of_each_status() {
+fn each_status_is_asked_for_again_as_the_contract_says() {
     let provider = Provider::start();
     let gateway = Setup::new(&provider).section("breaker", "{consecutive_failures: 1000}").start();
     let table = [

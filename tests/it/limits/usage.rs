@@ -16,12 +16,12 @@ fn limits(more: &str) -> String {
 
 /// A chat that is estimated at about 30 tokens; the scripted provider says that it used 18, for
 /// 5.55 micro-USD.
-fn short(gateway: &Gateway, bearer: &str) -> Reply {
-    bounded(gateway, bearer, 10)
+fn small_chat(gateway: &Gateway, bearer: &str) -> Reply {
+    chat_bounded_by(gateway, bearer, 10)
 }
 
 /// A chat that is estimated at a little more than these tokens.
-fn bounded(gateway: &Gateway, bearer: &str, max_tokens: u64) -> Reply {
+fn chat_bounded_by(gateway: &Gateway, bearer: &str, max_tokens: u64) -> Reply {
     let mut body = chat("hi");
     body["max_tokens"] = json!(max_tokens);
     gateway.post("/v1/chat/completions", bearer, &body)
@@ -37,7 +37,7 @@ fn not_across_midnight() {
 
 /// Asserts a refusal that names its limit, in the message and on the metrics.
 #[track_caller]
-fn over(gateway: &Gateway, reply: &Reply, scope: &str, limit: &str, says: &str) {
+fn assert_refused_by(gateway: &Gateway, reply: &Reply, scope: &str, limit: &str, says: &str) {
     reply.refused(429, "rate_limit_exceeded");
     assert!(reply.text().contains(says), "{}", reply.text());
     let series =
@@ -53,10 +53,10 @@ fn tokens_are_reserved_settled_and_owed() {
     // Estimated at over 1000, used 800: the second fits, which it would not were the first not
     // settled. The third would fit after 25 seconds.
     provider.script([step::chat_using(789), step::chat_using(789)]);
-    bounded(&gateway, &jwt("acme"), 1000).ok();
-    bounded(&gateway, &jwt("acme"), 1000).ok();
-    let refused = bounded(&gateway, &jwt("acme"), 1000);
-    over(&gateway, &refused, "org", "tokens_per_minute", "1860 tokens a minute");
+    chat_bounded_by(&gateway, &jwt("acme"), 1000).ok();
+    chat_bounded_by(&gateway, &jwt("acme"), 1000).ok();
+    let refused = chat_bounded_by(&gateway, &jwt("acme"), 1000);
+    assert_refused_by(&gateway, &refused, "org", "tokens_per_minute", "1860 tokens a minute");
     let wait: u64 = refused.header("retry-after-ms").unwrap().parse().unwrap();
     assert!((1..=26_000).contains(&wait), "{wait}");
     // One that uses far more than was left passes whole; what it used too much is owed.
@@ -72,7 +72,8 @@ fn tokens_are_reserved_settled_and_owed() {
         &json!({"model": "gpt-4o-mini", "stream": true, "stream_options": {"include_usage": true}, "messages": []}),
     );
     assert!(streamed.ok().text().contains("[DONE]"));
-    let wait: u64 = short(&gateway, &jwt("other")).header("retry-after").unwrap().parse().unwrap();
+    let wait: u64 =
+        small_chat(&gateway, &jwt("other")).header("retry-after").unwrap().parse().unwrap();
     // 18618 used, 1860 held, 31 gained a second.
     assert!((400..=600).contains(&wait), "{wait}");
     assert_eq!(provider.seen().len(), 3, "none of the refused reached the provider");
@@ -93,9 +94,9 @@ fn what_a_failed_call_reserved_is_free_again() {
         .start();
     for _ in 0..5 {
         provider.script([step::error(500, "x")]);
-        short(&gateway, &jwt("acme")).refused(503, "provider_unavailable");
+        small_chat(&gateway, &jwt("acme")).refused(503, "provider_unavailable");
         provider.script([step::error(400, "x")]);
-        assert_eq!(short(&gateway, &jwt("acme")).status, 400);
+        assert_eq!(small_chat(&gateway, &jwt("acme")).status, 400);
         // The place of a client that leaves before the answer. What the provider charges for it is
         // another matter.
         provider.script([step::silence()]);
@@ -110,15 +111,15 @@ fn what_a_failed_call_reserved_is_free_again() {
             body.as_bytes(),
         ));
         provider.wait_for(before + 1);
-        let refused = short(&gateway, &jwt("left"));
-        over(&gateway, &refused, "org", "calls_in_flight", "1 calls in flight");
+        let refused = small_chat(&gateway, &jwt("left"));
+        assert_refused_by(&gateway, &refused, "org", "calls_in_flight", "1 calls in flight");
         drop(connection);
         eventually("the call to be over", || {
             (gateway.metric("tollgate_requests_in_flight") == 0.0).then_some(())
         });
     }
-    short(&gateway, &jwt("acme")).ok();
-    short(&gateway, &jwt("left")).ok();
+    small_chat(&gateway, &jwt("acme")).ok();
+    small_chat(&gateway, &jwt("left")).ok();
 }
 
 #[test]
@@ -146,10 +147,16 @@ fn keys_users_and_models_have_their_own_limits() {
         .start();
     let other = json!({"model": "text-embedding-3-small", "input": "hi"});
     let embed = |bearer: &str| gateway.post("/v1/embeddings", bearer, &other);
-    short(&gateway, "tg-one").ok();
+    small_chat(&gateway, "tg-one").ok();
     embed("tg-one").ok();
-    let refused = short(&gateway, "tg-one");
-    over(&gateway, &refused, "key", "requests_per_minute", "your key one may make 2 calls");
+    let refused = small_chat(&gateway, "tg-one");
+    assert_refused_by(
+        &gateway,
+        &refused,
+        "key",
+        "requests_per_minute",
+        "your key one may make 2 calls",
+    );
     // What the organisation has left is said all the same, and the refused call took nothing of it.
     assert_eq!(refused.header("x-ratelimit-limit-requests"), Some("60000"));
     assert_eq!(refused.header("x-ratelimit-remaining-requests").map(str::len), Some(5));
@@ -158,22 +165,22 @@ fn keys_users_and_models_have_their_own_limits() {
         sign(&json!({"alg": "HS256"}), &claims, SECRET)
     };
     embed(&user("acme", "ann")).ok();
-    over(
+    assert_refused_by(
         &gateway,
-        &short(&gateway, &user("acme", "ann")),
+        &small_chat(&gateway, &user("acme", "ann")),
         "user",
         "requests_per_minute",
         "each user",
     );
     // Other keys and users are not touched, until all of them together have used up the model's
     // limit.
-    short(&gateway, "tg-two").ok();
-    let refused = short(&gateway, &user("acme", "bob"));
-    over(&gateway, &refused, "model", "requests_per_minute", "models gpt-4o*,");
+    small_chat(&gateway, "tg-two").ok();
+    let refused = small_chat(&gateway, &user("acme", "bob"));
+    assert_refused_by(&gateway, &refused, "model", "requests_per_minute", "models gpt-4o*,");
     embed("tg-two").ok();
     // An organisation with rules of its own.
     for _ in 0..6 {
-        short(&gateway, &user("free", "ann")).ok();
+        small_chat(&gateway, &user("free", "ann")).ok();
     }
     let rows = gateway.rows(12);
     assert!(
@@ -195,30 +202,30 @@ fn budgets_survive_a_restart() {
         .start();
     let spend = |gateway: &Gateway, org: &str| {
         let mut passed = 0;
-        while passed < 20 && short(gateway, &jwt(org)).status == 200 {
+        while passed < 20 && small_chat(gateway, &jwt(org)).status == 200 {
             passed += 1;
         }
         passed
     };
     let (day, month) = (spend(&gateway, "acme"), spend(&gateway, "monthly"));
     assert!((3..=5).contains(&day) && day == month, "{day} {month}");
-    short(&gateway, &jwt("unlimited")).ok();
+    small_chat(&gateway, &jwt("unlimited")).ok();
     // Killed, not stopped: what had not reached the store is read from the write-ahead log.
     let gateway = gateway.kill_and_restart();
     let refused = eventually("the budgets to be known", || {
-        Some(short(&gateway, &jwt("acme"))).filter(|reply| reply.status == 429)
+        Some(small_chat(&gateway, &jwt("acme"))).filter(|reply| reply.status == 429)
     });
-    over(&gateway, &refused, "org", "usd_per_day", "may spend 0.00003 USD a day");
+    assert_refused_by(&gateway, &refused, "org", "usd_per_day", "may spend 0.00003 USD a day");
     assert_eq!(refused.header("x-should-retry"), Some("false"));
     assert!(refused.header("retry-after").unwrap().parse::<u64>().unwrap() <= 86_400);
-    over(
+    assert_refused_by(
         &gateway,
-        &short(&gateway, &jwt("monthly")),
+        &small_chat(&gateway, &jwt("monthly")),
         "org",
         "usd_per_month",
         "may spend 0.00003 USD a month",
     );
-    short(&gateway, &jwt("unlimited")).ok();
+    small_chat(&gateway, &jwt("unlimited")).ok();
 }
 
 #[test]
@@ -228,7 +235,7 @@ fn a_flood_over_a_token_limit_is_folded() {
         Setup::new(&provider).section("limits", &limits("tokens_per_minute: 30")).start();
     // The first owes so much that no other passes.
     provider.script([step::chat_using(100_000)]);
-    let refused = (0..60).filter(|_| short(&gateway, &jwt("acme")).status == 429).count();
+    let refused = (0..60).filter(|_| small_chat(&gateway, &jwt("acme")).status == 429).count();
     assert_eq!(refused, 59);
     let rows = gateway.stop();
     let limited: Vec<_> = rows.iter().filter(|row| row["outcome"] == "rate_limited").collect();
@@ -245,12 +252,12 @@ fn limits_are_edited_hot_and_nothing_is_refilled() {
     let gateway = Setup::new(&provider).section("limits", &limits("tokens_per_minute: 40")).start();
     // It owes for minutes.
     provider.script([step::chat_using(1000)]);
-    short(&gateway, &jwt("acme")).ok();
-    short(&gateway, &jwt("acme")).refused(429, "rate_limit_exceeded");
+    small_chat(&gateway, &jwt("acme")).ok();
+    small_chat(&gateway, &jwt("acme")).refused(429, "rate_limit_exceeded");
     gateway.edit_and_wait("limits", &limits("tokens_per_minute: 41"));
-    short(&gateway, &jwt("acme")).refused(429, "rate_limit_exceeded");
+    small_chat(&gateway, &jwt("acme")).refused(429, "rate_limit_exceeded");
     gateway.edit_and_wait("limits", &limits("tokens_per_minute: off"));
-    short(&gateway, &jwt("acme")).ok();
+    small_chat(&gateway, &jwt("acme")).ok();
 }
 
 #[test]
@@ -271,11 +278,11 @@ fn keys_expire_and_are_for_their_models_and_endpoints() {
     let gateway = Setup::new(&provider)
         .section("auth", &format!("accept: [key]\nkeys: [{}]", keys.join(", ")))
         .start();
-    short(&gateway, "tg-new").ok();
-    let expired = short(&gateway, "tg-old");
+    small_chat(&gateway, "tg-new").ok();
+    let expired = small_chat(&gateway, "tg-old");
     expired.refused(401, "invalid_token");
     assert!(expired.text().contains("has expired"), "{}", expired.text());
-    short(&gateway, "tg-mini").ok();
+    small_chat(&gateway, "tg-mini").ok();
     let ask = |path: &str, key: &str, body: &serde_json::Value| gateway.post(path, key, body);
     let large =
         json!({"model": "gpt-4o", "messages": [{"role": "user", "content": "x".repeat(200_000)}]});
@@ -285,7 +292,7 @@ fn keys_expire_and_are_for_their_models_and_endpoints() {
         json!({"messages": [{"role": "user", "content": "x".repeat(200_000)}], "model": "gpt-4o"});
     ask("/v1/chat/completions", "tg-mini", &late).refused(404, "model_not_found");
     ask("/v1/embeddings", "tg-mini", &json!({"input": "no model"})).refused(404, "model_not_found");
-    short(&gateway, "tg-chat").ok();
+    small_chat(&gateway, "tg-chat").ok();
     ask("/v1/embeddings", "tg-chat", &json!({"model": "x", "input": "y"}))
         .refused(403, "endpoint_not_allowed");
     assert_eq!(provider.seen().len(), 3, "none of the refused reached the provider");

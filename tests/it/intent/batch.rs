@@ -35,14 +35,14 @@ fn look(gateway: &Gateway, org: &str, location: &str, prefer: &str) -> Reply {
     gateway.send("GET", location, &[("authorization", bearer.as_str()), ("prefer", prefer)], b"")
 }
 
-fn held(answer: &str) -> (step::Step, std::sync::mpsc::Sender<()>) {
+fn answer_behind_a_gate(answer: &str) -> (step::Step, std::sync::mpsc::Sender<()>) {
     let (gate, go) = step::gate();
     let mut step = vec![gate];
     step.extend(step::chat(answer));
     (step, go)
 }
 
-fn with<'a>(
+fn rows_with<'a>(
     rows: &'a [Map<String, Value>],
     column: &str,
     value: &Value,
@@ -51,7 +51,7 @@ fn with<'a>(
 }
 
 /// Waits until so many calls have joined the work of another.
-fn joined(gateway: &Gateway, count: f64) {
+fn wait_until_joined(gateway: &Gateway, count: f64) {
     let name = "tollgate_intents_shared_total{from=\"work\"}";
     eventually("calls that join", || (gateway.metric(name) >= count).then_some(()));
 }
@@ -60,13 +60,13 @@ fn joined(gateway: &Gateway, count: f64) {
 fn the_same_ticket_twice_at_once_is_asked_about_once() {
     let provider = Provider::start();
     let gateway = Gateway::start(&provider);
-    let (first, go) = held(GOOD);
+    let (first, go) = answer_behind_a_gate(GOOD);
     provider.script([first]);
     provider.always(step::chat(r#"{"category":"other","priority":"low","confidence":0.1}"#));
     thread::scope(|scope| {
         let asked: Vec<_> = (0..4).map(|_| scope.spawn(|| ask(&gateway, "acme", "one"))).collect();
         provider.wait_for(1);
-        joined(&gateway, 3.0);
+        wait_until_joined(&gateway, 3.0);
         // Another organisation's ticket of the same words is another ticket.
         assert_eq!(ask(&gateway, "other", "one").ok().json()["category"], "other");
         go.send(()).unwrap();
@@ -76,7 +76,7 @@ fn the_same_ticket_twice_at_once_is_asked_about_once() {
     });
     assert_eq!(provider.seen().len(), 2);
     let rows = gateway.rows(5);
-    let ours = with(&rows, "org_id", &json!("acme"));
+    let ours = rows_with(&rows, "org_id", &json!("acme"));
     assert_eq!(ours.len(), 4);
     for row in &ours {
         assert_eq!(
@@ -114,7 +114,7 @@ fn who_follows_shares_a_failure_and_takes_over_from_one_who_left() {
         let asked: Vec<_> =
             (0..2).map(|_| scope.spawn(|| ask(&gateway, "acme", "fails"))).collect();
         provider.wait_for(1);
-        joined(&gateway, 1.0);
+        wait_until_joined(&gateway, 1.0);
         go.send(()).unwrap();
         for reply in asked {
             reply.join().unwrap().refused(503, "provider_unavailable");
@@ -133,20 +133,20 @@ fn who_follows_shares_a_failure_and_takes_over_from_one_who_left() {
     provider.wait_for(1);
     thread::scope(|scope| {
         let follower = scope.spawn(|| ask(&gateway, "acme", "left"));
-        joined(&gateway, 2.0);
+        wait_until_joined(&gateway, 2.0);
         drop(leaver);
         assert_eq!(follower.join().unwrap().ok().json(), good());
     });
     assert_eq!(provider.seen().len(), 2);
     let rows = gateway.rows(4);
-    assert_eq!(with(&rows, "outcome", &json!("client_disconnect")).len(), 1, "{rows:?}");
+    assert_eq!(rows_with(&rows, "outcome", &json!("client_disconnect")).len(), 1, "{rows:?}");
 }
 
 #[test]
 fn a_stalled_provider_is_told_at_the_deadline_and_its_answer_is_not_lost() {
     let provider = Provider::start();
     let gateway = Setup::new(&provider).section("intent", "{deadline: 1s}").start();
-    let (stalled, go) = held(GOOD);
+    let (stalled, go) = answer_behind_a_gate(GOOD);
     provider.script([stalled]);
     let reply = ask(&gateway, "acme", "late");
     reply.refused(504, "provider_timeout");
@@ -172,7 +172,7 @@ fn a_stalled_provider_is_told_at_the_deadline_and_its_answer_is_not_lost() {
 fn an_answer_can_be_fetched_later_by_its_organisation_alone() {
     let provider = Provider::start();
     let gateway = Gateway::start(&provider);
-    let (step, go) = held(GOOD);
+    let (step, go) = answer_behind_a_gate(GOOD);
     provider.script([step]);
     let reply = ask_later(&gateway, "acme", "later", "respond-async");
     assert_eq!(reply.status, 202, "{}", reply.text());
@@ -200,7 +200,7 @@ fn an_answer_can_be_fetched_later_by_its_organisation_alone() {
 
     let rows = gateway.rows(3);
     assert_eq!(rows.len(), 3, "looking leaves no row: {rows:?}");
-    let accepted = with(&rows, "status", &json!(202));
+    let accepted = rows_with(&rows, "status", &json!(202));
     assert_eq!(
         (accepted.len(), &accepted[0]["outcome"], &accepted[0]["cost_usd"]),
         (1, &json!("ok"), &Value::Null)
@@ -261,7 +261,7 @@ fn a_batch_is_answered_in_order_and_fails_one_by_one() {
         assert_eq!(results[n], expected, "{n}");
     }
     let rows = gateway.rows(20);
-    assert_eq!(with(&rows, "endpoint", &json!("/api/ai/intent/batch")).len(), 20);
+    assert_eq!(rows_with(&rows, "endpoint", &json!("/api/ai/intent/batch")).len(), 20);
     assert!(
         rows.iter()
             .all(|row| row["request_id"] == rows[0]["request_id"] && !row["cost_usd"].is_null())
@@ -344,7 +344,7 @@ fn a_bad_ticket_of_a_batch_fails_alone() {
     assert_eq!(seen.len(), 2);
     assert!(seen.iter().all(|seen| !seen.text().contains("T-")));
     let rows = gateway.rows(6);
-    assert_eq!(with(&rows, "status", &json!(400)).len(), 4);
+    assert_eq!(rows_with(&rows, "status", &json!(400)).len(), 4);
 }
 
 #[test]
@@ -395,7 +395,7 @@ fn a_batch_ends_at_its_deadline() {
     assert_eq!(results.iter().filter(late).count(), 10, "{results:?}");
     assert!(provider.seen().len() <= 8, "the last two were not begun");
     let rows = gateway.rows(10);
-    assert!(with(&rows, "attempts", &json!(0)).len() >= 2, "{rows:?}");
+    assert!(rows_with(&rows, "attempts", &json!(0)).len() >= 2, "{rows:?}");
 }
 
 #[test]
@@ -410,9 +410,9 @@ fn work_left_at_the_end_of_the_process_says_so() {
     assert_eq!(ask_later(&gateway, "acme", "later", "respond-async").status, 202);
     provider.wait_for(2);
     let rows = gateway.stop();
-    let outcomes = |outcome: &str| with(&rows, "outcome", &json!(outcome)).len();
+    let outcomes = |outcome: &str| rows_with(&rows, "outcome", &json!(outcome)).len();
     assert_eq!((outcomes("timeout"), outcomes("ok"), outcomes("refused")), (1, 1, 2), "{rows:?}");
-    let cut = with(&rows, "outcome", &json!("refused"));
+    let cut = rows_with(&rows, "outcome", &json!("refused"));
     assert!(cut.iter().all(|row| row["status"] == 503 && row["attempts"] == 1), "{cut:?}");
 }
 
@@ -420,7 +420,7 @@ fn work_left_at_the_end_of_the_process_says_so() {
 fn background_work_is_finished_before_the_process_ends() {
     let provider = Provider::start();
     let mut gateway = Setup::new(&provider).section("intent", "{deadline: 1s}").start();
-    let (step, go) = held(GOOD);
+    let (step, go) = answer_behind_a_gate(GOOD);
     provider.script([step]);
     ask(&gateway, "acme", "late").refused(504, "provider_timeout");
     gateway.signal(Signal::TERM);
@@ -479,7 +479,7 @@ fn tickets_reserve_tokens_and_settle_on_what_was_used() {
     let limits =
         "{requests_per_minute: 60000, burst: 60000, tokens_per_minute: 950, calls_in_flight: 3}";
     let gateway = Setup::new(&provider).section("limits", limits).start();
-    let (step, go) = held(GOOD);
+    let (step, go) = answer_behind_a_gate(GOOD);
     provider.script([step]);
     provider.always(step::chat(GOOD));
     thread::scope(|scope| {
@@ -495,7 +495,7 @@ fn tickets_reserve_tokens_and_settle_on_what_was_used() {
         assert!(told.header("retry-after").is_some());
         // The same ticket needs no question, and so no tokens.
         let same = scope.spawn(|| ask(&gateway, "acme", "one"));
-        joined(&gateway, 1.0);
+        wait_until_joined(&gateway, 1.0);
         go.send(()).unwrap();
         assert_eq!(first.join().unwrap().ok().json(), good());
         assert_eq!(same.join().unwrap().ok().json(), good());

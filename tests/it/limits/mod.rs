@@ -1,0 +1,5 @@
+//! Limits: of requests, of tokens, money and calls in flight, and those that gateways share.
+
+mod requests;
+mod shared;
+mod usage;
