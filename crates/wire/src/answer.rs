@@ -7,7 +7,6 @@ use std::borrow::Cow;
 
 use serde::de::Deserialize;
 
-use crate::format::Format;
 use crate::gemini_usage::GeminiUsage;
 use crate::lenient::{Lenient, Text};
 use crate::reported::{ReportedUsage, Tier};
@@ -24,42 +23,38 @@ pub struct AnswerFacts {
     pub is_object: bool,
 }
 
-impl Format {
-    /// Reads a whole answer. Anything but a JSON object gives the default.
-    pub fn read_answer(self, answer: &[u8]) -> AnswerFacts {
-        match serde_json::from_slice::<Head<'_>>(answer) {
-            Ok(head) => AnswerFacts {
-                usage: tokens(self, head.usage, head.usage_metadata, head.service_tier),
-                model: head
-                    .model
-                    .0
-                    .or(head.model_version.0)
-                    .map(Cow::into_owned)
-                    .unwrap_or_default(),
-                is_object: true,
-            },
-            Err(_) => AnswerFacts::default(),
-        }
-    }
+/// Adds up a `usage` object.
+pub(crate) type AddUp = fn(&ReportedUsage) -> Option<TokenUsage>;
 
-    /// Reads usage from the end of a long answer, of which only `tail` was kept: the last `"usage"`
-    /// in it.
-    pub fn read_usage_in_tail(self, tail: &[u8]) -> Option<TokenUsage> {
-        let own = last::<Lenient<ReportedUsage>>(tail, b"\"usage\"");
-        let gemini = last::<Lenient<GeminiUsage>>(tail, b"\"usageMetadata\"");
-        let tier = last::<Tier>(tail, b"\"service_tier\"");
-        tokens(self, own.unwrap_or_default(), gemini.unwrap_or_default(), tier.unwrap_or_default())
+/// Reads a whole answer. Anything but a JSON object gives the default.
+pub(crate) fn read(answer: &[u8], add_up: Option<AddUp>) -> AnswerFacts {
+    match serde_json::from_slice::<Head<'_>>(answer) {
+        Ok(head) => AnswerFacts {
+            usage: tokens(add_up, head.usage, head.usage_metadata, head.service_tier),
+            model: head.model.0.or(head.model_version.0).map(Cow::into_owned).unwrap_or_default(),
+            is_object: true,
+        },
+        Err(_) => AnswerFacts::default(),
     }
+}
+
+/// Reads usage from the end of a long answer, of which only `tail` was kept: the last `"usage"` in
+/// it.
+pub(crate) fn read_usage_in_tail(tail: &[u8], add_up: Option<AddUp>) -> Option<TokenUsage> {
+    let own = last::<Lenient<ReportedUsage>>(tail, b"\"usage\"");
+    let gemini = last::<Lenient<GeminiUsage>>(tail, b"\"usageMetadata\"");
+    let tier = last::<Tier>(tail, b"\"service_tier\"");
+    tokens(add_up, own.unwrap_or_default(), gemini.unwrap_or_default(), tier.unwrap_or_default())
 }
 
 /// The usage that an answer or an event reports; the tier may stand beside it.
 pub(crate) fn tokens(
-    format: Format,
+    add_up: Option<AddUp>,
     own: Lenient<ReportedUsage>,
     gemini: Lenient<GeminiUsage>,
     tier: Tier,
 ) -> Option<TokenUsage> {
-    let add_up = format.spec().usage?;
+    let add_up = add_up?;
     let own = own.0.and_then(|usage| add_up(&usage));
     let usage = own.or_else(|| gemini.0.and_then(|usage| usage.tokens()))?;
     Some(if usage.tier == ServiceTier::Unknown {
@@ -94,6 +89,7 @@ struct Head<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::Format;
 
     fn usage(
         input: u64,

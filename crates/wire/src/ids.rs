@@ -12,8 +12,6 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::format::Format;
-
 /// A place in an answer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Place {
@@ -33,27 +31,13 @@ use Place::{Each, Fields, Id};
 /// An object that is named by its `id`.
 pub(crate) const NAMED: Place = Fields(&[("id", Id)]);
 
-impl Format {
-    /// Whether answers in this format name stored objects.
-    pub const fn names_objects(self) -> bool {
-        self.spec().objects.is_some()
-    }
-
-    /// Calls `note` with the id of each object that an answer, or the data of an event, says was
-    /// made.
-    pub fn each_object(self, answer: &[u8], note: &mut dyn FnMut(&str)) {
-        if let Some(place) = self.spec().objects.and_then(|places| places(answer)) {
-            read(place, answer, note);
-        }
-    }
-}
-
 /// Calls `note` with the id of the object that the call made, if the answer is that object.
 pub fn made_object(answer: &[u8], note: &mut dyn FnMut(&str)) {
     read(&NAMED, answer, note);
 }
 
-fn read(place: &'static Place, answer: &[u8], note: &mut dyn FnMut(&str)) {
+/// Calls `note` with the ids in a place of an answer.
+pub(crate) fn read(place: &'static Place, answer: &[u8], note: &mut dyn FnMut(&str)) {
     let mut reader = serde_json::Deserializer::from_slice(answer);
     // An answer that is cut, or not JSON, names nothing from there on.
     let _ = Reader { place, note }.deserialize(&mut reader);
@@ -141,6 +125,7 @@ struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::Format;
 
     fn ids(format: Format, answer: &str) -> Vec<String> {
         let mut ids = Vec::new();

@@ -72,7 +72,7 @@ pub mod written;
 
 pub use answer::AnswerFacts;
 pub use error::{ErrorFacts, StreamFailure};
-pub use exchange::{TextExchange, TextRequest};
-pub use format::{Format, ProviderKind, Route};
+pub use exchange::TextRequest;
+pub use format::{Format, ProviderKind, Route, TextExchange};
 pub use stream::{Role, StreamReader};
 pub use transcript::Transcript;

@@ -7,8 +7,7 @@
 //! Guarantees: an event that cannot be read is [`Role::Content`] and changes nothing; the
 //! transcript is bounded. Does not redact.
 
-use crate::answer::tokens;
-use crate::format::{End, Format};
+use crate::answer::{AddUp, tokens};
 use crate::gemini_usage::GeminiUsage;
 use crate::lenient::{Lenient, Text};
 use crate::reported::{ReportedUsage, Tier};
@@ -28,6 +27,20 @@ pub enum Role {
     Failed,
 }
 
+/// Reads the data of one event.
+pub(crate) type ReadEvent = fn(&mut StreamReader, &[u8]) -> Role;
+
+/// How a complete stream ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// With its last event.
+    LastEvent,
+    /// With its last event, or after a `finish_reason`: some servers leave out `[DONE]`.
+    FinishReason,
+    /// Anywhere: the format does not say.
+    Anywhere,
+}
+
 /// Follows one streamed answer.
 ///
 /// ```
@@ -41,7 +54,9 @@ pub enum Role {
 /// ```
 #[derive(Debug)]
 pub struct StreamReader {
-    pub(crate) format: Format,
+    read_event: ReadEvent,
+    add_up: Option<AddUp>,
+    pub(crate) end: End,
     pub(crate) tier: Tier,
     pub(crate) gemini: Lenient<GeminiUsage>,
     /// The reported usage is that of the whole answer.
@@ -60,10 +75,17 @@ pub struct StreamReader {
 }
 
 impl StreamReader {
-    /// A reader whose transcript holds at most `text_bytes_max` bytes of text.
-    pub fn new(format: Format, text_bytes_max: usize) -> StreamReader {
+    /// Of a format that reads events, ends and adds up its usage so.
+    pub(crate) fn with(
+        read_event: ReadEvent,
+        end: End,
+        add_up: Option<AddUp>,
+        text_bytes_max: usize,
+    ) -> StreamReader {
         StreamReader {
-            format,
+            read_event,
+            add_up,
+            end,
             tier: Tier::default(),
             gemini: Lenient::default(),
             is_usage_final: false,
@@ -87,7 +109,7 @@ impl StreamReader {
             self.has_ended = true;
             return Role::Last;
         }
-        let role = (self.format.spec().event)(self, data);
+        let role = (self.read_event)(self, data);
         let has_failed = role == Role::Failed || name == b"error";
         self.has_failed |= has_failed;
         self.has_ended |= role == Role::Last;
@@ -99,7 +121,7 @@ impl StreamReader {
     pub fn may_end(&self) -> bool {
         self.has_ended
             || self.has_failed
-            || match self.format.spec().end {
+            || match self.end {
                 End::LastEvent => false,
                 End::FinishReason => self.has_finish_reason,
                 End::Anywhere => true,
@@ -128,7 +150,7 @@ impl StreamReader {
 
     /// The usage reported so far.
     pub fn usage(&self) -> Option<TokenUsage> {
-        tokens(self.format, Lenient(Some(self.usage)), self.gemini, self.tier)
+        tokens(self.add_up, Lenient(Some(self.usage)), self.gemini, self.tier)
     }
 
     /// The reported usage is that of the whole answer; before, it is that of its beginning.
@@ -175,6 +197,7 @@ impl StreamReader {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::format::Format;
 
     /// Reads events (name and data) and returns their roles.
     pub(crate) fn follow(format: Format, events: &[(&str, &str)]) -> (Vec<Role>, StreamReader) {

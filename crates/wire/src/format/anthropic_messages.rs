@@ -14,15 +14,15 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tollgate_redact::Schema;
 
-use super::{Conventions, End, Format, Route, Spec};
+use super::{Conventions, Format, Route, Spec, TextExchange};
 use crate::error::StreamFailure;
 use crate::estimate::Makes;
-use crate::exchange::{TextExchange, TextRequest};
+use crate::exchange::{TextForm, TextRequest};
 use crate::ids::NAMED;
 use crate::ids::Place::{self, Each, Fields, Id};
 use crate::lenient::{Content, Count, Lenient, Text};
 use crate::reported::ReportedUsage;
-use crate::stream::{Role, StreamReader};
+use crate::stream::{End, Role, StreamReader};
 
 pub(crate) const SPEC: Spec = Spec {
     name: "messages",
@@ -48,9 +48,7 @@ pub(crate) const KIND: Conventions = Conventions {
     format: Format::AnthropicMessages,
     text_exchange: TextExchange {
         format: Format::AnthropicMessages,
-        takes_schema: |_| false,
-        write: request,
-        read: text,
+        form: TextForm { takes_schema: |_| false, write: request, read: text },
     },
 };
 

@@ -9,10 +9,10 @@
 
 use serde::Deserialize;
 
-use super::{Conventions, End, Format, Spec, openai_chat, other};
+use super::{Conventions, Format, Spec, openai_chat, other};
 use crate::lenient::{Count, Lenient, Text};
 use crate::reported::{ReportedUsage, Tier};
-use crate::stream::{Role, StreamReader};
+use crate::stream::{End, Role, StreamReader};
 
 pub(crate) const SPEC: Spec = Spec {
     name: "bedrock_converse",

@@ -11,10 +11,10 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Conventions, End, Format, Spec, openai_chat, other};
+use super::{Conventions, Format, Spec, openai_chat, other};
 use crate::gemini_usage::GeminiUsage;
 use crate::lenient::{Count, Few, Lenient, Text};
-use crate::stream::{Role, StreamReader};
+use crate::stream::{End, Role, StreamReader};
 
 pub(crate) const SPEC: Spec = Spec {
     name: "gemini",

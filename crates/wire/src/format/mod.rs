@@ -18,14 +18,15 @@ mod openai_speech;
 mod other;
 mod stored_object;
 
+use serde_json::Value;
 use tollgate_redact::Schema;
 
+use crate::answer::{self, AddUp, AnswerFacts};
 use crate::error::StreamFailure;
 use crate::estimate::Makes;
-use crate::exchange::TextExchange;
-use crate::ids::PlacesOf;
-use crate::reported::ReportedUsage;
-use crate::stream::{Role, StreamReader};
+use crate::exchange::{TextForm, TextRequest};
+use crate::ids::{self, PlacesOf};
+use crate::stream::{End, ReadEvent, StreamReader};
 use crate::usage::TokenUsage;
 
 macro_rules! formats {
@@ -125,9 +126,9 @@ pub(crate) struct Spec {
     /// The provider keeps the answer unless the request says `store: false`.
     pub is_stored: bool,
     /// Adds up the `usage` object. `None`: its usage is not counted.
-    pub usage: Option<fn(&ReportedUsage) -> Option<TokenUsage>>,
+    pub usage: Option<AddUp>,
     /// Reads the data of one event of a stream.
-    pub event: fn(&mut StreamReader, &[u8]) -> Role,
+    pub event: ReadEvent,
     /// The event that ends a stream.
     pub end: End,
     /// Writes the event that reports a failure. `None`: the format has no such event, so the
@@ -135,17 +136,6 @@ pub(crate) struct Spec {
     pub error_event: Option<fn(&StreamFailure<'_>) -> String>,
     /// Finds the ids of stored objects. `None`: answers in this format name no stored objects.
     pub objects: Option<PlacesOf>,
-}
-
-/// How a complete stream ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
-    /// With its last event.
-    LastEvent,
-    /// With its last event, or after a `finish_reason`: some servers leave out `[DONE]`.
-    FinishReason,
-    /// Anywhere: the format does not say.
-    Anywhere,
 }
 
 /// An endpoint that takes `POST` requests in a format.
@@ -208,6 +198,69 @@ impl Format {
     /// ends for a complete one.
     pub fn error_event(self, failure: &StreamFailure<'_>) -> Option<String> {
         self.spec().error_event.map(|write| write(failure))
+    }
+
+    /// Reads a whole answer. Anything but a JSON object gives the default.
+    pub fn read_answer(self, answer: &[u8]) -> AnswerFacts {
+        answer::read(answer, self.spec().usage)
+    }
+
+    /// Reads usage from the end of a long answer, of which only `tail` was kept: the last `"usage"`
+    /// in it.
+    pub fn read_usage_in_tail(self, tail: &[u8]) -> Option<TokenUsage> {
+        answer::read_usage_in_tail(tail, self.spec().usage)
+    }
+
+    /// Whether answers in this format name stored objects.
+    pub const fn names_objects(self) -> bool {
+        self.spec().objects.is_some()
+    }
+
+    /// Calls `note` with the id of each object that an answer, or the data of an event, says was
+    /// made.
+    pub fn each_object(self, answer: &[u8], note: &mut dyn FnMut(&str)) {
+        if let Some(place) = self.spec().objects.and_then(|places| places(answer)) {
+            ids::read(place, answer, note);
+        }
+    }
+}
+
+impl StreamReader {
+    /// A reader whose transcript holds at most `text_bytes_max` bytes of text.
+    pub fn new(format: Format, text_bytes_max: usize) -> StreamReader {
+        let spec = format.spec();
+        StreamReader::with(spec.event, spec.end, spec.usage, text_bytes_max)
+    }
+}
+
+/// How a format writes a question of the gateway's own and reads its answer.
+#[derive(Debug)]
+pub struct TextExchange {
+    /// The format of request and answer.
+    pub format: Format,
+    pub(crate) form: TextForm,
+}
+
+impl TextExchange {
+    /// The path below the provider's base URL.
+    pub fn path(&self) -> &'static str {
+        self.format.routes().first().map_or("/", |route| route.path())
+    }
+
+    /// Whether the model takes a JSON Schema of its answer.
+    pub fn takes_schema(&self, model: &str) -> bool {
+        (self.form.takes_schema)(model)
+    }
+
+    /// The request body.
+    pub fn request(&self, request: &TextRequest<'_>) -> Value {
+        (self.form.write)(request)
+    }
+
+    /// The text that the model has written in a whole JSON answer; empty if there is none. Keeps
+    /// nothing else of it.
+    pub fn text(&self, answer: &[u8]) -> String {
+        (self.form.read)(answer)
     }
 }
 

@@ -14,16 +14,16 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tollgate_redact::Schema;
 
-use super::{Conventions, End, Format, Route, Spec};
+use super::{Conventions, Format, Route, Spec, TextExchange};
 use crate::error::StreamFailure;
 use crate::estimate::Makes;
-use crate::exchange::{TextExchange, TextRequest};
+use crate::exchange::{TextForm, TextRequest};
 use crate::gemini_usage::GeminiUsage;
 use crate::ids::NAMED;
 use crate::ids::Place::{self, Each, Fields};
 use crate::lenient::{self, Content, Count, Few, Lenient, Take, Text};
 use crate::reported::{ReportedUsage, Tier};
-use crate::stream::{Role, StreamReader};
+use crate::stream::{End, Role, StreamReader};
 
 /// Chat and completions have the same options.
 pub(crate) const SCHEMA: Schema = Schema {
@@ -61,8 +61,10 @@ pub(crate) const KIND: Conventions = Conventions {
 };
 
 /// How a model is asked a question of the gateway's own.
-pub(crate) const TEXT_EXCHANGE: TextExchange =
-    TextExchange { format: Format::OpenAiChat, takes_schema, write: request, read: first_text };
+pub(crate) const TEXT_EXCHANGE: TextExchange = TextExchange {
+    format: Format::OpenAiChat,
+    form: TextForm { takes_schema, write: request, read: first_text },
+};
 
 // ---- streams ------------------------------------------------------------------------------------
 
@@ -145,8 +147,7 @@ pub(crate) fn chunk(stream: &mut StreamReader, data: &[u8]) -> Role {
         add_choice(stream, choice);
     }
     // Some servers report the sums so far in every chunk.
-    let is_at_end =
-        is_usage_only || stream.has_finish_reason || stream.format.spec().end == End::Anywhere;
+    let is_at_end = is_usage_only || stream.has_finish_reason || stream.end == End::Anywhere;
     stream.is_usage_final |=
         (has_usage || has_gemini_usage) && is_at_end && stream.usage().is_some();
     if is_usage_only { Role::UsageOnly } else { Role::Content }

@@ -13,14 +13,14 @@ use serde::Deserialize;
 use serde_json::json;
 use tollgate_redact::Schema;
 
-use super::{End, Format, Route, Spec, other};
+use super::{Format, Route, Spec, other};
 use crate::error::StreamFailure;
 use crate::estimate::Makes;
 use crate::ids::NAMED;
 use crate::ids::Place::{self, Each, Fields, Id};
 use crate::lenient::{Count, Lenient, Text};
 use crate::reported::{ReportedUsage, Tier};
-use crate::stream::{Role, StreamReader};
+use crate::stream::{End, Role, StreamReader};
 
 pub(crate) const SPEC: Spec = Spec {
     name: "responses",

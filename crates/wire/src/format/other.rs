@@ -6,8 +6,9 @@
 
 use tollgate_redact::Schema;
 
-use super::{End, Spec, openai_chat};
+use super::{Spec, openai_chat};
 use crate::reported::ReportedUsage;
+use crate::stream::End;
 
 pub(crate) const SPEC: Spec = Spec {
     name: "other",
