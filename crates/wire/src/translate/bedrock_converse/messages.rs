@@ -7,17 +7,16 @@ use crate::translate::Target;
 use crate::translate::ids::{self, IdRule};
 use crate::translate::json::{JsonList, JsonObject, JsonText};
 use crate::translate::loss::{Losses, Refused};
+use crate::translate::marks::Marks;
 use crate::translate::neutral::{
-    CacheMark, Media, MediaKind, OpaqueKind, Part, PartKind, Reasoning, Request, Role, Source,
-    ToolCall, ToolResult, Turn, Vendor,
+    CacheMark, Media, MediaKind, OpaqueKind, Part, PartKind, Reasoning, Request, Role,
+    SearchResult, Source, ToolCall, ToolResult, Turn, Vendor,
 };
 
 /// Bytes of a tool's name.
 const TOOL_NAME_BYTES_MAX: usize = 64;
 /// The rule for names of tools, for a caller.
 pub(crate) const NAME_RULE: &str = "a name of a tool has 1 to 64 of A-Z a-z 0-9 _ -";
-/// Marks of the prompt cache in one request; the last ones count.
-const MARKS_MAX: usize = 4;
 /// Characters of a document's name.
 const NAME_CHARS_MAX: usize = 200;
 
@@ -36,73 +35,30 @@ const DOCUMENTS: [(&str, &str); 9] = [
     ("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", "xlsx"),
 ];
 
-/// The marks of the prompt cache: of too many, the first are left out.
-pub(crate) struct Marks {
-    left_out: usize,
-    are_taken: bool,
-    /// Claude: marks after tools, and for an hour.
-    is_claude: bool,
+/// The marks of a request. After tools only Claude takes some.
+pub(crate) fn marks(request: &Request<'_>, target: &Target<'_>) -> Marks {
+    let parts = request.turns.iter().flat_map(|turn| &turn.parts);
+    let of_parts = parts.filter(|part| part.cache.is_some()).count();
+    let is_claude = target.facts.vendor == Vendor::Anthropic;
+    let of_tools = request.tools.iter().filter(|tool| tool.cache.is_some() && is_claude).count();
+    Marks::new(of_parts + of_tools, target.facts.cache_marks)
 }
 
-impl Marks {
-    /// Counts the marks of a request.
-    pub(crate) fn of(request: &Request<'_>, target: &Target<'_>) -> Marks {
-        let is_claude = target.facts.vendor == Vendor::Anthropic;
-        let parts = request.turns.iter().flat_map(|turn| &turn.parts);
-        let of_parts = parts.filter(|part| part.cache.is_some()).count();
-        let of_tools = request.tools.iter().filter(|tool| tool.cache.is_some() && is_claude);
-        Marks {
-            left_out: (of_parts + of_tools.count()).saturating_sub(MARKS_MAX),
-            are_taken: target.facts.cache_marks,
-            is_claude,
-        }
-    }
-
-    /// Writes a mark after a block, or notes that it is left out.
-    pub(crate) fn write(
-        &mut self,
-        mark: Option<CacheMark>,
-        name: &'static str,
-        losses: &mut Losses,
-        list: &mut JsonList<'_>,
-    ) {
-        let Some(mark) = mark else { return };
-        if self.left_out > 0 || !self.are_taken {
-            self.left_out = self.left_out.saturating_sub(1);
-            losses.drop_hint(name);
-            return;
-        }
-        let mut entry = list.object();
-        let mut point = entry.object("cachePoint");
-        point.str("type", "default");
-        if self.is_claude && mark.minutes.is_some_and(|minutes| minutes > 5) {
-            point.str("ttl", "1h");
-        }
-    }
-
-    /// Writes a mark after a tool.
-    pub(crate) fn write_after_tool(
-        &mut self,
-        mark: Option<CacheMark>,
-        name: String,
-        losses: &mut Losses,
-        list: &mut JsonList<'_>,
-    ) {
-        if mark.is_none() {
-            return;
-        }
-        if !self.is_claude || self.left_out > 0 || !self.are_taken {
-            self.left_out = self.left_out.saturating_sub(usize::from(self.is_claude));
-            losses.drop_hint(name);
-            return;
-        }
-        self.write(mark, "", losses, list);
+/// Writes a mark after a block, if it is to be written. Only Claude takes one for an hour.
+pub(crate) fn write_mark(mark: Option<CacheMark>, target: &Target<'_>, list: &mut JsonList<'_>) {
+    let Some(mark) = mark else { return };
+    let mut entry = list.object();
+    let mut point = entry.object("cachePoint");
+    point.str("type", "default");
+    if target.facts.vendor == Vendor::Anthropic && mark.is_long() {
+        point.str("ttl", "1h");
     }
 }
 
 /// Writes `messages`.
 pub(crate) fn write(
     request: &Request<'_>,
+    target: &Target<'_>,
     marks: &mut Marks,
     losses: &mut Losses,
     object: &mut JsonObject<'_>,
@@ -119,7 +75,7 @@ pub(crate) fn write(
         message.str("role", "user");
         message.list("content").object().str("text", ".");
     }
-    let mut writer = Writer { request, marks, losses, document_names: Vec::new() };
+    let mut writer = Writer { request, target, marks, losses, document_names: Vec::new() };
     for (index, turn) in turns.iter().enumerate() {
         let is_last = index + 1 == turns.len();
         writer.turn(turn, is_last, &mut list)?;
@@ -129,6 +85,7 @@ pub(crate) fn write(
 
 struct Writer<'w, 'a> {
     request: &'w Request<'a>,
+    target: &'w Target<'w>,
     marks: &'w mut Marks,
     losses: &'w mut Losses,
     /// Names of documents so far: each must be unique.
@@ -137,7 +94,7 @@ struct Writer<'w, 'a> {
 
 impl<'a> Writer<'_, 'a> {
     fn refused(&self, part: &Part<'_>, text: &str) -> Refused {
-        Refused::unsupported(part.place.name(self.request.names.list), text)
+        Refused::unsupported(self.request.names.place(part.place), text)
     }
 
     fn turn(
@@ -161,7 +118,8 @@ impl<'a> Writer<'_, 'a> {
             // White space at the end of an answer that is to be continued is refused.
             let is_end = is_last && turn.role == Role::Assistant && index + 1 == turn.parts.len();
             self.part(part, turn.role, is_end, &mut content)?;
-            self.marks.write(part.cache, self.request.names.cache, self.losses, &mut content);
+            let mark = self.marks.next(part.cache, self.request.names.cache, self.losses);
+            write_mark(mark, self.target, &mut content);
         }
         let is_text = |part: &Part<'_>| matches!(part.kind, PartKind::Text(_));
         if self.document_names.len() > documents && !turn.parts.iter().any(is_text) {
@@ -203,7 +161,7 @@ impl<'a> Writer<'_, 'a> {
                 let mut block = list.object();
                 write_reasoning(reasoning, &mut block.object("reasoningContent"));
             }
-            PartKind::SearchResult { .. } => write_search_result(&part.kind, list),
+            PartKind::SearchResult(result) => write_search_result(result, list),
         }
         Ok(())
     }
@@ -236,7 +194,7 @@ impl<'a> Writer<'_, 'a> {
         {
             let mut content = block.list("content");
             for part in &result.content {
-                if part.cache.is_some() {
+                if part.is_marked() {
                     // Marks stand between blocks, not within a result.
                     self.losses.drop_hint(self.request.names.cache);
                 }
@@ -260,7 +218,7 @@ impl<'a> Writer<'_, 'a> {
     fn inner(&mut self, part: &Part<'a>, list: &mut JsonList<'_>) -> Result<(), Refused> {
         match &part.kind {
             PartKind::Text(text) => list.object().text("text", &text.text),
-            PartKind::SearchResult { .. } => write_search_result(&part.kind, list),
+            PartKind::SearchResult(result) => write_search_result(result, list),
             PartKind::Media(media) => self.media(media, part, true, list)?,
             PartKind::ToolCall(_) | PartKind::ToolResult(_) | PartKind::Reasoning(_) => {}
         }
@@ -293,6 +251,12 @@ impl<'a> Writer<'_, 'a> {
                 }
                 if media.context.is_some() {
                     self.losses.drop_field(self.request.names.context);
+                }
+                if media.title.is_some() {
+                    self.losses.drop_field(self.request.names.title);
+                }
+                if parts.iter().any(Part::is_marked) {
+                    self.losses.drop_hint(self.request.names.cache);
                 }
                 parts.iter().try_for_each(|part| self.inner(part, list))
             }
@@ -403,17 +367,16 @@ fn write_reasoning(reasoning: &Reasoning<'_>, block: &mut JsonObject<'_>) {
     }
 }
 
-fn write_search_result(kind: &PartKind<'_>, list: &mut JsonList<'_>) {
-    let PartKind::SearchResult { title, source, texts, citations } = kind else { return };
+fn write_search_result(found: &SearchResult<'_>, list: &mut JsonList<'_>) {
     let mut block = list.object();
     let mut result = block.object("searchResult");
-    result.text("source", source);
-    result.text("title", title);
+    result.text("source", &found.source);
+    result.text("title", &found.title);
     {
         let mut content = result.list("content");
-        texts.iter().for_each(|text| content.object().text("text", text));
+        found.texts.iter().for_each(|text| content.object().text("text", text));
     }
-    result.object("citations").bool("enabled", *citations);
+    result.object("citations").bool("enabled", found.citations);
 }
 
 /// Whether Bedrock takes this name of a tool.

@@ -3,21 +3,18 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use crate::translate::json::{JsonObject, JsonText, Number, Raw};
+use crate::translate::form::{Form, write_stops, write_temperature};
+use crate::translate::json::{JsonObject, Raw};
 use crate::translate::loss::{Losses, Refused};
+use crate::translate::marks::Marks;
 use crate::translate::model::Sampling;
-use crate::translate::neutral::{
-    CacheMark, Field, OutputFormat, PartKind, Request, Role, Tier, Vendor, history,
-};
-use crate::translate::schema::{self, Output};
+use crate::translate::neutral::{CacheMark, PartKind, Request, Role, Tier, Vendor, history};
 use crate::translate::{Operation, Target, Written, path, tools as all_tools};
 
-use super::messages::{self, Marks};
+use super::messages;
 use super::thinking::Plan;
 use super::tools::{self, Choice};
 
-/// The sentence in place of a mode for JSON.
-const JSON_ONLY: &str = "Answer with one JSON object and nothing else.";
 /// Pairs of `requestMetadata`.
 const PAIRS_MAX: usize = 16;
 /// Characters of a key or a value in it.
@@ -34,8 +31,9 @@ pub(crate) fn write(
     let counts = operation == Operation::CountTokens;
     let choice = Choice::of(request, target, losses)?;
     let plan = Plan::of(request, target, choice.is_forced, losses);
-    let form = form_of_output(request, target, losses);
-    let mut marks = Marks::of(request, target);
+    let is_claude = target.facts.vendor == Vendor::Anthropic;
+    let form = Form::of(request, target.facts.structured, is_claude, losses);
+    let mut marks = messages::marks(request, target);
     let mut body = Vec::with_capacity(1 << 10);
     {
         let mut object = JsonObject::new(&mut body);
@@ -48,7 +46,7 @@ pub(crate) fn write(
             content.write(request, &mut marks, losses, &mut object)?;
             write_inference(request, target, &plan, losses, &mut object)?;
             write_model_fields(request, target, &plan, losses, &mut object);
-            form.write(&mut object);
+            write_form(&form, &mut object);
             write_labels(request, losses, &mut object);
         }
     }
@@ -95,61 +93,19 @@ fn mark_last(request: &mut Request<'_>, mark: CacheMark) {
     }
 }
 
-/// The form of the answer's text.
-struct Form {
-    /// A schema that the answer is held to, its name and its description.
-    schema: Option<(Raw<'static>, Option<JsonText<'static>>, Option<JsonText<'static>>)>,
-    /// A line for the system prompt, where it is not held to one.
-    line: Option<JsonText<'static>>,
-}
-
-fn form_of_output(request: &mut Request<'_>, target: &Target<'_>, losses: &mut Losses) -> Form {
-    let by_line = |text: String| Form { schema: None, line: Some(JsonText::from_plain(text)) };
-    let Some(Field { name: field, value: output }) = request.output.take() else {
-        return Form { schema: None, line: None };
-    };
-    let OutputFormat::JsonSchema { name, description, schema: Some(schema), .. } = output else {
-        losses.change_field(field);
-        return by_line(JSON_ONLY.to_owned());
-    };
-    let taken = if !target.facts.structured {
-        Output::Open
-    } else if target.facts.vendor == Vendor::Anthropic {
-        schema::anthropic_output(&schema)
-    } else {
-        Output::Same(schema.borrow())
-    };
-    let schema = match taken {
-        Output::Same(schema) => schema.into_owned(),
-        Output::Changed(schema) => {
-            losses.change_field(field);
-            schema
-        }
-        Output::Open => {
-            losses.change_field(field);
-            let schema = schema.json();
-            return by_line(format!("{JSON_ONLY} The object follows this JSON Schema: {schema}"));
-        }
-    };
-    let owned = |text: Option<JsonText<'_>>| text.map(JsonText::into_owned);
-    Form { schema: Some((schema, owned(name), owned(description))), line: None }
-}
-
-impl Form {
-    fn write(&self, object: &mut JsonObject<'_>) {
-        let Some((schema, name, description)) = &self.schema else { return };
-        let mut config = object.object("outputConfig");
-        let mut format = config.object("textFormat");
-        format.str("type", "json_schema");
-        let mut structure = format.object("structure");
-        let mut json_schema = structure.object("jsonSchema");
-        json_schema.json_in_string("schema", schema.json());
-        if let Some(name) = name {
-            json_schema.text("name", name);
-        }
-        if let Some(description) = description {
-            json_schema.text("description", description);
-        }
+fn write_form(form: &Form, object: &mut JsonObject<'_>) {
+    let Some(schema) = &form.schema else { return };
+    let mut config = object.object("outputConfig");
+    let mut format = config.object("textFormat");
+    format.str("type", "json_schema");
+    let mut structure = format.object("structure");
+    let mut json_schema = structure.object("jsonSchema");
+    json_schema.json_in_string("schema", schema.json());
+    if let Some(name) = &form.name {
+        json_schema.text("name", name);
+    }
+    if let Some(description) = &form.description {
+        json_schema.text("description", &description.value);
     }
 }
 
@@ -171,31 +127,32 @@ impl Content<'_> {
         object: &mut JsonObject<'_>,
     ) -> Result<(), Refused> {
         tools::write(request, self.target, self.choice, marks, losses, object)?;
-        write_system(request, self.form, marks, losses, object);
-        messages::write(request, marks, losses, object)
+        self.write_system(request, marks, losses, object);
+        messages::write(request, self.target, marks, losses, object)
     }
-}
 
-fn write_system(
-    request: &Request<'_>,
-    form: &Form,
-    marks: &mut Marks,
-    losses: &mut Losses,
-    object: &mut JsonObject<'_>,
-) {
-    let turn = request.turns.first().filter(|turn| turn.role == Role::System);
-    if turn.is_none() && form.line.is_none() {
-        return;
-    }
-    let mut list = object.list("system");
-    for part in turn.iter().flat_map(|turn| &turn.parts) {
-        if let PartKind::Text(text) = &part.kind {
-            list.object().text("text", &text.text);
-            marks.write(part.cache, request.names.cache, losses, &mut list);
+    fn write_system(
+        &self,
+        request: &Request<'_>,
+        marks: &mut Marks,
+        losses: &mut Losses,
+        object: &mut JsonObject<'_>,
+    ) {
+        let turn = request.turns.first().filter(|turn| turn.role == Role::System);
+        if turn.is_none() && self.form.line.is_none() {
+            return;
         }
-    }
-    if let Some(line) = &form.line {
-        list.object().text("text", line);
+        let mut list = object.list("system");
+        for part in turn.iter().flat_map(|turn| &turn.parts) {
+            if let PartKind::Text(text) = &part.kind {
+                list.object().text("text", &text.text);
+                let mark = marks.next(part.cache, request.names.cache, losses);
+                messages::write_mark(mark, self.target, &mut list);
+            }
+        }
+        if let Some(line) = &self.form.line {
+            list.object().text("text", line);
+        }
     }
 }
 
@@ -225,7 +182,7 @@ fn write_inference(
             config.number("maxTokens", most.value);
         }
         write_sampling(request, target, plan, losses, &mut config);
-        write_stops(request, losses, &mut config);
+        write_stops(request, "stopSequences", losses, &mut config);
     }
     if config != b"{}" {
         object.json("inferenceConfig", std::str::from_utf8(&config).unwrap_or("{}"));
@@ -243,51 +200,17 @@ fn write_sampling(
     if target.facts.sampling == Sampling::No {
         return;
     }
+    let thinks = plan.is_claude_thinking();
     let temperature = request.temperature.take();
     let has_temperature =
-        temperature.is_some_and(|field| write_temperature(&field, plan, losses, config));
+        temperature.is_some_and(|field| write_temperature(&field, thinks, losses, config));
     if let Some(field) = request.top_p.take() {
         let is_both = has_temperature && target.facts.sampling == Sampling::NotBoth;
-        if is_both || plan.is_claude_thinking() && field.value.value() < 0.95 {
+        if is_both || thinks && field.value.value() < 0.95 {
             losses.drop_field(field.name);
         } else {
             config.carried_number("topP", &field.value);
         }
-    }
-}
-
-/// Writes the temperature, 0 to 1; returns whether it did.
-fn write_temperature(
-    field: &Field<Number<'_>>,
-    plan: &Plan,
-    losses: &mut Losses,
-    config: &mut JsonObject<'_>,
-) -> bool {
-    let value = field.value.value();
-    #[expect(clippy::float_cmp, reason = "the number 1 itself, as it was written")]
-    if plan.is_claude_thinking() && value != 1.0 {
-        losses.drop_field(field.name);
-        return false;
-    }
-    if value > 1.0 {
-        losses.change_field(field.name);
-        config.number("temperature", 1);
-    } else {
-        config.carried_number("temperature", &field.value);
-    }
-    true
-}
-
-fn write_stops(request: &mut Request<'_>, losses: &mut Losses, config: &mut JsonObject<'_>) {
-    let Some(mut stop) = request.stop.take() else { return };
-    let given = stop.value.len();
-    stop.value.retain(|text| !text.is_blank());
-    if stop.value.len() < given {
-        losses.drop_field(stop.name);
-    }
-    if !stop.value.is_empty() {
-        let mut list = config.list("stopSequences");
-        stop.value.iter().for_each(|text| list.text(text));
     }
 }
 

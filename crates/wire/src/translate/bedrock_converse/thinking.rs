@@ -4,7 +4,7 @@ use crate::translate::Target;
 use crate::translate::json::JsonObject;
 use crate::translate::loss::Losses;
 use crate::translate::model::{ForcedTool, ModelFacts, ThinkingForm, nearest};
-use crate::translate::neutral::{Effort, Field, PartKind, Request, Role, Thinking, Vendor};
+use crate::translate::neutral::{Effort, Field, Request, Thinking, Vendor, history};
 
 /// The least tokens of thinking.
 const BUDGET_MIN: u64 = 1_024;
@@ -174,7 +174,7 @@ fn claude(
         return Plan::Unsaid;
     }
     let is_excluded = is_forced && facts.forced_tool == ForcedTool::NotWithThinking;
-    if is_excluded || is_budget && !calls_begin_with_thinking(request) {
+    if is_excluded || is_budget && !history::calls_begin_with_thinking(request, Vendor::Anthropic) {
         losses.change_field(wish.name);
         return Plan::Unsaid;
     }
@@ -253,17 +253,6 @@ fn claude_budget(
         _ => None,
     };
     Plan::Claude { form: Some(Form::Budget(budget)), effort }
-}
-
-/// Whether the last turn with calls begins with thinking, as a budget demands; or there is no such
-/// turn. Thinking of other makers has been left out.
-fn calls_begin_with_thinking(request: &Request<'_>) -> bool {
-    let turn = request.turns.iter().rev().find(|turn| {
-        turn.role == Role::Assistant
-            && turn.parts.iter().any(|part| matches!(part.kind, PartKind::ToolCall(_)))
-    });
-    let first = turn.and_then(|turn| turn.parts.first());
-    first.is_none_or(|part| matches!(part.kind, PartKind::Reasoning(_)))
 }
 
 /// Models other than Claude.

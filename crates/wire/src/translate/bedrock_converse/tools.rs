@@ -2,12 +2,13 @@
 
 use crate::translate::json::JsonObject;
 use crate::translate::loss::{Losses, Refused};
+use crate::translate::marks::Marks;
 use crate::translate::model::ForcedTool;
 use crate::translate::neutral::{Request, Tool, ToolChoice, ToolKind, Vendor};
 use crate::translate::schema::{self, Dialect};
 use crate::translate::{Target, tools};
 
-use super::messages::{Marks, NAME_RULE, is_name};
+use super::messages::{NAME_RULE, is_name, write_mark};
 
 /// Which tools are sent, and which is to be called.
 pub(crate) struct Choice {
@@ -98,7 +99,11 @@ pub(crate) fn write(
             write_tool(tool, target, losses, &mut entry.object("toolSpec"))?;
             drop(entry);
             let name = format!("tools[{}].cache_control", tool.index);
-            marks.write_after_tool(tool.cache, name, losses, &mut list);
+            if target.facts.vendor == Vendor::Anthropic {
+                write_mark(marks.next(tool.cache, name, losses), target, &mut list);
+            } else if tool.cache.is_some() {
+                losses.drop_hint(name);
+            }
         }
     }
     match &choice.word {

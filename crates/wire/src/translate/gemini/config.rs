@@ -144,8 +144,8 @@ fn write_output(request: &mut Request<'_>, losses: &mut Losses, config: &mut Jso
         Some(schema) => config.raw("responseJsonSchema", &schema),
         None => losses.change_field(name),
     }
-    if description.is_some() {
-        losses.drop_field([name, ".description"].concat());
+    if let Some(description) = description {
+        losses.drop_field(description.name);
     }
 }
 

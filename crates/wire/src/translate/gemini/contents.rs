@@ -8,7 +8,8 @@ use crate::translate::json::{JsonList, JsonObject, JsonText};
 use crate::translate::loss::{Losses, Refused};
 use crate::translate::model::ThinkingForm;
 use crate::translate::neutral::{
-    Media, MediaKind, Opaque, Part, PartKind, Request, Role, Source, ToolCall, ToolResult, Turn,
+    Media, MediaKind, Opaque, Part, PartKind, Request, Role, SearchResult, Source, ToolCall,
+    ToolResult, Turn,
 };
 
 /// Google's placeholder for the signature of a call that another model made: newer models refuse a
@@ -71,7 +72,7 @@ pub(crate) fn write(
     if last.role == Role::Assistant {
         let place = last.parts.first().map(|part| part.place).unwrap_or_default();
         return Err(Refused::unsupported(
-            place.name(request.names.list),
+            request.names.place(place),
             "the last message is of the assistant: the model would answer it, not continue it",
         ));
     }
@@ -120,7 +121,7 @@ struct Writer<'w, 'a> {
 
 impl<'a> Writer<'_, 'a> {
     fn refused(&self, part: &Part<'_>, text: &str) -> Refused {
-        Refused::unsupported(part.place.name(self.request.names.list), text)
+        Refused::unsupported(self.request.names.place(part.place), text)
     }
 
     fn model(&mut self, turn: &Turn<'a>, list: &mut JsonList<'_>) -> Result<(), Refused> {
@@ -215,7 +216,7 @@ impl<'a> Writer<'_, 'a> {
         function.text("name", &result.name);
         function
             .object("response")
-            .text(if result.is_error { "error" } else { "output" }, &joined(&texts));
+            .text(if result.is_error { "error" } else { "output" }, &JsonText::lines(&texts));
         let is_held = |part: &&Part<'a>| match &part.kind {
             PartKind::Media(media) => matches!(media.source, Source::Base64 { .. }),
             _ => false,
@@ -245,7 +246,7 @@ impl<'a> Writer<'_, 'a> {
         for part in content {
             match &part.kind {
                 PartKind::Text(text) => texts.push(text.text.clone()),
-                PartKind::SearchResult { .. } => texts.push(self.search_result(&part.kind)),
+                PartKind::SearchResult(result) => texts.push(self.search_result(result)),
                 PartKind::Media(inner) => match &inner.source {
                     Source::Text { text, .. } => {
                         self.note_extras(inner);
@@ -263,15 +264,11 @@ impl<'a> Writer<'_, 'a> {
     }
 
     /// A search result as text.
-    fn search_result(&mut self, kind: &PartKind<'a>) -> JsonText<'a> {
-        let PartKind::SearchResult { title, source, texts, citations } = kind else {
-            return JsonText::default();
-        };
-        if *citations {
+    fn search_result(&mut self, result: &SearchResult<'a>) -> JsonText<'a> {
+        if result.citations {
             self.losses.drop_field(self.request.names.citations);
         }
-        let lines: Vec<JsonText<'a>> = [title, source].into_iter().chain(texts).cloned().collect();
-        joined(&lines)
+        result.as_text()
     }
 
     fn part(&mut self, part: &Part<'a>, parts: &mut JsonList<'_>) -> Result<(), Refused> {
@@ -281,8 +278,8 @@ impl<'a> Writer<'_, 'a> {
                 object.text("text", &text.text);
                 write_signature(text.signature.as_ref(), &mut object);
             }
-            kind @ PartKind::SearchResult { .. } => {
-                let text = self.search_result(kind);
+            PartKind::SearchResult(result) => {
+                let text = self.search_result(result);
                 parts.object().text("text", &text);
             }
             PartKind::Media(media) => self.media(media, part, parts)?,
@@ -298,6 +295,9 @@ impl<'a> Writer<'_, 'a> {
         }
         if media.context.is_some() {
             self.losses.drop_field(self.request.names.context);
+        }
+        if media.title.is_some() {
+            self.losses.drop_field(self.request.names.title);
         }
     }
 
@@ -359,22 +359,6 @@ fn write_signature(signature: Option<&Opaque<'_>>, object: &mut JsonObject<'_>) 
     if let Some(signature) = signature {
         object.text("thoughtSignature", &signature.data);
     }
-}
-
-/// Texts with a newline between them.
-fn joined<'a>(texts: &[JsonText<'a>]) -> JsonText<'a> {
-    let mut joined = JsonText::default();
-    for (at, text) in texts.iter().enumerate() {
-        match at {
-            0 => joined = text.clone(),
-            _ => {
-                // Escaped already.
-                joined.push(&JsonText::from_plain("\n"));
-                joined.push(text);
-            }
-        }
-    }
-    joined
 }
 
 #[cfg(test)]

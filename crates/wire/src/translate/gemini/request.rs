@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::translate::json::JsonObject;
 use crate::translate::loss::{Losses, Refused};
-use crate::translate::neutral::{Part, PartKind, Request, Vendor, history};
+use crate::translate::neutral::{Part, Request, Vendor, history};
 use crate::translate::{Operation, Target, Written, path, tools};
 
 use super::{config, contents};
@@ -58,13 +58,7 @@ fn write_fields(
 
 /// The provider finds what it can cache by itself.
 fn note_cache_marks(request: &Request<'_>, losses: &mut Losses) {
-    let is_marked = |part: &Part<'_>| match &part.kind {
-        PartKind::ToolResult(result) => {
-            part.cache.is_some() || result.content.iter().any(|part| part.cache.is_some())
-        }
-        _ => part.cache.is_some(),
-    };
-    if request.turns.iter().flat_map(|turn| &turn.parts).any(is_marked) {
+    if request.turns.iter().flat_map(|turn| &turn.parts).any(Part::is_marked) {
         losses.drop_hint(request.names.cache);
     }
     for tool in request.tools.iter().filter(|tool| tool.cache.is_some()) {

@@ -93,9 +93,19 @@ impl<'a> JsonText<'a> {
         }
     }
 
-    /// Appends a newline.
-    pub fn push_newline(&mut self) {
-        self.0.to_mut().push_str("\\n");
+    /// Texts with a newline between them; one text is borrowed from where it was.
+    pub fn lines<'t>(texts: impl IntoIterator<Item = &'t JsonText<'a>>) -> JsonText<'a>
+    where
+        'a: 't,
+    {
+        let mut texts = texts.into_iter();
+        let mut joined = texts.next().cloned().unwrap_or_default();
+        for text in texts {
+            let joined = joined.0.to_mut();
+            joined.push_str("\\n");
+            joined.push_str(&text.0);
+        }
+        joined
     }
 
     /// The same text, borrowed from this one.

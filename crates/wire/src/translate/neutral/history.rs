@@ -7,8 +7,8 @@
 
 use std::collections::HashMap;
 
-use super::part::{Opaque, Part, PartKind, Place, ToolCall};
-use super::request::{Request, Role, Turn};
+use super::part::{Opaque, Part, PartKind, Place, ToolCall, Vendor};
+use super::request::{Names, Request, Role, Turn};
 use crate::translate::json::JsonText;
 use crate::translate::loss::{Losses, Refused};
 
@@ -40,7 +40,8 @@ pub(crate) fn push<'a>(turns: &mut Vec<Turn<'a>>, role: Role, part: Part<'a>) {
 /// A result without a call, a call without a result, two calls in a turn with one id, or too many
 /// parts.
 pub(crate) fn settle(request: &mut Request<'_>) -> Result<(), Refused> {
-    let list = request.names.list;
+    let names = request.names;
+    let list = names.list;
     let parts: usize = request.turns.iter().map(|turn| turn.parts.len()).sum();
     if parts > PARTS_MAX {
         return Err(Refused::invalid(list, format!("`{list}` has more than {PARTS_MAX} parts")));
@@ -51,16 +52,16 @@ pub(crate) fn settle(request: &mut Request<'_>) -> Result<(), Refused> {
         if request.turns[at].role != Role::Assistant {
             // Results after a turn of the assistant have been looked at with it.
             if at == 0 || request.turns[at - 1].role != Role::Assistant {
-                refuse_results(&request.turns[at], list)?;
+                refuse_results(&request.turns[at], &names)?;
             }
             continue;
         }
         let (before, rest) = request.turns.split_at_mut(at + 1);
         let turn = &mut before[at];
-        let renamed = unique_ids(turn, &mut seen, list)?;
+        let renamed = unique_ids(turn, &mut seen, &names)?;
         match rest.first_mut() {
-            Some(next) if next.role == Role::User => answer_calls(turn, next, &renamed, list)?,
-            _ => refuse_calls(turn, list)?,
+            Some(next) if next.role == Role::User => answer_calls(turn, next, &renamed, &names)?,
+            _ => refuse_calls(turn, &names)?,
         }
     }
     Ok(())
@@ -84,7 +85,7 @@ pub(crate) fn merge(turns: &mut Vec<Turn<'_>>) {
 /// # Errors
 /// A turn of the user has nothing left.
 pub(crate) fn leave_out_blank(request: &mut Request<'_>) -> Result<(), Refused> {
-    let list = request.names.list;
+    let names = request.names;
     for turn in &mut request.turns {
         if !turn.parts.iter().any(Part::is_blank_text) {
             continue;
@@ -100,7 +101,7 @@ pub(crate) fn leave_out_blank(request: &mut Request<'_>) -> Result<(), Refused> 
         }
         turn.parts = kept;
         if turn.parts.is_empty() && turn.role == Role::User {
-            let name = Place { part: None, ..place }.name(list);
+            let name = names.place(Place { part: None, ..place });
             return Err(Refused::invalid(name.clone(), format!("`{name}` has no text")));
         }
     }
@@ -165,6 +166,20 @@ pub(crate) fn leave_out_foreign(
     }
 }
 
+/// Whether the last turn with calls begins with thinking that this maker has signed, as budgets of
+/// thinking demand; or there is no such turn.
+pub(crate) fn calls_begin_with_thinking(request: &Request<'_>, vendor: Vendor) -> bool {
+    let mut turns = request.turns.iter().rev().filter(|turn| turn.role == Role::Assistant);
+    let turn = turns.find(|turn| calls(turn).next().is_some());
+    match turn.and_then(|turn| turn.parts.first()).map(|part| &part.kind) {
+        None => true,
+        Some(PartKind::Reasoning(reasoning)) => {
+            reasoning.opaque.as_ref().is_some_and(|opaque| opaque.vendor == vendor)
+        }
+        Some(_) => false,
+    }
+}
+
 fn calls<'t, 'a>(turn: &'t Turn<'a>) -> impl Iterator<Item = (&'t ToolCall<'a>, Place)> {
     turn.parts.iter().filter_map(|part| match &part.kind {
         PartKind::ToolCall(call) => Some((call, part.place)),
@@ -177,7 +192,7 @@ fn calls<'t, 'a>(turn: &'t Turn<'a>) -> impl Iterator<Item = (&'t ToolCall<'a>, 
 fn unique_ids(
     turn: &mut Turn<'_>,
     seen: &mut HashMap<String, u32>,
-    list: &str,
+    names: &Names,
 ) -> Result<HashMap<String, String>, Refused> {
     let mut renamed = HashMap::new();
     let mut here: Vec<String> = Vec::new();
@@ -187,7 +202,7 @@ fn unique_ids(
         let times = seen.entry(id.clone()).or_insert(0);
         *times += 1;
         if here.contains(&id) {
-            let name = part.place.name(list);
+            let name = names.place(part.place);
             return Err(Refused::invalid(
                 name,
                 format!("two calls of one turn have the id `{id}`"),
@@ -208,14 +223,14 @@ fn answer_calls(
     turn: &Turn<'_>,
     next: &mut Turn<'_>,
     renamed: &HashMap<String, String>,
-    list: &str,
+    names: &Names,
 ) -> Result<(), Refused> {
     let mut order: HashMap<String, (usize, JsonText<'static>)> = HashMap::new();
     for (index, (call, _)) in calls(turn).enumerate() {
         order.insert(call.id.escaped().to_owned(), (index, call.name.clone().into_owned()));
     }
     if order.is_empty() {
-        return refuse_results(next, list);
+        return refuse_results(next, names);
     }
     let mut results: Vec<Option<Part<'_>>> = Vec::new();
     results.resize_with(order.len(), || None);
@@ -229,41 +244,41 @@ fn answer_calls(
             result.call_id = JsonText::literal(new).into_owned();
         }
         let Some((index, name)) = order.get(result.call_id.escaped()) else {
-            return Err(without_call(&part, list));
+            return Err(without_call(&part, names));
         };
         result.name = name.clone();
         if results[*index].is_some() {
-            let place = part.place.name(list);
+            let place = names.place(part.place);
             return Err(Refused::invalid(place, "a call of a tool has two results"));
         }
         results[*index] = Some(part);
     }
     if results.iter().any(Option::is_none) {
         let missing = calls(turn).zip(&results).filter(|(_, result)| result.is_none());
-        return Err(without_result(missing.map(|(call, _)| call), list));
+        return Err(without_result(missing.map(|(call, _)| call), names));
     }
     next.parts = results.into_iter().flatten().chain(others).collect();
     Ok(())
 }
 
-fn refuse_results(turn: &Turn<'_>, list: &str) -> Result<(), Refused> {
+fn refuse_results(turn: &Turn<'_>, names: &Names) -> Result<(), Refused> {
     let result = turn.parts.iter().find(|part| matches!(part.kind, PartKind::ToolResult(_)));
-    result.map_or(Ok(()), |part| Err(without_call(part, list)))
+    result.map_or(Ok(()), |part| Err(without_call(part, names)))
 }
 
-fn refuse_calls(turn: &Turn<'_>, list: &str) -> Result<(), Refused> {
-    if calls(turn).next().is_none() { Ok(()) } else { Err(without_result(calls(turn), list)) }
+fn refuse_calls(turn: &Turn<'_>, names: &Names) -> Result<(), Refused> {
+    if calls(turn).next().is_none() { Ok(()) } else { Err(without_result(calls(turn), names)) }
 }
 
-fn without_call(part: &Part<'_>, list: &str) -> Refused {
+fn without_call(part: &Part<'_>, names: &Names) -> Refused {
     let message = "the result of a tool has no call with its id in the turn before";
-    Refused::invalid(part.place.name(list), message)
+    Refused::invalid(names.place(part.place), message)
 }
 
 /// In the words of Anthropic, which both kinds of SDK users know.
 fn without_result<'t, 'a: 't>(
     missing: impl Iterator<Item = (&'t ToolCall<'a>, Place)>,
-    list: &str,
+    names: &Names,
 ) -> Refused {
     let mut ids = Vec::new();
     let mut at = None;
@@ -275,7 +290,7 @@ fn without_result<'t, 'a: 't>(
     }
     let ids = ids.join(", ");
     Refused::invalid(
-        at.unwrap_or_default().name(list),
+        names.place(at.unwrap_or_default()),
         format!(
             "`tool_use` ids were found without `tool_result` blocks immediately after: {ids}. Each \
              call of a tool must have a result in the next message."

@@ -25,7 +25,7 @@ pub use answer::{Answer, Stop};
 pub use event::{Block, Event, Sink};
 pub use part::{
     Arguments, CacheMark, Detail, Media, MediaKind, Opaque, OpaqueKind, Part, PartKind, Place,
-    Reasoning, Source, TextPart, ToolCall, ToolResult, Vendor,
+    Reasoning, SearchResult, Source, TextPart, ToolCall, ToolResult, Vendor,
 };
 pub use request::{
     Effort, Field, Flattened, Names, OutputFormat, Request, Role, Thinking, Tier, Tool, ToolChoice,

@@ -32,30 +32,30 @@ impl<'a> Part<'a> {
         Part { kind: PartKind::Text(TextPart::plain(text)), cache: self.cache, place: self.place }
     }
 
+    /// Whether it has a cache mark, or a part of it has.
+    pub fn is_marked(&self) -> bool {
+        let inner: &[Part<'_>] = match &self.kind {
+            PartKind::ToolResult(result) => &result.content,
+            PartKind::Media(Media { source: Source::Parts(parts), .. }) => parts,
+            _ => &[],
+        };
+        self.cache.is_some() || inner.iter().any(Part::is_marked)
+    }
+
     /// Whether it is text without a character other than white space.
     pub fn is_blank_text(&self) -> bool {
         matches!(&self.kind, PartKind::Text(text) if text.text.is_blank() && text.signature.is_none())
     }
 }
 
-/// The index of a message in the caller's list (`messages`, `input`), and of the part in it.
+/// The index of a message in the caller's list (`messages`, `input`), and of the part in it. Its
+/// name is `Names::place`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place {
     /// `None`: not in the list (`system`, `instructions`).
     pub message: Option<u32>,
     /// `None`: the content is a string.
     pub part: Option<u32>,
-}
-
-impl Place {
-    /// Its name: `messages[3].content[0]`. `list` is the caller's name of the list.
-    pub fn name(self, list: &str) -> String {
-        match (self.message, self.part) {
-            (None, _) => "system".to_owned(),
-            (Some(message), None) => format!("{list}[{message}]"),
-            (Some(message), Some(part)) => format!("{list}[{message}].content[{part}]"),
-        }
-    }
 }
 
 /// The kinds of parts.
@@ -72,16 +72,27 @@ pub enum PartKind<'a> {
     /// Thinking, in an assistant turn or an answer.
     Reasoning(Reasoning<'a>),
     /// A search result of the caller's own, to be cited.
-    SearchResult {
-        /// Its title.
-        title: JsonText<'a>,
-        /// Its source: a URL or a name.
-        source: JsonText<'a>,
-        /// Its texts.
-        texts: Vec<JsonText<'a>>,
-        /// Citations are wanted.
-        citations: bool,
-    },
+    SearchResult(SearchResult<'a>),
+}
+
+/// A search result of the caller's own.
+#[derive(Clone, Debug)]
+pub struct SearchResult<'a> {
+    /// Its title.
+    pub title: JsonText<'a>,
+    /// Its source: a URL or a name.
+    pub source: JsonText<'a>,
+    /// Its texts.
+    pub texts: Vec<JsonText<'a>>,
+    /// Citations are wanted.
+    pub citations: bool,
+}
+
+impl<'a> SearchResult<'a> {
+    /// All of it as one text, for formats that have nothing of the kind.
+    pub fn as_text(&self) -> JsonText<'a> {
+        JsonText::lines([&self.title, &self.source].into_iter().chain(&self.texts))
+    }
 }
 
 /// Text.
@@ -255,28 +266,6 @@ pub struct ToolResult<'a> {
     pub is_error: bool,
 }
 
-impl<'a> ToolResult<'a> {
-    /// The texts, joined by newlines, and whether there is anything else.
-    pub fn text(&self) -> (JsonText<'a>, bool) {
-        let mut joined = JsonText::default();
-        let (mut is_first, mut has_more) = (true, false);
-        for part in &self.content {
-            let PartKind::Text(text) = &part.kind else {
-                has_more = true;
-                continue;
-            };
-            if is_first {
-                joined = text.text.clone();
-            } else {
-                joined.push_newline();
-                joined.push(&text.text);
-            }
-            is_first = false;
-        }
-        (joined, has_more)
-    }
-}
-
 /// Thinking of the model.
 #[derive(Clone, Debug, Default)]
 pub struct Reasoning<'a> {
@@ -295,6 +284,13 @@ pub struct Opaque<'a> {
     pub kind: OpaqueKind,
     /// The data, as the provider wrote it.
     pub data: JsonText<'a>,
+}
+
+impl Opaque<'_> {
+    /// The same data with storage of its own.
+    pub fn into_owned(self) -> Opaque<'static> {
+        Opaque { vendor: self.vendor, kind: self.kind, data: self.data.into_owned() }
+    }
 }
 
 /// The meaning of opaque data.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::part::{CacheMark, Part};
+use super::part::{CacheMark, Part, Place};
 use crate::translate::json::{JsonText, Number, Raw};
 use crate::translate::loss::Losses;
 
@@ -143,6 +143,8 @@ impl Request<'_> {
 pub struct Names {
     /// The list of messages: `messages`, `input`.
     pub list: &'static str,
+    /// The instructions beside the list: `system`, `instructions`.
+    pub system: &'static str,
     /// The arguments of a call.
     pub arguments: &'static str,
     /// The content of a tool's result.
@@ -153,10 +155,24 @@ pub struct Names {
     pub detail: &'static str,
     /// The wish for citations; empty if the format has none.
     pub citations: &'static str,
+    /// The title or file name of a document.
+    pub title: &'static str,
     /// A note on a document; empty if the format has none.
     pub context: &'static str,
     /// A cache mark.
     pub cache: &'static str,
+}
+
+impl Names {
+    /// The name of a place: `messages[3].content[0]`.
+    pub fn place(&self, place: Place) -> String {
+        let list = self.list;
+        match (place.message, place.part) {
+            (None, _) => self.system.to_owned(),
+            (Some(message), None) => format!("{list}[{message}]"),
+            (Some(message), Some(part)) => format!("{list}[{message}].content[{part}]"),
+        }
+    }
 }
 
 /// The name of a tool in a namespace, as one name.
@@ -286,7 +302,7 @@ pub enum OutputFormat<'a> {
         /// Its name, where the caller gave one.
         name: Option<JsonText<'a>>,
         /// Its description.
-        description: Option<JsonText<'a>>,
+        description: Option<Field<JsonText<'a>>>,
         /// The schema; `None` if the caller gave none.
         schema: Option<Raw<'a>>,
         /// Whether the answer must hold to it.

@@ -60,6 +60,8 @@ struct Message<'a> {
     tool_calls: Option<List<Call<'a>>>,
     #[serde(borrow, default)]
     function_call: Option<Function<'a>>,
+    #[serde(borrow, default)]
+    extra_content: Option<ExtraContent<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -74,20 +76,22 @@ struct Call<'a> {
     extra_content: Option<ExtraContent<'a>>,
 }
 
+/// A call of a function, also a piece of one.
 #[derive(Deserialize)]
-struct Function<'a> {
+pub(crate) struct Function<'a> {
     #[serde(borrow, default)]
-    name: Option<JsonText<'a>>,
+    pub(crate) name: Option<JsonText<'a>>,
     #[serde(borrow, default)]
-    arguments: Option<JsonText<'a>>,
+    pub(crate) arguments: Option<JsonText<'a>>,
 }
 
+/// A call with free text, also a piece of one.
 #[derive(Deserialize)]
-struct Custom<'a> {
+pub(crate) struct Custom<'a> {
     #[serde(borrow, default)]
-    name: Option<JsonText<'a>>,
+    pub(crate) name: Option<JsonText<'a>>,
     #[serde(borrow, default)]
-    input: Option<JsonText<'a>>,
+    pub(crate) input: Option<JsonText<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -153,6 +157,9 @@ fn read_message<'a>(message: Message<'a>, answer: &mut Answer<'a>) -> Result<(),
             answer.stop = Stop::Refusal;
         }
     }
+    if let Some(signature) = message.extra_content.and_then(ExtraContent::signature) {
+        sign_last(answer, signature);
+    }
     for call in message.tool_calls.unwrap_or_default().0 {
         answer.parts.push(Part::of_answer(PartKind::ToolCall(read_call(call)?)));
     }
@@ -161,6 +168,17 @@ fn read_message<'a>(message: Message<'a>, answer: &mut Answer<'a>) -> Result<(),
         answer.parts.push(Part::of_answer(PartKind::ToolCall(read_call(call)?)));
     }
     Ok(())
+}
+
+/// Signs the last text, or an empty one.
+fn sign_last<'a>(answer: &mut Answer<'a>, signature: Opaque<'a>) {
+    match answer.parts.last_mut().map(|part| &mut part.kind) {
+        Some(PartKind::Text(text)) => text.signature = Some(signature),
+        _ => {
+            let text = TextPart { signature: Some(signature), ..TextPart::default() };
+            answer.parts.push(Part::of_answer(PartKind::Text(text)));
+        }
+    }
 }
 
 /// The text of a JSON string that is borrowed.

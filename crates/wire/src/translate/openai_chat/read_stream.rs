@@ -14,7 +14,7 @@ use crate::translate::json::{JsonText, List, Raw};
 use crate::translate::neutral::{Block, Event, Opaque, Sink, Stop};
 use crate::translate::sides::{Bounds, ReadStream};
 
-use super::answer::{self, ExtraContent, Logprobs};
+use super::answer::{self, Custom, ExtraContent, Function, Logprobs};
 use super::whole::Whole;
 
 /// Calls of one answer.
@@ -76,7 +76,9 @@ struct Delta<'a> {
     #[serde(borrow, default)]
     tool_calls: Option<List<CallDelta<'a>>>,
     #[serde(borrow, default)]
-    function_call: Option<FunctionDelta<'a>>,
+    function_call: Option<Function<'a>>,
+    #[serde(borrow, default)]
+    extra_content: Option<ExtraContent<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -86,28 +88,11 @@ struct CallDelta<'a> {
     #[serde(borrow, default)]
     id: Option<JsonText<'a>>,
     #[serde(borrow, default)]
-    function: Option<FunctionDelta<'a>>,
+    function: Option<Function<'a>>,
     #[serde(borrow, default)]
-    custom: Option<CustomDelta<'a>>,
+    custom: Option<Custom<'a>>,
     #[serde(borrow, default)]
     extra_content: Option<ExtraContent<'a>>,
-}
-
-#[derive(Deserialize)]
-struct FunctionDelta<'a> {
-    #[serde(borrow, default)]
-    name: Option<JsonText<'a>>,
-    #[serde(borrow, default)]
-    arguments: Option<JsonText<'a>>,
-}
-
-/// A piece of a call with free text.
-#[derive(Deserialize)]
-struct CustomDelta<'a> {
-    #[serde(borrow, default)]
-    name: Option<JsonText<'a>>,
-    #[serde(borrow, default)]
-    input: Option<JsonText<'a>>,
 }
 
 struct Reader {
@@ -235,6 +220,9 @@ impl Reader {
             sink(Event::Logprobs(list))?;
         }
         self.text(Open::Refusal, delta.refusal, sink)?;
+        if let Some(signature) = delta.extra_content.and_then(ExtraContent::signature) {
+            self.sign(signature, sink)?;
+        }
         for call in delta.tool_calls.unwrap_or_default().0 {
             self.call(call, sink)?;
         }
@@ -271,6 +259,18 @@ impl Reader {
             }))?;
         }
         sink(Event::Delta(text))
+    }
+
+    /// Signs the open text, which ends with it, or an empty one.
+    fn sign(&mut self, signature: Opaque<'_>, sink: &mut Sink<'_>) -> Result<(), Invalid> {
+        self.refuse_after_end()?;
+        if self.open != Open::Text {
+            self.close(sink)?;
+            self.open = Open::Text;
+            sink(Event::Open(Block::Text))?;
+        }
+        sink(Event::Signature(signature))?;
+        self.close(sink)
     }
 
     fn refuse_after_end(&self) -> Result<(), Invalid> {
@@ -334,8 +334,7 @@ impl Reader {
                 call.name = name.into_owned();
             }
             if let Some(opaque) = delta.extra_content.and_then(ExtraContent::signature) {
-                let data = opaque.data.into_owned();
-                call.signature = Some(Opaque { vendor: opaque.vendor, kind: opaque.kind, data });
+                call.signature = Some(opaque.into_owned());
             }
         }
         match call.state {

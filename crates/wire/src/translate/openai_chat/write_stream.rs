@@ -1,7 +1,7 @@
 //! Writes a streamed answer as chunks of `chat/completions`.
 //!
-//! Strings that come twice are concatenated by SDKs, so ids, names and blocks of thinking are
-//! written once; the blocks whole, just before the end.
+//! Strings that come twice are concatenated by SDKs, so ids, names, signatures and blocks of
+//! thinking are written once; the blocks whole, and the signature of the text, just before the end.
 
 use crate::translate::Context;
 use crate::translate::error::Invalid;
@@ -25,6 +25,7 @@ pub(crate) fn boxed(context: &Context, bounds: Bounds) -> Box<dyn WriteStream> {
         held: JsonText::default(),
         held_bytes: 0,
         blocks: Vec::new(),
+        text_signature: None,
         has_refused: false,
         without_arguments: Vec::new(),
         usage: None,
@@ -45,6 +46,8 @@ struct Writer {
     held_bytes: usize,
     /// Entries of `thinking_blocks`, as JSON.
     blocks: Vec<Vec<u8>>,
+    /// The signature of the last text that has one: a message has room for one.
+    text_signature: Option<Opaque<'static>>,
     has_refused: bool,
     /// Calls that ended without arguments.
     without_arguments: Vec<usize>,
@@ -65,6 +68,7 @@ enum Open {
     Custom {
         id: String,
         name: JsonText<'static>,
+        signature: Option<Opaque<'static>>,
     },
 }
 
@@ -162,7 +166,8 @@ impl Writer {
                 self.calls += 1;
                 let id = answer::call_id(id, index, &self.context);
                 if self.context.is_custom(name) {
-                    Open::Custom { id, name: name.clone().into_owned() }
+                    let signature = signature.clone().map(Opaque::into_owned);
+                    Open::Custom { id, name: name.clone().into_owned(), signature }
                 } else {
                     self.call_chunk(index, out, |call| {
                         call.str("id", &id);
@@ -222,10 +227,12 @@ impl Writer {
         if self.held_bytes > self.bounds.held_bytes_max {
             return Err(Invalid::new("the answer's thinking is longer than what can be held"));
         }
-        if let Open::Thinking(signature) = &mut self.open {
-            let data = opaque.data.clone().into_owned();
-            *signature = Some(Opaque { vendor: opaque.vendor, kind: opaque.kind, data });
-        }
+        let slot = match &mut self.open {
+            Open::Thinking(signature) => signature,
+            Open::Text | Open::Refusal => &mut self.text_signature,
+            Open::Nothing | Open::Call { .. } | Open::Custom { .. } => return Ok(()),
+        };
+        *slot = Some(opaque.clone().into_owned());
         Ok(())
     }
 
@@ -246,14 +253,19 @@ impl Writer {
                 self.blocks.push(block);
             }
             Open::Call { has_arguments: false } => self.without_arguments.push(self.calls - 1),
-            Open::Custom { id, name } => {
+            Open::Custom { id, name, signature } => {
                 let input = tools::free_text(&held.plain());
                 self.call_chunk(self.calls - 1, out, |call| {
                     call.str("id", &id);
                     call.str("type", "custom");
-                    let mut custom = call.object("custom");
-                    custom.text("name", &name);
-                    custom.text("input", &input);
+                    {
+                        let mut custom = call.object("custom");
+                        custom.text("name", &name);
+                        custom.text("input", &input);
+                    }
+                    if let Some(signature) = &signature {
+                        answer::write_signature(signature, call);
+                    }
                 });
             }
             _ => {}
@@ -281,6 +293,9 @@ impl Writer {
                     list.json(block);
                 }
             });
+        }
+        if let Some(signature) = self.text_signature.take() {
+            self.delta_chunk(out, |delta| answer::write_signature(&signature, delta));
         }
         self.chunk(out, |_| (), |_| (), Some(answer::finish_reason(stop)));
     }

@@ -162,13 +162,11 @@ impl<'a> Writer<'_, 'a> {
         match &part.kind {
             PartKind::Text(text) => write_text(text_kind, &text.text, list),
             PartKind::Media(media) => return self.media(media, part, text_kind, list),
-            PartKind::SearchResult { title, source, texts, citations } => {
-                if *citations {
+            PartKind::SearchResult(result) => {
+                if result.citations {
                     self.losses.drop_field(self.request.names.citations);
                 }
-                for text in [title, source].into_iter().chain(texts) {
-                    write_text(text_kind, text, list);
-                }
+                write_text(text_kind, &result.as_text(), list);
             }
             // Items of their own.
             PartKind::ToolCall(_) | PartKind::ToolResult(_) | PartKind::Reasoning(_) => {}
@@ -189,8 +187,11 @@ impl<'a> Writer<'_, 'a> {
         if media.context.is_some() {
             self.losses.drop_field(self.request.names.context);
         }
+        if media.title.is_some() && !matches!(media.source, Source::Base64 { .. }) {
+            self.losses.drop_field(self.request.names.title);
+        }
         let refused =
-            |text: &str| Err(Refused::unsupported(part.place.name(self.request.names.list), text));
+            |text: &str| Err(Refused::unsupported(self.request.names.place(part.place), text));
         match (media.kind, &media.source) {
             (_, Source::Text { text, .. }) => write_text(text_kind, text, list),
             (_, Source::Parts(parts)) => {
@@ -312,7 +313,7 @@ fn write_output(request: &mut Request<'_>, object: &mut JsonObject<'_>) {
             format.str("type", "json_schema");
             format.text("name", &name.unwrap_or_else(|| JsonText::literal("answer")));
             if let Some(description) = description {
-                format.text("description", &description);
+                format.text("description", &description.value);
             }
             format.raw("schema", &schema);
             if let Some(strict) = strict {

@@ -10,11 +10,12 @@ use crate::translate::loss::{Losses, Refused};
 use crate::translate::media;
 use crate::translate::neutral::{
     Arguments, CacheMark, Media, MediaKind, Opaque, OpaqueKind, Part, PartKind, Place, Reasoning,
-    Request, Role, Source, TextPart, ToolCall, ToolResult, Turn, Vendor, history,
+    Request, Role, SearchResult, Source, TextPart, ToolCall, ToolResult, Turn, Vendor, history,
 };
+use crate::translate::read::parse;
 
+use super::NAMES;
 use super::fields::{self, Block, Body, CacheControl};
-use super::parse;
 
 const BLOCKS: &str = "messages[].content[].";
 
@@ -104,7 +105,7 @@ impl<'a> Reader<'_, 'a> {
         let fits = match (&part.kind, role) {
             (PartKind::Text(_), _) => true,
             (PartKind::ToolCall(_) | PartKind::Reasoning(_), role) => role == Role::Assistant,
-            (PartKind::ToolResult(_) | PartKind::SearchResult { .. }, role) => role == Role::User,
+            (PartKind::ToolResult(_) | PartKind::SearchResult(_), role) => role == Role::User,
             (PartKind::Media(_), role) => role != Role::System,
         };
         if !fits {
@@ -120,13 +121,13 @@ impl<'a> Reader<'_, 'a> {
 
     /// A message or a block that is wrong.
     fn wrong(&self, part: Option<u32>, text: &str) -> Refused {
-        let name = self.place(part).name("messages");
+        let name = NAMES.place(self.place(part));
         Refused::invalid(name.clone(), format!("`{name}` {text}"))
     }
 
     /// A string, or a list of blocks.
     fn content(&mut self, content: &'a RawValue) -> Result<Vec<Part<'a>>, Refused> {
-        let name = self.place(None).name("messages");
+        let name = NAMES.place(self.place(None));
         match content.get().as_bytes().first() {
             Some(b'"') => {
                 let text = TextPart::plain(parse(content, &name)?);
@@ -194,7 +195,7 @@ impl<'a> Reader<'_, 'a> {
                 PartKind::Reasoning(Reasoning { text: JsonText::default(), opaque })
             }
             other => {
-                let name = place.name("messages");
+                let name = NAMES.place(place);
                 let text = format!(
                     "`{name}` has the type `{other}`, which the model's provider does not know"
                 );
@@ -223,7 +224,7 @@ impl<'a> Reader<'_, 'a> {
 
     /// The content of a result or a document: a string, or texts, media and search results.
     fn inner(&mut self, content: &'a RawValue, place: Place) -> Result<Vec<Part<'a>>, Refused> {
-        let name = place.name("messages");
+        let name = NAMES.place(place);
         if content.get().starts_with('"') {
             let text = TextPart::plain(parse(content, &name)?);
             return Ok(vec![Part::new(PartKind::Text(text), place)]);
@@ -239,19 +240,19 @@ impl<'a> Reader<'_, 'a> {
     fn search_result(&mut self, block: Block<'a>, place: Place) -> Result<PartKind<'a>, Refused> {
         let mut texts = Vec::new();
         if let Some(content) = block.content {
-            let name = place.name("messages");
+            let name = NAMES.place(place);
             let List(blocks): List<Block<'a>> = parse(content, &name)?;
             texts.extend(blocks.into_iter().filter_map(|block| block.text));
         }
-        Ok(PartKind::SearchResult {
+        Ok(PartKind::SearchResult(SearchResult {
             title: block.title.unwrap_or_default(),
             source: match block.source {
-                Some(json) => parse(json, &place.name("messages"))?,
+                Some(json) => parse(json, &NAMES.place(place))?,
                 None => JsonText::default(),
             },
             texts,
             citations: wants_citations(block.citations),
-        })
+        }))
     }
 
     fn media(
@@ -260,7 +261,7 @@ impl<'a> Reader<'_, 'a> {
         block: Block<'a>,
         place: Place,
     ) -> Result<Media<'a>, Refused> {
-        let name = place.name("messages");
+        let name = NAMES.place(place);
         let Some(source) = block.source else {
             return Err(self.wrong(place.part, "has no source"));
         };

@@ -8,22 +8,23 @@ mod write;
 mod write_messages;
 mod write_options;
 
-use serde_json::value::RawValue;
-
 use crate::translate::Operation;
 use crate::translate::loss::{Losses, Refused};
 use crate::translate::neutral::{Names, Request};
+use crate::translate::read;
 
 use fields::Body;
 pub(crate) use write::write;
 
 const NAMES: Names = Names {
     list: "messages",
+    system: "system",
     arguments: "messages[].content[].input",
     result: "messages[].content[].content",
     is_error: "messages[].content[].is_error",
     detail: "",
     citations: "messages[].content[].citations",
+    title: "messages[].content[].title",
     context: "messages[].content[].context",
     cache: "cache_control",
 };
@@ -34,17 +35,10 @@ pub(crate) fn read<'a>(
     operation: Operation,
     losses: &mut Losses,
 ) -> Result<Request<'a>, Refused> {
-    let mut body: Body<'a> =
-        serde_json::from_str(body).map_err(|odd| Refused::unreadable(&odd, None))?;
+    let mut body: Body<'a> = read::body(body)?;
     let mut request = Request { names: NAMES, include_usage: true, ..Request::default() };
     losses.drop_unknown("", &body.unknown);
     blocks::read(&mut body, &mut request, losses)?;
     options::read(body, operation, &mut request, losses)?;
     Ok(request)
-}
-
-/// Reads a part of the body; an error names its place.
-fn parse<'a, T: serde::Deserialize<'a>>(json: &'a RawValue, place: &str) -> Result<T, Refused> {
-    serde_json::from_str(json.get())
-        .map_err(|odd| Refused::unreadable(&odd, Some(place.to_owned())))
 }

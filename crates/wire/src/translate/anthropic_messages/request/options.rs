@@ -3,7 +3,8 @@
 use crate::translate::Operation;
 use crate::translate::json::Number;
 use crate::translate::loss::{Losses, Refused};
-use crate::translate::neutral::{Effort, Field, OutputFormat, Request, Thinking, Tier};
+use crate::translate::neutral::{Field, OutputFormat, Request, Thinking, Tier};
+use crate::translate::read::{effort, whole};
 
 use super::fields::{self, Body};
 use super::{blocks, read_tools};
@@ -75,10 +76,7 @@ fn read_max_tokens(
 ) -> Result<Option<Field<u64>>, Refused> {
     let name = "max_tokens";
     match (number, operation) {
-        (Some(number), _) => match number.as_u64() {
-            Some(value) => Ok(Some(Field { name, value })),
-            None => Err(Refused::invalid(name, "`max_tokens` is not a whole number of 0 or more")),
-        },
+        (Some(number), _) => whole(name, &number).map(Some),
         (None, Operation::CountTokens) => Ok(None),
         (None, Operation::Generate) => Err(Refused::invalid(name, "`max_tokens` is missing")),
     }
@@ -120,11 +118,7 @@ fn read_output<'a>(
     if let Some(config) = body.output_config.take() {
         losses.drop_unknown("output_config.", &config.unknown);
         if let Some(word) = config.effort {
-            let name = "output_config.effort";
-            let Some(value) = Effort::of_word(&word.plain()) else {
-                return Err(Refused::invalid(name, "`output_config.effort` is not a known word"));
-            };
-            request.effort = Some(Field { name, value });
+            request.effort = Some(effort("output_config.effort", &word)?);
         }
         format = Field::some("output_config.format", config.format).or(format);
     }

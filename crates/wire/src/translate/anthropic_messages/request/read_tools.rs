@@ -2,9 +2,10 @@
 
 use crate::translate::loss::{Losses, Refused};
 use crate::translate::neutral::{Field, Request, Tool, ToolChoice, ToolKind};
+use crate::translate::read::parse;
 
+use super::blocks;
 use super::fields::{self, Body};
-use super::{blocks, parse};
 
 /// Reads `tools` and `tool_choice`.
 pub(crate) fn read<'a>(

@@ -7,7 +7,7 @@ use crate::translate::loss::{Losses, Refused};
 use crate::translate::neutral::{Field, Request, history};
 use crate::translate::{Operation, Target, Written, tools};
 
-use super::write_messages::{self, Marks};
+use super::write_messages;
 use super::write_options::{self, Plan};
 
 /// The version that takes sampling fields.
@@ -24,7 +24,9 @@ pub(crate) fn write(
 ) -> Result<Written, Refused> {
     history::leave_out_blank(request)?;
     tools::leave_out_hosted(request, losses)?;
-    write_messages::place_system(request, target);
+    if !target.facts.mid_system {
+        history::system_as_text(&mut request.turns);
+    }
     let counts = operation == Operation::CountTokens;
     let most =
         request.max_tokens.as_ref().map_or(target.facts.output_tokens_max, |most| most.value);
@@ -32,7 +34,7 @@ pub(crate) fn write(
         request.max_tokens.get_or_insert(Field { name: "max_tokens", value: most });
     }
     let plan = Plan::of(request, target, most, losses)?;
-    let mut marks = Marks::of(request, target);
+    let mut marks = write_messages::marks(request, target);
     let mut body = Vec::with_capacity(1 << 10);
     let has_sampling;
     {
@@ -48,7 +50,7 @@ pub(crate) fn write(
         }
         // In the order in which the provider caches them, so that the first marks are given up.
         write_options::tools(request, &plan, &mut marks, losses, &mut object)?;
-        write_messages::system(request, &plan.system_lines, &mut marks, losses, &mut object);
+        write_messages::system(request, plan.form.line.as_ref(), &mut marks, losses, &mut object);
         write_messages::messages(request, target, &mut marks, losses, &mut object)?;
         write_options::thinking(&plan, &mut object);
         has_sampling = write_options::sampling(request, target, &plan, counts, losses, &mut object);

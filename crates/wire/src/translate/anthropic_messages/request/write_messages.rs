@@ -4,97 +4,51 @@ use crate::translate::Target;
 use crate::translate::ids::{self, IdRule};
 use crate::translate::json::{JsonList, JsonObject, JsonText};
 use crate::translate::loss::{Losses, Refused};
+use crate::translate::marks::Marks;
 use crate::translate::media;
 use crate::translate::neutral::{
     CacheMark, Media, MediaKind, OpaqueKind, Part, PartKind, Reasoning, Request, Role, Source,
-    ToolCall, ToolResult, Turn, Vendor, history,
+    ToolCall, ToolResult, Turn, Vendor,
 };
 
-/// Marks of the prompt cache in one request; the last ones count.
-const MARKS_MAX: usize = 4;
 /// Types of images.
 const IMAGE_TYPES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
 
-/// The marks of the prompt cache: of too many, the first are left out.
-pub(crate) struct Marks {
-    left_out: usize,
-    are_taken: bool,
+/// The marks of a request, those within results and documents included.
+pub(crate) fn marks(request: &Request<'_>, target: &Target<'_>) -> Marks {
+    fn count(parts: &[Part<'_>]) -> usize {
+        let inner = |part: &Part<'_>| match &part.kind {
+            PartKind::ToolResult(result) => count(&result.content),
+            PartKind::Media(Media { source: Source::Parts(parts), .. }) => count(parts),
+            _ => 0,
+        };
+        parts.iter().map(|part| usize::from(part.cache.is_some()) + inner(part)).sum()
+    }
+    let of_parts: usize = request.turns.iter().map(|turn| count(&turn.parts)).sum();
+    let of_tools = request.tools.iter().filter(|tool| tool.cache.is_some()).count();
+    Marks::new(of_parts + of_tools, target.facts.cache_marks)
 }
 
-impl Marks {
-    /// Counts the marks of a request.
-    pub(crate) fn of(request: &Request<'_>, target: &Target<'_>) -> Marks {
-        let parts = request.turns.iter().flat_map(|turn| &turn.parts);
-        let of_parts = parts.filter(|part| part.cache.is_some()).count();
-        let of_tools = request.tools.iter().filter(|tool| tool.cache.is_some()).count();
-        Marks {
-            left_out: (of_parts + of_tools).saturating_sub(MARKS_MAX),
-            are_taken: target.facts.cache_marks,
-        }
-    }
-
-    /// Writes a mark, or notes that it is left out.
-    pub(crate) fn write(
-        &mut self,
-        mark: Option<CacheMark>,
-        name: &'static str,
-        losses: &mut Losses,
-        object: &mut JsonObject<'_>,
-    ) {
-        let Some(mark) = mark else { return };
-        if self.left_out > 0 || !self.are_taken {
-            self.left_out = self.left_out.saturating_sub(1);
-            losses.drop_hint(name);
-            return;
-        }
-        let mut control = object.object("cache_control");
-        control.str("type", "ephemeral");
-        if mark.minutes.is_some_and(|minutes| minutes > 5) {
-            control.str("ttl", "1h");
-        }
+/// Writes a mark, if it is to be written.
+pub(crate) fn write_mark(mark: Option<CacheMark>, object: &mut JsonObject<'_>) {
+    let Some(mark) = mark else { return };
+    let mut control = object.object("cache_control");
+    control.str("type", "ephemeral");
+    if mark.is_long() {
+        control.str("ttl", "1h");
     }
 }
 
-/// Puts system messages in the middle where a model without them reads them: as text of the user's
-/// turn, in their place. Those at the beginning stay.
-pub(crate) fn place_system(request: &mut Request<'_>, target: &Target<'_>) {
-    if target.facts.mid_system {
-        return;
-    }
-    let mut is_any = false;
-    for turn in request.turns.iter_mut().skip(1).filter(|turn| turn.role == Role::System) {
-        is_any = true;
-        turn.role = Role::User;
-        for part in &mut turn.parts {
-            if let PartKind::Text(text) = &mut part.kind {
-                let mut wrapped = JsonText::literal("<system>");
-                wrapped.push(&text.text);
-                wrapped.push(&JsonText::literal("</system>"));
-                text.text = wrapped;
-            }
-        }
-    }
-    if is_any {
-        history::merge(&mut request.turns);
-        for turn in &mut request.turns {
-            // Results stay first.
-            turn.parts.sort_by_key(|part| {
-                turn.role == Role::User && !matches!(part.kind, PartKind::ToolResult(_))
-            });
-        }
-    }
-}
-
-/// Writes `system`: the turn at the beginning, and lines of the translation.
+/// Writes `system`: the turn at the beginning, and a line of the translation.
 pub(crate) fn system(
     request: &Request<'_>,
-    lines: &[JsonText<'_>],
+    line: Option<&JsonText<'_>>,
     marks: &mut Marks,
     losses: &mut Losses,
     object: &mut JsonObject<'_>,
 ) {
     let turn = request.turns.first().filter(|turn| turn.role == Role::System);
-    if turn.is_none() && lines.is_empty() {
+    if turn.is_none() && line.is_none() {
         return;
     }
     let mut list = object.list("system");
@@ -102,10 +56,10 @@ pub(crate) fn system(
         if let PartKind::Text(text) = &part.kind {
             let mut block = list.object();
             write_text(&text.text, &mut block);
-            marks.write(part.cache, request.names.cache, losses, &mut block);
+            write_mark(marks.next(part.cache, request.names.cache, losses), &mut block);
         }
     }
-    for line in lines {
+    if let Some(line) = line {
         write_text(line, &mut list.object());
     }
 }
@@ -224,18 +178,18 @@ impl<'a> Writer<'_, 'a> {
                 write_reasoning(reasoning, &mut list.object());
             }
             PartKind::Reasoning(_) => {}
-            PartKind::SearchResult { title, source, texts, citations } => {
+            PartKind::SearchResult(result) => {
                 let mut block = list.object();
                 block.str("type", "search_result");
-                block.text("title", title);
-                block.text("source", source);
+                block.text("title", &result.title);
+                block.text("source", &result.source);
                 {
                     let mut content = block.list("content");
-                    for text in texts {
+                    for text in &result.texts {
                         write_text(text, &mut content.object());
                     }
                 }
-                if *citations {
+                if result.citations {
                     block.object("citations").bool("enabled", true);
                 }
                 self.mark(part, &mut block);
@@ -245,7 +199,7 @@ impl<'a> Writer<'_, 'a> {
     }
 
     fn mark(&mut self, part: &Part<'a>, block: &mut JsonObject<'_>) {
-        self.marks.write(part.cache, self.request.names.cache, self.losses, block);
+        write_mark(self.marks.next(part.cache, self.request.names.cache, self.losses), block);
     }
 
     fn call(
@@ -258,7 +212,7 @@ impl<'a> Writer<'_, 'a> {
             self.losses.drop_hint("reasoning");
         }
         if !ids::is_tool_name(&call.name, 128) {
-            let name = part.place.name(self.request.names.list);
+            let name = self.request.names.place(part.place);
             return Err(Refused::unsupported(
                 name,
                 "a name of a tool has 1 to 128 of A-Z a-z 0-9 _ -",
@@ -304,7 +258,7 @@ impl<'a> Writer<'_, 'a> {
         list: &mut JsonList<'_>,
     ) -> Result<(), Refused> {
         let refused =
-            |text: &str| Err(Refused::unsupported(part.place.name(self.request.names.list), text));
+            |text: &str| Err(Refused::unsupported(self.request.names.place(part.place), text));
         if media.kind == MediaKind::Audio {
             return refused("the model's provider does not take sound");
         }

@@ -1,32 +1,30 @@
 //! Decides on thinking, tools and the form of the answer together, because the one excludes the
 //! other; and writes the fields beside the messages.
 
+use crate::translate::form::{Form, write_stops, write_temperature};
 use crate::translate::ids;
-use crate::translate::json::{JsonObject, JsonText, Number, Raw};
+use crate::translate::json::{JsonObject, JsonText};
 use crate::translate::loss::{Losses, Refused};
+use crate::translate::marks::Marks;
 use crate::translate::model::{ForcedTool, Sampling, ThinkingForm, nearest};
 use crate::translate::neutral::{
-    Effort, Field, OutputFormat, PartKind, Request, Role, Tier, ToolChoice, ToolKind, Vendor,
+    Effort, Field, Request, Tier, ToolChoice, ToolKind, Vendor, history,
 };
-use crate::translate::schema::{self, Dialect, Output};
+use crate::translate::schema::{self, Dialect};
 use crate::translate::{Target, tools as all_tools};
 
-use super::write_messages::Marks;
+use super::write_messages::write_mark;
 
 /// The least tokens of thinking.
 const BUDGET_MIN: u64 = 1_024;
 /// Bytes of a tool's name.
 const TOOL_NAME_BYTES_MAX: usize = 128;
-/// The sentence in place of a mode for JSON.
-const JSON_ONLY: &str = "Answer with one JSON object and nothing else.";
 
 /// What is written, after all has been held against each other.
 pub(crate) struct Plan {
     thinking: Thinking,
-    /// A schema that the answer is held to.
-    schema: Option<Raw<'static>>,
-    /// Lines that are added to the system prompt.
-    pub(crate) system_lines: Vec<JsonText<'static>>,
+    /// The form of the answer's text.
+    pub(crate) form: Form,
     choice: Option<Choice>,
     /// Only these tools are sent.
     allowed: Option<Vec<String>>,
@@ -61,16 +59,16 @@ impl Plan {
             let text = "the model's provider gives one answer per call";
             return Err(Refused::unsupported(n.name, text));
         }
-        let mut plan = Plan {
-            thinking: Thinking::Unsaid,
-            schema: None,
-            system_lines: Vec::new(),
-            choice: None,
-            allowed: None,
-        };
+        let mut plan =
+            Plan { thinking: Thinking::Unsaid, form: Form::default(), choice: None, allowed: None };
         let is_forced = plan.choose_tool(request, target, losses)?;
         plan.think(request, target, most, is_forced, losses);
-        plan.form_output(request, target, losses);
+        // The text of the thinking is part of every answer that is asked to think.
+        request.show_thinking = request.show_thinking.take().filter(|_| !plan.thinks());
+        plan.form = Form::of(request, target.facts.structured, true, losses);
+        if let Some(description) = plan.form.description.take() {
+            losses.drop_field(description.name);
+        }
         Ok(plan)
     }
 
@@ -141,7 +139,9 @@ impl Plan {
         }
         let is_excluded = is_forced && facts.forced_tool == ForcedTool::NotWithThinking;
         let is_budget = matches!(facts.thinking, ThinkingForm::Budget { .. });
-        if is_excluded || (is_budget && !calls_begin_with_thinking(request)) {
+        if is_excluded
+            || (is_budget && !history::calls_begin_with_thinking(request, Vendor::Anthropic))
+        {
             losses.change_field(name);
             return;
         }
@@ -166,55 +166,9 @@ impl Plan {
         self.thinking = Thinking::Adaptive(nearest);
     }
 
-    fn form_output(&mut self, request: &mut Request<'_>, target: &Target<'_>, losses: &mut Losses) {
-        let Some(Field { name, value: output }) = request.output.take() else { return };
-        let schema = match &output {
-            OutputFormat::JsonSchema { schema: Some(schema), .. } => schema,
-            _ => {
-                losses.change_field(name);
-                self.system_lines.push(JsonText::literal(JSON_ONLY));
-                return;
-            }
-        };
-        if target.facts.structured {
-            match schema::anthropic_output(schema) {
-                Output::Same(schema) => {
-                    self.schema = Some(schema.into_owned());
-                    return;
-                }
-                Output::Changed(schema) => {
-                    losses.change_field(name);
-                    self.schema = Some(schema);
-                    return;
-                }
-                Output::Open => {}
-            }
-        }
-        losses.change_field(name);
-        let schema = schema.json();
-        let line = format!("{JSON_ONLY} The object follows this JSON Schema: {schema}");
-        self.system_lines.push(JsonText::from_plain(line));
-    }
-
     /// Whether the model will think.
     fn thinks(&self) -> bool {
         matches!(self.thinking, Thinking::Budget(_) | Thinking::Adaptive(_))
-    }
-}
-
-/// Whether the last turn with calls begins with thinking that its maker has signed, as a budget
-/// demands; or there is no such turn.
-fn calls_begin_with_thinking(request: &Request<'_>) -> bool {
-    let is_call = |kind: &PartKind<'_>| matches!(kind, PartKind::ToolCall(_));
-    let turn = request.turns.iter().rev().find(|turn| {
-        turn.role == Role::Assistant && turn.parts.iter().any(|part| is_call(&part.kind))
-    });
-    let Some(first) = turn.and_then(|turn| turn.parts.first()) else { return true };
-    match &first.kind {
-        PartKind::Reasoning(reasoning) => {
-            reasoning.opaque.as_ref().is_some_and(|opaque| opaque.vendor == Vendor::Anthropic)
-        }
-        _ => false,
     }
 }
 
@@ -245,7 +199,8 @@ pub(crate) fn tools(
             }
             let mut entry = list.object();
             write_tool(tool.index, &tool.kind, losses, &mut entry);
-            marks.write(tool.cache, request.names.cache, losses, &mut entry);
+            let name = format!("tools[{}].cache_control", tool.index);
+            write_mark(marks.next(tool.cache, name, losses), &mut entry);
         }
     }
     match &plan.choice {
@@ -340,14 +295,14 @@ pub(crate) fn thinking(plan: &Plan, object: &mut JsonObject<'_>) {
         }
         Thinking::Effort(effort) => Some(effort),
     };
-    if effort.is_none() && plan.schema.is_none() {
+    if effort.is_none() && plan.form.schema.is_none() {
         return;
     }
     let mut config = object.object("output_config");
     if let Some(effort) = effort {
         config.str("effort", effort.word());
     }
-    if let Some(schema) = &plan.schema {
+    if let Some(schema) = &plan.form.schema {
         let mut format = config.object("format");
         format.str("type", "json_schema");
         format.raw("schema", schema);
@@ -372,8 +327,8 @@ pub(crate) fn sampling(
     let mut has_sampling = false;
     if target.facts.sampling != Sampling::No {
         let temperature = request.temperature.take();
-        has_sampling |=
-            temperature.is_some_and(|field| write_temperature(field, plan, losses, object));
+        has_sampling |= temperature
+            .is_some_and(|field| write_temperature(&field, plan.thinks(), losses, object));
         let top_p = request.top_p.take();
         has_sampling |= top_p.is_some_and(|field| {
             let is_both = has_sampling && target.facts.sampling == Sampling::NotBoth;
@@ -391,42 +346,8 @@ pub(crate) fn sampling(
             has_sampling = true;
         }
     }
-    if let Some(mut stop) = request.stop.take() {
-        let given = stop.value.len();
-        stop.value.retain(|text| !text.is_blank());
-        if stop.value.len() < given {
-            losses.drop_field(stop.name);
-        }
-        if !stop.value.is_empty() {
-            let mut list = object.list("stop_sequences");
-            for text in &stop.value {
-                list.text(text);
-            }
-        }
-    }
+    write_stops(request, "stop_sequences", losses, object);
     has_sampling
-}
-
-/// Writes the temperature, 0 to 1; returns whether it did.
-fn write_temperature(
-    field: Field<Number<'_>>,
-    plan: &Plan,
-    losses: &mut Losses,
-    object: &mut JsonObject<'_>,
-) -> bool {
-    let value = field.value.value();
-    #[expect(clippy::float_cmp, reason = "the number 1 itself, as it was written")]
-    if plan.thinks() && value != 1.0 {
-        losses.drop_field(field.name);
-        return false;
-    }
-    if value > 1.0 {
-        losses.change_field(field.name);
-        object.number("temperature", 1);
-    } else {
-        object.carried_number("temperature", &field.value);
-    }
-    true
 }
 
 /// Writes what does not change the answer.

@@ -418,7 +418,7 @@ fn media() {
             ),
             "gemini-3-flash",
             json!([user(json!([inline("application/pdf")]))]),
-            &[],
+            &["messages[].content[].file.filename"],
             &[],
         ),
         (

@@ -3,6 +3,7 @@
 use serde_json::value::RawValue;
 
 use crate::translate::json::{JsonText, List, Number, Raw, object};
+use crate::translate::openai::Audio;
 
 object! {
     /// The request.
@@ -222,19 +223,5 @@ object! {
         "file_data" => file_data: JsonText<'a>,
         "filename" => filename: JsonText<'a>,
         "file_id" => file_id: JsonText<'a>,
-    }
-}
-
-object! {
-    pub(crate) struct Audio<'a> {
-        "data" => data: JsonText<'a>,
-        "format" => format: JsonText<'a>,
-    }
-}
-
-object! {
-    pub(crate) struct Breakpoint<'a> {
-        "mode" => mode: JsonText<'a>,
-        "ttl" => ttl: JsonText<'a>,
     }
 }

@@ -1,7 +1,5 @@
 //! Reads `messages` into turns.
 
-use std::borrow::Cow;
-
 use serde_json::value::RawValue;
 
 use crate::translate::carrier::{self, Owner};
@@ -9,12 +7,14 @@ use crate::translate::json::{JsonText, List, Raw};
 use crate::translate::loss::{Losses, Refused};
 use crate::translate::media;
 use crate::translate::neutral::{
-    Arguments, CacheMark, Detail, Media, MediaKind, Opaque, OpaqueKind, Part, PartKind, Place,
-    Reasoning, Request, Role, Source, TextPart, ToolCall, ToolResult, Vendor, history,
+    Arguments, CacheMark, Media, MediaKind, Opaque, OpaqueKind, Part, PartKind, Place, Reasoning,
+    Request, Role, Source, TextPart, ToolCall, ToolResult, Vendor, history,
 };
+use crate::translate::openai::{self, Breakpoint};
+use crate::translate::read::parse;
 
+use super::NAMES;
 use super::fields::{self, ExtraContent, Message, ThinkingBlock};
-use super::parse;
 
 const PARTS: &str = "messages[].content[].";
 
@@ -72,7 +72,7 @@ impl<'a> Reader<'_, 'a> {
 
     /// A message that is wrong.
     fn refused(&self, text: &str) -> Refused {
-        let name = self.place(None).name("messages");
+        let name = NAMES.place(self.place(None));
         Refused::invalid(name.clone(), format!("`{name}` {text}"))
     }
 
@@ -88,7 +88,7 @@ impl<'a> Reader<'_, 'a> {
     }
 
     fn result(&mut self, message: Message<'a>) -> Result<(), Refused> {
-        let content = self.content(message.content)?;
+        let mut content = self.content(message.content)?;
         if content.iter().any(|part| !matches!(part.kind, PartKind::Text(_))) {
             return Err(self.refused("is the result of a tool and can only have text"));
         }
@@ -96,7 +96,7 @@ impl<'a> Reader<'_, 'a> {
             Some(id) => id,
             None => return Err(self.refused("has no `tool_call_id`")),
         };
-        let cache = content.iter().find_map(|part| part.cache);
+        let cache = openai::take_marks(&mut content);
         let result = ToolResult { call_id, name: JsonText::default(), content, is_error: false };
         let place = self.place(None);
         self.push(Role::User, Part { kind: PartKind::ToolResult(result), cache, place });
@@ -198,7 +198,7 @@ impl<'a> Reader<'_, 'a> {
 
     fn content(&mut self, content: Option<&'a RawValue>) -> Result<Vec<Part<'a>>, Refused> {
         let Some(content) = content else { return Ok(Vec::new()) };
-        let name = self.place(None).name("messages");
+        let name = NAMES.place(self.place(None));
         match content.get().as_bytes().first() {
             Some(b'"') => {
                 let text = TextPart::plain(parse(content, &name)?);
@@ -219,12 +219,12 @@ impl<'a> Reader<'_, 'a> {
             self.losses.drop_hint("messages[].content[].cache_control");
         }
         let cache = match part.breakpoint {
-            Some(json) => Some(cache_mark(json, &place.name("messages"))?),
+            Some(json) => Some(cache_mark(json, &NAMES.place(place))?),
             None => None,
         };
         let kind = part.kind.clone().unwrap_or_default();
         let refused = |text: &str| {
-            let name = place.name("messages");
+            let name = NAMES.place(place);
             Refused::invalid(name.clone(), format!("`{name}` {text}"))
         };
         let kind = match (&*kind.plain(), part) {
@@ -241,11 +241,7 @@ impl<'a> Reader<'_, 'a> {
                 self.file(file, place).map(PartKind::Media)?
             }
             ("input_audio", fields::Part { input_audio: Some(audio), .. }) => {
-                self.losses.drop_unknown("messages[].content[].input_audio.", &audio.unknown);
-                let format = audio.format.unwrap_or_default();
-                let data = audio.data.unwrap_or_default().without_space();
-                let media_type = Cow::Owned(format!("audio/{}", format.plain()));
-                PartKind::Media(Media::new(MediaKind::Audio, Source::Base64 { media_type, data }))
+                PartKind::Media(audio.media("messages[].content[].input_audio.", self.losses))
             }
             ("text" | "refusal" | "image_url" | "file" | "input_audio", _) => {
                 return Err(refused("has nothing under the name of its type"));
@@ -256,7 +252,7 @@ impl<'a> Reader<'_, 'a> {
     }
 
     fn image(&mut self, image: &'a RawValue, place: Place) -> Result<Media<'a>, Refused> {
-        let name = place.name("messages");
+        let name = NAMES.place(place);
         let (url, detail) = if image.get().starts_with('"') {
             (parse(image, &name)?, None)
         } else {
@@ -265,23 +261,15 @@ impl<'a> Reader<'_, 'a> {
             (image.url.unwrap_or_default(), image.detail)
         };
         let source = media::source(&url).map_err(|text| Refused::invalid(&*name, text))?;
-        let detail = detail.and_then(|detail| match &*detail.plain() {
-            "low" => Some(Detail::Low),
-            "high" | "original" => Some(Detail::High),
-            _ => None,
-        });
+        let detail = openai::detail(detail.as_ref());
         Ok(Media { detail, ..Media::new(MediaKind::Image, source) })
     }
 
     fn file(&mut self, file: fields::File<'a>, place: Place) -> Result<Media<'a>, Refused> {
-        let name = place.name("messages");
+        let name = NAMES.place(place);
         self.losses.drop_unknown("messages[].content[].file.", &file.unknown);
         let source = match (file.file_data, file.file_id) {
-            (Some(data), _) => match media::source(&data) {
-                Ok(source @ Source::Base64 { .. }) => source,
-                Ok(_) => return Err(Refused::invalid(name, "`file_data` is not a `data:` URL")),
-                Err(text) => return Err(Refused::invalid(name, text)),
-            },
+            (Some(data), _) => openai::file_data(&data, &name)?,
             (None, Some(id)) => Source::File(id),
             (None, None) => return Err(Refused::invalid(name, "the file has no content")),
         };
@@ -334,13 +322,5 @@ fn cache_mark(json: &RawValue, place: &str) -> Result<CacheMark, Refused> {
     if !Raw::trusted(json.get()).is_object() {
         return Ok(CacheMark::default());
     }
-    let mark: fields::Breakpoint<'_> = parse(json, place)?;
-    let ttl = mark.ttl.unwrap_or_default();
-    let ttl = ttl.plain();
-    let (number, factor) = match (ttl.strip_suffix('m'), ttl.strip_suffix('h')) {
-        (Some(minutes), _) => (minutes, 1),
-        (None, Some(hours)) => (hours, 60),
-        (None, None) => return Ok(CacheMark::default()),
-    };
-    Ok(CacheMark { minutes: number.parse::<u32>().ok().and_then(|n| n.checked_mul(factor)) })
+    parse::<Breakpoint<'_>>(json, place).map(|mark| mark.mark())
 }

@@ -4,12 +4,11 @@ use serde_json::value::RawValue;
 
 use crate::translate::json::{JsonText, List, Number};
 use crate::translate::loss::{Losses, Refused};
-use crate::translate::neutral::{
-    Effort, Field, OutputFormat, Request, Tier, Tool, ToolChoice, ToolKind,
-};
+use crate::translate::neutral::{Field, OutputFormat, Request, Tool, ToolChoice, ToolKind};
+use crate::translate::openai::tier;
+use crate::translate::read::{effort, parse, whole};
 
 use super::fields::{self, Body};
-use super::parse;
 
 /// Reads everything but the messages.
 pub(crate) fn read<'a>(
@@ -28,25 +27,26 @@ pub(crate) fn read<'a>(
     }
     request.parallel_tool_calls = Field::some("parallel_tool_calls", body.parallel_tool_calls);
     request.output = read_output(&mut body, losses)?;
-    request.max_tokens = whole("max_completion_tokens", body.max_completion_tokens.take())?;
+    request.max_tokens = whole_field("max_completion_tokens", body.max_completion_tokens.take())?;
     if request.max_tokens.is_none() {
-        request.max_tokens = whole("max_tokens", body.max_tokens.take())?;
+        request.max_tokens = whole_field("max_tokens", body.max_tokens.take())?;
     }
     request.temperature = Field::some("temperature", body.temperature.take());
     request.top_p = Field::some("top_p", body.top_p.take());
     request.top_k = Field::some("top_k", body.top_k.take());
     request.stop = read_stop(body.stop.take())?;
-    request.n = whole("n", body.n.take())?.filter(|n| n.value != 1);
+    request.n = whole_field("n", body.n.take())?.filter(|n| n.value != 1);
     request.seed = Field::some("seed", body.seed.take());
     request.presence_penalty = Field::some("presence_penalty", body.presence_penalty.take());
     request.frequency_penalty = Field::some("frequency_penalty", body.frequency_penalty.take());
     request.logprobs = Field::some("logprobs", body.logprobs.filter(|wanted| *wanted));
-    request.top_logprobs = whole("top_logprobs", body.top_logprobs.take())?;
-    request.effort = read_effort(body.reasoning_effort.take())?;
+    request.top_logprobs = whole_field("top_logprobs", body.top_logprobs.take())?;
+    let word = body.reasoning_effort.take();
+    request.effort = word.map(|word| effort("reasoning_effort", &word)).transpose()?;
     request.user = Field::some("user", body.user.take());
     request.safety_identifier = Field::some("safety_identifier", body.safety_identifier.take());
     request.metadata = Field::some("metadata", body.metadata.take());
-    request.service_tier = Field::some("service_tier", body.service_tier.take().map(tier));
+    request.service_tier = Field::some("service_tier", body.service_tier.take().as_ref().map(tier));
     request.verbosity = Field::some("verbosity", body.verbosity.take());
     request.prompt_cache_key = Field::some("prompt_cache_key", body.prompt_cache_key.take());
     Ok(())
@@ -92,34 +92,11 @@ fn note_inexpressible(body: &Body<'_>, losses: &mut Losses) {
     }
 }
 
-fn whole(name: &'static str, number: Option<Number<'_>>) -> Result<Option<Field<u64>>, Refused> {
-    match number {
-        None => Ok(None),
-        Some(number) => match number.as_u64() {
-            Some(value) => Ok(Some(Field { name, value })),
-            None => {
-                Err(Refused::invalid(name, format!("`{name}` is not a whole number of 0 or more")))
-            }
-        },
-    }
-}
-
-fn read_effort(word: Option<JsonText<'_>>) -> Result<Option<Field<Effort>>, Refused> {
-    let Some(word) = word else { return Ok(None) };
-    match Effort::of_word(&word.plain()) {
-        Some(value) => Ok(Some(Field { name: "reasoning_effort", value })),
-        None => Err(Refused::invalid("reasoning_effort", "`reasoning_effort` is not a known word")),
-    }
-}
-
-fn tier(word: JsonText<'_>) -> Tier {
-    match &*word.plain() {
-        "auto" => Tier::Auto,
-        "default" => Tier::Default,
-        "flex" => Tier::Flex,
-        "priority" => Tier::Priority,
-        _ => Tier::Other,
-    }
+fn whole_field(
+    name: &'static str,
+    number: Option<Number<'_>>,
+) -> Result<Option<Field<u64>>, Refused> {
+    number.map(|number| whole(name, &number)).transpose()
 }
 
 /// A string, or a list of strings.
@@ -147,7 +124,10 @@ fn read_output<'a>(
             losses.drop_unknown("response_format.json_schema.", &schema.unknown);
             OutputFormat::JsonSchema {
                 name: schema.name,
-                description: schema.description,
+                description: Field::some(
+                    "response_format.json_schema.description",
+                    schema.description,
+                ),
                 schema: schema.schema,
                 strict: schema.strict,
             }

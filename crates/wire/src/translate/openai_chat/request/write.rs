@@ -201,7 +201,7 @@ fn write_output(request: &mut Request<'_>, losses: &mut Losses, object: &mut Jso
     let mut json_schema = format.object("json_schema");
     json_schema.text("name", &name.unwrap_or_else(|| JsonText::literal("answer")));
     if let Some(description) = description {
-        json_schema.text("description", &description);
+        json_schema.text("description", &description.value);
     }
     json_schema.raw("schema", &schema);
     let strict = strict.or(schema::fits(schema.json(), Dialect::OpenAiStrict).then_some(true));

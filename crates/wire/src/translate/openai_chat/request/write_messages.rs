@@ -4,14 +4,14 @@ use crate::translate::Target;
 use crate::translate::ids::{self, IdRule};
 use crate::translate::json::{JsonList, JsonObject, JsonText};
 use crate::translate::loss::{Losses, Refused};
+use crate::translate::marks::Marks;
 use crate::translate::media;
 use crate::translate::neutral::{
-    Arguments, Detail, Media, MediaKind, Part, PartKind, Request, Role, Source, ToolCall,
-    ToolResult, Turn,
+    Arguments, CacheMark, Detail, Media, MediaKind, Opaque, Part, PartKind, Request, Role,
+    SearchResult, Source, ToolCall, ToolResult, Turn, Vendor,
 };
 
-/// Marks of the prompt cache in one request; the last ones count.
-const CACHE_MARKS_MAX: usize = 4;
+use super::super::answer;
 
 /// Writes the field `messages`.
 pub(crate) fn write(
@@ -23,18 +23,18 @@ pub(crate) fn write(
     if request.turns.last().is_some_and(|turn| turn.role == Role::Assistant) {
         let place = request.turns.last().and_then(|turn| turn.parts.first()).map(|part| part.place);
         return Err(Refused::unsupported(
-            place.unwrap_or_default().name(request.names.list),
+            request.names.place(place.unwrap_or_default()),
             "the last message is of the assistant: the model would answer it, not continue it",
         ));
     }
     if !request.turns.iter().any(|turn| turn.role == Role::User) {
         return Err(Refused::invalid(request.names.list, "at least one user message is required"));
     }
-    let marks =
-        request.turns.iter().flat_map(|turn| &turn.parts).filter(|part| part.cache.is_some());
-    let marks_left_out = marks.count().saturating_sub(CACHE_MARKS_MAX);
-    let takes_marks = target.server.is_openai && target.facts.cache_marks;
-    let mut writer = Writer { request, target, losses, takes_marks, marks_left_out };
+    let turns = request.turns.iter().filter(|turn| turn.role != Role::Assistant);
+    let is_written = |part: &&Part<'_>| part.cache.is_some() && has_room_for_mark(part);
+    let count = turns.flat_map(|turn| &turn.parts).filter(is_written).count();
+    let marks = Marks::new(count, target.server.is_openai && target.facts.cache_marks);
+    let mut writer = Writer { request, target, losses, marks };
     let mut list = object.list("messages");
     for (index, turn) in request.turns.iter().enumerate() {
         match turn.role {
@@ -54,9 +54,16 @@ struct Writer<'w, 'a> {
     request: &'w Request<'a>,
     target: &'w Target<'w>,
     losses: &'w mut Losses,
-    takes_marks: bool,
-    /// The first marks of too many.
-    marks_left_out: usize,
+    marks: Marks,
+}
+
+/// Whether a part becomes one that can have a mark.
+fn has_room_for_mark(part: &Part<'_>) -> bool {
+    match &part.kind {
+        PartKind::Text(_) | PartKind::SearchResult(_) => true,
+        PartKind::Media(media) => !matches!(media.source, Source::Parts(_)),
+        PartKind::ToolCall(_) | PartKind::ToolResult(_) | PartKind::Reasoning(_) => false,
+    }
 }
 
 impl<'a> Writer<'_, 'a> {
@@ -74,7 +81,7 @@ impl<'a> Writer<'_, 'a> {
         let mut message = list.object();
         message.str("role", role);
         if let [Part { kind: PartKind::Text(text), cache, .. }] = parts[..]
-            && (cache.is_none() || !self.takes_marks)
+            && (cache.is_none() || !self.marks.are_taken())
         {
             self.leave_out_mark(cache.is_some());
             message.text("content", &text.text);
@@ -96,7 +103,7 @@ impl<'a> Writer<'_, 'a> {
                 rest.push(part);
                 continue;
             };
-            self.leave_out_mark(part.cache.is_some());
+            self.leave_out_mark(part.is_marked());
             self.result(result, list);
             let media =
                 result.content.iter().filter(|part| matches!(part.kind, PartKind::Media(_)));
@@ -117,7 +124,7 @@ impl<'a> Writer<'_, 'a> {
         for part in &result.content {
             match &part.kind {
                 PartKind::Text(text) => texts.push(text.text.borrow()),
-                PartKind::SearchResult { .. } => texts.push(self.search_result(&part.kind)),
+                PartKind::SearchResult(result) => texts.push(self.search_result(result)),
                 _ => {}
             }
         }
@@ -143,26 +150,23 @@ impl<'a> Writer<'_, 'a> {
                     part.text("text", text);
                 }
             }
-            several => message.text("content", &joined(several)),
+            several => message.text("content", &JsonText::lines(several)),
         }
     }
 
     /// A search result as text.
-    fn search_result(&mut self, kind: &PartKind<'a>) -> JsonText<'a> {
-        let PartKind::SearchResult { title, source, texts, citations } = kind else {
-            return JsonText::default();
-        };
-        if *citations {
+    fn search_result(&mut self, result: &SearchResult<'a>) -> JsonText<'a> {
+        if result.citations {
             self.losses.drop_field(self.request.names.citations);
         }
-        let lines: Vec<JsonText<'_>> = [title, source].into_iter().chain(texts).cloned().collect();
-        joined(&lines)
+        result.as_text()
     }
 
     fn assistant(&mut self, turn: &Turn<'a>, list: &mut JsonList<'_>) -> Result<(), Refused> {
         let mut thinking = JsonText::default();
         let mut texts: Vec<&Part<'a>> = Vec::new();
         let mut calls: Vec<&ToolCall<'a>> = Vec::new();
+        let mut signature: Option<&Opaque<'a>> = None;
         for part in &turn.parts {
             self.leave_out_mark(part.cache.is_some());
             match &part.kind {
@@ -174,18 +178,15 @@ impl<'a> Writer<'_, 'a> {
                     }
                 }
                 PartKind::Text(text) => {
-                    if text.signature.is_some() {
-                        self.losses.drop_hint("reasoning");
+                    signature = self.own(text.signature.as_ref()).or(signature);
+                    if !text.text.is_empty() || text.signature.is_none() {
+                        texts.push(part);
                     }
-                    texts.push(part);
                 }
                 PartKind::ToolCall(call) => calls.push(call),
                 _ => {
                     let text = "the model's provider takes only text and calls of the assistant";
-                    return Err(Refused::unsupported(
-                        part.place.name(self.request.names.list),
-                        text,
-                    ));
+                    return Err(Refused::unsupported(self.request.names.place(part.place), text));
                 }
             }
         }
@@ -204,13 +205,13 @@ impl<'a> Writer<'_, 'a> {
                 self.call(call, &mut list.object());
             }
         }
+        if let Some(signature) = signature {
+            answer::write_signature(signature, &mut message);
+        }
         Ok(())
     }
 
     fn call(&mut self, call: &ToolCall<'a>, object: &mut JsonObject<'_>) {
-        if call.signature.is_some() {
-            self.losses.drop_hint("reasoning");
-        }
         object.str("id", &ids::fit(&call.id, IdRule::Chat, "call_"));
         match &call.arguments {
             Arguments::Custom(input) if self.target.server.is_openai => {
@@ -226,6 +227,19 @@ impl<'a> Writer<'_, 'a> {
                 function.text("arguments", &arguments.as_text());
             }
         }
+        if let Some(signature) = self.own(call.signature.as_ref()) {
+            answer::write_signature(signature, object);
+        }
+    }
+
+    /// A signature that the model itself has made: of Gemini behind a server of this format.
+    fn own<'o>(&mut self, signature: Option<&'o Opaque<'a>>) -> Option<&'o Opaque<'a>> {
+        let signature = signature?;
+        if signature.vendor == Vendor::Google && self.target.facts.vendor == Vendor::Google {
+            return Some(signature);
+        }
+        self.losses.drop_hint("reasoning");
+        None
     }
 
     fn part(&mut self, part: &Part<'a>, list: &mut JsonList<'_>) -> Result<(), Refused> {
@@ -235,14 +249,14 @@ impl<'a> Writer<'_, 'a> {
                 let mut object = list.object();
                 object.str("type", "text");
                 object.text("text", &text.text);
-                self.mark(part, &mut object);
+                self.mark(part.cache, &mut object);
             }
-            kind @ PartKind::SearchResult { .. } => {
-                let text = self.search_result(kind);
+            PartKind::SearchResult(result) => {
+                let text = self.search_result(result);
                 let mut object = list.object();
                 object.str("type", "text");
                 object.text("text", &text);
-                self.mark(part, &mut object);
+                self.mark(part.cache, &mut object);
             }
             // Of other turns.
             PartKind::ToolCall(_) | PartKind::ToolResult(_) | PartKind::Reasoning(_) => {}
@@ -262,8 +276,12 @@ impl<'a> Writer<'_, 'a> {
         if media.context.is_some() {
             self.losses.drop_field(self.request.names.context);
         }
+        // Only a file has a name.
+        if media.title.is_some() && !matches!(media.source, Source::Base64 { .. }) {
+            self.losses.drop_field(self.request.names.title);
+        }
         let refused =
-            |text: &str| Err(Refused::unsupported(part.place.name(self.request.names.list), text));
+            |text: &str| Err(Refused::unsupported(self.request.names.place(part.place), text));
         match (media.kind, &media.source) {
             (_, Source::File(_)) => {
                 return refused(
@@ -274,7 +292,7 @@ impl<'a> Writer<'_, 'a> {
                 let mut object = list.object();
                 object.str("type", "image_url");
                 write_image(&[url], media.detail, &mut object);
-                self.mark(part, &mut object);
+                self.mark(part.cache, &mut object);
             }
             (_, Source::Url(_)) => {
                 return refused("documents by their address cannot be used; send the content");
@@ -282,13 +300,13 @@ impl<'a> Writer<'_, 'a> {
             (kind, Source::Base64 { media_type, data }) => {
                 let mut object = list.object();
                 write_base64(kind, media_type, data, media, &mut object);
-                self.mark(part, &mut object);
+                self.mark(part.cache, &mut object);
             }
             (_, Source::Text { text, .. }) => {
                 let mut object = list.object();
                 object.str("type", "text");
                 object.text("text", text);
-                self.mark(part, &mut object);
+                self.mark(part.cache, &mut object);
             }
             (_, Source::Parts(parts)) => {
                 for inner in parts {
@@ -301,18 +319,12 @@ impl<'a> Writer<'_, 'a> {
     }
 
     /// Writes the cache mark of a part, if the server takes marks.
-    fn mark(&mut self, part: &Part<'a>, object: &mut JsonObject<'_>) {
-        if part.cache.is_none() {
-            return;
+    fn mark(&mut self, mark: Option<CacheMark>, object: &mut JsonObject<'_>) {
+        if self.marks.next(mark, self.request.names.cache, self.losses).is_some() {
+            let mut mark = object.object("prompt_cache_breakpoint");
+            mark.str("mode", "explicit");
+            mark.str("ttl", "30m");
         }
-        if !self.takes_marks || self.marks_left_out > 0 {
-            self.marks_left_out = self.marks_left_out.saturating_sub(1);
-            self.leave_out_mark(true);
-            return;
-        }
-        let mut mark = object.object("prompt_cache_breakpoint");
-        mark.str("mode", "explicit");
-        mark.str("ttl", "30m");
     }
 
     fn leave_out_mark(&mut self, is_marked: bool) {
@@ -381,15 +393,4 @@ fn write_base64(
             audio.str("format", media_type.strip_prefix("audio/").unwrap_or(media_type));
         }
     }
-}
-
-fn joined<'a>(texts: &[JsonText<'a>]) -> JsonText<'a> {
-    let mut joined = JsonText::default();
-    for (at, text) in texts.iter().enumerate() {
-        if at > 0 {
-            joined.push_newline();
-        }
-        joined.push(text);
-    }
-    joined
 }

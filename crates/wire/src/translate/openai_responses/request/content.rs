@@ -1,18 +1,16 @@
 //! Reads the content of a message, and the output of a tool.
 
-use std::borrow::Cow;
-
 use serde_json::value::RawValue;
 
-use crate::translate::json::{JsonText, List};
+use crate::translate::json::List;
 use crate::translate::loss::{Losses, Refused};
 use crate::translate::media;
-use crate::translate::neutral::{
-    CacheMark, Detail, Media, MediaKind, Part, PartKind, Place, Source, TextPart,
-};
+use crate::translate::neutral::{Media, MediaKind, Part, PartKind, Place, Source, TextPart};
+use crate::translate::openai::{self, Breakpoint};
+use crate::translate::read::parse;
 
-use super::fields::{self, Breakpoint};
-use super::parse;
+use super::NAMES;
+use super::fields;
 
 /// Reads one list of parts.
 pub(crate) struct Content<'l> {
@@ -30,7 +28,7 @@ impl Content<'_> {
         content: Option<&'a RawValue>,
     ) -> Result<Vec<Part<'a>>, Refused> {
         let Some(content) = content else { return Ok(Vec::new()) };
-        let name = self.place.name("input");
+        let name = NAMES.place(self.place);
         match content.get().as_bytes().first() {
             Some(b'"') => {
                 let text = TextPart::plain(parse(content, &name)?);
@@ -50,11 +48,11 @@ impl Content<'_> {
     fn part<'a>(&mut self, json: &'a RawValue, at: usize) -> Result<Part<'a>, Refused> {
         let part = if self.is_output { None } else { u32::try_from(at).ok() };
         let place = Place { part, ..self.place };
-        let name = place.name("input");
+        let name = NAMES.place(place);
         let part: fields::Part<'a> = parse(json, &name)?;
         let path = if self.is_output { "input[].output[]." } else { "input[].content[]." };
         self.losses.drop_unknown(path, &part.unknown);
-        let cache = part.breakpoint.as_ref().map(cache_mark);
+        let cache = part.breakpoint.as_ref().map(Breakpoint::mark);
         let kind = part.kind.clone().unwrap_or_default();
         let kind = match (&*kind.plain(), part) {
             ("input_text" | "output_text" | "text", fields::Part { text: Some(text), .. }) => {
@@ -66,11 +64,7 @@ impl Content<'_> {
             ("input_image", part) => PartKind::Media(image(part, &name)?),
             ("input_file", part) => PartKind::Media(self.file(part, path, &name)?),
             ("input_audio", fields::Part { input_audio: Some(audio), .. }) => {
-                self.losses.drop_unknown(&[path, "input_audio."].concat(), &audio.unknown);
-                let format = audio.format.unwrap_or_default();
-                let data = audio.data.unwrap_or_default().without_space();
-                let media_type = Cow::Owned(format!("audio/{}", format.plain()));
-                PartKind::Media(Media::new(MediaKind::Audio, Source::Base64 { media_type, data }))
+                PartKind::Media(audio.media(&[path, "input_audio."].concat(), self.losses))
             }
             ("input_text" | "output_text" | "text" | "refusal" | "input_audio", _) => {
                 let text = format!("`{name}` has nothing under the name of its type");
@@ -94,11 +88,7 @@ impl Content<'_> {
             self.losses.drop_field([path, "detail"].concat());
         }
         let source = match (part.file_data, part.file_url, part.file_id) {
-            (Some(data), _, _) => match media::source(&data) {
-                Ok(source @ Source::Base64 { .. }) => source,
-                Ok(_) => return Err(Refused::invalid(name, "`file_data` is not a `data:` URL")),
-                Err(text) => return Err(Refused::invalid(name, text)),
-            },
+            (Some(data), _, _) => openai::file_data(&data, name)?,
             (None, Some(url), _) => {
                 media::source(&url).map_err(|text| Refused::invalid(name, text))?
             }
@@ -110,26 +100,11 @@ impl Content<'_> {
 }
 
 fn image<'a>(part: fields::Part<'a>, name: &str) -> Result<Media<'a>, Refused> {
-    let detail = part.detail.as_ref().and_then(|detail| match &*detail.plain() {
-        "low" => Some(Detail::Low),
-        "high" | "original" => Some(Detail::High),
-        _ => None,
-    });
+    let detail = openai::detail(part.detail.as_ref());
     let source = match (part.image_url, part.file_id) {
         (Some(url), _) => media::source(&url).map_err(|text| Refused::invalid(name, text))?,
         (None, Some(id)) => Source::File(id),
         (None, None) => return Err(Refused::invalid(name, "the image has no content")),
     };
     Ok(Media { detail, ..Media::new(MediaKind::Image, source) })
-}
-
-/// A mark of the prompt cache: `{"mode": "explicit", "ttl": "30m"}`.
-fn cache_mark(mark: &Breakpoint<'_>) -> CacheMark {
-    let ttl = mark.ttl.as_ref().map(JsonText::plain).unwrap_or_default();
-    let minutes = match (ttl.strip_suffix('m'), ttl.strip_suffix('h')) {
-        (Some(minutes), _) => minutes.parse::<u32>().ok(),
-        (None, Some(hours)) => hours.parse::<u32>().ok().and_then(|n| n.checked_mul(60)),
-        (None, None) => None,
-    };
-    CacheMark { minutes }
 }

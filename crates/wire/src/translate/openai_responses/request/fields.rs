@@ -3,6 +3,7 @@
 use serde_json::value::RawValue;
 
 use crate::translate::json::{JsonText, List, Number, Raw, object};
+use crate::translate::openai::{Audio, Breakpoint};
 
 object! {
     /// The request. Fields that the answer repeats are kept as they were written.
@@ -153,20 +154,6 @@ object! {
         "filename" => filename: JsonText<'a>,
         "input_audio" => input_audio: Audio<'a>,
         "prompt_cache_breakpoint" => breakpoint: Breakpoint<'a>,
-    }
-}
-
-object! {
-    pub(crate) struct Audio<'a> {
-        "data" => data: JsonText<'a>,
-        "format" => format: JsonText<'a>,
-    }
-}
-
-object! {
-    pub(crate) struct Breakpoint<'a> {
-        "mode" => mode: JsonText<'a>,
-        "ttl" => ttl: JsonText<'a>,
     }
 }
 

@@ -10,10 +10,12 @@ use crate::translate::neutral::{
     Arguments, Opaque, Part, PartKind, Place, Reasoning, Request, Role, TextPart, ToolCall,
     ToolResult, history,
 };
+use crate::translate::openai;
+use crate::translate::read::parse;
 
 use super::content::Content;
 use super::fields::{Item, Thought};
-use super::{parse, tools};
+use super::{NAMES, tools};
 
 /// Items of stored objects.
 const STORED: &str = "items that OpenAI stores cannot be used; send the content of the item";
@@ -102,7 +104,7 @@ impl<'a> Reader<'_, 'a> {
     }
 
     fn name(&self) -> String {
-        self.place().name("input")
+        NAMES.place(self.place())
     }
 
     fn push(&mut self, role: Role, part: Part<'a>) {
@@ -151,7 +153,7 @@ impl<'a> Reader<'_, 'a> {
         let parts = Content { losses: self.losses, place, is_output: false }.read(item.content)?;
         for part in parts {
             if role != Role::User && !matches!(part.kind, PartKind::Text(_)) {
-                let name = part.place.name("input");
+                let name = NAMES.place(part.place);
                 let text = format!("`{name}`: only a message of the user can have more than text");
                 return Err(Refused::invalid(name, text));
             }
@@ -187,8 +189,9 @@ impl<'a> Reader<'_, 'a> {
             return Err(self.invalid("is the result of a call and has no `call_id`"));
         };
         let place = self.place();
-        let content = Content { losses: self.losses, place, is_output: true }.read(item.output)?;
-        let cache = content.iter().find_map(|part| part.cache);
+        let mut content =
+            Content { losses: self.losses, place, is_output: true }.read(item.output)?;
+        let cache = openai::take_marks(&mut content);
         let result = ToolResult { call_id, name: JsonText::default(), content, is_error: false };
         self.push(Role::User, Part { kind: PartKind::ToolResult(result), cache, place });
         Ok(())

@@ -6,21 +6,22 @@ mod items;
 mod options;
 mod tools;
 
-use serde_json::value::RawValue;
-
 use crate::translate::Operation;
 use crate::translate::loss::{Losses, Refused};
 use crate::translate::neutral::{Names, Request};
+use crate::translate::read;
 
 use fields::Body;
 
 const NAMES: Names = Names {
     list: "input",
+    system: "instructions",
     arguments: "input[].arguments",
     result: "input[].output",
     is_error: "",
     detail: "input[].content[].detail",
     citations: "",
+    title: "input[].content[].filename",
     context: "",
     cache: "input[].content[].prompt_cache_breakpoint",
 };
@@ -31,8 +32,7 @@ pub(crate) fn read<'a>(
     _: Operation,
     losses: &mut Losses,
 ) -> Result<Request<'a>, Refused> {
-    let mut body: Body<'a> =
-        serde_json::from_str(body).map_err(|odd| Refused::unreadable(&odd, None))?;
+    let mut body: Body<'a> = read::body(body)?;
     // Usage stands in every answer of this format.
     let mut request = Request { names: NAMES, include_usage: true, ..Request::default() };
     options::refuse_state(&body)?;
@@ -41,10 +41,4 @@ pub(crate) fn read<'a>(
     items::read(body.instructions.take(), body.input.take(), &mut request, losses)?;
     options::read(body, &mut request, losses)?;
     Ok(request)
-}
-
-/// Reads a part of the body; an error names its place.
-fn parse<'a, T: serde::Deserialize<'a>>(json: &'a RawValue, place: &str) -> Result<T, Refused> {
-    serde_json::from_str(json.get())
-        .map_err(|odd| Refused::unreadable(&odd, Some(place.to_owned())))
 }

@@ -2,12 +2,13 @@
 
 use serde_json::value::RawValue;
 
-use crate::translate::json::{JsonText, Number, Raw};
+use crate::translate::json::Raw;
 use crate::translate::loss::{Losses, Refused};
-use crate::translate::neutral::{Effort, Field, OutputFormat, Request, Tier};
+use crate::translate::neutral::{Field, OutputFormat, Request};
+use crate::translate::openai::tier;
+use crate::translate::read::{effort, parse, whole};
 
 use super::fields::{Body, Reasoning, TextFormat, TextOptions};
-use super::parse;
 
 const STORED: &str =
     "the model's provider does not keep answers; send the items of the conversation in `input`";
@@ -69,7 +70,7 @@ pub(crate) fn read<'a>(
         "prompt_cache_key",
         echoed("prompt_cache_key", body.prompt_cache_key, request)?,
     );
-    request.service_tier = Field::some("service_tier", body.service_tier.take().map(tier));
+    request.service_tier = Field::some("service_tier", body.service_tier.take().as_ref().map(tier));
     if let Some(reasoning) = echoed("reasoning", body.reasoning, request)? {
         read_reasoning(reasoning, request, losses)?;
     }
@@ -121,23 +122,6 @@ fn note_inexpressible(body: &Body<'_>, losses: &mut Losses) {
     }
 }
 
-fn whole(name: &'static str, number: &Number<'_>) -> Result<Field<u64>, Refused> {
-    match number.as_u64() {
-        Some(value) => Ok(Field { name, value }),
-        None => Err(Refused::invalid(name, format!("`{name}` is not a whole number of 0 or more"))),
-    }
-}
-
-fn tier(word: JsonText<'_>) -> Tier {
-    match &*word.plain() {
-        "auto" => Tier::Auto,
-        "default" => Tier::Default,
-        "flex" => Tier::Flex,
-        "priority" => Tier::Priority,
-        _ => Tier::Other,
-    }
-}
-
 fn read_reasoning(
     reasoning: Reasoning<'_>,
     request: &mut Request<'_>,
@@ -145,11 +129,7 @@ fn read_reasoning(
 ) -> Result<(), Refused> {
     losses.drop_unknown("reasoning.", &reasoning.unknown);
     if let Some(word) = reasoning.effort {
-        let Some(value) = Effort::of_word(&word.plain()) else {
-            let text = "`reasoning.effort` is not a known word";
-            return Err(Refused::invalid("reasoning.effort", text));
-        };
-        request.effort = Some(Field { name: "reasoning.effort", value });
+        request.effort = Some(effort("reasoning.effort", &word)?);
     }
     request.show_thinking = match (reasoning.summary, reasoning.generate_summary) {
         (Some(_), _) => Some(Field { name: "reasoning.summary", value: true }),
@@ -178,7 +158,10 @@ fn read_text<'a>(
     let value = match &*kind.unwrap_or_default().plain() {
         "text" => return Ok(()),
         "json_object" => OutputFormat::JsonObject,
-        "json_schema" => OutputFormat::JsonSchema { name, description, schema, strict },
+        "json_schema" => {
+            let description = Field::some("text.format.description", description);
+            OutputFormat::JsonSchema { name, description, schema, strict }
+        }
         _ => {
             let text = "`text.format.type` is none of text, json_object, json_schema";
             return Err(Refused::unsupported("text.format", text));

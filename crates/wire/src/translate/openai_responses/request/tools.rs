@@ -5,9 +5,9 @@ use serde_json::value::RawValue;
 use crate::translate::json::{JsonObject, JsonText, List, Raw};
 use crate::translate::loss::{Losses, Refused};
 use crate::translate::neutral::{Field, Flattened, Request, Tool, ToolChoice, ToolKind};
+use crate::translate::read::parse;
 
 use super::fields::{self, Choice, TextForm};
-use super::parse;
 
 /// Bytes of a flattened name.
 const NAME_BYTES_MAX: usize = 64;
