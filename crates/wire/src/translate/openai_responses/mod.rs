@@ -20,7 +20,7 @@ mod item;
 mod request;
 mod response;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod write_stream;
 
 use super::error;

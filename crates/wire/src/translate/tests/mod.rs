@@ -1,6 +1,7 @@
 //! Translations, judged by the documented forms (`valid`) and by what must survive.
 
 mod answers;
+pub(crate) mod cells;
 mod chat_to_messages;
 mod messages_to_chat;
 mod properties;

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::answers::context;
+use super::cells::there_and_back::fixed;
 use super::streams::{CHAT, MESSAGE, chat_stream, join_chat, join_message, messages_stream, run};
 use super::{translated, valid};
 use crate::format::Format::{self, AnthropicMessages, OpenAiChat};
@@ -106,7 +107,7 @@ fn essence(body: &Value) -> Vec<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(fixed(200))]
 
     #[test]
     fn requests_there_and_back(

@@ -81,6 +81,10 @@ pub(crate) fn join_chat(text: &str) -> Value {
                     assert!(joined.get("thinking_blocks").is_none(), "blocks come once");
                     joined["thinking_blocks"] = list.clone();
                 }
+                ("extra_content", extra) => {
+                    assert!(joined.get("extra_content").is_none(), "it comes once");
+                    joined["extra_content"] = extra.clone();
+                }
                 (name, value) => {
                     let more = value.as_str().unwrap_or_else(|| panic!("{event}"));
                     let text = joined[name].as_str().expect("text").to_owned();

@@ -5,7 +5,7 @@ mod counts;
 mod refusals;
 mod requests;
 mod streams;
-mod valid;
+pub(crate) mod valid;
 
 use serde_json::{Value, json};
 

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::answers::{Case, cases};
 use super::{ANTHROPIC, CHAT, GEMINI, context, parsed, valid};
+use crate::translate::tests::cells::there_and_back::fixed;
 use crate::translate::{Bounds, Context, Failure, Stream, answer};
 
 const BOUNDS: Bounds = Bounds { event_bytes_max: 1 << 20, held_bytes_max: 1 << 20 };
@@ -184,7 +185,7 @@ fn any_split_gives_the_same_bytes() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(fixed(64))]
     #[test]
     fn any_split_of_any_stream(at in any::<prop::sample::Index>(), lengths in prop::collection::vec(1usize..90, 1..20)) {
         let all = cases();

@@ -1,6 +1,9 @@
 //! What the documents say of each form: fields, types, and the rules between them. Anything else
 //! is a panic with the value.
 
+pub(crate) mod bedrock;
+pub(crate) mod gemini;
+
 use serde_json::{Map, Value};
 
 /// The fields of an object: each is one of `known`, each of `required` is there.
@@ -87,6 +90,38 @@ pub(crate) fn messages_request(body: &Value) {
     let marks = body.to_string().matches("\"cache_control\"").count();
     assert!(marks <= 4, "{marks} marks: {body}");
     thinking(body);
+    messages_options(body);
+}
+
+fn messages_options(body: &Value) {
+    let within = |name: &str| {
+        body.get(name).is_none_or(|n| n.as_f64().is_some_and(|n| (0.0..=1.0).contains(&n)))
+    };
+    assert!(within("temperature") && within("top_p"), "{body}");
+    assert!(body.get("top_k").is_none_or(Value::is_u64), "{body}");
+    if let Some(stops) = body.get("stop_sequences") {
+        let stops = stops.as_array().expect("a list");
+        let is_text = |text: &Value| text.as_str().is_some_and(|text| !text.trim().is_empty());
+        assert!(!stops.is_empty() && stops.iter().all(is_text), "{body}");
+    }
+    if let Some(choice) = body.get("tool_choice") {
+        let kind = text(choice, "type");
+        assert!(["auto", "any", "tool", "none"].contains(&kind), "{body}");
+        assert_eq!(choice.get("name").is_some(), kind == "tool", "{body}");
+    }
+    if let Some(config) = body.get("output_config") {
+        fields(config, &[], &["effort", "format"]);
+        if let Some(format) = config.get("format") {
+            fields(format, &["type", "schema"], &[]);
+            assert!(format["type"] == "json_schema" && format["schema"].is_object(), "{body}");
+        }
+    }
+    if let Some(metadata) = body.get("metadata") {
+        fields(metadata, &["user_id"], &[]);
+    }
+    if let Some(tier) = body.get("service_tier").and_then(Value::as_str) {
+        assert!(["auto", "standard_only"].contains(&tier), "{body}");
+    }
 }
 
 fn thinking(body: &Value) {
@@ -201,6 +236,9 @@ pub(crate) fn chat_request(body: &Value) {
     fields(body, &["model", "messages"], &known);
     assert!(body.get("stop").and_then(Value::as_array).is_none_or(|stop| stop.len() <= 4));
     assert!(body.get("tool_choice").is_none() || body.get("tools").is_some(), "{body}");
+    assert!(body.get("parallel_tool_calls").is_none() || body.get("tools").is_some(), "{body}");
+    assert!(body.get("tools").and_then(Value::as_array).is_none_or(|tools| !tools.is_empty()));
+    chat_options(body);
     let mut open: Vec<&str> = Vec::new();
     for message in list(body, "messages") {
         match text(message, "role") {
@@ -211,7 +249,8 @@ pub(crate) fn chat_request(body: &Value) {
                 continue;
             }
             "assistant" => {
-                fields(message, &["role", "content"], &["tool_calls", "reasoning_content"]);
+                let known = ["tool_calls", "reasoning_content", "extra_content"];
+                fields(message, &["role", "content"], &known);
                 assert!(
                     !message["content"].is_null() || message.get("tool_calls").is_some(),
                     "{body}"
@@ -239,6 +278,29 @@ pub(crate) fn chat_request(body: &Value) {
         fields(tool, &["type", kind], &[]);
         fields(&tool[kind], &["name"], &["description", "parameters", "strict", "format"]);
         assert!(is_id(text(&tool[kind], "name"), 64), "{tool}");
+    }
+}
+
+fn chat_options(body: &Value) {
+    for name in ["temperature", "top_p", "presence_penalty", "frequency_penalty"] {
+        assert!(body.get(name).is_none_or(Value::is_number), "{body}");
+    }
+    for name in ["user", "safety_identifier", "verbosity", "prompt_cache_key", "reasoning_effort"] {
+        assert!(body.get(name).is_none_or(Value::is_string), "{body}");
+    }
+    for name in ["max_completion_tokens", "max_tokens"] {
+        assert!(body.get(name).is_none_or(|n| n.as_u64().is_some_and(|n| n > 0)), "{body}");
+    }
+    assert!(body.get("top_logprobs").is_none() || body["logprobs"] == true, "{body}");
+    if let Some(format) = body.get("response_format") {
+        let kind = text(format, "type");
+        assert!(["json_object", "json_schema"].contains(&kind), "{body}");
+        if kind == "json_schema" {
+            fields(&format[kind], &["name", "schema"], &["description", "strict"]);
+        }
+    }
+    if let Some(tier) = body.get("service_tier").and_then(Value::as_str) {
+        assert!(["auto", "default", "flex", "priority", "scale"].contains(&tier), "{body}");
     }
 }
 
