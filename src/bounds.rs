@@ -233,6 +233,22 @@ pub const REPLAY_BYTES_MAX: usize = 256 << 20;
 pub const POOL_IDLE_MAX: usize = 512;
 /// How long a pooled connection may lie idle.
 pub const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Providers whose lists of models are asked for; of further ones, the names in routing are shown.
+pub const MODEL_LISTS_MAX: usize = 64;
+/// Memory of one list.
+pub const MODEL_LIST_BYTES_MAX: usize = 256 << 10;
+/// A page of a provider's list of models, in bytes. A longer one counts as a failure.
+pub const MODEL_PAGE_BYTES_MAX: usize = 4 << 20;
+/// Pages of one list; models of further ones are not shown.
+pub const MODEL_PAGES_MAX: usize = 8;
+/// How long a list is used before it is asked for again.
+pub const MODEL_LIST_KEPT_FOR: Duration = Duration::from_secs(300);
+/// How long a provider that gave no list is left alone.
+pub const MODEL_LIST_RETRY_AFTER: Duration = Duration::from_secs(30);
+/// How long a provider may take for its list.
+pub const MODEL_LIST_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a caller waits for lists that are being asked for.
+pub const MODEL_LIST_WAIT_MAX: Duration = Duration::from_secs(3);
 /// Longest `retry-after` of a provider that is waited for; a longer one is given to the client.
 pub const RETRY_AFTER_WAIT_MAX: Duration = Duration::from_secs(10);
 
@@ -245,6 +261,9 @@ pub const TRANSLATED_BYTES_MAX: usize = 32 << 20;
 /// A JSON answer up to this size is checked whole before its head is released; a larger one
 /// streams.
 pub const ANSWER_GATHER_BYTES_MAX: usize = 1 << 20;
+/// The whole answer of a provider of another format, or all answers to one request for embeddings
+/// together; it is gathered to be translated. Above it: 502 `provider_answer_invalid`.
+pub const TRANSLATED_ANSWER_BYTES_MAX: usize = 64 << 20;
 /// One server-sent event. A longer one is forwarded but no longer looked into.
 pub const SSE_EVENT_BYTES_MAX: usize = 1 << 20;
 
@@ -420,6 +439,7 @@ pub const PROCESS_BYTES_MAX: usize = 2 * BATCH_BYTES_MAX
     + ADMIN_CONNECTIONS_MAX * (2 * ADMIN_BUFFER_BYTES_MAX + ADMIN_PIECE_BYTES)
     + (ADMIN_ANSWERS_MAX + ADMIN_QUERIES_MAX) * 2 * WAL_RECORD_BYTES_MAX
     + ADMIN_ANSWERS_MAX * ADMIN_ANSWER_BYTES_MAX
+    + MODEL_LISTS_MAX * MODEL_LIST_BYTES_MAX
     + (64 << 20);
 
 /// How many calls may have their body read, with so many in flight.
@@ -469,8 +489,8 @@ mod tests {
     #[test]
     fn worst_case_memory_is_what_the_readme_says() {
         let shown = |connections, calls, held| memory_max(connections, calls, held, 16 << 10) / MIB;
-        assert_eq!(shown(CONNECTIONS_MAX, CALLS_IN_FLIGHT_MAX, HELD_BYTES_MAX), 17_602);
-        assert_eq!(shown(500, 200, 64 * MIB), 936);
+        assert_eq!(shown(CONNECTIONS_MAX, CALLS_IN_FLIGHT_MAX, HELD_BYTES_MAX), 17_618);
+        assert_eq!(shown(500, 200, 64 * MIB), 952);
         assert_eq!(memory_max(usize::MAX, usize::MAX, usize::MAX, usize::MAX), usize::MAX);
     }
 }

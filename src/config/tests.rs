@@ -1,6 +1,7 @@
 //! The configuration from outside: files in, policy or problems out.
 
 mod documentation;
+mod openapi;
 
 use std::fs;
 use std::path::Path;

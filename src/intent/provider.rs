@@ -273,6 +273,8 @@ impl AiProvider {
         );
         let TicketContext { gateway, policy, caller, party, work_deadline, .. } = &self.context;
         let (body, room) = (Outgoing::Whole(body), gateway.tenants.bytes.of(party));
+        let turns = &gateway.turns;
+        let apart = |job| turns.apart(turns.group(caller), job);
         let call = Call {
             caller: caller.org.as_str(),
             // Tickets need a JWT.
@@ -295,6 +297,7 @@ impl AiProvider {
                 // The question is the gateway's own: the options that a target has are enough.
                 on_loss: OnLoss::Note,
             }),
+            apart: &apart,
             own_key: None,
             stateful: false,
             // A second question on a ticket has only the retries that the first one left.

@@ -97,7 +97,7 @@ pub fn serving<'t>(
         return Ok(Cow::Borrowed(targets));
     }
     let mut some = targets.clone();
-    some.list.retain(|target| translation::serves(target, endpoint));
+    some.list.retain(|target| translation::serves(target, endpoint, model));
     if some.list.is_empty() {
         return Err(wrong(targets, endpoint, model));
     }

@@ -17,6 +17,7 @@ pub mod endpoints;
 pub mod framing;
 pub mod gateway;
 mod headers;
+mod models;
 mod ownership;
 pub mod query;
 pub mod ratelimit_headers;
@@ -112,6 +113,17 @@ pub async fn proxy(
     let mut record = walk.record(&caller, RouteKind::Proxy, endpoint.name.clone());
     held.into_iter().for_each(|held| record.hold(held));
 
+    if models::answers(&endpoint, &caller) {
+        let listed = Box::pin(list_models(&walk, &endpoint, &caller, &upload, entry, record));
+        return match listed.await {
+            Ok(mut response) => {
+                ratelimit_headers(response.headers_mut(), &decision);
+                Ok(response)
+            }
+            Err(refusal) => Err(Refusal { quota: Some(decision), ..refusal }),
+        };
+    }
+
     // 6. to 10. redact, choose targets, reserve, send
     let answered = match check_endpoint(&walk, &endpoint, &caller) {
         Ok(()) => answer(&walk, &endpoint, &caller, upload, entry, &mut record).await,
@@ -150,6 +162,26 @@ pub async fn proxy(
     if !redactions.is_empty() {
         set(headers, REDACTIONS, &redactions);
     }
+    if let Some(pending) = pending {
+        pending.await;
+    }
+    Ok(response)
+}
+
+/// Stages 6 to 12 of a call that the gateway answers itself.
+async fn list_models(
+    walk: &Walk<'_>,
+    endpoint: &Endpoint,
+    caller: &Caller,
+    upload: &Upload,
+    entry: Entry,
+    mut record: Record,
+) -> Result<Response<Body>, Refusal> {
+    let answered = match check_endpoint(walk, endpoint, caller) {
+        Ok(()) => models::answer(walk, endpoint, caller, upload, entry, &mut record).await,
+        Err(refusal) => Err(refusal),
+    };
+    let (response, pending) = answered.inspect_err(|refusal| record.refuse(refusal))?;
     if let Some(pending) = pending {
         pending.await;
     }
@@ -278,8 +310,8 @@ async fn read_body(
 
 /// Whether the call is translated for one of its targets.
 fn needs_whole_body(walk: &Walk<'_>, endpoint: &Endpoint, facts: &redact::Facts) -> bool {
-    let targets = crate::route::targets(&walk.policy, facts.model.as_deref());
-    translation::needs_whole_body(targets, endpoint)
+    let model = facts.model.as_deref();
+    translation::needs_whole_body(crate::route::targets(&walk.policy, model), endpoint, model)
 }
 
 /// Stage 8: reserves tokens and money for the call, now that they can be estimated.
@@ -343,6 +375,8 @@ async fn send(
     }
     record.took_from_head(&leaving.ledger);
     let room = walk.bytes();
+    let turns = &walk.gateway.turns;
+    let apart = |job| turns.apart(turns.group(caller), job);
     let is_stored =
         endpoint.answer.is_stored() && !facts.unstored && !policy.routing.options.force_store_false;
     let call = Call {
@@ -362,6 +396,7 @@ async fn send(
             targets,
             policy.routing.options.on_loss,
         ),
+        apart: &apart,
         own_key: caller.upstream_key.as_ref(),
         stateful: endpoint.stateful || facts.stateful || is_stored,
         attempts_before: 0,

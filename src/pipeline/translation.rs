@@ -20,18 +20,19 @@ pub fn operation(endpoint: &Endpoint) -> Operation {
     if endpoint.makes.is_some() { Operation::Generate } else { Operation::CountTokens }
 }
 
-/// Whether the target takes calls of this endpoint, as they are or translated.
-pub fn serves(target: &Target, endpoint: &Endpoint) -> bool {
-    target.provider.serves(endpoint.format, operation(endpoint))
+/// Whether the target takes calls of this endpoint for a model, as they are or translated.
+pub fn serves(target: &Target, endpoint: &Endpoint, model: Option<&str>) -> bool {
+    let model = target.model.as_deref().or(model).unwrap_or_default();
+    target.provider.serves(endpoint.format, operation(endpoint), model)
 }
 
 /// Whether a call of this endpoint is translated for one of the targets, so that its body is needed
 /// whole.
-pub fn needs_whole_body(targets: &Targets, endpoint: &Endpoint) -> bool {
+pub fn needs_whole_body(targets: &Targets, endpoint: &Endpoint, model: Option<&str>) -> bool {
     targets
         .list
         .iter()
-        .any(|target| !target.provider.speaks(endpoint.format) && serves(target, endpoint))
+        .any(|target| !target.provider.speaks(endpoint.format) && serves(target, endpoint, model))
 }
 
 /// The call as its targets may need it: its id, and the milliseconds since 1970.
@@ -43,7 +44,7 @@ pub fn translatable<'a>(
     on_loss: OnLoss,
 ) -> Option<Translatable<'a>> {
     let (id, now_ms) = call;
-    needs_whole_body(targets, endpoint).then(|| Translatable {
+    needs_whole_body(targets, endpoint, model).then(|| Translatable {
         call: translate::Call {
             format: endpoint.format,
             operation: operation(endpoint),

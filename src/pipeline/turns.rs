@@ -13,6 +13,7 @@
 //! refuse.
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::hash::{BuildHasher as _, RandomState};
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,6 +35,7 @@ use crate::bounds::{
 use crate::clock::{Clock, Nanos};
 use crate::config::policy::Accept;
 use crate::lock::lock;
+use crate::upstream::apart::{Done, Job};
 
 /// The turns of all calls.
 pub struct Turns {
@@ -103,6 +105,14 @@ impl Turns {
             uncounted: Duration::ZERO,
             spent: Duration::ZERO,
         }
+    }
+
+    /// Does a job of a group on a thread of low priority, when it is the group's turn there.
+    pub fn apart(&self, group: TurnGroup, job: Job) -> Done {
+        let mut running = self.threads.run(group, job);
+        Box::pin(async move {
+            poll_fn(|cx| running.poll(cx)).await;
+        })
     }
 
     /// Takes back turns that are not used, until `stop`.
@@ -279,7 +289,7 @@ impl Pace {
 
     /// The same as a future.
     pub async fn turn(&mut self) {
-        std::future::poll_fn(|cx| self.poll_turn(cx)).await;
+        poll_fn(|cx| self.poll_turn(cx)).await;
     }
 
     /// So many bytes may be worked on in the next step.

@@ -23,3 +23,26 @@ pub fn needs_model(policy: &Policy) -> bool {
         || policy.routing.default.list.is_empty()
         || policy.routing.renames
 }
+
+/// Whether a call for `model` may go to this provider under that name.
+pub fn offers(policy: &Policy, provider: &str, model: &str) -> bool {
+    targets(policy, Some(model)).list.iter().any(|target| {
+        *target.provider.name == *provider && target.model.as_deref().is_none_or(|own| own == model)
+    })
+}
+
+/// The models that routing names, each with the name of a provider: those of rules without `*`, and
+/// the names that targets have for models, where they can be asked for by these.
+pub fn named(policy: &Policy) -> impl Iterator<Item = (&str, &str)> {
+    let rules = policy.routing.models.iter().filter_map(|rule| {
+        let name = rule.pattern.as_str();
+        let target = targets(policy, Some(name)).list.first()?;
+        (!name.contains('*')).then_some((name, &*target.provider.name))
+    });
+    let lists = policy.routing.models.iter().map(|rule| &rule.to).chain([&policy.routing.default]);
+    let own = lists.flat_map(|targets| &targets.list).filter_map(|target| {
+        let (name, provider) = (target.model.as_deref()?, &*target.provider.name);
+        offers(policy, provider, name).then_some((name, provider))
+    });
+    rules.chain(own)
+}

@@ -91,8 +91,16 @@ fn is_verb(text: &str) -> bool {
 /// Where intents that are answered later are asked for, before their id.
 pub const INTENT_RESULTS: &str = "/api/ai/intent/results/";
 
-/// Lists of models, which every caller may get.
-const LISTS: [(&str, &str); 2] = [("models", "/v1/models"), ("models/*", "/v1/models/{id}")];
+/// The gateway's own endpoints, with their methods. A result of an intent has its id at the end.
+pub static OWN: [(&str, &str, Matched); 4] = [
+    ("/healthz", "GET, HEAD", Matched::Healthz),
+    ("/readyz", "GET, HEAD", Matched::Readyz),
+    ("/api/ai/intent", "POST", Matched::Intent),
+    ("/api/ai/intent/batch", "POST", Matched::IntentBatch),
+];
+
+/// Lists of models, which every caller may get: the path below the version, and its name.
+pub const LISTS: [(&str, &str); 2] = [("models", "/v1/models"), ("models/*", "/v1/models/{id}")];
 
 /// First segments of routes that name stored objects, upload content, or start work that is fetched
 /// later.
@@ -236,12 +244,8 @@ const REALTIME: &[&str] = &["live", "realtime"];
 /// Finds the route. `opened` are the policy's `routing.endpoints`: method and path, `*` for one
 /// segment.
 pub fn find(method: &Method, path: &str, opened: &[(Method, String)]) -> Matched {
-    match path {
-        "/healthz" => return only(method, "GET, HEAD", Matched::Healthz),
-        "/readyz" => return only(method, "GET, HEAD", Matched::Readyz),
-        "/api/ai/intent" => return only(method, "POST", Matched::Intent),
-        "/api/ai/intent/batch" => return only(method, "POST", Matched::IntentBatch),
-        _ => {}
+    if let Some((_, allow, matched)) = OWN.iter().find(|(own, ..)| *own == path) {
+        return only(method, allow, matched.clone());
     }
     if let Some(id) = path.strip_prefix(INTENT_RESULTS) {
         let plain = !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');

@@ -5,6 +5,7 @@
 //! in the caller's share. Does not: decide whether an answer is an error that is retried (see
 //! [`retry`](super::retry)), or redact.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -13,12 +14,14 @@ use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use tollgate_wire::ErrorFacts;
 use tollgate_wire::translate::Context;
+use tollgate_wire::translate::loss::Refused;
 use tollgate_wire::usage::TokenUsage;
 
 use super::NoAnswer;
 use super::health::Flying;
 use super::retry::{self, Failure, MONEY_CODES, StatusFacts};
 use crate::bounds::{ANSWER_GATHER_BYTES_MAX, CALL_BYTES_FREE};
+use crate::config::policy::Target;
 use crate::share::{Held, Share};
 
 /// An answer that may be shown to the client.
@@ -41,6 +44,27 @@ pub struct Answer {
     pub translated: Option<Box<Translated>>,
 }
 
+impl Answer {
+    /// An answer of this target.
+    pub fn of(
+        target: &Target,
+        head: http::response::Parts,
+        body: AnswerBody,
+        held: Option<Held>,
+    ) -> Answer {
+        Answer {
+            head,
+            body,
+            is_final: false,
+            idle: target.timeouts.idle,
+            keep_alive: target.timeouts.keep_alive,
+            load: None,
+            held,
+            translated: None,
+        }
+    }
+}
+
 /// The facts of a translated call.
 #[derive(Clone, Debug)]
 pub struct Translated {
@@ -50,8 +74,8 @@ pub struct Translated {
     pub header: String,
     /// Names of fields, as in the row.
     pub dropped_fields: String,
-    /// Translates the answer.
-    pub context: Context,
+    /// Translates the answer, if it is a stream.
+    pub stream: Option<Arc<Context>>,
     /// The facts of an answer that is whole.
     pub whole: Option<WholeAnswer>,
 }
@@ -72,11 +96,22 @@ pub enum AnswerBody {
     Streaming(Bytes, Incoming),
 }
 
+/// The end of one attempt.
+pub(crate) enum Attempted {
+    Answer(Answer),
+    /// A failure, with the provider's error answer if there is one.
+    Failed(Failure, Option<Answer>),
+    /// The provider refused the gateway's key.
+    KeyRefused,
+    /// The target cannot do what the call asks for: nothing was sent.
+    Untranslatable(Box<Refused>),
+}
+
 /// The result of a call that will not be retried: the provider's own error, or none.
 pub fn used_up(failure: &Failure, words: Option<Answer>) -> Result<Answer, NoAnswer> {
     match failure {
         Failure::FirstByteTimeout => Err(NoAnswer::Timeout),
-        Failure::Exhausted => Err(NoAnswer::Exhausted),
+        Failure::Exhausted | Failure::NoRoom => Err(NoAnswer::Exhausted),
         Failure::Status(facts) if facts.status < 500 => match words {
             Some(answer) => Ok(Answer { is_final: facts.is_final(), ..answer }),
             None => Err(NoAnswer::Unavailable { retry_after: facts.retry_after }),
@@ -88,7 +123,7 @@ pub fn used_up(failure: &Failure, words: Option<Answer>) -> Result<Answer, NoAns
         | Failure::Stale
         | Failure::Protocol
         | Failure::Truncated => Err(NoAnswer::Unavailable { retry_after: None }),
-        Failure::Invalid => Err(NoAnswer::Invalid),
+        Failure::Invalid | Failure::TooLong => Err(NoAnswer::Invalid),
     }
 }
 
@@ -109,6 +144,33 @@ pub fn is(headers: &HeaderMap, kind: &str) -> bool {
 /// # Errors
 /// The answer was truncated, or nothing arrived for `idle`.
 pub async fn gathered(
+    incoming: Incoming,
+    idle: Duration,
+    room: &Share,
+) -> Result<(AnswerBody, Option<Held>), Failure> {
+    gathered_to(ANSWER_GATHER_BYTES_MAX, incoming, idle, room).await
+}
+
+/// The whole of an answer that is to be translated.
+///
+/// # Errors
+/// It is longer than `bytes_max`, there is no memory for it, it was truncated, or nothing arrived
+/// for `idle`.
+pub async fn whole(
+    bytes_max: usize,
+    incoming: Incoming,
+    idle: Duration,
+    room: &Share,
+) -> Result<(Bytes, Option<Held>), Failure> {
+    match gathered_to(bytes_max, incoming, idle, room).await? {
+        (AnswerBody::Whole(bytes), held) => Ok((bytes, held)),
+        (AnswerBody::Streaming(read, _), _) if read.len() > bytes_max => Err(Failure::TooLong),
+        (AnswerBody::Streaming(..), _) => Err(Failure::NoRoom),
+    }
+}
+
+async fn gathered_to(
+    bytes_max: usize,
     mut incoming: Incoming,
     idle: Duration,
     room: &Share,
@@ -135,7 +197,7 @@ pub async fn gathered(
                 let bytes = first.len().max(more.len());
                 let fits = bytes <= CALL_BYTES_FREE
                     || held.get_or_insert_with(|| room.begin()).grow_to(bytes);
-                if bytes > ANSWER_GATHER_BYTES_MAX || !fits {
+                if bytes > bytes_max || !fits {
                     let read = if more.is_empty() { first } else { more.freeze() };
                     return Ok((AnswerBody::Streaming(read, incoming), held));
                 }

@@ -1,4 +1,4 @@
-//! Documents that the policy names by their address, such as a key set.
+//! Documents that the policy names by their address, and lists of its providers.
 //!
 //! Guarantees: a bounded time and length; redirects are not followed. Does not: retry, or read the
 //! document.
@@ -10,7 +10,10 @@ use http_body_util::BodyExt;
 
 use super::Upstream;
 use super::client::Reuse;
-use super::replay::Outgoing;
+use super::replay::{AttemptBody, Outgoing};
+use super::request::{address, set_credentials};
+use crate::bounds::MODEL_PAGE_BYTES_MAX;
+use crate::config::policy::Provider;
 use crate::redact::Redacted;
 
 /// Time limit for fetching a document that the policy names.
@@ -24,11 +27,30 @@ impl Upstream {
     /// A message for the operators' log: the address cannot be reached, the status is not `200`, or
     /// the document is longer than `bytes_max`.
     pub async fn fetch(&self, address: &Uri, bytes_max: usize) -> Result<Vec<u8>, String> {
-        let body = Outgoing::Whole(Redacted::default());
-        let mut request = Request::new(body.attempt(None, None));
-        *request.uri_mut() = address.clone();
+        self.document(get(address.clone()), bytes_max).await
+    }
+
+    /// Fetches a page of a provider's own, with the gateway's key.
+    ///
+    /// # Errors
+    /// As [`fetch`](Upstream::fetch).
+    pub(crate) async fn fetch_from(
+        &self,
+        provider: &Provider,
+        path: &str,
+    ) -> Result<Vec<u8>, String> {
+        let mut request = get(address(provider, path));
+        set_credentials(request.headers_mut(), provider, &provider.options.api_key);
+        self.document(request, MODEL_PAGE_BYTES_MAX).await
+    }
+
+    async fn document(
+        &self,
+        request: Request<AttemptBody>,
+        bytes_max: usize,
+    ) -> Result<Vec<u8>, String> {
         let times = (FETCH_TIMEOUT, FETCH_TIMEOUT);
-        let sent = self.client.send(request, &body, times, Reuse::Allowed).await;
+        let sent = self.client.send(request, &nothing(), times, Reuse::Allowed).await;
         let response = sent.map_err(|failure| format!("no answer ({})", failure.reason()))?;
         if response.status() != StatusCode::OK {
             return Err(format!("status {}", response.status().as_u16()));
@@ -44,4 +66,14 @@ impl Upstream {
         }
         Ok(document)
     }
+}
+
+fn nothing() -> Outgoing {
+    Outgoing::Whole(Redacted::default())
+}
+
+fn get(address: Uri) -> Request<AttemptBody> {
+    let mut request = Request::new(nothing().attempt(None, None));
+    *request.uri_mut() = address;
+    request
 }

@@ -2,9 +2,10 @@
 //! answer.
 //!
 //! `retry`, `budget`, `breaker` and `parties` decide (pure), `tour` holds the order of the targets,
-//! `request` builds one attempt, `replay` is its body, `client` sends it, `answer` is the result,
-//! `health` keeps the state of the providers, `trail` records the attempts. This file is the loop
-//! over attempts.
+//! `attempt` is one attempt, `request` builds its head, `replay` is its body, `client` sends it,
+//! `answer` is the result, `translation`, `foreign` and `embeddings` are attempts at targets of
+//! other formats, `health` keeps the state of the providers, `catalog` their lists of models,
+//! `trail` records the attempts. This file is the loop over attempts.
 //!
 //! Guarantees: at most `max_retries` attempts beyond the first, all within one deadline; a provider
 //! is not asked while its circuit is open for the caller; the failures of one caller hold no other
@@ -13,10 +14,15 @@
 //! or write to the client.
 
 mod answer;
+pub mod apart;
+mod attempt;
 pub mod breaker;
 pub mod budget;
+pub mod catalog;
 pub mod client;
+mod embeddings;
 mod fetch;
+pub mod foreign;
 mod health;
 mod judge;
 pub mod parties;
@@ -32,9 +38,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode};
-use hyper::body::{Body as _, Incoming};
+use http::{HeaderMap, Method};
 use tokio::time::Instant;
 
 use crate::bounds::RETRY_AFTER_WAIT_MAX;
@@ -45,18 +49,20 @@ use crate::metrics::Metrics;
 use crate::route::balance::{self, Load};
 use crate::share::Share;
 pub use answer::{Answer, AnswerBody, WholeAnswer, essence, gathered};
-use answer::{is, status_facts, used_up};
-use client::{Client, Reuse};
+use answer::{Attempted, used_up};
+use apart::Apart;
+use catalog::Catalog;
+use client::Client;
+use embeddings::Kept;
 pub use health::Flying;
 use health::{Health, Providers};
 use parties::{PartyId, PartyKind};
 use replay::Outgoing;
-use request::request;
-use retry::{Blame, Failure, Verdict};
+use retry::{Failure, Verdict};
 use tollgate_wire::translate::loss::Refused;
 use tour::Tour;
 pub use trail::Trail;
-use translation::{Foreign, Translatable, Unable};
+use translation::Translatable;
 
 /// A call to send, without its targets.
 pub struct Call<'a> {
@@ -81,6 +87,8 @@ pub struct Call<'a> {
     pub own_key: Option<&'a Secret>,
     /// For targets of another format; nothing for calls that no other format has.
     pub translatable: Option<Translatable<'a>>,
+    /// Does long work on bodies.
+    pub apart: Apart<'a>,
     /// The call changes state at the provider.
     pub stateful: bool,
     /// Attempts that were made before for the same request. They count against its retries.
@@ -122,21 +130,11 @@ pub enum NoAnswer {
 pub struct Upstream {
     client: Client,
     providers: Providers,
+    catalog: Catalog,
     /// Organisations are told apart by keyed hashes, which cannot be predicted from outside.
     digests: RandomState,
     metrics: Arc<Metrics>,
     clock: Clock,
-}
-
-/// The end of one attempt.
-enum Attempted {
-    Answer(Answer),
-    /// A failure, with the provider's error answer if there is one.
-    Failed(Failure, Option<Answer>),
-    /// The provider refused the gateway's key.
-    KeyRefused,
-    /// The target cannot do what the call asks for: nothing was sent.
-    Untranslatable(Box<Refused>),
 }
 
 impl Upstream {
@@ -145,6 +143,7 @@ impl Upstream {
         Upstream {
             client: Client::new(connect_timeout),
             providers: Providers::default(),
+            catalog: Catalog::default(),
             digests: RandomState::new(),
             metrics,
             clock,
@@ -198,7 +197,7 @@ impl Upstream {
         let party = self.party(call);
         let mut tour = self.tour(policy, targets, call, party);
         let retries_max = policy.retry.max_retries.saturating_sub(call.attempts_before);
-        let (mut retries, mut unable) = (0u32, 0usize);
+        let (mut retries, mut unable, mut kept) = (0u32, 0usize, Kept::default());
         loop {
             let admit = |target: &Target| self.admit(policy, target, party, retries == 0, trail);
             let target =
@@ -207,7 +206,8 @@ impl Upstream {
             // the calls of others.
             let is_counted = targets.spread == Spread::LeastLoaded && call.own_key.is_none();
             let load = is_counted.then(|| self.providers.in_flight(&target.provider.name));
-            let (failure, message) = match self.attempt(policy, target, call, party, trail).await {
+            let attempt = self.attempt((policy, target), call, party, &mut kept, trail);
+            let (failure, message) = match attempt.await {
                 Attempted::Answer(answer) => {
                     trail.answered(self.clock);
                     return Ok(Answer { load, ..answer });
@@ -348,142 +348,5 @@ impl Upstream {
             self.metrics.bound("retry_budget");
         }
         granted.then_some(wait)
-    }
-
-    async fn attempt(
-        &self,
-        policy: &Policy,
-        target: &Target,
-        call: &Call<'_>,
-        party: PartyId,
-        trail: &Arc<Trail>,
-    ) -> Attempted {
-        let name = &target.provider.name;
-        let foreign = match &call.translatable {
-            Some(translatable) => match translatable.to(target, call.body, call.room) {
-                Ok(foreign) => foreign,
-                Err(Unable::Refused(refused)) => return Attempted::Untranslatable(refused),
-                Err(Unable::NoRoom) => return Attempted::Failed(Failure::Exhausted, None),
-            },
-            None => None,
-        };
-        let foreign = foreign.as_ref();
-        let sent = trail.sent_to(&target.provider, target.model.as_ref(), self.clock.now());
-        let again = sent.clone();
-        let times = (target.timeouts.connect, target.timeouts.first_byte);
-        let first = request(target, call, foreign, sent);
-        let mut sent = self.client.send(first, call.body, times, Reuse::Allowed).await;
-        if matches!(sent, Err(Failure::Stale))
-            && retry::decide(&Failure::Stale, call.stateful) != Verdict::GiveUp
-            && call.body.may_repeat(policy.retry.replay_bytes)
-        {
-            // The provider had closed an idle connection: this is no attempt of its own.
-            let request = request(target, call, foreign, again);
-            sent = self.client.send(request, call.body, times, Reuse::Never).await;
-        }
-        let (outcome, attempted) = match sent {
-            Err(failure) => (failure.reason(), Attempted::Failed(failure, None)),
-            Ok(response) => self.read(target, call, foreign, response).await,
-        };
-        // Neither a body that broke on the client's side nor a lack of descriptors on this machine
-        // is evidence about the provider.
-        let blame = match &attempted {
-            _ if call.body.is_broken() => Blame::Gateway,
-            Attempted::Failed(failure, _) => failure.blame(),
-            Attempted::Answer(_) | Attempted::KeyRefused | Attempted::Untranslatable(_) => {
-                Blame::Nobody
-            }
-        };
-        if blame != Blame::Gateway {
-            self.judge(policy, name, call.caller, party, blame);
-        }
-        self.metrics.upstream_attempts.with_label_values(&[&**name, outcome]).inc();
-        attempted
-    }
-
-    /// Reads as much of an answer as must be known before it is shown.
-    async fn read(
-        &self,
-        target: &Target,
-        call: &Call<'_>,
-        foreign: Option<&Foreign>,
-        response: http::Response<Incoming>,
-    ) -> (&'static str, Attempted) {
-        let (head, incoming) = response.into_parts();
-        let status = head.status;
-        if status.is_informational()
-            || (status.is_redirection() && status != StatusCode::NOT_MODIFIED)
-        {
-            // An upgrade or a redirect is a configuration mistake and is not followed.
-            return ("protocol", Attempted::Failed(Failure::Protocol, None));
-        }
-        if call.own_key.is_none() && matches!(status.as_u16(), 401 | 403) {
-            let name = &target.provider.name;
-            tracing::error!(
-                provider = &**name,
-                status = status.as_u16(),
-                "the provider refuses the gateway's key"
-            );
-            self.metrics.provider_key_refused.with_label_values(&[&**name]).inc();
-            return ("key_refused", Attempted::KeyRefused);
-        }
-        let (idle, keep_alive) = (target.timeouts.idle, target.timeouts.keep_alive);
-        // An answer without a body is complete at once, even if it is labelled as a stream.
-        let bodiless = status == StatusCode::NO_CONTENT || *call.method == Method::HEAD;
-        let empty = incoming.is_end_stream() && !is(&head.headers, "text/event-stream");
-        let gather = bodiless
-            || empty
-            || !status.is_success()
-            || is(&head.headers, "application/json")
-            || foreign.is_some_and(Foreign::is_whole);
-        let (body, held) = if gather {
-            match gathered(incoming, idle, call.room).await {
-                Ok(gathered) => gathered,
-                Err(failure) => return (failure.reason(), Attempted::Failed(failure, None)),
-            }
-        } else {
-            (AnswerBody::Streaming(Bytes::new(), incoming), None)
-        };
-        let answer = Answer {
-            head,
-            body,
-            is_final: false,
-            idle,
-            keep_alive,
-            load: None,
-            held,
-            translated: None,
-        };
-        self.understood(answer, foreign).await
-    }
-
-    /// The result of an attempt with this answer, which is translated if its format is another.
-    async fn understood(
-        &self,
-        answer: Answer,
-        foreign: Option<&Foreign>,
-    ) -> (&'static str, Attempted) {
-        let (status, idle) = (answer.head.status, answer.idle);
-        let mut facts = (!status.is_success()).then(|| status_facts(&answer, self.clock.wall_ms()));
-        let answer = match foreign {
-            None => answer,
-            Some(foreign) => {
-                facts.iter_mut().for_each(|facts| foreign.note_waits(&answer, facts));
-                match foreign.read(answer, idle).await {
-                    (answer, None) => answer,
-                    (_, Some(failure)) => {
-                        return (failure.reason(), Attempted::Failed(failure, None));
-                    }
-                }
-            }
-        };
-        if status.is_success() || status == StatusCode::NOT_MODIFIED {
-            return ("ok", Attempted::Answer(answer));
-        }
-        let failure = Failure::Status(facts.unwrap_or_default());
-        // An error that is too long to be inspected whole is not passed on: it may quote a
-        // credential.
-        let words = matches!(answer.body, AnswerBody::Whole(_)).then_some(answer);
-        (failure.reason(), Attempted::Failed(failure, words))
     }
 }

@@ -5,34 +5,43 @@
 //! caller is kept. Does not: choose which headers may leave (the [`Call`] holds only those), or
 //! send anything.
 
-use http::header::{self, HeaderName};
+use http::header::{self, HeaderMap, HeaderName};
 use http::{HeaderValue, Request, Uri};
 
 use super::Call;
-use super::replay::{AttemptBody, Rename};
+use super::replay::{AttemptBody, Outgoing, Rename};
 use super::trail::Sent;
-use super::translation::Foreign;
-use crate::config::policy::Target;
+use crate::config::policy::{Provider, Target};
+use crate::ids::Secret;
 
 /// Headers of a caller that mean the same to providers of every format.
 const KEPT_IN_TRANSLATION: [HeaderName; 2] = [header::CONTENT_TYPE, header::USER_AGENT];
+
+/// A call in another form than its caller's.
+pub struct Rewritten<'a> {
+    /// The path below the target's base URL, with its query.
+    pub path: &'a str,
+    /// Headers of the target's format.
+    pub headers: &'a [(&'static str, String)],
+    pub body: &'a Outgoing,
+}
 
 /// The request of one attempt: the call's headers, the target's address and its key.
 pub fn request(
     target: &Target,
     call: &Call<'_>,
-    foreign: Option<&Foreign>,
+    foreign: Option<&Rewritten<'_>>,
     sent: Sent,
 ) -> Request<AttemptBody> {
     let rename =
         target.model.as_deref().zip(call.model_at).map(|(model, at)| Rename::new(at, model));
     let rename = rename.filter(|_| foreign.is_none());
-    let body = foreign.map_or(call.body, |foreign| &foreign.body);
+    let body = foreign.map_or(call.body, |foreign| foreign.body);
     let mut request = Request::new(body.attempt(rename, Some(sent)));
     let target = &*target.provider;
     *request.method_mut() = call.method.clone();
-    let path = foreign.map_or(call.path_and_query, |foreign| &foreign.path);
-    *request.uri_mut() = target_uri(&target.base_url, path);
+    let path = foreign.map_or(call.path_and_query, |foreign| foreign.path);
+    *request.uri_mut() = address(target, path);
     let headers = request.headers_mut();
     headers.clone_from(call.headers);
     if let Some(foreign) = foreign {
@@ -40,7 +49,7 @@ pub fn request(
         let kept = |name: &HeaderName| KEPT_IN_TRANSLATION.contains(name);
         let others: Vec<_> = headers.keys().filter(|name| !kept(name)).cloned().collect();
         others.iter().for_each(|name| drop(headers.remove(name)));
-        for (name, value) in &foreign.headers {
+        for (name, value) in foreign.headers {
             if let Ok(value) = HeaderValue::from_str(value) {
                 headers.insert(*name, value);
             }
@@ -52,20 +61,29 @@ pub fn request(
             headers.append(name, value.clone());
         }
     }
-    let key = call.own_key.unwrap_or(&target.options.api_key);
+    set_credentials(headers, target, call.own_key.unwrap_or(&target.options.api_key));
+    request
+}
+
+/// Sets the key, and the version header of the provider's kind unless there is one.
+pub fn set_credentials(headers: &mut HeaderMap, provider: &Provider, key: &Secret) {
     if !key.is_empty() {
-        let (name, prefix) = target.options.kind.key_header();
+        let (name, prefix) = provider.options.kind.key_header();
         if let Ok(mut value) = HeaderValue::from_str(&[prefix, key.reveal()].concat()) {
             value.set_sensitive(true);
             headers.insert(name, value);
         }
     }
-    if let Some((name, value)) = target.options.kind.version_header()
+    if let Some((name, value)) = provider.options.kind.version_header()
         && !headers.contains_key(name)
     {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    request
+}
+
+/// The address of a path at a provider.
+pub fn address(provider: &Provider, path_and_query: &str) -> Uri {
+    target_uri(&provider.base_url, path_and_query)
 }
 
 /// The base URL with the path appended to its own. Both were checked, so the result is valid.

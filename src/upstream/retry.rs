@@ -51,6 +51,11 @@ pub enum Failure {
     /// A provider of another format gave an answer that cannot be read or carried; no byte of it
     /// has been passed on.
     Invalid,
+    /// The same, because it is longer than the gateway translates; another attempt would fail the
+    /// same way.
+    TooLong,
+    /// There is no memory for the answer of a provider of another format.
+    NoRoom,
 }
 
 /// The facts of an error answer that decide about a retry.
@@ -110,7 +115,8 @@ impl Failure {
             Failure::FirstByteTimeout => "timeout",
             Failure::Protocol | Failure::Certificate => "protocol",
             Failure::Truncated => "truncated",
-            Failure::Invalid => "invalid",
+            Failure::Invalid | Failure::TooLong => "invalid",
+            Failure::NoRoom => "exhausted",
             Failure::Status(facts) => match facts.status {
                 429 => "status_429",
                 500..=599 => "status_5xx",
@@ -129,9 +135,9 @@ impl Failure {
             }
             Failure::Status(facts) if facts.status >= 500 => Blame::Open,
             // The content of an answer says nothing about the provider's health.
-            Failure::Status(_) | Failure::Invalid => Blame::Nobody,
+            Failure::Status(_) | Failure::Invalid | Failure::TooLong => Blame::Nobody,
             // A connection that was idle for too long says nothing about the provider.
-            Failure::Exhausted | Failure::Stale => Blame::Gateway,
+            Failure::Exhausted | Failure::NoRoom | Failure::Stale => Blame::Gateway,
         }
     }
 }
@@ -161,8 +167,8 @@ pub fn decide(failure: &Failure, stateful: bool) -> Verdict {
         | Failure::Protocol
         | Failure::Certificate
         | Failure::Truncated => Verdict::GiveUp,
-        // Another attempt would need the same missing resource.
-        Failure::Exhausted => Verdict::GiveUp,
+        // Another attempt would need the same missing resource, or give the same answer.
+        Failure::Exhausted | Failure::NoRoom | Failure::TooLong => Verdict::GiveUp,
         Failure::Status(facts) => decide_status(facts, stateful),
     }
 }

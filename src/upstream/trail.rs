@@ -36,7 +36,8 @@ struct Last {
     detail: String,
 }
 
-/// Records the time at which the body of one send has been sent whole.
+/// Records the time at which the body of one send has been sent whole; of a send of several
+/// bodies, the first of them.
 #[derive(Clone)]
 pub struct Sent {
     trail: Arc<Trail>,
@@ -49,7 +50,7 @@ impl Sent {
         let mut last = self.trail.last();
         // This may be an earlier send that ends late.
         if self.trail.attempts() == self.attempt {
-            last.working_since = Some(Instant::now());
+            last.working_since.get_or_insert_with(Instant::now);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What of a request's head reaches the provider: no personal data and no credential, in no header,
 //! path or query, over HTTP/1 and HTTP/2; and nothing of it is in rows or in the gateway's own log.
 
-use crate::support::{Connection, Gateway, Provider, Seen, Setup, chat, jwt, request};
+use crate::support::{Connection, Gateway, Provider, Seen, Setup, chat, jwt, request, step};
 
 const CHAT: &str = "/v1/chat/completions";
 /// What must not get through, in any of these forms.
@@ -157,12 +157,10 @@ fn paths_hold_no_personal_data() {
         assert!(!reply.text().contains("jane"), "{path}");
     }
     assert!(provider.seen().is_empty());
-    for path in [
-        "/v1/models/ft:gpt-4o:acme::a1b2c3",
-        "/v1/models/gpt-4o-2024-08-06",
-        "/v1/models/claude-3-5-sonnet-20241022",
-    ] {
-        ask("GET", path).ok();
+    let models = ["ft:gpt-4o:acme::a1b2c3", "gpt-4o-2024-08-06", "claude-3-5-sonnet-20241022"];
+    provider.always(step::with_models(&models));
+    for model in models {
+        ask("GET", &["/v1/models/", model].concat()).ok();
     }
     ask("POST", "/v1/engines/gpt-4o-mini/completions").ok();
     is_clean(&provider.seen(), &gateway);
@@ -202,10 +200,12 @@ fn queries_hold_no_personal_data_and_no_credential() {
         "sig=tg-lab&Signature=tg-lab&X-Amz-Signature=tg-lab",
     ];
     for query in queries {
-        for (method, path) in [("POST", CHAT), ("GET", "/v1/models")] {
+        // Lists of models are asked for with a provider key of one's own, and forwarded.
+        let own = "Bearer sk-callers-own-key-0123456789";
+        for (method, path, bearer) in [("POST", CHAT, &*bearer), ("GET", "/v1/models", own)] {
             let body = if method == "GET" { String::new() } else { chat("hi").to_string() };
             let path = format!("{path}?beta=true&{query}&limit=5");
-            gateway.send(method, &path, &[("authorization", &bearer)], body.as_bytes()).ok();
+            gateway.send(method, &path, &[("authorization", bearer)], body.as_bytes()).ok();
         }
     }
     let seen = provider.seen();
@@ -249,6 +249,7 @@ fn a_restricted_key_asks_for_no_other_model_in_the_head() {
     ] {
         ask("POST", &format!("{CHAT}?{path}"), &body).refused(404, "model_not_found");
     }
+    provider.always(step::with_models(&["gpt-4o", "gpt-4o-mini"]));
     ask("GET", "/v1/models/gpt-4o", "").refused(404, "model_not_found");
     ask("POST", "/v1/engines/gpt-4o/completions", &body).refused(404, "model_not_found");
     ask("POST", "/v1/engines/gpt-4o-mini/completions", r#"{"model":"gpt-4o","prompt":"x"}"#)

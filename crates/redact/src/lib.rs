@@ -139,6 +139,18 @@ impl Redacted {
         write(&self.0).map(|(bytes, told)| (Redacted(Bytes::from(bytes)), told))
     }
 
+    /// The same content in several parts, as [`rewritten`](Redacted::rewritten) has it in one.
+    ///
+    /// # Errors
+    /// That of `write`.
+    pub fn divided<T, E>(
+        &self,
+        write: impl FnOnce(&[u8]) -> Result<(Vec<Vec<u8>>, T), E>,
+    ) -> Result<(Vec<Redacted>, T), E> {
+        let (parts, told) = write(&self.0)?;
+        Ok((parts.into_iter().map(|bytes| Redacted(Bytes::from(bytes))).collect(), told))
+    }
+
     /// Pieces put together; a single piece is not copied.
     pub fn concat(mut pieces: Vec<Redacted>) -> Redacted {
         match pieces.len() {

@@ -15,6 +15,7 @@
 //! | [`estimate`], [`written`] | estimates of usage, before a call and without a report |
 //! | [`ids`] | ids of stored objects that an answer names |
 //! | `error`, `exchange` | errors; a question of the gateway's own and its answer |
+//! | [`models`] | lists of models |
 //! | [`sse`] | server-sent events: bytes to whole events |
 //! | [`translate`] | requests, answers and streams of one format in another |
 //!
@@ -61,6 +62,7 @@ mod format;
 mod gemini_usage;
 pub mod ids;
 mod lenient;
+pub mod models;
 mod reported;
 pub mod sse;
 mod stream;

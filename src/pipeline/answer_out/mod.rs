@@ -32,7 +32,7 @@ use crate::bounds::{CALL_BYTES_FREE, STEP_BYTES_MAX};
 use crate::redact::{AnswerRedactor, BodyRestorer, Values};
 use crate::route::table::Endpoint;
 use crate::share;
-use crate::upstream::translation::STREAM_BOUNDS;
+use crate::upstream::foreign::STREAM_BOUNDS;
 use crate::upstream::{Answer, AnswerBody, WholeAnswer, essence};
 use answering::{Answering, Held, Logged, outcome_of};
 use body::Body;
@@ -181,8 +181,9 @@ pub fn respond(
                 held: room(),
                 pace: walk.pace(caller),
             };
-            let translated = translated
-                .and_then(|told| translate::Stream::new(&told.context, STREAM_BOUNDS).ok());
+            let context = translated.and_then(|told| told.stream);
+            let translated =
+                context.and_then(|context| translate::Stream::new(&context, STREAM_BOUNDS).ok());
             let is_translated = translated.is_some();
             let tee = if is_event_stream(&headers) && (read.is_empty() || is_translated) {
                 let stream = Arriving { incoming, read, translated };

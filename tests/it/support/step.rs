@@ -93,6 +93,16 @@ fn bytes_of(step: Step) -> Vec<u8> {
     bytes.flatten().collect()
 }
 
+/// A list of these models to `GET`, a chat answer to everything else.
+pub fn with_models(ids: &[&str]) -> Step {
+    let model = |id: &&str| json!({"id": id, "object": "model", "created": 1, "owned_by": "x"});
+    let data: Vec<Value> = ids.iter().map(model).collect();
+    let list = bytes_of(json(200, &json!({"object": "list", "data": data})));
+    let chat = bytes_of(chat("hello"));
+    let made = move |seen: &Seen| if seen.method == "GET" { list.clone() } else { chat.clone() };
+    vec![Act::Reply(Arc::new(made))]
+}
+
 /// A plain chat answer with usage 11 + 7.
 pub fn chat(content: &str) -> Step {
     json(200, &chat_body(content))

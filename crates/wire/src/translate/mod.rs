@@ -84,6 +84,7 @@ use json::JsonText;
 use loss::{Losses, Refused};
 use model::ModelFacts;
 use neutral::{Flattened, Stop, ToolKind, Vendor, history};
+pub(crate) use path::segment as path_segment;
 pub use sides::Bounds;
 pub use stream::{Failure, Stream, StreamFacts};
 

@@ -1,0 +1,211 @@
+//! One attempt at one target: the call is prepared for it and sent, and the answer is read as far
+//! as it must be known before it is shown.
+//!
+//! Stage 10 of the walk. Guarantees: a connection that was closed as idle is no failed attempt; an
+//! answer of another format is translated before it counts as one; the circuit of the target is
+//! told how the attempt ended. Does not: decide about retries (the loop in `mod` does).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use hyper::body::{Body as _, Incoming};
+
+use super::answer::{Answer, AnswerBody, Attempted, Translated, gathered, is, status_facts, whole};
+use super::client::Reuse;
+use super::embeddings::Kept;
+use super::foreign::{Foreign, Sides, tell_error};
+use super::parties::PartyId;
+use super::request::{Rewritten, request};
+use super::retry::{self, Blame, Failure, Verdict};
+use super::trail::{Sent, Trail};
+use super::translation::{Prepared, Unable};
+use super::{Call, Upstream};
+use crate::bounds::TRANSLATED_ANSWER_BYTES_MAX;
+use crate::config::policy::{Policy, Target};
+
+impl Upstream {
+    /// Makes one attempt. `kept` has the parts of an answer that earlier ones got.
+    pub(crate) async fn attempt(
+        &self,
+        (policy, target): (&Policy, &Target),
+        call: &Call<'_>,
+        party: PartyId,
+        kept: &mut Kept,
+        trail: &Arc<Trail>,
+    ) -> Attempted {
+        let name = &target.provider.name;
+        let prepared = match &call.translatable {
+            Some(translatable) => match translatable.to(target, call).await {
+                Ok(prepared) => prepared,
+                Err(Unable::Refused(refused)) => return Attempted::Untranslatable(refused),
+                Err(Unable::NoRoom) => return Attempted::Failed(Failure::NoRoom, None),
+            },
+            None => Prepared::AsItIs,
+        };
+        let sent = trail.sent_to(&target.provider, target.model.as_ref(), self.clock.now());
+        let (outcome, attempted) = match &prepared {
+            Prepared::AsItIs => self.exchange((policy, target), call, None, sent).await,
+            Prepared::Foreign(foreign) => {
+                self.exchange((policy, target), call, Some(&**foreign), sent).await
+            }
+            Prepared::Parts(parts) => self.embed((policy, target), call, parts, kept, sent).await,
+        };
+        // Neither a body that broke on the client's side nor a lack of descriptors on this machine
+        // is evidence about the provider.
+        let blame = match &attempted {
+            _ if call.body.is_broken() => Blame::Gateway,
+            Attempted::Failed(failure, _) => failure.blame(),
+            Attempted::Answer(_) | Attempted::KeyRefused | Attempted::Untranslatable(_) => {
+                Blame::Nobody
+            }
+        };
+        if blame != Blame::Gateway {
+            self.judge(policy, name, call.caller, party, blame);
+        }
+        self.metrics.upstream_attempts.with_label_values(&[&**name, outcome]).inc();
+        attempted
+    }
+
+    /// Sends a call and reads its answer.
+    async fn exchange(
+        &self,
+        (policy, target): (&Policy, &Target),
+        call: &Call<'_>,
+        foreign: Option<&Foreign>,
+        sent: Sent,
+    ) -> (&'static str, Attempted) {
+        let rewritten = foreign.map(Foreign::rewritten);
+        match self.send((policy, target), call, rewritten.as_ref(), sent).await {
+            Err(failure) => (failure.reason(), Attempted::Failed(failure, None)),
+            Ok(response) => self.read(target, call, foreign, response).await,
+        }
+    }
+
+    /// Sends a request, and once more if the provider had closed an idle connection: that is no
+    /// attempt of its own.
+    pub(crate) async fn send(
+        &self,
+        (policy, target): (&Policy, &Target),
+        call: &Call<'_>,
+        rewritten: Option<&Rewritten<'_>>,
+        sent: Sent,
+    ) -> Result<http::Response<Incoming>, Failure> {
+        let again = sent.clone();
+        let body = rewritten.map_or(call.body, |rewritten| rewritten.body);
+        let times = (target.timeouts.connect, target.timeouts.first_byte);
+        let first = request(target, call, rewritten, sent);
+        let sent = self.client.send(first, body, times, Reuse::Allowed).await;
+        if matches!(sent, Err(Failure::Stale))
+            && retry::decide(&Failure::Stale, call.stateful) != Verdict::GiveUp
+            && call.body.may_repeat(policy.retry.replay_bytes)
+        {
+            let request = request(target, call, rewritten, again);
+            return self.client.send(request, body, times, Reuse::Never).await;
+        }
+        sent
+    }
+
+    /// The end of an attempt whose answer is refused for its head alone.
+    pub(crate) fn refused_by_head(
+        &self,
+        target: &Target,
+        call: &Call<'_>,
+        head: &http::response::Parts,
+    ) -> Option<(&'static str, Attempted)> {
+        let status = head.status;
+        if status.is_informational()
+            || (status.is_redirection() && status != StatusCode::NOT_MODIFIED)
+        {
+            // An upgrade or a redirect is a configuration mistake and is not followed.
+            return Some(("protocol", Attempted::Failed(Failure::Protocol, None)));
+        }
+        if call.own_key.is_some() || !matches!(status.as_u16(), 401 | 403) {
+            return None;
+        }
+        let name = &target.provider.name;
+        tracing::error!(
+            provider = &**name,
+            status = status.as_u16(),
+            "the provider refuses the gateway's key"
+        );
+        self.metrics.provider_key_refused.with_label_values(&[&**name]).inc();
+        Some(("key_refused", Attempted::KeyRefused))
+    }
+
+    /// Reads as much of an answer as must be known before it is shown.
+    async fn read(
+        &self,
+        target: &Target,
+        call: &Call<'_>,
+        foreign: Option<&Foreign>,
+        response: http::Response<Incoming>,
+    ) -> (&'static str, Attempted) {
+        let (head, incoming) = response.into_parts();
+        let status = head.status;
+        if let Some(refused) = self.refused_by_head(target, call, &head) {
+            return refused;
+        }
+        let idle = target.timeouts.idle;
+        // An answer without a body is complete at once, even if it is labelled as a stream.
+        let bodiless = status == StatusCode::NO_CONTENT || *call.method == Method::HEAD;
+        let empty = incoming.is_end_stream() && !is(&head.headers, "text/event-stream");
+        let gather = bodiless
+            || empty
+            || !status.is_success()
+            || is(&head.headers, "application/json")
+            || foreign.is_some_and(Foreign::is_whole);
+        let read = if !gather {
+            Ok((AnswerBody::Streaming(Bytes::new(), incoming), None))
+        } else if foreign.is_some() && status.is_success() {
+            let read = whole(TRANSLATED_ANSWER_BYTES_MAX, incoming, idle, call.room).await;
+            read.map(|(bytes, held)| (AnswerBody::Whole(bytes), held))
+        } else {
+            gathered(incoming, idle, call.room).await
+        };
+        match read {
+            Ok((body, held)) => {
+                self.understood(Answer::of(target, head, body, held), call, foreign).await
+            }
+            Err(failure) => (failure.reason(), Attempted::Failed(failure, None)),
+        }
+    }
+
+    /// The result of an attempt with this answer, which is translated if its format is another.
+    async fn understood(
+        &self,
+        answer: Answer,
+        call: &Call<'_>,
+        foreign: Option<&Foreign>,
+    ) -> (&'static str, Attempted) {
+        let status = answer.head.status;
+        if !status.is_success() && status != StatusCode::NOT_MODIFIED {
+            return self.refused(answer, foreign.map(Foreign::sides));
+        }
+        let answer = match foreign {
+            None => Ok(answer),
+            Some(foreign) => foreign.read(answer, call.room, call.apart).await,
+        };
+        match answer {
+            Ok(answer) => ("ok", Attempted::Answer(answer)),
+            Err(failure) => (failure.reason(), Attempted::Failed(failure, None)),
+        }
+    }
+
+    /// The result of an attempt that the provider answered with an error.
+    pub(crate) fn refused(
+        &self,
+        mut answer: Answer,
+        translated: Option<(Sides, &Translated)>,
+    ) -> (&'static str, Attempted) {
+        let mut facts = status_facts(&answer, self.clock.wall_ms());
+        if let Some(translated) = translated {
+            tell_error(&mut answer, &mut facts, translated);
+        }
+        let failure = Failure::Status(facts);
+        // An error that is too long to be inspected whole is not passed on: it may quote a
+        // credential.
+        let words = matches!(answer.body, AnswerBody::Whole(_)).then_some(answer);
+        (failure.reason(), Attempted::Failed(failure, words))
+    }
+}
