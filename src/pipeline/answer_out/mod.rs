@@ -91,7 +91,9 @@ pub async fn read(
         record.answered(text, cut);
     }
     let values = if is_json(headers) { record.values.take() } else { None };
-    let values = values.map(|values| values.for_json(record.answers_json()));
+    let is_translated = answer.translated.is_some();
+    let values =
+        values.map(|values| values.for_json(record.answers_json()).for_translated(is_translated));
     let Some(values) = values.filter(|values| !values.is_empty()) else {
         answer.body = AnswerBody::Whole(bytes);
         return;
@@ -167,7 +169,9 @@ pub fn respond(
             let is_own = head.status.is_success() && translated.is_none();
             let learning = learning(walk, endpoint, caller).filter(|_| is_own);
             let values = record.values.take().filter(|values| !values.is_empty());
-            let values = values.map(|values| values.for_json(record.answers_json()));
+            let values = values.map(|values| {
+                values.for_json(record.answers_json()).for_translated(translated.is_some())
+            });
             let answering = Answering {
                 format: endpoint.answer,
                 status: head.status.as_u16(),

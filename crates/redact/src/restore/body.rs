@@ -13,7 +13,7 @@ use super::super::escape::escape;
 use super::super::json::{Scalar, Sink, Take, Tokenizer};
 use super::super::out::Out;
 use super::super::{RedactError, Redacted};
-use super::{Leaf, Matcher, Step, Table, Values};
+use super::{Leaf, Matcher, Step, Table, Values, is_thinking};
 
 /// Bytes of a key that are kept to recognise it.
 const KEY_MAX: usize = 64;
@@ -35,6 +35,7 @@ impl BodyRestorer {
                 table: values.table(),
                 arguments: values.arguments,
                 json: values.json,
+                translated: values.translated,
                 out: Out::default(),
                 matcher: Matcher::default(),
                 held_from: 0,
@@ -99,6 +100,10 @@ struct Frame {
     input: bool,
     /// The key at hand is `text`: such strings of a list are shown one behind the other.
     is_text: bool,
+    /// The value at hand is thinking of a translated answer, or lies in it.
+    thinks: bool,
+    /// It lies in such thinking.
+    in_thinking: bool,
 }
 
 /// Looks at the strings of the answer.
@@ -106,6 +111,7 @@ struct Strings {
     table: Arc<Table>,
     arguments: bool,
     json: bool,
+    translated: bool,
     out: Out,
     matcher: Matcher,
     held_from: u64,
@@ -140,7 +146,8 @@ impl Sink for Strings {
             .is_some_and(|f| f.input || matches!(f.leaf, Leaf::Input | Leaf::Arguments));
         // The elements of a list stand under the list's key.
         let leaf = self.frames.last().map_or(Leaf::Text, |f| f.leaf);
-        self.frames.push(Frame { leaf, input, is_text: false });
+        let thinks = self.frames.last().is_some_and(|f| f.thinks);
+        self.frames.push(Frame { leaf, input, is_text: false, thinks, in_thinking: thinks });
         Ok(())
     }
 
@@ -154,10 +161,16 @@ impl Sink for Strings {
             self.key = Some(Vec::new());
             return Ok(Take::Text);
         }
-        let outside = Frame { leaf: Leaf::Text, input: false, is_text: false };
+        let outside = Frame {
+            leaf: Leaf::Text,
+            input: false,
+            is_text: false,
+            thinks: false,
+            in_thinking: false,
+        };
         let frame = self.frames.last().copied().unwrap_or(outside);
         let in_arguments = frame.input || matches!(frame.leaf, Leaf::Input | Leaf::Arguments);
-        if frame.leaf == Leaf::Opaque || in_arguments && !self.arguments {
+        if frame.leaf == Leaf::Opaque || frame.thinks || in_arguments && !self.arguments {
             return Ok(Take::Skip);
         }
         let is_json = frame.leaf == Leaf::Arguments && !frame.input;
@@ -218,6 +231,7 @@ impl Sink for Strings {
         match (self.key.take(), self.frames.last_mut()) {
             (Some(key), Some(frame)) => {
                 frame.leaf = Leaf::of(&key);
+                frame.thinks = frame.in_thinking || self.translated && is_thinking(&key);
                 frame.is_text = key == b"text";
             }
             (Some(_), None) => {}

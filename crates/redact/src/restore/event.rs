@@ -13,7 +13,7 @@ use std::sync::Arc;
 use super::super::RedactError;
 use super::super::escape::escape;
 use super::super::json::{Scalar, Sink, Take, Tokenizer};
-use super::{Leaf, Matcher, Table, Values};
+use super::{Leaf, Matcher, Table, Values, is_thinking};
 use crate::bounds::{RESTORE_CHANNELS_MAX, RESTORE_EVENT_BYTES_MAX};
 
 /// Puts values back in the events of one stream.
@@ -21,6 +21,7 @@ pub struct EventRestorer {
     table: Arc<Table>,
     arguments: bool,
     json: bool,
+    translated: bool,
     channels: Vec<Channel>,
     /// The last text of a block ended within a URL: the next block may go on with it.
     open_url: bool,
@@ -64,6 +65,7 @@ impl EventRestorer {
             table: values.table(),
             arguments,
             json,
+            translated: values.translated,
             channels: Vec::new(),
             open_url: false,
         }
@@ -148,7 +150,13 @@ impl EventRestorer {
         let leaf = Leaf::of(text.key.as_bytes());
         let top = text.frame == 0;
         let under = |name: &str| found.lies_under(text.frame, name);
-        if leaf == Leaf::Opaque {
+        let thinks = || {
+            let in_thinking = found.around(text.frame).any(|f| is_thinking(f.key.as_bytes()));
+            is_thinking(text.key.as_bytes())
+                || in_thinking
+                || kind.starts_with("response.reasoning")
+        };
+        if leaf == Leaf::Opaque || self.translated && thinks() {
             return None;
         }
         let delta = top && text.key == "delta";

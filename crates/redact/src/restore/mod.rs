@@ -39,6 +39,8 @@ pub struct Values {
     arguments: bool,
     /// The call asked for an answer in JSON.
     json: bool,
+    /// The answer is translated: readable thinking goes back to its provider under a signature.
+    translated: bool,
 }
 
 /// Placeholders and what they stand for.
@@ -66,13 +68,20 @@ impl Values {
     }
 
     pub(crate) fn new(arguments: bool) -> Values {
-        Values { known: Arc::default(), arguments, json: false }
+        Values { known: Arc::default(), arguments, json: false, translated: false }
     }
 
     /// The same values for an answer whose texts are JSON, as the call asked, if `json`.
     #[must_use]
     pub fn for_json(self, json: bool) -> Values {
         Values { json, ..self }
+    }
+
+    /// The same values for an answer that was translated, if `translated`: the text of its thinking
+    /// stays as the provider has signed it.
+    #[must_use]
+    pub fn for_translated(self, translated: bool) -> Values {
+        Values { translated, ..self }
     }
 
     /// Whether placeholders of this kind get numbers, where `replacement` is the plain one.
@@ -235,6 +244,11 @@ impl Leaf {
             _ => Leaf::Text,
         }
     }
+}
+
+/// Whether thinking stands under this key of a translated answer.
+fn is_thinking(key: &[u8]) -> bool {
+    matches!(key, b"reasoning_content" | b"thinking_blocks" | b"summary")
 }
 
 #[cfg(test)]

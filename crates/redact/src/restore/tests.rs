@@ -611,3 +611,55 @@ proptest! {
         prop_assert_eq!(&said.texts[&1], &whole);
     }
 }
+
+/// Thinking goes back to the provider that has signed it, so in a translated answer, where its text
+/// has another name, it stays as it is, too.
+#[test]
+fn thinking_of_a_translated_answer_stays_as_it_was_signed() {
+    let native = values();
+    let translated = values().for_translated(true);
+    const CHAT: &str = r#"{"choices":[{"message":{"reasoning_content":"[REDACTED_EMAIL_1]","thinking_blocks":[{"type":"thinking","text":"[REDACTED_EMAIL_1]"}],"content":"[REDACTED_EMAIL_1]"}}]}"#;
+    const RESPONSES: &str = r#"{"output":[{"type":"reasoning","summary":[{"type":"summary_text","text":"[REDACTED_EMAIL_1]"}]},{"type":"message","content":[{"text":"[REDACTED_EMAIL_1]"}]}]}"#;
+    for (answer, kept) in [(CHAT, 2), (RESPONSES, 1)] {
+        let bytes = Bytes::from_static(answer.as_bytes());
+        let count = |values: &Values, text: &str| {
+            let out = BodyRestorer::whole(values, &bytes);
+            String::from_utf8_lossy(&out).matches(text).count()
+        };
+        assert_eq!(count(&native, "a@x.org"), kept + 1, "{answer}");
+        assert_eq!(
+            (count(&translated, "a@x.org"), count(&translated, "[REDACTED_EMAIL_1]")),
+            (1, kept),
+            "{answer}"
+        );
+    }
+    for (event, is_kept) in [
+        (r#"{"choices":[{"index":0,"delta":{"reasoning_content":"[REDACTED_EMAIL_1]"}}]}"#, true),
+        (
+            r#"{"choices":[{"index":0,"delta":{"thinking_blocks":[{"index":0,"text":"[REDACTED_EMAIL_1]"}]}}]}"#,
+            true,
+        ),
+        (
+            r#"{"type":"response.reasoning_summary_text.delta","output_index":0,"delta":"[REDACTED_EMAIL_1]"}"#,
+            true,
+        ),
+        (
+            r#"{"type":"response.reasoning_summary_part.done","part":{"text":"[REDACTED_EMAIL_1]"}}"#,
+            true,
+        ),
+        (
+            r#"{"type":"response.completed","response":{"output":[{"summary":[{"text":"[REDACTED_EMAIL_1]"}]}]}}"#,
+            true,
+        ),
+        (r#"{"choices":[{"index":0,"delta":{"content":"[REDACTED_EMAIL_1]"}}]}"#, false),
+        (
+            r#"{"type":"response.output_text.delta","output_index":1,"delta":"[REDACTED_EMAIL_1]"}"#,
+            false,
+        ),
+    ] {
+        let seen = EventRestorer::new(&translated).event(b"", event.as_bytes());
+        assert_eq!(seen.data.is_none(), is_kept, "{event}");
+        assert!(seen.before.is_empty(), "{event}");
+        assert!(EventRestorer::new(&native).event(b"", event.as_bytes()).data.is_some(), "{event}");
+    }
+}
