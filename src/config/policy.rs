@@ -13,6 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method, Uri};
+use tollgate_wire::ProviderKind;
+use tollgate_wire::translate::model::Overrides;
 
 pub use super::reader::shape::ByOrg;
 pub use super::sections::{
@@ -225,6 +227,14 @@ pub struct Provider {
     pub options: ProviderOptions,
 }
 
+impl Provider {
+    /// The date of the API of an Azure resource; `None` for its v1 API and for other kinds.
+    pub fn dated_api(&self) -> Option<&str> {
+        let version = self.options.api_version.as_str();
+        (self.options.kind == ProviderKind::AzureOpenAi && version != "v1").then_some(version)
+    }
+}
+
 /// The provider of each call.
 #[derive(Debug)]
 pub struct Routing {
@@ -238,6 +248,8 @@ pub struct Routing {
     pub models: Vec<ModelRule>,
     /// A target has a name of its own for a model, so bodies have to be rewritten.
     pub renames: bool,
+    /// A target takes the model in its path, so it must be known before a call is sent.
+    pub model_in_path: bool,
     pub options: RoutingOptions,
 }
 
@@ -262,7 +274,13 @@ pub struct Targets {
 impl Targets {
     /// One provider, under the policy's own timeouts.
     pub fn only(provider: Arc<Provider>, timeouts: Timeouts) -> Targets {
-        let list = vec![Target { provider, weight: 1, model: None, timeouts }];
+        let list = vec![Target {
+            provider,
+            weight: 1,
+            model: None,
+            timeouts,
+            facts: Overrides::default(),
+        }];
         Targets { list, spread: Spread::InOrder, sticky: false }
     }
 }
@@ -288,6 +306,8 @@ pub struct Target {
     pub model: Option<Arc<str>>,
     /// Those of the target, and for the rest those of the policy.
     pub timeouts: Timeouts,
+    /// What its models take, where the policy says so.
+    pub facts: Overrides,
 }
 
 /// Limits of each organisation.

@@ -453,6 +453,21 @@ fn rules_of_the_policy() {
         ),
         ("providers: {}", "1:12: providers: ", "at least one"),
         ("providers: {a: {base_url: 'ftp://x'}}", "1:27: providers.a.base_url: ", "http or https"),
+        (
+            "providers: {a: {kind: azure_openai, api_version: '2024', base_url: 'http://x'}}",
+            "1:50: providers.a.api_version: ",
+            "give v1 or a date",
+        ),
+        (
+            "providers: {a: {api_version: '2024-10-21', base_url: 'http://x/v1'}}",
+            "1:30: providers.a.api_version: ",
+            "only a provider of kind azure_openai",
+        ),
+        (
+            "providers: {a: {kind: anthropic, base_url: 'https://aiplatform.googleapis.com/v1/p'}}",
+            "1:44: providers.a.base_url: ",
+            "/publishers/anthropic",
+        ),
         ("providers: {a: {base_url: 'http://x/v1?k=1'}}", "1:27: providers.a.base_url: ", "query"),
         ("providers: {a: {base_url: 'http://u:p@x/v1'}}", "1:27: providers.a.base_url: ", "a user"),
         (

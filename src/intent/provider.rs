@@ -285,8 +285,9 @@ impl AiProvider {
             forwarded: &HeaderMap::new(),
             body: &body,
             room: &room,
+            model: Some(&policy.intent.question.model),
             model_at: None,
-            translatable: (!self.target.speaks(self.exchange.format)).then(|| Translatable {
+            translatable: (!self.target.takes(self.exchange.format)).then(|| Translatable {
                 call: translate::Call {
                     format: self.exchange.format,
                     operation: Operation::Generate,

@@ -388,6 +388,7 @@ async fn send(
         forwarded: &leaving.forwarded,
         body,
         room: &room,
+        model: facts.model.as_deref(),
         model_at: facts.model_at,
         translatable: translation::translatable(
             (walk.request_id, walk.gateway.clock.wall_ms()),

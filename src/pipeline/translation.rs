@@ -26,13 +26,13 @@ pub fn serves(target: &Target, endpoint: &Endpoint, model: Option<&str>) -> bool
     target.provider.serves(endpoint.format, operation(endpoint), model)
 }
 
-/// Whether a call of this endpoint is translated for one of the targets, so that its body is needed
-/// whole.
+/// Whether a call of this endpoint takes another form for one of the targets, so that its body is
+/// needed whole.
 pub fn needs_whole_body(targets: &Targets, endpoint: &Endpoint, model: Option<&str>) -> bool {
     targets
         .list
         .iter()
-        .any(|target| !target.provider.speaks(endpoint.format) && serves(target, endpoint, model))
+        .any(|target| !target.provider.takes(endpoint.format) && serves(target, endpoint, model))
 }
 
 /// The call as its targets may need it: its id, and the milliseconds since 1970.

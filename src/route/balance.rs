@@ -116,7 +116,13 @@ mod tests {
                 forward_headers: vec![],
                 options: options::<RawProvider>("{}"),
             };
-            Target { provider: Arc::new(provider), weight: *weight, model: None, timeouts }
+            Target {
+                provider: Arc::new(provider),
+                weight: *weight,
+                model: None,
+                timeouts,
+                facts: Default::default(),
+            }
         };
         Targets { list: weights.iter().enumerate().map(target).collect(), spread, sticky }
     }

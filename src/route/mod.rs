@@ -22,6 +22,7 @@ pub fn needs_model(policy: &Policy) -> bool {
     !policy.routing.models.is_empty()
         || policy.routing.default.list.is_empty()
         || policy.routing.renames
+        || policy.routing.model_in_path
 }
 
 /// Whether a call for `model` may go to this provider under that name.

@@ -10,11 +10,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use hyper::body::{Body as _, Incoming};
+use tollgate_wire::translate::loss::Refused;
 
+use super::address::lacks_model;
 use super::answer::{Answer, AnswerBody, Attempted, Translated, gathered, is, status_facts, whole};
 use super::client::Reuse;
 use super::embeddings::Kept;
-use super::foreign::{Foreign, Sides, tell_error};
+use super::foreign::{Back, Foreign, Sides, tell_error};
 use super::parties::PartyId;
 use super::request::{Rewritten, request};
 use super::retry::{self, Blame, Failure, Verdict};
@@ -35,21 +37,33 @@ impl Upstream {
         trail: &Arc<Trail>,
     ) -> Attempted {
         let name = &target.provider.name;
+        // Boxed: most calls need no place for the futures of a translation.
         let prepared = match &call.translatable {
-            Some(translatable) => match translatable.to(target, call).await {
+            Some(translatable) => match Box::pin(translatable.to(target, call)).await {
                 Ok(prepared) => prepared,
                 Err(Unable::Refused(refused)) => return Attempted::Untranslatable(refused),
                 Err(Unable::NoRoom) => return Attempted::Failed(Failure::NoRoom, None),
             },
             None => Prepared::AsItIs,
         };
+        let path = match &prepared {
+            Prepared::AsItIs => call.path_and_query,
+            Prepared::Foreign(foreign) => foreign.rewritten().path,
+            Prepared::Parts(_) => "",
+        };
+        if lacks_model(&target.provider, path, target.model.as_deref().or(call.model)) {
+            let text = "`model` is missing; at this provider it names the deployment";
+            return Attempted::Untranslatable(Box::new(Refused::invalid("model", text)));
+        }
         let sent = trail.sent_to(&target.provider, target.model.as_ref(), self.clock.now());
         let (outcome, attempted) = match &prepared {
             Prepared::AsItIs => self.exchange((policy, target), call, None, sent).await,
             Prepared::Foreign(foreign) => {
                 self.exchange((policy, target), call, Some(&**foreign), sent).await
             }
-            Prepared::Parts(parts) => self.embed((policy, target), call, parts, kept, sent).await,
+            Prepared::Parts(parts) => {
+                Box::pin(self.embed((policy, target), call, parts, kept, sent)).await
+            }
         };
         // Neither a body that broke on the client's side nor a lack of descriptors on this machine
         // is evidence about the provider.
@@ -78,7 +92,9 @@ impl Upstream {
         let rewritten = foreign.map(Foreign::rewritten);
         match self.send((policy, target), call, rewritten.as_ref(), sent).await {
             Err(failure) => (failure.reason(), Attempted::Failed(failure, None)),
-            Ok(response) => self.read(target, call, foreign, response).await,
+            Ok(response) => {
+                self.read(target, call, foreign.and_then(Foreign::back), response).await
+            }
         }
     }
 
@@ -138,7 +154,7 @@ impl Upstream {
         &self,
         target: &Target,
         call: &Call<'_>,
-        foreign: Option<&Foreign>,
+        back: Option<Back<'_>>,
         response: http::Response<Incoming>,
     ) -> (&'static str, Attempted) {
         let (head, incoming) = response.into_parts();
@@ -154,10 +170,10 @@ impl Upstream {
             || empty
             || !status.is_success()
             || is(&head.headers, "application/json")
-            || foreign.is_some_and(Foreign::is_whole);
+            || back.as_ref().is_some_and(Back::is_whole);
         let read = if !gather {
             Ok((AnswerBody::Streaming(Bytes::new(), incoming), None))
-        } else if foreign.is_some() && status.is_success() {
+        } else if back.is_some() && status.is_success() {
             let read = whole(TRANSLATED_ANSWER_BYTES_MAX, incoming, idle, call.room).await;
             read.map(|(bytes, held)| (AnswerBody::Whole(bytes), held))
         } else {
@@ -165,7 +181,7 @@ impl Upstream {
         };
         match read {
             Ok((body, held)) => {
-                self.understood(Answer::of(target, head, body, held), call, foreign).await
+                self.understood(Answer::of(target, head, body, held), call, back).await
             }
             Err(failure) => (failure.reason(), Attempted::Failed(failure, None)),
         }
@@ -176,15 +192,15 @@ impl Upstream {
         &self,
         answer: Answer,
         call: &Call<'_>,
-        foreign: Option<&Foreign>,
+        back: Option<Back<'_>>,
     ) -> (&'static str, Attempted) {
         let status = answer.head.status;
         if !status.is_success() && status != StatusCode::NOT_MODIFIED {
-            return self.refused(answer, foreign.map(Foreign::sides));
+            return self.refused(answer, back.as_ref().map(Back::sides));
         }
-        let answer = match foreign {
+        let answer = match back {
             None => Ok(answer),
-            Some(foreign) => foreign.read(answer, call.room, call.apart).await,
+            Some(back) => back.read(answer, call.room, call.apart).await,
         };
         match answer {
             Ok(answer) => ("ok", Attempted::Answer(answer)),

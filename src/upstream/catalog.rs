@@ -53,9 +53,10 @@ pub struct Listed {
 const _: () = assert!(LIST_BYTES_MAX + MODELS_MAX * size_of::<Model>() <= MODEL_LIST_BYTES_MAX);
 
 impl Provider {
-    /// Whether it lists its models at its address. Vertex AI does so elsewhere.
+    /// Whether it lists its models at its address. The clouds do so elsewhere.
     pub fn has_list(&self) -> bool {
-        models::path(self.options.kind, None).is_some() && !self.is_vertex()
+        let is_cloud = self.is_vertex() || self.is_mantle();
+        models::path(self.options.kind, None).is_some() && !is_cloud
     }
 }
 

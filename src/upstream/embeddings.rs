@@ -166,7 +166,12 @@ impl Upstream {
         sent: Sent,
     ) -> Result<PartAnswer, Failed> {
         let part = &parts.calls[index];
-        let rewritten = Rewritten { path: &part.path, headers: &part.headers, body: &part.body };
+        let rewritten = Rewritten {
+            path: &part.path,
+            headers: &part.headers,
+            body: &part.body,
+            keeps_headers: false,
+        };
         let response = self.send((policy, target), call, Some(&rewritten), sent).await;
         let (head, incoming) = response.map_err(failed)?.into_parts();
         if let Some(failed) = self.refused_by_head(target, call, &head) {

@@ -9,9 +9,9 @@ use http::{Request, StatusCode, Uri};
 use http_body_util::BodyExt;
 
 use super::Upstream;
+use super::address::{address, set_credentials};
 use super::client::Reuse;
 use super::replay::{AttemptBody, Outgoing};
-use super::request::{address, set_credentials};
 use crate::bounds::MODEL_PAGE_BYTES_MAX;
 use crate::config::policy::Provider;
 use crate::redact::Redacted;
@@ -39,7 +39,7 @@ impl Upstream {
         provider: &Provider,
         path: &str,
     ) -> Result<Vec<u8>, String> {
-        let mut request = get(address(provider, path));
+        let mut request = get(address(provider, path, None));
         set_credentials(request.headers_mut(), provider, &provider.options.api_key);
         self.document(request, MODEL_PAGE_BYTES_MAX).await
     }

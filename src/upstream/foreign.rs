@@ -29,16 +29,23 @@ use crate::share::{Held, Share};
 pub const STREAM_BOUNDS: Bounds =
     Bounds { event_bytes_max: SSE_EVENT_BYTES_MAX, held_bytes_max: ANSWER_GATHER_BYTES_MAX };
 
-/// A call translated for one target.
+/// A call translated for one target, or in another form of its own format.
 pub struct Foreign {
     /// The path below the target's base URL, with its query.
     path: String,
     /// Headers of the target's format.
     headers: Vec<(&'static str, String)>,
     body: Outgoing,
-    context: Arc<Context>,
-    told: Translated,
+    /// The way back; `None` if the answer is in the caller's format.
+    back: Option<(Arc<Context>, Translated)>,
     _held: Option<Held>,
+}
+
+/// The way back of a translated call: what its answer is translated by.
+#[derive(Clone, Copy)]
+pub struct Back<'a> {
+    context: &'a Arc<Context>,
+    told: &'a Translated,
 }
 
 /// The formats on both sides of an error.
@@ -60,20 +67,36 @@ impl Foreign {
             path: translated.path.into_owned(),
             headers: translated.headers,
             body: Outgoing::Whole(body),
-            context: Arc::new(translated.context),
-            told,
+            back: Some((Arc::new(translated.context), told)),
             _held: held,
         }
     }
 
-    /// The request.
-    pub fn rewritten(&self) -> Rewritten<'_> {
-        Rewritten { path: &self.path, headers: &self.headers, body: &self.body }
+    /// A call in the same format, but in another form. Its answer is passed on as it is.
+    pub fn reshaped(body: Redacted, path: String, held: Option<Held>) -> Foreign {
+        Foreign { path, headers: vec![], body: Outgoing::Whole(body), back: None, _held: held }
     }
 
-    /// The formats of its errors, and the facts of the translation.
+    /// The request.
+    pub fn rewritten(&self) -> Rewritten<'_> {
+        Rewritten {
+            path: &self.path,
+            headers: &self.headers,
+            body: &self.body,
+            keeps_headers: self.back.is_none(),
+        }
+    }
+
+    /// The way back of a translated call.
+    pub fn back(&self) -> Option<Back<'_>> {
+        self.back.as_ref().map(|(context, told)| Back { context, told })
+    }
+}
+
+impl Back<'_> {
+    /// The formats of errors, and the facts of the translation.
     pub fn sides(&self) -> (Sides, &Translated) {
-        (Sides { caller: self.context.caller, target: self.context.target }, &self.told)
+        (Sides { caller: self.context.caller, target: self.context.target }, self.told)
     }
 
     /// Whether the answer is read whole before it is shown.
@@ -96,18 +119,18 @@ impl Foreign {
             AnswerBody::Whole(theirs) => {
                 let theirs = std::mem::take(theirs);
                 hold_twice(&mut answer.held, theirs.len(), room)?;
-                let context = Arc::clone(&self.context);
+                let context = Arc::clone(self.context);
                 let ours =
                     apart(theirs.len(), run, move || translate::answer(&context, &theirs)).await;
                 let ours = ours.and_then(Result::ok).ok_or(Failure::Invalid)?;
                 Ok(in_callers_format(answer, ours, self.told.clone()))
             }
             AnswerBody::Streaming(read, incoming) if self.context.stream => {
-                begin(&self.context, read, incoming, idle).await?;
+                begin(self.context, read, incoming, idle).await?;
                 let kind = HeaderValue::from_static("text/event-stream; charset=utf-8");
                 strip(&mut answer.head.headers);
                 answer.head.headers.insert(header::CONTENT_TYPE, kind);
-                let stream = Some(Arc::clone(&self.context));
+                let stream = Some(Arc::clone(self.context));
                 answer.translated = Some(Box::new(Translated { stream, ..self.told.clone() }));
                 Ok(answer)
             }

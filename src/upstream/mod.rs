@@ -2,7 +2,7 @@
 //! answer.
 //!
 //! `retry`, `budget`, `breaker` and `parties` decide (pure), `tour` holds the order of the targets,
-//! `attempt` is one attempt, `request` builds its head, `replay` is its body, `client` sends it,
+//! `attempt` is one attempt, `request` builds its head (with `address`), `replay` is its body, `client` sends it,
 //! `answer` is the result, `translation`, `foreign` and `embeddings` are attempts at targets of
 //! other formats, `health` keeps the state of the providers, `catalog` their lists of models,
 //! `trail` records the attempts. This file is the loop over attempts.
@@ -13,6 +13,7 @@
 //! read whole before it is returned, so that a truncated one is a clean failure. Does not: redact,
 //! or write to the client.
 
+mod address;
 mod answer;
 pub mod apart;
 mod attempt;
@@ -80,6 +81,8 @@ pub struct Call<'a> {
     pub body: &'a Outgoing,
     /// The memory share from which a long answer is gathered.
     pub room: &'a Share,
+    /// The model as asked for, for targets that take it in the path.
+    pub model: Option<&'a str>,
     /// The place of the model's name in the body, for targets that have another name for it.
     pub model_at: Option<(u64, u64)>,
     /// The caller's own provider key. With it only the first target is used, and the gateway's key

@@ -5,14 +5,14 @@
 //! caller is kept. Does not: choose which headers may leave (the [`Call`] holds only those), or
 //! send anything.
 
-use http::header::{self, HeaderMap, HeaderName};
-use http::{HeaderValue, Request, Uri};
+use http::header::{self, HeaderName};
+use http::{HeaderValue, Request};
 
 use super::Call;
+use super::address::{address, set_credentials};
 use super::replay::{AttemptBody, Outgoing, Rename};
 use super::trail::Sent;
-use crate::config::policy::{Provider, Target};
-use crate::ids::Secret;
+use crate::config::policy::Target;
 
 /// Headers of a caller that mean the same to providers of every format.
 const KEPT_IN_TRANSLATION: [HeaderName; 2] = [header::CONTENT_TYPE, header::USER_AGENT];
@@ -24,6 +24,8 @@ pub struct Rewritten<'a> {
     /// Headers of the target's format.
     pub headers: &'a [(&'static str, String)],
     pub body: &'a Outgoing,
+    /// The caller's headers mean the same to the target: its format is the same.
+    pub keeps_headers: bool,
 }
 
 /// The request of one attempt: the call's headers, the target's address and its key.
@@ -38,13 +40,14 @@ pub fn request(
     let rename = rename.filter(|_| foreign.is_none());
     let body = foreign.map_or(call.body, |foreign| foreign.body);
     let mut request = Request::new(body.attempt(rename, Some(sent)));
+    let model = target.model.as_deref().or(call.model);
     let target = &*target.provider;
     *request.method_mut() = call.method.clone();
     let path = foreign.map_or(call.path_and_query, |foreign| foreign.path);
-    *request.uri_mut() = address(target, path);
+    *request.uri_mut() = address(target, path, model);
     let headers = request.headers_mut();
     headers.clone_from(call.headers);
-    if let Some(foreign) = foreign {
+    if let Some(foreign) = foreign.filter(|foreign| !foreign.keeps_headers) {
         // Headers of the caller's format say nothing to a provider of another one.
         let kept = |name: &HeaderName| KEPT_IN_TRANSLATION.contains(name);
         let others: Vec<_> = headers.keys().filter(|name| !kept(name)).cloned().collect();
@@ -63,53 +66,4 @@ pub fn request(
     }
     set_credentials(headers, target, call.own_key.unwrap_or(&target.options.api_key));
     request
-}
-
-/// Sets the key, and the version header of the provider's kind unless there is one.
-pub fn set_credentials(headers: &mut HeaderMap, provider: &Provider, key: &Secret) {
-    if !key.is_empty() {
-        let (name, prefix) = provider.options.kind.key_header();
-        if let Ok(mut value) = HeaderValue::from_str(&[prefix, key.reveal()].concat()) {
-            value.set_sensitive(true);
-            headers.insert(name, value);
-        }
-    }
-    if let Some((name, value)) = provider.options.kind.version_header()
-        && !headers.contains_key(name)
-    {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
-}
-
-/// The address of a path at a provider.
-pub fn address(provider: &Provider, path_and_query: &str) -> Uri {
-    target_uri(&provider.base_url, path_and_query)
-}
-
-/// The base URL with the path appended to its own. Both were checked, so the result is valid.
-fn target_uri(base: &Uri, path_and_query: &str) -> Uri {
-    let mut parts = base.clone().into_parts();
-    let whole = [base.path().trim_end_matches('/'), path_and_query].concat();
-    parts.path_and_query = whole.parse().ok();
-    Uri::from_parts(parts).unwrap_or_else(|_| base.clone())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_base_url_keeps_its_path() {
-        for (base, path, expected) in [
-            (
-                "https://api.openai.com/v1",
-                "/chat/completions",
-                "https://api.openai.com/v1/chat/completions",
-            ),
-            ("http://127.0.0.1:8000", "/models?limit=2", "http://127.0.0.1:8000/models?limit=2"),
-            ("http://h/a/b/", "/x", "http://h/a/b/x"),
-        ] {
-            assert_eq!(target_uri(&base.parse().expect("uri"), path).to_string(), expected);
-        }
-    }
 }

@@ -99,7 +99,13 @@ mod tests {
                 forward_headers: vec![],
                 options: options::<RawProvider>("{}"),
             };
-            Target { provider: Arc::new(provider), weight: 1, model: None, timeouts }
+            Target {
+                provider: Arc::new(provider),
+                weight: 1,
+                model: None,
+                timeouts,
+                facts: Default::default(),
+            }
         };
         (0..count).map(target).collect()
     }

@@ -6,9 +6,11 @@
 
 use std::sync::Arc;
 
+use http::HeaderMap;
 use tollgate_wire::translate::embeddings::{self, Service};
 use tollgate_wire::translate::loss::{Losses, Refused};
-use tollgate_wire::translate::{self, Operation, Server};
+use tollgate_wire::translate::model::Overrides;
+use tollgate_wire::translate::{self, Operation, Server, vertex};
 use tollgate_wire::{Format, ProviderKind};
 
 use super::Call;
@@ -62,6 +64,12 @@ impl Provider {
         self.options.kind.speaks(format) && (has || is_object)
     }
 
+    /// Whether it takes calls of this format as they come. Vertex AI takes those of Anthropic's
+    /// format in another form.
+    pub fn takes(&self, format: Format) -> bool {
+        self.speaks(format) && !(format == Format::AnthropicMessages && self.is_vertex())
+    }
+
     /// Whether calls of this format for a model are sent to it as they are, or translated.
     pub fn serves(&self, format: Format, operation: Operation, model: &str) -> bool {
         self.speaks(format)
@@ -76,14 +84,6 @@ impl Provider {
     /// The service behind a model for embeddings, if its calls can be translated.
     fn embeddings(&self, model: &str) -> Option<Service> {
         Service::of(self.options.kind.format(), self.is_vertex(), model)
-    }
-
-    /// Whether it is Vertex AI: by its host, or by a path as only Vertex AI has it.
-    pub(crate) fn is_vertex(&self) -> bool {
-        let (host, path) = (self.base_url.host().unwrap_or_default(), self.base_url.path());
-        host.ends_with("aiplatform.googleapis.com")
-            || (host.starts_with("aiplatform.") && host.ends_with(".rep.googleapis.com"))
-            || path.ends_with("/publishers/google")
     }
 
     fn server(&self) -> Server<'_> {
@@ -110,7 +110,7 @@ impl Translatable<'_> {
     /// Nothing is to be sent.
     pub async fn to(&self, target: &Target, call: &Call<'_>) -> Result<Prepared, Unable> {
         let provider = &target.provider;
-        if provider.speaks(self.call.format) {
+        if provider.takes(self.call.format) {
             return Ok(Prepared::AsItIs);
         }
         // It was gathered before: its targets were known.
@@ -122,9 +122,17 @@ impl Translatable<'_> {
             created: self.call.created,
             provider: Arc::clone(provider),
             model: target.model.as_deref().unwrap_or(self.model).to_owned(),
+            facts: target.facts,
             body: body.clone(),
         };
         let bytes = body.as_bytes().len();
+        if provider.speaks(self.call.format) {
+            let version = version(provider, call.headers);
+            let reshaped = apart(bytes, call.apart, move || work.reshaped(&version)).await;
+            let (body, path) = reshaped.ok_or(Unable::NoRoom)?.map_err(refused)?;
+            let held = held(call.room, body.as_bytes().len())?;
+            return Ok(Prepared::Foreign(Box::new(Foreign::reshaped(body, path, held))));
+        }
         if self.call.format == Format::OpenAiEmbeddings {
             let divided = apart(bytes, call.apart, move || work.embeddings()).await;
             let (bodies, translated) = divided.ok_or(Unable::NoRoom)?.map_err(refused)?;
@@ -160,6 +168,12 @@ impl Translatable<'_> {
     }
 }
 
+/// The version of Anthropic's API that a call is made for.
+fn version(provider: &Provider, headers: &HeaderMap) -> String {
+    let asked = headers.get("anthropic-version").and_then(|version| version.to_str().ok());
+    provider.options.version.as_deref().or(asked).unwrap_or("2023-06-01").to_owned()
+}
+
 fn refused(refused: Refused) -> Unable {
     Unable::Refused(Box::new(refused))
 }
@@ -182,6 +196,7 @@ struct Work {
     provider: Arc<Provider>,
     /// The target's name of the model.
     model: String,
+    facts: Overrides,
     body: Redacted,
 }
 
@@ -195,9 +210,19 @@ impl Work {
         };
         let mut to = translate::Target::new(self.provider.options.kind.format(), &self.model);
         to.server = self.provider.server();
+        to.facts = self.facts.of(to.facts);
         self.body.rewritten(|bytes| {
             translate::request(&call, &to, bytes)
                 .map(|mut translated| (std::mem::take(&mut translated.body), translated))
+        })
+    }
+
+    /// The body in the form of Vertex AI, and its path.
+    fn reshaped(&self, version: &str) -> Result<(Redacted, String), Refused> {
+        let model = Some(self.model.as_str()).filter(|model| !model.is_empty());
+        self.body.rewritten(|bytes| {
+            vertex::reshaped(bytes, model, self.operation, version)
+                .map(|written| (written.body, written.path.into_owned()))
         })
     }
 
@@ -227,20 +252,6 @@ mod tests {
             base_url: base_url.parse().expect("a URL"),
             forward_headers: vec![],
             options: options::<RawProvider>(&format!("{{kind: {kind}}}")),
-        }
-    }
-
-    #[test]
-    fn vertex_is_known_by_host_or_path() {
-        for (base_url, expected) in [
-            ("https://europe-west4-aiplatform.googleapis.com/v1/projects/p", true),
-            ("https://aiplatform.googleapis.com/v1/projects/p", true),
-            ("https://aiplatform.eu.rep.googleapis.com/v1/projects/p", true),
-            ("http://127.0.0.1:1/v1/projects/p/locations/l/publishers/google", true),
-            ("https://generativelanguage.googleapis.com/v1beta", false),
-            ("http://127.0.0.1:1/v1", false),
-        ] {
-            assert_eq!(provider("gemini", base_url).is_vertex(), expected, "{base_url}");
         }
     }
 

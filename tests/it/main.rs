@@ -17,6 +17,7 @@ mod circuits;
 mod clickhouse;
 mod clickhouse_server;
 mod clients;
+mod clouds;
 mod commands;
 mod compression;
 mod cors;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::uri::PathAndQuery;
 use http::{HeaderName, Method, Uri};
 use tollgate_wire::ProviderKind;
+use tollgate_wire::translate::model::Overrides;
 
 use super::super::policy::{ModelRule, Provider, Routing, Spread, Target, Targets, Timeouts};
 use super::super::reader::place::{Place, Problems, suggest};
@@ -86,6 +87,7 @@ pub(crate) fn providers(
     for (name, given) in &raw.0 {
         label(name, &name.at, problems);
         let base_url = base_url(given, problems);
+        api_version(given, problems);
         let forward_headers =
             given.forward_headers.iter().filter_map(|h| header(h, problems)).collect();
         let key = given.api_key.value.reveal();
@@ -108,14 +110,36 @@ pub(crate) fn providers(
     providers
 }
 
-/// The address of the `v1` API of an Azure resource, of which people write more or less.
-fn azure(resource: &Uri) -> Option<Uri> {
+/// The address of the API of an Azure resource, of which people write more or less.
+fn azure(resource: &Uri, is_v1: bool) -> Option<Uri> {
     let mut parts = resource.clone().into_parts();
     if !matches!(resource.path().trim_end_matches('/'), "" | "/openai" | "/openai/v1") {
         return None;
     }
-    parts.path_and_query = Some(PathAndQuery::from_static("/openai/v1"));
+    let path = if is_v1 { "/openai/v1" } else { "/openai" };
+    parts.path_and_query = Some(PathAndQuery::from_static(path));
     Uri::from_parts(parts).ok()
+}
+
+/// Checks the API version of an Azure resource.
+fn api_version(given: &RawProvider, problems: &mut Problems) {
+    let version = given.api_version.as_str();
+    let is_azure = given.kind.value == ProviderKind::AzureOpenAi;
+    let date = version.strip_suffix("-preview").unwrap_or(version);
+    let is_date = date.len() == 10 && date.parse::<jiff::civil::Date>().is_ok();
+    if !is_azure && version != "v1" {
+        let text = "only a provider of kind azure_openai has API versions; remove the key";
+        problems.add(&given.api_version.at, text);
+    } else if is_azure && version != "v1" && !is_date {
+        let text = "not a version of Azure's API; give v1 or a date, e.g. 2024-10-21";
+        problems.add(&given.api_version.at, text);
+    }
+}
+
+/// Whether it is an address of Vertex AI, but not that of Anthropic's models.
+fn is_other_publisher(uri: &Uri) -> bool {
+    let is_vertex = uri.host().is_some_and(|host| host.ends_with("aiplatform.googleapis.com"));
+    is_vertex && !uri.path().ends_with("/publishers/anthropic")
 }
 
 fn base_url(given: &RawProvider, problems: &mut Problems) -> Option<Uri> {
@@ -151,10 +175,16 @@ fn base_url(given: &RawProvider, problems: &mut Problems) -> Option<Uri> {
         {
             "a path with `.`, `..` or `//`; give a plain path, e.g. https://api.example.com/v1"
         }
-        Ok(uri) if given.kind.value == ProviderKind::AzureOpenAi => match azure(&uri) {
-            Some(uri) => return Some(uri),
-            None => "not the address of an Azure resource, which has no path but /openai/v1",
-        },
+        Ok(uri) if given.kind.value == ProviderKind::AzureOpenAi => {
+            match azure(&uri, given.api_version.as_str() == "v1") {
+                Some(uri) => return Some(uri),
+                None => "not the address of an Azure resource, which has no path but /openai/v1",
+            }
+        }
+        Ok(uri) if given.kind.value == ProviderKind::Anthropic && is_other_publisher(&uri) => {
+            "an address of Vertex AI that is not that of Claude; give one that ends with \
+                /publishers/anthropic"
+        }
         Ok(uri) => return Some(uri),
     };
     problems.add(&given.base_url.at, fault);
@@ -213,11 +243,17 @@ pub(crate) fn routing(
         if rule.to.is_empty() {
             problems.add(&rule.to.at, "empty; name at least one provider, or remove the rule");
         }
-        let to = targets(&rule.to, &rule.sticky, &known, problems);
+        let mut to = targets(&rule.to, &rule.sticky, &known, problems);
+        let facts = rule.plain().overrides();
+        to.list.iter_mut().for_each(|target| target.facts = facts);
         models.push(ModelRule { pattern: Glob::new(rule.r#match.trim()), to });
     }
     let lists = models.iter().map(|rule| &rule.to).chain([&default]);
-    let renames = lists.flat_map(|targets| &targets.list).any(|target| target.model.is_some());
+    let (mut renames, mut model_in_path) = (false, false);
+    for target in lists.flat_map(|targets| &targets.list) {
+        renames |= target.model.is_some();
+        model_in_path |= target.provider.dated_api().is_some();
+    }
     let mut shared_objects = Vec::with_capacity(raw.shared_objects.len());
     for given in raw.shared_objects.iter() {
         if given.value.trim().is_empty() {
@@ -229,7 +265,7 @@ pub(crate) fn routing(
         shared_objects.push(Glob::new(given.value.trim()));
     }
     let options = raw.plain();
-    Some(Routing { default, endpoints, shared_objects, models, renames, options })
+    Some(Routing { default, endpoints, shared_objects, models, renames, model_in_path, options })
 }
 
 /// The parts of targets.
@@ -311,6 +347,7 @@ fn target(
         weight: if weighted { weight } else { 1 },
         model: model.map(Arc::from),
         timeouts,
+        facts: Overrides::default(),
     })
 }
 

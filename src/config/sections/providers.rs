@@ -5,6 +5,7 @@ use super::super::reader::place::Problems;
 use super::super::reader::shape::{At, Kind, Section, Shape, scalar, section, words};
 use super::RawTargetTimeouts;
 use crate::ids::Secret;
+use tollgate_wire::translate::model::{ForcedTool, Overrides, Sampling, ThinkingForm};
 use tollgate_wire::{Format, ProviderKind};
 
 words!(ProviderKind = ProviderKind::ALL);
@@ -40,6 +41,43 @@ words! {
     }
 }
 words! {
+    /// Whether a model can be told how to sample.
+    SamplingWord {
+        /// `temperature`, `top_p` and `top_k` are sent.
+        "yes" => Yes,
+        /// `temperature` and `top_p` are not sent together.
+        "not_both" => NotBoth,
+        /// None is sent.
+        "no" => No,
+    }
+}
+words! {
+    /// How a model is asked to think.
+    ThinkingWord {
+        /// It does not think.
+        "none" => None,
+        /// By a number of tokens.
+        "budget" => Budget,
+        /// By an effort, as newer models of Anthropic.
+        "adaptive" => Adaptive,
+        /// By a level, as newer models of Google.
+        "level" => Level,
+        /// As the caller asks; the provider decides.
+        "as_asked" => AsAsked,
+    }
+}
+words! {
+    /// Whether a call of a tool can be demanded.
+    ForcedToolWord {
+        /// Yes; or the provider says no.
+        "yes" => Yes,
+        /// Not while the model thinks.
+        "not_with_thinking" => NotWithThinking,
+        /// No.
+        "no" => No,
+    }
+}
+words! {
     /// Stored objects that a body may name under the gateway's own key.
     StoredObjects {
         /// Objects that answers to the organisation have named.
@@ -62,6 +100,9 @@ section! {
         /// The gateway's own key at the provider; best a reference to the environment. If it is
         /// empty, only callers' own keys are sent.
         api_key: Secret = "''";
+        /// API of an Azure resource: v1, or the date of an older one, such as 2024-10-21, whose paths
+        /// name the deployment.
+        api_version: String = "v1";
         /// Formats of a compatible server that does not have all of OpenAI's, such as [chat,
         /// embeddings]; calls in `responses` are then translated. Empty: all.
         wires: Vec<At<Format>> = "[]";
@@ -105,16 +146,62 @@ section! {
     }
 }
 section! {
-    /// A rule: the targets of the models that match.
-    RawModelRule {
+    /// A rule: the targets of the models that match, and what these models take in translated
+    /// calls. Without such a key the built-in table decides by the name of the model.
+    RawModelRule => struct ModelOptions: Clone, Copy {
         /// A model; `*` stands for any run of characters: claude-*.
-        r#match: String;
+        r#match: String => check;
         /// Targets, tried in this order. If one of them has a `weight`, the targets share the
         /// calls, and those without a share follow when a call fails.
-        to: Vec<At<RawTo>>;
+        to: Vec<At<RawTo>> => check;
         /// With weights: an organisation stays at one target while that target is healthy, which
         /// helps its prompt cache.
-        sticky: bool = "false";
+        sticky: bool => check = "false";
+        /// Longest answer, in tokens: the bound where a provider needs one and the call has none.
+        max_output_tokens: Option<u64> = "null" in 1..=100_000_000;
+        /// Sampling fields (temperature, top_p, top_k) that it takes: yes, not_both or no.
+        sampling: Option<SamplingWord> = "null";
+        /// How it is asked to think: none, budget, adaptive, level or as_asked.
+        thinking: Option<ThinkingWord> = "null";
+        /// Whether a call of a tool can be demanded: yes, not_with_thinking or no.
+        forced_tool: Option<ForcedToolWord> = "null";
+        /// Whether the last turn of a call may be the assistant's, to be continued.
+        prefill: Option<bool> = "null";
+        /// Whether a system message may stand in the middle of the conversation.
+        mid_system: Option<bool> = "null";
+        /// Whether answers can be held to a JSON Schema.
+        structured: Option<bool> = "null";
+    }
+}
+
+impl ModelOptions {
+    /// The facts of the models, for translation.
+    pub(crate) fn overrides(&self) -> Overrides {
+        Overrides {
+            output_tokens_max: self.max_output_tokens,
+            sampling: self.sampling.map(|sampling| match sampling {
+                SamplingWord::Yes => Sampling::Yes,
+                SamplingWord::NotBoth => Sampling::NotBoth,
+                SamplingWord::No => Sampling::No,
+            }),
+            thinking: self.thinking.map(|thinking| match thinking {
+                ThinkingWord::None => ThinkingForm::None,
+                ThinkingWord::Budget => ThinkingForm::Budget { least: 0 },
+                ThinkingWord::Adaptive => {
+                    ThinkingForm::Adaptive { can_disable: true, takes_budget: false }
+                }
+                ThinkingWord::Level => ThinkingForm::Level,
+                ThinkingWord::AsAsked => ThinkingForm::AsAsked,
+            }),
+            forced_tool: self.forced_tool.map(|forced| match forced {
+                ForcedToolWord::Yes => ForcedTool::Yes,
+                ForcedToolWord::NotWithThinking => ForcedTool::NotWithThinking,
+                ForcedToolWord::No => ForcedTool::No,
+            }),
+            prefill: self.prefill,
+            mid_system: self.mid_system,
+            structured: self.structured,
+        }
     }
 }
 section! {

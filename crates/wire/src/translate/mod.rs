@@ -11,6 +11,7 @@
 //! | [`model`] | what a model takes, by its family |
 //! | [`schema`] | subsets of JSON Schema |
 //! | [`embeddings`] | requests for embeddings and their answers, which have a form of their own |
+//! | [`vertex`] | requests of Anthropic's format in the form of Google Cloud |
 //! | [`ids`], [`carrier`] | ids of answers and calls; opaque data in a foreign field |
 //! | [`error`] | errors in the caller's words |
 //! | [`json`] | strings and values that are carried as they were written |
@@ -71,6 +72,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod tools;
+pub mod vertex;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -84,7 +86,7 @@ use json::JsonText;
 use loss::{Losses, Refused};
 use model::ModelFacts;
 use neutral::{Flattened, Stop, ToolKind, Vendor, history};
-pub(crate) use path::segment as path_segment;
+pub use path::segment as path_segment;
 pub use sides::Bounds;
 pub use stream::{Failure, Stream, StreamFacts};
 

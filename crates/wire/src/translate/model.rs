@@ -79,6 +79,56 @@ pub enum ForcedTool {
     No,
 }
 
+/// Facts of a model that an operator knows better than the table; what is absent is the table's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// The most tokens of an answer.
+    pub output_tokens_max: Option<u64>,
+    /// How it can be told to sample.
+    pub sampling: Option<Sampling>,
+    /// How thinking is asked for.
+    pub thinking: Option<ThinkingForm>,
+    /// Whether a call of a tool can be demanded.
+    pub forced_tool: Option<ForcedTool>,
+    /// Whether the last turn may be the assistant's.
+    pub prefill: Option<bool>,
+    /// Whether a system message may stand in the middle.
+    pub mid_system: Option<bool>,
+    /// Whether answers can be held to a JSON Schema.
+    pub structured: Option<bool>,
+}
+
+impl Overrides {
+    /// The facts of a model with these in place of the table's.
+    ///
+    /// ```
+    /// use tollgate_wire::translate::model::{ModelFacts, Overrides, Sampling};
+    /// let own = Overrides { sampling: Some(Sampling::No), ..Overrides::default() };
+    /// let facts = own.of(ModelFacts::of("my-model"));
+    /// assert_eq!((facts.sampling, facts.output_tokens_max), (Sampling::No, 8_192));
+    /// ```
+    #[must_use]
+    pub fn of(self, facts: ModelFacts) -> ModelFacts {
+        let thinking = self.thinking.unwrap_or(facts.thinking);
+        let efforts = match thinking {
+            ThinkingForm::Adaptive { .. } if facts.efforts.is_empty() => CLAUDE_EFFORTS,
+            ThinkingForm::Level if facts.efforts.is_empty() => GEMINI.efforts,
+            _ => facts.efforts,
+        };
+        ModelFacts {
+            output_tokens_max: self.output_tokens_max.unwrap_or(facts.output_tokens_max),
+            sampling: self.sampling.unwrap_or(facts.sampling),
+            thinking,
+            efforts,
+            forced_tool: self.forced_tool.unwrap_or(facts.forced_tool),
+            prefill: self.prefill.unwrap_or(facts.prefill),
+            mid_system: self.mid_system.unwrap_or(facts.mid_system),
+            structured: self.structured.unwrap_or(facts.structured),
+            ..facts
+        }
+    }
+}
+
 /// Answer tokens of a model that is not known, where a format requires a bound.
 const UNKNOWN_OUTPUT_TOKENS: u64 = 8_192;
 

@@ -2,7 +2,7 @@
 
 /// A name as one segment of a path: everything but letters, digits and `-._~` is escaped, so no
 /// name reaches another path.
-pub(crate) fn segment(name: &str) -> String {
+pub fn segment(name: &str) -> String {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     let mut escaped = String::with_capacity(name.len());
     for byte in name.bytes() {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::translate::json::JsonObject;
 use crate::translate::loss::{Losses, Refused};
 use crate::translate::neutral::{Field, Request, history};
-use crate::translate::{Operation, Target, Written, tools};
+use crate::translate::{Operation, Target, Written, tools, vertex};
 
 use super::write_messages;
 use super::write_options::{self, Plan};
@@ -36,14 +36,11 @@ pub(crate) fn write(
     let plan = Plan::of(request, target, most, losses)?;
     let mut marks = write_messages::marks(request, target);
     let mut body = Vec::with_capacity(1 << 10);
-    let has_sampling;
+    let version;
     {
         let mut object = JsonObject::new(&mut body);
         if !target.server.is_vertex || counts {
             object.str("model", target.model);
-        }
-        if target.server.is_vertex {
-            object.str("anthropic_version", target.server.anthropic_version.unwrap_or(VERSION));
         }
         if !counts {
             object.number("max_tokens", most);
@@ -53,26 +50,27 @@ pub(crate) fn write(
         write_messages::system(request, plan.form.line.as_ref(), &mut marks, losses, &mut object);
         write_messages::messages(request, target, &mut marks, losses, &mut object)?;
         write_options::thinking(&plan, &mut object);
-        has_sampling = write_options::sampling(request, target, &plan, counts, losses, &mut object);
+        let has_sampling =
+            write_options::sampling(request, target, &plan, counts, losses, &mut object);
         write_options::labels(request, counts, losses, &mut object);
         if request.stream && !counts {
             object.bool("stream", true);
         }
+        let default = if has_sampling { VERSION_WITH_SAMPLING } else { VERSION };
+        version = target.server.anthropic_version.unwrap_or(default);
+        if target.server.is_vertex {
+            object.str("anthropic_version", vertex::version(version));
+        }
     }
     request.note_rest(losses);
-    let default = if has_sampling { VERSION_WITH_SAMPLING } else { VERSION };
-    let version = target.server.anthropic_version.unwrap_or(default).to_owned();
-    let headers =
-        if target.server.is_vertex { vec![] } else { vec![("anthropic-version", version)] };
-    Ok(Written { body, path: path(target, counts, request.stream), headers })
-}
-
-fn path(target: &Target<'_>, counts: bool, stream: bool) -> Cow<'static, str> {
-    match (target.server.is_vertex, counts, stream) {
-        (false, false, _) => Cow::Borrowed("/messages"),
-        (false, true, _) => Cow::Borrowed("/messages/count_tokens"),
-        (true, true, _) => Cow::Borrowed("/models/count-tokens:rawPredict"),
-        (true, false, false) => Cow::Owned(format!("/models/{}:rawPredict", target.model)),
-        (true, false, true) => Cow::Owned(format!("/models/{}:streamRawPredict", target.model)),
-    }
+    let headers = match target.server.is_vertex {
+        true => vec![],
+        false => vec![("anthropic-version", version.to_owned())],
+    };
+    let path = match (target.server.is_vertex, counts) {
+        (false, false) => Cow::Borrowed("/messages"),
+        (false, true) => Cow::Borrowed("/messages/count_tokens"),
+        (true, _) => vertex::call_path(target.model, operation, request.stream),
+    };
+    Ok(Written { body, path, headers })
 }
