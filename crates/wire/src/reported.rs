@@ -106,6 +106,11 @@ struct CacheCreation {
 }
 
 impl ReportedUsage {
+    /// The fields of this JSON; `None` if it is not an object.
+    pub(crate) fn of(json: &str) -> Option<ReportedUsage> {
+        serde_json::from_str::<Lenient<ReportedUsage>>(json).ok()?.0
+    }
+
     /// The usage if every part is reported within its whole, as OpenAI does it; `None` if no
     /// familiar field is present.
     pub(crate) fn included(&self) -> Option<TokenUsage> {

@@ -176,7 +176,13 @@ pub struct Event<'a> {
 pub fn parse(event: &[u8]) -> Event<'_> {
     let event = event.strip_prefix(b"\xef\xbb\xbf").unwrap_or(event);
     let (mut name, mut data): (&[u8], Option<Cow<'_, [u8]>>) = (b"", None);
-    for line in event.split(|b| *b == b'\n' || *b == b'\r') {
+    let mut rest = Some(event);
+    while let Some(lines) = rest {
+        let (line, after) = match memchr::memchr2(b'\n', b'\r', lines) {
+            Some(at) => (&lines[..at], Some(&lines[at + 1..])),
+            None => (lines, None),
+        };
+        rest = after;
         if let Some(value) = field(line, b"data") {
             data = Some(match data {
                 None => Cow::Borrowed(value),

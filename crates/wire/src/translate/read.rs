@@ -2,6 +2,8 @@
 //!
 //! Guarantees: an error names the place in the caller's request. Does not know any format.
 
+use std::fmt;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -14,10 +16,13 @@ pub(crate) fn body<'a, T: Deserialize<'a>>(body: &'a str) -> Result<T, Refused> 
     serde_json::from_str(body).map_err(|odd| Refused::unreadable(&odd, None))
 }
 
-/// Reads a part of the body; an error names its place.
-pub(crate) fn parse<'a, T: Deserialize<'a>>(json: &'a RawValue, place: &str) -> Result<T, Refused> {
+/// Reads a part of the body; an error names its place, which is written only then.
+pub(crate) fn parse<'a, T: Deserialize<'a>>(
+    json: &'a RawValue,
+    place: impl fmt::Display,
+) -> Result<T, Refused> {
     serde_json::from_str(json.get())
-        .map_err(|odd| Refused::unreadable(&odd, Some(place.to_owned())))
+        .map_err(|odd| Refused::unreadable(&odd, Some(place.to_string())))
 }
 
 /// A whole number of 0 or more.

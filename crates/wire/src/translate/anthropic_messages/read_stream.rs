@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::lenient::{Count, Lenient};
+use crate::lenient::Count;
 use crate::reported::ReportedUsage;
 use crate::translate::Context;
 use crate::translate::error::{self, Invalid};
@@ -29,16 +29,17 @@ struct Data<'a> {
     content_block: Option<answer::Block<'a>>,
     #[serde(borrow, default)]
     delta: Option<Delta<'a>>,
-    #[serde(default)]
-    usage: Lenient<ReportedUsage>,
+    // Most events have none, and what it is read into is large.
+    #[serde(borrow, default)]
+    usage: Option<Raw<'a>>,
 }
 
 #[derive(Deserialize)]
 struct Message<'a> {
     #[serde(borrow, default)]
     model: Option<JsonText<'a>>,
-    #[serde(default)]
-    usage: Lenient<ReportedUsage>,
+    #[serde(borrow, default)]
+    usage: Option<Raw<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -123,17 +124,15 @@ impl Reader {
         if std::mem::replace(&mut self.has_started, true) {
             return Err(Invalid::new("the answer begins twice"));
         }
-        let message = data.message.unwrap_or(Message { model: None, usage: Lenient(None) });
+        let message = data.message.unwrap_or(Message { model: None, usage: None });
         sink(Event::Start { model: message.model.unwrap_or_default() })?;
         self.saw_usage(message.usage, sink)
     }
 
-    fn saw_usage(
-        &mut self,
-        usage: Lenient<ReportedUsage>,
-        sink: &mut Sink<'_>,
-    ) -> Result<(), Invalid> {
-        let Lenient(Some(usage)) = usage else { return Ok(()) };
+    fn saw_usage(&mut self, usage: Option<Raw<'_>>, sink: &mut Sink<'_>) -> Result<(), Invalid> {
+        let Some(usage) = usage.and_then(|usage| ReportedUsage::of(usage.json())) else {
+            return Ok(());
+        };
         self.usage.update(&usage);
         match self.usage.with_cache_beside() {
             Some(usage) => sink(Event::Usage(usage)),

@@ -1,9 +1,10 @@
 //! Writes JSON into a buffer: objects and lists that close themselves.
 
-use super::text::{JsonText, escape_into};
+use super::text::{JsonText, escape_into, needs_escape};
 use super::value::{Number, Raw, compact};
 
-/// An object that is being written. It is closed when it is dropped.
+/// An object that is being written. It is closed when it is dropped. Names of fields are those of
+/// the formats, so that they need no escapes.
 ///
 /// ```
 /// use tollgate_wire::translate::json::JsonObject;
@@ -121,8 +122,9 @@ impl<'o> JsonObject<'o> {
             self.out.push(b',');
         }
         self.is_first = false;
+        debug_assert!(!name.bytes().any(needs_escape), "{name:?} needs escapes");
         self.out.push(b'"');
-        escape_into(name, self.out);
+        self.out.extend_from_slice(name.as_bytes());
         self.out.extend_from_slice(b"\":");
     }
 }

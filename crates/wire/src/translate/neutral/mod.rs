@@ -28,6 +28,6 @@ pub use part::{
     Reasoning, SearchResult, Source, TextPart, ToolCall, ToolResult, Vendor,
 };
 pub use request::{
-    Effort, Field, Flattened, Names, OutputFormat, Request, Role, Thinking, Tier, Tool, ToolChoice,
-    ToolKind, Turn,
+    Effort, Field, Flattened, Names, OutputFormat, Request, Role, ShownPlace, Thinking, Tier, Tool,
+    ToolChoice, ToolKind, Turn,
 };

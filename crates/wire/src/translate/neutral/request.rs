@@ -1,6 +1,7 @@
 //! A request in neutral form.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use super::part::{CacheMark, Part, Place};
 use crate::translate::json::{JsonText, Number, Raw};
@@ -166,11 +167,29 @@ pub struct Names {
 impl Names {
     /// The name of a place: `messages[3].content[0]`.
     pub fn place(&self, place: Place) -> String {
-        let list = self.list;
-        match (place.message, place.part) {
-            (None, _) => self.system.to_owned(),
-            (Some(message), None) => format!("{list}[{message}]"),
-            (Some(message), Some(part)) => format!("{list}[{message}].content[{part}]"),
+        self.shown(place).to_string()
+    }
+
+    /// As [`Names::place`], not written yet.
+    pub fn shown(&self, place: Place) -> ShownPlace<'_> {
+        ShownPlace { names: self, place }
+    }
+}
+
+/// A place that can be shown under its name.
+#[derive(Clone, Copy, Debug)]
+pub struct ShownPlace<'n> {
+    names: &'n Names,
+    place: Place,
+}
+
+impl fmt::Display for ShownPlace<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = self.names.list;
+        match (self.place.message, self.place.part) {
+            (None, _) => f.write_str(self.names.system),
+            (Some(message), None) => write!(f, "{list}[{message}]"),
+            (Some(message), Some(part)) => write!(f, "{list}[{message}].content[{part}]"),
         }
     }
 }

@@ -43,8 +43,9 @@ struct Chunk<'a> {
     model: Option<JsonText<'a>>,
     #[serde(borrow, default)]
     choices: Option<List<Choice<'a>>>,
-    #[serde(default)]
-    usage: Lenient<ReportedUsage>,
+    // Most chunks have none, and what it is read into is large.
+    #[serde(borrow, default)]
+    usage: Option<Raw<'a>>,
     #[serde(default)]
     service_tier: Tier,
     #[serde(borrow, default)]
@@ -170,7 +171,7 @@ impl ReadStream for Reader {
             self.choice(choice, sink)?;
         }
         self.tier.update(chunk.service_tier);
-        if let Lenient(Some(usage)) = chunk.usage {
+        if let Some(usage) = chunk.usage.and_then(|usage| ReportedUsage::of(usage.json())) {
             self.usage.update(&usage);
             let usage = answer::usage(Lenient(Some(self.usage)), self.tier);
             usage.map_or(Ok(()), |usage| sink(Event::Usage(usage)))?;

@@ -36,7 +36,7 @@ pub(crate) fn read<'a>(
     };
     for (index, json) in messages.into_iter().enumerate() {
         reader.message = Some(u32::try_from(index).unwrap_or(u32::MAX));
-        let message: fields::Message<'a> = parse(json, &format!("messages[{index}]"))?;
+        let message: fields::Message<'a> = parse(json, format_args!("messages[{index}]"))?;
         reader.message(message)?;
     }
     request.turns = reader.turns;
@@ -127,14 +127,14 @@ impl<'a> Reader<'_, 'a> {
 
     /// A string, or a list of blocks.
     fn content(&mut self, content: &'a RawValue) -> Result<Vec<Part<'a>>, Refused> {
-        let name = NAMES.place(self.place(None));
+        let name = NAMES.shown(self.place(None));
         match content.get().as_bytes().first() {
             Some(b'"') => {
-                let text = TextPart::plain(parse(content, &name)?);
+                let text = TextPart::plain(parse(content, name)?);
                 Ok(vec![Part::new(PartKind::Text(text), self.place(None))])
             }
             Some(b'[') => {
-                let List(blocks): List<Block<'a>> = parse(content, &name)?;
+                let List(blocks): List<Block<'a>> = parse(content, name)?;
                 let mut parts = Vec::with_capacity(blocks.len());
                 for (at, block) in blocks.into_iter().enumerate() {
                     let place = self.place(u32::try_from(at).ok());
@@ -247,7 +247,7 @@ impl<'a> Reader<'_, 'a> {
         Ok(PartKind::SearchResult(SearchResult {
             title: block.title.unwrap_or_default(),
             source: match block.source {
-                Some(json) => parse(json, &NAMES.place(place))?,
+                Some(json) => parse(json, NAMES.shown(place))?,
                 None => JsonText::default(),
             },
             texts,

@@ -14,7 +14,7 @@ pub(crate) fn read<'a>(
     losses: &mut Losses,
 ) -> Result<(), Refused> {
     for (index, json) in body.tools.take().unwrap_or_default().0.into_iter().enumerate() {
-        let tool: fields::Tool<'a> = parse(json, &format!("tools[{index}]"))?;
+        let tool: fields::Tool<'a> = parse(json, format_args!("tools[{index}]"))?;
         request.tools.push(read_tool(tool, index, losses)?);
     }
     let Some(choice) = body.tool_choice.take() else { return Ok(()) };

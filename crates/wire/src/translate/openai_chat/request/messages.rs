@@ -30,7 +30,7 @@ pub(crate) fn read<'a>(
     let mut reader = Reader { request, losses, message: 0, function_call: None };
     for (index, json) in messages.into_iter().enumerate() {
         reader.message = u32::try_from(index).unwrap_or(u32::MAX);
-        let message: Message<'a> = parse(json, &format!("messages[{index}]"))?;
+        let message: Message<'a> = parse(json, format_args!("messages[{index}]"))?;
         reader.message(message)?;
     }
     Ok(())
@@ -198,14 +198,14 @@ impl<'a> Reader<'_, 'a> {
 
     fn content(&mut self, content: Option<&'a RawValue>) -> Result<Vec<Part<'a>>, Refused> {
         let Some(content) = content else { return Ok(Vec::new()) };
-        let name = NAMES.place(self.place(None));
+        let name = NAMES.shown(self.place(None));
         match content.get().as_bytes().first() {
             Some(b'"') => {
-                let text = TextPart::plain(parse(content, &name)?);
+                let text = TextPart::plain(parse(content, name)?);
                 Ok(vec![Part::new(PartKind::Text(text), self.place(None))])
             }
             Some(b'[') => {
-                let List(parts): List<fields::Part<'a>> = parse(content, &name)?;
+                let List(parts): List<fields::Part<'a>> = parse(content, name)?;
                 parts.into_iter().enumerate().map(|(at, part)| self.part(part, at)).collect()
             }
             _ => Err(self.refused("has content that is neither text nor a list")),

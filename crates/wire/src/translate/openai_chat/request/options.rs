@@ -148,7 +148,7 @@ fn read_tools<'a>(
     losses: &mut Losses,
 ) -> Result<(), Refused> {
     for (index, json) in body.tools.take().unwrap_or_default().0.into_iter().enumerate() {
-        let tool: fields::Tool<'a> = parse(json, &format!("tools[{index}]"))?;
+        let tool: fields::Tool<'a> = parse(json, format_args!("tools[{index}]"))?;
         let kind = read_tool(tool, index, losses)?;
         request.tools.push(Tool { index, kind, cache: None });
     }

@@ -44,7 +44,7 @@ pub(crate) fn read<'a>(
     let List(items): List<&'a RawValue> = parse(input, "input")?;
     for (index, json) in items.into_iter().enumerate() {
         reader.index = u32::try_from(index).unwrap_or(u32::MAX);
-        let item: Item<'a> = parse(json, &format!("input[{index}]"))?;
+        let item: Item<'a> = parse(json, format_args!("input[{index}]"))?;
         reader.item(item)?;
     }
     reader.forget_signature();
@@ -135,7 +135,7 @@ impl<'a> Reader<'_, 'a> {
     /// A field that must be a string; absent is empty.
     fn string(&self, json: Option<&'a RawValue>, field: &str) -> Result<JsonText<'a>, Refused> {
         match json {
-            Some(json) => parse(json, &format!("{}.{field}", self.name())),
+            Some(json) => parse(json, format_args!("{}.{field}", self.name())),
             None => Ok(JsonText::default()),
         }
     }
@@ -243,7 +243,8 @@ impl<'a> Reader<'_, 'a> {
     /// The texts of a list, as one.
     fn thoughts(&self, json: Option<&'a RawValue>, field: &str) -> Result<JsonText<'a>, Refused> {
         let Some(json) = json else { return Ok(JsonText::default()) };
-        let List(thoughts): List<Thought<'a>> = parse(json, &format!("{}.{field}", self.name()))?;
+        let List(thoughts): List<Thought<'a>> =
+            parse(json, format_args!("{}.{field}", self.name()))?;
         let mut thoughts = thoughts.into_iter().filter_map(|thought| thought.text);
         let mut joined = thoughts.next().unwrap_or_default();
         for text in thoughts {

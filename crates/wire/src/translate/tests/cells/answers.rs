@@ -164,6 +164,7 @@ fn a_cut_stream_has_no_end() {
         let bits = vec![replies::text("A"), replies::call("c1", "f", r#"{"x":1}"#)];
         for end in [End::Turn, End::Length] {
             let bytes = replies::stream(provider, &Reply { bits: bits.clone(), end });
+            let reason = replies::stop_field(provider);
             let mut has_ended = false;
             for length in 0..=bytes.len() {
                 let (out, ended, _) = streamed(&context, &bytes[..length], 64);
@@ -171,6 +172,8 @@ fn a_cut_stream_has_no_end() {
                 let has_mark = marks.iter().any(|mark| out.contains(mark));
                 assert_eq!(has_mark, ended.is_ok(), "{caller:?} {provider:?} {length}: {out}");
                 assert!(!has_ended || has_mark, "ended before {length}");
+                let is_told = memchr::memmem::find(&bytes[..length], reason.as_bytes()).is_some();
+                assert!(is_told || !has_mark, "{caller:?} {provider:?} {length}: {out}");
                 has_ended = has_mark;
                 if let Err(failure) = ended {
                     assert_eq!(failure, Failure::Cut, "{caller:?} {provider:?} {length}: {out}");

@@ -251,6 +251,16 @@ fn word(format: Format, reply: &Reply) -> &'static str {
     }
 }
 
+/// The field by which a provider says in a stream why the answer has ended.
+pub(crate) fn stop_field(format: Format) -> &'static str {
+    match format {
+        OpenAiChat => "\"finish_reason\":\"",
+        AnthropicMessages => "\"stop_reason\":\"",
+        Gemini => "\"finishReason\":\"",
+        _ => "\"stopReason\":\"",
+    }
+}
+
 fn parsed(json: &str) -> Value {
     serde_json::from_str(json).unwrap_or_else(|odd| panic!("{odd}: {json}"))
 }
