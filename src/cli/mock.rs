@@ -24,10 +24,13 @@ Faults, for --fault, or for one call in a message's text, as in [[mock:status=50
 Example:
   tollgate mock --fault status=503 --fail-every 5";
 
-/// A simulated OpenAI-compatible provider (JSON and streams), with faults on demand.
+/// A simulated provider of each kind (OpenAI, Azure, Anthropic, Gemini, Bedrock), with faults on
+/// demand.
 ///
-/// Point an application or a provider's `base_url` at it: `http://127.0.0.1:9100/v1`. A marker in a
-/// message's text asks for a fault in one call, `--fault` for the same in every one.
+/// Point an application or a provider's `base_url` at it: `http://127.0.0.1:9100/v1` for OpenAI and
+/// Anthropic, `/v1beta` for Gemini, no path for Azure and Bedrock. It refuses requests that differ
+/// from the provider's documented schema. A marker in a message's text asks for a fault in one
+/// call, `--fault` for the same in every one.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = FAULTS)]
 pub struct Args {

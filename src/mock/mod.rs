@@ -1,25 +1,29 @@
-//! The simulated provider: speaks the OpenAI and Anthropic APIs, so that demos and tests need no
-//! key and no network.
+//! The simulated provider: speaks the APIs of OpenAI, Azure, Anthropic, Gemini and Bedrock, so
+//! that demos and tests need no key and no network.
 //!
 //! Around the walk: a program of its own (`tollgate mock`) that stands where a provider would.
-//! Promises: answers are deterministic, usage is counted (a token is four bytes), streams have the
-//! events and endings of the real thing, and faults are played on request, by flags for every call
+//! Guarantees: answers are deterministic, usage is counted (a token is four bytes), streams have
+//! the events and endings of the real thing, requests that differ from the provider's documented
+//! schema are refused in its own words, and faults are played on request, by flags for every call
 //! or by a marker in a message's text for one call (`[[mock:status=503,times=2]]`, see [`fault`]).
-//! Does not: understand anything, keep anything, or check keys.
+//! Does not: understand anything, keep anything, or know which keys are valid.
 //!
-//! Sources: the OpenAI API reference and the Anthropic API reference, as read in November 2026.
+//! Sources: the API references of these providers, as read in November 2026. Independent of the
+//! gateway's own formats on purpose: a mistake there is not repeated here.
 
 mod answer;
 mod body;
-mod chat;
-mod endpoints;
-mod extras;
 pub mod fault;
 mod intent;
 mod json;
-mod messages;
-mod responses;
+mod kind;
+mod kinds;
+mod media;
+mod sample;
+mod shape;
+mod signature;
 mod think;
+mod vector;
 
 use std::convert::Infallible;
 use std::io;
@@ -42,8 +46,8 @@ use tokio_util::task::TaskTracker;
 use crate::bounds::{CONNECTIONS_MAX, MOCK_BODY_BYTES_MAX};
 use answer::{Answer, ApiError};
 use body::{End, Play};
-use endpoints::Call;
 use fault::{Plays, Script};
+use kind::Kind;
 
 /// The faults of every call, unless its own marker says otherwise.
 #[derive(Clone, Debug)]
@@ -187,43 +191,35 @@ struct Reset;
 async fn call(shared: &Shared, request: Request<Incoming>) -> Result<Response<Play>, Reset> {
     let number = shared.calls.fetch_add(1, Ordering::Relaxed) + 1;
     let (head, body) = request.into_parts();
-    let body = match read(body).await {
-        Ok(body) => body,
-        Err(Unread::TooLong) => {
-            return Ok(respond(error_answer(ApiError::too_large(), false), &Script::default()));
-        }
+    let read = read(body).await;
+    let (is_too_long, body) = match read {
+        Ok(body) => (false, body),
+        Err(Unread::TooLong) => (true, Bytes::new()),
         Err(Unread::Gone) => return Err(Reset),
     };
-    let call = Call::new(&head.method, head.uri.path(), &body, number);
-    let mut script = Script::from_options(&shared.options);
-    let Options { fail_every: every, fault, .. } = &shared.options;
-    let is_due = *every > 0 && number.is_multiple_of(*every);
-    if is_due || (*every == 0 && !fault.is_empty()) {
-        let played = shared.flag_plays.apply(fault, &mut script);
-        debug_assert!(played.is_ok(), "the flag was checked");
+    let line = (&head.method, head.uri.path(), head.uri.query().unwrap_or_default());
+    let request = kind::Request::new(line, &head.headers, &body, number);
+    let kind = kinds::of(&request);
+    if is_too_long {
+        let error = ApiError::of_status(413, &Script::default());
+        return Ok(respond((kind.error)(&error), &Script::default()));
     }
-    let marked =
-        call.markers().into_iter().try_for_each(|marker| shared.plays.apply(&marker, &mut script));
-    if let Err(problem) = marked {
-        return Ok(respond(
-            error_answer(ApiError::invalid(&problem, None), call.is_anthropic()),
-            &Script::default(),
-        ));
-    }
-    if is_due && fault.is_empty() && script.status.is_none() {
-        script.status = Some(shared.options.status);
-    }
+    let script = match script(shared, &request) {
+        Ok(script) => script,
+        Err(problem) => {
+            let error = ApiError::invalid(problem, None);
+            return Ok(respond((kind.error)(&error), &Script::default()));
+        }
+    };
     tokio::time::sleep(script.delay).await;
     if script.reset {
         return Err(Reset);
     }
     let mut answer = match script.status {
-        Some(status) => error_answer(ApiError::of_status(status, &script), call.is_anthropic()),
-        None => {
-            call.answer(&script).unwrap_or_else(|error| error_answer(error, call.is_anthropic()))
-        }
+        Some(status) => (kind.error)(&ApiError::of_status(status, &script)),
+        None => (kind.answer)(&request, &script).unwrap_or_else(|error| (kind.error)(&error)),
     };
-    spoil(&mut answer, &script, &call);
+    spoil(&mut answer, &script, kind, &request);
     if script.stall && matches!(answer, Answer::Whole { .. }) {
         // Dropped with the connection.
         std::future::pending::<Infallible>().await;
@@ -231,18 +227,38 @@ async fn call(shared: &Shared, request: Request<Incoming>) -> Result<Response<Pl
     Ok(respond(answer, &script))
 }
 
+/// The faults of a call: those of the flags, and those of its own markers.
+fn script(shared: &Shared, request: &kind::Request<'_>) -> Result<Script, String> {
+    let mut script = Script::from_options(&shared.options);
+    let Options { fail_every: every, fault, .. } = &shared.options;
+    let is_due = *every > 0 && request.number.is_multiple_of(*every);
+    if is_due || (*every == 0 && !fault.is_empty()) {
+        let played = shared.flag_plays.apply(fault, &mut script);
+        debug_assert!(played.is_ok(), "the flag was checked");
+    }
+    request
+        .markers()
+        .into_iter()
+        .try_for_each(|marker| shared.plays.apply(&marker, &mut script))?;
+    if is_due && fault.is_empty() && script.status.is_none() {
+        script.status = Some(shared.options.status);
+    }
+    Ok(script)
+}
+
 /// The faults that are of the answer itself, and not of how it is sent.
-fn spoil(answer: &mut Answer, script: &Script, call: &Call<'_>) {
+fn spoil(answer: &mut Answer, script: &Script, kind: &Kind, request: &kind::Request<'_>) {
     match answer {
-        Answer::Events(events) if script.error || script.unfinished => {
+        Answer::Events { events, .. } if script.error || script.unfinished => {
             events.truncate(script.events_before(events.len()));
             if script.error {
-                events.push(call.error_event(&ApiError::of_status(500, script), events.len()));
+                let error = ApiError::of_status(500, script);
+                events.push((kind.error_event)(request, &error, events.len()));
             }
         }
-        Answer::Events(_) => {}
+        Answer::Events { .. } => {}
         Answer::Whole { .. } if script.error && script.status.is_none() => {
-            *answer = error_answer(ApiError::of_status(500, script), call.is_anthropic());
+            *answer = (kind.error)(&ApiError::of_status(500, script));
         }
         Answer::Whole { body, .. } if script.unfinished => *body = body.slice(..body.len() / 2),
         Answer::Whole { .. } => {}
@@ -257,20 +273,6 @@ fn spoil(answer: &mut Answer, script: &Script, call: &Call<'_>) {
     }
 }
 
-fn error_answer(error: ApiError, anthropic: bool) -> Answer {
-    let body = if anthropic { error.anthropic_body() } else { error.openai_body() };
-    let mut headers = vec![];
-    headers.extend(error.retry_after.map(|seconds| ("retry-after", seconds)));
-    headers.extend(error.retry_after_ms.map(|millis| ("retry-after-ms", millis)));
-    headers.extend(error.should_retry.map(|yes| ("x-should-retry", yes.to_string())));
-    Answer::Whole {
-        status: error.status,
-        content_type: "application/json",
-        headers,
-        body: body.to_string().into(),
-    }
-}
-
 fn respond(answer: Answer, script: &Script) -> Response<Play> {
     let end = match (script.cut, script.stall) {
         (true, _) => End::Cut,
@@ -281,14 +283,9 @@ fn respond(answer: Answer, script: &Script) -> Response<Play> {
         Answer::Whole { status, content_type, headers, body } => {
             (status, content_type, headers, Play::whole(body, end))
         }
-        Answer::Events(events) => {
+        Answer::Events { content_type, events } => {
             let before = script.events_before(events.len());
-            (
-                200,
-                "text/event-stream; charset=utf-8",
-                vec![],
-                Play::events(events, script.chunk_delay, end, before),
-            )
+            (200, content_type, vec![], Play::events(events, script.chunk_delay, end, before))
         }
     };
     let play =

@@ -1,4 +1,8 @@
-//! The simulated provider over real sockets: what arrives, byte for byte.
+//! The simulated provider over real sockets: the bytes that arrive.
+
+mod bedrock;
+mod kinds;
+mod refusals;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -6,7 +10,7 @@ use tokio::net::TcpStream;
 
 use super::*;
 
-async fn provider() -> (SocketAddr, Handle) {
+pub(super) async fn provider() -> (SocketAddr, Handle) {
     start(Options::default()).await.unwrap()
 }
 
@@ -50,6 +54,44 @@ async fn ask(address: SocketAddr, path: &str, body: &Value) -> (u16, String, Str
     (status, head.into(), decoded, false)
 }
 
+/// Status, head and body of one call with these header lines.
+pub(super) async fn call(
+    address: SocketAddr,
+    path: &str,
+    headers: &str,
+    body: &Value,
+) -> (u16, String, Vec<u8>) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let (method, body) =
+        if body.is_null() { ("GET", String::new()) } else { ("POST", body.to_string()) };
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}content-length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all((head + &body).as_bytes()).await.unwrap();
+    let mut raw = vec![];
+    // A cut is an end, too.
+    let _ = stream.read_to_end(&mut raw).await;
+    let Some(end) = raw.windows(4).position(|window| window == b"\r\n\r\n") else {
+        return (0, String::new(), raw);
+    };
+    let head = String::from_utf8(raw[..end].to_vec()).unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    let mut rest = &raw[end + 4..];
+    if !head.contains("transfer-encoding: chunked") {
+        return (status, head, rest.to_vec());
+    }
+    let mut decoded = vec![];
+    while let Some(line) = rest.windows(2).position(|window| window == b"\r\n") {
+        let size = usize::from_str_radix(std::str::from_utf8(&rest[..line]).unwrap(), 16).unwrap();
+        rest = &rest[line + 2..];
+        let (chunk, after) = rest.split_at(size.min(rest.len()));
+        decoded.extend_from_slice(chunk);
+        rest = after.get(2..).unwrap_or_default();
+    }
+    (status, head, decoded)
+}
+
 async fn json_of(address: SocketAddr, path: &str, body: &Value) -> Value {
     let (status, _, text, whole) = ask(address, path, body).await;
     assert!(status == 200 && whole, "{status} {text}");
@@ -61,7 +103,7 @@ fn chat(text: &str) -> Value {
 }
 
 /// The data of each event, parsed; `[DONE]` as a string.
-fn events(stream: &str) -> Vec<Value> {
+pub(super) fn events(stream: &str) -> Vec<Value> {
     let data = |event: &str| {
         let data = event.lines().find_map(|line| line.strip_prefix("data: ")).unwrap().to_owned();
         if data == "[DONE]" { json!(data) } else { serde_json::from_str(&data).unwrap() }
