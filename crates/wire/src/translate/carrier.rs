@@ -13,6 +13,9 @@ use super::json::JsonText;
 use super::neutral::{Opaque, OpaqueKind, Vendor};
 
 const PREFIX: &str = "tg1.";
+/// A carrier of nothing. An item of reasoning without opaque content counts as the name of one that
+/// the provider keeps; with this it is complete in itself.
+pub const NOTHING: &str = "tg1.none.";
 
 /// The part of an answer to which carried data belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +96,7 @@ mod tests {
             "tg1.",
             "tg1.google",
             "tg1.google.",
+            NOTHING,
             "tg1.nobody.U2c",
             "tg1.google.U2c9PQ.x",
             "tg1.google.U2c9PQ.c.c",

@@ -131,7 +131,8 @@ impl Writer<'_> {
     fn reasoning_item(&mut self, text: &JsonText<'_>, carried: Option<(&Opaque<'_>, Owner)>) {
         let id = item::id(self.context, "rs_", self.items);
         let carrier = carried.map(|(opaque, owner)| carrier::encode(opaque, owner));
-        self.item(|object| item::write_reasoning(&id, text, carrier.as_deref(), object));
+        let carrier = carrier.as_deref().unwrap_or(carrier::NOTHING);
+        self.item(|object| item::write_reasoning(&id, text, Some(carrier), object));
     }
 
     fn call(&mut self, call: &ToolCall<'_>, is_last: bool) {

@@ -203,7 +203,8 @@ impl<'a> Reader<'_, 'a> {
     fn reasoning(&mut self, item: Item<'a>) -> Result<(), Refused> {
         let summary = self.thoughts(item.summary, "summary")?;
         let content = self.thoughts(item.content, "content")?;
-        let carried = item.encrypted_content.filter(|data| !data.is_empty()).and_then(|data| {
+        let is_there = |data: &JsonText<'_>| !data.is_empty() && !data.is(carrier::NOTHING);
+        let carried = item.encrypted_content.filter(is_there).and_then(|data| {
             let carried = carrier::decode(data.escaped());
             if carried.is_none() {
                 // OpenAI's own, or a carrier that has been changed.

@@ -61,7 +61,8 @@ fn thought(text: &str) -> Value {
         .filter(|text| !text.is_empty())
         .map(|text| json!({"type": "summary_text", "text": text}))
         .collect();
-    json!({"type": "reasoning", "summary": summary})
+    // Without opaque data of the provider it is complete in itself, too.
+    json!({"type": "reasoning", "summary": summary, "encrypted_content": "tg1.none."})
 }
 
 fn carried(text: &str, data: &str) -> Value {

@@ -1,5 +1,6 @@
 //! The events of reasoning and of calls.
 
+use crate::translate::carrier;
 use crate::translate::json::{JsonObject, JsonText};
 
 use super::super::item::{self, Call};
@@ -69,8 +70,9 @@ impl Writer {
                 write_summary(&text, &mut event.object("part"));
             });
         }
+        let carrier = carrier.as_deref().unwrap_or(carrier::NOTHING);
         self.done(output_index, out, |item| {
-            item::write_reasoning(&id, &text, carrier.as_deref(), item);
+            item::write_reasoning(&id, &text, Some(carrier), item);
         });
     }
 
