@@ -78,7 +78,17 @@ impl Provider {
     }
 
     fn translates(&self, format: Format, operation: Operation) -> bool {
-        translate::is_possible(format, self.options.kind.format(), operation)
+        translate::is_possible(format, self.asked_in(operation), operation)
+    }
+
+    /// The format of translated calls to it: OpenAI counts tokens in `responses` alone.
+    fn asked_in(&self, operation: Operation) -> Format {
+        let responses = Format::OpenAiResponses;
+        if operation == Operation::CountTokens && self.speaks(responses) {
+            responses
+        } else {
+            self.options.kind.format()
+        }
     }
 
     /// The service behind a model for embeddings, if its calls can be translated.
@@ -208,7 +218,7 @@ impl Work {
             id: &self.id,
             created: self.created,
         };
-        let mut to = translate::Target::new(self.provider.options.kind.format(), &self.model);
+        let mut to = translate::Target::new(self.provider.asked_in(self.operation), &self.model);
         to.server = self.provider.server();
         to.facts = self.facts.of(to.facts);
         self.body.rewritten(|bytes| {

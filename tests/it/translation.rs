@@ -544,3 +544,50 @@ fn a_server_with_chat_alone_answers_responses() {
     assert_eq!(seen.target, "/v1/chat/completions");
     assert_eq!(seen.json()["max_tokens"], 40);
 }
+
+/// The items of an answer can be sent back in the next turn, also thoughts without opaque data.
+#[test]
+fn items_of_a_translated_answer_come_back() {
+    let gemini = Provider::start();
+    let gateway = gateway(&[("gemini", &gemini)], "");
+    let mut thinking = generated("Hi.", true);
+    let thought = json!({"text": "Hm", "thought": true});
+    thinking["candidates"][0]["content"]["parts"] = json!([thought, {"text": "Hi."}]);
+    let chunk = format!("data: {thinking}\r\n\r\n");
+    let kind = [("content-type", "text/event-stream")];
+    let stream = step::with_headers(200, &kind, chunk.as_bytes());
+    gemini.script([step::json(200, &thinking), stream]);
+    let mut body = json!({"model": "gemini-2.5-flash", "store": false,
+        "reasoning": {"effort": "low", "summary": "auto"}, "input": [{"role": "user", "content": "hi"}]});
+    let whole = post(&gateway, "/v1/responses", &body).ok().json();
+    body["stream"] = json!(true);
+    let reply = post(&gateway, "/v1/responses", &body);
+    let last = data(reply.ok()).pop().expect("an event");
+    let streamed = serde_json::from_str::<Value>(&last).expect("JSON")["response"].take();
+    gemini.always(step::json(200, &generated("Yes.", true)));
+    body["stream"] = json!(false);
+    for answer in [whole, streamed] {
+        let items = answer["output"].as_array().expect("items");
+        assert_eq!([&items[0]["type"], &items[1]["type"]], ["reasoning", "message"]);
+        let mut input = vec![json!({"role": "user", "content": "hi"})];
+        input.extend(items.iter().cloned());
+        input.push(json!({"role": "user", "content": "sure?"}));
+        body["input"] = json!(input);
+        let reply = post(&gateway, "/v1/responses", &body);
+        assert_eq!(reply.ok().json()["output"][0]["content"][0]["text"], "Yes.");
+    }
+    assert_eq!(gemini.seen().len(), 4);
+}
+
+#[test]
+fn tokens_of_messages_are_counted_by_openai() {
+    let openai = Provider::start();
+    let gateway = gateway(&[("openai", &openai)], "");
+    openai.always(step::json(200, &json!({"object": "response.input_tokens", "input_tokens": 17})));
+    let body = json!({"model": "gpt-4o", "messages": [{"role": "user", "content": "I am jane@example.com"}]});
+    let reply = post(&gateway, "/v1/messages/count_tokens", &body);
+    assert_eq!(reply.ok().json(), json!({"input_tokens": 17}));
+    let seen = openai.seen().remove(0);
+    assert_eq!(seen.target, "/v1/responses/input_tokens");
+    assert!(seen.text().contains("[REDACTED_EMAIL]") && !seen.text().contains("jane@"));
+}
