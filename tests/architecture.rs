@@ -591,10 +591,15 @@ const SERVICES: &[(&str, &str)] = &[
     ("chat.mjs", "the Node SDK"),
     ("vercel-ai.mjs", "the Vercel AI SDK"),
     ("refusals.mjs", "the Node SDK"),
+    ("matrix_openai.py", "the Python SDK"),
+    ("matrix_openai.mjs", "the Node SDK"),
+    ("matrix_anthropic.py", "Anthropic's Python SDK"),
+    ("agent(\"claude\"", "Claude Code"),
+    ("agent(\"codex\"", "Codex"),
 ];
 
-/// Packages that take long to install: the tests that need them are run by hand.
-const BY_HAND: &[&str] = &["LlamaIndex"];
+/// Packages that take long to install, or much room: the tests that need them are run by hand.
+const BY_HAND: &[&str] = &["LlamaIndex", "Claude Code", "Codex"];
 
 /// What is wrong with the tests of a file: a test that needs a service is ignored with a reason of
 /// one form, and no other test is ignored.

@@ -38,6 +38,7 @@ mod key_sets;
 mod killed;
 mod lifecycle;
 mod limits;
+mod matrix;
 mod models;
 mod money;
 mod objects;
