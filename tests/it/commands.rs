@@ -239,6 +239,14 @@ fn the_demo_shows_itself_and_ends() {
     let told = text(&demo);
     assert!(demo.status.success(), "{told}");
     assert!(["redact", "acme", "cost", "retry"].iter().all(|word| told.contains(word)), "{told}");
+    // One call is answered by the other provider, in the caller's format.
+    let line = |name: &str| told.lines().find(|line| line.trim().starts_with(name)).unwrap();
+    assert!(line("format of the answer").contains("chat.completion"), "{told}");
+    assert!(line("answer  ").contains("You wrote: Where is the museum?"), "{told}");
+    assert!(line("translated").contains("chat>anthropic"), "{told}");
+    assert!(line("attempts").split_whitespace().nth(1) == Some("2"), "{told}");
+    let cost: f64 = line("cost USD").split_whitespace().nth(2).unwrap().parse().unwrap();
+    assert!(cost > 0.0, "{told}");
 }
 
 #[test]

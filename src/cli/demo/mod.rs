@@ -1,10 +1,12 @@
 //! `tollgate demo`: a whole gateway at work, without a key or a service.
 //!
 //! Starts the simulated provider and a real gateway on loopback, in a temporary folder, sends
-//! sample calls of several organisations through it, and reports what was redacted, limited,
-//! retried and paid. Then it stays up to be tried by hand, unless told to end. Does not touch the
+//! sample calls of several organisations through it, and reports the values that were redacted, the
+//! calls that were limited and retried, and the cost. One more call falls over from OpenAI to
+//! Anthropic, translated. Then it stays up to be tried by hand, unless told to end. Does not touch the
 //! configuration or data of a real gateway.
 
+mod fallover;
 mod traffic;
 
 use std::fs;
@@ -63,6 +65,7 @@ async fn demo(args: &Args, folder: &Folder) -> Result<(), Failure> {
     progress.end();
     app.log().flush(Duration::from_secs(10));
     report(&app, &tally)?;
+    fallover::show(&app, &url, &tokens.acme).await?;
     if args.exit {
         app.end().await;
     } else {
@@ -244,11 +247,17 @@ impl Folder {
             "# The demo's policy: edit it while the demo runs.\n\
              auth:\n  accept: [jwt]\n  jwt: {{secret: \"{secret}\"}}\n\
              providers:\n  openai: {{kind: openai, base_url: \"http://{provider}/v1\", api_key: \
+             \"sk-demo\"}}\n  \
+             anthropic: {{kind: anthropic, base_url: \"http://{provider}/v1\", api_key: \
              \"sk-demo\"}}\n\
+             routing:\n  default: [openai]\n  models:\n    \
+             - {{match: {model}, to: [openai, {{provider: anthropic, model: {instead}}}]}}\n\
              retry: {{base_delay: 20ms, budget_percent: 100}}\n\
              limits:\n  requests_per_minute: 60\n  orgs:\n    \
              acme: {{requests_per_minute: 100000, burst: 100000}}\n    \
-             globex: {{requests_per_minute: 100000, burst: 100000}}\n"
+             globex: {{requests_per_minute: 100000, burst: 100000}}\n",
+            model = fallover::MODEL,
+            instead = fallover::INSTEAD,
         );
         write(&self.path().join("config/gateway.yaml"), &gateway)?;
         write(&self.path().join("config/policies/demo.yaml"), &policy)

@@ -26,7 +26,7 @@ pub(crate) const SAMPLE: &str =
 /// Calls under way at once.
 const AT_ONCE: usize = 8;
 /// Longest answer that is read.
-const ANSWER_BYTES_MAX: usize = 4 << 20;
+pub(crate) const ANSWER_BYTES_MAX: usize = 4 << 20;
 
 /// The results of the calls.
 #[derive(Debug, Default)]
