@@ -197,7 +197,7 @@ impl Redacted {
 /// The rules of a policy before they are compiled.
 #[derive(Clone, Debug, Default)]
 pub struct RulesSpec {
-    /// Names from [`ENTITIES`].
+    /// Names from [`ENTITIES`] and [`ENTITY_GROUPS`].
     pub entities: Vec<String>,
     /// How attachments are treated.
     pub attachments: Attachments,
@@ -275,10 +275,13 @@ pub const ENTITIES: &[&str] = &{
     names
 };
 
+/// Names for several entities, which a policy may give in their place, and the entities.
+pub const ENTITY_GROUPS: &[(&str, &[&str])] = detect::GROUPS;
+
 /// Why rules cannot be compiled.
 #[derive(Debug, thiserror::Error)]
 pub enum RulesError {
-    /// An entity that is not in [`ENTITIES`].
+    /// An entity that is not in [`ENTITIES`] or [`ENTITY_GROUPS`].
     #[error("unknown entity `{0}`")]
     UnknownEntity(String),
     /// `custom[index]` is no pattern that can be used.

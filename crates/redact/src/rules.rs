@@ -10,7 +10,9 @@ use std::sync::Arc;
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind, MatchKind, StartKind};
 use regex::bytes::{Regex, RegexBuilder};
 
-use super::detect::{AtColon, AtDigits, DETECTORS, Detector, secret, words::Words};
+use super::detect::{
+    AtColon, AtDigits, DETECTORS, Detector, GROUPS, RUN_MAX, secret, secret::Secret, words::Words,
+};
 use super::{Attachments, ENTITIES, RulesError, RulesSpec, TokenArrays};
 use crate::bounds::{CUSTOM_PATTERNS_MAX, CUSTOM_REGEX_BYTES_MAX, TERMS_MAX};
 
@@ -23,6 +25,10 @@ const DIGITS_MIN: u32 = Detector::NEW.digits_min;
 
 /// Number of a kind in [`Compiled::kinds`].
 pub(crate) type KindId = u16;
+
+/// Detectors, by the number of digits in a row at which they are asked; the first for few digits
+/// before something that is no part of a telephone number.
+pub(crate) type ByRun = [Vec<(KindId, AtDigits)>; RUN_MAX + 1];
 
 /// One kind of what is taken out.
 #[derive(Debug)]
@@ -56,13 +62,16 @@ pub(crate) mod kind {
     pub(crate) const EMAIL: KindId = number(email::DETECTOR.name);
     pub(crate) const PHONE: KindId = number(phone::DETECTOR.name);
     pub(crate) const API_KEY: KindId = number(secret::DETECTOR.name);
+    pub(crate) const JWT: KindId = number(secret::JWT.name);
+    pub(crate) const PRIVATE_KEY: KindId = number(secret::PRIVATE_KEY.name);
+    pub(crate) const URL_CREDENTIALS: KindId = number("url_credentials");
     /// Not an entity: `data:` URLs, counted apart.
     pub(crate) const ATTACHMENT: KindId = DETECTORS.len() as KindId;
     pub(crate) const FIRST_CUSTOM: KindId = ATTACHMENT + 1;
 
     /// Whether a policy may let matches of this kind stay.
     pub(crate) fn may_stay(kind: KindId) -> bool {
-        kind < ATTACHMENT && kind != API_KEY
+        kind < ATTACHMENT && !matches!(kind, API_KEY | JWT | PRIVATE_KEY | URL_CREDENTIALS)
     }
 
     /// The place of a detector in the table.
@@ -95,8 +104,8 @@ pub(crate) struct Compiled {
     pub(crate) on: [bool; kind::FIRST_CUSTOM as usize],
     /// The detectors that are asked where digits begin, without and with a letter before them, and
     /// at a colon.
-    pub(crate) at_digits: Vec<(KindId, AtDigits)>,
-    pub(crate) after_letter: Vec<(KindId, AtDigits)>,
+    pub(crate) at_digits: ByRun,
+    pub(crate) after_letter: ByRun,
     pub(crate) at_colon: Vec<(KindId, AtColon)>,
     /// Fewest digits of what begins with a digit.
     pub(crate) digits_min: u32,
@@ -179,22 +188,33 @@ impl Rules {
         }
         let mut on = [false; kind::FIRST_CUSTOM as usize];
         for entity in &spec.entities {
-            match ENTITIES.iter().position(|e| e == entity) {
-                Some(i) => on[i] = true,
-                None => problems.push(RulesError::UnknownEntity(entity.clone())),
+            let group = GROUPS.iter().find(|(name, _)| name == entity);
+            for member in group.map_or(&[entity.as_str()][..], |(_, members)| *members) {
+                match ENTITIES.iter().position(|e| e == member) {
+                    Some(i) => on[i] = true,
+                    None => problems.push(RulesError::UnknownEntity(entity.clone())),
+                }
             }
         }
         on[kind::ATTACHMENT as usize] = spec.attachments != Attachments::Allow;
         let detectors = || (0..).zip(&DETECTORS).filter(|(kind, _)| on[usize::from(*kind)]);
-        let at_digits: Vec<_> =
-            detectors().filter_map(|(kind, d)| Some((kind, d.digit?))).collect();
-        let after_letter: Vec<_> =
-            detectors().filter_map(|(kind, d)| Some((kind, d.after_letter?))).collect();
+        let by_run = |asked: fn(&Detector) -> (u16, Option<AtDigits>)| {
+            std::array::from_fn(|run| {
+                let asked = detectors().filter_map(|(kind, d)| {
+                    let (runs, find) = asked(d);
+                    Some((kind, find.filter(|_| runs >> run & 1 == 1)?))
+                });
+                asked.collect()
+            })
+        };
+        let at_digits = by_run(|d| (d.runs, d.digit));
+        let after_letter = by_run(|d| (d.letter_runs, d.after_letter));
         let at_colon: Vec<_> = detectors().filter_map(|(kind, d)| Some((kind, d.colon?))).collect();
         let digits_min = detectors().map(|(_, d)| d.digits_min).chain([DIGITS_MIN]).min();
         let custom = compile_custom(spec, &mut kinds, &mut problems);
         let terms = compile_terms(spec, &mut kinds, &mut problems);
-        let secrets = if on[kind::API_KEY as usize] { Prefixes::build() } else { None };
+        let secrets = [kind::API_KEY, kind::JWT, kind::PRIVATE_KEY];
+        let secrets = secrets.iter().any(|kind| on[usize::from(*kind)]).then(Prefixes::build);
         let mut allowed = HashSet::new();
         for (index, value) in spec.allow.iter().enumerate() {
             let value = plain(value.as_bytes());
@@ -216,7 +236,7 @@ impl Rules {
                 token_arrays: spec.token_arrays,
                 restore: spec.restore.then_some(spec.restore_arguments),
                 words,
-                secrets,
+                secrets: secrets.flatten(),
                 custom,
                 terms,
                 allowed,
@@ -230,6 +250,16 @@ impl Compiled {
     /// Whether this kind is looked for.
     pub(crate) fn has(&self, kind: KindId) -> bool {
         self.on.get(kind as usize).copied().unwrap_or(true)
+    }
+
+    /// The kind of a secret that begins with this prefix, if it is looked for.
+    pub(crate) fn kind_of_secret(&self, prefix: usize) -> Option<KindId> {
+        let own = match secret::secret(prefix) {
+            Secret::Jwt => kind::JWT,
+            Secret::PrivateKey => kind::PRIVATE_KEY,
+            Secret::Key => kind::API_KEY,
+        };
+        [own, kind::API_KEY].into_iter().find(|kind| self.has(*kind))
     }
 
     /// Whether this match may stay.
@@ -252,7 +282,7 @@ impl Compiled {
 
     /// Whether a detector other than that of telephone numbers is asked where digits begin.
     pub(crate) fn numbers(&self) -> bool {
-        !self.at_digits.is_empty() || !self.after_letter.is_empty()
+        self.at_digits.iter().chain(&self.after_letter).any(|detectors| !detectors.is_empty())
     }
 
     /// Whether patterns whose matches depend on where a search begins are in use: then text is

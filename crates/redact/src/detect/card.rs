@@ -1,12 +1,16 @@
-//! Payment cards: 13 to 19 digits with an issuer's prefix and Luhn's check digit.
+//! Payment cards: 12 to 19 digits with an issuer's prefix and Luhn's check digit.
 //!
 //! Source: ISO/IEC 7812-1.
 
-use super::{Detector, Digits, Span, View, glued};
+use super::{Detector, Digits, Span, View, glued, runs};
 
 /// Payment cards.
-pub(crate) const DETECTOR: Detector =
-    Detector { name: "credit_card", digit: Some(find), ..Detector::NEW };
+pub(crate) const DETECTOR: Detector = Detector {
+    name: "credit_card",
+    digit: Some(find),
+    runs: runs(&[4, 5, 6, 7, 8, 9, 10]),
+    ..Detector::NEW
+};
 
 /// Digits with single spaces or dashes between them, as far as they were read, so that a row of
 /// them is not read again from each of its groups on.
@@ -74,13 +78,13 @@ impl Digit {
     }
 }
 
-/// Whether what stands at `q` begins like a payment card: an issuer's first digit, and 13 digits
+/// Whether what stands at `q` begins like a payment card: an issuer's first digit, and 12 digits
 /// with single separators are at least so many bytes of digits and separators.
 fn may_be_card(view: &View<'_>, q: usize) -> bool {
     let rest = &view.text[q..];
-    matches!(rest.first(), Some(b'2'..=b'6' | b'8'))
+    matches!(rest.first(), Some(b'1'..=b'6' | b'8'))
         && rest
-            .first_chunk::<13>()
+            .first_chunk::<12>()
             .is_some_and(|t| t.iter().all(|b| matches!(b, b'0'..=b'9' | b' ' | b'-')))
 }
 
@@ -93,18 +97,37 @@ fn find(at: &Digits<'_>) -> Option<Span> {
     let digits = row.read(view, q, 20);
     let prefix = digits.iter().take(4).fold(0u32, |p, d| p * 10 + u32::from(d.value));
     let lengths: &[usize] = match prefix {
-        3400..=3499 | 3700..=3799 => &[15],
+        3400..=3499 | 3700..=3799 | 1800 | 2131 => &[15],
         3000..=3059 | 3600..=3699 | 3800..=3999 => &[14, 16],
         4000..=4999 => &[19, 16, 13],
         2221..=2720 | 5100..=5599 => &[16],
-        3528..=3589 | 6000..=6999 | 5000..=5099 | 8100..=8199 => &[19, 18, 17, 16],
+        // Maestro has shorter ones, too.
+        5000..=5099 | 5600..=5899 | 6304 | 6390 | 6700..=6799 => &[19, 18, 17, 16, 15, 14, 13, 12],
+        3500..=3599 | 6000..=6999 | 8100..=8199 => &[19, 18, 17, 16],
         _ => return None,
     };
     lengths.iter().filter(|len| **len <= digits.len()).find_map(|&len| {
         let digits = &digits[..len];
         let end = digits[len - 1].at + 1;
-        (luhn(digits) && !glued(view, q, end)).then_some((q, end))
+        (luhn(digits) && is_grouped(digits) && !glued(view, q, end)).then_some((q, end))
     })
+}
+
+/// Whether the digits stand together or in groups as on a card: four, and then two to six. Not
+/// "2 3 4 5 6 …" and the columns of a table.
+fn is_grouped(digits: &[Digit]) -> bool {
+    let (mut groups, mut len) = (0, 1);
+    for pair in digits.windows(2) {
+        if pair[1].at == pair[0].at + 1 {
+            len += 1;
+            continue;
+        }
+        if groups == 0 && len != 4 || !(2..=6).contains(&len) {
+            return false;
+        }
+        (groups, len) = (groups + 1, 1);
+    }
+    groups == 0 || (2..=6).contains(&len)
 }
 
 /// Whether the check digit is right and they are not all the same.

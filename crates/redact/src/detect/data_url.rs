@@ -39,9 +39,12 @@ pub(crate) fn find(view: &View<'_>, colon: usize) -> Option<(usize, usize, Rest)
     if head[comma] != b',' {
         return None;
     }
-    let head = &head[..comma];
+    let (head, data) = (&head[..comma], &head[comma + 1..]);
     let base64 = is_base64_mark(head.trim_ascii_end());
-    (base64 || typed(head)).then_some((
+    // "data:text/plain," in a program: nothing follows that could be data.
+    let data = if base64 { data.trim_ascii_start() } else { data };
+    let is_empty = data.first().is_none_or(|b| *b <= b' ' || b"\"'`)\\".contains(b));
+    (!is_empty && (base64 || typed(head))).then_some((
         start,
         colon + 1 + comma + 1,
         if base64 { Rest::Base64 } else { Rest::Text },

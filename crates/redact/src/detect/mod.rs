@@ -7,14 +7,20 @@
 use std::cell::RefCell;
 
 pub(crate) mod card;
+mod crypto_address;
 pub(crate) mod data_url;
+mod date_of_birth;
 pub(crate) mod email;
 mod iban;
+mod id;
 mod ip;
+mod mac_address;
 pub(crate) mod phone;
 pub(crate) mod secret;
-mod ssn;
+mod shape;
 mod tld;
+mod url_credentials;
+mod word_lists;
 pub(crate) mod words;
 
 /// How far behind its trigger a detector may look, in folded bytes: a local part of 64 characters
@@ -26,14 +32,68 @@ pub(crate) const AHEAD: usize = 512;
 
 /// The entities that a policy may name. Where digits begin, they are asked in this order and the
 /// telephone number last.
-pub(crate) const DETECTORS: [Detector; 7] = [
+pub(crate) const DETECTORS: [Detector; 29] = [
     email::DETECTOR,
     phone::DETECTOR,
     card::DETECTOR,
     iban::DETECTOR,
-    ssn::DETECTOR,
+    id::us_itin::DETECTOR,
+    id::us_ssn::DETECTOR,
     ip::DETECTOR,
     secret::DETECTOR,
+    secret::JWT,
+    secret::PRIVATE_KEY,
+    url_credentials::DETECTOR,
+    mac_address::DETECTOR,
+    crypto_address::DETECTOR,
+    date_of_birth::DETECTOR,
+    id::passport::DETECTOR,
+    id::vat_id::DETECTOR,
+    id::de_tax_id::DETECTOR,
+    id::fr_nir::DETECTOR,
+    id::es_dni::DETECTOR,
+    id::it_codice_fiscale::DETECTOR,
+    id::nl_bsn::DETECTOR,
+    id::pl_pesel::DETECTOR,
+    id::uk_nino::DETECTOR,
+    id::uk_nhs::DETECTOR,
+    id::br_cpf::DETECTOR,
+    id::br_cnpj::DETECTOR,
+    id::in_aadhaar::DETECTOR,
+    id::in_pan::DETECTOR,
+    id::cn_resident_id::DETECTOR,
+];
+
+/// Names for several entities, which a policy may give in their place.
+pub(crate) const GROUPS: &[(&str, &[&str])] = &[
+    ("@all_ids", ALL_IDS),
+    (
+        "@eu_ids",
+        &["vat_id", "de_tax_id", "fr_nir", "es_dni", "it_codice_fiscale", "nl_bsn", "pl_pesel"],
+    ),
+    ("@financial", &["credit_card", "iban", "crypto_address"]),
+    ("@network", &["ip", "mac_address"]),
+    ("@secrets", &["api_key", "jwt", "private_key", "url_credentials"]),
+];
+
+const ALL_IDS: &[&str] = &[
+    "us_itin",
+    "us_ssn",
+    "passport",
+    "vat_id",
+    "de_tax_id",
+    "fr_nir",
+    "es_dni",
+    "it_codice_fiscale",
+    "nl_bsn",
+    "pl_pesel",
+    "uk_nino",
+    "uk_nhs",
+    "br_cpf",
+    "br_cnpj",
+    "in_aadhaar",
+    "in_pan",
+    "cn_resident_id",
 ];
 
 /// Finds one kind of personal data. E-mail addresses, telephone numbers and credentials, which need
@@ -48,8 +108,26 @@ pub(crate) struct Detector {
     pub(crate) after_letter: Option<AtDigits>,
     /// Asked at a colon.
     pub(crate) colon: Option<AtColon>,
+    /// One bit for each number of digits in a row at which it is asked: see [`runs`]. The lowest
+    /// bit: also for few digits before something that is no part of a telephone number.
+    pub(crate) runs: u16,
+    /// The same for digits after a letter.
+    pub(crate) letter_runs: u16,
     /// Fewest digits of a match.
     pub(crate) digits_min: u32,
+}
+
+/// Most digits in a row that are told apart.
+pub(crate) const RUN_MAX: usize = 10;
+
+/// So many digits in a row; the last number stands for more of them, too.
+const fn runs(lengths: &[usize]) -> u16 {
+    let (mut bits, mut i) = (0, 0);
+    while i < lengths.len() {
+        bits |= 1 << lengths[i];
+        i += 1;
+    }
+    bits
 }
 
 /// Where a match begins and ends.
@@ -66,6 +144,8 @@ impl Detector {
         digit: None,
         after_letter: None,
         colon: None,
+        runs: !1,
+        letter_runs: !1,
         digits_min: phone::DIGITS_MIN as u32,
     };
 }
@@ -75,7 +155,7 @@ pub(crate) struct Digits<'a> {
     pub(crate) view: &'a View<'a>,
     /// The first digit.
     pub(crate) q: usize,
-    /// How many there are without a byte between; of more than ten, ten.
+    /// How many there are without a byte between; of more than [`RUN_MAX`] so many.
     pub(crate) run: usize,
     /// Digits that were read for payment cards.
     pub(crate) cards: &'a RefCell<card::Row>,

@@ -8,6 +8,9 @@ use super::{Detector, View};
 
 /// Credentials: the scanner looks for their prefixes and asks [`find`].
 pub(crate) const DETECTOR: Detector = Detector { name: "api_key", ..Detector::NEW };
+/// JWTs and private keys alone; where they are not asked for, they are credentials like others.
+pub(crate) const JWT: Detector = Detector { name: "jwt", ..Detector::NEW };
+pub(crate) const PRIVATE_KEY: Detector = Detector { name: "private_key", ..Detector::NEW };
 
 /// How the text after a prefix has to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +97,23 @@ const FORMS: &[(&str, Form)] = &[
 /// The prefixes, for the search; the number of a prefix is what [`find`] asks for.
 pub(crate) fn prefixes() -> impl Iterator<Item = &'static str> {
     FORMS.iter().map(|(prefix, _)| *prefix)
+}
+
+/// Secrets that are entities of their own, and all others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Secret {
+    Key,
+    Jwt,
+    PrivateKey,
+}
+
+/// The secret that begins with the prefix number `form`.
+pub(crate) fn secret(form: usize) -> Secret {
+    match FORMS.get(form).map(|(_, form)| form) {
+        Some(Form::Jwt) => Secret::Jwt,
+        Some(Form::Pem) => Secret::PrivateKey,
+        _ => Secret::Key,
+    }
 }
 
 /// How the secret goes on after the part that was found.

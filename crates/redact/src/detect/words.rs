@@ -10,6 +10,7 @@ use aho_corasick::dfa::{Builder, DFA};
 use aho_corasick::{Anchored, MatchKind, StartKind};
 
 use super::View;
+use super::word_lists::{IDENTIFIER, IN_NAMES, LABELS, NUMBER_IS, OWNERS, PHONE};
 use crate::fold::{TELEPHONE, is_alphanumeric, is_unspaced};
 
 /// The meaning of a word.
@@ -25,94 +26,9 @@ pub(crate) enum Says {
 pub(crate) struct Near {
     pub(crate) says: Says,
     pub(crate) gap: usize,
+    /// It names a telephone, as a label before a number does.
+    pub(crate) label: bool,
 }
-
-/// Telephone words. `*` at the end: the word may go on; at the beginning: it may end a longer one.
-const PHONE: &str = "☎ phone* *phone telephone* tel cell cellphone cellular mobile* mob fax* *fax \
-    call calls called calling callback \
-    sms txt texted telegram whatsapp* viber msisdn* dial* ring rings hotline* landline* voicemail \
-    pager ph text-me text-us text-or or-text can-text please-text text-at contact-number \
-    contact-no \
-    contact-us reach-me reach-us reached-at reach reachable my-number my-no number-is contact \
-    helpline switchboard \
-    telefon* *telefon fon rückruf* kontakt handy* *handy mobil* rufnummer* anrufen ruf rufen rufe \
-    durchwahl festnetz* erreichbar erreichen \
-    meine-nummer nummer-ist telefoon* *nummer-lautet \
-    téléphone* telephon* tél portable* appelez appeler appelle appelez-moi joindre joignable gsm \
-    numéro-est mon-numéro \
-    teléfono* telefono* móvil* movil* celular* llámame llamame llámenos llame llamar llama \
-    llamada* llamen tlf tfno telf mi-número \
-    número-es fijo telefone* telemóvel ligue ligar liga-me me-liga meu-número meu-numero contacto \
-    contato fone zap \
-    mio-numero nummer-is nummer-er nummer-är mijn-nummer mitt-nummer min-nummer mój-numer \
-    moje-číslo numărul-meu numarul-meu \
-    мой-номер* мій-номер* моего-номер* cellulare* chiamare chiamami chiamatemi chiama chiamate \
-    recapito* cel bel bellen bereikbaar bereiken mobiel* \
-    pod-nr pod-numer* komórk* zadzwoń* zadzwon* dzwonić dzwoń* dzwon* kom numer-telefonu telefonu \
-    zavolejte volejte zavolajte volajte telefón* nás-na mob tlf nummeret ringa ringe nå-mig nå-meg \
-    mobilen nås ring-mig mobilnr telnr \
-    puhelin* puh soita* soittaa matkapuhelin* kännykkä* numeroni \
-    телефон* тел моб мобил* сотов* позвон* звон* номер-телефона факс* дзвон* набер* телефону \
-    вайбер ватсап* мобіл* \
-    cep* ara arayın arayin arayabilirsiniz numaram telefonum gsm hívj* hívás* telefonszám* \
-    mobilszám* sunaț* sunat* sună suna apelaț* \
-    τηλέφωνο* τηλέφων* τηλ κινητό* κινητο* καλέστε καλεστε τηλεφων* τηλεφών* телефонен обадете* \
-    zovite nazovite pozovite mobitel* broj-telefona \
-    pokličite skambink* paskambink* zvaniet tālrunis tālr helista* sími hringdu símanúmer \
-    هاتف* الهاتف* موبایل* جوال* الجوال* موبايل* اتصل* تلفون* رقمي واتساب* للتواصل تلفن* تماس* \
-    همراه* شماره-من* شماره-تلفن* شماره-تماس* فون* موبائل* \
-    *טלפון* *נייד* התקשר* פלאפון* המספר-שלי* טל \
-    फोन* फ़ोन* फ़ोन* मोबाइल* कॉल* संपर्क* मेरा-नंबर* মোবাইল* ফোন* আমার-নম্বর* தொலைபேசி* ஃபோன்* \
-    போன்* மொபைல்* கைபேசி* அலைபேசி* ഫോൺ* മൊബൈൽ* ಫೋನ್* ಮೊಬೈಲ್* మొబైల్* ફોન* મોબાઇલ* ਫ਼ੋਨ* ਫੋਨ* \
-    ਮੋਬਾਈਲ* मोबाईल* දුරකථන* ဖုန်း* ទូរស័ព្ទ* ໂທ* ስልክ* утас* ტელ* მობ* հեռ*  అ.ఫోన్ ఫోన్* \
-    我的号码* 我的號碼* 号码是* 號碼是* 电话* 電話* 手机* 手機* 致电* 致電* 拨打* 撥打* 座机* 传真* 傳真* 来电* 來電* 热线* 熱線* 專線* 联系* 聯絡* \
-    聯繫* 打给* \
-    携帯* TEL 連絡先* ファックス* ファクス* お電話* スマホ* \
-    전화* 대표번호* 휴대폰* 핸드폰* 연락처* 팩스* 휴대전화* 연락* 문의* 번호는* 모바일* \
-    โทร* มือถือ* เบอร์* điện-thoại* đt sđt gọi* di-động hotline số-máy liên-hệ \
-    nomor-saya telepon* telpon* telp selfoon foon telèfon mòbil hp hubungi* ponsel* wa nomor-hp \
-    nombor-telefon tawag* tawagan simu namba nambari piga telefoni";
-
-/// Identifier words.
-const IDENTIFIER: &str = "order* ticket* invoice* id ids ref reference* case account* acct serial* \
-    sku isbn issn part-no tracking* \
-    confirmation* booking* transaction* txn txid customer-id customer-no client-id member-id \
-    policy-number claim* batch* lot model \
-    version* build* pid part-number model-number item-number lot-number uuid guid epoch timestamp* \
-    unix ts ssn vat tax* iban bic card* po zip postcode postal passport* \
-    licence* license* dns soa ean gtin upc imei imsi iccid mac doi pmid arxiv issue bug commit \
-    error errno code* \
-    nhs p/n fødselsnummer fødselsnr catalog* catalogue* cpr license-key licence-key quote* \
-    shipment* parcel* student* employee* member* \
-    latitude longitude lat lon lng price* total amount* balance invoice-no document* doc file row \
-    line page chapter section hash \
-    checksum offset size bytes length count seq sequence session* request* trace* span* job* \
-    build-number revision rev \
-    bestell* bestellung* auftrag* rechnung* kundennummer* kunden-nr aktenzeichen az vorgang* \
-    vertrags* sendungs* artikel* serien* \
-    steuer* ausweis* vorgangsnummer kontonummer* konto* referenz* mitglieds* fallnummer \
-    commande* facture* dossier* référence* siret siren client-n° réservation* colis contrat* \
-    pedido* factura* expediente* dni nif cif referencia* reserva* albarán seguimiento cuenta* \
-    boleta cédula rut \
-    fatura* cpf cnpj nota-fiscal encomenda* boleto* protocolo* rg processo* ordine* fattura* \
-    pratica codice* conto bestelnummer* factuur* klantnummer* \
-    rekening* zamówieni* zamowieni* faktura* fakturanummer nip pesel regon przesyłk* konta \
-    objednávk* objednavk* faktúr* ičo \
-    beställning* ordernummer* ordrenummer* kundnummer* personnummer* tilaus* lasku* viitenumero* \
-    заказ* счет* счёт* инн снилс артикул* замовлен* рахун* паспорт* договор* трек* накладн* \
-    sipariş* siparis* müşteri* takip* tc-kimlik rendelés* számla* comand* comenzi factură* \
-    παραγγελία* τιμολόγιο* αφμ \
-    订单* 訂單* 发票* 發票* 编号* 編號* 单号* 單號* 身份证* 身分證* 账号* 帳號* 账户* 流水号* 快递* 运单* 快遞* 運單* 会员号* 會員號* 会员编号* 工号* \
-    学号* \
-    注文* 伝票* 請求書* 会員番号* 受付番号* 口座* 管理番号* 追跡* 品番* お客様番号* 問い合わせ番号* \
-    주문* 송장* 계좌* 사업자* 고객번호* 접수번호* 운송장* 예약번호* 주민* \
-    mã-đơn* đơn-hàng* hóa-đơn* pesanan* faktur* resi invois طلب* الطلب* الطلبات التتبع تتبع* \
-    الشحنة شحنة* سفارش* پیگیری* کد-ملی فاتورة* الفاتورة* حساب* שובר* הזמנה* חשבונית* \
-    ऑर्डर* ट्रैकिंग* ग्राहक* खाता-संख्या* आदेश* चालान* খাতা* অর্ডার* คำสั่งซื้อ* ออเดอร์* \
-    ใบแจ้งหนี้*";
-
-/// Telephone words that names in programs are full of: "SQ_RING: u32 = 134217728".
-const IN_NAMES: &[&str] = &["call", "calls", "ring", "rings", "cell"];
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
@@ -122,6 +38,10 @@ struct Entry {
     open_right: bool,
     /// Says nothing as a part of a name.
     alone: bool,
+    /// Names a telephone.
+    label: bool,
+    /// One of [`NUMBER_IS`].
+    owned: bool,
 }
 
 /// The automaton over all words.
@@ -135,6 +55,8 @@ pub(crate) struct Words {
     /// that may end a longer one. One bit for each, by its last five bits.
     second: [u32; 32],
     endings: [u32; 32],
+    /// The same for words that are labels.
+    labels: [u32; 32],
     /// Whether a word begins with this byte.
     first: [bool; 256],
 }
@@ -150,13 +72,20 @@ impl Words {
     fn new() -> Option<Words> {
         let mut patterns: Vec<String> = Vec::new();
         let mut entries = Vec::new();
-        for (list, says) in [(PHONE, Says::Phone), (IDENTIFIER, Says::Identifier)] {
+        let lists = [
+            (LABELS, Says::Phone, true),
+            (PHONE, Says::Phone, false),
+            (IDENTIFIER, Says::Identifier, false),
+        ];
+        for (list, says, label) in lists {
             for word in list.split_whitespace() {
                 let entry = Entry {
                     says,
                     open_left: word.starts_with('*'),
                     open_right: word.ends_with('*'),
                     alone: IN_NAMES.contains(&word),
+                    label,
+                    owned: NUMBER_IS.contains(&word),
                 };
                 let word = match word {
                     "☎" => char::from(TELEPHONE).to_string(),
@@ -183,12 +112,13 @@ impl Words {
             first[usize::from(b.to_ascii_uppercase())] = true;
         }
         let longest = patterns.iter().map(String::len).max()?;
-        let (mut second, mut endings) = ([0; 32], [0; 32]);
+        let (mut second, mut endings, mut labels) = ([0; 32], [0; 32], [0; 32]);
         for (entry, word) in entries.iter().zip(&patterns) {
             let [first, rest @ ..] = word.as_bytes() else { continue };
             let bit = rest.first().map_or(u32::MAX, |b| 1 << (b & 31));
             second[usize::from(first & 31)] |= bit;
             endings[usize::from(first & 31)] |= if entry.open_left { bit } else { 0 };
+            labels[usize::from(first & 31)] |= if entry.label { bit } else { 0 };
         }
         // Tried where a word may begin: most places of a text are none, and most words are out at
         // their second letter.
@@ -198,7 +128,7 @@ impl Words {
             .start_kind(StartKind::Anchored)
             .build(&patterns)
             .ok()?;
-        Some(Words { automaton, entries, longest, second, endings, first })
+        Some(Words { automaton, entries, longest, second, endings, labels, first })
     }
 
     /// Whether a word may begin at `i`: after what is no letter, anywhere in a script without
@@ -220,6 +150,19 @@ impl Words {
             || !text[i - 1].is_ascii_alphabetic()
             || self.endings[first] & bit != 0
             || camel(text, i)
+    }
+
+    /// Whether a word of ASCII letters may be a label, or end with one: "workphone". Says yes to
+    /// more than are.
+    pub(crate) fn may_be_label(&self, word: &[u8]) -> bool {
+        let begins = |from: usize, pairs: &[u32; 32]| match word.get(from..from + 2) {
+            Some([first, second]) => pairs[usize::from(first & 31)] >> (second & 31) & 1 == 1,
+            _ => false,
+        };
+        begins(0, &self.labels)
+            || (1..word.len()).any(|i| {
+                begins(i, &self.endings) || word[i].is_ascii_uppercase() && begins(i, &self.labels)
+            })
     }
 
     /// Tells the words that begin at `start` and where they end, the shortest first. Whether they
@@ -394,8 +337,8 @@ impl Nearby<'_> {
         let text = &view.text[from..end];
         let mut seen = self.seen.borrow_mut();
         seen.look(self.words, view.text, end.saturating_sub(reach.max(WORD_BEFORE)), end);
-        let mut nearest: Option<(usize, Says)> = None;
-        let out = |nearest: Option<(usize, Says)>, start: usize| {
+        let mut nearest: Option<(usize, Entry)> = None;
+        let out = |nearest: Option<(usize, Entry)>, start: usize| {
             nearest.is_some_and(|(stop, _)| start + self.words.longest < stop)
         };
         for word in seen.split(end).0.iter().rev() {
@@ -407,7 +350,7 @@ impl Nearby<'_> {
                 && nearest.is_none_or(|(nearest, _)| stop >= nearest)
                 && bounded(text, start, stop, word.entry)
             {
-                nearest = Some((stop, word.entry.says));
+                nearest = Some((stop, word.entry));
             }
         }
         // Where the text is cut off a word may begin that is a part of another one.
@@ -416,11 +359,15 @@ impl Nearby<'_> {
                 if nearest.is_none_or(|(nearest, _)| stop >= nearest)
                     && bounded(text, 0, stop, entry)
                 {
-                    nearest = Some((stop, entry.says));
+                    nearest = Some((stop, entry));
                 }
             });
         }
-        nearest.map(|(stop, says)| Near { says, gap: text.len() - stop })
+        nearest.map(|(stop, entry)| Near {
+            says: entry.says,
+            gap: text.len() - stop,
+            label: entry.label,
+        })
     }
 
     /// The meaning of the word that ends first after the number that ends before `start`, looking
@@ -487,6 +434,9 @@ fn camel(text: &[u8], i: usize) -> bool {
 /// Whether the hit stands alone: no letter before or after it that would make it part of another
 /// word.
 fn bounded(text: &[u8], start: usize, stop: usize, entry: Entry) -> bool {
+    if entry.owned && !owned(&text[..start]) {
+        return false;
+    }
     let view = View { text, lo: 0 };
     let letter = |c: Option<char>| {
         c.is_some_and(|c| is_alphanumeric(c) && !c.is_ascii_digit() && !is_unspaced(c))
@@ -496,13 +446,25 @@ fn bounded(text: &[u8], start: usize, stop: usize, entry: Entry) -> bool {
     let before = before.filter(|_| !camel(text, start));
     if [before, first, after].iter().all(|b| b.is_none_or(|b| b < 0x80)) {
         let letter = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_alphabetic());
-        let name = |b: Option<u8>| entry.alone && b == Some(b'_');
+        // "SQ_RING", "ring_size", "a.txt"
+        let name = entry.alone && (matches!(before, Some(b'_' | b'.')) || after == Some(b'_'));
         return (entry.open_left || !letter(before))
             && (entry.open_right || !letter(after))
-            && !name(before)
-            && !name(after);
+            && !name;
     }
     let own = view.char_at(start).is_some_and(is_unspaced);
     own || (entry.open_left || !letter(view.char_before(start)))
         && (entry.open_right || !letter(view.char_at(stop)))
+}
+
+/// Whether a number of which `before` speaks may be that of a telephone: "my number is".
+fn owned(before: &[u8]) -> bool {
+    let before = before.trim_ascii_end();
+    let part = |b: &u8| b.is_ascii_alphanumeric() || *b == b'\'' || *b >= 0x80;
+    let from = before.iter().rposition(|b| !part(b)).map_or(0, |i| i + 1);
+    let word = &before[from..];
+    word.is_empty()
+        || word.ends_with(b"'s")
+        || word.ends_with(b"'")
+        || OWNERS.iter().any(|owner| word.eq_ignore_ascii_case(owner.as_bytes()))
 }

@@ -9,16 +9,17 @@ use aho_corasick::{Anchored, Input};
 use super::super::detect::data_url::Rest;
 use super::super::detect::secret::{More, Runs};
 use super::super::detect::words::{Nearby, Says};
-use super::super::detect::{AHEAD, BEHIND, Digits, View, data_url, email, phone, secret};
+use super::super::detect::{AHEAD, BEHIND, Digits, RUN_MAX, View, data_url, email, phone, secret};
 use super::super::fold;
 use super::super::rules::{Compiled, KindId, Prefixes, Terms, kind};
 use super::tail::Tail;
 use super::triggers::Triggers;
 use super::{Found, HINT_REACH, Look, Scanner};
 
-/// How far before its trigger a match may begin that is no address: "+(", "data", the first group
-/// of an address of a machine.
+/// How far before its trigger a match may begin that is no address: "+(", "data".
 const START_BEFORE: usize = 4;
+/// The same for other entities with digits: the letters of an identifier, the name of a month.
+const NUMBER_BEFORE: usize = 20;
 
 /// How far behind a number the `@` of an address may stand.
 const LOCAL_REACH: usize = BEHIND / 4;
@@ -102,7 +103,8 @@ impl Scanner {
         let custom = if windowed { self.next_custom(limit, view_end, end) } else { None };
         // A match that begins after it has to wait until it is taken: it is looked for once, and
         // not after each of them.
-        let near = custom.map_or(limit, |c| limit.min(c.start + START_BEFORE + 1));
+        let before = if self.rules.numbers() { NUMBER_BEFORE } else { START_BEFORE };
+        let near = custom.map_or(limit, |c| limit.min(c.start + before + 1));
         let built_in = self.built_in(triggers, near, limit, view_end);
         match (built_in, custom) {
             (Some(b), Some(c)) if b.start < c.start => Some(b),
@@ -207,14 +209,15 @@ impl Scanner {
         };
         let mut number = None;
         if rules.numbers() {
-            let run = view.text[q..].iter().take(10).take_while(|b| b.is_ascii_digit()).count();
+            let digits = view.text[q..].iter().take(RUN_MAX);
+            let run = digits.take_while(|b| b.is_ascii_digit()).count();
             let after_letter = q > view.lo && view.text[q - 1].is_ascii_alphabetic();
             // Its length alone rules most of them out.
             let short = run < phone::DIGITS_MIN && !view.at(q + run).is_some_and(phone::may_part);
-            if short && !after_letter {
-                return None;
-            }
-            let detectors = if after_letter { &rules.after_letter } else { &rules.at_digits };
+            let detectors = match after_letter {
+                true => &rules.after_letter[run],
+                false => &rules.at_digits[if short { 0 } else { run }],
+            };
             let at = Digits { view, q, run, cards: &self.cards };
             number = detectors.iter().find_map(|(kind, find)| found(find(&at), *kind));
             if number.is_none() && short {
@@ -274,7 +277,7 @@ impl Scanner {
     fn next_secret(&mut self, limit: usize, view_end: usize) -> Option<Found> {
         let prefixes = self.rules.secrets.as_ref()?;
         let text = &self.window[..view_end];
-        let (known, barrier) = (&mut self.secret, self.barrier);
+        let (known, barrier, rules) = (&mut self.secret, self.barrier, &*self.rules);
         if let Some(found) = known.found {
             if found.start >= self.cur {
                 return (found.start < limit).then_some(found);
@@ -282,6 +285,7 @@ impl Scanner {
             known.found = None;
         }
         let mut judge = |start: usize, pattern: usize| {
+            let kind = rules.kind_of_secret(pattern)?;
             let view = View {
                 text: &text[..text.len().min(start + AHEAD)],
                 lo: barrier.max(start.saturating_sub(1)),
@@ -292,7 +296,7 @@ impl Scanner {
                 More::Pem => Tail::Pem(0, 0),
                 More::Nothing => Tail::None,
             };
-            Some(Found { start, end, kind: kind::API_KEY, tail })
+            Some(Found { start, end, kind, tail })
         };
         // A prefix that was none because of a letter before it may be one behind a match.
         if barrier > known.barrier

@@ -40,7 +40,7 @@ impl Triggers {
         Triggers {
             colons: !rules.at_colon.is_empty(),
             numbers: rules.numbers(),
-            digits_min: rules.digits_min,
+            digits_min: if rules.numbers() { rules.digits_min } else { UNLABELLED_MIN },
             barrier,
             block: from.wrapping_sub(block::LEN),
             mask: 0,
@@ -105,7 +105,11 @@ impl Triggers {
                 Seen::default()
             };
             self.mask = here.marks;
-            let enough = || here.digits.count_ones() + next.digits.count_ones() >= self.digits_min;
+            let enough = || {
+                let count = here.digits.count_ones() + next.digits.count_ones();
+                count >= self.digits_min
+                    || count >= phone::DIGITS_MIN as u32 && near(here.digits, next.digits)
+            };
             if here.digits != 0 && (has_seven(here.digits) || enough()) {
                 self.mask |= self.starts(text, i, here.digits, next.digits);
             }
@@ -145,11 +149,12 @@ fn long_enough(text: &[u8], i: usize, digits: u64, next_digits: u64, starts: u64
     // A group of digits that goes on the one before it is no start (see `phone::joined`); what
     // stands before the block, and so before the barrier, is not seen here.
     let starts = starts & !(block.joints() << 1 & digits << 2);
-    // Seven bytes of a number from here on, as far as this block tells: most starts are out by this
-    // alone.
+    // So many bytes of a number from here on, as far as this block tells: most starts are out by
+    // this alone.
+    const _: () = assert!(phone::DIGITS_MIN == 5);
     let two = number & (number >> 1 | 1 << 63);
     let four = two & (two >> 2 | 3 << 62);
-    let mut left = starts & four & (four >> 3 | 7 << 61);
+    let mut left = starts & four & (number >> 4 | 15 << 60);
     let mut long = after_plus(text, i, block.pluses(), starts);
     left &= !long;
     while left != 0 {
@@ -157,13 +162,15 @@ fn long_enough(text: &[u8], i: usize, digits: u64, next_digits: u64, starts: u64
         left &= left - 1;
         let from_here = digits >> q;
         let run = (!number >> q).trailing_zeros();
-        let enough = if q + run < 64 {
-            has_seven(from_here & ((1 << run) - 1))
-        } else {
+        let in_run = if q + run < 64 { from_here & ((1 << run) - 1) } else { from_here };
+        let enough = has_seven(in_run) || {
+            let mut count = in_run.count_ones();
             // The run goes on in the next block.
-            has_seven(from_here)
-                || from_here.count_ones() + leading(text, i + block::LEN, next_digits)
-                    >= phone::DIGITS_MIN as u32
+            if q + run >= 64 {
+                count += leading(text, i + block::LEN, next_digits);
+            }
+            count >= UNLABELLED_MIN
+                || count >= phone::DIGITS_MIN as u32 && phone::may_be_short(text, i + q as usize)
         };
         long |= u64::from(enough) << q;
     }
@@ -191,11 +198,25 @@ fn leading(text: &[u8], i: usize, digits: u64) -> u32 {
     (digits & u64::MAX.checked_shr(64 - run).unwrap_or(0)).count_ones()
 }
 
-/// Whether at least as many bits are set as a telephone number has digits; sooner known than their
-/// number.
+/// Whether five or six digits, and no more, of this block and the next are as near to each other as
+/// those of a short number.
+fn near(here: u64, next: u64) -> bool {
+    /// Bytes of the longest short number, with its separators.
+    const LEN_MAX: u32 = 20;
+    let digits = u128::from(here) | u128::from(next) << 64;
+    let len = |digits: u128| 128 - digits.leading_zeros() - digits.trailing_zeros();
+    let last = 1 << (127 - (digits | 1).leading_zeros());
+    len(digits & digits.wrapping_sub(1)) <= LEN_MAX || len(digits & !last) <= LEN_MAX
+}
+
+/// Fewest digits of a number that no label stands before.
+const UNLABELLED_MIN: u32 = phone::UNLABELLED_MIN as u32;
+
+/// Whether at least as many bits are set as a telephone number without a label has digits; sooner
+/// known than their number.
 #[inline(always)]
 fn has_seven(mut bits: u64) -> bool {
-    for _ in 1..phone::DIGITS_MIN {
+    for _ in 1..UNLABELLED_MIN {
         bits &= bits.wrapping_sub(1);
     }
     bits != 0

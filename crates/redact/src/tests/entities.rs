@@ -27,6 +27,16 @@ fn entities_are_taken_out_when_the_policy_asks() {
             "000-12-3456 666-12-3456 900-12-3456 1219-09-9999",
             "000-12-3456 666-12-3456 900-12-3456 1219-09-9999",
         ),
+        ("us_ssn", "900-70-1234, SSN 999881234", "[REDACTED_US_SSN], SSN [REDACTED_US_SSN]"),
+        (
+            "credit_card",
+            // Maestro of 12 and 13 digits, JCB's old form, its range 35.
+            "501800000009 6759649826430 213100000000001 3500000000000009 5018 0000 0009",
+            "[REDACTED_CREDIT_CARD] [REDACTED_CREDIT_CARD] [REDACTED_CREDIT_CARD] \
+             [REDACTED_CREDIT_CARD] [REDACTED_CREDIT_CARD]",
+        ),
+        ("credit_card", "2 3 4 5 6 7 8 9 10 11 12 13", "2 3 4 5 6 7 8 9 10 11 12 13"),
+        ("credit_card", "24226576 62875866", "24226576 62875866"),
         ("us_ssn", "SSN: 123456789, id 123456789", "SSN: [REDACTED_US_SSN], id 123456789"),
         ("us_ssn", "Social Security Number 123456789", "Social Security Number [REDACTED_US_SSN]"),
         ("us_ssn", "sessn 123456789, ssn 1234567890", "sessn 123456789, ssn 1234567890"),
@@ -328,6 +338,33 @@ fn a_word_right_behind_a_match_is_found() {
 }
 
 #[test]
+fn secrets_are_entities_of_their_own_where_the_policy_names_them() {
+    const JWT: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1g";
+    const PEM: &str = "-----BEGIN PRIVATE KEY-----\nMIIEow+/=\n-----END PRIVATE KEY-----";
+    const KEY: &str = "sk-proj-abcDEF1234567890abcDEF123456";
+    let text = format!("{JWT} {PEM} {KEY}");
+    for (entities, expected) in [
+        (&["jwt"][..], format!("[REDACTED_JWT] {PEM} {KEY}")),
+        (&["private_key"], format!("{JWT} [REDACTED_PRIVATE_KEY] {KEY}")),
+        (&["api_key"], "[REDACTED_API_KEY] [REDACTED_API_KEY] [REDACTED_API_KEY]".to_owned()),
+        (&["@secrets"], "[REDACTED_JWT] [REDACTED_PRIVATE_KEY] [REDACTED_API_KEY]".to_owned()),
+    ] {
+        assert_eq!(message(&rules(entities), &text), expected, "{entities:?}");
+    }
+}
+
+#[test]
+fn a_group_stands_for_its_entities() {
+    for (group, members) in ENTITY_GROUPS {
+        let (group, members) = (rules(&[group]), rules(members));
+        assert_eq!(group.0.on, members.0.on);
+    }
+    let spec = RulesSpec { entities: vec!["@none".to_owned()], ..RulesSpec::default() };
+    let errors = Rules::compile(&spec).expect_err("no such group");
+    assert!(matches!(&errors[..], [RulesError::UnknownEntity(name)] if name == "@none"));
+}
+
+#[test]
 fn a_numbered_value_may_be_cut_inside_a_character() {
     let entities = vec!["email".to_owned()];
     let spec = RulesSpec { entities, restore: true, ..RulesSpec::default() };
@@ -350,10 +387,7 @@ fn matches_around_each_other_are_found_as_alone() {
         ("12(34(56( tel 5551234, 12(34(56(", "12(34(56( tel [REDACTED_PHONE], 12(34(56("),
         ("4 4 4 x 4111 1111 1111 1111 y", "4 4 4 x [REDACTED_CREDIT_CARD] y"),
         ("sk-sk-sk-abcdefghij0123456789klmn a@b.co", "[REDACTED_API_KEY] [REDACTED_EMAIL]"),
-        (
-            "eyJeyJ a@b.co eyJhbGciOiJIUzI1NiJ9.eyJzdWIi.x",
-            "eyJeyJ [REDACTED_EMAIL] [REDACTED_API_KEY]",
-        ),
+        ("eyJeyJ a@b.co eyJhbGciOiJIUzI1NiJ9.eyJzdWIi.x", "eyJeyJ [REDACTED_EMAIL] [REDACTED_JWT]"),
     ] {
         assert_eq!(message(&rules, text), expected);
     }

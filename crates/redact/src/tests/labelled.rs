@@ -109,6 +109,21 @@ fn the_labelled_set() {
     assert!(PAGE.contains(&short), "{page} has another table than:\n{short}");
 }
 
+#[test]
+fn the_page_has_a_row_for_each_entity_and_names_each_group() {
+    let row = |name: &str| PAGE.lines().find(|line| line.starts_with(&format!("| `{name}` |")));
+    for entity in ENTITIES.iter().filter(|name| !matches!(**name, "email" | "phone")) {
+        assert!(row(entity).is_some(), "`{entity}` has no row in docs/redaction-coverage.md");
+    }
+    for (group, members) in ENTITY_GROUPS {
+        for member in *members {
+            assert!(ENTITIES.contains(member), "{member} in {group}");
+            let listed = row(member).is_some_and(|row| row.contains(&format!("`{group}`")));
+            assert!(listed || *group == "@all_ids", "{member} is in {group}: say it in its row");
+        }
+    }
+}
+
 /// The short table of the page: a line for each language, both formats side by side.
 fn by_language(table: &BTreeMap<(&str, &str), [u32; 6]>) -> String {
     let mut lines: BTreeMap<&str, [u32; 6]> = BTreeMap::new();

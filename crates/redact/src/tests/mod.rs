@@ -5,9 +5,11 @@ mod entities;
 mod facts;
 pub(crate) mod formats;
 mod labelled;
+mod numbers;
 mod places;
 mod properties;
 mod tokens;
+mod wrongly;
 
 use std::sync::Arc;
 

@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 
 use super::super::View;
 use super::super::words::{Near, Nearby, Says};
+use super::country::SEEN;
 use super::groups::{Group, Sep, extension, in_address};
 use super::{HINTED, IDENTIFIER_NEAR, Listed, WORD_AFTER, WORD_BEFORE, WORD_LEN};
 
@@ -51,9 +52,9 @@ impl Candidate<'_> {
         self.groups[last].total() - self.before_them
     }
 
-    /// The first four digits from group `first` on, without `skip` of them, and how many there are.
-    pub(crate) fn first_digits(&self, first: usize, mut skip: usize) -> ([u8; 4], usize) {
-        let (mut digits, mut n) = ([0; 4], 0);
+    /// The first digits from group `first` on, without `skip` of them, and how many there are.
+    pub(crate) fn first_digits(&self, first: usize, mut skip: usize) -> ([u8; SEEN], usize) {
+        let (mut digits, mut n) = ([0; SEEN], 0);
         for group in &self.groups[first..self.n] {
             let text = &self.view.text[group.start()..group.end()];
             let left_out = skip.min(text.len());
@@ -163,7 +164,9 @@ impl Candidate<'_> {
             }
             // "+1 415 555 0132-0134" is a row of numbers, and words may follow a dash.
             b'-' | b'~' => {
-                !next_alnum || self.plus && (more || !next.is_some_and(|b| b.is_ascii_digit()))
+                !next_alnum
+                    || self.plus && (more || !next.is_some_and(|b| b.is_ascii_digit()))
+                    || self.word_follows(end + 1, last)
             }
             b'.' => !next.is_some_and(|b| b.is_ascii_digit()),
             b':' => self.plus || !next.is_some_and(|b| b.is_ascii_digit()),
@@ -196,6 +199,23 @@ impl Candidate<'_> {
             }
         }
         if self.plus { !(hex && digits) } else { len > 1 && !hex }
+    }
+
+    /// Whether a word and nothing more is joined to a number by the dash before `from`:
+    /// "415-555-0132-Fax". Hex digits are none.
+    fn word_follows(&self, from: usize, last: usize) -> bool {
+        const LABELS: &[&[u8]] =
+            &[b"fax", b"tel", b"phone", b"mobile", b"cell", b"home", b"work", b"office", b"mobil"];
+        let rest = &self.view.text[from..self.view.text.len().min(from + 24)];
+        let len = rest.iter().take_while(|b| b.is_ascii_alphabetic()).count();
+        let (word, rest) = rest.split_at(len);
+        let whole = !rest.first().is_some_and(|b| b.is_ascii_digit() || b"-_/@".contains(b));
+        whole
+            && (LABELS.iter().any(|label| word.eq_ignore_ascii_case(label))
+                || last > 0
+                    && len > 1
+                    && self.total(last) >= 9
+                    && !word.iter().all(u8::is_ascii_hexdigit))
     }
 
     /// Whether the groups after `last` are another number of the same shape.

@@ -1,83 +1,177 @@
 //! Country codes, and how many digits a number has under each.
 //!
-//! Source: ITU-T E.164 and its list of assigned country codes.
+//! Source: `numbers.tsv`, which `scripts/phone-numbers` generates from libphonenumber's metadata:
+//! the lengths that numbers have by their country code and the first two digits after it. Does not:
+//! say which numbers are assigned; a number whose first digits are of no known range may have any
+//! length that is usual in its country.
 
-/// Fewest and most digits of an international number, its country code counted; nothing for a code
-/// that does not exist.
-pub(crate) fn country(digits: &[u8]) -> Option<(usize, usize)> {
-    let n = |k: usize| {
-        digits
-            .get(..k)?
-            .iter()
-            .try_fold(0u32, |n, d| Some(n * 10 + u32::from(d.checked_sub(b'0')?)))
+use std::sync::OnceLock;
+
+const TABLE: &str = include_str!("numbers.tsv");
+
+/// Fewest digits of a number whose length is not that of a known range.
+const USUAL_MIN: usize = 9;
+/// Digits that [`country`] looks at.
+pub(crate) const SEEN: usize = 6;
+
+/// How many digits the numbers have that begin with some digits, their country code counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lengths {
+    /// One bit for each number of digits.
+    known: u32,
+    /// Other numbers of digits that are taken.
+    usual: (usize, usize),
+}
+
+impl Lengths {
+    /// Whether a number may have so many digits.
+    pub(crate) fn fits(&self, digits: usize) -> bool {
+        self.known >> digits.min(31) & 1 == 1 || (self.usual.0..=self.usual.1).contains(&digits)
+    }
+
+    /// The most digits of one.
+    pub(crate) fn max(&self) -> usize {
+        self.usual.1.max(self.known.checked_ilog2().unwrap_or(0) as usize)
+    }
+}
+
+/// A country code.
+#[derive(Debug)]
+struct Country {
+    code_len: usize,
+    /// For the first two digits after the code, one bit for each number of digits after it.
+    lengths: [u16; 100],
+    /// The longest that is usual, and the longest that several prefixes have.
+    usual_max: usize,
+    most: usize,
+}
+
+/// So many prefixes with the longest numbers of a country are no exception.
+const SEVERAL: u32 = 3;
+
+#[derive(Debug)]
+struct Table {
+    /// For each three digits the number of the country whose code they begin with, counted from 1.
+    codes: [u8; 1000],
+    countries: Vec<Country>,
+}
+
+impl Table {
+    fn all() -> &'static Table {
+        static READ: OnceLock<Table> = OnceLock::new();
+        READ.get_or_init(|| Table::read(TABLE))
+    }
+
+    fn read(text: &str) -> Table {
+        let mut table = Table { codes: [0; 1000], countries: Vec::new() };
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            let mut columns = line.split('\t');
+            let Some(code) = columns.next() else { continue };
+            let lengths = [0; 100];
+            let mut country = Country { code_len: code.len(), lengths, usual_max: 0, most: 0 };
+            columns.for_each(|column| country.add(column));
+            (country.usual_max, country.most) = country.longest();
+            table.countries.push(country);
+            if let Some(codes) = table.codes.get_mut(of_digits(code, 3)) {
+                codes.fill(table.countries.len() as u8);
+            }
+        }
+        table
+    }
+}
+
+impl Country {
+    /// `7,8=22,24-29`
+    fn add(&mut self, column: &str) {
+        let Some((lengths, prefixes)) = column.split_once('=') else { return };
+        let bits = ranges(lengths).fold(0, |bits, (from, to)| {
+            let (from, to) = (from.parse().unwrap_or(0), to.parse().unwrap_or(0));
+            (from..=to).fold(bits, |bits: u16, n: u32| bits | 1u16.checked_shl(n).unwrap_or(0))
+        });
+        for (from, to) in ranges(prefixes) {
+            let first = of_digits(from, 2).next().unwrap_or(0);
+            let last = of_digits(to, 2).last().unwrap_or(0);
+            if let Some(prefixes) = self.lengths.get_mut(first..=last) {
+                prefixes.fill(bits);
+            }
+        }
+    }
+
+    /// The length that the longest numbers have under most prefixes, and the longest under several.
+    fn longest(&self) -> (usize, usize) {
+        let mut times = [0u32; 16];
+        for bits in self.lengths.iter().filter(|bits| **bits != 0) {
+            times[bits.ilog2() as usize] += 1;
+        }
+        let most = times.iter().max().copied().unwrap_or(0);
+        let last = |is: &dyn Fn(u32) -> bool| times.iter().rposition(|n| is(*n)).unwrap_or(0);
+        let usual = last(&|n| n == most);
+        (usual, last(&|n| n >= SEVERAL).max(usual))
+    }
+}
+
+/// `7,9-11` as pairs.
+fn ranges(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    text.split(',').map(|range| range.split_once('-').unwrap_or((range, range)))
+}
+
+/// The numbers of so many digits that begin with these.
+fn of_digits(text: &str, digits: usize) -> std::ops::Range<usize> {
+    let rest = 10usize.pow(digits.saturating_sub(text.len()) as u32);
+    let first = text.parse().unwrap_or(0) * rest;
+    first..first + rest
+}
+
+/// How many digits the numbers have that begin with these; nothing for a country code that does not
+/// exist.
+pub(crate) fn country(digits: &[u8]) -> Option<Lengths> {
+    let number = |from: usize, to: usize| {
+        digits.get(from..to)?.iter().try_fold(0, |n: usize, d| {
+            Some(n * 10 + usize::from(d.checked_sub(b'0').filter(|d| *d <= 9)?))
+        })
     };
-    let one = n(1)?;
-    if one == 0 {
-        return None;
-    }
-    if matches!(one, 1 | 7) {
-        return Some((11, 11));
-    }
-    let two = n(2)?;
-    if let Some(max) = most_after_two(two) {
-        let min = if matches!(two, 39 | 52) { 10 } else { 9 };
-        return Some((min, max));
-    }
-    most_after_three(n(3)?).map(|max| (9, max))
+    let table = Table::all();
+    let row = usize::from(table.codes[number(0, 3)?]).checked_sub(1)?;
+    let Country { code_len, lengths, usual_max, most } = &table.countries[row];
+    let known = |from: usize| number(from, from + 2).map_or(0, |prefix| lengths[prefix]);
+    let bits = match known(*code_len) {
+        // "+49 (0)30 …": a trunk prefix that was left in.
+        0 if digits.get(*code_len) == Some(&b'0') => known(code_len + 1),
+        bits => bits,
+    };
+    let known_max = bits.checked_ilog2().map(|max| max as usize);
+    let max = known_max.map_or(*most, |max| max.max(*usual_max)) + code_len;
+    // North America and Russia: all numbers are alike.
+    let min = if *code_len == 1 { max } else { USUAL_MIN };
+    Some(Lengths { known: u32::from(bits) << code_len, usual: (min, max) })
 }
 
-/// The most digits of a number whose country code has these two.
-fn most_after_two(code: u32) -> Option<usize> {
-    Some(match code {
-        20 => 12,
-        27 | 31 | 33 | 34 | 41 | 48 | 51 | 56 | 61 | 66 | 93 | 94 => 11,
-        30 | 44 | 57 | 58 | 60 | 63 | 64 | 81 | 82 | 84 | 90 | 91 | 92 | 95 | 98 => 12,
-        32 | 36 | 40 | 46 => 11,
-        39 | 43 | 54 | 55 | 86 => 13,
-        45 | 47 | 53 | 65 => 10,
-        49 | 62 => 14,
-        52 => 13,
-        _ => return None,
-    })
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// The most digits of a number whose country code has these three.
-fn most_after_three(code: u32) -> Option<usize> {
-    Some(match code {
-        354 => 10,
-        370..=374 | 216 | 386 | 852 | 853 | 961 | 965 | 973 | 974 => 11,
-        225 | 229 | 234 | 358 | 856 | 880 | 964 | 967 | 977 => 13,
-        // Codes that are not assigned.
-        210
-        | 214
-        | 215
-        | 217
-        | 219
-        | 259
-        | 280..=289
-        | 292..=296
-        | 384
-        | 388
-        | 422
-        | 424..=429
-        | 693..=699
-        | 801..=807
-        | 809..=849
-        | 851
-        | 854
-        | 857..=869
-        | 871..=877
-        | 879
-        | 884
-        | 885
-        | 887
-        | 889
-        | 969
-        | 978
-        | 990
-        | 991
-        | 997
-        | 999 => return None,
-        _ => 12,
-    })
+    #[test]
+    fn the_table_is_read_as_it_stands() {
+        let table = Table::all();
+        assert_eq!(table.countries.len(), TABLE.lines().filter(|l| !l.starts_with('#')).count());
+        for (digits, lengths, max) in [
+            ("35318", &[11usize, 12, 13][..], 13),
+            ("35322", &[10], 12),
+            ("14155", &[11], 11),
+            ("24762", &[8], 8),
+            ("49301", &[9, 10, 13, 14], 14),
+            ("85019", &[13], 13),
+        ] {
+            let country = country(digits.as_bytes()).expect("a country");
+            assert!(country.max() == max, "{digits} {country:?}");
+            assert!(lengths.iter().all(|n| country.fits(*n)), "{digits} {country:?}");
+            assert!(!country.fits(max + 1), "{digits}");
+        }
+        for none in ["", "1", "00123", "21012", "99912", "85912"] {
+            assert_eq!(country(none.as_bytes()), None, "{none}");
+        }
+        // No such range: as long as numbers are there.
+        let unknown = country(b"440012").expect("a country");
+        assert!(unknown.known == 0 && unknown.fits(12) && !unknown.fits(8));
+    }
 }

@@ -10,19 +10,22 @@ use crate::fold::{BREAK, BULLET, NESTED_QUOTE, SOFT_BREAK, is_alphabetic, is_uns
 pub(crate) fn prefix(view: &View<'_>, q: usize, groups: &[Group]) -> (usize, bool, bool) {
     let closes = |g: &Group| matches!(view.at(g.end()), Some(b')' | b']')) && g.len() <= 6;
     let own = groups.first().is_some_and(closes);
+    let one = |mark: u8| Sep { space: mark == b' ', dash: mark == b'-', ..Sep::default() };
     if let [first, second, ..] = groups
         && view.before(q) == Some(b'(')
         && matches!(first.len(), 1..=2)
         && second.len() <= 3
-        && second.sep == (Sep { space: true, ..Sep::default() })
+        && [one(b' '), one(b'-')].contains(&second.sep)
         && view.at(second.end()) == Some(b')')
     {
-        // "(06 1) 123 4567"
+        // "(06 1) 123 4567", "(0-312) 34567"
         return (q - 1, false, true);
     }
     match view.before(q) {
         Some(b'+') => {
-            let bracket = own && matches!(view.before(q - 1), Some(b'(' | b'['));
+            // "(+44) 20 …", but not "(+989601)".
+            let bracket =
+                own && groups.len() > 1 && matches!(view.before(q - 1), Some(b'(' | b'['));
             (q - 1 - usize::from(bracket), true, bracket)
         }
         // "( 415 ) 555 0132"
@@ -158,7 +161,17 @@ pub(crate) fn left(view: &View<'_>, start: usize, plus: bool, words: Nearby<'_>)
             (plus && b == b',').then_some(false)
         }
         b':' if further.is_some_and(|b| b.is_ascii_digit()) => plus.then_some(false),
-        b'-' if joined => plus.then_some(false),
+        // " .094 5.024": the decimals of a number.
+        b'.' if !plus
+            && !joined
+            && further != Some(b'.')
+            && further.map_or(view.lo == 0, |b| b < 0x80) =>
+        {
+            None
+        }
+        b'-' if joined => {
+            (plus || after_glued_label(view.text, view.lo, start - 1)).then_some(false)
+        }
         b'+' | b'*' | b'<' | b'>'
             if joined && !plus && further.is_some_and(|b| b.is_ascii_digit()) =>
         {
@@ -224,6 +237,7 @@ pub(crate) fn after_glued_label(text: &[u8], lo: usize, end: usize) -> bool {
         [b'n', b'e'] => &[b"phone", b"telephone"],
         [b'o', b'n'] => &[b"fon", b"telefon"],
         [b'l', b'l'] => &[b"cell"],
+        [b'l', b'e'] => &[b"mobile"],
         [b'o', b'b'] => &[b"mob"],
         _ => return false,
     };

@@ -3,7 +3,7 @@
 use super::super::View;
 use super::super::email::is_local;
 use super::sight::{in_form, iso_date};
-use super::{DIGITS_MAX, DIGITS_MIN, GROUPS_MAX, may_part};
+use super::{DIGITS_MAX, GROUPS_MAX, UNLABELLED_MIN, may_part};
 use crate::fold::{BREAK, BULLET, LONG_DASH, SOFT_BREAK};
 
 /// A run of digits.
@@ -201,7 +201,7 @@ fn no_number(view: &View<'_>, i: usize, digits: usize) -> bool {
 /// Whether a date follows after a space before there are enough digits: "217 2024-11-05". The date
 /// is a thing of its own.
 pub(crate) fn a_date_follows(view: &View<'_>, groups: &[Group], before: usize) -> bool {
-    groups.windows(2).take_while(|pair| pair[0].total() - before < DIGITS_MIN).any(|pair| {
+    groups.windows(2).take_while(|pair| pair[0].total() - before < UNLABELLED_MIN).any(|pair| {
         let next = &pair[1];
         next.len() == 4 && view.before(next.start()) == Some(b' ') && iso_date(view, next.start())
     })

@@ -12,6 +12,7 @@ mod candidate;
 mod country;
 mod edges;
 mod groups;
+mod local;
 mod shapes;
 mod sight;
 mod vetoes;
@@ -25,13 +26,17 @@ use candidate::Candidate;
 use edges::{after_glued_label, escaped, joins, left, prefix};
 pub(crate) use groups::LastRead;
 use groups::{a_date_follows, extension};
-use sight::{address, in_row, iso_date, too_few};
+use local::is_labelled;
+pub(crate) use local::may_be_short;
+use sight::{address, digits, in_row, iso_date};
 
 /// Telephone numbers: the scanner asks [`find`] where digits begin, after all others.
 pub(crate) const DETECTOR: Detector = Detector { name: "phone", ..Detector::NEW };
 
 /// Fewest digits of a number.
-pub(crate) const DIGITS_MIN: usize = 7;
+pub(crate) const DIGITS_MIN: usize = 5;
+/// Fewest digits of one that no label stands before.
+pub(crate) const UNLABELLED_MIN: usize = 7;
 /// Groups that are read of one number.
 const GROUPS_MAX: usize = 12;
 /// Digits that are read of one number.
@@ -77,7 +82,11 @@ pub(crate) fn find(
         return None;
     }
     // An address is told by fewer bytes than most other things that have too few digits.
-    if iso_date(view, q) || address(view, q) || !known.goes_on(q) && too_few(view, q) {
+    if iso_date(view, q) || address(view, q) {
+        return None;
+    }
+    let few = !known.goes_on(q) && is_too_short(view, q, digits(view, q), words, hint);
+    if few {
         return None;
     }
     // Words around it are looked for last: most of a text has no number for which they matter.
@@ -86,8 +95,8 @@ pub(crate) fn find(
     }
     let (groups, before_them) = known.read(view, q);
     let n = groups.len();
-    if groups[n - 1].total() - before_them < DIGITS_MIN || a_date_follows(view, groups, before_them)
-    {
+    let digits = groups[n - 1].total() - before_them;
+    if is_too_short(view, q, digits, words, hint) || a_date_follows(view, groups, before_them) {
         return None;
     }
     let (start, plus, bracket) = prefix(view, q, groups);
@@ -107,9 +116,27 @@ pub(crate) fn find(
         hint,
         before: OnceCell::new(),
     };
-    let last = if plus { c.international(0).or_else(|| c.after_match()) } else { c.national() }?;
+    let last = match plus {
+        true => c.international(0).or_else(|| c.after_match()),
+        false if digits < UNLABELLED_MIN => c.local(),
+        false => c.national(),
+    }?;
     let end = c.groups[last].end();
     Some((start, extension(view, end).unwrap_or(end)))
+}
+
+/// Whether a number that begins at `q` has too few digits for what stands before it.
+fn is_too_short(
+    view: &View<'_>,
+    q: usize,
+    digits: usize,
+    words: Nearby<'_>,
+    hint: Option<Says>,
+) -> bool {
+    digits < DIGITS_MIN
+        || digits < UNLABELLED_MIN
+            && view.before(q) != Some(b'+')
+            && !is_labelled(view, q, words, hint)
 }
 
 /// Classes of bytes: may stand between two groups of digits that are one number (of what is not

@@ -2,40 +2,47 @@
 
 use super::super::words::Says;
 use super::candidate::Candidate;
-use super::country::country;
+use super::country::{Lengths, country};
 use super::groups::{Group, Sep};
 use super::{WORD_AFTER, WORD_BEFORE};
 use crate::fold::{BREAK, BULLET, NESTED_QUOTE};
+
+/// Fewest digits of a number behind an exit code.
+const EXIT_MIN: usize = 9;
+/// How near a telephone word stands before a number that is grouped like a date of birth.
+const CALLED_NEAR: usize = 20;
 
 impl Candidate<'_> {
     /// The last group of an international number whose country code begins in group `first`, after
     /// `+`.
     pub(crate) fn international(&self, first: usize) -> Option<usize> {
         let (digits, known) = self.first_digits(first, 0);
-        let (min, max) = country(&digits[..known])?;
+        let lengths = country(&digits[..known])?;
         // "+44 07700 900123": the trunk prefix was left in.
         let trunk = self.groups[first].len() <= 3
             && first + 1 < self.n
             && self.digit(first + 1, 0) == b'0'
             && !self.groups[first + 1].sep.paren;
-        self.extent(first, (min, max + usize::from(trunk)), 0)
+        self.extent(first, lengths, usize::from(trunk), 0)
     }
 
     /// The longest run of groups from `first` on that is complete: `skip` digits of a prefix, then
-    /// what `country` allows.
+    /// as many as `lengths` allow, or with a trunk prefix `trunk` more.
     pub(crate) fn extent(
         &self,
         first: usize,
-        (min, max): (usize, usize),
+        lengths: Lengths,
+        trunk: usize,
         skip: usize,
     ) -> Option<usize> {
+        let max = lengths.max() + trunk + skip;
         let mut total = 0;
         let mut best = None;
         for last in first..self.n {
             let g = self.groups[last];
             // "(0)": the trunk prefix that is not dialled from abroad.
-            let trunk = g.len() == 1 && self.digit(last, 0) == b'0' && g.sep.paren && last > first;
-            if !trunk {
+            let zero = g.len() == 1 && self.digit(last, 0) == b'0' && g.sep.paren && last > first;
+            if !zero {
                 total += g.len();
             }
             // Another number may follow where this one might still go on: "+49 30 901820 / 0171
@@ -44,14 +51,18 @@ impl Candidate<'_> {
                 && self.digit(last, 0) == b'0'
                 && self.parted(last - 1)
                 && best.is_some();
-            if total > max + skip || other {
+            if total > max || other {
                 break;
             }
+            // "+1 555-0132"
             let short = max == 11 && total == 8 + skip && self.shape(first, &[1, 3, 4]);
             let glued =
                 best.is_some() && self.view.at(g.end()).is_some_and(|b| b.is_ascii_alphabetic());
             let counts = best.is_some() && self.counts(last);
-            if (total >= min + skip || short) && !glued && !counts && self.right(last, true) {
+            let fits = total.checked_sub(skip).is_some_and(|total| {
+                lengths.fits(total) || trunk > 0 && lengths.fits(total - trunk)
+            });
+            if (fits || short) && !glued && !counts && self.right(last, true) {
                 best = Some(last);
             }
         }
@@ -125,7 +136,7 @@ impl Candidate<'_> {
         };
         let (digits, known) = self.first_digits(0, skip);
         let digits = &digits[..known];
-        let (min, max) = country(digits)?;
+        let lengths = country(digits)?;
         // Rows of numbers with leading zeros: "0061 0061".
         let row = self.n > 1 && self.groups[1].len() >= 4 && self.text(1).starts_with(b"00");
         if row || self.identifier() {
@@ -136,13 +147,14 @@ impl Candidate<'_> {
             let total = first.len().saturating_sub(2);
             // North America: area codes and exchanges begin with 2 to 9.
             let america = |i: usize| first.get(i).is_some_and(|d| *d >= b'2');
-            let fits = (min.max(9)..=max).contains(&total)
+            let fits = total >= EXIT_MIN
+                && lengths.fits(total)
                 && (digits[0] != b'1' || america(3) && america(6));
             if self.n == 1 && !fits && !self.phone_word(0, WORD_BEFORE, true) {
                 return None;
             }
         }
-        self.extent(0, (min.max(9), max), skip)
+        self.extent(0, lengths, 0, skip).filter(|last| self.total(*last) >= EXIT_MIN + skip)
     }
 
     /// 3-3-4 with or without a leading 1: the North American plan, and others of that shape.
@@ -300,7 +312,12 @@ impl Candidate<'_> {
 
     /// An area code in brackets before a number: (11) 4321-1234.
     fn after_area_code(&self) -> Option<usize> {
-        if !self.bracket || !(2..=5).contains(&self.groups[0].len()) {
+        // "[1234] [1234]" are two things.
+        let brackets = |from: usize| self.view.at(from) == Some(b']');
+        if !self.bracket
+            || !(2..=5).contains(&self.groups[0].len())
+            || self.n > 1 && brackets(self.groups[0].end()) && brackets(self.groups[1].end())
+        {
             return None;
         }
         (1..self.n)
@@ -322,7 +339,7 @@ impl Candidate<'_> {
         }
         (0..self.n).rev().find(|&last| {
             let total = self.total(last);
-            if !(7..=13).contains(&total)
+            if !(7..=14).contains(&total)
                 || self.groups[1..=last].iter().any(|g| !matches!(g.sep.odd, 0 | b'+'))
             {
                 return false;
@@ -332,7 +349,11 @@ impl Candidate<'_> {
             if !self.right(last, false) {
                 return false;
             }
-            let no_number = last == 0 && self.epoch() || self.years(last) || self.birth_date(last);
+            let no_number = last == 0 && self.epoch()
+                || self.years(last)
+                || self.birth_date(last) && !self.called(CALLED_NEAR)
+                || self.decimal(last)
+                || last == 0 && self.is_count();
             let row = self.digits_before
                 && self.hint.is_none()
                 && self.before().is_none_or(|n| n.gap > 24);

@@ -1,19 +1,17 @@
-//! US social security numbers: 3-2-4 with one kind of separator, or nine digits that are called
-//! one.
+//! US social security numbers, and taxpayer numbers of the same form: 3-2-4 with one kind of
+//! separator, or nine digits that are called one.
 //!
-//! Source: SSA randomization (area, group and serial that are never issued).
+//! Sources: SSA randomization (area, group and serial that are never issued); IRS, Internal Revenue
+//! Manual 3.21.263 (groups of individual taxpayer numbers).
 
-use super::{Detector, Digits, Span, View, glued};
+use super::super::{Detector, Digits, Span, View, glued, runs};
 
 /// US social security numbers.
 pub(crate) const DETECTOR: Detector =
-    Detector { name: "us_ssn", digit: Some(find), ..Detector::NEW };
+    Detector { name: "us_ssn", digit: Some(find), runs: runs(&[3, 9]), ..Detector::NEW };
 
 fn find(at: &Digits<'_>) -> Option<Span> {
     let (view, q) = (at.view, at.q);
-    if !matches!(at.run, 3 | 9) {
-        return None;
-    }
     let t = &view.text[q..];
     let (group_at, serial_at, len) = match t {
         [_, _, _, b'-', _, _, b'-', ..] | [_, _, _, b' ', _, _, b' ', ..] => (4, 7, 11),
@@ -27,9 +25,18 @@ fn find(at: &Digits<'_>) -> Option<Span> {
     };
     let area = number(0, 3)?;
     let (group, serial) = (number(group_at, group_at + 2)?, number(serial_at, len)?);
-    let issued = area != 0 && area != 666 && area < 900 && group != 0 && serial != 0;
+    let issued = match area {
+        0 | 666 => false,
+        900.. => is_taxpayer_group(group),
+        _ => group != 0 && serial != 0,
+    };
     (issued && !glued(view, q, q + len) && (len == 11 || called_ssn(view, q)))
         .then_some((q, q + len))
+}
+
+/// Whether an individual taxpayer number may have this group.
+pub(crate) fn is_taxpayer_group(group: u32) -> bool {
+    matches!(group, 50..=65 | 70..=88 | 90..=92 | 94..=99)
 }
 
 /// Whether the words right before `q` name a social security number.
