@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::super::policy::{ByOrg, Limits, ModelLimits, OrgLimits, RequestLimits};
 use super::super::reader::place::{Problems, suggest};
 use super::super::reader::shape::{At, Cap, PerOrg, Plain as _, Usd};
-use super::super::sections::{RawLimits, RawRules};
+use super::super::sections::{EntityName, RawLimits, RawRules};
 use super::label;
 use crate::glob::Glob;
 use crate::limit::bucket::Quota;
@@ -145,7 +145,7 @@ fn rules(raw: &RawRules, compiled: &mut Compiled, problems: &mut Problems) -> Op
     for error in errors {
         match error {
             RulesError::UnknownEntity(name) => {
-                let known = suggest(&name, ENTITIES.iter().copied());
+                let known = suggest(&name, EntityName::all());
                 problems.add(&raw.entities.at, format!("unknown entity; {known}"));
             }
             RulesError::Pattern { index, reason } => {
@@ -167,10 +167,10 @@ fn rules(raw: &RawRules, compiled: &mut Compiled, problems: &mut Problems) -> Op
 
 /// The rules; names are checked here, patterns and words where they are compiled.
 fn spec(raw: &RawRules, problems: &mut Problems) -> RulesSpec {
-    let mut entities: Vec<&At<String>> = Vec::new();
+    let mut entities: Vec<&At<EntityName>> = Vec::new();
     for entity in raw.entities.iter() {
-        if !ENTITIES.contains(&entity.value.as_str()) {
-            let hint = suggest(entity, ENTITIES.iter().copied());
+        if !EntityName::all().any(|name| name == entity.value.0) {
+            let hint = suggest(&entity.value.0, EntityName::all());
             problems.add(&entity.at, format!("unknown entity; {hint}"));
         } else if entities.iter().any(|known| known.value == entity.value) {
             problems.add(&entity.at, "given twice; keep one");
@@ -198,7 +198,7 @@ fn spec(raw: &RawRules, problems: &mut Problems) -> RulesSpec {
         );
     }
     RulesSpec {
-        entities: entities.iter().map(|e| e.value.clone()).collect(),
+        entities: entities.iter().map(|e| e.value.0.clone()).collect(),
         custom: raw
             .custom
             .iter()

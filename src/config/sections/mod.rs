@@ -32,7 +32,7 @@ pub(crate) use gateway::{RawClickHouse, RawGateway, Store};
 pub(crate) use intent::{RawExample, RawIntent};
 pub(crate) use limits::{RawFeatures, RawLimits};
 pub(crate) use providers::{RawProvider, RawRouting, RawTarget, RawTo};
-pub(crate) use redaction::RawRules;
+pub(crate) use redaction::{EntityName, RawRules};
 pub(crate) use upstream::{RawRetry, RawTargetTimeouts, RawTimeouts};
 
 use ailog::RawAiLog;

@@ -2,19 +2,47 @@
 
 use super::super::reader::node::Node;
 use super::super::reader::place::Problems;
-use super::super::reader::shape::{At, Hidden, Shape, section, words};
-use crate::redact::{Attachments, RulesSpec, TokenArrays};
+use super::super::reader::shape::{At, Hidden, Kind, Shape, section, words};
+use crate::redact::{Attachments, ENTITIES, ENTITY_GROUPS, RulesSpec, TokenArrays};
 
 words!(Attachments: "drop" => Attachments::Drop, "reject" => Attachments::Reject, "allow" => Attachments::Allow);
 
 words!(TokenArrays: "decode" => TokenArrays::Decode, "refuse" => TokenArrays::Refuse, "allow" => TokenArrays::Allow);
 
+/// The name of an entity, or of a group of them. Whether there is one of this name is checked where
+/// the rules are compiled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EntityName(pub String);
+
+impl EntityName {
+    /// The names that a policy may give.
+    pub fn all() -> impl Iterator<Item = &'static str> {
+        ENTITIES.iter().copied().chain(ENTITY_GROUPS.iter().map(|(group, _)| *group))
+    }
+}
+
+impl Shape for EntityName {
+    fn read(node: &Node, problems: &mut Problems) -> Option<EntityName> {
+        String::read(node, problems).map(EntityName)
+    }
+    fn json(&self) -> serde_json::Value {
+        self.0.json()
+    }
+    fn schema() -> serde_json::Value {
+        serde_json::json!({"enum": EntityName::all().collect::<Vec<_>>()})
+    }
+    fn kind() -> Kind {
+        String::kind()
+    }
+}
+
 section! {
     /// Redaction.
     RawRules => RulesSpec, ..default {
-        /// Entities that are found and replaced: email, phone, credit_card, iban, us_ssn, ip,
-        /// api_key.
-        entities: Vec<At<String>> => check = "[email, phone]";
+        /// Entities that are found and replaced, such as email, phone, credit_card and api_key, and
+        /// groups of them: @eu_ids, @all_ids, @financial, @network, @secrets (see
+        /// docs/redaction.md).
+        entities: Vec<At<EntityName>> => check = "[email, phone]";
         /// Images, audio and files: drop (a note replaces them), reject (415) or allow.
         attachments: Attachments = "drop";
         /// Text as token ids in embeddings and completions: decode (sent as text, redacted; 415 if
