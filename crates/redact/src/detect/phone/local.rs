@@ -154,8 +154,23 @@ pub(crate) fn may_be_short(text: &[u8], q: usize) -> bool {
         [] => true,
         [.., last] if last >= 0x80 => true,
         [.., before, last] if last.is_ascii_alphabetic() => {
-            ENDINGS[usize::from(before & 31)] >> (last & 31) & 1 == 1
+            let known = ENDINGS[usize::from(before & 31)] >> (last & 31) & 1 == 1;
+            known && !ends_longer(&text[lo..i])
         }
+        _ => false,
+    }
+}
+
+/// Whether a text ends like "is", "est" or "at", but with a longer word: "request 81234".
+fn ends_longer(text: &[u8]) -> bool {
+    let mut last = [0; 4];
+    let from = text.len().saturating_sub(last.len());
+    last[4 - (text.len() - from)..].copy_from_slice(&text[from..]);
+    last.make_ascii_lowercase();
+    match last {
+        [.., before, b'i' | b'e', b's'] | [.., before, b'a', b't'] => before.is_ascii_alphabetic(),
+        [before, b'i' | b'e', b's', b't'] => before.is_ascii_alphabetic(),
+        [.., b's', b't'] => true,
         _ => false,
     }
 }
