@@ -35,6 +35,7 @@ use crate::pipeline::admission::counters::Counters;
 use crate::pipeline::gateway::{AtWork, Gateway};
 use crate::pipeline::tenants::Tenants;
 use crate::pipeline::turns::Turns;
+use crate::placeholders::PlaceholderKeys;
 use crate::priority;
 use crate::server::{self, Ending, tls::TlsAcceptor};
 use crate::upstream::Upstream;
@@ -85,6 +86,8 @@ pub async fn start(loaded: Loaded) -> Result<App, Failure> {
     // The folder is ours by now.
     let objects = Arc::new(Objects::open(&settings.options.data_dir, Arc::clone(&metrics)));
 
+    let placeholders = PlaceholderKeys::open(&settings)
+        .map_err(|error| Failure::User(format!("placeholder_key: {error:#}")))?;
     let shared = shared_limits(&settings, &metrics, clock)?;
     let upstream = Upstream::new(policy.timeouts.connect, Arc::clone(&metrics), clock);
     let (bounds, places) =
@@ -102,6 +105,7 @@ pub async fn start(loaded: Loaded) -> Result<App, Failure> {
         upstream,
         log: log.clone(),
         objects,
+        placeholders,
         metrics,
         clock,
         tenants,

@@ -5,6 +5,13 @@
 
 use std::time::Duration;
 
+// ---- start --------------------------------------------------------------------------------------
+
+/// Shortest `placeholder_key`. A shorter one is refused with the configuration, or at the start.
+pub const PLACEHOLDER_KEY_BYTES_MIN: usize = 32;
+/// A word list in a file of its own. A larger one is refused with the policy.
+pub const WORDS_FILE_BYTES_MAX: u64 = 64 << 20;
+
 // ---- stage 1: accept ----------------------------------------------------------------------------
 
 /// How many times what is still free of a bound one party (an organisation, an address, all

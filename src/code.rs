@@ -124,6 +124,8 @@ codes! {
         "attachments are not allowed";
     UnsupportedMediaType: "unsupported_media_type", 415, "invalid_request_error", ClientError,
         "the content type or coding of the request body is not supported";
+    SensitiveData: "sensitive_data", 422, "invalid_request_error", ClientError,
+        "the request holds data that may not be sent";
     RateLimitExceeded: "rate_limit_exceeded", 429, "rate_limit_error", RateLimited,
         "a limit is reached";
     RedactionFailed: "redaction_failed", 500, "server_error", Refused,
@@ -173,6 +175,7 @@ mod tests {
                 "413 headers_too_large invalid_request_error client_error",
                 "415 attachments_not_allowed invalid_request_error client_error",
                 "415 unsupported_media_type invalid_request_error client_error",
+                "422 sensitive_data invalid_request_error client_error",
                 "429 rate_limit_exceeded rate_limit_error rate_limited",
                 "500 redaction_failed server_error refused",
                 "500 internal server_error refused",

@@ -25,6 +25,7 @@ mod cost;
 mod intent;
 pub mod limit;
 mod pipeline;
+mod placeholders;
 mod route;
 mod server;
 mod upstream;

@@ -122,6 +122,18 @@ series! {
         "Placeholders put into requests.",
         &["kind"]
     );
+    /// `action` (`count`, `drop_message`, `reject`), `kind` (as above; of removed messages, empty).
+    redaction_actions: IntCounterVec = counters(
+        "tollgate_redaction_actions_total",
+        "Matches that were counted and left, messages removed, and matches that refused a call.",
+        &["action", "kind"]
+    );
+    /// `kind` (as above).
+    answers_masked: IntCounterVec = counters(
+        "tollgate_answers_masked_total",
+        "Values taken out of answers because their calls had not sent them.",
+        &["kind"]
+    );
     /// Attachments that the redactor dropped.
     attachments_dropped: IntCounter = counter(
         "tollgate_attachments_dropped_total",

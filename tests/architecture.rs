@@ -116,6 +116,7 @@ const ROOMS: &[(&str, May, &[&str])] = &[
     ("ailog", Io, &["config", "redact", "wire"]),
     ("report", Io, &["ailog", "config", "cost", "wire"]),
     ("objects", Io, &[]),
+    ("placeholders", Io, &["config", "redact"]),
     // A refusal, and the tickets in progress: all that calls share is in `pipeline/gateway`.
     ("pipeline/refusal", Nothing, &["limit/bucket", "wire"]),
     ("intent/flights", Wait, &["intent/ticket", "pipeline/refusal"]),
@@ -133,6 +134,7 @@ const ROOMS: &[(&str, May, &[&str])] = &[
             "intent/results",
             "limit",
             "objects",
+            "placeholders",
             "redact",
             "report",
             "route",
@@ -596,6 +598,7 @@ const SERVICES: &[(&str, &str)] = &[
     ("matrix_anthropic.py", "Anthropic's Python SDK"),
     ("agent(\"claude\"", "Claude Code"),
     ("agent(\"codex\"", "Codex"),
+    ("pii_leak_benchmark.", "pii-leak-benchmark"),
 ];
 
 /// Packages that take long to install, or much room: the tests that need them are run by hand.

@@ -122,6 +122,10 @@ pub struct Row {
     pub dropped_fields: String,
     /// The provider's own word for the end of a translated answer.
     pub finish_reason: String,
+    /// What was done with matches besides placeholders: `count:phone=2,drop_message=1`.
+    pub redaction_actions: String,
+    /// Values taken out of the answer.
+    pub answer_masked: u32,
 }
 
 /// A UUIDv7 whose random bits need no system call: they distinguish rows, they are not a secret.
@@ -183,6 +187,8 @@ impl Row {
             translated: String::new(),
             dropped_fields: String::new(),
             finish_reason: String::new(),
+            redaction_actions: String::new(),
+            answer_masked: 0,
         }
     }
 }
@@ -293,4 +299,8 @@ columns! { |row, bodies|
     dropped_fields: Text, 3, &row.dropped_fields;
     /// the provider's own word for the end of a translated answer
     finish_reason: Label, 3, &row.finish_reason;
+    /// what redaction.actions did besides placeholders: count:phone=2,drop_message=1,reject:iban=1
+    redaction_actions: Text, 3, &row.redaction_actions;
+    /// values taken out of the answer that the call did not send (redaction.answers)
+    answer_masked: U32, 3, row.answer_masked;
 }

@@ -12,9 +12,10 @@ use std::path::{Path, PathBuf};
 use super::print;
 use crate::auth::key_set_fault;
 use crate::bounds::memory_max;
-use crate::config::policy::{Accept, JwksSource};
+use crate::config::policy::{Accept, JwksSource, Policy};
 use crate::config::{self, Loaded, OtherFile};
 use crate::failure::Failure;
+use crate::redact::Names;
 use crate::server::tls::TlsAcceptor;
 
 /// Arguments of `tollgate check`.
@@ -153,13 +154,25 @@ fn summary(loaded: &Loaded) -> String {
 fn memory(loaded: &Loaded) -> String {
     let bounds = loaded.settings.options.bounds;
     let capture = loaded.policy.ailog.capture_bytes;
-    let bytes = memory_max(bounds.connections, bounds.calls_in_flight, bounds.held_bytes, capture);
+    let bytes = memory_max(bounds.connections, bounds.calls_in_flight, bounds.held_bytes, capture)
+        .saturating_add(lists_memory(&loaded.policy));
     format!(
         "at most {} MiB, with {} connections and {} calls at their bounds",
         bytes >> 20,
         bounds.connections,
         bounds.calls_in_flight
     )
+}
+
+/// Memory of the long word lists: twice, because an edit is read while the old ones are in force.
+fn lists_memory(policy: &Policy) -> usize {
+    let mut lists: Vec<&Names> = Vec::new();
+    for names in policy.redaction.all().flat_map(|rules| rules.names()) {
+        if !lists.iter().any(|known| known.is(names)) {
+            lists.push(names);
+        }
+    }
+    lists.iter().map(|names| names.memory()).sum::<usize>().saturating_mul(2)
 }
 
 #[cfg(test)]

@@ -146,7 +146,7 @@ pub fn main() -> ExitCode {
         Command::Schema(args) => schema::run(&args),
         Command::Redact(configured) => configured
             .load(Uses::Redaction)
-            .and_then(|(args, loaded)| redact::run(args, &loaded.policy.redaction)),
+            .and_then(|(args, loaded)| redact::run(args, &loaded.settings, &loaded.policy)),
         Command::Report(configured) => configured
             .load(Uses::Log)
             .and_then(|(args, loaded)| report::run(args, &loaded.settings)),

@@ -16,10 +16,11 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use tollgate_wire::{Format, tokens};
 
 use super::print;
-use crate::config::policy::ByOrg;
+use crate::config::policy::{Policy, Settings};
 use crate::failure::Failure;
 use crate::ids::OrgId;
-use crate::redact::{BodyRedactor, Finding, Ledger, Redacted, Rules, TextRedactor};
+use crate::placeholders::PlaceholderKeys;
+use crate::redact::{BodyRedactor, Finding, Ledger, PlaceholderKey, Redacted, Rules, TextRedactor};
 use crate::visible::visible;
 
 /// Bytes read at once.
@@ -93,7 +94,12 @@ fn formats() -> impl TypedValueParser<Value = Format> {
 /// # Errors
 /// [`Failure::User`]: the file cannot be read, or the body is refused; what had already passed has
 /// been written.
-pub fn run(args: Args, policy: &ByOrg<Arc<Rules>>) -> Result<(), Failure> {
+pub fn run(args: Args, settings: &Settings, policy: &Policy) -> Result<(), Failure> {
+    let policy = &policy.redaction;
+    let keys = PlaceholderKeys::existing(settings)
+        .map_err(|error| Failure::User(format!("placeholder_key: {error:#}")))?;
+    let org = args.org.clone().unwrap_or_else(OrgId::anonymous);
+    let key = keys.and_then(|keys| keys.of(&org));
     let rules = args.org.as_ref().map_or(&policy.default, |org| policy.of(org));
     let (input, size): (Box<dyn Read>, Option<u64>) = match args.file.as_deref() {
         None => (Box::new(io::stdin().lock()), None),
@@ -112,7 +118,8 @@ pub fn run(args: Args, policy: &ByOrg<Arc<Rules>>) -> Result<(), Failure> {
         ..Report::default()
     };
     let mut output = BufWriter::with_capacity(PIECE, io::stdout().lock());
-    let result = filter(&args, rules, input, &mut output, &mut report);
+    let made = Made { rules, key };
+    let result = filter(&args, &made, input, &mut output, &mut report);
     // A reader that has seen enough (`| head`) is no failure.
     let result = match result.and_then(|()| Ok(output.flush()?)) {
         Err(Stop::Output(error)) => print::written(Err(error)),
@@ -135,9 +142,15 @@ impl From<io::Error> for Stop {
     }
 }
 
+/// What redactors are made with.
+struct Made<'r> {
+    rules: &'r Arc<Rules>,
+    key: Option<Arc<dyn PlaceholderKey>>,
+}
+
 fn filter(
     args: &Args,
-    rules: &Arc<Rules>,
+    made: &Made<'_>,
     mut input: impl Read,
     output: &mut impl Write,
     report: &mut Report,
@@ -145,13 +158,13 @@ fn filter(
     let first = read(&mut input)?;
     let begins = first.iter().find(|b| !b.is_ascii_whitespace());
     if args.jsonl {
-        return lines(args, rules, first, input, output, report);
+        return lines(args, made, first, input, output, report);
     }
     let json = args.json || !args.text && begins == Some(&b'{');
     let mut redactor = if json {
-        Either::Body(Box::new(body_redactor(rules, format(args, &first))))
+        Either::Body(Box::new(body_redactor(made, format(args, &first))))
     } else {
-        Either::Text(Box::new(TextRedactor::new(rules)))
+        Either::Text(Box::new(TextRedactor::new(made.rules)))
     };
     if report.explain {
         redactor.explain();
@@ -176,7 +189,7 @@ fn filter(
 /// One body a line. A line may be of any length.
 fn lines(
     args: &Args,
-    rules: &Arc<Rules>,
+    made: &Made<'_>,
     first: Bytes,
     mut input: impl Read,
     output: &mut impl Write,
@@ -197,7 +210,7 @@ fn lines(
             let part = rest.split_to(newline.unwrap_or(rest.len()));
             if !part.iter().all(u8::is_ascii_whitespace) || current.is_some() {
                 let redactor = current.get_or_insert_with(|| {
-                    let mut redactor = body_redactor(rules, format(args, &part));
+                    let mut redactor = body_redactor(made, format(args, &part));
                     if report.explain {
                         redactor.explain();
                     }
@@ -245,9 +258,12 @@ fn lines(
 }
 
 /// As the gateway redacts a body of this format.
-fn body_redactor(rules: &Arc<Rules>, format: Format) -> BodyRedactor {
-    let mut redactor = BodyRedactor::new(Arc::clone(rules), *format.schema(), false);
+fn body_redactor(made: &Made<'_>, format: Format) -> BodyRedactor {
+    let mut redactor = BodyRedactor::new(Arc::clone(made.rules), *format.schema(), false);
     redactor.decode_tokens(&tokens::OpenAi);
+    if let Some(key) = &made.key {
+        redactor.key_placeholders(Arc::clone(key));
+    }
     redactor
 }
 
@@ -434,7 +450,8 @@ mod tests {
         };
         let rules = Arc::new(Rules::compile(&spec).expect("rules"));
         let mut output = Vec::new();
-        let stop = match filter(args, &rules, input.as_bytes(), &mut output, &mut Report::default())
+        let made = Made { rules: &rules, key: None };
+        let stop = match filter(args, &made, input.as_bytes(), &mut output, &mut Report::default())
         {
             Ok(()) => None,
             Err(Stop::Input(text)) => Some(text),

@@ -23,6 +23,7 @@ use super::reader::shape::{Section, Shape};
 use super::reader::yaml;
 use super::sections::{RawGateway, RawPolicy};
 use super::uses::Uses;
+use super::words::{Stamp, WordFiles};
 use crate::bounds::CONFIG_FILE_BYTES_MAX;
 use crate::digest::{hex, sha256};
 
@@ -93,6 +94,8 @@ pub(crate) struct Snapshot {
     pub(crate) sections: Vec<(String, String)>,
     /// SHA-256 of what the keys of `gateway.yaml` say.
     pub(crate) gateway: String,
+    /// Word lists in files of their own, and how they were.
+    pub(crate) words: Vec<(PathBuf, Stamp)>,
 }
 
 /// The purpose for which a configuration is loaded.
@@ -232,13 +235,19 @@ impl Source {
     ) -> Result<Loaded, Problems> {
         let files = self.read(&mut problems);
         let joined = join(&files, wanted, &mut problems);
-        let version = version(
-            files.iter().filter(|f| f.holds != Holds::Gateway || joined.has_policy(&f.name)),
-        );
         let mut gateway_says = String::new();
         joined.gateway.write(&mut gateway_says);
         let gateway = RawGateway::read(&joined.gateway, &mut problems);
         let policy = RawPolicy::read(&joined.policy, &mut problems);
+        let read = |raw| WordFiles::read(raw, &self.folders());
+        let words = policy.as_ref().map(read).unwrap_or_default();
+        let version = version(
+            files
+                .iter()
+                .filter(|f| f.holds != Holds::Gateway || joined.has_policy(&f.name))
+                .map(|f| &*f.text)
+                .chain(words.texts()),
+        );
         let shown = shown(gateway.as_ref(), policy.as_ref());
         let others = other_files(gateway.as_ref(), policy.as_ref(), &problems);
         // A file that is no YAML holds sections that were not seen.
@@ -246,7 +255,8 @@ impl Source {
             check::ways_in(raw, &mut problems);
         }
         let settings = gateway.and_then(|raw| check::settings(&raw, &mut problems));
-        let policy = policy.and_then(|raw| check::policy(&raw, version, now_ms, &mut problems));
+        let policy =
+            policy.and_then(|raw| check::policy(&raw, &words, version, now_ms, &mut problems));
         if let (Some((settings, _)), Some(policy)) = (&settings, &policy) {
             problems.use_unresolved(|path| purpose.uses().value(path, settings, policy));
         }
@@ -262,6 +272,7 @@ impl Source {
                     snapshot: Snapshot {
                         sections: joined.sections,
                         gateway: hex(&sha256(gateway_says.as_bytes())),
+                        words: words.stamps(),
                         files: files.into_iter().map(|f| (f.name, Content::Text(f.text))).collect(),
                     },
                 },
@@ -467,13 +478,13 @@ fn yaml_files(folder: &Path, problems: &mut Problems) -> Vec<PathBuf> {
     paths
 }
 
-/// Twelve hex digits of the SHA-256 of the policy files.
-fn version<'a>(files: impl Iterator<Item = &'a SourceFile>) -> Arc<str> {
+/// Twelve hex digits of the SHA-256 of the policy files and the word lists.
+fn version<'a>(files: impl Iterator<Item = &'a str>) -> Arc<str> {
     let mut context = digest::Context::new(&digest::SHA256);
-    for file in files {
+    for text in files {
         // Lengths first, so that no two sets of files look alike.
-        context.update(&(file.text.len() as u64).to_le_bytes());
-        context.update(file.text.as_bytes());
+        context.update(&(text.len() as u64).to_le_bytes());
+        context.update(text.as_bytes());
     }
     Arc::from(&hex(context.finish().as_ref())[..12])
 }

@@ -21,6 +21,7 @@ pub(crate) mod sections;
 mod uses;
 mod warn;
 pub(crate) mod watch;
+mod words;
 
 #[cfg(test)]
 mod tests;

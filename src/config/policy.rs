@@ -19,8 +19,8 @@ use tollgate_wire::translate::model::Overrides;
 pub use super::reader::shape::ByOrg;
 pub use super::sections::{
     Accept, AiLogPolicy, Algorithm, AuthOptions, ClickHouseOptions, Durability, Fail, Features,
-    GatewayOptions, IntentOptions, JwtOptions, KeyOptions, LimitOptions, LogFormat, LogOptions,
-    ProviderOptions, RoutingOptions, StoredObjects, Timeouts, Tls,
+    GatewayOptions, IntentOptions, JwtOptions, KeyOptions, KeySource, LimitOptions, LogFormat,
+    LogOptions, ProviderOptions, RoutingOptions, StoredObjects, Timeouts, Tls,
 };
 use crate::cost::PriceList;
 use crate::glob::Glob;
@@ -45,6 +45,8 @@ pub struct Settings {
     pub store: StoreKind,
     /// The store of the limits' counters.
     pub limits_store: LimitsStore,
+    /// The secret of stable placeholders; without one, `data_dir` keeps a random one.
+    pub placeholder_key: Option<KeySource>,
     pub options: GatewayOptions,
 }
 

@@ -390,6 +390,11 @@ fn rules_of_the_policy() {
             "1:32: redaction.restore_arguments: ",
             "without `restore: true`",
         ),
+        (
+            "redaction: {restore: true, placeholders: plain}",
+            "1:42: redaction.placeholders: ",
+            "plain placeholders cannot be restored; give numbered or stable",
+        ),
         ("redaction: {allow: [a@b.de, '+ ']}", "1:29: redaction.allow[1]: ", "can match nothing"),
         (
             "auth: {jwt: {algorithms: [none]}}",
@@ -1092,6 +1097,8 @@ fn rules_of_the_gateway() {
         ("store: mysql", "1:8: store: ", "choose from embedded, clickhouse"),
         ("clickhouse: {url: 'clickhouse:9000'}", "1:19: clickhouse.url: ", "http://host:port"),
         ("clickhouse: {database: 'a; drop'}", "1:24: clickhouse.database: ", "A-Z a-z 0-9 _"),
+        ("placeholder_key: short", "1:18: placeholder_key: ", "5 bytes; give at least 32"),
+        ("placeholder_key: {path: x}", "1:18: placeholder_key: ", "write {file: PATH}"),
         ("limits_store: redis", "1:15: limits_store: ", "redis://host:port"),
         ("limits_store: 'redis://h:99999'", "1:15: limits_store: ", "redis://host:port"),
         ("clickhouse: {url: 'http://h:99999'}", "1:19: clickhouse.url: ", "http://host:port"),

@@ -298,6 +298,17 @@ fn redaction(policy: &Policy, list: &mut Vec<String>) {
     for (org, _) in orgs {
         warning(list, &format!("redaction.orgs.{org}.entities"), text);
     }
+    let passes = "mask; audio and images cannot be masked: answers of `audio/speech`, \
+        `images/generations` and of endpoints with other formats than text and JSON pass as they are";
+    if policy.redaction.default.mask_answers() {
+        warning(list, "redaction.answers", passes);
+    }
+    let mut orgs: Vec<_> =
+        policy.redaction.orgs.iter().filter(|(_, rules)| rules.mask_answers()).collect();
+    orgs.sort_by_key(|(org, _)| org.as_str());
+    for (org, _) in orgs.iter().filter(|_| !policy.redaction.default.mask_answers()) {
+        warning(list, &format!("redaction.orgs.{org}.answers"), passes);
+    }
 }
 
 /// Parts of a header's name that tell of a credential.

@@ -31,6 +31,7 @@ use super::reader::place::{Place, Problems};
 use super::reader::shape::Section;
 use super::sections::RawPolicy;
 use super::warn::{warnings, without_policy};
+use super::words;
 use crate::clock;
 use crate::lock::lock;
 use crate::metrics::Metrics;
@@ -99,6 +100,8 @@ pub(crate) struct State {
     in_force: Snapshot,
     /// The files as they were when they were last looked at.
     seen: Vec<(String, Content)>,
+    /// The word lists of the policy in force, as they were then.
+    words: Vec<(PathBuf, words::Stamp)>,
     /// `gateway.yaml` as the process began with it.
     gateway: String,
     settings: Arc<Settings>,
@@ -240,6 +243,7 @@ impl State {
             metrics,
             in_force: origin.snapshot.clone(),
             seen: origin.snapshot.files.clone(),
+            words: origin.snapshot.words.clone(),
             gateway: origin.snapshot.gateway.clone(),
             settings: Arc::clone(&origin.settings),
             status,
@@ -251,10 +255,12 @@ impl State {
     /// Reads the files; replaces the policy if they hold a good one that differs.
     fn check(&mut self, ask: Ask) -> Result<(), Problems> {
         let contents = self.source.contents();
-        if contents == self.seen && ask == Ask::Change {
+        let words: Vec<_> =
+            self.words.iter().map(|(path, _)| (path.clone(), words::stamp(path))).collect();
+        if contents == self.seen && words == self.words && ask == Ask::Change {
             return Ok(());
         }
-        self.seen = contents;
+        (self.seen, self.words) = (contents, words);
         let loaded = match self.source.load(clock::wall_ms()) {
             Ok(loaded) => loaded,
             Err(problems) => return Err(self.refuse(problems)),
@@ -266,6 +272,7 @@ impl State {
         }
         // The loaded content counts, even if the files have changed since they were compared.
         self.seen.clone_from(&loaded.origin.snapshot.files);
+        self.words.clone_from(&loaded.origin.snapshot.words);
         let restart_needed = loaded.origin.snapshot.gateway != self.gateway;
         if restart_needed && !self.status.restart_needed {
             tracing::warn!(

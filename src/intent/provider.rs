@@ -199,6 +199,9 @@ impl AiProvider {
         drop(pace);
         body.finish().map_err(|error| match error {
             RedactError::Attachment { reason } => Refusal::new(Code::AttachmentsNotAllowed, reason),
+            error @ RedactError::Sensitive { .. } => {
+                Refusal::new(Code::SensitiveData, error.to_string())
+            }
             _ => Refusal::new(
                 Code::RedactionFailed,
                 "the ticket could not be redacted and was not forwarded",

@@ -18,6 +18,7 @@ use crate::intent::flights::Flights;
 use crate::intent::results::Results;
 use crate::metrics::Metrics;
 use crate::objects::Objects;
+use crate::placeholders::PlaceholderKeys;
 use crate::upstream::Upstream;
 
 /// The state that all calls share.
@@ -31,6 +32,8 @@ pub struct Gateway {
     pub log: AiLog,
     /// Whose the objects are that providers keep.
     pub objects: Arc<Objects>,
+    /// Keys of stable placeholders.
+    pub placeholders: PlaceholderKeys,
     pub metrics: Arc<Metrics>,
     pub clock: Clock,
     /// The bounds that callers share.

@@ -35,7 +35,7 @@ pub mod walk;
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, header};
@@ -129,7 +129,9 @@ pub async fn proxy(
         Ok(()) => answer(&walk, &endpoint, &caller, upload, entry, &mut record).await,
         Err(refusal) => Err(refusal),
     };
-    let (mut answer, place) = match answered {
+    let judged =
+        answered.and_then(|answered| answer_out::judge(&answered.0, &record).map(|()| answered));
+    let (mut answer, place) = match judged {
         Ok(answered) => answered,
         Err(refusal) => {
             record.refuse(&refusal);
@@ -142,10 +144,10 @@ pub async fn proxy(
     let is_long = answer_out::is_long(&answer);
     let reading = answer_out::read(&walk, &endpoint, &caller, &mut answer, &mut record);
     // A short answer is read without waiting, so that the walk's future has no place for it.
-    if is_long {
-        Box::pin(reading).await
-    } else {
-        at_once(reading)
+    let read = if is_long { Box::pin(reading).await } else { at_once(reading) };
+    if let Err(refusal) = read {
+        record.refuse(&refusal);
+        return Err(Refusal { quota: Some(decision), ..refusal });
     }
     let (redactions, trail) = (record.redactions(), record.trail());
     let (mut response, pending) =
@@ -374,6 +376,7 @@ async fn send(
         return Err(Refusal::new(Code::AttachmentsNotAllowed, message).closing());
     }
     record.took_from_head(&leaving.ledger);
+    body_in::judge_head(rules, &leaving.ledger)?;
     let room = walk.bytes();
     let turns = &walk.gateway.turns;
     let apart = |job| turns.apart(turns.group(caller), job);
@@ -421,9 +424,14 @@ async fn send(
 }
 
 /// Runs what does not wait.
-fn at_once(work: impl Future<Output = ()>) {
-    let polled = pin!(work).poll(&mut Context::from_waker(Waker::noop()));
-    debug_assert!(polled.is_ready(), "it does not wait");
+fn at_once<T>(work: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
+    match pin!(work).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(done) => done,
+        Poll::Pending => {
+            debug_assert!(false, "it does not wait");
+            Err(Refusal::of(Code::Internal))
+        }
+    }
 }
 
 /// The bounds that a body sets to its answer, as far as they are known.

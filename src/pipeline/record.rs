@@ -12,6 +12,7 @@ use std::time::Duration;
 use tollgate_wire::estimate::{self, Asked, Makes};
 use tollgate_wire::usage::{TokenUsage, UsageSource};
 
+use super::answer_out::rewrite::Rewriting;
 use super::body_in::{Reserved, Seen};
 use super::gateway::Gateway;
 use super::refusal::Refusal;
@@ -25,7 +26,7 @@ use crate::cost::{Call, output};
 use crate::limit::meters::Reservation;
 use crate::lock::lock;
 use crate::metrics::{Metrics, status_label};
-use crate::redact::{Ledger, Redacted, Values};
+use crate::redact::{Ledger, Own, Redacted, Values};
 use crate::share::Held;
 use crate::upstream::Trail;
 
@@ -50,6 +51,10 @@ pub struct Record {
     bills: Option<Makes>,
     /// The values behind the placeholders of this call, if they are restored.
     pub values: Option<Values>,
+    /// The values that this call has sent, if those of others are taken out of its answer.
+    pub own: Option<Own>,
+    /// What was taken out of its answer.
+    masked: Ledger,
     /// Memory for a request body that is kept until the call is over.
     pub held: Option<Held>,
     clock: Clock,
@@ -85,6 +90,8 @@ impl Record {
             reserved: None,
             bills: None,
             values: None,
+            own: None,
+            masked: Ledger::default(),
             held: None,
             clock: gateway.clock,
             started,
@@ -184,6 +191,25 @@ impl Record {
     /// Whether the call asked for an answer in JSON.
     pub fn answers_json(&self) -> bool {
         self.seen().is_some_and(|seen| lock(seen).facts.json_answer)
+    }
+
+    /// What is done with the answer of this call, which was translated if `translated`. Asked once.
+    pub fn rewriting(&mut self, translated: bool) -> Rewriting {
+        let json = self.answers_json();
+        let values = self.values.take().filter(|values| !values.is_empty());
+        let rules = self.policy.redaction.of(&self.row.org_id);
+        Rewriting {
+            mask: self.own.clone().map(|own| (Arc::clone(rules), own)),
+            values: values.map(|values| values.for_json(json).for_translated(translated)),
+            translated,
+        }
+    }
+
+    /// Notes what was taken out of the answer so far.
+    pub fn masked(&mut self, ledger: &Ledger) {
+        if self.masked != *ledger {
+            self.masked = ledger.clone();
+        }
     }
 
     /// The value of `x-tollgate-redactions`: `email=1,phone=2`, only kinds that occurred; e-mail
@@ -401,6 +427,10 @@ impl Record {
 
     /// Copies the attempts and the request body's figures into the row.
     fn settle(&mut self) {
+        self.row.answer_masked = self.masked.total();
+        for (kind, count) in &self.masked.counts {
+            self.metrics.answers_masked.with_label_values(&[&**kind]).inc_by(u64::from(*count));
+        }
         self.name_provider();
         self.name_model();
         let Some(seen) = self.seen.clone() else {
@@ -425,6 +455,7 @@ impl Record {
     }
 
     fn note_ledger(&mut self, ledger: &Ledger) {
+        self.note_actions(ledger);
         let row = &mut self.row;
         for (kind, count) in &ledger.counts {
             match &**kind {
@@ -438,6 +469,23 @@ impl Record {
         }
         row.attachments_dropped += ledger.attachments;
         self.metrics.attachments_dropped.inc_by(u64::from(ledger.attachments));
+    }
+
+    /// Notes what was done with matches besides placeholders.
+    fn note_actions(&mut self, ledger: &Ledger) {
+        let rules = self.policy.redaction.of(&self.row.org_id);
+        let rejected = rules.rejected(ledger);
+        let left = ledger.left.iter().map(|(kind, n)| ("count", &**kind, *n));
+        let removed = (ledger.messages > 0).then_some(("drop_message", "", ledger.messages));
+        let rejected = rejected.iter().map(|kind| ("reject", &**kind, ledger.count(kind)));
+        for (action, kind, count) in left.chain(removed).chain(rejected) {
+            let counter = &self.metrics.redaction_actions;
+            counter.with_label_values(&[action, kind]).inc_by(u64::from(count));
+            let all = &mut self.row.redaction_actions;
+            let comma = if all.is_empty() { "" } else { "," };
+            let colon = if kind.is_empty() { "" } else { ":" };
+            all.push_str(&format!("{comma}{action}{colon}{kind}={count}"));
+        }
     }
 
     fn count(&mut self, elapsed: Duration) {
@@ -527,6 +575,8 @@ mod tests {
             reserved: None,
             bills: None,
             values: None,
+            own: None,
+            masked: Ledger::default(),
             held: None,
             clock,
             started: clock.now(),

@@ -258,13 +258,18 @@ impl Walk<'_> {
         let mut redactor =
             BodyRedactor::new(Arc::clone(rules), *endpoint.format.schema(), options.usage_option);
         redactor.decode_tokens(&tokens::OpenAi);
+        if rules.need_key()
+            && let Some(key) = self.gateway.placeholders.of(&caller.org)
+        {
+            redactor.key_placeholders(key);
+        }
         if policy.routing.options.force_store_false && options.store_option {
             redactor.forbid_store();
         }
         if policy.routing.renames {
             redactor.locate_model();
         }
-        record.values = redactor.values();
+        (record.values, record.own) = (redactor.values(), redactor.own());
         let capture = if policy.ailog.capture_request { policy.ailog.capture_bytes } else { 0 };
         let mut intake = Intake::new(arriving, redactor, self.pace(caller), bytes_max, capture);
         if let Some(coding) = coding {
@@ -306,6 +311,7 @@ impl Walk<'_> {
             return Err(model_not_allowed());
         }
         record.took_from_head(&query.ledger);
+        body_in::judge_head(rules, &query.ledger)?;
         if query.text.is_empty() {
             return Ok(endpoint.path.clone());
         }

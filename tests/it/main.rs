@@ -48,6 +48,7 @@ mod operators;
 mod operators_log;
 mod output;
 mod overload;
+mod pii_benchmark;
 mod privacy;
 mod proxy;
 mod redaction;

@@ -227,6 +227,161 @@ fn placeholders_are_put_back_for_the_caller_alone() {
     }
 }
 
+/// The text of a streamed answer.
+fn said_in(stream: &str) -> String {
+    let events = stream.lines().filter_map(|line| line.strip_prefix("data: "));
+    let events = events.filter_map(|event| serde_json::from_str::<Value>(event).ok());
+    let text = |event: Value| event["choices"][0]["delta"]["content"].as_str().map(str::to_owned);
+    events.filter_map(text).collect()
+}
+
+#[test]
+fn a_placeholder_of_an_earlier_call_is_never_a_value_of_this_one() {
+    let provider = Provider::start();
+    let gateway = Setup::new(&provider)
+        .section("redaction", "{restore: true, restore_arguments: true}")
+        .start();
+    let history = json!({"model": "gpt-4o-mini", "messages": [
+        {"role": "user", "content": "who wrote?"},
+        {"role": "assistant", "content": "It was [REDACTED_EMAIL_1]."},
+        {"role": "user", "content": "thanks; now write to jane@example.com"},
+    ]});
+    let said = "[REDACTED_TEXT_1] wrote; I write to [redacted email 1].";
+    provider.always(step::chat(said));
+    let reply = gateway.post(PATH, &jwt("acme"), &history);
+    let sent = provider.only().json();
+    assert_eq!(sent["messages"][1]["content"], "It was [REDACTED_TEXT_1].");
+    assert_eq!(sent["messages"][2]["content"], "thanks; now write to [REDACTED_EMAIL_1]");
+    assert_eq!(
+        reply.ok().json()["choices"][0]["message"]["content"],
+        "[REDACTED_EMAIL_1] wrote; I write to jane@example.com."
+    );
+    assert_eq!(reply.header("x-tollgate-redactions"), Some("email=1"));
+}
+
+#[test]
+fn stable_placeholders_outlast_calls_and_gateways() {
+    let provider = Provider::start();
+    let setup = |key: &str| {
+        Setup::new(&provider)
+            .setting("placeholder_key", key)
+            .section("redaction", "{placeholders: stable, restore: true}")
+            .start()
+    };
+    let (one, two) =
+        ("one-secret-of-at-least-32-bytes-here", "two-secret-of-at-least-32-bytes-here");
+    let sent = |gateway: &Gateway, org: &str, text: &str| {
+        gateway.chat(org, text).ok();
+        let seen = provider.seen();
+        let last = seen.last().expect("a call").json();
+        last["messages"][0]["content"].as_str().expect("text").to_owned()
+    };
+    let first = {
+        let gateway = setup(one);
+        let first = sent(&gateway, "acme", "jane@example.com");
+        assert!(first.starts_with("[REDACTED_EMAIL_") && first.len() == 27, "{first}");
+        assert_eq!(sent(&gateway, "acme", "joe@example.com jane@example.com")[28..], first);
+        assert_ne!(sent(&gateway, "globex", "jane@example.com"), first);
+        // Typed by one who has not sent the value, it stands for nothing.
+        provider.script([step::chat(&format!("It is {first}"))]);
+        let reply = gateway.chat("acme", &format!("whose is {first}? joe@example.com"));
+        assert_eq!(reply.ok().json()["choices"][0]["message"]["content"], format!("It is {first}"));
+        first
+    };
+    let replica = setup(one);
+    assert_eq!(sent(&replica, "acme", "jane@example.com"), first);
+    assert_ne!(sent(&setup(two), "acme", "jane@example.com"), first);
+}
+
+#[test]
+fn actions_reject_remove_and_count() {
+    let provider = Provider::start();
+    let gateway = Setup::new(&provider)
+        .section(
+            "redaction",
+            "{entities: [email], actions: {credit_card: reject, iban: drop_message, phone: count}}",
+        )
+        .start();
+    let card = "4111 1111 1111 1111";
+    let refused = gateway.chat("acme", &format!("my card {card}, jane@example.com"));
+    refused.refused(422, "sensitive_data");
+    let error = refused.text().to_owned();
+    assert!(error.contains("credit_card") && !error.contains("4111"), "{error}");
+    // A long body is sent while it is read: the attempt is ended before its body is complete.
+    let long = format!("{} {card}", "word ".repeat(40 << 10));
+    gateway.chat("acme", &long).refused(422, "sensitive_data");
+    let query = format!("{PATH}?card=4111111111111111");
+    gateway.post(&query, &jwt("acme"), &chat("hello")).refused(422, "sensitive_data");
+    assert!(provider.seen().iter().all(|request| !request.text().contains("4111")));
+    let body = json!({"model": "gpt-4o-mini", "messages": [
+        {"role": "user", "content": "pay to DE89 3704 0044 0532 0130 00"},
+        {"role": "user", "content": "and call +44 20 7946 0958 or jane@example.com"},
+    ]});
+    gateway.post(PATH, &jwt("acme"), &body).ok();
+    // The beginning of the long body may have come, too.
+    let seen = provider.seen();
+    let sent = seen.iter().find(|request| request.text().contains("message removed"));
+    let sent = sent.expect("the last call").json();
+    assert_eq!(sent["messages"][0], json!({"role": "user", "content": "[message removed]"}));
+    assert_eq!(sent["messages"][1]["content"], "and call +44 20 7946 0958 or [REDACTED_EMAIL]");
+    let rows = gateway.rows(4);
+    let actions: Vec<&str> =
+        rows.iter().map(|row| row["redaction_actions"].as_str().expect("text")).collect();
+    assert_eq!(
+        actions,
+        [
+            "reject:credit_card=1",
+            "reject:credit_card=1",
+            "reject:credit_card=1",
+            "count:phone=1,drop_message=1"
+        ]
+    );
+    assert_eq!(rows[0]["error_code"], "sensitive_data");
+}
+
+#[test]
+fn values_that_a_call_has_not_sent_are_taken_out_of_its_answer() {
+    let provider = Provider::start();
+    let gateway = Setup::new(&provider)
+        .section("redaction", "{restore: true, answers: mask, orgs: {open: {answers: 'off'}}}")
+        .start();
+    let words = ["Not joe", "@exam", "ple.com but [REDACTED_EM", "AIL_1] or +44 20 79", "46 0958."];
+    provider.script([
+        step::chat(&words.concat()),
+        step::sse(&step::chat_events(&words, true)),
+        step::one_byte_per_frame(&step::chat_events(&words, true)),
+        step::chat(&words.concat()),
+    ]);
+    let asked = "write to jane@example.com";
+    let expected = "Not [REDACTED_EMAIL] but jane@example.com or [REDACTED_PHONE].";
+    let whole = gateway.chat("acme", asked);
+    assert_eq!(whole.ok().json()["choices"][0]["message"]["content"], expected);
+    let mut body = chat(asked);
+    body["stream"] = json!(true);
+    for _ in 0..2 {
+        let stream = gateway.post(PATH, &jwt("acme"), &body);
+        assert_eq!(said_in(stream.ok().text()), expected);
+        assert!(stream.ok().text().ends_with("data: [DONE]\n\n"));
+    }
+    let open = gateway.chat("open", asked);
+    assert!(open.ok().text().contains("joe@example.com"));
+    let masked: Vec<i64> = gateway
+        .rows(4)
+        .iter()
+        .map(|row| row["answer_masked"].as_i64().expect("a number"))
+        .collect();
+    assert_eq!(masked, [2, 2, 2, 0]);
+}
+
+#[test]
+fn an_answer_that_cannot_be_read_is_not_passed_on() {
+    let provider = Provider::start();
+    let gateway = Setup::new(&provider).section("redaction", "answers: mask").start();
+    let headers = [("content-type", "application/json"), ("content-encoding", "br")];
+    provider.script([step::with_headers(200, &headers, b"abcd")]);
+    gateway.chat("acme", "hello").refused(503, "provider_unavailable");
+}
+
 #[test]
 fn allowed_values_leave_as_they_are() {
     let provider = Provider::start();

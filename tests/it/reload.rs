@@ -7,6 +7,36 @@ use crate::support::step::{self, Act};
 use crate::support::{Provider, Setup, chat, eventually, jwt, request};
 
 #[test]
+fn a_word_list_in_a_file_is_read_again_when_it_changes() {
+    let provider = Provider::start();
+    let gateway = Setup::new(&provider).start();
+    let list = gateway.folder().join("customers.txt");
+    std::fs::write(&list, "Blue Harbour\nFalcon\n").expect("written");
+    let terms = "terms: [{name: customers, words_file: customers.txt, replacement: '[CUSTOMER]'}]";
+    gateway.edit_and_wait("redaction", terms);
+    let sent = |text: &str| {
+        gateway.chat("acme", text).ok();
+        let seen = provider.take_seen();
+        seen[0].json()["messages"][0]["content"].as_str().expect("text").to_owned()
+    };
+    assert_eq!(sent("blue harbour, Falcon, Heron"), "[CUSTOMER], [CUSTOMER], Heron");
+    let change = |text: &str| {
+        let before = gateway.policy_version();
+        std::fs::write(&list, text).expect("written");
+        eventually("the edited list", || (gateway.policy_version() != before).then_some(()));
+    };
+    change("Heron\n");
+    assert_eq!(sent("blue harbour, Falcon, Heron"), "blue harbour, Falcon, [CUSTOMER]");
+    // A list that cannot be used is refused as any edit.
+    std::fs::write(&list, "\n").expect("written");
+    eventually("the refusal", || {
+        let problems = gateway.config()["last_refused"]["problems"].to_string();
+        problems.contains("customers.txt").then_some(())
+    });
+    assert_eq!(sent("Falcon, Heron"), "Falcon, [CUSTOMER]");
+}
+
+#[test]
 fn edits_never_drop_a_call() {
     let provider = Provider::start();
     let gateway = Arc::new(Setup::new(&provider).start());

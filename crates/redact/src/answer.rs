@@ -12,10 +12,13 @@ use bytes::{Bytes, BytesMut};
 use super::RulesSpec;
 use super::block::{self, Block};
 
+use super::mask::Own;
 use super::out::Out;
 use super::rules::kind;
 use super::scan::{Blob, Look, Op, Scanner};
-use super::{Attachments, BodyRedactor, Finding, Ledger, RedactError, Redacted, Rules, Schema};
+use super::{
+    Action, Attachments, BodyRedactor, Finding, Ledger, RedactError, Redacted, Rules, Schema,
+};
 
 /// Redacts a plain text, piece by piece.
 #[derive(Debug)]
@@ -31,6 +34,10 @@ pub struct TextRedactor {
     findings: Option<Vec<Finding>>,
     /// Where each kind stands in the ledger.
     counted: Vec<usize>,
+    /// The last match stays, and so does what belongs to it.
+    leaving: bool,
+    /// Values that stay.
+    own: Option<Own>,
 }
 
 impl TextRedactor {
@@ -48,7 +55,17 @@ impl TextRedactor {
             pending_len: 0,
             findings: None,
             counted: Vec::new(),
+            leaving: false,
+            own: None,
         }
+    }
+
+    /// A redactor for an answer on its way to a caller whose values these are, which stay.
+    pub fn masking(rules: &Rules, own: &Own) -> TextRedactor {
+        let mut redactor = TextRedactor::new(rules);
+        redactor.scanner.digests = true;
+        redactor.own = Some(own.clone());
+        redactor
     }
 
     /// From here on every match is kept for [`TextRedactor::findings`].
@@ -148,8 +165,18 @@ impl TextRedactor {
     fn carry_out(&mut self) {
         for op in self.scanner.ops.drain(..) {
             match op {
-                Op::Replace { from, to, kind, .. } => {
+                Op::Replace { from, to, kind, value, .. } => {
                     let what = &self.rules.0.kinds[kind as usize];
+                    let stays = |own: &Own| !self.rules.0.masks(kind) || own.has(value);
+                    self.leaving = self.own.as_ref().is_some_and(stays);
+                    if self.leaving {
+                        continue;
+                    }
+                    self.leaving = what.action == Action::Count;
+                    if self.leaving {
+                        self.ledger.leave(&what.name);
+                        continue;
+                    }
                     self.out.advance(from);
                     self.out.skip(to);
                     self.out.write(what.replacement.as_bytes());
@@ -168,6 +195,7 @@ impl TextRedactor {
                         });
                     }
                 }
+                Op::Drop { .. } if self.leaving => {}
                 Op::Drop { to } => self.out.skip(to),
             }
         }
@@ -284,6 +312,10 @@ impl<const N: usize> TextsRedactor<N> {
             return Err(RedactError::Attachment {
                 reason: "attachments are not allowed".to_owned(),
             });
+        }
+        let kinds = self.rules.rejected(&self.ledger);
+        if !kinds.is_empty() {
+            return Err(RedactError::Sensitive { kinds });
         }
         // Text stays text: placeholders stand for whole matches, and those begin and end
         // between characters.

@@ -16,8 +16,15 @@ pub const REDACT_TOKENS_MAX: usize = 1 << 20;
 pub const CUSTOM_PATTERNS_MAX: usize = 64;
 /// Words in all word lists of one policy. More are refused with the policy.
 pub const TERMS_MAX: usize = 50_000;
+/// Longest match of a custom pattern or word that is found for certain, in folded bytes.
+pub const CUSTOM_SPAN_MAX: usize = 1024;
+/// Names in one list that comes from a file. More are refused with the policy.
+pub const NAMES_MAX: usize = 1_000_000;
 /// A compiled custom pattern, in bytes. A larger one is refused with the policy.
 pub const CUSTOM_REGEX_BYTES_MAX: usize = 1 << 20;
+/// How far behind the first value for which a body is refused others are looked for, in bytes, so
+/// that the refusal names all kinds.
+pub const REJECT_LOOK_BYTES_MAX: u64 = 64 << 10;
 /// Values of one call that get a number and are put back in its answer. Further ones get the plain
 /// placeholder.
 pub const RESTORE_VALUES_MAX: usize = 1024;
@@ -25,6 +32,9 @@ pub const RESTORE_VALUES_MAX: usize = 1024;
 pub const RESTORE_VALUE_BYTES_MAX: usize = 1 << 10;
 /// All such values of one call, in bytes.
 pub const RESTORE_BYTES_MAX: usize = 64 << 10;
+/// Values of one call that stay in its answer, where those of others are masked. Further ones count
+/// as values of others.
+pub const OWN_VALUES_MAX: usize = 4 << 10;
 /// Texts of one stream that go on over events at once. In further ones placeholders stay.
 pub const RESTORE_CHANNELS_MAX: usize = 256;
 /// Longest event in whose text the beginning of a placeholder is held back.

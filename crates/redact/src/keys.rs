@@ -139,6 +139,21 @@ pub(crate) fn is_known(name: &[u8]) -> bool {
     NAMES.binary_search_by(|known| known.as_bytes().cmp(name)).is_ok()
 }
 
+/// Whether the text under a key of an answer is the provider's own: ids, names, choices from a list,
+/// and what it has signed.
+pub(crate) fn is_providers_own(name: &[u8]) -> bool {
+    matches!(
+        Key::of(name),
+        Key::Model | Key::Type | Key::Role | Key::Name | Key::Called | Key::Opaque | Key::Media
+    ) || name == b"thinking"
+        || matches!(name, b"stop_reason" | b"system_fingerprint" | b"event_id" | b"sequence_number")
+}
+
+/// Whether thinking stands under this key of a translated answer.
+pub(crate) fn is_thinking(key: &[u8]) -> bool {
+    matches!(key, b"reasoning_content" | b"thinking_blocks" | b"summary")
+}
+
 /// The kind of a content part, by its `type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PartKind {

@@ -67,24 +67,31 @@
 //! ```
 //!
 //! Modules: `json` reads tokens, `body` finds the strings that are text and the parts that are
-//! attachments, `scan` shows text to the detectors in `detect`, `out` carries raw bytes, `restore`
-//! puts values back in an answer. `COVERAGE.md` lists the forms that are found and missed.
+//! attachments, `scan` shows text to the detectors in `detect`, `out` carries raw bytes,
+//! `placeholder` says how placeholders are written, `restore` puts values back in an answer.
+//! `COVERAGE.md` lists the forms that are found and missed.
 
 mod answer;
 mod block;
 mod body;
 pub mod bounds;
 mod detect;
+mod digest;
 mod escape;
 mod facts;
 mod fold;
 pub mod json;
 mod keys;
+mod ledger;
+mod mask;
+mod names;
 mod out;
+mod placeholder;
 mod restore;
 mod rules;
 mod scan;
 pub mod schema;
+mod spec;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -94,16 +101,23 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use body::Body;
-use detect::DETECTORS;
 use json::Tokenizer;
 use tokens::TokenReader;
 
 pub use answer::{AnswerRedactor, TextRedactor, TextsRedactor, answer, holds_secret, text};
+pub use bounds::CUSTOM_SPAN_MAX;
 pub use facts::{Facts, NamedModel, StoredKind, StoredObject};
+pub use ledger::Ledger;
+pub use mask::Own;
+pub use names::{Names, NamesError};
+pub use placeholder::{PlaceholderKey, Placeholders};
 pub use restore::{BodyRestorer, EventRestorer, Extra, Restored, Values};
 pub use rules::Rules;
-pub use scan::CUSTOM_SPAN_MAX;
 pub use schema::Schema;
+pub use spec::{
+    Action, Answers, Attachments, CustomSpec, ENTITIES, ENTITY_GROUPS, NamesSpec, RulesError,
+    RulesSpec, TermsSpec, TokenArrays,
+};
 pub use tokens::{Encodings, Vocabulary};
 
 /// Bytes that have passed the redactor. Only this room makes them; upstream and the log accept text
@@ -194,175 +208,6 @@ impl Redacted {
     }
 }
 
-/// The rules of a policy before they are compiled.
-#[derive(Clone, Debug, Default)]
-pub struct RulesSpec {
-    /// Names from [`ENTITIES`] and [`ENTITY_GROUPS`].
-    pub entities: Vec<String>,
-    /// How attachments are treated.
-    pub attachments: Attachments,
-    /// How text that comes as token ids is treated.
-    pub token_arrays: TokenArrays,
-    /// Numbered placeholders, put back in the answer.
-    pub restore: bool,
-    /// In the arguments of tool calls, too.
-    pub restore_arguments: bool,
-    /// Patterns of the policy's own.
-    pub custom: Vec<CustomSpec>,
-    /// Word lists of the policy's own.
-    pub terms: Vec<TermsSpec>,
-    /// Values that may stay: `support@example.com`, all of a domain as `@example.com`, or a number,
-    /// whose digits alone count. Case does not matter. Only for the built-in entities but
-    /// `api_key`.
-    pub allow: Vec<String>,
-}
-
-/// One `redaction.custom`.
-#[derive(Clone, Debug)]
-pub struct CustomSpec {
-    /// Its name in the ledger.
-    pub name: String,
-    /// A regular expression; sees folded text, matches at most [`CUSTOM_SPAN_MAX`] bytes for
-    /// certain.
-    pub pattern: String,
-    /// Put in the place of each match, as it stands.
-    pub replacement: String,
-}
-
-/// One `redaction.terms`.
-#[derive(Clone, Debug)]
-pub struct TermsSpec {
-    /// Its name in the ledger.
-    pub name: String,
-    /// Found as whole words; upper and lower case are alike in ASCII.
-    pub words: Vec<String>,
-    /// Put in the place of each word, as it stands.
-    pub replacement: String,
-}
-
-/// How attachments (image, audio, file, document parts and `data:` URLs) are treated.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Attachments {
-    /// Taken out; the message keeps a short note.
-    #[default]
-    Drop,
-    /// The call is refused.
-    Reject,
-    /// They pass.
-    Allow,
-}
-
-/// How text that comes as token ids is treated.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum TokenArrays {
-    /// It is sent as text, redacted; refused where the encoding of the model is not known.
-    #[default]
-    Decode,
-    /// The call is refused.
-    Refuse,
-    /// Token ids pass unread.
-    Allow,
-}
-
-/// The entities that a policy may name.
-pub const ENTITIES: &[&str] = &{
-    let mut names = [""; DETECTORS.len()];
-    let mut n = 0;
-    while n < names.len() {
-        names[n] = DETECTORS[n].name;
-        n += 1;
-    }
-    names
-};
-
-/// Names for several entities, which a policy may give in their place, and the entities.
-pub const ENTITY_GROUPS: &[(&str, &[&str])] = detect::GROUPS;
-
-/// Why rules cannot be compiled.
-#[derive(Debug, thiserror::Error)]
-pub enum RulesError {
-    /// An entity that is not in [`ENTITIES`] or [`ENTITY_GROUPS`].
-    #[error("unknown entity `{0}`")]
-    UnknownEntity(String),
-    /// `custom[index]` is no pattern that can be used.
-    #[error("custom[{index}]: {reason}")]
-    Pattern {
-        /// Its place in the list.
-        index: usize,
-        /// The problem.
-        reason: String,
-    },
-    /// `allow[index]` says nothing: it has neither letters nor digits.
-    #[error("allow[{index}]: has neither letters nor digits")]
-    Allow {
-        /// Its place in the list.
-        index: usize,
-    },
-    /// `terms[index]` cannot be used.
-    #[error("terms[{index}]: {reason}")]
-    Terms {
-        /// Its place in the list.
-        index: usize,
-        /// The problem.
-        reason: String,
-    },
-}
-
-/// How many of what was taken out.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ledger {
-    /// Counts by kind, only kinds that occurred: entity names, and the names of custom patterns and
-    /// word lists.
-    pub counts: Vec<(Arc<str>, u32)>,
-    /// Attachments dropped.
-    pub attachments: u32,
-    /// Paths of the fields where something was taken out (`messages[0].content`), without values;
-    /// bounded.
-    pub fields: Vec<String>,
-}
-
-impl Ledger {
-    /// Adds what another text held.
-    pub fn absorb(&mut self, other: &Ledger) {
-        for (kind, count) in &other.counts {
-            match self.counts.iter_mut().find(|(k, _)| k == kind) {
-                Some((_, total)) => *total += count,
-                None => self.counts.push((Arc::clone(kind), *count)),
-            }
-        }
-        self.attachments += other.attachments;
-    }
-
-    /// Whether nothing was taken out.
-    pub fn is_empty(&self) -> bool {
-        self.counts.is_empty() && self.attachments == 0
-    }
-
-    /// How many of one kind.
-    pub fn count(&self, kind: &str) -> u32 {
-        self.counts.iter().find(|(k, _)| &**k == kind).map_or(0, |(_, n)| *n)
-    }
-
-    /// Counts one of `kind`, which is likely to stand at `place`.
-    fn add_at(&mut self, place: &mut usize, kind: &Arc<str>) {
-        if !self.counts.get(*place).is_some_and(|(k, _)| Arc::ptr_eq(k, kind)) {
-            *place = self.counts.iter().position(|(k, _)| k == kind).unwrap_or(self.counts.len());
-        }
-        match self.counts.get_mut(*place) {
-            Some((_, n)) => *n = n.saturating_add(1),
-            None => self.counts.push((Arc::clone(kind), 1)),
-        }
-    }
-
-    /// Takes one of `kind` back.
-    fn remove(&mut self, kind: &Arc<str>) {
-        if let Some((_, n)) = self.counts.iter_mut().find(|(k, _)| k == kind) {
-            *n = n.saturating_sub(1);
-        }
-        self.counts.retain(|(_, n)| *n > 0);
-    }
-}
-
 /// Why a body is refused. `Display` is safe to show to the client: it holds no text of the body but
 /// key names of the API.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -393,6 +238,15 @@ pub enum RedactError {
     Tokens {
         /// The problem and its remedy, for the client.
         reason: String,
+    },
+    /// It holds what the policy does not send.
+    #[error(
+        "the request holds data that may not be sent ({}); remove it, or ask the operator",
+        kinds.join(", ")
+    )]
+    Sensitive {
+        /// The kinds found, in order.
+        kinds: Vec<Arc<str>>,
     },
     /// A defect of the redactor.
     #[error("the request could not be redacted and was not forwarded")]
@@ -466,8 +320,17 @@ impl BodyRedactor {
         self.body.out.begin(piece.clone());
         self.tokenizer.push(&piece, &mut self.body)?;
         let safe = self.body.safe(self.tokenizer.told_to())?;
+        self.leave(safe, out);
+        self.body.refusal(Some(self.tokenizer.offset())).map_or(Ok(()), Err)
+    }
+
+    /// What is safe leaves, unless the body is refused.
+    fn leave(&mut self, safe: u64, out: &mut Vec<Redacted>) {
+        let from = out.len();
         self.body.out.end(safe, out);
-        Ok(())
+        if self.body.is_refused() {
+            out.truncate(from);
+        }
     }
 
     /// Says that the body is complete; appends the rest to `out`.
@@ -483,8 +346,8 @@ impl BodyRedactor {
             if this.body.started() || !this.body.may_be_empty() {
                 this.tokenizer.finish(&mut this.body)?;
             }
-            this.body.out.end(this.tokenizer.offset(), out);
-            Ok(())
+            this.leave(this.tokenizer.offset(), out);
+            this.body.refusal(None).map_or(Ok(()), Err)
         })
     }
 
@@ -523,7 +386,27 @@ impl BodyRedactor {
 
     /// The values behind the placeholders, where the rules ask for them to be restored.
     pub fn values(&self) -> Option<Values> {
-        self.body.values.clone()
+        self.body.rules.restore.and(self.body.values.clone())
+    }
+
+    /// The values that the body has sent so far, where those of others are taken out of answers.
+    pub fn own(&self) -> Option<Own> {
+        self.body.own.clone()
+    }
+
+    /// A redactor for an answer on its way to a caller whose values these are: values of others are
+    /// replaced, lists of tokens are emptied, and nothing else changes.
+    /// `translated`: the answer was, and its thinking stays as the provider has signed it.
+    pub fn masking(rules: Arc<Rules>, own: &Own, translated: bool) -> BodyRedactor {
+        let mut redactor = BodyRedactor::new(rules, Schema::ANSWER, false);
+        redactor.body.mask(own, translated);
+        redactor
+    }
+
+    /// Placeholders get letters, made with this key, where the rules say [`Placeholders::Stable`].
+    /// Without a key they are plain. Call it before the first piece.
+    pub fn key_placeholders(&mut self, key: Arc<dyn PlaceholderKey>) {
+        self.body.stable(key);
     }
 
     /// The provider is to keep nothing of this call: `store` becomes `false`, and is added where it

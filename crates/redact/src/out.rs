@@ -168,6 +168,30 @@ impl Out {
         self.holds.len() - 1
     }
 
+    /// How many bytes the holds have taken, with those that were let go.
+    pub(crate) fn held_at(&self) -> usize {
+        self.let_go + self.held.len()
+    }
+
+    /// Puts other bytes in the place of stretches of the innermost hold, if it still can. They are
+    /// in order, and told as [`Out::held_at`] does.
+    #[must_use]
+    pub(crate) fn replace(&mut self, stretches: &[(usize, usize, &'static [u8])]) -> bool {
+        let Some(&start) = self.holds.last() else { return false };
+        if self.held_at() - start > HELD_MAX || start < self.let_go {
+            return false;
+        }
+        let old = self.held.split_off(start - self.let_go);
+        let mut at = start;
+        for (from, to, new) in stretches {
+            self.held.extend_from_slice(&old[at - start..from - start]);
+            self.held.extend_from_slice(new);
+            at = *to;
+        }
+        self.held.extend_from_slice(&old[at - start..]);
+        true
+    }
+
     /// Lets the innermost hold go.
     pub(crate) fn release(&mut self) {
         self.holds.pop();

@@ -13,8 +13,11 @@ use regex::bytes::{Regex, RegexBuilder};
 use super::detect::{
     AtColon, AtDigits, DETECTORS, Detector, GROUPS, RUN_MAX, secret, secret::Secret, words::Words,
 };
-use super::{Attachments, ENTITIES, RulesError, RulesSpec, TokenArrays};
+use super::{Action, Answers, Attachments, ENTITIES, Ledger, RulesError, RulesSpec, TokenArrays};
 use crate::bounds::{CUSTOM_PATTERNS_MAX, CUSTOM_REGEX_BYTES_MAX, TERMS_MAX};
+use crate::digest::plain;
+use crate::names::Names;
+use crate::placeholder::{self, Placeholders};
 
 /// Word lists of fewer bytes than this get the faster kind of automaton, which takes up to a
 /// kilobyte for each byte.
@@ -37,24 +40,30 @@ pub(crate) struct Kind {
     pub(crate) name: Arc<str>,
     /// Its replacement, not escaped.
     pub(crate) replacement: String,
-    /// The first kind with the same replacement: the placeholders of all of them are numbered
-    /// together.
-    pub(crate) numbered_as: KindId,
+    /// The name in its placeholders, if they get marks.
+    pub(crate) mark: Option<Box<str>>,
+    /// The first kind with the same placeholder: all of them are marked together.
+    pub(crate) marked_as: KindId,
+    /// What is done with a match.
+    pub(crate) action: Action,
 }
 
 impl Kind {
     /// The kind that follows on `before`.
     fn new(before: &[Kind], name: &str, replacement: String) -> Kind {
-        let same = before.iter().position(|kind| kind.replacement == replacement);
-        Kind {
-            name: Arc::from(name),
-            replacement,
-            numbered_as: same.unwrap_or(before.len()) as KindId,
-        }
+        let id = before.len() as KindId;
+        // The end of a credential is not kept.
+        let is_whole = !kind::is_open(id) && id != kind::ATTACHMENT;
+        let mark = placeholder::name(&replacement).filter(|_| is_whole);
+        let same = before.iter().position(|kind| mark.is_some() && kind.mark == mark);
+        let marked_as = same.map_or(id, |same| same as KindId);
+        let action = Action::default();
+        Kind { name: Arc::from(name), replacement, mark, marked_as, action }
     }
 }
 
-/// The first of [`Compiled::kinds`]: the detectors in their order, and the kind that is no entity.
+/// The first of [`Compiled::kinds`]: the detectors in their order, and the kinds that are no
+/// entities.
 pub(crate) mod kind {
     use super::KindId;
     use crate::detect::{DETECTORS, email, phone, secret};
@@ -67,7 +76,14 @@ pub(crate) mod kind {
     pub(crate) const URL_CREDENTIALS: KindId = number("url_credentials");
     /// Not an entity: `data:` URLs, counted apart.
     pub(crate) const ATTACHMENT: KindId = DETECTORS.len() as KindId;
-    pub(crate) const FIRST_CUSTOM: KindId = ATTACHMENT + 1;
+    /// Not an entity: text that looks like a placeholder of this call, and is not counted.
+    pub(crate) const TEXT: KindId = ATTACHMENT + 1;
+    pub(crate) const FIRST_CUSTOM: KindId = TEXT + 1;
+
+    /// Whether the end of a match is not kept: a credential of any length.
+    pub(crate) fn is_open(kind: KindId) -> bool {
+        matches!(kind, API_KEY | JWT | PRIVATE_KEY)
+    }
 
     /// Whether a policy may let matches of this kind stay.
     pub(crate) fn may_stay(kind: KindId) -> bool {
@@ -109,16 +125,25 @@ pub(crate) struct Compiled {
     pub(crate) at_colon: Vec<(KindId, AtColon)>,
     /// Fewest digits of what begins with a digit.
     pub(crate) digits_min: u32,
+    /// Values of others are taken out of answers.
+    pub(crate) mask_answers: bool,
+    /// A message may be removed for what it holds.
+    pub(crate) removes: bool,
     pub(crate) attachments: Attachments,
     pub(crate) token_arrays: TokenArrays,
-    /// Placeholders get numbers; whether they are put back in arguments, too.
+    pub(crate) placeholders: Placeholders,
+    /// Values are put back; whether in arguments, too.
     pub(crate) restore: Option<bool>,
+    /// What looks like a placeholder of a call, where it would be put back as a value.
+    pub(crate) markers: Option<Markers>,
     pub(crate) words: &'static Words,
     /// Prefixes of secrets, if they are looked for.
     pub(crate) secrets: Option<Prefixes>,
     pub(crate) custom: Vec<(KindId, Regex)>,
     /// Word lists, all in one.
     pub(crate) terms: Option<Terms>,
+    /// Long lists of names.
+    pub(crate) names: Vec<(KindId, Names)>,
     /// Values that may stay, in the form of [`plain`].
     allowed: HashSet<Box<[u8]>>,
     /// One bit for the length of each of them, up to 63, and one for all that are longer.
@@ -144,6 +169,33 @@ impl Prefixes {
         builder.kind(Some(AhoCorasickKind::DFA)).start_kind(StartKind::Both).prefilter(false);
         let first = first_bytes(secret::prefixes());
         Some(Prefixes { rare, near: builder.build(secret::prefixes()).ok()?, first })
+    }
+}
+
+/// Numbered placeholders that a text may hold.
+#[derive(Debug)]
+pub(crate) struct Markers {
+    /// The first words of their names.
+    pub(crate) stems: AhoCorasick,
+    /// Bytes of the longest of them.
+    pub(crate) longest: usize,
+    /// Their names.
+    pub(crate) names: Vec<Box<str>>,
+}
+
+impl Markers {
+    fn build(kinds: &[Kind]) -> Option<Markers> {
+        let mut names: Vec<Box<str>> = kinds.iter().filter_map(|kind| kind.mark.clone()).collect();
+        names.sort_unstable();
+        names.dedup();
+        let mut stems: Vec<&str> =
+            names.iter().filter_map(|name| name.split('_').find(|word| !word.is_empty())).collect();
+        stems.sort_unstable();
+        stems.dedup();
+        let longest = stems.iter().map(|stem| stem.len()).max()?;
+        let mut builder = AhoCorasickBuilder::new();
+        builder.ascii_case_insensitive(true).match_kind(MatchKind::LeftmostFirst);
+        Some(Markers { stems: builder.build(&stems).ok()?, longest, names })
     }
 }
 
@@ -176,6 +228,32 @@ impl Rules {
         self.0.on[..ENTITIES.len()].contains(&true)
     }
 
+    /// The kinds in a ledger for which a request is refused, by name.
+    pub fn rejected(&self, ledger: &Ledger) -> Vec<Arc<str>> {
+        let rejects = |name: &str| {
+            self.0.kinds.iter().any(|kind| &*kind.name == name && kind.action == Action::Reject)
+        };
+        let found = ledger.counts.iter().filter(|(name, _)| rejects(name));
+        let mut kinds: Vec<Arc<str>> = found.map(|(name, _)| Arc::clone(name)).collect();
+        kinds.sort_unstable();
+        kinds
+    }
+
+    /// Its long lists of names.
+    pub fn names(&self) -> impl Iterator<Item = &Names> {
+        self.0.names.iter().map(|(_, names)| names)
+    }
+
+    /// Whether values that a call has not sent are taken out of its answer.
+    pub fn mask_answers(&self) -> bool {
+        self.0.mask_answers
+    }
+
+    /// Whether placeholders are made with a key.
+    pub fn need_key(&self) -> bool {
+        self.0.placeholders == Placeholders::Stable
+    }
+
     /// Compiles what a policy asks for.
     ///
     /// # Errors
@@ -183,11 +261,12 @@ impl Rules {
     pub fn compile(spec: &RulesSpec) -> Result<Rules, Vec<RulesError>> {
         let mut problems = Vec::new();
         let mut kinds: Vec<Kind> = Vec::new();
-        for name in ENTITIES.iter().copied().chain(["attachment"]) {
+        for name in ENTITIES.iter().copied().chain(["attachment", "text"]) {
             kinds.push(Kind::new(&kinds, name, format!("[REDACTED_{}]", name.to_uppercase())));
         }
         let mut on = [false; kind::FIRST_CUSTOM as usize];
-        for entity in &spec.entities {
+        let acted = spec.actions.iter().map(|(name, _)| name);
+        for entity in spec.entities.iter().chain(acted.filter(|n| ENTITIES.contains(&n.as_str()))) {
             let group = GROUPS.iter().find(|(name, _)| name == entity);
             for member in group.map_or(&[entity.as_str()][..], |(_, members)| *members) {
                 match ENTITIES.iter().position(|e| e == member) {
@@ -215,6 +294,24 @@ impl Rules {
         let terms = compile_terms(spec, &mut kinds, &mut problems);
         let secrets = [kind::API_KEY, kind::JWT, kind::PRIVATE_KEY];
         let secrets = secrets.iter().any(|kind| on[usize::from(*kind)]).then(Prefixes::build);
+        let mut names = Vec::new();
+        for list in &spec.names {
+            names.push((kinds.len() as KindId, list.names.clone()));
+            kinds.push(Kind::new(&kinds, &list.name, list.replacement.clone()));
+        }
+        for (index, (name, action)) in spec.actions.iter().enumerate() {
+            match kinds.iter_mut().find(|kind| *kind.name == **name) {
+                Some(kind) => kind.action = *action,
+                None => problems.push(RulesError::Action { index }),
+            }
+        }
+        let removes = kinds.iter().any(|kind| kind.action == Action::DropMessage);
+        let placeholders = match spec.placeholders {
+            Placeholders::Plain if spec.restore => Placeholders::Numbered,
+            given => given,
+        };
+        let escapes = spec.restore && placeholders == Placeholders::Numbered;
+        let markers = if escapes { Markers::build(&kinds) } else { None };
         let mut allowed = HashSet::new();
         for (index, value) in spec.allow.iter().enumerate() {
             let value = plain(value.as_bytes());
@@ -232,13 +329,18 @@ impl Rules {
                 after_letter,
                 at_colon,
                 digits_min: digits_min.unwrap_or(DIGITS_MIN),
+                mask_answers: spec.answers == Answers::Mask,
+                removes,
                 attachments: spec.attachments,
                 token_arrays: spec.token_arrays,
+                placeholders,
                 restore: spec.restore.then_some(spec.restore_arguments),
+                markers,
                 words,
                 secrets: secrets.flatten(),
                 custom,
                 terms,
+                names,
                 allowed,
             }))),
             _ => Err(problems),
@@ -260,6 +362,12 @@ impl Compiled {
             Secret::Key => kind::API_KEY,
         };
         [own, kind::API_KEY].into_iter().find(|kind| self.has(*kind))
+    }
+
+    /// Whether a match of this kind in an answer is replaced.
+    pub(crate) fn masks(&self, kind: KindId) -> bool {
+        let no_value = kind == kind::ATTACHMENT || kind == kind::TEXT;
+        !no_value && self.kinds[usize::from(kind)].action != Action::Count
     }
 
     /// Whether this match may stay.
@@ -288,21 +396,12 @@ impl Compiled {
     /// Whether patterns whose matches depend on where a search begins are in use: then text is
     /// looked at in windows that lie at fixed places of the string.
     pub(crate) fn windowed(&self) -> bool {
-        !self.custom.is_empty() || self.terms.is_some()
+        !self.custom.is_empty() || self.terms.is_some() || !self.names.is_empty()
     }
 }
 
 fn len_bit(len: usize) -> u64 {
     1 << len.min(63)
-}
-
-/// A value as it is compared: without case; a number by its digits.
-fn plain(value: &[u8]) -> Box<[u8]> {
-    if value.iter().any(|b| b.is_ascii_alphabetic() || *b >= 0x80) {
-        value.trim_ascii().to_ascii_lowercase().into()
-    } else {
-        value.iter().copied().filter(u8::is_ascii_digit).collect()
-    }
 }
 
 fn compile_custom(

@@ -32,6 +32,8 @@ pub(crate) fn row_of_1(seed: u64) -> Row {
         translated: String::new(),
         dropped_fields: String::new(),
         finish_reason: String::new(),
+        redaction_actions: String::new(),
+        answer_masked: 0,
         ..row
     }
 }
@@ -137,5 +139,5 @@ fn a_database_of_layout_1_is_brought_up_to_date_and_keeps_its_rows() {
 fn the_bytes_of_a_row_do_not_change() {
     let mut bytes = Vec::new();
     (0..500).for_each(|seed| columns::encode(&row(seed), &mut bytes));
-    assert_eq!((bytes.len(), crc32c::crc32c(&bytes)), (294_809, 2_610_489_154));
+    assert_eq!((bytes.len(), crc32c::crc32c(&bytes)), (303_748, 696_558_138));
 }

@@ -117,6 +117,8 @@ pub(crate) fn row(seed: u64) -> Row {
         price_version: rng.bool().then(|| Arc::from("2026-11-23.0123abcd")),
         attempts_detail: ["", "openai 503 120ms, azure ok 812ms"][rng.usize(..2)].to_owned(),
         translated: ["", "chat>anthropic"][rng.usize(..2)].to_owned(),
+        answer_masked: rng.u32(..4),
+        redaction_actions: ["", "count:phone=2,reject:iban=1"][rng.usize(..2)].to_owned(),
         dropped_fields: ["", "seed, ~temperature"][rng.usize(..2)].to_owned(),
         finish_reason: ["", "end_turn"][rng.usize(..2)].to_owned(),
     }

@@ -103,6 +103,12 @@ pub(super) const ADVICE: &[Advice] = &[
              token ids.",
     ),
     Advice(
+        Code::SensitiveData,
+        "The request holds a value of a kind that `redaction.actions` rejects, or one that removes \
+             its message in a message of more than 32 KiB. The message names the kinds.",
+        "Remove the values, or ask the operator for another action.",
+    ),
+    Advice(
         Code::RateLimitExceeded,
         "A limit of the organisation, key, user or model is reached; the message names it.",
         "Wait for `retry-after`, or raise the limit.",

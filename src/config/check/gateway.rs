@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::super::policy::{ClickHouseOptions, LimitsStore, RedisOptions, Settings, StoreKind};
 use super::super::reader::place::Problems;
 use super::super::reader::shape::{At, Plain as _};
-use super::super::sections::{RawClickHouse, RawGateway, Store};
+use super::super::sections::{KeySource, RawClickHouse, RawGateway, Store};
 use super::port_fits;
+use crate::bounds::PLACEHOLDER_KEY_BYTES_MIN;
 use crate::ids::Secret;
 
 /// The checked settings, and the options of ClickHouse, which `tollgate clickhouse` also needs with
@@ -43,6 +44,7 @@ pub(crate) fn settings(
             "not a log filter; give error, warn, info, debug or trace, or `tollgate=debug,info`",
         );
     }
+    let placeholder_key = placeholder_key(&raw.placeholder_key, problems);
     let admin_hosts = hosts(&raw.admin.allowed_hosts, problems);
     let settings = Settings {
         listen: listen?,
@@ -50,9 +52,23 @@ pub(crate) fn settings(
         admin_hosts,
         store,
         limits_store: limits_store?,
+        placeholder_key,
         options: raw.plain(),
     };
     (problems.count() == before).then_some((settings, clickhouse))
+}
+
+/// The secret of stable placeholders: long enough that nobody can try all.
+fn placeholder_key(given: &At<KeySource>, problems: &mut Problems) -> Option<KeySource> {
+    let short = |bytes: usize| format!("{bytes} bytes; give at least {PLACEHOLDER_KEY_BYTES_MIN}");
+    if let KeySource::Text(secret) = &given.value {
+        match secret.reveal().len() {
+            0 => return None,
+            bytes if bytes < PLACEHOLDER_KEY_BYTES_MIN => problems.add(&given.at, short(bytes)),
+            _ => {}
+        }
+    }
+    Some(given.value.clone())
 }
 
 /// Host names, in lower case.

@@ -2,17 +2,22 @@
 
 use std::collections::HashMap;
 use std::num::{NonZeroU32, NonZeroU64};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::super::policy::{ByOrg, Limits, ModelLimits, OrgLimits, RequestLimits};
 use super::super::reader::place::{Problems, suggest};
 use super::super::reader::shape::{At, Cap, PerOrg, Plain as _, Usd};
-use super::super::sections::{EntityName, RawLimits, RawRules};
+use super::super::sections::{EntityName, RawLimits, RawRules, RawTerms};
+use super::super::words::WordFiles;
 use super::label;
 use crate::glob::Glob;
 use crate::limit::bucket::Quota;
 use crate::limit::caps::Caps;
-use crate::redact::{CustomSpec, ENTITIES, Rules, RulesError, RulesSpec, TermsSpec};
+use crate::redact::{
+    Action, CustomSpec, ENTITIES, Names, NamesSpec, Placeholders, Rules, RulesError, RulesSpec,
+    TermsSpec,
+};
 
 /// `strict` remembers every call of the last minute.
 const STRICT_REQUESTS_PER_MINUTE_MAX: u32 = 10_000;
@@ -123,17 +128,40 @@ fn quota(raw: &RawLimits, problems: &mut Problems) -> Option<Quota> {
 
 pub(crate) fn redaction(
     raw: &PerOrg<RawRules>,
+    words: &WordFiles,
     problems: &mut Problems,
 ) -> Option<ByOrg<Arc<Rules>>> {
-    let mut compiled = Compiled::new();
-    raw.checked(|raw| rules(raw, &mut compiled, problems))
+    let (mut compiled, mut lists) = (Compiled::new(), Lists { words, read: HashMap::new() });
+    raw.checked(|raw| rules(raw, &mut lists, &mut compiled, problems))
+}
+
+/// Lists of names that were read: organisations that name the same file share it.
+struct Lists<'w> {
+    words: &'w WordFiles,
+    read: HashMap<(PathBuf, bool), Result<Names, String>>,
+}
+
+impl Lists<'_> {
+    fn names(&mut self, path: &Path, case: bool) -> Result<Names, String> {
+        let words = self.words;
+        let read = || {
+            let names = Names::of_lines(words.text(path)?, case);
+            names.map_err(|error| format!("`{}` {error}", path.display()))
+        };
+        self.read.entry((path.to_owned(), case)).or_insert_with(read).clone()
+    }
 }
 
 /// Rules that were compiled, by what they say: organisations that say the same share them.
 type Compiled = HashMap<String, Arc<Rules>>;
 
-fn rules(raw: &RawRules, compiled: &mut Compiled, problems: &mut Problems) -> Option<Arc<Rules>> {
-    let spec = spec(raw, problems);
+fn rules(
+    raw: &RawRules,
+    lists: &mut Lists<'_>,
+    compiled: &mut Compiled,
+    problems: &mut Problems,
+) -> Option<Arc<Rules>> {
+    let spec = spec(raw, lists, problems);
     let says = format!("{spec:?}");
     if let Some(rules) = compiled.get(&says) {
         return Some(rules.clone());
@@ -157,8 +185,13 @@ fn rules(raw: &RawRules, compiled: &mut Compiled, problems: &mut Problems) -> Op
                     @domain or a number";
                 problems.add(raw.allow.get(index).map_or(&raw.allow.at, |a| &a.at), hint);
             }
+            RulesError::Action { index } => {
+                let at = raw.actions.0.get(index).map_or(&raw.actions.at, |(name, _)| &name.at);
+                problems.add(at, "names no entity, pattern or word list; give one of this policy");
+            }
             RulesError::Terms { index, reason } => {
-                problems.add(raw.terms.get(index).map_or(&raw.terms.at, |t| &t.words.at), reason);
+                let list = raw.terms.iter().filter(|terms| is_short(terms)).nth(index);
+                problems.add(list.map_or(&raw.terms.at, |t| &t.words.at), reason);
             }
         }
     }
@@ -166,7 +199,7 @@ fn rules(raw: &RawRules, compiled: &mut Compiled, problems: &mut Problems) -> Op
 }
 
 /// The rules; names are checked here, patterns and words where they are compiled.
-fn spec(raw: &RawRules, problems: &mut Problems) -> RulesSpec {
+fn spec(raw: &RawRules, lists: &mut Lists<'_>, problems: &mut Problems) -> RulesSpec {
     let mut entities: Vec<&At<EntityName>> = Vec::new();
     for entity in raw.entities.iter() {
         if !EntityName::all().any(|name| name == entity.value.0) {
@@ -198,6 +231,8 @@ fn spec(raw: &RawRules, problems: &mut Problems) -> RulesSpec {
         );
     }
     RulesSpec {
+        placeholders: placeholders(raw, problems),
+        actions: actions(raw, &names, problems),
         entities: entities.iter().map(|e| e.value.0.clone()).collect(),
         custom: raw
             .custom
@@ -208,9 +243,11 @@ fn spec(raw: &RawRules, problems: &mut Problems) -> RulesSpec {
                 replacement: replacement(&c.replacement, &c.name),
             })
             .collect(),
+        names: raw.terms.iter().filter_map(|t| long_list(t, lists, problems)).collect(),
         terms: raw
             .terms
             .iter()
+            .filter(|terms| is_short(terms))
             .map(|t| TermsSpec {
                 name: t.name.value.clone(),
                 words: t.words.iter().map(|w| w.value.clone()).collect(),
@@ -219,6 +256,66 @@ fn spec(raw: &RawRules, problems: &mut Problems) -> RulesSpec {
             .collect(),
         ..raw.plain()
     }
+}
+
+/// Whether a list is short and in which case does not matter.
+fn is_short(terms: &RawTerms) -> bool {
+    terms.words_file.value.is_none() && !terms.case.value
+}
+
+/// A word list that is a file of its own, or in which case matters.
+fn long_list(raw: &RawTerms, lists: &mut Lists<'_>, problems: &mut Problems) -> Option<NamesSpec> {
+    let (case, file) = (raw.case.value, &raw.words_file);
+    let (at, names) = match &file.value {
+        Some(_) if !raw.words.value.is_empty() => {
+            problems.add(&file.at, "a list has `words` or `words_file`; remove one of them");
+            return None;
+        }
+        Some(path) => (&file.at, lists.names(path, case)),
+        None if !case => return None,
+        None => {
+            let words: Vec<&str> = raw.words.value.iter().map(|w| w.value.as_str()).collect();
+            let names = Names::of_lines(&words.join("\n"), case);
+            (&raw.words.at, names.map_err(|error| error.to_string()))
+        }
+    };
+    let replacement = replacement(&raw.replacement, &raw.name);
+    match names {
+        Ok(names) => Some(NamesSpec { name: raw.name.value.clone(), names, replacement }),
+        Err(reason) => {
+            problems.add(at, reason);
+            None
+        }
+    }
+}
+
+/// The actions, each of a kind in `names`.
+fn actions(raw: &RawRules, names: &[&str], problems: &mut Problems) -> Vec<(String, Action)> {
+    let mut actions: Vec<(String, Action)> = Vec::new();
+    for (name, action) in &raw.actions.0 {
+        if names.contains(&name.value.as_str()) {
+            actions.push((name.value.clone(), action.value));
+        } else {
+            let known = suggest(&name.value, names.iter().copied());
+            problems.add(&name.at, format!("names no entity, pattern or word list; {known}"));
+        }
+    }
+    actions
+}
+
+/// How placeholders are written: numbers at least, where values are put back.
+fn placeholders(raw: &RawRules, problems: &mut Problems) -> Placeholders {
+    let given = &raw.placeholders;
+    if !raw.restore.value || given.value != Placeholders::Plain {
+        return given.value;
+    }
+    if given.given {
+        problems.add(
+            &given.at,
+            "plain placeholders cannot be restored; give numbered or stable, or remove `restore`",
+        );
+    }
+    Placeholders::Numbered
 }
 
 /// The text in the place of a match: as given, else in the form of the built-in entities.

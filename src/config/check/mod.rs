@@ -19,10 +19,12 @@ use super::policy::Policy;
 use super::reader::place::{Place, Problems};
 use super::reader::shape::{At, Plain as _, Shape};
 use super::sections::RawPolicy;
+use super::words::WordFiles;
 
 /// The checked policy; `None` if there is any problem.
 pub(crate) fn policy(
     raw: &RawPolicy,
+    words: &WordFiles,
     version: Arc<str>,
     loaded_at_ms: i64,
     problems: &mut Problems,
@@ -35,7 +37,7 @@ pub(crate) fn policy(
     let routing = targets::routing(&raw.routing, &names, &providers, timeouts, problems);
     let retry = calls::retry(&raw.retry, problems);
     let breaker = raw.breaker.plain();
-    let redaction = limits::redaction(&raw.redaction, problems);
+    let redaction = limits::redaction(&raw.redaction, words, problems);
     let cors = cors::cors(&raw.cors, problems);
     let limits = limits::limits(&raw.limits, problems);
     let features = raw.features.plain();

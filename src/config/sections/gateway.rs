@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::super::reader::node::Node;
+use serde_json::{Value as Json, json};
+
+use super::super::reader::node::{Node, Value};
 use super::super::reader::place::Problems;
-use super::super::reader::shape::{At, Shape, Size, section, words};
+use super::super::reader::shape::{At, Kind, Shape, Size, section, words};
 use super::{DAY, MS, SECOND};
 use crate::ids::Secret;
 
@@ -28,6 +30,47 @@ words! {
     }
 }
 
+/// A secret, or the file that holds it.
+#[derive(Clone, Debug)]
+pub enum KeySource {
+    Text(Secret),
+    File(PathBuf),
+}
+
+impl Shape for KeySource {
+    fn read(node: &Node, problems: &mut Problems) -> Option<KeySource> {
+        let Value::Map(entries) = &node.value else {
+            return Some(KeySource::Text(Secret::read(node, problems)?));
+        };
+        match entries.as_slice() {
+            [(name, value)] if name.text == "file" => {
+                Some(KeySource::File(PathBuf::read(value, problems)?))
+            }
+            _ => {
+                problems
+                    .add(&node.at, "not a single key; write {file: PATH}, or the secret as text");
+                None
+            }
+        }
+    }
+    fn json(&self) -> Json {
+        match self {
+            KeySource::Text(secret) => secret.json(),
+            KeySource::File(path) => json!({"file": path.json()}),
+        }
+    }
+    fn schema() -> Json {
+        json!({"anyOf": [
+            {"type": ["string", "number"]},
+            {"type": "object", "required": ["file"], "additionalProperties": false,
+             "properties": {"file": {"type": "string"}}},
+        ]})
+    }
+    fn kind() -> Kind {
+        Kind::Scalar("secret, or `{file: PATH}`")
+    }
+}
+
 section! {
     /// `gateway.yaml` is read once, at start.
     RawGateway => struct GatewayOptions: Clone {
@@ -40,6 +83,10 @@ section! {
         admin: RawAdmin => check = "{}";
         /// Folder of the write-ahead log and of the embedded store.
         data_dir: PathBuf = "./data";
+        /// Secret from which the letters of stable placeholders follow (`redaction.placeholders`): at
+        /// least 32 bytes, as text or as `{file: PATH}`, read at the start. Replicas need the same
+        /// one. Without it, a random one is kept in `data_dir`.
+        placeholder_key: KeySource => check = "''";
         /// TLS on the applications' side; null for plain HTTP.
         tls: Option<RawTls> = "null", eg "{cert_file: /etc/tollgate/tls.crt, key_file: \
             /etc/tollgate/tls.key}";

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 pub use ailog::{AiLogPolicy, Durability};
 pub use auth::{Accept, Algorithm, AuthOptions, JwtOptions, KeyOptions};
-pub use gateway::{ClickHouseOptions, GatewayOptions, LogFormat, LogOptions, Tls};
+pub use gateway::{ClickHouseOptions, GatewayOptions, KeySource, LogFormat, LogOptions, Tls};
 pub use intent::{Example, IntentOptions};
 pub use limits::{Fail, Features, LimitOptions};
 pub use providers::{MaxTokensField, OnLoss, ProviderOptions, RoutingOptions, StoredObjects};
@@ -32,7 +32,7 @@ pub(crate) use gateway::{RawClickHouse, RawGateway, Store};
 pub(crate) use intent::{RawExample, RawIntent};
 pub(crate) use limits::{RawFeatures, RawLimits};
 pub(crate) use providers::{RawProvider, RawRouting, RawTarget, RawTo};
-pub(crate) use redaction::{EntityName, RawRules};
+pub(crate) use redaction::{EntityName, RawRules, RawTerms};
 pub(crate) use upstream::{RawRetry, RawTargetTimeouts, RawTimeouts};
 
 use ailog::RawAiLog;

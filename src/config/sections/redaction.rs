@@ -1,13 +1,23 @@
 //! The keys of `redaction`.
 
+use std::path::PathBuf;
+
 use super::super::reader::node::Node;
 use super::super::reader::place::Problems;
-use super::super::reader::shape::{At, Hidden, Kind, Shape, section, words};
-use crate::redact::{Attachments, ENTITIES, ENTITY_GROUPS, RulesSpec, TokenArrays};
+use super::super::reader::shape::{At, Hidden, Kind, Named, Shape, section, words};
+use crate::redact::{
+    Action, Answers, Attachments, ENTITIES, ENTITY_GROUPS, Placeholders, RulesSpec, TokenArrays,
+};
 
 words!(Attachments: "drop" => Attachments::Drop, "reject" => Attachments::Reject, "allow" => Attachments::Allow);
 
 words!(TokenArrays: "decode" => TokenArrays::Decode, "refuse" => TokenArrays::Refuse, "allow" => TokenArrays::Allow);
+
+words!(Placeholders: "plain" => Placeholders::Plain, "numbered" => Placeholders::Numbered, "stable" => Placeholders::Stable);
+
+words!(Answers: "off" => Answers::Off, "mask" => Answers::Mask);
+
+words!(Action: "mask" => Action::Mask, "drop_message" => Action::DropMessage, "reject" => Action::Reject, "count" => Action::Count);
 
 /// The name of an entity, or of a group of them. Whether there is one of this name is checked where
 /// the rules are compiled.
@@ -48,12 +58,26 @@ section! {
         /// Text as token ids in embeddings and completions: decode (sent as text, redacted; 415 if
         /// the model has none of OpenAI's encodings), refuse (415) or allow (it passes unread).
         token_arrays: TokenArrays = "decode";
-        /// If true, placeholders are numbered ([REDACTED_EMAIL_1]), and the caller's answer has the
-        /// values in their place, except in URLs.
+        /// plain ([REDACTED_EMAIL]), numbered ([REDACTED_EMAIL_1]: a value has the same number within
+        /// a call) or stable ([REDACTED_EMAIL_BCDFGHJKLM]: a value has the same letters in every
+        /// call of its organisation, see `placeholder_key`). With `restore: true`, numbered is the
+        /// default and plain is an error.
+        placeholders: Placeholders => check = "plain";
+        /// If true, the caller's answer has the values in the place of their placeholders, except in
+        /// URLs.
         restore: bool = "false";
         /// With `restore`: values are restored in the arguments of tool calls, too. A model that
         /// follows injected instructions can send values out this way.
         restore_arguments: bool = "false";
+        /// Values in answers that the call did not send: off (they pass) or mask (placeholders take
+        /// their places, also in streams; the last word of a stream waits for the next one). The
+        /// caller's own values stay. Audio and images cannot be masked and pass.
+        answers: Answers = "off";
+        /// What is done with matches of a kind (an entity, or the name of a pattern or word list):
+        /// mask (a placeholder takes its place), drop_message (the message keeps its place, role
+        /// and ids, and each of its texts becomes a note), reject (422 `sensitive_data`) or count
+        /// (it is counted and passes, also into the log). An entity named here is looked for, too.
+        actions: Named<Action> => check = "{}", eg "credit_card: reject";
         /// Values that are not redacted: an address, a domain (@example.com) or a number.
         allow: Hidden<Vec<At<String>>> = "[]", eg "support@example.com";
         /// Patterns of your own.
@@ -80,8 +104,14 @@ section! {
     RawTerms {
         /// Letters, digits, `_`, `.` and `-`: the kind under which matches are counted.
         name: String;
-        /// Words and phrases; case is ignored.
-        words: Hidden<Vec<At<String>>>;
+        /// Words and phrases, found as whole words.
+        words: Hidden<Vec<At<String>>> = "[]";
+        /// A file with the words instead, one in each line: at most 1,000,000 lines and 64 MiB. It is
+        /// read again when it changes. A relative path is looked for beside `gateway.yaml`, in
+        /// `policies/` and in the working directory.
+        words_file: Option<PathBuf> = "null";
+        /// If true, upper and lower case are different.
+        case: bool = "false";
         /// Text that replaces a match; without it, [REDACTED_NAME].
         replacement: Option<String> = "null";
     }

@@ -57,7 +57,8 @@ fn every_configuration_of_the_documentation_is_accepted() {
                 .replace("/etc/tollgate/tls.key", &format!("{tls}/first.key"))
                 .replace("${TOLLGATE_JWT_SECRET}", SECRET);
             let text = format!("{block}{}", if needs_secret { &*secret } else { "" });
-            let dir = folder(&[("all.yaml", &text)]);
+            // The word list that the pages name.
+            let dir = folder(&[("all.yaml", &text), ("customers.txt", "Jane Roe\n")]);
             if let Err(problems) = load(&Source::File(dir.path().join("all.yaml"))) {
                 panic!("{}:\n{block}\n{problems}", path.display());
             }

@@ -1,7 +1,8 @@
 //! The answer on its way out: the provider's answer becomes the client's.
 //!
 //! Stage 11 of the walk. An answer that is whole is read, recorded and sent; one that is still
-//! coming is handed to `tee`, with `restore` (values put back), `idle` (how long it may be silent)
+//! coming is handed to `tee`, with `rewrite` (values put back, and those of others taken out),
+//! `idle` (how long it may be silent)
 //! and, over HTTP/2, `h2_stall` (answers that the client does not take).
 //!
 //! Guarantees: the usage is noted either way; no credential of the call is in an error that is
@@ -12,7 +13,7 @@ pub mod body;
 mod cut;
 mod h2_stall;
 mod idle;
-mod restore;
+pub mod rewrite;
 mod slices;
 mod tee;
 
@@ -24,12 +25,14 @@ use tollgate_wire::{AnswerFacts, Format, translate, written};
 use super::headers;
 use super::ownership::Learning;
 use super::record::Record;
+use super::refusal::Refusal;
 use super::turns::Pace;
 use super::walk::Walk;
 use crate::ailog::Pending;
 use crate::auth::Caller;
 use crate::bounds::{CALL_BYTES_FREE, STEP_BYTES_MAX};
-use crate::redact::{AnswerRedactor, BodyRestorer, Values};
+use crate::code::Code;
+use crate::redact::AnswerRedactor;
 use crate::route::table::Endpoint;
 use crate::share;
 use crate::upstream::foreign::STREAM_BOUNDS;
@@ -37,18 +40,22 @@ use crate::upstream::{Answer, AnswerBody, WholeAnswer, essence};
 use answering::{Answering, Held, Logged, outcome_of};
 use body::Body;
 use idle::Patience;
+use rewrite::{Rewriting, Unreadable};
 use tee::{Arriving, Tee};
 
 /// Reads an answer that is whole: what was used is noted, the row gets its text, values are put
-/// back. A long one in steps.
+/// back, and those of others taken out. A long one in steps.
+///
+/// # Errors
+/// Values of others have to be taken out, and it cannot be read.
 pub async fn read(
     walk: &Walk<'_>,
     endpoint: &Endpoint,
     caller: &Caller,
     answer: &mut Answer,
     record: &mut Record,
-) {
-    let AnswerBody::Whole(bytes) = &mut answer.body else { return };
+) -> Result<(), Refusal> {
+    let AnswerBody::Whole(bytes) = &mut answer.body else { return Ok(()) };
     let (bytes, headers) = (std::mem::take(bytes), &answer.head.headers);
     let succeeded = answer.head.status.is_success();
     let mut pace = (bytes.len() > STEP_BYTES_MAX).then(|| walk.pace(caller));
@@ -90,27 +97,62 @@ pub async fn read(
         let (text, cut) = text.finish();
         record.answered(text, cut);
     }
-    let values = if is_json(headers) { record.values.take() } else { None };
     let is_translated = answer.translated.is_some();
-    let values =
-        values.map(|values| values.for_json(record.answers_json()).for_translated(is_translated));
-    let Some(values) = values.filter(|values| !values.is_empty()) else {
-        answer.body = AnswerBody::Whole(bytes);
-        return;
+    let (is_json, textual) = (is_json(headers), is_textual(headers));
+    let whole = match rewritten(&mut pace, record, bytes, (is_json, textual, is_translated)).await {
+        Ok(whole) => whole,
+        Err(Unreadable) => return Err(unreadable()),
     };
-    let (mut restorer, mut rest, mut pieces) = (BodyRestorer::new(&values), bytes, Vec::new());
-    while !rest.is_empty() {
-        step(&mut pace, |most| {
+    answer.body = AnswerBody::Whole(whole);
+    Ok(())
+}
+
+/// The answer with values put back, and those of others taken out.
+async fn rewritten(
+    pace: &mut Option<Pace>,
+    record: &mut Record,
+    bytes: Bytes,
+    (is_json, textual, is_translated): (bool, bool, bool),
+) -> Result<Bytes, Unreadable> {
+    let Some(mut body) = record.rewriting(is_translated).body(is_json).filter(|_| textual) else {
+        return Ok(bytes);
+    };
+    let (mut rest, mut pieces, mut read) = (bytes, Vec::new(), Ok(()));
+    while !rest.is_empty() && read.is_ok() {
+        step(pace, |most| {
             let piece = rest.split_to(most.min(rest.len()));
             let len = piece.len();
-            restorer.push(piece, &mut pieces);
+            read = body.push(piece, &mut pieces);
             len
         })
         .await;
     }
-    restorer.finish(&mut pieces);
-    let whole = if let [one] = &pieces[..] { one.clone() } else { Bytes::from(pieces.concat()) };
-    answer.body = AnswerBody::Whole(whole);
+    read.and_then(|()| body.finish(&mut pieces))?;
+    body.masked().into_iter().for_each(|ledger| record.masked(ledger));
+    Ok(if let [one] = &pieces[..] { one.clone() } else { Bytes::from(pieces.concat()) })
+}
+
+/// The refusal of an answer in which values of others cannot be found.
+fn unreadable() -> Refusal {
+    let message = "the provider's answer could not be read, and this policy takes personal data out of \
+                   answers; it was not passed on";
+    Refusal::new(Code::ProviderAnswerInvalid, message)
+}
+
+/// Whether an answer may be passed on, as its head tells.
+///
+/// # Errors
+/// Values of others have to be taken out, and its coding cannot be read.
+pub fn judge(answer: &Answer, record: &Record) -> Result<(), Refusal> {
+    let coding = answer.head.headers.get(header::CONTENT_ENCODING);
+    let is_coded =
+        coding.is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
+    if record.own.is_none() || !is_coded {
+        return Ok(());
+    }
+    let message = "the provider sent a compressed answer, and this policy takes personal data out of \
+                   answers; it was not passed on";
+    Err(Refusal::new(Code::ProviderUnavailable, message))
 }
 
 /// Does a step of work, which is told how many bytes it may take and says how many it took. Without
@@ -168,10 +210,7 @@ pub fn respond(
         AnswerBody::Streaming(read, incoming) => {
             let is_own = head.status.is_success() && translated.is_none();
             let learning = learning(walk, endpoint, caller).filter(|_| is_own);
-            let values = record.values.take().filter(|values| !values.is_empty());
-            let values = values.map(|values| {
-                values.for_json(record.answers_json()).for_translated(translated.is_some())
-            });
+            let rewriting = record.rewriting(translated.is_some());
             let answering = Answering {
                 format: endpoint.answer,
                 status: head.status.as_u16(),
@@ -191,9 +230,9 @@ pub fn respond(
             let is_translated = translated.is_some();
             let tee = if is_event_stream(&headers) && (read.is_empty() || is_translated) {
                 let stream = Arriving { incoming, read, translated };
-                events(answering, stream, values.as_ref(), &mut headers)
+                events(answering, stream, rewriting, &mut headers)
             } else {
-                plain(answering, incoming, read, values.as_ref(), &head.headers, &mut headers)
+                plain(answering, incoming, read, rewriting, &head.headers, &mut headers)
             };
             (Body::Teed(Box::new(tee)), None)
         }
@@ -210,31 +249,30 @@ pub fn respond(
 fn events(
     mut answering: Answering,
     stream: Arriving,
-    values: Option<&Values>,
+    rewriting: Rewriting,
     headers: &mut HeaderMap,
 ) -> Tee {
     answering.record.row().stream = true;
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    Tee::events(answering, stream, values.map(restore::Events::new))
+    Tee::events(answering, stream, rewriting.events())
 }
 
-/// Any other answer that is still coming. Its length is passed on unless values are restored in it.
+/// Any other answer that is still coming. Its length is passed on unless it is changed.
 fn plain(
     answering: Answering,
     incoming: Incoming,
     read: Bytes,
-    values: Option<&Values>,
+    rewriting: Rewriting,
     provider_headers: &HeaderMap,
     headers: &mut HeaderMap,
 ) -> Tee {
-    let restore =
-        values.filter(|_| is_json(headers)).map(|values| Box::new(BodyRestorer::new(values)));
+    let textual = is_textual(headers);
+    let rewrite = rewriting.body(is_json(headers)).filter(|_| textual).map(Box::new);
     let length = provider_headers.get(header::CONTENT_LENGTH);
-    if let Some(length) = length.filter(|_| restore.is_none()) {
+    if let Some(length) = length.filter(|_| rewrite.is_none()) {
         headers.insert(header::CONTENT_LENGTH, length.clone());
     }
-    let textual = is_textual(headers);
-    Tee::plain(answering, incoming, read, textual, restore)
+    Tee::plain(answering, incoming, read, textual, rewrite)
 }
 
 /// A provider's error with every credential of this call blanked: some providers quote the key they

@@ -26,13 +26,12 @@ use super::super::turns::Pace;
 use super::answering::{Answering, Held, Logged, outcome_of};
 use super::cut::Cut;
 use super::idle::{Due, Silence};
-use super::restore::Events;
+use super::rewrite::{Bodies, Events};
 use super::slices::pass;
 use crate::ailog::Durable;
 use crate::ailog::row::Outcome;
 use crate::bounds::{CALL_BYTES_FREE, SSE_EVENT_BYTES_MAX};
 use crate::code::Code;
-use crate::redact::BodyRestorer;
 
 /// The messages to the client of a stream that breaks.
 const BROKEN: &str = "The AI service stopped before the answer was complete. Please try again.";
@@ -81,7 +80,7 @@ enum TeeKind {
         stream: Box<StreamReader>,
         drop_usage: bool,
         pieces: Vec<Piece>,
-        restore: Option<Events>,
+        rewrite: Option<Box<Events>>,
         /// Makes events of the caller's format of what a provider of another one sends.
         translated: Option<Box<translate::Stream>>,
     },
@@ -90,7 +89,7 @@ enum TeeKind {
         textual: bool,
         tail: BytesMut,
         format: Format,
-        restore: Option<Box<BodyRestorer>>,
+        rewrite: Option<Box<Bodies>>,
     },
 }
 
@@ -121,7 +120,7 @@ const TAIL_BYTES: usize = 4 << 10;
 
 impl Tee {
     /// An event stream. The usage event is dropped if only the gateway asked for it.
-    pub fn events(answering: Answering, stream: Arriving, restore: Option<Events>) -> Tee {
+    pub fn events(answering: Answering, stream: Arriving, rewrite: Option<Box<Events>>) -> Tee {
         let Arriving { incoming, read, translated } = stream;
         let Answering { format, log, record, .. } = &answering;
         let capture_bytes = if log.capture { log.capture_bytes.saturating_add(1024) } else { 0 };
@@ -131,7 +130,7 @@ impl Tee {
             stream: Box::new(StreamReader::new(*format, capture_bytes)),
             drop_usage: record.drop_usage(),
             pieces: Vec::new(),
-            restore,
+            rewrite,
             translated: translated.map(Box::new),
         };
         Tee::new(answering, kind, incoming, read)
@@ -144,10 +143,10 @@ impl Tee {
         incoming: Incoming,
         read: Bytes,
         textual: bool,
-        restore: Option<Box<BodyRestorer>>,
+        rewrite: Option<Box<Bodies>>,
     ) -> Tee {
         let (prefix, tail) = (BytesMut::new(), BytesMut::new());
-        let kind = TeeKind::Plain { prefix, textual, tail, format: answering.format, restore };
+        let kind = TeeKind::Plain { prefix, textual, tail, format: answering.format, rewrite };
         Tee::new(answering, kind, incoming, read)
     }
 
@@ -269,7 +268,7 @@ impl Tee {
         let first = self.bytes == 0;
         self.bytes += data.len() as u64;
         match &mut self.kind {
-            TeeKind::Plain { prefix, textual, tail, restore, .. } => {
+            TeeKind::Plain { prefix, textual, tail, rewrite, .. } => {
                 // Of a long answer what has been read by now, where its own id stands.
                 if let Some(learning) = self.log.learning.as_ref().filter(|_| first) {
                     learning.answer(&data);
@@ -286,13 +285,13 @@ impl Tee {
                         tail.extend_from_slice(&data);
                     }
                 }
-                match restore {
-                    Some(restore) => {
-                        let mut restored = Vec::new();
-                        restore.push(data, &mut restored);
-                        self.ready.extend(restored);
-                    }
-                    None => self.ready.push_back(data),
+                let Some(rewrite) = rewrite else { return self.ready.push_back(data) };
+                let mut changed = Vec::new();
+                let read = rewrite.push(data, &mut changed);
+                rewrite.masked().into_iter().for_each(|ledger| self.record.masked(ledger));
+                self.ready.extend(changed);
+                if read.is_err() {
+                    self.broke(Outcome::ProviderError, Code::ProviderAnswerInvalid, UNREADABLE);
                 }
             }
             TeeKind::Events { translated: Some(stream), .. } => {
@@ -339,10 +338,10 @@ impl Tee {
     /// Makes ready what the client gets of the events that `chunk` completed. Neighbours within the
     /// chunk leave as one slice of it.
     fn take_events(&mut self, chunk: &Bytes) {
-        let TeeKind::Events { stream, drop_usage, pieces, restore, .. } = &mut self.kind else {
+        let TeeKind::Events { stream, drop_usage, pieces, rewrite, .. } = &mut self.kind else {
             return;
         };
-        let (mut over, mut failed) = (false, false);
+        let (mut over, mut failed, mut unreadable) = (false, false, false);
         let mut run = 0..0;
         for piece in pieces.drain(..) {
             if let Piece::Event(event) = &piece {
@@ -359,17 +358,27 @@ impl Tee {
             }
             let is_event = matches!(piece, Piece::Event(_));
             let bytes = piece.into_bytes();
-            match restore {
-                Some(restore) if is_event => {
-                    for bytes in restore.event(&bytes) {
+            match rewrite {
+                Some(rewrite) if is_event => {
+                    for bytes in rewrite.event(&bytes) {
                         run = pass(&mut self.ready, chunk, run, bytes);
                     }
                 }
+                // A part of an event that is too long cannot be looked into.
+                Some(rewrite) if rewrite.masked().is_some() => unreadable = true,
                 _ => run = pass(&mut self.ready, chunk, run, bytes),
             }
+            if unreadable {
+                break;
+            }
+        }
+        if let Some(ledger) = rewrite.as_ref().and_then(|rewrite| rewrite.masked()) {
+            self.record.masked(ledger);
         }
         self.ready.extend(Some(chunk.slice(run)).filter(|r| !r.is_empty()));
-        if failed {
+        if unreadable {
+            self.broke(Outcome::ProviderError, Code::ProviderAnswerInvalid, UNREADABLE);
+        } else if failed {
             self.record_stream(Outcome::ProviderError, None);
         } else if over {
             self.record_stream(Outcome::Ok, None);
@@ -387,12 +396,17 @@ impl Tee {
                 return;
             }
         }
-        self.end_restoring();
+        if !self.end_rewriting() {
+            return self.broke(Outcome::ProviderError, Code::ProviderAnswerInvalid, UNREADABLE);
+        }
         match &mut self.kind {
             TeeKind::Plain { .. } => self.record_plain(outcome_of(self.status), None),
-            TeeKind::Events { reader, stream, .. } => {
+            TeeKind::Events { reader, stream, rewrite, .. } => {
                 if stream.may_end() {
                     let rest = reader.rest();
+                    // Readers skip an event that never ended; it could not be looked into.
+                    let masks = rewrite.as_ref().is_some_and(|r| r.masked().is_some());
+                    let rest = if masks { Bytes::new() } else { rest };
                     let failed = stream.failed();
                     self.ready.extend(Some(rest).filter(|r| !r.is_empty()));
                     self.record_stream(
@@ -406,15 +420,37 @@ impl Tee {
         }
     }
 
-    /// Makes ready what was held back as the beginning of a placeholder.
-    fn end_restoring(&mut self) {
+    /// Makes ready what was held back; `false` if the answer turns out not to be readable.
+    fn end_rewriting(&mut self) -> bool {
         match &mut self.kind {
-            TeeKind::Plain { restore: Some(restore), .. } => {
+            TeeKind::Plain { rewrite: Some(rewrite), .. } => {
                 let mut rest = Vec::new();
-                restore.finish(&mut rest);
+                let read = rewrite.finish(&mut rest);
+                rewrite.masked().into_iter().for_each(|ledger| self.record.masked(ledger));
+                self.ready.extend(rest);
+                read.is_ok()
+            }
+            TeeKind::Events { rewrite: Some(rewrite), .. } => {
+                self.ready.extend(rewrite.end());
+                rewrite.masked().into_iter().for_each(|ledger| self.record.masked(ledger));
+                true
+            }
+            _ => true,
+        }
+    }
+
+    /// Makes ready what was held back of an answer that broke off: not where it may be the beginning
+    /// of a value of others.
+    fn break_off(&mut self) {
+        match &mut self.kind {
+            TeeKind::Plain { rewrite: Some(rewrite), .. } => {
+                let mut rest = Vec::new();
+                rewrite.break_off(&mut rest);
                 self.ready.extend(rest);
             }
-            TeeKind::Events { restore: Some(restore), .. } => self.ready.extend(restore.end()),
+            TeeKind::Events { rewrite: Some(rewrite), .. } if rewrite.masked().is_none() => {
+                self.ready.extend(rewrite.end());
+            }
             _ => {}
         }
     }
@@ -422,7 +458,8 @@ impl Tee {
     /// The provider's answer broke off.
     fn broke(&mut self, outcome: Outcome, code: Code, message: &str) {
         self.incoming = None;
-        self.end_restoring();
+        self.unread = Bytes::new();
+        self.break_off();
         let passed_whole = matches!(&self.kind, TeeKind::Events { stream, .. } if stream.ended());
         if !passed_whole {
             self.record.broke_off(if outcome == Outcome::Timeout { "stalled" } else { "cut" });

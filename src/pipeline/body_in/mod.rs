@@ -31,7 +31,7 @@ use crate::bounds::{GATHER_BYTES_MAX, ROUTE_WAIT_BYTES_MAX};
 use crate::code::Code;
 use crate::config::policy::GatewayKey;
 use crate::lock::lock;
-use crate::redact::{BodyRedactor, Facts, Ledger, RedactError, Redacted};
+use crate::redact::{BodyRedactor, Facts, Ledger, RedactError, Redacted, Rules};
 use crate::share::{Held, Share};
 use crate::upstream::replay::{Broken, Source};
 pub use arriving::Arriving;
@@ -479,6 +479,17 @@ fn too_long_to_translate(bytes_max: usize) -> Refusal {
     Refusal::new(Code::BodyTooLarge, message).closing()
 }
 
+/// Whether the policy lets a call go on in whose head this was found.
+///
+/// # Errors
+/// A kind that it rejects.
+pub fn judge_head(rules: &Rules, found: &Ledger) -> Result<(), Refusal> {
+    match rules.rejected(found) {
+        kinds if kinds.is_empty() => Ok(()),
+        kinds => Err(refusal_of(&RedactError::Sensitive { kinds })),
+    }
+}
+
 /// The refusal of a body that cannot be redacted.
 fn refusal_of(error: &RedactError) -> Refusal {
     let code = match error {
@@ -486,6 +497,7 @@ fn refusal_of(error: &RedactError) -> Refusal {
         RedactError::InvalidRequest { .. } => Code::InvalidRequest,
         RedactError::Attachment { .. } => Code::AttachmentsNotAllowed,
         RedactError::Tokens { .. } => Code::UnsupportedMediaType,
+        RedactError::Sensitive { .. } => Code::SensitiveData,
         RedactError::Internal => Code::RedactionFailed,
     };
     Refusal::new(code, error.to_string()).closing()

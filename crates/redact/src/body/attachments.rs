@@ -92,6 +92,7 @@ impl Body {
         match self.rules.attachments {
             Attachments::Allow => {
                 self.text_bytes += ATTACHMENT_BYTES;
+                self.attach_to_message();
                 self.release();
                 Ok(())
             }
@@ -129,6 +130,7 @@ impl Body {
             return refuse("the `type` of a content part must stand at its beginning".to_owned());
         }
         self.take_back(noted, fields);
+        self.cut_message();
         self.attachment_noted(at, part);
         self.drop = Some(Drop { depth: part, note: Note::Part });
         self.out.set_dropping(true);
@@ -185,6 +187,7 @@ impl Body {
         match self.rules.attachments {
             Attachments::Allow => {
                 self.text_bytes += ATTACHMENT_BYTES;
+                self.attach_to_message();
                 Ok(())
             }
             Attachments::Reject => refuse("attachments are not allowed".to_owned()),
@@ -198,6 +201,17 @@ impl Body {
         }
     }
 
+    /// Lists of tokens spell a text out: in an answer that is masked they are emptied.
+    pub(crate) fn spelt(&mut self, at: u64, object: bool) {
+        let is = |f: &Frame| f.object && &f.name[..usize::from(f.name_len)] == b"logprobs";
+        if self.masking && self.drop.is_none() && self.top().is_some_and(is) {
+            self.out.advance(at);
+            let note = if object { Note::Null } else { Note::Empty };
+            self.drop = Some(Drop { depth: self.frames.len(), note });
+            self.out.set_dropping(true);
+        }
+    }
+
     /// A value has ended before `to`; if it is the one that is dropped, its note takes its place.
     pub(crate) fn value_end(&mut self, to: u64) {
         if let Some(drop) = self.drop
@@ -208,6 +222,7 @@ impl Body {
             self.drop = None;
             let note: &[u8] = match drop.note {
                 Note::Null => b"null",
+                Note::Empty => b"[]",
                 Note::Text => br#""[attachment removed]""#,
                 Note::Part => self.schema.removed_part.as_bytes(),
             };
@@ -288,7 +303,7 @@ impl Body {
 
     /// The meaning of base64 in the string value at hand.
     pub(crate) fn blob(&self) -> Blob {
-        let Some(frame) = self.top() else { return Blob::None };
+        let Some(frame) = self.top().filter(|_| !self.masking) else { return Blob::None };
         let users = frame.place == Place::Data && self.schema.texts == Texts::Request;
         if frame.key == Key::Opaque
             || frame.opaque && &frame.name[..frame.name_len as usize] == b"data"

@@ -3,7 +3,7 @@
 use super::{NAME_MAX, decimal};
 use crate::detect::words::Says;
 use crate::facts::Fact;
-use crate::keys::{Key, PartKind};
+use crate::keys::{Key, PartKind, is_thinking};
 use crate::scan::Media;
 
 /// The place of a container in a body.
@@ -87,6 +87,12 @@ pub(crate) const ITEM_ROLE: u8 = 8;
 pub(crate) const ITEM_CONTENT: u8 = 16;
 
 impl Frame {
+    /// Whether the text under the key at hand is the provider's own, which it has signed.
+    pub(crate) fn is_signed(&self) -> bool {
+        let name = &self.name[..usize::from(self.name_len)];
+        self.key == Key::Opaque || name == b"thinking" || is_thinking(name)
+    }
+
     /// Appends the element or key at hand to a path.
     pub(crate) fn write_key(&self, path: &mut String) {
         if !self.object {

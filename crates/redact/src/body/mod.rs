@@ -7,6 +7,7 @@
 
 mod attachments;
 mod frame;
+mod messages;
 mod names;
 mod place;
 mod replace;
@@ -15,9 +16,13 @@ mod sink;
 use std::sync::Arc;
 
 use frame::Frame;
+use messages::Message;
 
+use crate::bounds::REJECT_LOOK_BYTES_MAX;
 use crate::facts::{Number, Tally};
+use crate::mask::Own;
 use crate::out::Out;
+use crate::placeholder::{PlaceholderKey, Placeholders};
 use crate::restore::Values;
 use crate::rules::{Compiled, KindId};
 use crate::scan::{Look, Scanner};
@@ -40,20 +45,14 @@ const ATTACHMENT_BYTES: u64 = 6_400;
 pub(crate) const TOKEN_BYTES: u64 = 4;
 
 /// `number` in decimal digits, without the machinery of formatting.
-fn decimal(number: u64, digits: &mut [u8; 20]) -> &str {
-    let len = decimal_into(number, digits);
-    std::str::from_utf8(&digits[20 - len..]).unwrap_or_default()
-}
-
-/// Writes `number` to the end of `digits` and tells how many there are.
-fn decimal_into(mut number: u64, digits: &mut [u8]) -> usize {
+fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &str {
     let mut at = digits.len();
     loop {
         at -= 1;
         digits[at] = b'0' + (number % 10) as u8;
         number /= 10;
         if number == 0 {
-            return digits.len() - at;
+            return std::str::from_utf8(&digits[at..]).unwrap_or_default();
         }
     }
 }
@@ -63,8 +62,8 @@ fn decimal_into(mut number: u64, digits: &mut [u8]) -> usize {
 pub(crate) struct KindSeen {
     /// Its place in the ledger.
     counted: usize,
-    /// Its replacement may get a number.
-    numbered: bool,
+    /// Its replacement may get a mark.
+    marked: bool,
     /// Its replacement holds characters that have to be escaped.
     escaped: bool,
 }
@@ -80,6 +79,7 @@ struct Drop {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Note {
     Null,
+    Empty,
     Text,
     Part,
 }
@@ -133,8 +133,23 @@ pub(crate) struct Body {
     /// Every match, for those who asked to be told.
     pub(crate) findings: Option<Vec<Finding>>,
     started: bool,
-    /// The values behind the placeholders, where they are to be restored.
+    /// The values of the call: of a request they are collected, in an answer they stay.
+    pub(crate) own: Option<Own>,
+    /// An answer for its caller: values of others are replaced, and nothing else changes.
+    masking: bool,
+    /// It was translated: its thinking is signed, whatever its name.
+    translated: bool,
+    /// The message at hand, where messages may be removed.
+    message: Option<Message>,
+    /// The kinds for which the body is refused, and where the first one stands.
+    rejected: Vec<KindId>,
+    rejected_at: Option<u64>,
+    /// The last match stays, and so does what belongs to it.
+    leaving: bool,
+    /// The values behind the placeholders, where those have marks.
     pub(crate) values: Option<Values>,
+    /// What looks like a placeholder in the string at hand may be changed.
+    changeable: bool,
     /// The provider is to keep nothing: `store` becomes `false`.
     pub(crate) forbid_store: bool,
     /// `store` was seen.
@@ -149,11 +164,24 @@ pub(crate) struct Body {
 impl Body {
     pub(crate) fn new(rules: Arc<Compiled>, schema: Schema, ask_for_usage: bool) -> Body {
         let ask_for_usage = ask_for_usage && schema.usage_option;
-        // An answer is redacted for the log alone.
-        let restore = if schema.is_answer() { None } else { rules.restore };
+        // An answer is redacted for the log alone; letters need a key.
+        let numbered = !schema.is_answer() && rules.placeholders == Placeholders::Numbered;
+        let arguments = rules.restore.unwrap_or(false);
+        let mut scanner = Scanner::new(Arc::clone(&rules), 1);
+        scanner.marks = numbered;
+        let own = (rules.mask_answers && !schema.is_answer()).then(Own::default);
+        scanner.digests = own.is_some();
         Body {
-            values: restore.map(Values::new),
-            scanner: Scanner::new(Arc::clone(&rules), 1),
+            values: numbered.then(|| Values::new(arguments, None)),
+            changeable: true,
+            own,
+            masking: false,
+            translated: false,
+            message: None,
+            rejected: Vec::new(),
+            rejected_at: None,
+            leaving: false,
+            scanner,
             rules,
             schema,
             ask_for_usage,
@@ -190,6 +218,14 @@ impl Body {
         }
     }
 
+    /// Placeholders get letters, made with this key, where the rules ask for them.
+    pub(crate) fn stable(&mut self, key: Arc<dyn PlaceholderKey>) {
+        if self.rules.placeholders == Placeholders::Stable && !self.schema.is_answer() {
+            let arguments = self.rules.restore.unwrap_or(false);
+            self.values = Some(Values::new(arguments, Some(key)));
+        }
+    }
+
     /// Raw bytes before this may leave, when characters have been told up to `told`.
     pub(crate) fn safe(&mut self, told: u64) -> Result<u64, RedactError> {
         if self.scanning {
@@ -198,6 +234,24 @@ impl Body {
             return Ok(self.key_at.map_or(safe, |at| at.min(safe)));
         }
         Ok(self.scalar_at.unwrap_or(told))
+    }
+
+    /// An answer for a caller whose own values are these.
+    pub(crate) fn mask(&mut self, own: &Own, translated: bool) {
+        (self.own, self.masking, self.translated) = (Some(own.clone()), true, translated);
+        self.scanner.digests = true;
+    }
+
+    /// The refusal for what was found, once `read` bytes were read; nothing while there is none.
+    pub(crate) fn refusal(&self, read: Option<u64>) -> Option<RedactError> {
+        let at = self.rejected_at?;
+        let over = read.is_none_or(|read| read > at + REJECT_LOOK_BYTES_MAX);
+        over.then(|| self.sensitive(&self.rejected))
+    }
+
+    /// Whether the body is refused, and nothing more leaves.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.rejected_at.is_some()
     }
 
     /// Bytes of the body that are kept, to be looked at or until it is known whether they may

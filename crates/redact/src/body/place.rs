@@ -2,9 +2,9 @@
 //! its children.
 
 use super::Body;
-use super::frame::Place;
+use super::frame::{Frame, Place};
 use crate::detect::words::Says;
-use crate::keys::Key;
+use crate::keys::{Key, is_providers_own, is_thinking};
 use crate::scan::{Blob, Look};
 use crate::schema::Texts;
 
@@ -31,6 +31,13 @@ impl Body {
     /// How the string value at hand is looked at; nothing if it passes.
     pub(crate) fn look(&self) -> Option<Look> {
         let Some(frame) = self.top() else { return Some(Look::All) };
+        if self.masking {
+            let name = &frame.name[..usize::from(frame.name_len)];
+            let thinks = |f: &Frame| is_thinking(&f.name[..usize::from(f.name_len)]);
+            let signed =
+                is_providers_own(name) || self.translated && self.frames.iter().any(thinks);
+            return (!signed).then_some(Look::All);
+        }
         match (frame.place, frame.key) {
             (Place::Top, Key::Model) => None,
             // Ids and names of an answer are made by the provider.
@@ -55,8 +62,11 @@ impl Body {
 
     pub(crate) fn begin_string(&mut self, look: Look) {
         if self.reading_key {
+            self.changeable = true;
             return self.scanner.begin(look, None, Blob::None);
         }
+        // The provider has signed its thinking.
+        self.changeable = look == Look::All && !self.top().is_some_and(Frame::is_signed);
         let hint = match self.top() {
             Some(f) if look == Look::All && f.key == Key::Other => self.hint(),
             _ => None,

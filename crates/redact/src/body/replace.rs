@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::{Body, KindSeen, NAME_MAX, NOTED_MAX, decimal_into, refuse};
-use crate::bounds::REDACT_FIELDS_MAX;
+use super::{Body, KindSeen, NAME_MAX, NOTED_MAX, refuse};
+use crate::bounds::{REDACT_FIELDS_MAX, REJECT_LOOK_BYTES_MAX};
 use crate::escape::escape;
-use crate::restore::Values;
+use crate::placeholder::Mark;
 use crate::rules::{KindId, kind};
 use crate::scan::Op;
-use crate::{Attachments, Finding, RedactError};
+use crate::{Action, Attachments, Finding, RedactError};
 
 impl Body {
     /// Does what the scanner found.
@@ -28,8 +28,8 @@ impl Body {
         let rules = Arc::clone(&self.rules);
         for op in ops.drain(..) {
             match op {
-                Op::Replace { from, to, kind, escapes, quote } => {
-                    if self.drop.is_some() {
+                Op::Replace { from, to, kind, escapes, quote, value } => {
+                    if self.drop.is_some() || kind == kind::TEXT && self.keep(from, to, escapes) {
                         continue;
                     }
                     if kind == kind::ATTACHMENT && self.rules.attachments == Attachments::Reject {
@@ -37,11 +37,24 @@ impl Body {
                             "attachments are not allowed (a `data:` URL in a text)".to_owned(),
                         );
                     }
+                    self.leaving = self.is_own(kind, value);
+                    if self.leaving {
+                        continue;
+                    }
+                    match self.rules.kinds[kind as usize].action {
+                        Action::Mask => {}
+                        Action::Count => {
+                            self.leave(kind, from, to);
+                            continue;
+                        }
+                        Action::Reject if !self.schema.is_answer() => self.reject(kind, from),
+                        Action::DropMessage => self.remove_message(kind),
+                        Action::Reject => {}
+                    }
                     self.out.advance(from);
                     let replacement = &*rules.kinds[kind as usize].replacement;
                     let seen = self.note(kind);
-                    let number =
-                        if seen.numbered { self.number(kind, from, to, escapes) } else { None };
+                    let mark = if seen.marked { self.mark(kind, from, to, escapes) } else { None };
                     if kind == kind::ATTACHMENT {
                         self.discount(to);
                     }
@@ -50,18 +63,18 @@ impl Body {
                     if escapes > 0 && seen.escaped {
                         self.out
                             .write(escape(replacement, escapes + u8::from(quote > 0)).as_bytes());
-                    } else if let Some(number) = number {
+                    } else if let Some(mark) = mark {
                         self.out.write(&replacement.as_bytes()[..replacement.len() - 1]);
-                        let mut end = *b"_00000000000000000000]";
-                        let from = end.len() - 2 - decimal_into(number.into(), &mut end[1..21]);
-                        end[from] = b'_';
-                        self.out.write(&end[from..]);
+                        self.out.write(b"_");
+                        mark.with(|mark| self.out.write(mark.as_bytes()));
+                        self.out.write(b"]");
                     } else {
                         self.out.write(replacement.as_bytes());
                     }
                     self.write_mark(quote);
                     self.explain(kind, from, to, self.frames.len());
                 }
+                Op::Drop { .. } if self.leaving => {}
                 Op::Drop { to } => {
                     self.discount(to);
                     self.out.skip(to);
@@ -70,6 +83,35 @@ impl Body {
         }
         self.scanner.ops = ops;
         Ok(())
+    }
+
+    /// Whether a match in an answer stays. One in a request is noted.
+    fn is_own(&self, kind: KindId, value: u64) -> bool {
+        match &self.own {
+            Some(own) if self.masking => !self.rules.masks(kind) || own.has(value),
+            // The end of a credential is not kept.
+            Some(own) if !kind::is_open(kind) && self.rules.masks(kind) => {
+                own.add(value);
+                false
+            }
+            _ => false,
+        }
+    }
+
+    /// A match that stays is counted.
+    fn leave(&mut self, kind: KindId, from: u64, to: u64) {
+        self.leaving = true;
+        let name = Arc::clone(&self.rules.kinds[kind as usize].name);
+        self.ledger.leave(&name);
+        self.explain(kind, from, to, self.frames.len());
+    }
+
+    /// A match for which the body is refused.
+    fn reject(&mut self, kind: KindId, from: u64) {
+        let first = *self.rejected_at.get_or_insert(from);
+        if from <= first + REJECT_LOOK_BYTES_MAX && !self.rejected.contains(&kind) {
+            self.rejected.push(kind);
+        }
     }
 
     /// Writes a quotation mark, escaped so many times; 0 for none.
@@ -95,25 +137,49 @@ impl Body {
         self.text_bytes = self.text_bytes.saturating_sub(to.saturating_sub(self.out.done()));
     }
 
-    /// The number of the placeholder for the match at `from..to`, where there is one.
-    pub(crate) fn number(&mut self, kind: KindId, from: u64, to: u64, escapes: u8) -> Option<u32> {
-        let values = self.values.as_ref()?;
-        let (kept, piece) = self.out.raw(from, to);
-        let raw = if kept.is_empty() {
-            piece
-        } else {
-            self.value.clear();
-            self.value.extend_from_slice(kept);
-            self.value.extend_from_slice(piece);
-            &self.value
-        };
-        let rules = &self.rules.kinds[kind as usize];
-        let (kind, replacement) = (rules.numbered_as, &*rules.replacement);
-        if escapes == 0 || memchr::memchr(b'\\', raw).is_none() {
-            return values.number(kind, replacement, raw);
+    /// The mark of the placeholder for the match at `from..to`, where there is one.
+    pub(crate) fn mark(&mut self, kind: KindId, from: u64, to: u64, escapes: u8) -> Option<Mark> {
+        let id = self.rules.kinds[kind as usize].marked_as;
+        self.with_raw(from, to, |this, raw| {
+            let values = this.values.as_ref()?;
+            let first = &this.rules.kinds[id as usize];
+            if escapes == 0 || memchr::memchr(b'\\', raw).is_none() {
+                return values.mark(id, first, raw);
+            }
+            let raw = std::str::from_utf8(raw).ok()?;
+            values.mark(id, first, unescape(raw.to_owned(), escapes)?.as_bytes())
+        })
+    }
+
+    /// Whether what looks like a placeholder stays, because the provider has signed the text or it
+    /// is a name: then it stands for no value of this call.
+    fn keep(&mut self, from: u64, to: u64, escapes: u8) -> bool {
+        if self.changeable {
+            return false;
         }
-        let raw = std::str::from_utf8(raw).ok()?;
-        values.number(kind, replacement, unescape(raw.to_owned(), escapes)?.as_bytes())
+        self.with_raw(from, to, |this, raw| {
+            let raw = String::from_utf8_lossy(raw).into_owned();
+            let written = unescape(raw.clone(), escapes).unwrap_or(raw);
+            if let Some(values) = &this.values {
+                values.take(&written);
+            }
+        });
+        true
+    }
+
+    /// Shows the raw bytes of a match.
+    fn with_raw<T>(&mut self, from: u64, to: u64, take: impl FnOnce(&Body, &[u8]) -> T) -> T {
+        let (kept, piece) = self.out.raw(from, to);
+        if kept.is_empty() {
+            return take(self, piece);
+        }
+        let mut value = std::mem::take(&mut self.value);
+        value.clear();
+        value.extend_from_slice(kept);
+        value.extend_from_slice(piece);
+        let taken = take(self, &value);
+        self.value = value;
+        taken
     }
 
     /// Counts a match of this kind.
@@ -124,13 +190,14 @@ impl Body {
         }
         let seen = self.kinds[kind as usize].get_or_insert_with(|| KindSeen {
             counted: 0,
-            numbered: self.values.is_some() && Values::are_numbered(kind, &rules.replacement),
+            marked: self.values.is_some() && rules.mark.is_some(),
             escaped: rules.replacement.bytes().any(|b| matches!(b, b'"' | b'\\' | 0..=0x1F)),
         });
-        if kind == kind::ATTACHMENT {
-            self.ledger.attachments += 1;
-        } else {
-            self.ledger.add_at(&mut seen.counted, &rules.name);
+        match kind {
+            // It was no value.
+            kind::TEXT => return *seen,
+            kind::ATTACHMENT => self.ledger.attachments += 1,
+            _ => self.ledger.add_at(&mut seen.counted, &rules.name),
         }
         let seen = *seen;
         if self.held > 0 && self.noted.len() < NOTED_MAX {
@@ -156,7 +223,7 @@ impl Body {
     }
 
     pub(crate) fn explain(&mut self, kind: KindId, from: u64, to: u64, depth: usize) {
-        if self.findings.is_some() {
+        if self.findings.is_some() && kind != kind::TEXT {
             let field = self.path(depth);
             let kind = Arc::clone(&self.rules.kinds[kind as usize].name);
             self.findings.get_or_insert_default().push(Finding { kind, from, to, field });

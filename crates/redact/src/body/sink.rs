@@ -14,7 +14,11 @@ use crate::{Attachments, RedactError, TokenArrays};
 impl Sink for Body {
     fn open(&mut self, object: bool, at: u64) -> Result<(), RedactError> {
         self.value(at, true, object)?;
+        self.spelt(at, object);
         let place = self.child(object);
+        if place == Place::Item && self.message.is_none() && self.removes_messages() {
+            self.begin_message(at, false);
+        }
         let phones = place == Place::Data && self.under_phones();
         if let Some(Frame { place: Place::Top, key, object: true, .. }) = self.top() {
             match key {
@@ -121,6 +125,7 @@ impl Sink for Body {
             }
         }
         self.frames.pop();
+        self.close_message(at, self.frames.len())?;
         self.value_end(at + 1);
         Ok(())
     }
@@ -170,7 +175,11 @@ impl Sink for Body {
             self.spare.clear();
             self.captured = Some(std::mem::take(&mut self.spare));
         }
-        let Some(look) = self.look() else {
+        let look = self.look();
+        if let Some(look) = look.filter(|_| self.removes_messages()) {
+            self.begin_text(at, look);
+        }
+        let Some(look) = look else {
             return Ok(if self.captured.is_some() { Take::Text } else { Take::Skip });
         };
         (self.scanning, self.waiting) = (true, Some(look));
@@ -248,6 +257,9 @@ impl Sink for Body {
             self.carry_out()?;
             self.scanning = false;
             self.attachment_end()?;
+        }
+        if !self.reading_key {
+            self.end_text(at)?;
         }
         self.key_at = None;
         let Some(captured) = self.captured.take() else {

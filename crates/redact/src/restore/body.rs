@@ -13,7 +13,9 @@ use super::super::escape::escape;
 use super::super::json::{Scalar, Sink, Take, Tokenizer};
 use super::super::out::Out;
 use super::super::{RedactError, Redacted};
-use super::{Leaf, Matcher, Step, Table, Values, is_thinking};
+use super::matcher::{Matcher, Table, Told};
+use super::{Leaf, Values};
+use crate::keys::is_thinking;
 
 /// Bytes of a key that are kept to recognise it.
 const KEY_MAX: usize = 64;
@@ -38,7 +40,6 @@ impl BodyRestorer {
                 translated: values.translated,
                 out: Out::default(),
                 matcher: Matcher::default(),
-                held_from: 0,
                 frames: Vec::new(),
                 key: None,
                 escapes: 1,
@@ -69,10 +70,10 @@ impl BodyRestorer {
         self.strings.out.begin(piece.clone());
         self.failed = self.tokenizer.push(&piece, &mut self.strings).is_err();
         let told = self.tokenizer.told_to();
-        let safe = match self.strings.matcher.held.is_empty() {
+        let safe = match self.strings.matcher.held_from() {
             _ if self.failed => self.strings.out.end_of_piece(),
-            true => told,
-            false => told.min(self.strings.held_from),
+            Some(from) => told.min(from),
+            None => told,
         };
         self.leave(safe, out);
     }
@@ -114,7 +115,6 @@ struct Strings {
     translated: bool,
     out: Out,
     matcher: Matcher,
-    held_from: u64,
     frames: Vec<Frame>,
     /// The key at hand, up to the length of those that matter.
     key: Option<Vec<u8>>,
@@ -126,15 +126,18 @@ struct Strings {
 
 impl Strings {
     fn step(&mut self, c: Option<char>, from: u64, to: u64) {
-        if self.matcher.held.is_empty() || c == Some('[') {
-            self.held_from = from;
-        }
         // Half a surrogate pair is in no placeholder.
-        if let Step::Whole(value) = self.matcher.step(&self.table, c.unwrap_or('\0')) {
-            self.out.advance(self.held_from);
-            self.out.skip(to);
-            self.out.write(escape(value, self.escapes).as_bytes());
-        }
+        let (c, out, escapes) = (c.unwrap_or('\0'), &mut self.out, self.escapes);
+        self.matcher.push(&self.table, c, (from, to), &mut |told| put(out, &told, escapes));
+    }
+}
+
+/// Puts a value in the place of its placeholder; all else stays as it is.
+fn put(out: &mut Out, told: &Told<'_>, escapes: u8) {
+    if let Told::Value { from, to, value } = *told {
+        out.advance(from);
+        out.skip(to);
+        out.write(escape(value, escapes).as_bytes());
     }
 }
 
@@ -189,17 +192,12 @@ impl Sink for Strings {
         }
         let mut i = 0;
         while i < text.len() {
-            if self.matcher.held.is_empty() {
-                let skip = memchr::memchr(b'[', &text[i..]).unwrap_or(text.len() - i);
-                self.matcher.watch.ascii(&text[i..i + skip]);
-                i += skip;
-                if i == text.len() {
-                    return Ok(());
-                }
+            i += self.matcher.skip(&self.table, &text[i..]);
+            if let Some(b) = text.get(i) {
+                let from = at + i as u64;
+                self.step(Some(char::from(*b)), from, from + 1);
+                i += 1;
             }
-            let from = at + i as u64;
-            self.step(Some(char::from(text[i])), from, from + 1);
-            i += 1;
         }
         Ok(())
     }
@@ -239,7 +237,8 @@ impl Sink for Strings {
                 if frame.is_some_and(|f| f.is_text) {
                     self.open_url = self.matcher.watch.is_in_url().then_some(self.frames.len());
                 }
-                self.matcher.held.clear();
+                let (out, escapes) = (&mut self.out, self.escapes);
+                self.matcher.end(&self.table, &mut |told| put(out, &told, escapes));
             }
         }
         Ok(())

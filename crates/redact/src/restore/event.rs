@@ -10,21 +10,33 @@
 
 use std::sync::Arc;
 
-use super::super::RedactError;
 use super::super::escape::escape;
-use super::super::json::{Scalar, Sink, Take, Tokenizer};
-use super::{Leaf, Matcher, Table, Values, is_thinking};
+use super::matcher::{Matcher, Table};
+use super::texts::{Text, Texts};
+use super::watch::Watch;
+use super::{Leaf, Values};
 use crate::bounds::{RESTORE_CHANNELS_MAX, RESTORE_EVENT_BYTES_MAX};
+use crate::keys::{is_providers_own, is_thinking};
+use crate::mask::{Mask, MaskText, Own};
+use crate::rules::Compiled;
+use crate::{Ledger, Rules};
 
-/// Puts values back in the events of one stream.
+/// Changes the texts in the events of one stream: puts values back, or takes those of others out.
 pub struct EventRestorer {
-    table: Arc<Table>,
-    arguments: bool,
-    json: bool,
+    edit: Editor,
+    /// The answer is translated: the text of its thinking stays as the provider has signed it.
     translated: bool,
     channels: Vec<Channel>,
     /// The last text of a block ended within a URL: the next block may go on with it.
     open_url: bool,
+}
+
+/// What is done with texts.
+enum Editor {
+    /// Values are put back.
+    Restore { table: Arc<Table>, arguments: bool, json: bool },
+    /// Values of others are taken out, and counted.
+    Mask { rules: Arc<Compiled>, own: Own, ledger: Ledger },
 }
 
 /// One event as the caller gets it.
@@ -50,24 +62,101 @@ struct Channel {
     path: String,
     /// The place that the events themselves name.
     indexes: Vec<u64>,
-    matcher: Matcher,
+    flow: Flow,
+    /// Its text is JSON itself.
+    escaped: bool,
     /// The last event, before and after the channel's text.
     name: Vec<u8>,
     head: Vec<u8>,
     tail: Vec<u8>,
 }
 
+/// A text while it is changed.
+enum Flow {
+    Restore(Matcher),
+    Mask(MaskText),
+}
+
+impl Flow {
+    fn is_idle(&self) -> bool {
+        match self {
+            Flow::Restore(matcher) => matcher.is_idle(),
+            Flow::Mask(text) => text.is_idle(),
+        }
+    }
+
+    fn watch(&mut self) -> Option<&mut Watch> {
+        match self {
+            Flow::Restore(matcher) => Some(&mut matcher.watch),
+            Flow::Mask(_) => None,
+        }
+    }
+}
+
+impl Editor {
+    /// A new text, which is JSON if `escaped`.
+    fn flow(&self, escaped: bool) -> Flow {
+        match self {
+            Editor::Restore { json, .. } => Flow::Restore(Matcher::of(escaped || *json)),
+            Editor::Mask { .. } => Flow::Mask(MaskText::of(escaped)),
+        }
+    }
+
+    /// Takes text, and appends to `out` what is certain.
+    fn text(&mut self, flow: &mut Flow, text: &str, escaped: bool, out: &mut String) {
+        match (self, flow) {
+            (Editor::Restore { table, .. }, Flow::Restore(matcher)) => {
+                matcher.text(table, text, escaped, out);
+            }
+            (Editor::Mask { rules, own, ledger }, Flow::Mask(flow)) => {
+                flow.push(&Mask { rules, own }, text, out, ledger);
+            }
+            _ => {}
+        }
+    }
+
+    /// The text has ended.
+    fn rest(&mut self, flow: &mut Flow, escaped: bool, out: &mut String) {
+        match (self, flow) {
+            (Editor::Restore { table, .. }, Flow::Restore(matcher)) => {
+                matcher.rest(table, escaped, out);
+            }
+            (Editor::Mask { rules, own, ledger }, Flow::Mask(flow)) => {
+                flow.rest(&Mask { rules, own }, out, ledger);
+            }
+            _ => {}
+        }
+    }
+
+    fn masks(&self) -> bool {
+        matches!(self, Editor::Mask { .. })
+    }
+}
+
 impl EventRestorer {
-    /// A restorer of these values; what is numbered later is not put back.
+    /// A restorer of these values; what gets a placeholder later is not put back.
     pub fn new(values: &Values) -> EventRestorer {
         let (arguments, json) = (values.arguments, values.json);
-        EventRestorer {
-            table: values.table(),
-            arguments,
-            json,
-            translated: values.translated,
-            channels: Vec::new(),
-            open_url: false,
+        let edit = Editor::Restore { table: values.table(), arguments, json };
+        EventRestorer::of(edit, values.translated)
+    }
+
+    /// Takes values out that the call has not sent. `translated`: the answer was, and its thinking
+    /// stays as the provider has signed it.
+    pub fn masking(rules: &Rules, own: &Own, translated: bool) -> EventRestorer {
+        let (rules, own) = (Arc::clone(&rules.0), own.clone());
+        EventRestorer::of(Editor::Mask { rules, own, ledger: Ledger::default() }, translated)
+    }
+
+    fn of(edit: Editor, translated: bool) -> EventRestorer {
+        EventRestorer { edit, translated, channels: Vec::new(), open_url: false }
+    }
+
+    /// What was taken out so far.
+    pub fn masked(&self) -> Option<&Ledger> {
+        match &self.edit {
+            Editor::Restore { .. } => None,
+            Editor::Mask { ledger, .. } => Some(ledger),
         }
     }
 
@@ -75,7 +164,7 @@ impl EventRestorer {
     pub fn event(&mut self, name: &[u8], data: &[u8]) -> Restored {
         let Some(found) = Texts::of(data) else {
             // "[DONE]", or no JSON: nothing goes on after it.
-            return Restored { before: self.end(), data: None };
+            return Restored { before: self.end(), data: self.no_json(data) };
         };
         let kind = found.kind();
         let mut edits: Vec<Edit> = Vec::new();
@@ -83,45 +172,23 @@ impl EventRestorer {
         let mut open_url = false;
         for text in &found.texts {
             let Some((goes_on, escaped)) = self.class(&found, text, kind) else { continue };
-            let mut restored = String::new();
-            let mut channel = None;
-            if goes_on {
-                // Without a channel it is not known what the text goes on: its placeholders stay.
-                let Some(i) = self.channel(&found, text, escaped) else { continue };
-                let known = &mut self.channels[i];
-                if text.broken {
-                    text.text.chars().for_each(|c| known.matcher.watch.push(c));
-                    continue;
-                }
-                known.matcher.text(&self.table, &text.text, escaped, &mut restored);
-                if !known.indexes.is_empty() {
-                    self.open_url = known.matcher.watch.is_in_url();
-                }
-                if found.ends(&known.path) {
-                    known.matcher.end(&mut restored);
-                }
-                channel = Some(i);
-            } else if text.broken {
-                continue;
-            } else {
-                let mut matcher = Matcher::of(escaped || self.json);
-                let is_text = text.key == "text";
-                if is_text && open_url {
-                    matcher.watch.go_on_in_url();
-                }
-                matcher.text(&self.table, &text.text, escaped, &mut restored);
-                if is_text {
-                    open_url = matcher.watch.is_in_url();
-                }
-                matcher.end(&mut restored);
-            }
-            edits.push(Edit {
-                from: text.from,
-                to: text.to,
-                changed: restored != text.text,
-                text: restored,
-                channel,
-            });
+            let edit = match (goes_on, text.broken) {
+                (true, _) => self.going_on(&found, text, escaped),
+                (false, true) => self.unreadable(text),
+                (false, false) => Some(self.whole(text, escaped, &mut open_url)),
+            };
+            edits.extend(edit);
+        }
+        if self.edit.masks() {
+            edits.extend(found.spelt().map(|spelt| Edit {
+                from: spelt.from,
+                to: spelt.to,
+                text: String::new(),
+                changed: true,
+                channel: None,
+                raw: Some(spelt.empty),
+            }));
+            edits.sort_by_key(|edit| edit.from);
         }
         self.keep(name, data, &mut edits);
         let touched: Vec<usize> = edits.iter().filter_map(|e| e.channel).collect();
@@ -129,7 +196,7 @@ impl EventRestorer {
         let mut before = Vec::new();
         for (i, channel) in self.channels.iter_mut().enumerate() {
             if !touched.contains(&i) && (all || found.ends(&channel.path)) {
-                before.extend(channel.end());
+                before.extend(channel.end(&mut self.edit));
             }
         }
         // Where an event says of its place, it ends the texts of that place.
@@ -139,9 +206,64 @@ impl EventRestorer {
         Restored { before, data }
     }
 
+    /// A text that goes on over events.
+    fn going_on(&mut self, found: &Texts<'_>, text: &Text, escaped: bool) -> Option<Edit> {
+        // Without a channel it is not known what the text goes on: its placeholders stay.
+        let Some(i) = self.channel(found, text, escaped) else { return self.unreadable(text) };
+        let known = &mut self.channels[i];
+        if text.broken
+            && let Some(watch) = known.flow.watch()
+        {
+            text.text.chars().for_each(|c| watch.push(c));
+            return None;
+        }
+        let mut restored = String::new();
+        self.edit.text(&mut known.flow, &text.text, escaped, &mut restored);
+        if let Some(watch) = known.flow.watch().filter(|_| !known.indexes.is_empty()) {
+            self.open_url = watch.is_in_url();
+        }
+        if found.ends(&known.path) {
+            self.edit.rest(&mut known.flow, escaped, &mut restored);
+        }
+        Some(Edit::of(text, restored, Some(i)))
+    }
+
+    /// A text that stands whole in its event.
+    fn whole(&mut self, text: &Text, escaped: bool, open_url: &mut bool) -> Edit {
+        let (mut flow, mut restored) = (self.edit.flow(escaped), String::new());
+        let is_text = text.key == "text";
+        if let Some(watch) = flow.watch().filter(|_| is_text && *open_url) {
+            watch.go_on_in_url();
+        }
+        self.edit.text(&mut flow, &text.text, escaped, &mut restored);
+        if let Some(watch) = flow.watch().filter(|_| is_text) {
+            *open_url = watch.is_in_url();
+        }
+        self.edit.rest(&mut flow, escaped, &mut restored);
+        Edit::of(text, restored, None)
+    }
+
+    /// A text that cannot be changed stays, unless values are to be taken out of it.
+    fn unreadable(&self, text: &Text) -> Option<Edit> {
+        self.edit.masks().then(|| Edit::of(text, String::new(), None))
+    }
+
+    /// The data of an event that is no JSON, where they change.
+    fn no_json(&mut self, data: &[u8]) -> Option<Vec<u8>> {
+        if !self.edit.masks() || data == b"[DONE]" {
+            return None;
+        }
+        let text = String::from_utf8_lossy(data);
+        let (mut flow, mut masked) = (self.edit.flow(false), String::new());
+        self.edit.text(&mut flow, &text, false, &mut masked);
+        self.edit.rest(&mut flow, false, &mut masked);
+        (masked.as_bytes() != data).then(|| masked.into_bytes())
+    }
+
     /// The stream is over: what is still held back.
     pub fn end(&mut self) -> Vec<Extra> {
-        self.channels.drain(..).filter_map(|mut c| c.end()).collect()
+        let EventRestorer { edit, channels, .. } = self;
+        channels.drain(..).filter_map(|mut c| c.end(edit)).collect()
     }
 
     /// Whether the text goes on over events, and whether it is JSON itself; nothing if it stays as
@@ -156,27 +278,33 @@ impl EventRestorer {
                 || in_thinking
                 || kind.starts_with("response.reasoning")
         };
-        if leaf == Leaf::Opaque || self.translated && thinks() {
+        if self.translated && thinks() {
             return None;
         }
         let delta = top && text.key == "delta";
         // The argument events of the Responses API carry the text under `delta`.
         let raw_input = delta && (kind.contains("_input") || kind.contains("_call"));
         let arguments = leaf == Leaf::Arguments || delta && kind.contains("arguments");
-        if (arguments
-            || raw_input
-            || leaf == Leaf::Input
-            || ["input", "arguments", "action", "operation"].into_iter().any(under))
-            && !self.arguments
-        {
-            return None;
+        match &self.edit {
+            Editor::Restore { arguments: wanted, .. } => {
+                let input = ["input", "arguments", "action", "operation"].into_iter().any(under);
+                let is_input = arguments || raw_input || leaf == Leaf::Input || input;
+                if leaf == Leaf::Opaque || is_input && !wanted {
+                    return None;
+                }
+            }
+            Editor::Mask { .. } => {
+                if is_providers_own(text.key.as_bytes()) || under("logprobs") {
+                    return None;
+                }
+            }
         }
         let completion = text.key == "text" && found.frames[text.frame].key == "choices";
         Some((delta || completion || under("delta"), arguments && !under("input")))
     }
 
     /// The number of the channel of this text; nothing if there are too many.
-    fn channel(&mut self, found: &Texts<'_>, text: &Text, is_json: bool) -> Option<usize> {
+    fn channel(&mut self, found: &Texts<'_>, text: &Text, escaped: bool) -> Option<usize> {
         let path = found.path(text);
         if let Some(i) = self.channels.iter().position(|c| c.path == path) {
             return Some(i);
@@ -186,11 +314,11 @@ impl EventRestorer {
         }
         let (name, head, tail) = (Vec::new(), Vec::new(), Vec::new());
         let indexes = found.frames.first().map_or_else(Vec::new, |f| f.indexes.clone());
-        let mut matcher = Matcher::of(is_json || self.json);
-        if self.open_url && !indexes.is_empty() {
-            matcher.watch.go_on_in_url();
+        let mut flow = self.edit.flow(escaped);
+        if let Some(watch) = flow.watch().filter(|_| self.open_url && !indexes.is_empty()) {
+            watch.go_on_in_url();
         }
-        self.channels.push(Channel { path, indexes, matcher, name, head, tail });
+        self.channels.push(Channel { path, indexes, flow, escaped, name, head, tail });
         Some(self.channels.len() - 1)
     }
 
@@ -200,19 +328,21 @@ impl EventRestorer {
             let Some(channel) = edits[i].channel.and_then(|c| self.channels.get_mut(c)) else {
                 continue;
             };
-            if channel.matcher.held.is_empty() {
+            if channel.flow.is_idle() {
                 (channel.head, channel.tail) = (Vec::new(), Vec::new());
                 continue;
             }
-            if data.len() > RESTORE_EVENT_BYTES_MAX {
-                channel.matcher.end(&mut edits[i].text);
+            // Text that holds values of others waits, however long its event is without it.
+            let long = data.len() - (edits[i].to - edits[i].from) > RESTORE_EVENT_BYTES_MAX;
+            if long && !self.edit.masks() {
+                self.edit.rest(&mut channel.flow, channel.escaped, &mut edits[i].text);
                 edits[i].changed = true;
                 continue;
             }
             // The same event, in which the texts of the other channels are empty.
             let emptied = |edits: &[Edit]| -> Vec<Edit> {
-                let others = edits.iter().filter(|e| e.channel.is_some());
-                others.map(|e| Edit { text: String::new(), changed: true, ..*e }).collect()
+                let others = edits.iter().filter(|e| e.channel.is_some() || e.raw.is_some());
+                others.map(|e| Edit { text: String::new(), changed: true, ..e.clone() }).collect()
             };
             channel.name = name.to_vec();
             let (from, to) = (edits[i].from, edits[i].to);
@@ -228,12 +358,12 @@ impl EventRestorer {
 
 impl Channel {
     /// The held text, in an event of its own.
-    fn end(&mut self) -> Option<Extra> {
-        if self.matcher.held.is_empty() {
+    fn end(&mut self, edit: &mut Editor) -> Option<Extra> {
+        if self.flow.is_idle() {
             return None;
         }
         let mut text = String::new();
-        self.matcher.end(&mut text);
+        edit.rest(&mut self.flow, self.escaped, &mut text);
         let data = [&self.head[..], quoted(&text).as_bytes(), &self.tail].concat();
         Some(Extra { name: std::mem::take(&mut self.name), data })
     }
@@ -248,6 +378,15 @@ struct Edit {
     text: String,
     changed: bool,
     channel: Option<usize>,
+    /// It is no string, and this takes its place.
+    raw: Option<&'static str>,
+}
+
+impl Edit {
+    fn of(old: &Text, text: String, channel: Option<usize>) -> Edit {
+        let changed = text != old.text || old.broken;
+        Edit { from: old.from, to: old.to, changed, text, channel, raw: None }
+    }
 }
 
 /// `data` with the edits in it; they are in order.
@@ -256,7 +395,10 @@ fn written(data: &[u8], edits: &[Edit]) -> Vec<u8> {
     let mut at = 0;
     for edit in edits.iter().filter(|e| e.changed) {
         out.extend_from_slice(&data[at..edit.from]);
-        out.extend_from_slice(quoted(&edit.text).as_bytes());
+        match edit.raw {
+            Some(raw) => out.extend_from_slice(raw.as_bytes()),
+            None => out.extend_from_slice(quoted(&edit.text).as_bytes()),
+        }
         at = edit.to;
     }
     out.extend_from_slice(&data[at..]);
@@ -272,215 +414,4 @@ fn quoted(text: &str) -> String {
 fn ends_all(kind: &str) -> bool {
     const ENDS: [&str; 3] = ["response.completed", "response.incomplete", "response.failed"];
     kind.ends_with(".done") || kind.ends_with("_stop") || kind == "error" || ENDS.contains(&kind)
-}
-
-/// A string value of an event.
-struct Text {
-    frame: usize,
-    key: String,
-    from: usize,
-    to: usize,
-    text: String,
-    /// It holds half a surrogate pair and cannot be written anew.
-    broken: bool,
-}
-
-/// A container of an event, by number; 0 is the whole.
-struct Frame {
-    parent: usize,
-    /// The key it stands under; the elements of a list stand under the list's.
-    key: String,
-    object: bool,
-    /// Values begun.
-    values: u32,
-    /// Its place in a list.
-    place: u32,
-    /// The place that it names itself: `index`, `output_index`, `content_index`.
-    indexes: Vec<u64>,
-}
-
-/// The strings of an event.
-struct Texts<'d> {
-    data: &'d [u8],
-    frames: Vec<Frame>,
-    open: Vec<usize>,
-    texts: Vec<Text>,
-    key: String,
-    /// The string at hand: where it begins and what it says.
-    at: usize,
-    text: String,
-    broken: bool,
-    reading_key: bool,
-    number_at: u64,
-}
-
-impl Texts<'_> {
-    /// The strings of `data`; nothing if it is no JSON object.
-    fn of(data: &[u8]) -> Option<Texts<'_>> {
-        if data.first() != Some(&b'{') {
-            return None;
-        }
-        let mut texts = Texts {
-            data,
-            frames: Vec::new(),
-            open: Vec::new(),
-            texts: Vec::new(),
-            key: String::new(),
-            at: 0,
-            text: String::new(),
-            broken: false,
-            reading_key: false,
-            number_at: 0,
-        };
-        let mut tokenizer = Tokenizer::new();
-        let whole = tokenizer.push(data, &mut texts).and_then(|()| tokenizer.finish(&mut texts));
-        whole.is_ok().then_some(texts)
-    }
-
-    /// The event's own `type`.
-    fn kind(&self) -> &str {
-        self.texts.iter().find(|t| t.frame == 0 && t.key == "type").map_or("", |t| &t.text)
-    }
-
-    /// Whether a container or one around it stands under `name`.
-    fn lies_under(&self, frame: usize, name: &str) -> bool {
-        self.around(frame).any(|f| f.key == name)
-    }
-
-    fn around(&self, frame: usize) -> impl Iterator<Item = &Frame> {
-        let mut next = Some(frame);
-        std::iter::from_fn(move || {
-            let at = next?;
-            next = (at > 0).then(|| self.frames[at].parent);
-            self.frames.get(at)
-        })
-    }
-
-    /// Where a text stands, by what the event says of its places.
-    fn path(&self, text: &Text) -> String {
-        let mut path = self.path_of(text.frame);
-        path.push('.');
-        path.push_str(&text.key);
-        path
-    }
-
-    fn path_of(&self, frame: usize) -> String {
-        let mut parts: Vec<String> = Vec::new();
-        for f in self.around(frame) {
-            if f.indexes.is_empty() {
-                parts.push(format!("{}#{}", f.key, f.place));
-            } else {
-                parts.push(format!("{}#{:?}", f.key, f.indexes));
-            }
-        }
-        parts.reverse();
-        parts.join(".")
-    }
-
-    /// Whether this event ends the text at `path`: its choice has a reason to finish.
-    fn ends(&self, path: &str) -> bool {
-        self.texts.iter().filter(|t| t.key == "finish_reason").any(|t| {
-            path.strip_prefix(&self.path_of(t.frame)).is_some_and(|rest| rest.starts_with('.'))
-        })
-    }
-
-    fn top(&mut self) -> Option<&mut Frame> {
-        self.open.last().and_then(|i| self.frames.get_mut(*i))
-    }
-}
-
-impl Sink for Texts<'_> {
-    fn open(&mut self, object: bool, _at: u64) -> Result<(), RedactError> {
-        let parent = self.open.last().copied().unwrap_or(0);
-        let place = self.top().map_or(0, |f| {
-            f.values += 1;
-            if f.object { 0 } else { f.values - 1 }
-        });
-        let key = match self.frames.get(parent) {
-            Some(list) if !list.object => list.key.clone(),
-            Some(_) => self.key.clone(),
-            None => String::new(),
-        };
-        self.open.push(self.frames.len());
-        self.frames.push(Frame { parent, key, object, values: 0, place, indexes: Vec::new() });
-        Ok(())
-    }
-
-    fn close(&mut self, _at: u64) -> Result<(), RedactError> {
-        self.open.pop();
-        Ok(())
-    }
-
-    fn string(&mut self, key: bool, at: u64) -> Result<Take, RedactError> {
-        self.reading_key = key;
-        self.at = at as usize + 1;
-        self.text.clear();
-        self.broken = false;
-        Ok(Take::Text)
-    }
-
-    fn plain(&mut self, text: &[u8], _at: u64, _whole: bool) -> Result<(), RedactError> {
-        // It is ASCII.
-        self.text.push_str(std::str::from_utf8(text).unwrap_or_default());
-        Ok(())
-    }
-
-    fn wide(&mut self, text: &str, _at: u64) -> Result<(), RedactError> {
-        self.text.push_str(text);
-        Ok(())
-    }
-
-    fn char(&mut self, c: Option<char>, _from: u64, _to: u64) -> Result<(), RedactError> {
-        self.broken |= c.is_none();
-        self.text.extend(c);
-        Ok(())
-    }
-
-    fn string_end(&mut self, at: u64) -> Result<(), RedactError> {
-        let text = std::mem::take(&mut self.text);
-        if self.reading_key {
-            self.key = text;
-            return Ok(());
-        }
-        let frame = self.open.last().copied().unwrap_or(0);
-        if let Some(f) = self.top() {
-            f.values += 1;
-        }
-        let key = match self.frames.get(frame) {
-            Some(list) if !list.object => list.key.clone(),
-            _ => self.key.clone(),
-        };
-        self.texts.push(Text {
-            frame,
-            key,
-            from: self.at,
-            to: at as usize,
-            text,
-            broken: self.broken,
-        });
-        Ok(())
-    }
-
-    fn scalar(&mut self, at: u64) -> Result<Take, RedactError> {
-        self.number_at = at;
-        if let Some(f) = self.top() {
-            f.values += 1;
-        }
-        Ok(Take::Skip)
-    }
-
-    fn scalar_end(&mut self, scalar: Scalar, to: u64) -> Result<(), RedactError> {
-        if scalar == Scalar::Number
-            && matches!(self.key.as_str(), "index" | "output_index" | "content_index")
-        {
-            let digits = &self.data[self.number_at as usize..to as usize];
-            let number = std::str::from_utf8(digits).ok().and_then(|d| d.parse().ok());
-            if let (Some(number), Some(frame)) = (number, self.top())
-                && frame.object
-            {
-                frame.indexes.push(number);
-            }
-        }
-        Ok(())
-    }
 }

@@ -1,40 +1,42 @@
-//! Placeholders with numbers, put back in the answer: what one call's placeholders stand for, and
+//! Values behind placeholders, put back in the answer: what one call's placeholders stand for, and
 //! where in an answer's text they are.
 //!
 //! Stages 6 and 11 of the walk, only where a policy says `restore: true`. Pure. Promises: the
 //! values live as long as the call and no longer, in memory only, and `Debug` shows none; the same
-//! value has the same number within a call, in the order in which values first appear, so that a
-//! body that goes on a longer one begins with the same bytes; no more text is held back than the
-//! beginning of a placeholder that was given out; a placeholder in a URL stays. Does not: number
-//! credentials, whose end is not kept, or attachments; or number more than the bounds allow
-//! (further matches get the plain placeholder, which stays).
+//! value has the same placeholder within a call; numbers are given in the order in which values
+//! first appear, so that a body that goes on a longer one begins with the same bytes; a placeholder
+//! that a body holds already stands for no value of another; no more text is held back than the
+//! beginning of a placeholder that was given out; a placeholder in a URL stays. Does not: mark
+//! credentials, whose end is not kept, or attachments; or keep more values than the bounds allow
+//! (further ones get the plain placeholder, or letters, and are not put back).
 //!
-//! `body` puts back in a JSON answer as it streams, `event` in the events of a stream; `watch` says
-//! where URLs are.
+//! `body` puts back in a JSON answer as it streams, `event` in the events of a stream; `matcher`
+//! finds placeholders, `watch` says where URLs are.
 
 mod body;
 mod entity;
 mod event;
+mod matcher;
+mod texts;
 mod watch;
 
-use std::collections::{BTreeMap, HashMap};
-use std::ops::Bound::{Included, Unbounded};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::rules::{KindId, kind};
+use super::rules::{Kind, KindId};
 use crate::bounds::{RESTORE_BYTES_MAX, RESTORE_VALUE_BYTES_MAX, RESTORE_VALUES_MAX};
-use watch::Watch;
+use crate::placeholder::{LETTERS_OF_MARK, Mark, PlaceholderKey, core, core_of};
+use matcher::Table;
 
 pub use body::BodyRestorer;
 pub use event::{EventRestorer, Extra, Restored};
-
-/// Longest name inside the brackets of a placeholder that gets a number.
-const NAME_MAX: usize = 100;
 
 /// The values behind the placeholders of one call. Clones are the same values.
 #[derive(Clone)]
 pub struct Values {
     known: Arc<Mutex<Known>>,
+    /// Makes letters; without it marks are numbers.
+    key: Option<Arc<dyn PlaceholderKey>>,
     /// They are put back in the arguments of tool calls, too.
     arguments: bool,
     /// The call asked for an answer in JSON.
@@ -43,21 +45,22 @@ pub struct Values {
     translated: bool,
 }
 
-/// Placeholders and what they stand for.
-type Table = BTreeMap<Box<str>, Box<str>>;
-
 #[derive(Default)]
 struct Known {
-    /// For each kind, what has a number.
-    numbers: Vec<HashMap<Box<[u8]>, u32>>,
+    /// For each kind, the values that have a mark.
+    marks: Vec<HashMap<Box<[u8]>, Mark>>,
+    /// For each kind, the last number that was given.
+    numbers: Vec<u32>,
     count: usize,
     table: Arc<Table>,
     bytes: usize,
+    /// Cores of placeholders that the body holds where they cannot be changed.
+    taken: BTreeSet<Box<str>>,
 }
 
 impl std::fmt::Debug for Values {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Values").field("count", &self.table().len()).finish_non_exhaustive()
+        f.debug_struct("Values").field("count", &self.table().values.len()).finish_non_exhaustive()
     }
 }
 
@@ -67,8 +70,17 @@ impl Values {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn new(arguments: bool) -> Values {
-        Values { known: Arc::default(), arguments, json: false, translated: false }
+    /// No value yet. `key`: makes letters instead of numbers.
+    pub(crate) fn new(arguments: bool, key: Option<Arc<dyn PlaceholderKey>>) -> Values {
+        let table = Arc::new(Table { bare: key.is_some(), ..Table::default() });
+        let known = Known { table, ..Known::default() };
+        Values {
+            known: Arc::new(Mutex::new(known)),
+            key,
+            arguments,
+            json: false,
+            translated: false,
+        }
     }
 
     /// The same values for an answer whose texts are JSON, as the call asked, if `json`.
@@ -84,49 +96,55 @@ impl Values {
         Values { translated, ..self }
     }
 
-    /// Whether placeholders of this kind get numbers, where `replacement` is the plain one.
-    pub(crate) fn are_numbered(kind: KindId, replacement: &str) -> bool {
-        let name = replacement.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
-        let plain = |name: &str| {
-            !name.is_empty() && name.len() <= NAME_MAX && !name.contains(['[', ']', '"', '\\'])
-        };
-        let kept_whole = kind != kind::API_KEY && kind != kind::ATTACHMENT;
-        kept_whole && name.is_some_and(plain)
+    /// The mark of `value` in its placeholder; nothing if it gets none. `kind` and `id`: the first
+    /// kind with this placeholder.
+    pub(crate) fn mark(&self, id: KindId, kind: &Kind, value: &[u8]) -> Option<Mark> {
+        let name = kind.mark.as_deref()?;
+        let text = std::str::from_utf8(value).ok().filter(|text| !text.is_empty())?;
+        let mut known = self.lock();
+        let id = usize::from(id);
+        if known.marks.len() <= id {
+            known.marks.resize_with(id + 1, HashMap::new);
+            known.numbers.resize(id + 1, 0);
+        }
+        if let Some(mark) = known.marks[id].get(value) {
+            return Some(*mark);
+        }
+        let fits = value.len() <= RESTORE_VALUE_BYTES_MAX
+            && known.count + known.taken.len() < RESTORE_VALUES_MAX
+            && known.bytes + value.len() <= RESTORE_BYTES_MAX;
+        let mark = match &self.key {
+            Some(key) => known.letters(name, &key.digest(&kind.name, value)),
+            None if fits => Some(known.number(id, name)),
+            None => None,
+        }?;
+        if fits {
+            known.count += 1;
+            known.bytes += value.len();
+            known.marks[id].insert(Box::from(value), mark);
+            let core = mark.with(|mark| core(name, mark));
+            // While a body comes in nobody else has the table, so it is changed in place.
+            Arc::make_mut(&mut known.table).values.insert(core, Box::from(text));
+        }
+        Some(mark)
     }
 
-    /// The number of `value` in its placeholder, where `replacement` is the plain one and `kind`
-    /// the first kind that has it; nothing if it gets none.
-    pub(crate) fn number(&self, kind: KindId, replacement: &str, value: &[u8]) -> Option<u32> {
-        if value.is_empty() || value.len() > RESTORE_VALUE_BYTES_MAX {
-            return None;
-        }
+    /// The body holds this placeholder where it cannot be changed: it stands for nothing that this
+    /// call has sent.
+    pub(crate) fn take(&self, written: &str) {
+        let core = core_of(written);
         let mut known = self.lock();
-        let known = &mut *known;
-        let kind = usize::from(kind);
-        if known.numbers.len() <= kind {
-            known.numbers.resize_with(kind + 1, HashMap::new);
+        if known.table.values.contains_key(&*core) {
+            Arc::make_mut(&mut known.table).values.remove(&*core);
         }
-        let numbers = &mut known.numbers[kind];
-        if let Some(number) = numbers.get(value) {
-            return Some(*number);
+        if known.taken.len() < RESTORE_VALUES_MAX {
+            known.taken.insert(core.into());
         }
-        if known.count == RESTORE_VALUES_MAX || known.bytes + value.len() > RESTORE_BYTES_MAX {
-            return None;
-        }
-        let text = std::str::from_utf8(value).ok()?;
-        let number = numbers.len() as u32 + 1;
-        known.count += 1;
-        known.bytes += value.len();
-        numbers.insert(Box::from(value), number);
-        let placeholder = format!("{}_{number}]", replacement.strip_suffix(']')?);
-        // While a body comes in nobody else has the table, so it is changed in place.
-        Arc::make_mut(&mut known.table).insert(placeholder.into(), Box::from(text));
-        Some(number)
     }
 
     /// Whether there is anything to be put back.
     pub fn is_empty(&self) -> bool {
-        self.table().is_empty()
+        self.table().values.is_empty()
     }
 
     fn table(&self) -> Arc<Table> {
@@ -134,89 +152,24 @@ impl Values {
     }
 }
 
-/// Finds placeholders in text that comes character by character.
-#[derive(Default)]
-struct Matcher {
-    /// The beginning of a placeholder, which may turn out to be none.
-    held: String,
-    /// Sees the whole text, placeholders and all.
-    watch: Watch,
-    /// The held text stands where no value may be put.
-    barred: bool,
-}
-
-enum Step<'t> {
-    /// The character belongs to no placeholder, and neither did what was held.
-    Plain,
-    Held,
-    /// A placeholder is complete and stands for this.
-    Whole(&'t str),
-}
-
-impl Matcher {
-    /// Of a text that is JSON, if `json`.
-    fn of(json: bool) -> Matcher {
-        let watch = if json { Watch::of_json() } else { Watch::default() };
-        Matcher { watch, ..Matcher::default() }
-    }
-
-    fn step<'t>(&mut self, table: &'t Table, c: char) -> Step<'t> {
-        // Where the placeholder begins decides; no other character of one is a bracket.
-        let barred = c == '[' && self.watch.bars();
-        self.watch.push(c);
-        if self.held.is_empty() && c != '[' {
-            return Step::Plain;
-        }
-        if self.held.is_empty() {
-            self.barred = barred;
-        }
-        self.held.push(c);
-        let next = table.range::<str, _>((Included(self.held.as_str()), Unbounded)).next();
-        match next.filter(|(placeholder, _)| placeholder.starts_with(self.held.as_str())) {
-            // No placeholder begins with another: each ends with its only closing bracket.
-            Some((placeholder, value)) if placeholder.len() == self.held.len() => {
-                self.held.clear();
-                if self.barred { Step::Plain } else { Step::Whole(value) }
-            }
-            Some(_) => Step::Held,
-            None => {
-                self.held.clear();
-                // The held text is none; this character may begin another.
-                if c == '[' {
-                    self.held.push(c);
-                    self.barred = barred;
-                    return Step::Held;
-                }
-                Step::Plain
+impl Known {
+    /// The next number of a kind.
+    fn number(&mut self, id: usize, name: &str) -> Mark {
+        loop {
+            self.numbers[id] += 1;
+            let mark = Mark::Number(self.numbers[id]);
+            if !self.taken.contains(&*mark.with(|mark| core(name, mark))) {
+                return mark;
             }
         }
     }
 
-    /// Takes text and appends to `out` what is certain. `escaped`: it is JSON itself, so values are
-    /// escaped for it.
-    fn text(&mut self, table: &Table, text: &str, escaped: bool, out: &mut String) {
-        for c in text.chars() {
-            let before = self.held.len();
-            if before > 0 {
-                out.push_str(&self.held);
-            }
-            match self.step(table, c) {
-                Step::Plain => out.push(c),
-                // The held text goes on, or another begins where it ended.
-                Step::Held if self.held.len() > before => out.truncate(out.len() - before),
-                Step::Held => {}
-                Step::Whole(value) => {
-                    out.truncate(out.len() - before);
-                    out.push_str(&super::escape::escape(value, u8::from(escaped)));
-                }
-            }
-        }
-    }
-
-    /// The text has ended: what is held is no placeholder.
-    fn end(&mut self, out: &mut String) {
-        out.push_str(&self.held);
-        self.held.clear();
+    /// As few letters as no other value of the call has.
+    fn letters(&self, name: &str, digest: &[u8; 32]) -> Option<Mark> {
+        let letters = Mark::letters(digest);
+        let marks = LETTERS_OF_MARK.map(|n| Mark::Letters(letters, n as u8));
+        let table = &self.table.values;
+        marks.into_iter().find(|mark| !table.contains_key(&*mark.with(|mark| core(name, mark))))
     }
 }
 
@@ -244,11 +197,6 @@ impl Leaf {
             _ => Leaf::Text,
         }
     }
-}
-
-/// Whether thinking stands under this key of a translated answer.
-fn is_thinking(key: &[u8]) -> bool {
-    matches!(key, b"reasoning_content" | b"thinking_blocks" | b"summary")
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use super::sealed::{self, Head};
 use super::tail::{Tail, is_base64};
 use super::{BLOB_HEAD, BLOB_MIN, Blob, Found, Look, Op, QUOTE_REACH, Scanner};
 use crate::detect::phone;
+use crate::digest::digest;
 use crate::fold::NESTED_QUOTE;
 use crate::rules::kind;
 
@@ -120,7 +121,11 @@ impl Scanner {
             quote = 1;
         }
         let (from, to) = self.raw_span(found.start, found.end - 1);
-        self.ops.push(Op::Replace { from, to, kind: found.kind, escapes, quote });
+        let value = match self.digests {
+            true => digest(&self.window[found.start..found.end]),
+            false => 0,
+        };
+        self.ops.push(Op::Replace { from, to, kind: found.kind, escapes, quote, value });
         (self.barrier, self.cur, self.tail) = (found.end, found.end, found.tail);
     }
 }

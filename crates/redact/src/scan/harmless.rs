@@ -39,7 +39,10 @@ impl Scanner {
             Look::Names if !text.contains(&b'+') => u32::MAX,
             _ => self.rules.digits_min,
         };
-        if self.rules.windowed() || self.rules.secrets.is_some() && text.len() >= secret::SHORTEST {
+        if self.rules.windowed()
+            || self.rules.secrets.is_some() && text.len() >= secret::SHORTEST
+            || self.may_hold_marker(text)
+        {
             return false;
         }
         // Many strings are shorter than a block.

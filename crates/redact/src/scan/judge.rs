@@ -126,9 +126,14 @@ impl Scanner {
         // Digits of an id mean nothing.
         let ids = names && !self.window[..view_end].contains(&b'+');
         let secret = if names { None } else { self.next_secret(limit, view_end) };
+        let marker = self.next_marker(limit, view_end);
+        let first = match (secret, marker) {
+            (Some(secret), Some(marker)) if marker.start < secret.start => Some(marker),
+            (secret, marker) => secret.or(marker),
+        };
         loop {
             let trigger = triggers.peek(&self.window[..view_end], near);
-            if let Some(found) = secret
+            if let Some(found) = first
                 && trigger.is_none_or(|q| found.start <= q)
             {
                 return Some(found);
@@ -353,8 +358,16 @@ impl Scanner {
                 };
             }
         }
+        for ((kind, names), known) in self.rules.names.iter().zip(&mut self.names) {
+            if known.is_passed(from) {
+                *known = match names.find(text, from..limit.min(view_end)) {
+                    Some((start, to)) => Next::of(start, to, *kind, limit, end || to < view_end),
+                    None => Next::Nothing,
+                };
+            }
+        }
         let mut best = None;
-        for known in [&self.terms].into_iter().chain(&self.custom) {
+        for known in [&self.terms].into_iter().chain(&self.custom).chain(&self.names) {
             if let Next::At(found) = known
                 && best.is_none_or(|b: Found| found.start < b.start)
             {

@@ -12,6 +12,7 @@ mod apply;
 mod escapes;
 mod harmless;
 mod judge;
+mod markers;
 mod nested;
 mod sealed;
 mod tail;
@@ -22,6 +23,7 @@ use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::bounds::CUSTOM_SPAN_MAX;
 use super::detect::words::Says;
 use super::detect::{AHEAD, BEHIND, card, phone, words};
 use super::fold::{self, Fold};
@@ -30,12 +32,10 @@ pub(crate) use sealed::{Head, Media};
 
 use escapes::{Decoded, Nested, Soft, Unescape};
 use judge::{Next, NextSecret};
+use markers::NextMarker;
 use nested::NestedKeys;
 use tail::Tail;
 use triggers::Triggers;
-
-/// Longest match of a custom pattern or word that is found for certain, in folded bytes.
-pub const CUSTOM_SPAN_MAX: usize = 1024;
 
 /// Folded bytes in the window; then it is looked at and slides on.
 const WINDOW: usize = 4096;
@@ -76,6 +76,8 @@ pub(crate) enum Op {
         /// It stands outside the quotation marks of a JSON text inside the string and needs its
         /// own, escaped so many times; 0 for none.
         quote: u8,
+        /// A digest of the value as it is compared, if it was asked for.
+        value: u64,
     },
     /// Drop the bytes up to `to`: they go on what was replaced before.
     Drop { to: u64 },
@@ -173,14 +175,21 @@ pub(crate) struct Scanner {
     pub(crate) head: Option<Head>,
     /// The string is a JSON text by its key, even if it is a mere number.
     pub(crate) json: bool,
+    /// What looks like a placeholder of the call is found, too.
+    pub(crate) marks: bool,
+    /// Matches are told with a digest.
+    pub(crate) digests: bool,
     /// Something is known of the string at hand: what follows.
     looked: bool,
     /// The next matches, as far as they were looked for.
     secret: NextSecret,
+    marker: NextMarker,
     terms: Next,
     /// No word begins before it that was not judged.
     terms_from: usize,
     custom: Vec<Next>,
+    /// The same of names.
+    names: Vec<Next>,
     /// Words near numbers.
     words: RefCell<words::Seen>,
     /// The groups of digits that were read last, and the digits of cards.
@@ -242,11 +251,15 @@ impl Scanner {
             blob: Blob::None,
             head: None,
             json: false,
+            marks: false,
+            digests: false,
             looked: false,
             secret: NextSecret::default(),
+            marker: NextMarker::default(),
             terms: Next::Unknown,
             terms_from: 0,
             custom: Vec::new(),
+            names: Vec::new(),
             words: RefCell::default(),
             groups: RefCell::default(),
             cards: RefCell::default(),
@@ -275,6 +288,7 @@ impl Scanner {
         self.inner_marks.clear();
         if std::mem::take(&mut self.looked) {
             self.secret = NextSecret::default();
+            self.marker = NextMarker::default();
             self.words.get_mut().clear();
             self.groups.get_mut().clear();
             self.cards.get_mut().clear();
@@ -472,6 +486,8 @@ impl Scanner {
             self.terms = Next::Unknown;
             self.custom.clear();
             self.custom.resize(self.rules.custom.len(), Next::Unknown);
+            self.names.clear();
+            self.names.resize(self.rules.names.len(), Next::Unknown);
             let mut triggers = Triggers::new(self.barrier, self.cur, &self.rules);
             while self.cur < limit {
                 match self.next(&mut triggers, limit, view_end, windowed, end && last) {

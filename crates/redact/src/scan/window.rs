@@ -183,6 +183,7 @@ impl Scanner {
             self.listed.filter(|l| l.end >= drop).map(|l| phone::Listed { end: l.end - drop, ..l });
         self.from_start = false;
         self.secret.slide(drop);
+        self.marker.slide(drop);
         self.terms_from = self.terms_from.saturating_sub(drop);
         self.words.get_mut().clear();
         self.groups.get_mut().clear();

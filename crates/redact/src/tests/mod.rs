@@ -1,11 +1,15 @@
 //! Tests of the room: promises as properties, shapes as tables, detection against the labelled set.
 
+mod actions;
+mod answers;
 mod bodies;
 mod entities;
 mod facts;
 pub(crate) mod formats;
 mod labelled;
+mod names;
 mod numbers;
+mod placeholders;
 mod places;
 mod properties;
 mod tokens;

@@ -1,0 +1,80 @@
+//! Long lists of names: what is found, and that cuts do not matter.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use super::message;
+use crate::{Names, NamesError, NamesSpec, Rules, RulesSpec};
+
+fn rules(lists: &[(&str, &str, bool)]) -> Arc<Rules> {
+    let names = lists.iter().map(|(name, lines, case)| NamesSpec {
+        name: (*name).to_owned(),
+        names: Names::of_lines(lines, *case).expect("a list"),
+        replacement: format!("[{}]", name.to_uppercase()),
+    });
+    let spec = RulesSpec {
+        entities: vec!["email".to_owned()],
+        names: names.collect(),
+        ..RulesSpec::default()
+    };
+    Arc::new(Rules::compile(&spec).expect("rules"))
+}
+
+const PEOPLE: &str = "Jane Roe\n  Jane Roe-Smith \n\nJosé Müller\nO'Neil\n田中\nRoe\nACME, Inc.\n";
+
+#[test]
+fn the_longest_name_at_a_place_is_found_as_whole_words() {
+    let rules = rules(&[("who", PEOPLE, false)]);
+    for (text, expected) in [
+        ("Ask Jane Roe today", "Ask [WHO] today"),
+        ("JANE ROE-SMITH, jane roe", "[WHO], [WHO]"),
+        ("Jane Roe-Smithson", "[WHO]-Smithson"),
+        ("Jane Roes and Jane  Roe", "Jane Roes and Jane  [WHO]"),
+        ("JOSÉ MÜLLER o'neil", "[WHO] [WHO]"),
+        ("我是田中先生", "我是[WHO]先生"),
+        ("acme, inc. and acme, inc", "[WHO] and acme, inc"),
+        ("jane.roe@example.com", "[REDACTED_EMAIL]"),
+        ("Ｊａｎｅ\u{a0}Roe", "[WHO]"),
+        ("Monroe, roe_1 Roe1", "Monroe, [WHO]_1 Roe1"),
+        ("", ""),
+    ] {
+        assert_eq!(message(&rules, text), expected, "{text}");
+    }
+}
+
+#[test]
+fn case_matters_where_the_list_says_so() {
+    let rules = rules(&[("exact", "Falcon\nTiger", true), ("any", "heron", false)]);
+    assert_eq!(
+        message(&rules, "Falcon falcon FALCON Heron Tiger"),
+        "[EXACT] falcon FALCON [ANY] [EXACT]"
+    );
+}
+
+#[test]
+fn a_list_says_what_is_wrong_with_it() {
+    assert_eq!(Names::of_lines("\n \n", false).err(), Some(NamesError::Empty));
+    let long = format!("a\n{}\n", "x".repeat(1_025));
+    let too_long = NamesError::TooLong { line: 2, bytes: 1_025 };
+    assert_eq!(Names::of_lines(&long, false).err(), Some(too_long));
+    let names = Names::of_lines(PEOPLE, false).expect("a list");
+    assert_eq!(names.count(), 7);
+    assert!(!format!("{names:?}").contains("Jane"));
+    let other = Names::of_lines("Jane Roe", false).expect("a list");
+    assert_ne!(format!("{names:?}"), format!("{other:?}"));
+}
+
+#[test]
+fn many_names_take_some_fifty_bytes_each() {
+    let mut lines = String::new();
+    for n in 0..50_000 {
+        let _ = writeln!(lines, "Customer{n} of Company{}", n * 7919 % 50_000);
+    }
+    let names = Names::of_lines(&lines, false).expect("a list");
+    assert!(names.memory() / names.count() < 60, "{} bytes each", names.memory() / names.count());
+    let rules = rules(&[("who", &lines, false)]);
+    assert_eq!(
+        message(&rules, "customer7 of company5433, Customer7 of Company5434"),
+        "[WHO], Customer7 of Company5434"
+    );
+}
