@@ -222,13 +222,14 @@ fn calls_that_wait_for_their_provider_keep_nobody_out() {
         let length = format!("content-length: {}\r\n", body.len());
         let held = say(&gateway, 80, |n| begun(CHAT, &who(n), &length, body.as_bytes()));
         at_work(&gateway, 20.0);
-        victim_is_served(&gateway, name);
-        // Each of them has its place or its refusal: the next one finds their share used up.
+        // Each of them has its place or its refusal before another organisation comes, beside which
+        // their share is smaller. So the next one finds it used up.
         eventually("all of them", || {
             let refused =
                 gateway.metric("tollgate_bounds_reached_total{bound=\"calls_in_flight_share\"}");
             (gateway.metric("tollgate_requests_in_flight") + refused >= 80.0).then_some(())
         });
+        victim_is_served(&gateway, name);
         let reply =
             gateway.connect().send(&begun(CHAT, &who(99), &length, body.as_bytes())).reply();
         reply.refused(503, "overloaded");
