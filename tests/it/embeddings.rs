@@ -163,25 +163,30 @@ fn a_text_that_fails_fails_all_and_a_retry_asks_for_what_is_missing() {
 }
 
 #[test]
-fn a_cut_answer_and_a_late_one_are_no_answers() {
+fn answers_that_are_cut_or_hold_no_vector_are_no_answers() {
     let bedrock = Provider::start();
-    let gateway = setup(&[("bedrock", TITAN, &bedrock)]).section("timeouts", "{total: 1s}").start();
+    let gateway = setup(&[("bedrock", TITAN, &bedrock)]).start();
     let body = json!({"model": "any", "input": texts(3)});
     bedrock.always(titan());
     bedrock.script([step::truncated_json(&titan_answer("1"))]);
     embed(&gateway, &body).refused(503, "provider_unavailable");
 
+    bedrock.script((0..10).map(|_| step::json(200, &json!({"embedding": "none"}))));
+    embed(&gateway, &body).refused(502, "provider_answer_invalid");
+}
+
+#[test]
+fn a_late_answer_fails_the_others_at_the_deadline() {
+    let bedrock = Provider::start();
+    let gateway = setup(&[("bedrock", TITAN, &bedrock)]).section("timeouts", "{total: 3s}").start();
+    bedrock.always(titan());
     // The others have come: the one that is late fails all of them, and its connection is closed.
     let closed = bedrock.closed_by_peer();
     bedrock.script([step::silence()]);
-    embed(&gateway, &body).refused(504, "provider_timeout");
+    embed(&gateway, &json!({"model": "any", "input": texts(3)})).refused(504, "provider_timeout");
     eventually("the late call has ended", || (bedrock.closed_by_peer() > closed).then_some(()));
-    let row = gateway.rows(2).pop().unwrap();
+    let row = gateway.only_row();
     assert_eq!([&row["outcome"], &row["error_code"]], ["timeout", "provider_timeout"]);
-
-    bedrock.script([step::json(200, &json!({"embedding": "none"}))]);
-    bedrock.script((0..9).map(|_| step::json(200, &json!({"embedding": "none"}))));
-    embed(&gateway, &body).refused(502, "provider_answer_invalid");
 }
 
 #[test]
