@@ -9,6 +9,7 @@
 
 use std::fs;
 use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -98,7 +99,11 @@ impl PlaceholderKey for OrgKey {
 fn own(data_dir: &Path) -> anyhow::Result<Vec<u8>> {
     let path = data_dir.join(FILE);
     match fs::read(&path) {
-        Ok(secret) if secret.len() >= PLACEHOLDER_KEY_BYTES_MIN => Ok(secret),
+        Ok(secret) if secret.len() >= PLACEHOLDER_KEY_BYTES_MIN => {
+            let ours = fs::Permissions::from_mode(0o600);
+            fs::set_permissions(&path, ours).with_context(|| path.display().to_string())?;
+            Ok(secret)
+        }
         Ok(_) => anyhow::bail!("{}: damaged; delete it, or restore it", path.display()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let mut secret = vec![0; 32];
@@ -121,8 +126,6 @@ fn write(data_dir: &Path, path: &Path, secret: &[u8]) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
 
     fn digest(secret: &[u8], org: &str, kind: &str, value: &str) -> [u8; 32] {
@@ -150,6 +153,8 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let made = own(dir.path()).expect("made");
         assert_eq!(made.len(), 32);
+        let wide = fs::Permissions::from_mode(0o644);
+        fs::set_permissions(dir.path().join(FILE), wide).expect("set");
         assert_eq!(own(dir.path()).expect("read"), made);
         let mode = fs::metadata(dir.path().join(FILE)).expect("a file").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);

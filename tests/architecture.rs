@@ -599,10 +599,12 @@ const SERVICES: &[(&str, &str)] = &[
     ("agent(\"claude\"", "Claude Code"),
     ("agent(\"codex\"", "Codex"),
     ("pii_leak_benchmark.", "pii-leak-benchmark"),
+    ("var(\"TOLLGATE_TEXTS\")", "a folder of texts"),
 ];
 
-/// Packages that take long to install, or much room: the tests that need them are run by hand.
-const BY_HAND: &[&str] = &["LlamaIndex", "Claude Code", "Codex"];
+/// What takes long to install, or much room, or is not the same everywhere: the tests that need it
+/// are run by hand.
+const BY_HAND: &[&str] = &["LlamaIndex", "Claude Code", "Codex", "a folder of texts"];
 
 /// What is wrong with the tests of a file: a test that needs a service is ignored with a reason of
 /// one form, and no other test is ignored.

@@ -184,6 +184,8 @@ fn page(walk: &Walk<'_>, list: &[&Model]) -> Result<Vec<u8>, Refusal> {
         return Err(refused("before_id", "give `after_id` or `before_id`, not both"));
     }
     let param = if paging.after.is_some() { "after_id" } else { "before_id" };
-    models::write_anthropic(list, &paging)
-        .ok_or_else(|| refused(param, "the list has no model of this id"))
+    models::write_anthropic(list, &paging).ok_or_else(|| {
+        let message = "the list has no model of this id";
+        Refusal::new(Code::ModelNotFound, message).about(param)
+    })
 }

@@ -123,13 +123,14 @@ fn one_list_over_all_providers_in_the_shape_of_the_caller() {
     assert_eq!(answer["data"][1], claude);
     let one = get(&gateway, "/v1/models/claude-x", &jwt("acme"), &version);
     assert_eq!(one.ok().json(), claude);
-    for (path, param) in [
-        ("/v1/models?limit=0", "limit"),
-        ("/v1/models?after_id=gone", "after_id"),
-        ("/v1/models?after_id=gpt-4o&before_id=gpt-4o", "before_id"),
+    let invalid = (400, "invalid_request");
+    for (path, param, (status, code)) in [
+        ("/v1/models?limit=0", "limit", invalid),
+        ("/v1/models?after_id=gone", "after_id", (404, "model_not_found")),
+        ("/v1/models?after_id=gpt-4o&before_id=gpt-4o", "before_id", invalid),
     ] {
         let reply = get(&gateway, path, &jwt("acme"), &version);
-        reply.refused(400, "invalid_request");
+        reply.refused(status, code);
         assert_eq!(reply.json()["error"]["param"], param);
     }
     let gone = get(&gateway, "/v1/models/claude-copy", &jwt("acme"), &[]);

@@ -55,7 +55,16 @@ fn no_answer_to_applications_is_outside_the_document() {
     let gateway = mock.gateway();
     let (url, bearer) =
         (format!("http://{}", gateway.apps), format!("Authorization: Bearer {}", jwt("acme")));
-    schemathesis(&gateway, &["--url", &url, "--header", &bearer, "--exclude-tag", "operators"]);
+    let all = ["--url", &url, "--header", &bearer, "--exclude-tag", "operators"];
+    let models = "^/v1/models";
+    schemathesis(&gateway, &[&all[..], &["--exclude-path-regex", models]].concat());
+    // SDKs add query parameters of their own, which are ignored there; `after_id` and `before_id`
+    // exclude each other, which the document cannot say; and another bearer is a caller's own
+    // provider key, under the policy of these tests.
+    let not = "negative_data_rejection,positive_data_acceptance,ignored_auth";
+    let phases = ["--phases", "coverage,fuzzing"];
+    let more = ["--include-path-regex", models, "--exclude-checks", not, phases[0], phases[1]];
+    schemathesis(&gateway, &[&all[..], &more].concat());
     // And it was not all refused at the door.
     let rows = gateway.rows(100);
     for (column, value) in [("status", 200), ("status", 202), ("status", 400)] {

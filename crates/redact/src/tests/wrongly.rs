@@ -178,7 +178,7 @@ fn numbers_of_logs_and_programs_stay() {
 /// by_hand_the_texts_of_a_folder -- --ignored --nocapture`. `TOLLGATE_ENTITIES=email,phone` looks
 /// for these alone.
 #[test]
-#[ignore = "reads a folder that TOLLGATE_TEXTS names"]
+#[ignore = "needs a folder of texts; run by hand"]
 fn by_hand_the_texts_of_a_folder() {
     let folder = std::env::var("TOLLGATE_TEXTS").expect("TOLLGATE_TEXTS names a folder");
     let entities = std::env::var("TOLLGATE_ENTITIES").unwrap_or_else(|_| ENTITIES.join(","));

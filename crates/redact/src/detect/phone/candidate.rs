@@ -105,6 +105,19 @@ impl Candidate<'_> {
         between.windows(2).any(|w| w[0].is_ascii_digit() && matches!(w[1], b':' | b',' | b';'))
     }
 
+    /// Whether a label stands between the word before and the number, which the number belongs to:
+    /// "Reference record: 415-555-0132", but not "Case number: 415-555-0132".
+    pub(crate) fn has_label_of_its_own(&self) -> bool {
+        const NUMBER: [&str; 6] = ["number", "nummer", "numero", "numer", "code", "ident"];
+        let Some(near) = self.before() else { return false };
+        let between = &self.view.text[self.start - near.gap..self.start];
+        let Some(colon) = between.iter().rposition(|b| *b == b':') else { return false };
+        let is_letter = |b: &&u8| b.is_ascii_alphabetic();
+        let letters = between[..colon].iter().rev().take_while(is_letter).count();
+        let label = &between[colon - letters..colon];
+        letters >= 4 && !NUMBER.iter().any(|word| label.eq_ignore_ascii_case(word.as_bytes()))
+    }
+
     pub(crate) fn sentence_ends(&self, gap: usize) -> bool {
         let between = &self.view.text[self.start - gap..self.start];
         // "no." and the like end no sentence.

@@ -119,7 +119,12 @@ impl Candidate<'_> {
                 || self.groups[1..=*last].iter().all(|g| g.sep.odd == 0)
         });
         match grouped {
-            Some(_) if self.identifier() => None,
+            Some(last)
+                if self.identifier()
+                    && !(self.is_dialled_in_america(last) && self.has_label_of_its_own()) =>
+            {
+                None
+            }
             Some(last) => Some(last),
             None => self.by_word(),
         }
@@ -179,6 +184,18 @@ impl Candidate<'_> {
             && self.digit(first, 0) >= b'2'
             && self.right(last, true))
         .then_some(last)
+    }
+
+    /// Whether the groups up to `last` are an area code, an exchange and a line as North America
+    /// writes them.
+    fn is_dialled_in_america(&self, last: usize) -> bool {
+        let Some(area) = last.checked_sub(2) else { return false };
+        let one = area == 0 || area == 1 && self.groups[0].len() == 1 && self.digit(0, 0) == b'1';
+        let written = |g: &Group| g.sep.dash || g.sep.paren;
+        one && self.shape(area, &[3, 3, 4])
+            && self.digit(area, 0) >= b'2'
+            && self.digit(area + 1, 0) >= b'2'
+            && self.groups[area + 1..=last].iter().all(written)
     }
 
     /// Whether no plain space stands inside the groups up to `last`, so that a space ends the
