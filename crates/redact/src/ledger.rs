@@ -10,7 +10,7 @@ pub struct Ledger {
     /// Counts by kind, only kinds that occurred: entity names, and the names of custom patterns and
     /// word lists.
     pub counts: Vec<(Arc<str>, u32)>,
-    /// The same of matches that stay ([`Action::Count`]).
+    /// The same of matches that stay (action `count`).
     pub left: Vec<(Arc<str>, u32)>,
     /// Messages removed.
     pub messages: u32,
