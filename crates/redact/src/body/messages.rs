@@ -88,7 +88,7 @@ impl Body {
         if self.message.as_ref().is_some_and(|m| m.is_text) { self.end_message() } else { Ok(()) }
     }
 
-    /// A container closes, outside of which so many are open.
+    /// A container closes; `depth` containers around it stay open.
     pub(crate) fn close_message(&mut self, at: u64, depth: usize) -> Result<(), RedactError> {
         if self.message.as_ref().is_none_or(|m| m.depth != depth) {
             return Ok(());

@@ -148,7 +148,7 @@ pub(crate) struct Body {
     leaving: bool,
     /// The values behind the placeholders, where those have marks.
     pub(crate) values: Option<Values>,
-    /// What looks like a placeholder in the string at hand may be changed.
+    /// Texts in the form of a placeholder may be changed in the string at hand.
     changeable: bool,
     /// The provider is to keep nothing: `store` becomes `false`.
     pub(crate) forbid_store: bool,
@@ -242,7 +242,7 @@ impl Body {
         self.scanner.digests = true;
     }
 
-    /// The refusal for what was found, once `read` bytes were read; nothing while there is none.
+    /// The refusal for the values found, once `read` bytes were read; `None` while there is none.
     pub(crate) fn refusal(&self, read: Option<u64>) -> Option<RedactError> {
         let at = self.rejected_at?;
         let over = read.is_none_or(|read| read > at + REJECT_LOOK_BYTES_MAX);

@@ -34,7 +34,7 @@ fn at_digits(at: &Digits<'_>) -> Option<Span> {
     pairs().or_else(fours)
 }
 
-/// The address that begins at `start`, in groups of so many digits.
+/// The address that begins at `start`, in groups of `group` digits.
 fn from(view: &View<'_>, start: usize, group: usize, mark: u8) -> Option<Span> {
     // Its first marks rule out nearly everything.
     if view.at(start + group) != Some(mark) || view.at(start + 2 * group + 1) != Some(mark) {

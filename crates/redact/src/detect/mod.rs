@@ -117,7 +117,7 @@ pub(crate) struct Detector {
     pub(crate) digits_min: u32,
 }
 
-/// Most digits in a row that are told apart.
+/// Longest row of digits that has a bit of its own.
 pub(crate) const RUN_MAX: usize = 10;
 
 /// So many digits in a row; the last number stands for more of them, too.
@@ -155,7 +155,7 @@ pub(crate) struct Digits<'a> {
     pub(crate) view: &'a View<'a>,
     /// The first digit.
     pub(crate) q: usize,
-    /// How many there are without a byte between; of more than [`RUN_MAX`] so many.
+    /// Digits in a row from there, at most [`RUN_MAX`].
     pub(crate) run: usize,
     /// Digits that were read for payment cards.
     pub(crate) cards: &'a RefCell<card::Row>,

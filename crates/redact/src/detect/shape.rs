@@ -1,4 +1,4 @@
-//! What detectors of identifiers share: the ways in which one is written, its digits, the words
+//! Shared by the detectors of identifiers: the ways in which one is written, its digits, the words
 //! before it.
 //!
 //! Pure. Does not: know any identifier.

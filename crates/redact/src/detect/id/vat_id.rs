@@ -185,7 +185,7 @@ fn digits(body: &[u8]) -> Option<[u8; LEN_MAX]> {
     Some(digits)
 }
 
-/// What `right` says of so many digits; a body of another form is wrong.
+/// The verdict of `right` on `count` digits; a body of another form is wrong.
 fn with_digits(body: &[u8], count: usize, right: impl Fn(&[u8]) -> bool) -> Option<bool> {
     let digits = digits(body).filter(|_| body.len() == count);
     Some(digits.is_some_and(|digits| right(&digits[..count])))

@@ -24,7 +24,7 @@ pub(crate) struct Lengths {
 }
 
 impl Lengths {
-    /// Whether a number may have so many digits.
+    /// Whether a number may have this count of digits.
     pub(crate) fn fits(&self, digits: usize) -> bool {
         self.known >> digits.min(31) & 1 == 1 || (self.usual.0..=self.usual.1).contains(&digits)
     }
@@ -115,7 +115,7 @@ fn ranges(text: &str) -> impl Iterator<Item = (&str, &str)> {
     text.split(',').map(|range| range.split_once('-').unwrap_or((range, range)))
 }
 
-/// The numbers of so many digits that begin with these.
+/// The numbers of `digits` digits that begin with `text`.
 fn of_digits(text: &str, digits: usize) -> std::ops::Range<usize> {
     let rest = 10usize.pow(digits.saturating_sub(text.len()) as u32);
     let first = text.parse().unwrap_or(0) * rest;
