@@ -317,6 +317,14 @@ pub const WAL_SEGMENT_AGE_MAX: Duration = Duration::from_secs(3_600);
 pub const LOG_SYNC_WAIT_MAX: Duration = Duration::from_secs(10);
 /// A label of a row (organisation, model, endpoint …), in bytes. A longer one is cut.
 pub const LOG_LABEL_BYTES_MAX: usize = 1 << 10;
+/// The text of a row's last user message, and that of its answer, in bytes. A longer one is cut.
+pub const LOG_TEXT_BYTES_MAX: usize = 64 << 10;
+/// Tags of a call. `ailog.tags` with more is refused.
+pub const TAGS_MAX: usize = 16;
+/// Name and value of a tag, in bytes. A longer value is cut, a longer name is refused.
+pub const TAG_BYTES_MAX: usize = 256;
+/// Attempts of a call that its row names each. Further ones are only counted.
+pub const ATTEMPTS_LOGGED_MAX: usize = 32;
 /// Kinds of refusal (organisation, route, outcome, code) that are folded at once. Above it each
 /// call has a row.
 pub const REFUSED_KINDS_MAX: usize = 4_096;

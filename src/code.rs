@@ -11,8 +11,10 @@ pub enum Outcome {
     Ok,
     /// The client's own mistake.
     ClientError,
-    /// Over the organisation's limit, or the provider's.
+    /// Over a limit of the gateway.
     RateLimited,
+    /// Over a limit of the provider.
+    ProviderRateLimited,
     /// The provider failed, or refused the call.
     ProviderError,
     /// The call took too long.
@@ -30,6 +32,7 @@ impl Outcome {
             Outcome::Ok => "ok",
             Outcome::ClientError => "client_error",
             Outcome::RateLimited => "rate_limited",
+            Outcome::ProviderRateLimited => "provider_rate_limited",
             Outcome::ProviderError => "provider_error",
             Outcome::Timeout => "timeout",
             Outcome::ClientDisconnect => "client_disconnect",

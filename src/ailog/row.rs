@@ -13,6 +13,7 @@ use std::sync::Arc;
 use tollgate_wire::usage::{TokenUsage, UsageSource};
 use uuid::Uuid;
 
+pub use super::row_binary::nested::{Attempt, Tag};
 use super::row_binary::{Column, columns, kinds};
 use crate::code::Code;
 pub use crate::code::Outcome;
@@ -120,12 +121,51 @@ pub struct Row {
     /// Request fields that the provider's format cannot express; `~name`: carried with another
     /// value.
     pub dropped_fields: String,
-    /// The provider's own word for the end of a translated answer.
+    /// The provider's own word for the end of the answer.
     pub finish_reason: String,
     /// What was done with matches besides placeholders: `count:phone=2,drop_message=1`.
     pub redaction_actions: String,
     /// Values taken out of the answer.
     pub answer_masked: u32,
+    /// The limit that refused the call: `org:requests_per_minute`, `provider`; empty if none did.
+    pub limited_by: Cow<'static, str>,
+    /// By `ailog.tags`.
+    pub tags: Vec<Tag>,
+    /// Until the first content event of a stream; 0 if there was none.
+    pub first_token_ms: u32,
+    /// The parts of `cost_nano_usd`; absent if the call has no cost.
+    pub cost_parts: Option<CostParts>,
+    /// The request has stop sequences.
+    pub stop_requested: bool,
+    /// The bound of the answer that the request asks for; 0 if it has none.
+    pub max_tokens: u32,
+    /// Characters of text for a model in the request.
+    pub prompt_chars: u32,
+    /// Calls of tools in the answer.
+    pub tool_calls: u16,
+    /// The SDK of the caller and its version; empty if its headers name none.
+    pub client: String,
+    /// Text of the last user message; absent if capture is off.
+    pub prompt: Option<Redacted>,
+    /// Text of the answer; absent if capture is off.
+    pub answer: Option<Redacted>,
+    /// Every attempt, in order.
+    pub attempts_log: Vec<Attempt>,
+}
+
+/// The parts of a cost, in 10⁻⁹ USD. The first four add up to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CostParts {
+    /// Prompt tokens that are in none of the following.
+    pub input: i64,
+    /// Prompt tokens read from the provider's cache.
+    pub cached: i64,
+    /// Prompt tokens written to it.
+    pub cache_write: i64,
+    /// Answer tokens.
+    pub output: i64,
+    /// What the cached tokens would have cost more without the cache.
+    pub saved: i64,
 }
 
 /// A UUIDv7 whose random bits need no system call: they distinguish rows, they are not a secret.
@@ -189,13 +229,25 @@ impl Row {
             finish_reason: String::new(),
             redaction_actions: String::new(),
             answer_masked: 0,
+            limited_by: Cow::Borrowed(""),
+            tags: Vec::new(),
+            first_token_ms: 0,
+            cost_parts: None,
+            stop_requested: false,
+            max_tokens: 0,
+            prompt_chars: 0,
+            tool_calls: 0,
+            client: String::new(),
+            prompt: None,
+            answer: None,
+            attempts_log: Vec::new(),
         }
     }
 }
 
 /// The ClickHouse migrations that add the columns, one for each version from 1 on. A released
 /// version is never changed: a new column has the next version, and a line here.
-pub(crate) const MIGRATION_OF_VERSION: [u32; 3] = [1, 3, 5];
+pub(crate) const MIGRATION_OF_VERSION: [u32; 4] = [1, 3, 5, 6];
 /// The newest version of the columns; in every record of the write-ahead log.
 pub(crate) const SCHEMA_VERSION: u8 = MIGRATION_OF_VERSION.len() as u8;
 
@@ -225,7 +277,7 @@ columns! { |row, bodies|
     stream: Bool, 1, row.stream;
     /// status the client got; 499 if it left before
     status: U16, 1, row.status;
-    /// ok, client_error, rate_limited, provider_error, timeout, client_disconnect, refused
+    /// ok, client_error, rate_limited, provider_rate_limited, provider_error, timeout, client_disconnect, refused
     outcome: Label, 1, row.outcome.as_str();
     /// the gateway's own error code; empty if there is none
     error_code: Label, 1, row.error_code.map_or("", |code| code.as_str());
@@ -297,10 +349,42 @@ columns! { |row, bodies|
     translated: Label, 3, &row.translated;
     /// request fields that the provider's format cannot express; ~name: carried with another value
     dropped_fields: Text, 3, &row.dropped_fields;
-    /// the provider's own word for the end of a translated answer
+    /// the provider's own word for the end of the answer
     finish_reason: Label, 3, &row.finish_reason;
     /// what redaction.actions did besides placeholders: count:phone=2,drop_message=1,reject:iban=1
     redaction_actions: Text, 3, &row.redaction_actions;
     /// values taken out of the answer that the call did not send (redaction.answers)
     answer_masked: U32, 3, row.answer_masked;
+    /// limit that refused the call, e.g. org:requests_per_minute, user:usd_per_day, provider
+    limited_by: Label, 4, &row.limited_by;
+    /// by ailog.tags; redacted
+    tags: Tags, 4, &row.tags;
+    /// until the first content event of a stream; 0 if there was none
+    first_token_ms: U32, 4, row.first_token_ms;
+    /// part of cost_usd: prompt tokens that the cache neither served nor took
+    input_cost_usd: NanoUsd, 4, row.cost_parts.map(|parts| parts.input);
+    /// part of cost_usd: prompt tokens read from the cache
+    cached_cost_usd: NanoUsd, 4, row.cost_parts.map(|parts| parts.cached);
+    /// part of cost_usd: prompt tokens written to the cache
+    cache_write_cost_usd: NanoUsd, 4, row.cost_parts.map(|parts| parts.cache_write);
+    /// part of cost_usd: answer tokens
+    output_cost_usd: NanoUsd, 4, row.cost_parts.map(|parts| parts.output);
+    /// cached_tokens times the difference between the rates of input and of cached input
+    saved_by_cache_usd: NanoUsd, 4, row.cost_parts.map(|parts| parts.saved);
+    /// the request has stop sequences
+    stop_requested: Bool, 4, row.stop_requested;
+    /// bound of the answer as asked for, in tokens; 0 if there is none
+    max_tokens: U32, 4, row.max_tokens;
+    /// characters of text for a model in the request
+    prompt_chars: U32, 4, row.prompt_chars;
+    /// calls of tools in the answer
+    tool_calls: U16, 4, row.tool_calls;
+    /// name and version of the caller's SDK, e.g. openai-python/2.9.0; empty if not known
+    client: Label, 4, &row.client;
+    /// text of the last user message, redacted and cut; null where capture is off
+    prompt: OptionalText, 4, bodies.prompt;
+    /// text of the answer, redacted and cut; null where capture is off
+    answer: OptionalText, 4, bodies.answer;
+    /// every attempt: provider, status (0 if no answer came), error, ms
+    attempts_log: Attempts, 4, &row.attempts_log;
 }

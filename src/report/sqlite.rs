@@ -170,7 +170,11 @@ impl SqliteReader {
                     ValueRef::Real(f) => Value::from(f),
                     ValueRef::Text(text) | ValueRef::Blob(text) => {
                         bytes += text.len();
-                        Value::from(String::from_utf8_lossy(text))
+                        if matches!(column.of, Type::Tags | Type::Attempts) {
+                            serde_json::from_slice(text).unwrap_or(Value::Null)
+                        } else {
+                            Value::from(String::from_utf8_lossy(text))
+                        }
                     }
                 };
                 object.insert(column.name.to_owned(), value);

@@ -192,7 +192,7 @@ fn before_the_answer() -> Vec<Fault> {
             .provider_sees(2)
             .row("ok", 200, 2, "", "400, ok"),
         json_call("always_429", vec![says(429, &[]); 3]).passed(429, said()).provider_sees(3).row(
-            "rate_limited",
+            "provider_rate_limited",
             429,
             3,
             "",
@@ -200,9 +200,9 @@ fn before_the_answer() -> Vec<Fault> {
         ),
         json_call("wait_too_long", [says(429, &[("retry-after", "3600")])])
             .passed(429, said())
-            .row("rate_limited", 429, 1, "", "429"),
+            .row("provider_rate_limited", 429, 1, "", "429"),
         json_call("no_money", [step::json(429, &no_money)]).passed(429, no_money.to_string()).row(
-            "rate_limited",
+            "provider_rate_limited",
             429,
             1,
             "",

@@ -141,7 +141,7 @@ async function refresh() {
     table(byId("tail"), [
       { title: "time (UTC)", show: (r) => when(String(r.created_at)) },
       { title: "organisation", show: (r) => r.org_id }, { title: "endpoint", show: (r) => r.endpoint },
-      { title: "model", show: (r) => r.model }, { title: "outcome", show: (r) => r.outcome.replaceAll("_", " "), bad: (r) => !["ok", "rate_limited"].includes(r.outcome) },
+      { title: "model", show: (r) => r.model }, { title: "outcome", show: (r) => r.outcome.replaceAll("_", " "), bad: (r) => !["ok", "rate_limited", "provider_rate_limited"].includes(r.outcome) },
       n("status", "status", String), n("attempts", "attempts", String), n("ms", "latency_ms"),
       { title: "redacted", number: true, show: (r) => number(r.redacted_emails + r.redacted_phones + r.redacted_other) },
       { title: "tokens", number: true, show: (r) => number(r.input_tokens + r.output_tokens) },

@@ -3,6 +3,7 @@
 //! Pure. Guarantees: any bytes give values or [`NotARow`], never a panic. Does not: copy.
 
 use super::Type;
+use super::nested::{Attempts, EncodedAttempt, Tags};
 
 /// One value of a row.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -16,6 +17,8 @@ pub(crate) enum Value<'a> {
     Integer(u64),
     NanoUsd(i64),
     Float(f64),
+    Tags(Tags<'a>),
+    Attempts(Attempts<'a>),
 }
 
 /// Reads the values of one encoded row, in the order of its columns, without copying.
@@ -52,6 +55,16 @@ impl<'a> Decoder<'a> {
             Type::U16 => Ok(Value::Integer(u64::from(u16::from_le_bytes(self.array()?)))),
             Type::U32 => Ok(Value::Integer(u64::from(u32::from_le_bytes(self.array()?)))),
             Type::U64 => Ok(Value::Integer(self.u64()?)),
+            Type::Tags => {
+                let (tags, rest) = Tags::read(self.rest)?;
+                self.rest = rest;
+                Ok(Value::Tags(tags))
+            }
+            Type::Attempts => {
+                let (attempts, rest) = Attempts::read(self.rest)?;
+                self.rest = rest;
+                Ok(Value::Attempts(attempts))
+            }
             _ if self.is_null()? => Ok(Value::Null),
             Type::NanoUsd => Ok(Value::NanoUsd(i64::from_le_bytes(self.array()?))),
             Type::OptionalText | Type::OptionalLabel => Ok(Value::Text(self.text()?)),
@@ -62,6 +75,26 @@ impl<'a> Decoder<'a> {
     /// Whether everything was read.
     pub(crate) fn is_at_end(&self) -> bool {
         self.rest.is_empty()
+    }
+
+    /// The bytes that were not read yet.
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// The number of entries of a value that holds several.
+    pub(super) fn count(&mut self) -> Result<u8, NotARow> {
+        let [count] = self.array()?;
+        if count < 0x80 { Ok(count) } else { Err(NotARow) }
+    }
+
+    /// One attempt.
+    pub(super) fn attempt(&mut self) -> Result<EncodedAttempt<'a>, NotARow> {
+        let mut text = || str::from_utf8(self.text()?).map_err(|_| NotARow);
+        let provider = text()?;
+        let status = u16::from_le_bytes(self.array()?);
+        let error = str::from_utf8(self.text()?).map_err(|_| NotARow)?;
+        Ok(EncodedAttempt { provider, status, error, ms: u32::from_le_bytes(self.array()?) })
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], NotARow> {
@@ -82,7 +115,7 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    fn text(&mut self) -> Result<&'a [u8], NotARow> {
+    pub(super) fn text(&mut self) -> Result<&'a [u8], NotARow> {
         let mut length = 0usize;
         for shift in (0..28).step_by(7) {
             let [byte] = self.array()?;

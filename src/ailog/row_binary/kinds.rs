@@ -5,10 +5,13 @@
 use std::borrow::Cow;
 
 use super::Type;
-use crate::bounds::{LOG_LABEL_BYTES_MAX, NANO_USD_PER_CALL_MAX, WAL_RECORD_BYTES_MAX};
+use super::nested::{self, Attempt, Tag};
+use crate::bounds::{
+    LOG_LABEL_BYTES_MAX, LOG_TEXT_BYTES_MAX, NANO_USD_PER_CALL_MAX, WAL_RECORD_BYTES_MAX,
+};
 
-/// Room for everything but the captured bodies: labels, numbers and lengths.
-const FIXED_BYTES_MAX: usize = 32 << 10;
+/// Room for everything but captured text: labels, tags, attempts, numbers and lengths.
+const FIXED_BYTES_MAX: usize = 64 << 10;
 
 /// Declares a kind of column.
 macro_rules! kind {
@@ -53,11 +56,19 @@ kind!(OptionalFloat, |out, n: Option<f64>| {
     });
 });
 
+kind!(Tags, |out, tags: &[Tag]| nested::put_tags(out, tags));
+kind!(Attempts, |out, attempts: &[Attempt]| nested::put_attempts(out, attempts));
+
 fn put_label(out: &mut Vec<u8>, value: &str) {
-    put_text(out, prefix(value, LOG_LABEL_BYTES_MAX));
+    put_text_of(out, value, LOG_LABEL_BYTES_MAX);
 }
 
-fn put_text(out: &mut Vec<u8>, value: &str) {
+/// Appends at most `bytes_max` bytes of a text.
+pub(super) fn put_text_of(out: &mut Vec<u8>, value: &str, bytes_max: usize) {
+    put_text(out, prefix(value, bytes_max));
+}
+
+pub(super) fn put_text(out: &mut Vec<u8>, value: &str) {
     let mut length = value.len();
     while length >= 0x80 {
         out.push((length & 0x7f) as u8 | 0x80);
@@ -83,29 +94,39 @@ pub(crate) fn valid_utf8(bytes: &[u8]) -> Cow<'_, str> {
     std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
-/// The captured bodies of a row, as much of them as fits a record.
+/// The captured text of a row, as much of it as fits a record.
 pub(crate) struct Bodies<'a> {
     pub(crate) request: Option<&'a str>,
     pub(crate) response: Option<&'a str>,
-    /// One of them was cut.
+    pub(crate) prompt: Option<&'a str>,
+    pub(crate) answer: Option<&'a str>,
+    /// A body was cut.
     pub(crate) are_cut: bool,
 }
 
 impl<'a> Bodies<'a> {
-    /// Cuts both bodies so that they fit a record together; the shorter one keeps the room that the
-    /// longer leaves.
-    pub(crate) fn fit(request: Option<&'a str>, response: Option<&'a str>) -> Bodies<'a> {
-        const BODIES_BYTES_MAX: usize = WAL_RECORD_BYTES_MAX - FIXED_BYTES_MAX;
+    /// Cuts both bodies so that they fit a record together, with the two texts; the shorter one
+    /// keeps the room that the longer leaves.
+    pub(crate) fn fit(
+        [request, response]: [Option<&'a str>; 2],
+        [prompt, answer]: [Option<&'a str>; 2],
+    ) -> Bodies<'a> {
+        let text = |text: Option<&'a str>| text.map(|text| prefix(text, LOG_TEXT_BYTES_MAX));
+        let (prompt, answer) = (text(prompt), text(answer));
+        let texts = prompt.map_or(0, str::len) + answer.map_or(0, str::len);
+        let room = WAL_RECORD_BYTES_MAX - FIXED_BYTES_MAX - texts;
         let (a, b) = (request.map_or(0, str::len), response.map_or(0, str::len));
-        if a + b <= BODIES_BYTES_MAX {
-            return Bodies { request, response, are_cut: false };
+        if a + b <= room {
+            return Bodies { request, response, prompt, answer, are_cut: false };
         }
-        let half = BODIES_BYTES_MAX / 2;
-        let room_a = if b < half { BODIES_BYTES_MAX - b } else { half };
-        let room_b = BODIES_BYTES_MAX - a.min(room_a);
+        let half = room / 2;
+        let room_a = if b < half { room - b } else { half };
+        let room_b = room - a.min(room_a);
         Bodies {
             request: request.map(|text| prefix(text, room_a)),
             response: response.map(|text| prefix(text, room_b)),
+            prompt,
+            answer,
             are_cut: true,
         }
     }

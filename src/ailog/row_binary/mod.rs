@@ -13,6 +13,7 @@
 pub(crate) mod decode;
 pub(crate) mod iso;
 pub(crate) mod kinds;
+pub(crate) mod nested;
 
 /// A column of the log: the public contract of both stores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +46,10 @@ pub(crate) enum Type {
     /// Text with few different values, or absent.
     OptionalLabel,
     OptionalFloat,
+    /// Names and values.
+    Tags,
+    /// Attempts at providers.
+    Attempts,
 }
 
 impl Type {
@@ -55,7 +60,7 @@ impl Type {
             Type::Millis | Type::U64 => &[0; 8],
             Type::U32 => &[0; 4],
             Type::U16 => &[0; 2],
-            Type::Text | Type::Label | Type::Bool | Type::U8 => &[0],
+            Type::Text | Type::Label | Type::Bool | Type::U8 | Type::Tags | Type::Attempts => &[0],
             Type::NanoUsd | Type::OptionalText | Type::OptionalLabel | Type::OptionalFloat => &[1],
         }
     }
@@ -82,9 +87,13 @@ macro_rules! columns {
         /// Labels are cut at `LOG_LABEL_BYTES_MAX`, the captured bodies so that the row fits a
         /// record; a row whose body was cut here says `truncated`.
         pub fn encode($row: &Row, out: &mut Vec<u8>) {
-            let request = $row.request.as_ref().map(|text| kinds::valid_utf8(text.as_bytes()));
-            let response = $row.response.as_ref().map(|text| kinds::valid_utf8(text.as_bytes()));
-            let $bodies = kinds::Bodies::fit(request.as_deref(), response.as_deref());
+            let [request, response, prompt, answer] =
+                [&$row.request, &$row.response, &$row.prompt, &$row.answer]
+                    .map(|text| text.as_ref().map(|text| kinds::valid_utf8(text.as_bytes())));
+            let $bodies = kinds::Bodies::fit(
+                [request.as_deref(), response.as_deref()],
+                [prompt.as_deref(), answer.as_deref()],
+            );
             $(kinds::$kind::put(out, $value);)+
         }
     };

@@ -57,6 +57,8 @@ pub(crate) fn as_json(row: &[u8]) -> Option<Map<String, serde_json::Value>> {
             Value::Integer(n) => json!(n),
             Value::NanoUsd(nano) => json!(nano as f64 / 1e9),
             Value::Float(f) => json!(f),
+            Value::Tags(tags) => tags.to_json(),
+            Value::Attempts(attempts) => attempts.to_json(),
         };
         object.insert(column.name.to_owned(), value);
     }

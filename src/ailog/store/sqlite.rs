@@ -340,7 +340,7 @@ fn stored_name(column: &Column) -> String {
 pub(crate) const fn type_of(of: Type) -> &'static str {
     match of {
         Type::Uuid => "TEXT PRIMARY KEY",
-        Type::Millis | Type::Text | Type::Label => "TEXT NOT NULL",
+        Type::Millis | Type::Text | Type::Label | Type::Tags | Type::Attempts => "TEXT NOT NULL",
         Type::Bool | Type::U8 | Type::U16 | Type::U32 | Type::U64 => "INTEGER NOT NULL",
         Type::OptionalText | Type::OptionalLabel => "TEXT",
         Type::NanoUsd | Type::OptionalFloat => "REAL",
@@ -362,6 +362,8 @@ fn definition(column: &Column, is_new: bool) -> String {
         Type::Bool | Type::U8 | Type::U16 | Type::U32 | Type::U64 if is_new => {
             format!("{name} {of} DEFAULT 0")
         }
+        Type::Tags if is_new => format!("{name} {of} DEFAULT '{{}}'"),
+        Type::Attempts if is_new => format!("{name} {of} DEFAULT '[]'"),
         _ => format!("{name} {of}"),
     }
 }
@@ -421,6 +423,12 @@ fn bind(
         Value::Integer(n) => statement.raw_bind_parameter(at, i64::try_from(n).unwrap_or(i64::MAX)),
         Value::NanoUsd(nano) => statement.raw_bind_parameter(at, nano),
         Value::Float(f) => statement.raw_bind_parameter(at, f),
+        Value::Tags(tags) if tags.is_empty() => statement.raw_bind_parameter(at, "{}"),
+        Value::Tags(tags) => statement.raw_bind_parameter(at, tags.to_json().to_string()),
+        Value::Attempts(attempts) if attempts.is_empty() => statement.raw_bind_parameter(at, "[]"),
+        Value::Attempts(attempts) => {
+            statement.raw_bind_parameter(at, attempts.to_json().to_string())
+        }
     }
 }
 
@@ -431,10 +439,10 @@ mod tests {
     #[test]
     fn columns_of_a_new_version_are_added_to_a_table_with_rows() {
         let new = [
-            Column { name: "cache", of: Type::Label, since: 3, doc: "" },
-            Column { name: "shadow_usd", of: Type::NanoUsd, since: 3, doc: "" },
-            Column { name: "score", of: Type::OptionalFloat, since: 3, doc: "" },
-            Column { name: "tries", of: Type::U32, since: 3, doc: "" },
+            Column { name: "cache", of: Type::Label, since: 5, doc: "" },
+            Column { name: "shadow_usd", of: Type::NanoUsd, since: 5, doc: "" },
+            Column { name: "score", of: Type::OptionalFloat, since: 5, doc: "" },
+            Column { name: "tries", of: Type::U32, since: 5, doc: "" },
         ];
         let connection = Connection::open_in_memory().expect("database");
         for version in 1..=SCHEMA_VERSION {
@@ -453,7 +461,7 @@ mod tests {
         connection
             .execute_batch(&format!("INSERT INTO ai_log ({names}) VALUES ({values})"))
             .expect("a row");
-        connection.execute_batch(&step_to(3, &new)).expect("the next layout");
+        connection.execute_batch(&step_to(5, &new)).expect("the next layout");
         connection
             .execute_batch("UPDATE ai_log SET shadow_nano_usd = 1500000000")
             .expect("an amount");

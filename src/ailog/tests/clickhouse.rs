@@ -163,7 +163,7 @@ fn the_schema_may_be_applied_again_and_has_the_public_columns() {
     let engine = Engine::shared();
     assert_eq!(
         schema("again").apply(&engine.options("again")).expect("first").migrations,
-        [1, 2, 3, 4, 5]
+        [1, 2, 3, 4, 5, 6]
     );
     assert_eq!(schema("again").apply(&engine.options("again")).expect("second").migrations, [0; 0]);
     let names = engine.query(
@@ -254,7 +254,7 @@ fn a_table_of_a_former_version_is_brought_up_to_date_and_rows_wait_for_it() {
     let reader = Reader::open(&StoreKind::ClickHouse(options.clone()), dir.path()).expect("reader");
     assert!(matches!(reader.logs(&Filter::default(), 1), Err(ReadError::NoSchema)));
 
-    assert_eq!(schema("former").apply(&options).expect("applied").migrations, [3, 4, 5]);
+    assert_eq!(schema("former").apply(&options).expect("applied").migrations, [3, 4, 5, 6]);
     let engine_full = engine.query(
         "SELECT engine_full FROM system.tables WHERE database = 'former' AND name = 'ai_log'",
     );

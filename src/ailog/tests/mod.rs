@@ -19,7 +19,7 @@ use std::time::Duration;
 use tollgate_wire::usage::{ServiceTier, TokenUsage, UsageSource};
 use uuid::Uuid;
 
-use super::row::{Outcome, RouteKind, Row};
+use super::row::{Attempt, CostParts, Outcome, RouteKind, Row, Tag};
 use super::store::dead_letter;
 use super::{AiLog, Options, columns};
 use crate::code::Code;
@@ -37,6 +37,23 @@ pub(crate) fn redacted(text: &str) -> Redacted {
     let spec =
         RulesSpec { entities: vec![], attachments: Attachments::Allow, ..RulesSpec::default() };
     crate::redact::text(&Rules::compile(&spec).expect("no rules"), text).0
+}
+
+fn tags(rng: &mut fastrand::Rng) -> Vec<Tag> {
+    let tag = |name: &str, value: &str| Tag { name: Arc::from(name), value: redacted(value) };
+    let tags = [tag("team", "blue \"sky\""), tag("feature", "Übersicht")];
+    tags[..rng.usize(..3)].to_vec()
+}
+
+fn attempts(rng: &mut fastrand::Rng) -> Vec<Attempt> {
+    let attempt = |provider: &str, status, error: &'static str, ms| Attempt {
+        provider: Arc::from(provider),
+        status,
+        error: Cow::Borrowed(error),
+        ms,
+    };
+    let attempts = [attempt("openai", 503, "status", 120), attempt("azure", 200, "", 812)];
+    attempts[..rng.usize(..3)].to_vec()
 }
 
 /// A row of which every column is different from row to row; the same for the same seed.
@@ -121,6 +138,24 @@ pub(crate) fn row(seed: u64) -> Row {
         redaction_actions: ["", "count:phone=2,reject:iban=1"][rng.usize(..2)].to_owned(),
         dropped_fields: ["", "seed, ~temperature"][rng.usize(..2)].to_owned(),
         finish_reason: ["", "end_turn"][rng.usize(..2)].to_owned(),
+        limited_by: Cow::Borrowed(["", "org:requests_per_minute", "provider"][rng.usize(..3)]),
+        tags: tags(&mut rng),
+        first_token_ms: rng.u32(..9_000),
+        cost_parts: rng.bool().then(|| CostParts {
+            input: rng.i64(..1_000_000),
+            cached: rng.i64(..1_000_000),
+            cache_write: rng.i64(..1_000_000),
+            output: rng.i64(..1_000_000),
+            saved: rng.i64(..1_000_000),
+        }),
+        stop_requested: rng.bool(),
+        max_tokens: rng.u32(..5_000),
+        prompt_chars: rng.u32(..90_000),
+        tool_calls: rng.u16(..5),
+        client: ["", "openai-python/2.9.0"][rng.usize(..2)].to_owned(),
+        prompt: rng.bool().then(|| redacted("Hé, \"wörld\"\n")),
+        answer: rng.bool().then(|| redacted("🦀")),
+        attempts_log: attempts(&mut rng),
     }
 }
 

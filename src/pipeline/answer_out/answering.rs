@@ -64,7 +64,7 @@ impl Logged {
 /// The outcome of a call whose answer has this status.
 pub fn outcome_of(status: u16) -> Outcome {
     match status {
-        429 => Outcome::RateLimited,
+        429 => Outcome::ProviderRateLimited,
         400..=499 => Outcome::ClientError,
         500..=599 => Outcome::ProviderError,
         _ => Outcome::Ok,

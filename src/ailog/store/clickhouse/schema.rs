@@ -261,6 +261,10 @@ pub(crate) const fn type_of(of: Type) -> &'static str {
         Type::OptionalText => "Nullable(String)",
         Type::OptionalLabel => "LowCardinality(Nullable(String))",
         Type::OptionalFloat => "Nullable(Float64)",
+        Type::Tags => "Map(LowCardinality(String), String)",
+        Type::Attempts => {
+            "Array(Tuple(provider String, status UInt16, error LowCardinality(String), ms UInt32))"
+        }
     }
 }
 
@@ -268,7 +272,7 @@ pub(crate) const fn type_of(of: Type) -> &'static str {
 const fn codec_of(of: Type) -> &'static str {
     match of {
         Type::Millis => " CODEC(DoubleDelta, ZSTD(1))",
-        Type::Text | Type::U16 | Type::NanoUsd => " CODEC(ZSTD(1))",
+        Type::Text | Type::U16 | Type::NanoUsd | Type::Tags | Type::Attempts => " CODEC(ZSTD(1))",
         Type::OptionalText => " CODEC(ZSTD(3))",
         Type::U32 | Type::U64 => " CODEC(T64, ZSTD(1))",
         Type::Uuid
@@ -387,17 +391,17 @@ mod tests {
     fn columns_of_a_new_version_get_a_migration() {
         let [first, .., last] = COLUMNS;
         let new =
-            Column { name: "cache", of: Type::OptionalLabel, since: 4, doc: "the answer's own" };
-        let migrations = migrations_of(&[first, last, new], &[1, 3, 5, 9]);
+            Column { name: "cache", of: Type::OptionalLabel, since: 5, doc: "the answer's own" };
+        let migrations = migrations_of(&[first, last, new], &[1, 3, 5, 6, 9]);
         assert_eq!(
             migrations.iter().map(|(number, _)| *number).collect::<Vec<_>>(),
-            [1, 2, 3, 4, 5, 9]
+            [1, 2, 3, 4, 5, 6, 9]
         );
         let expected = "-- Columns that this version of tollgate adds.\n\nALTER TABLE \
             `d`.ai_log\n    \
                         ADD COLUMN IF NOT EXISTS cache LowCardinality(Nullable(String)) COMMENT \
                         'the answer''s own';\n";
-        assert_eq!(options(None).fill(&migrations[5].1), expected);
+        assert_eq!(options(None).fill(&migrations[6].1), expected);
         assert!(
             migrations[0].1.contains("\n    id UUID COMMENT '")
                 && !migrations[2].1.contains(" cache ")
