@@ -175,19 +175,26 @@ pub const INFLATE_STATE_BYTES: usize = 64 << 10;
 /// less than this. Above it: 503 `overloaded` for compressed bodies.
 pub const DECODER_BYTES_MIN: usize = 16 << 20;
 
-/// A step of work on a body, in bytes of input. Then the task gives way to others that are ready.
+/// A step of work on a body, in bytes of input.
 pub const STEP_BYTES_MAX: usize = 16 << 10;
+/// After so many bytes, or after [`STEP_TIME_MAX`], the task gives way to others that are ready. At
+/// the rate of usual text these bytes take a part of that time.
+pub const GIVE_WAY_BYTES: usize = 64 << 10;
 /// The shortest step, for input that is slow to work on.
 pub const STEP_BYTES_MIN: usize = 256;
 /// How long a step should take. After one that took longer the next ones are cut shorter.
 pub const STEP_TIME_MAX: Duration = Duration::from_micros(200);
-/// Time that a request body may take on the runtime's threads. The rest is done on threads of low
-/// priority.
+/// Time that a request body may take on the runtime's threads beyond what its bytes take quickly.
+/// The rest is done on threads of low priority.
 pub const BODY_INLINE_TIME_MAX: Duration = Duration::from_micros(500);
+/// A body is worked on quickly at 50 MB/s or more: a fraction of the rate of any usual text.
+pub const BODY_QUICK_NANOS_PER_BYTE: u64 = 20;
 /// A job of such a thread, in bytes of the body and in time. Then another turn group has its turn.
 pub const BODY_JOB_BYTES_MAX: usize = 32 << 10;
 /// The same in time.
 pub const BODY_JOB_TIME_MAX: Duration = Duration::from_millis(1);
+/// Redacted bytes of a body that came together and are sent on together.
+pub const BODY_GATHER_BYTES_MAX: usize = CALL_BYTES_FREE;
 /// Turn groups whose work on bodies is counted apart. Some of more than these share a count.
 pub const TURN_GROUPS_TOLD_APART: usize = 4_096;
 /// One in so many of a processor's seconds is free for the bodies of each turn group. Beyond it a
@@ -273,6 +280,10 @@ pub const ANSWER_GATHER_BYTES_MAX: usize = 1 << 20;
 pub const TRANSLATED_ANSWER_BYTES_MAX: usize = 64 << 20;
 /// One server-sent event. A longer one is forwarded but no longer looked into.
 pub const SSE_EVENT_BYTES_MAX: usize = 1 << 20;
+/// Bytes of a stream that came together and leave together.
+pub const STREAM_GATHER_BYTES_MAX: usize = 16 << 10;
+/// Events that come faster than this are gathered as far as they are here.
+pub const STREAM_GATHER_WITHIN: Duration = Duration::from_millis(2);
 
 // ---- intent -------------------------------------------------------------------------------------
 

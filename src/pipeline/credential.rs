@@ -4,6 +4,8 @@
 //! strict than the redactor's entity `api_key`: the beginning of a key is enough. Promises: the
 //! caller's own credentials are found wherever they stand. Does not: look at bodies.
 
+use std::sync::OnceLock;
+
 use http::{HeaderMap, header};
 
 use crate::redact;
@@ -23,22 +25,31 @@ const SHOWN_BYTES_MIN: usize = 8;
 /// Characters after the prefix of a key that make it one.
 const KEY_BYTES_MIN: usize = 5;
 
-/// The credentials that a call has shown.
-#[derive(Debug, Default)]
-pub struct Shown<'h>(Vec<&'h str>);
+/// The credentials that a call has shown: looked up when a text has to be held against them.
+#[derive(Debug)]
+pub struct Shown<'h> {
+    headers: &'h HeaderMap,
+    found: OnceLock<Vec<String>>,
+}
 
 impl<'h> Shown<'h> {
     /// The credentials in the headers of a call.
     pub fn in_headers(headers: &'h HeaderMap) -> Shown<'h> {
-        let values =
-            CARRIERS.iter().flat_map(|name| headers.get_all(*name)).filter_map(|v| v.to_str().ok());
-        let bare = |value: &'h str| value.trim().rsplit(' ').next().unwrap_or_default();
-        Shown(values.map(bare).filter(|token| token.len() >= SHOWN_BYTES_MIN).collect())
+        Shown { headers, found: OnceLock::new() }
     }
 
     /// Whether this text is, or holds, one of them or what looks like another.
     pub fn are_in(&self, text: &str) -> bool {
-        self.0.iter().any(|shown| text.contains(shown)) || is_credential(text)
+        let found = self.found.get_or_init(|| {
+            let values = CARRIERS.iter().flat_map(|name| self.headers.get_all(*name));
+            values
+                .filter_map(|value| value.to_str().ok())
+                .map(|value| value.trim().rsplit(' ').next().unwrap_or_default())
+                .filter(|token| token.len() >= SHOWN_BYTES_MIN)
+                .map(str::to_owned)
+                .collect()
+        });
+        found.iter().any(|shown| text.contains(&**shown)) || is_credential(text)
     }
 }
 

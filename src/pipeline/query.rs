@@ -235,6 +235,8 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
+
     use super::*;
     use crate::redact::{Attachments, RulesSpec};
 
@@ -244,7 +246,8 @@ mod tests {
     }
 
     fn clean(query: &str) -> Result<String, u16> {
-        let cleaned = cleaned(&rules(Attachments::Drop), &Shown::default(), query);
+        let cleaned =
+            cleaned(&rules(Attachments::Drop), &Shown::in_headers(&HeaderMap::new()), query);
         cleaned.map(|q| q.text.into_owned()).map_err(|refusal| refusal.code.status())
     }
 
@@ -279,7 +282,7 @@ mod tests {
         }
         let refused = cleaned(
             &rules(Attachments::Reject),
-            &Shown::default(),
+            &Shown::in_headers(&HeaderMap::new()),
             "p=data:image/png;base64,iVBORw0KGgo=",
         );
         assert_eq!(refused.map_err(|r| r.code.status()), Err(415));
@@ -330,9 +333,13 @@ mod tests {
         ] {
             assert_eq!(clean(query), Ok(query.to_owned()));
         }
-        let models = cleaned(&rules(Attachments::Drop), &Shown::default(), "Model=o1%2Dpro&x=1")
-            .expect("query")
-            .models;
+        let models = cleaned(
+            &rules(Attachments::Drop),
+            &Shown::in_headers(&HeaderMap::new()),
+            "Model=o1%2Dpro&x=1",
+        )
+        .expect("query")
+        .models;
         assert_eq!(models, ["o1-pro"]);
     }
 }

@@ -215,9 +215,13 @@ impl Record {
     /// The value of `x-tollgate-redactions`: `email=1,phone=2`, only kinds that occurred; e-mail
     /// and phone first, then the others by name.
     pub fn redactions(&self) -> String {
+        let body = self.seen.as_ref().map(|seen| lock(seen));
+        if self.head.is_empty() && body.as_ref().is_none_or(|seen| seen.ledger.is_empty()) {
+            return String::new();
+        }
         let mut all = self.head.clone();
-        if let Some(seen) = &self.seen {
-            all.absorb(&lock(seen).ledger);
+        if let Some(seen) = body {
+            all.absorb(&seen.ledger);
         }
         let rank = |kind: &str| ["email", "phone"].iter().position(|k| *k == kind).unwrap_or(2);
         all.counts.sort_by(|(a, _), (b, _)| rank(a).cmp(&rank(b)).then_with(|| a.cmp(b)));

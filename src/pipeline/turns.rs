@@ -1,13 +1,14 @@
 //! Turns for work on bodies, so that one caller's large bodies do not slow down another's calls.
 //!
 //! Beside stages 6 and 11 of the walk. Work on a body (decoding, redacting, reading an answer) is
-//! done in steps. After each step the task gives way to all other tasks that are ready. A turn
+//! done in steps. After a few steps the task gives way to all other tasks that are ready. A turn
 //! group (an organisation, or all pass-through callers together) has a small share of processor
 //! time free; within it a step costs two looks at the clock and one atomic addition. A group that
 //! has used its share waits in line: few steps run at once, fewer than the runtime has threads, and
 //! groups take turns.
 //!
-//! Guarantees: a step is cut so that it takes about [`STEP_TIME_MAX`]; a dropped call gives back
+//! Guarantees: a step is cut so that it takes about [`STEP_TIME_MAX`]; so does all work between
+//! two times at which others may run; a dropped call gives back
 //! its turn; a turn that is not used within [`TURN_UNUSED_MAX`] goes to the next in line, so that a
 //! stopped call holds no other call up. Does not: count the work of other parts of a call, or
 //! refuse.
@@ -29,8 +30,9 @@ use super::by_group::ByGroup;
 use super::turn_group::TurnGroup;
 use crate::auth::Caller;
 use crate::bounds::{
-    BODY_INLINE_TIME_MAX, STEP_BYTES_MAX, STEP_BYTES_MIN, STEP_TIME_MAX, TURN_FREE_BURST,
-    TURN_FREE_SHARE, TURN_GROUPS_TOLD_APART, TURN_UNUSED_MAX,
+    BODY_INLINE_TIME_MAX, BODY_QUICK_NANOS_PER_BYTE, GIVE_WAY_BYTES, STEP_BYTES_MAX,
+    STEP_BYTES_MIN, STEP_TIME_MAX, TURN_FREE_BURST, TURN_FREE_SHARE, TURN_GROUPS_TOLD_APART,
+    TURN_UNUSED_MAX,
 };
 use crate::clock::{Clock, Nanos};
 use crate::config::policy::Accept;
@@ -104,6 +106,7 @@ impl Turns {
             time: Duration::ZERO,
             uncounted: Duration::ZERO,
             spent: Duration::ZERO,
+            done: 0,
         }
     }
 
@@ -250,8 +253,9 @@ pub struct Pace {
     time: Duration,
     /// Not yet counted for the group.
     uncounted: Duration,
-    /// The time of all steps of the body.
+    /// The time of all steps of the body, and their bytes.
     spent: Duration,
+    done: u64,
 }
 
 /// Shorter times are added up before they are counted.
@@ -317,6 +321,7 @@ impl Pace {
 
     fn did(&mut self, bytes: usize, time: Duration) {
         self.bytes = self.bytes.saturating_add(bytes);
+        self.done = self.done.saturating_add(bytes as u64);
         self.time += time;
         self.spent += time;
         self.uncounted += time;
@@ -330,9 +335,11 @@ impl Pace {
         }
     }
 
-    /// Whether the body has taken so long that the rest of the work is for [`Pace::run`].
-    pub fn is_long(&self) -> bool {
-        self.spent >= BODY_INLINE_TIME_MAX
+    /// Whether the body has taken so long for its bytes that the rest of the work is for
+    /// [`Pace::run`].
+    pub fn is_slow(&self) -> bool {
+        let quick = Duration::from_nanos(self.done.saturating_mul(BODY_QUICK_NANOS_PER_BYTE));
+        self.spent.saturating_sub(quick) >= BODY_INLINE_TIME_MAX
     }
 
     /// Does work on a thread of low priority, when it is the group's turn there. `work` is told the
@@ -352,7 +359,7 @@ impl Pace {
     }
 
     fn is_due(&self) -> bool {
-        self.bytes >= STEP_BYTES_MAX || self.time >= STEP_TIME_MAX
+        self.bytes >= GIVE_WAY_BYTES || self.time >= STEP_TIME_MAX
     }
 
     /// There is nothing to do until more input comes: a turn goes to the next in line, and others
@@ -458,7 +465,7 @@ mod tests {
         assert!(a.has_turn() && !b.has_turn());
         a.pace.did(100, Duration::from_micros(1));
         assert!(a.has_turn(), "a short step is not the end of a turn");
-        for done in [(STEP_BYTES_MAX, Duration::from_micros(1)), (1, STEP_TIME_MAX)] {
+        for done in [(GIVE_WAY_BYTES, Duration::from_micros(1)), (1, STEP_TIME_MAX)] {
             a.pace.did(done.0, done.1);
             assert!(!a.has_turn() && a.was_woken(), "it gives way, and comes again by itself");
             assert!(!b.has_turn(), "and has its turn until then");
@@ -542,7 +549,7 @@ mod tests {
         long_ago(&turns);
         assert!(turns.take_back(), "one still waits");
         assert!(b.was_woken() && b.has_turn() && !c.was_woken());
-        a.pace.did(STEP_BYTES_MAX, Duration::ZERO);
+        a.pace.did(GIVE_WAY_BYTES, Duration::ZERO);
         assert!(!a.has_turn(), "it gives way");
         assert!(!a.has_turn(), "and is the last in line now");
         long_ago(&turns);
@@ -572,6 +579,22 @@ mod tests {
         assert_eq!(pace.step_bytes(), STEP_BYTES_MAX);
     }
 
+    #[test]
+    fn a_body_is_slow_by_its_time_for_its_bytes() {
+        let turns = Turns::new(Clock::start(), 2);
+        let mut quick = turns.pace(TurnGroup(0));
+        for _ in 0..10_000 {
+            quick.did(STEP_BYTES_MAX, STEP_TIME_MAX);
+        }
+        assert!(!quick.is_slow(), "it is long, and each byte is quick");
+        let mut slow = turns.pace(TurnGroup(0));
+        for _ in 0..3 {
+            assert!(!slow.is_slow());
+            slow.did(STEP_BYTES_MIN, STEP_TIME_MAX);
+        }
+        assert!(slow.is_slow());
+    }
+
     /// Many tasks on several threads: each gets all its turns, never more than one at once, and
     /// none is forgotten.
     #[test]
@@ -598,7 +621,7 @@ mod tests {
                             }
                             pace.turn().await;
                             within.fetch_add(1, Ordering::SeqCst);
-                            pace.step(STEP_BYTES_MAX, || {
+                            pace.step(GIVE_WAY_BYTES, || {
                                 std::hint::black_box(within.load(Ordering::SeqCst))
                             });
                         }

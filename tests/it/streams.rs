@@ -117,6 +117,27 @@ fn events_arrive_as_they_are_sent() {
 }
 
 #[test]
+fn events_that_come_together_leave_together() {
+    let provider = Provider::start();
+    let gateway = Gateway::start(&provider);
+    let words: Vec<String> = (0..2_000).map(|n| format!("word {n} ")).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let events = step::chat_events(&words, true);
+    provider.script([step::sse_together(&events)]);
+    let (mut connection, head) = open(&gateway, PATH, &asking_for_usage("hi"));
+    assert_eq!(head.status, 200);
+    let (mut text, mut pieces) = (Vec::new(), 0);
+    while let Some(piece) = connection.chunk().filter(|piece| !piece.is_empty()) {
+        text.extend(piece);
+        pieces += 1;
+    }
+    assert_eq!(String::from_utf8(text).expect("text"), events.concat());
+    // The bound of a piece is far above the length of an event.
+    assert!(pieces < events.len() / 4, "{} events in {pieces} pieces", events.len());
+    assert_eq!(gateway.rows(1)[0]["outcome"], "ok");
+}
+
+#[test]
 fn a_stream_that_is_cut_says_so() {
     let provider = Provider::start();
     let gateway = Setup::new(&provider).section("timeouts", "{idle: 3s}").start();

@@ -272,7 +272,8 @@ pub struct BodyRedactor {
     /// Reads lists of tokens before the rest sees them.
     tokens: Option<Box<TokenReader>>,
     tokenizer: Tokenizer,
-    body: Body,
+    /// Boxed: it is large, and redactors are handed on.
+    body: Box<Body>,
     state: State,
 }
 
@@ -293,7 +294,7 @@ impl BodyRedactor {
         BodyRedactor {
             tokens: None,
             tokenizer: Tokenizer::new(),
-            body: Body::new(Arc::clone(&rules.0), schema, ask_for_usage),
+            body: Box::new(Body::new(Arc::clone(&rules.0), schema, ask_for_usage)),
             state: State::Ready,
         }
     }
@@ -318,7 +319,7 @@ impl BodyRedactor {
 
     fn step(&mut self, piece: Bytes, out: &mut Vec<Redacted>) -> Result<(), RedactError> {
         self.body.out.begin(piece.clone());
-        self.tokenizer.push(&piece, &mut self.body)?;
+        self.tokenizer.push(&piece, &mut *self.body)?;
         let safe = self.body.safe(self.tokenizer.told_to())?;
         self.leave(safe, out);
         self.body.refusal(Some(self.tokenizer.offset())).map_or(Ok(()), Err)
@@ -344,7 +345,7 @@ impl BodyRedactor {
             }
             // An empty body holds nothing to redact; endpoints that need one say so themselves.
             if this.body.started() || !this.body.may_be_empty() {
-                this.tokenizer.finish(&mut this.body)?;
+                this.tokenizer.finish(&mut *this.body)?;
             }
             this.leave(this.tokenizer.offset(), out);
             this.body.refusal(None).map_or(Ok(()), Err)

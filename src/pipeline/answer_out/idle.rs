@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
 
+use crate::bounds::STREAM_GATHER_WITHIN;
+
 /// How long an answer may take.
 #[derive(Clone, Copy)]
 pub struct Patience {
@@ -37,6 +39,7 @@ pub struct Silence {
     deadline: Instant,
     /// When the provider was last heard.
     heard: Instant,
+    is_quick: bool,
     keep_alive: Option<KeepAlive>,
     timer: Option<Pin<Box<Sleep>>>,
 }
@@ -56,6 +59,7 @@ impl Silence {
             idle: patience.idle,
             deadline: patience.deadline,
             heard: now,
+            is_quick: false,
             keep_alive,
             timer: None,
         }
@@ -64,16 +68,21 @@ impl Silence {
     /// The provider has sent bytes. Whether it was in time: one that never pauses meets the
     /// deadline, too.
     pub fn heard(&mut self) -> bool {
-        self.timer = None;
-        self.heard = Instant::now();
+        let before = std::mem::replace(&mut self.heard, Instant::now());
+        self.is_quick = self.heard.saturating_duration_since(before) < STREAM_GATHER_WITHIN;
         self.heard < self.deadline
+    }
+
+    /// Whether the provider's last bytes came soon after those before, so that more of them may be
+    /// here by now.
+    pub fn is_quick(&self) -> bool {
+        self.is_quick
     }
 
     /// The client is given something.
     pub fn told(&mut self) {
         if let Some(keep_alive) = &mut self.keep_alive {
             keep_alive.told = Instant::now();
-            self.timer = None;
         }
     }
 
@@ -86,11 +95,20 @@ impl Silence {
             .filter(|_| may_comment)
             .map(|k| k.told + k.every)
             .filter(|at| *at < end);
-        let timer = self
-            .timer
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(comment.unwrap_or(end))));
-        ready!(timer.as_mut().poll(cx));
-        self.timer = None;
+        let due = comment.unwrap_or(end);
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+        if due < timer.deadline() {
+            timer.as_mut().reset(due);
+        }
+        // A timer that was set before the provider was last heard ends too soon, and is set again:
+        // one for many events.
+        loop {
+            ready!(timer.as_mut().poll(cx));
+            if timer.deadline() >= due {
+                break;
+            }
+            timer.as_mut().reset(due);
+        }
         Poll::Ready(if comment.is_some() { Due::Comment } else { Due::End })
     }
 }

@@ -338,13 +338,18 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
-    is_textual(headers) && essence(headers).to_ascii_lowercase().ends_with("json")
+    names_json(essence(headers)) && !headers.contains_key(header::CONTENT_ENCODING)
 }
 
 fn is_textual(headers: &HeaderMap) -> bool {
-    let kind = essence(headers).to_ascii_lowercase();
-    (kind.starts_with("text/") || kind.ends_with("json"))
-        && !headers.contains_key(header::CONTENT_ENCODING)
+    let kind = essence(headers);
+    let is_text = kind.as_bytes().get(..5).is_some_and(|b| b.eq_ignore_ascii_case(b"text/"));
+    (is_text || names_json(kind)) && !headers.contains_key(header::CONTENT_ENCODING)
+}
+
+fn names_json(kind: &str) -> bool {
+    let kind = kind.as_bytes();
+    kind.last_chunk::<4>().is_some_and(|end| end.eq_ignore_ascii_case(b"json"))
 }
 
 /// The notes on stored objects that the answer of a call names.

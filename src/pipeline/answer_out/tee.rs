@@ -1,7 +1,8 @@
 //! A provider's streaming answer on its way to the client, teed to usage and log.
 //!
-//! Stage 11 of the walk. Events of a stream are passed on whole and unchanged, as they come; other
-//! bodies frame by frame.
+//! Stage 11 of the walk. Events of a stream are passed on whole and unchanged, as they come: those
+//! that are here together leave together, and one that comes alone does not wait. Other bodies are
+//! passed on frame by frame.
 //!
 //! Guarantees: the row is written before the client can see that the answer is complete (its last
 //! event, or the last byte of a known length); a stream that breaks is closed by the endpoint's own
@@ -10,6 +11,7 @@
 //! events and never behind the last. Does not retry. Its row is closed in `closing`.
 
 mod closing;
+mod gather;
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -50,6 +52,8 @@ pub struct Tee {
     /// Nothing follows them.
     unread_is_last: bool,
     ready: VecDeque<Bytes>,
+    /// How often this has given way since the provider had nothing more.
+    gave_way: u8,
     kind: TeeKind,
     status: u16,
     record: Record,
@@ -157,6 +161,7 @@ impl Tee {
             unread: read,
             unread_is_last: false,
             ready: VecDeque::new(),
+            gave_way: 0,
             kind,
             status,
             record,
@@ -193,9 +198,8 @@ impl Tee {
                 ready!(Pin::new(&mut **durable).poll(cx));
                 self.durable = None;
             }
-            if let Some(bytes) = self.ready.pop_front() {
-                self.silence.told();
-                return Poll::Ready(Some(Ok(bytes)));
+            if !self.ready.is_empty() && !self.may_gather() {
+                return Poll::Ready(self.leave().map(Ok));
             }
             match self.cut {
                 Cutting::No => {}
@@ -221,7 +225,12 @@ impl Tee {
                 return Poll::Ready(None);
             };
             match Pin::new(&mut *incoming).poll_frame(cx) {
+                Poll::Pending if !self.ready.is_empty() => {
+                    ready!(self.give_way(cx));
+                    return Poll::Ready(self.leave().map(Ok));
+                }
                 Poll::Ready(Some(Ok(frame))) => {
+                    self.gave_way = 0;
                     let last = incoming.is_end_stream();
                     if let Ok(data) = frame.into_data() {
                         if !self.silence.heard() {

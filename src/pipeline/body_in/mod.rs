@@ -14,8 +14,10 @@ mod arriving;
 pub mod coding;
 pub mod rate;
 pub mod reader;
+mod sending;
 pub mod work;
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -33,7 +35,6 @@ use crate::config::policy::GatewayKey;
 use crate::lock::lock;
 use crate::redact::{BodyRedactor, Facts, Ledger, RedactError, Redacted, Rules};
 use crate::share::{Held, Share};
-use crate::upstream::replay::{Broken, Source};
 pub use arriving::Arriving;
 use work::{Decoding, Job, Stepped, Work};
 
@@ -120,7 +121,9 @@ pub struct Intake {
     work: Option<Work>,
     elsewhere: Option<Running<Job>>,
     seen: Arc<Mutex<Seen>>,
-    ready: Vec<Redacted>,
+    ready: VecDeque<Redacted>,
+    /// Gathered in `ready` since it was empty.
+    ready_bytes: usize,
     bytes: u64,
     bytes_max: u64,
     finished: bool,
@@ -156,7 +159,8 @@ impl Intake {
             work: Some(Work::new(redactor)),
             elsewhere: None,
             seen: Arc::new(Mutex::new(seen)),
-            ready: Vec::new(),
+            ready: VecDeque::new(),
+            ready_bytes: 0,
             bytes: 0,
             bytes_max,
             finished: false,
@@ -318,7 +322,7 @@ impl Intake {
                 let Some(work) = &mut self.work else { continue };
                 work.feed(frame);
             }
-            if self.pace.is_long() {
+            if self.pace.is_slow() {
                 let most = self.pace.step_bytes();
                 self.elsewhere =
                     self.work.take().map(|work| self.pace.run(move |clock| work.job(clock, most)));
@@ -337,6 +341,11 @@ impl Intake {
                 Stepped::More | Stepped::Hungry => {}
             }
         }
+    }
+
+    /// Whether the client has to send more first.
+    fn is_hungry(&self) -> bool {
+        self.work.as_ref().is_some_and(Work::is_hungry)
     }
 
     /// Whether the body may be sent, as far as it is read.
@@ -413,28 +422,6 @@ impl Intake {
         }
         seen.refusal = Some(refusal.clone());
         refusal
-    }
-}
-
-impl Source for Intake {
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Redacted, Broken>>> {
-        loop {
-            if !self.ready.is_empty() {
-                return Poll::Ready(Some(Ok(Redacted::concat(std::mem::take(&mut self.ready)))));
-            }
-            if self.finished {
-                return Poll::Ready(None);
-            }
-            let mut out = Vec::new();
-            match ready!(self.poll_more(cx, &mut out)) {
-                Ok(more) => self.finished = !more,
-                Err(_) => {
-                    self.finished = true;
-                    return Poll::Ready(Some(Err(Broken)));
-                }
-            }
-            self.ready = out;
-        }
     }
 }
 

@@ -158,6 +158,13 @@ pub fn sse(events: &[impl AsRef<str>]) -> Step {
     step
 }
 
+/// A stream: each event in a chunk of its own, all of them in one write.
+pub fn sse_together(events: &[impl AsRef<str>]) -> Step {
+    let chunk = |event: &str| format!("{:x}\r\n{event}\r\n", event.len());
+    let chunks: String = events.iter().map(|event| chunk(event.as_ref())).collect();
+    vec![send(SSE_HEAD), send(chunks + SSE_END)]
+}
+
 /// A stream that has begun; what follows in the script decides how it ends.
 pub fn sse_open(events: &[impl AsRef<str>]) -> Step {
     let mut step = vec![send(SSE_HEAD)];
