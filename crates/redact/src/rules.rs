@@ -10,9 +10,7 @@ use std::sync::Arc;
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind, MatchKind, StartKind};
 use regex::bytes::{Regex, RegexBuilder};
 
-use super::detect::{
-    AtColon, AtDigits, DETECTORS, Detector, GROUPS, RUN_MAX, secret, secret::Secret, words::Words,
-};
+use super::detect::{AtColon, DETECTORS, Detector, GROUPS, secret, secret::Secret, words::Words};
 use super::{Action, Answers, Attachments, ENTITIES, Ledger, RulesError, RulesSpec, TokenArrays};
 use crate::bounds::{CUSTOM_PATTERNS_MAX, CUSTOM_REGEX_BYTES_MAX, TERMS_MAX};
 use crate::digest::plain;
@@ -28,10 +26,6 @@ const DIGITS_MIN: u32 = Detector::NEW.digits_min;
 
 /// Number of a kind in [`Compiled::kinds`].
 pub(crate) type KindId = u16;
-
-/// Detectors, by the number of digits in a row at which they are asked; the first for few digits
-/// before something that is no part of a telephone number.
-pub(crate) type ByRun = [Vec<(KindId, AtDigits)>; RUN_MAX + 1];
 
 /// One kind of what is taken out.
 #[derive(Debug)]
@@ -118,10 +112,9 @@ pub(crate) struct Compiled {
     pub(crate) kinds: Vec<Kind>,
     /// Which of the built-in entities are on, by number.
     pub(crate) on: [bool; kind::FIRST_CUSTOM as usize],
-    /// The detectors that are asked where digits begin, without and with a letter before them, and
-    /// at a colon.
-    pub(crate) at_digits: ByRun,
-    pub(crate) after_letter: ByRun,
+    /// One bit for each detector other than that of telephone numbers that is asked where digits
+    /// begin, by its place in [`DETECTORS`].
+    pub(crate) at_digits: u32,
     pub(crate) at_colon: Vec<(KindId, AtColon)>,
     /// Fewest digits of what begins with a digit.
     pub(crate) digits_min: u32,
@@ -277,17 +270,8 @@ impl Rules {
         }
         on[kind::ATTACHMENT as usize] = spec.attachments != Attachments::Allow;
         let detectors = || (0..).zip(&DETECTORS).filter(|(kind, _)| on[usize::from(*kind)]);
-        let by_run = |asked: fn(&Detector) -> (u16, Option<AtDigits>)| {
-            std::array::from_fn(|run| {
-                let asked = detectors().filter_map(|(kind, d)| {
-                    let (runs, find) = asked(d);
-                    Some((kind, find.filter(|_| runs >> run & 1 == 1)?))
-                });
-                asked.collect()
-            })
-        };
-        let at_digits = by_run(|d| (d.runs, d.digit));
-        let after_letter = by_run(|d| (d.letter_runs, d.after_letter));
+        let asked = detectors().filter(|(_, detector)| detector.digits.is_some());
+        let at_digits = asked.fold(0, |bits, (kind, _): (KindId, _)| bits | 1 << kind);
         let at_colon: Vec<_> = detectors().filter_map(|(kind, d)| Some((kind, d.colon?))).collect();
         let digits_min = detectors().map(|(_, d)| d.digits_min).chain([DIGITS_MIN]).min();
         let custom = compile_custom(spec, &mut kinds, &mut problems);
@@ -326,7 +310,6 @@ impl Rules {
                 kinds,
                 on,
                 at_digits,
-                after_letter,
                 at_colon,
                 digits_min: digits_min.unwrap_or(DIGITS_MIN),
                 mask_answers: spec.answers == Answers::Mask,
@@ -390,7 +373,7 @@ impl Compiled {
 
     /// Whether a detector other than that of telephone numbers is asked where digits begin.
     pub(crate) fn numbers(&self) -> bool {
-        self.at_digits.iter().chain(&self.after_letter).any(|detectors| !detectors.is_empty())
+        self.at_digits != 0
     }
 
     /// Whether patterns whose matches depend on where a search begins are in use: then text is

@@ -80,6 +80,20 @@ impl Case {
         }
     }
 
+    /// A text in a message.
+    pub fn text(rules: &str, text: &str) -> Case {
+        let mut unit = String::with_capacity(text.len() + text.len() / 8);
+        for c in text.chars() {
+            match c {
+                '\n' => unit.push_str("\\n"),
+                '\t' => unit.push_str("\\t"),
+                '"' | '\\' => unit.extend(['\\', c]),
+                c => unit.push(c),
+            }
+        }
+        Case::parse(&format!("{rules}\ttext\t{unit}"))
+    }
+
     pub fn schema(&self) -> Schema {
         FRAMES[self.frame].1
     }

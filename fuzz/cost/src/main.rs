@@ -7,10 +7,14 @@
 mod cases;
 mod measure;
 mod search;
+#[path = "../../../benches/support/texts.rs"]
+mod texts;
 
 const USAGE: &str = "usage:
   cost time CASES                     CPU time of each case
   cost count CASES                    instructions a byte of each case
+  cost texts tuning|report            instructions a byte of usual texts
+  cost cases tuning|report            the same texts as CASES
   cost check CASES FLOOR              the same; fails if a case takes more than FLOOR
   cost hunt CASES SEED ROUNDS FLOOR   changes the worst cases for some rounds, by instructions; \
   fails as `check` does
@@ -36,6 +40,10 @@ fn main() {
         ["count", file] => measure::count(&cases::read(file))
             .iter()
             .for_each(|(n, case)| println!("{n:8.1} {case}")),
+        ["texts", set @ ("tuning" | "report")] => print_texts(set),
+        ["cases", set @ ("tuning" | "report")] => {
+            texts_of(set).iter().flat_map(|(_, cases)| cases).for_each(|case| println!("{case}"));
+        }
         ["check", file, floor] => fail_above(&measure::count(&cases::read(file)), floor),
         ["hunt", file, seed, rounds, floor] => {
             let rounds = rounds.parse().expect("a number of rounds");
@@ -61,6 +69,25 @@ fn main() {
             cases::read(file).iter().for_each(measure::run);
         }
         _ => println!("{USAGE}"),
+    }
+}
+
+/// The texts of a set by name, each with the default rules and with all entities.
+fn texts_of(set: &str) -> Vec<(&'static str, [cases::Case; 2])> {
+    let set = if set == "tuning" { texts::Set::Tuning } else { texts::Set::Report };
+    let texts = texts::all(set, cases::BODY_BYTES).into_iter();
+    texts
+        .map(|(name, text)| (name, ["default", "all"].map(|rules| cases::Case::text(rules, &text))))
+        .collect()
+}
+
+/// Prints what they cost.
+fn print_texts(set: &str) {
+    let texts = texts_of(set);
+    let cases: Vec<_> = texts.iter().flat_map(|(_, cases)| cases.clone()).collect();
+    println!("{:<16} {:>8} {:>8}", "", "default", "all");
+    for ((name, _), counts) in texts.iter().zip(measure::count(&cases).chunks(2)) {
+        println!("{name:<16} {:>8.1} {:>8.1}", counts[0].0, counts[1].0);
     }
 }
 

@@ -2,13 +2,14 @@
 //!
 //! Source: ISO/IEC 7812-1.
 
-use super::{Detector, Digits, Span, View, glued, runs};
+use super::places::{DASH, NO_LETTER, SPACE, digits};
+use super::{Detector, Digits, Span, View, glued};
 
 /// Payment cards.
 pub(crate) const DETECTOR: Detector = Detector {
     name: "credit_card",
-    digit: Some(find),
-    runs: runs(&[4, 5, 6, 7, 8, 9, 10]),
+    digits: Some(find),
+    places: &[digits(&[4], SPACE | DASH), digits(&[12, 13, 14, 15, 16, 17, 18, 19], NO_LETTER)],
     ..Detector::NEW
 };
 

@@ -4,17 +4,17 @@
 //! 350 (bech32 and bech32m with their checksums); EIP-55 (0x and 40 hexadecimal digits; its mixed
 //! case is not checked). Does not: find keys, or addresses of other chains.
 
-use super::{Detector, Digits, Span, View, runs};
+use super::places::{ALL, ANY, LETTER, RUN_MAX, after_letters, digits};
+use super::{Detector, Digits, Span, View};
 
 mod sha256;
 
 /// Addresses of Bitcoin and of Ethereum.
 pub(crate) const DETECTOR: Detector = Detector {
     name: "crypto_address",
-    digit: Some(find),
-    after_letter: Some(segwit),
+    digits: Some(find),
+    places: &[digits(ALL, LETTER), digits(&[RUN_MAX], ANY), after_letters(&[2], ALL, ANY)],
     digits_min: 1,
-    runs: runs(&[0, 5, 6, 7, 8, 9, 10]),
     ..Detector::NEW
 };
 
@@ -24,6 +24,7 @@ const BECH32: &[u8; 32] = b"qpzry9x8gf2tvdw0s3jn54khce6mua7l";
 fn find(at: &Digits<'_>) -> Option<Span> {
     let (view, q) = (at.view, at.q);
     match view.text[q] {
+        _ if view.before(q).is_some_and(|b| b.is_ascii_alphabetic()) => segwit(at),
         b'0' if at.run == 1 => ethereum(view, q),
         b'1' | b'3' => bitcoin(view, q),
         _ => None,

@@ -3,14 +3,19 @@
 //! Pure. The forms are those of ISO 8601, day or month first with marks between, and with the name
 //! of the month. Does not: find an age, a year alone or a date that no word stands before.
 
+use super::places::{ANY, DASH, DOT, LETTER, MARK, SPACE, WIDE, digits};
 use super::shape::{called, is_day};
-use super::{Detector, Digits, Span, View, runs};
+use super::{Detector, Digits, Span, View};
 
 /// Dates of birth.
 pub(crate) const DETECTOR: Detector = Detector {
     name: "date_of_birth",
-    digit: Some(find),
-    runs: runs(&[0, 1, 2, 4, 8]),
+    digits: Some(find),
+    places: &[
+        digits(&[1, 2], LETTER | WIDE | SPACE | DOT | DASH | MARK),
+        digits(&[4], DOT | DASH | MARK | WIDE),
+        digits(&[8], ANY),
+    ],
     ..Detector::NEW
 };
 

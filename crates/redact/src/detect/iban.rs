@@ -2,11 +2,16 @@
 //!
 //! Source: ISO 13616-1 and its registry of lengths.
 
+use super::places::{ALL, ANY, after_letters};
 use super::{Detector, Digits, Span};
 
 /// International bank account numbers.
-pub(crate) const DETECTOR: Detector =
-    Detector { name: "iban", after_letter: Some(find), ..Detector::NEW };
+pub(crate) const DETECTOR: Detector = Detector {
+    name: "iban",
+    digits: Some(find),
+    places: &[after_letters(&[2], ALL, ANY)],
+    ..Detector::NEW
+};
 
 /// The digits are the check digits, after the two letters of the country.
 fn find(at: &Digits<'_>) -> Option<Span> {

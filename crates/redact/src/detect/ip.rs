@@ -1,10 +1,17 @@
 //! Addresses of machines: IPv4 in dotted decimal, IPv6 in the forms of RFC 4291 §2.2.
 
+use super::places::{DOT, digits};
 use super::{Detector, Digits, Span, View};
 
 /// Addresses of machines.
-pub(crate) const DETECTOR: Detector =
-    Detector { name: "ip", digit: Some(v4), colon: Some(v6), digits_min: 4, ..Detector::NEW };
+pub(crate) const DETECTOR: Detector = Detector {
+    name: "ip",
+    digits: Some(v4),
+    places: &[digits(&[1, 2, 3], DOT)],
+    colon: Some(v6),
+    digits_min: 4,
+    ..Detector::NEW
+};
 
 fn word(b: Option<u8>) -> bool {
     b.is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_')

@@ -3,17 +3,22 @@
 //!
 //! Source: IEEE Std 802-2014 §8.1. Not those that address all adapters or none.
 
-use super::{Detector, Digits, Span, View, runs};
+use super::places::{DASH, DOT, LETTER, after_letters, digits};
+use super::{Detector, Digits, Span, View};
 
 /// Addresses of network adapters.
 pub(crate) const DETECTOR: Detector = Detector {
     name: "mac_address",
-    digit: Some(at_digits),
-    after_letter: Some(at_digits),
+    digits: Some(at_digits),
+    places: &[
+        digits(&[1, 3], LETTER),
+        digits(&[2], DASH | LETTER),
+        digits(&[4], DOT),
+        after_letters(&[1, 2, 3], &[1, 2, 3], DASH | DOT | LETTER),
+    ],
     colon: Some(at_colon),
     digits_min: 1,
-    runs: runs(&[0, 2, 4]),
-    letter_runs: runs(&[1, 2, 3, 4]),
+    ..Detector::NEW
 };
 
 fn at_colon(view: &View<'_>, colon: usize) -> Option<Span> {

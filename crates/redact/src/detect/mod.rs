@@ -16,12 +16,15 @@ mod id;
 mod ip;
 mod mac_address;
 pub(crate) mod phone;
+pub(crate) mod places;
 pub(crate) mod secret;
 mod shape;
 mod tld;
 mod url_credentials;
 mod word_lists;
 pub(crate) mod words;
+
+use places::{Place, Table};
 
 /// How far behind its trigger a detector may look, in folded bytes: a local part of 64 characters
 /// of up to four bytes.
@@ -102,33 +105,25 @@ const ALL_IDS: &[&str] = &[
 pub(crate) struct Detector {
     /// The name of the entity.
     pub(crate) name: &'static str,
-    /// Asked where digits begin that no letter stands before.
-    pub(crate) digit: Option<AtDigits>,
-    /// Asked where digits begin right after a letter.
-    pub(crate) after_letter: Option<AtDigits>,
+    /// Asked where digits begin that stand as one of `places` says.
+    pub(crate) digits: Option<AtDigits>,
+    pub(crate) places: &'static [Place],
     /// Asked at a colon.
     pub(crate) colon: Option<AtColon>,
-    /// One bit for each number of digits in a row at which it is asked: see [`runs`]. The lowest
-    /// bit: also for few digits before something that is no part of a telephone number.
-    pub(crate) runs: u16,
-    /// The same for digits after a letter.
-    pub(crate) letter_runs: u16,
     /// Fewest digits of a match.
     pub(crate) digits_min: u32,
 }
 
-/// Longest row of digits that has a bit of its own.
-pub(crate) const RUN_MAX: usize = 10;
-
-/// So many digits in a row; the last number stands for more of them, too.
-const fn runs(lengths: &[usize]) -> u16 {
-    let (mut bits, mut i) = (0, 0);
-    while i < lengths.len() {
-        bits |= 1 << lengths[i];
-        i += 1;
+/// The detectors by the places at which they are asked about digits: one bit for each.
+pub(crate) static PLACES: Table = {
+    let mut places: [&[Place]; DETECTORS.len()] = [&[]; DETECTORS.len()];
+    let mut n = 0;
+    while n < DETECTORS.len() {
+        places[n] = DETECTORS[n].places;
+        n += 1;
     }
-    bits
-}
+    Table::of(&places)
+};
 
 /// Where a match begins and ends.
 pub(crate) type Span = (usize, usize);
@@ -141,11 +136,9 @@ impl Detector {
     /// One that is asked nowhere.
     pub(crate) const NEW: Detector = Detector {
         name: "",
-        digit: None,
-        after_letter: None,
+        digits: None,
+        places: &[],
         colon: None,
-        runs: !1,
-        letter_runs: !1,
         digits_min: phone::DIGITS_MIN as u32,
     };
 }
@@ -155,7 +148,7 @@ pub(crate) struct Digits<'a> {
     pub(crate) view: &'a View<'a>,
     /// The first digit.
     pub(crate) q: usize,
-    /// Digits in a row from there, at most [`RUN_MAX`].
+    /// Digits in a row from there, at most [`places::RUN_MAX`].
     pub(crate) run: usize,
     /// Digits that were read for payment cards.
     pub(crate) cards: &'a RefCell<card::Row>,

@@ -7,9 +7,12 @@
 use aho_corasick::{Anchored, Input};
 
 use super::super::detect::data_url::Rest;
+use super::super::detect::places::RUN_MAX;
 use super::super::detect::secret::{More, Runs};
 use super::super::detect::words::{Nearby, Says};
-use super::super::detect::{AHEAD, BEHIND, Digits, RUN_MAX, View, data_url, email, phone, secret};
+use super::super::detect::{
+    AHEAD, BEHIND, DETECTORS, Digits, PLACES, View, data_url, email, phone, secret,
+};
 use super::super::fold;
 use super::super::rules::{Compiled, KindId, Prefixes, Terms, kind};
 use super::tail::Tail;
@@ -216,15 +219,15 @@ impl Scanner {
         if rules.numbers() {
             let digits = view.text[q..].iter().take(RUN_MAX);
             let run = digits.take_while(|b| b.is_ascii_digit()).count();
-            let after_letter = q > view.lo && view.text[q - 1].is_ascii_alphabetic();
             // Its length alone rules most of them out.
             let short = run < phone::DIGITS_MIN && !view.at(q + run).is_some_and(phone::may_part);
-            let detectors = match after_letter {
-                true => &rules.after_letter[run],
-                false => &rules.at_digits[if short { 0 } else { run }],
-            };
+            let mut asked = PLACES.at(view, q, run) & rules.at_digits;
             let at = Digits { view, q, run, cards: &self.cards };
-            number = detectors.iter().find_map(|(kind, find)| found(find(&at), *kind));
+            while asked != 0 && number.is_none() {
+                let n = asked.trailing_zeros() as usize;
+                asked &= asked - 1;
+                number = found(DETECTORS[n].digits.and_then(|find| find(&at)), n as KindId);
+            }
             if number.is_none() && short {
                 return None;
             }

@@ -4,12 +4,17 @@
 //! Sources: Receita Federal, Instrução Normativa RFB 2.119/2022 and 2.229/2024 (letters count as
 //! their ASCII code minus 48).
 
+use super::super::places::{DOT, NO_LETTER, UPPER, digits};
 use super::super::shape::{all_alike, called, written};
-use super::super::{Detector, Digits, Span, runs};
+use super::super::{Detector, Digits, Span};
 
 /// Brazilian companies' numbers.
-pub(crate) const DETECTOR: Detector =
-    Detector { name: "br_cnpj", digit: Some(find), runs: runs(&[0, 2, 10]), ..Detector::NEW };
+pub(crate) const DETECTOR: Detector = Detector {
+    name: "br_cnpj",
+    digits: Some(find),
+    places: &[digits(&[1], UPPER), digits(&[2], DOT), digits(&[14], NO_LETTER)],
+    ..Detector::NEW
+};
 
 fn find(at: &Digits<'_>) -> Option<Span> {
     let (view, q) = (at.view, at.q);

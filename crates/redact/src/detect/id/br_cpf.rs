@@ -2,12 +2,17 @@
 //!
 //! Source: Receita Federal, Instrução Normativa RFB 2.172/2024.
 
+use super::super::places::{DASH, DOT, NO_LETTER, digits as row};
 use super::super::shape::{all_alike, called, digits, weighted, written};
-use super::super::{Detector, Digits, Span, runs};
+use super::super::{Detector, Digits, Span};
 
 /// Brazilian taxpayers' numbers.
-pub(crate) const DETECTOR: Detector =
-    Detector { name: "br_cpf", digit: Some(find), runs: runs(&[3, 9, 10]), ..Detector::NEW };
+pub(crate) const DETECTOR: Detector = Detector {
+    name: "br_cpf",
+    digits: Some(find),
+    places: &[row(&[3], DOT), row(&[9], DASH), row(&[11], NO_LETTER)],
+    ..Detector::NEW
+};
 
 fn find(at: &Digits<'_>) -> Option<Span> {
     let (view, q) = (at.view, at.q);

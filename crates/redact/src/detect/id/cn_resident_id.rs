@@ -2,12 +2,17 @@
 //!
 //! Source: GB 11643-1999 (ISO 7064, MOD 11-2).
 
+use super::super::places::{LETTER, NO_LETTER, digits as row};
 use super::super::shape::{digits, is_day, number, weighted, written};
-use super::super::{Detector, Digits, Span, runs};
+use super::super::{Detector, Digits, Span};
 
 /// Chinese resident identity numbers.
-pub(crate) const DETECTOR: Detector =
-    Detector { name: "cn_resident_id", digit: Some(find), runs: runs(&[10]), ..Detector::NEW };
+pub(crate) const DETECTOR: Detector = Detector {
+    name: "cn_resident_id",
+    digits: Some(find),
+    places: &[row(&[17], LETTER), row(&[18], NO_LETTER)],
+    ..Detector::NEW
+};
 
 const WEIGHTS: [u32; 17] = [7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2];
 

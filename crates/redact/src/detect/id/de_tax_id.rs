@@ -3,12 +3,17 @@
 //!
 //! Source: Abgabenordnung §139b; Bundeszentralamt für Steuern (ISO 7064, MOD 11,10).
 
+use super::super::places::{NO_LETTER, SPACE, digits as row};
 use super::super::shape::{digits, mod_11_10, written};
-use super::super::{Detector, Digits, Span, runs};
+use super::super::{Detector, Digits, Span};
 
 /// German tax identification numbers.
-pub(crate) const DETECTOR: Detector =
-    Detector { name: "de_tax_id", digit: Some(find), runs: runs(&[2, 10]), ..Detector::NEW };
+pub(crate) const DETECTOR: Detector = Detector {
+    name: "de_tax_id",
+    digits: Some(find),
+    places: &[row(&[2], SPACE), row(&[11], NO_LETTER)],
+    ..Detector::NEW
+};
 
 fn find(at: &Digits<'_>) -> Option<Span> {
     let (view, q) = (at.view, at.q);

@@ -3,16 +3,19 @@
 //!
 //! Source: Real Decreto 1553/2005; Orden INT/2058/2008.
 
+use super::super::places::{DASH, LETTER, SPACE, after_letters, behind_mark, digits};
 use super::super::shape::{called, number};
-use super::super::{Detector, Digits, Span, glued, runs};
+use super::super::{Detector, Digits, Span, glued};
 
 /// Spanish identity numbers.
 pub(crate) const DETECTOR: Detector = Detector {
     name: "es_dni",
-    digit: Some(find),
-    after_letter: Some(find),
-    runs: runs(&[7, 8]),
-    letter_runs: runs(&[7]),
+    digits: Some(find),
+    places: &[
+        digits(&[8], LETTER | DASH | SPACE),
+        behind_mark(&[7], LETTER | DASH | SPACE),
+        after_letters(&[1], &[7], LETTER | DASH | SPACE),
+    ],
     ..Detector::NEW
 };
 

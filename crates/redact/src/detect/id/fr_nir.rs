@@ -4,12 +4,22 @@
 //! Source: INSEE; Code de la sécurité sociale R.115-1 and following (97 minus the rest by 97; in
 //! Corsica 2A counts as 19 and 2B as 18).
 
+use super::super::places::{DOT, NO_LETTER, SPACE, UPPER, digits};
 use super::super::shape::{number, written};
-use super::super::{Detector, Digits, Span, runs};
+use super::super::{Detector, Digits, Span};
 
 /// French social security numbers.
-pub(crate) const DETECTOR: Detector =
-    Detector { name: "fr_nir", digit: Some(find), runs: runs(&[1, 6, 10]), ..Detector::NEW };
+pub(crate) const DETECTOR: Detector = Detector {
+    name: "fr_nir",
+    digits: Some(find),
+    places: &[
+        digits(&[1], SPACE | DOT),
+        digits(&[6], UPPER),
+        digits(&[13], SPACE),
+        digits(&[15], NO_LETTER),
+    ],
+    ..Detector::NEW
+};
 
 const WAYS: &[&str] =
     &["999999X99999999", "9 99 99 9X 999 999 99", "999999X999999 99", "9.99.99.9X.999.999.99"];

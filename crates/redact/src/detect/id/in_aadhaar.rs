@@ -2,12 +2,17 @@
 //!
 //! Source: UIDAI; J. Verhoeff, Error Detecting Decimal Codes (1969).
 
+use super::super::places::{DASH, NO_LETTER, SPACE, digits as row};
 use super::super::shape::{all_alike, called, digits, written};
-use super::super::{Detector, Digits, Span, View, runs};
+use super::super::{Detector, Digits, Span, View};
 
 /// Indian residents' numbers.
-pub(crate) const DETECTOR: Detector =
-    Detector { name: "in_aadhaar", digit: Some(find), runs: runs(&[4, 10]), ..Detector::NEW };
+pub(crate) const DETECTOR: Detector = Detector {
+    name: "in_aadhaar",
+    digits: Some(find),
+    places: &[row(&[4], SPACE | DASH), row(&[12], NO_LETTER)],
+    ..Detector::NEW
+};
 
 /// The digits of the dihedral group D5, multiplied, and permuted by their place.
 const TIMES: [[u8; 10]; 10] = [

@@ -4,15 +4,16 @@
 //! Source: Income Tax Department, Rule 114 of the Income-tax Rules, 1962. Its check letter is not
 //! published.
 
+use super::super::places::{UPPER, after_letters};
 use super::super::shape::written;
-use super::super::{Detector, Digits, Span, runs};
+use super::super::{Detector, Digits, Span};
 
 /// Indian taxpayers' numbers.
 pub(crate) const DETECTOR: Detector = Detector {
     name: "in_pan",
-    after_letter: Some(find),
+    digits: Some(find),
+    places: &[after_letters(&[5], &[4], UPPER)],
     digits_min: 4,
-    letter_runs: runs(&[4]),
     ..Detector::NEW
 };
 

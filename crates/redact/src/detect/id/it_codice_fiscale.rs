@@ -4,13 +4,14 @@
 //! Source: Decreto ministeriale 23 dicembre 1976. Codes in which letters stand for digits, because
 //! two persons would have had the same one, are not found.
 
-use super::super::{Detector, Digits, Span, glued, runs};
+use super::super::places::{LETTER, after_letters};
+use super::super::{Detector, Digits, Span, glued};
 
 /// Italian tax codes.
 pub(crate) const DETECTOR: Detector = Detector {
     name: "it_codice_fiscale",
-    after_letter: Some(find),
-    letter_runs: runs(&[2]),
+    digits: Some(find),
+    places: &[after_letters(&[6], &[2], LETTER)],
     ..Detector::NEW
 };
 

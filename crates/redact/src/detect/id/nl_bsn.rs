@@ -3,12 +3,17 @@
 //!
 //! Source: Logisch Ontwerp BSN (the last digit counts minus one).
 
+use super::super::places::{DOT, NO_LETTER, SPACE, digits as row};
 use super::super::shape::{all_alike, called, digits, weighted, written};
-use super::super::{Detector, Digits, Span, runs};
+use super::super::{Detector, Digits, Span};
 
 /// Dutch citizens' service numbers.
-pub(crate) const DETECTOR: Detector =
-    Detector { name: "nl_bsn", digit: Some(find), runs: runs(&[3, 4, 9]), ..Detector::NEW };
+pub(crate) const DETECTOR: Detector = Detector {
+    name: "nl_bsn",
+    digits: Some(find),
+    places: &[row(&[3], DOT | SPACE), row(&[4], DOT), row(&[9], NO_LETTER)],
+    ..Detector::NEW
+};
 
 const WORDS: &[&str] =
     &["bsn", "bsn-nummer", "burgerservicenummer", "sofinummer", "sofi-nummer", "persoonsnummer"];

@@ -2,15 +2,20 @@
 //!
 //! Source: ICAO Doc 9303 part 4 (a document number has at most nine characters).
 
+use super::super::places::{ANY, UPPER, after_letters, digits};
 use super::super::shape::called;
-use super::super::{Detector, Digits, Span, glued, runs};
+use super::super::{Detector, Digits, Span, glued};
 
 /// Numbers of passports.
 pub(crate) const DETECTOR: Detector = Detector {
     name: "passport",
-    digit: Some(find),
-    after_letter: Some(find),
-    runs: runs(&[5, 6, 7, 8, 9, 10]),
+    digits: Some(find),
+    places: &[
+        digits(&[5], UPPER),
+        digits(&[6, 7, 8, 9], ANY),
+        after_letters(&[1, 2, 3], &[1, 2, 3, 4], UPPER),
+        after_letters(&[1, 2, 3], &[5, 6, 7, 8], ANY),
+    ],
     ..Detector::NEW
 };
 

@@ -2,12 +2,17 @@
 //!
 //! Source: Ustawa o ewidencji ludności of 24 September 2010 (the month also tells the century).
 
+use super::super::places::{NO_LETTER, digits as row};
 use super::super::shape::{called, digits, is_day, number, weighted, written};
-use super::super::{Detector, Digits, Span, runs};
+use super::super::{Detector, Digits, Span};
 
 /// Polish national numbers.
-pub(crate) const DETECTOR: Detector =
-    Detector { name: "pl_pesel", digit: Some(find), runs: runs(&[10]), ..Detector::NEW };
+pub(crate) const DETECTOR: Detector = Detector {
+    name: "pl_pesel",
+    digits: Some(find),
+    places: &[row(&[11], NO_LETTER)],
+    ..Detector::NEW
+};
 
 fn find(at: &Digits<'_>) -> Option<Span> {
     let (view, q) = (at.view, at.q);

@@ -2,12 +2,17 @@
 //!
 //! Source: NHS Data Dictionary (weights 10 to 2, modulus 11).
 
+use super::super::places::{DASH, NO_LETTER, SPACE, digits as row};
 use super::super::shape::{all_alike, called, digits, weighted, written};
-use super::super::{Detector, Digits, Span, runs};
+use super::super::{Detector, Digits, Span};
 
 /// British National Health Service numbers.
-pub(crate) const DETECTOR: Detector =
-    Detector { name: "uk_nhs", digit: Some(find), runs: runs(&[3, 10]), ..Detector::NEW };
+pub(crate) const DETECTOR: Detector = Detector {
+    name: "uk_nhs",
+    digits: Some(find),
+    places: &[row(&[3], SPACE | DASH), row(&[10], NO_LETTER)],
+    ..Detector::NEW
+};
 
 fn find(at: &Digits<'_>) -> Option<Span> {
     let (view, q) = (at.view, at.q);

@@ -2,16 +2,19 @@
 //!
 //! Source: HMRC, National Insurance Manual NIM39110 (letters and prefixes that are not used).
 
+use super::super::places::{DASH, SPACE, UPPER, after_letters, behind_mark};
 use super::super::shape::{called, written};
-use super::super::{Detector, Digits, Span, runs};
+use super::super::{Detector, Digits, Span};
 
 /// British National Insurance numbers.
 pub(crate) const DETECTOR: Detector = Detector {
     name: "uk_nino",
-    digit: Some(find),
-    after_letter: Some(find),
-    runs: runs(&[2, 6]),
-    letter_runs: runs(&[2, 6]),
+    digits: Some(find),
+    places: &[
+        behind_mark(&[2], SPACE | DASH),
+        after_letters(&[2], &[2], SPACE),
+        after_letters(&[2], &[6], UPPER),
+    ],
     ..Detector::NEW
 };
 

@@ -4,13 +4,18 @@
 //! Source: IRS, Internal Revenue Manual 3.21.263. [`super::us_ssn`] finds them, too: this entity is
 //! for policies that look for them alone.
 
+use super::super::places::{DASH, NO_LETTER, SPACE, digits as row};
 use super::super::shape::{called, digits, number, written};
-use super::super::{Detector, Digits, Span, runs};
+use super::super::{Detector, Digits, Span};
 use super::us_ssn::is_taxpayer_group;
 
 /// US individual taxpayer identification numbers.
-pub(crate) const DETECTOR: Detector =
-    Detector { name: "us_itin", digit: Some(find), runs: runs(&[3, 9]), ..Detector::NEW };
+pub(crate) const DETECTOR: Detector = Detector {
+    name: "us_itin",
+    digits: Some(find),
+    places: &[row(&[3], SPACE | DASH), row(&[9], NO_LETTER)],
+    ..Detector::NEW
+};
 
 fn find(at: &Digits<'_>) -> Option<Span> {
     let (view, q) = (at.view, at.q);

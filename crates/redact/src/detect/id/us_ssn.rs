@@ -4,11 +4,16 @@
 //! Sources: SSA randomization (area, group and serial that are never issued); IRS, Internal Revenue
 //! Manual 3.21.263 (groups of individual taxpayer numbers).
 
-use super::super::{Detector, Digits, Span, View, glued, runs};
+use super::super::places::{DASH, NO_LETTER, SPACE, digits};
+use super::super::{Detector, Digits, Span, View, glued};
 
 /// US social security numbers.
-pub(crate) const DETECTOR: Detector =
-    Detector { name: "us_ssn", digit: Some(find), runs: runs(&[3, 9]), ..Detector::NEW };
+pub(crate) const DETECTOR: Detector = Detector {
+    name: "us_ssn",
+    digits: Some(find),
+    places: &[digits(&[3], SPACE | DASH), digits(&[9], NO_LETTER)],
+    ..Detector::NEW
+};
 
 fn find(at: &Digits<'_>) -> Option<Span> {
     let (view, q) = (at.view, at.q);

@@ -4,15 +4,19 @@
 //! Sources: European Commission, VIES (forms); the national rules for check digits as python-stdnum
 //! lists them. A number of a form that has no check digits needs a word before it.
 
+use super::super::places::{ALL, ANY, DASH, DOT, RUN_MAX, SPACE, after_letters, behind_mark};
 use super::super::shape::{called, luhn, mod_11_10, number, weighted};
-use super::super::{Detector, Digits, Span, View, runs};
+use super::super::{Detector, Digits, Span, View};
 
 /// Value added tax identification numbers.
 pub(crate) const DETECTOR: Detector = Detector {
     name: "vat_id",
-    digit: Some(find),
-    after_letter: Some(find),
-    runs: runs(&[3, 4, 5, 6, 7, 8, 9, 10]),
+    digits: Some(find),
+    places: &[
+        behind_mark(&[3, 4], SPACE | DOT | DASH),
+        behind_mark(&[5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, RUN_MAX], ANY),
+        after_letters(&[1, 2, 3, 4], ALL, ANY),
+    ],
     ..Detector::NEW
 };
 
