@@ -140,7 +140,7 @@ pub async fn proxy(
     };
 
     // 11. answer, 12. settle
-    let translated = answer.translated.as_ref().map(|told| told.header.clone());
+    let translated = answer.translation().map(str::to_owned);
     let is_long = answer_out::is_long(&answer);
     let reading = answer_out::read(&walk, &endpoint, &caller, &mut answer, &mut record);
     // A short answer is read without waiting, so that the walk's future has no place for it.
@@ -397,7 +397,7 @@ async fn send(
             (walk.request_id, walk.gateway.clock.wall_ms()),
             endpoint,
             facts.model.as_deref(),
-            targets,
+            (targets, body),
             policy.routing.options.on_loss,
         ),
         apart: &apart,

@@ -5,7 +5,7 @@
 
 use tollgate_wire::Format;
 use tollgate_wire::translate::loss::{Reason, Refused};
-use tollgate_wire::translate::{self, Operation};
+use tollgate_wire::translate::{self, Operation, native};
 
 use super::refusal::Refusal;
 use crate::code::Code;
@@ -13,6 +13,7 @@ use crate::config::policy::{Target, Targets};
 use crate::config::sections::OnLoss;
 use crate::ids::RequestId;
 use crate::route::table::Endpoint;
+use crate::upstream::replay::Outgoing;
 use crate::upstream::translation::Translatable;
 
 /// The operation that a call of this endpoint asks for.
@@ -35,16 +36,19 @@ pub fn needs_whole_body(targets: &Targets, endpoint: &Endpoint, model: Option<&s
         .any(|target| !target.provider.takes(endpoint.format) && serves(target, endpoint, model))
 }
 
-/// The call as its targets may need it: its id, and the milliseconds since 1970.
+/// The call as its targets may need it: its id, and the milliseconds since 1970. `None` if all
+/// targets take it as it is.
 pub fn translatable<'a>(
     call: (&'a RequestId, i64),
     endpoint: &Endpoint,
     model: Option<&'a str>,
-    targets: &Targets,
+    (targets, body): (&Targets, &Outgoing),
     on_loss: OnLoss,
 ) -> Option<Translatable<'a>> {
     let (id, now_ms) = call;
-    needs_whole_body(targets, endpoint, model).then(|| Translatable {
+    let may_carry = matches!(body, Outgoing::Whole(body)
+        if native::may_carry(endpoint.format, body.as_bytes()));
+    (may_carry || needs_whole_body(targets, endpoint, model)).then(|| Translatable {
         call: translate::Call {
             format: endpoint.format,
             operation: operation(endpoint),

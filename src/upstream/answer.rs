@@ -42,6 +42,9 @@ pub struct Answer {
     /// The facts of the translation, if the provider speaks another format than the caller. A whole
     /// body is in the caller's format, a stream in the provider's.
     pub translated: Option<Box<Translated>>,
+    /// The facts of a call that went on in its caller's format with something left out. Its answer
+    /// is the provider's own.
+    pub reduced: Option<Box<Reduced>>,
 }
 
 impl Answer {
@@ -61,7 +64,14 @@ impl Answer {
             load: None,
             held,
             translated: None,
+            reduced: None,
         }
+    }
+
+    /// The value of `x-tollgate-translation`.
+    pub fn translation(&self) -> Option<&str> {
+        let translated = self.translated.as_ref().map(|told| &*told.header);
+        translated.or(self.reduced.as_ref().map(|told| &*told.header))
     }
 }
 
@@ -78,6 +88,15 @@ pub struct Translated {
     pub stream: Option<Arc<Context>>,
     /// The facts of an answer that is whole.
     pub whole: Option<WholeAnswer>,
+}
+
+/// The facts of a call in its caller's format that had something left out.
+#[derive(Clone, Debug)]
+pub struct Reduced {
+    /// The value of `x-tollgate-translation`.
+    pub header: String,
+    /// Names of fields, as in the row.
+    pub dropped_fields: String,
 }
 
 /// The facts of a translated answer that is whole.

@@ -93,7 +93,15 @@ impl Upstream {
         match self.send((policy, target), call, rewritten.as_ref(), sent).await {
             Err(failure) => (failure.reason(), Attempted::Failed(failure, None)),
             Ok(response) => {
-                self.read(target, call, foreign.and_then(Foreign::back), response).await
+                let back = foreign.and_then(Foreign::back);
+                let mut read = self.read(target, call, back, response).await;
+                if let Some(reduced) = foreign.and_then(Foreign::reduced)
+                    && let Attempted::Answer(answer) | Attempted::Failed(_, Some(answer)) =
+                        &mut read.1
+                {
+                    answer.reduced = Some(Box::new(reduced.clone()));
+                }
+                read
             }
         }
     }

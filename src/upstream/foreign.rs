@@ -16,7 +16,7 @@ use tollgate_wire::Format;
 use tollgate_wire::translate::error::{self, ProviderError};
 use tollgate_wire::translate::{self, Bounds, Context};
 
-use super::answer::{Answer, AnswerBody, Translated, WholeAnswer};
+use super::answer::{Answer, AnswerBody, Reduced, Translated, WholeAnswer};
 use super::apart::{Apart, apart};
 use super::replay::Outgoing;
 use super::request::Rewritten;
@@ -38,6 +38,8 @@ pub struct Foreign {
     body: Outgoing,
     /// The way back; `None` if the answer is in the caller's format.
     back: Option<(Arc<Context>, Translated)>,
+    /// Something was left out of a call that is not translated.
+    reduced: Option<Reduced>,
     _held: Option<Held>,
 }
 
@@ -68,13 +70,25 @@ impl Foreign {
             headers: translated.headers,
             body: Outgoing::Whole(body),
             back: Some((Arc::new(translated.context), told)),
+            reduced: None,
             _held: held,
         }
     }
 
     /// A call in the same format, but in another form. Its answer is passed on as it is.
-    pub fn reshaped(body: Redacted, path: String, held: Option<Held>) -> Foreign {
-        Foreign { path, headers: vec![], body: Outgoing::Whole(body), back: None, _held: held }
+    pub fn reshaped(
+        body: Redacted,
+        path: String,
+        reduced: Option<Reduced>,
+        held: Option<Held>,
+    ) -> Foreign {
+        let body = Outgoing::Whole(body);
+        Foreign { path, headers: vec![], body, back: None, reduced, _held: held }
+    }
+
+    /// The facts of a call that is not translated and had something left out.
+    pub fn reduced(&self) -> Option<&Reduced> {
+        self.reduced.as_ref()
     }
 
     /// The request.

@@ -14,7 +14,7 @@
 //! or write to the client.
 
 mod address;
-mod answer;
+pub mod answer;
 pub mod apart;
 mod attempt;
 pub mod breaker;

@@ -10,11 +10,11 @@ use http::HeaderMap;
 use tollgate_wire::translate::embeddings::{self, Service};
 use tollgate_wire::translate::loss::{Losses, Refused};
 use tollgate_wire::translate::model::Overrides;
-use tollgate_wire::translate::{self, Operation, Server, vertex};
+use tollgate_wire::translate::{self, Operation, Server, native, vertex};
 use tollgate_wire::{Format, ProviderKind};
 
 use super::Call;
-use super::answer::Translated;
+use super::answer::{Reduced, Translated};
 use super::apart::apart;
 use super::embeddings::Parts;
 use super::foreign::Foreign;
@@ -121,27 +121,19 @@ impl Translatable<'_> {
     pub async fn to(&self, target: &Target, call: &Call<'_>) -> Result<Prepared, Unable> {
         let provider = &target.provider;
         if provider.takes(self.call.format) {
-            return Ok(Prepared::AsItIs);
+            return self.without_carriers(target, call).await;
         }
         // It was gathered before: its targets were known.
         let Outgoing::Whole(body) = call.body else { return Err(Unable::NoRoom) };
-        let work = Work {
-            format: self.call.format,
-            operation: self.call.operation,
-            id: self.call.id.to_owned(),
-            created: self.call.created,
-            provider: Arc::clone(provider),
-            model: target.model.as_deref().unwrap_or(self.model).to_owned(),
-            facts: target.facts,
-            body: body.clone(),
-        };
+        let work = self.work(target, body);
         let bytes = body.as_bytes().len();
         if provider.speaks(self.call.format) {
             let version = version(provider, call.headers);
             let reshaped = apart(bytes, call.apart, move || work.reshaped(&version)).await;
-            let (body, path) = reshaped.ok_or(Unable::NoRoom)?.map_err(refused)?;
+            let (body, (path, is_reduced)) = reshaped.ok_or(Unable::NoRoom)?.map_err(refused)?;
+            let reduced = is_reduced.then(|| self.reduced(provider));
             let held = held(call.room, body.as_bytes().len())?;
-            return Ok(Prepared::Foreign(Box::new(Foreign::reshaped(body, path, held))));
+            return Ok(Prepared::Foreign(Box::new(Foreign::reshaped(body, path, reduced, held))));
         }
         if self.call.format == Format::OpenAiEmbeddings {
             let divided = apart(bytes, call.apart, move || work.embeddings()).await;
@@ -156,6 +148,48 @@ impl Translatable<'_> {
         let told = self.told(provider, &translated.losses)?;
         let held = held(call.room, body.as_bytes().len())?;
         Ok(Prepared::Foreign(Box::new(Foreign::new(body, translated, told, held))))
+    }
+
+    /// The call in its own format. Thinking of a provider of another format is left out.
+    async fn without_carriers(&self, target: &Target, call: &Call<'_>) -> Result<Prepared, Unable> {
+        let Outgoing::Whole(body) = call.body else { return Ok(Prepared::AsItIs) };
+        if !native::may_carry(self.call.format, body.as_bytes()) {
+            return Ok(Prepared::AsItIs);
+        }
+        let (work, model) = (self.work(target, body), target.model.clone());
+        let bytes = body.as_bytes().len();
+        let reduced = apart(bytes, call.apart, move || work.without_carriers(model.as_deref()));
+        let Some(body) = reduced.await.ok_or(Unable::NoRoom)? else {
+            return Ok(Prepared::AsItIs);
+        };
+        let (path, reduced) = (call.path_and_query.to_owned(), self.reduced(&target.provider));
+        let held = held(call.room, body.as_bytes().len())?;
+        let foreign = Foreign::reshaped(body, path, Some(reduced), held);
+        Ok(Prepared::Foreign(Box::new(foreign)))
+    }
+
+    /// The facts of a call from which thinking of another provider was left out. That is a hint:
+    /// no policy refuses it.
+    fn reduced(&self, provider: &Provider) -> Reduced {
+        let mut losses = Losses::default();
+        losses.drop_hint("reasoning");
+        Reduced {
+            header: losses.header_value(self.call.format.name(), provider.options.kind.name()),
+            dropped_fields: losses.dropped().join(", "),
+        }
+    }
+
+    fn work(&self, target: &Target, body: &Redacted) -> Work {
+        Work {
+            format: self.call.format,
+            operation: self.call.operation,
+            id: self.call.id.to_owned(),
+            created: self.call.created,
+            provider: Arc::clone(&target.provider),
+            model: target.model.as_deref().unwrap_or(self.model).to_owned(),
+            facts: target.facts,
+            body: body.clone(),
+        }
     }
 
     /// The facts of a translation that lost this; a refusal where the policy does not allow it.
@@ -227,13 +261,23 @@ impl Work {
         })
     }
 
-    /// The body in the form of Vertex AI, and its path.
-    fn reshaped(&self, version: &str) -> Result<(Redacted, String), Refused> {
+    /// The body in the form of Vertex AI, its path, and whether thinking was left out.
+    fn reshaped(&self, version: &str) -> Result<(Redacted, (String, bool)), Refused> {
         let model = Some(self.model.as_str()).filter(|model| !model.is_empty());
         self.body.rewritten(|bytes| {
-            vertex::reshaped(bytes, model, self.operation, version)
-                .map(|written| (written.body, written.path.into_owned()))
+            let reduced = native::without_carriers(self.format, bytes, None);
+            let bytes = reduced.as_deref().unwrap_or(bytes);
+            let written = vertex::reshaped(bytes, model, self.operation, version)?;
+            Ok((written.body, (written.path.into_owned(), reduced.is_some())))
         })
+    }
+
+    /// The body without carriers, if it has any.
+    fn without_carriers(&self, model: Option<&str>) -> Option<Redacted> {
+        let without = |bytes: &[u8]| {
+            native::without_carriers(self.format, bytes, model).map(|body| (body, ())).ok_or(())
+        };
+        self.body.rewritten(without).ok().map(|(body, ())| body)
     }
 
     fn embeddings(&self) -> Result<(Vec<Redacted>, embeddings::Translated), Refused> {

@@ -12,6 +12,7 @@
 #![expect(clippy::print_stderr, reason = "what the gateway printed is shown beside a failure")]
 
 mod broken;
+mod carriers;
 mod checks;
 mod circuits;
 mod clickhouse;

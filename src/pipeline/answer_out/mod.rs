@@ -35,6 +35,7 @@ use crate::code::Code;
 use crate::redact::AnswerRedactor;
 use crate::route::table::Endpoint;
 use crate::share;
+use crate::upstream::answer::{Reduced, Translated};
 use crate::upstream::foreign::STREAM_BOUNDS;
 use crate::upstream::{Answer, AnswerBody, WholeAnswer, essence};
 use answering::{Answering, Held, Logged, outcome_of};
@@ -183,12 +184,9 @@ pub fn respond(
     mut record: Record,
     place: share::Held,
 ) -> (Response<Body>, Option<Pending>) {
-    let Answer { head, body, held: room, load, idle, keep_alive, is_final, translated } = answer;
-    if let Some(told) = &translated {
-        let row = record.row();
-        row.translated.clone_from(&told.formats);
-        row.dropped_fields.clone_from(&told.dropped_fields);
-    }
+    let Answer { head, body, held: room, load, idle, keep_alive, is_final, translated, reduced } =
+        answer;
+    note_losses(&mut record, translated.as_deref(), reduced.as_deref());
     let mut headers = headers::returning(&head.headers);
     let room = move || Held {
         _place: place,
@@ -303,6 +301,18 @@ fn without(body: Bytes, key: &[u8]) -> Bytes {
     }
     blank.extend_from_slice(&body[rest..]);
     Bytes::from(blank)
+}
+
+/// Notes the fields that were left out of the call.
+fn note_losses(record: &mut Record, translated: Option<&Translated>, reduced: Option<&Reduced>) {
+    if let Some(told) = translated {
+        let row = record.row();
+        row.translated.clone_from(&told.formats);
+        row.dropped_fields.clone_from(&told.dropped_fields);
+    }
+    if let Some(told) = reduced {
+        record.row().dropped_fields.clone_from(&told.dropped_fields);
+    }
 }
 
 /// Notes what a translated answer used: the provider's own figures, whatever its caller sees.

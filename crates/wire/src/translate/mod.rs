@@ -11,6 +11,7 @@
 //! | [`model`] | what a model takes, by its family |
 //! | [`schema`] | subsets of JSON Schema |
 //! | [`embeddings`] | requests for embeddings and their answers, which have a form of their own |
+//! | [`native`] | requests in their own format, without thinking of other providers |
 //! | [`vertex`] | requests of Anthropic's format in the form of Google Cloud |
 //! | [`ids`], [`carrier`] | ids of answers and calls; opaque data in a foreign field |
 //! | [`error`] | errors in the caller's words |
@@ -59,6 +60,7 @@ pub mod loss;
 mod marks;
 mod media;
 pub mod model;
+pub mod native;
 pub mod neutral;
 mod openai;
 mod openai_chat;
