@@ -339,7 +339,7 @@ pub const ATTEMPTS_LOGGED_MAX: usize = 32;
 /// Kinds of refusal (organisation, route, outcome, code) that are folded at once. Above it each
 /// call has a row.
 pub const REFUSED_KINDS_MAX: usize = 4_096;
-/// Callers and models of one kind of refusal that have rows of their own. Calls of further ones
+/// Callers, models and limits of one kind of refusal that have rows of their own. Calls of further ones
 /// share a row.
 pub const REFUSED_LABELS_MAX: usize = 16;
 /// The dead-letter file, in bytes. Above it rows that a store refuses are counted as lost.

@@ -2,15 +2,15 @@
 //!
 //! Stage 12 of the walk. Pure: the time is an argument.
 //!
-//! Guarantees: the sum of `calls` over the resulting rows is the number of refused calls; caller
-//! and model are kept, so that a report by caller or model is right. Does not: fold calls that did
+//! Guarantees: the sum of `calls` over the resulting rows is the number of refused calls; caller,
+//! model and limit are kept, so that a report by one of them is right. Does not: fold calls that did
 //! any work; keep the calls of the current second when the process is killed (the first of each
 //! kind is on disk).
 //!
 //! # Bounds
 //! `REFUSED_KINDS_MAX` kinds at once; above it each call has a row of its own.
-//! `REFUSED_LABELS_MAX` callers and models of one kind; calls of further ones share a row without
-//! caller and model, so that a flood of made-up names costs no more.
+//! `REFUSED_LABELS_MAX` callers, models and limits of one kind; calls of further ones share a row
+//! without them, so that a flood of made-up names costs no more.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -38,28 +38,32 @@ struct Kind {
 #[derive(Debug, Default)]
 struct Group {
     named: Vec<Labelled>,
-    /// The calls of callers and models beyond the bound.
+    /// The calls of callers, models and limits beyond the bound.
     others: Option<Row>,
 }
 
-/// Refused calls of a kind, caller and model.
+/// Refused calls of a kind, caller, model and limit.
 #[derive(Debug)]
 struct Labelled {
     caller: Arc<str>,
     model: String,
+    limited_by: Cow<'static, str>,
     /// `None`: the first call has its own row, none was folded since.
     folded: Option<Row>,
 }
 
 impl Group {
-    /// Folds a call; returns it if it is the first of its caller and model.
+    /// Folds a call; returns it if it is the first of its caller, model and limit.
     fn take(&mut self, row: Row) -> Option<Row> {
-        let same = |one: &Labelled| one.caller == row.caller && one.model == row.model;
+        let same = |one: &Labelled| {
+            one.caller == row.caller && one.model == row.model && one.limited_by == row.limited_by
+        };
         let folded = match self.named.iter().position(same) {
             Some(at) => &mut self.named[at].folded,
             None if self.named.len() < REFUSED_LABELS_MAX => {
                 let (caller, model) = (Arc::clone(&row.caller), row.model.clone());
-                self.named.push(Labelled { caller, model, folded: None });
+                let limited_by = row.limited_by.clone();
+                self.named.push(Labelled { caller, model, limited_by, folded: None });
                 return Some(row);
             }
             None => &mut self.others,
@@ -71,7 +75,7 @@ impl Group {
         None
     }
 
-    /// Hands over the folded rows; forgets callers and models without calls. Returns whether any
+    /// Hands over the folded rows; forgets labels without calls. Returns whether any
     /// are left.
     fn end_second(&mut self, rows: &mut Vec<Row>) -> bool {
         rows.extend(self.others.take());
@@ -148,6 +152,13 @@ fn add(folded: &mut Row, row: &Row) {
     if folded.model != row.model {
         folded.model.clear();
     }
+    if folded.limited_by != row.limited_by {
+        folded.limited_by = Cow::Borrowed("");
+    }
+    if folded.client != row.client {
+        folded.client.clear();
+    }
+    folded.tags.retain(|tag| row.tags.contains(tag));
 }
 
 fn without_bodies(mut row: Row) -> Row {
@@ -215,6 +226,20 @@ mod tests {
         // Quiet for a second: the next one is a first again.
         assert!(fold.end_second(Nanos(0)).is_empty());
         assert!(fold.take(by("ann", 0)).is_some());
+    }
+
+    #[test]
+    fn the_limit_is_kept() {
+        let mut fold = Fold::default();
+        let by = |limit: &'static str| Row { limited_by: Cow::Borrowed(limit), ..refused(0, 0) };
+        for limit in ["org:requests_per_minute", "user:usd_per_day"] {
+            assert!(fold.take(by(limit)).is_some(), "the first of each has its row at once");
+            assert!(fold.take(by(limit)).is_none() && fold.take(by(limit)).is_none());
+        }
+        let mut rows = fold.end_second(Nanos(0));
+        rows.sort_by(|a, b| a.limited_by.cmp(&b.limited_by));
+        let told: Vec<_> = rows.iter().map(|r| (&*r.limited_by, r.calls)).collect();
+        assert_eq!(told, [("org:requests_per_minute", 2), ("user:usd_per_day", 2)]);
     }
 
     #[test]

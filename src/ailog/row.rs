@@ -122,7 +122,7 @@ pub struct Row {
     /// value.
     pub dropped_fields: String,
     /// The provider's own word for the end of the answer.
-    pub finish_reason: String,
+    pub finish_reason: Cow<'static, str>,
     /// What was done with matches besides placeholders: `count:phone=2,drop_message=1`.
     pub redaction_actions: String,
     /// Values taken out of the answer.
@@ -226,7 +226,7 @@ impl Row {
             attempts_detail: String::new(),
             translated: String::new(),
             dropped_fields: String::new(),
-            finish_reason: String::new(),
+            finish_reason: Cow::Borrowed(""),
             redaction_actions: String::new(),
             answer_masked: 0,
             limited_by: Cow::Borrowed(""),

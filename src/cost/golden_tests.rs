@@ -435,7 +435,10 @@ fn usage_to_the_token_and_cost_to_the_nano_dollar() {
             usage: golden.tokens,
             at_ms: NOW,
         };
-        assert_eq!(prices.of_call(&call), golden.cost, "{}", golden.name);
+        let cost = prices.of_call(&call);
+        assert_eq!(cost.map(|cost| cost.total), golden.cost, "{}", golden.name);
+        let parts = cost.map(|c| c.input + c.cached + c.cache_write + c.output);
+        assert_eq!(parts, golden.cost, "{}", golden.name);
         // An answer too long to be held: the same from its end alone.
         if let [whole] = golden.sent {
             assert_eq!(

@@ -115,6 +115,34 @@ pub struct Call<'a> {
     pub at_ms: i64,
 }
 
+/// The cost of a call and its parts, in 10⁻⁹ USD. The four parts add up to the whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cost {
+    pub total: i64,
+    /// Prompt tokens that the cache neither served nor took, sound included.
+    pub input: i64,
+    /// Prompt tokens read from the cache.
+    pub cached: i64,
+    /// Prompt tokens written to the cache.
+    pub cache_write: i64,
+    /// Answer tokens, sound included.
+    pub output: i64,
+    /// The cached tokens at the rate of input, less their part.
+    pub saved: i64,
+}
+
+impl Cost {
+    /// The cost, if it is not more than `most`; else one of `most`, with parts that still add up.
+    pub fn at_most(mut self, most: i64) -> Cost {
+        let mut left = most;
+        for part in [&mut self.input, &mut self.cached, &mut self.cache_write, &mut self.output] {
+            *part = (*part).min(left);
+            left -= *part;
+        }
+        Cost { total: most - left, saved: self.saved.clamp(-most, most), ..self }
+    }
+}
+
 /// One line of the whole list, for people to look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
@@ -166,7 +194,7 @@ impl PriceList {
     /// The cost of a call: by a line of the policy for the model that answered, or for the one that
     /// was asked for (a name of one's own, perhaps, with a price that was negotiated); then by the
     /// built-in prices of the one or the other.
-    pub fn of_call(&self, call: &Call<'_>) -> Option<i64> {
+    pub fn of_call(&self, call: &Call<'_>) -> Option<Cost> {
         let Call { provider, usage, at_ms, .. } = call;
         let names =
             || [call.response_model, call.model].into_iter().filter(|name| !name.is_empty());
@@ -186,13 +214,14 @@ impl PriceList {
     /// (800 × 0.15 + 200 × 0.075 + 100 × 0.60) USD / 10⁶ = 0.000195 USD
     /// ```
     pub fn cost(&self, provider: &str, model: &str, usage: &TokenUsage, at_ms: i64) -> Option<i64> {
-        match self.own_line(provider, model, usage, at_ms) {
+        let cost = match self.own_line(provider, model, usage, at_ms) {
             Some(price) => price.amount(usage),
             None => self.built_in(model, usage, at_ms),
-        }
+        };
+        cost.map(|cost| cost.total)
     }
 
-    fn built_in(&self, model: &str, usage: &TokenUsage, at_ms: i64) -> Option<i64> {
+    fn built_in(&self, model: &str, usage: &TokenUsage, at_ms: i64) -> Option<Cost> {
         amount(&self.family(model)?.rates(usage, at_ms)?, usage, ONE)
     }
 
@@ -255,7 +284,7 @@ impl PriceList {
 
 impl Price {
     /// The cost of a call of this line.
-    fn amount(&self, usage: &TokenUsage) -> Option<i64> {
+    fn amount(&self, usage: &TokenUsage) -> Option<Cost> {
         let is_for_us = self.tier == Some(ServiceTier::StandardUs);
         let factor = if usage.tier == ServiceTier::StandardUs && !is_for_us { US } else { ONE };
         amount(&self.rates, usage, factor)
@@ -304,7 +333,7 @@ const ONE: Factor = (1, 1);
 /// platform.claude.com/docs/en/manage-claude/data-residency, November 2026.
 pub const US: Factor = (11, 10);
 
-fn amount(rates: &Rates, usage: &TokenUsage, factor: Factor) -> Option<i64> {
+fn amount(rates: &Rates, usage: &TokenUsage, factor: Factor) -> Option<Cost> {
     let rate = |tokens: u64, rate: Option<u64>| if tokens == 0 { Some(0) } else { rate };
     // Where the parts are more than the whole, some of the sound came out of the cache, for which
     // no list has a rate.
@@ -318,20 +347,51 @@ fn amount(rates: &Rates, usage: &TokenUsage, factor: Factor) -> Option<i64> {
         .saturating_sub(usage.cache_write)
         .saturating_sub(usage.audio_input);
     let written_1h = usage.cache_write_1h.min(usage.cache_write);
-    let parts = [
-        (fresh, rates.input),
-        (usage.cached, rates.cached),
-        (usage.cache_write - written_1h, rates.cache_write),
-        (written_1h, rates.cache_write_1h),
-        (usage.audio_input, rate(usage.audio_input, rates.audio_input)?),
-        (usage.output.saturating_sub(usage.audio_output), rates.output),
-        (usage.audio_output, rate(usage.audio_output, rates.audio_output)?),
+    let sum = |parts: &[(u64, u64)]| {
+        let products = parts.iter().map(|(tokens, rate)| u128::from(*tokens) * u128::from(*rate));
+        products.fold(0, u128::saturating_add).saturating_mul(u128::from(factor.0))
+    };
+    let written = usage.cache_write - written_1h;
+    let spoken = usage.output.saturating_sub(usage.audio_output);
+    let sums = [
+        sum(&[
+            (fresh, rates.input),
+            (usage.audio_input, rate(usage.audio_input, rates.audio_input)?),
+        ]),
+        sum(&[(usage.cached, rates.cached)]),
+        sum(&[(written, rates.cache_write), (written_1h, rates.cache_write_1h)]),
+        sum(&[
+            (spoken, rates.output),
+            (usage.audio_output, rate(usage.audio_output, rates.audio_output)?),
+        ]),
     ];
-    let sum = parts.iter().fold(0u128, |sum, (tokens, rate)| {
-        sum.saturating_add(u128::from(*tokens).saturating_mul(u128::from(*rate)))
-    });
-    let (sum, parts) = (sum.saturating_mul(u128::from(factor.0)), 1_000_000 * u128::from(factor.1));
-    Some(i64::try_from(sum.saturating_add(parts / 2) / parts).unwrap_or(i64::MAX))
+    let uncached = sum(&[(usage.cached, rates.input)]);
+    Some(shares(sums, uncached, 1_000_000 * u128::from(factor.1)))
+}
+
+/// Divides the sums so that the whole is rounded half up once, and its parts add up to it: they are
+/// rounded down, and what is left goes to those that lost most.
+fn shares(sums: [u128; 4], uncached: u128, divisor: u128) -> Cost {
+    let int = |amount: u128| i64::try_from(amount).unwrap_or(i64::MAX);
+    let whole = sums.iter().fold(0, |all: u128, sum| all.saturating_add(*sum));
+    let total = int(whole.saturating_add(divisor / 2) / divisor);
+    let saved = {
+        let (more, less) = (uncached.max(sums[1]), uncached.min(sums[1]));
+        let difference = int((more - less).saturating_add(divisor / 2) / divisor);
+        if uncached < sums[1] { -difference } else { difference }
+    };
+    let mut parts = sums.map(|sum| int(sum / divisor));
+    let mut lost = sums.map(|sum| sum % divisor);
+    let mut left = total.saturating_sub(parts.iter().fold(0, |all: i64, p| all.saturating_add(*p)));
+    while left > 0 {
+        let most = (0..4).rev().max_by_key(|at| lost[*at]).unwrap_or(0);
+        parts[most] += 1;
+        (lost[most], left) = (0, left - 1);
+    }
+    let [input, cached, cache_write, output] = parts;
+    let cost = Cost { total, input, cached, cache_write, output, saved };
+    // Only an amount beyond the largest number has parts that do not fit.
+    if total == i64::MAX { cost.at_most(total) } else { cost }
 }
 
 /// Whether a model matches one of the patterns, or there are none.

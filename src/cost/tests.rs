@@ -140,7 +140,11 @@ fn a_price_of_ones_own_for_the_name_asked_for_comes_before_a_built_in_one_for_th
         ("openai", "nobody-knows", "my-deployment", None),
     ] {
         let call = Call { provider, response_model, model, usage: million, at_ms: NOW };
-        assert_eq!(prices.of_call(&call), nano, "{provider} {response_model} {model}");
+        assert_eq!(
+            prices.of_call(&call).map(|cost| cost.total),
+            nano,
+            "{provider} {response_model} {model}"
+        );
     }
 }
 
@@ -312,5 +316,49 @@ proptest! {
         let first = own.iter().find(|price| glob::matches(&price.model, &model)).map(|price| price.rates.input);
         let cost = PriceList::built_in_with(own).cost("", &model, &usage(1_000_000, 0, 0, 0), NOW);
         prop_assert_eq!(cost, first.map(|nano| nano as i64));
+    }
+}
+
+proptest::proptest! {
+    /// Whatever was used at whatever rates: the parts add up to the cost, which is rounded once.
+    #[test]
+    fn the_parts_of_a_cost_add_up(
+        tokens in proptest::array::uniform7(0u64..200_000),
+        amounts in proptest::array::uniform5(0u64..90_000_000_000_000),
+        us in proptest::bool::ANY,
+    ) {
+        let [cached, cache_write, cache_write_1h, fresh, output, sound_in, sound_out] = tokens;
+        let usage = TokenUsage {
+            input: fresh + cached + cache_write + sound_in,
+            cached,
+            cache_write,
+            cache_write_1h,
+            output: output + sound_out,
+            audio_input: sound_in,
+            audio_output: sound_out,
+            ..TokenUsage::default()
+        };
+        let [input, cached_rate, write, out, sound] = amounts;
+        let rates = Rates {
+            cached: cached_rate,
+            cache_write: write,
+            cache_write_1h: write * 2,
+            audio_input: Some(sound),
+            audio_output: Some(sound / 3),
+            ..Rates::of(input, out)
+        };
+        let factor = if us { super::US } else { super::ONE };
+        let cost = super::amount(&rates, &usage, factor).expect("priced");
+        let parts = [cost.input, cost.cached, cost.cache_write, cost.output];
+        proptest::prop_assert_eq!(parts.iter().sum::<i64>(), cost.total);
+        let exact = |n: u64, rate: u64| {
+            i128::from(n) * i128::from(rate) * i128::from(factor.0) / (1_000_000 * i128::from(factor.1))
+        };
+        proptest::prop_assert!((i128::from(cost.cached) - exact(cached, cached_rate)).abs() <= 1);
+        let saved = exact(cached, input) - exact(cached, cached_rate);
+        proptest::prop_assert!((i128::from(cost.saved) - saved).abs() <= 1);
+        let cut = cost.at_most(cost.total / 2);
+        proptest::prop_assert_eq!(cut.total, cost.total / 2);
+        proptest::prop_assert_eq!(cut.input + cut.cached + cut.cache_write + cut.output, cut.total);
     }
 }

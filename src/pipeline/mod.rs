@@ -12,6 +12,7 @@ pub mod answer_out;
 pub mod body_in;
 mod body_threads;
 mod by_group;
+mod client;
 mod credential;
 pub mod endpoints;
 pub mod framing;

@@ -6,6 +6,7 @@
 //! Guarantees: every record leaves one row, whichever stage ends the call; the limits that the call
 //! holds are settled with it. Does not: encode rows or touch files (see `ailog`).
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use super::answer_out::rewrite::Rewriting;
 use super::body_in::{Reserved, Seen};
 use super::gateway::Gateway;
 use super::refusal::Refusal;
-use crate::ailog::row::{Outcome, Row};
+use crate::ailog::row::{Attempt, CostParts, Outcome, Row};
 use crate::ailog::{AiLog, Durable, Pending};
 use crate::bounds::{NANO_USD_PER_CALL_MAX, TOKENS_PER_CALL_MAX};
 use crate::clock::{Clock, Nanos};
@@ -28,7 +29,7 @@ use crate::lock::lock;
 use crate::metrics::{Metrics, status_label};
 use crate::redact::{Ledger, Own, Redacted, Values};
 use crate::share::Held;
-use crate::upstream::Trail;
+use crate::upstream::{self, Trail};
 
 /// Status of a call whose client left before it had one.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
@@ -59,6 +60,8 @@ pub struct Record {
     pub held: Option<Held>,
     clock: Clock,
     started: Nanos,
+    /// When the answer that the client gets began.
+    first_byte: Option<Nanos>,
     if_dropped: (u16, Outcome),
     work: Work,
     closed: bool,
@@ -95,6 +98,7 @@ impl Record {
             held: None,
             clock: gateway.clock,
             started,
+            first_byte: None,
             if_dropped: (CLIENT_CLOSED_REQUEST, Outcome::ClientDisconnect),
             work: Work::Begun,
             closed: false,
@@ -154,8 +158,8 @@ impl Record {
     }
 
     /// Notes that the answer broke off.
-    pub fn broke_off(&self, how: &str) {
-        self.trail.ended(how, self.clock.now());
+    pub fn broke_off(&self, how: &'static str, status: u16) {
+        self.trail.ended(how, status, self.clock.now());
     }
 
     /// Takes over attempts that were made under another record.
@@ -237,7 +241,18 @@ impl Record {
     pub fn first_byte(&mut self, now: Nanos) {
         let elapsed = now.since(self.started);
         self.row().ttfb_ms = millis(elapsed);
+        self.first_byte = Some(now);
         self.metrics.time_to_first_byte.observe(elapsed.as_secs_f64());
+    }
+
+    /// Notes that a stream has its first text.
+    pub fn first_token(&mut self) {
+        self.row.first_token_ms = millis(self.clock.now().since(self.started)).max(1);
+    }
+
+    /// Notes how the answer ended.
+    pub fn answer_ended(&mut self, finish_reason: Cow<'static, str>, tool_calls: u16) {
+        (self.row.finish_reason, self.row.tool_calls) = (finish_reason, tool_calls);
     }
 
     /// Notes the time spent in the gateway itself.
@@ -285,8 +300,15 @@ impl Record {
         let sent_as = sent_as.filter(|_| row.response_model.is_empty());
         let cost = cost(&row.response_model)
             .or_else(|| cost(&sent_as?))
-            .map(|nano| nano.min(NANO_USD_PER_CALL_MAX));
-        row.cost_nano_usd = cost;
+            .map(|cost| cost.at_most(NANO_USD_PER_CALL_MAX));
+        row.cost_nano_usd = cost.map(|cost| cost.total);
+        row.cost_parts = cost.map(|cost| CostParts {
+            input: cost.input,
+            cached: cost.cached,
+            cache_write: cost.cache_write,
+            output: cost.output,
+            saved: cost.saved,
+        });
         row.price_version = cost.map(|_| Arc::clone(policy.prices.version()));
     }
 
@@ -357,9 +379,14 @@ impl Record {
         row.status = status;
         row.outcome = outcome;
         row.error_code = code;
+        if outcome == Outcome::ProviderRateLimited {
+            row.limited_by = Cow::Borrowed("provider");
+        }
         self.charge_work(outcome);
         self.settle_limits(outcome);
-        let elapsed = self.clock.now().since(self.started);
+        let now = self.clock.now();
+        self.list_attempts(status, now);
+        let elapsed = now.since(self.started);
         if self.work != Work::NotAdmitted {
             self.row.latency_ms = millis(elapsed);
         }
@@ -397,6 +424,7 @@ impl Record {
         };
         let is_left = outcome == Outcome::ClientDisconnect;
         let status = if is_left { CLIENT_CLOSED_REQUEST } else { refusal.code.status() };
+        self.row.limited_by.clone_from(&refusal.limited_by);
         // One of a flood, perhaps.
         if self.work == Work::Begun && outcome == Outcome::RateLimited && self.trail.attempts() == 0
         {
@@ -429,6 +457,22 @@ impl Record {
         }
     }
 
+    /// Copies the attempts into the row, one by one.
+    fn list_attempts(&mut self, status: u16, now: Nanos) {
+        if self.trail.attempts() == 0 {
+            return;
+        }
+        let answered = self.first_byte.map(|at| (status, at));
+        let row = |attempt: upstream::Attempt| Attempt {
+            provider: attempt.provider,
+            status: attempt.status,
+            error: attempt.error,
+            ms: attempt.ms,
+        };
+        let all = self.trail.attempts_log(answered, now);
+        self.row.attempts_log = all.into_iter().map(row).collect();
+    }
+
     /// Copies the attempts and the request body's figures into the row.
     fn settle(&mut self) {
         self.row.answer_masked = self.masked.total();
@@ -447,6 +491,10 @@ impl Record {
             let row = &mut self.row;
             row.request_bytes = seen.bytes;
             row.stream |= seen.facts.stream;
+            row.stop_requested = seen.facts.stops;
+            // The largest number stands for no bound.
+            row.max_tokens = seen.facts.output_tokens_max.unwrap_or(0).try_into().unwrap_or(0);
+            row.prompt_chars = seen.text_chars.try_into().unwrap_or(u32::MAX);
             (std::mem::take(&mut seen.ledger), std::mem::take(&mut seen.capture), seen.cut)
         };
         let keep = self.policy.ailog.capture_request;
@@ -584,6 +632,7 @@ mod tests {
             held: None,
             clock,
             started: clock.now(),
+            first_byte: None,
             if_dropped: (CLIENT_CLOSED_REQUEST, Outcome::ClientDisconnect),
             work: Work::Begun,
             closed: false,

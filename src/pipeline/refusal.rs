@@ -23,6 +23,8 @@ pub struct Refusal {
     /// The field or header concerned.
     pub param: Option<Cow<'static, str>>,
     pub retry_after: Option<Duration>,
+    /// The limit that refuses, `org:requests_per_minute`; empty if none does.
+    pub limited_by: Cow<'static, str>,
     /// The organisation's quota, where it was asked.
     pub quota: Option<Decision>,
     /// The wait is longer than a client should sit out (a budget is used up).
@@ -53,6 +55,7 @@ impl Refusal {
             message: message.into(),
             param: None,
             retry_after: None,
+            limited_by: Cow::Borrowed(""),
             quota: None,
             lasting: false,
             allow: None,

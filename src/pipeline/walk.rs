@@ -19,6 +19,7 @@ use super::body_in::coding::Coding;
 use super::body_in::reader::BodyReader;
 use super::body_in::work::Decoding;
 use super::body_in::{self, Arriving, Intake};
+use super::client;
 use super::credential::Shown;
 use super::endpoints;
 use super::gateway::Gateway;
@@ -145,7 +146,8 @@ impl Walk<'_> {
         let (id, version) = (self.request_id.clone(), Arc::clone(&self.policy.version));
         let begun =
             Row::begin(self.gateway.clock.wall_ms(), caller.org.clone(), route, id, version);
-        let row = Row { caller: Arc::clone(&caller.name), endpoint, ..begun };
+        let client = client::of(&self.head.headers);
+        let row = Row { caller: Arc::clone(&caller.name), endpoint, client, ..begun };
         Record::open(self.gateway, Arc::clone(&self.policy), row, self.started)
     }
 

@@ -128,7 +128,7 @@ impl Work<'_> {
             usage: row.usage,
             at_ms: row.at_ms,
         };
-        let Some(cost_nano) = self.prices.of_call(&call) else {
+        let Some(cost_nano) = self.prices.of_call(&call).map(|cost| cost.total) else {
             done.unpriced += 1;
             return None;
         };

@@ -62,7 +62,7 @@ use replay::Outgoing;
 use retry::{Failure, Verdict};
 use tollgate_wire::translate::loss::Refused;
 use tour::Tour;
-pub use trail::Trail;
+pub use trail::{Attempt, Trail};
 use translation::Translatable;
 
 /// A call to send, without its targets.
@@ -176,7 +176,7 @@ impl Upstream {
         {
             Ok(result) => result,
             Err(_) => {
-                trail.ended("deadline", self.clock.now());
+                trail.ended("deadline", 0, self.clock.now());
                 Err(NoAnswer::Timeout)
             }
         };

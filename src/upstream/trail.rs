@@ -4,6 +4,7 @@
 //! dropped under way. Guarantees: no text is built while the first attempt succeeds; the list of
 //! failures is bounded. Does not: decide, or count retries (the loop over attempts does).
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::retry::Failure;
-use crate::bounds::ATTEMPTS_DETAIL_BYTES_MAX;
+use crate::bounds::{ATTEMPTS_DETAIL_BYTES_MAX, ATTEMPTS_LOGGED_MAX};
 use crate::clock::{Clock, Nanos};
 use crate::config::policy::Provider;
 use crate::lock::lock;
@@ -33,7 +34,24 @@ struct Last {
     working_since: Option<Instant>,
     /// The provider has refused or failed: it charges nothing for the last send.
     is_free: bool,
+    /// Nothing has ended the last send yet.
+    is_open: bool,
     detail: String,
+    /// The sends that ended, at most [`ATTEMPTS_LOGGED_MAX`].
+    ended: Vec<Attempt>,
+}
+
+/// One send that has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// Name of its provider.
+    pub provider: Arc<str>,
+    /// The status of the answer; 0 if there was none.
+    pub status: u16,
+    /// Why it failed, in a word; empty if it did not.
+    pub error: Cow<'static, str>,
+    /// From the send to its end.
+    pub ms: u32,
 }
 
 /// Records the time at which the body of one send has been sent whole; of a send of several
@@ -97,7 +115,7 @@ impl Trail {
         let mut last = self.last();
         (last.provider, last.sent_at) = (Some(Arc::clone(provider)), now);
         last.model = model.cloned();
-        (last.working_since, last.is_free) = (None, false);
+        (last.working_since, last.is_free, last.is_open) = (None, false, true);
         Sent { trail: Arc::clone(self), attempt }
     }
 
@@ -106,16 +124,20 @@ impl Trail {
         let mut last = self.last();
         last.is_free = true;
         last.ended("key_refused", now);
+        last.log(0, "key_refused".into(), now);
     }
 
     /// The last send failed.
     pub(crate) fn failed(&self, failure: &Failure, now: Nanos) {
         // After a timeout the provider may still be at work.
         self.last().is_free = *failure != Failure::FirstByteTimeout;
-        match failure {
-            Failure::Status(facts) => self.ended(&facts.status.to_string(), now),
-            other => self.ended(other.reason(), now),
-        }
+        let mut last = self.last();
+        let (status, how) = match failure {
+            Failure::Status(facts) => (facts.status, facts.status.to_string().into()),
+            other => (0, Cow::Borrowed(other.reason())),
+        };
+        last.ended(&how, now);
+        last.log(status, failure.reason().into(), now);
     }
 
     /// The last send was answered. This is recorded only after a failure.
@@ -126,9 +148,25 @@ impl Trail {
         }
     }
 
-    /// Records the end of the last send, if it was not an answer.
-    pub fn ended(&self, how: &str, now: Nanos) {
-        self.last().ended(how, now);
+    /// Records the end of the last send, if it was not a whole answer; `status` is 0 if there was
+    /// none.
+    pub fn ended(&self, how: &'static str, status: u16, now: Nanos) {
+        let mut last = self.last();
+        last.ended(how, now);
+        last.log(status, how.into(), now);
+    }
+
+    /// Every send, in order. The last one is `answered` at that time with that status, if nothing
+    /// has ended it; without an answer it was given up.
+    pub fn attempts_log(&self, answered: Option<(u16, Nanos)>, now: Nanos) -> Vec<Attempt> {
+        let mut last = self.last();
+        if last.is_open {
+            match answered {
+                Some((status, at)) => last.log(status, Cow::Borrowed(""), at),
+                None => last.log(0, Cow::Borrowed("given_up"), now),
+            }
+        }
+        last.ended.clone()
     }
 
     /// A provider was not asked because its circuit is open.
@@ -146,6 +184,18 @@ impl Last {
         let Some(provider) = &self.provider else { return };
         let what = format!("{} {how} {}ms", provider.name, now.since(self.sent_at).as_millis());
         self.note(&what);
+    }
+
+    fn log(&mut self, status: u16, error: Cow<'static, str>, now: Nanos) {
+        if !std::mem::take(&mut self.is_open) {
+            return;
+        }
+        let Some(provider) = &self.provider else { return };
+        if self.ended.len() < ATTEMPTS_LOGGED_MAX {
+            let ms = u32::try_from(now.since(self.sent_at).as_millis()).unwrap_or(u32::MAX);
+            let provider = Arc::clone(&provider.name);
+            self.ended.push(Attempt { provider, status, error, ms });
+        }
     }
 
     fn note(&mut self, what: &str) {
@@ -197,8 +247,43 @@ mod tests {
             detail.starts_with("openai 503 120ms, local open, azure reset 0ms, openai ok "),
             "{detail}"
         );
-        (0..1000).for_each(|_| trail.ended("again", at(0)));
+        (0..1000).for_each(|_| trail.ended("again", 0, at(0)));
         assert!(trail.told().1.len() <= ATTEMPTS_DETAIL_BYTES_MAX);
+    }
+
+    #[test]
+    fn every_send_is_listed_with_its_end() {
+        let at = |ms: u64| Nanos(ms * 1_000_000);
+        let told = |trail: &Trail, answered, now| -> Vec<(String, u16, String, u32)> {
+            let list = trail.attempts_log(answered, now).into_iter();
+            list.map(|a| (a.provider.to_string(), a.status, a.error.into(), a.ms)).collect()
+        };
+        let line =
+            |name: &str, status, error: &str, ms| (name.to_owned(), status, error.to_owned(), ms);
+        let trail = Arc::new(Trail::default());
+        drop(trail.sent_to(&provider("openai"), None, at(5)));
+        assert_eq!(told(&trail, Some((200, at(30))), at(90)), [line("openai", 200, "", 25)]);
+
+        let trail = Arc::new(Trail::default());
+        let failure = Failure::Status(StatusFacts { status: 503, ..StatusFacts::default() });
+        drop(trail.sent_to(&provider("openai"), None, at(5)));
+        trail.failed(&failure, at(125));
+        // Nothing was sent.
+        trail.passed_over("local");
+        trail.ended("deadline", 0, at(130));
+        drop(trail.sent_to(&provider("azure"), None, at(200)));
+        trail.failed(&Failure::Reset, at(210));
+        drop(trail.sent_to(&provider("azure"), None, at(300)));
+        trail.ended("cut", 200, at(350));
+        let all = [
+            line("openai", 503, "status_5xx", 120),
+            line("azure", 0, "reset", 10),
+            line("azure", 200, "cut", 50),
+        ];
+        assert_eq!(told(&trail, Some((200, at(310))), at(360)), all);
+        drop(trail.sent_to(&provider("azure"), None, at(400)));
+        let last = told(&trail, None, at(410)).pop();
+        assert_eq!(last, Some(line("azure", 0, "given_up", 10)), "the client left");
     }
 
     #[tokio::test(start_paused = true)]

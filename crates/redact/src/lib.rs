@@ -364,6 +364,11 @@ impl BodyRedactor {
         (self.body.text_bytes + tokens * body::TOKEN_BYTES).saturating_sub(text)
     }
 
+    /// [`BodyRedactor::text_bytes`] in characters.
+    pub fn text_chars(&self) -> u64 {
+        self.text_bytes().saturating_sub(self.body.continuation_bytes)
+    }
+
     /// The ledger so far.
     pub fn ledger(&self) -> &Ledger {
         &self.body.ledger

@@ -7,8 +7,9 @@ use std::borrow::Cow;
 
 use serde::de::Deserialize;
 
+use crate::ending::{Blocks, Choices, IncompleteDetails, Items, finish_reason};
 use crate::gemini_usage::GeminiUsage;
-use crate::lenient::{Lenient, Text};
+use crate::lenient::{Each, Lenient, Text};
 use crate::reported::{ReportedUsage, Tier};
 use crate::usage::{ServiceTier, TokenUsage};
 
@@ -21,6 +22,10 @@ pub struct AnswerFacts {
     pub usage: Option<TokenUsage>,
     /// The answer is a JSON object.
     pub is_object: bool,
+    /// The provider's word for the end of the answer; empty if it is not said.
+    pub finish_reason: Cow<'static, str>,
+    /// Calls of tools.
+    pub tool_calls: u16,
 }
 
 /// Adds up a `usage` object.
@@ -31,6 +36,8 @@ pub(crate) fn read(answer: &[u8], add_up: Option<AddUp>) -> AnswerFacts {
     match serde_json::from_slice::<Head<'_>>(answer) {
         Ok(head) => AnswerFacts {
             usage: tokens(add_up, head.usage, head.usage_metadata, head.service_tier),
+            finish_reason: finish_reason(head.ending()),
+            tool_calls: head.tool_calls(),
             model: head.model.0.or(head.model_version.0).map(Cow::into_owned).unwrap_or_default(),
             is_object: true,
         },
@@ -84,6 +91,38 @@ struct Head<'a> {
     usage_metadata: Lenient<GeminiUsage>,
     #[serde(default)]
     service_tier: Tier,
+    /// Of OpenAI's chat and completions.
+    #[serde(borrow, default)]
+    choices: Each<Choices<'a>>,
+    /// Of Anthropic's messages.
+    #[serde(borrow, default)]
+    stop_reason: Text<'a>,
+    #[serde(default)]
+    content: Each<Blocks>,
+    /// Of OpenAI's responses.
+    #[serde(default)]
+    output: Each<Items>,
+    #[serde(borrow, default)]
+    status: Text<'a>,
+    #[serde(borrow, default)]
+    incomplete_details: Lenient<IncompleteDetails<'a>>,
+}
+
+impl Head<'_> {
+    /// The word for the end of the answer.
+    fn ending(&self) -> &str {
+        let choices = self.choices.0.as_ref().and_then(|choices| choices.ending.0.as_deref());
+        let details = self.incomplete_details.0.as_ref().and_then(|d| d.reason.0.as_deref());
+        // Other objects have a status, too.
+        let status = self.status.0.as_deref().filter(|_| self.output.0.is_some());
+        choices.or(self.stop_reason.0.as_deref()).or(details).or(status).unwrap_or_default()
+    }
+
+    fn tool_calls(&self) -> u16 {
+        self.choices.0.as_ref().map_or(0, |choices| choices.tool_calls)
+            + self.content.0.map_or(0, |blocks| blocks.tool_calls)
+            + self.output.0.map_or(0, |items| items.tool_calls)
+    }
 }
 
 #[cfg(test)]

@@ -55,6 +55,7 @@
 //! ```
 
 mod answer;
+mod ending;
 mod error;
 pub mod estimate;
 mod exchange;

@@ -7,7 +7,10 @@
 //! Guarantees: an event that cannot be read is [`Role::Content`] and changes nothing; the
 //! transcript is bounded. Does not redact.
 
+use std::borrow::Cow;
+
 use crate::answer::{AddUp, tokens};
+use crate::ending;
 use crate::gemini_usage::GeminiUsage;
 use crate::lenient::{Lenient, Text};
 use crate::reported::{ReportedUsage, Tier};
@@ -72,6 +75,8 @@ pub struct StreamReader {
     /// room.
     text_bytes: u64,
     has_failed: bool,
+    finish_reason: Cow<'static, str>,
+    tool_calls: u16,
 }
 
 impl StreamReader {
@@ -97,6 +102,8 @@ impl StreamReader {
             usage: ReportedUsage::default(),
             text_bytes: 0,
             has_failed: false,
+            finish_reason: Cow::Borrowed(""),
+            tool_calls: 0,
         }
     }
 
@@ -163,6 +170,16 @@ impl StreamReader {
         self.text_bytes
     }
 
+    /// The provider's word for the end of the answer; empty before.
+    pub fn finish_reason(&self) -> &Cow<'static, str> {
+        &self.finish_reason
+    }
+
+    /// Calls of tools so far.
+    pub fn tool_calls(&self) -> u16 {
+        self.tool_calls
+    }
+
     /// The text so far.
     pub fn transcript(&self) -> &Transcript {
         &self.transcript
@@ -175,6 +192,25 @@ impl StreamReader {
         {
             self.model = model.into_owned();
         }
+    }
+
+    /// Notes the word for the end; the first counts.
+    pub(crate) fn saw_end(&mut self, word: &Text<'_>) {
+        if let Text(Some(word)) = word
+            && self.finish_reason.is_empty()
+        {
+            self.finish_reason = ending::finish_reason(word);
+        }
+    }
+
+    /// Notes that there are at least so many calls of tools.
+    pub(crate) fn saw_tool_calls(&mut self, calls: u64) {
+        self.tool_calls = self.tool_calls.max(u16::try_from(calls).unwrap_or(u16::MAX));
+    }
+
+    /// Notes one more call of a tool.
+    pub(crate) fn saw_tool_call(&mut self) {
+        self.tool_calls = self.tool_calls.saturating_add(1);
     }
 
     /// Counts text of the model.

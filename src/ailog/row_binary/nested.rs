@@ -15,7 +15,7 @@ use crate::bounds::{ATTEMPTS_LOGGED_MAX, TAG_BYTES_MAX, TAGS_MAX};
 use crate::redact::Redacted;
 
 /// A tag of a call: a name from the policy, and a value from the call.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tag {
     /// The name in `ailog.tags`.
     pub name: Arc<str>,

@@ -31,7 +31,7 @@ pub(crate) fn row_of_1(seed: u64) -> Row {
         attempts_detail: String::new(),
         translated: String::new(),
         dropped_fields: String::new(),
-        finish_reason: String::new(),
+        finish_reason: "".into(),
         redaction_actions: String::new(),
         answer_masked: 0,
         limited_by: "".into(),

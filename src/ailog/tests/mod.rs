@@ -137,7 +137,7 @@ pub(crate) fn row(seed: u64) -> Row {
         answer_masked: rng.u32(..4),
         redaction_actions: ["", "count:phone=2,reject:iban=1"][rng.usize(..2)].to_owned(),
         dropped_fields: ["", "seed, ~temperature"][rng.usize(..2)].to_owned(),
-        finish_reason: ["", "end_turn"][rng.usize(..2)].to_owned(),
+        finish_reason: Cow::Borrowed(["", "end_turn"][rng.usize(..2)]),
         limited_by: Cow::Borrowed(["", "org:requests_per_minute", "provider"][rng.usize(..3)]),
         tags: tags(&mut rng),
         first_token_ms: rng.u32(..9_000),

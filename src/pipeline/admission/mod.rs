@@ -379,7 +379,8 @@ impl Counting<'_> {
                 // A day or a month is no wait that a client should sit out.
                 let lasting = matches!(over.which, Which::UsdPerDay | Which::UsdPerMonth);
                 let refusal = Refusal::new(Code::RateLimitExceeded, message(&over));
-                Refusal { quota, retry_after: over.wait, lasting, ..refusal }
+                let limited_by = Cow::Owned([labels[0], ":", labels[1]].concat());
+                Refusal { quota, retry_after: over.wait, lasting, limited_by, ..refusal }
             }
             Denial::Away => {
                 let message = "calls cannot be counted at the moment, and the policy refuses \

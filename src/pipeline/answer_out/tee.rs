@@ -351,6 +351,7 @@ impl Tee {
             return;
         };
         let (mut over, mut failed, mut unreadable) = (false, false, false);
+        let has_begun = stream.text_bytes() > 0;
         let mut run = 0..0;
         for piece in pieces.drain(..) {
             if let Piece::Event(event) = &piece {
@@ -383,6 +384,9 @@ impl Tee {
         }
         if let Some(ledger) = rewrite.as_ref().and_then(|rewrite| rewrite.masked()) {
             self.record.masked(ledger);
+        }
+        if !has_begun && stream.text_bytes() > 0 {
+            self.record.first_token();
         }
         self.ready.extend(Some(chunk.slice(run)).filter(|r| !r.is_empty()));
         if unreadable {
@@ -471,7 +475,8 @@ impl Tee {
         self.break_off();
         let passed_whole = matches!(&self.kind, TeeKind::Events { stream, .. } if stream.ended());
         if !passed_whole {
-            self.record.broke_off(if outcome == Outcome::Timeout { "stalled" } else { "cut" });
+            let how = if outcome == Outcome::Timeout { "stalled" } else { "cut" };
+            self.record.broke_off(how, self.status);
         }
         match &mut self.kind {
             TeeKind::Plain { .. } => {

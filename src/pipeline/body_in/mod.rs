@@ -48,6 +48,8 @@ pub struct Seen {
     pub bytes: u64,
     /// Text for a model in it, as long as it is when it can be read.
     pub text_bytes: u64,
+    /// The same in characters.
+    pub text_chars: u64,
     /// The beginning of the redacted body, for the log.
     pub capture: Vec<Redacted>,
     capture_left: usize,
@@ -79,6 +81,7 @@ impl Seen {
             ledger: Ledger::default(),
             bytes: self.bytes,
             text_bytes: self.text_bytes,
+            text_chars: self.text_chars,
             capture: self.capture.clone(),
             cut: self.cut,
             ..Seen::default()
@@ -107,6 +110,7 @@ impl Seen {
             ledger,
             bytes,
             text_bytes: bytes,
+            text_chars: String::from_utf8_lossy(body.as_bytes()).chars().count() as u64,
             capture: vec![kept],
             cut,
             ..Seen::default()

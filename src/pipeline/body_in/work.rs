@@ -148,6 +148,7 @@ impl Work {
     /// Records the facts of the body.
     pub fn note(&self, seen: &mut Seen) {
         seen.text_bytes = self.redactor.text_bytes();
+        seen.text_chars = self.redactor.text_chars();
         if seen.facts != *self.redactor.facts() {
             seen.facts = self.redactor.facts().clone();
         }

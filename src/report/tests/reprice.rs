@@ -102,7 +102,7 @@ pub(crate) fn check(log: &AiLog, store: &StoreKind, dir: &Path) {
             sums.without_usage += 1;
         } else if row.cost_nano_usd.is_some() && version.is_empty() {
             sums.former += 1;
-        } else if let Some(nano) = prices.of_call(&call) {
+        } else if let Some(nano) = prices.of_call(&call).map(|cost| cost.total) {
             sums.before_nano += i128::from(row.cost_nano_usd.unwrap_or(0));
             sums.after_nano += i128::from(nano);
             sums.changed += 1;

@@ -94,6 +94,8 @@ pub(crate) struct Body {
     pub(crate) ledger: Ledger,
     /// See [`super::BodyRedactor::text_bytes`].
     pub(crate) text_bytes: u64,
+    /// Those of them that do not begin a character.
+    pub(crate) continuation_bytes: u64,
     pub(crate) out: Out,
     scanner: Scanner,
     frames: Vec<Frame>,
@@ -188,6 +190,7 @@ impl Body {
             facts: Facts::default(),
             ledger: Ledger::default(),
             text_bytes: 0,
+            continuation_bytes: 0,
             out: Out::default(),
             frames: Vec::with_capacity(8),
             seen: 0,

@@ -124,11 +124,14 @@ impl Body {
     }
 
     /// Counts text, which is what a model will read.
-    pub(crate) fn count(&mut self, bytes: usize) {
+    pub(crate) fn count(&mut self, text: &[u8]) {
+        let bytes = text.len() as u64;
         if self.data {
-            self.data_bytes += bytes as u64;
+            self.data_bytes += bytes;
         } else {
-            self.text_bytes += bytes as u64;
+            self.text_bytes += bytes;
+            let continues = |byte: &&u8| **byte & 0b1100_0000 == 0b1000_0000;
+            self.continuation_bytes += text.iter().filter(continues).count() as u64;
         }
     }
 

@@ -149,6 +149,7 @@ impl Sink for Body {
             return Ok(Take::Text);
         }
         self.value(at, true, false)?;
+        self.facts.stops |= self.top().is_some_and(|f| f.fact == Fact::Stop);
         let (place, key) = self.top().map_or((Place::Data, Key::Other), |f| (f.place, f.key));
         let in_object = self.top().is_some_and(|f| f.object);
         if place == Place::Top
@@ -196,7 +197,7 @@ impl Sink for Body {
             captured.extend_from_slice(&text[..text.len().min(room)]);
         }
         if self.scanning {
-            self.count(text.len());
+            self.count(text);
             // Most strings: nothing in it could begin a match, so it need not go through the
             // window.
             if let Some(look) = self.waiting.filter(|_| whole)
@@ -220,7 +221,7 @@ impl Sink for Body {
             captured.extend_from_slice(&text.as_bytes()[..text.len().min(2 * MODEL_BYTES_MAX)]);
         }
         if self.scanning {
-            self.count(text.len());
+            self.count(text.as_bytes());
             self.begin();
             self.scanner.wide(text, at);
             return self.carry_out();
@@ -237,7 +238,10 @@ impl Sink for Body {
             );
         }
         if self.scanning {
-            self.count(c.map_or(0, char::len_utf8));
+            self.count(
+                c.unwrap_or_default().encode_utf8(&mut [0; 4])[..c.map_or(0, char::len_utf8)]
+                    .as_bytes(),
+            );
             self.begin();
             self.scanner.char(c, from, to);
             return self.carry_out();

@@ -41,6 +41,8 @@ pub struct Facts {
     /// endpoint knows. A negative number means "no bound" to some servers and is the largest number
     /// here.
     pub output_tokens_max: Option<u64>,
+    /// The body has stop sequences (`stop`, `stop_sequences`).
+    pub stops: bool,
     /// How many answers are asked for, at least one: the largest of `n` and `best_of`, for each
     /// prompt of a list of prompts.
     pub choices: u64,
@@ -70,6 +72,7 @@ impl Default for Facts {
             unstored: false,
             json_answer: false,
             output_tokens_max: None,
+            stops: false,
             choices: 1,
             stored: Vec::new(),
             stored_cut: false,
@@ -153,6 +156,8 @@ pub(crate) enum Fact {
     Models,
     /// Values under it may choose a model, or say where a call goes.
     Choice,
+    /// Stop sequences.
+    Stop,
     /// Content of an item, so that the item need not be taken from a store.
     Content,
 }
@@ -160,7 +165,7 @@ pub(crate) enum Fact {
 impl Fact {
     /// Whether a string under the key is kept.
     pub(crate) fn takes_string(self) -> bool {
-        !matches!(self, Fact::None | Fact::Owner(_) | Fact::Content | Fact::Choice)
+        !matches!(self, Fact::None | Fact::Owner(_) | Fact::Content | Fact::Choice | Fact::Stop)
     }
 
     /// Whether a number under the key is kept.
@@ -236,6 +241,7 @@ fn at_top(name: &[u8], schema: &Schema) -> Fact {
         | b"maxnewtokens"
         | b"numpredict" => Fact::LooseBound,
         b"n" | b"bestof" => Fact::Answers,
+        b"stop" | b"stopsequences" => Fact::Stop,
         b"engine" | b"deployment" | b"deploymentid" => Fact::Models,
         b"extrabody" => Fact::Choice,
         folded if chooser(folded).is_some() => Fact::Choice,

@@ -105,12 +105,14 @@ fn event(stream: &mut StreamReader, data: &[u8]) -> Role {
     stream.is_usage_final |= stream.saw_usage(event.usage) && stream.usage().is_some();
     let block = event.index.0.unwrap_or(0);
     if let Lenient(Some(Block { name: Text(Some(name)) })) = event.content_block {
+        stream.saw_tool_call();
         stream.transcript.add_tool(0, block, Text(Some(name)), |t| &mut t.name);
     }
     if let Lenient(Some(delta)) = event.delta {
         [&delta.text, &delta.thinking, &delta.partial_json]
             .into_iter()
             .for_each(|text| stream.wrote(text));
+        stream.saw_end(&delta.stop_reason);
         stream.transcript.add(0, delta.text, |c| &mut c.content);
         stream.transcript.add(0, delta.stop_reason, |c| &mut c.finish_reason);
         stream.transcript.add_tool(0, block, delta.partial_json, |t| &mut t.arguments);

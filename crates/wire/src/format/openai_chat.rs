@@ -166,12 +166,14 @@ fn add_choice(stream: &mut StreamReader, choice: Choice<'_>) {
         for tool in delta.tool_calls.into_iter().flat_map(|calls| calls.0) {
             let Lenient(Some(function)) = tool.function else { continue };
             let call = tool.index.0.unwrap_or(0);
+            stream.saw_tool_calls(call.saturating_add(1));
             stream.wrote(&function.name);
             stream.wrote(&function.arguments);
             stream.transcript.add_tool(index, call, function.name, |t| &mut t.name);
             stream.transcript.add_tool(index, call, function.arguments, |t| &mut t.arguments);
         }
     }
+    stream.saw_end(&choice.finish_reason);
     if let Text(Some(reason)) = choice.finish_reason {
         stream.has_finish_reason = true;
         stream.transcript.add(index, Text(Some(reason)), |c| &mut c.finish_reason);

@@ -14,6 +14,7 @@ use serde_json::json;
 use tollgate_redact::Schema;
 
 use super::{Format, Route, Spec, other};
+use crate::ending::{IncompleteDetails, is_tool_call};
 use crate::error::StreamFailure;
 use crate::estimate::Makes;
 use crate::ids::NAMED;
@@ -63,6 +64,14 @@ struct Event<'a> {
     delta: Text<'a>,
     #[serde(borrow, default)]
     response: Lenient<Response<'a>>,
+    #[serde(borrow, default)]
+    item: Lenient<Item<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Item<'a> {
+    #[serde(borrow, default, rename = "type")]
+    kind: Text<'a>,
 }
 
 #[derive(Deserialize)]
@@ -73,16 +82,30 @@ struct Response<'a> {
     usage: Lenient<ReportedUsage>,
     #[serde(default)]
     service_tier: Tier,
+    #[serde(borrow, default)]
+    status: Text<'a>,
+    #[serde(borrow, default)]
+    incomplete_details: Lenient<IncompleteDetails<'a>>,
 }
 
 fn event(stream: &mut StreamReader, data: &[u8]) -> Role {
     let Ok(event) = serde_json::from_slice::<Event<'_>>(data) else { return Role::Content };
+    let kind = event.kind.0.as_deref().unwrap_or_default();
     if let Lenient(Some(response)) = event.response {
+        if matches!(kind, "response.completed" | "response.incomplete" | "response.failed") {
+            let details = response.incomplete_details.0.map(|details| details.reason);
+            stream.saw_end(&details.filter(|d| d.0.is_some()).unwrap_or(response.status));
+        }
         stream.saw_model(response.model);
         stream.tier.update(response.service_tier);
         stream.is_usage_final |= stream.saw_usage(response.usage) && stream.usage().is_some();
     }
-    let kind = event.kind.0.as_deref().unwrap_or_default();
+    if let ("response.output_item.done", Lenient(Some(Item { kind: Text(Some(item)) }))) =
+        (kind, &event.item)
+        && is_tool_call(item)
+    {
+        stream.saw_tool_call();
+    }
     if !kind.contains("audio") {
         stream.wrote(&event.delta);
     }

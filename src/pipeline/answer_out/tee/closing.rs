@@ -87,12 +87,12 @@ impl Tee {
 
     /// Notes the usage, and returns the text for the log.
     fn note_stream(&mut self) -> Option<Captured> {
-        let TeeKind::Events { translated, .. } = &self.kind else { return None };
+        let TeeKind::Events { translated, stream, .. } = &self.kind else { return None };
         self.record.row().response_bytes = self.bytes;
         if let Some(translated) = translated {
             // The provider's own figures, whatever the caller saw of them.
             let facts = translated.facts();
-            facts.finish_reason.clone_into(&mut self.record.row().finish_reason);
+            self.record.answer_ended(facts.finish_reason.clone().into(), stream.tool_calls());
             if facts.is_complete && facts.usage.is_some() {
                 self.record.used(facts.usage, &facts.model);
             } else {
@@ -113,6 +113,7 @@ impl Tee {
     fn note_usage(&mut self) {
         let TeeKind::Events { format, stream, .. } = &self.kind else { return };
         let (told, written) = (stream.usage(), stream.text_bytes());
+        self.record.answer_ended(stream.finish_reason().clone(), stream.tool_calls());
         // Before the end a provider reports nothing, or of the beginning only.
         if !stream.is_usage_final() && (written > 0 || told.is_some()) && format.is_generated() {
             self.record.used_about(told, written, stream.model());

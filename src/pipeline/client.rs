@@ -1,0 +1,100 @@
+//! The SDK of a caller, as its headers name it.
+//!
+//! Stage 5 of the walk. Pure. Guarantees: a short name of letters, digits and a few marks, without
+//! what looks like a credential; nothing else of the headers. Does not: believe it (a caller can
+//! send any name), or tell tools apart that send the same headers.
+//!
+//! # Source
+//! openai-python, openai-node, anthropic-sdk-python and -typescript send `user-agent: OpenAI/Python
+//! 2.9.0` and `x-stainless-lang`, `x-stainless-package-version` (seen in their sources, November
+//! 2026).
+
+use http::{HeaderMap, header};
+
+use crate::redact;
+
+/// The longest name that is kept; a longer one is cut.
+const CLIENT_BYTES_MAX: usize = 48;
+
+/// Name and version, `openai-python/2.9.0`; empty if the headers name none.
+pub fn of(headers: &HeaderMap) -> String {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+    let mut words = agent.unwrap_or_default().split_ascii_whitespace();
+    let (first, second) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let language = text("x-stainless-lang").unwrap_or_default();
+    let version = text("x-stainless-package-version").unwrap_or_default();
+    let name = match first.split_once('/') {
+        // `AsyncOpenAI/Python 2.9.0`
+        Some((product, _)) if !version.is_empty() => {
+            let product = product.strip_prefix("Async").unwrap_or(product);
+            plain([product, "-", language, "/", version])
+        }
+        None if !version.is_empty() => plain(["stainless-", language, "/", version, ""]),
+        // Version and language are apart here, too.
+        Some((_, language)) if is_version(second) && !is_version(language) => {
+            plain([first, "/", second, "", ""]).replacen('/', "-", 1)
+        }
+        _ => plain([first, "", "", "", ""]),
+    };
+    if redact::holds_secret(first) { String::new() } else { name }
+}
+
+fn is_version(word: &str) -> bool {
+    word.starts_with(|first: char| first.is_ascii_digit()) && word.contains('.')
+}
+
+/// The parts in lower case; empty if one holds a character that no name has.
+fn plain(parts: [&str; 5]) -> String {
+    let is_plain = |b: &u8| b.is_ascii_alphanumeric() || b"-_./+".contains(b);
+    let mut all = parts.iter().flat_map(|part| part.bytes());
+    if !all.clone().all(|b| is_plain(&b)) {
+        return String::new();
+    }
+    let mut name = String::with_capacity(CLIENT_BYTES_MAX);
+    name.extend(all.by_ref().take(CLIENT_BYTES_MAX).map(|b| char::from(b.to_ascii_lowercase())));
+    if name.starts_with(|first: char| first.is_ascii_alphabetic()) { name } else { String::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    #[test]
+    fn sdks_are_named_with_their_version() {
+        let long = "x".repeat(100);
+        for (agent, language, version, expected) in [
+            ("OpenAI/Python 2.9.0", "python", "2.9.0", "openai-python/2.9.0"),
+            ("AsyncOpenAI/Python 2.9.0", "python", "2.9.0", "openai-python/2.9.0"),
+            ("OpenAI/JS 6.1.0", "js", "6.1.0", "openai-js/6.1.0"),
+            ("Anthropic/Python 0.79.0", "python", "0.79.0", "anthropic-python/0.79.0"),
+            ("OpenAI/Go 3.0.1", "", "", "openai-go/3.0.1"),
+            ("", "java", "1.2.3", "stainless-java/1.2.3"),
+            ("curl/8.5.0", "", "", "curl/8.5.0"),
+            ("python-httpx/0.28.1", "", "", "python-httpx/0.28.1"),
+            ("Mozilla/5.0 (X11; Linux)", "", "", "mozilla/5.0"),
+            ("codex_cli_rs/0.60.1 (Debian 12)", "", "", "codex_cli_rs/0.60.1"),
+            ("node", "", "", "node"),
+            ("jane.doe@example.com", "", "", ""),
+            ("+14155550132", "", "", ""),
+            ("sk-proj-abcdefghijklmnopqrstuvwxyz0123456789ABCD", "", "", ""),
+            ("", "", "", ""),
+            (&long, "", "", &long[..CLIENT_BYTES_MAX]),
+        ] {
+            let mut headers = HeaderMap::new();
+            for (name, value) in [
+                ("user-agent", agent),
+                ("x-stainless-lang", language),
+                ("x-stainless-package-version", version),
+            ] {
+                let value = HeaderValue::from_str(value).expect("a value");
+                if !value.is_empty() {
+                    headers.insert(HeaderName::from_static(name), value);
+                }
+            }
+            assert_eq!(of(&headers), expected, "{agent}");
+        }
+    }
+}
