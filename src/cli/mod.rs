@@ -77,6 +77,7 @@ enum Command {
     #[command(after_help = "\
 Examples:
   tollgate report --from 2026-11-01 --to 2026-11-30 --by org,model --format csv
+  tollgate report --by org --format html > report.html
   tollgate report --daily --tz Europe/Berlin")]
     Report(Configured<report::Args>),
     /// List the prices in force, or make a policy file of another price list

@@ -1,14 +1,17 @@
-//! `tollgate report`: calls, cost, errors and latency out of the log, as a table, CSV or JSON; a
-//! day as Markdown.
+//! `tollgate report`: calls, cost, errors and latency out of the log, as a table, CSV, JSON,
+//! Markdown or a page of HTML; a day as Markdown.
 
 mod daily;
+mod overview;
+mod written;
 
-use std::io::Write;
+use std::io::{IsTerminal as _, Write};
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 
+use self::overview::{Overview, Period};
 use super::print::{self, aligned, printable};
 use crate::bounds::REPORT_LINES_MAX;
 use crate::clock::wall_ms;
@@ -58,6 +61,10 @@ enum Format {
     Table,
     Csv,
     Json,
+    /// Markdown, with the period before, the largest changes and a forecast
+    Md,
+    /// A page with charts that needs nothing else and can be mailed
+    Html,
 }
 
 fn dim(name: &str) -> Result<Dim, String> {
@@ -79,7 +86,17 @@ pub fn run(args: Args, settings: &Settings) -> Result<(), Failure> {
         let days = Days::of(&args.tz, begin, end);
         let report =
             reader.report((begin, end), &args.by, &days, REPORT_LINES_MAX).map_err(user)?;
+        let sums = |from, to: Date, by: &[Dim]| {
+            let (begin, end) = (start_ms(from, &args.tz)?, start_ms(to.tomorrow()?, &args.tz)?);
+            let days = Days::of(&args.tz, begin, end);
+            let report = reader.report((begin, end), by, &days, REPORT_LINES_MAX).map_err(user)?;
+            Ok(report.lines)
+        };
+        let period = Period { from, to, today: today(&args.tz, wall_ms())? };
+        let seen = || Overview::read(&sums, period, &args.by);
         let text = match args.format {
+            Format::Md => written::markdown(&seen()?, &report.lines, &args.by, report.is_cut),
+            Format::Html => written::html(&seen()?, &report.lines, &args.by, report.is_cut),
             // The lines that are left out are part of the total.
             Format::Table if report.is_cut => table(
                 &report.lines,
@@ -92,7 +109,13 @@ pub fn run(args: Args, settings: &Settings) -> Result<(), Failure> {
             Format::Csv => csv(&report.lines, &args.by),
             Format::Json => json(&report.lines, &args.by),
         };
-        (text, report.is_cut)
+        let for_the_eye = args.format == Format::Table && std::io::stdout().is_terminal();
+        let below = if for_the_eye && !report.lines.is_empty() {
+            written::below_table(&seen()?)
+        } else {
+            String::new()
+        };
+        (text + &below, report.is_cut)
     };
     print::raw(&text)?;
     if is_cut { not_whole(args.format) } else { Ok(()) }
@@ -107,7 +130,7 @@ fn not_whole(format: Format) -> Result<(), Failure> {
     let text = format!(
         "only the first {REPORT_LINES_MAX} lines are printed; choose fewer days or dimensions"
     );
-    if format != Format::Table {
+    if matches!(format, Format::Csv | Format::Json) {
         return Err(Failure::User(text));
     }
     // If stderr is closed, there is nothing left to tell.

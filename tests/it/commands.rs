@@ -224,7 +224,12 @@ fn report_adds_up_while_the_gateway_runs() {
         .find(|row| row["org_id"] == "acme" || row["org"] == "acme")
         .unwrap_or_else(|| panic!("{rows:?}"));
     assert_eq!((&acme["calls"], &acme["errors"]), (&3.into(), &1.into()), "{acme}");
-    for (format, needle) in [("table", "acme"), ("csv", "acme,")] {
+    for (format, needle) in [
+        ("table", "acme"),
+        ("csv", "acme,"),
+        ("md", "\n| `acme` | 3 | 1 | "),
+        ("html", "<td>acme</td><td class=\"figure\">3</td>"),
+    ] {
         let out = run(gateway.folder(), config, &["report", "--by", "org", "--format", format], "");
         assert!(out.status.success() && text(&out).contains(needle), "{format}: {}", text(&out));
     }
@@ -454,9 +459,14 @@ fn reports_are_safe_to_print_and_to_open() {
         (c.is_control() && !matches!(c, '\n' | '\r'))
             || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
     };
-    for format in
-        [&["--format", "table"][..], &["--format", "csv"], &["--format", "json"], &["--daily"]]
-    {
+    for format in [
+        &["--format", "table"][..],
+        &["--format", "csv"],
+        &["--format", "json"],
+        &["--format", "md"],
+        &["--format", "html"],
+        &["--daily"],
+    ] {
         let by = if format == ["--daily"] { &[][..] } else { &["--by", "model"] };
         let day = [&["report"], by, format].concat();
         let told = run(gateway.folder(), Some(gateway.folder()), &day, "");

@@ -3,12 +3,13 @@
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
+use super::overview::percent;
+use super::written::code;
 use super::{start_ms, today};
 use crate::bounds::REPORT_LINES_MAX;
 use crate::failure::Failure;
 use crate::money::usd;
 use crate::report::{Days, Dim, Reader, Summary};
-use crate::visible::is_hidden;
 
 /// Lines of a table; the rest is one line.
 const LINES_MAX: usize = 10;
@@ -51,16 +52,17 @@ fn opening(all: &Summary, former: &Summary) -> String {
     if all.calls == 0 {
         return format!("No calls were logged; {} the day before.\n", former.calls);
     }
+    let count = |line: &Summary| i64::try_from(line.calls).unwrap_or(i64::MAX);
     let mut text = format!(
         "**{} calls** ({}), {}, {:.1} % errors ({:.1} % the day before), {} rate limited.\n\
          {} tokens in ({} cached), {} out. Latency: half within {} ms, 95 % within {} ms, 99 % \
          within {} ms.\n",
         all.calls,
-        change(i128::from(all.calls), i128::from(former.calls)),
+        change(count(all), count(former)),
         match all.cost() {
             None => "cost unknown".to_owned(),
             Some(cost) => {
-                let change = change(i128::from(cost), i128::from(former.cost_nano_usd));
+                let change = change(cost, former.cost_nano_usd);
                 format!("**{} USD** ({change})", usd(cost))
             }
         },
@@ -90,12 +92,11 @@ fn opening(all: &Summary, former: &Summary) -> String {
 }
 
 /// In whole percent of the day before.
-fn change(now: i128, before: i128) -> String {
-    if before <= 0 {
-        return "none the day before".to_owned();
+fn change(now: i64, before: i64) -> String {
+    match percent(now, before) {
+        None => "none the day before".to_owned(),
+        Some(percent) => format!("{percent:+} % to the day before"),
     }
-    let percent = ((now - before) * 200 / before + if now < before { -1 } else { 1 }) / 2;
-    format!("{percent:+} % to the day before")
 }
 
 /// The dearest lines first, and of the same cost those with the most calls.
@@ -137,17 +138,6 @@ fn table(title: &str, mut lines: Vec<Summary>) -> String {
     text
 }
 
-/// A name as code: names come from outside, and none may become a link, a mention or the end of its
-/// cell.
-fn code(name: &str) -> String {
-    let plain = |c: char| if is_hidden(c) || matches!(c, '`' | '|') { '\u{fffd}' } else { c };
-    if name.is_empty() {
-        "-".to_owned()
-    } else {
-        format!("`{}`", name.chars().map(plain).collect::<String>())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,19 +165,5 @@ mod tests {
         );
         assert_eq!(rows[1], "| `m11` | 1 | 1 | 0 | 0 | 0.000000011 | 20 |");
         assert_eq!((rows.len(), rows[10]), (11, "| 3 more | 3 | 3 | 0 | 0 | 0.000000003 | |"));
-    }
-
-    #[test]
-    fn changes_are_rounded() {
-        for (now, before, expected) in [
-            (110, 100, "+10 % to the day before"),
-            (90, 100, "-10 % to the day before"),
-            (100, 100, "+0 % to the day before"),
-            (2, 3, "-33 % to the day before"),
-            (1_005, 1_000, "+1 % to the day before"),
-            (5, 0, "none the day before"),
-        ] {
-            assert_eq!(change(now, before), expected, "{now} {before}");
-        }
     }
 }
