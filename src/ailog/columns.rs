@@ -8,8 +8,9 @@
 use std::sync::LazyLock;
 
 pub(crate) use super::row::{COLUMNS, MIGRATION_OF_VERSION, SCHEMA_VERSION, encode};
-pub(crate) use super::row_binary::decode::{Decoder, NotARow, Value};
+pub(crate) use super::row_binary::decode::{Decoder, Value};
 pub(crate) use super::row_binary::iso::{iso, iso_millis};
+pub(crate) use super::row_binary::parts::NotARow;
 pub(crate) use super::row_binary::{Column, Type};
 
 /// Columns are only ever added at the end, each with a known version.

@@ -2,10 +2,9 @@
 //!
 //! Pure. Does not: decide which value a column has (see `row`).
 
-use std::borrow::Cow;
-
 use super::Type;
 use super::nested::{self, Attempt, Tag};
+use super::parts::{prefix, put_text, put_text_of};
 use crate::bounds::{
     LOG_LABEL_BYTES_MAX, LOG_TEXT_BYTES_MAX, NANO_USD_PER_CALL_MAX, WAL_RECORD_BYTES_MAX,
 };
@@ -63,21 +62,6 @@ fn put_label(out: &mut Vec<u8>, value: &str) {
     put_text_of(out, value, LOG_LABEL_BYTES_MAX);
 }
 
-/// Appends at most `bytes_max` bytes of a text.
-pub(super) fn put_text_of(out: &mut Vec<u8>, value: &str, bytes_max: usize) {
-    put_text(out, prefix(value, bytes_max));
-}
-
-pub(super) fn put_text(out: &mut Vec<u8>, value: &str) {
-    let mut length = value.len();
-    while length >= 0x80 {
-        out.push((length & 0x7f) as u8 | 0x80);
-        length >>= 7;
-    }
-    out.push(length as u8);
-    out.extend_from_slice(value.as_bytes());
-}
-
 fn put_optional<T>(out: &mut Vec<u8>, value: Option<T>, put: impl FnOnce(&mut Vec<u8>, T)) {
     match value {
         None => out.push(1),
@@ -86,12 +70,6 @@ fn put_optional<T>(out: &mut Vec<u8>, value: Option<T>, put: impl FnOnce(&mut Ve
             put(out, value);
         }
     }
-}
-
-/// Redacted bodies are text, but a provider may have sent any bytes.
-pub(crate) fn valid_utf8(bytes: &[u8]) -> Cow<'_, str> {
-    // The check alone is several times as fast as the repair.
-    std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
 /// The captured text of a row, as much of it as fits a record.
@@ -130,13 +108,4 @@ impl<'a> Bodies<'a> {
             are_cut: true,
         }
     }
-}
-
-/// The longest prefix of at most `bytes_max` bytes that ends between two characters.
-fn prefix(text: &str, bytes_max: usize) -> &str {
-    let mut end = bytes_max.min(text.len());
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
 }

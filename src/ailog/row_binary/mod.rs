@@ -14,6 +14,7 @@ pub(crate) mod decode;
 pub(crate) mod iso;
 pub(crate) mod kinds;
 pub(crate) mod nested;
+pub(crate) mod parts;
 
 /// A column of the log: the public contract of both stores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +90,7 @@ macro_rules! columns {
         pub fn encode($row: &Row, out: &mut Vec<u8>) {
             let [request, response, prompt, answer] =
                 [&$row.request, &$row.response, &$row.prompt, &$row.answer]
-                    .map(|text| text.as_ref().map(|text| kinds::valid_utf8(text.as_bytes())));
+                    .map(|text| text.as_ref().map(|text| $crate::ailog::row_binary::parts::valid_utf8(text.as_bytes())));
             let $bodies = kinds::Bodies::fit(
                 [request.as_deref(), response.as_deref()],
                 [prompt.as_deref(), answer.as_deref()],

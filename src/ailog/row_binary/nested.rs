@@ -9,8 +9,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::decode::{Decoder, NotARow};
-use super::kinds::{put_text, put_text_of, valid_utf8};
+use super::parts::{NotARow, Unread, put_text, put_text_of, valid_utf8};
 use crate::bounds::{ATTEMPTS_LOGGED_MAX, TAG_BYTES_MAX, TAGS_MAX};
 use crate::redact::Redacted;
 
@@ -78,22 +77,31 @@ pub(crate) struct EncodedAttempt<'a> {
     pub(crate) ms: u32,
 }
 
+impl<'a> EncodedAttempt<'a> {
+    fn read(unread: &mut Unread<'a>) -> Result<EncodedAttempt<'a>, NotARow> {
+        let provider = str::from_utf8(unread.text()?).map_err(|_| NotARow)?;
+        let status = u16::from_le_bytes(unread.array()?);
+        let error = str::from_utf8(unread.text()?).map_err(|_| NotARow)?;
+        Ok(EncodedAttempt { provider, status, error, ms: u32::from_le_bytes(unread.array()?) })
+    }
+}
+
 impl<'a> Tags<'a> {
     /// Reads the tags at the beginning of `row`; returns the bytes after them.
-    pub(super) fn read(row: &'a [u8]) -> Result<(Tags<'a>, &'a [u8]), NotARow> {
-        let mut decoder = Decoder::new(row);
-        for _ in 0..decoder.count()? {
-            (decoder.text()?, decoder.text()?);
+    pub(super) fn read(row: Unread<'a>) -> Result<(Tags<'a>, Unread<'a>), NotARow> {
+        let mut unread = row;
+        for _ in 0..unread.count()? {
+            unread.text()?;
+            unread.text()?;
         }
-        let rest = decoder.rest();
-        Ok((Tags(&row[..row.len() - rest.len()]), rest))
+        Ok((Tags(&row.0[..row.0.len() - unread.0.len()]), unread))
     }
 
     /// Names and values.
     pub(crate) fn iter(self) -> impl Iterator<Item = (&'a str, &'a str)> {
-        let mut decoder = Decoder::new(self.0);
-        let count = decoder.count().unwrap_or(0);
-        let mut text = move || str::from_utf8(decoder.text().unwrap_or_default());
+        let mut unread = Unread(self.0);
+        let count = unread.count().unwrap_or(0);
+        let mut text = move || str::from_utf8(unread.text().unwrap_or_default());
         (0..count).map(move |_| (text().unwrap_or_default(), text().unwrap_or_default()))
     }
 
@@ -113,20 +121,19 @@ impl<'a> Tags<'a> {
 
 impl<'a> Attempts<'a> {
     /// Reads the attempts at the beginning of `row`; returns the bytes after them.
-    pub(super) fn read(row: &'a [u8]) -> Result<(Attempts<'a>, &'a [u8]), NotARow> {
-        let mut decoder = Decoder::new(row);
-        for _ in 0..decoder.count()? {
-            decoder.attempt()?;
+    pub(super) fn read(row: Unread<'a>) -> Result<(Attempts<'a>, Unread<'a>), NotARow> {
+        let mut unread = row;
+        for _ in 0..unread.count()? {
+            EncodedAttempt::read(&mut unread)?;
         }
-        let rest = decoder.rest();
-        Ok((Attempts(&row[..row.len() - rest.len()]), rest))
+        Ok((Attempts(&row.0[..row.0.len() - unread.0.len()]), unread))
     }
 
     /// The attempts in their order.
     pub(crate) fn iter(self) -> impl Iterator<Item = EncodedAttempt<'a>> {
-        let mut decoder = Decoder::new(self.0);
-        let count = decoder.count().unwrap_or(0);
-        (0..count).map_while(move |_| decoder.attempt().ok())
+        let mut unread = Unread(self.0);
+        let count = unread.count().unwrap_or(0);
+        (0..count).map_while(move |_| EncodedAttempt::read(&mut unread).ok())
     }
 
     /// Whether there are none.

@@ -239,8 +239,8 @@ impl Sink for Body {
         }
         if self.scanning {
             self.count(
-                c.unwrap_or_default().encode_utf8(&mut [0; 4])[..c.map_or(0, char::len_utf8)]
-                    .as_bytes(),
+                &c.unwrap_or_default().encode_utf8(&mut [0; 4]).as_bytes()
+                    [..c.map_or(0, char::len_utf8)],
             );
             self.begin();
             self.scanner.char(c, from, to);

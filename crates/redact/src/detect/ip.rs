@@ -10,7 +10,6 @@ pub(crate) const DETECTOR: Detector = Detector {
     places: &[digits(&[1, 2, 3], DOT)],
     colon: Some(v6),
     digits_min: 4,
-    ..Detector::NEW
 };
 
 fn word(b: Option<u8>) -> bool {

@@ -18,7 +18,6 @@ pub(crate) const DETECTOR: Detector = Detector {
     ],
     colon: Some(at_colon),
     digits_min: 1,
-    ..Detector::NEW
 };
 
 fn at_colon(view: &View<'_>, colon: usize) -> Option<Span> {
