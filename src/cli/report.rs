@@ -33,7 +33,7 @@ pub struct Args {
     /// Groups: day, org, model, provider, route, caller
     #[arg(long, value_delimiter = ',', default_value = "day,org,model", value_parser = dim)]
     by: Vec<Dim>,
-    /// Format of the report
+    /// Format
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
     /// Time zone of the days, e.g. Europe/Berlin

@@ -1,8 +1,8 @@
 //! The SDK of a caller, as its headers name it.
 //!
 //! Stage 5 of the walk. Pure. Guarantees: a short name of letters, digits and a few marks, without
-//! what looks like a credential; nothing else of the headers. Does not: believe it (a caller can
-//! send any name), or tell tools apart that send the same headers.
+//! what looks like a credential or would be redacted; nothing else of the headers. Does not:
+//! believe it (a caller can send any name), or tell tools apart that send the same headers.
 //!
 //! # Source
 //! openai-python, openai-node, anthropic-sdk-python and -typescript send `user-agent: OpenAI/Python
@@ -11,13 +11,15 @@
 
 use http::{HeaderMap, header};
 
-use crate::redact;
+use super::credential::Shown;
+use crate::redact::{self, Rules};
 
 /// The longest name that is kept; a longer one is cut.
 const CLIENT_BYTES_MAX: usize = 48;
 
-/// Name and version, `openai-python/2.9.0`; empty if the headers name none.
-pub fn of(headers: &HeaderMap) -> String {
+/// Name and version, `openai-python/2.9.0`; empty if the headers name none, or if something in it
+/// would be redacted.
+pub fn of(headers: &HeaderMap, rules: &Rules) -> String {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
     let mut words = agent.unwrap_or_default().split_ascii_whitespace();
@@ -37,7 +39,10 @@ pub fn of(headers: &HeaderMap) -> String {
         }
         _ => plain([first, "", "", "", ""]),
     };
-    if redact::holds_secret(first) { String::new() } else { name }
+    let shown = Shown::in_headers(headers);
+    let says_more = [first, second, language, version].into_iter().any(|part| shown.are_in(part))
+        || !(rules.is_harmless(&name) || redact::text(rules, &name).1.is_empty());
+    if says_more { String::new() } else { name }
 }
 
 fn is_version(word: &str) -> bool {
@@ -61,10 +66,12 @@ mod tests {
     use http::{HeaderName, HeaderValue};
 
     use super::*;
+    use crate::redact::RulesSpec;
 
     #[test]
     fn sdks_are_named_with_their_version() {
         let long = "x".repeat(100);
+        let rules = Rules::compile(&RulesSpec::default()).expect("rules");
         for (agent, language, version, expected) in [
             ("OpenAI/Python 2.9.0", "python", "2.9.0", "openai-python/2.9.0"),
             ("AsyncOpenAI/Python 2.9.0", "python", "2.9.0", "openai-python/2.9.0"),
@@ -80,6 +87,9 @@ mod tests {
             ("jane.doe@example.com", "", "", ""),
             ("+14155550132", "", "", ""),
             ("sk-proj-abcdefghijklmnopqrstuvwxyz0123456789ABCD", "", "", ""),
+            ("sk-ant-api03-abcdef", "", "", ""),
+            ("sdk/1.0", "python", "sk-ant-api03-abcdef", ""),
+            ("Bearer tg-lab-key", "", "", ""),
             ("", "", "", ""),
             (&long, "", "", &long[..CLIENT_BYTES_MAX]),
         ] {
@@ -94,7 +104,7 @@ mod tests {
                     headers.insert(HeaderName::from_static(name), value);
                 }
             }
-            assert_eq!(of(&headers), expected, "{agent}");
+            assert_eq!(of(&headers, &rules), expected, "{agent}");
         }
     }
 }

@@ -146,7 +146,7 @@ impl Walk<'_> {
         let (id, version) = (self.request_id.clone(), Arc::clone(&self.policy.version));
         let begun =
             Row::begin(self.gateway.clock.wall_ms(), caller.org.clone(), route, id, version);
-        let client = client::of(&self.head.headers);
+        let client = client::of(&self.head.headers, self.policy.redaction.of(&caller.org));
         let row = Row { caller: Arc::clone(&caller.name), endpoint, client, ..begun };
         Record::open(self.gateway, Arc::clone(&self.policy), row, self.started)
     }

@@ -6,7 +6,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::json;
 
-use crate::support::{Gateway, Provider, SECRET, Setup, chat, jwt, request};
+use crate::support::{Gateway, Provider, SECRET, Setup, a_processor, chat, jwt, request};
 
 fn gzip(text: &str) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
@@ -113,12 +113,4 @@ fn tickets_are_found_among_megabytes_of_other_fields() {
     let result = reply.ok().json()["results"][0].clone();
     assert_eq!((&result["status"], &result["error"]["param"]), (&json!(400), &json!("body")));
     assert!(reply.text().contains("is given twice"), "{}", reply.text());
-}
-
-/// The first processor that this test may use.
-fn a_processor() -> String {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let allowed =
-        status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap().trim();
-    allowed.split([',', '-']).next().unwrap().to_owned()
 }

@@ -56,6 +56,14 @@ pub fn within<T>(patience: Duration, mut ask: impl FnMut() -> Option<T>) -> Opti
     }
 }
 
+/// The first processor that this test may use.
+pub fn a_processor() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let allowed =
+        status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap().trim();
+    allowed.split([',', '-']).next().unwrap().to_owned()
+}
+
 /// Sends a signal by the system call, so that no program `kill` is needed.
 pub fn signal(process: &Child, signal: Signal) {
     kill_process(Pid::from_child(process), signal).expect("a process that runs");
