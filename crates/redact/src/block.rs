@@ -63,6 +63,33 @@ impl Block {
         })
     }
 
+    /// ASCII letters.
+    #[inline(always)]
+    pub(crate) fn letters(&self) -> u64 {
+        self.bits(|v| within(v | u8x16::splat(0x20), b'a', b'z'))
+    }
+
+    /// Capitals of ASCII.
+    #[inline(always)]
+    pub(crate) fn capitals(&self) -> u64 {
+        self.bits(|v| within(v, b'A', b'Z'))
+    }
+
+    /// The first bytes of characters that are not ASCII, and the byte `other`.
+    #[inline(always)]
+    pub(crate) fn leads_or(&self, other: u8) -> u64 {
+        self.bits(|v| within(v, 0xC0, 0xFF) | is(v, other))
+    }
+
+    /// These letters, in both cases.
+    #[inline(always)]
+    pub(crate) fn letters_of(&self, small: [u8; 3]) -> u64 {
+        self.bits(|v| {
+            let v = v | u8x16::splat(0x20);
+            is(v, small[0]) | is(v, small[1]) | is(v, small[2])
+        })
+    }
+
     /// `+`
     #[inline(always)]
     pub(crate) fn pluses(&self) -> u64 {
@@ -135,6 +162,11 @@ mod tests {
                         let special = matches!(byte, b'"' | b'\\' | 0..=0x1F | 0x80..);
                         assert_eq!(block.special(), expected(special), "{byte} at {at} of {len}");
                     }
+                    assert_eq!(block.letters(), expected(byte.is_ascii_alphabetic()), "{byte}");
+                    assert_eq!(block.capitals(), expected(byte.is_ascii_uppercase()), "{byte}");
+                    assert_eq!(block.leads_or(4), expected(byte == 4 || byte >= 0xC0), "{byte}");
+                    let of = matches!(byte, b'a' | b'A' | b'b' | b'B' | b'd' | b'D');
+                    assert_eq!(block.letters_of(*b"abd"), expected(of), "{byte}");
                     assert_eq!(block.pluses(), expected(byte == b'+'), "{byte} at {at} of {len}");
                     let number = (b'-'..=b'9').contains(&byte)
                         || b" ()[]+\x08\t\n\x0B\x0C".contains(&byte)

@@ -19,6 +19,7 @@ use frame::Frame;
 use messages::Message;
 
 use crate::bounds::REJECT_LOOK_BYTES_MAX;
+use crate::detect::words::KeyMemo;
 use crate::facts::{Number, Tally};
 use crate::mask::Own;
 use crate::out::Out;
@@ -99,6 +100,8 @@ pub(crate) struct Body {
     pub(crate) out: Out,
     scanner: Scanner,
     frames: Vec<Frame>,
+    /// What their keys say of numbers.
+    keys: KeyMemo,
     /// Routing keys seen.
     seen: u8,
     /// The string at hand is looked at.
@@ -193,6 +196,7 @@ impl Body {
             continuation_bytes: 0,
             out: Out::default(),
             frames: Vec::with_capacity(8),
+            keys: KeyMemo::default(),
             seen: 0,
             scanning: false,
             waiting: None,

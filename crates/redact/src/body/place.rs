@@ -17,7 +17,7 @@ impl Body {
         }
         let (words, name) = (self.rules.words, &frame.name[..frame.name_len as usize]);
         let inherited = || (frame.phones && !words.is_neutral(name)).then_some(Says::Phone);
-        let says = words.key(name).or_else(inherited);
+        let says = self.keys.key(words, name).or_else(inherited);
         // The lists that this one stands in have the same key, and so do those that follow in them.
         for frame in self.frames.iter_mut().rev() {
             frame.says = Some(says);
@@ -93,14 +93,14 @@ impl Body {
 
     /// Whether the value that begins stands under a key that is about telephones, or in an object
     /// that does.
-    pub(crate) fn under_phones(&self) -> bool {
-        let Some(frame) = self.top() else { return false };
+    pub(crate) fn under_phones(&mut self) -> bool {
+        let Some(frame) = self.frames.last() else { return false };
         let (words, name) = (self.rules.words, &frame.name[..frame.name_len as usize]);
         // The key of a list was looked at when it began, and no word is shorter.
         if !frame.object || name.len() < 3 {
             return frame.phones;
         }
-        match words.key(name) {
+        match self.keys.key(words, name) {
             Some(Says::Phone) => words.is_strong(name),
             Some(Says::Identifier) => false,
             None => frame.phones && !words.is_neutral(name),

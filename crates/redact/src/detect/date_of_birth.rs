@@ -4,7 +4,7 @@
 //! of the month. Does not: find an age, a year alone or a date that no word stands before.
 
 use super::places::{ANY, DASH, DOT, LETTER, MARK, SPACE, WIDE, digits};
-use super::shape::{called, is_day};
+use super::shape::{Names, is_day};
 use super::{Detector, Digits, Span, View};
 
 /// Dates of birth.
@@ -19,7 +19,7 @@ pub(crate) const DETECTOR: Detector = Detector {
     ..Detector::NEW
 };
 
-const WORDS: &[&str] = &[
+static WORDS: Names = Names::new(&[
     "born",
     "birth",
     "birthday",
@@ -77,7 +77,7 @@ const WORDS: &[&str] = &[
     "الميلاد",
     "जन्म",
     "जन्मतिथि",
-];
+]);
 /// Months as they begin in English and its kin, for a name before the day.
 const MONTHS: &[&[u8]] = &[
     b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec",
@@ -110,7 +110,7 @@ fn find(at: &Digits<'_>) -> Option<Span> {
         && view.before(start - 1).is_some_and(|b| b.is_ascii_digit());
     let time = view.at(end) == Some(b'T') && view.at(end + 1).is_some_and(|b| b.is_ascii_digit());
     let alone = !part(view.before(start)) && (!part(view.at(end)) || time) && !joined;
-    (alone && called(view, start, WORDS)).then_some((start, end))
+    (alone && WORDS.call(view, start)).then_some((start, end))
 }
 
 /// The number at `i`, of at most four digits, and where it ends.
@@ -169,7 +169,7 @@ fn day_first(view: &View<'_>, q: usize) -> Option<Span> {
 /// Where the year ends that follows the name of a month and a word or two.
 fn after_name(view: &View<'_>, from: usize) -> Option<usize> {
     let rest = &view.text[from..view.text.len().min(from + 2 * NAME_MAX)];
-    let letters = rest.iter().position(|b| b.is_ascii_digit())?;
+    let letters = rest.iter().position(|b| b.is_ascii_digit()).filter(|n| *n >= 3)?;
     let words = rest[..letters].iter().filter(|b| b.is_ascii_alphabetic() || **b >= 0x80).count();
     let marks = rest[..letters]
         .iter()

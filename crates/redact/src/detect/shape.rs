@@ -82,9 +82,43 @@ pub(crate) fn is_day(month: u64, day: u64) -> bool {
     (1..=12).contains(&month) && (1..=31).contains(&day)
 }
 
+/// Words in small letters, and the bytes that they begin with.
+#[derive(Debug)]
+pub(crate) struct Names {
+    words: &'static [&'static str],
+    first: [bool; 256],
+}
+
+impl Names {
+    pub(crate) const fn new(words: &'static [&'static str]) -> Names {
+        let (mut first, mut i) = ([false; 256], 0);
+        while i < words.len() {
+            first[words[i].as_bytes()[0] as usize] = true;
+            i += 1;
+        }
+        Names { words, first }
+    }
+
+    /// The same as [`called`], for many words.
+    pub(crate) fn call(&self, view: &View<'_>, start: usize) -> bool {
+        is_called(view, start, self.words, |b| self.first[usize::from(b)])
+    }
+}
+
 /// Whether one of `words`, in small letters, stands before `start` in the same line and sentence,
 /// with no other identifier between. A letter beside it makes it another word.
 pub(crate) fn called(view: &View<'_>, start: usize, words: &[&str]) -> bool {
+    is_called(view, start, words, |_| true)
+}
+
+/// `may_begin`: whether one of them may begin with a byte.
+#[inline(always)]
+fn is_called(
+    view: &View<'_>,
+    start: usize,
+    words: &[&str],
+    may_begin: impl Fn(u8) -> bool,
+) -> bool {
     let text = &view.text[view.lo.max(start.saturating_sub(WORD_REACH))..start];
     let letter = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphabetic);
     let mut digits = 0;
@@ -96,7 +130,8 @@ pub(crate) fn called(view: &View<'_>, start: usize, words: &[&str]) -> bool {
         if digits == OTHER_MIN || ends || *b == b'\n' {
             return false;
         }
-        if !(b.is_ascii_alphabetic() || *b >= 0xC0) || letter(before) {
+        let begins = b.is_ascii_alphabetic() || *b >= 0xC0;
+        if !begins || letter(before) || !may_begin(b.to_ascii_lowercase()) {
             continue;
         }
         let is = |word: &&str| {

@@ -11,6 +11,7 @@ use aho_corasick::{Anchored, MatchKind, StartKind};
 
 use super::View;
 use super::word_lists::{IDENTIFIER, IN_NAMES, LABELS, NUMBER_IS, OWNERS, PHONE};
+use crate::block::{self, Block};
 use crate::fold::{TELEPHONE, is_alphanumeric, is_unspaced};
 
 /// The meaning of a word.
@@ -139,14 +140,12 @@ impl Words {
         if !self.first[usize::from(b)] {
             return false;
         }
-        if !b.is_ascii_alphabetic() {
-            return true;
-        }
         let (first, bit) = (usize::from(b & 31), 1 << (text.get(i + 1).map_or(0, |b| b & 31)));
         if self.second[first] & bit == 0 {
             return false;
         }
         i == 0
+            || !b.is_ascii_alphabetic()
             || !text[i - 1].is_ascii_alphabetic()
             || self.endings[first] & bit != 0
             || camel(text, i)
@@ -163,6 +162,20 @@ impl Words {
             || (1..word.len()).any(|i| {
                 begins(i, &self.endings) || word[i].is_ascii_uppercase() && begins(i, &self.labels)
             })
+    }
+
+    /// One bit for each place of the block at `at` where a word may begin, as far as whole blocks
+    /// tell: the first letters of words, capitals inside them, the letters of [`ENDING_PAIRS`], and
+    /// all that is not ASCII.
+    fn may_begin_in(text: &[u8], at: usize) -> u64 {
+        let block = Block::of(text, at);
+        let letters = block.letters();
+        let before = at > 0 && text[at - 1].is_ascii_alphabetic();
+        let inside = letters << 1 | u64::from(before);
+        let [firsts, seconds] = ENDING_PAIRS;
+        // The byte after the block is not seen.
+        let endings = block.letters_of(firsts) & (block.letters_of(seconds) >> 1 | 1 << 63);
+        letters & (!inside | block.capitals() | endings) | block.leads_or(TELEPHONE)
     }
 
     /// Tells the words that begin at `start` and where they end, the shortest first. Whether they
@@ -240,6 +253,45 @@ impl Words {
     }
 }
 
+/// The first two letters of the words that may end a longer one, in small letters: the first ones,
+/// and the second ones.
+const ENDING_PAIRS: [[u8; 3]; 2] = [*b"ptf", *b"hea"];
+
+/// The meaning of the keys that were asked for last: those of a list of objects are the same ones.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct KeyMemo([KnownKey; KEYS_KNOWN]);
+
+/// Keys that are remembered, and the bytes of the longest.
+const KEYS_KNOWN: usize = 16;
+const KNOWN_MAX: usize = 22;
+
+/// A key and its meaning; an empty one has none.
+#[derive(Clone, Copy, Debug, Default)]
+struct KnownKey {
+    name: [u8; KNOWN_MAX],
+    len: u8,
+    says: Option<Says>,
+}
+
+impl KeyMemo {
+    /// What [`Words::key`] says.
+    pub(crate) fn key(&mut self, words: &Words, key: &[u8]) -> Option<Says> {
+        if key.len() > KNOWN_MAX {
+            return words.key(key);
+        }
+        let ends = key
+            .first()
+            .zip(key.last())
+            .map_or(0, |(a, b)| usize::from(a.wrapping_mul(3) ^ b.wrapping_mul(5)));
+        let known = &mut self.0[(ends + key.len() * 7) % KEYS_KNOWN];
+        if known.name[..usize::from(known.len)] != *key {
+            known.name[..key.len()].copy_from_slice(key);
+            (known.len, known.says) = (key.len() as u8, words.key(key));
+        }
+        known.says
+    }
+}
+
 /// How far before a number a telephone word may stand.
 pub(crate) const WORD_BEFORE: usize = 64;
 
@@ -263,6 +315,8 @@ pub(crate) struct Seen {
     to: usize,
     /// In the order in which they begin.
     words: Vec<Place>,
+    /// Where those for telephones begin.
+    phones: Vec<usize>,
 }
 
 /// A word, whether or not it stands alone.
@@ -278,6 +332,7 @@ impl Seen {
     pub(crate) fn clear(&mut self) {
         (self.from, self.to) = (0, 0);
         self.words.clear();
+        self.phones.clear();
     }
 
     /// Looks for the words that begin in `from..to`, as far as they are not known.
@@ -295,24 +350,44 @@ impl Seen {
             let from = from.saturating_sub(PREFIX_MAX);
             (self.from, self.to) = (from, from);
             self.words.clear();
+            self.phones.clear();
         }
         if self.words.len() > KEPT_MAX {
             self.words.drain(..self.words.partition_point(|w| w.start < from));
+            self.phones.drain(..self.phones.partition_point(|start| *start < from));
             self.from = from;
         }
-        let mut after_letter =
-            self.to > 0 && text.get(self.to - 1).is_some_and(u8::is_ascii_alphabetic);
-        for (i, b) in text.get(self.to..to).unwrap_or_default().iter().enumerate() {
-            // Most places are inside a word, and most letters there begin no ending.
-            let inside =
-                after_letter && b.is_ascii_lowercase() && words.endings[usize::from(*b & 31)] == 0;
-            after_letter = b.is_ascii_alphabetic();
-            let start = self.to + i;
-            if !inside && words.first[usize::from(*b)] && words.may_begin(text, start) {
-                words.at(text, start, |stop, entry| self.words.push(Place { start, stop, entry }));
+        let until = to.min(text.len());
+        let mut at = self.to;
+        while at < until {
+            let here = u64::MAX >> (block::LEN - (until - at).min(block::LEN));
+            let mut starts = Words::may_begin_in(text, at) & here;
+            while starts != 0 {
+                let start = at + starts.trailing_zeros() as usize;
+                starts &= starts - 1;
+                if words.may_begin(text, start) {
+                    self.add(words, text, start);
+                }
             }
+            at += block::LEN;
         }
         self.to = self.to.max(to);
+    }
+
+    /// Takes the words that begin at `start`.
+    fn add(&mut self, words: &Words, text: &[u8], start: usize) {
+        words.at(text, start, |stop, entry| {
+            self.words.push(Place { start, stop, entry });
+            if entry.says == Says::Phone {
+                self.phones.push(start);
+            }
+        });
+    }
+
+    /// Whether a telephone word begins in `from..to`, as far as it was looked for.
+    fn has_phone(&self, from: usize, to: usize) -> bool {
+        let before = self.phones.partition_point(|start| *start < to);
+        before > 0 && self.phones[before - 1] >= from
     }
 
     /// Those that begin before `to`, and those from there on.
@@ -393,12 +468,10 @@ impl Nearby<'_> {
         first.map(|(_, says)| says)
     }
 
-    /// Whether it was looked for words in `from..to` before, and there are none:
-    /// [`Nearby::may_say_phone`] takes little.
-    pub(crate) fn are_known_to_be_silent(&self, view: &View<'_>, from: usize, to: usize) -> bool {
+    /// Whether it was looked for words in `from..to` before: [`Nearby::may_say_phone`] takes little.
+    pub(crate) fn are_known(&self, view: &View<'_>, from: usize, to: usize) -> bool {
         let seen = self.seen.borrow();
-        let known = seen.from <= from && to.min(view.text.len()) <= seen.to;
-        known && seen.words.last().is_none_or(|word| word.start < from)
+        seen.from <= from && to.min(view.text.len()) <= seen.to
     }
 
     /// Whether a telephone word may begin in `from..to`.
@@ -412,8 +485,7 @@ impl Nearby<'_> {
             let whole = further + self.words.longest <= view.text.len();
             seen.look(self.words, view.text, from, if whole { further } else { to });
         }
-        let mut near = seen.words.iter().rev().take_while(|w| w.start >= from);
-        if near.any(|w| w.start < to && w.entry.says == Says::Phone) {
+        if seen.has_phone(from, to) {
             return true;
         }
         // Where the text is cut off a word may begin that is a part of another one.
@@ -467,4 +539,26 @@ fn owned(before: &[u8]) -> bool {
         || word.ends_with(b"'s")
         || word.ends_with(b"'")
         || OWNERS.iter().any(|owner| word.eq_ignore_ascii_case(owner.as_bytes()))
+}
+
+#[cfg(test)]
+#[test]
+fn no_word_begins_where_blocks_show_none() {
+    let words = Words::all().expect("the words");
+    for list in [LABELS, PHONE, IDENTIFIER] {
+        for word in list.split_whitespace().filter(|w| *w != "☎") {
+            for form in [word.to_owned(), word.to_uppercase()] {
+                for before in ["", " ", "1", "x", "X", "é"] {
+                    let bare = form.trim_matches('*').replace('-', " ");
+                    for from in [0, 60, 63] {
+                        let text = format!("{}{before}{bare}", ".".repeat(from));
+                        let (text, start) = (text.as_bytes(), from + before.len());
+                        let block = Words::may_begin_in(text, start - start % block::LEN);
+                        let told = block >> (start % block::LEN) & 1 == 1;
+                        assert!(told || !words.may_begin(text, start), "{before}{word} at {from}");
+                    }
+                }
+            }
+        }
+    }
 }

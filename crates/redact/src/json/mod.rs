@@ -313,12 +313,21 @@ impl Tokenizer {
                 sink.plain(&rest[..n], self.offset, ends && self.offset == self.text_at)?;
             }
             self.high = None;
-            if !ends {
-                return Ok(n);
-            }
-            self.offset += n as u64;
-            self.string_end(sink)?;
-            return Ok(n + 1);
+            return match rest[n..] {
+                [b'"', ..] => {
+                    self.offset += n as u64;
+                    self.string_end(sink)?;
+                    Ok(n + 1)
+                }
+                // Most escapes stand between two runs of plain text.
+                [b'\\', escaped, ..] if escaped != b'u' => {
+                    self.from = self.offset + n as u64;
+                    self.offset = self.from + 1;
+                    self.escape(escaped, sink)?;
+                    Ok(n + 2)
+                }
+                _ => Ok(n),
+            };
         }
         self.from = self.offset;
         match rest[0] {

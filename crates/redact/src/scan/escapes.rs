@@ -338,18 +338,28 @@ impl Scanner {
     /// Takes text that stands outside the strings of a JSON text inside, up to what may be coded or
     /// the end of the room for it: how many bytes were taken.
     pub(crate) fn outside(&mut self, text: &[u8], at: u64) -> usize {
-        let room = WINDOW.saturating_sub(self.window.len());
-        for (i, &b) in text.iter().enumerate().take(room) {
+        let room = WINDOW.saturating_sub(self.window.len()).min(text.len());
+        let (mut from, mut end) = (0, room);
+        for (i, &b) in text[..room].iter().enumerate() {
             match b {
                 b'{' | b'}' | b'[' | b']' | b':' | b',' => {
-                    self.keys.mark(b, &self.window, self.rules.words)
+                    if i > from {
+                        self.run(&text[from..i], at + from as u64);
+                        from = i;
+                    }
+                    self.keys.mark(b, &self.window, self.rules.words);
                 }
-                b'%' | b'=' | b'\\' | b'"' | 0x7F => return i,
+                b'%' | b'=' | b'\\' | b'"' | 0x7F => {
+                    end = i;
+                    break;
+                }
                 _ => {}
             }
-            self.byte(b, at + i as u64, at + i as u64 + 1);
         }
-        text.len().min(room)
+        if end > from {
+            self.run(&text[from..end], at + from as u64);
+        }
+        end
     }
 
     /// Takes a character that stands in the string.

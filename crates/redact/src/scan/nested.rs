@@ -3,7 +3,7 @@
 //! Pure. Promises: lists and objects under a telephone key are remembered to a depth of 64,
 //! whatever stands between the key and the value. Does not: check that it is JSON.
 
-use super::super::detect::words::{Says, Words};
+use super::super::detect::words::{KeyMemo, Says, Words};
 
 /// A bit for each level; deeper ones count as the deepest.
 const DEPTH_MAX: u32 = 63;
@@ -27,12 +27,16 @@ pub(crate) struct NestedKeys {
     /// Where values begin, in the window, and whether their keys say that they are telephone
     /// numbers.
     values: Vec<(usize, bool)>,
+    /// Keys of the texts before, too.
+    known: KeyMemo,
 }
 
 impl NestedKeys {
     pub(crate) fn clear(&mut self) {
         self.values.clear();
-        *self = NestedKeys { values: std::mem::take(&mut self.values), ..NestedKeys::default() };
+        (self.depth, self.objects, self.phones) = (0, 0, 0);
+        (self.last, self.open) = (None, 0);
+        (self.own, self.strong) = (None, false);
     }
 
     /// The window has lost its first bytes.
@@ -79,7 +83,7 @@ impl NestedKeys {
                     .take()
                     .and_then(|(from, to)| window.get(from..to))
                     .unwrap_or_default();
-                self.own = words.key(key);
+                self.own = self.known.key(words, key);
                 let inherited =
                     self.own.is_none() && self.phones & bit != 0 && !words.is_neutral(key);
                 if inherited {

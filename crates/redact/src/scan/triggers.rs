@@ -53,11 +53,15 @@ impl Triggers {
     pub(crate) fn pass(&mut self, text: &[u8], barrier: usize) {
         self.barrier = barrier;
         let inside = barrier.wrapping_sub(self.block);
-        let number = |b: Option<&u8>| {
-            b.is_some_and(|b| matches!(b, b'0'..=b'9' | b'-' | b'.' | b',' | b':'))
-        };
+        let joint = |b: u8| matches!(b, b'-' | b'.' | b',' | b':');
+        let [before, here, next] =
+            [barrier.wrapping_sub(1), barrier, barrier + 1].map(|i| text.get(i).copied());
         // A group of digits that went on what stands before the barrier may begin a number now.
-        let parted = number(text.get(barrier)) && number(text.get(barrier.wrapping_sub(1)));
+        let parted = match (before, here, next) {
+            (Some(before), Some(b'0'..=b'9'), _) => before.is_ascii_digit() || joint(before),
+            (Some(b'0'..=b'9'), Some(here), Some(b'0'..=b'9')) => joint(here),
+            _ => false,
+        };
         if parted || self.skipped > barrier || inside >= 2 * block::LEN {
             (self.block, self.mask, self.ahead, self.skipped) =
                 (barrier.wrapping_sub(block::LEN), 0, None, 0);

@@ -3,7 +3,7 @@
 //! Source: ICAO Doc 9303 part 4 (a document number has at most nine characters).
 
 use super::super::places::{ANY, UPPER, after_letters, digits};
-use super::super::shape::called;
+use super::super::shape::Names;
 use super::super::{Detector, Digits, Span, glued};
 
 /// Numbers of passports.
@@ -19,7 +19,7 @@ pub(crate) const DETECTOR: Detector = Detector {
     ..Detector::NEW
 };
 
-const WORDS: &[&str] = &[
+static WORDS: Names = Names::new(&[
     "passport",
     "passports",
     "passport no",
@@ -45,7 +45,7 @@ const WORDS: &[&str] = &[
     "여권",
     "जवाज़",
     "جواز",
-];
+]);
 /// Fewest digits.
 const DIGITS_MIN: usize = 5;
 /// Letters before the first digit.
@@ -70,7 +70,7 @@ fn find(at: &Digits<'_>) -> Option<Span> {
     let end = start + len;
     let digits = view.text[start..end].iter().filter(|b| b.is_ascii_digit()).count();
     let right = (6..=9).contains(&len) && digits >= DIGITS_MIN && !glued(view, start, end);
-    (right && called(view, start, WORDS)).then_some((start, end))
+    (right && WORDS.call(view, start)).then_some((start, end))
 }
 
 #[cfg(test)]

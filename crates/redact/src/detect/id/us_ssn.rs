@@ -51,12 +51,14 @@ fn called_ssn(view: &View<'_>, q: usize) -> bool {
     const NEAR: usize = 12;
     let from = view.lo.max(q.saturating_sub(NEAR + b"social security".len()));
     let before = &view.text[from..q];
-    [&b"ssn"[..], b"social security"].iter().any(|name| {
-        before.windows(name.len()).enumerate().any(|(i, w)| {
-            let letter = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphabetic);
-            let alone = !letter(i.checked_sub(1).and_then(|i| before.get(i)))
-                && !letter(before.get(i + name.len()));
-            w.eq_ignore_ascii_case(name) && alone && before.len() - i - name.len() <= NEAR
-        })
-    })
+    let letter = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphabetic);
+    let begins = |name: &&[u8], i: usize| {
+        let alone = !letter(i.checked_sub(1).and_then(|i| before.get(i)))
+            && !letter(before.get(i + name.len()));
+        let word = before.get(i..i + name.len());
+        let is_name = word.is_some_and(|w| w.eq_ignore_ascii_case(name));
+        is_name && alone && before.len() - i - name.len() <= NEAR
+    };
+    memchr::memchr2_iter(b's', b'S', before)
+        .any(|i| [&b"ssn"[..], b"social security"].iter().any(|name| begins(name, i)))
 }

@@ -5,7 +5,7 @@
 //! lists them. A number of a form that has no check digits needs a word before it.
 
 use super::super::places::{ALL, ANY, DASH, DOT, RUN_MAX, SPACE, after_letters, behind_mark};
-use super::super::shape::{called, luhn, mod_11_10, number, weighted};
+use super::super::shape::{Names, luhn, mod_11_10, number, weighted};
 use super::super::{Detector, Digits, Span, View};
 
 /// Value added tax identification numbers.
@@ -20,10 +20,10 @@ pub(crate) const DETECTOR: Detector = Detector {
     ..Detector::NEW
 };
 
-const WORDS: &[&str] = &[
+static WORDS: Names = Names::new(&[
     "vat", "vat id", "ust", "ustid", "mwst", "tva", "iva", "btw", "moms", "nip", "nif", "cif",
     "dph", "dič", "pvn", "pvm", "ddv", "oib", "uid", "afm", "cui", "vies",
-];
+]);
 /// Characters after the country's letters.
 const LEN_MAX: usize = 12;
 /// Letters and marks between the beginning and the first digit: "ATU", "CHE-", "ES B".
@@ -74,7 +74,7 @@ fn from(view: &View<'_>, start: usize) -> Option<Span> {
     (8..=len).rev().filter(|len| whole(ends[*len])).find_map(|len| {
         let right = match is_right(country, &body[..len]) {
             Some(right) => right,
-            None => has_form(country, &body[..len]) && called(view, start, WORDS),
+            None => has_form(country, &body[..len]) && WORDS.call(view, start),
         };
         right.then_some((start, ends[len]))
     })

@@ -214,7 +214,8 @@ fn may_be_labelled(view: &View<'_>, start: usize, words: Nearby<'_>) -> bool {
 
 /// Whether `b` may stand between a label and its number.
 fn is_mark(b: &u8) -> bool {
-    b" :.=#*_\"'`-".contains(b) || *b < b' ' && *b != b'\n'
+    matches!(*b, b' ' | b':' | b'.' | b'=' | b'#' | b'*' | b'_' | b'"' | b'\'' | b'`' | b'-')
+        || *b < b' ' && *b != b'\n'
 }
 
 /// Whether what stands between a label and a number joins them.
@@ -271,6 +272,6 @@ impl Candidate<'_> {
     fn counts_things(&self, last: usize) -> bool {
         let rest = self.view.text[self.groups[last].end()..].strip_prefix(b" ").unwrap_or_default();
         let len = rest.iter().take_while(|b| b.is_ascii_alphabetic()).count();
-        COUNTED.iter().any(|word| rest[..len].eq_ignore_ascii_case(word.as_bytes()))
+        len > 0 && COUNTED.iter().any(|word| rest[..len].eq_ignore_ascii_case(word.as_bytes()))
     }
 }

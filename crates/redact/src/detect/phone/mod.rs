@@ -77,26 +77,33 @@ pub(crate) fn find(
     }
     // Where words were looked for already they tell with the fewest bytes.
     let (from, to) = word_reach(q);
-    let silent = words.are_known_to_be_silent(view, from, to);
-    if silent && is_hopeless(view, q, words, hint, before) {
+    let known_words = words.are_known(view, from, to);
+    if known_words && is_hopeless(view, q, words, hint, before) {
         return None;
     }
     // An address is told by fewer bytes than most other things that have too few digits.
     if iso_date(view, q) || address(view, q) {
         return None;
     }
-    let few = !known.goes_on(q) && is_too_short(view, q, digits(view, q), words, hint);
-    if few {
+    let labelled = OnceCell::new();
+    let is_too_short = |digits: usize| {
+        digits < DIGITS_MIN
+            || digits < UNLABELLED_MIN
+                && view.before(q) != Some(b'+')
+                && !*labelled.get_or_init(|| is_labelled(view, q, words, hint))
+    };
+    // The number has too few digits for what stands before it.
+    if !known.goes_on(q) && is_too_short(digits(view, q)) {
         return None;
     }
     // Words around it are looked for last: most of a text has no number for which they matter.
-    if !silent && is_hopeless(view, q, words, hint, before) {
+    if !known_words && is_hopeless(view, q, words, hint, before) {
         return None;
     }
     let (groups, before_them) = known.read(view, q);
     let n = groups.len();
     let digits = groups[n - 1].total() - before_them;
-    if is_too_short(view, q, digits, words, hint) || a_date_follows(view, groups, before_them) {
+    if is_too_short(digits) || a_date_follows(view, groups, before_them) {
         return None;
     }
     let (start, plus, bracket) = prefix(view, q, groups);
@@ -123,20 +130,6 @@ pub(crate) fn find(
     }?;
     let end = c.groups[last].end();
     Some((start, extension(view, end).unwrap_or(end)))
-}
-
-/// Whether a number that begins at `q` has too few digits for what stands before it.
-fn is_too_short(
-    view: &View<'_>,
-    q: usize,
-    digits: usize,
-    words: Nearby<'_>,
-    hint: Option<Says>,
-) -> bool {
-    digits < DIGITS_MIN
-        || digits < UNLABELLED_MIN
-            && view.before(q) != Some(b'+')
-            && !is_labelled(view, q, words, hint)
 }
 
 /// Classes of bytes: may stand between two groups of digits that are one number (of what is not
