@@ -15,7 +15,7 @@ use super::block::{self, Block};
 use super::mask::Own;
 use super::out::Out;
 use super::rules::kind;
-use super::scan::{Blob, Look, Op, Scanner};
+use super::scan::{Blob, Look, Op, Scanner, holds_quoted_at};
 use super::{
     Action, Attachments, BodyRedactor, Finding, Ledger, RedactError, Redacted, Rules, Schema,
 };
@@ -221,6 +221,7 @@ impl Rules {
         rules.secrets.is_none()
             && rules.at_colon.is_empty()
             && !rules.windowed()
+            && !holds_quoted_at(text)
             && (0..text.len()).step_by(block::LEN).all(|at| {
                 let block = Block::of(text, at);
                 digits += block.digits().count_ones();

@@ -19,7 +19,7 @@ use frame::Frame;
 use messages::Message;
 
 use crate::bounds::REJECT_LOOK_BYTES_MAX;
-use crate::detect::words::KeyMemo;
+use crate::detect::key_memo::KeyMemo;
 use crate::facts::{Number, Tally};
 use crate::mask::Own;
 use crate::out::Out;

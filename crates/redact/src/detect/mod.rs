@@ -14,6 +14,7 @@ pub(crate) mod email;
 mod iban;
 mod id;
 mod ip;
+pub(crate) mod key_memo;
 mod mac_address;
 pub(crate) mod phone;
 pub(crate) mod places;

@@ -257,41 +257,6 @@ impl Words {
 /// and the second ones.
 const ENDING_PAIRS: [[u8; 3]; 2] = [*b"ptf", *b"hea"];
 
-/// The meaning of the keys that were asked for last: those of a list of objects are the same ones.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct KeyMemo([KnownKey; KEYS_KNOWN]);
-
-/// Keys that are remembered, and the bytes of the longest.
-const KEYS_KNOWN: usize = 16;
-const KNOWN_MAX: usize = 22;
-
-/// A key and its meaning; an empty one has none.
-#[derive(Clone, Copy, Debug, Default)]
-struct KnownKey {
-    name: [u8; KNOWN_MAX],
-    len: u8,
-    says: Option<Says>,
-}
-
-impl KeyMemo {
-    /// What [`Words::key`] says.
-    pub(crate) fn key(&mut self, words: &Words, key: &[u8]) -> Option<Says> {
-        if key.len() > KNOWN_MAX {
-            return words.key(key);
-        }
-        let ends = key
-            .first()
-            .zip(key.last())
-            .map_or(0, |(a, b)| usize::from(a.wrapping_mul(3) ^ b.wrapping_mul(5)));
-        let known = &mut self.0[(ends + key.len() * 7) % KEYS_KNOWN];
-        if known.name[..usize::from(known.len)] != *key {
-            known.name[..key.len()].copy_from_slice(key);
-            (known.len, known.says) = (key.len() as u8, words.key(key));
-        }
-        known.says
-    }
-}
-
 /// How far before a number a telephone word may stand.
 pub(crate) const WORD_BEFORE: usize = 64;
 

@@ -91,10 +91,15 @@ pub(crate) fn as_it_is(text: &[u8]) -> usize {
     text.len()
 }
 
-/// Whether `=` and these two write a character of quoted-printable text that is looked for: `-`,
-/// `.`, `=`, `@`, `_`, `+`.
+/// Whether `=` and these two write a character of quoted-printable text that is looked for: a
+/// space, `-`, `.`, `=`, `@`, `_`, `+`.
 fn is_pair(a: u8, b: u8) -> bool {
-    matches!((a, b), (b'2', b'B' | b'D' | b'E') | (b'3', b'D') | (b'4', b'0') | (b'5', b'F'))
+    matches!((a, b), (b'2', b'0' | b'B' | b'D' | b'E') | (b'3', b'D') | (b'4', b'0') | (b'5', b'F'))
+}
+
+/// Whether a text may hold an `@` of quoted-printable text.
+pub(crate) fn holds_quoted_at(text: &[u8]) -> bool {
+    memchr::memchr_iter(b'=', text).any(|i| text[i + 1..].starts_with(b"40"))
 }
 
 /// Text that begins with a percent or an equals sign.
@@ -111,9 +116,9 @@ pub(crate) enum Decoded {
 }
 
 /// Tells what begins `text` as one look shows it: what [`Scanner::visible`] would say byte by byte.
-/// `last`: what is seen before it.
+/// `seen`: the text before it.
 #[inline]
-pub(crate) fn decode(text: &[u8], last: u8) -> Decoded {
+pub(crate) fn decode(text: &[u8], seen: &[u8]) -> Decoded {
     match *text {
         [b'%', a, b, ..] => {
             let mut pair = (a, b);
@@ -138,7 +143,7 @@ pub(crate) fn decode(text: &[u8], last: u8) -> Decoded {
             }
             Decoded::Open
         }
-        [b'=', a, b, next, ..] if is_pair(a, b) => match quoted_printable((a, b), last, next) {
+        [b'=', a, b, next, ..] if is_pair(a, b) => match quoted_printable((a, b), seen, next) {
             Some(byte) => Decoded::Coded(byte, Coding::QuotedPrintable, 3),
             None => Decoded::AsItIs(3),
         },
@@ -152,11 +157,13 @@ fn hex(b: u8) -> Option<u8> {
 }
 
 /// The character that an equals sign and two hex digits stand for in quoted-printable text, with
-/// `last` before them and `next` behind: where it makes sense as one, because an equals sign before
+/// `seen` before them and `next` behind: where it makes sense as one, because an equals sign before
 /// a number means something else as often.
-fn quoted_printable(pair: (u8, u8), last: u8, next: u8) -> Option<u8> {
+fn quoted_printable(pair: (u8, u8), seen: &[u8], next: u8) -> Option<u8> {
+    let last = seen.last().copied().unwrap_or_default();
     let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b >= 0x80;
     let (b, fits) = match pair {
+        (b'2', b'0') => (b' ', next.is_ascii_digit() && in_number(seen)),
         (b'2', b'B') => (b'+', next.is_ascii_digit()),
         (b'2', b'D') => (b'-', word(last) && next.is_ascii_alphabetic()),
         (b'2', _) => (b'.', word(last) && next.is_ascii_alphabetic()),
@@ -167,6 +174,20 @@ fn quoted_printable(pair: (u8, u8), last: u8, next: u8) -> Option<u8> {
         _ => (b'_', word(last) && next.is_ascii_alphabetic()),
     };
     fits.then_some(b)
+}
+
+/// Whether a text ends inside a number that begins with a plus: "+1", "+1 415". Behind other digits
+/// an equals sign and "20" may be an assignment: "1=202-555-0132".
+fn in_number(text: &[u8]) -> bool {
+    /// Bytes and digits of a number before its last group.
+    const REACH: usize = 20;
+    const DIGITS: usize = 10;
+    let text = &text[text.len().saturating_sub(REACH)..];
+    let is_part = |b: &u8| matches!(*b, b'0'..=b'9' | b' ' | b'-' | b'.' | b'(' | b')');
+    let Some(plus) = text.iter().rposition(|b| !is_part(b)).filter(|i| text[*i] == b'+') else {
+        return false;
+    };
+    (1..=DIGITS).contains(&text[plus..].iter().filter(|b| b.is_ascii_digit()).count())
 }
 
 /// Whether the string holds a JSON text.
@@ -288,8 +309,7 @@ impl Scanner {
     fn quoted_printable(&mut self, next: u8) {
         let soft = &mut self.soft;
         let pair = (soft.chars[1].0, soft.chars[2].0);
-        let last = self.window.last().copied().unwrap_or_default();
-        let Some(b) = quoted_printable(pair, last, next) else { return self.flush_soft() };
+        let Some(b) = quoted_printable(pair, &self.window, next) else { return self.flush_soft() };
         let (from, to) = (soft.chars[0].1, soft.chars[2].2);
         soft.n = 0;
         self.coding = Coding::QuotedPrintable;

@@ -1,6 +1,6 @@
 //! Strings that need no closer look: they hold none of the bytes that a match needs.
 
-use super::{Look, Scanner};
+use super::{Look, Scanner, holds_quoted_at};
 use crate::block::{self, Block};
 use crate::detect::secret;
 
@@ -12,16 +12,18 @@ const ADDRESS_MIN: usize = 6;
 const DATA_URL_MIN: usize = 8;
 
 /// Classes of bytes without which a short string holds no match: `@` and `%`, a dot or a bracket
-/// behind them, a colon, digits.
+/// behind them, a colon, digits, an equals sign.
 const AT: u8 = 1;
 const DOT: u8 = 2;
 const COLON: u8 = 4;
 const DIGIT: u8 = 8;
+const EQUALS: u8 = 16;
 const CLASS: [u8; 256] = {
     let mut class = [0; 256];
     (class[b'@' as usize], class[b'%' as usize]) = (AT, AT);
     (class[b'.' as usize], class[b'[' as usize]) = (DOT, DOT);
     class[b':' as usize] = COLON;
+    class[b'=' as usize] = EQUALS;
     let mut digit = b'0';
     while digit <= b'9' {
         class[digit as usize] = DIGIT;
@@ -51,18 +53,19 @@ impl Scanner {
             for b in text {
                 let class = CLASS[usize::from(*b)];
                 seen |= class;
-                digits += u32::from(class / DIGIT);
+                digits += u32::from(class == DIGIT);
             }
             let address = seen & AT != 0 && seen & DOT != 0 && text.len() >= ADDRESS_MIN;
             let colon = seen & COLON != 0
                 && (!self.rules.at_colon.is_empty() || text.len() >= DATA_URL_MIN);
-            return !address && !colon && digits < digits_min;
+            let quoted = seen & EQUALS != 0 && holds_quoted_at(text);
+            return !address && !colon && !quoted && digits < digits_min;
         }
         let mut digits = 0;
         (0..text.len()).step_by(block::LEN).all(|at| {
             let block = Block::of(text, at);
             digits += block.digits().count_ones();
             block.marks() == 0 && digits < digits_min
-        })
+        }) && !holds_quoted_at(text)
     }
 }

@@ -9,7 +9,6 @@ use aho_corasick::{Anchored, Input};
 use super::super::detect::data_url::Rest;
 use super::super::detect::places::RUN_MAX;
 use super::super::detect::secret::{More, Runs};
-use super::super::detect::words::{Nearby, Says};
 use super::super::detect::{
     AHEAD, BEHIND, DETECTORS, Digits, PLACES, View, data_url, email, phone, secret,
 };
@@ -17,7 +16,7 @@ use super::super::fold;
 use super::super::rules::{Compiled, KindId, Prefixes, Terms, kind};
 use super::tail::Tail;
 use super::triggers::Triggers;
-use super::{Found, HINT_REACH, Look, Scanner};
+use super::{Found, Look, Scanner};
 
 /// How far before its trigger a match may begin that is no address: "+(", "data".
 const START_BEFORE: usize = 4;
@@ -148,7 +147,10 @@ impl Scanner {
                 lo: self.barrier.max(q.saturating_sub(BEHIND)),
             };
             let found = match text[q] {
-                b'@' => self.email(&view, q),
+                b'@' => self.email(&view, q).map(|address| {
+                    let number = self.hidden_number(&view, &address);
+                    number.filter(|f| !names || is_international(text, f)).unwrap_or(address)
+                }),
                 b':' if names => None,
                 b':' => colon(&self.rules, &view, q),
                 _ if ids => None,
@@ -233,11 +235,7 @@ impl Scanner {
             }
         }
         if number.is_none() && rules.has(kind::PHONE) {
-            let hint = if self.from_start && q < HINT_REACH { self.hint } else { None };
-            let hint = if self.keys.says_phone(q, HINT_REACH) { Some(Says::Phone) } else { hint };
-            let words = Nearby { words: rules.words, seen: &self.words };
-            let known = &mut self.groups.borrow_mut();
-            number = found(phone::find(view, q, words, known, hint, self.listed), kind::PHONE);
+            number = found(self.phone(view, q, &mut self.groups.borrow_mut()), kind::PHONE);
         }
         let number = number?;
         let email = Some(self.local_end(view, number.end))

@@ -11,6 +11,7 @@
 mod apply;
 mod escapes;
 mod harmless;
+mod hidden;
 mod judge;
 mod markers;
 mod nested;
@@ -28,6 +29,7 @@ use super::detect::words::Says;
 use super::detect::{AHEAD, BEHIND, card, phone, words};
 use super::fold::{self, Fold};
 use super::rules::{Compiled, KindId};
+pub(crate) use escapes::holds_quoted_at;
 pub(crate) use sealed::{Head, Media};
 
 use escapes::{Decoded, Nested, Soft, Unescape};
@@ -343,7 +345,7 @@ impl Scanner {
     #[inline]
     fn coded(&mut self, text: &[u8], at: u64) -> usize {
         if !self.is_slow() && !self.is_outside() {
-            match escapes::decode(text, self.window.last().copied().unwrap_or_default()) {
+            match escapes::decode(text, &self.window) {
                 Decoded::Coded(b, coding, len) => {
                     self.coding = coding;
                     self.fold(Some(char::from(b)), at, at + len as u64);

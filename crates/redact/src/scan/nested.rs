@@ -3,7 +3,8 @@
 //! Pure. Promises: lists and objects under a telephone key are remembered to a depth of 64,
 //! whatever stands between the key and the value. Does not: check that it is JSON.
 
-use super::super::detect::words::{KeyMemo, Says, Words};
+use super::super::detect::key_memo::KeyMemo;
+use super::super::detect::words::{Says, Words};
 
 /// A bit for each level; deeper ones count as the deepest.
 const DEPTH_MAX: u32 = 63;
