@@ -8,6 +8,9 @@
 #![expect(clippy::disallowed_methods, reason = "it measures time")]
 #![expect(clippy::unwrap_used, reason = "a defect ends the program")]
 
+#[path = "support/texts.rs"]
+mod usual;
+
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
@@ -183,6 +186,13 @@ fn main() {
             })
             / 1e9
     };
+    if wanted("usual") {
+        for set in [usual::Set::Tuning, usual::Set::Report] {
+            for (name, text) in usual::all(set, SIZE / 8) {
+                println!("{set:?} {name:<16} {:>9.3}", rate(&chat(&text)));
+            }
+        }
+    }
     let escaped: String =
         texts[0].1.chars().take(SIZE / 6).map(|c| format!("\\u{:04x}", c as u32)).collect();
     if wanted("escaped") {

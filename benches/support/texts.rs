@@ -95,8 +95,9 @@ const LAST: &[&str] =
 const WORDS: &[&str] = &[
     "the", "meeting", "was", "moved", "because", "of", "a", "room", "that", "we", "could", "not",
     "get", "and", "so", "summary", "is", "written", "together", "for", "everyone", "who", "asked",
-    "in", "time", "result", "between", "question", "answer", "document", "change", "later", "other",
-    "value", "with", "under", "to", "each", "part", "table", "reason", "example", "service",
+    "in", "time", "result", "between", "question", "answer", "document", "change", "later",
+    "other", "value", "with", "under", "to", "each", "part", "table", "reason", "example",
+    "service",
 ];
 
 const KINDS: &[Kind] = &[
@@ -123,7 +124,9 @@ const KINDS: &[Kind] = &[
     Kind(
         "app log",
         &["2026-<m>-1<d1>T<t>:<s>:<s>.<d3>Z id=<d9> took <n3>ms <o>.<o>.<o>.<o>\n"],
-        &["[2026/<m>/0<d1> <t>:<s>:<s>,<d3>] INFO <w>.<w> - job <d8> done in <n5> us on <o>.<o>.<o>.<o>:<d4>\n"],
+        &[
+            "[2026/<m>/0<d1> <t>:<s>:<s>,<d3>] INFO <w>.<w> - job <d8> done in <n5> us on <o>.<o>.<o>.<o>:<d4>\n",
+        ],
     ),
     Kind(
         "access log",
@@ -153,7 +156,10 @@ const KINDS: &[Kind] = &[
     Kind(
         "price table",
         &["| <w> <w> | <n3>.<d2> | <n2> | <n4>.<d2> | 19% | <n5>.<d2> |\n"],
-        &["<w>\t<n2> x $<n1>,<d3>.<d2>\t<n2>%\t$<n2>,<d3>.<d2>\tSKU <d4>-<d3>\n", "Total: <n1> <d3> <d3>,<d2> EUR (<n2> <w>)\n"],
+        &[
+            "<w>\t<n2> x $<n1>,<d3>.<d2>\t<n2>%\t$<n2>,<d3>.<d2>\tSKU <d4>-<d3>\n",
+            "Total: <n1> <d3> <d3>,<d2> EUR (<n2> <w>)\n",
+        ],
     ),
     Kind(
         "UUIDs",
@@ -179,8 +185,12 @@ const KINDS: &[Kind] = &[
     ),
     Kind(
         "each 100 bytes",
-        &["Please write to the person in charge of it, <f><n3>@example.com or 4<d2>-5<d2>-<d4>, before the <w> <w> ends. "],
-        &["The <w> of <w> <w> goes to <l>.<f>@<w>.example.net, or by phone to +33 6 <d2> <d2> <d2> <d2> after the <w>; "],
+        &[
+            "Please write to the person in charge of it, <f><n3>@example.com or 4<d2>-5<d2>-<d4>, before the <w> <w> ends. ",
+        ],
+        &[
+            "The <w> of <w> <w> goes to <l>.<f>@<w>.example.net, or by phone to +33 6 <d2> <d2> <d2> <d2> after the <w>; ",
+        ],
     ),
     Kind(
         "phone list",
@@ -189,8 +199,13 @@ const KINDS: &[Kind] = &[
     ),
     Kind(
         "Chinese tickets",
-        &["客户<d4>报告订单<d10>没有在2026年<m>月收到，请联系。会议改期了，因为没有人同意房间安排。\n"],
-        &["工单#<d6>：用户反映系统在<t>:<s>出现错误<n3>次，电话1<d2>-<d4>-<d4>，请尽快处理。\n", "今天的会议讨论了第<n2>项，结果见附件。\n"],
+        &[
+            "客户<d4>报告订单<d10>没有在2026年<m>月收到，请联系。会议改期了，因为没有人同意房间安排。\n",
+        ],
+        &[
+            "工单#<d6>：用户反映系统在<t>:<s>出现错误<n3>次，电话1<d2>-<d4>-<d4>，请尽快处理。\n",
+            "今天的会议讨论了第<n2>项，结果见附件。\n",
+        ],
     ),
     Kind(
         "Arabic tickets",
