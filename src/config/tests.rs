@@ -1258,6 +1258,31 @@ fn secrets_are_neither_shown_nor_quoted() {
     }
 }
 
+/// Organisations share rules only if their words are compared in the same way.
+#[test]
+fn words_are_found_inside_longer_words_where_the_list_says_so() {
+    let list =
+        |whole_words: &str| format!("{{terms: [{{name: project, words: [Falcon]{whole_words}}}]}}");
+    let policy = policy(&format!(
+        "redaction:\n  orgs:\n    acme: {}\n    other: {}\n    same: {}\n    whole: {}\n",
+        list(", whole_words: false"),
+        list(", whole_words: false, case: true"),
+        list(", whole_words: false"),
+        list(", whole_words: true"),
+    ));
+    let rules = |name: &str| policy.redaction.of(&org(name));
+    for (name, expected) in [
+        ("acme", "[REDACTED_PROJECT]ry [REDACTED_PROJECT]ry [REDACTED_PROJECT]"),
+        ("other", "[REDACTED_PROJECT]ry falconry [REDACTED_PROJECT]"),
+        ("whole", "Falconry falconry [REDACTED_PROJECT]"),
+    ] {
+        let (out, _) = crate::redact::text(rules(name), "Falconry falconry Falcon");
+        assert_eq!(String::from_utf8_lossy(out.as_bytes()), expected, "{name}");
+    }
+    assert!(Arc::ptr_eq(rules("acme"), rules("same")));
+    assert!(!Arc::ptr_eq(rules("acme"), rules("whole")));
+}
+
 /// Names of customers and projects are counted, not shown.
 #[test]
 fn words_that_are_looked_for_are_not_shown() {

@@ -109,7 +109,7 @@ pub use bounds::CUSTOM_SPAN_MAX;
 pub use facts::{Facts, NamedModel, StoredKind, StoredObject};
 pub use ledger::Ledger;
 pub use mask::Own;
-pub use names::{Names, NamesError};
+pub use names::{Compare, Names, NamesError};
 pub use placeholder::{PlaceholderKey, Placeholders};
 pub use restore::{BodyRestorer, EventRestorer, Extra, Restored, Values};
 pub use rules::Rules;

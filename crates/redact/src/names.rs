@@ -2,10 +2,12 @@
 //!
 //! Pure and immutable. A text is read word by word; each word asks a filter of bits whether a name
 //! begins so, and few go on to the table. An automaton of as many words would take a hundred times
-//! the memory. Promises: of names that begin at one place the longest is found; whole words only;
-//! no name is found that is not in the list. Does not: find parts of words, or names over line ends
-//! other than those in the list.
+//! the memory. A list may ask for names inside longer words: then each character counts as a word.
+//!
+//! Guarantees: of the names that begin at one place, the longest is found; no name is found that is
+//! not in the list. Does not: find names over line ends, because a line is one name.
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use crate::bounds::{CUSTOM_SPAN_MAX, NAMES_MAX};
@@ -16,6 +18,21 @@ const FILTER_BITS: usize = 12;
 /// Begins a digest (FNV-1a, 64 bits).
 const SEED: u64 = 0xCBF2_9CE4_8422_2325;
 const FACTOR: u64 = 0x0000_0100_0000_01B3;
+
+/// How the names of a list are compared with a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Compare {
+    /// Upper and lower case are different.
+    pub case: bool,
+    /// A name is found only between the ends of words, never inside a longer word.
+    pub whole_words: bool,
+}
+
+impl Default for Compare {
+    fn default() -> Compare {
+        Compare { case: false, whole_words: true }
+    }
+}
 
 /// A list of names.
 #[derive(Clone)]
@@ -34,8 +51,7 @@ struct Table {
     first: [bool; 256],
     /// Bytes of the longest.
     longest: usize,
-    /// Upper and lower case are different.
-    case: bool,
+    compare: Compare,
     /// Tells lists apart.
     digest: u64,
 }
@@ -43,8 +59,27 @@ struct Table {
 impl std::fmt::Debug for Names {
     /// Names are people's: none is shown.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Table { starts, case, digest, .. } = &*self.0;
-        write!(f, "Names({}, {case}, {digest:x})", starts.len() - 1)
+        let Table { starts, compare, digest, .. } = &*self.0;
+        write!(f, "Names({}, {compare:?}, {digest:x})", starts.len() - 1)
+    }
+}
+
+impl PartialEq for Names {
+    /// The same names in the same order, compared in the same way.
+    fn eq(&self, other: &Names) -> bool {
+        let (own, other_table) = (&*self.0, &*other.0);
+        self.is(other)
+            || (own.digest, own.compare) == (other_table.digest, other_table.compare)
+                && own.starts == other_table.starts
+                && own.text == other_table.text
+    }
+}
+
+impl Eq for Names {}
+
+impl Hash for Names {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.digest.hash(state);
     }
 }
 
@@ -69,16 +104,15 @@ pub enum NamesError {
 
 impl Names {
     /// The names of a text, one in each line; white space around them and empty lines do not count.
-    /// `case`: upper and lower case are different.
     ///
     /// # Errors
     /// See [`NamesError`].
-    pub fn of_lines(lines: &str, case: bool) -> Result<Names, NamesError> {
+    pub fn of_lines(lines: &str, compare: Compare) -> Result<Names, NamesError> {
         let mut text = Vec::with_capacity(lines.len());
         let (mut starts, mut longest) = (vec![0_u32], 0);
         for (line, name) in lines.lines().enumerate() {
             let from = text.len();
-            name.trim().chars().for_each(|c| plain(c, case, &mut text));
+            name.trim().chars().for_each(|c| plain(c, compare.case, &mut text));
             let bytes = text.len() - from;
             if bytes == 0 {
                 continue;
@@ -96,7 +130,7 @@ impl Names {
             return Err(NamesError::Empty);
         }
         text.shrink_to_fit();
-        Ok(Names(Arc::new(Table::of(text.into(), starts.into(), longest, case))))
+        Ok(Names(Arc::new(Table::of(text.into(), starts.into(), longest, compare))))
     }
 
     /// How many there are.
@@ -124,19 +158,21 @@ impl Names {
     ) -> Option<(usize, usize)> {
         let table = &*self.0;
         let mut at = places.start;
-        let mut in_word = is_part(before(text, at));
+        let whole = table.compare.whole_words;
+        let mut in_word = whole && is_part(before(text, at));
+        let mut folded = Vec::new();
         while at < places.end {
             let b = text[at];
             if b < 0x80 && !table.first[usize::from(b)] {
-                in_word = b.is_ascii_alphanumeric();
+                in_word = whole && b.is_ascii_alphanumeric();
                 at += 1;
                 continue;
             }
             let (c, len) = character(text, at);
-            let part = is_part(Some(c));
+            let part = whole && is_part(Some(c));
             if !(part && in_word)
                 && table.first[usize::from(b)]
-                && let Some(end) = table.longest_at(text, at)
+                && let Some(end) = table.longest_at(text, at, &mut folded)
             {
                 return Some((at, end));
             }
@@ -148,14 +184,14 @@ impl Names {
 }
 
 impl Table {
-    fn of(text: Box<[u8]>, starts: Box<[u32]>, longest: usize, case: bool) -> Table {
+    fn of(text: Box<[u8]>, starts: Box<[u32]>, longest: usize, compare: Compare) -> Table {
         let count = starts.len() - 1;
         let (mut first, mut whole) = ([false; 256], SEED);
         let mut begins: usize = 0;
         for name in starts.windows(2).map(|w| &text[w[0] as usize..w[1] as usize]) {
-            words(name, |_, _| begins += 1);
+            words(name, compare.whole_words, |_| begins += 1);
             first[usize::from(name[0])] = true;
-            first[usize::from(name[0].to_ascii_uppercase())] |= !case;
+            first[usize::from(name[0].to_ascii_uppercase())] |= !compare.case;
             whole = name.iter().fold(whole ^ 0xFF, |digest, b| hash(digest, *b));
         }
         // Other forms of a letter may fold to the first of a name.
@@ -168,7 +204,7 @@ impl Table {
             starts,
             first,
             longest,
-            case,
+            compare,
             digest: whole,
         };
         for number in 0..count {
@@ -182,7 +218,7 @@ impl Table {
         let bits = self.filter.len() as u64 * 64;
         let filter = &mut self.filter;
         let mut digest = SEED;
-        words(&self.text[name.clone()], |_, d| {
+        words(&self.text[name.clone()], self.compare.whole_words, |d| {
             let bit = spread(d) % bits;
             filter[(bit / 64) as usize] |= 1 << (bit % 64);
             digest = d;
@@ -203,19 +239,19 @@ impl Table {
         &self.text[self.starts[number] as usize..self.starts[number + 1] as usize]
     }
 
-    /// Where the longest name ends that begins at `from`.
-    fn longest_at(&self, text: &[u8], from: usize) -> Option<usize> {
+    /// Where the longest name ends that begins at `from`. `folded` is scratch space.
+    fn longest_at(&self, text: &[u8], from: usize, folded: &mut Vec<u8>) -> Option<usize> {
         let (mut digest, mut at, mut end) = (SEED, from, None);
-        let mut folded = Vec::new();
+        folded.clear();
         while at < text.len() && folded.len() < self.longest {
             let word = folded.len();
-            at = next_word(text, at, self.case, &mut folded);
+            at = next_word(text, at, self.compare, folded);
             digest = folded[word..].iter().fold(digest, |digest, b| hash(digest, *b));
             let bit = spread(digest) % (self.filter.len() as u64 * 64);
             if self.filter[(bit / 64) as usize] >> (bit % 64) & 1 == 0 {
                 break;
             }
-            if self.has(digest, &folded) {
+            if self.has(digest, folded) {
                 end = Some(at);
             }
         }
@@ -262,16 +298,16 @@ fn plain(c: char, case: bool, out: &mut Vec<u8>) {
 }
 
 /// Appends the word at `from` as it is compared, or the one character that stands there and belongs
-/// to none; returns where it ends.
-fn next_word(text: &[u8], from: usize, case: bool, out: &mut Vec<u8>) -> usize {
+/// to none; returns where it ends. Where names inside longer words count, that is one character.
+fn next_word(text: &[u8], from: usize, compare: Compare, out: &mut Vec<u8>) -> usize {
     let mut at = from;
     while at < text.len() {
         let (c, len) = character(text, at);
-        let part = is_part(Some(c));
+        let part = compare.whole_words && is_part(Some(c));
         if !part && at > from {
             break;
         }
-        plain(c, case, out);
+        plain(c, compare.case, out);
         at += len;
         if !part {
             break;
@@ -280,14 +316,16 @@ fn next_word(text: &[u8], from: usize, case: bool, out: &mut Vec<u8>) -> usize {
     at
 }
 
-/// Tells the ends of the words of a name, as it is compared, and its digest up to there.
-fn words(name: &[u8], mut tell: impl FnMut(usize, u64)) {
+/// Tells the digests of a name, as it is compared, up to the end of each of its words.
+fn words(name: &[u8], whole_words: bool, mut tell: impl FnMut(u64)) {
+    // The name has been folded already.
+    let compare = Compare { case: true, whole_words };
     let (mut at, mut digest, mut word) = (0, SEED, Vec::new());
     while at < name.len() {
         word.clear();
-        let end = next_word(name, at, true, &mut word);
+        let end = next_word(name, at, compare, &mut word);
         digest = name[at..end].iter().fold(digest, |digest, b| hash(digest, *b));
-        tell(end, digest);
+        tell(digest);
         at = end;
     }
 }

@@ -6,7 +6,7 @@
 //! hyphen, no brackets. Does not: keep values (`restore` does), or make the digests.
 
 /// How placeholders are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Placeholders {
     /// `[REDACTED_EMAIL]`
     #[default]

@@ -7,7 +7,7 @@ use crate::names::Names;
 use crate::placeholder::Placeholders;
 
 /// The rules of a policy before they are compiled.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct RulesSpec {
     /// Names from [`ENTITIES`] and [`ENTITY_GROUPS`].
     pub entities: Vec<String>,
@@ -38,7 +38,7 @@ pub struct RulesSpec {
 }
 
 /// One `redaction.custom`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CustomSpec {
     /// Its name in the ledger.
     pub name: String,
@@ -50,7 +50,7 @@ pub struct CustomSpec {
 }
 
 /// One `redaction.terms`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TermsSpec {
     /// Its name in the ledger.
     pub name: String,
@@ -61,7 +61,7 @@ pub struct TermsSpec {
 }
 
 /// What is done with values in an answer that its call has not sent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Answers {
     /// They pass.
     #[default]
@@ -71,7 +71,7 @@ pub enum Answers {
 }
 
 /// What is done with a match.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Action {
     /// A placeholder takes its place.
     #[default]
@@ -85,7 +85,7 @@ pub enum Action {
 }
 
 /// One long list of names.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct NamesSpec {
     /// Its name in the ledger.
     pub name: String,
@@ -96,7 +96,7 @@ pub struct NamesSpec {
 }
 
 /// How attachments (image, audio, file, document parts and `data:` URLs) are treated.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Attachments {
     /// Taken out; the message keeps a short note.
     #[default]
@@ -108,7 +108,7 @@ pub enum Attachments {
 }
 
 /// How text that comes as token ids is treated.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum TokenArrays {
     /// It is sent as text, redacted; refused where the encoding of the model is not known.
     #[default]

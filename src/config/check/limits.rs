@@ -15,8 +15,8 @@ use crate::glob::Glob;
 use crate::limit::bucket::Quota;
 use crate::limit::caps::Caps;
 use crate::redact::{
-    Action, CustomSpec, ENTITIES, Names, NamesSpec, Placeholders, Rules, RulesError, RulesSpec,
-    TermsSpec,
+    Action, Compare, CustomSpec, ENTITIES, Names, NamesSpec, Placeholders, Rules, RulesError,
+    RulesSpec, TermsSpec,
 };
 
 /// `strict` remembers every call of the last minute.
@@ -138,22 +138,22 @@ pub(crate) fn redaction(
 /// Lists of names that were read: organisations that name the same file share it.
 struct Lists<'w> {
     words: &'w WordFiles,
-    read: HashMap<(PathBuf, bool), Result<Names, String>>,
+    read: HashMap<(PathBuf, Compare), Result<Names, String>>,
 }
 
 impl Lists<'_> {
-    fn names(&mut self, path: &Path, case: bool) -> Result<Names, String> {
+    fn names(&mut self, path: &Path, compare: Compare) -> Result<Names, String> {
         let words = self.words;
         let read = || {
-            let names = Names::of_lines(words.text(path)?, case);
+            let names = Names::of_lines(words.text(path)?, compare);
             names.map_err(|error| format!("`{}` {error}", path.display()))
         };
-        self.read.entry((path.to_owned(), case)).or_insert_with(read).clone()
+        self.read.entry((path.to_owned(), compare)).or_insert_with(read).clone()
     }
 }
 
-/// Rules that were compiled, by what they say: organisations that say the same share them.
-type Compiled = HashMap<String, Arc<Rules>>;
+/// Compiled rules by their settings: organisations with equal settings share them.
+type Compiled = HashMap<RulesSpec, Arc<Rules>>;
 
 fn rules(
     raw: &RawRules,
@@ -162,12 +162,11 @@ fn rules(
     problems: &mut Problems,
 ) -> Option<Arc<Rules>> {
     let spec = spec(raw, lists, problems);
-    let says = format!("{spec:?}");
-    if let Some(rules) = compiled.get(&says) {
+    if let Some(rules) = compiled.get(&spec) {
         return Some(rules.clone());
     }
     let errors = match Rules::compile(&spec) {
-        Ok(rules) => return Some(compiled.entry(says).or_insert(Arc::new(rules)).clone()),
+        Ok(rules) => return Some(compiled.entry(spec).or_insert(Arc::new(rules)).clone()),
         Err(errors) => errors,
     };
     for error in errors {
@@ -258,24 +257,29 @@ fn spec(raw: &RawRules, lists: &mut Lists<'_>, problems: &mut Problems) -> Rules
     }
 }
 
-/// Whether a list is short and in which case does not matter.
-fn is_short(terms: &RawTerms) -> bool {
-    terms.words_file.value.is_none() && !terms.case.value
+/// How the words of a list are compared.
+fn compare(terms: &RawTerms) -> Compare {
+    Compare { case: terms.case.value, whole_words: terms.whole_words.value }
 }
 
-/// A word list that is a file of its own, or in which case matters.
+/// Whether a list is in the policy itself and compared as by default.
+fn is_short(terms: &RawTerms) -> bool {
+    terms.words_file.value.is_none() && compare(terms) == Compare::default()
+}
+
+/// A word list that is a file of its own, or is not compared as by default.
 fn long_list(raw: &RawTerms, lists: &mut Lists<'_>, problems: &mut Problems) -> Option<NamesSpec> {
-    let (case, file) = (raw.case.value, &raw.words_file);
+    let (compare, file) = (compare(raw), &raw.words_file);
     let (at, names) = match &file.value {
         Some(_) if !raw.words.value.is_empty() => {
             problems.add(&file.at, "a list has `words` or `words_file`; remove one of them");
             return None;
         }
-        Some(path) => (&file.at, lists.names(path, case)),
-        None if !case => return None,
+        Some(path) => (&file.at, lists.names(path, compare)),
+        None if compare == Compare::default() => return None,
         None => {
             let words: Vec<&str> = raw.words.value.iter().map(|w| w.value.as_str()).collect();
-            let names = Names::of_lines(&words.join("\n"), case);
+            let names = Names::of_lines(&words.join("\n"), compare);
             (&raw.words.at, names.map_err(|error| error.to_string()))
         }
     };

@@ -73,7 +73,7 @@ section! {
         /// their places, also in streams; the last word of a stream waits for the next one). The
         /// caller's own values stay. Audio and images cannot be masked and pass.
         answers: Answers = "off";
-        /// What is done with matches of a kind (an entity, or the name of a pattern or word list):
+        /// The action for each kind of match (an entity, or the name of a pattern or word list):
         /// mask (a placeholder takes its place), drop_message (the message keeps its place, role
         /// and ids, and each of its texts becomes a note), reject (422 `sensitive_data`) or count
         /// (it is counted and passes, also into the log). An entity named here is looked for, too.
@@ -104,7 +104,7 @@ section! {
     RawTerms {
         /// Letters, digits, `_`, `.` and `-`: the kind under which matches are counted.
         name: String;
-        /// Words and phrases, found as whole words.
+        /// Words and phrases.
         words: Hidden<Vec<At<String>>> = "[]";
         /// A file with the words instead, one in each line: at most 1,000,000 lines and 64 MiB. It is
         /// read again when it changes. A relative path is looked for beside `gateway.yaml`, in
@@ -112,6 +112,8 @@ section! {
         words_file: Option<PathBuf> = "null";
         /// If true, upper and lower case are different.
         case: bool = "false";
+        /// If false, words are found inside longer words, too: `falcon` in `falconry`.
+        whole_words: bool = "true";
         /// Text that replaces a match; without it, [REDACTED_NAME].
         replacement: Option<String> = "null";
     }
