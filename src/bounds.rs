@@ -494,7 +494,7 @@ pub const fn memory_max(
         .saturating_add(readers_max(calls).saturating_mul(READER_BYTES_MAX))
         .saturating_add(decoder_bytes_max(held_bytes))
         .saturating_add(
-            calls.saturating_mul(CALL_BYTES_MAX.saturating_add(capture_bytes.saturating_mul(2))),
+            calls.saturating_mul(CALL_BYTES_MAX.saturating_add(capture_bytes.saturating_mul(3))),
         )
         .saturating_add(held_bytes)
 }

@@ -343,7 +343,7 @@ async fn logs(admin: &Arc<Admin>, query: &Query) -> Result<Response<Body>, Unans
         if !matches!(name.as_str(), "limit" | "from" | "to" | "before") && !filter.and(name, value)
         {
             return Err(format!(
-                "cannot filter by `{name}`; use one of {}",
+                "cannot filter by `{name}`; use one of {}, or tag=NAME:VALUE",
                 Filter::COLUMNS.join(", ")
             )
             .into());

@@ -310,9 +310,9 @@ columns! { |row, bodies|
     /// attachments taken out of the request
     attachments_dropped: U32, 1, row.attachments_dropped;
     /// redacted and cut; null where capture is off
-    request: OptionalText, 1, bodies.request;
+    request: OptionalText, 1, bodies.request.as_deref();
     /// redacted and cut; null where capture is off
-    response: OptionalText, 1, bodies.response;
+    response: OptionalText, 1, bodies.response.as_deref();
     /// length of the whole request body
     request_bytes: U64, 1, row.request_bytes;
     /// length of the whole answer body

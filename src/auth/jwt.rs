@@ -45,6 +45,7 @@ pub struct Claims {
     expires: f64,
     not_before: Option<f64>,
     issued: Option<f64>,
+    tags: Option<Arc<[Option<String>]>>,
 }
 
 impl Claims {
@@ -86,12 +87,20 @@ impl Claims {
             via: Accept::Jwt,
             upstream_key: None,
             key: None,
+            tags: self.tags.clone(),
         })
     }
 
     #[cfg(test)]
     pub fn for_test() -> Claims {
-        Claims { org: None, subject: Arc::from(""), expires: 0.0, not_before: None, issued: None }
+        Claims {
+            org: None,
+            subject: Arc::from(""),
+            expires: 0.0,
+            not_before: None,
+            issued: None,
+            tags: None,
+        }
     }
 }
 
@@ -262,9 +271,17 @@ fn claims(policy: &JwtPolicy, payload: &[u8]) -> Result<Claims, Reason> {
             expires: date("exp")??,
             not_before: date("nbf")?,
             issued: date("iat")?,
+            tags: tags(policy, &claims),
         })
     };
     read().ok_or(Reason::Claims)
+}
+
+/// The claims that are tags: texts, cut, and numbers.
+fn tags(policy: &JwtPolicy, claims: &Map<String, Value>) -> Option<Arc<[Option<String>]>> {
+    let text = |path: &Vec<String>| subject(Some(at_end(path, claims)?));
+    let paths = &policy.tag_claims;
+    (!paths.is_empty()).then(|| paths.iter().map(text).collect())
 }
 
 /// `aud` is this audience, or a list of texts that holds it.

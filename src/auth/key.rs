@@ -50,6 +50,7 @@ pub fn find(policy: &AuthPolicy, key: &str, now_ms: i64) -> Option<Result<Caller
         via: Accept::Key,
         upstream_key: None,
         key: holder.is_restricted().then(|| Arc::clone(holder)),
+        tags: None,
     }))
 }
 
@@ -61,6 +62,7 @@ pub fn passthrough(key: &str) -> Caller {
         via: Accept::Passthrough,
         upstream_key: Some(Secret::new(key)),
         key: None,
+        tags: None,
     }
 }
 
@@ -72,6 +74,7 @@ pub fn anonymous() -> Caller {
         via: Accept::Anonymous,
         upstream_key: None,
         key: None,
+        tags: None,
     }
 }
 

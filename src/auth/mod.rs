@@ -58,6 +58,8 @@ pub struct Caller {
     pub upstream_key: Option<Secret>,
     /// The gateway key, if its use is restricted.
     pub key: Option<Arc<GatewayKey>>,
+    /// The claims that are tags, in the order of the policy; not redacted.
+    pub tags: Option<Arc<[Option<String>]>>,
 }
 
 const MISSING: AuthError = AuthError::missing(

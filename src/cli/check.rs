@@ -153,7 +153,7 @@ fn summary(loaded: &Loaded) -> String {
 /// Memory that the gateway may take at its bounds.
 fn memory(loaded: &Loaded) -> String {
     let bounds = loaded.settings.options.bounds;
-    let capture = loaded.policy.ailog.capture_bytes;
+    let capture = loaded.policy.ailog.capture_bytes();
     let bytes = memory_max(bounds.connections, bounds.calls_in_flight, bounds.held_bytes, capture)
         .saturating_add(lists_memory(&loaded.policy));
     format!(

@@ -98,7 +98,26 @@ pub struct Policy {
     pub features: ByOrg<Features>,
     pub intent: IntentPolicy,
     pub ailog: AiLogPolicy,
+    /// The tags of a row.
+    pub tags: Vec<TagRule>,
     pub prices: PriceList,
+}
+
+/// A tag of each row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TagRule {
+    pub name: Arc<str>,
+    pub source: TagSource,
+}
+
+/// Where the value of a tag is found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TagSource {
+    Header(HeaderName),
+    /// Path of names in the claims of a JWT.
+    Claim(Vec<String>),
+    /// A text in `metadata` of the body.
+    Metadata(String),
 }
 
 /// Pages of other origins that may call.
@@ -139,6 +158,8 @@ pub struct JwtPolicy {
     pub org_claim: Vec<String>,
     /// Path of names to the user.
     pub user_claim: Vec<String>,
+    /// Paths of names to the values of tags.
+    pub tag_claims: Vec<Vec<String>>,
     /// Its `algorithms` are not empty.
     pub options: JwtOptions,
     /// SHA-256 over all of the above: a JWT that was verified under other rules is verified anew.
@@ -158,6 +179,7 @@ impl JwtPolicy {
             jwks: None,
             org_claim: vec!["org_id".to_owned()],
             user_claim: vec!["sub".to_owned()],
+            tag_claims: Vec::new(),
             options: JwtOptions::of_secret(secret),
             fingerprint,
         }

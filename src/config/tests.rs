@@ -208,7 +208,7 @@ fn nothing_configured_is_the_documented_default() {
     assert!(policy.features.of(&org("any")).ai_intent_enabled);
     let priorities = policy.intent.question.priorities.iter().map(|p| p.name.as_str());
     assert_eq!(priorities.collect::<Vec<_>>(), ["low", "medium", "high", "vip"]);
-    assert_eq!((policy.ailog.capture_bytes, policy.ailog.retention_days), (16 << 10, 90));
+    assert_eq!((policy.ailog.capture_bytes(), policy.ailog.retention_days), (16 << 10, 90));
     assert_eq!((policy.version.len(), policy.loaded_at_ms), (12, 1_700_000_000_123));
 }
 
@@ -708,6 +708,15 @@ fn rules_of_the_policy() {
             "`high`",
         ),
         ("ailog: {capture_bytes: 1GiB}", "1:24: ailog.capture_bytes: ", "give 0B to 1MiB"),
+        ("ailog: {tags: {a: x-a}}", "1:19: ailog.tags.a: ", "no source"),
+        ("ailog: {tags: {a: 'header:cookie'}}", "1:19: ailog.tags.a: ", "a credential or a cookie"),
+        (
+            "ailog: {tags: {a: 'header:x-api-key'}}",
+            "1:19: ailog.tags.a: ",
+            "a credential or a cookie",
+        ),
+        ("ailog: {tags: {'a b': 'claim:x'}}", "1:16: ailog.tags.a b: ", "not a usable name"),
+        ("ailog: {capture: {keep: tail}}", "1:25: ailog.capture.keep: ", "head_and_tail"),
         ("ailog: {retention_days: 0}", "1:25: ailog.retention_days: ", "0 is not allowed"),
         ("prices: [{model: m, input: -1, output: 1}]", "1:28: prices[0].input: ", "not negative"),
         (

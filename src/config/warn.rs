@@ -330,6 +330,12 @@ const CREDENTIAL_PARTS: &[&str] = &[
 const CREDENTIAL_WORDS: &[&str] =
     &["auth", "oauth", "key", "sid", "csrf", "xsrf", "signature", "saml"];
 
+/// Whether a header of this name, in lower case, carries a credential or a cookie.
+pub(crate) fn tells_of_credential(name: &str) -> bool {
+    CREDENTIAL_PARTS.iter().any(|part| name.contains(part))
+        || name.split(['-', '_', '.']).any(|word| CREDENTIAL_WORDS.contains(&word))
+}
+
 fn provider(provider: &Provider, auth: &AuthPolicy, list: &mut Vec<String>) {
     let key = |name: &str| format!("providers.{}.{name}", provider.name);
     let uri = &provider.base_url;
@@ -368,9 +374,7 @@ fn provider(provider: &Provider, auth: &AuthPolicy, list: &mut Vec<String>) {
     }
     for name in &provider.forward_headers {
         let name = name.as_str();
-        let tells = CREDENTIAL_PARTS.iter().any(|part| name.contains(part))
-            || name.split(['-', '_', '.']).any(|word| CREDENTIAL_WORDS.contains(&word));
-        if tells && name != "idempotency-key" {
+        if tells_of_credential(name) && name != "idempotency-key" {
             let text = format!(
                 "`{name}` looks like a credential of the caller, and the provider gets it; remove \
                  it unless that is intended"

@@ -32,7 +32,7 @@ use crate::pipeline::body_in::Seen;
 use crate::pipeline::no_answer_refusal;
 use crate::pipeline::record::Record;
 use crate::pipeline::refusal::Refusal;
-use crate::redact::{self, Facts, Ledger, RedactError, Redacted, Rules};
+use crate::redact::{self, Capture, Captured, Facts, Ledger, RedactError, Redacted, Rules};
 use crate::share::Share;
 use crate::upstream::replay::Outgoing;
 use crate::upstream::translation::Translatable;
@@ -60,7 +60,7 @@ struct Progress {
     /// Text of answers that did not report their usage.
     unreported_bytes: u64,
     model: String,
-    response: Option<(Redacted, bool)>,
+    response: Option<Captured>,
     /// The questions' part of limits, by estimate.
     reserved: Option<Reservation>,
     /// A limit of the caller refused the question.
@@ -155,8 +155,8 @@ impl AiProvider {
         } else {
             record.used(progress.usage, &progress.model);
         }
-        if let Some((text, cut)) = progress.response {
-            record.answered(text, cut);
+        if let Some(kept) = progress.response {
+            record.answered(kept);
         }
         progress.model
     }
@@ -217,7 +217,8 @@ impl AiProvider {
         }
         progress.first_sent = Some(self.context.gateway.clock.now());
         let policy = &self.context.policy;
-        let capture = if policy.ailog.capture_request { policy.ailog.capture_bytes } else { 0 };
+        let bytes = policy.ailog.request_bytes();
+        let capture = (bytes > 0).then(|| Capture::request(bytes, policy.ailog.capture.keep));
         let model = Some(policy.intent.question.model.clone());
         let facts = Facts { model, output_tokens_max: output_tokens_max(body), ..Facts::default() };
         let mut seen = lock(&self.seen);
@@ -232,7 +233,7 @@ impl AiProvider {
         let ailog = &self.context.policy.ailog;
         let response = ailog
             .capture_response
-            .then(|| redact::answer(&self.rules, bytes, true, ailog.capture_bytes));
+            .then(|| redact::answer(&self.rules, bytes, true, ailog.capture_bytes()));
         let mut progress = self.progress();
         progress.answered.get_or_insert(self.context.gateway.clock.now());
         progress.usage = match (progress.usage, facts.usage) {

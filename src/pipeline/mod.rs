@@ -26,6 +26,7 @@ pub mod readers;
 pub mod record;
 pub mod refusal;
 pub mod seat;
+pub mod tags;
 pub mod tenants;
 pub mod translation;
 mod turn_group;

@@ -17,6 +17,7 @@ use super::answer_out::rewrite::Rewriting;
 use super::body_in::{Reserved, Seen};
 use super::gateway::Gateway;
 use super::refusal::Refusal;
+use super::tags;
 use crate::ailog::row::{Attempt, CostParts, Outcome, Row};
 use crate::ailog::{AiLog, Durable, Pending};
 use crate::bounds::{NANO_USD_PER_CALL_MAX, TOKENS_PER_CALL_MAX};
@@ -27,7 +28,7 @@ use crate::cost::{Call, output};
 use crate::limit::meters::Reservation;
 use crate::lock::lock;
 use crate::metrics::{Metrics, status_label};
-use crate::redact::{Ledger, Own, Redacted, Values};
+use crate::redact::{Captured, Ledger, Own, Values};
 use crate::share::Held;
 use crate::upstream::{self, Trail};
 
@@ -333,10 +334,10 @@ impl Record {
     }
 
     /// Keeps the redacted answer.
-    pub fn answered(&mut self, response: Redacted, cut: bool) {
+    pub fn answered(&mut self, kept: Captured) {
         let row = self.row();
-        row.response = Some(response);
-        row.truncated |= cut;
+        (row.response, row.answer) = (kept.body, kept.text);
+        row.truncated |= kept.is_cut;
     }
 
     /// Writes the row: the call is over. Only the first call has an effect.
@@ -486,7 +487,7 @@ impl Record {
             self.note_ledger(&head);
             return;
         };
-        let (ledger, pieces, cut) = {
+        let (ledger, capture) = {
             let mut seen = lock(&seen);
             let row = &mut self.row;
             row.request_bytes = seen.bytes;
@@ -495,12 +496,17 @@ impl Record {
             // The largest number stands for no bound.
             row.max_tokens = seen.facts.output_tokens_max.unwrap_or(0).try_into().unwrap_or(0);
             row.prompt_chars = seen.text_chars.try_into().unwrap_or(u32::MAX);
-            (std::mem::take(&mut seen.ledger), std::mem::take(&mut seen.capture), seen.cut)
+            (std::mem::take(&mut seen.ledger), seen.capture.take())
         };
-        let keep = self.policy.ailog.capture_request;
-        let row = &mut self.row;
-        row.request = keep.then(|| Redacted::concat(pieces));
-        row.truncated |= keep && cut;
+        if let Some(capture) = capture {
+            let row = &mut self.row;
+            tags::of_body(&self.policy, &capture, &mut row.tags);
+            if self.policy.ailog.capture_request {
+                let kept = capture.finish();
+                (row.request, row.prompt) = (kept.body, kept.text);
+                row.truncated |= kept.is_cut;
+            }
+        }
         let head = std::mem::take(&mut self.head);
         self.note_ledger(&ledger);
         self.note_ledger(&head);

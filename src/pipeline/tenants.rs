@@ -169,7 +169,7 @@ mod tests {
 
     fn caller(org: &str, via: Accept) -> Caller {
         let org = OrgId::new(org).expect("name");
-        Caller { org, name: Arc::from(""), via, upstream_key: None, key: None }
+        Caller { org, name: Arc::from(""), via, upstream_key: None, key: None, tags: None }
     }
 
     fn address(text: &str) -> Address {

@@ -29,6 +29,7 @@ use super::readers::Entry;
 use super::record::Record;
 use super::refusal::{Refusal, short_of};
 use super::seat::Seat;
+use super::tags;
 use super::turns::Pace;
 use super::upload::Upload;
 use crate::ailog::row::{RouteKind, Row};
@@ -147,7 +148,8 @@ impl Walk<'_> {
         let begun =
             Row::begin(self.gateway.clock.wall_ms(), caller.org.clone(), route, id, version);
         let client = client::of(&self.head.headers, self.policy.redaction.of(&caller.org));
-        let row = Row { caller: Arc::clone(&caller.name), endpoint, client, ..begun };
+        let tags = tags::of_head(&self.policy, &self.head.headers, caller);
+        let row = Row { caller: Arc::clone(&caller.name), endpoint, client, tags, ..begun };
         Record::open(self.gateway, Arc::clone(&self.policy), row, self.started)
     }
 
@@ -272,7 +274,7 @@ impl Walk<'_> {
             redactor.locate_model();
         }
         (record.values, record.own) = (redactor.values(), redactor.own());
-        let capture = if policy.ailog.capture_request { policy.ailog.capture_bytes } else { 0 };
+        let capture = tags::capture(policy);
         let mut intake = Intake::new(arriving, redactor, self.pace(caller), bytes_max, capture);
         if let Some(coding) = coding {
             intake.decode(Decoding::new(coding, bytes_max, &self.decoders()));

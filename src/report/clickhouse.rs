@@ -173,6 +173,7 @@ impl ClickHouseReader {
                 column => format!("{column} = ?"),
             });
         }
+        filter.tags.iter().for_each(|_| conditions.push("tags[?] = ?".to_owned()));
         if filter.behind.is_some() {
             conditions.push(
                 "(created_at, toString(id)) < (fromUnixTimestamp64Milli(toInt64(?), 'UTC'), ?)"
@@ -191,6 +192,9 @@ impl ClickHouseReader {
         }
         for (_, value) in &filter.equal {
             query = query.bind(value.as_str());
+        }
+        for (name, value) in &filter.tags {
+            query = query.bind(name.as_str()).bind(value.as_str());
         }
         if let Some(Place { created_at_ms, id }) = &filter.behind {
             query = query.bind((*created_at_ms).clamp(0, LAST_MS)).bind(id.as_str());

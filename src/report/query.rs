@@ -137,6 +137,8 @@ pub struct Filter {
     pub from_ms: Option<i64>,
     /// Milliseconds since 1970: before this.
     pub to_ms: Option<i64>,
+    /// Names of tags and their values.
+    pub tags: Vec<(String, String)>,
     /// Exact values of columns; see [`Filter::COLUMNS`].
     pub equal: Vec<(&'static str, String)>,
     /// Only rows after this one, in the order from the newest to the oldest.
@@ -185,8 +187,14 @@ impl Filter {
         "status",
     ];
 
-    /// Adds a condition; returns whether there is such a column.
+    /// Adds a condition; returns whether there is such a column. `tag` takes `NAME:VALUE`.
     pub fn and(&mut self, column: &str, value: &str) -> bool {
+        if column == "tag" {
+            let tag =
+                value.split_once(':').map(|(name, value)| (name.to_owned(), value.to_owned()));
+            self.tags.extend(tag.clone());
+            return tag.is_some();
+        }
         match Filter::COLUMNS.into_iter().find(|c| *c == column) {
             Some(column) => {
                 self.equal.push((column, value.to_owned()));

@@ -143,6 +143,13 @@ impl SqliteReader {
             conditions.push(format!("{column} = ?"));
             values.push(Box::new(value.clone()));
         }
+        for (name, value) in &filter.tags {
+            let has =
+                "EXISTS (SELECT 1 FROM json_each(tags) AS tag WHERE tag.key = ? AND tag.value = ?)";
+            conditions.push(has.to_owned());
+            values.push(Box::new(name.clone()));
+            values.push(Box::new(value.clone()));
+        }
         if let Some(Place { created_at_ms, id }) = &filter.behind {
             conditions.push("(created_at, id) < (?, ?)".to_owned());
             values.push(Box::new(iso(*created_at_ms)));

@@ -11,6 +11,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::RulesSpec;
 use super::block::{self, Block};
+use super::capture::{self, Capture, Captured};
 
 use super::mask::Own;
 use super::out::Out;
@@ -336,9 +337,9 @@ impl<const N: usize> TextsRedactor<N> {
     }
 }
 
-/// Redacts a provider's answer for the log, step by step: JSON as JSON, anything else as text, cut
-/// at `bytes_max` after redaction. Never fails: what cannot be understood as JSON is redacted as
-/// text.
+/// Redacts a provider's answer for the log, step by step: JSON as JSON, anything else as text, which
+/// is kept as a JSON string; see [`Captured`]. Never fails: what cannot be understood as JSON is
+/// redacted as text.
 #[derive(Debug)]
 pub struct AnswerRedactor {
     rules: Arc<Rules>,
@@ -349,6 +350,8 @@ pub struct AnswerRedactor {
     whole: bool,
     bytes_max: usize,
     way: Way,
+    /// It is kept as JSON, not as text.
+    is_json: bool,
     pieces: Vec<Redacted>,
     clean: BytesMut,
 }
@@ -372,6 +375,7 @@ impl AnswerRedactor {
             whole,
             bytes_max,
             way: Way::Done,
+            is_json,
             pieces: Vec::new(),
             clean: BytesMut::new(),
         };
@@ -426,24 +430,27 @@ impl AnswerRedactor {
         over || full
     }
 
-    /// The text as far as it has been redacted, and whether that is not all of it.
-    pub fn finish(self) -> (Redacted, bool) {
-        let done = matches!(self.way, Way::Done);
-        let redacted = self.clean.freeze();
-        if redacted.len() <= self.bytes_max {
-            return (Redacted(redacted), !self.whole || !done);
+    /// What is kept of the text as far as it has been redacted.
+    pub fn finish(self) -> Captured {
+        let is_whole = self.whole && matches!(self.way, Way::Done);
+        if self.clean.is_empty() {
+            return Captured { is_cut: !is_whole, ..Captured::default() };
         }
-        let mut end = self.bytes_max;
-        while end > 0 && redacted[end] & 0xC0 == 0x80 {
-            end -= 1;
-        }
-        (Redacted(redacted.slice(..end)), true)
+        let kept = if self.is_json {
+            let mut capture = Capture::answer(self.bytes_max);
+            capture.push_bytes(&self.clean);
+            capture.finish()
+        } else {
+            capture::text(&self.clean, self.bytes_max)
+        };
+        Captured { is_cut: kept.is_cut || !is_whole, ..kept }
     }
 
     /// Begins again, as text.
     fn as_text(&mut self) {
         self.pieces.clear();
         self.clean.clear();
+        self.is_json = false;
         self.rest = match String::from_utf8_lossy(&self.answer) {
             std::borrow::Cow::Borrowed(_) => self.answer.clone(),
             std::borrow::Cow::Owned(text) => Bytes::from(text),
@@ -452,13 +459,8 @@ impl AnswerRedactor {
     }
 }
 
-/// The same at once, for short answers. Returns the text and whether it was cut.
-pub fn answer(
-    rules: &Arc<Rules>,
-    answer: &Bytes,
-    whole: bool,
-    bytes_max: usize,
-) -> (Redacted, bool) {
+/// The same at once, for short answers.
+pub fn answer(rules: &Arc<Rules>, answer: &Bytes, whole: bool, bytes_max: usize) -> Captured {
     let mut redactor = AnswerRedactor::new(rules, answer.clone(), whole, bytes_max);
     while !redactor.step(STEP_BYTES) {}
     redactor.finish()

@@ -75,6 +75,7 @@ mod answer;
 mod block;
 mod body;
 pub mod bounds;
+mod capture;
 mod detect;
 mod digest;
 mod escape;
@@ -106,6 +107,7 @@ use tokens::TokenReader;
 
 pub use answer::{AnswerRedactor, TextRedactor, TextsRedactor, answer, holds_secret, text};
 pub use bounds::CUSTOM_SPAN_MAX;
+pub use capture::{Capture, Captured, Keep, shortened};
 pub use facts::{Facts, NamedModel, StoredKind, StoredObject};
 pub use ledger::Ledger;
 pub use mask::Own;

@@ -2,12 +2,15 @@
 //!
 //! Pure. Does not: decide which value a column has (see `row`).
 
+use std::borrow::Cow;
+
 use super::Type;
 use super::nested::{self, Attempt, Tag};
 use super::parts::{prefix, put_text, put_text_of};
 use crate::bounds::{
     LOG_LABEL_BYTES_MAX, LOG_TEXT_BYTES_MAX, NANO_USD_PER_CALL_MAX, WAL_RECORD_BYTES_MAX,
 };
+use crate::redact;
 
 /// Room for everything but captured text: labels, tags, attempts, numbers and lengths.
 const FIXED_BYTES_MAX: usize = 64 << 10;
@@ -74,8 +77,8 @@ fn put_optional<T>(out: &mut Vec<u8>, value: Option<T>, put: impl FnOnce(&mut Ve
 
 /// The captured text of a row, as much of it as fits a record.
 pub(crate) struct Bodies<'a> {
-    pub(crate) request: Option<&'a str>,
-    pub(crate) response: Option<&'a str>,
+    pub(crate) request: Option<Cow<'a, str>>,
+    pub(crate) response: Option<Cow<'a, str>>,
     pub(crate) prompt: Option<&'a str>,
     pub(crate) answer: Option<&'a str>,
     /// A body was cut.
@@ -95,17 +98,27 @@ impl<'a> Bodies<'a> {
         let room = WAL_RECORD_BYTES_MAX - FIXED_BYTES_MAX - texts;
         let (a, b) = (request.map_or(0, str::len), response.map_or(0, str::len));
         if a + b <= room {
+            let [request, response] = [request, response].map(|text| text.map(Cow::Borrowed));
             return Bodies { request, response, prompt, answer, are_cut: false };
         }
         let half = room / 2;
         let room_a = if b < half { room - b } else { half };
         let room_b = room - a.min(room_a);
         Bodies {
-            request: request.map(|text| prefix(text, room_a)),
-            response: response.map(|text| prefix(text, room_b)),
+            request: request.map(|text| shortened(text, room_a)),
+            response: response.map(|text| shortened(text, room_b)),
             prompt,
             answer,
             are_cut: true,
         }
     }
+}
+
+/// A captured body of at most so many bytes: JSON stays JSON.
+fn shortened(text: &str, bytes_max: usize) -> Cow<'_, str> {
+    if text.len() <= bytes_max {
+        return Cow::Borrowed(text);
+    }
+    redact::shortened(text, bytes_max)
+        .map_or_else(|| Cow::Borrowed(prefix(text, bytes_max)), Cow::Owned)
 }

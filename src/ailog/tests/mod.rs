@@ -249,4 +249,17 @@ pub(crate) fn check_report(reader: &Reader, rows: &[Row]) {
         .map(|r| as_json(r))
         .collect();
     assert_eq!(reader.logs(&filter, 50).expect("logs"), expected);
+
+    let mut tagged = Filter::default();
+    assert!(tagged.and("tag", "team:blue \"sky\"") && !tagged.and("tag", "team"));
+    let expected: Vec<_> = newest
+        .iter()
+        .filter(|row| row.tags.iter().any(|tag| &*tag.name == "team"))
+        .take(100)
+        .map(|row| as_json(row))
+        .collect();
+    assert!(!expected.is_empty());
+    assert_eq!(reader.logs(&tagged, 100).expect("logs"), expected);
+    tagged.and("tag", "feature:none");
+    assert!(reader.logs(&tagged, 100).expect("logs").is_empty());
 }

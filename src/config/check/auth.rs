@@ -13,7 +13,11 @@ use crate::glob::Glob;
 use crate::ids::SecretBytes;
 use aws_lc_rs::digest;
 
-pub(crate) fn auth(raw: &RawAuth, problems: &mut Problems) -> Option<AuthPolicy> {
+pub(crate) fn auth(
+    raw: &RawAuth,
+    tag_claims: Vec<Vec<String>>,
+    problems: &mut Problems,
+) -> Option<AuthPolicy> {
     distinct(&raw.accept, problems);
     if raw.accept.is_empty() {
         problems.add(
@@ -21,7 +25,7 @@ pub(crate) fn auth(raw: &RawAuth, problems: &mut Problems) -> Option<AuthPolicy>
             "empty, so no call is accepted; name at least one of jwt, key, passthrough, anonymous",
         );
     }
-    let jwt = jwt(&raw.jwt.value, problems)?;
+    let jwt = jwt(&raw.jwt.value, tag_claims, problems)?;
     let keys = keys(&raw.keys, problems);
     Some(AuthPolicy { jwt, keys, options: raw.plain() })
 }
@@ -69,7 +73,11 @@ fn is_blank(secret: &SecretBytes) -> bool {
 }
 
 /// `Some(None)`: no secret and no key set, so JWTs are not checked here.
-fn jwt(raw: &RawJwt, problems: &mut Problems) -> Option<Option<JwtPolicy>> {
+fn jwt(
+    raw: &RawJwt,
+    tag_claims: Vec<Vec<String>>,
+    problems: &mut Problems,
+) -> Option<Option<JwtPolicy>> {
     distinct(&raw.algorithms, problems);
     let algorithms: Vec<Algorithm> = raw.algorithms.iter().map(|a| a.value).collect();
     if algorithms.is_empty() {
@@ -104,7 +112,8 @@ fn jwt(raw: &RawJwt, problems: &mut Problems) -> Option<Option<JwtPolicy>> {
         return Some(None);
     }
     let options = raw.plain();
-    let policy = JwtPolicy { jwks, org_claim, user_claim, options, fingerprint: [0; 32] };
+    let policy =
+        JwtPolicy { jwks, org_claim, user_claim, tag_claims, options, fingerprint: [0; 32] };
     Some(Some(JwtPolicy { fingerprint: fingerprint(&policy), ..policy }))
 }
 

@@ -3,6 +3,7 @@
 //! Level 2 of the map. Pure: no file, no clock. Each check adds its problem and continues, so that
 //! all problems are found in one run; the policy is made only if there is none.
 
+mod ailog;
 mod auth;
 mod calls;
 mod cors;
@@ -30,7 +31,9 @@ pub(crate) fn policy(
     problems: &mut Problems,
 ) -> Option<Policy> {
     let before = problems.count();
-    let auth = auth::auth(&raw.auth, problems);
+    let tags = ailog::tags(&raw.ailog, problems);
+    let claims = ailog::claims(&tags);
+    let auth = auth::auth(&raw.auth, claims, problems);
     let providers = targets::providers(&raw.providers, problems);
     let names = targets::Names::of(&raw.providers);
     let timeouts = calls::timeouts(&raw.timeouts, problems);
@@ -59,6 +62,7 @@ pub(crate) fn policy(
         features,
         intent: intent?,
         ailog,
+        tags,
         prices,
     };
     (problems.count() == before).then_some(policy)

@@ -2,11 +2,29 @@
 
 use super::super::reader::node::Node;
 use super::super::reader::place::Problems;
-use super::super::reader::shape::{At, Shape, Size, Usd, section, words};
+use super::super::reader::shape::{At, Named, Shape, Size, Usd, section, words};
 use crate::bounds::WAL_RECORD_BYTES_MAX;
 use crate::cost::Rates;
+use crate::redact::Keep;
 use tollgate_wire::usage::ServiceTier;
 
+impl AiLogPolicy {
+    /// The length at which a captured body is cut.
+    pub fn capture_bytes(&self) -> usize {
+        self.capture_bytes.unwrap_or(self.capture.bytes)
+    }
+
+    /// The length of a captured request; 0 if none is captured.
+    pub fn request_bytes(&self) -> usize {
+        if self.capture_request { self.capture_bytes() } else { 0 }
+    }
+}
+
+words!(
+    Keep:
+        "head" => Keep::Head,
+        "head_and_tail" => Keep::HeadAndTail
+);
 words! {
     /// The failure that a row outlasts once its answer is complete.
     Durability {
@@ -27,14 +45,31 @@ words!(
 );
 
 section! {
+    /// What is kept of long bodies.
+    RawCapture => struct CapturePolicy: Clone, Copy {
+        /// Length at which each of request and answer is cut. What is kept is valid JSON.
+        bytes: Size<usize> = "16KiB" in 0..=WAL_RECORD_BYTES_MAX as u64;
+        /// The part of a long request that is kept: head (its beginning) or head_and_tail (its
+        /// beginning and its last user message).
+        keep: Keep = "head_and_tail";
+    }
+}
+section! {
     /// The log of calls.
     RawAiLog => struct AiLogPolicy: Clone, Copy {
         /// Keep the redacted request.
         capture_request: bool = "true";
         /// Keep the redacted answer.
         capture_response: bool = "true";
-        /// Length at which each of the two is cut.
-        capture_bytes: Size<usize> = "16KiB" in 0..=WAL_RECORD_BYTES_MAX as u64;
+        /// Length at which each of the two is cut: the short form of `capture.bytes`, and counts
+        /// before it.
+        capture_bytes: Option<Size<usize>> = "null" in 0..=WAL_RECORD_BYTES_MAX as u64, eg "16KiB";
+        /// What is kept of long bodies.
+        capture: RawCapture = "{}";
+        /// Tags of each row: a name, and where its value is found, as header:NAME, claim:NAME (a
+        /// claim of the JWT) or metadata:NAME (a text in `metadata` of the body). At most 16; values
+        /// are redacted and cut at 256 bytes.
+        tags: Named<String> => check = "{}", eg "feature: header:x-feature";
         /// Days after which rows are deleted.
         retention_days: u32 = "90" in 1..=36_500;
         /// The failure that a row survives once its answer is complete: process (end of the

@@ -17,6 +17,7 @@ mod upstream;
 
 use std::time::Duration;
 
+pub(crate) use ailog::RawAiLog;
 pub use ailog::{AiLogPolicy, Durability};
 pub use auth::{Accept, Algorithm, AuthOptions, JwtOptions, KeyOptions};
 pub use gateway::{ClickHouseOptions, GatewayOptions, KeySource, LogFormat, LogOptions, Tls};
@@ -35,7 +36,6 @@ pub(crate) use providers::{RawProvider, RawRouting, RawTarget, RawTo};
 pub(crate) use redaction::{EntityName, RawRules, RawTerms};
 pub(crate) use upstream::{RawRetry, RawTargetTimeouts, RawTimeouts};
 
-use ailog::RawAiLog;
 use upstream::RawBreaker;
 
 use super::reader::node::Node;

@@ -55,7 +55,7 @@ impl Logged {
         Logged {
             rules: Arc::clone(policy.redaction.of(&caller.org)),
             capture: policy.ailog.capture_response,
-            capture_bytes: policy.ailog.capture_bytes,
+            capture_bytes: policy.ailog.capture_bytes(),
             learning: None,
         }
     }

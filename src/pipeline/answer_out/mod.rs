@@ -95,8 +95,7 @@ pub async fn read(
             })
             .await;
         }
-        let (text, cut) = text.finish();
-        record.answered(text, cut);
+        record.answered(text.finish());
     }
     let is_translated = answer.translated.is_some();
     let (is_json, textual) = (is_json(headers), is_textual(headers));

@@ -33,7 +33,7 @@ use crate::bounds::{GATHER_BYTES_MAX, ROUTE_WAIT_BYTES_MAX};
 use crate::code::Code;
 use crate::config::policy::GatewayKey;
 use crate::lock::lock;
-use crate::redact::{BodyRedactor, Facts, Ledger, RedactError, Redacted, Rules};
+use crate::redact::{BodyRedactor, Capture, Facts, Ledger, RedactError, Redacted, Rules};
 use crate::share::{Held, Share};
 pub use arriving::Arriving;
 use work::{Decoding, Job, Stepped, Work};
@@ -50,11 +50,8 @@ pub struct Seen {
     pub text_bytes: u64,
     /// The same in characters.
     pub text_chars: u64,
-    /// The beginning of the redacted body, for the log.
-    pub capture: Vec<Redacted>,
-    capture_left: usize,
-    /// The capture does not hold all of it.
-    pub cut: bool,
+    /// What the log keeps of the redacted body.
+    pub capture: Option<Box<Capture>>,
     /// Why the body could not be completed.
     pub refusal: Option<Refusal>,
     /// The client went away while sending it.
@@ -83,16 +80,8 @@ impl Seen {
             text_bytes: self.text_bytes,
             text_chars: self.text_chars,
             capture: self.capture.clone(),
-            cut: self.cut,
             ..Seen::default()
         }
-    }
-
-    /// The body was gathered whole, so that its capture is a slice of it and need not be put
-    /// together again.
-    fn capture_whole(&mut self, body: &Redacted) {
-        let kept: usize = self.capture.iter().map(|p| p.as_bytes().len()).sum();
-        self.capture = vec![body.prefix(kept)];
     }
 
     /// A body of which only its size is known.
@@ -101,9 +90,13 @@ impl Seen {
     }
 
     /// The facts of a body that was made whole, such as a prompt.
-    pub fn of_whole(body: &Redacted, ledger: Ledger, facts: Facts, capture_bytes: usize) -> Seen {
-        let kept = body.prefix(capture_bytes);
-        let cut = kept.as_bytes().len() < body.as_bytes().len();
+    pub fn of_whole(
+        body: &Redacted,
+        ledger: Ledger,
+        facts: Facts,
+        mut capture: Option<Capture>,
+    ) -> Seen {
+        capture.iter_mut().for_each(|capture| capture.push(body));
         let bytes = body.as_bytes().len() as u64;
         Seen {
             facts,
@@ -111,8 +104,7 @@ impl Seen {
             bytes,
             text_bytes: bytes,
             text_chars: String::from_utf8_lossy(body.as_bytes()).chars().count() as u64,
-            capture: vec![kept],
-            cut,
+            capture: capture.map(Box::new),
             ..Seen::default()
         }
     }
@@ -149,15 +141,15 @@ pub enum Gathered {
 }
 
 impl Intake {
-    /// `capture_bytes`: how much of the redacted body is kept for the log.
+    /// `capture` keeps what the log needs of the redacted body.
     pub fn new(
         arriving: Arriving,
         redactor: BodyRedactor,
         pace: Pace,
         bytes_max: u64,
-        capture_bytes: usize,
+        capture: Option<Capture>,
     ) -> Intake {
-        let seen = Seen { capture_left: capture_bytes, ..Seen::default() };
+        let seen = Seen { capture: capture.map(Box::new), ..Seen::default() };
         Intake {
             arriving,
             work: Some(Work::new(redactor)),
@@ -217,7 +209,6 @@ impl Intake {
             if !more {
                 self.finished = true;
                 let whole = Redacted::concat(pieces);
-                lock(&self.seen).capture_whole(&whole);
                 return Ok(Gathered::Whole(whole));
             }
             if gathered < GATHER_BYTES_MAX {
@@ -265,7 +256,6 @@ impl Intake {
             if !more {
                 self.finished = true;
                 let whole = Redacted::concat(pieces);
-                lock(&self.seen).capture_whole(&whole);
                 return Ok(whole);
             }
             Redacted::pack(&mut pieces);
@@ -404,17 +394,8 @@ impl Intake {
         if let Some(work) = &self.work {
             work.note(&mut seen);
         }
-        for piece in pieces {
-            let bytes = piece.as_bytes();
-            if bytes.len() > seen.capture_left {
-                seen.cut = true;
-            }
-            if seen.capture_left > 0 && !bytes.is_empty() {
-                let kept = piece.prefix(seen.capture_left);
-                seen.capture_left -= kept.as_bytes().len();
-                seen.capture.push(kept);
-                Redacted::pack(&mut seen.capture);
-            }
+        if let Some(capture) = &mut seen.capture {
+            pieces.iter().for_each(|piece| capture.push(piece));
         }
     }
 

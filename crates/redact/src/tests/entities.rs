@@ -193,21 +193,23 @@ fn allowed_values_stay() {
 fn answers_are_redacted_for_the_log() {
     let rules = rules(&["email", "phone"]);
     let cut = |given: &str, whole: bool, max: usize| {
-        let (redacted, cut) = answer(&rules, &Bytes::copy_from_slice(given.as_bytes()), whole, max);
-        (String::from_utf8(redacted.into_bytes().to_vec()).expect("UTF-8"), cut)
+        let kept = answer(&rules, &Bytes::copy_from_slice(given.as_bytes()), whole, max);
+        let body = kept.body.unwrap_or_default();
+        (String::from_utf8(body.into_bytes().to_vec()).expect("UTF-8"), kept.is_cut)
     };
     let given = r#"{"id":"chatcmpl-1","choices":[{"message":{"content":"bob\u0040example.com","type":"hologram"}}]}"#;
     let (out, was_cut) = cut(given, true, 1000);
     assert!(out.contains(r#""content":"[REDACTED_EMAIL]""#) && !was_cut, "{out}");
     assert_eq!(
         cut("Bad key of bob@example.com", true, 1000),
-        ("Bad key of [REDACTED_EMAIL]".into(), false)
+        ("\"Bad key of [REDACTED_EMAIL]\"".into(), false)
     );
     assert_eq!(
         cut("{broken bob@example.com", true, 1000),
-        ("{broken [REDACTED_EMAIL]".into(), false)
+        ("\"{broken [REDACTED_EMAIL]\"".into(), false)
     );
-    assert_eq!(cut("ééé", true, 3), ("é".into(), true));
+    assert_eq!(cut("ééééééé", true, 15), ("\"éé…[cut]\"".into(), true));
+    assert_eq!(cut("ééé", true, 3), (String::new(), true), "not even the mark fits");
     let (out, was_cut) = cut(r#"{"a":"hello","b":"bob@exam"#, false, 1000);
     assert!(out.starts_with(r#"{"a":"hello""#) && !out.contains("bob") && was_cut, "{out}");
     let image = format!(r#"{{"data":[{{"b64_json":"{}"}}]}}"#, "QUJD".repeat(10_000));

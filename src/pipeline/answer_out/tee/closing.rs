@@ -10,7 +10,7 @@ use super::{Tee, TeeKind};
 use crate::ailog::row::Outcome;
 use crate::bounds::STEP_BYTES_MAX;
 use crate::code::Code;
-use crate::redact::{self, AnswerRedactor, Redacted};
+use crate::redact::{self, AnswerRedactor, Captured};
 
 /// A row that is closed when its text has been redacted.
 pub(super) struct Closing {
@@ -22,7 +22,7 @@ pub(super) struct Closing {
 }
 
 /// The part of an answer that goes into the log, not yet redacted.
-struct Captured {
+struct Raw {
     text: Bytes,
     /// It is complete JSON.
     whole: bool,
@@ -52,8 +52,8 @@ impl Tee {
 
     /// Closes the row; where there is much to redact for it, in steps, before anything more goes
     /// out.
-    fn record(&mut self, captured: Option<Captured>, outcome: Outcome, code: Option<Code>) {
-        let Some(Captured { text, whole, cut }) = captured else {
+    fn record(&mut self, captured: Option<Raw>, outcome: Outcome, code: Option<Code>) {
+        let Some(Raw { text, whole, cut }) = captured else {
             self.closed(None, outcome, code);
             return;
         };
@@ -63,30 +63,29 @@ impl Tee {
             return;
         }
         let begun = self.pace.begin();
-        let (redacted, shortened) =
-            redact::answer(&self.log.rules, &text, whole, self.log.capture_bytes);
+        let kept = redact::answer(&self.log.rules, &text, whole, self.log.capture_bytes);
         self.pace.end(begun, text.len());
-        self.closed(Some((redacted, cut || shortened)), outcome, code);
+        self.closed(Some(Captured { is_cut: kept.is_cut || cut, ..kept }), outcome, code);
     }
 
     /// The text of the row has been redacted.
     pub(super) fn close(&mut self) {
         let Some(closing) = self.closing.take() else { return };
         let Closing { text, cut, outcome, code } = *closing;
-        let (redacted, shortened) = text.finish();
-        self.closed(Some((redacted, cut || shortened)), outcome, code);
+        let kept = text.finish();
+        self.closed(Some(Captured { is_cut: kept.is_cut || cut, ..kept }), outcome, code);
     }
 
-    fn closed(&mut self, text: Option<(Redacted, bool)>, outcome: Outcome, code: Option<Code>) {
-        if let Some((text, cut)) = text {
-            self.record.answered(text, cut);
+    fn closed(&mut self, kept: Option<Captured>, outcome: Outcome, code: Option<Code>) {
+        if let Some(kept) = kept {
+            self.record.answered(kept);
         }
         self.record.close(self.status, outcome, code);
         self.durable = self.record.durable().map(Box::new);
     }
 
     /// Notes the usage, and returns the text for the log.
-    fn note_stream(&mut self) -> Option<Captured> {
+    fn note_stream(&mut self) -> Option<Raw> {
         let TeeKind::Events { translated, stream, .. } = &self.kind else { return None };
         self.record.row().response_bytes = self.bytes;
         if let Some(translated) = translated {
@@ -105,7 +104,7 @@ impl Tee {
         self.log.capture.then(|| {
             let transcript = stream.transcript();
             let json = serde_json::to_vec(transcript).unwrap_or_default();
-            Captured { text: Bytes::from(json), whole: true, cut: transcript.is_cut() }
+            Raw { text: Bytes::from(json), whole: true, cut: transcript.is_cut() }
         })
     }
 
@@ -123,7 +122,7 @@ impl Tee {
     }
 
     /// The same of a plain answer.
-    fn note_plain(&mut self) -> Option<Captured> {
+    fn note_plain(&mut self) -> Option<Raw> {
         let TeeKind::Plain { prefix, textual, tail, format, .. } = &mut self.kind else {
             return None;
         };
@@ -135,7 +134,7 @@ impl Tee {
         self.record.used(facts, "");
         self.log.capture.then(|| {
             let whole = prefix.len() as u64 == self.bytes;
-            Captured { text: prefix.split().freeze(), whole, cut: !whole }
+            Raw { text: prefix.split().freeze(), whole, cut: !whole }
         })
     }
 }
@@ -149,7 +148,7 @@ impl Drop for Tee {
         let (text, cut) = match self.closing.take() {
             Some(closing) => (closing.text, closing.cut),
             None => {
-                let Some(Captured { mut text, whole, cut }) =
+                let Some(Raw { mut text, whole, cut }) =
                     self.note_stream().or_else(|| self.note_plain())
                 else {
                     return;
@@ -166,7 +165,7 @@ impl Drop for Tee {
                 (text, cut || long)
             }
         };
-        let (redacted, shortened) = text.finish();
-        self.record.answered(redacted, cut || shortened);
+        let kept = text.finish();
+        self.record.answered(Captured { is_cut: kept.is_cut || cut, ..kept });
     }
 }
