@@ -29,8 +29,10 @@ impl Scanner {
             return None;
         }
         let digits = text[at..].iter().take(DIGITS).take_while(|b| b.is_ascii_digit()).count();
-        let end =
-            (at + 1..=at + digits).rev().find(|i| self.raw_end(i - 1) != self.raw_start(*i))?;
+        // A number that goes on to the `@` is the address's: without it a domain would stay.
+        let parts =
+            |i: &usize| text.get(*i) != Some(&b'@') && self.raw_end(i - 1) != self.raw_start(*i);
+        let end = (at + 1..=at + digits).rev().find(parts)?;
         let lo = view.lo.max(at.saturating_sub(REACH));
         let from = text[lo..at].iter().rposition(|b| !is_part(b)).map_or(lo, |i| lo + i + 1);
         let starts = (from..at).filter(|i| {

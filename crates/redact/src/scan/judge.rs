@@ -4,7 +4,7 @@
 //! Promise: an answer depends on the bytes around the place alone (`BEHIND` and `AHEAD`), for
 //! patterns and words of the policy on those of their span. Does not: change anything.
 
-use aho_corasick::{Anchored, Input};
+use aho_corasick::{AhoCorasick, Anchored, Input, Match};
 
 use super::super::detect::data_url::Rest;
 use super::super::detect::places::RUN_MAX;
@@ -384,7 +384,7 @@ impl Scanner {
         let from = self.cur;
         let text = &self.window[..view_end];
         let view = View { text, lo: self.barrier };
-        let hit = |hit: aho_corasick::Match| {
+        let hit = |hit: Match| {
             let kind = kinds[hit.pattern().as_usize()];
             Next::of(hit.start(), hit.end(), kind, limit, end || hit.end() < view_end)
         };
@@ -408,20 +408,21 @@ impl Scanner {
                         self.terms_from = limit;
                         break Next::Nothing;
                     }
-                    Some(found) if is_word(&view, found.start(), found.end()) => {
-                        self.terms_from = found.start();
-                        break hit(found);
-                    }
-                    Some(found) => at = found.start() + 1,
+                    Some(found) => match whole_word(automaton, &view, found) {
+                        Some(word) => {
+                            self.terms_from = word.start();
+                            break hit(word);
+                        }
+                        None => at = found.start() + 1,
+                    },
                 }
             };
         } else if from == self.barrier && from < view_end && first[usize::from(text[from])] {
             // A word that was a part of one that is taken out now.
             let behind = Input::new(text).range(from..).anchored(Anchored::Yes);
-            if let Some(found) =
-                automaton.find(behind).filter(|found| is_word(&view, from, found.end()))
-            {
-                self.terms = hit(found);
+            let found = automaton.find(behind);
+            if let Some(word) = found.and_then(|found| whole_word(automaton, &view, found)) {
+                self.terms = hit(word);
             }
         }
     }
@@ -434,7 +435,7 @@ fn next_prefix(
     text: &[u8],
     mut from: usize,
     near: usize,
-) -> (Option<aho_corasick::Match>, usize) {
+) -> (Option<Match>, usize) {
     if from < near {
         let until = text.len().min(near + secret::PREFIX_MAX);
         let hit = prefixes.near.find(Input::new(text).range(from.min(until)..until));
@@ -485,4 +486,17 @@ fn colon(rules: &Compiled, view: &View<'_>, q: usize) -> Option<Found> {
         let (start, end) = find(view, q)?;
         Some(Found { start, end, kind: *kind, tail: Tail::None })
     })
+}
+
+/// The longest term that is a whole word and begins where `found`, the longest of all, does.
+fn whole_word(automaton: &AhoCorasick, view: &View<'_>, found: Match) -> Option<Match> {
+    let mut next = Some(found);
+    while let Some(found) = next {
+        if is_word(view, found.start(), found.end()) {
+            return Some(found);
+        }
+        let shorter = Input::new(view.text).range(found.start()..found.end() - 1);
+        next = automaton.find(shorter.anchored(Anchored::Yes));
+    }
+    None
 }

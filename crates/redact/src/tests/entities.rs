@@ -124,6 +124,17 @@ fn patterns_and_words_of_the_policy() {
         ),
         "\"<emp>\"\n and \"<emp>\"\n, [PROJECT], [PROJECT], herons, [REDACTED_EMAIL] EMP-12345"
     );
+    // A longer word of the list that is none here does not hide a shorter one.
+    let list = ["Blue", "Blue Heron", "Blue Heron Nest"];
+    let nested = Arc::new(custom("x{9}", "", &list).expect("rules"));
+    for (given, expected) in [
+        ("Blue Herons", "[PROJECT] Herons"),
+        ("Blue Heron Nests, Blue", "[PROJECT] Nests, [PROJECT]"),
+        ("bob@example.comBlue Herons", "[REDACTED_EMAIL] Herons"),
+        ("Blues", "Blues"),
+    ] {
+        assert_eq!(message(&nested, given), expected, "{given}");
+    }
     let long = format!("{}EMP-1234 {}", "x ".repeat(5_000), "y ".repeat(5_000));
     assert_eq!(message(&rules, &long), long.replace("EMP-1234", "\"<emp>\"\n"));
     let nested =
