@@ -6,6 +6,7 @@
 //! second one is quick; the log is closed last and whole. Does not: decide anything about a call.
 
 mod budgets;
+mod retained;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -78,7 +79,8 @@ pub async fn start(loaded: Loaded) -> Result<App, Failure> {
     let tls = tls.map_err(|error| Failure::User(format!("tls: {error:#}")))?;
     let (metrics, clock) = (Metrics::new(), Clock::start());
 
-    let mut options = Options::new(&settings.options.data_dir, policy.ailog.retention_days);
+    let mut options = Options::new(&settings.options.data_dir, 0);
+    options.retention = retained::retention(&policy.ailog);
     options.wal.total_bytes_max = settings.options.bounds.log_backlog_bytes;
     let log = AiLog::open(options, settings.store.clone(), Arc::clone(&metrics));
     let log = log.map_err(|error| Failure::User(error.to_string()))?;
@@ -332,13 +334,14 @@ impl App {
 
 /// Small things that are due now and then.
 async fn tend(gateway: Arc<Gateway>, stop: CancellationToken) {
+    let mut told = None;
     loop {
+        retained::tell(&gateway.log, &gateway.policy.load(), &mut told);
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(TEND_EVERY) => {}
         }
         gateway.tenants.forget_idle();
         gateway.counters.forget_idle(gateway.clock.now(), gateway.clock.wall_ms());
-        gateway.log.set_retention_days(gateway.policy.load().ailog.retention_days);
     }
 }

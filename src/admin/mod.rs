@@ -30,12 +30,12 @@ use tokio_util::task::TaskTracker;
 use crate::ailog::AiLog;
 use crate::bounds::{
     ADMIN_ANSWERS_MAX, ADMIN_BUFFER_BYTES_MAX, ADMIN_HEAD_TIMEOUT, ADMIN_PIECE_BYTES,
-    ADMIN_QUERIES_MAX,
+    ADMIN_QUERIES_MAX, REPORT_ROWS_MAX,
 };
 use crate::config::policy::Settings;
 use crate::config::watch::Watcher;
 use crate::pipeline::gateway::Gateway;
-use crate::report::{Dim, Filter, ReadError};
+use crate::report::{Days, Dim, Filter, Question, ReadError, Reader};
 use body::Body;
 use connections::{Connections, Place, Stream};
 
@@ -309,15 +309,24 @@ async fn summary(admin: &Arc<Admin>, query: &Query) -> Result<Response<Body>, Un
     let by = query.get("by").unwrap_or("day,org,model");
     let dims: Vec<Dim> = by
         .split(',')
+        .filter(|name| !name.trim().is_empty())
         .map(|name| {
             Dim::parse(name.trim()).ok_or_else(|| {
-                format!("cannot group by `{name}`; use day, org, model, provider, route, caller")
+                format!(
+                    "cannot group by `{name}`; use day, hour, org, model, provider, route, caller, \
+                     outcome, error, limit, tag:NAME"
+                )
             })
         })
         .collect::<Result<_, String>>()?;
+    let only = query.conditions()?;
     let answer = answers::long(admin).await?;
     let by = dims.clone();
-    let rows = answers::asked(admin, move |reader| Ok(reader.summary(from, to, &by)?)).await?;
+    let ask = move |reader: &Reader| {
+        let question = Question { stretch: (from, to), by: &by, only: &only, days: &Days::UTC };
+        Ok(reader.answer(&question, REPORT_ROWS_MAX)?.lines)
+    };
+    let rows = answers::asked(admin, ask).await?;
     let begin = format!("{{\"from\":{},\"to\":{},\"rows\":[", json!(iso(from)), json!(iso(to)));
     let ends = ("],\"cut\":false}", "],\"cut\":true}");
     let body = answers::rows(&admin.tasks, answer, begin, rows, ends, move |row| {
@@ -340,8 +349,11 @@ async fn logs(admin: &Arc<Admin>, query: &Query) -> Result<Response<Body>, Unans
         ..Filter::default()
     };
     for (name, value) in &query.0 {
-        if !matches!(name.as_str(), "limit" | "from" | "to" | "before") && !filter.and(name, value)
-        {
+        let is_known = match name.as_str() {
+            "limit" | "from" | "to" | "before" => true,
+            name => filter.and(name, value),
+        };
+        if !is_known {
             return Err(format!(
                 "cannot filter by `{name}`; use one of {}, or tag=NAME:VALUE",
                 Filter::COLUMNS.join(", ")
@@ -381,6 +393,22 @@ impl Query {
 
     fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(k, _)| k == name).map(|(_, v)| v.as_str()).filter(|v| !v.is_empty())
+    }
+
+    /// The conditions of a summary: dimensions, and `tag=NAME:VALUE`.
+    fn conditions(&self) -> Result<Vec<(Dim, String)>, String> {
+        let mut conditions = Vec::new();
+        for (name, value) in &self.0 {
+            let named = |tag: &str, value: &str| (Dim::Tag(tag.into()), value.to_owned());
+            if name == "tag" {
+                let tag = value.split_once(':').filter(|(tag, _)| !tag.is_empty());
+                let (tag, value) = tag.ok_or("`tag` must be NAME:VALUE")?;
+                conditions.push(named(tag, value));
+            } else if let Some(condition) = Dim::parse_condition(&format!("{name}={value}")) {
+                conditions.push(condition);
+            }
+        }
+        Ok(conditions)
     }
 
     /// The beginning of a day, in milliseconds since 1970.

@@ -7,7 +7,7 @@
 
 use std::sync::LazyLock;
 
-pub(crate) use super::row::{COLUMNS, MIGRATION_OF_VERSION, SCHEMA_VERSION, encode};
+pub(crate) use super::row::{COLUMNS, SCHEMA_VERSION, encode};
 pub(crate) use super::row_binary::decode::{Decoder, Value};
 pub(crate) use super::row_binary::iso::{iso, iso_millis};
 pub(crate) use super::row_binary::parts::NotARow;
@@ -26,6 +26,24 @@ const _: () = {
 /// The names, comma-separated, for SQL.
 pub(crate) fn column_list() -> String {
     COLUMNS.map(|column| column.name).join(", ")
+}
+
+/// The place of a column among all; a name that is none does not compile.
+pub(crate) const fn at(name: &str) -> usize {
+    let name = name.as_bytes();
+    let mut at = 0;
+    while at < COLUMNS.len() {
+        let other = COLUMNS[at].name.as_bytes();
+        let mut same = 0;
+        while same < name.len() && same < other.len() && name[same] == other[same] {
+            same += 1;
+        }
+        if same == name.len() && same == other.len() {
+            return at;
+        }
+        at += 1;
+    }
+    panic!("no such column")
 }
 
 /// The columns that the given version added.
@@ -91,7 +109,9 @@ mod tests {
         let (_, row) = page.split_once("\n    Row:\n").expect("the schema of a row");
         let (_, properties) = row.split_once("      properties:\n").expect("its properties");
         let mut names = 0;
-        for line in properties.lines().take_while(|line| line.starts_with("        ")) {
+        let lines = properties.lines().take_while(|line| line.starts_with("        "));
+        // Deeper lines are of what a column holds.
+        for line in lines.filter(|line| !line.starts_with("         ")) {
             let name = line.trim_start().split(':').next().expect("a name");
             assert!(COLUMNS.iter().any(|column| column.name == name), "{name}");
             names += 1;

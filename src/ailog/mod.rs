@@ -32,6 +32,7 @@ use std::time::Duration;
 
 pub(crate) use store::clickhouse::schema;
 pub use store::sqlite::SqliteError;
+pub use store::{LimitInForce, Retention};
 pub use wal::WalLimits;
 pub use wal::group::Pending;
 pub use wal::sync::Durable;
@@ -55,17 +56,19 @@ use wal::segment::{Disk, FileSystem};
 pub struct Options {
     /// Folder of the write-ahead log and the embedded store; created if it does not exist.
     pub data_dir: PathBuf,
-    /// Rows older than this are deleted from the embedded store; 0 keeps them. A reload changes it:
-    /// [`AiLog::set_retention_days`].
-    pub retention_days: u32,
+    /// What is older than this is deleted from the embedded store. A reload changes it:
+    /// [`AiLog::set_retention`].
+    pub retention: Retention,
     /// Bounds of the write-ahead log.
     pub wal: WalLimits,
 }
 
 impl Options {
-    /// The usual bounds.
-    pub fn new(data_dir: &Path, retention_days: u32) -> Options {
-        Options { data_dir: data_dir.to_owned(), retention_days, wal: WalLimits::default() }
+    /// The usual bounds. Rows with their captured texts are kept for `rows_days`, roll-ups for
+    /// ever.
+    pub fn new(data_dir: &Path, rows_days: u32) -> Options {
+        let retention = Retention { rows: rows_days, captures: rows_days, hourly: 0 };
+        Options { data_dir: data_dir.to_owned(), retention, wal: WalLimits::default() }
     }
 }
 
@@ -173,7 +176,7 @@ impl AiLog {
                 "rows of an earlier run are being stored"
             );
         }
-        let log = Arc::new(SharedLog::new(Arc::new(wal), counters, options.retention_days));
+        let log = Arc::new(SharedLog::new(Arc::new(wal), counters, options.retention));
         let OpenedStore { store, file, elsewhere } = open_store(store, data_dir)?;
         let dead_letters = data_dir.join("dead-letter.jsonl");
         let shipper =
@@ -238,9 +241,14 @@ impl AiLog {
         self.inner.close(deadline);
     }
 
-    /// Applies `ailog.retention_days` of a reloaded policy.
-    pub fn set_retention_days(&self, days: u32) {
-        self.inner.log.control.set_retention_days(days);
+    /// Applies `ailog.retention` of a reloaded policy.
+    pub fn set_retention(&self, retention: Retention) {
+        self.inner.log.control.set_retention(retention);
+    }
+
+    /// Keeps the limits on money that are in force in the store, for the view `budget_used`.
+    pub fn set_limits(&self, limits: Vec<LimitInForce>) {
+        self.inner.log.control.set_limits(limits);
     }
 
     /// From now on a dropped call was cut by this process, not left by its client.

@@ -245,11 +245,9 @@ impl Row {
     }
 }
 
-/// The ClickHouse migrations that add the columns, one for each version from 1 on. A released
-/// version is never changed: a new column has the next version, and a line here.
-pub(crate) const MIGRATION_OF_VERSION: [u32; 4] = [1, 3, 5, 6];
-/// The newest version of the columns; in every record of the write-ahead log.
-pub(crate) const SCHEMA_VERSION: u8 = MIGRATION_OF_VERSION.len() as u8;
+/// The newest version of the columns; in every record of the write-ahead log. A released version is
+/// never changed: a new column has the next version.
+pub(crate) const SCHEMA_VERSION: u8 = 4;
 
 /// The largest believed number of tokens of one call.
 const TOKENS_MAX: u64 = 1_000_000_000_000;

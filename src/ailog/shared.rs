@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::counters::Counters;
 use super::fold::Fold;
 use super::row::Row;
+use super::store::Retention;
 use super::store::control::Control;
 use super::wal::Wal;
 use super::wal::append::Appender;
@@ -30,13 +31,13 @@ pub(crate) struct SharedLog {
 
 impl SharedLog {
     /// The parts of a log that is written to `wal`.
-    pub(crate) fn new(wal: Arc<Wal>, counters: Counters, retention_days: u32) -> SharedLog {
+    pub(crate) fn new(wal: Arc<Wal>, counters: Counters, retention: Retention) -> SharedLog {
         let (counters, clock) = (Arc::new(counters), Clock::start());
         let appender = Arc::new(Appender::new(Arc::clone(&wal), Arc::clone(&counters)));
         SharedLog {
             group: Arc::new(Group::new(Arc::clone(&appender))),
             syncer: Arc::new(Syncer::new(Arc::clone(&wal), Arc::clone(&counters), clock)),
-            control: Control::new(Arc::clone(&wal), Arc::clone(&counters), clock, retention_days),
+            control: Control::new(Arc::clone(&wal), Arc::clone(&counters), clock, retention),
             refused: Mutex::default(),
             wal,
             appender,

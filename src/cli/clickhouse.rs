@@ -3,9 +3,10 @@
 use clap::Subcommand;
 
 use super::print;
-use crate::ailog::schema::{Applied, RETENTION_DAYS_MAX, Retention, SchemaOptions};
+use crate::ailog::Retention;
+use crate::ailog::schema::{Applied, KeptFor, RETENTION_DAYS_MAX, SchemaOptions};
 use crate::config::Uses;
-use crate::config::policy::ClickHouseOptions;
+use crate::config::policy::{AiLogPolicy, ClickHouseOptions};
 use crate::failure::Failure;
 
 /// `tollgate clickhouse`
@@ -22,8 +23,8 @@ enum Action {
     Print(Options),
     /// Create database, tables and views, or bring them up to date; may be run again
     #[command(after_help = "\
-Without --retention-days, a new table keeps rows for `ailog.retention_days` of the policy, and an
-existing table does not change.
+Without --retention-days, new tables keep their rows for `ailog.retention` of the policy, and
+existing tables do not change. With it, captured texts and roll-ups take over the policy's times.
 
 Example:
   tollgate clickhouse apply --url http://127.0.0.1:8123 --retention-days 400")]
@@ -80,12 +81,11 @@ fn database_name(text: &str) -> Result<String, String> {
     }
 }
 
-/// Runs the command for the configured server; `policy_days` is the policy's
-/// `ailog.retention_days`.
+/// Runs the command for the configured server; `policy` has the times of retention.
 ///
 /// # Errors
 /// The server cannot be reached, or refuses.
-pub fn run(args: Args, mut server: ClickHouseOptions, policy_days: u32) -> Result<(), Failure> {
+pub fn run(args: Args, mut server: ClickHouseOptions, policy: &AiLogPolicy) -> Result<(), Failure> {
     let (Action::Print(options) | Action::Apply(options)) = &args.action;
     if let Some(url) = &options.url {
         server.url.clone_from(url);
@@ -93,10 +93,15 @@ pub fn run(args: Args, mut server: ClickHouseOptions, policy_days: u32) -> Resul
     if let Some(database) = &options.database {
         server.database.clone_from(database);
     }
+    let rows = options.retention_days.unwrap_or(policy.rows_days()).min(RETENTION_DAYS_MAX);
     let schema = SchemaOptions {
         database: server.database.clone(),
         cluster: options.cluster.clone(),
-        retention_days: options.retention_days.unwrap_or(policy_days).min(RETENTION_DAYS_MAX),
+        retention: Retention {
+            rows,
+            captures: policy.captures_days().min(rows),
+            hourly: policy.hourly_days().min(RETENTION_DAYS_MAX),
+        },
         changes_retention: options.retention_days.is_some(),
     };
     match args.action {
@@ -105,11 +110,12 @@ pub fn run(args: Args, mut server: ClickHouseOptions, policy_days: u32) -> Resul
             let applied =
                 schema.apply(&server).map_err(|error| Failure::User(error.to_string()))?;
             let database = format!("{}: database `{}` is", server.url, server.database);
-            let state = match applied.migrations.last() {
-                Some(last) => format!("{database} at version {last} now"),
-                None => format!("{database} up to date"),
+            let state = if applied.is_new {
+                format!("{database} at version {} now", applied.version)
+            } else {
+                format!("{database} up to date")
             };
-            print::line(&format!("{state}\n{}", retention(&applied, schema.retention_days)))?;
+            print::line(&format!("{state}\n{}", retention(&applied, rows)))?;
         }
     }
     Ok(())
@@ -118,15 +124,15 @@ pub fn run(args: Args, mut server: ClickHouseOptions, policy_days: u32) -> Resul
 /// When rows are deleted, and how to change that where it is not what was asked for.
 fn retention(applied: &Applied, asked_for: u32) -> String {
     let words = |retention| match retention {
-        Retention::Days(days) => format!("rows are deleted after {days} days"),
-        Retention::Never => "rows are never deleted".to_owned(),
-        Retention::Other => "rows are deleted by a rule of your own".to_owned(),
+        KeptFor::Days(days) => format!("rows are deleted after {days} days"),
+        KeptFor::Never => "rows are never deleted".to_owned(),
+        KeptFor::Other => "rows are deleted by a rule of your own".to_owned(),
     };
     let now = words(applied.retention);
     match applied.retention_before {
         Some(before) if before != applied.retention => format!("{now} (before: {})", words(before)),
-        Some(_) if applied.retention != Retention::Days(asked_for) => format!(
-            "{now}, as before; the policy's ailog.retention_days is {asked_for}: `--retention-days \
+        Some(_) if applied.retention != KeptFor::Days(asked_for) => format!(
+            "{now}, as before; the policy's ailog.retention.rows is {asked_for} days: `--retention-days \
              {asked_for}` would take it over"
         ),
         _ => now,
@@ -141,20 +147,20 @@ mod tests {
     fn it_says_when_rows_are_deleted() {
         let say = |before, now| {
             retention(
-                &Applied { migrations: Vec::new(), retention_before: before, retention: now },
+                &Applied { version: 7, is_new: false, retention_before: before, retention: now },
                 90,
             )
         };
-        let days = Retention::Days;
+        let days = KeptFor::Days;
         assert_eq!(say(None, days(90)), "rows are deleted after 90 days");
         assert_eq!(say(Some(days(90)), days(90)), "rows are deleted after 90 days");
         assert_eq!(
-            say(Some(Retention::Never), days(90)),
+            say(Some(KeptFor::Never), days(90)),
             "rows are deleted after 90 days (before: rows are never deleted)"
         );
         assert_eq!(
             say(Some(days(730)), days(730)),
-            "rows are deleted after 730 days, as before; the policy's ailog.retention_days is 90: \
+            "rows are deleted after 730 days, as before; the policy's ailog.retention.rows is 90 days: \
                 `--retention-days 90` would \
              take it over"
         );

@@ -164,7 +164,7 @@ pub fn main() -> ExitCode {
         Command::Clickhouse(configured) => {
             let uses = configured.args.uses();
             configured.load(uses).and_then(|(args, loaded)| {
-                clickhouse::run(args, loaded.clickhouse, loaded.policy.ailog.retention_days)
+                clickhouse::run(args, loaded.clickhouse, &loaded.policy.ailog)
             })
         }
         Command::Token(args) => token::run(&args),

@@ -18,7 +18,7 @@ use crate::clock::wall_ms;
 use crate::config::policy::Settings;
 use crate::failure::Failure;
 use crate::money::usd;
-use crate::report::{Days, Dim, Reader, Summary};
+use crate::report::{Days, Dim, Question, Reader, Summary};
 use crate::visible::{visible, visible_json};
 
 /// `tollgate report`
@@ -30,9 +30,19 @@ pub struct Args {
     /// Last day, included; without it, today
     #[arg(long, value_name = "DAY", value_parser = day)]
     to: Option<Date>,
-    /// Groups: day, org, model, provider, route, caller
+    /// day, hour, org, model, provider, route, caller, outcome, error, tag:TAG
     #[arg(long, value_delimiter = ',', default_value = "day,org,model", value_parser = dim)]
+    #[arg(hide_default_value = true)]
     by: Vec<Dim>,
+    /// Only calls of this organisation; may be given again
+    #[arg(long, value_name = "ORG")]
+    org: Vec<String>,
+    /// Only calls of this model; may be given again
+    #[arg(long, value_name = "MODEL")]
+    model: Vec<String>,
+    /// Only e.g. outcome=ok or tag:feature=search; may be given again
+    #[arg(long = "where", value_name = "GROUP=VALUE", value_parser = condition)]
+    only: Vec<(Dim, String)>,
     /// Format
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -40,7 +50,7 @@ pub struct Args {
     #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = zone)]
     tz: TimeZone,
     /// Print yesterday, or the day of --to, as Markdown for a mail or a chat
-    #[arg(long, conflicts_with_all = ["from", "by", "format"])]
+    #[arg(long, conflicts_with_all = ["from", "by", "format", "org", "model", "only"])]
     daily: bool,
 }
 
@@ -68,7 +78,13 @@ enum Format {
 }
 
 fn dim(name: &str) -> Result<Dim, String> {
-    Dim::parse(name).ok_or_else(|| format!("choose from {}", Dim::ALL.map(Dim::as_str).join(", ")))
+    let names = || Dim::ALL.map(|dim| dim.as_str()).join(", ");
+    Dim::parse(name).ok_or_else(|| format!("choose from {}, tag:NAME", names()))
+}
+
+fn condition(text: &str) -> Result<(Dim, String), String> {
+    let say = || "not a condition; write e.g. outcome=ok or tag:feature=search".to_owned();
+    Dim::parse_condition(text).ok_or_else(say)
 }
 
 /// Runs the command.
@@ -84,13 +100,18 @@ pub fn run(args: Args, settings: &Settings) -> Result<(), Failure> {
         let (from, to) = days(&args, wall_ms())?;
         let (begin, end) = (start_ms(from, &args.tz)?, start_ms(to.tomorrow()?, &args.tz)?);
         let days = Days::of(&args.tz, begin, end);
-        let report =
-            reader.report((begin, end), &args.by, &days, REPORT_LINES_MAX).map_err(user)?;
+        let named = |dim: Dim, names: &[String]| -> Vec<(Dim, String)> {
+            names.iter().map(|name| (dim.clone(), name.clone())).collect()
+        };
+        let only = [named(Dim::Org, &args.org), named(Dim::Model, &args.model), args.only.clone()]
+            .concat();
+        let question = Question { stretch: (begin, end), by: &args.by, only: &only, days: &days };
+        let report = reader.answer(&question, REPORT_LINES_MAX).map_err(user)?;
         let sums = |from, to: Date, by: &[Dim]| {
-            let (begin, end) = (start_ms(from, &args.tz)?, start_ms(to.tomorrow()?, &args.tz)?);
-            let days = Days::of(&args.tz, begin, end);
-            let report = reader.report((begin, end), by, &days, REPORT_LINES_MAX).map_err(user)?;
-            Ok(report.lines)
+            let stretch = (start_ms(from, &args.tz)?, start_ms(to.tomorrow()?, &args.tz)?);
+            let days = Days::of(&args.tz, stretch.0, stretch.1);
+            let question = Question { stretch, by, only: &only, days: &days };
+            Ok(reader.answer(&question, REPORT_LINES_MAX).map_err(user)?.lines)
         };
         let period = Period { from, to, today: today(&args.tz, wall_ms())? };
         let seen = || Overview::read(&sums, period, &args.by);
@@ -100,7 +121,7 @@ pub fn run(args: Args, settings: &Settings) -> Result<(), Failure> {
             // The lines that are left out are part of the total.
             Format::Table if report.is_cut => table(
                 &report.lines,
-                &reader.summary(begin, end, &[]).map_err(user)?,
+                &reader.answer(&Question { by: &[], ..question }, 1).map_err(user)?.lines,
                 &args.by,
                 from,
                 to,
@@ -190,7 +211,8 @@ fn table(lines: &[Summary], all: &[Summary], by: &[Dim], from: Date, to: Date) -
 }
 
 fn header(by: &[Dim], figures: &[&str]) -> Vec<String> {
-    by.iter().map(|d| d.as_str()).chain(figures.iter().copied()).map(str::to_owned).collect()
+    let names = by.iter().map(|dim| dim.as_str().into_owned());
+    names.chain(figures.iter().map(|figure| (*figure).to_owned())).collect()
 }
 
 fn cells(line: &Summary, keys: usize) -> Vec<String> {
@@ -254,7 +276,8 @@ fn csv(lines: &[Summary], by: &[Dim]) -> String {
         "p95_ms",
         "p99_ms",
     ];
-    let names: Vec<&str> = by.iter().map(|d| d.column()).chain(figures).collect();
+    let names = by.iter().map(|dim| quoted(&dim.column()));
+    let names: Vec<String> = names.chain(figures.map(str::to_owned)).collect();
     let mut text = names.join(",") + "\r\n";
     for line in lines {
         let mut cells: Vec<String> = line.key.iter().map(|k| quoted(k)).collect();

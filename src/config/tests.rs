@@ -208,7 +208,10 @@ fn nothing_configured_is_the_documented_default() {
     assert!(policy.features.of(&org("any")).ai_intent_enabled);
     let priorities = policy.intent.question.priorities.iter().map(|p| p.name.as_str());
     assert_eq!(priorities.collect::<Vec<_>>(), ["low", "medium", "high", "vip"]);
-    assert_eq!((policy.ailog.capture_bytes(), policy.ailog.retention_days), (16 << 10, 90));
+    assert_eq!(
+        (policy.ailog.capture_bytes(), policy.ailog.rows_days(), policy.ailog.captures_days()),
+        (16 << 10, 400, 30)
+    );
     assert_eq!((policy.version.len(), policy.loaded_at_ms), (12, 1_700_000_000_123));
 }
 

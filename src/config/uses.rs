@@ -41,8 +41,8 @@ impl Uses {
             Uses::Prices => &["prices"],
             Uses::Log => &["store", "data_dir", "clickhouse"],
             Uses::LogAndPrices => &["store", "data_dir", "clickhouse", "prices"],
-            Uses::Schema => &["clickhouse.database", "ailog.retention_days"],
-            Uses::ClickHouse => &["clickhouse", "ailog.retention_days"],
+            Uses::Schema => &["clickhouse.database", "ailog.retention_days", "ailog.retention"],
+            Uses::ClickHouse => &["clickhouse", "ailog.retention_days", "ailog.retention"],
             Uses::Tickets => &[
                 "intent",
                 "providers",

@@ -46,6 +46,20 @@ impl Days {
         days
     }
 
+    /// Whether hours of these days are hours of UTC.
+    pub(crate) fn are_of_whole_hours(&self) -> bool {
+        self.until.iter().map(|(_, offset)| *offset).chain([self.last]).all(|o| o % 3_600 == 0)
+    }
+
+    /// The offset to UTC as it ends a time.
+    pub(crate) fn zone(offset: i32) -> String {
+        let (sign, minutes) = (if offset < 0 { '-' } else { '+' }, offset.abs() / 60);
+        match offset {
+            0 => "Z".to_owned(),
+            _ => format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60),
+        }
+    }
+
     /// SQL for the day: `before` is the condition "earlier than this millisecond", `day` the day
     /// after adding that many seconds.
     pub(crate) fn sql(

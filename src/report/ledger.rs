@@ -5,6 +5,7 @@
 use tollgate_wire::usage::TokenUsage;
 
 use super::query::ReadError;
+use crate::cost::Cost;
 
 /// The part of a stored row that its price depends on.
 pub(crate) struct StoredCall {
@@ -22,8 +23,22 @@ pub(crate) struct StoredCall {
 /// A new cost for a row.
 pub(crate) struct Change {
     pub(crate) id: String,
-    pub(crate) cost_nano: i64,
+    pub(crate) at_ms: i64,
+    pub(crate) cost: Cost,
 }
+
+/// A column, and its value in 10⁻⁹ USD.
+pub(crate) type Amount = (&'static str, fn(&Cost) -> i64);
+
+/// The columns of a cost and of its parts, each with its value.
+pub(crate) const AMOUNTS: [Amount; 6] = [
+    ("cost_usd", |cost| cost.total),
+    ("input_cost_usd", |cost| cost.input),
+    ("cached_cost_usd", |cost| cost.cached),
+    ("cache_write_cost_usd", |cost| cost.cache_write),
+    ("output_cost_usd", |cost| cost.output),
+    ("saved_by_cache_usd", |cost| cost.saved),
+];
 
 /// A store whose rows can be priced again.
 pub(crate) trait Ledger {

@@ -11,6 +11,7 @@
 mod clickhouse;
 mod days;
 mod ledger;
+mod pieces;
 mod query;
 pub mod reprice;
 mod sqlite;
@@ -23,7 +24,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 pub use days::Days;
-pub use query::{Dim, Filter, Page, Place, ReadError, Report, Spent, Summary};
+pub use query::{Dim, Filter, Page, Place, Question, ReadError, Report, Spent, Summary};
 
 use crate::ailog::store::sqlite::FILE;
 use crate::bounds::REPORT_ROWS_MAX;
@@ -77,16 +78,24 @@ impl Reader {
     /// The store cannot be read.
     pub fn report(
         &self,
-        (from_ms, to_ms): (i64, i64),
+        stretch: (i64, i64),
         by: &[Dim],
         days: &Days,
         most: usize,
     ) -> Result<Report, ReadError> {
+        self.answer(&Question { stretch, by, only: &[], days }, most)
+    }
+
+    /// The answer to a question, in at most `most` lines.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn answer(&self, question: &Question<'_>, most: usize) -> Result<Report, ReadError> {
         // One more line shows that there are more.
-        let asked = most + 1;
+        let asked = most.saturating_add(1);
         let mut lines = match &self.store {
-            Kind::Sqlite(store) => store.summary(from_ms, to_ms, by, days, asked)?,
-            Kind::ClickHouse(store) => store.summary(from_ms, to_ms, by, days, asked)?,
+            Kind::Sqlite(store) => store.summary(question, asked)?,
+            Kind::ClickHouse(store) => store.summary(question, asked)?,
             Kind::Empty => Vec::new(),
         };
         let is_cut = lines.len() > most;

@@ -2,50 +2,137 @@
 //!
 //! Data only. Both stores understand the same questions and give the same answers.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
-use crate::ailog::columns::iso;
+use super::days::Days;
+use super::pieces::Grain;
 use crate::ailog::store::clickhouse::exception_code;
 
 /// A dimension by which calls are summed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Dim {
     Day,
+    Hour,
     Org,
     Model,
     Provider,
     Route,
     Caller,
+    Outcome,
+    /// The gateway's own error code.
+    Error,
+    /// The limit that refused the call.
+    Limit,
+    /// The value of the tag of this name.
+    Tag(Arc<str>),
 }
 
 impl Dim {
-    /// All of them.
-    pub const ALL: [Dim; 6] =
-        [Dim::Day, Dim::Org, Dim::Model, Dim::Provider, Dim::Route, Dim::Caller];
+    /// All of them but the tags.
+    pub const ALL: [Dim; 10] = [
+        Dim::Day,
+        Dim::Hour,
+        Dim::Org,
+        Dim::Model,
+        Dim::Provider,
+        Dim::Route,
+        Dim::Caller,
+        Dim::Outcome,
+        Dim::Error,
+        Dim::Limit,
+    ];
 
-    /// The name used on the command line and in queries; column names are understood, too.
+    /// The name used on the command line and in queries; column names and `user` are understood,
+    /// too.
     pub fn parse(name: &str) -> Option<Dim> {
-        Dim::ALL.into_iter().find(|d| d.as_str() == name || d.column() == name)
+        if let Some(tag) = name.strip_prefix("tag:") {
+            let fits = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
+            let is_name = !tag.is_empty() && tag.bytes().all(fits);
+            return is_name.then(|| Dim::Tag(Arc::from(tag)));
+        }
+        let name = if name == "user" { "caller" } else { name };
+        Dim::ALL.into_iter().find(|dim| dim.as_str() == name || dim.column() == name)
+    }
+
+    /// A condition `NAME=VALUE`, as on the command line.
+    pub fn parse_condition(text: &str) -> Option<(Dim, String)> {
+        let (name, value) = text.split_once('=')?;
+        let dim = Dim::parse(name)?;
+        (!matches!(dim, Dim::Day | Dim::Hour)).then(|| (dim, value.to_owned()))
     }
 
     /// The name used on the command line.
-    pub const fn as_str(self) -> &'static str {
-        match self {
+    pub fn as_str(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
             Dim::Day => "day",
+            Dim::Hour => "hour",
             Dim::Org => "org",
             Dim::Model => "model",
             Dim::Provider => "provider",
             Dim::Route => "route",
             Dim::Caller => "caller",
-        }
+            Dim::Outcome => "outcome",
+            Dim::Error => "error",
+            Dim::Limit => "limit",
+            Dim::Tag(name) => return Cow::Owned(format!("tag:{name}")),
+        })
     }
 
-    /// The name in results: a column of `ai_log`, or `day`.
-    pub const fn column(self) -> &'static str {
+    /// The name in results: a column of `ai_log`, `day`, `hour`, or `tag:NAME`.
+    pub fn column(&self) -> Cow<'static, str> {
         match self {
-            Dim::Org => "org_id",
+            Dim::Org => Cow::Borrowed("org_id"),
+            Dim::Error => Cow::Borrowed("error_code"),
+            Dim::Limit => Cow::Borrowed("limited_by"),
             other => other.as_str(),
         }
+    }
+}
+
+/// What a report asks for.
+#[derive(Clone, Debug)]
+pub struct Question<'a> {
+    /// Milliseconds since 1970: from the first on, before the second.
+    pub stretch: (i64, i64),
+    /// Groups.
+    pub by: &'a [Dim],
+    /// Only calls with these values; of one dimension any of its values.
+    pub only: &'a [(Dim, String)],
+    /// The days and hours.
+    pub days: &'a Days,
+}
+
+impl Question<'_> {
+    /// The finest sums that answer it.
+    pub(crate) fn grain(&self) -> Grain {
+        let dims = || self.by.iter().chain(self.only.iter().map(|(dim, _)| dim));
+        let by_time = dims().any(|dim| matches!(dim, Dim::Day | Dim::Hour));
+        if dims().any(|dim| matches!(dim, Dim::Tag(_)))
+            || by_time && !self.days.are_of_whole_hours()
+        {
+            return Grain::Row;
+        }
+        let of_a_day = |dim: &Dim| match dim {
+            Dim::Day => *self.days == Days::UTC,
+            Dim::Org | Dim::Model | Dim::Provider | Dim::Route | Dim::Outcome => true,
+            _ => false,
+        };
+        if dims().all(of_a_day) { Grain::Day } else { Grain::Hour }
+    }
+
+    /// The conditions, by dimension.
+    pub(crate) fn conditions(&self) -> Vec<(&Dim, Vec<&str>)> {
+        let mut conditions: Vec<(&Dim, Vec<&str>)> = Vec::new();
+        for (dim, value) in self.only {
+            match conditions.iter_mut().find(|(of, _)| *of == dim) {
+                Some((_, values)) => values.push(value),
+                None => conditions.push((dim, vec![value])),
+            }
+        }
+        conditions
     }
 }
 
@@ -67,7 +154,7 @@ pub struct Summary {
     pub unpriced: u64,
     pub redactions: u64,
     pub attachments_dropped: u64,
-    /// Percentiles of the latency, by nearest rank.
+    /// Percentiles of the latency, within 1 % of the nearest rank.
     pub p50_ms: u64,
     pub p95_ms: u64,
     pub p99_ms: u64,
@@ -89,7 +176,7 @@ impl Summary {
     pub fn to_json(&self, by: &[Dim]) -> Map<String, Value> {
         let mut object = Map::new();
         for (dim, value) in by.iter().zip(&self.key) {
-            object.insert(dim.column().to_owned(), Value::from(value.as_str()));
+            object.insert(dim.column().into_owned(), Value::from(value.as_str()));
         }
         let numbers: [(&str, Value); 14] = [
             ("calls", self.calls.into()),
@@ -137,10 +224,10 @@ pub struct Filter {
     pub from_ms: Option<i64>,
     /// Milliseconds since 1970: before this.
     pub to_ms: Option<i64>,
-    /// Names of tags and their values.
-    pub tags: Vec<(String, String)>,
     /// Exact values of columns; see [`Filter::COLUMNS`].
     pub equal: Vec<(&'static str, String)>,
+    /// Tags that rows must have, with their values.
+    pub tags: Vec<(String, String)>,
     /// Only rows after this one, in the order from the newest to the oldest.
     pub behind: Option<Place>,
 }
@@ -173,7 +260,7 @@ pub struct Page {
 
 impl Filter {
     /// The columns that a condition can name.
-    pub const COLUMNS: [&'static str; 11] = [
+    pub const COLUMNS: [&'static str; 12] = [
         "id",
         "org_id",
         "caller",
@@ -183,6 +270,7 @@ impl Filter {
         "model",
         "outcome",
         "error_code",
+        "limited_by",
         "request_id",
         "status",
     ];
@@ -190,9 +278,8 @@ impl Filter {
     /// Adds a condition; returns whether there is such a column. `tag` takes `NAME:VALUE`.
     pub fn and(&mut self, column: &str, value: &str) -> bool {
         if column == "tag" {
-            let tag =
-                value.split_once(':').map(|(name, value)| (name.to_owned(), value.to_owned()));
-            self.tags.extend(tag.clone());
+            let tag = value.split_once(':').filter(|(name, _)| !name.is_empty());
+            self.tags.extend(tag.map(|(name, value)| (name.to_owned(), value.to_owned())));
             return tag.is_some();
         }
         match Filter::COLUMNS.into_iter().find(|c| *c == column) {
@@ -257,39 +344,7 @@ impl From<::clickhouse::error::Error> for ReadError {
     }
 }
 
-/// The columns by which a summary is grouped, in the SQL of both stores.
-pub(crate) struct Grouping {
-    /// The names of the columns in the answer.
-    pub(crate) keys: Vec<String>,
-    /// The same, joined.
-    pub(crate) names: String,
-    /// `GROUP BY … ORDER BY …`; empty if there is nothing to group by.
-    pub(crate) clause: String,
-}
-
-impl Grouping {
-    pub(crate) fn new(by: &[Dim]) -> Grouping {
-        let keys: Vec<String> = (0..by.len()).map(|i| format!("k{i}")).collect();
-        let names = keys.join(", ");
-        let clause = match by {
-            [] => String::new(),
-            _ => format!("GROUP BY {names} ORDER BY {names}"),
-        };
-        Grouping { keys, names, clause }
-    }
-
-    /// The columns as they are selected; `value` is the expression of one.
-    pub(crate) fn selected(&self, by: &[Dim], value: impl Fn(Dim) -> String) -> String {
-        listed(by.iter().zip(&self.keys).map(|(dim, key)| format!("{} AS {key}", value(*dim))))
-    }
-}
-
-/// Joins SQL parts to a list that ends in a comma unless it is empty.
-pub(crate) fn listed(parts: impl Iterator<Item = String>) -> String {
-    parts.map(|p| p + ", ").collect()
-}
-
-/// The bounds of a summary in the form of `created_at`.
-pub(crate) fn bounds_of(from_ms: i64, to_ms: i64) -> (String, String) {
-    (iso(from_ms), iso(to_ms))
+/// Names for the columns of the keys.
+pub(crate) fn keys(by: &[Dim]) -> Vec<String> {
+    (0..by.len()).map(|place| format!("k{place}")).collect()
 }

@@ -8,7 +8,7 @@
 //! counted: rows without usage, rows that a former version priced (it did not keep the tokens
 //! written to a cache), and rows whose model has no price now. A row of a former version that had
 //! no price is priced as if nothing had been written to a cache. Does not: change any column but
-//! `cost_usd` and `price_version`.
+//! `cost_usd` with its parts, `saved_by_cache_usd` and `price_version`.
 //!
 //! # Bounds
 //! Rows are read in windows of time that hold at most a slice of them; a window of one second is
@@ -128,10 +128,11 @@ impl Work<'_> {
             usage: row.usage,
             at_ms: row.at_ms,
         };
-        let Some(cost_nano) = self.prices.of_call(&call).map(|cost| cost.total) else {
+        let Some(cost) = self.prices.of_call(&call) else {
             done.unpriced += 1;
             return None;
         };
+        let cost_nano = cost.total;
         done.before_nano += i128::from(row.cost_nano.unwrap_or(0));
         done.after_nano += i128::from(cost_nano);
         if row.cost_nano != Some(cost_nano) {
@@ -141,6 +142,6 @@ impl Work<'_> {
         } else {
             return None;
         }
-        Some(Change { id: row.id, cost_nano })
+        Some(Change { id: row.id, at_ms: row.at_ms, cost })
     }
 }

@@ -30,7 +30,7 @@ fn in_time<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
 /// How many rows there are of each request, counted once by id.
 fn by_request(server: &Server) -> BTreeMap<String, usize> {
     let text =
-        server.ask("SELECT request_id, count() FROM tollgate.ai_log FINAL GROUP BY request_id");
+        server.ask("SELECT request_id, count() FROM tollgate.ai_rows FINAL GROUP BY request_id");
     let line = |line: &str| {
         line.split_once('\t').map(|(id, n)| (id.to_owned(), n.parse().expect("count")))
     };
@@ -108,7 +108,7 @@ fn a_server_that_is_stopped_killed_and_filled_up_costs_no_call_and_no_row() {
     // Too many parts: nothing is merged for a while.
     let load = Load::start(gateway.apps, 3, "second", PAUSE);
     let merges =
-        |command: &str| drop(server.ask(&format!("SYSTEM {command} MERGES tollgate.ai_log")));
+        |command: &str| drop(server.ask(&format!("SYSTEM {command} MERGES tollgate.ai_rows")));
     fails_and_recovers(&gateway, "ClickHouse error 252", || merges("STOP"), || merges("START"));
 
     // Not a byte left on its disk.

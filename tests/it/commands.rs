@@ -254,28 +254,50 @@ fn the_demo_shows_itself_and_ends() {
     assert!(cost > 0.0, "{told}");
 }
 
+/// Moves a stored call to another time: the row, and its share of the sums by hour and by day, to
+/// which all calls of a test add the same.
+fn move_to(gateway: &Gateway, row: &serde_json::Map<String, Value>, at: &str) {
+    let database = rusqlite::Connection::open(gateway.database()).unwrap();
+    let (day, hour): (&str, u32) = (&at[..10], at[11..13].parse().unwrap());
+    database
+        .execute("UPDATE ai_rows SET created_at = ?1 WHERE id = ?2", (at, row["id"].as_str()))
+        .unwrap();
+    let columns = |table: &str| -> Vec<String> {
+        let sql = format!("SELECT name FROM pragma_table_info('{table}') WHERE pk = 0");
+        let mut found = database.prepare(&sql).unwrap();
+        let names = found.query_map([], |row| row.get(0)).unwrap();
+        names.map(Result::unwrap).filter(|name| name != "newest").collect()
+    };
+    let share = |table: &str, key: &str, moved: &str| {
+        let names = columns(table);
+        let parts: Vec<String> =
+            names.iter().map(|n| format!("sum({n}) / sum(row_count)")).collect();
+        let sums: Vec<String> = names.iter().map(|n| format!("{n} = {n} + excluded.{n}")).collect();
+        database
+            .execute_batch(&format!(
+                "INSERT INTO {table} ({key}, {names}) SELECT {moved}, {} FROM {table} \
+                 WHERE day > '2026-08' OR day < '2026-07' GROUP BY {} ON CONFLICT DO UPDATE SET {}",
+                parts.join(", "),
+                key.rsplit(", ").next().unwrap(),
+                sums.join(", "),
+                names = names.join(", "),
+            ))
+            .unwrap();
+    };
+    share("ai_hourly", "day, hour, grp", &format!("'{day}', {hour}, grp"));
+    share("ai_daily", "day, series, outcome", &format!("'{day}', series, outcome"));
+}
+
 #[test]
 fn a_report_has_the_days_of_its_time_zone() {
     let provider = Provider::start();
     let mut gateway = Gateway::start(&provider);
     (0..3).for_each(|_| drop(gateway.chat("acme", "hi")));
-    let row = gateway.stop().pop().unwrap();
-    let database = rusqlite::Connection::open(gateway.database()).unwrap();
+    let rows = gateway.stop();
     // Half past ten in the evening of the 14th (UTC) is past midnight in Berlin, and the clocks
     // there are an hour ahead of winter.
-    database
-        .execute(
-            "UPDATE ai_log SET created_at = '2026-07-14T22:30:00.000Z' WHERE id <> ?",
-            [row["id"].as_str()],
-        )
-        .unwrap();
-    database
-        .execute(
-            "UPDATE ai_log SET created_at = '2026-07-14T21:59:59.999Z' WHERE id = ?",
-            [row["id"].as_str()],
-        )
-        .unwrap();
-    drop(database);
+    move_to(&gateway, &rows[0], "2026-07-14T21:59:59.999Z");
+    rows[1..].iter().for_each(|row| move_to(&gateway, row, "2026-07-14T22:30:00.000Z"));
     let folder = tempfile::tempdir().unwrap();
     let yaml = format!("data_dir: {}\n", gateway.folder().join("data").display());
     std::fs::write(folder.path().join("all.yaml"), yaml).unwrap();

@@ -156,7 +156,7 @@ fn neither_does_the_log_of_a_store_that_is_away_nor_its_dead_letters() {
     // Nothing is applied: everything is in the write-ahead log.
     check(&gateway.folder().join("data"), &credentials);
     engine.apply(engine.folder.path());
-    engine.execute("ALTER TABLE tollgate.ai_log ADD CONSTRAINT poison CHECK org_id = 'nobody'");
+    engine.execute("ALTER TABLE tollgate.ai_rows ADD CONSTRAINT poison CHECK org_id = 'nobody'");
     // What waited may have been stored between the two statements: these rows are not.
     credentials.extend(calls(&gateway, &provider));
     eventually("rows that the store refuses", || {

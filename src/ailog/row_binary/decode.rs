@@ -68,6 +68,16 @@ impl<'a> Decoder<'a> {
         }
     }
 
+    /// The bytes of the next value.
+    ///
+    /// # Errors
+    /// The bytes end too early, or do not hold such a value.
+    pub(crate) fn raw(&mut self, of: Type) -> Result<&'a [u8], NotARow> {
+        let before = self.unread.0;
+        self.next(of)?;
+        Ok(&before[..before.len() - self.unread.0.len()])
+    }
+
     /// Whether everything was read.
     pub(crate) fn is_at_end(&self) -> bool {
         self.unread.0.is_empty()

@@ -97,6 +97,11 @@ impl<'a> Tags<'a> {
         Ok((Tags(&row.0[..row.0.len() - unread.0.len()]), unread))
     }
 
+    /// The tags as they are encoded.
+    pub(crate) fn bytes(self) -> &'a [u8] {
+        self.0
+    }
+
     /// Names and values.
     pub(crate) fn iter(self) -> impl Iterator<Item = (&'a str, &'a str)> {
         let mut unread = Unread(self.0);

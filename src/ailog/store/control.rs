@@ -6,6 +6,7 @@
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
+use super::{LimitInForce, Retention};
 use crate::ailog::counters::Counters;
 use crate::ailog::wal::Wal;
 use crate::clock::{Clock, Nanos, wall_ms};
@@ -30,8 +31,9 @@ struct State {
     stop_at: Option<Nanos>,
     /// A thread waits for the store: do not sleep.
     poked: bool,
-    /// Zero: rows are kept for ever.
-    retention_days: u32,
+    retention: Retention,
+    /// The limits on money in force, until the store has them.
+    limits: Option<Vec<LimitInForce>>,
     /// Milliseconds since 1970 of the oldest row that is not stored.
     oldest_ms: Option<i64>,
     /// Why the last attempt to store failed; `None` while the store takes rows.
@@ -44,18 +46,33 @@ impl Control {
         wal: Arc<Wal>,
         counters: Arc<Counters>,
         clock: Clock,
-        retention_days: u32,
+        retention: Retention,
     ) -> Control {
-        let state = Mutex::new(State { retention_days, ..State::default() });
+        let state = Mutex::new(State { retention, ..State::default() });
         Control { wal, counters, clock, state, wake: Condvar::new(), progress: Condvar::new() }
     }
 
-    pub(crate) fn set_retention_days(&self, days: u32) {
-        lock(&self.state).retention_days = days;
+    pub(crate) fn set_retention(&self, retention: Retention) {
+        lock(&self.state).retention = retention;
     }
 
-    pub(crate) fn retention_days(&self) -> u32 {
-        lock(&self.state).retention_days
+    pub(crate) fn retention(&self) -> Retention {
+        lock(&self.state).retention
+    }
+
+    /// Hands over the limits in force; the store gets them soon.
+    pub(crate) fn set_limits(&self, limits: Vec<LimitInForce>) {
+        lock(&self.state).limits = Some(limits);
+    }
+
+    /// The limits that the store does not have.
+    pub(crate) fn take_limits(&self) -> Option<Vec<LimitInForce>> {
+        lock(&self.state).limits.take()
+    }
+
+    /// Takes back limits that the store did not take, unless there are newer ones.
+    pub(crate) fn keep_limits_for_later(&self, limits: Vec<LimitInForce>) {
+        lock(&self.state).limits.get_or_insert(limits);
     }
 
     pub(crate) fn oldest_ms(&self) -> Option<i64> {

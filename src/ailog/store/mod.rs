@@ -7,6 +7,8 @@
 pub(crate) mod clickhouse;
 pub(crate) mod control;
 pub(crate) mod dead_letter;
+pub(crate) mod digest;
+pub(crate) mod measures;
 pub(crate) mod shipper;
 pub(crate) mod sqlite;
 
@@ -42,8 +44,61 @@ pub(crate) trait Store: Send {
     fn settle(&mut self);
     /// From now on rows and position are on the disk before `store` returns.
     fn sync_always(&mut self);
-    /// Deletes some of the rows that are older; returns whether there are more.
-    fn forget_before(&mut self, created_at_ms: i64) -> bool;
+    /// Deletes some of what is older; returns whether there is more.
+    fn forget_before(&mut self, keep: &Keep) -> bool;
+    /// Keeps the limits on money that are in force, in place of those before.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    fn keep_limits(&mut self, limits: &[LimitInForce]) -> Result<(), StoreError>;
+}
+
+/// Days for which the parts of the log are kept; 0 keeps them for ever.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// Rows.
+    pub rows: u32,
+    /// Captured texts, at most as long as their rows.
+    pub captures: u32,
+    /// Roll-ups.
+    pub hourly: u32,
+}
+
+/// The oldest of each part of the log that is kept, in milliseconds since 1970; `None` keeps all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Keep {
+    pub(crate) rows_from_ms: Option<i64>,
+    pub(crate) captures_from_ms: Option<i64>,
+    pub(crate) hours_from_ms: Option<i64>,
+}
+
+impl Retention {
+    /// The oldest that is kept now.
+    pub(crate) fn at(self, now_ms: i64) -> Keep {
+        let from = |days: u32| (days > 0).then(|| now_ms - i64::from(days) * DAY_MS);
+        Keep {
+            rows_from_ms: from(self.rows),
+            captures_from_ms: from(self.captures),
+            hours_from_ms: from(self.hourly),
+        }
+    }
+}
+
+const DAY_MS: i64 = 86_400_000;
+
+/// A limit on money, as the policy in force has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitInForce {
+    /// Organisation; `*` for each one without a line of its own.
+    pub org: String,
+    /// `org`, `key` or `user`.
+    pub scope: &'static str,
+    /// Name of the key; `*` for each user; empty for the organisation.
+    pub name: String,
+    /// `day` or `month`.
+    pub period: &'static str,
+    /// 10⁻⁹ USD.
+    pub nano_usd: u64,
 }
 
 /// The place at which to continue.

@@ -38,7 +38,6 @@ const DATA_TRIES: u32 = 3;
 const READ_TRIES: u32 = 5;
 /// The longest time that a store may take for one batch.
 const STORE_TIMEOUT: Duration = Duration::from_secs(60);
-const DAY_MS: i64 = 86_400_000;
 
 /// The thread's state.
 pub(crate) struct Shipper {
@@ -57,6 +56,7 @@ pub(crate) struct Shipper {
     syncs: bool,
     next_age: Nanos,
     next_retention: Nanos,
+    next_limits: Nanos,
 }
 
 /// The result of one step of the shipper.
@@ -111,6 +111,7 @@ impl Shipper {
             syncs: false,
             next_age: Nanos(0),
             next_retention: Nanos(0),
+            next_limits: Nanos(0),
         })
     }
 
@@ -182,12 +183,12 @@ impl Shipper {
     /// Whether every row of the batch is older than the retention: the store would delete it at
     /// once. So rows do not outlive it here either, however long the store is away.
     fn is_expired(&self) -> bool {
-        let days = self.log.control.retention_days();
-        let oldest = wall_ms() - i64::from(days) * DAY_MS;
+        let keep = self.log.control.retention().at(wall_ms());
+        let Some(oldest) = keep.rows_from_ms else { return false };
         let batch = self.reader.batch();
         let is_old =
             |row: usize| columns::created_at_ms(batch.row(row)).is_some_and(|ms| ms < oldest);
-        days > 0 && !batch.rows.is_empty() && (0..batch.rows.len()).all(is_old)
+        !batch.rows.is_empty() && (0..batch.rows.len()).all(is_old)
     }
 
     fn store_batch(&mut self) -> Step {
@@ -338,13 +339,21 @@ impl Shipper {
         most.mul_f64(0.5 + fastrand::f64() / 2.0)
     }
 
-    /// Deletes some of the old rows; returns whether there are more.
+    /// Hands new limits to the store, and deletes some of what is too old; returns whether there is
+    /// more.
     fn retain(&mut self, now: Nanos) -> bool {
+        if now >= self.next_limits
+            && let Some(limits) = self.log.control.take_limits()
+            && let Err(error) = self.store.keep_limits(&limits)
+        {
+            tracing::warn!(reason = error.into_reason(), "the limits in force are not stored");
+            self.log.control.keep_limits_for_later(limits);
+            self.next_limits = now.plus(RETENTION_EVERY);
+        }
         if now < self.next_retention {
             return false;
         }
-        let days = self.log.control.retention_days();
-        let more = days > 0 && self.store.forget_before(wall_ms() - i64::from(days) * DAY_MS);
+        let more = self.store.forget_before(&self.log.control.retention().at(wall_ms()));
         if !more {
             self.next_retention = now.plus(RETENTION_EVERY);
         }

@@ -12,8 +12,8 @@ use std::sync::{Arc, OnceLock};
 
 use super::{SOON, as_json, check_report, count, row};
 use crate::ailog::row::Row;
-use crate::ailog::schema::{Retention, SchemaOptions, statements};
-use crate::ailog::{AiLog, Options, columns};
+use crate::ailog::schema::{KeptFor, SchemaOptions, statements};
+use crate::ailog::{AiLog, Options, Retention, columns};
 use crate::clock::Clock;
 use crate::config::policy::{ClickHouseOptions, StoreKind};
 use crate::ids::Secret;
@@ -144,7 +144,7 @@ fn schema(database: &str) -> SchemaOptions {
     SchemaOptions {
         database: database.to_owned(),
         cluster: None,
-        retention_days: 3_650,
+        retention: Retention { rows: 3_650, captures: 3_650, hourly: 3_650 },
         changes_retention: false,
     }
 }
@@ -161,11 +161,9 @@ fn open(dir: &Path, options: &ClickHouseOptions) -> (AiLog, Arc<Metrics>) {
 #[ignore = "needs the ClickHouse engine; run by scripts/test"]
 fn the_schema_may_be_applied_again_and_has_the_public_columns() {
     let engine = Engine::shared();
-    assert_eq!(
-        schema("again").apply(&engine.options("again")).expect("first").migrations,
-        [1, 2, 3, 4, 5, 6]
-    );
-    assert_eq!(schema("again").apply(&engine.options("again")).expect("second").migrations, [0; 0]);
+    let apply = || schema("again").apply(&engine.options("again")).expect("applied");
+    let first = apply();
+    assert!(first.is_new && !apply().is_new, "{first:?}");
     let names = engine.query(
         "SELECT groupArray(name) FROM (SELECT name FROM system.columns WHERE \
         database = 'again' AND table = 'ai_log' ORDER BY position)",
@@ -176,7 +174,7 @@ fn the_schema_may_be_applied_again_and_has_the_public_columns() {
     assert_eq!(
         engine.query(
             "SELECT count() FROM system.columns WHERE database = 'again' AND table = \
-                'ai_log' AND comment = ''"
+                'ai_rows' AND comment = ''"
         ),
         "0"
     );
@@ -198,18 +196,19 @@ fn applying_again_deletes_no_row_that_the_table_would_keep() {
     let engine = Engine::shared();
     let options = engine.options("kept");
     let apply = |retention_days, changes_retention| {
-        let schema = SchemaOptions { retention_days, changes_retention, ..schema("kept") };
+        let retention = Retention { rows: retention_days, captures: 30, hourly: 3_650 };
+        let schema = SchemaOptions { retention, changes_retention, ..schema("kept") };
         let applied = schema.apply(&options).expect("applied");
         (applied.retention_before, applied.retention)
     };
-    let days = Retention::Days;
+    let days = KeptFor::Days;
     assert_eq!(apply(730, true), (None, days(730)));
     engine.query(
-        "INSERT INTO kept.ai_log (id, created_at) VALUES (generateUUIDv4(), now() - \
+        "INSERT INTO kept.ai_rows (id, created_at) VALUES (generateUUIDv4(), now() - \
         INTERVAL 100 DAY)",
     );
     let rows = || {
-        engine.query("OPTIMIZE TABLE kept.ai_log FINAL");
+        engine.query("OPTIMIZE TABLE kept.ai_rows FINAL");
         engine.query("SELECT count() FROM kept.ai_log")
     };
     // As an update of the gateway does, with its policy's retention or without a thought of it.
@@ -220,28 +219,31 @@ fn applying_again_deletes_no_row_that_the_table_would_keep() {
     assert_eq!(rows(), "1");
     assert_eq!(apply(90, true), (Some(days(3_650)), days(90)));
     assert_eq!(rows(), "0");
-    engine.query("ALTER TABLE kept.ai_log REMOVE TTL");
-    assert_eq!(apply(90, false), (Some(Retention::Never), Retention::Never));
+    engine.query("ALTER TABLE kept.ai_rows REMOVE TTL");
+    assert_eq!(apply(90, false), (Some(KeptFor::Never), KeptFor::Never));
 }
 
 #[test]
 #[ignore = "needs the ClickHouse engine; run by scripts/test"]
 fn a_table_of_a_former_version_is_brought_up_to_date_and_rows_wait_for_it() {
     let engine = Engine::shared();
-    let options = engine.apply("former");
-    for columns::Column { name, .. } in columns::added_in(&columns::COLUMNS, 2) {
-        engine.query(&format!("ALTER TABLE former.ai_log DROP COLUMN {name}"));
+    let options = engine.options("former");
+    for statement in statements(include_str!("clickhouse_5.sql")) {
+        engine.query(&statement);
     }
     engine.query(
-        "ALTER TABLE former.tollgate_migrations DELETE WHERE version > 2 SETTINGS \
-        mutations_sync = 2",
+        "CREATE TABLE former.tollgate_migrations (version UInt32, applied_at DateTime DEFAULT \
+         now()) ENGINE = MergeTree ORDER BY version",
     );
+    engine.query("INSERT INTO former.tollgate_migrations (version) VALUES (1), (2), (3), (4), (5)");
     engine.query(
         "ALTER TABLE former.ai_log MODIFY SETTING non_replicated_deduplication_window = 10000",
     );
+    // One of them too old for its captured texts.
     engine.query(
-        "INSERT INTO former.ai_log (id, created_at, org_id) VALUES (generateUUIDv4(), \
-        '2026-11-02 00:00:00.000', 'old')",
+        "INSERT INTO former.ai_log (id, created_at, org_id, model, calls, latency_ms, cost_usd, \
+         request) VALUES (generateUUIDv4(), now() - 60, 'old', 'm', 1, 700, 0.25, 'kept'), \
+         (generateUUIDv4(), now() - 3456000, 'old', 'm', 1, 900, 0.5, 'gone')",
     );
 
     let dir = tempfile::tempdir().expect("dir");
@@ -254,9 +256,11 @@ fn a_table_of_a_former_version_is_brought_up_to_date_and_rows_wait_for_it() {
     let reader = Reader::open(&StoreKind::ClickHouse(options.clone()), dir.path()).expect("reader");
     assert!(matches!(reader.logs(&Filter::default(), 1), Err(ReadError::NoSchema)));
 
-    assert_eq!(schema("former").apply(&options).expect("applied").migrations, [3, 4, 5, 6]);
+    let retention = Retention { rows: 3_650, captures: 30, hourly: 3_650 };
+    let schema = SchemaOptions { retention, ..schema("former") };
+    assert!(schema.apply(&options).expect("applied").is_new);
     let engine_full = engine.query(
-        "SELECT engine_full FROM system.tables WHERE database = 'former' AND name = 'ai_log'",
+        "SELECT engine_full FROM system.tables WHERE database = 'former' AND name = 'ai_rows'",
     );
     assert!(engine_full.contains("non_replicated_deduplication_window = 100000"), "{engine_full}");
     assert!(log.flush(SOON), "{:?}", log.backlog());
@@ -265,8 +269,40 @@ fn a_table_of_a_former_version_is_brought_up_to_date_and_rows_wait_for_it() {
         engine.query(
             "SELECT count(), countIf(org_id = 'old' AND price_version = '') FROM former.ai_log"
         ),
-        "22\t1"
+        "23\t2"
     );
+    // What was there is summed up, and what came later is added to it.
+    rollups_equal_rows(engine, "former");
+    let old = "SELECT sum(calls), sum(cost_usd) FROM former.hourly WHERE org_id = 'old'";
+    assert_eq!(engine.query(old), "2\t0.75");
+    let kept = "SELECT groupArray(request) FROM former.ai_log WHERE org_id = 'old'";
+    assert_eq!(engine.query(kept), "['kept']");
+    // An interrupted division begins again.
+    for column in ["request", "response"] {
+        let add = format!("ALTER TABLE former.ai_rows ADD COLUMN {column} Nullable(String)");
+        engine.query(&add);
+    }
+    engine.query(
+        "ALTER TABLE former.tollgate_migrations DELETE WHERE version > 5 SETTINGS \
+         mutations_sync = 2",
+    );
+    assert!(schema.apply(&options).expect("applied again").is_new);
+    rollups_equal_rows(engine, "former");
+}
+
+/// Whether the sums of the roll-ups are those of the rows, and each captured text is of one row.
+fn rollups_equal_rows(engine: &Engine, database: &str) {
+    let sums = |table: &str, rows: &str| {
+        engine.query(&format!(
+            "SELECT {rows}, sum(calls), sum(input_tokens), sum(cached_tokens), \
+             sum(output_tokens), ifNull(sum(cost_usd), 0) FROM {database}.{table}"
+        ))
+    };
+    assert_eq!(sums("ai_hourly", "sum(row_count)"), sums("ai_rows", "count()"));
+    let digests = "SELECT arraySum(mapValues(sumMap(latency))) = sum(row_count) FROM";
+    assert_eq!(engine.query(&format!("{digests} {database}.ai_hourly")), "1");
+    let twice = "SELECT count() - uniqExact(id) FROM";
+    assert_eq!(engine.query(&format!("{twice} {database}.ai_captures")), "0");
 }
 
 #[test]
@@ -276,7 +312,7 @@ fn the_schema_for_a_cluster_is_what_the_engine_understands() {
     let options = SchemaOptions { cluster: Some("main".to_owned()), ..schema("replicated") };
     let script = options.sql();
     let statements = statements(&script);
-    assert!(statements.len() >= 6, "{script}");
+    assert!(statements.len() >= 20, "{script}");
     for statement in &statements {
         // Without a keeper nothing replicated can be made; that it can be parsed is seen all the
         // same.
@@ -284,18 +320,18 @@ fn the_schema_for_a_cluster_is_what_the_engine_understands() {
         assert!(tree.contains("Query"), "{statement}\n{tree}");
         assert!(statement.contains("ON CLUSTER 'main'"), "{statement}");
     }
-    // A batch that is sent again within a week is dropped, whichever replica gets it.
-    let table = statements.iter().find(|s| s.contains("ReplicatedMergeTree(")).expect("a table");
-    for setting in [
-        "replicated_deduplication_window = 100000",
-        "replicated_deduplication_window_seconds = 604800",
-    ] {
-        assert!(table.contains(setting), "{table}");
+    // A batch that is sent again within a week is dropped, whichever replica gets it, by the rows
+    // and by every roll-up.
+    for name in ["ai_rows", "ai_captures", "ai_hourly", "ai_tags"] {
+        let path = format!("/replicated/{name}'");
+        let table = statements.iter().find(|s| s.contains(&path)).expect("a table");
+        for setting in [
+            "replicated_deduplication_window = 100000",
+            "replicated_deduplication_window_seconds = 604800",
+        ] {
+            assert!(table.contains(setting), "{table}");
+        }
     }
-    assert!(
-        !script.contains("MATERIALIZED VIEW"),
-        "a target of one would need a window of its own"
-    );
 }
 
 #[test]
@@ -366,6 +402,7 @@ fn rows_come_back_as_they_went_in_and_reports_agree() {
                 rusqlite::types::ValueRef::Real(f) => {
                     assert_eq!(theirs.parse::<f64>().expect("float"), f)
                 }
+                rusqlite::types::ValueRef::Null => assert_eq!(*theirs, "\\N"),
                 other => panic!("{other:?}"),
             }
         }
@@ -394,18 +431,18 @@ fn days_and_views_are_what_brute_force_finds() {
         found.lines().map(|line| serde_json::from_str(line).expect("a line")).collect()
     };
     let cost =
-        "SELECT toString(day), org_id, calls, toString(toDecimal128(cost_usd, 9) * 1000000000), \
+        "SELECT toString(day), org_id, calls, toString(toDecimal128(ifNull(cost_usd, 0), 9) * 1000000000), \
             tokens, unpriced_calls
                 FROM views.cost_by_org_day ORDER BY 1, 2";
     assert_eq!(lines(cost), crate::report::tests::views::cost_by_org_day(&rows));
     let errors = "SELECT formatDateTime(hour, '%Y-%m-%dT%H:00:00Z'), org_id, provider, model, \
         outcome, status, error_code, calls,
-                         last_request_id FROM views.errors_hourly ORDER BY 1, 2, 3, 4, 5, status, \
+                         last_request_id, all_calls FROM views.errors_hourly ORDER BY 1, 2, 3, 4, 5, status, \
                          7";
     assert_eq!(lines(errors), crate::report::tests::views::errors_hourly(&rows));
     let daily = "SELECT toString(day), org_id, provider, model, route, calls, errors, \
         rate_limited, input_tokens, output_tokens,
-                        toString(cost_usd * 1000000000), p50_ms, p95_ms, p99_ms FROM \
+                        toString(ifNull(cost_usd, 0) * 1000000000), p50_ms, p95_ms, p99_ms FROM \
                         views.daily_summary ORDER BY 1, 2, 3, 4, 5";
     assert_eq!(lines(daily), crate::report::tests::views::daily_summary(&rows));
 }
@@ -413,7 +450,7 @@ fn days_and_views_are_what_brute_force_finds() {
 #[test]
 #[ignore = "needs the ClickHouse engine; run by scripts/test"]
 fn queries_of_the_documentation_agree_with_the_embedded_store() {
-    use crate::report::tests::queries::{YESTERDAY, comparable, embedded, queries};
+    use crate::report::tests::queries::{YESTERDAY, comparable, embedded, keep_limits, queries};
     let engine = Engine::shared();
     let options = engine.apply("queries");
     let (dir, embedded_dir) =
@@ -425,8 +462,44 @@ fn queries_of_the_documentation_agree_with_the_embedded_store() {
         log.append(row);
         embedded_log.append(row);
     }
+    keep_limits(&log);
+    keep_limits(&embedded_log);
     assert!(log.flush(SOON) && embedded_log.flush(SOON));
-    for sql in queries(&rows) {
+    let clock = Clock::start();
+    let begun = clock.now();
+    while embedded(embedded_dir.path(), "SELECT 1 FROM ai_limits").is_empty()
+        || engine.query("SELECT count() FROM queries.ai_limits") == "0"
+    {
+        assert!(clock.now().since(begun) < SOON, "the limits are not stored");
+        log.flush(std::time::Duration::from_millis(10));
+        embedded_log.flush(std::time::Duration::from_millis(10));
+    }
+    let every_view = [
+        "hourly",
+        "cost_by_tag_day",
+        "cache_savings",
+        "limits_hit",
+        "budget_used",
+        "tickets_daily",
+        "unpriced_models",
+        "slowest_calls",
+        "dearest_calls",
+        "providers_daily",
+        "provider_health",
+        "retries_saved",
+        "daily_summary",
+        "cost_by_org_day",
+        "errors_hourly",
+    ];
+    let whole = every_view.map(|view| {
+        let columns = embedded(
+            embedded_dir.path(),
+            &format!("SELECT name FROM pragma_table_info('{view}') WHERE name NOT LIKE 'tags'"),
+        );
+        let columns: Vec<String> = columns.into_iter().flatten().flatten().collect();
+        format!("SELECT {} FROM {view}", columns.join(", "))
+    });
+    for sql in queries(&rows).into_iter().chain(whole) {
         let asked = format!("{sql} FORMAT JSONCompactEachRow");
         let settings = "output_format_json_quote_64bit_integers=1&\
                         output_format_json_quote_decimals=1";
@@ -455,14 +528,16 @@ fn rows_are_priced_again_to_the_nano_dollar() {
     let (log, _) = open(dir.path(), &options);
     let store = StoreKind::ClickHouse(options);
     crate::report::tests::reprice::check(&log, &store, dir.path());
+    rollups_equal_rows(engine, "reprice");
     let left = "SELECT count() FROM system.tables WHERE database = 'reprice' AND name LIKE \
         'tollgate_reprice%'";
     assert_eq!(engine.query(left), "0");
     // A table that is not on one server alone. There is no cluster here; a table of any other kind
     // is refused alike.
-    engine.query("RENAME TABLE reprice.ai_log TO reprice.plain");
-    engine
-        .query("CREATE TABLE reprice.ai_log AS reprice.plain ENGINE = Merge('reprice', '^plain$')");
+    engine.query("RENAME TABLE reprice.ai_rows TO reprice.plain");
+    engine.query(
+        "CREATE TABLE reprice.ai_rows AS reprice.plain ENGINE = Merge('reprice', '^plain$')",
+    );
     let refused = crate::report::tests::reprice::run(&store, dir.path(), false);
     assert!(
         matches!(&refused, Err(ReadError::NotHere { engine }) if engine == "Merge"),
@@ -530,6 +605,7 @@ fn whatever_happens_on_the_way_each_row_is_there_once() {
         engine.query("SELECT count(), uniqExact(id) FROM faults.ai_log"),
         format!("{written}\t{written}")
     );
+    rollups_equal_rows(&engine, "faults");
     for metrics in [metrics, metrics_after] {
         assert_eq!((count(&metrics, "lost"), count(&metrics, "dead_letter")), (0, 0));
     }
@@ -569,7 +645,8 @@ fn a_gateway_starts_before_its_database_is_there() {
 fn a_row_that_the_table_refuses_is_buried_and_stops_nobody() {
     let engine = Engine::shared();
     let options = engine.apply("poison");
-    engine.query("ALTER TABLE poison.ai_log ADD CONSTRAINT no_poison CHECK request_id != 'req-77'");
+    engine
+        .query("ALTER TABLE poison.ai_rows ADD CONSTRAINT no_poison CHECK request_id != 'req-77'");
     let dir = tempfile::tempdir().expect("dir");
     let (log, metrics) = open(dir.path(), &options);
     (0..200).for_each(|n| log.append(&row(n)));
@@ -579,6 +656,7 @@ fn a_row_that_the_table_refuses_is_buried_and_stops_nobody() {
         (199, 1, 0)
     );
     assert_eq!(engine.query("SELECT count(), uniqExact(id) FROM poison.ai_log"), "199\t199");
+    rollups_equal_rows(engine, "poison");
     let buried = std::fs::read_to_string(dir.path().join("dead-letter.jsonl")).expect("file");
     let line: serde_json::Value = serde_json::from_str(&buried).expect("one line of JSON");
     assert_eq!(line["row"], serde_json::Value::Object(as_json(&row(77))));

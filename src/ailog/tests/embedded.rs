@@ -9,11 +9,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
+use tollgate_wire::usage::UsageSource;
 
 use super::{SOON, as_json, count, open, row};
 use crate::ailog::row::{Outcome, Row};
+use crate::ailog::store::digest;
 use crate::ailog::wal::segment::{Disk, FileSystem};
-use crate::ailog::{AiLog, OpenError, Options, columns};
+use crate::ailog::{AiLog, OpenError, Options, Retention, columns};
 use crate::clock::Clock;
 use crate::config::policy::{ClickHouseOptions, StoreKind};
 use crate::ids::Secret;
@@ -126,20 +128,15 @@ fn select_star_has_the_public_columns_in_order() {
         database.prepare(sql).expect("sql").column_names().map(str::to_owned).collect()
     };
     let mut expected: Vec<&str> = columns::COLUMNS.map(|column| column.name).to_vec();
-    // The amounts of a version stand as integers before the columns that it added.
-    let of_1 = columns::added_in(&columns::COLUMNS, 1).count();
-    expected.insert(of_1, "cost_nano_usd");
-    let of_4 = expected.iter().position(|name| *name == "limited_by").expect("a column");
-    expected.splice(
-        of_4..of_4,
-        [
-            "input_cost_nano_usd",
-            "cached_cost_nano_usd",
-            "cache_write_cost_nano_usd",
-            "output_cost_nano_usd",
-            "saved_by_cache_nano_usd",
-        ],
-    );
+    // The amounts stand as integers behind all columns.
+    expected.extend([
+        "cost_nano_usd",
+        "input_cost_nano_usd",
+        "cached_cost_nano_usd",
+        "cache_write_cost_nano_usd",
+        "output_cost_nano_usd",
+        "saved_by_cache_nano_usd",
+    ]);
     assert_eq!(names("SELECT * FROM ai_log"), expected);
     assert_eq!(
         names("SELECT * FROM daily_summary"),
@@ -161,6 +158,15 @@ fn select_star_has_the_public_columns_in_order() {
             "p99_ms"
         ]
     );
+}
+
+/// The value that stands for a latency in a digest.
+fn stands(latency_ms: i64) -> i64 {
+    i64::from(digest::value(digest::bucket(latency_ms as u32)))
+}
+
+fn is_unpriced(row: &Row) -> bool {
+    row.cost_nano_usd.is_none() && row.usage_source != UsageSource::None
 }
 
 #[test]
@@ -196,7 +202,7 @@ fn the_daily_summary_is_what_brute_force_finds() {
         let nano = sum(&|r| r.cost_nano_usd.unwrap_or(0));
         let mut latencies: Vec<i64> = members.iter().map(|r| i64::from(r.latency_ms)).collect();
         latencies.sort_unstable();
-        let percentile = |p: usize| latencies[(p * latencies.len()).div_ceil(100) - 1];
+        let percentile = |p: usize| stands(latencies[(p * latencies.len()).div_ceil(100) - 1]);
         let int = |at: usize| line.get::<_, i64>(at).expect("integer");
         assert_eq!((int(5), int(6)), (calls, errors));
         assert_eq!(line.get::<_, f64>(7).expect("rate"), errors as f64 / calls as f64);
@@ -208,10 +214,35 @@ fn the_daily_summary_is_what_brute_force_finds() {
             (int(9), int(10)),
             (sum(&|r| r.usage.input as i64), sum(&|r| r.usage.output as i64))
         );
-        assert_eq!((line.get::<_, f64>(11).expect("cost") * 1e9).round() as i64, nano);
+        let cost: Option<f64> = line.get(11).expect("cost");
+        assert_eq!((cost.unwrap_or(0.0) * 1e9).round() as i64, nano);
+        let unpriced = members.iter().any(|r| is_unpriced(r));
+        assert_eq!(cost.is_none(), nano == 0 && unpriced, "{key:?}");
         assert_eq!((int(12), int(13), int(14)), (percentile(50), percentile(95), percentile(99)));
     }
     assert!(found.next().expect("query").is_none());
+}
+
+/// Whether the sums of the roll-ups are those of the rows.
+pub(crate) fn rollups_equal_rows(dir: &Path) {
+    let sums = |table: &str, rows: &str| -> String {
+        let sql = format!(
+            "SELECT {rows} || ' ' || coalesce(sum(calls), 0) || ' ' || \
+             coalesce(sum(input_tokens), 0) || ' ' || coalesce(sum(cached_tokens), 0) || ' ' || \
+             coalesce(sum(output_tokens), 0) || ' ' || coalesce(sum(cost_nano_usd), 0) || ' ' || \
+             coalesce(sum(saved_by_cache_nano_usd), 0) FROM {table}"
+        );
+        database(dir).query_row(&sql, [], |row| row.get(0)).expect("sums")
+    };
+    let rows = sums("ai_rows", "count(*)");
+    for table in ["ai_hourly", "ai_daily"] {
+        assert_eq!(sums(table, "coalesce(sum(row_count), 0)"), rows, "{table}");
+    }
+    let digests = "SELECT coalesce(sum(n), 0) FROM ai_digests WHERE kind = 0";
+    assert_eq!(number(dir, digests), number(dir, "SELECT count(*) FROM ai_rows"));
+    let lost = "SELECT count(*) FROM ai_captures c LEFT JOIN ai_rows r USING (capture)
+                WHERE r.capture IS NULL";
+    assert_eq!(number(dir, lost), 0, "each captured text is of a row");
 }
 
 #[test]
@@ -231,6 +262,7 @@ fn a_restart_stores_what_was_left_and_doubles_nothing() {
     assert_eq!(log.backlog().bytes, 0);
     log.close(SOON);
     assert_eq!(number(dir.path(), "SELECT count(*) FROM ai_log"), 1_500);
+    rollups_equal_rows(dir.path());
     let segments = std::fs::read_dir(dir.path().join("wal")).expect("dir").count();
     assert!(segments <= 1, "stored segments are removed, {segments} are left");
 }
@@ -247,6 +279,7 @@ fn a_log_replayed_from_the_start_doubles_nothing() {
     assert!(log.flush(SOON));
     assert_eq!(count(&metrics, "stored"), 0);
     assert_eq!(number(dir.path(), "SELECT count(*) FROM ai_log"), 300);
+    rollups_equal_rows(dir.path());
 }
 
 #[test]
@@ -282,27 +315,47 @@ fn a_flood_of_refusals_costs_few_rows_and_all_are_counted() {
 }
 
 #[test]
-fn old_rows_are_deleted_and_others_kept() {
+fn each_part_of_the_log_is_deleted_at_its_own_time() {
     let dir = tempfile::tempdir().expect("dir");
     let (log, _) = open(dir.path());
-    for n in 0..1_700 {
+    let ages = [90, 40, 0];
+    for n in 0..2_100 {
         let mut row = row(n);
-        row.created_at_ms = crate::clock::wall_ms() - if n < 1_200 { 40 * 86_400_000 } else { 0 };
+        row.created_at_ms = crate::clock::wall_ms() - ages[n as usize % 3] * 86_400_000;
+        row.request = Some(super::redacted("a text"));
         log.append(&row);
     }
     assert!(log.flush(SOON));
     log.close(SOON);
     drop(log);
-    let log = AiLog::open(Options::new(dir.path(), 30), StoreKind::Embedded, Metrics::new())
-        .expect("log");
+    let mut options = Options::new(dir.path(), 0);
+    options.retention = Retention { rows: 60, captures: 30, hourly: 365 };
+    let log = AiLog::open(options, StoreKind::Embedded, Metrics::new()).expect("log");
     let clock = Clock::start();
     let begun = clock.now();
-    while number(dir.path(), "SELECT count(*) FROM ai_log") > 500 {
-        assert!(clock.now().since(begun) < SOON, "retention has not run");
+    let counts = || {
+        ["ai_log", "ai_captures"]
+            .map(|name| number(dir.path(), &format!("SELECT count(*) FROM {name}")))
+    };
+    while counts() != [1_400, 700] {
+        assert!(clock.now().since(begun) < SOON, "retention has not run: {:?}", counts());
         std::thread::yield_now();
     }
     drop(log);
-    assert_eq!(number(dir.path(), "SELECT count(*) FROM ai_log"), 500);
+    // The sums of all of them are there, and the youngest have their texts.
+    assert_eq!(number(dir.path(), "SELECT sum(row_count) FROM ai_hourly"), 2_100);
+    let texts = "SELECT count(*) FROM ai_log WHERE request IS NOT NULL";
+    assert_eq!(number(dir.path(), texts), 700);
+    // A long time later only the roll-ups of the last year are left.
+    let mut options = Options::new(dir.path(), 0);
+    options.retention = Retention { rows: 60, captures: 30, hourly: 50 };
+    let log = AiLog::open(options, StoreKind::Embedded, Metrics::new()).expect("log");
+    while number(dir.path(), "SELECT sum(row_count) FROM ai_daily") != 1_400 {
+        assert!(clock.now().since(begun) < SOON, "retention has not run");
+        std::thread::yield_now();
+    }
+    log.append(&row(1));
+    assert!(log.flush(SOON));
 }
 
 #[test]

@@ -151,5 +151,5 @@ fn a_database_of_layout_1_is_brought_up_to_date_and_keeps_its_rows() {
 fn the_bytes_of_a_row_do_not_change() {
     let mut bytes = Vec::new();
     (0..500).for_each(|seed| columns::encode(&row(seed), &mut bytes));
-    assert_eq!((bytes.len(), crc32c::crc32c(&bytes)), (359_843, 4_174_654_792));
+    assert_eq!((bytes.len(), crc32c::crc32c(&bytes)), (359_870, 1_098_684_083));
 }

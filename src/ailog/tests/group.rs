@@ -12,6 +12,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use super::{count, row};
 use crate::ailog::counters::Counters;
 use crate::ailog::shared::SharedLog;
+use crate::ailog::store::Retention;
 use crate::ailog::wal::append::encoded;
 use crate::ailog::wal::group::Pending;
 use crate::ailog::wal::segment::{Disk, FileSystem};
@@ -62,7 +63,11 @@ impl Case {
         let writes = Arc::new(AtomicUsize::new(0));
         let disk = Box::new(Counting { writes: Arc::clone(&writes), longest });
         let wal = Wal::open(dir.path(), WalLimits::default(), disk).expect("wal").0;
-        let log = Arc::new(SharedLog::new(Arc::new(wal), Counters::new(Arc::clone(&metrics)), 0));
+        let log = Arc::new(SharedLog::new(
+            Arc::new(wal),
+            Counters::new(Arc::clone(&metrics)),
+            Retention::default(),
+        ));
         Case { log, metrics, writes, _dir: dir }
     }
 

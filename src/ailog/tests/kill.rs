@@ -81,4 +81,5 @@ fn a_killed_process_loses_nothing_it_acknowledged() {
     assert_eq!(stored.len(), ids.len(), "no row twice");
     let missing: Vec<_> = acknowledged.difference(&stored).collect();
     assert!(missing.is_empty(), "{} of {} rows are missing", missing.len(), acknowledged.len());
+    super::embedded::rollups_equal_rows(dir.path());
 }

@@ -18,7 +18,7 @@ use crate::ailog::columns::{Decoder, Type, Value};
 use crate::ailog::counters::Counters;
 use crate::ailog::shared::SharedLog;
 use crate::ailog::store::shipper::{Shipper, Step};
-use crate::ailog::store::{Resume, Store, StoreError, Stored};
+use crate::ailog::store::{Keep, LimitInForce, Resume, Retention, Store, StoreError, Stored};
 use crate::ailog::wal::position::Position;
 use crate::ailog::wal::reader::{Batch, BatchLimits};
 use crate::ailog::wal::segment;
@@ -209,8 +209,12 @@ impl Store for Away {
 
     fn sync_always(&mut self) {}
 
-    fn forget_before(&mut self, _created_at_ms: i64) -> bool {
+    fn forget_before(&mut self, _keep: &Keep) -> bool {
         false
+    }
+
+    fn keep_limits(&mut self, _limits: &[LimitInForce]) -> Result<(), StoreError> {
+        Ok(())
     }
 }
 
@@ -426,7 +430,7 @@ fn start(
     let (wal, found) = Wal::open(dir, limits, Box::new(Fragile(faults.clone()))).expect("wal");
     let counters = Counters::new(metrics.clone());
     counters.lost.inc_by(found.quarantined as u64);
-    let log = Arc::new(SharedLog::new(Arc::new(wal), counters, 0));
+    let log = Arc::new(SharedLog::new(Arc::new(wal), counters, Retention::default()));
     let shipper = Shipper::new(
         log.clone(),
         Box::new(Away(remote.clone())),

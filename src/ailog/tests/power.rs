@@ -16,6 +16,7 @@ use std::thread::JoinHandle;
 use super::{SOON, count, row};
 use crate::ailog::counters::Counters;
 use crate::ailog::shared::SharedLog;
+use crate::ailog::store::Retention;
 use crate::ailog::wal::segment::{Disk, FileSystem};
 use crate::ailog::wal::sync::Durable;
 use crate::ailog::wal::{Wal, WalLimits};
@@ -80,7 +81,11 @@ impl Case {
         let ((begin, begun), (tell, told)) = (channel(), channel());
         let disk = Box::new(Told { asked: asked.clone(), begun: begin, tell: Mutex::new(told) });
         let wal = Wal::open(&dir.path().join("wal"), limits, disk).expect("wal").0;
-        let log = Arc::new(SharedLog::new(Arc::new(wal), Counters::new(metrics.clone()), 0));
+        let log = Arc::new(SharedLog::new(
+            Arc::new(wal),
+            Counters::new(metrics.clone()),
+            Retention::default(),
+        ));
         let syncing = log.clone();
         let syncer = Some(std::thread::spawn(move || syncing.sync_until_stopped()));
         Case { log, syncer, metrics, asked, begun, tell: Some(tell), dir }

@@ -11,7 +11,7 @@ use super::{SOON, count, row};
 use crate::ailog::counters::Counters;
 use crate::ailog::shared::SharedLog;
 use crate::ailog::store::shipper::{Shipper, Step};
-use crate::ailog::store::{Resume, Store, StoreError, Stored};
+use crate::ailog::store::{Keep, LimitInForce, Resume, Retention, Store, StoreError, Stored};
 use crate::ailog::wal::position::Position;
 use crate::ailog::wal::reader::{Batch, BatchLimits};
 use crate::ailog::wal::segment::FileSystem;
@@ -78,8 +78,12 @@ impl Store for Told1by1 {
 
     fn sync_always(&mut self) {}
 
-    fn forget_before(&mut self, _created_at_ms: i64) -> bool {
+    fn forget_before(&mut self, _keep: &Keep) -> bool {
         false
+    }
+
+    fn keep_limits(&mut self, _limits: &[LimitInForce]) -> Result<(), StoreError> {
+        Ok(())
     }
 }
 
@@ -99,7 +103,11 @@ fn case() -> (Case, Shipper) {
     let wal = Wal::open(&dir.path().join("wal"), WalLimits::default(), Box::new(FileSystem))
         .expect("wal")
         .0;
-    let log = Arc::new(SharedLog::new(Arc::new(wal), Counters::new(metrics.clone()), 0));
+    let log = Arc::new(SharedLog::new(
+        Arc::new(wal),
+        Counters::new(metrics.clone()),
+        Retention::default(),
+    ));
     let store = Box::new(Told1by1 { asked: ask, tell: told, passed: pass });
     let shipper =
         Shipper::new(log.clone(), store, None, dead_letters(dir.path())).expect("shipper");

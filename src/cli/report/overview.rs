@@ -78,11 +78,12 @@ impl Overview {
         let count = i64::from(from.until(to)?.get_days()) + 1;
         let (before_from, before_to) = (from.checked_sub(count.days())?, from.yesterday()?);
         let one = |lines: Vec<Summary>| lines.into_iter().next().unwrap_or_default();
-        let movers = match by.iter().find(|dim| **dim != Dim::Day) {
+        let movers = match by.iter().find(|dim| !matches!(dim, Dim::Day | Dim::Hour)) {
             None => None,
             Some(dim) => {
-                let now = sums(from, to, &[*dim])?;
-                Some((*dim, movers(now, sums(before_from, before_to, &[*dim])?)))
+                let now = sums(from, to, std::slice::from_ref(dim))?;
+                let before = sums(before_from, before_to, std::slice::from_ref(dim))?;
+                Some((dim.clone(), movers(now, before)))
             }
         };
         Ok(Overview {

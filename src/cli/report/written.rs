@@ -3,6 +3,8 @@
 //! Pure. Guarantees: names come from outside and stay within their cells; the page needs nothing
 //! else, runs no script, and can be mailed. Does not: read the log.
 
+use std::borrow::Cow;
+
 use super::overview::{Mover, Overview, percent, sparkline};
 use crate::money::usd;
 use crate::report::{Dim, Summary};
@@ -58,7 +60,7 @@ pub(crate) fn markdown(seen: &Overview, lines: &[Summary], by: &[Dim], is_cut: b
         return text;
     }
     text.push_str("\n## Lines\n\n");
-    let heads = by.iter().map(|dim| dim.as_str()).chain(FIGURES);
+    let heads = by.iter().map(|dim| dim.as_str()).chain(FIGURES.map(Cow::Borrowed));
     text.push_str(&format!("| {} |\n", heads.collect::<Vec<_>>().join(" | ")));
     text.push_str(&format!("|{}{}\n", "---|".repeat(by.len()), "--:|".repeat(FIGURES.len())));
     for line in lines {
@@ -273,7 +275,7 @@ fn table(lines: &[Summary], by: &[Dim]) -> String {
             figures.iter().map(|figure| format!("<{tag} class=\"figure\">{figure}</{tag}>"));
         format!("<tr>{}</tr>\n", names.chain(figures).collect::<String>())
     };
-    let names = by.iter().map(|dim| dim.as_str().to_owned()).collect();
+    let names = by.iter().map(|dim| dim.as_str().into_owned()).collect();
     let mut text = String::from("<h2>Lines</h2>\n<table>\n<thead>\n");
     text.push_str(&cells("th", names, FIGURES.map(str::to_owned).to_vec()));
     text.push_str("</thead>\n<tbody>\n");

@@ -71,7 +71,7 @@ fn columns() -> String {
     let mut table =
         "| column | SQLite | ClickHouse | since | meaning |\n|---|---|---|---|---|\n".to_owned();
     for Column { name, of, since, doc } in COLUMNS {
-        let (embedded, server) = (sqlite::type_of(of), clickhouse::type_of(of));
+        let (embedded, server) = (sqlite::layout::type_of(of), clickhouse::type_of(of));
         let _ = writeln!(table, "| `{name}` | {embedded} | {server} | {since} | {doc} |");
     }
     table

@@ -1,5 +1,7 @@
 //! The keys of `ailog` and `prices`.
 
+use std::time::Duration;
+
 use super::super::reader::node::Node;
 use super::super::reader::place::Problems;
 use super::super::reader::shape::{At, Named, Shape, Size, Usd, section, words};
@@ -25,6 +27,32 @@ words!(
         "head" => Keep::Head,
         "head_and_tail" => Keep::HeadAndTail
 );
+const DAY: Duration = Duration::from_secs(86_400);
+const KEPT_MIN: Duration = DAY;
+const KEPT_MAX: Duration = Duration::from_secs(36_500 * 86_400);
+
+impl AiLogPolicy {
+    /// Days for which rows are kept.
+    pub fn rows_days(&self) -> u32 {
+        self.retention_days.unwrap_or(days(self.retention.rows))
+    }
+
+    /// Days for which captured texts are kept.
+    pub fn captures_days(&self) -> u32 {
+        days(self.retention.captures).min(self.rows_days())
+    }
+
+    /// Days for which sums by hour are kept.
+    pub fn hourly_days(&self) -> u32 {
+        days(self.retention.hourly)
+    }
+}
+
+/// Whole days, rounded up.
+fn days(time: Duration) -> u32 {
+    u32::try_from(time.as_secs().div_ceil(DAY.as_secs())).unwrap_or(u32::MAX)
+}
+
 words! {
     /// The failure that a row outlasts once its answer is complete.
     Durability {
@@ -55,6 +83,17 @@ section! {
     }
 }
 section! {
+    /// Times after which the parts of the log are deleted, in whole days.
+    RawRetention => struct RetentionPolicy: Clone, Copy {
+        /// Rows, without the captured texts.
+        rows: Duration = "400d" in KEPT_MIN..=KEPT_MAX;
+        /// Captured texts (`request`, `response`, `prompt`, `answer`); never longer than their rows.
+        captures: Duration = "30d" in KEPT_MIN..=KEPT_MAX;
+        /// Sums by hour, on which reports and most views stand.
+        hourly: Duration = "1095d" in KEPT_MIN..=KEPT_MAX;
+    }
+}
+section! {
     /// The log of calls.
     RawAiLog => struct AiLogPolicy: Clone, Copy {
         /// Keep the redacted request.
@@ -70,8 +109,11 @@ section! {
         /// claim of the JWT) or metadata:NAME (a text in `metadata` of the body). At most 16; values
         /// are redacted and cut at 256 bytes.
         tags: Named<String> => check = "{}", eg "feature: header:x-feature";
-        /// Days after which rows are deleted.
-        retention_days: u32 = "90" in 1..=36_500;
+        /// Days after which rows are deleted: the short form of `retention.rows`, and counts before
+        /// it.
+        retention_days: Option<u32> = "null" in 1..=36_500, eg "90";
+        /// Times after which the parts of the log are deleted.
+        retention: RawRetention = "{}";
         /// The failure that a row survives once its answer is complete: process (end of the
         /// process, also kill -9) or power (also a power cut; answers wait for the disk).
         durability: Durability = "process";

@@ -9,6 +9,8 @@ use rusqlite::types::ValueRef;
 use crate::ailog::columns::iso;
 use crate::ailog::row::{Outcome, Row};
 use crate::ailog::tests::{SOON, open};
+use crate::ailog::{AiLog, LimitInForce};
+use crate::clock::Clock;
 use crate::report::tests::views::rows;
 
 /// The query for one call has this id.
@@ -37,6 +39,25 @@ pub(crate) const YESTERDAY: [&str; 2] = [
     "SELECT * FROM cost_by_org_day WHERE day = date('now', '-1 day')",
     "SELECT * FROM cost_by_org_day WHERE day = yesterday()",
 ];
+
+/// Limits on money, for the question how much of them is used.
+pub(crate) fn keep_limits(log: &AiLog) {
+    let line = |org: &str, scope, name: &str, period, usd: u64| LimitInForce {
+        org: org.to_owned(),
+        scope,
+        name: name.to_owned(),
+        period,
+        nano_usd: usd * 1_000_000_000,
+    };
+    log.set_limits(vec![
+        line("*", "org", "", "day", 40),
+        line("*", "org", "", "month", 300),
+        line("acme", "org", "", "month", 250),
+        line("globex", "org", "", "month", 0),
+        line("acme", "key", "ci", "month", 60),
+        line("acme", "user", "*", "month", 70),
+    ]);
+}
 
 /// The lines in an order of their own, with numbers and times in one form for both stores.
 pub(crate) fn comparable(lines: Vec<Vec<Option<String>>>) -> Vec<Vec<String>> {
@@ -83,10 +104,27 @@ fn queries_of_the_documentation_run_in_the_embedded_store() {
     let dir = tempfile::tempdir().expect("dir");
     let (log, _) = open(dir.path());
     let rows = rows();
+    keep_limits(&log);
     rows.iter().for_each(|row| log.append(row));
     assert!(log.flush(SOON));
+    let clock = Clock::start();
+    let begun = clock.now();
+    while embedded(dir.path(), "SELECT 1 FROM ai_limits").len() < 6 {
+        assert!(clock.now().since(begun) < SOON, "the limits are not stored");
+        std::thread::yield_now();
+    }
     let queries = queries(&rows);
-    assert_eq!(queries.len(), 20);
+    assert_eq!(queries.len(), 32);
+    for sql in &queries[..12] {
+        assert!(sql.lines().count() <= 3 && !sql.contains("ai_log"), "{sql}");
+    }
+    let used = "SELECT DISTINCT scope, org_id, limit_usd FROM budget_used WHERE period = 'month' \
+                AND org_id <> 'team/a.b_c' ORDER BY 1, 2";
+    let expected = [["key", "acme", "60"], ["org", "acme", "250"], ["user", "acme", "70"]];
+    let found = embedded(dir.path(), used);
+    let found: Vec<Vec<&str>> =
+        found.iter().map(|line| line.iter().flatten().map(String::as_str).collect()).collect();
+    assert_eq!(found, expected, "a lifted limit is none");
     for sql in queries {
         assert!(!embedded(dir.path(), &sql).is_empty(), "no line: {sql}");
     }

@@ -13,7 +13,7 @@ use crate::config::policy::StoreKind;
 use crate::cost::{Call, Price, PriceList, Rates};
 use crate::money::usd;
 use crate::report::reprice::{Repriced, reprice};
-use crate::report::{Filter, ReadError, Reader};
+use crate::report::{Dim, Filter, ReadError, Reader};
 
 /// Rows of models with and without a price, priced by an older list, by a former version, or not at
 /// all.
@@ -151,7 +151,7 @@ pub(crate) fn check(log: &AiLog, store: &StoreKind, dir: &Path) {
         assert_eq!(row["price_version"], version.as_str());
         for (name, value) in row {
             assert!(
-                value == &before[name] || ["cost_usd", "price_version"].contains(&name.as_str()),
+                value == &before[name] || (name.ends_with("_usd") || name == "price_version"),
                 "{name}"
             );
         }
@@ -161,6 +161,10 @@ pub(crate) fn check(log: &AiLog, store: &StoreKind, dir: &Path) {
         Reader::open(store, dir).expect("reader").summary(0, i64::MAX, &[]).expect("summary");
     let all: i64 = expected.values().filter_map(|(nano, _)| *nano).sum();
     assert_eq!(lines[0].cost_nano_usd, all, "{}", usd(all));
+    let hours = [Dim::Hour, Dim::Org, Dim::Caller, Dim::Outcome];
+    let lines = Reader::open(store, dir).expect("reader").summary(0, i64::MAX, &hours);
+    let of_hours: i64 = lines.expect("summary").iter().map(|line| line.cost_nano_usd).sum();
+    assert_eq!(of_hours, all, "the roll-ups are priced again, too");
     let again = run(false);
     assert_eq!((again.changed, again.renamed, again.before_nano), (0, 0, sums.after_nano));
 }

@@ -12,6 +12,7 @@ use tollgate_wire::usage::UsageSource;
 
 use crate::ailog::columns::iso;
 use crate::ailog::row::{Outcome, Row};
+use crate::ailog::store::digest;
 use crate::ailog::tests::{SOON, open, row};
 use crate::config::policy::StoreKind;
 use crate::report::{Days, Dim, Reader};
@@ -117,7 +118,7 @@ pub(crate) fn cost_by_org_day(rows: &[Row]) -> Vec<Vec<String>> {
     groups(rows, |row| (day(row), row.org_id.as_str().to_owned())).into_iter().map(line).collect()
 }
 
-/// `hour, org_id, provider, model, outcome, status, error_code, calls, last_request_id`.
+/// `hour, org_id, provider, model, outcome, status, error_code, calls, last_request_id, all_calls`.
 pub(crate) fn errors_hourly(rows: &[Row]) -> Vec<Vec<String>> {
     let failed: Vec<Row> = rows.iter().filter(|row| is_error(row)).cloned().collect();
     let key = |row: &Row| {
@@ -127,8 +128,14 @@ pub(crate) fn errors_hourly(rows: &[Row]) -> Vec<Vec<String>> {
             .map(str::to_owned);
         (hour, names, row.status, code)
     };
+    let of_hour = groups(rows, |row| {
+        let hour = iso(row.created_at_ms)[..13].to_owned() + ":00:00Z";
+        (hour, [row.org_id.as_str(), &row.provider, &row.model].map(str::to_owned))
+    });
     let line =
         |((hour, names, status, code), rows): ((String, [String; 4], u16, &str), Vec<&Row>)| {
+            let [org, provider, model, _] = names.clone();
+            let all = &of_hour[&(hour.clone(), [org, provider, model])];
             let newest = rows
                 .iter()
                 .max_by_key(|row| (row.created_at_ms, row.id.to_string()))
@@ -137,6 +144,7 @@ pub(crate) fn errors_hourly(rows: &[Row]) -> Vec<Vec<String>> {
             line.extend(names);
             line.extend([status.to_string(), code.to_owned(), sum(&rows, |r| i64::from(r.calls))]);
             line.push(newest.request_id.as_str().to_owned());
+            line.push(sum(all, |r| i64::from(r.calls)));
             line
         };
     groups(&failed, key).into_iter().map(line).collect()
@@ -154,7 +162,10 @@ pub(crate) fn daily_summary(rows: &[Row]) -> Vec<Vec<String>> {
         let limited = |row: &Row| if row.outcome == Outcome::RateLimited { calls(row) } else { 0 };
         let mut latencies: Vec<u32> = rows.iter().map(|row| row.latency_ms).collect();
         latencies.sort_unstable();
-        let percentile = |p: usize| latencies[(p * latencies.len()).div_ceil(100) - 1].to_string();
+        let percentile = |p: usize| {
+            let exact = latencies[(p * latencies.len()).div_ceil(100) - 1];
+            digest::value(digest::bucket(exact)).to_string()
+        };
         let mut line = key.to_vec();
         line.extend([
             sum(&rows, calls),
@@ -199,14 +210,16 @@ fn days_and_views_are_what_brute_force_finds() {
     check_days(&Reader::open(&StoreKind::Embedded, dir.path()).expect("reader"), &rows);
     let lines = |sql: &str| lines(dir.path(), sql);
     let cost =
-        "SELECT day, org_id, calls, CAST(round(cost_usd * 1e9) AS INTEGER), tokens, unpriced_calls
+        "SELECT day, org_id, calls, CAST(round(coalesce(cost_usd, 0) * 1e9) AS INTEGER), tokens, \
+         unpriced_calls
                 FROM cost_by_org_day ORDER BY 1, 2";
     assert_eq!(lines(cost), cost_by_org_day(&rows));
-    let errors = "SELECT * FROM errors_hourly ORDER BY 1, 2, 3, 4, 5, 6, 7";
+    let errors = "SELECT hour, org_id, provider, model, outcome, status, error_code, calls, \
+                  last_request_id, all_calls FROM errors_hourly ORDER BY 1, 2, 3, 4, 5, 6, 7";
     assert_eq!(lines(errors), errors_hourly(&rows));
     let daily = "SELECT day, org_id, provider, model, route, calls, errors, rate_limited, \
         input_tokens, output_tokens,
-                        CAST(round(cost_usd * 1e9) AS INTEGER), p50_ms, p95_ms, p99_ms FROM \
+                        CAST(round(coalesce(cost_usd, 0) * 1e9) AS INTEGER), p50_ms, p95_ms, p99_ms FROM \
                         daily_summary ORDER BY 1, 2, 3, 4, 5";
     assert_eq!(lines(daily), daily_summary(&rows));
 }

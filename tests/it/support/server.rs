@@ -52,7 +52,7 @@ impl Server {
         let (process, address) = run(folder.path());
         let server = Server { process, address, folder, small };
         server.ask("CREATE DATABASE tollgate");
-        server.ask(&table());
+        tables().iter().for_each(|table| drop(server.ask(table)));
         server
     }
 
@@ -110,8 +110,8 @@ impl Drop for Server {
     }
 }
 
-/// The public columns with types of that time.
-fn table() -> String {
+/// The tables that a gateway writes to, with types of that time.
+fn tables() -> [String; 2] {
     let printed = tollgate().args(["clickhouse", "print"]).output().expect("print");
     let script = String::from_utf8(printed.stdout).expect("UTF-8");
     let column = |line: &str| {
@@ -119,21 +119,42 @@ fn table() -> String {
             line.trim().trim_start_matches("ADD COLUMN IF NOT EXISTS ").split_once(" COMMENT '")?;
         let (name, of) = definition.split_once(' ')?;
         let of = of.trim().replace("DateTime64(3, 'UTC')", "Int64").replace("Bool", "UInt8");
-        let of = match of.strip_prefix("LowCardinality(") {
-            Some(inner) => inner.strip_suffix(')')?.to_owned(),
-            None => of,
+        // There are no maps, and an array of tuples would become several columns. Calls have no
+        // tags here, and one attempt each.
+        let of = match of.as_str() {
+            of if of.starts_with("Map(") => "UInt8".to_owned(),
+            of if of.starts_with("Array(Tuple(") => {
+                "Tuple(UInt8, String, UInt16, String, UInt32)".to_owned()
+            }
+            of => match of.strip_prefix("LowCardinality(") {
+                Some(inner) => inner.strip_suffix(')')?.to_owned(),
+                None => of.to_owned(),
+            },
         };
         name.bytes()
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
             .then(|| format!("{name} {of}"))
     };
-    let columns: Vec<String> = script.lines().filter_map(column).collect();
+    let mut columns: Vec<String> = Vec::new();
+    for column in script.lines().filter_map(column) {
+        if !columns.contains(&column) {
+            columns.push(column);
+        }
+    }
     assert!(columns.len() >= 38, "{columns:?}");
-    format!(
-        "CREATE TABLE tollgate.ai_log ({}) ENGINE = ReplacingMergeTree() ORDER BY id SETTINGS \
-            parts_to_delay_insert = 11, parts_to_throw_insert = 12",
-        columns.join(", ")
-    )
+    let is_captured = |column: &String| {
+        ["request ", "response ", "prompt ", "answer "].iter().any(|name| column.starts_with(name))
+    };
+    let (mut captured, rows): (Vec<String>, Vec<String>) =
+        columns.into_iter().partition(is_captured);
+    captured.extend(["id UUID".to_owned(), "created_at Int64".to_owned()]);
+    [("ai_rows", rows), ("ai_captures", captured)].map(|(table, columns)| {
+        format!(
+            "CREATE TABLE tollgate.{table} ({}) ENGINE = ReplacingMergeTree() ORDER BY id SETTINGS \
+             parts_to_delay_insert = 11, parts_to_throw_insert = 12",
+            columns.join(", ")
+        )
+    })
 }
 
 fn run(folder: &Path) -> (Child, SocketAddr) {

@@ -6,8 +6,10 @@
 //! noted in a small file (see `position_file`), and exactly that range is sent again until
 //! ClickHouse acknowledges it, also after a restart. The range is the batch's
 //! `insert_deduplication_token`: a token names one content, and ClickHouse drops a block whose
-//! token it has seen; so a range that a power cut has shortened keeps its token. One `send` makes
-//! one compressed block, so an interrupted upload stores nothing.
+//! token it has seen; so a range that a power cut has shortened keeps its token. The rows go to
+//! `ai_rows`, from which materialized views keep the roll-ups, and then the captured texts to
+//! `ai_captures`, both under the token. One `send` makes one compressed block, so an interrupted
+//! upload stores nothing.
 //!
 //! Guarantees: exactly once, as long as the table's deduplication window (100,000 inserts, of which
 //! each gateway makes at most one or two a second while it keeps up) does not pass between two
@@ -16,6 +18,7 @@
 mod position_file;
 pub(crate) mod schema;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -23,11 +26,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use clickhouse::error::Error;
 use clickhouse::{Client, Compression};
+use serde_json::json;
 use tokio::runtime::Runtime;
 
 use self::position_file::{Found, PositionFile};
-use super::{Resume, Store, StoreError, Stored};
-use crate::ailog::columns::column_list;
+use super::sqlite::layout::{self, Home};
+use super::{Keep, LimitInForce, Resume, Store, StoreError, Stored};
+use crate::ailog::columns::{COLUMNS, Column, Decoder, at, created_at_ms};
 use crate::ailog::wal::position::Position;
 use crate::ailog::wal::reader::{Batch, BatchLimits};
 use crate::bounds::{BATCH_BYTES_MAX, BATCH_ROWS_MAX};
@@ -47,8 +52,13 @@ pub(crate) const POSITION_FILE: &str = "clickhouse.position";
 pub(crate) struct ClickHouseStore {
     client: Client,
     runtime: Runtime,
-    insert: String,
+    insert_rows: String,
+    insert_captures: String,
     position: PositionFile,
+    /// The end of a range that a former version may have sent.
+    former_until: Option<u64>,
+    /// This process has told of limits on money.
+    has_limits: bool,
     /// The content of the position file when it was opened.
     found: io::Result<Found>,
     /// The position is on the disk before anything is sent.
@@ -79,13 +89,62 @@ impl ClickHouseStore {
     /// The system provides no event queue.
     pub(crate) fn new(options: &ClickHouseOptions, data_dir: &Path) -> io::Result<ClickHouseStore> {
         let path = data_dir.join(POSITION_FILE);
+        let found = position_file::find(&path);
+        let former_until = match &found {
+            Ok(Found::Place { resume, is_former: true, .. }) => resume.sealed_until,
+            _ => None,
+        };
+        let names = |wanted: fn(&Column) -> bool| {
+            let columns = COLUMNS.iter().filter(|column| wanted(column));
+            columns.map(|column| column.name).collect::<Vec<_>>().join(", ")
+        };
+        let is_captured = |column: &Column| layout::home(column) == Home::Capture;
+        let is_in_row = |column: &Column| layout::home(column) != Home::Capture;
         Ok(ClickHouseStore {
             client: client(options),
             runtime: runtime()?,
-            insert: format!("INSERT INTO ai_log ({}) FORMAT RowBinary", column_list()),
-            found: position_file::find(&path),
+            insert_rows: format!("INSERT INTO ai_rows ({}) FORMAT RowBinary", names(is_in_row)),
+            insert_captures: format!(
+                "INSERT INTO ai_captures (id, created_at, {}) FORMAT RowBinary",
+                names(is_captured)
+            ),
             position: PositionFile::new(path),
+            former_until,
+            has_limits: false,
+            found,
             syncs: false,
+        })
+    }
+
+    /// Sends one block, under a token; `to_rollups` as the batch is new to them, too.
+    fn send(
+        &self,
+        insert: &str,
+        payload: Vec<u8>,
+        (token, to_rollups, days): (&str, bool, usize),
+        give_up: &dyn Fn() -> bool,
+    ) -> Result<(), Error> {
+        let mut insert = self.client.insert_formatted_with(insert);
+        for (name, value) in [
+            ("insert_deduplication_token", token),
+            ("async_insert", "0"),
+            ("insert_deduplicate", "1"),
+            (
+                "deduplicate_blocks_in_dependent_materialized_views",
+                if to_rollups { "1" } else { "0" },
+            ),
+        ] {
+            insert = insert.with_setting(name, value);
+        }
+        if days > PARTITIONS_MAX {
+            insert = insert.with_setting("max_partitions_per_insert_block", "0");
+        }
+        self.runtime.block_on(async {
+            let work = async {
+                insert.send(Bytes::from(payload)).await?;
+                insert.end().await
+            };
+            until_given_up(work, give_up).await
         })
     }
 
@@ -129,24 +188,18 @@ impl Store for ClickHouseStore {
     fn store(&mut self, batch: &Batch, give_up: &dyn Fn() -> bool) -> Result<Stored, StoreError> {
         let at = |offset| Position { segment: batch.segment, offset };
         self.keep_position(at(batch.start), Some(batch.sealed_end))?;
-        let mut insert = self.client.insert_formatted_with(self.insert.as_str());
-        for (name, value) in [
-            ("insert_deduplication_token", token(batch).as_str()),
-            ("async_insert", "0"),
-            ("insert_deduplicate", "1"),
-            ("deduplicate_blocks_in_dependent_materialized_views", "1"),
-        ] {
-            insert = insert.with_setting(name, value);
-        }
-        let payload = Bytes::copy_from_slice(&batch.payload);
-        let sent = self.runtime.block_on(async {
-            let work = async {
-                insert.send(payload).await?;
-                insert.end().await
-            };
-            until_given_up(work, give_up).await
-        });
+        let token = token(batch);
+        // The roll-ups of a range that a former version stored were counted when its table was
+        // divided: if the rows are there, they are not to see them again.
+        let is_former = self.former_until == Some(batch.sealed_end);
+        let Divided { rows, captures, days } = divide(batch);
+        let sent = self.send(&self.insert_rows, rows, (&token, !is_former, days), give_up);
         sent.map_err(|error| classify(&error))?;
+        if !captures.is_empty() {
+            let sent = self.send(&self.insert_captures, captures, (&token, true, days), give_up);
+            sent.map_err(|error| not_of_the_rows(classify(&error)))?;
+        }
+        self.former_until = None;
         // If this fails, the same range is sent again after a restart, and dropped there by its
         // token.
         let _ = self.keep_position(at(batch.end), None);
@@ -163,9 +216,98 @@ impl Store for ClickHouseStore {
         self.syncs = true;
     }
 
-    fn forget_before(&mut self, _created_at_ms: i64) -> bool {
-        // The table has a TTL.
+    fn forget_before(&mut self, _keep: &Keep) -> bool {
+        // The tables have a TTL.
         false
+    }
+
+    fn keep_limits(&mut self, limits: &[LimitInForce]) -> Result<(), StoreError> {
+        // A policy without any has nothing to say, unless it lifts those of before.
+        if limits.is_empty() && !self.has_limits {
+            return Ok(());
+        }
+        let line = |limit: &LimitInForce| {
+            let usd = format!("{}.{:09}", limit.nano_usd / NANO, limit.nano_usd % NANO);
+            json!({"org_id": limit.org, "scope": limit.scope, "name": limit.name,
+                   "period": limit.period, "limit_usd": usd})
+            .to_string()
+        };
+        let mut lines: Vec<String> = limits.iter().map(line).collect();
+        // Also no limit is a change.
+        lines.push(json!({"org_id": "*", "scope": "", "name": "", "period": ""}).to_string());
+        let mut insert = self.client.insert_formatted_with(
+            "INSERT INTO ai_limits (org_id, scope, name, period, limit_usd) FORMAT JSONEachRow",
+        );
+        insert = insert.with_setting("async_insert", "0");
+        let sent = self.runtime.block_on(async {
+            let work = async {
+                insert.send(Bytes::from(lines.join("\n"))).await?;
+                insert.end().await
+            };
+            tokio::time::timeout(LIMITS_TIMEOUT, work).await.unwrap_or(Err(Error::TimedOut))
+        });
+        sent.map_err(|error| classify(&error))?;
+        self.has_limits = true;
+        Ok(())
+    }
+}
+
+/// The rows of a batch, in the order of their columns.
+struct Divided {
+    /// Without the captured texts.
+    rows: Vec<u8>,
+    /// The captured texts of the rows that have any.
+    captures: Vec<u8>,
+    /// Different days of them: captured texts have a partition for each.
+    days: usize,
+}
+
+/// Divides a batch between the two tables.
+fn divide(batch: &Batch) -> Divided {
+    let mut rows = Vec::with_capacity(batch.payload.len());
+    let (mut captures, mut texts, mut days) = (Vec::new(), Vec::new(), BTreeSet::new());
+    for index in 0..batch.rows.len() {
+        days.insert(created_at_ms(batch.row(index)).map(|ms| ms.div_euclid(DAY_MS)));
+        let mut decoder = Decoder::new(batch.row(index));
+        let (mut key, mut has_text) = ([&[][..]; 2], false);
+        texts.clear();
+        for (place, column) in COLUMNS.iter().enumerate() {
+            // The log's reader has checked the row.
+            let value = decoder.raw(column.of).unwrap_or(column.of.unknown());
+            if layout::home(column) == Home::Capture {
+                has_text |= value != column.of.unknown();
+                texts.extend_from_slice(value);
+                continue;
+            }
+            match place {
+                ID => key[0] = value,
+                CREATED_AT => key[1] = value,
+                _ => {}
+            }
+            rows.extend_from_slice(value);
+        }
+        if has_text {
+            key.iter().for_each(|value| captures.extend_from_slice(value));
+            captures.extend_from_slice(&texts);
+        }
+    }
+    Divided { rows, captures, days: days.len() }
+}
+
+const ID: usize = at("id");
+const CREATED_AT: usize = at("created_at");
+const NANO: u64 = 1_000_000_000;
+const DAY_MS: i64 = 86_400_000;
+/// Partitions of one insert that a server takes without being asked for more.
+const PARTITIONS_MAX: usize = 50;
+/// The longest time for the list of limits.
+const LIMITS_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The rows are stored already, so the batch must not be divided: it is sent again as it is.
+fn not_of_the_rows(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Rows { reason } => StoreError::Operator { reason },
+        other => other,
     }
 }
 

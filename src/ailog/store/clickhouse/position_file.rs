@@ -44,6 +44,8 @@ pub(crate) enum Found {
     Place {
         number: u64,
         resume: Resume,
+        /// A version kept it that wrote all columns into one table.
+        is_former: bool,
     },
 }
 
@@ -116,14 +118,18 @@ pub(crate) fn find(path: &Path) -> io::Result<Found> {
     if content.iter().all(|byte| *byte == 0) {
         return Ok(Found::Nothing);
     }
-    let newest = content.chunks(SLOT_BYTES).filter_map(parse).max_by_key(|(number, _)| *number);
-    Ok(newest.map_or(Found::Damaged, |(number, resume)| Found::Place { number, resume }))
+    let newest = content.chunks(SLOT_BYTES).filter_map(parse).max_by_key(|slot| slot.0);
+    Ok(newest.map_or(Found::Damaged, |(number, resume, is_former)| Found::Place {
+        number,
+        resume,
+        is_former,
+    }))
 }
 
 /// A slot's bytes.
 fn slot(number: u64, resume: Resume) -> [u8; SLOT_BYTES] {
     let Resume { position, sealed_until } = resume;
-    let mut text = format!("2 {number} {} {}", position.segment.simple(), position.offset);
+    let mut text = format!("3 {number} {} {}", position.segment.simple(), position.offset);
     if let Some(end) = sealed_until {
         text.push_str(&format!(" {end}"));
     }
@@ -134,17 +140,19 @@ fn slot(number: u64, resume: Resume) -> [u8; SLOT_BYTES] {
     slot
 }
 
-fn parse(slot: &[u8]) -> Option<(u64, Resume)> {
+fn parse(slot: &[u8]) -> Option<(u64, Resume, bool)> {
     let text = std::str::from_utf8(slot).ok()?.trim_end_matches('\0');
     let (line, crc) = text.split_once('\n')?;
     if crc.trim_end() != format!("{:08x}", crc32c::crc32c(line.as_bytes())) {
         return None;
     }
     let mut words = line.split(' ');
-    let number = match words.next()? {
+    let (number, is_former) = match words.next()? {
         // The line of a former version, in the place of the first slot.
-        "1" => 0,
-        "2" => words.next()?.parse().ok()?,
+        "1" => (0, true),
+        // Of a version that wrote all columns into one table.
+        "2" => (words.next()?.parse().ok()?, true),
+        "3" => (words.next()?.parse().ok()?, false),
         _ => return None,
     };
     let position = Position {
@@ -152,7 +160,7 @@ fn parse(slot: &[u8]) -> Option<(u64, Resume)> {
         offset: words.next()?.parse().ok()?,
     };
     let sealed_until = words.next().map(str::parse).transpose().ok()?;
-    Some((number, Resume { position, sealed_until }))
+    Some((number, Resume { position, sealed_until }, is_former))
 }
 
 #[cfg(test)]

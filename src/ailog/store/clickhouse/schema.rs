@@ -1,9 +1,14 @@
-//! The ClickHouse schema: versioned migrations from `config/clickhouse`, printed or applied.
+//! The ClickHouse schema: SQL from `config/clickhouse`, printed or applied.
 //!
-//! Guarantees: every statement may be run again. `apply` keeps in `tollgate_migrations` which
-//! migrations it has run, and runs the others. Does not: drop or rewrite anything; migrations only
-//! add. The retention of an existing table is changed only on request, because a shorter one
-//! deletes rows.
+//! The scripts make a new database and bring one of this layout up to date. A database of a former
+//! layout, in which `ai_log` was the table of all columns, is divided first (see `former`).
+//!
+//! Guarantees: every statement may be run again, and an interrupted run is taken up by the next
+//! one. Gateways write nothing before everything is there that counts their rows: the last column
+//! is added last. The retention of an existing table is changed only on request, because a shorter
+//! one deletes rows. Does not: delete rows.
+
+mod former;
 
 use std::time::Duration;
 
@@ -11,26 +16,34 @@ use clickhouse::Client;
 use clickhouse::error::Error;
 
 use super::{exception_code, runtime};
-use crate::ailog::columns::{COLUMNS, Column, MIGRATION_OF_VERSION, Type, added_in};
+use crate::ailog::columns::{COLUMNS, Column, SCHEMA_VERSION, Type};
+use crate::ailog::store::digest::bucket_sql;
+use crate::ailog::store::measures::MEASURES;
+use crate::ailog::store::sqlite::layout::{Home, columns_in};
+use crate::ailog::store::{Retention, sqlite::layout};
 use crate::config::policy::ClickHouseOptions;
 
-/// The migrations that are written by hand, in order. A number is never reused; `row` has those of
-/// the columns.
-const SCRIPTS: [(u32, &str); 4] = [
-    (1, include_str!("../../../../config/clickhouse/001_ai_log.sql")),
-    (2, include_str!("../../../../config/clickhouse/002_views.sql")),
-    (3, include_str!("../../../../config/clickhouse/003_usage_columns.sql")),
-    (4, include_str!("../../../../config/clickhouse/004_deduplication.sql")),
-];
+/// The number of the schema in `tollgate_migrations`: it grows with each version of the columns,
+/// and with `REVISION` when a script changes.
+const VERSION: u32 = REVISION + SCHEMA_VERSION as u32;
+const REVISION: u32 = 3;
 
-/// The migration of a version of the columns that has no script.
-const ADDED_COLUMNS: &str = "-- Columns that this version of tollgate adds.\n\n\
-     ALTER TABLE `${database}`.ai_log ${on_cluster}\n${added_columns};\n";
+/// The scripts that are applied, in order.
+const SCRIPTS: [&str; 3] = [
+    include_str!("../../../../config/clickhouse/001_tables.sql"),
+    include_str!("../../../../config/clickhouse/002_rollups.sql"),
+    include_str!("../../../../config/clickhouse/003_views.sql"),
+];
+/// Only printed.
+const ROLES: &str = include_str!("../../../../config/clickhouse/004_roles.sql");
 
 /// The longest time for one statement.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(60);
 /// The longest retention in days: the server's DateTime ends in 2106 and wraps after that.
 pub(crate) const RETENTION_DAYS_MAX: u32 = 20_000;
+
+/// The outcomes that are errors.
+const ERRORS: &str = "('provider_error', 'timeout', 'refused')";
 
 /// The options of the schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,26 +53,28 @@ pub(crate) struct SchemaOptions {
     /// Replicated tables on this cluster (letters, digits, `_`, `-`), which has the macros
     /// `{shard}` and `{replica}`.
     pub(crate) cluster: Option<String>,
-    /// Rows older than this are deleted by ClickHouse.
-    pub(crate) retention_days: u32,
-    /// Whether this changes the retention of a table that exists already.
+    /// What is older than this is deleted by ClickHouse.
+    pub(crate) retention: Retention,
+    /// Whether this changes the retention of tables that exist already.
     pub(crate) changes_retention: bool,
 }
 
 /// The result of [`SchemaOptions::apply`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Applied {
-    /// Migrations that the database had not seen.
-    pub(crate) migrations: Vec<u32>,
+    /// The version of the schema.
+    pub(crate) version: u32,
+    /// The database had a former version, or none.
+    pub(crate) is_new: bool,
     /// How long rows were kept before; `None` if there was no table.
-    pub(crate) retention_before: Option<Retention>,
+    pub(crate) retention_before: Option<KeptFor>,
     /// How long they are kept now.
-    pub(crate) retention: Retention,
+    pub(crate) retention: KeptFor,
 }
 
 /// When ClickHouse deletes rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Retention {
+pub(crate) enum KeptFor {
     Days(u32),
     Never,
     /// By a rule of the operator's own.
@@ -86,149 +101,373 @@ pub(crate) enum ApplyError {
 }
 
 impl SchemaOptions {
-    /// The whole schema as SQL.
+    /// The whole schema of a new database as SQL, with roles.
     pub(crate) fn sql(&self) -> String {
         let parts: Vec<String> =
-            migrations().iter().map(|(_, template)| self.fill(template)).collect();
+            SCRIPTS.into_iter().chain([ROLES]).map(|script| self.fill(script)).collect();
         parts.join("\n")
     }
 
-    /// Creates the database and runs the migrations that it has not seen. May be run again.
+    /// Creates the database, or brings it up to date. May be run again.
     ///
     /// # Errors
     /// The server cannot be reached, or refuses.
     pub(crate) fn apply(&self, server: &ClickHouseOptions) -> Result<Applied, ApplyError> {
         // The database may not exist yet; every name in the statements is qualified.
         let client = super::client(server).with_database("default");
-        runtime()?.block_on(async {
-            let failed = |what: &str, error: Error| match error {
-                Error::BadResponse(ref text) => match exception_code(text) {
-                    Some(192..=194 | 497 | 516) => {
-                        ApplyError::Refused { user: server.user.clone(), error }
-                    }
-                    _ => ApplyError::Statement { what: what.to_owned(), error },
-                },
-                Error::TimedOut => {
-                    ApplyError::Slow { url: server.url.clone(), what: what.to_owned() }
-                }
-                error => ApplyError::Unreachable { url: server.url.clone(), error },
-            };
-            let ledger = self.fill(
-                "CREATE DATABASE IF NOT EXISTS `${database}` ${on_cluster};\n\
-                 CREATE TABLE IF NOT EXISTS `${database}`.tollgate_migrations ${on_cluster}\n\
-                 (version UInt32, applied_at DateTime('UTC') DEFAULT now())\n\
-                 ENGINE = ${ledger_engine} ORDER BY version COMMENT 'Migrations that tollgate has \
-                 run';\n",
-            );
-            let of_ledger = "the database with its list of migrations";
-            for statement in statements(&ledger) {
-                execute(&client, &statement).await.map_err(|e| failed(of_ledger, e))?;
+        runtime()?.block_on(self.bring_up_to_date(&client, server))
+    }
+
+    async fn bring_up_to_date(
+        &self,
+        client: &Client,
+        server: &ClickHouseOptions,
+    ) -> Result<Applied, ApplyError> {
+        let failed = |what: &'static str| move |error| failure(server, what, error);
+        let of_ledger = "the database with its list of migrations";
+        for statement in statements(&self.fill(LEDGER)) {
+            execute(client, &statement, STATEMENT_TIMEOUT).await.map_err(failed(of_ledger))?;
+        }
+        let done = format!("SELECT DISTINCT version FROM `{}`.tollgate_migrations", self.database);
+        let done: Vec<u32> = in_time(client.query_raw(&done).fetch_all(), STATEMENT_TIMEOUT)
+            .await
+            .map_err(failed(of_ledger))?;
+        let is_new = !done.contains(&VERSION);
+        let of_retention = "the retention of the log";
+        let retention_before = self.retention(client).await.map_err(failed(of_retention))?;
+        if is_new {
+            self.divide(client).await.map_err(failed("the division of the former table"))?;
+            for statement in SCRIPTS.iter().flat_map(|script| statements(&self.fill(script))) {
+                execute(client, &statement, STATEMENT_TIMEOUT)
+                    .await
+                    .map_err(failed("the schema"))?;
             }
-            let done = format!(
-                "SELECT DISTINCT version FROM \
-                `{}`.tollgate_migrations",
+            let note = format!(
+                "INSERT INTO `{}`.tollgate_migrations (version) VALUES ({VERSION})",
                 self.database
             );
-            let done: Vec<u32> = in_time(client.query_raw(&done).fetch_all())
-                .await
-                .map_err(|e| failed(of_ledger, e))?;
-            let of_retention = "the retention of ai_log";
-            let retention_before =
-                self.retention(&client).await.map_err(|e| failed(of_retention, e))?;
-            let mut run = Vec::new();
-            for (version, template) in
-                migrations().iter().filter(|(version, _)| !done.contains(version))
-            {
-                let what = format!("migration {version}");
-                for statement in statements(&self.fill(template)) {
-                    execute(&client, &statement).await.map_err(|e| failed(&what, e))?;
+            execute(client, &note, STATEMENT_TIMEOUT).await.map_err(failed(of_ledger))?;
+        }
+        let asked_for = KeptFor::Days(self.retention.rows);
+        let mut retention = retention_before.unwrap_or(asked_for);
+        if self.changes_retention && retention_before.is_some() {
+            for statement in statements(&self.fill(TTLS)) {
+                execute(client, &statement, STATEMENT_TIMEOUT)
+                    .await
+                    .map_err(failed(of_retention))?;
+            }
+            retention = asked_for;
+        }
+        Ok(Applied { version: VERSION, is_new, retention_before, retention })
+    }
+
+    /// The retention of the existing rows; `None` if there is no table.
+    async fn retention(&self, client: &Client) -> Result<Option<KeptFor>, Error> {
+        let sql = format!(
+            "SELECT engine_full FROM system.tables WHERE database = '{}' \
+             AND name IN ('ai_rows', 'ai_log') AND engine LIKE '%MergeTree' ORDER BY name DESC",
+            self.database
+        );
+        let found: Vec<String> =
+            in_time(client.query_raw(&sql).fetch_all(), STATEMENT_TIMEOUT).await?;
+        Ok(found.first().map(|engine| kept_for(engine)))
+    }
+
+    /// A script with its placeholders filled in.
+    fn fill(&self, script: &str) -> String {
+        let mut out = String::with_capacity(script.len() * 2);
+        let mut rest = script;
+        while let Some((before, after)) = rest.split_once("${") {
+            let Some((placeholder, after)) = after.split_once('}') else { break };
+            match self.placeholder(placeholder) {
+                // Without a cluster, its place is empty.
+                Some(text) if text.is_empty() => {
+                    out.push_str(before.strip_suffix(' ').unwrap_or(before));
                 }
-                let note = format!(
-                    "INSERT INTO `{}`.tollgate_migrations (version) VALUES \
-                    ({version})",
-                    self.database
-                );
-                execute(&client, &note).await.map_err(|e| failed(&what, e))?;
-                run.push(*version);
+                Some(text) => out.push_str(&format!("{before}{text}")),
+                // In a comment.
+                None => out.push_str(&format!("{before}${{{placeholder}}}")),
             }
-            let asked_for = Retention::Days(self.retention_days);
-            let mut retention = retention_before.unwrap_or(asked_for);
-            if self.changes_retention && retention != asked_for {
-                let ttl = self.fill(
-                    "ALTER TABLE `${database}`.ai_log ${on_cluster} MODIFY TTL \
-                     toDateTime(created_at) + INTERVAL ${retention_days} DAY DELETE",
-                );
-                execute(&client, &ttl).await.map_err(|e| failed(of_retention, e))?;
-                retention = asked_for;
+            rest = after;
+        }
+        out.push_str(rest);
+        out
+    }
+
+    fn placeholder(&self, placeholder: &str) -> Option<String> {
+        let (word, argument) = placeholder.split_once(' ').unwrap_or((placeholder, ""));
+        let Retention { rows, captures, hourly } = self.retention;
+        Some(match word {
+            "database" => self.database.clone(),
+            "on_cluster" => {
+                self.cluster.as_ref().map_or(String::new(), |name| format!("ON CLUSTER '{name}'"))
             }
-            Ok(Applied { migrations: run, retention_before, retention })
+            "engine" => self.engine(argument),
+            "deduplication" => self.deduplication().to_owned(),
+            "rows_days" => rows.to_string(),
+            "captures_days" => captures.to_string(),
+            "hourly_days" => hourly.to_string(),
+            "errors" => ERRORS.to_owned(),
+            "row_columns" => definitions(&row_columns(), "    "),
+            "capture_columns" => definitions(&capture_columns(), "    "),
+            "added_row_columns" => definitions(&row_columns(), ADD),
+            "added_capture_columns" => definitions(&capture_columns(), ADD),
+            "last_column" => definitions(&[last_column()], ADD),
+            "log_columns" => self.log_columns(),
+            "measure_columns" => measure_columns(),
+            "hourly_of" => self.hourly_of(argument),
+            "hourly_names" => {
+                let names =
+                    ["hour"].into_iter().chain(HOURLY_NAMES).chain(["category", "priority"]);
+                listed(names, &["latency", "first_token", "newest"])
+            }
+            "token" => format!("{:016x}", fastrand::u64(..)),
+            "tags_of" => self.tags_of(argument),
+            "tags_names" => listed(["day", "org_id", "tag", "value", "outcome"].into_iter(), &[]),
+            "cost" => format!(
+                "if(sum({argument}.cost_usd) = 0 AND sum({argument}.unpriced_calls) > 0, NULL, \
+                 sum({argument}.cost_usd))"
+            ),
+            "percentile" => {
+                let (percent, digest) = argument.split_once(' ')?;
+                percentile(percent, digest)
+            }
+            _ => return None,
         })
     }
 
-    /// The retention of the existing table; `None` if there is none.
-    async fn retention(&self, client: &Client) -> Result<Option<Retention>, Error> {
-        let sql = format!(
-            "SELECT engine_full FROM system.tables WHERE database = '{}' AND name = 'ai_log'",
-            self.database
-        );
-        let found: Vec<String> = in_time(client.query_raw(&sql).fetch_all()).await?;
-        Ok(found.first().map(|engine| retention_of(engine)))
-    }
-
-    fn fill(&self, template: &str) -> String {
-        let (on_cluster, engine, ledger_engine, deduplication) = match &self.cluster {
-            None => (
-                String::new(),
-                "MergeTree".to_owned(),
-                "MergeTree".to_owned(),
-                "non_replicated_deduplication_window = 100000",
+    /// The engine of a table; `Aggregating` for that of a roll-up.
+    fn engine(&self, table: &str) -> String {
+        let (table, kind) = table.split_once(' ').unwrap_or((table, ""));
+        match self.cluster {
+            None => format!("{kind}MergeTree"),
+            Some(_) => format!(
+                "Replicated{kind}MergeTree('/clickhouse/tables/{{shard}}/{}/{table}', \
+                 '{{replica}}')",
+                self.database
             ),
-            Some(cluster) => (
-                format!("ON CLUSTER '{cluster}'"),
-                replicated(&self.database, "ai_log"),
-                replicated(&self.database, "tollgate_migrations"),
-                "replicated_deduplication_window = 100000, replicated_deduplication_window_seconds \
-                 = 604800",
-            ),
-        };
-        template
-            .replace("${database}", &self.database)
-            .replace(
-                " ${on_cluster}",
-                &if on_cluster.is_empty() { on_cluster } else { format!(" {on_cluster}") },
-            )
-            .replace("${engine}", &engine)
-            .replace("${ledger_engine}", &ledger_engine)
-            .replace("${deduplication}", deduplication)
-            .replace("${retention_days}", &self.retention_days.to_string())
-    }
-}
-
-/// Every migration, in order, with the columns that it adds.
-fn migrations() -> Vec<(u32, String)> {
-    migrations_of(&COLUMNS, &MIGRATION_OF_VERSION)
-}
-
-fn migrations_of(columns: &[Column], versions: &[u32]) -> Vec<(u32, String)> {
-    let mut scripts: Vec<(u32, &str)> = SCRIPTS.to_vec();
-    for migration in versions {
-        if !scripts.iter().any(|(number, _)| number == migration) {
-            scripts.push((*migration, ADDED_COLUMNS));
         }
     }
-    scripts.sort_unstable_by_key(|(number, _)| *number);
-    let fill = |(number, script): (u32, &str)| {
-        let version = versions.iter().position(|migration| *migration == number);
-        let version = version.and_then(|at| u8::try_from(at + 1).ok()).unwrap_or(0);
-        let added: Vec<&Column> = added_in(columns, version).collect();
-        let script = script.replace("${columns}", &definitions(&added, "    "));
-        (
-            number,
-            script
-                .replace("${added_columns}", &definitions(&added, "    ADD COLUMN IF NOT EXISTS ")),
+
+    fn deduplication(&self) -> &'static str {
+        match self.cluster {
+            None => "non_replicated_deduplication_window = 100000",
+            Some(_) => {
+                "replicated_deduplication_window = 100000, \
+                 replicated_deduplication_window_seconds = 604800"
+            }
+        }
+    }
+
+    /// The columns of `ai_log`, in their order.
+    fn log_columns(&self) -> String {
+        let column = |column: &Column| {
+            let name = column.name;
+            match layout::home(column) {
+                Home::Capture => format!(
+                    "    (SELECT c.{name} FROM `{}`.ai_captures AS c \
+                     WHERE c.created_at = r.created_at AND c.id = r.id) AS {name}",
+                    self.database
+                ),
+                _ => format!("    r.{name} AS {name}"),
+            }
+        };
+        COLUMNS.iter().map(column).collect::<Vec<_>>().join(",\n")
+    }
+
+    /// The sums by hour of a table of rows.
+    fn hourly_of(&self, table: &str) -> String {
+        let count = |value: &str| {
+            let bucket = bucket_sql(value, |by| format!("intDiv({value}, {by})"));
+            format!("map(toUInt16(assumeNotNull({bucket})), toUInt64(1))")
+        };
+        format!(
+            "SELECT\n    toStartOfHour(r.created_at) AS hour,\n    {},\n    \
+             ifNull(r.category, '') AS category,\n    ifNull(r.priority, '') AS priority,\n{},\n    \
+             sumMap({}) AS latency,\n    sumMapIf({}, r.first_token_ms > 0) AS first_token,\n    \
+             max(if(r.outcome IN {ERRORS}, concat(replaceOne(toString(r.created_at), ' ', 'T'), \
+             'Z ', toString(r.id), ' ', r.request_id), '')) AS newest\nFROM `{}`.{table} AS r\n\
+             GROUP BY hour, org_id, model, provider, route, caller, outcome, status, error_code, \
+             limited_by, category, priority",
+            HOURLY_NAMES.map(|name| format!("r.{name} AS {name}")).join(",\n    "),
+            measure_sums(),
+            count("r.latency_ms"),
+            count("r.first_token_ms"),
+            self.database,
         )
+    }
+
+    /// The sums by tag and day of a table of rows.
+    fn tags_of(&self, table: &str) -> String {
+        format!(
+            "SELECT\n    toDate(r.created_at) AS day,\n    r.org_id AS org_id,\n    \
+             t.1 AS tag,\n    t.2 AS value,\n    r.outcome AS outcome,\n{}\n\
+             FROM `{}`.{table} AS r\nARRAY JOIN CAST(r.tags, 'Array(Tuple(String, String))') AS t\n\
+             GROUP BY day, org_id, tag, value, outcome",
+            measure_sums(),
+            self.database,
+        )
+    }
+}
+
+/// Gives a roll-up the sums of its rows.
+pub(crate) struct Repair {
+    /// Inserts the differences, where both have the same number of rows.
+    pub(crate) insert: String,
+    /// Counts the sums that have fewer rows than there are.
+    pub(crate) behind: String,
+}
+
+/// Repairs of all roll-ups for a stretch of time, whose whole hours and days are compared; `from`
+/// and `to` are SQL. The database is the current one.
+pub(crate) fn repairs(from: &str, to: &str) -> [Repair; 2] {
+    let hourly_keys = ["hour"].into_iter().chain(HOURLY_NAMES).chain(["category", "priority"]);
+    let tag_keys = ["day", "org_id", "tag", "value", "outcome"];
+    let tags = "ai_rows AS r ARRAY JOIN CAST(r.tags, 'Array(Tuple(String, String))') AS t";
+    [
+        repair("ai_hourly", &hourly_keys.collect::<Vec<_>>(), "ai_rows AS r", (from, to)),
+        repair("ai_tags", &tag_keys, tags, (from, to)),
+    ]
+}
+
+fn repair(rollup: &str, keys: &[&str], rows: &str, (from, to): (&str, &str)) -> Repair {
+    let key = |name: &&str| match *name {
+        "hour" => "toStartOfHour(r.created_at) AS hour".to_owned(),
+        "day" => "toDate(r.created_at) AS day".to_owned(),
+        "tag" => "t.1 AS tag".to_owned(),
+        "value" => "t.2 AS value".to_owned(),
+        "category" | "priority" => format!("ifNull(r.{name}, '') AS {name}"),
+        name => format!("r.{name} AS {name}"),
     };
-    scripts.into_iter().map(fill).collect()
+    let (unit, time) =
+        if keys[0] == "hour" { ("toStartOfHour", "hour") } else { ("toStartOfDay", "day") };
+    let listed = keys.join(", ");
+    let selected: Vec<String> = keys.iter().map(key).collect();
+    let of_rows = MEASURES.map(|m| format!("sum({}) AS r_{}", m.of_row("r"), m.name)).join(", ");
+    let of_sums = MEASURES.map(|m| format!("sum(h.{0}) AS h_{0}", m.name)).join(", ");
+    let sums_keys =
+        keys.iter().map(|key| format!("h.{key} AS {key}")).collect::<Vec<_>>().join(", ");
+    let joined = format!(
+        "(SELECT {}, {of_rows} FROM {rows} WHERE r.created_at >= {unit}({from}) \
+         AND r.created_at < {to} + toIntervalDay(1) AND {unit}(r.created_at) < {to} \
+         GROUP BY {listed}) AS a INNER JOIN (SELECT {sums_keys}, {of_sums} FROM {rollup} AS h \
+         WHERE h.{time} >= {unit}({from}) AND h.{time} < {to} GROUP BY {listed}) AS b \
+         USING ({listed})",
+        selected.join(", ")
+    );
+    let differences = MEASURES.map(|m| format!("r_{0} - h_{0}", m.name)).join(", ");
+    let differs = MEASURES.map(|m| format!("r_{0} != h_{0}", m.name)).join(" OR ");
+    let names = listed_names(keys);
+    Repair {
+        insert: format!(
+            "INSERT INTO {rollup} {names} SELECT {listed}, {differences} FROM {joined} \
+             WHERE r_row_count = h_row_count AND ({differs}) SETTINGS async_insert = 0, \
+             insert_deduplication_token = 'repair-{:016x}', max_partitions_per_insert_block = 0",
+            fastrand::u64(..)
+        ),
+        behind: format!("SELECT count() AS n FROM {joined} WHERE r_row_count > h_row_count"),
+    }
+}
+
+fn listed_names(keys: &[&str]) -> String {
+    listed(keys.iter().copied(), &[])
+}
+
+/// What a statement's failure means for the operator.
+fn failure(server: &ClickHouseOptions, what: &str, error: Error) -> ApplyError {
+    match error {
+        Error::BadResponse(ref text) => match exception_code(text) {
+            Some(192..=194 | 497 | 516) => ApplyError::Refused { user: server.user.clone(), error },
+            _ => ApplyError::Statement { what: what.to_owned(), error },
+        },
+        Error::TimedOut => ApplyError::Slow { url: server.url.clone(), what: what.to_owned() },
+        error => ApplyError::Unreachable { url: server.url.clone(), error },
+    }
+}
+
+/// The database, and the list of the schema's versions that it had.
+const LEDGER: &str = "CREATE DATABASE IF NOT EXISTS `${database}` ${on_cluster};\n\
+     CREATE TABLE IF NOT EXISTS `${database}`.tollgate_migrations ${on_cluster}\n\
+     (version UInt32, applied_at DateTime('UTC') DEFAULT now())\n\
+     ENGINE = ${engine tollgate_migrations} ORDER BY version COMMENT 'Versions of the schema that \
+     tollgate has applied';\n";
+
+/// Changes of the retention.
+const TTLS: &str = "ALTER TABLE `${database}`.ai_rows ${on_cluster} MODIFY TTL \
+     toDateTime(created_at) + INTERVAL ${rows_days} DAY DELETE;\n\
+     ALTER TABLE `${database}`.ai_captures ${on_cluster} MODIFY TTL \
+     toDateTime(created_at) + INTERVAL ${captures_days} DAY DELETE;\n\
+     ALTER TABLE `${database}`.ai_hourly ${on_cluster} MODIFY TTL \
+     hour + INTERVAL ${hourly_days} DAY DELETE;\n\
+     ALTER TABLE `${database}`.ai_tags ${on_cluster} MODIFY TTL \
+     day + INTERVAL ${hourly_days} DAY DELETE;\n";
+
+/// The beginning of a line that adds a column.
+const ADD: &str = "    ADD COLUMN IF NOT EXISTS ";
+
+/// The names by which `ai_hourly` divides the rows of an hour.
+pub(crate) const HOURLY_NAMES: [&str; 9] = [
+    "org_id",
+    "model",
+    "provider",
+    "route",
+    "caller",
+    "outcome",
+    "status",
+    "error_code",
+    "limited_by",
+];
+
+/// The columns of `ai_rows` but the last.
+fn row_columns() -> Vec<&'static Column> {
+    let last = last_column().name;
+    let columns = COLUMNS.iter().filter(|column| layout::home(column) != Home::Capture);
+    columns.filter(|column| column.name != last).collect()
+}
+
+/// The column that a gateway waits for. No roll-up needs it.
+fn last_column() -> &'static Column {
+    let [.., last] = &COLUMNS;
+    last
+}
+
+/// The names, the measures and the names after them, in parentheses.
+fn listed<'a>(names: impl Iterator<Item = &'a str>, after: &[&'a str]) -> String {
+    let measures = MEASURES.iter().map(|measure| measure.name);
+    let all: Vec<&str> = names.chain(measures).chain(after.iter().copied()).collect();
+    format!("({})", all.join(", "))
+}
+
+fn capture_columns() -> Vec<&'static Column> {
+    columns_in(Home::Capture).map(|(_, column)| column).collect()
+}
+
+fn measure_columns() -> String {
+    let column = |name: &str, of| format!("    {name:22} SimpleAggregateFunction(sum, {of})");
+    let columns = MEASURES.map(|measure| {
+        column(measure.name, if measure.is_amount() { "Decimal(38, 9)" } else { "Int64" })
+            + " CODEC(ZSTD(1))"
+    });
+    columns.join(",\n")
+}
+
+fn measure_sums() -> String {
+    let sum = |name: &str, of: &str| format!("    sum({of}) AS {name}");
+    MEASURES.map(|measure| sum(measure.name, &measure.of_row("r"))).join(",\n")
+}
+
+/// The value of a merged digest by nearest rank; null if there is none.
+pub(crate) fn percentile(percent: &str, digest: &str) -> String {
+    let shift = "greatest(intDiv(b, 64), 1) - 1";
+    let value = format!(
+        "if(b < 128, toUInt32(b), toUInt32(bitShiftLeft(toUInt64(b % 64 + 64), {shift}) + \
+         intDiv(bitShiftLeft(toUInt64(1), {shift}), 2)))"
+    );
+    let rank = format!("intDiv({percent} * arraySum(mapValues({digest})) + 99, 100)");
+    format!(
+        "arrayMap(b -> {value}, [mapKeys({digest})[arrayFirstIndex(n -> n >= {rank}, \
+         arrayCumSum(mapValues({digest})))]])[1]"
+    )
 }
 
 /// The columns as SQL, one on each line, aligned.
@@ -284,10 +523,6 @@ const fn codec_of(of: Type) -> &'static str {
     }
 }
 
-fn replicated(database: &str, table: &str) -> String {
-    format!("ReplicatedMergeTree('/clickhouse/tables/{{shard}}/{database}/{table}', '{{replica}}')")
-}
-
 /// The statements of a script; comments are whole lines.
 pub(crate) fn statements(script: &str) -> Vec<String> {
     let code: Vec<&str> =
@@ -300,111 +535,26 @@ pub(crate) fn statements(script: &str) -> Vec<String> {
 }
 
 /// The retention in the engine's description, as the server writes it.
-fn retention_of(engine: &str) -> Retention {
-    let Some((_, rule)) = engine.split_once(" TTL ") else { return Retention::Never };
+fn kept_for(engine: &str) -> KeptFor {
+    let Some((_, rule)) = engine.split_once(" TTL ") else { return KeptFor::Never };
     let rule =
         rule.split_once(" SETTINGS ").map_or(rule, |(rule, _)| rule).trim_end_matches(" DELETE");
     let days = rule
         .strip_prefix("toDateTime(created_at) + toIntervalDay(")
         .and_then(|rest| rest.strip_suffix(')'));
-    days.and_then(|days| days.parse().ok()).map_or(Retention::Other, Retention::Days)
+    days.and_then(|days| days.parse().ok()).map_or(KeptFor::Other, KeptFor::Days)
 }
 
-async fn execute(client: &Client, statement: &str) -> Result<(), Error> {
-    in_time(client.query_raw(statement).execute()).await
+async fn execute(client: &Client, statement: &str, timeout: Duration) -> Result<(), Error> {
+    in_time(client.query_raw(statement).execute(), timeout).await
 }
 
-async fn in_time<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    tokio::time::timeout(STATEMENT_TIMEOUT, work).await.unwrap_or(Err(Error::TimedOut))
+async fn in_time<T>(
+    work: impl Future<Output = Result<T, Error>>,
+    timeout: Duration,
+) -> Result<T, Error> {
+    tokio::time::timeout(timeout, work).await.unwrap_or(Err(Error::TimedOut))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn options(cluster: Option<&str>) -> SchemaOptions {
-        SchemaOptions {
-            database: "d".into(),
-            cluster: cluster.map(str::to_owned),
-            retention_days: 90,
-            changes_retention: false,
-        }
-    }
-
-    #[test]
-    fn a_retention_is_read_as_the_server_writes_it() {
-        let of = |rule: &str| {
-            retention_of(&format!(
-                "MergeTree PARTITION BY m ORDER BY (a, b){rule} SETTINGS g = 8192"
-            ))
-        };
-        assert_eq!(of(" TTL toDateTime(created_at) + toIntervalDay(730)"), Retention::Days(730));
-        assert_eq!(of(""), Retention::Never);
-        for other in [
-            " TTL toDateTime(created_at) + toIntervalMonth(3)",
-            " TTL toDateTime(created_at) + toIntervalDay(7), toDateTime(created_at) + \
-                toIntervalDay(1) TO VOLUME 'cold'",
-        ] {
-            assert_eq!(of(other), Retention::Other, "{other}");
-        }
-    }
-
-    #[test]
-    fn every_placeholder_is_filled() {
-        for cluster in [None, Some("main")] {
-            let sql = options(cluster).sql();
-            assert!(!sql.replace("(${...})", "").contains("${"), "{sql}");
-            let on_cluster = cluster.map_or(0, |_| statements(&sql).len());
-            assert_eq!(
-                sql.matches("ON CLUSTER 'main'").count(),
-                on_cluster,
-                "every statement runs on the cluster"
-            );
-        }
-        assert!(
-            options(Some("main")).sql().contains(
-                "ReplicatedMergeTree('/clickhouse/tables/{shard}/d/ai_log', '{replica}')"
-            )
-        );
-        assert!(options(None).sql().contains("ENGINE = MergeTree\n"));
-    }
-
-    #[test]
-    fn every_column_is_in_one_migration() {
-        let migrations = migrations();
-        for Column { name, of, since, .. } in COLUMNS {
-            let definition = format!("{name} ");
-            let defines = |line: &&str| {
-                let line = line.trim_start();
-                let line = line.strip_prefix("ADD COLUMN IF NOT EXISTS ").unwrap_or(line);
-                line.starts_with(&definition) && line.contains(" COMMENT '")
-            };
-            let places = migrations
-                .iter()
-                .flat_map(|(number, sql)| sql.lines().filter(defines).map(move |_| *number));
-            let expected = MIGRATION_OF_VERSION[usize::from(since) - 1];
-            assert_eq!(places.collect::<Vec<_>>(), [expected], "{name} {of:?}");
-        }
-    }
-
-    #[test]
-    fn columns_of_a_new_version_get_a_migration() {
-        let [first, .., last] = COLUMNS;
-        let new =
-            Column { name: "cache", of: Type::OptionalLabel, since: 5, doc: "the answer's own" };
-        let migrations = migrations_of(&[first, last, new], &[1, 3, 5, 6, 9]);
-        assert_eq!(
-            migrations.iter().map(|(number, _)| *number).collect::<Vec<_>>(),
-            [1, 2, 3, 4, 5, 6, 9]
-        );
-        let expected = "-- Columns that this version of tollgate adds.\n\nALTER TABLE \
-            `d`.ai_log\n    \
-                        ADD COLUMN IF NOT EXISTS cache LowCardinality(Nullable(String)) COMMENT \
-                        'the answer''s own';\n";
-        assert_eq!(options(None).fill(&migrations[6].1), expected);
-        assert!(
-            migrations[0].1.contains("\n    id UUID COMMENT '")
-                && !migrations[2].1.contains(" cache ")
-        );
-    }
-}
+mod tests;

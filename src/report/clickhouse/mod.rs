@@ -1,0 +1,180 @@
+//! ClickHouse, read: reports (see `sums`), rows, and costs computed again (see `ledger`).
+//!
+//! Does not: create or migrate tables, except the temporary one of a repricing run.
+
+mod ledger;
+mod sums;
+
+use std::time::Duration;
+
+use clickhouse::error::Error;
+use clickhouse::query::Query;
+use serde_json::{Map, Value};
+use tokio::runtime::Runtime;
+
+use super::query::{Filter, Page, Place, Question, ReadError, Spent, Summary};
+use crate::ailog::columns::{COLUMNS, Type, column_list};
+use crate::ailog::store::clickhouse::{client, runtime};
+use crate::config::policy::ClickHouseOptions;
+pub(crate) use ledger::ClickHouseLedger;
+
+/// The longest time for one report.
+const REPORT_TIMEOUT: Duration = Duration::from_secs(60);
+/// The last millisecond of DateTime64: the end of the year 2299.
+const LAST_MS: i64 = 10_413_791_999_999;
+
+/// A client that only reads.
+pub(crate) struct ClickHouseReader {
+    client: clickhouse::Client,
+    runtime: Runtime,
+}
+
+impl ClickHouseReader {
+    pub(crate) fn new(options: &ClickHouseOptions) -> Result<ClickHouseReader, ReadError> {
+        let client = client(options)
+            // An error in the middle of an answer must not look like its end.
+            .with_setting("wait_end_of_query", "1")
+            .with_setting("date_time_output_format", "iso")
+            .with_setting("output_format_json_quote_64bit_integers", "0")
+            .with_setting("output_format_json_quote_decimals", "0");
+        Ok(ClickHouseReader { client, runtime: runtime()? })
+    }
+
+    pub(crate) fn summary(
+        &self,
+        question: &Question<'_>,
+        most: usize,
+    ) -> Result<Vec<Summary>, ReadError> {
+        let Some((sql, values)) = sums::summary(question, most) else { return Ok(Vec::new()) };
+        let query = values.iter().fold(self.client.query(&sql), |query, value| query.bind(value));
+        let lines = self.fetch(query, REPORT_TIMEOUT)?;
+        Ok(lines.iter().filter_map(|line| sums::line(line, question.by.len())).collect())
+    }
+
+    pub(crate) fn spent(
+        &self,
+        from_ms: i64,
+        to_ms: i64,
+        most: usize,
+    ) -> Result<Vec<Spent>, ReadError> {
+        let Some((sql, _)) = sums::spent((from_ms, to_ms), most) else { return Ok(Vec::new()) };
+        Ok(self
+            .fetch(self.client.query_raw(&sql), REPORT_TIMEOUT)?
+            .iter()
+            .map(sums::cost)
+            .collect())
+    }
+
+    pub(crate) fn page(
+        &self,
+        filter: &Filter,
+        limit: usize,
+        bytes_max: usize,
+    ) -> Result<Page, ReadError> {
+        let mut conditions = vec!["1".to_owned()];
+        for (operator, ms) in [(">=", filter.from_ms), ("<", filter.to_ms)] {
+            if ms.is_some() {
+                conditions.push(format!(
+                    "created_at {operator} fromUnixTimestamp64Milli(toInt64(?), 'UTC')"
+                ));
+            }
+        }
+        for (column, _) in &filter.equal {
+            conditions.push(match *column {
+                "id" | "status" => format!("toString({column}) = ?"),
+                column => format!("{column} = ?"),
+            });
+        }
+        for _ in &filter.tags {
+            conditions.push("mapContains(tags, ?) AND tags[?] = ?".to_owned());
+        }
+        if filter.behind.is_some() {
+            conditions.push(
+                "(created_at, toString(id)) < (fromUnixTimestamp64Milli(toInt64(?), 'UTC'), ?)"
+                    .to_owned(),
+            );
+        }
+        let sql = format!(
+            "SELECT {} FROM ai_log WHERE {} ORDER BY created_at DESC, toString(id) DESC LIMIT \
+             {limit}",
+            column_list(),
+            conditions.join(" AND ")
+        );
+        let mut query = self.client.query(&sql);
+        for ms in [filter.from_ms, filter.to_ms].into_iter().flatten() {
+            query = query.bind(ms.clamp(0, LAST_MS));
+        }
+        for (_, value) in &filter.equal {
+            query = query.bind(value.as_str());
+        }
+        for (tag, value) in &filter.tags {
+            query = query.bind(tag.as_str()).bind(tag.as_str()).bind(value.as_str());
+        }
+        if let Some(Place { created_at_ms, id }) = &filter.behind {
+            query = query.bind((*created_at_ms).clamp(0, LAST_MS)).bind(id.as_str());
+        }
+        let (mut rows, is_cut) = fetch_some(&self.runtime, query, REPORT_TIMEOUT, bytes_max)?;
+        for row in &mut rows {
+            // ClickHouse writes a whole number without a point, the embedded store with one.
+            for column in &COLUMNS {
+                if let (Type::NanoUsd | Type::OptionalFloat, Some(value)) =
+                    (column.of, row.get_mut(column.name))
+                    && let Some(float) = value.as_f64()
+                {
+                    *value = Value::from(float);
+                }
+            }
+        }
+        Ok(Page { rows, is_cut })
+    }
+
+    /// The rows of an answer, as objects.
+    fn fetch(&self, query: Query, timeout: Duration) -> Result<Vec<Map<String, Value>>, ReadError> {
+        Ok(fetch_some(&self.runtime, query, timeout, usize::MAX)?.0)
+    }
+}
+
+/// The rows of an answer, as objects, but no more once they take `bytes_max` bytes; and whether
+/// there are more.
+///
+/// # Errors
+/// The server cannot be reached, refuses, or needs longer than `timeout`.
+fn fetch_some(
+    runtime: &Runtime,
+    query: Query,
+    timeout: Duration,
+    bytes_max: usize,
+) -> Result<(Vec<Map<String, Value>>, bool), ReadError> {
+    let work = async {
+        let (mut cursor, mut answer, mut bytes) =
+            (query.fetch_bytes("JSONEachRow")?, Vec::new(), 0);
+        let mut is_cut = false;
+        while let Some(part) = cursor.next().await? {
+            if bytes >= bytes_max {
+                is_cut = true;
+                break;
+            }
+            answer.extend_from_slice(&part);
+            // Whole rows count.
+            bytes = answer.iter().rposition(|b| *b == b'\n').map_or(0, |end| end + 1);
+        }
+        if is_cut {
+            answer.truncate(bytes);
+        }
+        Ok((answer, is_cut))
+    };
+    let answer =
+        async { tokio::time::timeout(timeout, work).await.unwrap_or(Err(Error::TimedOut)) };
+    let (answer, mut is_cut) = runtime.block_on(answer)?;
+    let mut taken = 0;
+    let mut rows = Vec::new();
+    for line in answer.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
+        if taken >= bytes_max {
+            is_cut = true;
+            break;
+        }
+        taken += line.len();
+        rows.push(serde_json::from_slice(line).map_err(|_| ReadError::Answer)?);
+    }
+    Ok((rows, is_cut))
+}

@@ -1,0 +1,229 @@
+//! Sums out of ClickHouse, as SQL: from its roll-ups, and at the edges from its rows.
+//!
+//! Pure. Guarantees: text from outside reaches SQL only as bound values.
+
+use serde_json::{Map, Value};
+
+use super::LAST_MS;
+use crate::ailog::store::clickhouse::schema::percentile;
+use crate::ailog::store::digest::bucket_sql;
+use crate::ailog::store::measures::MEASURES;
+use crate::money::parse_usd;
+use crate::report::days::Days;
+use crate::report::pieces::{Pieces, Stretch};
+use crate::report::query::{Dim, Question, Spent, Summary, keys};
+
+/// The measures of a summary after calls, errors and rate-limited calls.
+const SUMMED: [&str; 6] = [
+    "input_tokens",
+    "cached_tokens",
+    "output_tokens",
+    "unpriced_calls",
+    "redactions",
+    "attachments_dropped",
+];
+const ERRORS: &str = "('provider_error', 'timeout', 'refused')";
+
+/// SQL, and the values for its marks in their order.
+pub(crate) type Bound = (String, Vec<String>);
+
+/// A table of sums, or of rows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Hourly,
+    Rows,
+}
+
+impl Source {
+    const fn from(self) -> &'static str {
+        match self {
+            Source::Hourly => "ai_hourly AS h",
+            Source::Rows => "ai_rows AS r",
+        }
+    }
+
+    const fn alias(self) -> char {
+        match self {
+            Source::Hourly => 'h',
+            Source::Rows => 'r',
+        }
+    }
+
+    const fn time(self) -> &'static str {
+        match self {
+            Source::Hourly => "h.hour",
+            Source::Rows => "r.created_at",
+        }
+    }
+
+    /// The expression of a dimension, as text.
+    fn dim(self, dim: &Dim, days: &Days, values: &mut Vec<String>) -> String {
+        let time = self.time();
+        let before = |ms: i64| format!("{time} < {}", moment(ms));
+        let moved = |offset: i32| format!("{time} + toIntervalSecond({offset})");
+        match dim {
+            Dim::Day => days.sql(before, |offset| format!("toString(toDate({}))", moved(offset))),
+            Dim::Hour => days.sql(before, |offset| {
+                let zone = Days::zone(offset);
+                format!("formatDateTime({}, '%Y-%m-%dT%H:00:00{zone}')", moved(offset))
+            }),
+            Dim::Tag(name) => {
+                values.push(name.to_string());
+                "r.tags[?]".to_owned()
+            }
+            other => format!("toString({}.{})", self.alias(), other.column()),
+        }
+    }
+
+    /// A measure as a column.
+    fn measure(self, name: &str) -> String {
+        let sql = match self {
+            Source::Hourly => format!("h.{name}"),
+            Source::Rows => MEASURES
+                .iter()
+                .find(|measure| measure.name == name)
+                .map_or_else(|| "0".to_owned(), |measure| measure.of_row("r")),
+        };
+        let of = if name.ends_with("_usd") { "toDecimal128" } else { "toInt64" };
+        let scale = if name.ends_with("_usd") { ", 9" } else { "" };
+        format!("{of}({sql}{scale})")
+    }
+}
+
+fn moment(ms: i64) -> String {
+    format!("fromUnixTimestamp64Milli(toInt64({}), 'UTC')", ms.clamp(0, LAST_MS))
+}
+
+/// All parts of a question with what `select` adds to the keys; `None` if there is none.
+fn parts(question: &Question<'_>, select: impl Fn(Source) -> String) -> Option<Bound> {
+    let mut pieces = Pieces::of(question.stretch, question.grain());
+    pieces.hours.append(&mut pieces.days);
+    let (mut parts, mut values) = (Vec::new(), Vec::new());
+    for (source, stretches) in [(Source::Hourly, &pieces.hours), (Source::Rows, &pieces.rows)] {
+        for stretch in stretches {
+            parts.push(part(source, *stretch, question, &select(source), &mut values));
+        }
+    }
+    (!parts.is_empty()).then(|| (parts.join(" UNION ALL "), values))
+}
+
+fn part(
+    source: Source,
+    (from, to): Stretch,
+    question: &Question<'_>,
+    select: &str,
+    values: &mut Vec<String>,
+) -> String {
+    let mut sql = "SELECT ".to_owned();
+    for (place, dim) in question.by.iter().enumerate() {
+        sql.push_str(&format!("{} AS k{place}, ", source.dim(dim, question.days, values)));
+    }
+    let time = source.time();
+    sql.push_str(&format!(
+        "{select} FROM {} WHERE {time} >= {} AND {time} < {}",
+        source.from(),
+        moment(from),
+        moment(to)
+    ));
+    for (dim, wanted) in question.conditions() {
+        let dim = source.dim(dim, question.days, values);
+        sql.push_str(&format!(" AND {dim} IN ({})", vec!["?"; wanted.len()].join(", ")));
+        values.extend(wanted.into_iter().map(str::to_owned));
+    }
+    sql
+}
+
+/// Sums of the calls that a question asks for, in the order of the keys; `None` if there cannot be
+/// any.
+pub(crate) fn summary(question: &Question<'_>, most: usize) -> Option<Bound> {
+    let select = |source: Source| {
+        let (calls, alias) = (source.measure("calls"), source.alias());
+        let latency = match source {
+            Source::Hourly => "h.latency".to_owned(),
+            Source::Rows => {
+                let bucket = bucket_sql("r.latency_ms", |by| format!("intDiv(r.latency_ms, {by})"));
+                format!("map(toUInt16(assumeNotNull({bucket})), toUInt64(1))")
+            }
+        };
+        let rest = SUMMED.map(|name| format!("{} AS p_{name}", source.measure(name)));
+        format!(
+            "{calls} AS p_calls, if({alias}.outcome IN {ERRORS}, {calls}, 0) AS p_errors, \
+             if({alias}.outcome = 'rate_limited', {calls}, 0) AS p_rate_limited, \
+             {} AS p_cost, {latency} AS p_latency, {}",
+            source.measure("cost_usd"),
+            rest.join(", ")
+        )
+    };
+    let (parts, values) = parts(question, select)?;
+    let keys = keys(question.by);
+    let listed: String = keys.iter().map(|key| format!("{key}, ")).collect();
+    let names = ["calls", "errors", "rate_limited"].iter().chain(&SUMMED);
+    let sums: Vec<String> = names.map(|name| format!("sum(p_{name}) AS s_{name}")).collect();
+    let percentiles = [50, 95, 99].map(|percent: u8| {
+        format!("{} AS s_p{percent}", percentile(&percent.to_string(), "s_latency"))
+    });
+    let (group, order) = match keys.as_slice() {
+        [] => (String::new(), String::new()),
+        keys => {
+            let keys = keys.join(", ");
+            (format!(" GROUP BY {keys}"), format!(" ORDER BY {keys}"))
+        }
+    };
+    let sql = format!(
+        "SELECT * EXCEPT (s_latency), {} FROM (SELECT {listed}{}, toString(sum(p_cost)) AS s_cost, \
+         sumMap(p_latency) AS s_latency FROM ({parts}){group}{order} LIMIT {most}){order}",
+        percentiles.join(", "),
+        sums.join(", ")
+    );
+    Some((sql, values))
+}
+
+/// A line of a summary; `None` if it has no calls.
+pub(crate) fn line(object: &Map<String, Value>, keys: usize) -> Option<Summary> {
+    let count = |name: &str| object.get(name).and_then(Value::as_u64).unwrap_or(0);
+    let summary = Summary {
+        key: (0..keys).map(|place| text(object, &format!("k{place}"))).collect(),
+        calls: count("s_calls"),
+        errors: count("s_errors"),
+        rate_limited: count("s_rate_limited"),
+        input_tokens: count("s_input_tokens"),
+        cached_tokens: count("s_cached_tokens"),
+        output_tokens: count("s_output_tokens"),
+        cost_nano_usd: parse_usd(&text(object, "s_cost")).unwrap_or(0),
+        unpriced: count("s_unpriced_calls"),
+        redactions: count("s_redactions"),
+        attachments_dropped: count("s_attachments_dropped"),
+        p50_ms: count("s_p50"),
+        p95_ms: count("s_p95"),
+        p99_ms: count("s_p99"),
+    };
+    (summary.calls > 0).then_some(summary)
+}
+
+fn text(object: &Map<String, Value>, name: &str) -> String {
+    object.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+/// The largest costs by organisation, caller and model.
+pub(crate) fn spent(stretch: Stretch, most: usize) -> Option<Bound> {
+    let by = [Dim::Org, Dim::Caller, Dim::Model];
+    let question = Question { stretch, by: &by, only: &[], days: &Days::UTC };
+    let (parts, values) =
+        parts(&question, |source| format!("{} AS p_cost", source.measure("cost_usd")))?;
+    let sql = format!(
+        "SELECT k0, k1, k2, toString(sum(p_cost)) AS s_cost FROM ({parts}) GROUP BY k0, k1, k2 \
+         HAVING sum(p_cost) > 0 ORDER BY sum(p_cost) DESC, k0, k1, k2 LIMIT {most}"
+    );
+    Some((sql, values))
+}
+
+/// A line of [`spent`].
+pub(crate) fn cost(object: &Map<String, Value>) -> Spent {
+    let nano_usd = parse_usd(&text(object, "s_cost")).and_then(|nano| u64::try_from(nano).ok());
+    Spent {
+        org: text(object, "k0"),
+        caller: text(object, "k1"),
+        model: text(object, "k2"),
+        nano_usd: nano_usd.unwrap_or(0),
+    }
+}

@@ -1,0 +1,159 @@
+//! The embedded store, read: reports (see `sums`), rows, and costs computed again (see `ledger`).
+//!
+//! Does not: create or migrate the file.
+
+mod ledger;
+mod sums;
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::types::{ToSql, ValueRef};
+use rusqlite::{Connection, OpenFlags};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::query::{Filter, Page, Place, Question, ReadError, Spent, Summary};
+use crate::ailog::columns::{COLUMNS, Type, column_list, iso};
+use crate::ailog::store::sqlite::layout::USER_VERSION;
+use crate::ailog::store::sqlite::open_existing;
+
+/// How long a report waits for a locked file.
+const READ_PATIENCE: Duration = Duration::from_secs(5);
+/// How long repricing waits for a locked file.
+const REPRICE_PATIENCE: Duration = Duration::from_secs(30);
+/// Rows of one transaction of repricing.
+const REPRICE_SLICE: u64 = 2_000;
+
+/// A connection to the embedded store.
+pub(crate) struct SqliteReader {
+    connection: Connection,
+}
+
+impl SqliteReader {
+    /// Opens the file for reading; `None` if there is none, or it has no log yet.
+    pub(crate) fn open(path: &Path) -> Result<Option<SqliteReader>, ReadError> {
+        SqliteReader::of_this_layout(path, OpenFlags::SQLITE_OPEN_READ_ONLY, READ_PATIENCE)
+    }
+
+    /// Opens the file for repricing; `None` if there is none, or it has no log yet.
+    pub(crate) fn open_to_reprice(path: &Path) -> Result<Option<SqliteReader>, ReadError> {
+        SqliteReader::of_this_layout(path, OpenFlags::SQLITE_OPEN_READ_WRITE, REPRICE_PATIENCE)
+    }
+
+    fn of_this_layout(
+        path: &Path,
+        flags: OpenFlags,
+        patience: Duration,
+    ) -> Result<Option<SqliteReader>, ReadError> {
+        match open_existing(path, flags, patience)? {
+            None => Ok(None),
+            Some((connection, layout)) if layout == USER_VERSION => {
+                Ok(Some(SqliteReader { connection }))
+            }
+            Some(_) => Err(ReadError::Former),
+        }
+    }
+
+    pub(crate) fn summary(
+        &self,
+        question: &Question<'_>,
+        most: usize,
+    ) -> Result<Vec<Summary>, ReadError> {
+        sums::summary(&self.connection, question, most)
+    }
+
+    pub(crate) fn spent(
+        &self,
+        from_ms: i64,
+        to_ms: i64,
+        most: usize,
+    ) -> Result<Vec<Spent>, ReadError> {
+        sums::spent(&self.connection, (from_ms, to_ms), most)
+    }
+
+    pub(crate) fn page(
+        &self,
+        filter: &Filter,
+        limit: usize,
+        bytes_max: usize,
+    ) -> Result<Page, ReadError> {
+        // The rows are in the order of their time, and an id tells when it was made.
+        let id = filter.equal.iter().find(|(column, _)| *column == "id");
+        let made_ms = id.and_then(|(_, id)| made_ms(id)).filter(|_| filter.from_ms.is_none());
+        if let Some(made_ms) = made_ms {
+            let (from_ms, to_ms) = (Some(made_ms), Some(made_ms + 1));
+            let page = self.page(&Filter { from_ms, to_ms, ..filter.clone() }, limit, bytes_max)?;
+            if !page.rows.is_empty() {
+                return Ok(page);
+            }
+        }
+        let mut conditions = vec!["1".to_owned()];
+        let mut values: Vec<Box<dyn ToSql>> = Vec::new();
+        for (condition, ms) in
+            [("created_at >= ?", filter.from_ms), ("created_at < ?", filter.to_ms)]
+        {
+            if let Some(ms) = ms {
+                conditions.push(condition.to_owned());
+                values.push(Box::new(iso(ms)));
+            }
+        }
+        for (column, value) in &filter.equal {
+            conditions.push(format!("{column} = ?"));
+            values.push(Box::new(value.clone()));
+        }
+        for (tag, value) in &filter.tags {
+            conditions.push(
+                "EXISTS (SELECT 1 FROM json_each(tags) t WHERE t.key = ? AND t.value = ?)"
+                    .to_owned(),
+            );
+            values.push(Box::new(tag.clone()));
+            values.push(Box::new(value.clone()));
+        }
+        if let Some(Place { created_at_ms, id }) = &filter.behind {
+            conditions.push("(created_at, id) < (?, ?)".to_owned());
+            values.push(Box::new(iso(*created_at_ms)));
+            values.push(Box::new(id.clone()));
+        }
+        let sql = format!(
+            "SELECT {} FROM ai_log WHERE {} ORDER BY created_at DESC, id DESC LIMIT {limit}",
+            column_list(),
+            conditions.join(" AND ")
+        );
+        let mut statement = self.connection.prepare(&sql)?;
+        let mut found = statement.query(rusqlite::params_from_iter(values))?;
+        let (mut page, mut bytes) = (Page::default(), 0);
+        while let Some(row) = found.next()? {
+            if bytes >= bytes_max {
+                page.is_cut = true;
+                break;
+            }
+            let mut object = Map::new();
+            for (at, column) in COLUMNS.iter().enumerate() {
+                let value = match row.get_ref(at)? {
+                    ValueRef::Null => Value::Null,
+                    ValueRef::Integer(n) if column.of == Type::Bool => Value::from(n != 0),
+                    ValueRef::Integer(n) => Value::from(n),
+                    ValueRef::Real(f) => Value::from(f),
+                    ValueRef::Text(text) | ValueRef::Blob(text) => {
+                        bytes += text.len();
+                        if matches!(column.of, Type::Tags | Type::Attempts) {
+                            serde_json::from_slice(text).unwrap_or(Value::Null)
+                        } else {
+                            Value::from(String::from_utf8_lossy(text))
+                        }
+                    }
+                };
+                object.insert(column.name.to_owned(), value);
+            }
+            page.rows.push(object);
+        }
+        Ok(page)
+    }
+}
+
+/// When an id was made, if it tells.
+fn made_ms(id: &str) -> Option<i64> {
+    let (seconds, nanos) = Uuid::parse_str(id).ok()?.get_timestamp()?.to_unix();
+    i64::try_from(seconds * 1_000 + u64::from(nanos / 1_000_000)).ok()
+}

@@ -1,0 +1,376 @@
+//! Sums out of the embedded store: from its roll-ups, and at the edges from its rows.
+//!
+//! Guarantees: text from outside reaches SQL only as bound values.
+
+use rusqlite::types::ToSql;
+use rusqlite::{Connection, params_from_iter};
+
+use crate::ailog::columns::iso;
+use crate::ailog::store::digest::{bucket_sql, value};
+use crate::ailog::store::measures::{MEASURES, Measure};
+use crate::ailog::store::sqlite::layout::{GROUPED, nano};
+use crate::ailog::store::sqlite::views::{DAILY, ERRORS, HOURLY};
+use crate::report::days::Days;
+use crate::report::pieces::{Pieces, Stretch};
+use crate::report::query::{Dim, Question, ReadError, Spent, Summary, keys};
+
+/// The rows with their names.
+const ROWS: &str = "ai_rows r CROSS JOIN ai_groups g ON g.grp = r.grp \
+     CROSS JOIN ai_series s ON s.series = g.series";
+/// The digests with their names.
+const DIGESTS: &str = "ai_digests h CROSS JOIN ai_groups g ON g.grp = h.grp \
+     CROSS JOIN ai_series s ON s.series = h.series";
+/// The beginning of an hour of a roll-up, in the form of `created_at`.
+const HOUR_BEGINS: &str = "h.day || 'T' || printf('%02d', h.hour) || ':00:00.000Z'";
+
+/// The measures of a summary after calls, errors and rate-limited calls, in its order.
+const SUMMED: [&str; 7] = [
+    "input_tokens",
+    "cached_tokens",
+    "output_tokens",
+    "cost_usd",
+    "unpriced_calls",
+    "redactions",
+    "attachments_dropped",
+];
+
+/// SQL and the values for its marks, in their order.
+#[derive(Default)]
+struct Sql {
+    text: String,
+    values: Vec<Box<dyn ToSql>>,
+}
+
+impl Sql {
+    fn push(&mut self, text: &str) {
+        self.text.push_str(text);
+    }
+
+    fn bind(&mut self, value: impl ToSql + 'static) {
+        self.values.push(Box::new(value));
+    }
+}
+
+/// A table of sums, or of rows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Daily,
+    Hourly,
+    Digests,
+    Rows,
+}
+
+impl Source {
+    const fn from(self) -> &'static str {
+        match self {
+            Source::Daily => DAILY,
+            Source::Hourly => HOURLY,
+            Source::Digests => DIGESTS,
+            Source::Rows => ROWS,
+        }
+    }
+
+    /// The expression of a dimension.
+    fn dim(self, dim: &Dim, days: &Days, sql: &mut Sql) {
+        let text = match dim {
+            Dim::Day => self.day(days),
+            Dim::Hour => self.hour(days),
+            Dim::Outcome if self == Source::Daily => "d.outcome".to_owned(),
+            Dim::Org | Dim::Model | Dim::Provider | Dim::Route => format!("s.{}", dim.column()),
+            Dim::Caller | Dim::Outcome | Dim::Error | Dim::Limit => format!("g.{}", dim.column()),
+            Dim::Tag(name) => {
+                sql.bind(name.to_string());
+                "coalesce((SELECT t.value FROM json_each(r.tags) t WHERE t.key = ?), '')".to_owned()
+            }
+        };
+        sql.push(&text);
+    }
+
+    /// The beginning of its time, in the form of `created_at`.
+    const fn time(self) -> &'static str {
+        match self {
+            Source::Daily => "d.day",
+            Source::Hourly | Source::Digests => HOUR_BEGINS,
+            Source::Rows => "r.created_at",
+        }
+    }
+
+    fn day(self, days: &Days) -> String {
+        let time = self.time();
+        days.sql(
+            |ms| format!("{time} < '{}'", iso(ms)),
+            |offset| match offset {
+                0 => format!("substr({time}, 1, 10)"),
+                offset => format!("date({time}, '{offset:+} seconds')"),
+            },
+        )
+    }
+
+    /// With the offset to UTC, unless there is none.
+    fn hour(self, days: &Days) -> String {
+        let time = self.time();
+        days.sql(
+            |ms| format!("{time} < '{}'", iso(ms)),
+            |offset| {
+                let zone = Days::zone(offset);
+                format!("strftime('%Y-%m-%dT%H:00:00{zone}', {time}, '{offset:+} seconds')")
+            },
+        )
+    }
+
+    /// The condition of a stretch. Times are texts of one form, so they compare as texts.
+    fn within(self, (from, to): Stretch) -> String {
+        let (from, to) = (iso(from), iso(to));
+        let (first, end) = (&from[..10], &to[..10]);
+        match self {
+            Source::Daily => format!("d.day >= '{first}' AND d.day < '{end}'"),
+            Source::Hourly | Source::Digests => format!(
+                "h.day >= '{first}' AND h.day <= '{end}' AND (h.day, h.hour) >= ('{first}', {}) \
+                 AND (h.day, h.hour) < ('{end}', {})",
+                hour_of(&from),
+                hour_of(&to)
+            ),
+            Source::Rows => format!("r.created_at >= '{from}' AND r.created_at < '{to}'"),
+        }
+    }
+
+    /// A measure as a column.
+    fn measure(self, name: &str) -> String {
+        match self {
+            Source::Rows => MEASURES
+                .iter()
+                .find(|measure| measure.name == name)
+                .map_or_else(|| "0".to_owned(), of_row),
+            Source::Daily => nano(&format!("d.{name}")),
+            Source::Hourly | Source::Digests => nano(&format!("h.{name}")),
+        }
+    }
+}
+
+/// A measure of a row, whose names are in another table.
+fn of_row(measure: &Measure) -> String {
+    let in_group =
+        |sql: String, name: &&str| sql.replace(&format!("${name}"), &format!("g.{name}"));
+    let sql = GROUPED.iter().fold(measure.sql.to_owned(), in_group);
+    nano(&sql.replace('$', "r."))
+}
+
+/// The hour of a time.
+fn hour_of(iso: &str) -> u32 {
+    iso[11..13].parse().unwrap_or(0)
+}
+
+/// One part of a question: the keys, what `select` adds, and the conditions.
+fn part(source: Source, stretch: Stretch, question: &Question<'_>, select: &str, sql: &mut Sql) {
+    if !sql.text.ends_with('(') {
+        sql.push(" UNION ALL ");
+    }
+    sql.push("SELECT ");
+    for (place, dim) in question.by.iter().enumerate() {
+        source.dim(dim, question.days, sql);
+        sql.push(&format!(" AS k{place}, "));
+    }
+    sql.push(&format!("{select} FROM {} WHERE {}", source.from(), source.within(stretch)));
+    for (dim, values) in question.conditions() {
+        sql.push(" AND ");
+        source.dim(dim, question.days, sql);
+        let marks = vec!["?"; values.len()].join(", ");
+        sql.push(&format!(" IN ({marks})"));
+        values.into_iter().for_each(|value| sql.bind(value.to_owned()));
+    }
+}
+
+/// All parts of a question, in parentheses; `None` if there is none.
+fn parts(
+    question: &Question<'_>,
+    pieces: &[(Source, &Vec<Stretch>)],
+    select: impl Fn(Source) -> String,
+    sql: &mut Sql,
+) -> bool {
+    sql.push("(");
+    for (source, stretches) in pieces {
+        for stretch in *stretches {
+            part(*source, *stretch, question, &select(*source), sql);
+        }
+    }
+    let some = !sql.text.ends_with('(');
+    sql.push(")");
+    some
+}
+
+/// `GROUP BY` the keys; nothing if there are none.
+fn grouped(keys: &[String], more: &[&str]) -> String {
+    let names: Vec<&str> = keys.iter().map(String::as_str).chain(more.iter().copied()).collect();
+    if names.is_empty() { String::new() } else { format!(" GROUP BY {}", names.join(", ")) }
+}
+
+/// Sums of the calls that a question asks for, in the order of the keys.
+pub(crate) fn summary(
+    connection: &Connection,
+    question: &Question<'_>,
+    most: usize,
+) -> Result<Vec<Summary>, ReadError> {
+    let keys = keys(question.by);
+    let pieces = Pieces::of(question.stretch, question.grain());
+    let sources = [
+        (Source::Daily, &pieces.days),
+        (Source::Hourly, &pieces.hours),
+        (Source::Rows, &pieces.rows),
+    ];
+    let select = |source: Source| {
+        let calls = source.measure("calls");
+        let outcome = if source == Source::Daily { "d.outcome" } else { "g.outcome" };
+        let when = |which: &str| format!("CASE WHEN {outcome} IN {which} THEN {calls} ELSE 0 END");
+        let rest = SUMMED.map(|name| format!("{} AS {name}", source.measure(name)));
+        format!(
+            "{calls} AS calls, {} AS errors, {} AS rate_limited, {}",
+            when(ERRORS),
+            when("('rate_limited')"),
+            rest.join(", ")
+        )
+    };
+    let listed: String = keys.iter().map(|key| format!("{key}, ")).collect();
+    let summed = ["calls", "errors", "rate_limited"].iter().chain(&SUMMED);
+    let summed: Vec<String> = summed.map(|name| format!("sum({name})")).collect();
+    let mut sql = Sql::default();
+    sql.push(&format!("SELECT {listed}{} FROM ", summed.join(", ")));
+    if !parts(question, &sources, select, &mut sql) {
+        return Ok(Vec::new());
+    }
+    let order =
+        if keys.is_empty() { String::new() } else { format!(" ORDER BY {}", keys.join(", ")) };
+    sql.push(&format!("{}{order} LIMIT {most}", grouped(&keys, &[])));
+    let mut statement = connection.prepare(&sql.text)?;
+    let mut found = statement.query(params_from_iter(&sql.values))?;
+    let mut lines = Vec::new();
+    while let Some(row) = found.next()? {
+        let line = summary_of(row, keys.len())?;
+        // Without dimensions SQL returns one line even if there is no row.
+        if line.calls > 0 {
+            lines.push(line);
+        }
+    }
+    percentiles(connection, question, &keys, &mut lines)?;
+    Ok(lines)
+}
+
+/// One line of a summary; `keys` columns stand before the sums.
+fn summary_of(row: &rusqlite::Row<'_>, keys: usize) -> rusqlite::Result<Summary> {
+    let number = |at: usize| row.get::<_, Option<i64>>(keys + at).map(|n| n.unwrap_or(0));
+    let count = |at: usize| number(at).map(|n| u64::try_from(n).unwrap_or(0));
+    Ok(Summary {
+        key: (0..keys).map(|at| row.get(at)).collect::<rusqlite::Result<_>>()?,
+        calls: count(0)?,
+        errors: count(1)?,
+        rate_limited: count(2)?,
+        input_tokens: count(3)?,
+        cached_tokens: count(4)?,
+        output_tokens: count(5)?,
+        cost_nano_usd: number(6)?,
+        unpriced: count(7)?,
+        redactions: count(8)?,
+        attachments_dropped: count(9)?,
+        ..Summary::default()
+    })
+}
+
+/// The percentiles of the lines, which are in the order of their keys.
+fn percentiles(
+    connection: &Connection,
+    question: &Question<'_>,
+    keys: &[String],
+    lines: &mut [Summary],
+) -> Result<(), ReadError> {
+    let mut pieces = Pieces::of(question.stretch, question.grain());
+    pieces.hours.append(&mut pieces.days);
+    let sources = [(Source::Digests, &pieces.hours), (Source::Rows, &pieces.rows)];
+    let select = |source: Source| match source {
+        Source::Rows => {
+            let bucket = bucket_sql("r.latency_ms", |by| format!("r.latency_ms / {by}"));
+            format!("{bucket} AS bucket, 1 AS n")
+        }
+        _ => "CASE WHEN h.kind = 0 THEN h.bucket END AS bucket, h.n AS n".to_owned(),
+    };
+    let listed: String = keys.iter().map(|key| format!("{key}, ")).collect();
+    let mut sql = Sql::default();
+    sql.push(&format!("SELECT {listed}bucket, sum(n) FROM "));
+    if lines.is_empty() || !parts(question, &sources, select, &mut sql) {
+        return Ok(());
+    }
+    let order: Vec<&str> = keys.iter().map(String::as_str).chain(["bucket"]).collect();
+    sql.push(&format!(
+        " WHERE bucket IS NOT NULL{} ORDER BY {}",
+        grouped(keys, &["bucket"]),
+        order.join(", ")
+    ));
+    let mut statement = connection.prepare(&sql.text)?;
+    let mut found = statement.query(params_from_iter(&sql.values))?;
+    let (mut at, mut buckets): (usize, Vec<(u16, i64)>) = (0, Vec::new());
+    while let Some(row) = found.next()? {
+        let is_same = |line: &Summary| -> rusqlite::Result<bool> {
+            for (place, key) in line.key.iter().enumerate() {
+                if row.get_ref(place)?.as_str()? != key {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        };
+        if !is_same(&lines[at])? {
+            finish(&mut lines[at], &mut buckets);
+            // Groups without a call have no line.
+            match (at + 1..lines.len()).find(|next| is_same(&lines[*next]).unwrap_or(false)) {
+                Some(next) => at = next,
+                None if at + 1 >= lines.len() => return Ok(()),
+                None => continue,
+            }
+        }
+        buckets.push((row.get(keys.len())?, row.get(keys.len() + 1)?));
+    }
+    finish(&mut lines[at], &mut buckets);
+    Ok(())
+}
+
+/// Takes the percentiles of a line from its digest, if there is one.
+fn finish(line: &mut Summary, buckets: &mut Vec<(u16, i64)>) {
+    if buckets.is_empty() {
+        return;
+    }
+    let total: i64 = buckets.iter().map(|(_, count)| count).sum();
+    let percentile = |percent: i64| {
+        let (rank, mut upto) = ((percent * total + 99) / 100, 0);
+        let bucket = buckets.iter().find(|(_, count)| {
+            upto += count;
+            upto >= rank
+        });
+        bucket.map_or(0, |(bucket, _)| u64::from(value(*bucket)))
+    };
+    [line.p50_ms, line.p95_ms, line.p99_ms] = [50, 95, 99].map(percentile);
+    buckets.clear();
+}
+
+/// The largest costs by organisation, caller and model.
+pub(crate) fn spent(
+    connection: &Connection,
+    stretch: Stretch,
+    most: usize,
+) -> Result<Vec<Spent>, ReadError> {
+    let by = [Dim::Org, Dim::Caller, Dim::Model];
+    let question = Question { stretch, by: &by, only: &[], days: &Days::UTC };
+    let pieces = Pieces::of(stretch, question.grain());
+    let sources = [(Source::Hourly, &pieces.hours), (Source::Rows, &pieces.rows)];
+    let mut sql = Sql::default();
+    sql.push("SELECT k0, k1, k2, sum(cost) FROM ");
+    let select = |source: Source| format!("{} AS cost", source.measure("cost_usd"));
+    if !parts(&question, &sources, select, &mut sql) {
+        return Ok(Vec::new());
+    }
+    sql.push(&format!(
+        " GROUP BY k0, k1, k2 HAVING sum(cost) > 0 ORDER BY 4 DESC, 1, 2, 3 LIMIT {most}"
+    ));
+    let mut statement = connection.prepare(&sql.text)?;
+    let sums = statement.query_map(params_from_iter(&sql.values), |row| {
+        let nano_usd = u64::try_from(row.get::<_, i64>(3)?).unwrap_or(0);
+        Ok(Spent { org: row.get(0)?, caller: row.get(1)?, model: row.get(2)?, nano_usd })
+    })?;
+    Ok(sums.collect::<rusqlite::Result<_>>()?)
+}
