@@ -75,7 +75,7 @@ words!(
 section! {
     /// What is kept of long bodies.
     RawCapture => struct CapturePolicy: Clone, Copy {
-        /// Length at which each of request and answer is cut. What is kept is valid JSON.
+        /// Length at which each of request and answer is cut. The kept part is valid JSON.
         bytes: Size<usize> = "16KiB" in 0..=WAL_RECORD_BYTES_MAX as u64;
         /// The part of a long request that is kept: head (its beginning) or head_and_tail (its
         /// beginning and its last user message).
