@@ -12,6 +12,7 @@
 
 pub mod policy;
 
+mod carriers;
 mod check;
 mod load;
 mod reader;

@@ -11,6 +11,7 @@ use std::path::Path;
 use aws_lc_rs::digest::{SHA256, digest};
 use http::Uri;
 
+use super::carriers::tells_of_credential;
 use super::load::Source;
 use super::policy::{
     Accept, Algorithm, AuthPolicy, JwksSource, JwtPolicy, Policy, Provider, Settings, StoreKind,
@@ -309,31 +310,6 @@ fn redaction(policy: &Policy, list: &mut Vec<String>) {
     for (org, _) in orgs.iter().filter(|_| !policy.redaction.default.mask_answers()) {
         warning(list, &format!("redaction.orgs.{org}.answers"), passes);
     }
-}
-
-/// Parts of a header's name that tell of a credential.
-const CREDENTIAL_PARTS: &[&str] = &[
-    "cookie",
-    "token",
-    "secret",
-    "passw",
-    "session",
-    "credential",
-    "apikey",
-    "jwt",
-    "authoriz",
-    "authent",
-    "assertion",
-    "bearer",
-];
-/// Whole words of one.
-const CREDENTIAL_WORDS: &[&str] =
-    &["auth", "oauth", "key", "sid", "csrf", "xsrf", "signature", "saml"];
-
-/// Whether a header of this name, in lower case, carries a credential or a cookie.
-pub(crate) fn tells_of_credential(name: &str) -> bool {
-    CREDENTIAL_PARTS.iter().any(|part| name.contains(part))
-        || name.split(['-', '_', '.']).any(|word| CREDENTIAL_WORDS.contains(&word))
 }
 
 fn provider(provider: &Provider, auth: &AuthPolicy, list: &mut Vec<String>) {

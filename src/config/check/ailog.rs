@@ -8,10 +8,10 @@ use http::HeaderName;
 
 use super::label;
 use crate::bounds::TAGS_MAX;
+use crate::config::carriers::tells_of_credential;
 use crate::config::policy::{TagRule, TagSource};
 use crate::config::reader::place::{Place, Problems};
 use crate::config::sections::RawAiLog;
-use crate::config::warn::tells_of_credential;
 
 /// The tags of a row.
 pub(super) fn tags(raw: &RawAiLog, problems: &mut Problems) -> Vec<TagRule> {
