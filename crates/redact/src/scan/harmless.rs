@@ -32,13 +32,20 @@ const CLASS: [u8; 256] = {
     class
 };
 
+/// Whether a text holds a plus, as it is or in quoted-printable. (In a URL it stands behind `%`,
+/// which is looked at anyway.)
+fn holds_plus(text: &[u8]) -> bool {
+    let quoted = |at: usize| matches!(text[at + 1..], [b'2', b'B' | b'b', ..]);
+    text.contains(&b'+') || memchr::memchr_iter(b'=', text).any(quoted)
+}
+
 impl Scanner {
     /// Whether a string that is `text` from its beginning to its end holds nothing that a detector
     /// would be asked about.
     pub(crate) fn is_harmless(&self, text: &[u8], look: Look) -> bool {
         let digits_min = match look {
             // In a name digits mean nothing but behind a plus.
-            Look::Names if !text.contains(&b'+') => u32::MAX,
+            Look::Names if !holds_plus(text) => u32::MAX,
             _ => self.rules.digits_min,
         };
         if self.rules.windowed()

@@ -114,6 +114,16 @@ fn custom(pattern: &str, replacement: &str, words: &[&str]) -> Result<Rules, Vec
 }
 
 #[test]
+fn a_quoted_plus_is_seen_in_a_name_however_it_is_cut() {
+    let entities = vec!["email".into(), "phone".into()];
+    let spec = RulesSpec { entities, ..RulesSpec::default() };
+    let rules = Arc::new(Rules::compile(&spec).expect("rules"));
+    let given = r#"{"messages":[{"role":"or =2B44=2020=207946=200958","content":"a"}]}"#;
+    let whole = body(&rules, formats::CHAT, given).expect("body");
+    assert!(whole.contains(r#""role":"or [REDACTED_PHONE]""#), "{whole}");
+}
+
+#[test]
 fn patterns_and_words_of_the_policy() {
     let rules =
         Arc::new(custom(r"\bEMP-\d{4}\b", "\"<emp>\"\n", &["Blue Heron", "heron"]).expect("rules"));
