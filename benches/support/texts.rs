@@ -13,7 +13,7 @@ pub enum Set {
     Report,
 }
 
-/// All texts of a set, of so many bytes at least, by name.
+/// Makes all texts of a set. Each has at least so many bytes, and stands beside its name.
 pub fn all(set: Set, bytes: usize) -> Vec<(&'static str, String)> {
     let texts = KINDS.iter().enumerate().map(|(i, Kind(name, tuning, report))| {
         let (lines, seed) = match set {

@@ -34,7 +34,8 @@ pub fn of_head(policy: &Policy, headers: &HeaderMap, caller: &Caller) -> Vec<Tag
     tags
 }
 
-/// What is kept of a request body: its capture, and the texts of `metadata` that are tags.
+/// Begins the capture of a request body, with the texts of `metadata` that are tags. `None` if the
+/// policy asks for neither.
 pub fn capture(policy: &Policy) -> Option<Capture> {
     let name = |rule: &TagRule| match &rule.source {
         TagSource::Metadata(name) => Some(name.clone()),

@@ -105,6 +105,7 @@ pub struct WholeAnswer {
     pub usage: Option<TokenUsage>,
     pub model: String,
     pub finish_reason: String,
+    pub tool_calls: u16,
 }
 
 /// The body of an answer.

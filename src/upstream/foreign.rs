@@ -171,8 +171,12 @@ pub fn in_callers_format(
 ) -> Answer {
     answer.body = AnswerBody::Whole(Bytes::from(ours.body));
     set_json(&mut answer.head.headers);
-    let whole =
-        WholeAnswer { usage: ours.usage, model: ours.model, finish_reason: ours.finish_reason };
+    let whole = WholeAnswer {
+        usage: ours.usage,
+        model: ours.model,
+        finish_reason: ours.finish_reason,
+        tool_calls: ours.tool_calls.try_into().unwrap_or(u16::MAX),
+    };
     answer.translated = Some(Box::new(Translated { whole: Some(whole), ..told }));
     answer
 }

@@ -430,7 +430,7 @@ impl AnswerRedactor {
         over || full
     }
 
-    /// What is kept of the text as far as it has been redacted.
+    /// Takes the redacted part of the text, as the log keeps it.
     pub fn finish(self) -> Captured {
         let is_whole = self.whole && matches!(self.way, Way::Done);
         if self.clean.is_empty() {

@@ -73,7 +73,7 @@ words!(
 );
 
 section! {
-    /// What is kept of long bodies.
+    /// The part of a long body that the log keeps.
     RawCapture => struct CapturePolicy: Clone, Copy {
         /// Length at which each of request and answer is cut. The kept part is valid JSON.
         bytes: Size<usize> = "16KiB" in 0..=WAL_RECORD_BYTES_MAX as u64;
@@ -103,7 +103,7 @@ section! {
         /// Length at which each of the two is cut: the short form of `capture.bytes`, and counts
         /// before it.
         capture_bytes: Option<Size<usize>> = "null" in 0..=WAL_RECORD_BYTES_MAX as u64, eg "16KiB";
-        /// What is kept of long bodies.
+        /// The part of a long body that the log keeps.
         capture: RawCapture = "{}";
         /// Tags of each row: a name, and where its value is found, as header:NAME, claim:NAME (a
         /// claim of the JWT) or metadata:NAME (a text in `metadata` of the body). At most 16; values

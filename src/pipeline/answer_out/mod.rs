@@ -64,7 +64,7 @@ pub async fn read(
     let translated = answer.translated.as_deref();
     step(&mut pace, |_| {
         match translated.and_then(|told| told.whole.as_ref()) {
-            Some(whole) => note_translated(record, endpoint.answer, whole, &bytes),
+            Some(whole) => note_translated(record, whole, &bytes),
             None => {
                 let facts = endpoint.answer.read_answer(&bytes);
                 note_usage(record, endpoint.answer, succeeded, facts, &bytes);
@@ -315,9 +315,8 @@ fn note_losses(record: &mut Record, translated: Option<&Translated>, reduced: Op
 }
 
 /// Notes what a translated answer used: the provider's own figures, whatever its caller sees.
-fn note_translated(record: &mut Record, format: Format, whole: &WholeAnswer, answer: &[u8]) {
-    let tool_calls = format.read_answer(answer).tool_calls;
-    record.answer_ended(whole.finish_reason.clone().into(), tool_calls);
+fn note_translated(record: &mut Record, whole: &WholeAnswer, answer: &[u8]) {
+    record.answer_ended(whole.finish_reason.clone().into(), whole.tool_calls);
     match whole.usage {
         Some(usage) => record.used(Some(usage), &whole.model),
         None => record.used_about(None, written::text_bytes(answer), &whole.model),

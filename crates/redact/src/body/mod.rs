@@ -100,7 +100,7 @@ pub(crate) struct Body {
     pub(crate) out: Out,
     scanner: Scanner,
     frames: Vec<Frame>,
-    /// What their keys say of numbers.
+    /// The meaning of their keys for numbers.
     keys: KeyMemo,
     /// Routing keys seen.
     seen: u8,
@@ -249,7 +249,8 @@ impl Body {
         self.scanner.digests = true;
     }
 
-    /// The refusal for the values found, once `read` bytes were read; `None` while there is none.
+    /// Refuses the body for the values found, once so much more of it has been read that others
+    /// were found, too. `read`: the bytes read; `None` at its end.
     pub(crate) fn refusal(&self, read: Option<u64>) -> Option<RedactError> {
         let at = self.rejected_at?;
         let over = read.is_none_or(|read| read > at + REJECT_LOOK_BYTES_MAX);

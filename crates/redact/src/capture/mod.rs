@@ -21,7 +21,7 @@ use super::Redacted;
 
 /// Deeper containers are replaced by a mark: readers of JSON have a bound, too.
 const DEPTH_MAX: usize = 100;
-/// The part of a long body that is kept of its beginning: so many eighths.
+/// The beginning of a long body takes so many eighths of the bound.
 const HEAD_EIGHTHS: usize = 5;
 /// Names and words that are compared are not longer.
 const WORD_BYTES_MAX: usize = 16;
@@ -39,7 +39,7 @@ pub enum Keep {
     HeadAndTail,
 }
 
-/// What a body is.
+/// The kind of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Request,
@@ -132,7 +132,7 @@ impl Capture {
         self.keeper.metadata.iter().filter_map(move |(name, text)| Some((&**name, told(text)?)))
     }
 
-    /// What is kept.
+    /// Ends the body, and returns the part that the log keeps.
     pub fn finish(mut self) -> Captured {
         let Capture { scan, keeper } = &mut self;
         scan.finish(&mut |token| keeper.take(token));
@@ -140,7 +140,7 @@ impl Capture {
     }
 }
 
-/// JSON that was kept before, of at most so many bytes; nothing if the text is no JSON.
+/// Shortens a captured text to `bytes_max` bytes of JSON; `None` if it is no JSON.
 pub fn shortened(text: &str, bytes_max: usize) -> Option<String> {
     let mut capture = Capture::request(bytes_max, Keep::HeadAndTail);
     capture.push_bytes(text.as_bytes());

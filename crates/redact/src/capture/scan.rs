@@ -1,7 +1,11 @@
 //! Reads JSON as it comes, byte by byte, and tells its tokens.
 //!
 //! Pure. Guarantees: any chunking gives the same tokens; a byte that no JSON has there ends the
-//! reading; memory is bounded by the depth, which is bounded. Does not: keep or decode text.
+//! reading; memory is bounded by the depth, which is bounded. Does not: keep or decode text (the
+//! tokenizer of `json` decodes it, and refuses a text at its first mistake; this one has to keep the
+//! escapes as they are written).
+
+use crate::json::number::Digits;
 
 /// Deeper containers end the reading.
 const DEPTH_MAX: usize = 1_024;
@@ -42,22 +46,9 @@ enum Within {
     String {
         is_name: bool,
     },
-    Number(Number),
+    Number(Digits),
     /// `true`, `false` or `null`, and how much of it was seen.
     Literal(&'static [u8], usize),
-}
-
-/// Where in a number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Number {
-    Minus,
-    Zero,
-    Digits,
-    Point,
-    Fraction,
-    E,
-    Sign,
-    Exponent,
 }
 
 /// The reader.
@@ -110,13 +101,13 @@ impl Scan {
                         (self.escape[0], self.escape_len) = (b'\\', 1);
                     }
                 }
-                Within::Number(number) => match next(number, *byte) {
+                Within::Number(number) => match number.next(*byte) {
                     Some(number) => {
                         self.within = Within::Number(number);
                         tell(Token::Byte(*byte));
                         rest = after;
                     }
-                    None if is_number(number) => self.scalar_end(tell),
+                    None if number.may_end() => self.scalar_end(tell),
                     None => self.expect = Expect::Broken,
                 },
                 Within::Literal(literal, seen) => {
@@ -142,7 +133,7 @@ impl Scan {
     /// The body has ended.
     pub(crate) fn finish(&mut self, tell: &mut impl FnMut(Token<'_>)) {
         if let Within::Number(number) = self.within
-            && is_number(number)
+            && number.may_end()
         {
             self.scalar_end(tell);
         }
@@ -190,18 +181,17 @@ impl Scan {
     }
 
     fn scalar(&mut self, byte: u8, tell: &mut impl FnMut(Token<'_>)) {
-        self.within = match byte {
-            b'-' => Within::Number(Number::Minus),
-            b'0' => Within::Number(Number::Zero),
-            b'1'..=b'9' => Within::Number(Number::Digits),
-            b't' => Within::Literal(b"true", 1),
-            b'f' => Within::Literal(b"false", 1),
-            b'n' => Within::Literal(b"null", 1),
-            _ => {
-                self.expect = Expect::Broken;
-                return;
-            }
+        let begun = match byte {
+            b't' => Some(Within::Literal(b"true", 1)),
+            b'f' => Some(Within::Literal(b"false", 1)),
+            b'n' => Some(Within::Literal(b"null", 1)),
+            _ => Digits::first(byte).map(Within::Number),
         };
+        let Some(begun) = begun else {
+            self.expect = Expect::Broken;
+            return;
+        };
+        self.within = begun;
         tell(Token::Byte(byte));
     }
 
@@ -228,7 +218,7 @@ impl Scan {
                 return true;
             }
             tell(Token::Escape(REPLACEMENT));
-            // What was taken of another escape begins again.
+            // Another escape has begun: its bytes are read again.
             (self.escape[0], self.escape_len) = (b'\\', at - 6);
             return false;
         }
@@ -291,24 +281,4 @@ enum Half {
     None,
     First,
     Second,
-}
-
-/// The place in a number after this byte; nothing if it does not belong to it.
-fn next(number: Number, byte: u8) -> Option<Number> {
-    use Number::*;
-    Some(match (number, byte) {
-        (Minus, b'0') => Zero,
-        (Minus, b'1'..=b'9') | (Digits, b'0'..=b'9') => Digits,
-        (Zero | Digits, b'.') => Point,
-        (Point | Fraction, b'0'..=b'9') => Fraction,
-        (Zero | Digits | Fraction, b'e' | b'E') => E,
-        (E, b'+' | b'-') => Sign,
-        (E | Sign | Exponent, b'0'..=b'9') => Exponent,
-        _ => return None,
-    })
-}
-
-/// Whether a number may end there.
-fn is_number(number: Number) -> bool {
-    matches!(number, Number::Zero | Number::Digits | Number::Fraction | Number::Exponent)
 }

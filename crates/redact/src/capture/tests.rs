@@ -1,4 +1,4 @@
-//! What is kept of a body: valid, bounded, the same for every chunking, and with its last message.
+//! A capture is valid and bounded, is the same for every chunking, and holds the last message.
 
 use bytes::Bytes;
 use proptest::prelude::*;

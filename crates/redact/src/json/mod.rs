@@ -7,9 +7,11 @@
 //! (pieces of plain text aside, which are told as they come). Memory does not grow with the body.
 //! Does not: keep values, convert numbers, or forgive.
 
+pub(crate) mod number;
 mod plain;
 mod sink;
 
+use number::Digits;
 use plain::is_plain;
 pub(crate) use plain::plain_len;
 pub use sink::{Scalar, Sink, Take};
@@ -39,19 +41,6 @@ enum State {
     Literal(&'static [u8], Scalar),
     /// After the value of the whole text: white space only.
     Done,
-}
-
-/// Where in the grammar of a number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Digits {
-    Minus,
-    Zero,
-    Integer,
-    Point,
-    Fraction,
-    E,
-    ESign,
-    Exponent,
 }
 
 /// Reads one JSON text.
@@ -142,7 +131,7 @@ impl Tokenizer {
                     self.utf8(piece[i], sink)?;
                     i += 1;
                 }
-                State::Number(digits) => match number(digits, piece[i]) {
+                State::Number(digits) => match digits.next(piece[i]) {
                     Some(next) => {
                         self.state = State::Number(next);
                         if self.take == Take::Text {
@@ -203,11 +192,7 @@ impl Tokenizer {
                 if self.take == Take::Text {
                     sink.number(byte);
                 }
-                self.state = State::Number(match byte {
-                    b'-' => Digits::Minus,
-                    b'0' => Digits::Zero,
-                    _ => Digits::Integer,
-                });
+                self.state = Digits::first(byte).map_or(State::Value, State::Number);
                 Ok(())
             }
             (State::Colon, b':') => {
@@ -295,7 +280,7 @@ impl Tokenizer {
     }
 
     fn number_end(&mut self, digits: Digits, sink: &mut impl Sink) -> Result<(), RedactError> {
-        if !matches!(digits, Digits::Zero | Digits::Integer | Digits::Fraction | Digits::Exponent) {
+        if !digits.may_end() {
             return self.fail("a digit is expected");
         }
         self.after_value();
@@ -469,19 +454,4 @@ impl Tokenizer {
             _ => Ok(()),
         }
     }
-}
-
-/// The next place in the grammar of a number, or nothing if `byte` is no part of it.
-fn number(digits: Digits, byte: u8) -> Option<Digits> {
-    use Digits::*;
-    Some(match (digits, byte) {
-        (Minus, b'0') => Zero,
-        (Minus, b'1'..=b'9') | (Integer, b'0'..=b'9') => Integer,
-        (Zero | Integer, b'.') => Point,
-        (Point | Fraction, b'0'..=b'9') => Fraction,
-        (Zero | Integer | Fraction, b'e' | b'E') => E,
-        (E, b'+' | b'-') => ESign,
-        (E | ESign | Exponent, b'0'..=b'9') => Exponent,
-        _ => return None,
-    })
 }
