@@ -12,6 +12,7 @@
 use http::{HeaderMap, header};
 
 use super::credential::Shown;
+use super::headers::{self, is_constant, is_sdk};
 use crate::redact::{self, Rules};
 
 /// The longest name that is kept; a longer one is cut.
@@ -19,9 +20,9 @@ const CLIENT_BYTES_MAX: usize = 48;
 
 /// Name and version, `openai-python/2.9.0`; empty if the headers name none, or if something in it
 /// would be redacted.
-pub fn of(headers: &HeaderMap, rules: &Rules) -> String {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+pub fn of(head: &HeaderMap, rules: &Rules) -> String {
+    let text = |name: &str| head.get(name).and_then(|value| value.to_str().ok());
+    let agent = head.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
     let mut words = agent.unwrap_or_default().split_ascii_whitespace();
     let (first, second) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let language = text("x-stainless-lang").unwrap_or_default();
@@ -39,8 +40,15 @@ pub fn of(headers: &HeaderMap, rules: &Rules) -> String {
         }
         _ => plain([first, "", "", "", ""]),
     };
-    let shown = Shown::in_headers(headers);
-    let says_more = [first, second, language, version].into_iter().any(|part| shown.are_in(part))
+    let is_known = agent.is_some_and(|agent| is_sdk(agent.as_bytes()))
+        && (language.is_empty() || is_constant(language.as_bytes()))
+        && (version.is_empty() || headers::is_version(version.as_bytes()));
+    if is_known {
+        return name;
+    }
+    let shown = Shown::in_headers(head);
+    let mut parts = [first, second, language, version].into_iter().filter(|part| !part.is_empty());
+    let says_more = parts.any(|part| shown.are_in(part))
         || !(rules.is_harmless(&name) || redact::text(rules, &name).1.is_empty());
     if says_more { String::new() } else { name }
 }

@@ -231,7 +231,7 @@ fn is_number(text: &str) -> bool {
 }
 
 /// `OpenAI/Python 1.99.9` and its kin.
-fn is_sdk(value: &[u8]) -> bool {
+pub(super) fn is_sdk(value: &[u8]) -> bool {
     let value = value.strip_prefix(b"Async").unwrap_or(value);
     let sdks: [&[u8]; 4] =
         [b"OpenAI/Python ", b"OpenAI/JS ", b"Anthropic/Python ", b"Anthropic/JS "];
@@ -239,7 +239,7 @@ fn is_sdk(value: &[u8]) -> bool {
 }
 
 /// Words by which SDKs describe themselves.
-fn is_constant(value: &[u8]) -> bool {
+pub(super) fn is_constant(value: &[u8]) -> bool {
     matches!(
         value,
         b"python"
@@ -273,7 +273,7 @@ fn is_constant(value: &[u8]) -> bool {
 }
 
 /// A version or a small number: `v20.11.0`, `3.12.1`, `600`, `0`.
-fn is_version(value: &[u8]) -> bool {
+pub(super) fn is_version(value: &[u8]) -> bool {
     let value = value.strip_prefix(b"v").unwrap_or(value);
     let groups = value.split(|b| *b == b'.');
     groups.clone().count() <= 3
