@@ -1,5 +1,5 @@
-//! What the log is told of the policy in force: how long its parts are kept, and which limits on
-//! money the view `budget_used` compares spending with.
+//! Tells the log of the policy in force: how long it keeps its parts, and the limits on money with
+//! which the view `budget_used` compares spending.
 //!
 //! At the start and after each reload. Does not: tell limits by model, which no view has.
 

@@ -11,7 +11,7 @@
 
 use http::{HeaderMap, header};
 
-use super::credential::Shown;
+use super::credential::{SHOWN_BYTES_MIN, Shown};
 use super::headers::{self, is_constant, is_sdk};
 use crate::redact::{self, Rules};
 
@@ -47,7 +47,8 @@ pub fn of(head: &HeaderMap, rules: &Rules) -> String {
         return name;
     }
     let shown = Shown::in_headers(head);
-    let mut parts = [first, second, language, version].into_iter().filter(|part| !part.is_empty());
+    let mut parts =
+        [first, second, language, version].into_iter().filter(|part| part.len() >= SHOWN_BYTES_MIN);
     let says_more = parts.any(|part| shown.are_in(part))
         || !(rules.is_harmless(&name) || redact::text(rules, &name).1.is_empty());
     if says_more { String::new() } else { name }

@@ -21,7 +21,7 @@ const CARRIERS: [&str; 6] = [
 ];
 
 /// Shorter ones are words.
-const SHOWN_BYTES_MIN: usize = 8;
+pub const SHOWN_BYTES_MIN: usize = 8;
 /// Characters after the prefix of a key that make it one.
 const KEY_BYTES_MIN: usize = 5;
 

@@ -438,7 +438,7 @@ impl AnswerRedactor {
         }
         let kept = if self.is_json {
             let mut capture = Capture::answer(self.bytes_max);
-            capture.push_bytes(&self.clean);
+            capture.push(&Redacted(self.clean.freeze()));
             capture.finish()
         } else {
             capture::text(&self.clean, self.bytes_max)

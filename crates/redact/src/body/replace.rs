@@ -10,6 +10,14 @@ use crate::rules::{KindId, kind};
 use crate::scan::Op;
 use crate::{Action, Attachments, Finding, RedactError};
 
+/// Bytes that go on with a character. Counted in bytes first, of which compilers add up many at
+/// once.
+fn continuation_bytes(text: &[u8]) -> u64 {
+    let continues = |byte: &u8| u8::from(byte & 0b1100_0000 == 0b1000_0000);
+    let of = |part: &[u8]| part.iter().map(continues).sum::<u8>();
+    text.chunks(usize::from(u8::MAX)).map(|part| u64::from(of(part))).sum()
+}
+
 impl Body {
     /// Does what the scanner found.
     #[inline]
@@ -130,8 +138,7 @@ impl Body {
             self.data_bytes += bytes;
         } else {
             self.text_bytes += bytes;
-            let continues = |byte: &&u8| **byte & 0b1100_0000 == 0b1000_0000;
-            self.continuation_bytes += text.iter().filter(continues).count() as u64;
+            self.continuation_bytes += continuation_bytes(text);
         }
     }
 

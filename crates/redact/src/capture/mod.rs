@@ -15,8 +15,8 @@ mod tests;
 
 use bytes::Bytes;
 
-use self::scan::{Scan, Token};
-use self::sink::{Ended, MARK, Sink, Stop};
+use self::scan::{REPLACEMENT, Scan, Token};
+use self::sink::{Ended, MARK, Sink, Stop, has_control};
 use super::Redacted;
 
 /// Deeper containers are replaced by a mark: readers of JSON have a bound, too.
@@ -97,17 +97,24 @@ pub struct Captured {
 pub struct Capture {
     scan: Scan,
     keeper: Keeper,
+    /// All of the body, while it fits: most bodies are kept as they are, without a copy.
+    whole: Option<Vec<Redacted>>,
+    bytes: usize,
 }
 
 impl Capture {
     /// Of a request: at most `bytes_max` bytes.
     pub fn request(bytes_max: usize, keep: Keep) -> Capture {
-        Capture { scan: Scan::new(), keeper: Keeper::new(Kind::Request, bytes_max, keep) }
+        Capture::new(Keeper::new(Kind::Request, bytes_max, keep))
     }
 
     /// Of an answer: at most `bytes_max` bytes.
     pub fn answer(bytes_max: usize) -> Capture {
-        Capture { scan: Scan::new(), keeper: Keeper::new(Kind::Answer, bytes_max, Keep::Head) }
+        Capture::new(Keeper::new(Kind::Answer, bytes_max, Keep::Head))
+    }
+
+    fn new(keeper: Keeper) -> Capture {
+        Capture { scan: Scan::new(), keeper, whole: Some(Vec::new()), bytes: 0 }
     }
 
     /// Keeps the texts of `metadata` under these names, too.
@@ -118,12 +125,29 @@ impl Capture {
 
     /// Takes the next piece.
     pub fn push(&mut self, piece: &Redacted) {
-        self.push_bytes(piece.as_bytes());
+        self.bytes = self.bytes.saturating_add(piece.as_bytes().len());
+        if self.bytes > self.keeper.bytes_max {
+            self.write();
+        }
+        if let Some(whole) = &mut self.whole {
+            whole.push(piece.clone());
+            Redacted::pack(whole);
+        }
+        self.read(piece.as_bytes());
     }
 
-    pub(crate) fn push_bytes(&mut self, bytes: &[u8]) {
-        let Capture { scan, keeper } = self;
+    fn read(&mut self, bytes: &[u8]) {
+        let Capture { scan, keeper, .. } = self;
         scan.push(bytes, &mut |token| keeper.take(token));
+    }
+
+    /// The body cannot be kept as it is: reads it again from its beginning, and writes the part that
+    /// is kept.
+    fn write(&mut self) {
+        let Some(whole) = self.whole.take() else { return };
+        self.scan = Scan::new();
+        self.keeper = self.keeper.anew();
+        whole.iter().for_each(|piece| self.read(piece.as_bytes()));
     }
 
     /// The texts of `metadata`, by the names that were asked for.
@@ -134,16 +158,29 @@ impl Capture {
 
     /// Ends the body, and returns the part that the log keeps.
     pub fn finish(mut self) -> Captured {
-        let Capture { scan, keeper } = &mut self;
-        scan.finish(&mut |token| keeper.take(token));
+        self.end();
+        let is_valid = self.scan.is_complete() && self.keeper.is_plain;
+        let whole = self.whole.clone().filter(|_| is_valid).map(Redacted::concat);
+        if let Some(body) = whole.filter(|body| std::str::from_utf8(body.as_bytes()).is_ok()) {
+            return Captured { body: Some(body), text: self.keeper.text(), is_cut: false };
+        }
+        if self.whole.is_some() {
+            self.write();
+            self.end();
+        }
         self.keeper.finish()
+    }
+
+    fn end(&mut self) {
+        let Capture { scan, keeper, .. } = self;
+        scan.finish(&mut |token| keeper.take(token));
     }
 }
 
 /// Shortens a captured text to `bytes_max` bytes of JSON; `None` if it is no JSON.
 pub fn shortened(text: &str, bytes_max: usize) -> Option<String> {
     let mut capture = Capture::request(bytes_max, Keep::HeadAndTail);
-    capture.push_bytes(text.as_bytes());
+    capture.push(&Redacted(Bytes::copy_from_slice(text.as_bytes())));
     let body = capture.finish().body?;
     String::from_utf8(body.as_bytes().to_vec()).ok()
 }
@@ -189,6 +226,11 @@ struct Keeper {
     kind: Kind,
     keep: Keep,
     bytes_max: usize,
+    /// The body is written anew, because it does not fit or is not plain.
+    writes: bool,
+    /// Readers of JSON take the body as it is: nothing in it is too deep, half a character, or a
+    /// control character in a string.
+    is_plain: bool,
     head: Sink,
     /// Where the head is ended if the last message has to stand behind it, and whether that is in
     /// the list of messages.
@@ -236,6 +278,8 @@ impl Keeper {
             kind,
             keep,
             bytes_max,
+            writes: false,
+            is_plain: true,
             head: Sink::new(bytes_max, string_max),
             stop: Stop::default(),
             stops_in_list: false,
@@ -264,7 +308,25 @@ impl Keeper {
         }
     }
 
+    /// For the same body from its beginning, which is written.
+    fn anew(&self) -> Keeper {
+        let names = self.metadata.iter().map(|(name, _)| (name.clone(), None));
+        Keeper {
+            writes: true,
+            metadata: names.collect(),
+            metadata_bytes_max: self.metadata_bytes_max,
+            ..Keeper::new(self.kind, self.bytes_max, self.keep)
+        }
+    }
+
     fn take(&mut self, token: Token<'_>) {
+        // Most tokens are such a byte.
+        if let Token::Byte(byte) = token
+            && self.left_out.is_none()
+        {
+            self.entries += usize::from(byte == b',' && self.depth == 2);
+            return self.sinks(|sink| sink.token(byte));
+        }
         if self.left_out.is_some() {
             return self.leave_out(token);
         }
@@ -274,7 +336,7 @@ impl Keeper {
         if let Token::Open(_) = token
             && self.depth == DEPTH_MAX
         {
-            self.left_out = Some(self.depth);
+            (self.left_out, self.is_plain) = (Some(self.depth), false);
             self.depth += 1;
             self.sinks(Sink::mark);
             return;
@@ -293,12 +355,7 @@ impl Keeper {
                 self.sinks(Sink::close);
                 self.value_end();
             }
-            Token::Byte(byte) => {
-                if byte == b',' && self.depth == 2 {
-                    self.entries += 1;
-                }
-                self.sinks(|sink| sink.token(byte));
-            }
+            Token::Byte(_) => {}
             Token::ScalarEnd => {
                 self.sinks(Sink::scalar_end);
                 self.value_end();
@@ -309,10 +366,12 @@ impl Keeper {
                 self.sinks(|sink| sink.string_begin(is_name));
             }
             Token::Text(text) => {
+                self.is_plain &= self.writes || !has_control(text);
                 self.sinks(|sink| sink.text(text));
                 self.note(text);
             }
             Token::Escape(escape) => {
+                self.is_plain &= escape != REPLACEMENT;
                 self.sinks(|sink| sink.escape(escape));
                 let mut utf8 = [0; 4];
                 self.note(decoded(escape).encode_utf8(&mut utf8).as_bytes());
@@ -338,6 +397,9 @@ impl Keeper {
     }
 
     fn sinks(&mut self, tell: impl Fn(&mut Sink)) {
+        if !self.writes {
+            return;
+        }
         tell(&mut self.head);
         if self.in_message {
             tell(&mut self.message);
@@ -458,17 +520,24 @@ impl Keeper {
             }
         }
         let most = self.bytes_max / 8 * HEAD_EIGHTHS;
-        if self.keep == Keep::HeadAndTail && !self.head.is_full() && self.head.safe_len() <= most {
+        let keeps_tail = self.writes && self.keep == Keep::HeadAndTail;
+        if keeps_tail && !self.head.is_full() && self.head.safe_len() <= most {
             self.head.stop(&mut self.stop);
             self.stops_in_list = self.depth >= 2 && self.is_list && self.holds_messages();
         }
     }
 
-    fn finish(self) -> Captured {
+    /// The text of the last user message, or of the answer.
+    fn text(&mut self) -> Option<Redacted> {
         let text = match self.kind {
-            Kind::Request => self.last_in.map(|_| self.last_text),
-            Kind::Answer => Some(self.text).filter(|_| self.has_text),
+            Kind::Request => self.last_in.map(|_| std::mem::take(&mut self.last_text)),
+            Kind::Answer => Some(std::mem::take(&mut self.text)).filter(|_| self.has_text),
         };
+        text.map(trimmed).map(redacted)
+    }
+
+    fn finish(mut self) -> Captured {
+        let text = self.text();
         let splices = self.head.is_full() && !self.head_has_last;
         let last = self.last_in.filter(|_| splices).map(|name| (name, closed(self.last.end(None))));
         let ended = match last.filter(|(_, last)| !last.out.is_empty()) {
@@ -481,7 +550,7 @@ impl Keeper {
         let Ended { out, is_cut, .. } = closed(ended);
         let body = (!out.is_empty()).then(|| redacted(out));
         let is_cut = is_cut || body.is_none();
-        Captured { body, text: text.map(trimmed).map(redacted), is_cut }
+        Captured { body, text, is_cut }
     }
 }
 

@@ -62,7 +62,8 @@ pub(crate) struct Scan {
     escape_len: usize,
 }
 
-const REPLACEMENT: &[u8] = br"\ufffd";
+/// Stands for half a pair.
+pub(crate) const REPLACEMENT: &[u8] = br"\ufffd";
 
 impl Scan {
     pub(crate) fn new() -> Scan {
@@ -128,6 +129,11 @@ impl Scan {
                 }
             }
         }
+    }
+
+    /// Whether it was a whole value.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.expect == Expect::Nothing
     }
 
     /// The body has ended.

@@ -149,7 +149,7 @@ impl Sink {
         }
         // JSON has no control characters; a body with one is not JSON, but must not break it.
         let from = from.min(self.out.len());
-        if self.out[from..].iter().any(|byte| *byte < 0x20) {
+        if has_control(&self.out[from..]) {
             self.out[from..].iter_mut().filter(|b| **b < 0x20).for_each(|byte| *byte = b' ');
         }
     }
@@ -233,6 +233,11 @@ impl Sink {
         }
         Ended { out: self.out, open: self.open, is_cut: self.is_cut }
     }
+}
+
+/// Whether a text holds a control character. (Not `any`, which looks at one byte after the other.)
+pub(crate) fn has_control(text: &[u8]) -> bool {
+    text.iter().fold(false, |seen, byte| seen | (*byte < 0x20))
 }
 
 /// A text whose containers are still to be ended.

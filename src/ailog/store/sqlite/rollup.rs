@@ -9,6 +9,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
+use std::sync::LazyLock;
 
 use rusqlite::Connection;
 
@@ -179,15 +180,13 @@ impl Rollup {
             let (day, series, outcome) = (hour.day, group.series, outcome.clone());
             days.entry(DayOfSeries { day, series, outcome }).or_default().merge(sums);
         }
-        let daily = upsert("ai_daily", &["day", "series", "outcome"], false);
-        each(connection, &daily, &mut days, |row, place, sums| {
+        each(connection, &DAILY, &mut days, |row, place, sums| {
             row.text(&place.day)?;
             row.number(place.series)?;
             row.text(&place.outcome)?;
             row.sums(sums)
         })?;
-        let hourly = upsert("ai_hourly", &["day", "hour", "grp"], true);
-        each(connection, &hourly, &mut self.hours, |row, (hour, group), hourly| {
+        each(connection, &HOURLY, &mut self.hours, |row, (hour, group), hourly| {
             row.text(&hour.day)?;
             row.number(i64::from(hour.hour))?;
             row.number(group.number)?;
@@ -215,8 +214,7 @@ impl Rollup {
                 places.entry(DayOfTag { day, org, tag, value, outcome }).or_default().merge(&sums);
             }
         }
-        let tags = upsert("ai_tags", &["day", "org_id", "tag", "value", "outcome"], false);
-        each(connection, &tags, &mut places, |row, place, sums| {
+        each(connection, &TAGS_DAILY, &mut places, |row, place, sums| {
             row.text(&place.day)?;
             row.text(&place.org)?;
             row.text(place.tag.as_bytes())?;
@@ -276,6 +274,13 @@ fn each<K: Eq + Hash, V>(
     }
     Ok(())
 }
+
+static DAILY: LazyLock<String> =
+    LazyLock::new(|| upsert("ai_daily", &["day", "series", "outcome"], false));
+static HOURLY: LazyLock<String> =
+    LazyLock::new(|| upsert("ai_hourly", &["day", "hour", "grp"], true));
+static TAGS_DAILY: LazyLock<String> =
+    LazyLock::new(|| upsert("ai_tags", &["day", "org_id", "tag", "value", "outcome"], false));
 
 /// Adds sums to those that a table has under a key.
 fn upsert(table: &str, key: &[&str], has_newest: bool) -> String {
