@@ -349,6 +349,14 @@ pub const REPORT_ROWS_MAX: usize = 10_000;
 /// Lines of one `tollgate report`, some 100 MB. Above it the rest is left out, stderr says so, and
 /// CSV and JSON end with exit code 1.
 pub const REPORT_LINES_MAX: usize = 250_000;
+/// Rows of a page of an export. The next page begins there.
+pub const EXPORT_PAGE_ROWS: usize = 10_000;
+/// Bytes of the values of such a page. The next page begins there.
+pub const EXPORT_PAGE_BYTES: usize = 4 << 20;
+/// Rows of a row group of Parquet. It is written there.
+pub const EXPORT_GROUP_ROWS: usize = 100_000;
+/// Bytes of such a group, before compression. It is written there.
+pub const EXPORT_GROUP_BYTES: usize = 16 << 20;
 /// All segments that are not yet stored, unless `bounds.log_backlog_bytes` says otherwise. Above it
 /// the newest rows are dropped and counted, traffic goes on.
 pub const WAL_BYTES_MAX: u64 = 4 << 30;

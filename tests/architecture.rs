@@ -599,6 +599,7 @@ const SERVICES: &[(&str, &str)] = &[
     ("agent(\"claude\"", "Claude Code"),
     ("agent(\"codex\"", "Codex"),
     ("pii_leak_benchmark.", "pii-leak-benchmark"),
+    ("parquet/rows.py", "PyArrow and DuckDB"),
     ("var(\"TOLLGATE_TEXTS\")", "a folder of texts"),
 ];
 

@@ -87,7 +87,8 @@ CREATE TABLE IF NOT EXISTS `${database}`.ai_limits ${on_cluster}
     scope      LowCardinality(String),
     name       String,
     period     LowCardinality(String),
-    limit_usd  Decimal(18, 9)
+    limit_usd  Decimal(18, 9),
+    place      UInt16
 )
 ENGINE = ${engine ai_limits}
 ORDER BY (written_at, org_id, scope, name, period)
@@ -95,6 +96,8 @@ TTL toDateTime(written_at) + INTERVAL ${hourly_days} DAY DELETE
 COMMENT 'Limits on money of the policy in force, written by tollgate; org_id * is each one without a line of its own';
 
 -- The columns that a table of a former version lacks.
+ALTER TABLE `${database}`.ai_limits ${on_cluster} ADD COLUMN IF NOT EXISTS place UInt16;
+
 ALTER TABLE `${database}`.ai_rows ${on_cluster}
 ${added_row_columns};
 

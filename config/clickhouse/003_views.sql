@@ -138,7 +138,8 @@ WITH
     ),
     limits AS
     (
-        SELECT l.org_id AS org_id, l.scope AS scope, l.name AS name, l.period AS period, l.limit_usd AS limit_usd
+        SELECT
+            l.org_id AS org_id, l.scope AS scope, l.name AS name, l.period AS period, l.limit_usd AS limit_usd, l.place AS place
         FROM `${database}`.ai_limits AS l
         WHERE l.written_at = (SELECT max(written_at) FROM `${database}`.ai_limits)
     ),
@@ -160,12 +161,48 @@ WITH
         INNER JOIN limits AS l ON l.scope = s.scope AND l.name = s.line AND l.period = s.period
         WHERE l.org_id IN (s.org_id, '*')
         GROUP BY period, day, org_id, scope, name, usd
+    ),
+    -- Of the patterns of models that an organisation has (those of * without any limits of its own) the first that matches counts.
+    models AS
+    (
+        SELECT
+            period,
+            if(period = 'day', toDate(h.hour), toStartOfMonth(h.hour)) AS day,
+            h.org_id                            AS org_id,
+            h.model                             AS model,
+            sum(h.cost_usd)                     AS usd
+        FROM `${database}`.ai_hourly AS h
+        ARRAY JOIN ['day', 'month'] AS period
+        GROUP BY period, day, org_id, model
+    ),
+    matched AS
+    (
+        SELECT
+            m.period AS period, m.day AS day, m.org_id AS org_id, m.model AS model, m.usd AS usd,
+            argMin(l.name, l.place) AS name, argMin(l.limit_usd, l.place) AS limit_usd
+        FROM
+        (
+            SELECT
+                period, day, org_id, model, usd,
+                if(org_id IN (SELECT org_id FROM limits WHERE scope = 'org'), org_id, '*') AS list
+            FROM models
+        ) AS m
+        INNER JOIN limits AS l ON l.org_id = m.list AND l.period = m.period
+        WHERE l.scope = 'model' AND like(m.model,
+            replaceAll(replaceAll(replaceAll(replaceAll(l.name, '\\', '\\\\'), '%', '\\%'), '_', '\\_'), '*', '%'))
+        GROUP BY period, day, org_id, model, usd
     )
 SELECT
     f.period AS period, f.day AS day, f.org_id AS org_id, f.scope AS scope, f.name AS name, f.limit_usd AS limit_usd,
     f.usd                                       AS spent_usd,
     toFloat64(f.usd) * 100 / toFloat64(f.limit_usd) AS used_percent
-FROM found AS f
+FROM
+(
+    SELECT period, day, org_id, scope, name, limit_usd, usd FROM found
+    UNION ALL
+    SELECT period, day, org_id, 'model' AS scope, name, limit_usd, sum(m.usd) AS usd
+    FROM matched AS m GROUP BY period, day, org_id, name, limit_usd
+) AS f
 WHERE f.limit_usd > 0;
 
 CREATE OR REPLACE VIEW `${database}`.tickets_daily ${on_cluster} AS

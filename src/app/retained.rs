@@ -1,7 +1,7 @@
 //! Tells the log of the policy in force: how long it keeps its parts, and the limits on money with
 //! which the view `budget_used` compares spending.
 //!
-//! At the start and after each reload. Does not: tell limits by model, which no view has.
+//! At the start and after each reload.
 
 use std::sync::Arc;
 
@@ -29,7 +29,8 @@ pub(crate) fn tell(log: &AiLog, policy: &Policy, told: &mut Option<Arc<str>>) {
 }
 
 /// The limits on money. An organisation with limits of its own has a line for each, also for one
-/// that it lifts, which is zero then.
+/// that it lifts, which is zero then. So has a pattern of models without a limit on money: it keeps
+/// its models from the patterns behind it.
 fn limits(policy: &Policy) -> Vec<LimitInForce> {
     let Some(more) = &policy.limits.more else { return Vec::new() };
     let mut lines = Vec::new();
@@ -50,6 +51,11 @@ fn limits(policy: &Policy) -> Vec<LimitInForce> {
 fn of_org(org: &str, limits: &OrgLimits, lines: &mut Vec<LimitInForce>) {
     add(org, "org", "", &limits.all, lines);
     add(org, "user", "*", &limits.each_user, lines);
+    for (place, model) in (0..).zip(&limits.models) {
+        let begin = lines.len();
+        add(org, "model", &model.name, &model.caps, lines);
+        lines[begin..].iter_mut().for_each(|line| line.place = place);
+    }
 }
 
 fn add(org: &str, scope: &'static str, name: &str, caps: &Caps, lines: &mut Vec<LimitInForce>) {
@@ -58,6 +64,7 @@ fn add(org: &str, scope: &'static str, name: &str, caps: &Caps, lines: &mut Vec<
             org: org.to_owned(),
             scope,
             name: name.to_owned(),
+            place: 0,
             period,
             nano_usd: limit.map_or(0, std::num::NonZero::get),
         });

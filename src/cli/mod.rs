@@ -7,7 +7,9 @@
 pub mod check;
 pub mod clickhouse;
 pub mod completions;
+mod csv;
 pub mod demo;
+pub mod export;
 pub mod healthcheck;
 pub mod intent;
 pub mod key;
@@ -80,6 +82,13 @@ Examples:
   tollgate report --by org --format html > report.html
   tollgate report --daily --tz Europe/Berlin")]
     Report(Configured<report::Args>),
+    /// Write the rows of the log as JSON lines, CSV or Parquet
+    #[command(after_help = "\
+Examples:
+  tollgate export --from 2026-11-01 --to 2026-11-30 --format parquet --output november.parquet
+  tollgate export --org acme --where outcome=ok --format csv --output acme.csv
+  tollgate export --format jsonl | gzip > rows.jsonl.gz")]
+    Export(Configured<export::Args>),
     /// List the prices in force, or make a policy file of another price list
     #[command(after_help = "Example:\n  tollgate prices list --model 'gpt-4o*'")]
     Prices(prices::Args),
@@ -151,6 +160,9 @@ pub fn main() -> ExitCode {
         Command::Report(configured) => configured
             .load(Uses::Log)
             .and_then(|(args, loaded)| report::run(args, &loaded.settings)),
+        Command::Export(configured) => configured
+            .load(Uses::Log)
+            .and_then(|(args, loaded)| export::run(&args, &loaded.settings)),
         Command::Prices(args) => prices::run(args),
         Command::Reprice(configured) => {
             configured.load(Uses::LogAndPrices).and_then(|(args, loaded)| {

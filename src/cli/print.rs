@@ -30,8 +30,16 @@ pub(crate) fn json(text: &str) -> Result<(), Failure> {
 /// # Errors
 /// As [`line`].
 pub(crate) fn raw(text: &str) -> Result<(), Failure> {
+    written(bytes(text.as_bytes()))
+}
+
+/// Bytes as they are, of a command that writes many of them. See [`written`] for the failure.
+///
+/// # Errors
+/// Stdout cannot be written.
+pub(crate) fn bytes(bytes: &[u8]) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
-    written(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))
+    stdout.write_all(bytes).and_then(|()| stdout.flush())
 }
 
 /// The meaning of a write to stdout for the command.

@@ -1,4 +1,4 @@
-//! A bar on stderr where somebody is looking.
+//! A bar on stderr if that is a terminal.
 
 use std::io::{IsTerminal as _, Write as _};
 
@@ -13,6 +13,12 @@ impl Progress {
     /// A bar behind the word `what`.
     pub(crate) fn new(what: &'static str, total: u32) -> Progress {
         Progress { what, total, visible: std::io::stderr().is_terminal() }
+    }
+
+    /// The same, but hidden where it would mix with what a terminal shows.
+    pub(crate) fn unless(is_hidden: bool, what: &'static str, total: u32) -> Progress {
+        let bar = Progress::new(what, total);
+        Progress { visible: bar.visible && !is_hidden, ..bar }
     }
 
     /// Draws it, now and then.

@@ -12,6 +12,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 
 use self::overview::{Overview, Period};
+use super::csv::quoted;
 use super::print::{self, aligned, printable};
 use crate::bounds::REPORT_LINES_MAX;
 use crate::clock::wall_ms;
@@ -19,7 +20,7 @@ use crate::config::policy::Settings;
 use crate::failure::Failure;
 use crate::money::usd;
 use crate::report::{Days, Dim, Question, Reader, Summary};
-use crate::visible::{visible, visible_json};
+use crate::visible::visible_json;
 
 /// `tollgate report`
 #[derive(Debug, clap::Args)]
@@ -82,9 +83,25 @@ fn dim(name: &str) -> Result<Dim, String> {
     Dim::parse(name).ok_or_else(|| format!("choose from {}, tag:NAME", names()))
 }
 
-fn condition(text: &str) -> Result<(Dim, String), String> {
+/// A condition of the command line.
+///
+/// # Errors
+/// It is none.
+pub(crate) fn condition(text: &str) -> Result<(Dim, String), String> {
     let say = || "not a condition; write e.g. outcome=ok or tag:feature=search".to_owned();
     Dim::parse_condition(text).ok_or_else(say)
+}
+
+/// The conditions of the command line together.
+pub(crate) fn all_conditions(
+    orgs: &[String],
+    models: &[String],
+    only: &[(Dim, String)],
+) -> Vec<(Dim, String)> {
+    let named = |dim: Dim, names: &[String]| -> Vec<(Dim, String)> {
+        names.iter().map(|name| (dim.clone(), name.clone())).collect()
+    };
+    [named(Dim::Org, orgs), named(Dim::Model, models), only.to_vec()].concat()
 }
 
 /// Runs the command.
@@ -100,11 +117,7 @@ pub fn run(args: Args, settings: &Settings) -> Result<(), Failure> {
         let (from, to) = days(&args, wall_ms())?;
         let (begin, end) = (start_ms(from, &args.tz)?, start_ms(to.tomorrow()?, &args.tz)?);
         let days = Days::of(&args.tz, begin, end);
-        let named = |dim: Dim, names: &[String]| -> Vec<(Dim, String)> {
-            names.iter().map(|name| (dim.clone(), name.clone())).collect()
-        };
-        let only = [named(Dim::Org, &args.org), named(Dim::Model, &args.model), args.only.clone()]
-            .concat();
+        let only = all_conditions(&args.org, &args.model, &args.only);
         let question = Question { stretch: (begin, end), by: &args.by, only: &only, days: &days };
         let report = reader.answer(&question, REPORT_LINES_MAX).map_err(user)?;
         let sums = |from, to: Date, by: &[Dim]| {
@@ -301,24 +314,6 @@ fn csv(lines: &[Summary], by: &[Dim]) -> String {
         text.push_str(&(cells.join(",") + "\r\n"));
     }
     text
-}
-
-fn quoted(cell: &str) -> String {
-    // A spreadsheet would take a cell that begins like this for a formula; the wide forms are the
-    // same to some.
-    let steers =
-        |c: char| matches!(c, '=' | '+' | '-' | '@' | '\t' | '\r' | '＝' | '＋' | '－' | '＠');
-    let is_formula = cell.trim_start().starts_with(steers) || cell.starts_with(['\t', '\r', '\n']);
-    let digits = cell.strip_prefix('-').unwrap_or_default();
-    let is_number = !digits.is_empty()
-        && digits.bytes().all(|b| b.is_ascii_digit() || b == b'.')
-        && digits.parse::<f64>().is_ok();
-    let cell = visible(cell);
-    let cell = if is_formula && !is_number { format!("'{cell}") } else { cell.into_owned() };
-    // Where `;` or a tab parts the cells, they must not do so within one.
-    let parts =
-        |c: char| matches!(c, '"' | ',' | ';' | '|' | '\n' | '\r' | '\t') || c.is_whitespace();
-    if cell.contains(parts) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell }
 }
 
 fn json(lines: &[Summary], by: &[Dim]) -> String {

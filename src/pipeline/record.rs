@@ -148,6 +148,8 @@ impl Record {
     /// continues.
     pub fn hand_over(&mut self, other: &mut Record) {
         other.bills = self.bills.take();
+        other.row.client.clone_from(&self.row.client);
+        other.row.tags.clone_from(&self.row.tags);
         if let Some(held) = self.reserved.take() {
             other.hold(*held);
         }

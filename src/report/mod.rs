@@ -10,6 +10,7 @@
 
 mod clickhouse;
 mod days;
+pub(crate) mod export;
 mod ledger;
 mod pieces;
 mod query;

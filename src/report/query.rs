@@ -125,15 +125,20 @@ impl Question<'_> {
 
     /// The conditions, by dimension.
     pub(crate) fn conditions(&self) -> Vec<(&Dim, Vec<&str>)> {
-        let mut conditions: Vec<(&Dim, Vec<&str>)> = Vec::new();
-        for (dim, value) in self.only {
-            match conditions.iter_mut().find(|(of, _)| *of == dim) {
-                Some((_, values)) => values.push(value),
-                None => conditions.push((dim, vec![value])),
-            }
-        }
-        conditions
+        conditions(self.only)
     }
+}
+
+/// Conditions by dimension: of one dimension any of its values.
+pub(crate) fn conditions(only: &[(Dim, String)]) -> Vec<(&Dim, Vec<&str>)> {
+    let mut conditions: Vec<(&Dim, Vec<&str>)> = Vec::new();
+    for (dim, value) in only {
+        match conditions.iter_mut().find(|(of, _)| *of == dim) {
+            Some((_, values)) => values.push(value),
+            None => conditions.push((dim, vec![value])),
+        }
+    }
+    conditions
 }
 
 /// Sums of the calls that agree in some dimensions.

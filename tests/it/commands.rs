@@ -44,6 +44,7 @@ fn usage_and_version() {
         "check",
         "schema",
         "report",
+        "export",
         "prices",
         "reprice",
         "redact",

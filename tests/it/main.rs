@@ -11,6 +11,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests measure the time of the real world")]
 #![expect(clippy::print_stderr, reason = "what the gateway printed is shown beside a failure")]
 
+mod analysts;
 mod broken;
 mod carriers;
 mod checks;

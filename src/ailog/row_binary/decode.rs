@@ -78,6 +78,11 @@ impl<'a> Decoder<'a> {
         Ok(&before[..before.len() - self.unread.0.len()])
     }
 
+    /// The bytes that are still to be read.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.unread.0
+    }
+
     /// Whether everything was read.
     pub(crate) fn is_at_end(&self) -> bool {
         self.unread.0.is_empty()

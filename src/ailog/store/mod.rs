@@ -91,10 +91,12 @@ const DAY_MS: i64 = 86_400_000;
 pub struct LimitInForce {
     /// Organisation; `*` for each one without a line of its own.
     pub org: String,
-    /// `org`, `key` or `user`.
+    /// `org`, `key`, `user` or `model`.
     pub scope: &'static str,
-    /// Name of the key; `*` for each user; empty for the organisation.
+    /// Name of the key; `*` for each user; a pattern of models; empty for the organisation.
     pub name: String,
+    /// Place of the pattern among those of its organisation: the first that matches counts.
+    pub place: u16,
     /// `day` or `month`.
     pub period: &'static str,
     /// 10⁻⁹ USD.

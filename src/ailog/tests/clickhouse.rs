@@ -449,6 +449,40 @@ fn days_and_views_are_what_brute_force_finds() {
 
 #[test]
 #[ignore = "needs the ClickHouse engine; run by scripts/test"]
+fn rows_rollups_views_reports_and_exports_have_the_same_totals() {
+    use crate::report::tests::mixed;
+    let engine = Engine::shared();
+    let options = engine.apply("mixed");
+    let dir = tempfile::tempdir().expect("dir");
+    let (log, _) = open(dir.path(), &options);
+    let rows = mixed::rows();
+    rows.iter().for_each(|row| log.append(row));
+    assert!(log.flush(SOON), "{:?}", log.backlog());
+    let (calls, input, output, nano) = mixed::totals(rows.iter());
+    for table in ["ai_log", "ai_hourly", "hourly", "daily_summary"] {
+        let sums = "sum(calls), sum(input_tokens), sum(output_tokens), \
+                    toInt64(sum(cost_usd) * 1000000000)";
+        assert_eq!(
+            engine.query(&format!("SELECT {sums} FROM mixed.{table}")),
+            format!("{calls}\t{input}\t{output}\t{nano}"),
+            "{table}"
+        );
+    }
+    let reader = Reader::open(&StoreKind::ClickHouse(options), dir.path()).expect("reader");
+    mixed::check(&reader, &rows);
+    crate::cli::export::tests::check(&reader, &rows);
+    // A window of a millisecond with more bytes than a page.
+    let text = super::redacted(&"x".repeat(200_000));
+    let of =
+        |seed| Row { created_at_ms: 1_795_000_000_000, request: Some(text.clone()), ..row(seed) };
+    let large: Vec<Row> = (20_000..20_060).map(of).collect();
+    large.iter().for_each(|row| log.append(row));
+    assert!(log.flush(SOON), "{:?}", log.backlog());
+    crate::cli::export::tests::check_large(&reader, &large);
+}
+
+#[test]
+#[ignore = "needs the ClickHouse engine; run by scripts/test"]
 fn queries_of_the_documentation_agree_with_the_embedded_store() {
     use crate::report::tests::queries::{YESTERDAY, comparable, embedded, keep_limits, queries};
     let engine = Engine::shared();
@@ -491,6 +525,15 @@ fn queries_of_the_documentation_agree_with_the_embedded_store() {
         "cost_by_org_day",
         "errors_hourly",
     ];
+    let models = "SELECT org_id, name, toUInt64(limit_usd), toInt64(spent_usd * 1000000000) \
+                  FROM queries.budget_used WHERE period = 'month' AND day = '2026-11-01' \
+                  AND scope = 'model' ORDER BY 1, 2 FORMAT JSONCompactStringsEachRow";
+    let found: Vec<Vec<String>> = engine
+        .query(models)
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a line"))
+        .collect();
+    assert_eq!(found, crate::report::tests::queries::budgets_of_models(&rows));
     let whole = every_view.map(|view| {
         let columns = embedded(
             embedded_dir.path(),

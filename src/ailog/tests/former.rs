@@ -146,6 +146,39 @@ fn a_database_of_layout_1_is_brought_up_to_date_and_keeps_its_rows() {
     }
 }
 
+/// A file from before limits by model were kept.
+#[test]
+fn the_table_of_limits_gets_its_new_column() {
+    let dir = tempfile::tempdir().expect("dir");
+    let path = dir.path().join("tollgate.db");
+    drop(open(dir.path()));
+    let columns = |database: &Connection| -> Vec<String> {
+        let statement = database.prepare("SELECT * FROM ai_limits").expect("sql");
+        statement.column_names().map(str::to_owned).collect()
+    };
+    let database = Connection::open(&path).expect("database");
+    let today = columns(&database);
+    database
+        .execute_batch(
+            "DROP VIEW budget_used; ALTER TABLE ai_limits DROP COLUMN place;
+             INSERT INTO ai_limits VALUES ('*', 'org', '', 'day', 5);",
+        )
+        .expect("the former table");
+    drop(database);
+    drop(open(dir.path()));
+    let database = Connection::open(&path).expect("database");
+    assert_eq!(columns(&database), today);
+    for view in ["budget_used", "cost_by_org_day", "ai_log"] {
+        assert!(
+            !database
+                .prepare(&format!("SELECT * FROM {view}"))
+                .expect("a view")
+                .exists([])
+                .expect("lines")
+        );
+    }
+}
+
 /// The bytes of a row of this version: the write-ahead log and ClickHouse read them as they are.
 #[test]
 fn the_bytes_of_a_row_do_not_change() {

@@ -3,6 +3,7 @@
 //! Does not: create or migrate tables, except the temporary one of a repricing run.
 
 mod ledger;
+mod rows;
 mod sums;
 
 use std::time::Duration;

@@ -3,6 +3,7 @@
 //! Does not: create or migrate the file.
 
 mod ledger;
+mod rows;
 mod sums;
 
 use std::path::Path;

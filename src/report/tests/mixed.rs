@@ -13,7 +13,8 @@ use crate::report::{Days, Dim, Question, Reader, Summary};
 
 const CALLS: u64 = 10_000;
 
-fn rows() -> Vec<Row> {
+/// The calls, over five days.
+pub(crate) fn rows() -> Vec<Row> {
     let mut rng = fastrand::Rng::with_seed(3);
     let begin = 1_793_491_200_000;
     (0..CALLS)
@@ -22,9 +23,9 @@ fn rows() -> Vec<Row> {
 }
 
 /// Calls, tokens in and out, and 10⁻⁹ USD.
-type Totals = (u64, u64, u64, i64);
+pub(crate) type Totals = (u64, u64, u64, i64);
 
-fn totals<'a>(rows: impl Iterator<Item = &'a Row>) -> Totals {
+pub(crate) fn totals<'a>(rows: impl Iterator<Item = &'a Row>) -> Totals {
     rows.fold((0, 0, 0, 0), |sums, row| {
         (
             sums.0 + u64::from(row.calls),
@@ -146,5 +147,7 @@ fn rows_rollups_views_and_reports_have_the_same_totals() {
             );
         }
     }
-    check(&Reader::open(&StoreKind::Embedded, dir.path()).expect("reader"), &rows);
+    let reader = Reader::open(&StoreKind::Embedded, dir.path()).expect("reader");
+    check(&reader, &rows);
+    crate::cli::export::tests::check(&reader, &rows);
 }

@@ -1,6 +1,7 @@
 //! The queries of `docs/ailog.md` on the embedded store, each with at least one line of result.
 //! `src/ailog/tests/clickhouse.rs` runs the same on ClickHouse and compares the lines.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use rusqlite::Connection;
@@ -11,6 +12,7 @@ use crate::ailog::row::{Outcome, Row};
 use crate::ailog::tests::{SOON, open};
 use crate::ailog::{AiLog, LimitInForce};
 use crate::clock::Clock;
+use crate::glob::Glob;
 use crate::report::tests::views::rows;
 
 /// The query for one call has this id.
@@ -46,17 +48,65 @@ pub(crate) fn keep_limits(log: &AiLog) {
         org: org.to_owned(),
         scope,
         name: name.to_owned(),
+        place: 0,
         period,
         nano_usd: usd * 1_000_000_000,
     };
-    log.set_limits(vec![
+    let models = MODELS.iter().flat_map(|(org, patterns)| {
+        (0..).zip(*patterns).map(|(place, (pattern, usd))| LimitInForce {
+            place,
+            ..line(org, "model", pattern, "month", *usd)
+        })
+    });
+    let mut limits = vec![
         line("*", "org", "", "day", 40),
         line("*", "org", "", "month", 300),
         line("acme", "org", "", "month", 250),
         line("globex", "org", "", "month", 0),
         line("acme", "key", "ci", "month", 60),
         line("acme", "user", "*", "month", 70),
-    ]);
+    ];
+    limits.extend(models);
+    log.set_limits(limits);
+}
+
+/// Limits by model: patterns with USD a month, in their order. Each of the marks stands for itself
+/// but `*`; globex has none, and lifts those of `*`.
+const MODELS: [(&str, &[(&str, u64)]); 2] = [
+    (
+        "*",
+        &[
+            ("plainplain", 0),
+            ("pl[a]in", 5),
+            ("pla?n", 5),
+            ("*plain*", 30),
+            ("l_ne%*", 5),
+            ("*", 90),
+        ],
+    ),
+    ("acme", &[("*\"a\"*", 20), ("pl%", 5), ("'; DROP*", 7), ("*l*", 40)]),
+];
+
+/// `org_id, name, limit_usd, spent` (10⁻⁹ USD) of November, by the rule of the limiter.
+pub(crate) fn budgets_of_models(rows: &[Row]) -> Vec<Vec<String>> {
+    let mut spent: BTreeMap<(String, String), (u64, i64)> = BTreeMap::new();
+    for row in rows.iter().filter(|row| iso(row.created_at_ms).starts_with("2026-11-")) {
+        let org = row.org_id.as_str();
+        let list = match org {
+            "acme" => MODELS[1].1,
+            "globex" => continue,
+            _ => MODELS[0].1,
+        };
+        let first = list.iter().find(|(pattern, _)| Glob::new(pattern).matches(&row.model));
+        let Some((pattern, usd)) = first.filter(|(_, usd)| *usd > 0) else { continue };
+        let sums = spent.entry((org.to_owned(), (*pattern).to_owned())).or_default();
+        sums.0 = *usd;
+        sums.1 += row.cost_nano_usd.unwrap_or(0);
+    }
+    let line = |((org, name), (usd, nano)): ((String, String), (u64, i64))| {
+        vec![org, name, usd.to_string(), nano.to_string()]
+    };
+    spent.into_iter().map(line).collect()
 }
 
 /// The lines in an order of their own, with numbers and times in one form for both stores.
@@ -109,7 +159,7 @@ fn queries_of_the_documentation_run_in_the_embedded_store() {
     assert!(log.flush(SOON));
     let clock = Clock::start();
     let begun = clock.now();
-    while embedded(dir.path(), "SELECT 1 FROM ai_limits").len() < 6 {
+    while embedded(dir.path(), "SELECT 1 FROM ai_limits").len() < 16 {
         assert!(clock.now().since(begun) < SOON, "the limits are not stored");
         std::thread::yield_now();
     }
@@ -119,12 +169,21 @@ fn queries_of_the_documentation_run_in_the_embedded_store() {
         assert!(sql.lines().count() <= 3 && !sql.contains("ai_log"), "{sql}");
     }
     let used = "SELECT DISTINCT scope, org_id, limit_usd FROM budget_used WHERE period = 'month' \
-                AND org_id <> 'team/a.b_c' ORDER BY 1, 2";
+                AND org_id <> 'team/a.b_c' AND scope <> 'model' ORDER BY 1, 2";
     let expected = [["key", "acme", "60"], ["org", "acme", "250"], ["user", "acme", "70"]];
     let found = embedded(dir.path(), used);
     let found: Vec<Vec<&str>> =
         found.iter().map(|line| line.iter().flatten().map(String::as_str).collect()).collect();
     assert_eq!(found, expected, "a lifted limit is none");
+    let models = "SELECT org_id, name, CAST(limit_usd AS INTEGER), \
+                  CAST(round(spent_usd * 1e9) AS INTEGER) FROM budget_used \
+                  WHERE period = 'month' AND day = '2026-11-01' AND scope = 'model' ORDER BY 1, 2";
+    let found: Vec<Vec<String>> = embedded(dir.path(), models)
+        .into_iter()
+        .map(|line| line.into_iter().flatten().collect())
+        .collect();
+    assert_eq!(found, budgets_of_models(&rows));
+    assert!(found.len() >= 5, "{found:?}");
     for sql in queries {
         assert!(!embedded(dir.path(), &sql).is_empty(), "no line: {sql}");
     }

@@ -229,14 +229,15 @@ impl Store for ClickHouseStore {
         let line = |limit: &LimitInForce| {
             let usd = format!("{}.{:09}", limit.nano_usd / NANO, limit.nano_usd % NANO);
             json!({"org_id": limit.org, "scope": limit.scope, "name": limit.name,
-                   "period": limit.period, "limit_usd": usd})
+                   "period": limit.period, "limit_usd": usd, "place": limit.place})
             .to_string()
         };
         let mut lines: Vec<String> = limits.iter().map(line).collect();
         // Also no limit is a change.
         lines.push(json!({"org_id": "*", "scope": "", "name": "", "period": ""}).to_string());
         let mut insert = self.client.insert_formatted_with(
-            "INSERT INTO ai_limits (org_id, scope, name, period, limit_usd) FORMAT JSONEachRow",
+            "INSERT INTO ai_limits (org_id, scope, name, period, limit_usd, place) \
+             FORMAT JSONEachRow",
         );
         insert = insert.with_setting("async_insert", "0");
         let sent = self.runtime.block_on(async {

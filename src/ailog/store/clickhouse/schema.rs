@@ -26,7 +26,7 @@ use crate::config::policy::ClickHouseOptions;
 /// The number of the schema in `tollgate_migrations`: it grows with each version of the columns,
 /// and with `REVISION` when a script changes.
 const VERSION: u32 = REVISION + SCHEMA_VERSION as u32;
-const REVISION: u32 = 3;
+const REVISION: u32 = 4;
 
 /// The scripts that are applied, in order.
 const SCRIPTS: [&str; 3] = [

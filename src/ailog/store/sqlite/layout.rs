@@ -131,6 +131,12 @@ fn measures() -> String {
     MEASURES.map(|measure| column(measure.name)).join(", ")
 }
 
+/// The table of the limits in force. Each start of a gateway fills it anew.
+pub(crate) const LIMITS: &str = "CREATE TABLE ai_limits (org_id TEXT NOT NULL, \
+     scope TEXT NOT NULL, name TEXT NOT NULL, period TEXT NOT NULL, \
+     limit_nano_usd INTEGER NOT NULL, place INTEGER NOT NULL, \
+     PRIMARY KEY (org_id, scope, name, period)) WITHOUT ROWID;";
+
 /// The tables of today's layout.
 pub(crate) fn tables() -> String {
     let of = |home: Home| {
@@ -161,9 +167,7 @@ pub(crate) fn tables() -> String {
          hour INTEGER NOT NULL, grp INTEGER NOT NULL, kind INTEGER NOT NULL, \
          bucket INTEGER NOT NULL, n INTEGER NOT NULL, \
          PRIMARY KEY (day, series, hour, grp, kind, bucket)) WITHOUT ROWID;
-         CREATE TABLE ai_limits (org_id TEXT NOT NULL, scope TEXT NOT NULL, \
-         name TEXT NOT NULL, period TEXT NOT NULL, limit_nano_usd INTEGER NOT NULL, \
-         PRIMARY KEY (org_id, scope, name, period)) WITHOUT ROWID;
+         {LIMITS}
          CREATE TABLE IF NOT EXISTS log_position (one INTEGER PRIMARY KEY CHECK (one = 1), \
          segment BLOB NOT NULL, \"offset\" INTEGER NOT NULL);",
         names(&SERIES),
@@ -186,6 +190,17 @@ fn table_of(column: &Column) -> &'static str {
         Home::Capture => "ai_captures",
         Home::Row => "ai_rows",
     }
+}
+
+/// Whether the file has a table with this column.
+pub(crate) fn has_column(
+    connection: &Connection,
+    table: &str,
+    column: &str,
+) -> rusqlite::Result<bool> {
+    connection
+        .prepare("SELECT 1 FROM pragma_table_info(?1) WHERE name = ?2")?
+        .exists([table, column])
 }
 
 /// Whether the file has a table of this name.

@@ -5,7 +5,7 @@
 
 use rusqlite::Connection;
 
-use super::layout::{USER_VERSION, added, has_table, tables};
+use super::layout::{LIMITS, USER_VERSION, added, has_column, has_table, tables};
 use super::views;
 use crate::ailog::columns::SCHEMA_VERSION;
 
@@ -32,8 +32,13 @@ pub(crate) fn bring_up_to_date(connection: &Connection, found: u8) -> rusqlite::
             }
             tracing::info!(layout = version, "the embedded store was migrated to a new layout");
         }
+        if !has_column(connection, "ai_limits", "place")? {
+            steps.push_str(&format!("DROP TABLE ai_limits; {LIMITS} "));
+        }
     }
-    steps.push_str(&views::outdated(connection)?);
+    // Where they are dropped, all of them are made anew.
+    let are_dropped = steps.contains("DROP VIEW");
+    steps.push_str(&views::outdated(connection, are_dropped)?);
     if steps.is_empty() && i32::from(found) == USER_VERSION {
         return Ok(());
     }

@@ -56,14 +56,15 @@ pub(crate) fn dropped(connection: &Connection) -> rusqlite::Result<String> {
     Ok(names.map(|name| format!("DROP VIEW IF EXISTS {name}; ")).collect())
 }
 
-/// Makes the views that the file lacks, or has in another form.
-pub(crate) fn outdated(connection: &Connection) -> rusqlite::Result<String> {
+/// Makes the views that the file lacks, or has in another form; all of them if they are dropped
+/// before.
+pub(crate) fn outdated(connection: &Connection, are_dropped: bool) -> rusqlite::Result<String> {
     let mut find =
         connection.prepare("SELECT 1 FROM sqlite_master WHERE type = 'view' AND sql = ?1")?;
     let mut steps = String::new();
     for (name, sql) in views() {
         let create = format!("CREATE VIEW {name} AS {sql}");
-        if !find.exists([&create])? {
+        if are_dropped || !find.exists([&create])? {
             steps.push_str(&format!("DROP VIEW IF EXISTS {name}; {create}; "));
         }
     }
@@ -219,6 +220,30 @@ fn limits_hit() -> String {
     )
 }
 
+/// Of the patterns of models that an organisation has (those of `*` without any limits of its own)
+/// the first that matches counts.
+fn budget_of_models() -> String {
+    let spent = |period: &str, since: &str| {
+        format!(
+            "SELECT '{period}' AS period, {since} AS day, s.org_id AS org_id, s.model AS model, \
+             sum(cost_nano_usd) AS nano FROM {DAILY} GROUP BY 2, 3, 4"
+        )
+    };
+    let spent =
+        [spent("day", "d.day"), spent("month", "substr(d.day, 1, 7) || '-01'")].join(" UNION ALL ");
+    format!(
+        "SELECT m.period AS period, m.day AS day, m.org_id AS org_id, 'model' AS scope, \
+         m.name AS name, l.limit_nano_usd AS limit_nano, sum(m.nano) AS nano FROM \
+         (SELECT p.*, (SELECT l.name FROM ai_limits l WHERE l.org_id = p.list \
+         AND l.scope = 'model' AND l.period = p.period AND p.model GLOB \
+         replace(replace(l.name, '[', '[[]'), '?', '[?]') ORDER BY l.place LIMIT 1) AS name \
+         FROM (SELECT *, CASE WHEN EXISTS (SELECT 1 FROM ai_limits o WHERE o.org_id = q.org_id \
+         AND o.scope = 'org') THEN q.org_id ELSE '*' END AS list FROM ({spent}) q) p) m \
+         JOIN ai_limits l ON l.org_id = m.list AND l.scope = 'model' AND l.name = m.name \
+         AND l.period = m.period GROUP BY m.period, m.day, m.org_id, m.name"
+    )
+}
+
 /// The lines of an organisation count before those of `*`, also those that lift a limit.
 fn budget_used() -> String {
     let spent = |period: &str, of_caller: bool| {
@@ -257,9 +282,10 @@ fn budget_used() -> String {
          CASE WHEN p.caller IS NULL THEN 'org' WHEN {is_key} THEN 'key' ELSE 'user' END \
          AS scope, coalesce(p.caller, '') AS name, \
          CASE WHEN p.caller IS NULL THEN coalesce({}, {}) ELSE coalesce({limits}) END \
-         AS limit_nano, p.nano AS nano FROM ({spent}) p) WHERE limit_nano > 0",
+         AS limit_nano, p.nano AS nano FROM ({spent}) p UNION ALL {}) WHERE limit_nano > 0",
         limit("org", "''", "p.org_id"),
         limit("org", "''", "'*'"),
+        budget_of_models(),
     )
 }
 
@@ -359,12 +385,13 @@ pub(crate) fn keep_limits(
     transaction.execute("DELETE FROM ai_limits", [])?;
     {
         let mut insert = transaction.prepare_cached(
-            "INSERT OR REPLACE INTO ai_limits (org_id, scope, name, period, limit_nano_usd)
-             VALUES (?1, ?2, ?3, ?4, ?5)",
+            "INSERT OR REPLACE INTO ai_limits (org_id, scope, name, period, limit_nano_usd, place)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?;
         for limit in limits {
             let nano_usd = i64::try_from(limit.nano_usd).unwrap_or(i64::MAX);
-            insert.execute((&limit.org, limit.scope, &limit.name, limit.period, nano_usd))?;
+            let LimitInForce { org, scope, name, place, period, .. } = limit;
+            insert.execute((org, scope, name, period, nano_usd, place))?;
         }
     }
     transaction.commit()
