@@ -26,9 +26,11 @@ const DEFAULT: usize = 1;
 const EVERYTHING: usize = 2;
 /// Placeholders with numbers.
 const RESTORE: usize = 3;
+/// E-mail and telephone; files pass.
+const FILES: usize = 4;
 
 fn rules(which: usize) -> Arc<Rules> {
-    static RULES: OnceLock<[Arc<Rules>; 4]> = OnceLock::new();
+    static RULES: OnceLock<[Arc<Rules>; 5]> = OnceLock::new();
     let make = |which: usize| {
         let entities: Vec<String> = ENTITIES.iter().map(|e| (*e).to_owned()).collect();
         let custom = CustomSpec {
@@ -45,7 +47,11 @@ fn rules(which: usize) -> Arc<Rules> {
                 EVERYTHING => entities,
                 _ => entities[..2].to_vec(),
             },
-            attachments: if which == NOTHING { Attachments::Allow } else { Attachments::Drop },
+            attachments: if matches!(which, NOTHING | FILES) {
+                Attachments::Allow
+            } else {
+                Attachments::Drop
+            },
             restore: which == RESTORE,
             restore_arguments: which == RESTORE,
             custom: if everything { vec![custom] } else { vec![] },
@@ -54,7 +60,9 @@ fn rules(which: usize) -> Arc<Rules> {
         };
         Arc::new(Rules::compile(&spec).expect("rules"))
     };
-    Arc::clone(&RULES.get_or_init(|| [NOTHING, DEFAULT, EVERYTHING, RESTORE].map(make))[which])
+    Arc::clone(
+        &RULES.get_or_init(|| [NOTHING, DEFAULT, EVERYTHING, RESTORE, FILES].map(make))[which],
+    )
 }
 
 fn run(
@@ -105,6 +113,45 @@ pub fn redactor(data: &[u8]) {
     {
         assert!(is_json(&out));
     }
+}
+
+/// A form, in pieces.
+fn run_form(
+    which: usize,
+    boundaries: [&[u8]; 2],
+    pieces: &[&[u8]],
+) -> Result<(Vec<u8>, Vec<u8>), RedactError> {
+    let mut redactor = BodyRedactor::new(rules(which), Schema::REQUEST, true);
+    redactor.read_form(boundaries[0], boundaries[1]);
+    let (mut out, mut fields) = (Vec::new(), Vec::new());
+    for piece in pieces {
+        redactor.push(Bytes::copy_from_slice(piece), &mut out)?;
+        fields.extend(redactor.form_fields().unwrap_or_default());
+    }
+    redactor.finish(&mut out)?;
+    fields.extend(redactor.form_fields().unwrap_or_default());
+    let whole = |pieces: Vec<tollgate_redact::Redacted>| {
+        pieces.iter().flat_map(|piece| piece.as_bytes().to_vec()).collect()
+    };
+    Ok((whole(out), whole(fields)))
+}
+
+/// Any form, cut anywhere: the same outcome as in one piece; what is given out is a form with the
+/// same fields, and the fields are JSON. The first two bytes say how.
+pub fn form(data: &[u8]) {
+    let [how, cut, data @ ..] = data else { return };
+    let which = [NOTHING, FILES, EVERYTHING][usize::from(how % 3)];
+    let pieces: Vec<&[u8]> = data.chunks(usize::from(*cut % 32) + 1).collect();
+    let whole = run_form(which, [b"b", b"no-file-holds-it"], &[data]);
+    assert_eq!(whole, run_form(which, [b"b", b"no-file-holds-it"], &pieces));
+    let Ok((out, fields)) = whole else { return };
+    assert!(is_json(&fields));
+    // Quotation marks in names are written as %22, and read as that.
+    if fields.contains(&b'\\') {
+        return;
+    }
+    let again = run_form(NOTHING, [b"no-file-holds-it", b"nor-this-one"], &[&out]);
+    assert_eq!(again.map(|(_, fields)| fields), Ok(fields));
 }
 
 /// Any answer to any request: values come back the same wherever the answer is cut, and what was

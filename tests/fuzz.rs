@@ -188,6 +188,22 @@ fn restorer() {
 }
 
 #[test]
+fn form() {
+    let part = |disposition: &str, content: &str| {
+        format!("--b\r\nContent-Disposition: form-data; {disposition}\r\n\r\n{content}\r\n")
+    };
+    let corpus = [
+        [part("name=\"model\"", "m"), part("name=\"prompt\"", "to a@x.org \"x\"\\")].concat(),
+        [part("name=f; filename=\"a\"", "\0\r\n--other"), part("name=n", "2")].concat(),
+        part("name=f; filename=\"a@x.org\"", "mail bob@example.org")
+            .replace("org\r\n--", "org\r\n-"),
+        part("name=stream", "true").replace("\r\n\r\n", "\r\nContent-Type: text/plain\r\n\r\n"),
+    ]
+    .map(|parts: String| [&parts, "--b--\r\n"].concat().into_bytes());
+    drive(targets::form, &corpus, 2, false);
+}
+
+#[test]
 fn translated_request() {
     drive(targets::translated_request, translated_corpus(), 1, false);
 }

@@ -291,6 +291,7 @@ impl AiProvider {
             room: &room,
             model: Some(&policy.intent.question.model),
             model_at: None,
+            is_form: false,
             translatable: (!self.target.takes(self.exchange.format)).then(|| Translatable {
                 call: translate::Call {
                     format: self.exchange.format,

@@ -40,42 +40,30 @@ pub fn is_websocket(headers: &HeaderMap) -> bool {
     asked.flat_map(|list| list.split(',')).any(|name| name.trim().eq_ignore_ascii_case("websocket"))
 }
 
-/// Whether the body is a file upload.
+/// Whether the body is a form, or of another kind in parts.
 pub fn is_upload(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     kind.and_then(|kind| kind.trim().get(..10))
         .is_some_and(|begin| begin.eq_ignore_ascii_case("multipart/"))
 }
 
-/// The message about a file upload, true for every path and policy.
-pub const UPLOAD: &str = "file uploads (multipart bodies) are not forwarded to any endpoint, with \
-    any key and under any \
-                          setting, because the gateway cannot redact them on their way; send the \
-                          file to the provider \
-                          directly";
+/// The message about a form where none is read.
+pub const FORM: &str = "this endpoint takes application/json; forms (multipart/form-data) are taken \
+    by audio/transcriptions, audio/translations, images/edits and images/variations, and by files \
+    and uploads with the caller's own provider key";
 
 /// The refusal of an endpoint that is open to the holders of a provider key only.
-pub fn closed(headers: &HeaderMap) -> Refusal {
-    let message = if is_upload(headers) {
-        UPLOAD
-    } else {
-        "this endpoint is not open: it names stored objects. It can be called with the caller's \
-            own provider key, if \
-         the policy accepts one (`auth.accept: [passthrough]`), or opened by `routing.endpoints` \
-         in the policy"
-    };
+pub fn closed() -> Refusal {
+    let message = "this endpoint is not open: it names stored objects. It can be called with the \
+        caller's own provider key, if the policy accepts one (`auth.accept: [passthrough]`), or \
+        opened by `routing.endpoints` in the policy";
     Refusal::new(Code::EndpointNotAllowed, message)
 }
 
 /// The refusal of an endpoint that is open to nobody.
-pub fn never_open(headers: &HeaderMap) -> Refusal {
-    let message = if is_upload(headers) {
-        UPLOAD
-    } else {
-        "this endpoint is not open: it administers an account, or its bodies have a form that the \
-            gateway does not \
-         know. Only `routing.endpoints` in the policy can open it"
-    };
+pub fn never_open() -> Refusal {
+    let message = "this endpoint is not open: it administers an account, or its bodies have a form \
+        that the gateway does not know. Only `routing.endpoints` in the policy can open it";
     Refusal::new(Code::EndpointNotAllowed, message)
 }
 

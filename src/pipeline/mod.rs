@@ -195,10 +195,9 @@ async fn list_models(
 /// Checks that the caller may use the endpoint.
 fn check_endpoint(walk: &Walk<'_>, endpoint: &Endpoint, caller: &Caller) -> Result<(), Refusal> {
     if endpoint.own_key_only && caller.upstream_key.is_none() {
-        return Err(endpoint.others_use.map_or_else(
-            || endpoints::closed(&walk.head.headers),
-            |allow| walk.wrong_method(allow),
-        ));
+        return Err(endpoint
+            .others_use
+            .map_or_else(endpoints::closed, |allow| walk.wrong_method(allow)));
     }
     if caller.key.as_ref().is_some_and(|key| !key.may_call(&endpoint.name)) {
         return Err(Refusal::new(
@@ -249,6 +248,8 @@ struct RequestBody {
     waited: Duration,
     /// The call's place among those in flight.
     place: Held,
+    /// The content type, if it is a form.
+    form_type: Option<HeaderValue>,
 }
 
 /// Stage 6: redacts the body, all of a small one or the beginning of a long one.
@@ -276,6 +277,7 @@ async fn read_body(
             facts: redact::Facts::default(),
             waited: Duration::ZERO,
             place,
+            form_type: None,
         });
     }
     let (policy, room) = (&walk.policy, walk.bytes());
@@ -291,6 +293,7 @@ async fn read_body(
     // A place only now: a body that comes slowly has none.
     let place = walk.place()?;
     intake.has_come();
+    let form_type = intake.form_type.take();
     let body = match gathered {
         Gathered::Whole(body) => {
             record.held = intake.held.take();
@@ -309,7 +312,7 @@ async fn read_body(
             Outgoing::streaming(first, Box::new(intake), policy.retry.replay_bytes, &room)
         }
     };
-    Ok(RequestBody { body, facts, waited, place })
+    Ok(RequestBody { body, facts, waited, place, form_type })
 }
 
 /// Whether the call is translated for one of its targets.
@@ -340,7 +343,7 @@ async fn reserve(
     let RequestBody { body, facts, .. } = request;
     let asked = makes.map(|makes| asked(makes, facts));
     let expected =
-        asked.map(|asked| asked.expected(text_bytes(walk, body, record))).unwrap_or_default();
+        asked.map(|asked| asked.expected(text_bytes(walk, request, record))).unwrap_or_default();
     if let (Some(Asked { makes, longest, .. }), Outgoing::Streaming(_)) = (asked, body)
         && limits.has_budget()
     {
@@ -372,13 +375,16 @@ async fn send(
     let shown = Shown::in_headers(&walk.head.headers);
     let owner = Owner { rules, org: caller.org.as_str(), shown: &shown };
     let asked_for = targets.list.iter().flat_map(|target| &target.provider.forward_headers);
-    let leaving = headers::leaving(&walk.head.headers, &owner, asked_for);
+    let mut leaving = headers::leaving(&walk.head.headers, &owner, asked_for);
     if leaving.ledger.attachments > 0 && rules.rejects_attachments() {
         let message = "attachments are not allowed (a `data:` URL in a header)";
         return Err(Refusal::new(Code::AttachmentsNotAllowed, message).closing());
     }
     record.took_from_head(&leaving.ledger);
     body_in::judge_head(rules, &leaving.ledger)?;
+    if let Some(form_type) = &request.form_type {
+        leaving.common.insert(header::CONTENT_TYPE, form_type.clone());
+    }
     let room = walk.bytes();
     let turns = &walk.gateway.turns;
     let apart = |job| turns.apart(turns.group(caller), job);
@@ -395,6 +401,7 @@ async fn send(
         room: &room,
         model: facts.model.as_deref(),
         model_at: facts.model_at,
+        is_form: request.form_type.is_some(),
         translatable: translation::translatable(
             (walk.request_id, walk.gateway.clock.wall_ms()),
             endpoint,
@@ -443,8 +450,10 @@ fn asked(makes: Makes, facts: &redact::Facts) -> Asked {
 }
 
 /// Bytes of text in a request, at most, about.
-fn text_bytes(walk: &Walk<'_>, body: &Outgoing, record: &Record) -> u64 {
-    match body {
+fn text_bytes(walk: &Walk<'_>, request: &RequestBody, record: &Record) -> u64 {
+    match &request.body {
+        // Files are no text.
+        _ if request.form_type.is_some() => record.text_bytes(),
         // Names and numbers in it are read, too.
         Outgoing::Whole(body) => record.text_bytes().max(body.as_bytes().len() as u64 / 2),
         Outgoing::Streaming(_) => {

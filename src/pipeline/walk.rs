@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use tollgate_wire::tokens;
 
 use super::body_in::coding::Coding;
+use super::body_in::form;
 use super::body_in::reader::BodyReader;
 use super::body_in::work::Decoding;
 use super::body_in::{self, Arriving, Intake};
@@ -43,6 +44,13 @@ use crate::route::table::Endpoint;
 use crate::share::{Party, Resource, Share};
 use crate::upstream::Upstream;
 use crate::visible::visible;
+
+/// What the head of a body says of it.
+pub struct BodyHead<'h> {
+    pub coding: Option<Coding>,
+    /// It is a form with this boundary.
+    pub boundary: Option<&'h [u8]>,
+}
 
 /// One call on its way, as all stages see it.
 pub struct Walk<'g> {
@@ -176,8 +184,8 @@ impl Walk<'_> {
     }
 
     /// Checks the head of the body: a kind that can be read, in a coding that can be, not too
-    /// long.
-    pub fn check_body_head(&self) -> Result<Option<Coding>, Refusal> {
+    /// long. `forms`: a form is one, too.
+    pub fn check_body_head(&self, forms: bool) -> Result<BodyHead<'_>, Refusal> {
         let headers = &self.head.headers;
         let length: Option<u64> = headers
             .get(header::CONTENT_LENGTH)
@@ -199,12 +207,18 @@ impl Walk<'_> {
                 return Err(Refusal::new(Code::UnsupportedMediaType, message).closing());
             }
         };
-        let Some(kind) = headers.get(header::CONTENT_TYPE) else { return Ok(coding) };
-        let kind = kind.to_str().unwrap_or_default().to_ascii_lowercase();
+        let Some(kind) = headers.get(header::CONTENT_TYPE) else {
+            return Ok(BodyHead { coding, boundary: None });
+        };
+        let kind = kind.to_str().unwrap_or_default();
+        if let Some(boundary) = if forms { form::boundary(kind)? } else { None } {
+            return Ok(BodyHead { coding, boundary: Some(boundary) });
+        }
+        let kind = kind.to_ascii_lowercase();
         let mut parts = kind.split(';').map(str::trim);
         let essence = parts.next().unwrap_or_default();
         if endpoints::is_upload(headers) {
-            return Err(Refusal::new(Code::AttachmentsNotAllowed, endpoints::UPLOAD).closing());
+            return Err(Refusal::new(Code::AttachmentsNotAllowed, endpoints::FORM).closing());
         }
         if essence != "application/json" {
             return unsupported("the request body must be application/json");
@@ -216,7 +230,7 @@ impl Walk<'_> {
         if !parts.all(utf8) {
             return unsupported("the request body must be UTF-8");
         }
-        Ok(coding)
+        Ok(BodyHead { coding, boundary: None })
     }
 
     /// The reader of a body that is not forwarded, after a check of its head.
@@ -230,7 +244,7 @@ impl Walk<'_> {
         entry: Entry,
         bytes_max: u64,
     ) -> Result<BodyReader, Refusal> {
-        let coding = self.check_body_head()?;
+        let coding = self.check_body_head(false)?.coding;
         let arriving = Arriving::new(upload, self.policy.timeouts.idle, entry);
         let mut body = BodyReader::new(arriving, self.pace(caller), bytes_max);
         if let Some(coding) = coding {
@@ -256,7 +270,7 @@ impl Walk<'_> {
         record: &mut Record,
     ) -> Result<Intake, Refusal> {
         let (policy, bytes_max) = (&self.policy, self.gateway.max_body_bytes);
-        let coding = self.check_body_head()?;
+        let BodyHead { coding, boundary } = self.check_body_head(endpoint.takes_forms)?;
         let arriving = Arriving::new(upload, policy.timeouts.idle, entry);
         let options = endpoint.answer.schema();
         let mut redactor =
@@ -274,8 +288,15 @@ impl Walk<'_> {
             redactor.locate_model();
         }
         (record.values, record.own) = (redactor.values(), redactor.own());
+        let mut form_type = None;
+        if let Some(boundary) = boundary {
+            let written = form::fresh_boundary()?;
+            redactor.read_form(boundary, written.as_bytes());
+            form_type = form::content_type(&written);
+        }
         let capture = tags::capture(policy);
         let mut intake = Intake::new(arriving, redactor, self.pace(caller), bytes_max, capture);
+        intake.form_type = form_type;
         if let Some(coding) = coding {
             intake.decode(Decoding::new(coding, bytes_max, &self.decoders()));
         }

@@ -50,6 +50,8 @@ pub struct Endpoint {
     pub others_use: Option<&'static str>,
     /// Repeating a call leaves something behind twice.
     pub stateful: bool,
+    /// It takes forms.
+    pub takes_forms: bool,
 }
 
 /// Words of a path behind which a model's name stands.
@@ -133,8 +135,6 @@ const OWN_KEY: &[&str] = &[
 const STORED: &[&str] = &[
     "assistants",
     "assistants/*",
-    "audio/transcriptions",
-    "audio/translations",
     "audio/voice_consents",
     "audio/voice_consents/*",
     "audio/voices",
@@ -175,8 +175,6 @@ const STORED: &[&str] = &[
     "fine_tuning/jobs/*/events",
     "fine_tuning/jobs/*/pause",
     "fine_tuning/jobs/*/resume",
-    "images/edits",
-    "images/variations",
     "messages/batches",
     "messages/batches/*",
     "messages/batches/*/cancel",
@@ -221,6 +219,25 @@ const STORED: &[&str] = &[
     "videos/*/content",
     "videos/*/remix",
     "videos/characters/*",
+];
+
+/// Paths whose `POST` takes a form (`multipart/form-data`).
+///
+/// # Source
+/// As for [`STORED`].
+const FORMS: &[&str] = &[
+    "audio/transcriptions",
+    "audio/translations",
+    "audio/voice_consents",
+    "audio/voices",
+    "containers/*/files",
+    "files",
+    "images/edits",
+    "images/variations",
+    "skills",
+    "skills/*/versions",
+    "uploads/*/parts",
+    "videos",
 ];
 
 /// First segments of routes that administer an account, or whose bodies have a form of their own:
@@ -278,6 +295,7 @@ pub fn find(method: &Method, path: &str, opened: &[(Method, String)]) -> Matched
         own_key_only,
         others_use: allow,
         stateful: true,
+        takes_forms: takes_forms(below),
     };
     if opening.is_some() {
         return Matched::Proxy(endpoint(false));
@@ -308,6 +326,7 @@ fn open(below: &str) -> Option<(&'static str, Endpoint)> {
         own_key_only: false,
         others_use: None,
         stateful: false,
+        takes_forms: takes_forms(below),
     };
     let fits_name = |name: &str| name.strip_prefix("/v1/") == Some(below);
     for format in Format::ALL {
@@ -317,6 +336,10 @@ fn open(below: &str) -> Option<(&'static str, Endpoint)> {
     }
     let (_, name) = LISTS.iter().find(|(pattern, _)| fits(pattern, below))?;
     Some(("GET", endpoint(name, Format::Other, Format::Other, None)))
+}
+
+fn takes_forms(below: &str) -> bool {
+    FORMS.iter().any(|pattern| fits(pattern, below))
 }
 
 fn only(method: &Method, allow: &'static str, matched: Matched) -> Matched {
@@ -410,7 +433,8 @@ mod tests {
                 let who = if e.own_key_only { "own key" } else { "all" };
                 let others =
                     e.others_use.map(|allow| format!(", others {allow}")).unwrap_or_default();
-                format!("{who} {} {}{others}", e.name, e.path)
+                let forms = if e.takes_forms { ", forms" } else { "" };
+                format!("{who} {} {}{others}{forms}", e.name, e.path)
             }
             Matched::WrongMethod(allow) => format!("405 {allow}"),
             other => format!("{other:?}"),
@@ -447,7 +471,7 @@ mod tests {
                 "/v1/files/file-1/content",
                 "own key /v1/files/{id}/content /files/file-1/content",
             ),
-            ("POST", "/v1/files", "own key /v1/files /files"),
+            ("POST", "/v1/files", "own key /v1/files /files, forms"),
             ("GET", "/v1/responses/resp_1", "own key /v1/responses/{id} /responses/resp_1"),
             (
                 "GET",
@@ -462,7 +486,14 @@ mod tests {
             (
                 "POST",
                 "/v1/audio/transcriptions",
-                "own key /v1/audio/transcriptions /audio/transcriptions",
+                "all /v1/audio/transcriptions /audio/transcriptions, forms",
+            ),
+            ("POST", "/v1/images/edits", "all /v1/images/edits /images/edits, forms"),
+            ("GET", "/v1/images/variations", "405 POST"),
+            (
+                "POST",
+                "/v1/uploads/u1/parts",
+                "own key /v1/uploads/{id}/parts /uploads/u1/parts, forms",
             ),
             ("POST", "/v1/batches", "own key /v1/batches /batches"),
             // Never.

@@ -75,7 +75,7 @@ pub async fn dispatch(
         }
         Matched::Closed => {
             walk.caller(false).await?;
-            Err(endpoints::never_open(&walk.head.headers))
+            Err(endpoints::never_open())
         }
         Matched::WrongMethod(allow) => Err(walk.wrong_method(allow)),
         Matched::Unknown => Err(endpoints::unknown(walk.head.uri.path())),

@@ -85,6 +85,8 @@ pub struct Call<'a> {
     pub model: Option<&'a str>,
     /// The place of the model's name in the body, for targets that have another name for it.
     pub model_at: Option<(u64, u64)>,
+    /// The body is a form, in which names stand without quotation marks.
+    pub is_form: bool,
     /// The caller's own provider key. With it only the first target is used, and the gateway's key
     /// is not sent.
     pub own_key: Option<&'a Secret>,

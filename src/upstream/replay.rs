@@ -36,16 +36,17 @@ pub struct Broken;
 /// requested name.
 #[derive(Clone, Debug)]
 pub struct Rename {
-    /// The value of `model` in the redacted body, quotes included.
+    /// The value of `model` in the redacted body; in JSON, quotes included.
     pub at: (u64, u64),
-    /// The name there, as JSON.
+    /// The name as it stands there.
     pub to: Bytes,
 }
 
 impl Rename {
-    /// The name `to` for the model that stands at `at`.
-    pub fn new(at: (u64, u64), to: &str) -> Rename {
-        Rename { at, to: Bytes::from(serde_json::Value::from(to).to_string()) }
+    /// The name `to` for the model that stands at `at`, in a form or in JSON.
+    pub fn new(at: (u64, u64), to: &str, is_form: bool) -> Rename {
+        let written = if is_form { to.to_owned() } else { serde_json::Value::from(to).to_string() };
+        Rename { at, to: Bytes::from(written) }
     }
 
     /// `piece`, which begins at `begins` in the body, as it is sent. May be empty.
@@ -421,7 +422,7 @@ mod tests {
     fn each_attempt_may_have_a_model_of_its_own() {
         let text = r#"{"model":"gpt-4o","x":"model"}"#;
         let at = (9, 17);
-        let name = |to: &str| Some(Rename::new(at, to));
+        let name = |to: &str| Some(Rename::new(at, to, false));
         // However the body is cut, each attempt has its own name, and one without a name has the
         // caller's.
         for size in 1..=text.len() {

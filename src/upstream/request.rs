@@ -35,8 +35,8 @@ pub fn request(
     foreign: Option<&Rewritten<'_>>,
     sent: Sent,
 ) -> Request<AttemptBody> {
-    let rename =
-        target.model.as_deref().zip(call.model_at).map(|(model, at)| Rename::new(at, model));
+    let rename = target.model.as_deref().zip(call.model_at);
+    let rename = rename.map(|(model, at)| Rename::new(at, model, call.is_form));
     let rename = rename.filter(|_| foreign.is_none());
     let body = foreign.map_or(call.body, |foreign| foreign.body);
     let mut request = Request::new(body.attempt(rename, Some(sent)));

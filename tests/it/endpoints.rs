@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Gateway, Provider, Reply, SECRET, Setup, jwt};
+use crate::support::{Gateway, Provider, Reply, Setup, jwt};
 
 /// A call with these headers besides the token's.
 fn ask(gateway: &Gateway, method: &str, path: &str, bearer: &str, more: &[(&str, &str)]) -> Reply {
@@ -35,38 +35,6 @@ fn paths_that_no_api_has_and_protocols_that_are_not_spoken() {
         }
     }
     ask(&gateway, "POST", "/v1/realtime/calls", "tg-unknown", &[]).refused(401, "invalid_token");
-    assert!(provider.seen().is_empty());
-}
-
-#[test]
-fn an_upload_is_told_the_same_truth_whatever_is_set() {
-    let provider = Provider::start();
-    let multipart = [("content-type", "multipart/form-data; boundary=b")];
-    for attachments in ["drop", "reject", "allow"] {
-        for routing in
-            ["{default: [openai]}", "{default: [openai], endpoints: [\"POST /v1/files\"]}"]
-        {
-            let gateway = Setup::new(&provider)
-                .section(
-                    "auth",
-                    &format!("accept: [jwt, passthrough]\njwt: {{secret: \"{SECRET}\"}}"),
-                )
-                .section("redaction", &format!("{{attachments: {attachments}}}"))
-                .section("routing", routing)
-                .start();
-            for bearer in [jwt("acme").as_str(), "sk-own"] {
-                let reply = ask(&gateway, "POST", "/v1/files", bearer, &multipart);
-                assert!(matches!(reply.status, 403 | 415), "{}", reply.text());
-                let text = reply.text();
-                assert!(
-                    text.contains(
-                        "not forwarded to any endpoint, with any key and under any setting"
-                    ),
-                    "{text}"
-                );
-            }
-        }
-    }
     assert!(provider.seen().is_empty());
 }
 

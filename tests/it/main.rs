@@ -29,6 +29,7 @@ mod embeddings;
 mod endpoints;
 mod examples;
 mod faults;
+mod forms;
 mod framing;
 mod handover;
 mod heads;

@@ -12,6 +12,11 @@ pub const MODEL_BYTES_MAX: usize = 256;
 /// `invalid_request`.
 pub const REDACT_TOKENS_MAX: usize = 1 << 20;
 
+/// Parts of one form. More are 400 `invalid_request`.
+pub const FORM_PARTS_MAX: usize = 1000;
+/// The head of one part of a form, in bytes. A longer one is 400 `invalid_request`.
+pub const FORM_HEAD_BYTES_MAX: usize = 8 << 10;
+
 /// Custom patterns, and word lists, of one policy. More are refused with the policy.
 pub const CUSTOM_PATTERNS_MAX: usize = 64;
 /// Words in all word lists of one policy. More are refused with the policy.

@@ -66,7 +66,7 @@
 //! # Ok::<(), tollgate_redact::RedactError>(())
 //! ```
 //!
-//! Modules: `json` reads tokens, `body` finds the strings that are text and the parts that are
+//! Modules: `json` reads tokens, `form` reads forms as JSON, `body` finds the strings that are text and the parts that are
 //! attachments, `scan` shows text to the detectors in `detect`, `out` carries raw bytes,
 //! `placeholder` says how placeholders are written, `restore` puts values back in an answer.
 //! `COVERAGE.md` lists the forms that are found and missed.
@@ -81,6 +81,7 @@ mod digest;
 mod escape;
 mod facts;
 mod fold;
+mod form;
 pub mod json;
 mod keys;
 mod ledger;
@@ -102,6 +103,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use body::Body;
+use form::Form;
 use json::Tokenizer;
 use tokens::TokenReader;
 
@@ -273,6 +275,8 @@ pub struct Finding {
 pub struct BodyRedactor {
     /// Reads lists of tokens before the rest sees them.
     tokens: Option<Box<TokenReader>>,
+    /// Reads a form, and writes it again.
+    form: Option<Box<Form>>,
     tokenizer: Tokenizer,
     /// Boxed: it is large, and redactors are handed on.
     body: Box<Body>,
@@ -295,6 +299,7 @@ impl BodyRedactor {
     pub fn new(rules: Arc<Rules>, schema: Schema, ask_for_usage: bool) -> BodyRedactor {
         BodyRedactor {
             tokens: None,
+            form: None,
             tokenizer: Tokenizer::new(),
             body: Box::new(Body::new(Arc::clone(&rules.0), schema, ask_for_usage)),
             state: State::Ready,
@@ -308,6 +313,11 @@ impl BodyRedactor {
     /// See [`RedactError`]. After an error the redactor gives out nothing more.
     pub fn push(&mut self, chunk: Bytes, out: &mut Vec<Redacted>) -> Result<(), RedactError> {
         self.guarded(|this| {
+            if let Some(mut form) = this.form.take() {
+                let pushed = form.push(chunk, this, out);
+                this.form = Some(form);
+                return pushed;
+            }
             let Some(tokens) = &mut this.tokens else { return this.step(chunk, out) };
             let (piece, result) = tokens.push(&chunk);
             if result.is_ok() {
@@ -342,6 +352,13 @@ impl BodyRedactor {
     /// As for [`BodyRedactor::push`]; an incomplete body is [`RedactError::InvalidJson`].
     pub fn finish(&mut self, out: &mut Vec<Redacted>) -> Result<(), RedactError> {
         self.guarded(|this| {
+            if let Some(mut form) = this.form.take() {
+                let finished = form.finish(this, out);
+                this.form = Some(form);
+                finished?;
+                this.tokenizer.finish(&mut *this.body)?;
+                return this.body.refusal(None).map_or(Ok(()), Err);
+            }
             if let Some(tokens) = &mut this.tokens {
                 tokens.finish()?;
             }
@@ -379,7 +396,9 @@ impl BodyRedactor {
     /// Bytes of the body that are kept between two pieces: at most
     /// [`bounds::REDACT_HELD_BYTES_MAX`].
     pub fn held_bytes(&self) -> usize {
-        self.body.held_bytes() + self.tokens.as_ref().map_or(0, |tokens| tokens.held_bytes())
+        self.body.held_bytes()
+            + self.tokens.as_ref().map_or(0, |tokens| tokens.held_bytes())
+            + self.form.as_ref().map_or(0, |form| form.held_bytes())
     }
 
     /// Text that comes as token ids is read with these encodings, where the schema has a field for

@@ -20,6 +20,7 @@ const WIRES: &[Format] = &[
     Format::OpenAiModerations,
     Format::OpenAiImages,
     Format::OpenAiSpeech,
+    Format::OpenAiTranscriptions,
 ];
 
 words! {

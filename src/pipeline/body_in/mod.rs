@@ -12,6 +12,7 @@
 
 mod arriving;
 pub mod coding;
+pub mod form;
 pub mod rate;
 pub mod reader;
 mod sending;
@@ -23,13 +24,14 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderValue;
 use tollgate_wire::estimate::{Asked, Makes};
 
 use super::body_threads::Running;
 use super::ownership::Ownership;
 use super::refusal::{Refusal, overloaded};
 use super::turns::Pace;
-use crate::bounds::{GATHER_BYTES_MAX, ROUTE_WAIT_BYTES_MAX};
+use crate::bounds::{GATHER_BYTES_MAX, ROUTE_WAIT_BYTES_MAX, TRANSLATED_BYTES_MAX};
 use crate::code::Code;
 use crate::config::policy::GatewayKey;
 use crate::lock::lock;
@@ -130,6 +132,8 @@ pub struct Intake {
     pub ownership: Option<Ownership>,
     /// Room for a long beginning that waits for its model.
     pub held: Option<Held>,
+    /// The content type under which a form goes on.
+    pub form_type: Option<HeaderValue>,
 }
 
 /// The result of [`Intake::gather`].
@@ -164,6 +168,7 @@ impl Intake {
             pace,
             ownership: None,
             held: None,
+            form_type: None,
         }
     }
 
@@ -217,10 +222,14 @@ impl Intake {
             if !needs_model || self.work.as_ref().is_some_and(|work| work.facts().model.is_some()) {
                 return Ok(Gathered::Begun(pieces));
             }
-            if gathered >= ROUTE_WAIT_BYTES_MAX {
-                let message = "`model` must come within the first MiB of a request body that is \
-                    routed by model; \
-                               put it before the messages";
+            if gathered >= self.route_wait_bytes_max() {
+                let message = if self.form_type.is_some() {
+                    "`model` must come within the first 32 MiB of a form that is routed by model; \
+                     put it before the files"
+                } else {
+                    "`model` must come within the first MiB of a request body that is routed by \
+                     model; put it before the messages"
+                };
                 return Err(self.refused(
                     Refusal::new(Code::InvalidRequest, message).about("model").closing(),
                 ));
@@ -229,6 +238,11 @@ impl Intake {
                 return Err(self.refused(overloaded()));
             }
         }
+    }
+
+    /// How far `model` is waited for. Clients often write the files of a form first.
+    fn route_wait_bytes_max(&self) -> usize {
+        if self.form_type.is_some() { TRANSLATED_BYTES_MAX } else { ROUTE_WAIT_BYTES_MAX }
     }
 
     /// Reads on to the end of a body of which `pieces` have been read.
@@ -391,11 +405,13 @@ impl Intake {
     fn note(&mut self, pieces: &[Redacted]) {
         let mut seen = lock(&self.seen);
         seen.bytes = self.bytes;
-        if let Some(work) = &self.work {
+        let mut fields = None;
+        if let Some(work) = &mut self.work {
             work.note(&mut seen);
+            fields = work.form_fields();
         }
         if let Some(capture) = &mut seen.capture {
-            pieces.iter().for_each(|piece| capture.push(piece));
+            fields.as_deref().unwrap_or(pieces).iter().for_each(|piece| capture.push(piece));
         }
     }
 

@@ -145,6 +145,11 @@ impl Work {
         self.redactor.facts()
     }
 
+    /// The redacted fields of a form, as JSON; nothing if the body is no form.
+    pub fn form_fields(&mut self) -> Option<Vec<Redacted>> {
+        self.redactor.form_fields()
+    }
+
     /// Records the facts of the body.
     pub fn note(&self, seen: &mut Seen) {
         seen.text_bytes = self.redactor.text_bytes();

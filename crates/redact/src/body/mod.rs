@@ -41,7 +41,7 @@ const USAGE_OPTION: &[u8] = br#"{"include_usage":true}"#;
 const USAGE_FIELD: &[u8] = br#""stream_options":{"include_usage":true}"#;
 
 /// An attachment that is allowed counts as so much text: a picture takes some 1,600 tokens.
-const ATTACHMENT_BYTES: u64 = 6_400;
+pub(crate) const ATTACHMENT_BYTES: u64 = 6_400;
 /// A number of a list counts as so much text: it is a token.
 pub(crate) const TOKEN_BYTES: u64 = 4;
 

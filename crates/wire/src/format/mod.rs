@@ -15,6 +15,7 @@ mod openai_images;
 mod openai_moderations;
 mod openai_responses;
 mod openai_speech;
+mod openai_transcriptions;
 mod other;
 mod stored_object;
 
@@ -61,10 +62,12 @@ formats! {
     OpenAiEmbeddings => openai_embeddings,
     /// OpenAI's `moderations`.
     OpenAiModerations => openai_moderations,
-    /// OpenAI's `images/generations`.
+    /// OpenAI's `images/generations`, `images/edits` and `images/variations`.
     OpenAiImages => openai_images,
     /// OpenAI's `audio/speech`.
     OpenAiSpeech => openai_speech,
+    /// OpenAI's `audio/transcriptions` and `audio/translations`.
+    OpenAiTranscriptions => openai_transcriptions,
     /// Anthropic's `messages`.
     AnthropicMessages => anthropic_messages,
     /// Gemini's `generateContent`. Only providers speak it.
