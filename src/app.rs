@@ -90,7 +90,7 @@ pub async fn start(loaded: Loaded) -> Result<App, Failure> {
 
     let placeholders = PlaceholderKeys::open(&settings)
         .map_err(|error| Failure::User(format!("placeholder_key: {error:#}")))?;
-    let shared = shared_limits(&settings, &metrics, clock)?;
+    let shared = shared_limits(&settings, &metrics, clock);
     let upstream = Upstream::new(policy.timeouts.connect, Arc::clone(&metrics), clock);
     let (bounds, places) =
         (settings.options.bounds, server::descriptors::places(settings.options.bounds.connections));
@@ -146,11 +146,9 @@ fn shared_limits(
     settings: &Settings,
     metrics: &Arc<Metrics>,
     clock: Clock,
-) -> Result<Option<(Arc<Shared>, Outbox)>, Failure> {
-    let LimitsStore::Redis(options) = &settings.limits_store else { return Ok(None) };
-    let made = Shared::new(options, Arc::clone(metrics), clock);
-    made.map(Some)
-        .map_err(|error| Failure::User(format!("limits_store: {error}; give redis://host:port")))
+) -> Option<(Arc<Shared>, Outbox)> {
+    let LimitsStore::Redis(options) = &settings.limits_store else { return None };
+    Some(Shared::new(options, Arc::clone(metrics), clock))
 }
 
 /// The socket that a service manager holds for us, if it does; else one of our own. One that is

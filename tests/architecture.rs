@@ -577,6 +577,9 @@ fn the_pure_crates_depend_on_no_io() {
 /// plain `cargo test` ignores that test.
 const SERVICES: &[(&str, &str)] = &[
     ("Redis::start()", "redis-server"),
+    ("RedisCluster::start()", "redis-server"),
+    ("RedisNode::start(", "redis-server"),
+    ("RedisSentinels::start()", "redis-server"),
     ("Engine::start(", "the ClickHouse engine"),
     ("Engine::own()", "the ClickHouse engine"),
     ("Engine::shared()", "the ClickHouse engine"),

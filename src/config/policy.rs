@@ -20,7 +20,7 @@ pub use super::reader::shape::ByOrg;
 pub use super::sections::{
     Accept, AiLogPolicy, Algorithm, AuthOptions, ClickHouseOptions, Durability, Fail, Features,
     GatewayOptions, IntentOptions, JwtOptions, KeyOptions, KeySource, LimitOptions, LogFormat,
-    LogOptions, ProviderOptions, RoutingOptions, StoredObjects, Timeouts, Tls,
+    LogOptions, ProviderOptions, RedisMode, RoutingOptions, StoredObjects, Timeouts, Tls,
 };
 use crate::cost::PriceList;
 use crate::glob::Glob;
@@ -64,16 +64,58 @@ pub enum StoreKind {
 pub enum LimitsStore {
     Memory,
     /// Shared by replicas.
-    Redis(RedisOptions),
+    Redis(Box<RedisOptions>),
 }
 
-/// The address of Redis or Valkey, and the patience with it.
+/// Redis or Valkey, and the patience with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedisOptions {
-    /// `redis://[user:password@]host[:port][/database]`
-    pub url: Secret,
+    pub mode: RedisMode,
+    /// The server, some nodes of the cluster, or the sentinels; at least one.
+    pub contacts: Vec<RedisAddress>,
+    /// The sentinels' name of the master.
+    pub master: String,
+    pub database: u32,
+    /// Access to the servers that count.
+    pub servers: RedisAccess,
+    /// Access to the sentinels.
+    pub sentinels: RedisAccess,
     /// Longest time that a decision waits for it.
     pub timeout: Duration,
+}
+
+/// The address of a server.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RedisAddress {
+    /// A name, or an IP address without brackets.
+    pub host: String,
+    pub port: u16,
+}
+
+impl std::fmt::Display for RedisAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let RedisAddress { host, port } = self;
+        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
+    }
+}
+
+/// How a server is greeted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RedisAccess {
+    /// Empty: the user `default`.
+    pub username: String,
+    pub password: Secret,
+    /// `None`: plain TCP.
+    pub tls: Option<TlsFiles>,
+}
+
+/// The PEM files of connections to a service.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// Authorities, instead of the machine's.
+    pub ca_file: Option<PathBuf>,
+    /// Our certificate and its key.
+    pub client: Option<(PathBuf, PathBuf)>,
 }
 
 /// `policies/*.yaml`: hot.

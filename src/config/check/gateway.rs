@@ -1,15 +1,13 @@
 //! `gateway.yaml`: addresses, and the rules between keys.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
-use super::super::policy::{ClickHouseOptions, LimitsStore, RedisOptions, Settings, StoreKind};
+use super::super::policy::{ClickHouseOptions, Settings, StoreKind};
 use super::super::reader::place::Problems;
 use super::super::reader::shape::{At, Plain as _};
 use super::super::sections::{KeySource, RawClickHouse, RawGateway, Store};
 use super::port_fits;
 use crate::bounds::PLACEHOLDER_KEY_BYTES_MIN;
-use crate::ids::Secret;
 
 /// The checked settings, and the options of ClickHouse, which `tollgate clickhouse` also needs with
 /// the embedded store. `None` if there is any problem.
@@ -37,7 +35,8 @@ pub(crate) fn settings(
         Store::Embedded => StoreKind::Embedded,
         Store::ClickHouse => StoreKind::ClickHouse(clickhouse.clone()),
     };
-    let limits_store = limits_store(&raw.limits_store, raw.limits_store_timeout.value, problems);
+    let limits_store =
+        super::redis::limits_store(&raw.limits_store, raw.limits_store_timeout.value, problems);
     if !is_filter(&raw.log.level) {
         problems.add(
             &raw.log.level.at,
@@ -140,33 +139,4 @@ fn clickhouse(raw: &RawClickHouse, problems: &mut Problems) -> ClickHouseOptions
         problems.add(&raw.database.at, "not the name of a database; give 1 to 64 of A-Z a-z 0-9 _");
     }
     ClickHouseOptions { url: raw.url.value.trim_end_matches('/').to_owned(), ..raw.plain() }
-}
-
-fn limits_store(
-    given: &At<String>,
-    timeout: Duration,
-    problems: &mut Problems,
-) -> Option<LimitsStore> {
-    let text = given.value.trim();
-    if text == "memory" {
-        return Some(LimitsStore::Memory);
-    }
-    let uri = text.parse::<http::Uri>().ok().filter(|uri| {
-        matches!(uri.scheme_str(), Some("redis" | "rediss"))
-            && uri.host().is_some_and(|h| !h.is_empty())
-            && port_fits(uri)
-            && uri.query().is_none()
-            && uri.path().trim_start_matches('/').bytes().all(|b| b.is_ascii_digit())
-    });
-    let Some(uri) = uri else {
-        problems.add(&given.at, "not a store for limits; give `memory` or redis://host:port");
-        return None;
-    };
-    if uri.scheme_str() == Some("rediss") {
-        let reason = "TLS to the limits store is not supported; give redis://host:port in a \
-            private network or through a TLS tunnel";
-        problems.add(&given.at, reason);
-        return None;
-    }
-    Some(LimitsStore::Redis(RedisOptions { url: Secret::new(text), timeout }))
 }

@@ -10,6 +10,7 @@ mod cors;
 mod gateway;
 mod intent;
 mod limits;
+mod redis;
 mod targets;
 
 use std::sync::Arc;

@@ -30,6 +30,48 @@ words! {
     }
 }
 
+words! {
+    /// Servers of a shared limits store.
+    RedisMode {
+        /// One server.
+        "single" => Single,
+        /// Several masters, each with a part of the keys.
+        "cluster" => Cluster,
+        /// A master and its replicas, whose roles sentinels assign.
+        "sentinel" => Sentinel,
+    }
+}
+
+/// `memory`, the URL of a Redis server, or a [`RawShared`].
+#[derive(Clone, Debug)]
+pub enum LimitsStoreSource {
+    /// A word or a URL.
+    Text(String),
+    /// The mapping.
+    Shared(Box<RawShared>),
+}
+
+impl Shape for LimitsStoreSource {
+    fn read(node: &Node, problems: &mut Problems) -> Option<LimitsStoreSource> {
+        if matches!(node.value, Value::Map(_)) {
+            return RawShared::read(node, problems).map(Box::new).map(LimitsStoreSource::Shared);
+        }
+        String::read(node, problems).map(LimitsStoreSource::Text)
+    }
+    fn json(&self) -> Json {
+        match self {
+            LimitsStoreSource::Text(text) => text.json(),
+            LimitsStoreSource::Shared(shared) => shared.json(),
+        }
+    }
+    fn schema() -> Json {
+        json!({"anyOf": [{"type": "string"}, RawShared::schema()]})
+    }
+    fn kind() -> Kind {
+        Kind::Or("memory", Box::new(Kind::Or("redis://…", Box::new(RawShared::kind()))))
+    }
+}
+
 /// A secret, or the file that holds it.
 #[derive(Clone, Debug)]
 pub enum KeySource {
@@ -98,9 +140,10 @@ section! {
         store: Store => check = "embedded";
         /// ClickHouse, for `store: clickhouse` and for `tollgate clickhouse`.
         clickhouse: RawClickHouse => check = "{password: '${CLICKHOUSE_PASSWORD:-}'}";
-        /// Store of the limits' counters: memory, or redis://[user:password@]host:port[/database]
-        /// (Redis or Valkey), which replicas share.
-        limits_store: String => check = "memory";
+        /// Store of the limits' counters: memory, or a store that replicas share, Redis or Valkey:
+        /// redis://[user:password@]host:port[/database], rediss://… for TLS, or the mapping
+        /// {redis: …} for TLS files, clusters and sentinels.
+        limits_store: LimitsStoreSource => check = "memory";
         /// Time that a call may wait for a shared store; after it, `limits.fail` decides.
         limits_store_timeout: Duration => check = "250ms" in MS..=10 * SECOND;
         /// Bounds of the gateway. `tollgate check` prints the memory that they allow.
@@ -146,6 +189,56 @@ section! {
         key_file: PathBuf;
         /// If set, clients must present a certificate that one of these authorities has signed.
         client_ca_file: Option<PathBuf> = "null";
+    }
+}
+section! {
+    /// A limits store that replicas share.
+    RawShared {
+        /// Redis or Valkey.
+        redis: RawRedis;
+    }
+}
+section! {
+    /// Redis or Valkey as the store of the limits' counters.
+    RawRedis {
+        /// single: one server; cluster: a Redis Cluster; sentinel: a master that sentinels name.
+        mode: RedisMode = "single";
+        /// The server; some nodes of the cluster, which name the others; the sentinels.
+        /// redis://host:port, or rediss://host:port for TLS.
+        urls: Vec<At<String>>;
+        /// With sentinels: their name of the master.
+        master: String = "''";
+        /// User of an access control list; without one, the user `default`.
+        username: String = "''";
+        /// Password of the servers.
+        password: Secret = "''";
+        /// Database; a cluster has only 0.
+        database: u32 = "0";
+        /// With sentinels: whether the master and its replicas speak TLS; null: as the sentinels do.
+        tls: Option<bool> = "null";
+        /// PEM file with the authorities of the servers' certificates, instead of the machine's.
+        ca_file: Option<PathBuf> = "null";
+        /// PEM file with the gateway's certificate, for servers that ask for one.
+        client_cert_file: Option<PathBuf> = "null";
+        /// PEM file with the key of that certificate.
+        client_key_file: Option<PathBuf> = "null";
+        /// Access to the sentinels, which have users and certificates of their own.
+        sentinel: RawSentinel = "{}";
+    }
+}
+section! {
+    /// Access to sentinels. Files that are not given are those of the servers.
+    RawSentinel {
+        /// User of the sentinels' access control list; without one, the user `default`.
+        username: String = "''";
+        /// Password of the sentinels.
+        password: Secret = "''";
+        /// PEM file with the authorities of the sentinels' certificates.
+        ca_file: Option<PathBuf> = "null";
+        /// PEM file with the gateway's certificate for the sentinels.
+        client_cert_file: Option<PathBuf> = "null";
+        /// PEM file with the key of that certificate.
+        client_key_file: Option<PathBuf> = "null";
     }
 }
 section! {

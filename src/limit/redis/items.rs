@@ -3,8 +3,7 @@
 //! Names of keys are `tollgate:{ORG}:SCOPE:LIMIT`; the braces keep all keys of an organisation
 //! together where a server shares them out by name.
 
-use redis::ScriptInvocation;
-
+use super::script::Invocation;
 use crate::clock::Nanos;
 use crate::ids::OrgId;
 use crate::limit::bucket::Quota;
@@ -141,7 +140,7 @@ pub fn items(
 
 impl Item {
     /// Adds this limit to a call of `decide.lua`.
-    pub fn write(&self, call: &str, to: &mut ScriptInvocation<'_>) {
+    pub fn write(&self, call: &str, to: &mut Invocation<'_>) {
         to.key(&self.key).key(self.twin.as_ref().unwrap_or(&self.key));
         match self.of {
             Of::Bucket { per_minute, holds, cost } => {
@@ -191,15 +190,17 @@ impl Item {
 }
 
 impl Part {
+    /// The key that it changes.
+    pub fn key(&self) -> &str {
+        match self {
+            Part::Tokens { key, .. } | Part::Spent { key, .. } | Part::InFlight { key, .. } => key,
+        }
+    }
+
     /// Adds the use of the call to a run of `settle.lua`; `None`: the estimate stands. Returns
     /// whether anything changes. Unused tokens are given back, except those that have been refilled
     /// by `now`, when the call was over.
-    pub fn write(
-        &self,
-        used: Option<(u64, u64)>,
-        now: Nanos,
-        to: &mut ScriptInvocation<'_>,
-    ) -> bool {
+    pub fn write(&self, used: Option<(u64, u64)>, now: Nanos, to: &mut Invocation<'_>) -> bool {
         let more = |used: u64, reserved: u64| i128::from(used) - i128::from(reserved);
         match self {
             Part::InFlight { key, call } => drop(to.key(key).arg("f").arg(call).arg("")),

@@ -1,51 +1,61 @@
-//! Limits shared by replicas, through Redis or Valkey.
+//! Limits shared by replicas, through Redis or Valkey: one server, a cluster, or a master that
+//! sentinels name.
 //!
 //! Stage 4 of the walk, with `limits_store: redis://…`. One script decides on all limits of a call
 //! at once (`decide.lua`), by the server's own clock, so that replicas need not agree on the time.
 //! Reservations are settled later, in the background (`settle.lua`). Where the policy allows an
 //! error, a gateway takes several calls at once and spends them without asking again (`lease.lua`,
-//! `lease`).
+//! `lease`). `servers` keeps the servers connected and sends the scripts; `cluster` and `sentinel`
+//! find out which servers count.
 //!
-//! Guarantees: without leases no limit is exceeded, for any number of gateways; with leases the
-//! excess is bounded by the policy; when a server goes away, calls wait for the time-out once at
-//! most, and then get [`Away`] at once until it is back (the policy decides whether such calls
-//! pass); after a start, calls wait for the first connection for [`LIMITS_STORE_START_MAX`] at
-//! most. Keys expire by themselves. Does not: speak TLS, support clusters, or restore counts after
-//! a server without persistence has been restarted.
+//! Guarantees: while the servers keep what they acknowledged, no limit is exceeded without leases,
+//! for any number of gateways, and with leases by what the policy allows; a master that dies takes
+//! the calls of its last moments with it. A call waits for the time-out at most; when a server goes
+//! away, the calls under way wait, and later ones get [`Away`] at once until it is back (the policy
+//! decides whether such calls pass); after a start, calls wait for the first connection for
+//! [`LIMITS_STORE_START_MAX`] at most. Keys expire by themselves. Does not: restore counts after a
+//! server without persistence has been restarted.
 //!
-//! One connection carries all decisions, pipelined; a second would only split the pipeline.
+//! One connection to a server carries all decisions, pipelined; a second would only split the
+//! pipeline.
 
+mod cluster;
+mod dial;
 mod items;
 mod lease;
+mod outbox;
+mod script;
+mod sentinel;
+mod servers;
+mod table;
+mod trial;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, FromRedisValue, Script};
-use tokio::sync::{Notify, mpsc};
+use redis::FromRedisValue;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::bucket::{Decision, Quota};
 use super::caps::{Ask, Over, Scope, Want};
 use super::meter::Moment;
-use crate::bounds::{LEASE_LASTS, LIMITS_STORE_START_MAX, SETTLEMENTS_MAX};
+use crate::bounds::{LEASE_LASTS, LIMITS_STORE_START_MAX};
 use crate::clock::{Clock, Nanos};
-use crate::config::policy::RedisOptions;
+use crate::config::policy::{RedisMode, RedisOptions};
 use crate::ids::OrgId;
 use crate::metrics::Metrics;
 use items::{After, Item, Part};
 use lease::{Leases, Look};
+pub use outbox::Outbox;
+use outbox::Settlement;
+use script::Invocation;
+use servers::Servers;
+use table::{Node, Table};
 
-/// How often a server that is away is tried again.
-const RECONNECT_EVERY: Duration = Duration::from_millis(200);
-/// How long the key stays that is written to see whether a server takes writes.
-const TRIAL_LASTS_MS: u64 = 60_000;
-/// How often leases that have run out are given back.
+/// How often leases that have run out are given back, and settlements are tried again.
 const RETURN_EVERY: Duration = Duration::from_millis(250);
-/// Calls settled by one run of the script.
-const SETTLED_AT_ONCE: usize = 64;
 
 /// The store cannot be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,32 +63,13 @@ pub struct Away;
 
 /// The shared store, as the walk sees it.
 pub struct Shared {
-    client: Client,
-    timeout: Duration,
+    servers: Arc<Servers>,
     /// This gateway among the others.
     name: String,
-    /// Absent while the server is away.
-    connection: ArcSwapOption<MultiplexedConnection>,
-    broken: Notify,
-    /// The first connection was there, or was waited for long enough.
-    started: CancellationToken,
-    decide: Script,
-    settle: Script,
-    lease: Script,
     leases: Leases,
     outbox: mpsc::Sender<Settlement>,
     metrics: Arc<Metrics>,
     clock: Clock,
-}
-
-/// Settlements of calls on their way to the store.
-pub struct Outbox(mpsc::Receiver<Settlement>);
-
-struct Settlement {
-    parts: Vec<Part>,
-    used: Option<(u64, u64)>,
-    /// When the call was over.
-    at: Nanos,
 }
 
 /// The request of a call to the store, granted as a whole or not at all.
@@ -147,50 +138,31 @@ impl Drop for Held {
 
 impl Shared {
     /// A store that is not connected yet; [`Shared::run`] does that.
-    ///
-    /// # Errors
-    /// The address is none.
     pub fn new(
         options: &RedisOptions,
         metrics: Arc<Metrics>,
         clock: Clock,
-    ) -> Result<(Arc<Shared>, Outbox), String> {
-        let client = Client::open(options.url.reveal()).map_err(|error| error.to_string())?;
-        let (outbox, receiver) = mpsc::channel(SETTLEMENTS_MAX);
+    ) -> (Arc<Shared>, Outbox) {
+        let (sender, outbox) = Outbox::new();
         let shared = Shared {
-            client,
-            timeout: options.timeout,
+            servers: Arc::new(Servers::new(options.clone(), Arc::clone(&metrics))),
             name: format!("{:016x}", fastrand::u64(..)),
-            connection: ArcSwapOption::empty(),
-            broken: Notify::new(),
-            started: CancellationToken::new(),
-            decide: Script::new(include_str!("decide.lua")),
-            settle: Script::new(include_str!("settle.lua")),
-            lease: Script::new(include_str!("lease.lua")),
             leases: Leases::default(),
-            outbox,
+            outbox: sender,
             metrics,
             clock,
         };
-        Ok((Arc::new(shared), Outbox(receiver)))
+        (Arc::new(shared), outbox)
     }
 
-    /// Whether the server can be asked.
+    /// Whether all servers can be asked.
     pub fn is_up(&self) -> bool {
-        self.connection.load().is_some()
+        self.servers.is_up()
     }
 
-    /// Whether calls are decided: the first connection was there, or was waited for long enough.
+    /// Whether calls are decided: the servers were there, or were waited for long enough.
     pub fn has_started(&self) -> bool {
-        self.started.is_cancelled()
-    }
-
-    /// The connection, which is waited for when the gateway starts.
-    async fn connection(&self) -> Result<Arc<MultiplexedConnection>, Away> {
-        if !self.has_started() {
-            self.started.cancelled().await;
-        }
-        self.connection.load_full().ok_or(Away)
+        self.servers.started.is_cancelled()
     }
 
     /// Asks all of it at once. `call_lasts`: a place in flight frees itself after that, should this
@@ -214,7 +186,7 @@ impl Shared {
         for (wants, ask) in groups {
             wants.iter().for_each(|want| items::items(want, *ask, at, lasts_ms, &mut list));
         }
-        let mut invocation = self.decide.prepare_invoke();
+        let mut invocation = self.servers.scripts.decide.prepare();
         list.iter().for_each(|item| item.write(&call, &mut invocation));
         // Only places can be freed without knowing whether they were taken.
         let places = list.iter().filter_map(|item| item.place(&call)).collect();
@@ -264,7 +236,7 @@ impl Shared {
             return alone().await;
         }
         let now = Nanos(at.now_ns);
-        let unspent = match self.leases.take(org, now, self.timeout) {
+        let unspent = match self.leases.take(org, now, self.servers.options.timeout) {
             Look::Pass(decision) => {
                 self.metrics.limits_decisions.with_label_values(&["leased"]).inc();
                 return Ok(decision);
@@ -295,10 +267,10 @@ impl Shared {
         unspent: u32,
     ) -> Result<[i64; 4], Away> {
         let [bucket, window] = items::request_keys(org);
-        let mut invocation = self.lease.prepare_invoke();
+        let mut invocation = self.servers.scripts.lease.prepare();
         invocation
-            .key(bucket)
-            .key(window)
+            .key(&bucket)
+            .key(&window)
             .arg(quota.requests_per_minute())
             .arg(quota.burst())
             .arg(wanted);
@@ -307,40 +279,13 @@ impl Shared {
         self.run_script(&invocation).await
     }
 
-    async fn run_script<T: FromRedisValue>(
-        &self,
-        script: &redis::ScriptInvocation<'_>,
-    ) -> Result<T, Away> {
-        let connection = self.connection().await?;
-        let mut pipe = MultiplexedConnection::clone(&connection);
-        match tokio::time::timeout(self.timeout, script.invoke_async::<T>(&mut pipe)).await {
-            Ok(Ok(numbers)) => {
-                self.metrics.limits_decisions.with_label_values(&["shared"]).inc();
-                Ok(numbers)
-            }
-            Ok(Err(error)) => {
-                self.broke(&connection, &error.to_string());
-                Err(Away)
-            }
-            Err(_) => {
-                self.broke(&connection, "no answer within the time-out");
-                Err(Away)
-            }
+    async fn run_script<T: FromRedisValue>(&self, script: &Invocation<'_>) -> Result<T, Away> {
+        if !self.has_started() {
+            self.servers.started.cancelled().await;
         }
-    }
-
-    /// A request failed: the store is not asked again until `run` has seen an answer of the server.
-    fn broke(&self, connection: &Arc<MultiplexedConnection>, reason: &str) {
-        let current = self.connection.load();
-        if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, connection)) {
-            drop(self.connection.compare_and_swap(&*current, None));
-            self.metrics.limits_store_up.set(0);
-            tracing::warn!(
-                reason,
-                "the limits store is unavailable; limits.fail of the policy applies"
-            );
-            self.broken.notify_one();
-        }
+        let numbers = self.servers.run(script).await.map_err(|_| Away)?;
+        self.metrics.limits_decisions.with_label_values(&["shared"]).inc();
+        Ok(numbers)
     }
 
     /// Connects, reconnects, settles calls and gives back leases, until `stop`. Settlements that
@@ -355,140 +300,69 @@ impl Shared {
                     "the limits store was not reached at the start; limits.fail of the policy \
                         applies"
                 );
-                self.started.cancel();
+                self.servers.started.cancel();
             }
             std::future::pending::<()>().await;
         };
+        // Dropping it ends the connections.
+        let mut keepers = JoinSet::new();
         tokio::select! {
             () = waiting => {}
-            () = self.serve(outbox, stop) => {}
+            () = self.follow(&mut keepers) => {}
+            () = self.work(outbox, stop) => {}
         }
     }
 
-    async fn serve(&self, mut outbox: Outbox, stop: CancellationToken) {
-        let mut told = false;
-        loop {
-            match self.connect().await {
-                Ok(()) => {
-                    told = false;
-                    self.work(&mut outbox.0, &stop).await;
-                }
-                Err(reason) if !told => {
-                    told = true;
-                    if self.has_started() {
-                        tracing::warn!(
-                            reason,
-                            "the limits store cannot be reached; limits.fail of the policy applies"
-                        );
-                    } else {
-                        tracing::warn!(
-                            reason,
-                            "the limits store cannot be reached; calls wait for it"
-                        );
-                    }
-                }
-                Err(_) => {}
+    /// Keeps to the servers that count; never returns.
+    async fn follow(&self, keepers: &mut JoinSet<()>) {
+        let servers = &self.servers;
+        match servers.options.mode {
+            RedisMode::Single => {
+                let node = servers.options.contacts.first().cloned().map(Node::new);
+                servers.replace(Table::of_one(node), keepers);
             }
+            RedisMode::Cluster => cluster::follow(servers, keepers).await,
+            RedisMode::Sentinel => sentinel::follow(servers, keepers).await,
+        }
+        std::future::pending::<()>().await;
+    }
+
+    /// Settles calls and gives back leases.
+    async fn work(&self, mut outbox: Outbox, stop: CancellationToken) {
+        let (servers, metrics) = (&self.servers, &self.metrics);
+        let mut tick = tokio::time::interval(RETURN_EVERY);
+        loop {
             tokio::select! {
                 () = stop.cancelled() => break,
-                () = tokio::time::sleep(RECONNECT_EVERY) => {}
+                Some(first) = outbox.queue.recv(), if outbox.has_room() => {
+                    outbox.settle(first, servers, metrics).await;
+                }
+                _ = tick.tick() => {
+                    outbox.retry(servers, metrics).await;
+                    self.give_back_leases().await;
+                }
             }
         }
         // The last calls end as the gateway does.
-        while let Ok(settlement) = outbox.0.try_recv() {
-            if self.settle_all(vec![settlement], &mut outbox.0).await.is_err() {
-                break;
-            }
+        while let Ok(settlement) = outbox.queue.try_recv() {
+            outbox.settle(settlement, servers, metrics).await;
         }
-    }
-
-    async fn connect(&self) -> Result<(), String> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.timeout))
-            .set_response_timeout(Some(self.timeout));
-        let connecting = async {
-            let mut connection =
-                self.client.get_multiplexed_async_connection_with_config(&config).await?;
-            // A server that takes connections but is full, or a read-only replica, cannot count. So
-            // it is a write that is tried, and one that takes memory, as a decision does.
-            let mut trial = redis::cmd("SET");
-            trial.arg("tollgate:{}:trial").arg(&self.name).arg("PX").arg(TRIAL_LASTS_MS);
-            trial.query_async::<()>(&mut connection).await?;
-            Ok::<_, redis::RedisError>(connection)
-        };
-        // Connecting, greeting and the trial have a time-out each; a name that is not resolved has
-        // none.
-        let connection = tokio::time::timeout(self.timeout.saturating_mul(4), connecting).await;
-        let connection =
-            connection.map_err(|_| "no answer".to_owned())?.map_err(|error| error.to_string())?;
-        self.connection.store(Some(Arc::new(connection)));
-        self.metrics.limits_store_up.set(1);
-        self.started.cancel();
-        tracing::info!("the limits store is connected");
-        Ok(())
-    }
-
-    /// While the connection holds.
-    async fn work(&self, outbox: &mut mpsc::Receiver<Settlement>, stop: &CancellationToken) {
-        let mut tick = tokio::time::interval(RETURN_EVERY);
-        while self.is_up() {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = self.broken.notified() => {}
-                // Failures are counted at their source.
-                Some(first) = outbox.recv() => { let _ = self.settle_all(vec![first], outbox).await; }
-                _ = tick.tick() => self.give_back_leases().await,
-            }
-        }
-    }
-
-    /// Settles these calls and others that wait, at most [`SETTLED_AT_ONCE`]. Sent once: a second
-    /// time could free twice.
-    async fn settle_all(
-        &self,
-        mut batch: Vec<Settlement>,
-        outbox: &mut mpsc::Receiver<Settlement>,
-    ) -> Result<(), Away> {
-        while batch.len() < SETTLED_AT_ONCE
-            && let Ok(next) = outbox.try_recv()
-        {
-            batch.push(next);
-        }
-        let mut invocation = self.settle.prepare_invoke();
-        let mut changes = 0;
-        for settlement in &batch {
-            for part in &settlement.parts {
-                changes += usize::from(part.write(settlement.used, settlement.at, &mut invocation));
-            }
-        }
-        if changes == 0 {
-            return Ok(());
-        }
-        self.run_settle(&invocation).await
-    }
-
-    async fn run_settle(&self, script: &redis::ScriptInvocation<'_>) -> Result<(), Away> {
-        let connection = self.connection.load_full().ok_or(Away)?;
-        let mut pipe = MultiplexedConnection::clone(&connection);
-        match tokio::time::timeout(self.timeout, script.invoke_async::<i64>(&mut pipe)).await {
-            Ok(Ok(_)) => return Ok(()),
-            Ok(Err(error)) => self.broke(&connection, &error.to_string()),
-            Err(_) => self.broke(&connection, "no answer within the time-out"),
-        }
-        self.metrics.bound("limits_settlements");
-        Err(Away)
+        outbox.retry(servers, metrics).await;
     }
 
     /// Gives the rest of expired leases back to their buckets.
     async fn give_back_leases(&self) {
         let ended = self.leases.ended(self.clock.now());
-        for some in ended.chunks(SETTLED_AT_ONCE) {
-            let mut invocation = self.settle.prepare_invoke();
-            for (org, left, per_minute) in some {
-                let [bucket, _] = items::request_keys(org);
-                invocation.key(bucket).arg("b").arg(*per_minute).arg(-i64::from(*left));
-            }
-            let _ = self.run_settle(&invocation).await;
+        let key = |org: &OrgId| {
+            let [bucket, _] = items::request_keys(org);
+            bucket
+        };
+        let ended: Vec<(String, u32, u32)> = ended
+            .into_iter()
+            .map(|(org, left, per_minute)| (key(&org), left, per_minute))
+            .collect();
+        for some in ended.chunks(outbox::SETTLED_AT_ONCE) {
+            outbox::give_back(some, &self.servers, &self.metrics).await;
         }
     }
 }

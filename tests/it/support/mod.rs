@@ -15,6 +15,7 @@ mod jwt;
 pub mod load;
 mod provider;
 mod redis;
+pub mod redis_set;
 pub mod secure;
 pub mod server;
 pub mod step;
