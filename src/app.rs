@@ -91,7 +91,7 @@ pub async fn start(loaded: Loaded) -> Result<App, Failure> {
     let placeholders = PlaceholderKeys::open(&settings)
         .map_err(|error| Failure::User(format!("placeholder_key: {error:#}")))?;
     let shared = shared_limits(&settings, &metrics, clock);
-    let upstream = Upstream::new(policy.timeouts.connect, Arc::clone(&metrics), clock);
+    let upstream = Upstream::new(Arc::clone(&metrics), clock);
     let (bounds, places) =
         (settings.options.bounds, server::descriptors::places(settings.options.bounds.connections));
     let tenants = Tenants::new(places.served, bounds.calls_in_flight, bounds.held_bytes, &metrics);

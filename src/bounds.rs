@@ -128,6 +128,8 @@ pub const PROVIDERS_MAX: usize = 1_024;
 /// How long calls after a start wait for the first connection to a shared limits store. Then the
 /// policy's `limits.fail` holds.
 pub const LIMITS_STORE_START_MAX: Duration = Duration::from_secs(10);
+/// Secrets of `auth.jwt.secrets`: a forged token costs a signature check with each.
+pub const JWT_SECRETS_MAX: usize = 8;
 /// Verified tokens that are remembered, so that one that comes again costs no signature check.
 /// Above it the ones not used for longest go first.
 pub const VERIFIED_TOKENS_MAX: usize = 65_536;
@@ -238,9 +240,13 @@ pub const ATTEMPTS_DETAIL_BYTES_MAX: usize = 1 << 10;
 /// strangers each; some 300 bytes each. Above it idle ones are forgotten, and newcomers have none:
 /// their failures hold nobody off.
 pub const PARTIES_MAX: usize = 4_096;
-/// Pools for different connect timeouts. Above it the oldest is let go; its calls end, its idle
-/// connections close.
-pub const POOLS_MAX: usize = 8;
+/// Pools of connections: one for each proxy, set of TLS files and connect timeout. Above it the
+/// oldest is let go; its calls end, its idle connections close.
+pub const POOLS_MAX: usize = 256;
+/// The head of a proxy's answer to `CONNECT`, in bytes. A longer one counts as a failure.
+pub const PROXY_HEAD_BYTES_MAX: usize = 16 << 10;
+/// A file with certificates or a private key, in bytes. A larger one is refused.
+pub const PEM_FILE_BYTES_MAX: u64 = 4 << 20;
 /// Largest `retry.replay_bytes`.
 pub const REPLAY_BYTES_MAX: usize = 256 << 20;
 /// Idle pooled connections to one provider.
@@ -398,6 +404,8 @@ pub const ADMIN_WAIT_MAX: Duration = Duration::from_secs(3);
 
 /// One configuration file, in bytes. A larger one is refused.
 pub const CONFIG_FILE_BYTES_MAX: u64 = 4 << 20;
+/// A file with a secret, in bytes. A larger one is refused.
+pub const SECRET_FILE_BYTES_MAX: u64 = 64 << 10;
 
 // ---- commands -----------------------------------------------------------------------------------
 

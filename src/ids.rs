@@ -6,6 +6,8 @@
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
+pub use crate::secrets::{Secret, SecretBytes};
+
 /// The organisation of calls that show no credential.
 const ANONYMOUS: &str = "anonymous";
 /// How organisations of providers' own keys begin.
@@ -98,60 +100,6 @@ impl RequestId {
     }
 }
 
-/// Text that must never be printed: a key, a password. `Debug` and `Display` hide it.
-#[derive(Clone, PartialEq, Eq, Default)]
-pub struct Secret(Arc<str>);
-
-impl Secret {
-    /// Wraps a secret.
-    pub fn new(text: &str) -> Secret {
-        Secret(Arc::from(text))
-    }
-
-    /// The secret itself. Call it only where it is used.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-
-    /// Whether nothing is set.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.is_empty() { "(none)" } else { "(secret)" })
-    }
-}
-
-/// Bytes that must never be printed: the key of a signature. `Debug` hides them.
-#[derive(Clone, PartialEq, Eq, Default)]
-pub struct SecretBytes(Arc<[u8]>);
-
-impl SecretBytes {
-    /// Wraps a secret.
-    pub fn new(bytes: &[u8]) -> SecretBytes {
-        SecretBytes(Arc::from(bytes))
-    }
-
-    /// The secret itself. Call it only where it is used.
-    pub fn reveal(&self) -> &[u8] {
-        &self.0
-    }
-
-    /// Whether nothing is set.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-impl fmt::Debug for SecretBytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.is_empty() { "(none)" } else { "(secret)" })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -205,10 +153,5 @@ mod tests {
             assert!(RequestId::from_client(bad).is_none());
         }
         assert!(RequestId::from_client(RequestId::random().as_str().as_bytes()).is_some());
-    }
-
-    #[test]
-    fn secrets_are_not_printed() {
-        assert_eq!(format!("{:?}", Secret::new("sk-1")), "(secret)");
     }
 }

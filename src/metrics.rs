@@ -92,7 +92,8 @@ series! {
         "Open connections on the applications' side."
     );
     /// `provider`, `outcome` (`ok`, `status_4xx`, `status_5xx`, `connect`, `reset`, `timeout`,
-    /// `protocol`).
+    /// `protocol`, `tls`, `proxy_connect`, `proxy_auth`, `proxy_refused`, `proxy_timeout`,
+    /// `proxy_closed`).
     upstream_attempts: IntCounterVec = counters(
         "tollgate_upstream_attempts_total",
         "Sends to a provider.",
@@ -205,6 +206,12 @@ series! {
         "Syncs of the write-ahead log (ailog.durability: power)."
     );
     /// 1 if the last reload of the policy succeeded.
+    files_refused: IntGauge = int(
+        "tollgate_files_refused",
+        "Files of secrets and certificates whose present content cannot be used; the content before \
+         it is in force."
+    );
+    /// 1 or 0.
     config_last_reload_successful: IntGauge = int(
         "tollgate_config_last_reload_successful",
         "1 if the last policy edit was accepted, 0 if it was refused."

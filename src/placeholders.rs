@@ -13,12 +13,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
+use arc_swap::{ArcSwap, Guard};
 use aws_lc_rs::{hkdf, hmac, rand};
 
 use crate::bounds::PLACEHOLDER_KEY_BYTES_MIN;
-use crate::config::policy::{KeySource, Settings};
-use crate::ids::OrgId;
+use crate::config::policy::Settings;
+use crate::ids::{OrgId, SecretBytes};
 use crate::redact::PlaceholderKey;
 
 /// The secret that is kept where none is configured, in `data_dir`.
@@ -28,7 +29,18 @@ const SALT: &[u8] = b"tollgate placeholder v1";
 
 /// Makes the keys of organisations.
 #[derive(Debug)]
-pub struct PlaceholderKeys(hkdf::Prk);
+pub struct PlaceholderKeys {
+    secret: SecretBytes,
+    derived: ArcSwap<Derived>,
+}
+
+/// The root of all keys.
+#[derive(Debug)]
+struct Derived {
+    root: hkdf::Prk,
+    /// That of the secret it follows from.
+    generation: u64,
+}
 
 /// The key of one organisation.
 #[derive(Debug)]
@@ -40,22 +52,10 @@ impl PlaceholderKeys {
     /// # Errors
     /// The secret cannot be read, or a new one not be written.
     pub fn open(settings: &Settings) -> anyhow::Result<PlaceholderKeys> {
-        let secret = match &settings.placeholder_key {
-            Some(KeySource::Text(secret)) => secret.reveal().as_bytes().to_vec(),
-            Some(KeySource::File(path)) => {
-                let secret = fs::read(path).with_context(|| path.display().to_string())?;
-                let secret = secret.trim_ascii_end().to_vec();
-                let bytes = secret.len();
-                ensure!(
-                    bytes >= PLACEHOLDER_KEY_BYTES_MIN,
-                    "{}: {bytes} bytes; at least {PLACEHOLDER_KEY_BYTES_MIN} are needed",
-                    path.display()
-                );
-                secret
-            }
-            None => own(&settings.options.data_dir)?,
-        };
-        Ok(PlaceholderKeys::of_secret(&secret))
+        Ok(PlaceholderKeys::of_secret(match &settings.placeholder_key {
+            Some(secret) => secret.clone(),
+            None => SecretBytes::new(&own(&settings.options.data_dir)?),
+        }))
     }
 
     /// The same for looking on: nothing is made, so there may be no secret.
@@ -70,16 +70,36 @@ impl PlaceholderKeys {
         PlaceholderKeys::open(settings).map(Some)
     }
 
-    fn of_secret(secret: &[u8]) -> PlaceholderKeys {
-        PlaceholderKeys(hkdf::Salt::new(hkdf::HKDF_SHA256, SALT).extract(secret))
+    fn of_secret(secret: SecretBytes) -> PlaceholderKeys {
+        let derived = ArcSwap::from_pointee(Derived::of(&secret));
+        PlaceholderKeys { secret, derived }
+    }
+
+    /// The root of the keys, which follows from the secret as it is now.
+    fn derived(&self) -> Guard<Arc<Derived>> {
+        let derived = self.derived.load();
+        if derived.generation == self.secret.generation() {
+            return derived;
+        }
+        self.derived.store(Arc::new(Derived::of(&self.secret)));
+        self.derived.load()
     }
 
     /// The key of an organisation.
     pub fn of(&self, org: &OrgId) -> Option<Arc<dyn PlaceholderKey>> {
         let mut key = [0; 32];
         let info = [b"org\0", org.as_str().as_bytes()];
-        self.0.expand(&info, hkdf::HKDF_SHA256).ok()?.fill(&mut key).ok()?;
+        self.derived().root.expand(&info, hkdf::HKDF_SHA256).ok()?.fill(&mut key).ok()?;
         Some(Arc::new(OrgKey(hmac::Key::new(hmac::HMAC_SHA256, &key))))
+    }
+}
+
+impl Derived {
+    fn of(secret: &SecretBytes) -> Derived {
+        // Before the secret: one that changes in between is taken once more.
+        let generation = secret.generation();
+        let root = hkdf::Salt::new(hkdf::HKDF_SHA256, SALT).extract(&secret.reveal());
+        Derived { root, generation }
     }
 }
 
@@ -130,7 +150,7 @@ mod tests {
 
     fn digest(secret: &[u8], org: &str, kind: &str, value: &str) -> [u8; 32] {
         let org = OrgId::new(org).expect("an organisation");
-        let keys = PlaceholderKeys::of_secret(secret);
+        let keys = PlaceholderKeys::of_secret(SecretBytes::new(secret));
         keys.of(&org).expect("a key").digest(kind, value.as_bytes())
     }
 

@@ -14,8 +14,8 @@ use std::path::Path;
 
 /// Everyone may import these.
 const LEAVES: &[&str] = &[
-    "bounds", "clock", "code", "digest", "failure", "glob", "ids", "lock", "metrics", "money",
-    "priority", "share", "visible",
+    "bounds", "clock", "code", "digest", "failure", "glob", "ids", "live", "lock", "metrics",
+    "money", "priority", "secrets", "share", "visible",
 ];
 
 /// What a file may do besides computing.
@@ -42,6 +42,7 @@ const OPTION_TYPES: &[&str] = &[
     "route",
     "upstream/retry",
     "upstream/breaker",
+    "egress",
 ];
 
 /// The same without `route`, which works with the policy, and with the structs that the sections
@@ -57,6 +58,7 @@ const POLICY_TYPES: &[&str] = &[
     "limit/caps",
     "upstream/retry",
     "upstream/breaker",
+    "egress",
 ];
 
 /// Room (or file of a room), what it may do, and what it may import besides the leaves and its own
@@ -72,12 +74,14 @@ const ROOMS: &[(&str, May, &[&str])] = &[
     ("failure", Nothing, &[]),
     ("glob", Nothing, &[]),
     ("ids", Nothing, &[]),
+    ("live", Io, &[]),
     ("lock", Nothing, &[]),
     ("metrics", Nothing, &[]),
     // `/proc` of the process itself.
     ("metrics/process", Io, &[]),
     ("money", Nothing, &[]),
     ("priority", Io, &[]),
+    ("secrets", Nothing, &[]),
     ("share", Nothing, &[]),
     ("visible", Nothing, &[]),
     // Level 1: pure.
@@ -96,10 +100,16 @@ const ROOMS: &[(&str, May, &[&str])] = &[
     ("limit/caps", Nothing, &["limit/bucket"]),
     ("limit/meter", Nothing, &["limit/bucket", "limit/calendar", "limit/caps"]),
     ("route", Nothing, &["redact", "wire", "config/policy"]),
-    ("upstream/retry", Nothing, &["upstream/budget"]),
+    ("egress/alert", Nothing, &[]),
+    ("egress/fault", Nothing, &[]),
+    ("egress/issuer", Nothing, &[]),
+    ("egress/rules", Nothing, &[]),
+    ("upstream/retry", Nothing, &["egress/fault", "upstream/budget"]),
     ("upstream/budget", Nothing, &[]),
     ("upstream/breaker", Nothing, &[]),
     ("upstream/parties", Nothing, &["upstream/breaker", "upstream/budget", "upstream/retry"]),
+    // The way out, for every room that connects.
+    ("egress", Io, &[]),
     // Level 2: data, with the option types of level 1.
     ("config", Io, OPTION_TYPES),
     ("config/reader", Nothing, &[]),
@@ -112,7 +122,7 @@ const ROOMS: &[(&str, May, &[&str])] = &[
     // Level 3: rooms with I/O of their own. Never a sibling.
     ("auth", Io, &["config"]),
     ("limit", Io, &["config"]),
-    ("upstream", Io, &["config", "redact", "route", "wire"]),
+    ("upstream", Io, &["config", "egress", "redact", "route", "wire"]),
     ("ailog", Io, &["config", "redact", "wire"]),
     ("report", Io, &["ailog", "config", "cost", "wire"]),
     ("objects", Io, &[]),
@@ -130,6 +140,7 @@ const ROOMS: &[(&str, May, &[&str])] = &[
             "auth",
             "config",
             "cost",
+            "egress",
             "intent/flights",
             "intent/results",
             "limit",

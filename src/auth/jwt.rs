@@ -23,7 +23,7 @@ use super::signature::hmac_key;
 use super::{Caller, json};
 use crate::bounds::BEARER_BYTES_MAX;
 use crate::config::policy::{Accept, Algorithm, JwtPolicy};
-use crate::ids::OrgId;
+use crate::ids::{OrgId, SecretBytes};
 
 /// A key id is a name to look up, not a document.
 const KID_BYTES_MAX: usize = 256;
@@ -218,13 +218,17 @@ fn check_signature(
     message: &[u8],
     signature: &[u8],
 ) -> Result<(), Reason> {
-    let secret = policy.options.secret.reveal();
-    if let Some(key) = hmac_key(head.algorithm, secret) {
-        // Only the configured secret; a key set is public and can never hold one.
-        if secret.is_empty() {
-            return Err(Reason::Algorithm);
-        }
-        return hmac::verify(&key, message, signature).map_err(|_| Reason::Signature);
+    if head.algorithm.is_hs() {
+        // Only the configured secrets; a key set is public and can never hold one.
+        let verifies = |secret: &SecretBytes| {
+            let key = hmac_key(head.algorithm, &secret.reveal());
+            key.is_some_and(|key| hmac::verify(&key, message, signature).is_ok())
+        };
+        return match policy.secrets.as_slice() {
+            [] => Err(Reason::Algorithm),
+            secrets if secrets.iter().any(verifies) => Ok(()),
+            _ => Err(Reason::Signature),
+        };
     }
     let Some(keys) = keys else { return Err(Reason::Algorithm) };
     if keys.is_empty() {

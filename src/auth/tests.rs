@@ -28,7 +28,7 @@ use crate::config::policy::{
     Accept, Algorithm, AuthOptions, AuthPolicy, GatewayKey, JwksSource, JwtPolicy,
 };
 use crate::config::sections::RawKey;
-use crate::ids::SecretBytes;
+use crate::ids::{Secret, SecretBytes};
 
 const NOW_S: i64 = 1_800_000_000;
 const NOW_MS: i64 = NOW_S * 1000;
@@ -130,7 +130,7 @@ fn ask(policy: &AuthPolicy, list: &[(&str, &str)], require_jwt: bool) -> Result<
 fn line(result: Result<Caller, AuthError>) -> String {
     match result {
         Ok(c) => {
-            let key = c.upstream_key.as_ref().map_or("-", |k| k.reveal());
+            let key = c.upstream_key.as_ref().map_or("-".to_owned(), |k| k.reveal().to_owned());
             format!("{} {:?} {} {key}", c.org, c.via, if c.name.is_empty() { "-" } else { &c.name })
         }
         Err(error) => error.code().as_str().to_owned(),
@@ -385,7 +385,7 @@ fn provider_keys_pass_through() {
         "pplx-1:2",
     ] {
         let found = check_token(&policy, key).expect("a provider's key");
-        assert_eq!(found.upstream_key.as_ref().map(|key| key.reveal()), Some(key));
+        assert_eq!(found.upstream_key, Some(Secret::new(key)));
     }
 }
 
@@ -1098,8 +1098,8 @@ fn what_was_verified_is_judged_again_by_time_and_policy() {
     // Another secret: another fingerprint, and tokens verified under the old one are no longer
     // valid.
     let mut changed = jwt_policy();
-    (changed.options.secret, changed.fingerprint) =
-        (SecretBytes::new(b"another secret, and long enough"), [2; 32]);
+    (changed.secrets, changed.fingerprint) =
+        (vec![SecretBytes::new(b"another secret, and long enough")], [2; 32]);
     assert!(ask(&jwt_only(changed), NOW_S).is_err());
     // No longer accepted at all.
     let keys_only =

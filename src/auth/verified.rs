@@ -22,11 +22,14 @@ const SHARDS: usize = 16;
 /// The key of a verified token.
 pub type Digest = [u8; 32];
 
-/// The digest of a token under the rules and the key set that judge it: another rule or key,
-/// another digest.
+/// The digest of a token under the rules, the secrets and the key set that judge it: another rule
+/// or key, another digest.
 pub fn digest(policy: &JwtPolicy, key_set: Option<&Digest>, token: &str) -> Digest {
     let mut context = Context::new(&SHA256);
     context.update(&policy.fingerprint);
+    for secret in &policy.secrets {
+        context.update(&secret.generation().to_le_bytes());
+    }
     context.update(key_set.unwrap_or(&[0; 32]));
     context.update(token.as_bytes());
     let mut out = [0; 32];

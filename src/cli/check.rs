@@ -97,7 +97,7 @@ fn unusable_data_dir(data_dir: &Path) -> Option<String> {
 
 /// One line for each thing that is allowed and an operator should know.
 fn warned(loaded: &Loaded) -> String {
-    let mut warnings = config::warnings(&loaded.settings, &loaded.policy);
+    let mut warnings = config::warnings(&loaded.settings, &loaded.policy, &loaded.origin.live);
     warnings.extend(config::without_policy(&loaded.origin.source));
     warnings.iter().map(|text| format!("\nwarning: {text}")).collect()
 }

@@ -61,7 +61,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         ));
     }
     let signed = loaded.policy.auth.jwt.as_ref().and_then(|jwt| {
-        let algorithm = jwt.hs_algorithm().filter(|_| !jwt.options.secret.is_empty())?;
+        let algorithm = jwt.hs_algorithm()?;
         sign(jwt, algorithm, &org, args.sub.as_deref(), args.ttl, clock::wall_ms() / 1000)
     });
     let Some(token) = signed else {
@@ -102,7 +102,8 @@ pub(crate) fn sign(
     let part = |json: String| URL_SAFE_NO_PAD.encode(json);
     let message =
         format!("{}.{}", part(header.to_string()), part(Json::Object(claims).to_string()));
-    let tag = hmac::sign(&hmac_key(algorithm, jwt.options.secret.reveal())?, message.as_bytes());
+    let secret = jwt.secrets.first()?.reveal();
+    let tag = hmac::sign(&hmac_key(algorithm, &secret)?, message.as_bytes());
     Some(format!("{message}.{}", URL_SAFE_NO_PAD.encode(tag)))
 }
 
@@ -144,6 +145,7 @@ mod tests {
                 me, audience: you",
             "secret: 0123456789abcdef, org_claim: app.org, user_claim: app.user.name",
             "secret: {base64: AP+AIAEC/w==}",
+            "secrets: [0123456789abcdef, fedcba9876543210]",
         ] {
             let dir = tempfile::TempDir::new().expect("folder");
             let file = dir.path().join("p.yaml");

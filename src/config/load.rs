@@ -26,6 +26,7 @@ use super::uses::Uses;
 use super::words::{Stamp, WordFiles};
 use crate::bounds::CONFIG_FILE_BYTES_MAX;
 use crate::digest::{hex, sha256};
+use crate::live::LiveFiles;
 
 /// Files of one configuration.
 const FILES_MAX: usize = 256;
@@ -70,6 +71,8 @@ pub(crate) struct Origin {
     pub(crate) settings: Arc<Settings>,
     pub(crate) shown: Arc<Json>,
     pub(crate) snapshot: Snapshot,
+    /// Its files of secrets and certificates.
+    pub(crate) live: LiveFiles,
 }
 
 impl Origin {
@@ -196,6 +199,16 @@ impl Source {
         self.load_in(now_ms, Purpose::Serve, Problems::default())
     }
 
+    /// As [`Source::load`], once more: files of secrets and certificates that are in use are known.
+    ///
+    /// # Errors
+    /// Every problem of every file.
+    pub(crate) fn load_again(&self, now_ms: i64, live: &LiveFiles) -> Result<Loaded, Problems> {
+        let mut problems = Problems::default();
+        problems.live = live.clone();
+        self.load_in(now_ms, Purpose::Serve, problems)
+    }
+
     /// As [`Source::load`], for any purpose and with the environment of `problems`.
     pub(crate) fn load_in(
         &self,
@@ -233,6 +246,7 @@ impl Source {
         mut problems: Problems,
         wanted: &dyn Fn(&str) -> bool,
     ) -> Result<Loaded, Problems> {
+        problems.folders = self.folders();
         let files = self.read(&mut problems);
         let joined = join(&files, wanted, &mut problems);
         let mut gateway_says = String::new();
@@ -269,6 +283,7 @@ impl Source {
                     source: self.clone(),
                     settings: Arc::new(settings.clone()),
                     shown: Arc::new(shown),
+                    live: problems.live,
                     snapshot: Snapshot {
                         sections: joined.sections,
                         gateway: hex(&sha256(gateway_says.as_bytes())),

@@ -19,10 +19,11 @@ use tollgate_wire::translate::model::Overrides;
 pub use super::reader::shape::ByOrg;
 pub use super::sections::{
     Accept, AiLogPolicy, Algorithm, AuthOptions, ClickHouseOptions, Durability, Fail, Features,
-    GatewayOptions, IntentOptions, JwtOptions, KeyOptions, KeySource, LimitOptions, LogFormat,
-    LogOptions, ProviderOptions, RedisMode, RoutingOptions, StoredObjects, Timeouts, Tls,
+    GatewayOptions, IntentOptions, JwtOptions, KeyOptions, LimitOptions, LogFormat, LogOptions,
+    ProviderOptions, RedisMode, RoutingOptions, StoredObjects, Timeouts, Tls,
 };
 use crate::cost::PriceList;
+use crate::egress::Egress;
 use crate::glob::Glob;
 use crate::ids::{Secret, SecretBytes};
 use crate::intent::prompt::Question;
@@ -46,7 +47,7 @@ pub struct Settings {
     /// The store of the limits' counters.
     pub limits_store: LimitsStore,
     /// The secret of stable placeholders; without one, `data_dir` keeps a random one.
-    pub placeholder_key: Option<KeySource>,
+    pub placeholder_key: Option<SecretBytes>,
     pub options: GatewayOptions,
 }
 
@@ -125,6 +126,8 @@ pub struct Policy {
     pub version: Arc<str>,
     /// Milliseconds since 1970 when it was loaded.
     pub loaded_at_ms: i64,
+    /// How everything but providers is reached.
+    pub egress: Arc<Egress>,
     pub auth: AuthPolicy,
     /// All providers, in the order of their names' first mention.
     pub providers: Vec<Arc<Provider>>,
@@ -202,9 +205,12 @@ pub struct JwtPolicy {
     pub user_claim: Vec<String>,
     /// Paths of names to the values of tags.
     pub tag_claims: Vec<Vec<String>>,
+    /// Those of the HS algorithms: all of them verify, the first signs. None is empty.
+    pub secrets: Vec<SecretBytes>,
     /// Its `algorithms` are not empty.
     pub options: JwtOptions,
-    /// SHA-256 over all of the above: a JWT that was verified under other rules is verified anew.
+    /// SHA-256 over all of the above, but for secrets in files: a JWT that was verified under other
+    /// rules is verified anew.
     pub fingerprint: [u8; 32],
 }
 
@@ -222,7 +228,8 @@ impl JwtPolicy {
             org_claim: vec!["org_id".to_owned()],
             user_claim: vec!["sub".to_owned()],
             tag_claims: Vec::new(),
-            options: JwtOptions::of_secret(secret),
+            secrets: vec![secret],
+            options: JwtOptions::hs256(),
             fingerprint,
         }
     }
@@ -290,6 +297,8 @@ pub struct Provider {
     pub base_url: Uri,
     /// Request headers that are forwarded besides the common ones.
     pub forward_headers: Vec<HeaderName>,
+    /// How it is reached.
+    pub egress: Arc<Egress>,
     pub options: ProviderOptions,
 }
 

@@ -37,7 +37,7 @@ impl Uses {
             Uses::Everything => &[],
             Uses::AdminSide => &["admin_listen"],
             Uses::JwtSecret => &["auth.jwt"],
-            Uses::Redaction => &["redaction"],
+            Uses::Redaction => &["redaction", "placeholder_key"],
             Uses::Prices => &["prices"],
             Uses::Log => &["store", "data_dir", "clickhouse"],
             Uses::LogAndPrices => &["store", "data_dir", "clickhouse", "prices"],

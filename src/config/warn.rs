@@ -2,7 +2,7 @@
 //! be guessed, text in clear.
 //!
 //! One list for `tollgate check`, the start, a reload and the operators' side. Pure but for
-//! [`warnings`], which looks at the mode of the data folder. Does not: refuse anything; what cannot
+//! [`warnings`], which looks at the modes of the data folder and of files with secrets. Does not: refuse anything; what cannot
 //! be meant is a problem (see `check`).
 
 use std::net::{IpAddr, SocketAddr};
@@ -17,6 +17,7 @@ use super::policy::{
     Accept, Algorithm, AuthPolicy, JwksSource, JwtPolicy, Policy, Provider, Settings, StoreKind,
 };
 use crate::glob::Glob;
+use crate::live::LiveFiles;
 use crate::visible::visible;
 
 /// One `key: what it means and what to do`.
@@ -25,8 +26,9 @@ fn warning(list: &mut Vec<String>, key: &str, text: &str) {
 }
 
 /// Every warning about what is configured.
-pub(crate) fn warnings(settings: &Settings, policy: &Policy) -> Vec<String> {
+pub(crate) fn warnings(settings: &Settings, policy: &Policy, live: &LiveFiles) -> Vec<String> {
     let mut list = of(settings, policy);
+    list.extend(live.warnings().iter().map(|text| visible(text).into_owned()));
     if let Some(mode) = open_mode(&settings.options.data_dir) {
         let folder = settings.options.data_dir.display();
         let text = format!(
@@ -90,8 +92,13 @@ fn of(settings: &Settings, policy: &Policy) -> Vec<String> {
         );
     }
     redaction(policy, &mut list);
+    let env: Vec<&str> = policy.egress.proxies().no_proxy().without_effect().collect();
+    no_proxy("NO_PROXY", &env, &mut list);
     for provider in &policy.providers {
         self::provider(provider, &policy.auth, &mut list);
+        let own = provider.egress.proxies().no_proxy().without_effect();
+        let own: Vec<&str> = own.filter(|entry| !env.contains(entry)).collect();
+        no_proxy(&format!("providers.{}.no_proxy", provider.name), &own, &mut list);
     }
     globs(policy, &mut list);
     list
@@ -139,22 +146,22 @@ fn ways_in(listen: SocketAddr, auth: &AuthPolicy, list: &mut Vec<String>) {
 
 fn tokens(jwt: &JwtPolicy, list: &mut Vec<String>) {
     let needed = jwt.options.algorithms.iter().filter_map(|algorithm| hash_bytes(*algorithm)).max();
-    let secret = jwt.options.secret.reveal();
-    if let Some(needed) = needed.filter(|_| !secret.is_empty()) {
-        let remedy = "set a random one: openssl rand -hex 32";
-        if std::str::from_utf8(secret).is_ok_and(is_guessable) {
-            warning(
-                list,
-                "auth.jwt.secret",
-                &format!("it can be guessed, and then anyone can sign tokens; {remedy}"),
-            );
+    for (index, secret) in jwt.secrets.iter().enumerate() {
+        let Some(needed) = needed else { break };
+        let key = match jwt.secrets.len() {
+            1 => "auth.jwt.secret".to_owned(),
+            _ => format!("auth.jwt.secrets[{index}]"),
+        };
+        let (secret, remedy) = (secret.reveal(), "set a random one: openssl rand -hex 32");
+        if std::str::from_utf8(&secret).is_ok_and(is_guessable) {
+            let text = format!("it can be guessed, and then anyone can sign tokens; {remedy}");
+            warning(list, &key, &text);
         } else if secret.len() < needed {
             let text = format!(
-                "it has {} bytes, and RFC 7518 asks for at least {needed}: a short one can be \
-                 found from one token; {remedy}",
-                secret.len()
+                "it is shorter than the {needed} bytes that RFC 7518 asks for: a short one can be \
+                 found from one token; {remedy}"
             );
-            warning(list, "auth.jwt.secret", &text);
+            warning(list, &key, &text);
         }
     }
     if let Some(JwksSource::Url(uri)) = &jwt.jwks
@@ -312,6 +319,17 @@ fn redaction(policy: &Policy, list: &mut Vec<String>) {
     }
 }
 
+/// Exceptions of a proxy that match nothing.
+fn no_proxy(key: &str, entries: &[&str], list: &mut Vec<String>) {
+    for entry in entries {
+        let text = format!(
+            "`{entry}` matches nothing: give a domain, which has its subdomains, or an address, \
+             without port and star"
+        );
+        warning(list, key, &text);
+    }
+}
+
 fn provider(provider: &Provider, auth: &AuthPolicy, list: &mut Vec<String>) {
     let key = |name: &str| format!("providers.{}.{name}", provider.name);
     let uri = &provider.base_url;
@@ -334,6 +352,11 @@ fn provider(provider: &Provider, auth: &AuthPolicy, list: &mut Vec<String>) {
             that it \
             refers to, or give the key";
         warning(list, &key("api_key"), text);
+    }
+    if provider.egress.forwards(uri) {
+        let text = "the proxy sees keys and prompts, because the address is http; give an https \
+            address, or `proxy: none`";
+        warning(list, &key("proxy"), text);
     }
     let path = uri.path().trim_end_matches('/');
     if path.is_empty() {

@@ -33,6 +33,7 @@ use super::sections::RawPolicy;
 use super::warn::{warnings, without_policy};
 use super::words;
 use crate::clock;
+use crate::live::{LiveFiles, LiveWatch};
 use crate::lock::lock;
 use crate::metrics::Metrics;
 
@@ -48,6 +49,8 @@ const POLL_UNTOLD: Duration = Duration::from_secs(1);
 /// The watching thread.
 pub(crate) struct Watcher {
     shared: Arc<Shared>,
+    /// Looks at the files of secrets and certificates.
+    _live: LiveWatch,
     signals: SyncSender<Signal>,
     thread: Option<JoinHandle<()>>,
 }
@@ -94,6 +97,8 @@ pub(crate) struct Shared {
 
 pub(crate) struct State {
     source: Source,
+    /// The files of secrets and certificates.
+    live: LiveFiles,
     policy: Arc<ArcSwap<Policy>>,
     metrics: Arc<Metrics>,
     /// The files of the policy in force.
@@ -129,7 +134,7 @@ impl Watcher {
         metrics: Arc<Metrics>,
     ) -> io::Result<Watcher> {
         let shared = Arc::new(Shared {
-            state: Mutex::new(State::new(origin, policy, metrics)),
+            state: Mutex::new(State::new(origin, policy, Arc::clone(&metrics))),
             #[cfg(test)]
             changed: std::sync::Condvar::new(),
         });
@@ -142,7 +147,8 @@ impl Watcher {
                 .name("config-watch".to_owned())
                 .spawn(move || run(&shared, &source, folders(signals), &received))?
         };
-        Ok(Watcher { shared, signals, thread: Some(thread) })
+        let _live = origin.live.watch(metrics)?;
+        Ok(Watcher { shared, _live, signals, thread: Some(thread) })
     }
 
     #[cfg(test)]
@@ -152,7 +158,10 @@ impl Watcher {
 
     /// The configuration in force, and the edit that was refused.
     pub(crate) fn status(&self) -> Status {
-        self.shared.lock().status.clone()
+        let state = self.shared.lock();
+        let mut status = state.status.clone();
+        status.warnings.extend(state.live.faults());
+        status
     }
 
     /// Reads the files now, and takes them even if sections have vanished with their files (an
@@ -221,7 +230,7 @@ impl Shared {
 impl State {
     fn new(origin: &Origin, policy: Arc<ArcSwap<Policy>>, metrics: Arc<Metrics>) -> State {
         let current = policy.load();
-        let mut warnings = warnings(&origin.settings, &current);
+        let mut warnings = warnings(&origin.settings, &current, &origin.live);
         warnings.extend(without_policy(&origin.source));
         for warning in &warnings {
             tracing::warn!("{warning}");
@@ -239,6 +248,7 @@ impl State {
         drop(current);
         let state = State {
             source: origin.source.clone(),
+            live: origin.live.clone(),
             policy,
             metrics,
             in_force: origin.snapshot.clone(),
@@ -261,7 +271,7 @@ impl State {
             return Ok(());
         }
         (self.seen, self.words) = (contents, words);
-        let loaded = match self.source.load(clock::wall_ms()) {
+        let loaded = match self.source.load_again(clock::wall_ms(), &self.live) {
             Ok(loaded) => loaded,
             Err(problems) => return Err(self.refuse(problems)),
         };
@@ -282,7 +292,7 @@ impl State {
         self.status.restart_needed = restart_needed;
         self.status.config = loaded.origin.shown.clone();
         self.status.refused = false;
-        let warnings = warnings(&self.settings, &loaded.policy);
+        let warnings = warnings(&self.settings, &loaded.policy, &self.live);
         for warning in warnings.iter().filter(|new| !self.status.warnings.contains(new)) {
             tracing::warn!("{warning}");
         }

@@ -38,6 +38,7 @@ use crate::auth::{self, AuthError, Caller, FetchError, KeySetFetch, Latest};
 use crate::clock::Nanos;
 use crate::code::Code;
 use crate::config::policy::Policy;
+use crate::egress::Egress;
 use crate::ids::RequestId;
 use crate::redact::{self, BodyRedactor};
 use crate::route::table::Endpoint;
@@ -82,7 +83,7 @@ impl Walk<'_> {
     /// Stage 3.
     pub async fn caller(&self, jwt_only: bool) -> Result<Caller, Refusal> {
         let now_ms = self.gateway.clock.wall_ms();
-        let fetch = KeySets(&self.gateway.upstream);
+        let fetch = KeySets(&self.gateway.upstream, &self.policy.egress);
         let (auth, headers) = (&self.policy.auth, &self.head.headers);
         let mut asking =
             pin!(self.gateway.auth.authenticate(auth, headers, now_ms, jwt_only, &fetch));
@@ -386,11 +387,11 @@ async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
 }
 
 /// Key sets come through the client that also calls providers.
-struct KeySets<'u>(&'u Upstream);
+struct KeySets<'u>(&'u Upstream, &'u Arc<Egress>);
 
 impl KeySetFetch for KeySets<'_> {
     async fn fetch(&self, address: &Uri, bytes_max: usize) -> Result<Vec<u8>, FetchError> {
-        self.0.fetch(address, bytes_max).await.map_err(FetchError)
+        self.0.fetch(self.1, address, bytes_max).await.map_err(FetchError)
     }
 }
 

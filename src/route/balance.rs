@@ -114,6 +114,7 @@ mod tests {
                 name: Arc::from(format!("p{i}")),
                 base_url: http::Uri::from_static("http://localhost/v1"),
                 forward_headers: vec![],
+                egress: Arc::default(),
                 options: options::<RawProvider>("{}"),
             };
             Target {

@@ -36,10 +36,10 @@ impl Provider {
     }
 
     /// The header that carries the key, and the text before the key.
-    fn key_header(&self, key: &Secret) -> (&'static str, &'static str) {
+    fn key_header(&self, key: &str) -> (&'static str, &'static str) {
         const BEARER: (&str, &str) = ("authorization", "Bearer ");
         // Keys of Google's API keep their own header at Vertex AI; tokens are bearer tokens.
-        let is_api_key = key.reveal().starts_with("AIza") || key.reveal().starts_with("AQ.");
+        let is_api_key = ["AIza", "AQ."].iter().any(|begin| key.starts_with(begin));
         match self.options.kind {
             ProviderKind::Anthropic if self.is_vertex() || self.is_mantle() => BEARER,
             ProviderKind::Gemini if self.is_vertex() && !is_api_key => BEARER,
@@ -50,9 +50,10 @@ impl Provider {
 
 /// Sets the key, and the version header of the provider's kind unless there is one.
 pub fn set_credentials(headers: &mut HeaderMap, provider: &Provider, key: &Secret) {
+    let key = key.reveal();
     if !key.is_empty() {
-        let (name, prefix) = provider.key_header(key);
-        if let Ok(mut value) = HeaderValue::from_str(&[prefix, key.reveal()].concat()) {
+        let (name, prefix) = provider.key_header(&key);
+        if let Ok(mut value) = HeaderValue::from_bytes([prefix, &key].concat().as_bytes()) {
             value.set_sensitive(true);
             headers.insert(name, value);
         }
@@ -119,6 +120,7 @@ mod tests {
             name: Arc::from("p"),
             base_url: base_url.parse().expect("a URL"),
             forward_headers: vec![],
+            egress: Arc::default(),
             options: options::<RawProvider>(&format!("{{{keys}}}")),
         }
     }

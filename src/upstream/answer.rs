@@ -139,6 +139,8 @@ pub fn used_up(failure: &Failure, words: Option<Answer>) -> Result<Answer, NoAns
         Failure::Status(facts) => Err(NoAnswer::Unavailable { retry_after: facts.retry_after }),
         Failure::Connect
         | Failure::Certificate
+        | Failure::ClientCertificate
+        | Failure::Proxy(_)
         | Failure::Reset
         | Failure::Stale
         | Failure::Protocol

@@ -14,7 +14,7 @@ use tollgate_wire::translate::loss::Refused;
 
 use super::address::lacks_model;
 use super::answer::{Answer, AnswerBody, Attempted, Translated, gathered, is, status_facts, whole};
-use super::client::Reuse;
+use super::client::{Reuse, Way};
 use super::embeddings::Kept;
 use super::foreign::{Back, Foreign, Sides, tell_error};
 use super::parties::PartyId;
@@ -117,15 +117,20 @@ impl Upstream {
     ) -> Result<http::Response<Incoming>, Failure> {
         let again = sent.clone();
         let body = rewritten.map_or(call.body, |rewritten| rewritten.body);
-        let times = (target.timeouts.connect, target.timeouts.first_byte);
+        let way = Way {
+            egress: &target.provider.egress,
+            connect: target.timeouts.connect,
+            first_byte: target.timeouts.first_byte,
+            reuse: Reuse::Allowed,
+        };
         let first = request(target, call, rewritten, sent);
-        let sent = self.client.send(first, body, times, Reuse::Allowed).await;
+        let sent = self.client.send(first, body, way).await;
         if matches!(sent, Err(Failure::Stale))
             && retry::decide(&Failure::Stale, call.stateful) != Verdict::GiveUp
             && call.body.may_repeat(policy.retry.replay_bytes)
         {
             let request = request(target, call, rewritten, again);
-            return self.client.send(request, body, times, Reuse::Never).await;
+            return self.client.send(request, body, Way { reuse: Reuse::Never, ..way }).await;
         }
         sent
     }

@@ -175,6 +175,7 @@ mod tests {
             name: Arc::from("p"),
             base_url: http::Uri::from_static("http://127.0.0.1:1/v1"),
             forward_headers: vec![],
+            egress: Arc::default(),
             options: options::<RawProvider>(&format!("{{api_key: '{key}'}}")),
         })
     }

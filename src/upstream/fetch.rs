@@ -3,21 +3,23 @@
 //! Guarantees: a bounded time and length; redirects are not followed. Does not: retry, or read the
 //! document.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, StatusCode, Uri};
-use http_body_util::BodyExt;
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode, Uri};
+use http_body_util::Full;
 
 use super::Upstream;
 use super::address::{address, set_credentials};
-use super::client::Reuse;
-use super::replay::{AttemptBody, Outgoing};
 use crate::bounds::MODEL_PAGE_BYTES_MAX;
 use crate::config::policy::Provider;
-use crate::redact::Redacted;
+use crate::egress::Egress;
+use crate::egress::outbound::Patience;
 
-/// Time limit for fetching a document that the policy names.
+/// Time limit for connecting, and for all of it.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+const FETCH_WHOLE_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Upstream {
     /// Fetches a small document that the policy names by its address, such as a key set. Redirects
@@ -26,8 +28,13 @@ impl Upstream {
     /// # Errors
     /// A message for the operators' log: the address cannot be reached, the status is not `200`, or
     /// the document is longer than `bytes_max`.
-    pub async fn fetch(&self, address: &Uri, bytes_max: usize) -> Result<Vec<u8>, String> {
-        self.document(get(address.clone()), bytes_max).await
+    pub async fn fetch(
+        &self,
+        egress: &Arc<Egress>,
+        address: &Uri,
+        bytes_max: usize,
+    ) -> Result<Vec<u8>, String> {
+        self.document(egress, address.clone(), HeaderMap::new(), bytes_max).await
     }
 
     /// Fetches a page of a provider's own, with the gateway's key.
@@ -39,41 +46,27 @@ impl Upstream {
         provider: &Provider,
         path: &str,
     ) -> Result<Vec<u8>, String> {
-        let mut request = get(address(provider, path, None));
-        set_credentials(request.headers_mut(), provider, &provider.options.api_key);
-        self.document(request, MODEL_PAGE_BYTES_MAX).await
+        let mut headers = HeaderMap::new();
+        set_credentials(&mut headers, provider, &provider.options.api_key);
+        let address = address(provider, path, None);
+        self.document(&provider.egress, address, headers, MODEL_PAGE_BYTES_MAX).await
     }
 
     async fn document(
         &self,
-        request: Request<AttemptBody>,
+        egress: &Arc<Egress>,
+        address: Uri,
+        headers: HeaderMap,
         bytes_max: usize,
     ) -> Result<Vec<u8>, String> {
-        let times = (FETCH_TIMEOUT, FETCH_TIMEOUT);
-        let sent = self.client.send(request, &nothing(), times, Reuse::Allowed).await;
-        let response = sent.map_err(|failure| format!("no answer ({})", failure.reason()))?;
+        let mut request = Request::new(Full::<Bytes>::default());
+        (*request.uri_mut(), *request.headers_mut()) = (address, headers);
+        let patience = Patience { connect: FETCH_TIMEOUT, whole: FETCH_WHOLE_TIMEOUT, bytes_max };
+        let response = self.outbound.send(egress, request, patience).await;
+        let response = response.map_err(|error| error.to_string())?;
         if response.status() != StatusCode::OK {
             return Err(format!("status {}", response.status().as_u16()));
         }
-        let mut incoming = response.into_body();
-        let mut document = Vec::new();
-        while let Some(frame) = incoming.frame().await {
-            let frame = frame.map_err(|_| "the answer broke off".to_owned())?;
-            document.extend_from_slice(frame.data_ref().map_or(&[][..], |d| d));
-            if document.len() > bytes_max {
-                return Err(format!("longer than {bytes_max} bytes"));
-            }
-        }
-        Ok(document)
+        Ok(response.into_body().into())
     }
-}
-
-fn nothing() -> Outgoing {
-    Outgoing::Whole(Redacted::default())
-}
-
-fn get(address: Uri) -> Request<AttemptBody> {
-    let mut request = Request::new(nothing().attempt(None, None));
-    *request.uri_mut() = address;
-    request
 }

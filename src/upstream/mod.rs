@@ -33,7 +33,6 @@ pub mod retry;
 mod tour;
 mod trail;
 pub mod translation;
-mod used;
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -45,6 +44,8 @@ use tokio::time::Instant;
 use crate::bounds::RETRY_AFTER_WAIT_MAX;
 use crate::clock::Clock;
 use crate::config::policy::{Policy, Spread, Target, Targets};
+use crate::egress;
+use crate::egress::outbound::Outbound;
 use crate::ids::Secret;
 use crate::metrics::Metrics;
 use crate::route::balance::{self, Load};
@@ -134,6 +135,8 @@ pub enum NoAnswer {
 /// All providers, as this process sees them.
 pub struct Upstream {
     client: Client,
+    /// For requests that are no calls.
+    outbound: Outbound,
     providers: Providers,
     catalog: Catalog,
     /// Organisations are told apart by keyed hashes, which cannot be predicted from outside.
@@ -144,9 +147,12 @@ pub struct Upstream {
 
 impl Upstream {
     /// Providers are known by name, and their state outlives policy reloads.
-    pub fn new(connect_timeout: Duration, metrics: Arc<Metrics>, clock: Clock) -> Upstream {
+    pub fn new(metrics: Arc<Metrics>, clock: Clock) -> Upstream {
+        // Before the first call, which would wait for it.
+        drop(egress::prepare());
         Upstream {
-            client: Client::new(connect_timeout),
+            client: Client::default(),
+            outbound: Outbound::default(),
             providers: Providers::default(),
             catalog: Catalog::default(),
             digests: RandomState::new(),

@@ -9,6 +9,7 @@
 use std::time::Duration;
 
 use crate::bounds::RETRY_AFTER_WAIT_MAX;
+use crate::egress::fault::ProxyFault;
 
 /// `retry` of the policy.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +45,11 @@ pub enum Failure {
     /// Nothing was sent, because the provider's certificate does not verify; another attempt would
     /// fail the same way.
     Certificate,
+    /// The provider demands a client certificate, or does not accept the configured one; another
+    /// attempt would fail the same way.
+    ClientCertificate,
+    /// Nothing was sent, because the proxy on the way failed.
+    Proxy(ProxyFault),
     /// An answer with this status.
     Status(StatusFacts),
     /// A short answer was truncated; no byte of it has been passed on.
@@ -114,6 +120,8 @@ impl Failure {
             Failure::Reset | Failure::Stale => "reset",
             Failure::FirstByteTimeout => "timeout",
             Failure::Protocol | Failure::Certificate => "protocol",
+            Failure::ClientCertificate => "tls",
+            Failure::Proxy(fault) => fault.reason(),
             Failure::Truncated => "truncated",
             Failure::Invalid | Failure::TooLong => "invalid",
             Failure::NoRoom => "exhausted",
@@ -129,7 +137,7 @@ impl Failure {
     /// limit counts as healthy.
     pub fn blame(&self) -> Blame {
         match self {
-            Failure::Connect | Failure::Certificate => Blame::Provider,
+            Failure::Connect | Failure::Certificate | Failure::ClientCertificate => Blame::Provider,
             Failure::Reset | Failure::FirstByteTimeout | Failure::Protocol | Failure::Truncated => {
                 Blame::Open
             }
@@ -137,7 +145,10 @@ impl Failure {
             // The content of an answer says nothing about the provider's health.
             Failure::Status(_) | Failure::Invalid | Failure::TooLong => Blame::Nobody,
             // A connection that was idle for too long says nothing about the provider.
-            Failure::Exhausted | Failure::NoRoom | Failure::Stale => Blame::Gateway,
+            // Nor does a proxy that fails.
+            Failure::Exhausted | Failure::NoRoom | Failure::Stale | Failure::Proxy(_) => {
+                Blame::Gateway
+            }
         }
     }
 }
@@ -151,7 +162,7 @@ pub enum Blame {
     Open,
     /// The provider: the connection failed before anything of the call was sent.
     Provider,
-    /// This machine. It is no evidence about the provider.
+    /// This machine, or a proxy. It is no evidence about the provider.
     Gateway,
 }
 
@@ -159,13 +170,14 @@ pub enum Blame {
 /// is not repeated.
 pub fn decide(failure: &Failure, stateful: bool) -> Verdict {
     match failure {
-        Failure::Connect => Verdict::Again(None),
+        Failure::Connect | Failure::Proxy(_) => Verdict::Again(None),
         Failure::Reset | Failure::Stale | Failure::Invalid if stateful => Verdict::GiveUp,
         Failure::Reset | Failure::Stale | Failure::Invalid => Verdict::Again(None),
         // The answer may have begun, and with it the charge.
         Failure::FirstByteTimeout
         | Failure::Protocol
         | Failure::Certificate
+        | Failure::ClientCertificate
         | Failure::Truncated => Verdict::GiveUp,
         // Another attempt would need the same missing resource, or give the same answer.
         Failure::Exhausted | Failure::NoRoom | Failure::TooLong => Verdict::GiveUp,
@@ -247,6 +259,9 @@ mod tests {
             (Failure::FirstByteTimeout, false, false),
             (Failure::Protocol, false, false),
             (Failure::Certificate, false, false),
+            (Failure::ClientCertificate, false, false),
+            (Failure::Proxy(ProxyFault::Auth), true, true),
+            (Failure::Proxy(ProxyFault::Closed), true, true),
             (Failure::Exhausted, false, false),
             (Failure::Status(after(429)), true, true),
             (Failure::Status(after(503)), true, true),

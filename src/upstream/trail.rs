@@ -219,6 +219,7 @@ mod tests {
             name: Arc::from(name),
             base_url: http::Uri::from_static("http://localhost/v1"),
             forward_headers: vec![],
+            egress: Arc::default(),
             options: options::<RawProvider>("{}"),
         })
     }

@@ -305,6 +305,7 @@ mod tests {
             name: Arc::from("p"),
             base_url: base_url.parse().expect("a URL"),
             forward_headers: vec![],
+            egress: Arc::default(),
             options: options::<RawProvider>(&format!("{{kind: {kind}}}")),
         }
     }

@@ -86,10 +86,10 @@ fn risks_are_warnings() {
             provider("base_url: 'https://x.example/v1/chat/completions', api_key: k"),
             "base_url: ends with",
         ),
-        (with("secret: q8Zt3LxW0pVnR5yK"), "16 bytes, and RFC 7518 asks for at least 32"),
+        (with("secret: q8Zt3LxW0pVnR5yK"), "shorter than the 32 bytes that RFC 7518 asks for"),
         (
             with("secret: q8Zt3LxW0pVnR5yKd7Hc1Mf9Jb4Gs6Tu, algorithms: [HS512]"),
-            "32 bytes, and RFC 7518 asks for at least 64",
+            "shorter than the 64 bytes that RFC 7518 asks for",
         ),
         (
             format!(

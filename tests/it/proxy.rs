@@ -460,16 +460,3 @@ fn a_large_answer_streams_through_whole() {
     let cut = connection.reply();
     assert_eq!((cut.status, cut.complete), (200, false));
 }
-
-#[test]
-fn proxies_that_the_environment_names_are_not_asked() {
-    let (provider, elsewhere) = (Provider::start(), Provider::start());
-    let proxy = format!("http://{}", elsewhere.address);
-    let names =
-        ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
-    let setup =
-        names.iter().fold(Setup::new(&provider), |setup, name| setup.environment(name, &proxy));
-    let gateway = setup.environment("NO_PROXY", "").start();
-    gateway.chat("acme", "hi").ok();
-    assert_eq!((provider.seen().len(), elsewhere.seen().len()), (1, 0));
-}

@@ -247,9 +247,9 @@ impl Folder {
             "# The demo's policy: edit it while the demo runs.\n\
              auth:\n  accept: [jwt]\n  jwt: {{secret: \"{secret}\"}}\n\
              providers:\n  openai: {{kind: openai, base_url: \"http://{provider}/v1\", api_key: \
-             \"sk-demo\"}}\n  \
+             \"sk-demo\", proxy: none}}\n  \
              anthropic: {{kind: anthropic, base_url: \"http://{provider}/v1\", api_key: \
-             \"sk-demo\"}}\n\
+             \"sk-demo\", proxy: none}}\n\
              routing:\n  default: [openai]\n  models:\n    \
              - {{match: {model}, to: [openai, {{provider: anthropic, model: {instead}}}]}}\n\
              retry: {{base_delay: 20ms, budget_percent: 100}}\n\

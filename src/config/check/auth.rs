@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::super::policy::{Accept, Algorithm, AuthPolicy, GatewayKey, JwksSource, JwtPolicy};
-use super::super::reader::place::Problems;
+use super::super::reader::place::{Place, Problems};
 use super::super::reader::shape::{At, Plain as _};
 use super::super::sections::{RawAuth, RawJwt, RawKey};
 use super::{distinct, port_fits};
+use crate::bounds::JWT_SECRETS_MAX;
 use crate::glob::Glob;
 use crate::ids::SecretBytes;
 use aws_lc_rs::digest;
@@ -36,7 +37,12 @@ pub(crate) fn ways_in(raw: &At<RawAuth>, problems: &mut Problems) {
     let Some(jwt) = raw.accept.iter().find(|way| way.value == Accept::Jwt) else { return };
     let jwt = if raw.accept.given { &jwt.at } else { &raw.accept.at };
     let given = &raw.jwt.value;
-    if !is_blank(&given.secret.value.0) || !given.jwks.value.trim().is_empty() {
+    let secrets = given.secrets.iter().map(|secret| &secret.value.0);
+    let is_set = secrets.chain([&given.secret.value.0]).any(|secret| !is_blank(secret));
+    // A file that cannot be read is told already.
+    let is_told = |at: &Place| problems.is_unresolved(&at.path);
+    let is_told = is_told(&given.secret.at) || given.secrets.iter().any(|entry| is_told(&entry.at));
+    if is_set || is_told || !given.jwks.value.trim().is_empty() {
         return;
     }
     let others: Vec<&str> = raw.accept.iter().filter_map(|way| name(way.value)).collect();
@@ -69,7 +75,7 @@ fn name(way: Accept) -> Option<&'static str> {
 
 /// Whether a secret is empty or nothing but white space.
 fn is_blank(secret: &SecretBytes) -> bool {
-    std::str::from_utf8(secret.reveal()).is_ok_and(|text| text.trim().is_empty())
+    std::str::from_utf8(&secret.reveal()).is_ok_and(|text| text.trim().is_empty())
 }
 
 /// `Some(None)`: no secret and no key set, so JWTs are not checked here.
@@ -87,11 +93,8 @@ fn jwt(
         );
     }
     let by_secret = |a: &Algorithm| a.is_hs();
-    let secret = &raw.secret.value.0;
-    if !secret.is_empty() && is_blank(secret) {
-        problems.add(&raw.secret.at, "only white space; set a random secret: openssl rand -hex 32");
-    }
-    if !secret.is_empty() && !algorithms.is_empty() && !algorithms.iter().any(by_secret) {
+    let secrets = secrets(raw, problems);
+    if !secrets.is_empty() && !algorithms.is_empty() && !algorithms.iter().any(by_secret) {
         problems.add(
             &raw.algorithms.at,
             "`secret` is given, but no HS algorithm uses it; add HS256, or remove the secret",
@@ -108,22 +111,57 @@ fn jwt(
     }
     let org_claim = claim(&raw.org_claim, problems);
     let user_claim = claim(&raw.user_claim, problems);
-    if secret.is_empty() && jwks.is_none() {
+    if secrets.is_empty() && jwks.is_none() {
         return Some(None);
     }
     let options = raw.plain();
-    let policy =
-        JwtPolicy { jwks, org_claim, user_claim, tag_claims, options, fingerprint: [0; 32] };
+    let policy = JwtPolicy {
+        jwks,
+        org_claim,
+        user_claim,
+        tag_claims,
+        secrets,
+        options,
+        fingerprint: [0; 32],
+    };
     Some(Some(JwtPolicy { fingerprint: fingerprint(&policy), ..policy }))
 }
 
-/// SHA-256 over every field. `Debug` separates them without ambiguity; the secret, which it hides,
-/// is hashed first.
+/// The secrets that verify, the first of which signs.
+fn secrets(raw: &RawJwt, problems: &mut Problems) -> Vec<SecretBytes> {
+    let only = &raw.secret.value.0;
+    if !only.is_empty() && is_blank(only) {
+        problems.add(&raw.secret.at, "only white space; set a random secret: openssl rand -hex 32");
+    }
+    if raw.secrets.is_empty() {
+        return if only.is_empty() { Vec::new() } else { vec![only.clone()] };
+    }
+    if raw.secret.given && !only.is_empty() {
+        let text = "`secret` and `secrets` are both given; give one of them";
+        problems.add(&raw.secrets.at, text);
+    }
+    if raw.secrets.len() > JWT_SECRETS_MAX {
+        let text = format!("more than {JWT_SECRETS_MAX} secrets; remove those out of use");
+        problems.add(&raw.secrets.at, text);
+    }
+    for entry in raw.secrets.iter().filter(|entry| is_blank(&entry.value.0)) {
+        if !problems.is_unresolved(&entry.at.path) {
+            problems.add(&entry.at, "empty; set a random secret: openssl rand -hex 32");
+        }
+    }
+    raw.secrets.iter().map(|entry| entry.value.0.clone()).collect()
+}
+
+/// SHA-256 over every field. `Debug` separates them without ambiguity; the secrets, which it hides,
+/// are hashed first.
 fn fingerprint(policy: &JwtPolicy) -> [u8; 32] {
     let mut context = digest::Context::new(&digest::SHA256);
-    let secret = policy.options.secret.reveal();
-    context.update(&(secret.len() as u64).to_le_bytes());
-    context.update(secret);
+    // The content of a file may change; each token is bound to it when it is verified.
+    for secret in policy.secrets.iter().filter(|secret| secret.file().is_none()) {
+        let secret = secret.reveal();
+        context.update(&(secret.len() as u64).to_le_bytes());
+        context.update(&secret);
+    }
     context.update(format!("{policy:?}").as_bytes());
     let mut out = [0; 32];
     out.copy_from_slice(context.finish().as_ref());

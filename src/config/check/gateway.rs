@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use super::super::policy::{ClickHouseOptions, Settings, StoreKind};
 use super::super::reader::place::Problems;
 use super::super::reader::shape::{At, Plain as _};
-use super::super::sections::{KeySource, RawClickHouse, RawGateway, Store};
+use super::super::sections::{PlaceholderSecret, RawClickHouse, RawGateway, Store};
 use super::port_fits;
 use crate::bounds::PLACEHOLDER_KEY_BYTES_MIN;
+use crate::ids::SecretBytes;
 
 /// The checked settings, and the options of ClickHouse, which `tollgate clickhouse` also needs with
 /// the embedded store. `None` if there is any problem.
@@ -58,16 +59,16 @@ pub(crate) fn settings(
 }
 
 /// The secret of stable placeholders: long enough that nobody can try all.
-fn placeholder_key(given: &At<KeySource>, problems: &mut Problems) -> Option<KeySource> {
-    let short = |bytes: usize| format!("{bytes} bytes; give at least {PLACEHOLDER_KEY_BYTES_MIN}");
-    if let KeySource::Text(secret) = &given.value {
-        match secret.reveal().len() {
-            0 => return None,
-            bytes if bytes < PLACEHOLDER_KEY_BYTES_MIN => problems.add(&given.at, short(bytes)),
-            _ => {}
-        }
+fn placeholder_key(given: &At<PlaceholderSecret>, problems: &mut Problems) -> Option<SecretBytes> {
+    let secret = &given.value.0;
+    if secret.is_empty() {
+        return None;
     }
-    Some(given.value.clone())
+    if secret.reveal().len() < PLACEHOLDER_KEY_BYTES_MIN {
+        let text = format!("too short; give at least {PLACEHOLDER_KEY_BYTES_MIN} bytes");
+        problems.add(&given.at, text);
+    }
+    Some(secret.clone())
 }
 
 /// Host names, in lower case.

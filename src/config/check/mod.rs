@@ -7,6 +7,7 @@ mod ailog;
 mod auth;
 mod calls;
 mod cors;
+mod egress;
 mod gateway;
 mod intent;
 mod limits;
@@ -35,7 +36,8 @@ pub(crate) fn policy(
     let tags = ailog::tags(&raw.ailog, problems);
     let claims = ailog::claims(&tags);
     let auth = auth::auth(&raw.auth, claims, problems);
-    let providers = targets::providers(&raw.providers, problems);
+    let environment = egress::Environment::read(problems);
+    let providers = targets::providers(&raw.providers, &environment, problems);
     let names = targets::Names::of(&raw.providers);
     let timeouts = calls::timeouts(&raw.timeouts, problems);
     let routing = targets::routing(&raw.routing, &names, &providers, timeouts, problems);
@@ -51,6 +53,7 @@ pub(crate) fn policy(
     let policy = Policy {
         version,
         loaded_at_ms,
+        egress: environment.egress(),
         auth: auth?,
         providers,
         routing: routing?,

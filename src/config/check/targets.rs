@@ -11,6 +11,7 @@ use super::super::policy::{ModelRule, Provider, Routing, Spread, Target, Targets
 use super::super::reader::place::{Place, Problems, suggest};
 use super::super::reader::shape::{At, Named, Plain as _, Usd};
 use super::super::sections::{RawPrice, RawProvider, RawRouting, RawTarget, RawTo};
+use super::egress::{self, Environment};
 use super::{label, port_fits};
 use crate::bounds::{MODEL_BYTES_MAX, PROVIDERS_MAX, TARGETS_MAX};
 use crate::cost::{Price, PriceList, Rates};
@@ -72,6 +73,7 @@ impl Names {
 
 pub(crate) fn providers(
     raw: &At<Named<RawProvider>>,
+    environment: &Environment,
     problems: &mut Problems,
 ) -> Vec<Arc<Provider>> {
     if raw.0.is_empty() {
@@ -90,6 +92,7 @@ pub(crate) fn providers(
         api_version(given, problems);
         let forward_headers =
             given.forward_headers.iter().filter_map(|h| header(h, problems)).collect();
+        let egress = egress::of(given, environment, problems);
         let key = given.api_key.value.reveal();
         if key.bytes().any(|b| !(0x21..=0x7e).contains(&b)) {
             problems.add(
@@ -103,6 +106,7 @@ pub(crate) fn providers(
                 name: Arc::from(name.value.as_str()),
                 base_url,
                 forward_headers,
+                egress,
                 options: given.plain(),
             }));
         }

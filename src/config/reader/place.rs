@@ -4,8 +4,10 @@
 //! once. Messages never quote a value of the environment or of a secret key (see `shape`).
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::live::{LiveFiles, find};
 use crate::visible::visible;
 
 /// A place in a configuration file, and the names that lead to it (`limits.orgs.acme`).
@@ -53,7 +55,8 @@ struct Problem {
 
 /// All problems found. `Display` prints one `file:line:column: path: message` per line.
 ///
-/// Every reader gets it, so it also holds the environment in which references are resolved.
+/// Every reader gets it, so it also holds the environment in which references are resolved, and the
+/// files of secrets.
 #[derive(Clone, Debug)]
 pub struct Problems {
     files: Vec<String>,
@@ -61,6 +64,10 @@ pub struct Problems {
     /// References to the environment that could not be resolved, where they are not problems yet.
     unresolved: Option<Vec<Problem>>,
     pub env: Environment,
+    /// The files of secrets and certificates.
+    pub live: LiveFiles,
+    /// Where relative paths of such files are looked for first.
+    pub folders: Vec<PathBuf>,
 }
 
 /// Reads a variable.
@@ -73,6 +80,8 @@ impl Default for Problems {
             list: Vec::new(),
             unresolved: None,
             env: |name| std::env::var(name).ok(),
+            live: LiveFiles::default(),
+            folders: Vec::new(),
         }
     }
 }
@@ -92,9 +101,14 @@ impl Problems {
         self.files.len() - 1
     }
 
+    /// The path of a file that the configuration names.
+    pub fn find(&self, given: &Path) -> PathBuf {
+        find(given, &self.folders)
+    }
+
     /// An empty list with the same environment, for problems that are not reported.
     pub fn apart(&self) -> Problems {
-        Problems { files: Vec::new(), list: Vec::new(), unresolved: None, env: self.env }
+        Problems { files: Vec::new(), list: Vec::new(), unresolved: None, ..self.clone() }
     }
 
     /// Notes a problem.

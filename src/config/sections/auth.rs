@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::alphabet;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::{Value as Json, json};
 
 use super::super::reader::node::{Node, Value};
 use super::super::reader::place::Problems;
-use super::super::reader::shape::{At, Kind, Plain, Shape, scalar, section, words};
+use super::super::reader::shape::{
+    At, Kind, Plain, Shape, Written, masked, of_file, secret_schema, section, words, written,
+};
 use super::MINUTE;
 use crate::ids::{OrgId, SecretBytes};
+use crate::live::Kind as LiveKind;
+use crate::secrets::{self, FromFile};
 
 words! {
     /// One way of authentication.
@@ -84,53 +85,73 @@ impl Plain for HsSecret {
 
 impl Shape for HsSecret {
     fn read(node: &Node, problems: &mut Problems) -> Option<HsSecret> {
-        let Value::Map(entries) = &node.value else {
-            let text = &scalar(node, "text, or {base64: …}", problems)?.text;
-            return Some(HsSecret(SecretBytes::new(text.as_bytes())));
+        let entry = match &node.value {
+            Value::Map(entries) => match entries.as_slice() {
+                [(name, value)] => Some((name, value)),
+                _ => None,
+            },
+            _ => None,
         };
-        let [(name, value)] = entries.as_slice() else {
-            problems.add(&node.at, "not a single key; write {base64: …}, or the secret as text");
-            return None;
-        };
-        if name.text != "base64" {
-            problems.add(&name.at, "unknown key; write `base64`");
-            return None;
-        }
-        let text = scalar(value, "base64", problems)?.text.trim();
-        let bytes = [&STANDARD, &URL_SAFE].iter().find_map(|code| code.decode(text).ok());
-        match bytes.filter(|bytes| !bytes.is_empty()) {
-            Some(bytes) => Some(HsSecret(SecretBytes::new(&bytes))),
-            None => {
-                let reason = if text.is_empty() {
-                    "empty; set a random secret: openssl rand -base64 32"
-                } else {
-                    "not base64; write the bytes in base64, as `openssl rand -base64 32` does"
-                };
-                problems.add(&value.at, reason);
+        match entry {
+            Some((name, value)) if name.text == "base64" => in_base64(value, problems),
+            Some((name, _)) if name.text != "file" => {
+                problems.add(&name.at, "unknown key; write `base64` or `file`");
                 None
             }
+            None if matches!(node.value, Value::Map(_)) => {
+                let text =
+                    "not a single key; write {file: PATH}, {base64: …}, or the secret as text";
+                problems.add(&node.at, text);
+                None
+            }
+            _ => of_kind(node, &secrets::TEXT, problems, |text| {
+                Ok(SecretBytes::new(text.as_bytes()))
+            }),
         }
     }
     fn json(&self) -> Json {
-        json!(if self.0.is_empty() { "" } else { "***" })
+        masked(self.0.file(), self.0.is_empty())
     }
     fn schema() -> Json {
         json!({"anyOf": [
             {"type": ["string", "number"]},
             {"type": "object", "required": ["base64"], "additionalProperties": false,
-             "properties": {"base64": {"type": "string"}}},
+             "properties": {"base64": secret_schema()}},
+            {"type": "object", "required": ["file"], "additionalProperties": false,
+             "properties": {"file": {"type": "string"}}},
         ]})
     }
     fn kind() -> Kind {
-        Kind::Scalar("secret, or `{base64: …}`")
+        Kind::Scalar("secret, `{file: PATH}` or `{base64: …}`")
     }
 }
 
-/// Base64 with or without padding.
-const PADDING: GeneralPurposeConfig =
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, PADDING);
-const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, PADDING);
+/// A secret as text, which `read` takes, or in a file of this kind.
+fn of_kind(
+    node: &Node,
+    kind: &'static LiveKind<FromFile>,
+    problems: &mut Problems,
+    read: impl FnOnce(&str) -> Result<SecretBytes, &'static str>,
+) -> Option<HsSecret> {
+    let secret = match written(node, problems)? {
+        Written::Text(text) => read(text).map_err(|reason| problems.add(&node.at, reason)).ok()?,
+        Written::File(path) => {
+            of_file(node, SecretBytes::of_file(&problems.live, kind, path), problems)
+        }
+    };
+    Some(HsSecret(secret))
+}
+
+fn in_base64(value: &Node, problems: &mut Problems) -> Option<HsSecret> {
+    of_kind(value, &secrets::BASE64, problems, |text| {
+        let bytes = secrets::decode(text.trim()).filter(|bytes| !bytes.is_empty());
+        bytes.map(|bytes| SecretBytes::new(&bytes)).ok_or(if text.trim().is_empty() {
+            "empty; set a random secret: openssl rand -base64 32"
+        } else {
+            "not base64; write the bytes in base64, as `openssl rand -base64 32` does"
+        })
+    })
+}
 
 section! {
     /// Authentication.
@@ -155,8 +176,13 @@ section! {
         algorithms: Vec<At<Algorithm>> = "[HS256]";
         /// Shared secret of the HS algorithms, 32 random bytes or more (`openssl rand -hex 32`);
         /// best a reference to the environment. Text is used as it is written; other bytes are
-        /// given in base64: `{base64: "${TOLLGATE_JWT_SECRET}"}`.
-        secret: HsSecret = "''";
+        /// given in base64: `{base64: "${TOLLGATE_JWT_SECRET}"}`. Also `{file: PATH}`, which is
+        /// watched, or `{base64: {file: PATH}}`.
+        secret: HsSecret => check = "''";
+        /// Several such secrets at once, at most 8, in place of `secret`: all of them verify, the
+        /// first signs (`tollgate token`). For rotation: [new, old], then the issuers change, then
+        /// [new].
+        secrets: Vec<At<HsSecret>> => check = "[]", eg "{file: /run/secrets/jwt}";
         /// JWK set of the other algorithms: a file, which is watched, or a URL, which is read again
         /// for an unknown `kid`, at most every 30 s.
         jwks: String => check = "''";
@@ -202,11 +228,10 @@ impl AuthOptions {
 }
 
 impl JwtOptions {
-    /// The defaults, with a secret.
-    pub fn of_secret(secret: SecretBytes) -> JwtOptions {
+    /// The defaults.
+    pub fn hs256() -> JwtOptions {
         JwtOptions {
             algorithms: vec![Algorithm::HS256],
-            secret,
             issuer: String::new(),
             audience: String::new(),
             leeway: Duration::from_secs(30),

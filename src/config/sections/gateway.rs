@@ -7,9 +7,12 @@ use serde_json::{Value as Json, json};
 
 use super::super::reader::node::{Node, Value};
 use super::super::reader::place::Problems;
-use super::super::reader::shape::{At, Kind, Shape, Size, section, words};
+use super::super::reader::shape::{
+    At, Kind, Shape, Size, Written, masked, of_file, secret_schema, section, words, written,
+};
 use super::{DAY, MS, SECOND};
-use crate::ids::Secret;
+use crate::ids::{Secret, SecretBytes};
+use crate::secrets;
 
 words! {
     /// Where rows are stored.
@@ -72,44 +75,27 @@ impl Shape for LimitsStoreSource {
     }
 }
 
-/// A secret, or the file that holds it.
+/// The secret of stable placeholders: text, or any bytes in a file.
 #[derive(Clone, Debug)]
-pub enum KeySource {
-    Text(Secret),
-    File(PathBuf),
-}
+pub struct PlaceholderSecret(pub(crate) SecretBytes);
 
-impl Shape for KeySource {
-    fn read(node: &Node, problems: &mut Problems) -> Option<KeySource> {
-        let Value::Map(entries) = &node.value else {
-            return Some(KeySource::Text(Secret::read(node, problems)?));
-        };
-        match entries.as_slice() {
-            [(name, value)] if name.text == "file" => {
-                Some(KeySource::File(PathBuf::read(value, problems)?))
+impl Shape for PlaceholderSecret {
+    fn read(node: &Node, problems: &mut Problems) -> Option<PlaceholderSecret> {
+        Some(PlaceholderSecret(match written(node, problems)? {
+            Written::Text(text) => SecretBytes::new(text.as_bytes()),
+            Written::File(path) => {
+                of_file(node, SecretBytes::of_file(&problems.live, &secrets::KEY, path), problems)
             }
-            _ => {
-                problems
-                    .add(&node.at, "not a single key; write {file: PATH}, or the secret as text");
-                None
-            }
-        }
+        }))
     }
     fn json(&self) -> Json {
-        match self {
-            KeySource::Text(secret) => secret.json(),
-            KeySource::File(path) => json!({"file": path.json()}),
-        }
+        masked(self.0.file(), self.0.is_empty())
     }
     fn schema() -> Json {
-        json!({"anyOf": [
-            {"type": ["string", "number"]},
-            {"type": "object", "required": ["file"], "additionalProperties": false,
-             "properties": {"file": {"type": "string"}}},
-        ]})
+        secret_schema()
     }
     fn kind() -> Kind {
-        Kind::Scalar("secret, or `{file: PATH}`")
+        Secret::kind()
     }
 }
 
@@ -126,9 +112,9 @@ section! {
         /// Folder of the write-ahead log and of the embedded store.
         data_dir: PathBuf = "./data";
         /// Secret from which the letters of stable placeholders follow (`redaction.placeholders`): at
-        /// least 32 bytes, as text or as `{file: PATH}`, read at the start. Replicas need the same
-        /// one. Without it, a random one is kept in `data_dir`.
-        placeholder_key: KeySource => check = "''";
+        /// least 32 bytes, as text or as `{file: PATH}`, which is watched. Replicas need the same one.
+        /// Without it, a random one is kept in `data_dir`.
+        placeholder_key: PlaceholderSecret => check = "''";
         /// TLS on the applications' side; null for plain HTTP.
         tls: Option<RawTls> = "null", eg "{cert_file: /etc/tollgate/tls.crt, key_file: \
             /etc/tollgate/tls.key}";
@@ -250,7 +236,7 @@ section! {
         database: String = "tollgate";
         /// User name.
         user: String = "default";
-        /// Password; best a reference to the environment.
+        /// Password; best a reference to the environment or `{file: PATH}`, which is watched.
         password: Secret = "''";
     }
 }

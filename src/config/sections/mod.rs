@@ -20,9 +20,7 @@ use std::time::Duration;
 pub(crate) use ailog::RawAiLog;
 pub use ailog::{AiLogPolicy, Durability};
 pub use auth::{Accept, Algorithm, AuthOptions, JwtOptions, KeyOptions};
-pub use gateway::{
-    ClickHouseOptions, GatewayOptions, KeySource, LogFormat, LogOptions, RedisMode, Tls,
-};
+pub use gateway::{ClickHouseOptions, GatewayOptions, LogFormat, LogOptions, RedisMode, Tls};
 pub use intent::{Example, IntentOptions};
 pub use limits::{Fail, Features, LimitOptions};
 pub use providers::{MaxTokensField, OnLoss, ProviderOptions, RoutingOptions, StoredObjects};
@@ -31,7 +29,9 @@ pub use upstream::Timeouts;
 pub(crate) use ailog::RawPrice;
 pub(crate) use auth::{RawAuth, RawJwt, RawKey};
 pub(crate) use cors::RawCors;
-pub(crate) use gateway::{LimitsStoreSource, RawClickHouse, RawGateway, RawRedis, Store};
+pub(crate) use gateway::{
+    LimitsStoreSource, PlaceholderSecret, RawClickHouse, RawGateway, RawRedis, Store,
+};
 pub(crate) use intent::{RawExample, RawIntent};
 pub(crate) use limits::{RawFeatures, RawLimits};
 pub(crate) use providers::{RawProvider, RawRouting, RawTarget, RawTo};

@@ -5,6 +5,7 @@ use super::super::reader::place::Problems;
 use super::super::reader::shape::{At, Kind, Section, Shape, scalar, section, words};
 use super::RawTargetTimeouts;
 use crate::ids::Secret;
+use std::path::PathBuf;
 use tollgate_wire::translate::model::{ForcedTool, Overrides, Sampling, ThinkingForm};
 use tollgate_wire::{Format, ProviderKind};
 
@@ -98,8 +99,9 @@ section! {
         kind: ProviderKind = "openai";
         /// http(s)://host[:port]/path, up to and including the version. Required.
         base_url: Option<String> => check = "null";
-        /// The gateway's own key at the provider; best a reference to the environment. If it is
-        /// empty, only callers' own keys are sent.
+        /// The gateway's own key at the provider; best a reference to the environment, or
+        /// `{file: PATH}`, which is watched: a new key is used within a second. If it is empty, only
+        /// callers' own keys are sent.
         api_key: Secret = "''";
         /// API of an Azure resource: v1, or the date of an older one, such as 2024-10-21, whose paths
         /// name the deployment.
@@ -117,6 +119,22 @@ section! {
         version: Option<String> = "null";
         /// Request headers that are forwarded, redacted, in addition to the common ones.
         forward_headers: Vec<At<String>> => check = "[]";
+        /// Proxy of its connections: env (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`,
+        /// read at start), none, or http(s)://[user:password@]host:port. An https `base_url` is
+        /// reached through a tunnel (CONNECT), of which the proxy sees the host only.
+        proxy: String => check = "env";
+        /// Hosts that are reached without the proxy, by the rules of curl's `NO_PROXY`: a domain with
+        /// its subdomains, an address, a network such as 10.0.0.0/8, or `*` alone. With `proxy: env`
+        /// they are added to those of the variable.
+        no_proxy: Vec<At<String>> => check = "[]", eg "internal.example";
+        /// PEM file with the authorities that may sign the server's certificate, instead of the
+        /// machine's. This file and the next two are watched: new connections use new content within
+        /// a second.
+        ca_file: Option<PathBuf> => check = "null";
+        /// PEM file with the certificate chain that the gateway shows to the server.
+        client_cert_file: Option<PathBuf> => check = "null";
+        /// PEM file with its private key (PKCS#8, PKCS#1 or SEC1).
+        client_key_file: Option<PathBuf> => check = "null";
     }
 }
 section! {

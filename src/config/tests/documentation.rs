@@ -9,6 +9,10 @@ const OF_OTHERS: &str = "scrape_configs:";
 /// The secret that the examples take from the environment.
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
+/// Files of secrets that the examples name.
+const SECRETS: [&str; 6] =
+    ["openai_api_key", "jwt", "jwt_new", "jwt_old", "clickhouse_password", "placeholder_key"];
+
 /// The blocks of YAML of a page, without their margin.
 fn blocks(page: &str) -> Vec<String> {
     let mut blocks = Vec::new();
@@ -55,10 +59,17 @@ fn every_configuration_of_the_documentation_is_accepted() {
             let block = block
                 .replace("/etc/tollgate/tls.crt", &format!("{tls}/first.pem"))
                 .replace("/etc/tollgate/tls.key", &format!("{tls}/first.key"))
+                .replace("/etc/tollgate/ca.pem", &format!("{tls}/provider-ca.pem"))
+                .replace("/etc/tollgate/client.crt", &format!("{tls}/client.pem"))
+                .replace("/etc/tollgate/client.key", &format!("{tls}/client.key"))
+                .replace("/run/secrets/", "")
                 .replace("${TOLLGATE_JWT_SECRET}", SECRET);
             let text = format!("{block}{}", if needs_secret { &*secret } else { "" });
-            // The word list that the pages name.
-            let dir = folder(&[("all.yaml", &text), ("customers.txt", "Jane Roe\n")]);
+            // The word list and the secrets that the pages name.
+            let secrets = SECRETS.iter().map(|name| (*name, SECRET));
+            let files = [("all.yaml", text.as_str()), ("customers.txt", "Jane Roe\n")];
+            let files: Vec<_> = files.into_iter().chain(secrets).collect();
+            let dir = folder(&files);
             if let Err(problems) = load(&Source::File(dir.path().join("all.yaml"))) {
                 panic!("{}:\n{block}\n{problems}", path.display());
             }

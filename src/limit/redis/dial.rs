@@ -77,7 +77,7 @@ where
         if !access.username.is_empty() {
             command.arg(&access.username);
         }
-        command.arg(access.password.reveal());
+        command.arg(&*access.password.reveal());
         greetings.push(command);
     }
     if database != 0 {

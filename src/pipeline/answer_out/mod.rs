@@ -277,9 +277,9 @@ fn plain(
 fn blanked(body: Bytes, caller: &Caller, record: &Record) -> Bytes {
     let provider = record.trail().provider();
     let keys = caller.upstream_key.iter().chain(provider.iter().map(|p| &p.options.api_key));
-    keys.map(|key| key.reveal().as_bytes())
+    keys.map(|key| key.reveal())
         .filter(|key| key.len() >= KEY_BYTES_MIN)
-        .fold(body, without)
+        .fold(body, |body, key| without(body, key.as_bytes()))
 }
 
 /// Shorter keys are words that an error may well hold.

@@ -26,9 +26,10 @@ pub fn tollgate() -> Command {
     for name in ["OPENAI_API_KEY", "TOLLGATE_JWT_SECRET", "TOLLGATE_CONFIG", "AI_INTENT_ENABLED"] {
         command.env_remove(name);
     }
-    for name in ["HTTP_PROXY", "http_proxy", "RUST_LOG"] {
-        command.env_remove(name);
+    for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {
+        command.env_remove(name).env_remove(name.to_lowercase());
     }
+    command.env_remove("RUST_LOG");
     command
 }
 

@@ -14,6 +14,7 @@ pub mod gateway;
 mod jwt;
 pub mod load;
 mod provider;
+pub mod proxy;
 mod redis;
 pub mod redis_set;
 pub mod secure;
@@ -30,6 +31,7 @@ pub use client::{Connection, Reply, chunked, post, request};
 pub use gateway::{Gateway, Setup, chat, tollgate};
 pub use jwt::{SECRET, jwt, sign};
 pub use provider::{Provider, Seen, refused_address};
+pub use proxy::{Manner, Proxy};
 pub use redis::Redis;
 
 /// The longest that anything is waited for. Only a failing test waits this long; it is less than

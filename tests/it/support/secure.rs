@@ -5,9 +5,10 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
@@ -19,16 +20,30 @@ pub fn file(name: &str) -> PathBuf {
 /// Listens with this certificate for the providers' key, and passes what it hears on to a plain
 /// address. It ends with the process of the tests.
 pub fn in_front_of(plain: SocketAddr, certificate: &str) -> SocketAddr {
+    asking(plain, certificate, None)
+}
+
+/// The same, and asks its clients for a certificate of this authority.
+pub fn that_asks(plain: SocketAddr, certificate: &str, authority: &str) -> SocketAddr {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(file(authority)).unwrap()).unwrap();
+    asking(plain, certificate, Some(roots))
+}
+
+fn asking(plain: SocketAddr, certificate: &str, clients: Option<RootCertStore>) -> SocketAddr {
     let chain = vec![CertificateDer::from_pem_file(file(certificate)).unwrap()];
     let key = PrivateKeyDer::from_pem_file(file("provider.key")).unwrap();
-    let config = ServerConfig::builder_with_provider(Arc::new(
-        rustls::crypto::aws_lc_rs::default_provider(),
-    ))
-    .with_safe_default_protocol_versions()
-    .unwrap()
-    .with_no_client_auth()
-    .with_single_cert(chain, key)
-    .unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .unwrap();
+    let builder = match clients {
+        None => builder.with_no_client_auth(),
+        Some(roots) => builder.with_client_cert_verifier(
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap(),
+        ),
+    };
+    let config = builder.with_single_cert(chain, key).unwrap();
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

@@ -37,6 +37,7 @@ use crate::ailog::wal::position::Position;
 use crate::ailog::wal::reader::{Batch, BatchLimits};
 use crate::bounds::{BATCH_BYTES_MAX, BATCH_ROWS_MAX};
 use crate::config::policy::ClickHouseOptions;
+use crate::ids::Secret;
 
 /// How long rows are gathered for one insert: more inserts would only make more parts to merge.
 const TICK: Duration = Duration::from_millis(700);
@@ -51,6 +52,7 @@ pub(crate) const POSITION_FILE: &str = "clickhouse.position";
 /// The client and the place in the log.
 pub(crate) struct ClickHouseStore {
     client: Client,
+    password: Secret,
     runtime: Runtime,
     insert_rows: String,
     insert_captures: String,
@@ -71,7 +73,7 @@ pub(crate) fn client(options: &ClickHouseOptions) -> Client {
         .with_url(&options.url)
         .with_database(&options.database)
         .with_user(&options.user)
-        .with_password(options.password.reveal())
+        .with_password(&*options.password.reveal())
         .with_compression(Compression::Lz4)
         // Rows are sent and read as bytes; there is no row type that could be validated.
         .with_validation(false)
@@ -102,6 +104,7 @@ impl ClickHouseStore {
         let is_in_row = |column: &Column| layout::home(column) != Home::Capture;
         Ok(ClickHouseStore {
             client: client(options),
+            password: options.password.clone(),
             runtime: runtime()?,
             insert_rows: format!("INSERT INTO ai_rows ({}) FORMAT RowBinary", names(is_in_row)),
             insert_captures: format!(
@@ -116,6 +119,11 @@ impl ClickHouseStore {
         })
     }
 
+    /// The client with the password as it is now.
+    fn client(&self) -> Client {
+        self.client.clone().with_password(&*self.password.reveal())
+    }
+
     /// Sends one block, under a token; `to_rollups` as the batch is new to them, too.
     fn send(
         &self,
@@ -124,7 +132,7 @@ impl ClickHouseStore {
         (token, to_rollups, days): (&str, bool, usize),
         give_up: &dyn Fn() -> bool,
     ) -> Result<(), Error> {
-        let mut insert = self.client.insert_formatted_with(insert);
+        let mut insert = self.client().insert_formatted_with(insert);
         for (name, value) in [
             ("insert_deduplication_token", token),
             ("async_insert", "0"),
@@ -235,7 +243,7 @@ impl Store for ClickHouseStore {
         let mut lines: Vec<String> = limits.iter().map(line).collect();
         // Also no limit is a change.
         lines.push(json!({"org_id": "*", "scope": "", "name": "", "period": ""}).to_string());
-        let mut insert = self.client.insert_formatted_with(
+        let mut insert = self.client().insert_formatted_with(
             "INSERT INTO ai_limits (org_id, scope, name, period, limit_usd, place) \
              FORMAT JSONEachRow",
         );

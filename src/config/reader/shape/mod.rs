@@ -19,7 +19,7 @@ pub use composites::{Cap, Hidden, Named, ORGS, PerOrg};
 pub use plain::options;
 pub use plain::{ByOrg, Plain};
 pub use range::{Limits, refusal};
-pub use scalars::{Size, Usd, scalar, shown};
+pub use scalars::{Size, Usd, Written, masked, of_file, scalar, secret_schema, shown, written};
 pub(crate) use section::section;
 pub use section::{Entries, KeyInfo, SectionInfo, default_json, doc, key_name, section_schema};
 pub use words::word;

@@ -1,6 +1,6 @@
 //! Scalars: switches, numbers, texts, secrets, paths, and values with a unit.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
@@ -145,18 +145,72 @@ fn mask_url(text: &str) -> String {
     }
 }
 
+/// A secret as it is written: text, or the path of its file.
+pub enum Written<'n> {
+    Text(&'n str),
+    File(PathBuf),
+}
+
+/// A secret that is text or `{file: PATH}`.
+pub fn written<'n>(node: &'n Node, problems: &mut Problems) -> Option<Written<'n>> {
+    let Value::Map(entries) = &node.value else {
+        return Some(Written::Text(&scalar(node, "text, or {file: PATH}", problems)?.text));
+    };
+    match entries.as_slice() {
+        [(name, value)] if name.text == "file" => {
+            PathBuf::read(value, problems).map(|path| Written::File(problems.find(&path)))
+        }
+        [(name, _)] => {
+            problems.add(&name.at, "unknown key; write {file: PATH}, or the secret as text");
+            None
+        }
+        _ => {
+            problems.add(&node.at, "not a single key; write {file: PATH}, or the secret as text");
+            None
+        }
+    }
+}
+
+/// A secret of a file. One that cannot be read is a problem only for commands that use it.
+pub fn of_file<T: Default>(node: &Node, read: Result<T, String>, problems: &mut Problems) -> T {
+    read.unwrap_or_else(|reason| {
+        problems.unresolved(&node.at, reason);
+        T::default()
+    })
+}
+
+/// The JSON Schema of a secret.
+pub fn secret_schema() -> Json {
+    json!({"anyOf": [
+        {"type": ["string", "number"]},
+        {"type": "object", "required": ["file"], "additionalProperties": false,
+         "properties": {"file": {"type": "string"}}},
+    ]})
+}
+
+/// A secret as operators see it.
+pub fn masked(file: Option<&Path>, is_empty: bool) -> Json {
+    match file {
+        Some(file) => json!({"file": file.to_string_lossy()}),
+        None => json!(if is_empty { "" } else { "***" }),
+    }
+}
+
 impl Shape for Secret {
     fn read(node: &Node, problems: &mut Problems) -> Option<Secret> {
-        Some(Secret::new(&scalar(node, "text", problems)?.text))
+        Some(match written(node, problems)? {
+            Written::Text(text) => Secret::new(text),
+            Written::File(path) => of_file(node, Secret::of_file(&problems.live, path), problems),
+        })
     }
     fn json(&self) -> Json {
-        json!(if self.is_empty() { "" } else { "***" })
+        masked(self.file(), self.is_empty())
     }
     fn schema() -> Json {
-        json!({"type": ["string", "number"]})
+        secret_schema()
     }
     fn kind() -> Kind {
-        Kind::Scalar("secret")
+        Kind::Scalar("secret, or `{file: PATH}`")
     }
 }
 

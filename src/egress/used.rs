@@ -1,6 +1,7 @@
-//! A connection to a provider that records whether it was used before.
+//! A connection that records whether it was used before, and whether the server refused the
+//! client's certificate.
 //!
-//! Stage 10 of the walk. A provider closes idle connections when it likes, also just as the next
+//! A provider closes idle connections when it likes, also just as the next
 //! request is on its way. That ends the connection without a byte of an answer, and says nothing
 //! about the provider. Guarantees: bytes pass unchanged; a connection counts as used again from the
 //! first byte that is written after an answer until the first byte that is read. HTTP/1 only: an
@@ -17,12 +18,16 @@ use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::alert::{is_about_client, tls_error};
+
 /// Nothing was read yet.
 const NEW: u8 = 0;
 /// An answer was read, and nothing was written since.
 const ANSWERED: u8 = 1;
 /// Something was written after an answer, and nothing was read since.
 const USED_AGAIN: u8 = 2;
+/// The server demands a client certificate, or refuses the one that it got.
+const REFUSED: u8 = 3;
 
 /// The state of one connection.
 #[derive(Clone, Debug)]
@@ -51,11 +56,18 @@ impl<C> Used<C> {
 
 /// Whether the connection ended after it was used again, and before a byte came.
 pub fn ended_in_reuse(connection: &Connected) -> bool {
+    !connection.is_negotiated_h2() && state(connection) == Some(USED_AGAIN)
+}
+
+/// Whether the server refused the client's certificate. With HTTP/2 no error tells it.
+pub fn refused_client(connection: &Connected) -> bool {
+    state(connection) == Some(REFUSED)
+}
+
+fn state(connection: &Connected) -> Option<u8> {
     let mut extras = Extensions::new();
     connection.get_extras(&mut extras);
-    let state = extras.get::<Use>();
-    !connection.is_negotiated_h2()
-        && state.is_some_and(|state| state.0.load(Ordering::Acquire) == USED_AGAIN)
+    extras.get::<Use>().map(|state| state.0.load(Ordering::Acquire))
 }
 
 impl<C: Connection> Connection for Used<C> {
@@ -78,6 +90,10 @@ impl<C: hyper::rt::Read + Unpin> AsyncRead for Used<C> {
         let polled = Pin::new(&mut this.inner).poll_read(cx, buf);
         if buf.filled().len() > before {
             this.state.0.store(ANSWERED, Ordering::Release);
+        } else if let Poll::Ready(Err(error)) = &polled
+            && tls_error(error).is_some_and(is_about_client)
+        {
+            this.state.0.store(REFUSED, Ordering::Release);
         }
         polled
     }

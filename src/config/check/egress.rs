@@ -1,0 +1,118 @@
+//! The way out to a provider, checked: proxy, exceptions, TLS files.
+//!
+//! Guarantees: a variable or an address of a proxy that cannot be used is a problem, and never a
+//! direct connection; no message quotes a proxy's credentials.
+
+use std::sync::Arc;
+
+use super::super::reader::place::{Place, Problems};
+use super::super::reader::shape::At;
+use super::super::sections::RawProvider;
+use crate::egress::Egress;
+use crate::egress::rules::{NoProxy, Proxies, ProxyAddress, WrongVariable};
+use crate::egress::trust::{ClientTls, TlsFiles};
+
+/// The proxies that the environment names.
+pub(crate) struct Environment {
+    proxies: Result<Proxies, WrongVariable>,
+}
+
+impl Environment {
+    /// Reads the variables.
+    pub(crate) fn read(problems: &Problems) -> Environment {
+        Environment { proxies: Proxies::from_environment(&problems.env) }
+    }
+
+    /// The way out of everything that has no settings of its own.
+    pub(crate) fn egress(&self) -> Arc<Egress> {
+        let proxies = self.proxies.clone().unwrap_or_default();
+        Arc::new(Egress::new(proxies, ClientTls::machine()))
+    }
+}
+
+/// The way out to a provider.
+pub(crate) fn of(
+    given: &RawProvider,
+    environment: &Environment,
+    problems: &mut Problems,
+) -> Arc<Egress> {
+    let list: Vec<String> = given.no_proxy.iter().map(|entry| entry.value.clone()).collect();
+    for entry in given.no_proxy.iter() {
+        if entry.trim().is_empty() || entry.contains([',', ' ', '\t']) {
+            let text = "not one entry; give a domain, an address or a network, e.g. 10.0.0.0/8";
+            problems.add(&entry.at, text);
+        }
+    }
+    let proxies = match given.proxy.trim() {
+        "none" => Proxies::default(),
+        "env" => by_environment(&given.proxy, environment, NoProxy::of(&list), problems),
+        address if address.contains("://") => match ProxyAddress::parse(address) {
+            Ok(proxy) => Proxies::only(proxy, NoProxy::of(&list)),
+            Err(reason) => wrong(&given.proxy.at, reason, problems),
+        },
+        _ => wrong(
+            &given.proxy.at,
+            "neither env, none nor a URL; give one of them, e.g. http://proxy.example:3128",
+            problems,
+        ),
+    };
+    Arc::new(Egress::new(proxies, tls(given, problems)))
+}
+
+fn wrong(at: &Place, reason: &str, problems: &mut Problems) -> Proxies {
+    problems.add(at, reason);
+    Proxies::default()
+}
+
+fn by_environment(
+    at: &At<String>,
+    environment: &Environment,
+    more: NoProxy,
+    problems: &mut Problems,
+) -> Proxies {
+    match &environment.proxies {
+        Ok(proxies) => proxies.clone().without(more),
+        Err(WrongVariable { name, reason }) => {
+            // A command that calls no provider does not need it.
+            problems.unresolved(&at.at, format!("the environment variable {name} is {reason}"));
+            Proxies::default()
+        }
+    }
+}
+
+fn tls(given: &RawProvider, problems: &mut Problems) -> ClientTls {
+    let found = |path: &At<Option<std::path::PathBuf>>, problems: &Problems| {
+        path.value.as_deref().map(|path| problems.find(path))
+    };
+    let client =
+        match (found(&given.client_cert_file, problems), found(&given.client_key_file, problems)) {
+            (Some(chain), Some(key)) => Some((chain, key)),
+            (None, None) => None,
+            (chain, _) => {
+                let at = if chain.is_some() {
+                    &given.client_cert_file.at
+                } else {
+                    &given.client_key_file.at
+                };
+                let text = "one of `client_cert_file` and `client_key_file`; give both, or neither";
+                problems.add(at, text);
+                None
+            }
+        };
+    let files = TlsFiles { ca: found(&given.ca_file, problems), client };
+    ClientTls::of(&problems.live, &files).unwrap_or_else(|reason| {
+        let at = if given.ca_file.given && files.ca.is_some() && blames(&reason, &files) {
+            &given.ca_file.at
+        } else {
+            &given.client_cert_file.at
+        };
+        problems.unresolved(at, reason);
+        ClientTls::machine()
+    })
+}
+
+/// Whether a reason is about the authorities.
+fn blames(reason: &str, files: &TlsFiles) -> bool {
+    let name = |path: &std::path::PathBuf| format!("`{}`", path.display());
+    files.ca.as_ref().is_some_and(|ca| reason.starts_with(&name(ca)))
+}
