@@ -99,7 +99,8 @@ series! {
         "Sends to a provider.",
         &["provider", "outcome"]
     );
-    /// `provider`, `reason` (`connect`, `reset`, `status_4xx`, `status_429`, `status_5xx`).
+    /// `provider`, `reason` (`connect`, `reset`, `status_4xx`, `status_429`, `status_5xx`, and the
+    /// `proxy_…` of attempts).
     retries: IntCounterVec = counters(
         "tollgate_retries_total",
         "Sends after the first.",

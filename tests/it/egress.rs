@@ -364,6 +364,18 @@ fn a_client_certificate_is_shown_to_its_provider_only() {
     gateway.chat("acme", "hi").ok();
 }
 
+#[test]
+fn a_demanded_client_certificate_is_told_with_http_2_as_well() {
+    let real = Provider::start();
+    let asks = secure::that_asks_in_h2(real.address, "provider.pem", "ca.pem");
+    let keys = format!("ca_file: \"{}\"", path("provider-ca.pem"));
+    let gateway = start(&format!("https://{asks}"), &keys);
+    for n in 0..3 {
+        let detail = failed(&gateway, &format!("org-{n}"));
+        assert!(detail.starts_with("openai tls "), "{detail}");
+    }
+}
+
 fn install(folder: &Path, from: &str, to: &str) {
     let new = folder.join("new");
     fs::copy(secure::file(from), &new).unwrap();

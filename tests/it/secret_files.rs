@@ -189,6 +189,39 @@ fn calls_go_on_while_the_secret_of_tokens_is_replaced_by_a_list() {
 }
 
 #[test]
+fn the_password_of_clickhouse_is_replaced_while_rows_are_sent() {
+    let (provider, store) = (Provider::start(), Provider::start());
+    store.always(step::with_headers(200, &[], b""));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("password");
+    put(&file, "the first password");
+    let gateway = Setup::new(&provider)
+        .setting("store", "clickhouse")
+        .setting(
+            "clickhouse",
+            &format!(
+                "{{url: \"http://{}\", password: {{file: \"{}\"}}}}",
+                store.address,
+                file.display()
+            ),
+        )
+        .start();
+    let arrives = |password: &str| {
+        eventually(password, || {
+            gateway.chat("acme", "hi").ok();
+            let seen = store.take_seen();
+            let is_new =
+                |seen: &crate::support::Seen| seen.header("x-clickhouse-key") == Some(password);
+            (!seen.is_empty() && seen.iter().all(is_new)).then_some(())
+        });
+    };
+    arrives("the first password");
+    put(&file, "the second password");
+    arrives("the second password");
+    assert!(!gateway.printed().contains("second password"), "{}", gateway.printed());
+}
+
+#[test]
 fn the_secret_of_placeholders_is_replaced_within_a_second() {
     let provider = Provider::start();
     let folder = tempfile::tempdir().unwrap();

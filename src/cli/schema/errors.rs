@@ -142,8 +142,8 @@ pub(super) const ADVICE: &[Advice] = &[
     ),
     Advice(
         Code::ProviderUnavailable,
-        "The provider failed and the retries are used up, its circuit is open, or it refuses \
-             the gateway's key.",
+        "The provider or a proxy on the way failed and the retries are used up, its circuit is \
+             open, or it refuses the gateway's key.",
         "Try later; operators see the log line `call failed` with each attempt.",
     ),
     Advice(

@@ -25,12 +25,17 @@ pub fn in_front_of(plain: SocketAddr, certificate: &str) -> SocketAddr {
 
 /// The same, and asks its clients for a certificate of this authority.
 pub fn that_asks(plain: SocketAddr, certificate: &str, authority: &str) -> SocketAddr {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(file(authority)).unwrap()).unwrap();
-    asking(plain, certificate, Some(roots))
+    asking(plain, certificate, Some((authority, &b"http/1.1"[..])))
 }
 
-fn asking(plain: SocketAddr, certificate: &str, clients: Option<RootCertStore>) -> SocketAddr {
+/// The same, and asks for HTTP/2, which its plain address need not speak: clients without a
+/// certificate do not get there.
+pub fn that_asks_in_h2(plain: SocketAddr, certificate: &str, authority: &str) -> SocketAddr {
+    asking(plain, certificate, Some((authority, &b"h2"[..])))
+}
+
+/// `clients`: the authority of their certificates, and the protocol.
+fn asking(plain: SocketAddr, certificate: &str, clients: Option<(&str, &[u8])>) -> SocketAddr {
     let chain = vec![CertificateDer::from_pem_file(file(certificate)).unwrap()];
     let key = PrivateKeyDer::from_pem_file(file("provider.key")).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -39,11 +44,15 @@ fn asking(plain: SocketAddr, certificate: &str, clients: Option<RootCertStore>) 
         .unwrap();
     let builder = match clients {
         None => builder.with_no_client_auth(),
-        Some(roots) => builder.with_client_cert_verifier(
-            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap(),
-        ),
+        Some((authority, _)) => {
+            let mut roots = RootCertStore::empty();
+            roots.add(CertificateDer::from_pem_file(file(authority)).unwrap()).unwrap();
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            builder.with_client_cert_verifier(verifier.build().unwrap())
+        }
     };
-    let config = builder.with_single_cert(chain, key).unwrap();
+    let mut config = builder.with_single_cert(chain, key).unwrap();
+    config.alpn_protocols.extend(clients.map(|(_, protocol)| protocol.to_vec()));
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
