@@ -70,7 +70,14 @@ fn requests() -> impl Iterator<Item = &'static Format> {
 
 /// The end of the help: the names of endpoints, and examples.
 pub(super) fn help() -> String {
-    let names = requests().map(|format| format.name()).collect::<Vec<_>>().join(", ");
+    let names = requests().map(|format| format.name()).fold(String::new(), |text, name| {
+        let between = match text.rsplit('\n').next().map_or(0, str::len) {
+            0 => "",
+            1..=80 => ", ",
+            _ => ",\n  ",
+        };
+        text + between + name
+    });
     format!(
         "Endpoints ({other}: any other body, in which every string is user text):\n  {names}\n\n\
          Examples:\n  echo 'mail jane@example.com' | tollgate redact --text\n  tollgate redact \
