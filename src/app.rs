@@ -91,7 +91,7 @@ pub async fn start(loaded: Loaded) -> Result<App, Failure> {
     let placeholders = PlaceholderKeys::open(&settings)
         .map_err(|error| Failure::User(format!("placeholder_key: {error:#}")))?;
     let shared = shared_limits(&settings, &metrics, clock);
-    let upstream = Upstream::new(Arc::clone(&metrics), clock);
+    let upstream = Arc::new(Upstream::new(Arc::clone(&metrics), clock));
     let (bounds, places) =
         (settings.options.bounds, server::descriptors::places(settings.options.bounds.connections));
     let tenants = Tenants::new(places.served, bounds.calls_in_flight, bounds.held_bytes, &metrics);
@@ -229,6 +229,9 @@ impl App {
         );
         self.open_admin(admin, admin_listener)?;
         self.others.spawn(Arc::clone(&self.gateway.turns).keep(self.stop_admin.clone()));
+        let (upstream, policy) =
+            (Arc::clone(&self.gateway.upstream), Arc::clone(&self.gateway.policy));
+        self.others.spawn(upstream.keep_credentials(policy, self.stop_admin.clone()));
         self.others.spawn(tend(Arc::clone(&self.gateway), self.stop_admin.clone()));
         Ok(())
     }

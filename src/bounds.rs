@@ -138,6 +138,25 @@ pub const JWKS_KEYS_MAX: usize = 64;
 /// A JWK set, in bytes.
 pub const JWKS_BYTES_MAX: usize = 256 << 10;
 
+// ---- credentials of providers --------------------------------------------------------------------
+
+/// The answer of a token endpoint, in bytes. A longer one is a failed fetch.
+pub const TOKEN_BYTES_MAX: usize = 64 << 10;
+/// The time that a fetch may take, with all its requests. Then it has failed.
+pub const TOKEN_FETCH_MAX: Duration = Duration::from_secs(10);
+/// The time that a connection to a metadata service may take: it is near, or not there at all.
+pub const METADATA_CONNECT_MAX: Duration = Duration::from_secs(1);
+/// Credentials that are kept, with those of former policies, whose calls may still run. Above it
+/// those are forgotten at once.
+pub const CREDENTIALS_MAX: usize = 2 * PROVIDERS_MAX;
+/// The time that `tollgate check --live` gives one server, and all of them together. Then it reports
+/// those that have not answered.
+pub const PROBE_MAX: Duration = Duration::from_secs(10);
+/// See [`PROBE_MAX`].
+pub const PROBES_MAX: Duration = Duration::from_secs(20);
+/// How long a credential of a former policy is kept.
+pub const CREDENTIAL_KEPT_FOR: Duration = Duration::from_secs(15 * 60);
+
 // ---- stage 4: admit -----------------------------------------------------------------------------
 
 /// Organisations with a bucket. At the bound full buckets are dropped first (they say nothing that

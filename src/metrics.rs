@@ -118,6 +118,12 @@ series! {
         "Times a provider refused the gateway's own key.",
         &["provider"]
     );
+    /// `provider`.
+    provider_credential_expires: GaugeVec = gauges(
+        "tollgate_provider_credential_expires_seconds",
+        "Seconds until the fetched credential of a provider ends; 0 or less once it has, or if there is none.",
+        &["provider"]
+    );
     /// `kind` (`email`, `phone`, another entity, or the name of a pattern or word list).
     redactions: IntCounterVec = counters(
         "tollgate_redactions_total",

@@ -110,6 +110,13 @@ const ROOMS: &[(&str, May, &[&str])] = &[
     ("upstream/parties", Nothing, &["upstream/breaker", "upstream/budget", "upstream/retry"]),
     // The way out, for every room that connects.
     ("egress", Io, &[]),
+    ("upstream/credentials/schedule", Nothing, &[]),
+    ("upstream/credentials/token", Nothing, &["upstream/credentials/schedule"]),
+    (
+        "upstream/credentials/requests",
+        Nothing,
+        &["upstream/credentials/schedule", "upstream/credentials/token"],
+    ),
     // Level 2: data, with the option types of level 1.
     ("config", Io, OPTION_TYPES),
     ("config/reader", Nothing, &[]),

@@ -3,13 +3,17 @@
 //!
 //! The same code that `serve` and a reload run, so what passes here is taken there. Beyond it the
 //! files that a configuration names (certificates, key sets) are opened: they may come later, but a
-//! person who checks wants to know.
+//! person who checks wants to know. `format` writes the result, `live` also connects.
+
+mod format;
+mod live;
 
 use std::fmt::Write as _;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::print;
+use super::serve::runtime;
 use crate::auth::key_set_fault;
 use crate::bounds::memory_max;
 use crate::config::policy::{Accept, JwksSource, Policy};
@@ -17,6 +21,7 @@ use crate::config::{self, Loaded, OtherFile};
 use crate::failure::Failure;
 use crate::redact::Names;
 use crate::server::tls::TlsAcceptor;
+use format::{Finding, Format, Places, github_of, json_of};
 
 /// Arguments of `tollgate check`.
 #[derive(Debug, clap::Args)]
@@ -24,6 +29,12 @@ pub struct Args {
     /// Configuration: folder or file [default: $TOLLGATE_CONFIG or ./config]
     #[arg(long, value_name = "PATH")]
     config: Option<PathBuf>,
+    /// Form of the output
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// Also connect to all that the configuration uses, free of charge
+    #[arg(long)]
+    live: bool,
 }
 
 /// Checks the configuration and prints the result.
@@ -31,17 +42,53 @@ pub struct Args {
 /// # Errors
 /// [`Failure::User`] if there is a problem; all of them are on stdout by then.
 pub fn run(args: &Args) -> Result<(), Failure> {
-    match config::load(args.config.as_deref()) {
-        Ok(loaded) => match missing(&loaded).as_slice() {
-            [] => print::line(&(summary(&loaded) + &warned(&loaded))),
-            lines => refused(lines),
-        },
-        Err(problems) => refused(&problems.lines()),
+    let loaded = match config::load(args.config.as_deref()) {
+        Ok(loaded) => loaded,
+        Err(problems) => return refused(args.format, &problems.lines(), &[]),
+    };
+    let lines = missing(&loaded);
+    if !lines.is_empty() {
+        return refused(args.format, &lines, &loaded.origin.files());
+    }
+    let live = match args.live {
+        true => Some(runtime()?.block_on(live::all(&loaded))),
+        false => None,
+    };
+    let (told, warnings) = (live.as_deref().unwrap_or_default(), warnings(&loaded));
+    let findings: Vec<Finding> =
+        warnings.iter().map(|text| Finding::warning(text, &loaded.places)).collect();
+    match args.format {
+        Format::Text => {
+            let warned: String = warnings.iter().map(|text| format!("\nwarning: {text}")).collect();
+            let asked: String = told.iter().map(|live| format!("\n{}", live.text())).collect();
+            print::line(&(summary(&loaded) + &warned + &asked))?;
+        }
+        Format::Json => {
+            let (version, files) = (&*loaded.policy.version, loaded.origin.files());
+            print::json(&json_of(Some(version), &files, &findings, live.as_deref()))?;
+        }
+        Format::Github => {
+            let lines = github_of(&findings, told, &loaded.places);
+            if !lines.is_empty() {
+                print::line(&lines.join("\n"))?;
+            }
+        }
+    }
+    match told.iter().filter(|live| live.has_failed()).count() {
+        0 => Ok(()),
+        1 => Err(Failure::User("1 of the live checks failed".to_owned())),
+        count => Err(Failure::User(format!("{count} of the live checks failed"))),
     }
 }
 
-fn refused(lines: &[String]) -> Result<(), Failure> {
-    print::line(&lines.join("\n"))?;
+fn refused(format: Format, lines: &[String], files: &[String]) -> Result<(), Failure> {
+    let places = Places::new();
+    let findings: Vec<Finding> = lines.iter().map(|line| Finding::error(line, &places)).collect();
+    match format {
+        Format::Text => print::line(&lines.join("\n"))?,
+        Format::Json => print::json(&json_of(None, files, &findings, None))?,
+        Format::Github => print::line(&github_of(&findings, &[], &places).join("\n"))?,
+    }
     let count = lines.len();
     Err(Failure::User(format!("{count} problem{}", if count == 1 { "" } else { "s" })))
 }
@@ -95,11 +142,11 @@ fn unusable_data_dir(data_dir: &Path) -> Option<String> {
     ))
 }
 
-/// One line for each thing that is allowed and an operator should know.
-fn warned(loaded: &Loaded) -> String {
+/// Each thing that is allowed and an operator should know.
+fn warnings(loaded: &Loaded) -> Vec<String> {
     let mut warnings = config::warnings(&loaded.settings, &loaded.policy, &loaded.origin.live);
     warnings.extend(config::without_policy(&loaded.origin.source));
-    warnings.iter().map(|text| format!("\nwarning: {text}")).collect()
+    warnings
 }
 
 fn summary(loaded: &Loaded) -> String {
@@ -208,7 +255,7 @@ mod tests {
             "auth: {accept: [key]}\nlimits: {burst: 0}\nretry: {max_retries: 99}\n",
         )
         .expect("write");
-        let failure = run(&Args { config: Some(file) });
+        let failure = run(&Args { config: Some(file), format: Format::Text, live: false });
         assert!(matches!(failure, Err(Failure::User(text)) if text == "2 problems"));
     }
 }

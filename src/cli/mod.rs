@@ -67,7 +67,7 @@ enum Command {
     /// Run the simulated provider alone
     Mock(mock::Args),
     /// Check the configuration; print each problem as file:line:column: key: message
-    #[command(after_help = "Example:\n  tollgate check --config config")]
+    #[command(after_help = "Example:\n  tollgate check --config config --live")]
     Check(check::Args),
     /// Print the JSON Schema of the configuration, for editors
     #[command(after_help = "Example:\n  tollgate schema > tollgate.schema.json")]

@@ -7,6 +7,7 @@
 //! Bounds: [`FILES_MAX`] files of [`CONFIG_FILE_BYTES_MAX`] bytes each; beyond is a problem. Only
 //! regular files are read.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -50,6 +51,8 @@ pub(crate) struct Loaded {
     pub(crate) clickhouse: ClickHouseOptions,
     pub(crate) policy: Policy,
     pub(crate) origin: Origin,
+    /// The places of all values, by their keys: file, line and column.
+    pub(crate) places: HashMap<String, (String, u32, u32)>,
     /// Other files that it names (certificates, keys, key sets). They may come and go while a
     /// gateway runs, so whether they are there is no matter of the configuration's own.
     pub(crate) others: Vec<OtherFile>,
@@ -263,6 +266,7 @@ impl Source {
                 .chain(words.texts()),
         );
         let shown = shown(gateway.as_ref(), policy.as_ref());
+        let places = places(&[&joined.gateway, &joined.policy], &files);
         let others = other_files(gateway.as_ref(), policy.as_ref(), &problems);
         // A file that is no YAML holds sections that were not seen.
         if let (Purpose::Serve, Some(raw), true) = (purpose, &policy, joined.is_whole) {
@@ -278,6 +282,7 @@ impl Source {
             (Some((settings, clickhouse)), Some(policy)) if problems.is_empty() => Ok(Loaded {
                 clickhouse,
                 policy,
+                places,
                 others,
                 origin: Origin {
                     source: self.clone(),
@@ -439,7 +444,14 @@ fn other_files(
         let text = given.value.trim();
         !text.is_empty() && !text.contains("://")
     });
-    tls.chain(jwks.map(|given| file(&given.at, Path::new(given.value.trim())))).collect()
+    let providers = policy.into_iter().flat_map(|raw| &raw.providers.value.0);
+    let credentials = providers
+        .filter_map(|(_, provider)| provider.auth.value.as_ref())
+        .flat_map(check::credential_files)
+        .map(|(at, path)| file(at, path));
+    tls.chain(jwks.map(|given| file(&given.at, Path::new(given.value.trim()))))
+        .chain(credentials)
+        .collect()
 }
 
 fn unreadable(error: &io::Error) -> String {
@@ -581,6 +593,25 @@ fn join(files: &[SourceFile], wanted: &dyn Fn(&str) -> bool, problems: &mut Prob
     let at = Place { file: files.first().map(|f| f.file), ..Place::built_in() };
     let node = |entries| Node { at: at.clone(), value: Value::Map(entries) };
     Joined { gateway: node(gateway), policy: node(policy), sections, is_whole }
+}
+
+/// The place of each value that a file has.
+fn places(nodes: &[&Node], files: &[SourceFile]) -> HashMap<String, (String, u32, u32)> {
+    let mut places = HashMap::new();
+    let mut left: Vec<&Node> = nodes.to_vec();
+    while let Some(node) = left.pop() {
+        let file = files.iter().find(|file| Some(file.file) == node.at.file);
+        if let Some(file) = file.filter(|_| !node.at.path.is_empty()) {
+            let place = (file.name.clone(), node.at.line, node.at.column);
+            places.insert(node.at.path.to_string(), place);
+        }
+        match &node.value {
+            Value::Map(entries) => left.extend(entries.iter().map(|(_, node)| node)),
+            Value::List(nodes) => left.extend(nodes),
+            Value::Scalar(_) | Value::Null | Value::Failed => {}
+        }
+    }
+    places
 }
 
 fn shown(gateway: Option<&RawGateway>, policy: Option<&RawPolicy>) -> Json {

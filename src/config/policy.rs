@@ -6,6 +6,8 @@
 //! have one of them in `options`, and beside it the values that `check` has made of others. Does
 //! not know YAML or files. A reload makes a new [`Policy`] and swaps it as a whole.
 
+mod credentials;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -32,6 +34,10 @@ use crate::limit::caps::Caps;
 use crate::redact::Rules;
 use crate::upstream::breaker::BreakerOptions;
 use crate::upstream::retry::RetryOptions;
+pub use credentials::{
+    AuthSource, AwsKeys, AwsSource, ContainerProof, EntraProof, EntraSource, GcpSource,
+    ProviderAuth,
+};
 
 /// `gateway.yaml`, which is read once, at start.
 #[derive(Clone, Debug)]
@@ -299,6 +305,8 @@ pub struct Provider {
     pub forward_headers: Vec<HeaderName>,
     /// How it is reached.
     pub egress: Arc<Egress>,
+    /// The credential of a cloud, in place of `api_key`.
+    pub auth: Option<ProviderAuth>,
     pub options: ProviderOptions,
 }
 

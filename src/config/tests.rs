@@ -1,5 +1,6 @@
 //! The configuration from outside: files in, policy or problems out.
 
+mod credentials;
 mod documentation;
 mod openapi;
 
@@ -31,6 +32,13 @@ fn env(name: &str) -> Option<String> {
         "KEY" => Some("sk-from-the-environment".to_owned()),
         "OFF" => Some("False".to_owned()),
         "FIVE" => Some("5".to_owned()),
+        "AZURE_CLIENT_SECRET"
+        | "AWS_SECRET_ACCESS_KEY"
+        | "AWS_ROLE_ARN"
+        | "AZURE_TENANT_ID"
+        | "AZURE_CLIENT_ID"
+        | "AZURE_FEDERATED_TOKEN_FILE" => Some("of-docs".to_owned()),
+        "AWS_WEB_IDENTITY_TOKEN_FILE" => Some("/var/run/secrets/token".to_owned()),
         "EVIL" => Some("x\nlimits: {strict: true}".to_owned()),
         _ => None,
     }

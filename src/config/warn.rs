@@ -10,11 +10,13 @@ use std::path::Path;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use http::Uri;
+use tollgate_wire::ProviderKind;
 
 use super::carriers::tells_of_credential;
 use super::load::Source;
 use super::policy::{
-    Accept, Algorithm, AuthPolicy, JwksSource, JwtPolicy, Policy, Provider, Settings, StoreKind,
+    Accept, Algorithm, AuthPolicy, JwksSource, JwtPolicy, Policy, Provider, ProviderAuth, Settings,
+    StoreKind,
 };
 use crate::glob::Glob;
 use crate::live::LiveFiles;
@@ -334,7 +336,7 @@ fn provider(provider: &Provider, auth: &AuthPolicy, list: &mut Vec<String>) {
     let key = |name: &str| format!("providers.{}.{name}", provider.name);
     let uri = &provider.base_url;
     let (has_key, own_keys) =
-        (!provider.options.api_key.is_empty(), auth.options.accept.contains(&Accept::Passthrough));
+        (has_key(provider), auth.options.accept.contains(&Accept::Passthrough));
     if in_clear(uri) && !is_loopback(uri) && (has_key || own_keys || !is_near(uri)) {
         let what =
             if has_key || own_keys { "the key and the prompts cross" } else { "prompts cross" };
@@ -358,8 +360,11 @@ fn provider(provider: &Provider, auth: &AuthPolicy, list: &mut Vec<String>) {
             address, or `proxy: none`";
         warning(list, &key("proxy"), text);
     }
+    if let Some(auth) = &provider.auth {
+        credential(auth, &key, list);
+    }
     let path = uri.path().trim_end_matches('/');
-    if path.is_empty() {
+    if path.is_empty() && provider.options.kind != ProviderKind::Bedrock {
         let text = "has no path; add the version (…/v1), unless the server has none";
         warning(list, &key("base_url"), text);
     }
@@ -407,6 +412,27 @@ fn globs(policy: &Policy, list: &mut Vec<String>) {
     if let Some(more) = &policy.limits.more {
         more.default.models.iter().for_each(|model| look("limits.models", &model.pattern));
     }
+}
+
+/// Risky settings of a credential that comes from a cloud.
+fn credential(auth: &ProviderAuth, key: &dyn Fn(&str) -> String, list: &mut Vec<String>) {
+    if auth.keys().is_some_and(|keys| keys.is_from_environment && !keys.session_token.is_empty()) {
+        let text = "AWS_SESSION_TOKEN ends and cannot be renewed here; use web_identity, container \
+            or instance, or keys without an end";
+        warning(list, &key("auth.credentials"), text);
+    }
+    if let Some(address) = auth.source.token_url()
+        && in_clear(address)
+        && !is_loopback(address)
+    {
+        let text = "http: secrets and tokens cross the network in clear; give an https address";
+        warning(list, &key("auth.token_url"), text);
+    }
+}
+
+/// Whether the gateway has a key of its own there.
+fn has_key(provider: &Provider) -> bool {
+    !provider.options.api_key.is_empty() || provider.auth.is_some()
 }
 
 fn in_clear(uri: &Uri) -> bool {

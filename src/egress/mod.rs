@@ -78,6 +78,11 @@ impl Egress {
         &self.tls
     }
 
+    /// SHA-256 of all that tells it from others.
+    pub fn identity(&self) -> &[u8; 32] {
+        &self.identity
+    }
+
     /// Whether it is the same way out, perhaps of another policy.
     pub fn is(&self, other: &Egress) -> bool {
         self.identity == other.identity

@@ -28,7 +28,7 @@ pub struct Gateway {
     pub auth: Authenticator,
     /// Everything that is counted to keep callers to their limits.
     pub counters: Counters,
-    pub upstream: Upstream,
+    pub upstream: Arc<Upstream>,
     pub log: AiLog,
     /// Whose the objects are that providers keep.
     pub objects: Arc<Objects>,

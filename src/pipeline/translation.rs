@@ -27,9 +27,16 @@ pub fn serves(target: &Target, endpoint: &Endpoint, model: Option<&str>) -> bool
     target.provider.serves(endpoint.format, operation(endpoint), model)
 }
 
-/// Whether a call of this endpoint takes another form for one of the targets, so that its body is
-/// needed whole.
+/// Whether the body of a call of this endpoint is needed whole: it takes another form for one of the
+/// targets, or one of them takes signed requests.
 pub fn needs_whole_body(targets: &Targets, endpoint: &Endpoint, model: Option<&str>) -> bool {
+    let signs = |target: &Target| target.provider.auth.as_ref().is_some_and(|auth| auth.signs());
+    takes_other_form(targets, endpoint, model)
+        || targets.list.iter().any(|target| signs(target) && serves(target, endpoint, model))
+}
+
+/// Whether a call of this endpoint takes another form for one of the targets.
+fn takes_other_form(targets: &Targets, endpoint: &Endpoint, model: Option<&str>) -> bool {
     targets
         .list
         .iter()
@@ -48,7 +55,7 @@ pub fn translatable<'a>(
     let (id, now_ms) = call;
     let may_carry = matches!(body, Outgoing::Whole(body)
         if native::may_carry(endpoint.format, body.as_bytes()));
-    (may_carry || needs_whole_body(targets, endpoint, model)).then(|| Translatable {
+    (may_carry || takes_other_form(targets, endpoint, model)).then(|| Translatable {
         call: translate::Call {
             format: endpoint.format,
             operation: operation(endpoint),

@@ -115,6 +115,7 @@ mod tests {
                 base_url: http::Uri::from_static("http://localhost/v1"),
                 forward_headers: vec![],
                 egress: Arc::default(),
+                auth: None,
                 options: options::<RawProvider>("{}"),
             };
             Target {

@@ -8,13 +8,16 @@
 //! Azure OpenAI, "API version lifecycle"; Vertex AI, "Claude models"; Amazon Bedrock, "API keys",
 //! read November 2026.
 
+use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, Uri};
 use tollgate_wire::ProviderKind;
 use tollgate_wire::translate::path_segment;
 
-use crate::config::policy::Provider;
-use crate::ids::Secret;
+use super::credentials::Key;
+use crate::config::policy::{AuthSource, Provider, ProviderAuth};
 
+/// The project that Google counts quota and cost for.
+const QUOTA_PROJECT: HeaderName = HeaderName::from_static("x-goog-user-project");
 /// Calls that go to a deployment, at a resource of Azure with a dated API.
 const OF_DEPLOYMENTS: [&str; 5] =
     ["/chat/completions", "/completions", "/embeddings", "/images/generations", "/audio/speech"];
@@ -32,7 +35,9 @@ impl Provider {
     /// Whether it is the address at which Bedrock takes requests of Anthropic's format.
     pub(crate) fn is_mantle(&self) -> bool {
         let host = self.base_url.host().unwrap_or_default();
-        host.starts_with("bedrock-mantle.") && host.ends_with(".api.aws")
+        let signs = self.auth.as_ref().is_some_and(|auth| auth.signs());
+        (host.starts_with("bedrock-mantle.") && host.ends_with(".api.aws"))
+            || (self.options.kind == ProviderKind::Anthropic && signs)
     }
 
     /// The header that carries the key, and the text before the key.
@@ -48,14 +53,26 @@ impl Provider {
     }
 }
 
-/// Sets the key, and the version header of the provider's kind unless there is one.
-pub fn set_credentials(headers: &mut HeaderMap, provider: &Provider, key: &Secret) {
-    let key = key.reveal();
-    if !key.is_empty() {
+/// Sets the key, and the version header of the provider's kind unless there is one. A key that signs
+/// is not set here: its signature needs the whole request.
+pub fn set_credentials(headers: &mut HeaderMap, provider: &Provider, key: &Key) {
+    if let Key::Text(key) = key
+        && !key.is_empty()
+    {
+        let key = key.reveal();
         let (name, prefix) = provider.key_header(&key);
         if let Ok(mut value) = HeaderValue::from_bytes([prefix, &key].concat().as_bytes()) {
             value.set_sensitive(true);
             headers.insert(name, value);
+        }
+    }
+    if let Some(token) = key.bearer() {
+        headers.insert(header::AUTHORIZATION, token.clone());
+        if let Some(ProviderAuth { source: AuthSource::Gcp { quota_project, .. }, .. }) =
+            &provider.auth
+            && let Some(project) = quota_project
+        {
+            headers.insert(QUOTA_PROJECT, project.clone());
         }
     }
     if let Some((name, value)) = provider.options.kind.version_header()
@@ -79,6 +96,14 @@ pub fn lacks_model(provider: &Provider, path_and_query: &str, model: Option<&str
     provider.dated_api().is_some()
         && model.is_none_or(str::is_empty)
         && OF_DEPLOYMENTS.contains(&path_of(path_and_query))
+}
+
+/// Whether the id of a model could be read as another path at Bedrock, where it stands in the path.
+pub fn is_ambiguous(provider: &Provider, model: Option<&str>) -> bool {
+    provider.options.kind == ProviderKind::Bedrock
+        && model.is_some_and(|model| {
+            !model.is_empty() && model.split('/').any(|part| matches!(part, "" | "." | ".."))
+        })
 }
 
 fn path_of(path_and_query: &str) -> &str {
@@ -114,6 +139,7 @@ mod tests {
     use super::*;
     use crate::config::options;
     use crate::config::sections::RawProvider;
+    use crate::ids::Secret;
 
     fn provider(keys: &str, base_url: &str) -> Provider {
         Provider {
@@ -121,6 +147,7 @@ mod tests {
             base_url: base_url.parse().expect("a URL"),
             forward_headers: vec![],
             egress: Arc::default(),
+            auth: None,
             options: options::<RawProvider>(&format!("{{{keys}}}")),
         }
     }
@@ -215,7 +242,7 @@ mod tests {
         ] {
             let (provider, mut headers) =
                 (provider(&format!("kind: {kind}"), base_url), HeaderMap::new());
-            set_credentials(&mut headers, &provider, &Secret::new(key));
+            set_credentials(&mut headers, &provider, &Key::Text(Secret::new(key)));
             let (name, value) = expected.split_once(": ").expect("a header");
             assert_eq!(headers[name], value, "{base_url}");
             assert!(headers[name].is_sensitive());

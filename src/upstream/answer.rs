@@ -123,6 +123,8 @@ pub(crate) enum Attempted {
     Failed(Failure, Option<Answer>),
     /// The provider refused the gateway's key.
     KeyRefused,
+    /// There is no credential for the provider: nothing was sent.
+    KeyMissing,
     /// The target cannot do what the call asks for: nothing was sent.
     Untranslatable(Box<Refused>),
 }

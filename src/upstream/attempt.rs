@@ -8,23 +8,28 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Method, StatusCode};
+use http::{Method, Request, StatusCode};
 use hyper::body::{Body as _, Incoming};
 use tollgate_wire::translate::loss::Refused;
 
-use super::address::lacks_model;
+use super::address::{is_ambiguous, lacks_model};
 use super::answer::{Answer, AnswerBody, Attempted, Translated, gathered, is, status_facts, whole};
+use super::apart::apart;
 use super::client::{Reuse, Way};
+use super::credentials::sigv4::{self, Scope, Signable, Unsigned};
+use super::credentials::{Key, Missing, is_about_token, region};
 use super::embeddings::Kept;
 use super::foreign::{Back, Foreign, Sides, tell_error};
 use super::parties::PartyId;
-use super::request::{Rewritten, request};
+use super::replay::AttemptBody;
+use super::request::{Destination, Rewritten, request};
 use super::retry::{self, Blame, Failure, Verdict};
 use super::trail::{Sent, Trail};
 use super::translation::{Prepared, Unable};
 use super::{Call, Upstream};
 use crate::bounds::TRANSLATED_ANSWER_BYTES_MAX;
 use crate::config::policy::{Policy, Target};
+use crate::digest::{hex, sha256};
 
 impl Upstream {
     /// Makes one attempt. `kept` has the parts of an answer that earlier ones got.
@@ -55,24 +60,26 @@ impl Upstream {
             let text = "`model` is missing; at this provider it names the deployment";
             return Attempted::Untranslatable(Box::new(Refused::invalid("model", text)));
         }
+        if is_ambiguous(&target.provider, target.model.as_deref().or(call.model)) {
+            let text = "the model's id has a part that is empty, `.` or `..`; give the id as the \
+                provider lists it";
+            return Attempted::Untranslatable(Box::new(Refused::invalid("model", text)));
+        }
+        let Ok(key) = self.key(target, call).await else { return Attempted::KeyMissing };
+        let to = Destination { policy, target, key: &key };
         let sent = trail.sent_to(&target.provider, target.model.as_ref(), self.clock.now());
         let (outcome, attempted) = match &prepared {
-            Prepared::AsItIs => self.exchange((policy, target), call, None, sent).await,
-            Prepared::Foreign(foreign) => {
-                self.exchange((policy, target), call, Some(&**foreign), sent).await
-            }
-            Prepared::Parts(parts) => {
-                Box::pin(self.embed((policy, target), call, parts, kept, sent)).await
-            }
+            Prepared::AsItIs => self.exchange(to, call, None, sent).await,
+            Prepared::Foreign(foreign) => self.exchange(to, call, Some(&**foreign), sent).await,
+            Prepared::Parts(parts) => Box::pin(self.embed(to, call, parts, kept, sent)).await,
         };
-        // Neither a body that broke on the client's side nor a lack of descriptors on this machine
-        // is evidence about the provider.
+        // Neither a body that broke on the client's side, nor a lack of descriptors on this machine,
+        // nor the gateway's key is evidence about the provider.
         let blame = match &attempted {
             _ if call.body.is_broken() => Blame::Gateway,
             Attempted::Failed(failure, _) => failure.blame(),
-            Attempted::Answer(_) | Attempted::KeyRefused | Attempted::Untranslatable(_) => {
-                Blame::Nobody
-            }
+            Attempted::KeyRefused | Attempted::KeyMissing => Blame::Gateway,
+            Attempted::Answer(_) | Attempted::Untranslatable(_) => Blame::Nobody,
         };
         if blame != Blame::Gateway {
             self.judge(policy, name, call.caller, party, blame);
@@ -81,20 +88,30 @@ impl Upstream {
         attempted
     }
 
+    /// The key of an attempt: the caller's own, or the provider's.
+    async fn key(&self, target: &Target, call: &Call<'_>) -> Result<Key, Missing> {
+        match call.own_key {
+            Some(own) => Ok(Key::Text(own.clone())),
+            None => {
+                self.credentials.key(&target.provider, self.clock, target.timeouts.connect).await
+            }
+        }
+    }
+
     /// Sends a call and reads its answer.
     async fn exchange(
         &self,
-        (policy, target): (&Policy, &Target),
+        to: Destination<'_>,
         call: &Call<'_>,
         foreign: Option<&Foreign>,
         sent: Sent,
     ) -> (&'static str, Attempted) {
         let rewritten = foreign.map(Foreign::rewritten);
-        match self.send((policy, target), call, rewritten.as_ref(), sent).await {
+        match self.send(to, call, rewritten.as_ref(), sent).await {
             Err(failure) => (failure.reason(), Attempted::Failed(failure, None)),
             Ok(response) => {
                 let back = foreign.and_then(Foreign::back);
-                let mut read = self.read(target, call, back, response).await;
+                let mut read = self.read(to, call, back, response).await;
                 if let Some(reduced) = foreign.and_then(Foreign::reduced)
                     && let Attempted::Answer(answer) | Attempted::Failed(_, Some(answer)) =
                         &mut read.1
@@ -110,7 +127,7 @@ impl Upstream {
     /// attempt of its own.
     pub(crate) async fn send(
         &self,
-        (policy, target): (&Policy, &Target),
+        Destination { policy, target, key }: Destination<'_>,
         call: &Call<'_>,
         rewritten: Option<&Rewritten<'_>>,
         sent: Sent,
@@ -123,22 +140,48 @@ impl Upstream {
             first_byte: target.timeouts.first_byte,
             reuse: Reuse::Allowed,
         };
-        let first = request(target, call, rewritten, sent);
+        let mut first = request(target, call, rewritten, key, sent);
+        self.sign(&mut first, (target, key), call).await?;
         let sent = self.client.send(first, body, way).await;
         if matches!(sent, Err(Failure::Stale))
             && retry::decide(&Failure::Stale, call.stateful) != Verdict::GiveUp
             && call.body.may_repeat(policy.retry.replay_bytes)
         {
-            let request = request(target, call, rewritten, again);
+            let mut request = request(target, call, rewritten, key, again);
+            self.sign(&mut request, (target, key), call).await?;
             return self.client.send(request, body, Way { reuse: Reuse::Never, ..way }).await;
         }
         sent
     }
 
+    /// Signs a request, if its provider takes signed ones.
+    async fn sign(
+        &self,
+        request: &mut Request<AttemptBody>,
+        (target, key): (&Target, &Key),
+        call: &Call<'_>,
+    ) -> Result<(), Failure> {
+        let Some(keys) = key.signs_with() else { return Ok(()) };
+        // It was gathered before: its targets were known.
+        let body = request.body().bytes().ok_or(Failure::NoRoom)?;
+        let digest = apart(body.len(), call.apart, move || hex(&sha256(&body))).await;
+        let digest = digest.ok_or(Failure::NoRoom)?;
+        let (method, address) = (request.method().clone(), request.uri().clone());
+        let signable = Signable { method: &method, address: &address, body_sha256: &digest };
+        let provider = &*target.provider;
+        let scope = Scope { region: region(provider), service: sigv4::service(provider) };
+        let signed =
+            sigv4::signed(request.headers_mut(), signable, scope, keys, self.clock.wall_ms());
+        signed.map_err(|Unsigned| {
+            tracing::error!(provider = &*provider.name, "the request cannot be signed");
+            Failure::Protocol
+        })
+    }
+
     /// The end of an attempt whose answer is refused for its head alone.
     pub(crate) fn refused_by_head(
         &self,
-        target: &Target,
+        Destination { target, key, .. }: Destination<'_>,
         call: &Call<'_>,
         head: &http::response::Parts,
     ) -> Option<(&'static str, Attempted)> {
@@ -159,20 +202,23 @@ impl Upstream {
             "the provider refuses the gateway's key"
         );
         self.metrics.provider_key_refused.with_label_values(&[&**name]).inc();
+        if is_about_token(status, &head.headers) {
+            self.credentials.suspect(&target.provider, key, self.clock);
+        }
         Some(("key_refused", Attempted::KeyRefused))
     }
 
     /// Reads as much of an answer as must be known before it is shown.
     async fn read(
         &self,
-        target: &Target,
+        to: Destination<'_>,
         call: &Call<'_>,
         back: Option<Back<'_>>,
         response: http::Response<Incoming>,
     ) -> (&'static str, Attempted) {
         let (head, incoming) = response.into_parts();
-        let status = head.status;
-        if let Some(refused) = self.refused_by_head(target, call, &head) {
+        let (status, target) = (head.status, to.target);
+        if let Some(refused) = self.refused_by_head(to, call, &head) {
             return refused;
         }
         let idle = target.timeouts.idle;

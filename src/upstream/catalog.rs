@@ -85,6 +85,7 @@ impl Listing {
         own.base_url == provider.base_url
             && own.options.kind == provider.options.kind
             && own.options.api_key == provider.options.api_key
+            && own.auth.as_ref().map(|auth| auth.id) == provider.auth.as_ref().map(|auth| auth.id)
     }
 
     /// Whether it is to be asked for now. Then it is under way.
@@ -142,7 +143,7 @@ impl Upstream {
         listing.ended(list, self.clock.now());
     }
 
-    async fn list(&self, provider: &Provider) -> Result<Vec<Model>, String> {
+    async fn list(&self, provider: &Arc<Provider>) -> Result<Vec<Model>, String> {
         let kind = provider.options.kind;
         let mut path = models::path(kind, None);
         let (mut list, mut bytes) = (Vec::new(), 0);
@@ -176,6 +177,7 @@ mod tests {
             base_url: http::Uri::from_static("http://127.0.0.1:1/v1"),
             forward_headers: vec![],
             egress: Arc::default(),
+            auth: None,
             options: options::<RawProvider>(&format!("{{api_key: '{key}'}}")),
         })
     }

@@ -22,12 +22,12 @@ use super::answer::{Answer, AnswerBody, Attempted, Translated, gathered, whole};
 use super::apart::apart;
 use super::foreign::{Sides, hold_twice, in_callers_format};
 use super::replay::Outgoing;
-use super::request::Rewritten;
+use super::request::{Destination, Rewritten};
 use super::retry::Failure;
 use super::trail::Sent;
 use super::{Call, Upstream};
 use crate::bounds::TRANSLATED_ANSWER_BYTES_MAX;
-use crate::config::policy::{Policy, Target};
+use crate::config::policy::Target;
 use crate::redact::Redacted;
 use crate::share::Held;
 
@@ -112,17 +112,17 @@ impl Upstream {
     /// Dropping the future ends all calls that are under way.
     pub(crate) async fn embed(
         &self,
-        (policy, target): (&Policy, &Target),
+        to: Destination<'_>,
         call: &Call<'_>,
         parts: &Parts,
         kept: &mut Kept,
         sent: Sent,
     ) -> Failed {
-        if let Err(failed) = self.ask_all((policy, target), call, parts, kept, sent).await {
+        if let Err(failed) = self.ask_all(to, call, parts, kept, sent).await {
             return failed;
         }
         let answers: Vec<PartAnswer> = kept.answers.drain(..).flatten().collect();
-        match answer(target, call, parts, answers).await {
+        match answer(to.target, call, parts, answers).await {
             Ok(answer) => ("ok", Attempted::Answer(answer)),
             Err(failure) => (failure.reason(), Attempted::Failed(failure, None)),
         }
@@ -130,22 +130,21 @@ impl Upstream {
 
     async fn ask_all(
         &self,
-        (policy, target): (&Policy, &Target),
+        to: Destination<'_>,
         call: &Call<'_>,
         parts: &Parts,
         kept: &mut Kept,
         sent: Sent,
     ) -> Result<(), Failed> {
-        let mut missing = kept.missing(target, parts.calls.len()).into_iter();
+        let mut missing = kept.missing(to.target, parts.calls.len()).into_iter();
         let mut under_way = FuturesUnordered::new();
         loop {
             while under_way.len() < CALLS_AT_ONCE
                 && let Some(index) = missing.next()
             {
                 let sent = sent.clone();
-                under_way.push(async move {
-                    (index, self.ask((policy, target), call, parts, index, sent).await)
-                });
+                under_way
+                    .push(async move { (index, self.ask(to, call, parts, index, sent).await) });
             }
             let Some((index, answer)) = under_way.next().await else { return Ok(()) };
             kept.answers[index] = Some(answer?);
@@ -159,7 +158,7 @@ impl Upstream {
     /// Makes one of the calls.
     async fn ask(
         &self,
-        (policy, target): (&Policy, &Target),
+        to: Destination<'_>,
         call: &Call<'_>,
         parts: &Parts,
         index: usize,
@@ -172,15 +171,15 @@ impl Upstream {
             body: &part.body,
             keeps_headers: false,
         };
-        let response = self.send((policy, target), call, Some(&rewritten), sent).await;
+        let response = self.send(to, call, Some(&rewritten), sent).await;
         let (head, incoming) = response.map_err(failed)?.into_parts();
-        if let Some(failed) = self.refused_by_head(target, call, &head) {
+        if let Some(failed) = self.refused_by_head(to, call, &head) {
             return Err(failed);
         }
         if !head.status.is_success() {
-            return Err(self.error(target, call, parts, head, incoming).await);
+            return Err(self.error(to.target, call, parts, head, incoming).await);
         }
-        let idle = target.timeouts.idle;
+        let idle = to.target.timeouts.idle;
         let read = whole(TRANSLATED_ANSWER_BYTES_MAX, incoming, idle, call.room).await;
         let (body, held) = read.map_err(failed)?;
         Ok(PartAnswer { body, input_tokens: input_tokens(&head.headers), _held: held })

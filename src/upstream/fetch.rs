@@ -43,11 +43,13 @@ impl Upstream {
     /// As [`fetch`](Upstream::fetch).
     pub(crate) async fn fetch_from(
         &self,
-        provider: &Provider,
+        provider: &Arc<Provider>,
         path: &str,
     ) -> Result<Vec<u8>, String> {
+        let key = self.credentials.key(provider, self.clock, FETCH_TIMEOUT).await;
+        let key = key.map_err(|_| "there is no credential for the provider".to_owned())?;
         let mut headers = HeaderMap::new();
-        set_credentials(&mut headers, provider, &provider.options.api_key);
+        set_credentials(&mut headers, provider, &key);
         let address = address(provider, path, None);
         self.document(&provider.egress, address, headers, MODEL_PAGE_BYTES_MAX).await
     }

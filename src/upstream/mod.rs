@@ -5,10 +5,10 @@
 //! `attempt` is one attempt, `request` builds its head (with `address`), `replay` is its body, `client` sends it,
 //! `answer` is the result, `translation`, `foreign` and `embeddings` are attempts at targets of
 //! other formats, `health` keeps the state of the providers, `catalog` their lists of models,
-//! `trail` records the attempts. This file is the loop over attempts.
+//! `credentials` the tokens of clouds, `trail` records the attempts. This file is the loop over attempts.
 //!
 //! Guarantees: at most `max_retries` attempts beyond the first, all within one deadline; a provider
-//! is not asked while its circuit is open for the caller; the failures of one caller hold no other
+//! is not asked while its circuit is open for the caller, or without a credential; the failures of one caller hold no other
 //! caller off; no byte of a returned answer has been sent to the client; a short JSON answer is
 //! read whole before it is returned, so that a truncated one is a clean failure. Does not: redact,
 //! or write to the client.
@@ -21,12 +21,14 @@ pub mod breaker;
 pub mod budget;
 pub mod catalog;
 pub mod client;
+pub mod credentials;
 mod embeddings;
 mod fetch;
 pub mod foreign;
 mod health;
 mod judge;
 pub mod parties;
+pub mod probe;
 pub mod replay;
 mod request;
 pub mod retry;
@@ -43,7 +45,7 @@ use tokio::time::Instant;
 
 use crate::bounds::RETRY_AFTER_WAIT_MAX;
 use crate::clock::Clock;
-use crate::config::policy::{Policy, Spread, Target, Targets};
+use crate::config::policy::{Policy, Provider, Spread, Target, Targets};
 use crate::egress;
 use crate::egress::outbound::Outbound;
 use crate::ids::Secret;
@@ -55,6 +57,7 @@ use answer::{Attempted, used_up};
 use apart::Apart;
 use catalog::Catalog;
 use client::Client;
+use credentials::Credentials;
 use embeddings::Kept;
 pub use health::Flying;
 use health::{Health, Providers};
@@ -139,6 +142,7 @@ pub struct Upstream {
     outbound: Outbound,
     providers: Providers,
     catalog: Catalog,
+    credentials: Credentials,
     /// Organisations are told apart by keyed hashes, which cannot be predicted from outside.
     digests: RandomState,
     metrics: Arc<Metrics>,
@@ -155,9 +159,17 @@ impl Upstream {
             outbound: Outbound::default(),
             providers: Providers::default(),
             catalog: Catalog::default(),
+            credentials: Credentials::default(),
             digests: RandomState::new(),
             metrics,
             clock,
+        }
+    }
+
+    /// Runs `f` on each secret that calls to a provider show.
+    pub fn secrets_of(&self, provider: &Provider, f: impl FnMut(&[u8])) {
+        if let Some(key) = self.credentials.at_hand(provider, self.clock) {
+            key.secrets(f);
         }
     }
 
@@ -208,7 +220,7 @@ impl Upstream {
         let party = self.party(call);
         let mut tour = self.tour(policy, targets, call, party);
         let retries_max = policy.retry.max_retries.saturating_sub(call.attempts_before);
-        let (mut retries, mut unable, mut kept) = (0u32, 0usize, Kept::default());
+        let (mut retries, mut lacks_key, mut kept) = (0u32, false, Kept::default());
         loop {
             let admit = |target: &Target| self.admit(policy, target, party, retries == 0, trail);
             let target =
@@ -225,16 +237,27 @@ impl Upstream {
                 }
                 Attempted::KeyRefused => {
                     trail.key_refused(self.clock.now());
-                    return Err(NoAnswer::Unavailable { retry_after: None });
+                    lacks_key = true;
+                    if !call.body.may_repeat(policy.retry.replay_bytes) {
+                        return Err(NoAnswer::Unavailable { retry_after: None });
+                    }
+                    self.pass_on(&mut tour, call.deadline).await?;
+                    continue;
+                }
+                Attempted::KeyMissing => {
+                    trail.key_missing(&target.provider.name);
+                    lacks_key = true;
+                    self.pass_on(&mut tour, call.deadline).await?;
+                    continue;
                 }
                 Attempted::Untranslatable(refused) => {
-                    unable += 1;
-                    if unable < targets.list.len() && call.own_key.is_none() {
+                    if self.pass_on(&mut tour, call.deadline).await.is_ok() {
                         continue;
                     }
-                    return Err(match retries {
-                        0 => NoAnswer::Untranslatable(refused),
-                        _ => NoAnswer::Unavailable { retry_after: None },
+                    return Err(if retries == 0 && !lacks_key {
+                        NoAnswer::Untranslatable(refused)
+                    } else {
+                        NoAnswer::Unavailable { retry_after: None }
                     });
                 }
                 Attempted::Failed(..) if call.body.is_broken() => return Err(NoAnswer::BodyBroken),
@@ -267,6 +290,23 @@ impl Upstream {
             tokio::time::sleep(wait).await;
             retries += 1;
         }
+    }
+
+    /// Leaves out the target that was tried last, which cannot serve the call, and waits for as long
+    /// as the next one has asked for.
+    ///
+    /// # Errors
+    /// There is no other target, or the wait is too long.
+    async fn pass_on(&self, tour: &mut Tour<'_>, deadline: Instant) -> Result<(), NoAnswer> {
+        if !tour.leave_out() {
+            return Err(NoAnswer::Unavailable { retry_after: None });
+        }
+        let Some(wait) = tour.wait(Instant::now()) else { return Ok(()) };
+        if wait > RETRY_AFTER_WAIT_MAX || Instant::now() + wait >= deadline {
+            return Err(NoAnswer::Unavailable { retry_after: Some(wait) });
+        }
+        tokio::time::sleep(wait).await;
+        Ok(())
     }
 
     /// The party to which the failures of a call are counted.

@@ -219,6 +219,16 @@ pub enum AttemptBody {
     },
 }
 
+impl AttemptBody {
+    /// The bytes, if all of them are there.
+    pub fn bytes(&self) -> Option<Bytes> {
+        match self {
+            AttemptBody::Whole(bytes, _) => Some(bytes.clone().unwrap_or_default()),
+            AttemptBody::Streaming { .. } => None,
+        }
+    }
+}
+
 impl Body for AttemptBody {
     type Data = Bytes;
     type Error = Broken;

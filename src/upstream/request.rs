@@ -10,12 +10,21 @@ use http::{HeaderValue, Request};
 
 use super::Call;
 use super::address::{address, set_credentials};
+use super::credentials::Key;
 use super::replay::{AttemptBody, Outgoing, Rename};
 use super::trail::Sent;
-use crate::config::policy::Target;
+use crate::config::policy::{Policy, Target};
 
 /// Headers of a caller that mean the same to providers of every format.
 const KEPT_IN_TRANSLATION: [HeaderName; 2] = [header::CONTENT_TYPE, header::USER_AGENT];
+
+/// Where an attempt goes, and the key that it shows.
+#[derive(Clone, Copy)]
+pub struct Destination<'a> {
+    pub policy: &'a Policy,
+    pub target: &'a Target,
+    pub key: &'a Key,
+}
 
 /// A call in another form than its caller's.
 pub struct Rewritten<'a> {
@@ -28,11 +37,13 @@ pub struct Rewritten<'a> {
     pub keeps_headers: bool,
 }
 
-/// The request of one attempt: the call's headers, the target's address and its key.
+/// The request of one attempt: the call's headers, the target's address and the key. A request that
+/// is signed has no signature yet.
 pub fn request(
     target: &Target,
     call: &Call<'_>,
     foreign: Option<&Rewritten<'_>>,
+    key: &Key,
     sent: Sent,
 ) -> Request<AttemptBody> {
     let rename = target.model.as_deref().zip(call.model_at);
@@ -64,6 +75,6 @@ pub fn request(
             headers.append(name, value.clone());
         }
     }
-    set_credentials(headers, target, call.own_key.unwrap_or(&target.options.api_key));
+    set_credentials(headers, target, key);
     request
 }

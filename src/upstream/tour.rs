@@ -23,12 +23,22 @@ pub struct Tour<'t> {
     turn: usize,
     /// The end of each target's wait; empty until an attempt has failed.
     waits: Vec<Option<Instant>>,
+    /// Turns of targets that cannot serve the call.
+    left_out: Vec<usize>,
 }
 
 impl<'t> Tour<'t> {
     /// Visits all of `list`, in `order` if it is not empty.
     pub fn new(list: &'t [Target], order: Vec<usize>) -> Tour<'t> {
-        Tour { list, order, len: list.len(), at: 0, turn: 0, waits: Vec::new() }
+        Tour {
+            list,
+            order,
+            len: list.len(),
+            at: 0,
+            turn: 0,
+            waits: Vec::new(),
+            left_out: Vec::new(),
+        }
     }
 
     /// Visits the first target of `list` only.
@@ -47,6 +57,9 @@ impl<'t> Tour<'t> {
         let mut soonest: Option<Duration> = None;
         for skipped in 0..self.len {
             let at = (self.turn + skipped) % self.len;
+            if self.left_out.contains(&at) {
+                continue;
+            }
             let target = self.target(at);
             match admit(target) {
                 Ok(()) => {
@@ -67,10 +80,21 @@ impl<'t> Tour<'t> {
         }
     }
 
+    /// The target that was tried last cannot serve this call: it has no further turn. Whether any
+    /// other has one.
+    pub fn leave_out(&mut self) -> bool {
+        if !self.left_out.contains(&self.at) {
+            self.left_out.push(self.at);
+        }
+        self.left_out.len() < self.len
+    }
+
     /// How long the target whose turn is next still asks to be left alone. Other targets need not
     /// keep that wait.
     pub fn wait(&self, now: Instant) -> Option<Duration> {
-        let until = self.waits.get(self.turn.checked_rem(self.len)?).copied().flatten();
+        let turns = (self.turn..self.turn + self.len).map(|turn| turn % self.len);
+        let next = turns.into_iter().find(|turn| !self.left_out.contains(turn))?;
+        let until = self.waits.get(next).copied().flatten();
         until.map(|until| until.saturating_duration_since(now))
     }
 
@@ -98,6 +122,7 @@ mod tests {
                 base_url: http::Uri::from_static("http://localhost/v1"),
                 forward_headers: vec![],
                 egress: Arc::default(),
+                auth: None,
                 options: options::<RawProvider>("{}"),
             };
             Target {
@@ -137,6 +162,22 @@ mod tests {
             Tour::new(&list, Vec::new()).next(|_| Err(waits.next().expect("each is asked once")));
         assert_eq!(refused.err(), Some(Some(SECOND)));
         assert_eq!(Tour::first_only(&[]).next(|_| Ok(())).err(), Some(None));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_target_that_is_left_out_has_no_further_turn() {
+        let (list, now) = (targets(3), Instant::now());
+        let mut tour = Tour::new(&list, Vec::new());
+        assert_eq!(next(&mut tour), "p0");
+        assert!(tour.leave_out() && tour.leave_out());
+        assert_eq!(next(&mut tour), "p1");
+        tour.failed(Some(SECOND), now);
+        assert_eq!(next(&mut tour), "p2");
+        assert_eq!(tour.wait(now), Some(SECOND), "p1 is next, because p0 is left out");
+        assert!(tour.leave_out());
+        assert_eq!([(); 2].map(|()| next(&mut tour)), ["p1", "p1"]);
+        assert!(!tour.leave_out());
+        assert_eq!(tour.next(|_| Ok(())).err(), Some(None));
     }
 
     #[tokio::test(start_paused = true)]

@@ -127,6 +127,11 @@ impl Trail {
         last.log(0, "key_refused".into(), now);
     }
 
+    /// A provider was not asked because there is no credential for it.
+    pub(crate) fn key_missing(&self, provider: &str) {
+        self.last().note(&[provider, " key_refused"].concat());
+    }
+
     /// The last send failed.
     pub(crate) fn failed(&self, failure: &Failure, now: Nanos) {
         // After a timeout the provider may still be at work.
@@ -220,6 +225,7 @@ mod tests {
             base_url: http::Uri::from_static("http://localhost/v1"),
             forward_headers: vec![],
             egress: Arc::default(),
+            auth: None,
             options: options::<RawProvider>("{}"),
         })
     }

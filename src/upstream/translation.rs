@@ -306,6 +306,7 @@ mod tests {
             base_url: base_url.parse().expect("a URL"),
             forward_headers: vec![],
             egress: Arc::default(),
+            auth: None,
             options: options::<RawProvider>(&format!("{{kind: {kind}}}")),
         }
     }

@@ -23,6 +23,7 @@ mod clouds;
 mod commands;
 mod compression;
 mod cors;
+mod credentials;
 mod durability;
 mod early;
 mod egress;

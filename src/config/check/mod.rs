@@ -1,12 +1,14 @@
 //! From sections to the policy: the rules beyond the type and range of a single key.
 //!
-//! Level 2 of the map. Pure: no file, no clock. Each check adds its problem and continues, so that
-//! all problems are found in one run; the policy is made only if there is none.
+//! Level 2 of the map. No clock, and no file but a service account's key. Each check adds its
+//! problem and continues, so that all problems are found in one run; the policy is made only if
+//! there is none.
 
 mod ailog;
 mod auth;
 mod calls;
 mod cors;
+mod credentials;
 mod egress;
 mod gateway;
 mod intent;
@@ -16,6 +18,7 @@ mod targets;
 
 use std::sync::Arc;
 
+pub(crate) use credentials::files as credential_files;
 pub(crate) use gateway::settings;
 
 use super::policy::Policy;

@@ -12,7 +12,7 @@ use super::super::reader::place::{Place, Problems, suggest};
 use super::super::reader::shape::{At, Named, Plain as _, Usd};
 use super::super::sections::{RawPrice, RawProvider, RawRouting, RawTarget, RawTo};
 use super::egress::{self, Environment};
-use super::{label, port_fits};
+use super::{credentials, label, port_fits};
 use crate::bounds::{MODEL_BYTES_MAX, PROVIDERS_MAX, TARGETS_MAX};
 use crate::cost::{Price, PriceList, Rates};
 use crate::glob::Glob;
@@ -26,6 +26,9 @@ const HEADERS_OWN: &[&str] = &[
     "x-api-key",
     "api-key",
     "x-goog-api-key",
+    "x-goog-user-project",
+    "x-amz-date",
+    "x-amz-content-sha256",
     "x-tollgate-token",
     "host",
     "content-length",
@@ -102,11 +105,13 @@ pub(crate) fn providers(
             );
         }
         if let Some(base_url) = base_url {
+            let auth = credentials::auth(given, &base_url, &egress, problems);
             providers.push(Arc::new(Provider {
                 name: Arc::from(name.value.as_str()),
                 base_url,
                 forward_headers,
                 egress,
+                auth,
                 options: given.plain(),
             }));
         }

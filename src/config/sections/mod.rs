@@ -8,6 +8,7 @@
 mod ailog;
 mod auth;
 mod cors;
+mod credentials;
 mod gateway;
 mod intent;
 mod limits;
@@ -29,6 +30,7 @@ pub use upstream::Timeouts;
 pub(crate) use ailog::RawPrice;
 pub(crate) use auth::{RawAuth, RawJwt, RawKey};
 pub(crate) use cors::RawCors;
+pub(crate) use credentials::{AuthCredentials, AuthType, RawProviderAuth};
 pub(crate) use gateway::{
     LimitsStoreSource, PlaceholderSecret, RawClickHouse, RawGateway, RawRedis, Store,
 };

@@ -3,7 +3,7 @@
 use super::super::reader::node::{Name, Node, Value};
 use super::super::reader::place::Problems;
 use super::super::reader::shape::{At, Kind, Section, Shape, scalar, section, words};
-use super::RawTargetTimeouts;
+use super::{RawProviderAuth, RawTargetTimeouts};
 use crate::ids::Secret;
 use std::path::PathBuf;
 use tollgate_wire::translate::model::{ForcedTool, Overrides, Sampling, ThinkingForm};
@@ -135,6 +135,8 @@ section! {
         client_cert_file: Option<PathBuf> => check = "null";
         /// PEM file with its private key (PKCS#8, PKCS#1 or SEC1).
         client_key_file: Option<PathBuf> => check = "null";
+        /// A credential of Azure, AWS or Google Cloud, in place of `api_key`.
+        auth: Option<RawProviderAuth> => check = "null";
     }
 }
 section! {

@@ -37,7 +37,7 @@ use crate::route::table::Endpoint;
 use crate::share;
 use crate::upstream::answer::{Reduced, Translated};
 use crate::upstream::foreign::STREAM_BOUNDS;
-use crate::upstream::{Answer, AnswerBody, WholeAnswer, essence};
+use crate::upstream::{Answer, AnswerBody, Upstream, WholeAnswer, essence};
 use answering::{Answering, Held, Logged, outcome_of};
 use body::Body;
 use idle::Patience;
@@ -60,7 +60,8 @@ pub async fn read(
     let (bytes, headers) = (std::mem::take(bytes), &answer.head.headers);
     let succeeded = answer.head.status.is_success();
     let mut pace = (bytes.len() > STEP_BYTES_MAX).then(|| walk.pace(caller));
-    let bytes = if succeeded { bytes } else { blanked(bytes, caller, record) };
+    let bytes =
+        if succeeded { bytes } else { blanked(bytes, caller, record, &walk.gateway.upstream) };
     let translated = answer.translated.as_deref();
     step(&mut pace, |_| {
         match translated.and_then(|told| told.whole.as_ref()) {
@@ -274,12 +275,18 @@ fn plain(
 
 /// A provider's error with every credential of this call blanked: some providers quote the key they
 /// were given.
-fn blanked(body: Bytes, caller: &Caller, record: &Record) -> Bytes {
-    let provider = record.trail().provider();
-    let keys = caller.upstream_key.iter().chain(provider.iter().map(|p| &p.options.api_key));
-    keys.map(|key| key.reveal())
-        .filter(|key| key.len() >= KEY_BYTES_MIN)
-        .fold(body, |body, key| without(body, key.as_bytes()))
+fn blanked(body: Bytes, caller: &Caller, record: &Record, upstream: &Upstream) -> Bytes {
+    let mut blanked = body;
+    let mut blank = |key: &[u8]| {
+        if key.len() >= KEY_BYTES_MIN {
+            blanked = without(std::mem::take(&mut blanked), key);
+        }
+    };
+    caller.upstream_key.iter().for_each(|key| blank(key.reveal().as_bytes()));
+    if let Some(provider) = record.trail().provider() {
+        upstream.secrets_of(&provider, blank);
+    }
+    blanked
 }
 
 /// Shorter keys are words that an error may well hold.

@@ -30,6 +30,12 @@ pub fn tollgate() -> Command {
         command.env_remove(name).env_remove(name.to_lowercase());
     }
     command.env_remove("RUST_LOG");
+    for (name, _) in std::env::vars() {
+        if ["AWS_", "AZURE_", "GOOGLE_", "GCE_", "IDENTITY_"].iter().any(|of| name.starts_with(of))
+        {
+            command.env_remove(name);
+        }
+    }
     command
 }
 
