@@ -1,13 +1,14 @@
 //! A kind of provider, as the simulated provider knows it, and one request to it.
 
 use bytes::Bytes;
+use http::header::CONTENT_TYPE;
 use hyper::{HeaderMap, Method};
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use super::answer::{Answer, ApiError};
 use super::fault::{self, Script};
-use super::{intent, json};
+use super::{form, intent, json};
 
 /// A provider's API.
 pub(crate) struct Kind {
@@ -29,12 +30,15 @@ pub(crate) struct Request<'a> {
     pub(crate) query: &'a str,
     pub(crate) headers: &'a HeaderMap,
     body: Option<Value>,
+    /// The body is a form, or is none: the message.
+    form: Option<Result<(), String>>,
     /// Counted from 1; ids are made of it, so that a run can be repeated.
     pub(crate) number: u64,
 }
 
 impl<'a> Request<'a> {
-    /// Reads a request. A body that is not JSON is refused later, by [`Request::body`].
+    /// Reads a request. A body that is not JSON is refused later, by [`Request::body`], and one
+    /// that is no form by [`Request::form`].
     pub(crate) fn new(
         (method, path, query): (&'a Method, &'a str, &'a str),
         headers: &'a HeaderMap,
@@ -46,13 +50,19 @@ impl<'a> Request<'a> {
             path.strip_prefix(version).filter(|rest| rest.is_empty() || rest.starts_with('/'))
         });
         let path = bare.unwrap_or(path);
-        Request { method, path, query, headers, body: json::parse(body), number }
+        let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        let (form, body) = match form::parse(kind.unwrap_or_default(), body) {
+            Some(Ok(fields)) => (Some(Ok(())), Some(fields)),
+            Some(Err(message)) => (Some(Err(message)), None),
+            None => (None, json::parse(body)),
+        };
+        Request { method, path, query, headers, body, form, number }
     }
 
     /// The same request with another path, and another body.
     pub(crate) fn at(&self, path: &'a str, body: Option<Value>) -> Request<'a> {
         let body = body.or_else(|| self.body.clone());
-        Request { path, body, ..*self }
+        Request { path, body, form: None, ..*self }
     }
 
     /// The body.
@@ -60,9 +70,22 @@ impl<'a> Request<'a> {
     /// # Errors
     /// If it is not a JSON object.
     pub(crate) fn body(&self) -> Result<&Value, ApiError> {
-        self.body.as_ref().filter(|body| body.is_object()).ok_or_else(|| {
+        let body = self.body.as_ref().filter(|body| body.is_object() && self.form.is_none());
+        body.ok_or_else(|| {
             ApiError::invalid("We could not parse the JSON body of your request.", None)
         })
+    }
+
+    /// The fields of a form.
+    ///
+    /// # Errors
+    /// If the body is none.
+    pub(crate) fn form(&self) -> Result<&Value, ApiError> {
+        match (&self.form, &self.body) {
+            (Some(Ok(())), Some(fields)) => Ok(fields),
+            (Some(Err(message)), _) => Err(ApiError::invalid(message.as_str(), None)),
+            _ => Err(ApiError::invalid("The request body must be multipart/form-data.", None)),
+        }
     }
 
     /// The text of a header.

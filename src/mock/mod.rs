@@ -14,6 +14,7 @@
 mod answer;
 mod body;
 pub mod fault;
+mod form;
 mod intent;
 mod json;
 mod kind;

@@ -40,6 +40,7 @@ impl Mock {
                 "{requests_per_minute: 60000, burst: 60000, orgs: {limited: {requests_per_minute: \
                     1, burst: 1}}}",
             )
+            .section("redaction", "{attachments: allow}")
             .start()
     }
 }
@@ -95,7 +96,7 @@ fn works(program: &Path, script: &str, checks: usize) {
 #[test]
 #[ignore = "needs the Python SDK; run by scripts/test"]
 fn the_python_sdk_works_unmodified() {
-    works(&root().join(".venv/bin/python"), "python_sdk.py", 9);
+    works(&root().join(".venv/bin/python"), "python_sdk.py", 11);
 }
 
 #[test]
@@ -111,7 +112,7 @@ fn the_node_sdk_works_unmodified() {
         root().join("tests/sdk/node_modules/openai").exists(),
         "tests/sdk/node_modules is missing: run scripts/test"
     );
-    works(Path::new("node"), "node_sdk.mjs", 9);
+    works(Path::new("node"), "node_sdk.mjs", 11);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 // Only OPENAI_BASE_URL and OPENAI_API_KEY are set, as an application would. Prints `ok NAME` for each check.
 
 import assert from "node:assert/strict";
-import OpenAI from "openai";
+import OpenAI, { toFile } from "openai";
 
 const model = "gpt-4o-mini";
 const client = new OpenAI();
@@ -79,6 +79,25 @@ const checks = {
     }
     assert.equal(said, "one two three");
     assert.ok(completed);
+  },
+
+  async transcription() {
+    const bytes = new Uint8Array(100_000).map((_, at) => at % 251);
+    const file = await toFile(bytes, "call with jane@example.com.wav", { type: "audio/wav" });
+    const prompt = "Names: +1 415 555 0132";
+    const { text } = await client.audio.transcriptions.create({ file, model: "gpt-4o-transcribe", prompt });
+    assert.ok(text.includes("100000 bytes") && text.includes("Names: [REDACTED_PHONE]"), text);
+    assert.ok(!text.includes("jane"), text);
+    let streamed = "";
+    const stream = await client.audio.transcriptions.create({ file, model: "gpt-4o-transcribe", stream: true });
+    for await (const event of stream) if (event.type === "transcript.text.done") streamed = event.text;
+    assert.ok(streamed.includes("100000 bytes"), streamed);
+  },
+
+  async image_edit() {
+    const image = await toFile(new Uint8Array(2000), "a.png", { type: "image/png" });
+    const edited = await client.images.edit({ model: "gpt-image-1", image: [image, image], prompt: "a cat" });
+    assert.ok(edited.data[0].b64_json && edited.usage.output_tokens > 0);
   },
 
   async unavailable() {

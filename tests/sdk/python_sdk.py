@@ -74,6 +74,27 @@ def responses():
         assert said == "one two three" and stream.get_final_response().usage.output_tokens > 0, said
 
 
+def transcription():
+    sound = ("call with jane@example.com.wav", b"RIFF\0\0\0\0WAVE" + bytes(range(256)) * 400, "audio/wav")
+    said = client.audio.transcriptions.create(
+        model="gpt-4o-transcribe", file=sound, prompt="Names: +1 415 555 0132", timestamp_granularities=["word"]
+    ).text
+    assert "102412 bytes" in said and "Names: [REDACTED_PHONE]" in said and "jane" not in said, said
+    plain = client.audio.translations.create(model="whisper-1", file=sound, response_format="text")
+    assert "translation of call with [REDACTED_EMAIL]" in plain, plain
+    with client.audio.transcriptions.with_streaming_response.create(
+        model="gpt-4o-transcribe", file=sound, stream=True
+    ) as answer:
+        text = answer.read().decode()
+    assert "transcript.text.done" in text and "102412 bytes" in text, text
+
+
+def image_edit():
+    picture = ("a.png", b"\x89PNG\r\n\x1a\n" + bytes(2000), "image/png")
+    edited = client.images.edit(model="gpt-image-1", image=[picture, picture], prompt="a cat", n=1)
+    assert edited.data[0].b64_json and edited.usage.output_tokens > 0, edited
+
+
 def unavailable():
     # Three attempts of the gateway use the failure up: an SDK that tried again would get an answer.
     try:
@@ -105,7 +126,8 @@ def refused():
         raise AssertionError("not refused")
 
 
-for check in (chat, stream, stream_with_usage, tools, embeddings, responses, unavailable, rate_limited, refused):
+CHECKS = [chat, stream, stream_with_usage, tools, embeddings, responses, transcription, image_edit]
+for check in CHECKS + [unavailable, rate_limited, refused]:
     result = check()
     if asyncio.iscoroutine(result):
         asyncio.run(result)

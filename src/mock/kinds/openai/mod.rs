@@ -7,6 +7,7 @@ mod chat_shape;
 mod completions;
 mod embeddings;
 mod extras;
+mod forms;
 mod responses;
 mod responses_form;
 mod responses_shape;
@@ -28,6 +29,15 @@ pub(crate) const KIND: Kind = Kind { takes: |_| true, answer, error, error_event
 pub(crate) fn answer(request: &Request<'_>, script: &Script) -> Result<Answer, ApiError> {
     if *request.method == Method::GET {
         return extras::get(request.path).ok_or_else(|| request.not_found());
+    }
+    let of_form = match (request.method.as_str(), request.path) {
+        ("POST", "/audio/transcriptions") => Some(forms::transcription as fn(&_, &_) -> _),
+        ("POST", "/audio/translations") => Some(forms::translation as fn(&_, &_) -> _),
+        ("POST", "/images/edits" | "/images/variations") => Some(forms::image as fn(&_, &_) -> _),
+        _ => None,
+    };
+    if let Some(endpoint) = of_form {
+        return endpoint(request.form()?, script);
     }
     let endpoint = match (request.method.as_str(), request.path) {
         ("POST", "/chat/completions") => chat::chat,
@@ -76,6 +86,11 @@ fn model_of(body: &Value) -> Result<String, ApiError> {
     model
         .map(str::to_owned)
         .ok_or_else(|| ApiError::invalid("you must provide a model parameter", Some("model")))
+}
+
+/// A field of a form that is missing, or of the wrong kind.
+fn invalid_field(name: &str) -> ApiError {
+    ApiError::invalid(format!("Invalid value for '{name}'."), Some(name))
 }
 
 /// Holds a body against its endpoint's shape.
