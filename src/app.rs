@@ -2,10 +2,12 @@
 //! reverse one.
 //!
 //! Level 6 of the map. Promises: both listeners are bound before anything is taken; SIGTERM or
-//! SIGINT drains (not ready, no new connections, open calls finish within `shutdown_grace`), a
-//! second one is quick; the log is closed last and whole. Does not: decide anything about a call.
+//! SIGINT makes the gateway not ready while it serves on for `drain_delay`, and then drains (no new
+//! connections, open calls finish within `shutdown_grace`); each further signal ends the stage at
+//! hand; the log is closed last and whole. Does not: decide anything about a call.
 
 mod budgets;
+mod manager;
 mod retained;
 
 use std::net::SocketAddr;
@@ -272,18 +274,33 @@ impl App {
         let mut term = signal(SignalKind::terminate()).context("SIGTERM")?;
         let mut int = signal(SignalKind::interrupt()).context("SIGINT")?;
         let mut hup = signal(SignalKind::hangup()).context("SIGHUP")?;
+        manager::ready();
+        self.others.spawn(manager::watchdog(self.stop_admin.clone()));
         let signal = loop {
             tokio::select! {
                 _ = term.recv() => break "SIGTERM",
                 _ = int.recv() => break "SIGINT",
-                _ = hup.recv() => {
-                    let watcher = Arc::clone(&self.watcher);
-                    // A refusal is logged where it is found.
-                    drop(tokio::task::spawn_blocking(move || watcher.reload_now()).await);
-                }
+                _ = hup.recv() => self.reload().await,
             }
         };
-        let grace = self.settings.options.shutdown_grace;
+        let (delay, grace) =
+            (self.settings.options.drain_delay, self.settings.options.shutdown_grace);
+        manager::stopping(delay + grace);
+        if !delay.is_zero() {
+            // Those who send calls here learn by `/readyz` that they should stop, and need a moment.
+            self.gateway.drain();
+            tracing::info!(signal, delay_ms = delay.as_millis() as u64, "not ready, still serving");
+            let over = tokio::time::sleep(delay);
+            tokio::pin!(over);
+            loop {
+                tokio::select! {
+                    () = &mut over => break,
+                    _ = term.recv() => break,
+                    _ = int.recv() => break,
+                    _ = hup.recv() => self.reload().await,
+                }
+            }
+        }
         tracing::info!(
             signal,
             grace_ms = grace.as_millis() as u64,
@@ -291,12 +308,25 @@ impl App {
         );
         tokio::select! {
             () = self.drain(grace) => {}
-            _ = term.recv() => tracing::warn!("second signal: open calls are cut"),
-            _ = int.recv() => tracing::warn!("second signal: open calls are cut"),
+            _ = term.recv() => tracing::warn!("another signal: open calls are cut"),
+            _ = int.recv() => tracing::warn!("another signal: open calls are cut"),
         }
         self.end().await;
         tracing::info!("stopped");
         Ok(())
+    }
+
+    /// Reads the policy files because an operator asks for it.
+    async fn reload(&self) {
+        manager::reloading();
+        let watcher = Arc::clone(&self.watcher);
+        // A refusal is logged where it is found.
+        let read = tokio::task::spawn_blocking(move || watcher.reload_now()).await;
+        let refused = match read {
+            Ok(read) => read.err().map(|problems| problems.to_string()),
+            Err(_) => Some("the files could not be read".to_owned()),
+        };
+        manager::reloaded(refused.as_deref());
     }
 
     /// Ends what is still open, stores what can be stored, and lets go of the data folder.

@@ -189,12 +189,23 @@ fn summary(loaded: &Loaded) -> String {
             ),
         ),
         ("memory", memory(loaded)),
+        ("stop", stop(loaded)),
     ];
     for (name, value) in lines {
         // Writing to a string cannot fail.
         let _ = write!(text, "\n  {name:<10} {value}");
     }
     text
+}
+
+/// The time that the gateway needs to end, so that its manager does not kill it before.
+fn stop(loaded: &Loaded) -> String {
+    let (delay, grace) =
+        (loaded.settings.options.drain_delay, loaded.settings.options.shutdown_grace);
+    format!(
+        "up to {} s after SIGTERM (drain_delay + shutdown_grace + 15 s); kill it no sooner",
+        (delay + grace).as_secs() + 15
+    )
 }
 
 /// Memory that the gateway may take at its bounds.

@@ -43,6 +43,7 @@ mod key_sets;
 mod killed;
 mod lifecycle;
 mod limits;
+mod manager;
 mod matrix;
 mod models;
 mod money;

@@ -10,7 +10,7 @@ use super::super::reader::place::Problems;
 use super::super::reader::shape::{
     At, Kind, Shape, Size, Written, masked, of_file, secret_schema, section, words, written,
 };
-use super::{DAY, MS, SECOND};
+use super::{DAY, HOUR, MS, SECOND};
 use crate::ids::{Secret, SecretBytes};
 use crate::secrets;
 
@@ -120,7 +120,10 @@ section! {
             /etc/tollgate/tls.key}";
         /// Longest request body; a longer one gets a 413.
         max_body_bytes: Size = "100MiB" in 1..=64 << 30;
-        /// Time that calls have to finish after SIGTERM.
+        /// Time after SIGTERM in which `/readyz` fails while calls are still taken, so that load
+        /// balancers stop sending them; a second SIGTERM ends it.
+        drain_delay: Duration = "0s" in Duration::ZERO..=HOUR;
+        /// Time that calls have to finish after SIGTERM, once `drain_delay` is over.
         shutdown_grace: Duration = "30s" in Duration::ZERO..=DAY;
         /// Store of the AILog: embedded (SQLite in `data_dir`) or clickhouse.
         store: Store => check = "embedded";
