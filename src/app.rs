@@ -9,6 +9,7 @@
 mod budgets;
 mod manager;
 mod retained;
+mod shared_keys;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use crate::config::Loaded;
 use crate::config::policy::{LimitsStore, Policy, Settings};
 use crate::config::watch::Watcher;
 use crate::failure::Failure;
+use crate::keys::Keys;
 use crate::limit::redis::{Outbox, Shared};
 use crate::metrics::Metrics;
 use crate::objects::Objects;
@@ -88,6 +90,8 @@ pub async fn start(loaded: Loaded) -> Result<App, Failure> {
     let log = log.map_err(|error| Failure::User(error.to_string()))?;
 
     // The folder is ours by now.
+    let keys =
+        Keys::open(&settings.options.data_dir).map_err(|error| Failure::User(error.to_string()))?;
     let objects = Arc::new(Objects::open(&settings.options.data_dir, Arc::clone(&metrics)));
 
     let placeholders = PlaceholderKeys::open(&settings)
@@ -104,7 +108,7 @@ pub async fn start(loaded: Loaded) -> Result<App, Failure> {
     let gateway = Arc::new(Gateway {
         policy,
         max_body_bytes: settings.options.max_body_bytes,
-        auth: Authenticator::default(),
+        auth: Authenticator::with(keys),
         counters: Counters::new(shared.as_ref().map(|(shared, _)| Arc::clone(shared))),
         upstream,
         log: log.clone(),
@@ -136,6 +140,8 @@ pub async fn start(loaded: Loaded) -> Result<App, Failure> {
         app.others.spawn(budgets::follow(gateway, log, settings, app.stop_admin.clone()));
     }
     if let Some((shared, outbox)) = shared {
+        let keys = Arc::clone(&app.gateway.auth.keys);
+        app.others.spawn(shared_keys::follow(keys, Arc::clone(&shared), app.stop_admin.clone()));
         // Ends after the calls have, whose use it still settles.
         app.others.spawn(shared.run(outbox, app.stop_admin.clone()));
     }
@@ -228,6 +234,7 @@ impl App {
             self.settings.clone(),
             Arc::clone(&self.watcher),
             self.log.clone(),
+            self.admin_listen.ip().is_loopback(),
         );
         self.open_admin(admin, admin_listener)?;
         self.others.spawn(Arc::clone(&self.gateway.turns).keep(self.stop_admin.clone()));

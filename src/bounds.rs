@@ -414,6 +414,14 @@ pub const ADMIN_ANSWERS_MAX: usize = 4;
 pub const ADMIN_ANSWER_BYTES_MAX: usize = 8 << 20;
 /// Text of the rows that are read from the log at once.
 pub const ADMIN_BATCH_BYTES_MAX: usize = 512 << 10;
+/// Gateway keys that are made at run time. At the bound a new one is refused.
+pub const KEYS_MAX: usize = 10_000;
+/// How long a key that is revoked or has expired is kept at the bound, in milliseconds.
+pub const KEY_OVER_KEPT_MS: i64 = 30 * 24 * 3600 * 1000;
+/// Longest request body of an operator. A longer one is 413.
+pub const ADMIN_BODY_BYTES_MAX: usize = 64 << 10;
+/// How long the body of an operator's request may take.
+pub const ADMIN_BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Queries of the log at once. Above it one waits for [`ADMIN_WAIT_MAX`]; then it is 503.
 pub const ADMIN_QUERIES_MAX: usize = 4;
 /// How long a query or a long answer waits for its place.

@@ -84,14 +84,19 @@ struct Writer {
     piece: Vec<u8>,
     bytes: usize,
     rows: usize,
+    /// The captured texts of rows are written.
+    texts: bool,
 }
+
+/// The captured texts of a row.
+const TEXTS: [&str; 4] = ["request", "response", "prompt", "answer"];
 
 /// The client has left.
 struct Left;
 
 impl Writer {
     fn begin(to: mpsc::Sender<Result<Bytes, Cut>>, text: &str) -> Writer {
-        Writer { to, piece: text.as_bytes().to_vec(), bytes: text.len(), rows: 0 }
+        Writer { to, piece: text.as_bytes().to_vec(), bytes: text.len(), rows: 0, texts: true }
     }
 
     /// Whether a further row would make it longer than it may be. The first one always fits.
@@ -132,11 +137,13 @@ impl Writer {
     }
 }
 
-/// Rows as the log keeps them: at most `limit`, newest first.
+/// Rows as the log keeps them: at most `limit`, newest first. Without `texts`, the captured ones
+/// are null.
 pub(crate) async fn logs(
     admin: &Arc<Admin>,
     filter: Filter,
     limit: usize,
+    texts: bool,
 ) -> Result<Body, Unanswered> {
     let answer = long(admin).await?;
     let page = batch(admin, &filter, limit).await?;
@@ -144,9 +151,8 @@ pub(crate) async fn logs(
     let (tasks, admin) = (admin.tasks.clone(), Arc::clone(admin));
     tasks.spawn(async move {
         let failed = to.clone();
-        if let Err(Some(Unanswered(..))) =
-            write_logs(&admin, Writer::begin(to, "{\"rows\":["), filter, limit, page).await
-        {
+        let writer = Writer { texts, ..Writer::begin(to, "{\"rows\":[") };
+        if let Err(Some(Unanswered(..))) = write_logs(&admin, writer, filter, limit, page).await {
             drop(failed.send(Err(Cut)).await);
         }
     });
@@ -169,8 +175,11 @@ async fn write_logs(
     let left = |_| None;
     let mut last = None;
     loop {
-        for row in page.rows {
+        for mut row in page.rows {
             let place = Place::of(&row);
+            if !writer.texts {
+                TEXTS.iter().for_each(|name| drop(row.insert((*name).to_owned(), Value::Null)));
+            }
             if !writer.row(&Value::Object(row)).await.map_err(left)? {
                 let next = last.map(|Place { id, .. }| id).unwrap_or_default();
                 let text = format!("],\"cut\":true,\"next\":{}}}", Value::from(next));

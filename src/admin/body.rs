@@ -1,14 +1,16 @@
-//! The body of an answer to an operator.
+//! The bodies of an operator's request and of its answer.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::connections::Answering;
-use crate::bounds::ADMIN_PIECE_BYTES;
+use crate::bounds::{ADMIN_BODY_BYTES_MAX, ADMIN_BODY_TIMEOUT, ADMIN_PIECE_BYTES};
 
 /// The bytes that are written.
 pub(crate) struct Body {
@@ -31,6 +33,33 @@ enum Kind {
 #[derive(Debug, thiserror::Error)]
 #[error("the answer ended early")]
 pub(crate) struct Cut;
+
+/// Why the body of a request was not read.
+pub(crate) enum Unread {
+    /// It is longer than [`ADMIN_BODY_BYTES_MAX`], or ended early.
+    TooLong,
+    /// It took longer than [`ADMIN_BODY_TIMEOUT`].
+    TooSlow,
+}
+
+/// The body of a request.
+///
+/// # Errors
+/// See [`Unread`].
+pub(crate) async fn read(mut body: Incoming) -> Result<Vec<u8>, Unread> {
+    let reading = async {
+        let mut read = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|_| Unread::TooLong)?;
+            read.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
+            if read.len() > ADMIN_BODY_BYTES_MAX {
+                return Err(Unread::TooLong);
+            }
+        }
+        Ok(read)
+    };
+    tokio::time::timeout(ADMIN_BODY_TIMEOUT, reading).await.unwrap_or(Err(Unread::TooSlow))
+}
 
 impl Body {
     /// A body that is all here.

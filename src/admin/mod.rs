@@ -1,16 +1,18 @@
 //! The operators' side: dashboard, metrics, health and the JSON behind them, on a listener of its
 //! own.
 //!
-//! Level 5 of the map. Read-only: nothing here changes anything. Promises: a `Host` that is a
+//! Level 5 of the map. Only `keys` changes anything. Promises: a `Host` that is a
 //! foreign name is refused (a page elsewhere cannot read this through a rebound name), but for
 //! metrics and health; pages load nothing from elsewhere; queries of the log run off the runtime's
 //! threads and a few at a time; answers are bounded and made while they are taken (`answers`); a
-//! client that is silent or takes nothing is cut, and holds no other off (`connections`). Does not:
-//! authenticate; it is to be bound where only operators reach it.
+//! client that is silent or takes nothing is cut, and holds no other off (`connections`); who asks,
+//! and what they may see, is decided once for each request (`access`). Does not: speak TLS.
 
+mod access;
 mod answers;
 mod body;
 mod connections;
+mod keys;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -36,12 +38,14 @@ use crate::config::policy::Settings;
 use crate::config::watch::Watcher;
 use crate::pipeline::gateway::Gateway;
 use crate::report::{Days, Dim, Filter, Question, ReadError, Reader};
+use access::{Asker, Gate};
 use body::Body;
 use connections::{Connections, Place, Stream};
 
 /// Organisations in the list of the most refused.
 const REFUSED_SHOWN: usize = 10;
 const DAY_MS: i64 = 86_400_000;
+const RELOAD: &str = "/api/reload";
 const PAGE: &str = include_str!("assets/index.html");
 const SCRIPT: &str = include_str!("assets/dashboard.js");
 const STYLE: &str = include_str!("assets/dashboard.css");
@@ -54,6 +58,9 @@ pub struct Admin {
     pub settings: Settings,
     pub watcher: Arc<Watcher>,
     pub log: AiLog,
+    /// Only this machine reaches it.
+    is_local: bool,
+    gate: Gate,
     queries: Arc<Semaphore>,
     /// Places for long answers.
     answers: Arc<Semaphore>,
@@ -70,6 +77,7 @@ impl Admin {
         settings: Settings,
         watcher: Arc<Watcher>,
         log: AiLog,
+        is_local: bool,
     ) -> Admin {
         let (queries, answers) =
             (Semaphore::new(ADMIN_QUERIES_MAX), Semaphore::new(ADMIN_ANSWERS_MAX));
@@ -78,6 +86,8 @@ impl Admin {
             settings,
             watcher,
             log,
+            is_local,
+            gate: Gate::default(),
             queries: Arc::new(queries),
             answers: Arc::new(answers),
             wanted: Arc::default(),
@@ -91,10 +101,10 @@ pub async fn serve(listener: TcpListener, admin: Arc<Admin>, stop: CancellationT
     let (connections, tasks) =
         (Arc::new(Connections::new(Arc::clone(&admin.wanted))), admin.tasks.clone());
     loop {
-        let stream = tokio::select! {
+        let (stream, peer) = tokio::select! {
             () = stop.cancelled() => break,
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok(accepted) => accepted,
                 Err(_) => {
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     continue;
@@ -105,6 +115,7 @@ pub async fn serve(listener: TcpListener, admin: Arc<Admin>, stop: CancellationT
             admin.gateway.metrics.bound("admin_connections");
             continue;
         };
+        let stream = (stream, peer.ip());
         tasks.spawn(connection(stream, Arc::clone(&admin), Arc::new(place), stop.clone()));
     }
     tasks.close();
@@ -113,7 +124,7 @@ pub async fn serve(listener: TcpListener, admin: Arc<Admin>, stop: CancellationT
 
 /// One connection, from its first byte to its last.
 async fn connection(
-    stream: TcpStream,
+    (stream, address): (TcpStream, IpAddr),
     admin: Arc<Admin>,
     place: Arc<Place>,
     stop: CancellationToken,
@@ -122,7 +133,7 @@ async fn connection(
     let service = service_fn(move |request| {
         let (admin, answering) = (Arc::clone(&admin), here.answer());
         async move {
-            let response = answer(&admin, &request).await;
+            let response = answer(&admin, request, address).await;
             Ok::<_, std::convert::Infallible>(response.map(|body| body.answering(answering)))
         }
     });
@@ -141,20 +152,20 @@ async fn connection(
     }
 }
 
-async fn answer(admin: &Arc<Admin>, request: &Request<Incoming>) -> Response<Body> {
+async fn answer(admin: &Arc<Admin>, request: Request<Incoming>, address: IpAddr) -> Response<Body> {
+    let is_head = *request.method() == Method::HEAD;
     let for_any_host = matches!(request.uri().path(), "/metrics" | "/healthz" | "/readyz");
-    let mut response = if !for_any_host && !host_is_ours(request, &admin.settings.admin_hosts) {
+    let mut response = if !for_any_host && !host_is_ours(&request, &admin.settings.admin_hosts) {
         text(
             StatusCode::FORBIDDEN,
             "this host name is not allowed here; use an IP address or `localhost`, or add the name \
              to `admin.allowed_hosts`\n",
         )
-    } else if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n");
-        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
-        response
     } else {
-        routed(admin, request).await
+        match access::asker(admin, request, address).await {
+            Ok((asker, request)) => asked(admin, request, &asker).await,
+            Err(response) => response,
+        }
     };
     if response.body().len() > ADMIN_PIECE_BYTES {
         response = match answers::long(admin).await {
@@ -162,14 +173,14 @@ async fn answer(admin: &Arc<Admin>, request: &Request<Incoming>) -> Response<Bod
             Err(busy) => unanswered(busy),
         };
     }
-    if request.method() == Method::HEAD {
+    if is_head {
         *response.body_mut() = Body::full("");
     }
     let headers = response.headers_mut();
     for (name, value) in [
         (
             "content-security-policy",
-            "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+            "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
         ),
         ("x-content-type-options", "nosniff"),
         ("referrer-policy", "no-referrer"),
@@ -180,9 +191,63 @@ async fn answer(admin: &Arc<Admin>, request: &Request<Incoming>) -> Response<Bod
     response
 }
 
-async fn routed(admin: &Arc<Admin>, request: &Request<Incoming>) -> Response<Body> {
+/// Answers somebody who may ask.
+async fn asked(admin: &Arc<Admin>, request: Request<Incoming>, asker: &Asker) -> Response<Body> {
+    if keys::is_path(request.uri().path()) {
+        return keys::answer(admin, request, asker).await;
+    }
+    if request.uri().path() == RELOAD {
+        return reload(admin, &request, asker).await.unwrap_or_else(unanswered);
+    }
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return wrong_method("GET, HEAD");
+    }
+    routed(admin, &request, asker).await.unwrap_or_else(unanswered)
+}
+
+/// Reads the policy files now.
+async fn reload(
+    admin: &Arc<Admin>,
+    request: &Request<Incoming>,
+    asker: &Asker,
+) -> Result<Response<Body>, Unanswered> {
+    if *request.method() != Method::POST {
+        return Ok(wrong_method("POST"));
+    }
+    asker.may_change(request.headers())?;
+    let watcher = Arc::clone(&admin.watcher);
+    let read = tokio::task::spawn_blocking(move || watcher.reload_now()).await;
+    let failed = || "the files could not be read".to_owned();
+    let read = read.map_err(|_| Unanswered(StatusCode::INTERNAL_SERVER_ERROR, failed()))?;
+    let status = admin.watcher.status();
+    tracing::info!(event = "reload_asked", by = asker.name(), taken = read.is_ok());
+    let Err(problems) = read else {
+        return Ok(json_answer(&json!({"policy_version": &*status.version})));
+    };
+    let problems: Vec<String> = problems.to_string().lines().map(str::to_owned).collect();
+    let mut response = json_answer(&json!({
+        "error": "the policy was refused; the one in force stays",
+        "policy_version": &*status.version,
+        "problems": problems,
+    }));
+    *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
+    Ok(response)
+}
+
+fn wrong_method(allow: &'static str) -> Response<Body> {
+    let message = format!("this path takes {allow}");
+    let mut response = unanswered(Unanswered(StatusCode::METHOD_NOT_ALLOWED, message));
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
+    response
+}
+
+async fn routed(
+    admin: &Arc<Admin>,
+    request: &Request<Incoming>,
+    asker: &Asker,
+) -> Result<Response<Body>, Unanswered> {
     let query = Query::of(request.uri().query());
-    match request.uri().path() {
+    Ok(match request.uri().path() {
         "/" => typed("text/html; charset=utf-8", Body::full(PAGE)),
         "/dashboard.js" => typed("text/javascript; charset=utf-8", Body::full(SCRIPT)),
         "/dashboard.css" => typed("text/css; charset=utf-8", Body::full(STYLE)),
@@ -193,6 +258,7 @@ async fn routed(admin: &Arc<Admin>, request: &Request<Incoming>) -> Response<Bod
             Err(reason) => text(StatusCode::SERVICE_UNAVAILABLE, reason),
         },
         "/metrics" => {
+            asker.sees_all()?;
             admin
                 .gateway
                 .metrics
@@ -203,18 +269,27 @@ async fn routed(admin: &Arc<Admin>, request: &Request<Incoming>) -> Response<Bod
                 Body::full(admin.gateway.metrics.text()),
             )
         }
-        "/api/config" => json_answer(&config(admin)),
-        "/api/limits" => json_answer(&limits(admin)),
-        "/api/auth" => json_answer(&refused_credentials(admin)),
-        "/api/summary" => summary(admin, &query).await.unwrap_or_else(unanswered),
-        "/api/logs" => logs(admin, &query).await.unwrap_or_else(unanswered),
+        "/api/config" => {
+            asker.sees_all()?;
+            json_answer(&config(admin))
+        }
+        "/api/limits" => {
+            asker.sees_all()?;
+            json_answer(&limits(admin))
+        }
+        "/api/auth" => {
+            asker.sees_all()?;
+            json_answer(&refused_credentials(admin))
+        }
+        "/api/summary" => summary(admin, &query, asker).await?,
+        "/api/logs" => logs(admin, &query, asker).await?,
         _ => text(
             StatusCode::NOT_FOUND,
             "not found; this side has / /metrics /healthz /readyz /api/summary /api/logs \
                 /api/limits /api/auth \
-             /api/config /openapi.yaml\n",
+             /api/config /api/keys /api/reload /openapi.yaml\n",
         ),
-    }
+    })
 }
 
 /// Whether the host is `localhost`, an IP address or one of these names. A page of another site can
@@ -302,7 +377,11 @@ fn unanswered(Unanswered(status, message): Unanswered) -> Response<Body> {
 }
 
 /// `?from=2026-11-01&to=2026-11-30&by=day,org,model`; the last seven days where nothing is said.
-async fn summary(admin: &Arc<Admin>, query: &Query) -> Result<Response<Body>, Unanswered> {
+async fn summary(
+    admin: &Arc<Admin>,
+    query: &Query,
+    asker: &Asker,
+) -> Result<Response<Body>, Unanswered> {
     let now = crate::clock::wall_ms();
     let from = query.day("from")?.unwrap_or(now - now.rem_euclid(DAY_MS) - 6 * DAY_MS);
     let to = query.day("to")?.map_or(now + DAY_MS, |day| day + DAY_MS);
@@ -319,7 +398,13 @@ async fn summary(admin: &Arc<Admin>, query: &Query) -> Result<Response<Body>, Un
             })
         })
         .collect::<Result<_, String>>()?;
-    let only = query.conditions()?;
+    let mut only = query.conditions()?;
+    let named = only.iter().filter(|(dim, _)| *dim == Dim::Org).map(|(_, org)| org.as_str());
+    let seen = seen_orgs(asker, named)?;
+    if !seen.is_empty() {
+        only.retain(|(dim, _)| *dim != Dim::Org);
+        only.extend(seen.into_iter().map(|org| (Dim::Org, org)));
+    }
     let answer = answers::long(admin).await?;
     let by = dims.clone();
     let ask = move |reader: &Reader| {
@@ -336,7 +421,11 @@ async fn summary(admin: &Arc<Admin>, query: &Query) -> Result<Response<Body>, Un
 }
 
 /// `?limit=50&org_id=acme&outcome=ok…`: newest first; `before=ID` goes on behind that row.
-async fn logs(admin: &Arc<Admin>, query: &Query) -> Result<Response<Body>, Unanswered> {
+async fn logs(
+    admin: &Arc<Admin>,
+    query: &Query,
+    asker: &Asker,
+) -> Result<Response<Body>, Unanswered> {
     let limit = match query.get("limit") {
         None => 50,
         Some(text) => {
@@ -361,8 +450,9 @@ async fn logs(admin: &Arc<Admin>, query: &Query) -> Result<Response<Body>, Unans
             .into());
         }
     }
+    filter.orgs = seen_orgs(asker, query.get("org_id"))?;
     if let Some(id) = query.get("before") {
-        let mut one = Filter::default();
+        let mut one = Filter { orgs: filter.orgs.clone(), ..Filter::default() };
         one.and("id", id);
         let row = answers::asked(admin, move |reader| Ok(reader.page(&one, 1, 1)?)).await?;
         let place = row.rows.first().and_then(crate::report::Place::of);
@@ -372,7 +462,26 @@ async fn logs(admin: &Arc<Admin>, query: &Query) -> Result<Response<Body>, Unans
         };
         filter.behind = Some(place.ok_or_else(unknown)?);
     }
-    Ok(typed("application/json", answers::logs(admin, filter, limit).await?))
+    let texts = asker.sees_texts();
+    Ok(typed("application/json", answers::logs(admin, filter, limit, texts).await?))
+}
+
+/// The organisations to which an answer is restricted, of which the request names these; empty:
+/// all.
+fn seen_orgs<'q>(
+    asker: &Asker,
+    named: impl IntoIterator<Item = &'q str>,
+) -> Result<Vec<String>, Unanswered> {
+    let seen: Vec<&str> = asker.orgs().collect();
+    if seen.is_empty() {
+        return Ok(Vec::new());
+    }
+    let named: Vec<&str> = named.into_iter().collect();
+    if let Some(other) = named.iter().find(|org| !seen.contains(org)) {
+        let message = format!("your token is not for the organisation `{other}`");
+        return Err(Unanswered(StatusCode::FORBIDDEN, message));
+    }
+    Ok(if named.is_empty() { seen } else { named }.into_iter().map(str::to_owned).collect())
 }
 
 /// A query string, decoded.

@@ -11,6 +11,7 @@ use super::error::{AuthError, Reason};
 use crate::config::policy::{Accept, AuthPolicy};
 use crate::digest::sha256;
 use crate::ids::{OrgId, Secret};
+use crate::keys::Keys;
 
 /// How gateway keys begin.
 const PREFIX: &[u8] = b"tg-";
@@ -26,18 +27,28 @@ pub fn has_form(text: &str) -> bool {
     })
 }
 
-/// The caller that holds this key; an error where the key is known and has expired.
-pub fn find(policy: &AuthPolicy, key: &str, now_ms: i64) -> Option<Result<Caller, AuthError>> {
-    if policy.keys.is_empty() {
+/// The caller that holds this key; an error where the key is known and has expired. `made`: keys
+/// that were made at run time.
+pub fn find(
+    policy: &AuthPolicy,
+    made: &Keys,
+    key: &str,
+    now_ms: i64,
+) -> Option<Result<Caller, AuthError>> {
+    let may_be_made = key.as_bytes().starts_with(PREFIX) && !made.is_empty();
+    if policy.keys.is_empty() && !may_be_made {
         return None;
     }
     let digest = sha256(key.as_bytes());
     // The look-up is by a digest under a random hash; the comparison that decides takes the same
     // time for every key.
-    let (known, holder) = policy.keys.get_key_value(&digest)?;
-    if !bool::from(known.ct_eq(&digest)) {
-        return None;
-    }
+    let known = policy.keys.get_key_value(&digest);
+    let known = known.filter(|(known, _)| bool::from(known.ct_eq(&digest)));
+    let holder = match known {
+        Some((_, holder)) => Arc::clone(holder),
+        None if may_be_made => made.find(&digest)?,
+        None => return None,
+    };
     if holder.expires_ms.is_some_and(|expires| now_ms >= expires) {
         return Some(Err(AuthError::invalid(
             Reason::Expired,
@@ -49,7 +60,7 @@ pub fn find(policy: &AuthPolicy, key: &str, now_ms: i64) -> Option<Result<Caller
         name: holder.name.clone(),
         via: Accept::Key,
         upstream_key: None,
-        key: holder.is_restricted().then(|| Arc::clone(holder)),
+        key: holder.is_restricted().then_some(holder),
         tags: None,
     }))
 }

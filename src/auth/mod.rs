@@ -44,6 +44,7 @@ use crate::config::policy::GatewayKey;
 use crate::config::policy::JwksSource;
 pub use crate::config::policy::{Accept, AuthOptions, AuthPolicy, JwtPolicy};
 use crate::ids::{OrgId, Secret};
+use crate::keys::Keys;
 
 /// An authenticated caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,6 +99,8 @@ pub struct Authenticator {
     key_sets: jwks::KeySets,
     /// The credentials that were refused, for operators.
     pub refused: Refused,
+    /// Gateway keys that were made at run time.
+    pub(crate) keys: Arc<Keys>,
 }
 
 /// The content of one of the two places of a credential.
@@ -116,6 +119,11 @@ pub(crate) fn key_set_fault(bytes: &[u8]) -> Option<&'static str> {
 }
 
 impl Authenticator {
+    /// One that also knows these keys.
+    pub(crate) fn with(keys: Keys) -> Authenticator {
+        Authenticator { keys: Arc::new(keys), ..Authenticator::default() }
+    }
+
     /// Whether there is a key for each way to verify JWTs. A key set at an address is fetched when
     /// a token needs it, so only a file counts.
     pub(crate) fn has_keys(&self, policy: &AuthPolicy, now_ms: i64) -> bool {
@@ -195,14 +203,14 @@ impl Authenticator {
         now_ms: i64,
         require_jwt: bool,
     ) -> Identified {
-        let upstream_key = match bearer.map(|bearer| look(policy, bearer, now_ms)) {
+        let upstream_key = match bearer.map(|bearer| self.look(policy, bearer, now_ms)) {
             None => None,
             Some(Shown::Key(_) | Shown::Jwt(_)) => return Identified::Done(Err(TWO_CREDENTIALS)),
             Some(Shown::Foreign(key)) => {
                 policy.options.accept.contains(&Accept::Passthrough).then(|| Secret::new(key))
             }
         };
-        let identified = match look(policy, token, now_ms) {
+        let identified = match self.look(policy, token, now_ms) {
             Shown::Foreign(_) if require_jwt => Identified::Done(Err(JWT_NEEDED)),
             Shown::Foreign(_) => Identified::Done(Err(FOREIGN)),
             shown => self.credential(policy, shown, now_ms, require_jwt),
@@ -221,7 +229,7 @@ impl Authenticator {
         now_ms: i64,
         require_jwt: bool,
     ) -> Identified {
-        let key = match look(policy, bearer, now_ms) {
+        let key = match self.look(policy, bearer, now_ms) {
             Shown::Foreign(key) => key,
             shown => return self.credential(policy, shown, now_ms, require_jwt),
         };
@@ -264,6 +272,19 @@ impl Authenticator {
         }
     }
 
+    /// The kind of a credential, by its form and by the known keys. The form does not depend on the
+    /// configuration, so that a missing secret cannot turn a JWT into a provider's key.
+    fn look<'a>(&self, policy: &AuthPolicy, text: &'a str, now_ms: i64) -> Shown<'a> {
+        if jwt::has_form(text) {
+            return Shown::Jwt(text);
+        }
+        match key::find(policy, &self.keys, text, now_ms) {
+            Some(caller) => Shown::Key(Some(caller)),
+            None if key::has_form(text) => Shown::Key(None),
+            None => Shown::Foreign(text),
+        }
+    }
+
     fn jwt(&self, policy: &JwtPolicy, token: &str, now_ms: i64) -> Identified {
         let keys = policy.jwks.as_ref().map(|source| self.key_sets.current(source, now_ms));
         let digest = verified::digest(policy, keys.as_ref().map(|k| &k.keys.digest), token);
@@ -299,19 +320,6 @@ pub fn named_by(headers: &HeaderMap) -> (String, String) {
     let is_jwt = |text: &&str| jwt::has_form(text);
     let token = found.gateway.filter(is_jwt).or(found.bearer.filter(is_jwt));
     token.map(jwt::named_by).unwrap_or_default()
-}
-
-/// The kind of a credential, by its form and by the known keys. The form does not depend on the
-/// configuration, so that a missing secret cannot turn a JWT into a provider's key.
-fn look<'a>(policy: &AuthPolicy, text: &'a str, now_ms: i64) -> Shown<'a> {
-    if jwt::has_form(text) {
-        return Shown::Jwt(text);
-    }
-    match key::find(policy, text, now_ms) {
-        Some(caller) => Shown::Key(Some(caller)),
-        None if key::has_form(text) => Shown::Key(None),
-        None => Shown::Foreign(text),
-    }
 }
 
 #[cfg(test)]

@@ -5,14 +5,11 @@
 
 use std::io::Write as _;
 
-use aws_lc_rs::rand;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-
 use super::print;
 use crate::digest::{hex, sha256};
 use crate::failure::Failure;
 use crate::ids::OrgId;
+use crate::keys::random_key;
 
 /// Arguments of `tollgate key`.
 #[derive(Debug, clap::Args)]
@@ -79,9 +76,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
                 .to_owned(),
         ));
     }
-    if let Some(path) =
-        endpoints.iter().find(|path| !path.starts_with("/v1/") && !path.starts_with('*'))
-    {
+    if let Some(path) = endpoints.iter().find(|path| !crate::config::is_api_path(path)) {
         return Err(Failure::User(format!(
             "--endpoint: `{path}` is not a path of the API; give e.g. /v1/chat/completions"
         )));
@@ -100,12 +95,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// `tg-` and 256 random bits.
 fn key() -> Result<String, Failure> {
-    let mut bits = [0; 32];
-    rand::fill(&mut bits)
-        .map_err(|_| Failure::Defect(anyhow::anyhow!("the system gives no random numbers")))?;
-    Ok(format!("tg-{}", URL_SAFE_NO_PAD.encode(bits)))
+    random_key().map_err(|error| Failure::Defect(anyhow::anyhow!(error)))
 }
 
 /// A time from now, a day or a moment, as the policy takes it.

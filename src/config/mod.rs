@@ -27,6 +27,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use check::auth::{is_api_path, moment_ms};
 #[cfg(test)]
 pub(crate) use load::Source;
 pub(crate) use load::{Loaded, OtherFile, load, load_to_read};

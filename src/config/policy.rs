@@ -22,12 +22,12 @@ pub use super::reader::shape::ByOrg;
 pub use super::sections::{
     Accept, AiLogPolicy, Algorithm, AuthOptions, ClickHouseOptions, Durability, Fail, Features,
     GatewayOptions, IntentOptions, JwtOptions, KeyOptions, LimitOptions, LogFormat, LogOptions,
-    ProviderOptions, RedisMode, RoutingOptions, StoredObjects, Timeouts, Tls,
+    ProviderOptions, RedisMode, Role, RoutingOptions, StoredObjects, Timeouts, Tls,
 };
 use crate::cost::PriceList;
 use crate::egress::Egress;
 use crate::glob::Glob;
-use crate::ids::{Secret, SecretBytes};
+use crate::ids::{OrgId, Secret, SecretBytes};
 use crate::intent::prompt::Question;
 use crate::limit::bucket::Quota;
 use crate::limit::caps::Caps;
@@ -48,6 +48,10 @@ pub struct Settings {
     pub admin_listen: SocketAddr,
     /// Host names to which the operators' side answers, in lower case; besides `localhost`.
     pub admin_hosts: Vec<String>,
+    /// How operators sign in.
+    pub access: Access,
+    /// `/metrics` needs no sign-in.
+    pub metrics_open: bool,
     /// The store of rows.
     pub store: StoreKind,
     /// The store of the limits' counters.
@@ -55,6 +59,26 @@ pub struct Settings {
     /// The secret of stable placeholders; without one, `data_dir` keeps a random one.
     pub placeholder_key: Option<SecretBytes>,
     pub options: GatewayOptions,
+}
+
+/// How operators sign in.
+#[derive(Clone, Debug)]
+pub enum Access {
+    /// They need not: only this machine reaches their side.
+    Local,
+    /// They need not, although other machines reach their side.
+    Insecure,
+    /// With one of these tokens, by its SHA-256.
+    Tokens(Arc<HashMap<[u8; 32], Arc<Principal>>>),
+}
+
+/// A person or a program on the operators' side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    pub name: Arc<str>,
+    pub role: Role,
+    /// The organisations that it sees; empty: all.
+    pub orgs: Vec<OrgId>,
 }
 
 /// The store of rows.

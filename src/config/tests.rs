@@ -1001,16 +1001,16 @@ fn what_an_operator_should_know_is_told() {
             &["auth.jwt.jwks: http: a machine on the way"],
         ),
         (
-            format!("{base}admin_listen: 0.0.0.0:9090\n"),
-            &["admin_listen: the operators' side has no login"],
+            format!("{base}admin_listen: 0.0.0.0:9090\nadmin: {{access: insecure}}\n"),
+            &["admin_listen: the operators' side has no sign-in"],
         ),
         (
-            format!("{base}admin_listen: '[::]:9090'\n"),
-            &["admin_listen: the operators' side has no login"],
+            format!("{base}admin_listen: '[::]:9090'\nadmin: {{access: insecure}}\n"),
+            &["admin_listen: the operators' side has no sign-in"],
         ),
         (
-            format!("{base}admin_listen: 10.0.0.1:9090\n"),
-            &["admin_listen: the operators' side has no login"],
+            format!("{base}admin_listen: 10.0.0.1:9090\nadmin: {{access: insecure}}\n"),
+            &["admin_listen: the operators' side has no sign-in"],
         ),
         (
             format!("{base}listen: 0.0.0.0:8080\n"),

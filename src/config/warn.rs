@@ -15,8 +15,8 @@ use tollgate_wire::ProviderKind;
 use super::carriers::tells_of_credential;
 use super::load::Source;
 use super::policy::{
-    Accept, Algorithm, AuthPolicy, JwksSource, JwtPolicy, Policy, Provider, ProviderAuth, Settings,
-    StoreKind,
+    Accept, Access, Algorithm, AuthPolicy, JwksSource, JwtPolicy, Policy, Provider, ProviderAuth,
+    Settings, StoreKind,
 };
 use crate::glob::Glob;
 use crate::live::LiveFiles;
@@ -70,10 +70,17 @@ fn of(settings: &Settings, policy: &Policy) -> Vec<String> {
     }
     let admin = settings.admin_listen;
     if !admin.ip().is_loopback() {
-        let text = format!(
-            "the operators' side has no login, and {admin} is open to other machines, which can \
-             read all prompts and answers; listen on 127.0.0.1 and use a tunnel"
-        );
+        let text = match settings.access {
+            Access::Tokens(_) => format!(
+                "{admin} is open to other machines without TLS, so tokens, prompts and answers \
+                 cross the network in clear; let only a TLS proxy reach it"
+            ),
+            _ => format!(
+                "the operators' side has no sign-in, and {admin} is open to other machines, which \
+                 can read all prompts and answers; set `admin.access`, or listen on 127.0.0.1 \
+                 and use a tunnel"
+            ),
+        };
         warning(&mut list, "admin_listen", &text);
     }
     if !settings.listen.ip().is_loopback() && settings.options.tls.is_none() {

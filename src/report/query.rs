@@ -233,6 +233,8 @@ pub struct Filter {
     pub equal: Vec<(&'static str, String)>,
     /// Tags that rows must have, with their values.
     pub tags: Vec<(String, String)>,
+    /// Organisations whose rows these are; empty: all.
+    pub orgs: Vec<String>,
     /// Only rows after this one, in the order from the newest to the oldest.
     pub behind: Option<Place>,
 }

@@ -11,6 +11,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests measure the time of the real world")]
 #![expect(clippy::print_stderr, reason = "what the gateway printed is shown beside a failure")]
 
+mod access;
 mod analysts;
 mod broken;
 mod carriers;
@@ -40,6 +41,7 @@ mod http2;
 mod identity;
 mod intent;
 mod key_sets;
+mod keys;
 mod killed;
 mod lifecycle;
 mod limits;

@@ -89,5 +89,10 @@ fn no_answer_to_operators_is_outside_the_document() {
     let url = format!("http://{}", gateway.operators);
     // There are no links between these, so nothing to follow.
     let phases = "examples,coverage,fuzzing";
-    schemathesis(&gateway, &["--url", &url, "--include-tag", "operators", "--phases", phases]);
+    let all = ["--url", &url, "--include-tag", "operators", "--phases", phases];
+    let keys = "^/api/keys";
+    schemathesis(&gateway, &[&all[..], &["--exclude-path-regex", keys]].concat());
+    // The document cannot say that a day lies in the future, or that a name is free.
+    let more = ["--include-path-regex", keys, "--exclude-checks", "positive_data_acceptance"];
+    schemathesis(&gateway, &[&all[..], &more].concat());
 }

@@ -18,9 +18,17 @@ function element(name, text, className) {
 
 async function get(path) {
   const response = await fetch(path);
+  // The session is over: the page itself asks for a sign-in.
+  if (response.status === 401) location.reload();
   const body = await response.json();
   if (!response.ok) throw new Error(body.error || response.statusText);
   return body;
+}
+
+// What concerns all organisations, and is not shown to those who see some of them.
+async function getIfAllowed(path, otherwise) {
+  const response = await fetch(path);
+  return response.status === 403 ? otherwise : get(path);
 }
 
 function table(node, columns, rows) {
@@ -110,7 +118,9 @@ async function refresh() {
     const daily = await get("/api/summary?by=day&from=" + from);
     const groups = await get("/api/summary?by=" + by + "&from=" + from);
     const logs = await get("/api/logs?limit=50");
-    const [config, limits, auth] = await Promise.all([get("/api/config"), get("/api/limits"), get("/api/auth")]);
+    const [config, limits, auth] = await Promise.all([
+      getIfAllowed("/api/config", null), getIfAllowed("/api/limits", { most_refused: [] }), getIfAllowed("/api/auth", { refused: [] }),
+    ]);
     figures(daily.rows);
     const known = new Map(daily.rows.map((row) => [row.day, row]));
     const axis = Array.from({ length: days }, (_, i) => dayOf(first + i * DAY)).map((day) => known.get(day) || { day });
@@ -148,21 +158,25 @@ async function refresh() {
       n("cost", "cost_usd", usd),
       { title: "request", rest: true, show: (r) => r.request || "" },
     ], logs.rows);
-    byId("policy").textContent = "policy " + config.policy_version + ", loaded " + config.loaded_at.replace("T", " ").slice(0, 19) + " UTC";
-    const trouble = [];
-    if (config.last_edit_refused && config.last_refused) trouble.push("The last policy edit was refused:", ...config.last_refused.problems);
-    if (config.restart_needed) trouble.push("gateway.yaml has changed; restart the gateway to apply it.");
-    if (config.log.trouble) trouble.push("Rows of the log wait, because they cannot be stored: " + config.log.trouble);
-    if (config.log.lost_rows) trouble.push(number(config.log.lost_rows) + " rows of the log were lost.");
-    if (limits.shared_store === "away") trouble.push("The shared limits store is unavailable; limits.fail of the policy applies.");
-    show(trouble.join("\n"));
-    const [warnings, count] = [byId("warnings"), config.warnings.length];
-    warnings.hidden = !count;
-    warnings.querySelector("summary").textContent = count + (count === 1 ? " warning" : " warnings") + " about the configuration";
-    warnings.querySelector("ul").replaceChildren(...config.warnings.map((text) => element("li", text)));
+    if (config) showConfig(config, limits);
   } catch (error) {
     show("The dashboard cannot be updated: " + error.message);
   }
+}
+
+function showConfig(config, limits) {
+  byId("policy").textContent = "policy " + config.policy_version + ", loaded " + config.loaded_at.replace("T", " ").slice(0, 19) + " UTC";
+  const trouble = [];
+  if (config.last_edit_refused && config.last_refused) trouble.push("The last policy edit was refused:", ...config.last_refused.problems);
+  if (config.restart_needed) trouble.push("gateway.yaml has changed; restart the gateway to apply it.");
+  if (config.log.trouble) trouble.push("Rows of the log wait, because they cannot be stored: " + config.log.trouble);
+  if (config.log.lost_rows) trouble.push(number(config.log.lost_rows) + " rows of the log were lost.");
+  if (limits.shared_store === "away") trouble.push("The shared limits store is unavailable; limits.fail of the policy applies.");
+  show(trouble.join("\n"));
+  const [warnings, count] = [byId("warnings"), config.warnings.length];
+  warnings.hidden = !count;
+  warnings.querySelector("summary").textContent = count + (count === 1 ? " warning" : " warnings") + " about the configuration";
+  warnings.querySelector("ul").replaceChildren(...config.warnings.map((text) => element("li", text)));
 }
 
 function show(text) {

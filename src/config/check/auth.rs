@@ -236,10 +236,9 @@ fn keys(raw: &[At<RawKey>], problems: &mut Problems) -> HashMap<[u8; 32], Arc<Ga
             "empty; give a model, with `*` for any run of characters",
             problems,
         );
-        let path = |text: &str| text.starts_with("/v1/") || text.starts_with('*');
         let endpoints = globs(
             &key.endpoints,
-            path,
+            is_api_path,
             "not a path of the API; give one below /v1/, e.g. /v1/chat/completions",
             problems,
         );
@@ -249,7 +248,7 @@ fn keys(raw: &[At<RawKey>], problems: &mut Problems) -> HashMap<[u8; 32], Arc<Ga
                 name";
             problems.add(&key.org.at, reason);
         }
-        let Some(digest) = sha256(&key.sha256.value) else {
+        let Some(digest) = crate::digest::from_hex(key.sha256.value.trim()) else {
             let reason = "not a SHA-256; give the 64 hex digits of the whole key: printf %s \
                 \"$KEY\" | sha256sum";
             problems.add(&key.sha256.at, reason);
@@ -273,12 +272,17 @@ fn keys(raw: &[At<RawKey>], problems: &mut Problems) -> HashMap<[u8; 32], Arc<Ga
 /// in quotes, behind the prefix.
 const EMPTY: &[&str] = &["", "\n", "\r\n", " ", "\"\"", "''", "tg-", "tg-\n"];
 
-fn is_empty_key(sha256: &[u8; 32]) -> bool {
+pub(crate) fn is_empty_key(sha256: &[u8; 32]) -> bool {
     EMPTY.iter().any(|text| crate::digest::sha256(text.as_bytes()) == *sha256)
 }
 
-/// A day stands for its beginning, UTC.
-fn moment_ms(text: &str) -> Option<i64> {
+/// Whether a text can be the path of an endpoint, or a pattern of such paths.
+pub(crate) fn is_api_path(text: &str) -> bool {
+    text.starts_with("/v1/") || text.starts_with('*')
+}
+
+/// A day, which stands for its beginning (UTC), or a time, in milliseconds since 1970.
+pub(crate) fn moment_ms(text: &str) -> Option<i64> {
     let moment = text.parse::<jiff::Timestamp>().ok();
     let day = || {
         text.parse::<jiff::civil::Date>()
@@ -304,18 +308,4 @@ fn globs(
         Glob::new(text.trim())
     };
     given.iter().map(glob).collect()
-}
-
-fn sha256(text: &str) -> Option<[u8; 32]> {
-    let text = text.trim().as_bytes();
-    if text.len() != 64 {
-        return None;
-    }
-    let mut digest = [0; 32];
-    for (byte, pair) in digest.iter_mut().zip(text.chunks_exact(2)) {
-        let high = (pair[0] as char).to_digit(16)?;
-        let low = (pair[1] as char).to_digit(16)?;
-        *byte = u8::try_from(high * 16 + low).ok()?;
-    }
-    Some(digest)
 }

@@ -6,6 +6,7 @@ use super::super::policy::{ClickHouseOptions, Settings, StoreKind};
 use super::super::reader::place::Problems;
 use super::super::reader::shape::{At, Plain as _};
 use super::super::sections::{PlaceholderSecret, RawClickHouse, RawGateway, Store};
+use super::admin::access;
 use super::port_fits;
 use crate::bounds::PLACEHOLDER_KEY_BYTES_MIN;
 use crate::ids::SecretBytes;
@@ -46,10 +47,13 @@ pub(crate) fn settings(
     }
     let placeholder_key = placeholder_key(&raw.placeholder_key, problems);
     let admin_hosts = hosts(&raw.admin.allowed_hosts, problems);
+    let access = access(&raw.admin, admin_listen, &raw.admin_listen, problems);
     let settings = Settings {
         listen: listen?,
         admin_listen: admin_listen?,
         admin_hosts,
+        access,
+        metrics_open: raw.admin.metrics_open.value,
         store,
         limits_store: limits_store?,
         placeholder_key,

@@ -4,8 +4,9 @@
 //! problem and continues, so that all problems are found in one run; the policy is made only if
 //! there is none.
 
+mod admin;
 mod ailog;
-mod auth;
+pub(crate) mod auth;
 mod calls;
 mod cors;
 mod credentials;

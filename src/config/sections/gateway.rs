@@ -10,6 +10,7 @@ use super::super::reader::place::Problems;
 use super::super::reader::shape::{
     At, Kind, Shape, Size, Written, masked, of_file, secret_schema, section, words, written,
 };
+use super::admin::RawAdmin;
 use super::{DAY, HOUR, MS, SECOND};
 use crate::ids::{Secret, SecretBytes};
 use crate::secrets;
@@ -159,14 +160,6 @@ section! {
         /// Disk space of rows that wait for their store. Above it, the newest rows are dropped and
         /// counted; calls continue.
         log_backlog_bytes: Size = "4GiB" in 16 << 20..=1 << 44;
-    }
-}
-section! {
-    /// The operators' side.
-    RawAdmin {
-        /// Host names under which the dashboard and the API answer, besides `localhost` and IP
-        /// addresses; without a port. /metrics, /healthz and /readyz answer to any name.
-        allowed_hosts: Vec<At<String>> = "[]", eg "tollgate.internal";
     }
 }
 section! {

@@ -5,6 +5,7 @@
 //! `config/`, `docs/configuration.md` and the view of operators. Rules between keys are in `check`;
 //! the types that the rest of the program works with are in `policy`.
 
+mod admin;
 mod ailog;
 mod auth;
 mod cors;
@@ -18,6 +19,8 @@ mod upstream;
 
 use std::time::Duration;
 
+pub use admin::Role;
+pub(crate) use admin::{OpenAccess, RawAccess, RawAdmin};
 pub(crate) use ailog::RawAiLog;
 pub use ailog::{AiLogPolicy, Durability};
 pub use auth::{Accept, Algorithm, AuthOptions, JwtOptions, KeyOptions};

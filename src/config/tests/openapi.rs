@@ -32,7 +32,8 @@ fn documented() -> BTreeSet<String> {
     let paths = entries(entry(&document, "paths"));
     let operations = paths.iter().flat_map(|(path, operations)| {
         let methods = entries(operations).iter().map(|(name, _)| name.text.to_uppercase());
-        let methods = methods.filter(|name| ["GET", "HEAD", "POST"].contains(&name.as_str()));
+        let methods =
+            methods.filter(|name| ["GET", "HEAD", "POST", "DELETE"].contains(&name.as_str()));
         methods.map(|method| format!("{method} {}", path.text))
     });
     operations.collect()
@@ -51,7 +52,8 @@ fn served() -> BTreeSet<String> {
     assert!(admin.contains(&"/metrics") && admin.contains(&"/api/logs"), "{admin:?}");
     let admin = admin.into_iter().filter(|path| !PAGES.contains(path));
     let admin = admin.map(|path| format!("GET {path}"));
-    own.chain(lists).chain(results).chain(admin).collect()
+    let changes = ["GET /api/keys", "POST /api/keys", "DELETE /api/keys/{id}", "POST /api/reload"];
+    own.chain(lists).chain(results).chain(admin).chain(changes.map(str::to_owned)).collect()
 }
 
 #[test]

@@ -279,6 +279,24 @@ impl Shared {
         self.run_script(&invocation).await
     }
 
+    /// Writes records of gateway keys, and reads all if their version is not `known`. Returns the
+    /// version, and fields and values in turn.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn keys(
+        &self,
+        known: i64,
+        written: &[(String, String)],
+    ) -> Result<(i64, Vec<String>), Away> {
+        let mut invocation = self.servers.scripts.keys.prepare();
+        invocation.key("tollgate:{keys}").key("tollgate:{keys}:version").arg(known);
+        for (field, value) in written {
+            invocation.arg(field).arg(value);
+        }
+        self.servers.run(&invocation).await.map_err(|_| Away)
+    }
+
     async fn run_script<T: FromRedisValue>(&self, script: &Invocation<'_>) -> Result<T, Away> {
         if !self.has_started() {
             self.servers.started.cancelled().await;

@@ -33,6 +33,8 @@ pub struct Scripts {
     pub settle: Script,
     /// Takes several calls at once.
     pub lease: Script,
+    /// Gateway keys that replicas share.
+    pub keys: Script,
 }
 
 impl Default for Scripts {
@@ -41,6 +43,7 @@ impl Default for Scripts {
             decide: Script::new(include_str!("decide.lua")),
             settle: Script::new(include_str!("settle.lua")),
             lease: Script::new(include_str!("lease.lua")),
+            keys: Script::new(include_str!("keys.lua")),
         }
     }
 }

@@ -86,6 +86,9 @@ impl ClickHouseReader {
                 column => format!("{column} = ?"),
             });
         }
+        if !filter.orgs.is_empty() {
+            conditions.push("has(?, org_id)".to_owned());
+        }
         for _ in &filter.tags {
             conditions.push("mapContains(tags, ?) AND tags[?] = ?".to_owned());
         }
@@ -107,6 +110,9 @@ impl ClickHouseReader {
         }
         for (_, value) in &filter.equal {
             query = query.bind(value.as_str());
+        }
+        if !filter.orgs.is_empty() {
+            query = query.bind(&filter.orgs);
         }
         for (tag, value) in &filter.tags {
             query = query.bind(tag.as_str()).bind(tag.as_str()).bind(value.as_str());

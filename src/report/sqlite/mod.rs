@@ -103,6 +103,11 @@ impl SqliteReader {
             conditions.push(format!("{column} = ?"));
             values.push(Box::new(value.clone()));
         }
+        if !filter.orgs.is_empty() {
+            let places = vec!["?"; filter.orgs.len()].join(", ");
+            conditions.push(format!("org_id IN ({places})"));
+            values.extend(filter.orgs.iter().map(|org| Box::new(org.clone()) as Box<dyn ToSql>));
+        }
         for (tag, value) in &filter.tags {
             conditions.push(
                 "EXISTS (SELECT 1 FROM json_each(tags) t WHERE t.key = ? AND t.value = ?)"

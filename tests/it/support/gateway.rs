@@ -141,7 +141,10 @@ impl Setup {
     pub fn start(self) -> Gateway {
         let folder = tempfile::tempdir().expect("folder");
         fs::create_dir(folder.path().join("policies")).unwrap();
-        let mut settings = "listen: 127.0.0.1:0\nadmin_listen: 127.0.0.1:0\n".to_owned();
+        let mut settings = "listen: 127.0.0.1:0\n".to_owned();
+        if !self.settings.contains_key("admin_listen") {
+            settings.push_str("admin_listen: 127.0.0.1:0\n");
+        }
         if !self.settings.contains_key("data_dir") {
             settings.push_str(&format!("data_dir: \"{}\"\n", folder.path().join("data").display()));
         }
@@ -249,6 +252,25 @@ impl Gateway {
         let host =
             format!("GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.operators);
         Connection::open(self.operators).send(host.as_bytes()).reply()
+    }
+
+    /// A request on the operators' side.
+    pub fn ask_operators(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Reply {
+        let host = format!("host: {}\r\n", self.operators);
+        let more: String =
+            headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let length = body.len();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\n{host}{more}connection: close\r\ncontent-length: \
+             {length}\r\n\r\n"
+        );
+        Connection::open(self.operators).send((head + body).as_bytes()).reply()
     }
 
     /// A metric's value: all series that begin so, added up.

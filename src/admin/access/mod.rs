@@ -1,0 +1,179 @@
+//! Sign-in of operators: who asks, and what that principal may see and do.
+//!
+//! Guarantees: nothing but health, the sign-in page and its style is answered to a stranger; a right
+//! bearer is accepted whatever others have tried; the token stands nowhere but in the request; a
+//! request that changes something under a cookie comes from a page of this side. Does not: decide
+//! what a row shows (`Principal` says it, the endpoints obey), or know OpenID Connect.
+//!
+//! # Source
+//! RFC 6750 (bearer), RFC 6265bis (cookies), Fetch Metadata (W3C), read November 2026.
+
+mod sessions;
+mod sign_in;
+mod throttle;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+
+use super::body::Body;
+use super::{Admin, Unanswered, unanswered};
+use crate::config::policy::{Access, Principal, Role};
+use crate::digest::sha256;
+use sessions::Sessions;
+use throttle::Throttle;
+
+/// Sessions and failed sign-ins.
+#[derive(Default)]
+pub(super) struct Gate {
+    sessions: Sessions,
+    throttle: Throttle,
+}
+
+/// Who asks.
+#[derive(Clone, Debug)]
+pub(super) struct Asker {
+    principal: Arc<Principal>,
+    /// It has shown a token, or a session that began with one.
+    pub(super) has_signed_in: bool,
+}
+
+impl Asker {
+    /// Whoever reaches a side without sign-in.
+    fn anyone() -> Asker {
+        let principal = Principal { name: "".into(), role: Role::Operator, orgs: Vec::new() };
+        Asker { principal: Arc::new(principal), has_signed_in: false }
+    }
+
+    /// For the log.
+    pub(super) fn name(&self) -> &str {
+        &self.principal.name
+    }
+
+    /// Whether it may see the captured texts of rows.
+    pub(super) fn sees_texts(&self) -> bool {
+        self.principal.role != Role::Viewer
+    }
+
+    /// The organisations that it sees; empty: all.
+    pub(super) fn orgs(&self) -> impl Iterator<Item = &str> {
+        self.principal.orgs.iter().map(|org| org.as_str())
+    }
+
+    /// Whether it may see what belongs to all organisations together.
+    ///
+    /// # Errors
+    /// 403.
+    pub(super) fn sees_all(&self) -> Result<(), Unanswered> {
+        if self.principal.orgs.is_empty() {
+            return Ok(());
+        }
+        let message = "this concerns all organisations, and your token is for some of them";
+        Err(Unanswered(StatusCode::FORBIDDEN, message.to_owned()))
+    }
+
+    /// Whether it may change something.
+    ///
+    /// # Errors
+    /// 403.
+    pub(super) fn may_change(&self, headers: &HeaderMap) -> Result<(), Unanswered> {
+        let forbidden = |message: &str| Err(Unanswered(StatusCode::FORBIDDEN, message.to_owned()));
+        if self.principal.role != Role::Operator {
+            return forbidden("this needs the role operator");
+        }
+        if !is_own_page(headers) {
+            return forbidden("a page of another site cannot change anything here");
+        }
+        self.sees_all()
+    }
+}
+
+/// Whether a request comes from no page of another site. Browsers say where a request comes from;
+/// programs say nothing.
+fn is_own_page(headers: &HeaderMap) -> bool {
+    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    let host = text("host").unwrap_or_default();
+    let is_ours = |origin: &str| {
+        origin.split_once("://").is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(host))
+    };
+    text("sec-fetch-site").is_none_or(|site| matches!(site, "same-origin" | "none"))
+        && text("origin").is_none_or(is_ours)
+}
+
+/// Paths that need no sign-in.
+fn is_open(admin: &Admin, path: &str) -> bool {
+    matches!(path, "/healthz" | "/readyz" | "/dashboard.css" | sign_in::PATH)
+        || path == "/metrics" && admin.settings.metrics_open
+}
+
+/// Who sends a request; else the answer to it: sign in, or an attempt to.
+pub(super) async fn asker(
+    admin: &Admin,
+    request: Request<Incoming>,
+    address: IpAddr,
+) -> Result<(Asker, Request<Incoming>), Response<Body>> {
+    let Access::Tokens(tokens) = &admin.settings.access else {
+        return Ok((Asker::anyone(), request));
+    };
+    let now = admin.gateway.clock.now();
+    let path = request.uri().path();
+    if path == sign_in::PATH {
+        return Err(sign_in::answer(admin, tokens, request, address, now).await);
+    }
+    if path == sign_in::OUT_PATH {
+        return Err(sign_in::out(admin, &request));
+    }
+    let headers = request.headers();
+    if let Some(bearer) = bearer(headers) {
+        if let Some(principal) = tokens.get(&sha256(bearer.as_bytes())) {
+            let asker = Asker { principal: Arc::clone(principal), has_signed_in: true };
+            return Ok((asker, request));
+        }
+        if !is_open(admin, path) {
+            return Err(refused(admin, address, now));
+        }
+    }
+    if let Some(principal) = admin.gate.sessions.find(headers, now) {
+        return Ok((Asker { principal, has_signed_in: true }, request));
+    }
+    if is_open(admin, path) {
+        // Whoever it is gets nothing of any organisation.
+        return Ok((Asker::anyone(), request));
+    }
+    let wants_page = matches!(*request.method(), Method::GET | Method::HEAD)
+        && !path.starts_with("/api/")
+        && path != "/metrics";
+    Err(if wants_page { sign_in::page(StatusCode::UNAUTHORIZED, "") } else { unknown() })
+}
+
+/// The text of a bearer token, if the request has one.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// A wrong bearer: 401, and 429 once there were too many.
+fn refused(admin: &Admin, address: IpAddr, now: crate::clock::Nanos) -> Response<Body> {
+    match admin.gate.throttle.failed(address, now) {
+        Ok(()) => unknown(),
+        Err(wait) => throttled(wait),
+    }
+}
+
+fn unknown() -> Response<Body> {
+    let message = "sign in: send a token as `Authorization: Bearer`, or open this address in a \
+        browser";
+    let mut response = unanswered(Unanswered(StatusCode::UNAUTHORIZED, message.to_owned()));
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    response
+}
+
+fn throttled(wait_s: u64) -> Response<Body> {
+    let message = "too many wrong tokens; wait a moment".to_owned();
+    let mut response = unanswered(Unanswered(StatusCode::TOO_MANY_REQUESTS, message));
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait_s));
+    response
+}

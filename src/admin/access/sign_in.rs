@@ -1,0 +1,104 @@
+//! The sign-in page: a form that takes a token and begins a session.
+//!
+//! Guarantees: the page reflects nothing of the request; the form is taken only from this page or
+//! from a program; after too many wrong tokens of an address it waits. Does not: lead back to
+//! another page than the dashboard.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+
+use super::super::body::{self, Body};
+use super::super::{Admin, typed, wrong_method};
+use super::{is_own_page, throttled};
+use crate::clock::Nanos;
+use crate::config::policy::{Principal, Role};
+use crate::digest::sha256;
+use crate::pipeline::query::percent_decoded;
+
+pub(super) const PATH: &str = "/sign-in";
+pub(super) const OUT_PATH: &str = "/sign-out";
+
+const PAGE: &str = include_str!("../assets/sign_in.html");
+
+/// The page, with a message.
+pub(super) fn page(status: StatusCode, message: &'static str) -> Response<Body> {
+    let html = PAGE.replace("<!--message-->", message);
+    let mut response = typed("text/html; charset=utf-8", Body::full(html));
+    *response.status_mut() = status;
+    response
+}
+
+/// Answers a request to the page.
+pub(super) async fn answer(
+    admin: &Admin,
+    tokens: &HashMap<[u8; 32], Arc<Principal>>,
+    request: Request<Incoming>,
+    address: IpAddr,
+    now: Nanos,
+) -> Response<Body> {
+    match *request.method() {
+        Method::GET | Method::HEAD => return page(StatusCode::OK, ""),
+        Method::POST => {}
+        _ => return wrong_method("GET, POST"),
+    }
+    if !is_own_page(request.headers()) {
+        return page(StatusCode::FORBIDDEN, "Open this page itself to sign in.");
+    }
+    if let Some(wait) = admin.gate.throttle.wait(address, now) {
+        return throttled(wait);
+    }
+    let Some(token) = token(request).await else {
+        return page(StatusCode::BAD_REQUEST, "The form could not be read. Please try again.");
+    };
+    let Some(principal) = tokens.get(&sha256(token.as_bytes())) else {
+        return match admin.gate.throttle.failed(address, now) {
+            Ok(()) => page(StatusCode::UNAUTHORIZED, "This token is not known."),
+            Err(wait) => throttled(wait),
+        };
+    };
+    let Some(cookie) = admin.gate.sessions.begin(principal, now) else {
+        return page(StatusCode::SERVICE_UNAVAILABLE, "The system gives no random numbers.");
+    };
+    let (name, role) = (&*principal.name, role_name(principal.role));
+    tracing::info!(event = "sign_in", name, role, %address);
+    to("/", Some(cookie))
+}
+
+fn role_name(role: Role) -> &'static str {
+    Role::WORDS.iter().find(|(_, known)| *known == role).map_or("", |(name, _)| name)
+}
+
+/// Ends a session.
+pub(super) fn out(admin: &Admin, request: &Request<Incoming>) -> Response<Body> {
+    if *request.method() != Method::POST {
+        return wrong_method("POST");
+    }
+    if !is_own_page(request.headers()) {
+        return page(StatusCode::FORBIDDEN, "Open the dashboard itself to sign out.");
+    }
+    to(PATH, admin.gate.sessions.end(request.headers()))
+}
+
+/// The field `token` of a form.
+async fn token(request: Request<Incoming>) -> Option<String> {
+    let body = body::read(request.into_body()).await.ok()?;
+    let text = std::str::from_utf8(&body).ok()?;
+    let value = text.split('&').find_map(|pair| pair.strip_prefix("token="))?;
+    percent_decoded(value).map(|token| token.trim().to_owned())
+}
+
+/// Another page comes next.
+fn to(place: &'static str, cookie: Option<HeaderValue>) -> Response<Body> {
+    let mut response = Response::new(Body::full(""));
+    *response.status_mut() = StatusCode::SEE_OTHER;
+    let headers = response.headers_mut();
+    headers.insert(header::LOCATION, HeaderValue::from_static(place));
+    if let Some(cookie) = cookie {
+        headers.insert(header::SET_COOKIE, cookie);
+    }
+    response
+}

@@ -1,0 +1,94 @@
+//! The keys of `admin`: the operators' side, and who may use it.
+
+use serde_json::{Value as Json, json};
+
+use super::super::reader::node::{Node, Value};
+use super::super::reader::place::Problems;
+use super::super::reader::shape::{At, Kind, Shape, section, words};
+use crate::ids::OrgId;
+
+words! {
+    /// A role on the operators' side. Each has all that the one before it has.
+    Role {
+        /// Figures, and rows without texts.
+        "viewer" => Viewer,
+        /// Also the captured texts.
+        "auditor" => Auditor,
+        /// Also changes: keys, reloads.
+        "operator" => Operator,
+    }
+}
+words! {
+    /// An operators' side without sign-in.
+    OpenAccess {
+        /// Only this machine may reach it.
+        "none" => None,
+        /// Any machine may read it.
+        "insecure" => Insecure,
+    }
+}
+
+/// How operators sign in.
+#[derive(Clone, Debug)]
+pub enum RawAccess {
+    Open(OpenAccess),
+    Tokens(RawTokens),
+}
+
+impl Shape for RawAccess {
+    fn read(node: &Node, problems: &mut Problems) -> Option<RawAccess> {
+        match &node.value {
+            Value::Map(_) => RawTokens::read(node, problems).map(RawAccess::Tokens),
+            _ => OpenAccess::read(node, problems).map(RawAccess::Open),
+        }
+    }
+    fn json(&self) -> Json {
+        match self {
+            RawAccess::Open(word) => word.json(),
+            RawAccess::Tokens(tokens) => tokens.json(),
+        }
+    }
+    fn schema() -> Json {
+        json!({"anyOf": [OpenAccess::schema(), RawTokens::schema()]})
+    }
+    fn kind() -> Kind {
+        Kind::Or("none, insecure", Box::new(RawTokens::kind()))
+    }
+}
+
+section! {
+    /// The operators' side.
+    RawAdmin {
+        /// Host names under which the dashboard and the API answer, besides `localhost` and IP
+        /// addresses; without a port. /metrics, /healthz and /readyz answer to any name.
+        allowed_hosts: Vec<At<String>> = "[]", eg "tollgate.internal";
+        /// Sign-in: none (only while `admin_listen` is a loopback address), insecure (none, on any
+        /// address), or `{tokens: [{name: alice, role: operator, sha256: …, orgs: []}]}`. Only the
+        /// SHA-256 of a token is kept. Roles: viewer (figures, and rows without texts), auditor
+        /// (also captured texts), operator (also changes). With `orgs`, a token sees only these
+        /// organisations.
+        access: RawAccess = "none";
+        /// If true, /metrics needs no sign-in.
+        metrics_open: bool = "false";
+    }
+}
+section! {
+    /// Sign-in by tokens.
+    RawTokens {
+        /// Tokens. Make one with `openssl rand -base64 32`.
+        tokens: Vec<At<RawToken>>;
+    }
+}
+section! {
+    /// A token of an operator.
+    RawToken {
+        /// Holder of the token; the name in the log.
+        name: String;
+        /// SHA-256 of the token, as 64 hex digits: `printf %s "$TOKEN" | sha256sum`.
+        sha256: String;
+        /// viewer, auditor or operator.
+        role: Role;
+        /// Organisations whose figures and rows it sees; empty: all.
+        orgs: Vec<At<OrgId>> = "[]";
+    }
+}
