@@ -57,7 +57,7 @@ impl Outbox {
         self.waiting.len() < SETTLEMENTS_MAX
     }
 
-    /// Settles this call and others of the queue, at most [`SETTLED_AT_ONCE`].
+    /// Settles this call and others of the queue, at most `SETTLED_AT_ONCE`.
     pub async fn settle(&mut self, first: Settlement, servers: &Servers, metrics: &Metrics) {
         let mut batch = vec![first];
         while batch.len() < SETTLED_AT_ONCE
