@@ -126,8 +126,10 @@ const ROOMS: &[(&str, May, &[&str])] = &[
         &["config/reader", "cost", "redact", "upstream/breaker", "upstream/retry", "wire"],
     ),
     ("config/policy", Nothing, POLICY_TYPES),
+    // Gateway keys made at run time, for the room that checks them.
+    ("keys", Io, &["config"]),
     // Level 3: rooms with I/O of their own. Never a sibling.
-    ("auth", Io, &["config"]),
+    ("auth", Io, &["config", "keys"]),
     ("limit", Io, &["config"]),
     ("upstream", Io, &["config", "egress", "redact", "route", "wire"]),
     ("ailog", Io, &["config", "redact", "wire"]),
@@ -173,7 +175,7 @@ const ROOMS: &[(&str, May, &[&str])] = &[
     ),
     // Level 5: the edges.
     ("server", Io, &["config", "intent", "pipeline", "route"]),
-    ("admin", Io, &["pipeline", "config", "ailog", "report"]),
+    ("admin", Io, &["pipeline", "config", "ailog", "keys", "report"]),
     // The simulated provider stands outside the gateway and knows nothing of it.
     ("mock", Io, &[]),
     // Level 6: everything.
