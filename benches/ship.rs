@@ -2,11 +2,17 @@
 //!
 //!     cargo bench --bench ship
 //!     TOLLGATE_BENCH_CLICKHOUSE=http://127.0.0.1:8123 cargo bench --bench ship
+//!     TOLLGATE_BENCH_INSERT=20000 valgrind --tool=callgrind target/release/deps/ship-…
 //!
 //! A backlog that is written as fast as possible stands for an hour without the store: no figure
 //! here depends on how long that took. It is stored while a thousand rows a second keep arriving.
 //! For ClickHouse the engine's own limit stands beside it: batches as the shipper makes them, sent
 //! straight to the server.
+//!
+//! With `TOLLGATE_BENCH_INSERT` so many rows without captured texts go into the embedded store and
+//! nothing else is done but to print the bytes of a row in the file and the times of sums over all
+//! of them: the instructions of two runs, divided by the difference of their rows, are those of a
+//! row, with its part of the write-ahead log. They are of one minute, or of `TOLLGATE_BENCH_DAYS`.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
@@ -114,10 +120,15 @@ fn engine_limit(rows: usize, url: &str) -> f64 {
         }
     }
     let (clock, runtime) = (Clock::start(), runtime());
+    // A row of one table has all columns.
+    let table = "CREATE TABLE IF NOT EXISTS one_table ENGINE = MergeTree ORDER BY created_at \
+                 AS SELECT * FROM ai_log LIMIT 0";
+    let made = runtime.block_on(client.query_raw(table).execute());
+    made.unwrap_or_else(|error| panic!("{error}"));
     let begun = clock.now();
     for batch in batches {
         let sent = runtime.block_on(async {
-            let mut insert = client.insert_formatted_with("INSERT INTO ai_log FORMAT RowBinary");
+            let mut insert = client.insert_formatted_with("INSERT INTO one_table FORMAT RowBinary");
             insert.send(batch).await?;
             insert.end().await
         });
@@ -188,7 +199,55 @@ async fn together<T>(tasks: Vec<impl Future<Output = T>>) -> Vec<T> {
     .await
 }
 
+/// Stores rows of six organisations, four models and 24 callers; one in five failed.
+fn insert(rows: usize) {
+    let dir = log::folder();
+    let log = open(dir.path(), StoreKind::Embedded);
+    let mut rng = fastrand::Rng::with_seed(11);
+    let mut row = log::row(0);
+    (row.request, row.response) = (None, None);
+    let names: Vec<std::sync::Arc<str>> = (0..24).map(|n| format!("caller-{n}").into()).collect();
+    let days = std::env::var("TOLLGATE_BENCH_DAYS").map_or(0, |days| days.parse().unwrap_or(0));
+    for n in 0..rows as i64 {
+        log::vary(&mut row, &mut rng, &names);
+        row.created_at_ms += n * days * 86_400_000 / rows as i64;
+        log.append(&row);
+    }
+    assert!(log.flush(Duration::from_secs(600)), "not stored: {:?}", log.backlog());
+    log.close(Duration::from_secs(10));
+    drop(log);
+    let path = dir.path().join("tollgate.db");
+    let database = rusqlite::Connection::open(&path).unwrap_or_else(|error| panic!("{error}"));
+    let fold = database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    fold.unwrap_or_else(|error| panic!("{error}"));
+    let bytes = std::fs::metadata(&path).map_or(0, |file| file.len());
+    println!("{rows} rows, {:.0} bytes each in the file", bytes as f64 / rows as f64);
+    let clock = Clock::start();
+    for (name, sql) in SUMS {
+        let begun = clock.now();
+        let mut statement = database.prepare(sql).unwrap_or_else(|error| panic!("{error}"));
+        let mut lines = statement.query([]).unwrap_or_else(|error| panic!("{error}"));
+        let mut count = 0;
+        while lines.next().unwrap_or_else(|error| panic!("{error}")).is_some() {
+            count += 1;
+        }
+        println!("{name}: {count} lines in {:.1} ms", clock.now().since(begun).as_secs_f64() * 1e3);
+    }
+}
+
+/// Sums over all rows.
+const SUMS: [(&str, &str); 5] = [
+    ("cost by organisation and day", "SELECT * FROM cost_by_org_day"),
+    ("day, organisation, provider, model with percentiles", "SELECT * FROM daily_summary"),
+    ("hour, model, outcome with p95", "SELECT * FROM provider_health"),
+    ("cost by caller", "SELECT caller, sum(calls), sum(cost_usd) FROM hourly GROUP BY caller"),
+    ("the rows themselves", "SELECT org_id, sum(cost_usd) FROM ai_log GROUP BY org_id"),
+];
+
 fn main() {
+    if let Ok(rows) = std::env::var("TOLLGATE_BENCH_INSERT") {
+        return insert(rows.parse().unwrap_or_else(|error| panic!("{error}")));
+    }
     let clickhouse = std::env::var("TOLLGATE_BENCH_CLICKHOUSE").ok();
     println!(
         "| store | rows that waited | MiB | appended/s | shipped/s, others arriving | arriving/s | \

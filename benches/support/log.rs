@@ -5,7 +5,7 @@
 use std::process::Command;
 use std::sync::Arc;
 
-use tollgate::ailog::row::{RouteKind, Row};
+use tollgate::ailog::row::{Outcome, RouteKind, Row};
 use tollgate::ailog::{ClickHouseOptions, StoreKind};
 use tollgate::clock::wall_ms;
 use tollgate::ids::{OrgId, RequestId, Secret};
@@ -86,6 +86,23 @@ pub fn renew(row: &mut Row, texts: &[Redacted]) {
     row.created_at_ms = wall_ms();
     row.request = Some(texts[fastrand::usize(..texts.len())].clone());
     row.response = Some(texts[fastrand::usize(..texts.len())].clone());
+}
+
+/// Gives a row a new id and other names and figures.
+pub fn vary(row: &mut Row, rng: &mut fastrand::Rng, callers: &[Arc<str>]) {
+    row.id = uuid::Uuid::from_u64_pair(rng.u64(..), rng.u64(..));
+    row.created_at_ms = 1_795_428_000_000 + rng.i64(0..60_000);
+    let org = ["acme", "globex", "initech", "umbrella", "hooli", "stark"][rng.usize(..6)];
+    row.org_id = OrgId::new(org).unwrap_or_else(|| panic!("a plain name"));
+    row.caller = Arc::clone(&callers[rng.usize(..callers.len())]);
+    row.model = ["gpt-4o-mini", "gpt-4o", "o3", "gpt-4.1"][rng.usize(..4)].to_owned();
+    let failed = rng.usize(..5) == 0;
+    row.status = if failed { 503 } else { 200 };
+    row.outcome = if failed { Outcome::ProviderError } else { Outcome::Ok };
+    (row.latency_ms, row.ttfb_ms) = (rng.u32(200..4_000), rng.u32(50..200));
+    row.usage =
+        TokenUsage { input: rng.u64(1..3_000), output: rng.u64(1..900), ..TokenUsage::default() };
+    row.cost_nano_usd = Some(rng.i64(1_000..9_000_000));
 }
 
 /// The CPU time of this thread.

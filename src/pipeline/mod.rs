@@ -271,6 +271,9 @@ async fn read_body(
         }
         let place = walk.place()?;
         drop(entry);
+        // It sends no values, so all in its answer are those of others.
+        let rules = walk.policy.redaction.of(&caller.org);
+        record.own = rules.mask_answers().then(redact::Own::default);
         let body = Outgoing::Whole(redact::Redacted::default());
         return Ok(RequestBody {
             body,

@@ -373,6 +373,50 @@ fn values_that_a_call_has_not_sent_are_taken_out_of_its_answer() {
     assert_eq!(masked, [2, 2, 2, 0]);
 }
 
+/// A call without a body sends no values: what the provider has stored for others is taken out of
+/// its answer, and names that are no text stay.
+#[test]
+fn answers_to_calls_without_a_body_are_masked() {
+    let provider = Provider::start();
+    let gateway = Setup::new(&provider).section("redaction", "answers: mask").start();
+    let stored = json!({"id": "resp_0123456789", "object": "response", "model": "gpt-4o-2024-08-06",
+        "created_at": 1_795_428_000, "output": [{"type": "message", "id": "msg_4915123456789",
+        "content": [{"type": "output_text", "text": "write to joe@example.com"}]}]});
+    let models = json!({"object": "list", "data": [{"id": "gpt-4o-2024-08-06", "object": "model",
+        "created": 1_715_367_049, "owned_by": "system"}]});
+    let events =
+        ["data: {\"type\":\"response.output_text.delta\",\"item_id\":\"m\",\"output_index\":0,\
+                   \"content_index\":0,\"delta\":\"joe@example.com it is\"}\n\n"];
+    let text = [("content-type", "text/plain; charset=utf-8")];
+    provider.script([
+        step::json(200, &stored),
+        step::json(200, &models),
+        step::sse(&events),
+        step::with_headers(200, &text, b"mail joe@example.com, not you"),
+        step::json(200, &stored),
+    ]);
+    let bearer = format!("Bearer sk-{}", "a1b2c3d4e5".repeat(4));
+    let headers = [("authorization", bearer.as_str())];
+    let ask = |method: &str, path: &str| gateway.send(method, path, &headers, b"");
+    let found = ask("GET", "/v1/responses/resp_0123456789");
+    let mut expected = stored.clone();
+    expected["output"][0]["content"][0]["text"] = "write to [REDACTED_EMAIL]".into();
+    assert_eq!(found.ok().json(), expected);
+    assert_eq!(ask("GET", "/v1/models").ok().json(), models);
+    let stream = ask("GET", "/v1/responses/resp_0123456789?stream=true");
+    let told = stream.ok().text();
+    assert!(told.contains("[REDACTED_EMAIL] it") && !told.contains("joe@"), "{told}");
+    let content = ask("GET", "/v1/files/file-0123456789/content");
+    assert_eq!(content.ok().text(), "mail [REDACTED_EMAIL], not you");
+    assert_eq!(ask("POST", "/v1/responses/resp_0123456789/cancel").ok().json(), expected);
+    let masked: Vec<i64> = gateway
+        .rows(5)
+        .iter()
+        .map(|row| row["answer_masked"].as_i64().expect("a number"))
+        .collect();
+    assert_eq!(masked, [1, 0, 1, 1, 1]);
+}
+
 #[test]
 fn an_answer_that_cannot_be_read_is_not_passed_on() {
     let provider = Provider::start();

@@ -13,6 +13,8 @@ use std::sync::{Arc, OnceLock};
 use super::{SOON, as_json, check_report, count, row};
 use crate::ailog::row::Row;
 use crate::ailog::schema::{KeptFor, SchemaOptions, statements};
+use crate::ailog::store::clickhouse::POSITION_FILE;
+use crate::ailog::wal::segment::SEGMENT_HEAD_BYTES;
 use crate::ailog::{AiLog, Options, Retention, columns};
 use crate::clock::Clock;
 use crate::config::policy::{ClickHouseOptions, StoreKind};
@@ -288,6 +290,62 @@ fn a_table_of_a_former_version_is_brought_up_to_date_and_rows_wait_for_it() {
     );
     assert!(schema.apply(&options).expect("applied again").is_new);
     rollups_equal_rows(engine, "former");
+}
+
+/// A former version noted a range before it sent it, and ended before it knew whether the range was
+/// stored. Today's version sends the same range under the same token: its rows are there once, and
+/// so are they in the roll-ups, which were made of the table in between.
+#[test]
+#[ignore = "needs the ClickHouse engine; run by scripts/test"]
+fn a_range_that_a_former_version_had_sealed_is_stored_once() {
+    let engine = Engine::shared();
+    for (database, is_stored) in [("sealed_stored", true), ("sealed_lost", false)] {
+        for statement in statements(include_str!("clickhouse_5.sql")) {
+            engine.query(&statement.replace("`former`", &format!("`{database}`")));
+        }
+        let dir = tempfile::tempdir().expect("dir");
+        let rows: Vec<Row> = (0..20).map(super::former::row_of_1).collect();
+        let (segment, end) = super::former::write_log_of_1(dir.path(), rows.iter().cloned());
+        let (segment, begin) = (segment.simple(), SEGMENT_HEAD_BYTES);
+        let line = format!("2 7 {segment} {begin} {end}");
+        let crc = crc32c::crc32c(line.as_bytes());
+        let place = format!("{line}\n{crc:08x}\n");
+        std::fs::write(dir.path().join(POSITION_FILE), place).expect("a place");
+        if is_stored {
+            let value = |row: &Row| {
+                format!(
+                    "('{}', fromUnixTimestamp64Milli(toInt64({}), 'UTC'), '{}', {}, {}, {})",
+                    row.id,
+                    row.created_at_ms,
+                    row.org_id.as_str(),
+                    row.calls,
+                    row.usage.input,
+                    row.latency_ms
+                )
+            };
+            engine.query(&format!(
+                "INSERT INTO {database}.ai_log (id, created_at, org_id, calls, input_tokens, \
+                 latency_ms) SETTINGS async_insert = 0, \
+                 insert_deduplication_token = '{segment}-{begin}-{end}' VALUES {}",
+                rows.iter().map(value).collect::<Vec<_>>().join(", ")
+            ));
+        }
+        let options = engine.options(database);
+        assert!(schema(database).apply(&options).expect("applied").is_new);
+        let (log, metrics) = open(dir.path(), &options);
+        assert!(log.flush(SOON), "{:?}", log.backlog());
+        assert_eq!((count(&metrics, "stored"), count(&metrics, "dead_letter")), (20, 0));
+        assert_eq!(
+            engine.query(&format!("SELECT count(), uniqExact(id) FROM {database}.ai_log")),
+            "20\t20"
+        );
+        rollups_equal_rows(engine, database);
+        // The next range counts everywhere.
+        log.append(&row(20));
+        assert!(log.flush(SOON), "{:?}", log.backlog());
+        assert_eq!(engine.query(&format!("SELECT count() FROM {database}.ai_log")), "21");
+        rollups_equal_rows(engine, database);
+    }
 }
 
 /// Whether the sums of the roll-ups are those of the rows, and each captured text is of one row.

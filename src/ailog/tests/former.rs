@@ -5,6 +5,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 use tollgate_wire::usage::{ServiceTier, TokenUsage};
+use uuid::Uuid;
 
 use super::{SOON, as_json, open, row};
 use crate::ailog::columns;
@@ -51,14 +52,15 @@ pub(crate) fn row_of_1(seed: u64) -> Row {
 }
 
 /// Writes a write-ahead log as version 1 did: the same frame, its version number, and fewer
-/// columns.
-pub(crate) fn write_log_of_1(data_dir: &Path, rows: impl Iterator<Item = Row>) {
+/// columns. Returns the id of its only segment, and the end of its rows.
+pub(crate) fn write_log_of_1(data_dir: &Path, rows: impl Iterator<Item = Row>) -> (Uuid, usize) {
     let wal_dir = data_dir.join("wal");
     let (wal, _) = Wal::open(&wal_dir, WalLimits::default(), Box::new(FileSystem)).expect("wal");
     let mut record = Vec::new();
     crate::ailog::wal::segment::record(&row_of_1(0), &mut record);
     wal.append(&record).expect("a segment");
-    let path = wal.oldest().expect("segment").path.clone();
+    let oldest = wal.oldest().expect("segment");
+    let (id, path) = (oldest.id, oldest.path.clone());
     drop(wal);
     let mut segment = std::fs::read(&path).expect("segment");
     segment.truncate(SEGMENT_HEAD_BYTES);
@@ -73,7 +75,9 @@ pub(crate) fn write_log_of_1(data_dir: &Path, rows: impl Iterator<Item = Row>) {
         segment.extend_from_slice(&crc.to_le_bytes());
         segment.extend_from_slice(&body);
     }
+    let end = segment.len();
     std::fs::write(&path, segment).expect("written");
+    (id, end)
 }
 
 #[test]

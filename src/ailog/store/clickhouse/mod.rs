@@ -32,7 +32,7 @@ use tokio::runtime::Runtime;
 use self::position_file::{Found, PositionFile};
 use super::sqlite::layout::{self, Home};
 use super::{Keep, LimitInForce, Resume, Store, StoreError, Stored};
-use crate::ailog::columns::{COLUMNS, Column, Decoder, at, created_at_ms};
+use crate::ailog::columns::{COLUMNS, Column, Decoder, Value, at, created_at_ms};
 use crate::ailog::wal::position::Position;
 use crate::ailog::wal::reader::{Batch, BatchLimits};
 use crate::bounds::{BATCH_BYTES_MAX, BATCH_ROWS_MAX};
@@ -59,6 +59,8 @@ pub(crate) struct ClickHouseStore {
     position: PositionFile,
     /// The end of a range that a former version may have sent.
     former_until: Option<u64>,
+    /// Months of which that version had stored the rows of the range, once they are known.
+    former_months: Option<BTreeSet<Month>>,
     /// This process has told of limits on money.
     has_limits: bool,
     /// The content of the position file when it was opened.
@@ -113,6 +115,7 @@ impl ClickHouseStore {
             ),
             position: PositionFile::new(path),
             former_until,
+            former_months: None,
             has_limits: false,
             found,
             syncs: false,
@@ -124,12 +127,35 @@ impl ClickHouseStore {
         self.client.clone().with_password(&*self.password.reveal())
     }
 
-    /// Sends one block, under a token; `to_rollups` as the batch is new to them, too.
+    /// The months of a batch whose rows are stored. An insert makes one part for each month, whole
+    /// or not at all, so the first row of a month tells of the others.
+    fn stored_months(&self, batch: &Batch) -> Result<BTreeSet<Month>, StoreError> {
+        let mut months = BTreeSet::new();
+        let mut stored = BTreeSet::new();
+        for index in 0..batch.rows.len() {
+            let row = batch.row(index);
+            if !months.insert(month(row)) {
+                continue;
+            }
+            let Ok(Value::Uuid(id)) = Decoder::new(row).next(COLUMNS[ID].of) else { continue };
+            let sql = format!("SELECT count() FROM ai_rows WHERE id = '{id}'");
+            let query = self.client.query_raw(&sql).fetch_one::<u64>();
+            let found = self.runtime.block_on(async {
+                tokio::time::timeout(LIMITS_TIMEOUT, query).await.unwrap_or(Err(Error::TimedOut))
+            });
+            if found.map_err(|error| classify(&error))? > 0 {
+                stored.insert(month(row));
+            }
+        }
+        Ok(stored)
+    }
+
+    /// Sends one block, under a token.
     fn send(
         &self,
         insert: &str,
         payload: Vec<u8>,
-        (token, to_rollups, days): (&str, bool, usize),
+        (token, days): (&str, usize),
         give_up: &dyn Fn() -> bool,
     ) -> Result<(), Error> {
         let mut insert = self.client().insert_formatted_with(insert);
@@ -137,10 +163,7 @@ impl ClickHouseStore {
             ("insert_deduplication_token", token),
             ("async_insert", "0"),
             ("insert_deduplicate", "1"),
-            (
-                "deduplicate_blocks_in_dependent_materialized_views",
-                if to_rollups { "1" } else { "0" },
-            ),
+            ("deduplicate_blocks_in_dependent_materialized_views", "1"),
         ] {
             insert = insert.with_setting(name, value);
         }
@@ -197,14 +220,20 @@ impl Store for ClickHouseStore {
         let at = |offset| Position { segment: batch.segment, offset };
         self.keep_position(at(batch.start), Some(batch.sealed_end))?;
         let token = token(batch);
-        // The roll-ups of a range that a former version stored were counted when its table was
-        // divided: if the rows are there, they are not to see them again.
+        // The rows of a range that a former version stored were summed up when its table was
+        // divided. The token keeps them from the table of rows, but not from the roll-ups.
         let is_former = self.former_until == Some(batch.sealed_end);
-        let Divided { rows, captures, days } = divide(batch);
-        let sent = self.send(&self.insert_rows, rows, (&token, !is_former, days), give_up);
-        sent.map_err(|error| classify(&error))?;
+        if is_former && self.former_months.is_none() {
+            self.former_months = Some(self.stored_months(batch)?);
+        }
+        let stored = self.former_months.clone().filter(|_| is_former).unwrap_or_default();
+        let Divided { rows, captures, days } = divide(batch, &stored);
+        if !rows.is_empty() {
+            let sent = self.send(&self.insert_rows, rows, (&token, days), give_up);
+            sent.map_err(|error| classify(&error))?;
+        }
         if !captures.is_empty() {
-            let sent = self.send(&self.insert_captures, captures, (&token, true, days), give_up);
+            let sent = self.send(&self.insert_captures, captures, (&token, days), give_up);
             sent.map_err(|error| not_of_the_rows(classify(&error)))?;
         }
         self.former_until = None;
@@ -271,11 +300,15 @@ struct Divided {
     days: usize,
 }
 
-/// Divides a batch between the two tables.
-fn divide(batch: &Batch) -> Divided {
+/// Divides a batch between the two tables, without the rows of the months in `stored`: the division
+/// of a former table has taken them over with their texts.
+fn divide(batch: &Batch, stored: &BTreeSet<Month>) -> Divided {
     let mut rows = Vec::with_capacity(batch.payload.len());
     let (mut captures, mut texts, mut days) = (Vec::new(), Vec::new(), BTreeSet::new());
     for index in 0..batch.rows.len() {
+        if !stored.is_empty() && stored.contains(&month(batch.row(index))) {
+            continue;
+        }
         days.insert(created_at_ms(batch.row(index)).map(|ms| ms.div_euclid(DAY_MS)));
         let mut decoder = Decoder::new(batch.row(index));
         let (mut key, mut has_text) = ([&[][..]; 2], false);
@@ -301,6 +334,16 @@ fn divide(batch: &Batch) -> Divided {
         }
     }
     Divided { rows, captures, days: days.len() }
+}
+
+/// A partition of the rows: year and month.
+type Month = (i16, i8);
+
+/// The month of an encoded row.
+fn month(row: &[u8]) -> Month {
+    let at = jiff::Timestamp::from_millisecond(created_at_ms(row).unwrap_or(0)).unwrap_or_default();
+    let day = at.to_zoned(jiff::tz::TimeZone::UTC).date();
+    (day.year(), day.month())
 }
 
 const ID: usize = at("id");

@@ -7,6 +7,7 @@
 //! `KNOWN_MAX` groups are kept in memory; beyond it they are read again.
 
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
@@ -20,10 +21,17 @@ const KNOWN_MAX: usize = 20_000;
 const OUTCOME: usize = at("outcome");
 
 /// A group of rows, as the roll-ups know it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Group {
     pub(crate) number: i64,
     pub(crate) series: i64,
+}
+
+impl Hash for Group {
+    /// The series follows from the group.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_i64(self.number);
+    }
 }
 
 #[derive(Debug)]

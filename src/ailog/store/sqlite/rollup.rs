@@ -8,7 +8,7 @@
 //! Does not: divide calls of one row between hours; a row counts in the hour in which it began.
 
 use std::collections::{BTreeMap, HashMap};
-use std::hash::Hash;
+use std::hash::{Hash, Hasher};
 use std::sync::LazyLock;
 
 use rusqlite::Connection;
@@ -27,11 +27,18 @@ const ORG: usize = at("org_id");
 const TAGS: usize = at("tags");
 
 /// The hour in which a row began.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Hour {
     /// `2026-11-28`
     pub(crate) day: [u8; 10],
     pub(crate) hour: u8,
+}
+
+impl Hash for Hour {
+    /// A batch has few days.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u8(self.hour);
+    }
 }
 
 impl Hour {
@@ -51,10 +58,12 @@ struct Hourly {
     outcome: Box<[u8]>,
     /// Of failed calls: time, id and request id of the newest.
     newest: Option<String>,
+    /// The digest and the bucket of each value.
+    values: Vec<(Digest, u16)>,
 }
 
 /// A place of `ai_daily`.
-#[derive(Debug, PartialEq, Eq, Hash)]
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct DayOfSeries {
     day: [u8; 10],
     series: i64,
@@ -72,7 +81,7 @@ struct Tagged {
 }
 
 /// A place of `ai_tags`.
-#[derive(Debug, PartialEq, Eq, Hash)]
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct DayOfTag {
     day: [u8; 10],
     org: Box<[u8]>,
@@ -82,7 +91,7 @@ struct DayOfTag {
 }
 
 /// Latencies or times to the first token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Digest {
     Latency = 0,
@@ -93,7 +102,6 @@ pub(crate) enum Digest {
 #[derive(Debug, Default)]
 pub(crate) struct Rollup {
     hours: HashMap<(Hour, Group), Hourly>,
-    digests: HashMap<(Hour, Group, Digest, u16), i64>,
     tagged: HashMap<Box<[u8]>, Tagged>,
     /// The place of a row in `tagged`, in one piece.
     key: Vec<u8>,
@@ -112,12 +120,9 @@ impl Rollup {
             }
         }
         let number = |column| u32::try_from(values.number(column)).unwrap_or(u32::MAX);
-        let mut count = |digest, ms| {
-            *self.digests.entry((hour, group, digest, bucket(ms))).or_default() += 1;
-        };
-        count(Digest::Latency, number(LATENCY));
+        hourly.values.push((Digest::Latency, bucket(number(LATENCY))));
         if values.number(FIRST_TOKEN) > 0 {
-            count(Digest::FirstToken, number(FIRST_TOKEN));
+            hourly.values.push((Digest::FirstToken, bucket(number(FIRST_TOKEN))));
         }
     }
 
@@ -175,18 +180,35 @@ impl Rollup {
 
     /// Adds everything to the tables, and begins anew.
     pub(crate) fn write(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        let mut days: HashMap<DayOfSeries, Sums> = HashMap::new();
-        for ((hour, group), Hourly { sums, outcome, .. }) in &self.hours {
+        let mut hours: Vec<((Hour, Group), Hourly)> = self.hours.drain().collect();
+        let mut days: BTreeMap<DayOfSeries, Sums> = BTreeMap::new();
+        for ((hour, group), Hourly { sums, outcome, .. }) in &hours {
             let (day, series, outcome) = (hour.day, group.series, outcome.clone());
             days.entry(DayOfSeries { day, series, outcome }).or_default().merge(sums);
         }
-        each(connection, &DAILY, &mut days, |row, place, sums| {
+        each(connection, &DAILY, days, |row, place, sums| {
             row.text(&place.day)?;
             row.number(place.series)?;
             row.text(&place.outcome)?;
             row.sums(sums)
         })?;
-        each(connection, &HOURLY, &mut self.hours, |row, (hour, group), hourly| {
+        hours.sort_unstable_by_key(|((hour, group), _)| {
+            (hour.day, group.series, hour.hour, group.number)
+        });
+        let digests = hours.iter_mut().flat_map(|((hour, group), hourly)| {
+            hourly.values.sort_unstable();
+            let counts = hourly.values.chunk_by(|a, b| a == b);
+            counts.map(|same| ((*hour, *group, same[0]), same.len() as i64))
+        });
+        each(connection, DIGESTS, digests, |row, (hour, group, (digest, bucket)), n| {
+            let (hour_of_day, kind) = (i64::from(hour.hour), *digest as i64);
+            row.text(&hour.day)?;
+            [group.series, hour_of_day, group.number, kind, i64::from(*bucket), *n]
+                .into_iter()
+                .try_for_each(|number| row.number(number))
+        })?;
+        hours.sort_unstable_by_key(|((hour, group), _)| (*hour, group.number));
+        each(connection, &HOURLY, hours, |row, (hour, group), hourly| {
             row.text(&hour.day)?;
             row.number(i64::from(hour.hour))?;
             row.number(group.number)?;
@@ -194,27 +216,18 @@ impl Rollup {
             let newest = hourly.newest.as_ref().map(String::as_bytes);
             row.value(newest.map_or(Value::Null, Value::Text))
         })?;
-        let digests = "INSERT INTO ai_digests (day, series, hour, grp, kind, bucket, n)
-             VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n";
-        each(connection, digests, &mut self.digests, |row, (hour, group, digest, bucket), n| {
-            let (hour_of_day, kind) = (i64::from(hour.hour), *digest as i64);
-            row.text(&hour.day)?;
-            [group.series, hour_of_day, group.number, kind, i64::from(*bucket), *n]
-                .into_iter()
-                .try_for_each(|number| row.number(number))
-        })?;
         self.write_tags(connection)
     }
 
     fn write_tags(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        let mut places: HashMap<DayOfTag, Sums> = HashMap::new();
+        let mut places: BTreeMap<DayOfTag, Sums> = BTreeMap::new();
         for (_, Tagged { day, org, outcome, tags, sums }) in self.tagged.drain() {
             for (tag, value) in tags {
                 let (org, outcome) = (org.clone(), outcome.clone());
                 places.entry(DayOfTag { day, org, tag, value, outcome }).or_default().merge(&sums);
             }
         }
-        each(connection, &TAGS_DAILY, &mut places, |row, place, sums| {
+        each(connection, &TAGS_DAILY, places, |row, place, sums| {
             row.text(&place.day)?;
             row.text(&place.org)?;
             row.text(place.tag.as_bytes())?;
@@ -227,7 +240,6 @@ impl Rollup {
     /// Forgets everything: its transaction did not end well.
     pub(crate) fn clear(&mut self) {
         self.hours.clear();
-        self.digests.clear();
         self.tagged.clear();
     }
 }
@@ -257,24 +269,28 @@ impl Parameters<'_, '_> {
     }
 }
 
-/// Runs a statement for each entry of a map, which is empty then.
-fn each<K: Eq + Hash, V>(
+/// Runs a statement for each entry. In the order of the table's key, neighbours are written
+/// together.
+fn each<K, V>(
     connection: &Connection,
     sql: &str,
-    map: &mut HashMap<K, V>,
+    entries: impl IntoIterator<Item = (K, V)>,
     fill: impl Fn(&mut Parameters<'_, '_>, &K, &V) -> rusqlite::Result<()>,
 ) -> rusqlite::Result<()> {
-    if map.is_empty() {
+    let mut entries = entries.into_iter().peekable();
+    if entries.peek().is_none() {
         return Ok(());
     }
     let mut statement = connection.prepare_cached(sql)?;
-    for (key, value) in map.drain() {
+    for (key, value) in entries {
         fill(&mut Parameters { statement: &mut statement, bound: 0 }, &key, &value)?;
         statement.raw_execute()?;
     }
     Ok(())
 }
 
+const DIGESTS: &str = "INSERT INTO ai_digests (day, series, hour, grp, kind, bucket, n)
+     VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n";
 static DAILY: LazyLock<String> =
     LazyLock::new(|| upsert("ai_daily", &["day", "series", "outcome"], false));
 static HOURLY: LazyLock<String> =
