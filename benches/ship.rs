@@ -105,8 +105,7 @@ fn runtime() -> tokio::runtime::Runtime {
 /// files.
 fn engine_limit(rows: usize, url: &str) -> f64 {
     let StoreKind::ClickHouse(server) = log::store(Some(url)) else { return 0.0 };
-    let client =
-        clickhouse::Client::default().with_url(&server.url).with_database(&server.database);
+    let client = clickhouse::Client::default().with_url(url).with_database(&server.database);
     let client = client.with_user(&server.user).with_validation(false);
     let (mut row, texts) = (log::row(BODY_BYTES), log::texts(BODY_BYTES));
     let (mut batches, mut batch, mut in_batch) = (Vec::new(), Vec::new(), 0);

@@ -132,7 +132,7 @@ const ROOMS: &[(&str, May, &[&str])] = &[
     ("auth", Io, &["config", "keys"]),
     ("limit", Io, &["config"]),
     ("upstream", Io, &["config", "egress", "redact", "route", "wire"]),
-    ("ailog", Io, &["config", "redact", "wire"]),
+    ("ailog", Io, &["config", "egress", "redact", "wire"]),
     ("report", Io, &["ailog", "config", "cost", "wire"]),
     ("objects", Io, &[]),
     ("placeholders", Io, &["config", "redact"]),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tollgate::ailog::row::{Outcome, RouteKind, Row};
 use tollgate::ailog::{ClickHouseOptions, StoreKind};
 use tollgate::clock::wall_ms;
-use tollgate::ids::{OrgId, RequestId, Secret};
+use tollgate::ids::{OrgId, RequestId};
 use tollgate::redact::{self, Attachments, Redacted, Rules, RulesSpec};
 use tollgate_wire::usage::{TokenUsage, UsageSource};
 
@@ -21,8 +21,7 @@ pub fn folder() -> tempfile::TempDir {
 
 /// The database of the benchmark on a server.
 pub fn server(url: &str) -> ClickHouseOptions {
-    let (url, database) = (url.to_owned(), DATABASE.to_owned());
-    ClickHouseOptions { url, database, user: "default".to_owned(), password: Secret::default() }
+    ClickHouseOptions::at(url, DATABASE)
 }
 
 /// The embedded store, or the benchmark's database, with its schema.

@@ -1,12 +1,15 @@
 -- The views, with the names and columns of the embedded store. An error is provider_error, timeout or refused; a client's own
 -- mistakes and rate limiting are counted apart. Percentiles are within 1 % of the nearest rank. All but ai_log, slowest_calls and
--- dearest_calls read the roll-ups.
+-- dearest_calls read the roll-ups. On a cluster, NAME_all is NAME over all shards, and the views read it; ai_log is the part of
+-- the server that is asked.
 
 -- Every column. The captured texts are subqueries, so that a query which does not name them does not read them.
 CREATE OR REPLACE VIEW `${database}`.ai_log ${on_cluster} AS
 SELECT
 ${log_columns}
 FROM `${database}`.ai_rows AS r;
+
+${distributed}
 
 CREATE OR REPLACE VIEW `${database}`.daily_summary ${on_cluster} AS
 SELECT
@@ -30,7 +33,7 @@ FROM
         sum(h.output_tokens)                    AS output_tokens,
         ${cost h}                               AS cost_usd,
         sumMap(h.latency)                       AS latency
-    FROM `${database}`.ai_hourly AS h
+    FROM `${database}`.${of ai_hourly} AS h
     GROUP BY day, org_id, provider, model, route
 );
 
@@ -57,7 +60,7 @@ FROM
         sum(h.unpriced_calls)                   AS unpriced_calls,
         sumMap(h.latency)                       AS latency,
         sumMap(h.first_token)                   AS first_token
-    FROM `${database}`.ai_hourly AS h
+    FROM `${database}`.${of ai_hourly} AS h
     GROUP BY hour, org_id, caller, provider, model, route, outcome
 );
 
@@ -69,7 +72,7 @@ SELECT
     ${cost h}                                   AS cost_usd,
     sum(h.input_tokens) + sum(h.output_tokens)  AS tokens,
     sum(h.unpriced_calls)                       AS unpriced_calls
-FROM `${database}`.ai_hourly AS h
+FROM `${database}`.${of ai_hourly} AS h
 GROUP BY day, org_id;
 
 CREATE OR REPLACE VIEW `${database}`.cost_by_tag_day ${on_cluster} AS
@@ -80,7 +83,7 @@ SELECT
     ${cost h}                                   AS cost_usd,
     sum(h.input_tokens) + sum(h.output_tokens)  AS tokens,
     sum(h.unpriced_calls)                       AS unpriced_calls
-FROM `${database}`.ai_tags AS h
+FROM `${database}`.${of ai_tags} AS h
 GROUP BY day, org_id, tag, value;
 
 CREATE OR REPLACE VIEW `${database}`.errors_hourly ${on_cluster} AS
@@ -93,7 +96,7 @@ FROM
         sum(h.calls)                            AS calls,
         substring(max(h.newest), 63)            AS last_request_id,
         sum(sum(h.calls)) OVER (PARTITION BY hour, org_id, provider, model) AS all_calls
-    FROM `${database}`.ai_hourly AS h
+    FROM `${database}`.${of ai_hourly} AS h
     GROUP BY hour, org_id, provider, model, outcome, status, error_code
 )
 WHERE outcome IN ${errors};
@@ -107,7 +110,7 @@ SELECT
     sum(h.cached_tokens) * 100 / sum(h.input_tokens) AS cached_percent,
     ${cost h}                                   AS cost_usd,
     sum(h.saved_by_cache_usd)                   AS saved_by_cache_usd
-FROM `${database}`.ai_hourly AS h
+FROM `${database}`.${of ai_hourly} AS h
 GROUP BY day, org_id, provider, model
 HAVING sum(h.input_tokens) > 0;
 
@@ -116,7 +119,7 @@ SELECT
     h.hour AS hour, toDate(h.hour) AS day, h.org_id AS org_id, h.caller AS caller, h.provider AS provider, h.model AS model,
     h.limited_by AS limited_by,
     sum(h.calls)                                AS calls
-FROM `${database}`.ai_hourly AS h
+FROM `${database}`.${of ai_hourly} AS h
 WHERE h.limited_by != ''
 GROUP BY hour, day, org_id, caller, provider, model, limited_by;
 
@@ -132,7 +135,7 @@ WITH
             if(is_org, '', h.caller)            AS caller,
             is_org,
             sum(h.cost_usd)                     AS usd
-        FROM `${database}`.ai_hourly AS h
+        FROM `${database}`.${of ai_hourly} AS h
         ARRAY JOIN ['day', 'month', 'day', 'month'] AS period, [true, true, false, false] AS is_org
         GROUP BY period, day, org_id, caller, is_org
     ),
@@ -140,8 +143,8 @@ WITH
     (
         SELECT
             l.org_id AS org_id, l.scope AS scope, l.name AS name, l.period AS period, l.limit_usd AS limit_usd, l.place AS place
-        FROM `${database}`.ai_limits AS l
-        WHERE l.written_at = (SELECT max(written_at) FROM `${database}`.ai_limits)
+        FROM `${database}`.${of ai_limits} AS l
+        WHERE l.written_at = (SELECT max(written_at) FROM `${database}`.${of ai_limits})
     ),
     keys AS (SELECT DISTINCT org_id, name AS caller FROM limits WHERE scope = 'key'),
     subjects AS
@@ -171,7 +174,7 @@ WITH
             h.org_id                            AS org_id,
             h.model                             AS model,
             sum(h.cost_usd)                     AS usd
-        FROM `${database}`.ai_hourly AS h
+        FROM `${database}`.${of ai_hourly} AS h
         ARRAY JOIN ['day', 'month'] AS period
         GROUP BY period, day, org_id, model
     ),
@@ -211,7 +214,7 @@ SELECT
     sum(h.calls)                                AS tickets,
     sum(h.confidence_millionths) / 1000000 / nullIf(sum(h.confidences), 0) AS mean_confidence,
     ${cost h}                                   AS cost_usd
-FROM `${database}`.ai_hourly AS h
+FROM `${database}`.${of ai_hourly} AS h
 WHERE h.route = 'intent' AND h.outcome = 'ok'
 GROUP BY day, org_id, category, priority;
 
@@ -220,7 +223,7 @@ SELECT
     toDate(h.hour) AS day, h.org_id AS org_id, h.provider AS provider, h.model AS model,
     sum(h.unpriced_calls)                       AS calls,
     sum(h.unpriced_tokens)                      AS tokens
-FROM `${database}`.ai_hourly AS h
+FROM `${database}`.${of ai_hourly} AS h
 GROUP BY day, org_id, provider, model
 HAVING sum(h.unpriced_calls) > 0;
 
@@ -230,7 +233,7 @@ SELECT
     l.model AS model, l.route AS route, l.outcome AS outcome, l.latency_ms AS latency_ms, l.ttfb_ms AS ttfb_ms,
     l.first_token_ms AS first_token_ms, l.gateway_us AS gateway_us, l.attempts AS attempts, l.request_id AS request_id,
     l.prompt AS prompt
-FROM `${database}`.ai_log AS l
+FROM `${database}`.${of ai_log} AS l
 WHERE l.attempts > 0;
 
 CREATE OR REPLACE VIEW `${database}`.dearest_calls ${on_cluster} AS
@@ -239,7 +242,7 @@ SELECT
     l.model AS model, l.input_tokens AS input_tokens, l.cached_tokens AS cached_tokens, l.output_tokens AS output_tokens,
     l.cost_usd AS cost_usd, l.saved_by_cache_usd AS saved_by_cache_usd, l.tags AS tags, l.request_id AS request_id,
     l.prompt AS prompt, l.answer AS answer
-FROM `${database}`.ai_log AS l
+FROM `${database}`.${of ai_log} AS l
 WHERE l.cost_usd > 0;
 
 CREATE OR REPLACE VIEW `${database}`.providers_daily ${on_cluster} AS
@@ -259,7 +262,7 @@ FROM
         ${cost h}                               AS cost_usd,
         sumMap(h.latency)                       AS latency,
         sumMap(h.first_token)                   AS first_token
-    FROM `${database}`.ai_hourly AS h
+    FROM `${database}`.${of ai_hourly} AS h
     WHERE h.provider != ''
     GROUP BY day, provider
 );
@@ -283,7 +286,7 @@ FROM
         sum(h.retried_calls)                    AS retried_calls,
         sumMap(h.latency)                       AS latency,
         sumMap(h.first_token)                   AS first_token
-    FROM `${database}`.ai_hourly AS h
+    FROM `${database}`.${of ai_hourly} AS h
     WHERE h.provider != ''
     GROUP BY hour, provider, model
 );
@@ -295,6 +298,6 @@ SELECT
     sum(h.retried_calls)                        AS retried_calls,
     sum(h.saved_calls)                          AS saved_calls,
     sum(h.saved_calls) * 100 / sum(h.retried_calls) AS saved_percent
-FROM `${database}`.ai_hourly AS h
+FROM `${database}`.${of ai_hourly} AS h
 GROUP BY day, org_id, provider, model
 HAVING sum(h.retried_calls) > 0;

@@ -43,7 +43,7 @@ impl Args {
 
 #[derive(Debug, clap::Args)]
 struct Options {
-    /// Cluster for replicated tables; it needs the macros {shard}, {replica}
+    /// Cluster for replicated tables; without it, that of gateway.yaml
     #[arg(long, value_name = "NAME", value_parser = cluster_name)]
     cluster: Option<String>,
     /// Days after which ClickHouse deletes rows
@@ -88,7 +88,7 @@ fn database_name(text: &str) -> Result<String, String> {
 pub fn run(args: Args, mut server: ClickHouseOptions, policy: &AiLogPolicy) -> Result<(), Failure> {
     let (Action::Print(options) | Action::Apply(options)) = &args.action;
     if let Some(url) = &options.url {
-        server.url.clone_from(url);
+        server.urls = vec![url.clone()];
     }
     if let Some(database) = &options.database {
         server.database.clone_from(database);
@@ -96,7 +96,10 @@ pub fn run(args: Args, mut server: ClickHouseOptions, policy: &AiLogPolicy) -> R
     let rows = options.retention_days.unwrap_or(policy.rows_days()).min(RETENTION_DAYS_MAX);
     let schema = SchemaOptions {
         database: server.database.clone(),
-        cluster: options.cluster.clone(),
+        cluster: options
+            .cluster
+            .clone()
+            .or_else(|| Some(server.cluster.clone()).filter(|cluster| !cluster.is_empty())),
         retention: Retention {
             rows,
             captures: policy.captures_days().min(rows),
@@ -109,13 +112,19 @@ pub fn run(args: Args, mut server: ClickHouseOptions, policy: &AiLogPolicy) -> R
         Action::Apply(_) => {
             let applied =
                 schema.apply(&server).map_err(|error| Failure::User(error.to_string()))?;
-            let database = format!("{}: database `{}` is", server.url, server.database);
+            let database = format!("{}: database `{}` is", server.urls.join(", "), server.database);
             let state = if applied.is_new {
                 format!("{database} at version {} now", applied.version)
             } else {
                 format!("{database} up to date")
             };
             print::line(&format!("{state}\n{}", retention(&applied, rows)))?;
+            if server.urls.len() > 1 && !applied.is_replicated {
+                print::line(
+                    "warning: several addresses, and the tables are not replicated: a batch that \
+                     is sent again to another server is stored twice; give --cluster, or one url",
+                )?;
+            }
         }
     }
     Ok(())
@@ -147,7 +156,13 @@ mod tests {
     fn it_says_when_rows_are_deleted() {
         let say = |before, now| {
             retention(
-                &Applied { version: 7, is_new: false, retention_before: before, retention: now },
+                &Applied {
+                    version: 7,
+                    is_new: false,
+                    retention_before: before,
+                    retention: now,
+                    is_replicated: false,
+                },
                 90,
             )
         };

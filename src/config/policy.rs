@@ -20,12 +20,13 @@ use tollgate_wire::translate::model::Overrides;
 
 pub use super::reader::shape::ByOrg;
 pub use super::sections::{
-    Accept, AiLogPolicy, Algorithm, AuthOptions, ClickHouseOptions, Durability, Fail, Features,
-    GatewayOptions, IntentOptions, JwtOptions, KeyOptions, LimitOptions, LogFormat, LogOptions,
-    ProviderOptions, RedisMode, Role, RoutingOptions, StoredObjects, Timeouts, Tls,
+    Accept, AiLogPolicy, Algorithm, AuthOptions, Durability, Fail, Features, GatewayOptions,
+    IntentOptions, JwtOptions, KeyOptions, LimitOptions, LogFormat, LogOptions, ProviderOptions,
+    RedisMode, Role, RoutingOptions, StoredObjects, Timeouts, Tls,
 };
 use crate::cost::PriceList;
 use crate::egress::Egress;
+use crate::egress::trust::ClientTls;
 use crate::glob::Glob;
 use crate::ids::{OrgId, Secret, SecretBytes};
 use crate::intent::prompt::Question;
@@ -90,8 +91,39 @@ pub enum StoreKind {
     ClickHouse(ClickHouseOptions),
 }
 
+/// ClickHouse over HTTP.
+#[derive(Clone, Debug)]
+pub struct ClickHouseOptions {
+    /// `http[s]://host:port`, at least one; they are tried in turn.
+    pub urls: Vec<String>,
+    /// Cluster of the replicated tables; empty for none.
+    pub cluster: String,
+    /// Letters, digits and `_`.
+    pub database: String,
+    /// Name of the user.
+    pub user: String,
+    /// Its password.
+    pub password: Secret,
+    /// Authorities and a certificate of the gateway's.
+    pub tls: ClientTls,
+}
+
+impl ClickHouseOptions {
+    /// A database at one server, with the user `default` and the machine's authorities.
+    pub fn at(url: &str, database: &str) -> ClickHouseOptions {
+        ClickHouseOptions {
+            urls: vec![url.to_owned()],
+            cluster: String::new(),
+            database: database.to_owned(),
+            user: "default".to_owned(),
+            password: Secret::default(),
+            tls: ClientTls::machine(),
+        }
+    }
+}
+
 /// The store of the limits' counters.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum LimitsStore {
     Memory,
     /// Shared by replicas.
@@ -99,7 +131,7 @@ pub enum LimitsStore {
 }
 
 /// Redis or Valkey, and the patience with it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct RedisOptions {
     pub mode: RedisMode,
     /// The server, some nodes of the cluster, or the sentinels; at least one.
@@ -131,22 +163,13 @@ impl std::fmt::Display for RedisAddress {
 }
 
 /// How a server is greeted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct RedisAccess {
     /// Empty: the user `default`.
     pub username: String,
     pub password: Secret,
     /// `None`: plain TCP.
-    pub tls: Option<TlsFiles>,
-}
-
-/// The PEM files of connections to a service.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TlsFiles {
-    /// Authorities, instead of the machine's.
-    pub ca_file: Option<PathBuf>,
-    /// Our certificate and its key.
-    pub client: Option<(PathBuf, PathBuf)>,
+    pub tls: Option<ClientTls>,
 }
 
 /// `policies/*.yaml`: hot.

@@ -201,7 +201,7 @@ fn nothing_configured_is_the_documented_default() {
     assert!(settings.options.tls.is_none() && matches!(settings.store, StoreKind::Embedded));
     assert_eq!(settings.options.max_body_bytes, 100 << 20);
     assert_eq!(settings.options.shutdown_grace, Duration::from_secs(30));
-    assert_eq!(settings.limits_store, LimitsStore::Memory);
+    assert!(matches!(settings.limits_store, LimitsStore::Memory));
     assert_eq!(policy.auth.options.accept, [Accept::Jwt, Accept::Key]);
     assert!(policy.auth.jwt.is_none() && policy.auth.keys.is_empty());
     assert_eq!(policy.providers.len(), 1);
@@ -1115,6 +1115,22 @@ fn rules_of_the_gateway() {
         ("max_body_bytes: 0", "1:17: max_body_bytes: ", "give 1B to 64GiB"),
         ("store: mysql", "1:8: store: ", "choose from embedded, clickhouse"),
         ("clickhouse: {url: 'clickhouse:9000'}", "1:19: clickhouse.url: ", "http://host:port"),
+        (
+            "clickhouse: {urls: ['http://a:1', 'b']}",
+            "1:35: clickhouse.urls[1]: ",
+            "http://host:port",
+        ),
+        (
+            "clickhouse: {url: 'http://a', urls: ['http://b']}",
+            "1:19: clickhouse.url: ",
+            "one of them",
+        ),
+        ("clickhouse: {cluster: \"a'b\"}", "1:23: clickhouse.cluster: ", "A-Z a-z 0-9 _ -"),
+        (
+            "clickhouse: {client_cert_file: a.pem}",
+            "1:32: clickhouse.client_cert_file: ",
+            "give both",
+        ),
         ("clickhouse: {database: 'a; drop'}", "1:24: clickhouse.database: ", "A-Z a-z 0-9 _"),
         ("placeholder_key: short", "1:18: placeholder_key: ", "too short; give at least 32 bytes"),
         ("placeholder_key: {path: x}", "1:19: placeholder_key.path: ", "write {file: PATH}"),

@@ -92,7 +92,10 @@ fn of(settings: &Settings, policy: &Policy) -> Vec<String> {
         warning(&mut list, "listen", &text);
     }
     if let StoreKind::ClickHouse(options) = &settings.store
-        && options.url.parse::<Uri>().is_ok_and(|uri| in_clear(&uri) && !is_near(&uri))
+        && options
+            .urls
+            .iter()
+            .any(|url| url.parse::<Uri>().is_ok_and(|uri| in_clear(&uri) && !is_near(&uri)))
     {
         warning(
             &mut list,

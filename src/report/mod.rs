@@ -20,6 +20,9 @@ mod sqlite;
 #[cfg(test)]
 pub(crate) mod tests;
 
+#[cfg(test)]
+pub(crate) use clickhouse::cluster_statements;
+
 use std::path::Path;
 
 use serde_json::{Map, Value};

@@ -324,9 +324,8 @@ pub enum ReadError {
     )]
     Former,
     #[error(
-        "ai_log is a {engine} table here, and `reprice` can only change plain MergeTree tables: \
-         its list of new \
-         costs would not be there for the other servers"
+        "ai_rows is a {engine} table here: its other servers would not have the list of new costs; \
+         set `clickhouse.cluster` in gateway.yaml"
     )]
     NotHere {
         /// The table's engine.

@@ -1,9 +1,13 @@
 //! The whole gateway with `store: clickhouse`, against a real ClickHouse engine.
 
+use std::time::Duration;
+
 use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::support::between::{Between, Fault};
 use crate::support::engine::Engine;
+use crate::support::load::Load;
 use crate::support::{Connection, Provider, Setup, eventually, step};
 
 fn close(a: &Value, b: f64) {
@@ -101,4 +105,42 @@ fn queries_whose_reader_has_left_are_counted_until_they_are_over() {
         assert_eq!(reply.json()["error"], "too many queries at once; try again");
     }
     assert_eq!(queries(), before + 4);
+}
+
+/// Both addresses lead to the same tables, as those of replicas do.
+#[test]
+#[ignore = "needs the ClickHouse engine; run by scripts/test"]
+fn one_of_two_addresses_dies_under_load_and_each_call_has_one_row() {
+    let (engine, provider) = (Engine::start(), Provider::start());
+    provider.always(step::as_asked("hello"));
+    engine.apply(engine.folder.path());
+    let [first, second] = [(); 2].map(|()| Between::new(engine.address, &[]));
+    let urls = format!("{{urls: [\"http://{}\", \"http://{}\"]}}", first.address, second.address);
+    let mut gateway =
+        Setup::new(&provider).setting("store", "clickhouse").setting("clickhouse", &urls).start();
+    let load = Load::start(gateway.apps, 8, "load", Duration::ZERO);
+    let stored = || gateway.metric("tollgate_log_rows_total{result=\"stored\"}");
+    eventually("rows through the first", || (stored() > 100.0).then_some(()));
+    // An acknowledgement is lost, and then nobody is there.
+    first.script_and_wait([Fault::LostAck], 0);
+    first.towards(None);
+    let before = stored();
+    eventually("rows through the second", || (stored() > before + 200.0).then_some(()));
+    eventually("the first to be left alone", || {
+        gateway.printed().contains("a ClickHouse server is left alone for a while").then_some(())
+    });
+    load.go_on(200);
+    gateway.signal(Signal::TERM);
+    let whole = load.end();
+    assert!(gateway.wait().success());
+    let found = engine.query(
+        "SELECT count() AS n, uniqExact(id) AS ids, uniqExact(request_id) AS calls FROM \
+         tollgate.ai_log",
+    );
+    // A call whose caller saw no whole answer has its row, too.
+    let count = |name: &str| usize::try_from(found[0][name].as_u64().unwrap()).unwrap();
+    assert_eq!((count("n"), count("n")), (count("ids"), count("calls")), "{found:?}");
+    assert!((whole.len()..=whole.len() + 8).contains(&count("n")), "{found:?}, {}", whole.len());
+    // The tables here are not replicated, which is worth a warning.
+    assert!(gateway.printed().contains("ai_rows is no replicated table"), "{}", gateway.printed());
 }

@@ -18,7 +18,6 @@ use crate::ailog::wal::segment::SEGMENT_HEAD_BYTES;
 use crate::ailog::{AiLog, Options, Retention, columns};
 use crate::clock::Clock;
 use crate::config::policy::{ClickHouseOptions, StoreKind};
-use crate::ids::Secret;
 use crate::metrics::Metrics;
 use crate::report::{Dim, Filter, ReadError, Reader};
 
@@ -90,12 +89,7 @@ impl Engine {
     }
 
     fn options(&self, database: &str) -> ClickHouseOptions {
-        ClickHouseOptions {
-            url: format!("http://127.0.0.1:{}", self.port),
-            database: database.to_owned(),
-            user: "default".to_owned(),
-            password: Secret::default(),
-        }
+        ClickHouseOptions::at(&format!("http://127.0.0.1:{}", self.port), database)
     }
 
     pub(crate) fn apply(&self, database: &str) -> ClickHouseOptions {
@@ -390,6 +384,154 @@ fn the_schema_for_a_cluster_is_what_the_engine_understands() {
             assert!(table.contains(setting), "{table}");
         }
     }
+}
+
+/// What the tests of a cluster run on: a cluster of this engine alone.
+const CLUSTER: &str = "<clickhouse><tcp_port>9000</tcp_port><remote_servers><logs><shard><replica>\
+     <host>127.0.0.1</host><port>9000</port></replica></shard></logs></remote_servers></clickhouse>";
+
+/// A statement for a cluster as one engine without a keeper can run it: on this engine alone, with
+/// the plain form of the tables.
+fn alone(statement: &str) -> String {
+    let mut out = statement.replace(" ON CLUSTER 'logs'", "").replace(
+        "replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800",
+        "non_replicated_deduplication_window = 100000",
+    );
+    while let Some((before, rest)) = out.split_once("Replicated") {
+        let (kind, rest) = rest.split_once("MergeTree(").expect("an engine");
+        let (_, rest) = rest.split_once(')').expect("its end");
+        out = format!("{before}{kind}MergeTree{rest}");
+    }
+    out
+}
+
+#[test]
+#[ignore = "needs the ClickHouse engine; run by scripts/test"]
+fn on_a_cluster_views_and_reports_read_all_shards() {
+    let dir = tempfile::tempdir().expect("dir");
+    let file = dir.path().join("cluster.xml");
+    std::fs::write(&file, CLUSTER).expect("file");
+    let extra = format!("config-file={}", file.display());
+    let engine = Engine::start(dir.path(), 0, &["--dsn-extra", &extra]);
+    let options = ClickHouseOptions { cluster: "logs".to_owned(), ..engine.options("wide") };
+    let schema = SchemaOptions { cluster: Some("logs".to_owned()), ..schema("wide") };
+    for statement in statements(&schema.sql()) {
+        if !statement.contains("ROLE") && !statement.starts_with("GRANT") {
+            engine.query(&alone(&statement));
+        }
+    }
+    let (log, metrics) = open(dir.path(), &options);
+    let rows: Vec<Row> = (0..500).map(row).collect();
+    rows.iter().for_each(|row| log.append(row));
+    assert!(log.flush(SOON), "{:?}", log.backlog());
+    assert_eq!(count(&metrics, "stored"), 500);
+
+    // Every column is read through the cluster, captured texts among them.
+    let sums = |table: &str| {
+        engine.query(&format!(
+            "SELECT count(), uniqExact(id), sum(length(request)), sum(length(response)), \
+             sum(cost_usd) FROM wide.{table}"
+        ))
+    };
+    assert_eq!(sums("ai_log_all"), sums("ai_log"));
+    assert!(sums("ai_log").starts_with("500\t500\t"), "{}", sums("ai_log"));
+    let on_cluster = StoreKind::ClickHouse(options.clone());
+    let reader = Reader::open(&on_cluster, dir.path()).expect("reader");
+    check_report(&reader, &rows);
+    assert_eq!(reader.logs(&Filter::default(), 1_000).expect("logs").len(), 500);
+    // No view and no report reads the part of one server alone.
+    for table in ["ai_rows", "ai_captures", "ai_hourly", "ai_tags", "ai_limits"] {
+        let views = format!(
+            "SELECT name FROM system.tables WHERE database = 'wide' AND engine = 'View' AND name != \
+             'ai_log' AND match(create_table_query, '{table}[^_a-z]')"
+        );
+        assert_eq!(engine.query(&views), "", "{table}");
+    }
+
+    // Costs are computed again; the statements are those of a cluster.
+    let before = engine.query("SELECT sum(cost_usd) FROM wide.ai_rows");
+    let mut change = crate::report::cluster_statements("wide", "costs", "logs").into_iter();
+    engine.query(&alone(&change.next().expect("a table")));
+    let amounts = engine.query(
+        "SELECT groupConcat(', ')(name) FROM (SELECT name FROM system.columns WHERE database = \
+         'wide' AND table = 'costs' AND name != 'id' ORDER BY position)",
+    );
+    let ones = amounts.split(", ").map(|_| "1").collect::<Vec<_>>().join(", ");
+    engine.query(&format!(
+        "INSERT INTO wide.costs (id, {amounts}) SELECT id, {ones} FROM wide.ai_rows"
+    ));
+    for statement in change {
+        let tree = engine.query(&format!("EXPLAIN AST {statement}"));
+        assert!(statement.contains("ON CLUSTER 'logs'") && !tree.is_empty(), "{statement}");
+        if !statement.starts_with("SYSTEM") {
+            engine.query(&alone(&statement));
+        }
+    }
+    assert_ne!(before, "500");
+    assert_eq!(engine.query("SELECT sum(cost_usd) FROM wide.ai_rows"), "500");
+    assert_eq!(engine.query("SELECT count() FROM wide.costs"), "0");
+    for repair in crate::ailog::store::clickhouse::schema::repairs("toDateTime(0)", "now()", "_all")
+    {
+        engine.query(
+            &repair
+                .insert
+                .replacen("INTO ai_", "INTO wide.ai_", 1)
+                .replace("FROM ai_", "FROM wide.ai_"),
+        );
+    }
+    assert_eq!(engine.query("SELECT sum(cost_usd) FROM wide.ai_hourly_all"), "500");
+}
+
+#[test]
+#[ignore = "needs the ClickHouse engine; run by scripts/test"]
+fn the_next_server_gets_what_one_did_not_acknowledge() {
+    let engine = Engine::own();
+    let one = engine.apply("several");
+    let dir = tempfile::tempdir().expect("dir");
+    // Nobody is at the first address; the others lead to the same tables, as replicas have them.
+    let urls = [
+        "http://127.0.0.1:1".to_owned(),
+        format!("http://127.0.0.1:{}", engine.port),
+        format!("http://localhost:{}", engine.port),
+    ];
+    let options = ClickHouseOptions { urls: urls.to_vec(), ..one };
+    let (log, metrics) = open(dir.path(), &options);
+    let mut written = 0;
+    for fault in ["mode=delay&ms=0&count=1", "mode=drop_after&count=1", "mode=delay&ms=0&count=1"] {
+        engine.fault(fault);
+        (written..written + 3_000).for_each(|n| log.append(&row(n)));
+        written += 3_000;
+        assert!(log.flush(SOON), "{fault}: {:?}", log.backlog());
+    }
+    assert_eq!(
+        engine.query("SELECT count(), uniqExact(id) FROM several.ai_log"),
+        format!("{written}\t{written}")
+    );
+    rollups_equal_rows(&engine, "several");
+    assert_eq!(count(&metrics, "stored"), written);
+    assert_eq!((count(&metrics, "lost"), count(&metrics, "dead_letter")), (0, 0));
+}
+
+#[test]
+#[ignore = "needs the ClickHouse engine; run by scripts/test"]
+fn a_server_that_hangs_is_left_for_another_one() {
+    let engine = Engine::own();
+    let one = engine.apply("hangs");
+    let dir = tempfile::tempdir().expect("dir");
+    // It takes connections, and answers nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
+    let urls = vec![
+        format!("http://{}", silent.local_addr().expect("address")),
+        format!("http://127.0.0.1:{}", engine.port),
+    ];
+    let (log, _) = open(dir.path(), &ClickHouseOptions { urls, ..one });
+    (0..100).for_each(|n| log.append(&row(n)));
+    assert!(log.flush(SOON), "{:?}", log.backlog());
+    assert_eq!(engine.query("SELECT count(), uniqExact(id) FROM hangs.ai_log"), "100\t100");
+    // It is left alone now, and holds nothing up.
+    (100..200).for_each(|n| log.append(&row(n)));
+    assert!(log.flush(std::time::Duration::from_secs(15)), "{:?}", log.backlog());
+    drop(silent);
 }
 
 #[test]

@@ -18,7 +18,6 @@ use crate::ailog::wal::segment::{Disk, FileSystem};
 use crate::ailog::{AiLog, OpenError, Options, Retention, columns};
 use crate::clock::Clock;
 use crate::config::policy::{ClickHouseOptions, StoreKind};
-use crate::ids::Secret;
 use crate::metrics::Metrics;
 use crate::report::Reader;
 
@@ -420,12 +419,7 @@ fn a_full_disk_costs_the_rows_of_its_time_and_no_others() {
 
 /// A store that is away, so that nothing is taken off the log.
 fn away() -> StoreKind {
-    StoreKind::ClickHouse(ClickHouseOptions {
-        url: "http://127.0.0.1:1".to_owned(),
-        database: "d".to_owned(),
-        user: "default".to_owned(),
-        password: Secret::default(),
-    })
+    StoreKind::ClickHouse(ClickHouseOptions::at("http://127.0.0.1:1", "d"))
 }
 
 #[test]

@@ -209,7 +209,7 @@ async fn probe(
 
 /// Whether ClickHouse answers, and has the columns of today.
 async fn rows(options: &ClickHouseOptions) -> Probe {
-    let client = clickhouse::client(options);
+    let client = clickhouse::client(options).await;
     let failed = |error: ClickHouseError| {
         let text = error.to_string();
         let code = match clickhouse::exception_code(&text) {

@@ -3,6 +3,7 @@
 //! Guarantees: a variable or an address of a proxy that cannot be used is a problem, and never a
 //! direct connection; no message quotes a proxy's credentials.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::super::reader::place::{Place, Problems};
@@ -56,7 +57,8 @@ pub(crate) fn of(
             problems,
         ),
     };
-    Arc::new(Egress::new(proxies, tls(given, problems)))
+    let files = [&given.ca_file, &given.client_cert_file, &given.client_key_file];
+    Arc::new(Egress::new(proxies, tls(files, problems)))
 }
 
 fn wrong(at: &Place, reason: &str, problems: &mut Problems) -> Proxies {
@@ -80,31 +82,30 @@ fn by_environment(
     }
 }
 
-fn tls(given: &RawProvider, problems: &mut Problems) -> ClientTls {
-    let found = |path: &At<Option<std::path::PathBuf>>, problems: &Problems| {
+/// The TLS of connections with these files: authorities, a certificate of the gateway's, its key.
+pub(super) fn tls(
+    [ca, certificate, key]: [&At<Option<PathBuf>>; 3],
+    problems: &mut Problems,
+) -> ClientTls {
+    let found = |path: &At<Option<PathBuf>>, problems: &Problems| {
         path.value.as_deref().map(|path| problems.find(path))
     };
-    let client =
-        match (found(&given.client_cert_file, problems), found(&given.client_key_file, problems)) {
-            (Some(chain), Some(key)) => Some((chain, key)),
-            (None, None) => None,
-            (chain, _) => {
-                let at = if chain.is_some() {
-                    &given.client_cert_file.at
-                } else {
-                    &given.client_key_file.at
-                };
-                let text = "one of `client_cert_file` and `client_key_file`; give both, or neither";
-                problems.add(at, text);
-                None
-            }
-        };
-    let files = TlsFiles { ca: found(&given.ca_file, problems), client };
+    let client = match (found(certificate, problems), found(key, problems)) {
+        (Some(chain), Some(key)) => Some((chain, key)),
+        (None, None) => None,
+        (chain, _) => {
+            let at = if chain.is_some() { &certificate.at } else { &key.at };
+            let text = "one of `client_cert_file` and `client_key_file`; give both, or neither";
+            problems.add(at, text);
+            None
+        }
+    };
+    let files = TlsFiles { ca: found(ca, problems), client };
     ClientTls::of(&problems.live, &files).unwrap_or_else(|reason| {
-        let at = if given.ca_file.given && files.ca.is_some() && blames(&reason, &files) {
-            &given.ca_file.at
+        let at = if ca.given && files.ca.is_some() && blames(&reason, &files) {
+            &ca.at
         } else {
-            &given.client_cert_file.at
+            &certificate.at
         };
         problems.unresolved(at, reason);
         ClientTls::machine()
@@ -113,6 +114,6 @@ fn tls(given: &RawProvider, problems: &mut Problems) -> ClientTls {
 
 /// Whether a reason is about the authorities.
 fn blames(reason: &str, files: &TlsFiles) -> bool {
-    let name = |path: &std::path::PathBuf| format!("`{}`", path.display());
+    let name = |path: &PathBuf| format!("`{}`", path.display());
     files.ca.as_ref().is_some_and(|ca| reason.starts_with(&name(ca)))
 }

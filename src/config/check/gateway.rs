@@ -124,18 +124,22 @@ fn address(given: &At<String>, problems: &mut Problems) -> Option<SocketAddr> {
 }
 
 fn clickhouse(raw: &RawClickHouse, problems: &mut Problems) -> ClickHouseOptions {
-    let uri = raw.url.value.parse::<http::Uri>().ok();
-    let plain = uri.as_ref().is_some_and(|uri| {
-        matches!(uri.scheme_str(), Some("http" | "https"))
-            && port_fits(uri)
-            && uri.authority().is_some_and(|a| !a.as_str().contains('@'))
-            && uri.path_and_query().is_none_or(|p| p.as_str() == "/")
-    });
-    if !plain {
-        problems.add(
-            &raw.url.at,
-            "not the address of a ClickHouse server; give http://host:port or https://host:port",
-        );
+    if raw.url.given && raw.urls.given {
+        problems.add(&raw.url.at, "`urls` is given, too; give one of them");
+    }
+    let given = if raw.urls.value.is_empty() {
+        std::slice::from_ref(&raw.url)
+    } else {
+        raw.urls.value.as_slice()
+    };
+    for url in given {
+        if !is_clickhouse(&url.value) {
+            problems.add(
+                &url.at,
+                "not the address of a ClickHouse server; give http://host:port or \
+                 https://host:port",
+            );
+        }
     }
     let database = &raw.database.value;
     let name = (1..=64).contains(&database.len())
@@ -143,5 +147,26 @@ fn clickhouse(raw: &RawClickHouse, problems: &mut Problems) -> ClickHouseOptions
     if !name {
         problems.add(&raw.database.at, "not the name of a database; give 1 to 64 of A-Z a-z 0-9 _");
     }
-    ClickHouseOptions { url: raw.url.value.trim_end_matches('/').to_owned(), ..raw.plain() }
+    let cluster = &raw.cluster.value;
+    if !cluster.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b)) {
+        problems.add(&raw.cluster.at, "not the name of a cluster; give A-Z a-z 0-9 _ -");
+    }
+    let files = [&raw.ca_file, &raw.client_cert_file, &raw.client_key_file];
+    ClickHouseOptions {
+        urls: given.iter().map(|url| url.value.trim_end_matches('/').to_owned()).collect(),
+        cluster: cluster.clone(),
+        database: database.clone(),
+        user: raw.user.value.clone(),
+        password: raw.password.value.clone(),
+        tls: super::egress::tls(files, problems),
+    }
+}
+
+fn is_clickhouse(url: &str) -> bool {
+    url.parse::<http::Uri>().is_ok_and(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https"))
+            && port_fits(&uri)
+            && uri.authority().is_some_and(|a| !a.as_str().contains('@'))
+            && uri.path_and_query().is_none_or(|p| p.as_str() == "/")
+    })
 }

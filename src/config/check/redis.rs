@@ -1,20 +1,18 @@
 //! `limits_store`: the URL, or the mapping `{redis: …}`, becomes addresses and access.
 //!
-//! Pure. Guarantees: at least one address, all of them with or all without TLS; a client
-//! certificate has its key; credentials stand in one place. Does not: read the files, or connect.
+//! Guarantees: at least one address, all of them with or all without TLS; a client
+//! certificate has its key; credentials stand in one place. Does not: connect.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 
-use super::super::policy::{
-    LimitsStore, RedisAccess, RedisAddress, RedisMode, RedisOptions, TlsFiles,
-};
+use super::super::policy::{LimitsStore, RedisAccess, RedisAddress, RedisMode, RedisOptions};
 use super::super::reader::place::{Place, Problems};
 use super::super::reader::shape::At;
 use super::super::sections::{LimitsStoreSource, RawRedis};
 use super::port_fits;
+use crate::egress::trust::ClientTls;
 use crate::ids::Secret;
 
 /// The ports that are meant where an address names none.
@@ -40,7 +38,7 @@ pub(super) fn limits_store(
                 );
                 return None;
             };
-            let tls = url.tls.then(TlsFiles::default);
+            let tls = url.tls.then(ClientTls::machine);
             let servers = RedisAccess { username: url.username, password: url.password, tls };
             Some(LimitsStore::Redis(Box::new(RedisOptions {
                 mode: RedisMode::Single,
@@ -71,26 +69,21 @@ fn redis(raw: &RawRedis, timeout: Duration, problems: &mut Problems) -> Option<R
         }
     }
     rules(raw, problems);
-    let files = files(
-        [&raw.ca_file, &raw.client_cert_file, &raw.client_key_file],
-        "client_cert_file",
-        problems,
-    );
     let of_sentinels = &raw.sentinel.value;
-    let own = self::files(
-        [&of_sentinels.ca_file, &of_sentinels.client_cert_file, &of_sentinels.client_key_file],
-        "sentinel.client_cert_file",
-        problems,
-    );
-    let own = TlsFiles {
-        ca_file: own.ca_file.or_else(|| files.ca_file.clone()),
-        client: own.client.or_else(|| files.client.clone()),
-    };
+    let files = [&raw.ca_file, &raw.client_cert_file, &raw.client_key_file];
+    let own =
+        [&of_sentinels.ca_file, &of_sentinels.client_cert_file, &of_sentinels.client_key_file];
     let is_sentinel = mode == RedisMode::Sentinel;
     let tls = if is_sentinel { raw.tls.value.unwrap_or(first.tls) } else { first.tls };
-    if !tls && !first.tls && (files != TlsFiles::default() || own != TlsFiles::default()) {
+    if !tls && !first.tls && files.iter().chain(&own).any(|file| file.value.is_some()) {
         problems.add(at, "the files of certificates need TLS; give rediss://host:port");
+        return None;
     }
+    let tls = tls.then(|| super::egress::tls(files, problems));
+    // Files that are not given are those of the servers.
+    let own: [_; 3] =
+        std::array::from_fn(|n| if own[n].value.is_some() { own[n] } else { files[n] });
+    let of_sentinels_tls = (is_sentinel && first.tls).then(|| super::egress::tls(own, problems));
     let keys = |username: &str, password: &Secret| (username.to_owned(), password.clone());
     let in_url = (first.username.clone(), first.password.clone());
     let with_url = |(username, password): (String, Secret)| {
@@ -109,11 +102,11 @@ fn redis(raw: &RawRedis, timeout: Duration, problems: &mut Problems) -> Option<R
         contacts: urls.iter().map(|(url, _)| url.address.clone()).collect(),
         master: raw.master.value.clone(),
         database: first.database.unwrap_or(raw.database.value),
-        servers: RedisAccess { username, password, tls: tls.then_some(files) },
+        servers: RedisAccess { username, password, tls },
         sentinels: RedisAccess {
             username: for_sentinels.0,
             password: for_sentinels.1,
-            tls: (is_sentinel && first.tls).then_some(own),
+            tls: of_sentinels_tls,
         },
         timeout,
     })
@@ -186,26 +179,6 @@ fn rules(raw: &RawRedis, problems: &mut Problems) {
     if mode == RedisMode::Cluster && raw.database.value != 0 {
         problems.add(&raw.database.at, "a cluster has only database 0; remove this key");
     }
-}
-
-fn files(
-    [ca, certificate, key]: [&At<Option<PathBuf>>; 3],
-    name: &str,
-    problems: &mut Problems,
-) -> TlsFiles {
-    let client = match (&certificate.value, &key.value) {
-        (Some(certificate), Some(key)) => Some((certificate.clone(), key.clone())),
-        (None, None) => None,
-        (Some(_), None) => {
-            problems.add(&certificate.at, format!("`{name}` needs its key; give the key file too"));
-            None
-        }
-        (None, Some(_)) => {
-            problems.add(&key.at, format!("a key without certificate; give `{name}` too"));
-            None
-        }
-    };
-    TlsFiles { ca_file: ca.value.clone(), client }
 }
 
 /// An address as it is written.

@@ -225,13 +225,25 @@ section! {
 }
 section! {
     /// ClickHouse over HTTP.
-    RawClickHouse => struct ClickHouseOptions: Clone {
+    RawClickHouse {
         /// http://host:port or https://host:port, without a path.
         url: String = "http://127.0.0.1:8123";
+        /// Several servers with the same replicated tables, in place of `url`. They are tried in
+        /// turn; a server that failed is left alone for 10 to 60 s.
+        urls: Vec<At<String>> = "[]", eg "https://clickhouse-a.example.com:8443";
+        /// Cluster of `tollgate clickhouse` without `--cluster`: tables are replicated on it, and
+        /// reports read all its shards. Empty: no cluster.
+        cluster: String = "''";
         /// Database; letters, digits and `_`.
         database: String = "tollgate";
         /// User name.
         user: String = "default";
+        /// PEM file with the authorities of the servers' certificates, instead of the machine's.
+        ca_file: Option<PathBuf> = "null";
+        /// PEM file with the gateway's certificate, for servers that ask for one.
+        client_cert_file: Option<PathBuf> = "null";
+        /// PEM file with the key of that certificate.
+        client_key_file: Option<PathBuf> = "null";
         /// Password; best a reference to the environment or `{file: PATH}`, which is watched.
         password: Secret = "''";
     }

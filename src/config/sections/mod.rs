@@ -24,7 +24,7 @@ pub(crate) use admin::{OpenAccess, RawAccess, RawAdmin};
 pub(crate) use ailog::RawAiLog;
 pub use ailog::{AiLogPolicy, Durability};
 pub use auth::{Accept, Algorithm, AuthOptions, JwtOptions, KeyOptions};
-pub use gateway::{ClickHouseOptions, GatewayOptions, LogFormat, LogOptions, RedisMode, Tls};
+pub use gateway::{GatewayOptions, LogFormat, LogOptions, RedisMode, Tls};
 pub use intent::{Example, IntentOptions};
 pub use limits::{Fail, Features, LimitOptions};
 pub use providers::{MaxTokensField, OnLoss, ProviderOptions, RoutingOptions, StoredObjects};

@@ -4,17 +4,16 @@
 //! changed ones are in force for the next; the authorities of `ca_file` replace the machine's. An
 //! error says what the server said, never a password. Does not: try again.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, ProtocolVersion, RedisConnectionInfo, RedisError};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::config::policy::{RedisAccess, RedisAddress, TlsFiles};
+use crate::config::policy::{RedisAccess, RedisAddress};
 
 /// An open connection. It ends when it is dropped or closed.
 pub struct Link {
@@ -49,11 +48,13 @@ pub async fn dial(
     let stream = connecting.await.map_err(|error| error.to_string())?;
     // A failure costs latency only.
     let _ = stream.set_nodelay(true);
-    let Some(files) = &access.tls else { return greet(stream, access, database).await };
-    let config = Arc::new(client_config(files)?);
+    let Some(tls) = &access.tls else { return greet(stream, access, database).await };
+    let mut config = ClientConfig::clone(&tls.config());
+    // Those of HTTP are none of Redis.
+    config.alpn_protocols.clear();
     let name = ServerName::try_from(address.host.clone())
         .map_err(|_| format!("`{}` is no name of a TLS server", address.host))?;
-    let stream = tokio_rustls::TlsConnector::from(config).connect(name, stream).await;
+    let stream = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await;
     let stream = stream.map_err(|error| format!("TLS: {error}"))?;
     greet(stream, access, database).await
 }
@@ -111,52 +112,4 @@ pub fn reason(error: &RedisError, access: &RedisAccess) -> String {
         "correct `username` and `password`"
     };
     format!("the server refuses the user `{user}`: {code} {detail}; {remedy}")
-}
-
-fn client_config(files: &TlsFiles) -> Result<ClientConfig, String> {
-    let roots = match &files.ca_file {
-        None => machine_roots(),
-        Some(path) => {
-            let shown = path.display();
-            let mut roots = RootCertStore::empty();
-            for certificate in certificates(path)? {
-                roots
-                    .add(certificate)
-                    .map_err(|error| format!("{shown} holds no authority: {error}"))?;
-            }
-            Arc::new(roots)
-        }
-    };
-    let builder = ClientConfig::builder().with_root_certificates(roots);
-    let Some((certificate, key)) = &files.client else { return Ok(builder.with_no_client_auth()) };
-    let pair = || format!("{} and {}", certificate.display(), key.display());
-    let secret = PrivateKeyDer::from_pem_file(key)
-        .map_err(|error| format!("no private key in {}: {error}", key.display()))?;
-    builder
-        .with_client_auth_cert(certificates(certificate)?, secret)
-        .map_err(|error| format!("{} do not belong together: {error}", pair()))
-}
-
-fn certificates(path: &std::path::Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let read = || -> Result<Vec<_>, _> { CertificateDer::pem_file_iter(path)?.collect() };
-    let shown = path.display();
-    let list = read().map_err(|error| format!("cannot read certificates from {shown}: {error}"))?;
-    if list.is_empty() { Err(format!("no certificate in {shown}")) } else { Ok(list) }
-}
-
-/// The machine's authorities, read once.
-fn machine_roots() -> Arc<RootCertStore> {
-    static ROOTS: OnceLock<Arc<RootCertStore>> = OnceLock::new();
-    let read = || {
-        let mut roots = RootCertStore::empty();
-        for certificate in rustls_native_certs::load_native_certs().certs {
-            // The machine's list may have old ones that cannot be read.
-            let _ = roots.add(certificate);
-        }
-        if roots.is_empty() {
-            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-        }
-        Arc::new(roots)
-    };
-    Arc::clone(ROOTS.get_or_init(read))
 }

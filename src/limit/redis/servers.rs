@@ -132,6 +132,7 @@ impl Servers {
                 Ok(link) => {
                     told = false;
                     node.connected(link);
+                    node.tried.cancel();
                     self.note();
                     tracing::info!(server = %node.address, "the limits store is connected");
                     node.broken.notified().await;
@@ -142,6 +143,7 @@ impl Servers {
                 }
                 Err(_) => {}
             }
+            node.tried.cancel();
             tokio::time::sleep(RECONNECT_EVERY).await;
         }
     }
@@ -191,6 +193,11 @@ impl Servers {
         let key = script.first_key();
         let (mut at, mut asking) = (self.node_of(key)?, false);
         for _ in 0..TRIES_MAX {
+            if !at.tried.is_cancelled() {
+                // It has just been found, and is being connected.
+                let trying = tokio::time::timeout_at(until, at.tried.cancelled());
+                trying.await.map_err(|_| Failed::Refused)?;
+            }
             let link = at.link().ok_or(Failed::Refused)?;
             let began = Instant::now();
             let mut connection = link.connection();

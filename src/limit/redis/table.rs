@@ -29,6 +29,8 @@ pub struct Node {
     pub broken: Notify,
     /// It is being replaced: it takes no calls, those under way are answered.
     paused: AtomicBool,
+    /// The first attempt to connect it is over.
+    pub tried: CancellationToken,
     /// It does not count any more.
     pub gone: CancellationToken,
     /// A refusal of the user has been told.
@@ -43,6 +45,7 @@ impl Node {
             link: ArcSwapOption::empty(),
             broken: Notify::new(),
             paused: AtomicBool::new(false),
+            tried: CancellationToken::new(),
             gone: CancellationToken::new(),
             told: AtomicBool::new(false),
         })
@@ -67,13 +70,13 @@ impl Node {
         }
     }
 
-    /// Drops this connection, if it is still the one in use.
+    /// Drops this connection, if it is still the one in use. Calls that wait for an answer on it go
+    /// on waiting.
     pub fn drop_link(&self, link: &Arc<Link>) -> bool {
         let current = self.link.load();
         let is_current = current.as_ref().is_some_and(|current| Arc::ptr_eq(current, link));
         if is_current {
             drop(self.link.compare_and_swap(&*current, None));
-            link.close();
             self.broken.notify_one();
         }
         is_current

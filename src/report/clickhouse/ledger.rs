@@ -1,7 +1,8 @@
 //! The costs of ClickHouse, computed again.
 //!
 //! Guarantees: after a run that ended well, the roll-ups of the stretch have the costs of the rows;
-//! an interrupted run is mended by the next one. Does not: work on a cluster.
+//! an interrupted run is mended by the next one; on a cluster, every server has the new costs before
+//! its rows are changed. Does not: change replicated tables if no cluster is configured.
 
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use tollgate_wire::usage::{ServiceTier, TokenUsage};
 use uuid::Uuid;
 
 use super::{ClickHouseReader, LAST_MS};
+use crate::ailog::store::clickhouse::is_replicated;
 use crate::ailog::store::clickhouse::schema::{Repair, repairs};
 use crate::config::policy::ClickHouseOptions;
 use crate::money::parse_usd;
@@ -32,13 +34,16 @@ const DROP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Repricing: the new costs go into a table of their own, then one mutation takes them over.
 ///
-/// A mutation rewrites two columns of every part it touches, so there is one for many rows. On a
-/// cluster it would need that table on every server: any table but a plain MergeTree is refused.
+/// A mutation rewrites two columns of every part it touches, so there is one for many rows. Each
+/// server looks the costs up in a `Join` table of its own. On a cluster, they go into a table that is
+/// replicated to all servers, and from there into the table of each.
 /// Each run has a table of its own, so that two runs do not disturb each other; it is dropped at
 /// the end, also of a run that fails.
 pub(crate) struct ClickHouseLedger {
     reader: ClickHouseReader,
     database: String,
+    /// ` ON CLUSTER …`, or nothing.
+    on_cluster: String,
     /// The table of the new costs; `None` if none was created.
     costs: Option<String>,
     /// Costs that wait for their mutation.
@@ -54,8 +59,18 @@ impl ClickHouseLedger {
     ) -> Result<ClickHouseLedger, ReadError> {
         let reader = ClickHouseReader::new(options)?;
         let database = options.database.clone();
-        let mut ledger =
-            ClickHouseLedger { reader, database, costs: None, waiting: 0, stretch: None };
+        let on_cluster = match options.cluster.as_str() {
+            "" => String::new(),
+            name => format!(" ON CLUSTER '{name}'"),
+        };
+        let mut ledger = ClickHouseLedger {
+            reader,
+            database,
+            on_cluster,
+            costs: None,
+            waiting: 0,
+            stretch: None,
+        };
         if !dry_run {
             let found = ledger.fetch(
                 "SELECT engine FROM system.tables WHERE database = currentDatabase() AND \
@@ -63,19 +78,12 @@ impl ClickHouseLedger {
             )?;
             let engine = found.first().and_then(|row| row.get("engine")).and_then(Value::as_str);
             let engine = engine.ok_or(ReadError::NoSchema)?;
-            if !engine.ends_with("MergeTree")
-                || engine.starts_with("Replicated")
-                || engine.starts_with("Shared")
-            {
+            let shared = is_replicated(engine) && ledger.on_cluster.is_empty();
+            if !engine.ends_with("MergeTree") || shared {
                 return Err(ReadError::NotHere { engine: engine.to_owned() });
             }
             let costs = format!("tollgate_reprice_{:016x}", fastrand::u64(..));
-            let amounts = AMOUNTS.map(|(name, _)| format!("{name} Decimal(18, 9)")).join(", ");
-            ledger.execute(&format!(
-                "CREATE TABLE {costs} (id UUID, {amounts}) ENGINE = Join(ANY, LEFT, \
-                 id)
-                 COMMENT 'Costs that a running tollgate reprice is about to take over'"
-            ))?;
+            ledger.execute(&create(&costs, &ledger.on_cluster, &ledger.database))?;
             ledger.costs = Some(costs);
         }
         Ok(ledger)
@@ -103,7 +111,8 @@ impl ClickHouseLedger {
         let Some((from_ms, to_ms)) = self.stretch else { return Ok(()) };
         let moment =
             |ms: i64| format!("fromUnixTimestamp64Milli(toInt64({}), 'UTC')", ms.clamp(0, LAST_MS));
-        for Repair { insert, behind } in repairs(&moment(from_ms), &moment(to_ms)) {
+        for Repair { insert, behind } in repairs(&moment(from_ms), &moment(to_ms), self.reader.all)
+        {
             for _ in 0..REPAIR_TRIES {
                 self.execute(&insert)?;
                 // Rows that a gateway inserts just now are in the roll-up a moment later.
@@ -122,23 +131,77 @@ impl ClickHouseLedger {
         if self.waiting == 0 {
             return Ok(());
         }
-        let costs = self.costs();
-        // The version is digits, dots and letters of our own making; the database's name is one of
-        // letters and digits.
-        self.execute(&format!(
-            "ALTER TABLE ai_rows UPDATE {}, price_version = '{version}'
-             WHERE id IN (SELECT id FROM {costs}) SETTINGS mutations_sync = 2",
-            AMOUNTS
-                .map(|(name, _)| format!(
-                    "{name} = joinGet('{}.{costs}', '{name}', id)",
-                    self.database
-                ))
-                .join(", "),
-        ))?;
-        self.execute(&format!("TRUNCATE TABLE {costs}"))?;
+        for statement in mutation(self.costs(), &self.on_cluster, &self.database, version) {
+            self.execute(&statement)?;
+        }
         self.waiting = 0;
         Ok(())
     }
+}
+
+/// What a lookup of the costs has.
+fn amounts() -> String {
+    let amounts = AMOUNTS.map(|(name, _)| format!("{name} Decimal(18, 9)"));
+    format!("id UUID, {}", amounts.join(", "))
+}
+
+/// Makes the table of the new costs. On a cluster all servers of all shards are its replicas.
+fn create(costs: &str, on_cluster: &str, database: &str) -> String {
+    let engine = match on_cluster {
+        "" => "Join(ANY, LEFT, id)".to_owned(),
+        _ => format!(
+            "ReplicatedMergeTree('/clickhouse/tables/{database}/{costs}', '{{shard}}-{{replica}}') \
+             ORDER BY id"
+        ),
+    };
+    format!(
+        "CREATE TABLE {database}.{costs}{on_cluster} ({}) ENGINE = {engine} COMMENT 'Costs that a \
+         running tollgate reprice is about to take over'",
+        amounts()
+    )
+}
+
+/// The statements that take the new costs over. The version is digits, dots and letters of our own
+/// making; the database's name is one of letters and digits.
+fn mutation(costs: &str, on_cluster: &str, database: &str, version: &str) -> Vec<String> {
+    let on_each = !on_cluster.is_empty();
+    let lookup = if on_each { format!("{costs}_lookup") } else { costs.to_owned() };
+    let change = AMOUNTS
+        .map(|(name, _)| format!("{name} = joinGet('{database}.{lookup}', '{name}', id)"))
+        .join(", ");
+    // Every server has the same costs, so that the lookup gives the same on all of them.
+    let allowed = if on_each { ", allow_nondeterministic_mutations = 1" } else { "" };
+    let mut statements = vec![
+        format!(
+            "ALTER TABLE {database}.ai_rows{on_cluster} UPDATE {change}, price_version = \
+             '{version}' WHERE id IN (SELECT id FROM {database}.{lookup}) SETTINGS mutations_sync = \
+             2{allowed}"
+        ),
+        format!("TRUNCATE TABLE {database}.{costs}{on_cluster}"),
+    ];
+    if on_each {
+        let names = AMOUNTS.map(|(name, _)| name).join(", ");
+        statements.insert(0, format!("SYSTEM SYNC REPLICA{on_cluster} {database}.{costs}"));
+        statements.insert(
+            1,
+            format!(
+                "CREATE TABLE {database}.{lookup}{on_cluster} ({}) ENGINE = Join(ANY, LEFT, id) AS \
+                 SELECT id, {names} FROM {database}.{costs}",
+                amounts()
+            ),
+        );
+        statements.push(format!("DROP TABLE {database}.{lookup}{on_cluster}"));
+    }
+    statements
+}
+
+/// The statements of a run on a cluster.
+#[cfg(test)]
+pub(crate) fn cluster_statements(database: &str, costs: &str, cluster: &str) -> Vec<String> {
+    let on_cluster = format!(" ON CLUSTER '{cluster}'");
+    let mut statements = vec![create(costs, &on_cluster, database)];
+    statements.extend(mutation(costs, &on_cluster, database, "1"));
+    statements
 }
 
 /// The window as a condition. Numbers only.
@@ -160,7 +223,8 @@ impl Ledger for ClickHouseLedger {
         self.stretch.get_or_insert((from_ms, to_ms));
         let found = self.fetch(&format!(
             "SELECT count() AS rows, toUnixTimestamp64Milli(min(created_at)) AS first,
-                    toUnixTimestamp64Milli(max(created_at)) AS last FROM ai_rows WHERE {}",
+                    toUnixTimestamp64Milli(max(created_at)) AS last FROM ai_rows{} WHERE {}",
+            self.reader.all,
             within(from_ms, to_ms)
         ))?;
         let number = |name: &str| {
@@ -180,7 +244,8 @@ impl Ledger for ClickHouseLedger {
                     audio_output_tokens, toString(service_tier) AS r_tier, toString(usage_source) \
                     AS r_source,
                     toString(cost_usd) AS r_cost, toString(price_version) AS r_version
-             FROM ai_rows WHERE {}",
+             FROM ai_rows{} WHERE {}",
+            self.reader.all,
             within(from_ms, to_ms)
         ))?;
         let stored = |row: &Map<String, Value>| {
@@ -249,7 +314,7 @@ impl Ledger for ClickHouseLedger {
         self.mutate(version)?;
         self.repair()?;
         match self.costs.take() {
-            Some(costs) => self.execute(&format!("DROP TABLE {costs}")),
+            Some(costs) => self.execute(&format!("DROP TABLE {costs}{}", self.on_cluster)),
             None => Ok(()),
         }
     }
@@ -258,8 +323,16 @@ impl Ledger for ClickHouseLedger {
 impl Drop for ClickHouseLedger {
     fn drop(&mut self) {
         let Some(costs) = self.costs.take() else { return };
-        let drop_it = self.reader.client.query_raw(&format!("DROP TABLE IF EXISTS {costs}"));
-        let work = async { tokio::time::timeout(DROP_TIMEOUT, drop_it.execute()).await };
+        let of_cluster = if self.on_cluster.is_empty() { None } else { Some("_lookup") };
+        let (client, on_cluster) = (&self.reader.client, &self.on_cluster);
+        let drop_it = async {
+            for end in [Some(""), of_cluster].into_iter().flatten() {
+                let sql = format!("DROP TABLE IF EXISTS {costs}{end}{on_cluster}");
+                client.query_raw(&sql).execute().await?;
+            }
+            Ok::<_, Error>(())
+        };
+        let work = async { tokio::time::timeout(DROP_TIMEOUT, drop_it).await };
         if !matches!(self.reader.runtime.block_on(work), Ok(Ok(()))) {
             tracing::warn!(table = costs, "the list of new costs was not dropped; it may be");
         }

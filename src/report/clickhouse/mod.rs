@@ -15,9 +15,12 @@ use tokio::runtime::Runtime;
 
 use super::query::{Filter, Page, Place, Question, ReadError, Spent, Summary};
 use crate::ailog::columns::{COLUMNS, Type, column_list};
+use crate::ailog::store::clickhouse::schema::all_of;
 use crate::ailog::store::clickhouse::{client, runtime};
 use crate::config::policy::ClickHouseOptions;
 pub(crate) use ledger::ClickHouseLedger;
+#[cfg(test)]
+pub(crate) use ledger::cluster_statements;
 
 /// The longest time for one report.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -27,18 +30,24 @@ const LAST_MS: i64 = 10_413_791_999_999;
 /// A client that only reads.
 pub(crate) struct ClickHouseReader {
     client: clickhouse::Client,
+    /// The end of the names of tables: on a cluster, of those over all shards.
+    all: &'static str,
     runtime: Runtime,
 }
 
 impl ClickHouseReader {
     pub(crate) fn new(options: &ClickHouseOptions) -> Result<ClickHouseReader, ReadError> {
-        let client = client(options)
+        let runtime = runtime()?;
+        let client = runtime
+            .block_on(client(options))
             // An error in the middle of an answer must not look like its end.
             .with_setting("wait_end_of_query", "1")
+            // Both sides of a join are read from all shards.
+            .with_setting("distributed_product_mode", "global")
             .with_setting("date_time_output_format", "iso")
             .with_setting("output_format_json_quote_64bit_integers", "0")
             .with_setting("output_format_json_quote_decimals", "0");
-        Ok(ClickHouseReader { client, runtime: runtime()? })
+        Ok(ClickHouseReader { client, all: all_of(Some(&options.cluster)), runtime })
     }
 
     pub(crate) fn summary(
@@ -46,7 +55,9 @@ impl ClickHouseReader {
         question: &Question<'_>,
         most: usize,
     ) -> Result<Vec<Summary>, ReadError> {
-        let Some((sql, values)) = sums::summary(question, most) else { return Ok(Vec::new()) };
+        let Some((sql, values)) = sums::summary(question, most, self.all) else {
+            return Ok(Vec::new());
+        };
         let query = values.iter().fold(self.client.query(&sql), |query, value| query.bind(value));
         let lines = self.fetch(query, REPORT_TIMEOUT)?;
         Ok(lines.iter().filter_map(|line| sums::line(line, question.by.len())).collect())
@@ -58,7 +69,9 @@ impl ClickHouseReader {
         to_ms: i64,
         most: usize,
     ) -> Result<Vec<Spent>, ReadError> {
-        let Some((sql, _)) = sums::spent((from_ms, to_ms), most) else { return Ok(Vec::new()) };
+        let Some((sql, _)) = sums::spent((from_ms, to_ms), most, self.all) else {
+            return Ok(Vec::new());
+        };
         Ok(self
             .fetch(self.client.query_raw(&sql), REPORT_TIMEOUT)?
             .iter()
@@ -99,9 +112,10 @@ impl ClickHouseReader {
             );
         }
         let sql = format!(
-            "SELECT {} FROM ai_log WHERE {} ORDER BY created_at DESC, toString(id) DESC LIMIT \
+            "SELECT {} FROM ai_log{} WHERE {} ORDER BY created_at DESC, toString(id) DESC LIMIT \
              {limit}",
             column_list(),
+            self.all,
             conditions.join(" AND ")
         );
         let mut query = self.client.query(&sql);

@@ -90,7 +90,8 @@ impl ClickHouseReader {
         let mut values = Vec::new();
         let sql = format!(
             "SELECT count() AS n, toUnixTimestamp64Milli(min(r.created_at)) AS first, \
-             toUnixTimestamp64Milli(max(r.created_at)) AS last FROM ai_rows AS r WHERE {}",
+             toUnixTimestamp64Milli(max(r.created_at)) AS last FROM ai_rows{} AS r WHERE {}",
+            self.all,
             window.sql(only, &mut values)
         );
         let found = self.fetch(self.bound(&sql, &values), REPORT_TIMEOUT)?;
@@ -114,7 +115,7 @@ impl ClickHouseReader {
         sink: &mut dyn Sink,
     ) -> Result<Page, ExportError> {
         let mut values = Vec::new();
-        let sql = rows_sql(window, only, &mut values);
+        let sql = rows_sql(window, only, &mut values, self.all);
         let query = self.bound(&sql, &values);
         let answer = self.runtime.block_on(async {
             let mut cursor = query.fetch_bytes("RowBinary").map_err(ReadError::from)?;
@@ -184,14 +185,19 @@ fn moment(ms: i64) -> String {
 }
 
 /// The rows of a window in their order, with every column.
-fn rows_sql(window: &Window, only: &[(Dim, String)], values: &mut Vec<String>) -> String {
+fn rows_sql(
+    window: &Window,
+    only: &[(Dim, String)],
+    values: &mut Vec<String>,
+    all: &str,
+) -> String {
     let name = |column: &Column| {
         let table = if home(column) == Home::Capture { 'c' } else { 'r' };
         format!("{table}.{0} AS {0}", column.name)
     };
     format!(
-        "SELECT {} FROM (SELECT * FROM ai_rows AS r WHERE {}) AS r \
-         LEFT ANY JOIN (SELECT * FROM ai_captures AS c WHERE {}) AS c \
+        "SELECT {} FROM (SELECT * FROM ai_rows{all} AS r WHERE {}) AS r \
+         LEFT ANY JOIN (SELECT * FROM ai_captures{all} AS c WHERE {}) AS c \
          ON c.created_at = r.created_at AND c.id = r.id ORDER BY r.created_at, toString(r.id)",
         COLUMNS.iter().map(name).collect::<Vec<_>>().join(", "),
         window.sql(only, values),

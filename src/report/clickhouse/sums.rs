@@ -35,10 +35,10 @@ enum Source {
 }
 
 impl Source {
-    const fn from(self) -> &'static str {
+    fn from(self, all: &str) -> String {
         match self {
-            Source::Hourly => "ai_hourly AS h",
-            Source::Rows => "ai_rows AS r",
+            Source::Hourly => format!("ai_hourly{all} AS h"),
+            Source::Rows => format!("ai_rows{all} AS r"),
         }
     }
 
@@ -94,14 +94,16 @@ fn moment(ms: i64) -> String {
     format!("fromUnixTimestamp64Milli(toInt64({}), 'UTC')", ms.clamp(0, LAST_MS))
 }
 
-/// All parts of a question with what `select` adds to the keys; `None` if there is none.
-fn parts(question: &Question<'_>, select: impl Fn(Source) -> String) -> Option<Bound> {
+/// All parts of a question with what `select` adds to the keys; `None` if there is none. `all` is the
+/// end of the tables' names.
+fn parts(question: &Question<'_>, all: &str, select: impl Fn(Source) -> String) -> Option<Bound> {
     let mut pieces = Pieces::of(question.stretch, question.grain());
     pieces.hours.append(&mut pieces.days);
     let (mut parts, mut values) = (Vec::new(), Vec::new());
     for (source, stretches) in [(Source::Hourly, &pieces.hours), (Source::Rows, &pieces.rows)] {
         for stretch in stretches {
-            parts.push(part(source, *stretch, question, &select(source), &mut values));
+            let select = (select(source), all);
+            parts.push(part(source, *stretch, question, &select, &mut values));
         }
     }
     (!parts.is_empty()).then(|| (parts.join(" UNION ALL "), values))
@@ -111,7 +113,7 @@ fn part(
     source: Source,
     (from, to): Stretch,
     question: &Question<'_>,
-    select: &str,
+    (select, all): &(String, &str),
     values: &mut Vec<String>,
 ) -> String {
     let mut sql = "SELECT ".to_owned();
@@ -121,7 +123,7 @@ fn part(
     let time = source.time();
     sql.push_str(&format!(
         "{select} FROM {} WHERE {time} >= {} AND {time} < {}",
-        source.from(),
+        source.from(all),
         moment(from),
         moment(to)
     ));
@@ -135,7 +137,7 @@ fn part(
 
 /// Sums of the calls that a question asks for, in the order of the keys; `None` if there cannot be
 /// any.
-pub(crate) fn summary(question: &Question<'_>, most: usize) -> Option<Bound> {
+pub(crate) fn summary(question: &Question<'_>, most: usize, all: &str) -> Option<Bound> {
     let select = |source: Source| {
         let (calls, alias) = (source.measure("calls"), source.alias());
         let latency = match source {
@@ -154,7 +156,7 @@ pub(crate) fn summary(question: &Question<'_>, most: usize) -> Option<Bound> {
             rest.join(", ")
         )
     };
-    let (parts, values) = parts(question, select)?;
+    let (parts, values) = parts(question, all, select)?;
     let keys = keys(question.by);
     let listed: String = keys.iter().map(|key| format!("{key}, ")).collect();
     let names = ["calls", "errors", "rate_limited"].iter().chain(&SUMMED);
@@ -205,11 +207,11 @@ fn text(object: &Map<String, Value>, name: &str) -> String {
 }
 
 /// The largest costs by organisation, caller and model.
-pub(crate) fn spent(stretch: Stretch, most: usize) -> Option<Bound> {
+pub(crate) fn spent(stretch: Stretch, most: usize, all: &str) -> Option<Bound> {
     let by = [Dim::Org, Dim::Caller, Dim::Model];
     let question = Question { stretch, by: &by, only: &[], days: &Days::UTC };
     let (parts, values) =
-        parts(&question, |source| format!("{} AS p_cost", source.measure("cost_usd")))?;
+        parts(&question, all, |source| format!("{} AS p_cost", source.measure("cost_usd")))?;
     let sql = format!(
         "SELECT k0, k1, k2, toString(sum(p_cost)) AS s_cost FROM ({parts}) GROUP BY k0, k1, k2 \
          HAVING sum(p_cost) > 0 ORDER BY sum(p_cost) DESC, k0, k1, k2 LIMIT {most}"

@@ -9,7 +9,9 @@
 //! token it has seen; so a range that a power cut has shortened keeps its token. The rows go to
 //! `ai_rows`, from which materialized views keep the roll-ups, and then the captured texts to
 //! `ai_captures`, both under the token. One `send` makes one compressed block, so an interrupted
-//! upload stores nothing.
+//! upload stores nothing. Of several servers, the next one gets a batch that the one before did not
+//! acknowledge, with the same token and the same bytes (see `servers`); replicated tables share
+//! their memory of tokens.
 //!
 //! Guarantees: exactly once, as long as the table's deduplication window (100,000 inserts, of which
 //! each gateway makes at most one or two a second while it keeps up) does not pass between two
@@ -17,6 +19,7 @@
 
 mod position_file;
 pub(crate) mod schema;
+pub(crate) mod servers;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -24,12 +27,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
+use clickhouse::Client;
 use clickhouse::error::Error;
-use clickhouse::{Client, Compression};
 use serde_json::json;
 use tokio::runtime::Runtime;
 
 use self::position_file::{Found, PositionFile};
+use self::servers::Servers;
 use super::sqlite::layout::{self, Home};
 use super::{Keep, LimitInForce, Resume, Store, StoreError, Stored};
 use crate::ailog::columns::{COLUMNS, Column, Decoder, Value, at, created_at_ms};
@@ -37,8 +41,11 @@ use crate::ailog::wal::position::Position;
 use crate::ailog::wal::reader::{Batch, BatchLimits};
 use crate::bounds::{BATCH_BYTES_MAX, BATCH_ROWS_MAX};
 use crate::config::policy::ClickHouseOptions;
-use crate::ids::Secret;
 
+/// The longest time for one insert: a server that hangs is left for another one.
+const INSERT_TIMEOUT: Duration = Duration::from_secs(20);
+/// The longest time for a question about the server.
+const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long rows are gathered for one insert: more inserts would only make more parts to merge.
 const TICK: Duration = Duration::from_millis(700);
 /// How often a running request checks whether it is still wanted.
@@ -51,8 +58,9 @@ pub(crate) const POSITION_FILE: &str = "clickhouse.position";
 
 /// The client and the place in the log.
 pub(crate) struct ClickHouseStore {
-    client: Client,
-    password: Secret,
+    servers: Servers,
+    /// The engine of the table was looked at.
+    was_looked_at: bool,
     runtime: Runtime,
     insert_rows: String,
     insert_captures: String,
@@ -69,16 +77,19 @@ pub(crate) struct ClickHouseStore {
     syncs: bool,
 }
 
-/// A client of the configured database.
-pub(crate) fn client(options: &ClickHouseOptions) -> Client {
-    Client::default()
-        .with_url(&options.url)
-        .with_database(&options.database)
-        .with_user(&options.user)
-        .with_password(&*options.password.reveal())
-        .with_compression(Compression::Lz4)
-        // Rows are sent and read as bytes; there is no row type that could be validated.
-        .with_validation(false)
+/// A client of the first server that answers; of the first one, if none does or it is alone.
+pub(crate) async fn client(options: &ClickHouseOptions) -> Client {
+    let mut clients: Vec<Client> =
+        options.urls.iter().map(|url| servers::client(options, url)).collect();
+    if clients.len() > 1 {
+        for place in 0..clients.len() {
+            let asked = clients[place].query_raw("SELECT 1").fetch_one::<u8>();
+            if matches!(tokio::time::timeout(ASK_TIMEOUT, asked).await, Ok(Ok(1))) {
+                return clients.swap_remove(place);
+            }
+        }
+    }
+    clients.into_iter().next().unwrap_or_default()
 }
 
 /// A runtime for one thread: the shipper and each report wait for one request at a time.
@@ -105,8 +116,8 @@ impl ClickHouseStore {
         let is_captured = |column: &Column| layout::home(column) == Home::Capture;
         let is_in_row = |column: &Column| layout::home(column) != Home::Capture;
         Ok(ClickHouseStore {
-            client: client(options),
-            password: options.password.clone(),
+            servers: Servers::new(options),
+            was_looked_at: false,
             runtime: runtime()?,
             insert_rows: format!("INSERT INTO ai_rows ({}) FORMAT RowBinary", names(is_in_row)),
             insert_captures: format!(
@@ -122,61 +133,30 @@ impl ClickHouseStore {
         })
     }
 
-    /// The client with the password as it is now.
-    fn client(&self) -> Client {
-        self.client.clone().with_password(&*self.password.reveal())
-    }
-
-    /// The months of a batch whose rows are stored. An insert makes one part for each month, whole
-    /// or not at all, so the first row of a month tells of the others.
-    fn stored_months(&self, batch: &Batch) -> Result<BTreeSet<Month>, StoreError> {
-        let mut months = BTreeSet::new();
-        let mut stored = BTreeSet::new();
-        for index in 0..batch.rows.len() {
-            let row = batch.row(index);
-            if !months.insert(month(row)) {
-                continue;
-            }
-            let Ok(Value::Uuid(id)) = Decoder::new(row).next(COLUMNS[ID].of) else { continue };
-            let sql = format!("SELECT count() FROM ai_rows WHERE id = '{id}'");
-            let query = self.client.query_raw(&sql).fetch_one::<u64>();
-            let found = self.runtime.block_on(async {
-                tokio::time::timeout(LIMITS_TIMEOUT, query).await.unwrap_or(Err(Error::TimedOut))
-            });
-            if found.map_err(|error| classify(&error))? > 0 {
-                stored.insert(month(row));
-            }
-        }
+    /// The months of a batch whose rows are stored.
+    fn stored_months(&mut self, batch: &Batch) -> Result<BTreeSet<Month>, StoreError> {
+        let (runtime, mut stored) = (&self.runtime, BTreeSet::new());
+        self.servers.in_turn(|client| {
+            stored =
+                runtime.block_on(stored_months(client, batch)).map_err(|error| classify(&error))?;
+            Ok(())
+        })?;
         Ok(stored)
     }
 
-    /// Sends one block, under a token.
-    fn send(
-        &self,
-        insert: &str,
-        payload: Vec<u8>,
-        (token, days): (&str, usize),
-        give_up: &dyn Fn() -> bool,
-    ) -> Result<(), Error> {
-        let mut insert = self.client().insert_formatted_with(insert);
-        for (name, value) in [
-            ("insert_deduplication_token", token),
-            ("async_insert", "0"),
-            ("insert_deduplicate", "1"),
-            ("deduplicate_blocks_in_dependent_materialized_views", "1"),
-        ] {
-            insert = insert.with_setting(name, value);
+    /// Whether a batch that goes to another server is known there.
+    fn look_at_engine(&mut self) {
+        if std::mem::replace(&mut self.was_looked_at, true) || !self.servers.are_several() {
+            return;
         }
-        if days > PARTITIONS_MAX {
-            insert = insert.with_setting("max_partitions_per_insert_block", "0");
+        let engine = self.runtime.block_on(engine(&self.servers.current()));
+        if engine.is_some_and(|engine| !is_replicated(&engine)) {
+            tracing::warn!(
+                "clickhouse.urls has several addresses, and ai_rows is no replicated table: a \
+                 batch that is sent again to another server is stored twice; run `tollgate \
+                 clickhouse apply --cluster NAME`, or give one url"
+            );
         }
-        self.runtime.block_on(async {
-            let work = async {
-                insert.send(Bytes::from(payload)).await?;
-                insert.end().await
-            };
-            until_given_up(work, give_up).await
-        })
     }
 
     fn keep_position(
@@ -228,14 +208,22 @@ impl Store for ClickHouseStore {
         }
         let stored = self.former_months.clone().filter(|_| is_former).unwrap_or_default();
         let Divided { rows, captures, days } = divide(batch, &stored);
-        if !rows.is_empty() {
-            let sent = self.send(&self.insert_rows, rows, (&token, days), give_up);
-            sent.map_err(|error| classify(&error))?;
-        }
-        if !captures.is_empty() {
-            let sent = self.send(&self.insert_captures, captures, (&token, days), give_up);
-            sent.map_err(|error| not_of_the_rows(classify(&error)))?;
-        }
+        let (rows, captures) = (Bytes::from(rows), Bytes::from(captures));
+        let (runtime, inserts) = (&self.runtime, [&self.insert_rows, &self.insert_captures]);
+        self.servers.in_turn(|client| {
+            let block = |place: usize, payload: &Bytes| {
+                let block = Block { payload: payload.clone(), token: &token, days };
+                runtime.block_on(until_given_up(send(client, inserts[place], block), give_up))
+            };
+            if !rows.is_empty() {
+                block(0, &rows).map_err(|error| classify(&error))?;
+            }
+            if !captures.is_empty() {
+                block(1, &captures).map_err(|error| not_of_the_rows(classify(&error)))?;
+            }
+            Ok(())
+        })?;
+        self.look_at_engine();
         self.former_until = None;
         // If this fails, the same range is sent again after a restart, and dropped there by its
         // token.
@@ -272,22 +260,92 @@ impl Store for ClickHouseStore {
         let mut lines: Vec<String> = limits.iter().map(line).collect();
         // Also no limit is a change.
         lines.push(json!({"org_id": "*", "scope": "", "name": "", "period": ""}).to_string());
-        let mut insert = self.client().insert_formatted_with(
-            "INSERT INTO ai_limits (org_id, scope, name, period, limit_usd, place) \
-             FORMAT JSONEachRow",
-        );
-        insert = insert.with_setting("async_insert", "0");
-        let sent = self.runtime.block_on(async {
-            let work = async {
-                insert.send(Bytes::from(lines.join("\n"))).await?;
-                insert.end().await
-            };
-            tokio::time::timeout(LIMITS_TIMEOUT, work).await.unwrap_or(Err(Error::TimedOut))
-        });
-        sent.map_err(|error| classify(&error))?;
+        let lines = Bytes::from(lines.join("\n"));
+        let runtime = &self.runtime;
+        self.servers.in_turn(|client| {
+            let mut insert = client.insert_formatted_with(
+                "INSERT INTO ai_limits (org_id, scope, name, period, limit_usd, place) \
+                 FORMAT JSONEachRow",
+            );
+            insert = insert.with_setting("async_insert", "0");
+            let sent = runtime.block_on(async {
+                let work = async {
+                    insert.send(lines.clone()).await?;
+                    insert.end().await
+                };
+                tokio::time::timeout(LIMITS_TIMEOUT, work).await.unwrap_or(Err(Error::TimedOut))
+            });
+            sent.map_err(|error| classify(&error))
+        })?;
         self.has_limits = true;
         Ok(())
     }
+}
+
+/// One block of a batch, as it is sent.
+struct Block<'b> {
+    payload: Bytes,
+    token: &'b str,
+    /// Different days of its rows.
+    days: usize,
+}
+
+/// Sends one block, under its token.
+async fn send(client: &Client, insert: &str, block: Block<'_>) -> Result<(), Error> {
+    let mut insert = client.insert_formatted_with(insert);
+    for (name, value) in [
+        ("insert_deduplication_token", block.token),
+        ("async_insert", "0"),
+        ("insert_deduplicate", "1"),
+        ("deduplicate_blocks_in_dependent_materialized_views", "1"),
+    ] {
+        insert = insert.with_setting(name, value);
+    }
+    if block.days > PARTITIONS_MAX {
+        insert = insert.with_setting("max_partitions_per_insert_block", "0");
+    }
+    let work = async {
+        insert.send(block.payload).await?;
+        insert.end().await
+    };
+    tokio::time::timeout(INSERT_TIMEOUT, work).await.unwrap_or(Err(Error::TimedOut))
+}
+
+/// The months of a batch whose rows are stored. An insert makes one part for each month, whole or not
+/// at all, so the first row of a month tells of the others.
+async fn stored_months(client: &Client, batch: &Batch) -> Result<BTreeSet<Month>, Error> {
+    let (mut months, mut stored) = (BTreeSet::new(), BTreeSet::new());
+    for index in 0..batch.rows.len() {
+        let row = batch.row(index);
+        if !months.insert(month(row)) {
+            continue;
+        }
+        let Ok(Value::Uuid(id)) = Decoder::new(row).next(COLUMNS[ID].of) else { continue };
+        let sql = format!("SELECT count() FROM ai_rows WHERE id = '{id}'");
+        let asked = client.query_raw(&sql).fetch_one::<u64>();
+        let found =
+            tokio::time::timeout(ASK_TIMEOUT, asked).await.unwrap_or(Err(Error::TimedOut))?;
+        if found > 0 {
+            stored.insert(month(row));
+        }
+    }
+    Ok(stored)
+}
+
+/// The engine of the table of rows, if the server tells it.
+async fn engine(client: &Client) -> Option<String> {
+    let asked = client
+        .query_raw(
+            "SELECT engine FROM system.tables WHERE database = currentDatabase() AND name = \
+             'ai_rows'",
+        )
+        .fetch_one::<String>();
+    tokio::time::timeout(ASK_TIMEOUT, asked).await.ok()?.ok()
+}
+
+/// Whether servers share the rows and the tokens of tables of this engine.
+pub(crate) fn is_replicated(engine: &str) -> bool {
+    engine.starts_with("Replicated") || engine.starts_with("Shared")
 }
 
 /// The rows of a batch, in the order of their columns.

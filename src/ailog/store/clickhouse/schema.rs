@@ -15,7 +15,7 @@ use std::time::Duration;
 use clickhouse::Client;
 use clickhouse::error::Error;
 
-use super::{exception_code, runtime};
+use super::{exception_code, is_replicated, runtime};
 use crate::ailog::columns::{COLUMNS, Column, SCHEMA_VERSION, Type};
 use crate::ailog::store::digest::bucket_sql;
 use crate::ailog::store::measures::MEASURES;
@@ -26,7 +26,7 @@ use crate::config::policy::ClickHouseOptions;
 /// The number of the schema in `tollgate_migrations`: it grows with each version of the columns,
 /// and with `REVISION` when a script changes.
 const VERSION: u32 = REVISION + SCHEMA_VERSION as u32;
-const REVISION: u32 = 4;
+const REVISION: u32 = 5;
 
 /// The scripts that are applied, in order.
 const SCRIPTS: [&str; 3] = [
@@ -70,6 +70,8 @@ pub(crate) struct Applied {
     pub(crate) retention_before: Option<KeptFor>,
     /// How long they are kept now.
     pub(crate) retention: KeptFor,
+    /// Several servers share the tables.
+    pub(crate) is_replicated: bool,
 }
 
 /// When ClickHouse deletes rows.
@@ -114,8 +116,10 @@ impl SchemaOptions {
     /// The server cannot be reached, or refuses.
     pub(crate) fn apply(&self, server: &ClickHouseOptions) -> Result<Applied, ApplyError> {
         // The database may not exist yet; every name in the statements is qualified.
-        let client = super::client(server).with_database("default");
-        runtime()?.block_on(self.bring_up_to_date(&client, server))
+        runtime()?.block_on(async {
+            let client = super::client(server).await.with_database("default");
+            self.bring_up_to_date(&client, server).await
+        })
     }
 
     async fn bring_up_to_date(
@@ -134,7 +138,8 @@ impl SchemaOptions {
             .map_err(failed(of_ledger))?;
         let is_new = !done.contains(&VERSION);
         let of_retention = "the retention of the log";
-        let retention_before = self.retention(client).await.map_err(failed(of_retention))?;
+        let engine = self.engine_of_rows(client).await.map_err(failed(of_retention))?;
+        let retention_before = engine.as_deref().map(kept_for);
         if is_new {
             self.divide(client).await.map_err(failed("the division of the former table"))?;
             for statement in SCRIPTS.iter().flat_map(|script| statements(&self.fill(script))) {
@@ -158,11 +163,15 @@ impl SchemaOptions {
             }
             retention = asked_for;
         }
-        Ok(Applied { version: VERSION, is_new, retention_before, retention })
+        let is_replicated = match &engine {
+            Some(engine) => is_replicated(engine),
+            None => self.cluster.is_some(),
+        };
+        Ok(Applied { version: VERSION, is_new, retention_before, retention, is_replicated })
     }
 
-    /// The retention of the existing rows; `None` if there is no table.
-    async fn retention(&self, client: &Client) -> Result<Option<KeptFor>, Error> {
+    /// The engine of the existing rows with its rules; `None` if there is no table.
+    async fn engine_of_rows(&self, client: &Client) -> Result<Option<String>, Error> {
         let sql = format!(
             "SELECT engine_full FROM system.tables WHERE database = '{}' \
              AND name IN ('ai_rows', 'ai_log') AND engine LIKE '%MergeTree' ORDER BY name DESC",
@@ -170,7 +179,7 @@ impl SchemaOptions {
         );
         let found: Vec<String> =
             in_time(client.query_raw(&sql).fetch_all(), STATEMENT_TIMEOUT).await?;
-        Ok(found.first().map(|engine| kept_for(engine)))
+        Ok(found.into_iter().next())
     }
 
     /// A script with its placeholders filled in.
@@ -203,6 +212,8 @@ impl SchemaOptions {
                 self.cluster.as_ref().map_or(String::new(), |name| format!("ON CLUSTER '{name}'"))
             }
             "engine" => self.engine(argument),
+            "of" => format!("{argument}{}", all_of(self.cluster.as_deref())),
+            "distributed" => self.distributed(),
             "deduplication" => self.deduplication().to_owned(),
             "rows_days" => rows.to_string(),
             "captures_days" => captures.to_string(),
@@ -247,6 +258,20 @@ impl SchemaOptions {
                 self.database
             ),
         }
+    }
+
+    /// The tables and the view of every column over all shards of the cluster. They hold nothing, so
+    /// they are replaced when columns are added.
+    fn distributed(&self) -> String {
+        let Some(cluster) = &self.cluster else { return String::new() };
+        let database = &self.database;
+        let table = |name: &str| {
+            format!(
+                "CREATE OR REPLACE TABLE `{database}`.{name}_all ON CLUSTER '{cluster}'\n\
+                 AS `{database}`.{name} ENGINE = Distributed('{cluster}', '{database}', '{name}');\n"
+            )
+        };
+        DISTRIBUTED.map(table).concat()
     }
 
     fn deduplication(&self) -> &'static str {
@@ -319,18 +344,20 @@ pub(crate) struct Repair {
 }
 
 /// Repairs of all roll-ups for a stretch of time, whose whole hours and days are compared; `from`
-/// and `to` are SQL. The database is the current one.
-pub(crate) fn repairs(from: &str, to: &str) -> [Repair; 2] {
+/// and `to` are SQL. The database is the current one. On a cluster `all` is [`all_of`] it: all shards
+/// are compared, and this one gets the differences, which are added up with the others.
+pub(crate) fn repairs(from: &str, to: &str, all: &str) -> [Repair; 2] {
     let hourly_keys = ["hour"].into_iter().chain(HOURLY_NAMES).chain(["category", "priority"]);
     let tag_keys = ["day", "org_id", "tag", "value", "outcome"];
-    let tags = "ai_rows AS r ARRAY JOIN CAST(r.tags, 'Array(Tuple(String, String))') AS t";
+    let rows = format!("ai_rows{all} AS r");
+    let tags = format!("{rows} ARRAY JOIN CAST(r.tags, 'Array(Tuple(String, String))') AS t");
     [
-        repair("ai_hourly", &hourly_keys.collect::<Vec<_>>(), "ai_rows AS r", (from, to)),
-        repair("ai_tags", &tag_keys, tags, (from, to)),
+        repair("ai_hourly", &hourly_keys.collect::<Vec<_>>(), &rows, (from, to, all)),
+        repair("ai_tags", &tag_keys, &tags, (from, to, all)),
     ]
 }
 
-fn repair(rollup: &str, keys: &[&str], rows: &str, (from, to): (&str, &str)) -> Repair {
+fn repair(rollup: &str, keys: &[&str], rows: &str, (from, to, all): (&str, &str, &str)) -> Repair {
     let key = |name: &&str| match *name {
         "hour" => "toStartOfHour(r.created_at) AS hour".to_owned(),
         "day" => "toDate(r.created_at) AS day".to_owned(),
@@ -350,7 +377,7 @@ fn repair(rollup: &str, keys: &[&str], rows: &str, (from, to): (&str, &str)) -> 
     let joined = format!(
         "(SELECT {}, {of_rows} FROM {rows} WHERE r.created_at >= {unit}({from}) \
          AND r.created_at < {to} + toIntervalDay(1) AND {unit}(r.created_at) < {to} \
-         GROUP BY {listed}) AS a INNER JOIN (SELECT {sums_keys}, {of_sums} FROM {rollup} AS h \
+         GROUP BY {listed}) AS a INNER JOIN (SELECT {sums_keys}, {of_sums} FROM {rollup}{all} AS h \
          WHERE h.{time} >= {unit}({from}) AND h.{time} < {to} GROUP BY {listed}) AS b \
          USING ({listed})",
         selected.join(", ")
@@ -380,8 +407,8 @@ fn failure(server: &ClickHouseOptions, what: &str, error: Error) -> ApplyError {
             Some(192..=194 | 497 | 516) => ApplyError::Refused { user: server.user.clone(), error },
             _ => ApplyError::Statement { what: what.to_owned(), error },
         },
-        Error::TimedOut => ApplyError::Slow { url: server.url.clone(), what: what.to_owned() },
-        error => ApplyError::Unreachable { url: server.url.clone(), error },
+        Error::TimedOut => ApplyError::Slow { url: server.urls.join(", "), what: what.to_owned() },
+        error => ApplyError::Unreachable { url: server.urls.join(", "), error },
     }
 }
 
@@ -401,6 +428,15 @@ const TTLS: &str = "ALTER TABLE `${database}`.ai_rows ${on_cluster} MODIFY TTL \
      hour + INTERVAL ${hourly_days} DAY DELETE;\n\
      ALTER TABLE `${database}`.ai_tags ${on_cluster} MODIFY TTL \
      day + INTERVAL ${hourly_days} DAY DELETE;\n";
+
+/// What a cluster has over all its shards, too.
+const DISTRIBUTED: [&str; 6] =
+    ["ai_rows", "ai_captures", "ai_hourly", "ai_tags", "ai_limits", "ai_log"];
+
+/// The end of the names that are read: on a cluster, those over all shards.
+pub(crate) fn all_of(cluster: Option<&str>) -> &'static str {
+    if cluster.is_some_and(|name| !name.is_empty()) { "_all" } else { "" }
+}
 
 /// The beginning of a line that adds a column.
 const ADD: &str = "    ADD COLUMN IF NOT EXISTS ";
