@@ -1502,7 +1502,9 @@ proptest! {
         if let Err(problems) = load(&Source::File(dir.path().join("all.yaml"))) {
             for line in problems.lines() {
                 prop_assert!(line.contains("all.yaml:1:"), "{}: {}", yaml, line);
-                prop_assert!(!line.contains("sk-from"), "{}", line);
+                // The path of a file is no secret, and its message names it.
+                let names_file = path.last().is_some_and(|key| key.ends_with("_file"));
+                prop_assert!(names_file || !line.contains("sk-from"), "{}", line);
             }
         }
     }

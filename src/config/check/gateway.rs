@@ -124,7 +124,7 @@ fn address(given: &At<String>, problems: &mut Problems) -> Option<SocketAddr> {
 }
 
 fn clickhouse(raw: &RawClickHouse, problems: &mut Problems) -> ClickHouseOptions {
-    if raw.url.given && raw.urls.given {
+    if raw.url.given && !raw.urls.is_empty() {
         problems.add(&raw.url.at, "`urls` is given, too; give one of them");
     }
     let given = if raw.urls.value.is_empty() {

@@ -228,9 +228,10 @@ section! {
     RawClickHouse {
         /// http://host:port or https://host:port, without a path.
         url: String = "http://127.0.0.1:8123";
-        /// Several servers with the same replicated tables, in place of `url`. They are tried in
-        /// turn; a server that failed is left alone for 10 to 60 s.
-        urls: Vec<At<String>> = "[]", eg "https://clickhouse-a.example.com:8443";
+        /// Several servers with the same replicated tables, in place of `url`, such as
+        /// [https://a.example.com:8443, https://b.example.com:8443]. They are tried in turn; a
+        /// server that failed is left alone for 10 to 60 s.
+        urls: Vec<At<String>> = "[]";
         /// Cluster of `tollgate clickhouse` without `--cluster`: tables are replicated on it, and
         /// reports read all its shards. Empty: no cluster.
         cluster: String = "''";
