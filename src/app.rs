@@ -29,7 +29,7 @@ use crate::auth::Authenticator;
 use crate::bounds::ADMIN_QUERIES_MAX;
 use crate::clock::Clock;
 use crate::config::Loaded;
-use crate::config::policy::{LimitsStore, Policy, Settings};
+use crate::config::policy::{Access, LimitsStore, Policy, Settings};
 use crate::config::watch::Watcher;
 use crate::failure::Failure;
 use crate::keys::Keys;
@@ -134,6 +134,13 @@ pub async fn start(loaded: Loaded) -> Result<App, Failure> {
         calls,
         others,
     };
+    if matches!(app.settings.access, Access::Local) && !app.admin_listen.ip().is_loopback() {
+        return Err(Failure::User(format!(
+            "admin_listen: the socket of LISTEN_FDS is {}, which other machines reach, and nobody \
+             has to sign in; set `admin.access`",
+            app.admin_listen
+        )));
+    }
     if !budgets::at_start(&app.gateway, &app.log, &app.settings).await {
         let (gateway, log, settings) =
             (Arc::clone(&app.gateway), app.log.clone(), app.settings.clone());

@@ -33,7 +33,9 @@ pub(super) async fn answer(
     let path = request.uri().path().to_owned();
     let id = path.strip_prefix(PATH).unwrap_or_default().trim_start_matches('/');
     let answered = match (request.method(), id) {
-        (&Method::GET | &Method::HEAD, "") => asker.sees_all().map(|()| json_answer(&list(admin))),
+        (&Method::GET | &Method::HEAD, "") => {
+            asker.is_operator().map(|()| json_answer(&list(admin)))
+        }
         (&Method::POST, "") => make(admin, request, asker).await,
         (&Method::DELETE, id) if !id.is_empty() => {
             revoke(admin, &request, asker, id.to_owned()).await

@@ -248,7 +248,7 @@ async fn routed(
 ) -> Result<Response<Body>, Unanswered> {
     let query = Query::of(request.uri().query());
     Ok(match request.uri().path() {
-        "/" => typed("text/html; charset=utf-8", Body::full(PAGE)),
+        "/" => typed("text/html; charset=utf-8", page(asker)),
         "/dashboard.js" => typed("text/javascript; charset=utf-8", Body::full(SCRIPT)),
         "/dashboard.css" => typed("text/css; charset=utf-8", Body::full(STYLE)),
         "/openapi.yaml" => typed("application/yaml", Body::full(OPENAPI)),
@@ -290,6 +290,15 @@ async fn routed(
              /api/config /api/keys /api/reload /openapi.yaml\n",
         ),
     })
+}
+
+/// The dashboard, with a way out for those who have signed in.
+fn page(asker: &Asker) -> Body {
+    if !asker.has_signed_in {
+        return Body::full(PAGE);
+    }
+    let out = "<form method=\"post\" action=\"/sign-out\"><button>Sign out</button></form>";
+    Body::full(PAGE.replace("<!--sign-out-->", out))
 }
 
 /// Whether the host is `localhost`, an IP address or one of these names. A page of another site can

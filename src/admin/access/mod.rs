@@ -74,19 +74,29 @@ impl Asker {
         Err(Unanswered(StatusCode::FORBIDDEN, message.to_owned()))
     }
 
+    /// Whether it has the role operator, for all organisations.
+    ///
+    /// # Errors
+    /// 403.
+    pub(super) fn is_operator(&self) -> Result<(), Unanswered> {
+        if self.principal.role == Role::Operator {
+            return self.sees_all();
+        }
+        let message = "this needs the role operator";
+        Err(Unanswered(StatusCode::FORBIDDEN, message.to_owned()))
+    }
+
     /// Whether it may change something.
     ///
     /// # Errors
     /// 403.
     pub(super) fn may_change(&self, headers: &HeaderMap) -> Result<(), Unanswered> {
-        let forbidden = |message: &str| Err(Unanswered(StatusCode::FORBIDDEN, message.to_owned()));
-        if self.principal.role != Role::Operator {
-            return forbidden("this needs the role operator");
+        self.is_operator()?;
+        if is_own_page(headers) {
+            return Ok(());
         }
-        if !is_own_page(headers) {
-            return forbidden("a page of another site cannot change anything here");
-        }
-        self.sees_all()
+        let message = "a page of another site cannot change anything here";
+        Err(Unanswered(StatusCode::FORBIDDEN, message.to_owned()))
     }
 }
 
