@@ -9,6 +9,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
@@ -64,7 +65,15 @@ fn asking(plain: SocketAddr, certificate: &str, clients: Option<(&str, &[u8])>) 
             while let Ok((stream, _)) = listener.accept().await {
                 let acceptor = acceptor.clone();
                 tokio::task::spawn(async move {
-                    let mut stream = acceptor.accept(stream).await.ok()?;
+                    let mut stream = match acceptor.accept(stream).into_fallible().await {
+                        Ok(stream) => stream,
+                        Err((_, mut stream)) => {
+                            // With bytes unread, the end would be a reset, and the alert lost.
+                            stream.shutdown().await.ok()?;
+                            tokio::io::copy(&mut stream, &mut tokio::io::sink()).await.ok()?;
+                            return None;
+                        }
+                    };
                     let mut plain = TcpStream::connect(plain).await.ok()?;
                     tokio::io::copy_bidirectional(&mut stream, &mut plain).await.ok()
                 });
