@@ -93,6 +93,8 @@ fn no_answer_to_operators_is_outside_the_document() {
     let keys = "^/api/keys";
     schemathesis(&gateway, &[&all[..], &["--exclude-path-regex", keys]].concat());
     // The document cannot say that a day lies in the future, or that a name is free.
-    let more = ["--include-path-regex", keys, "--exclude-checks", "positive_data_acceptance"];
+    // Nor does it know the id of a key, so each DELETE is of one that is not there.
+    let not = "positive_data_acceptance";
+    let more = ["--include-path-regex", keys, "--exclude-checks", not, "--warnings", "off"];
     schemathesis(&gateway, &[&all[..], &more].concat());
 }
