@@ -198,15 +198,26 @@ pub(crate) fn json_of(
 ) -> String {
     let is_ok = !findings.iter().any(|finding| finding.is_error)
         && !live.unwrap_or_default().iter().any(Live::has_failed);
-    let object = json!({
-        "version": 1,
-        "ok": is_ok,
-        "policy_version": version,
-        "files": files,
-        "problems": findings.iter().map(Finding::json).collect::<Vec<_>>(),
-        "live": live.map(|live| live.iter().map(Live::json).collect::<Vec<_>>()),
-    });
-    object.to_string()
+    let document = Document {
+        version: 1,
+        ok: is_ok,
+        policy_version: version,
+        files,
+        problems: findings.iter().map(Finding::json).collect(),
+        live: live.map(|live| live.iter().map(Live::json).collect()),
+    };
+    serde_json::to_string(&document).unwrap_or_default()
+}
+
+/// The JSON form; its keys are in this order.
+#[derive(serde::Serialize)]
+struct Document<'a> {
+    version: u32,
+    ok: bool,
+    policy_version: Option<&'a str>,
+    files: &'a [String],
+    problems: Vec<Json>,
+    live: Option<Vec<Json>>,
 }
 
 /// All of it as annotations, errors first.

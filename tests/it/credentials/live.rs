@@ -153,6 +153,7 @@ fn problems_have_the_same_places_in_every_form() {
     let text = "auth: {accept: [key]}\nlimits: {burst: 0, brust: 1}\nproviders: {a: {base_url: 'http://x/v1'}}\n";
     let lines = out(&check(text, &[]));
     let output = check(text, &["--format", "json"]);
+    assert!(out(&output).starts_with("{\"version\":1,"), "{}", out(&output));
     assert_eq!(output.status.code(), Some(1));
     let told = json_of(&output);
     assert_eq!(
