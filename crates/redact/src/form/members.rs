@@ -1,6 +1,6 @@
-//! Redacted members of a flat JSON object, told as they come.
+//! Reads the members of a flat JSON object while it arrives.
 //!
-//! Pure. Reads only JSON that the redactor has let pass: names, and strings or scalars under them.
+//! Pure. The JSON has passed the redactor: names, and strings or scalars under them.
 //! Guarantees: any cut gives the same; nothing but a name is kept. Does not: read objects and lists.
 
 /// A listener to the members.
@@ -148,9 +148,9 @@ mod tests {
     use super::*;
 
     #[derive(Default)]
-    struct Told(String);
+    struct Seen(String);
 
-    impl Listener for Told {
+    impl Listener for Seen {
         fn name(&mut self, name: &str) {
             self.0.push_str(&format!("<{name}>"));
         }
@@ -167,17 +167,17 @@ mod tests {
         let json = "{\"a\":\"x\\\"y\\\\\\n\\u0001\",\"b\\\"\":12,\"c\":true,\"\":\"\",\"d\":null}";
         let expected = "<a>x\"y\\\n\u{1};<b\">12;<c>true;<>;<d>null;";
         for size in 1..json.len() {
-            let (mut members, mut told) = (Members::default(), Told::default());
+            let (mut members, mut seen) = (Members::default(), Seen::default());
             for piece in json.as_bytes().chunks(size) {
-                members.push(piece, &mut told).expect("members");
+                members.push(piece, &mut seen).expect("members");
             }
-            assert_eq!(told.0, expected, "{size}");
+            assert_eq!(seen.0, expected, "{size}");
         }
         for json in
             ["{\"a\":[", "{\"a\":{", "{\"a\":\"\\q", "{\"a\":\"\\ud83d", "x", "{\"a\":\u{1}"]
         {
-            let told = Members::default().push(json.as_bytes(), &mut Told::default());
-            assert_eq!(told, Err(Unreadable), "{json}");
+            let read = Members::default().push(json.as_bytes(), &mut Seen::default());
+            assert_eq!(read, Err(Unreadable), "{json}");
         }
     }
 }

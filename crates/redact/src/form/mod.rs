@@ -20,8 +20,8 @@ mod members;
 mod parts;
 #[cfg(test)]
 mod tests;
+mod writer;
 
-use std::collections::VecDeque;
 use std::mem;
 use std::sync::Arc;
 
@@ -30,8 +30,9 @@ use bytes::Bytes;
 use crate::body::ATTACHMENT_BYTES;
 use crate::bounds::FORM_PARTS_MAX;
 use crate::{Attachments, BodyRedactor, RedactError, Redacted, Rules, TextRedactor, text};
-use members::{Listener, Members};
+use members::Members;
 use parts::{Parts, Piece, invalid};
+use writer::{FileField, Pending, Writer, extension};
 
 /// Fields whose values are no strings in JSON, as far as the redactor looks for facts in them.
 const TYPED: [&str; 2] = ["stream", "n"];
@@ -68,37 +69,6 @@ enum Part {
     TextFile(Box<TextRedactor>),
 }
 
-/// A part whose redacted member is still to come.
-#[derive(Debug)]
-struct Pending {
-    media: Option<String>,
-    /// If it is a file: the member has its file name.
-    file: Option<FileField>,
-}
-
-#[derive(Debug)]
-struct FileField {
-    /// The name of the field.
-    name: String,
-    /// The end of the file name that says what the file is.
-    extension: Option<&'static str>,
-}
-
-/// Writes the form.
-#[derive(Debug)]
-struct Writer {
-    boundary: Vec<u8>,
-    out: Vec<u8>,
-    /// Bytes that were handed on before `out`.
-    given: u64,
-    pending: VecDeque<Pending>,
-    /// The file name that is being told.
-    filename: Vec<u8>,
-    /// Where the value of `model` begins, while it is told.
-    model_from: Option<u64>,
-    model_at: Option<(u64, u64)>,
-}
-
 impl BodyRedactor {
     /// The body is a form with this boundary, and is written with the boundary `written`, which must
     /// not be known to its client. Call it before the first piece, and no method that concerns JSON
@@ -110,15 +80,7 @@ impl BodyRedactor {
             part: Part::None,
             json: b"{".to_vec(),
             members: Members::default(),
-            writer: Writer {
-                boundary: written.to_vec(),
-                out: Vec::new(),
-                given: 0,
-                pending: VecDeque::new(),
-                filename: Vec::new(),
-                model_from: None,
-                model_at: None,
-            },
+            writer: Writer::new(written),
             fields: Vec::new(),
         }));
     }
@@ -140,7 +102,7 @@ impl Form {
     ) -> Result<(), RedactError> {
         self.parts.feed(chunk);
         let read = self.read(redactor, out);
-        // A mistake in a field that comes before is told first, wherever the form is cut.
+        // A mistake in an earlier field is reported first, wherever the form is cut.
         self.redact(redactor)?;
         self.hand_on(out);
         read
@@ -170,8 +132,7 @@ impl Form {
         self.parts.finish()?;
         self.json.push(b'}');
         self.redact_all(redactor)?;
-        let Writer { out: end, boundary, .. } = &mut self.writer;
-        [b"--", &boundary[..], b"--\r\n"].iter().for_each(|text| end.extend_from_slice(text));
+        self.writer.end_form();
         self.hand_on(out);
         Ok(())
     }
@@ -362,107 +323,7 @@ impl Form {
     }
 
     fn hand_on(&mut self, out: &mut Vec<Redacted>) {
-        let made = Bytes::from(mem::take(&mut self.writer.out));
-        self.writer.pass(made, out);
-    }
-}
-
-impl Writer {
-    /// Hands on what is written, and then `bytes`.
-    fn pass(&mut self, bytes: Bytes, out: &mut Vec<Redacted>) {
-        for bytes in [Bytes::from(mem::take(&mut self.out)), bytes] {
-            if !bytes.is_empty() {
-                self.given += bytes.len() as u64;
-                out.push(Redacted(bytes));
-            }
-        }
-    }
-
-    fn position(&self) -> u64 {
-        self.given + self.out.len() as u64
-    }
-
-    fn head(&mut self, name: &str, filename: Option<&[u8]>, media: Option<&str>) {
-        let Writer { boundary, out, .. } = self;
-        let mut write = |text: &[u8]| out.extend_from_slice(text);
-        write(b"--");
-        write(boundary);
-        write(b"\r\nContent-Disposition: form-data; name=\"");
-        quoted(name.as_bytes(), &mut write);
-        if let Some(filename) = filename {
-            write(b"\"; filename=\"");
-            quoted(filename, &mut write);
-        }
-        write(b"\"\r\n");
-        if let Some(media) = media {
-            write(b"Content-Type: ");
-            write(media.as_bytes());
-            write(b"\r\n");
-        }
-        write(b"\r\n");
-    }
-}
-
-impl Listener for Writer {
-    fn name(&mut self, name: &str) {
-        let Some(pending) = self.pending.front_mut().filter(|part| part.file.is_none()) else {
-            return;
-        };
-        let media = pending.media.take();
-        self.head(name, None, media.as_deref());
-        self.model_from = (name == "model").then(|| self.position());
-    }
-
-    fn value(&mut self, piece: &[u8]) {
-        match self.pending.front() {
-            Some(Pending { file: Some(_), .. }) => self.filename.extend_from_slice(piece),
-            _ => self.out.extend_from_slice(piece),
-        }
-    }
-
-    fn end(&mut self) {
-        match self.pending.pop_front() {
-            Some(Pending { media, file: Some(file) }) => {
-                let mut filename = mem::take(&mut self.filename);
-                // An address takes it along. Providers read the kind of the file from it.
-                let lost = file.extension.filter(|end| !filename.ends_with(end.as_bytes()));
-                filename.extend_from_slice(lost.unwrap_or_default().as_bytes());
-                self.head(&file.name, Some(&filename), media.as_deref());
-            }
-            _ => {
-                if let Some(from) = self.model_from.take() {
-                    self.model_at = Some((from, self.position()));
-                }
-                self.out.extend_from_slice(b"\r\n");
-            }
-        }
-    }
-}
-
-/// The extension of a file name, if it is one of those that APIs ask for. None is a domain.
-fn extension(filename: &str) -> Option<&'static str> {
-    const KNOWN: [&str; 25] = [
-        ".csv", ".docx", ".flac", ".gif", ".html", ".jpeg", ".jpg", ".json", ".jsonl", ".m4a",
-        ".mp3", ".mp4", ".mpeg", ".mpga", ".oga", ".ogg", ".pdf", ".png", ".pptx", ".txt", ".wav",
-        ".webm", ".webp", ".xlsx", ".xml",
-    ];
-    KNOWN.into_iter().find(|known| filename.to_ascii_lowercase().ends_with(known))
-}
-
-/// A name as it stands in quotation marks.
-///
-/// # Source
-/// The HTML Standard, "multipart form data", read November 2026.
-fn quoted(name: &[u8], write: &mut impl FnMut(&[u8])) {
-    for part in name.split_inclusive(|b| matches!(b, b'"' | b'\r' | b'\n')) {
-        let (plain, mark) = match part.split_last() {
-            Some((b'"', plain)) => (plain, &b"%22"[..]),
-            Some((b'\r', plain)) => (plain, &b"%0D"[..]),
-            Some((b'\n', plain)) => (plain, &b"%0A"[..]),
-            _ => (part, &b""[..]),
-        };
-        write(plain);
-        write(mark);
+        self.writer.pass(Bytes::new(), out);
     }
 }
 
