@@ -35,15 +35,8 @@ pub struct Args {
     #[arg(long, value_delimiter = ',', default_value = "day,org,model", value_parser = dim)]
     #[arg(hide_default_value = true)]
     by: Vec<Dim>,
-    /// Only calls of this organisation; may be given again
-    #[arg(long, value_name = "ORG")]
-    org: Vec<String>,
-    /// Only calls of this model; may be given again
-    #[arg(long, value_name = "MODEL")]
-    model: Vec<String>,
-    /// Only e.g. outcome=ok or tag:feature=search; may be given again
-    #[arg(long = "where", value_name = "GROUP=VALUE", value_parser = condition)]
-    only: Vec<(Dim, String)>,
+    #[command(flatten)]
+    only: Conditions,
     /// Format
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -83,25 +76,33 @@ fn dim(name: &str) -> Result<Dim, String> {
     Dim::parse(name).ok_or_else(|| format!("choose from {}, tag:NAME", names()))
 }
 
-/// A condition of the command line.
-///
-/// # Errors
-/// It is none.
-pub(crate) fn condition(text: &str) -> Result<(Dim, String), String> {
+fn condition(text: &str) -> Result<(Dim, String), String> {
     let say = || "not a condition; write e.g. outcome=ok or tag:feature=search".to_owned();
     Dim::parse_condition(text).ok_or_else(say)
 }
 
-/// The conditions of the command line together.
-pub(crate) fn all_conditions(
-    orgs: &[String],
-    models: &[String],
-    only: &[(Dim, String)],
-) -> Vec<(Dim, String)> {
-    let named = |dim: Dim, names: &[String]| -> Vec<(Dim, String)> {
-        names.iter().map(|name| (dim.clone(), name.clone())).collect()
-    };
-    [named(Dim::Org, orgs), named(Dim::Model, models), only.to_vec()].concat()
+/// The calls that a command is about.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct Conditions {
+    /// Only calls of this organisation; may be given again
+    #[arg(long, value_name = "ORG")]
+    org: Vec<String>,
+    /// Only calls of this model; may be given again
+    #[arg(long, value_name = "MODEL")]
+    model: Vec<String>,
+    /// Only e.g. outcome=ok or tag:feature=search; may be given again
+    #[arg(long = "where", value_name = "GROUP=VALUE", value_parser = condition)]
+    only: Vec<(Dim, String)>,
+}
+
+impl Conditions {
+    /// All of them; those of one group are alternatives.
+    pub(crate) fn all(&self) -> Vec<(Dim, String)> {
+        let named = |dim: Dim, names: &[String]| -> Vec<(Dim, String)> {
+            names.iter().map(|name| (dim.clone(), name.clone())).collect()
+        };
+        [named(Dim::Org, &self.org), named(Dim::Model, &self.model), self.only.clone()].concat()
+    }
 }
 
 /// Runs the command.
@@ -117,7 +118,7 @@ pub fn run(args: Args, settings: &Settings) -> Result<(), Failure> {
         let (from, to) = days(&args, wall_ms())?;
         let (begin, end) = (start_ms(from, &args.tz)?, start_ms(to.tomorrow()?, &args.tz)?);
         let days = Days::of(&args.tz, begin, end);
-        let only = all_conditions(&args.org, &args.model, &args.only);
+        let only = args.only.all();
         let question = Question { stretch: (begin, end), by: &args.by, only: &only, days: &days };
         let report = reader.answer(&question, REPORT_LINES_MAX).map_err(user)?;
         let sums = |from, to: Date, by: &[Dim]| {

@@ -23,14 +23,14 @@ use self::jsonl::JsonLines;
 use self::parquet::Parquet;
 use super::print;
 use super::progress::Progress;
-use super::report::{all_conditions, condition, start_ms};
+use super::report::{Conditions, start_ms};
 use crate::ailog::columns::{Column, Type, Value};
 use crate::ailog::store::measures::Values;
 use crate::bounds::{EXPORT_GROUP_BYTES, EXPORT_GROUP_ROWS};
 use crate::config::policy::Settings;
 use crate::failure::Failure;
+use crate::report::Reader;
 use crate::report::export::{ExportError, Selection, Sink};
-use crate::report::{Dim, Reader};
 
 /// `tollgate export`
 #[derive(Debug, clap::Args)]
@@ -41,15 +41,8 @@ pub struct Args {
     /// Last day (UTC), included; without it, up to the newest row
     #[arg(long, value_name = "DAY", value_parser = super::report::day)]
     to: Option<Date>,
-    /// Only rows of this organisation; may be given again
-    #[arg(long, value_name = "ORG")]
-    org: Vec<String>,
-    /// Only rows of this model; may be given again
-    #[arg(long, value_name = "MODEL")]
-    model: Vec<String>,
-    /// Only e.g. outcome=ok or tag:feature=search; may be given again
-    #[arg(long = "where", value_name = "GROUP=VALUE", value_parser = condition)]
-    only: Vec<(Dim, String)>,
+    #[command(flatten)]
+    only: Conditions,
     /// Format
     #[arg(long, value_enum)]
     format: Format,
@@ -95,7 +88,7 @@ pub fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
     // Rows that are stored from now on would keep the end away.
     let span = reader.span(asked).map_err(user)?;
     let stretch = span.map_or((0, 0), |(first, last)| (first, last.saturating_add(1)));
-    let selection = Selection { stretch, only: all_conditions(&args.org, &args.model, &args.only) };
+    let selection = Selection { stretch, only: args.only.all() };
     let mut work = Work::new(args.format, target, stretch);
     let done = work.all(&reader, &selection);
     work.progress.end();

@@ -15,6 +15,7 @@ use crate::ailog::row::Row;
 use crate::ailog::tests::{SOON, as_json, open, row};
 use crate::config::policy::StoreKind;
 use crate::money::{parse_usd, usd};
+use crate::report::Dim;
 
 /// Keeps an export in memory.
 struct Memory {
