@@ -136,8 +136,8 @@ pub async fn start(loaded: Loaded) -> Result<App, Failure> {
     };
     if matches!(app.settings.access, Access::Local) && !app.admin_listen.ip().is_loopback() {
         return Err(Failure::User(format!(
-            "admin_listen: the socket of LISTEN_FDS is {}, which other machines reach, and nobody \
-             has to sign in; set `admin.access`",
+            "admin_listen: the socket of LISTEN_FDS is {}, which other machines reach, and this \
+             side has no sign-in; set `admin.access`",
             app.admin_listen
         )));
     }

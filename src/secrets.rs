@@ -11,8 +11,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::Guard;
+use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::alphabet;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use zeroize::{Zeroize as _, Zeroizing};
 
@@ -26,6 +28,13 @@ pub struct Secret(Held<Text>);
 /// Secret bytes: the key of a signature.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct SecretBytes(Held<Bytes>);
+
+/// 256 random bits as 43 characters of base64url; nothing if the system gives no random numbers.
+pub fn random() -> Option<String> {
+    let mut bits = [0; 32];
+    rand::fill(&mut bits).ok()?;
+    Some(URL_SAFE_NO_PAD.encode(bits))
+}
 
 /// The text of a secret, as it is now. Do not keep it.
 pub struct Revealed<'s>(Now<&'s str>);

@@ -122,7 +122,7 @@ fn may_change(admin: &Admin, asker: &Asker, headers: &HeaderMap) -> Result<(), U
         return Ok(());
     }
     let message = "keys can be changed only while `admin_listen` is a loopback address, because \
-        nobody has to sign in here; set `admin.access` to tokens, or use a tunnel (ssh -L)";
+        this side has no sign-in; set `admin.access` to tokens, or use a tunnel (ssh -L)";
     Err(Unanswered(StatusCode::FORBIDDEN, message.to_owned()))
 }
 

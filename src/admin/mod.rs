@@ -5,14 +5,15 @@
 //! foreign name is refused (a page elsewhere cannot read this through a rebound name), but for
 //! metrics and health; pages load nothing from elsewhere; queries of the log run off the runtime's
 //! threads and a few at a time; answers are bounded and made while they are taken (`answers`); a
-//! client that is silent or takes nothing is cut, and holds no other off (`connections`); who asks,
-//! and what they may see, is decided once for each request (`access`). Does not: speak TLS.
+//! client that is silent or takes nothing is cut, and holds no other off (`connections`); `access`
+//! decides once for each request what its sender may see. Does not: speak TLS.
 
 mod access;
 mod answers;
 mod body;
 mod connections;
 mod keys;
+mod queries;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -32,19 +33,19 @@ use tokio_util::task::TaskTracker;
 use crate::ailog::AiLog;
 use crate::bounds::{
     ADMIN_ANSWERS_MAX, ADMIN_BUFFER_BYTES_MAX, ADMIN_HEAD_TIMEOUT, ADMIN_PIECE_BYTES,
-    ADMIN_QUERIES_MAX, REPORT_ROWS_MAX,
+    ADMIN_QUERIES_MAX,
 };
 use crate::config::policy::Settings;
 use crate::config::watch::Watcher;
 use crate::pipeline::gateway::Gateway;
-use crate::report::{Days, Dim, Filter, Question, ReadError, Reader};
+use crate::report::ReadError;
 use access::{Asker, Gate};
 use body::Body;
 use connections::{Connections, Place, Stream};
+use queries::Query;
 
 /// Organisations in the list of the most refused.
 const REFUSED_SHOWN: usize = 10;
-const DAY_MS: i64 = 86_400_000;
 const RELOAD: &str = "/api/reload";
 const PAGE: &str = include_str!("assets/index.html");
 const SCRIPT: &str = include_str!("assets/dashboard.js");
@@ -281,8 +282,8 @@ async fn routed(
             asker.sees_all()?;
             json_answer(&refused_credentials(admin))
         }
-        "/api/summary" => summary(admin, &query, asker).await?,
-        "/api/logs" => logs(admin, &query, asker).await?,
+        "/api/summary" => queries::summary(admin, &query, asker).await?,
+        "/api/logs" => queries::logs(admin, &query, asker).await?,
         _ => text(
             StatusCode::NOT_FOUND,
             "not found; this side has / /metrics /healthz /readyz /api/summary /api/logs \
@@ -383,163 +384,6 @@ fn unanswered(Unanswered(status, message): Unanswered) -> Response<Body> {
     let mut response = json_answer(&json!({"error": message}));
     *response.status_mut() = status;
     response
-}
-
-/// `?from=2026-11-01&to=2026-11-30&by=day,org,model`; the last seven days where nothing is said.
-async fn summary(
-    admin: &Arc<Admin>,
-    query: &Query,
-    asker: &Asker,
-) -> Result<Response<Body>, Unanswered> {
-    let now = crate::clock::wall_ms();
-    let from = query.day("from")?.unwrap_or(now - now.rem_euclid(DAY_MS) - 6 * DAY_MS);
-    let to = query.day("to")?.map_or(now + DAY_MS, |day| day + DAY_MS);
-    let by = query.get("by").unwrap_or("day,org,model");
-    let dims: Vec<Dim> = by
-        .split(',')
-        .filter(|name| !name.trim().is_empty())
-        .map(|name| {
-            Dim::parse(name.trim()).ok_or_else(|| {
-                format!(
-                    "cannot group by `{name}`; use day, hour, org, model, provider, route, caller, \
-                     outcome, error, limit, tag:NAME"
-                )
-            })
-        })
-        .collect::<Result<_, String>>()?;
-    let mut only = query.conditions()?;
-    let named = only.iter().filter(|(dim, _)| *dim == Dim::Org).map(|(_, org)| org.as_str());
-    let seen = seen_orgs(asker, named)?;
-    if !seen.is_empty() {
-        only.retain(|(dim, _)| *dim != Dim::Org);
-        only.extend(seen.into_iter().map(|org| (Dim::Org, org)));
-    }
-    let answer = answers::long(admin).await?;
-    let by = dims.clone();
-    let ask = move |reader: &Reader| {
-        let question = Question { stretch: (from, to), by: &by, only: &only, days: &Days::UTC };
-        Ok(reader.answer(&question, REPORT_ROWS_MAX)?.lines)
-    };
-    let rows = answers::asked(admin, ask).await?;
-    let begin = format!("{{\"from\":{},\"to\":{},\"rows\":[", json!(iso(from)), json!(iso(to)));
-    let ends = ("],\"cut\":false}", "],\"cut\":true}");
-    let body = answers::rows(&admin.tasks, answer, begin, rows, ends, move |row| {
-        Value::Object(row.to_json(&dims))
-    });
-    Ok(typed("application/json", body))
-}
-
-/// `?limit=50&org_id=acme&outcome=ok…`: newest first; `before=ID` goes on behind that row.
-async fn logs(
-    admin: &Arc<Admin>,
-    query: &Query,
-    asker: &Asker,
-) -> Result<Response<Body>, Unanswered> {
-    let limit = match query.get("limit") {
-        None => 50,
-        Some(text) => {
-            text.parse::<usize>().map_err(|_| "`limit` must be a number".to_owned())?.min(1000)
-        }
-    };
-    let mut filter = Filter {
-        from_ms: query.day("from")?,
-        to_ms: query.day("to")?.map(|d| d + DAY_MS),
-        ..Filter::default()
-    };
-    for (name, value) in &query.0 {
-        let is_known = match name.as_str() {
-            "limit" | "from" | "to" | "before" => true,
-            name => filter.and(name, value),
-        };
-        if !is_known {
-            return Err(format!(
-                "cannot filter by `{name}`; use one of {}, or tag=NAME:VALUE",
-                Filter::COLUMNS.join(", ")
-            )
-            .into());
-        }
-    }
-    filter.orgs = seen_orgs(asker, query.get("org_id"))?;
-    if let Some(id) = query.get("before") {
-        let mut one = Filter { orgs: filter.orgs.clone(), ..Filter::default() };
-        one.and("id", id);
-        let row = answers::asked(admin, move |reader| Ok(reader.page(&one, 1, 1)?)).await?;
-        let place = row.rows.first().and_then(crate::report::Place::of);
-        let unknown = || {
-            let message = format!("there is no row `{id}`; `before` takes the `id` of a row");
-            Unanswered(StatusCode::NOT_FOUND, message)
-        };
-        filter.behind = Some(place.ok_or_else(unknown)?);
-    }
-    let texts = asker.sees_texts();
-    Ok(typed("application/json", answers::logs(admin, filter, limit, texts).await?))
-}
-
-/// The organisations to which an answer is restricted, of which the request names these; empty:
-/// all.
-fn seen_orgs<'q>(
-    asker: &Asker,
-    named: impl IntoIterator<Item = &'q str>,
-) -> Result<Vec<String>, Unanswered> {
-    let seen: Vec<&str> = asker.orgs().collect();
-    if seen.is_empty() {
-        return Ok(Vec::new());
-    }
-    let named: Vec<&str> = named.into_iter().collect();
-    if let Some(other) = named.iter().find(|org| !seen.contains(org)) {
-        let message = format!("your token is not for the organisation `{other}`");
-        return Err(Unanswered(StatusCode::FORBIDDEN, message));
-    }
-    Ok(if named.is_empty() { seen } else { named }.into_iter().map(str::to_owned).collect())
-}
-
-/// A query string, decoded.
-struct Query(Vec<(String, String)>);
-
-impl Query {
-    fn of(query: Option<&str>) -> Query {
-        let pairs = query.unwrap_or_default().split('&').filter(|p| !p.is_empty()).take(32);
-        let decoded =
-            |text: &str| crate::pipeline::query::percent_decoded(text).unwrap_or_default();
-        Query(
-            pairs
-                .map(|p| p.split_once('=').unwrap_or((p, "")))
-                .map(|(k, v)| (decoded(k), decoded(v)))
-                .collect(),
-        )
-    }
-
-    fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(k, _)| k == name).map(|(_, v)| v.as_str()).filter(|v| !v.is_empty())
-    }
-
-    /// The conditions of a summary: dimensions, and `tag=NAME:VALUE`.
-    fn conditions(&self) -> Result<Vec<(Dim, String)>, String> {
-        let mut conditions = Vec::new();
-        for (name, value) in &self.0 {
-            let named = |tag: &str, value: &str| (Dim::Tag(tag.into()), value.to_owned());
-            if name == "tag" {
-                let tag = value.split_once(':').filter(|(tag, _)| !tag.is_empty());
-                let (tag, value) = tag.ok_or("`tag` must be NAME:VALUE")?;
-                conditions.push(named(tag, value));
-            } else if let Some(condition) = Dim::parse_condition(&format!("{name}={value}")) {
-                conditions.push(condition);
-            }
-        }
-        Ok(conditions)
-    }
-
-    /// The beginning of a day, in milliseconds since 1970.
-    fn day(&self, name: &str) -> Result<Option<i64>, String> {
-        self.get(name)
-            .map(|text| {
-                let day: jiff::civil::Date =
-                    text.parse().map_err(|_| format!("`{name}` must be a day like 2026-11-23"))?;
-                let zoned = day.to_zoned(jiff::tz::TimeZone::UTC).map_err(|e| e.to_string())?;
-                Ok(zoned.timestamp().as_millisecond())
-            })
-            .transpose()
-    }
 }
 
 fn iso(ms: i64) -> String {

@@ -22,9 +22,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
-use aws_lc_rs::rand;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
@@ -32,6 +29,7 @@ use crate::bounds::{KEY_OVER_KEPT_MS, KEYS_MAX};
 use crate::config::policy::GatewayKey;
 use crate::digest::sha256;
 use crate::lock::lock;
+use crate::secrets;
 pub use record::{Record, Wanted};
 
 /// The keys of this gateway.
@@ -229,9 +227,7 @@ impl Keys {
 /// # Errors
 /// [`KeysError::NoRandomness`].
 pub fn random_key() -> Result<String, KeysError> {
-    let mut bits = [0; 32];
-    rand::fill(&mut bits).map_err(|_| KeysError::NoRandomness)?;
-    Ok(format!("tg-{}", URL_SAFE_NO_PAD.encode(bits)))
+    Ok(format!("tg-{}", secrets::random().ok_or(KeysError::NoRandomness)?))
 }
 
 fn read(path: &Path) -> io::Result<BTreeMap<String, Record>> {

@@ -118,13 +118,15 @@ impl Record {
         if self.revoked_ms.is_some() {
             return None;
         }
+        // The shared store may hold anything.
+        let org = OrgId::new(&self.org).filter(|org| !org.is_reserved())?;
         let globs = |list: &[String]| list.iter().map(|text| Glob::new(text)).collect();
         let key = GatewayKey {
             name: Arc::from(self.name.as_str()),
             expires_ms: self.expires_ms,
             models: globs(&self.models),
             endpoints: globs(&self.endpoints),
-            options: KeyOptions { org: OrgId::new(&self.org)? },
+            options: KeyOptions { org },
         };
         Some((digest::from_hex(&self.sha256)?, Arc::new(key)))
     }
@@ -188,6 +190,8 @@ mod tests {
         assert!(key.may_call("/v1/embeddings") && !key.may_call("/v1/responses"));
         let text = serde_json::to_string(&record).expect("JSON");
         assert_eq!(serde_json::from_str::<Record>(&text).expect("JSON"), record);
+        let reserved = Record { org: "anonymous".to_owned(), ..record };
+        assert!(reserved.in_force().is_none(), "a key for callers without an organisation");
     }
 
     #[test]

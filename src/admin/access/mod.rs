@@ -1,4 +1,4 @@
-//! Sign-in of operators: who asks, and what that principal may see and do.
+//! Sign-in of operators: the principal behind a request, and its rights.
 //!
 //! Guarantees: nothing but health, the sign-in page and its style is answered to a stranger; a right
 //! bearer is accepted whatever others have tried; the token stands nowhere but in the request; a
@@ -32,7 +32,7 @@ pub(super) struct Gate {
     throttle: Throttle,
 }
 
-/// Who asks.
+/// The sender of a request.
 #[derive(Clone, Debug)]
 pub(super) struct Asker {
     principal: Arc<Principal>,
@@ -41,7 +41,7 @@ pub(super) struct Asker {
 }
 
 impl Asker {
-    /// Whoever reaches a side without sign-in.
+    /// Any sender, on a side without sign-in.
     fn anyone() -> Asker {
         let principal = Principal { name: "".into(), role: Role::Operator, orgs: Vec::new() };
         Asker { principal: Arc::new(principal), has_signed_in: false }
@@ -62,7 +62,7 @@ impl Asker {
         self.principal.orgs.iter().map(|org| org.as_str())
     }
 
-    /// Whether it may see what belongs to all organisations together.
+    /// Whether it sees the figures of all organisations together.
     ///
     /// # Errors
     /// 403.
@@ -118,7 +118,7 @@ fn is_open(admin: &Admin, path: &str) -> bool {
         || path == "/metrics" && admin.settings.metrics_open
 }
 
-/// Who sends a request; else the answer to it: sign in, or an attempt to.
+/// The sender of a request. An error is the answer to it: the sign-in page, or a refusal.
 pub(super) async fn asker(
     admin: &Admin,
     request: Request<Incoming>,
@@ -149,7 +149,7 @@ pub(super) async fn asker(
         return Ok((Asker { principal, has_signed_in: true }, request));
     }
     if is_open(admin, path) {
-        // Whoever it is gets nothing of any organisation.
+        // These paths show nothing of an organisation.
         return Ok((Asker::anyone(), request));
     }
     let wants_page = matches!(*request.method(), Method::GET | Method::HEAD)

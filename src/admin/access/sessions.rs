@@ -11,15 +11,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use aws_lc_rs::rand;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderValue, header};
 
 use crate::clock::Nanos;
 use crate::config::policy::Principal;
 use crate::digest::sha256;
 use crate::lock::lock;
+use crate::secrets;
 
 const COOKIE: &str = "tollgate_session";
 const LASTS: Duration = Duration::from_secs(12 * 3600);
@@ -36,9 +34,7 @@ struct Session {
 impl Sessions {
     /// Begins a session; returns its cookie, or nothing if the machine has no randomness.
     pub(super) fn begin(&self, principal: &Arc<Principal>, now: Nanos) -> Option<HeaderValue> {
-        let mut random = [0; 32];
-        rand::fill(&mut random).ok()?;
-        let value = URL_SAFE_NO_PAD.encode(random);
+        let value = secrets::random()?;
         let mut sessions = lock(&self.0);
         sessions.retain(|_, session| now.since(session.began) < LASTS);
         if sessions.len() >= SESSIONS_MAX {

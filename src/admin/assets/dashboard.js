@@ -25,7 +25,7 @@ async function get(path) {
   return body;
 }
 
-// What concerns all organisations, and is not shown to those who see some of them.
+// Figures of all organisations; a token for some of them gets 403.
 async function getIfAllowed(path, otherwise) {
   const response = await fetch(path);
   return response.status === 403 ? otherwise : get(path);

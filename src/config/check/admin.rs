@@ -28,7 +28,7 @@ pub(crate) fn access(
         }
         RawAccess::Tokens(tokens) => {
             if tokens.tokens.is_empty() {
-                problems.add(&tokens.tokens.at, "empty, so nobody could sign in; give a token");
+                problems.add(&tokens.tokens.at, "empty, so no sign-in is possible; give a token");
             }
             let mut principals = HashMap::with_capacity(tokens.tokens.len());
             for token in tokens.tokens.iter() {
@@ -65,6 +65,6 @@ pub(crate) fn access(
 }
 
 /// The reason why an open operators' side does not start.
-const OPEN: &str = "other machines reach this address, and nobody has to sign in; set \
+const OPEN: &str = "other machines reach this address, and it has no sign-in; set \
     `admin.access` to tokens, listen on 127.0.0.1 and use a tunnel, or say `admin: {access: \
     insecure}` if every machine that reaches it may read all prompts and answers";

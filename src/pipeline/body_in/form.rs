@@ -48,7 +48,7 @@ fn ambiguous() -> Refusal {
     Refusal::new(Code::InvalidRequest, message).closing()
 }
 
-/// A boundary that nobody knows yet.
+/// A random boundary.
 ///
 /// # Errors
 /// The machine has no randomness.
