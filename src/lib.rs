@@ -26,6 +26,7 @@ pub mod auth;
 mod cost;
 mod egress;
 mod intent;
+mod judge;
 mod keys;
 pub mod limit;
 mod pipeline;

@@ -136,6 +136,8 @@ const ROOMS: &[(&str, May, &[&str])] = &[
     ("report", Io, &["ailog", "config", "cost", "wire"]),
     ("objects", Io, &[]),
     ("placeholders", Io, &["config", "redact"]),
+    // What a policy decides, for calls in progress and for rows of the log.
+    ("judge", Nothing, &["config", "cost", "limit", "redact", "route", "wire"]),
     // A refusal, and the tickets in progress: all that calls share is in `pipeline/gateway`.
     ("pipeline/refusal", Nothing, &["limit/bucket", "wire"]),
     ("intent/flights", Wait, &["intent/ticket", "pipeline/refusal"]),
@@ -152,6 +154,7 @@ const ROOMS: &[(&str, May, &[&str])] = &[
             "egress",
             "intent/flights",
             "intent/results",
+            "judge",
             "limit",
             "objects",
             "placeholders",

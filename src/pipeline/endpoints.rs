@@ -8,9 +8,9 @@ use http::{HeaderMap, header};
 use tollgate_wire::Format;
 
 use super::refusal::Refusal;
-use super::translation;
 use crate::code::Code;
-use crate::config::policy::{Target, Targets};
+use crate::config::policy::Targets;
+use crate::route;
 use crate::route::table::Endpoint;
 
 /// Nothing is at this path.
@@ -67,9 +67,7 @@ pub fn never_open() -> Refusal {
     Refusal::new(Code::EndpointNotAllowed, message)
 }
 
-/// Those of the targets that take the endpoint's calls, as they are or translated. A target of
-/// another format that has no name of its own for the model comes after those that take the call as
-/// it is: the name in the call is probably theirs.
+/// Those of the targets that take the endpoint's calls, as they are or translated.
 ///
 /// # Errors
 /// There are targets, and none of them does.
@@ -78,23 +76,7 @@ pub fn serving<'t>(
     endpoint: &Endpoint,
     model: Option<&str>,
 ) -> Result<Cow<'t, Targets>, Refusal> {
-    let list = &targets.list;
-    let speaks = |target: &Target| target.provider.speaks(endpoint.format);
-    let speaking = list.iter().filter(|target| speaks(target)).count();
-    if speaking == list.len() {
-        return Ok(Cow::Borrowed(targets));
-    }
-    let mut some = targets.clone();
-    some.list.retain(|target| translation::serves(target, endpoint, model));
-    if some.list.is_empty() {
-        return Err(wrong(targets, endpoint, model));
-    }
-    if speaking > 0 {
-        let is_reserve = |target: &Target| !speaks(target) && target.model.is_none();
-        some.list.iter_mut().filter(|target| is_reserve(target)).for_each(|t| t.weight = 0);
-        some.list.sort_by_key(is_reserve);
-    }
-    Ok(Cow::Owned(some))
+    route::serving::serving(targets, endpoint, model).ok_or_else(|| wrong(targets, endpoint, model))
 }
 
 fn wrong(targets: &Targets, endpoint: &Endpoint, model: Option<&str>) -> Refusal {

@@ -5,27 +5,17 @@
 
 use tollgate_wire::Format;
 use tollgate_wire::translate::loss::{Reason, Refused};
-use tollgate_wire::translate::{self, Operation, native};
+use tollgate_wire::translate::{self, native};
 
 use super::refusal::Refusal;
 use crate::code::Code;
 use crate::config::policy::{Target, Targets};
 use crate::config::sections::OnLoss;
 use crate::ids::RequestId;
+use crate::route::serving::{operation, serves};
 use crate::route::table::Endpoint;
 use crate::upstream::replay::Outgoing;
 use crate::upstream::translation::Translatable;
-
-/// The operation that a call of this endpoint asks for.
-pub fn operation(endpoint: &Endpoint) -> Operation {
-    if endpoint.makes.is_some() { Operation::Generate } else { Operation::CountTokens }
-}
-
-/// Whether the target takes calls of this endpoint for a model, as they are or translated.
-pub fn serves(target: &Target, endpoint: &Endpoint, model: Option<&str>) -> bool {
-    let model = target.model.as_deref().or(model).unwrap_or_default();
-    target.provider.serves(endpoint.format, operation(endpoint), model)
-}
 
 /// Whether the body of a call of this endpoint is needed whole: it takes another form for one of the
 /// targets, or one of them takes signed requests.

@@ -15,9 +15,6 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tollgate_wire::estimate::Expected;
-use tollgate_wire::usage::TokenUsage;
-
 use super::gateway::Gateway;
 use super::readers::Entry;
 use super::record::Record;
@@ -28,13 +25,14 @@ use crate::auth::Caller;
 use crate::bounds::HELD_BYTES_SPARE;
 use crate::clock::{Nanos, wall_ms};
 use crate::code::Code;
-use crate::config::policy::{Accept, Fail, OrgLimits, Policy};
+use crate::config::policy::{Accept, Fail, Policy};
+pub use crate::judge::limits::Work;
+use crate::judge::limits::{self, Who};
 use crate::limit::bucket::{Decision, Quota};
-use crate::limit::caps::{Ask, Caps, Estimate, Over, Scope, Subject, Want, Which};
+use crate::limit::caps::{Ask, Scope, Want, Which};
 use crate::limit::meter::Moment;
 use crate::limit::meters::{Denied, Reservation, moment};
 use crate::limit::redis::{Answer, Question, Shared};
-use crate::limit::store::{Full, Limiter};
 use crate::share::{Held, Resource};
 use counters::message;
 
@@ -50,20 +48,21 @@ pub struct Admitted {
 
 /// Why a call does not pass.
 enum Denial {
-    /// It is over a limit.
-    Over(Over, Option<Decision>),
-    /// The maps are full.
-    Full,
+    /// It is over a limit, or the maps are full.
+    Counted(limits::Denial),
     /// The shared store is away and the policy is `closed`.
     Away,
 }
 
+impl From<limits::Denial> for Denial {
+    fn from(denial: limits::Denial) -> Denial {
+        Denial::Counted(denial)
+    }
+}
+
 impl From<Denied> for Denial {
     fn from(denied: Denied) -> Denial {
-        match denied {
-            Denied::Over(over) => Denial::Over(over, None),
-            Denied::Full => Denial::Full,
-        }
+        Denial::Counted(denied.into())
     }
 }
 
@@ -97,11 +96,13 @@ impl Walk<'_> {
         };
         let passed = match (&gateway.counters.shared, &limits.more) {
             (None, None) => {
-                requests(&gateway.counters.limiter, caller, &quota, gateway.clock.now())
-                    .map(|d| (d, None))
+                let now = gateway.clock.now();
+                limits::requests(&gateway.counters.limiter, &caller.org, &quota, now)
+                    .map(|decision| (decision, None))
+                    .map_err(Denial::from)
             }
             (Some(shared), _) => Box::pin(counting.ask_shared(shared, caller, &quota)).await,
-            (None, Some(_)) => counting.ask_here(caller, &quota),
+            (None, Some(_)) => counting.ask_here(caller),
         };
         match passed {
             Ok((decision, held)) => Ok(Admitted { decision, entry, held }),
@@ -192,14 +193,9 @@ impl Counting<'_> {
         if !limits.need_estimate() {
             return Ok(None);
         }
-        let Expected { input, likely, most, assumed } = what.expected;
-        let (nano_usd, tokens) = (self.cost(&what, input, most), input.saturating_add(likely));
-        let estimate = Estimate { tokens, nano_usd, assumed };
-        let ask = Ask { call: false, estimate: Some(estimate) };
+        let ask = what.ask(&self.policy.prices, wall_ms());
         let at = self.moment();
-        let wants: Vec<Want> =
-            wants(limits, caller).into_iter().filter(|(_, caps)| caps.need_estimate()).collect();
-        let model: Vec<Want> = model_want(limits, caller, what.model).into_iter().collect();
+        let (wants, model) = limits::wants_of_usage(limits, &who(caller), what.model);
         if wants.is_empty() && model.is_empty() {
             return Ok(None);
         }
@@ -212,26 +208,6 @@ impl Counting<'_> {
         reserved.map_err(|denial| self.refusal(caller, denial))
     }
 
-    /// The highest cost of a call: at the dearest of its targets, by the model's name there or in
-    /// the request.
-    fn cost(&self, what: &Work<'_>, input: u64, output: u64) -> u64 {
-        let usage = TokenUsage { input, output, ..TokenUsage::default() };
-        let now_ms = wall_ms();
-        // Of models that speak, all of it may be sound.
-        let sound = TokenUsage { audio_output: output, ..usage };
-        let price = |provider: &str, model: &str| {
-            let cost = |usage| self.policy.prices.cost(provider, model, usage, now_ms);
-            cost(&usage).max(cost(&sound))
-        };
-        let cost = |(provider, sent_as): &(&str, Option<&str>)| {
-            let known = price(provider, what.model).or_else(|| price(provider, (*sent_as)?));
-            // Some servers read a name in any case.
-            known.or_else(|| price(provider, &what.model.to_ascii_lowercase()))
-        };
-        let dearest = what.targets.iter().filter_map(cost).max();
-        u64::try_from(dearest.unwrap_or(0)).unwrap_or(0)
-    }
-
     fn reserve_here(
         &self,
         wants: &[Want],
@@ -239,18 +215,7 @@ impl Counting<'_> {
         ask: Ask,
         at: Moment,
     ) -> Result<Reservation, Denial> {
-        let meters = &self.gateway.counters.meters;
-        let mut held = meters.ask(model, Ask { call: true, ..ask }, at)?;
-        match meters.ask(wants, ask, at) {
-            Ok(rest) => {
-                held.absorb(rest);
-                Ok(held)
-            }
-            Err(denied) => {
-                held.undo();
-                Err(denied.into())
-            }
-        }
+        Ok(limits::reserve(&self.gateway.counters.meters, (wants, model), ask, at)?)
     }
 
     async fn reserve_shared(
@@ -266,7 +231,7 @@ impl Counting<'_> {
         let question =
             Question { org: &caller.org, quota: None, groups: &[(model, call), (wants, ask)], at };
         match shared.ask(&question, self.policy.timeouts.total).await {
-            Ok(Answer { over: Some(over), .. }) => Err(Denial::Over(over, None)),
+            Ok(Answer { over: Some(over), .. }) => Err(limits::Denial::Over(over, None).into()),
             Ok(answer) => {
                 let mut held = meters.note(model, call, at);
                 held.absorb(meters.note(wants, ask, at));
@@ -282,29 +247,10 @@ impl Counting<'_> {
     }
 
     /// All limits of the head of a call, counted in this process.
-    fn ask_here(&self, caller: &Caller, quota: &Quota) -> Result<Passed, Denial> {
+    fn ask_here(&self, caller: &Caller) -> Result<Passed, Denial> {
         let counters = &self.gateway.counters;
-        let Some(more) = &self.policy.limits.more else {
-            return requests(&counters.limiter, caller, quota, self.gateway.clock.now())
-                .map(|decision| (decision, None));
-        };
-        let wants = wants(more.of(&caller.org), caller);
-        let at = self.moment();
-        let held = match counters.meters.ask(&wants, Ask::CALL, at) {
-            Ok(held) => held,
-            Err(Denied::Over(over)) => {
-                let left = counters.limiter.look(&caller.org, quota, Nanos(at.now_ns));
-                return Err(Denial::Over(over, Some(left)));
-            }
-            Err(Denied::Full) => return Err(Denial::Full),
-        };
-        match requests(&counters.limiter, caller, quota, Nanos(at.now_ns)) {
-            Ok(decision) => Ok((decision, Some(held))),
-            Err(denial) => {
-                held.undo();
-                Err(denial)
-            }
-        }
+        let counters = limits::Counters { limiter: &counters.limiter, meters: &counters.meters };
+        Ok(limits::admit(counters, &self.policy.limits, &who(caller), self.moment())?)
     }
 
     /// All limits of the head of a call, counted in the store of all replicas. A call that passes
@@ -320,7 +266,7 @@ impl Counting<'_> {
         let wants = limits
             .more
             .as_ref()
-            .map(|more| wants(more.of(&caller.org), caller))
+            .map(|more| limits::wants(more.of(&caller.org), &who(caller)))
             .unwrap_or_default();
         let ask = Ask::CALL;
         let answer = if wants.is_empty() {
@@ -339,15 +285,15 @@ impl Counting<'_> {
             Ok(answer) => answer,
             Err(_) => {
                 return match self.fail(caller) {
-                    Fail::Local => self.ask_here(caller, quota),
+                    Fail::Local => self.ask_here(caller),
                     Fail::Open => Ok((unlimited(quota), None)),
                     Fail::Closed => Err(Denial::Away),
                 };
             }
         };
-        let over = over.or_else(|| decision.wait.map(|wait| over_requests(quota, wait)));
+        let over = over.or_else(|| decision.wait.map(|wait| limits::over_requests(quota, wait)));
         if let Some(over) = over {
-            return Err(Denial::Over(over, Some(decision)));
+            return Err(limits::Denial::Over(over, Some(decision)).into());
         }
         drop(counters.limiter.take(&caller.org, quota, Nanos(at.now_ns)));
         let mut held = (!wants.is_empty()).then(|| counters.meters.note(&wants, ask, at));
@@ -372,7 +318,7 @@ impl Counting<'_> {
     fn refusal(&self, caller: &Caller, denial: Denial) -> Refusal {
         let gateway = self.gateway;
         match denial {
-            Denial::Over(over, quota) => {
+            Denial::Counted(limits::Denial::Over(over, quota)) => {
                 let labels = [over.scope.as_str(), over.which.as_str()];
                 gateway.metrics.ratelimit_rejections.with_label_values(&labels).inc();
                 gateway.counters.refused.count(&caller.org);
@@ -387,7 +333,7 @@ impl Counting<'_> {
                     calls that are not counted; please try again";
                 Refusal::new(Code::Overloaded, message).after(Duration::from_secs(1)).closing()
             }
-            Denial::Full => {
+            Denial::Counted(limits::Denial::Full) => {
                 gateway.metrics.bound("organizations");
                 overloaded()
             }
@@ -399,60 +345,19 @@ impl Counting<'_> {
     }
 }
 
-/// The facts of a call by which its usage is estimated before it is sent.
-pub struct Work<'w> {
-    /// The providers that may serve it, with the model's name there if it is different.
-    pub targets: &'w [(&'w str, Option<&'w str>)],
-    pub model: &'w str,
-    pub expected: Expected,
-}
-
-fn requests(
-    limiter: &Limiter,
-    caller: &Caller,
-    quota: &Quota,
-    now: Nanos,
-) -> Result<Decision, Denial> {
-    match limiter.take(&caller.org, quota, now) {
-        Ok(decision) => match decision.wait {
-            None => Ok(decision),
-            Some(wait) => Err(Denial::Over(over_requests(quota, wait), Some(decision))),
-        },
-        Err(Full) => Err(Denial::Full),
-    }
-}
-
-fn over_requests(quota: &Quota, wait: Duration) -> Over {
-    let limit = u64::from(quota.requests_per_minute());
-    Over { which: Which::Requests, scope: Scope::Org, limit, wait: Some(wait) }
-}
-
 /// The decision if nothing is counted.
 fn unlimited(quota: &Quota) -> Decision {
     let limit = quota.requests_per_minute();
     Decision { wait: None, limit, remaining: limit, reset: Duration::ZERO }
 }
 
-/// The subjects that a call counts for, besides its organisation's requests.
-fn wants(limits: &OrgLimits, caller: &Caller) -> Vec<Want> {
+/// The caller, as limits know it.
+fn who(caller: &Caller) -> Who<'_> {
+    let name = || Arc::clone(&caller.name);
     let own = match caller.via {
-        Accept::Key => Some((Scope::Key(Arc::clone(&caller.name)), limits.each_key)),
-        Accept::Jwt => Some((Scope::User(Arc::clone(&caller.name)), limits.each_user)),
+        Accept::Key => Some(Scope::Key(name())),
+        Accept::Jwt => Some(Scope::User(name())),
         Accept::Passthrough | Accept::Anonymous => None,
     };
-    let all = Some((Scope::Org, limits.all));
-    own.into_iter()
-        .chain(all)
-        .filter(|(_, caps)| !caps.is_empty())
-        .map(|(scope, caps)| want(caller, scope, caps))
-        .collect()
-}
-
-fn model_want(limits: &OrgLimits, caller: &Caller, model: &str) -> Option<Want> {
-    let limits = limits.models.iter().find(|limits| limits.pattern.matches(model))?;
-    Some(want(caller, Scope::Model(Arc::clone(&limits.name)), limits.caps))
-}
-
-fn want(caller: &Caller, scope: Scope, caps: Caps) -> Want {
-    (Subject { org: caller.org.clone(), scope }, caps)
+    Who { org: &caller.org, own }
 }
