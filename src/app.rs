@@ -27,6 +27,7 @@ use crate::admin::{self, Admin};
 use crate::ailog::{AiLog, Options};
 use crate::auth::Authenticator;
 use crate::bounds::ADMIN_QUERIES_MAX;
+use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::config::Loaded;
 use crate::config::policy::{Access, LimitsStore, Policy, Settings};
@@ -112,6 +113,7 @@ pub async fn start(loaded: Loaded) -> Result<App, Failure> {
         counters: Counters::new(shared.as_ref().map(|(shared, _)| Arc::clone(shared))),
         upstream,
         log: log.clone(),
+        cache: Cache::new(&settings.options.data_dir, Arc::clone(&metrics)),
         objects,
         placeholders,
         metrics,
@@ -356,9 +358,10 @@ impl App {
         // The results of the last calls are still on their way to the store that replicas share.
         self.others.close();
         drop(tokio::time::timeout(CUT_WITHIN, self.others.wait()).await);
-        let (log, objects) = (self.log.clone(), Arc::clone(&self.gateway.objects));
+        let (log, gateway) = (self.log.clone(), Arc::clone(&self.gateway));
         let close = move || {
-            objects.close();
+            gateway.objects.close();
+            gateway.cache.close();
             log.close(LOG_CLOSE_WITHIN);
         };
         drop(tokio::task::spawn_blocking(close).await);
@@ -386,6 +389,9 @@ async fn tend(gateway: Arc<Gateway>, stop: CancellationToken) {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(TEND_EVERY) => {}
         }
+        let (cached, policy) = (Arc::clone(&gateway), gateway.policy.load_full());
+        let room = move || policy.cache.as_deref().map(|rules| rules.bytes_max);
+        drop(tokio::task::spawn_blocking(move || cached.cache.tend(room())).await);
         gateway.tenants.forget_idle();
         gateway.counters.forget_idle(gateway.clock.now(), gateway.clock.wall_ms());
     }

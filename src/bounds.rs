@@ -427,6 +427,24 @@ pub const ADMIN_QUERIES_MAX: usize = 4;
 /// How long a query or a long answer waits for its place.
 pub const ADMIN_WAIT_MAX: Duration = Duration::from_secs(3);
 
+// ---- the exact cache ----------------------------------------------------------------------------
+
+/// A longer answer is not kept.
+pub const CACHE_ANSWER_BYTES_MAX: usize = 1 << 20;
+/// Headers and facts of a kept answer. One with more is not kept.
+pub const CACHE_HEAD_BYTES_MAX: usize = 16 << 10;
+/// So much is read of a file at most; a longer one is no answer.
+pub const CACHE_FILE_BYTES_MAX: u64 = 2 << 20;
+/// Kept answers. Above it the organisation that keeps most loses the one it used least lately.
+pub const CACHE_ENTRIES_MAX: usize = 65_536;
+/// Answers in memory, in bytes. Above it the one used least lately is on disk alone.
+pub const CACHE_MEMORY_BYTES_MAX: usize = 32 << 20;
+/// Answers on their way to the disk. A further one is not kept.
+pub const CACHE_QUEUED_MAX: usize = 32;
+/// Bytes that the cache holds at its bounds, if it is on.
+pub const CACHE_BYTES_MAX: usize =
+    CACHE_MEMORY_BYTES_MAX + CACHE_QUEUED_MAX * CACHE_ANSWER_BYTES_MAX + CACHE_ENTRIES_MAX * 512;
+
 // ---- configuration ------------------------------------------------------------------------------
 
 /// One configuration file, in bytes. A larger one is refused.
@@ -523,7 +541,7 @@ pub const fn decoder_bytes_max(held_bytes: usize) -> usize {
 
 /// Bytes that the gateway may take at its bounds: every connection hostile and every call as
 /// large as it may be. Apart from organisations and their limits (some 118 bytes each, at most
-/// [`ORGS_MAX`]) and the allocator's own waste.
+/// [`ORGS_MAX`]), the exact cache if it is on ([`CACHE_BYTES_MAX`]) and the allocator's own waste.
 pub const fn memory_max(
     connections: usize,
     calls: usize,

@@ -23,6 +23,7 @@ mod visible;
 // The rooms, in the order a call meets them.
 pub mod ailog;
 pub mod auth;
+mod cache;
 mod cost;
 mod egress;
 mod intent;

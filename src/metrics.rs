@@ -68,6 +68,25 @@ series! {
         "Calls answered.",
         &["route", "code", "outcome"]
     );
+    /// `result` (`hit`, `miss`).
+    cache_lookups: IntCounterVec = counters(
+        "tollgate_cache_lookups_total",
+        "Calls that the exact cache could answer.",
+        &["result"]
+    );
+    /// Answers in the cache.
+    cache_entries: IntGauge = int("tollgate_cache_entries", "Answers in the exact cache.");
+    /// `place` (`disk`; `memory`: those of them that are in memory, too).
+    cache_bytes: GaugeVec = gauges(
+        "tollgate_cache_bytes",
+        "Size of the answers in the exact cache.",
+        &["place"]
+    );
+    /// Money that was not spent because of it.
+    cache_saved_usd: Counter = amount(
+        "tollgate_cache_saved_usd_total",
+        "Cost of the first calls whose answers the exact cache gave again."
+    );
     /// `route`.
     request_duration: HistogramVec = seconds_by(
         "tollgate_request_duration_seconds",

@@ -134,6 +134,10 @@ const ROOMS: &[(&str, May, &[&str])] = &[
     ("upstream", Io, &["config", "egress", "redact", "route", "wire"]),
     ("ailog", Io, &["config", "egress", "redact", "wire"]),
     ("report", Io, &["ailog", "config", "cost", "wire"]),
+    ("cache", Io, &[]),
+    ("cache/index", Nothing, &["cache/key", "cache/stored"]),
+    ("cache/key", Nothing, &[]),
+    ("cache/stored", Nothing, &["cache/key"]),
     ("objects", Io, &[]),
     ("placeholders", Io, &["config", "redact"]),
     // What a policy decides, for calls in progress and for rows of the log.
@@ -149,6 +153,7 @@ const ROOMS: &[(&str, May, &[&str])] = &[
         &[
             "ailog",
             "auth",
+            "cache",
             "config",
             "cost",
             "egress",

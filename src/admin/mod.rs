@@ -1,7 +1,7 @@
 //! The operators' side: dashboard, metrics, health and the JSON behind them, on a listener of its
 //! own.
 //!
-//! Level 5 of the map. Only `keys` changes anything. Promises: a `Host` that is a
+//! Level 5 of the map. Only `keys` and `cache` change anything. Promises: a `Host` that is a
 //! foreign name is refused (a page elsewhere cannot read this through a rebound name), but for
 //! metrics and health; pages load nothing from elsewhere; queries of the log run off the runtime's
 //! threads and a few at a time; answers are bounded and made while they are taken (`answers`); a
@@ -11,6 +11,7 @@
 mod access;
 mod answers;
 mod body;
+mod cache;
 mod connections;
 mod keys;
 mod queries;
@@ -200,6 +201,9 @@ async fn asked(admin: &Arc<Admin>, request: Request<Incoming>, asker: &Asker) ->
     if request.uri().path() == RELOAD {
         return reload(admin, &request, asker).await.unwrap_or_else(unanswered);
     }
+    if request.uri().path() == cache::PURGE {
+        return cache::purge(admin, &request, asker).unwrap_or_else(unanswered);
+    }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return wrong_method("GET, HEAD");
     }
@@ -288,7 +292,7 @@ async fn routed(
             StatusCode::NOT_FOUND,
             "not found; this side has / /metrics /healthz /readyz /api/summary /api/logs \
                 /api/limits /api/auth \
-             /api/config /api/keys /api/reload /openapi.yaml\n",
+             /api/config /api/keys /api/reload /api/cache/purge /openapi.yaml\n",
         ),
     })
 }

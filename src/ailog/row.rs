@@ -151,6 +151,8 @@ pub struct Row {
     pub answer: Option<Redacted>,
     /// Every attempt, in order.
     pub attempts_log: Vec<Attempt>,
+    /// `hit` or `miss` of the exact cache; empty if the call was none for it.
+    pub cache: &'static str,
 }
 
 /// The parts of a cost, in 10⁻⁹ USD. The first four add up to it.
@@ -241,13 +243,14 @@ impl Row {
             prompt: None,
             answer: None,
             attempts_log: Vec::new(),
+            cache: "",
         }
     }
 }
 
 /// The newest version of the columns; in every record of the write-ahead log. A released version is
 /// never changed: a new column has the next version.
-pub(crate) const SCHEMA_VERSION: u8 = 4;
+pub(crate) const SCHEMA_VERSION: u8 = 5;
 
 /// The largest believed number of tokens of one call.
 const TOKENS_MAX: u64 = 1_000_000_000_000;
@@ -367,7 +370,7 @@ columns! { |row, bodies|
     cache_write_cost_usd: NanoUsd, 4, row.cost_parts.map(|parts| parts.cache_write);
     /// part of cost_usd: answer tokens
     output_cost_usd: NanoUsd, 4, row.cost_parts.map(|parts| parts.output);
-    /// cached_tokens times the difference between the rates of input and of cached input
+    /// cached_tokens times the difference between the rates of input and of cached input; for cache = hit, the cost of the first call
     saved_by_cache_usd: NanoUsd, 4, row.cost_parts.map(|parts| parts.saved);
     /// the request has stop sequences
     stop_requested: Bool, 4, row.stop_requested;
@@ -385,4 +388,6 @@ columns! { |row, bodies|
     answer: OptionalText, 4, bodies.answer;
     /// every attempt: provider, status (0 if no answer came), error, ms
     attempts_log: Attempts, 4, &row.attempts_log;
+    /// hit or miss of the exact cache; empty if the call was none for it
+    cache: Label, 5, row.cache;
 }

@@ -20,9 +20,9 @@ use tollgate_wire::translate::model::Overrides;
 
 pub use super::reader::shape::ByOrg;
 pub use super::sections::{
-    Accept, AiLogPolicy, Algorithm, AuthOptions, Durability, Fail, Features, GatewayOptions,
-    IntentOptions, JwtOptions, KeyOptions, LimitOptions, LogFormat, LogOptions, ProviderOptions,
-    RedisMode, Role, RoutingOptions, StoredObjects, Timeouts, Tls,
+    Accept, AiLogPolicy, Algorithm, AuthOptions, CacheMode, CacheOptions, Durability, Fail,
+    Features, GatewayOptions, IntentOptions, JwtOptions, KeyOptions, LimitOptions, LogFormat,
+    LogOptions, ProviderOptions, RedisMode, Role, RoutingOptions, StoredObjects, Timeouts, Tls,
 };
 use crate::cost::PriceList;
 use crate::egress::Egress;
@@ -193,12 +193,38 @@ pub struct Policy {
     /// Pages of other origins that may call.
     pub cors: Cors,
     pub limits: Limits,
+    /// `None`: off for every organisation.
+    pub cache: Option<Box<CacheRules>>,
     pub features: ByOrg<Features>,
     pub intent: IntentPolicy,
     pub ailog: AiLogPolicy,
     /// The tags of a row.
     pub tags: Vec<TagRule>,
     pub prices: PriceList,
+}
+
+/// The exact cache.
+#[derive(Debug)]
+pub struct CacheRules {
+    pub orgs: ByOrg<CachePolicy>,
+    /// Room on disk for all organisations together.
+    pub bytes_max: u64,
+}
+
+/// The exact cache of an organisation.
+#[derive(Debug)]
+pub struct CachePolicy {
+    /// Canonical paths whose answers are kept; empty: all.
+    pub endpoints: Vec<Glob>,
+    pub options: CacheOptions,
+}
+
+impl CachePolicy {
+    /// Whether answers of an endpoint are kept, by its canonical path.
+    pub fn keeps(&self, endpoint: &str) -> bool {
+        self.options.mode == CacheMode::Exact
+            && (self.endpoints.is_empty() || self.endpoints.iter().any(|g| g.matches(endpoint)))
+    }
 }
 
 /// A tag of each row.

@@ -16,7 +16,7 @@ const COLUMNS: usize = 100;
 
 /// Policy files and their sections.
 const POLICIES: &[(&str, &[&str])] = &[
-    ("access", &["auth", "cors", "limits", "features"]),
+    ("access", &["auth", "cors", "limits", "cache", "features"]),
     ("intent", &["intent"]),
     ("log", &["ailog"]),
     ("prices", &["prices"]),

@@ -12,6 +12,7 @@ use super::tenants::Tenants;
 use super::turns::Turns;
 use crate::ailog::AiLog;
 use crate::auth::Authenticator;
+use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::config::policy::Policy;
 use crate::intent::flights::Flights;
@@ -30,6 +31,8 @@ pub struct Gateway {
     pub counters: Counters,
     pub upstream: Arc<Upstream>,
     pub log: AiLog,
+    /// Answers for calls that say the same again.
+    pub cache: Cache,
     /// Whose the objects are that providers keep.
     pub objects: Arc<Objects>,
     /// Keys of stable placeholders.

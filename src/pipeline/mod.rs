@@ -12,12 +12,14 @@ pub mod answer_out;
 pub mod body_in;
 mod body_threads;
 mod by_group;
+pub mod cached;
 mod client;
 mod credential;
 pub mod endpoints;
 pub mod framing;
 pub mod gateway;
 mod headers;
+pub mod keeping;
 mod models;
 mod ownership;
 pub mod query;
@@ -143,6 +145,7 @@ pub async fn proxy(
 
     // 11. answer, 12. settle
     let translated = answer.translation().map(str::to_owned);
+    let cache = record.cached.as_str();
     let is_long = answer_out::is_long(&answer);
     let reading = answer_out::read(&walk, &endpoint, &caller, &mut answer, &mut record);
     // A short answer is read without waiting, so that the walk's future has no place for it.
@@ -165,6 +168,9 @@ pub async fn proxy(
     }
     if !redactions.is_empty() {
         set(headers, REDACTIONS, &redactions);
+    }
+    if !cache.is_empty() {
+        headers.insert(cached::CACHE, HeaderValue::from_static(cache));
     }
     if let Some(pending) = pending {
         pending.await;
@@ -235,6 +241,13 @@ async fn answer(
         return Err(Refusal::new(Code::ModelNotFound, message).about("model"));
     }
     let targets = endpoints::serving(targets, endpoint, model)?;
+    let same = (endpoint, &*path);
+    if walk.policy.cache.is_some()
+        && let Some(kept) =
+            Box::pin(cached::find(walk, same, caller, &request, &targets, record)).await
+    {
+        return Ok((kept, request.place));
+    }
     reserve(walk, endpoint, caller, &request, &targets, record).await?;
     let answer = send(walk, endpoint, caller, &path, &request, &targets, record).await?;
     Ok((answer, request.place))
@@ -391,8 +404,6 @@ async fn send(
     let room = walk.bytes();
     let turns = &walk.gateway.turns;
     let apart = |job| turns.apart(turns.group(caller), job);
-    let is_stored =
-        endpoint.answer.is_stored() && !facts.unstored && !policy.routing.options.force_store_false;
     let call = Call {
         caller: caller.org.as_str(),
         is_known: matches!(caller.via, Accept::Jwt | Accept::Key),
@@ -414,7 +425,7 @@ async fn send(
         ),
         apart: &apart,
         own_key: caller.upstream_key.as_ref(),
-        stateful: endpoint.stateful || facts.stateful || is_stored,
+        stateful: keeps_state(walk, endpoint, facts),
         attempts_before: 0,
         deadline,
     };
@@ -433,6 +444,12 @@ async fn send(
             Err(Refusal { tried, ..broken.unwrap_or_else(|| no_answer_refusal(&no_answer)) })
         }
     }
+}
+
+/// Whether a call leaves something at its provider, or stands on what is there.
+fn keeps_state(walk: &Walk<'_>, endpoint: &Endpoint, facts: &redact::Facts) -> bool {
+    let may_store = !facts.unstored && !walk.policy.routing.options.force_store_false;
+    endpoint.stateful || facts.stateful || endpoint.answer.is_stored() && may_store
 }
 
 /// Runs what does not wait.

@@ -16,6 +16,7 @@ use tollgate_wire::usage::{TokenUsage, UsageSource};
 use super::answer_out::rewrite::Rewriting;
 use super::body_in::{Reserved, Seen};
 use super::gateway::Gateway;
+use super::keeping::Cached;
 use super::refusal::Refusal;
 use super::tags;
 use crate::ailog::row::{Attempt, CostParts, Outcome, Row};
@@ -55,6 +56,8 @@ pub struct Record {
     pub values: Option<Values>,
     /// The values that this call has sent, if those of others are taken out of its answer.
     pub own: Option<Own>,
+    /// What the exact cache has to do with this call.
+    pub cached: Cached,
     /// What was taken out of its answer.
     masked: Ledger,
     /// Memory for a request body that is kept until the call is over.
@@ -95,6 +98,7 @@ impl Record {
             bills: None,
             values: None,
             own: None,
+            cached: Cached::No,
             masked: Ledger::default(),
             held: None,
             clock: gateway.clock,
@@ -280,7 +284,8 @@ impl Record {
         self.name_model();
         self.name_provider();
         response_model.clone_into(&mut self.row().response_model);
-        if let Some(usage) = usage {
+        // The answer of an earlier call costs and uses nothing.
+        if let Some(usage) = usage.filter(|_| !self.cached.is_hit()) {
             self.price(usage, source);
         }
     }
@@ -386,7 +391,9 @@ impl Record {
             row.limited_by = Cow::Borrowed("provider");
         }
         self.charge_work(outcome);
-        self.settle_limits(outcome);
+        let is_hit = self.cached.is_hit();
+        self.cached.end(&mut self.row, outcome);
+        self.settle_limits(outcome, is_hit);
         let now = self.clock.now();
         self.list_attempts(status, now);
         let elapsed = now.since(self.started);
@@ -398,8 +405,9 @@ impl Record {
     }
 
     /// Settles the reserved limits with the usage. An answer without known usage used what was
-    /// reserved for it; a call that a provider refused, or that never reached one, used nothing.
-    fn settle_limits(&mut self, outcome: Outcome) {
+    /// reserved for it; a call that a provider refused, that never reached one, or that the cache
+    /// answered, used nothing.
+    fn settle_limits(&mut self, outcome: Outcome, is_hit: bool) {
         let Some(held) = self.reserved.take() else { return };
         let row = &mut self.row;
         let cost = u64::try_from(row.cost_nano_usd.unwrap_or(0)).unwrap_or(0);
@@ -407,7 +415,7 @@ impl Record {
             UsageSource::Provider | UsageSource::Estimated => {
                 Some((row.usage.input.saturating_add(row.usage.output), cost))
             }
-            UsageSource::None if outcome == Outcome::Ok => None,
+            UsageSource::None if outcome == Outcome::Ok && !is_hit => None,
             UsageSource::None => Some((0, 0)),
         };
         held.settle(used, self.clock.now());
@@ -636,6 +644,7 @@ mod tests {
             bills: None,
             values: None,
             own: None,
+            cached: Cached::No,
             masked: Ledger::default(),
             held: None,
             clock,

@@ -14,6 +14,7 @@
 mod access;
 mod analysts;
 mod broken;
+mod cache;
 mod carriers;
 mod checks;
 mod circuits;

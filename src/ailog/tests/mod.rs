@@ -156,6 +156,7 @@ pub(crate) fn row(seed: u64) -> Row {
         prompt: rng.bool().then(|| redacted("Hé, \"wörld\"\n")),
         answer: rng.bool().then(|| redacted("🦀")),
         attempts_log: attempts(&mut rng),
+        cache: ["", "hit", "miss"][rng.usize(..3)],
     }
 }
 

@@ -8,9 +8,8 @@ use super::super::policy::{Accept, Algorithm, AuthPolicy, GatewayKey, JwksSource
 use super::super::reader::place::{Place, Problems};
 use super::super::reader::shape::{At, Plain as _};
 use super::super::sections::{RawAuth, RawJwt, RawKey};
-use super::{distinct, port_fits};
+use super::{distinct, globs, port_fits};
 use crate::bounds::JWT_SECRETS_MAX;
-use crate::glob::Glob;
 use crate::ids::SecretBytes;
 use aws_lc_rs::digest;
 
@@ -292,20 +291,4 @@ pub(crate) fn moment_ms(text: &str) -> Option<i64> {
             .map(|day| day.timestamp())
     };
     moment.or_else(day).map(jiff::Timestamp::as_millisecond)
-}
-
-fn globs(
-    given: &[At<String>],
-    fits: impl Fn(&str) -> bool,
-    reason: &str,
-    problems: &mut Problems,
-) -> Vec<Glob> {
-    distinct(given, problems);
-    let glob = |text: &At<String>| {
-        if !fits(text.trim()) {
-            problems.add(&text.at, reason);
-        }
-        Glob::new(text.trim())
-    };
-    given.iter().map(glob).collect()
 }

@@ -7,6 +7,7 @@
 mod admin;
 mod ailog;
 pub(crate) mod auth;
+mod cache;
 mod calls;
 mod cors;
 mod credentials;
@@ -27,6 +28,7 @@ use super::reader::place::{Place, Problems};
 use super::reader::shape::{At, Plain as _, Shape};
 use super::sections::RawPolicy;
 use super::words::WordFiles;
+use crate::glob::Glob;
 
 /// The checked policy; `None` if there is any problem.
 pub(crate) fn policy(
@@ -50,6 +52,7 @@ pub(crate) fn policy(
     let redaction = limits::redaction(&raw.redaction, words, problems);
     let cors = cors::cors(&raw.cors, problems);
     let limits = limits::limits(&raw.limits, problems);
+    let cache = cache::cache(&raw.cache, problems);
     let features = raw.features.plain();
     let intent = intent::intent(&raw.intent, &names, problems);
     let ailog = raw.ailog.plain();
@@ -67,6 +70,7 @@ pub(crate) fn policy(
         redaction: redaction?,
         cors,
         limits: limits?,
+        cache: cache?,
         features,
         intent: intent?,
         ailog,
@@ -79,6 +83,23 @@ pub(crate) fn policy(
 /// Checks that each accepted way of authentication can succeed.
 pub(crate) fn ways_in(raw: &RawPolicy, problems: &mut Problems) {
     auth::ways_in(&raw.auth, problems);
+}
+
+/// Patterns, each of which fits and is given once; else `reason` is the problem.
+fn globs(
+    given: &[At<String>],
+    fits: impl Fn(&str) -> bool,
+    reason: &str,
+    problems: &mut Problems,
+) -> Vec<Glob> {
+    distinct(given, problems);
+    let glob = |text: &At<String>| {
+        if !fits(text.trim()) {
+            problems.add(&text.at, reason);
+        }
+        Glob::new(text.trim())
+    };
+    given.iter().map(glob).collect()
 }
 
 /// A list without repetitions; each repetition is a problem.

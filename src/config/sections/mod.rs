@@ -8,6 +8,7 @@
 mod admin;
 mod ailog;
 mod auth;
+mod cache;
 mod cors;
 mod credentials;
 mod gateway;
@@ -24,6 +25,7 @@ pub(crate) use admin::{OpenAccess, RawAccess, RawAdmin};
 pub(crate) use ailog::RawAiLog;
 pub use ailog::{AiLogPolicy, Durability};
 pub use auth::{Accept, Algorithm, AuthOptions, JwtOptions, KeyOptions};
+pub use cache::{CacheMode, CacheOptions};
 pub use gateway::{GatewayOptions, LogFormat, LogOptions, RedisMode, Tls};
 pub use intent::{Example, IntentOptions};
 pub use limits::{Fail, Features, LimitOptions};
@@ -32,6 +34,7 @@ pub use upstream::Timeouts;
 
 pub(crate) use ailog::RawPrice;
 pub(crate) use auth::{RawAuth, RawJwt, RawKey};
+pub(crate) use cache::RawCache;
 pub(crate) use cors::RawCors;
 pub(crate) use credentials::{AuthCredentials, AuthType, RawProviderAuth};
 pub(crate) use gateway::{
@@ -87,6 +90,9 @@ section! {
         /// use beyond a limit counts against later calls.
         limits: PerOrg<RawLimits> = "{}", eg "acme: {requests_per_minute: 600, burst: 100, \
             usd_per_month: 500}";
+        /// The exact cache: calls that say the same as an earlier call of their organisation get its
+        /// answer again.
+        cache: PerOrg<RawCache> = "{}", eg "acme: {mode: exact, ttl: 10m}";
         /// Feature flags.
         features: PerOrg<RawFeatures> = "{}", eg "acme: {ai_intent_enabled: false}";
         /// The ticket endpoint, `POST /api/ai/intent`. `tollgate intent eval FILE.csv` tests a

@@ -52,7 +52,13 @@ fn served() -> BTreeSet<String> {
     assert!(admin.contains(&"/metrics") && admin.contains(&"/api/logs"), "{admin:?}");
     let admin = admin.into_iter().filter(|path| !PAGES.contains(path));
     let admin = admin.map(|path| format!("GET {path}"));
-    let changes = ["GET /api/keys", "POST /api/keys", "DELETE /api/keys/{id}", "POST /api/reload"];
+    let changes = [
+        "GET /api/keys",
+        "POST /api/keys",
+        "DELETE /api/keys/{id}",
+        "POST /api/reload",
+        "POST /api/cache/purge",
+    ];
     own.chain(lists).chain(results).chain(admin).chain(changes.map(str::to_owned)).collect()
 }
 

@@ -56,12 +56,18 @@ pub async fn read(
     answer: &mut Answer,
     record: &mut Record,
 ) -> Result<(), Refusal> {
+    let is_stream = is_event_stream(&answer.head.headers);
+    if record.cached.is_hit() && !is_json(&answer.head.headers) {
+        return Ok(());
+    }
+    record.cached.head(answer, is_stream);
     let AnswerBody::Whole(bytes) = &mut answer.body else { return Ok(()) };
     let (bytes, headers) = (std::mem::take(bytes), &answer.head.headers);
     let succeeded = answer.head.status.is_success();
     let mut pace = (bytes.len() > STEP_BYTES_MAX).then(|| walk.pace(caller));
     let bytes =
         if succeeded { bytes } else { blanked(bytes, caller, record, &walk.gateway.upstream) };
+    record.cached.take(&bytes);
     let translated = answer.translated.as_deref();
     step(&mut pace, |_| {
         match translated.and_then(|told| told.whole.as_ref()) {
@@ -187,6 +193,7 @@ pub fn respond(
     let Answer { head, body, held: room, load, idle, keep_alive, is_final, translated, reduced } =
         answer;
     note_losses(&mut record, translated.as_deref(), reduced.as_deref());
+    let is_replay = record.cached.is_hit() && !is_json(&head.headers);
     let mut headers = headers::returning(&head.headers);
     let room = move || Held {
         _place: place,
@@ -194,7 +201,7 @@ pub fn respond(
         room: room.unwrap_or_else(|| walk.bytes().begin()),
     };
     let (body, pending) = match body {
-        AnswerBody::Whole(bytes) => {
+        AnswerBody::Whole(bytes) if !is_replay => {
             if is_final {
                 headers.insert("x-should-retry", HeaderValue::from_static("false"));
             }
@@ -205,7 +212,11 @@ pub fn respond(
             let body = if is_short { Body::full(bytes) } else { Body::held(bytes, room()) };
             (body, pending)
         }
-        AnswerBody::Streaming(read, incoming) => {
+        body => {
+            let (read, incoming) = match body {
+                AnswerBody::Whole(read) => (read, None),
+                AnswerBody::Streaming(read, incoming) => (read, Some(incoming)),
+            };
             let is_own = head.status.is_success() && translated.is_none();
             let learning = learning(walk, endpoint, caller).filter(|_| is_own);
             let rewriting = record.rewriting(translated.is_some());
@@ -226,7 +237,8 @@ pub fn respond(
             let translated =
                 context.and_then(|context| translate::Stream::new(&context, STREAM_BOUNDS).ok());
             let is_translated = translated.is_some();
-            let tee = if is_event_stream(&headers) && (read.is_empty() || is_translated) {
+            let is_whole = read.is_empty() || is_translated || is_replay;
+            let tee = if is_event_stream(&headers) && is_whole {
                 let stream = Arriving { incoming, read, translated };
                 events(answering, stream, rewriting, &mut headers)
             } else {
@@ -258,7 +270,7 @@ fn events(
 /// Any other answer that is still coming. Its length is passed on unless it is changed.
 fn plain(
     answering: Answering,
-    incoming: Incoming,
+    incoming: Option<Incoming>,
     read: Bytes,
     rewriting: Rewriting,
     provider_headers: &HeaderMap,

@@ -112,7 +112,8 @@ impl TeeKind {
 
 /// A stream of events that has begun.
 pub struct Arriving {
-    pub incoming: Incoming,
+    /// Nothing, if all of it has been read.
+    pub incoming: Option<Incoming>,
     /// The part of it that has been read.
     pub read: Bytes,
     /// Translates it.
@@ -144,7 +145,7 @@ impl Tee {
     /// can keep.
     pub fn plain(
         answering: Answering,
-        incoming: Incoming,
+        incoming: Option<Incoming>,
         read: Bytes,
         textual: bool,
         rewrite: Option<Box<Bodies>>,
@@ -154,12 +155,12 @@ impl Tee {
         Tee::new(answering, kind, incoming, read)
     }
 
-    fn new(answering: Answering, kind: TeeKind, incoming: Incoming, read: Bytes) -> Tee {
+    fn new(answering: Answering, kind: TeeKind, incoming: Option<Incoming>, read: Bytes) -> Tee {
         let Answering { status, record, log, patience, held, pace, .. } = answering;
         Tee {
-            incoming: Some(incoming),
+            unread_is_last: incoming.is_none(),
+            incoming,
             unread: read,
-            unread_is_last: false,
             ready: VecDeque::new(),
             gave_way: 0,
             kind,
@@ -276,6 +277,9 @@ impl Tee {
     fn take(&mut self, data: Bytes) {
         let first = self.bytes == 0;
         self.bytes += data.len() as u64;
+        if matches!(self.kind, TeeKind::Plain { .. }) {
+            self.record.cached.take(&data);
+        }
         match &mut self.kind {
             TeeKind::Plain { prefix, textual, tail, rewrite, .. } => {
                 // Of a long answer what has been read by now, where its own id stands.
@@ -350,6 +354,8 @@ impl Tee {
         let TeeKind::Events { stream, drop_usage, pieces, rewrite, .. } = &mut self.kind else {
             return;
         };
+        // Before anything is put back or taken out, which each call does for itself.
+        self.record.cached.take(chunk);
         let (mut over, mut failed, mut unreadable) = (false, false, false);
         let has_begun = stream.text_bytes() > 0;
         let mut run = 0..0;
