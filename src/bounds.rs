@@ -424,6 +424,14 @@ pub const ADMIN_BODY_BYTES_MAX: usize = 64 << 10;
 pub const ADMIN_BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Queries of the log at once. Above it one waits for [`ADMIN_WAIT_MAX`]; then it is 503.
 pub const ADMIN_QUERIES_MAX: usize = 4;
+/// Rows that a search of the log looks through at once.
+pub const SEARCH_WINDOW_ROWS: usize = 10_000;
+/// How long a search of the log goes on. Then it has what it found, and says how far it came.
+pub const SEARCH_TIME_MAX: Duration = Duration::from_millis(600);
+/// Characters of the text that is searched for. A longer one is 400.
+pub const SEARCH_TEXT_MAX: usize = 200;
+/// Subjects in the list of limits that are closest to exhaustion.
+pub const CLOSEST_LIMITS_MAX: usize = 100;
 /// How long a query or a long answer waits for its place.
 pub const ADMIN_WAIT_MAX: Duration = Duration::from_secs(3);
 

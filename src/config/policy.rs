@@ -31,7 +31,7 @@ use crate::glob::Glob;
 use crate::ids::{OrgId, Secret, SecretBytes};
 use crate::intent::prompt::Question;
 use crate::limit::bucket::Quota;
-use crate::limit::caps::Caps;
+use crate::limit::caps::{Caps, Scope};
 use crate::redact::Rules;
 use crate::upstream::breaker::BreakerOptions;
 use crate::upstream::retry::RetryOptions;
@@ -517,6 +517,18 @@ impl OrgLimits {
     pub fn need_estimate(&self) -> bool {
         !self.models.is_empty()
             || [&self.all, &self.each_key, &self.each_user].into_iter().any(Caps::need_estimate)
+    }
+
+    /// The limits of a part of the organisation; `None` if it has none any more.
+    pub fn caps_of(&self, scope: &Scope) -> Option<&Caps> {
+        match scope {
+            Scope::Org => Some(&self.all),
+            Scope::Key(_) => Some(&self.each_key),
+            Scope::User(_) => Some(&self.each_user),
+            Scope::Model(name) => {
+                self.models.iter().find(|limits| limits.name == *name).map(|limits| &limits.caps)
+            }
+        }
     }
 
     /// Whether any of them is about money.

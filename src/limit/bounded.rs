@@ -65,6 +65,11 @@ impl<K: Clone + Eq + Hash, V> Bounded<K, V, Sharded<K, V>> {
     pub fn new(most: usize) -> Self {
         Bounded::over(Sharded { map: DashMap::new(), taken: AtomicUsize::new(0) }, most)
     }
+
+    /// Shows every entry, a part of the map at a time.
+    pub fn each(&self, mut show: impl FnMut(&K, &V)) {
+        self.slots.map.iter().for_each(|entry| show(entry.key(), entry.value()));
+    }
 }
 
 impl<K: Clone, V, S: Slots<K, V>> Bounded<K, V, S> {

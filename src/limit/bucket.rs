@@ -122,6 +122,13 @@ impl Cell {
         Decision { wait: None, limit, remaining, reset: Duration::from_nanos(reset) }
     }
 
+    /// The calls that a quota has used up now, and those that it has in all.
+    pub fn used(&self, quota: &Quota, now_ns: u64) -> (u64, u64) {
+        let most = if quota.strict { quota.requests_per_minute() } else { quota.burst() };
+        let rest = self.look(quota, now_ns).remaining;
+        (u64::from(most.saturating_sub(rest)), u64::from(most))
+    }
+
     /// Gives back a call that was counted and then not made: another limit refused it.
     pub fn give_back(&mut self, quota: &Quota) {
         match self {

@@ -226,6 +226,30 @@ impl Meter {
         self.settle(taken, 0, 0, 0);
     }
 
+    /// The use of each limit: which one, its use, and the limit itself (calls, tokens, 10⁻⁹ USD).
+    /// Of quotas, the use is the part of the bucket that is empty.
+    pub fn used(&self, caps: &Caps, at: Moment) -> impl Iterator<Item = (Which, u64, u64)> {
+        let calls = caps.requests.zip(self.requests.as_ref()).map(|(quota, cell)| {
+            let (used, most) = cell.used(&quota, at.now_ns);
+            (Which::Requests, used, most)
+        });
+        let tokens = caps.tokens_per_minute.map(|rate| {
+            let owed = u128::from(self.tokens_tat.saturating_sub(at.now_ns));
+            let used = (owed * u128::from(rate.get())).div_ceil(u128::from(MINUTE_NS));
+            (Which::Tokens, u64::try_from(used).unwrap_or(u64::MAX), rate.get())
+        });
+        let in_flight = caps
+            .calls_in_flight
+            .map(|most| (Which::CallsInFlight, u64::from(self.in_flight), u64::from(most.get())));
+        let day = caps
+            .nano_usd_per_day
+            .map(|most| (Which::UsdPerDay, self.day.in_period(at.date.day), most.get()));
+        let month = caps
+            .nano_usd_per_month
+            .map(|most| (Which::UsdPerMonth, self.month.in_period(at.date.month), most.get()));
+        [calls, tokens, in_flight, day, month].into_iter().flatten()
+    }
+
     /// Adds money that was spent before this process began.
     pub fn spent_before(&mut self, date: Date, day_nano_usd: u64, month_nano_usd: u64) {
         self.day.add(date.day, day_nano_usd);

@@ -115,6 +115,11 @@ impl Meters {
         self.with(subject, at, |meter| meter.spent_before(at.date, day_nano, month_nano))
     }
 
+    /// Shows the use of every subject.
+    pub fn each(&self, show: impl FnMut(&Subject, &Meter)) {
+        self.map.each(show);
+    }
+
     fn with<T>(
         &self,
         subject: &Subject,

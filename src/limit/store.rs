@@ -44,6 +44,11 @@ impl Limiter {
         known.unwrap_or_else(|| quota.fresh().look(quota, now.0))
     }
 
+    /// Shows the use of every organisation.
+    pub fn each(&self, show: impl FnMut(&OrgId, &Cell)) {
+        self.cells.each(show);
+    }
+
     /// Gives back a call that passed here and that another limit refused.
     pub fn give_back(&self, org: &OrgId, quota: &Quota) {
         if let Some(mut cell) = self.cells.get(org) {

@@ -15,6 +15,7 @@ mod ledger;
 mod pieces;
 mod query;
 pub mod reprice;
+mod search;
 mod sqlite;
 
 #[cfg(test)]
@@ -28,7 +29,9 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 pub use days::Days;
-pub use query::{Dim, Filter, Page, Place, Question, ReadError, Report, Spent, Summary};
+pub use query::{
+    Dim, Figure, Filter, Page, Part, Place, Question, ReadError, Report, Search, Spent, Summary,
+};
 
 use crate::ailog::store::sqlite::FILE;
 use crate::bounds::REPORT_ROWS_MAX;
@@ -95,15 +98,23 @@ impl Reader {
     /// # Errors
     /// The store cannot be read.
     pub fn answer(&self, question: &Question<'_>, most: usize) -> Result<Report, ReadError> {
+        self.part(question, &Part { largest: None, skip: 0, most, percentiles: true })
+    }
+
+    /// A part of the answer to a question.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn part(&self, question: &Question<'_>, part: &Part) -> Result<Report, ReadError> {
         // One more line shows that there are more.
-        let asked = most.saturating_add(1);
+        let asked = Part { most: part.most.saturating_add(1), ..*part };
         let mut lines = match &self.store {
-            Kind::Sqlite(store) => store.summary(question, asked)?,
-            Kind::ClickHouse(store) => store.summary(question, asked)?,
+            Kind::Sqlite(store) => store.summary(question, &asked)?,
+            Kind::ClickHouse(store) => store.summary(question, &asked)?,
             Kind::Empty => Vec::new(),
         };
-        let is_cut = lines.len() > most;
-        lines.truncate(most);
+        let is_cut = lines.len() > part.most;
+        lines.truncate(part.most);
         Ok(Report { lines, is_cut })
     }
 
@@ -139,6 +150,14 @@ impl Reader {
     /// The store cannot be read.
     pub fn page(&self, filter: &Filter, limit: usize, bytes_max: usize) -> Result<Page, ReadError> {
         let limit = limit.min(REPORT_ROWS_MAX);
+        if filter.search.is_some() {
+            return search::page(self, filter, limit, bytes_max);
+        }
+        self.whole(filter, limit, bytes_max)
+    }
+
+    /// The same, however long it takes.
+    fn whole(&self, filter: &Filter, limit: usize, bytes_max: usize) -> Result<Page, ReadError> {
         match &self.store {
             Kind::Sqlite(store) => store.page(filter, limit, bytes_max),
             Kind::ClickHouse(store) => store.page(filter, limit, bytes_max),

@@ -16,6 +16,7 @@ use crate::ailog::store::clickhouse::exception_code;
 pub enum Dim {
     Day,
     Hour,
+    Minute,
     Org,
     Model,
     Provider,
@@ -32,9 +33,10 @@ pub enum Dim {
 
 impl Dim {
     /// All of them but the tags.
-    pub const ALL: [Dim; 10] = [
+    pub const ALL: [Dim; 11] = [
         Dim::Day,
         Dim::Hour,
+        Dim::Minute,
         Dim::Org,
         Dim::Model,
         Dim::Provider,
@@ -61,7 +63,7 @@ impl Dim {
     pub fn parse_condition(text: &str) -> Option<(Dim, String)> {
         let (name, value) = text.split_once('=')?;
         let dim = Dim::parse(name)?;
-        (!matches!(dim, Dim::Day | Dim::Hour)).then(|| (dim, value.to_owned()))
+        (!matches!(dim, Dim::Day | Dim::Hour | Dim::Minute)).then(|| (dim, value.to_owned()))
     }
 
     /// The name used on the command line.
@@ -69,6 +71,7 @@ impl Dim {
         Cow::Borrowed(match self {
             Dim::Day => "day",
             Dim::Hour => "hour",
+            Dim::Minute => "minute",
             Dim::Org => "org",
             Dim::Model => "model",
             Dim::Provider => "provider",
@@ -81,7 +84,7 @@ impl Dim {
         })
     }
 
-    /// The name in results: a column of `ai_log`, `day`, `hour`, or `tag:NAME`.
+    /// The name in results: a column of `ai_log`, `day`, `hour`, `minute`, or `tag:NAME`.
     pub fn column(&self) -> Cow<'static, str> {
         match self {
             Dim::Org => Cow::Borrowed("org_id"),
@@ -110,7 +113,7 @@ impl Question<'_> {
     pub(crate) fn grain(&self) -> Grain {
         let dims = || self.by.iter().chain(self.only.iter().map(|(dim, _)| dim));
         let by_time = dims().any(|dim| matches!(dim, Dim::Day | Dim::Hour));
-        if dims().any(|dim| matches!(dim, Dim::Tag(_)))
+        if dims().any(|dim| matches!(dim, Dim::Tag(_) | Dim::Minute))
             || by_time && !self.days.are_of_whole_hours()
         {
             return Grain::Row;
@@ -127,6 +130,43 @@ impl Question<'_> {
     pub(crate) fn conditions(&self) -> Vec<(&Dim, Vec<&str>)> {
         conditions(self.only)
     }
+}
+
+/// A figure by which the lines of an answer can be put in order: its name in the sums.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Figure(pub(crate) &'static str);
+
+impl Figure {
+    /// The names of all figures.
+    pub const NAMES: [&'static str; 9] = [
+        "calls",
+        "errors",
+        "rate_limited",
+        "input_tokens",
+        "output_tokens",
+        "cost_usd",
+        "redactions",
+        "retried_calls",
+        "saved_by_cache_usd",
+    ];
+
+    /// The figure of this name.
+    pub fn parse(name: &str) -> Option<Figure> {
+        Figure::NAMES.into_iter().find(|known| *known == name).map(Figure)
+    }
+}
+
+/// The lines of an answer that are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The largest of this figure first; without it, the order of the keys.
+    pub largest: Option<Figure>,
+    /// Lines that are left out before them.
+    pub skip: usize,
+    /// Their number.
+    pub most: usize,
+    /// With the percentiles, which take longest.
+    pub percentiles: bool,
 }
 
 /// Conditions by dimension: of one dimension any of its values.
@@ -163,6 +203,17 @@ pub struct Summary {
     pub p50_ms: u64,
     pub p95_ms: u64,
     pub p99_ms: u64,
+    /// Calls with more than one attempt, and those of them that were answered.
+    pub retried_calls: u64,
+    pub saved_calls: u64,
+    /// 10⁻⁹ USD.
+    pub saved_by_cache_nano_usd: i64,
+    /// Microseconds in the gateway itself, and the rows that they are of.
+    pub gateway_us: u64,
+    pub row_count: u64,
+    /// Percentiles of the time to the first content event of streams.
+    pub first_token_p50_ms: u64,
+    pub first_token_p95_ms: u64,
 }
 
 impl Summary {
@@ -205,6 +256,22 @@ impl Summary {
         object.extend(numbers.into_iter().map(|(name, value)| (name.to_owned(), value)));
         object
     }
+
+    /// The same with the figures that only the operators' side shows.
+    pub fn to_full_json(&self, by: &[Dim]) -> Map<String, Value> {
+        let mut object = self.to_json(by);
+        let overhead = self.gateway_us.checked_div(self.row_count).unwrap_or(0);
+        let more: [(&str, Value); 6] = [
+            ("retried_calls", self.retried_calls.into()),
+            ("saved_calls", self.saved_calls.into()),
+            ("saved_by_cache_usd", (self.saved_by_cache_nano_usd as f64 / 1e9).into()),
+            ("mean_gateway_us", overhead.into()),
+            ("first_token_p50_ms", self.first_token_p50_ms.into()),
+            ("first_token_p95_ms", self.first_token_p95_ms.into()),
+        ];
+        object.extend(more.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        object
+    }
 }
 
 /// The cost of the priced calls of one organisation, caller and model.
@@ -229,7 +296,7 @@ pub struct Filter {
     pub from_ms: Option<i64>,
     /// Milliseconds since 1970: before this.
     pub to_ms: Option<i64>,
-    /// Exact values of columns; see [`Filter::COLUMNS`].
+    /// Exact values of columns; see [`Filter::COLUMNS`]. Those of one column are alternatives.
     pub equal: Vec<(&'static str, String)>,
     /// Tags that rows must have, with their values.
     pub tags: Vec<(String, String)>,
@@ -237,6 +304,45 @@ pub struct Filter {
     pub orgs: Vec<String>,
     /// Only rows after this one, in the order from the newest to the oldest.
     pub behind: Option<Place>,
+    /// Only rows with this text in them.
+    pub search: Option<Search>,
+}
+
+/// A text that rows must have in one of their names or texts. Capitals of ASCII count as small
+/// letters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Search {
+    pub text: String,
+    /// Captured texts are looked through, too.
+    pub in_texts: bool,
+}
+
+impl Search {
+    /// The columns that are always looked through: names, ids and tags of the call.
+    pub(crate) const NAMES: [&'static str; 14] = [
+        "org_id",
+        "provider",
+        "model",
+        "route",
+        "caller",
+        "outcome",
+        "error_code",
+        "limited_by",
+        "endpoint",
+        "response_model",
+        "category",
+        "id",
+        "request_id",
+        "tags",
+    ];
+    /// The others.
+    pub(crate) const TEXTS: [&'static str; 4] = ["request", "response", "prompt", "answer"];
+
+    /// The columns that are looked through.
+    pub(crate) fn columns(&self) -> impl Iterator<Item = &'static str> {
+        let texts = Search::TEXTS.into_iter().filter(|_| self.in_texts);
+        Search::NAMES.into_iter().chain(texts)
+    }
 }
 
 /// The place of a row among the others.
@@ -263,9 +369,28 @@ pub struct Page {
     pub rows: Vec<Map<String, Value>>,
     /// More rows were within the limit, but not within the bytes.
     pub is_cut: bool,
+    /// A search ended early: it has seen all rows from this moment on (milliseconds since 1970).
+    pub searched_to_ms: Option<i64>,
 }
 
 impl Filter {
+    /// The columns with conditions, each with the number of its alternatives, and all values in
+    /// that order.
+    pub(crate) fn alternatives(&self) -> (Vec<(&'static str, usize)>, Vec<&str>) {
+        let mut columns: Vec<(&'static str, usize)> = Vec::new();
+        for (column, _) in &self.equal {
+            match columns.iter_mut().find(|(known, _)| known == column) {
+                Some((_, count)) => *count += 1,
+                None => columns.push((column, 1)),
+            }
+        }
+        let of = |wanted: &'static str| {
+            self.equal.iter().filter(move |(column, _)| *column == wanted).map(|(_, v)| v.as_str())
+        };
+        let values = columns.iter().flat_map(|(column, _)| of(column)).collect();
+        (columns, values)
+    }
+
     /// The columns that a condition can name.
     pub const COLUMNS: [&'static str; 12] = [
         "id",

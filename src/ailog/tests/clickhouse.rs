@@ -670,6 +670,8 @@ fn rows_rollups_views_reports_and_exports_have_the_same_totals() {
     }
     let reader = Reader::open(&StoreKind::ClickHouse(options), dir.path()).expect("reader");
     mixed::check(&reader, &rows);
+    mixed::check_largest(&reader);
+    mixed::check_search(&reader, &rows);
     crate::cli::export::tests::check(&reader, &rows);
     // A window of a millisecond with more bytes than a page.
     let text = super::redacted(&"x".repeat(200_000));

@@ -9,6 +9,7 @@
 //! in a map; a call passes all of its limits or takes from none; every reservation is settled or
 //! released, however the call ends. Does not: count (see `limit`), or cut a stream that has begun.
 
+pub(crate) mod closest;
 pub mod counters;
 
 use std::borrow::Cow;

@@ -13,7 +13,7 @@ use clickhouse::query::Query;
 use serde_json::{Map, Value};
 use tokio::runtime::Runtime;
 
-use super::query::{Filter, Page, Place, Question, ReadError, Spent, Summary};
+use super::query::{Filter, Page, Part, Place, Question, ReadError, Spent, Summary};
 use crate::ailog::columns::{COLUMNS, Type, column_list};
 use crate::ailog::store::clickhouse::schema::all_of;
 use crate::ailog::store::clickhouse::{client, runtime};
@@ -53,9 +53,9 @@ impl ClickHouseReader {
     pub(crate) fn summary(
         &self,
         question: &Question<'_>,
-        most: usize,
+        part: &Part,
     ) -> Result<Vec<Summary>, ReadError> {
-        let Some((sql, values)) = sums::summary(question, most, self.all) else {
+        let Some((sql, values)) = sums::summary(question, part, self.all) else {
             return Ok(Vec::new());
         };
         let query = values.iter().fold(self.client.query(&sql), |query, value| query.bind(value));
@@ -79,6 +79,18 @@ impl ClickHouseReader {
             .collect())
     }
 
+    /// The moment of the row at this place before a moment, counted from the newest.
+    pub(crate) fn moment_of(&self, before_ms: i64, place: usize) -> Result<Option<i64>, ReadError> {
+        let sql = format!(
+            "SELECT toUnixTimestamp64Milli(created_at) AS ms FROM ai_rows{} WHERE created_at < \
+             fromUnixTimestamp64Milli(toInt64(?), 'UTC') ORDER BY created_at DESC LIMIT 1 OFFSET ?",
+            self.all
+        );
+        let query = self.client.query(&sql).bind(before_ms.clamp(0, LAST_MS)).bind(place as u64);
+        let found = self.fetch(query, REPORT_TIMEOUT)?;
+        Ok(found.first().and_then(|line| line.get("ms")?.as_i64()))
+    }
+
     pub(crate) fn page(
         &self,
         filter: &Filter,
@@ -93,10 +105,12 @@ impl ClickHouseReader {
                 ));
             }
         }
-        for (column, _) in &filter.equal {
-            conditions.push(match *column {
-                "id" | "status" => format!("toString({column}) = ?"),
-                column => format!("{column} = ?"),
+        let (columns, wanted) = filter.alternatives();
+        for (column, count) in columns {
+            let marks = vec!["?"; count].join(", ");
+            conditions.push(match column {
+                "id" | "status" => format!("toString({column}) IN ({marks})"),
+                column => format!("{column} IN ({marks})"),
             });
         }
         if !filter.orgs.is_empty() {
@@ -104,6 +118,14 @@ impl ClickHouseReader {
         }
         for _ in &filter.tags {
             conditions.push("mapContains(tags, ?) AND tags[?] = ?".to_owned());
+        }
+        if let Some(search) = &filter.search {
+            let has = search.columns().map(|column| {
+                let text = if column == "tags" { "toString(tags)" } else { column };
+                let text = if column == "id" { "toString(id)" } else { text };
+                format!("positionCaseInsensitive(ifNull(toString({text}), ''), ?) > 0")
+            });
+            conditions.push(format!("({})", has.collect::<Vec<_>>().join(" OR ")));
         }
         if filter.behind.is_some() {
             conditions.push(
@@ -122,14 +144,19 @@ impl ClickHouseReader {
         for ms in [filter.from_ms, filter.to_ms].into_iter().flatten() {
             query = query.bind(ms.clamp(0, LAST_MS));
         }
-        for (_, value) in &filter.equal {
-            query = query.bind(value.as_str());
+        for value in wanted {
+            query = query.bind(value);
         }
         if !filter.orgs.is_empty() {
             query = query.bind(&filter.orgs);
         }
         for (tag, value) in &filter.tags {
             query = query.bind(tag.as_str()).bind(tag.as_str()).bind(value.as_str());
+        }
+        if let Some(search) = &filter.search {
+            for _ in search.columns() {
+                query = query.bind(search.text.as_str());
+            }
         }
         if let Some(Place { created_at_ms, id }) = &filter.behind {
             query = query.bind((*created_at_ms).clamp(0, LAST_MS)).bind(id.as_str());
@@ -146,7 +173,7 @@ impl ClickHouseReader {
                 }
             }
         }
-        Ok(Page { rows, is_cut })
+        Ok(Page { rows, is_cut, searched_to_ms: None })
     }
 
     /// The rows of an answer, as objects.

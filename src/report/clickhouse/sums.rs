@@ -11,16 +11,20 @@ use crate::ailog::store::measures::MEASURES;
 use crate::money::parse_usd;
 use crate::report::days::Days;
 use crate::report::pieces::{Pieces, Stretch};
-use crate::report::query::{Dim, Question, Spent, Summary, keys};
+use crate::report::query::{Dim, Part, Question, Spent, Summary, keys};
 
 /// The measures of a summary after calls, errors and rate-limited calls.
-const SUMMED: [&str; 6] = [
+const SUMMED: [&str; 10] = [
     "input_tokens",
     "cached_tokens",
     "output_tokens",
     "unpriced_calls",
     "redactions",
     "attachments_dropped",
+    "retried_calls",
+    "saved_calls",
+    "gateway_us",
+    "row_count",
 ];
 const ERRORS: &str = "('provider_error', 'timeout', 'refused')";
 
@@ -66,6 +70,10 @@ impl Source {
             Dim::Hour => days.sql(before, |offset| {
                 let zone = Days::zone(offset);
                 format!("formatDateTime({}, '%Y-%m-%dT%H:00:00{zone}')", moved(offset))
+            }),
+            Dim::Minute => days.sql(before, |offset| {
+                let zone = Days::zone(offset);
+                format!("formatDateTime({}, '%Y-%m-%dT%H:%i:00{zone}')", moved(offset))
             }),
             Dim::Tag(name) => {
                 values.push(name.to_string());
@@ -137,22 +145,31 @@ fn part(
 
 /// Sums of the calls that a question asks for, in the order of the keys; `None` if there cannot be
 /// any.
-pub(crate) fn summary(question: &Question<'_>, most: usize, all: &str) -> Option<Bound> {
+pub(crate) fn summary(question: &Question<'_>, wanted: &Part, all: &str) -> Option<Bound> {
     let select = |source: Source| {
         let (calls, alias) = (source.measure("calls"), source.alias());
-        let latency = match source {
-            Source::Hourly => "h.latency".to_owned(),
+        let digest = |hourly: &str, column: &str| match source {
+            Source::Hourly => hourly.to_owned(),
             Source::Rows => {
-                let bucket = bucket_sql("r.latency_ms", |by| format!("intDiv(r.latency_ms, {by})"));
+                let bucket = bucket_sql(column, |by| format!("intDiv({column}, {by})"));
                 format!("map(toUInt16(assumeNotNull({bucket})), toUInt64(1))")
             }
+        };
+        let latency = digest("h.latency", "r.latency_ms");
+        let first = match source {
+            Source::Hourly => "h.first_token".to_owned(),
+            Source::Rows => format!(
+                "if(r.first_token_ms > 0, {}, CAST(map(), 'Map(UInt16, UInt64)'))",
+                digest("", "r.first_token_ms")
+            ),
         };
         let rest = SUMMED.map(|name| format!("{} AS p_{name}", source.measure(name)));
         format!(
             "{calls} AS p_calls, if({alias}.outcome IN {ERRORS}, {calls}, 0) AS p_errors, \
              if({alias}.outcome = 'rate_limited', {calls}, 0) AS p_rate_limited, \
-             {} AS p_cost, {latency} AS p_latency, {}",
+             {} AS p_cost, {} AS p_saved, {latency} AS p_latency, {first} AS p_first, {}",
             source.measure("cost_usd"),
+            source.measure("saved_by_cache_usd"),
             rest.join(", ")
         )
     };
@@ -161,19 +178,31 @@ pub(crate) fn summary(question: &Question<'_>, most: usize, all: &str) -> Option
     let listed: String = keys.iter().map(|key| format!("{key}, ")).collect();
     let names = ["calls", "errors", "rate_limited"].iter().chain(&SUMMED);
     let sums: Vec<String> = names.map(|name| format!("sum(p_{name}) AS s_{name}")).collect();
-    let percentiles = [50, 95, 99].map(|percent: u8| {
+    let mut percentiles = Vec::from([50, 95, 99].map(|percent: u8| {
         format!("{} AS s_p{percent}", percentile(&percent.to_string(), "s_latency"))
-    });
+    }));
+    percentiles.extend([50, 95].map(|percent: u8| {
+        format!("{} AS s_first{percent}", percentile(&percent.to_string(), "s_first"))
+    }));
+    let figure = match wanted.largest.map(|figure| figure.0) {
+        None => "0".to_owned(),
+        Some("cost_usd") => "sum(p_cost)".to_owned(),
+        Some("saved_by_cache_usd") => "sum(p_saved)".to_owned(),
+        Some(name) => format!("sum(p_{name})"),
+    };
+    let Part { skip, most, .. } = wanted;
     let (group, order) = match keys.as_slice() {
         [] => (String::new(), String::new()),
         keys => {
             let keys = keys.join(", ");
-            (format!(" GROUP BY {keys}"), format!(" ORDER BY {keys}"))
+            (format!(" GROUP BY {keys}"), format!(" ORDER BY s_order DESC, {keys}"))
         }
     };
     let sql = format!(
-        "SELECT * EXCEPT (s_latency), {} FROM (SELECT {listed}{}, toString(sum(p_cost)) AS s_cost, \
-         sumMap(p_latency) AS s_latency FROM ({parts}){group}{order} LIMIT {most}){order}",
+        "SELECT * EXCEPT (s_latency, s_first, s_order), {} FROM (SELECT {listed}{}, \
+         toString(sum(p_cost)) AS s_cost, toString(sum(p_saved)) AS s_saved, \
+         sumMap(p_latency) AS s_latency, sumMap(p_first) AS s_first, {figure} AS s_order \
+         FROM ({parts}){group}{order} LIMIT {most} OFFSET {skip}){order}",
         percentiles.join(", "),
         sums.join(", ")
     );
@@ -198,6 +227,13 @@ pub(crate) fn line(object: &Map<String, Value>, keys: usize) -> Option<Summary> 
         p50_ms: count("s_p50"),
         p95_ms: count("s_p95"),
         p99_ms: count("s_p99"),
+        retried_calls: count("s_retried_calls"),
+        saved_calls: count("s_saved_calls"),
+        saved_by_cache_nano_usd: parse_usd(&text(object, "s_saved")).unwrap_or(0),
+        gateway_us: count("s_gateway_us"),
+        row_count: count("s_row_count"),
+        first_token_p50_ms: count("s_first50"),
+        first_token_p95_ms: count("s_first95"),
     };
     (summary.calls > 0).then_some(summary)
 }

@@ -10,13 +10,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::types::{ToSql, ValueRef};
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::query::{Filter, Page, Place, Question, ReadError, Spent, Summary};
+use super::query::{Filter, Page, Part, Place, Question, ReadError, Spent, Summary, ms_of};
 use crate::ailog::columns::{COLUMNS, Type, column_list, iso};
-use crate::ailog::store::sqlite::layout::USER_VERSION;
+use crate::ailog::store::sqlite::layout::{GROUPED, SERIES, USER_VERSION};
 use crate::ailog::store::sqlite::open_existing;
 
 /// How long a report waits for a locked file.
@@ -59,9 +59,9 @@ impl SqliteReader {
     pub(crate) fn summary(
         &self,
         question: &Question<'_>,
-        most: usize,
+        part: &Part,
     ) -> Result<Vec<Summary>, ReadError> {
-        sums::summary(&self.connection, question, most)
+        sums::summary(&self.connection, question, part)
     }
 
     pub(crate) fn spent(
@@ -73,6 +73,40 @@ impl SqliteReader {
         sums::spent(&self.connection, (from_ms, to_ms), most)
     }
 
+    /// The moment of the row at this place before a moment, counted from the newest.
+    pub(crate) fn moment_of(&self, before_ms: i64, place: usize) -> Result<Option<i64>, ReadError> {
+        let sql = "SELECT created_at FROM ai_rows WHERE created_at < ?1 \
+                   ORDER BY created_at DESC, id DESC LIMIT 1 OFFSET ?2";
+        let place = i64::try_from(place).unwrap_or(i64::MAX);
+        let found =
+            self.connection.query_row(sql, (iso(before_ms), place), |row| row.get::<_, String>(0));
+        Ok(found.optional()?.as_deref().and_then(ms_of))
+    }
+
+    /// Whether any row has these names, without a look at the rows.
+    fn has_groups(&self, filter: &Filter) -> Result<bool, ReadError> {
+        let (columns, wanted) = filter.alternatives();
+        let (mut conditions, mut values) = (vec!["1".to_owned()], Vec::new());
+        let mut rest = wanted.into_iter();
+        for (column, count) in columns {
+            let of_column: Vec<&str> = rest.by_ref().take(count).collect();
+            if SERIES.contains(&column) || GROUPED.contains(&column) {
+                conditions.push(format!("{column} IN ({})", vec!["?"; count].join(", ")));
+                values.extend(of_column);
+            }
+        }
+        if !filter.orgs.is_empty() {
+            conditions.push(format!("org_id IN ({})", vec!["?"; filter.orgs.len()].join(", ")));
+            values.extend(filter.orgs.iter().map(String::as_str));
+        }
+        let sql = format!(
+            "SELECT 1 FROM ai_groups g JOIN ai_series s ON s.series = g.series WHERE {} LIMIT 1",
+            conditions.join(" AND ")
+        );
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        Ok(values.is_empty() || statement.exists(rusqlite::params_from_iter(values))?)
+    }
+
     pub(crate) fn page(
         &self,
         filter: &Filter,
@@ -80,7 +114,8 @@ impl SqliteReader {
         bytes_max: usize,
     ) -> Result<Page, ReadError> {
         // The rows are in the order of their time, and an id tells when it was made.
-        let id = filter.equal.iter().find(|(column, _)| *column == "id");
+        let mut ids = filter.equal.iter().filter(|(column, _)| *column == "id");
+        let id = ids.next().filter(|_| ids.next().is_none());
         let made_ms = id.and_then(|(_, id)| made_ms(id)).filter(|_| filter.from_ms.is_none());
         if let Some(made_ms) = made_ms {
             let (from_ms, to_ms) = (Some(made_ms), Some(made_ms + 1));
@@ -88,6 +123,9 @@ impl SqliteReader {
             if !page.rows.is_empty() {
                 return Ok(page);
             }
+        }
+        if !self.has_groups(filter)? {
+            return Ok(Page::default());
         }
         let mut conditions = vec!["1".to_owned()];
         let mut values: Vec<Box<dyn ToSql>> = Vec::new();
@@ -99,10 +137,11 @@ impl SqliteReader {
                 values.push(Box::new(iso(ms)));
             }
         }
-        for (column, value) in &filter.equal {
-            conditions.push(format!("{column} = ?"));
-            values.push(Box::new(value.clone()));
+        let (columns, wanted) = filter.alternatives();
+        for (column, count) in columns {
+            conditions.push(format!("{column} IN ({})", vec!["?"; count].join(", ")));
         }
+        values.extend(wanted.into_iter().map(|v| Box::new(v.to_owned()) as Box<dyn ToSql>));
         if !filter.orgs.is_empty() {
             let places = vec!["?"; filter.orgs.len()].join(", ");
             conditions.push(format!("org_id IN ({places})"));
@@ -115,6 +154,12 @@ impl SqliteReader {
             );
             values.push(Box::new(tag.clone()));
             values.push(Box::new(value.clone()));
+        }
+        if let Some(search) = &filter.search {
+            let has = search.columns().map(|column| format!("{column} LIKE ? ESCAPE '\\'"));
+            conditions.push(format!("({})", has.collect::<Vec<_>>().join(" OR ")));
+            let pattern = like(&search.text);
+            values.extend(search.columns().map(|_| Box::new(pattern.clone()) as Box<dyn ToSql>));
         }
         if let Some(Place { created_at_ms, id }) = &filter.behind {
             conditions.push("(created_at, id) < (?, ?)".to_owned());
@@ -156,6 +201,18 @@ impl SqliteReader {
         }
         Ok(page)
     }
+}
+
+/// A pattern of `LIKE` that fits all texts with this one in them.
+fn like(text: &str) -> String {
+    let mut pattern = "%".to_owned();
+    for c in text.chars() {
+        if matches!(c, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern + "%"
 }
 
 /// When an id was made, if it tells.

@@ -2,6 +2,8 @@
 //!
 //! Guarantees: text from outside reaches SQL only as bound values.
 
+use std::collections::{BTreeSet, HashMap};
+
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, params_from_iter};
 
@@ -12,7 +14,7 @@ use crate::ailog::store::sqlite::layout::{GROUPED, nano};
 use crate::ailog::store::sqlite::views::{DAILY, ERRORS, HOURLY};
 use crate::report::days::Days;
 use crate::report::pieces::{Pieces, Stretch};
-use crate::report::query::{Dim, Question, ReadError, Spent, Summary, keys};
+use crate::report::query::{Dim, Part, Question, ReadError, Spent, Summary, keys};
 
 /// The rows with their names.
 const ROWS: &str = "ai_rows r CROSS JOIN ai_groups g ON g.grp = r.grp \
@@ -24,7 +26,7 @@ const DIGESTS: &str = "ai_digests h CROSS JOIN ai_groups g ON g.grp = h.grp \
 const HOUR_BEGINS: &str = "h.day || 'T' || printf('%02d', h.hour) || ':00:00.000Z'";
 
 /// The measures of a summary after calls, errors and rate-limited calls, in its order.
-const SUMMED: [&str; 7] = [
+const SUMMED: [&str; 12] = [
     "input_tokens",
     "cached_tokens",
     "output_tokens",
@@ -32,7 +34,17 @@ const SUMMED: [&str; 7] = [
     "unpriced_calls",
     "redactions",
     "attachments_dropped",
+    "retried_calls",
+    "saved_calls",
+    "saved_by_cache_usd",
+    "gateway_us",
+    "row_count",
 ];
+/// Buckets of times to the first token begin here; those of latencies are below.
+const FIRST_TOKENS: u32 = 1 << 16;
+
+/// So many lines have their digests merged in memory, at most about a thousand buckets each.
+const MERGED_LINES_MAX: usize = 1_000;
 
 /// SQL and the values for its marks, in their order.
 #[derive(Default)]
@@ -58,6 +70,8 @@ enum Source {
     Hourly,
     Digests,
     Rows,
+    /// Rows, for the times to their first tokens.
+    FirstTokens,
 }
 
 impl Source {
@@ -66,7 +80,7 @@ impl Source {
             Source::Daily => DAILY,
             Source::Hourly => HOURLY,
             Source::Digests => DIGESTS,
-            Source::Rows => ROWS,
+            Source::Rows | Source::FirstTokens => ROWS,
         }
     }
 
@@ -74,7 +88,8 @@ impl Source {
     fn dim(self, dim: &Dim, days: &Days, sql: &mut Sql) {
         let text = match dim {
             Dim::Day => self.day(days),
-            Dim::Hour => self.hour(days),
+            Dim::Hour => self.cut("%H:00:00", days),
+            Dim::Minute => self.cut("%H:%M:00", days),
             Dim::Outcome if self == Source::Daily => "d.outcome".to_owned(),
             Dim::Org | Dim::Model | Dim::Provider | Dim::Route => format!("s.{}", dim.column()),
             Dim::Caller | Dim::Outcome | Dim::Error | Dim::Limit => format!("g.{}", dim.column()),
@@ -91,7 +106,7 @@ impl Source {
         match self {
             Source::Daily => "d.day",
             Source::Hourly | Source::Digests => HOUR_BEGINS,
-            Source::Rows => "r.created_at",
+            Source::Rows | Source::FirstTokens => "r.created_at",
         }
     }
 
@@ -106,14 +121,14 @@ impl Source {
         )
     }
 
-    /// With the offset to UTC, unless there is none.
-    fn hour(self, days: &Days) -> String {
+    /// The beginning of a unit of time, with the offset to UTC, unless there is none.
+    fn cut(self, form: &str, days: &Days) -> String {
         let time = self.time();
         days.sql(
             |ms| format!("{time} < '{}'", iso(ms)),
             |offset| {
                 let zone = Days::zone(offset);
-                format!("strftime('%Y-%m-%dT%H:00:00{zone}', {time}, '{offset:+} seconds')")
+                format!("strftime('%Y-%m-%dT{form}{zone}', {time}, '{offset:+} seconds')")
             },
         )
     }
@@ -130,14 +145,16 @@ impl Source {
                 hour_of(&from),
                 hour_of(&to)
             ),
-            Source::Rows => format!("r.created_at >= '{from}' AND r.created_at < '{to}'"),
+            Source::Rows | Source::FirstTokens => {
+                format!("r.created_at >= '{from}' AND r.created_at < '{to}'")
+            }
         }
     }
 
     /// A measure as a column.
     fn measure(self, name: &str) -> String {
         match self {
-            Source::Rows => MEASURES
+            Source::Rows | Source::FirstTokens => MEASURES
                 .iter()
                 .find(|measure| measure.name == name)
                 .map_or_else(|| "0".to_owned(), of_row),
@@ -208,7 +225,7 @@ fn grouped(keys: &[String], more: &[&str]) -> String {
 pub(crate) fn summary(
     connection: &Connection,
     question: &Question<'_>,
-    most: usize,
+    wanted: &Part,
 ) -> Result<Vec<Summary>, ReadError> {
     let keys = keys(question.by);
     let pieces = Pieces::of(question.stretch, question.grain());
@@ -237,9 +254,13 @@ pub(crate) fn summary(
     if !parts(question, &sources, select, &mut sql) {
         return Ok(Vec::new());
     }
+    let largest = wanted.largest.map(|figure| format!("sum({}) DESC", figure.0));
+    let order: Vec<&str> =
+        largest.iter().map(String::as_str).chain(keys.iter().map(String::as_str)).collect();
     let order =
-        if keys.is_empty() { String::new() } else { format!(" ORDER BY {}", keys.join(", ")) };
-    sql.push(&format!("{}{order} LIMIT {most}", grouped(&keys, &[])));
+        if keys.is_empty() { String::new() } else { format!(" ORDER BY {}", order.join(", ")) };
+    let Part { skip, most, .. } = wanted;
+    sql.push(&format!("{}{order} LIMIT {most} OFFSET {skip}", grouped(&keys, &[])));
     let mut statement = connection.prepare(&sql.text)?;
     let mut found = statement.query(params_from_iter(&sql.values))?;
     let mut lines = Vec::new();
@@ -250,7 +271,23 @@ pub(crate) fn summary(
             lines.push(line);
         }
     }
-    percentiles(connection, question, &keys, &mut lines)?;
+    drop(found);
+    drop(statement);
+    if !wanted.percentiles {
+        return Ok(lines);
+    }
+    if wanted.largest.is_none() {
+        percentiles(connection, question, &keys, &mut lines)?;
+        return Ok(lines);
+    }
+    // Digests of other lines need not be read.
+    let mut only: Vec<(Dim, String)> =
+        question.only.iter().filter(|(dim, _)| !question.by.contains(dim)).cloned().collect();
+    for (place, dim) in question.by.iter().enumerate() {
+        let values: BTreeSet<&String> = lines.iter().map(|line| &line.key[place]).collect();
+        only.extend(values.into_iter().map(|value| (dim.clone(), value.clone())));
+    }
+    percentiles(connection, &Question { only: &only, ..*question }, &keys, &mut lines)?;
     Ok(lines)
 }
 
@@ -270,11 +307,16 @@ fn summary_of(row: &rusqlite::Row<'_>, keys: usize) -> rusqlite::Result<Summary>
         unpriced: count(7)?,
         redactions: count(8)?,
         attachments_dropped: count(9)?,
+        retried_calls: count(10)?,
+        saved_calls: count(11)?,
+        saved_by_cache_nano_usd: number(12)?,
+        gateway_us: count(13)?,
+        row_count: count(14)?,
         ..Summary::default()
     })
 }
 
-/// The percentiles of the lines, which are in the order of their keys.
+/// The percentiles of the lines. Many lines are in the order of their keys.
 fn percentiles(
     connection: &Connection,
     question: &Question<'_>,
@@ -283,19 +325,35 @@ fn percentiles(
 ) -> Result<(), ReadError> {
     let mut pieces = Pieces::of(question.stretch, question.grain());
     pieces.hours.append(&mut pieces.days);
-    let sources = [(Source::Digests, &pieces.hours), (Source::Rows, &pieces.rows)];
+    let sources = [
+        (Source::Digests, &pieces.hours),
+        (Source::Rows, &pieces.rows),
+        (Source::FirstTokens, &pieces.rows),
+    ];
     let select = |source: Source| match source {
         Source::Rows => {
             let bucket = bucket_sql("r.latency_ms", |by| format!("r.latency_ms / {by}"));
             format!("{bucket} AS bucket, 1 AS n")
         }
-        _ => "CASE WHEN h.kind = 0 THEN h.bucket END AS bucket, h.n AS n".to_owned(),
+        Source::FirstTokens => {
+            let bucket = bucket_sql("r.first_token_ms", |by| format!("r.first_token_ms / {by}"));
+            format!(
+                "CASE WHEN r.first_token_ms > 0 THEN {FIRST_TOKENS} + {bucket} END AS bucket, \
+                 1 AS n"
+            )
+        }
+        _ => format!("h.kind * {FIRST_TOKENS} + h.bucket AS bucket, h.n AS n"),
     };
     let listed: String = keys.iter().map(|key| format!("{key}, ")).collect();
     let mut sql = Sql::default();
-    sql.push(&format!("SELECT {listed}bucket, sum(n) FROM "));
+    let is_few = lines.len() <= MERGED_LINES_MAX;
+    let count = if is_few { "n" } else { "sum(n)" };
+    sql.push(&format!("SELECT {listed}bucket, {count} FROM "));
     if lines.is_empty() || !parts(question, &sources, select, &mut sql) {
         return Ok(());
+    }
+    if is_few {
+        return merged(connection, &sql, keys.len(), lines);
     }
     let order: Vec<&str> = keys.iter().map(String::as_str).chain(["bucket"]).collect();
     sql.push(&format!(
@@ -305,7 +363,7 @@ fn percentiles(
     ));
     let mut statement = connection.prepare(&sql.text)?;
     let mut found = statement.query(params_from_iter(&sql.values))?;
-    let (mut at, mut buckets): (usize, Vec<(u16, i64)>) = (0, Vec::new());
+    let (mut at, mut buckets): (usize, Vec<(u32, i64)>) = (0, Vec::new());
     while let Some(row) = found.next()? {
         let is_same = |line: &Summary| -> rusqlite::Result<bool> {
             for (place, key) in line.key.iter().enumerate() {
@@ -330,22 +388,74 @@ fn percentiles(
     Ok(())
 }
 
-/// Takes the percentiles of a line from its digest, if there is one.
-fn finish(line: &mut Summary, buckets: &mut Vec<(u16, i64)>) {
-    if buckets.is_empty() {
-        return;
-    }
-    let total: i64 = buckets.iter().map(|(_, count)| count).sum();
-    let percentile = |percent: i64| {
-        let (rank, mut upto) = ((percent * total + 99) / 100, 0);
-        let bucket = buckets.iter().find(|(_, count)| {
-            upto += count;
-            upto >= rank
-        });
-        bucket.map_or(0, |(bucket, _)| u64::from(value(*bucket)))
+/// The digests of a few lines, merged here: quicker than to sort them.
+fn merged(
+    connection: &Connection,
+    sql: &Sql,
+    keys: usize,
+    lines: &mut [Summary],
+) -> Result<(), ReadError> {
+    // Each part with its length, so that no two keys are written the same way.
+    let write = |part: &str, key: &mut Vec<u8>| {
+        key.extend_from_slice(&part.len().to_le_bytes());
+        key.extend_from_slice(part.as_bytes());
     };
-    [line.p50_ms, line.p95_ms, line.p99_ms] = [50, 95, 99].map(percentile);
+    let mut places = HashMap::new();
+    for (place, line) in lines.iter().enumerate() {
+        let mut key = Vec::new();
+        line.key.iter().for_each(|part| write(part, &mut key));
+        places.insert(key, place);
+    }
+    let mut digests: Vec<HashMap<u32, i64>> = vec![HashMap::new(); lines.len()];
+    let mut statement = connection.prepare(&sql.text)?;
+    let mut found = statement.query(params_from_iter(&sql.values))?;
+    // Neighbours often have the same key.
+    let (mut key, mut last) = (Vec::new(), (None, None));
+    while let Some(row) = found.next()? {
+        key.clear();
+        for place in 0..keys {
+            write(row.get_ref(place)?.as_str().unwrap_or_default(), &mut key);
+        }
+        if last.0.as_ref() != Some(&key) {
+            last = (Some(key.clone()), places.get(&key).copied());
+        }
+        let bucket: Option<u32> = row.get(keys)?;
+        if let (Some(place), Some(bucket)) = (last.1, bucket) {
+            *digests[place].entry(bucket).or_default() += row.get::<_, i64>(keys + 1)?;
+        }
+    }
+    for (line, digest) in lines.iter_mut().zip(digests) {
+        let mut buckets: Vec<(u32, i64)> = digest.into_iter().collect();
+        buckets.sort_unstable();
+        finish(line, &mut buckets);
+    }
+    Ok(())
+}
+
+/// Takes the percentiles of a line from its digest, if there is one.
+fn finish(line: &mut Summary, buckets: &mut Vec<(u32, i64)>) {
+    let (latencies, first) =
+        buckets.split_at(buckets.partition_point(|(bucket, _)| *bucket < FIRST_TOKENS));
+    if !latencies.is_empty() {
+        [line.p50_ms, line.p95_ms, line.p99_ms] =
+            [50, 95, 99].map(|percent| percentile(latencies, percent));
+    }
+    if !first.is_empty() {
+        [line.first_token_p50_ms, line.first_token_p95_ms] =
+            [50, 95].map(|percent| percentile(first, percent));
+    }
     buckets.clear();
+}
+
+/// A percentile by nearest rank.
+fn percentile(buckets: &[(u32, i64)], percent: i64) -> u64 {
+    let total: i64 = buckets.iter().map(|(_, count)| count).sum();
+    let (rank, mut upto) = ((percent * total + 99) / 100, 0);
+    let bucket = buckets.iter().find(|(_, count)| {
+        upto += count;
+        upto >= rank
+    });
+    bucket.map_or(0, |(bucket, _)| u64::from(value((bucket % FIRST_TOKENS) as u16)))
 }
 
 /// The largest costs by organisation, caller and model.

@@ -9,7 +9,7 @@ use crate::ailog::columns::iso;
 use crate::ailog::row::{Outcome, Row};
 use crate::ailog::tests::{SOON, open, row};
 use crate::config::policy::StoreKind;
-use crate::report::{Days, Dim, Question, Reader, Summary};
+use crate::report::{Days, Dim, Figure, Filter, Part, Question, Reader, Search, Summary};
 
 const CALLS: u64 = 10_000;
 
@@ -113,6 +113,80 @@ pub(crate) fn check(reader: &Reader, rows: &[Row]) {
     }
 }
 
+/// Whether the largest groups are those of the whole answer, part by part, with the same figures.
+pub(crate) fn check_largest(reader: &Reader) {
+    let begin = 1_793_491_200_000;
+    let stretch = (begin + 1_000_000, begin + 4 * 86_400_000 + 7);
+    for by in [&[Dim::Org, Dim::Model][..], &[Dim::Hour], &[Dim::Caller], &[Dim::Minute]] {
+        let question = Question { stretch, by, only: &[], days: &Days::UTC };
+        let all = reader.answer(&question, 100_000).expect("an answer").lines;
+        for name in ["calls", "cost_usd", "saved_by_cache_usd"] {
+            let of = |line: &Summary| match name {
+                "calls" => line.calls as i64,
+                "cost_usd" => line.cost_nano_usd,
+                _ => line.saved_by_cache_nano_usd,
+            };
+            let mut expected = all.clone();
+            expected.sort_by_key(|line| (std::cmp::Reverse(of(line)), line.key.clone()));
+            let largest = Figure::parse(name);
+            let mut found = Vec::new();
+            loop {
+                let part = Part { largest, skip: found.len(), most: 7, percentiles: true };
+                let report = reader.part(&question, &part).expect("a part");
+                found.extend(report.lines);
+                if !report.is_cut || found.len() >= 21 {
+                    break;
+                }
+            }
+            expected.truncate(21);
+            assert_eq!(found, expected, "{by:?} by {name}");
+        }
+    }
+    assert_eq!(Figure::parse("calls; --"), None);
+}
+
+/// Whether a search finds the rows that have the text, and says nothing of texts without the right
+/// to see them.
+pub(crate) fn check_search(reader: &Reader, rows: &[Row]) {
+    let text = |row: &Row| {
+        let parts = [&row.request, &row.response, &row.prompt, &row.answer];
+        let parts = parts.into_iter().flatten().map(|part| part.as_bytes().to_vec());
+        parts.map(|bytes| String::from_utf8_lossy(&bytes).to_lowercase()).collect::<Vec<_>>()
+    };
+    let find = |wanted: &str, in_texts: bool, org: &str| {
+        let search = Some(Search { text: wanted.to_owned(), in_texts });
+        let orgs = if org.is_empty() { vec![] } else { vec![org.to_owned()] };
+        let filter = Filter { search, orgs, ..Filter::default() };
+        let found = reader.page(&filter, 10_000, usize::MAX).expect("a page");
+        assert_eq!(found.searched_to_ms, None, "all of these rows are looked through in time");
+        let mut ids: Vec<String> =
+            found.rows.iter().map(|row| row["id"].as_str().expect("an id").to_owned()).collect();
+        ids.sort();
+        ids
+    };
+    let expected = |fits: &dyn Fn(&Row) -> bool| {
+        let mut ids: Vec<String> =
+            rows.iter().filter(|row| fits(row)).map(|row| row.id.to_string()).collect();
+        ids.sort();
+        ids
+    };
+    let crab = |row: &Row| text(row).iter().any(|text| text.contains('🦀'));
+    assert!(!find("🦀", true, "").is_empty());
+    let in_name = |row: &Row| row.model.contains('🦀');
+    assert_eq!(find("🦀", true, ""), expected(&|row| crab(row) || in_name(row)));
+    assert_eq!(find("🦀", false, ""), expected(&in_name), "no word of a text");
+    let of_acme = |row: &Row| row.org_id.as_str() == "acme";
+    assert_eq!(
+        find("🦀", true, "acme"),
+        expected(&|row| of_acme(row) && (crab(row) || in_name(row)))
+    );
+    assert_eq!(find("AUTH0|4711", false, ""), expected(&|row| &*row.caller == "auth0|4711"));
+    // The marks of patterns stand for themselves.
+    assert!(find("%_%", false, "").is_empty() && find("au_h0", false, "").is_empty());
+    let one = rows[77].id.to_string();
+    assert_eq!(find(&one[..35], false, ""), [one]);
+}
+
 fn number(dir: &Path, sql: &str) -> i64 {
     let lines = embedded(dir, sql);
     lines[0][0].as_deref().expect("a value").parse().expect("a whole number")
@@ -149,5 +223,7 @@ fn rows_rollups_views_and_reports_have_the_same_totals() {
     }
     let reader = Reader::open(&StoreKind::Embedded, dir.path()).expect("reader");
     check(&reader, &rows);
+    check_largest(&reader);
+    check_search(&reader, &rows);
     crate::cli::export::tests::check(&reader, &rows);
 }
