@@ -189,7 +189,11 @@ async fn write_logs(
         }
         let rows_left = limit.saturating_sub(writer.rows);
         if !page.is_cut || rows_left == 0 || last.is_none() {
-            return writer.end("],\"cut\":false}").await.map_err(left);
+            let searched = page.searched_to_ms.map_or_else(String::new, |ms| {
+                format!(",\"searched_to\":{}", Value::from(super::iso(ms)))
+            });
+            let text = format!("],\"cut\":false{searched}}}");
+            return writer.end(&text).await.map_err(left);
         }
         filter.behind.clone_from(&last);
         page = batch(admin, &filter, rows_left).await.map_err(Some)?;

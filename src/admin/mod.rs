@@ -14,7 +14,9 @@ mod body;
 mod cache;
 mod connections;
 mod keys;
+mod pages;
 mod queries;
+mod state;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -48,9 +50,6 @@ use queries::Query;
 /// Organisations in the list of the most refused.
 const REFUSED_SHOWN: usize = 10;
 const RELOAD: &str = "/api/reload";
-const PAGE: &str = include_str!("assets/index.html");
-const SCRIPT: &str = include_str!("assets/dashboard.js");
-const STYLE: &str = include_str!("assets/dashboard.css");
 /// The gateway's own endpoints, on both sides.
 const OPENAPI: &str = include_str!("../../config/openapi.yaml");
 
@@ -182,14 +181,15 @@ async fn answer(admin: &Arc<Admin>, request: Request<Incoming>, address: IpAddr)
     for (name, value) in [
         (
             "content-security-policy",
-            "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+            "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+             img-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
         ),
         ("x-content-type-options", "nosniff"),
-        ("referrer-policy", "no-referrer"),
-        ("cache-control", "no-store"),
+        ("referrer-policy", "same-origin"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }
 
@@ -253,9 +253,6 @@ async fn routed(
 ) -> Result<Response<Body>, Unanswered> {
     let query = Query::of(request.uri().query());
     Ok(match request.uri().path() {
-        "/" => typed("text/html; charset=utf-8", page(asker)),
-        "/dashboard.js" => typed("text/javascript; charset=utf-8", Body::full(SCRIPT)),
-        "/dashboard.css" => typed("text/css; charset=utf-8", Body::full(STYLE)),
         "/openapi.yaml" => typed("application/yaml", Body::full(OPENAPI)),
         "/healthz" => text(StatusCode::OK, "ok\n"),
         "/readyz" => match admin.gateway.ready() {
@@ -280,30 +277,32 @@ async fn routed(
         }
         "/api/limits" => {
             asker.sees_all()?;
-            json_answer(&limits(admin))
+            json_answer(&state::limits(admin).await?)
         }
+        "/api/providers" => {
+            asker.sees_all()?;
+            json_answer(&state::providers(admin))
+        }
+        "/api/store" => {
+            asker.sees_all()?;
+            json_answer(&state::store(admin).await?)
+        }
+        "/api/session" => json_answer(&state::session(admin, asker)),
         "/api/auth" => {
             asker.sees_all()?;
             json_answer(&refused_credentials(admin))
         }
         "/api/summary" => queries::summary(admin, &query, asker).await?,
         "/api/logs" => queries::logs(admin, &query, asker).await?,
-        _ => text(
-            StatusCode::NOT_FOUND,
-            "not found; this side has / /metrics /healthz /readyz /api/summary /api/logs \
-                /api/limits /api/auth \
-             /api/config /api/keys /api/reload /api/cache/purge /openapi.yaml\n",
-        ),
+        path => pages::answer(path, request.headers(), asker).unwrap_or_else(|| {
+            text(
+                StatusCode::NOT_FOUND,
+                "not found; this side has / /metrics /healthz /readyz /api/summary /api/logs \
+                 /api/limits /api/auth /api/providers /api/store /api/session /api/config \
+                 /api/keys /api/reload /api/cache/purge /openapi.yaml\n",
+            )
+        }),
     })
-}
-
-/// The dashboard, with a way out for those who have signed in.
-fn page(asker: &Asker) -> Body {
-    if !asker.has_signed_in {
-        return Body::full(PAGE);
-    }
-    let out = "<form method=\"post\" action=\"/sign-out\"><button>Sign out</button></form>";
-    Body::full(PAGE.replace("<!--sign-out-->", out))
 }
 
 /// Whether the host is `localhost`, an IP address or one of these names. A page of another site can
@@ -338,23 +337,6 @@ fn config(admin: &Admin) -> Value {
         "warnings": status.warnings,
         "log": {"unstored_bytes": backlog.bytes, "lost_rows": backlog.lost, "trouble": backlog.trouble},
         "config": &*status.config,
-    })
-}
-
-/// The subjects of limits, their counters, and those refused most.
-fn limits(admin: &Admin) -> Value {
-    let counters = &admin.gateway.counters;
-    let refused: Vec<Value> = counters
-        .refused
-        .top(REFUSED_SHOWN)
-        .into_iter()
-        .map(|c| json!({"org_id": c.org.as_str(), "refused": c.refused, "at_least": c.refused - c.error}))
-        .collect();
-    json!({
-        "organizations": counters.limiter.len(),
-        "subjects": counters.meters.len(),
-        "shared_store": counters.shared.as_ref().map(|shared| if shared.is_up() { "up" } else { "away" }),
-        "most_refused": refused,
     })
 }
 

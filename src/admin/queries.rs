@@ -12,29 +12,30 @@ use serde_json::{Value, json};
 use super::access::Asker;
 use super::body::Body;
 use super::{Admin, Unanswered, answers, iso, typed};
-use crate::bounds::REPORT_ROWS_MAX;
-use crate::report::{Days, Dim, Filter, Question, Reader};
+use crate::bounds::{REPORT_ROWS_MAX, SEARCH_TEXT_MAX};
+use crate::report::{Days, Dim, Figure, Filter, Part, Question, Reader, Search};
 
 const DAY_MS: i64 = 86_400_000;
 
 /// `?from=2026-11-01&to=2026-11-30&by=day,org,model`; the last seven days where nothing is said.
+/// `sort=cost_usd&lines=20&offset=40`: the largest first, a page of them.
 pub(super) async fn summary(
     admin: &Arc<Admin>,
     query: &Query,
     asker: &Asker,
 ) -> Result<Response<Body>, Unanswered> {
     let now = crate::clock::wall_ms();
-    let from = query.day("from")?.unwrap_or(now - now.rem_euclid(DAY_MS) - 6 * DAY_MS);
-    let to = query.day("to")?.map_or(now + DAY_MS, |day| day + DAY_MS);
+    let from = query.moment("from", 0)?.unwrap_or(now - now.rem_euclid(DAY_MS) - 6 * DAY_MS);
+    let to = query.moment("to", DAY_MS)?.unwrap_or(now + DAY_MS);
     let by = query.get("by").unwrap_or("day,org,model");
     let dims: Vec<Dim> = by
         .split(',')
-        .filter(|name| !name.trim().is_empty())
+        .filter(|name| !name.trim().is_empty() && by != "total")
         .map(|name| {
             Dim::parse(name.trim()).ok_or_else(|| {
                 format!(
-                    "cannot group by `{name}`; use day, hour, org, model, provider, route, caller, \
-                     outcome, error, limit, tag:NAME"
+                    "cannot group by `{name}`; use day, hour, minute, org, model, provider, \
+                     route, caller, outcome, error, limit, tag:NAME, or total alone"
                 )
             })
         })
@@ -46,46 +47,46 @@ pub(super) async fn summary(
         only.retain(|(dim, _)| *dim != Dim::Org);
         only.extend(seen.into_iter().map(|org| (Dim::Org, org)));
     }
+    let part = query.part()?;
     let answer = answers::long(admin).await?;
     let by = dims.clone();
     let ask = move |reader: &Reader| {
         let question = Question { stretch: (from, to), by: &by, only: &only, days: &Days::UTC };
-        Ok(reader.answer(&question, REPORT_ROWS_MAX)?.lines)
+        Ok(reader.part(&question, &part)?)
     };
-    let rows = answers::asked(admin, ask).await?;
+    let report = answers::asked(admin, ask).await?;
+    let rows = report.lines;
     let begin = format!("{{\"from\":{},\"to\":{},\"rows\":[", json!(iso(from)), json!(iso(to)));
-    let ends = ("],\"cut\":false}", "],\"cut\":true}");
+    let is_cut = "],\"cut\":true}";
+    let ends = (if report.is_cut { is_cut } else { "],\"cut\":false}" }, is_cut);
     let body = answers::rows(&admin.tasks, answer, begin, rows, ends, move |row| {
-        Value::Object(row.to_json(&dims))
+        Value::Object(row.to_full_json(&dims))
     });
     Ok(typed("application/json", body))
 }
 
-/// `?limit=50&org_id=acme&outcome=ok…`: newest first; `before=ID` goes on behind that row.
+/// `?limit=50&org_id=acme&outcome=ok…`: newest first; `before=ID` goes on behind that row, and `q`
+/// searches.
 pub(super) async fn logs(
     admin: &Arc<Admin>,
     query: &Query,
     asker: &Asker,
 ) -> Result<Response<Body>, Unanswered> {
-    let limit = match query.get("limit") {
-        None => 50,
-        Some(text) => {
-            text.parse::<usize>().map_err(|_| "`limit` must be a number".to_owned())?.min(1000)
-        }
-    };
+    let limit = query.number("limit")?.unwrap_or(50).min(1000);
     let mut filter = Filter {
-        from_ms: query.day("from")?,
-        to_ms: query.day("to")?.map(|d| d + DAY_MS),
+        from_ms: query.moment("from", 0)?,
+        to_ms: query.moment("to", DAY_MS)?,
+        search: query.search(asker)?,
         ..Filter::default()
     };
     for (name, value) in &query.0 {
         let is_known = match name.as_str() {
-            "limit" | "from" | "to" | "before" => true,
+            "limit" | "from" | "to" | "before" | "q" => true,
             name => filter.and(name, value),
         };
         if !is_known {
             return Err(format!(
-                "cannot filter by `{name}`; use one of {}, or tag=NAME:VALUE",
+                "cannot filter by `{name}`; use one of {}, q=TEXT, or tag=NAME:VALUE",
                 Filter::COLUMNS.join(", ")
             )
             .into());
@@ -161,15 +162,50 @@ impl Query {
         Ok(conditions)
     }
 
-    /// The beginning of a day, in milliseconds since 1970.
-    fn day(&self, name: &str) -> Result<Option<i64>, String> {
-        self.get(name)
-            .map(|text| {
-                let day: jiff::civil::Date =
-                    text.parse().map_err(|_| format!("`{name}` must be a day like 2026-11-23"))?;
-                let zoned = day.to_zoned(jiff::tz::TimeZone::UTC).map_err(|e| e.to_string())?;
-                Ok(zoned.timestamp().as_millisecond())
-            })
-            .transpose()
+    /// A moment, in milliseconds since 1970: that of a time, or `later` after the beginning of a
+    /// day.
+    fn moment(&self, name: &str, later: i64) -> Result<Option<i64>, String> {
+        let Some(text) = self.get(name) else { return Ok(None) };
+        if let Ok(moment) = text.parse::<jiff::Timestamp>() {
+            return Ok(Some(moment.as_millisecond()));
+        }
+        let form = format!(
+            "`{name}` must be a day like 2026-11-23, or a time like \
+            2026-11-23T10:00:00Z"
+        );
+        let day: jiff::civil::Date = text.parse().map_err(|_| form)?;
+        let zoned = day.to_zoned(jiff::tz::TimeZone::UTC).map_err(|e| e.to_string())?;
+        Ok(Some(zoned.timestamp().as_millisecond() + later))
+    }
+
+    /// A whole number.
+    fn number(&self, name: &str) -> Result<Option<usize>, String> {
+        let number = self.get(name).map(str::parse::<usize>).transpose();
+        number.map_err(|_| format!("`{name}` must be a number"))
+    }
+
+    /// The lines of a summary that are wanted.
+    fn part(&self) -> Result<Part, String> {
+        let figure = |name| {
+            let known = || format!("cannot sort by `{name}`; use {}", Figure::NAMES.join(", "));
+            Figure::parse(name).ok_or_else(known)
+        };
+        let most = self.number("lines")?.unwrap_or(REPORT_ROWS_MAX).min(REPORT_ROWS_MAX);
+        let skip = self.number("offset")?.unwrap_or(0).min(u32::MAX as usize);
+        let percentiles = match self.get("percentiles") {
+            None | Some("true") => true,
+            Some("false") => false,
+            Some(_) => return Err("`percentiles` must be true or false".to_owned()),
+        };
+        Ok(Part { largest: self.get("sort").map(figure).transpose()?, skip, most, percentiles })
+    }
+
+    /// The text to search for. Captured texts are searched for those who may see them.
+    fn search(&self, asker: &Asker) -> Result<Option<Search>, String> {
+        let Some(text) = self.get("q") else { return Ok(None) };
+        if text.chars().count() > SEARCH_TEXT_MAX {
+            return Err(format!("`q` may have {SEARCH_TEXT_MAX} characters"));
+        }
+        Ok(Some(Search { text: text.to_owned(), in_texts: asker.sees_texts() }))
     }
 }

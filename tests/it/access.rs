@@ -3,7 +3,7 @@
 use std::process::Stdio;
 
 use serde_json::{Value, json};
-use sha2_of::sha256;
+pub use sha2_of::sha256;
 
 use crate::support::{Gateway, Provider, Reply, Setup, tollgate};
 
@@ -82,6 +82,9 @@ fn a_stranger_gets_health_and_the_sign_in_page_alone() {
         "/api/limits",
         "/api/auth",
         "/api/keys",
+        "/api/providers",
+        "/api/store",
+        "/api/session",
         "/metrics",
     ] {
         let reply = ask(&gateway, "GET", path, &[], "");
@@ -96,7 +99,7 @@ fn a_stranger_gets_health_and_the_sign_in_page_alone() {
         assert_eq!(ask(&gateway, method, "/api/keys", &[], "{}").status, 401);
         assert_eq!(ask(&gateway, method, "/api/reload", &[], "").status, 401);
     }
-    for path in ["/", "/dashboard.js", "/openapi.yaml", "/nothing"] {
+    for path in ["/", "/calls", "/assets/main.js", "/openapi.yaml", "/nothing"] {
         let page = ask(&gateway, "GET", path, &[], "");
         assert_eq!(page.status, 401, "{path}");
         assert!(page.text().contains("action=\"/sign-in\""), "{path}: {}", page.text());
@@ -173,6 +176,8 @@ fn a_token_for_some_organisations_sees_nothing_of_others() {
             "/api/auth",
             "/metrics",
             "/api/keys",
+            "/api/providers",
+            "/api/store",
         ] {
             assert_eq!(get(&gateway, name, path).status, 403, "{name} {path}");
         }
@@ -206,7 +211,7 @@ fn a_browser_signs_in_and_out() {
     assert!(cookie.contains("; HttpOnly; SameSite=Strict; Path=/; Max-Age=43200"), "{cookie}");
     let pair = cookie.split(';').next().unwrap();
     let page = ask(&gateway, "GET", "/", &[("cookie", pair)], "");
-    assert!(page.ok().text().contains("dashboard.js"), "{}", page.text());
+    assert!(page.ok().text().contains("/assets/main.js"), "{}", page.text());
     assert!(page.text().contains("action=\"/sign-out\""), "{}", page.text());
     assert_eq!(ask(&gateway, "GET", "/api/config", &[("cookie", pair)], "").status, 200);
     // Changes under a cookie come from a page of this side.

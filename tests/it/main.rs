@@ -57,6 +57,7 @@ mod operators;
 mod operators_log;
 mod output;
 mod overload;
+mod page;
 mod pii_benchmark;
 mod privacy;
 mod proxy;

@@ -109,3 +109,78 @@ fn clients_that_do_not_read_keep_nobody_off() {
     });
     drop(deaf);
 }
+
+#[test]
+fn figures_come_in_order_and_rows_by_their_text() {
+    let provider = Provider::start();
+    let gateway = Setup::new(&provider).section("ailog", "{capture_bytes: 4096}").start();
+    for (org, calls) in [("acme", 1), ("globex", 3), ("initech", 2)] {
+        for n in 0..calls {
+            gateway.chat(org, &format!("a plan of {org}, part {n}")).ok();
+        }
+    }
+    gateway.rows(6);
+    let orgs = |query: &str| -> (Vec<(String, u64)>, bool) {
+        let answer = gateway.operators(&format!("/api/summary?by=org&{query}")).ok().json();
+        let line = |row: &Value| {
+            (row["org_id"].as_str().unwrap().to_owned(), row["calls"].as_u64().unwrap())
+        };
+        let rows = answer["rows"].as_array().unwrap().iter().map(line).collect();
+        (rows, answer["cut"] == true)
+    };
+    let pair = |org: &str, calls| (org.to_owned(), calls);
+    let first = orgs("sort=calls&lines=2");
+    assert_eq!(first, (vec![pair("globex", 3), pair("initech", 2)], true));
+    assert_eq!(orgs("sort=calls&lines=2&offset=2"), (vec![pair("acme", 1)], false));
+    assert_eq!(orgs("org=acme&org=initech").0, [pair("acme", 1), pair("initech", 2)]);
+    // Times divide the calls; each call is in one minute.
+    let at: Value = gateway.operators("/api/logs?limit=1000").ok().json();
+    let middle = at["rows"][3]["created_at"].as_str().unwrap();
+    let (before, after) = (orgs(&format!("to={middle}")).0, orgs(&format!("from={middle}")).0);
+    let sum = |lines: &[(String, u64)]| lines.iter().map(|(_, calls)| calls).sum::<u64>();
+    assert_eq!((sum(&before) + sum(&after), sum(&before) <= 3), (6, true));
+    let minutes = gateway.operators("/api/summary?by=minute&percentiles=false").ok().json();
+    let minutes = minutes["rows"].as_array().unwrap().clone();
+    assert_eq!(minutes.iter().map(|row| row["calls"].as_u64().unwrap()).sum::<u64>(), 6);
+    assert!(minutes[0]["minute"].as_str().unwrap().ends_with(":00Z"));
+    assert_eq!(minutes[0]["p99_ms"], 0);
+    let total = gateway.operators("/api/summary?by=total").ok().json();
+    assert_eq!(
+        (total["rows"][0]["calls"].as_u64(), total["rows"].as_array().unwrap().len()),
+        (Some(6), 1)
+    );
+    let found = |query: &str| {
+        let answer = gateway.operators(&format!("/api/logs?{query}")).ok().json();
+        answer["rows"].as_array().unwrap().len()
+    };
+    assert_eq!(
+        [found("q=PLAN+of+globex"), found("q=plan&org_id=acme"), found("q=100%25")],
+        [3, 1, 0]
+    );
+    assert_eq!(found("outcome=ok&outcome=timeout"), 6);
+    for wrong in [
+        "/api/summary?by=org&sort=nothing",
+        "/api/summary?lines=-1",
+        "/api/summary?percentiles=no",
+        "/api/summary?from=yesterday",
+        &format!("/api/logs?q={}", "x".repeat(201)),
+    ] {
+        let reply = gateway.operators(wrong);
+        assert_eq!(reply.status, 400, "{wrong}");
+        assert!(!reply.json()["error"].as_str().unwrap().is_empty());
+    }
+    // A page is a page for every path of its own, and its parts are kept by the browser.
+    for page in ["/", "/calls", "/calls/some-id", "/organizations", "/providers", "/policy", "/log"]
+    {
+        let reply = gateway.operators(page);
+        assert_eq!(reply.ok().header("content-type"), Some("text/html; charset=utf-8"), "{page}");
+        let rules = reply.header("content-security-policy").unwrap();
+        assert!(rules.starts_with("default-src 'none';") && !rules.contains("unsafe"), "{rules}");
+    }
+    let part = gateway.operators("/assets/uplot.js");
+    let tag = part.ok().header("etag").unwrap().to_owned();
+    let again = [("if-none-match", tag.as_str())];
+    let again = gateway.ask_operators("GET", "/assets/uplot.js", &again, "");
+    assert_eq!((again.status, again.text()), (304, ""));
+    assert_eq!(gateway.operators("/assets/nothing.js").status, 404);
+}

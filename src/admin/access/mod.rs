@@ -52,6 +52,11 @@ impl Asker {
         &self.principal.name
     }
 
+    /// The role, as the configuration names it.
+    pub(super) fn role_name(&self) -> &'static str {
+        sign_in::role_name(self.principal.role)
+    }
+
     /// Whether it may see the captured texts of rows.
     pub(super) fn sees_texts(&self) -> bool {
         self.principal.role != Role::Viewer

@@ -68,7 +68,7 @@ pub(super) async fn answer(
     to("/", Some(cookie))
 }
 
-fn role_name(role: Role) -> &'static str {
+pub(super) fn role_name(role: Role) -> &'static str {
     Role::WORDS.iter().find(|(_, known)| *known == role).map_or("", |(name, _)| name)
 }
 

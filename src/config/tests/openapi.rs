@@ -10,8 +10,6 @@ use crate::route::table::{INTENT_RESULTS, LISTS, OWN};
 const DOCUMENT: &str = include_str!("../../../config/openapi.yaml");
 /// The operators' side, as text: its endpoints are the arms of a `match`.
 const ADMIN: &str = include_str!("../../admin/mod.rs");
-/// Parts of the dashboard.
-const PAGES: [&str; 3] = ["/", "/dashboard.js", "/dashboard.css"];
 
 fn entries(node: &Node) -> &[(super::super::reader::node::Name, Node)] {
     match &node.value {
@@ -50,8 +48,7 @@ fn served() -> BTreeSet<String> {
     let admin: Vec<&str> =
         arms.map(|(path, _)| path).filter(|path| path.starts_with('/')).collect();
     assert!(admin.contains(&"/metrics") && admin.contains(&"/api/logs"), "{admin:?}");
-    let admin = admin.into_iter().filter(|path| !PAGES.contains(path));
-    let admin = admin.map(|path| format!("GET {path}"));
+    let admin = admin.into_iter().map(|path| format!("GET {path}"));
     let changes = [
         "GET /api/keys",
         "POST /api/keys",

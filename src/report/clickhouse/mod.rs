@@ -97,42 +97,7 @@ impl ClickHouseReader {
         limit: usize,
         bytes_max: usize,
     ) -> Result<Page, ReadError> {
-        let mut conditions = vec!["1".to_owned()];
-        for (operator, ms) in [(">=", filter.from_ms), ("<", filter.to_ms)] {
-            if ms.is_some() {
-                conditions.push(format!(
-                    "created_at {operator} fromUnixTimestamp64Milli(toInt64(?), 'UTC')"
-                ));
-            }
-        }
-        let (columns, wanted) = filter.alternatives();
-        for (column, count) in columns {
-            let marks = vec!["?"; count].join(", ");
-            conditions.push(match column {
-                "id" | "status" => format!("toString({column}) IN ({marks})"),
-                column => format!("{column} IN ({marks})"),
-            });
-        }
-        if !filter.orgs.is_empty() {
-            conditions.push("has(?, org_id)".to_owned());
-        }
-        for _ in &filter.tags {
-            conditions.push("mapContains(tags, ?) AND tags[?] = ?".to_owned());
-        }
-        if let Some(search) = &filter.search {
-            let has = search.columns().map(|column| {
-                let text = if column == "tags" { "toString(tags)" } else { column };
-                let text = if column == "id" { "toString(id)" } else { text };
-                format!("positionCaseInsensitive(ifNull(toString({text}), ''), ?) > 0")
-            });
-            conditions.push(format!("({})", has.collect::<Vec<_>>().join(" OR ")));
-        }
-        if filter.behind.is_some() {
-            conditions.push(
-                "(created_at, toString(id)) < (fromUnixTimestamp64Milli(toInt64(?), 'UTC'), ?)"
-                    .to_owned(),
-            );
-        }
+        let (conditions, wanted) = (conditions(filter), filter.alternatives().1);
         let sql = format!(
             "SELECT {} FROM ai_log{} WHERE {} ORDER BY created_at DESC, toString(id) DESC LIMIT \
              {limit}",
@@ -180,6 +145,46 @@ impl ClickHouseReader {
     fn fetch(&self, query: Query, timeout: Duration) -> Result<Vec<Map<String, Value>>, ReadError> {
         Ok(fetch_some(&self.runtime, query, timeout, usize::MAX)?.0)
     }
+}
+
+/// The conditions of a filter. Their values are bound in the same order.
+fn conditions(filter: &Filter) -> Vec<String> {
+    let mut conditions = vec!["1".to_owned()];
+    for (operator, ms) in [(">=", filter.from_ms), ("<", filter.to_ms)] {
+        if ms.is_some() {
+            conditions
+                .push(format!("created_at {operator} fromUnixTimestamp64Milli(toInt64(?), 'UTC')"));
+        }
+    }
+    let (columns, _) = filter.alternatives();
+    for (column, count) in columns {
+        let marks = vec!["?"; count].join(", ");
+        conditions.push(match column {
+            "id" | "status" => format!("toString({column}) IN ({marks})"),
+            column => format!("{column} IN ({marks})"),
+        });
+    }
+    if !filter.orgs.is_empty() {
+        conditions.push("has(?, org_id)".to_owned());
+    }
+    for _ in &filter.tags {
+        conditions.push("mapContains(tags, ?) AND tags[?] = ?".to_owned());
+    }
+    if let Some(search) = &filter.search {
+        let has = search.columns().map(|column| {
+            let text = if column == "tags" { "toString(tags)" } else { column };
+            let text = if column == "id" { "toString(id)" } else { text };
+            format!("positionCaseInsensitive(ifNull(toString({text}), ''), ?) > 0")
+        });
+        conditions.push(format!("({})", has.collect::<Vec<_>>().join(" OR ")));
+    }
+    if filter.behind.is_some() {
+        conditions.push(
+            "(created_at, toString(id)) < (fromUnixTimestamp64Milli(toInt64(?), 'UTC'), ?)"
+                .to_owned(),
+        );
+    }
+    conditions
 }
 
 /// The rows of an answer, as objects, but no more once they take `bytes_max` bytes; and whether

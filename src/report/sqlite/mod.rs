@@ -127,45 +127,7 @@ impl SqliteReader {
         if !self.has_groups(filter)? {
             return Ok(Page::default());
         }
-        let mut conditions = vec!["1".to_owned()];
-        let mut values: Vec<Box<dyn ToSql>> = Vec::new();
-        for (condition, ms) in
-            [("created_at >= ?", filter.from_ms), ("created_at < ?", filter.to_ms)]
-        {
-            if let Some(ms) = ms {
-                conditions.push(condition.to_owned());
-                values.push(Box::new(iso(ms)));
-            }
-        }
-        let (columns, wanted) = filter.alternatives();
-        for (column, count) in columns {
-            conditions.push(format!("{column} IN ({})", vec!["?"; count].join(", ")));
-        }
-        values.extend(wanted.into_iter().map(|v| Box::new(v.to_owned()) as Box<dyn ToSql>));
-        if !filter.orgs.is_empty() {
-            let places = vec!["?"; filter.orgs.len()].join(", ");
-            conditions.push(format!("org_id IN ({places})"));
-            values.extend(filter.orgs.iter().map(|org| Box::new(org.clone()) as Box<dyn ToSql>));
-        }
-        for (tag, value) in &filter.tags {
-            conditions.push(
-                "EXISTS (SELECT 1 FROM json_each(tags) t WHERE t.key = ? AND t.value = ?)"
-                    .to_owned(),
-            );
-            values.push(Box::new(tag.clone()));
-            values.push(Box::new(value.clone()));
-        }
-        if let Some(search) = &filter.search {
-            let has = search.columns().map(|column| format!("{column} LIKE ? ESCAPE '\\'"));
-            conditions.push(format!("({})", has.collect::<Vec<_>>().join(" OR ")));
-            let pattern = like(&search.text);
-            values.extend(search.columns().map(|_| Box::new(pattern.clone()) as Box<dyn ToSql>));
-        }
-        if let Some(Place { created_at_ms, id }) = &filter.behind {
-            conditions.push("(created_at, id) < (?, ?)".to_owned());
-            values.push(Box::new(iso(*created_at_ms)));
-            values.push(Box::new(id.clone()));
-        }
+        let (conditions, values) = conditions(filter);
         let sql = format!(
             "SELECT {} FROM ai_log WHERE {} ORDER BY created_at DESC, id DESC LIMIT {limit}",
             column_list(),
@@ -179,28 +141,74 @@ impl SqliteReader {
                 page.is_cut = true;
                 break;
             }
-            let mut object = Map::new();
-            for (at, column) in COLUMNS.iter().enumerate() {
-                let value = match row.get_ref(at)? {
-                    ValueRef::Null => Value::Null,
-                    ValueRef::Integer(n) if column.of == Type::Bool => Value::from(n != 0),
-                    ValueRef::Integer(n) => Value::from(n),
-                    ValueRef::Real(f) => Value::from(f),
-                    ValueRef::Text(text) | ValueRef::Blob(text) => {
-                        bytes += text.len();
-                        if matches!(column.of, Type::Tags | Type::Attempts) {
-                            serde_json::from_slice(text).unwrap_or(Value::Null)
-                        } else {
-                            Value::from(String::from_utf8_lossy(text))
-                        }
-                    }
-                };
-                object.insert(column.name.to_owned(), value);
-            }
-            page.rows.push(object);
+            page.rows.push(object(row, &mut bytes)?);
         }
         Ok(page)
     }
+}
+
+/// The conditions of a filter, and the values for their marks.
+fn conditions(filter: &Filter) -> (Vec<String>, Vec<Box<dyn ToSql>>) {
+    let mut conditions = vec!["1".to_owned()];
+    let mut values: Vec<Box<dyn ToSql>> = Vec::new();
+    for (condition, ms) in [("created_at >= ?", filter.from_ms), ("created_at < ?", filter.to_ms)] {
+        if let Some(ms) = ms {
+            conditions.push(condition.to_owned());
+            values.push(Box::new(iso(ms)));
+        }
+    }
+    let (columns, wanted) = filter.alternatives();
+    for (column, count) in columns {
+        conditions.push(format!("{column} IN ({})", vec!["?"; count].join(", ")));
+    }
+    values.extend(wanted.into_iter().map(|v| Box::new(v.to_owned()) as Box<dyn ToSql>));
+    if !filter.orgs.is_empty() {
+        let places = vec!["?"; filter.orgs.len()].join(", ");
+        conditions.push(format!("org_id IN ({places})"));
+        values.extend(filter.orgs.iter().map(|org| Box::new(org.clone()) as Box<dyn ToSql>));
+    }
+    for (tag, value) in &filter.tags {
+        conditions.push(
+            "EXISTS (SELECT 1 FROM json_each(tags) t WHERE t.key = ? AND t.value = ?)".to_owned(),
+        );
+        values.push(Box::new(tag.clone()));
+        values.push(Box::new(value.clone()));
+    }
+    if let Some(search) = &filter.search {
+        let has = search.columns().map(|column| format!("{column} LIKE ? ESCAPE '\\'"));
+        conditions.push(format!("({})", has.collect::<Vec<_>>().join(" OR ")));
+        let pattern = like(&search.text);
+        values.extend(search.columns().map(|_| Box::new(pattern.clone()) as Box<dyn ToSql>));
+    }
+    if let Some(Place { created_at_ms, id }) = &filter.behind {
+        conditions.push("(created_at, id) < (?, ?)".to_owned());
+        values.push(Box::new(iso(*created_at_ms)));
+        values.push(Box::new(id.clone()));
+    }
+    (conditions, values)
+}
+
+/// A row as an object; the bytes of its texts are added.
+fn object(row: &rusqlite::Row<'_>, bytes: &mut usize) -> rusqlite::Result<Map<String, Value>> {
+    let mut object = Map::new();
+    for (at, column) in COLUMNS.iter().enumerate() {
+        let value = match row.get_ref(at)? {
+            ValueRef::Null => Value::Null,
+            ValueRef::Integer(n) if column.of == Type::Bool => Value::from(n != 0),
+            ValueRef::Integer(n) => Value::from(n),
+            ValueRef::Real(f) => Value::from(f),
+            ValueRef::Text(text) | ValueRef::Blob(text) => {
+                *bytes += text.len();
+                if matches!(column.of, Type::Tags | Type::Attempts) {
+                    serde_json::from_slice(text).unwrap_or(Value::Null)
+                } else {
+                    Value::from(String::from_utf8_lossy(text))
+                }
+            }
+        };
+        object.insert(column.name.to_owned(), value);
+    }
+    Ok(object)
 }
 
 /// A pattern of `LIKE` that fits all texts with this one in them.

@@ -43,7 +43,7 @@ const SUMMED: [&str; 12] = [
 /// Buckets of times to the first token begin here; those of latencies are below.
 const FIRST_TOKENS: u32 = 1 << 16;
 
-/// So many lines have their digests merged in memory, at most about a thousand buckets each.
+/// So many lines have their digests merged in memory, at most a few thousand buckets each.
 const MERGED_LINES_MAX: usize = 1_000;
 
 /// SQL and the values for its marks, in their order.

@@ -6,6 +6,8 @@
 //! providers; each has captured texts. The folder can be the `data_dir` of a gateway afterwards.
 //! A folder that has rows already is only asked.
 
+#![expect(clippy::print_stdout, reason = "a measurement prints its figures")]
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -20,6 +22,9 @@ use crate::ids::OrgId;
 use crate::report::{Days, Dim, Figure, Filter, Part, Question, Reader, Search};
 
 const DAY_MS: i64 = 86_400_000;
+
+/// Name, stretch, groups, conditions and order of a question.
+type Asked<'a> = (&'a str, (i64, i64), &'a [Dim], &'a [(Dim, String)], Option<Figure>);
 
 fn number(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).ok().and_then(|n| n.parse().ok()).unwrap_or(otherwise)
@@ -99,7 +104,7 @@ fn by_hand_a_million_rows_are_asked() {
     };
     let month = (now - 30 * DAY_MS, now);
     let cost = Figure::parse("cost_usd");
-    let questions: [(&str, (i64, i64), &[Dim], &[(Dim, String)], Option<Figure>); 10] = [
+    let questions: [Asked<'_>; 10] = [
         ("30 days", month, &[], &[], None),
         ("30 days by day", month, &[Dim::Day], &[], None),
         ("30 days by org", month, &[Dim::Org], &[], cost),
