@@ -17,6 +17,7 @@ use aws_lc_rs::digest;
 use serde_json::{Value as Json, json};
 
 use super::check;
+use super::effective::{Effective, Read as ToWalk};
 use super::policy::{ClickHouseOptions, Policy, Settings};
 use super::reader::node::{Name, Node, Value};
 use super::reader::place::{Place, Problems, suggest};
@@ -73,6 +74,7 @@ pub(crate) struct Origin {
     /// `gateway.yaml`, as this process runs with it.
     pub(crate) settings: Arc<Settings>,
     pub(crate) shown: Arc<Json>,
+    pub(crate) effective: Arc<Effective>,
     pub(crate) snapshot: Snapshot,
     /// Its files of secrets and certificates.
     pub(crate) live: LiveFiles,
@@ -83,6 +85,16 @@ impl Origin {
     #[cfg(test)]
     pub(crate) fn masked(&self) -> &Json {
         &self.shown
+    }
+
+    /// Name and text of each file.
+    pub(crate) fn texts(&self) -> Vec<(&str, &str)> {
+        let files = self.snapshot.files.iter();
+        let texts = files.filter_map(|(name, content)| match content {
+            Content::Text(text) => Some((&**name, &**text)),
+            Content::Unreadable(_) => None,
+        });
+        texts.collect()
     }
 
     /// The files that were read, in the order they were read.
@@ -106,18 +118,28 @@ pub(crate) struct Snapshot {
 
 /// The purpose for which a configuration is loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Purpose {
+pub(crate) enum Purpose<'a> {
     /// To take calls, so the ways in that it names have to be ones that hold.
     Serve,
     /// For a command that takes no calls and uses a part; other secrets may be missing.
     Read(Uses),
+    /// To show what holds, or what holds for an organisation; secrets may be missing.
+    Show(Option<&'a str>),
 }
 
-impl Purpose {
+impl<'a> Purpose<'a> {
     fn uses(self) -> Uses {
         match self {
             Purpose::Serve => Uses::Everything,
             Purpose::Read(uses) => uses,
+            Purpose::Show(_) => Uses::Shown,
+        }
+    }
+
+    fn org(self) -> Option<&'a str> {
+        match self {
+            Purpose::Show(org) => org,
+            Purpose::Serve | Purpose::Read(_) => None,
         }
     }
 }
@@ -152,6 +174,14 @@ fn named_by_environment() -> Option<PathBuf> {
 /// Every problem of every file, but for variables that are not set and not used.
 pub(crate) fn load_to_read(path: Option<&Path>, uses: Uses) -> Result<Loaded, Problems> {
     Source::find(path)?.load_in(crate::clock::wall_ms(), Purpose::Read(uses), Problems::default())
+}
+
+/// As [`load`], to show it, or what of it holds for an organisation.
+///
+/// # Errors
+/// Every problem of every file, but for variables that are not set.
+pub(crate) fn load_to_show(path: Option<&Path>, org: Option<&str>) -> Result<Loaded, Problems> {
+    Source::find(path)?.load_in(crate::clock::wall_ms(), Purpose::Show(org), Problems::default())
 }
 
 impl Source {
@@ -216,7 +246,7 @@ impl Source {
     pub(crate) fn load_in(
         &self,
         now_ms: i64,
-        purpose: Purpose,
+        purpose: Purpose<'_>,
         problems: Problems,
     ) -> Result<Loaded, Problems> {
         if purpose.uses() == Uses::Everything {
@@ -245,7 +275,7 @@ impl Source {
     fn load_sections(
         &self,
         now_ms: i64,
-        purpose: Purpose,
+        purpose: Purpose<'_>,
         mut problems: Problems,
         wanted: &dyn Fn(&str) -> bool,
     ) -> Result<Loaded, Problems> {
@@ -266,6 +296,10 @@ impl Source {
                 .chain(words.texts()),
         );
         let shown = shown(gateway.as_ref(), policy.as_ref());
+        let effective = gateway.as_ref().zip(policy.as_ref()).map(|(gateway, policy)| {
+            let (gateway, policy) = ((&joined.gateway, gateway), (&joined.policy, policy));
+            Effective::of(&ToWalk { gateway, policy, problems: &problems }, purpose.org())
+        });
         let places = places(&[&joined.gateway, &joined.policy], &files);
         let others = other_files(gateway.as_ref(), policy.as_ref(), &problems);
         // A file that is no YAML holds sections that were not seen.
@@ -288,6 +322,7 @@ impl Source {
                     source: self.clone(),
                     settings: Arc::new(settings.clone()),
                     shown: Arc::new(shown),
+                    effective: Arc::new(effective.unwrap_or_default()),
                     live: problems.live,
                     snapshot: Snapshot {
                         sections: joined.sections,

@@ -3,8 +3,9 @@
 //! `reader` is the library that reads YAML into typed values. `sections` declares every key with
 //! its type, default, range and description; `schema` and `reference` turn the declarations into
 //! the JSON Schema, the shipped files and the documentation. `check` makes the types of `policy`
-//! from the sections, `load` finds and joins the files, `uses` says which values a command needs,
-//! `warn` reports risky settings, and `watch` (the one part with a thread) reloads the policy.
+//! from the sections, `effective` lists every value with its source and compares configurations,
+//! `load` finds and joins the files, `uses` says which values a command needs, `warn` reports risky
+//! settings, and `watch` (the one part with a thread) reloads the policy.
 //!
 //! Guarantees: every problem of every file is reported in one run, as `file:line:column: key:
 //! reason and remedy`; a configuration with a problem is refused as a whole; a value from the
@@ -14,6 +15,7 @@ pub mod policy;
 
 mod carriers;
 mod check;
+pub(crate) mod effective;
 mod load;
 mod reader;
 mod reference;
@@ -30,7 +32,7 @@ mod tests;
 pub(crate) use check::auth::{is_api_path, moment_ms};
 #[cfg(test)]
 pub(crate) use load::Source;
-pub(crate) use load::{Loaded, OtherFile, load, load_to_read};
+pub(crate) use load::{Loaded, Origin, OtherFile, load, load_to_read, load_to_show};
 pub(crate) use reader::place::suggest;
 #[cfg(test)]
 pub(crate) use reader::shape::options;

@@ -12,6 +12,8 @@ use super::reader::place::is_within;
 pub(crate) enum Uses {
     /// All of it.
     Everything,
+    /// All of it is shown, and no value is used.
+    Shown,
     /// Where operators are answered.
     AdminSide,
     /// The secret by which tokens are signed.
@@ -34,7 +36,7 @@ impl Uses {
     /// Paths of the values that are used.
     fn paths(self) -> &'static [&'static str] {
         match self {
-            Uses::Everything => &[],
+            Uses::Everything | Uses::Shown => &[],
             Uses::AdminSide => &["admin_listen"],
             Uses::JwtSecret => &["auth.jwt"],
             Uses::Redaction => &["redaction", "placeholder_key"],
@@ -81,7 +83,7 @@ impl Uses {
 
     /// Whether any value of a section is used.
     pub(super) fn section(self, name: &str) -> bool {
-        self == Uses::Everything
+        matches!(self, Uses::Everything | Uses::Shown)
             || self.paths().iter().any(|path| path.split('.').next() == Some(name))
     }
 }

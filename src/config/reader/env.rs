@@ -5,12 +5,12 @@
 //! shell; `$${` is a literal `${`. A default is taken as it stands: it ends at the first `}` and
 //! refers to nothing itself.
 
-use super::place::Environment;
+use super::place::{Environment, UNSET};
 
 /// Why a reference cannot be resolved. Quotes names of variables, never what they hold.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum EnvError {
-    #[error("environment variable {0} is not set; set it, or give a default: ${{{0}:-…}}")]
+    #[error("{UNSET}{0} is not set; set it, or give a default: ${{{0}:-…}}")]
     Unset(String),
     #[error(
         "`${{` is not closed; write ${{NAME}} or ${{NAME:-default}}, or $${{ for a literal ${{"

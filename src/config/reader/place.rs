@@ -70,6 +70,9 @@ pub struct Problems {
     pub folders: Vec<PathBuf>,
 }
 
+/// The beginning of the problem of a variable that is not set; its name follows.
+pub(crate) const UNSET: &str = "environment variable ";
+
 /// Reads a variable.
 pub type Environment = fn(&str) -> Option<String>;
 
@@ -151,6 +154,18 @@ impl Problems {
     pub fn use_unresolved(&mut self, is_used: impl Fn(&str) -> bool) {
         let kept = self.unresolved.take().unwrap_or_default();
         self.list.extend(kept.into_iter().filter(|problem| is_used(&problem.at.path)));
+    }
+
+    /// The name of a file.
+    pub fn name(&self, file: usize) -> Option<&str> {
+        self.files.get(file).map(String::as_str)
+    }
+
+    /// The variable at a path that is not set and not used.
+    pub fn unset_variable(&self, path: &str) -> Option<String> {
+        let kept = self.unresolved.iter().flatten().find(|problem| &*problem.at.path == path)?;
+        let name = kept.message.strip_prefix(UNSET)?.split(' ').next()?;
+        Some(name.to_owned())
     }
 
     /// `file:line:column` of a place.

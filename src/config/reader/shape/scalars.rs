@@ -139,9 +139,10 @@ impl Shape for String {
 fn mask_url(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
     let authority = &rest[..rest.find('/').unwrap_or(rest.len())];
-    match authority.rfind('@') {
-        Some(at) => format!("{scheme}://***{}", &rest[at..]),
-        None => text.to_owned(),
+    let Some(at) = authority.rfind('@') else { return text.to_owned() };
+    match authority[..at].split_once(':') {
+        Some((user, _)) if !user.is_empty() => format!("{scheme}://{user}:***{}", &rest[at..]),
+        _ => format!("{scheme}://***{}", &rest[at..]),
     }
 }
 
