@@ -6,6 +6,7 @@
 //! connections, open calls finish within `shutdown_grace`); each further signal ends the stage at
 //! hand; the log is closed last and whole. Does not: decide anything about a call.
 
+mod audit;
 mod budgets;
 mod manager;
 mod retained;
@@ -25,6 +26,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::admin::{self, Admin};
 use crate::ailog::{AiLog, Options};
+use crate::audit::{Audit, By, Kind};
 use crate::auth::Authenticator;
 use crate::bounds::ADMIN_QUERIES_MAX;
 use crate::cache::Cache;
@@ -61,6 +63,7 @@ pub struct App {
     pub admin_listen: SocketAddr,
     gateway: Arc<Gateway>,
     watcher: Arc<Watcher>,
+    audit: Arc<Audit>,
     log: AiLog,
     settings: Settings,
     ending: Ending,
@@ -91,6 +94,7 @@ pub async fn start(loaded: Loaded) -> Result<App, Failure> {
     let log = log.map_err(|error| Failure::User(error.to_string()))?;
 
     // The folder is ours by now.
+    let audit = audit::open(&settings, &policy, &origin, &log, &metrics)?;
     let keys =
         Keys::open(&settings.options.data_dir).map_err(|error| Failure::User(error.to_string()))?;
     let objects = Arc::new(Objects::open(&settings.options.data_dir, Arc::clone(&metrics)));
@@ -103,7 +107,8 @@ pub async fn start(loaded: Loaded) -> Result<App, Failure> {
         (settings.options.bounds, server::descriptors::places(settings.options.bounds.connections));
     let tenants = Tenants::new(places.served, bounds.calls_in_flight, bounds.held_bytes, &metrics);
     let policy = Arc::new(ArcSwap::from_pointee(policy));
-    let watcher = Watcher::start(&origin, Arc::clone(&policy), Arc::clone(&metrics))
+    let audited = Some(Arc::clone(&audit));
+    let watcher = Watcher::start(&origin, Arc::clone(&policy), audited, Arc::clone(&metrics))
         .context("cannot watch the policy")?;
     let (calls, others, ending) = (TaskTracker::new(), TaskTracker::new(), Ending::default());
     let gateway = Arc::new(Gateway {
@@ -129,6 +134,7 @@ pub async fn start(loaded: Loaded) -> Result<App, Failure> {
         admin_listen: admin_listener.local_addr().context("admin_listen")?,
         gateway,
         watcher: Arc::new(watcher),
+        audit,
         log,
         settings,
         ending,
@@ -241,7 +247,7 @@ impl App {
         let admin = Admin::new(
             Arc::clone(&self.gateway),
             self.settings.clone(),
-            Arc::clone(&self.watcher),
+            (Arc::clone(&self.watcher), Arc::clone(&self.audit)),
             self.log.clone(),
             self.admin_listen.ip().is_loopback(),
         );
@@ -337,7 +343,8 @@ impl App {
         manager::reloading();
         let watcher = Arc::clone(&self.watcher);
         // A refusal is logged where it is found.
-        let read = tokio::task::spawn_blocking(move || watcher.reload_now()).await;
+        let by = By::kind(Kind::Sighup);
+        let read = tokio::task::spawn_blocking(move || watcher.reload_now(&by)).await;
         let refused = match read {
             Ok(read) => read.err().map(|problems| problems.to_string()),
             Err(_) => Some("the files could not be read".to_owned()),

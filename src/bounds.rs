@@ -414,6 +414,15 @@ pub const ADMIN_ANSWERS_MAX: usize = 4;
 pub const ADMIN_ANSWER_BYTES_MAX: usize = 8 << 20;
 /// Text of the rows that are read from the log at once.
 pub const ADMIN_BATCH_BYTES_MAX: usize = 512 << 10;
+/// Longest line of `audit.jsonl`, in bytes. Of a longer record the number of further differences is
+/// kept.
+pub const AUDIT_LINE_BYTES_MAX: usize = 1 << 20;
+/// Records of the audit that a start hands to the store once more.
+pub const AUDIT_RESENT_MAX: usize = 1_000;
+/// Records of the audit that wait for the store. At the bound the oldest waits for the next start.
+pub const AUDIT_WAITING_MAX: usize = 2_000;
+/// Records in one answer of `/api/audit`.
+pub const AUDIT_PAGE_MAX: usize = 1_000;
 /// Gateway keys that are made at run time. At the bound a new one is refused.
 pub const KEYS_MAX: usize = 10_000;
 /// How long a key that is revoked or has expired is kept at the bound, in milliseconds.

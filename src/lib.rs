@@ -42,6 +42,7 @@ pub use tollgate_redact as redact;
 // Around the walk.
 mod admin;
 mod app;
+mod audit;
 pub mod cli;
 mod config;
 mod mock;

@@ -247,6 +247,16 @@ series! {
         "tollgate_config_last_reload_success_timestamp_seconds",
         "When the policy in force was loaded."
     );
+    /// 1 or 0.
+    audit_chain_intact: IntGauge = int(
+        "tollgate_audit_chain_intact",
+        "1 if the chain of audit records is unbroken, 0 if a record was altered, removed or moved."
+    );
+    /// Records of the audit that could not be written.
+    audit_write_failures: IntCounter = counter(
+        "tollgate_audit_write_failures_total",
+        "Audit records that could not be written."
+    );
     /// `bound`.
     bounds_reached: IntCounterVec = counters(
         "tollgate_bounds_reached_total",

@@ -119,6 +119,12 @@ const ROOMS: &[(&str, May, &[&str])] = &[
     ),
     // Level 2: data, with the option types of level 1.
     ("config", Io, OPTION_TYPES),
+    // Level 3, but for its place in the tree.
+    (
+        "config/watch",
+        Io,
+        &["audit", "config", "cost", "redact", "upstream/breaker", "upstream/retry", "wire"],
+    ),
     ("config/reader", Nothing, &[]),
     (
         "config/sections",
@@ -128,6 +134,10 @@ const ROOMS: &[(&str, May, &[&str])] = &[
     ("config/policy", Nothing, POLICY_TYPES),
     // Gateway keys made at run time, for the room that checks them.
     ("keys", Io, &["config"]),
+    // Records of edits, which the watcher of files writes before an edit is in force.
+    ("audit", Io, &["config"]),
+    ("audit/record", Nothing, &["config"]),
+    ("audit/verify", Nothing, &["audit/record"]),
     // Level 3: rooms with I/O of their own. Never a sibling.
     ("auth", Io, &["config", "keys"]),
     ("limit", Io, &["config"]),
@@ -183,7 +193,7 @@ const ROOMS: &[(&str, May, &[&str])] = &[
     ),
     // Level 5: the edges.
     ("server", Io, &["config", "intent", "pipeline", "route"]),
-    ("admin", Io, &["pipeline", "config", "ailog", "keys", "report"]),
+    ("admin", Io, &["pipeline", "audit", "config", "ailog", "keys", "report"]),
     // The simulated provider stands outside the gateway and knows nothing of it.
     ("mock", Io, &[]),
     // Level 6: everything.

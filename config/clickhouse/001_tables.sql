@@ -95,6 +95,18 @@ ORDER BY (written_at, org_id, scope, name, period)
 TTL toDateTime(written_at) + INTERVAL ${hourly_days} DAY DELETE
 COMMENT 'Limits on money of the policy in force, written by tollgate; org_id * is each one without a line of its own';
 
+-- The second copy of the audit of policies; `tollgate audit verify` compares it with audit.jsonl. Records are never deleted.
+CREATE TABLE IF NOT EXISTS `${database}`.policy_audit ${on_cluster}
+(
+    chain  String,
+    seq    UInt64,
+    record String  CODEC(ZSTD(1)),
+    hash   String
+)
+ENGINE = ${engine policy_audit Replacing}
+ORDER BY (chain, seq, hash)
+COMMENT 'Records of the audit as they are hashed, written by tollgate; a chain is that of one data folder';
+
 -- The columns that a table of a former version lacks.
 ALTER TABLE `${database}`.ai_limits ${on_cluster} ADD COLUMN IF NOT EXISTS place UInt16;
 

@@ -34,9 +34,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::ailog::AiLog;
+use crate::audit::Audit;
 use crate::bounds::{
     ADMIN_ANSWERS_MAX, ADMIN_BUFFER_BYTES_MAX, ADMIN_HEAD_TIMEOUT, ADMIN_PIECE_BYTES,
-    ADMIN_QUERIES_MAX,
+    ADMIN_QUERIES_MAX, AUDIT_PAGE_MAX,
 };
 use crate::config::policy::Settings;
 use crate::config::watch::Watcher;
@@ -58,6 +59,7 @@ pub struct Admin {
     pub gateway: Arc<Gateway>,
     pub settings: Settings,
     pub watcher: Arc<Watcher>,
+    pub audit: Arc<Audit>,
     pub log: AiLog,
     /// Only this machine reaches it.
     is_local: bool,
@@ -76,7 +78,7 @@ impl Admin {
     pub fn new(
         gateway: Arc<Gateway>,
         settings: Settings,
-        watcher: Arc<Watcher>,
+        (watcher, audit): (Arc<Watcher>, Arc<Audit>),
         log: AiLog,
         is_local: bool,
     ) -> Admin {
@@ -86,6 +88,7 @@ impl Admin {
             gateway,
             settings,
             watcher,
+            audit,
             log,
             is_local,
             gate: Gate::default(),
@@ -221,7 +224,8 @@ async fn reload(
     }
     asker.may_change(request.headers())?;
     let watcher = Arc::clone(&admin.watcher);
-    let read = tokio::task::spawn_blocking(move || watcher.reload_now()).await;
+    let by = asker.by();
+    let read = tokio::task::spawn_blocking(move || watcher.reload_now(&by)).await;
     let failed = || "the files could not be read".to_owned();
     let read = read.map_err(|_| Unanswered(StatusCode::INTERNAL_SERVER_ERROR, failed()))?;
     let status = admin.watcher.status();
@@ -275,6 +279,10 @@ async fn routed(
             asker.sees_all()?;
             json_answer(&config(admin))
         }
+        "/api/audit" => {
+            asker.sees_all()?;
+            json_answer(&audit(admin, &query).await?)
+        }
         "/api/limits" => {
             asker.sees_all()?;
             json_answer(&state::limits(admin).await?)
@@ -298,7 +306,7 @@ async fn routed(
             text(
                 StatusCode::NOT_FOUND,
                 "not found; this side has / /metrics /healthz /readyz /api/summary /api/logs \
-                 /api/limits /api/auth /api/providers /api/store /api/session /api/config \
+                 /api/limits /api/audit /api/auth /api/providers /api/store /api/session /api/config \
                  /api/keys /api/reload /api/cache/purge /openapi.yaml\n",
             )
         }),
@@ -334,10 +342,32 @@ fn config(admin: &Admin) -> Value {
         "last_edit_refused": status.refused,
         "last_refused": status.last_refused.map(|r| json!({"at": iso(r.at_ms), "problems": r.problems})),
         "restart_needed": status.restart_needed,
+        "audit": audit_status(admin),
         "warnings": status.warnings,
         "log": {"unstored_bytes": backlog.bytes, "lost_rows": backlog.lost, "trouble": backlog.trouble},
         "config": &*status.config,
     })
+}
+
+/// The head of the audit.
+fn audit_status(admin: &Admin) -> Value {
+    let status = admin.audit.status();
+    let head = status.head.map(|(seq, hash)| json!({"seq": seq, "hash": hash}));
+    json!({"chain": status.chain, "head": head, "broken": status.broken})
+}
+
+/// The newest records of the audit, newest first.
+async fn audit(admin: &Arc<Admin>, query: &Query) -> Result<Value, Unanswered> {
+    let before = query.number("before")?.map_or(u64::MAX, |before| before as u64);
+    let most = query.number("limit")?.unwrap_or(100).clamp(1, AUDIT_PAGE_MAX);
+    let audit = Arc::clone(&admin.audit);
+    let read = tokio::task::spawn_blocking(move || audit.newest(before, most)).await;
+    let failed =
+        || Unanswered(StatusCode::SERVICE_UNAVAILABLE, "the records cannot be read".into());
+    let records = read.map_err(|_| failed())?.map_err(|_| failed())?;
+    let mut answer = audit_status(admin);
+    answer["records"] = Value::from(records);
+    Ok(answer)
 }
 
 /// Refused credentials by reason, with the call of each that has the latest log line.

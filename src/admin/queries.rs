@@ -179,7 +179,7 @@ impl Query {
     }
 
     /// A whole number.
-    fn number(&self, name: &str) -> Result<Option<usize>, String> {
+    pub(super) fn number(&self, name: &str) -> Result<Option<usize>, String> {
         let number = self.get(name).map(str::parse::<usize>).transpose();
         number.map_err(|_| format!("`{name}` must be a number"))
     }

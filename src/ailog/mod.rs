@@ -32,7 +32,7 @@ use std::time::Duration;
 
 pub(crate) use store::clickhouse::schema;
 pub use store::sqlite::SqliteError;
-pub use store::{LimitInForce, Retention};
+pub use store::{AuditRecord, LimitInForce, Retention};
 pub use wal::WalLimits;
 pub use wal::group::Pending;
 pub use wal::sync::Durable;
@@ -249,6 +249,11 @@ impl AiLog {
     /// Keeps the limits on money that are in force in the store, for the view `budget_used`.
     pub fn set_limits(&self, limits: Vec<LimitInForce>) {
         self.inner.log.control.set_limits(limits);
+    }
+
+    /// Keeps a record of the audit in the store, soon.
+    pub fn keep_audit(&self, record: AuditRecord) {
+        self.inner.log.control.add_audit(record);
     }
 
     /// From now on a dropped call was cut by this process, not left by its client.

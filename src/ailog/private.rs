@@ -35,7 +35,7 @@ pub(crate) fn folder(path: &Path) -> io::Result<()> {
 /// as they are, with a warning.
 pub(crate) fn tighten(data_dir: &Path) {
     const OURS: &[&str] =
-        &["tollgate.db", "lock", "dead-letter.jsonl", "clickhouse.position", "wal"];
+        &["tollgate.db", "lock", "dead-letter.jsonl", "clickhouse.position", "wal", "audit."];
     for entry in fs::read_dir(data_dir).into_iter().flatten().flatten() {
         let name = entry.file_name();
         // SQLite appends `-wal`, `-shm` and `-journal` to the name.

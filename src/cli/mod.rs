@@ -4,9 +4,11 @@
 //! 1 the user must change something (also a full disk or a missing
 //! permission), 2 usage, 70 a bug. Standard output has one writer, `print`.
 
+pub mod audit;
 pub mod check;
 pub mod clickhouse;
 pub mod completions;
+pub mod config;
 mod csv;
 pub mod demo;
 pub mod export;
@@ -34,7 +36,7 @@ use anyhow::Context as _;
 use clap::{CommandFactory, Parser, Subcommand};
 use tempfile::TempDir;
 
-use crate::config::{self, Loaded, Uses};
+use crate::config::{Loaded, Uses, load_to_read};
 use crate::failure::Failure;
 use crate::visible::visible_lines;
 
@@ -69,6 +71,9 @@ enum Command {
     /// Check the configuration; print each problem as file:line:column: key: message
     #[command(after_help = "Example:\n  tollgate check --config config --live")]
     Check(check::Args),
+    /// Print the effective configuration, or what changes between two of them
+    #[command(after_help = "Example:\n  tollgate config diff /etc/tollgate new-config")]
+    Config(config::Args),
     /// Print the JSON Schema of the configuration, for editors
     #[command(after_help = "Example:\n  tollgate schema > tollgate.schema.json")]
     Schema(schema::Args),
@@ -100,6 +105,9 @@ Example:
     /// Evaluate the ticket endpoint with labelled tickets
     #[command(after_help = "Example:\n  tollgate intent eval examples/tickets.csv --wrong")]
     Intent(Configured<intent::Args>),
+    /// Print the records of policy edits and operators, or verify them
+    #[command(after_help = "Example:\n  tollgate audit verify")]
+    Audit(Configured<audit::Args>),
     /// Print or apply the schema of the ClickHouse store
     #[command(after_help = "Example:\n  tollgate clickhouse apply --url http://127.0.0.1:8123")]
     Clickhouse(Configured<clickhouse::Args>),
@@ -134,7 +142,7 @@ struct Configured<A: clap::Args> {
 impl<A: clap::Args> Configured<A> {
     /// Loads the part of the configuration that the command uses.
     fn load(self, uses: Uses) -> Result<(A, Loaded), Failure> {
-        let loaded = config::load_to_read(self.config.as_deref(), uses);
+        let loaded = load_to_read(self.config.as_deref(), uses);
         Ok((self.args, loaded.map_err(|problems| Failure::User(problems.to_string()))?))
     }
 }
@@ -153,6 +161,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Mock(args) => mock::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Config(args) => config::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Redact(configured) => configured
             .load(Uses::Redaction)
@@ -163,6 +172,9 @@ pub fn main() -> ExitCode {
         Command::Export(configured) => configured
             .load(Uses::Log)
             .and_then(|(args, loaded)| export::run(&args, &loaded.settings)),
+        Command::Audit(configured) => configured
+            .load(Uses::Log)
+            .and_then(|(args, loaded)| audit::run(&args, &loaded.settings)),
         Command::Prices(args) => prices::run(args),
         Command::Reprice(configured) => {
             configured.load(Uses::LogAndPrices).and_then(|(args, loaded)| {

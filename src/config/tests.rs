@@ -1541,8 +1541,9 @@ fn watched_by(folders: fn(SyncSender<Signal>) -> Folders, files: &[(&str, &str)]
     write(dir.path(), "policies/access.yaml", "auth: {accept: [key]}\n");
     let loaded = Source::Folder(dir.path().to_owned()).load(1).expect("good");
     let (policy, metrics) = (Arc::new(ArcSwap::from_pointee(loaded.policy)), Metrics::new());
-    let watcher = Watcher::start_with(folders, &loaded.origin, policy.clone(), metrics.clone())
-        .expect("thread");
+    let watcher =
+        Watcher::start_with(folders, &loaded.origin, policy.clone(), None, metrics.clone())
+            .expect("thread");
     Watched { dir, policy, metrics, watcher }
 }
 
@@ -1615,7 +1616,7 @@ fn an_edit_that_empties_the_secret_is_refused() {
             s.last_refused.as_ref().is_some_and(|r| r.problems[0].contains("neither a secret"))
         };
         w.until(edit, |s| s.refused && wanted(s));
-        assert!(w.watcher.reload_now().is_err());
+        assert!(w.watcher.reload_now(&crate::audit::By::kind(crate::audit::Kind::Sighup)).is_err());
         let policy = w.policy.load();
         assert_eq!((&policy.version, policy.auth.jwt.is_some()), (&version, true));
         write(w.dir.path(), "policies/access.yaml", good);
@@ -1696,7 +1697,8 @@ fn mounted_config_maps_are_followed() {
     symlink("..data/limits.yaml", policies.join("limits.yaml")).expect("link");
     let loaded = Source::Folder(dir.path().to_owned()).load(1).expect("good");
     let (policy, metrics) = (Arc::new(ArcSwap::from_pointee(loaded.policy)), Metrics::new());
-    let watcher = Watcher::start(&loaded.origin, policy.clone(), metrics.clone()).expect("thread");
+    let watcher =
+        Watcher::start(&loaded.origin, policy.clone(), None, metrics.clone()).expect("thread");
     let w = Watched { dir, policy, metrics, watcher };
     for rpm in 1..4_u32 {
         let before = w.watcher.status().version;
@@ -1749,15 +1751,15 @@ fn a_file_that_vanishes_or_is_emptied_does_not_loosen_the_rules() {
 fn an_operator_may_insist_and_the_gateway_file_waits_for_a_restart() {
     let w = watched(&[("policies/limits.yaml", "limits: {requests_per_minute: 5}\n")]);
     fs::remove_file(w.dir.path().join("policies/limits.yaml")).expect("remove");
-    w.watcher.reload_now().expect("meant");
+    w.watcher.reload_now(&crate::audit::By::kind(crate::audit::Kind::Sighup)).expect("meant");
     assert_eq!(w.rpm(), 60);
     write(w.dir.path(), "gateway.yaml", "listen: 127.0.0.1:1\n");
-    w.watcher.reload_now().expect("good");
+    w.watcher.reload_now(&crate::audit::By::kind(crate::audit::Kind::Sighup)).expect("good");
     assert!(w.watcher.status().restart_needed);
     write(w.dir.path(), "gateway.yaml", "listen: wrong\n");
-    assert!(w.watcher.reload_now().is_err());
+    assert!(w.watcher.reload_now(&crate::audit::By::kind(crate::audit::Kind::Sighup)).is_err());
     assert!(w.watcher.status().refused);
     fs::remove_file(w.dir.path().join("gateway.yaml")).expect("remove");
-    w.watcher.reload_now().expect("good");
+    w.watcher.reload_now(&crate::audit::By::kind(crate::audit::Kind::Sighup)).expect("good");
     assert!(!w.watcher.status().restart_needed);
 }

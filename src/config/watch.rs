@@ -25,13 +25,14 @@ use arc_swap::ArcSwap;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use serde_json::Value as Json;
 
-use super::load::{ConfigFile, Content, Origin, Snapshot, Source};
+use super::load::{ConfigFile, Content, Loaded, Origin, Snapshot, Source};
 use super::policy::{Policy, Settings};
 use super::reader::place::{Place, Problems};
 use super::reader::shape::Section;
 use super::sections::RawPolicy;
 use super::warn::{warnings, without_policy};
 use super::words;
+use crate::audit::{Audit, By, Edit, Kind};
 use crate::clock;
 use crate::live::{LiveFiles, LiveWatch};
 use crate::lock::lock;
@@ -110,6 +111,8 @@ pub(crate) struct State {
     /// `gateway.yaml` as the process began with it.
     gateway: String,
     settings: Arc<Settings>,
+    /// Absent in tests.
+    audit: Option<Arc<Audit>>,
     pub(crate) status: Status,
 }
 
@@ -122,19 +125,21 @@ impl Watcher {
     pub(crate) fn start(
         origin: &Origin,
         policy: Arc<ArcSwap<Policy>>,
+        audit: Option<Arc<Audit>>,
         metrics: Arc<Metrics>,
     ) -> io::Result<Watcher> {
-        Watcher::start_with(Folders::new, origin, policy, metrics)
+        Watcher::start_with(Folders::new, origin, policy, audit, metrics)
     }
 
     pub(crate) fn start_with(
         folders: impl FnOnce(SyncSender<Signal>) -> Folders + Send + 'static,
         origin: &Origin,
         policy: Arc<ArcSwap<Policy>>,
+        audit: Option<Arc<Audit>>,
         metrics: Arc<Metrics>,
     ) -> io::Result<Watcher> {
         let shared = Arc::new(Shared {
-            state: Mutex::new(State::new(origin, policy, Arc::clone(&metrics))),
+            state: Mutex::new(State::new(origin, policy, audit, Arc::clone(&metrics))),
             #[cfg(test)]
             changed: std::sync::Condvar::new(),
         });
@@ -169,8 +174,8 @@ impl Watcher {
     ///
     /// # Errors
     /// Every problem of every file; the policy in force stays.
-    pub(crate) fn reload_now(&self) -> Result<(), Problems> {
-        self.shared.check(Ask::Operator)
+    pub(crate) fn reload_now(&self, by: &By) -> Result<(), Problems> {
+        self.shared.check(Ask::Operator, by)
     }
 }
 
@@ -194,7 +199,8 @@ enum Ask {
 fn run(shared: &Shared, source: &Source, mut folders: Folders, received: &Receiver<Signal>) {
     let mut poll = folders.follow(source);
     // Between the reading at the start and the first watch something may have changed already.
-    drop(shared.check(Ask::Change));
+    let by = By::kind(Kind::File);
+    drop(shared.check(Ask::Change, &by));
     loop {
         match received.recv_timeout(poll) {
             Ok(Signal::Stop) | Err(RecvTimeoutError::Disconnected) => return,
@@ -210,7 +216,7 @@ fn run(shared: &Shared, source: &Source, mut folders: Folders, received: &Receiv
             }
         }
         poll = folders.follow(source);
-        drop(shared.check(Ask::Change));
+        drop(shared.check(Ask::Change, &by));
     }
 }
 
@@ -219,8 +225,8 @@ impl Shared {
         lock(&self.state)
     }
 
-    fn check(&self, ask: Ask) -> Result<(), Problems> {
-        let result = self.lock().check(ask);
+    fn check(&self, ask: Ask, by: &By) -> Result<(), Problems> {
+        let result = self.lock().check(ask, by);
         #[cfg(test)]
         self.changed.notify_all();
         result
@@ -228,7 +234,12 @@ impl Shared {
 }
 
 impl State {
-    fn new(origin: &Origin, policy: Arc<ArcSwap<Policy>>, metrics: Arc<Metrics>) -> State {
+    fn new(
+        origin: &Origin,
+        policy: Arc<ArcSwap<Policy>>,
+        audit: Option<Arc<Audit>>,
+        metrics: Arc<Metrics>,
+    ) -> State {
         let current = policy.load();
         let mut warnings = warnings(&origin.settings, &current, &origin.live);
         warnings.extend(without_policy(&origin.source));
@@ -256,6 +267,7 @@ impl State {
             words: origin.snapshot.words.clone(),
             gateway: origin.snapshot.gateway.clone(),
             settings: Arc::clone(&origin.settings),
+            audit,
             status,
         };
         state.report(true);
@@ -263,7 +275,7 @@ impl State {
     }
 
     /// Reads the files; replaces the policy if they hold a good one that differs.
-    fn check(&mut self, ask: Ask) -> Result<(), Problems> {
+    fn check(&mut self, ask: Ask, by: &By) -> Result<(), Problems> {
         let contents = self.source.contents();
         let words: Vec<_> =
             self.words.iter().map(|(path, _)| (path.clone(), words::stamp(path))).collect();
@@ -273,13 +285,14 @@ impl State {
         (self.seen, self.words) = (contents, words);
         let loaded = match self.source.load_again(clock::wall_ms(), &self.live) {
             Ok(loaded) => loaded,
-            Err(problems) => return Err(self.refuse(problems)),
+            Err(problems) => return Err(self.reject(problems, by)),
         };
         if ask == Ask::Change
             && let Some(problems) = lost(&self.in_force, &loaded.origin.snapshot)
         {
-            return Err(self.refuse(problems));
+            return Err(self.reject(problems, by));
         }
+        self.note_accepted(&loaded, by)?;
         // The loaded content counts, even if the files have changed since they were compared.
         self.seen.clone_from(&loaded.origin.snapshot.files);
         self.words.clone_from(&loaded.origin.snapshot.words);
@@ -310,6 +323,40 @@ impl State {
         self.in_force = loaded.origin.snapshot;
         self.report(true);
         Ok(())
+    }
+
+    /// An edit comes into force only with its record.
+    fn note_accepted(&mut self, loaded: &Loaded, by: &By) -> Result<(), Problems> {
+        let Some(audit) = &self.audit else { return Ok(()) };
+        let (version, origin) = (&*loaded.policy.version, &loaded.origin);
+        let edit = Edit { version, files: origin.texts(), effective: &origin.effective };
+        let Err(error) = audit.accepted(by, &edit) else { return Ok(()) };
+        // The next look tries again.
+        self.seen.clear();
+        self.metrics.audit_write_failures.inc();
+        let mut problems = Problems::default();
+        let file = problems.file(crate::audit::RECORDS);
+        let at = Place { file: Some(file), ..Place::built_in() };
+        let text =
+            format!("the record of this edit cannot be written: {error}; make room on the disk");
+        problems.add(&at, text);
+        Err(self.refuse(problems))
+    }
+
+    /// Refuses an edit and keeps a record of it.
+    fn reject(&mut self, problems: Problems, by: &By) -> Problems {
+        if let Some(audit) = &self.audit {
+            let text = |content: &'_ Content| match content {
+                Content::Text(text) => Arc::clone(text),
+                Content::Unreadable(_) => Arc::from(""),
+            };
+            let texts: Vec<(&str, Arc<str>)> =
+                self.seen.iter().map(|(name, content)| (&**name, text(content))).collect();
+            let files: Vec<(&str, &str)> =
+                texts.iter().map(|(name, text)| (*name, &**text)).collect();
+            audit.rejected(by, &files, problems.lines());
+        }
+        self.refuse(problems)
     }
 
     fn refuse(&mut self, problems: Problems) -> Problems {

@@ -33,6 +33,7 @@ pub use query::{
     Dim, Figure, Filter, Page, Part, Place, Question, ReadError, Report, Search, Spent, Summary,
 };
 
+use crate::ailog::AuditRecord;
 use crate::ailog::store::sqlite::FILE;
 use crate::bounds::REPORT_ROWS_MAX;
 use crate::config::policy::StoreKind;
@@ -127,6 +128,18 @@ impl Reader {
         match &self.store {
             Kind::Sqlite(store) => store.spent(from_ms, to_ms, most),
             Kind::ClickHouse(store) => store.spent(from_ms, to_ms, most),
+            Kind::Empty => Ok(Vec::new()),
+        }
+    }
+
+    /// The store's copy of the audit, by chain and number. Without a chain, all of them.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn audit(&self, chain: Option<&str>) -> Result<Vec<AuditRecord>, ReadError> {
+        match &self.store {
+            Kind::Sqlite(store) => store.audit(chain),
+            Kind::ClickHouse(store) => store.audit(chain),
             Kind::Empty => Ok(Vec::new()),
         }
     }

@@ -13,6 +13,7 @@
 
 mod access;
 mod analysts;
+mod audit;
 mod broken;
 mod cache;
 mod carriers;

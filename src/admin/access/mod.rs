@@ -20,6 +20,7 @@ use hyper::body::Incoming;
 
 use super::body::Body;
 use super::{Admin, Unanswered, unanswered};
+use crate::audit::{By, Kind};
 use crate::config::policy::{Access, Principal, Role};
 use crate::digest::sha256;
 use sessions::Sessions;
@@ -55,6 +56,14 @@ impl Asker {
     /// The role, as the configuration names it.
     pub(super) fn role_name(&self) -> &'static str {
         sign_in::role_name(self.principal.role)
+    }
+
+    /// For the audit.
+    pub(super) fn by(&self) -> By {
+        match self.has_signed_in {
+            true => By::api(self.name()),
+            false => By::kind(Kind::Api),
+        }
     }
 
     /// Whether it may see the captured texts of rows.

@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use super::super::body::{self, Body};
 use super::super::{Admin, typed, wrong_method};
 use super::{is_own_page, throttled};
+use crate::audit::{By, Event};
 use crate::clock::Nanos;
 use crate::config::policy::{Principal, Role};
 use crate::digest::sha256;
@@ -65,6 +66,8 @@ pub(super) async fn answer(
     };
     let (name, role) = (&*principal.name, role_name(principal.role));
     tracing::info!(event = "sign_in", name, role, %address);
+    let (audit, by) = (Arc::clone(&admin.audit), By::api(name));
+    drop(tokio::task::spawn_blocking(move || audit.action(Event::SignedIn, &by, None)).await);
     to("/", Some(cookie))
 }
 

@@ -6,9 +6,10 @@
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use super::{LimitInForce, Retention};
+use super::{AuditRecord, LimitInForce, Retention};
 use crate::ailog::counters::Counters;
 use crate::ailog::wal::Wal;
+use crate::bounds::AUDIT_WAITING_MAX;
 use crate::clock::{Clock, Nanos, wall_ms};
 use crate::lock::lock;
 
@@ -34,6 +35,8 @@ struct State {
     retention: Retention,
     /// The limits on money in force, until the store has them.
     limits: Option<Vec<LimitInForce>>,
+    /// Records of the audit, until the store has them.
+    audit: Vec<AuditRecord>,
     /// Milliseconds since 1970 of the oldest row that is not stored.
     oldest_ms: Option<i64>,
     /// Why the last attempt to store failed; `None` while the store takes rows.
@@ -73,6 +76,29 @@ impl Control {
     /// Takes back limits that the store did not take, unless there are newer ones.
     pub(crate) fn keep_limits_for_later(&self, limits: Vec<LimitInForce>) {
         lock(&self.state).limits.get_or_insert(limits);
+    }
+
+    /// Hands over a record of the audit; the store gets it soon. Beyond the bound the oldest waits
+    /// for the next start, which hands it over again.
+    pub(crate) fn add_audit(&self, record: AuditRecord) {
+        let mut state = lock(&self.state);
+        if state.audit.len() >= AUDIT_WAITING_MAX {
+            self.counters.metrics.bound("audit_waiting");
+            state.audit.remove(0);
+        }
+        state.audit.push(record);
+    }
+
+    /// The records that the store does not have.
+    pub(crate) fn take_audit(&self) -> Vec<AuditRecord> {
+        std::mem::take(&mut lock(&self.state).audit)
+    }
+
+    /// Takes back records that the store did not take.
+    pub(crate) fn keep_audit_for_later(&self, mut records: Vec<AuditRecord>) {
+        let mut state = lock(&self.state);
+        records.append(&mut state.audit);
+        state.audit = records;
     }
 
     pub(crate) fn oldest_ms(&self) -> Option<i64> {

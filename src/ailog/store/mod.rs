@@ -51,6 +51,24 @@ pub(crate) trait Store: Send {
     /// # Errors
     /// See [`StoreError`].
     fn keep_limits(&mut self, limits: &[LimitInForce]) -> Result<(), StoreError>;
+    /// Keeps records of the audit; those that are there stay as they are.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    fn keep_audit(&mut self, records: &[AuditRecord]) -> Result<(), StoreError>;
+}
+
+/// A record of the audit: the second copy of a line in `data_dir`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditRecord {
+    /// The chain, which is that of one data folder.
+    pub chain: String,
+    /// Its number, from 1.
+    pub seq: u64,
+    /// The bytes that are hashed.
+    pub record: String,
+    /// Hexadecimal digits.
+    pub hash: String,
 }
 
 /// Days for which the parts of the log are kept; 0 keeps them for ever.

@@ -57,6 +57,7 @@ pub(crate) struct Shipper {
     next_age: Nanos,
     next_retention: Nanos,
     next_limits: Nanos,
+    next_audit: Nanos,
 }
 
 /// The result of one step of the shipper.
@@ -112,6 +113,7 @@ impl Shipper {
             next_age: Nanos(0),
             next_retention: Nanos(0),
             next_limits: Nanos(0),
+            next_audit: Nanos(0),
         })
     }
 
@@ -128,6 +130,9 @@ impl Shipper {
                 self.log.wal.end_if_begun_before(wall_ms() - millis(WAL_SEGMENT_AGE_MAX));
                 self.next_age = now.plus(AGE_EVERY);
             }
+            if stop_at.is_none() {
+                self.keep_audit(now);
+            }
             let step = self.step();
             match (step, stop_at) {
                 (Step::Stored, None) => {}
@@ -143,7 +148,11 @@ impl Shipper {
                 (Step::Failed(wait), Some(at)) if self.log.clock.now().plus(wait) < at => {
                     std::thread::sleep(wait.min(WAIT_TICK));
                 }
-                (_, Some(_)) => return,
+                (_, Some(_)) => {
+                    // What is not stored now is handed over again by the next start.
+                    self.keep_audit(now);
+                    return;
+                }
             }
         }
     }
@@ -337,6 +346,22 @@ impl Shipper {
         self.failures = self.failures.saturating_add(1);
         let most = BACKOFF_MIN.saturating_mul(1 << self.failures.min(10)).min(BACKOFF_MAX);
         most.mul_f64(0.5 + fastrand::f64() / 2.0)
+    }
+
+    /// Hands records of the audit to the store.
+    fn keep_audit(&mut self, now: Nanos) {
+        if now < self.next_audit {
+            return;
+        }
+        let records = self.log.control.take_audit();
+        if records.is_empty() {
+            return;
+        }
+        if let Err(error) = self.store.keep_audit(&records) {
+            tracing::warn!(reason = error.into_reason(), "records of the audit are not stored");
+            self.log.control.keep_audit_for_later(records);
+            self.next_audit = now.plus(BACKOFF_MAX);
+        }
     }
 
     /// Hands new limits to the store, and deletes some of what is too old; returns whether there is

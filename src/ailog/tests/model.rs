@@ -18,7 +18,9 @@ use crate::ailog::columns::{Decoder, Type, Value};
 use crate::ailog::counters::Counters;
 use crate::ailog::shared::SharedLog;
 use crate::ailog::store::shipper::{Shipper, Step};
-use crate::ailog::store::{Keep, LimitInForce, Resume, Retention, Store, StoreError, Stored};
+use crate::ailog::store::{
+    AuditRecord, Keep, LimitInForce, Resume, Retention, Store, StoreError, Stored,
+};
 use crate::ailog::wal::position::Position;
 use crate::ailog::wal::reader::{Batch, BatchLimits};
 use crate::ailog::wal::segment;
@@ -214,6 +216,10 @@ impl Store for Away {
     }
 
     fn keep_limits(&mut self, _limits: &[LimitInForce]) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn keep_audit(&mut self, _records: &[AuditRecord]) -> Result<(), StoreError> {
         Ok(())
     }
 }

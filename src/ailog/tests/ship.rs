@@ -11,7 +11,9 @@ use super::{SOON, count, row};
 use crate::ailog::counters::Counters;
 use crate::ailog::shared::SharedLog;
 use crate::ailog::store::shipper::{Shipper, Step};
-use crate::ailog::store::{Keep, LimitInForce, Resume, Retention, Store, StoreError, Stored};
+use crate::ailog::store::{
+    AuditRecord, Keep, LimitInForce, Resume, Retention, Store, StoreError, Stored,
+};
 use crate::ailog::wal::position::Position;
 use crate::ailog::wal::reader::{Batch, BatchLimits};
 use crate::ailog::wal::segment::FileSystem;
@@ -83,6 +85,10 @@ impl Store for Told1by1 {
     }
 
     fn keep_limits(&mut self, _limits: &[LimitInForce]) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn keep_audit(&mut self, _records: &[AuditRecord]) -> Result<(), StoreError> {
         Ok(())
     }
 }

@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use tokio::runtime::Runtime;
 
 use super::query::{Filter, Page, Part, Place, Question, ReadError, Spent, Summary};
+use crate::ailog::AuditRecord;
 use crate::ailog::columns::{COLUMNS, Type, column_list};
 use crate::ailog::store::clickhouse::schema::all_of;
 use crate::ailog::store::clickhouse::{client, runtime};
@@ -61,6 +62,26 @@ impl ClickHouseReader {
         let query = values.iter().fold(self.client.query(&sql), |query, value| query.bind(value));
         let lines = self.fetch(query, REPORT_TIMEOUT)?;
         Ok(lines.iter().filter_map(|line| sums::line(line, question.by.len())).collect())
+    }
+
+    pub(crate) fn audit(&self, chain: Option<&str>) -> Result<Vec<AuditRecord>, ReadError> {
+        let sql = format!(
+            "SELECT DISTINCT chain, seq, record, hash FROM policy_audit{} WHERE chain = ? OR ? = 1 \
+             ORDER BY chain, seq, hash",
+            self.all
+        );
+        let query = self.client.query(&sql);
+        let query = query.bind(chain.unwrap_or_default()).bind(u8::from(chain.is_none()));
+        let text = |row: &Map<String, Value>, name: &str| {
+            row.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+        };
+        let read = |row: &Map<String, Value>| AuditRecord {
+            chain: text(row, "chain"),
+            seq: row.get("seq").and_then(Value::as_u64).unwrap_or(0),
+            record: text(row, "record"),
+            hash: text(row, "hash"),
+        };
+        Ok(self.fetch(query, REPORT_TIMEOUT)?.iter().map(read).collect())
     }
 
     pub(crate) fn spent(

@@ -15,8 +15,9 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::query::{Filter, Page, Part, Place, Question, ReadError, Spent, Summary, ms_of};
+use crate::ailog::AuditRecord;
 use crate::ailog::columns::{COLUMNS, Type, column_list, iso};
-use crate::ailog::store::sqlite::layout::{GROUPED, SERIES, USER_VERSION};
+use crate::ailog::store::sqlite::layout::{GROUPED, SERIES, USER_VERSION, has_table};
 use crate::ailog::store::sqlite::open_existing;
 
 /// How long a report waits for a locked file.
@@ -62,6 +63,36 @@ impl SqliteReader {
         part: &Part,
     ) -> Result<Vec<Summary>, ReadError> {
         sums::summary(&self.connection, question, part)
+    }
+
+    pub(crate) fn audit(&self, chain: Option<&str>) -> Result<Vec<AuditRecord>, ReadError> {
+        if !has_table(&self.connection, "policy_audit")? {
+            return Ok(Vec::new());
+        }
+        let mut statement = self.connection.prepare(
+            "SELECT chain, seq, record, hash FROM policy_audit WHERE chain = ?1 OR ?1 IS NULL \
+             ORDER BY chain, seq, hash",
+        )?;
+        // Somebody may have put anything there, so nothing is expected.
+        let text = |row: &rusqlite::Row<'_>, at: usize| -> rusqlite::Result<String> {
+            Ok(match row.get_ref(at)? {
+                ValueRef::Text(text) | ValueRef::Blob(text) => {
+                    String::from_utf8_lossy(text).into_owned()
+                }
+                _ => String::new(),
+            })
+        };
+        let read = |row: &rusqlite::Row<'_>| {
+            let seq = row.get::<_, i64>(1).ok().and_then(|seq| u64::try_from(seq).ok());
+            Ok(AuditRecord {
+                chain: text(row, 0)?,
+                seq: seq.unwrap_or(0),
+                record: text(row, 2)?,
+                hash: text(row, 3)?,
+            })
+        };
+        let records = statement.query_map([chain], read)?.collect::<rusqlite::Result<_>>()?;
+        Ok(records)
     }
 
     pub(crate) fn spent(

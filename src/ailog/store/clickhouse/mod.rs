@@ -35,7 +35,7 @@ use tokio::runtime::Runtime;
 use self::position_file::{Found, PositionFile};
 use self::servers::Servers;
 use super::sqlite::layout::{self, Home};
-use super::{Keep, LimitInForce, Resume, Store, StoreError, Stored};
+use super::{AuditRecord, Keep, LimitInForce, Resume, Store, StoreError, Stored};
 use crate::ailog::columns::{COLUMNS, Column, Decoder, Value, at, created_at_ms};
 use crate::ailog::wal::position::Position;
 use crate::ailog::wal::reader::{Batch, BatchLimits};
@@ -173,6 +173,26 @@ impl ClickHouseStore {
     }
 }
 
+impl ClickHouseStore {
+    /// Inserts a few lines of JSON.
+    fn insert_lines(&mut self, sql: &str, lines: &[String]) -> Result<(), StoreError> {
+        let lines = Bytes::from(lines.join("\n"));
+        let runtime = &self.runtime;
+        self.servers.in_turn(|client| {
+            let insert = client.insert_formatted_with(sql);
+            let mut insert = insert.with_setting("async_insert", "0");
+            let sent = runtime.block_on(async {
+                let work = async {
+                    insert.send(lines.clone()).await?;
+                    insert.end().await
+                };
+                tokio::time::timeout(LINES_TIMEOUT, work).await.unwrap_or(Err(Error::TimedOut))
+            });
+            sent.map_err(|error| classify(&error))
+        })
+    }
+}
+
 impl Store for ClickHouseStore {
     fn limits(&self) -> BatchLimits {
         BatchLimits { rows_max: BATCH_ROWS_MAX, bytes_max: BATCH_BYTES_MAX }
@@ -260,25 +280,24 @@ impl Store for ClickHouseStore {
         let mut lines: Vec<String> = limits.iter().map(line).collect();
         // Also no limit is a change.
         lines.push(json!({"org_id": "*", "scope": "", "name": "", "period": ""}).to_string());
-        let lines = Bytes::from(lines.join("\n"));
-        let runtime = &self.runtime;
-        self.servers.in_turn(|client| {
-            let mut insert = client.insert_formatted_with(
-                "INSERT INTO ai_limits (org_id, scope, name, period, limit_usd, place) \
-                 FORMAT JSONEachRow",
-            );
-            insert = insert.with_setting("async_insert", "0");
-            let sent = runtime.block_on(async {
-                let work = async {
-                    insert.send(lines.clone()).await?;
-                    insert.end().await
-                };
-                tokio::time::timeout(LIMITS_TIMEOUT, work).await.unwrap_or(Err(Error::TimedOut))
-            });
-            sent.map_err(|error| classify(&error))
-        })?;
+        self.insert_lines(
+            "INSERT INTO ai_limits (org_id, scope, name, period, limit_usd, place) \
+             FORMAT JSONEachRow",
+            &lines,
+        )?;
         self.has_limits = true;
         Ok(())
+    }
+
+    fn keep_audit(&mut self, records: &[AuditRecord]) -> Result<(), StoreError> {
+        let line = |AuditRecord { chain, seq, record, hash }: &AuditRecord| {
+            json!({"chain": chain, "seq": seq, "record": record, "hash": hash}).to_string()
+        };
+        let lines: Vec<String> = records.iter().map(line).collect();
+        self.insert_lines(
+            "INSERT INTO policy_audit (chain, seq, record, hash) FORMAT JSONEachRow",
+            &lines,
+        )
     }
 }
 
@@ -410,8 +429,8 @@ const NANO: u64 = 1_000_000_000;
 const DAY_MS: i64 = 86_400_000;
 /// Partitions of one insert that a server takes without being asked for more.
 const PARTITIONS_MAX: usize = 50;
-/// The longest time for the list of limits.
-const LIMITS_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest time for the list of limits, or for records of the audit.
+const LINES_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The rows are stored already, so the batch must not be divided: it is sent again as it is.
 fn not_of_the_rows(error: StoreError) -> StoreError {

@@ -26,7 +26,7 @@ use crate::config::policy::ClickHouseOptions;
 /// The number of the schema in `tollgate_migrations`: it grows with each version of the columns,
 /// and with `REVISION` when a script changes.
 const VERSION: u32 = REVISION + SCHEMA_VERSION as u32;
-const REVISION: u32 = 5;
+const REVISION: u32 = 6;
 
 /// The scripts that are applied, in order.
 const SCRIPTS: [&str; 3] = [
@@ -430,8 +430,8 @@ const TTLS: &str = "ALTER TABLE `${database}`.ai_rows ${on_cluster} MODIFY TTL \
      day + INTERVAL ${hourly_days} DAY DELETE;\n";
 
 /// What a cluster has over all its shards, too.
-const DISTRIBUTED: [&str; 6] =
-    ["ai_rows", "ai_captures", "ai_hourly", "ai_tags", "ai_limits", "ai_log"];
+const DISTRIBUTED: [&str; 7] =
+    ["ai_rows", "ai_captures", "ai_hourly", "ai_tags", "ai_limits", "policy_audit", "ai_log"];
 
 /// The end of the names that are read: on a cluster, those over all shards.
 pub(crate) fn all_of(cluster: Option<&str>) -> &'static str {

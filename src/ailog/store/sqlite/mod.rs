@@ -10,6 +10,7 @@
 //! of SQLite's log), so a power cut loses only rows that the write-ahead log did not have on disk
 //! either. Does not: wait for the disk at every commit, unless `ailog.durability` is `power`.
 
+pub(crate) mod audit;
 mod bind;
 pub(crate) mod former;
 pub(crate) mod groups;
@@ -30,7 +31,7 @@ use self::groups::Groups;
 use self::layout::{CAPTURED, CAPTURED_AT, Home, USER_VERSION, columns_in, stored_name};
 use self::rollup::{Hour, Rollup};
 use super::measures::Values;
-use super::{Keep, LimitInForce, Resume, Store, StoreError, Stored};
+use super::{AuditRecord, Keep, LimitInForce, Resume, Store, StoreError, Stored};
 use crate::ailog::columns::{COLUMNS, Value, at};
 use crate::ailog::private;
 use crate::ailog::wal::position::Position;
@@ -302,6 +303,10 @@ impl Store for SqliteStore {
 
     fn keep_limits(&mut self, limits: &[LimitInForce]) -> Result<(), StoreError> {
         views::keep_limits(&mut self.connection, limits).map_err(|error| failed(&error))
+    }
+
+    fn keep_audit(&mut self, records: &[AuditRecord]) -> Result<(), StoreError> {
+        audit::keep(&mut self.connection, records).map_err(|error| failed(&error))
     }
 }
 

@@ -6,7 +6,7 @@
 use rusqlite::Connection;
 
 use super::layout::{LIMITS, USER_VERSION, added, has_column, has_table, tables};
-use super::views;
+use super::{audit, views};
 use crate::ailog::columns::SCHEMA_VERSION;
 
 /// Gives the file today's layout; `found` is the one that it has, 0 if it is new. The rows of a
@@ -35,6 +35,9 @@ pub(crate) fn bring_up_to_date(connection: &Connection, found: u8) -> rusqlite::
         if !has_column(connection, "ai_limits", "place")? {
             steps.push_str(&format!("DROP TABLE ai_limits; {LIMITS} "));
         }
+    }
+    if !has_table(connection, "policy_audit")? {
+        steps.push_str(audit::TABLE);
     }
     // Where they are dropped, all of them are made anew.
     let are_dropped = steps.contains("DROP VIEW");
