@@ -53,9 +53,9 @@ function shadowed(state, sums, when) {
 
 function audited(audit, when) {
   if (!audit) return null;
-  const records = [...(audit.records || [])].reverse();
+  const records = [...(audit.records || [])].sort((a, b) => b.seq - a.seq);
   const who = (by) => (by ? [by.kind, by.principal].filter(Boolean).join(" ") : "–");
-  return card("Audit", table("Audit", [
+  return card("Audit", audit.broken ? h("p", { class: "bad" }, "The chain of records is broken: run tollgate audit verify.") : null, table("Audit", [
     { title: "Record", show: (r) => String(r.seq) }, { title: "Time", show: (r) => when(r.at) }, { title: "Event", show: (r) => h("span", { class: "badge " + (/rejected/.test(r.event) ? "bad" : "good") }, r.event.replaceAll("_", " ")) },
     { title: "By", show: (r) => who(r.by) }, { title: "Version", show: (r) => h("code", {}, r.version || "–") },
     { title: "Changes", class: "text", show: (r) => (r.problems?.length ? r.problems.join("; ") : (r.diff || []).map((d) => `${d.key} ${d.kind}`).join("; ") || "–") },

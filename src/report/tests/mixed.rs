@@ -120,7 +120,9 @@ pub(crate) fn check_largest(reader: &Reader) {
     for by in [&[Dim::Org, Dim::Model][..], &[Dim::Hour], &[Dim::Caller], &[Dim::Minute]] {
         let question = Question { stretch, by, only: &[], days: &Days::UTC };
         let all = reader.answer(&question, 100_000).expect("an answer").lines;
-        for name in ["calls", "cost_usd", "saved_by_cache_usd"] {
+        let figures = ["cost_usd", "calls", "saved_by_cache_usd"];
+        let figures = if by.len() > 1 { &figures[..] } else { &figures[..1] };
+        for name in figures.iter().copied() {
             let of = |line: &Summary| match name {
                 "calls" => line.calls as i64,
                 "cost_usd" => line.cost_nano_usd,
