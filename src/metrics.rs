@@ -172,6 +172,12 @@ series! {
         "Calls over a limit.",
         &["scope", "limit"]
     );
+    /// `scope`, `limit` (as above).
+    downgrades: IntCounterVec = counters(
+        "tollgate_downgrades_total",
+        "Calls over a budget that went to the cheaper model of `limits.on_exhausted`.",
+        &["scope", "limit"]
+    );
     /// 1 while the store that replicas share answers.
     limits_store_up: IntGauge = int(
         "tollgate_limits_store_up",

@@ -127,7 +127,7 @@ pub struct Row {
     pub redaction_actions: String,
     /// Values taken out of the answer.
     pub answer_masked: u32,
-    /// The limit that refused the call: `org:requests_per_minute`, `provider`; empty if none did.
+    /// The limit that refused the call or chose a cheaper model for it: `org:requests_per_minute`, `provider`; empty if none did.
     pub limited_by: Cow<'static, str>,
     /// By `ailog.tags`.
     pub tags: Vec<Tag>,
@@ -151,6 +151,8 @@ pub struct Row {
     pub answer: Option<Redacted>,
     /// Every attempt, in order.
     pub attempts_log: Vec<Attempt>,
+    /// The model that was asked in place of `model`, because a budget was used up; empty if none was.
+    pub downgraded: Arc<str>,
     /// `hit` or `miss` of the exact cache; empty if the call was none for it.
     pub cache: &'static str,
 }
@@ -243,6 +245,7 @@ impl Row {
             prompt: None,
             answer: None,
             attempts_log: Vec::new(),
+            downgraded: Arc::from(""),
             cache: "",
         }
     }
@@ -356,7 +359,7 @@ columns! { |row, bodies|
     redaction_actions: Text, 3, &row.redaction_actions;
     /// values taken out of the answer that the call did not send (redaction.answers)
     answer_masked: U32, 3, row.answer_masked;
-    /// limit that refused the call, e.g. org:requests_per_minute, user:usd_per_day, provider
+    /// limit that refused the call or chose a cheaper model for it, e.g. org:requests_per_minute, user:usd_per_day, provider
     limited_by: Label, 4, &row.limited_by;
     /// by ailog.tags; redacted
     tags: Tags, 4, &row.tags;
@@ -390,4 +393,6 @@ columns! { |row, bodies|
     attempts_log: Attempts, 4, &row.attempts_log;
     /// hit or miss of the exact cache; empty if the call was none for it
     cache: Label, 5, row.cache;
+    /// model that was asked in place of model, because a budget (limited_by) was used up
+    downgraded: Label, 5, &row.downgraded;
 }

@@ -510,6 +510,8 @@ pub struct OrgLimits {
     pub each_user: Caps,
     /// Of calls by model; the first match counts.
     pub models: Vec<ModelLimits>,
+    /// The model for calls over a budget; `None`: they are refused.
+    pub downgrade: Option<Arc<str>>,
 }
 
 impl OrgLimits {

@@ -29,7 +29,7 @@ use crate::auth::Caller;
 use crate::bounds::{BATCH_AT_ONCE_MAX, BATCH_BODY_BYTES_MAX};
 use crate::limit::bucket::Decision;
 use crate::lock::lock;
-use crate::pipeline::admission::Admitted;
+use crate::pipeline::admission::{Admitted, Budgets};
 use crate::pipeline::answer_out::body::Body;
 use crate::pipeline::ratelimit_headers::ratelimit_headers;
 use crate::pipeline::readers::Entry;
@@ -50,8 +50,8 @@ const ENDPOINT: Cow<'static, str> = Cow::Borrowed("/api/ai/intent/batch");
 /// Dropped when the client leaves: the calls to the provider end.
 pub async fn batch(walk: Walk<'_>, upload: Upload) -> Result<Response<Body>, Refusal> {
     let caller = walk.caller(true).await?;
-    let Admitted { decision, entry, held } =
-        walk.admit(&caller, RouteKind::Intent, ENDPOINT).await?;
+    let Admitted { decision, entry, held, .. } =
+        walk.admit(&caller, RouteKind::Intent, ENDPOINT, Budgets::Refuse).await?;
     let mut first = walk.record(&caller, RouteKind::Intent, ENDPOINT);
     held.into_iter().for_each(|held| first.hold(held));
     let (received, _place) = match receive_batch(&walk, &caller, upload, entry, &mut first).await {
@@ -107,7 +107,7 @@ async fn admit_next(
     caller: &Caller,
     decision: &Mutex<Decision>,
 ) -> Result<Record, Refusal> {
-    let admitted = walk.admit(caller, RouteKind::Intent, ENDPOINT).await?;
+    let admitted = walk.admit(caller, RouteKind::Intent, ENDPOINT, Budgets::Refuse).await?;
     *lock(decision) = admitted.decision;
     let mut record = walk.record(caller, RouteKind::Intent, ENDPOINT);
     admitted.held.into_iter().for_each(|held| record.hold(held));

@@ -21,7 +21,7 @@ use crate::ailog::row::{Outcome, RouteKind};
 use crate::auth::Caller;
 use crate::bounds::TICKET_BYTES_MAX;
 use crate::code::Code;
-use crate::pipeline::admission::Admitted;
+use crate::pipeline::admission::{Admitted, Budgets};
 use crate::pipeline::answer_out::body::Body;
 use crate::pipeline::ratelimit_headers::ratelimit_headers;
 use crate::pipeline::readers::Entry;
@@ -45,8 +45,8 @@ const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-appli
 /// later.
 pub async fn classify(walk: Walk<'_>, upload: Upload) -> Result<Response<Body>, Refusal> {
     let caller = walk.caller(true).await?;
-    let Admitted { decision, entry, held } =
-        walk.admit(&caller, RouteKind::Intent, ENDPOINT).await?;
+    let Admitted { decision, entry, held, .. } =
+        walk.admit(&caller, RouteKind::Intent, ENDPOINT, Budgets::Refuse).await?;
     let mut record = walk.record(&caller, RouteKind::Intent, ENDPOINT);
     held.into_iter().for_each(|held| record.hold(held));
     match reply(&walk, &caller, upload, entry, &mut record).await {

@@ -72,16 +72,29 @@ pub(crate) fn admit(
         return requests(counters.limiter, who.org, &quota, Nanos(at.now_ns))
             .map(|decision| (decision, None));
     };
-    let wants = wants(more.of(who.org), who);
-    let held = match counters.meters.ask(&wants, Ask::CALL, at) {
+    admit_as(counters, &quota, who.org, &wants(more.of(who.org), who), at)
+}
+
+/// The same for subjects that are given.
+///
+/// # Errors
+/// The first limit that refuses.
+pub(crate) fn admit_as(
+    counters: Counters<'_>,
+    quota: &Quota,
+    org: &OrgId,
+    wants: &[Want],
+    at: Moment,
+) -> Result<(Decision, Option<Reservation>), Denial> {
+    let held = match counters.meters.ask(wants, Ask::CALL, at) {
         Ok(held) => held,
         Err(Denied::Over(over)) => {
-            let left = counters.limiter.look(who.org, &quota, Nanos(at.now_ns));
+            let left = counters.limiter.look(org, quota, Nanos(at.now_ns));
             return Err(Denial::Over(over, Some(left)));
         }
         Err(Denied::Full) => return Err(Denial::Full),
     };
-    match requests(counters.limiter, who.org, &quota, Nanos(at.now_ns)) {
+    match requests(counters.limiter, org, quota, Nanos(at.now_ns)) {
         Ok(decision) => Ok((decision, Some(held))),
         Err(denial) => {
             held.undo();
@@ -126,6 +139,11 @@ pub(crate) fn wants(limits: &OrgLimits, who: &Who<'_>) -> Vec<Want> {
         .filter(|(_, caps)| !caps.is_empty())
         .map(|(scope, caps)| want(who.org, scope, caps))
         .collect()
+}
+
+/// The same subjects, whose budgets count calls and refuse none.
+pub(crate) fn counting(wants: &[Want]) -> Vec<Want> {
+    wants.iter().map(|(subject, caps)| (subject.clone(), caps.counting())).collect()
 }
 
 /// The subjects of which the usage of a call for a model is reserved: those of the call, and the

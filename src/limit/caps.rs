@@ -25,6 +25,11 @@ pub enum Which {
 }
 
 impl Which {
+    /// Whether it is a budget of money.
+    pub const fn is_money(self) -> bool {
+        matches!(self, Which::UsdPerDay | Which::UsdPerMonth)
+    }
+
     /// The key in the policy.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -94,6 +99,9 @@ pub struct Caps {
     pub nano_usd_per_month: Option<NonZeroU64>,
 }
 
+/// More money than is ever spent.
+const COUNTED_MAX: NonZeroU64 = NonZeroU64::MAX;
+
 /// A subject and its caps.
 pub type Want = (Subject, Caps);
 
@@ -106,6 +114,15 @@ impl Caps {
     /// Whether it takes an estimate of the call to decide.
     pub fn need_estimate(&self) -> bool {
         self.tokens_per_minute.is_some() || self.has_budget()
+    }
+
+    /// The same, but money is counted and never refuses.
+    pub fn counting(self) -> Caps {
+        Caps {
+            nano_usd_per_day: self.nano_usd_per_day.map(|_| COUNTED_MAX),
+            nano_usd_per_month: self.nano_usd_per_month.map(|_| COUNTED_MAX),
+            ..self
+        }
     }
 
     /// Whether money is limited.
@@ -154,4 +171,24 @@ pub struct Over {
     /// The wait after which it may pass if there are no other calls; `None` if that cannot be known
     /// (calls in flight).
     pub wait: Option<Duration>,
+}
+
+impl Over {
+    /// `org:usd_per_day`
+    pub fn name(&self) -> String {
+        [self.scope.as_str(), ":", self.which.as_str()].concat()
+    }
+}
+
+/// A budget of money as a call found it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Used {
+    /// Its period.
+    pub which: Which,
+    /// The kind of its subject.
+    pub scope: &'static str,
+    /// Spent and reserved by other calls, in 10⁻⁹ USD.
+    pub nano_usd: u64,
+    /// The limit of the policy, in 10⁻⁹ USD.
+    pub limit: u64,
 }

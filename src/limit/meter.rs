@@ -256,6 +256,11 @@ impl Meter {
         self.month.add(date.month, month_nano_usd);
     }
 
+    /// Money spent and reserved in this day and in this month.
+    pub fn spent(&self, date: Date) -> (u64, u64) {
+        (self.day.in_period(date.day), self.month.in_period(date.month))
+    }
+
     /// Whether it equals a fresh one, so that it may be forgotten.
     pub fn is_idle(&self, at: Moment) -> bool {
         self.in_flight == 0

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use super::bounded::{Bounded, Full, Sharded};
 use super::calendar::Date;
-use super::caps::{Ask, Over, Subject, Want};
+use super::caps::{Ask, Over, Subject, Used, Want, Which};
 use super::meter::{Meter, Moment, Taken};
 use super::redis::Held;
 use crate::clock::Nanos;
@@ -118,6 +118,22 @@ impl Meters {
     /// Shows the use of every subject.
     pub fn each(&self, show: impl FnMut(&Subject, &Meter)) {
         self.map.each(show);
+    }
+
+    /// The budgets among these limits, as far as they are used.
+    pub fn used<'w>(&self, wants: impl Iterator<Item = &'w Want>, at: Moment) -> Vec<Used> {
+        let mut all = Vec::new();
+        for (subject, caps) in wants.filter(|(_, caps)| caps.has_budget()) {
+            let (day, month) = self.map.get(subject).map_or((0, 0), |meter| meter.spent(at.date));
+            let scope = subject.scope.as_str();
+            for (which, nano_usd, limit) in [
+                (Which::UsdPerDay, day, caps.nano_usd_per_day),
+                (Which::UsdPerMonth, month, caps.nano_usd_per_month),
+            ] {
+                all.extend(limit.map(|limit| Used { which, scope, nano_usd, limit: limit.get() }));
+            }
+        }
+        all
     }
 
     fn with<T>(

@@ -104,6 +104,13 @@ impl Cached {
         }
     }
 
+    /// The answer will not be that of the question: it is not kept.
+    pub fn give_up(&mut self) {
+        if let Cached::Miss(keeping) = self {
+            *keeping = None;
+        }
+    }
+
     /// The call is over: its answer is kept if it was whole, and the row says what came from where.
     pub fn end(&mut self, row: &mut Row, outcome: Outcome) {
         row.cache = self.as_str();

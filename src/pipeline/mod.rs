@@ -15,9 +15,11 @@ mod by_group;
 pub mod cached;
 mod client;
 mod credential;
+mod downgrade;
 pub mod endpoints;
 pub mod framing;
 pub mod gateway;
+pub mod guided;
 mod headers;
 pub mod keeping;
 mod models;
@@ -53,13 +55,14 @@ use crate::code::Code;
 use crate::config::policy::{Accept, Policy, Targets};
 use crate::cost::output;
 use crate::ids::RequestId;
+use crate::limit::caps::Over;
 use crate::lock::lock;
 use crate::redact;
 use crate::route::table::Endpoint;
 use crate::share::Held;
 use crate::upstream::replay::Outgoing;
 use crate::upstream::{Answer, Call, NoAnswer, Trail};
-use admission::{Admitted, Work};
+use admission::{Admitted, Budgets, Work};
 use answer_out::body::Body;
 use body_in::{Gathered, Reserved};
 use credential::Shown;
@@ -110,12 +113,15 @@ pub async fn proxy(
     let caller = walk.caller(false).await?;
 
     // 4. admit, with room to read the body
-    let Admitted { decision, entry, held } =
-        walk.admit(&caller, RouteKind::Proxy, endpoint.name.clone()).await?;
+    let guides = guided::cheaper(&walk.policy, &endpoint, &caller).is_some();
+    let budgets = if guides { Budgets::Guide } else { Budgets::Refuse };
+    let Admitted { decision, entry, held, exhausted } =
+        walk.admit(&caller, RouteKind::Proxy, endpoint.name.clone(), budgets).await?;
 
     // 5. open the record: from here on the call leaves its row, however it ends
     let mut record = walk.record(&caller, RouteKind::Proxy, endpoint.name.clone());
     held.into_iter().for_each(|held| record.hold(held));
+    record.guided.exhausted = exhausted;
 
     if models::answers(&endpoint, &caller) {
         let listed = Box::pin(list_models(&walk, &endpoint, &caller, &upload, entry, record));
@@ -155,6 +161,8 @@ pub async fn proxy(
         return Err(Refusal { quota: Some(decision), ..refusal });
     }
     let (redactions, trail) = (record.redactions(), record.trail());
+    let cost = record.row().cost_nano_usd;
+    let (budget, downgrade) = (record.guided.budgets(cost), record.guided.downgrade());
     let (mut response, pending) =
         answer_out::respond(&walk, &endpoint, &caller, answer, record, place);
     let headers = response.headers_mut();
@@ -168,6 +176,9 @@ pub async fn proxy(
     }
     if !redactions.is_empty() {
         set(headers, REDACTIONS, &redactions);
+    }
+    for (name, value) in [(guided::BUDGET, budget), (guided::DOWNGRADE, downgrade)] {
+        value.into_iter().for_each(|value| set(headers, name.clone(), &value));
     }
     if !cache.is_empty() {
         headers.insert(cached::CACHE, HeaderValue::from_static(cache));
@@ -248,7 +259,13 @@ async fn answer(
     {
         return Ok((kept, request.place));
     }
-    reserve(walk, endpoint, caller, &request, &targets, record).await?;
+    let targets = if guided::cheaper(&walk.policy, endpoint, caller).is_some() {
+        Box::pin(downgrade::reserve(walk, endpoint, caller, &request, targets, record)).await?
+    } else {
+        let what = (&*targets, model.unwrap_or_default(), Budgets::Refuse);
+        reserve(walk, endpoint, caller, &request, what, record).await?;
+        targets
+    };
     let answer = send(walk, endpoint, caller, &path, &request, &targets, record).await?;
     Ok((answer, request.place))
 }
@@ -315,7 +332,7 @@ async fn read_body(
             record.held = intake.held.take();
             Outgoing::Whole(body)
         }
-        Gathered::Begun(first) if needs_whole_body(walk, endpoint, &facts) => {
+        Gathered::Begun(first) if needs_whole_body(walk, endpoint, caller, &facts) => {
             let rest = intake.gather_rest(first, TRANSLATED_BYTES_MAX, &room);
             let rest = tokio::time::timeout_at(walk.deadline(policy.timeouts.total), rest);
             let whole = rest.await.map_err(|_| body_in::too_slow())??;
@@ -331,21 +348,31 @@ async fn read_body(
     Ok(RequestBody { body, facts, waited, place, form_type })
 }
 
-/// Whether the call is translated for one of its targets.
-fn needs_whole_body(walk: &Walk<'_>, endpoint: &Endpoint, facts: &redact::Facts) -> bool {
-    let model = facts.model.as_deref();
-    translation::needs_whole_body(crate::route::targets(&walk.policy, model), endpoint, model)
+/// Whether the call is translated for one of the targets that it may go to.
+fn needs_whole_body(
+    walk: &Walk<'_>,
+    endpoint: &Endpoint,
+    caller: &Caller,
+    facts: &redact::Facts,
+) -> bool {
+    let needs = |model: Option<&str>| {
+        let targets = crate::route::targets(&walk.policy, model);
+        translation::needs_whole_body(targets, endpoint, model)
+    };
+    let cheaper = guided::cheaper(&walk.policy, endpoint, caller);
+    needs(facts.model.as_deref()) || cheaper.is_some_and(|model| needs(Some(&**model)))
 }
 
-/// Stage 8: reserves tokens and money for the call, now that they can be estimated.
+/// Stage 8: reserves tokens and money for the call, now that they can be estimated, at these targets
+/// for this model. Returns the budget that is used up, where it guides.
 async fn reserve(
     walk: &Walk<'_>,
     endpoint: &Endpoint,
     caller: &Caller,
     request: &RequestBody,
-    targets: &Targets,
+    (targets, model, budgets): (&Targets, &str, Budgets),
     record: &mut Record,
-) -> Result<(), Refusal> {
+) -> Result<Option<Over>, Refusal> {
     let makes = endpoint.makes.filter(|_| walk.head.method == Method::POST);
     record.bills(makes);
     let limits = walk
@@ -355,9 +382,9 @@ async fn reserve(
         .as_ref()
         .map(|more| more.of(&caller.org))
         .filter(|of| of.need_estimate());
-    let Some(limits) = limits else { return Ok(()) };
+    let Some(limits) = limits else { return Ok(None) };
     let RequestBody { body, facts, .. } = request;
-    let asked = makes.map(|makes| asked(makes, facts));
+    let asked = makes.map(|makes| asked(makes, facts, model));
     let expected =
         asked.map(|asked| asked.expected(text_bytes(walk, request, record))).unwrap_or_default();
     if let (Some(Asked { makes, longest, .. }), Outgoing::Streaming(_)) = (asked, body)
@@ -371,8 +398,7 @@ async fn reserve(
         .iter()
         .map(|target| (&*target.provider.name, target.model.as_deref()))
         .collect();
-    let model = facts.model.as_deref().unwrap_or_default();
-    walk.reserve(caller, Work { targets: &names, model, expected }, record).await
+    walk.reserve(caller, Work { targets: &names, model, expected }, budgets, record).await
 }
 
 /// Stage 10: asks the targets until one answers.
@@ -464,8 +490,8 @@ fn at_once<T>(work: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refus
 }
 
 /// The bounds that a body sets to its answer, as far as they are known.
-fn asked(makes: Makes, facts: &redact::Facts) -> Asked {
-    let longest = output::longest(facts.model.as_deref().unwrap_or_default());
+fn asked(makes: Makes, facts: &redact::Facts, model: &str) -> Asked {
+    let longest = output::longest(model);
     Asked { makes, bound: facts.output_tokens_max, choices: facts.choices, longest }
 }
 

@@ -16,6 +16,7 @@ use tollgate_wire::usage::{TokenUsage, UsageSource};
 use super::answer_out::rewrite::Rewriting;
 use super::body_in::{Reserved, Seen};
 use super::gateway::Gateway;
+use super::guided::Guided;
 use super::keeping::Cached;
 use super::refusal::Refusal;
 use super::tags;
@@ -56,6 +57,8 @@ pub struct Record {
     pub values: Option<Values>,
     /// The values that this call has sent, if those of others are taken out of its answer.
     pub own: Option<Own>,
+    /// What budgets have to do with this call.
+    pub guided: Guided,
     /// What the exact cache has to do with this call.
     pub cached: Cached,
     /// What was taken out of its answer.
@@ -98,6 +101,7 @@ impl Record {
             bills: None,
             values: None,
             own: None,
+            guided: Guided::default(),
             cached: Cached::No,
             masked: Ledger::default(),
             held: None,
@@ -300,8 +304,10 @@ impl Record {
         let (policy, sent_as) = (Arc::clone(&self.policy), self.trail.model());
         let row = &mut self.row;
         (row.usage, row.usage_source) = (usage, source);
+        let asked = self.guided.to.as_deref();
         let cost = |response_model: &str| {
-            let (provider, model, at_ms) = (&row.provider, &row.model, row.created_at_ms);
+            let (provider, at_ms) = (&row.provider, row.created_at_ms);
+            let model = asked.unwrap_or(&row.model);
             policy.prices.of_call(&Call { provider, response_model, model, usage, at_ms })
         };
         // A missing answer names no model, but the request to the provider did.
@@ -644,6 +650,7 @@ mod tests {
             bills: None,
             values: None,
             own: None,
+            guided: Guided::default(),
             cached: Cached::No,
             masked: Ledger::default(),
             held: None,

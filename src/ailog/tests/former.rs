@@ -48,6 +48,7 @@ pub(crate) fn row_of_1(seed: u64) -> Row {
         answer: None,
         attempts_log: Vec::new(),
         cache: "",
+        downgraded: "".into(),
         ..row
     }
 }
@@ -189,5 +190,5 @@ fn the_table_of_limits_gets_its_new_column() {
 fn the_bytes_of_a_row_do_not_change() {
     let mut bytes = Vec::new();
     (0..500).for_each(|seed| columns::encode(&row(seed), &mut bytes));
-    assert_eq!((bytes.len(), crc32c::crc32c(&bytes)), (361_469, 1_414_222_430));
+    assert_eq!((bytes.len(), crc32c::crc32c(&bytes)), (363_214, 1_545_608_548));
 }

@@ -157,6 +157,7 @@ pub(crate) fn row(seed: u64) -> Row {
         answer: rng.bool().then(|| redacted("🦀")),
         attempts_log: attempts(&mut rng),
         cache: ["", "hit", "miss"][rng.usize(..3)],
+        downgraded: ["", "small"][rng.usize(..2)].into(),
     }
 }
 

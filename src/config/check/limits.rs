@@ -5,7 +5,7 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::super::policy::{ByOrg, Limits, ModelLimits, OrgLimits, RequestLimits};
+use super::super::policy::{ByOrg, Limits, ModelLimits, OrgLimits, RequestLimits, Routing};
 use super::super::reader::place::{Problems, suggest};
 use super::super::reader::shape::{At, Cap, PerOrg, Plain as _, Usd};
 use super::super::sections::{EntityName, RawLimits, RawRules, RawTerms};
@@ -32,6 +32,21 @@ pub(crate) fn limits(raw: &PerOrg<RawLimits>, problems: &mut Problems) -> Option
             || [limits.all, limits.each_key, limits.each_user].iter().any(|caps| !caps.is_empty())
     });
     Some(Limits { requests: requests?, more: any.then(|| Box::new(more)) })
+}
+
+/// Checks that calls over a budget find a target for the model that they ask for instead.
+pub(crate) fn downgrades(raw: &PerOrg<RawLimits>, routing: &Routing, problems: &mut Problems) {
+    let all = std::iter::once(&raw.base).chain(raw.orgs.iter().map(|(_, own)| &own.value));
+    for guide in all.filter_map(|limits| limits.on_exhausted.value.0.as_ref()) {
+        let model = &guide.downgrade.model;
+        let is_routed = routing.models.iter().any(|rule| rule.pattern.matches(model.trim()));
+        if !is_routed && routing.default.list.is_empty() {
+            problems.add(
+                &model.at,
+                "no provider is configured for this model; give one that `routing` knows",
+            );
+        }
+    }
 }
 
 fn request_limits(raw: &RawLimits, problems: &mut Problems) -> Option<RequestLimits> {
@@ -96,7 +111,12 @@ fn org_limits(raw: &RawLimits, problems: &mut Problems) -> OrgLimits {
         }
         models.push(ModelLimits { pattern: Glob::new(name), name: Arc::from(name), caps });
     }
-    OrgLimits { all, each_key, each_user, models }
+    let downgrade = raw.on_exhausted.value.0.as_ref().map(|guide| &guide.downgrade.model);
+    if let Some(model) = downgrade.filter(|model| model.trim().is_empty()) {
+        problems.add(&model.at, "empty; give the name of a model");
+    }
+    let downgrade = downgrade.map(|model| Arc::from(model.trim()));
+    OrgLimits { all, each_key, each_user, models, downgrade }
 }
 
 fn requests(given: Cap<u32>) -> Option<Quota> {

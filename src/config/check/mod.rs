@@ -52,6 +52,9 @@ pub(crate) fn policy(
     let redaction = limits::redaction(&raw.redaction, words, problems);
     let cors = cors::cors(&raw.cors, problems);
     let limits = limits::limits(&raw.limits, problems);
+    if let Some(routing) = &routing {
+        limits::downgrades(&raw.limits, routing, problems);
+    }
     let cache = cache::cache(&raw.cache, problems);
     let features = raw.features.plain();
     let intent = intent::intent(&raw.intent, &names, problems);

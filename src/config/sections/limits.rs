@@ -1,8 +1,8 @@
 //! The keys of `limits` and `features`.
 
-use super::super::reader::node::Node;
+use super::super::reader::node::{Node, Value};
 use super::super::reader::place::Problems;
-use super::super::reader::shape::{At, Cap, Shape, Usd, section, words};
+use super::super::reader::shape::{At, Cap, Kind, Section as _, Shape, Usd, section, words};
 
 words! {
     /// The behaviour while the shared limits store is unavailable.
@@ -51,6 +51,9 @@ section! {
         /// Limits by model, within the organisation's; the first match counts.
         models: Vec<At<RawModelCaps>> => check = "[]", eg "{match: gpt-4o*, tokens_per_minute: \
             100000, usd_per_day: 25}";
+        /// With money used up (`usd_per_day`, `usd_per_month`): refuse (429), or {downgrade: {model:
+        /// NAME}}: calls for text ask for that model instead, whose own `models` limits hold.
+        on_exhausted: OnExhausted => check = "refuse";
         /// With a shared `limits_store`, while it is unavailable: local (each gateway counts by
         /// itself), open (no limits) or closed (503).
         fail: Fail = "local";
@@ -58,6 +61,49 @@ section! {
         /// may lease and spend without asking the store. The limit can be exceeded by at most this
         /// number of calls. Not with `strict`.
         lease_percent: f64 => check = "0" in 0.0..=10.0;
+    }
+}
+section! {
+    /// A cheaper model for calls over a budget.
+    RawDowngrade {
+        /// The model that is asked instead.
+        model: String;
+    }
+}
+section! {
+    /// In place of a refusal.
+    RawGuide {
+        /// A cheaper model for calls over a budget.
+        downgrade: RawDowngrade;
+    }
+}
+
+/// `refuse`, or a [`RawGuide`].
+#[derive(Clone, Debug)]
+pub(crate) struct OnExhausted(pub(crate) Option<RawGuide>);
+
+impl Shape for OnExhausted {
+    fn read(node: &Node, problems: &mut Problems) -> Option<OnExhausted> {
+        match &node.value {
+            Value::Map(_) => RawGuide::read(node, problems).map(|guide| OnExhausted(Some(guide))),
+            Value::Scalar(scalar) if scalar.text.trim() == "refuse" => Some(OnExhausted(None)),
+            Value::Failed => None,
+            _ => {
+                let reason = "neither `refuse` nor a cheaper model; give refuse, or {downgrade: \
+                    {model: NAME}}";
+                problems.add(&node.at, reason);
+                None
+            }
+        }
+    }
+    fn json(&self) -> serde_json::Value {
+        self.0.as_ref().map_or("refuse".into(), Shape::json)
+    }
+    fn schema() -> serde_json::Value {
+        serde_json::json!({"anyOf": [{"const": "refuse"}, RawGuide::schema()]})
+    }
+    fn kind() -> Kind {
+        Kind::Or("refuse", Box::new(Kind::Section(RawGuide::info())))
     }
 }
 section! {

@@ -8,7 +8,8 @@
 --   a  assumed      the same as s, but it passes if anything is left
 --   s  spent        a most, b cost, c seconds until it may be forgotten, d microseconds until the period is over
 -- Gives: the first limit that refuses (0: none), microseconds to wait, of the first limit (a quota of requests) what
--- remains and the microseconds until it is whole, and for each limit what its bucket has used now (0: it is none).
+-- remains and the microseconds until it is whole, and for each limit what its bucket has used now, or the money
+-- that was spent before this call (0: it is neither).
 -- A bucket is a hash: `u` used, `t` when that was true, in microseconds of this server's clock; other fields are leases.
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -72,6 +73,7 @@ for i = 1, #KEYS / 2 do
     if redis.call('ZCARD', key) >= a then over = 1000000 end
   else
     local spent = tonumber(redis.call('GET', key) or '0')
+    plan[i] = { math.max(0, spent) }
     if spent >= a or (kind == 's' and spent + math.min(b, a) > a) then over = math.max(1, tonumber(ARGV[p + 5])) end
   end
   if i == 1 then remaining, reset = math.max(0, left), whole end

@@ -7,7 +7,7 @@ use super::script::Invocation;
 use crate::clock::Nanos;
 use crate::ids::OrgId;
 use crate::limit::bucket::Quota;
-use crate::limit::caps::{Ask, Estimate, Over, Scope, Subject, Want, Which};
+use crate::limit::caps::{Ask, Estimate, Over, Scope, Subject, Used, Want, Which};
 use crate::limit::meter::Moment;
 
 /// One limit of one subject, and the request of a call to it.
@@ -164,6 +164,12 @@ impl Item {
             Of::Window { most } | Of::InFlight { most, .. } | Of::Spent { most, .. } => most,
         };
         Over { which: self.which, scope: self.scope.clone(), limit, wait: Some(wait) }
+    }
+
+    /// The budget, if it is one, of which so much was spent before.
+    pub fn used(&self, nano_usd: u64) -> Option<Used> {
+        let Of::Spent { most, .. } = self.of else { return None };
+        Some(Used { which: self.which, scope: self.scope.as_str(), nano_usd, limit: most })
     }
 
     /// The place that it takes. A place can be freed even if it is unknown whether it was taken.

@@ -39,7 +39,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::bucket::{Decision, Quota};
-use super::caps::{Ask, Over, Scope, Want};
+use super::caps::{Ask, Over, Scope, Used, Want};
 use super::meter::Moment;
 use crate::bounds::{LEASE_LASTS, LIMITS_STORE_START_MAX};
 use crate::clock::{Clock, Nanos};
@@ -94,6 +94,8 @@ pub struct Answer {
     pub over: Option<Over>,
     /// The parts that are held until the call is over.
     pub held: Option<Held>,
+    /// The budgets that were asked for, if the call passes.
+    pub used: Vec<Used>,
 }
 
 /// The parts of limits that a call holds in the store. Dropping it releases them.
@@ -201,10 +203,11 @@ impl Shared {
         };
         let Some(item) = usize::try_from(failed).ok().and_then(|n| list.get(n.checked_sub(1)?))
         else {
+            let used = list.iter().zip(&after).filter_map(|(item, used)| item.used(*used)).collect();
             let after = after.into_iter().map(|used| After { used, at: Nanos(at.now_ns) });
             held.parts.extend(list.iter().zip(after).filter_map(|(item, after)| item.part(after)));
             let held = Some(held).filter(|held| !held.parts.is_empty());
-            return Ok(Answer { decision: decision(None), over: None, held });
+            return Ok(Answer { decision: decision(None), over: None, held, used });
         };
         held.parts.clear();
         let of_requests = quota.is_some() && failed == 1;
@@ -214,7 +217,7 @@ impl Shared {
             // The script counted this call before another limit refused it.
             decision.remaining = decision.remaining.saturating_add(1);
         }
-        Ok(Answer { decision, over: Some(over), held: None })
+        Ok(Answer { decision, over: Some(over), held: None, used: Vec::new() })
     }
 
     /// Asks for a call of an organisation that has no other limits. At most `allowance` calls may

@@ -30,7 +30,7 @@ use crate::config::policy::{Accept, Fail, Policy};
 pub use crate::judge::limits::Work;
 use crate::judge::limits::{self, Who};
 use crate::limit::bucket::{Decision, Quota};
-use crate::limit::caps::{Ask, Scope, Want, Which};
+use crate::limit::caps::{Ask, Over, Scope, Used, Want};
 use crate::limit::meter::Moment;
 use crate::limit::meters::{Denied, Reservation, moment};
 use crate::limit::redis::{Answer, Question, Shared};
@@ -45,6 +45,19 @@ pub struct Admitted {
     pub entry: Entry,
     /// Its reservation of the other limits.
     pub held: Option<Reservation>,
+    /// The budget that is used up, if the call passes anyway.
+    pub exhausted: Option<Over>,
+}
+
+/// What a budget that is used up does to a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Budgets {
+    /// It refuses the call.
+    Refuse,
+    /// It is named, and the caller of this stage decides.
+    Guide,
+    /// It counts the call, which passes. Limits of models still refuse it.
+    Count,
 }
 
 /// Why a call does not pass.
@@ -61,6 +74,20 @@ impl From<limits::Denial> for Denial {
     }
 }
 
+impl Denial {
+    /// The budget that is used up, where it does not refuse.
+    fn exhausted(self, budgets: Budgets) -> Result<Over, Denial> {
+        match self {
+            Denial::Counted(limits::Denial::Over(over, _))
+                if budgets == Budgets::Guide && over.which.is_money() =>
+            {
+                Ok(over)
+            }
+            denial => Err(denial),
+        }
+    }
+}
+
 impl From<Denied> for Denial {
     fn from(denied: Denied) -> Denial {
         Denial::Counted(denied.into())
@@ -72,12 +99,13 @@ impl From<Denied> for Denial {
 type Passed = (Decision, Option<Reservation>);
 
 impl Walk<'_> {
-    /// Stage 4. A call that is refused leaves a (folded) row here.
+    /// Stage 4. A call that is refused leaves a (folded) row here. `budgets` is `Refuse` or `Guide`.
     pub async fn admit(
         &self,
         caller: &Caller,
         route: RouteKind,
         endpoint: Cow<'static, str>,
+        budgets: Budgets,
     ) -> Result<Admitted, Refusal> {
         let (gateway, limits) = (self.gateway, &self.policy.limits);
         let quota = limits.requests.of(&caller.org).quota;
@@ -105,8 +133,20 @@ impl Walk<'_> {
             (Some(shared), _) => Box::pin(counting.ask_shared(shared, caller, &quota)).await,
             (None, Some(_)) => counting.ask_here(caller),
         };
+        let (passed, exhausted) = match passed.map_err(|denial| denial.exhausted(budgets)) {
+            Err(Ok(over)) => {
+                let counting = Counting { counts_only: true, ..counting };
+                let passed = match &gateway.counters.shared {
+                    Some(shared) => Box::pin(counting.ask_shared(shared, caller, &quota)).await,
+                    None => counting.ask_here(caller),
+                };
+                (passed, Some(over))
+            }
+            Err(Err(denial)) => (Err(denial), None),
+            Ok(passed) => (Ok(passed), None),
+        };
         match passed {
-            Ok((decision, held)) => Ok(Admitted { decision, entry, held }),
+            Ok((decision, held)) => Ok(Admitted { decision, entry, held, exhausted }),
             Err(denial) => {
                 Err(self.turned_away(caller, route, endpoint, counting.refusal(caller, denial)))
             }
@@ -151,7 +191,8 @@ impl Walk<'_> {
         refusal
     }
 
-    /// Reserves the estimated usage, which the record settles; see [`Counting::reserve`].
+    /// Reserves the estimated usage, which the record settles; see [`Counting::reserve`]. Returns
+    /// the budget that is used up, where it guides.
     ///
     /// # Errors
     /// A limit refuses.
@@ -159,23 +200,41 @@ impl Walk<'_> {
         &self,
         caller: &Caller,
         what: Work<'_>,
+        budgets: Budgets,
         record: &mut Record,
-    ) -> Result<(), Refusal> {
-        let held = self.counting().reserve(caller, what).await?;
-        held.into_iter().for_each(|held| record.hold(held));
-        Ok(())
+    ) -> Result<Option<Over>, Refusal> {
+        let counting = Counting { counts_only: budgets == Budgets::Count, ..self.counting() };
+        match counting.try_reserve(caller, what).await {
+            Ok((held, used)) => {
+                held.into_iter().for_each(|held| record.hold(held));
+                record.guided.used = used;
+                Ok(None)
+            }
+            Err(denial) => match denial.exhausted(budgets) {
+                Ok(over) => Ok(Some(over)),
+                Err(denial) => Err(counting.refusal(caller, denial)),
+            },
+        }
+    }
+
+    /// The refusal of a call that is over a limit.
+    pub fn over(&self, caller: &Caller, over: Over) -> Refusal {
+        self.counting().refusal(caller, limits::Denial::Over(over, None).into())
     }
 
     fn counting(&self) -> Counting<'_> {
-        Counting { gateway: self.gateway, policy: &self.policy }
+        Counting { gateway: self.gateway, policy: &self.policy, counts_only: false }
     }
 }
 
 /// Counts a call without its request, because work that continues after a call is counted too.
+#[derive(Clone, Copy)]
 pub struct Counting<'a> {
     pub gateway: &'a Gateway,
     /// The policy under which the call began.
     pub policy: &'a Policy,
+    /// Budgets of money count the call and do not refuse it.
+    pub counts_only: bool,
 }
 
 impl Counting<'_> {
@@ -189,24 +248,40 @@ impl Counting<'_> {
         caller: &Caller,
         what: Work<'_>,
     ) -> Result<Option<Reservation>, Refusal> {
-        let Some(more) = &self.policy.limits.more else { return Ok(None) };
+        let reserved = self.try_reserve(caller, what).await;
+        reserved.map(|(held, _)| held).map_err(|denial| self.refusal(caller, denial))
+    }
+
+    /// The same with the budgets as the call found them, before a limit becomes a refusal.
+    async fn try_reserve(
+        &self,
+        caller: &Caller,
+        what: Work<'_>,
+    ) -> Result<(Option<Reservation>, Vec<Used>), Denial> {
+        let nothing = || Ok((None, Vec::new()));
+        let Some(more) = &self.policy.limits.more else { return nothing() };
         let limits = more.of(&caller.org);
         if !limits.need_estimate() {
-            return Ok(None);
+            return nothing();
         }
         let ask = what.ask(&self.policy.prices, wall_ms());
         let at = self.moment();
         let (wants, model) = limits::wants_of_usage(limits, &who(caller), what.model);
         if wants.is_empty() && model.is_empty() {
-            return Ok(None);
+            return nothing();
         }
-        let reserved = match &self.gateway.counters.shared {
-            None => self.reserve_here(&wants, &model, ask, at).map(Some),
+        let used = self.gateway.counters.meters.used(wants.iter().chain(&model), at);
+        let wants = if self.counts_only { limits::counting(&wants) } else { wants };
+        match &self.gateway.counters.shared {
+            None => self.reserve_here(&wants, &model, ask, at).map(|held| (Some(held), used)),
             Some(shared) => {
-                Box::pin(self.reserve_shared(shared, caller, &wants, &model, ask, at)).await
+                let asking = self.reserve_shared(shared, caller, &wants, &model, ask, at);
+                // Other gateways spend, too: what the store says counts, where it was asked.
+                let (held, in_store) = Box::pin(asking).await?;
+                let used = if self.counts_only { used } else { in_store.unwrap_or(used) };
+                Ok((held, used))
             }
-        };
-        reserved.map_err(|denial| self.refusal(caller, denial))
+        }
     }
 
     fn reserve_here(
@@ -227,7 +302,7 @@ impl Counting<'_> {
         model: &[Want],
         ask: Ask,
         at: Moment,
-    ) -> Result<Option<Reservation>, Denial> {
+    ) -> Result<(Option<Reservation>, Option<Vec<Used>>), Denial> {
         let (meters, call) = (&self.gateway.counters.meters, Ask { call: true, ..ask });
         let question =
             Question { org: &caller.org, quota: None, groups: &[(model, call), (wants, ask)], at };
@@ -237,11 +312,13 @@ impl Counting<'_> {
                 let mut held = meters.note(model, call, at);
                 held.absorb(meters.note(wants, ask, at));
                 answer.held.into_iter().for_each(|shared| held.also(shared));
-                Ok(Some(held))
+                Ok((Some(held), Some(answer.used)))
             }
             Err(_) => match self.fail(caller) {
-                Fail::Local => self.reserve_here(wants, model, ask, at).map(Some),
-                Fail::Open => Ok(None),
+                Fail::Local => {
+                    self.reserve_here(wants, model, ask, at).map(|held| (Some(held), None))
+                }
+                Fail::Open => Ok((None, None)),
                 Fail::Closed => Err(Denial::Away),
             },
         }
@@ -251,6 +328,13 @@ impl Counting<'_> {
     fn ask_here(&self, caller: &Caller) -> Result<Passed, Denial> {
         let counters = &self.gateway.counters;
         let counters = limits::Counters { limiter: &counters.limiter, meters: &counters.meters };
+        if self.counts_only
+            && let Some(more) = &self.policy.limits.more
+        {
+            let quota = self.policy.limits.requests.of(&caller.org).quota;
+            let wants = limits::counting(&limits::wants(more.of(&caller.org), &who(caller)));
+            return Ok(limits::admit_as(counters, &quota, &caller.org, &wants, self.moment())?);
+        }
         Ok(limits::admit(counters, &self.policy.limits, &who(caller), self.moment())?)
     }
 
@@ -269,6 +353,7 @@ impl Counting<'_> {
             .as_ref()
             .map(|more| limits::wants(more.of(&caller.org), &who(caller)))
             .unwrap_or_default();
+        let wants = if self.counts_only { limits::counting(&wants) } else { wants };
         let ask = Ask::CALL;
         let answer = if wants.is_empty() {
             let allowance = limits.requests.of(&caller.org).allowance();
@@ -324,9 +409,9 @@ impl Counting<'_> {
                 gateway.metrics.ratelimit_rejections.with_label_values(&labels).inc();
                 gateway.counters.refused.count(&caller.org);
                 // A day or a month is no wait that a client should sit out.
-                let lasting = matches!(over.which, Which::UsdPerDay | Which::UsdPerMonth);
+                let lasting = over.which.is_money();
                 let refusal = Refusal::new(Code::RateLimitExceeded, message(&over));
-                let limited_by = Cow::Owned([labels[0], ":", labels[1]].concat());
+                let limited_by = Cow::Owned(over.name());
                 Refusal { quota, retry_after: over.wait, lasting, limited_by, ..refusal }
             }
             Denial::Away => {

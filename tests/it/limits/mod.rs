@@ -1,5 +1,6 @@
 //! Limits: of requests, of tokens, money and calls in flight, and those that gateways share.
 
+mod guided;
 mod requests;
 mod servers;
 mod shared;
