@@ -6,6 +6,7 @@
 //! connections, open calls finish within `shutdown_grace`); each further signal ends the stage at
 //! hand; the log is closed last and whole. Does not: decide anything about a call.
 
+mod alerting;
 mod audit;
 mod budgets;
 mod manager;
@@ -26,6 +27,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::admin::{self, Admin};
 use crate::ailog::{AiLog, Options};
+use crate::alerts::Alerts;
 use crate::audit::{Audit, By, Kind};
 use crate::auth::Authenticator;
 use crate::bounds::ADMIN_QUERIES_MAX;
@@ -118,6 +120,7 @@ pub async fn start(loaded: Loaded) -> Result<App, Failure> {
         counters: Counters::new(shared.as_ref().map(|(shared, _)| Arc::clone(shared))),
         upstream,
         log: log.clone(),
+        alerts: Arc::new(Alerts::new(&settings.options.data_dir, Arc::clone(&metrics))),
         cache: Cache::new(&settings.options.data_dir, Arc::clone(&metrics)),
         objects,
         placeholders,
@@ -257,6 +260,13 @@ impl App {
             (Arc::clone(&self.gateway.upstream), Arc::clone(&self.gateway.policy));
         self.others.spawn(upstream.keep_credentials(policy, self.stop_admin.clone()));
         self.others.spawn(tend(Arc::clone(&self.gateway), self.stop_admin.clone()));
+        self.others.spawn(alerting::follow(
+            Arc::clone(&self.gateway),
+            self.log.clone(),
+            Arc::clone(&self.watcher),
+            self.others.clone(),
+            self.stop_admin.clone(),
+        ));
         Ok(())
     }
 

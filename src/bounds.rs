@@ -444,6 +444,26 @@ pub const CLOSEST_LIMITS_MAX: usize = 100;
 /// How long a query or a long answer waits for its place.
 pub const ADMIN_WAIT_MAX: Duration = Duration::from_secs(3);
 
+// ---- alerts -------------------------------------------------------------------------------------
+
+/// Webhooks of a policy. More are refused with it.
+pub const WEBHOOKS_MAX: usize = 16;
+/// Rules of a policy. More are refused with it.
+pub const ALERT_RULES_MAX: usize = 256;
+/// Organisations whose errors are counted, and whose budgets are looked at. Of the former the one
+/// that was silent for the longest time is forgotten for a newcomer; of the latter others wait.
+pub const ALERT_ORGS_MAX: usize = 4_096;
+/// Notifications that wait for one webhook. A further one is dropped.
+pub const ALERTS_QUEUED_MAX: i64 = 1_000;
+/// Milliseconds for which a notification is tried. Then it is given up.
+pub const ALERT_TRIED_FOR_MS: i64 = 3 * 86_400_000;
+/// Milliseconds for which it is remembered that a threshold was told: longer than a month.
+pub const ALERT_CLAIMS_KEPT_MS: i64 = 70 * 86_400_000;
+/// The longest pause between two tries.
+pub const ALERT_WAIT_MAX: Duration = Duration::from_secs(86_400);
+/// The answer of a webhook, which is not looked at. With a longer one the try has failed.
+pub const ALERT_ANSWER_BYTES_MAX: usize = 1 << 20;
+
 // ---- the exact cache ----------------------------------------------------------------------------
 
 /// A longer answer is not kept.

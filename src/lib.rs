@@ -22,6 +22,7 @@ mod visible;
 
 // The rooms, in the order a call meets them.
 pub mod ailog;
+mod alerts;
 pub mod auth;
 mod cache;
 mod cost;

@@ -143,6 +143,31 @@ series! {
         "Seconds until the fetched credential of a provider ends; 0 or less once it has, or if there is none.",
         &["provider"]
     );
+    /// `provider`.
+    provider_credential_failing: GaugeVec = gauges(
+        "tollgate_provider_credential_failing",
+        "1 while the credential of a provider cannot be fetched.",
+        &["provider"]
+    );
+    /// `rule` (its name in the policy).
+    alerts_fired: IntCounterVec = counters(
+        "tollgate_alerts_fired_total",
+        "Alerts raised.",
+        &["rule"]
+    );
+    /// `webhook`, `result` (`delivered`, `failed`: it is tried again, `gone`: a 410, `given_up`: after
+    /// three days).
+    alerts_deliveries: IntCounterVec = counters(
+        "tollgate_alerts_deliveries_total",
+        "Notifications sent to webhooks.",
+        &["webhook", "result"]
+    );
+    /// `webhook`.
+    alerts_queued: GaugeVec = gauges(
+        "tollgate_alerts_queued",
+        "Notifications that wait for a webhook.",
+        &["webhook"]
+    );
     /// `kind` (`email`, `phone`, another entity, or the name of a pattern or word list).
     redactions: IntCounterVec = counters(
         "tollgate_redactions_total",

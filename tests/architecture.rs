@@ -144,6 +144,10 @@ const ROOMS: &[(&str, May, &[&str])] = &[
     ("upstream", Io, &["config", "egress", "redact", "route", "wire"]),
     ("ailog", Io, &["config", "egress", "redact", "wire"]),
     ("report", Io, &["ailog", "config", "cost", "wire"]),
+    ("alerts", Io, &["config", "egress"]),
+    ("alerts/message", Nothing, &[]),
+    ("alerts/pulse", Nothing, &[]),
+    ("alerts/rules", Nothing, &["alerts/message", "alerts/pulse", "config/policy"]),
     ("cache", Io, &[]),
     ("cache/index", Nothing, &["cache/key", "cache/stored"]),
     ("cache/key", Nothing, &[]),
@@ -162,6 +166,7 @@ const ROOMS: &[(&str, May, &[&str])] = &[
         Wait,
         &[
             "ailog",
+            "alerts",
             "auth",
             "cache",
             "config",
@@ -193,7 +198,7 @@ const ROOMS: &[(&str, May, &[&str])] = &[
     ),
     // Level 5: the edges.
     ("server", Io, &["config", "intent", "pipeline", "route"]),
-    ("admin", Io, &["pipeline", "audit", "config", "ailog", "keys", "report"]),
+    ("admin", Io, &["alerts", "pipeline", "audit", "config", "ailog", "keys", "report"]),
     // The simulated provider stands outside the gateway and knows nothing of it.
     ("mock", Io, &[]),
     // Level 6: everything.

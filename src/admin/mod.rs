@@ -9,6 +9,7 @@
 //! decides once for each request what its sender may see. Does not: speak TLS.
 
 mod access;
+mod alerts;
 mod answers;
 mod body;
 mod cache;
@@ -204,6 +205,9 @@ async fn asked(admin: &Arc<Admin>, request: Request<Incoming>, asker: &Asker) ->
     if request.uri().path() == RELOAD {
         return reload(admin, &request, asker).await.unwrap_or_else(unanswered);
     }
+    if request.uri().path() == alerts::TEST {
+        return alerts::test(admin, &request, asker).await.unwrap_or_else(unanswered);
+    }
     if request.uri().path() == cache::PURGE {
         return cache::purge(admin, &request, asker).unwrap_or_else(unanswered);
     }
@@ -307,7 +311,7 @@ async fn routed(
                 StatusCode::NOT_FOUND,
                 "not found; this side has / /metrics /healthz /readyz /api/summary /api/logs \
                  /api/limits /api/audit /api/auth /api/providers /api/store /api/session /api/config \
-                 /api/keys /api/reload /api/cache/purge /openapi.yaml\n",
+                 /api/keys /api/reload /api/alerts/test /api/cache/purge /openapi.yaml\n",
             )
         }),
     })

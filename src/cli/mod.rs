@@ -4,6 +4,7 @@
 //! 1 the user must change something (also a full disk or a missing
 //! permission), 2 usage, 70 a bug. Standard output has one writer, `print`.
 
+pub mod alert;
 pub mod audit;
 pub mod check;
 pub mod clickhouse;
@@ -122,6 +123,9 @@ Example:
     /// Exit with 0 if a running gateway is ready, for containers
     #[command(after_help = "Example:\n  tollgate healthcheck --addr 127.0.0.1:9090 --timeout 1s")]
     Healthcheck(healthcheck::Args),
+    /// Test the alerts of the configuration
+    #[command(after_help = "Example:\n  tollgate alert test ops")]
+    Alert(Configured<alert::Args>),
     /// Print a completion script for a shell
     #[command(after_help = "\
 Example:
@@ -194,6 +198,9 @@ pub fn main() -> ExitCode {
         Command::Token(args) => token::run(&args),
         Command::Key(args) => key::run(&args),
         Command::Healthcheck(args) => healthcheck::run(&args),
+        Command::Alert(configured) => configured
+            .load(Uses::Alerts)
+            .and_then(|(args, loaded)| alert::run(&args, &loaded.policy)),
         Command::Completions(args) => completions::run(&args, Cli::command()),
     };
     exit(result)

@@ -6,6 +6,7 @@
 //! have one of them in `options`, and beside it the values that `check` has made of others. Does
 //! not know YAML or files. A reload makes a new [`Policy`] and swaps it as a whole.
 
+mod alerts;
 mod credentials;
 
 use std::collections::HashMap;
@@ -35,6 +36,7 @@ use crate::limit::caps::{Caps, Scope};
 use crate::redact::Rules;
 use crate::upstream::breaker::BreakerOptions;
 use crate::upstream::retry::RetryOptions;
+pub use alerts::{AlertRule, AlertRules, Condition, Webhook};
 pub use credentials::{
     AuthSource, AwsKeys, AwsSource, ContainerProof, EntraProof, EntraSource, GcpSource,
     ProviderAuth,
@@ -198,6 +200,8 @@ pub struct Policy {
     pub features: ByOrg<Features>,
     pub intent: IntentPolicy,
     pub ailog: AiLogPolicy,
+    /// `None`: nothing is watched.
+    pub alerts: Option<Box<AlertRules>>,
     /// The tags of a row.
     pub tags: Vec<TagRule>,
     pub prices: PriceList,

@@ -17,6 +17,7 @@ const COLUMNS: usize = 100;
 /// Policy files and their sections.
 const POLICIES: &[(&str, &[&str])] = &[
     ("access", &["auth", "cors", "limits", "cache", "features"]),
+    ("alerts", &["alerts"]),
     ("intent", &["intent"]),
     ("log", &["ailog"]),
     ("prices", &["prices"]),

@@ -672,6 +672,57 @@ fn rules_of_the_policy() {
             "nothing can be leased",
         ),
         ("limits: {fail: never}", "1:16: limits.fail: ", "not known here"),
+        ("cache: {mode: on}", "1:15: cache.mode: ", "choose from off, exact"),
+        (
+            "cache: {mode: exact, endpoints: [chat]}",
+            "1:34: cache.endpoints[0]: ",
+            "not a path of the API",
+        ),
+        (
+            "cache: {max_bytes: 1MiB, orgs: {a: {max_bytes: 2MiB}}}",
+            "1:48: cache.orgs.a.max_bytes: ",
+            "the room of all organisations",
+        ),
+        (
+            "limits: {on_exhausted: stop}",
+            "1:24: limits.on_exhausted: ",
+            "give refuse, or {downgrade: {model: NAME}}",
+        ),
+        (
+            "limits: {on_exhausted: {downgrade: {model: ' '}}}",
+            "1:44: limits.on_exhausted.downgrade.model: ",
+            "empty; give the name of a model",
+        ),
+        (
+            "alerts: {webhooks: {ops: {url: 'ftp://h', secret: s}}}",
+            "1:32: alerts.webhooks.ops.url: ",
+            "not the address of a webhook",
+        ),
+        (
+            "alerts: {webhooks: {ops: {url: 'http://h/x', secret: ''}}}",
+            "1:54: alerts.webhooks.ops.secret: ",
+            "the secret that signs requests",
+        ),
+        (
+            "alerts: {webhooks: {ops: {url: 'http://h/x', secret: s}}, rules: [{name: n, on: log_loss, to: [oops]}]}",
+            "1:96: alerts.rules[0].to[0]: ",
+            "`ops`",
+        ),
+        (
+            "alerts: {webhooks: {ops: {url: 'http://h/x', secret: s}}, rules: [{name: n, on: log_loss, to: []}]}",
+            "1:95: alerts.rules[0].to: ",
+            "names no webhook",
+        ),
+        (
+            "alerts: {webhooks: {ops: {url: 'http://h/x', secret: s}}, rules: [{name: n, on: log_loss, org: a, to: [ops]}]}",
+            "1:96: alerts.rules[0].org: ",
+            "says nothing to this condition",
+        ),
+        (
+            "alerts: {webhooks: {ops: {url: 'http://h/x', secret: s}}, rules: [{name: n, on: budget, at_percent: [0], to: [ops]}]}",
+            "1:102: alerts.rules[0].at_percent[0]: ",
+            "give 1 to 1000 percent",
+        ),
         (
             "features: {ai_intent_enabled: maybe}",
             "1:31: features.ai_intent_enabled: ",

@@ -28,6 +28,8 @@ pub(crate) enum Uses {
     Schema,
     /// The ClickHouse schema and its server.
     ClickHouse,
+    /// Webhooks and what is told to them.
+    Alerts,
     /// The question to a ticket's provider, and how such a call is made and priced.
     Tickets,
 }
@@ -45,6 +47,7 @@ impl Uses {
             Uses::LogAndPrices => &["store", "data_dir", "clickhouse", "prices"],
             Uses::Schema => &["clickhouse.database", "ailog.retention_days", "ailog.retention"],
             Uses::ClickHouse => &["clickhouse", "ailog.retention_days", "ailog.retention"],
+            Uses::Alerts => &["alerts"],
             Uses::Tickets => &[
                 "intent",
                 "providers",

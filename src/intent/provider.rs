@@ -258,7 +258,8 @@ impl AiProvider {
             Asked { makes: Makes::Text, bound, choices: 1, longest: output::longest(model) };
         let expected = asked.expected(body.as_bytes().len() as u64);
         let work = Work { targets: &[(&self.target.name, None)], model, expected };
-        let reserved = (Counting { gateway, policy, counts_only: false }).reserve(caller, work).await;
+        let reserved =
+            (Counting { gateway, policy, counts_only: false }).reserve(caller, work).await;
         let mut progress = self.progress();
         progress.is_over_limit = reserved.is_err();
         // The ticket has been read, so that the connection can be used again.

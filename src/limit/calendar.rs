@@ -37,6 +37,12 @@ impl Date {
         }
     }
 
+    /// The day and the month as text: `2026-11-30`, `2026-11`.
+    pub fn names(self) -> (String, String) {
+        let (year, month, day) = civil(self.day);
+        (format!("{year:04}-{month:02}-{day:02}"), format!("{year:04}-{month:02}"))
+    }
+
     /// When this day began, in milliseconds since 1970.
     pub fn day_start_ms(self) -> i64 {
         i64::from(self.day) * DAY_MS
@@ -87,6 +93,8 @@ mod tests {
             prop_assert_eq!(date.day_start_ms(), day.as_millisecond());
             let month = zoned.date().first_of_month().to_zoned(jiff::tz::TimeZone::UTC).expect("month").timestamp();
             prop_assert_eq!(date.month_start_ms(), month.as_millisecond());
+            let names = ["%Y-%m-%d", "%Y-%m"].map(|form| zoned.strftime(form).to_string());
+            prop_assert_eq!(<[String; 2]>::from(date.names()), names);
             // The next ones begin exactly then.
             let next = Date::at(ms + i64::try_from(date.month_left.as_millis()).expect("short"));
             prop_assert_eq!((next.month, next.month_start_ms() - ms), (date.month + 1, date.month_left.as_millis() as i64));

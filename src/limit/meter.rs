@@ -46,6 +46,8 @@ pub struct Meter {
 struct Spend {
     period: i32,
     nano_usd: u64,
+    /// The part of it that is reserved for calls that are not over.
+    reserved: u64,
 }
 
 /// The parts that a call took, to be given back or settled once.
@@ -81,13 +83,33 @@ impl Spend {
     }
 
     fn add(&mut self, period: i32, nano_usd: u64) {
-        *self = Spend { period, nano_usd: self.in_period(period).saturating_add(nano_usd) };
+        let reserved = if self.period == period { self.reserved } else { 0 };
+        let nano_usd = self.in_period(period).saturating_add(nano_usd);
+        *self = Spend { period, nano_usd, reserved };
+    }
+
+    fn reserve(&mut self, period: i32, nano_usd: u64) {
+        self.add(period, nano_usd);
+        self.reserved = self.reserved.saturating_add(nano_usd);
+    }
+
+    /// Spent by calls that are over.
+    fn settled(&self, period: i32) -> u64 {
+        self.in_period(period).saturating_sub(self.reserved)
+    }
+
+    /// The reservation of a call that is over becomes its use.
+    fn keep(&mut self, period: i32, reserved: u64) {
+        if self.period == period {
+            self.reserved = self.reserved.saturating_sub(reserved);
+        }
     }
 
     /// Replaces a reservation by the real use. A period that is over is not opened again.
     fn settle(&mut self, period: i32, reserved: u64, used: u64) {
         if self.period == period {
             self.nano_usd = self.nano_usd.saturating_sub(reserved).saturating_add(used);
+            self.reserved = self.reserved.saturating_sub(reserved);
         }
     }
 }
@@ -182,11 +204,11 @@ impl Meter {
         taken.nano_usd = nano_usd;
         if caps.nano_usd_per_day.is_some() {
             taken.day = Some(at.date.day);
-            self.day.add(at.date.day, nano_usd);
+            self.day.reserve(at.date.day, nano_usd);
         }
         if caps.nano_usd_per_month.is_some() {
             taken.month = Some(at.date.month);
-            self.month.add(at.date.month, nano_usd);
+            self.month.reserve(at.date.month, nano_usd);
         }
         taken
     }
@@ -216,6 +238,8 @@ impl Meter {
     /// The call is over and its use is unknown: the estimate stands.
     pub fn keep(&mut self, taken: &Taken) {
         self.in_flight = self.in_flight.saturating_sub(u32::from(taken.in_flight));
+        taken.day.into_iter().for_each(|day| self.day.keep(day, taken.nano_usd));
+        taken.month.into_iter().for_each(|month| self.month.keep(month, taken.nano_usd));
     }
 
     /// The call was refused by another limit: it counts as if it had never been made.
@@ -259,6 +283,11 @@ impl Meter {
     /// Money spent and reserved in this day and in this month.
     pub fn spent(&self, date: Date) -> (u64, u64) {
         (self.day.in_period(date.day), self.month.in_period(date.month))
+    }
+
+    /// The same of calls that are over.
+    pub fn settled(&self, date: Date) -> (u64, u64) {
+        (self.day.settled(date.day), self.month.settled(date.month))
     }
 
     /// Whether it equals a fresh one, so that it may be forgotten.

@@ -16,10 +16,11 @@ use std::sync::Arc;
 
 use super::bounded::{Bounded, Full, Sharded};
 use super::calendar::Date;
-use super::caps::{Ask, Over, Subject, Used, Want, Which};
+use super::caps::{Ask, Over, Scope, Subject, Used, Want, Which};
 use super::meter::{Meter, Moment, Taken};
 use super::redis::Held;
 use crate::clock::Nanos;
+use crate::ids::OrgId;
 
 /// The meters.
 pub struct Meters {
@@ -136,6 +137,17 @@ impl Meters {
         all
     }
 
+    /// Tells each organisation with the money that its calls have spent in this day and month,
+    /// without those that are not over.
+    pub fn each_org(&self, at: Moment, mut tell: impl FnMut(&OrgId, (u64, u64))) {
+        self.map.each(|subject, meter| {
+            let spent = meter.settled(at.date);
+            if subject.scope == Scope::Org && spent != (0, 0) {
+                tell(&subject.org, spent);
+            }
+        });
+    }
+
     fn with<T>(
         &self,
         subject: &Subject,
@@ -242,9 +254,8 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
-    use crate::ids::OrgId;
     use crate::limit::bucket::Quota;
-    use crate::limit::caps::{Caps, Estimate, Scope, Which};
+    use crate::limit::caps::{Caps, Estimate};
 
     const AT: Nanos = Nanos(1_000_000_000);
 

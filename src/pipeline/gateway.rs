@@ -11,6 +11,7 @@ use super::admission::counters::Counters;
 use super::tenants::Tenants;
 use super::turns::Turns;
 use crate::ailog::AiLog;
+use crate::alerts::Alerts;
 use crate::auth::Authenticator;
 use crate::cache::Cache;
 use crate::clock::Clock;
@@ -31,6 +32,8 @@ pub struct Gateway {
     pub counters: Counters,
     pub upstream: Arc<Upstream>,
     pub log: AiLog,
+    /// Conditions that are told to webhooks.
+    pub alerts: Arc<Alerts>,
     /// Answers for calls that say the same again.
     pub cache: Cache,
     /// Whose the objects are that providers keep.

@@ -22,6 +22,7 @@ use super::refusal::Refusal;
 use super::tags;
 use crate::ailog::row::{Attempt, CostParts, Outcome, Row};
 use crate::ailog::{AiLog, Durable, Pending};
+use crate::alerts::pulse::Pulse;
 use crate::bounds::{NANO_USD_PER_CALL_MAX, TOKENS_PER_CALL_MAX};
 use crate::clock::{Clock, Nanos};
 use crate::code::Code;
@@ -45,6 +46,8 @@ pub struct Record {
     row: Row,
     policy: Arc<Policy>,
     metrics: Arc<Metrics>,
+    /// Counts the call, with the longest time that a rule looks at; absent without such a rule.
+    pulse: Option<(Arc<Pulse>, Duration)>,
     seen: Option<Arc<Mutex<Seen>>>,
     /// The redactions in the request's head.
     head: Ledger,
@@ -89,11 +92,14 @@ impl Record {
     /// Opens the record of a call that began at `started` with what `row` says of it.
     pub fn open(gateway: &Gateway, policy: Arc<Policy>, row: Row, started: Nanos) -> Record {
         gateway.metrics.in_flight.inc();
+        let longest = policy.alerts.as_deref().and_then(|rules| rules.windows().max());
+        let pulse = longest.map(|longest| (Arc::clone(&gateway.alerts.pulse), longest));
         Record {
             log: gateway.log.clone(),
             row,
             policy,
             metrics: Arc::clone(&gateway.metrics),
+            pulse,
             seen: None,
             head: Ledger::default(),
             trail: Arc::new(Trail::default()),
@@ -406,6 +412,11 @@ impl Record {
         if self.work != Work::NotAdmitted {
             self.row.latency_ms = millis(elapsed);
         }
+        if let Some((pulse, longest)) = &self.pulse {
+            let failed =
+                matches!(outcome, Outcome::ProviderError | Outcome::Timeout | Outcome::Refused);
+            pulse.note(&self.row.org_id, (self.row.calls, failed), self.clock.wall_ms(), *longest);
+        }
         self.count(elapsed);
         true
     }
@@ -643,6 +654,7 @@ mod tests {
             ),
             policy,
             metrics: Arc::clone(metrics),
+            pulse: None,
             seen: None,
             head: Ledger::default(),
             trail: Arc::default(),

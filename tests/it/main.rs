@@ -12,6 +12,7 @@
 #![expect(clippy::print_stderr, reason = "what the gateway printed is shown beside a failure")]
 
 mod access;
+mod alerts;
 mod analysts;
 mod audit;
 mod broken;

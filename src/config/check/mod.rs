@@ -6,6 +6,7 @@
 
 mod admin;
 mod ailog;
+mod alerts;
 pub(crate) mod auth;
 mod cache;
 mod calls;
@@ -59,6 +60,7 @@ pub(crate) fn policy(
     let features = raw.features.plain();
     let intent = intent::intent(&raw.intent, &names, problems);
     let ailog = raw.ailog.plain();
+    let alerts = alerts::alerts(&raw.alerts, problems);
     let prices = targets::prices(&raw.prices, &names, problems);
     let policy = Policy {
         version,
@@ -77,6 +79,7 @@ pub(crate) fn policy(
         features,
         intent: intent?,
         ailog,
+        alerts,
         tags,
         prices,
     };

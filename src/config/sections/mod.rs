@@ -7,6 +7,7 @@
 
 mod admin;
 mod ailog;
+mod alerts;
 mod auth;
 mod cache;
 mod cors;
@@ -24,6 +25,7 @@ pub use admin::Role;
 pub(crate) use admin::{OpenAccess, RawAccess, RawAdmin};
 pub(crate) use ailog::RawAiLog;
 pub use ailog::{AiLogPolicy, Durability};
+pub(crate) use alerts::{AlertOn, RawAlertRule, RawAlerts};
 pub use auth::{Accept, Algorithm, AuthOptions, JwtOptions, KeyOptions};
 pub use cache::{CacheMode, CacheOptions};
 pub use gateway::{GatewayOptions, LogFormat, LogOptions, RedisMode, Tls};
@@ -100,6 +102,8 @@ section! {
         intent: RawIntent = "{}";
         /// The log of calls.
         ailog: RawAiLog = "{}";
+        /// Alerts: budgets, errors and the gateway's own troubles, told to webhooks.
+        alerts: RawAlerts = "{}";
         /// Prices in USD per million tokens. They take precedence over the built-in prices.
         /// `tollgate prices list` prints all prices; `tollgate prices import FILE --output PATH`
         /// writes this file.

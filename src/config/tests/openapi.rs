@@ -54,6 +54,7 @@ fn served() -> BTreeSet<String> {
         "POST /api/keys",
         "DELETE /api/keys/{id}",
         "POST /api/reload",
+        "POST /api/alerts/test",
         "POST /api/cache/purge",
     ];
     own.chain(lists).chain(results).chain(admin).chain(changes.map(str::to_owned)).collect()

@@ -44,6 +44,7 @@ use super::meter::Moment;
 use crate::bounds::{LEASE_LASTS, LIMITS_STORE_START_MAX};
 use crate::clock::{Clock, Nanos};
 use crate::config::policy::{RedisMode, RedisOptions};
+use crate::digest::{hex, sha256};
 use crate::ids::OrgId;
 use crate::metrics::Metrics;
 use items::{After, Item, Part};
@@ -203,7 +204,8 @@ impl Shared {
         };
         let Some(item) = usize::try_from(failed).ok().and_then(|n| list.get(n.checked_sub(1)?))
         else {
-            let used = list.iter().zip(&after).filter_map(|(item, used)| item.used(*used)).collect();
+            let used =
+                list.iter().zip(&after).filter_map(|(item, used)| item.used(*used)).collect();
             let after = after.into_iter().map(|used| After { used, at: Nanos(at.now_ns) });
             held.parts.extend(list.iter().zip(after).filter_map(|(item, after)| item.part(after)));
             let held = Some(held).filter(|held| !held.parts.is_empty());
@@ -280,6 +282,40 @@ impl Shared {
         let lasts_ms = u64::try_from(LEASE_LASTS.as_millis()).unwrap_or(u64::MAX);
         invocation.arg(allowance).arg(lasts_ms).arg(&self.name).arg(unspent);
         self.run_script(&invocation).await
+    }
+
+    /// The budgets of a subject, as far as they are used; takes nothing.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn spent(
+        self: &Arc<Shared>,
+        org: &OrgId,
+        want: &Want,
+        at: Moment,
+    ) -> Result<Vec<Used>, Away> {
+        let groups = &[(std::slice::from_ref(want), Ask::default())][..];
+        let answer = self.ask(&Question { org, quota: None, groups, at }, Duration::ZERO).await?;
+        Ok(answer.used)
+    }
+
+    /// Whether something of an organisation is claimed by `id`, now or from before. The claim is
+    /// kept for so many seconds.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn claim(
+        &self,
+        org: &OrgId,
+        claim: &str,
+        id: &str,
+        seconds: u64,
+    ) -> Result<bool, Away> {
+        let mut invocation = self.servers.scripts.claim.prepare();
+        let name = hex(&sha256(claim.as_bytes()));
+        invocation.key(&format!("tollgate:{{{org}}}:a:{name}")).arg(id).arg(seconds);
+        let is_ours: i64 = self.servers.run(&invocation).await.map_err(|_| Away)?;
+        Ok(is_ours == 1)
     }
 
     /// Writes records of gateway keys, and reads all if their version is not `known`. Returns the

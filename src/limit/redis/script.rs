@@ -35,6 +35,8 @@ pub struct Scripts {
     pub lease: Script,
     /// Gateway keys that replicas share.
     pub keys: Script,
+    /// Claims something for one gateway.
+    pub claim: Script,
 }
 
 impl Default for Scripts {
@@ -44,6 +46,7 @@ impl Default for Scripts {
             settle: Script::new(include_str!("settle.lua")),
             lease: Script::new(include_str!("lease.lua")),
             keys: Script::new(include_str!("keys.lua")),
+            claim: Script::new(include_str!("claim.lua")),
         }
     }
 }

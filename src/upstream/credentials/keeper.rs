@@ -96,16 +96,23 @@ impl Upstream {
                     lock(&credential.schedule).succeeded(asked.monotonic, ends, after, chance);
                     credential.token.store(Some(Arc::new(token)));
                     told.success(&credential.provider, is_assumed);
+                    self.fails(&credential.provider, false);
                 }
                 Err(failed) => {
                     lock(&credential.schedule).failed(failed.kind, after);
                     told.failure(&credential.provider, &failed, self.has_token(&credential));
+                    self.fails(&credential.provider, true);
                 }
             }
             credential.first.send_replace(true);
             // What is left of it is shown now.
             self.credentials.news.notify_one();
         }
+    }
+
+    fn fails(&self, provider: &Provider, fails: bool) {
+        let gauge = &self.metrics.provider_credential_failing;
+        gauge.with_label_values(&[&*provider.name]).set(f64::from(u8::from(fails)));
     }
 
     fn has_token(&self, credential: &Credential) -> bool {
