@@ -28,6 +28,7 @@ mod commands;
 mod compression;
 mod cors;
 mod credentials;
+mod deploy;
 mod durability;
 mod early;
 mod egress;
