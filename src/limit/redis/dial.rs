@@ -68,7 +68,7 @@ where
     // Each use has a time limit of its own.
     let config = AsyncConnectionConfig::new().set_response_timeout(None);
     let opened = MultiplexedConnection::new_with_config(&info, stream, config).await;
-    let (mut connection, driver) = opened.map_err(|error| error.to_string())?;
+    let (mut connection, driver) = opened.map_err(|error| first_reason(&error, access))?;
     let mut task = JoinSet::new();
     let driver = task.spawn(driver);
     let link = Link { connection: connection.clone(), driver, _task: task };
@@ -88,7 +88,7 @@ where
     }
     for command in greetings {
         let answer = command.query_async::<()>(&mut connection).await;
-        answer.map_err(|error| reason(&error, access))?;
+        answer.map_err(|error| first_reason(&error, access))?;
     }
     Ok(link)
 }
@@ -96,6 +96,19 @@ where
 /// Whether the server refuses the user, or a command of the user. Only an edit helps.
 pub fn is_refusal(error: &RedisError) -> bool {
     matches!(error.code(), Some("NOPERM" | "WRONGPASS" | "NOAUTH"))
+}
+
+/// The reason why a new connection came to nothing. In TLS 1.3 a server refuses a client's
+/// certificate after the handshake; where it closes at once, its alert is lost.
+pub fn first_reason(error: &RedisError, access: &RedisAccess) -> String {
+    let reason = reason(error, access);
+    if access.tls.is_none() || !error.is_connection_dropped() || reason.contains("ertificate") {
+        return reason;
+    }
+    format!(
+        "{reason} after the TLS handshake; if the server demands a client certificate, give \
+         `client_cert_file` and `client_key_file`"
+    )
 }
 
 /// The reason of a failure, with the user's name where the server refuses the user.

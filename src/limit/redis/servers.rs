@@ -174,7 +174,7 @@ impl Servers {
             // nothing cannot count.
             if let Some(tag) = self.table.load().tag_of(node) {
                 let tried = trial::run(&self.scripts, &tag, &mut link.connection()).await;
-                tried.map_err(|error| dial::reason(&error, &options.servers))?;
+                tried.map_err(|error| dial::first_reason(&error, &options.servers))?;
             }
             Ok(link)
         };
