@@ -26,6 +26,7 @@ pub mod reprice;
 pub mod schema;
 pub mod serve;
 pub mod token;
+pub mod top;
 
 use std::fs::Permissions;
 use std::io::Write as _;
@@ -120,6 +121,12 @@ Example:
     /// Make a gateway key, and its lines for the policy
     #[command(after_help = "Example:\n  tollgate key new --org acme --name ci --expires 90d")]
     Key(key::Args),
+    /// Watch calls, organisations, providers and limits of a running gateway
+    #[command(after_help = "\
+Examples:
+  tollgate top                                        q quits, ? shows the keys
+  tollgate top --url http://127.0.0.1:9090 --once")]
+    Top(top::Args),
     /// Exit with 0 if a running gateway is ready, for containers
     #[command(after_help = "Example:\n  tollgate healthcheck --addr 127.0.0.1:9090 --timeout 1s")]
     Healthcheck(healthcheck::Args),
@@ -197,6 +204,7 @@ pub fn main() -> ExitCode {
         }
         Command::Token(args) => token::run(&args),
         Command::Key(args) => key::run(&args),
+        Command::Top(args) => top::run(&args),
         Command::Healthcheck(args) => healthcheck::run(&args),
         Command::Alert(configured) => configured
             .load(Uses::Alerts)

@@ -76,6 +76,7 @@ mod streams;
 mod support;
 mod targets;
 mod tls;
+mod top;
 mod translation;
 mod turns;
 mod uploads;
