@@ -137,6 +137,8 @@ pub const VERIFIED_TOKENS_MAX: usize = 65_536;
 pub const JWKS_KEYS_MAX: usize = 64;
 /// A JWK set, in bytes.
 pub const JWKS_BYTES_MAX: usize = 256 << 10;
+/// A document of an OpenID provider, its key set or the answer of its token endpoint, in bytes.
+pub const OIDC_DOCUMENT_BYTES_MAX: usize = 256 << 10;
 
 // ---- credentials of providers --------------------------------------------------------------------
 

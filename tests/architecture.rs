@@ -140,6 +140,8 @@ const ROOMS: &[(&str, May, &[&str])] = &[
     ("audit/verify", Nothing, &["audit/record"]),
     // Level 3: rooms with I/O of their own. Never a sibling.
     ("auth", Io, &["config", "keys"]),
+    // Operators' sign-in: asks the issuer itself.
+    ("auth/oidc", Io, &["auth", "config", "egress"]),
     ("limit", Io, &["config"]),
     ("upstream", Io, &["config", "egress", "redact", "route", "wire"]),
     ("ailog", Io, &["config", "egress", "redact", "wire"]),
@@ -198,7 +200,11 @@ const ROOMS: &[(&str, May, &[&str])] = &[
     ),
     // Level 5: the edges.
     ("server", Io, &["config", "intent", "pipeline", "route"]),
-    ("admin", Io, &["alerts", "pipeline", "audit", "config", "ailog", "keys", "report"]),
+    (
+        "admin",
+        Io,
+        &["alerts", "pipeline", "audit", "config", "ailog", "auth/oidc", "keys", "report"],
+    ),
     // The simulated provider stands outside the gateway and knows nothing of it.
     ("mock", Io, &[]),
     // Level 6: everything.

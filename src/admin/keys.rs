@@ -130,7 +130,7 @@ async fn revoke(
 
 /// Whether keys may be changed: by an operator who has signed in, or from this machine.
 fn may_change(admin: &Admin, asker: &Asker, headers: &HeaderMap) -> Result<(), Unanswered> {
-    asker.may_change(headers)?;
+    asker.may_change(admin, headers)?;
     if admin.is_local || asker.has_signed_in {
         return Ok(());
     }

@@ -85,6 +85,7 @@ impl Admin {
     ) -> Admin {
         let (queries, answers) =
             (Semaphore::new(ADMIN_QUERIES_MAX), Semaphore::new(ADMIN_ANSWERS_MAX));
+        let gate = Gate::new(&settings);
         Admin {
             gateway,
             settings,
@@ -92,12 +93,19 @@ impl Admin {
             audit,
             log,
             is_local,
-            gate: Gate::default(),
+            gate,
             queries: Arc::new(queries),
             answers: Arc::new(answers),
             wanted: Arc::default(),
             tasks: TaskTracker::new(),
         }
+    }
+}
+
+impl Admin {
+    /// Whether browsers come by https.
+    fn is_https(&self) -> bool {
+        self.settings.admin_url.as_deref().is_some_and(|url| url.starts_with("https://"))
     }
 }
 
@@ -226,7 +234,7 @@ async fn reload(
     if *request.method() != Method::POST {
         return Ok(wrong_method("POST"));
     }
-    asker.may_change(request.headers())?;
+    asker.may_change(admin, request.headers())?;
     let watcher = Arc::clone(&admin.watcher);
     let by = asker.by();
     let read = tokio::task::spawn_blocking(move || watcher.reload_now(&by)).await;

@@ -183,13 +183,13 @@ pub fn named_by(token: &str) -> (String, String) {
 }
 
 /// The header, as far as it counts.
-struct Head {
-    algorithm: Algorithm,
-    kid: Option<String>,
+pub(super) struct Head {
+    pub(super) algorithm: Algorithm,
+    pub(super) kid: Option<String>,
 }
 
 impl Head {
-    fn read(bytes: &[u8]) -> Result<Head, Reason> {
+    pub(super) fn read(bytes: &[u8]) -> Result<Head, Reason> {
         let mut header = json::object(bytes).ok_or(Reason::Malformed)?;
         // Extensions that would change the meaning of the rest, and none of which is understood
         // here.

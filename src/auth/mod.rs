@@ -27,6 +27,7 @@ mod json;
 mod jwks;
 mod jwt;
 mod key;
+pub mod oidc;
 mod refused;
 mod signature;
 mod verified;

@@ -53,6 +53,10 @@ pub struct Settings {
     pub admin_hosts: Vec<String>,
     /// How operators sign in.
     pub access: Access,
+    /// The OpenID provider by which people sign in, with [`Access::Tokens`].
+    pub oidc: Option<Arc<OidcOptions>>,
+    /// Address at which browsers reach the operators' side, without a slash at its end.
+    pub admin_url: Option<Arc<str>>,
     /// `/metrics` needs no sign-in.
     pub metrics_open: bool,
     /// The store of rows.
@@ -73,6 +77,20 @@ pub enum Access {
     Insecure,
     /// With one of these tokens, by its SHA-256.
     Tokens(Arc<HashMap<[u8; 32], Arc<Principal>>>),
+}
+
+/// An OpenID provider, and the roles that it gives.
+#[derive(Debug)]
+pub struct OidcOptions {
+    pub issuer: String,
+    pub client_id: String,
+    pub client_secret: Secret,
+    pub scopes: Vec<String>,
+    /// The names that lead to the claim.
+    pub role_claim: Vec<String>,
+    /// Values of the claim with their roles.
+    pub roles: Vec<(String, Role)>,
+    pub egress: Arc<Egress>,
 }
 
 /// A person or a program on the operators' side.

@@ -54,6 +54,7 @@ mod matrix;
 mod models;
 mod money;
 mod objects;
+mod oidc;
 mod open_door;
 mod openapi;
 mod operators;

@@ -29,7 +29,7 @@ fn once(arguments: &[&str]) -> Output {
 fn one_table_shows_organisations_providers_and_limits() {
     let provider = Provider::start();
     let gateway = gateway(&provider);
-    let url = format!("http://{}", gateway.admin);
+    let url = format!("http://{}", gateway.operators);
     let output = once(&["--url", &url]);
     let text = String::from_utf8(output.stdout).expect("text");
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
@@ -61,7 +61,7 @@ fn a_gateway_that_is_away_or_wants_a_token_is_told() {
              5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef}]}}",
         )
         .start();
-    let refused = once(&["--url", &format!("http://{}", closed.admin), "--token", "wrong"]);
+    let refused = once(&["--url", &format!("http://{}", closed.operators), "--token", "wrong"]);
     let text = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(1), "{text}");
     assert!(text.contains("TOLLGATE_TOKEN") && !text.contains("wrong"), "{text}");
@@ -75,7 +75,7 @@ fn in_a_terminal_keys_and_sizes_count_and_it_is_left_as_it_was() {
     for end in ["q", "term"] {
         let output = Command::new("python3")
             .arg(root().join("tests/terminal/top.py"))
-            .args([env!("CARGO_BIN_EXE_tollgate"), &format!("http://{}", gateway.admin), end])
+            .args([env!("CARGO_BIN_EXE_tollgate"), &format!("http://{}", gateway.operators), end])
             .stdin(Stdio::null())
             .output()
             .expect("python3");

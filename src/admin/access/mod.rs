@@ -3,11 +3,13 @@
 //! Guarantees: nothing but health, the sign-in page and its style is answered to a stranger; a right
 //! bearer is accepted whatever others have tried; the token stands nowhere but in the request; a
 //! request that changes something under a cookie comes from a page of this side. Does not: decide
-//! what a row shows (`Principal` says it, the endpoints obey), or know OpenID Connect.
+//! what a row shows (`Principal` says it, the endpoints obey), or speak OpenID Connect
+//! (`auth/oidc`).
 //!
 //! # Source
 //! RFC 6750 (bearer), RFC 6265bis (cookies), Fetch Metadata (W3C), read November 2026.
 
+mod oidc;
 mod sessions;
 mod sign_in;
 mod throttle;
@@ -21,16 +23,30 @@ use hyper::body::Incoming;
 use super::body::Body;
 use super::{Admin, Unanswered, unanswered};
 use crate::audit::{By, Kind};
-use crate::config::policy::{Access, Principal, Role};
+use crate::auth::oidc::Client;
+use crate::config::policy::{Access, Principal, Role, Settings};
 use crate::digest::sha256;
 use sessions::Sessions;
 use throttle::Throttle;
 
-/// Sessions and failed sign-ins.
-#[derive(Default)]
+/// Sessions, failed sign-ins, and the OpenID provider.
 pub(super) struct Gate {
     sessions: Sessions,
     throttle: Throttle,
+    oidc: Option<Client>,
+}
+
+impl Gate {
+    /// For a side with these settings. Without random numbers there is no OpenID Connect.
+    pub(super) fn new(settings: &Settings) -> Gate {
+        let url = settings.admin_url.as_deref();
+        let is_secure = url.is_some_and(|url| url.starts_with("https://"));
+        Gate {
+            sessions: Sessions::new(is_secure),
+            throttle: Throttle::default(),
+            oidc: settings.oidc.clone().and_then(Client::new),
+        }
+    }
 }
 
 /// The sender of a request.
@@ -104,9 +120,9 @@ impl Asker {
     ///
     /// # Errors
     /// 403.
-    pub(super) fn may_change(&self, headers: &HeaderMap) -> Result<(), Unanswered> {
+    pub(super) fn may_change(&self, admin: &Admin, headers: &HeaderMap) -> Result<(), Unanswered> {
         self.is_operator()?;
-        if is_own_page(headers) {
+        if is_own_page(admin, headers) {
             return Ok(());
         }
         let message = "a page of another site cannot change anything here";
@@ -116,11 +132,16 @@ impl Asker {
 
 /// Whether a request comes from no page of another site. Browsers say where a request comes from;
 /// programs say nothing.
-fn is_own_page(headers: &HeaderMap) -> bool {
+fn is_own_page(admin: &Admin, headers: &HeaderMap) -> bool {
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     let host = text("host").unwrap_or_default();
+    // Behind a proxy, `Host` may be another name than the browser's.
+    let public = admin.settings.admin_url.as_deref();
     let is_ours = |origin: &str| {
-        origin.split_once("://").is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(host))
+        public.is_some_and(|url| url.eq_ignore_ascii_case(origin))
+            || origin
+                .split_once("://")
+                .is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(host))
     };
     text("sec-fetch-site").is_none_or(|site| matches!(site, "same-origin" | "none"))
         && text("origin").is_none_or(is_ours)
@@ -149,6 +170,9 @@ pub(super) async fn asker(
     if path == sign_in::OUT_PATH {
         return Err(sign_in::out(admin, &request));
     }
+    if let Some(client) = admin.gate.oidc.as_ref().filter(|_| oidc::is_path(path)) {
+        return Err(oidc::answer(admin, client, &request, address, now).await);
+    }
     let headers = request.headers();
     if let Some(bearer) = bearer(headers) {
         if let Some(principal) = tokens.get(&sha256(bearer.as_bytes())) {
@@ -169,7 +193,7 @@ pub(super) async fn asker(
     let wants_page = matches!(*request.method(), Method::GET | Method::HEAD)
         && !path.starts_with("/api/")
         && path != "/metrics";
-    Err(if wants_page { sign_in::page(StatusCode::UNAUTHORIZED, "") } else { unknown() })
+    Err(if wants_page { sign_in::page(admin, StatusCode::UNAUTHORIZED, "") } else { unknown() })
 }
 
 /// The text of a bearer token, if the request has one.

@@ -1,8 +1,8 @@
 //! Sessions of browsers: a random value in a cookie, known here by its SHA-256.
 //!
 //! Guarantees: a session ends twelve hours after its sign-in, at its sign-out and with the process;
-//! its cookie is `HttpOnly` and `SameSite=Strict`. Does not: set `Secure`, because this side speaks
-//! plain HTTP (a TLS proxy in front of it keeps the cookie on its own connection).
+//! its cookie is `HttpOnly` and `SameSite=Strict`, and `Secure` with the prefix `__Host-` where
+//! browsers come by https (`admin.public_url`). Does not: know how the sign-in went.
 //!
 //! # Bounds
 //! [`SESSIONS_MAX`]; at the bound the oldest ends.
@@ -20,11 +20,15 @@ use crate::lock::lock;
 use crate::secrets;
 
 const COOKIE: &str = "tollgate_session";
+const SECURE_COOKIE: &str = "__Host-tollgate_session";
 const LASTS: Duration = Duration::from_secs(12 * 3600);
 const SESSIONS_MAX: usize = 1024;
 
-#[derive(Default)]
-pub(super) struct Sessions(Mutex<HashMap<[u8; 32], Session>>);
+pub(super) struct Sessions {
+    open: Mutex<HashMap<[u8; 32], Session>>,
+    /// Browsers come by https.
+    is_secure: bool,
+}
 
 struct Session {
     principal: Arc<Principal>,
@@ -32,10 +36,14 @@ struct Session {
 }
 
 impl Sessions {
+    pub(super) fn new(is_secure: bool) -> Sessions {
+        Sessions { open: Mutex::default(), is_secure }
+    }
+
     /// Begins a session; returns its cookie, or nothing if the machine has no randomness.
     pub(super) fn begin(&self, principal: &Arc<Principal>, now: Nanos) -> Option<HeaderValue> {
         let value = secrets::random()?;
-        let mut sessions = lock(&self.0);
+        let mut sessions = lock(&self.open);
         sessions.retain(|_, session| now.since(session.began) < LASTS);
         if sessions.len() >= SESSIONS_MAX {
             let oldest = sessions.iter().min_by_key(|(_, session)| session.began);
@@ -45,35 +53,42 @@ impl Sessions {
         }
         let session = Session { principal: Arc::clone(principal), began: now };
         sessions.insert(sha256(value.as_bytes()), session);
-        cookie(&value, LASTS.as_secs())
+        self.cookie(&value, LASTS.as_secs())
     }
 
     /// The principal of a request's session.
     pub(super) fn find(&self, headers: &HeaderMap, now: Nanos) -> Option<Arc<Principal>> {
-        let digest = sha256(value(headers)?.as_bytes());
-        let sessions = lock(&self.0);
+        let digest = sha256(cookie_value(headers, self.name())?.as_bytes());
+        let sessions = lock(&self.open);
         let session = sessions.get(&digest)?;
         (now.since(session.began) < LASTS).then(|| Arc::clone(&session.principal))
     }
 
     /// Ends a request's session; returns the cookie that clears it.
     pub(super) fn end(&self, headers: &HeaderMap) -> Option<HeaderValue> {
-        lock(&self.0).remove(&sha256(value(headers)?.as_bytes()));
-        cookie("", 0)
+        lock(&self.open).remove(&sha256(cookie_value(headers, self.name())?.as_bytes()));
+        self.cookie("", 0)
+    }
+
+    fn name(&self) -> &'static str {
+        if self.is_secure { SECURE_COOKIE } else { COOKIE }
+    }
+
+    fn cookie(&self, value: &str, max_age_s: u64) -> Option<HeaderValue> {
+        let (name, secure) = (self.name(), if self.is_secure { "; Secure" } else { "" });
+        let text = format!(
+            "{name}={value}; HttpOnly; SameSite=Strict; Path=/; Max-Age={max_age_s}{secure}"
+        );
+        HeaderValue::try_from(text).ok()
     }
 }
 
-fn cookie(value: &str, max_age_s: u64) -> Option<HeaderValue> {
-    let text = format!("{COOKIE}={value}; HttpOnly; SameSite=Strict; Path=/; Max-Age={max_age_s}");
-    HeaderValue::try_from(text).ok()
-}
-
-/// The value of the session's cookie.
-fn value(headers: &HeaderMap) -> Option<&str> {
+/// The value of a cookie of a request.
+pub(super) fn cookie_value<'h>(headers: &'h HeaderMap, wanted: &str) -> Option<&'h str> {
     let lists = headers.get_all(header::COOKIE).iter().filter_map(|list| list.to_str().ok());
     let pairs =
         lists.flat_map(|list| list.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.into_iter().find_map(|(name, value)| (name == COOKIE).then_some(value))
+    pairs.into_iter().find_map(|(name, value)| (name == wanted).then_some(value))
 }
 
 #[cfg(test)]
@@ -100,7 +115,7 @@ mod tests {
 
     #[test]
     fn a_session_lasts_until_its_end() {
-        let sessions = Sessions::default();
+        let sessions = Sessions::new(false);
         let cookie = sessions.begin(&principal("a"), at(0)).expect("a session");
         let text = cookie.to_str().expect("text");
         assert!(text.ends_with("; HttpOnly; SameSite=Strict; Path=/; Max-Age=43200"), "{text}");
@@ -114,8 +129,20 @@ mod tests {
     }
 
     #[test]
+    fn by_https_the_cookie_is_secure() {
+        let sessions = Sessions::new(true);
+        let cookie = sessions.begin(&principal("a"), at(0)).expect("a session");
+        let text = cookie.to_str().expect("text");
+        assert!(
+            text.starts_with("__Host-tollgate_session=") && text.ends_with("; Secure"),
+            "{text}"
+        );
+        assert!(sessions.find(&sent(&cookie), at(1)).is_some());
+    }
+
+    #[test]
     fn at_the_bound_the_oldest_session_ends() {
-        let sessions = Sessions::default();
+        let sessions = Sessions::new(false);
         let first = sessions.begin(&principal("first"), at(0)).expect("a session");
         let rest: Vec<HeaderValue> = (1..=SESSIONS_MAX as u64)
             .map(|n| sessions.begin(&principal("x"), at(n)).expect("a session"))

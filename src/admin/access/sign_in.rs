@@ -16,7 +16,7 @@ use super::super::{Admin, typed, wrong_method};
 use super::{is_own_page, throttled};
 use crate::audit::{By, Event};
 use crate::clock::Nanos;
-use crate::config::policy::{Principal, Role};
+use crate::config::policy::{Access, Principal, Role};
 use crate::digest::sha256;
 use crate::pipeline::query::percent_decoded;
 
@@ -25,9 +25,24 @@ pub(super) const OUT_PATH: &str = "/sign-out";
 
 const PAGE: &str = include_str!("../assets/sign_in.html");
 
-/// The page, with a message.
-pub(super) fn page(status: StatusCode, message: &'static str) -> Response<Body> {
-    let html = PAGE.replace("<!--message-->", message);
+/// The message where no session can begin.
+pub(super) const NO_RANDOMNESS: &str = "The system gives no random numbers.";
+const OIDC: &str =
+    "<p><a class=\"button\" href=\"/sign-in/oidc\">Sign in with your account</a></p>";
+
+/// The page, with a message, and the ways of signing in that there are.
+pub(super) fn page(admin: &Admin, status: StatusCode, message: &'static str) -> Response<Body> {
+    let mut html = PAGE.replace("<!--message-->", message);
+    if admin.gate.oidc.is_some() {
+        html = html.replace("<!--oidc-->", OIDC);
+    }
+    let has_tokens = matches!(&admin.settings.access, Access::Tokens(tokens) if !tokens.is_empty());
+    if !has_tokens
+        && let Some((before, rest)) = html.split_once("<!--tokens-->")
+        && let Some((_, after)) = rest.split_once("<!--/tokens-->")
+    {
+        html = format!("{before}{after}");
+    }
     let mut response = typed("text/html; charset=utf-8", Body::full(html));
     *response.status_mut() = status;
     response
@@ -42,33 +57,42 @@ pub(super) async fn answer(
     now: Nanos,
 ) -> Response<Body> {
     match *request.method() {
-        Method::GET | Method::HEAD => return page(StatusCode::OK, ""),
+        Method::GET | Method::HEAD => return page(admin, StatusCode::OK, ""),
         Method::POST => {}
         _ => return wrong_method("GET, POST"),
     }
-    if !is_own_page(request.headers()) {
-        return page(StatusCode::FORBIDDEN, "Open this page itself to sign in.");
+    if !is_own_page(admin, request.headers()) {
+        return page(admin, StatusCode::FORBIDDEN, "Open this page itself to sign in.");
     }
     if let Some(wait) = admin.gate.throttle.wait(address, now) {
         return throttled(wait);
     }
     let Some(token) = token(request).await else {
-        return page(StatusCode::BAD_REQUEST, "The form could not be read. Please try again.");
+        return page(
+            admin,
+            StatusCode::BAD_REQUEST,
+            "The form could not be read. Please try again.",
+        );
     };
     let Some(principal) = tokens.get(&sha256(token.as_bytes())) else {
         return match admin.gate.throttle.failed(address, now) {
-            Ok(()) => page(StatusCode::UNAUTHORIZED, "This token is not known."),
+            Ok(()) => page(admin, StatusCode::UNAUTHORIZED, "This token is not known."),
             Err(wait) => throttled(wait),
         };
     };
     let Some(cookie) = admin.gate.sessions.begin(principal, now) else {
-        return page(StatusCode::SERVICE_UNAVAILABLE, "The system gives no random numbers.");
+        return page(admin, StatusCode::SERVICE_UNAVAILABLE, NO_RANDOMNESS);
     };
+    told(admin, principal, address, "token").await;
+    to("/", Some(cookie))
+}
+
+/// Writes a sign-in into the log and the audit.
+pub(super) async fn told(admin: &Admin, principal: &Principal, address: IpAddr, way: &'static str) {
     let (name, role) = (&*principal.name, role_name(principal.role));
-    tracing::info!(event = "sign_in", name, role, %address);
+    tracing::info!(event = "sign_in", name, role, way, %address);
     let (audit, by) = (Arc::clone(&admin.audit), By::api(name));
     drop(tokio::task::spawn_blocking(move || audit.action(Event::SignedIn, &by, None)).await);
-    to("/", Some(cookie))
 }
 
 pub(super) fn role_name(role: Role) -> &'static str {
@@ -80,8 +104,8 @@ pub(super) fn out(admin: &Admin, request: &Request<Incoming>) -> Response<Body> 
     if *request.method() != Method::POST {
         return wrong_method("POST");
     }
-    if !is_own_page(request.headers()) {
-        return page(StatusCode::FORBIDDEN, "Open the dashboard itself to sign out.");
+    if !is_own_page(admin, request.headers()) {
+        return page(admin, StatusCode::FORBIDDEN, "Open the dashboard itself to sign out.");
     }
     to(PATH, admin.gate.sessions.end(request.headers()))
 }

@@ -1,14 +1,18 @@
-//! `admin`: how operators sign in.
+//! `admin`: how operators sign in, and how browsers reach their side.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::super::policy::{Access, Principal};
+use http::Uri;
+
+use super::super::policy::{Access, OidcOptions, Principal};
 use super::super::reader::place::Problems;
 use super::super::reader::shape::At;
-use super::super::sections::{OpenAccess, RawAccess, RawAdmin};
-use super::auth::is_empty_key;
+use super::super::sections::{OpenAccess, RawAccess, RawAdmin, RawOidc};
+use super::auth::{claim, is_empty_key};
+use super::egress::Environment;
+use super::port_fits;
 use crate::digest::from_hex;
 
 /// How operators sign in at `listen`.
@@ -27,8 +31,9 @@ pub(crate) fn access(
             Access::Local
         }
         RawAccess::Tokens(tokens) => {
-            if tokens.tokens.is_empty() {
-                problems.add(&tokens.tokens.at, "empty, so no sign-in is possible; give a token");
+            if tokens.tokens.is_empty() && tokens.oidc.value.is_none() {
+                let reason = "empty, so no sign-in is possible; give a token, or `oidc`";
+                problems.add(&tokens.tokens.at, reason);
             }
             let mut principals = HashMap::with_capacity(tokens.tokens.len());
             for token in tokens.tokens.iter() {
@@ -61,6 +66,75 @@ pub(crate) fn access(
             }
             Access::Tokens(Arc::new(principals))
         }
+    }
+}
+
+/// The address at which browsers reach the operators' side, without a slash at its end.
+pub(crate) fn public_url(given: &At<String>, problems: &mut Problems) -> Option<Arc<str>> {
+    let text = given.value.trim();
+    if text.is_empty() {
+        return None;
+    }
+    let is_address = text.parse::<Uri>().is_ok_and(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https"))
+            && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))
+            && port_fits(&uri)
+            && matches!(uri.path_and_query().map(|path| path.as_str()), None | Some("/"))
+    });
+    if !is_address {
+        let reason = "not the address of a site; give scheme and host without a path, e.g. \
+            https://tollgate.example.com";
+        problems.add(&given.at, reason);
+    }
+    Some(text.trim_end_matches('/').into())
+}
+
+/// The OpenID provider by which people sign in.
+pub(crate) fn oidc(
+    raw: &RawAdmin,
+    listen: Option<SocketAddr>,
+    problems: &mut Problems,
+) -> Option<Arc<OidcOptions>> {
+    let RawAccess::Tokens(tokens) = &raw.access.value else { return None };
+    let given = tokens.oidc.value.as_ref()?;
+    if raw.public_url.trim().is_empty() && listen.is_some_and(|listen| !listen.ip().is_loopback()) {
+        let reason = "needs `admin.public_url`, to which the issuer sends browsers back, because \
+            `admin_listen` is not a loopback address";
+        problems.add(&tokens.oidc.at, reason);
+    }
+    let is_issuer = given.issuer.parse::<Uri>().is_ok_and(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https"))
+            && uri.query().is_none()
+            && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))
+            && port_fits(&uri)
+    });
+    if !is_issuer {
+        let reason = "not an issuer; give its address as in its discovery document, e.g. \
+            https://login.example.com";
+        problems.add(&given.issuer.at, reason);
+    }
+    if given.client_id.trim().is_empty() {
+        problems.add(&given.client_id.at, "empty; give the name of the gateway at the issuer");
+    }
+    if !given.scopes.iter().any(|scope| scope.value == "openid") {
+        problems.add(&given.scopes.at, "lacks `openid`, without which there is no ID token");
+    }
+    if given.roles.0.is_empty() {
+        let reason = "empty, so nobody has a role; give e.g. {platform: operator}";
+        problems.add(&given.roles.at, reason);
+    }
+    Some(Arc::new(options(given, problems)))
+}
+
+fn options(given: &RawOidc, problems: &mut Problems) -> OidcOptions {
+    OidcOptions {
+        issuer: given.issuer.value.clone(),
+        client_id: given.client_id.value.clone(),
+        client_secret: given.client_secret.value.clone(),
+        scopes: given.scopes.iter().map(|scope| scope.value.clone()).collect(),
+        role_claim: claim(&given.role_claim, problems),
+        roles: given.roles.0.iter().map(|(name, role)| (name.value.clone(), role.value)).collect(),
+        egress: Environment::read(problems).egress(),
     }
 }
 

@@ -6,7 +6,7 @@ use super::super::policy::{ClickHouseOptions, Settings, StoreKind};
 use super::super::reader::place::Problems;
 use super::super::reader::shape::{At, Plain as _};
 use super::super::sections::{PlaceholderSecret, RawClickHouse, RawGateway, Store};
-use super::admin::access;
+use super::admin::{access, oidc, public_url};
 use super::port_fits;
 use crate::bounds::PLACEHOLDER_KEY_BYTES_MIN;
 use crate::ids::SecretBytes;
@@ -46,13 +46,19 @@ pub(crate) fn settings(
         );
     }
     let placeholder_key = placeholder_key(&raw.placeholder_key, problems);
-    let admin_hosts = hosts(&raw.admin.allowed_hosts, problems);
+    let mut admin_hosts = hosts(&raw.admin.allowed_hosts, problems);
     let access = access(&raw.admin, admin_listen, &raw.admin_listen, problems);
+    let oidc = oidc(&raw.admin, admin_listen, problems);
+    let admin_url = public_url(&raw.admin.public_url, problems);
+    let public = admin_url.as_deref().and_then(|url| url.parse::<http::Uri>().ok());
+    admin_hosts.extend(public.and_then(|uri| uri.host().map(str::to_ascii_lowercase)));
     let settings = Settings {
         listen: listen?,
         admin_listen: admin_listen?,
         admin_hosts,
         access,
+        oidc,
+        admin_url,
         metrics_open: raw.admin.metrics_open.value,
         store,
         limits_store: limits_store?,

@@ -4,8 +4,8 @@ use serde_json::{Value as Json, json};
 
 use super::super::reader::node::{Node, Value};
 use super::super::reader::place::Problems;
-use super::super::reader::shape::{At, Kind, Shape, section, words};
-use crate::ids::OrgId;
+use super::super::reader::shape::{At, Kind, Named, Shape, section, words};
+use crate::ids::{OrgId, Secret};
 
 words! {
     /// A role on the operators' side. Each has all that the one before it has.
@@ -66,17 +66,43 @@ section! {
         /// address), or `{tokens: [{name: alice, role: operator, sha256: …, orgs: []}]}`. Only the
         /// SHA-256 of a token is kept. Roles: viewer (figures, and rows without texts), auditor
         /// (also captured texts), operator (also changes). With `orgs`, a token sees only these
-        /// organisations.
+        /// organisations. Beside the tokens or instead of them, people sign in by OpenID Connect:
+        /// `{oidc: {issuer: …, client_id: …, client_secret: …, roles: {GROUP: operator}}}`.
         access: RawAccess = "none";
+        /// Address at which browsers reach the operators' side, such as
+        /// https://tollgate.example.com, if a TLS proxy stands before it. Required for `oidc`
+        /// unless `admin_listen` is a loopback address.
+        public_url: String = "''";
         /// If true, /metrics needs no sign-in.
         metrics_open: bool = "false";
     }
 }
 section! {
-    /// Sign-in by tokens.
+    /// Sign-in by tokens and by OpenID Connect.
     RawTokens {
-        /// Tokens. Make one with `openssl rand -base64 32`.
-        tokens: Vec<At<RawToken>>;
+        /// Tokens, for programs and people. Make one with `openssl rand -base64 32`.
+        tokens: Vec<At<RawToken>> = "[]";
+        /// OpenID Connect, for people.
+        oidc: Option<RawOidc> = "null";
+    }
+}
+section! {
+    /// Sign-in by an OpenID provider, with authorization code and PKCE.
+    RawOidc {
+        /// The issuer, exactly as its discovery document names it.
+        issuer: String;
+        /// Name of the gateway at the issuer. Its redirect URI there is `/sign-in/callback` of
+        /// `public_url`.
+        client_id: String;
+        /// Its secret, or `{file: PATH}`, which is watched; empty for a public client.
+        client_secret: Secret = "''";
+        /// Scopes that are asked for; `openid` is one of them.
+        scopes: Vec<At<String>> = "[openid, profile, email]";
+        /// Claim of the ID token with the groups or roles of a person: a text or a list. Dots lead
+        /// into objects; a claim that is a URL is one name.
+        role_claim: String = "groups";
+        /// Role for each value of that claim; the highest counts. A person without one is refused.
+        roles: Named<Role>;
     }
 }
 section! {

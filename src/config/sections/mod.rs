@@ -22,7 +22,7 @@ mod upstream;
 use std::time::Duration;
 
 pub use admin::Role;
-pub(crate) use admin::{OpenAccess, RawAccess, RawAdmin};
+pub(crate) use admin::{OpenAccess, RawAccess, RawAdmin, RawOidc};
 pub(crate) use ailog::RawAiLog;
 pub use ailog::{AiLogPolicy, Durability};
 pub(crate) use alerts::{AlertOn, RawAlertRule, RawAlerts};
