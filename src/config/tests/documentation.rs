@@ -10,8 +10,15 @@ const OF_OTHERS: &str = "scrape_configs:";
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 /// Files of secrets that the examples name.
-const SECRETS: [&str; 6] =
-    ["openai_api_key", "jwt", "jwt_new", "jwt_old", "clickhouse_password", "placeholder_key"];
+const SECRETS: [&str; 7] = [
+    "openai_api_key",
+    "jwt",
+    "jwt_new",
+    "jwt_old",
+    "clickhouse_password",
+    "placeholder_key",
+    "oidc",
+];
 
 /// The blocks of YAML of a page, without their margin.
 fn blocks(page: &str) -> Vec<String> {
