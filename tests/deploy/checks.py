@@ -226,6 +226,10 @@ def compose(program):
             source = volume.split(":")[0]
             if source.startswith("."):
                 expect((path.parent / source).exists(), f"compose: {name} mounts {source}, which is not there")
+    grafana = services["grafana"]["environment"]
+    for file in (ROOT / "config/grafana/provisioning").rglob("*.yaml"):
+        for name in re.findall(r"\$\{(TOLLGATE_\w+)\}", file.read_text()):
+            expect(name in grafana, f"compose: {file.name} reads {name}, which Grafana does not get")
     with tempfile.TemporaryDirectory() as folder:
         base = pathlib.Path(folder)
         copy = base / "repository"
