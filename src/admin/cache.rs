@@ -24,7 +24,7 @@ pub(super) fn purge(
     if *request.method() != Method::POST {
         return Ok(wrong_method("POST"));
     }
-    asker.may_change(request.headers())?;
+    asker.may_change(admin, request.headers())?;
     let query = Query::of(request.uri().query());
     let org = match query.get("org_id") {
         None => None,
