@@ -32,13 +32,15 @@ words! {
 #[derive(Clone, Debug)]
 pub enum RawAccess {
     Open(OpenAccess),
-    Tokens(RawTokens),
+    Tokens(Box<RawTokens>),
 }
 
 impl Shape for RawAccess {
     fn read(node: &Node, problems: &mut Problems) -> Option<RawAccess> {
         match &node.value {
-            Value::Map(_) => RawTokens::read(node, problems).map(RawAccess::Tokens),
+            Value::Map(_) => {
+                RawTokens::read(node, problems).map(|tokens| RawAccess::Tokens(Box::new(tokens)))
+            }
             _ => OpenAccess::read(node, problems).map(RawAccess::Open),
         }
     }
