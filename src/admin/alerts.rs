@@ -26,7 +26,7 @@ pub(super) async fn test(
     if *request.method() != Method::POST {
         return Ok(wrong_method("POST"));
     }
-    asker.may_change(request.headers())?;
+    asker.may_change(admin, request.headers())?;
     let query = Query::of(request.uri().query());
     let name =
         query.get("name").ok_or("give the name of a webhook or a rule: ?name=ops".to_owned())?;
