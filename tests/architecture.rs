@@ -654,13 +654,22 @@ const SERVICES: &[(&str, &str)] = &[
     ("parquet/rows.py", "PyArrow and DuckDB"),
     ("var(\"TOLLGATE_TEXTS\")", "a folder of texts"),
     ("page/walk.py", "Chromium"),
+    ("terminal/top.py", "Python"),
+    ("\"checks.py\"", "Helm's SDK and hadolint"),
+    ("\"image.py\"", "buildah and podman"),
     ("var(\"TOLLGATE_DATA\")", "a folder for a million rows"),
 ];
 
 /// What takes long to install, or much room, or is not the same everywhere: the tests that need it
 /// are run by hand.
-const BY_HAND: &[&str] =
-    &["LlamaIndex", "Claude Code", "Codex", "a folder of texts", "a folder for a million rows"];
+const BY_HAND: &[&str] = &[
+    "LlamaIndex",
+    "Claude Code",
+    "Codex",
+    "a folder of texts",
+    "a folder for a million rows",
+    "buildah and podman",
+];
 
 /// What is wrong with the tests of a file: a test that needs a service is ignored with a reason of
 /// one form, and no other test is ignored.

@@ -23,14 +23,14 @@ fn run(python: &str, script: &str) {
 }
 
 #[test]
-#[ignore = "needs Helm's SDK, hadolint and others; run by scripts/test"]
+#[ignore = "needs Helm's SDK and hadolint; run by scripts/test"]
 fn the_chart_the_compose_file_the_image_and_the_units_are_valid() {
     let python = root().join(".venv/bin/python");
     run(python.to_str().expect("text"), "checks.py");
 }
 
 #[test]
-#[ignore = "needs root, buildah, podman and runc; by hand"]
+#[ignore = "needs buildah and podman; run by hand"]
 fn by_hand_the_image_is_built_and_serves_a_redacted_call() {
     run("python3", "image.py");
 }
