@@ -41,6 +41,7 @@ use crate::keys::Keys;
 use crate::limit::redis::{Outbox, Shared};
 use crate::metrics::Metrics;
 use crate::objects::Objects;
+use crate::otlp::Exporter;
 use crate::pipeline::admission::counters::Counters;
 use crate::pipeline::gateway::{AtWork, Gateway};
 use crate::pipeline::tenants::Tenants;
@@ -48,6 +49,7 @@ use crate::pipeline::turns::Turns;
 use crate::placeholders::PlaceholderKeys;
 use crate::priority;
 use crate::server::{self, Ending, tls::TlsAcceptor};
+use crate::trace::Sampling;
 use crate::upstream::Upstream;
 
 /// How often idle buckets are forgotten and the log learns of a changed retention.
@@ -73,6 +75,7 @@ pub struct App {
     stop_admin: CancellationToken,
     calls: TaskTracker,
     others: TaskTracker,
+    traces: Option<Exporter>,
 }
 
 /// Starts everything that a configuration names.
@@ -92,6 +95,7 @@ pub async fn start(loaded: Loaded) -> Result<App, Failure> {
     let mut options = Options::new(&settings.options.data_dir, 0);
     options.retention = retained::retention(&policy.ailog);
     options.wal.total_bytes_max = settings.options.bounds.log_backlog_bytes;
+    options.traces = settings.otlp.is_some();
     let log = AiLog::open(options, settings.store.clone(), Arc::clone(&metrics));
     let log = log.map_err(|error| Failure::User(error.to_string()))?;
 
@@ -126,13 +130,14 @@ pub async fn start(loaded: Loaded) -> Result<App, Failure> {
         placeholders,
         metrics,
         clock,
+        sampling: sampling(&settings),
         tenants,
         at_work: AtWork::default(),
         turns: Turns::new(clock, tokio::runtime::Handle::current().metrics().num_workers()),
         tasks: calls.clone(),
         cut: ending.cut.clone(),
     });
-    let app = App {
+    let mut app = App {
         listen: listener.local_addr().context("listen")?,
         admin_listen: admin_listener.local_addr().context("admin_listen")?,
         gateway,
@@ -144,6 +149,7 @@ pub async fn start(loaded: Loaded) -> Result<App, Failure> {
         stop_admin: CancellationToken::new(),
         calls,
         others,
+        traces: None,
     };
     if matches!(app.settings.access, Access::Local) && !app.admin_listen.ip().is_loopback() {
         return Err(Failure::User(format!(
@@ -163,8 +169,17 @@ pub async fn start(loaded: Loaded) -> Result<App, Failure> {
         // Ends after the calls have, whose use it still settles.
         app.others.spawn(shared.run(outbox, app.stop_admin.clone()));
     }
+    if let (Some(otlp), Some(tap)) = (&app.settings.otlp, app.log.take_tap()) {
+        let exporter = Exporter::start(otlp, &app.settings, tap, &app.gateway.metrics);
+        app.traces = Some(exporter.context("a thread for the traces")?);
+    }
     app.open(listener, admin_listener, tls, places.over)?;
     Ok(app)
+}
+
+/// The traces that are exported.
+fn sampling(settings: &Settings) -> Option<Sampling> {
+    settings.otlp.as_ref().map(|otlp| Sampling::percent(otlp.options.sample_percent))
 }
 
 /// The store that replicas share, where one is configured. It need not answer yet.
@@ -376,10 +391,15 @@ impl App {
         self.others.close();
         drop(tokio::time::timeout(CUT_WITHIN, self.others.wait()).await);
         let (log, gateway) = (self.log.clone(), Arc::clone(&self.gateway));
+        let traces = self.traces;
         let close = move || {
             gateway.objects.close();
             gateway.cache.close();
             log.close(LOG_CLOSE_WITHIN);
+            // After the log: the rows that were folded are in it only then.
+            if let Some(traces) = traces {
+                traces.end();
+            }
         };
         drop(tokio::task::spawn_blocking(close).await);
     }

@@ -363,6 +363,27 @@ pub const TAGS_MAX: usize = 16;
 pub const TAG_BYTES_MAX: usize = 256;
 /// Attempts of a call that its row names each. Further ones are only counted.
 pub const ATTEMPTS_LOGGED_MAX: usize = 32;
+/// A `tracestate`, in bytes. A longer one is left out of the trace.
+pub const TRACESTATE_BYTES_MAX: usize = 1 << 10;
+/// Spans of one request to a collector of traces. Further ones are in the next.
+pub const OTLP_SPANS_MAX: usize = 512;
+/// Bytes of such a request, before compression, as far as it has more than one call.
+pub const OTLP_REQUEST_BYTES_MAX: usize = 1 << 20;
+/// Longest text in a span, in bytes. A longer one is cut.
+pub const OTLP_TEXT_BYTES_MAX: usize = 64 << 10;
+/// Longest answer of a collector. A longer one counts as no answer.
+pub const OTLP_ANSWER_BYTES_MAX: usize = 64 << 10;
+/// Time for one request to a collector. After it the request is repeated.
+pub const OTLP_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest wait before a request to a collector is repeated, unless it asks for a longer one.
+pub const OTLP_WAIT_MAX: Duration = Duration::from_secs(30);
+/// Longest wait that a collector may ask for. A longer one is cut.
+pub const OTLP_RETRY_AFTER_MAX: Duration = Duration::from_secs(600);
+/// Log that waits for a collector, unless `telemetry.otlp.backlog_bytes` says otherwise. Above it
+/// the oldest spans are dropped and counted.
+pub const OTLP_BACKLOG_BYTES_MAX: u64 = 1 << 30;
+/// Time for the spans that are left when the gateway ends. The rest is exported after the next start.
+pub const OTLP_FLUSH_MAX: Duration = Duration::from_secs(5);
 /// Kinds of refusal (organisation, route, outcome, code) that are folded at once. Above it each
 /// call has a row.
 pub const REFUSED_KINDS_MAX: usize = 4_096;

@@ -18,6 +18,7 @@ mod money;
 mod priority;
 mod secrets;
 mod share;
+mod trace;
 mod visible;
 
 // The rooms, in the order a call meets them.
@@ -48,4 +49,5 @@ pub mod cli;
 mod config;
 mod mock;
 mod objects;
+mod otlp;
 mod report;

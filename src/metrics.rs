@@ -262,6 +262,18 @@ series! {
         "tollgate_log_sync_seconds",
         "Syncs of the write-ahead log (ailog.durability: power)."
     );
+    /// `result` (`sent`; `dropped`: the backlog was at its bound, or the collector refused the
+    /// request; `rejected`: the collector took the request without these).
+    otlp_spans: IntCounterVec = counters(
+        "tollgate_otlp_spans_total",
+        "Spans for the collector of traces.",
+        &["result"]
+    );
+    /// Bytes of the write-ahead log that the exporter of traces has not read.
+    otlp_backlog_bytes: IntGauge = int(
+        "tollgate_otlp_backlog_bytes",
+        "Write-ahead log whose spans are not exported yet."
+    );
     /// 1 if the last reload of the policy succeeded.
     files_refused: IntGauge = int(
         "tollgate_files_refused",

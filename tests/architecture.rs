@@ -15,7 +15,7 @@ use std::path::Path;
 /// Everyone may import these.
 const LEAVES: &[&str] = &[
     "bounds", "clock", "code", "digest", "failure", "glob", "ids", "live", "lock", "metrics",
-    "money", "priority", "secrets", "share", "visible",
+    "money", "priority", "secrets", "share", "trace", "visible",
 ];
 
 /// What a file may do besides computing.
@@ -83,6 +83,7 @@ const ROOMS: &[(&str, May, &[&str])] = &[
     ("priority", Io, &[]),
     ("secrets", Nothing, &[]),
     ("share", Nothing, &[]),
+    ("trace", Nothing, &[]),
     ("visible", Nothing, &[]),
     // Level 1: pure.
     // The crates `tollgate-redact` and `tollgate-wire`.
@@ -154,6 +155,14 @@ const ROOMS: &[(&str, May, &[&str])] = &[
     ("cache/index", Nothing, &["cache/key", "cache/stored"]),
     ("cache/key", Nothing, &[]),
     ("cache/stored", Nothing, &["cache/key"]),
+    // Reads the log, as `report` reads its stores; its makers of spans are pure.
+    ("otlp", Io, &["ailog", "config", "egress"]),
+    ("otlp/answer", Nothing, &["otlp"]),
+    ("otlp/content", Nothing, &["otlp", "config"]),
+    ("otlp/names", Nothing, &["config"]),
+    ("otlp/protobuf", Nothing, &[]),
+    ("otlp/span", Nothing, &["ailog", "config", "otlp"]),
+    ("otlp/value", Nothing, &["otlp"]),
     ("objects", Io, &[]),
     ("placeholders", Io, &["config", "redact"]),
     // What a policy decides, for calls in progress and for rows of the log.

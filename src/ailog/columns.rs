@@ -10,6 +10,7 @@ use std::sync::LazyLock;
 pub(crate) use super::row::{COLUMNS, SCHEMA_VERSION, encode};
 pub(crate) use super::row_binary::decode::{Decoder, Value};
 pub(crate) use super::row_binary::iso::{iso, iso_millis};
+pub(crate) use super::row_binary::nested::EncodedAttempt;
 pub(crate) use super::row_binary::parts::NotARow;
 pub(crate) use super::row_binary::{Column, Type};
 

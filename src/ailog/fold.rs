@@ -155,6 +155,9 @@ fn add(folded: &mut Row, row: &Row) {
     if folded.limited_by != row.limited_by {
         folded.limited_by = Cow::Borrowed("");
     }
+    // Several calls are no span.
+    (folded.trace_id, folded.span_id, folded.parent_span_id) = (None, None, None);
+    folded.traced = None;
     if folded.client != row.client {
         folded.client.clear();
     }

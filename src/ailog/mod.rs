@@ -17,6 +17,8 @@ pub mod row;
 mod row_binary;
 mod shared;
 pub(crate) mod store;
+pub(crate) mod tap;
+pub(crate) mod traced;
 mod wal;
 
 #[cfg(test)]
@@ -47,6 +49,7 @@ use store::clickhouse::{self, ClickHouseStore};
 use store::shipper::Shipper;
 use store::sqlite::{self, SqliteStore};
 use store::{Resume, Store};
+use tap::Tap;
 use wal::Wal;
 use wal::append::encoded;
 use wal::segment::{Disk, FileSystem};
@@ -61,6 +64,8 @@ pub struct Options {
     pub retention: Retention,
     /// Bounds of the write-ahead log.
     pub wal: WalLimits,
+    /// Traces are exported: [`AiLog::take_tap`] gives the reader for that.
+    pub traces: bool,
 }
 
 impl Options {
@@ -68,7 +73,12 @@ impl Options {
     /// ever.
     pub fn new(data_dir: &Path, rows_days: u32) -> Options {
         let retention = Retention { rows: rows_days, captures: rows_days, hourly: 0 };
-        Options { data_dir: data_dir.to_owned(), retention, wal: WalLimits::default() }
+        Options {
+            data_dir: data_dir.to_owned(),
+            retention,
+            wal: WalLimits::default(),
+            traces: false,
+        }
     }
 }
 
@@ -131,6 +141,7 @@ struct Inner {
     log: Arc<SharedLog>,
     shipper: Mutex<Option<JoinHandle<()>>>,
     syncer: Mutex<Option<JoinHandle<()>>>,
+    tap: Mutex<Option<Tap>>,
     /// The process ends, and open calls are cut.
     cutting: AtomicBool,
     /// Held while the log is open; the system releases it with the process, however that ends.
@@ -177,6 +188,10 @@ impl AiLog {
             );
         }
         let log = Arc::new(SharedLog::new(Arc::new(wal), counters, options.retention));
+        if options.traces {
+            log.wal.keep_for_traces();
+        }
+        let tap = options.traces.then(|| Tap::open(Arc::clone(&log), data_dir));
         let OpenedStore { store, file, elsewhere } = open_store(store, data_dir)?;
         let dead_letters = data_dir.join("dead-letter.jsonl");
         let shipper =
@@ -194,7 +209,8 @@ impl AiLog {
         let shipping = Arc::clone(&log);
         let shipper = thread("ailog", Box::new(move || ship_until_stopped(shipper, &shipping)))?;
         let cutting = AtomicBool::new(false);
-        Ok(AiLog { inner: Arc::new(Inner { log, shipper, syncer, cutting, _lock: held }) })
+        let tap = Mutex::new(tap);
+        Ok(AiLog { inner: Arc::new(Inner { log, shipper, syncer, tap, cutting, _lock: held }) })
     }
 
     /// Writes a row to the write-ahead log; when this returns, the row survives the process. A row
@@ -239,6 +255,11 @@ impl AiLog {
     /// about that time at most. Rows appended later are on disk and are stored at the next start.
     pub fn close(&self, deadline: Duration) {
         self.inner.close(deadline);
+    }
+
+    /// The reader for the exporter of traces, once, if they are exported.
+    pub(crate) fn take_tap(&self) -> Option<Tap> {
+        lock(&self.inner.tap).take()
     }
 
     /// Applies `ailog.retention` of a reloaded policy.

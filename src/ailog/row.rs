@@ -15,10 +15,12 @@ use uuid::Uuid;
 
 pub use super::row_binary::nested::{Attempt, Tag};
 use super::row_binary::{Column, columns, kinds};
+pub use super::traced::{Traced, TracedAttempt};
 use crate::code::Code;
 pub use crate::code::Outcome;
 use crate::ids::{OrgId, RequestId};
 use crate::redact::Redacted;
+use crate::trace::{SpanId, TraceId};
 
 /// The kind of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -155,6 +157,14 @@ pub struct Row {
     pub downgraded: Arc<str>,
     /// `hit` or `miss` of the exact cache; empty if the call was none for it.
     pub cache: &'static str,
+    /// The trace that the call belongs to, if its caller named one or traces are exported.
+    pub trace_id: Option<TraceId>,
+    /// The call's own span.
+    pub span_id: Option<SpanId>,
+    /// The caller's span.
+    pub parent_span_id: Option<SpanId>,
+    /// What its trace needs besides; `None` if it is not exported. No column.
+    pub traced: Option<Box<Traced>>,
 }
 
 /// The parts of a cost, in 10⁻⁹ USD. The first four add up to it.
@@ -247,6 +257,10 @@ impl Row {
             attempts_log: Vec::new(),
             downgraded: Arc::from(""),
             cache: "",
+            trace_id: None,
+            span_id: None,
+            parent_span_id: None,
+            traced: None,
         }
     }
 }
@@ -395,4 +409,10 @@ columns! { |row, bodies|
     cache: Label, 5, row.cache;
     /// model that was asked in place of model, because a budget (limited_by) was used up
     downgraded: Label, 5, &row.downgraded;
+    /// trace of the call, 32 hex digits; empty if its caller named none and traces are not exported
+    trace_id: Text, 5, &row.trace_id.map(|id| id.to_string()).unwrap_or_default();
+    /// span of the call, 16 hex digits; empty if it has no trace
+    span_id: Text, 5, &row.span_id.map(|id| id.to_string()).unwrap_or_default();
+    /// the caller's span; empty if it named none
+    parent_span_id: Text, 5, &row.parent_span_id.map(|id| id.to_string()).unwrap_or_default();
 }

@@ -23,7 +23,8 @@ pub use super::reader::shape::ByOrg;
 pub use super::sections::{
     Accept, AiLogPolicy, Algorithm, AuthOptions, CacheMode, CacheOptions, Durability, Fail,
     Features, GatewayOptions, IntentOptions, JwtOptions, KeyOptions, LimitOptions, LogFormat,
-    LogOptions, ProviderOptions, RedisMode, Role, RoutingOptions, StoredObjects, Timeouts, Tls,
+    LogOptions, OtlpOptions, ProviderOptions, RedisMode, Role, RoutingOptions, Semconv,
+    StoredObjects, Timeouts, Tls,
 };
 use crate::cost::PriceList;
 use crate::egress::Egress;
@@ -65,7 +66,21 @@ pub struct Settings {
     pub limits_store: LimitsStore,
     /// The secret of stable placeholders; without one, `data_dir` keeps a random one.
     pub placeholder_key: Option<SecretBytes>,
+    /// The collector of traces.
+    pub otlp: Option<Otlp>,
     pub options: GatewayOptions,
+}
+
+/// A collector of traces.
+#[derive(Clone, Debug)]
+pub struct Otlp {
+    /// With the path of traces.
+    pub endpoint: Uri,
+    /// Headers of each request.
+    pub headers: Vec<(HeaderName, Secret)>,
+    /// How it is reached.
+    pub egress: Arc<Egress>,
+    pub options: OtlpOptions,
 }
 
 /// How operators sign in.

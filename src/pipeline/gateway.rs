@@ -21,6 +21,7 @@ use crate::intent::results::Results;
 use crate::metrics::Metrics;
 use crate::objects::Objects;
 use crate::placeholders::PlaceholderKeys;
+use crate::trace::Sampling;
 use crate::upstream::Upstream;
 
 /// The state that all calls share.
@@ -42,6 +43,8 @@ pub struct Gateway {
     pub placeholders: PlaceholderKeys,
     pub metrics: Arc<Metrics>,
     pub clock: Clock,
+    /// The traces that are exported; `None`: none is.
+    pub sampling: Option<Sampling>,
     /// The bounds that callers share.
     pub tenants: Tenants,
     pub at_work: AtWork,

@@ -32,6 +32,7 @@ pub mod refusal;
 pub mod seat;
 pub mod tags;
 pub mod tenants;
+mod traces;
 pub mod translation;
 mod turn_group;
 pub mod turns;

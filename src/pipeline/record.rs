@@ -19,7 +19,7 @@ use super::gateway::Gateway;
 use super::guided::Guided;
 use super::keeping::Cached;
 use super::refusal::Refusal;
-use super::tags;
+use super::{tags, traces};
 use crate::ailog::row::{Attempt, CostParts, Outcome, Row};
 use crate::ailog::{AiLog, Durable, Pending};
 use crate::alerts::pulse::Pulse;
@@ -164,6 +164,7 @@ impl Record {
         other.bills = self.bills.take();
         other.row.client.clone_from(&self.row.client);
         other.row.tags.clone_from(&self.row.tags);
+        traces::continue_from(&self.row, &mut other.row);
         if let Some(held) = self.reserved.take() {
             other.hold(*held);
         }
@@ -409,6 +410,9 @@ impl Record {
         let now = self.clock.now();
         self.list_attempts(status, now);
         let elapsed = now.since(self.started);
+        if let Some(traced) = &mut self.row.traced {
+            traced.took_ns = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
+        }
         if self.work != Work::NotAdmitted {
             self.row.latency_ms = millis(elapsed);
         }
@@ -492,12 +496,15 @@ impl Record {
         }
         let answered = self.first_byte.map(|at| (status, at));
         let row = |attempt: upstream::Attempt| Attempt {
-            provider: attempt.provider,
+            provider: Arc::clone(&attempt.provider.name),
             status: attempt.status,
             error: attempt.error,
             ms: attempt.ms,
         };
         let all = self.trail.attempts_log(answered, now);
+        if let Some(traced) = &mut self.row.traced {
+            traced.attempts = traces::attempts(&all, self.started, self.first_byte);
+        }
         self.row.attempts_log = all.into_iter().map(row).collect();
     }
 

@@ -31,9 +31,9 @@ use super::readers::Entry;
 use super::record::Record;
 use super::refusal::{Refusal, short_of};
 use super::seat::Seat;
-use super::tags;
 use super::turns::Pace;
 use super::upload::Upload;
+use super::{tags, traces};
 use crate::ailog::row::{RouteKind, Row};
 use crate::auth::{self, AuthError, Caller, FetchError, KeySetFetch, Latest};
 use crate::clock::Nanos;
@@ -159,7 +159,8 @@ impl Walk<'_> {
             Row::begin(self.gateway.clock.wall_ms(), caller.org.clone(), route, id, version);
         let client = client::of(&self.head.headers, self.policy.redaction.of(&caller.org));
         let tags = tags::of_head(&self.policy, &self.head.headers, caller);
-        let row = Row { caller: Arc::clone(&caller.name), endpoint, client, tags, ..begun };
+        let mut row = Row { caller: Arc::clone(&caller.name), endpoint, client, tags, ..begun };
+        traces::begin(&mut row, &self.head, self.gateway.sampling);
         Record::open(self.gateway, Arc::clone(&self.policy), row, self.started)
     }
 

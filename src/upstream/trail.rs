@@ -42,10 +42,15 @@ struct Last {
 }
 
 /// One send that has ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Attempt {
-    /// Name of its provider.
-    pub provider: Arc<str>,
+    /// Its provider.
+    pub provider: Arc<Provider>,
+    /// The model's name there, if it is another than the one that was asked for.
+    pub model: Option<Arc<str>>,
+    pub sent_at: Nanos,
+    /// When it was over: for an answer, its last byte.
+    pub over_at: Nanos,
     /// The status of the answer; 0 if there was none.
     pub status: u16,
     /// Why it failed, in a word; empty if it did not.
@@ -167,7 +172,12 @@ impl Trail {
         let mut last = self.last();
         if last.is_open {
             match answered {
-                Some((status, at)) => last.log(status, Cow::Borrowed(""), at),
+                Some((status, at)) => {
+                    last.log(status, Cow::Borrowed(""), at);
+                    if let Some(answer) = last.ended.last_mut() {
+                        answer.over_at = now;
+                    }
+                }
                 None => last.log(0, Cow::Borrowed("given_up"), now),
             }
         }
@@ -198,8 +208,9 @@ impl Last {
         let Some(provider) = &self.provider else { return };
         if self.ended.len() < ATTEMPTS_LOGGED_MAX {
             let ms = u32::try_from(now.since(self.sent_at).as_millis()).unwrap_or(u32::MAX);
-            let provider = Arc::clone(&provider.name);
-            self.ended.push(Attempt { provider, status, error, ms });
+            let (provider, model) = (Arc::clone(provider), self.model.clone());
+            let sent_at = self.sent_at;
+            self.ended.push(Attempt { provider, model, sent_at, over_at: now, status, error, ms });
         }
     }
 
@@ -263,7 +274,7 @@ mod tests {
         let at = |ms: u64| Nanos(ms * 1_000_000);
         let told = |trail: &Trail, answered, now| -> Vec<(String, u16, String, u32)> {
             let list = trail.attempts_log(answered, now).into_iter();
-            list.map(|a| (a.provider.to_string(), a.status, a.error.into(), a.ms)).collect()
+            list.map(|a| (a.provider.name.to_string(), a.status, a.error.into(), a.ms)).collect()
         };
         let line =
             |name: &str, status, error: &str, ms| (name.to_owned(), status, error.to_owned(), ms);

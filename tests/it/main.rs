@@ -78,6 +78,7 @@ mod support;
 mod targets;
 mod tls;
 mod top;
+mod traces;
 mod translation;
 mod turns;
 mod uploads;

@@ -12,29 +12,29 @@ pub(crate) struct NotARow;
 
 /// The bytes of a row that are still to be read.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Unread<'a>(pub(super) &'a [u8]);
+pub(crate) struct Unread<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Unread<'a> {
     /// The number of entries of a value that holds several.
-    pub(super) fn count(&mut self) -> Result<u8, NotARow> {
+    pub(crate) fn count(&mut self) -> Result<u8, NotARow> {
         let [count] = self.array()?;
         if count < 0x80 { Ok(count) } else { Err(NotARow) }
     }
 
     /// The next bytes.
-    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], NotARow> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], NotARow> {
         let (head, rest) = self.0.split_first_chunk::<N>().ok_or(NotARow)?;
         self.0 = rest;
         Ok(*head)
     }
 
     /// The next number.
-    pub(super) fn u64(&mut self) -> Result<u64, NotARow> {
+    pub(crate) fn u64(&mut self) -> Result<u64, NotARow> {
         Ok(u64::from_le_bytes(self.array()?))
     }
 
     /// Whether an optional value is absent.
-    pub(super) fn is_null(&mut self) -> Result<bool, NotARow> {
+    pub(crate) fn is_null(&mut self) -> Result<bool, NotARow> {
         match self.array::<1>()? {
             [0] => Ok(false),
             [1] => Ok(true),
@@ -43,7 +43,7 @@ impl<'a> Unread<'a> {
     }
 
     /// A text of a length that stands before it as LEB128.
-    pub(super) fn text(&mut self) -> Result<&'a [u8], NotARow> {
+    pub(crate) fn text(&mut self) -> Result<&'a [u8], NotARow> {
         let mut length = 0usize;
         for shift in (0..28).step_by(7) {
             let [byte] = self.array()?;
@@ -59,12 +59,12 @@ impl<'a> Unread<'a> {
 }
 
 /// Appends at most `bytes_max` bytes of a text.
-pub(super) fn put_text_of(out: &mut Vec<u8>, value: &str, bytes_max: usize) {
+pub(crate) fn put_text_of(out: &mut Vec<u8>, value: &str, bytes_max: usize) {
     put_text(out, prefix(value, bytes_max));
 }
 
 /// Appends a text, its length before it as LEB128.
-pub(super) fn put_text(out: &mut Vec<u8>, value: &str) {
+pub(crate) fn put_text(out: &mut Vec<u8>, value: &str) {
     let mut length = value.len();
     while length >= 0x80 {
         out.push((length & 0x7f) as u8 | 0x80);
@@ -81,7 +81,7 @@ pub(crate) fn valid_utf8(bytes: &[u8]) -> Cow<'_, str> {
 }
 
 /// The longest prefix of at most `bytes_max` bytes that ends between two characters.
-pub(super) fn prefix(text: &str, bytes_max: usize) -> &str {
+pub(crate) fn prefix(text: &str, bytes_max: usize) -> &str {
     let mut end = bytes_max.min(text.len());
     while !text.is_char_boundary(end) {
         end -= 1;

@@ -49,6 +49,10 @@ pub(crate) fn row_of_1(seed: u64) -> Row {
         attempts_log: Vec::new(),
         cache: "",
         downgraded: "".into(),
+        trace_id: None,
+        span_id: None,
+        parent_span_id: None,
+        traced: None,
         ..row
     }
 }

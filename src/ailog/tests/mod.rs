@@ -10,6 +10,7 @@ mod model;
 mod power;
 mod ship;
 mod switch;
+mod tap;
 mod wal;
 
 use std::borrow::Cow;
@@ -19,7 +20,7 @@ use std::time::Duration;
 use tollgate_wire::usage::{ServiceTier, TokenUsage, UsageSource};
 use uuid::Uuid;
 
-use super::row::{Attempt, CostParts, Outcome, RouteKind, Row, Tag};
+use super::row::{Attempt, CostParts, Outcome, RouteKind, Row, Tag, Traced};
 use super::store::{dead_letter, digest};
 use super::{AiLog, Options, columns};
 use crate::code::Code;
@@ -28,6 +29,7 @@ use crate::ids::{OrgId, RequestId};
 use crate::metrics::Metrics;
 use crate::redact::{Attachments, Redacted, Rules, RulesSpec};
 use crate::report::{Days, Dim, Filter, Reader, Summary};
+use crate::trace::{SpanId, TraceId};
 
 /// Long enough for a busy machine; reached only by a failure.
 pub(crate) const SOON: Duration = Duration::from_secs(60);
@@ -158,6 +160,13 @@ pub(crate) fn row(seed: u64) -> Row {
         attempts_log: attempts(&mut rng),
         cache: ["", "hit", "miss"][rng.usize(..3)],
         downgraded: ["", "small"][rng.usize(..2)].into(),
+        trace_id: rng.bool().then(|| TraceId::of([rng.u8(1..); 16]).expect("an id")),
+        span_id: rng.bool().then(|| SpanId::of([rng.u8(1..); 8]).expect("an id")),
+        parent_span_id: rng.bool().then(|| SpanId::of([rng.u8(1..); 8]).expect("an id")),
+        traced: rng.bool().then(|| {
+            let (state, method) = ("vendor=1".to_owned(), "POST".to_owned());
+            Box::new(Traced { state, method, took_ns: seed, attempts: Vec::new() })
+        }),
     }
 }
 

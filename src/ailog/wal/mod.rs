@@ -1,12 +1,13 @@
 //! The write-ahead log: rows on disk before the client sees the end of its answer.
 //!
 //! Stage 12 of the walk. Append-only segment files in `data_dir/wal`. `append` counts rows, `group`
-//! gathers those of one moment, `sync` waits for the disk, `reader` is the shipper's side.
+//! gathers those of one moment, `sync` waits for the disk, `reader` is the side of the shipper and
+//! of the exporter of traces, each with a place of its own ([`Side`]).
 //!
 //! Guarantees: when [`Wal::append`] succeeds, the record is in the page cache, so it survives the
 //! process, however that ends. A failed write leaves nothing that a reader could take for a record.
-//! A segment found at start is only read, never written to again. Does not: wait for the disk,
-//! except in [`Wal::sync`].
+//! A segment found at start is only read, never written to again. A segment is removed when every
+//! side has finished it, the oldest first. Does not: wait for the disk, except in [`Wal::sync`].
 //!
 //! # Bounds
 //! `WAL_RECORD_BYTES_MAX` for a record; [`WalLimits`] for a segment and for all of them. At the
@@ -89,6 +90,52 @@ struct Unsynced {
     began: bool,
 }
 
+/// A reader of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// The shipper, for the store.
+    Store,
+    /// The exporter of traces.
+    Traces,
+}
+
+/// The segments that a side has not finished, oldest first.
+struct Queues {
+    store: VecDeque<Arc<Segment>>,
+    /// `None`: traces are not exported, and no segment waits for them.
+    traces: Option<VecDeque<Arc<Segment>>>,
+}
+
+impl Queues {
+    fn of(&self, side: Side) -> Option<&VecDeque<Arc<Segment>>> {
+        match side {
+            Side::Store => Some(&self.store),
+            Side::Traces => self.traces.as_ref(),
+        }
+    }
+
+    /// Takes the oldest segment of a side; says whether the other one has finished it, too.
+    fn pop(&mut self, side: Side) -> Option<(Arc<Segment>, bool)> {
+        let segment = match side {
+            Side::Store => self.store.pop_front(),
+            Side::Traces => self.traces.as_mut()?.pop_front(),
+        }?;
+        let other = match side {
+            Side::Store => self.traces.as_ref(),
+            Side::Traces => Some(&self.store),
+        };
+        let waits = other.is_some_and(|queue| queue.iter().any(|s| s.id == segment.id));
+        Some((segment, !waits))
+    }
+
+    fn push(&mut self, segment: &Arc<Segment>) {
+        self.store.push_back(Arc::clone(segment));
+        if let Some(traces) = &mut self.traces {
+            traces.push_back(Arc::clone(segment));
+        }
+    }
+}
+
 /// The files found at start.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Found {
@@ -106,12 +153,13 @@ pub(crate) struct Wal {
     writer: Mutex<Writer>,
     /// Set at the first request for a sync: a segment that ends stays open until it is synced.
     keeps_until_synced: AtomicBool,
-    /// Oldest first. The reader removes them at the front.
-    segments: Mutex<VecDeque<Arc<Segment>>>,
+    queues: Mutex<Queues>,
     /// Bytes of records written, including those found at start.
     written: AtomicU64,
-    /// Bytes of records that the reader has finished.
+    /// Bytes of records that the shipper has finished.
     taken: AtomicU64,
+    /// The same of the exporter of traces.
+    traced: AtomicU64,
 }
 
 impl Wal {
@@ -165,11 +213,19 @@ impl Wal {
             disk,
             writer: Mutex::new(Writer { active: None, next_number, unsynced }),
             keeps_until_synced: AtomicBool::new(false),
-            segments: Mutex::new(segments),
+            queues: Mutex::new(Queues { store: segments, traces: None }),
             written: AtomicU64::new(bytes),
             taken: AtomicU64::new(0),
+            traced: AtomicU64::new(0),
         };
         Ok((wal, found))
+    }
+
+    /// From now on a segment is kept until its traces are exported, too. To be called before any
+    /// reader is made.
+    pub(crate) fn keep_for_traces(&self) {
+        let mut queues = lock(&self.queues);
+        queues.traces = Some(queues.store.clone());
     }
 
     /// Writes one record (see [`segment::record`]).
@@ -295,9 +351,21 @@ impl Wal {
         writer.seal();
     }
 
-    /// Bytes of records that the reader has not finished.
+    /// Bytes of records that the shipper has not finished.
     pub(crate) fn bytes(&self) -> u64 {
-        self.written().saturating_sub(self.taken.load(Ordering::Acquire))
+        self.bytes_of(Side::Store)
+    }
+
+    /// Bytes of records that a side has not finished.
+    pub(crate) fn bytes_of(&self, side: Side) -> u64 {
+        self.written().saturating_sub(self.taken_of(side).load(Ordering::Acquire))
+    }
+
+    fn taken_of(&self, side: Side) -> &AtomicU64 {
+        match side {
+            Side::Store => &self.taken,
+            Side::Traces => &self.traced,
+        }
     }
 
     /// Bytes written so far, as a mark to wait for with [`Wal::is_taken`].
@@ -305,37 +373,44 @@ impl Wal {
         self.written.load(Ordering::Acquire)
     }
 
-    /// Whether the reader has finished everything up to `mark`.
+    /// Whether the shipper has finished everything up to `mark`.
     pub(crate) fn is_taken(&self, mark: u64) -> bool {
         self.taken.load(Ordering::Acquire) >= mark
     }
 
-    /// The oldest segment.
+    /// The oldest segment that the shipper has not finished.
+    #[cfg(test)]
     pub(crate) fn oldest(&self) -> Option<Arc<Segment>> {
-        lock(&self.segments).front().cloned()
+        self.oldest_of(Side::Store)
     }
 
-    /// Whether the log has a segment with that id.
-    pub(crate) fn has(&self, id: Uuid) -> bool {
-        lock(&self.segments).iter().any(|s| s.id == id)
+    /// The oldest segment that a side has not finished.
+    pub(crate) fn oldest_of(&self, side: Side) -> Option<Arc<Segment>> {
+        lock(&self.queues).of(side)?.front().cloned()
+    }
+
+    /// Whether a side still has a segment with that id.
+    pub(crate) fn has(&self, side: Side, id: Uuid) -> bool {
+        lock(&self.queues).of(side).is_some_and(|queue| queue.iter().any(|s| s.id == id))
     }
 
     /// A position as the index of its segment and the offset in it; `None` if the segment is gone.
     pub(crate) fn place(&self, position: Position) -> Option<(usize, u64)> {
-        let segment = lock(&self.segments).iter().position(|s| s.id == position.segment)?;
+        let segment = lock(&self.queues).store.iter().position(|s| s.id == position.segment)?;
         Some((segment, position.offset))
     }
 
-    /// The reader has finished `length` bytes of records.
-    pub(crate) fn taken(&self, length: u64) {
-        self.taken.fetch_add(length, Ordering::Release);
+    /// A side has finished `length` bytes of records.
+    pub(crate) fn taken(&self, side: Side, length: u64) {
+        self.taken_of(side).fetch_add(length, Ordering::Release);
     }
 
-    /// Removes the oldest segment, which the reader has finished. If the file cannot be removed, it
-    /// is emptied: the next start could not know that its rows are stored, if the segment of the
-    /// store's position is gone by then.
-    pub(crate) fn remove_oldest(&self) {
-        let Some(segment) = lock(&self.segments).pop_front() else { return };
+    /// Removes the oldest segment of a side, which has finished it, unless the other side has not.
+    /// If the file cannot be removed, it is emptied: the next start could not know that its rows
+    /// are stored, if the segment of the store's position is gone by then.
+    pub(crate) fn remove_oldest(&self, side: Side) {
+        // The side that is behind removes, so the order holds.
+        let Some((segment, true)) = lock(&self.queues).pop(side) else { return };
         let Err(error) = self.disk.remove_file(&segment.path) else { return };
         if error.kind() == io::ErrorKind::NotFound {
             return;
@@ -347,14 +422,14 @@ impl Wal {
             cannot be removed");
     }
 
-    /// Takes the oldest segment, which cannot be read, out of the log and ends it. Its file stays.
-    pub(crate) fn give_up_oldest(&self) -> Option<Arc<Segment>> {
+    /// Takes the oldest segment, which cannot be read, from a side and ends it. Its file stays.
+    pub(crate) fn give_up_oldest(&self, side: Side) -> Option<Arc<Segment>> {
         let mut writer = lock(&self.writer);
-        let segment = self.oldest()?;
+        let segment = self.oldest_of(side)?;
         if writer.active.as_ref().is_some_and(|active| Arc::ptr_eq(&active.segment, &segment)) {
             self.end_segment(&mut writer);
         }
-        lock(&self.segments).pop_front()
+        lock(&self.queues).pop(side).map(|(segment, _)| segment)
     }
 
     /// Ends the active segment, so that the reader can finish and remove it.
@@ -388,7 +463,7 @@ impl Wal {
             committed: AtomicU64::new(SEGMENT_HEAD_BYTES as u64),
             sealed: AtomicBool::new(false),
         });
-        lock(&self.segments).push_back(segment.clone());
+        lock(&self.queues).push(&segment);
         Ok(Active { file: Arc::new(file), segment, begun_ms })
     }
 }

@@ -1,6 +1,7 @@
 //! The reading side of the write-ahead log: records become batches, stored segments are removed.
 //!
-//! Stage 12 of the walk, on the shipper's thread.
+//! Stage 12 of the walk, on the shipper's thread and on that of the exporter of traces, each with a
+//! place of its own.
 //!
 //! Guarantees: a batch is a range of one segment, and the same range always gives the same rows.
 //! Damage (a torn tail, flipped bits, zeroes) is skipped up to the next whole record and counted;
@@ -14,9 +15,9 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::Wal;
 use super::position::Position;
-use super::segment::{MARKER, RECORD_HEAD_BYTES, SEGMENT_HEAD_BYTES, Segment};
+use super::segment::{MARKER, RECORD_HEAD_BYTES, SEGMENT_HEAD_BYTES, Segment, TRACED, split};
+use super::{Side, Wal};
 use crate::ailog::columns;
 use crate::bounds::{BATCH_BYTES_MAX, WAL_RECORD_BYTES_MAX};
 
@@ -34,6 +35,8 @@ pub(crate) struct Span {
     pub(crate) payload_end: usize,
     /// End of its record in the segment.
     pub(crate) segment_end: u64,
+    /// End of its part of [`Batch::traces`].
+    pub(crate) trace_end: usize,
 }
 
 /// The rows of one range of one segment.
@@ -50,6 +53,8 @@ pub(crate) struct Batch {
     /// The rows in RowBinary, one after the other, all in today's columns.
     pub(crate) payload: Vec<u8>,
     pub(crate) rows: Vec<Span>,
+    /// What the rows' traces need besides them (see `traced`); read for [`Side::Traces`] alone.
+    pub(crate) traces: Vec<u8>,
     /// Damaged stretches in the range.
     pub(crate) damaged: u32,
     /// The range ends with an incomplete record. Its `append` did not return, so no client saw the
@@ -68,8 +73,15 @@ impl Batch {
         &self.payload[start..self.rows[index].payload_end]
     }
 
+    /// The part of the row at `index` that its trace needs; empty if it has none.
+    pub(crate) fn trace(&self, index: usize) -> &[u8] {
+        let start = index.checked_sub(1).map_or(0, |before| self.rows[before].trace_end);
+        &self.traces[start..self.rows[index].trace_end]
+    }
+
     fn clear(&mut self) {
         self.payload.clear();
+        self.traces.clear();
         self.rows.clear();
         self.unknown.clear();
         (self.damaged, self.unfinished, self.leaves_nothing) = (0, false, false);
@@ -90,6 +102,7 @@ pub(crate) enum Next {
 /// Reads the log from a position on.
 pub(crate) struct WalReader {
     wal: Arc<Wal>,
+    side: Side,
     /// The oldest segment, opened, and how far it is stored.
     current: Option<(Arc<Segment>, File)>,
     offset: u64,
@@ -102,25 +115,32 @@ impl WalReader {
     /// A reader that continues at `stored`: segments before it were stored by an earlier process
     /// and are removed. If no segment has that id, nothing in the log was ever stored.
     pub(crate) fn new(wal: Arc<Wal>, stored: Option<Position>) -> WalReader {
+        WalReader::of(Side::Store, wal, stored)
+    }
+
+    /// A reader for a side, in the same way.
+    pub(crate) fn of(side: Side, wal: Arc<Wal>, stored: Option<Position>) -> WalReader {
         let mut reader = WalReader {
             wal,
+            side,
             current: None,
             offset: SEGMENT_HEAD_BYTES as u64,
             resumed: false,
             chunk: Vec::new(),
             batch: Batch::default(),
         };
-        if let Some(position) = stored.filter(|p| reader.wal.has(p.segment)) {
+        if let Some(position) = stored.filter(|p| reader.wal.has(side, p.segment)) {
             reader.resumed = true;
-            while let Some(segment) = reader.wal.oldest() {
+            while let Some(segment) = reader.wal.oldest_of(side) {
                 let records_end = segment.extent().0;
                 if segment.id == position.segment {
                     reader.offset = position.offset.clamp(SEGMENT_HEAD_BYTES as u64, records_end);
-                    reader.wal.taken(reader.offset - SEGMENT_HEAD_BYTES as u64);
+                    reader.wal.taken(side, reader.offset - SEGMENT_HEAD_BYTES as u64);
                     break;
                 }
-                reader.wal.taken(records_end.saturating_sub(SEGMENT_HEAD_BYTES as u64));
-                reader.wal.remove_oldest();
+                let records = records_end.saturating_sub(SEGMENT_HEAD_BYTES as u64);
+                reader.wal.taken(side, records);
+                reader.wal.remove_oldest(side);
             }
         }
         reader
@@ -154,7 +174,7 @@ impl WalReader {
     pub(crate) fn remove_done(&mut self) {
         self.current = None;
         self.offset = SEGMENT_HEAD_BYTES as u64;
-        self.wal.remove_oldest();
+        self.wal.remove_oldest(self.side);
     }
 
     /// Whether the segment of the position given at the start was found.
@@ -179,19 +199,23 @@ impl WalReader {
 
     /// The range up to `end` is stored.
     pub(crate) fn advance(&mut self, end: u64) {
-        self.wal.taken(end.saturating_sub(self.offset));
+        self.wal.taken(self.side, end.saturating_sub(self.offset));
         self.offset = end;
     }
 
-    /// Gives up the oldest segment, which cannot be read: its file stays under another name.
-    /// Returns that name, and how many bytes were not read.
+    /// Gives up the oldest segment, which cannot be read: for the store its file stays under another
+    /// name. Returns that name, and how many bytes were not read.
     pub(crate) fn quarantine(&mut self) -> Option<(PathBuf, u64)> {
-        let segment = self.wal.give_up_oldest();
+        let segment = self.wal.give_up_oldest(self.side);
         self.current = None;
         let from = std::mem::replace(&mut self.offset, SEGMENT_HEAD_BYTES as u64);
         let segment = segment?;
         let bytes = segment.extent().0.saturating_sub(from);
-        self.wal.taken(bytes);
+        self.wal.taken(self.side, bytes);
+        if self.side == Side::Traces {
+            // The shipper removes it, or puts it aside.
+            return Some((segment.path.clone(), bytes));
+        }
         // With its id: a later segment may have the same number.
         let aside = segment.path.with_extension(format!("{}.quarantined", segment.id.simple()));
         let renamed = std::fs::rename(&segment.path, &aside).is_ok();
@@ -202,7 +226,7 @@ impl WalReader {
         if let Some((segment, _)) = &self.current {
             return Ok(Some(segment.clone()));
         }
-        let Some(segment) = self.wal.oldest() else { return Ok(None) };
+        let Some(segment) = self.wal.oldest_of(self.side) else { return Ok(None) };
         let file = File::open(&segment.path)?;
         self.current = Some((segment.clone(), file));
         Ok(Some(segment))
@@ -230,17 +254,25 @@ impl WalReader {
         let (mut at, mut in_damage) = (0, false);
         while at < length && batch.rows.len() < limits.rows_max {
             match parse(&chunk[at..]) {
-                Parsed::Record { version, row, length } => {
+                Parsed::Record { version, body, length } => {
                     at += length;
                     in_damage = false;
                     let segment_end = self.offset + at as u64;
-                    match columns::missing(version, row) {
+                    let (row, trace) = split(version, body);
+                    match columns::missing(version & !TRACED, row) {
                         Ok(added) => {
                             batch.payload.extend_from_slice(row);
                             batch.payload.extend_from_slice(added);
-                            batch.rows.push(Span { payload_end: batch.payload.len(), segment_end });
+                            if self.side == Side::Traces {
+                                batch.traces.extend_from_slice(trace);
+                            }
+                            batch.rows.push(Span {
+                                payload_end: batch.payload.len(),
+                                segment_end,
+                                trace_end: batch.traces.len(),
+                            });
                         }
-                        Err(_) => batch.unknown.push(row.to_vec()),
+                        Err(_) => batch.unknown.push(body.to_vec()),
                     }
                 }
                 Parsed::Incomplete if !whole && at > 0 => break,
@@ -272,7 +304,7 @@ impl WalReader {
 enum Parsed<'a> {
     Record {
         version: u8,
-        row: &'a [u8],
+        body: &'a [u8],
         length: usize,
     },
     /// It may be the beginning of a record that continues after these bytes.
@@ -295,8 +327,8 @@ fn parse(bytes: &[u8]) -> Parsed<'_> {
     let Some(body) = rest.get(..length) else { return Parsed::Incomplete };
     let crc = crc32c::crc32c_append(crc32c::crc32c(&[l0, l1, l2, l3]), body);
     match body.split_first() {
-        Some((version, row)) if crc == u32::from_le_bytes([c0, c1, c2, c3]) => {
-            Parsed::Record { version: *version, row, length: RECORD_HEAD_BYTES + length }
+        Some((version, body)) if crc == u32::from_le_bytes([c0, c1, c2, c3]) => {
+            Parsed::Record { version: *version, body, length: RECORD_HEAD_BYTES + length }
         }
         _ => Parsed::Damage,
     }

@@ -2,7 +2,8 @@
 //!
 //! Stage 12 of the walk. A segment is a head (magic, id, time, CRC) and records. A record is a
 //! marker, the length of its body, a CRC-32C over length and body, and the body: the version of the
-//! columns and one row (see `columns`).
+//! columns and one row (see `columns`). If the call is traced, the version has the bit [`TRACED`],
+//! and behind the row stand what its trace needs besides it (see `traced`) and the length of that.
 //!
 //! Guarantees: a file that is not a segment of this version is recognised. Does not: decide when
 //! something is written (see `wal`), or read records (see `reader`).
@@ -26,6 +27,9 @@ pub(crate) const SEGMENT_HEAD_BYTES: usize = 8 + 16 + 8 + 4;
 pub(crate) const MARKER: &[u8; 4] = b"\xf5TGR";
 /// Marker, length of the body, CRC-32C.
 pub(crate) const RECORD_HEAD_BYTES: usize = 4 + 4 + 4;
+
+/// In the version of a record: a part for the trace follows the row.
+pub(crate) const TRACED: u8 = 0x80;
 
 /// The file operations that can fail on a full or broken disk; tests use a disk that fails.
 pub(crate) trait Disk: Send + Sync {
@@ -95,10 +99,27 @@ pub(crate) fn record(row: &Row, out: &mut Vec<u8>) {
     out.extend_from_slice(&[0; 8]);
     out.push(SCHEMA_VERSION);
     columns::encode(row, out);
+    if let Some(traced) = &row.traced {
+        let begin = out.len();
+        traced.encode(out);
+        let length = (out.len() - begin) as u32;
+        out.extend_from_slice(&length.to_le_bytes());
+        out[RECORD_HEAD_BYTES] |= TRACED;
+    }
     let length = ((out.len() - RECORD_HEAD_BYTES) as u32).to_le_bytes();
     out[4..8].copy_from_slice(&length);
     let crc = crc32c::crc32c_append(crc32c::crc32c(&length), &out[RECORD_HEAD_BYTES..]);
     out[8..12].copy_from_slice(&crc.to_le_bytes());
+}
+
+/// The row in a record's body, and the part for its trace, which may be empty.
+pub(crate) fn split(version: u8, body: &[u8]) -> (&[u8], &[u8]) {
+    let parts = || {
+        let (rest, length) = body.split_last_chunk::<4>()?;
+        let length = u32::from_le_bytes(*length) as usize;
+        rest.split_at_checked(rest.len().checked_sub(length)?)
+    };
+    if version & TRACED == 0 { (body, &[]) } else { parts().unwrap_or((&[], &[])) }
 }
 
 /// A file in the log's folder.

@@ -44,21 +44,31 @@ pub(crate) fn of(
             problems.add(&entry.at, text);
         }
     }
-    let proxies = match given.proxy.trim() {
+    let proxies = proxies(&given.proxy, NoProxy::of(&list), environment, problems);
+    let files = [&given.ca_file, &given.client_cert_file, &given.client_key_file];
+    Arc::new(Egress::new(proxies, tls(files, problems)))
+}
+
+/// The proxies of a destination.
+pub(super) fn proxies(
+    given: &At<String>,
+    except: NoProxy,
+    environment: &Environment,
+    problems: &mut Problems,
+) -> Proxies {
+    match given.trim() {
         "none" => Proxies::default(),
-        "env" => by_environment(&given.proxy, environment, NoProxy::of(&list), problems),
+        "env" => by_environment(given, environment, except, problems),
         address if address.contains("://") => match ProxyAddress::parse(address) {
-            Ok(proxy) => Proxies::only(proxy, NoProxy::of(&list)),
-            Err(reason) => wrong(&given.proxy.at, reason, problems),
+            Ok(proxy) => Proxies::only(proxy, except),
+            Err(reason) => wrong(&given.at, reason, problems),
         },
         _ => wrong(
-            &given.proxy.at,
+            &given.at,
             "neither env, none nor a URL; give one of them, e.g. http://proxy.example:3128",
             problems,
         ),
-    };
-    let files = [&given.ca_file, &given.client_cert_file, &given.client_key_file];
-    Arc::new(Egress::new(proxies, tls(files, problems)))
+    }
 }
 
 fn wrong(at: &Place, reason: &str, problems: &mut Problems) -> Proxies {

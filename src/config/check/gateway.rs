@@ -63,6 +63,7 @@ pub(crate) fn settings(
         store,
         limits_store: limits_store?,
         placeholder_key,
+        otlp: super::telemetry::otlp(&raw.telemetry, problems),
         options: raw.plain(),
     };
     (problems.count() == before).then_some((settings, clickhouse))

@@ -18,6 +18,7 @@ mod intent;
 mod limits;
 mod redis;
 mod targets;
+mod telemetry;
 
 use std::sync::Arc;
 

@@ -17,6 +17,7 @@ mod intent;
 mod limits;
 mod providers;
 mod redaction;
+mod telemetry;
 mod upstream;
 
 use std::time::Duration;
@@ -32,6 +33,7 @@ pub use gateway::{GatewayOptions, LogFormat, LogOptions, RedisMode, Tls};
 pub use intent::{Example, IntentOptions};
 pub use limits::{Fail, Features, LimitOptions};
 pub use providers::{MaxTokensField, OnLoss, ProviderOptions, RoutingOptions, StoredObjects};
+pub use telemetry::{OtlpOptions, Semconv};
 pub use upstream::Timeouts;
 
 pub(crate) use ailog::RawPrice;
@@ -46,6 +48,7 @@ pub(crate) use intent::{RawExample, RawIntent};
 pub(crate) use limits::{RawFeatures, RawLimits};
 pub(crate) use providers::{RawProvider, RawRouting, RawTarget, RawTo};
 pub(crate) use redaction::{EntityName, RawRules, RawTerms};
+pub(crate) use telemetry::RawTelemetry;
 pub(crate) use upstream::{RawRetry, RawTargetTimeouts, RawTimeouts};
 
 use upstream::RawBreaker;

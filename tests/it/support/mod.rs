@@ -7,6 +7,7 @@
 
 pub mod between;
 mod client;
+pub mod collector;
 pub mod engine;
 pub mod fault;
 pub mod frames;
