@@ -44,6 +44,7 @@ use crate::objects::Objects;
 use crate::otlp::Exporter;
 use crate::pipeline::admission::counters::Counters;
 use crate::pipeline::gateway::{AtWork, Gateway};
+use crate::pipeline::org_series::OrgSeries;
 use crate::pipeline::tenants::Tenants;
 use crate::pipeline::turns::Turns;
 use crate::placeholders::PlaceholderKeys;
@@ -128,6 +129,7 @@ pub async fn start(loaded: Loaded) -> Result<App, Failure> {
         cache: Cache::new(&settings.options.data_dir, Arc::clone(&metrics)),
         objects,
         placeholders,
+        org_series: settings.options.metrics.per_org.then(|| Arc::new(OrgSeries::new(&metrics))),
         metrics,
         clock,
         sampling: sampling(&settings),
@@ -421,7 +423,7 @@ impl App {
 async fn tend(gateway: Arc<Gateway>, stop: CancellationToken) {
     let mut told = None;
     loop {
-        retained::tell(&gateway.log, &gateway.policy.load(), &mut told);
+        retained::tell(&gateway, &mut told);
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(TEND_EVERY) => {}

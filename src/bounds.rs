@@ -363,6 +363,8 @@ pub const TAGS_MAX: usize = 16;
 pub const TAG_BYTES_MAX: usize = 256;
 /// Attempts of a call that its row names each. Further ones are only counted.
 pub const ATTEMPTS_LOGGED_MAX: usize = 32;
+/// Organisations with series of their own on /metrics. Further ones share the series `(other)`.
+pub const METRIC_ORGS_MAX: usize = 400;
 /// A `tracestate`, in bytes. A longer one is left out of the trace.
 pub const TRACESTATE_BYTES_MAX: usize = 1 << 10;
 /// Spans of one request to a collector of traces. Further ones are in the next.

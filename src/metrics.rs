@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use prometheus::core::Collector;
 use prometheus::{
-    Counter, Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
-    Registry, TextEncoder,
+    Counter, CounterVec, Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, Opts, Registry, TextEncoder,
 };
 
+mod known;
 #[cfg(target_os = "linux")]
 mod process;
 
@@ -99,7 +100,7 @@ series! {
         "From the request head to the provider's first byte."
     );
     /// Time spent in the gateway itself.
-    overhead: Histogram = seconds(
+    overhead: Histogram = short_seconds(
         "tollgate_overhead_seconds",
         "Time spent in the gateway itself, from the request head to the first attempt."
     );
@@ -110,8 +111,8 @@ series! {
         "tollgate_connections",
         "Open connections on the applications' side."
     );
-    /// `provider`, `outcome` (`ok`, `status_4xx`, `status_5xx`, `connect`, `reset`, `timeout`,
-    /// `protocol`, `tls`, `proxy_connect`, `proxy_auth`, `proxy_refused`, `proxy_timeout`,
+    /// `provider`, `outcome` (`ok`, `status_4xx`, `status_429`, `status_5xx`, `connect`, `reset`,
+    /// `timeout`, `protocol`, `tls`, `truncated`, `invalid`, `exhausted`, `key_refused`, `proxy_connect`, `proxy_auth`, `proxy_refused`, `proxy_timeout`,
     /// `proxy_closed`).
     upstream_attempts: IntCounterVec = counters(
         "tollgate_upstream_attempts_total",
@@ -239,6 +240,24 @@ series! {
     );
     /// Cost of all priced calls.
     cost_usd: Counter = amount("tollgate_cost_usd_total", "Cost of the priced calls.");
+    /// `org`; beyond the first 400 organisations since the start, `(other)`.
+    org_requests: IntCounterVec = counters(
+        "tollgate_org_requests_total",
+        "Calls of an organisation, with `metrics.per_org`.",
+        &["org"]
+    );
+    /// `org` (as above), `direction` (`input`, `cached`, `output`, `reasoning`).
+    org_tokens: IntCounterVec = counters(
+        "tollgate_org_tokens_total",
+        "Tokens of an organisation, with `metrics.per_org`.",
+        &["org", "direction"]
+    );
+    /// `org` (as above).
+    org_cost_usd: CounterVec = amounts(
+        "tollgate_org_cost_usd_total",
+        "Cost of the priced calls of an organisation, with `metrics.per_org`.",
+        &["org"]
+    );
     /// `result` (`written`; `stored`; `lost`; `dead_letter`; `expired`: older than the retention
     /// before it could be stored; `suspect`: written, but the disk refused the sync; `unfinished`:
     /// the end of the process cut the write off, before its answer was complete).
@@ -258,7 +277,7 @@ series! {
         "Age of the oldest row that is not yet in the store."
     );
     /// How long the disk took for one sync of the write-ahead log.
-    log_sync_seconds: Histogram = seconds(
+    log_sync_seconds: Histogram = short_seconds(
         "tollgate_log_sync_seconds",
         "Syncs of the write-ahead log (ailog.durability: power)."
     );
@@ -322,8 +341,7 @@ impl Metrics {
         let build = Opts::new("tollgate_build_info", "1, with the version as a label.");
         let build = add(&registry, GaugeVec::new(build, &["version"]));
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1.0);
-        // The series that everyone has is there from the start, at 0.
-        drop(metrics.ratelimit_rejections.with_label_values(&["org", "requests_per_minute"]));
+        metrics.announce();
         #[cfg(target_os = "linux")]
         drop(process::Process::new().and_then(|process| registry.register(Box::new(process))));
         Arc::new(metrics)
@@ -343,14 +361,21 @@ impl Metrics {
 /// One constructor for each type of series.
 mod make {
     use prometheus::{
-        Counter, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter,
+        Counter, CounterVec, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter,
         IntCounterVec, IntGauge, Opts, Result,
     };
 
-    /// Seconds, from fifty microseconds (the gateway's own work) to ten minutes (a long answer).
+    /// Seconds of a call: close together where answers of models are (half a second to a minute), up
+    /// to the longest that a call may take by default.
     const SECONDS: &[f64] = &[
-        0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
-        0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0,
+        0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0,
+        15.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 180.0, 300.0, 600.0,
+    ];
+
+    /// Seconds of the gateway's own work, from twenty microseconds on.
+    const SHORT_SECONDS: &[f64] = &[
+        0.000_02, 0.000_05, 0.000_1, 0.000_2, 0.000_3, 0.000_5, 0.000_75, 0.001, 0.002, 0.003,
+        0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0,
     ];
 
     pub fn counter(name: &str, help: &str) -> Result<IntCounter> {
@@ -363,6 +388,10 @@ mod make {
 
     pub fn amount(name: &str, help: &str) -> Result<Counter> {
         Counter::new(name, help)
+    }
+
+    pub fn amounts(name: &str, help: &str, labels: &[&str]) -> Result<CounterVec> {
+        CounterVec::new(Opts::new(name, help), labels)
     }
 
     pub fn int(name: &str, help: &str) -> Result<IntGauge> {
@@ -379,6 +408,10 @@ mod make {
 
     pub fn seconds(name: &str, help: &str) -> Result<Histogram> {
         Histogram::with_opts(HistogramOpts::new(name, help).buckets(SECONDS.to_vec()))
+    }
+
+    pub fn short_seconds(name: &str, help: &str) -> Result<Histogram> {
+        Histogram::with_opts(HistogramOpts::new(name, help).buckets(SHORT_SECONDS.to_vec()))
     }
 
     pub fn seconds_by(name: &str, help: &str, labels: &[&str]) -> Result<HistogramVec> {

@@ -1,13 +1,14 @@
 //! Tells the log of the policy in force: how long it keeps its parts, and the limits on money with
-//! which the view `budget_used` compares spending.
+//! which the view `budget_used` compares spending. Makes the metrics of its providers.
 //!
 //! At the start and after each reload.
 
 use std::sync::Arc;
 
-use crate::ailog::{AiLog, LimitInForce, Retention};
+use crate::ailog::{LimitInForce, Retention};
 use crate::config::policy::{AiLogPolicy, OrgLimits, Policy};
 use crate::limit::caps::Caps;
+use crate::pipeline::gateway::Gateway;
 
 /// The times of a policy.
 pub(crate) fn retention(policy: &AiLogPolicy) -> Retention {
@@ -18,13 +19,15 @@ pub(crate) fn retention(policy: &AiLogPolicy) -> Retention {
     }
 }
 
-/// Tells the log of the policy, unless it was told of this version already.
-pub(crate) fn tell(log: &AiLog, policy: &Policy, told: &mut Option<Arc<str>>) {
+/// Tells log and metrics of the policy, unless they were told of this version already.
+pub(crate) fn tell(gateway: &Gateway, told: &mut Option<Arc<str>>) {
+    let policy = gateway.policy.load();
     if told.as_deref() == Some(&*policy.version) {
         return;
     }
-    log.set_retention(retention(&policy.ailog));
-    log.set_limits(limits(policy));
+    gateway.log.set_retention(retention(&policy.ailog));
+    gateway.log.set_limits(limits(&policy));
+    gateway.metrics.announce_providers(policy.providers.iter().map(|provider| &*provider.name));
     *told = Some(Arc::clone(&policy.version));
 }
 

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::admission::counters::Counters;
+use super::org_series::OrgSeries;
 use super::tenants::Tenants;
 use super::turns::Turns;
 use crate::ailog::AiLog;
@@ -42,6 +43,8 @@ pub struct Gateway {
     /// Keys of stable placeholders.
     pub placeholders: PlaceholderKeys,
     pub metrics: Arc<Metrics>,
+    /// Metrics of each organisation, if they are wanted.
+    pub org_series: Option<Arc<OrgSeries>>,
     pub clock: Clock,
     /// The traces that are exported; `None`: none is.
     pub sampling: Option<Sampling>,

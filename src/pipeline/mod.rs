@@ -23,6 +23,7 @@ pub mod guided;
 mod headers;
 pub mod keeping;
 mod models;
+pub mod org_series;
 mod ownership;
 pub mod query;
 pub mod ratelimit_headers;

@@ -18,6 +18,7 @@ use super::body_in::{Reserved, Seen};
 use super::gateway::Gateway;
 use super::guided::Guided;
 use super::keeping::Cached;
+use super::org_series::OrgSeries;
 use super::refusal::Refusal;
 use super::{tags, traces};
 use crate::ailog::row::{Attempt, CostParts, Outcome, Row};
@@ -48,6 +49,7 @@ pub struct Record {
     metrics: Arc<Metrics>,
     /// Counts the call, with the longest time that a rule looks at; absent without such a rule.
     pulse: Option<(Arc<Pulse>, Duration)>,
+    org_series: Option<Arc<OrgSeries>>,
     seen: Option<Arc<Mutex<Seen>>>,
     /// The redactions in the request's head.
     head: Ledger,
@@ -100,6 +102,7 @@ impl Record {
             policy,
             metrics: Arc::clone(&gateway.metrics),
             pulse,
+            org_series: gateway.org_series.clone(),
             seen: None,
             head: Ledger::default(),
             trail: Arc::new(Trail::default()),
@@ -601,6 +604,9 @@ impl Record {
                 }
             }
         }
+        if let Some(series) = &self.org_series {
+            series.count(row);
+        }
         if let Some(nano) = row.cost_nano_usd {
             // For dashboards only: the row keeps the exact integer.
             #[expect(clippy::cast_precision_loss, reason = "a gauge for dashboards")]
@@ -662,6 +668,7 @@ mod tests {
             policy,
             metrics: Arc::clone(metrics),
             pulse: None,
+            org_series: None,
             seen: None,
             head: Ledger::default(),
             trail: Arc::default(),

@@ -15,6 +15,7 @@ mod access;
 mod alerts;
 mod analysts;
 mod audit;
+mod boards;
 mod broken;
 mod cache;
 mod carriers;

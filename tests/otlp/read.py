@@ -3,6 +3,7 @@
 import pathlib
 import sys
 
+from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
@@ -13,7 +14,7 @@ def known(message):
     for field, value in message.ListFields():
         if field.message_type is None:
             continue
-        for one in value if hasattr(value, "__iter__") else [value]:
+        for one in [value] if isinstance(value, Message) else value:
             known(one)
 
 

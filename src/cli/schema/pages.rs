@@ -53,8 +53,8 @@ fn metrics() -> String {
     let mut table = "| series | type | labels | meaning |\n|---|---|---|---|\n".to_owned();
     for series in SERIES {
         let kind = match series.make {
-            "counter" | "counters" | "amount" => "counter",
-            "seconds" | "seconds_by" => "histogram",
+            "counter" | "counters" | "amount" | "amounts" => "counter",
+            "seconds" | "seconds_by" | "short_seconds" => "histogram",
             _ => "gauge",
         };
         let labels = match series.labels {

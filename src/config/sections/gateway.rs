@@ -11,7 +11,7 @@ use super::super::reader::shape::{
     At, Kind, Shape, Size, Written, masked, of_file, secret_schema, section, words, written,
 };
 use super::admin::RawAdmin;
-use super::telemetry::RawTelemetry;
+use super::telemetry::{RawMetrics, RawTelemetry};
 use super::{DAY, HOUR, MS, SECOND};
 use crate::ids::{Secret, SecretBytes};
 use crate::secrets;
@@ -139,6 +139,8 @@ section! {
         limits_store_timeout: Duration => check = "250ms" in MS..=10 * SECOND;
         /// Bounds of the gateway. `tollgate check` prints the memory that they allow.
         bounds: RawBounds = "{}";
+        /// The metrics of the operators' side.
+        metrics: RawMetrics = "{}";
         /// What the gateway tells of its calls to other systems.
         telemetry: RawTelemetry => check = "{}";
         /// The gateway's own log, on stderr. It never has user text or credentials.

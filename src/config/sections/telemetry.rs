@@ -1,4 +1,4 @@
-//! The keys of `telemetry`.
+//! The keys of `telemetry` and `metrics`.
 
 use std::path::PathBuf;
 
@@ -17,6 +17,15 @@ words! {
     }
 }
 
+section! {
+    /// The metrics of the operators' side.
+    RawMetrics => struct MetricsOptions: Clone, Copy {
+        /// If true, /metrics has calls, tokens and cost of each organisation. The first 400 since the
+        /// start have series of their own, further ones share `(other)`. Whoever may read /metrics
+        /// then reads their names.
+        per_org: bool = "false";
+    }
+}
 section! {
     /// What the gateway tells of its calls to other systems.
     RawTelemetry {

@@ -14,6 +14,7 @@ pub mod frames;
 pub mod gateway;
 mod jwt;
 pub mod load;
+pub mod prometheus;
 mod provider;
 pub mod proxy;
 mod redis;
