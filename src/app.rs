@@ -338,7 +338,12 @@ impl App {
         if !delay.is_zero() {
             // Those who send calls here learn by `/readyz` that they should stop, and need a moment.
             self.gateway.drain();
-            tracing::info!(signal, delay_ms = delay.as_millis() as u64, "not ready, still serving");
+            tracing::info!(
+                event = "not_ready",
+                signal,
+                delay_ms = delay.as_millis() as u64,
+                "not ready, still serving"
+            );
             let over = tokio::time::sleep(delay);
             tokio::pin!(over);
             loop {
@@ -351,17 +356,18 @@ impl App {
             }
         }
         tracing::info!(
+            event = "draining",
             signal,
             grace_ms = grace.as_millis() as u64,
             "draining: open calls may finish"
         );
         tokio::select! {
             () = self.drain(grace) => {}
-            _ = term.recv() => tracing::warn!("another signal: open calls are cut"),
-            _ = int.recv() => tracing::warn!("another signal: open calls are cut"),
+            _ = term.recv() => tracing::warn!(event = "cut", "another signal: open calls are cut"),
+            _ = int.recv() => tracing::warn!(event = "cut", "another signal: open calls are cut"),
         }
         self.end().await;
-        tracing::info!("stopped");
+        tracing::info!(event = "stopped", "stopped");
         Ok(())
     }
 
@@ -412,6 +418,7 @@ impl App {
         self.calls.close();
         if tokio::time::timeout(grace, self.calls.wait()).await.is_err() {
             tracing::warn!(
+                event = "calls_left",
                 open = self.calls.len(),
                 "calls were still open at the end of the grace"
             );

@@ -363,6 +363,9 @@ pub const TAGS_MAX: usize = 16;
 pub const TAG_BYTES_MAX: usize = 256;
 /// Attempts of a call that its row names each. Further ones are only counted.
 pub const ATTEMPTS_LOGGED_MAX: usize = 32;
+/// Lines of one kind that the log of the process has in a minute. Further ones are counted, and their
+/// number is a line.
+pub const LOG_LINES_PER_MINUTE_MAX: u64 = 60;
 /// Organisations with series of their own on /metrics. Further ones share the series `(other)`.
 pub const METRIC_ORGS_MAX: usize = 400;
 /// A `tracestate`, in bytes. A longer one is left out of the trace.

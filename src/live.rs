@@ -165,10 +165,13 @@ impl<T: Send + Sync> Look for Live<T> {
             Ok(Some((value, digest))) => {
                 self.current.store(Arc::new(value));
                 (state.in_force, state.fault) = (digest, None);
-                tracing::info!(files = %shown(&self.paths), "new {} in force", self.kind.name);
+                tracing::info!(
+                    event = "file_reloaded",
+                    files = %shown(&self.paths), "new {} in force", self.kind.name);
             }
             Err(reason) if state.fault.as_ref() != Some(&reason) => {
                 tracing::error!(
+                    event = "file_refused",
                     "{}: {reason}; the content before it stays in force",
                     self.kind.name
                 );

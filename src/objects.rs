@@ -67,7 +67,9 @@ impl Objects {
         let writer = match open(&new).and_then(|file| start(file, new, old)) {
             Ok(writer) => Some(writer),
             Err(error) => {
-                tracing::warn!(%error, "cannot store the owners of stored objects; they are \
+                tracing::warn!(
+                    event = "objects_not_stored",
+                    %error, "cannot store the owners of stored objects; they are \
                     forgotten at the next start");
                 None
             }
@@ -139,7 +141,9 @@ fn read(path: &Path) -> HashSet<Digest> {
     match read {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => {
-            tracing::warn!(%error, path = %path.display(), "cannot read the owners of stored \
+            tracing::warn!(
+                event = "objects_unreadable",
+                %error, path = %path.display(), "cannot read the owners of stored \
                 objects")
         }
         Ok(_) => {}
@@ -194,7 +198,9 @@ fn write(mut file: File, new: &Path, old: &Path, entries: &Receiver<Entry>) {
         if let Err(error) = &result
             && well
         {
-            tracing::warn!(%error, "cannot store the owners of stored objects; they are \
+            tracing::warn!(
+                event = "objects_not_stored",
+                %error, "cannot store the owners of stored objects; they are \
                 forgotten at the next start");
         }
         well = result.is_ok();

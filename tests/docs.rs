@@ -1,4 +1,5 @@
-//! The documentation as text: links and anchors, blocks of code, named tests, sentences.
+//! The documentation as text: links and anchors, blocks of code, named tests, sentences, events of
+//! the log.
 //!
 //! Reads README.md, `docs/` and the other pages of the repository; runs `bash -n` on blocks of
 //! shell, and nothing else. Commands, configurations and queries of the pages are tested beside the
@@ -340,4 +341,46 @@ fn sentences_have_plain_subjects() {
         assert!(odd.is_empty(), "{}: {odd:?}", path.display());
     }
     assert_eq!(odd_subjects("A row. What failed is tried again.").len(), 1);
+}
+
+/// Every line that the program logs has a stable name, and the page lists exactly these.
+#[test]
+fn every_line_of_the_log_has_an_event_that_the_page_lists() {
+    let mut used = BTreeSet::new();
+    let mut files = vec![];
+    collect_rust(&root().join("src"), &mut files);
+    assert!(files.len() > 200, "{}", files.len());
+    for file in files {
+        let source = read(&file);
+        for level in ["trace", "debug", "info", "warn", "error"] {
+            let begin = format!("tracing::{level}!(");
+            for (at, _) in source.match_indices(&begin) {
+                let body = source[at + begin.len()..].trim_start();
+                let line = source[..at].lines().count();
+                let place = format!("{}:{line}", file.display());
+                let name = body.strip_prefix("event = \"").and_then(|rest| rest.split_once('"'));
+                let Some((name, _)) = name else { panic!("{place}: a line without `event = …`") };
+                let plain = name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+                assert!(plain && !name.is_empty(), "{place}: {name}");
+                used.insert(name.to_owned());
+            }
+        }
+    }
+    let page = read(&root().join("docs/log-events.md"));
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    let listed: Vec<String> = rows.map(|(name, _)| name.to_owned()).collect();
+    assert!(listed.is_sorted_by(|a, b| a < b), "the events are in order, each once");
+    assert_eq!(listed, used.into_iter().collect::<Vec<_>>());
+}
+
+/// Adds the Rust files of a folder.
+fn collect_rust(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("entry").path();
+        if path.is_dir() {
+            collect_rust(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
 }

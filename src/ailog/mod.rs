@@ -178,10 +178,15 @@ impl AiLog {
         if found.quarantined > 0 {
             counters.lost.inc_by(found.quarantined as u64);
             let files = found.quarantined;
-            tracing::warn!(files, "files in the write-ahead log are not segments of this version");
+            tracing::warn!(
+                event = "segments_unknown",
+                files,
+                "files in the write-ahead log are not segments of this version"
+            );
         }
         if found.segments > 0 {
             tracing::info!(
+                event = "rows_of_earlier_run",
                 segments = found.segments,
                 bytes = wal.bytes(),
                 "rows of an earlier run are being stored"
@@ -304,13 +309,13 @@ impl Inner {
         let Some(thread) = lock(&self.shipper).take() else { return };
         self.log.control.stop(deadline);
         if thread.join().is_err() {
-            tracing::error!("the log's thread panicked");
+            tracing::error!(event = "thread_panicked", "the log's thread panicked");
         }
         self.log.end_second();
         self.log.group.write();
         self.log.syncer.end();
         if lock(&self.syncer).take().is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the log's syncing thread panicked");
+            tracing::error!(event = "thread_panicked", "the log's syncing thread panicked");
         }
     }
 }
@@ -373,7 +378,10 @@ fn lock_folder(data_dir: &Path) -> Result<File, OpenError> {
 fn sync_until_stopped(log: &SharedLog) {
     while catch_unwind(AssertUnwindSafe(|| log.sync_until_stopped())).is_err() {
         log.counters.metrics.panics.inc();
-        tracing::error!("panic in the log's syncing thread; it continues");
+        tracing::error!(
+            event = "thread_panicked",
+            "panic in the log's syncing thread; it continues"
+        );
         std::thread::sleep(PANIC_WAIT);
     }
 }
@@ -382,7 +390,10 @@ fn sync_until_stopped(log: &SharedLog) {
 fn ship_until_stopped(mut shipper: Shipper, log: &SharedLog) {
     while catch_unwind(AssertUnwindSafe(|| shipper.run())).is_err() {
         log.counters.metrics.panics.inc();
-        tracing::error!("panic in the log's thread; it continues with the same rows");
+        tracing::error!(
+            event = "thread_panicked",
+            "panic in the log's thread; it continues with the same rows"
+        );
         std::thread::sleep(PANIC_WAIT);
         if log.control.is_stopping() {
             return;

@@ -55,7 +55,9 @@ fn tighten_one(path: &Path) {
         return;
     }
     if let Err(error) = fs::set_permissions(path, fs::Permissions::from_mode(mode & 0o7700)) {
-        tracing::warn!(%error, path = %path.display(), "other users of this machine may read this \
+        tracing::warn!(
+            event = "file_open_to_others",
+            %error, path = %path.display(), "other users of this machine may read this \
             file, and its mode cannot be changed");
     }
 }

@@ -60,6 +60,7 @@ impl Book {
     pub fn open(data_dir: &Path) -> Book {
         Book::at(&data_dir.join(NAME)).unwrap_or_else(|error| {
             tracing::warn!(
+                event = "alerts_unremembered",
                 %error,
                 "alerts.db cannot be used; alerts are remembered until the end of this process"
             );

@@ -125,7 +125,9 @@ impl Alerts {
                         Ok(Raised::New { dropped }) => self.raised(finding, dropped),
                         Ok(Raised::Known) => {}
                         Err(error) => {
-                            tracing::warn!(%error, "an alert cannot be written down");
+                            tracing::warn!(
+                                event = "alert_not_kept",
+                                %error, "an alert cannot be written down");
                             continue;
                         }
                     }
@@ -133,7 +135,9 @@ impl Alerts {
                 }
                 (false, true) => {
                     if let Err(error) = book.release(claim) {
-                        tracing::warn!(%error, "the end of an alert cannot be written down");
+                        tracing::warn!(
+                            event = "alert_not_kept",
+                            %error, "the end of an alert cannot be written down");
                     }
                     claims.remove(claim);
                 }
@@ -164,7 +168,7 @@ impl Alerts {
         if let Some(state) = &*self.state()
             && let Err(error) = state.book.free(claim, is_ours)
         {
-            tracing::warn!(%error, "an alert cannot be written down");
+            tracing::warn!(event = "alert_not_kept", %error, "an alert cannot be written down");
         }
     }
 
@@ -261,7 +265,9 @@ impl Alerts {
             }
         };
         if let Err(error) = written {
-            tracing::warn!(%error, "the delivery of an alert cannot be written down");
+            tracing::warn!(
+                event = "alert_not_kept",
+                %error, "the delivery of an alert cannot be written down");
         }
     }
 

@@ -35,7 +35,9 @@ pub(super) fn open(
     let begin = move || {
         compare(&from, &to_store);
         if let Err(error) = to_store.send_to(Box::new(store)) {
-            tracing::error!(%error, "records of the audit are not stored");
+            tracing::error!(
+                event = "audit_not_stored",
+                %error, "records of the audit are not stored");
         }
     };
     match &settings.store {
@@ -50,7 +52,7 @@ pub(super) fn open(
     audit.accepted(&By::kind(Kind::Start), &edit).map_err(failed)?;
     let status = audit.status();
     let head = status.head.map(|(seq, hash)| format!("{seq}:{hash}")).unwrap_or_default();
-    tracing::info!(chain = status.chain, head, "audit");
+    tracing::info!(event = "audit_opened", chain = status.chain, head, "audit");
     Ok(audit)
 }
 

@@ -39,6 +39,7 @@ pub(crate) async fn at_start(gateway: &Arc<Gateway>, log: &AiLog, settings: &Set
     let read = read(gateway, log, settings, gateway.clock.wall_ms()).await;
     if let Err(reason) = &read {
         tracing::warn!(
+            event = "budgets_unknown",
             reason,
             "earlier spending cannot be read; budgets begin at zero until it can"
         );
@@ -65,6 +66,7 @@ pub(crate) async fn follow(
                 Err(reason) => {
                     if !std::mem::replace(&mut told, true) {
                         tracing::warn!(
+                            event = "budgets_unknown",
                             reason,
                             "earlier spending cannot be read; budgets begin at zero until it can"
                         );
@@ -106,6 +108,10 @@ async fn read(
     let (day, month) = reading.await.map_err(|_| "internal error while reading".to_owned())??;
     let at = moment(gateway.clock.now(), until_ms);
     gateway.counters.spent_before(&gateway.policy.load(), at, &day, &month);
-    tracing::debug!(sums = day.len() + month.len(), "budgets continue from the log");
+    tracing::debug!(
+        event = "budgets_continued",
+        sums = day.len() + month.len(),
+        "budgets continue from the log"
+    );
     Ok(())
 }

@@ -28,7 +28,9 @@ pub(super) fn ready() {
 pub(super) fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => tell(&[NotifyState::Reloading, now]),
-        Err(error) => tracing::warn!(%error, "the service manager cannot be told of a reload"),
+        Err(error) => tracing::warn!(
+            event = "manager_unreachable",
+            %error, "the service manager cannot be told of a reload"),
     }
 }
 
@@ -70,6 +72,8 @@ fn tell(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states)
         && !FAILED.swap(true, Ordering::Relaxed)
     {
-        tracing::warn!(%error, "the service manager cannot be reached (NOTIFY_SOCKET)");
+        tracing::warn!(
+            event = "manager_unreachable",
+            %error, "the service manager cannot be reached (NOTIFY_SOCKET)");
     }
 }

@@ -68,6 +68,8 @@ async fn exchange(keys: &Arc<Keys>, shared: &Shared, known: i64) -> i64 {
 }
 
 fn failed(error: &KeysError, known: i64) -> i64 {
-    tracing::warn!(%error, "keys of other replicas cannot be stored; trying again");
+    tracing::warn!(
+        event = "shared_keys_not_stored",
+        %error, "keys of other replicas cannot be stored; trying again");
     known
 }

@@ -111,6 +111,7 @@ impl Audit {
         let (file, torn) = file::open(data_dir)?;
         if torn > 0 {
             tracing::warn!(
+                event = "audit_line_removed",
                 bytes = torn,
                 "the last line of {RECORDS} was not finished; it is removed"
             );
@@ -191,6 +192,7 @@ impl Audit {
         let mut state = lock(&self.state);
         if state.broken.is_none() {
             tracing::error!(
+                event = "audit_broken",
                 reason,
                 "the chain of audit records is broken; `tollgate audit verify` says more"
             );
@@ -230,7 +232,9 @@ impl Audit {
         state.accepted = Accepted { version, salt, meaning };
         // The record is there; without this file the next difference is told against an older one.
         if let Err(error) = file::keep_accepted(&self.data_dir, &state.accepted) {
-            tracing::warn!(%error, "the accepted policy is not kept for the next difference");
+            tracing::warn!(
+                event = "policy_not_kept",
+                %error, "the accepted policy is not kept for the next difference");
         }
         Ok(())
     }
@@ -269,7 +273,9 @@ impl Audit {
     fn tell(&self, written: io::Result<()>) {
         if let Err(error) = written {
             self.metrics.audit_write_failures.inc();
-            tracing::error!(%error, "a record of the audit cannot be written");
+            tracing::error!(
+                event = "audit_not_written",
+                %error, "a record of the audit cannot be written");
         }
     }
 

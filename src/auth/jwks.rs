@@ -340,7 +340,13 @@ impl Slot {
         self.complained_ms.store(now_ms, Ordering::Relaxed);
         let kept = if self.keys.load().is_empty() { "no key set" } else { "the last good set" };
         let source = self.source.shown();
-        tracing::error!(source, reason, in_use = kept, "the key set cannot be used");
+        tracing::error!(
+            event = "key_set_failed",
+            source,
+            reason,
+            in_use = kept,
+            "the key set cannot be used"
+        );
     }
 
     /// Puts a set in force; returns whether it was good.
@@ -351,6 +357,7 @@ impl Slot {
         match KeySet::read(bytes) {
             Ok(set) => {
                 tracing::info!(
+                    event = "key_set_loaded",
                     source = self.source.shown(),
                     keys = set.keys.len(),
                     "key set loaded"

@@ -163,7 +163,11 @@ impl Cache {
                 *writer = Writer::Runs { queue, thread };
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot start the thread of the cache; nothing is kept");
+                tracing::warn!(
+                    event = "thread_not_started",
+                    %error,
+                    "cannot start the thread of the cache; nothing is kept"
+                );
                 *writer = Writer::Ended;
             }
         }
@@ -191,7 +195,12 @@ impl Cache {
         match fs::remove_dir_all(&self.shared.folder) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 let path = self.shared.folder.display();
-                tracing::warn!(%error, %path, "cannot delete the answers of the cache, which is off");
+                tracing::warn!(
+                    event = "cache_not_deleted",
+                    %error,
+                    %path,
+                    "cannot delete the answers of the cache, which is off"
+                );
             }
             _ => {}
         }
@@ -222,7 +231,7 @@ impl Shared {
             if let Err(error) = &done
                 && std::mem::replace(&mut is_well, false)
             {
-                tracing::warn!(%error, "answers cannot be kept on disk");
+                tracing::warn!(event = "cache_not_kept", %error, "answers cannot be kept on disk");
             }
             is_well |= done.is_ok();
             let doomed = lock(&self.index).take_doomed();

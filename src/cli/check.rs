@@ -203,8 +203,8 @@ fn stop(loaded: &Loaded) -> String {
     let (delay, grace) =
         (loaded.settings.options.drain_delay, loaded.settings.options.shutdown_grace);
     format!(
-        "up to {} s after SIGTERM (drain_delay + shutdown_grace + 15 s); kill it no sooner",
-        (delay + grace).as_secs() + 15
+        "up to {} s after SIGTERM (drain_delay + shutdown_grace + 20 s); kill it no sooner",
+        (delay + grace).as_secs() + 20
     )
 }
 

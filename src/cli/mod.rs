@@ -16,6 +16,7 @@ pub mod export;
 pub mod healthcheck;
 pub mod intent;
 pub mod key;
+mod lines;
 pub mod mock;
 pub mod prices;
 mod print;

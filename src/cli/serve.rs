@@ -3,9 +3,14 @@
 use std::path::PathBuf;
 use std::str::FromStr as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tracing::level_filters::{LevelFilter, STATIC_MAX_LEVEL};
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
+use super::lines::Lines;
 use super::print;
 use crate::app;
 use crate::config::policy::{LogFormat, LogOptions};
@@ -27,27 +32,38 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<(), Failure> {
     let loaded = config::load(args.config.as_deref())
         .map_err(|problems| Failure::User(problems.to_string()))?;
-    log_to_stderr(&loaded.settings.options.log)?;
-    runtime()?.block_on(serve(loaded))
+    let lines = log_to_stderr(&loaded.settings.options.log)?;
+    runtime()?.block_on(serve(loaded, lines))
 }
 
-async fn serve(loaded: Loaded) -> Result<(), Failure> {
+async fn serve(loaded: Loaded, lines: Lines) -> Result<(), Failure> {
     let (version, policy) = (env!("CARGO_PKG_VERSION"), Arc::clone(&loaded.policy.version));
     let data_dir = loaded.settings.options.data_dir.display().to_string();
-    tracing::info!(version, policy_version = &*policy, data_dir, "starting");
+    tracing::info!(event = "starting", version, policy_version = &*policy, data_dir, "starting");
     let app = app::start(loaded).await?;
     let sides = [
         format!("listening on {}://{}", app.scheme(), app.listen),
         format!("operators on http://{}", app.admin_listen),
     ];
     for side in sides {
-        tracing::info!("{side}");
+        tracing::info!(event = "listening", "{side}");
         // A gateway serves whether or not its standard output can be written.
         if let Err(Failure::User(reason)) = print::line(&side) {
-            tracing::warn!("{reason}");
+            tracing::warn!(event = "stdout_closed", "{reason}");
         }
     }
-    app.run().await
+    tokio::select! {
+        ended = app.run() => ended,
+        never = tell_left_out(lines) => match never {},
+    }
+}
+
+/// Says now and then which lines were left out.
+async fn tell_left_out(lines: Lines) -> std::convert::Infallible {
+    loop {
+        tokio::time::sleep(TELL_EVERY).await;
+        lines.tell();
+    }
 }
 
 /// A runtime for this machine: one thread where there is one core, which saves every hand-over
@@ -61,6 +77,9 @@ pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     };
     builder.enable_all().build()
 }
+
+/// How often lines that were left out are told.
+const TELL_EVERY: Duration = Duration::from_secs(10);
 
 /// The watcher of files warns of each folder that an edit of a ConfigMap replaces. A level that the
 /// configuration gives for it comes later in the filter, and takes precedence.
@@ -79,17 +98,20 @@ fn compiled(level: &str, most: LevelFilter) -> String {
 }
 
 /// The gateway's own log goes to stderr; stdout says where it listens, as the log does.
-fn log_to_stderr(options: &LogOptions) -> Result<(), Failure> {
+fn log_to_stderr(options: &LogOptions) -> Result<Lines, Failure> {
     let level = compiled(&options.level, STATIC_MAX_LEVEL);
     let filter = tracing_subscriber::EnvFilter::try_new(format!("{QUIET},{level}"))
         .map_err(|error| Failure::User(format!("log.level: {error}; give e.g. info")))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let set = if options.format == LogFormat::Json {
-        builder.json().try_init()
+    let lines = Lines::default();
+    let written = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let written = if options.format == LogFormat::Json {
+        written.json().boxed()
     } else {
-        builder.with_ansi(false).try_init()
+        written.with_ansi(false).boxed()
     };
-    set.map_err(|error| Failure::Defect(anyhow::anyhow!(error)))
+    let all = tracing_subscriber::registry().with(written).with(lines.clone()).with(filter);
+    all.try_init().map_err(|error| Failure::Defect(anyhow::anyhow!(error)))?;
+    Ok(lines)
 }
 
 #[cfg(test)]

@@ -244,7 +244,7 @@ impl State {
         let mut warnings = warnings(&origin.settings, &current, &origin.live);
         warnings.extend(without_policy(&origin.source));
         for warning in &warnings {
-            tracing::warn!("{warning}");
+            tracing::warn!(event = "config_warning", "{warning}");
         }
         let status = Status {
             version: current.version.clone(),
@@ -299,6 +299,7 @@ impl State {
         let restart_needed = loaded.origin.snapshot.gateway != self.gateway;
         if restart_needed && !self.status.restart_needed {
             tracing::warn!(
+                event = "restart_needed",
                 "gateway.yaml has changed; it is read only at start, so a restart is needed for it"
             );
         }
@@ -307,7 +308,7 @@ impl State {
         self.status.refused = false;
         let warnings = warnings(&self.settings, &loaded.policy, &self.live);
         for warning in warnings.iter().filter(|new| !self.status.warnings.contains(new)) {
-            tracing::warn!("{warning}");
+            tracing::warn!(event = "config_warning", "{warning}");
         }
         self.status.warnings = warnings;
         if loaded.policy.version != self.status.version || ask == Ask::Operator {
@@ -315,9 +316,13 @@ impl State {
             self.status.loaded_at_ms = loaded.policy.loaded_at_ms;
             self.status.files = loaded.origin.files();
             self.policy.store(Arc::new(loaded.policy));
-            tracing::info!(version = %self.status.version, "policy reloaded");
+            tracing::info!(
+                event = "policy_reloaded",
+                version = %self.status.version, "policy reloaded");
         } else {
-            tracing::info!(version = %self.status.version, "configuration files are as the policy \
+            tracing::info!(
+                event = "policy_unchanged",
+                version = %self.status.version, "configuration files are as the policy \
                 in force again");
         }
         self.in_force = loaded.origin.snapshot;
@@ -362,7 +367,9 @@ impl State {
     fn refuse(&mut self, problems: Problems) -> Problems {
         let lines = problems.lines();
         for line in &lines {
-            tracing::error!(version = %self.status.version, "policy edit refused, the policy in \
+            tracing::error!(
+                event = "policy_refused",
+                version = %self.status.version, "policy edit refused, the policy in \
                 force stays: {line}");
         }
         self.status.refused = true;
@@ -430,7 +437,9 @@ impl Folders {
             }
         });
         if let Err(error) = &watcher {
-            tracing::warn!(%error, "no change events for configuration files; they are read every \
+            tracing::warn!(
+                event = "policy_polled",
+                %error, "no change events for configuration files; they are read every \
                 second instead");
         }
         Folders { watcher: watcher.ok(), watched: HashMap::new() }

@@ -27,11 +27,16 @@ pub fn fault(error: &Error) -> Fault {
         return of_connection(unconnected);
     }
     if error.connect_info().is_some_and(used::refused_client) {
-        tracing::warn!("a provider refuses the client certificate, or demands one");
+        tracing::warn!(
+            event = "client_certificate_refused",
+            "a provider refuses the client certificate, or demands one"
+        );
         return Fault::ClientCertificate;
     }
     if let Some(tls) = chain(error).find_map(tls_error) {
-        tracing::warn!(reason = %tls, "the connection to a provider could not be secured");
+        tracing::warn!(
+            event = "tls_failed",
+            reason = %tls, "the connection to a provider could not be secured");
         return match tls {
             _ if is_about_client(tls) => Fault::ClientCertificate,
             // It may be about the data that was sent.
@@ -58,16 +63,18 @@ pub fn fault(error: &Error) -> Fault {
 fn of_connection(error: &NoConnection) -> Fault {
     match error {
         NoConnection::Proxy { .. } => {
-            tracing::warn!(reason = %error, "the proxy cannot be used");
+            tracing::warn!(event = "proxy_failed", reason = %error, "the proxy cannot be used");
             Fault::Proxy(ProxyFault::Connect)
         }
         NoConnection::Tunnel { fault, .. } => {
-            tracing::warn!(reason = %error, "the proxy cannot be used");
+            tracing::warn!(event = "proxy_failed", reason = %error, "the proxy cannot be used");
             Fault::Proxy(*fault)
         }
         NoConnection::Tls { proxy, .. } => {
             let Some(tls) = chain(error).find_map(tls_error) else { return Fault::Connect };
-            tracing::warn!(reason = %error, "the connection to a provider could not be secured");
+            tracing::warn!(
+                event = "tls_failed",
+                reason = %error, "the connection to a provider could not be secured");
             // A certificate that does not verify will not verify next time; an alert or a cut
             // handshake may pass. Through a proxy it may be the proxy's certificate.
             match tls {

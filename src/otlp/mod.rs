@@ -104,7 +104,7 @@ impl Exporter {
     pub(crate) fn end(self) {
         self.stop.cancel();
         if self.thread.join().is_err() {
-            tracing::error!("the thread of the traces panicked");
+            tracing::error!(event = "thread_panicked", "the thread of the traces panicked");
         }
     }
 }
@@ -165,7 +165,9 @@ impl Work {
                 Ok(false) => self.pause(TICK).await,
                 Err(_) if self.flush_until.is_some() => return,
                 Err(error) => {
-                    tracing::warn!(%error, "the log cannot be read for traces");
+                    tracing::warn!(
+                        event = "log_unreadable",
+                        %error, "the log cannot be read for traces");
                     self.pause(LOOK_EVERY).await;
                 }
             }
@@ -217,7 +219,9 @@ impl Work {
 
     fn done(&mut self, end: u64) {
         if let Err(error) = self.tap.done(end) {
-            tracing::warn!(%error, "the position of the traces cannot be kept");
+            tracing::warn!(
+                event = "trace_position_not_kept",
+                %error, "the position of the traces cannot be kept");
         }
     }
 
@@ -234,7 +238,11 @@ impl Work {
                     let rejected = rejected.min(count);
                     if !reason.is_empty() || rejected > 0 {
                         // Its words may quote spans.
-                        tracing::warn!(rejected, "the collector rejected spans");
+                        tracing::warn!(
+                            event = "spans_rejected",
+                            rejected,
+                            "the collector rejected spans"
+                        );
                     }
                     self.counters.rejected.inc_by(rejected);
                     self.counters.sent.inc_by(count - rejected);
@@ -264,15 +272,23 @@ impl Work {
             let (verdict, reason) = self.exchange(&body).await;
             let Verdict::Again(asked) = verdict else {
                 if std::mem::take(&mut self.is_away) {
-                    tracing::info!("the collector answers again");
+                    tracing::info!(event = "collector_back", "the collector answers again");
                 }
                 if verdict == Verdict::Refused {
-                    tracing::warn!(reason, "the collector refuses spans; they are dropped");
+                    tracing::warn!(
+                        event = "spans_refused",
+                        reason,
+                        "the collector refuses spans; they are dropped"
+                    );
                 }
                 return Some(verdict);
             };
             if !std::mem::replace(&mut self.is_away, true) {
-                tracing::warn!(reason, "the collector takes no spans; they wait in the log");
+                tracing::warn!(
+                    event = "collector_away",
+                    reason,
+                    "the collector takes no spans; they wait in the log"
+                );
             }
             if self.stop.is_cancelled() {
                 return None;

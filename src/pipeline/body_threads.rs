@@ -99,7 +99,9 @@ impl BodyThreads {
         }
         let job = jobs.waiting.remove(group, number);
         drop(jobs);
-        tracing::warn!(%error, "cannot start a thread for request bodies");
+        tracing::warn!(
+            event = "thread_not_started",
+            %error, "cannot start a thread for request bodies");
         job.into_iter().for_each(done);
     }
 }

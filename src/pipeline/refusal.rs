@@ -112,14 +112,28 @@ impl Refusal {
             (self.code.status(), self.code.as_str(), request_id.as_str());
         if self.code == Code::Overloaded {
             // Counted only; a line for each would let a flood of calls fill the log.
-            tracing::debug!(cause = &*self.message, request_id, "call refused at a bound");
+            tracing::debug!(
+                event = "call_refused_at_bound",
+                cause = &*self.message,
+                request_id,
+                "call refused at a bound"
+            );
         } else if status >= 500 && self.code != Code::NotSupported {
             let tried = self.tried.as_deref();
             let provider = tried.and_then(|tried| tried.provider.as_deref()).unwrap_or_default();
             let detail = tried.map(|tried| tried.detail.as_str()).filter(|d| !d.is_empty());
             let cause = detail.unwrap_or(&self.message);
             let attempts = tried.map_or(0, |tried| tried.attempts);
-            tracing::warn!(status, code, provider, cause, attempts, request_id, "call failed");
+            tracing::warn!(
+                event = "call_failed",
+                status,
+                code,
+                provider,
+                cause,
+                attempts,
+                request_id,
+                "call failed"
+            );
         }
     }
 

@@ -126,6 +126,7 @@ impl Walk<'_> {
         };
         let (kid, iss, request_id) = (shown(&kid), shown(&iss), self.request_id.as_str());
         tracing::warn!(
+            event = "credential_refused",
             reason = reason.as_str(),
             kid,
             iss,

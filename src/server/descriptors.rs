@@ -33,6 +33,7 @@ pub fn places(connections: usize) -> Places {
     // A slightly lower bound is not logged.
     if places.served < connections / 10 * 9 {
         tracing::warn!(
+            event = "descriptors_few",
             descriptors,
             wanted = connections,
             connections = places.served,

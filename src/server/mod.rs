@@ -150,7 +150,7 @@ pub async fn serve(
 async fn pause_after(error: &io::Error, metrics: &Metrics) {
     if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
         metrics.bound("accept");
-        tracing::warn!(%error, "cannot accept connections for a moment");
+        tracing::warn!(event = "accept_failed", %error, "cannot accept connections for a moment");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

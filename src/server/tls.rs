@@ -66,10 +66,11 @@ impl TlsAcceptor {
             match server_config(&files) {
                 Ok(config) => {
                     self.current.store(Arc::new(config));
-                    tracing::info!("TLS certificate reloaded");
+                    tracing::info!(event = "tls_certificate_reloaded", "TLS certificate reloaded");
                 }
                 Err(error) => {
                     tracing::error!(
+                        event = "tls_certificate_refused",
                         "TLS certificate not reloaded, the old one stays in use: \
                         {error:#}"
                     )

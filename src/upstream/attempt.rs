@@ -173,7 +173,11 @@ impl Upstream {
         let signed =
             sigv4::signed(request.headers_mut(), signable, scope, keys, self.clock.wall_ms());
         signed.map_err(|Unsigned| {
-            tracing::error!(provider = &*provider.name, "the request cannot be signed");
+            tracing::error!(
+                event = "request_unsigned",
+                provider = &*provider.name,
+                "the request cannot be signed"
+            );
             Failure::Protocol
         })
     }
@@ -197,6 +201,7 @@ impl Upstream {
         }
         let name = &target.provider.name;
         tracing::error!(
+            event = "provider_key_refused",
             provider = &**name,
             status = status.as_u16(),
             "the provider refuses the gateway's key"

@@ -100,7 +100,12 @@ impl Listing {
     fn ended(&self, list: Result<Vec<Model>, String>, now: Nanos) {
         if let Err(reason) = &list {
             let provider = &*self.provider.name;
-            tracing::warn!(provider, reason, "the provider's list of models cannot be read");
+            tracing::warn!(
+                event = "model_list_unreadable",
+                provider,
+                reason,
+                "the provider's list of models cannot be read"
+            );
         }
         self.state.send_modify(|state| {
             (state.is_under_way, state.has_failed) = (false, list.is_err());

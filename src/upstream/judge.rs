@@ -33,15 +33,33 @@ impl Upstream {
         let (is_known, provider) = (party.kind == PartyKind::Known, &**provider);
         match (before.unwrap_or(false), open, own) {
             (false, true, _) => {
-                tracing::warn!(provider, "circuit opened: calls to the provider pause");
+                tracing::warn!(
+                    event = "circuit_opened",
+                    provider,
+                    "circuit opened: calls to the provider pause"
+                );
             }
-            (true, false, _) => tracing::info!(provider, "circuit closed: the provider answers"),
+            (true, false, _) => tracing::info!(
+                event = "circuit_closed",
+                provider,
+                "circuit closed: the provider answers"
+            ),
             // Strangers can be made up without end, so their circuits are no lines.
             (_, _, Some(true)) if is_known => {
-                tracing::warn!(provider, org = caller, "circuit opened for one organisation");
+                tracing::warn!(
+                    event = "org_circuit_opened",
+                    provider,
+                    org = caller,
+                    "circuit opened for one organisation"
+                );
             }
             (_, _, Some(false)) if is_known => {
-                tracing::info!(provider, org = caller, "circuit closed for one organisation");
+                tracing::info!(
+                    event = "org_circuit_closed",
+                    provider,
+                    org = caller,
+                    "circuit closed for one organisation"
+                );
             }
             _ => {}
         }

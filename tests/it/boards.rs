@@ -267,7 +267,7 @@ fn every_query_of_the_log_dashboard_works_on_the_engine_and_agrees_with_the_metr
     }
     for variable in board["templating"]["list"].as_array().expect("variables") {
         if let Some(query) = variable["definition"].as_str() {
-            assert!(ask(query).len() >= 1, "{query}");
+            assert!(!ask(query).is_empty(), "{query}");
         }
     }
     // The same figures in all places.
@@ -277,11 +277,7 @@ fn every_query_of_the_log_dashboard_works_on_the_engine_and_agrees_with_the_metr
         let value = rows[0].as_object().unwrap().values().next().unwrap().clone();
         value.as_f64().or_else(|| value.as_str()?.parse().ok()).expect("a number")
     };
-    assert_eq!(
-        figure("Calls"),
-        gateway.metric("tollgate_requests_total{code") - 1.0,
-        "without the 401"
-    );
+    assert_eq!(figure("Calls"), gateway.metric("tollgate_requests_total{"));
     let tokens = gateway.metric("tollgate_tokens_total{direction=\"input\"")
         + gateway.metric("tollgate_tokens_total{direction=\"output\"");
     assert_eq!(figure("Tokens"), tokens);

@@ -283,7 +283,7 @@ fn what_is_left_at_the_end_is_sent_before_the_process_is_gone() {
 
 /// Reads the same requests with the classes that the protocol's authors generate.
 #[test]
-#[ignore = "needs PyPI's opentelemetry-proto; run by scripts/test"]
+#[ignore = "needs opentelemetry-proto; run by scripts/test"]
 fn the_protocols_own_classes_read_the_spans() {
     let (provider, collector) = (Provider::start(), Collector::start());
     let gateway = start(&provider, &collector, ", content: true");

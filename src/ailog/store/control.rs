@@ -196,9 +196,13 @@ impl State {
         }
         match trouble {
             Some(reason) => {
-                tracing::warn!(reason, "the log cannot be stored; rows are kept and retried")
+                tracing::warn!(
+                    event = "store_away",
+                    reason,
+                    "the log cannot be stored; rows are kept and retried"
+                )
             }
-            None => tracing::info!("the log is stored again"),
+            None => tracing::info!(event = "store_back", "the log is stored again"),
         }
         self.trouble = trouble.map(str::to_owned);
     }

@@ -89,6 +89,7 @@ impl Shipper {
         let resume = if place(&elsewhere) > place(&own) {
             if elsewhere.is_some_and(|r| r.sealed_until.is_some()) {
                 tracing::warn!(
+                    event = "store_changed_early",
                     "the store was changed while a batch was being sent; its rows may be in both \
                      stores"
                 );
@@ -265,13 +266,16 @@ impl Shipper {
         if batch.damaged > 0 {
             self.log.counters.lost.inc_by(u64::from(batch.damaged));
             tracing::warn!(
+                event = "log_damaged",
                 segment = %batch.segment, from = batch.start, to = batch.end, stretches = batch.damaged,
                 "the write-ahead log is damaged; at least one row is lost in each damaged part"
             );
         }
         if batch.unfinished {
             self.log.counters.unfinished.inc();
-            tracing::info!(segment = %batch.segment, "the last row of an earlier run is incomplete \
+            tracing::info!(
+                event = "row_incomplete",
+                segment = %batch.segment, "the last row of an earlier run is incomplete \
                 and was dropped");
         }
         self.buried = self.buried.saturating_sub(batch.unknown.len());
@@ -288,6 +292,7 @@ impl Shipper {
             self.bury(reason, batch.row(0));
             if self.store.pass_over(batch).is_err() {
                 tracing::warn!(
+                    event = "dead_letter_twice",
                     "a row in the dead-letter file is sent once more if the gateway ends now"
                 );
             }
@@ -316,7 +321,9 @@ impl Shipper {
             Ok(()) => self.log.counters.dead_letter.inc(),
             Err(error) => {
                 self.log.counters.lost.inc();
-                tracing::error!(%error, "the dead-letter file does not take a row");
+                tracing::error!(
+                    event = "dead_letter_full",
+                    %error, "the dead-letter file does not take a row");
             }
         }
     }
@@ -329,6 +336,7 @@ impl Shipper {
             self.log.counters.lost.inc();
             if let Some((path, bytes)) = self.reader.quarantine() {
                 tracing::error!(
+                    event = "segment_unreadable",
                     %error, path = %path.display(), bytes,
                     "a segment of the write-ahead log cannot be read and is put aside with its rows"
                 );
@@ -358,7 +366,11 @@ impl Shipper {
             return;
         }
         if let Err(error) = self.store.keep_audit(&records) {
-            tracing::warn!(reason = error.into_reason(), "records of the audit are not stored");
+            tracing::warn!(
+                event = "audit_not_stored",
+                reason = error.into_reason(),
+                "records of the audit are not stored"
+            );
             self.log.control.keep_audit_for_later(records);
             self.next_audit = now.plus(BACKOFF_MAX);
         }
@@ -371,7 +383,11 @@ impl Shipper {
             && let Some(limits) = self.log.control.take_limits()
             && let Err(error) = self.store.keep_limits(&limits)
         {
-            tracing::warn!(reason = error.into_reason(), "the limits in force are not stored");
+            tracing::warn!(
+                event = "limits_not_stored",
+                reason = error.into_reason(),
+                "the limits in force are not stored"
+            );
             self.log.control.keep_limits_for_later(limits);
             self.next_limits = now.plus(RETENTION_EVERY);
         }

@@ -82,7 +82,7 @@ impl Appender {
         }
         if self.lost.fetch_add(1, Ordering::Relaxed).is_multiple_of(REPORT_EVERY) {
             let source = std::error::Error::source(error);
-            tracing::error!(%error, ?source, "a row of the log is lost");
+            tracing::error!(event = "row_lost", %error, ?source, "a row of the log is lost");
         }
     }
 }

@@ -418,7 +418,9 @@ impl Wal {
         let file = File::options().write(true).open(&segment.path);
         let emptied =
             file.and_then(|file| self.disk.set_len(&file, SEGMENT_HEAD_BYTES as u64)).is_ok();
-        tracing::warn!(%error, emptied, path = %segment.path.display(), "a stored log segment \
+        tracing::warn!(
+            event = "segment_not_removed",
+            %error, emptied, path = %segment.path.display(), "a stored log segment \
             cannot be removed");
     }
 

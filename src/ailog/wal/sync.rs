@@ -73,7 +73,7 @@ impl Syncer {
                 self.counters.suspect.inc_by(rows);
                 let message = "the disk did not take a sync of the write-ahead log; the log \
                     continues in a new segment";
-                tracing::error!(%error, rows, "{message}");
+                tracing::error!(event = "log_sync_failed", %error, rows, "{message}");
             }
             lock(&self.state).synced = mark;
         }

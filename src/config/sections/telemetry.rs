@@ -21,8 +21,8 @@ section! {
     /// The metrics of the operators' side.
     RawMetrics => struct MetricsOptions: Clone, Copy {
         /// If true, /metrics has calls, tokens and cost of each organisation. The first 400 since the
-        /// start have series of their own, further ones share `(other)`. Whoever may read /metrics
-        /// then reads their names.
+        /// start have series of their own, further ones share `(other)`. Readers of /metrics see their
+        /// names.
         per_org: bool = "false";
     }
 }

@@ -54,7 +54,10 @@ pub async fn follow(servers: &Arc<Servers>, keepers: &mut JoinSet<()>) {
             }
             None if !told => {
                 told = true;
-                tracing::warn!("no node of the limits store's cluster answers");
+                tracing::warn!(
+                    event = "limits_cluster_away",
+                    "no node of the limits store's cluster answers"
+                );
             }
             None => {}
         }
@@ -94,7 +97,9 @@ async fn ask_anew(servers: &Servers, address: &RedisAddress) -> Option<Vec<Stret
     let link = match tokio::time::timeout(patience, dialling).await {
         Ok(Ok(link)) => link,
         Ok(Err(reason)) => {
-            tracing::debug!(server = %address, reason, "a node of the cluster is away");
+            tracing::debug!(
+                event = "limits_node_away",
+                server = %address, reason, "a node of the cluster is away");
             return None;
         }
         Err(_) => return None,
@@ -114,7 +119,12 @@ async fn ask(
         Ok(Ok(answer)) => answer,
         Ok(Err(error)) => {
             let reason = dial::reason(&error, &servers.options.servers);
-            tracing::warn!(server = host, reason, "a node does not tell the cluster's slots");
+            tracing::warn!(
+                event = "limits_slots_untold",
+                server = host,
+                reason,
+                "a node does not tell the cluster's slots"
+            );
             return None;
         }
         Err(_) => return None,

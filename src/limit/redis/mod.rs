@@ -353,6 +353,7 @@ impl Shared {
             if !self.has_started() {
                 let waited = LIMITS_STORE_START_MAX.as_secs();
                 tracing::warn!(
+                    event = "limits_store_late",
                     waited_seconds = waited,
                     "the limits store was not reached at the start; limits.fail of the policy \
                         applies"

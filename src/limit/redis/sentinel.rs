@@ -52,7 +52,9 @@ pub async fn follow(servers: &Arc<Servers>, keepers: &mut JoinSet<()>) {
         let current = table.nodes.first();
         if current.is_none_or(|node| node.address != best.master) {
             paused_at = None;
-            tracing::info!(server = %best.master, "the sentinels name this master");
+            tracing::info!(
+                event = "limits_master_named",
+                server = %best.master, "the sentinels name this master");
             servers.replace(Table::of_one(Some(Node::new(best.master))), keepers);
             continue;
         }
@@ -66,6 +68,7 @@ pub async fn follow(servers: &Arc<Servers>, keepers: &mut JoinSet<()>) {
         }
         if node.pause(is_switching) {
             tracing::info!(
+                event = "limits_master_replaced",
                 server = %node.address,
                 paused = is_switching,
                 "the sentinels replace the master"
@@ -121,7 +124,9 @@ async fn ask_always(
         };
         if !told {
             told = true;
-            tracing::warn!(%sentinel, reason, "a sentinel of the limits store cannot be asked");
+            tracing::warn!(
+                event = "limits_sentinel_away",
+                %sentinel, reason, "a sentinel of the limits store cannot be asked");
         }
         tokio::time::sleep(RECONNECT_EVERY).await;
     }

@@ -134,7 +134,9 @@ impl Servers {
                     node.connected(link);
                     node.tried.cancel();
                     self.note();
-                    tracing::info!(server = %node.address, "the limits store is connected");
+                    tracing::info!(
+                        event = "limits_store_connected",
+                        server = %node.address, "the limits store is connected");
                     node.broken.notified().await;
                 }
                 Err(reason) if !told => {
@@ -152,12 +154,14 @@ impl Servers {
         let server = &node.address;
         if self.started.is_cancelled() {
             tracing::warn!(
+                event = "limits_store_away",
                 %server,
                 reason,
                 "the limits store cannot be reached; limits.fail of the policy applies"
             );
         } else {
             tracing::warn!(
+                event = "limits_store_waited_for",
                 %server,
                 reason,
                 "the limits store cannot be reached; calls wait for it"
@@ -271,7 +275,9 @@ impl Servers {
             // Another connection does not help, and the server is well.
             if !node.told.swap(true, Ordering::Relaxed) {
                 let server = &node.address;
-                tracing::error!(%server, reason, "the limits store refuses; limits.fail applies");
+                tracing::error!(
+                    event = "limits_store_refuses",
+                    %server, reason, "the limits store refuses; limits.fail applies");
             }
             return Failed::Refused;
         }
@@ -285,6 +291,7 @@ impl Servers {
             self.note();
             self.look.notify_one();
             tracing::warn!(
+                event = "limits_store_away",
                 server = %node.address,
                 reason,
                 "the limits store is unavailable; limits.fail of the policy applies"

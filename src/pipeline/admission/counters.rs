@@ -73,6 +73,7 @@ impl Counters {
         for (subject, (day, month)) in sums {
             if self.meters.spent_before(&subject, at, day, month).is_err() {
                 tracing::warn!(
+                    event = "spending_forgotten",
                     "more subjects have spent money than can be counted; some begin at zero again"
                 );
                 return;

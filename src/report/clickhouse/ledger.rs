@@ -334,7 +334,11 @@ impl Drop for ClickHouseLedger {
         };
         let work = async { tokio::time::timeout(DROP_TIMEOUT, drop_it).await };
         if !matches!(self.reader.runtime.block_on(work), Ok(Ok(()))) {
-            tracing::warn!(table = costs, "the list of new costs was not dropped; it may be");
+            tracing::warn!(
+                event = "reprice_list_left",
+                table = costs,
+                "the list of new costs was not dropped; it may be"
+            );
         }
     }
 }

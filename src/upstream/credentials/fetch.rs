@@ -223,7 +223,12 @@ impl Fetch<'_> {
             Reach::AsProvider => (Arc::clone(&self.provider.egress), TOKEN_FETCH_MAX),
             Reach::Machine => (Arc::new(Egress::direct()), METADATA_CONNECT_MAX),
         };
-        tracing::debug!(provider = &*self.provider.name, ?reach, "asking for a credential");
+        tracing::debug!(
+            event = "credential_asked",
+            provider = &*self.provider.name,
+            ?reach,
+            "asking for a credential"
+        );
         let patience = Patience { connect, whole: TOKEN_FETCH_MAX, bytes_max: TOKEN_BYTES_MAX };
         let sent = self.outbound.send(&egress, request, patience).await;
         let (head, body) = sent.map_err(|error| Failed::passing(error.to_string()))?.into_parts();

@@ -164,9 +164,14 @@ impl Told {
     fn success(&mut self, provider: &Provider, is_assumed: bool) {
         let provider = &*provider.name;
         if self.failing.take().is_some() || !self.was_well {
-            tracing::info!(provider, "the provider's credential was fetched");
+            tracing::info!(
+                event = "credential_fetched",
+                provider,
+                "the provider's credential was fetched"
+            );
             if is_assumed {
                 tracing::warn!(
+                    event = "credential_life_unknown",
                     provider,
                     "the token endpoint does not say how long the credential lives; 5 minutes are \
                      assumed"
@@ -183,6 +188,7 @@ impl Told {
         let (provider, reason) = (&*provider.name, &*failed.reason);
         if has_token {
             tracing::warn!(
+                event = "credential_not_renewed",
                 provider,
                 reason,
                 "the provider's credential cannot be renewed; the old \
@@ -190,6 +196,7 @@ impl Told {
             );
         } else {
             tracing::error!(
+                event = "credential_not_fetched",
                 provider,
                 reason,
                 "the provider's credential cannot be fetched; calls \
@@ -203,6 +210,7 @@ impl Told {
         if has_expired && !self.has_expired {
             let provider = &*provider.name;
             tracing::error!(
+                event = "credential_ended",
                 provider,
                 "the provider's credential has expired; calls go to other \
                 providers, or are refused"

@@ -152,6 +152,7 @@ impl ClickHouseStore {
         let engine = self.runtime.block_on(engine(&self.servers.current()));
         if engine.is_some_and(|engine| !is_replicated(&engine)) {
             tracing::warn!(
+                event = "clickhouse_not_replicated",
                 "clickhouse.urls has several addresses, and ai_rows is no replicated table: a \
                  batch that is sent again to another server is stored twice; run `tollgate \
                  clickhouse apply --cluster NAME`, or give one url"
@@ -208,6 +209,7 @@ impl Store for ClickHouseStore {
             Ok(Found::Nothing) => Ok(None),
             Ok(Found::Damaged) => {
                 tracing::warn!(
+                    event = "clickhouse_position_damaged",
                     "clickhouse.position is damaged; the waiting rows are sent from the oldest on"
                 );
                 Ok(None)

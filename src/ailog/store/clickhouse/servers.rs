@@ -118,7 +118,13 @@ impl Servers {
             server.rest = (rest * 2).min(REST_MAX);
             let (url, seconds) = (&server.url, rest.as_secs());
             let reason = error.clone().into_reason();
-            tracing::warn!(url, reason, seconds, "a ClickHouse server is left alone for a while");
+            tracing::warn!(
+                event = "clickhouse_server_away",
+                url,
+                reason,
+                seconds,
+                "a ClickHouse server is left alone for a while"
+            );
         }
     }
 

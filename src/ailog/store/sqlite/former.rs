@@ -30,11 +30,19 @@ pub(crate) fn move_all(connection: &mut Connection, writer: &mut Writer) -> rusq
         let slice = move_slice(connection, writer)?;
         if slice == 0 {
             connection.execute_batch("DROP TABLE ai_log_former")?;
-            tracing::info!(rows = moved, "the rows of the former layout are moved");
+            tracing::info!(
+                event = "layout_moving",
+                rows = moved,
+                "the rows of the former layout are moved"
+            );
             return Ok(());
         }
         if moved / TELL_EVERY != (moved + slice) / TELL_EVERY {
-            tracing::info!(rows = moved + slice, "rows of the former layout are being moved");
+            tracing::info!(
+                event = "layout_moving",
+                rows = moved + slice,
+                "rows of the former layout are being moved"
+            );
         }
         moved += slice;
     }

@@ -276,22 +276,28 @@ impl Store for SqliteStore {
             Ok((0, frames, checkpointed)) if frames == checkpointed => {}
             Ok(_) => {
                 if let Err(error) = self.sync_log() {
-                    tracing::warn!(%error, "sync of the embedded store's log");
+                    tracing::warn!(
+                        event = "sqlite_sync_failed",
+                        %error, "sync of the embedded store's log");
                 }
             }
-            Err(error) => tracing::warn!(%error, "checkpoint of the embedded store"),
+            Err(error) => tracing::warn!(
+                event = "sqlite_checkpoint_failed",
+                %error, "checkpoint of the embedded store"),
         }
     }
 
     fn sync_always(&mut self) {
         if let Err(error) = self.connection.execute_batch("PRAGMA synchronous = FULL") {
-            tracing::error!(%error, "the embedded store does not sync its commits");
+            tracing::error!(
+                event = "sqlite_sync_off",
+                %error, "the embedded store does not sync its commits");
         }
     }
 
     fn forget_before(&mut self, keep: &Keep) -> bool {
         let more = retention::delete_some(&self.connection, keep).unwrap_or_else(|error| {
-            tracing::warn!(%error, "retention in the embedded store");
+            tracing::warn!(event = "retention_failed", %error, "retention in the embedded store");
             false
         });
         if !more {
@@ -347,9 +353,11 @@ pub(crate) fn resume_of(path: &Path) -> Option<Resume> {
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).ok()?;
     let found = position(&connection);
     found
-        .inspect_err(
-            |error| tracing::warn!(%error, "the place of the embedded store cannot be read"),
-        )
+        .inspect_err(|error| {
+            tracing::warn!(
+                event = "sqlite_place_unreadable",
+                %error, "the place of the embedded store cannot be read")
+        })
         .ok()?
 }
 

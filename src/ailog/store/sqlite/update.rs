@@ -21,7 +21,10 @@ pub(crate) fn bring_up_to_date(connection: &Connection, found: u8) -> rusqlite::
         steps.push_str(&views::dropped(connection)?);
         steps.push_str("ALTER TABLE ai_log RENAME TO ai_log_former; ");
         steps.push_str(&tables());
-        tracing::info!("the embedded store gets a new layout; its rows are moved");
+        tracing::info!(
+            event = "layout_begun",
+            "the embedded store gets a new layout; its rows are moved"
+        );
     } else if found == 0 {
         steps.push_str(&tables());
     } else {
@@ -30,7 +33,11 @@ pub(crate) fn bring_up_to_date(connection: &Connection, found: u8) -> rusqlite::
             for table in ["ai_series", "ai_groups", "ai_captures", "ai_rows"] {
                 steps.push_str(&added(table, version));
             }
-            tracing::info!(layout = version, "the embedded store was migrated to a new layout");
+            tracing::info!(
+                event = "layout_migrated",
+                layout = version,
+                "the embedded store was migrated to a new layout"
+            );
         }
         if !has_column(connection, "ai_limits", "place")? {
             steps.push_str(&format!("DROP TABLE ai_limits; {LIMITS} "));
