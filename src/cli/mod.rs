@@ -14,6 +14,7 @@ mod csv;
 pub mod demo;
 pub mod export;
 pub mod healthcheck;
+pub mod import;
 pub mod intent;
 pub mod key;
 mod lines;
@@ -111,6 +112,9 @@ Example:
     /// Print the records of policy edits and operators, or verify them
     #[command(after_help = "Example:\n  tollgate audit verify")]
     Audit(Configured<audit::Args>),
+    /// Make a policy of another gateway's configuration
+    #[command(after_help = "Example:\n  tollgate import litellm config.yaml --output tollgate")]
+    Import(import::Args),
     /// Print or apply the schema of the ClickHouse store
     #[command(after_help = "Example:\n  tollgate clickhouse apply --url http://127.0.0.1:8123")]
     Clickhouse(Configured<clickhouse::Args>),
@@ -206,6 +210,7 @@ pub fn main() -> ExitCode {
         Command::Token(args) => token::run(&args),
         Command::Key(args) => key::run(&args),
         Command::Top(args) => top::run(&args),
+        Command::Import(args) => import::run(&args),
         Command::Healthcheck(args) => healthcheck::run(&args),
         Command::Alert(configured) => configured
             .load(Uses::Alerts)

@@ -184,6 +184,18 @@ pub(crate) fn load_to_show(path: Option<&Path>, org: Option<&str>) -> Result<Loa
     Source::find(path)?.load_in(crate::clock::wall_ms(), Purpose::Show(org), Problems::default())
 }
 
+/// Reads YAML that is no configuration of ours, with the places of its values. References to the
+/// environment stay as they are written.
+///
+/// # Errors
+/// It is not YAML.
+pub(crate) fn read_yaml(name: &str, text: &str) -> Result<Node, Problems> {
+    let mut problems = Problems::default();
+    let file = problems.file(name);
+    let node = yaml::parse(&text.replace("${", "$${"), Some(file), &mut problems);
+    node.filter(|_| problems.is_empty()).ok_or(problems)
+}
+
 impl Source {
     /// The source that the flag, the environment or the working directory names.
     ///

@@ -30,9 +30,12 @@ mod words;
 mod tests;
 
 pub(crate) use check::auth::{is_api_path, moment_ms};
+pub(crate) use load::{Loaded, Origin, OtherFile, load, load_to_read, load_to_show, read_yaml};
 #[cfg(test)]
-pub(crate) use load::Source;
-pub(crate) use load::{Loaded, Origin, OtherFile, load, load_to_read, load_to_show};
+pub(crate) use load::{Purpose, Source};
+pub(crate) use reader::node::{Node, Value};
+#[cfg(test)]
+pub(crate) use reader::place::Problems;
 pub(crate) use reader::place::suggest;
 #[cfg(test)]
 pub(crate) use reader::shape::options;

@@ -44,6 +44,7 @@ mod heads;
 mod hostile;
 mod http2;
 mod identity;
+mod import;
 mod intent;
 mod key_sets;
 mod keys;

@@ -187,6 +187,12 @@ impl Gateway {
         Setup::new(provider).start()
     }
 
+    /// With a configuration that is there, and these variables.
+    pub fn serve(folder: TempDir, environment: &[(&str, &str)]) -> Gateway {
+        let environment = environment.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+        Gateway::run(folder, Launch { environment: environment.collect(), ..Launch::default() })
+    }
+
     fn run(folder: TempDir, launch: Launch) -> Gateway {
         let printed = Arc::new(Mutex::new(String::new()));
         let mut command = tollgate();
