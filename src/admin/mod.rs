@@ -352,7 +352,7 @@ fn config(admin: &Admin) -> Value {
         "loaded_at": iso(status.loaded_at_ms),
         "files": status.files,
         "last_edit_refused": status.refused,
-        "last_refused": status.last_refused.map(|r| json!({"at": iso(r.at_ms), "problems": r.problems})),
+        "last_refused": status.last_refused.map(|r| json!({"at": iso(r.at_ms), "problems": r.problems, "diagnoses": r.diagnoses})),
         "restart_needed": status.restart_needed,
         "audit": audit_status(admin),
         "warnings": status.warnings,

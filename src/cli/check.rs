@@ -17,11 +17,11 @@ use super::serve::runtime;
 use crate::auth::key_set_fault;
 use crate::bounds::memory_max;
 use crate::config::policy::{Accept, JwksSource, Policy};
-use crate::config::{self, Loaded, OtherFile};
+use crate::config::{self, Diagnosis, Loaded, OtherFile};
 use crate::failure::Failure;
 use crate::redact::Names;
 use crate::server::tls::TlsAcceptor;
-use format::{Finding, Format, Places, github_of, json_of};
+use format::{Format, github_of, json_of};
 
 /// Arguments of `tollgate check`.
 #[derive(Debug, clap::Args)]
@@ -44,22 +44,28 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<(), Failure> {
     let loaded = match config::load(args.config.as_deref()) {
         Ok(loaded) => loaded,
-        Err(problems) => return refused(args.format, &problems.lines(), &[]),
+        Err(problems) => {
+            return refused(args.format, &config::diagnoses(&problems), &[]);
+        }
     };
-    let lines = missing(&loaded);
-    if !lines.is_empty() {
-        return refused(args.format, &lines, &loaded.origin.files());
+    let texts = |file: &str| loaded.origin.text(file);
+    let missing: Vec<Diagnosis> = missing(&loaded)
+        .iter()
+        .map(|line| Diagnosis::error(line, &loaded.places, &texts))
+        .collect();
+    if !missing.is_empty() {
+        return refused(args.format, &missing, &loaded.origin.files());
     }
     let live = match args.live {
         true => Some(runtime()?.block_on(live::all(&loaded))),
         false => None,
     };
     let (told, warnings) = (live.as_deref().unwrap_or_default(), warnings(&loaded));
-    let findings: Vec<Finding> =
-        warnings.iter().map(|text| Finding::warning(text, &loaded.places)).collect();
+    let findings: Vec<Diagnosis> =
+        warnings.iter().map(|text| Diagnosis::warning(text, &loaded.places, &texts)).collect();
     match args.format {
         Format::Text => {
-            let warned: String = warnings.iter().map(|text| format!("\nwarning: {text}")).collect();
+            let warned: String = findings.iter().map(|told| format!("\n{}", told.text())).collect();
             let asked: String = told.iter().map(|live| format!("\n{}", live.text())).collect();
             print::line(&(summary(&loaded) + &warned + &asked))?;
         }
@@ -68,7 +74,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             print::json(&json_of(Some(version), &files, &findings, live.as_deref()))?;
         }
         Format::Github => {
-            let lines = github_of(&findings, told, &loaded.places);
+            let lines = github_of(&findings, told, &loaded.places, &texts);
             if !lines.is_empty() {
                 print::line(&lines.join("\n"))?;
             }
@@ -81,15 +87,17 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
 }
 
-fn refused(format: Format, lines: &[String], files: &[String]) -> Result<(), Failure> {
-    let places = Places::new();
-    let findings: Vec<Finding> = lines.iter().map(|line| Finding::error(line, &places)).collect();
+fn refused(format: Format, findings: &[Diagnosis], files: &[String]) -> Result<(), Failure> {
+    let texts: Vec<String> = findings.iter().map(Diagnosis::text).collect();
     match format {
-        Format::Text => print::line(&lines.join("\n"))?,
-        Format::Json => print::json(&json_of(None, files, &findings, None))?,
-        Format::Github => print::line(&github_of(&findings, &[], &places).join("\n"))?,
+        Format::Text => print::line(&texts.join("\n"))?,
+        Format::Json => print::json(&json_of(None, files, findings, None))?,
+        Format::Github => {
+            let lines: Vec<String> = findings.iter().map(Diagnosis::github).collect();
+            print::line(&lines.join("\n"))?;
+        }
     }
-    let count = lines.len();
+    let count = findings.len();
     Err(Failure::User(format!("{count} problem{}", if count == 1 { "" } else { "s" })))
 }
 
@@ -146,6 +154,7 @@ fn unusable_data_dir(data_dir: &Path) -> Option<String> {
 fn warnings(loaded: &Loaded) -> Vec<String> {
     let mut warnings = config::warnings(&loaded.settings, &loaded.policy, &loaded.origin.live);
     warnings.extend(config::without_policy(&loaded.origin.source));
+    warnings.extend(loaded.origin.doubts.iter().cloned());
     warnings
 }
 

@@ -98,7 +98,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 }
 
 fn load(path: Option<&Path>, org: Option<&str>) -> Result<Loaded, Failure> {
-    config::load_to_show(path, org).map_err(|problems| Failure::User(problems.to_string()))
+    config::load_to_show(path, org).map_err(|problems| Failure::User(config::told(&problems)))
 }
 
 fn changes(a: &Effective, b: &Effective) -> Vec<Change> {

@@ -40,7 +40,7 @@ use anyhow::Context as _;
 use clap::{CommandFactory, Parser, Subcommand};
 use tempfile::TempDir;
 
-use crate::config::{Loaded, Uses, load_to_read};
+use crate::config::{Loaded, Uses, load_to_read, told};
 use crate::failure::Failure;
 use crate::visible::visible_lines;
 
@@ -159,7 +159,7 @@ impl<A: clap::Args> Configured<A> {
     /// Loads the part of the configuration that the command uses.
     fn load(self, uses: Uses) -> Result<(A, Loaded), Failure> {
         let loaded = load_to_read(self.config.as_deref(), uses);
-        Ok((self.args, loaded.map_err(|problems| Failure::User(problems.to_string()))?))
+        Ok((self.args, loaded.map_err(|problems| Failure::User(told(&problems)))?))
     }
 }
 

@@ -31,7 +31,7 @@ pub struct Args {
 /// The configuration has problems, or an address or folder is in use.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let loaded = config::load(args.config.as_deref())
-        .map_err(|problems| Failure::User(problems.to_string()))?;
+        .map_err(|problems| Failure::User(config::told(&problems)))?;
     let lines = log_to_stderr(&loaded.settings.options.log)?;
     runtime()?.block_on(serve(loaded, lines))
 }

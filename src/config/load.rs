@@ -17,6 +17,8 @@ use aws_lc_rs::digest;
 use serde_json::{Value as Json, json};
 
 use super::check;
+use super::diagnosis::Places;
+use super::doubts;
 use super::effective::{Effective, Read as ToWalk};
 use super::policy::{ClickHouseOptions, Policy, Settings};
 use super::reader::node::{Name, Node, Value};
@@ -53,7 +55,7 @@ pub(crate) struct Loaded {
     pub(crate) policy: Policy,
     pub(crate) origin: Origin,
     /// The places of all values, by their keys: file, line and column.
-    pub(crate) places: HashMap<String, (String, u32, u32)>,
+    pub(crate) places: Places,
     /// Other files that it names (certificates, keys, key sets). They may come and go while a
     /// gateway runs, so whether they are there is no matter of the configuration's own.
     pub(crate) others: Vec<OtherFile>,
@@ -75,6 +77,8 @@ pub(crate) struct Origin {
     pub(crate) settings: Arc<Settings>,
     pub(crate) shown: Arc<Json>,
     pub(crate) effective: Arc<Effective>,
+    /// Settings that have no effect or cannot be meant: `key: text`.
+    pub(crate) doubts: Vec<String>,
     pub(crate) snapshot: Snapshot,
     /// Its files of secrets and certificates.
     pub(crate) live: LiveFiles,
@@ -85,6 +89,12 @@ impl Origin {
     #[cfg(test)]
     pub(crate) fn masked(&self) -> &Json {
         &self.shown
+    }
+
+    /// The text of a file.
+    pub(crate) fn text(&self, file: &str) -> Option<String> {
+        let found = self.texts().into_iter().find(|(name, _)| *name == file)?;
+        Some(found.1.to_owned())
     }
 
     /// Name and text of each file.
@@ -312,6 +322,11 @@ impl Source {
             let (gateway, policy) = ((&joined.gateway, gateway), (&joined.policy, policy));
             Effective::of(&ToWalk { gateway, policy, problems: &problems }, purpose.org())
         });
+        let doubts = policy
+            .as_ref()
+            .zip(effective.as_ref())
+            .map(|(policy, effective)| doubts::doubts(policy, &shown["policy"], effective));
+        let doubts = doubts.unwrap_or_default();
         let places = places(&[&joined.gateway, &joined.policy], &files);
         let others = other_files(gateway.as_ref(), policy.as_ref(), &problems);
         // A file that is no YAML holds sections that were not seen.
@@ -335,6 +350,7 @@ impl Source {
                     settings: Arc::new(settings.clone()),
                     shown: Arc::new(shown),
                     effective: Arc::new(effective.unwrap_or_default()),
+                    doubts,
                     live: problems.live,
                     snapshot: Snapshot {
                         sections: joined.sections,
@@ -455,7 +471,11 @@ impl SourceFile {
             }
         };
         match String::from_utf8(bytes) {
-            Ok(text) => Some(SourceFile { name, file, text: Arc::from(text), holds }),
+            Ok(text) => {
+                let text: Arc<str> = Arc::from(text);
+                problems.keep_text(file, Arc::clone(&text));
+                Some(SourceFile { name, file, text, holds })
+            }
             Err(error) => {
                 let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
                 let line = good.iter().filter(|b| **b == b'\n').count() + 1;

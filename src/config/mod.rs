@@ -5,7 +5,7 @@
 //! the JSON Schema, the shipped files and the documentation. `check` makes the types of `policy`
 //! from the sections, `effective` lists every value with its source and compares configurations,
 //! `load` finds and joins the files, `uses` says which values a command needs, `warn` reports risky
-//! settings, and `watch` (the one part with a thread) reloads the policy.
+//! settings and `doubts` pointless ones, `diagnosis` shows all of it, and `watch` (the one part with a thread) reloads the policy.
 //!
 //! Guarantees: every problem of every file is reported in one run, as `file:line:column: key:
 //! reason and remedy`; a configuration with a problem is refused as a whole; a value from the
@@ -15,6 +15,8 @@ pub mod policy;
 
 mod carriers;
 mod check;
+pub(crate) mod diagnosis;
+mod doubts;
 pub(crate) mod effective;
 mod load;
 mod reader;
@@ -30,6 +32,7 @@ mod words;
 mod tests;
 
 pub(crate) use check::auth::{is_api_path, moment_ms};
+pub(crate) use diagnosis::{Diagnosis, diagnoses, told};
 pub(crate) use load::{Loaded, Origin, OtherFile, load, load_to_read, load_to_show, read_yaml};
 #[cfg(test)]
 pub(crate) use load::{Purpose, Source};

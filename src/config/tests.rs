@@ -1,6 +1,7 @@
 //! The configuration from outside: files in, policy or problems out.
 
 mod credentials;
+mod diagnoses;
 mod documentation;
 mod openapi;
 

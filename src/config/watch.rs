@@ -25,6 +25,7 @@ use arc_swap::ArcSwap;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use serde_json::Value as Json;
 
+use super::diagnosis::{Diagnosis, diagnoses};
 use super::load::{ConfigFile, Content, Loaded, Origin, Snapshot, Source};
 use super::policy::{Policy, Settings};
 use super::reader::place::{Place, Problems};
@@ -81,6 +82,8 @@ pub(crate) struct Refused {
     pub(crate) at_ms: i64,
     /// One `file:line:column: key: reason` each.
     pub(crate) problems: Vec<String>,
+    /// The same in parts, with the lines of the files.
+    pub(crate) diagnoses: Vec<Json>,
 }
 
 #[derive(Debug)]
@@ -243,6 +246,7 @@ impl State {
         let current = policy.load();
         let mut warnings = warnings(&origin.settings, &current, &origin.live);
         warnings.extend(without_policy(&origin.source));
+        warnings.extend(origin.doubts.iter().cloned());
         for warning in &warnings {
             tracing::warn!(event = "config_warning", "{warning}");
         }
@@ -306,7 +310,8 @@ impl State {
         self.status.restart_needed = restart_needed;
         self.status.config = loaded.origin.shown.clone();
         self.status.refused = false;
-        let warnings = warnings(&self.settings, &loaded.policy, &self.live);
+        let mut warnings = warnings(&self.settings, &loaded.policy, &self.live);
+        warnings.extend(loaded.origin.doubts.iter().cloned());
         for warning in warnings.iter().filter(|new| !self.status.warnings.contains(new)) {
             tracing::warn!(event = "config_warning", "{warning}");
         }
@@ -373,7 +378,9 @@ impl State {
                 force stays: {line}");
         }
         self.status.refused = true;
-        self.status.last_refused = Some(Refused { at_ms: clock::wall_ms(), problems: lines });
+        let diagnoses = diagnoses(&problems).iter().map(Diagnosis::json).collect();
+        self.status.last_refused =
+            Some(Refused { at_ms: clock::wall_ms(), problems: lines, diagnoses });
         self.report(false);
         problems
     }

@@ -7,6 +7,7 @@ use std::process::Stdio;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
+use crate::support::engine::Engine;
 use crate::support::{Gateway, Provider, SECRET, Setup, eventually, tollgate};
 
 /// Runs `tollgate audit …` for the folder of a gateway; the exit code and both outputs.
@@ -195,4 +196,37 @@ fn what_was_done_to_a_record_is_named_in_either_copy() {
     gateway.chat("acme", "hi").ok();
     let last = records(&folder).pop().expect("a record");
     assert_eq!((&last["seq"], &last["event"]), (&json!(6), &json!("policy_accepted")));
+}
+
+#[test]
+#[ignore = "needs the ClickHouse engine; run by scripts/test"]
+fn clickhouse_has_the_second_copy() {
+    let (engine, provider) = (Engine::start(), Provider::start());
+    engine.apply(engine.folder.path());
+    let mut gateway = engine.gateway(&provider);
+    gateway.edit_and_wait("limits", "{requests_per_minute: 60000, burst: 59000}");
+    gateway.edit_and_wait("limits", "{requests_per_minute: 60000, burst: 58000}");
+    let (code, text) = audit(gateway.folder(), &["verify"]);
+    assert!(code == 0 && text.starts_with("ok: 3 records, "), "{text}");
+    // A start hands its records over once more, and none is doubled.
+    gateway.stop();
+    let mut gateway = gateway.start_again();
+    gateway.edit_and_wait("limits", "{requests_per_minute: 60000, burst: 57000}");
+    let (code, text) = audit(gateway.folder(), &["verify"]);
+    assert!(code == 0 && text.starts_with("ok: 4 records, "), "{text}");
+    gateway.stop();
+    let kept = "tollgate.policy_audit";
+    let with = |settings: &str| format!("{settings} SETTINGS mutations_sync = 2");
+    engine.execute(&with(&format!(
+        "ALTER TABLE {kept} UPDATE record = replaceAll(record, '59000', '1') WHERE seq = 2"
+    )));
+    let (code, text) = audit(gateway.folder(), &["verify"]);
+    let message = "store: record 2: its content does not match its hash";
+    assert!(code == 1 && text.contains(message), "{text}");
+    engine.execute(&with(&format!("ALTER TABLE {kept} DELETE WHERE seq = 2")));
+    let (code, text) = audit(gateway.folder(), &["verify"]);
+    assert!(code == 1 && text.contains("store: record 2 is missing: record 3 follows"), "{text}");
+    engine.execute(&with(&format!("ALTER TABLE {kept} DELETE WHERE seq IN (2, 3, 4)")));
+    let (code, text) = audit(gateway.folder(), &["verify"]);
+    assert!(code == 1 && text.contains("record 2 is in audit.jsonl, not in the store"), "{text}");
 }

@@ -41,6 +41,8 @@ pub(crate) struct Setting {
     /// File, line and column of the value, where a file gives it.
     pub(crate) place: Option<(Arc<str>, u32, u32)>,
     pub(crate) is_secret: bool,
+    /// It is a secret, not only masked.
+    is_credential: bool,
 }
 
 /// The source of a value.
@@ -104,6 +106,13 @@ impl Effective {
         walk.top(&RawGateway::info(), &read.gateway.1.json(), read.gateway.0);
         walk.top(&RawPolicy::info(), &read.policy.1.json(), read.policy.0);
         walk.out
+    }
+
+    /// The secrets that stand in clear in a file.
+    pub(crate) fn secrets_in_clear(&self) -> impl Iterator<Item = &Setting> {
+        self.settings.iter().filter(|setting| {
+            setting.is_credential && setting.from == From::File && setting.value == json!("***")
+        })
     }
 }
 

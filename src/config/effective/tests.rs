@@ -108,6 +108,8 @@ fn each_value_has_its_source_and_no_secret_is_shown() {
     assert!(!json!(json).to_string().contains("hunter2"));
     assert!(find(settings, "providers.main.api_key").is_secret);
     assert!(!find(settings, "limits_store").is_secret);
+    let in_clear: Vec<&str> = all.secrets_in_clear().map(|s| s.key.as_str()).collect();
+    assert_eq!(in_clear, ["providers.main.api_key"]);
 }
 
 #[test]

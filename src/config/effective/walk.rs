@@ -164,6 +164,7 @@ impl<'a> Walk<'a> {
             from,
             place,
             is_secret,
+            is_credential: kind_is_secret,
         });
         if !spot.is_covered {
             let exact = node.filter(|_| is_secret || is_masked(json)).map(exact);

@@ -60,6 +60,8 @@ struct Problem {
 #[derive(Clone, Debug)]
 pub struct Problems {
     files: Vec<String>,
+    /// The texts of files, by their index.
+    texts: Vec<Option<Arc<str>>>,
     list: Vec<Problem>,
     /// References to the environment that could not be resolved, where they are not problems yet.
     unresolved: Option<Vec<Problem>>,
@@ -80,6 +82,7 @@ impl Default for Problems {
     fn default() -> Problems {
         Problems {
             files: Vec::new(),
+            texts: Vec::new(),
             list: Vec::new(),
             unresolved: None,
             env: |name| std::env::var(name).ok(),
@@ -101,7 +104,21 @@ impl Problems {
     /// Names a file; its index goes into [`Place::file`].
     pub fn file(&mut self, name: &str) -> usize {
         self.files.push(name.to_owned());
+        self.texts.push(None);
         self.files.len() - 1
+    }
+
+    /// Keeps the text of a file, for the lines that problems are about.
+    pub fn keep_text(&mut self, file: usize, text: Arc<str>) {
+        if let Some(kept) = self.texts.get_mut(file) {
+            *kept = Some(text);
+        }
+    }
+
+    /// The text of a file with this name.
+    pub fn text(&self, name: &str) -> Option<Arc<str>> {
+        let at = self.files.iter().position(|file| file == name)?;
+        self.texts.get(at)?.clone()
     }
 
     /// The path of a file that the configuration names.
@@ -111,7 +128,13 @@ impl Problems {
 
     /// An empty list with the same environment, for problems that are not reported.
     pub fn apart(&self) -> Problems {
-        Problems { files: Vec::new(), list: Vec::new(), unresolved: None, ..self.clone() }
+        Problems {
+            files: Vec::new(),
+            texts: Vec::new(),
+            list: Vec::new(),
+            unresolved: None,
+            ..self.clone()
+        }
     }
 
     /// Notes a problem.
@@ -179,6 +202,11 @@ impl Problems {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
+    }
+
+    /// Whether there are more than are printed.
+    pub fn is_cut(&self) -> bool {
+        self.list.len() > PROBLEMS_MAX
     }
 
     /// How many there are.
