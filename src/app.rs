@@ -37,6 +37,7 @@ use crate::config::Loaded;
 use crate::config::policy::{Access, LimitsStore, Policy, Settings};
 use crate::config::watch::Watcher;
 use crate::failure::Failure;
+use crate::judge::shadow::Shadow;
 use crate::keys::Keys;
 use crate::limit::redis::{Outbox, Shared};
 use crate::metrics::Metrics;
@@ -118,11 +119,13 @@ pub async fn start(loaded: Loaded) -> Result<App, Failure> {
     let watcher = Watcher::start(&origin, Arc::clone(&policy), audited, Arc::clone(&metrics))
         .context("cannot watch the policy")?;
     let (calls, others, ending) = (TaskTracker::new(), TaskTracker::new(), Ending::default());
+    let shadow = Arc::new(Shadow::new(watcher.candidate()));
     let gateway = Arc::new(Gateway {
         policy,
         max_body_bytes: settings.options.max_body_bytes,
         auth: Authenticator::with(keys),
         counters: Counters::new(shared.as_ref().map(|(shared, _)| Arc::clone(shared))),
+        shadow,
         upstream,
         log: log.clone(),
         alerts: Arc::new(Alerts::new(&settings.options.data_dir, Arc::clone(&metrics))),
@@ -440,5 +443,6 @@ async fn tend(gateway: Arc<Gateway>, stop: CancellationToken) {
         drop(tokio::task::spawn_blocking(move || cached.cache.tend(room())).await);
         gateway.tenants.forget_idle();
         gateway.counters.forget_idle(gateway.clock.now(), gateway.clock.wall_ms());
+        gateway.shadow.forget_idle(gateway.clock.now(), gateway.clock.wall_ms());
     }
 }

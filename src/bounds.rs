@@ -338,6 +338,23 @@ pub const BATCH_AT_ONCE_MAX: usize = 8;
 
 // ---- stage 12: settle ---------------------------------------------------------------------------
 
+/// Bytes of bodies that each call saves for second looks, under the rules of a candidate policy, in
+/// bytes. Where they are used up, a body is looked at once, and its row says `unjudged`.
+pub const SECOND_LOOK_BYTES: i64 = 2 << 10;
+/// The same, in percent of each body.
+pub const SECOND_LOOK_PERCENT: i64 = 25;
+/// Bytes that are saved at most.
+pub const SECOND_LOOK_SAVED_MAX: i64 = 8 << 20;
+/// Calls of `tollgate replay` that are open at once. Beyond it the one that ends first is settled
+/// early.
+pub const REPLAY_OPEN_MAX: usize = 100_000;
+/// Paths whose endpoints `tollgate replay` remembers; further ones are looked up again.
+pub const REPLAY_ENDPOINTS_MAX: usize = 1_024;
+/// Organisations, and limits, that `tollgate replay` lists; further ones are in the totals alone.
+pub const REPLAY_ORGS_MAX: usize = 10_000;
+/// Rows that `tollgate replay` gives as examples; further ones are only counted.
+pub const REPLAY_EXAMPLES_MAX: usize = 20;
+
 /// One record of the write-ahead log. A longer row loses the tail of its captured bodies, and says
 /// so.
 pub const WAL_RECORD_BYTES_MAX: usize = 1 << 20;

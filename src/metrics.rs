@@ -319,6 +319,17 @@ series! {
         "tollgate_audit_write_failures_total",
         "Audit records that could not be written."
     );
+    /// `decision` (`refused`, `allowed`, `rerouted`, `redacted`, `same`).
+    shadow_decisions: IntCounterVec = counters(
+        "tollgate_shadow_decisions_total",
+        "Calls by what the candidate policy would have decided.",
+        &["decision"]
+    );
+    /// 1 or 0.
+    shadow_last_reload_successful: IntGauge = int(
+        "tollgate_shadow_last_reload_successful",
+        "1 if the last edit of the candidate policy was accepted, or there is none; 0 if it was refused."
+    );
     /// `bound`.
     bounds_reached: IntCounterVec = counters(
         "tollgate_bounds_reached_total",

@@ -358,6 +358,12 @@ fn config(admin: &Admin) -> Value {
         "warnings": status.warnings,
         "log": {"unstored_bytes": backlog.bytes, "lost_rows": backlog.lost, "trouble": backlog.trouble},
         "config": &*status.config,
+        "shadow": status.shadow.map(|shadow| json!({
+            "version": shadow.version.as_deref(),
+            "files": shadow.files,
+            "loaded_at": shadow.loaded_at_ms.map(iso),
+            "problems": shadow.problems,
+        })),
     })
 }
 

@@ -35,7 +35,7 @@ pub(super) async fn summary(
             Dim::parse(name.trim()).ok_or_else(|| {
                 format!(
                     "cannot group by `{name}`; use day, hour, minute, org, model, provider, \
-                     route, caller, outcome, error, limit, tag:NAME, or total alone"
+                     route, caller, outcome, error, limit, shadow, tag:NAME, or total alone"
                 )
             })
         })

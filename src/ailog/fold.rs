@@ -3,8 +3,8 @@
 //! Stage 12 of the walk. Pure: the time is an argument.
 //!
 //! Guarantees: the sum of `calls` over the resulting rows is the number of refused calls; caller,
-//! model and limit are kept, so that a report by one of them is right. Does not: fold calls that did
-//! any work; keep the calls of the current second when the process is killed (the first of each
+//! model and limit are kept, so that a report by one of them is right; calls that a candidate policy
+//! decides otherwise are folded apart. Does not: fold calls that did any work; keep the calls of the current second when the process is killed (the first of each
 //! kind is on disk).
 //!
 //! # Bounds
@@ -32,6 +32,8 @@ struct Kind {
     outcome: Outcome,
     code: Option<Code>,
     status: u16,
+    /// What the candidate policy would have decided.
+    shadow: String,
 }
 
 /// Refused calls of a kind.
@@ -110,6 +112,7 @@ impl Fold {
             outcome: row.outcome,
             code: row.error_code,
             status: row.status,
+            shadow: row.shadow.clone(),
         };
         let full = self.kinds.len() >= REFUSED_KINDS_MAX;
         match self.kinds.entry(kind) {
@@ -243,6 +246,21 @@ mod tests {
         rows.sort_by(|a, b| a.limited_by.cmp(&b.limited_by));
         let told: Vec<_> = rows.iter().map(|r| (&*r.limited_by, r.calls)).collect();
         assert_eq!(told, [("org:requests_per_minute", 2), ("user:usd_per_day", 2)]);
+    }
+
+    #[test]
+    fn calls_that_a_candidate_decides_otherwise_are_folded_apart() {
+        let mut fold = Fold::default();
+        let by = |shadow: &str| Row { shadow: shadow.to_owned(), ..refused(0, 0) };
+        let allowed = r#"{"version":"0","allowed":true}"#;
+        for shadow in ["", allowed, ""] {
+            fold.take(by(shadow));
+        }
+        (0..3).for_each(|_| drop(fold.take(by(allowed))));
+        let mut rows = fold.end_second(Nanos(0));
+        rows.sort_by(|a, b| a.shadow.cmp(&b.shadow));
+        let told: Vec<_> = rows.iter().map(|r| (r.shadow.as_str(), r.calls)).collect();
+        assert_eq!(told, [("", 1), (allowed, 3)]);
     }
 
     #[test]

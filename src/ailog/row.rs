@@ -165,6 +165,8 @@ pub struct Row {
     pub parent_span_id: Option<SpanId>,
     /// What its trace needs besides; `None` if it is not exported. No column.
     pub traced: Option<Box<Traced>>,
+    /// What the candidate policy would have decided where that differs, as JSON; else empty.
+    pub shadow: String,
 }
 
 /// The parts of a cost, in 10⁻⁹ USD. The first four add up to it.
@@ -261,6 +263,7 @@ impl Row {
             span_id: None,
             parent_span_id: None,
             traced: None,
+            shadow: String::new(),
         }
     }
 }
@@ -415,4 +418,6 @@ columns! { |row, bodies|
     span_id: Text, 5, &row.span_id.map(|id| id.to_string()).unwrap_or_default();
     /// the caller's span; empty if it named none
     parent_span_id: Text, 5, &row.parent_span_id.map(|id| id.to_string()).unwrap_or_default();
+    /// JSON of what the candidate policy in shadow/ would have decided, where it differs; empty if nothing does
+    shadow: Text, 5, &row.shadow;
 }

@@ -172,6 +172,21 @@ impl Authenticator {
         }
     }
 
+    /// The result of [`Authenticator::authenticate`] as far as it is known without waiting; `None`
+    /// if a key set would have to be fetched.
+    pub fn look_at(
+        &self,
+        policy: &AuthPolicy,
+        headers: &HeaderMap,
+        now_ms: i64,
+        require_jwt: bool,
+    ) -> Option<Result<Caller, AuthError>> {
+        match self.identify(policy, headers, now_ms, require_jwt) {
+            Identified::Done(result) => Some(result),
+            Identified::NeedsKeySet(..) => None,
+        }
+    }
+
     fn identify(
         &self,
         policy: &AuthPolicy,

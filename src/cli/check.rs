@@ -17,7 +17,7 @@ use super::serve::runtime;
 use crate::auth::key_set_fault;
 use crate::bounds::memory_max;
 use crate::config::policy::{Accept, JwksSource, Policy};
-use crate::config::{self, Diagnosis, Loaded, OtherFile};
+use crate::config::{self, Candidate, Diagnosis, Loaded, OtherFile};
 use crate::failure::Failure;
 use crate::redact::Names;
 use crate::server::tls::TlsAcceptor;
@@ -49,12 +49,14 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         }
     };
     let texts = |file: &str| loaded.origin.text(file);
-    let missing: Vec<Diagnosis> = missing(&loaded)
+    let mut found: Vec<Diagnosis> = missing(&loaded)
         .iter()
         .map(|line| Diagnosis::error(line, &loaded.places, &texts))
         .collect();
-    if !missing.is_empty() {
-        return refused(args.format, &missing, &loaded.origin.files());
+    let candidate = config::candidate(&loaded);
+    found.extend(candidate.as_ref().err().map(config::diagnoses).unwrap_or_default());
+    if !found.is_empty() {
+        return refused(args.format, &found, &loaded.origin.files());
     }
     let live = match args.live {
         true => Some(runtime()?.block_on(live::all(&loaded))),
@@ -67,7 +69,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         Format::Text => {
             let warned: String = findings.iter().map(|told| format!("\n{}", told.text())).collect();
             let asked: String = told.iter().map(|live| format!("\n{}", live.text())).collect();
-            print::line(&(summary(&loaded) + &warned + &asked))?;
+            let judged = candidate.ok().flatten().map(|candidate| shadow(&candidate));
+            print::line(&(summary(&loaded) + &judged.unwrap_or_default() + &warned + &asked))?;
         }
         Format::Json => {
             let (version, files) = (&*loaded.policy.version, loaded.origin.files());
@@ -156,6 +159,16 @@ fn warnings(loaded: &Loaded) -> Vec<String> {
     warnings.extend(config::without_policy(&loaded.origin.source));
     warnings.extend(loaded.origin.doubts.iter().cloned());
     warnings
+}
+
+/// The line of the candidate policy.
+fn shadow(candidate: &Candidate) -> String {
+    format!(
+        "\n  {:<10} {} judges every call, and decides none: {}",
+        "shadow",
+        candidate.policy.version,
+        candidate.files.join(", ")
+    )
 }
 
 fn summary(loaded: &Loaded) -> String {

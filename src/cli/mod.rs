@@ -23,6 +23,7 @@ pub mod prices;
 mod print;
 mod progress;
 pub mod redact;
+pub mod replay;
 pub mod report;
 pub mod reprice;
 pub mod schema;
@@ -98,6 +99,12 @@ Examples:
   tollgate export --org acme --where outcome=ok --format csv --output acme.csv
   tollgate export --format jsonl | gzip > rows.jsonl.gz")]
     Export(Configured<export::Args>),
+    /// Ask a policy what it would have decided about the calls of the log
+    #[command(after_help = "\
+Examples:
+  tollgate replay --policy config/shadow --from 2026-11-01 --to 2026-11-30
+  tollgate replay --policy new-config --format json --exit-code")]
+    Replay(Configured<replay::Args>),
     /// List the prices in force, or make a policy file of another price list
     #[command(after_help = "Example:\n  tollgate prices list --model 'gpt-4o*'")]
     Prices(prices::Args),
@@ -191,6 +198,9 @@ pub fn main() -> ExitCode {
         Command::Audit(configured) => configured
             .load(Uses::Log)
             .and_then(|(args, loaded)| audit::run(&args, &loaded.settings)),
+        Command::Replay(configured) => {
+            configured.load(Uses::Judging).and_then(|(args, loaded)| replay::run(&args, &loaded))
+        }
         Command::Prices(args) => prices::run(args),
         Command::Reprice(configured) => {
             configured.load(Uses::LogAndPrices).and_then(|(args, loaded)| {

@@ -31,7 +31,7 @@ pub struct Args {
     /// Last day, included; without it, today
     #[arg(long, value_name = "DAY", value_parser = day)]
     to: Option<Date>,
-    /// day, hour, org, model, provider, route, caller, outcome, error, tag:TAG
+    /// day, hour, org, model, provider, route, caller, outcome, error, shadow, tag:TAG
     #[arg(long, value_delimiter = ',', default_value = "day,org,model", value_parser = dim)]
     #[arg(hide_default_value = true)]
     by: Vec<Dim>,
@@ -73,7 +73,7 @@ enum Format {
 
 fn dim(name: &str) -> Result<Dim, String> {
     let names = || Dim::ALL.map(|dim| dim.as_str()).join(", ");
-    Dim::parse(name).ok_or_else(|| format!("choose from {}, tag:NAME", names()))
+    Dim::parse(name).ok_or_else(|| format!("choose from {}, shadow, tag:NAME", names()))
 }
 
 fn condition(text: &str) -> Result<(Dim, String), String> {

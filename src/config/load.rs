@@ -138,7 +138,7 @@ pub(crate) enum Purpose<'a> {
 }
 
 impl<'a> Purpose<'a> {
-    fn uses(self) -> Uses {
+    pub(super) fn uses(self) -> Uses {
         match self {
             Purpose::Serve => Uses::Everything,
             Purpose::Read(uses) => uses,
@@ -367,17 +367,15 @@ impl Source {
 
     /// The names of the files and their present contents, unparsed.
     pub(crate) fn contents(&self) -> Vec<(String, Content)> {
-        let content = |file: ConfigFile| {
-            let mut problems = Problems::default();
-            match SourceFile::read(&file, &mut problems) {
-                Some(file) => (file.name, Content::Text(file.text)),
-                None => {
-                    let name = file.path.to_string_lossy().into_owned();
-                    (name, Content::Unreadable(problems.to_string()))
-                }
-            }
-        };
-        self.files(&mut Problems::default()).into_iter().map(content).collect()
+        self.files(&mut Problems::default()).iter().map(Content::of).collect()
+    }
+
+    /// The folder of the configuration, if it is one.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        match self {
+            Source::Folder(folder) => Some(folder),
+            Source::File(_) | Source::BuiltIn => None,
+        }
     }
 
     /// The folders in which a change of a file would show.
@@ -448,17 +446,42 @@ pub(crate) enum Content {
     Unreadable(String),
 }
 
+impl Content {
+    /// The name of a file and its present content.
+    pub(super) fn of(file: &ConfigFile) -> (String, Content) {
+        let mut problems = Problems::default();
+        match SourceFile::read(file, &mut problems) {
+            Some(file) => (file.name, Content::Text(file.text)),
+            None => {
+                let name = file.path.to_string_lossy().into_owned();
+                (name, Content::Unreadable(problems.to_string()))
+            }
+        }
+    }
+}
+
 /// One file as read.
-struct SourceFile {
-    name: String,
+pub(super) struct SourceFile {
+    pub(super) name: String,
     /// Index in the problems.
     file: usize,
-    text: Arc<str>,
+    pub(super) text: Arc<str>,
     holds: Holds,
 }
 
 impl SourceFile {
-    fn read(source: &ConfigFile, problems: &mut Problems) -> Option<SourceFile> {
+    /// A file that was read before.
+    pub(super) fn known(
+        name: &str,
+        content: &Content,
+        problems: &mut Problems,
+    ) -> Option<SourceFile> {
+        let Content::Text(text) = content else { return None };
+        let file = problems.file(name);
+        Some(SourceFile { name: name.to_owned(), file, text: Arc::clone(text), holds: Holds::Both })
+    }
+
+    pub(super) fn read(source: &ConfigFile, problems: &mut Problems) -> Option<SourceFile> {
         let (path, holds) = (&source.path, source.holds);
         let name = path.to_string_lossy().into_owned();
         let file = problems.file(&name);
@@ -546,7 +569,7 @@ fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
 
 /// The `*.yaml` and `*.yml` of a folder by name; hidden ones (editors' and Kubernetes' own) are not
 /// meant.
-fn yaml_files(folder: &Path, problems: &mut Problems) -> Vec<PathBuf> {
+pub(super) fn yaml_files(folder: &Path, problems: &mut Problems) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> = match fs::read_dir(folder) {
         Ok(entries) => entries.filter_map(|entry| Some(entry.ok()?.path())).collect(),
         Err(error) => {
@@ -573,7 +596,7 @@ fn yaml_files(folder: &Path, problems: &mut Problems) -> Vec<PathBuf> {
 }
 
 /// Twelve hex digits of the SHA-256 of the policy files and the word lists.
-fn version<'a>(files: impl Iterator<Item = &'a str>) -> Arc<str> {
+pub(super) fn version<'a>(files: impl Iterator<Item = &'a str>) -> Arc<str> {
     let mut context = digest::Context::new(&digest::SHA256);
     for text in files {
         // Lengths first, so that no two sets of files look alike.
@@ -584,24 +607,28 @@ fn version<'a>(files: impl Iterator<Item = &'a str>) -> Arc<str> {
 }
 
 /// The top-level keys of all files, sorted into the two halves of the configuration.
-struct Joined {
+pub(super) struct Joined {
     gateway: Node,
-    policy: Node,
-    sections: Vec<(String, String)>,
+    pub(super) policy: Node,
+    pub(super) sections: Vec<(String, String)>,
     /// Every file is YAML.
-    is_whole: bool,
+    pub(super) is_whole: bool,
 }
 
 impl Joined {
     /// Whether a file holds a section of the policy.
-    fn has_policy(&self, file: &str) -> bool {
+    pub(super) fn has_policy(&self, file: &str) -> bool {
         self.sections
             .iter()
             .any(|(key, name)| name == file && RawPolicy::KEYS.contains(&key.as_str()))
     }
 }
 
-fn join(files: &[SourceFile], wanted: &dyn Fn(&str) -> bool, problems: &mut Problems) -> Joined {
+pub(super) fn join(
+    files: &[SourceFile],
+    wanted: &dyn Fn(&str) -> bool,
+    problems: &mut Problems,
+) -> Joined {
     let mut gateway: Vec<(Name, Node)> = Vec::new();
     let mut policy: Vec<(Name, Node)> = Vec::new();
     let mut sections = Vec::new();

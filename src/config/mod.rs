@@ -5,7 +5,8 @@
 //! the JSON Schema, the shipped files and the documentation. `check` makes the types of `policy`
 //! from the sections, `effective` lists every value with its source and compares configurations,
 //! `load` finds and joins the files, `uses` says which values a command needs, `warn` reports risky
-//! settings and `doubts` pointless ones, `diagnosis` shows all of it, and `watch` (the one part with a thread) reloads the policy.
+//! settings and `doubts` pointless ones, `diagnosis` shows all of it, `shadow` reads the candidate
+//! policy, and `watch` (the one part with a thread) reloads both.
 //!
 //! Guarantees: every problem of every file is reported in one run, as `file:line:column: key:
 //! reason and remedy`; a configuration with a problem is refused as a whole; a value from the
@@ -23,6 +24,7 @@ mod reader;
 mod reference;
 mod schema;
 pub(crate) mod sections;
+pub(crate) mod shadow;
 mod uses;
 mod warn;
 pub(crate) mod watch;
@@ -45,5 +47,6 @@ pub(crate) use reader::shape::options;
 pub(crate) use reader::values::duration;
 pub(crate) use reference::files;
 pub(crate) use schema::json_schema;
+pub(crate) use shadow::{Candidate, candidate, policy_in};
 pub(crate) use uses::Uses;
 pub(crate) use warn::{warnings, without_policy};

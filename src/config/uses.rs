@@ -22,6 +22,8 @@ pub(crate) enum Uses {
     Prices,
     /// Where the log is.
     Log,
+    /// The log, and all by which calls are judged.
+    Judging,
     /// The log, and what its rows cost.
     LogAndPrices,
     /// The ClickHouse schema as text.
@@ -44,6 +46,19 @@ impl Uses {
             Uses::Redaction => &["redaction", "placeholder_key"],
             Uses::Prices => &["prices"],
             Uses::Log => &["store", "data_dir", "clickhouse"],
+            Uses::Judging => &[
+                "store",
+                "data_dir",
+                "clickhouse",
+                "auth.accept",
+                "auth.keys",
+                "routing",
+                "limits",
+                "redaction",
+                "features",
+                "intent",
+                "prices",
+            ],
             Uses::LogAndPrices => &["store", "data_dir", "clickhouse", "prices"],
             Uses::Schema => &["clickhouse.database", "ailog.retention_days", "ailog.retention"],
             Uses::ClickHouse => &["clickhouse", "ailog.retention_days", "ailog.retention"],
@@ -73,7 +88,7 @@ impl Uses {
             return false;
         }
         match self {
-            Uses::Log | Uses::LogAndPrices if is_within(path, "clickhouse") => {
+            Uses::Log | Uses::LogAndPrices | Uses::Judging if is_within(path, "clickhouse") => {
                 matches!(settings.store, StoreKind::ClickHouse(_))
             }
             Uses::Tickets if is_within(path, "providers") && path != "providers" => policy

@@ -31,6 +31,7 @@ use super::policy::{Policy, Settings};
 use super::reader::place::{Place, Problems};
 use super::reader::shape::Section;
 use super::sections::RawPolicy;
+use super::shadow::{self, Shadow, ShadowStatus, Slot};
 use super::warn::{warnings, without_policy};
 use super::words;
 use crate::audit::{Audit, By, Edit, Kind};
@@ -74,6 +75,8 @@ pub(crate) struct Status {
     pub(crate) restart_needed: bool,
     /// Warnings about the configuration in force.
     pub(crate) warnings: Vec<String>,
+    /// The candidate policy, if `shadow/` has files.
+    pub(crate) shadow: Option<ShadowStatus>,
 }
 
 /// An edit that was refused.
@@ -117,6 +120,8 @@ pub(crate) struct State {
     /// Absent in tests.
     audit: Option<Arc<Audit>>,
     pub(crate) status: Status,
+    /// The candidate policy.
+    shadow: Shadow,
 }
 
 impl Watcher {
@@ -170,6 +175,11 @@ impl Watcher {
         let mut status = state.status.clone();
         status.warnings.extend(state.live.faults());
         status
+    }
+
+    /// The place of the candidate policy.
+    pub(crate) fn candidate(&self) -> Arc<Slot> {
+        self.shared.lock().shadow.slot()
     }
 
     /// Reads the files now, and takes them even if sections have vanished with their files (an
@@ -259,9 +269,10 @@ impl State {
             last_refused: None,
             restart_needed: false,
             warnings,
+            shadow: None,
         };
         drop(current);
-        let state = State {
+        let mut state = State {
             source: origin.source.clone(),
             live: origin.live.clone(),
             policy,
@@ -273,13 +284,28 @@ impl State {
             settings: Arc::clone(&origin.settings),
             audit,
             status,
+            shadow: Shadow::of(origin.source.folder()),
         };
         state.report(true);
+        state.check_shadow();
         state
     }
 
-    /// Reads the files; replaces the policy if they hold a good one that differs.
+    /// Reads the files, those of the candidate too; replaces the policy if they hold a good one that
+    /// differs.
     fn check(&mut self, ask: Ask, by: &By) -> Result<(), Problems> {
+        let result = self.check_policy(ask, by);
+        self.check_shadow();
+        result
+    }
+
+    fn check_shadow(&mut self) {
+        let base = (&self.in_force, &self.status.version);
+        self.shadow.check(base, &self.settings, &self.live, &self.metrics);
+        self.status.shadow.clone_from(&self.shadow.status);
+    }
+
+    fn check_policy(&mut self, ask: Ask, by: &By) -> Result<(), Problems> {
         let contents = self.source.contents();
         let words: Vec<_> =
             self.words.iter().map(|(path, _)| (path.clone(), words::stamp(path))).collect();
@@ -469,7 +495,11 @@ impl Folders {
             }
         };
         source.folders().iter().for_each(|folder| want(folder));
-        for ConfigFile { path, .. } in source.files(&mut Problems::default()) {
+        let candidate = source.folder().map(shadow::folder_in);
+        candidate.iter().for_each(|folder| want(folder));
+        let mut files = source.files(&mut Problems::default());
+        files.extend(candidate.iter().flat_map(|folder| shadow::files_of(folder)));
+        for ConfigFile { path, .. } in files {
             if let Some(parent) = fs::canonicalize(&path).ok().as_deref().and_then(Path::parent) {
                 want(parent);
             }

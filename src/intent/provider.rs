@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
 use hyper::body::Incoming;
-use tollgate_wire::estimate::{Asked, Makes};
+use tollgate_wire::estimate::{Asked, Expected, Makes};
 use tollgate_wire::translate::{self, Operation};
 use tollgate_wire::usage::TokenUsage;
 use tollgate_wire::{TextExchange, written};
@@ -20,6 +20,7 @@ use super::context::TicketContext;
 use super::parse::parse;
 use super::question::QuestionBody;
 use super::ticket::{IntentRequest, IntentResponse};
+use crate::bounds::STEP_BYTES_MAX;
 use crate::clock::{self, Nanos};
 use crate::code::Code;
 use crate::config::policy::{Provider, Targets};
@@ -28,10 +29,11 @@ use crate::cost::output;
 use crate::limit::meters::Reservation;
 use crate::lock::lock;
 use crate::pipeline::admission::{Counting, Work};
-use crate::pipeline::body_in::Seen;
+use crate::pipeline::body_in::{Beside, Seen};
 use crate::pipeline::no_answer_refusal;
 use crate::pipeline::record::Record;
 use crate::pipeline::refusal::Refusal;
+use crate::pipeline::shadow::{self, Shadowed};
 use crate::redact::{self, Capture, Captured, Facts, Ledger, RedactError, Redacted, Rules};
 use crate::share::Share;
 use crate::upstream::replay::Outgoing;
@@ -49,6 +51,8 @@ pub struct AiProvider {
     trail: Arc<Trail>,
     seen: Arc<Mutex<Seen>>,
     progress: Mutex<Progress>,
+    /// The call as the candidate policy judges it.
+    shadow: Option<Arc<Mutex<Shadowed>>>,
 }
 
 /// The facts of the questions so far.
@@ -68,15 +72,14 @@ struct Progress {
 }
 
 impl AiProvider {
-    /// The provider of the policy, for a ticket of `bytes` bytes, as sent. Attempts are noted in
-    /// `trail`.
+    /// The provider of the policy, for a ticket of `bytes` bytes, as sent, of the call of `record`.
     ///
     /// # Errors
     /// The policy names no provider.
     pub fn new(
         context: &TicketContext,
         bytes: u64,
-        trail: Arc<Trail>,
+        record: &Record,
     ) -> Result<AiProvider, Refusal> {
         let policy = &context.policy;
         let target = policy
@@ -92,7 +95,8 @@ impl AiProvider {
             progress: Mutex::default(),
             context: context.clone(),
             target,
-            trail,
+            trail: record.trail(),
+            shadow: record.shadow().cloned(),
         })
     }
 
@@ -173,7 +177,8 @@ impl AiProvider {
     /// Asks about a ticket; returns the text of the provider's answer.
     async fn ask(&self, request: &IntentRequest, again: bool) -> Result<String, Refusal> {
         let (body, ledger) = self.question(request, again).await?;
-        self.note_question(&body, ledger);
+        let beside = self.beside(request, again);
+        self.note_question(&body, ledger, beside);
         self.reserve(&body).await?;
         let answer = self.send(body).await?;
         Ok(self.exchange.text(&answer))
@@ -209,8 +214,22 @@ impl AiProvider {
         })
     }
 
+    /// What the candidate policy would have taken out of the ticket, where its rules are others. A
+    /// ticket is short, and this is one more look at it.
+    fn beside(&self, request: &IntentRequest, again: bool) -> Option<Beside> {
+        let rules = lock(self.shadow.as_ref()?).other_rules(&self.rules)?;
+        let question = &self.context.policy.intent.question;
+        let mut body = QuestionBody::new(question, self.exchange, &rules, request, again);
+        while !body.step(STEP_BYTES_MAX) {}
+        let (ledger, error) = match body.finish() {
+            Ok((_, ledger)) => (ledger, None),
+            Err(error) => (Ledger::default(), Some(error)),
+        };
+        Some(Beside { ledger, error, is_done: true })
+    }
+
     /// The row shows the first question, and its redactions are counted once.
-    fn note_question(&self, body: &Redacted, ledger: Ledger) {
+    fn note_question(&self, body: &Redacted, ledger: Ledger, beside: Option<Beside>) {
         let mut progress = self.progress();
         if progress.first_sent.is_some() {
             return;
@@ -224,7 +243,12 @@ impl AiProvider {
         let mut seen = lock(&self.seen);
         let bytes = seen.bytes;
         *seen = Seen::of_whole(body, ledger, facts, capture);
-        seen.bytes = bytes;
+        (seen.bytes, seen.beside) = (bytes, beside);
+        drop(seen);
+        if let Some(shadow) = &self.shadow {
+            // In the order of the record, which locks them, too.
+            lock(shadow).note_body(&lock(&self.seen), &self.rules);
+        }
     }
 
     /// The usage is the sum over the questions; the row shows the last answer.
@@ -257,6 +281,7 @@ impl AiProvider {
         let asked =
             Asked { makes: Makes::Text, bound, choices: 1, longest: output::longest(model) };
         let expected = asked.expected(body.as_bytes().len() as u64);
+        self.judge_by_candidate(expected);
         let work = Work { targets: &[(&self.target.name, None)], model, expected };
         let reserved =
             (Counting { gateway, policy, counts_only: false }).reserve(caller, work).await;
@@ -265,6 +290,21 @@ impl AiProvider {
         // The ticket has been read, so that the connection can be used again.
         progress.reserved = reserved.map_err(|refusal| Refusal { close: false, ..refusal })?;
         Ok(())
+    }
+
+    /// The question under the candidate policy, if there is one.
+    fn judge_by_candidate(&self, expected: Expected) {
+        let Some(shadow) = &self.shadow else { return };
+        let TicketContext { gateway, policy, .. } = &self.context;
+        let asked = shadow::Asked {
+            policy,
+            facts: &Facts::default(),
+            to: shadow::To::Ticket,
+            targets: &Targets::only(Arc::clone(&self.target), policy.timeouts),
+            model: Some(policy.intent.question.model.as_str()),
+            expected,
+        };
+        lock(shadow).judge_body(gateway, &asked);
     }
 
     /// Sends a question; returns the whole answer.

@@ -134,7 +134,7 @@ impl TicketWork {
         bytes: u64,
         record: &Record,
     ) -> Result<TicketWork, Refusal> {
-        let provider = Arc::new(AiProvider::new(context, bytes, record.trail())?);
+        let provider = Arc::new(AiProvider::new(context, bytes, record)?);
         let asked = Arc::clone(&provider);
         Ok(TicketWork {
             answer: Box::pin(async move { asked.classify_intent(&request).await }),

@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::config::policy::Policy;
 use crate::intent::flights::Flights;
 use crate::intent::results::Results;
+use crate::judge::shadow::Shadow;
 use crate::metrics::Metrics;
 use crate::objects::Objects;
 use crate::placeholders::PlaceholderKeys;
@@ -32,6 +33,8 @@ pub struct Gateway {
     pub auth: Authenticator,
     /// Everything that is counted to keep callers to their limits.
     pub counters: Counters,
+    /// The candidate policy, and all that is counted for it.
+    pub shadow: Arc<Shadow>,
     pub upstream: Arc<Upstream>,
     pub log: AiLog,
     /// Conditions that are told to webhooks.

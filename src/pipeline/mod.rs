@@ -31,6 +31,7 @@ pub mod readers;
 pub mod record;
 pub mod refusal;
 pub mod seat;
+pub mod shadow;
 pub mod tags;
 pub mod tenants;
 mod traces;
@@ -241,6 +242,7 @@ async fn answer(
     let path =
         walk.redacted_target(endpoint, caller, walk.policy.redaction.of(&caller.org), record)?;
     let request = read_body(walk, endpoint, caller, upload, entry, record).await?;
+    judge_by_candidate(walk, endpoint, &request, record);
     let model = request.facts.model.as_deref();
     if walk.head.method == Method::POST
         && let Some(key) = &caller.key
@@ -363,6 +365,34 @@ fn needs_whole_body(
     };
     let cheaper = guided::cheaper(&walk.policy, endpoint, caller);
     needs(facts.model.as_deref()) || cheaper.is_some_and(|model| needs(Some(&**model)))
+}
+
+/// Stages 6 to 8 under the candidate policy, if there is one.
+fn judge_by_candidate(
+    walk: &Walk<'_>,
+    endpoint: &Endpoint,
+    request: &RequestBody,
+    record: &Record,
+) {
+    let Some(shadow) = record.shadow() else { return };
+    if matches!(request.body, Outgoing::Whole(_)) {
+        record.note_body();
+    }
+    let is_post = walk.head.method == Method::POST;
+    let makes = endpoint.makes.filter(|_| is_post);
+    let asked = makes.map(|makes| asked(makes, &request.facts));
+    let expected =
+        asked.map(|asked| asked.expected(text_bytes(walk, request, record))).unwrap_or_default();
+    let model = request.facts.model.as_deref();
+    let asked = shadow::Asked {
+        policy: &walk.policy,
+        facts: &request.facts,
+        to: shadow::To::Endpoint { endpoint, is_post },
+        targets: crate::route::targets(&walk.policy, model),
+        model,
+        expected,
+    };
+    lock(shadow).judge_body(walk.gateway, &asked);
 }
 
 /// Stage 8: reserves tokens and money for the call, now that they can be estimated, at these targets

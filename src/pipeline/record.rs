@@ -20,6 +20,7 @@ use super::guided::Guided;
 use super::keeping::Cached;
 use super::org_series::OrgSeries;
 use super::refusal::Refusal;
+use super::shadow::{Ended, Shadowed};
 use super::{tags, traces};
 use crate::ailog::row::{Attempt, CostParts, Outcome, Row};
 use crate::ailog::{AiLog, Durable, Pending};
@@ -70,6 +71,8 @@ pub struct Record {
     masked: Ledger,
     /// Memory for a request body that is kept until the call is over.
     pub held: Option<Held>,
+    /// The call as the candidate policy judges it.
+    shadow: Option<Arc<Mutex<Shadowed>>>,
     clock: Clock,
     started: Nanos,
     /// When the answer that the client gets began.
@@ -114,6 +117,7 @@ impl Record {
             cached: Cached::No,
             masked: Ledger::default(),
             held: None,
+            shadow: None,
             clock: gateway.clock,
             started,
             first_byte: None,
@@ -138,6 +142,25 @@ impl Record {
     /// From now on the row follows this request body.
     pub fn follow(&mut self, seen: Arc<Mutex<Seen>>) {
         self.seen = Some(seen);
+    }
+
+    /// The candidate policy judges the call, too.
+    pub fn judged_by(mut self, shadow: Option<Arc<Mutex<Shadowed>>>) -> Record {
+        self.shadow = shadow;
+        self
+    }
+
+    /// The call as the candidate policy judges it, if there is one.
+    pub fn shadow(&self) -> Option<&Arc<Mutex<Shadowed>>> {
+        self.shadow.as_ref()
+    }
+
+    /// Notes for the candidate policy what was found in the body.
+    pub fn note_body(&self) {
+        if let (Some(shadow), Some(seen)) = (&self.shadow, &self.seen) {
+            let rules = self.policy.redaction.of(&self.row.org_id);
+            lock(shadow).note_body(&lock(seen), rules);
+        }
     }
 
     /// Holds a reservation until the call is over; then it is settled with the usage.
@@ -171,6 +194,7 @@ impl Record {
         if let Some(held) = self.reserved.take() {
             other.hold(*held);
         }
+        other.shadow = self.shadow.as_ref().map(|shadow| lock(shadow).go_on());
     }
 
     /// The attempts of this call.
@@ -409,7 +433,11 @@ impl Record {
         self.charge_work(outcome);
         let is_hit = self.cached.is_hit();
         self.cached.end(&mut self.row, outcome);
-        self.settle_limits(outcome, is_hit);
+        let used = self.used_of_limits(outcome, is_hit);
+        if let Some(held) = self.reserved.take() {
+            held.settle(used, self.clock.now());
+        }
+        self.end_shadow(used);
         let now = self.clock.now();
         self.list_attempts(status, now);
         let elapsed = now.since(self.started);
@@ -428,21 +456,35 @@ impl Record {
         true
     }
 
-    /// Settles the reserved limits with the usage. An answer without known usage used what was
-    /// reserved for it; a call that a provider refused, that never reached one, or that the cache
-    /// answered, used nothing.
-    fn settle_limits(&mut self, outcome: Outcome, is_hit: bool) {
-        let Some(held) = self.reserved.take() else { return };
-        let row = &mut self.row;
+    /// Tells the row what the candidate policy would have decided.
+    fn end_shadow(&mut self, used: Option<(u64, u64)>) {
+        let Some(shadow) = self.shadow.take() else { return };
+        let ended = Ended {
+            row: &self.row,
+            trail: &self.trail,
+            now: self.clock.now(),
+            is_at_head: self.work == Work::NotAdmitted,
+        };
+        let told = lock(&shadow).end(&ended, used);
+        if let Some((word, json)) = told {
+            self.metrics.shadow_decisions.with_label_values(&[word.as_str()]).inc();
+            self.row.shadow = json;
+        }
+    }
+
+    /// The usage with which limits are settled, tokens and money. An answer without known usage
+    /// used what was reserved for it; a call that a provider refused, that never reached one, or that
+    /// the cache answered, used nothing.
+    fn used_of_limits(&self, outcome: Outcome, is_hit: bool) -> Option<(u64, u64)> {
+        let row = &self.row;
         let cost = u64::try_from(row.cost_nano_usd.unwrap_or(0)).unwrap_or(0);
-        let used = match row.usage_source {
+        match row.usage_source {
             UsageSource::Provider | UsageSource::Estimated => {
                 Some((row.usage.input.saturating_add(row.usage.output), cost))
             }
             UsageSource::None if outcome == Outcome::Ok && !is_hit => None,
             UsageSource::None => Some((0, 0)),
-        };
-        held.settle(used, self.clock.now());
+        }
     }
 
     /// Whether the row has been written.
@@ -524,6 +566,7 @@ impl Record {
             self.note_ledger(&head);
             return;
         };
+        self.note_body();
         let (ledger, capture) = {
             let mut seen = lock(&seen);
             let row = &mut self.row;
@@ -680,6 +723,7 @@ mod tests {
             cached: Cached::No,
             masked: Ledger::default(),
             held: None,
+            shadow: None,
             clock,
             started: clock.now(),
             first_byte: None,

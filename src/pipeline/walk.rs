@@ -33,7 +33,7 @@ use super::refusal::{Refusal, short_of};
 use super::seat::Seat;
 use super::turns::Pace;
 use super::upload::Upload;
-use super::{tags, traces};
+use super::{shadow, tags, traces};
 use crate::ailog::row::{RouteKind, Row};
 use crate::auth::{self, AuthError, Caller, FetchError, KeySetFetch, Latest};
 use crate::clock::Nanos;
@@ -41,6 +41,7 @@ use crate::code::Code;
 use crate::config::policy::Policy;
 use crate::egress::Egress;
 use crate::ids::RequestId;
+use crate::lock::lock;
 use crate::redact::{self, BodyRedactor};
 use crate::route::table::Endpoint;
 use crate::share::{Party, Resource, Share};
@@ -162,7 +163,10 @@ impl Walk<'_> {
         let tags = tags::of_head(&self.policy, &self.head.headers, caller);
         let mut row = Row { caller: Arc::clone(&caller.name), endpoint, client, tags, ..begun };
         traces::begin(&mut row, &self.head, self.gateway.sampling);
+        let Parts { method, uri, headers, .. } = &self.head;
+        let head = shadow::Head { method, path: uri.path(), headers, route };
         Record::open(self.gateway, Arc::clone(&self.policy), row, self.started)
+            .judged_by(shadow::begin(self.gateway, &self.policy, caller, &head))
     }
 
     pub fn wrong_method(&self, allow: &'static str) -> Refusal {
@@ -292,12 +296,22 @@ impl Walk<'_> {
             redactor.locate_model();
         }
         (record.values, record.own) = (redactor.values(), redactor.own());
+        let other_rules = record.shadow().and_then(|shadow| lock(shadow).other_rules(rules));
+        let mut beside = other_rules.map(|rules| {
+            let mut beside = BodyRedactor::new(rules, *endpoint.format.schema(), false);
+            beside.decode_tokens(&tokens::OpenAi);
+            beside
+        });
         let mut form_type = None;
         if let Some(boundary) = boundary {
             let written = form::fresh_boundary()?;
             redactor.read_form(boundary, written.as_bytes());
+            if let Some(beside) = &mut beside {
+                beside.read_form(boundary, written.as_bytes());
+            }
             form_type = form::content_type(&written);
         }
+        beside.into_iter().for_each(|beside| redactor.count_beside(beside));
         let capture = tags::capture(policy);
         let mut intake = Intake::new(arriving, redactor, self.pace(caller), bytes_max, capture);
         intake.form_type = form_type;

@@ -27,12 +27,14 @@ pub enum Dim {
     Error,
     /// The limit that refused the call.
     Limit,
+    /// What the candidate policy would have done, in a word.
+    Shadow,
     /// The value of the tag of this name.
     Tag(Arc<str>),
 }
 
 impl Dim {
-    /// All of them but the tags.
+    /// All of them but those that only rows have: the tags and the candidate's decisions.
     pub const ALL: [Dim; 11] = [
         Dim::Day,
         Dim::Hour,
@@ -54,6 +56,9 @@ impl Dim {
             let fits = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
             let is_name = !tag.is_empty() && tag.bytes().all(fits);
             return is_name.then(|| Dim::Tag(Arc::from(tag)));
+        }
+        if name == Dim::Shadow.as_str() {
+            return Some(Dim::Shadow);
         }
         let name = if name == "user" { "caller" } else { name };
         Dim::ALL.into_iter().find(|dim| dim.as_str() == name || dim.column() == name)
@@ -80,6 +85,7 @@ impl Dim {
             Dim::Outcome => "outcome",
             Dim::Error => "error",
             Dim::Limit => "limit",
+            Dim::Shadow => "shadow",
             Dim::Tag(name) => return Cow::Owned(format!("tag:{name}")),
         })
     }
@@ -93,6 +99,21 @@ impl Dim {
             other => other.as_str(),
         }
     }
+}
+
+/// The word for what a candidate policy would have done, by the column of this name. `find` is the
+/// store's function that finds a text in another: 0 if it is not there.
+pub(crate) fn shadow_sql(column: &str, find: &str) -> String {
+    // A quotation mark inside a name is escaped, so these texts are members of the object alone.
+    let words = [
+        ("refused", r#""refused":{"#),
+        ("allowed", r#""allowed":true"#),
+        ("rerouted", r#""target":{"#),
+        ("redacted", r#""redacted":{"#),
+    ];
+    let when =
+        words.map(|(word, text)| format!("WHEN {find}({column}, '{text}') > 0 THEN '{word}'"));
+    format!("CASE {} ELSE 'same' END", when.join(" "))
 }
 
 /// What a report asks for.
@@ -113,7 +134,7 @@ impl Question<'_> {
     pub(crate) fn grain(&self) -> Grain {
         let dims = || self.by.iter().chain(self.only.iter().map(|(dim, _)| dim));
         let by_time = dims().any(|dim| matches!(dim, Dim::Day | Dim::Hour));
-        if dims().any(|dim| matches!(dim, Dim::Tag(_) | Dim::Minute))
+        if dims().any(|dim| matches!(dim, Dim::Tag(_) | Dim::Minute | Dim::Shadow))
             || by_time && !self.days.are_of_whole_hours()
         {
             return Grain::Row;

@@ -309,18 +309,26 @@ impl Upstream {
         Ok(())
     }
 
+    /// How a provider is doing for a caller: its organisation, whether that is known, and whether it
+    /// brings a key of its own.
+    pub fn load(&self, policy: &Policy, provider: &Provider, caller: (&str, bool, bool)) -> Load {
+        let (party, now) = (self.party_of(caller), self.clock.now().0);
+        self.providers.with(&provider.name, |health| Load {
+            open: health.parties.is_open(party, &policy.breaker, now),
+            calls: health.in_flight.calls(),
+        })
+    }
+
     /// The party to which the failures of a call are counted.
     fn party(&self, call: &Call<'_>) -> PartyId {
-        let kind = if call.is_known && call.own_key.is_none() {
-            PartyKind::Known
-        } else {
-            PartyKind::Stranger
-        };
+        self.party_of((call.caller, call.is_known, call.own_key.is_some()))
+    }
+
+    fn party_of(&self, caller: (&str, bool, bool)) -> PartyId {
+        let (_, is_known, own_key) = caller;
+        let kind = if is_known && !own_key { PartyKind::Known } else { PartyKind::Stranger };
         // An organisation is one party with a key of its own, and another with the gateway's key.
-        PartyId {
-            digest: self.digests.hash_one((call.caller, call.is_known, call.own_key.is_some())),
-            kind,
-        }
+        PartyId { digest: self.digests.hash_one(caller), kind }
     }
 
     /// The targets of a call in the order in which they are tried.

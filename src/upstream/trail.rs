@@ -89,6 +89,13 @@ impl Trail {
         self.last().provider.clone()
     }
 
+    /// The name of the provider of the first send.
+    pub fn first(&self) -> Option<Arc<str>> {
+        let last = self.last();
+        let ended = last.ended.first().map(|attempt| Arc::clone(&attempt.provider));
+        ended.or_else(|| last.provider.as_ref().map(|provider| Arc::clone(&provider.name)))
+    }
+
     /// The provider of the last send, and a list of the attempts, such as `openai 503 120ms, local
     /// open, azure ok 812ms`. The list is empty if the first attempt succeeded. `open` marks a
     /// provider that was not asked because its circuit was open.

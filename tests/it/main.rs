@@ -74,6 +74,7 @@ mod retries;
 mod sdk;
 mod secret_files;
 mod secrets;
+mod shadow;
 mod smuggling;
 mod streams;
 mod support;

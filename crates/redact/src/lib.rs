@@ -72,6 +72,7 @@
 //! `COVERAGE.md` lists the forms that are found and missed.
 
 mod answer;
+mod beside;
 mod block;
 mod body;
 pub mod bounds;
@@ -102,12 +103,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use beside::Beside;
 use body::Body;
 use form::Form;
 use json::Tokenizer;
 use tokens::TokenReader;
 
 pub use answer::{AnswerRedactor, TextRedactor, TextsRedactor, answer, holds_secret, text};
+pub use beside::Counted;
 pub use bounds::CUSTOM_SPAN_MAX;
 pub use capture::{Capture, Captured, Keep, shortened};
 pub use facts::{Facts, NamedModel, StoredKind, StoredObject};
@@ -281,6 +284,8 @@ pub struct BodyRedactor {
     /// Boxed: it is large, and redactors are handed on.
     body: Box<Body>,
     state: State,
+    /// Rules that look on.
+    beside: Option<Box<Beside>>,
 }
 
 /// Whether a redactor may go on.
@@ -303,7 +308,19 @@ impl BodyRedactor {
             tokenizer: Tokenizer::new(),
             body: Box::new(Body::new(Arc::clone(&rules.0), schema, ask_for_usage)),
             state: State::Ready,
+            beside: None,
         }
+    }
+
+    /// From here on `other` reads the same body, and only its counts are of use. Call it before the
+    /// first piece.
+    pub fn count_beside(&mut self, other: BodyRedactor) {
+        self.beside = Some(Box::new(Beside::new(other)));
+    }
+
+    /// The counts of the redactor that looks on, if there is one.
+    pub fn counted_beside(&self) -> Option<Counted<'_>> {
+        self.beside.as_ref().map(|beside| beside.counted())
     }
 
     /// Takes the next piece of the body and appends to `out` what may leave now. Pieces that hold
@@ -312,6 +329,9 @@ impl BodyRedactor {
     /// # Errors
     /// See [`RedactError`]. After an error the redactor gives out nothing more.
     pub fn push(&mut self, chunk: Bytes, out: &mut Vec<Redacted>) -> Result<(), RedactError> {
+        if let Some(beside) = &mut self.beside {
+            beside.push(chunk.clone());
+        }
         self.guarded(|this| {
             if let Some(mut form) = this.form.take() {
                 let pushed = form.push(chunk, this, out);
@@ -351,6 +371,9 @@ impl BodyRedactor {
     /// # Errors
     /// As for [`BodyRedactor::push`]; an incomplete body is [`RedactError::InvalidJson`].
     pub fn finish(&mut self, out: &mut Vec<Redacted>) -> Result<(), RedactError> {
+        if let Some(beside) = &mut self.beside {
+            beside.finish();
+        }
         self.guarded(|this| {
             if let Some(mut form) = this.form.take() {
                 let finished = form.finish(this, out);

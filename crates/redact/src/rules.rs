@@ -5,6 +5,7 @@
 //! invisible characters not at all.
 
 use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind, MatchKind, StartKind};
@@ -141,6 +142,10 @@ pub(crate) struct Compiled {
     allowed: HashSet<Box<[u8]>>,
     /// One bit for the length of each of them, up to 63, and one for all that are longer.
     allowed_lens: u64,
+    /// Rules with the same number find the same.
+    finds: u64,
+    /// Rules with the same number have the same patterns, words and values that may stay.
+    own: u64,
 }
 
 /// Prefixes of secrets.
@@ -232,6 +237,46 @@ impl Rules {
         kinds
     }
 
+    /// Whether both find the same in every request, whatever they do with it.
+    pub fn finds_the_same(&self, other: &Rules) -> bool {
+        self.0.finds == other.0.finds
+    }
+
+    /// Whether both do the same with what they find, kind by kind.
+    pub fn acts_the_same(&self, other: &Rules) -> bool {
+        let actions = |rules: &Rules| -> Vec<(Arc<str>, Action)> {
+            rules.0.kinds.iter().map(|kind| (Arc::clone(&kind.name), kind.action)).collect()
+        };
+        actions(self) == actions(other)
+    }
+
+    /// Whether both let the same values stay, and find the same by patterns and words of their own.
+    pub fn allows_the_same(&self, other: &Rules) -> bool {
+        self.0.own == other.0.own
+    }
+
+    /// Whether they let values stay, or have patterns or words of their own.
+    pub fn may_leave(&self) -> bool {
+        !self.0.allowed.is_empty() || self.0.windowed()
+    }
+
+    /// Whether a kind is looked for, by its name.
+    pub fn looks_for(&self, kind: &str) -> bool {
+        let found = self.0.kinds.iter().position(|known| &*known.name == kind);
+        found.is_some_and(|id| self.0.has(id as KindId))
+    }
+
+    /// Whether attachments pass.
+    pub fn allows_attachments(&self) -> bool {
+        self.0.attachments == Attachments::Allow
+    }
+
+    /// What is done with matches of a kind, by its name.
+    pub fn action(&self, kind: &str) -> Action {
+        let found = self.0.kinds.iter().find(|known| &*known.name == kind);
+        found.map(|found| found.action).unwrap_or_default()
+    }
+
     /// Its long lists of names.
     pub fn names(&self) -> impl Iterator<Item = &Names> {
         self.0.names.iter().map(|(_, names)| names)
@@ -296,6 +341,7 @@ impl Rules {
         };
         let escapes = spec.restore && placeholders == Placeholders::Numbered;
         let markers = if escapes { Markers::build(&kinds) } else { None };
+        let (finds, own) = (finds(spec, &on, escapes, &kinds), own(spec));
         let mut allowed = HashSet::new();
         for (index, value) in spec.allow.iter().enumerate() {
             let value = plain(value.as_bytes());
@@ -325,6 +371,8 @@ impl Rules {
                 terms,
                 names,
                 allowed,
+                finds,
+                own,
             }))),
             _ => Err(problems),
         }
@@ -381,6 +429,30 @@ impl Compiled {
     pub(crate) fn windowed(&self) -> bool {
         !self.custom.is_empty() || self.terms.is_some() || !self.names.is_empty()
     }
+}
+
+/// A number for the patterns and words of a spec, and the values that may stay.
+fn own(spec: &RulesSpec) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    spec.custom.iter().for_each(|custom| (&custom.name, &custom.pattern).hash(&mut hasher));
+    spec.terms.iter().for_each(|terms| (&terms.name, &terms.words).hash(&mut hasher));
+    spec.names.iter().for_each(|names| (&names.name, &names.names).hash(&mut hasher));
+    spec.allow.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// A number for all of a spec that says what is found.
+fn finds(spec: &RulesSpec, on: &[bool], escapes: bool, kinds: &[Kind]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    on.hash(&mut hasher);
+    (spec.attachments, spec.token_arrays, escapes).hash(&mut hasher);
+    own(spec).hash(&mut hasher);
+    for kind in kinds {
+        // What looks like a placeholder is found, too, and what is in a removed message is not.
+        escapes.then_some(&kind.mark).hash(&mut hasher);
+        (kind.action == Action::DropMessage).hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 fn len_bit(len: usize) -> u64 {

@@ -53,6 +53,7 @@ pub(crate) fn row_of_1(seed: u64) -> Row {
         span_id: None,
         parent_span_id: None,
         traced: None,
+        shadow: String::new(),
         ..row
     }
 }

@@ -167,6 +167,7 @@ pub(crate) fn row(seed: u64) -> Row {
             let (state, method) = ("vendor=1".to_owned(), "POST".to_owned());
             Box::new(Traced { state, method, took_ns: seed, attempts: Vec::new() })
         }),
+        shadow: ["", r#"{"version":"0","allowed":true}"#][rng.usize(..2)].to_owned(),
     }
 }
 

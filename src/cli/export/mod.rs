@@ -79,7 +79,7 @@ trait Form {
 /// The days are in the wrong order, the store cannot be read, or the output cannot be written.
 pub fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
     let user = |error: crate::report::ReadError| Failure::User(error.to_string());
-    let asked = stretch(args)?;
+    let asked = stretch(args.from, args.to)?;
     if args.format == Format::Parquet && args.output.is_none() && io::stdout().is_terminal() {
         return Err(Failure::User("Parquet is not for a terminal; add --output FILE".to_owned()));
     }
@@ -100,15 +100,15 @@ pub fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
 }
 
 /// Milliseconds since 1970: from the first on, before the second.
-fn stretch(args: &Args) -> Result<(i64, i64), Failure> {
-    if let (Some(from), Some(to)) = (args.from, args.to)
+pub(super) fn stretch(from: Option<Date>, to: Option<Date>) -> Result<(i64, i64), Failure> {
+    if let (Some(from), Some(to)) = (from, to)
         && from > to
     {
         return Err(Failure::User(format!("--from {from} is after --to {to}; swap them")));
     }
     let start = |day: Date| start_ms(day, &TimeZone::UTC);
-    let from = args.from.map_or(Ok(0), start)?;
-    let to = match args.to {
+    let from = from.map_or(Ok(0), start)?;
+    let to = match to {
         Some(to) => start(to.tomorrow()?)?,
         None => i64::MAX,
     };

@@ -20,17 +20,18 @@ use super::gateway::Gateway;
 use super::readers::Entry;
 use super::record::Record;
 use super::refusal::{Refusal, overloaded, short_of};
+use super::shadow::who;
 use super::walk::Walk;
 use crate::ailog::row::RouteKind;
 use crate::auth::Caller;
 use crate::bounds::HELD_BYTES_SPARE;
 use crate::clock::{Nanos, wall_ms};
 use crate::code::Code;
-use crate::config::policy::{Accept, Fail, Policy};
+use crate::config::policy::{Fail, Policy};
+use crate::judge::limits;
 pub use crate::judge::limits::Work;
-use crate::judge::limits::{self, Who};
 use crate::limit::bucket::{Decision, Quota};
-use crate::limit::caps::{Ask, Over, Scope, Used, Want};
+use crate::limit::caps::{Ask, Over, Used, Want};
 use crate::limit::meter::Moment;
 use crate::limit::meters::{Denied, Reservation, moment};
 use crate::limit::redis::{Answer, Question, Shared};
@@ -435,15 +436,4 @@ impl Counting<'_> {
 fn unlimited(quota: &Quota) -> Decision {
     let limit = quota.requests_per_minute();
     Decision { wait: None, limit, remaining: limit, reset: Duration::ZERO }
-}
-
-/// The caller, as limits know it.
-fn who(caller: &Caller) -> Who<'_> {
-    let name = || Arc::clone(&caller.name);
-    let own = match caller.via {
-        Accept::Key => Some(Scope::Key(name())),
-        Accept::Jwt => Some(Scope::User(name())),
-        Accept::Passthrough | Accept::Anonymous => None,
-    };
-    Who { org: &caller.org, own }
 }

@@ -60,6 +60,18 @@ pub struct Seen {
     pub disconnected: bool,
     /// The reservation for its answer, made before its end was known.
     pub reserved: Option<Reserved>,
+    /// What other rules would have found.
+    pub beside: Option<Beside>,
+}
+
+/// What other rules have found in a body.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Beside {
+    pub ledger: Ledger,
+    /// Why they refuse it.
+    pub error: Option<RedactError>,
+    /// All of it was read.
+    pub is_done: bool,
 }
 
 /// The reservation for the answer to a body, made before its end was known.
@@ -427,7 +439,7 @@ impl Intake {
 }
 
 /// Whether the body may be sent with its key, as far as it is read.
-fn allowed(key: &GatewayKey, facts: &Facts) -> Result<(), Refusal> {
+pub(super) fn allowed(key: &GatewayKey, facts: &Facts) -> Result<(), Refusal> {
     if let Some(other) = facts.models.iter().find(|m| !key.may_use(Some(&m.name))) {
         let message =
             format!("this key may not be used with the model that `{}` names", other.param);

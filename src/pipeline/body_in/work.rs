@@ -12,11 +12,11 @@ use bytes::Bytes;
 
 use super::super::refusal::{Refusal, short_of};
 use super::coding::{Coding, Decoder, Fault};
-use super::{Seen, refusal_of, too_large};
+use super::{Beside, Seen, refusal_of, too_large};
 use crate::bounds::{BODY_JOB_BYTES_MAX, BODY_JOB_TIME_MAX};
 use crate::clock::Clock;
 use crate::code::Code;
-use crate::redact::{BodyRedactor, Facts, RedactError, Redacted};
+use crate::redact::{BodyRedactor, Counted, Facts, RedactError, Redacted};
 use crate::share::{Held, Resource, Share};
 
 /// A compressed body on its way in.
@@ -159,6 +159,10 @@ impl Work {
         }
         if seen.ledger != *self.redactor.ledger() {
             seen.ledger = self.redactor.ledger().clone();
+        }
+        if let Some(Counted { ledger, error, is_done }) = self.redactor.counted_beside() {
+            let ledger = ledger.clone();
+            seen.beside = Some(Beside { ledger, error: error.cloned(), is_done });
         }
     }
 

@@ -16,7 +16,7 @@ use crate::ailog::store::measures::Values;
 use crate::ailog::store::sqlite::layout::{Home, home};
 use crate::bounds::{EXPORT_PAGE_BYTES, EXPORT_PAGE_ROWS};
 use crate::report::export::{ExportError, Selection, Sink};
-use crate::report::query::{Dim, Place, ReadError, conditions};
+use crate::report::query::{Dim, Place, ReadError, conditions, shadow_sql};
 
 const CREATED_AT: usize = at("created_at");
 const ID: usize = at("id");
@@ -166,6 +166,7 @@ impl Window {
                     values.push(name.to_string());
                     "r.tags[?]".to_owned()
                 }
+                Dim::Shadow => shadow_sql("r.shadow", "position"),
                 other => format!("toString(r.{})", other.column()),
             };
             sql.push_str(&format!(" AND {value} IN ({})", vec!["?"; wanted.len()].join(", ")));

@@ -11,7 +11,7 @@ use crate::ailog::store::measures::MEASURES;
 use crate::money::parse_usd;
 use crate::report::days::Days;
 use crate::report::pieces::{Pieces, Stretch};
-use crate::report::query::{Dim, Part, Question, Spent, Summary, keys};
+use crate::report::query::{Dim, Part, Question, Spent, Summary, keys, shadow_sql};
 
 /// The measures of a summary after calls, errors and rate-limited calls.
 const SUMMED: [&str; 10] = [
@@ -75,6 +75,7 @@ impl Source {
                 let zone = Days::zone(offset);
                 format!("formatDateTime({}, '%Y-%m-%dT%H:%i:00{zone}')", moved(offset))
             }),
+            Dim::Shadow => shadow_sql("r.shadow", "position"),
             Dim::Tag(name) => {
                 values.push(name.to_string());
                 "r.tags[?]".to_owned()

@@ -13,7 +13,7 @@ use crate::ailog::store::sqlite::former::value_of;
 use crate::ailog::store::sqlite::layout::stored_name;
 use crate::bounds::{EXPORT_PAGE_BYTES, EXPORT_PAGE_ROWS};
 use crate::report::export::{ExportError, Selection, Sink};
-use crate::report::query::{Dim, ReadError, conditions, ms_of};
+use crate::report::query::{Dim, ReadError, conditions, ms_of, shadow_sql};
 
 const CREATED_AT: usize = at("created_at");
 const ID: usize = at("id");
@@ -108,6 +108,7 @@ fn page_sql(only: &[(Dim, String)], values: &mut Vec<Box<dyn ToSql>>) -> String 
                 values.push(Box::new(name.to_string()));
                 "coalesce((SELECT t.value FROM json_each(tags) t WHERE t.key = ?), '')".to_owned()
             }
+            Dim::Shadow => shadow_sql("shadow", "instr"),
             other => other.column().into_owned(),
         };
         sql.push_str(&format!(" AND {value} IN ({})", vec!["?"; wanted.len()].join(", ")));

@@ -14,7 +14,7 @@ use crate::ailog::store::sqlite::layout::{GROUPED, nano};
 use crate::ailog::store::sqlite::views::{DAILY, ERRORS, HOURLY};
 use crate::report::days::Days;
 use crate::report::pieces::{Pieces, Stretch};
-use crate::report::query::{Dim, Part, Question, ReadError, Spent, Summary, keys};
+use crate::report::query::{Dim, Part, Question, ReadError, Spent, Summary, keys, shadow_sql};
 
 /// The rows with their names.
 const ROWS: &str = "ai_rows r CROSS JOIN ai_groups g ON g.grp = r.grp \
@@ -93,6 +93,7 @@ impl Source {
             Dim::Outcome if self == Source::Daily => "d.outcome".to_owned(),
             Dim::Org | Dim::Model | Dim::Provider | Dim::Route => format!("s.{}", dim.column()),
             Dim::Caller | Dim::Outcome | Dim::Error | Dim::Limit => format!("g.{}", dim.column()),
+            Dim::Shadow => shadow_sql("r.shadow", "instr"),
             Dim::Tag(name) => {
                 sql.bind(name.to_string());
                 "coalesce((SELECT t.value FROM json_each(r.tags) t WHERE t.key = ?), '')".to_owned()
