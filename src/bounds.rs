@@ -340,7 +340,7 @@ pub const BATCH_AT_ONCE_MAX: usize = 8;
 
 /// Bytes of bodies that each call saves for second looks, under the rules of a candidate policy, in
 /// bytes. Where they are used up, a body is looked at once, and its row says `unjudged`.
-pub const SECOND_LOOK_BYTES: i64 = 2 << 10;
+pub const SECOND_LOOK_BYTES: i64 = 12 << 10;
 /// The same, in percent of each body.
 pub const SECOND_LOOK_PERCENT: i64 = 25;
 /// Bytes that are saved at most.

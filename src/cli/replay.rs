@@ -26,8 +26,7 @@ use tollgate_wire::usage::{ServiceTier, TokenUsage};
 /// `tollgate replay`
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The policy: a configuration folder, or a folder of policy files, whose missing sections are
-    /// those in force
+    /// Configuration folder, or policy files; the rest is as in force
     #[arg(long, value_name = "DIR")]
     policy: PathBuf,
     /// First day (UTC), e.g. 2026-11-01; without it, from the oldest row on

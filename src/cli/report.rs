@@ -31,7 +31,7 @@ pub struct Args {
     /// Last day, included; without it, today
     #[arg(long, value_name = "DAY", value_parser = day)]
     to: Option<Date>,
-    /// day, hour, org, model, provider, route, caller, outcome, error, shadow, tag:TAG
+    /// day, hour, org, model, provider, route, caller, outcome, error, tag:TAG
     #[arg(long, value_delimiter = ',', default_value = "day,org,model", value_parser = dim)]
     #[arg(hide_default_value = true)]
     by: Vec<Dim>,

@@ -206,7 +206,7 @@ impl<'p> Replay<'p> {
         let limits = self.candidate.limits.more.as_ref().map(|more| more.of(call.org));
         let needs_usage = limits.is_some_and(OrgLimits::need_estimate);
         let no_caller = row.caller.is_empty() && row.calls > 1 && !call.org.is_reserved();
-        if no_caller && limits.is_some_and(|limits| counts_each(limits)) {
+        if no_caller && limits.is_some_and(counts_each) {
             answer.unjudged.push((Dimension::Limits, NO_CALLER));
             return 0;
         }

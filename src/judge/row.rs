@@ -90,7 +90,7 @@ mod tests {
             for limited_by in ["", "provider", "org:requests_per_minute"] {
                 let error_code = code.as_str();
                 let row = LoggedCall { error_code, limited_by, ..LoggedCall::default() };
-                assert_eq!(row.was_refused(), is_of_policy(*code, &limited_by.into()), "{code:?}");
+                assert_eq!(row.was_refused(), is_of_policy(*code, limited_by), "{code:?}");
             }
         }
     }

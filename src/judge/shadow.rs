@@ -84,7 +84,8 @@ mod tests {
 
     #[test]
     fn second_looks_are_a_part_of_all() {
-        for (bytes, least, most) in [(2_000, 1_000, 1_000), (40_000, 280, 320), (1 << 20, 240, 270)]
+        for (bytes, least, most) in
+            [(16_000, 1_000, 1_000), (40_000, 540, 575), (1 << 20, 245, 280)]
         {
             let shadow = Shadow::new(Arc::default());
             let mut seconds = 0;

@@ -2,7 +2,6 @@
 //!
 //! Guarantees: names and counts only, never a value of a call. Does not: decide.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -138,7 +137,7 @@ fn counts_json(counts: &Counts) -> Value {
 }
 
 /// Whether the policy in force refused a call with this code: `limited_by` is the column.
-pub(crate) fn is_of_policy(code: Code, limited_by: &Cow<'static, str>) -> bool {
+pub(crate) fn is_of_policy(code: Code, limited_by: &str) -> bool {
     match code {
         Code::RateLimitExceeded => !limited_by.is_empty() && limited_by != "provider",
         Code::AttachmentsNotAllowed

@@ -380,10 +380,10 @@ fn judge_by_candidate(
     }
     let is_post = walk.head.method == Method::POST;
     let makes = endpoint.makes.filter(|_| is_post);
-    let asked = makes.map(|makes| asked(makes, &request.facts));
+    let model = request.facts.model.as_deref();
+    let asked = makes.map(|makes| asked(makes, &request.facts, model.unwrap_or_default()));
     let expected =
         asked.map(|asked| asked.expected(text_bytes(walk, request, record))).unwrap_or_default();
-    let model = request.facts.model.as_deref();
     let asked = shadow::Asked {
         policy: &walk.policy,
         facts: &request.facts,

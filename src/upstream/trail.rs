@@ -93,7 +93,8 @@ impl Trail {
     pub fn first(&self) -> Option<Arc<str>> {
         let last = self.last();
         let ended = last.ended.first().map(|attempt| Arc::clone(&attempt.provider));
-        ended.or_else(|| last.provider.as_ref().map(|provider| Arc::clone(&provider.name)))
+        let first = ended.or_else(|| last.provider.clone());
+        first.map(|provider| Arc::clone(&provider.name))
     }
 
     /// The provider of the last send, and a list of the attempts, such as `openai 503 120ms, local

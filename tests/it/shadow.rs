@@ -110,7 +110,8 @@ fn every_call_says_what_the_candidate_would_have_decided() {
     ];
     // Rows of one millisecond have no order.
     let mut expected: Vec<String> = expected.iter().map(Value::to_string).collect();
-    (told.sort(), expected.sort());
+    told.sort();
+    expected.sort();
     assert_eq!(told, expected);
 }
 
