@@ -292,6 +292,7 @@ impl Shadow {
     fn take(&mut self, candidate: Candidate, metrics: &Metrics) {
         let version = Arc::clone(&candidate.policy.version);
         tracing::info!(
+            event = "candidate_loaded",
             version = &*version,
             "candidate policy loaded; it is judged by, not in force"
         );
@@ -307,7 +308,10 @@ impl Shadow {
 
     fn end(&mut self, metrics: &Metrics) {
         if self.slot.get().is_some() {
-            tracing::info!("the candidate policy has gone with its files");
+            tracing::info!(
+                event = "candidate_gone",
+                "the candidate policy has gone with its files"
+            );
         }
         self.slot.set(None);
         self.status = None;
@@ -317,6 +321,7 @@ impl Shadow {
     fn refuse(&mut self, seen: &Seen, lines: Vec<String>, metrics: &Metrics) {
         for line in &lines {
             tracing::error!(
+                event = "candidate_refused",
                 "edit of the candidate policy refused, the last valid one stays: {line}"
             );
         }

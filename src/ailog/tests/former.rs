@@ -195,5 +195,5 @@ fn the_table_of_limits_gets_its_new_column() {
 fn the_bytes_of_a_row_do_not_change() {
     let mut bytes = Vec::new();
     (0..500).for_each(|seed| columns::encode(&row(seed), &mut bytes));
-    assert_eq!((bytes.len(), crc32c::crc32c(&bytes)), (380_938, 880_739_331));
+    assert_eq!((bytes.len(), crc32c::crc32c(&bytes)), (388_968, 3_456_183_771));
 }

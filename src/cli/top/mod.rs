@@ -29,7 +29,7 @@ use crate::failure::Failure;
 /// Arguments of `tollgate top`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Address of the operators' side, as http://HOST:PORT; without it, `admin_listen`
+    /// http://HOST:PORT of the operators' side [default: `admin_listen`]
     #[arg(long, value_name = "URL")]
     url: Option<String>,
     /// Token of `admin.access`

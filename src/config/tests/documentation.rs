@@ -10,7 +10,7 @@ const OF_OTHERS: &str = "scrape_configs:";
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 /// Files of secrets that the examples name.
-const SECRETS: [&str; 7] = [
+const SECRETS: [&str; 8] = [
     "openai_api_key",
     "jwt",
     "jwt_new",
@@ -18,6 +18,7 @@ const SECRETS: [&str; 7] = [
     "clickhouse_password",
     "placeholder_key",
     "oidc",
+    "otlp",
 ];
 
 /// The blocks of YAML of a page, without their margin.
