@@ -26,7 +26,13 @@ pub(super) fn purge(
     }
     asker.may_change(admin, request.headers())?;
     let query = Query::of(request.uri().query());
+    // An empty name is a mistake, and must not forget the answers of all.
+    let is_named = |pair: &str| pair.split('=').next() == Some("org_id");
+    let names_org = request.uri().query().is_some_and(|query| query.split('&').any(is_named));
     let org = match query.get("org_id") {
+        None if names_org => {
+            return Err("`org_id` is empty; leave it out to forget all answers".to_owned().into());
+        }
         None => None,
         Some(name) => {
             Some(OrgId::new(name).ok_or("`org_id` is no name of an organisation".to_owned())?)

@@ -64,7 +64,7 @@ pub struct Options {
     pub retention: Retention,
     /// Bounds of the write-ahead log.
     pub wal: WalLimits,
-    /// Traces are exported: [`AiLog::take_tap`] gives the reader for that.
+    /// Traces are exported: `AiLog::take_tap` gives the reader for that.
     pub traces: bool,
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use rusqlite::Connection;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::engine::Engine;
@@ -209,12 +210,12 @@ fn clickhouse_has_the_second_copy() {
     let (code, text) = audit(gateway.folder(), &["verify"]);
     assert!(code == 0 && text.starts_with("ok: 3 records, "), "{text}");
     // A start hands its records over once more, and none is doubled.
-    gateway.stop();
+    end(&mut gateway);
     let mut gateway = gateway.start_again();
     gateway.edit_and_wait("limits", "{requests_per_minute: 60000, burst: 57000}");
     let (code, text) = audit(gateway.folder(), &["verify"]);
     assert!(code == 0 && text.starts_with("ok: 4 records, "), "{text}");
-    gateway.stop();
+    end(&mut gateway);
     let kept = "tollgate.policy_audit";
     let with = |settings: &str| format!("{settings} SETTINGS mutations_sync = 2");
     engine.execute(&with(&format!(
@@ -229,4 +230,10 @@ fn clickhouse_has_the_second_copy() {
     engine.execute(&with(&format!("ALTER TABLE {kept} DELETE WHERE seq IN (2, 3, 4)")));
     let (code, text) = audit(gateway.folder(), &["verify"]);
     assert!(code == 1 && text.contains("record 2 is in audit.jsonl, not in the store"), "{text}");
+}
+
+/// Ends a gateway whose rows are in ClickHouse.
+fn end(gateway: &mut Gateway) {
+    gateway.signal(Signal::TERM);
+    assert!(gateway.wait().success(), "{}", gateway.printed());
 }

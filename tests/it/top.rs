@@ -33,7 +33,7 @@ fn one_table_shows_organisations_providers_and_limits() {
     let output = once(&["--url", &url]);
     let text = String::from_utf8(output.stdout).expect("text");
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
-    for line in ["acme", "globex", "late", "PROVIDER", "main", "log   embedded"] {
+    for line in ["acme", "globex", "late", "PROVIDER", "openai", "log   embedded"] {
         assert!(text.lines().any(|l| l.starts_with(line)), "{line}:\n{text}");
     }
     let acme: Vec<&str> =

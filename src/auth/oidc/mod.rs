@@ -6,7 +6,7 @@
 //! verified; the client's secret goes to the issuer's token endpoint alone. Does not: keep a
 //! session (`admin/access` does), ask the userinfo endpoint, or refresh anything.
 //!
-//! Bounds: `OIDC_DOCUMENT_BYTES_MAX`, 10 s for a request, [`USED_MAX`] finished flows remembered.
+//! Bounds: `OIDC_DOCUMENT_BYTES_MAX`, 10 s for a request, `USED_MAX` finished flows remembered.
 //!
 //! # Source
 //! OpenID Connect Core 1.0 and Discovery 1.0, RFC 6749, RFC 7636 (PKCE), RFC 9207 (`iss`), RFC 9700.

@@ -133,7 +133,7 @@ pub(super) async fn read(source: Arc<Source>) -> Result<State, Unread> {
     let from = jiff::Timestamp::from_millisecond(at_ms.saturating_sub(window));
     let from = from.map(|moment| moment.to_string()).unwrap_or_default();
     let summary = |by: &str| format!("/api/summary?from={from}&by={by}");
-    let largest = format!("&sort=calls&limit={LINES_MAX}");
+    let largest = format!("&sort=calls&lines={LINES_MAX}");
     let questions = [summary("total"), summary("org") + &largest, summary("provider") + &largest];
     let reader = Reader { source: &source, outbound: Outbound::default(), egress: direct() };
     let sums = async |path: &str| reader.asked::<Rows>(path).await.map(|answer| answer.rows);

@@ -176,7 +176,9 @@ fn problems_have_the_same_places_in_every_form() {
             )
         })
         .collect();
-    assert_eq!(again, lines.lines().collect::<Vec<_>>());
+    // Below each problem stands its line of the file.
+    let told_in_text: Vec<&str> = lines.lines().filter(|line| !line.starts_with("  ")).collect();
+    assert_eq!(again, told_in_text);
     assert_eq!(problems[0]["end_column"], json!(18), "{}", problems[0]);
     let codes: Vec<&Value> = problems.iter().map(|problem| &problem["code"]).collect();
     assert!(
