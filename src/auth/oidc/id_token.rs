@@ -51,7 +51,7 @@ pub(super) enum Fault {
     Nonce,
     #[error("it is not valid now; check the clocks")]
     Time,
-    #[error("it names nobody")]
+    #[error("it has no subject")]
     Subject,
 }
 

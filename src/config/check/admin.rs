@@ -120,7 +120,7 @@ pub(crate) fn oidc(
         problems.add(&given.scopes.at, "lacks `openid`, without which there is no ID token");
     }
     if given.roles.0.is_empty() {
-        let reason = "empty, so nobody has a role; give e.g. {platform: operator}";
+        let reason = "empty, so no person has a role; give e.g. {platform: operator}";
         problems.add(&given.roles.at, reason);
     }
     Some(Arc::new(options(given, problems)))
