@@ -1,8 +1,8 @@
 //! A flow between its two halves: kept by the browser, sealed.
 //!
 //! Guarantees: only this process opens what it has sealed, for ten minutes; no flow takes memory
-//! here, so strangers cannot use up a bound by beginning flows. Does not: know whether a flow has been
-//! finished.
+//! here, so strangers cannot use up a bound by beginning flows. Does not: know whether a flow has
+//! been finished.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use aws_lc_rs::rand;
