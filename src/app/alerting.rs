@@ -18,13 +18,15 @@ use crate::bounds::ALERT_ORGS_MAX;
 use crate::config::policy::{AlertRules, Condition, Policy};
 use crate::config::watch::Watcher;
 use crate::ids::OrgId;
-use crate::limit::caps::{Caps, Scope, Subject, Which};
-use crate::limit::meter::Moment;
+use crate::limit::caps::Which;
 use crate::limit::meters::moment;
 use crate::limit::redis::Shared;
 use crate::pipeline::gateway::Gateway;
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often the shared store is asked again after spending here has changed: the use of a call
+/// comes there a moment after its end.
+const ASKS_AFTER_CHANGE: u8 = 5;
 /// How long a claim of a day and of a month is kept in the shared store, in seconds.
 const DAY_KEPT_S: u64 = 2 * 86_400;
 const MONTH_KEPT_S: u64 = 40 * 86_400;
@@ -35,8 +37,15 @@ struct Seen {
     lost_rows: u64,
     /// Refused keys of providers.
     refused_keys: HashMap<Arc<str>, u64>,
-    /// Money spent in the day and the month: here, and in the shared store.
-    spent: HashMap<OrgId, (Spent, Spent)>,
+    spent: HashMap<OrgId, Known>,
+}
+
+/// Money that an organisation has spent: here, and in the shared store.
+struct Known {
+    here: Spent,
+    in_store: Spent,
+    /// The store is asked so many times more although nothing changes here.
+    asks_left: u8,
 }
 
 /// Money in 10⁻⁹ USD, in a day and in a month.
@@ -184,12 +193,15 @@ async fn budgets(gateway: &Arc<Gateway>, policy: &Policy, seen: &mut Seen) -> Ve
         let caps = &more.of(&org).all;
         let spent = match &gateway.counters.shared {
             None => here,
-            Some(shared) => match seen.spent.get(&org) {
-                Some((before, in_store)) if *before == here => *in_store,
-                _ => {
-                    let Some(in_store) = in_store(shared, &org, caps, at).await else { continue };
+            Some(shared) => match seen.spent.get(&org).filter(|known| known.here == here) {
+                Some(known) if known.asks_left == 0 => known.in_store,
+                known => {
+                    let asks_left = known.map_or(ASKS_AFTER_CHANGE, |known| known.asks_left - 1);
+                    // Away: asked again with the next look.
+                    let Ok(in_store) = shared.settled(&org, at).await else { continue };
+                    // The latest calls of this gateway may be on their way there.
                     let in_store = (in_store.0.max(here.0), in_store.1.max(here.1));
-                    seen.spent.insert(org.clone(), (here, in_store));
+                    seen.spent.insert(org.clone(), Known { here, in_store, asks_left });
                     in_store
                 }
             },
@@ -209,17 +221,4 @@ async fn budgets(gateway: &Arc<Gateway>, policy: &Policy, seen: &mut Seen) -> Ve
         }
     }
     budgets
-}
-
-/// Money spent by all gateways; `None` if the store is away.
-async fn in_store(shared: &Arc<Shared>, org: &OrgId, caps: &Caps, at: Moment) -> Option<Spent> {
-    let budgets = Caps {
-        nano_usd_per_day: caps.nano_usd_per_day,
-        nano_usd_per_month: caps.nano_usd_per_month,
-        ..Caps::default()
-    };
-    let want = (Subject { org: org.clone(), scope: Scope::Org }, budgets.counting());
-    let used = shared.spent(org, &want, at).await.ok()?;
-    let of = |which| used.iter().find(|used| used.which == which).map_or(0, |used| used.nano_usd);
-    Some((of(Which::UsdPerDay), of(Which::UsdPerMonth)))
 }

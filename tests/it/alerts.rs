@@ -176,6 +176,14 @@ fn a_test_goes_out_at_once() {
     hook.script([step::error(500, "x")]);
     let failed = ask("POST", "?name=ops", &[]);
     assert_eq!((failed.status, failed.json()["tested"][0]["status"].clone()), (502, json!(500)));
+    let audit = gateway.operators("/api/audit?limit=3").ok().json();
+    for (at, (name, delivered)) in
+        [("ops", false), ("edits", true), ("ops", true)].iter().enumerate()
+    {
+        let record = &audit["records"][at];
+        assert_eq!(record["event"], "alert_tested", "{record}");
+        assert_eq!(record["subject"], json!({"name": name, "delivered": delivered}));
+    }
     let run = |name: &str| {
         let mut command = tollgate();
         command.args(["alert", "test", name, "--config"]).arg(gateway.folder());
@@ -222,4 +230,42 @@ fn of_several_gateways_one_tells() {
     gateways[1].write_policy("broken", "no_such_section: {}\n");
     let all = hook.wait_for(4);
     assert_eq!(all.len(), 4, "two thresholds, and an edit at each gateway");
+}
+
+#[test]
+#[ignore = "needs redis-server; run by scripts/test"]
+fn calls_of_other_gateways_count_once_they_are_over() {
+    let (provider, hook, redis) = (Provider::start(), Provider::start(), Redis::start());
+    let rules = format!("{{name: budgets, on: budget, at_percent: [15, 40], to: [ops]}}, {LAST}");
+    let start = || {
+        setup(&provider, &hook, &rules)
+            .setting("limits_store", &format!("\"{}\"", redis.url()))
+            .setting("limits_store_timeout", "10s")
+            .section("limits", &limits("usd_per_day: 0.01, fail: closed"))
+            .start()
+    };
+    let gateways = [start(), start()];
+    let (wait, open) = step::gate();
+    provider.script([[vec![wait], step::chat("late")].concat()]);
+    std::thread::scope(|scope| {
+        // It reserves more than half of the budget until it is over.
+        let late = scope.spawn(|| {
+            let mut body = crate::support::chat("hi");
+            body["max_tokens"] = 60.into();
+            gateways[1].post("/v1/chat/completions", &crate::support::jwt("acme"), &body)
+        });
+        provider.wait_for(1);
+        gateways[0].chat("acme", "hi").ok();
+        let first = &told(&hook, 1)[0];
+        assert_eq!([&first["value"], &first["threshold"]], [18, 15]);
+        assert_eq!(told_at_last(&gateways[0], &hook).len(), 2, "and nothing of 40 %");
+        open.send(()).expect("a call that waits");
+        late.join().expect("a call").ok();
+    });
+    gateways[0].chat("acme", "hi").ok();
+    let last = told(&hook, 3)[2].clone();
+    assert_eq!(
+        [&last["value"], &last["threshold"], &last["org"]],
+        [&json!(54), &json!(40), &json!("acme")]
+    );
 }

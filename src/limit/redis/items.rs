@@ -33,9 +33,22 @@ enum Of {
 /// The part of a limit that is held until a call is over.
 #[derive(Clone, Debug)]
 pub enum Part {
-    Tokens { key: String, per_minute: u64, reserved: u64, after: After },
-    Spent { key: String, reserved: u64 },
-    InFlight { key: String, call: String },
+    Tokens {
+        key: String,
+        per_minute: u64,
+        reserved: u64,
+        after: After,
+    },
+    /// `forget_s`: its settled sum is kept besides, for so many seconds.
+    Spent {
+        key: String,
+        reserved: u64,
+        forget_s: Option<u64>,
+    },
+    InFlight {
+        key: String,
+        call: String,
+    },
 }
 
 /// A bucket as a call left it.
@@ -54,6 +67,26 @@ impl After {
             u128::from(now.0.saturating_sub(self.at.0)) * u128::from(per_minute) / 60_000_000_000;
         self.used.saturating_sub(u64::try_from(gained).unwrap_or(u64::MAX))
     }
+}
+
+/// The keys of the money that calls of an organisation have spent in this day and month, without
+/// those that are not over.
+pub fn settled_keys(org: &OrgId, at: Moment) -> [String; 2] {
+    let base = base(org, &Scope::Org);
+    let budgets = [day_key(&base, at), month_key(&base, at)];
+    budgets.map(|budget| settled_key(&budget))
+}
+
+fn settled_key(budget: &str) -> String {
+    format!("{budget}:p")
+}
+
+fn day_key(base: &str, at: Moment) -> String {
+    format!("{base}:d:{}", at.date.day)
+}
+
+fn month_key(base: &str, at: Moment) -> String {
+    format!("{base}:m:{}", at.date.month)
 }
 
 /// The keys of an organisation's quota of requests, as bucket and as window.
@@ -126,12 +159,12 @@ pub fn items(
     if let Some(most) = caps.nano_usd_per_day {
         let (most, left_us) = (most.get(), us(at.date.day_left));
         let of = Of::Spent { most, cost: nano_usd, assumed, forget_s: 2 * 86_400, left_us };
-        add(format!("{base}:d:{}", at.date.day), Which::UsdPerDay, of);
+        add(day_key(&base, at), Which::UsdPerDay, of);
     }
     if let Some(most) = caps.nano_usd_per_month {
         let (most, left_us) = (most.get(), us(at.date.month_left));
         let of = Of::Spent { most, cost: nano_usd, assumed, forget_s: 40 * 86_400, left_us };
-        add(format!("{base}:m:{}", at.date.month), Which::UsdPerMonth, of);
+        add(month_key(&base, at), Which::UsdPerMonth, of);
     }
     if let Some(quota) = caps.requests.filter(|_| ask.call) {
         items.push(requests(org, scope, &quota));
@@ -190,7 +223,11 @@ impl Item {
                 Some(Part::Tokens { key, per_minute, reserved: cost, after })
             }
             Of::Window { .. } | Of::InFlight { .. } => None,
-            Of::Spent { cost, .. } => Some(Part::Spent { key, reserved: cost }),
+            Of::Spent { cost, forget_s, .. } => {
+                // Alerts watch the budgets of organisations.
+                let forget_s = (self.scope == Scope::Org).then_some(forget_s);
+                Some(Part::Spent { key, reserved: cost, forget_s })
+            }
         }
     }
 }
@@ -218,12 +255,17 @@ impl Part {
                 }
                 to.key(key).arg("b").arg(*per_minute).arg(more.to_string());
             }
-            Part::Spent { key, reserved } => {
-                let more = used.map_or(0, |(_, nano_usd)| more(nano_usd, *reserved));
-                if more == 0 {
-                    return false;
+            Part::Spent { key, reserved, forget_s } => {
+                let spent = used.map_or(*reserved, |(_, nano_usd)| nano_usd);
+                let more = more(spent, *reserved);
+                if more != 0 {
+                    to.key(key).arg("s").arg(more.to_string()).arg("");
                 }
-                to.key(key).arg("s").arg(more.to_string()).arg("");
+                let settled = forget_s.filter(|_| spent != 0);
+                if let Some(forget_s) = settled {
+                    to.key(&settled_key(key)).arg("p").arg(spent).arg(forget_s);
+                }
+                return more != 0 || settled.is_some();
             }
         }
         true

@@ -284,19 +284,18 @@ impl Shared {
         self.run_script(&invocation).await
     }
 
-    /// The budgets of a subject, as far as they are used; takes nothing.
+    /// The money that calls of an organisation have spent at all gateways in this day and month, in
+    /// 10⁻⁹ USD, without those that are not over. Only what has a budget is counted.
     ///
     /// # Errors
     /// The store is away.
-    pub async fn spent(
-        self: &Arc<Shared>,
-        org: &OrgId,
-        want: &Want,
-        at: Moment,
-    ) -> Result<Vec<Used>, Away> {
-        let groups = &[(std::slice::from_ref(want), Ask::default())][..];
-        let answer = self.ask(&Question { org, quota: None, groups, at }, Duration::ZERO).await?;
-        Ok(answer.used)
+    pub async fn settled(&self, org: &OrgId, at: Moment) -> Result<(u64, u64), Away> {
+        let mut invocation = self.servers.scripts.settled.prepare();
+        for key in items::settled_keys(org, at) {
+            invocation.key(&key);
+        }
+        let [day, month]: [u64; 2] = self.servers.run(&invocation).await.map_err(|_| Away)?;
+        Ok((day, month))
     }
 
     /// Whether something of an organisation is claimed by `id`, now or from before. The claim is

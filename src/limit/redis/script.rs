@@ -37,6 +37,8 @@ pub struct Scripts {
     pub keys: Script,
     /// Claims something for one gateway.
     pub claim: Script,
+    /// The settled sums of budgets.
+    pub settled: Script,
 }
 
 impl Default for Scripts {
@@ -47,6 +49,7 @@ impl Default for Scripts {
             lease: Script::new(include_str!("lease.lua")),
             keys: Script::new(include_str!("keys.lua")),
             claim: Script::new(include_str!("claim.lua")),
+            settled: Script::new(include_str!("settled.lua")),
         }
     }
 }

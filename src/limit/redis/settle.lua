@@ -4,6 +4,7 @@
 --   b  bucket       a refill a minute, b tokens more than reserved (or less)
 --   f  in flight    a the name of the call that is over
 --   s  spent        a cost more than reserved (or less)
+--   p  settled      a cost of the call, b seconds until the sum may be forgotten
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 for i = 1, #KEYS do
@@ -14,6 +15,9 @@ for i = 1, #KEYS do
   elseif kind == 's' then
     -- A period that is over is not opened again.
     if redis.call('EXISTS', key) == 1 then redis.call('INCRBY', key, a) end
+  elseif kind == 'p' then
+    redis.call('INCRBY', key, a)
+    redis.call('EXPIRE', key, b)
   else
     local s = redis.call('HMGET', key, 'u', 't')
     local used, at = 0, now

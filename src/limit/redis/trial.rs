@@ -36,8 +36,13 @@ pub async fn run(
     settle.key(&bucket).arg("b").arg(60_000).arg(-3);
     settle.key(&places).arg("f").arg(&call).arg("");
     settle.key(&money).arg("s").arg(-1).arg("");
+    settle.key(&key("p")).arg("p").arg(1).arg(60);
+    let mut settled = scripts.settled.prepare();
+    settled.key(&key("p"));
+    let mut claim = scripts.claim.prepare();
+    claim.key(&key("a")).arg(&call).arg(60);
 
-    for script in [&settle, &decide, &lease, &lease, &settle] {
+    for script in [&settle, &decide, &lease, &lease, &settle, &settled, &claim] {
         ran(script, connection).await?;
     }
     Ok(())
