@@ -46,6 +46,7 @@ VALUES = {
         "existingSecrets": ["tollgate"],
         "env": {"HTTPS_PROXY": "http://proxy:3128"},
         "secretFiles": ["openai"],
+        "shadow": {"limits": {"limits": {"requests_per_minute": 5}}},
         "ingress": {"enabled": True, "host": "llm.example.com", "tlsSecret": "llm-tls", "className": "nginx"},
         "admin": {"expose": True},
         "serviceMonitor": {"enabled": True, "tokenSecret": {"name": "scrape"}, "labels": {"release": "prom"}},
@@ -60,11 +61,18 @@ VALUES = {
         "priorityClassName": "high",
         "imagePullSecrets": [{"name": "pull"}],
     },
-    "own names": {"existingPolicies": "mine", "serviceAccount": {"name": "mine"}, "replicas": 0},
+    "own names": {"existingPolicies": "mine", "existingShadow": "mine-too", "serviceAccount": {"name": "mine"}, "replicas": 0},
     "open metrics": {
         "gateway": {"admin": {**ACCESS["admin"], "metrics_open": True}},
         "admin": {"expose": True, "port": 9191},
         "serviceMonitor": {"enabled": True},
+    },
+    "operators' TLS": {
+        "gateway": {"admin": {**ACCESS["admin"], "tls": {"cert_file": "/etc/tollgate-secrets/admin/tls.crt",
+                                                         "key_file": "/etc/tollgate-secrets/admin/tls.key"}}},
+        "secretFiles": ["admin"],
+        "admin": {"expose": True},
+        "serviceMonitor": {"enabled": True, "tokenSecret": {"name": "scrape"}, "tlsConfig": {"serverName": "gate"}},
     },
 }
 REFUSED = {
@@ -119,17 +127,23 @@ def checks_out(where, program, objects, variables):
     """`tollgate check` takes the ConfigMaps as the pod sees them, but for the place of `/data`."""
     with tempfile.TemporaryDirectory() as folder:
         base = pathlib.Path(folder)
-        (base / "policies").mkdir()
+        mounts = {"gateway": base, "policies": base / "policies", "shadow": base / "shadow"}
         for (kind, name), one in objects.items():
             if kind == "ConfigMap":
-                target = base if name.endswith("-gateway") else base / "policies"
+                target = mounts[name.rsplit("-", 1)[1]]
+                target.mkdir(exist_ok=True)
                 for file, text in one["data"].items():
-                    (target / file).write_text(text.replace("data_dir: /data", f"data_dir: {folder}/data"))
+                    text = text.replace("data_dir: /data", f"data_dir: {folder}/data")
+                    (target / file).write_text(text.replace("/etc/tollgate-secrets/admin", folder))
+        for source, file in (("first.pem", "tls.crt"), ("first.key", "tls.key")):
+            shutil.copy(ROOT / "tests/it/tls" / source, base / file)
         environment = {"PATH": os.environ["PATH"], **variables}
         done = subprocess.run(
             [program, "check", "--config", folder], env=environment, capture_output=True, text=True, timeout=60
         )
         expect(done.returncode == 0, f"{where}: tollgate check: {done.stdout}{done.stderr}")
+        has_candidate = bool(objects["ConfigMap", "gate-tollgate-shadow"]["data"])
+        expect(("shadow/" in done.stdout) == has_candidate, f"{where}: the candidate: {done.stdout}")
 
 
 def helm(program):
@@ -154,6 +168,10 @@ def helm(program):
                 checks_out(f"{case}", program, objects, {"OPENAI_API_KEY": "k", "TOLLGATE_JWT_SECRET": "s" * 32})
         defaults(rendered(chart, {}))
         everything(rendered(chart, VALUES["everything"]))
+        mounted(rendered(chart, VALUES["own names"]))
+        endpoint = rendered(chart, VALUES["operators' TLS"])["ServiceMonitor", "gate-tollgate"]["spec"]["endpoints"][0]
+        secure = (endpoint["scheme"], endpoint["tlsConfig"])
+        expect(secure == ("https", {"serverName": "gate"}), f"ServiceMonitor: {secure}")
         policies_alone(chart)
         for case, (values, word) in REFUSED.items():
             try:
@@ -166,7 +184,7 @@ def helm(program):
 
 def defaults(objects):
     kinds = sorted(kind for kind, _ in objects)
-    expected = ["ConfigMap", "ConfigMap", "PodDisruptionBudget", "Service", "Service", "ServiceAccount", "StatefulSet"]
+    expected = ["ConfigMap", "ConfigMap", "ConfigMap", "PodDisruptionBudget", "Service", "Service", "ServiceAccount", "StatefulSet"]
     expect(kinds == expected, f"default: objects are {kinds}")
     gateway = yaml.safe_load(objects["ConfigMap", "gate-tollgate-gateway"]["data"]["gateway.yaml"])
     expect(gateway["admin_listen"].startswith("127.0.0.1:"), "default: the operators' side is open")
@@ -197,14 +215,28 @@ def everything(objects):
     expect(fitting == ["gate-tollgate-admin"], f"the ServiceMonitor finds {fitting}")
 
 
+def mounted(objects):
+    """ConfigMaps of one's own take the place of the chart's."""
+    pod = objects["StatefulSet", "gate-tollgate"]["spec"]["template"]["spec"]
+    maps = {volume["name"]: volume["configMap"]["name"] for volume in pod["volumes"] if "configMap" in volume}
+    expected = {"gateway": "gate-tollgate-gateway", "policies": "mine", "shadow": "mine-too"}
+    expect(maps == expected, f"own names: mounts {maps}")
+    paths = {mount["name"]: mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]}
+    expect(paths["shadow"] == "/etc/tollgate/shadow", f"own names: {paths}")
+    own = [name for kind, name in objects if kind == "ConfigMap"]
+    expect(own == ["gate-tollgate-gateway"], f"own names: {own}")
+
+
 def policies_alone(chart):
-    """An edit of a policy restarts nothing; one of gateway.yaml does."""
+    """An edit of a policy or a candidate restarts nothing; one of gateway.yaml does."""
 
     def template(values):
         return rendered(chart, values)["StatefulSet", "gate-tollgate"]["spec"]["template"]
 
     edited = {"policies": {"access": {"limits": {"requests_per_minute": 5}}}}
     expect(template(edited) == template({}), "an edit of a policy restarts the pods")
+    candidate = {"shadow": {"limits": {"limits": {"requests_per_minute": 5}}}}
+    expect(template(candidate) == template({}), "a candidate restarts the pods")
     restarts = template({"gateway": {"drain_delay": "6s"}}) != template({})
     expect(restarts, "an edit of gateway.yaml restarts no pod")
 
