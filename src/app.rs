@@ -34,7 +34,7 @@ use crate::bounds::ADMIN_QUERIES_MAX;
 use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::config::Loaded;
-use crate::config::policy::{Access, LimitsStore, Policy, Settings};
+use crate::config::policy::{Access, LimitsStore, Policy, Settings, Tls};
 use crate::config::watch::Watcher;
 use crate::failure::Failure;
 use crate::judge::shadow::Shadow;
@@ -50,7 +50,8 @@ use crate::pipeline::tenants::Tenants;
 use crate::pipeline::turns::Turns;
 use crate::placeholders::PlaceholderKeys;
 use crate::priority;
-use crate::server::{self, Ending, tls::TlsAcceptor};
+use crate::server::{self, Ending};
+use crate::tls::{BOTH_PROTOCOLS, HTTP_1_ALONE, TlsAcceptor};
 use crate::trace::Sampling;
 use crate::upstream::Upstream;
 
@@ -90,8 +91,12 @@ pub async fn start(loaded: Loaded) -> Result<App, Failure> {
     let mut handed = ListenFd::from_env();
     let listener = listening(&mut handed, 0, settings.listen, "listen")?;
     let admin_listener = listening(&mut handed, 1, settings.admin_listen, "admin_listen")?;
-    let tls = settings.options.tls.as_ref().map(TlsAcceptor::new).transpose();
-    let tls = tls.map_err(|error| Failure::User(format!("tls: {error:#}")))?;
+    let acceptor = |files: &Option<Tls>, protocols, key: &str| {
+        let acceptor = files.as_ref().map(|files| TlsAcceptor::new(files, protocols)).transpose();
+        acceptor.map_err(|error| Failure::User(format!("{key}: {error:#}")))
+    };
+    let tls = acceptor(&settings.options.tls, BOTH_PROTOCOLS, "tls")?;
+    let admin_tls = acceptor(&settings.admin_tls, HTTP_1_ALONE, "admin.tls")?;
     let (metrics, clock) = (Metrics::new(), Clock::start());
 
     let mut options = Options::new(&settings.options.data_dir, 0);
@@ -178,7 +183,7 @@ pub async fn start(loaded: Loaded) -> Result<App, Failure> {
         let exporter = Exporter::start(otlp, &app.settings, tap, &app.gateway.metrics);
         app.traces = Some(exporter.context("a thread for the traces")?);
     }
-    app.open(listener, admin_listener, tls, places.over)?;
+    app.open((listener, tls), (admin_listener, admin_tls), places.over)?;
     Ok(app)
 }
 
@@ -232,6 +237,11 @@ impl App {
         if self.settings.options.tls.is_some() { "https" } else { "http" }
     }
 
+    /// The same of the operators' side.
+    pub fn admin_scheme(&self) -> &'static str {
+        if self.settings.admin_tls.is_some() { "https" } else { "http" }
+    }
+
     /// Its settings at the start.
     pub fn settings(&self) -> &Settings {
         &self.settings
@@ -249,13 +259,16 @@ impl App {
 
     fn open(
         &self,
-        listener: TcpListener,
-        admin_listener: TcpListener,
-        tls: Option<TlsAcceptor>,
+        (listener, tls): (TcpListener, Option<TlsAcceptor>),
+        (admin_listener, admin_tls): (TcpListener, Option<TlsAcceptor>),
         over: usize,
     ) -> Result<(), Failure> {
-        if let (Some(acceptor), Some(files)) = (tls.clone(), self.settings.options.tls.clone()) {
-            self.others.spawn(acceptor.follow(files, self.stop_admin.clone()));
+        for (acceptor, files) in
+            [(&tls, &self.settings.options.tls), (&admin_tls, &self.settings.admin_tls)]
+        {
+            if let (Some(acceptor), Some(files)) = (acceptor.clone(), files.clone()) {
+                self.others.spawn(acceptor.follow(files, self.stop_admin.clone()));
+            }
         }
         let gateway = Arc::clone(&self.gateway);
         // With the calls: it may have taken a connection in the moment it was told to stop.
@@ -274,7 +287,7 @@ impl App {
             self.log.clone(),
             self.admin_listen.ip().is_loopback(),
         );
-        self.open_admin(admin, admin_listener)?;
+        self.open_admin(admin, admin_listener, admin_tls)?;
         self.others.spawn(Arc::clone(&self.gateway.turns).keep(self.stop_admin.clone()));
         let (upstream, policy) =
             (Arc::clone(&self.gateway.upstream), Arc::clone(&self.gateway.policy));
@@ -291,7 +304,12 @@ impl App {
     }
 
     /// The operators' side has a thread of its own, so that it answers whatever the calls do.
-    fn open_admin(&self, admin: Admin, listener: TcpListener) -> Result<(), Failure> {
+    fn open_admin(
+        &self,
+        admin: Admin,
+        listener: TcpListener,
+        tls: Option<TlsAcceptor>,
+    ) -> Result<(), Failure> {
         let listener = listener.into_std().context("admin_listen")?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -307,7 +325,7 @@ impl App {
         let (stop, open) = (self.stop_admin.clone(), self.others.token());
         let serve = move || {
             let _open = open;
-            runtime.block_on(admin::serve(listener, Arc::new(admin), stop));
+            runtime.block_on(admin::serve(listener, Arc::new(admin), tls, stop));
             // A query that is at work is not waited for.
             runtime.shutdown_background();
         };

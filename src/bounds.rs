@@ -139,6 +139,9 @@ pub const JWKS_KEYS_MAX: usize = 64;
 pub const JWKS_BYTES_MAX: usize = 256 << 10;
 /// A document of an OpenID provider, its key set or the answer of its token endpoint, in bytes.
 pub const OIDC_DOCUMENT_BYTES_MAX: usize = 256 << 10;
+/// Organisations of one value of a person's role claim that a claim names; the person sees no
+/// further ones.
+pub const OIDC_ORGS_MAX: usize = 256;
 
 // ---- credentials of providers --------------------------------------------------------------------
 

@@ -51,3 +51,4 @@ mod mock;
 mod objects;
 mod otlp;
 mod report;
+mod tls;

@@ -135,6 +135,8 @@ const ROOMS: &[(&str, May, &[&str])] = &[
     ("config/policy", Nothing, POLICY_TYPES),
     // Gateway keys made at run time, for the room that checks them.
     ("keys", Io, &["config"]),
+    // Certificates of both listeners.
+    ("tls", Io, &["config"]),
     // Records of edits, which the watcher of files writes before an edit is in force.
     ("audit", Io, &["config"]),
     ("audit/record", Nothing, &["config"]),
@@ -208,11 +210,11 @@ const ROOMS: &[(&str, May, &[&str])] = &[
         ],
     ),
     // Level 5: the edges.
-    ("server", Io, &["config", "intent", "pipeline", "route"]),
+    ("server", Io, &["config", "intent", "pipeline", "route", "tls"]),
     (
         "admin",
         Io,
-        &["alerts", "pipeline", "audit", "config", "ailog", "auth/oidc", "keys", "report"],
+        &["alerts", "pipeline", "audit", "config", "ailog", "auth/oidc", "keys", "report", "tls"],
     ),
     // The simulated provider stands outside the gateway and knows nothing of it.
     ("mock", Io, &[]),

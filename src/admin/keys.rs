@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::access::Asker;
 use super::body::{self, Body, Unread};
+use super::changes::note;
 use super::{Admin, Unanswered, json_answer, unanswered, wrong_method};
 use crate::audit::Event;
 use crate::bounds::ADMIN_BODY_BYTES_MAX;
@@ -84,7 +85,7 @@ async fn make(
     let (key, record) = made.map_err(|_| failed())?.map_err(refused)?;
     let (id, org, name) = (&*record.id, &*record.org, &*record.name);
     tracing::info!(event = "key_made", id, org, name, by = asker.name());
-    note(admin, Event::KeyMade, asker, &record).await;
+    note(admin, Event::KeyMade, asker, subject(&record)).await;
     let mut shown = record.shown();
     shown["key"] = Value::from(key);
     let mut response = json_answer(&shown);
@@ -92,14 +93,9 @@ async fn make(
     Ok(response)
 }
 
-/// Keeps a record of a change.
-async fn note(admin: &Arc<Admin>, event: Event, asker: &Asker, record: &Record) {
-    let (id, org, name) = (&*record.id, &*record.org, &*record.name);
-    let subject = json!({"id": id, "org": org, "name": name});
-    let (audit, by) = (Arc::clone(&admin.audit), asker.by());
-    let noted = tokio::task::spawn_blocking(move || audit.action(event, &by, Some(subject))).await;
-    // A panic there is told where it happened.
-    drop(noted);
+/// The key in a record of the audit.
+fn subject(record: &Record) -> Value {
+    json!({"id": &*record.id, "org": &*record.org, "name": &*record.name})
 }
 
 /// Two keys of one name would share their limits and their `caller` in the log.
@@ -124,7 +120,7 @@ async fn revoke(
     let record = revoked.map_err(|_| failed())?.map_err(refused)?;
     let (id, org, name) = (&*record.id, &*record.org, &*record.name);
     tracing::info!(event = "key_revoked", id, org, name, by = asker.name());
-    note(admin, Event::KeyRevoked, asker, &record).await;
+    note(admin, Event::KeyRevoked, asker, subject(&record)).await;
     Ok(json_answer(&record.shown()))
 }
 

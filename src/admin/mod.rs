@@ -1,18 +1,17 @@
 //! The operators' side: dashboard, metrics, health and the JSON behind them, on a listener of its
 //! own.
 //!
-//! Level 5 of the map. Only `keys` and `cache` change anything. Promises: a `Host` that is a
+//! Level 5 of the map. Only `keys` and `changes` change anything. Promises: a `Host` that is a
 //! foreign name is refused (a page elsewhere cannot read this through a rebound name), but for
 //! metrics and health; pages load nothing from elsewhere; queries of the log run off the runtime's
 //! threads and a few at a time; answers are bounded and made while they are taken (`answers`); a
 //! client that is silent or takes nothing is cut, and holds no other off (`connections`); `access`
-//! decides once for each request what its sender may see. Does not: speak TLS.
+//! decides once for each request what its sender may see. Does not: read certificates (`tls`).
 
 mod access;
-mod alerts;
 mod answers;
 mod body;
-mod cache;
+mod changes;
 mod connections;
 mod keys;
 mod pages;
@@ -29,7 +28,8 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -38,12 +38,13 @@ use crate::ailog::AiLog;
 use crate::audit::Audit;
 use crate::bounds::{
     ADMIN_ANSWERS_MAX, ADMIN_BUFFER_BYTES_MAX, ADMIN_HEAD_TIMEOUT, ADMIN_PIECE_BYTES,
-    ADMIN_QUERIES_MAX, AUDIT_PAGE_MAX,
+    ADMIN_QUERIES_MAX, AUDIT_PAGE_MAX, TLS_HANDSHAKE_TIMEOUT,
 };
 use crate::config::policy::Settings;
 use crate::config::watch::Watcher;
 use crate::pipeline::gateway::Gateway;
 use crate::report::ReadError;
+use crate::tls::TlsAcceptor;
 use access::{Asker, Gate};
 use body::Body;
 use connections::{Connections, Place, Stream};
@@ -51,7 +52,6 @@ use queries::Query;
 
 /// Organisations in the list of the most refused.
 const REFUSED_SHOWN: usize = 10;
-const RELOAD: &str = "/api/reload";
 /// The gateway's own endpoints, on both sides.
 const OPENAPI: &str = include_str!("../../config/openapi.yaml");
 
@@ -102,15 +102,13 @@ impl Admin {
     }
 }
 
-impl Admin {
-    /// Whether browsers come by https.
-    fn is_https(&self) -> bool {
-        self.settings.admin_url.as_deref().is_some_and(|url| url.starts_with("https://"))
-    }
-}
-
 /// Answers operators until `stop`.
-pub async fn serve(listener: TcpListener, admin: Arc<Admin>, stop: CancellationToken) {
+pub async fn serve(
+    listener: TcpListener,
+    admin: Arc<Admin>,
+    tls: Option<TlsAcceptor>,
+    stop: CancellationToken,
+) {
     let (connections, tasks) =
         (Arc::new(Connections::new(Arc::clone(&admin.wanted))), admin.tasks.clone());
     loop {
@@ -128,16 +126,32 @@ pub async fn serve(listener: TcpListener, admin: Arc<Admin>, stop: CancellationT
             admin.gateway.metrics.bound("admin_connections");
             continue;
         };
-        let stream = (stream, peer.ip());
-        tasks.spawn(connection(stream, Arc::clone(&admin), Arc::new(place), stop.clone()));
+        let (admin, place, stop) = (Arc::clone(&admin), Arc::new(place), stop.clone());
+        let address = peer.ip();
+        let stream = Stream::new(stream, Arc::clone(&place));
+        match tls.clone() {
+            None => tasks.spawn(connection((stream, address), admin, place, stop)),
+            Some(tls) => tasks.spawn(async move {
+                let cut = place.state.cut.clone();
+                let shaken = tokio::select! {
+                    shaken = tokio::time::timeout(TLS_HANDSHAKE_TIMEOUT, tls.accept(stream)) => shaken,
+                    () = cut.cancelled() => return,
+                    () = stop.cancelled() => return,
+                };
+                // A peer that speaks no TLS, or does not trust us, is closed.
+                if let Ok(Ok(stream)) = shaken {
+                    connection((stream, address), admin, place, stop).await;
+                }
+            }),
+        };
     }
     tasks.close();
     tasks.wait().await;
 }
 
 /// One connection, from its first byte to its last.
-async fn connection(
-    (stream, address): (TcpStream, IpAddr),
+async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    (stream, address): (S, IpAddr),
     admin: Arc<Admin>,
     place: Arc<Place>,
     stop: CancellationToken,
@@ -156,7 +170,7 @@ async fn connection(
         .header_read_timeout(ADMIN_HEAD_TIMEOUT)
         .max_buf_size(ADMIN_BUFFER_BYTES_MAX);
     let cut = place.state.cut.clone();
-    let connection = builder.serve_connection(TokioIo::new(Stream::new(stream, place)), service);
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
     // A peer that leaves is no event; at the end open pages are simply let go.
     tokio::select! {
         result = connection => drop(result),
@@ -210,49 +224,13 @@ async fn asked(admin: &Arc<Admin>, request: Request<Incoming>, asker: &Asker) ->
     if keys::is_path(request.uri().path()) {
         return keys::answer(admin, request, asker).await;
     }
-    if request.uri().path() == RELOAD {
-        return reload(admin, &request, asker).await.unwrap_or_else(unanswered);
-    }
-    if request.uri().path() == alerts::TEST {
-        return alerts::test(admin, &request, asker).await.unwrap_or_else(unanswered);
-    }
-    if request.uri().path() == cache::PURGE {
-        return cache::purge(admin, &request, asker).unwrap_or_else(unanswered);
+    if changes::is_path(request.uri().path()) {
+        return changes::answer(admin, &request, asker).await;
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return wrong_method("GET, HEAD");
     }
     routed(admin, &request, asker).await.unwrap_or_else(unanswered)
-}
-
-/// Reads the policy files now.
-async fn reload(
-    admin: &Arc<Admin>,
-    request: &Request<Incoming>,
-    asker: &Asker,
-) -> Result<Response<Body>, Unanswered> {
-    if *request.method() != Method::POST {
-        return Ok(wrong_method("POST"));
-    }
-    asker.may_change(admin, request.headers())?;
-    let watcher = Arc::clone(&admin.watcher);
-    let by = asker.by();
-    let read = tokio::task::spawn_blocking(move || watcher.reload_now(&by)).await;
-    let failed = || "the files could not be read".to_owned();
-    let read = read.map_err(|_| Unanswered(StatusCode::INTERNAL_SERVER_ERROR, failed()))?;
-    let status = admin.watcher.status();
-    tracing::info!(event = "reload_asked", by = asker.name(), taken = read.is_ok());
-    let Err(problems) = read else {
-        return Ok(json_answer(&json!({"policy_version": &*status.version})));
-    };
-    let problems: Vec<String> = problems.to_string().lines().map(str::to_owned).collect();
-    let mut response = json_answer(&json!({
-        "error": "the policy was refused; the one in force stays",
-        "policy_version": &*status.version,
-        "problems": problems,
-    }));
-    *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
-    Ok(response)
 }
 
 fn wrong_method(allow: &'static str) -> Response<Body> {

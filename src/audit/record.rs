@@ -69,6 +69,10 @@ pub enum Event {
     KeyRevoked,
     /// An operator signed in.
     SignedIn,
+    /// An operator made the cache forget answers.
+    CachePurged,
+    /// An operator sent a test to webhooks.
+    AlertTested,
 }
 
 /// A file of a policy.
@@ -95,7 +99,7 @@ pub(crate) struct Record {
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) more_changes: usize,
     pub(crate) problems: Vec<String>,
-    /// The key, for events of keys.
+    /// The key, for events of keys; the object of another action of an operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) subject: Option<Json>,
     pub(crate) prev: String,

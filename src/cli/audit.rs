@@ -16,7 +16,7 @@ use super::report::start_ms;
 use crate::ailog::AuditRecord;
 use crate::audit::stored_entry as entry;
 use crate::audit::verify::{Fault, Head, check, check_head};
-use crate::audit::{self, Entry, Lines, Record};
+use crate::audit::{self, Entry, Event, Lines, Record};
 use crate::clock::wall_ms;
 use crate::config::policy::Settings;
 use crate::failure::Failure;
@@ -171,15 +171,27 @@ fn told(record: &Record) -> String {
         text.push_str(&format!("\n        {problem}"));
     }
     if let Some(subject) = &record.subject {
-        let part = |key: &str| subject[key].as_str().unwrap_or("-").to_owned();
-        text.push_str(&format!(
-            "\n        key {} of {} ({})",
-            part("name"),
-            part("org"),
-            part("id")
-        ));
+        text.push_str(&format!("\n        {}", object(record.event, subject)));
     }
     text
+}
+
+/// The object of an operator's action.
+fn object(event: Event, subject: &Json) -> String {
+    let part = |key: &str| subject[key].as_str().unwrap_or("-");
+    match event {
+        Event::CachePurged => {
+            let answers = &subject["answers"];
+            let of =
+                subject["org"].as_str().map_or("all".to_owned(), |org| format!("those of {org}"));
+            format!("{answers} answers, {of}")
+        }
+        Event::AlertTested => {
+            let taken = subject["delivered"].as_bool().unwrap_or_default();
+            format!("{} {}", part("name"), if taken { "delivered" } else { "not delivered" })
+        }
+        _ => format!("key {} of {} ({})", part("name"), part("org"), part("id")),
+    }
 }
 
 #[derive(serde::Serialize)]

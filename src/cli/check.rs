@@ -20,7 +20,7 @@ use crate::config::policy::{Accept, JwksSource, Policy};
 use crate::config::{self, Candidate, Diagnosis, Loaded, OtherFile};
 use crate::failure::Failure;
 use crate::redact::Names;
-use crate::server::tls::TlsAcceptor;
+use crate::tls::{HTTP_1_ALONE, TlsAcceptor};
 use format::{Format, github_of, json_of};
 
 /// Arguments of `tollgate check`.
@@ -115,11 +115,13 @@ fn missing(loaded: &Loaded) -> Vec<String> {
         ))
     };
     let mut lines: Vec<String> = loaded.others.iter().filter_map(unread).collect();
-    if let Some(tls) = loaded.settings.options.tls.as_ref().filter(|_| lines.is_empty())
-        && let Err(error) = TlsAcceptor::new(tls)
-    {
-        let place = loaded.others.first().map_or("tls", |other| other.named_at.as_str());
-        lines.push(format!("{place}: {error:#}"));
+    let all_there = lines.is_empty();
+    for tls in [&loaded.settings.options.tls, &loaded.settings.admin_tls].into_iter().flatten() {
+        if all_there && let Err(error) = TlsAcceptor::new(tls, HTTP_1_ALONE) {
+            let of = loaded.others.iter().find(|other| other.path == tls.cert_file);
+            let place = of.map_or("tls", |other| other.named_at.as_str());
+            lines.push(format!("{place}: {error:#}"));
+        }
     }
     lines.extend(unusable_key_set(loaded));
     lines.extend(unusable_data_dir(&loaded.settings.options.data_dir));

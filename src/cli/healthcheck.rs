@@ -1,13 +1,19 @@
 //! `tollgate healthcheck`: exit 0 if the gateway on this machine is ready. For containers without
 //! curl.
+//!
+//! With `admin.tls` it trusts the certificate of the configuration, whatever name that has.
 
-use std::io::{self, Read as _, Write as _};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use crate::config;
 use crate::failure::Failure;
+use crate::tls;
 
 /// Arguments of `tollgate healthcheck`.
 #[derive(Debug, clap::Args)]
@@ -15,7 +21,7 @@ pub struct Args {
     /// Configuration: folder or file [default: $TOLLGATE_CONFIG or ./config]
     #[arg(long, value_name = "PATH")]
     config: Option<PathBuf>,
-    /// Address of the operators' side; without it, `admin_listen`
+    /// Address of the operators' side [default: `admin_listen`]
     #[arg(long, value_name = "ADDR")]
     addr: Option<SocketAddr>,
     /// Time to wait for each step
@@ -28,15 +34,18 @@ pub struct Args {
 /// # Errors
 /// [`Failure::User`] if there is no answer in time, or one that is not 200.
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let addr = match args.addr {
-        Some(addr) => addr,
-        None => {
-            let loaded = config::load_to_read(args.config.as_deref(), config::Uses::AdminSide)
+    let (addr, tls) = match (args.addr, &args.config) {
+        (Some(addr), None) => (addr, None),
+        (addr, config) => {
+            let loaded = config::load_to_read(config.as_deref(), config::Uses::AdminSide)
                 .map_err(|p| Failure::User(p.to_string()))?;
-            reachable(loaded.settings.admin_listen)
+            let listen = reachable(loaded.settings.admin_listen);
+            (addr.unwrap_or(listen), loaded.settings.admin_tls)
         }
     };
-    match ask(addr, args.timeout) {
+    let tls = tls.as_ref().map(tls::client_of).transpose();
+    let tls = tls.map_err(|error| Failure::User(format!("not ready: {error:#}")))?;
+    match ask(addr, tls, args.timeout) {
         Ok(200) => Ok(()),
         Ok(status) => {
             Err(Failure::User(format!("not ready: {addr} answered /readyz with {status}")))
@@ -56,11 +65,17 @@ pub(super) fn reachable(addr: SocketAddr) -> SocketAddr {
 }
 
 /// The status of `GET /readyz`.
-fn ask(addr: SocketAddr, timeout: Duration) -> io::Result<u16> {
+fn ask(addr: SocketAddr, tls: Option<ClientConfig>, timeout: Duration) -> io::Result<u16> {
     let timeout = timeout.max(Duration::from_millis(1));
-    let mut stream = TcpStream::connect_timeout(&addr, timeout)?;
+    let stream = TcpStream::connect_timeout(&addr, timeout)?;
     stream.set_read_timeout(Some(timeout))?;
     stream.set_write_timeout(Some(timeout))?;
+    let Some(tls) = tls else { return asked(addr, stream) };
+    let client = ClientConnection::new(Arc::new(tls), addr.ip().into());
+    asked(addr, StreamOwned::new(client.map_err(io::Error::other)?, stream))
+}
+
+fn asked(addr: SocketAddr, mut stream: impl io::Read + io::Write) -> io::Result<u16> {
     write!(stream, "GET /readyz HTTP/1.1\r\nhost: {addr}\r\nconnection: close\r\n\r\n")?;
     // "HTTP/1.1 200 " is all that matters; the head may come in pieces.
     let mut line = [0; 13];
@@ -74,6 +89,7 @@ fn ask(addr: SocketAddr, timeout: Duration) -> io::Result<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{Read as _, Write as _};
     use std::net::TcpListener;
 
     /// Answers one connection with `answer`.

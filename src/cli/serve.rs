@@ -43,7 +43,7 @@ async fn serve(loaded: Loaded, lines: Lines) -> Result<(), Failure> {
     let app = app::start(loaded).await?;
     let sides = [
         format!("listening on {}://{}", app.scheme(), app.listen),
-        format!("operators on http://{}", app.admin_listen),
+        format!("operators on {}://{}", app.admin_scheme(), app.admin_listen),
     ];
     for side in sides {
         tracing::info!(event = "listening", "{side}");

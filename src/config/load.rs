@@ -524,7 +524,8 @@ fn other_files(
         named_at: format!("{}: {}", problems.show(at), at.path),
         path: path.to_owned(),
     };
-    let tls = gateway.and_then(|raw| raw.tls.value.as_ref()).into_iter().flat_map(|tls| {
+    let sides = gateway.into_iter().flat_map(|raw| [&raw.tls.value, &raw.admin.tls.value]);
+    let tls = sides.flatten().flat_map(|tls| {
         let ca = tls.client_ca_file.value.as_deref().map(|path| file(&tls.client_ca_file.at, path));
         [file(&tls.cert_file.at, &tls.cert_file.value), file(&tls.key_file.at, &tls.key_file.value)]
             .into_iter()

@@ -58,6 +58,8 @@ pub struct Settings {
     pub oidc: Option<Arc<OidcOptions>>,
     /// Address at which browsers reach the operators' side, without a slash at its end.
     pub admin_url: Option<Arc<str>>,
+    /// TLS on the operators' side.
+    pub admin_tls: Option<Tls>,
     /// `/metrics` needs no sign-in.
     pub metrics_open: bool,
     /// The store of rows.
@@ -69,6 +71,22 @@ pub struct Settings {
     /// The collector of traces.
     pub otlp: Option<Otlp>,
     pub options: GatewayOptions,
+}
+
+impl Settings {
+    /// The scheme by which browsers reach the operators' side.
+    pub fn admin_scheme(&self) -> &'static str {
+        let is_https = match &self.admin_url {
+            Some(url) => url.starts_with("https://"),
+            None => self.admin_tls.is_some(),
+        };
+        if is_https { "https" } else { "http" }
+    }
+
+    /// Whether they reach it by https, so that its cookies are `Secure`.
+    pub fn admin_is_https(&self) -> bool {
+        self.admin_scheme() == "https"
+    }
 }
 
 /// A collector of traces.
@@ -103,9 +121,25 @@ pub struct OidcOptions {
     pub scopes: Vec<String>,
     /// The names that lead to the claim.
     pub role_claim: Vec<String>,
-    /// Values of the claim with their roles.
-    pub roles: Vec<(String, Role)>,
+    /// Values of the claim with their rights.
+    pub roles: Vec<(String, Grant)>,
     pub egress: Arc<Egress>,
+}
+
+/// The rights that a value of the role claim gives.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    pub role: Role,
+    pub orgs: GrantedOrgs,
+}
+
+/// The organisations of a [`Grant`].
+#[derive(Clone, Debug)]
+pub enum GrantedOrgs {
+    All,
+    These(Vec<OrgId>),
+    /// Those that a claim names, by the names that lead to it.
+    Claim(Vec<String>),
 }
 
 /// A person or a program on the operators' side.

@@ -41,7 +41,7 @@ impl Uses {
     fn paths(self) -> &'static [&'static str] {
         match self {
             Uses::Everything | Uses::Shown => &[],
-            Uses::AdminSide => &["admin_listen"],
+            Uses::AdminSide => &["admin_listen", "admin.tls", "admin.public_url"],
             Uses::JwtSecret => &["auth.jwt"],
             Uses::Redaction => &["redaction", "placeholder_key"],
             Uses::Prices => &["prices"],

@@ -71,9 +71,10 @@ fn of(settings: &Settings, policy: &Policy) -> Vec<String> {
     let admin = settings.admin_listen;
     if !admin.ip().is_loopback() {
         let text = match settings.access {
+            Access::Tokens(_) if settings.admin_tls.is_some() => String::new(),
             Access::Tokens(_) => format!(
                 "{admin} is open to other machines without TLS, so tokens, prompts and answers \
-                 cross the network in clear; let only a TLS proxy reach it"
+                 cross the network in clear; set `admin.tls`, or let only a TLS proxy reach it"
             ),
             _ => format!(
                 "the operators' side has no sign-in, and {admin} is open to other machines, which \
@@ -81,7 +82,9 @@ fn of(settings: &Settings, policy: &Policy) -> Vec<String> {
                  and use a tunnel"
             ),
         };
-        warning(&mut list, "admin_listen", &text);
+        if !text.is_empty() {
+            warning(&mut list, "admin_listen", &text);
+        }
     }
     if !settings.listen.ip().is_loopback() && settings.options.tls.is_none() {
         let text = format!(

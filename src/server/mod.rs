@@ -16,7 +16,6 @@ mod heads;
 mod heard;
 mod over;
 pub mod reply;
-pub mod tls;
 
 use std::future::Future;
 use std::io;
@@ -48,12 +47,12 @@ use crate::pipeline::seat::Seat;
 use crate::pipeline::tenants::Address;
 use crate::pipeline::unread::{Linger, Rest};
 use crate::pipeline::upload::discard;
+use crate::tls::TlsAcceptor;
 use dispatch::dispatch;
 use guard::{Guarded, Spoken};
 use heads::Verdict;
 use heard::Heard;
 use over::Over;
-use tls::TlsAcceptor;
 
 /// Binds a listening socket with a deep queue, so that a burst of connects is not refused.
 ///

@@ -250,6 +250,21 @@ fn operators_purge_all_or_one_organisation() {
     assert_eq!(gateway.operators("/api/cache/purge").status, 405);
     let elsewhere = [("origin", "http://example.com")];
     assert_eq!(gateway.ask_operators("POST", "/api/cache/purge", &elsewhere, "").status, 403);
+    let audit = gateway.operators("/api/audit").ok().json();
+    let records = audit["records"].as_array().expect("records").iter();
+    let purges: Vec<(Value, Value)> = records
+        .filter(|record| record["event"] == "cache_purged")
+        .map(|record| (record["by"]["kind"].clone(), record["subject"].clone()))
+        .collect();
+    let expected = [json!({"org": null, "answers": 2}), json!({"org": "acme", "answers": 1})];
+    assert_eq!(purges, expected.map(|subject| (json!("api"), subject)), "newest first");
+    let listed = crate::support::tollgate()
+        .args(["audit", "list", "--config"])
+        .arg(gateway.folder())
+        .output()
+        .expect("run");
+    let text = String::from_utf8_lossy(&listed.stdout);
+    assert!(text.contains("1 answers, those of acme") && text.contains("2 answers, all"), "{text}");
 }
 
 #[test]

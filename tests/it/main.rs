@@ -61,6 +61,7 @@ mod open_door;
 mod openapi;
 mod operators;
 mod operators_log;
+mod operators_tls;
 mod output;
 mod overload;
 mod page;

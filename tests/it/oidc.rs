@@ -151,7 +151,8 @@ fn fields(text: &str) -> HashMap<String, String> {
 fn gateway(issuer: SocketAddr, provider: &Provider) -> Gateway {
     let oidc = format!(
         "{{issuer: \"http://{issuer}\", client_id: gate-1, client_secret: \"s:cret\", \
-         roles: {{platform: operator, finance: viewer}}}}"
+         roles: {{platform: operator, finance: viewer, acme-team: {{role: auditor, orgs: [acme]}}, \
+         customers: {{role: viewer, org_claim: app.orgs}}}}}}"
     );
     Setup::new(provider).setting("admin", &format!("{{access: {{oidc: {oidc}}}}}")).start()
 }
@@ -244,6 +245,48 @@ fn a_person_of_the_issuer_gets_the_role_of_a_group() {
     assert_eq!(reload.status, 403, "a viewer changes nothing");
     assert_eq!(issuer.asked("/.well-known/openid-configuration"), 1);
     assert_eq!(issuer.asked("/keys"), 1);
+}
+
+#[test]
+fn a_person_sees_the_organisations_of_a_group_or_of_a_claim() {
+    let (provider, issuer) = (Provider::start(), Issuer::start());
+    let gateway = gateway(issuer.address, &provider);
+    for org in ["acme", "globex", "initech"] {
+        gateway.chat(org, &format!("a plan of {org}")).ok();
+    }
+    gateway.rows(3);
+    let person = |group: &'static str, orgs: Value| {
+        let mut browser = Browser { gateway: &gateway, cookies: HashMap::new() };
+        let (groups, wrong) = (vec![group], Some(("app", json!({"orgs": orgs}))));
+        let reply =
+            comes_back(&issuer, &mut browser, Expected { groups, wrong, ..Expected::default() });
+        (reply.status, browser)
+    };
+    for (group, orgs, role, seen) in [
+        ("acme-team", json!(["globex"]), "auditor", &["acme"][..]),
+        ("customers", json!(["globex", "initech"]), "viewer", &["globex", "initech"]),
+        ("customers", json!("initech"), "viewer", &["initech"]),
+    ] {
+        let (status, mut browser) = person(group, orgs);
+        assert_eq!(status, 200, "{group}");
+        let session = browser.get("/api/session").ok().json();
+        assert_eq!((&session["role"], &session["orgs"]), (&json!(role), &json!(seen)));
+        let rows = browser.get("/api/logs").ok().json();
+        let mut orgs: Vec<&str> = rows["rows"]
+            .as_array()
+            .expect("rows")
+            .iter()
+            .map(|row| row["org_id"].as_str().expect("an organisation"))
+            .collect();
+        orgs.sort_unstable();
+        assert_eq!(orgs, seen);
+        assert_eq!(browser.get("/api/config").status, 403);
+    }
+    for nothing in [json!([]), Value::Null, json!(["no name"])] {
+        let (status, browser) = person("customers", nothing);
+        assert_eq!(status, 403, "without an organisation there is no role");
+        assert!(!browser.cookies.contains_key("tollgate_session"));
+    }
 }
 
 #[test]

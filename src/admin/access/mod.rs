@@ -39,10 +39,8 @@ pub(super) struct Gate {
 impl Gate {
     /// For a side with these settings. Without random numbers there is no OpenID Connect.
     pub(super) fn new(settings: &Settings) -> Gate {
-        let url = settings.admin_url.as_deref();
-        let is_secure = url.is_some_and(|url| url.starts_with("https://"));
         Gate {
-            sessions: Sessions::new(is_secure),
+            sessions: Sessions::new(settings.admin_is_https()),
             throttle: Throttle::default(),
             oidc: settings.oidc.clone().and_then(Client::new),
         }

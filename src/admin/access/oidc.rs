@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header
 use hyper::body::Incoming;
 
 use super::super::body::Body;
-use super::super::{Admin, typed, wrong_method};
+use super::super::{Admin, wrong_method};
 use super::sessions::cookie_value;
 use super::{sign_in, throttled};
 use crate::auth::oidc::{Client, OidcError};
@@ -24,8 +24,9 @@ pub(super) const PATH: &str = "/sign-in/oidc";
 /// The issuer leads back here; part of the redirect URI that is registered there.
 const BACK_PATH: &str = "/sign-in/callback";
 const COOKIE: &str = "tollgate_flow";
-/// What a browser shows for a moment after it has come back.
-const PAGE: &str = include_str!("../assets/signed_in.html");
+/// A browser shows this for a moment after it has come back.
+const SIGNED_IN: &str = "<p>You are signed in. <a href=\"/\">Open the dashboard</a></p>";
+const LEADS_ON: &str = "<meta http-equiv=\"refresh\" content=\"0;url=/\">";
 
 /// Whether a path is one of the two.
 pub(super) fn is_path(path: &str) -> bool {
@@ -54,7 +55,7 @@ pub(super) async fn answer(
     match client.finish(query, cookie, wall_ms()).await {
         Ok(person) => {
             let name = Arc::from(person.name);
-            let principal = Arc::new(Principal { name, role: person.role, orgs: Vec::new() });
+            let principal = Arc::new(Principal { name, role: person.role, orgs: person.orgs });
             signed_in(admin, &principal, address, now).await
         }
         Err(error) => refused(admin, &error, address, now),
@@ -87,18 +88,18 @@ async fn there(admin: &Admin, client: &Client, headers: &HeaderMap) -> Response<
 
 const AWAY: &str = "The sign-in service cannot be reached. Try again, or use a token.";
 
-/// Scheme and host by which the browser reaches this side. Without `public_url` it is one of this
-/// machine, and `Host` has been checked.
+/// Scheme and host by which the browser reaches this side. Without `public_url` the host is one of
+/// this machine, and `Host` has been checked.
 fn origin(admin: &Admin, headers: &HeaderMap) -> Option<String> {
     if let Some(url) = &admin.settings.admin_url {
         return Some(url.to_string());
     }
     let host = headers.get(header::HOST)?.to_str().ok()?;
-    Some(format!("http://{host}"))
+    Some(format!("{}://{host}", admin.settings.admin_scheme()))
 }
 
 fn flow_cookie(admin: &Admin, value: &str, max_age_s: u32) -> Option<HeaderValue> {
-    let secure = if admin.is_https() { "; Secure" } else { "" };
+    let secure = if admin.settings.admin_is_https() { "; Secure" } else { "" };
     let text = format!(
         "{COOKIE}={value}; HttpOnly; SameSite=Lax; Path=/sign-in; Max-Age={max_age_s}{secure}"
     );
@@ -116,7 +117,7 @@ async fn signed_in(
         return sign_in::page(admin, StatusCode::SERVICE_UNAVAILABLE, sign_in::NO_RANDOMNESS);
     };
     sign_in::told(admin, principal, address, "oidc").await;
-    let mut response = typed("text/html; charset=utf-8", Body::full(PAGE));
+    let mut response = sign_in::framed(LEADS_ON, SIGNED_IN);
     let headers = response.headers_mut();
     headers.append(header::SET_COOKIE, cookie);
     if let Some(over) = flow_cookie(admin, "", 0) {

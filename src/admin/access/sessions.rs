@@ -2,7 +2,7 @@
 //!
 //! Guarantees: a session ends twelve hours after its sign-in, at its sign-out and with the process;
 //! its cookie is `HttpOnly` and `SameSite=Strict`, and `Secure` with the prefix `__Host-` where
-//! browsers come by https (`admin.public_url`). Does not: know how the sign-in went.
+//! browsers come by https (`Settings::admin_is_https`). Does not: know how the sign-in went.
 //!
 //! # Bounds
 //! [`SESSIONS_MAX`]; at the bound the oldest ends.

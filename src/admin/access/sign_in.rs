@@ -23,7 +23,10 @@ use crate::pipeline::query::percent_decoded;
 pub(super) const PATH: &str = "/sign-in";
 pub(super) const OUT_PATH: &str = "/sign-out";
 
-const PAGE: &str = include_str!("../assets/sign_in.html");
+/// The frame of the pages of a sign-in.
+const FRAME: &str = include_str!("../assets/sign_in.html");
+/// The ways of signing in.
+const FORM: &str = include_str!("../assets/sign_in_form.html");
 
 /// The message where no session can begin.
 pub(super) const NO_RANDOMNESS: &str = "The system gives no random numbers.";
@@ -32,7 +35,7 @@ const OIDC: &str =
 
 /// The page, with a message, and the ways of signing in that there are.
 pub(super) fn page(admin: &Admin, status: StatusCode, message: &'static str) -> Response<Body> {
-    let mut html = PAGE.replace("<!--message-->", message);
+    let mut html = FORM.replace("<!--message-->", message);
     if admin.gate.oidc.is_some() {
         html = html.replace("<!--oidc-->", OIDC);
     }
@@ -43,9 +46,15 @@ pub(super) fn page(admin: &Admin, status: StatusCode, message: &'static str) -> 
     {
         html = format!("{before}{after}");
     }
-    let mut response = typed("text/html; charset=utf-8", Body::full(html));
+    let mut response = framed("", &html);
     *response.status_mut() = status;
     response
+}
+
+/// A page of a sign-in: this in its head, and this as its content.
+pub(super) fn framed(head: &str, content: &str) -> Response<Body> {
+    let html = FRAME.replace("<!--head-->\n", head).replace("<!--content-->\n", content);
+    typed("text/html; charset=utf-8", Body::full(html))
 }
 
 /// Answers a request to the page.

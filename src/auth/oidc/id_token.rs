@@ -1,4 +1,4 @@
-//! ID tokens: signature, claims, and the role in them.
+//! ID tokens: signature, claims, and the rights in them.
 //!
 //! Pure. Guarantees: the algorithm is one with a public key, fit for the key that verifies (never
 //! `none`, never the client's secret); issuer, audience, party, times and nonce are checked.
@@ -13,7 +13,9 @@ use serde_json::{Map, Value};
 use super::super::json;
 use super::super::jwks::KeySet;
 use super::super::jwt::Head;
-use crate::config::policy::{OidcOptions, Role};
+use crate::bounds::OIDC_ORGS_MAX;
+use crate::config::policy::{GrantedOrgs, OidcOptions, Role};
+use crate::ids::OrgId;
 
 /// Accepted difference between the clocks.
 const LEEWAY_MS: i64 = 60_000;
@@ -118,17 +120,53 @@ fn check(claims: &Claims, rules: &Rules<'_>) -> Result<(), Fault> {
     if text("sub").is_none_or(str::is_empty) { Err(Fault::Subject) } else { Ok(()) }
 }
 
-/// The highest role of the values in the role claim: a text, or a list of texts.
-pub(super) fn role(claims: &Claims, options: &OidcOptions) -> Option<Role> {
-    let (last, outer) = options.role_claim.split_last()?;
-    let inner = outer.iter().try_fold(claims, |object, name| object.get(name)?.as_object())?;
-    let values: Vec<&str> = match inner.get(last)? {
-        Value::String(one) => vec![one],
-        Value::Array(list) => list.iter().filter_map(Value::as_str).collect(),
+/// The highest role of the values in the role claim, and the organisations of all values that give
+/// it; empty: all. A value whose claim names no organisation gives no role.
+pub(super) fn rights(claims: &Claims, options: &OidcOptions) -> Option<(Role, Vec<OrgId>)> {
+    let values = texts(claims, &options.role_claim);
+    let grants = options.roles.iter().filter(|(value, _)| values.contains(&value.as_str()));
+    let mut best: Option<(Role, Vec<OrgId>)> = None;
+    for (_, grant) in grants {
+        let orgs: Vec<OrgId> = match &grant.orgs {
+            GrantedOrgs::All => Vec::new(),
+            GrantedOrgs::These(orgs) => orgs.clone(),
+            GrantedOrgs::Claim(path) => {
+                let names = texts(claims, path);
+                names.into_iter().filter_map(OrgId::new).take(OIDC_ORGS_MAX).collect()
+            }
+        };
+        if orgs.is_empty() && !matches!(grant.orgs, GrantedOrgs::All) {
+            continue;
+        }
+        match &mut best {
+            Some((role, _)) if rank(*role) > rank(grant.role) => {}
+            Some((role, seen)) if *role == grant.role => {
+                if seen.is_empty() || orgs.is_empty() {
+                    seen.clear();
+                } else {
+                    seen.extend(orgs);
+                }
+            }
+            _ => best = Some((grant.role, orgs)),
+        }
+    }
+    let (role, mut orgs) = best?;
+    orgs.sort();
+    orgs.dedup();
+    Some((role, orgs))
+}
+
+/// The texts of a claim: one, or a list of them.
+fn texts<'c>(claims: &'c Claims, path: &[String]) -> Vec<&'c str> {
+    let found = path.split_last().and_then(|(last, outer)| {
+        let inner = outer.iter().try_fold(claims, |object, name| object.get(name)?.as_object());
+        inner?.get(last)
+    });
+    match found {
+        Some(Value::String(one)) => vec![one],
+        Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).collect(),
         _ => Vec::new(),
-    };
-    let roles = options.roles.iter().filter(|(value, _)| values.contains(&value.as_str()));
-    roles.map(|(_, role)| *role).max_by_key(|role| rank(*role))
+    }
 }
 
 fn rank(role: Role) -> u8 {

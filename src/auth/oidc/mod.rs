@@ -29,6 +29,7 @@ use self::issuer::{Issuer, Issuers};
 use super::jwks::KeySets;
 use crate::config::policy::{JwksSource, OidcOptions, Role};
 use crate::digest::sha256;
+use crate::ids::OrgId;
 use crate::lock::lock;
 use crate::secrets;
 
@@ -70,6 +71,8 @@ pub struct SignedIn {
     pub name: String,
     /// The highest of all values of the claim.
     pub role: Role,
+    /// The organisations that the person sees; empty: all.
+    pub orgs: Vec<OrgId>,
 }
 
 /// The gateway as a client of one issuer.
@@ -149,8 +152,8 @@ impl Client {
         let code = given.code.ok_or(OidcError::Flow("the answer has no code"))?;
         let token = self.exchange(&issuer, &flow, &code).await?;
         let claims = self.claims(&issuer, &flow, &token, now_ms).await?;
-        let role = id_token::role(&claims, &self.options).ok_or(OidcError::NoRole)?;
-        Ok(SignedIn { name: id_token::name(&claims), role })
+        let (role, orgs) = id_token::rights(&claims, &self.options).ok_or(OidcError::NoRole)?;
+        Ok(SignedIn { name: id_token::name(&claims), role, orgs })
     }
 
     /// Remembers a flow, and refuses it the second time.

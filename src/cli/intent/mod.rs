@@ -207,7 +207,8 @@ async fn judge(
 fn prepared(mut loaded: Loaded, folder: &TempDir) -> (Loaded, JwtPolicy) {
     let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
     let settings = &mut loaded.settings;
-    (settings.listen, settings.admin_listen, settings.options.tls) = (anywhere, anywhere, None);
+    (settings.listen, settings.admin_listen) = (anywhere, anywhere);
+    (settings.options.tls, settings.admin_tls) = (None, None);
     (settings.store, settings.options.data_dir) = (StoreKind::Embedded, folder.path().to_owned());
     settings.limits_store = crate::config::policy::LimitsStore::Memory;
     let secret: String = std::iter::repeat_with(fastrand::alphanumeric).take(48).collect();

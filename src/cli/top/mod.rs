@@ -24,14 +24,21 @@ use self::screen::Screen;
 use self::view::{Then, View};
 use super::{healthcheck, print};
 use crate::config;
+use crate::egress::Egress;
+use crate::egress::rules::Proxies;
+use crate::egress::trust::{ClientTls, TlsFiles};
 use crate::failure::Failure;
+use crate::live::LiveFiles;
 
 /// Arguments of `tollgate top`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// http://HOST:PORT of the operators' side [default: `admin_listen`]
+    /// http[s]://HOST:PORT of the operators' side [default: as configured]
     #[arg(long, value_name = "URL")]
     url: Option<String>,
+    /// PEM file with the authority of the gateway's certificate
+    #[arg(long, value_name = "PATH")]
+    ca_file: Option<PathBuf>,
     /// Token of `admin.access`
     #[arg(long, value_name = "TOKEN", env = "TOLLGATE_TOKEN", hide_env_values = true)]
     token: Option<String>,
@@ -56,6 +63,7 @@ struct Source {
     base: String,
     token: Option<String>,
     window: Duration,
+    egress: Arc<Egress>,
 }
 
 impl Source {
@@ -98,11 +106,22 @@ fn source(args: &Args) -> Result<Source, Failure> {
             let path = args.config.as_deref();
             let loaded = config::load_to_read(path, config::Uses::AdminSide)
                 .map_err(|problems| Failure::User(problems.to_string()))?;
-            format!("http://{}", healthcheck::reachable(loaded.settings.admin_listen))
+            let settings = &loaded.settings;
+            let here = healthcheck::reachable(settings.admin_listen);
+            // A certificate has a name, which an address is not.
+            match (&settings.admin_tls, &settings.admin_url) {
+                (None, _) => format!("http://{here}"),
+                (Some(_), Some(url)) => url.to_string(),
+                (Some(_), None) => format!("https://{here}"),
+            }
         }
     };
+    let files = TlsFiles { ca: args.ca_file.clone(), client: None };
+    let tls = ClientTls::of(&LiveFiles::default(), &files)
+        .map_err(|reason| Failure::User(format!("--ca-file: {reason}")))?;
+    let egress = Arc::new(Egress::new(Proxies::default(), tls));
     let token = args.token.clone().filter(|token| !token.is_empty());
-    Ok(Source { base, token, window: args.window.max(Duration::from_secs(1)) })
+    Ok(Source { base, token, window: args.window.max(Duration::from_secs(1)), egress })
 }
 
 /// One plain table.

@@ -14,7 +14,8 @@ use serde::de::DeserializeOwned;
 
 use super::Source;
 use crate::egress::Egress;
-use crate::egress::outbound::{Outbound, Patience};
+use crate::egress::fault::Fault;
+use crate::egress::outbound::{Outbound, Patience, Unanswered};
 
 /// Lines of a table: more are not asked for.
 const LINES_MAX: usize = 200;
@@ -135,7 +136,8 @@ pub(super) async fn read(source: Arc<Source>) -> Result<State, Unread> {
     let summary = |by: &str| format!("/api/summary?from={from}&by={by}");
     let largest = format!("&sort=calls&lines={LINES_MAX}");
     let questions = [summary("total"), summary("org") + &largest, summary("provider") + &largest];
-    let reader = Reader { source: &source, outbound: Outbound::default(), egress: direct() };
+    let (outbound, egress) = (Outbound::default(), Arc::clone(&source.egress));
+    let reader = Reader { source: &source, outbound, egress };
     let sums = async |path: &str| reader.asked::<Rows>(path).await.map(|answer| answer.rows);
     let total = sums(&questions[0]).await?;
     let organizations = sums(&questions[1]).await?;
@@ -150,10 +152,6 @@ pub(super) async fn read(source: Arc<Source>) -> Result<State, Unread> {
         limits: reader.opened("/api/limits").await?,
         store: reader.opened("/api/store").await?,
     })
-}
-
-fn direct() -> Arc<Egress> {
-    Arc::new(Egress::direct())
 }
 
 struct Reader<'a> {
@@ -188,8 +186,15 @@ impl Reader<'_> {
             .body(Full::default())
             .map_err(|error| Unread::Refused(format!("{base}: {error}")))?;
         let answer = self.outbound.send(&self.egress, request, PATIENCE).await;
-        let answer =
-            answer.map_err(|why| Unread::Unreachable(format!("{base} is not reachable: {why}")))?;
+        let unreachable = |why: Unanswered| {
+            let hint = if why == Unanswered::Failed(Fault::Certificate) {
+                "; does --url have the name in its certificate, and --ca-file its authority?"
+            } else {
+                ""
+            };
+            Unread::Unreachable(format!("{base} is not reachable: {why}{hint}"))
+        };
+        let answer = answer.map_err(unreachable)?;
         Ok((answer.status(), answer.into_body()))
     }
 

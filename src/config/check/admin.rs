@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use http::Uri;
 
-use super::super::policy::{Access, OidcOptions, Principal};
+use super::super::policy::{Access, Grant, GrantedOrgs, OidcOptions, Principal};
 use super::super::reader::place::Problems;
 use super::super::reader::shape::At;
-use super::super::sections::{OpenAccess, RawAccess, RawAdmin, RawOidc};
+use super::super::sections::{OpenAccess, RawAccess, RawAdmin, RawGrant, RawOidc};
 use super::auth::{claim, is_empty_key};
 use super::egress::Environment;
 use super::port_fits;
@@ -70,8 +70,10 @@ pub(crate) fn access(
 }
 
 /// The address at which browsers reach the operators' side, without a slash at its end.
-pub(crate) fn public_url(given: &At<String>, problems: &mut Problems) -> Option<Arc<str>> {
-    let text = given.value.trim();
+pub(crate) fn public_url(raw: &RawAdmin, problems: &mut Problems) -> Option<Arc<str>> {
+    let given = &raw.public_url;
+    // Scheme and host have no case.
+    let text = given.value.trim().to_ascii_lowercase();
     if text.is_empty() {
         return None;
     }
@@ -84,6 +86,9 @@ pub(crate) fn public_url(given: &At<String>, problems: &mut Problems) -> Option<
     if !is_address {
         let reason = "not the address of a site; give scheme and host without a path, e.g. \
             https://tollgate.example.com";
+        problems.add(&given.at, reason);
+    } else if raw.tls.value.is_some() && text.starts_with("http:") {
+        let reason = "`admin.tls` is set, so browsers come by https; give an address of https";
         problems.add(&given.at, reason);
     }
     Some(text.trim_end_matches('/').into())
@@ -133,9 +138,31 @@ fn options(given: &RawOidc, problems: &mut Problems) -> OidcOptions {
         client_secret: given.client_secret.value.clone(),
         scopes: given.scopes.iter().map(|scope| scope.value.clone()).collect(),
         role_claim: claim(&given.role_claim, problems),
-        roles: given.roles.0.iter().map(|(name, role)| (name.value.clone(), role.value)).collect(),
+        roles: (given.roles.0.iter())
+            .map(|(name, given)| (name.value.clone(), grant(&given.value, problems)))
+            .collect(),
         egress: Environment::read(problems).egress(),
     }
+}
+
+/// The rights of a value of the role claim.
+fn grant(given: &RawGrant, problems: &mut Problems) -> Grant {
+    let scope = match given {
+        RawGrant::Role(role) => return Grant { role: *role, orgs: GrantedOrgs::All },
+        RawGrant::Scope(scope) => scope,
+    };
+    let has_claim = !scope.org_claim.trim().is_empty();
+    if has_claim && !scope.orgs.is_empty() {
+        problems.add(&scope.org_claim.at, "`orgs` is given, too; give one of them");
+    }
+    let orgs = if has_claim {
+        GrantedOrgs::Claim(claim(&scope.org_claim, problems))
+    } else if scope.orgs.is_empty() {
+        GrantedOrgs::All
+    } else {
+        GrantedOrgs::These(scope.orgs.iter().map(|org| org.value.clone()).collect())
+    };
+    Grant { role: scope.role.value, orgs }
 }
 
 /// The reason why an open operators' side does not start.

@@ -49,7 +49,7 @@ pub(crate) fn settings(
     let mut admin_hosts = hosts(&raw.admin.allowed_hosts, problems);
     let access = access(&raw.admin, admin_listen, &raw.admin_listen, problems);
     let oidc = oidc(&raw.admin, admin_listen, problems);
-    let admin_url = public_url(&raw.admin.public_url, problems);
+    let admin_url = public_url(&raw.admin, problems);
     let public = admin_url.as_deref().and_then(|url| url.parse::<http::Uri>().ok());
     admin_hosts.extend(public.and_then(|uri| uri.host().map(str::to_ascii_lowercase)));
     let settings = Settings {
@@ -59,6 +59,7 @@ pub(crate) fn settings(
         access,
         oidc,
         admin_url,
+        admin_tls: raw.admin.tls.value.as_ref().map(|tls| tls.plain()),
         metrics_open: raw.admin.metrics_open.value,
         store,
         limits_store: limits_store?,

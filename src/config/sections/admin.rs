@@ -5,6 +5,7 @@ use serde_json::{Value as Json, json};
 use super::super::reader::node::{Node, Value};
 use super::super::reader::place::Problems;
 use super::super::reader::shape::{At, Kind, Named, Shape, section, words};
+use super::tls::RawTls;
 use crate::ids::{OrgId, Secret};
 
 words! {
@@ -58,6 +59,36 @@ impl Shape for RawAccess {
     }
 }
 
+/// The rights of a value of the role claim: a role for all organisations, or a [`RawScope`].
+#[derive(Clone, Debug)]
+pub enum RawGrant {
+    /// For all organisations.
+    Role(Role),
+    /// For some of them.
+    Scope(Box<RawScope>),
+}
+
+impl Shape for RawGrant {
+    fn read(node: &Node, problems: &mut Problems) -> Option<RawGrant> {
+        match &node.value {
+            Value::Map(_) => RawScope::read(node, problems).map(Box::new).map(RawGrant::Scope),
+            _ => Role::read(node, problems).map(RawGrant::Role),
+        }
+    }
+    fn json(&self) -> Json {
+        match self {
+            RawGrant::Role(role) => role.json(),
+            RawGrant::Scope(scope) => scope.json(),
+        }
+    }
+    fn schema() -> Json {
+        json!({"anyOf": [Role::schema(), RawScope::schema()]})
+    }
+    fn kind() -> Kind {
+        Kind::Or("viewer, auditor, operator", Box::new(RawScope::kind()))
+    }
+}
+
 section! {
     /// The operators' side.
     RawAdmin {
@@ -71,9 +102,12 @@ section! {
         /// organisations. Beside the tokens or instead of them, people sign in by OpenID Connect:
         /// `{oidc: {issuer: …, client_id: …, client_secret: …, roles: {GROUP: operator}}}`.
         access: RawAccess = "none";
+        /// TLS on the operators' side; null for plain HTTP.
+        tls: Option<RawTls> = "null", eg "{cert_file: /etc/tollgate/admin.crt, key_file: \
+            /etc/tollgate/admin.key}";
         /// Address at which browsers reach the operators' side, such as
-        /// https://tollgate.example.com, if a TLS proxy stands before it. Required for `oidc`
-        /// unless `admin_listen` is a loopback address.
+        /// https://tollgate.example.com, if it has a name or a TLS proxy stands before it. Required
+        /// for `oidc` unless `admin_listen` is a loopback address.
         public_url: String = "''";
         /// If true, /metrics needs no sign-in.
         metrics_open: bool = "false";
@@ -103,8 +137,22 @@ section! {
         /// Claim of the ID token with the groups or roles of a person: a text or a list. Dots lead
         /// into objects; a claim that is a URL is one name.
         role_claim: String = "groups";
-        /// Role for each value of that claim; the highest counts. A person without one is refused.
-        roles: Named<Role>;
+        /// Role for each value of that claim, for all organisations, or with the organisations:
+        /// `acme-team: {role: viewer, orgs: [acme]}`. The highest role counts, with the
+        /// organisations of all values that give it. A person without a role is refused.
+        roles: Named<RawGrant>;
+    }
+}
+section! {
+    /// The rights of a value of the role claim.
+    RawScope {
+        /// viewer, auditor or operator.
+        role: Role;
+        /// Organisations whose figures and rows such people see; empty: all, or those of `org_claim`.
+        orgs: Vec<At<OrgId>> = "[]";
+        /// Claim of the ID token with the names of those organisations: a text or a list, as in
+        /// `role_claim`. Without a name in it, the value gives no role.
+        org_claim: String = "''";
     }
 }
 section! {

@@ -12,6 +12,7 @@ use super::super::reader::shape::{
 };
 use super::admin::RawAdmin;
 use super::telemetry::{RawMetrics, RawTelemetry};
+use super::tls::RawTls;
 use super::{DAY, HOUR, MS, SECOND};
 use crate::ids::{Secret, SecretBytes};
 use crate::secrets;
@@ -165,17 +166,6 @@ section! {
         /// Disk space of rows that wait for their store. Above it, the newest rows are dropped and
         /// counted; calls continue.
         log_backlog_bytes: Size = "4GiB" in 16 << 20..=1 << 44;
-    }
-}
-section! {
-    /// PEM files. They are read again when they change.
-    RawTls => struct Tls: Clone {
-        /// Certificate chain.
-        cert_file: PathBuf;
-        /// Private key.
-        key_file: PathBuf;
-        /// If set, clients must present a certificate that one of these authorities has signed.
-        client_ca_file: Option<PathBuf> = "null";
     }
 }
 section! {

@@ -18,22 +18,24 @@ mod limits;
 mod providers;
 mod redaction;
 mod telemetry;
+mod tls;
 mod upstream;
 
 use std::time::Duration;
 
 pub use admin::Role;
-pub(crate) use admin::{OpenAccess, RawAccess, RawAdmin, RawOidc};
+pub(crate) use admin::{OpenAccess, RawAccess, RawAdmin, RawGrant, RawOidc};
 pub(crate) use ailog::RawAiLog;
 pub use ailog::{AiLogPolicy, Durability};
 pub(crate) use alerts::{AlertOn, RawAlertRule, RawAlerts};
 pub use auth::{Accept, Algorithm, AuthOptions, JwtOptions, KeyOptions};
 pub use cache::{CacheMode, CacheOptions};
-pub use gateway::{GatewayOptions, LogFormat, LogOptions, RedisMode, Tls};
+pub use gateway::{GatewayOptions, LogFormat, LogOptions, RedisMode};
 pub use intent::{Example, IntentOptions};
 pub use limits::{Fail, Features, LimitOptions};
 pub use providers::{MaxTokensField, OnLoss, ProviderOptions, RoutingOptions, StoredObjects};
 pub use telemetry::{OtlpOptions, Semconv};
+pub use tls::Tls;
 pub use upstream::Timeouts;
 
 pub(crate) use ailog::RawPrice;

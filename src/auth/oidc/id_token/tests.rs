@@ -5,6 +5,7 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPai
 use serde_json::json;
 
 use super::*;
+use crate::config::policy::Grant;
 use crate::egress::Egress;
 
 const NOW_MS: i64 = 1_800_000_000_000;
@@ -99,29 +100,73 @@ fn only_a_public_key_of_the_issuer_verifies() {
 }
 
 fn options() -> OidcOptions {
-    let roles = [("readers", Role::Viewer), ("platform", Role::Operator), ("audit", Role::Auditor)];
+    let orgs = |names: &[&str]| names.iter().filter_map(|name| OrgId::new(name)).collect();
+    let path = |text: &str| text.split('.').map(str::to_owned).collect();
+    let roles = [
+        ("readers", Role::Viewer, GrantedOrgs::All),
+        ("platform", Role::Operator, GrantedOrgs::All),
+        ("audit", Role::Auditor, GrantedOrgs::All),
+        ("acme-readers", Role::Viewer, GrantedOrgs::These(orgs(&["acme"]))),
+        ("globex-readers", Role::Viewer, GrantedOrgs::These(orgs(&["globex", "acme"]))),
+        ("acme-operators", Role::Operator, GrantedOrgs::These(orgs(&["acme"]))),
+        ("customers", Role::Auditor, GrantedOrgs::Claim(path("app.orgs"))),
+    ];
     OidcOptions {
         issuer: String::new(),
         client_id: String::new(),
         client_secret: Default::default(),
         scopes: Vec::new(),
-        role_claim: vec!["realm".to_owned(), "groups".to_owned()],
-        roles: roles.map(|(value, role)| (value.to_owned(), role)).to_vec(),
+        role_claim: path("realm.groups"),
+        roles: roles.map(|(value, role, orgs)| (value.to_owned(), Grant { role, orgs })).to_vec(),
         egress: Egress::direct().into(),
     }
 }
 
+/// The rights of a person with these groups, whose organisations a claim names.
+fn rights_of(groups: &Value, orgs: &Value) -> Option<(Role, Vec<String>)> {
+    let claims = json!({"realm": {"groups": groups}, "app": {"orgs": orgs}});
+    let (role, orgs) = rights(claims.as_object().expect("an object"), &options())?;
+    Some((role, orgs.iter().map(|org| org.as_str().to_owned()).collect()))
+}
+
 #[test]
 fn the_highest_role_of_all_values_counts() {
-    let of = |groups: Value| {
-        let claims = json!({"realm": {"groups": groups}});
-        role(claims.as_object().expect("an object"), &options())
-    };
+    let of = |groups: Value| rights_of(&groups, &Value::Null).map(|(role, _)| role);
     assert_eq!(of(json!(["readers", "platform", "x"])), Some(Role::Operator));
     assert_eq!(of(json!("audit")), Some(Role::Auditor));
     assert_eq!(of(json!(["Platform", 7])), None, "names are exact");
     assert_eq!(of(json!({})), None);
-    assert_eq!(role(&Claims::new(), &options()), None);
+    assert_eq!(rights(&Claims::new(), &options()).map(|(role, _)| role), None);
+}
+
+#[test]
+fn organisations_are_those_of_the_values_that_give_the_role() {
+    let all = json!(["acme", "b"]);
+    for (groups, claim, role, orgs) in [
+        (json!(["acme-readers"]), &Value::Null, Role::Viewer, &["acme"][..]),
+        (json!(["globex-readers", "acme-readers"]), &all, Role::Viewer, &["acme", "globex"]),
+        // All organisations, by one of them.
+        (json!(["acme-readers", "readers"]), &all, Role::Viewer, &[]),
+        (json!(["readers", "acme-readers"]), &all, Role::Viewer, &[]),
+        // An operator of one organisation, although a viewer of all.
+        (json!(["readers", "acme-operators"]), &all, Role::Operator, &["acme"]),
+        (json!(["acme-operators", "readers"]), &all, Role::Operator, &["acme"]),
+        (json!(["customers"]), &all, Role::Auditor, &["acme", "b"]),
+        (json!("customers"), &json!("solo"), Role::Auditor, &["solo"]),
+        // Names that are no names are left out.
+        (json!("customers"), &json!(["ok", "no name", 7, ""]), Role::Auditor, &["ok"]),
+        // A claim without a name gives nothing, and never all.
+        (json!(["customers", "acme-readers"]), &json!([]), Role::Viewer, &["acme"]),
+    ] {
+        let orgs: Vec<String> = orgs.iter().map(|org| (*org).to_owned()).collect();
+        assert_eq!(rights_of(&groups, claim), Some((role, orgs)), "{groups} {claim}");
+    }
+    for nothing in [Value::Null, json!([]), json!(""), json!(["no name"]), json!({"a": "acme"})] {
+        assert_eq!(rights_of(&json!("customers"), &nothing), None, "{nothing}");
+    }
+    let many: Vec<String> = (0..OIDC_ORGS_MAX + 9).map(|n| format!("o{n}")).collect();
+    let seen = rights_of(&json!("customers"), &json!(many)).expect("rights").1;
+    assert_eq!(seen.len(), OIDC_ORGS_MAX);
 }
 
 #[test]

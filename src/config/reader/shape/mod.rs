@@ -108,6 +108,7 @@ impl Kind {
             Kind::Scalar("amount of USD") => "amounts of USD".to_owned(),
             Kind::Words(words) => format!("words ({})", words.join(", ")),
             Kind::List(_) => "lists".to_owned(),
+            Kind::Or(word, value) => format!("{} or `{word}`", value.plural()),
             _ => format!("{}s", self.words()),
         }
     }
