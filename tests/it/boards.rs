@@ -15,7 +15,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn board(name: &str) -> Value {
+pub(crate) fn board(name: &str) -> Value {
     let text = fs::read_to_string(root().join("config/grafana").join(name)).expect("a dashboard");
     serde_json::from_str(&text).expect("JSON")
 }
@@ -24,7 +24,7 @@ const BOARDS: [(&str, &str); 2] =
     [("tollgate.json", "prometheus"), ("tollgate-log.json", "grafana-clickhouse-datasource")];
 
 /// The panels that have queries.
-fn panels(board: &Value) -> impl Iterator<Item = &Value> {
+pub(crate) fn panels(board: &Value) -> impl Iterator<Item = &Value> {
     let all = board["panels"].as_array().expect("panels").iter();
     all.filter(|panel| panel["type"] != "row")
 }
@@ -189,7 +189,7 @@ fn alerts_fire_as_their_tests_say() {
 }
 
 /// What Grafana's plugin makes of a query: with all values, or with one.
-fn for_clickhouse(sql: &str, chosen: bool) -> String {
+pub(crate) fn for_clickhouse(sql: &str, chosen: bool) -> String {
     let (from, to) = ("(toUnixTimestamp(now()) - 7200)", "(toUnixTimestamp(now()) + 60)");
     let mut sql = sql.to_owned();
     while let Some(at) = sql.find("$__") {
