@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::access::sha256;
 use crate::sdk::Mock;
-use crate::support::{Gateway, Setup, jwt};
+use crate::support::{Gateway, Setup, eventually, jwt};
 
 /// Name, role and organisations on the operators' side.
 const PRINCIPALS: [(&str, &str, &str); 4] = [
@@ -77,10 +77,22 @@ fn calls(gateway: &Gateway) -> usize {
 fn pages_have_the_figures_of_the_rows_for_everybody() {
     let mock = Mock::start();
     let gateway = gateway(&mock);
-    let count = calls(&gateway);
-    assert_eq!(gateway.rows(count).len(), count);
     let bearer = [("authorization", "Bearer token of operator")];
     let ask = |path: &str| gateway.ask_operators("GET", path, &bearer, "");
+    // A candidate that refuses, lets pass and reroutes.
+    crate::shadow::write(
+        &gateway,
+        "candidate",
+        "limits: {requests_per_minute: 60000, burst: 60000, orgs: {globex: {requests_per_minute: 2, \
+         burst: 2}}}\n\
+         routing: {models: [{match: gpt-4.1, to: [{provider: openai, model: gpt-4o-mini}]}], \
+         default: [openai]}\n",
+    );
+    eventually("the candidate", || {
+        ask("/api/config").ok().json()["shadow"]["version"].is_string().then_some(())
+    });
+    let count = calls(&gateway);
+    assert_eq!(gateway.rows(count).len(), count);
     let config: Value = ask("/api/config").ok().json();
     let setup = json!({
         "operators": gateway.operators.to_string(),
@@ -90,6 +102,7 @@ fn pages_have_the_figures_of_the_rows_for_everybody() {
         "tokens": PRINCIPALS.iter().map(|(name, ..)| (*name, token(name)))
             .collect::<std::collections::BTreeMap<_, _>>(),
         "secret": SECRET,
+        "shadow": gateway.folder().join("shadow"),
         "policy_version": config["policy_version"],
     });
     let file = gateway.folder().join("walk.json");
@@ -107,7 +120,7 @@ fn pages_have_the_figures_of_the_rows_for_everybody() {
     let (out, err) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     let checks = out.lines().filter(|line| line.starts_with("ok: ")).count();
-    assert!(output.status.success() && checks == 9, "{checks} checks\n{out}\n{err}");
+    assert!(output.status.success() && checks == 11, "{checks} checks\n{out}\n{err}");
 }
 
 /// The sums of `/api/summary`, `/metrics` and `tollgate report` are the same.

@@ -9,7 +9,7 @@ use crate::support::{
 };
 
 /// Writes a file of the candidate.
-fn write(gateway: &Gateway, name: &str, text: &str) {
+pub(crate) fn write(gateway: &Gateway, name: &str, text: &str) {
     let folder = gateway.folder().join("shadow");
     std::fs::create_dir_all(&folder).expect("folder");
     let new = gateway.folder().join(format!("{name}.new"));

@@ -7,7 +7,7 @@ let reloaded = "";
 
 export async function show(context) {
   const { session, node, isCurrent } = context;
-  const [config, audit] = await Promise.all([get("/api/config"), getIf("/api/audit?limit=50")]);
+  const [config, audit] = await Promise.all([get("/api/config"), get("/api/audit?limit=50")]);
   const month = { from: iso(Date.now() - 30 * 86400000) };
   const shadow = config.shadow ? await getIf("/api/summary?by=shadow&from=" + month.from.slice(0, 10)) : null;
   if (!isCurrent()) return;
@@ -52,14 +52,20 @@ function shadowed(state, sums, when) {
 }
 
 function audited(audit, when) {
-  if (!audit) return null;
-  const records = [...(audit.records || [])].sort((a, b) => b.seq - a.seq);
+  const { records } = audit;
   const who = (by) => (by ? [by.kind, by.principal].filter(Boolean).join(" ") : "–");
   return card("Audit", audit.broken ? h("p", { class: "bad" }, "The chain of records is broken: run tollgate audit verify.") : null, table("Audit", [
     { title: "Record", show: (r) => String(r.seq) }, { title: "Time", show: (r) => when(r.at) }, { title: "Event", show: (r) => h("span", { class: "badge " + (/rejected/.test(r.event) ? "bad" : "good") }, r.event.replaceAll("_", " ")) },
     { title: "By", show: (r) => who(r.by) }, { title: "Version", show: (r) => h("code", {}, r.version || "–") },
-    { title: "Changes", class: "text", show: (r) => (r.problems?.length ? r.problems.join("; ") : (r.diff || []).map((d) => `${d.key} ${d.kind}`).join("; ") || "–") },
+    { title: "Changes", class: "text", show: (r) => (r.problems?.length ? r.problems.join("; ") : (r.diff || []).map((d) => `${d.key} ${d.kind}`).join("; ") || object(r.subject)) },
   ], records, "No edit yet."));
+}
+
+/** The object of an operator's action: a key, answers of the cache, a webhook. */
+function object(subject) {
+  if (!subject) return "–";
+  const { name, org, answers, delivered } = subject;
+  return [name, org, answers === undefined ? null : count(answers) + " answers", delivered === false ? "not delivered" : null].filter((part) => part).join(", ");
 }
 
 async function reload(context) {
