@@ -10,9 +10,11 @@
 //! straight to the server.
 //!
 //! With `TOLLGATE_BENCH_INSERT` so many rows without captured texts go into the embedded store and
-//! nothing else is done but to print the bytes of a row in the file and the times of sums over all
-//! of them: the instructions of two runs, divided by the difference of their rows, are those of a
-//! row, with its part of the write-ahead log. They are of one minute, or of `TOLLGATE_BENCH_DAYS`.
+//! nothing else is done but to print the bytes of a row in the file: the instructions of two runs,
+//! divided by the difference of their rows, are those of a row, with its part of the write-ahead
+//! log. They are of one minute, or of `TOLLGATE_BENCH_DAYS`; after each `TOLLGATE_BENCH_CHUNK` of
+//! them the store is waited for. With `TOLLGATE_BENCH_SUMS` the times of sums over all of them are
+//! printed, too.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
@@ -206,11 +208,14 @@ fn insert(rows: usize) {
     let mut row = log::row(0);
     (row.request, row.response) = (None, None);
     let names: Vec<std::sync::Arc<str>> = (0..24).map(|n| format!("caller-{n}").into()).collect();
-    let days = std::env::var("TOLLGATE_BENCH_DAYS").map_or(0, |days| days.parse().unwrap_or(0));
+    let number = |name| std::env::var(name).ok().and_then(|n| n.parse::<i64>().ok()).unwrap_or(0);
+    let (days, chunk) = (number("TOLLGATE_BENCH_DAYS"), number("TOLLGATE_BENCH_CHUNK"));
     for n in 0..rows as i64 {
         log::vary(&mut row, &mut rng, &names);
         row.created_at_ms += n * days * 86_400_000 / rows as i64;
         log.append(&row);
+        let ends_chunk = chunk > 0 && (n + 1) % chunk == 0;
+        assert!(!ends_chunk || log.flush(Duration::from_secs(60)), "{:?}", log.backlog());
     }
     assert!(log.flush(Duration::from_secs(600)), "not stored: {:?}", log.backlog());
     log.close(Duration::from_secs(10));
@@ -221,6 +226,9 @@ fn insert(rows: usize) {
     fold.unwrap_or_else(|error| panic!("{error}"));
     let bytes = std::fs::metadata(&path).map_or(0, |file| file.len());
     println!("{rows} rows, {:.0} bytes each in the file", bytes as f64 / rows as f64);
+    if std::env::var("TOLLGATE_BENCH_SUMS").is_err() {
+        return;
+    }
     let clock = Clock::start();
     for (name, sql) in SUMS {
         let begun = clock.now();

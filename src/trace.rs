@@ -13,6 +13,7 @@ use crate::bounds::TRACESTATE_BYTES_MAX;
 
 /// The most entries of a `tracestate`.
 const STATE_MEMBERS_MAX: usize = 32;
+const HEX: &[u8; 16] = b"0123456789abcdef";
 
 macro_rules! id {
     ($(#[doc = $doc:literal])* $name:ident, $bytes:literal) => {
@@ -55,9 +56,21 @@ macro_rules! id {
             }
         }
 
+        impl $name {
+            /// Its hexadecimal digits, without an allocation.
+            pub(crate) fn digits(self) -> [u8; 2 * $bytes] {
+                let mut digits = [0; 2 * $bytes];
+                for (pair, byte) in digits.chunks_exact_mut(2).zip(self.0) {
+                    pair[0] = HEX[usize::from(byte >> 4)];
+                    pair[1] = HEX[usize::from(byte & 15)];
+                }
+                digits
+            }
+        }
+
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+                f.write_str(str::from_utf8(&self.digits()).unwrap_or_default())
             }
         }
     };

@@ -7,9 +7,9 @@
 
 use std::sync::LazyLock;
 
-pub(crate) use super::row::{COLUMNS, SCHEMA_VERSION, encode};
+pub(crate) use super::row::{COLUMNS, SCHEMA_VERSION, decode, encode, is_row};
 pub(crate) use super::row_binary::decode::{Decoder, Value};
-pub(crate) use super::row_binary::iso::{iso, iso_millis};
+pub(crate) use super::row_binary::iso::{Times, iso, iso_millis};
 pub(crate) use super::row_binary::nested::EncodedAttempt;
 pub(crate) use super::row_binary::parts::NotARow;
 pub(crate) use super::row_binary::{Column, Type};
@@ -58,7 +58,10 @@ pub(crate) fn added_in(columns: &[Column], version: u8) -> impl Iterator<Item = 
 /// # Errors
 /// The bytes are not exactly one row of that version, or the version is unknown.
 pub(crate) fn missing(version: u8, row: &[u8]) -> Result<&'static [u8], NotARow> {
-    if !(1..=SCHEMA_VERSION).contains(&version) {
+    if version == SCHEMA_VERSION {
+        return if is_row(row) { Ok(&[]) } else { Err(NotARow) };
+    }
+    if !(1..SCHEMA_VERSION).contains(&version) {
         return Err(NotARow);
     }
     let mut decoder = Decoder::new(row);

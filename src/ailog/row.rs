@@ -193,6 +193,11 @@ fn row_id(created_at_ms: i64) -> Uuid {
         .into_uuid()
 }
 
+/// The digits of an id as text; empty if there is none.
+fn digits<const N: usize>(digits: &Option<[u8; N]>) -> &str {
+    digits.as_ref().and_then(|digits| str::from_utf8(digits).ok()).unwrap_or_default()
+}
+
 impl Row {
     /// The row of a call that has just begun, with a new id.
     pub fn begin(
@@ -413,11 +418,11 @@ columns! { |row, bodies|
     /// model that was asked in place of model, because a budget (limited_by) was used up
     downgraded: Label, 5, &row.downgraded;
     /// trace of the call, 32 hex digits; empty if its caller named none and traces are not exported
-    trace_id: Text, 5, &row.trace_id.map(|id| id.to_string()).unwrap_or_default();
+    trace_id: Text, 5, digits(&row.trace_id.map(TraceId::digits));
     /// span of the call, 16 hex digits; empty if it has no trace
-    span_id: Text, 5, &row.span_id.map(|id| id.to_string()).unwrap_or_default();
+    span_id: Text, 5, digits(&row.span_id.map(SpanId::digits));
     /// the caller's span; empty if it named none
-    parent_span_id: Text, 5, &row.parent_span_id.map(|id| id.to_string()).unwrap_or_default();
+    parent_span_id: Text, 5, digits(&row.parent_span_id.map(SpanId::digits));
     /// JSON of what the candidate policy in shadow/ would have decided, where it differs; empty if nothing does
     shadow: Text, 5, &row.shadow;
 }

@@ -38,6 +38,7 @@ impl<'a> Decoder<'a> {
     ///
     /// # Errors
     /// The bytes end too early, or do not hold such a value.
+    #[inline]
     pub(crate) fn next(&mut self, of: Type) -> Result<Value<'a>, NotARow> {
         match of {
             Type::Uuid => {

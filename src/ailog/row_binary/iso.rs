@@ -29,6 +29,42 @@ pub(crate) fn iso_millis(ms: i64) -> [u8; 24] {
     out
 }
 
+/// Times of rows that come one after the other: the calendar is asked once an hour.
+#[derive(Debug, Default)]
+pub(crate) struct Times {
+    /// Hours since 1970, and their beginning; `None` before the first time.
+    hour: Option<(i64, [u8; 24])>,
+}
+
+impl Times {
+    /// The same as [`iso_millis`].
+    pub(crate) fn iso(&mut self, ms: i64) -> [u8; 24] {
+        let number = ms.div_euclid(HOUR_MS);
+        let begin = match self.hour {
+            Some((known, text)) if known == number => text,
+            // Where the calendar ends, the text is not that of the hour.
+            _ if !(0..LAST_HOUR_MS).contains(&ms) => return iso_millis(ms),
+            _ => {
+                let text = iso_millis(number * HOUR_MS);
+                self.hour = Some((number, text));
+                text
+            }
+        };
+        let (mut out, rest) = (begin, ms.rem_euclid(HOUR_MS) as u32);
+        let (minute, second, milli) = (rest / 60_000, rest / 1_000 % 60, rest % 1_000);
+        for (at, n) in [(14, minute), (17, second), (20, milli / 10)] {
+            out[at] = b'0' + (n / 10) as u8;
+            out[at + 1] = b'0' + (n % 10) as u8;
+        }
+        out[22] = b'0' + (milli % 10) as u8;
+        out
+    }
+}
+
+const HOUR_MS: i64 = 3_600_000;
+/// The year 9999 begins.
+const LAST_HOUR_MS: i64 = 253_370_764_800_000;
+
 /// [`iso_millis`] as text.
 pub(crate) fn iso(ms: i64) -> String {
     String::from_utf8_lossy(&iso_millis(ms)).into_owned()
@@ -37,6 +73,20 @@ pub(crate) fn iso(ms: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_one_after_the_other_are_the_same() {
+        let (mut rng, mut times) = (fastrand::Rng::with_seed(4), Times::default());
+        for span in [1_000, 4_000_000, 90_000_000, 40_000_000_000, 260_000_000_000_000] {
+            for _ in 0..5_000 {
+                let ms = 1_795_428_000_000 + rng.i64(-span..span);
+                assert_eq!(times.iso(ms), iso_millis(ms), "{ms}");
+            }
+        }
+        for ms in [i64::MIN, -1, 0, HOUR_MS - 1, HOUR_MS, LAST_HOUR_MS, i64::MAX] {
+            assert_eq!(times.iso(ms), iso_millis(ms), "{ms}");
+        }
+    }
 
     #[test]
     fn times_are_written_as_iso_8601() {

@@ -82,6 +82,27 @@ macro_rules! columns {
             doc: $doc.trim_ascii(),
         }),+];
 
+        /// The values of an encoded row of today's columns. The types are known here, so this is a
+        /// third of the work of [`Decoder::next`] in a loop.
+        ///
+        /// # Errors
+        /// The bytes do not begin with such a row.
+        pub(crate) fn decode(
+            row: &[u8],
+        ) -> Result<[$crate::ailog::row_binary::decode::Value<'_>; COLUMNS.len()], $crate::ailog::row_binary::parts::NotARow> {
+            let mut decoder = $crate::ailog::row_binary::decode::Decoder::new(row);
+            Ok([$(decoder.next(kinds::$kind::TYPE)?),+])
+        }
+
+        /// Whether the bytes are exactly one row of today's columns.
+        pub(crate) fn is_row(row: &[u8]) -> bool {
+            let mut decoder = $crate::ailog::row_binary::decode::Decoder::new(row);
+            $(if decoder.next(kinds::$kind::TYPE).is_err() {
+                return false;
+            })+
+            decoder.is_at_end()
+        }
+
         /// Appends the RowBinary form of a row to `out`.
         ///
         /// # Bounds

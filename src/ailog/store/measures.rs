@@ -7,7 +7,7 @@
 //! Guarantees: counts, tokens and amounts are whole numbers, so a roll-up equals its rows exactly.
 //! Does not: know what rows are grouped by (see the stores).
 
-use crate::ailog::columns::{COLUMNS, Decoder, NotARow, Value, at};
+use crate::ailog::columns::{COLUMNS, NotARow, Value, at, decode};
 
 /// The values of a row, in the order of the columns.
 #[derive(Clone, Copy, Debug)]
@@ -22,11 +22,7 @@ impl<'a> Values<'a> {
     /// # Errors
     /// The bytes are not a row of today's columns.
     pub(crate) fn decode(row: &'a [u8]) -> Result<Values<'a>, NotARow> {
-        let (mut decoder, mut values) = (Decoder::new(row), Values::UNKNOWN);
-        for (value, column) in values.0.iter_mut().zip(&COLUMNS) {
-            *value = decoder.next(column.of)?;
-        }
-        Ok(values)
+        Ok(Values(decode(row)?))
     }
 
     /// The value of the column at this place.

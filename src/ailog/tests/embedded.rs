@@ -13,7 +13,7 @@ use tollgate_wire::usage::UsageSource;
 
 use super::{SOON, as_json, count, open, row};
 use crate::ailog::row::{Outcome, Row};
-use crate::ailog::store::digest;
+use crate::ailog::store::digest::{self, ENTRY_BITS};
 use crate::ailog::wal::segment::{Disk, FileSystem};
 use crate::ailog::{AiLog, OpenError, Options, Retention, columns};
 use crate::clock::Clock;
@@ -237,8 +237,18 @@ pub(crate) fn rollups_equal_rows(dir: &Path) {
     for table in ["ai_hourly", "ai_daily"] {
         assert_eq!(sums(table, "coalesce(sum(row_count), 0)"), rows, "{table}");
     }
-    let digests = "SELECT coalesce(sum(n), 0) FROM ai_digests WHERE kind = 0";
-    assert_eq!(number(dir, digests), number(dir, "SELECT count(*) FROM ai_rows"));
+    for (column, rows) in [
+        ("latency_digest", "SELECT count(*) FROM ai_rows"),
+        ("first_token_digest", "SELECT count(*) FROM ai_rows WHERE first_token_ms > 0"),
+    ] {
+        for table in ["ai_hourly", "ai_daily"] {
+            let calls = format!(
+                "SELECT coalesce(sum(j.value >> {ENTRY_BITS}), 0) FROM {table}, \
+                 json_each('[' || {column} || ']') j"
+            );
+            assert_eq!(number(dir, &calls), number(dir, rows), "{column} of {table}");
+        }
+    }
     let lost = "SELECT count(*) FROM ai_captures c LEFT JOIN ai_rows r USING (capture)
                 WHERE r.capture IS NULL";
     assert_eq!(number(dir, lost), 0, "each captured text is of a row");

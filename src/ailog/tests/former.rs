@@ -120,7 +120,7 @@ fn a_database_of_layout_1_is_brought_up_to_date_and_keeps_its_rows() {
     let database = Connection::open(&path).expect("database");
     let version: i32 =
         database.pragma_query_value(None, "user_version", |row| row.get(0)).expect("version");
-    assert_eq!(version, 5);
+    assert_eq!(version, 6);
     let reader = Reader::open(&StoreKind::Embedded, dir.path()).expect("store");
     let mut filter = Filter::default();
     assert!(filter.and("id", "01935a00-0000-7000-8000-000000000001"));
@@ -155,6 +155,69 @@ fn a_database_of_layout_1_is_brought_up_to_date_and_keeps_its_rows() {
     for name in ["ai_log", "daily_summary", "cost_by_org_day", "errors_hourly"] {
         assert_eq!(layout(dir.path(), name), layout(fresh.path(), name), "{name}");
     }
+}
+
+/// A file of layout 5 had a line for each bucket of a digest.
+#[test]
+fn the_digests_of_layout_5_are_brought_to_their_sums() {
+    let dir = tempfile::tempdir().expect("dir");
+    let path = dir.path().join("tollgate.db");
+    let (log, _) = open(dir.path());
+    (0..2_000).for_each(|seed| log.append(&row(seed)));
+    assert!(log.flush(SOON));
+    log.close(SOON);
+    drop(log);
+    let figures = || -> Vec<Vec<rusqlite::types::Value>> {
+        let database = Connection::open(&path).expect("database");
+        let tables = ["daily_summary", "hourly", "provider_health", "providers_daily"];
+        let of = |name: &str| -> Vec<Vec<rusqlite::types::Value>> {
+            let mut statement = database
+                .prepare(&format!("SELECT * FROM {name} ORDER BY 1, 2, 3, 4, 5, 6, 7, 8"))
+                .expect("sql");
+            let columns = statement.column_count();
+            let lines = statement.query_map([], |row| (0..columns).map(|at| row.get(at)).collect());
+            lines.expect("lines").map(|line| line.expect("a line")).collect()
+        };
+        tables.iter().flat_map(|name| of(name)).collect()
+    };
+    let today = figures();
+    assert!(today.len() > 100);
+    let database = Connection::open(&path).expect("database");
+    let moved = |kind: u8, column: &str| {
+        format!(
+            "INSERT INTO ai_digests SELECT h.day, g.series, h.hour, h.grp, {kind}, \
+             j.value & 2047, sum(j.value >> 11) FROM ai_hourly h \
+             CROSS JOIN ai_groups g ON g.grp = h.grp \
+             CROSS JOIN json_each('[' || h.{column} || ']') j WHERE j.value >= 2048 \
+             GROUP BY 1, 2, 3, 4, 6; "
+        )
+    };
+    let views = ["daily_summary", "hourly", "provider_health", "providers_daily"];
+    let views: String = views.iter().map(|view| format!("DROP VIEW {view}; ")).collect();
+    let dropped: String = ["ai_hourly", "ai_daily"]
+        .iter()
+        .flat_map(|table| {
+            ["latency_digest", "first_token_digest"]
+                .map(|column| format!("ALTER TABLE {table} DROP COLUMN {column}; "))
+        })
+        .collect();
+    database
+        .execute_batch(&format!(
+            "ALTER TABLE ai_rows ADD COLUMN cost_usd REAL \
+             GENERATED ALWAYS AS (cost_nano_usd / 1e9) VIRTUAL; \
+             CREATE TABLE ai_digests (day TEXT NOT NULL, series INTEGER NOT NULL, \
+             hour INTEGER NOT NULL, grp INTEGER NOT NULL, kind INTEGER NOT NULL, \
+             bucket INTEGER NOT NULL, n INTEGER NOT NULL, \
+             PRIMARY KEY (day, series, hour, grp, kind, bucket)) WITHOUT ROWID; {}{}{views}{dropped} \
+             PRAGMA user_version = 5",
+            moved(0, "latency_digest"),
+            moved(1, "first_token_digest"),
+        ))
+        .expect("the former tables");
+    drop(database);
+    drop(open(dir.path()));
+    assert_eq!(figures(), today);
+    super::embedded::rollups_equal_rows(dir.path());
 }
 
 /// A file from before limits by model were kept.

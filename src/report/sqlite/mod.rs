@@ -18,7 +18,7 @@ use super::query::{Filter, Page, Part, Place, Question, ReadError, Spent, Summar
 use crate::ailog::AuditRecord;
 use crate::ailog::columns::{COLUMNS, Type, column_list, iso};
 use crate::ailog::store::sqlite::layout::{GROUPED, SERIES, USER_VERSION, has_table};
-use crate::ailog::store::sqlite::open_existing;
+use crate::ailog::store::sqlite::{open_existing, rollup};
 
 /// How long a report waits for a locked file.
 const READ_PATIENCE: Duration = Duration::from_secs(5);
@@ -40,7 +40,12 @@ impl SqliteReader {
 
     /// Opens the file for repricing; `None` if there is none, or it has no log yet.
     pub(crate) fn open_to_reprice(path: &Path) -> Result<Option<SqliteReader>, ReadError> {
-        SqliteReader::of_this_layout(path, OpenFlags::SQLITE_OPEN_READ_WRITE, REPRICE_PATIENCE)
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE;
+        let opened = SqliteReader::of_this_layout(path, flags, REPRICE_PATIENCE)?;
+        if let Some(reader) = &opened {
+            rollup::prepare(&reader.connection)?;
+        }
+        Ok(opened)
     }
 
     fn of_this_layout(

@@ -4,11 +4,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use rusqlite::types::ToSql;
+use rusqlite::types::{ToSql, ValueRef};
 use rusqlite::{Connection, params_from_iter};
 
 use crate::ailog::columns::iso;
-use crate::ailog::store::digest::{bucket_sql, value};
+use crate::ailog::store::digest::{ENTRY, add, bucket_sql, entries, entry, value};
 use crate::ailog::store::measures::{MEASURES, Measure};
 use crate::ailog::store::sqlite::layout::{GROUPED, nano};
 use crate::ailog::store::sqlite::views::{DAILY, ERRORS, HOURLY};
@@ -19,9 +19,6 @@ use crate::report::query::{Dim, Part, Question, ReadError, Spent, Summary, keys,
 /// The rows with their names.
 const ROWS: &str = "ai_rows r CROSS JOIN ai_groups g ON g.grp = r.grp \
      CROSS JOIN ai_series s ON s.series = g.series";
-/// The digests with their names.
-const DIGESTS: &str = "ai_digests h CROSS JOIN ai_groups g ON g.grp = h.grp \
-     CROSS JOIN ai_series s ON s.series = h.series";
 /// The beginning of an hour of a roll-up, in the form of `created_at`.
 const HOUR_BEGINS: &str = "h.day || 'T' || printf('%02d', h.hour) || ':00:00.000Z'";
 
@@ -40,10 +37,7 @@ const SUMMED: [&str; 12] = [
     "gateway_us",
     "row_count",
 ];
-/// Buckets of times to the first token begin here; those of latencies are below.
-const FIRST_TOKENS: u32 = 1 << 16;
-
-/// So many lines have their digests merged in memory, at most a few thousand buckets each.
+/// So many lines have their digests merged in memory, each at most two numbers for each bucket.
 const MERGED_LINES_MAX: usize = 1_000;
 
 /// SQL and the values for its marks, in their order.
@@ -68,10 +62,7 @@ impl Sql {
 enum Source {
     Daily,
     Hourly,
-    Digests,
     Rows,
-    /// Rows, for the times to their first tokens.
-    FirstTokens,
 }
 
 impl Source {
@@ -79,8 +70,7 @@ impl Source {
         match self {
             Source::Daily => DAILY,
             Source::Hourly => HOURLY,
-            Source::Digests => DIGESTS,
-            Source::Rows | Source::FirstTokens => ROWS,
+            Source::Rows => ROWS,
         }
     }
 
@@ -106,8 +96,8 @@ impl Source {
     const fn time(self) -> &'static str {
         match self {
             Source::Daily => "d.day",
-            Source::Hourly | Source::Digests => HOUR_BEGINS,
-            Source::Rows | Source::FirstTokens => "r.created_at",
+            Source::Hourly => HOUR_BEGINS,
+            Source::Rows => "r.created_at",
         }
     }
 
@@ -140,13 +130,13 @@ impl Source {
         let (first, end) = (&from[..10], &to[..10]);
         match self {
             Source::Daily => format!("d.day >= '{first}' AND d.day < '{end}'"),
-            Source::Hourly | Source::Digests => format!(
+            Source::Hourly => format!(
                 "h.day >= '{first}' AND h.day <= '{end}' AND (h.day, h.hour) >= ('{first}', {}) \
                  AND (h.day, h.hour) < ('{end}', {})",
                 hour_of(&from),
                 hour_of(&to)
             ),
-            Source::Rows | Source::FirstTokens => {
+            Source::Rows => {
                 format!("r.created_at >= '{from}' AND r.created_at < '{to}'")
             }
         }
@@ -155,12 +145,12 @@ impl Source {
     /// A measure as a column.
     fn measure(self, name: &str) -> String {
         match self {
-            Source::Rows | Source::FirstTokens => MEASURES
+            Source::Rows => MEASURES
                 .iter()
                 .find(|measure| measure.name == name)
                 .map_or_else(|| "0".to_owned(), of_row),
             Source::Daily => nano(&format!("d.{name}")),
-            Source::Hourly | Source::Digests => nano(&format!("h.{name}")),
+            Source::Hourly => nano(&format!("h.{name}")),
         }
     }
 }
@@ -324,47 +314,40 @@ fn percentiles(
     keys: &[String],
     lines: &mut [Summary],
 ) -> Result<(), ReadError> {
-    let mut pieces = Pieces::of(question.stretch, question.grain());
-    pieces.hours.append(&mut pieces.days);
+    let pieces = Pieces::of(question.stretch, question.grain());
     let sources = [
-        (Source::Digests, &pieces.hours),
+        (Source::Daily, &pieces.days),
+        (Source::Hourly, &pieces.hours),
         (Source::Rows, &pieces.rows),
-        (Source::FirstTokens, &pieces.rows),
     ];
     let select = |source: Source| match source {
         Source::Rows => {
-            let bucket = bucket_sql("r.latency_ms", |by| format!("r.latency_ms / {by}"));
-            format!("{bucket} AS bucket, 1 AS n")
-        }
-        Source::FirstTokens => {
-            let bucket = bucket_sql("r.first_token_ms", |by| format!("r.first_token_ms / {by}"));
+            let entry = |column: &str| {
+                let bucket = bucket_sql(column, |by| format!("{column} / {by}"));
+                format!("{ENTRY} + {bucket}")
+            };
             format!(
-                "CASE WHEN r.first_token_ms > 0 THEN {FIRST_TOKENS} + {bucket} END AS bucket, \
-                 1 AS n"
+                "{} AS latencies, CASE WHEN r.first_token_ms > 0 THEN {} END AS first_tokens",
+                entry("r.latency_ms"),
+                entry("r.first_token_ms")
             )
         }
-        _ => format!("h.kind * {FIRST_TOKENS} + h.bucket AS bucket, h.n AS n"),
+        Source::Daily => digests_of("d"),
+        Source::Hourly => digests_of("h"),
     };
     let listed: String = keys.iter().map(|key| format!("{key}, ")).collect();
     let mut sql = Sql::default();
-    let is_few = lines.len() <= MERGED_LINES_MAX;
-    let count = if is_few { "n" } else { "sum(n)" };
-    sql.push(&format!("SELECT {listed}bucket, {count} FROM "));
+    sql.push(&format!("SELECT {listed}latencies, first_tokens FROM "));
     if lines.is_empty() || !parts(question, &sources, select, &mut sql) {
         return Ok(());
     }
-    if is_few {
+    if lines.len() <= MERGED_LINES_MAX {
         return merged(connection, &sql, keys.len(), lines);
     }
-    let order: Vec<&str> = keys.iter().map(String::as_str).chain(["bucket"]).collect();
-    sql.push(&format!(
-        " WHERE bucket IS NOT NULL{} ORDER BY {}",
-        grouped(keys, &["bucket"]),
-        order.join(", ")
-    ));
+    sql.push(&format!(" ORDER BY {}", keys.join(", ")));
     let mut statement = connection.prepare(&sql.text)?;
     let mut found = statement.query(params_from_iter(&sql.values))?;
-    let (mut at, mut buckets): (usize, Vec<(u32, i64)>) = (0, Vec::new());
+    let (mut at, mut digest) = (0, Digest::default());
     while let Some(row) = found.next()? {
         let is_same = |line: &Summary| -> rusqlite::Result<bool> {
             for (place, key) in line.key.iter().enumerate() {
@@ -375,7 +358,7 @@ fn percentiles(
             Ok(true)
         };
         if !is_same(&lines[at])? {
-            finish(&mut lines[at], &mut buckets);
+            digest.finish(&mut lines[at]);
             // Groups without a call have no line.
             match (at + 1..lines.len()).find(|next| is_same(&lines[*next]).unwrap_or(false)) {
                 Some(next) => at = next,
@@ -383,10 +366,15 @@ fn percentiles(
                 None => continue,
             }
         }
-        buckets.push((row.get(keys.len())?, row.get(keys.len() + 1)?));
+        digest.add(row, keys.len())?;
     }
-    finish(&mut lines[at], &mut buckets);
+    digest.finish(&mut lines[at]);
     Ok(())
+}
+
+/// The digests of a roll-up.
+fn digests_of(alias: &str) -> String {
+    format!("{alias}.latency_digest AS latencies, {alias}.first_token_digest AS first_tokens")
 }
 
 /// The digests of a few lines, merged here: quicker than to sort them.
@@ -407,56 +395,73 @@ fn merged(
         line.key.iter().for_each(|part| write(part, &mut key));
         places.insert(key, place);
     }
-    let mut digests: Vec<HashMap<u32, i64>> = vec![HashMap::new(); lines.len()];
+    let mut digests: Vec<Digest> =
+        std::iter::repeat_with(Digest::default).take(lines.len()).collect();
     let mut statement = connection.prepare(&sql.text)?;
     let mut found = statement.query(params_from_iter(&sql.values))?;
-    // Neighbours often have the same key.
-    let (mut key, mut last) = (Vec::new(), (None, None));
+    let mut key = Vec::new();
     while let Some(row) = found.next()? {
         key.clear();
         for place in 0..keys {
             write(row.get_ref(place)?.as_str().unwrap_or_default(), &mut key);
         }
-        if last.0.as_ref() != Some(&key) {
-            last = (Some(key.clone()), places.get(&key).copied());
-        }
-        let bucket: Option<u32> = row.get(keys)?;
-        if let (Some(place), Some(bucket)) = (last.1, bucket) {
-            *digests[place].entry(bucket).or_default() += row.get::<_, i64>(keys + 1)?;
+        if let Some(place) = places.get(&key) {
+            digests[*place].add(row, keys)?;
         }
     }
-    for (line, digest) in lines.iter_mut().zip(digests) {
-        let mut buckets: Vec<(u32, i64)> = digest.into_iter().collect();
-        buckets.sort_unstable();
-        finish(line, &mut buckets);
+    for (line, digest) in lines.iter_mut().zip(&mut digests) {
+        digest.finish(line);
     }
     Ok(())
 }
 
-/// Takes the percentiles of a line from its digest, if there is one.
-fn finish(line: &mut Summary, buckets: &mut Vec<(u32, i64)>) {
-    let (latencies, first) =
-        buckets.split_at(buckets.partition_point(|(bucket, _)| *bucket < FIRST_TOKENS));
-    if !latencies.is_empty() {
-        [line.p50_ms, line.p95_ms, line.p99_ms] =
-            [50, 95, 99].map(|percent| percentile(latencies, percent));
-    }
-    if !first.is_empty() {
-        [line.first_token_p50_ms, line.first_token_p95_ms] =
-            [50, 95].map(|percent| percentile(first, percent));
-    }
-    buckets.clear();
+/// The numbers of calls in each bucket.
+#[derive(Default)]
+struct Digest {
+    latencies: Vec<i64>,
+    first_tokens: Vec<i64>,
 }
 
-/// A percentile by nearest rank.
-fn percentile(buckets: &[(u32, i64)], percent: i64) -> u64 {
-    let total: i64 = buckets.iter().map(|(_, count)| count).sum();
+impl Digest {
+    /// Adds the two digests of a row, which stand in these columns.
+    fn add(&mut self, row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<()> {
+        for (at, counts) in [&mut self.latencies, &mut self.first_tokens].into_iter().enumerate() {
+            match row.get_ref(column + at)? {
+                ValueRef::Integer(number) => {
+                    let (bucket, n) = entry(number);
+                    add(counts, bucket, n);
+                }
+                ValueRef::Text(text) => {
+                    let text = str::from_utf8(text).unwrap_or_default();
+                    entries(text).for_each(|(bucket, n)| add(counts, bucket, n));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the percentiles to a line, if there are any, and begins anew.
+    fn finish(&mut self, line: &mut Summary) {
+        let of = |counts: &[i64], percent| percentile(counts, percent).unwrap_or(0);
+        [line.p50_ms, line.p95_ms, line.p99_ms] =
+            [50, 95, 99].map(|percent| of(&self.latencies, percent));
+        [line.first_token_p50_ms, line.first_token_p95_ms] =
+            [50, 95].map(|percent| of(&self.first_tokens, percent));
+        self.latencies.clear();
+        self.first_tokens.clear();
+    }
+}
+
+/// A percentile by nearest rank; `None` without any value.
+fn percentile(counts: &[i64], percent: i64) -> Option<u64> {
+    let total: i64 = counts.iter().sum();
     let (rank, mut upto) = ((percent * total + 99) / 100, 0);
-    let bucket = buckets.iter().find(|(_, count)| {
+    let bucket = counts.iter().position(|count| {
         upto += count;
-        upto >= rank
-    });
-    bucket.map_or(0, |(bucket, _)| u64::from(value((bucket % FIRST_TOKENS) as u16)))
+        upto >= rank && upto > 0
+    })?;
+    Some(u64::from(value(bucket as u16)))
 }
 
 /// The largest costs by organisation, caller and model.

@@ -3,17 +3,24 @@
 //! A row is divided. Names that few different rows have (organisation, model, outcome …) are kept
 //! once, in `ai_series` and `ai_groups`; captured texts are in `ai_captures`; the rest is in
 //! `ai_rows`, in the order of time. The view `ai_log` puts them together again. `ai_hourly`,
-//! `ai_daily`, `ai_tags` and `ai_digests` are the roll-ups.
+//! `ai_daily` and `ai_tags` are the roll-ups.
 //!
 //! Does not: bring a file up to date (see `update`), or define views (see `views`).
 
 use rusqlite::Connection;
 
 use crate::ailog::columns::{COLUMNS, Column, SCHEMA_VERSION, Type, added_in, at};
+use crate::ailog::store::digest::ENTRY_BITS;
 use crate::ailog::store::measures::MEASURES;
 
-/// Layout of the file (`PRAGMA user_version`): the version of the columns.
-pub(crate) const USER_VERSION: i32 = SCHEMA_VERSION as i32;
+/// Layout of the file (`PRAGMA user_version`). Layouts up to 5 have the number of their columns'
+/// version; layout 6 changed the roll-ups and no column.
+pub(crate) const USER_VERSION: i32 = SCHEMA_VERSION as i32 + 1;
+
+/// The version of the columns of a file with this layout.
+pub(crate) const fn columns_of(layout: u8) -> u8 {
+    if layout > 5 { layout - 1 } else { layout }
+}
 
 /// The columns of `ai_series`: the calls whose latencies are looked at together.
 pub(crate) const SERIES: [&str; 4] = ["org_id", "provider", "model", "route"];
@@ -96,17 +103,12 @@ pub(crate) fn nano(sql: &str) -> String {
     sql.replace("_usd", "_nano_usd")
 }
 
-/// The definition of a column in its table. A new one of an existing table has a value in the rows
-/// that are there.
+/// The definition of a column in its table; of an amount, that of the integer. A new column of an
+/// existing table has a value in the rows that are there.
 fn definition(column: &Column, is_new: bool) -> String {
     let (name, of) = (column.name, type_of(column.of));
     match column.of {
-        // The nearest double of a whole number of 10⁻⁹ USD: right to the last of nine digits up to
-        // millions.
-        Type::NanoUsd => {
-            let stored = stored_name(column);
-            format!("{name} {of} GENERATED ALWAYS AS ({stored} / 1e9) VIRTUAL")
-        }
+        Type::NanoUsd => format!("{} INTEGER", stored_name(column)),
         Type::Uuid | Type::Millis | Type::Text | Type::Label if is_new => {
             format!("{name} {of} DEFAULT ''")
         }
@@ -119,16 +121,62 @@ fn definition(column: &Column, is_new: bool) -> String {
     }
 }
 
-/// The definitions of a column: an amount has one for the integer and one for what it is in USD.
-fn definitions(column: &Column, is_new: bool) -> Vec<String> {
-    let amount = (column.of == Type::NanoUsd).then(|| format!("{} INTEGER", stored_name(column)));
-    amount.into_iter().chain([definition(column, is_new)]).collect()
-}
-
 /// The measures of a roll-up as columns.
 fn measures() -> String {
     let column = |name: &str| format!("{} INTEGER NOT NULL", nano(name));
     MEASURES.map(|measure| column(measure.name)).join(", ")
+}
+
+/// The digests of a roll-up (see `store/digest`).
+const DIGESTS: &str = "latency_digest TEXT, first_token_digest TEXT";
+
+/// Brings the digests of layout 5, which had a line for each bucket, to the rows of their sums.
+pub(crate) fn joined_digests() -> String {
+    let columns = |table: &str| -> String {
+        let columns = DIGESTS.split(", ");
+        columns.map(|column| format!("ALTER TABLE {table} ADD COLUMN {column}; ")).collect()
+    };
+    let entry = |n: &str| format!("group_concat(({n} << {ENTRY_BITS}) | d.bucket)");
+    let hourly = |kind: u8| {
+        format!(
+            "(SELECT {} FROM ai_digests d WHERE d.day = ai_hourly.day AND d.series = \
+             (SELECT g.series FROM ai_groups g WHERE g.grp = ai_hourly.grp) \
+             AND d.hour = ai_hourly.hour AND d.grp = ai_hourly.grp AND d.kind = {kind})",
+            entry("d.n")
+        )
+    };
+    let daily = |kind: u8| {
+        format!(
+            "(SELECT {} FROM (SELECT q.bucket AS bucket, sum(q.n) AS n FROM ai_digests q \
+             CROSS JOIN ai_groups g ON g.grp = q.grp WHERE q.day = ai_daily.day \
+             AND q.series = ai_daily.series AND q.kind = {kind} \
+             AND g.outcome = ai_daily.outcome GROUP BY q.bucket) d)",
+            entry("d.n")
+        )
+    };
+    let set = |table: &str, of: [String; 2]| {
+        let [latency, first_token] = of;
+        format!(
+            "UPDATE {table} SET latency_digest = {latency}, first_token_digest = {first_token}; "
+        )
+    };
+    [
+        columns("ai_hourly"),
+        columns("ai_daily"),
+        set("ai_hourly", [0, 1].map(hourly)),
+        set("ai_daily", [0, 1].map(daily)),
+        "DROP TABLE ai_digests; ".to_owned(),
+    ]
+    .concat()
+}
+
+/// Removes the amounts in USD that the rows of layout 5 computed; the view `ai_log` does that. The
+/// integers that they were computed from stay, and no row is written.
+pub(crate) fn without_computed(connection: &Connection) -> rusqlite::Result<String> {
+    let mut find =
+        connection.prepare("SELECT name FROM pragma_table_xinfo('ai_rows') WHERE hidden <> 0")?;
+    let names = find.query_map([], |row| row.get::<_, String>(0))?;
+    names.map(|name| Ok(format!("ALTER TABLE ai_rows DROP COLUMN {}; ", name?))).collect()
 }
 
 /// The table of the limits in force. Each start of a gateway fills it anew.
@@ -140,7 +188,7 @@ pub(crate) const LIMITS: &str = "CREATE TABLE ai_limits (org_id TEXT NOT NULL, \
 /// The tables of today's layout.
 pub(crate) fn tables() -> String {
     let of = |home: Home| {
-        let columns = columns_in(home).flat_map(|(_, column)| definitions(column, false));
+        let columns = columns_in(home).map(|(_, column)| definition(column, false));
         columns.collect::<Vec<_>>().join(", ")
     };
     let (series, grouped, captured) = (of(Home::Series), of(Home::Group), of(Home::Capture));
@@ -156,17 +204,14 @@ pub(crate) fn tables() -> String {
          CREATE TABLE ai_rows (grp INTEGER NOT NULL, capture INTEGER, {rows}, \
          PRIMARY KEY (created_at, id)) WITHOUT ROWID;
          CREATE TABLE ai_hourly (day TEXT NOT NULL, hour INTEGER NOT NULL, \
-         grp INTEGER NOT NULL, {measures}, newest TEXT, PRIMARY KEY (day, hour, grp)) \
-         WITHOUT ROWID;
+         grp INTEGER NOT NULL, {measures}, newest TEXT, {DIGESTS}, \
+         PRIMARY KEY (day, hour, grp)) WITHOUT ROWID;
          CREATE TABLE ai_daily (day TEXT NOT NULL, series INTEGER NOT NULL, \
-         outcome TEXT NOT NULL, {measures}, PRIMARY KEY (day, series, outcome)) WITHOUT ROWID;
+         outcome TEXT NOT NULL, {measures}, {DIGESTS}, PRIMARY KEY (day, series, outcome)) \
+         WITHOUT ROWID;
          CREATE TABLE ai_tags (day TEXT NOT NULL, org_id TEXT NOT NULL, tag TEXT NOT NULL, \
          value TEXT NOT NULL, outcome TEXT NOT NULL, {measures}, \
          PRIMARY KEY (day, org_id, tag, value, outcome)) WITHOUT ROWID;
-         CREATE TABLE ai_digests (day TEXT NOT NULL, series INTEGER NOT NULL, \
-         hour INTEGER NOT NULL, grp INTEGER NOT NULL, kind INTEGER NOT NULL, \
-         bucket INTEGER NOT NULL, n INTEGER NOT NULL, \
-         PRIMARY KEY (day, series, hour, grp, kind, bucket)) WITHOUT ROWID;
          {LIMITS}
          CREATE TABLE IF NOT EXISTS log_position (one INTEGER PRIMARY KEY CHECK (one = 1), \
          segment BLOB NOT NULL, \"offset\" INTEGER NOT NULL);",
@@ -179,7 +224,7 @@ pub(crate) fn tables() -> String {
 pub(crate) fn added(table: &str, version: u8) -> String {
     let columns =
         added_in(&COLUMNS, version).filter(|column| table == "ai_log" || table_of(column) == table);
-    let definitions = columns.flat_map(|column| definitions(column, true));
+    let definitions = columns.map(|column| definition(column, true));
     definitions.map(|definition| format!("ALTER TABLE {table} ADD COLUMN {definition}; ")).collect()
 }
 

@@ -5,7 +5,7 @@
 //!
 //! Guarantees: a batch, its captured texts, its roll-ups and the position after it are stored in
 //! one transaction, and a row is stored once by its time and id, so a replay doubles nothing.
-//! Amounts are integers of 10⁻⁹ USD in `cost_nano_usd`; `cost_usd` is computed from it. A segment
+//! Amounts are integers of 10⁻⁹ USD (`cost_nano_usd`), of which the views make USD. A segment
 //! of the write-ahead log is removed only after a checkpoint (or, if a reader holds that up, a sync
 //! of SQLite's log), so a power cut loses only rows that the write-ahead log did not have on disk
 //! either. Does not: wait for the disk at every commit, unless `ailog.durability` is `power`.
@@ -26,13 +26,13 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use uuid::Uuid;
 
-use self::bind::bind;
+use self::bind::{Text, bind};
 use self::groups::Groups;
 use self::layout::{CAPTURED, CAPTURED_AT, Home, USER_VERSION, columns_in, stored_name};
 use self::rollup::{Hour, Rollup};
 use super::measures::Values;
 use super::{AuditRecord, Keep, LimitInForce, Resume, Store, StoreError, Stored};
-use crate::ailog::columns::{COLUMNS, Value, at};
+use crate::ailog::columns::{COLUMNS, Times, Value, at};
 use crate::ailog::private;
 use crate::ailog::wal::position::Position;
 use crate::ailog::wal::reader::{Batch, BatchLimits};
@@ -40,8 +40,9 @@ use crate::ailog::wal::reader::{Batch, BatchLimits};
 /// The file in `data_dir`.
 pub(crate) const FILE: &str = "tollgate.db";
 
-/// Rows of one transaction: enough to make its fixed cost small, few enough to be seen soon.
-const ROWS_MAX: usize = 2_000;
+/// Rows of one transaction. A group of rows costs its roll-ups one statement for each transaction,
+/// so many rows are cheap; they are stored in less than a tenth of a second.
+const ROWS_MAX: usize = 10_000;
 /// How long rows are gathered, so that they share a transaction.
 const TICK: Duration = Duration::from_millis(250);
 /// Bits of a capture's number that tell those of one millisecond apart.
@@ -73,6 +74,7 @@ pub(crate) struct Writer {
     columns: Vec<usize>,
     groups: Groups,
     rollup: Rollup,
+    times: Times,
     /// Tells captures of one millisecond apart.
     next_capture: u32,
 }
@@ -110,6 +112,7 @@ impl SqliteStore {
         let found: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
         let layout = u8::try_from(found).ok().filter(|_| found <= USER_VERSION);
         let layout = layout.ok_or(SqliteError::Version { found })?;
+        rollup::prepare(&connection)?;
         update::bring_up_to_date(&connection, layout)?;
         let mut store = SqliteStore { connection, writer: Writer::new() };
         former::move_all(&mut store.connection, &mut store.writer)?;
@@ -162,6 +165,7 @@ impl Writer {
             columns,
             groups: Groups::default(),
             rollup: Rollup::default(),
+            times: Times::default(),
             next_capture: fastrand::u32(..),
         }
     }
@@ -176,13 +180,18 @@ impl Writer {
         values: &Values<'a>,
         bound: &mut [Option<Value<'a>>; COLUMNS.len()],
     ) -> rusqlite::Result<bool> {
-        let hour = Hour::of(values);
+        let created_at = self.times.iso(values.number(CREATED_AT));
+        let hour = Hour::of_time(&created_at);
         let group = self.groups.of(connection, values, &hour.day)?;
         for (at, place) in self.columns.iter().enumerate() {
             let value = values.get(*place);
-            if bound[*place] != Some(value) {
-                bind(statement, at + 1, value)?;
-                bound[*place] = Some(value);
+            if bound[*place] == Some(value) {
+                continue;
+            }
+            bound[*place] = Some(value);
+            match value {
+                Value::Millis(_) => statement.raw_bind_parameter(at + 1, Text(&created_at))?,
+                value => bind(statement, at + 1, value)?,
             }
         }
         let has_capture = CAPTURED_AT.iter().any(|place| values.get(*place) != Value::Null);

@@ -31,7 +31,7 @@ pub(crate) fn delete_some(connection: &Connection, keep: &Keep) -> rusqlite::Res
     }
     if let Some(before) = keep.hours_from_ms {
         let day = iso(before)[..10].to_owned();
-        for table in ["ai_hourly", "ai_digests", "ai_daily", "ai_tags"] {
+        for table in ["ai_hourly", "ai_daily", "ai_tags"] {
             if delete_day(connection, table, &day)? {
                 return Ok(true);
             }

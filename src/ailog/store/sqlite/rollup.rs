@@ -1,8 +1,7 @@
 //! The roll-ups of a batch: summed up in memory, then added to the tables with a few statements.
 //!
-//! `ai_hourly` has the sums of each hour and group, `ai_digests` the latencies of the same,
-//! `ai_daily` the sums of each day, series and outcome, and `ai_tags` those of each day,
-//! organisation, tag and outcome.
+//! `ai_hourly` has the sums and the digests of each hour and group, `ai_daily` those of each day,
+//! series and outcome, and `ai_tags` the sums of each day, organisation, tag and outcome.
 //!
 //! Guarantees: written in the transaction of its rows, so the sums are always those of the rows.
 //! Does not: divide calls of one row between hours; a row counts in the hour in which it began.
@@ -12,12 +11,14 @@ use std::hash::{Hash, Hasher};
 use std::sync::LazyLock;
 
 use rusqlite::Connection;
+use rusqlite::functions::FunctionFlags;
+use uuid::Uuid;
 
 use super::bind::bind;
 use super::groups::{Group, outcome};
 use super::layout::nano;
 use crate::ailog::columns::{Value, at, iso_millis};
-use crate::ailog::store::digest::bucket;
+use crate::ailog::store::digest::{append, bucket, write};
 use crate::ailog::store::measures::{FIRST_TOKEN, LATENCY, MEASURES, Sums, Values};
 
 const CREATED_AT: usize = at("created_at");
@@ -44,7 +45,11 @@ impl Hash for Hour {
 impl Hour {
     /// The hour of a row.
     pub(crate) fn of(values: &Values<'_>) -> Hour {
-        let iso = iso_millis(values.number(CREATED_AT));
+        Hour::of_time(&iso_millis(values.number(CREATED_AT)))
+    }
+
+    /// The hour of a time.
+    pub(crate) fn of_time(iso: &[u8; 24]) -> Hour {
         let mut day = [0; 10];
         day.copy_from_slice(&iso[..10]);
         Hour { day, hour: (iso[11] - b'0') * 10 + (iso[12] - b'0') }
@@ -58,8 +63,21 @@ struct Hourly {
     outcome: Box<[u8]>,
     /// Of failed calls: time, id and request id of the newest.
     newest: Option<String>,
-    /// The digest and the bucket of each value.
-    values: Vec<(Digest, u16)>,
+    buckets: Buckets,
+}
+
+/// The bucket of each latency and of each time to the first token.
+#[derive(Debug, Default)]
+struct Buckets {
+    latencies: Vec<u16>,
+    first_tokens: Vec<u16>,
+}
+
+impl Buckets {
+    fn merge(&mut self, other: &Buckets) {
+        self.latencies.extend_from_slice(&other.latencies);
+        self.first_tokens.extend_from_slice(&other.first_tokens);
+    }
 }
 
 /// A place of `ai_daily`.
@@ -90,14 +108,6 @@ struct DayOfTag {
     outcome: Box<[u8]>,
 }
 
-/// Latencies or times to the first token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub(crate) enum Digest {
-    Latency = 0,
-    FirstToken = 1,
-}
-
 /// The sums of a batch.
 #[derive(Debug, Default)]
 pub(crate) struct Rollup {
@@ -120,9 +130,9 @@ impl Rollup {
             }
         }
         let number = |column| u32::try_from(values.number(column)).unwrap_or(u32::MAX);
-        hourly.values.push((Digest::Latency, bucket(number(LATENCY))));
+        hourly.buckets.latencies.push(bucket(number(LATENCY)));
         if values.number(FIRST_TOKEN) > 0 {
-            hourly.values.push((Digest::FirstToken, bucket(number(FIRST_TOKEN))));
+            hourly.buckets.first_tokens.push(bucket(number(FIRST_TOKEN)));
         }
     }
 
@@ -181,31 +191,19 @@ impl Rollup {
     /// Adds everything to the tables, and begins anew.
     pub(crate) fn write(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         let mut hours: Vec<((Hour, Group), Hourly)> = self.hours.drain().collect();
-        let mut days: BTreeMap<DayOfSeries, Sums> = BTreeMap::new();
-        for ((hour, group), Hourly { sums, outcome, .. }) in &hours {
+        let mut days: BTreeMap<DayOfSeries, (Sums, Buckets)> = BTreeMap::new();
+        for ((hour, group), Hourly { sums, outcome, buckets, .. }) in &hours {
             let (day, series, outcome) = (hour.day, group.series, outcome.clone());
-            days.entry(DayOfSeries { day, series, outcome }).or_default().merge(sums);
+            let daily = days.entry(DayOfSeries { day, series, outcome }).or_default();
+            daily.0.merge(sums);
+            daily.1.merge(buckets);
         }
-        each(connection, &DAILY, days, |row, place, sums| {
+        each(connection, &DAILY, days, |row, place, (sums, buckets)| {
             row.text(&place.day)?;
             row.number(place.series)?;
             row.text(&place.outcome)?;
-            row.sums(sums)
-        })?;
-        hours.sort_unstable_by_key(|((hour, group), _)| {
-            (hour.day, group.series, hour.hour, group.number)
-        });
-        let digests = hours.iter_mut().flat_map(|((hour, group), hourly)| {
-            hourly.values.sort_unstable();
-            let counts = hourly.values.chunk_by(|a, b| a == b);
-            counts.map(|same| ((*hour, *group, same[0]), same.len() as i64))
-        });
-        each(connection, DIGESTS, digests, |row, (hour, group, (digest, bucket)), n| {
-            let (hour_of_day, kind) = (i64::from(hour.hour), *digest as i64);
-            row.text(&hour.day)?;
-            [group.series, hour_of_day, group.number, kind, i64::from(*bucket), *n]
-                .into_iter()
-                .try_for_each(|number| row.number(number))
+            row.sums(sums)?;
+            row.digests(buckets)
         })?;
         hours.sort_unstable_by_key(|((hour, group), _)| (*hour, group.number));
         each(connection, &HOURLY, hours, |row, (hour, group), hourly| {
@@ -213,6 +211,7 @@ impl Rollup {
             row.number(i64::from(hour.hour))?;
             row.number(group.number)?;
             row.sums(&hourly.sums)?;
+            row.digests(&mut hourly.buckets)?;
             let newest = hourly.newest.as_ref().map(String::as_bytes);
             row.value(newest.map_or(Value::Null, Value::Text))
         })?;
@@ -267,56 +266,102 @@ impl Parameters<'_, '_> {
     fn sums(&mut self, sums: &Sums) -> rusqlite::Result<()> {
         sums.0.iter().try_for_each(|sum| self.number(*sum))
     }
+
+    fn digests(&mut self, buckets: &mut Buckets) -> rusqlite::Result<()> {
+        let mut text = String::new();
+        for values in [&mut buckets.latencies, &mut buckets.first_tokens] {
+            text.clear();
+            write(values, &mut text);
+            let text = Some(text.as_bytes()).filter(|text| !text.is_empty());
+            self.value(text.map_or(Value::Null, Value::Text))?;
+        }
+        Ok(())
+    }
 }
 
-/// Runs a statement for each entry. In the order of the table's key, neighbours are written
-/// together.
+/// Adds each entry to a table. In the order of the table's key, neighbours are written together.
 fn each<K, V>(
     connection: &Connection,
-    sql: &str,
+    table: &Table,
     entries: impl IntoIterator<Item = (K, V)>,
-    fill: impl Fn(&mut Parameters<'_, '_>, &K, &V) -> rusqlite::Result<()>,
+    fill: impl Fn(&mut Parameters<'_, '_>, &K, &mut V) -> rusqlite::Result<()>,
 ) -> rusqlite::Result<()> {
     let mut entries = entries.into_iter().peekable();
     if entries.peek().is_none() {
         return Ok(());
     }
-    let mut statement = connection.prepare_cached(sql)?;
-    for (key, value) in entries {
-        fill(&mut Parameters { statement: &mut statement, bound: 0 }, &key, &value)?;
-        statement.raw_execute()?;
+    let mut update = connection.prepare_cached(&table.update)?;
+    let mut insert = connection.prepare_cached(&table.insert)?;
+    for (key, mut value) in entries {
+        fill(&mut Parameters { statement: &mut update, bound: 0 }, &key, &mut value)?;
+        if update.raw_execute()? == 0 {
+            fill(&mut Parameters { statement: &mut insert, bound: 0 }, &key, &mut value)?;
+            insert.raw_execute()?;
+        }
     }
     Ok(())
 }
 
-const DIGESTS: &str = "INSERT INTO ai_digests (day, series, hour, grp, kind, bucket, n)
-     VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n";
-static DAILY: LazyLock<String> =
-    LazyLock::new(|| upsert("ai_daily", &["day", "series", "outcome"], false));
-static HOURLY: LazyLock<String> =
-    LazyLock::new(|| upsert("ai_hourly", &["day", "hour", "grp"], true));
-static TAGS_DAILY: LazyLock<String> =
-    LazyLock::new(|| upsert("ai_tags", &["day", "org_id", "tag", "value", "outcome"], false));
+/// The statements of a roll-up. To update a row, and to insert it if there is none, takes half the
+/// time of `ON CONFLICT DO UPDATE`.
+struct Table {
+    update: String,
+    insert: String,
+}
 
-/// Adds sums to those that a table has under a key.
-fn upsert(table: &str, key: &[&str], has_newest: bool) -> String {
+/// The columns behind the sums.
+const DIGESTS: [&str; 2] = ["latency_digest", "first_token_digest"];
+static DAILY: LazyLock<Table> =
+    LazyLock::new(|| table("ai_daily", &["day", "series", "outcome"], &DIGESTS));
+static HOURLY: LazyLock<Table> = LazyLock::new(|| {
+    table("ai_hourly", &["day", "hour", "grp"], &[DIGESTS[0], DIGESTS[1], "newest"])
+});
+static TAGS_DAILY: LazyLock<Table> =
+    LazyLock::new(|| table("ai_tags", &["day", "org_id", "tag", "value", "outcome"], &[]));
+
+/// The statements of a table with this key, and these columns behind its sums.
+fn table(name: &str, key: &[&str], more: &[&str]) -> Table {
     let measures = MEASURES.map(|measure| nano(measure.name));
-    let mut names: Vec<&str> = key.to_vec();
-    names.extend(measures.iter().map(String::as_str));
-    let mut sets: Vec<String> =
-        measures.iter().map(|name| format!("{name} = {name} + excluded.{name}")).collect();
-    if has_newest {
-        names.push("newest");
-        sets.push(
-            "newest = coalesce(max(newest, excluded.newest), newest, excluded.newest)".to_owned(),
-        );
+    let sums = measures.iter().map(String::as_str);
+    let names: Vec<&str> = key.iter().copied().chain(sums).chain(more.iter().copied()).collect();
+    let set = |(place, name): (usize, &&str)| match *name {
+        "newest" => format!("newest = coalesce(max(newest, ?{place}), newest, ?{place})"),
+        name if DIGESTS.contains(&name) => format!(
+            "{name} = CASE WHEN ?{place} IS NULL THEN {name} \
+             ELSE digest_joined({name}, ?{place}) END"
+        ),
+        name => format!("{name} = {name} + ?{place}"),
+    };
+    let numbered = || (1..).zip(&names);
+    let sets: Vec<String> = numbered().skip(key.len()).map(set).collect();
+    let is: Vec<String> =
+        numbered().take(key.len()).map(|(place, name)| format!("{name} = ?{place}")).collect();
+    let marks = vec!["?"; names.len()].join(", ");
+    Table {
+        update: format!("UPDATE {name} SET {} WHERE {}", sets.join(", "), is.join(" AND ")),
+        insert: format!("INSERT INTO {name} ({}) VALUES ({marks})", names.join(", ")),
     }
-    format!(
-        "INSERT INTO {table} ({}) VALUES ({}) ON CONFLICT DO UPDATE SET {}",
-        names.join(", "),
-        vec!["?"; names.len()].join(", "),
-        sets.join(", ")
-    )
+}
+
+/// Gives a connection that writes roll-ups the function that they need.
+pub(crate) fn prepare(connection: &Connection) -> rusqlite::Result<()> {
+    let flags = FunctionFlags::SQLITE_UTF8
+        | FunctionFlags::SQLITE_DETERMINISTIC
+        | FunctionFlags::SQLITE_DIRECTONLY;
+    connection.create_scalar_function("digest_joined", 2, flags, |context| {
+        let digest = |at| {
+            context
+                .get_raw(at)
+                .as_str_or_null()
+                .map_err(|error| rusqlite::Error::UserFunctionError(error.into()))
+        };
+        let (before, more) = (digest(0)?, digest(1)?);
+        let mut text =
+            String::with_capacity(before.map_or(0, str::len) + more.map_or(0, str::len) + 1);
+        text.push_str(before.unwrap_or_default());
+        append(&mut text, more.unwrap_or_default());
+        Ok(Some(text).filter(|text| !text.is_empty()))
+    })
 }
 
 fn is_error(outcome: &[u8]) -> bool {
@@ -325,13 +370,14 @@ fn is_error(outcome: &[u8]) -> bool {
 
 /// Text that is greater for a newer call.
 fn newest(values: &Values<'_>) -> String {
-    let at = iso_millis(values.number(CREATED_AT));
+    let mut buffer = Uuid::encode_buffer();
     let id = match values.get(ID) {
-        Value::Uuid(id) => id.to_string(),
-        _ => String::from_utf8_lossy(values.text(ID)).into_owned(),
+        Value::Uuid(id) => &*id.hyphenated().encode_lower(&mut buffer),
+        _ => str::from_utf8(values.text(ID)).unwrap_or_default(),
     };
-    let request_id = String::from_utf8_lossy(values.text(REQUEST_ID));
-    format!("{} {id} {request_id}", String::from_utf8_lossy(&at))
+    let at = iso_millis(values.number(CREATED_AT));
+    let request_id = str::from_utf8(values.text(REQUEST_ID)).unwrap_or_default();
+    [str::from_utf8(&at).unwrap_or_default(), " ", id, " ", request_id].concat()
 }
 
 /// Names and values.

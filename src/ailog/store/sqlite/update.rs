@@ -5,7 +5,10 @@
 
 use rusqlite::Connection;
 
-use super::layout::{LIMITS, USER_VERSION, added, has_column, has_table, tables};
+use super::layout::{
+    LIMITS, USER_VERSION, added, columns_of, has_column, has_table, joined_digests, tables,
+    without_computed,
+};
 use super::{audit, views};
 use crate::ailog::columns::SCHEMA_VERSION;
 
@@ -13,9 +16,10 @@ use crate::ailog::columns::SCHEMA_VERSION;
 /// former layout are in `ai_log_former` then.
 pub(crate) fn bring_up_to_date(connection: &Connection, found: u8) -> rusqlite::Result<()> {
     let mut steps = String::new();
+    let columns = columns_of(found);
     if has_table(connection, "ai_log")? {
         // The columns that it lacks, so that all former rows look alike.
-        for version in found + 1..=SCHEMA_VERSION {
+        for version in columns + 1..=SCHEMA_VERSION {
             steps.push_str(&added("ai_log", version));
         }
         steps.push_str(&views::dropped(connection)?);
@@ -28,16 +32,22 @@ pub(crate) fn bring_up_to_date(connection: &Connection, found: u8) -> rusqlite::
     } else if found == 0 {
         steps.push_str(&tables());
     } else {
-        for version in found + 1..=SCHEMA_VERSION {
+        if i32::from(found) < USER_VERSION {
             steps.push_str(&views::dropped(connection)?);
+            tracing::info!(
+                event = "layout_migrated",
+                layout = USER_VERSION,
+                "the embedded store was migrated to a new layout"
+            );
+        }
+        steps.push_str(&without_computed(connection)?);
+        for version in columns + 1..=SCHEMA_VERSION {
             for table in ["ai_series", "ai_groups", "ai_captures", "ai_rows"] {
                 steps.push_str(&added(table, version));
             }
-            tracing::info!(
-                event = "layout_migrated",
-                layout = version,
-                "the embedded store was migrated to a new layout"
-            );
+        }
+        if has_table(connection, "ai_digests")? {
+            steps.push_str(&joined_digests());
         }
         if !has_column(connection, "ai_limits", "place")? {
             steps.push_str(&format!("DROP TABLE ai_limits; {LIMITS} "));

@@ -3,7 +3,7 @@
 //! All of them but `ai_log`, `slowest_calls` and `dearest_calls` read the roll-ups. The names and
 //! columns are those of ClickHouse (`config/clickhouse`).
 //!
-//! Guarantees: a view costs nothing for columns that a query does not name: percentiles are
+//! Guarantees: a view costs little for columns that a query does not name: percentiles are
 //! subqueries of their own, and the captured texts are joined only where they are asked for.
 
 use rusqlite::{Connection, TransactionBehavior};
@@ -11,6 +11,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::layout::{Home, home, stored_name};
 use crate::ailog::columns::{COLUMNS, Column, Type};
 use crate::ailog::store::LimitInForce;
+use crate::ailog::store::digest::{ENTRY, ENTRY_BITS};
 
 /// The outcomes that are errors, as SQL.
 pub(crate) const ERRORS: &str = "('provider_error', 'timeout', 'refused')";
@@ -79,13 +80,16 @@ fn ai_log() -> String {
         Home::Capture => 'c',
         Home::Row => 'r',
     };
-    let columns = COLUMNS.iter().map(|column| format!("{}.{}", table(column), column.name));
-    let amounts = COLUMNS.iter().filter(|column| column.of == Type::NanoUsd);
-    let amounts = amounts.map(|column| format!("r.{}", stored_name(column)));
-    let selected = columns.chain(amounts).map(|column| {
-        let name = column.split_once('.').map_or("", |(_, name)| name).to_owned();
-        format!("{column} AS {name}")
+    // The nearest double of a whole number of 10⁻⁹ USD: right to the last of nine digits up to
+    // millions.
+    let columns = COLUMNS.iter().map(|column| match (table(column), column.name, column.of) {
+        (table, name, Type::NanoUsd) => {
+            format!("{table}.{} / 1e9 AS {name}", stored_name(column))
+        }
+        (table, name, _) => format!("{table}.{name} AS {name}"),
     });
+    let amounts = COLUMNS.iter().filter(|column| column.of == Type::NanoUsd).map(stored_name);
+    let selected = columns.chain(amounts.map(|name| format!("r.{name} AS {name}")));
     format!(
         "SELECT {} FROM ai_rows r CROSS JOIN ai_groups g ON g.grp = r.grp \
          CROSS JOIN ai_series s ON s.series = g.series \
@@ -99,31 +103,39 @@ fn calls_of(outcomes: &str) -> String {
     format!("sum(CASE WHEN outcome IN {outcomes} THEN calls ELSE 0 END)")
 }
 
-/// A percentile by nearest rank: `from` are the digests, `count` is the number of their values.
-pub(crate) fn percentile(percent: u8, from: &str, count: &str) -> String {
+/// A percentile by nearest rank: `digest` is a text of entries, or NULL, and `count` is the number
+/// of their values.
+pub(crate) fn percentile(percent: u8, digest: &str, count: &str) -> String {
     format!(
         "(SELECT CASE WHEN b < 128 THEN b ELSE \
          ((b % 64 + 64) << (b / 64 - 1)) + (1 << (b / 64 - 1)) / 2 END \
          FROM (SELECT q.bucket AS b, sum(sum(q.n)) OVER (ORDER BY q.bucket) AS upto \
-         FROM ai_digests q {from} GROUP BY q.bucket) \
-         WHERE upto >= ({percent} * {count} + 99) / 100 ORDER BY b LIMIT 1)"
+         FROM (SELECT j.value & {} AS bucket, j.value >> {ENTRY_BITS} AS n \
+         FROM json_each('[' || {digest} || ']') j) q GROUP BY q.bucket) \
+         WHERE upto >= ({percent} * {count} + 99) / 100 ORDER BY b LIMIT 1)",
+        ENTRY - 1
     )
 }
 
-/// Percentiles of the latency, and of the time to the first token.
-fn percentiles(from: impl Fn(u8) -> String, first_tokens: bool) -> String {
+/// Percentiles of the latency, and of the time to the first token, of the digests that `x` has
+/// gathered.
+fn percentiles(first_tokens: bool) -> String {
     let latency = [50, 95, 99].map(|percent| {
-        format!("{} AS p{percent}_ms", percentile(percent, &from(0), "x.row_count"))
+        format!("{} AS p{percent}_ms", percentile(percent, "x.latency_digest", "x.row_count"))
     });
     let first = [50, 95].map(|percent| {
-        format!("{} AS first_token_p{percent}_ms", percentile(percent, &from(1), "x.first_tokens"))
+        let value = percentile(percent, "x.first_token_digest", "x.first_tokens");
+        format!("{value} AS first_token_p{percent}_ms")
     });
     let first = first.into_iter().filter(|_| first_tokens);
     latency.into_iter().chain(first).collect::<Vec<_>>().join(", ")
 }
 
+/// The digests of a group of sums.
+const GATHERED: &str = "group_concat(latency_digest) AS latency_digest, \
+     group_concat(first_token_digest) AS first_token_digest";
+
 fn daily_summary() -> String {
-    let from = |kind| format!("WHERE q.day = x.day AND q.series = x.series AND q.kind = {kind}");
     format!(
         "SELECT x.day AS day, s.org_id AS org_id, s.provider AS provider, s.model AS model, \
          s.route AS route, x.calls AS calls, x.errors AS errors, \
@@ -132,22 +144,15 @@ fn daily_summary() -> String {
          x.cost_usd AS cost_usd, {} FROM (SELECT day, series, sum(calls) AS calls, \
          {} AS errors, {} AS rate_limited, sum(input_tokens) AS input_tokens, \
          sum(output_tokens) AS output_tokens, {COST} AS cost_usd, \
-         sum(row_count) AS row_count FROM ai_daily GROUP BY day, series) x \
+         sum(row_count) AS row_count, {GATHERED} FROM ai_daily GROUP BY day, series) x \
          CROSS JOIN ai_series s ON s.series = x.series",
-        percentiles(from, false),
+        percentiles(false),
         calls_of(ERRORS),
         calls_of("('rate_limited')"),
     )
 }
 
 fn hourly() -> String {
-    let from = |kind| {
-        format!(
-            "CROSS JOIN ai_groups w ON w.grp = q.grp WHERE q.day = x.day \
-             AND q.series = x.series AND q.hour = x.hour AND q.kind = {kind} \
-             AND w.caller = x.caller AND w.outcome = x.outcome"
-        )
-    };
     format!(
         "SELECT {} AS hour, x.day AS day, s.org_id AS org_id, x.caller AS caller, \
          s.provider AS provider, s.model AS model, s.route AS route, x.outcome AS outcome, \
@@ -158,12 +163,12 @@ fn hourly() -> String {
          sum(input_tokens) AS input_tokens, sum(cached_tokens) AS cached_tokens, \
          sum(output_tokens) AS output_tokens, {COST} AS cost_usd, \
          sum(unpriced_calls) AS unpriced_calls, sum(row_count) AS row_count, \
-         sum(first_tokens) AS first_tokens \
+         sum(first_tokens) AS first_tokens, {GATHERED} \
          FROM ai_hourly h CROSS JOIN ai_groups g ON g.grp = h.grp \
          GROUP BY day, hour, series, caller, outcome) x \
          CROSS JOIN ai_series s ON s.series = x.series",
         HOUR.replace("h.", "x."),
-        percentiles(from, true),
+        percentiles(true),
         calls_of(ERRORS),
     )
 }
@@ -322,32 +327,19 @@ fn dearest_calls() -> String {
 }
 
 fn providers_daily() -> String {
-    let from = |kind| {
-        format!(
-            "WHERE q.day = x.day AND q.kind = {kind} AND q.series IN \
-             (SELECT w.series FROM ai_series w WHERE w.provider = x.provider)"
-        )
-    };
     format!(
         "SELECT x.day AS day, x.provider AS provider, x.calls AS calls, x.errors AS errors, \
          x.errors * 1.0 / x.calls AS error_rate, x.cost_usd AS cost_usd, {} \
          FROM (SELECT d.day AS day, s.provider AS provider, sum(calls) AS calls, \
          {} AS errors, {COST} AS cost_usd, sum(row_count) AS row_count, \
-         sum(first_tokens) AS first_tokens FROM {DAILY} WHERE s.provider <> '' \
+         sum(first_tokens) AS first_tokens, {GATHERED} FROM {DAILY} WHERE s.provider <> '' \
          GROUP BY d.day, s.provider) x",
-        percentiles(from, true),
+        percentiles(true),
         calls_of(ERRORS),
     )
 }
 
 fn provider_health() -> String {
-    let from = |kind| {
-        format!(
-            "WHERE q.day = x.day AND q.hour = x.hour AND q.kind = {kind} AND q.series IN \
-             (SELECT w.series FROM ai_series w WHERE w.provider = x.provider \
-             AND w.model = x.model)"
-        )
-    };
     format!(
         "SELECT {} AS hour, x.day AS day, x.provider AS provider, x.model AS model, \
          x.calls AS calls, x.errors AS errors, x.errors * 1.0 / x.calls AS error_rate, \
@@ -355,11 +347,11 @@ fn provider_health() -> String {
          x.retried_calls AS retried_calls, {} FROM (SELECT h.day AS day, h.hour AS hour, \
          s.provider AS provider, s.model AS model, sum(calls) AS calls, {} AS errors, \
          {} AS rate_limited, {} AS timeouts, sum(retried_calls) AS retried_calls, \
-         sum(row_count) AS row_count, sum(first_tokens) AS first_tokens \
+         sum(row_count) AS row_count, sum(first_tokens) AS first_tokens, {GATHERED} \
          FROM {HOURLY} WHERE s.provider <> '' \
          GROUP BY h.day, h.hour, s.provider, s.model) x",
         HOUR.replace("h.", "x."),
-        percentiles(from, true),
+        percentiles(true),
         calls_of(ERRORS),
         calls_of("('provider_rate_limited')"),
         calls_of("('timeout')"),
