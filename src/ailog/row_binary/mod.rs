@@ -89,7 +89,10 @@ macro_rules! columns {
         /// The bytes do not begin with such a row.
         pub(crate) fn decode(
             row: &[u8],
-        ) -> Result<[$crate::ailog::row_binary::decode::Value<'_>; COLUMNS.len()], $crate::ailog::row_binary::parts::NotARow> {
+        ) -> Result<
+            [$crate::ailog::row_binary::decode::Value<'_>; COLUMNS.len()],
+            $crate::ailog::row_binary::parts::NotARow,
+        > {
             let mut decoder = $crate::ailog::row_binary::decode::Decoder::new(row);
             Ok([$(decoder.next(kinds::$kind::TYPE)?),+])
         }

@@ -2,6 +2,7 @@
 //!
 //! Does not: create or migrate the file.
 
+mod digest;
 mod ledger;
 mod rows;
 mod sums;

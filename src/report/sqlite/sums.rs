@@ -4,11 +4,12 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use rusqlite::types::{ToSql, ValueRef};
+use rusqlite::types::ToSql;
 use rusqlite::{Connection, params_from_iter};
 
+use super::digest::Digest;
 use crate::ailog::columns::iso;
-use crate::ailog::store::digest::{ENTRY, add, bucket_sql, entries, entry, value};
+use crate::ailog::store::digest::{ENTRY, bucket_sql};
 use crate::ailog::store::measures::{MEASURES, Measure};
 use crate::ailog::store::sqlite::layout::{GROUPED, nano};
 use crate::ailog::store::sqlite::views::{DAILY, ERRORS, HOURLY};
@@ -168,8 +169,34 @@ fn hour_of(iso: &str) -> u32 {
     iso[11..13].parse().unwrap_or(0)
 }
 
-/// One part of a question: the keys, what `select` adds, and the conditions.
-fn part(source: Source, stretch: Stretch, question: &Question<'_>, select: &str, sql: &mut Sql) {
+/// A measure of a group, gathered over its hours.
+fn gathered(name: &str) -> String {
+    let name = nano(name);
+    format!("sum(h.{name}) AS {name}")
+}
+
+/// The columns of a part behind its keys.
+struct Selected<'a> {
+    of: &'a dyn Fn(Source) -> String,
+    /// Those of `ai_hourly` that this needs, each gathered over the hours of a group.
+    gathered: &'a str,
+}
+
+/// Whether each group may be summed up over its hours before its names are looked up. Where there
+/// are conditions, they leave less to sum up.
+fn is_by_group(source: Source, question: &Question<'_>) -> bool {
+    let of_time = |dim: &Dim| matches!(dim, Dim::Day | Dim::Hour | Dim::Minute);
+    source == Source::Hourly && question.only.is_empty() && !question.by.iter().any(of_time)
+}
+
+/// One part of a question: the keys, the selected columns, and the conditions.
+fn part(
+    source: Source,
+    stretch: Stretch,
+    question: &Question<'_>,
+    selected: &Selected<'_>,
+    sql: &mut Sql,
+) {
     if !sql.text.ends_with('(') {
         sql.push(" UNION ALL ");
     }
@@ -178,7 +205,16 @@ fn part(source: Source, stretch: Stretch, question: &Question<'_>, select: &str,
         source.dim(dim, question.days, sql);
         sql.push(&format!(" AS k{place}, "));
     }
-    sql.push(&format!("{select} FROM {} WHERE {}", source.from(), source.within(stretch)));
+    let (select, within) = ((selected.of)(source), source.within(stretch));
+    if is_by_group(source, question) {
+        let hours = format!(
+            "(SELECT h.grp AS grp, {} FROM ai_hourly h WHERE {within} GROUP BY h.grp) h",
+            selected.gathered
+        );
+        sql.push(&format!("{select} FROM {}", HOURLY.replacen("ai_hourly h", &hours, 1)));
+        return;
+    }
+    sql.push(&format!("{select} FROM {} WHERE {within}", source.from()));
     for (dim, values) in question.conditions() {
         sql.push(" AND ");
         source.dim(dim, question.days, sql);
@@ -192,13 +228,13 @@ fn part(source: Source, stretch: Stretch, question: &Question<'_>, select: &str,
 fn parts(
     question: &Question<'_>,
     pieces: &[(Source, &Vec<Stretch>)],
-    select: impl Fn(Source) -> String,
+    selected: &Selected<'_>,
     sql: &mut Sql,
 ) -> bool {
     sql.push("(");
     for (source, stretches) in pieces {
         for stretch in *stretches {
-            part(*source, *stretch, question, &select(*source), sql);
+            part(*source, *stretch, question, selected, sql);
         }
     }
     let some = !sql.text.ends_with('(');
@@ -242,7 +278,10 @@ pub(crate) fn summary(
     let summed: Vec<String> = summed.map(|name| format!("sum({name})")).collect();
     let mut sql = Sql::default();
     sql.push(&format!("SELECT {listed}{} FROM ", summed.join(", ")));
-    if !parts(question, &sources, select, &mut sql) {
+    let gathered = ["calls"].iter().chain(&SUMMED).map(|name| gathered(name));
+    let gathered = gathered.collect::<Vec<_>>().join(", ");
+    let selected = Selected { of: &select, gathered: &gathered };
+    if !parts(question, &sources, &selected, &mut sql) {
         return Ok(Vec::new());
     }
     let largest = wanted.largest.map(|figure| format!("sum({}) DESC", figure.0));
@@ -267,7 +306,9 @@ pub(crate) fn summary(
     if !wanted.percentiles {
         return Ok(lines);
     }
-    if wanted.largest.is_none() {
+    // Without an order by a figure the lines are in that of their keys. A few need none.
+    let has_all = *skip == 0 && lines.len() < *most && lines.len() <= MERGED_LINES_MAX;
+    if wanted.largest.is_none() || has_all {
         percentiles(connection, question, &keys, &mut lines)?;
         return Ok(lines);
     }
@@ -338,7 +379,10 @@ fn percentiles(
     let listed: String = keys.iter().map(|key| format!("{key}, ")).collect();
     let mut sql = Sql::default();
     sql.push(&format!("SELECT {listed}latencies, first_tokens FROM "));
-    if lines.is_empty() || !parts(question, &sources, select, &mut sql) {
+    let gathered = "group_concat(h.latency_digest) AS latency_digest, \
+         group_concat(h.first_token_digest) AS first_token_digest";
+    let selected = Selected { of: &select, gathered };
+    if lines.is_empty() || !parts(question, &sources, &selected, &mut sql) {
         return Ok(());
     }
     if lines.len() <= MERGED_LINES_MAX {
@@ -415,55 +459,6 @@ fn merged(
     Ok(())
 }
 
-/// The numbers of calls in each bucket.
-#[derive(Default)]
-struct Digest {
-    latencies: Vec<i64>,
-    first_tokens: Vec<i64>,
-}
-
-impl Digest {
-    /// Adds the two digests of a row, which stand in these columns.
-    fn add(&mut self, row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<()> {
-        for (at, counts) in [&mut self.latencies, &mut self.first_tokens].into_iter().enumerate() {
-            match row.get_ref(column + at)? {
-                ValueRef::Integer(number) => {
-                    let (bucket, n) = entry(number);
-                    add(counts, bucket, n);
-                }
-                ValueRef::Text(text) => {
-                    let text = str::from_utf8(text).unwrap_or_default();
-                    entries(text).for_each(|(bucket, n)| add(counts, bucket, n));
-                }
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// Gives the percentiles to a line, if there are any, and begins anew.
-    fn finish(&mut self, line: &mut Summary) {
-        let of = |counts: &[i64], percent| percentile(counts, percent).unwrap_or(0);
-        [line.p50_ms, line.p95_ms, line.p99_ms] =
-            [50, 95, 99].map(|percent| of(&self.latencies, percent));
-        [line.first_token_p50_ms, line.first_token_p95_ms] =
-            [50, 95].map(|percent| of(&self.first_tokens, percent));
-        self.latencies.clear();
-        self.first_tokens.clear();
-    }
-}
-
-/// A percentile by nearest rank; `None` without any value.
-fn percentile(counts: &[i64], percent: i64) -> Option<u64> {
-    let total: i64 = counts.iter().sum();
-    let (rank, mut upto) = ((percent * total + 99) / 100, 0);
-    let bucket = counts.iter().position(|count| {
-        upto += count;
-        upto >= rank && upto > 0
-    })?;
-    Some(u64::from(value(bucket as u16)))
-}
-
 /// The largest costs by organisation, caller and model.
 pub(crate) fn spent(
     connection: &Connection,
@@ -477,7 +472,8 @@ pub(crate) fn spent(
     let mut sql = Sql::default();
     sql.push("SELECT k0, k1, k2, sum(cost) FROM ");
     let select = |source: Source| format!("{} AS cost", source.measure("cost_usd"));
-    if !parts(&question, &sources, select, &mut sql) {
+    let selected = Selected { of: &select, gathered: &gathered("cost_usd") };
+    if !parts(&question, &sources, &selected, &mut sql) {
         return Ok(Vec::new());
     }
     sql.push(&format!(
